@@ -1,0 +1,192 @@
+/* array.c - dense host arrays and conversion between dtypes. */
+#include <massflow/array.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+
+#define ALIGNMENT 4096 /* a page: what OpenCL CPU devices want to use memory in place */
+
+size_t mf_dtype_size(mf_dtype dtype)
+{
+    static const size_t sizes[] = {
+#define X(name, text, size) size,
+        MF_DTYPES(X)
+#undef X
+    };
+    return sizes[dtype];
+}
+
+const char *mf_dtype_text(mf_dtype dtype)
+{
+    static const char *const texts[] = {
+#define X(name, text, size) text,
+        MF_DTYPES(X)
+#undef X
+    };
+    return (unsigned)dtype < MF_DTYPE_COUNT ? texts[dtype] : "unknown";
+}
+
+bool mf_dtype_parse(const char *text, mf_dtype *dtype)
+{
+    for (int i = 0; i < MF_DTYPE_COUNT; i++)
+        if (strcmp(text, mf_dtype_text((mf_dtype)i)) == 0) {
+            *dtype = (mf_dtype)i;
+            return true;
+        }
+    return false;
+}
+
+bool mf_size_mul(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array **array)
+{
+    *array = NULL;
+    if ((unsigned)dtype >= MF_DTYPE_COUNT)
+        return mf_fail(MF_INTERNAL, "array with unknown dtype %d", (int)dtype);
+    if (rank < 0 || rank > MF_MAX_RANK)
+        return mf_fail(MF_INVALID, "array of %d dimensions; at most %d are supported", rank,
+                       MF_MAX_RANK);
+    size_t bytes = mf_dtype_size(dtype);
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] < 0)
+            return mf_fail(MF_INVALID, "array with negative size %lld along axis %d",
+                           (long long)shape[i], i);
+        if (!mf_size_mul(bytes, (size_t)shape[i], &bytes) || bytes > SIZE_MAX / 2)
+            return mf_fail(MF_NO_MEMORY, "array is larger than memory can be addressed");
+    }
+    size_t padded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    mf_array *a = calloc(1, sizeof *a);
+    void *data = a ? aligned_alloc(ALIGNMENT, padded ? padded : ALIGNMENT) : NULL;
+    if (!data) {
+        free(a);
+        return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);
+    }
+    memset(data, 0, padded ? padded : ALIGNMENT);
+    a->dtype = dtype;
+    a->rank = rank;
+    for (int i = 0; i < rank; i++)
+        a->shape[i] = shape[i];
+    a->bytes = bytes;
+    a->data = data;
+    a->refs = 1;
+    *array = a;
+    return MF_OK;
+}
+
+mf_array *mf_array_ref(const mf_array *array)
+{
+    mf_array *a = (mf_array *)array;
+    __atomic_add_fetch(&a->refs, 1, __ATOMIC_RELAXED);
+    return a;
+}
+
+void mf_array_unref(const mf_array *array)
+{
+    mf_array *a = (mf_array *)array;
+    if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    free(a->data);
+    free(a);
+}
+
+int64_t mf_array_count(const mf_array *array)
+{
+    return (int64_t)(array->bytes / mf_dtype_size(array->dtype));
+}
+
+/* Values pass through double, which holds every value of these types exactly but the outer i64. */
+static double load(const mf_array *a, int64_t i)
+{
+    switch (a->dtype) {
+    case MF_U8:
+        return ((const uint8_t *)a->data)[i];
+    case MF_I8:
+        return ((const int8_t *)a->data)[i];
+    case MF_U16:
+        return ((const uint16_t *)a->data)[i];
+    case MF_I16:
+        return ((const int16_t *)a->data)[i];
+    case MF_U32:
+        return ((const uint32_t *)a->data)[i];
+    case MF_I32:
+        return ((const int32_t *)a->data)[i];
+    case MF_I64:
+        return (double)((const int64_t *)a->data)[i];
+    case MF_F16:
+        return mf_half_to_float(((const uint16_t *)a->data)[i]);
+    case MF_F32:
+        return ((const float *)a->data)[i];
+    default:
+        return ((const double *)a->data)[i];
+    }
+}
+
+static double saturate(double v, double low, double high)
+{
+    if (isnan(v))
+        return 0;
+    v = nearbyint(v);
+    return v < low ? low : v > high ? high : v;
+}
+
+static void store(mf_array *a, int64_t i, double v)
+{
+    switch (a->dtype) {
+    case MF_U8:
+        ((uint8_t *)a->data)[i] = (uint8_t)saturate(v, 0, UINT8_MAX);
+        break;
+    case MF_I8:
+        ((int8_t *)a->data)[i] = (int8_t)saturate(v, INT8_MIN, INT8_MAX);
+        break;
+    case MF_U16:
+        ((uint16_t *)a->data)[i] = (uint16_t)saturate(v, 0, UINT16_MAX);
+        break;
+    case MF_I16:
+        ((int16_t *)a->data)[i] = (int16_t)saturate(v, INT16_MIN, INT16_MAX);
+        break;
+    case MF_U32:
+        ((uint32_t *)a->data)[i] = (uint32_t)saturate(v, 0, UINT32_MAX);
+        break;
+    case MF_I32:
+        ((int32_t *)a->data)[i] = (int32_t)saturate(v, INT32_MIN, INT32_MAX);
+        break;
+    case MF_I64:
+        /* 2^63 - 1024 is the last double below INT64_MAX */
+        ((int64_t *)a->data)[i] = (int64_t)saturate(v, (double)INT64_MIN, 9223372036854774784.0);
+        break;
+    case MF_F16:
+        ((uint16_t *)a->data)[i] = mf_half_from_float((float)v);
+        break;
+    case MF_F32:
+        ((float *)a->data)[i] = (float)v;
+        break;
+    default:
+        ((double *)a->data)[i] = v;
+    }
+}
+
+mf_status mf_array_convert(const mf_array *array, mf_dtype dtype, mf_array **converted)
+{
+    if (array->dtype == dtype) {
+        *converted = mf_array_ref(array);
+        return MF_OK;
+    }
+    MF_TRY(mf_array_new(dtype, array->rank, array->shape, converted));
+    int64_t count = mf_array_count(array);
+    if (array->dtype == MF_I16 && dtype == MF_F32) { /* the common case of a CT */
+        const int16_t *from = array->data;
+        float *to = (*converted)->data;
+        for (int64_t i = 0; i < count; i++)
+            to[i] = from[i];
+        return MF_OK;
+    }
+    for (int64_t i = 0; i < count; i++)
+        store(*converted, i, load(array, i));
+    return MF_OK;
+}

@@ -1,0 +1,173 @@
+/* table.c - building artifacts of type `table`, row by row. */
+#include <massflow/artifact.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct column {
+    char *name;
+    bool text;
+    double *numbers;  /* [rows], of a column of numbers */
+    int64_t *offsets; /* [rows + 1], of a column of text */
+    char *bytes;
+    size_t size;
+} column;
+
+struct mf_table {
+    column *columns;
+    size_t count;
+    int64_t rows, capacity;
+};
+
+static mf_status no_memory(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a table");
+}
+
+void mf_table_free(mf_table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->count; i++) {
+        free(t->columns[i].name);
+        free(t->columns[i].numbers);
+        free(t->columns[i].offsets);
+        free(t->columns[i].bytes);
+    }
+    free(t->columns);
+    free(t);
+}
+
+mf_status mf_table_new(const char *const *columns, mf_table **table)
+{
+    size_t count = 0;
+    while (columns[count])
+        count++;
+    mf_table *t = calloc(1, sizeof *t);
+    if (t)
+        t->columns = calloc(count ? count : 1, sizeof *t->columns);
+    if (!t || !t->columns) {
+        free(t);
+        return no_memory();
+    }
+    t->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *mark = strchr(columns[i], ':');
+        t->columns[i].text = mark && strcmp(mark, ":text") == 0;
+        t->columns[i].name =
+            mark ? strndup(columns[i], (size_t)(mark - columns[i])) : strdup(columns[i]);
+        if (!t->columns[i].name) {
+            mf_table_free(t);
+            return no_memory();
+        }
+    }
+    *table = t;
+    return MF_OK;
+}
+
+static mf_status reserve(mf_table *t)
+{
+    if (t->rows < t->capacity)
+        return MF_OK;
+    int64_t capacity = t->capacity ? 2 * t->capacity : 32;
+    for (size_t i = 0; i < t->count; i++) {
+        column *c = &t->columns[i];
+        void **slot = c->text ? (void **)&c->offsets : (void **)&c->numbers;
+        void *grown = realloc(*slot, ((size_t)capacity + 1) * sizeof(int64_t));
+        if (!grown)
+            return no_memory();
+        *slot = grown;
+        if (c->text && t->rows == 0)
+            c->offsets[0] = 0;
+    }
+    t->capacity = capacity;
+    return MF_OK;
+}
+
+static mf_status append_text(column *c, int64_t row, const char *text)
+{
+    size_t length = strlen(text);
+    char *grown = realloc(c->bytes, c->size + length + 1);
+    if (!grown)
+        return no_memory();
+    memcpy(grown + c->size, text, length);
+    c->bytes = grown;
+    c->size += length;
+    c->offsets[row + 1] = (int64_t)c->size;
+    return MF_OK;
+}
+
+mf_status mf_table_row(mf_table *t, ...)
+{
+    va_list args;
+    MF_TRY(reserve(t));
+    mf_status failed = MF_OK;
+    va_start(args, t);
+    for (size_t i = 0; i < t->count && !failed; i++) {
+        if (t->columns[i].text)
+            failed = append_text(&t->columns[i], t->rows, va_arg(args, const char *));
+        else
+            t->columns[i].numbers[t->rows] = va_arg(args, double);
+    }
+    va_end(args);
+    if (!failed)
+        t->rows++;
+    return failed;
+}
+
+static mf_status finish_column(const column *c, size_t i, int64_t rows, mf_artifact *artifact)
+{
+    char name[32];
+    mf_array *array = NULL, *offsets = NULL;
+    snprintf(name, sizeof name, "column.%zu", i);
+    mf_status failed;
+    if (c->text) {
+        int64_t size = (int64_t)c->size, ends = rows + 1;
+        failed = mf_array_new(MF_U8, 1, &size, &array);
+        if (!failed)
+            failed = mf_array_new(MF_I64, 1, &ends, &offsets);
+        if (!failed) {
+            if (size)
+                memcpy(array->data, c->bytes, c->size);
+            if (rows)
+                memcpy(offsets->data, c->offsets, offsets->bytes);
+            failed = mf_artifact_add_rows(artifact, name, array, offsets);
+        }
+    } else {
+        failed = mf_array_new(MF_F64, 1, &rows, &array);
+        if (!failed) {
+            if (rows)
+                memcpy(array->data, c->numbers, array->bytes);
+            failed = mf_artifact_add(artifact, name, array);
+        }
+    }
+    mf_array_unref(array);
+    mf_array_unref(offsets);
+    return failed;
+}
+
+mf_status mf_table_finish(mf_table *t, mf_artifact **artifact)
+{
+    char *names = NULL;
+    size_t size = 0;
+    *artifact = NULL;
+    FILE *out = open_memstream(&names, &size);
+    mf_status failed = out ? mf_artifact_new("table", artifact) : no_memory();
+    for (size_t i = 0; i < t->count && !failed; i++) {
+        fprintf(out, "%s%s", i ? "\t" : "", t->columns[i].name);
+        failed = finish_column(&t->columns[i], i, t->rows, *artifact);
+    }
+    if (out && fclose(out) != 0 && !failed)
+        failed = no_memory();
+    if (!failed)
+        failed = mf_artifact_set_text(*artifact, "columns", names);
+    if (failed) {
+        mf_artifact_unref(*artifact);
+        *artifact = NULL;
+    }
+    free(names);
+    mf_table_free(t);
+    return failed;
+}

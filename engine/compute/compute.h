@@ -1,0 +1,70 @@
+/* compute.h - what the files of this folder share, and what recorded tensor programs use besides
+ * the public calls: launches that are made once and enqueued often, and views into buffers. */
+#ifndef MF_COMPUTE_COMPUTE_H
+#define MF_COMPUTE_COMPUTE_H
+
+#include <CL/cl.h>
+#include <massflow/compute.h>
+#include <pthread.h>
+
+struct mf_module {
+    mf_module *next;
+    mf_device *device;
+    char key[33];
+    cl_program program;
+};
+
+struct mf_device {
+    int refs;
+    mf_device_info info;
+    cl_device_id id;
+    cl_context context;
+    size_t alignment;     /* of views, bytes */
+    int vector;           /* native float width */
+    pthread_mutex_t lock; /* guards modules and store */
+    mf_module *modules;
+    mf_binary_store store;
+};
+
+struct mf_buffer {
+    mf_device *device;
+    cl_mem mem;
+    size_t bytes;
+    const mf_array *array; /* whose memory this is, or NULL */
+    mf_buffer *parent;     /* of a view; borrowed */
+};
+
+/* "CL_OUT_OF_RESOURCES (-5)" */
+const char *mf_cl_text(cl_int code);
+/* MF_OK, or an error that says what was being done. */
+mf_status mf_cl_check(cl_int code, const char *doing);
+
+/* 128 bits over the strings (with their ends) as 32 hex digits; names binaries, guards nothing. */
+void mf_digest(const char *const *strings, char hex[33]);
+
+/* Part of a buffer as one of its own; offset must be a multiple of device->alignment. Freed before
+ * its parent. */
+mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buffer **view);
+
+/* ---- launches -------------------------------------------------------------------------------- */
+
+typedef struct mf_launch {
+    cl_kernel kernel;
+    int dims;
+    size_t global[3], local[3];
+    char label[96]; /* the kernel's name, in errors and in the profile */
+    mf_buffer *views[16];
+    int view_count;
+} mf_launch;
+
+enum { MF_LAUNCH_ARGS = 32 };
+
+/* Looks the kernel up, sets its arguments, settles group and grid. `label` must outlive the launch.
+ */
+mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char *kernel,
+                         mf_range range, const mf_arg *args, int count, const char *label);
+void mf_launch_clear(mf_launch *launch);
+mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch);
+mf_status mf_queue_flush(mf_queue *queue); /* starts what is enqueued, does not wait */
+
+#endif

@@ -1,0 +1,499 @@
+/* cases.c - the sources of `cases` into a table: one row a scan or generated item.
+ *
+ * Sources: glob, csv, list, count. Other keys of a source become columns of its cases; in them and
+ * in `id`, "{id}" stands for what the source found. Ids are unique over all sources. */
+#include "graph/internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST_CASES 1000000
+#define LARGEST_CSV ((size_t)256 << 20)
+
+/* A case while sources are read: its columns as a list. */
+typedef struct row {
+    const char *id, *base;
+    const char **names, **values;
+    size_t count;
+    mf_place place;   /* where it was given */
+    const char *from; /* path or source, for the error of a clash */
+} row;
+
+typedef struct rows {
+    row *list;
+    size_t count, room;
+} rows;
+
+static const char *const sources[] = {"glob", "csv", "list", "count"};
+static const char *const later[] = {"nnunet", "dicom"};
+
+/* ---- one case ----------------------------------------------------------------------------------
+ */
+
+/* Ids name nodes ("scan[case=ID]") and files. */
+static bool good_id(const char *id)
+{
+    if (!strcmp(id, ".") || !strcmp(id, ".."))
+        return false;
+    if (!*id || isspace((unsigned char)*id) || isspace((unsigned char)id[strlen(id) - 1]))
+        return false;
+    return !strpbrk(id, "/[],=<>!\\\"'\n\r\t");
+}
+
+static row *new_row(rows *r, mf_arena *arena, const mf_place *place, const char *base, size_t room)
+{
+    r->list = mf_grow(r->list, &r->room, r->count + 1, sizeof *r->list);
+    row *c = &r->list[r->count++];
+    *c = (row){.place = *place, .base = base};
+    c->names = mf_arena_alloc(arena, room, sizeof *c->names);
+    c->values = mf_arena_alloc(arena, room, sizeof *c->values);
+    return c;
+}
+
+static void put(row *c, const char *name, const char *text)
+{
+    c->names[c->count] = name;
+    c->values[c->count++] = text;
+}
+
+/* `text` with each "{id}" replaced. */
+static const char *with_id(mf_arena *arena, const char *text, const char *id)
+{
+    mf_text out = {0};
+    if (!strstr(text, "{id}"))
+        return text;
+    for (const char *c = text; *c;) {
+        if (strncmp(c, "{id}", 4)) {
+            mf_text_add_n(&out, c++, 1);
+            continue;
+        }
+        mf_text_add_n(&out, id, strlen(id));
+        c += 4;
+    }
+    char *copy = mf_arena_copy(arena, out.data);
+    free(out.data);
+    return copy;
+}
+
+/* ---- columns that a source gives all its cases -------------------------------------------------
+ */
+
+typedef struct extras {
+    const char **names, **values;
+    size_t count;
+    const char *id; /* template, or NULL */
+} extras;
+
+static bool is_source(const char *name)
+{
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        if (!strcmp(sources[i], name))
+            return true;
+    return false;
+}
+
+static bool column_name(mf_graph *g, const yaml *key)
+{
+    if (!is_name(key->text))
+        return graph_error(g, key, "'%s' is no name for a column", key->text);
+    if (!strcmp(key->text, "path") || !strcmp(key->text, "index"))
+        return graph_error(g, key, "the column '%s' is the source's own", key->text);
+    return true;
+}
+
+static bool read_extras(mf_graph *g, const yaml *source, extras *e)
+{
+    bool good = true;
+    *e = (extras){.names = mf_arena_alloc(g->arena, source->count, sizeof(char *)),
+                  .values = mf_arena_alloc(g->arena, source->count, sizeof(char *))};
+    for (size_t i = 0; i < source->count; i++) {
+        const yaml *key = source->items[2 * i], *node = source->items[2 * i + 1];
+        given v;
+        if (is_source(key->text))
+            continue;
+        if (!column_name(g, key) || !resolve(g, node, NULL, &v)) {
+            good = false;
+        } else if (v.list) {
+            good = graph_error(g, node, "a column has one value for all cases of its source");
+        } else if (!strcmp(key->text, "id")) {
+            e->id = v.text;
+        } else {
+            e->names[e->count] = key->text;
+            e->values[e->count++] = v.text;
+        }
+    }
+    return good;
+}
+
+static void finish_row(mf_graph *g, row *c, const extras *e, const char *id)
+{
+    c->id = e->id ? with_id(g->arena, e->id, id) : id;
+    for (size_t i = 0; i < e->count; i++)
+        put(c, e->names[i], with_id(g->arena, e->values[i], id));
+}
+
+/* ---- sources -----------------------------------------------------------------------------------
+ */
+
+static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
+{
+    given v;
+    found *list;
+    size_t count;
+    mf_place place = yaml_place(node);
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    if (v.list || !*v.text)
+        return graph_error(g, node, "'glob' takes one pattern");
+    mf_status error = find_scans(g->arena, v.base, v.text, &list, &count);
+    if (error) {
+        graph_status(g, node, NULL, error);
+        graph_note_param(g, v.param);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        row *c = new_row(r, g->arena, &place, node->source->base, e->count + 1);
+        put(c, "path", list[i].path);
+        c->from = list[i].path;
+        finish_row(g, c, e, list[i].id);
+    }
+    return true;
+}
+
+static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
+{
+    static const mf_param table[] = {
+        {"count", MF_PARAM_INT, 0, NULL, 1, MOST_CASES, "", "", NULL, 0}, MF_PARAMS_END};
+    static const mf_stage holder = {.name = "cases", .params = table, .params_size = 8};
+    given v;
+    mf_params *parsed;
+    mf_place place = yaml_place(node);
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    mf_status error = mf_params_new(&holder, &parsed);
+    if (!error) {
+        error = mf_params_set(parsed, table, v.list, v.list ? v.texts : &v.text,
+                              v.list ? v.count : 1, NULL, NULL);
+        int64_t count = error ? 0 : *(const int64_t *)mf_params_struct(parsed);
+        for (int64_t i = 0; i < count; i++) {
+            row *c = new_row(r, g->arena, &place, node->source->base, e->count + 1);
+            put(c, "index", mf_arena_print(g->arena, "%lld", (long long)i));
+            c->from = "count";
+            /* Three digits at least, so that the order of ids is the order of numbers. */
+            finish_row(g, c, e, mf_arena_print(g->arena, "%03lld", (long long)i));
+        }
+        mf_params_unref(parsed);
+    }
+    if (error) {
+        graph_status(g, node, NULL, error);
+        graph_note_param(g, v.param);
+        return false;
+    }
+    return true;
+}
+
+/* Puts a path column: absolute, and there. */
+static bool put_path(mf_graph *g, row *c, const char *base, const char *text)
+{
+    char *path = *text == '/' ? mf_arena_copy(g->arena, text)
+                              : mf_arena_print(g->arena, "%s/%s", base, text);
+    put(c, "path", path);
+    c->from = path;
+    if (!access(path, F_OK))
+        return true;
+    mf_diagnostics_error(g->d, &c->place, "no file or folder '%s'", path);
+    return false;
+}
+
+/* An item of `list`: a path, or a map of columns. */
+static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
+{
+    mf_place place = yaml_place(item);
+    given v;
+    const char *id = NULL, *path = NULL;
+    bool good = true;
+    if (item->kind == YAML_LIST)
+        return graph_error(g, item, "a case is a path, or columns in braces");
+    row *c = new_row(r, g->arena, &place, item->source->base, item->count + e->count + 1);
+    if (item->kind == YAML_SCALAR) {
+        if (!resolve(g, item, NULL, &v) || v.list)
+            return v.list ? graph_error(g, item, "a case is one path") : false;
+        path = v.text;
+        good = put_path(g, c, v.base, path);
+    }
+    for (size_t i = 0; item->kind == YAML_MAP && i < item->count; i++) {
+        const yaml *key = item->items[2 * i], *node = item->items[2 * i + 1];
+        if (!is_name(key->text)) {
+            good = graph_error(g, key, "'%s' is no name for a column", key->text);
+        } else if (!resolve(g, node, NULL, &v)) {
+            good = false;
+        } else if (v.list) {
+            good = graph_error(g, node, "a column of a case has one value");
+        } else if (!strcmp(key->text, "id")) {
+            id = v.text;
+        } else if (!strcmp(key->text, "path")) {
+            path = v.text;
+            good &= put_path(g, c, v.base, path);
+        } else {
+            put(c, key->text, v.text);
+        }
+    }
+    if (!id && path)
+        id = stem_of(g->arena, path);
+    if (!id)
+        return good ? graph_error(g, item, "a case needs an id or a path") : false;
+    if (!c->from)
+        c->from = "list";
+    finish_row(g, c, e, id);
+    return good;
+}
+
+static bool read_list(mf_graph *g, const yaml *node, const extras *e, rows *r)
+{
+    bool good = true;
+    if (node->kind != YAML_LIST)
+        return graph_error(g, node, "'list' takes a list of cases");
+    for (size_t i = 0; i < node->count; i++)
+        good &= read_item(g, node->items[i], e, r);
+    return good;
+}
+
+static int field_named(const csv_row *header, const char *name)
+{
+    for (size_t i = 0; i < header->count; i++)
+        if (!strcmp(header->fields[i], name))
+            return (int)i;
+    return -1;
+}
+
+static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *header)
+{
+    mf_place place = source_place(s, header->line, 1, 1);
+    for (size_t i = 0; i < header->count; i++) {
+        if (!is_name(header->fields[i])) {
+            mf_diagnostics_error(g->d, &place, "'%s' is no name for a column", header->fields[i]);
+            return false;
+        }
+        if (field_named(header, header->fields[i]) != (int)i) {
+            mf_diagnostics_error(g->d, &place, "the column '%s' is there twice", header->fields[i]);
+            return false;
+        }
+    }
+    if (field_named(header, "id") >= 0 || field_named(header, "path") >= 0)
+        return true;
+    mf_diagnostics_error(g->d, &place, "a column 'id' or 'path' is needed");
+    return false;
+}
+
+static bool read_csv_row(mf_graph *g, const yaml_source *s, const csv_row *header,
+                         const csv_row *fields, const extras *e, rows *r)
+{
+    mf_place place = source_place(s, fields->line, 1, 1);
+    int id = field_named(header, "id"), path = field_named(header, "path");
+    row *c = new_row(r, g->arena, &place, s->base, header->count + e->count);
+    bool good = true;
+    c->from = s->name;
+    for (size_t i = 0; i < header->count; i++) {
+        if ((int)i == path && *fields->fields[i])
+            good &= put_path(g, c, s->base, fields->fields[i]);
+        else if ((int)i != id && (int)i != path)
+            put(c, header->fields[i], fields->fields[i]);
+    }
+    const char *name = id >= 0 ? fields->fields[id] : stem_of(g->arena, fields->fields[path]);
+    finish_row(g, c, e, name);
+    return good;
+}
+
+static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
+{
+    given v;
+    yaml_source *s;
+    csv_row *list;
+    size_t count;
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    if (v.list || !*v.text)
+        return graph_error(g, node, "'csv' takes one file");
+    char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
+                                : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
+    mf_status error = source_read(g->arena, path, LARGEST_CSV, &s);
+    if (error) {
+        graph_status(g, node, NULL, error);
+        graph_note_param(g, v.param);
+        return false;
+    }
+    s->name = mf_arena_copy(g->arena, v.text);
+    if (!source_check(s, g->d) || !csv_read(g, s, &list, &count) || !check_header(g, s, &list[0]))
+        return false;
+    if (count < 2)
+        return graph_error(g, node, "%s has no rows", v.text);
+    bool good = true;
+    for (size_t i = 0; i < e->count; i++)
+        if (field_named(&list[0], e->names[i]) >= 0)
+            good = graph_error(g, node, "the column '%s' is given here and in %s", e->names[i],
+                               v.text);
+    for (size_t i = 1; good && i < count; i++)
+        good = read_csv_row(g, s, &list[0], &list[i], e, r);
+    return good;
+}
+
+static bool read_source(mf_graph *g, const yaml *node, rows *r)
+{
+    extras e;
+    const yaml *chosen = NULL;
+    const char *kind = NULL;
+    if (node->kind != YAML_MAP)
+        return graph_error(g, node,
+                           "a source of cases is one of glob, csv, list, count, as in "
+                           "{glob: \"scans/*.nii.gz\"}");
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        yaml *k;
+        if (yaml_get(node, later[i], &k))
+            return graph_error(g, k, "the source '%s' is not supported yet in this version",
+                               later[i]);
+    }
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        yaml *k, *v = yaml_get(node, sources[i], &k);
+        if (v && chosen)
+            return graph_error(g, k, "one source has '%s' or '%s', not both", kind, sources[i]);
+        if (v) {
+            chosen = v;
+            kind = sources[i];
+        }
+    }
+    if (!chosen)
+        return graph_error(g, node, "no source of cases here: glob, csv, list or count");
+    if (!read_extras(g, node, &e))
+        return false;
+    switch (*kind == 'c' ? kind[1] : *kind) {
+    case 'g':
+        return read_glob(g, chosen, &e, r);
+    case 's':
+        return read_csv(g, chosen, &e, r);
+    case 'l':
+        return read_list(g, chosen, &e, r);
+    default:
+        return read_count(g, chosen, &e, r);
+    }
+}
+
+/* ---- the table ---------------------------------------------------------------------------------
+ */
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const row *)a)->id, ((const row *)b)->id);
+}
+
+static bool check_ids(mf_graph *g, rows *r)
+{
+    bool good = true;
+    for (size_t i = 0; i < r->count; i++)
+        if (!good_id(r->list[i].id)) {
+            mf_diagnostics_error(g->d, &r->list[i].place,
+                                 "'%s' is no id for a case: no spaces at its ends, none of "
+                                 "/ \\ [ ] , = < > ! or quotes",
+                                 r->list[i].id);
+            good = false;
+        }
+    qsort(r->list, r->count, sizeof *r->list, by_id);
+    for (size_t i = 1; i < r->count; i++) {
+        const row *a = &r->list[i - 1], *b = &r->list[i];
+        if (strcmp(a->id, b->id))
+            continue;
+        mf_diagnostics_error(g->d, &b->place, "two cases have the id '%s'", b->id);
+        mf_diagnostics_note(g->d, "%s (%s:%d)", a->from, a->place.file, a->place.line);
+        mf_diagnostics_note(g->d, "%s (%s:%d)", b->from, b->place.file, b->place.line);
+        good = false;
+    }
+    return good;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void fill_table(mf_graph *g, const rows *r)
+{
+    names seen = {0};
+    size_t room = 0;
+    const char **columns = NULL;
+    names_add(&seen, "id", 0);
+    columns = mf_grow(columns, &room, 1, sizeof *columns);
+    columns[g->column_count++] = "id";
+    for (size_t i = 0; i < r->count; i++)
+        for (size_t k = 0; k < r->list[i].count; k++)
+            if (names_add(&seen, r->list[i].names[k], 0) == NAME_NONE) {
+                columns = mf_grow(columns, &room, g->column_count + 1, sizeof *columns);
+                columns[g->column_count++] = r->list[i].names[k];
+            }
+    names_free(&seen);
+    qsort(columns, g->column_count, sizeof *columns, by_text);
+    g->columns = mf_arena_alloc(g->arena, g->column_count, sizeof *columns);
+    memcpy(g->columns, columns, g->column_count * sizeof *columns);
+    free(columns);
+    for (size_t i = 0; i < g->column_count; i++)
+        names_add(&seen, g->columns[i], (uint32_t)i);
+    g->case_count = r->count;
+    g->cases = mf_arena_alloc(g->arena, r->count, sizeof *g->cases);
+    for (size_t i = 0; i < r->count; i++) {
+        const row *c = &r->list[i];
+        const char **values = mf_arena_alloc(g->arena, g->column_count, sizeof *values);
+        values[names_get(&seen, "id")] = c->id;
+        for (size_t k = 0; k < c->count; k++)
+            values[names_get(&seen, c->names[k])] = c->values[k];
+        g->cases[i] = (mf_case){.id = c->id, .base = c->base, .values = values, .graph = g};
+    }
+    names_free(&seen);
+}
+
+bool read_cases(mf_graph *g)
+{
+    const yaml *node = yaml_get(g->root, "cases", NULL);
+    rows r = {0};
+    bool good = true;
+    if (!node)
+        return true;
+    if (node->kind == YAML_LIST)
+        for (size_t i = 0; i < node->count; i++)
+            good &= read_source(g, node->items[i], &r);
+    else
+        good = read_source(g, node, &r);
+    if (good && !r.count)
+        good = graph_error(g, node, "no cases");
+    if (good)
+        good = check_ids(g, &r);
+    if (good)
+        fill_table(g, &r);
+    free(r.list);
+    return good;
+}
+
+const char *mf_case_column(const mf_case *c, const char *column)
+{
+    const char **at = c->graph->column_count
+                          ? bsearch(&column, c->graph->columns, c->graph->column_count,
+                                    sizeof *c->graph->columns, by_text)
+                          : NULL;
+    return at ? c->values[at - c->graph->columns] : NULL;
+}
+
+bool has_column(const mf_graph *g, const char *column)
+{
+    return g->column_count &&
+           bsearch(&column, g->columns, g->column_count, sizeof *g->columns, by_text);
+}
+
+void note_columns(mf_graph *g)
+{
+    mf_text list = {0};
+    for (size_t i = 0; i < g->column_count; i++)
+        mf_text_add(&list, "%s%s", i ? ", " : "", g->columns[i]);
+    if (list.data)
+        mf_diagnostics_note(g->d, "columns of the cases: %s", list.data);
+    free(list.data);
+}

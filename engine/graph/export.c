@@ -1,0 +1,106 @@
+/* export.c - `export`: files wanted outside the cache, one for each node of a stage. */
+#include "graph/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The outputs of a stage that can be written as `path`; *port is the last of them. */
+static size_t writable(const mf_graph *g, const mf_stage *stage, const char *path, uint32_t *port)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < mf_port_count(stage->out); i++) {
+        mf_port_type type;
+        mf_port_type_parse(stage->out[i].type, &type);
+        if (type.shape != MF_PORT_ONE || !mf_registry_writer(g->registry, type.name, path))
+            continue;
+        *port = i;
+        count++;
+    }
+    return count;
+}
+
+/* "stage.port", or "stage": its only output, or the only one that can be written as such a file. */
+static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage_def **def,
+                     uint32_t *port)
+{
+    reference ref;
+    if (!parse_reference(g, key, &ref))
+        return false;
+    if (ref.gather)
+        return graph_error(g, key, "an export takes a stage, not a selection");
+    *def = &g->defs[ref.source];
+    const mf_stage *stage = (*def)->stage;
+    const char *path = node->kind == YAML_SCALAR ? node->text : "";
+    *port = ref.port == NAME_NONE ? 0 : ref.port;
+    if (ref.port != NAME_NONE || mf_port_count(stage->out) == 1 ||
+        writable(g, stage, path, port) == 1)
+        return true;
+    graph_error(g, key, "which output of '%s' is to be written? Name one", key->text);
+    for (const mf_port *p = stage->out; p->name; p++)
+        note_port(g, stage, p, true);
+    return false;
+}
+
+static bool check_writer(mf_graph *g, const yaml *node, const mf_port *out, const char *path)
+{
+    mf_port_type type;
+    mf_port_type_parse(out->type, &type);
+    if (type.shape != MF_PORT_ONE)
+        return graph_error(g, node, "%s cannot be written as a file", out->type);
+    if (mf_registry_writer(g->registry, type.name, path))
+        return true;
+    char *suffixes = mf_registry_suffixes(g->registry, type.name);
+    const char *name = strrchr(path, '/');
+    graph_error(g, node, "%s cannot be written as '%s'", type.name, name ? name + 1 : path);
+    mf_diagnostics_note(g->d, "suffixes for %s: %s", type.name, *suffixes ? suffixes : "none");
+    free(suffixes);
+    return false;
+}
+
+/* The file of one node; `files` knows those of all exports, by index. */
+static bool add_export(mf_graph *g, names *files, const yaml *node, uint32_t at, uint32_t port)
+{
+    given v;
+    const mf_node *n = &g->nodes[at];
+    if (!resolve(g, node, n->of_case, &v))
+        return false;
+    if (v.list || !*v.text)
+        return graph_error(g, node, "an export takes one path");
+    if (!check_writer(g, node, &n->stage->out[port], v.text))
+        return false;
+    /* A path that begins with a column of the case is still meant from the graph's folder. */
+    const char *base = v.of_case ? g->folder : v.base;
+    char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
+                                : mf_arena_print(g->arena, "%s/%s", base, v.text);
+    uint32_t other = names_add(files, path, (uint32_t)g->export_count);
+    if (other != NAME_NONE) {
+        graph_error(g, node, "two exports write '%s'", v.text);
+        mf_diagnostics_note(g->d, "%s and %s", g->nodes[g->exports[other].node].name, n->name);
+        return false;
+    }
+    g->exports = mf_grow(g->exports, &g->export_room, g->export_count + 1, sizeof *g->exports);
+    g->exports[g->export_count++] = (mf_export){at, port, path, node->line, node->column};
+    return true;
+}
+
+bool read_exports(mf_graph *g)
+{
+    const yaml *map = yaml_get(g->root, "export", NULL);
+    names files = {0};
+    bool good = true;
+    if (!map || yaml_empty(map))
+        return true;
+    if (map->kind != YAML_MAP)
+        return graph_error(g, map, "'export' takes stages and paths");
+    for (size_t i = 0; i < map->count; i++) {
+        const yaml *node = map->items[2 * i + 1];
+        const stage_def *def = NULL;
+        uint32_t port = 0;
+        bool fine = read_key(g, map->items[2 * i], node, &def, &port);
+        for (uint32_t k = 0; fine && k < def_cases(g, def); k++)
+            fine = add_export(g, &files, node, def->first + k, port);
+        good &= fine;
+    }
+    names_free(&files);
+    return good;
+}

@@ -1,0 +1,198 @@
+/* found.c - scans on disk: a file, a folder of DICOM files, or a glob with "{id}". */
+#include "graph/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The name without folder and suffix: "a/b.nii.gz" is "b". A folder keeps its dots. */
+const char *stem_of(mf_arena *arena, const char *path)
+{
+    static const char *const doubled[] = {".gz", ".bz2", ".zst"};
+    struct stat st;
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    const char *slash = memrchr(path, '/', length);
+    const char *name = slash ? slash + 1 : path;
+    char *stem = mf_arena_copy_n(arena, name, (size_t)(path + length - name));
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        return stem;
+    char *dot = strrchr(stem, '.');
+    for (size_t i = 0; dot && i < sizeof doubled / sizeof *doubled; i++)
+        if (!strcmp(dot, doubled[i]) && dot != stem) {
+            *dot = 0;
+            break;
+        }
+    dot = strrchr(stem, '.');
+    if (dot && dot != stem)
+        *dot = 0;
+    return stem;
+}
+
+/* A DICOM file has "DICM" behind a preamble of 128 bytes (PS3.10, 7.1). Older files have none, and
+ * are told by their suffix. */
+static bool is_dicom(const char *path, const char *name)
+{
+    char magic[4] = "";
+    size_t length = strlen(name);
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return false;
+    bool yes =
+        !fseek(file, 128, SEEK_SET) && fread(magic, 1, 4, file) == 4 && !memcmp(magic, "DICM", 4);
+    fclose(file);
+    return yes || (length > 4 && !strcasecmp(name + length - 4, ".dcm"));
+}
+
+static bool holds_dicom(const char *folder)
+{
+    DIR *stream = opendir(folder);
+    bool yes = false;
+    if (!stream)
+        return false;
+    for (struct dirent *e; !yes && (e = readdir(stream));) {
+        struct stat st;
+        mf_text path = {0};
+        mf_text_add(&path, "%s/%s", folder, e->d_name);
+        yes = !stat(path.data, &st) && S_ISREG(st.st_mode) && is_dicom(path.data, e->d_name);
+        free(path.data);
+    }
+    closedir(stream);
+    return yes;
+}
+
+static mf_status check_scan(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return mf_fail(MF_NOT_FOUND, "no file or folder '%s'", path);
+    if (S_ISDIR(st.st_mode) && !holds_dicom(path))
+        return mf_fail(MF_INVALID,
+                       "the folder '%s' holds no DICOM files; a scan is a file, a folder of DICOM "
+                       "files, or a glob such as 'scans/*.nii.gz'",
+                       path);
+    return MF_OK;
+}
+
+/* Whether `path` fits `pattern`, in which {id} stands for any text without a slash; the shortest
+ * such text, the same at each {id}. *id is NULL until the first {id} is met. */
+static bool fits(const char *pattern, const char *path, const char **id, size_t *length)
+{
+    for (;; pattern++, path++) {
+        if (!*pattern)
+            return !*path;
+        if (!strncmp(pattern, "{id}", 4)) {
+            if (*id)
+                return !strncmp(path, *id, *length) &&
+                       fits(pattern + 4, path + *length, id, length);
+            for (size_t n = 1; path[n - 1] && path[n - 1] != '/'; n++) {
+                *id = path;
+                *length = n;
+                if (fits(pattern + 4, path + n, id, length))
+                    return true;
+            }
+            *id = NULL;
+            return false;
+        }
+        if (*pattern == '*') {
+            for (size_t n = 0;; n++) {
+                if (fits(pattern + 1, path + n, id, length))
+                    return true;
+                if (!path[n] || path[n] == '/')
+                    return false;
+            }
+        }
+        const char *close = *pattern == '[' ? strchr(pattern + 2, ']') : NULL;
+        if (close && close - pattern < 60) { /* a set, as in [0-9] */
+            char set[64], one[2] = {*path, 0};
+            memcpy(set, pattern, (size_t)(close + 1 - pattern));
+            set[close + 1 - pattern] = 0;
+            if (!*path || fnmatch(set, one, 0))
+                return false;
+            pattern = close;
+        } else if (*pattern == '?' ? !*path || *path == '/' : *pattern != *path) {
+            return false;
+        }
+    }
+}
+
+static mf_status add(mf_arena *arena, const char *pattern, bool by_id, char *path, found *f)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = 0;
+    MF_TRY(check_scan(path));
+    const char *id = NULL;
+    size_t id_length = 0;
+    f->path = mf_arena_copy(arena, path);
+    if (by_id && fits(pattern, f->path, &id, &id_length) && id)
+        f->id = mf_arena_copy_n(arena, id, id_length);
+    else
+        f->id = stem_of(arena, f->path);
+    return MF_OK;
+}
+
+/* glob(3) with each {id} as a star, then {id} is read off the paths that fit. */
+static mf_status find_glob(mf_arena *arena, const char *pattern, found **list, size_t *count)
+{
+    mf_text stars = {0};
+    glob_t g = {0};
+    mf_status error = MF_OK;
+    bool by_id = strstr(pattern, "{id}");
+    for (const char *c = pattern; *c; c += strncmp(c, "{id}", 4) ? 1 : 4)
+        mf_text_add_n(&stars, strncmp(c, "{id}", 4) ? c : "*", 1);
+    int result = glob(stars.data, 0, NULL, &g);
+    free(stars.data);
+    if (result == GLOB_NOSPACE)
+        return mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", pattern);
+    if (result && result != GLOB_NOMATCH)
+        return mf_fail(MF_IO, "cannot read the folders of '%s': %s", pattern, strerror(errno));
+    *list = mf_arena_alloc(arena, g.gl_pathc, sizeof **list);
+    for (size_t i = 0; i < g.gl_pathc && !error; i++) {
+        const char *id = NULL;
+        size_t length;
+        if (!by_id || fits(pattern, g.gl_pathv[i], &id, &length))
+            error = add(arena, pattern, by_id, g.gl_pathv[i], &(*list)[(*count)++]);
+    }
+    globfree(&g);
+    return error;
+}
+
+/* base/pattern with the special characters of `base` written as sets: its name means itself. */
+static const char *escaped(mf_arena *arena, const char *base, const char *pattern)
+{
+    mf_text text = {0};
+    for (; *base; base++)
+        mf_text_add(&text, strchr("*?[", *base) ? "[%c]" : "%c", *base);
+    mf_text_add(&text, "/%s", pattern);
+    char *copy = mf_arena_copy(arena, text.data);
+    free(text.data);
+    return copy;
+}
+
+mf_status find_scans(mf_arena *arena, const char *base, const char *pattern, found **list,
+                     size_t *count)
+{
+    *count = 0;
+    char *full = *pattern == '/' ? mf_arena_copy(arena, pattern)
+                                 : mf_arena_print(arena, "%s/%s", base, pattern);
+    if (!access(full, F_OK)) {
+        *list = mf_arena_alloc(arena, 1, sizeof **list);
+        *count = 1;
+        return add(arena, full, false, full, *list);
+    }
+    if (!strpbrk(full, "*?[") && !strstr(full, "{id}"))
+        return mf_fail(MF_NOT_FOUND, "no file or folder '%s'", full);
+    MF_TRY(
+        find_glob(arena, *pattern == '/' ? pattern : escaped(arena, base, pattern), list, count));
+    if (!*count)
+        return mf_fail(MF_NOT_FOUND, "no file matches '%s'", full);
+    return MF_OK;
+}

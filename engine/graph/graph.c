@@ -1,0 +1,238 @@
+/* graph.c - loading a graph file from end to end, and answering questions about the result. */
+#include "graph/internal.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LARGEST_FILE ((size_t)64 << 20)
+
+static const char *const root_keys[] = {"massflow", "params", "cases", "stages", "export"};
+static const char *const root_later[] = {"axes", "include", "skip_failed", "device", "keep"};
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* ---- reporting ---------------------------------------------------------------------------------
+ */
+
+bool graph_error(mf_graph *g, const yaml *node, const char *format, ...)
+{
+    va_list args;
+    char *message;
+    mf_place place = yaml_place(node);
+    va_start(args, format);
+    if (vasprintf(&message, format, args) < 0)
+        abort();
+    va_end(args);
+    mf_diagnostics_error(g->d, &place, "%s", message);
+    free(message);
+    return false;
+}
+
+bool graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
+{
+    const char *hint = mf_error_hint_text(error);
+    if (who)
+        graph_error(g, node, "%s: %s", who, mf_error_message(error));
+    else
+        graph_error(g, node, "%s", mf_error_message(error));
+    if (hint)
+        mf_diagnostics_note(g->d, "%s", hint);
+    mf_error_free(error);
+    return false;
+}
+
+void graph_note_param(mf_graph *g, const graph_param *param)
+{
+    if (param && param->set)
+        mf_diagnostics_note(g->d, "'%s' is given by %s", param->name, param->value->source->name);
+    else if (param)
+        mf_diagnostics_note(g->d, "'%s' is given in line %d", param->name, param->value->line);
+}
+
+bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *list,
+                   size_t count)
+{
+    const char *near = mf_nearest(key->text, list, count);
+    if (near)
+        return graph_error(g, key, "%s '%s'; did you mean '%s'?", what, key->text, near);
+    return graph_error(g, key, "%s '%s'", what, key->text);
+}
+
+/* ---- loading -----------------------------------------------------------------------------------
+ */
+
+static bool read_version(mf_graph *g)
+{
+    const yaml *version = yaml_get(g->root, "massflow", NULL);
+    if (!version)
+        return graph_error(g, g->root, "a graph file begins with 'massflow: 1'");
+    if (version->kind != YAML_SCALAR || strcmp(version->text, "1"))
+        return graph_error(g, version, "this massflow reads graph files of version 1");
+    return true;
+}
+
+static bool read_root(mf_graph *g)
+{
+    bool good = true;
+    if (g->root->kind != YAML_MAP)
+        return graph_error(g, g->root,
+                           "a graph file has the keys massflow, params, cases, stages, "
+                           "export");
+    for (size_t i = 0; i < g->root->count; i++) {
+        const yaml *key = g->root->items[2 * i];
+        bool known = false, expected = false;
+        for (size_t k = 0; k < COUNT(root_keys); k++)
+            known |= !strcmp(key->text, root_keys[k]);
+        for (size_t k = 0; k < COUNT(root_later); k++)
+            expected |= !strcmp(key->text, root_later[k]);
+        if (expected)
+            good = graph_error(g, key, "'%s' is not supported yet in this version", key->text);
+        else if (!known)
+            good = graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
+    }
+    good &= read_version(g);
+    return good;
+}
+
+/* Names in texts that are not read any more when all went well, such as a file that exists. */
+static void warn_unused(mf_graph *g)
+{
+    for (size_t i = 0; i < g->param_count; i++) {
+        if (g->params[i].used)
+            continue;
+        mf_place place = yaml_place(g->params[i].declared);
+        mf_diagnostics_warning(g->d, &place, "parameter '%s' is not used", g->params[i].name);
+    }
+}
+
+/* Reads as far as errors leave sense in it; every error is in g->d. */
+static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count, bool *good)
+{
+    *good = read_root(g);
+    if (g->root->kind != YAML_MAP || !read_params(g, settings, count)) {
+        *good = false;
+        return MF_OK;
+    }
+    g->cases_wrong = !read_cases(g);
+    *good &= !g->cases_wrong;
+    *good &= read_stages(g);
+    for (size_t i = 0; i < g->def_count; i++)
+        if (g->defs[i].stage) {
+            *good &= connect_stage(g, &g->defs[i]);
+            MF_TRY(read_with(g, &g->defs[i], good));
+        }
+    if (g->def_count)
+        *good &= order_stages(g);
+    if (*good)
+        *good = expand(g);
+    if (*good)
+        *good = read_exports(g);
+    if (*good)
+        warn_unused(g);
+    return MF_OK;
+}
+
+mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_setting *settings,
+                        size_t count, mf_diagnostics *diagnostics, mf_graph **graph)
+{
+    mf_arena *arena = mf_arena_new();
+    mf_graph *g = mf_arena_alloc(arena, 1, sizeof *g);
+    char cwd[PATH_MAX];
+    bool good = false;
+    *graph = NULL;
+    *g = (mf_graph){.arena = arena, .registry = registry, .d = diagnostics};
+    mf_status error = source_read(arena, path, LARGEST_FILE, &g->source);
+    if (!error) {
+        g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
+        g->path = g->source->name;
+        g->folder = g->source->base;
+        g->root = yaml_read(arena, g->source, diagnostics);
+        if (g->root)
+            error = read_graph(g, settings, count, &good);
+    }
+    g->d = NULL;
+    if (error || !good)
+        mf_graph_free(g);
+    else
+        *graph = g;
+    return error;
+}
+
+void mf_graph_free(mf_graph *g)
+{
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->def_count; i++)
+        for (size_t k = 0; k < g->defs[i].param_count; k++)
+            mf_params_unref(g->defs[i].params[k]);
+    names_free(&g->param_names);
+    names_free(&g->labels);
+    free(g->exports);
+    mf_arena_free(g->arena);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+const char *mf_graph_path(const mf_graph *g)
+{
+    return g->path;
+}
+
+const char *mf_graph_folder(const mf_graph *g)
+{
+    return g->folder;
+}
+
+size_t mf_graph_case_count(const mf_graph *g)
+{
+    return g->case_count;
+}
+
+const mf_case *mf_graph_case(const mf_graph *g, size_t i)
+{
+    return &g->cases[i];
+}
+
+size_t mf_graph_column_count(const mf_graph *g)
+{
+    return g->column_count;
+}
+
+const char *mf_graph_column(const mf_graph *g, size_t i)
+{
+    return g->columns[i];
+}
+
+size_t mf_graph_node_count(const mf_graph *g)
+{
+    return g->node_count;
+}
+
+const mf_node *mf_graph_node(const mf_graph *g, size_t i)
+{
+    return &g->nodes[i];
+}
+
+size_t mf_graph_stage_count(const mf_graph *g)
+{
+    return g->def_count;
+}
+
+const mf_graph_stage *mf_graph_stage_at(const mf_graph *g, size_t i)
+{
+    return &g->stages[i];
+}
+
+size_t mf_graph_export_count(const mf_graph *g)
+{
+    return g->export_count;
+}
+
+const mf_export *mf_graph_export(const mf_graph *g, size_t i)
+{
+    return &g->exports[i];
+}

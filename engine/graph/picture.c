@@ -1,0 +1,98 @@
+/* picture.c - a loaded graph as text and as Graphviz, by stage: nodes of one stage differ only in
+ * their case. */
+#include "graph/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void show_refs(mf_text *t, const stage_def *def, size_t port)
+{
+    const port_input *in = &def->inputs[port];
+    if (!in->count)
+        return;
+    mf_text_add(t, "    %s <- ", def->stage->in[port].name);
+    for (size_t i = 0; i < in->count; i++)
+        mf_text_add(t, "%s%s", i ? ", " : "", in->refs[i].node->text);
+    mf_text_add(t, "\n");
+}
+
+static void show_value(mf_text *t, const yaml *node)
+{
+    if (node->kind == YAML_SCALAR) {
+        mf_text_add(t, "%s", node->text);
+        return;
+    }
+    mf_text_add(t, "[");
+    for (size_t i = 0; i < node->count; i++)
+        mf_text_add(t, "%s%s", i ? ", " : "", node->items[i]->text);
+    mf_text_add(t, "]");
+}
+
+/* What the file gives, and what it comes to where that is one value for all nodes. */
+static void show_with(mf_text *t, const stage_def *def)
+{
+    for (size_t i = 0; def->with && i < def->with->count; i++) {
+        const yaml *key = def->with->items[2 * i], *node = def->with->items[2 * i + 1];
+        const mf_param *p = mf_param_find(def->stage, key->text);
+        mf_text_add(t, "    %s: ", key->text);
+        if (varies(node)) {
+            show_value(t, node);
+        } else {
+            char *value = mf_param_show(def->params[0], p);
+            mf_text_add(t, "%s", value);
+            free(value);
+        }
+        if (p->unit && *p->unit)
+            mf_text_add(t, " %s", p->unit);
+        mf_text_add(t, "\n");
+    }
+}
+
+char *mf_graph_text(const mf_graph *g)
+{
+    mf_text t = {0};
+    mf_text_add(&t, "%s: %zu stages, %zu cases, %zu nodes\n", g->path, g->def_count, g->case_count,
+                g->node_count);
+    for (size_t i = 0; i < g->def_count; i++) {
+        const stage_def *def = &g->defs[g->order[i]];
+        mf_text_add(&t, "\n%s  %s", def->key->text, def->stage->name);
+        if (def->each_case)
+            mf_text_add(&t, "  x %u case%s", def_cases(g, def), def_cases(g, def) == 1 ? "" : "s");
+        mf_text_add(&t, "\n");
+        for (size_t p = 0; p < def->input_count; p++)
+            show_refs(&t, def, p);
+        show_with(&t, def);
+        for (const mf_port *p = def->stage->out; p->name; p++)
+            mf_text_add(&t, "    -> %s: %s\n", p->name, p->type);
+    }
+    for (size_t i = 0; i < g->export_count; i++)
+        mf_text_add(&t, "%s%s => %s\n", i ? "" : "\n", g->nodes[g->exports[i].node].name,
+                    g->exports[i].path);
+    return mf_text_take(&t);
+}
+
+char *mf_graph_dot(const mf_graph *g)
+{
+    mf_text t = {0};
+    mf_text_add(&t, "digraph massflow {\n  node [shape=box, fontname=\"sans-serif\"];\n");
+    for (size_t i = 0; i < g->def_count; i++) {
+        const stage_def *def = &g->defs[g->order[i]];
+        mf_text_add(&t, "  \"%s\" [label=\"%s\\n%s", def->key->text, def->key->text,
+                    def->stage->name);
+        if (def->each_case)
+            mf_text_add(&t, "\\nx %u", def_cases(g, def));
+        mf_text_add(&t, "\"%s];\n", def->each_case ? ", peripheries=2" : "");
+    }
+    for (size_t i = 0; i < g->def_count; i++) {
+        const stage_def *def = &g->defs[g->order[i]];
+        for (size_t p = 0; p < def->input_count; p++)
+            for (size_t k = 0; k < def->inputs[p].count; k++) {
+                const reference *ref = &def->inputs[p].refs[k];
+                mf_text_add(&t, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n",
+                            g->defs[ref->source].key->text, def->key->text, def->stage->in[p].name,
+                            ref->gather ? ", style=bold" : "");
+            }
+    }
+    mf_text_add(&t, "}\n");
+    return mf_text_take(&t);
+}

@@ -1,0 +1,200 @@
+/* reference.c - "stage", "stage.port", "stage[*]", "stage[set=train, rank<=3]". */
+#include "graph/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool number(const char *text, double *value)
+{
+    char *end;
+    if (!*text || text[strspn(text, "0123456789+-.eE")])
+        return false;
+    *value = strtod(text, &end);
+    return !*end;
+}
+
+/* Numbers compare as numbers, all else as text; what is not a number has no order. Ids are names:
+ * 012 is not 12. */
+bool compare_values(const char *column, const char *left, compare op, const char *right)
+{
+    double a = 0, b = 0;
+    bool numbers = number(left, &a) && number(right, &b);
+    if (!strcmp(column, "id") && (op == EQUAL || op == DIFFERENT))
+        numbers = false;
+    switch (op) {
+    case EQUAL:
+        return numbers ? a == b : !strcmp(left, right);
+    case DIFFERENT:
+        return numbers ? a != b : strcmp(left, right) != 0;
+    case BELOW:
+        return numbers && a < b;
+    case AT_MOST:
+        return numbers && a <= b;
+    case ABOVE:
+        return numbers && a > b;
+    default:
+        return numbers && a >= b;
+    }
+}
+
+/* An error in a part of the reference's text. Positions are exact unless parameters are spliced. */
+static mf_place part(const yaml *node, const char *text, const char *at, size_t length)
+{
+    if (strcmp(text, node->text))
+        return yaml_place(node);
+    return yaml_place_in(node, (size_t)(at - text), length ? length : 1);
+}
+
+static bool unknown_label(mf_graph *g, const yaml *node, const char *text, size_t length)
+{
+    char *label = mf_arena_copy_n(g->arena, text, length);
+    const char **all = mf_arena_alloc(g->arena, g->def_count, sizeof *all);
+    mf_place place = part(node, text, text, length);
+    for (size_t i = 0; i < g->def_count; i++)
+        all[i] = g->defs[i].key->text;
+    const char *near = mf_nearest(label, all, g->def_count);
+    if (near)
+        mf_diagnostics_error(g->d, &place, "the graph has no stage '%s'; did you mean '%s'?", label,
+                             near);
+    else
+        mf_diagnostics_error(g->d, &place, "the graph has no stage '%s'", label);
+    return false;
+}
+
+static bool read_port(mf_graph *g, const yaml *node, const char *text, const char *at,
+                      size_t length, reference *ref)
+{
+    const mf_stage *stage = g->defs[ref->source].stage;
+    char *name = mf_arena_copy_n(g->arena, at, length);
+    if (!stage)
+        return false; /* reported where it is used */
+    int port = mf_port_find(stage->out, name);
+    ref->port = (uint32_t)port;
+    if (port >= 0)
+        return true;
+    const char *all[64];
+    size_t count = 0;
+    mf_text list = {0};
+    for (const mf_port *p = stage->out; p && p->name && count < 64; p++) {
+        mf_text_add(&list, "%s%s: %s", count ? ", " : "", p->name, p->type);
+        all[count++] = p->name;
+    }
+    const char *near = mf_nearest(name, all, count);
+    mf_place place = part(node, text, at, length);
+    if (near)
+        mf_diagnostics_error(g->d, &place, "%s has no output '%s'; did you mean '%s'?", stage->name,
+                             name, near);
+    else
+        mf_diagnostics_error(g->d, &place, "%s has no output '%s'", stage->name, name);
+    mf_diagnostics_note(g->d, "outputs of %s: %s   (massflow describe %s)", stage->name,
+                        list.data ? list.data : "none", stage->name);
+    free(list.data);
+    return false;
+}
+
+static const char *trim(mf_arena *arena, const char *from, const char *to)
+{
+    while (from < to && *from == ' ')
+        from++;
+    while (to > from && to[-1] == ' ')
+        to--;
+    return mf_arena_copy_n(arena, from, (size_t)(to - from));
+}
+
+/* "column OP value" in [at, end). */
+static bool read_term(mf_graph *g, const yaml *node, const char *text, const char *at,
+                      const char *end, term *t)
+{
+    size_t length = (size_t)(end - at);
+    mf_place place = part(node, text, at, length);
+    const char *op = at;
+    while (op < end && !strchr("=!<>", *op))
+        op++;
+    size_t width = op + 1 < end && op[1] == '=' ? 2 : 1;
+    if (op == end || op == at || (*op == '!' && width == 1)) {
+        mf_diagnostics_error(g->d, &place,
+                             "a selection is '*', or terms such as set=train, "
+                             "rank<=3, fold!=0");
+        return false;
+    }
+    t->op = *op == '='   ? EQUAL
+            : *op == '!' ? DIFFERENT
+            : *op == '<' ? (width == 2 ? AT_MOST : BELOW)
+                         : (width == 2 ? AT_LEAST : ABOVE);
+    t->column = trim(g->arena, at, op);
+    t->value = trim(g->arena, op + width, end);
+    if (!strcmp(t->column, "case"))
+        t->column = "id";
+    if (!*t->value) {
+        mf_diagnostics_error(g->d, &place, "a value is missing in the selection");
+        return false;
+    }
+    if (g->cases_wrong || has_column(g, t->column))
+        return true;
+    const char *near = mf_nearest(t->column, g->columns, g->column_count);
+    if (near)
+        mf_diagnostics_error(g->d, &place, "the cases have no column '%s'; did you mean '%s'?",
+                             t->column, near);
+    else
+        mf_diagnostics_error(g->d, &place, "the cases have no column '%s'", t->column);
+    note_columns(g);
+    return false;
+}
+
+static bool read_selection(mf_graph *g, const yaml *node, const char *text, const char *at,
+                           reference *ref)
+{
+    const char *end = text + strlen(text) - 1;
+    size_t room = 1;
+    ref->gather = true;
+    if (!strcmp(trim(g->arena, at, end), "*"))
+        return true;
+    for (const char *c = at; c < end; c++)
+        room += *c == ',';
+    ref->terms = mf_arena_alloc(g->arena, room, sizeof *ref->terms);
+    while (at <= end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma ? comma : end;
+        while (at < stop && *at == ' ')
+            at++;
+        term *t = &ref->terms[ref->term_count++];
+        if (!read_term(g, node, text, at, stop, t))
+            return false;
+        ref->varies |= varies_text(t->value);
+        at = stop + 1;
+    }
+    return true;
+}
+
+bool parse_reference(mf_graph *g, const yaml *node, reference *ref)
+{
+    const char *text;
+    *ref = (reference){.node = node, .port = NAME_NONE};
+    if (node->kind != YAML_SCALAR || !*node->text)
+        return graph_error(g, node,
+                           "a port takes the name of a stage, as in scan, scan.volume or "
+                           "\"scan[*]\"");
+    if (!resolve_text(g, node, node->text, NULL, true, &text))
+        return false;
+    if (!strcmp(text, node->text))
+        text = node->text; /* so that places can be told */
+    size_t length = strcspn(text, ".["), total = strlen(text);
+    ref->source = names_get_n(&g->labels, text, length);
+    if (ref->source == NAME_NONE)
+        return unknown_label(g, node, text, length);
+    const char *at = text + length;
+    if (*at == '.') {
+        size_t port = strcspn(at + 1, "[");
+        if (!read_port(g, node, text, at + 1, port, ref))
+            return false;
+        at += 1 + port;
+    }
+    if (!*at)
+        return true;
+    if (text[total - 1] != ']') {
+        mf_place place = part(node, text, at, total - (size_t)(at - text));
+        mf_diagnostics_error(g->d, &place, "'[' without ']' at the end");
+        return false;
+    }
+    return read_selection(g, node, text, at + 1, ref);
+}

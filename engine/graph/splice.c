@@ -1,0 +1,311 @@
+/* splice.c - the graph's own parameters, and "${x}" in its texts.
+ *
+ * "${x}" alone puts the parameter itself in place, so that a list stays a list; inside a text its
+ * text is spliced in. "${case.x}" is a column of the case. "$${" writes a plain "${". */
+#include "graph/internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool is_name(const char *text)
+{
+    if (!isalpha((unsigned char)*text) && *text != '_')
+        return false;
+    for (; *text; text++)
+        if (!isalnum((unsigned char)*text) && *text != '_' && *text != '-')
+            return false;
+    return true;
+}
+
+/* ---- declared parameters -----------------------------------------------------------------------
+ */
+
+static bool check_value(mf_graph *g, const yaml *value)
+{
+    if (value->kind == YAML_MAP)
+        return graph_error(g, value, "a parameter is one value or a list of values");
+    if (yaml_empty(value))
+        return graph_error(g, value, "a value is missing; write \"\" for empty text");
+    if (value->kind == YAML_SCALAR) {
+        if (strstr(value->text, "${"))
+            return graph_error(g, value, "parameters cannot refer to each other");
+        return true;
+    }
+    bool good = true;
+    for (size_t i = 0; i < value->count; i++)
+        if (value->items[i]->kind != YAML_SCALAR)
+            good = graph_error(g, value->items[i], "a list in a list");
+        else
+            good &= check_value(g, value->items[i]);
+    return good;
+}
+
+static bool declare_params(mf_graph *g)
+{
+    yaml *map = yaml_get(g->root, "params", NULL);
+    bool good = true;
+    if (!map || yaml_empty(map))
+        return true;
+    if (map->kind != YAML_MAP)
+        return graph_error(g, map, "'params' takes names and values");
+    g->params = mf_arena_alloc(g->arena, map->count, sizeof *g->params);
+    for (size_t i = 0; i < map->count; i++) {
+        const yaml *key = map->items[2 * i], *value = map->items[2 * i + 1];
+        if (!is_name(key->text) || !strcmp(key->text, "case"))
+            good = graph_error(g, key, "'%s' is no name for a parameter", key->text);
+        good &= check_value(g, value);
+        names_add(&g->param_names, key->text, (uint32_t)g->param_count);
+        g->params[g->param_count++] =
+            (graph_param){.name = key->text, .value = value, .declared = key};
+    }
+    return good;
+}
+
+/* Puts a --set value in the place of the file's. */
+static bool apply_setting(mf_graph *g, const mf_setting *setting)
+{
+    char *name = mf_arena_print(g->arena, "--set %s=%s", setting->name, setting->value);
+    mf_place place = {name, 0, 0, 1, NULL};
+    uint32_t at = names_get(&g->param_names, setting->name);
+    if (at == NAME_NONE) {
+        const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
+        for (size_t i = 0; i < g->param_count; i++)
+            all[i] = g->params[i].name;
+        const char *near = mf_nearest(setting->name, all, g->param_count);
+        if (near)
+            mf_diagnostics_error(g->d, &place, "%s has no parameter '%s'; did you mean '%s'?",
+                                 g->path, setting->name, near);
+        else
+            mf_diagnostics_error(g->d, &place, "%s has no parameter '%s'", g->path, setting->name);
+        mf_text list = {0};
+        for (size_t i = 0; i < g->param_count; i++)
+            mf_text_add(&list, "%s%s", i ? ", " : "", all[i]);
+        if (list.data)
+            mf_diagnostics_note(g->d, "its parameters: %s", list.data);
+        free(list.data);
+        return false;
+    }
+    yaml_source *s = source_of(g->arena, name, g->cwd, mf_arena_copy(g->arena, setting->value));
+    if (!source_check(s, g->d))
+        return false;
+    yaml *value;
+    if (s->length >= 2 && s->text[0] == '[' && s->text[s->length - 1] == ']') {
+        value = yaml_read(g->arena, s, g->d);
+        if (!value || !check_value(g, value))
+            return false;
+    } else {
+        value = mf_arena_alloc(g->arena, 1, sizeof *value);
+        *value = (yaml){.kind = YAML_SCALAR,
+                        .line = 1,
+                        .column = 1,
+                        .width = (int)s->length,
+                        .quoted = true,
+                        .text = s->text,
+                        .source = s};
+        if (strstr(s->text, "${")) {
+            mf_diagnostics_error(g->d, &place, "parameters cannot refer to each other");
+            return false;
+        }
+    }
+    g->params[at].value = value;
+    g->params[at].set = true;
+    return true;
+}
+
+bool read_params(mf_graph *g, const mf_setting *settings, size_t count)
+{
+    bool good = declare_params(g);
+    for (size_t i = 0; i < count; i++)
+        good &= apply_setting(g, &settings[i]);
+    return good;
+}
+
+/* ---- resolving ---------------------------------------------------------------------------------
+ */
+
+bool varies_text(const char *text)
+{
+    for (const char *c = strstr(text, "${case."); c; c = strstr(c + 1, "${case."))
+        if (c == text || c[-1] != '$')
+            return true;
+    return false;
+}
+
+bool varies(const yaml *node)
+{
+    if (node->kind == YAML_SCALAR)
+        return varies_text(node->text);
+    size_t count = node->kind == YAML_MAP ? 2 * node->count : node->count;
+    for (size_t i = 0; i < count; i++)
+        if (varies(node->items[i]))
+            return true;
+    return false;
+}
+
+static bool report(mf_graph *g, const yaml *node, const char *at, size_t length, const char *name,
+                   const char *near, const char *message)
+{
+    const char *in =
+        node->text && at >= node->text && at <= node->text + strlen(node->text) ? at : NULL;
+    mf_place place = in ? yaml_place_in(node, (size_t)(in - node->text), length) : yaml_place(node);
+    if (near)
+        mf_diagnostics_error(g->d, &place, "%s '%s'; did you mean '%s'?", message, name, near);
+    else
+        mf_diagnostics_error(g->d, &place, "%s '%s'", message, name);
+    return false;
+}
+
+static bool unknown_param(mf_graph *g, const yaml *node, const char *at, size_t length,
+                          const char *name)
+{
+    const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
+    for (size_t i = 0; i < g->param_count; i++)
+        all[i] = g->params[i].name;
+    report(g, node, at, length, name, mf_nearest(name, all, g->param_count),
+           "the graph has no parameter");
+    return false;
+}
+
+static bool case_column(mf_graph *g, const yaml *node, const char *at, size_t length,
+                        const char *column, const mf_case *c, const char **out)
+{
+    if (!c)
+        return report(g, node, at, length, column, NULL,
+                      "there is no case here ('each: case') to take a column from:");
+    *out = mf_case_column(c, column);
+    if (*out)
+        return true;
+    if (has_column(g, column))
+        return report(g, node, at, length, column, NULL, "a case has no column");
+    report(g, node, at, length, column, mf_nearest(column, g->columns, g->column_count),
+           "the cases have no column");
+    note_columns(g);
+    return false;
+}
+
+/* One "${name}" whose text begins at `at` and has `length` bytes. *param is set for a parameter. */
+static bool lookup(mf_graph *g, const yaml *node, const char *at, size_t length, const mf_case *c,
+                   graph_param **param, const char **text)
+{
+    char *name = mf_arena_copy_n(g->arena, at + 2, length - 3);
+    *param = NULL;
+    if (!strncmp(name, "case.", 5))
+        return case_column(g, node, at, length, name + 5, c, text);
+    uint32_t i = names_get(&g->param_names, name);
+    if (i == NAME_NONE)
+        return unknown_param(g, node, at, length, name);
+    *param = &g->params[i];
+    g->params[i].used = true;
+    *text = g->params[i].value->text; /* NULL for a list */
+    return true;
+}
+
+static bool unterminated(mf_graph *g, const yaml *node, const char *at)
+{
+    return report(g, node, at, 2, at, NULL, "'${' without '}':");
+}
+
+static bool splice(mf_graph *g, const yaml *node, const char *text, const mf_case *c,
+                   bool keep_case, mf_text *out, given *v)
+{
+    for (const char *at = text; *at;) {
+        const char *dollar = strstr(at, "${");
+        if (!dollar) {
+            mf_text_add_n(out, at, strlen(at));
+            break;
+        }
+        if (dollar > at && dollar[-1] == '$') {
+            mf_text_add_n(out, at, (size_t)(dollar - 1 - at));
+            mf_text_add_n(out, "${", 2);
+            at = dollar + 2;
+            continue;
+        }
+        const char *end = strchr(dollar, '}'), *piece;
+        graph_param *param;
+        if (!end)
+            return unterminated(g, node, dollar);
+        size_t length = (size_t)(end + 1 - dollar);
+        mf_text_add_n(out, at, (size_t)(dollar - at));
+        at = end + 1;
+        if (keep_case && !strncmp(dollar, "${case.", 7)) {
+            mf_text_add_n(out, dollar, length);
+            continue;
+        }
+        if (!lookup(g, node, dollar, length, c, &param, &piece))
+            return false;
+        if (!piece)
+            return report(g, node, dollar, length, param->name, NULL,
+                          "a list cannot be spliced into text:");
+        if (dollar == text && v) {
+            v->of_case = !param;
+            v->base = param ? param->value->source->base : c->base;
+        }
+        mf_text_add_n(out, piece, strlen(piece));
+    }
+    return true;
+}
+
+bool resolve_text(mf_graph *g, const yaml *node, const char *text, const mf_case *c, bool keep_case,
+                  const char **out)
+{
+    mf_text spliced = {0};
+    bool good = splice(g, node, text, c, keep_case, &spliced, NULL);
+    *out =
+        good ? mf_arena_copy_n(g->arena, spliced.data ? spliced.data : "", spliced.length) : NULL;
+    free(spliced.data);
+    return good;
+}
+
+static bool resolve_scalar(mf_graph *g, const yaml *node, const mf_case *c, given *v)
+{
+    const char *text = node->text;
+    size_t length = strlen(text);
+    *v = (given){.text = text, .base = node->source->base};
+    if (!strstr(text, "${"))
+        return true;
+    if (!strncmp(text, "${", 2) && strchr(text, '}') == text + length - 1) {
+        graph_param *param;
+        if (!lookup(g, node, text, length, c, &param, &v->text))
+            return false;
+        v->param = param;
+        v->of_case = !param;
+        v->base = param ? param->value->source->base : c->base;
+        if (param && param->value->kind == YAML_LIST) {
+            v->list = true;
+            v->count = param->value->count;
+            v->texts = mf_arena_alloc(g->arena, v->count, sizeof *v->texts);
+            for (size_t i = 0; i < v->count; i++)
+                v->texts[i] = param->value->items[i]->text;
+        }
+        return true;
+    }
+    mf_text spliced = {0};
+    bool good = splice(g, node, text, c, false, &spliced, v);
+    if (good)
+        v->text = mf_arena_copy_n(g->arena, spliced.data ? spliced.data : "", spliced.length);
+    free(spliced.data);
+    return good;
+}
+
+bool resolve(mf_graph *g, const yaml *node, const mf_case *c, given *v)
+{
+    if (node->kind == YAML_SCALAR)
+        return resolve_scalar(g, node, c, v);
+    if (node->kind == YAML_MAP)
+        return graph_error(g, node, "one value or a list of values is wanted here");
+    *v = (given){.list = true, .base = node->source->base, .count = node->count};
+    v->texts = mf_arena_alloc(g->arena, node->count, sizeof *v->texts);
+    for (size_t i = 0; i < node->count; i++) {
+        given element;
+        if (node->items[i]->kind != YAML_SCALAR)
+            return graph_error(g, node->items[i], "a list in a list");
+        if (!resolve_scalar(g, node->items[i], c, &element))
+            return false;
+        if (element.list)
+            return graph_error(g, node->items[i], "'%s' is a list, and stands in a list",
+                               element.param->name);
+        v->texts[i] = element.text;
+    }
+    return true;
+}

@@ -1,0 +1,13 @@
+/* massflow.h - everything a plugin or an embedding program may include. */
+#ifndef MASSFLOW_MASSFLOW_H
+#define MASSFLOW_MASSFLOW_H
+
+#include <massflow/array.h>
+#include <massflow/artifact.h>
+#include <massflow/compute.h>
+#include <massflow/error.h>
+#include <massflow/program.h>
+#include <massflow/random.h>
+#include <massflow/stage.h>
+
+#endif

@@ -1,0 +1,184 @@
+/* program.h - tensor programs: a model as a small graph of tensor ops, declared once, compiled,
+ * replayed.
+ *
+ *   declare        the functions below add ops; shapes are known and checked as ops are added
+ *   differentiate  every op adds its gradient as more ops of the same set
+ *   compile        fuse, plan one arena by lifetimes, choose kernels, record the launches
+ *   replay         with new inputs: no allocation, nothing on the host but enqueueing
+ *
+ * Layout: channels last. A volume is [N, D, H, W, C], tokens are [N, L, C], so a linear layer, a
+ * 1x1x1 convolution and the tokens of attention are the same row-major matrix. Weights keep their
+ * published (PyTorch) names, shapes and layouts; packed copies are made once per update.
+ *
+ * Errors stick to the program with the scope in which they arose and are reported by compile: model
+ * code has no error handling in between. A value made after an error is harmless. */
+#ifndef MASSFLOW_PROGRAM_H
+#define MASSFLOW_PROGRAM_H
+
+#include <massflow/artifact.h>
+#include <massflow/compute.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mf_program mf_program;
+typedef struct mf_value { int32_t id; } mf_value; /* of one program; id < 0: none */
+#define MF_NONE ((mf_value){-1})
+
+MF_API MF_MUST_USE mf_status mf_program_new(mf_program **program);
+MF_API void mf_program_free(mf_program *program);
+
+/* ---- declaring ------------------------------------------------------------------------------- */
+
+/* Names of weights are joined by dots: within scope "encoder" then "inc", weight "conv1.weight" is
+ * "encoder.inc.conv1.weight". */
+MF_API void mf_scope(mf_program *p, const char *format, ...) MF_PRINTF(2, 3);
+MF_API void mf_scope_end(mf_program *p);
+
+/* f32 or u8 (masks); set before each replay. */
+MF_API mf_value mf_input(mf_program *p, const char *name, mf_dtype dtype, int rank,
+                         const int64_t *shape);
+/* A weight in its published shape. The same full name gives the same weight again (shared). */
+MF_API mf_value mf_weight(mf_program *p, const char *name, int rank, const int64_t *shape);
+/* Marks a value that is read after replay under this name. */
+MF_API void mf_output(mf_program *p, const char *name, mf_value x);
+
+MF_API int mf_rank(const mf_program *p, mf_value x);
+MF_API int64_t mf_dim(const mf_program *p, mf_value x, int axis); /* axis -1: the last */
+MF_API int64_t mf_count(const mf_program *p, mf_value x);
+/* The program's first error, borrowed, or NULL. mf_program_fail lets model code add one. */
+MF_API void mf_program_fail(mf_program *p, const char *format, ...) MF_PRINTF(2, 3);
+
+/* ---- ops: x is f32 unless said otherwise ------------------------------------------------------ */
+
+/* x [N,D,H,W,I], weight [O,I,k,k,k] with k 1 or 3, bias [O] or MF_NONE -> [N,D,H,W,O]; stride 1,
+ * zero padding k/2. */
+MF_API mf_value mf_conv3d(mf_program *p, mf_value x, mf_value weight, mf_value bias);
+/* x [..., I], weight [O,I], bias [O] or MF_NONE -> [..., O] */
+MF_API mf_value mf_linear(mf_program *p, mf_value x, mf_value weight, mf_value bias);
+/* a [B,M,K], b [B,N,K] -> a b^T [B,M,N] */
+MF_API mf_value mf_matmul_nt(mf_program *p, mf_value a, mf_value b);
+/* a [B,M,K], b [B,K,N] -> a b [B,M,N] */
+MF_API mf_value mf_matmul_nn(mf_program *p, mf_value a, mf_value b);
+
+MF_API mf_value mf_add(mf_program *p, mf_value a, mf_value b); /* same shape */
+MF_API mf_value mf_mul(mf_program *p, mf_value a, mf_value b); /* same shape */
+MF_API mf_value mf_scale(mf_program *p, mf_value x, float factor);
+MF_API mf_value mf_relu(mf_program *p, mf_value x);
+MF_API mf_value mf_gelu(mf_program *p, mf_value x);    /* exact: x Phi(x) */
+MF_API mf_value mf_sigmoid(mf_program *p, mf_value x);
+MF_API mf_value mf_tanh(mf_program *p, mf_value x);
+MF_API mf_value mf_softmax(mf_program *p, mf_value x); /* over the last axis */
+
+/* Each (n, channel) of x [N,...,C] to mean 0, variance 1 over all axes between (biased variance,
+ * no affine; Ulyanov et al. 2016). */
+MF_API mf_value mf_instance_norm(mf_program *p, mf_value x, float eps);
+/* Over the last axis, gain and bias [C] (Ba et al. 2016). */
+MF_API mf_value mf_layer_norm(mf_program *p, mf_value x, mf_value gain, mf_value bias, float eps);
+
+MF_API mf_value mf_max_pool2(mf_program *p, mf_value x); /* 2x2x2, stride 2, sizes rounded down */
+/* Trilinear to D x H x W with aligned corners, x [N,d,h,w,C]; and its transpose (adjoint), which
+ * takes [N,D,H,W,C] back to d x h x w: <resize(x), y> = <x, resize_adjoint(y)>. */
+MF_API mf_value mf_resize(mf_program *p, mf_value x, int64_t depth, int64_t height, int64_t width);
+MF_API mf_value mf_resize_adjoint(mf_program *p, mf_value x, int64_t depth, int64_t height,
+                                  int64_t width);
+/* Channels and space trade places, s = scale. shuffle: [N,d,h,w,C*s^3] -> [N,ds,hs,ws,C], input
+ * channels ordered (C, sz, sy, sx); unshuffle: [N,ds,hs,ws,C] -> [N,d,h,w,s^3*C], output channels
+ * ordered (sz, sy, sx, C). (Not inverse to each other for C > 1, as in the official code.) */
+MF_API mf_value mf_pixel_shuffle3(mf_program *p, mf_value x, int scale);
+MF_API mf_value mf_pixel_unshuffle3(mf_program *p, mf_value x, int scale);
+
+MF_API mf_value mf_concat(mf_program *p, mf_value a, mf_value b, int axis);
+MF_API mf_value mf_slice(mf_program *p, mf_value x, int axis, int64_t start, int64_t count);
+MF_API mf_value mf_reshape(mf_program *p, mf_value x, int rank, const int64_t *shape);
+/* A new axis 0 of x [...] is put before and x is repeated along it: [count, ...]. */
+MF_API mf_value mf_repeat(mf_program *p, mf_value x, int64_t count);
+MF_API mf_value mf_to_float(mf_program *p, mf_value x); /* u8 -> f32 */
+/* x [N,D,H,W,C] + embedding [1,C,X,Y,Z][:, :, :D, :H, :W] (published layout). */
+MF_API mf_value mf_add_position(mf_program *p, mf_value x, mf_value embedding);
+
+/* Sum or mean over `axis`, which disappears. */
+MF_API mf_value mf_sum(mf_program *p, mf_value x, int axis);
+MF_API mf_value mf_mean(mf_program *p, mf_value x, int axis);
+/* x [R,C] / max(d [R], floor): each row divided. */
+MF_API mf_value mf_divide_rows(mf_program *p, mf_value x, mf_value d, float floor);
+
+/* Multi-head attention without projections: q [N,L,C], k and v [N,S,C], C = heads * head size,
+ * scale 1/sqrt(head size) -> [N,L,C]. Scores are never stored. */
+MF_API mf_value mf_attention(mf_program *p, mf_value q, mf_value k, mf_value v, int heads);
+
+/* Losses of MASS per mask: logits [K,V] f32, target [K,V] u8 (0 or 1) -> [K].
+ * dice: 1 - TP / (TP + a FP + (1 - a) FN + 1e-6), soft counts, a = FP / (FP + FN + 1e-6) clamped to
+ * 0.2..0.8 and differentiated through. bce: mean over V of the stable binary cross entropy. */
+MF_API mf_value mf_dice_loss(mf_program *p, mf_value logits, mf_value target);
+MF_API mf_value mf_bce_loss(mf_program *p, mf_value logits, mf_value target);
+/* logits [N,C], target f32 [N,C] (one-hot or soft), row weights [N] -> [1]: the weighted mean of
+ * the cross entropies. */
+MF_API mf_value mf_cross_entropy(mf_program *p, mf_value logits, mf_value target, mf_value weight);
+
+/* ---- differentiating -------------------------------------------------------------------------- */
+
+/* Adds d loss / d weight for every weight that loss (one element) depends on. */
+MF_API void mf_differentiate(mf_program *p, mf_value loss);
+/* The gradient of a weight, in its published shape; MF_NONE where loss does not depend on it. */
+MF_API mf_value mf_gradient(const mf_program *p, mf_value weight);
+
+/* ---- running ---------------------------------------------------------------------------------- */
+
+/* Weights on a device, by name, in published layout: shared by all programs compiled against it
+ * (training and inference, several input sizes), with gradients and optimizer state beside them. */
+typedef struct mf_weights mf_weights;
+MF_API MF_MUST_USE mf_status mf_weights_new(mf_device *device, mf_weights **weights);
+MF_API void mf_weights_free(mf_weights *weights);
+/* Adds the weights of `p` that are not there yet, zeroed. */
+MF_API MF_MUST_USE mf_status mf_weights_declare(mf_weights *w, const mf_program *p);
+MF_API size_t mf_weights_count(const mf_weights *w);
+typedef struct mf_weight_info {
+    const char *name;
+    int rank;
+    int64_t shape[MF_MAX_RANK];
+    int64_t count;
+} mf_weight_info;
+MF_API void mf_weights_info(const mf_weights *w, size_t i, mf_weight_info *info);
+MF_API int mf_weights_find(const mf_weights *w, const char *name); /* -1: none */
+MF_API MF_MUST_USE mf_status mf_weights_set(mf_weights *w, size_t i, const float *values);
+MF_API MF_MUST_USE mf_status mf_weights_get(mf_weights *w, size_t i, float *values);
+MF_API MF_MUST_USE mf_status mf_weights_get_gradient(mf_weights *w, size_t i, float *values);
+
+typedef struct mf_executable mf_executable;
+/* Plans and records. Gradients of a differentiated program are added to those of `weights`
+ * (mf_weights_clear_gradients before the first of a batch). */
+MF_API MF_MUST_USE mf_status mf_program_compile(mf_program *p, mf_weights *weights,
+                                                mf_executable **executable);
+MF_API void mf_executable_free(mf_executable *executable);
+MF_API MF_MUST_USE mf_status mf_executable_set(mf_executable *e, const char *input,
+                                               const void *values);
+MF_API MF_MUST_USE mf_status mf_executable_run(mf_executable *e);
+MF_API MF_MUST_USE mf_status mf_executable_get(mf_executable *e, const char *output,
+                                               float *values);
+MF_API size_t mf_executable_arena_bytes(const mf_executable *e);
+
+MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
+
+/* ---- optimizing ------------------------------------------------------------------------------- */
+
+typedef struct mf_optimizer_step {
+    enum { MF_LAMB, MF_ADAMW } kind;
+    float rate, beta1, beta2, eps, weight_decay;
+    float max_norm;    /* of the whole gradient (clipping); 0: none */
+    float grad_scale;  /* multiplies gradients first: 1 / batch */
+    float ema_decay;   /* averages kept beside the weights; 0: none */
+    int64_t step;      /* 1, 2, ...: AdamW's bias correction (LAMB: none, as in the official code) */
+} mf_optimizer_step;
+/* One update of all weights from their gradients. LAMB: You et al. 2020, weight norm clamped to 10,
+ * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. */
+MF_API MF_MUST_USE mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step,
+                                             float *norm);
+/* Averages (EMA) in place of the weights: reads like mf_weights_get. */
+MF_API MF_MUST_USE mf_status mf_weights_get_average(mf_weights *w, size_t i, float *values);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,173 @@
+/* attention.c - multi-head attention without projections; scores are never stored. */
+#include "attention.cl.h"
+#include "program/op.h"
+#include <math.h>
+#include <stdio.h>
+
+static const mf_op_type attention_type, gradient_type;
+
+enum { HEADS };
+
+static int64_t blocks(int64_t n, int64_t unit)
+{
+    return (n + unit - 1) / unit;
+}
+
+/* What the kernels take apart a head size into; see attention.cl. */
+typedef struct sizes {
+    int64_t batch, heads, l, s, c, head;
+    int vw, rb;
+    int64_t q_panels, k_panels; /* 16 rows each, even */
+    float scale;
+} sizes;
+
+static sizes sizes_of(const mf_program *p, const mf_op *op)
+{
+    const mf_shape q = mf_shape_of(p, op->in[0]), k = mf_shape_of(p, op->in[1]);
+    sizes z = {
+        .batch = q.dim[0], .heads = op->i[HEADS], .l = q.dim[1], .s = k.dim[1], .c = q.dim[2]};
+    z.head = z.c / z.heads;
+    z.vw = z.head % 16 == 0 ? 16 : z.head % 8 == 0 ? 8 : z.head % 4 == 0 ? 4 : z.head % 2 ? 1 : 2;
+    /* 16 sums of rb rows by one head, 16 of rb rows by two vectors of scores. */
+    const int64_t rb = 16 * z.vw / z.head;
+    z.rb = rb > 8 ? 8 : rb < 1 ? 1 : (int)rb;
+    z.q_panels = 2 * blocks(z.l, 32);
+    z.k_panels = 2 * blocks(z.s, 32);
+    z.scale = (float)(1.0 / sqrt((double)z.head));
+    return z;
+}
+
+static mf_status attention_module(mf_recorder *r, const sizes *z, bool keys,
+                                  const mf_module **module)
+{
+    char options[96];
+    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DKEYS=%d", (int)z->head, z->vw,
+             z->rb, keys);
+    return mf_record_module(r, attention_cl, options, module);
+}
+
+/* Work-items over `rows`: tiles of them on a CPU, groups of 64 on a GPU. */
+static mf_range range_of(mf_recorder *r, const sizes *z, int64_t rows)
+{
+    if (mf_recorder_device(r)->is_cpu)
+        return mf_range3(blocks(rows, z->rb), z->heads, z->batch);
+    return (mf_range){
+        3, {(size_t)blocks(rows, 64) * 64, (size_t)z->heads, (size_t)z->batch}, {64, 1, 1}};
+}
+
+/* x [N,rows,C] in the form in which its dot products are taken: panels on a CPU, x on a GPU. */
+static mf_status columns_of(mf_recorder *r, const sizes *z, const mf_module *module, mf_value x,
+                            int64_t rows, int64_t panels, mf_operand *form)
+{
+    *form = MF_AT(x);
+    if (!mf_recorder_device(r)->is_cpu)
+        return MF_OK;
+    *form = mf_scratch(r, (size_t)(z->batch * panels * 16 * z->c) * sizeof(float));
+    return MF_RECORD(r, module, "pack_heads", mf_range3(panels, z->heads, z->batch), MF_INT(rows),
+                     MF_INT(z->c), MF_AT(x), *form);
+}
+
+/* in q, k, v -> o, lse */
+static mf_status attention_record(mf_recorder *r, const mf_op *op)
+{
+    const sizes z = sizes_of(mf_recorder_program(r), op);
+    const mf_module *module;
+    MF_TRY(attention_module(r, &z, false, &module));
+    mf_operand keys;
+    MF_TRY(columns_of(r, &z, module, op->in[1], z.s, z.k_panels, &keys));
+    return MF_RECORD(r, module, "attention", range_of(r, &z, z.l), MF_INT(z.l), MF_INT(z.s),
+                     MF_INT(z.c), MF_INT(z.k_panels), MF_FLOAT(z.scale), MF_AT(op->in[0]), keys,
+                     MF_AT(op->in[2]), MF_AT(op->out[0]), MF_AT(op->out[1]));
+}
+
+/* in q, k, v, o, lse, do -> dq, dk, dv */
+static mf_status gradient_record(mf_recorder *r, const mf_op *op)
+{
+    const sizes z = sizes_of(mf_recorder_program(r), op);
+    const mf_operand q = MF_AT(op->in[0]), k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
+    const mf_operand o = MF_AT(op->in[3]), lse = MF_AT(op->in[4]), grad = MF_AT(op->in[5]);
+    const mf_module *queries, *keys;
+    MF_TRY(attention_module(r, &z, false, &queries));
+    MF_TRY(attention_module(r, &z, true, &keys));
+
+    const int64_t wide = 16 * z.q_panels, heads = z.batch * z.heads;
+    const mf_operand delta = mf_scratch(r, (size_t)(heads * z.l) * sizeof(float));
+    const mf_operand delta_wide = mf_scratch(r, (size_t)(heads * wide) * sizeof(float));
+    const mf_operand lse_wide = mf_scratch(r, (size_t)(heads * wide) * sizeof(float));
+    const mf_range range = {
+        3, {(size_t)blocks(wide, 64) * 64, (size_t)z.heads, (size_t)z.batch}, {64, 1, 1}};
+    MF_TRY(MF_RECORD(r, queries, "attention_delta", range, MF_INT(z.l), MF_INT(z.c),
+                     MF_INT(z.q_panels), o, grad, lse, delta, delta_wide, lse_wide));
+
+    mf_operand of_q, of_k, of_v, of_grad;
+    MF_TRY(columns_of(r, &z, queries, op->in[1], z.s, z.k_panels, &of_k));
+    MF_TRY(columns_of(r, &z, queries, op->in[2], z.s, z.k_panels, &of_v));
+    MF_TRY(MF_RECORD(r, queries, "attention_gradient", range_of(r, &z, z.l), MF_INT(z.l),
+                     MF_INT(z.s), MF_INT(z.c), MF_INT(z.k_panels), MF_FLOAT(z.scale), q, grad, k, v,
+                     of_k, of_v, lse, delta, MF_AT(op->out[0]), MF_AT(op->out[0])));
+    MF_TRY(columns_of(r, &z, queries, op->in[0], z.l, z.q_panels, &of_q));
+    MF_TRY(columns_of(r, &z, queries, op->in[5], z.l, z.q_panels, &of_grad));
+    return MF_RECORD(r, keys, "attention_gradient", range_of(r, &z, z.s), MF_INT(z.s), MF_INT(z.l),
+                     MF_INT(z.c), MF_INT(z.q_panels), MF_FLOAT(z.scale), k, v, q, grad, of_q,
+                     of_grad, lse_wide, delta_wide, MF_AT(op->out[1]), MF_AT(op->out[2]));
+}
+
+static void attention_gradient(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    bool wanted = false;
+    for (int k = 0; k < 3; k++)
+        wanted = wanted || mf_wants_gradient(p, op->in[k]);
+    if (!wanted || grad[0].id < 0)
+        return;
+    const mf_op gradient = {
+        .type = &gradient_type,
+        .inputs = 6,
+        .outputs = 3,
+        .in = {op->in[0], op->in[1], op->in[2], op->out[0], op->out[1], grad[0]},
+        .i = {[HEADS] = op->i[HEADS]}};
+    mf_shape shapes[3];
+    for (int k = 0; k < 3; k++)
+        shapes[k] = mf_shape_of(p, op->in[k]);
+    const mf_value first = mf_op_add(p, &gradient, shapes);
+    const mf_op *made = mf_producer(p, first);
+    if (!made)
+        return;
+    const mf_value results[3] = {made->out[0], made->out[1], made->out[2]};
+    for (int k = 0; k < 3; k++)
+        if (mf_wants_gradient(p, op->in[k]))
+            mf_add_gradient(p, op->in[k], results[k]);
+}
+
+static const mf_op_type attention_type = {"attention", attention_gradient, attention_record, 0};
+static const mf_op_type gradient_type = {"attention gradient", NULL, gradient_record, 0};
+
+mf_value mf_attention(mf_program *p, mf_value q, mf_value k, mf_value v, int heads)
+{
+    if (mf_bad(p, q) || mf_bad(p, k) || mf_bad(p, v))
+        return MF_NONE;
+    if (!mf_expect(p, "attention", q, MF_F32, 3) || !mf_expect(p, "attention", k, MF_F32, 3) ||
+        !mf_expect(p, "attention", v, MF_F32, 3))
+        return MF_NONE;
+    const mf_shape sq = mf_shape_of(p, q), sk = mf_shape_of(p, k), sv = mf_shape_of(p, v);
+    if (!mf_shape_equal(sk, sv) || sq.dim[0] != sk.dim[0] || sq.dim[2] != sk.dim[2]) {
+        mf_program_fail(p, "attention: q is %s, but k is %s and v is %s", mf_shape_text(p, q),
+                        mf_shape_text(p, k), mf_shape_text(p, v));
+        return MF_NONE;
+    }
+    if (heads < 1 || sq.dim[2] < 1 || sq.dim[2] % heads || sq.dim[2] / heads > 1024) {
+        mf_program_fail(p, "attention: %lld channels do not make %d heads of 1 to 1024 channels",
+                        (long long)sq.dim[2], heads);
+        return MF_NONE;
+    }
+    if (sq.dim[1] < 1 || sk.dim[1] < 1 || sq.dim[1] > INT32_MAX / 2 || sk.dim[1] > INT32_MAX / 2) {
+        mf_program_fail(p, "attention: q is %s and k is %s, not 1 to 1073741823 tokens",
+                        mf_shape_text(p, q), mf_shape_text(p, k));
+        return MF_NONE;
+    }
+    const mf_op op = {.type = &attention_type,
+                      .inputs = 3,
+                      .outputs = 2,
+                      .in = {q, k, v},
+                      .i = {[HEADS] = heads}};
+    return mf_op_add(p, &op, (mf_shape[]){sq, {3, {sq.dim[0], heads, sq.dim[1]}}});
+}

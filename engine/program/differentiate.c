@@ -1,0 +1,83 @@
+/* differentiate.c - reverse-mode differentiation: ops are walked backward from the loss, and each
+ * adds its gradient as more ops. */
+#include "program/program.h"
+
+bool mf_wants_gradient(const mf_program *p, mf_value x)
+{
+    return !mf_bad(p, x) && mf_value_of(p, x)->wants;
+}
+
+void mf_add_gradient(mf_program *p, mf_value x, mf_value g)
+{
+    if (mf_bad(p, x) || mf_bad(p, g) || !mf_value_of(p, x)->wants)
+        return;
+    if (!mf_shape_equal(mf_shape_of(p, x), mf_shape_of(p, g))) {
+        mf_program_fail_code(p, MF_INTERNAL, "a gradient %s for a value %s", mf_shape_text(p, g),
+                             mf_shape_text(p, x));
+        return;
+    }
+    mf_value old = mf_value_of(p, x)->gradient;
+    mf_value all = old.id < 0 ? g : mf_add(p, old, g);
+    if (!p->failure)
+        mf_value_of(p, x)->gradient = all;
+}
+
+/* A value wants a gradient when it is a weight or is computed from one in floats. */
+static void mark_wanted(mf_program *p)
+{
+    for (int32_t i = 0; i < p->value_count; i++)
+        p->values[i].wants = p->values[i].kind == MF_VALUE_WEIGHT;
+    for (int32_t i = 0; i < p->op_count; i++) {
+        const mf_op *op = &p->ops[i];
+        bool wants = false;
+        for (int k = 0; k < op->inputs; k++)
+            wants |= op->in[k].id >= 0 && p->values[op->in[k].id].wants;
+        for (int k = 0; k < op->outputs; k++)
+            p->values[op->out[k].id].wants = wants && op->type->gradient;
+    }
+}
+
+void mf_differentiate(mf_program *p, mf_value loss)
+{
+    if (mf_bad(p, loss)) {
+        if (!p->failure)
+            mf_program_fail(p, "the loss names no value");
+        return;
+    }
+    if (p->differentiated) {
+        mf_program_fail(p, "a program is differentiated once");
+        return;
+    }
+    if (mf_count(p, loss) != 1 || mf_dtype_of(p, loss) != MF_F32) {
+        mf_program_fail(p, "the loss has shape %s; it must be one number", mf_shape_text(p, loss));
+        return;
+    }
+    p->differentiated = true;
+    mark_wanted(p);
+    if (!mf_value_of(p, loss)->wants)
+        return;
+    int32_t scope = p->scope;
+    mf_value one = mf_fill_like(p, loss, 1.0f);
+    if (p->failure)
+        return;
+    mf_value_of(p, loss)->gradient = one;
+    for (int32_t i = p->op_count - 1; i >= 0 && !p->failure; i--) {
+        mf_op op = p->ops[i];
+        mf_value grad[MF_OP_OUTPUTS] = {MF_NONE, MF_NONE, MF_NONE};
+        bool any = false;
+        for (int k = 0; k < op.outputs; k++) {
+            grad[k] = p->values[op.out[k].id].gradient;
+            any |= grad[k].id >= 0;
+        }
+        if (!any || !op.type->gradient || !p->values[op.out[0].id].wants)
+            continue;
+        p->scope = op.scope;
+        op.type->gradient(p, &op, grad);
+    }
+    p->scope = scope;
+}
+
+mf_value mf_gradient(const mf_program *p, mf_value weight)
+{
+    return mf_bad(p, weight) ? MF_NONE : mf_value_of(p, weight)->gradient;
+}

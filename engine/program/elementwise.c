@@ -1,0 +1,214 @@
+/* elementwise.c - add, mul, scale, activations, u8 to float. */
+#include "elementwise.cl.h"
+#include "program/op.h"
+
+static mf_status module_of(mf_recorder *r, const mf_module **module)
+{
+    return mf_record_module(r, elementwise_cl, NULL, module);
+}
+
+static int64_t count_of(const mf_recorder *r, mf_value x)
+{
+    return mf_count(mf_recorder_program(r), x);
+}
+
+/* ---- fill ------------------------------------------------------------------------------------ */
+
+static mf_status record_fill(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, "fill", mf_range_wide(r, n), MF_LONG(n), MF_FLOAT(op->f[0]),
+                     MF_AT(op->out[0]));
+}
+
+static const mf_op_type fill_type = {"fill", NULL, record_fill, 0};
+
+mf_value mf_fill_like(mf_program *p, mf_value x, float value)
+{
+    if (mf_bad(p, x))
+        return MF_NONE;
+    mf_op op = {.type = &fill_type, .outputs = 1, .f = {value}};
+    mf_shape shape = mf_shape_of(p, x);
+    return mf_op_add(p, &op, &shape);
+}
+
+/* ---- add, mul -------------------------------------------------------------------------------- */
+
+static void gradient_add(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    mf_add_gradient(p, op->in[0], grad[0]);
+    mf_add_gradient(p, op->in[1], grad[0]);
+}
+
+static void gradient_mul(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    for (int k = 0; k < 2; k++)
+        if (mf_wants_gradient(p, op->in[k]))
+            mf_add_gradient(p, op->in[k], mf_mul(p, op->in[1 - k], grad[0]));
+}
+
+static mf_status record_binary(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, op->type->name, mf_range_wide(r, n), MF_LONG(n), MF_AT(op->in[0]),
+                     MF_AT(op->in[1]), MF_AT(op->out[0]));
+}
+
+static const mf_op_type add_type = {"add", gradient_add, record_binary, 3};
+static const mf_op_type mul_type = {"mul", gradient_mul, record_binary, 3};
+
+static mf_value binary(mf_program *p, const mf_op_type *type, mf_value a, mf_value b)
+{
+    if (!mf_expect(p, type->name, a, MF_F32, -1) || !mf_expect(p, type->name, b, MF_F32, -1))
+        return MF_NONE;
+    mf_shape shape = mf_shape_of(p, a);
+    if (!mf_shape_equal(shape, mf_shape_of(p, b))) {
+        mf_program_fail(p, "%s takes two values of one shape, given %s and %s", type->name,
+                        mf_shape_text(p, a), mf_shape_text(p, b));
+        return MF_NONE;
+    }
+    mf_op op = {.type = type, .inputs = 2, .outputs = 1, .in = {a, b}};
+    return mf_op_add(p, &op, &shape);
+}
+
+mf_value mf_add(mf_program *p, mf_value a, mf_value b)
+{
+    return binary(p, &add_type, a, b);
+}
+
+mf_value mf_mul(mf_program *p, mf_value a, mf_value b)
+{
+    return binary(p, &mul_type, a, b);
+}
+
+/* ---- scale ----------------------------------------------------------------------------------- */
+
+static void gradient_scale(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    mf_add_gradient(p, op->in[0], mf_scale(p, grad[0], op->f[0]));
+}
+
+static mf_status record_scale(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, "scale", mf_range_wide(r, n), MF_LONG(n), MF_FLOAT(op->f[0]),
+                     MF_AT(op->in[0]), MF_AT(op->out[0]));
+}
+
+static const mf_op_type scale_type = {"scale", gradient_scale, record_scale, 1};
+
+mf_value mf_scale(mf_program *p, mf_value x, float factor)
+{
+    if (!mf_expect(p, "scale", x, MF_F32, -1))
+        return MF_NONE;
+    mf_op op = {.type = &scale_type, .inputs = 1, .outputs = 1, .in = {x}, .f = {factor}};
+    mf_shape shape = mf_shape_of(p, x);
+    return mf_op_add(p, &op, &shape);
+}
+
+/* ---- activations ----------------------------------------------------------------------------- */
+
+/* Index into the tables below; i[0] of the ops. */
+enum { RELU, GELU, SIGMOID, TANH };
+
+static const char *const forward[] = {"relu", "gelu", "sigmoid", "tanh_"};
+static const char *const backward[] = {"relu_gradient", "gelu_gradient", "sigmoid_gradient",
+                                       "tanh_gradient"};
+
+static mf_status record_unary_gradient(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, backward[op->i[0]], mf_range_wide(r, n), MF_LONG(n),
+                     MF_AT(op->in[0]), MF_AT(op->in[1]), MF_AT(op->out[0]));
+}
+
+static const mf_op_type unary_gradient_type = {"activation gradient", NULL, record_unary_gradient,
+                                               3};
+
+static void gradient_unary(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    mf_value known = op->i[0] == GELU ? op->in[0] : op->out[0];
+    mf_op g = {.type = &unary_gradient_type,
+               .inputs = 2,
+               .outputs = 1,
+               .in = {known, grad[0]},
+               .i = {op->i[0]}};
+    mf_shape shape = mf_shape_of(p, known);
+    mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
+}
+
+static mf_status record_unary(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, forward[op->i[0]], mf_range_wide(r, n), MF_LONG(n),
+                     MF_AT(op->in[0]), MF_AT(op->out[0]));
+}
+
+static const mf_op_type unary_types[] = {
+    {"relu", gradient_unary, record_unary, 1},
+    {"gelu", gradient_unary, record_unary, 1},
+    {"sigmoid", gradient_unary, record_unary, 1},
+    {"tanh", gradient_unary, record_unary, 1},
+};
+
+static mf_value unary(mf_program *p, int which, mf_value x)
+{
+    if (!mf_expect(p, unary_types[which].name, x, MF_F32, -1))
+        return MF_NONE;
+    mf_op op = {.type = &unary_types[which], .inputs = 1, .outputs = 1, .in = {x}, .i = {which}};
+    mf_shape shape = mf_shape_of(p, x);
+    return mf_op_add(p, &op, &shape);
+}
+
+mf_value mf_relu(mf_program *p, mf_value x)
+{
+    mf_value fused = mf_instance_norm_relu(p, x);
+    return fused.id >= 0 ? fused : unary(p, RELU, x);
+}
+
+mf_value mf_gelu(mf_program *p, mf_value x)
+{
+    return unary(p, GELU, x);
+}
+
+mf_value mf_sigmoid(mf_program *p, mf_value x)
+{
+    return unary(p, SIGMOID, x);
+}
+
+mf_value mf_tanh(mf_program *p, mf_value x)
+{
+    return unary(p, TANH, x);
+}
+
+/* ---- u8 to float ----------------------------------------------------------------------------- */
+
+static mf_status record_to_float(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, "to_float", mf_range_wide(r, n), MF_LONG(n), MF_AT(op->in[0]),
+                     MF_AT(op->out[0]));
+}
+
+static const mf_op_type to_float_type = {"to_float", NULL, record_to_float, 0};
+
+mf_value mf_to_float(mf_program *p, mf_value x)
+{
+    if (!mf_expect(p, "to_float", x, MF_U8, -1))
+        return MF_NONE;
+    mf_op op = {.type = &to_float_type, .inputs = 1, .outputs = 1, .in = {x}};
+    mf_shape shape = mf_shape_of(p, x);
+    return mf_op_add(p, &op, &shape);
+}

@@ -1,0 +1,199 @@
+/* optimizer.c - one update of all weights: LAMB or AdamW, clipping, averages. A few launches a
+ * block of weights; the norm of the gradient is summed on the host in double. */
+#include "optimizer.cl.h"
+#include "program/program.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static mf_status launch(mf_weights *w, const char *kernel, mf_range range, const mf_arg *args,
+                        int count)
+{
+    return mf_queue_launch(w->queue, w->optimizer, kernel, range, args, count);
+}
+
+#define BUFFER(b) ((mf_arg){.kind = MF_ARG_BUFFER, .buffer = (b)})
+#define FLOAT(x) ((mf_arg){.kind = MF_ARG_FLOAT, .f = (x)})
+#define LAUNCH(w, kernel, range, ...)                                                              \
+    launch(w, kernel, range, (const mf_arg[]){__VA_ARGS__},                                        \
+           (int)(sizeof((const mf_arg[]){__VA_ARGS__}) / sizeof(mf_arg)))
+
+static mf_range teams(const mf_weights *w, int64_t rows)
+{
+    return mf_range1(rows * (w->device->info.is_cpu ? 1 : 64));
+}
+
+static mf_status fill(mf_weights *w, mf_buffer *like, mf_buffer **buffer)
+{
+    if (*buffer)
+        return MF_OK;
+    MF_TRY(mf_buffer_new(w->device, like->bytes, buffer));
+    return mf_buffer_fill(w->queue, *buffer, 0, like->bytes, 0);
+}
+
+/* The pieces that work-items take, and where sums go. */
+static mf_status make_tables(mf_weights *w, mf_weight_block *b)
+{
+    if (b->chunk_table)
+        return MF_OK;
+    int64_t chunks = 0;
+    for (int32_t i = b->first; i < b->first + b->count; i++)
+        chunks += (w->weights[i].count + MF_WEIGHT_CHUNK - 1) / MF_WEIGHT_CHUNK;
+    int32_t(*table)[4] = calloc((size_t)chunks, sizeof *table);
+    b->host_sums = calloc((size_t)chunks, 2 * sizeof(float));
+    if (!table || !b->host_sums) {
+        free(table);
+        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+    }
+    int32_t n = 0;
+    for (int32_t i = 0; i < b->count; i++) {
+        const mf_weight_record *weight = &w->weights[b->first + i];
+        for (int64_t at = 0; at < weight->count; at += MF_WEIGHT_CHUNK, n++) {
+            int64_t left = weight->count - at;
+            table[n][0] = i;
+            table[n][1] = (int32_t)(weight->start + at);
+            table[n][2] = (int32_t)(left < MF_WEIGHT_CHUNK ? left : MF_WEIGHT_CHUNK);
+        }
+    }
+    b->chunks = n;
+    size_t bytes = (size_t)n * sizeof *table;
+    mf_status status = mf_buffer_new(w->device, bytes, &b->chunk_table);
+    if (!status)
+        status = mf_buffer_write(w->queue, b->chunk_table, 0, table, bytes);
+    free(table);
+    MF_TRY(status);
+    MF_TRY(mf_buffer_new(w->device, (size_t)n * 2 * sizeof(float), &b->sums));
+    MF_TRY(mf_buffer_new(w->device, (size_t)b->count * sizeof(float), &b->trust));
+    return mf_buffer_new(w->device, (size_t)b->count * 4 * sizeof(int32_t), &b->weight_table);
+}
+
+/* Says which weights of the block have a gradient; *any: whether one has. */
+static mf_status mark_touched(mf_weights *w, mf_weight_block *b, bool *any)
+{
+    *any = false;
+    int32_t(*table)[4] = calloc((size_t)b->count, sizeof *table);
+    if (!table)
+        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+    int32_t chunk = 0;
+    for (int32_t i = 0; i < b->count; i++) {
+        const mf_weight_record *weight = &w->weights[b->first + i];
+        table[i][0] = chunk;
+        table[i][1] = (int32_t)((weight->count + MF_WEIGHT_CHUNK - 1) / MF_WEIGHT_CHUNK);
+        table[i][2] = weight->touched;
+        chunk += table[i][1];
+        *any |= weight->touched;
+    }
+    mf_status status =
+        mf_buffer_write(w->queue, b->weight_table, 0, table, (size_t)b->count * sizeof *table);
+    free(table);
+    return status;
+}
+
+static mf_status gradient_norm(mf_weights *w, const bool *any, double *norm)
+{
+    double all = 0;
+    for (int32_t k = 0; k < w->block_count; k++) {
+        mf_weight_block *b = &w->blocks[k];
+        if (!any[k])
+            continue;
+        MF_TRY(LAUNCH(w, "gradient_sums", teams(w, b->chunks), BUFFER(b->chunk_table),
+                      BUFFER(b->weight_table), BUFFER(b->gradients), BUFFER(b->sums)));
+        MF_TRY(mf_buffer_read(w->queue, b->sums, 0, b->host_sums,
+                              (size_t)b->chunks * 2 * sizeof(float)));
+        for (int32_t i = 0; i < b->chunks; i++)
+            all += b->host_sums[2 * i];
+    }
+    *norm = sqrt(all);
+    return MF_OK;
+}
+
+static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_step *step,
+                        float scale)
+{
+    MF_TRY(fill(w, b->values, &b->first_moment));
+    MF_TRY(fill(w, b->values, &b->second_moment));
+    mf_range chunks = teams(w, b->chunks);
+    if (step->kind == MF_ADAMW) {
+        double t = (double)step->step;
+        double rate1 = step->rate / (1 - pow(step->beta1, t));
+        double root2 = sqrt(1 - pow(step->beta2, t));
+        double keep = 1 - (double)step->rate * step->weight_decay;
+        return LAUNCH(w, "adamw", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
+                      BUFFER(b->gradients), BUFFER(b->first_moment), BUFFER(b->second_moment),
+                      BUFFER(b->values), FLOAT(scale), FLOAT(step->beta1), FLOAT(step->beta2),
+                      FLOAT(step->eps), FLOAT((float)rate1), FLOAT((float)root2),
+                      FLOAT((float)keep));
+    }
+    MF_TRY(LAUNCH(w, "lamb_moments", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
+                  BUFFER(b->gradients), BUFFER(b->values), BUFFER(b->first_moment),
+                  BUFFER(b->second_moment), FLOAT(scale), FLOAT(step->beta1), FLOAT(step->beta2),
+                  FLOAT(step->eps), FLOAT(step->weight_decay), BUFFER(b->sums)));
+    MF_TRY(LAUNCH(w, "lamb_trust", mf_range1(b->count),
+                  ((mf_arg){.kind = MF_ARG_INT, .i = b->count}), BUFFER(b->weight_table),
+                  BUFFER(b->sums), BUFFER(b->trust)));
+    return LAUNCH(w, "lamb_apply", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
+                  BUFFER(b->trust), BUFFER(b->first_moment), BUFFER(b->second_moment),
+                  BUFFER(b->values), FLOAT(step->rate), FLOAT(step->eps),
+                  FLOAT(step->weight_decay));
+}
+
+/* Averages start as the weights before their first update (a decay of 0 copies). */
+static mf_status mix_average(mf_weights *w, mf_weight_block *b, float decay)
+{
+    int64_t n = b->floats;
+    int wide = w->device->info.is_cpu ? 16 : 4;
+    return LAUNCH(w, "average", mf_range1((n + wide - 1) / wide),
+                  ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), BUFFER(b->values),
+                  BUFFER(b->average));
+}
+
+static mf_status step_blocks(mf_weights *w, const mf_optimizer_step *step, const bool *any,
+                             float scale)
+{
+    for (int32_t k = 0; k < w->block_count; k++) {
+        mf_weight_block *b = &w->blocks[k];
+        if (step->ema_decay > 0 && !b->average) {
+            MF_TRY(fill(w, b->values, &b->average));
+            MF_TRY(mix_average(w, b, 0.0f));
+        }
+        if (any[k])
+            MF_TRY(update(w, b, step, scale));
+        if (step->ema_decay > 0)
+            MF_TRY(mix_average(w, b, step->ema_decay));
+    }
+    return MF_OK;
+}
+
+mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *norm)
+{
+    if (step->kind == MF_ADAMW && step->step < 1)
+        return mf_fail(MF_INVALID, "AdamW counts steps from 1, given %lld", (long long)step->step);
+    if (!w->optimizer)
+        MF_TRY(mf_module_build(w->device, (const char *const[]){optimizer_cl, NULL}, NULL,
+                               &w->optimizer));
+    bool *any = calloc((size_t)w->block_count + 1, sizeof *any);
+    if (!any)
+        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+    mf_status status = MF_OK;
+    for (int32_t k = 0; k < w->block_count && !status; k++) {
+        status = make_tables(w, &w->blocks[k]);
+        if (!status)
+            status = mark_touched(w, &w->blocks[k], &any[k]);
+    }
+    double length = 0;
+    if (!status && (norm || step->max_norm > 0))
+        status = gradient_norm(w, any, &length);
+    length *= fabs((double)step->grad_scale);
+    double scale = step->grad_scale;
+    double clip = step->max_norm > 0 ? step->max_norm / (length + 1e-6) : 1; /* as PyTorch's */
+    if (!(clip >= 1))
+        scale *= clip;
+    if (!status)
+        status = step_blocks(w, step, any, (float)scale);
+    free(any);
+    MF_TRY(status);
+    w->version++;
+    if (norm)
+        *norm = (float)length;
+    return mf_queue_flush(w->queue);
+}

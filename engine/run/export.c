@@ -1,0 +1,217 @@
+/* export.c - writing exports, and knowing which still stand.
+ *
+ * The file `exports` in the store's folder holds a line for each: the artifact's id, the digest of
+ * the file as it was written, its path. It is only a memory: without it all is written again. */
+#include "run/export.h"
+#include "run/write.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct entry {
+    char id[MF_HEX_SIZE], digest[MF_HEX_SIZE];
+    char *path;
+} entry;
+
+typedef struct memory {
+    char *file;
+    entry *entries;
+    size_t count, room;
+} memory;
+
+static void memory_free(memory *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        free(m->entries[i].path);
+    free(m->entries);
+    free(m->file);
+}
+
+static entry *find(memory *m, const char *path)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (strcmp(m->entries[i].path, path) == 0)
+            return &m->entries[i];
+    }
+    return NULL;
+}
+
+static mf_status remember(memory *m, const char *path, const char *id, const char *digest)
+{
+    entry *e = find(m, path);
+
+    if (!e && m->count == m->room) {
+        size_t room = m->room ? 2 * m->room : 16;
+        entry *grown = realloc(m->entries, room * sizeof *grown);
+        if (!grown)
+            return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        m->entries = grown;
+        m->room = room;
+    }
+    if (!e) {
+        e = &m->entries[m->count];
+        e->path = strdup(path);
+        if (!e->path)
+            return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        m->count++;
+    }
+    snprintf(e->id, sizeof e->id, "%s", id);
+    snprintf(e->digest, sizeof e->digest, "%s", digest);
+    return MF_OK;
+}
+
+static mf_status memory_read(memory *m, const char *dir)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    mf_status status = MF_OK;
+    FILE *file;
+
+    if (asprintf(&m->file, "%s/exports", dir) < 0) {
+        m->file = NULL;
+        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    }
+    file = fopen(m->file, "re");
+    if (!file)
+        return errno == ENOENT ? MF_OK : mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
+    while (!status && (length = getline(&line, &room, file)) > 0) {
+        /* "ID DIGEST PATH": what is not such a line is forgotten. */
+        if (length < 132 || line[64] != ' ' || line[129] != ' ' || line[length - 1] != '\n')
+            continue;
+        line[64] = line[129] = line[length - 1] = '\0';
+        status = remember(m, line + 130, line, line + 65);
+    }
+    free(line);
+    fclose(file);
+    return status;
+}
+
+static mf_status memory_write(const memory *m)
+{
+    char *temporary;
+    FILE *file;
+    bool bad;
+    mf_status status = MF_OK;
+
+    if (asprintf(&temporary, "%s.writing-%ld", m->file, (long)getpid()) < 0)
+        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    file = fopen(temporary, "we");
+    if (!file) {
+        status = mf_fail(MF_IO, "%s: %s", temporary, strerror(errno));
+        free(temporary);
+        return status;
+    }
+    for (size_t i = 0; i < m->count; i++)
+        fprintf(file, "%s %s %s\n", m->entries[i].id, m->entries[i].digest, m->entries[i].path);
+    bad = ferror(file) || fflush(file) != 0;
+    bad |= fclose(file) != 0;
+    if (bad || rename(temporary, m->file) != 0) {
+        status = mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
+        unlink(temporary);
+    }
+    free(temporary);
+    return status;
+}
+
+static mf_status make_folders(const char *path)
+{
+    char *copy = strdup(path);
+    mf_status status = MF_OK;
+
+    if (!copy)
+        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    for (char *slash = strchr(copy + 1, '/'); slash && !status; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            status = mf_fail(MF_IO, "%s: %s", copy, strerror(errno));
+        *slash = '/';
+    }
+    free(copy);
+    return status;
+}
+
+/* Whether the file stands there as it was written from this artifact. */
+static bool stands(mf_store *store, memory *m, const char *path, const char *id)
+{
+    const entry *e = find(m, path);
+    char digest[MF_HEX_SIZE];
+    mf_status status;
+
+    if (!e || strcmp(e->id, id) != 0 || access(path, R_OK) != 0)
+        return false;
+    status = mf_store_file(store, path, digest);
+    if (status) {
+        mf_error_free(status); /* it is written again, and that error is told */
+        return false;
+    }
+    return strcmp(digest, e->digest) == 0;
+}
+
+static mf_status export_one(mf_store *store, const mf_registry *registry, memory *m,
+                            const char *path, const char *id)
+{
+    char digest[MF_HEX_SIZE];
+    mf_artifact *artifact;
+    mf_status status;
+
+    MF_TRY(make_folders(path));
+    MF_TRY(mf_store_get(store, id, &artifact));
+    status = mf_write_artifact(registry, artifact, path, NULL);
+    mf_artifact_unref(artifact);
+    MF_TRY(status);
+    MF_TRY(mf_store_file(store, path, digest));
+    return remember(m, path, id, digest);
+}
+
+static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf_export_watch watch,
+                       void *self, size_t *failed)
+{
+    const mf_graph *graph = mf_plan_graph(plan);
+    bool changed = false;
+
+    for (size_t i = 0; i < mf_graph_export_count(graph); i++) {
+        const mf_export *x = mf_graph_export(graph, i);
+        const mf_plan_node *n = mf_plan_at(plan, x->node);
+        mf_exported file = {.path = x->path, .node = n->node->name};
+        mf_status status = MF_OK;
+        char *text = NULL;
+        if (n->state != MF_PLAN_CACHED && n->state != MF_PLAN_DONE)
+            continue;
+        if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
+            status = export_one(mf_plan_store(plan), registry, m, x->path, n->outputs[x->port].id);
+            file.written = !status;
+            changed |= !status;
+        }
+        if (status) {
+            (*failed)++;
+            text = mf_error_text(status);
+            file.error = text ? text : "no memory";
+            mf_error_free(status);
+        }
+        if (watch)
+            watch(self, &file);
+        free(text);
+    }
+    return changed;
+}
+
+mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_watch watch,
+                        void *self, size_t *failed)
+{
+    memory m = {0};
+    mf_status status;
+
+    *failed = 0;
+    if (mf_graph_export_count(mf_plan_graph(plan)) == 0)
+        return MF_OK;
+    status = memory_read(&m, mf_store_dir(mf_plan_store(plan)));
+    if (!status && export_all(plan, registry, &m, watch, self, failed))
+        status = memory_write(&m);
+    memory_free(&m);
+    return mf_within(status, "exports");
+}

@@ -1,0 +1,23 @@
+/* export.h - the files that a graph wants outside the cache: written where they are missing, are
+ * not what was written, or are of an older result. */
+#ifndef MASSFLOW_RUN_EXPORT_H
+#define MASSFLOW_RUN_EXPORT_H
+
+#include "run/plan.h"
+
+typedef struct mf_exported {
+    const char *path;
+    const char *node;
+    bool written;      /* false: it stood there already, or it failed */
+    const char *error; /* NULL when all is well */
+} mf_exported;
+
+typedef void (*mf_export_watch)(void *self, const mf_exported *file);
+
+/* Of all nodes of the plan that are cached or done; `watch` is called for each file. What was
+ * written is remembered in the store's folder (`exports`). *failed counts files that could not be
+ * written. */
+mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_watch watch,
+                        void *self, size_t *failed);
+
+#endif

@@ -1,0 +1,263 @@
+/* host.c - the device, opened when first asked for; sessions, kept while they may be used again. */
+#include "run/task.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Sessions that wait for their next user; more are closed, the least recently used first. */
+#define IDLE_SESSIONS 4
+
+struct mf_session {
+    mf_session *next; /* newest use first */
+    const mf_stage *stage;
+    char key[MF_HEX_SIZE];
+    void *value;
+    bool busy;
+};
+
+struct mf_host {
+    mf_store *store;
+    const mf_registry *registry;
+    char *device_name;
+    mf_log_sink sink;
+    void *sink_self;
+    atomic_bool cancelled;
+    pthread_mutex_t lock; /* of what follows */
+    mf_device *device;
+    mf_binary_store binaries;
+    mf_session *sessions;
+};
+
+mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *device,
+                      mf_host **host)
+{
+    mf_host *h = calloc(1, sizeof *h);
+
+    *host = NULL;
+    if (!h || !(h->device_name = strdup(device ? device : ""))) {
+        free(h);
+        return mf_fail(MF_NO_MEMORY, "no memory to start a run");
+    }
+    h->store = store;
+    h->registry = registry;
+    pthread_mutex_init(&h->lock, NULL);
+    *host = h;
+    return MF_OK;
+}
+
+static void close_session(mf_session *s)
+{
+    if (s->stage->close && s->value)
+        s->stage->close(s->value);
+    free(s);
+}
+
+void mf_host_free(mf_host *h)
+{
+    if (!h)
+        return;
+    for (mf_session *s = h->sessions, *next; s; s = next) {
+        next = s->next;
+        close_session(s);
+    }
+    mf_device_unref(h->device);
+    pthread_mutex_destroy(&h->lock);
+    free(h->device_name);
+    free(h);
+}
+
+void mf_host_set_log(mf_host *h, mf_log_sink sink, void *self)
+{
+    h->sink = sink;
+    h->sink_self = self;
+}
+
+void mf_host_log(mf_host *h, const char *node, const char *line)
+{
+    if (h->sink)
+        h->sink(h->sink_self, node, line);
+}
+
+mf_store *mf_host_store(const mf_host *h)
+{
+    return h->store;
+}
+
+const mf_registry *mf_host_registry(const mf_host *h)
+{
+    return h->registry;
+}
+
+static mf_status open_device(mf_host *h)
+{
+    MF_TRY(mf_device_open(h->device_name, &h->device));
+    if (h->store) {
+        h->binaries = mf_store_binaries(h->store);
+        mf_device_keep_binaries(h->device, &h->binaries);
+    }
+    return MF_OK;
+}
+
+mf_status mf_host_device(mf_host *h, mf_device **device)
+{
+    mf_status status = MF_OK;
+
+    pthread_mutex_lock(&h->lock);
+    if (!h->device)
+        status = open_device(h);
+    *device = h->device;
+    pthread_mutex_unlock(&h->lock);
+    return status;
+}
+
+const char *mf_host_device_name(mf_host *h)
+{
+    const char *name;
+
+    pthread_mutex_lock(&h->lock);
+    name = h->device ? mf_device_get_info(h->device)->name : "";
+    pthread_mutex_unlock(&h->lock);
+    return name;
+}
+
+void mf_host_cancel(mf_host *h)
+{
+    atomic_store(&h->cancelled, true);
+}
+
+bool mf_host_cancelled(const mf_host *h)
+{
+    return atomic_load(&h->cancelled);
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* Stage, parameters and `model` inputs; a host has one device. */
+static mf_status session_key(const mf_work *work, char key[MF_HEX_SIZE])
+{
+    mf_digest *digest;
+    mf_port_type type;
+
+    MF_TRY(mf_digest_new(&digest));
+    mf_digest_add_text(digest, work->stage->name);
+    mf_digest_add_text(digest, mf_params_json(work->params));
+    for (size_t i = 0; i < mf_params_path_count(work->params); i++) {
+        const char *name;
+        const char *path = mf_params_path(work->params, i, &name);
+        mf_digest_add_text(digest, name);
+        mf_digest_add_text(digest, path);
+    }
+    for (size_t i = 0; i < work->feed_count; i++) {
+        const mf_feed *feed = &work->feeds[i];
+        if (!mf_port_type_parse(feed->port->type, &type) || strcmp(type.name, "model") != 0)
+            continue;
+        mf_digest_add_text(digest, feed->port->name);
+        for (size_t k = 0; k < feed->count; k++)
+            mf_digest_add_text(digest, feed->elements[k].id);
+    }
+    mf_digest_end_hex(digest, key);
+    mf_digest_free(digest);
+    return MF_OK;
+}
+
+static mf_session *take_idle(mf_host *h, const mf_stage *stage, const char *key)
+{
+    mf_session *s;
+
+    pthread_mutex_lock(&h->lock);
+    for (s = h->sessions; s; s = s->next) {
+        if (!s->busy && s->stage == stage && strcmp(s->key, key) == 0)
+            break;
+    }
+    if (s)
+        s->busy = true;
+    pthread_mutex_unlock(&h->lock);
+    return s;
+}
+
+mf_status mf_session_acquire(mf_host *h, mf_task *task, const mf_work *work, mf_session **session)
+{
+    char key[MF_HEX_SIZE];
+    mf_session *s;
+    mf_status status;
+
+    *session = NULL;
+    if (!work->stage->open)
+        return MF_OK;
+    MF_TRY(session_key(work, key));
+    s = take_idle(h, work->stage, key);
+    if (s) {
+        *session = s;
+        return MF_OK;
+    }
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return mf_fail(MF_NO_MEMORY, "no memory for a session");
+    s->stage = work->stage;
+    s->busy = true;
+    memcpy(s->key, key, sizeof key);
+    status = work->stage->open(task, mf_params_struct(work->params), &s->value);
+    if (!status)
+        status = mf_task_drain(task);
+    if (status) {
+        close_session(s);
+        return mf_within(status, "opening a session of %s", work->stage->name);
+    }
+    pthread_mutex_lock(&h->lock);
+    s->next = h->sessions;
+    h->sessions = s;
+    pthread_mutex_unlock(&h->lock);
+    *session = s;
+    return MF_OK;
+}
+
+static mf_session **find_link(mf_host *h, mf_session *session)
+{
+    mf_session **link = &h->sessions;
+
+    while (*link != session)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Takes the idle session that was used longest ago out of the list, when there are too many. */
+static mf_session *take_surplus(mf_host *h)
+{
+    mf_session *last = NULL;
+    int idle = 0;
+
+    for (mf_session *s = h->sessions; s; s = s->next) {
+        if (!s->busy) {
+            idle++;
+            last = s;
+        }
+    }
+    if (idle <= IDLE_SESSIONS)
+        return NULL;
+    *find_link(h, last) = last->next;
+    return last;
+}
+
+void mf_session_release(mf_host *h, mf_session *session)
+{
+    mf_session *surplus;
+
+    if (!session)
+        return;
+    pthread_mutex_lock(&h->lock);
+    *find_link(h, session) = session->next;
+    session->busy = false;
+    session->next = h->sessions;
+    h->sessions = session;
+    surplus = take_surplus(h);
+    pthread_mutex_unlock(&h->lock);
+    if (surplus)
+        close_session(surplus);
+}
+
+void *mf_session_value(const mf_session *session)
+{
+    return session ? session->value : NULL;
+}

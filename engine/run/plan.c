@@ -1,0 +1,491 @@
+/* plan.c - deciding, node by node, what is cached and what has to run. */
+#include "run/plan.h"
+#include "run/files.h"
+#include "run/key.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mf_plan {
+    const mf_graph *graph;
+    mf_store *store;
+    mf_plan_options options;
+    mf_plan_node *nodes;
+    size_t count;
+    uint32_t *consumers; /* of all nodes, one after another */
+    mf_files *files;
+    uint32_t *todo; /* nodes to be decided: a stack */
+    size_t todo_count;
+};
+
+const mf_graph *mf_plan_graph(const mf_plan *plan)
+{
+    return plan->graph;
+}
+
+mf_store *mf_plan_store(const mf_plan *plan)
+{
+    return plan->store;
+}
+
+size_t mf_plan_count(const mf_plan *plan)
+{
+    return plan->count;
+}
+
+mf_plan_node *mf_plan_at(mf_plan *plan, size_t i)
+{
+    return &plan->nodes[i];
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static mf_status init_feed(mf_feed *feed, const mf_port *port, const mf_input *input)
+{
+    mf_port_type type;
+
+    feed->port = port;
+    if (!mf_port_type_parse(port->type, &type))
+        return mf_fail(MF_INTERNAL, "port '%s' has the type '%s'", port->name, port->type);
+    feed->list = type.shape == MF_PORT_LIST;
+    if (type.shape == MF_PORT_STREAM)
+        return MF_OK;
+    feed->elements = calloc(input->count ? input->count : 1, sizeof *feed->elements);
+    if (!feed->elements)
+        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    return MF_OK;
+}
+
+static mf_status init_node(mf_plan_node *n, const mf_node *node)
+{
+    n->node = node;
+    n->state = MF_PLAN_UNWANTED;
+    n->work.node = node->name;
+    n->work.stage = node->stage;
+    n->work.params = node->params;
+    n->work.case_id = node->of_case ? node->of_case->id : "";
+    n->work.out_count = mf_port_count(node->stage->out);
+    n->work.feeds = calloc(node->input_count ? node->input_count : 1, sizeof *n->work.feeds);
+    n->outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *n->outputs);
+    if (!n->work.feeds || !n->outputs)
+        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    n->work.feed_count = node->input_count;
+    for (size_t i = 0; i < node->input_count; i++)
+        MF_TRY(init_feed(&n->work.feeds[i], &node->stage->in[i], &node->inputs[i]));
+    return MF_OK;
+}
+
+/* Everything that the wanted nodes need; nodes are in topological order. */
+static void mark_wanted(mf_plan *plan, const bool *wanted)
+{
+    for (size_t i = plan->count; i-- > 0;) {
+        mf_plan_node *n = &plan->nodes[i];
+        if (wanted[i])
+            n->state = MF_PLAN_WAITING;
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        for (size_t p = 0; p < n->node->input_count; p++) {
+            const mf_input *input = &n->node->inputs[p];
+            for (size_t k = 0; k < input->count; k++)
+                plan->nodes[input->edges[k].node].state = MF_PLAN_WAITING;
+        }
+    }
+}
+
+static mf_status link_consumers(mf_plan *plan)
+{
+    size_t edges = 0, at = 0;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        mf_plan_node *n = &plan->nodes[i];
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        for (size_t p = 0; p < n->node->input_count; p++) {
+            const mf_input *input = &n->node->inputs[p];
+            n->missing += input->count;
+            edges += input->count;
+            for (size_t k = 0; k < input->count; k++)
+                plan->nodes[input->edges[k].node].consumer_count++;
+        }
+    }
+    plan->consumers = calloc(edges ? edges : 1, sizeof *plan->consumers);
+    if (!plan->consumers)
+        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    for (size_t i = 0; i < plan->count; i++) {
+        plan->nodes[i].consumers = plan->consumers + at;
+        at += plan->nodes[i].consumer_count;
+        plan->nodes[i].consumer_count = 0;
+    }
+    for (size_t i = 0; i < plan->count; i++) {
+        mf_plan_node *n = &plan->nodes[i];
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        for (size_t p = 0; p < n->node->input_count; p++) {
+            const mf_input *input = &n->node->inputs[p];
+            for (size_t k = 0; k < input->count; k++) {
+                mf_plan_node *source = &plan->nodes[input->edges[k].node];
+                plan->consumers[source->consumers - plan->consumers + source->consumer_count++] =
+                    (uint32_t)i;
+            }
+        }
+    }
+    return MF_OK;
+}
+
+static void rank(mf_plan *plan)
+{
+    for (size_t i = plan->count; i-- > 0;) {
+        mf_plan_node *n = &plan->nodes[i];
+        double below = 0;
+        for (size_t k = 0; k < n->consumer_count; k++) {
+            double r = plan->nodes[n->consumers[k]].rank;
+            below = r > below ? r : below;
+        }
+        n->rank = below + 1;
+    }
+}
+
+static mf_status hash_files(mf_plan *plan)
+{
+    const char **paths, *name;
+    size_t count = 0, at = 0;
+    mf_status status;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->nodes[i].state != MF_PLAN_UNWANTED)
+            count += mf_params_path_count(plan->nodes[i].node->params);
+    }
+    paths = calloc(count ? count : 1, sizeof *paths);
+    if (!paths)
+        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    for (size_t i = 0; i < plan->count; i++) {
+        const mf_params *params = plan->nodes[i].node->params;
+        if (plan->nodes[i].state == MF_PLAN_UNWANTED)
+            continue;
+        for (size_t k = 0; k < mf_params_path_count(params); k++)
+            paths[at++] = mf_params_path(params, k, &name);
+    }
+    status = mf_files_new(plan->store, paths, count, plan->options.threads, &plan->files);
+    free(paths);
+    return status;
+}
+
+/* ---- deciding -------------------------------------------------------------------------------- */
+
+static bool known(const mf_plan_node *n)
+{
+    return n->state == MF_PLAN_CACHED || n->state == MF_PLAN_DONE || n->state == MF_PLAN_RECIPE;
+}
+
+static void fill_feeds(mf_plan *plan, mf_plan_node *n)
+{
+    for (size_t p = 0; p < n->work.feed_count; p++) {
+        mf_feed *feed = &n->work.feeds[p];
+        const mf_input *input = &n->node->inputs[p];
+        if (!feed->elements) {
+            feed->stream = input->count ? &plan->nodes[input->edges[0].node].work : NULL;
+            continue;
+        }
+        feed->count = input->count;
+        for (size_t k = 0; k < input->count; k++) {
+            const mf_plan_node *source = &plan->nodes[input->edges[k].node];
+            feed->elements[k].id = source->outputs[input->edges[k].port].id;
+            feed->elements[k].node = source->node->name;
+            feed->elements[k].case_id = source->work.case_id;
+            feed->elements[k].row = source->node->of_case;
+        }
+    }
+}
+
+static const char *path_digest(void *self, const char *path)
+{
+    return mf_files_digest(self, path);
+}
+
+static mf_status make_key(mf_plan *plan, mf_plan_node *n)
+{
+    mf_key_source source = {path_digest, plan->files, plan->options.by_version};
+    const char **recipes = calloc(n->work.feed_count ? n->work.feed_count : 1, sizeof *recipes);
+    mf_status status;
+
+    if (!recipes)
+        return mf_fail(MF_NO_MEMORY, "no memory for a key");
+    for (size_t p = 0; p < n->work.feed_count; p++) {
+        if (n->work.feeds[p].stream)
+            recipes[p] = plan->nodes[n->node->inputs[p].edges[0].node].components;
+    }
+    free(n->components);
+    status = mf_key_components(&n->work, recipes, &source, &n->components);
+    free(recipes);
+    if (!status)
+        mf_digest_hex(n->components, strlen(n->components), n->key);
+    return status;
+}
+
+/* Takes the outputs of a stored action over, if it has them all. */
+static bool take_outputs(mf_plan_node *n, const mf_action *action)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < action->output_count; i++) {
+        int port = mf_port_find(n->node->stage->out, action->outputs[i].port);
+        if (port < 0)
+            continue;
+        memcpy(n->outputs[port].id, action->outputs[i].id, MF_HEX_SIZE);
+        n->outputs[port].present = action->outputs[i].present;
+        found++;
+    }
+    n->seconds = action->seconds;
+    return found == n->work.out_count;
+}
+
+static mf_status look_up(mf_plan *plan, mf_plan_node *n)
+{
+    mf_action *action = NULL;
+
+    n->state = MF_PLAN_TO_RUN;
+    if (!plan->store || n->again)
+        return MF_OK;
+    MF_TRY(mf_store_find(plan->store, n->key, plan->options.same_device, &action));
+    if (action && take_outputs(n, action))
+        n->state = MF_PLAN_CACHED;
+    mf_action_free(action);
+    return MF_OK;
+}
+
+static bool unreadable_path(const mf_plan *plan, mf_plan_node *n)
+{
+    const char *name;
+
+    for (size_t i = 0; i < mf_params_path_count(n->node->params); i++) {
+        const mf_error *error =
+            mf_files_error(plan->files, mf_params_path(n->node->params, i, &name));
+        if (error) {
+            n->state = MF_PLAN_FAILED;
+            n->message = mf_error_text(error);
+            return true;
+        }
+    }
+    return false;
+}
+
+static mf_status decide(mf_plan *plan, mf_plan_node *n)
+{
+    if (unreadable_path(plan, n))
+        return MF_OK;
+    fill_feeds(plan, n);
+    if (!plan->store) {
+        n->state = n->node->stage->item ? MF_PLAN_RECIPE : MF_PLAN_TO_RUN;
+        return MF_OK;
+    }
+    MF_TRY(mf_within(make_key(plan, n), "the key of %s", n->node->name));
+    if (n->node->stage->item) {
+        n->state = MF_PLAN_RECIPE;
+        return MF_OK;
+    }
+    return look_up(plan, n);
+}
+
+/* Node i is known: what waits for it may be decided now. */
+static void announce(mf_plan *plan, size_t i)
+{
+    mf_plan_node *n = &plan->nodes[i];
+
+    for (size_t k = 0; k < n->consumer_count; k++) {
+        mf_plan_node *c = &plan->nodes[n->consumers[k]];
+        if (c->state == MF_PLAN_WAITING && --c->missing == 0)
+            plan->todo[plan->todo_count++] = n->consumers[k];
+    }
+}
+
+static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
+
+static mf_status decide_all(mf_plan *plan, mf_plan_changed changed, void *self)
+{
+    while (plan->todo_count) {
+        size_t i = plan->todo[--plan->todo_count];
+        mf_plan_node *n = &plan->nodes[i];
+        MF_TRY(decide(plan, n));
+        if (changed)
+            changed(self, i);
+        if (known(n))
+            announce(plan, i);
+        else if (n->state == MF_PLAN_FAILED)
+            block_below(plan, i, changed, self);
+    }
+    return MF_OK;
+}
+
+static mf_status walk(mf_plan *plan)
+{
+    mf_status status;
+
+    for (size_t i = plan->count; i-- > 0;) {
+        if (plan->nodes[i].state == MF_PLAN_WAITING && plan->nodes[i].missing == 0)
+            plan->todo[plan->todo_count++] = (uint32_t)i;
+    }
+    if (!plan->store)
+        return decide_all(plan, NULL, NULL);
+    MF_TRY(mf_store_hold(plan->store));
+    status = decide_all(plan, NULL, NULL);
+    mf_store_release(plan->store);
+    return status;
+}
+
+static mf_status build(mf_plan *plan, const bool *wanted)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        MF_TRY(init_node(&plan->nodes[i], mf_graph_node(plan->graph, i)));
+    mark_wanted(plan, wanted);
+    MF_TRY(link_consumers(plan));
+    rank(plan);
+    if (plan->store)
+        MF_TRY(hash_files(plan));
+    MF_TRY(walk(plan));
+    for (size_t i = plan->count; i-- > 0;) {
+        if (plan->nodes[i].state == MF_PLAN_TO_RUN)
+            mf_plan_demand(plan, i);
+    }
+    return MF_OK;
+}
+
+mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
+                      const mf_plan_options *options, mf_plan **plan)
+{
+    mf_plan *p = calloc(1, sizeof *p);
+    mf_status status;
+
+    *plan = NULL;
+    if (!p)
+        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    p->graph = graph;
+    p->store = store;
+    p->options = *options;
+    p->count = mf_graph_node_count(graph);
+    p->nodes = calloc(p->count ? p->count : 1, sizeof *p->nodes);
+    p->todo = calloc(p->count ? p->count : 1, sizeof *p->todo);
+    if (!p->nodes || !p->todo)
+        status = mf_fail(MF_NO_MEMORY, "no memory for a plan of %zu nodes", p->count);
+    else
+        status = build(p, wanted);
+    if (status) {
+        mf_plan_free(p);
+        return status;
+    }
+    *plan = p;
+    return MF_OK;
+}
+
+void mf_plan_free(mf_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; plan->nodes && i < plan->count; i++) {
+        mf_plan_node *n = &plan->nodes[i];
+        for (size_t p = 0; n->work.feeds && p < n->work.feed_count; p++)
+            free(n->work.feeds[p].elements);
+        free(n->work.feeds);
+        free(n->outputs);
+        free(n->components);
+        free(n->message);
+    }
+    mf_files_free(plan->files);
+    free(plan->nodes);
+    free(plan->consumers);
+    free(plan->todo);
+    free(plan);
+}
+
+/* ---- data that is missing -------------------------------------------------------------------- */
+
+/* Node i is no longer known: what was about to use it waits again. */
+static void forget(mf_plan *plan, size_t i)
+{
+    mf_plan_node *n = &plan->nodes[i];
+
+    for (size_t k = 0; k < n->consumer_count; k++) {
+        size_t below = n->consumers[k];
+        mf_plan_node *c = &plan->nodes[below];
+        if (c->state == MF_PLAN_WAITING) {
+            c->missing++; /* consumers hold one entry for each edge */
+        } else if (c->state == MF_PLAN_TO_RUN || c->state == MF_PLAN_RECIPE) {
+            bool stream = c->state == MF_PLAN_RECIPE;
+            c->state = MF_PLAN_WAITING;
+            c->missing = 1;
+            if (stream)
+                forget(plan, below);
+        }
+    }
+}
+
+/* Whether what node i reads is there; asks for it where it is not. */
+static void demand_inputs(mf_plan *plan, size_t i)
+{
+    const mf_node *node = plan->nodes[i].node;
+
+    for (size_t p = 0; p < node->input_count; p++) {
+        for (size_t k = 0; k < node->inputs[p].count; k++) {
+            const mf_edge *edge = &node->inputs[p].edges[k];
+            mf_plan_node *source = &plan->nodes[edge->node];
+            if (source->state == MF_PLAN_RECIPE) {
+                demand_inputs(plan, edge->node);
+            } else if (source->state == MF_PLAN_CACHED && !source->outputs[edge->port].present) {
+                source->state = MF_PLAN_TO_RUN;
+                source->again = true;
+                forget(plan, edge->node);
+                demand_inputs(plan, edge->node);
+            }
+        }
+    }
+}
+
+void mf_plan_demand(mf_plan *plan, size_t i)
+{
+    demand_inputs(plan, i);
+}
+
+/* ---- as nodes end ---------------------------------------------------------------------------- */
+
+mf_status mf_plan_done(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+{
+    plan->nodes[i].state = MF_PLAN_DONE;
+    plan->nodes[i].again = false;
+    announce(plan, i);
+    return decide_all(plan, changed, self);
+}
+
+static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+{
+    for (size_t k = 0; k < plan->nodes[i].consumer_count; k++) {
+        size_t below = plan->nodes[i].consumers[k];
+        mf_plan_node *c = &plan->nodes[below];
+        if (c->state != MF_PLAN_WAITING)
+            continue;
+        c->state = MF_PLAN_BLOCKED;
+        if (asprintf(&c->message, "needs %s", plan->nodes[i].node->name) < 0)
+            c->message = NULL;
+        if (changed)
+            changed(self, below);
+        block_below(plan, below, changed, self);
+    }
+}
+
+void mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+{
+    block_below(plan, i, changed, self);
+}
+
+mf_status mf_plan_look_again(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+{
+    mf_plan_node *n = &plan->nodes[i];
+
+    n->again = false;
+    MF_TRY(look_up(plan, n));
+    if (n->state != MF_PLAN_CACHED)
+        return MF_OK;
+    if (changed)
+        changed(self, i);
+    announce(plan, i);
+    return decide_all(plan, changed, self);
+}

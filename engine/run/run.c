@@ -1,0 +1,640 @@
+/* run.c - the scheduler: which nodes start when, what becomes of them, signals, ticks. */
+#include "run/run.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+/* What a task is taken to need besides its inputs. */
+#define BASE_BYTES ((size_t)64 << 20)
+/* A stage that says nothing of its needs gets this many times the size of its inputs. */
+#define INPUT_FACTOR 3
+
+typedef struct runner runner;
+
+/* One running node. */
+typedef struct job {
+    struct job *next;     /* of the running ones */
+    struct job *finished; /* of those that the loop has not seen yet */
+    runner *run;
+    size_t index;
+    mf_task *task;
+    mf_needs needs;
+    int slots;
+    uint64_t start; /* ns */
+    pthread_t thread;
+    /* Set by the worker. */
+    double seconds;
+    mf_status status;
+    bool store_failed;
+    bool threadless; /* no thread could be had */
+} job;
+
+typedef struct log_line {
+    struct log_line *next;
+    const char *node;
+    char text[];
+} log_line;
+
+struct runner {
+    mf_plan *plan;
+    mf_host *host;
+    mf_store *store;
+    const mf_run_options *options;
+    mf_run_result *result;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_signal_t signals[2];
+    uv_timer_t timer;
+    int slots, slots_used;
+    size_t bytes, bytes_used;
+    bool device_used;
+    job *running;
+    job *pending;          /* next to start, as soon as what it needs is free */
+    mf_run_active *active; /* room for `slots` */
+    bool stopping;         /* nothing more is started */
+    mf_status failure;     /* of the run itself */
+    int64_t run_id;
+    mf_run_node *records; /* not written yet */
+    size_t record_count, record_room;
+    pthread_mutex_t lock; /* of what follows */
+    job *finished;
+    log_line *logs, **logs_end;
+};
+
+static void tell(runner *r, mf_run_event event)
+{
+    event.counts = &r->result->counts;
+    if (r->options->watch)
+        r->options->watch(r->options->self, &event);
+}
+
+/* Keeps the first error of the run itself and stops it. */
+static void give_up(runner *r, mf_status status)
+{
+    if (!status)
+        return;
+    if (r->failure)
+        mf_error_free(status);
+    else
+        r->failure = status;
+    r->stopping = true;
+    mf_host_cancel(r->host);
+}
+
+/* ---- the record of the run ------------------------------------------------------------------- */
+
+static void record(runner *r, size_t i, mf_outcome outcome)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    if (r->record_count == r->record_room) {
+        size_t room = r->record_room ? 2 * r->record_room : 256;
+        mf_run_node *grown = realloc(r->records, room * sizeof *grown);
+        if (!grown) {
+            give_up(r, mf_fail(MF_NO_MEMORY, "no memory for the record of the run"));
+            return;
+        }
+        r->records = grown;
+        r->record_room = room;
+    }
+    r->records[r->record_count++] = (mf_run_node){
+        .node = n->node->name,
+        .outcome = outcome,
+        .seconds = outcome == MF_NODE_DONE || outcome == MF_NODE_FAILED ? n->seconds : 0,
+        .message = n->message,
+        .key = *n->key ? n->key : NULL,
+    };
+}
+
+static void flush_records(runner *r)
+{
+    if (!r->record_count || r->failure)
+        return;
+    give_up(r, mf_within(mf_store_run_nodes(r->store, r->run_id, r->records, r->record_count),
+                         "writing the record of the run"));
+    r->record_count = 0;
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static mf_status publish(job *j)
+{
+    mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
+    mf_action_output *outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *outputs);
+    mf_action action = {.stage = n->work.stage->name,
+                        .components = n->components,
+                        .device = j->needs.device ? mf_host_device_name(j->run->host) : "",
+                        .seconds = j->seconds,
+                        .run = j->run->run_id,
+                        .outputs = outputs,
+                        .output_count = n->work.out_count};
+    mf_status status = MF_OK;
+
+    if (!outputs)
+        return mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", n->work.node);
+    memcpy(action.key, n->key, sizeof action.key);
+    for (size_t i = 0; i < n->work.out_count && !status; i++) {
+        outputs[i].port = n->work.stage->out[i].name;
+        outputs[i].present = true;
+        status = mf_store_put(j->run->store, mf_task_output(j->task, i), outputs[i].id);
+    }
+    if (!status)
+        status = mf_store_record(j->run->store, &action);
+    for (size_t i = 0; i < n->work.out_count && !status; i++) {
+        memcpy(n->outputs[i].id, outputs[i].id, MF_HEX_SIZE);
+        n->outputs[i].present = true;
+    }
+    free(outputs);
+    return mf_within(status, "keeping the outputs of %s", n->work.node);
+}
+
+static void *work(void *self)
+{
+    job *j = self;
+    runner *r = j->run;
+
+    j->status = mf_task_execute(j->task);
+    j->seconds = (double)(uv_hrtime() - j->start) * 1e-9;
+    if (!j->status) {
+        j->status = publish(j);
+        j->store_failed = j->status != NULL;
+    }
+    pthread_mutex_lock(&r->lock);
+    j->finished = r->finished;
+    r->finished = j;
+    pthread_mutex_unlock(&r->lock);
+    uv_async_send(&r->wake);
+    return NULL;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static size_t input_bytes(mf_task *task, const mf_work *w)
+{
+    size_t bytes = 0;
+
+    for (size_t p = 0; p < w->feed_count; p++) {
+        const mf_artifact *a = NULL;
+        mf_array_info info;
+        mf_status status;
+        if (w->feeds[p].list || w->feeds[p].stream)
+            continue;
+        status = mf_in(task, w->feeds[p].port->name, &a);
+        mf_error_free(status); /* the stage meets it again and reports it */
+        for (size_t i = 0; a && i < mf_artifact_array_count(a); i++) {
+            size_t size;
+            mf_artifact_array_info(a, i, &info);
+            size = mf_dtype_size(info.dtype);
+            for (int d = 0; d < info.rank; d++)
+                size *= (size_t)info.shape[d];
+            bytes += size;
+        }
+    }
+    return bytes;
+}
+
+static mf_status find_needs(runner *r, job *j, const mf_work *w)
+{
+    mf_device *device;
+
+    j->needs = (mf_needs){.host_bytes = BASE_BYTES + INPUT_FACTOR * input_bytes(j->task, w),
+                          .cpu = 1,
+                          .device = w->stage->kernels || w->stage->program,
+                          .cost = 1};
+    MF_TRY(mf_task_needs(j->task, &j->needs));
+    j->slots = j->needs.cpu < 1 ? 1 : j->needs.cpu > r->slots ? r->slots : j->needs.cpu;
+    if (j->needs.device) {
+        /* A CPU device computes with all cores. */
+        MF_TRY(mf_host_device(r->host, &device));
+        if (mf_device_get_info(device)->is_cpu)
+            j->slots = r->slots;
+    }
+    return MF_OK;
+}
+
+static bool fits(const runner *r, const job *j)
+{
+    if (!r->running)
+        return true; /* whatever it needs: alone it may try */
+    return r->slots_used + j->slots <= r->slots &&
+           r->bytes_used + j->needs.host_bytes <= r->bytes && !(j->needs.device && r->device_used);
+}
+
+/* Another running node computes the same thing. */
+static bool has_twin(const runner *r, const mf_plan_node *n)
+{
+    for (const job *j = r->running; j; j = j->next) {
+        if (strcmp(mf_plan_at(r->plan, j->index)->key, n->key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The highest ranked node that can start; the plan's count when there is none. */
+static size_t pick(const runner *r)
+{
+    size_t best = mf_plan_count(r->plan);
+
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
+        if (n->state != MF_PLAN_TO_RUN || has_twin(r, n))
+            continue;
+        if (best == mf_plan_count(r->plan) || n->rank > mf_plan_at(r->plan, best)->rank)
+            best = i;
+    }
+    return best;
+}
+
+static void free_job(job *j)
+{
+    if (!j)
+        return;
+    mf_task_free(j->task);
+    free(j);
+}
+
+static mf_status new_job(runner *r, size_t i, job **out)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, i);
+    job *j = calloc(1, sizeof *j);
+    mf_status status;
+
+    *out = NULL;
+    if (!j)
+        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+    j->run = r;
+    j->index = i;
+    status = mf_task_new(r->host, &n->work, 1, &j->task);
+    if (!status)
+        status = find_needs(r, j, &n->work);
+    if (status) {
+        free_job(j);
+        return status;
+    }
+    *out = j;
+    return MF_OK;
+}
+
+static void launch(runner *r, job *j)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, j->index);
+
+    mf_task_set_threads(j->task, j->slots);
+    j->next = r->running;
+    r->running = j;
+    n->state = MF_PLAN_RUNNING;
+    r->slots_used += j->slots;
+    r->bytes_used += j->needs.host_bytes;
+    r->device_used |= j->needs.device;
+    tell(r, (mf_run_event){.kind = MF_RUN_STARTED, .node = n->work.node});
+    j->start = uv_hrtime();
+    if (pthread_create(&j->thread, NULL, work, j) == 0)
+        return;
+    /* It ends as if the stage had said so. */
+    j->status = mf_fail(MF_NO_MEMORY, "no thread for %s could be started", n->work.node);
+    j->threadless = true;
+    pthread_mutex_lock(&r->lock);
+    j->finished = r->finished;
+    r->finished = j;
+    pthread_mutex_unlock(&r->lock);
+    uv_async_send(&r->wake);
+}
+
+/* ---- as nodes are decided and end ------------------------------------------------------------ */
+
+static void changed(void *self, size_t i)
+{
+    runner *r = self;
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    if (n->state == MF_PLAN_CACHED) {
+        r->result->counts.cached++;
+        record(r, i, MF_NODE_CACHED);
+        tell(r, (mf_run_event){.kind = MF_RUN_FOUND, .node = n->work.node});
+    } else if (n->state == MF_PLAN_BLOCKED) {
+        /* Streams are no nodes of their own to the user. */
+        if (n->work.stage->item)
+            return;
+        r->result->counts.blocked++;
+        record(r, i, MF_NODE_BLOCKED);
+        tell(r, (mf_run_event){.kind = MF_RUN_BLOCKED, .node = n->work.node, .text = n->message});
+    } else if (n->state == MF_PLAN_FAILED) {
+        r->result->counts.failed++;
+        record(r, i, MF_NODE_FAILED);
+        tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
+                               .node = n->work.node,
+                               .text = n->message ? n->message : "no memory",
+                               .seconds = n->seconds});
+        if (r->options->fail_fast) {
+            r->stopping = true;
+            mf_host_cancel(r->host);
+        }
+    }
+}
+
+static void node_failed(runner *r, size_t i, mf_status status)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
+        n->state = MF_PLAN_CANCELLED;
+        r->result->counts.cancelled++;
+        record(r, i, MF_NODE_CANCELLED);
+    } else {
+        char *text = mf_error_text(status);
+        n->state = MF_PLAN_FAILED;
+        free(n->message);
+        n->message = text;
+        changed(r, i);
+        mf_plan_failed(r->plan, i, changed, r);
+    }
+    mf_error_free(status);
+}
+
+/* Nodes with the key of one that has just been made are cached now. */
+static void serve_twins(runner *r, const char *key)
+{
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
+        if (n->state == MF_PLAN_TO_RUN && strcmp(n->key, key) == 0)
+            give_up(r, mf_plan_look_again(r->plan, i, changed, r));
+    }
+}
+
+static void end_job(runner *r, job *j)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    size_t i = j->index;
+    job **link = &r->running;
+
+    if (!j->threadless)
+        pthread_join(j->thread, NULL);
+    while (*link != j)
+        link = &(*link)->next;
+    *link = j->next;
+    r->slots_used -= j->slots;
+    r->bytes_used -= j->needs.host_bytes;
+    if (j->needs.device)
+        r->device_used = false;
+    n->seconds = j->seconds;
+    if (j->store_failed) {
+        n->state = MF_PLAN_CANCELLED;
+        r->result->counts.cancelled++;
+        give_up(r, j->status);
+    } else if (j->status) {
+        node_failed(r, i, j->status);
+    } else {
+        r->result->counts.done++;
+        record(r, i, MF_NODE_DONE);
+        tell(r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});
+        give_up(r, mf_plan_done(r->plan, i, changed, r));
+        serve_twins(r, n->key);
+    }
+    free_job(j);
+}
+
+/* Starts what can start. False once nothing runs and nothing is left to start. */
+static bool pump(runner *r)
+{
+    while (!r->stopping) {
+        size_t i;
+        mf_status status;
+        if (r->pending && mf_plan_at(r->plan, r->pending->index)->state != MF_PLAN_TO_RUN) {
+            free_job(r->pending);
+            r->pending = NULL;
+        }
+        if (!r->pending) {
+            i = pick(r);
+            if (i == mf_plan_count(r->plan))
+                break;
+            mf_plan_demand(r->plan, i);
+            if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN)
+                continue;
+            status = new_job(r, i, &r->pending);
+            if (status) {
+                node_failed(r, i, status);
+                continue;
+            }
+        }
+        if (!fits(r, r->pending))
+            break;
+        launch(r, r->pending);
+        r->pending = NULL;
+    }
+    return r->running != NULL;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void close_handles(runner *r)
+{
+    uv_close((uv_handle_t *)&r->wake, NULL);
+    uv_close((uv_handle_t *)&r->signals[0], NULL);
+    uv_close((uv_handle_t *)&r->signals[1], NULL);
+    uv_close((uv_handle_t *)&r->timer, NULL);
+}
+
+static void emit_logs(runner *r)
+{
+    log_line *lines;
+
+    pthread_mutex_lock(&r->lock);
+    lines = r->logs;
+    r->logs = NULL;
+    r->logs_end = &r->logs;
+    pthread_mutex_unlock(&r->lock);
+    while (lines) {
+        log_line *next = lines->next;
+        tell(r, (mf_run_event){.kind = MF_RUN_LOG, .node = lines->node, .text = lines->text});
+        free(lines);
+        lines = next;
+    }
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    runner *r = handle->data;
+    job *finished;
+
+    emit_logs(r);
+    pthread_mutex_lock(&r->lock);
+    finished = r->finished;
+    r->finished = NULL;
+    pthread_mutex_unlock(&r->lock);
+    if (!finished)
+        return;
+    while (finished) {
+        job *next = finished->finished;
+        end_job(r, finished);
+        finished = next;
+    }
+    flush_records(r);
+    if (!pump(r))
+        close_handles(r);
+}
+
+static void on_log(void *self, const char *node, const char *text)
+{
+    runner *r = self;
+    log_line *line = malloc(sizeof *line + strlen(text) + 1);
+
+    if (!line)
+        return;
+    line->next = NULL;
+    line->node = node;
+    strcpy(line->text, text);
+    pthread_mutex_lock(&r->lock);
+    *r->logs_end = line;
+    r->logs_end = &line->next;
+    pthread_mutex_unlock(&r->lock);
+    uv_async_send(&r->wake);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    runner *r = handle->data;
+
+    (void)number;
+    if (r->result->interrupted) {
+        tell(r, (mf_run_event){.kind = MF_RUN_STOP_NOW});
+        return;
+    }
+    r->result->interrupted = true;
+    r->stopping = true;
+    mf_host_cancel(r->host);
+    tell(r, (mf_run_event){.kind = MF_RUN_STOPPING});
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    runner *r = handle->data;
+    size_t count = 0;
+
+    for (const job *j = r->running; j && count < (size_t)r->slots; j = j->next) {
+        mf_run_active *a = &r->active[count++];
+        a->node = mf_plan_at(r->plan, j->index)->work.node;
+        a->seconds = (double)(uv_hrtime() - j->start) * 1e-9;
+        mf_task_progress(j->task, &a->state);
+    }
+    tell(r, (mf_run_event){.kind = MF_RUN_TICK, .active = r->active, .active_count = count});
+}
+
+static void open_loop(runner *r)
+{
+    uv_loop_init(&r->loop);
+    uv_async_init(&r->loop, &r->wake, on_wake);
+    uv_timer_init(&r->loop, &r->timer);
+    uv_signal_init(&r->loop, &r->signals[0]);
+    uv_signal_init(&r->loop, &r->signals[1]);
+    r->wake.data = r->timer.data = r->signals[0].data = r->signals[1].data = r;
+    if (r->options->signals) {
+        uv_signal_start(&r->signals[0], on_signal, SIGINT);
+        uv_signal_start(&r->signals[1], on_signal, SIGTERM);
+    }
+    if (r->options->tick > 0)
+        uv_timer_start(&r->timer, on_tick, (uint64_t)r->options->tick, (uint64_t)r->options->tick);
+}
+
+/* What the plan knows already, told and recorded. */
+static void begin(runner *r)
+{
+    mf_run_counts *c = &r->result->counts;
+
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
+        if (n->state != MF_PLAN_UNWANTED && !n->work.stage->item)
+            c->wanted++;
+        if (n->state == MF_PLAN_CACHED) {
+            c->cached++;
+            record(r, i, MF_NODE_CACHED);
+        }
+    }
+    tell(r, (mf_run_event){.kind = MF_RUN_PLANNED});
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        mf_plan_state state = mf_plan_at(r->plan, i)->state;
+        if (state == MF_PLAN_FAILED || state == MF_PLAN_BLOCKED)
+            changed(r, i);
+    }
+    flush_records(r);
+}
+
+static void run_loop(runner *r)
+{
+    open_loop(r);
+    mf_host_set_log(r->host, on_log, r);
+    if (!pump(r))
+        close_handles(r);
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&r->loop);
+    mf_host_set_log(r->host, NULL, NULL);
+    emit_logs(r);
+    free_job(r->pending);
+}
+
+static void size_up(runner *r)
+{
+    uv_cpu_info_t *cpus;
+    int count = 0;
+
+    r->slots = r->options->jobs;
+    if (r->slots < 1) {
+        if (uv_cpu_info(&cpus, &count) == 0)
+            uv_free_cpu_info(cpus, count);
+        r->slots = count > 0 ? count : 1;
+    }
+    r->bytes = r->options->host_bytes;
+    if (!r->bytes) {
+        uint64_t available = uv_get_free_memory(), limit = uv_get_constrained_memory();
+        if (limit && limit < available)
+            available = limit;
+        r->bytes = (size_t)((double)available * 0.8);
+    }
+}
+
+static mf_status run_recorded(runner *r, const char *graph)
+{
+    mf_run_result *result = r->result;
+    const char *status = "done";
+
+    MF_TRY(mf_store_run_begin(r->store, graph, r->options->command ? r->options->command : "",
+                              &r->run_id));
+    begin(r);
+    run_loop(r);
+    flush_records(r);
+    if (result->interrupted)
+        status = "interrupted";
+    else if (r->failure || result->counts.failed || result->counts.blocked)
+        status = "failed";
+    if (!r->failure)
+        give_up(r, mf_store_run_end(r->store, r->run_id, status));
+    return r->failure;
+}
+
+mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options, mf_run_result *result)
+{
+    runner r = {.plan = plan,
+                .host = host,
+                .store = mf_plan_store(plan),
+                .options = options,
+                .result = result};
+    char *graph = realpath(mf_graph_path(mf_plan_graph(plan)), NULL);
+    mf_status status;
+
+    memset(result, 0, sizeof *result);
+    size_up(&r);
+    r.logs_end = &r.logs;
+    r.active = calloc((size_t)r.slots, sizeof *r.active);
+    pthread_mutex_init(&r.lock, NULL);
+    if (r.active && graph)
+        status = run_recorded(&r, graph);
+    else
+        status = mf_fail(MF_NO_MEMORY, "no memory for a run");
+    pthread_mutex_destroy(&r.lock);
+    free(graph);
+    free(r.active);
+    free(r.records);
+    return status;
+}

@@ -1,0 +1,487 @@
+/* task.c - running one stage: inputs opened lazily, outputs checked, progress, random numbers.
+ * Device work is in task_device.c, streams are in stream.c. */
+#include "run/check.h"
+#include "run/task_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task)
+{
+    mf_task *t = calloc(1, sizeof *t);
+
+    *task = NULL;
+    if (!t)
+        return mf_fail(MF_NO_MEMORY, "no memory for a task");
+    t->host = host;
+    t->work = work;
+    t->threads = threads < 1 ? 1 : threads;
+    pthread_mutex_init(&t->lock, NULL);
+    t->inputs = calloc(work->feed_count ? work->feed_count : 1, sizeof *t->inputs);
+    t->outputs = calloc(work->out_count ? work->out_count : 1, sizeof *t->outputs);
+    if (!t->inputs || !t->outputs)
+        goto memory;
+    for (size_t i = 0; i < work->feed_count; i++) {
+        size_t count = work->feeds[i].count;
+        t->inputs[i].opened = calloc(count ? count : 1, sizeof *t->inputs[i].opened);
+        if (!t->inputs[i].opened)
+            goto memory;
+    }
+    *task = t;
+    return MF_OK;
+memory:
+    mf_task_free(t);
+    return mf_fail(MF_NO_MEMORY, "no memory for a task");
+}
+
+static void free_volumes(mf_task *t)
+{
+    for (held_volume *v = t->volumes, *next; v; v = next) {
+        next = v->next;
+        mf_array_unref(v->volume.voxels);
+        free(v);
+    }
+    t->volumes = NULL;
+}
+
+static void drop_outputs(mf_task *t)
+{
+    for (size_t i = 0; i < t->work->out_count; i++) {
+        mf_artifact_unref(t->outputs[i]);
+        t->outputs[i] = NULL;
+    }
+}
+
+void mf_task_free(mf_task *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; t->inputs && i < t->work->feed_count; i++) {
+        mf_stream_free(t->inputs[i].stream);
+        for (size_t k = 0; t->inputs[i].opened && k < t->work->feeds[i].count; k++)
+            mf_artifact_unref(t->inputs[i].opened[k]);
+        free(t->inputs[i].opened);
+    }
+    if (t->outputs)
+        drop_outputs(t);
+    free_volumes(t);
+    mf_task_free_device(t);
+    pthread_mutex_destroy(&t->lock);
+    free(t->inputs);
+    free(t->outputs);
+    free(t);
+}
+
+void mf_task_set_threads(mf_task *t, int threads)
+{
+    t->threads = threads < 1 ? 1 : threads;
+}
+
+const mf_work *mf_task_work(const mf_task *t)
+{
+    return t->work;
+}
+
+mf_artifact *mf_task_output(const mf_task *t, size_t port)
+{
+    return t->outputs[port];
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static mf_status check_outputs(mf_task *t)
+{
+    const mf_stage *stage = t->work->stage;
+
+    for (size_t i = 0; i < t->work->out_count; i++) {
+        if (!t->outputs[i])
+            return mf_fail(MF_INTERNAL, "%s ended without its output '%s'", stage->name,
+                           stage->out[i].name);
+        MF_TRY(mf_within(mf_check_artifact(mf_host_registry(t->host), t->outputs[i]), "output '%s'",
+                         stage->out[i].name));
+    }
+    return MF_OK;
+}
+
+/* What is made from a scan keeps the scan's own grid, so that it can be written back on it. */
+static mf_status inherit(mf_task *t)
+{
+    mf_grid grid;
+
+    for (size_t o = 0; o < t->work->out_count; o++) {
+        if (!t->inherits[o])
+            continue;
+        for (size_t i = 0; i < t->work->feed_count; i++) {
+            const mf_feed *feed = &t->work->feeds[i];
+            const mf_artifact *scan;
+            if (feed->list || feed->stream || !feed->count)
+                continue;
+            MF_TRY(mf_in(t, feed->port->name, &scan));
+            if (!mf_artifact_scan_grid(scan, &grid))
+                continue;
+            MF_TRY(mf_artifact_inherit(t->outputs[o], scan));
+            break;
+        }
+    }
+    return MF_OK;
+}
+
+static mf_status in_session(mf_task *t, mf_session *session)
+{
+    MF_TRY(t->work->stage->run(t, mf_params_struct(t->work->params), mf_session_value(session)));
+    MF_TRY(mf_task_drain(t));
+    MF_TRY(check_outputs(t));
+    return inherit(t);
+}
+
+mf_status mf_task_execute(mf_task *t)
+{
+    mf_session *session = NULL;
+    mf_status status;
+
+    t->inherits = calloc(t->work->out_count ? t->work->out_count : 1, sizeof *t->inherits);
+    if (!t->inherits)
+        return mf_fail(MF_NO_MEMORY, "no memory for a task");
+    status = mf_session_acquire(t->host, t, t->work, &session);
+    if (!status)
+        status = in_session(t, session);
+    if (status) {
+        /* Launches that still run may use what is freed below. */
+        mf_error_free(mf_task_drain(t));
+        drop_outputs(t);
+    }
+    mf_session_release(t->host, session);
+    free(t->inherits);
+    t->inherits = NULL;
+    return status;
+}
+
+mf_status mf_task_item(mf_task *t, void *session, int64_t i, mf_artifact **item)
+{
+    const mf_stage *stage = t->work->stage;
+    mf_artifact *made = NULL;
+    mf_status status, drained;
+
+    *item = NULL;
+    t->item = i;
+    status = stage->item(t, mf_params_struct(t->work->params), session, i, &made);
+    drained = mf_task_drain(t);
+    if (!status)
+        status = drained;
+    else
+        mf_error_free(drained);
+    if (!status && made)
+        status = mf_check_artifact(mf_host_registry(t->host), made);
+    free_volumes(t);
+    mf_task_free_buffers(t);
+    if (status) {
+        mf_artifact_unref(made);
+        return mf_within(status, "item %lld of %s", (long long)i, t->work->node);
+    }
+    *item = made;
+    return MF_OK;
+}
+
+mf_status mf_task_needs(mf_task *t, mf_needs *needs)
+{
+    if (!t->work->stage->needs)
+        return MF_OK;
+    return mf_within(t->work->stage->needs(t, mf_params_struct(t->work->params), needs),
+                     "needs of %s", t->work->stage->name);
+}
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+static mf_status find_input(mf_task *t, const char *port, size_t *index)
+{
+    for (size_t i = 0; i < t->work->feed_count; i++) {
+        if (strcmp(t->work->feeds[i].port->name, port) == 0) {
+            *index = i;
+            return MF_OK;
+        }
+    }
+    return mf_fail(MF_INTERNAL, "%s asked for an input port '%s' that it does not declare",
+                   t->work->stage->name, port);
+}
+
+static const mf_feed *feed_of(mf_task *t, const char *port)
+{
+    for (size_t i = 0; i < t->work->feed_count; i++) {
+        if (strcmp(t->work->feeds[i].port->name, port) == 0)
+            return &t->work->feeds[i];
+    }
+    return NULL;
+}
+
+static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artifact **artifact)
+{
+    mf_artifact **slot = &t->inputs[input].opened[k];
+
+    if (!*slot)
+        MF_TRY(mf_within(
+            mf_store_get(mf_host_store(t->host), t->work->feeds[input].elements[k].id, slot),
+            "input '%s' (%s)", t->work->feeds[input].port->name,
+            t->work->feeds[input].elements[k].node));
+    *artifact = *slot;
+    return MF_OK;
+}
+
+mf_status mf_in(mf_task *t, const char *port, const mf_artifact **artifact)
+{
+    size_t input;
+
+    *artifact = NULL;
+    MF_TRY(find_input(t, port, &input));
+    if (t->work->feeds[input].list || t->work->feeds[input].stream)
+        return mf_fail(MF_INTERNAL, "%s asked for '%s' as one artifact, but it is declared as %s",
+                       t->work->stage->name, port, t->work->feeds[input].port->type);
+    if (!t->work->feeds[input].count)
+        return MF_OK;
+    return open_element(t, input, 0, artifact);
+}
+
+size_t mf_in_count(mf_task *t, const char *port)
+{
+    const mf_feed *feed = feed_of(t, port);
+
+    return feed ? feed->count : 0;
+}
+
+mf_status mf_in_item(mf_task *t, const char *port, size_t i, const mf_artifact **artifact)
+{
+    size_t input;
+
+    *artifact = NULL;
+    MF_TRY(find_input(t, port, &input));
+    if (i >= t->work->feeds[input].count)
+        return mf_fail(MF_INTERNAL, "%s asked for element %zu of '%s', which has %zu",
+                       t->work->stage->name, i, port, t->work->feeds[input].count);
+    return open_element(t, input, i, artifact);
+}
+
+const char *mf_in_case(mf_task *t, const char *port, size_t i)
+{
+    const mf_feed *feed = feed_of(t, port);
+
+    /* What is told must be part of the key. */
+    return feed && i < feed->count && feed->port->marks & MF_KEYED ? feed->elements[i].case_id : "";
+}
+
+const char *mf_in_name(mf_task *t, const char *port, size_t i)
+{
+    const mf_feed *feed = feed_of(t, port);
+
+    return feed && i < feed->count ? feed->elements[i].node : "";
+}
+
+const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column)
+{
+    const mf_feed *feed = feed_of(t, port);
+
+    if (!feed || i >= feed->count || !feed->elements[i].row || !(feed->port->marks & MF_KEYED) ||
+        strcmp(column, "path") == 0)
+        return NULL;
+    return mf_case_column(feed->elements[i].row, column);
+}
+
+/* Reads the voxels and sees that they fit the grid, for the data may be anybody's. */
+static mf_status read_voxels(const mf_artifact *a, mf_dtype dtype, mf_volume *volume)
+{
+    mf_array *raw;
+    mf_status status;
+
+    MF_TRY(mf_artifact_grid(a, &volume->grid));
+    MF_TRY(mf_artifact_array(a, "voxels", &raw));
+    if (raw->rank != 3 || raw->shape[0] != volume->grid.size[2] ||
+        raw->shape[1] != volume->grid.size[1] || raw->shape[2] != volume->grid.size[0]) {
+        mf_array_unref(raw);
+        return mf_fail(MF_CORRUPT, "the voxels do not fit the grid of the %s", mf_artifact_type(a));
+    }
+    status = mf_array_convert(raw, dtype, &volume->voxels);
+    mf_array_unref(raw);
+    return status;
+}
+
+mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype dtype, const mf_volume **volume)
+{
+    const mf_artifact *artifact;
+    held_volume *held;
+    mf_status status;
+
+    *volume = NULL;
+    for (held = t->volumes; held; held = held->next) {
+        if (held->dtype == dtype && strcmp(held->port, port) == 0) {
+            *volume = &held->volume;
+            return MF_OK;
+        }
+    }
+    MF_TRY(mf_in(t, port, &artifact));
+    if (!artifact)
+        return MF_OK;
+    held = calloc(1, sizeof *held);
+    if (!held)
+        return mf_fail(MF_NO_MEMORY, "no memory for a volume");
+    status = read_voxels(artifact, dtype, &held->volume);
+    if (status) {
+        free(held);
+        return mf_within(status, "input '%s'", port);
+    }
+    held->port = feed_of(t, port)->port->name;
+    held->dtype = dtype;
+    held->next = t->volumes;
+    t->volumes = held;
+    *volume = &held->volume;
+    return MF_OK;
+}
+
+mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream)
+{
+    size_t input;
+
+    *stream = NULL;
+    MF_TRY(find_input(t, port, &input));
+    if (!t->work->feeds[input].stream) {
+        if (!strncmp(t->work->feeds[input].port->type, "stream<", 7))
+            return MF_OK; /* optional, not connected */
+        return mf_fail(MF_INTERNAL, "%s asked for '%s' as a stream, but it is declared as %s",
+                       t->work->stage->name, port, t->work->feeds[input].port->type);
+    }
+    if (!t->inputs[input].stream)
+        MF_TRY(mf_stream_new(t->host, t->work->feeds[input].stream, t->threads,
+                             &t->inputs[input].stream));
+    *stream = t->inputs[input].stream;
+    return MF_OK;
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact)
+{
+    const mf_stage *stage = t->work->stage;
+
+    for (size_t i = 0; i < t->work->out_count; i++) {
+        if (strcmp(stage->out[i].name, port) != 0)
+            continue;
+        if (strcmp(stage->out[i].type, mf_artifact_type(artifact)) != 0) {
+            mf_status status =
+                mf_fail(MF_INTERNAL, "%s put an artifact of type %s at its output '%s' (%s)",
+                        stage->name, mf_artifact_type(artifact), port, stage->out[i].type);
+            mf_artifact_unref(artifact);
+            return status;
+        }
+        mf_artifact_unref(t->outputs[i]);
+        t->outputs[i] = artifact;
+        return MF_OK;
+    }
+    mf_artifact_unref(artifact);
+    return mf_fail(MF_INTERNAL, "%s set an output port '%s' that it does not declare", stage->name,
+                   port);
+}
+
+static const char *out_type(mf_task *t, const char *port, size_t *index)
+{
+    for (size_t i = 0; i < t->work->out_count; i++) {
+        if (strcmp(t->work->stage->out[i].name, port) == 0) {
+            *index = i;
+            return t->work->stage->out[i].type;
+        }
+    }
+    return NULL;
+}
+
+static mf_status new_volume(const char *type, const mf_grid *grid, mf_dtype dtype,
+                            mf_artifact **artifact, mf_array **voxels)
+{
+    int64_t shape[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    mf_status status;
+
+    MF_TRY(mf_artifact_new(type, artifact));
+    status = mf_array_new(dtype, 3, shape, voxels);
+    if (!status) {
+        status = mf_artifact_add(*artifact, "voxels", *voxels);
+        mf_array_unref(*voxels);
+    }
+    if (!status)
+        status = mf_artifact_set_grid(*artifact, grid);
+    if (!status && strcmp(type, "volume") == 0)
+        status = mf_artifact_set_text(*artifact, "modality", "");
+    if (status)
+        mf_artifact_unref(*artifact);
+    return status;
+}
+
+mf_status mf_out_volume(mf_task *t, const char *port, const mf_grid *grid, mf_dtype dtype,
+                        mf_array **voxels)
+{
+    size_t index = 0;
+    const char *type = out_type(t, port, &index);
+    mf_artifact *artifact;
+
+    *voxels = NULL;
+    if (!type)
+        return mf_fail(MF_INTERNAL, "%s set an output port '%s' that it does not declare",
+                       t->work->stage->name, port);
+    MF_TRY(mf_within(new_volume(type, grid, dtype, &artifact, voxels), "output '%s'", port));
+    mf_artifact_unref(t->outputs[index]);
+    t->outputs[index] = artifact;
+    t->inherits[index] = true;
+    return MF_OK;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+void mf_task_random(mf_task *t, mf_random *random)
+{
+    int64_t seed = 0;
+
+    for (const mf_param *p = t->work->stage->params; p && p->kind != MF_PARAM_END; p++) {
+        if (p->kind == MF_PARAM_INT && strcmp(p->name, "seed") == 0)
+            memcpy(&seed, (const char *)mf_params_struct(t->work->params) + p->offset, sizeof seed);
+    }
+    mf_random_seed(random, (uint64_t)seed, mf_task_case(t), (uint64_t)t->item);
+}
+
+const char *mf_task_case(mf_task *t)
+{
+    return t->work->stage->random ? t->work->case_id : "";
+}
+
+void mf_progress(mf_task *t, int64_t done, int64_t total, const char *words)
+{
+    pthread_mutex_lock(&t->lock);
+    t->state.done = done;
+    t->state.total = total;
+    snprintf(t->state.words, sizeof t->state.words, "%s", words ? words : "");
+    pthread_mutex_unlock(&t->lock);
+}
+
+void mf_task_progress(mf_task *t, mf_task_state *state)
+{
+    pthread_mutex_lock(&t->lock);
+    *state = t->state;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void mf_log(mf_task *t, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    mf_host_log(t->host, t->work->node, line);
+}
+
+mf_status mf_cancel_point(mf_task *t)
+{
+    if (mf_host_cancelled(t->host))
+        return mf_fail(MF_CANCELLED, "the run was stopped");
+    return MF_OK;
+}
+
+int mf_task_threads(mf_task *t)
+{
+    return t->threads;
+}

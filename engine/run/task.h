@@ -1,0 +1,39 @@
+/* task.h - a running stage: its inputs, outputs, device objects and progress.
+ *
+ * A task belongs to one worker thread; only its progress is read from elsewhere. stage.h declares
+ * what the stage itself may call on it. */
+#ifndef MASSFLOW_RUN_TASK_H
+#define MASSFLOW_RUN_TASK_H
+
+#include "run/host.h"
+#include "run/work.h"
+
+/* `threads`: what mf_task_threads answers, and how many workers its streams get. */
+mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task);
+void mf_task_free(mf_task *task);
+void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
+
+/* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
+ * by output port. Nothing is published here. */
+mf_status mf_task_execute(mf_task *task);
+mf_artifact *mf_task_output(const mf_task *task, size_t port); /* borrowed */
+
+/* Computes item i of a stream stage, checked; the caller unrefs. NULL past a finite stream's end.
+ */
+mf_status mf_task_item(mf_task *task, void *session, int64_t i, mf_artifact **item);
+
+/* Corrects `needs`, which holds the defaults, by what the stage says. */
+mf_status mf_task_needs(mf_task *task, mf_needs *needs);
+
+/* Waits for the task's launches and moves what they wrote back to the host. */
+mf_status mf_task_drain(mf_task *task);
+
+typedef struct mf_task_state {
+    int64_t done, total;
+    char words[96];
+} mf_task_state;
+void mf_task_progress(mf_task *task, mf_task_state *state); /* from any thread */
+
+const mf_work *mf_task_work(const mf_task *task);
+
+#endif

@@ -1,0 +1,40 @@
+/* work.h - a stage with everything that it needs, before it runs: the frozen form of one node.
+ *
+ * The planner makes it, tasks and streams read it; it knows nothing of files, graphs or threads, so
+ * an executor elsewhere can be handed the same thing. Everything is borrowed from the plan. */
+#ifndef MASSFLOW_RUN_WORK_H
+#define MASSFLOW_RUN_WORK_H
+
+#include "graph/graph.h"
+#include <massflow/stage.h>
+
+typedef struct mf_work mf_work;
+
+/* One artifact that lies at an input port. */
+typedef struct mf_element {
+    const char *id;      /* content id, 64 hex digits */
+    const char *node;    /* that made it, for messages */
+    const char *case_id; /* "" without one */
+    const mf_case *row;  /* its columns; NULL without a case */
+} mf_element;
+
+/* What is connected to one input port. */
+typedef struct mf_feed {
+    const mf_port *port;
+    bool list;
+    size_t count; /* elements: 0 where nothing is connected */
+    mf_element *elements;
+    const mf_work *stream; /* the recipe, for a port that takes a stream; else NULL */
+} mf_feed;
+
+struct mf_work {
+    const char *node; /* its name in messages: "masks[case=012]" */
+    const mf_stage *stage;
+    const mf_params *params;
+    const char *case_id; /* "" without one */
+    size_t feed_count;   /* = input ports of the stage, in their order */
+    mf_feed *feeds;
+    size_t out_count;
+};
+
+#endif

@@ -1,0 +1,27 @@
+/* write.h - artifacts as files, by the file's suffix. */
+#ifndef MASSFLOW_RUN_WRITE_H
+#define MASSFLOW_RUN_WRITE_H
+
+#include "stages/stages.h"
+
+/* Adds the writers that need no plugin, as one that is linked in: .npy (artifacts of one array),
+ * .csv (table), .safetensors (what has only dense arrays), .png (image), .txt (text), .json
+ * (attributes, shapes, a table's rows). */
+mf_status mf_write_register(mf_registry *registry);
+
+/* Writes with the writer that the registry has for type and suffix; with `array`, that array alone
+ * as .npy. First to a temporary name beside `path`, then renamed, so that no half file is ever
+ * seen. */
+mf_status mf_write_artifact(const mf_registry *registry, const mf_artifact *artifact,
+                            const char *path, const char *array);
+
+/* The built-in ones; write_formats.c and write_json.c. */
+mf_status mf_write_npy(const mf_artifact *a, const char *path);
+mf_status mf_write_npy_array(const mf_artifact *a, const char *path, const char *array);
+mf_status mf_write_csv(const mf_artifact *a, const char *path);
+mf_status mf_write_json(const mf_artifact *a, const char *path);
+mf_status mf_write_safetensors(const mf_artifact *a, const char *path);
+mf_status mf_write_png(const mf_artifact *a, const char *path);
+mf_status mf_write_txt(const mf_artifact *a, const char *path);
+
+#endif

@@ -1,0 +1,195 @@
+/* check.c - whether a plugin fits this engine, and whether a stage's descriptor holds together, so
+ * that everything after loading may trust it. */
+#include "stages/params.h"
+#include "stages/registry.h"
+
+#include <ctype.h>
+#include <string.h>
+
+mf_status mf_plugin_check_abi(const mf_plugin *p, const char *file)
+{
+    if (!p)
+        return mf_fail(MF_INVALID, "plugin %s: massflow_plugin() returned nothing", file);
+    if (p->abi_major != MF_ABI_MAJOR || p->abi_minor > MF_ABI_MINOR)
+        return mf_hint(mf_fail(MF_INVALID,
+                               "plugin %s was built for stage interface %d.%d; this massflow has "
+                               "%d.%d",
+                               file, p->abi_major, p->abi_minor, MF_ABI_MAJOR, MF_ABI_MINOR),
+                       p->abi_major == MF_ABI_MAJOR ? "use a newer massflow, or build the plugin "
+                                                      "against the headers of this one"
+                                                    : "build the plugin against the headers of "
+                                                      "this massflow");
+    const struct {
+        const char *name;
+        size_t theirs, ours;
+    } sizes[] = {{"mf_stage", p->stage_size, sizeof(mf_stage)},
+                 {"mf_param", p->param_size, sizeof(mf_param)},
+                 {"mf_port", p->port_size, sizeof(mf_port)},
+                 {"mf_type", p->type_size, sizeof(mf_type)}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].theirs != sizes[i].ours)
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "plugin %s (stage interface %d.%d) was built with another "
+                                   "layout of %s: %zu bytes; this massflow (%d.%d) has %zu",
+                                   file, p->abi_major, p->abi_minor, sizes[i].name, sizes[i].theirs,
+                                   MF_ABI_MAJOR, MF_ABI_MINOR, sizes[i].ours),
+                           "build the plugin against the headers of this massflow");
+    return MF_OK;
+}
+
+/* ---- ports ----------------------------------------------------------------------------------- */
+
+bool mf_port_type_parse(const char *text, mf_port_type *type)
+{
+    size_t length = strlen(text);
+    *type = (mf_port_type){.shape = MF_PORT_ONE};
+    if (length && text[length - 1] == '?') {
+        type->optional = true;
+        length--;
+    }
+    if (length > 8 && !strncmp(text, "stream<", 7) && text[length - 1] == '>') {
+        type->shape = MF_PORT_STREAM;
+        text += 7;
+        length -= 8;
+    } else if (length > 2 && text[length - 2] == '[' && text[length - 1] == ']') {
+        type->shape = MF_PORT_LIST;
+        length -= 2;
+    }
+    if (!length || length >= sizeof type->name)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
+            return false;
+    memcpy(type->name, text, length);
+    return true;
+}
+
+size_t mf_port_count(const mf_port *ports)
+{
+    size_t count = 0;
+    while (ports && ports[count].name)
+        count++;
+    return count;
+}
+
+int mf_port_find(const mf_port *ports, const char *name)
+{
+    for (int i = 0; ports && ports[i].name; i++)
+        if (!strcmp(ports[i].name, name))
+            return i;
+    return -1;
+}
+
+static bool named(const char *name)
+{
+    if (!name || !isalpha((unsigned char)*name))
+        return false;
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_')
+            return false;
+    return true;
+}
+
+static mf_status check_ports(const mf_registry *r, const mf_port *ports)
+{
+    for (const mf_port *p = ports; p && p->name; p++) {
+        mf_port_type type;
+        if (!named(p->name))
+            return mf_fail(MF_INVALID, "'%s' is no name for a port: letters, digits and _",
+                           p->name);
+        if (mf_port_find(ports, p->name) != p - ports)
+            return mf_fail(MF_INVALID, "port '%s' stands twice", p->name);
+        if (!p->type || !mf_port_type_parse(p->type, &type))
+            return mf_fail(MF_INVALID, "port '%s' has the type '%s'; write T, T?, T[] or stream<T>",
+                           p->name, p->type ? p->type : "");
+        if (!mf_registry_type(r, type.name))
+            return mf_fail(MF_INVALID, "port '%s' has the unknown type '%s'", p->name, type.name);
+    }
+    return MF_OK;
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+static mf_status check_param(const mf_stage *s, mf_params *scratch, const mf_param *p)
+{
+    size_t size = mf_param_field_size(p->kind);
+    if (!named(p->name))
+        return mf_fail(MF_INVALID, "'%s' is no name for a parameter: letters, digits and _",
+                       p->name);
+    if (mf_param_find(s, p->name) != p)
+        return mf_fail(MF_INVALID, "parameter '%s' stands twice", p->name);
+    if (!size)
+        return mf_fail(MF_INVALID, "parameter '%s' is of no known kind", p->name);
+    if (p->offset > s->params_size || size > s->params_size - p->offset)
+        return mf_fail(MF_INVALID, "parameter '%s' lies outside the parameter struct", p->name);
+    if (!p->help)
+        return mf_fail(MF_INVALID, "parameter '%s' has no help", p->name);
+    if (p->kind == MF_PARAM_CHOICE && (!p->choices || !*p->choices))
+        return mf_fail(MF_INVALID, "parameter '%s' has no choices", p->name);
+    if (p->min > p->max)
+        return mf_fail(MF_INVALID, "parameter '%s' has its range the wrong way round", p->name);
+    if (mf_param_required(p))
+        return MF_OK;
+    return mf_within(mf_params_fallback(scratch, p), "default");
+}
+
+static mf_status check_params(const mf_stage *s)
+{
+    if (!s->params)
+        return MF_OK;
+    mf_params *scratch = mf_params_empty(s);
+    mf_status error = MF_OK;
+    if (!scratch)
+        return mf_fail(MF_NO_MEMORY, "no memory for the parameters");
+    for (const mf_param *p = s->params; p->name && !error; p++)
+        error = check_param(s, scratch, p);
+    mf_params_unref(scratch);
+    return error;
+}
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+static bool stage_named(const char *name)
+{
+    const char *dot = name ? strchr(name, '.') : NULL;
+    if (!dot || dot == name || !dot[1] || strchr(dot + 1, '.'))
+        return false;
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
+            return false;
+    return true;
+}
+
+static mf_status check_streams(const mf_stage *s)
+{
+    size_t outputs = mf_port_count(s->out), streams = 0;
+    for (size_t i = 0; i < outputs; i++) {
+        mf_port_type type;
+        streams += mf_port_type_parse(s->out[i].type, &type) && type.shape == MF_PORT_STREAM;
+    }
+    if (!outputs)
+        return mf_fail(MF_INVALID, "no output port");
+    if (!s->run == !s->item)
+        return mf_fail(MF_INVALID, "exactly one of run and item must be set");
+    if (s->item && (outputs != 1 || streams != 1))
+        return mf_fail(MF_INVALID, "item is for a stage with one output, a stream");
+    if (s->run && streams)
+        return mf_fail(MF_INVALID, "a stream is made by item, not by run");
+    return MF_OK;
+}
+
+mf_status mf_stage_check(const mf_registry *r, const mf_stage *s)
+{
+    if (!stage_named(s->name))
+        return mf_fail(MF_INVALID, "a stage's name has two parts, as in \"masks.nms\"");
+    if (s->version < 1)
+        return mf_fail(MF_INVALID, "version is %d; it starts at 1", s->version);
+    if (!s->summary)
+        return mf_fail(MF_INVALID, "no summary");
+    if (!s->open != !s->close)
+        return mf_fail(MF_INVALID, "open and close come together");
+    MF_TRY(check_ports(r, s->in));
+    MF_TRY(check_ports(r, s->out));
+    MF_TRY(check_streams(s));
+    return check_params(s);
+}

@@ -1,0 +1,109 @@
+/* find.c - where plugins lie: a folder of the user's, MASSFLOW_PLUGINS, and the folder that belongs
+ * to the running program (build tree or installation). */
+#include "base/arena.h"
+#include "stages/stages.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct files {
+    char **names;
+    size_t count, room;
+} files;
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool is_module(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && name[0] != '.' && !strcmp(name + length - 3, ".so");
+}
+
+/* Appends the modules of a folder in order of name. */
+static mf_status list_folder(files *f, const char *folder)
+{
+    DIR *stream = opendir(folder);
+    size_t first = f->count;
+    if (!stream)
+        return mf_fail(MF_NOT_FOUND, "cannot read the plugin folder %s: %s", folder,
+                       strerror(errno));
+    for (struct dirent *e; (e = readdir(stream));) {
+        if (!is_module(e->d_name))
+            continue;
+        mf_text path = {0};
+        mf_text_add(&path, "%s/%s", folder, e->d_name);
+        f->names = mf_grow(f->names, &f->room, f->count + 1, sizeof *f->names);
+        f->names[f->count++] = mf_text_take(&path);
+    }
+    closedir(stream);
+    if (f->count > first)
+        qsort(f->names + first, f->count - first, sizeof *f->names, by_text);
+    return MF_OK;
+}
+
+/* The folders of MASSFLOW_PLUGINS. */
+static mf_status list_variable(files *f)
+{
+    const char *rest = getenv("MASSFLOW_PLUGINS");
+    while (rest && *rest) {
+        size_t length = strcspn(rest, ":");
+        if (length) {
+            char *folder = strndup(rest, length);
+            mf_status error = folder ? list_folder(f, folder)
+                                     : mf_fail(MF_NO_MEMORY, "no memory for a folder's name");
+            free(folder);
+            MF_TRY(mf_within(error, "MASSFLOW_PLUGINS"));
+        }
+        rest += length + (rest[length] == ':');
+    }
+    return MF_OK;
+}
+
+/* BUILD/tools/NAME/NAME has BUILD/plugins; PREFIX/bin/massflow has PREFIX/LIB/massflow. A program
+ * elsewhere, such as one that embeds the library, has none of its own. */
+static mf_status list_own(files *f)
+{
+    char program[4096];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    mf_text folder = {0};
+    mf_status error = MF_OK;
+    if (length <= 0)
+        return MF_OK;
+    program[length] = 0;
+    *strrchr(program, '/') = 0; /* the path is absolute: there is one */
+    char *last = strrchr(program, '/');
+    if (!last)
+        return MF_OK;
+    *last = 0; /* above the program's folder: PREFIX or BUILD/tools */
+    char *tools = strrchr(program, '/');
+    if (tools && !strcmp(tools, "/tools"))
+        mf_text_add(&folder, "%.*s/plugins", (int)(tools - program), program);
+    else
+        mf_text_add(&folder, "%s/" MF_LIBDIR "/massflow", program);
+    if (!access(folder.data, F_OK))
+        error = list_folder(f, folder.data);
+    free(folder.data);
+    return error;
+}
+
+mf_status mf_registry_load_standard(mf_registry *registry, const char *folder)
+{
+    files f = {0};
+    mf_status error = folder ? list_folder(&f, folder) : MF_OK;
+    if (!error)
+        error = list_variable(&f);
+    if (!error)
+        error = list_own(&f);
+    if (!error)
+        error = mf_registry_load(registry, (const char *const *)f.names, f.count);
+    for (size_t i = 0; i < f.count; i++)
+        free(f.names[i]);
+    free(f.names);
+    return error;
+}

@@ -1,0 +1,36 @@
+/* registry.h - private to engine/stages: what a registry holds. */
+#ifndef MF_STAGES_REGISTRY_H
+#define MF_STAGES_REGISTRY_H
+
+#include "stages/stages.h"
+
+typedef struct plugin {
+    char *file;   /* as found; NULL for the engine itself */
+    char *real;   /* resolved; NULL for a plugin that is linked in */
+    void *handle; /* of dlopen, or NULL */
+    const mf_plugin *declared;
+} plugin;
+
+struct mf_registry {
+    plugin *plugins;
+    size_t plugin_count, plugin_room;
+    struct entry {
+        const mf_stage *stage;
+        size_t plugin;
+    } * stages; /* in order of name */
+    size_t stage_count, stage_room;
+    struct {
+        const mf_type *type;
+        size_t plugin; /* SIZE_MAX: built in */
+    } * types;         /* in order of declaration: the first of a name says what it holds */
+    size_t type_count, type_room;
+};
+
+const mf_type *mf_builtin_types(size_t *count);
+
+/* The plugin's table fits this engine: versions and struct sizes. */
+MF_MUST_USE mf_status mf_plugin_check_abi(const mf_plugin *plugin, const char *file);
+/* The stage's descriptor holds together. Errors do not name the file. */
+MF_MUST_USE mf_status mf_stage_check(const mf_registry *registry, const mf_stage *stage);
+
+#endif

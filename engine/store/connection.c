@@ -1,0 +1,239 @@
+/* connection.c - one SQLite connection, its prepared statements and its errors. */
+#include "store/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define BUSY_SECONDS 120 /* how long another process may keep a file locked */
+
+mf_status mf__sql_failed(mf__connection *c)
+{
+    int code = sqlite3_errcode(c->db) & 0xff;
+    const char *text = sqlite3_errmsg(c->db);
+    switch (code) {
+    case SQLITE_FULL:
+        return mf_hint(mf_fail(MF_IO, "cannot write '%s': the disk is full", c->path),
+                       "free some space or put the cache elsewhere, and run again: what is "
+                       "finished stays");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return mf_fail(MF_IO, "'%s' has been locked by another process for %d s", c->path,
+                       BUSY_SECONDS);
+    case SQLITE_CORRUPT:
+        return mf_hint(mf_fail(MF_CORRUPT, "'%s' is damaged: %s", c->path, text),
+                       "delete the cache folder: everything in it can be made again");
+    case SQLITE_NOTADB:
+        return mf_fail(MF_CORRUPT, "'%s' is not an SQLite database", c->path);
+    case SQLITE_NOMEM:
+        return mf_fail(MF_NO_MEMORY, "no memory to use '%s'", c->path);
+    case SQLITE_READONLY:
+        return mf_fail(MF_IO, "cannot write '%s': it is read-only", c->path);
+    default:
+        return mf_fail(MF_IO, "'%s': %s", c->path, text);
+    }
+}
+
+/* Short sleeps: the writer holds a file for milliseconds. */
+static int busy(void *arg, int tries)
+{
+    (void)arg;
+    int64_t wait_ms = tries < 10 ? 1 : tries < 100 ? 5 : 20;
+    int64_t waited_ms = tries < 10 ? tries : tries < 100 ? 5 * tries : 20 * tries;
+    if (waited_ms > 1000 * BUSY_SECONDS)
+        return 0;
+    struct timespec t = {0, wait_ms * 1000000};
+    nanosleep(&t, NULL);
+    return 1;
+}
+
+/* "file:..." with what an URI treats specially escaped. The caller frees. */
+static char *immutable_uri(const char *path)
+{
+    static const char tail[] = "?immutable=1";
+    char *uri = malloc(3 * strlen(path) + sizeof "file:" + sizeof tail);
+    if (!uri)
+        return NULL;
+    char *to = stpcpy(uri, "file:");
+    for (const char *p = path; *p; p++)
+        if (strchr("%?#", *p))
+            to += sprintf(to, "%%%02X", (unsigned)*p);
+        else
+            *to++ = *p;
+    strcpy(to, tail);
+    return uri;
+}
+
+mf_status mf__connection_open(const char *path, mf__access access, mf__connection **connection)
+{
+    int flags = SQLITE_OPEN_NOMUTEX;
+    mf__connection *c = calloc(1, sizeof *c);
+    char *uri = access == MF__IMMUTABLE ? immutable_uri(path) : NULL;
+    if (!c || !(c->path = strdup(path)) || (access == MF__IMMUTABLE && !uri)) {
+        free(uri);
+        mf__connection_close(c);
+        return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
+    }
+    int code;
+    if (access == MF__CREATE) {
+        code =
+            sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    } else if (access == MF__IMMUTABLE) {
+        code = sqlite3_open_v2(uri, &c->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    } else {
+        /* Able to write, so that what a crash left half-written can be rolled back. */
+        code = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READWRITE, NULL);
+        if (code != SQLITE_OK) {
+            sqlite3_close(c->db);
+            code = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READONLY, NULL);
+        }
+    }
+    free(uri);
+    mf_status status = MF_OK;
+    if (code == SQLITE_CANTOPEN)
+        status = mf_fail(MF_IO, "cannot open '%s': %s", path, sqlite3_errmsg(c->db));
+    else if (code != SQLITE_OK)
+        status = c->db ? mf__sql_failed(c) : mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
+    if (!status) {
+        sqlite3_busy_handler(c->db, busy, NULL);
+        sqlite3_extended_result_codes(c->db, 1);
+        if (access != MF__CREATE)
+            status = mf__script(c, "PRAGMA query_only = 1");
+    }
+    if (status)
+        mf__connection_close(c);
+    else
+        *connection = c;
+    return status;
+}
+
+void mf__connection_close(mf__connection *connection)
+{
+    if (!connection)
+        return;
+    for (int i = 0; i < connection->count; i++)
+        sqlite3_finalize(connection->statements[i].statement);
+    sqlite3_close(connection->db);
+    free(connection->path);
+    free(connection);
+}
+
+static mf_status get_statement(mf__connection *c, const char *sql, sqlite3_stmt **statement)
+{
+    for (int i = 0; i < c->count; i++)
+        if (c->statements[i].sql == sql) {
+            *statement = c->statements[i].statement;
+            return MF_OK;
+        }
+    if (c->count == MF__STATEMENTS)
+        return mf_fail(MF_INTERNAL, "too many statements on one connection");
+    if (sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
+        return mf__sql_failed(c);
+    c->statements[c->count].sql = sql;
+    c->statements[c->count++].statement = *statement;
+    return MF_OK;
+}
+
+static mf_status vprepare(mf__connection *c, const char *sql, sqlite3_stmt **statement,
+                          const char *kinds, va_list args)
+{
+    MF_TRY(get_statement(c, sql, statement));
+    sqlite3_stmt *s = *statement;
+    int code = SQLITE_OK;
+    sqlite3_reset(s);
+    for (int i = 1; kinds[i - 1] && code == SQLITE_OK; i++) {
+        const void *bytes;
+        switch (kinds[i - 1]) {
+        case 't':
+            code = sqlite3_bind_text(s, i, va_arg(args, const char *), -1, SQLITE_STATIC);
+            break;
+        case 'i':
+            code = sqlite3_bind_int64(s, i, va_arg(args, int64_t));
+            break;
+        case 'r':
+            code = sqlite3_bind_double(s, i, va_arg(args, double));
+            break;
+        case 'd':
+            bytes = va_arg(args, const void *);
+            code = sqlite3_bind_blob(s, i, bytes, MF_DIGEST_BYTES, SQLITE_STATIC);
+            break;
+        default:
+            bytes = va_arg(args, const void *);
+            code = sqlite3_bind_blob64(s, i, bytes, va_arg(args, size_t), SQLITE_STATIC);
+        }
+    }
+    return code == SQLITE_OK ? MF_OK : mf__sql_failed(c);
+}
+
+mf_status mf__prepare(mf__connection *c, const char *sql, sqlite3_stmt **statement,
+                      const char *kinds, ...)
+{
+    va_list args;
+    va_start(args, kinds);
+    mf_status status = vprepare(c, sql, statement, kinds, args);
+    va_end(args);
+    return status;
+}
+
+mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row)
+{
+    int code = sqlite3_step(statement);
+    *row = code == SQLITE_ROW;
+    if (*row)
+        return MF_OK;
+    mf_status status = code == SQLITE_DONE ? MF_OK : mf__sql_failed(c);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...)
+{
+    sqlite3_stmt *s;
+    va_list args;
+    va_start(args, kinds);
+    mf_status status = vprepare(c, sql, &s, kinds, args);
+    va_end(args);
+    for (bool row = true; !status && row;)
+        status = mf__step(c, s, &row);
+    return status;
+}
+
+mf_status mf__script(mf__connection *c, const char *sql)
+{
+    return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? MF_OK : mf__sql_failed(c);
+}
+
+mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value)
+{
+    sqlite3_stmt *s;
+    bool row;
+    *value = 0;
+    MF_TRY(mf__prepare(c, sql, &s, ""));
+    MF_TRY(mf__step(c, s, &row));
+    if (row) {
+        *value = sqlite3_column_int64(s, 0);
+        sqlite3_reset(s);
+    }
+    return MF_OK;
+}
+
+bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES])
+{
+    const void *bytes = sqlite3_column_blob(s, column);
+    if (!bytes || sqlite3_column_bytes(s, column) != MF_DIGEST_BYTES)
+        return false;
+    memcpy(digest, bytes, MF_DIGEST_BYTES);
+    return true;
+}
+
+bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE])
+{
+    uint8_t digest[MF_DIGEST_BYTES];
+    if (!mf__column_digest(s, column, digest))
+        return false;
+    mf_hex_encode(digest, hex);
+    return true;
+}

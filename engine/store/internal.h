@@ -1,0 +1,237 @@
+/* internal.h - what the files of the store share: connections, the writer, chunks, layouts. */
+#ifndef MASSFLOW_STORE_INTERNAL_H
+#define MASSFLOW_STORE_INTERNAL_H
+
+#include "store/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define MF__STATEMENTS 40
+#define MF__SHORT_ID 12 /* digits of an id that messages show */
+
+/* ---- connections (connection.c) -------------------------------------------------------------- *
+ * One SQLite connection with its prepared statements, used by one thread at a time. */
+
+typedef struct mf__connection {
+    sqlite3 *db;
+    char *path;
+    struct {
+        const char *sql; /* compared by address: a literal stands at one place */
+        sqlite3_stmt *statement;
+    } statements[MF__STATEMENTS];
+    int count;
+} mf__connection;
+
+typedef enum mf__access {
+    MF__CREATE,   /* read and write, made where missing */
+    MF__LOOK,     /* reads; may roll back what a crash left */
+    MF__IMMUTABLE /* reads a file that nobody can change */
+} mf__access;
+
+mf_status mf__connection_open(const char *path, mf__access access, mf__connection **connection);
+void mf__connection_close(mf__connection *connection); /* NULL is fine */
+/* The statement of `sql` with `kinds` bound, one letter an argument: t text (NULL: null), i
+ * int64_t, r double, d digest (32 bytes, NULL: null), b blob (pointer, size_t). Arguments are
+ * borrowed until the statement has been stepped to its end or reset. */
+mf_status mf__prepare(mf__connection *c, const char *sql, sqlite3_stmt **statement,
+                      const char *kinds, ...);
+/* *row false at the end, where the statement has been reset. */
+mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row);
+/* Prepares and steps to the end. */
+mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
+/* Any number of statements, not kept. */
+mf_status mf__script(mf__connection *c, const char *sql);
+mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
+mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value); /* of the first column */
+bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES]);
+bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
+
+/* ---- schema (schema.c) ----------------------------------------------------------------------- */
+
+#define MF__SCHEMA 1
+
+/* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
+ * the index (one of the files was deleted), no artifact counts as present any more. */
+mf_status mf__schema_write(mf__connection *index, mf__connection *chunks);
+mf_status mf__schema_check(mf__connection *c); /* for readers: MF_NOT_FOUND where it is empty */
+
+/* ---- the store (store.c) --------------------------------------------------------------------- */
+
+typedef struct mf__reader {
+    mf__connection *index, *chunks;
+    pthread_t holder; /* while holds > 0 */
+    int holds;
+    struct mf__reader *next;
+} mf__reader;
+
+/* What one caller waits for: all jobs submitted with it. */
+typedef struct mf__ticket {
+    int pending;
+    mf_status status; /* of the first job that failed; jobs after it are not run */
+} mf__ticket;
+
+typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target;
+
+typedef struct mf__job {
+    mf__target target;
+    mf_status (*run)(mf__connection *c, void *arg); /* inside a transaction; may be run again */
+    void *arg;
+    void (*free)(void *arg); /* NULL: the caller's */
+    size_t bytes;            /* that the job keeps in memory */
+    mf__ticket *ticket;      /* NULL: nobody waits */
+    struct mf__job *next;
+} mf__job;
+
+struct mf_store {
+    char *dir, *index_path, *chunks_path;
+    mf_store_mode mode;
+    bool immutable; /* the index lies in a folder that can't be written */
+    int refs;
+    mf_binary_store binaries;
+
+    pthread_mutex_t reader_lock;
+    mf__reader *idle, *held;
+    int idle_count;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t work, done;
+    mf__job *first, **last;
+    size_t queued_bytes;
+    int waiting; /* threads that need what is queued written now */
+    bool stopping, running;
+    pthread_t thread;
+    mf__connection *index, *chunks; /* the writer thread's own */
+};
+
+mf_store *mf__store_ref(mf_store *store);
+void mf__store_unref(mf_store *store);
+mf_status mf__reader_get(mf_store *store, mf__reader **reader);
+void mf__reader_put(mf_store *store, mf__reader *reader);
+int64_t mf__now(void);
+
+/* ---- writing (writer.c) ---------------------------------------------------------------------- */
+
+mf_status mf__writer_start(mf_store *store);
+void mf__writer_stop(mf_store *store); /* writes what is waiting first */
+/* Queues a copy of `job`; blocks while too much is waiting. On failure job->free is called. */
+mf_status mf__submit(mf_store *store, const mf__job *job);
+/* Returns when all jobs of the ticket are committed or have failed. */
+mf_status mf__wait(mf_store *store, mf__ticket *ticket);
+bool mf__ticket_failed(mf_store *store, mf__ticket *ticket);
+/* One job on the index, and its end. */
+mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg), void *arg);
+
+/* ---- layouts (layout.c) ---------------------------------------------------------------------- *
+ * How an array is cut in pieces, each stored as one chunk. A function of dtype, shape and row
+ * lengths alone, and part of an artifact's identity: a change of it is a new record format. */
+
+#define MF__BRICK 64                 /* voxels; longest edge of a brick */
+#define MF__PIECE ((size_t)4 << 20)  /* bytes; longest piece of anything that is no brick */
+#define MF__PACK ((size_t)64 << 10)  /* bytes; rows share a piece up to this size */
+#define MF__SMALL ((size_t)16 << 10) /* bytes; chunks up to this lie in the index */
+
+typedef struct mf__piece {
+    size_t begin, end;    /* bytes of the array, where the piece is contiguous */
+    int64_t lo[3], hi[3]; /* box, where it is a brick */
+    size_t bytes;
+} mf__piece;
+
+typedef struct mf__layout {
+    bool bricks;
+    size_t element;                        /* bytes */
+    size_t bytes;                          /* of the whole array */
+    int64_t shape[3], brick[3], counts[3]; /* bricks: z y x */
+    size_t count;                          /* pieces */
+    size_t *cuts; /* ragged bytes: piece i is cuts[i] .. cuts[i + 1]; else NULL */
+} mf__layout;
+
+/* `shape` and `rank` of a dense array. Fails where sizes overflow. */
+mf_status mf__layout_dense(mf_dtype dtype, int rank, const int64_t *shape, mf__layout *layout);
+/* The bytes of a ragged array. offsets i64 [rows + 1], checked by the caller. */
+mf_status mf__layout_rows(const int64_t *offsets, int64_t rows, mf__layout *layout);
+void mf__layout_clear(mf__layout *layout);
+void mf__layout_piece(const mf__layout *layout, size_t i, mf__piece *piece);
+
+/* Copies the box [lo, hi) (z y x) between two dense arrays: `from` begins at voxel from_lo of the
+ * common space and has from_shape, likewise `to`. */
+void mf__copy_box(const uint8_t *from, const int64_t from_lo[3], const int64_t from_shape[3],
+                  uint8_t *to, const int64_t to_lo[3], const int64_t to_shape[3],
+                  const int64_t lo[3], const int64_t hi[3], size_t element);
+
+/* ---- chunks (chunks.c) ----------------------------------------------------------------------- */
+
+/* Memory that one thread reuses from chunk to chunk. Zero it, then clear it. */
+typedef struct mf__scratch {
+    uint8_t *bytes[2];
+    size_t sizes[2];
+    void *compressor, *expander;
+} mf__scratch;
+uint8_t *mf__scratch_get(mf__scratch *scratch, int which, size_t size); /* NULL: no memory */
+void mf__scratch_clear(mf__scratch *scratch);
+
+/* Stored size of the chunk, or -1 where there is none. `raw` is its uncompressed size. */
+mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], size_t raw,
+                         int64_t *stored);
+/* Queues `raw` bytes for writing, compressed where that pays, and adds what they take to *stored.
+ * `own` is what `bytes` points to where the chunk shall free it (also on failure); where it is NULL
+ * the bytes must stay until the ticket has been waited for. `integer`: always compress. */
+mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scratch,
+                          const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes, uint8_t *own,
+                          size_t raw, size_t element, bool integer, int64_t *stored);
+/* Reads, expands and verifies. MF_CORRUPT and *damaged where the chunk is missing or is not what
+ * its digest says. */
+mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
+                         uint8_t *dst, size_t raw, bool *damaged);
+mf__target mf__chunk_place(size_t raw); /* the file that holds chunks of that size */
+mf_status mf__chunk_delete(mf__connection *c, void *digest); /* a job */
+
+/* ---- records (record.c) ---------------------------------------------------------------------- */
+
+typedef struct mf__buffer {
+    uint8_t *bytes;
+    size_t size, room;
+    bool failed; /* out of memory */
+} mf__buffer;
+void mf__buffer_add(mf__buffer *b, const void *bytes, size_t size);
+void mf__buffer_int(mf__buffer *b, int64_t value);
+void mf__buffer_text(mf__buffer *b, const char *text);
+
+typedef struct mf__record_array {
+    mf_array_info info;
+    mf__layout layout;          /* of a ragged array: of its offsets */
+    const uint8_t *digests;     /* of the pieces of `layout` */
+    const uint8_t *row_digests; /* of a ragged array: of the pieces of its bytes */
+    size_t row_digest_count;
+} mf__record_array;
+
+/* The parts of a record before its arrays: see record.c for the format. */
+void mf__record_begin(mf__buffer *b, const mf_artifact *a);
+void mf__record_array_begin(mf__buffer *b, const mf_array_info *info);
+void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count);
+
+/* Sets the attributes of `a`, declares its arrays, fills arrays in order of declaration
+ * (freed by the caller with mf__record_arrays_free). Digests are borrowed from `bytes`. */
+mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
+                          mf__record_array **arrays, size_t *count);
+/* The type of a record; the caller frees. */
+mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type);
+void mf__record_arrays_free(mf__record_array *arrays, size_t count);
+
+/* ---- lazy artifacts (lazy.c) ----------------------------------------------------------------- */
+
+/* Takes over `record` (size bytes), also on failure. */
+mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
+                       mf_artifact **artifact);
+
+/* ---- several threads (parallel.c) ------------------------------------------------------------ */
+
+typedef struct mf__counter mf__counter;
+/* Draws the next number; false when all are drawn or a worker has failed. */
+bool mf__next(mf__counter *counter, size_t *i);
+/* Runs `work` in up to as many threads as there are processors, where `bytes` of work make it worth
+ * it; each draws numbers below `count`. Returns the first error. */
+mf_status mf__parallel(size_t count, size_t bytes,
+                       mf_status (*work)(void *arg, mf__counter *counter), void *arg);
+
+#endif

@@ -1,0 +1,292 @@
+/* record.c - the record of an artifact: the bytes whose SHA-256 is its id.
+ *
+ * Integers are 8 bytes, little-endian; a text is its length and its bytes; a real is the 8 bytes of
+ * its double. Attributes and arrays are in order of name.
+ *   "massflow artifact 1"   text
+ *   type                    text
+ *   attributes              count, then each: name (text), kind (0 text, 1 integer, 2 reals), value
+ *                           (a text; an integer; a count and that many reals)
+ *   arrays                  count, then each: name (text), dtype (text), rank, shape, ragged (0 or
+ *                           1), rows (0 where not ragged), digests of the pieces (count, then 32
+ *                           bytes each); of a ragged array first those of its offsets (i64
+ *                           [rows + 1]), then those of its bytes
+ * What the pieces are stands in layout.c. The name of the format stands for both. */
+#include "base/artifact_source.h"
+#include "store/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT "massflow artifact 1"
+
+/* ---- writing ---- */
+
+void mf__buffer_add(mf__buffer *b, const void *bytes, size_t size)
+{
+    if (b->room - b->size < size) {
+        size_t room = 2 * b->room > b->size + size ? 2 * b->room : b->size + size + 256;
+        uint8_t *grown = realloc(b->bytes, room);
+        if (!grown) {
+            b->failed = true;
+            return;
+        }
+        b->bytes = grown;
+        b->room = room;
+    }
+    if (size)
+        memcpy(b->bytes + b->size, bytes, size);
+    b->size += size;
+}
+
+void mf__buffer_int(mf__buffer *b, int64_t value)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)((uint64_t)value >> (8 * i));
+    mf__buffer_add(b, bytes, sizeof bytes);
+}
+
+void mf__buffer_text(mf__buffer *b, const char *text)
+{
+    size_t size = strlen(text);
+    mf__buffer_int(b, (int64_t)size);
+    mf__buffer_add(b, text, size);
+}
+
+static void add_real(mf__buffer *b, double value)
+{
+    int64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    mf__buffer_int(b, bits);
+}
+
+static void add_attribute(mf__buffer *b, const mf_artifact *a, size_t i)
+{
+    mf_attribute_kind kind;
+    const char *name = mf_artifact_attribute(a, i, &kind);
+    mf__buffer_text(b, name);
+    mf__buffer_int(b, kind);
+    if (kind == MF_ATTRIBUTE_TEXT) {
+        mf__buffer_text(b, mf_artifact_text(a, name));
+    } else if (kind == MF_ATTRIBUTE_INT) {
+        int64_t value = 0;
+        mf_artifact_int(a, name, &value);
+        mf__buffer_int(b, value);
+    } else {
+        size_t count = 0;
+        const double *values = mf_artifact_reals(a, name, &count);
+        mf__buffer_int(b, (int64_t)count);
+        for (size_t k = 0; k < count; k++)
+            add_real(b, values[k]);
+    }
+}
+
+void mf__record_begin(mf__buffer *b, const mf_artifact *a)
+{
+    mf__buffer_text(b, FORMAT);
+    mf__buffer_text(b, mf_artifact_type(a));
+    mf__buffer_int(b, (int64_t)mf_artifact_attribute_count(a));
+    for (size_t i = 0; i < mf_artifact_attribute_count(a); i++)
+        add_attribute(b, a, i);
+    mf__buffer_int(b, (int64_t)mf_artifact_array_count(a));
+}
+
+void mf__record_array_begin(mf__buffer *b, const mf_array_info *info)
+{
+    mf__buffer_text(b, info->name);
+    mf__buffer_text(b, mf_dtype_text(info->dtype));
+    mf__buffer_int(b, info->rank);
+    for (int i = 0; i < info->rank; i++)
+        mf__buffer_int(b, info->shape[i]);
+    mf__buffer_int(b, info->ragged);
+    mf__buffer_int(b, info->ragged ? info->rows : 0);
+}
+
+void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count)
+{
+    mf__buffer_int(b, (int64_t)count);
+    mf__buffer_add(b, digests, count * MF_DIGEST_BYTES);
+}
+
+/* ---- reading ---- */
+
+typedef struct cursor {
+    const uint8_t *at;
+    size_t left;
+    bool failed; /* what was asked for is not there; all further answers are 0 or NULL */
+} cursor;
+
+static const uint8_t *take(cursor *c, size_t size)
+{
+    if (c->failed || c->left < size) {
+        c->failed = true;
+        return NULL;
+    }
+    const uint8_t *bytes = c->at;
+    c->at += size;
+    c->left -= size;
+    return bytes;
+}
+
+static int64_t take_int(cursor *c)
+{
+    const uint8_t *bytes = take(c, 8);
+    uint64_t value = 0;
+    for (int i = 0; bytes && i < 8; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return (int64_t)value;
+}
+
+/* A count of things that take `size` bytes or more each. */
+static size_t take_count(cursor *c, size_t size)
+{
+    int64_t count = take_int(c);
+    if (count < 0 || (uint64_t)count > c->left / size)
+        c->failed = true;
+    return c->failed ? 0 : (size_t)count;
+}
+
+/* A copy for free(); NULL at the record's end and where memory is short. */
+static char *take_text(cursor *c)
+{
+    size_t size = take_count(c, 1);
+    const uint8_t *bytes = take(c, size);
+    return bytes ? strndup((const char *)bytes, size) : NULL;
+}
+
+static mf_status broken(void)
+{
+    return mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
+}
+
+static mf_status take_reals(cursor *c, const char *name, mf_artifact *a)
+{
+    size_t count = take_count(c, 8);
+    double *values = malloc((count ? count : 1) * sizeof *values);
+    if (!values)
+        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+    for (size_t i = 0; i < count; i++) {
+        int64_t bits = take_int(c);
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+    mf_status status = c->failed ? broken() : mf_artifact_set_reals(a, name, values, count);
+    free(values);
+    return status;
+}
+
+static mf_status take_value(cursor *c, const char *name, mf_artifact *a)
+{
+    int64_t kind = take_int(c);
+    if (kind == MF_ATTRIBUTE_INT) {
+        int64_t value = take_int(c);
+        return c->failed ? broken() : mf_artifact_set_int(a, name, value);
+    }
+    if (kind == MF_ATTRIBUTE_REALS)
+        return take_reals(c, name, a);
+    char *text = kind == MF_ATTRIBUTE_TEXT ? take_text(c) : NULL;
+    mf_status status = text ? mf_artifact_set_text(a, name, text) : broken();
+    free(text);
+    return status;
+}
+
+static mf_status take_digests(cursor *c, const uint8_t **digests, size_t *count)
+{
+    *count = take_count(c, MF_DIGEST_BYTES);
+    *digests = take(c, *count * MF_DIGEST_BYTES);
+    return c->failed ? broken() : MF_OK;
+}
+
+static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__record_array *r)
+{
+    mf_array_info *info = &r->info;
+    char *dtype = take_text(c);
+    bool good = dtype && mf_dtype_parse(dtype, &info->dtype);
+    free(dtype);
+    int64_t rank = take_int(c);
+    if (!good || rank < 0 || rank > MF_MAX_RANK)
+        return broken();
+    info->rank = (int)rank;
+    for (int i = 0; i < info->rank; i++)
+        info->shape[i] = take_int(c);
+    info->ragged = take_int(c) != 0;
+    info->rows = take_int(c);
+    size_t count;
+    if (info->ragged) {
+        if (info->rank != 1 || info->shape[0] < 0 || info->rows < 0 || info->rows == INT64_MAX)
+            return broken();
+        int64_t offsets = info->rows + 1;
+        MF_TRY(mf__layout_dense(MF_I64, 1, &offsets, &r->layout));
+    } else {
+        MF_TRY(mf__layout_dense(info->dtype, info->rank, info->shape, &r->layout));
+    }
+    MF_TRY(take_digests(c, &r->digests, &count));
+    if (count != r->layout.count)
+        return broken();
+    if (info->ragged)
+        MF_TRY(take_digests(c, &r->row_digests, &r->row_digest_count));
+    info->name = name;
+    return mf_artifact_declare(a, info);
+}
+
+static mf_status take_arrays(cursor *c, mf_artifact *a, mf__record_array **arrays, size_t *count)
+{
+    size_t n = take_count(c, 8);
+    mf__record_array *r = calloc(n ? n : 1, sizeof *r);
+    if (!r)
+        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        char *name = take_text(c);
+        status = name ? take_array(c, name, a, &r[i]) : broken();
+        r[i].info.name = NULL;
+        free(name);
+    }
+    if (!status && (c->failed || c->left))
+        status = broken();
+    if (status) {
+        mf__record_arrays_free(r, n);
+        return status;
+    }
+    *arrays = r;
+    *count = n;
+    return MF_OK;
+}
+
+static mf_status take_head(cursor *c, char **type)
+{
+    char *format = take_text(c);
+    bool good = format && strcmp(format, FORMAT) == 0;
+    free(format);
+    *type = good ? take_text(c) : NULL;
+    return *type ? MF_OK : broken();
+}
+
+mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type)
+{
+    cursor c = {bytes, size, false};
+    return take_head(&c, type);
+}
+
+mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
+                          mf__record_array **arrays, size_t *count)
+{
+    cursor c = {bytes, size, false};
+    char *type;
+    MF_TRY(take_head(&c, &type));
+    free(type);
+    size_t attributes = take_count(&c, 8);
+    for (size_t i = 0; i < attributes; i++) {
+        char *name = take_text(&c);
+        mf_status status = name ? take_value(&c, name, a) : broken();
+        free(name);
+        MF_TRY(status);
+    }
+    return take_arrays(&c, a, arrays, count);
+}
+
+void mf__record_arrays_free(mf__record_array *arrays, size_t count)
+{
+    for (size_t i = 0; arrays && i < count; i++)
+        mf__layout_clear(&arrays[i].layout);
+    free(arrays);
+}

@@ -1,0 +1,299 @@
+/* store.c - opens and closes a store; hands out connections to readers. */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_READERS 8 /* kept open for the next one */
+
+int64_t mf__now(void)
+{
+    return (int64_t)time(NULL);
+}
+
+/* ---- readers ---- */
+
+static void reader_free(mf__reader *r)
+{
+    if (!r)
+        return;
+    mf__connection_close(r->index);
+    mf__connection_close(r->chunks);
+    free(r);
+}
+
+static mf_status reader_new(mf_store *store, mf__reader **reader)
+{
+    mf__reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return mf_fail(MF_NO_MEMORY, "no memory to read '%s'", store->index_path);
+    mf_status status = mf__connection_open(store->index_path,
+                                           store->immutable ? MF__IMMUTABLE : MF__LOOK, &r->index);
+    if (!status)
+        status = mf__connection_open(store->chunks_path, MF__LOOK, &r->chunks);
+    if (status)
+        reader_free(r);
+    else
+        *reader = r;
+    return status;
+}
+
+mf_status mf__reader_get(mf_store *store, mf__reader **reader)
+{
+    mf__reader *r;
+    pthread_mutex_lock(&store->reader_lock);
+    for (r = store->held; r && !pthread_equal(r->holder, pthread_self()); r = r->next)
+        ;
+    if (r) {
+        r->holds++;
+    } else if (store->idle) {
+        r = store->idle;
+        store->idle = r->next;
+        store->idle_count--;
+    }
+    pthread_mutex_unlock(&store->reader_lock);
+    if (!r)
+        return reader_new(store, reader);
+    *reader = r;
+    return MF_OK;
+}
+
+void mf__reader_put(mf_store *store, mf__reader *reader)
+{
+    bool extra = false;
+    pthread_mutex_lock(&store->reader_lock);
+    if (reader->holds > 0) {
+        reader->holds--;
+    } else if (store->idle_count < IDLE_READERS) {
+        reader->next = store->idle;
+        store->idle = reader;
+        store->idle_count++;
+    } else {
+        extra = true;
+    }
+    pthread_mutex_unlock(&store->reader_lock);
+    if (extra)
+        reader_free(reader);
+}
+
+mf_status mf_store_hold(mf_store *store)
+{
+    mf__reader *r;
+    MF_TRY(mf__reader_get(store, &r));
+    if (r->holds > 0) /* held already: that get counts */
+        return MF_OK;
+    mf_status status = mf__script(r->index, "BEGIN");
+    if (status) {
+        mf__reader_put(store, r);
+        return status;
+    }
+    r->holds = 1;
+    r->holder = pthread_self();
+    pthread_mutex_lock(&store->reader_lock);
+    r->next = store->held;
+    store->held = r;
+    pthread_mutex_unlock(&store->reader_lock);
+    return MF_OK;
+}
+
+void mf_store_release(mf_store *store)
+{
+    mf__reader *r = NULL;
+    pthread_mutex_lock(&store->reader_lock);
+    for (mf__reader **at = &store->held; *at; at = &(*at)->next)
+        if (pthread_equal((*at)->holder, pthread_self())) {
+            if (--(*at)->holds > 0)
+                break;
+            r = *at;
+            *at = r->next;
+            break;
+        }
+    pthread_mutex_unlock(&store->reader_lock);
+    if (!r)
+        return;
+    mf_status status = mf__script(r->index, "COMMIT");
+    if (status) { /* nothing was written, so nothing is lost but this connection */
+        mf_error_free(status);
+        reader_free(r);
+        return;
+    }
+    mf__reader_put(store, r);
+}
+
+/* ---- opening ---- */
+
+static mf_status make_folder(const char *dir)
+{
+    char *path = strdup(dir);
+    if (!path)
+        return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+    int failed = 0;
+    for (char *p = path + 1;; p++)
+        if (*p == '/' || !*p) {
+            char kept = *p;
+            *p = 0;
+            if (mkdir(path, 0777) != 0 && errno != EEXIST && errno != EISDIR)
+                failed = errno;
+            else
+                failed = 0;
+            *p = kept;
+            if (!kept)
+                break;
+        }
+    free(path);
+    struct stat s;
+    if (!failed && stat(dir, &s) == 0 && !S_ISDIR(s.st_mode))
+        failed = ENOTDIR;
+    return failed ? mf_fail(MF_IO, "cannot make the cache folder '%s': %s", dir, strerror(failed))
+                  : MF_OK;
+}
+
+/* WAL needs shared memory, which network file systems do not give. */
+static bool on_network(const char *dir)
+{
+    struct statfs s;
+    if (statfs(dir, &s) != 0)
+        return false;
+    switch ((unsigned long)s.f_type & 0xffffffffUL) {
+    case 0x6969:     /* NFS */
+    case 0x517b:     /* SMB */
+    case 0xfe534d42: /* SMB 2 */
+    case 0xff534d42: /* CIFS */
+    case 0x0bd00bd0: /* Lustre */
+    case 0x47504653: /* GPFS */
+    case 0x19830326: /* BeeGFS */
+    case 0x00c36400: /* Ceph */
+    case 0x01021997: /* 9p */
+    case 0x5346414f: /* AFS */
+    case 0x73757245: /* Coda */
+        return true;
+    default:
+        return false;
+    }
+}
+
+static mf_status open_writing(mf_store *store)
+{
+    MF_TRY(make_folder(store->dir));
+    if (access(store->dir, W_OK) != 0)
+        return mf_hint(mf_fail(MF_IO, "the cache folder '%s' cannot be written: %s", store->dir,
+                               strerror(errno)),
+                       "choose another folder for the cache");
+    MF_TRY(mf__connection_open(store->index_path, MF__CREATE, &store->index));
+    MF_TRY(mf__connection_open(store->chunks_path, MF__CREATE, &store->chunks));
+    /* Page size and auto-vacuum take effect only while the file is empty. */
+    MF_TRY(mf__script(store->chunks, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL;"
+                                     "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
+                                     "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY"));
+    MF_TRY(mf__script(store->index, on_network(store->dir) ? "PRAGMA journal_mode = TRUNCATE"
+                                                           : "PRAGMA journal_mode = WAL"));
+    MF_TRY(mf__script(store->index,
+                      "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+                      "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000"));
+    MF_TRY(mf__schema_write(store->index, store->chunks));
+    return mf__writer_start(store);
+}
+
+static bool empty_file(const char *path, const char *suffix)
+{
+    char *name;
+    struct stat s;
+    if (asprintf(&name, "%s%s", path, suffix) < 0)
+        return false;
+    bool empty = stat(name, &s) != 0 || s.st_size == 0;
+    free(name);
+    return empty;
+}
+
+static mf_status open_reading(mf_store *store)
+{
+    if (empty_file(store->index_path, "") || empty_file(store->chunks_path, ""))
+        return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", store->dir),
+                       "the first `massflow run` of a graph makes one");
+    /* In a folder that can't be written SQLite can't share a WAL with anybody; where there is none,
+     * nobody is writing. */
+    store->immutable = access(store->dir, W_OK) != 0 && empty_file(store->index_path, "-wal");
+    mf__reader *r;
+    MF_TRY(mf__reader_get(store, &r));
+    mf_status status = mf__schema_check(r->index);
+    if (!status)
+        status = mf__schema_check(r->chunks);
+    mf__reader_put(store, r);
+    return status;
+}
+
+mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
+{
+    mf_store *s = calloc(1, sizeof *s);
+    if (!s)
+        return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+    s->refs = 1;
+    s->mode = mode;
+    s->last = &s->first;
+    pthread_mutex_init(&s->reader_lock, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->done, NULL);
+    mf_status status = MF_OK;
+    if (!(s->dir = strdup(dir)) || asprintf(&s->index_path, "%s/cache.db", dir) < 0 ||
+        asprintf(&s->chunks_path, "%s/chunks.db", dir) < 0)
+        status = mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+    if (!status)
+        status = mode == MF_STORE_WRITE ? open_writing(s) : open_reading(s);
+    if (status)
+        mf__store_unref(s);
+    else
+        *store = s;
+    return mf_within(status, "while opening the cache");
+}
+
+mf_store *mf__store_ref(mf_store *store)
+{
+    __atomic_add_fetch(&store->refs, 1, __ATOMIC_RELAXED);
+    return store;
+}
+
+void mf__store_unref(mf_store *store)
+{
+    if (__atomic_sub_fetch(&store->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    while (store->idle) {
+        mf__reader *r = store->idle;
+        store->idle = r->next;
+        reader_free(r);
+    }
+    while (store->held) {
+        mf__reader *r = store->held;
+        store->held = r->next;
+        reader_free(r);
+    }
+    mf__connection_close(store->index);
+    mf__connection_close(store->chunks);
+    pthread_cond_destroy(&store->work);
+    pthread_cond_destroy(&store->done);
+    pthread_mutex_destroy(&store->lock);
+    pthread_mutex_destroy(&store->reader_lock);
+    free(store->index_path);
+    free(store->chunks_path);
+    free(store->dir);
+    free(store);
+}
+
+void mf_store_close(mf_store *store)
+{
+    if (!store)
+        return;
+    mf__writer_stop(store);
+    mf__store_unref(store);
+}
+
+const char *mf_store_dir(const mf_store *store)
+{
+    return store->dir;
+}

@@ -1,0 +1,135 @@
+/* normalize.c - see normalize.h. */
+#include "normalize.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const char *mf_modality_text(mf_modality modality)
+{
+    return modality == MF_MODALITY_CT ? "CT" : modality == MF_MODALITY_MR ? "MR" : "PET";
+}
+
+bool mf_modality_parse(const char *text, mf_modality *modality)
+{
+    static const struct {
+        const char *text;
+        mf_modality modality;
+    } names[] = {{"CT", MF_MODALITY_CT},
+                 {"MR", MF_MODALITY_MR},
+                 {"MRI", MF_MODALITY_MR},
+                 {"PET", MF_MODALITY_PET},
+                 {"PT", MF_MODALITY_PET}};
+    for (size_t i = 0; text && i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(text, names[i].text)) {
+            *modality = names[i].modality;
+            return true;
+        }
+    return false;
+}
+
+/* Unsigned numbers in the order of the floats. */
+static uint32_t rank_key(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+static float rank_value(uint32_t key)
+{
+    uint32_t bits = key & 0x80000000u ? key & 0x7fffffffu : ~key;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+/* The bin that holds rank `rank` of a histogram, which is then the rank inside that bin. */
+static uint32_t bin_of(const int64_t *bins, int64_t *rank)
+{
+    uint32_t bin = 0;
+    while (*rank >= bins[bin])
+        *rank -= bins[bin++];
+    return bin;
+}
+
+/* The value of one rank (0 = least) among the finite voxels: by the upper halves of their keys,
+ * whose histogram is `upper`, then by the lower ones. */
+static float ranked(const float *voxels, int64_t count, const int64_t *upper, int64_t *lower,
+                    int64_t rank)
+{
+    uint32_t high = bin_of(upper, &rank);
+    memset(lower, 0, 65536 * sizeof *lower);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t key = rank_key(voxels[i]);
+        if (key >> 16 == high && isfinite(voxels[i]))
+            lower[key & 0xffff]++;
+    }
+    return rank_value(high << 16 | bin_of(lower, &rank));
+}
+
+mf_status mf_percentiles(const float *voxels, int64_t count, const double *percents, int n,
+                         double *values)
+{
+    int64_t *upper = calloc(2 * 65536, sizeof *upper), finite = 0;
+    if (!upper)
+        return mf_fail(MF_NO_MEMORY, "no memory for percentiles");
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(voxels[i])) {
+            upper[rank_key(voxels[i]) >> 16]++;
+            finite++;
+        }
+    for (int i = 0; i < n; i++) {
+        values[i] = 0;
+        if (!finite)
+            continue;
+        double at = (double)(finite - 1) * percents[i] / 100;
+        int64_t rank = (int64_t)floor(at);
+        double below = ranked(voxels, count, upper, upper + 65536, rank), share = at - (double)rank;
+        double above = share > 0 ? ranked(voxels, count, upper, upper + 65536, rank + 1) : below;
+        values[i] = below + share * (above - below);
+    }
+    free(upper);
+    return MF_OK;
+}
+
+mf_status mf_modality_guess(const float *voxels, int64_t count, mf_modality *modality)
+{
+    double ends[2];
+    MF_TRY(mf_percentiles(voxels, count, (const double[]){0.5, 99.5}, 2, ends));
+    *modality = ends[0] < -200 && ends[1] > 300 ? MF_MODALITY_CT : MF_MODALITY_MR;
+    return MF_OK;
+}
+
+mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality,
+                              const mf_normalize *settings, mf_normalized *report)
+{
+    double bounds[2] = {settings->window[0], settings->window[1]};
+    double sum = 0, squares = 0;
+    mf_normalized done = {0};
+    if (modality != MF_MODALITY_CT)
+        MF_TRY(mf_percentiles(voxels, count, settings->percentiles, 2, bounds));
+    if (bounds[0] >= bounds[1]) /* all but a few voxels are one value: nothing to clip */
+        MF_TRY(mf_percentiles(voxels, count, (const double[]){0, 100}, 2, bounds));
+    float low = (float)bounds[0], high = (float)bounds[1];
+    for (int64_t i = 0; i < count; i++) {
+        done.not_finite += !isfinite(voxels[i]);
+        voxels[i] = voxels[i] > low ? (voxels[i] < high ? voxels[i] : high) : low; /* NaN: low */
+        sum += voxels[i];
+    }
+    done.low = low;
+    done.high = high;
+    done.mean = count > 0 ? sum / (double)count : 0;
+    for (int64_t i = 0; i < count; i++) {
+        double away = voxels[i] - done.mean;
+        squares += away * away;
+    }
+    done.deviation = count > 0 ? sqrt(squares / (double)count) : 0;
+    double scale = done.deviation > 1e-6 ? 1 / done.deviation : 1;
+    for (int64_t i = 0; i < count; i++)
+        voxels[i] = (float)((voxels[i] - done.mean) * scale);
+    if (report)
+        *report = done;
+    return MF_OK;
+}

@@ -1,0 +1,49 @@
+/* normalize.h - intensities as the model is given them: clipped by modality, then z-score.
+ *
+ * As the official MASS export does: CT is clipped to a window in HU; MR and PET to two percentiles
+ * of the voxels; then the mean goes to 0 and the standard deviation to 1 (a constant image becomes
+ * 0). */
+#ifndef MF_PLUGINS_NORMALIZE_H
+#define MF_PLUGINS_NORMALIZE_H
+
+#include <massflow/artifact.h>
+
+typedef enum mf_modality { MF_MODALITY_CT, MF_MODALITY_MR, MF_MODALITY_PET } mf_modality;
+
+typedef struct mf_normalize {
+    double window[2];      /* HU, for CT */
+    double percentiles[2]; /* 0..100, for MR and PET */
+} mf_normalize;
+/* The settings of the official export. */
+#define MF_NORMALIZE_DEFAULT                                                                       \
+    {                                                                                              \
+        {-991, 500},                                                                               \
+        {                                                                                          \
+            2, 98                                                                                  \
+        }                                                                                          \
+    }
+
+typedef struct mf_normalized {
+    double low, high;       /* the bounds that voxels were clipped to */
+    double mean, deviation; /* after clipping, before the z-score */
+    int64_t not_finite;     /* NaN (became `low`) and infinities (became the bound of their side) */
+} mf_normalized;
+
+const char *mf_modality_text(mf_modality modality); /* "CT", "MR", "PET" */
+/* "CT", "MR" or "PET", in either case ("MRI", "PT" too): false for anything else. */
+bool mf_modality_parse(const char *text, mf_modality *modality);
+/* As the official export guesses the modality of an image that does not say it: CT when its
+ * percentiles 0.5 and 99.5 are less than -200 and more than 300; else MR, which PET is treated
+ * like. */
+MF_MUST_USE mf_status mf_modality_guess(const float *voxels, int64_t count, mf_modality *modality);
+
+/* Percentiles of the finite voxels, interpolated linearly between neighbours in rank (numpy's
+ * default), exact and without a copy of the voxels; all 0 where none is finite. */
+MF_MUST_USE mf_status mf_percentiles(const float *voxels, int64_t count, const double *percents,
+                                     int n, double *values);
+
+/* Normalizes in place. `report` may be NULL. */
+MF_MUST_USE mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality,
+                                          const mf_normalize *settings, mf_normalized *report);
+
+#endif

@@ -1,0 +1,63 @@
+/* masks_nms.c - stage masks.nms: near-duplicates and small masks out. */
+#include "masks_nms.code.h"
+#include "masks_stages.h"
+#include "nms.h"
+#include <stdlib.h>
+
+typedef struct masks_nms_params {
+    double iou;
+    int64_t pool, min_voxels, most;
+} masks_nms_params;
+
+static const mf_param params[] = {
+    MF_REAL(masks_nms_params, iou, "0.95", 0, 1, "",
+            "A mask that overlaps a larger kept one by more than this (intersection over union) "
+            "is dropped."),
+    MF_INT(masks_nms_params, pool, "4", 1, 64, "voxels",
+           "Masks are compared after max-pooling by this along each axis; 1: voxel by voxel."),
+    MF_INT(masks_nms_params, min_voxels, "500", 0, 1e12, "voxels", "Smaller masks are dropped."),
+    MF_INT(masks_nms_params, most, "0", 0, 1e9, "",
+           "At most so many masks are kept, the largest. 0: no limit."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"masks", "masks[]", "Masks of one scan, from one source or several.", 0},
+    {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {{"masks", "masks", "The masks that are kept, largest first.", 0},
+                                  {NULL, NULL, NULL, 0}};
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const masks_nms_params *o = p;
+    nms_options options = {o->iou, o->pool, o->min_voxels, o->most};
+    nms_counts counts;
+    mf_artifact *kept;
+    size_t n = mf_in_count(t, "masks");
+    (void)session;
+    const mf_artifact **sources = calloc(n + 1, sizeof(*sources));
+    if (!sources)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of sources");
+    mf_status failed = MF_OK;
+    for (size_t i = 0; i < n && !failed; i++)
+        failed = mf_in_item(t, "masks", i, &sources[i]);
+    if (!failed)
+        failed = nms_apply(sources, n, &options, &kept, &counts);
+    free(sources);
+    MF_TRY(failed);
+    mf_log(t, "%lld of %lld masks kept: %lld too small, %lld near-duplicates, %lld over the limit",
+           (long long)counts.kept, (long long)counts.given, (long long)counts.small,
+           (long long)counts.doubles, (long long)counts.surplus);
+    return mf_out(t, "masks", kept);
+}
+
+const mf_stage masks_nms = {
+    .name = "masks.nms",
+    .version = 1,
+    .summary = "Drops small masks and those that are nearly the same as a larger one.",
+    .help = "Masks of several sources (say, supervoxels of three sizes) come together here: "
+            "in: {masks: [coarse, medium, fine]}. The larger of two near-duplicates stays.",
+    .params = params,
+    .params_size = sizeof(masks_nms_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .run = run};

@@ -1,0 +1,411 @@
+/* iris.c - the model, top to bottom: encoder, task embedding, decoder, classifier, loss. It knows
+ * shapes and names; devices, files and training are elsewhere. */
+#include "iris.h"
+
+#include <stdio.h>
+
+#define SHAPE(...)                                                                                 \
+    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])             \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+mf_status mf_iris_check(const mf_iris *iris)
+{
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
+        int64_t c = iris->channels[i];
+        if (c < 1 || c > 65536)
+            return mf_fail(MF_INVALID, "channels: %lld is not between 1 and 65536", (long long)c);
+        if (i >= MF_IRIS_DEPTHS - MF_IRIS_LEVELS && c % 32)
+            return mf_fail(MF_INVALID,
+                           "channels: %lld is not a multiple of 32, as the last three must be "
+                           "(attention heads have 32 channels)",
+                           (long long)c);
+    }
+    return MF_OK;
+}
+
+mf_status mf_iris_check_crop(const int64_t crop[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (crop[i] < 16 || crop[i] % 16 || crop[i] > MF_IRIS_POSITIONS)
+            return mf_fail(MF_INVALID,
+                           "a crop of %lld x %lld x %lld (z y x): each side must be a multiple of "
+                           "16, from 16 to %d",
+                           (long long)crop[0], (long long)crop[1], (long long)crop[2],
+                           MF_IRIS_POSITIONS);
+    return MF_OK;
+}
+
+mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
+{
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
+        char name[64] = "encoder.inc.conv1.weight";
+        int64_t shape[MF_MAX_RANK];
+        int rank;
+        if (i > 0)
+            snprintf(name, sizeof name, "encoder.down%d.conv.1.conv1.conv.weight", i);
+        if (!find(self, name, &rank, shape))
+            return mf_hint(mf_fail(MF_INVALID, "not an Iris model: it has no tensor %s", name),
+                           "only the ResUNet backbone of MASS is read");
+        if (rank != 5 || shape[2] != 3 || shape[3] != 3 || shape[4] != 3 ||
+            shape[1] != (i ? iris->channels[i - 1] : 1))
+            return mf_fail(MF_INVALID,
+                           "not an Iris model: %s has another shape than [%s,%lld,3,3,3]", name,
+                           "channels", (long long)(i ? iris->channels[i - 1] : 1));
+        iris->channels[i] = shape[0];
+    }
+    return mf_iris_check(iris);
+}
+
+/* ---- convolution blocks ---------------------------------------------------------------------- */
+
+/* Instance norm, ReLU, 3x3x3 convolution without bias.  [N,D,H,W,I] -> [N,D,H,W,channels] */
+static mf_value conv(mf_program *p, const char *name, mf_value x, int64_t channels)
+{
+    mf_scope(p, "%s", name);
+    mf_value w = mf_weight(p, "conv.weight", SHAPE(channels, mf_dim(p, x, -1), 3, 3, 3));
+    x = mf_conv3d(p, mf_relu(p, mf_instance_norm(p, x, 1e-4f)), w, MF_NONE);
+    mf_scope_end(p);
+    return x;
+}
+
+/* Pre-activation residual block (He et al. 2016): two of the above, plus a shortcut, which has its
+ * own where the number of channels changes. */
+static mf_value residual(mf_program *p, mf_value x, int64_t channels)
+{
+    mf_value y = conv(p, "conv2", conv(p, "conv1", x, channels), channels);
+    mf_value s = mf_dim(p, x, -1) == channels ? x : conv(p, "shortcut", x, channels);
+    return mf_add(p, y, s);
+}
+
+/* Two residual blocks, numbered from `first` within "conv". */
+static mf_value two_blocks(mf_program *p, mf_value x, int first, int64_t channels)
+{
+    for (int i = first; i < first + 2; i++) {
+        mf_scope(p, "conv.%d", i);
+        x = residual(p, x, channels);
+        mf_scope_end(p);
+    }
+    return x;
+}
+
+/* (Instance norm, ReLU, convolution with bias) as a numbered sequence: the convolution is 2. */
+static mf_value normed_conv(mf_program *p, const char *name, mf_value x, int64_t channels,
+                            int64_t size, bool normed)
+{
+    mf_scope(p, "%s.2", name);
+    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1), size, size, size));
+    mf_value b = mf_weight(p, "bias", SHAPE(channels));
+    if (!normed)
+        x = mf_relu(p, mf_instance_norm(p, x, 1e-5f));
+    x = mf_conv3d(p, x, w, b);
+    mf_scope_end(p);
+    return x;
+}
+
+/* ---- attention blocks ------------------------------------------------------------------------ */
+
+/* x [..., C] -> [..., channels] */
+static mf_value linear(mf_program *p, const char *name, mf_value x, int64_t channels)
+{
+    mf_scope(p, "%s", name);
+    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1)));
+    mf_value b = mf_weight(p, "bias", SHAPE(channels));
+    x = mf_linear(p, x, w, b);
+    mf_scope_end(p);
+    return x;
+}
+
+static mf_value layer_norm(mf_program *p, const char *name, mf_value x, float eps)
+{
+    mf_scope(p, "%s", name);
+    int64_t channels = mf_dim(p, x, -1);
+    mf_value gain = mf_weight(p, "weight", SHAPE(channels));
+    mf_value bias = mf_weight(p, "bias", SHAPE(channels));
+    x = mf_layer_norm(p, x, gain, bias, eps);
+    mf_scope_end(p);
+    return x;
+}
+
+static mf_value perceptron(mf_program *p, const char *name, mf_value x, int64_t hidden,
+                           int64_t channels)
+{
+    mf_scope(p, "%s", name);
+    x = linear(p, "fc2", mf_gelu(p, linear(p, "fc1", x, hidden)), channels);
+    mf_scope_end(p);
+    return x;
+}
+
+/* Multi-head attention of x [N,L,C] to memory [N,S,C]. The projections of queries, keys and values
+ * lie below each other in one published matrix. */
+static mf_value attention(mf_program *p, mf_value x, mf_value memory)
+{
+    int64_t c = mf_dim(p, x, -1);
+    mf_scope(p, "fn.mha");
+    mf_value w = mf_weight(p, "in_proj_weight", SHAPE(3 * c, c));
+    mf_value b = mf_weight(p, "in_proj_bias", SHAPE(3 * c));
+    mf_value part[3];
+    for (int i = 0; i < 3; i++)
+        part[i] =
+            mf_linear(p, i ? memory : x, mf_slice(p, w, 0, i * c, c), mf_slice(p, b, 0, i * c, c));
+    x = linear(p, "out_proj", mf_attention(p, part[0], part[1], part[2], (int)(c / 32)), c);
+    mf_scope_end(p);
+    return x;
+}
+
+/* The three kinds of block: x + f(norm(x)). */
+static mf_value self_block(mf_program *p, const char *name, mf_value x)
+{
+    mf_scope(p, "%s", name);
+    mf_value y = layer_norm(p, "norm", x, 1e-4f);
+    x = mf_add(p, attention(p, y, y), x);
+    mf_scope_end(p);
+    return x;
+}
+
+static mf_value cross_block(mf_program *p, const char *name, mf_value x, mf_value memory)
+{
+    mf_scope(p, "%s", name);
+    mf_value y = layer_norm(p, "norm1", x, 1e-5f);
+    x = mf_add(p, attention(p, y, layer_norm(p, "norm2", memory, 1e-5f)), x);
+    mf_scope_end(p);
+    return x;
+}
+
+static mf_value mlp_block(mf_program *p, const char *name, mf_value x)
+{
+    mf_scope(p, "%s", name);
+    int64_t c = mf_dim(p, x, -1);
+    x = mf_add(p, perceptron(p, "fn", layer_norm(p, "norm", x, 1e-4f), 4 * c, c), x);
+    mf_scope_end(p);
+    return x;
+}
+
+/* ---- encoder --------------------------------------------------------------------------------- */
+
+void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
+                     mf_value features[MF_IRIS_DEPTHS])
+{
+    mf_scope(p, "encoder");
+    mf_scope(p, "inc");
+    mf_value w = mf_weight(p, "conv1.weight", SHAPE(iris->channels[0], 1, 3, 3, 3));
+    mf_value x = mf_conv3d(p, image, w, MF_NONE);
+    mf_scope(p, "conv2");
+    x = residual(p, x, iris->channels[0]);
+    mf_scope_end(p);
+    mf_scope_end(p);
+    features[4] = x;
+    for (int depth = 1; depth < MF_IRIS_DEPTHS; depth++) {
+        mf_scope(p, "down%d", depth);
+        x = two_blocks(p, mf_max_pool2(p, x), 1, iris->channels[depth]);
+        mf_scope_end(p);
+        features[4 - depth] = x;
+    }
+    mf_scope_end(p);
+}
+
+/* ---- task embedding -------------------------------------------------------------------------- */
+
+/* x [N,d,h,w,C] -> [N,L,C] */
+static mf_value tokens_of(mf_program *p, mf_value x)
+{
+    int64_t sites = mf_dim(p, x, 1) * mf_dim(p, x, 2) * mf_dim(p, x, 3);
+    return mf_reshape(p, x, SHAPE(mf_dim(p, x, 0), sites, mf_dim(p, x, -1)));
+}
+
+/* Mean over each mask of the feature map, which the official code brings to full resolution first:
+ * <mask, up(feature)> = <up^T(mask), feature>, and the right side never leaves the coarse grid.
+ * feature [1,d,h,w,C], masks f32 [K,D,H,W,1] -> [K,C] */
+static mf_value foreground(mf_program *p, mf_value feature, mf_value masks)
+{
+    int64_t k = mf_dim(p, masks, 0), voxels = mf_count(p, masks) / (k > 0 ? k : 1);
+    mf_value coarse = mf_resize_adjoint(p, masks, mf_dim(p, feature, 1), mf_dim(p, feature, 2),
+                                        mf_dim(p, feature, 3));
+    mf_value sites = tokens_of(p, feature);
+    coarse = mf_reshape(p, coarse, SHAPE(1, k, mf_dim(p, sites, 1)));
+    mf_value sum = mf_matmul_nn(p, coarse, sites);
+    mf_value volume = mf_sum(p, mf_reshape(p, masks, SHAPE(k, voxels)), 1);
+    return mf_divide_rows(p, mf_reshape(p, sum, SHAPE(k, mf_dim(p, feature, -1))), volume, 1);
+}
+
+/* The feature map with each mask worked into it at full resolution: [K,L,C]. Up to the mask all
+ * tasks share one map, and a channel's instance norm does not see the others. */
+static mf_value marked(mf_program *p, mf_value feature, mf_value masks, int scale)
+{
+    int64_t k = mf_dim(p, masks, 0), c = mf_dim(p, feature, -1),
+            cell = (int64_t)scale * scale * scale;
+    int64_t d = mf_dim(p, masks, 1), h = mf_dim(p, masks, 2), w = mf_dim(p, masks, 3);
+
+    mf_value x = mf_pixel_shuffle3(p, normed_conv(p, "expand", feature, cell, 1, false), scale);
+    x = mf_relu(p, mf_instance_norm(p, x, 1e-5f));
+    x = mf_repeat(p, mf_reshape(p, x, SHAPE(d, h, w, 1)), k);
+    mf_value m = mf_relu(p, mf_instance_norm(p, masks, 1e-5f));
+    x = normed_conv(p, "merge", mf_concat(p, x, m, 4), 1, 3, true);
+    mf_value position =
+        mf_weight(p, "pos_embed.embedding",
+                  SHAPE(1, 1, MF_IRIS_POSITIONS, MF_IRIS_POSITIONS, MF_IRIS_POSITIONS));
+    x = mf_pixel_unshuffle3(p, mf_add_position(p, x, position), scale);
+    x = tokens_of(p, normed_conv(p, "squeeze", x, c, 1, false));
+    mf_value plain = tokens_of(p, feature);
+    plain = mf_repeat(p, mf_reshape(p, plain, SHAPE(mf_dim(p, plain, 1), c)), k);
+    return mf_add(p, x, plain);
+}
+
+/* Ten learned queries and the foreground's mean, through two blocks of attention to the marked
+ * features: [K,11,C]. */
+static mf_value task_tokens(mf_program *p, mf_value mean, mf_value sites)
+{
+    int64_t k = mf_dim(p, mean, 0), c = mf_dim(p, mean, -1);
+    mf_value query = mf_weight(p, "task_query", SHAPE(MF_IRIS_TOKENS - 1, c));
+    query = mf_repeat(p, layer_norm(p, "norm_query", query, 1e-5f), k);
+    mean = mf_reshape(p, layer_norm(p, "norm_foreground", mean, 1e-5f), SHAPE(k, 1, c));
+    mf_value x = layer_norm(p, "norm_combined", mf_concat(p, query, mean, 1), 1e-5f);
+    for (int i = 0; i < 2; i++) {
+        mf_scope(p, "attn_layers.%d", i);
+        x = mlp_block(p, "query_ffn_1", self_block(p, "query_attn_block_1", x));
+        x = cross_block(p, "query_aggregate_block", x, sites);
+        x = mlp_block(p, "query_aggregate_ffn", x);
+        x = mlp_block(p, "query_ffn_2", self_block(p, "query_attn_block_2", x));
+        mf_scope_end(p);
+    }
+    return layer_norm(p, "norm_post", x, 1e-5f);
+}
+
+void mf_iris_task_embedding(mf_program *p, const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
+                            mf_value priors[MF_IRIS_LEVELS])
+{
+    mf_value m = mf_to_float(p, masks);
+    m = mf_reshape(p, m,
+                   SHAPE(mf_dim(p, m, 0), mf_dim(p, m, 1), mf_dim(p, m, 2), mf_dim(p, m, 3), 1));
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        mf_scope(p, "task_embedding.%d", i);
+        mf_value sites = marked(p, features[i], m, 16 >> i);
+        priors[i] = task_tokens(p, foreground(p, features[i], m), sites);
+        mf_scope_end(p);
+    }
+}
+
+/* ---- decoder and classifier ------------------------------------------------------------------ */
+
+/* The map and the tokens of all tasks meet, twice.  *x [1,d,h,w,C], prior [K,11,C] -> token 0 of
+ * each task [K,C] */
+static mf_value fuse(mf_program *p, int level, mf_value *x, mf_value prior)
+{
+    int64_t k = mf_dim(p, prior, 0), c = mf_dim(p, prior, -1);
+    int64_t d = mf_dim(p, *x, 1), h = mf_dim(p, *x, 2), w = mf_dim(p, *x, 3);
+    mf_value map = tokens_of(p, *x);
+    mf_value tokens = mf_reshape(p, prior, SHAPE(1, k * MF_IRIS_TOKENS, c));
+    for (int i = 0; i < 2; i++) {
+        mf_scope(p, "prior_fuse.%d.attn_layers.%d", level, i);
+        tokens = mlp_block(p, "prior_ffn", cross_block(p, "prior_aggregate_block", tokens, map));
+        map = mlp_block(p, "feat_ffn", cross_block(p, "feat_aggregate_block", map, tokens));
+        tokens = mlp_block(p, "prior_ffn_2", self_block(p, "prior_attn_block", tokens));
+        mf_scope_end(p);
+    }
+    *x = mf_reshape(p, map, SHAPE(1, d, h, w, c));
+    tokens = mf_reshape(p, tokens, SHAPE(k, MF_IRIS_TOKENS, c));
+    return mf_reshape(p, mf_slice(p, tokens, 1, 0, 1), SHAPE(k, c));
+}
+
+mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
+                         const mf_value features[MF_IRIS_DEPTHS],
+                         const mf_value priors[MF_IRIS_LEVELS], mf_value posteriors[MF_IRIS_LEVELS])
+{
+    mf_value x = features[0];
+    mf_scope(p, "decoder");
+    for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++) {
+        if (i < MF_IRIS_LEVELS)
+            posteriors[i] = fuse(p, i, &x, priors[i]);
+        mf_scope(p, "up%d", i + 1);
+        mf_value skip = features[i + 1];
+        x = mf_resize(p, x, mf_dim(p, skip, 1), mf_dim(p, skip, 2), mf_dim(p, skip, 3));
+        x = two_blocks(p, mf_concat(p, skip, x, 4), 0, iris->channels[3 - i]);
+        mf_scope_end(p);
+    }
+    mf_scope_end(p);
+    return x;
+}
+
+mf_value mf_iris_classifier(mf_program *p, const mf_iris *iris, mf_value decoded,
+                            const mf_value posteriors[MF_IRIS_LEVELS])
+{
+    int64_t c = iris->channels[0], k = mf_dim(p, posteriors[0], 0);
+    mf_scope(p, "out");
+    mf_value w = posteriors[0];
+    for (int i = 1; i < MF_IRIS_LEVELS; i++)
+        w = mf_concat(p, w, posteriors[i], 1);
+    w = layer_norm(p, "norm", w, 1e-5f);
+    w = perceptron(p, "classifier_pred.0", w, mf_dim(p, w, -1), c);
+    w = perceptron(p, "classifier_pred.1", w, c, c);
+    mf_value sites = tokens_of(p, decoded);
+    mf_value logits = mf_matmul_nt(p, mf_reshape(p, w, SHAPE(1, k, c)), sites);
+    mf_scope_end(p);
+    return mf_reshape(p, logits, SHAPE(k, mf_dim(p, sites, 1)));
+}
+
+/* ---- whole programs -------------------------------------------------------------------------- */
+
+static mf_value image_input(mf_program *p, const char *name, const int64_t crop[3])
+{
+    return mf_input(p, name, MF_F32, SHAPE(1, crop[0], crop[1], crop[2], 1));
+}
+
+static void embed_reference(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                            mf_value priors[MF_IRIS_LEVELS])
+{
+    mf_value features[MF_IRIS_DEPTHS];
+    mf_value masks = mf_input(p, "reference_masks", MF_U8, SHAPE(k, crop[0], crop[1], crop[2]));
+    mf_iris_encoder(p, iris, image_input(p, "reference", crop), features);
+    mf_iris_task_embedding(p, features, masks, priors);
+}
+
+void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                              mf_iris_training *t)
+{
+    mf_value masks = mf_input(p, "target_masks", MF_U8, SHAPE(k, crop[0] * crop[1] * crop[2]));
+    mf_iris_encoder(p, iris, image_input(p, "target", crop), t->features);
+    embed_reference(p, iris, crop, k, t->priors);
+    t->decoded = mf_iris_decoder(p, iris, t->features, t->priors, t->posteriors);
+    t->logits = mf_iris_classifier(p, iris, t->decoded, t->posteriors);
+    t->dice = mf_mean(p, mf_reshape(p, mf_dice_loss(p, t->logits, masks), SHAPE(1, k)), 1);
+    t->bce = mf_mean(p, mf_reshape(p, mf_bce_loss(p, t->logits, masks), SHAPE(1, k)), 1);
+    t->loss = mf_add(p, t->dice, t->bce);
+    mf_output(p, "dice", t->dice);
+    mf_output(p, "bce", t->bce);
+    mf_output(p, "loss", t->loss);
+}
+
+void mf_iris_declare_reference(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k)
+{
+    mf_value priors[MF_IRIS_LEVELS];
+    embed_reference(p, iris, crop, k, priors);
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "prior%d", i);
+        mf_output(p, name, priors[i]);
+    }
+}
+
+void mf_iris_declare_query(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k)
+{
+    mf_value features[MF_IRIS_DEPTHS], priors[MF_IRIS_LEVELS], posteriors[MF_IRIS_LEVELS];
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "prior%d", i);
+        priors[i] = mf_input(p, name, MF_F32, SHAPE(k, MF_IRIS_TOKENS, iris->channels[4 - i]));
+    }
+    mf_iris_encoder(p, iris, image_input(p, "target", crop), features);
+    mf_value decoded = mf_iris_decoder(p, iris, features, priors, posteriors);
+    mf_value logits = mf_iris_classifier(p, iris, decoded, posteriors);
+    mf_output(p, "probability", mf_sigmoid(p, logits));
+}
+
+void mf_iris_declare_features(mf_program *p, const mf_iris *iris, const int64_t crop[3])
+{
+    mf_value features[MF_IRIS_DEPTHS];
+    mf_iris_encoder(p, iris, image_input(p, "image", crop), features);
+    mf_output(p, "features", features[0]);
+}

@@ -1,0 +1,64 @@
+/* iris.h - Iris, the in-context segmentation model of MASS, as tensor programs.
+ *
+ * Gao et al., "Show and Segment: Universal Medical Image Segmentation via In-Context Learning",
+ * CVPR 2025; MASS (arXiv 2603.13660) pretrains it. Weight names and shapes are those of the
+ * official PyTorch code. One program is one sample: an image, and K masks of a reference. */
+#ifndef MF_MASS_IRIS_H
+#define MF_MASS_IRIS_H
+
+#include <massflow/program.h>
+
+enum {
+    MF_IRIS_DEPTHS = 5,     /* feature maps: full resolution, then halved four times */
+    MF_IRIS_LEVELS = 3,     /* the deepest of them carry task embeddings */
+    MF_IRIS_TOKENS = 11,    /* of a task embedding: ten learned queries, then the foreground */
+    MF_IRIS_POSITIONS = 128 /* most voxels along an axis of a crop: the position embedding's size */
+};
+
+typedef struct mf_iris {
+    int64_t channels[MF_IRIS_DEPTHS]; /* shallowest first */
+} mf_iris;
+
+/* The rules: every count at least 1, those of the deepest three multiples of 32 (a head has 32). */
+MF_MUST_USE mf_status mf_iris_check(const mf_iris *iris);
+/* The rules of a crop (z y x): multiples of 16, at most 128. */
+MF_MUST_USE mf_status mf_iris_check_crop(const int64_t crop[3]);
+/* Reads the configuration from the shapes of weights. `find` gives false for a name not there. */
+typedef bool (*mf_iris_find)(const void *self, const char *name, int *rank, int64_t *shape);
+MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris);
+
+/* image [1,D,H,W,1] -> features[i] [1,D/16..,C], deepest first (PyTorch's feat5 .. feat1). */
+void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
+                     mf_value features[MF_IRIS_DEPTHS]);
+/* Task embeddings of the masks (u8 [K,D,H,W]) on their image's features: priors[i] [K,11,C]. */
+void mf_iris_task_embedding(mf_program *p, const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
+                            mf_value priors[MF_IRIS_LEVELS]);
+/* Features of the target and task embeddings -> [1,D,H,W,C0]; posteriors[i] [K,C]: token 0 of
+ * each task after it has met the target. */
+mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
+                         const mf_value features[MF_IRIS_DEPTHS],
+                         const mf_value priors[MF_IRIS_LEVELS],
+                         mf_value posteriors[MF_IRIS_LEVELS]);
+/* -> logits [K,V]: a 1x1x1 convolution whose weights each task's posteriors predict. */
+mf_value mf_iris_classifier(mf_program *p, const mf_iris *iris, mf_value decoded,
+                            const mf_value posteriors[MF_IRIS_LEVELS]);
+
+typedef struct mf_iris_training {
+    mf_value features[MF_IRIS_DEPTHS]; /* of the target */
+    mf_value priors[MF_IRIS_LEVELS], posteriors[MF_IRIS_LEVELS];
+    mf_value decoded, logits; /* [1,D,H,W,C0], [K,V] */
+    mf_value dice, bce, loss; /* one element each */
+} mf_iris_training;
+/* Inputs target and reference (f32 [1,D,H,W,1]), target_masks (u8 [K,V]), reference_masks
+ * (u8 [K,D,H,W]); outputs dice, bce, loss. */
+void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                              mf_iris_training *t);
+/* Inputs reference (f32 [1,D,H,W,1]) and reference_masks (u8 [K,D,H,W]); outputs prior0..2. */
+void mf_iris_declare_reference(mf_program *p, const mf_iris *iris, const int64_t crop[3],
+                               int64_t k);
+/* Inputs target (f32 [1,D,H,W,1]) and prior0..2 (f32 [K,11,C]); output probability [K,V]. */
+void mf_iris_declare_query(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k);
+/* Input image (f32 [1,D,H,W,1]); output features [1,D/16,H/16,W/16,C], the deepest map. */
+void mf_iris_declare_features(mf_program *p, const mf_iris *iris, const int64_t crop[3]);
+
+#endif

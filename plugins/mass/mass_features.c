@@ -1,0 +1,154 @@
+/* mass_features.c - the stage mass.features: what the frozen encoder says of a scan. */
+#include "mass_features.code.h"
+#include "mass_stages.h"
+#include "model.h"
+#include "predict.h"
+#include "scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct features_params {
+    mf_real3 spacing;
+    mf_int3 size;
+    const char *modality;
+    double window_low, window_high, percentile_low, percentile_high;
+} features_params;
+
+static const mf_param params[] = {
+    MF_REAL3(features_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
+             "Spacing along x, y, z that the scan is brought to."),
+    MF_INT3(features_params, size, "[192, 128, 96]", 16, 1024, "voxels",
+            "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
+    MF_CHOICE(features_params, modality, "volume", "volume|CT|MR|PET",
+              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_REAL(features_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(features_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(features_params, percentile_low, "2", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_REAL(features_params, percentile_high, "98", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"model", "model", "Its averaged weights are used, where it has them.", 0},
+    {"volume", "volume", "Scan.", 0},
+    {0}};
+static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, {0}};
+
+static mf_status check(const void *p)
+{
+    const features_params *o = p;
+    for (int i = 0; i < 3; i++)
+        if (o->size.v[i] % 16)
+            return mf_fail(MF_INVALID, "size: %lld is not a multiple of 16",
+                           (long long)o->size.v[i]);
+    return MF_OK;
+}
+
+static mf_status open(mf_task *t, const void *p, void **session)
+{
+    const features_params *o = p;
+    const int64_t crop[3] = {o->size.v[2], o->size.v[1], o->size.v[0]};
+    const mf_artifact *model;
+    mf_tensors weights = {0};
+    mf_predictor *predictor = NULL;
+    mf_queue *queue;
+    MF_TRY(mf_in(t, "model", &model));
+    MF_TRY(mf_task_queue(t, &queue));
+    mf_status failed = mf_model_read(model, true, &weights);
+    if (!failed)
+        failed = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
+    mf_tensors_clear(&weights);
+    *session = predictor;
+    return failed;
+}
+
+static void close_session(void *session)
+{
+    mf_predictor_free(session);
+}
+
+/* The box at the center of the scan, normalized with the whole of it; zeros beyond. */
+static mf_status see(const mf_artifact *volume, const features_params *o, float *image)
+{
+    mf_scan_settings settings = {
+        .modality = strcmp(o->modality, "volume") ? o->modality : NULL,
+        .normalize = {{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}}};
+    mf_grid grid;
+    mf_modality modality;
+    float *voxels;
+    memcpy(settings.spacing, o->spacing.v, sizeof settings.spacing);
+    MF_TRY(mf_scan_read(volume, &settings, &grid, &voxels, &modality));
+    mf_status failed =
+        mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality, &settings.normalize, NULL);
+    if (!failed) {
+        const int64_t size[3] = {grid.size[2], grid.size[1], grid.size[0]};
+        const int64_t crop[3] = {o->size.v[2], o->size.v[1], o->size.v[0]};
+        int64_t lo[3];
+        for (int i = 0; i < 3; i++) /* half of what is too much, or lacks, before; rounded down */
+            lo[i] = size[i] >= crop[i] ? (size[i] - crop[i]) / 2 : -((crop[i] - size[i]) / 2);
+        mf_scan_crop(voxels, size, lo, crop, sizeof(float), image);
+    }
+    free(voxels);
+    return failed;
+}
+
+static mf_status fill(mf_predictor *predictor, const features_params *o, const mf_artifact *volume,
+                      mf_artifact *features)
+{
+    int64_t c = mf_predictor_iris(predictor)->channels[4];
+    const int64_t shape[4] = {c, o->size.v[2] / 16, o->size.v[1] / 16, o->size.v[0] / 16};
+    int64_t sites = shape[1] * shape[2] * shape[3];
+    mf_array *values;
+    float *image = malloc((size_t)(sites * 4096) * sizeof *image);
+    float *raw = malloc((size_t)(sites * c) * sizeof *raw); /* channels last */
+    mf_status failed = image && raw ? see(volume, o, image)
+                                    : mf_fail(MF_NO_MEMORY, "no memory for a box of the scan");
+    if (!failed)
+        failed = mf_predictor_features(predictor, image, raw);
+    if (!failed)
+        failed = mf_array_new(MF_F32, 4, shape, &values);
+    if (!failed) {
+        for (int64_t v = 0; v < sites; v++)
+            for (int64_t k = 0; k < c; k++)
+                ((float *)values->data)[k * sites + v] = raw[v * c + k];
+        failed = mf_artifact_add(features, "values", values);
+        mf_array_unref(values);
+    }
+    free(image);
+    free(raw);
+    return failed ? failed : mf_artifact_inherit(features, volume);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const mf_artifact *volume;
+    mf_artifact *features;
+    MF_TRY(mf_in(t, "volume", &volume));
+    MF_TRY(mf_cancel_point(t));
+    MF_TRY(mf_artifact_new("features", &features));
+    mf_status failed = fill(session, p, volume, features);
+    if (failed) {
+        mf_artifact_unref(features);
+        return failed;
+    }
+    return mf_out(t, "features", features);
+}
+
+const mf_stage mf_stage_mass_features = {
+    .name = "mass.features",
+    .version = 1,
+    .summary = "The deepest feature map of a frozen encoder.",
+    .help = "The scan is brought to the training spacing and normalized as in training; the box at "
+            "its center goes through the encoder. 16 voxels along each axis become one site.",
+    .params = params,
+    .params_size = sizeof(features_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .tolerance = 1e-3,
+    .check = check,
+    .open = open,
+    .close = close_session,
+    .run = run};

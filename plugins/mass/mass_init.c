@@ -1,0 +1,75 @@
+/* mass_init.c - the stage mass.init: a model nobody has trained. */
+#include "mass_init.code.h"
+#include "mass_stages.h"
+#include "model.h"
+
+typedef struct init_params {
+    mf_ints channels;
+    int64_t seed;
+} init_params;
+
+static const mf_param params[] = {
+    MF_INTS(init_params, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",
+            "Channels from full resolution to the deepest level; the last three multiples of 32."),
+    MF_INT(init_params, seed, "42", 0, 9e15, "", "Seed of all weights."), MF_PARAMS_END};
+static const mf_port inputs[] = {{0}};
+static const mf_port outputs[] = {{"model", "model", "Untrained weights.", 0}, {0}};
+
+static mf_status read_channels(const init_params *o, mf_iris *iris)
+{
+    if (o->channels.count != MF_IRIS_DEPTHS)
+        return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
+                       o->channels.count, MF_IRIS_DEPTHS);
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
+        iris->channels[i] = o->channels.v[i];
+    return mf_iris_check(iris);
+}
+
+static mf_status check(const void *p)
+{
+    mf_iris iris;
+    return read_channels(p, &iris);
+}
+
+static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_artifact **model)
+{
+    mf_tensors carried = {0};
+    MF_TRY(mf_model_declare(w, iris));
+    MF_TRY(mf_model_draw(w, seed));
+    mf_status failed = mf_model_carry(iris, NULL, &carried);
+    if (!failed)
+        failed = mf_model_artifact(w, iris, false, &carried, model);
+    mf_tensors_clear(&carried);
+    return failed;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const init_params *o = p;
+    mf_iris iris;
+    mf_queue *queue;
+    mf_weights *w;
+    mf_artifact *model;
+    (void)session;
+    MF_TRY(read_channels(o, &iris));
+    MF_TRY(mf_task_queue(t, &queue));
+    MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
+    mf_status failed = make(w, &iris, (uint64_t)o->seed, &model);
+    mf_weights_free(w);
+    return failed ? failed : mf_out(t, "model", model);
+}
+
+const mf_stage mf_stage_mass_init = {
+    .name = "mass.init",
+    .version = 1,
+    .summary = "A model with random weights: the baseline that training must beat.",
+    .help = "Weights are drawn as PyTorch and the official code draw them. With the same seed and "
+            "channels, mass.train starts from exactly this model.",
+    .params = params,
+    .params_size = sizeof(init_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .check = check,
+    .run = run};

@@ -1,0 +1,369 @@
+/* mass_segment.c - the stage mass.segment: labels shown on references are found in a query, without
+ * training. The steps are those of the official inference. */
+#include "largest.h"
+#include "mass_segment.code.h"
+#include "mass_stages.h"
+#include "model.h"
+#include "predict.h"
+#include "scan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct segment_params {
+    mf_real3 spacing;
+    mf_int3 crop;
+    double overlap, threshold;
+    mf_ints labels;
+    bool largest;
+    const char *modality;
+    double window_low, window_high, percentile_low, percentile_high;
+} segment_params;
+
+static const mf_param params[] = {
+    MF_REAL3(segment_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
+             "Spacing along x, y, z that scans are brought to."),
+    MF_INT3(segment_params, crop, "[128, 128, 128]", 16, 128, "voxels",
+            "Crop of a reference and window on the query, along x, y, z: multiples of 16, best as "
+            "in training."),
+    MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "", "Of neighbouring windows."),
+    MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Least probability of a labelled voxel."),
+    MF_INTS(segment_params, labels, "[]", 1, 65535, "", "Labels to find; none: all there are."),
+    MF_BOOL(segment_params, largest, "true", "Keep only the largest component of each label."),
+    MF_CHOICE(segment_params, modality, "volume", "volume|CT|MR|PET",
+              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_REAL(segment_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(segment_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(segment_params, percentile_low, "2", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_REAL(segment_params, percentile_high, "98", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"model", "model", "Its averaged weights are used, where it has them.", 0},
+    {"references", "volume[]", "Scans that show what to look for.", 0},
+    {"labels", "labels[]", "Their labels, in the same order.", 0},
+    {"query", "volume", "Scan to label.", 0},
+    {0}};
+static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, {0}};
+
+/* ---- session --------------------------------------------------------------------------------- */
+
+static void crop_of(const segment_params *o, int64_t crop[3])
+{
+    for (int i = 0; i < 3; i++)
+        crop[i] = o->crop.v[2 - i];
+}
+
+static mf_status check(const void *p)
+{
+    int64_t crop[3];
+    crop_of(p, crop);
+    return mf_iris_check_crop(crop);
+}
+
+static mf_status open(mf_task *t, const void *p, void **session)
+{
+    int64_t crop[3];
+    const mf_artifact *model;
+    mf_tensors weights = {0};
+    mf_predictor *predictor = NULL;
+    mf_queue *queue;
+    crop_of(p, crop);
+    MF_TRY(mf_in(t, "model", &model));
+    MF_TRY(mf_task_queue(t, &queue));
+    mf_status failed = mf_model_read(model, true, &weights);
+    if (!failed)
+        failed = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
+    mf_tensors_clear(&weights);
+    *session = predictor;
+    return failed;
+}
+
+static void close_session(void *session)
+{
+    mf_predictor_free(session);
+}
+
+/* ---- references ------------------------------------------------------------------------------ */
+
+typedef struct work {
+    mf_task *task;
+    const segment_params *o;
+    mf_scan_settings settings;
+    mf_predictor *predictor;
+    int64_t crop[3];
+    int64_t label[65536]; /* the labels to find, ascending */
+    int64_t count;
+    mf_priors priors; /* sums, then means over references */
+    int64_t *seen;    /* references that show label i */
+} work;
+
+/* The voxels of reference i's labels as u16, and their grid. */
+static mf_status read_labels(work *w, size_t i, mf_grid *grid, mf_array **labels)
+{
+    const mf_artifact *a;
+    mf_array *raw;
+    MF_TRY(mf_in_item(w->task, "labels", i, &a));
+    MF_TRY(mf_artifact_grid(a, grid));
+    MF_TRY(mf_artifact_array(a, "voxels", &raw));
+    mf_status failed = mf_array_convert(raw, MF_U16, labels);
+    mf_array_unref(raw);
+    return failed;
+}
+
+/* Which labels to find: those asked for, or all that some reference has. */
+static mf_status choose_labels(work *w, size_t references)
+{
+    bool *there = calloc(65536, sizeof *there);
+    if (!there)
+        return mf_fail(MF_NO_MEMORY, "no memory for labels");
+    for (size_t i = 0; i < w->o->labels.count; i++)
+        there[w->o->labels.v[i]] = true;
+    mf_status failed = MF_OK;
+    for (size_t i = 0; i < references && !w->o->labels.count && !failed; i++) {
+        mf_grid grid;
+        mf_array *labels;
+        failed = read_labels(w, i, &grid, &labels);
+        if (failed)
+            break;
+        for (int64_t v = 0; v < mf_array_count(labels); v++)
+            there[((const uint16_t *)labels->data)[v]] = true;
+        mf_array_unref(labels);
+    }
+    for (int64_t label = 1; label < 65536; label++)
+        if (there[label])
+            w->label[w->count++] = label;
+    free(there);
+    if (!failed && w->count == 0)
+        failed = mf_fail(MF_INVALID, "the references have no label other than 0");
+    return failed;
+}
+
+/* The crop of a reference around one label: image f32 and mask u8 [crop]. False without voxels. */
+static bool crop_reference(const work *w, const mf_grid *grid, const float *voxels,
+                           const uint16_t *labels, int64_t label, float *image, uint8_t *mask)
+{
+    const int64_t size[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    int64_t lo[3] = {INT64_MAX, INT64_MAX, INT64_MAX}, hi[3] = {-1, -1, -1}, at[3];
+    const uint16_t *from = labels;
+    for (at[0] = 0; at[0] < size[0]; at[0]++)
+        for (at[1] = 0; at[1] < size[1]; at[1]++)
+            for (at[2] = 0; at[2] < size[2]; at[2]++)
+                if (*from++ == label)
+                    for (int i = 0; i < 3; i++) {
+                        lo[i] = at[i] < lo[i] ? at[i] : lo[i];
+                        hi[i] = at[i] > hi[i] ? at[i] : hi[i];
+                    }
+    if (hi[0] < 0)
+        return false;
+    int64_t start[3], count = w->crop[0] * w->crop[1] * w->crop[2];
+    for (int i = 0; i < 3; i++)
+        start[i] = (int64_t)rint((double)(lo[i] + hi[i]) / 2) - w->crop[i] / 2;
+    mf_scan_crop(voxels, size, start, w->crop, sizeof(float), image);
+    uint16_t *cut = (uint16_t *)(void *)mask; /* room for u16: narrowed in place below */
+    mf_scan_crop(labels, size, start, w->crop, sizeof(uint16_t), cut);
+    for (int64_t v = 0; v < count; v++)
+        mask[v] = cut[v] == label;
+    return true;
+}
+
+static mf_status embed_label(work *w, int64_t i, const mf_grid *grid, const float *voxels,
+                             const uint16_t *labels, mf_modality modality, float *image,
+                             uint8_t *mask)
+{
+    mf_priors priors;
+    int64_t count = w->crop[0] * w->crop[1] * w->crop[2];
+    if (!crop_reference(w, grid, voxels, labels, w->label[i], image, mask))
+        return MF_OK;
+    MF_TRY(mf_normalize_voxels(image, count, modality, &w->settings.normalize, NULL));
+    MF_TRY(mf_predictor_embed(w->predictor, image, mask, 1, &priors));
+    mf_priors_add(mf_predictor_iris(w->predictor), &w->priors, i, &priors, 1);
+    mf_priors_clear(&priors);
+    w->seen[i]++;
+    return MF_OK;
+}
+
+static mf_status embed_reference(work *w, size_t index, float *image, uint8_t *mask)
+{
+    const mf_artifact *volume;
+    mf_grid grid, labels_grid;
+    mf_modality modality;
+    mf_array *labels;
+    float *voxels;
+    MF_TRY(mf_in_item(w->task, "references", index, &volume));
+    MF_TRY(mf_scan_read(volume, &w->settings, &grid, &voxels, &modality));
+    uint16_t *here = calloc((size_t)mf_grid_voxels(&grid), sizeof *here);
+    mf_status failed = here ? read_labels(w, index, &labels_grid, &labels)
+                            : mf_fail(MF_NO_MEMORY, "no memory for labels");
+    if (!failed) {
+        failed = mf_within(mf_resample_nearest(&labels_grid, labels->data, &grid, here, 2),
+                           "its labels");
+        mf_array_unref(labels);
+    }
+    for (int64_t i = 0; i < w->count && !failed; i++) {
+        failed = mf_cancel_point(w->task);
+        if (!failed)
+            failed = embed_label(w, i, &grid, voxels, here, modality, image, mask);
+    }
+    free(here);
+    free(voxels);
+    return failed;
+}
+
+/* The mean embedding of each label over the references that show it. */
+static mf_status embed(work *w)
+{
+    const mf_iris *iris = mf_predictor_iris(w->predictor);
+    size_t references = mf_in_count(w->task, "references");
+    size_t count = (size_t)(w->crop[0] * w->crop[1] * w->crop[2]);
+    if (references == 0 || references != mf_in_count(w->task, "labels"))
+        return mf_fail(MF_INVALID, "%zu references with %zu label maps", references,
+                       mf_in_count(w->task, "labels"));
+    MF_TRY(choose_labels(w, references));
+    MF_TRY(mf_priors_make(iris, w->count, &w->priors));
+    w->seen = calloc((size_t)w->count, sizeof *w->seen);
+    float *image = malloc(count * sizeof *image);
+    uint8_t *mask = malloc(count * sizeof(uint16_t));
+    mf_status failed =
+        w->seen && image && mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a crop");
+    for (size_t i = 0; i < references && !failed; i++)
+        failed = mf_within(embed_reference(w, i, image, mask), "reference %zu (%s)", i,
+                           mf_in_case(w->task, "references", i));
+    free(image);
+    free(mask);
+    for (int64_t i = 0; i < w->count && !failed; i++) {
+        if (!w->seen[i])
+            return mf_fail(MF_INVALID, "no reference has voxels of label %lld",
+                           (long long)w->label[i]);
+        for (int level = 0; level < MF_IRIS_LEVELS; level++) {
+            int64_t n = MF_IRIS_TOKENS * iris->channels[4 - level];
+            for (int64_t v = 0; v < n; v++)
+                w->priors.level[level][i * n + v] /= (float)w->seen[i];
+        }
+    }
+    return failed;
+}
+
+/* ---- query ----------------------------------------------------------------------------------- */
+
+static mf_status step(void *user, int64_t done, int64_t total)
+{
+    mf_progress(user, done, total, NULL);
+    return mf_cancel_point(user);
+}
+
+/* Labels u16 on the training grid. */
+static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t **labels)
+{
+    mf_modality modality;
+    float *voxels;
+    size_t bytes;
+    MF_TRY(mf_scan_read(query, &w->settings, grid, &voxels, &modality));
+    const int64_t size[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    int64_t count = mf_grid_voxels(grid);
+    float *probability = NULL;
+    *labels = calloc((size_t)count, sizeof **labels);
+    if (mf_size_mul((size_t)count * sizeof(float), (size_t)w->count, &bytes))
+        probability = malloc(bytes);
+    mf_status failed =
+        *labels && probability
+            ? mf_normalize_voxels(voxels, count, modality, &w->settings.normalize, NULL)
+            : mf_fail(MF_NO_MEMORY, "no memory for %lld probability maps", (long long)w->count);
+    if (!failed)
+        failed = mf_predictor_segment(w->predictor, voxels, size, &w->priors, w->o->overlap, step,
+                                      w->task, probability);
+    if (!failed)
+        mf_window_compete(probability, w->count, count, w->o->threshold, w->label, *labels);
+    free(probability);
+    free(voxels);
+    if (!failed && w->o->largest)
+        failed = mf_largest_component(*labels, size);
+    return failed;
+}
+
+static mf_status publish(work *w, const mf_artifact *query, const mf_grid *grid,
+                         const uint16_t *labels)
+{
+    mf_grid own;
+    mf_array *voxels;
+    mf_artifact *result;
+    MF_TRY(mf_artifact_grid(query, &own));
+    const int64_t shape[3] = {own.size[2], own.size[1], own.size[0]};
+    MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
+    mf_status failed = mf_resample_nearest(grid, labels, &own, voxels->data, 2);
+    if (!failed)
+        failed = mf_artifact_new("labels", &result);
+    if (failed) {
+        mf_array_unref(voxels);
+        return failed;
+    }
+    failed = mf_artifact_add(result, "voxels", voxels);
+    mf_array_unref(voxels);
+    if (!failed)
+        failed = mf_artifact_set_grid(result, &own);
+    if (!failed)
+        failed = mf_artifact_inherit(result, query);
+    if (failed) {
+        mf_artifact_unref(result);
+        return failed;
+    }
+    return mf_out(w->task, "labels", result);
+}
+
+static mf_status segment(work *w)
+{
+    const mf_artifact *query;
+    mf_grid grid;
+    uint16_t *labels = NULL;
+    MF_TRY(embed(w));
+    MF_TRY(mf_in(w->task, "query", &query));
+    mf_status failed = mf_within(find(w, query, &grid, &labels), "the query");
+    if (!failed)
+        failed = publish(w, query, &grid, labels);
+    free(labels);
+    return failed;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const segment_params *o = p;
+    work *w = calloc(1, sizeof *w);
+    if (!w)
+        return mf_fail(MF_NO_MEMORY, "no memory to segment");
+    w->task = t;
+    w->o = o;
+    w->predictor = session;
+    crop_of(o, w->crop);
+    memcpy(w->settings.spacing, o->spacing.v, sizeof w->settings.spacing);
+    w->settings.modality = strcmp(o->modality, "volume") ? o->modality : NULL;
+    w->settings.normalize =
+        (mf_normalize){{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}};
+    mf_status failed = segment(w);
+    mf_priors_clear(&w->priors);
+    free(w->seen);
+    free(w);
+    return failed;
+}
+
+const mf_stage mf_stage_mass_segment = {
+    .name = "mass.segment",
+    .version = 1,
+    .summary = "Label a scan by example, without training.",
+    .help = "For each label and reference, a crop around the label, normalized by itself, becomes "
+            "a task embedding; embeddings of a label are averaged over references. The query goes "
+            "through overlapping windows whose probabilities are blended by Gaussian weights; "
+            "labels compete for each voxel, and of each only the largest component stays. The "
+            "result lies on the query's own grid.",
+    .params = params,
+    .params_size = sizeof(segment_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .tolerance = 1e-2, /* part of the voxels, at the edge of the threshold */
+    .check = check,
+    .open = open,
+    .close = close_session,
+    .run = run};

@@ -1,0 +1,325 @@
+/* mass_train.c - the stage mass.train: the model learns to find in one view what masks mark in
+ * another. A batch is its samples one after another, their gradients added. */
+#include "mass_stages.h"
+#include "mass_train.code.h"
+#include "model.h"
+#include "schedule.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct train_params {
+    mf_ints channels;
+    int64_t steps, batch, seed;
+    double lr, weight_decay, clip, ema, rise, divisor, final_divisor;
+    const char *optimizer, *schedule;
+} train_params;
+
+static const mf_param params[] = {
+    MF_INTS(train_params, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",
+            "Channels from full resolution to the deepest level; the last three multiples of 32. "
+            "Taken from init where that is connected."),
+    MF_INT(train_params, steps, "100000", 0, 1e9, "", "Updates of the weights."),
+    MF_INT(train_params, batch, "4", 1, 4096, "", "Pairs of views an update."),
+    MF_REAL(train_params, lr, "0.002", 0, 10, "", "Learning rate at its highest."),
+    MF_CHOICE(train_params, optimizer, "lamb", "lamb|adamw", "How gradients become updates."),
+    MF_CHOICE(train_params, schedule, "one-cycle", "one-cycle|cosine|constant",
+              "How the learning rate goes; one-cycle moves beta1 too, between 0.95 and 0.85."),
+    MF_REAL(train_params, rise, "0.05", 0, 1, "", "One-cycle: part of the steps on the way up."),
+    MF_REAL(train_params, divisor, "25", 1, 1e12, "", "One-cycle: lr over the first rate."),
+    MF_REAL(train_params, final_divisor, "1000", 1, 1e12, "",
+            "One-cycle: the first rate over the last."),
+    MF_REAL(train_params, weight_decay, "0.00001", 0, 10, "", "Pull of weights to zero."),
+    MF_REAL(train_params, clip, "1", 0, 1e12, "", "Largest norm of a gradient; 0: any."),
+    MF_REAL(train_params, ema, "0.99", 0, 0.999999, "",
+            "Decay of the averaged weights that later stages use; 0: none are kept."),
+    MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
+    {"init", "model?", "Where to start, instead of random weights.", 0},
+    {0}};
+static const mf_port outputs[] = {
+    {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
+    {"metrics", "table", "Loss, Dice and cross entropy losses, rate and gradient norm a step.", 0},
+    {0}};
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+enum { MOST_MASKS = 256 };
+/* Arenas that are kept for other numbers of masks, before all but the newest go. */
+static const size_t arena_budget = (size_t)1 << 30;
+
+typedef struct trainer {
+    mf_task *task;
+    const train_params *o;
+    mf_iris iris;
+    mf_weights *weights;
+    mf_tensors carried;
+    int64_t crop[3];                         /* z y x; 0 before the first pair */
+    mf_executable *programs[MOST_MASKS + 1]; /* by number of masks */
+    size_t arenas;
+    mf_table *table;
+} trainer;
+
+typedef struct losses {
+    double loss, dice, bce; /* means over a batch */
+} losses;
+
+static void drop_programs(trainer *t)
+{
+    for (int k = 0; k <= MOST_MASKS; k++) {
+        mf_executable_free(t->programs[k]);
+        t->programs[k] = NULL;
+    }
+    t->arenas = 0;
+}
+
+static mf_status check_params(const train_params *o, bool given, mf_iris *iris)
+{
+    if (given)
+        return MF_OK;
+    if (o->channels.count != MF_IRIS_DEPTHS)
+        return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
+                       o->channels.count, MF_IRIS_DEPTHS);
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
+        iris->channels[i] = o->channels.v[i];
+    return mf_iris_check(iris);
+}
+
+static mf_status check(const void *p)
+{
+    mf_iris iris;
+    return check_params(p, false, &iris);
+}
+
+/* Weights from `init` if it is connected, else drawn. */
+static mf_status start(trainer *t, mf_device *device)
+{
+    const mf_artifact *init;
+    mf_tensors from = {0};
+    MF_TRY(mf_in(t->task, "init", &init));
+    mf_status failed = check_params(t->o, init != NULL, &t->iris);
+    if (!failed && init)
+        failed = mf_model_read(init, false, &from);
+    if (!failed && init)
+        failed = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
+    if (!failed)
+        failed = mf_weights_new(device, &t->weights);
+    if (!failed)
+        failed = mf_model_declare(t->weights, &t->iris);
+    if (!failed)
+        failed = init ? mf_model_load(t->weights, &from)
+                      : mf_model_draw(t->weights, (uint64_t)t->o->seed);
+    if (!failed)
+        failed = mf_model_carry(&t->iris, init ? &from : NULL, &t->carried);
+    mf_tensors_clear(&from);
+    return failed;
+}
+
+/* ---- one pair -------------------------------------------------------------------------------- */
+
+typedef struct pair {
+    mf_array *reference, *query, *reference_masks, *query_masks;
+} pair;
+
+static void pair_clear(pair *x)
+{
+    mf_array_unref(x->reference);
+    mf_array_unref(x->query);
+    mf_array_unref(x->reference_masks);
+    mf_array_unref(x->query_masks);
+}
+
+static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
+{
+    MF_TRY(mf_artifact_array(item, "reference", &x->reference));
+    MF_TRY(mf_artifact_array(item, "query", &x->query));
+    MF_TRY(mf_artifact_array(item, "reference_masks", &x->reference_masks));
+    MF_TRY(mf_artifact_array(item, "query_masks", &x->query_masks));
+    const mf_array *r = x->reference, *m = x->reference_masks;
+    if (r->dtype != MF_F32 || r->rank != 3 || m->dtype != MF_U8 || m->rank != 4 ||
+        x->query->dtype != MF_F32 || x->query_masks->dtype != MF_U8 ||
+        x->query->bytes != r->bytes || x->query_masks->bytes != m->bytes ||
+        memcmp(m->shape + 1, r->shape, sizeof t->crop))
+        return mf_fail(MF_INVALID, "a pair's views and masks differ in size");
+    if (!t->crop[0]) {
+        MF_TRY(mf_hint(mf_iris_check_crop(r->shape), "change the size of the views"));
+        memcpy(t->crop, r->shape, sizeof t->crop);
+    }
+    if (memcmp(t->crop, r->shape, sizeof t->crop))
+        return mf_fail(MF_INVALID, "pairs of different sizes");
+    if (m->shape[0] < 1 || m->shape[0] > MOST_MASKS)
+        return mf_fail(MF_INVALID, "a pair with %lld masks; 1 to %d can be trained on",
+                       (long long)m->shape[0], MOST_MASKS);
+    return MF_OK;
+}
+
+/* The program for k masks, made when it is first wanted. */
+static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
+{
+    mf_iris_training values;
+    mf_program *p;
+    if (!t->programs[k]) {
+        MF_TRY(mf_program_new(&p));
+        mf_iris_declare_training(p, &t->iris, t->crop, k, &values);
+        mf_differentiate(p, values.loss);
+        if (t->arenas > arena_budget)
+            drop_programs(t);
+        mf_status failed = mf_program_compile(p, t->weights, &t->programs[k]);
+        mf_program_free(p);
+        MF_TRY(failed);
+        t->arenas += mf_executable_arena_bytes(t->programs[k]);
+    }
+    *e = t->programs[k];
+    return MF_OK;
+}
+
+static mf_status learn_pair(trainer *t, const pair *x, losses *sum)
+{
+    mf_executable *e;
+    float loss, dice, bce;
+    MF_TRY(program_for(t, x->query_masks->shape[0], &e));
+    MF_TRY(mf_executable_set(e, "target", x->query->data));
+    MF_TRY(mf_executable_set(e, "reference", x->reference->data));
+    MF_TRY(mf_executable_set(e, "target_masks", x->query_masks->data));
+    MF_TRY(mf_executable_set(e, "reference_masks", x->reference_masks->data));
+    MF_TRY(mf_executable_run(e));
+    MF_TRY(mf_executable_get(e, "loss", &loss));
+    MF_TRY(mf_executable_get(e, "dice", &dice));
+    MF_TRY(mf_executable_get(e, "bce", &bce));
+    sum->loss += (double)loss / (double)t->o->batch;
+    sum->dice += (double)dice / (double)t->o->batch;
+    sum->bce += (double)bce / (double)t->o->batch;
+    return MF_OK;
+}
+
+static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
+{
+    mf_artifact *item;
+    pair x = {0};
+    MF_TRY(mf_cancel_point(t->task));
+    MF_TRY(mf_stream_next(stream, &item));
+    if (!item)
+        return mf_fail(MF_INVALID, "the stream of pairs has ended");
+    mf_status failed = pair_read(t, item, &x);
+    if (!failed)
+        failed = learn_pair(t, &x, sum);
+    pair_clear(&x);
+    mf_artifact_unref(item);
+    return failed;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static mf_schedule schedule_of(const train_params *o)
+{
+    mf_schedule_kind kind = !strcmp(o->schedule, "one-cycle") ? MF_SCHEDULE_ONE_CYCLE
+                            : !strcmp(o->schedule, "cosine")  ? MF_SCHEDULE_COSINE
+                                                              : MF_SCHEDULE_CONSTANT;
+    return (mf_schedule){kind, o->lr, o->steps, o->rise, o->divisor, o->final_divisor, 0.9, 0};
+}
+
+static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, const losses *l)
+{
+    const train_params *o = t->o;
+    bool lamb = !strcmp(o->optimizer, "lamb");
+    double rate, beta1;
+    float norm;
+    char words[64];
+    mf_schedule_at(schedule, i, &rate, &beta1);
+    mf_optimizer_step step = {.kind = lamb ? MF_LAMB : MF_ADAMW,
+                              .rate = (float)rate,
+                              .beta1 = (float)beta1,
+                              .beta2 = 0.999f,
+                              .eps = lamb ? 1e-6f : 1e-8f,
+                              .weight_decay = (float)o->weight_decay,
+                              .max_norm = (float)o->clip,
+                              .grad_scale = 1 / (float)o->batch,
+                              .ema_decay = (float)o->ema,
+                              .step = i + 1};
+    MF_TRY(mf_weights_step(t->weights, &step, &norm));
+    if (!isfinite(l->loss) || !isfinite(norm))
+        return mf_hint(mf_fail(MF_INVALID, "step %lld: loss %g, gradient norm %g", (long long)i + 1,
+                               l->loss, (double)norm),
+                       "lower lr, or look for extreme voxels in the samples");
+    snprintf(words, sizeof words, "loss %.4f", l->loss);
+    mf_progress(t->task, i + 1, o->steps, words);
+    return mf_table_row(t->table, (double)(i + 1), l->loss, l->dice, l->bce, rate, (double)norm);
+}
+
+static mf_status train(trainer *t)
+{
+    const mf_schedule schedule = schedule_of(t->o);
+    mf_stream *stream;
+    if (t->o->steps > 0)
+        MF_TRY(mf_in_stream(t->task, "pairs", &stream));
+    for (int64_t i = 0; i < t->o->steps; i++) {
+        losses sum = {0};
+        MF_TRY(mf_weights_clear_gradients(t->weights));
+        for (int64_t b = 0; b < t->o->batch; b++)
+            MF_TRY(learn_next(t, stream, &sum));
+        MF_TRY(update(t, i, &schedule, &sum));
+    }
+    return MF_OK;
+}
+
+static mf_status publish(trainer *t)
+{
+    mf_artifact *model, *metrics;
+    bool averages = t->o->ema > 0 && t->o->steps > 0;
+    MF_TRY(mf_model_artifact(t->weights, &t->iris, averages, &t->carried, &model));
+    MF_TRY(mf_out(t->task, "model", model));
+    mf_status failed = mf_table_finish(t->table, &metrics);
+    t->table = NULL;
+    return failed ? failed : mf_out(t->task, "metrics", metrics);
+}
+
+static mf_status run(mf_task *task, const void *p, void *session)
+{
+    static const char *const columns[] = {"step", "loss",          "dice", "bce",
+                                          "lr",   "gradient_norm", NULL};
+    mf_queue *queue;
+    (void)session;
+    trainer *t = calloc(1, sizeof *t);
+    if (!t)
+        return mf_fail(MF_NO_MEMORY, "no memory for a trainer");
+    t->task = task;
+    t->o = p;
+    mf_status failed = mf_task_queue(task, &queue);
+    if (!failed)
+        failed = start(t, mf_queue_device(queue));
+    if (!failed)
+        failed = mf_table_new(columns, &t->table);
+    if (!failed)
+        failed = train(t);
+    if (!failed)
+        failed = publish(t);
+    drop_programs(t);
+    mf_weights_free(t->weights);
+    mf_tensors_clear(&t->carried);
+    mf_table_free(t->table);
+    free(t);
+    return failed;
+}
+
+const mf_stage mf_stage_mass_train = {
+    .name = "mass.train",
+    .version = 1,
+    .summary = "Pretrain the model of MASS on pairs of views with masks.",
+    .help = "The reference view and its masks become task embeddings; with them the model marks "
+            "the same things in the query view. Loss: adaptive Dice plus binary cross entropy, "
+            "each per mask. The model artifact holds the trained weights under PyTorch's names "
+            "and, with ema above 0, their running averages under the prefix `ema.`, which later "
+            "stages use. With steps 0 the untrained model comes out.",
+    .params = params,
+    .params_size = sizeof(train_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .tolerance = 1e-2, /* between devices: updates amplify rounding */
+    .check = check,
+    .run = run};

@@ -1,0 +1,225 @@
+/* model.c - weights between files, artifacts and devices; how new ones are drawn. */
+#include "model.h"
+
+#include <massflow/random.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
+{
+    static const int64_t crop[3] = {16, 16, 16};
+    mf_iris_training t;
+    mf_program *p;
+    MF_TRY(mf_iris_check(iris));
+    MF_TRY(mf_program_new(&p));
+    mf_iris_declare_training(p, iris, crop, 1, &t);
+    mf_status failed = mf_weights_declare(w, p);
+    mf_program_free(p);
+    return failed;
+}
+
+/* "[8,1,3,3,3]" */
+static const char *shape_text(int rank, const int64_t *shape, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < rank && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%lld", i ? "," : "", (long long)shape[i]);
+    if (n < size)
+        snprintf(text + n, size - n, "]");
+    return text;
+}
+
+mf_status mf_model_load(mf_weights *w, const mf_tensors *t)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        char have[96], want[96];
+        mf_weights_info(w, i, &info);
+        const mf_array *a = mf_tensors_find(t, info.name);
+        if (!a)
+            return mf_fail(MF_INVALID, "the weights have no tensor %s", info.name);
+        if (a->rank != info.rank ||
+            memcmp(a->shape, info.shape, sizeof(int64_t) * (size_t)info.rank))
+            return mf_fail(MF_INVALID, "tensor %s is %s, the model's is %s", info.name,
+                           shape_text(a->rank, a->shape, have, sizeof have),
+                           shape_text(info.rank, info.shape, want, sizeof want));
+        mf_array *values;
+        MF_TRY(mf_array_convert(a, MF_F32, &values));
+        mf_status failed = mf_weights_set(w, i, values->data);
+        mf_array_unref(values);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+/* ---- drawing --------------------------------------------------------------------------------- */
+
+static bool ends(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* The bound of a bias is that of the weight beside it, whose fan in the bias does not show. */
+static double fan_in_beside(const mf_weights *w, const char *bias)
+{
+    char name[256];
+    mf_weight_info info;
+    snprintf(name, sizeof name, "%.*sweight", (int)(strlen(bias) - strlen("bias")), bias);
+    int i = mf_weights_find(w, name);
+    if (i < 0)
+        return 1;
+    mf_weights_info(w, (size_t)i, &info);
+    return (double)info.count / (double)info.shape[0];
+}
+
+typedef enum draw_kind { DRAW_NOTHING, DRAW_ONES, DRAW_NORMAL, DRAW_UNIFORM } draw_kind;
+
+/* How a weight is drawn, and the bound of a uniform one. */
+static draw_kind rule(const mf_weights *w, const mf_weight_info *info, double *bound)
+{
+    const char *name = info->name;
+    double fan_in = (double)info->count / (double)info->shape[0], fan_out = (double)info->shape[0];
+    bool classifier = strstr(name, "classifier_pred");
+    if (ends(name, "embedding"))
+        return DRAW_NORMAL;
+    if (ends(name, "bias")) {
+        bool norm = fan_in_beside(w, name) <= 1; /* its weight is a vector */
+        if (norm || classifier || strstr(name, ".mha."))
+            return DRAW_NOTHING;
+        *bound = 1 / sqrt(fan_in_beside(w, name));
+        return DRAW_UNIFORM;
+    }
+    if (info->rank == 1)
+        return DRAW_ONES;
+    if (ends(name, "in_proj_weight") || ends(name, "task_query") || classifier)
+        *bound = sqrt(6 / (fan_in + fan_out));
+    else
+        *bound = 1 / sqrt(fan_in); /* kaiming_uniform_(a = sqrt(5)) */
+    return DRAW_UNIFORM;
+}
+
+mf_status mf_model_draw(mf_weights *w, uint64_t seed)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_random random;
+        double bound = 0;
+        mf_weights_info(w, i, &info);
+        draw_kind kind = rule(w, &info, &bound);
+        float *values = calloc((size_t)info.count, sizeof *values);
+        if (!values)
+            return mf_fail(MF_NO_MEMORY, "no memory for %s", info.name);
+        mf_random_seed(&random, seed, info.name, 0); /* by name: one weight never moves another */
+        for (int64_t n = 0; n < info.count && kind != DRAW_NOTHING; n++)
+            values[n] = kind == DRAW_ONES     ? 1
+                        : kind == DRAW_NORMAL ? (float)mf_random_normal(&random)
+                                              : (float)mf_random_uniform(&random, -bound, bound);
+        mf_status failed = mf_weights_set(w, i, values);
+        free(values);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+/* ---- artifacts ------------------------------------------------------------------------------- */
+
+mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tensors *t)
+{
+    mf_array_info info;
+    averages = averages && mf_artifact_find(a, "ema.encoder.inc.conv1.weight", &info);
+    for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
+        mf_artifact_array_info(a, i, &info);
+        bool average = !strncmp(info.name, "ema.", 4);
+        bool carried = !strncmp(info.name, "task_prior_", 11);
+        mf_array *array;
+        if (average != averages && !carried)
+            continue;
+        MF_TRY(mf_artifact_array(a, info.name, &array));
+        MF_TRY(mf_tensors_add(t, info.name + (average ? 4 : 0), array));
+    }
+    return MF_OK;
+}
+
+static mf_status add_weights(mf_weights *w, const char *prefix, bool average, mf_artifact *a)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_array *array;
+        char name[256];
+        mf_weights_info(w, i, &info);
+        snprintf(name, sizeof name, "%s%s", prefix, info.name);
+        MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
+        mf_status failed =
+            average ? mf_weights_get_average(w, i, array->data) : mf_weights_get(w, i, array->data);
+        if (!failed)
+            failed = mf_artifact_add(a, name, array);
+        mf_array_unref(array);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+static mf_status fill(mf_weights *w, const mf_iris *iris, bool averages, const mf_tensors *carried,
+                      mf_artifact *a)
+{
+    double channels[MF_IRIS_DEPTHS];
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
+        channels[i] = (double)iris->channels[i];
+    MF_TRY(mf_artifact_set_text(a, "architecture", "iris"));
+    MF_TRY(mf_artifact_set_reals(a, "channels", channels, MF_IRIS_DEPTHS));
+    MF_TRY(add_weights(w, "", false, a));
+    if (averages)
+        MF_TRY(add_weights(w, "ema.", true, a));
+    for (size_t i = 0; i < carried->count; i++)
+        MF_TRY(mf_artifact_add(a, carried->item[i].name, carried->item[i].array));
+    return MF_OK;
+}
+
+mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
+                            const mf_tensors *carried, mf_artifact **artifact)
+{
+    MF_TRY(mf_artifact_new("model", artifact));
+    mf_status failed = fill(w, iris, averages, carried, *artifact);
+    if (failed) {
+        mf_artifact_unref(*artifact);
+        *artifact = NULL;
+    }
+    return failed;
+}
+
+mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from, mf_tensors *carried)
+{
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "task_prior_%d", i);
+        mf_array *array = from ? mf_tensors_find(from, name) : NULL;
+        if (array) {
+            MF_TRY(mf_tensors_add(carried, name, mf_array_ref(array)));
+            continue;
+        }
+        int64_t shape[3] = {MF_MODEL_PRIORS, MF_IRIS_TOKENS, iris->channels[4 - i]};
+        MF_TRY(mf_tensors_make(carried, name, MF_F32, 3, shape, &array));
+    }
+    return MF_OK;
+}
+
+mf_status mf_model_write(const mf_artifact *artifact, const char *path)
+{
+    mf_tensors all = {0};
+    mf_status failed = MF_OK;
+    for (size_t i = 0; i < mf_artifact_array_count(artifact) && !failed; i++) {
+        mf_array_info info;
+        mf_array *array;
+        mf_artifact_array_info(artifact, i, &info);
+        failed = mf_artifact_array(artifact, info.name, &array);
+        if (!failed)
+            failed = mf_tensors_add(&all, info.name, array);
+    }
+    if (!failed)
+        failed = mf_tensors_write(&all, path);
+    mf_tensors_clear(&all);
+    return failed;
+}

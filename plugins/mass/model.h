@@ -1,0 +1,40 @@
+/* model.h - weights between files, artifacts and devices; how new ones are drawn.
+ *
+ * An artifact of type `model`: f32 arrays under PyTorch's names and, where averages were kept, the
+ * averages under "ema." and the same name; attributes architecture ("iris") and channels. What else
+ * a checkpoint held (task_prior_0..2, which the official code needs to load strictly) is carried
+ * along. */
+#ifndef MF_MASS_MODEL_H
+#define MF_MASS_MODEL_H
+
+#include "iris.h"
+#include "tensors.h"
+
+/* Where the official code keeps a prior for each of its 73 label ids; training leaves them alone.
+ */
+enum { MF_MODEL_PRIORS = 73 };
+
+/* All weights of an Iris, declared and zeroed. */
+MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
+/* Values for all weights of `w`: each must be there, in its shape; other tensors are passed over.
+ */
+MF_MUST_USE mf_status mf_model_load(mf_weights *w, const mf_tensors *t);
+/* Draws all weights as PyTorch and the official code do for a new model: Kaiming-uniform for
+ * convolutions and linear layers (bound 1 / sqrt(fan in)), Xavier for projections of attention,
+ * task queries and the classifier, unit normals for position embeddings, 1 and 0 for norms. */
+MF_MUST_USE mf_status mf_model_draw(mf_weights *w, uint64_t seed);
+
+/* The f32 arrays of a model artifact: its averages under their plain names where it has them and
+ * `averages` says so, else its weights. */
+MF_MUST_USE mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tensors *t);
+/* A model artifact from weights, averages (if `averages`) and what is carried along. */
+MF_MUST_USE mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
+                                        const mf_tensors *carried, mf_artifact **artifact);
+/* Fills `carried` with the task_prior_* of `from`, or with zeros where it has none (or is NULL). */
+MF_MUST_USE mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from,
+                                     mf_tensors *carried);
+
+/* A writer of model artifacts: ".safetensors". */
+mf_status mf_model_write(const mf_artifact *artifact, const char *path);
+
+#endif

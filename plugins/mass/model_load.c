@@ -1,0 +1,69 @@
+/* model_load.c - the stage model.load: weights from a safetensors file. */
+#include "iris.h"
+#include "mass_stages.h"
+#include "model_load.code.h"
+#include "tensors.h"
+#include <stddef.h>
+
+typedef struct load_params {
+    const char *path;
+} load_params;
+
+static const mf_param params[] = {
+    MF_PATH(load_params, path, NULL, "Weights under the official names: .safetensors."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {{0}};
+static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, {0}};
+
+static mf_status fill(mf_artifact *model, const mf_iris *iris, const mf_tensors *t)
+{
+    double channels[MF_IRIS_DEPTHS];
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
+        channels[i] = (double)iris->channels[i];
+    MF_TRY(mf_artifact_set_text(model, "architecture", "iris"));
+    MF_TRY(mf_artifact_set_reals(model, "channels", channels, MF_IRIS_DEPTHS));
+    for (size_t i = 0; i < t->count; i++) {
+        mf_array *values;
+        MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));
+        mf_status failed = mf_artifact_add(model, t->item[i].name, values);
+        mf_array_unref(values);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const load_params *o = p;
+    mf_tensors tensors = {0};
+    mf_artifact *model = NULL;
+    mf_iris iris;
+    (void)session;
+    mf_status failed = mf_tensors_read(o->path, &tensors);
+    if (!failed)
+        failed = mf_within(mf_iris_from_shapes(mf_tensors_shape, &tensors, &iris), "%s", o->path);
+    if (!failed)
+        failed = mf_artifact_new("model", &model);
+    if (!failed)
+        failed = fill(model, &iris, &tensors);
+    mf_tensors_clear(&tensors);
+    if (failed) {
+        mf_artifact_unref(model);
+        return failed;
+    }
+    return mf_out(t, "model", model);
+}
+
+const mf_stage mf_stage_model_load = {
+    .name = "model.load",
+    .version = 1,
+    .summary = "An encoder's weights from a file.",
+    .help =
+        "Reads what massflow get -o model.safetensors wrote, and official MASS weights saved as "
+        "safetensors. The channels are read from the tensors' shapes.",
+    .params = params,
+    .params_size = sizeof(load_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .run = run};

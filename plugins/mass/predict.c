@@ -1,0 +1,177 @@
+/* predict.c - compiles the model's programs for one crop and replays them. */
+#include "predict.h"
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A compiled program and the number of masks that it was made for. */
+typedef struct compiled {
+    mf_executable *executable;
+    int64_t k;
+} compiled;
+
+struct mf_predictor {
+    mf_iris iris;
+    int64_t crop[3];
+    mf_weights *weights;
+    compiled reference, query, features;
+};
+
+mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t crop[3],
+                           mf_predictor **predictor)
+{
+    mf_iris iris;
+    MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
+    MF_TRY(mf_iris_check_crop(crop));
+    mf_predictor *p = calloc(1, sizeof *p);
+    if (!p)
+        return mf_fail(MF_NO_MEMORY, "no memory for a model");
+    p->iris = iris;
+    memcpy(p->crop, crop, sizeof p->crop);
+    mf_status failed = mf_weights_new(device, &p->weights);
+    if (!failed)
+        failed = mf_model_declare(p->weights, &iris);
+    if (!failed)
+        failed = mf_model_load(p->weights, t);
+    if (failed) {
+        mf_predictor_free(p);
+        return failed;
+    }
+    *predictor = p;
+    return MF_OK;
+}
+
+void mf_predictor_free(mf_predictor *p)
+{
+    if (!p)
+        return;
+    mf_executable_free(p->reference.executable);
+    mf_executable_free(p->query.executable);
+    mf_executable_free(p->features.executable);
+    mf_weights_free(p->weights);
+    free(p);
+}
+
+const mf_iris *mf_predictor_iris(const mf_predictor *p)
+{
+    return &p->iris;
+}
+
+/* ---- priors ---------------------------------------------------------------------------------- */
+
+static int64_t prior_size(const mf_iris *iris, int level)
+{
+    return MF_IRIS_TOKENS * iris->channels[4 - level];
+}
+
+void mf_priors_clear(mf_priors *priors)
+{
+    for (int i = 0; i < MF_IRIS_LEVELS; i++)
+        free(priors->level[i]);
+    *priors = (mf_priors){0};
+}
+
+mf_status mf_priors_make(const mf_iris *iris, int64_t k, mf_priors *priors)
+{
+    *priors = (mf_priors){.k = k};
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        priors->level[i] = calloc((size_t)(k * prior_size(iris, i)), sizeof(float));
+        if (!priors->level[i]) {
+            mf_priors_clear(priors);
+            return mf_fail(MF_NO_MEMORY, "no memory for task embeddings");
+        }
+    }
+    return MF_OK;
+}
+
+void mf_priors_add(const mf_iris *iris, mf_priors *to, int64_t at, const mf_priors *from,
+                   float factor)
+{
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        int64_t n = prior_size(iris, i);
+        for (int64_t v = 0; v < n; v++)
+            to->level[i][at * n + v] += factor * from->level[i][v];
+    }
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+typedef void (*declare)(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k);
+
+static void declare_features(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k)
+{
+    (void)k;
+    mf_iris_declare_features(p, iris, crop);
+}
+
+/* Makes c's program for k masks, unless it is there. */
+static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
+{
+    mf_program *program;
+    if (c->executable && c->k == k)
+        return MF_OK;
+    mf_executable_free(c->executable);
+    *c = (compiled){.k = k};
+    MF_TRY(mf_program_new(&program));
+    what(program, &p->iris, p->crop, k);
+    mf_status failed = mf_program_compile(program, p->weights, &c->executable);
+    mf_program_free(program);
+    return failed;
+}
+
+mf_status mf_predictor_embed(mf_predictor *p, const float *image, const uint8_t *masks, int64_t k,
+                             mf_priors *priors)
+{
+    MF_TRY(want(p, &p->reference, mf_iris_declare_reference, k));
+    mf_executable *e = p->reference.executable;
+    MF_TRY(mf_executable_set(e, "reference", image));
+    MF_TRY(mf_executable_set(e, "reference_masks", masks));
+    MF_TRY(mf_executable_run(e));
+    MF_TRY(mf_priors_make(&p->iris, k, priors));
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "prior%d", i);
+        mf_status failed = mf_executable_get(e, name, priors->level[i]);
+        if (failed) {
+            mf_priors_clear(priors);
+            return failed;
+        }
+    }
+    return MF_OK;
+}
+
+static mf_status see(void *self, const float *patch, float *probability)
+{
+    mf_executable *e = ((mf_predictor *)self)->query.executable;
+    MF_TRY(mf_executable_set(e, "target", patch));
+    MF_TRY(mf_executable_run(e));
+    return mf_executable_get(e, "probability", probability);
+}
+
+mf_status mf_predictor_segment(mf_predictor *p, const float *image, const int64_t size[3],
+                               const mf_priors *priors, double overlap,
+                               mf_status (*step)(void *, int64_t, int64_t), void *user,
+                               float *probability)
+{
+    MF_TRY(want(p, &p->query, mf_iris_declare_query, priors->k));
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "prior%d", i);
+        MF_TRY(mf_executable_set(p->query.executable, name, priors->level[i]));
+    }
+    mf_window w = {
+        .overlap = overlap, .k = priors->k, .model = see, .self = p, .step = step, .user = user};
+    memcpy(w.size, size, sizeof w.size);
+    memcpy(w.window, p->crop, sizeof w.window);
+    return mf_window_run(&w, image, probability);
+}
+
+mf_status mf_predictor_features(mf_predictor *p, const float *image, float *features)
+{
+    MF_TRY(want(p, &p->features, declare_features, 0));
+    MF_TRY(mf_executable_set(p->features.executable, "image", image));
+    MF_TRY(mf_executable_run(p->features.executable));
+    return mf_executable_get(p->features.executable, "features", features);
+}

@@ -1,0 +1,41 @@
+/* predict.h - a trained model at work: task embeddings from references, then masks of a query. */
+#ifndef MF_MASS_PREDICT_H
+#define MF_MASS_PREDICT_H
+
+#include "iris.h"
+#include "tensors.h"
+#include "window.h"
+
+/* One model on one device for crops of one size; programs are made when first asked for. */
+typedef struct mf_predictor mf_predictor;
+/* t: the model's weights; the configuration comes from their shapes. */
+MF_MUST_USE mf_status mf_predictor_new(mf_device *device, const mf_tensors *t,
+                                       const int64_t crop[3], mf_predictor **predictor);
+void mf_predictor_free(mf_predictor *predictor);
+const mf_iris *mf_predictor_iris(const mf_predictor *predictor);
+
+/* Task embeddings of k masks. */
+typedef struct mf_priors {
+    int64_t k;
+    float *level[MF_IRIS_LEVELS]; /* [k, 11, channels of the level], deepest first */
+} mf_priors;                      /* starts as {0} */
+void mf_priors_clear(mf_priors *priors);
+MF_MUST_USE mf_status mf_priors_make(const mf_iris *iris, int64_t k, mf_priors *priors); /* zeros */
+/* to[at] += factor * from[0] */
+void mf_priors_add(const mf_iris *iris, mf_priors *to, int64_t at, const mf_priors *from,
+                   float factor);
+
+/* image f32 [crop], masks u8 [k, crop] (0 or 1) -> priors of k masks, made here. */
+MF_MUST_USE mf_status mf_predictor_embed(mf_predictor *predictor, const float *image,
+                                         const uint8_t *masks, int64_t k, mf_priors *priors);
+/* image f32 [size] -> probability [k, size]. step as in window.h, or NULL. */
+MF_MUST_USE mf_status mf_predictor_segment(mf_predictor *predictor, const float *image,
+                                           const int64_t size[3], const mf_priors *priors,
+                                           double overlap,
+                                           mf_status (*step)(void *, int64_t, int64_t), void *user,
+                                           float *probability);
+/* image f32 [crop] -> the deepest feature map [crop/16 .., C], channels last. */
+MF_MUST_USE mf_status mf_predictor_features(mf_predictor *predictor, const float *image,
+                                            float *features);
+
+#endif

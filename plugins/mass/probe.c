@@ -1,0 +1,194 @@
+/* probe.c - trains the pooled classifier: mini-batches in a drawn order, dropout, AdamW with a
+ * cosine rate an epoch, as in the official linear probe. */
+#include "probe.h"
+#include "model.h"
+#include "schedule.h"
+
+#include <massflow/random.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct trainer {
+    const mf_probe *o;
+    mf_weights *weights;
+    mf_executable *train, *test;
+    int64_t *order; /* of the cases in an epoch */
+    float *x, *drop, *target, *weight;
+    double *class_weight;
+    mf_random random;
+    int64_t steps;
+} trainer;
+
+static int64_t case_size(const mf_probe *o)
+{
+    return o->sites * o->head.channels;
+}
+
+static mf_status compile(trainer *t)
+{
+    const mf_probe *o = t->o;
+    mf_program *p;
+    MF_TRY(mf_program_new(&p));
+    mf_head_training(p, &o->head, o->batch, o->sites, true);
+    mf_status failed = mf_weights_declare(t->weights, p);
+    if (!failed)
+        failed = mf_model_draw(t->weights, o->seed);
+    if (!failed)
+        failed = mf_program_compile(p, t->weights, &t->train);
+    mf_program_free(p);
+    MF_TRY(failed);
+    MF_TRY(mf_program_new(&p));
+    mf_head_logits(p, &o->head, o->batch, o->sites, false);
+    failed = mf_program_compile(p, t->weights, &t->test);
+    mf_program_free(p);
+    return failed;
+}
+
+static mf_status allocate(trainer *t, const mf_probe_set *train)
+{
+    const mf_probe *o = t->o;
+    t->order = calloc((size_t)train->n, sizeof *t->order);
+    t->x = calloc((size_t)(o->batch * case_size(o)), sizeof *t->x);
+    t->drop = calloc((size_t)(o->batch * o->head.channels), sizeof *t->drop);
+    t->target = calloc((size_t)(o->batch * o->head.classes), sizeof *t->target);
+    t->weight = calloc((size_t)o->batch, sizeof *t->weight);
+    t->class_weight = calloc((size_t)o->head.classes, sizeof *t->class_weight);
+    if (!t->order || !t->x || !t->drop || !t->target || !t->weight || !t->class_weight)
+        return mf_fail(MF_NO_MEMORY, "no memory for a batch of %lld cases", (long long)o->batch);
+    for (int64_t i = 0; i < train->n; i++) {
+        t->order[i] = i;
+        t->class_weight[train->truth[i]]++;
+    }
+    for (int64_t c = 0; c < o->head.classes; c++) {
+        double count = t->class_weight[c];
+        double even = count > 0 ? (double)train->n / ((double)o->head.classes * count) : 1;
+        t->class_weight[c] = o->balance ? fmin(fmax(even, 0.1), 10) : 1;
+    }
+    return MF_OK;
+}
+
+static void shuffle(trainer *t, int64_t n)
+{
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t j = mf_random_below(&t->random, i + 1), swap = t->order[i];
+        t->order[i] = t->order[j];
+        t->order[j] = swap;
+    }
+}
+
+/* Cases order[first ..] as one batch; rows that are missing weigh nothing. */
+static void fill_batch(trainer *t, const mf_probe_set *set, int64_t first)
+{
+    const mf_probe *o = t->o;
+    memset(t->target, 0, sizeof(float) * (size_t)(o->batch * o->head.classes));
+    for (int64_t i = 0; i < o->batch; i++) {
+        bool there = first + i < set->n;
+        int64_t from = there ? t->order[first + i] : t->order[0], truth = set->truth[from];
+        memcpy(t->x + i * case_size(o), set->x + from * case_size(o),
+               sizeof(float) * (size_t)case_size(o));
+        t->target[i * o->head.classes + truth] = 1;
+        t->weight[i] = there ? (float)t->class_weight[truth] : 0;
+    }
+    for (int64_t i = 0; i < o->batch * o->head.channels; i++)
+        t->drop[i] =
+            mf_random_uniform(&t->random, 0, 1) < o->dropout ? 0 : (float)(1 / (1 - o->dropout));
+}
+
+static mf_status learn_batch(trainer *t, double rate, double *loss)
+{
+    float value;
+    MF_TRY(mf_weights_clear_gradients(t->weights));
+    MF_TRY(mf_executable_set(t->train, "features", t->x));
+    MF_TRY(mf_executable_set(t->train, "drop", t->drop));
+    MF_TRY(mf_executable_set(t->train, "target", t->target));
+    MF_TRY(mf_executable_set(t->train, "weight", t->weight));
+    MF_TRY(mf_executable_run(t->train));
+    MF_TRY(mf_executable_get(t->train, "loss", &value));
+    if (!isfinite(value))
+        return mf_fail(MF_INVALID, "the loss is %g", (double)value);
+    mf_optimizer_step step = {.kind = MF_ADAMW,
+                              .rate = (float)rate,
+                              .beta1 = 0.9f,
+                              .beta2 = 0.999f,
+                              .eps = 1e-8f,
+                              .weight_decay = (float)t->o->weight_decay,
+                              .grad_scale = 1,
+                              .step = ++t->steps};
+    *loss += (double)value;
+    return mf_weights_step(t->weights, &step, NULL);
+}
+
+static mf_status train_all(trainer *t, const mf_probe_set *train)
+{
+    const mf_probe *o = t->o;
+    const mf_schedule schedule = {.kind = MF_SCHEDULE_COSINE,
+                                  .rate = o->rate,
+                                  .steps = o->epochs,
+                                  .beta1 = 0.9,
+                                  .floor = o->last_rate};
+    mf_random_seed(&t->random, o->seed, "probe", 0);
+    for (int64_t epoch = 0; epoch < o->epochs; epoch++) {
+        double rate, beta1, loss = 0;
+        int64_t batches = 0;
+        mf_schedule_at(&schedule, epoch, &rate, &beta1);
+        shuffle(t, train->n);
+        for (int64_t first = 0; first < train->n; first += o->batch, batches++) {
+            fill_batch(t, train, first);
+            MF_TRY(learn_batch(t, rate, &loss));
+        }
+        if (o->step)
+            MF_TRY(o->step(o->user, epoch, loss / (double)batches));
+    }
+    return MF_OK;
+}
+
+static mf_status predict_all(trainer *t, const mf_probe_set *test, double *probability)
+{
+    const mf_probe *o = t->o;
+    int64_t classes = o->head.classes;
+    float *logits = calloc((size_t)(o->batch * classes), sizeof *logits);
+    mf_status failed = logits ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for logits");
+    for (int64_t first = 0; first < test->n && !failed; first += o->batch) {
+        int64_t n = test->n - first < o->batch ? test->n - first : o->batch;
+        memcpy(t->x, test->x + first * case_size(o), sizeof(float) * (size_t)(n * case_size(o)));
+        failed = mf_executable_set(t->test, "features", t->x);
+        if (!failed)
+            failed = mf_executable_run(t->test);
+        if (!failed)
+            failed = mf_executable_get(t->test, "logits", logits);
+        for (int64_t i = 0; i < n && !failed; i++) {
+            double *p = probability + (first + i) * classes, sum = 0, most = -INFINITY;
+            for (int64_t c = 0; c < classes; c++)
+                most = fmax(most, (double)logits[i * classes + c]);
+            for (int64_t c = 0; c < classes; c++)
+                sum += p[c] = exp((double)logits[i * classes + c] - most);
+            for (int64_t c = 0; c < classes; c++)
+                p[c] /= sum;
+        }
+    }
+    free(logits);
+    return failed;
+}
+
+mf_status mf_probe_run(const mf_probe *o, mf_weights *w, const mf_probe_set *train,
+                       const mf_probe_set *test, double *probability)
+{
+    trainer t = {.o = o, .weights = w};
+    mf_status failed = allocate(&t, train);
+    if (!failed)
+        failed = compile(&t);
+    if (!failed)
+        failed = train_all(&t, train);
+    if (!failed)
+        failed = predict_all(&t, test, probability);
+    mf_executable_free(t.train);
+    mf_executable_free(t.test);
+    free(t.order);
+    free(t.x);
+    free(t.drop);
+    free(t.target);
+    free(t.weight);
+    free(t.class_weight);
+    return failed;
+}

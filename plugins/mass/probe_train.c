@@ -1,0 +1,427 @@
+/* probe_train.c - the stage probe.train: how well a simple classifier reads frozen features. */
+#include "mass_stages.h"
+#include "probe.h"
+#include "probe_train.code.h"
+#include "scores.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct probe_params {
+    const char *target, *pooling;
+    int64_t epochs, batch, seed;
+    double lr, last_lr, weight_decay, dropout;
+    bool balance, standardize;
+} probe_params;
+
+static const mf_param params[] = {
+    MF_TEXT(probe_params, target, NULL,
+            "What to tell apart: a column of the cases, or an attribute of their features such as "
+            "`lesion`."),
+    MF_CHOICE(probe_params, pooling, "attention", "attention|mean|max",
+              "How a feature map becomes one vector; attention is learned."),
+    MF_INT(probe_params, epochs, "100", 1, 1e7, "", "Passes over the training cases."),
+    MF_INT(probe_params, batch, "8", 1, 4096, "", "Cases an update."),
+    MF_REAL(probe_params, lr, "0.0001", 0, 10, "", "Learning rate at first."),
+    MF_REAL(probe_params, last_lr, "0.000001", 0, 10, "", "At last, along a cosine."),
+    MF_REAL(probe_params, weight_decay, "0.0001", 0, 10, "", "Of AdamW."),
+    MF_REAL(probe_params, dropout, "0.1", 0, 0.95, "", "Part of the pooled channels left out."),
+    MF_BOOL(probe_params, balance, "true", "Let rare classes weigh more in the loss."),
+    MF_BOOL(probe_params, standardize, "false",
+            "Bring each channel to mean 0 and deviation 1 over the training cases first (the "
+            "official code does not)."),
+    MF_INT(probe_params, seed, "42", 0, 9e15, "", "Seed of weights, order and dropout."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"train", "features[]", "Features to learn from.", MF_KEYED},
+    {"test", "features[]", "Features of other cases, to judge by.", MF_KEYED},
+    {0}};
+static const mf_port outputs[] = {
+    {"head", "model", "The classifier under the official names.", 0},
+    {"metrics", "table", "AUC, accuracy, balanced accuracy, confusion.", 0},
+    {"predictions", "table", "Truth, prediction and probabilities of each test case.", 0},
+    {0}};
+
+/* ---- classes --------------------------------------------------------------------------------- */
+
+enum { MOST_CLASSES = 64 };
+
+typedef struct classes {
+    char *name[MOST_CLASSES]; /* sorted */
+    int64_t count;
+} classes;
+
+static void classes_clear(classes *c)
+{
+    for (int64_t i = 0; i < c->count; i++)
+        free(c->name[i]);
+    *c = (classes){0};
+}
+
+/* What case i of a port is: the column of its case, else the attribute of its features. */
+static mf_status class_of(mf_task *t, const char *port, size_t i, const char *target, char *text,
+                          size_t size)
+{
+    const char *column = mf_in_column(t, port, i, target);
+    const mf_artifact *a;
+    int64_t number;
+    if (column && *column) {
+        snprintf(text, size, "%s", column);
+        return MF_OK;
+    }
+    MF_TRY(mf_in_item(t, port, i, &a));
+    const char *attribute = mf_artifact_text(a, target);
+    if (attribute)
+        snprintf(text, size, "%s", attribute);
+    else if (mf_artifact_int(a, target, &number))
+        snprintf(text, size, "%lld", (long long)number);
+    else
+        return mf_hint(mf_fail(MF_INVALID, "case '%s' has no '%s'", mf_in_case(t, port, i), target),
+                       "target is a column of the cases, or an attribute of their features");
+    return MF_OK;
+}
+
+static int64_t find_class(const classes *c, const char *name)
+{
+    for (int64_t i = 0; i < c->count; i++)
+        if (!strcmp(c->name[i], name))
+            return i;
+    return -1;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static mf_status collect_classes(mf_task *t, const char *target, classes *c)
+{
+    char text[256];
+    for (size_t i = 0; i < mf_in_count(t, "train"); i++) {
+        MF_TRY(class_of(t, "train", i, target, text, sizeof text));
+        if (find_class(c, text) >= 0)
+            continue;
+        if (c->count == MOST_CLASSES)
+            return mf_fail(MF_INVALID, "'%s' has more than %d values", target, MOST_CLASSES);
+        if (!(c->name[c->count] = strdup(text)))
+            return mf_fail(MF_NO_MEMORY, "no memory for a class");
+        c->count++;
+    }
+    if (c->count < 2)
+        return mf_hint(mf_fail(MF_INVALID, "all %zu training cases have the same '%s'%s%s",
+                               mf_in_count(t, "train"), target, c->count ? ": " : "",
+                               c->count ? c->name[0] : ""),
+                       "a classifier needs cases of at least two kinds");
+    qsort(c->name, (size_t)c->count, sizeof *c->name, by_text);
+    return MF_OK;
+}
+
+/* ---- features -------------------------------------------------------------------------------- */
+
+typedef struct work {
+    mf_task *task;
+    const probe_params *o;
+    classes classes;
+    int64_t shape[4]; /* C d h w of all maps; 0 before the first */
+    int64_t sites;    /* as the head sees them */
+    mf_probe_set train, test;
+    float *mean, *scale; /* [C], NULL unless standardized */
+} work;
+
+static void set_clear(mf_probe_set *s)
+{
+    free(s->x);
+    free(s->truth);
+}
+
+/* Adds the map `values` as case i: pooled, or sites by channels. */
+static mf_status add_case(work *w, const mf_array *values, mf_probe_set *s, size_t i)
+{
+    if (values->dtype != MF_F32 || values->rank != 4 || mf_array_count(values) == 0)
+        return mf_fail(MF_INVALID, "not a feature map [C,d,h,w]");
+    int64_t c = values->shape[0], all = mf_array_count(values) / c;
+    bool attention = !strcmp(w->o->pooling, "attention");
+    if (!w->shape[0]) {
+        memcpy(w->shape, values->shape, sizeof w->shape);
+        w->sites = attention ? all : 1;
+        if (attention && c < 4)
+            return mf_fail(MF_INVALID, "attention pooling needs at least 4 channels, not %lld",
+                           (long long)c);
+    }
+    if (memcmp(w->shape, values->shape, attention ? sizeof w->shape : sizeof *w->shape))
+        return mf_hint(mf_fail(MF_INVALID, "a feature map of another size"),
+                       "give mass.features one size for all cases");
+    if (!s->x) {
+        size_t bytes;
+        if (mf_size_mul((size_t)s->n * sizeof(float), (size_t)(w->sites * c), &bytes))
+            s->x = malloc(bytes);
+        if (!s->x)
+            return mf_fail(MF_NO_MEMORY, "no memory for %lld feature maps", (long long)s->n);
+    }
+    float *to = s->x + (int64_t)i * w->sites * c;
+    const float *from = values->data;
+    if (!attention) {
+        mf_head_pool(from, c, all, !strcmp(w->o->pooling, "max"), to);
+        return MF_OK;
+    }
+    for (int64_t v = 0; v < all; v++)
+        for (int64_t k = 0; k < c; k++)
+            to[v * c + k] = from[k * all + v];
+    return MF_OK;
+}
+
+static mf_status read_case(work *w, const char *port, mf_probe_set *s, size_t i)
+{
+    const mf_artifact *a;
+    mf_array *values;
+    char text[256];
+    MF_TRY(class_of(w->task, port, i, w->o->target, text, sizeof text));
+    s->truth[i] = find_class(&w->classes, text);
+    if (s->truth[i] < 0)
+        return mf_fail(MF_INVALID, "its %s is '%s', which no training case has", w->o->target,
+                       text);
+    MF_TRY(mf_in_item(w->task, port, i, &a));
+    MF_TRY(mf_artifact_array(a, "values", &values));
+    mf_status failed = add_case(w, values, s, i);
+    mf_array_unref(values);
+    return failed;
+}
+
+static mf_status read_set(work *w, const char *port, mf_probe_set *s)
+{
+    size_t n = mf_in_count(w->task, port);
+    if (n == 0)
+        return mf_fail(MF_INVALID, "there are no %s cases", port);
+    s->n = (int64_t)n;
+    s->truth = calloc(n, sizeof *s->truth);
+    if (!s->truth)
+        return mf_fail(MF_NO_MEMORY, "no memory for %zu cases", n);
+    for (size_t i = 0; i < n; i++)
+        MF_TRY(mf_within(read_case(w, port, s, i), "%s case '%s'", port,
+                         mf_in_case(w->task, port, i)));
+    return MF_OK;
+}
+
+static void apply_scale(const work *w, mf_probe_set *s)
+{
+    int64_t c = w->shape[0];
+    for (int64_t i = 0; i < s->n * w->sites * c; i++)
+        s->x[i] = (s->x[i] - w->mean[i % c]) * w->scale[i % c];
+}
+
+static mf_status standardize(work *w)
+{
+    int64_t c = w->shape[0], rows = w->train.n * w->sites;
+    if (!w->o->standardize)
+        return MF_OK;
+    w->mean = calloc((size_t)c, sizeof *w->mean);
+    w->scale = calloc((size_t)c, sizeof *w->scale);
+    if (!w->mean || !w->scale)
+        return mf_fail(MF_NO_MEMORY, "no memory for %lld channels", (long long)c);
+    for (int64_t k = 0; k < c; k++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < rows; i++)
+            sum += (double)w->train.x[i * c + k];
+        for (int64_t i = 0; i < rows; i++) {
+            double d = (double)w->train.x[i * c + k] - sum / (double)rows;
+            squares += d * d;
+        }
+        double deviation = sqrt(squares / (double)rows);
+        w->mean[k] = (float)(sum / (double)rows);
+        w->scale[k] = deviation > 1e-12 ? (float)(1 / deviation) : 1;
+    }
+    apply_scale(w, &w->train);
+    apply_scale(w, &w->test);
+    return MF_OK;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static mf_status publish_metrics(work *w, const mf_scores *s)
+{
+    static const char *const columns[] = {"metric:text", "value", NULL};
+    int64_t n = w->classes.count;
+    mf_table *table;
+    mf_artifact *a;
+    MF_TRY(mf_table_new(columns, &table));
+    mf_status failed = mf_table_row(table, "auc", s->auc);
+    if (!failed)
+        failed = mf_table_row(table, "accuracy", s->accuracy);
+    if (!failed)
+        failed = mf_table_row(table, "balanced_accuracy", s->balanced);
+    for (int64_t i = 0; i < n * n && !failed; i++) {
+        char name[600];
+        snprintf(name, sizeof name, "%s as %s", w->classes.name[i / n], w->classes.name[i % n]);
+        failed = mf_table_row(table, name, (double)s->confusion[i]);
+    }
+    if (failed) {
+        mf_table_free(table);
+        return failed;
+    }
+    MF_TRY(mf_table_finish(table, &a));
+    return mf_out(w->task, "metrics", a);
+}
+
+static mf_status publish_predictions(work *w, const double *probability)
+{
+    static const char *const columns[] = {"case:text",           "truth:text",
+                                          "prediction:text",     "probability_of_truth",
+                                          "probability_of_last", NULL};
+    int64_t n = w->classes.count;
+    mf_table *table;
+    mf_artifact *a;
+    MF_TRY(mf_table_new(columns, &table));
+    mf_status failed = MF_OK;
+    for (int64_t i = 0; i < w->test.n && !failed; i++) {
+        const double *p = probability + i * n;
+        int64_t best = 0;
+        for (int64_t c = 1; c < n; c++)
+            best = p[c] > p[best] ? c : best;
+        failed = mf_table_row(table, mf_in_case(w->task, "test", (size_t)i),
+                              w->classes.name[w->test.truth[i]], w->classes.name[best],
+                              p[w->test.truth[i]], p[n - 1]);
+    }
+    if (failed) {
+        mf_table_free(table);
+        return failed;
+    }
+    MF_TRY(mf_table_finish(table, &a));
+    return mf_out(w->task, "predictions", a);
+}
+
+static mf_status add_vector(mf_artifact *a, const char *name, const float *values, int64_t n)
+{
+    mf_array *array;
+    MF_TRY(mf_array_new(MF_F32, 1, &n, &array));
+    memcpy(array->data, values, array->bytes);
+    mf_status failed = mf_artifact_add(a, name, array);
+    mf_array_unref(array);
+    return failed;
+}
+
+static mf_status fill_head(work *w, mf_weights *weights, mf_artifact *a)
+{
+    char names[4096] = "";
+    for (int64_t i = 0; i < w->classes.count; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "\t" : "",
+                 w->classes.name[i]);
+    MF_TRY(mf_artifact_set_text(a, "architecture", "head"));
+    MF_TRY(mf_artifact_set_text(a, "pooling", w->o->pooling));
+    MF_TRY(mf_artifact_set_text(a, "classes", names));
+    for (size_t i = 0; i < mf_weights_count(weights); i++) {
+        mf_weight_info info;
+        mf_array *array;
+        mf_weights_info(weights, i, &info);
+        MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
+        mf_status failed = mf_weights_get(weights, i, array->data);
+        if (!failed)
+            failed = mf_artifact_add(a, info.name, array);
+        mf_array_unref(array);
+        MF_TRY(failed);
+    }
+    if (!w->mean)
+        return MF_OK;
+    MF_TRY(add_vector(a, "standardize.mean", w->mean, w->shape[0]));
+    return add_vector(a, "standardize.scale", w->scale, w->shape[0]);
+}
+
+static mf_status publish_head(work *w, mf_weights *weights)
+{
+    mf_artifact *a;
+    MF_TRY(mf_artifact_new("model", &a));
+    mf_status failed = fill_head(w, weights, a);
+    if (failed) {
+        mf_artifact_unref(a);
+        return failed;
+    }
+    return mf_out(w->task, "head", a);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static mf_status step(void *user, int64_t epoch, double loss)
+{
+    const work *w = user;
+    char words[64];
+    snprintf(words, sizeof words, "loss %.4f", loss);
+    mf_progress(w->task, epoch + 1, w->o->epochs, words);
+    return mf_cancel_point(w->task);
+}
+
+static mf_status judge(work *w, mf_weights *weights, double *probability)
+{
+    const probe_params *o = w->o;
+    mf_scores scores;
+    mf_probe probe = {.head = {w->shape[0], w->classes.count, !strcmp(o->pooling, "attention")},
+                      .sites = w->sites,
+                      .epochs = o->epochs,
+                      .batch = o->batch < w->train.n ? o->batch : w->train.n,
+                      .rate = o->lr,
+                      .last_rate = o->last_lr,
+                      .weight_decay = o->weight_decay,
+                      .dropout = o->dropout,
+                      .balance = o->balance,
+                      .seed = (uint64_t)o->seed,
+                      .step = step,
+                      .user = w};
+    MF_TRY(mf_probe_run(&probe, weights, &w->train, &w->test, probability));
+    MF_TRY(mf_scores_make(probability, w->test.truth, w->test.n, w->classes.count,
+                          (const char *const *)w->classes.name, &scores));
+    mf_log(w->task, "AUC %.4f, accuracy %.4f over %lld test cases", scores.auc, scores.accuracy,
+           (long long)w->test.n);
+    mf_status failed = publish_metrics(w, &scores);
+    mf_scores_clear(&scores);
+    MF_TRY(failed);
+    MF_TRY(publish_predictions(w, probability));
+    return publish_head(w, weights);
+}
+
+static mf_status work_all(work *w)
+{
+    mf_queue *queue;
+    mf_weights *weights = NULL;
+    MF_TRY(collect_classes(w->task, w->o->target, &w->classes));
+    MF_TRY(read_set(w, "train", &w->train));
+    MF_TRY(read_set(w, "test", &w->test));
+    MF_TRY(standardize(w));
+    MF_TRY(mf_task_queue(w->task, &queue));
+    double *probability = calloc((size_t)(w->test.n * w->classes.count), sizeof *probability);
+    mf_status failed = probability ? mf_weights_new(mf_queue_device(queue), &weights)
+                                   : mf_fail(MF_NO_MEMORY, "no memory for probabilities");
+    if (!failed)
+        failed = judge(w, weights, probability);
+    mf_weights_free(weights);
+    free(probability);
+    return failed;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    (void)session;
+    work w = {.task = t, .o = p};
+    mf_status failed = work_all(&w);
+    set_clear(&w.train);
+    set_clear(&w.test);
+    free(w.mean);
+    free(w.scale);
+    classes_clear(&w.classes);
+    return failed;
+}
+
+const mf_stage mf_stage_probe_train = {
+    .name = "probe.train",
+    .version = 1,
+    .summary = "Train a pooled linear classifier on frozen features and judge it.",
+    .help = "Feature maps are pooled (by learned attention, mean or maximum); after dropout a "
+            "linear layer tells the classes apart. Classes are the values of `target` in order of "
+            "text; with two, AUC is of the second.",
+    .params = params,
+    .params_size = sizeof(probe_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .tolerance = 1e-2,
+    .run = run};

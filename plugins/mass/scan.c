@@ -1,0 +1,49 @@
+/* scan.c - reads a scan onto the training grid. */
+#include "scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settings, mf_grid *grid,
+                       float **voxels, mf_modality *modality)
+{
+    mf_grid from;
+    int64_t replaced;
+    const char *text =
+        settings->modality ? settings->modality : mf_artifact_text(volume, "modality");
+    bool known = mf_modality_parse(text, modality);
+    if (!known && text && *text)
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "no normalization is known for the modality '%s'", text),
+            "set the parameter modality to CT, MR or PET");
+    MF_TRY(mf_artifact_grid(volume, &from));
+    MF_TRY(mf_resample_grid(&from, settings->spacing, grid));
+    size_t bytes;
+    if (!mf_size_mul((size_t)mf_grid_voxels(grid), sizeof(float), &bytes) ||
+        !(*voxels = malloc(bytes)))
+        return mf_fail(MF_NO_MEMORY, "no memory for %lld voxels", (long long)mf_grid_voxels(grid));
+    float missing = known && *modality == MF_MODALITY_CT ? (float)settings->normalize.window[0] : 0;
+    mf_status failed =
+        mf_resample_artifact(volume, "voxels", &from, grid, missing, *voxels, &replaced);
+    if (!failed && !known)
+        failed = mf_modality_guess(*voxels, mf_grid_voxels(grid), modality);
+    if (failed)
+        free(*voxels);
+    return failed;
+}
+
+void mf_scan_crop(const void *src, const int64_t size[3], const int64_t lo[3],
+                  const int64_t crop[3], size_t bytes, void *dst)
+{
+    int64_t x0 = lo[2] > 0 ? lo[2] : 0, x1 = lo[2] + crop[2] < size[2] ? lo[2] + crop[2] : size[2];
+    memset(dst, 0, (size_t)(crop[0] * crop[1] * crop[2]) * bytes);
+    for (int64_t z = 0; z < crop[0]; z++)
+        for (int64_t y = 0; y < crop[1]; y++) {
+            int64_t sz = lo[0] + z, sy = lo[1] + y;
+            if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1] || x1 <= x0)
+                continue;
+            memcpy((char *)dst + ((z * crop[1] + y) * crop[2] + x0 - lo[2]) * (int64_t)bytes,
+                   (const char *)src + ((sz * size[1] + sy) * size[2] + x0) * (int64_t)bytes,
+                   (size_t)(x1 - x0) * bytes);
+        }
+}

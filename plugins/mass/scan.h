@@ -1,0 +1,24 @@
+/* scan.h - a scan as the model sees it: on the training grid, normalized by its modality. */
+#ifndef MF_MASS_SCAN_H
+#define MF_MASS_SCAN_H
+
+#include "../common/normalize.h"
+#include "../common/resample.h"
+
+typedef struct mf_scan_settings {
+    double spacing[3];    /* mm along x, y, z */
+    const char *modality; /* "CT", "MR", "PET"; NULL: the scan's own, or a guess */
+    mf_normalize normalize;
+} mf_scan_settings;
+
+/* The image of `volume` on the training grid, in its own units, and its modality. The caller frees
+ * *voxels [z,y,x]. */
+MF_MUST_USE mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settings,
+                                   mf_grid *grid, float **voxels, mf_modality *modality);
+
+/* The box [lo, lo + crop) of src [size], z y x all, zeros where it lies outside; elements of
+ * `bytes`. */
+void mf_scan_crop(const void *src, const int64_t size[3], const int64_t lo[3],
+                  const int64_t crop[3], size_t bytes, void *dst);
+
+#endif

@@ -1,0 +1,39 @@
+/* tensors.h - a list of named arrays, and the safetensors file that holds one.
+ *
+ * The file: 8 bytes little-endian, the length n of the header; n bytes of JSON
+ *     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
+ * with offsets into the bytes that follow, row-major, little-endian. Everything is checked before
+ * it is used. BF16 becomes f32 and BOOL u8 on reading; an entry __metadata__ is passed over. */
+#ifndef MF_MASS_TENSORS_H
+#define MF_MASS_TENSORS_H
+
+#include <massflow/artifact.h>
+
+typedef struct mf_tensor {
+    char *name;
+    mf_array *array;
+} mf_tensor;
+
+typedef struct mf_tensors {
+    mf_tensor *item; /* in order of name, once read or sorted */
+    size_t count, room;
+} mf_tensors; /* starts as {0} */
+
+void mf_tensors_clear(mf_tensors *t);
+/* Takes over the caller's reference, on failure too. Names are not checked for being new. */
+MF_MUST_USE mf_status mf_tensors_add(mf_tensors *t, const char *name, mf_array *array);
+/* A new zeroed array, already in the list; borrowed. */
+MF_MUST_USE mf_status mf_tensors_make(mf_tensors *t, const char *name, mf_dtype dtype, int rank,
+                                      const int64_t *shape, mf_array **array);
+/* The array of that name, borrowed, or NULL. */
+mf_array *mf_tensors_find(const mf_tensors *t, const char *name);
+
+/* Reads a whole file into an empty list, in order of name. Errors name the file. */
+MF_MUST_USE mf_status mf_tensors_read(const char *path, mf_tensors *t);
+/* Writes all of the list, in order of name. i8, u8, i16, i32, i64, f16, f32, f64 (and u16, u32). */
+MF_MUST_USE mf_status mf_tensors_write(const mf_tensors *t, const char *path);
+
+/* For mf_iris_from_shapes: self is a mf_tensors. */
+bool mf_tensors_shape(const void *self, const char *name, int *rank, int64_t *shape);
+
+#endif

@@ -1,0 +1,236 @@
+/* metrics_overlap.c - stage metrics.overlap: how well predicted labels match the truth. */
+#include "metrics_overlap.code.h"
+#include "surface.h"
+#include <massflow/stage.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct overlap_params {
+    mf_ints labels;
+    bool surfaces;
+} overlap_params;
+
+static const mf_param params[] = {
+    MF_INTS(overlap_params, labels, "[]", 1, 1048576, "",
+            "Labels that are compared. Empty: in each case those that truth or prediction has."),
+    MF_BOOL(overlap_params, surfaces, "true",
+            "Also measure HD95 and ASD; false where only Dice is wanted."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"pred", "labels[]", "Predicted labels of each case.", MF_KEYED},
+    {"truth", "labels[]", "True labels; each prediction is matched by its case id.", MF_KEYED},
+    {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"table", "table",
+     "A row for each case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note where one "
+     "is empty.",
+     0},
+    {"summary", "table",
+     "A row for each label, and one for all (label 0): means over the cases where the measure is "
+     "defined, how many those are, and in how many cases the label was missed or made up.",
+     0},
+    {NULL, NULL, NULL, 0}};
+
+#define MOST_LABELS 1048576
+
+/* Sums for one row of the summary. */
+typedef struct sums {
+    double dice, hd95, asd;
+    int64_t cases, distances, missed, invented;
+} sums;
+
+typedef struct work {
+    mf_task *task;
+    const overlap_params *o;
+    mf_table *table;
+    sums *label; /* [MOST_LABELS + 1]; [0] is all */
+    int32_t most;
+} work;
+
+static void add_sums(sums *s, const overlap *v)
+{
+    if (isnan(v->dice))
+        return;
+    s->cases++;
+    s->dice += v->dice;
+    s->missed += v->b > 0 && v->a == 0;
+    s->invented += v->a > 0 && v->b == 0;
+    if (isnan(v->hd95))
+        return;
+    s->distances++;
+    s->hd95 += v->hd95;
+    s->asd += v->asd;
+}
+
+static const char *note_of(const overlap *v)
+{
+    return !v->a && !v->b ? "label in neither" : !v->a ? "missed" : !v->b ? "not in truth" : "";
+}
+
+static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
+                               const mf_grid *g, int32_t label)
+{
+    const int64_t n[3] = {g->size[2], g->size[1], g->size[0]};
+    const double spacing[3] = {g->spacing[2], g->spacing[1], g->spacing[0]};
+    double ml = g->spacing[0] * g->spacing[1] * g->spacing[2] / 1000;
+    overlap v;
+    MF_TRY(overlap_measure(a, b, n, spacing, label, &v));
+    if (!w->o->surfaces)
+        v.hd95 = v.asd = NAN;
+    add_sums(&w->label[label], &v);
+    add_sums(&w->label[0], &v);
+    w->most = label > w->most ? label : w->most;
+    return mf_table_row(w->table, name, (double)label, v.dice, v.hd95, v.asd, (double)v.a * ml,
+                        (double)v.b * ml, note_of(&v));
+}
+
+static mf_status compare(work *w, const char *name, const mf_array *pred, const mf_array *truth,
+                         const mf_grid *g)
+{
+    const int32_t *a = pred->data, *b = truth->data;
+    int64_t n = mf_array_count(pred);
+    if (w->o->labels.count) {
+        for (size_t i = 0; i < w->o->labels.count; i++)
+            MF_TRY(compare_label(w, name, a, b, g, (int32_t)w->o->labels.v[i]));
+        return MF_OK;
+    }
+    bool *seen = calloc(MOST_LABELS + 1, 1);
+    mf_status failed = seen ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of labels");
+    for (int64_t i = 0; i < n && !failed; i++)
+        for (int k = 0; k < 2; k++) {
+            int32_t l = k ? b[i] : a[i];
+            if (l > MOST_LABELS || l < 0)
+                failed = mf_fail(MF_UNSUPPORTED, "case %s: label %d; 0 to %d are compared", name, l,
+                                 MOST_LABELS);
+            else
+                seen[l] = true;
+            if (failed)
+                break;
+        }
+    for (int32_t l = 1; l <= MOST_LABELS && !failed; l++)
+        if (seen[l])
+            failed = compare_label(w, name, a, b, g, l);
+    free(seen);
+    return failed;
+}
+
+static mf_status wide_voxels(const mf_artifact *a, mf_array **wide)
+{
+    mf_array *voxels;
+    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
+    mf_status failed = mf_array_convert(voxels, MF_I32, wide);
+    mf_array_unref(voxels);
+    return failed;
+}
+
+static mf_status compare_case(work *w, size_t i)
+{
+    const char *name = mf_in_case(w->task, "pred", i);
+    size_t n = mf_in_count(w->task, "truth"), match = n;
+    const mf_artifact *pred, *truth;
+    mf_grid gp, gt;
+    mf_array *a, *b;
+    for (size_t k = 0; k < n; k++)
+        if (!strcmp(mf_in_case(w->task, "truth", k), name))
+            match = k;
+    if (match == n)
+        return mf_fail(MF_INVALID, "case %s has a prediction but no truth", name);
+    MF_TRY(mf_in_item(w->task, "pred", i, &pred));
+    MF_TRY(mf_in_item(w->task, "truth", match, &truth));
+    MF_TRY(mf_artifact_grid(pred, &gp));
+    MF_TRY(mf_artifact_grid(truth, &gt));
+    if (!mf_grid_equal(&gp, &gt, 0.01))
+        return mf_hint(mf_fail(MF_INVALID,
+                               "case %s: prediction (%lld x %lld x %lld) and truth (%lld x %lld x "
+                               "%lld) lie on different grids",
+                               name, (long long)gp.size[0], (long long)gp.size[1],
+                               (long long)gp.size[2], (long long)gt.size[0], (long long)gt.size[1],
+                               (long long)gt.size[2]),
+                       "load the truth by labels.load with the scan as its input `like`");
+    MF_TRY(wide_voxels(pred, &a));
+    mf_status failed = wide_voxels(truth, &b);
+    if (!failed) {
+        failed = compare(w, name, a, b, &gt);
+        mf_array_unref(b);
+    }
+    mf_array_unref(a);
+    return failed;
+}
+
+static mf_status summarize(work *w)
+{
+    static const char *const columns[] = {"label",  "cases",  "dice",     "hd95_mm",
+                                          "asd_mm", "missed", "invented", NULL};
+    mf_table *table;
+    mf_artifact *summary;
+    MF_TRY(mf_table_new(columns, &table));
+    for (int32_t l = 0; l <= w->most; l++) {
+        const sums *s = &w->label[l];
+        double n = (double)s->cases, d = (double)s->distances;
+        if (!s->cases && l)
+            continue;
+        mf_status failed =
+            mf_table_row(table, (double)l, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
+                         d > 0 ? s->asd / d : NAN, (double)s->missed, (double)s->invented);
+        if (failed) {
+            mf_table_free(table);
+            return failed;
+        }
+    }
+    const sums *all = &w->label[0];
+    mf_log(w->task, "Dice %.4f, HD95 %.2f mm, ASD %.2f mm over %lld labels of all cases",
+           all->dice / (double)all->cases, all->hd95 / (double)all->distances,
+           all->asd / (double)all->distances, (long long)all->cases);
+    MF_TRY(mf_table_finish(table, &summary));
+    return mf_out(w->task, "summary", summary);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    static const char *const columns[] = {"case:text", "label",    "dice",      "hd95_mm", "asd_mm",
+                                          "pred_ml",   "truth_ml", "note:text", NULL};
+    work w = {.task = t, .o = p};
+    mf_artifact *table;
+    size_t cases = mf_in_count(t, "pred");
+    (void)session;
+    MF_TRY(mf_table_new(columns, &w.table));
+    w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
+    mf_status failed = w.label ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a summary");
+    for (size_t i = 0; i < cases && !failed; i++) {
+        failed = mf_cancel_point(t);
+        if (!failed)
+            failed = compare_case(&w, i);
+        mf_progress(t, (int64_t)i + 1, (int64_t)cases, NULL);
+    }
+    if (failed) {
+        mf_table_free(w.table);
+    } else {
+        failed = mf_table_finish(w.table, &table);
+        if (!failed)
+            failed = mf_out(t, "table", table);
+    }
+    if (!failed)
+        failed = summarize(&w);
+    free(w.label);
+    return failed;
+}
+
+static const mf_stage stage = {
+    .name = "metrics.overlap",
+    .version = 1,
+    .summary = "Dice, HD95 and ASD of predicted labels against the truth, as a table.",
+    .help = "Dice is twice the common voxels over all voxels of both. HD95 is the larger of the "
+            "two 95th percentiles of distances from one outline to the other, ASD the mean of the "
+            "two mean distances, both in mm and exact for any spacing; outlines are sampled at "
+            "the corners of voxels. Where prediction and truth are both empty, all three are "
+            "undefined (NaN) and the row says so; where one is empty, Dice is 0 and the distances "
+            "are undefined. Means are over defined values only, and the summary counts them.",
+    .params = params,
+    .params_size = sizeof(overlap_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .run = run};
+
+MF_PLUGIN("metrics", &stage)

@@ -1,0 +1,105 @@
+/* image_overlay.c - stage image.overlay: slices of a scan with labels or masks drawn over them. */
+#include "image_overlay.code.h"
+#include "picture.h"
+#include <massflow/stage.h>
+#include <string.h>
+
+typedef struct overlay_params {
+    const char *axis, *style;
+    int64_t slices, columns, tile, masks;
+    mf_reals window, percentiles;
+    double opacity;
+} overlay_params;
+
+static const mf_param params[] = {
+    MF_CHOICE(overlay_params, axis, "z", "z|y|x",
+              "Slices across this axis: z axial, y coronal, x sagittal."),
+    MF_CHOICE(overlay_params, style, "outline", "outline|fill", "Outlines only, or tinted areas."),
+    MF_INT(overlay_params, slices, "9", 1, 400, "", "How many slices are shown."),
+    MF_INT(overlay_params, columns, "0", 0, 100, "", "Slices in a row; 0: as fits a screen."),
+    MF_INT(overlay_params, tile, "256", 32, 2048, "pixels", "Longer side of one slice."),
+    MF_INT(overlay_params, masks, "100", 0, 1e6, "",
+           "At most so many masks are drawn, the largest; 0: all."),
+    MF_REALS(overlay_params, window, "[]", -1e9, 1e9, "HU",
+             "Center and width of the grey window. Empty: 40 and 400 for CT, else percentiles."),
+    MF_REALS(overlay_params, percentiles, "[1, 99.5]", 0, 100, "%",
+             "Which percentiles of the voxels become black and white, where no window holds."),
+    MF_REAL(overlay_params, opacity, "0.4", 0, 1, "", "Of tints; outlines have twice that."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"volume", "volume", "The scan.", 0},
+    {"labels", "labels?", "A label map drawn over it.", 0},
+    {"masks", "masks?", "Masks drawn over it; either labels or masks.", 0},
+    {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"image", "image", "The sheet of slices; each bears its number.", 0}, {NULL, NULL, NULL, 0}};
+
+static mf_status check(const void *p)
+{
+    const overlay_params *o = p;
+    if (o->window.count && (o->window.count != 2 || !(o->window.v[1] > 0)))
+        return mf_fail(MF_INVALID, "window: a center and a width above 0");
+    if (o->percentiles.count != 2 || !(o->percentiles.v[1] > o->percentiles.v[0]))
+        return mf_fail(MF_INVALID, "percentiles: two numbers, the second larger");
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const overlay_params *o = p;
+    picture_options options = {.axis = o->axis[0] == 'z'   ? 0
+                                       : o->axis[0] == 'y' ? 1
+                                                           : 2,
+                               .slices = o->slices,
+                               .columns = o->columns,
+                               .tile = o->tile,
+                               .low = o->percentiles.v[0],
+                               .high = o->percentiles.v[1],
+                               .fill = !strcmp(o->style, "fill"),
+                               .opacity = o->opacity,
+                               .masks = o->masks};
+    const mf_artifact *volume, *labels, *masks;
+    mf_artifact *image;
+    mf_array *rgb;
+    (void)session;
+    MF_TRY(mf_in(t, "volume", &volume));
+    MF_TRY(mf_in(t, "labels", &labels));
+    MF_TRY(mf_in(t, "masks", &masks));
+    if (labels && masks)
+        return mf_fail(MF_INVALID, "either labels or masks can be drawn, not both");
+    const char *modality = mf_artifact_text(volume, "modality");
+    if (o->window.count) {
+        options.center = o->window.v[0];
+        options.width = o->window.v[1];
+    } else if (modality && !strcmp(modality, "CT")) {
+        options.center = 40;
+        options.width = 400;
+    }
+    MF_TRY(picture_draw(volume, labels ? labels : masks, &options, &rgb));
+    mf_status failed = mf_artifact_new("image", &image);
+    if (!failed) {
+        failed = mf_artifact_add(image, "rgb", rgb);
+        if (failed)
+            mf_artifact_unref(image);
+    }
+    mf_array_unref(rgb);
+    MF_TRY(failed);
+    return mf_out(t, "image", image);
+}
+
+static const mf_stage stage = {
+    .name = "image.overlay",
+    .version = 1,
+    .summary = "A sheet of slices with labels or masks drawn over them.",
+    .help = "For a look at results: massflow get GRAPH overlay -o sheet.png. Slices are spread "
+            "evenly over the part that labels or masks cover and shown as radiologists expect "
+            "them: the patient's right on the left, front or head up.",
+    .params = params,
+    .params_size = sizeof(overlay_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .run = run};
+
+MF_PLUGIN("overlay", &stage)

@@ -1,0 +1,380 @@
+/* picture.c - see picture.h. A tile is drawn pixel by pixel: grey from the scan (interpolated),
+ * then for each thing to be drawn over it the voxel that the pixel lies in. */
+#include "picture.h"
+#include "../common/normalize.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GAP 4 /* pixels between tiles */
+
+typedef struct sheet {
+    const picture_options *o;
+    mf_grid grid;
+    const float *voxels;      /* [z, y, x] */
+    const int32_t *labels;    /* [z, y, x], or NULL */
+    const mf_artifact *masks; /* or NULL */
+    int64_t *mask;            /* indices of the masks that are drawn */
+    int64_t mask_count;
+    double black, white;
+    int across, down; /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
+    bool flip_across, flip_down;
+    int cut;               /* the index axis that slices cut */
+    int64_t width, height; /* of a tile */
+    int64_t columns, rows; /* of tiles */
+    uint8_t *rgb;          /* [rows * (height + GAP) - GAP, ..., 3] */
+    int64_t pitch;         /* pixels a row of the sheet */
+    int32_t *tile;         /* [height, width]: what is drawn over each pixel; 0 nothing */
+} sheet;
+
+void picture_color(int64_t label, uint8_t rgb[3])
+{
+    /* Hues a golden section apart; every third lighter, every second paler. */
+    double h = fmod((double)label * 0.618033988749895, 1) * 6;
+    double v = label % 3 == 0 ? 0.85 : 1, s = label % 2 ? 0.9 : 0.65;
+    for (int c = 0; c < 3; c++) {
+        double k = fmod((c == 0 ? 5 : c == 1 ? 3 : 1) + h, 6);
+        double t = fmin(fmin(k, 4 - k), 1);
+        rgb[c] = (uint8_t)(255 * v * (1 - s * fmax(0, t)));
+    }
+}
+
+/* Whether an index axis grows to the patient's right, front or head: such axes are shown from right
+ * to left and from bottom to top. */
+static bool grows_positive(const mf_grid *g, int axis)
+{
+    double most = 0;
+    for (int r = 0; r < 3; r++)
+        if (fabs(g->direction[3 * r + axis]) > fabs(most))
+            most = g->direction[3 * r + axis];
+    return most > 0;
+}
+
+/* Digits as 3 x 5 dots, rows from the top, three bits each. */
+static void draw_number(sheet *s, int64_t x0, int64_t y0, int64_t number)
+{
+    static const uint16_t digits[10] = {075557, 026227, 071747, 071717, 055711,
+                                        074717, 074757, 071111, 075757, 075717};
+    char text[24];
+    int n = 0;
+    for (int64_t v = number; v || !n; v /= 10)
+        text[n++] = (char)(v % 10);
+    for (int i = n - 1, at = 0; i >= 0; i--, at += 8)
+        for (int dot = 0; dot < 15; dot++) {
+            if (!(digits[(int)text[i]] >> (14 - dot) & 1))
+                continue;
+            for (int p = 0; p < 4; p++) {
+                int64_t x = x0 + at + dot % 3 * 2 + p % 2, y = y0 + dot / 3 * 2 + p / 2;
+                if (x < x0 + s->width && y < s->rows * (s->height + GAP) - GAP)
+                    memset(s->rgb + (y * s->pitch + x) * 3, 210, 3);
+            }
+        }
+}
+
+static float voxel(const sheet *s, const int64_t at[3])
+{
+    return s->voxels[(at[2] * s->grid.size[1] + at[1]) * s->grid.size[0] + at[0]];
+}
+
+/* Index along an axis for a pixel: real for interpolation. */
+static double index_of(int64_t pixel, int64_t pixels, int64_t n, bool flip)
+{
+    double t = ((double)pixel + 0.5) / (double)pixels;
+    return (flip ? 1 - t : t) * (double)n - 0.5;
+}
+
+static int64_t nearest(double at, int64_t n)
+{
+    int64_t i = (int64_t)floor(at + 0.5);
+    return i < 0 ? 0 : i >= n ? n - 1 : i;
+}
+
+static double grey(const sheet *s, int64_t slice, double u, double v)
+{
+    const int64_t *n = s->grid.size;
+    double at[2] = {u, v}, w[2], sum = 0;
+    int axes[2] = {s->across, s->down};
+    int64_t low[2], high[2];
+    for (int k = 0; k < 2; k++) {
+        double most = (double)(n[axes[k]] - 1), p = at[k] < 0 ? 0 : at[k] > most ? most : at[k];
+        low[k] = (int64_t)p;
+        high[k] = low[k] + 1 < n[axes[k]] ? low[k] + 1 : low[k];
+        w[k] = p - (double)low[k];
+    }
+    for (int c = 0; c < 4; c++) {
+        int64_t i[3];
+        i[s->cut] = slice;
+        i[s->across] = c & 1 ? high[0] : low[0];
+        i[s->down] = c & 2 ? high[1] : low[1];
+        double weight = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]);
+        if (weight > 0)
+            sum += weight * (double)voxel(s, i);
+    }
+    double g = (sum - s->black) / (s->white - s->black);
+    return 255 * (g < 0 || isnan(g) ? 0 : g > 1 ? 1 : g);
+}
+
+/* Colours the pixels of s->tile: whole areas, or where a neighbour differs. */
+static void tint(sheet *s, int64_t x0, int64_t y0)
+{
+    for (int64_t y = 0; y < s->height; y++)
+        for (int64_t x = 0; x < s->width; x++) {
+            const int32_t *t = s->tile + y * s->width + x;
+            if (!*t)
+                continue;
+            bool edge = (x > 0 && t[-1] != *t) || (x + 1 < s->width && t[1] != *t) ||
+                        (y > 0 && t[-s->width] != *t) || (y + 1 < s->height && t[s->width] != *t);
+            if (!edge && !s->o->fill)
+                continue;
+            uint8_t color[3], *p = s->rgb + ((y0 + y) * s->pitch + x0 + x) * 3;
+            double a = edge ? fmin(1, s->o->opacity * 2) : s->o->opacity;
+            picture_color(*t, color);
+            for (int c = 0; c < 3; c++)
+                p[c] = (uint8_t)(p[c] * (1 - a) + color[c] * a);
+        }
+}
+
+static void tint_labels(sheet *s, int64_t slice, int64_t x0, int64_t y0)
+{
+    const int64_t *n = s->grid.size;
+    for (int64_t y = 0; y < s->height; y++)
+        for (int64_t x = 0; x < s->width; x++) {
+            int64_t i[3];
+            i[s->cut] = slice;
+            i[s->across] =
+                nearest(index_of(x, s->width, n[s->across], s->flip_across), n[s->across]);
+            i[s->down] = nearest(index_of(y, s->height, n[s->down], s->flip_down), n[s->down]);
+            int32_t label = s->labels[(i[2] * n[1] + i[1]) * n[0] + i[0]];
+            s->tile[y * s->width + x] = label > 0 ? label : 0;
+        }
+    tint(s, x0, y0);
+}
+
+static mf_status tint_mask(sheet *s, int64_t k, int64_t slice, int64_t x0, int64_t y0)
+{
+    const int64_t *n = s->grid.size;
+    mf_mask m;
+    MF_TRY(mf_masks_get(s->masks, k, &m));
+    int zyx = 2 - s->cut; /* the cut axis in array order */
+    if (slice < m.lo[zyx] || slice >= m.hi[zyx])
+        return MF_OK;
+    m.lo[zyx] = slice;
+    m.hi[zyx] = slice + 1;
+    int64_t size[3] = {m.hi[2] - m.lo[2], m.hi[1] - m.lo[1], m.hi[0] - m.lo[0]};
+    uint8_t *dense = malloc((size_t)(size[0] * size[1] * size[2]));
+    if (!dense)
+        return mf_fail(MF_NO_MEMORY, "no memory for a slice of mask %lld", (long long)k);
+    mf_status failed = mf_masks_crop(s->masks, k, m.lo, m.hi, dense);
+    for (int64_t y = 0; y < s->height && !failed; y++)
+        for (int64_t x = 0; x < s->width; x++) {
+            int64_t i[3];
+            bool in = true;
+            i[s->cut] = slice;
+            i[s->across] =
+                nearest(index_of(x, s->width, n[s->across], s->flip_across), n[s->across]);
+            i[s->down] = nearest(index_of(y, s->height, n[s->down], s->flip_down), n[s->down]);
+            for (int a = 0; a < 3; a++) {
+                i[a] -= m.lo[2 - a];
+                in = in && i[a] >= 0 && i[a] < size[a];
+            }
+            s->tile[y * s->width + x] =
+                in && dense[(i[2] * size[1] + i[1]) * size[0] + i[0]] ? (int32_t)k + 1 : 0;
+        }
+    free(dense);
+    if (!failed)
+        tint(s, x0, y0);
+    return failed;
+}
+
+static mf_status draw_tile(sheet *s, int64_t index, int64_t slice)
+{
+    int64_t x0 = index % s->columns * (s->width + GAP), y0 = index / s->columns * (s->height + GAP);
+    const int64_t *n = s->grid.size;
+    for (int64_t y = 0; y < s->height; y++)
+        for (int64_t x = 0; x < s->width; x++)
+            memset(s->rgb + ((y0 + y) * s->pitch + x0 + x) * 3,
+                   (int)grey(s, slice, index_of(x, s->width, n[s->across], s->flip_across),
+                             index_of(y, s->height, n[s->down], s->flip_down)),
+                   3);
+    if (s->labels)
+        tint_labels(s, slice, x0, y0);
+    for (int64_t i = 0; i < s->mask_count; i++)
+        MF_TRY(tint_mask(s, s->mask[i], slice, x0, y0));
+    draw_number(s, x0 + 3, y0 + s->height - 13, slice);
+    return MF_OK;
+}
+
+/* First and one past the last slice that holds something to draw over; all where nothing does. */
+static mf_status drawn_range(const sheet *s, int64_t *first, int64_t *end)
+{
+    const int64_t *n = s->grid.size;
+    *first = n[s->cut];
+    *end = 0;
+    for (int64_t i = 0; i < s->mask_count; i++) {
+        mf_mask m;
+        MF_TRY(mf_masks_get(s->masks, s->mask[i], &m));
+        *first = m.lo[2 - s->cut] < *first ? m.lo[2 - s->cut] : *first;
+        *end = m.hi[2 - s->cut] > *end ? m.hi[2 - s->cut] : *end;
+    }
+    int64_t i[3];
+    const int32_t *l = s->labels;
+    for (i[2] = 0; l && i[2] < n[2]; i[2]++)
+        for (i[1] = 0; i[1] < n[1]; i[1]++)
+            for (i[0] = 0; i[0] < n[0]; i[0]++)
+                if (*l++ > 0) {
+                    *first = i[s->cut] < *first ? i[s->cut] : *first;
+                    *end = i[s->cut] + 1 > *end ? i[s->cut] + 1 : *end;
+                }
+    if (*first >= *end) {
+        *first = 0;
+        *end = n[s->cut];
+    }
+    return MF_OK;
+}
+
+/* Tiles a row, so that the sheet is shaped like a screen and few places stay empty. */
+static int64_t best_columns(int64_t tiles, int64_t width, int64_t height)
+{
+    int64_t best = 1;
+    double least = INFINITY;
+    for (int64_t c = 1; c <= tiles; c++) {
+        int64_t rows = (tiles + c - 1) / c;
+        double shape = (double)(c * width) / (double)(rows * height) / 1.6;
+        double cost = fabs(log(shape)) + 2 * (double)(c * rows - tiles) / (double)(c * rows);
+        if (cost < least) {
+            least = cost;
+            best = c;
+        }
+    }
+    return best;
+}
+
+static mf_status layout(sheet *s, int64_t tiles, mf_array **rgb)
+{
+    const mf_grid *g = &s->grid;
+    double w = (double)g->size[s->across] * g->spacing[s->across];
+    double h = (double)g->size[s->down] * g->spacing[s->down], longer = w > h ? w : h;
+    s->width = (int64_t)ceil(w / longer * (double)s->o->tile);
+    s->height = (int64_t)ceil(h / longer * (double)s->o->tile);
+    s->width = s->width < 8 ? 8 : s->width;
+    s->height = s->height < 16 ? 16 : s->height;
+    s->columns = s->o->columns ? s->o->columns : best_columns(tiles, s->width, s->height);
+    s->columns = s->columns > tiles ? tiles : s->columns;
+    s->rows = (tiles + s->columns - 1) / s->columns;
+    s->pitch = s->columns * (s->width + GAP) - GAP;
+    const int64_t shape[3] = {s->rows * (s->height + GAP) - GAP, s->pitch, 3};
+    MF_TRY(mf_array_new(MF_U8, 3, shape, rgb));
+    memset((*rgb)->data, 32, (*rgb)->bytes);
+    s->rgb = (*rgb)->data;
+    s->tile = calloc((size_t)(s->width * s->height), sizeof *s->tile);
+    return s->tile ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a tile");
+}
+
+typedef struct sized {
+    int64_t index, voxels;
+} sized;
+
+static int larger_first(const void *a, const void *b)
+{
+    const sized *x = a, *y = b;
+    if (x->voxels != y->voxels)
+        return x->voxels > y->voxels ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+/* Which masks are drawn: the largest, large before small so that small ones stay visible. */
+static mf_status choose_masks(sheet *s)
+{
+    int64_t n = mf_masks_count(s->masks);
+    sized *list = calloc((size_t)n + 1, sizeof *list);
+    s->mask = calloc((size_t)n + 1, sizeof *s->mask);
+    mf_status failed =
+        list && s->mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of masks");
+    for (int64_t k = 0; k < n && !failed; k++) {
+        list[k].index = k;
+        failed = mf_masks_volume(s->masks, k, &list[k].voxels);
+    }
+    if (!failed) {
+        qsort(list, (size_t)n, sizeof *list, larger_first);
+        s->mask_count = s->o->masks && s->o->masks < n ? s->o->masks : n;
+        for (int64_t k = 0; k < s->mask_count; k++)
+            s->mask[k] = list[k].index;
+    }
+    free(list);
+    return failed;
+}
+
+static mf_status draw(sheet *s, const mf_array *voxels, mf_array **rgb)
+{
+    const picture_options *o = s->o;
+    s->black = o->center - o->width / 2;
+    s->white = o->center + o->width / 2;
+    if (!(o->width > 0)) {
+        const double percents[2] = {o->low, o->high};
+        double values[2];
+        MF_TRY(mf_percentiles(voxels->data, mf_array_count(voxels), percents, 2, values));
+        s->black = values[0];
+        s->white = values[1] > values[0] ? values[1] : values[0] + 1;
+    }
+    s->voxels = voxels->data;
+    s->cut = 2 - o->axis;
+    s->across = s->cut == 0 ? 1 : 0;
+    s->down = s->cut == 2 ? 1 : 2;
+    s->flip_across = grows_positive(&s->grid, s->across);
+    s->flip_down = grows_positive(&s->grid, s->down);
+    if (s->masks)
+        MF_TRY(choose_masks(s));
+    int64_t first, end;
+    MF_TRY(drawn_range(s, &first, &end));
+    int64_t tiles = o->slices < end - first ? o->slices : end - first;
+    MF_TRY(layout(s, tiles, rgb));
+    for (int64_t i = 0; i < tiles; i++)
+        MF_TRY(draw_tile(s, i, first + (2 * i + 1) * (end - first) / (2 * tiles)));
+    return MF_OK;
+}
+
+static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
+{
+    mf_array *own;
+    MF_TRY(mf_artifact_array(a, "voxels", &own));
+    mf_status failed = mf_array_convert(own, dtype, made);
+    mf_array_unref(own);
+    return failed;
+}
+
+mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const picture_options *o,
+                       mf_array **rgb)
+{
+    sheet s = {.o = o};
+    mf_grid other;
+    mf_array *voxels = NULL, *labels = NULL;
+    *rgb = NULL;
+    MF_TRY(mf_artifact_grid(volume, &s.grid));
+    if (over) {
+        MF_TRY(mf_artifact_grid(over, &other));
+        if (!mf_grid_equal(&s.grid, &other, 0.01))
+            return mf_fail(MF_INVALID,
+                           "what is to be drawn over the scan lies on another grid: "
+                           "%lld x %lld x %lld instead of %lld x %lld x %lld",
+                           (long long)other.size[0], (long long)other.size[1],
+                           (long long)other.size[2], (long long)s.grid.size[0],
+                           (long long)s.grid.size[1], (long long)s.grid.size[2]);
+    }
+    mf_status failed = in_type(volume, MF_F32, &voxels);
+    if (!failed && over && strcmp(mf_artifact_type(over), "masks"))
+        failed = in_type(over, MF_I32, &labels);
+    else
+        s.masks = over;
+    s.labels = labels ? labels->data : NULL;
+    if (!failed)
+        failed = draw(&s, voxels, rgb);
+    free(s.tile);
+    free(s.mask);
+    mf_array_unref(voxels);
+    mf_array_unref(labels);
+    if (failed) {
+        mf_array_unref(*rgb);
+        *rgb = NULL;
+    }
+    return failed;
+}

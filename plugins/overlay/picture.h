@@ -1,0 +1,27 @@
+/* picture.h - a sheet of slices with outlines or fills over them, as a radiologist expects to see
+ * them: the patient's right on the left, head or front up. */
+#ifndef OVERLAY_PICTURE_H
+#define OVERLAY_PICTURE_H
+
+#include <massflow/artifact.h>
+
+typedef struct picture_options {
+    int axis;             /* 0 axial, 1 coronal, 2 sagittal of the volume's grid */
+    int64_t slices;       /* tiles, evenly over the part that is drawn over, or over all */
+    int64_t columns;      /* tiles a row; 0: as square as can be */
+    int64_t tile;         /* pixels along the longer side of a tile, at least */
+    double low, high;     /* percentiles that become black and white */
+    double center, width; /* instead of percentiles, in the scan's unit; width 0: not given */
+    bool fill;            /* tint areas; else draw outlines */
+    double opacity;       /* of fills and outlines */
+    int64_t masks;        /* at most so many masks are drawn, the largest; 0: all */
+} picture_options;
+
+/* over: labels or masks on the volume's grid, or NULL. */
+mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
+                       const picture_options *options, mf_array **rgb);
+
+/* A colour for each label: neighbours in number differ most. */
+void picture_color(int64_t label, uint8_t rgb[3]);
+
+#endif

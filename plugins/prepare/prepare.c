@@ -1,0 +1,117 @@
+/* prepare.c - the stage mass.prepare: a scan and its masks as training reads them. */
+#include "prepare.code.h"
+#include "sample.h"
+#include <massflow/stage.h>
+#include <string.h>
+
+typedef struct prepare_params {
+    mf_real3 spacing;
+    mf_int3 pad;
+    const char *modality;
+    double window_low, window_high, percentile_low, percentile_high;
+} prepare_params;
+
+static const mf_param params[] = {
+    MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
+             "Spacing of the training grid along x, y, z."),
+    MF_INT3(prepare_params, pad, "[135, 135, 135]", 1, 4096, "voxels",
+            "Least size along x, y, z: at least the crop that training takes."),
+    MF_CHOICE(prepare_params, modality, "volume", "volume|ct|mr|pet",
+              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_REAL(prepare_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(prepare_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(prepare_params, percentile_low, "2", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_REAL(prepare_params, percentile_high, "98", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"volume", "volume", "Scan.", 0}, {"masks", "masks", "Its masks, on the same grid.", 0}, {0}};
+static const mf_port outputs[] = {
+    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, {0}};
+
+static void settings_of(const prepare_params *o, mf_sample_settings *settings)
+{
+    memcpy(settings->spacing, o->spacing.v, sizeof settings->spacing);
+    memcpy(settings->least, o->pad.v, sizeof settings->least);
+    settings->modality = strcmp(o->modality, "volume") ? o->modality : NULL;
+    settings->normalize =
+        (mf_normalize){{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}};
+}
+
+static mf_status check(const void *p)
+{
+    const prepare_params *o = p;
+    if (o->window_low >= o->window_high)
+        return mf_fail(MF_INVALID, "window_low %g is not below window_high %g", o->window_low,
+                       o->window_high);
+    if (o->percentile_low >= o->percentile_high)
+        return mf_fail(MF_INVALID, "percentile_low %g is not below percentile_high %g",
+                       o->percentile_low, o->percentile_high);
+    return MF_OK;
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    mf_sample_settings settings;
+    const mf_artifact *volume;
+    mf_grid from, inner, padded;
+    int64_t before[3];
+    settings_of(p, &settings);
+    MF_TRY(mf_in(t, "volume", &volume));
+    MF_TRY(mf_artifact_grid(volume, &from));
+    MF_TRY(mf_sample_grids(&from, &settings, &inner, &padded, before));
+    double floats = (double)mf_grid_voxels(&padded);
+    if (mf_grid_voxels(&inner) != mf_grid_voxels(&padded))
+        floats += (double)mf_grid_voxels(&inner);
+    n->host_bytes = (size_t)(4 * floats) + (64u << 20); /* slabs, masks */
+    n->cost = 2e-8 * floats + 5e-9 * (double)mf_grid_voxels(&from);
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    mf_sample_settings settings;
+    mf_sample_report report;
+    const mf_artifact *volume, *masks;
+    mf_artifact *sample;
+
+    (void)session;
+    settings_of(p, &settings);
+    MF_TRY(mf_in(t, "volume", &volume));
+    MF_TRY(mf_in(t, "masks", &masks));
+    MF_TRY(mf_cancel_point(t));
+    MF_TRY(mf_sample_make(volume, masks, &settings, &report, &sample));
+    if (report.guessed)
+        mf_log(t, "the volume does not say its modality: normalized like %s",
+               report.modality == MF_MODALITY_CT ? "CT" : "MR and PET");
+    mf_log(t, "%s: clipped to %g..%g, mean %g, deviation %g; %lld masks",
+           mf_modality_text(report.modality), report.normalized.low, report.normalized.high,
+           report.normalized.mean, report.normalized.deviation, (long long)report.masks);
+    if (report.dropped)
+        mf_log(t, "%lld masks fall between the voxels of the training grid: dropped",
+               (long long)report.dropped);
+    if (report.replaced)
+        mf_log(t, "%lld voxels were NaN or infinite: taken as %s", (long long)report.replaced,
+               report.modality == MF_MODALITY_CT ? "air" : "0");
+    return mf_out(t, "sample", sample);
+}
+
+static const mf_stage stage = {
+    .name = "mass.prepare",
+    .version = 1,
+    .summary = "Bring a scan and its masks to the training grid.",
+    .help = "The image is resampled linearly, clipped by modality, brought to mean 0 and deviation "
+            "1, and padded with 0, half of it on either side. Masks take the nearest voxel, on the "
+            "same geometry; those that vanish are dropped and counted in the log. The result "
+            "keeps its place in the world.",
+    .params = params,
+    .params_size = sizeof(prepare_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .needs = needs,
+    .run = run,
+};
+MF_PLUGIN("prepare", &stage)

@@ -1,0 +1,127 @@
+/* sample.c - see sample.h. The scan is read in slabs, so that it is never whole in memory here. */
+#include "sample.h"
+
+#include <string.h>
+
+mf_status mf_sample_grids(const mf_grid *from, const mf_sample_settings *settings, mf_grid *inner,
+                          mf_grid *padded, int64_t before[3])
+{
+    size_t bytes = sizeof(float);
+    MF_TRY(mf_resample_grid(from, settings->spacing, inner));
+    mf_resample_pad(inner, settings->least, padded, before);
+    for (int j = 0; j < 3; j++)
+        if (!mf_size_mul(bytes, (size_t)padded->size[j], &bytes) || bytes > (size_t)1 << 40)
+            return mf_fail(MF_NO_MEMORY, "the training grid would have %lldx%lldx%lld voxels",
+                           (long long)padded->size[0], (long long)padded->size[1],
+                           (long long)padded->size[2]);
+    return MF_OK;
+}
+
+static mf_status pick_modality(const mf_artifact *volume, const mf_sample_settings *settings,
+                               const float *voxels, int64_t count, mf_sample_report *report)
+{
+    const char *own = mf_artifact_text(volume, "modality");
+    const char *text = settings->modality ? settings->modality : own;
+    if (mf_modality_parse(text, &report->modality))
+        return MF_OK;
+    if (text && *text)
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "no normalization is known for the modality '%s'", text),
+            "set the parameter modality to CT, MR or PET");
+    report->guessed = true;
+    return mf_modality_guess(voxels, count, &report->modality);
+}
+
+/* inner [z,y,x] into the box of padded [z,y,x] that starts at `before` (x y z). */
+static void place(const mf_grid *inner, const float *src, const mf_grid *padded,
+                  const int64_t before[3], float *dst)
+{
+    for (int64_t z = 0; z < inner->size[2]; z++)
+        for (int64_t y = 0; y < inner->size[1]; y++, src += inner->size[0])
+            memcpy(dst + ((z + before[2]) * padded->size[1] + y + before[1]) * padded->size[0] +
+                       before[0],
+                   src, (size_t)inner->size[0] * sizeof *src);
+}
+
+/* The normalized image on the padded grid. */
+static mf_status make_image(const mf_artifact *volume, const mf_grid *from, const mf_grid *inner,
+                            const mf_grid *padded, const int64_t before[3],
+                            const mf_sample_settings *settings, mf_sample_report *report,
+                            mf_array **image)
+{
+    mf_array *voxels;
+    int64_t count = mf_grid_voxels(inner);
+    const int64_t shape[3] = {inner->size[2], inner->size[1], inner->size[0]};
+    MF_TRY(mf_array_new(MF_F32, 3, shape, &voxels));
+    /* What a scan has no number for counts as air where air has one, else as no signal. */
+    mf_modality known;
+    const char *own = mf_artifact_text(volume, "modality");
+    bool ct = mf_modality_parse(settings->modality ? settings->modality : own, &known) &&
+              known == MF_MODALITY_CT;
+    mf_status failed = mf_resample_artifact(volume, "voxels", from, inner,
+                                            ct ? (float)settings->normalize.window[0] : 0,
+                                            voxels->data, &report->replaced);
+    if (!failed)
+        failed = pick_modality(volume, settings, voxels->data, count, report);
+    if (!failed)
+        failed = mf_normalize_voxels(voxels->data, count, report->modality, &settings->normalize,
+                                     &report->normalized);
+    if (failed || !memcmp(inner->size, padded->size, sizeof inner->size)) {
+        if (failed)
+            mf_array_unref(voxels);
+        else
+            *image = voxels;
+        return failed;
+    }
+    const int64_t larger[3] = {padded->size[2], padded->size[1], padded->size[0]};
+    failed = mf_array_new(MF_F32, 3, larger, image);
+    if (!failed)
+        place(inner, voxels->data, padded, before, (*image)->data);
+    mf_array_unref(voxels);
+    return failed;
+}
+
+static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks,
+                             const mf_sample_settings *settings, mf_sample_report *report,
+                             mf_artifact *sample)
+{
+    mf_grid from, other, inner, padded;
+    int64_t before[3];
+    mf_array *image;
+    mf_masks_builder *builder;
+
+    MF_TRY(mf_artifact_grid(volume, &from));
+    MF_TRY(mf_artifact_grid(masks, &other));
+    if (!mf_grid_equal(&from, &other, 1e-3))
+        return mf_fail(MF_INVALID, "the masks do not lie on the volume's grid");
+    MF_TRY(mf_sample_grids(&from, settings, &inner, &padded, before));
+    MF_TRY(make_image(volume, &from, &inner, &padded, before, settings, report, &image));
+    mf_status failed = mf_artifact_add(sample, "image", image);
+    mf_array_unref(image);
+    MF_TRY(failed);
+
+    MF_TRY(mf_masks_begin(&padded, &builder));
+    failed = mf_resample_masks(masks, &from, &inner, before, builder, &report->dropped);
+    if (failed) {
+        mf_masks_abandon(builder);
+        return failed;
+    }
+    MF_TRY(mf_masks_finish(builder, sample));
+    report->masks = mf_masks_count(sample);
+    MF_TRY(mf_artifact_inherit(sample, volume));
+    if (report->guessed) /* a guess is good enough to normalize by, not to be handed on */
+        return MF_OK;
+    return mf_artifact_set_text(sample, "modality", mf_modality_text(report->modality));
+}
+
+mf_status mf_sample_make(const mf_artifact *volume, const mf_artifact *masks,
+                         const mf_sample_settings *settings, mf_sample_report *report,
+                         mf_artifact **sample)
+{
+    *report = (mf_sample_report){0};
+    MF_TRY(mf_artifact_new("sample", sample));
+    mf_status failed = fill_sample(volume, masks, settings, report, *sample);
+    if (failed)
+        mf_artifact_unref(*sample);
+    return failed;
+}

@@ -1,0 +1,39 @@
+/* regions.h - from cluster labels to connected regions, and unions of regions that are alike. */
+#ifndef MF_SLIC_REGIONS_H
+#define MF_SLIC_REGIONS_H
+
+#include <massflow/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct mf_region {
+    int64_t voxels, body; /* all, and those inside the body */
+    int64_t sum;          /* of intensities */
+    int64_t lo[3], hi[3]; /* box, z y x */
+    int32_t parts;        /* supervoxels that it is made of; 0: joined to another region */
+} mf_region;
+
+typedef struct mf_regions {
+    int64_t shape[3]; /* z y x */
+    int32_t *of;      /* [z,y,x], the region of each voxel */
+    mf_region *regions;
+    int32_t count;
+} mf_regions;
+
+/* Splits labels i32 [z,y,x] into connected parts (6 neighbours) and joins parts of less than
+ * `least` voxels to the neighbour that they share most faces with. Takes `label` over: it becomes
+ * `of`. image: u16; body: u8, not 0 inside, or NULL for everywhere. */
+MF_MUST_USE mf_status mf_regions_new(int32_t *label, const int64_t shape[3], int64_t least,
+                                     const uint16_t *image, const uint8_t *body,
+                                     mf_regions *regions);
+void mf_regions_free(mf_regions *regions);
+
+/* Joins neighbours whose mean intensities lie within `difference` (in levels), the most similar
+ * first, as long as the union has at most `most` voxels. Only regions with half of their voxels in
+ * the body take part. */
+MF_MUST_USE mf_status mf_regions_join(mf_regions *regions, double difference, int64_t most);
+
+/* Half of the region or more lies in the body. */
+bool mf_region_inside(const mf_region *region);
+
+#endif

@@ -1,0 +1,406 @@
+/* slic.c - the stage slic.masks: supervoxels as masks of things that have no name. */
+#include "../common/normalize.h"
+#include "body.h"
+#include "clusters.h"
+#include "regions.h"
+#include "slic.cl.h"
+#include "slic.code.h"
+
+#include <massflow/stage.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct slic_params {
+    mf_reals sizes, unions;
+    double compactness;
+    int64_t iterations;
+    const char *modality;
+    double window_low, window_high, percentile_low, percentile_high;
+    const char *outside;
+    double threshold;
+    int64_t least_voxels, max_masks;
+    double largest;
+} slic_params;
+
+static const mf_param params[] = {
+    MF_REALS(slic_params, sizes, "[16, 28, 48]", 0.1, 1000, "mm",
+             "Edges of supervoxels; one round for each."),
+    MF_REALS(slic_params, unions, "[4, 8]", 0, 100, "%",
+             "Also unions of neighbours whose means differ by at most this share of the range."),
+    MF_REAL(slic_params, compactness, "10", 0.01, 1000, "%",
+            "Share of the intensity range that weighs as much as one edge of distance."),
+    MF_INT(slic_params, iterations, "10", 1, 100, "", "Rounds of assigning voxels to centers."),
+    MF_CHOICE(slic_params, modality, "volume", "volume|ct|mr|pet",
+              "What the intensities are: as the volume says (guessed where it says nothing)."),
+    MF_REAL(slic_params, window_low, "-300", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(slic_params, window_high, "400", -32768, 32767, "HU", "CT is clipped to this."),
+    MF_REAL(slic_params, percentile_low, "1", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_REAL(slic_params, percentile_high, "99", 0, 100, "%",
+            "MR and PET are clipped to this percentile."),
+    MF_CHOICE(slic_params, outside, "auto", "auto|threshold|otsu|none",
+              "How the body is found, unless it is given: auto is threshold for CT, else otsu."),
+    MF_REAL(slic_params, threshold, "-500", -1e9, 1e9, "HU",
+            "The body is above this (in the volume's unit), holes filled."),
+    MF_INT(slic_params, least_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
+    MF_REAL(slic_params, largest, "0.5", 0, 1, "", "A union is at most this share of the body."),
+    MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
+           "At most as many masks, the same number for each size; the largest stay."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"volume", "volume", "Scan.", 0},
+    {"body", "labels?", "The body: not 0 inside. Found by intensity without it.", 0},
+    {0}};
+static const mf_port outputs[] = {{"masks", "masks", "Supervoxels, and unions of them.", 0}, {0}};
+static const char *const kernels[] = {slic_cl, NULL};
+
+static mf_status check(const void *p)
+{
+    const slic_params *o = p;
+    if (o->sizes.count == 0)
+        return mf_fail(MF_INVALID, "sizes is empty: name at least one");
+    if (o->window_low >= o->window_high)
+        return mf_fail(MF_INVALID, "window_low %g is not below window_high %g", o->window_low,
+                       o->window_high);
+    if (o->percentile_low >= o->percentile_high)
+        return mf_fail(MF_INVALID, "percentile_low %g is not below percentile_high %g",
+                       o->percentile_low, o->percentile_high);
+    for (size_t i = 1; i < o->unions.count; i++)
+        if (o->unions.v[i] <= o->unions.v[i - 1])
+            return mf_fail(MF_INVALID, "unions must rise: %g follows %g", o->unions.v[i],
+                           o->unions.v[i - 1]);
+    return MF_OK;
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const slic_params *o = p;
+    const mf_artifact *volume;
+    mf_grid grid;
+    MF_TRY(mf_in(t, "volume", &volume));
+    MF_TRY(mf_artifact_grid(volume, &grid));
+    double voxels = (double)mf_grid_voxels(&grid);
+    n->host_bytes = (size_t)(voxels * 12) + (64u << 20); /* level, body, slot, label, order */
+    n->device_bytes = (size_t)(voxels * 3);
+    n->cost = voxels * 3e-8 * (double)(o->iterations * (int64_t)o->sizes.count);
+    return MF_OK;
+}
+
+/* What one task works with. */
+typedef struct work {
+    mf_task *task;
+    const slic_params *o;
+    mf_grid grid;
+    int64_t shape[3], voxels; /* z y x */
+    mf_modality modality;
+    mf_array *levels; /* u16 [voxels + 16] */
+    mf_array *slots;  /* u8 [z,y,x] */
+    uint8_t *body;    /* [z,y,x], or NULL: all of the image */
+    bool found;       /* by intensity */
+    int64_t body_voxels;
+    mf_masks_builder *masks;
+} work;
+
+static mf_status find_modality(work *w, const mf_artifact *volume, const float *voxels)
+{
+    const char *text =
+        strcmp(w->o->modality, "volume") ? w->o->modality : mf_artifact_text(volume, "modality");
+    if (mf_modality_parse(text, &w->modality))
+        return MF_OK;
+    MF_TRY(mf_modality_guess(voxels, w->voxels, &w->modality));
+    mf_log(w->task, "the volume does not say its modality: taken for %s",
+           w->modality == MF_MODALITY_CT ? "CT" : "MR or PET");
+    return MF_OK;
+}
+
+/* The volume's intensities as levels, clipped by modality. */
+static mf_status make_levels(work *w, const float *voxels)
+{
+    double bounds[2] = {w->o->window_low, w->o->window_high};
+    const double percents[2] = {w->o->percentile_low, w->o->percentile_high};
+    if (w->modality != MF_MODALITY_CT)
+        MF_TRY(mf_percentiles(voxels, w->voxels, percents, 2, bounds));
+    MF_TRY(mf_array_new(MF_U16, 1, (const int64_t[]){w->voxels + 16}, &w->levels));
+    uint16_t *level = w->levels->data;
+    float low = (float)bounds[0], high = (float)bounds[1];
+    float scale = high > low ? (MF_SLIC_LEVELS - 1) / (high - low) : 0;
+    for (int64_t i = 0; i < w->voxels; i++) {
+        float v = voxels[i] > low ? (voxels[i] < high ? voxels[i] : high) : low; /* NaN: low */
+        level[i] = (uint16_t)((v - low) * scale + 0.5f);
+    }
+    return MF_OK;
+}
+
+static mf_status given_body(work *w)
+{
+    const mf_volume *labels;
+    MF_TRY(mf_in_volume(w->task, "body", MF_U8, &labels));
+    if (!mf_grid_equal(&labels->grid, &w->grid, 1e-3))
+        return mf_fail(MF_INVALID, "body does not lie on the volume's grid");
+    memcpy(w->body, labels->voxels->data, (size_t)w->voxels);
+    return MF_OK;
+}
+
+static mf_status found_body(work *w, const float *voxels, bool otsu)
+{
+    const uint16_t *level = w->levels->data;
+    int split = 0;
+    if (otsu) {
+        int64_t *bins = calloc(MF_SLIC_LEVELS, sizeof *bins);
+        if (!bins)
+            return mf_fail(MF_NO_MEMORY, "no memory for a histogram");
+        for (int64_t i = 0; i < w->voxels; i++)
+            bins[level[i]]++;
+        split = mf_otsu(bins, MF_SLIC_LEVELS);
+        free(bins);
+    }
+    for (int64_t i = 0; i < w->voxels; i++)
+        w->body[i] = otsu ? level[i] > split : voxels[i] > (float)w->o->threshold;
+    return MF_OK;
+}
+
+static mf_status make_body(work *w, const float *voxels)
+{
+    const mf_artifact *given;
+    const char *how = w->o->outside;
+    MF_TRY(mf_in(w->task, "body", &given));
+    if (!given && !strcmp(how, "none"))
+        return MF_OK;
+    w->body = malloc((size_t)w->voxels);
+    if (!w->body)
+        return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
+    bool otsu = !strcmp(how, "otsu") || (!strcmp(how, "auto") && w->modality != MF_MODALITY_CT);
+    w->found = !given;
+    return given ? given_body(w) : found_body(w, voxels, otsu);
+}
+
+/* A body that was found is one piece without holes; one that was given stays as it is. */
+static mf_status clean_body(work *w)
+{
+    w->body_voxels = w->voxels;
+    if (!w->body)
+        return MF_OK;
+    if (w->found)
+        MF_TRY(mf_body_clean(w->body, w->shape));
+    w->body_voxels = 0;
+    for (int64_t i = 0; i < w->voxels; i++)
+        w->body_voxels += w->body[i] != 0;
+    return MF_OK;
+}
+
+static mf_status add_region(work *w, const mf_regions *r, int32_t n)
+{
+    const mf_region *region = r->regions + n;
+    mf_mask mask = {.score = 1, .seed_axis = -1, .seed_slice = -1};
+    size_t voxels = 1;
+    bool added;
+    for (int i = 0; i < 3; i++) {
+        mask.lo[i] = region->lo[i];
+        mask.hi[i] = region->hi[i];
+        voxels *= (size_t)(region->hi[i] - region->lo[i]);
+    }
+    uint8_t *dense = malloc(voxels), *out = dense;
+    if (!dense)
+        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+    for (int64_t z = mask.lo[0]; z < mask.hi[0]; z++)
+        for (int64_t y = mask.lo[1]; y < mask.hi[1]; y++) {
+            const int32_t *line = r->of + (z * r->shape[1] + y) * r->shape[2];
+            for (int64_t x = mask.lo[2]; x < mask.hi[2]; x++)
+                *out++ = line[x] == n;
+        }
+    mf_status failed = mf_masks_add(w->masks, &mask, dense, &added);
+    free(dense);
+    return failed;
+}
+
+/* A region that may become a mask, for choosing the largest. */
+typedef struct choice {
+    int64_t voxels;
+    int32_t region;
+} choice;
+
+static int larger_first(const void *a, const void *b)
+{
+    const choice *x = a, *y = b;
+    if (x->voxels != y->voxels)
+        return x->voxels > y->voxels ? -1 : 1;
+    return x->region - y->region;
+}
+
+static int by_region(const void *a, const void *b)
+{
+    return ((const choice *)a)->region - ((const choice *)b)->region;
+}
+
+/* Adds the regions that have grown since `parts` (their number of supervoxels then), at most *left,
+ * the largest; brings parts and *left up to date. */
+static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64_t *left)
+{
+    size_t count = 0;
+    choice *choices = malloc((size_t)(r->count > 0 ? r->count : 1) * sizeof *choices);
+    mf_status failed = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
+    for (int32_t i = 0; !failed && i < r->count; i++) {
+        const mf_region *region = r->regions + i;
+        if (region->parts > parts[i] && region->voxels >= w->o->least_voxels &&
+            mf_region_inside(region))
+            choices[count++] = (choice){region->voxels, i};
+        parts[i] = region->parts;
+    }
+    if (!failed && (int64_t)count > *left) {
+        qsort(choices, count, sizeof *choices, larger_first);
+        count = (size_t)*left;
+        qsort(choices, count, sizeof *choices, by_region);
+    }
+    for (size_t i = 0; !failed && i < count; i++)
+        failed = add_region(w, r, choices[i].region);
+    *left -= (int64_t)count;
+    free(choices);
+    return failed;
+}
+
+static mf_status add_unions(work *w, mf_regions *r, int64_t left)
+{
+    int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
+    mf_status failed =
+        parts ? add_regions(w, r, parts, &left) : mf_fail(MF_NO_MEMORY, "no memory for masks");
+    int64_t most = (int64_t)(w->o->largest * (double)w->body_voxels);
+    for (size_t i = 0; !failed && i < w->o->unions.count; i++) {
+        failed = mf_regions_join(r, w->o->unions.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
+        if (!failed)
+            failed = add_regions(w, r, parts, &left);
+    }
+    free(parts);
+    return failed;
+}
+
+/* Supervoxels of one size, and their unions. */
+static mf_status one_size(work *w, mf_queue *queue, const mf_module *module, double size)
+{
+    mf_clusters clusters;
+    mf_regions regions;
+    const uint16_t *levels = w->levels->data;
+    MF_TRY(mf_clusters_new(levels, w->shape, w->grid.spacing, size, w->o->compactness, &clusters));
+    /* Achanta's code joins parts of less than a quarter of the expected volume. */
+    int64_t least = w->voxels / clusters.count / 4, left = w->o->max_masks;
+    mf_status failed = mf_clusters_iterate(&clusters, queue, module, mf_clusters_run(queue),
+                                           w->levels, (int)w->o->iterations, w->slots);
+    int32_t *label = failed ? NULL : malloc((size_t)w->voxels * sizeof *label);
+    if (label)
+        mf_clusters_labels(&clusters, w->slots->data, label);
+    else if (!failed)
+        failed = mf_fail(MF_NO_MEMORY, "no memory for labels");
+    mf_clusters_free(&clusters);
+    if (failed)
+        return failed;
+    MF_TRY(mf_regions_new(label, w->shape, least, levels, w->body, &regions));
+    left = (left + (int64_t)w->o->sizes.count - 1) / (int64_t)w->o->sizes.count;
+    failed = add_unions(w, &regions, left);
+    mf_regions_free(&regions);
+    return failed;
+}
+
+static mf_status all_sizes(work *w)
+{
+    mf_queue *queue;
+    const mf_module *module;
+    MF_TRY(mf_task_queue(w->task, &queue));
+    MF_TRY(mf_task_module(w->task, "", &module));
+    for (size_t i = 0; i < w->o->sizes.count; i++) {
+        MF_TRY(mf_cancel_point(w->task));
+        MF_TRY(mf_within(one_size(w, queue, module, w->o->sizes.v[i]), "supervoxels of %g mm",
+                         w->o->sizes.v[i]));
+        mf_progress(w->task, (int64_t)i + 1, (int64_t)w->o->sizes.count, NULL);
+    }
+    return MF_OK;
+}
+
+/* The volume as f32, owned by the caller: it is large, and dropped as soon as it is read. */
+static mf_status read_volume(work *w, const mf_artifact *source, mf_array **voxels)
+{
+    mf_array *stored;
+    MF_TRY(mf_artifact_grid(source, &w->grid));
+    w->voxels = mf_grid_voxels(&w->grid);
+    for (int i = 0; i < 3; i++)
+        w->shape[i] = w->grid.size[2 - i];
+    MF_TRY(mf_artifact_array(source, "voxels", &stored));
+    mf_status failed = mf_array_convert(stored, MF_F32, voxels);
+    mf_array_unref(stored);
+    MF_TRY(failed);
+    if (w->voxels > 0 && mf_array_count(*voxels) == w->voxels)
+        return MF_OK;
+    mf_array_unref(*voxels);
+    return mf_fail(MF_INVALID, "the volume has no voxels, or not as many as its grid");
+}
+
+static mf_status make_inputs(work *w, const mf_artifact *source)
+{
+    mf_array *voxels;
+    MF_TRY(read_volume(w, source, &voxels));
+    mf_status failed = find_modality(w, source, voxels->data);
+    if (!failed)
+        failed = make_levels(w, voxels->data);
+    if (!failed)
+        failed = make_body(w, voxels->data);
+    mf_array_unref(voxels);
+    MF_TRY(failed);
+    MF_TRY(clean_body(w));
+    return mf_array_new(MF_U8, 3, w->shape, &w->slots);
+}
+
+static mf_status make_masks(work *w)
+{
+    const mf_artifact *source;
+    mf_artifact *masks;
+    MF_TRY(mf_in(w->task, "volume", &source));
+    MF_TRY(make_inputs(w, source));
+    MF_TRY(mf_masks_begin(&w->grid, &w->masks));
+    MF_TRY(all_sizes(w));
+    MF_TRY(mf_artifact_new("masks", &masks));
+    mf_status failed = mf_masks_finish(w->masks, masks);
+    w->masks = NULL;
+    if (!failed)
+        failed = mf_artifact_inherit(masks, source);
+    if (failed) {
+        mf_artifact_unref(masks);
+        return failed;
+    }
+    if (mf_masks_count(masks) == 0)
+        mf_log(w->task, "no mask: the volume is constant, or too small for least_voxels");
+    mf_log(w->task, "%lld masks; the body is %.1f%% of the volume",
+           (long long)mf_masks_count(masks), 100 * (double)w->body_voxels / (double)w->voxels);
+    return mf_out(w->task, "masks", masks);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    work w = {.task = t, .o = p};
+    (void)session;
+    mf_status failed = make_masks(&w);
+    mf_array_unref(w.levels);
+    mf_array_unref(w.slots);
+    free(w.body);
+    mf_masks_abandon(w.masks);
+    return failed;
+}
+
+static const mf_stage stage = {
+    .name = "slic.masks",
+    .version = 1,
+    .summary = "Supervoxels of several sizes as masks that need no labels and no weights.",
+    .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
+            "supervoxel join the neighbour they touch most. Masks with less than half of their "
+            "voxels in the body are dropped. Unions come from joining neighbours, the most "
+            "similar first.",
+    .params = params,
+    .params_size = sizeof(slic_params),
+    .in = inputs,
+    .out = outputs,
+    .kernels = kernels,
+    .code = MF_CODE,
+    .tolerance = 0,
+    .check = check,
+    .needs = needs,
+    .run = run,
+};
+MF_PLUGIN("slic", &stage)

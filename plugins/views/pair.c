@@ -1,0 +1,351 @@
+/* pair.c - see pair.h. The draws follow the official MASS data set step by step. */
+#include "pair.h"
+#include "affine.h"
+#include "intensity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static mf_status no_memory(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a pair of views");
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* lo..hi, both included; lo where hi is less. */
+static int64_t draw_between(mf_random *random, int64_t lo, int64_t hi)
+{
+    return hi > lo ? lo + mf_random_below(random, hi - lo + 1) : lo;
+}
+
+void mf_crops_draw(const int64_t shape[3], const mf_pair_settings *settings, mf_random *random,
+                   mf_crops *crops)
+{
+    int64_t anchor[3];
+    for (int i = 0; i < 3; i++) {
+        int64_t size = least(settings->size[i] + settings->margin, shape[i]), half = size / 2;
+        crops->size[i] = size;
+        anchor[i] = draw_between(random, half, most(shape[i] - half, half + 1) - 1);
+    }
+    for (int view = 0; view < 2; view++)
+        for (int i = 0; i < 3; i++) {
+            int64_t size = crops->size[i];
+            int64_t lo = most(0, anchor[i] - size + 1), hi = least(anchor[i], shape[i] - size);
+            if (view) {
+                int64_t away = size - (int64_t)((double)size * settings->overlap);
+                lo = most(lo, crops->lo[0][i] - away);
+                hi = least(hi, crops->lo[0][i] + away);
+            }
+            crops->lo[view][i] = draw_between(random, lo, hi);
+        }
+}
+
+mf_status mf_subset_draw(int64_t n, int64_t count, mf_random *random, int64_t *chosen)
+{
+    /* Reservoir in order (Knuth 3.4.2, algorithm S): ascending without sorting. */
+    int64_t taken = 0;
+    if (count > n)
+        return mf_fail(MF_INTERNAL, "%lld of %lld masks asked for", (long long)count, (long long)n);
+    for (int64_t i = 0; i < n && taken < count; i++)
+        if (mf_random_below(random, n - i) < count - taken)
+            chosen[taken++] = i;
+    return MF_OK;
+}
+
+static bool meets_both(const mf_mask *mask, const mf_crops *crops)
+{
+    for (int i = 0; i < 6; i++) {
+        int64_t lo = crops->lo[i / 3][i % 3], hi = lo + crops->size[i % 3];
+        if (mask->lo[i % 3] >= hi || mask->hi[i % 3] <= lo)
+            return false;
+    }
+    return true;
+}
+
+/* The masks to choose from, into list [masks of the sample]: all, or those whose boxes meet both
+ * crops, unless none does. */
+static mf_status candidates(const mf_artifact *sample, const mf_pair_settings *settings,
+                            const mf_crops *crops, int64_t *list, int64_t *count)
+{
+    int64_t n = mf_masks_count(sample);
+    *count = 0;
+    for (int64_t k = 0; settings->seen_only && k < n; k++) {
+        mf_mask mask;
+        MF_TRY(mf_masks_get(sample, k, &mask));
+        if (meets_both(&mask, crops))
+            list[(*count)++] = k;
+    }
+    if (*count)
+        return MF_OK;
+    for (int64_t k = 0; k < n; k++)
+        list[k] = k;
+    *count = n;
+    return MF_OK;
+}
+
+/* settings->masks masks of the sample: drawn without repeating, ascending; where there are fewer,
+ * these again from the first, so that all pairs have the same shape. */
+static mf_status choose_masks(const mf_artifact *sample, const mf_pair_settings *settings,
+                              const mf_crops *crops, mf_random *random, int64_t *chosen)
+{
+    int64_t n;
+    int64_t *list = malloc((size_t)mf_masks_count(sample) * sizeof *list);
+    if (!list)
+        return no_memory();
+    mf_status failed = candidates(sample, settings, crops, list, &n);
+    int64_t count = failed ? 0 : least(settings->masks, n);
+    if (!failed)
+        failed = mf_subset_draw(n, count, random, chosen);
+    for (int64_t i = 0; !failed && i < count; i++)
+        chosen[i] = list[chosen[i]];
+    for (int64_t i = count; !failed && i < settings->masks; i++)
+        chosen[i] = chosen[i - count];
+    free(list);
+    return failed;
+}
+
+/* One view while it is being made. */
+typedef struct view {
+    const mf_artifact *sample;
+    const mf_pair_settings *settings;
+    const mf_view_settings *own;
+    mf_random *random;
+    const int64_t *crop_lo, *crop_size; /* z y x */
+    const int64_t *chosen;              /* masks of the sample */
+    int64_t count;
+    int64_t ones; /* the one of `chosen` that is all ones, or -1 */
+    mf_array *image, *masks;
+} view;
+
+static int64_t voxels_of(const int64_t size[3])
+{
+    return size[0] * size[1] * size[2];
+}
+
+static double draw_in(mf_random *random, const mf_reals *range)
+{
+    return mf_random_uniform(random, range->v[0], range->v[1]);
+}
+
+static void draw_affine(mf_random *random, const mf_view_settings *own, mf_affine *affine)
+{
+    for (int i = 0; i < 3; i++)
+        affine->scale[i] =
+            mf_random_uniform(random, 1 - own->scale.v[i], 1 / (1 - own->scale.v[i]));
+    for (int i = 0; i < 6; i++)
+        affine->shear[i] = mf_random_uniform(random, -own->shear.v[i / 2], own->shear.v[i / 2]);
+    for (int i = 0; i < 3; i++)
+        affine->shift[i] = mf_random_uniform(random, -own->shift.v[i], own->shift.v[i]);
+    for (int i = 0; i < 3; i++) { /* whole degrees, the upper end left out */
+        int64_t r = own->rotate.v[i];
+        affine->degrees[i] = (int)(mf_random_below(random, r + most(r, 1)) - r);
+    }
+}
+
+/* Masks first .. first + n of the view's, as bits of u16 [crop_size]. */
+static mf_status pack_masks(const view *v, int64_t first, int n, uint16_t *bits)
+{
+    memset(bits, 0, (size_t)voxels_of(v->crop_size) * sizeof *bits);
+    for (int b = 0; b < n; b++) {
+        mf_mask mask;
+        int64_t lo[3], hi[3];
+        bool apart = false;
+        if (first + b == v->ones) {
+            for (int64_t i = 0; i < voxels_of(v->crop_size); i++)
+                bits[i] |= (uint16_t)(1u << b);
+            continue;
+        }
+        MF_TRY(mf_masks_get(v->sample, v->chosen[first + b], &mask));
+        for (int i = 0; i < 3; i++) {
+            lo[i] = most(mask.lo[i], v->crop_lo[i]);
+            hi[i] = least(mask.hi[i], v->crop_lo[i] + v->crop_size[i]);
+            apart = apart || lo[i] >= hi[i];
+        }
+        if (apart)
+            continue;
+        const int64_t size[3] = {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]};
+        uint8_t *dense = malloc((size_t)voxels_of(size)), *line = dense;
+        if (!dense)
+            return no_memory();
+        mf_status failed = mf_masks_crop(v->sample, v->chosen[first + b], lo, hi, dense);
+        for (int64_t z = lo[0] - v->crop_lo[0]; !failed && z < hi[0] - v->crop_lo[0]; z++)
+            for (int64_t y = lo[1] - v->crop_lo[1]; y < hi[1] - v->crop_lo[1]; y++) {
+                uint16_t *out =
+                    bits + (z * v->crop_size[1] + y) * v->crop_size[2] + lo[2] - v->crop_lo[2];
+                for (int64_t x = 0; x < size[2]; x++)
+                    out[x] |= (uint16_t)(*line++ << b);
+            }
+        free(dense);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+/* The view's image and masks out of its crop by an affine map, its center cut out. */
+static mf_status cut_affine(view *v, float *crop, uint16_t *bits, uint16_t *row)
+{
+    mf_affine affine;
+    mf_index_map map;
+    int64_t lo[3], hi[3];
+    const int64_t *size = v->settings->size;
+    draw_affine(v->random, v->own, &affine);
+    mf_affine_map(&affine, v->crop_size, &map);
+    for (int i = 0; i < 3; i++)
+        hi[i] = v->crop_lo[i] + v->crop_size[i];
+    MF_TRY(mf_artifact_read_box(v->sample, "image", v->crop_lo, hi, crop));
+    for (int i = 0; i < 3; i++)
+        lo[i] = (v->crop_size[i] - size[i]) / 2;
+    mf_affine_image(&map, crop, v->crop_size, lo, size, v->image->data);
+    for (int64_t first = 0; first < v->count; first += 16) {
+        int n = (int)least(16, v->count - first);
+        MF_TRY(pack_masks(v, first, n, bits));
+        mf_affine_masks(&map, bits, v->crop_size, lo, size, n, row,
+                        (uint8_t *)v->masks->data + first * voxels_of(size));
+    }
+    return MF_OK;
+}
+
+/* The view's image and masks from a random place of its crop. */
+static mf_status cut_plain(view *v)
+{
+    int64_t lo[3], hi[3];
+    const int64_t *size = v->settings->size;
+    for (int i = 0; i < 3; i++) { /* the last place is left out, as there */
+        int64_t room = v->crop_size[i] - size[i];
+        lo[i] = v->crop_lo[i] + draw_between(v->random, 0, most(room, 1) - 1);
+        hi[i] = lo[i] + size[i];
+    }
+    MF_TRY(mf_artifact_read_box(v->sample, "image", lo, hi, v->image->data));
+    for (int64_t k = 0; k < v->count; k++) {
+        uint8_t *dst = (uint8_t *)v->masks->data + k * voxels_of(size);
+        if (k == v->ones)
+            memset(dst, 1, (size_t)voxels_of(size));
+        else
+            MF_TRY(mf_masks_crop(v->sample, v->chosen[k], lo, hi, dst));
+    }
+    return MF_OK;
+}
+
+static mf_status change_intensities(view *v)
+{
+    const mf_view_settings *own = v->own;
+    mf_random *random = v->random;
+    float *voxels = v->image->data;
+    int64_t count = voxels_of(v->settings->size);
+    if (mf_random_uniform(random, 0, 1) < own->brightness_prob)
+        mf_intensity_multiply(voxels, count, (float)draw_in(random, &own->brightness));
+    if (mf_random_uniform(random, 0, 1) < own->add_prob)
+        mf_intensity_add(voxels, count, (float)(own->add * mf_random_normal(random)));
+    if (mf_random_uniform(random, 0, 1) < own->gamma_prob)
+        mf_intensity_gamma(voxels, count, draw_in(random, &own->gamma));
+    if (mf_random_uniform(random, 0, 1) < own->contrast_prob)
+        mf_intensity_contrast(voxels, count, draw_in(random, &own->contrast));
+    if (mf_random_uniform(random, 0, 1) < own->blur_prob)
+        MF_TRY(mf_intensity_blur(voxels, v->settings->size, draw_in(random, &own->blur)));
+    if (mf_random_uniform(random, 0, 1) < own->noise_prob) {
+        uint32_t key[2];
+        key[0] = mf_random_u32(random);
+        key[1] = mf_random_u32(random);
+        mf_intensity_noise(voxels, count, key, (float)own->noise);
+    }
+    return MF_OK;
+}
+
+static mf_status make_view(view *v)
+{
+    const int64_t *size = v->settings->size;
+    if (mf_random_uniform(v->random, 0, 1) < v->own->affine_prob) {
+        size_t n = (size_t)voxels_of(v->crop_size);
+        float *crop = malloc(n * sizeof *crop);
+        uint16_t *bits = malloc(n * sizeof *bits), *row = malloc((size_t)size[2] * sizeof *row);
+        mf_status failed = crop && bits && row ? cut_affine(v, crop, bits, row) : no_memory();
+        free(crop);
+        free(bits);
+        free(row);
+        MF_TRY(failed);
+    } else {
+        MF_TRY(cut_plain(v));
+    }
+    return change_intensities(v);
+}
+
+static mf_status add_view(mf_artifact *pair, const char *image, const char *masks, view *v)
+{
+    const int64_t *size = v->settings->size;
+    const int64_t shape[4] = {v->count, size[0], size[1], size[2]};
+    MF_TRY(mf_array_new(MF_F32, 3, size, &v->image));
+    MF_TRY(mf_array_new(MF_U8, 4, shape, &v->masks));
+    MF_TRY(make_view(v));
+    MF_TRY(mf_artifact_add(pair, image, v->image));
+    return mf_artifact_add(pair, masks, v->masks);
+}
+
+/* The sample's image must be there and hold a view; shape z y x. */
+static mf_status check_sample(const mf_artifact *sample, const mf_pair_settings *settings,
+                              int64_t shape[3])
+{
+    mf_array_info info;
+    if (!mf_artifact_find(sample, "image", &info) || info.rank != 3 || info.dtype != MF_F32)
+        return mf_fail(MF_INVALID, "the sample has no image of f32 and three axes");
+    for (int i = 0; i < 3; i++) {
+        shape[i] = info.shape[i];
+        if (shape[i] < settings->size[i])
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "the sample has %lldx%lldx%lld voxels, a view %lldx%lldx%lld",
+                                   (long long)info.shape[2], (long long)info.shape[1],
+                                   (long long)info.shape[0], (long long)settings->size[2],
+                                   (long long)settings->size[1], (long long)settings->size[0]),
+                           "let mass.prepare pad samples to at least the view");
+    }
+    if (mf_masks_count(sample) == 0)
+        return mf_fail(MF_INVALID, "the sample has no mask");
+    return MF_OK;
+}
+
+static mf_status fill_pair(const mf_artifact *sample, const mf_pair_settings *settings,
+                           mf_random *random, mf_artifact *pair)
+{
+    int64_t shape[3], chosen[MF_PAIR_MASKS_MAX], ones = -1;
+    mf_crops crops;
+    MF_TRY(check_sample(sample, settings, shape));
+    mf_crops_draw(shape, settings, random, &crops);
+    MF_TRY(choose_masks(sample, settings, &crops, random, chosen));
+    if (mf_random_uniform(random, 0, 1) < settings->ones_prob)
+        ones = mf_random_below(random, settings->masks);
+    for (int i = 0; i < 2; i++) {
+        view v = {.sample = sample,
+                  .settings = settings,
+                  .own = i ? &settings->strong : &settings->weak,
+                  .random = random,
+                  .crop_lo = crops.lo[i],
+                  .crop_size = crops.size,
+                  .chosen = chosen,
+                  .count = settings->masks,
+                  .ones = ones};
+        mf_status failed =
+            add_view(pair, i ? "query" : "reference", i ? "query_masks" : "reference_masks", &v);
+        mf_array_unref(v.image);
+        mf_array_unref(v.masks);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+mf_status mf_pair_make(const mf_artifact *sample, const mf_pair_settings *settings,
+                       mf_random *random, mf_artifact **pair)
+{
+    MF_TRY(mf_artifact_new("pair", pair));
+    mf_status failed = fill_pair(sample, settings, random, *pair);
+    if (failed)
+        mf_artifact_unref(*pair);
+    return failed;
+}

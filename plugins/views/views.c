@@ -1,0 +1,195 @@
+/* views.c - the stage augment.views: an endless stream of training pairs. */
+#include "pair.h"
+#include "views.code.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct views_params {
+    int64_t seed;
+    mf_int3 size;
+    int64_t margin, masks;
+    double overlap, ones_prob;
+    bool seen_only, shuffle;
+    mf_view_settings weak, strong;
+} views_params;
+
+/* A parameter of one view: weak.scale is known to users as weak_scale. */
+#define VIEW(kind, type, view, field, fallback, min, max, unit, help)                              \
+    {                                                                                              \
+#view "_" #field, kind,                                                                    \
+            offsetof(views_params, view.field) +                                                   \
+                0 * sizeof(_Generic(&((views_params *)0)->view.field, type * : 1)),                \
+            fallback, min, max, unit, help, NULL, 0                                                \
+    }
+#define PROB(view, field, fallback, what)                                                          \
+    VIEW(MF_PARAM_REAL, double, view, field, fallback, 0, 1, "", "Probability " what)
+/* clang-format off */
+#define VIEW_PARAMS(v, affine, shears, multiply, adds, gammas, contrasts, blurs, noises)           \
+    PROB(v, affine_prob, affine, "of scale, rotation, shear and shift together."),                 \
+    VIEW(MF_PARAM_REAL3, mf_real3, v, scale, "[0.3, 0.3, 0.3]", 0, 0.95, "",                       \
+         "s draws a scale from 1 - s to 1 / (1 - s), along x, y, z."),                             \
+    VIEW(MF_PARAM_INT3, mf_int3, v, rotate, "[30, 30, 30]", 0, 180, "degrees",                     \
+         "Largest rotation about x, y, z."),                                                       \
+    VIEW(MF_PARAM_REAL3, mf_real3, v, shear, shears, 0, 1, "", "Largest shear of x, y, z."),       \
+    VIEW(MF_PARAM_REAL3, mf_real3, v, shift, "[0, 0, 0]", 0, 1, "half extents",                    \
+         "Largest shift along x, y, z."),                                                          \
+    PROB(v, brightness_prob, "0.2", "of the brightness factor."),                                  \
+    VIEW(MF_PARAM_REALS, mf_reals, v, brightness, multiply, 0, 10, "", "Range of the factor."),    \
+    PROB(v, add_prob, "0.2", "of added brightness."),                                              \
+    VIEW(MF_PARAM_REAL, double, v, add, adds, 0, 10, "deviations",                                 \
+         "Standard deviation of what is added to all voxels."),                                    \
+    PROB(v, gamma_prob, "0.2", "of a gamma curve."),                                               \
+    VIEW(MF_PARAM_REALS, mf_reals, v, gamma, gammas, 0.05, 20, "", "Range of gamma."),             \
+    PROB(v, contrast_prob, "0.2", "of a change of contrast."),                                     \
+    VIEW(MF_PARAM_REALS, mf_reals, v, contrast, contrasts, 0, 20, "", "Range of the factor."),     \
+    PROB(v, blur_prob, "0.2", "of a Gaussian blur."),                                              \
+    VIEW(MF_PARAM_REALS, mf_reals, v, blur, blurs, 0.05, 20, "voxels", "Range of its sigma."),     \
+    PROB(v, noise_prob, "0.2", "of Gaussian noise."),                                              \
+    VIEW(MF_PARAM_REAL, double, v, noise, noises, 0, 10, "deviations", "Its standard deviation.")
+
+static const mf_param params[] = {
+    MF_INT(views_params, seed, "42", 0, 9e15, "", "Seed of all draws."),
+    MF_INT3(views_params, size, "[128, 128, 128]", 1, 1024, "voxels", "A view along x, y, z."),
+    MF_INT(views_params, margin, "40", 0, 1024, "voxels",
+           "A crop is larger than its view by this, along each axis, where the sample is."),
+    MF_REAL(views_params, overlap, "0.67", 0, 1, "",
+            "Least share of a crop, along each axis, that lies in the other one."),
+    MF_INT(views_params, masks, "13", 1, MF_PAIR_MASKS_MAX, "", "Masks of a pair; a sample with fewer shows some twice."),
+    MF_REAL(views_params, ones_prob, "1", 0, 1, "",
+            "Probability that one of the masks is replaced by the whole crop."),
+    MF_BOOL(views_params, seen_only, "false",
+            "Choose among masks whose boxes meet both crops, if any do (official code: among all)."),
+    MF_BOOL(views_params, shuffle, "true", "Visit the samples in a new order each round."),
+    VIEW_PARAMS(weak, "0.5", "[0, 0, 0]", "[0.9, 1.1]", "0.1", "[0.8, 1.2]", "[0.8, 1.2]",
+                "[0.8, 1.2]", "0.02"),
+    VIEW_PARAMS(strong, "0.8", "[0.1, 0.1, 0.1]", "[0.8, 1.3]", "0.15", "[0.8, 1.3]",
+                "[0.8, 1.3]", "[0.7, 1.5]", "0.04"),
+    MF_PARAMS_END};
+/* clang-format on */
+
+static const mf_port inputs[] = {{"samples", "sample[]", "What mass.prepare made.", 0}, {0}};
+static const mf_port outputs[] = {
+    {"pairs", "stream<pair>", "Reference (weakly distorted) and query (strongly).", 0}, {0}};
+
+static mf_status check_range(const mf_reals *range, const char *view, const char *name)
+{
+    if (range->count != 2)
+        return mf_fail(MF_INVALID, "%s_%s takes two numbers, a lowest and a highest; it has %zu",
+                       view, name, range->count);
+    if (range->v[0] > range->v[1])
+        return mf_fail(MF_INVALID, "%s_%s starts at %g, above its end %g", view, name, range->v[0],
+                       range->v[1]);
+    return MF_OK;
+}
+
+static mf_status check_view(const mf_view_settings *view, const char *name)
+{
+    MF_TRY(check_range(&view->brightness, name, "brightness"));
+    MF_TRY(check_range(&view->gamma, name, "gamma"));
+    MF_TRY(check_range(&view->contrast, name, "contrast"));
+    return check_range(&view->blur, name, "blur");
+}
+
+static mf_status check(const void *p)
+{
+    const views_params *o = p;
+    MF_TRY(check_view(&o->weak, "weak"));
+    return check_view(&o->strong, "strong");
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const views_params *o = p;
+    double crop = 1, view = 1;
+    (void)t;
+    for (int i = 0; i < 3; i++) {
+        crop *= (double)(o->size.v[i] + o->margin);
+        view *= (double)o->size.v[i];
+    }
+    n->host_bytes = (size_t)(crop * 6 + view * 2 * (4 + (double)o->masks)) + (1u << 20);
+    n->cost = view * 2e-7;
+    return MF_OK;
+}
+
+/* Which sample item i shows: each once a round, in an order that only seed and round decide. */
+static mf_status pick(const views_params *o, int64_t n, int64_t i, int64_t *sample)
+{
+    int64_t at = i % n;
+    *sample = at;
+    if (!o->shuffle || n == 1)
+        return MF_OK;
+    mf_random random;
+    mf_random_seed(&random, (uint64_t)o->seed, "round", (uint64_t)(i / n));
+    int64_t *order = calloc((size_t)n, sizeof *order);
+    if (!order)
+        return mf_fail(MF_NO_MEMORY, "no memory to shuffle %lld samples", (long long)n);
+    for (int64_t j = 0; j < n; j++) { /* Fisher and Yates, inside out */
+        int64_t k = mf_random_below(&random, j + 1);
+        order[j] = order[k];
+        order[k] = j;
+    }
+    *sample = order[at];
+    free(order);
+    return MF_OK;
+}
+
+/* A sample with masks, item i's or the next in the list that has any. */
+static mf_status find_sample(mf_task *t, const views_params *o, int64_t i,
+                             const mf_artifact **sample, int64_t *index)
+{
+    int64_t n = (int64_t)mf_in_count(t, "samples");
+    if (n == 0)
+        return mf_fail(MF_INVALID, "there are no samples");
+    MF_TRY(pick(o, n, i, index));
+    for (int64_t tried = 0; tried < n; tried++, *index = (*index + 1) % n) {
+        MF_TRY(mf_in_item(t, "samples", (size_t)*index, sample));
+        if (mf_masks_count(*sample) > 0)
+            return MF_OK;
+    }
+    return mf_fail(MF_INVALID, "none of the %lld samples has a mask", (long long)n);
+}
+
+static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_artifact **pair)
+{
+    const views_params *o = p;
+    const mf_artifact *sample;
+    int64_t index = 0;
+    mf_random random;
+    mf_pair_settings settings = {.size = {o->size.v[2], o->size.v[1], o->size.v[0]},
+                                 .margin = o->margin,
+                                 .overlap = o->overlap,
+                                 .masks = o->masks,
+                                 .ones_prob = o->ones_prob,
+                                 .seen_only = o->seen_only,
+                                 .weak = o->weak,
+                                 .strong = o->strong};
+    (void)session;
+    MF_TRY(find_sample(t, o, i, &sample, &index));
+    mf_task_random(t, &random);
+    return mf_within(mf_pair_make(sample, &settings, &random, pair), "sample %lld (%s)",
+                     (long long)index, mf_in_name(t, "samples", (size_t)index));
+}
+
+static const mf_stage stage = {
+    .name = "augment.views",
+    .version = 1,
+    .summary = "Pairs of distorted, overlapping views of samples, with masks that mark the same.",
+    .help = "Item i shows one sample: two crops that overlap around a random anchor, the same "
+            "masks in both. The reference is distorted weakly, the query strongly: by an affine "
+            "map, after which the center of the crop is taken (without one, a random place of "
+            "it), then by brightness, gamma, contrast, blur and noise, each with its own "
+            "probability. Image voxels from outside a crop are 0. A mask may be empty in a view. "
+            "Samples without masks are passed over. Intensities are in standard deviations of "
+            "the scan.",
+    .params = params,
+    .params_size = sizeof(views_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .random = true,
+    .check = check,
+    .needs = needs,
+    .item = item,
+};
+MF_PLUGIN("views", &stage)

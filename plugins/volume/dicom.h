@@ -1,0 +1,9 @@
+/* dicom.h - makes a volume of one DICOM file or of a series in a folder. */
+#ifndef VOLUME_DICOM_H
+#define VOLUME_DICOM_H
+
+#include "scan.h"
+
+mf_status dicom_read(const char *path, bool folder, const scan_options *options, scan *s);
+
+#endif

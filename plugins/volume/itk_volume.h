@@ -1,0 +1,28 @@
+/* itk_volume.h - the one door to ITK and to GDCM, which ITK reads DICOM with: C outside, C++
+ * inside.
+ *
+ * Nothing of its exceptions, warnings and left-handed habits passes through: world coordinates
+ * are RAS+ here, errors are mf_status, and nothing is printed. */
+#ifndef VOLUME_ITK_VOLUME_H
+#define VOLUME_ITK_VOLUME_H
+
+#include <massflow/artifact.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads a NRRD file of one channel. A file with several time points is refused unless `time` (from
+ * 0; -1: not given) says which. voxels: [z, y, x] in the file's own type. */
+mf_status itk_read_nrrd(const char *path, int64_t time, mf_grid *grid, mf_array **voxels);
+
+/* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. */
+mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels);
+
+/* The pixels of a DICOM file of one frame, decompressed and rescaled: [1, rows, columns]. */
+mf_status itk_dicom_slice(const char *path, mf_array **pixels);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

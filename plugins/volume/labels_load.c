@@ -1,0 +1,71 @@
+/* labels_load.c - stage labels.load: a label map from a file, on its scan's grid. */
+#include "labels_load.code.h"
+#include "load.h"
+#include "volume_stages.h"
+#include <string.h>
+
+typedef struct labels_params {
+    const char *path, *orient, *align;
+    mf_ints only;
+} labels_params;
+
+static const mf_param params[] = {
+    MF_PATH(labels_params, path, NULL, "The label map: any format that volume.load reads."),
+    MF_TEXT(labels_params, orient, "RAS", "Without `like`: as in volume.load."),
+    MF_CHOICE(labels_params, align, "world", "world|index",
+              "With `like`: the headers must place both alike, or (index) only the order of voxels "
+              "counts."),
+    MF_INTS(labels_params, only, "[]", 1, 2147483647, "",
+            "Label values that are kept; the others become background. Empty: all."),
+    MF_PARAMS_END};
+
+static const mf_port inputs[] = {
+    {"like", "volume?",
+     "The scan that the labels belong to: they are turned and cropped as it was.", 0},
+    {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"labels", "labels", "The label map: whole numbers, 0 is background.", 0},
+    {NULL, NULL, NULL, 0}};
+
+static mf_status check(const void *p)
+{
+    const labels_params *o = p;
+    if (strcmp(o->orient, "keep") && !orient_valid(o->orient))
+        return mf_hint(mf_fail(MF_INVALID, "orient: '%s' does not name three axes", o->orient),
+                       "such as RAS, LPS or PSR; or keep");
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const labels_params *o = p;
+    labels_options options = {.read = {-1, NULL},
+                              .orient = o->orient,
+                              .by_index = !strcmp(o->align, "index"),
+                              .only = o->only.v,
+                              .only_count = o->only.count};
+    const mf_artifact *like;
+    scan s;
+    mf_artifact *labels;
+    (void)session;
+    MF_TRY(mf_in(t, "like", &like));
+    MF_TRY(load_labels(o->path, &options, like, &s, &labels));
+    for (int i = 0; i < s.notes; i++)
+        mf_log(t, "%s", s.note[i]);
+    return mf_out(t, "labels", labels);
+}
+
+const mf_stage labels_load = {
+    .name = "labels.load",
+    .version = 1,
+    .summary = "A label map from a file, on the grid of the scan that it belongs to.",
+    .help = "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
+            "on that volume, turned and cropped as it was; a label map of another size or place is "
+            "refused, with both sizes in the message. Without it they are turned to `orient`.",
+    .params = params,
+    .params_size = sizeof(labels_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .run = run};

@@ -1,0 +1,301 @@
+/* load.c - see load.h: from a file to a volume or label map in the orientation and crop asked for.
+ */
+#include "load.h"
+#include "component.h"
+#include "voxels.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* voxels and a grid on their way through turning and cropping. */
+static mf_status turn(mf_array **voxels, mf_grid *grid, const char *codes)
+{
+    axis_map map;
+    mf_grid target;
+    mf_array *turned;
+    if (!strcmp(codes, "keep"))
+        return MF_OK;
+    orient_plan(grid, codes, &map, &target);
+    MF_TRY(orient_voxels(*voxels, &map, &turned));
+    mf_array_unref(*voxels);
+    *voxels = turned;
+    *grid = target;
+    return MF_OK;
+}
+
+static mf_status cut(mf_array **voxels, mf_grid *grid, const index_box *box)
+{
+    mf_array *cropped;
+    MF_TRY(crop_voxels(*voxels, box, &cropped));
+    mf_array_unref(*voxels);
+    *voxels = cropped;
+    crop_grid(grid, box, grid);
+    return MF_OK;
+}
+
+static mf_status artifact_of(const char *type, const mf_grid *grid, const mf_grid *scan_grid,
+                             mf_array *voxels, mf_artifact **made)
+{
+    MF_TRY(mf_artifact_new(type, made));
+    mf_status failed = mf_artifact_set_grid(*made, grid);
+    if (!failed)
+        failed = mf_artifact_set_scan_grid(*made, scan_grid);
+    if (!failed)
+        failed = mf_artifact_add(*made, "voxels", voxels);
+    if (failed) {
+        mf_artifact_unref(*made);
+        *made = NULL;
+    }
+    return failed;
+}
+
+/* Non-finite values, a constant or flat scan: said or refused. */
+static mf_status judge(const char *path, const load_options *o, scan *s, voxel_facts *f)
+{
+    MF_TRY(voxels_measure(s->voxels, f));
+    if (f->nan + f->inf > 0 && !o->zero_odd)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: %lld voxels are not a number and %lld are infinite, of %lld",
+                               path, (long long)f->nan, (long long)f->inf,
+                               (long long)mf_array_count(s->voxels)),
+                       "nonfinite: zero puts 0 in their place");
+    if (f->nan + f->inf > 0) {
+        scan_note(s, "%s: %lld voxels that were not a number and %lld infinite ones became 0", path,
+                  (long long)f->nan, (long long)f->inf);
+        voxels_zero_odd(s->voxels);
+        MF_TRY(voxels_measure(s->voxels, f));
+    }
+    if (f->min == f->max)
+        scan_note(s, "%s: all voxels have the value %g", path, f->min);
+    const int64_t *n = s->grid.size;
+    if (n[0] == 1 || n[1] == 1 || n[2] == 1)
+        scan_note(s, "%s: is one voxel thick (%lld x %lld x %lld)", path, (long long)n[0],
+                  (long long)n[1], (long long)n[2]);
+    else if (n[0] < 16 || n[1] < 16 || n[2] < 16)
+        scan_note(s, "%s: is small (%lld x %lld x %lld voxels)", path, (long long)n[0],
+                  (long long)n[1], (long long)n[2]);
+    return MF_OK;
+}
+
+/* What the parameter says, then what the file says; else CT where air is seen. */
+static const char *modality_of(const char *path, const load_options *o, const voxel_facts *f,
+                               scan *s)
+{
+    if (!strcmp(o->modality, "ct"))
+        return "CT";
+    if (!strcmp(o->modality, "mr"))
+        return "MR";
+    if (!strcmp(o->modality, "pet"))
+        return "PET";
+    if (s->modality[0])
+        return s->modality;
+    if (f->min <= -500 && f->max > 100) {
+        scan_note(s,
+                  "%s: taken for a CT, as its values reach down to %g (modality: ... says "
+                  "otherwise)",
+                  path, f->min);
+        return "CT";
+    }
+    return "";
+}
+
+static void sizes_text(const int64_t n[3], char text[64])
+{
+    snprintf(text, 64, "%lld x %lld x %lld", (long long)n[0], (long long)n[1], (long long)n[2]);
+}
+
+/* The labels must lie on the scan's voxels: same size, and corners less than a voxel apart. */
+static mf_status check_same(const char *path, const mf_grid *labels, const mf_grid *scan_grid,
+                            bool sizes_only)
+{
+    char a[64], b[64];
+    sizes_text(labels->size, a);
+    sizes_text(scan_grid->size, b);
+    if (strcmp(a, b))
+        return mf_fail(MF_INVALID,
+                       "%s: has %s voxels, the scan has %s: they do not belong together", path, a,
+                       b);
+    double worst = 0,
+           least = fmin(fmin(scan_grid->spacing[0], scan_grid->spacing[1]), scan_grid->spacing[2]);
+    for (int c = 0; c < 8; c++) {
+        double ijk[3], p[3], q[3];
+        for (int k = 0; k < 3; k++)
+            ijk[k] = c >> k & 1 ? (double)(labels->size[k] - 1) : 0;
+        mf_grid_to_world(labels, ijk, p);
+        mf_grid_to_world(scan_grid, ijk, q);
+        worst = fmax(worst, sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) +
+                                 (p[2] - q[2]) * (p[2] - q[2])));
+    }
+    if (!sizes_only && !(worst < 0.5 * least))
+        return mf_hint(mf_fail(MF_INVALID,
+                               "%s: its header places it up to %.1f mm away from the scan", path,
+                               worst),
+                       "where the voxels still belong together, align: index says so");
+    return MF_OK;
+}
+
+static mf_status crop_box(const char *path, const load_options *o, const mf_array *voxels,
+                          const mf_grid *grid, scan *s, index_box *box)
+{
+    bool found;
+    if (!strcmp(o->crop, "threshold")) {
+        MF_TRY(crop_largest(voxels, o->threshold, box, &found));
+        if (!found)
+            return mf_fail(MF_INVALID, "%s: no voxel is above the threshold %g to crop by", path,
+                           o->threshold);
+    } else {
+        scan l;
+        mf_grid target = {{0}};
+        MF_TRY(scan_read(o->labels, &o->read, &l));
+        mf_status failed = check_same(o->labels, &l.grid, &s->grid, false);
+        target = l.grid;
+        if (!failed)
+            failed = turn(&l.voxels, &target, o->orient);
+        found = !failed && crop_box_of(l.voxels, box);
+        scan_free(&l);
+        MF_TRY(failed);
+        if (!found)
+            return mf_fail(MF_INVALID, "%s: holds no label to crop by", o->labels);
+    }
+    crop_widen(grid, o->margin, box);
+    return MF_OK;
+}
+
+static mf_status make_volume(const char *path, const load_options *o, scan *s, mf_artifact **volume)
+{
+    voxel_facts f;
+    MF_TRY(judge(path, o, s, &f));
+    MF_TRY(voxels_narrow(&s->voxels, &f));
+    const char *modality = modality_of(path, o, &f, s);
+    mf_grid grid = s->grid;
+    MF_TRY(turn(&s->voxels, &grid, o->orient));
+    if (strcmp(o->crop, "none")) {
+        index_box box;
+        MF_TRY(crop_box(path, o, s->voxels, &grid, s, &box));
+        MF_TRY(cut(&s->voxels, &grid, &box));
+    }
+    MF_TRY(artifact_of("volume", &grid, &s->grid, s->voxels, volume));
+    mf_status failed = mf_artifact_set_text(*volume, "modality", modality);
+    if (!failed && s->unit[0])
+        failed = mf_artifact_set_text(*volume, "unit", s->unit);
+    if (!failed && s->suv_factor > 0)
+        failed = mf_artifact_set_reals(*volume, "suv_factor", &s->suv_factor, 1);
+    if (failed)
+        mf_artifact_unref(*volume);
+    return failed;
+}
+
+mf_status load_volume(const char *path, const load_options *o, scan *s, mf_artifact **volume)
+{
+    MF_TRY(scan_read(path, &o->read, s));
+    mf_status failed = make_volume(path, o, s, volume);
+    scan_free(s);
+    return failed;
+}
+
+/* ---- labels ---------------------------------------------------------------------------------- */
+
+/* Labels are whole and not negative. */
+static mf_status check_labels(const char *path, mf_array **voxels)
+{
+    voxel_facts f;
+    MF_TRY(voxels_measure(*voxels, &f));
+    if (!f.whole)
+        return mf_hint(mf_fail(MF_INVALID,
+                               "%s: is no label map: its values (%g to %g) are not all whole "
+                               "numbers",
+                               path, f.min, f.max),
+                       "volume.load reads scans");
+    if (f.min < 0 || f.max > INT32_MAX)
+        return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %g to %g", path,
+                       f.min, f.max);
+    return voxels_narrow(voxels, &f);
+}
+
+static mf_status keep_only(mf_array **voxels, const int64_t *only, size_t count)
+{
+    mf_array *copy;
+    MF_TRY(mf_array_new(MF_I32, 3, (*voxels)->shape, &copy));
+    mf_array *wide;
+    mf_status failed = mf_array_convert(*voxels, MF_I32, &wide);
+    if (failed) {
+        mf_array_unref(copy);
+        return failed;
+    }
+    const int32_t *from = wide->data;
+    int32_t *to = copy->data;
+    for (int64_t i = 0, n = mf_array_count(copy); i < n; i++)
+        for (size_t k = 0; k < count && from[i]; k++)
+            if (from[i] == only[k])
+                to[i] = from[i];
+    mf_array_unref(wide);
+    mf_array_unref(*voxels);
+    *voxels = copy;
+    voxel_facts f;
+    MF_TRY(voxels_measure(copy, &f));
+    return voxels_narrow(voxels, &f);
+}
+
+/* Turns and crops labels that lie on the scan's own grid as the volume `like` was. */
+static mf_status follow(const char *path, const labels_options *o, const mf_artifact *like, scan *s,
+                        mf_grid *grid)
+{
+    mf_grid want, own, turned_own;
+    char codes[4];
+    axis_map map;
+    MF_TRY(mf_artifact_grid(like, &want));
+    if (!mf_artifact_scan_grid(like, &own))
+        own = want;
+    if (o->by_index) {
+        MF_TRY(check_same(path, &s->grid, &own, true));
+        s->grid = own;
+    }
+    orient_codes(&want, codes);
+    *grid = s->grid;
+    MF_TRY(turn(&s->voxels, grid, codes));
+    orient_plan(&own, codes, &map, &turned_own);
+    MF_TRY(check_same(path, grid, &turned_own, false));
+    double at[3];
+    index_box box;
+    mf_grid_to_index(&turned_own, want.origin, at);
+    for (int k = 0; k < 3; k++) {
+        box.lo[k] = (int64_t)rint(at[k]);
+        box.hi[k] = box.lo[k] + want.size[k];
+        if (box.lo[k] < 0 || box.hi[k] > turned_own.size[k] ||
+            fabs(want.spacing[k] - turned_own.spacing[k]) > 1e-3 * want.spacing[k])
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "%s: the volume to follow does not lie on its scan's voxels",
+                                   path),
+                           "connect `like` to the stage that loads the scan");
+    }
+    s->grid = own;
+    MF_TRY(cut(&s->voxels, grid, &box));
+    *grid = want;
+    return MF_OK;
+}
+
+static mf_status make_labels(const char *path, const labels_options *o, const mf_artifact *like,
+                             scan *s, mf_artifact **labels)
+{
+    mf_grid grid = s->grid;
+    MF_TRY(check_labels(path, &s->voxels));
+    if (o->only_count)
+        MF_TRY(keep_only(&s->voxels, o->only, o->only_count));
+    if (like)
+        MF_TRY(follow(path, o, like, s, &grid));
+    else
+        MF_TRY(turn(&s->voxels, &grid, o->orient));
+    index_box box;
+    if (!crop_box_of(s->voxels, &box))
+        scan_note(s, "%s: holds no label: all voxels are 0", path);
+    return artifact_of("labels", &grid, &s->grid, s->voxels, labels);
+}
+
+mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like, scan *s,
+                      mf_artifact **labels)
+{
+    MF_TRY(scan_read(path, &o->read, s));
+    mf_status failed = make_labels(path, o, like, s, labels);
+    scan_free(s);
+    return failed;
+}

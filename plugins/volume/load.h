@@ -1,0 +1,35 @@
+/* load.h - what volume.load and labels.load do, apart from reading parameters and publishing. */
+#ifndef VOLUME_LOAD_H
+#define VOLUME_LOAD_H
+
+#include "orient.h"
+#include "scan.h"
+
+typedef struct load_options {
+    scan_options read;
+    const char *orient;   /* axis codes, or "keep" */
+    const char *crop;     /* "none", "threshold" or "labels" */
+    double threshold;     /* voxels above it make the body */
+    double margin;        /* mm */
+    const char *labels;   /* path for crop "labels"; NULL */
+    const char *modality; /* "auto", "ct", "mr" or "pet" */
+    bool zero_odd;        /* NaN and infinity become 0; else the scan is refused */
+} load_options;
+
+/* Reads `path` and makes the artifact of type volume. `notes` gets what is to be logged. */
+mf_status load_volume(const char *path, const load_options *o, scan *notes, mf_artifact **volume);
+
+typedef struct labels_options {
+    scan_options read;
+    const char *orient;  /* without `like` */
+    bool by_index;       /* with `like`: trust the order of voxels, not the header */
+    const int64_t *only; /* values that are kept; the others become 0; count 0: all */
+    size_t only_count;
+} labels_options;
+
+/* Reads a label map; with `like` (a volume) onto that volume's grid, which must be of the scan that
+ * the labels were drawn on. */
+mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like,
+                      scan *notes, mf_artifact **labels);
+
+#endif

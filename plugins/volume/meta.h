@@ -1,0 +1,11 @@
+/* meta.h - reads MetaImage files, .mha and .mhd with their raw data. */
+#ifndef VOLUME_META_H
+#define VOLUME_META_H
+
+#include "scan.h"
+
+/* Whether a file that begins with this text (ended by a zero) is a MetaImage. */
+bool meta_is(const char *head);
+mf_status meta_read(const char *path, const scan_options *options, scan *s);
+
+#endif

@@ -1,0 +1,374 @@
+/* nifti.c - reads NIfTI-1, NIfTI-2 and Analyze 7.5, plain or gzip-compressed, of either byte order.
+ *
+ * ITK's reader knows neither NIfTI-2 nor sheared affines, prints to the terminal and takes a file
+ * that was cut off for a whole one; the header must be read here anyway to tell, so the rest is
+ * read too. Header layouts: nifti1.h and nifti2.h of the NIfTI Data Format Working Group. */
+#include "nifti.h"
+#include "geometry.h"
+#include "inflate.h"
+#include "voxels.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct header {
+    bool swapped, analyze, pair;
+    int version;
+    int64_t dim[8];
+    int datatype, bits;
+    double pixdim[8], offset, slope, intercept;
+    int qform, sform;
+    double quaternion[6]; /* b c d, offsets x y z */
+    double srow[12];
+    int units;
+} header;
+
+/* Reads a field of `size` bytes at `at`, turned to this machine's byte order. */
+static void field(const unsigned char *at, bool swapped, size_t size, void *to)
+{
+    unsigned char *bytes = to;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = at[swapped ? size - 1 - i : i];
+}
+static int16_t get16(const header *h, const unsigned char *at)
+{
+    int16_t v;
+    field(at, h->swapped, sizeof v, &v);
+    return v;
+}
+static int32_t get32(const header *h, const unsigned char *at)
+{
+    int32_t v;
+    field(at, h->swapped, sizeof v, &v);
+    return v;
+}
+static int64_t get64(const header *h, const unsigned char *at)
+{
+    int64_t v;
+    field(at, h->swapped, sizeof v, &v);
+    return v;
+}
+static double getf(const header *h, const unsigned char *at)
+{
+    float v;
+    field(at, h->swapped, sizeof v, &v);
+    return (double)v;
+}
+static double getd(const header *h, const unsigned char *at)
+{
+    double v;
+    field(at, h->swapped, sizeof v, &v);
+    return v;
+}
+
+/* The size of its header opens a file: 348 or 540, in the file's byte order. */
+static int header_size(const unsigned char *head, size_t size, bool *swapped)
+{
+    for (int s = 0; s < 2 && size >= 4; s++) {
+        header h = {.swapped = s};
+        int32_t n = get32(&h, head);
+        *swapped = s;
+        if (n == 348 || n == 540)
+            return n;
+    }
+    return 0;
+}
+
+bool nifti_is(const unsigned char *head, size_t size)
+{
+    bool swapped;
+    return header_size(head, size, &swapped) != 0;
+}
+
+static void parse_one(header *h, const unsigned char *b)
+{
+    for (int i = 0; i < 8; i++) {
+        h->dim[i] = get16(h, b + 40 + 2 * i);
+        h->pixdim[i] = getf(h, b + 76 + 4 * i);
+    }
+    h->datatype = get16(h, b + 70);
+    h->bits = get16(h, b + 72);
+    h->offset = getf(h, b + 108);
+    if (h->analyze) { /* none of what follows is there */
+        h->slope = 1;
+        return;
+    }
+    h->slope = getf(h, b + 112);
+    h->intercept = getf(h, b + 116);
+    h->units = b[123];
+    h->qform = get16(h, b + 252);
+    h->sform = get16(h, b + 254);
+    for (int i = 0; i < 6; i++)
+        h->quaternion[i] = getf(h, b + 256 + 4 * i);
+    for (int i = 0; i < 12; i++)
+        h->srow[i] = getf(h, b + 280 + 4 * i);
+}
+
+static void parse_two(header *h, const unsigned char *b)
+{
+    for (int i = 0; i < 8; i++) {
+        h->dim[i] = get64(h, b + 16 + 8 * i);
+        h->pixdim[i] = getd(h, b + 104 + 8 * i);
+    }
+    h->datatype = get16(h, b + 12);
+    h->bits = get16(h, b + 14);
+    h->offset = (double)get64(h, b + 168);
+    h->slope = getd(h, b + 176);
+    h->intercept = getd(h, b + 184);
+    h->qform = get32(h, b + 344);
+    h->sform = get32(h, b + 348);
+    for (int i = 0; i < 6; i++)
+        h->quaternion[i] = getd(h, b + 352 + 8 * i);
+    for (int i = 0; i < 12; i++)
+        h->srow[i] = getd(h, b + 400 + 8 * i);
+    h->units = get32(h, b + 500);
+}
+
+static mf_status parse(const char *path, const unsigned char *b, size_t size, header *h)
+{
+    memset(h, 0, sizeof *h);
+    int n = header_size(b, size, &h->swapped);
+    if ((size_t)n > size)
+        return mf_fail(MF_CORRUPT, "%s: cut off inside its header (%zu of %d bytes)", path, size,
+                       n);
+    if (n == 540) {
+        h->version = 2;
+        h->pair = b[5] == 'i';
+        if (memcmp(b + 4, "n+2", 4) && memcmp(b + 4, "ni2", 4))
+            return mf_fail(MF_CORRUPT, "%s: damaged NIfTI-2 header: no magic word", path);
+        parse_two(h, b);
+        return MF_OK;
+    }
+    h->version = 1;
+    h->pair = memcmp(b + 344, "n+1", 4) != 0;
+    h->analyze = h->pair && memcmp(b + 344, "ni1", 4) != 0;
+    parse_one(h, b);
+    return MF_OK;
+}
+
+/* NIfTI's data types that are read; *uint64 for the one without a dtype of its own. */
+static mf_status voxel_type(const char *path, const header *h, mf_dtype *dtype, bool *uint64)
+{
+    static const struct {
+        int code;
+        mf_dtype dtype;
+    } types[] = {{2, MF_U8},   {4, MF_I16},   {8, MF_I32},   {16, MF_F32},   {64, MF_F64},
+                 {256, MF_I8}, {512, MF_U16}, {768, MF_U32}, {1024, MF_I64}, {1280, MF_I64}};
+    static const struct {
+        int code;
+        const char *name;
+    } refused[] = {{1, "binary voxels"},          {32, "complex voxels"},
+                   {128, "colour voxels (RGB)"},  {1536, "128-bit reals"},
+                   {1792, "complex voxels"},      {2048, "complex voxels"},
+                   {2304, "colour voxels (RGBA)"}};
+    *uint64 = h->datatype == 1280;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].code == h->datatype) {
+            *dtype = types[i].dtype;
+            if (h->bits && (size_t)h->bits != 8 * mf_dtype_size(*dtype))
+                return mf_fail(MF_CORRUPT,
+                               "%s: its header contradicts itself: data type %s with %d bits a "
+                               "voxel",
+                               path, mf_dtype_text(*dtype), h->bits);
+            return MF_OK;
+        }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (refused[i].code == h->datatype)
+            return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: has %s, not one number a voxel", path,
+                                   refused[i].name),
+                           "convert it to a grey-scale scan first");
+    return mf_fail(MF_CORRUPT, "%s: unknown NIfTI data type %d", path, h->datatype);
+}
+
+/* Sizes along x y z and time; bytes of one time point and of all. */
+static mf_status sizes(const char *path, const header *h, size_t element, int64_t size[4],
+                       size_t *one, size_t *all)
+{
+    if (h->dim[0] < 1 || h->dim[0] > 7)
+        return mf_fail(MF_CORRUPT, "%s: its header claims %lld dimensions", path,
+                       (long long)h->dim[0]);
+    *all = element;
+    for (int i = 0; i < 7; i++) {
+        int64_t n = i < h->dim[0] ? h->dim[i + 1] : 1;
+        if (n < 1 && i >= 3)
+            n = 1; /* zero beyond the third is how some say "one" */
+        if (n < 1 || !mf_size_mul(*all, (size_t)n, all) || *all > (size_t)INT64_MAX / 2)
+            return mf_fail(MF_CORRUPT, "%s: its header claims %lld voxels along axis %d", path,
+                           (long long)n, i + 1);
+        if (i < 4)
+            size[i] = n;
+        else if (n > 1)
+            return mf_fail(MF_UNSUPPORTED, "%s: has %lld values a voxel along axis %d, not one",
+                           path, (long long)n, i + 1);
+        if (i == 2)
+            *one = *all;
+    }
+    return MF_OK;
+}
+
+/* Rotation of the qform: NIfTI-1, "method 2". */
+static void quaternion_affine(const header *h, double a[12])
+{
+    double b = h->quaternion[0], c = h->quaternion[1], d = h->quaternion[2];
+    double s = 1 - b * b - c * c - d * d, q = h->pixdim[0] < 0 ? -1 : 1;
+    if (s < 1e-7) {
+        double n = 1 / sqrt(b * b + c * c + d * d);
+        b *= n, c *= n, d *= n, s = 0;
+    }
+    double w = sqrt(s);
+    const double r[9] = {w * w + b * b - c * c - d * d, 2 * (b * c - w * d),
+                         2 * (b * d + w * c),           2 * (b * c + w * d),
+                         w * w + c * c - b * b - d * d, 2 * (c * d - w * b),
+                         2 * (b * d - w * c),           2 * (c * d + w * b),
+                         w * w + d * d - b * b - c * c};
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++)
+            a[4 * i + j] = r[3 * i + j] * h->pixdim[j + 1] * (j == 2 ? q : 1);
+        a[4 * i + 3] = h->quaternion[3 + i];
+    }
+}
+
+static mf_status place(const char *path, const header *h, scan *s)
+{
+    double a[12] = {0}, unit = (h->units & 7) == 1 ? 1000 : (h->units & 7) == 3 ? 0.001 : 1;
+    if (h->sform > 0) {
+        memcpy(a, h->srow, sizeof a);
+    } else if (h->qform > 0) {
+        quaternion_affine(h, a);
+    } else {
+        /* No orientation: x grows to the left and the center is the origin, as nibabel and SPM
+         * read such files. */
+        for (int i = 0; i < 3; i++) {
+            double p = fabs(h->pixdim[i + 1]);
+            if (!(p > 0))
+                p = 1;
+            a[5 * i] = i ? p : -p;
+            a[4 * i + 3] = -a[5 * i] * (double)(s->grid.size[i] - 1) / 2;
+        }
+        scan_note(s,
+                  "%s: does not say how the patient lies; taken as LAS, as is usual: check the "
+                  "sides before you trust them",
+                  path);
+    }
+    for (int i = 0; i < 12; i++)
+        a[i] *= unit;
+    return geometry_split(path, a, &s->grid);
+}
+
+static mf_status read_voxels(inflate_file *f, const header *h, const scan_options *o,
+                             int64_t offset, scan *s)
+{
+    int64_t size[4];
+    mf_dtype dtype = MF_U8;
+    bool uint64;
+    size_t one = 0, all = 0;
+    MF_TRY(voxel_type(f->path, h, &dtype, &uint64));
+    MF_TRY(sizes(f->path, h, mf_dtype_size(dtype), size, &one, &all));
+    int64_t promised = offset + (int64_t)all;
+    if (!inflate_can_hold(f, promised))
+        return mf_fail(MF_CORRUPT,
+                       "%s: cut off: its header promises %lld x %lld x %lld x %lld voxels (%lld "
+                       "bytes), the file has %lld bytes",
+                       f->path, (long long)size[0], (long long)size[1], (long long)size[2],
+                       (long long)size[3], (long long)promised, (long long)f->file_bytes);
+    if (size[3] > 1 && o->time < 0)
+        return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: has %lld time points, not one", f->path,
+                               (long long)size[3]),
+                       "time: N (from 0) takes one of them");
+    if (o->time >= size[3])
+        return mf_fail(MF_INVALID, "%s: has %lld time points; time: %lld is not one of them",
+                       f->path, (long long)size[3], (long long)o->time);
+    memcpy(s->grid.size, size, sizeof s->grid.size);
+    const int64_t shape[3] = {size[2], size[1], size[0]};
+    MF_TRY(mf_array_new(dtype, 3, shape, &s->voxels));
+    int64_t before = o->time > 0 ? o->time * (int64_t)one : 0;
+    MF_TRY(inflate_skip(f, offset - f->at + before, promised));
+    MF_TRY(inflate_exactly(f, s->voxels->data, one, promised));
+    /* The rest is read too: only at its end does a gzip file tell whether it was whole. */
+    MF_TRY(inflate_skip(f, promised - f->at, promised));
+    size_t got;
+    char end[16];
+    if (f->compressed)
+        MF_TRY(inflate_read(f, end, sizeof end, &got));
+    if (h->swapped)
+        voxels_swap(s->voxels);
+    for (int64_t i = 0; uint64 && i < mf_array_count(s->voxels); i++)
+        if (((int64_t *)s->voxels->data)[i] < 0)
+            return mf_fail(MF_UNSUPPORTED, "%s: has integers beyond 63 bits", f->path);
+    if (h->slope != 0 && isfinite(h->slope) && isfinite(h->intercept) &&
+        (h->slope != 1 || h->intercept != 0))
+        MF_TRY(voxels_scale(&s->voxels, h->slope, h->intercept));
+    return MF_OK;
+}
+
+/* The other file of a pair: `path` with its suffix .hdr or .img turned into `suffix`; the
+ * compressed one where only that exists. */
+static bool other_file(const char *path, const char *suffix, char *other, size_t size)
+{
+    size_t n = strlen(path);
+    if (n > 3 && !strcmp(path + n - 3, ".gz"))
+        n -= 3;
+    if (n < 4 || (strncmp(path + n - 4, ".hdr", 4) && strncmp(path + n - 4, ".img", 4)))
+        return false;
+    for (int gz = 0; gz < 2; gz++) {
+        if ((size_t)snprintf(other, size, "%.*s%s%s", (int)(n - 4), path, suffix,
+                             gz ? ".gz" : "") >= size)
+            return false;
+        if (!access(other, F_OK))
+            return true;
+    }
+    return false;
+}
+
+static mf_status read_open(inflate_file *f, const scan_options *o, scan *s)
+{
+    unsigned char head[540];
+    size_t got;
+    header h;
+    MF_TRY(inflate_read(f, head, sizeof head, &got));
+    MF_TRY(parse(f->path, head, got, &h));
+    if (!h.pair) {
+        int64_t least = h.version == 2 ? 540 : 348;
+        if (!(h.offset >= (double)least) || h.offset > 1e15)
+            return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g, inside itself",
+                           f->path, h.offset);
+        inflate_close(f);
+        MF_TRY(inflate_open(f->path, f));
+        MF_TRY(read_voxels(f, &h, o, (int64_t)h.offset, s));
+        return place(f->path, &h, s);
+    }
+    char image[4096];
+    if (!other_file(f->path, ".img", image, sizeof image))
+        return mf_fail(MF_NOT_FOUND,
+                       "%s: its voxels lie in a file .img beside it, which is missing", f->path);
+    if (!(h.offset >= 0) || h.offset > 1e15)
+        return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g", f->path, h.offset);
+    inflate_file voxels = {0};
+    mf_status failed = inflate_open(image, &voxels);
+    if (!failed)
+        failed = read_voxels(&voxels, &h, o, (int64_t)h.offset, s);
+    inflate_close(&voxels);
+    MF_TRY(failed);
+    return place(f->path, &h, s);
+}
+
+mf_status nifti_read(const char *path, const scan_options *o, scan *s)
+{
+    char header_path[4096];
+    size_t n = strlen(path);
+    bool image =
+        (n > 4 && !strcmp(path + n - 4, ".img")) || (n > 7 && !strcmp(path + n - 7, ".img.gz"));
+    if (image) {
+        if (!other_file(path, ".hdr", header_path, sizeof header_path))
+            return mf_fail(MF_NOT_FOUND, "%s: its header, a file .hdr beside it, is missing", path);
+        path = header_path;
+    }
+    inflate_file f = {0};
+    mf_status failed = inflate_open(path, &f);
+    if (!failed)
+        failed = read_open(&f, o, s);
+    inflate_close(&f);
+    return failed;
+}

@@ -1,0 +1,11 @@
+/* nifti.h - reads NIfTI-1, NIfTI-2 and Analyze 7.5 files. */
+#ifndef VOLUME_NIFTI_H
+#define VOLUME_NIFTI_H
+
+#include "scan.h"
+
+/* Whether these first bytes of a (decompressed) file are NIfTI's or Analyze's. */
+bool nifti_is(const unsigned char *head, size_t size);
+mf_status nifti_read(const char *path, const scan_options *options, scan *s);
+
+#endif

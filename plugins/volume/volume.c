@@ -1,0 +1,14 @@
+/* volume.c - plugin "volume": scans and label maps from files, and back into files. */
+#include "volume_stages.h"
+#include "write.h"
+
+#define SUFFIXES ".nii.gz .nii .nrrd .mha"
+
+static const mf_type volume_type = {.name = "volume", .suffixes = SUFFIXES, .write = write_volume};
+static const mf_type labels_type = {.name = "labels", .suffixes = SUFFIXES, .write = write_labels};
+/* Mask k has the value k + 1. Where masks overlap the file gets a fourth axis, in as few layers as
+ * keep every mask whole. */
+static const mf_type masks_type = {.name = "masks", .suffixes = SUFFIXES, .write = write_masks};
+static const mf_type *const types[] = {&volume_type, &labels_type, &masks_type, NULL};
+
+MF_PLUGIN_WITH_TYPES("volume", types, &volume_load, &labels_load)

@@ -1,0 +1,114 @@
+/* volume_load.c - stage volume.load: a scan from a file or a DICOM folder. */
+#include "load.h"
+#include "volume_load.code.h"
+#include "volume_stages.h"
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct load_params {
+    const char *path, *orient, *crop;
+    double threshold, margin;
+    const char *labels, *modality, *series;
+    int64_t time;
+    const char *nonfinite;
+} load_params;
+
+static const mf_param params[] = {
+    MF_PATH(load_params, path, NULL,
+            "The scan: .nii .nii.gz .hdr/.img .nrrd .nhdr .mha .mhd .dcm, or a folder of DICOM "
+            "files."),
+    MF_TEXT(load_params, orient, "RAS",
+            "Where the axes x, y, z shall grow to: R or L, A or P, S or I, in any order; or keep."),
+    MF_CHOICE(load_params, crop, "none", "none|threshold|labels",
+              "Cut away what lies outside: of the largest piece above threshold, or of labels."),
+    MF_REAL(load_params, threshold, "-500", -1e9, 1e9, "HU",
+            "For crop threshold: what is brighter is body. For MR and PET in their own units."),
+    MF_REAL(load_params, margin, "20", 0, 1000, "mm", "Left around what crop found."),
+    MF_PATH(load_params, labels, "", "For crop labels: the scan's label map."),
+    MF_CHOICE(load_params, modality, "auto", "auto|ct|mr|pet",
+              "auto: what DICOM says; else ct when values reach -500 or below; else unknown."),
+    MF_TEXT(load_params, series, "",
+            "Which series of a DICOM folder: its number or unique id. Not needed for one only."),
+    MF_INT(load_params, time, "-1", -1, 1e6, "",
+           "Which time point of a 4D scan, from 0. -1: the scan must have one only."),
+    MF_CHOICE(load_params, nonfinite, "refuse", "refuse|zero",
+              "Voxels that are not a number, or infinite: refuse the scan, or put 0 there."),
+    MF_PARAMS_END};
+
+static const mf_port inputs[] = {{NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"volume", "volume",
+     "The scan in the smallest type that holds its values, with its grid, the grid of its file, "
+     "and its modality (CT, MR, PET or unknown).",
+     0},
+    {NULL, NULL, NULL, 0}};
+
+static mf_status check(const void *p)
+{
+    const load_params *o = p;
+    if (strcmp(o->orient, "keep") && !orient_valid(o->orient))
+        return mf_hint(mf_fail(MF_INVALID, "orient: '%s' does not name three axes", o->orient),
+                       "such as RAS, LPS or PSR; or keep");
+    if (!strcmp(o->crop, "labels") && !o->labels)
+        return mf_fail(MF_INVALID, "crop: labels needs the parameter labels");
+    return MF_OK;
+}
+
+/* A guess from the size on disk: a compressed scan is about a third of its voxels, which exist
+ * twice while they are turned. */
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const load_params *o = p;
+    struct stat about;
+    size_t length = strlen(o->path);
+    (void)t;
+    if (stat(o->path, &about) || !S_ISREG(about.st_mode))
+        return MF_OK;
+    bool packed = length > 3 && !strcmp(o->path + length - 3, ".gz");
+    n->host_bytes = (size_t)about.st_size * (packed ? 9 : 3);
+    n->cost = (double)n->host_bytes * 3e-9;
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const load_params *o = p;
+    load_options options = {.read = {o->time, o->series},
+                            .orient = o->orient,
+                            .crop = o->crop,
+                            .threshold = o->threshold,
+                            .margin = o->margin,
+                            .labels = o->labels,
+                            .modality = o->modality,
+                            .zero_odd = !strcmp(o->nonfinite, "zero")};
+    scan s;
+    mf_artifact *volume;
+    (void)session;
+    MF_TRY(load_volume(o->path, &options, &s, &volume));
+    for (int i = 0; i < s.notes; i++)
+        mf_log(t, "%s", s.note[i]);
+    return mf_out(t, "volume", volume);
+}
+
+const mf_stage volume_load = {
+    .name = "volume.load",
+    .version = 1,
+    .summary = "A scan from a file or a folder of DICOM files.",
+    .help =
+        "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM; rescaling that the "
+        "file asks for is applied. The volume is turned to `orient` by swapping and reversing "
+        "axes, never by interpolation, so no value changes; a result that is written for the scan "
+        "goes back to the orientation and size of its file. Refused in words: damaged or "
+        "incomplete files, colour, several time points (unless `time` says which), DICOM folders "
+        "with several series (unless `series` says which), with slices missing, with a tilted "
+        "gantry, mosaics and multi-frame files. Labels that belong to the scan are read by "
+        "labels.load with this stage as its input `like`. PET keeps the unit of its file; where "
+        "DICOM gives dose, weight and times, the attribute suv_factor turns it to SUV.",
+    .params = params,
+    .params_size = sizeof(load_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .needs = needs,
+    .run = run};

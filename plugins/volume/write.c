@@ -1,0 +1,176 @@
+/* write.c - writes volumes, labels and masks on the grid of the scan that they belong to. */
+#include "write.h"
+#include "itk_volume.h"
+#include "nifti_write.h"
+#include "orient.h"
+#include "voxels.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* The grid to write on: the scan's own where there is one. */
+static mf_status grids(const mf_artifact *a, mf_grid *from, mf_grid *to)
+{
+    MF_TRY(mf_artifact_grid(a, from));
+    if (!mf_artifact_scan_grid(a, to))
+        *to = *from;
+    return MF_OK;
+}
+
+static mf_status write_file(const char *path, const mf_grid *grid, const mf_array *voxels)
+{
+    size_t n = strlen(path);
+    bool nifti =
+        (n > 4 && !strcmp(path + n - 4, ".nii")) || (n > 7 && !strcmp(path + n - 7, ".nii.gz"));
+    return nifti ? nifti_write(path, grid, voxels) : itk_write(path, grid, voxels);
+}
+
+static mf_status write_restored(const char *path, mf_array *voxels, const mf_grid *from,
+                                const mf_grid *to, bool nearest, double outside)
+{
+    mf_array *restored;
+    MF_TRY(orient_restore(voxels, from, to, nearest, outside, &restored));
+    mf_status failed = write_file(path, to, restored);
+    mf_array_unref(restored);
+    return failed;
+}
+
+mf_status write_volume(const mf_artifact *a, const char *path)
+{
+    mf_grid from, to;
+    mf_array *voxels;
+    voxel_facts f;
+    MF_TRY(grids(a, &from, &to));
+    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
+    mf_status failed = voxels_measure(voxels, &f);
+    if (!failed)
+        failed = write_restored(path, voxels, &from, &to, false, f.min);
+    mf_array_unref(voxels);
+    return failed;
+}
+
+mf_status write_labels(const mf_artifact *a, const char *path)
+{
+    mf_grid from, to;
+    mf_array *voxels;
+    voxel_facts f;
+    MF_TRY(grids(a, &from, &to));
+    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
+    mf_status failed = voxels_measure(voxels, &f);
+    if (!failed)
+        failed = voxels_narrow(&voxels, &f);
+    if (!failed)
+        failed = write_restored(path, voxels, &from, &to, true, 0);
+    mf_array_unref(voxels);
+    return failed;
+}
+
+/* Layers of a label map in which masks do not overlap: u16 [z, y, x] each. */
+typedef struct layers {
+    mf_array **layer;
+    size_t count;
+} layers;
+
+static mf_status add_layer(layers *l, const int64_t shape[3])
+{
+    mf_array **more = realloc(l->layer, (l->count + 1) * sizeof *more);
+    if (!more)
+        return mf_fail(MF_NO_MEMORY, "no memory for another layer of masks");
+    l->layer = more;
+    MF_TRY(mf_array_new(MF_U16, 3, shape, &l->layer[l->count]));
+    l->count++;
+    return MF_OK;
+}
+
+/* Whether the mask fits beside those in the layer; if so it is put there under `value`. */
+static bool put(mf_array *layer, const mf_mask *m, const uint8_t *dense, uint16_t value)
+{
+    const int64_t *n = layer->shape;
+    for (int pass = 0; pass < 2; pass++) {
+        const uint8_t *d = dense;
+        for (int64_t z = m->lo[0]; z < m->hi[0]; z++)
+            for (int64_t y = m->lo[1]; y < m->hi[1]; y++) {
+                uint16_t *row = (uint16_t *)layer->data + (z * n[1] + y) * n[2];
+                for (int64_t x = m->lo[2]; x < m->hi[2]; x++, d++) {
+                    if (*d && pass)
+                        row[x] = value;
+                    else if (*d && row[x])
+                        return false;
+                }
+            }
+    }
+    return true;
+}
+
+static mf_status put_mask(const mf_artifact *a, int64_t k, const int64_t shape[3], layers *l)
+{
+    mf_mask m;
+    size_t bytes;
+    MF_TRY(mf_masks_get(a, k, &m));
+    if (!mf_size_mul((size_t)(m.hi[0] - m.lo[0]), (size_t)(m.hi[1] - m.lo[1]), &bytes) ||
+        !mf_size_mul(bytes, (size_t)(m.hi[2] - m.lo[2]), &bytes))
+        return mf_fail(MF_CORRUPT, "mask %lld has an impossible box", (long long)k);
+    uint8_t *dense = malloc(bytes ? bytes : 1);
+    if (!dense)
+        return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)k);
+    mf_status failed = mf_masks_crop(a, k, m.lo, m.hi, dense);
+    bool done = false;
+    for (size_t i = 0; i < l->count && !failed && !done; i++)
+        done = put(l->layer[i], &m, dense, (uint16_t)(k + 1));
+    if (!failed && !done) {
+        failed = add_layer(l, shape);
+        if (!failed)
+            put(l->layer[l->count - 1], &m, dense, (uint16_t)(k + 1));
+    }
+    free(dense);
+    return failed;
+}
+
+/* All layers on the scan's grid, as one array: [z, y, x], or [layer, z, y, x] where masks overlap.
+ */
+static mf_status restore_layers(const layers *l, const mf_grid *from, const mf_grid *to,
+                                mf_array **all)
+{
+    const int64_t shape[4] = {(int64_t)l->count, to->size[2], to->size[1], to->size[0]};
+    int one = l->count == 1;
+    MF_TRY(mf_array_new(MF_U16, one ? 3 : 4, shape + one, all));
+    for (size_t i = 0; i < l->count; i++) {
+        mf_array *restored;
+        mf_status failed = orient_restore(l->layer[i], from, to, true, 0, &restored);
+        if (failed) {
+            mf_array_unref(*all);
+            return failed;
+        }
+        memcpy((char *)(*all)->data + i * restored->bytes, restored->data, restored->bytes);
+        mf_array_unref(restored);
+    }
+    return MF_OK;
+}
+
+static mf_status write_layers(const mf_artifact *a, const char *path, layers *l)
+{
+    mf_grid from, to;
+    mf_array *all;
+    MF_TRY(grids(a, &from, &to));
+    const int64_t shape[3] = {from.size[2], from.size[1], from.size[0]};
+    int64_t count = mf_masks_count(a);
+    if (count > UINT16_MAX)
+        return mf_fail(MF_UNSUPPORTED, "%s: %lld masks are more than a label map can number", path,
+                       (long long)count);
+    MF_TRY(add_layer(l, shape));
+    for (int64_t k = 0; k < count; k++)
+        MF_TRY(put_mask(a, k, shape, l));
+    MF_TRY(restore_layers(l, &from, &to, &all));
+    mf_status failed = write_file(path, &to, all);
+    mf_array_unref(all);
+    return failed;
+}
+
+mf_status write_masks(const mf_artifact *a, const char *path)
+{
+    layers l = {0};
+    mf_status failed = write_layers(a, path, &l);
+    for (size_t i = 0; i < l.count; i++)
+        mf_array_unref(l.layer[i]);
+    free(l.layer);
+    return failed;
+}

@@ -1,0 +1,11 @@
+/* write.h - writes volumes, labels and masks as .nii.gz .nii .nrrd .mha, on the scan's own grid. */
+#ifndef VOLUME_WRITE_H
+#define VOLUME_WRITE_H
+
+#include <massflow/artifact.h>
+
+mf_status write_volume(const mf_artifact *volume, const char *path);
+mf_status write_labels(const mf_artifact *labels, const char *path);
+mf_status write_masks(const mf_artifact *masks, const char *path);
+
+#endif

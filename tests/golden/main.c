@@ -1,0 +1,126 @@
+/* main.c - tools/parity: run massflow's model on weights and inputs from outside. */
+#include "parity.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: parity iris   WEIGHTS.safetensors IN.safetensors OUT.safetensors [--lr 0.002]\n"
+    "                     [--weight-decay 1e-5] [--device NAME]\n"
+    "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
+    "       parity window WEIGHTS IN OUT [--overlap 0.5]\n"
+    "\n"
+    "iris    in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]\n"
+    "        out: feat5..feat1, prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss,\n"
+    "        grad.<name> before clipping, norm, after.<name> after clipping to 1 and a LAMB step\n"
+    "head    in: features f32 [N,C,d,h,w], target i64 [N]; weights pool.attention.* (or "
+    "--pooling)\n"
+    "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
+    "clip)\n"
+    "window  in: target f32 [D,H,W], reference f32 [d,h,w] (the window), reference_masks\n"
+    "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W]\n";
+
+typedef mf_status (*command)(mf_device *, const mf_parity *, const mf_tensors *, const mf_tensors *,
+                             mf_tensors *);
+
+/* A number at least 0 that is the whole text. */
+static mf_status number(const char *option, const char *text, double *value)
+{
+    char *end;
+    *value = strtod(text, &end);
+    if (end == text || *end || !(*value >= 0))
+        return mf_fail(MF_INVALID, "--%s %s: not a number", option, text);
+    return MF_OK;
+}
+
+static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
+{
+    static const struct option options[] = {
+        {"lr", required_argument, NULL, 'l'},      {"weight-decay", required_argument, NULL, 'w'},
+        {"overlap", required_argument, NULL, 'o'}, {"pooling", required_argument, NULL, 'p'},
+        {"device", required_argument, NULL, 'd'},  {0}};
+    int c;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'l')
+            MF_TRY(number("lr", optarg, &o->rate));
+        else if (c == 'w')
+            MF_TRY(number("weight-decay", optarg, &o->weight_decay));
+        else if (c == 'o')
+            MF_TRY(number("overlap", optarg, &o->overlap));
+        else if (c == 'p')
+            o->pooling = optarg;
+        else if (c == 'd')
+            *device = optarg;
+        else
+            return mf_fail(MF_INVALID, "unknown or incomplete option %s", argv[optind - 1]);
+    }
+    if (o->overlap > 0.95)
+        return mf_fail(MF_INVALID, "--overlap %g: at most 0.95", o->overlap);
+    if (strcmp(o->pooling, "mean") && strcmp(o->pooling, "max"))
+        return mf_fail(MF_INVALID, "--pooling %s: mean or max", o->pooling);
+    if (argc - optind != 4)
+        return mf_fail(MF_INVALID, "give a command and three files");
+    return MF_OK;
+}
+
+static mf_status work(command run, const mf_parity *o, const char *which, char **files)
+{
+    mf_tensors weights = {0}, in = {0}, out = {0};
+    mf_device *device = NULL;
+    mf_status failed = mf_tensors_read(files[0], &weights);
+    if (!failed)
+        failed = mf_tensors_read(files[1], &in);
+    if (!failed)
+        failed = mf_device_open(which, &device);
+    if (!failed)
+        failed = run(device, o, &weights, &in, &out);
+    if (!failed)
+        failed = mf_tensors_write(&out, files[2]);
+    mf_device_unref(device);
+    mf_tensors_clear(&weights);
+    mf_tensors_clear(&in);
+    mf_tensors_clear(&out);
+    return failed;
+}
+
+static int report(mf_status failed, int code)
+{
+    char *text = mf_error_text(failed);
+    fprintf(stderr, "parity: %s\n", text ? text : "no memory");
+    free(text);
+    mf_error_free(failed);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        command run;
+        double rate, weight_decay;
+    } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
+                    {"head", mf_parity_head, 1e-4, 1e-4},
+                    {"window", mf_parity_window, 0, 0}};
+    if (argc < 2 || !strcmp(argv[1], "--help")) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i].name))
+            continue;
+        mf_parity o = {commands[i].rate, commands[i].weight_decay, 0.5, "mean"};
+        const char *device = "";
+        mf_status failed = parse(argc, argv, &o, &device);
+        if (failed) {
+            fputs(usage, stderr);
+            return report(failed, 2);
+        }
+        failed = work(commands[i].run, &o, device, argv + optind + 1);
+        return failed ? report(failed, 1) : 0;
+    }
+    fputs(usage, stderr);
+    return report(mf_fail(MF_INVALID, "no command %s", argv[1]), 2);
+}

@@ -1,0 +1,411 @@
+/* parity.c - runs the model once on given tensors and collects everything it makes. */
+#include "parity.h"
+
+#include "head.h"
+#include "iris.h"
+#include "model.h"
+#include "predict.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+/* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
+static mf_status input(const mf_tensors *in, const char *name, mf_dtype dtype, int rank,
+                       mf_array **array, const int64_t **shape)
+{
+    const mf_array *a = mf_tensors_find(in, name);
+    if (!a)
+        return mf_fail(MF_INVALID, "the inputs have no tensor %s", name);
+    int extra = a->rank - rank;
+    if (extra < 0 || extra > 1 || (extra == 1 && a->shape[0] != 1))
+        return mf_fail(MF_INVALID, "input %s has %d axes, not %d", name, a->rank, rank);
+    for (int i = 0; i < a->rank; i++)
+        if (a->shape[i] < 1)
+            return mf_fail(MF_INVALID, "input %s is empty", name);
+    MF_TRY(mf_array_convert(a, dtype, array));
+    *shape = (*array)->shape + extra;
+    return MF_OK;
+}
+
+static mf_status same_shape(const char *name, const int64_t *a, const char *other, const int64_t *b,
+                            int rank)
+{
+    if (memcmp(a, b, sizeof(int64_t) * (size_t)rank))
+        return mf_fail(MF_INVALID, "inputs %s and %s differ in size", name, other);
+    return MF_OK;
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+/* One output: its name, and PyTorch's shape, whose axis 1 is the channel, which lies last here. */
+typedef struct wanted {
+    char name[16];
+    int rank;
+    int64_t shape[5];
+    bool last; /* ours is channels last */
+} wanted;
+
+/* [N,V,C] -> [N,C,V] */
+static void channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t v = 0; v < sites; v++)
+            for (int64_t k = 0; k < c; k++)
+                to[(i * c + k) * sites + v] = from[(i * sites + v) * c + k];
+}
+
+static mf_status collect(mf_executable *e, const wanted *w, mf_tensors *out)
+{
+    mf_array *a, *raw;
+    MF_TRY(mf_tensors_make(out, w->name, MF_F32, w->rank, w->shape, &a));
+    if (!w->last)
+        return mf_executable_get(e, w->name, a->data);
+    MF_TRY(mf_array_new(MF_F32, w->rank, w->shape, &raw));
+    mf_status failed = mf_executable_get(e, w->name, raw->data);
+    if (!failed)
+        channels_first(raw->data, w->shape[0], w->shape[1],
+                       mf_array_count(a) / (w->shape[0] * w->shape[1]), a->data);
+    mf_array_unref(raw);
+    return failed;
+}
+
+/* grad.NAME or after.NAME of every weight. */
+static mf_status collect_weights(mf_weights *w, const char *prefix, bool gradient, mf_tensors *out)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        char name[256];
+        mf_array *a;
+        mf_weights_info(w, i, &info);
+        snprintf(name, sizeof name, "%s%s", prefix, info.name);
+        MF_TRY(mf_tensors_make(out, name, MF_F32, info.rank, info.shape, &a));
+        MF_TRY(gradient ? mf_weights_get_gradient(w, i, a->data) : mf_weights_get(w, i, a->data));
+    }
+    return MF_OK;
+}
+
+static mf_status one_step(mf_weights *w, const mf_optimizer_step *step, mf_tensors *out)
+{
+    mf_array *norm;
+    float value;
+    MF_TRY(collect_weights(w, "grad.", true, out));
+    MF_TRY(mf_weights_step(w, step, &value));
+    MF_TRY(mf_tensors_make(out, "norm", MF_F32, 0, NULL, &norm));
+    *(float *)norm->data = value;
+    return collect_weights(w, "after.", false, out);
+}
+
+/* ---- iris ------------------------------------------------------------------------------------ */
+
+/* Names every value that is asked for and says what PyTorch's shape of it is. */
+static int name_outputs(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                        const mf_iris_training *t, wanted *all)
+{
+    int n = 0;
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
+        int64_t s = 16 >> i;
+        all[n] = (wanted){
+            "", 5, {1, iris->channels[4 - i], crop[0] / s, crop[1] / s, crop[2] / s}, true};
+        snprintf(all[n].name, sizeof all[n].name, "feat%d", 5 - i);
+        mf_output(p, all[n++].name, t->features[i]);
+    }
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        int64_t c = iris->channels[4 - i];
+        all[n] = (wanted){"", 4, {1, k, MF_IRIS_TOKENS, c}, false};
+        snprintf(all[n].name, sizeof all[n].name, "prior%d", i);
+        mf_output(p, all[n++].name, t->priors[i]);
+        all[n] = (wanted){"", 3, {1, k, c}, false};
+        snprintf(all[n].name, sizeof all[n].name, "posterior%d", i);
+        mf_output(p, all[n++].name, t->posteriors[i]);
+    }
+    all[n] = (wanted){"decoder_out", 5, {1, iris->channels[0], crop[0], crop[1], crop[2]}, true};
+    mf_output(p, all[n++].name, t->decoded);
+    all[n] = (wanted){"logits", 5, {1, k, crop[0], crop[1], crop[2]}, false};
+    mf_output(p, all[n++].name, t->logits);
+    all[n++] = (wanted){"dice", 0, {0}, false};
+    all[n++] = (wanted){"bce", 0, {0}, false};
+    all[n++] = (wanted){"loss", 0, {0}, false};
+    return n;
+}
+
+typedef struct sample {
+    mf_array *target, *reference, *target_masks, *reference_masks;
+    int64_t crop[3], k;
+} sample;
+
+static void sample_clear(sample *s)
+{
+    mf_array_unref(s->target);
+    mf_array_unref(s->reference);
+    mf_array_unref(s->target_masks);
+    mf_array_unref(s->reference_masks);
+}
+
+static mf_status sample_read(const mf_tensors *in, sample *s)
+{
+    const int64_t *target, *reference, *target_masks, *reference_masks;
+    MF_TRY(input(in, "target", MF_F32, 3, &s->target, &target));
+    MF_TRY(input(in, "reference", MF_F32, 3, &s->reference, &reference));
+    MF_TRY(input(in, "target_masks", MF_U8, 4, &s->target_masks, &target_masks));
+    MF_TRY(input(in, "reference_masks", MF_U8, 4, &s->reference_masks, &reference_masks));
+    MF_TRY(same_shape("reference", reference, "target", target, 3));
+    MF_TRY(same_shape("target_masks", target_masks + 1, "target", target, 3));
+    MF_TRY(same_shape("reference_masks", reference_masks, "target_masks", target_masks, 4));
+    memcpy(s->crop, target, sizeof s->crop);
+    s->k = target_masks[0];
+    return mf_iris_check_crop(s->crop);
+}
+
+static mf_status iris_run(mf_executable *e, const sample *s, const wanted *all, int n,
+                          mf_tensors *out)
+{
+    MF_TRY(mf_executable_set(e, "target", s->target->data));
+    MF_TRY(mf_executable_set(e, "reference", s->reference->data));
+    MF_TRY(mf_executable_set(e, "target_masks", s->target_masks->data));
+    MF_TRY(mf_executable_set(e, "reference_masks", s->reference_masks->data));
+    MF_TRY(mf_executable_run(e));
+    for (int i = 0; i < n; i++)
+        MF_TRY(collect(e, &all[i], out));
+    return MF_OK;
+}
+
+static mf_status iris_program(mf_program *p, mf_weights *w, const mf_parity *o, const mf_iris *iris,
+                              const mf_tensors *weights, const sample *s, mf_tensors *out)
+{
+    mf_iris_training t;
+    mf_executable *e;
+    wanted all[2 * MF_IRIS_DEPTHS + 2 * MF_IRIS_LEVELS + 5];
+    mf_iris_declare_training(p, iris, s->crop, s->k, &t);
+    int n = name_outputs(p, iris, s->crop, s->k, &t, all);
+    mf_differentiate(p, t.loss);
+    MF_TRY(mf_weights_declare(w, p));
+    MF_TRY(mf_model_load(w, weights));
+    MF_TRY(mf_program_compile(p, w, &e));
+    mf_status failed = mf_weights_clear_gradients(w);
+    if (!failed)
+        failed = iris_run(e, s, all, n, out);
+    mf_executable_free(e);
+    MF_TRY(failed);
+    mf_optimizer_step step = {.kind = MF_LAMB,
+                              .rate = (float)o->rate,
+                              .beta1 = 0.9f,
+                              .beta2 = 0.999f,
+                              .eps = 1e-6f,
+                              .weight_decay = (float)o->weight_decay,
+                              .max_norm = 1,
+                              .grad_scale = 1,
+                              .step = 1};
+    return one_step(w, &step, out);
+}
+
+mf_status mf_parity_iris(mf_device *device, const mf_parity *o, const mf_tensors *weights,
+                         const mf_tensors *in, mf_tensors *out)
+{
+    mf_iris iris;
+    mf_weights *w = NULL;
+    mf_program *p = NULL;
+    sample s = {0};
+    MF_TRY(mf_iris_from_shapes(mf_tensors_shape, weights, &iris));
+    mf_status failed = sample_read(in, &s);
+    if (!failed)
+        failed = mf_weights_new(device, &w);
+    if (!failed)
+        failed = mf_program_new(&p);
+    if (!failed)
+        failed = iris_program(p, w, o, &iris, weights, &s, out);
+    mf_program_free(p);
+    mf_weights_free(w);
+    sample_clear(&s);
+    return failed;
+}
+
+/* ---- head ------------------------------------------------------------------------------------ */
+
+typedef struct batch {
+    mf_array *features, *target;
+    int64_t n, c, sites; /* sites as the program sees them: 1 where pooled on the host */
+    float *x, *one_hot, *weight;
+} batch;
+
+static void batch_clear(batch *b)
+{
+    mf_array_unref(b->features);
+    mf_array_unref(b->target);
+    free(b->x);
+    free(b->one_hot);
+    free(b->weight);
+}
+
+static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_head *head, batch *b)
+{
+    const mf_array *features = mf_tensors_find(in, "features");
+    const int64_t *shape, *targets;
+    if (features && features->rank != 5)
+        return mf_fail(MF_INVALID, "input features has %d axes, not 5", features->rank);
+    MF_TRY(input(in, "features", MF_F32, 5, &b->features, &shape));
+    MF_TRY(input(in, "target", MF_I64, 1, &b->target, &targets));
+    b->n = shape[0];
+    b->c = shape[1];
+    int64_t sites = shape[2] * shape[3] * shape[4];
+    if (b->c != head->channels)
+        return mf_fail(MF_INVALID, "features have %lld channels, the weights %lld", (long long)b->c,
+                       (long long)head->channels);
+    MF_TRY(same_shape("target", targets, "features", shape, 1));
+    b->sites = head->attention ? sites : 1;
+    b->x = calloc((size_t)(b->n * b->sites * b->c), sizeof(float));
+    b->one_hot = calloc((size_t)(b->n * head->classes), sizeof(float));
+    b->weight = calloc((size_t)b->n, sizeof(float));
+    if (!b->x || !b->one_hot || !b->weight)
+        return mf_fail(MF_NO_MEMORY, "no memory for the features");
+    const float *from = b->features->data;
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t target = ((const int64_t *)b->target->data)[i];
+        if (target < 0 || target >= head->classes)
+            return mf_fail(MF_INVALID, "target %lld is not a class (0 to %lld)", (long long)target,
+                           (long long)head->classes - 1);
+        b->one_hot[i * head->classes + target] = 1;
+        b->weight[i] = 1;
+        if (!head->attention)
+            mf_head_pool(from + i * b->c * sites, b->c, sites, !strcmp(o->pooling, "max"),
+                         b->x + i * b->c);
+    }
+    if (head->attention) /* [N,C,V] -> [N,V,C] */
+        channels_first(from, b->n, sites, b->c, b->x);
+    return MF_OK;
+}
+
+static mf_status head_run(mf_executable *e, const batch *b, const mf_head *head, mf_tensors *out)
+{
+    const wanted all[] = {{"pooled", 2, {b->n, b->c}, false},
+                          {"logits", 2, {b->n, head->classes}, false},
+                          {"loss", 0, {0}, false}};
+    MF_TRY(mf_executable_set(e, "features", b->x));
+    MF_TRY(mf_executable_set(e, "target", b->one_hot));
+    MF_TRY(mf_executable_set(e, "weight", b->weight));
+    MF_TRY(mf_executable_run(e));
+    for (int i = 0; i < 3; i++)
+        MF_TRY(collect(e, &all[i], out));
+    return MF_OK;
+}
+
+static mf_status head_program(mf_program *p, mf_weights *w, const mf_parity *o, const mf_head *head,
+                              const mf_tensors *weights, const batch *b, mf_tensors *out)
+{
+    mf_executable *e;
+    mf_head_training(p, head, b->n, b->sites, false);
+    MF_TRY(mf_weights_declare(w, p));
+    MF_TRY(mf_model_load(w, weights));
+    MF_TRY(mf_program_compile(p, w, &e));
+    mf_status failed = mf_weights_clear_gradients(w);
+    if (!failed)
+        failed = head_run(e, b, head, out);
+    mf_executable_free(e);
+    MF_TRY(failed);
+    mf_optimizer_step step = {.kind = MF_ADAMW,
+                              .rate = (float)o->rate,
+                              .beta1 = 0.9f,
+                              .beta2 = 0.999f,
+                              .eps = 1e-8f,
+                              .weight_decay = (float)o->weight_decay,
+                              .grad_scale = 1,
+                              .step = 1};
+    return one_step(w, &step, out);
+}
+
+mf_status mf_parity_head(mf_device *device, const mf_parity *o, const mf_tensors *weights,
+                         const mf_tensors *in, mf_tensors *out)
+{
+    const mf_array *fc = mf_tensors_find(weights, "fc.weight");
+    if (!fc || fc->rank != 2)
+        return mf_fail(MF_INVALID, "not a classifier: it has no matrix fc.weight");
+    mf_head head = {fc->shape[1], fc->shape[0],
+                    mf_tensors_find(weights, "pool.attention.0.weight") != NULL};
+    mf_weights *w = NULL;
+    mf_program *p = NULL;
+    batch b = {0};
+    mf_status failed = batch_read(in, o, &head, &b);
+    if (!failed)
+        failed = mf_weights_new(device, &w);
+    if (!failed)
+        failed = mf_program_new(&p);
+    if (!failed)
+        failed = head_program(p, w, o, &head, weights, &b, out);
+    mf_program_free(p);
+    mf_weights_free(w);
+    batch_clear(&b);
+    return failed;
+}
+
+/* ---- window ---------------------------------------------------------------------------------- */
+
+static mf_status window_labels(const mf_array *probability, const int64_t *size, int64_t k,
+                               mf_tensors *out)
+{
+    mf_array *labels;
+    int64_t *values = calloc((size_t)k, sizeof *values);
+    if (!values)
+        return mf_fail(MF_NO_MEMORY, "no memory for %lld labels", (long long)k);
+    for (int64_t i = 0; i < k; i++)
+        values[i] = i + 1;
+    mf_status failed = mf_tensors_make(out, "labels", MF_U16, 3, size, &labels);
+    if (!failed)
+        mf_window_compete(probability->data, k, mf_array_count(labels), 0.5, values, labels->data);
+    free(values);
+    return failed;
+}
+
+static mf_status window_run(mf_predictor *p, const mf_parity *o, const sample *s,
+                            const int64_t *size, mf_tensors *out)
+{
+    const mf_iris *iris = mf_predictor_iris(p);
+    mf_priors priors = {0};
+    mf_array *probability;
+    int64_t shape[5] = {1, s->k, size[0], size[1], size[2]};
+    MF_TRY(mf_predictor_embed(p, s->reference->data, s->reference_masks->data, s->k, &priors));
+    mf_status failed = MF_OK;
+    for (int i = 0; i < MF_IRIS_LEVELS && !failed; i++) {
+        char name[16];
+        mf_array *a;
+        int64_t dims[4] = {1, s->k, MF_IRIS_TOKENS, iris->channels[4 - i]};
+        snprintf(name, sizeof name, "prior%d", i);
+        failed = mf_tensors_make(out, name, MF_F32, 4, dims, &a);
+        if (!failed)
+            memcpy(a->data, priors.level[i], a->bytes);
+    }
+    if (!failed)
+        failed = mf_tensors_make(out, "probability", MF_F32, 5, shape, &probability);
+    if (!failed)
+        failed = mf_predictor_segment(p, s->target->data, size, &priors, o->overlap, NULL, NULL,
+                                      probability->data);
+    if (!failed)
+        failed = window_labels(probability, size, s->k, out);
+    mf_priors_clear(&priors);
+    return failed;
+}
+
+mf_status mf_parity_window(mf_device *device, const mf_parity *o, const mf_tensors *weights,
+                           const mf_tensors *in, mf_tensors *out)
+{
+    const int64_t *size, *crop, *masks;
+    mf_predictor *p = NULL;
+    sample s = {0};
+    mf_status failed = input(in, "target", MF_F32, 3, &s.target, &size);
+    if (!failed)
+        failed = input(in, "reference", MF_F32, 3, &s.reference, &crop);
+    if (!failed)
+        failed = input(in, "reference_masks", MF_U8, 4, &s.reference_masks, &masks);
+    if (!failed)
+        failed = same_shape("reference_masks", masks + 1, "reference", crop, 3);
+    if (!failed) {
+        s.k = masks[0];
+        failed = mf_predictor_new(device, weights, crop, &p);
+    }
+    if (!failed)
+        failed = window_run(p, o, &s, size, out);
+    mf_predictor_free(p);
+    sample_clear(&s);
+    return failed;
+}

@@ -1,0 +1,34 @@
+/* parity.h - massflow's model on weights and inputs from outside, all results under PyTorch's names
+ * and in its layouts (channels first). tests/golden compares what these give with stored results.
+ */
+#ifndef MF_PARITY_H
+#define MF_PARITY_H
+
+#include "tensors.h"
+#include <massflow/compute.h>
+
+typedef struct mf_parity {
+    double rate, weight_decay; /* of the one step */
+    double overlap;
+    const char *pooling; /* "mean" or "max", where the weights have no attention */
+} mf_parity;
+
+/* in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]. out: feat5..1,
+ * prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss, grad.NAME, after.NAME (clipped to
+ * norm 1, one LAMB step), norm (of the gradient). */
+MF_MUST_USE mf_status mf_parity_iris(mf_device *device, const mf_parity *o,
+                                     const mf_tensors *weights, const mf_tensors *in,
+                                     mf_tensors *out);
+/* weights: pool.attention.{0,2}.{weight,bias} or none, fc.{weight,bias}; in: features f32
+ * [N,C,d,h,w], target i64 [N]. out: pooled, logits, loss, grad.NAME, after.NAME (one AdamW step).
+ */
+MF_MUST_USE mf_status mf_parity_head(mf_device *device, const mf_parity *o,
+                                     const mf_tensors *weights, const mf_tensors *in,
+                                     mf_tensors *out);
+/* in: target f32 [D,H,W] of any size, reference f32 [d,h,w], reference_masks u8 [K,d,h,w]. out:
+ * prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W] (1..K, 0 below one half). */
+MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,
+                                       const mf_tensors *weights, const mf_tensors *in,
+                                       mf_tensors *out);
+
+#endif

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""The commands that only look, their texts and exit codes: test_inspect.py MASSFLOW PLUGIN_FOLDER
+
+PLUGIN_FOLDER holds toy.so and the plugins that must be refused."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+PLUGINS = os.path.abspath(sys.argv[2])
+
+GRAPH = """massflow: 1
+params: {data: "scans/*.nii", steps: 5}
+cases: {glob: "${data}"}
+stages:
+  scan: {use: toy.load, each: case, with: {path: "${case.path}"}}
+  masks: {use: toy.masks, each: case, in: {volume: scan}}
+  views: {use: toy.views, in: {volumes: "scan[*]", masks: "masks[*]"}}
+  model: {use: toy.train, in: {views: views}, with: {steps: "${steps}"}}
+"""
+
+
+class Inspect(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory(prefix="massflow-test-")
+        self.folder = self.scratch.name
+        os.makedirs(os.path.join(self.folder, "scans"))
+        os.makedirs(os.path.join(self.folder, "plugins"))
+        os.symlink(os.path.join(PLUGINS, "toy.so"), os.path.join(self.folder, "plugins/toy.so"))
+        for name in "ab":
+            open(os.path.join(self.folder, f"scans/{name}.nii"), "w").close()
+        with open(os.path.join(self.folder, "g.yaml"), "w", encoding="ascii") as file:
+            file.write(GRAPH)
+
+    def tearDown(self):
+        self.scratch.cleanup()
+
+    def massflow(self, *args, code=0, **variables):
+        environment = dict(os.environ, **variables)
+        done = subprocess.run([MASSFLOW, *args], cwd=self.folder, env=environment, text=True,
+                              capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def toys(self, *args, code=0):
+        return self.massflow(*args, "--plugins", "plugins", code=code)
+
+    def test_stages_and_describe(self):
+        self.assertIn("\ntoy.masks ", "\n" + self.toys("stages").stdout)
+        self.assertIn("toy.masks - Find masks.\n", self.toys("describe", "toy.masks").stdout)
+        self.assertEqual(self.toys("describe", "toy.mask", code=2).stderr,
+                         "massflow: error: no stage 'toy.mask'; did you mean 'toy.masks'?\n")
+        self.assertEqual(self.massflow("describe", code=2).stderr,
+                         "massflow: error: usage: massflow describe STAGE\n"
+                         "  massflow help describe\n")
+
+    def test_graph(self):
+        text = self.toys("graph", "g.yaml").stdout
+        self.assertTrue(text.startswith("g.yaml: 4 stages, 2 cases, 6 nodes\n"), text)
+        self.assertIn("steps: 7\n", self.toys("graph", "g.yaml", "--set", "steps=7").stdout)
+        dot = self.toys("graph", "g.yaml", "--dot").stdout
+        self.assertIn('"scan" -> "views" [label="volumes", style=bold];\n', dot)
+
+    def test_a_wrong_graph_ends_with_2_and_says_why(self):
+        done = self.toys("graph", "g.yaml", "--set", "steps=none", code=2)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(done.stderr,
+                         "g.yaml:8:61: error: toy.train: 'steps' is 'none', which is not an integer\n"
+                         "    8 |   model: {use: toy.train, in: {views: views}, with: {steps: "
+                         "\"${steps}\"}}\n"
+                         "      |                                                         "
+                         "    ^~~~~~~~~~\n"
+                         "  'steps' is given by --set steps=none\n"
+                         "  steps: Steps of the schedule.   (massflow describe toy.train)\n")
+        self.assertEqual(self.toys("graph", "none.yaml", code=2).stderr,
+                         "massflow: error: cannot read none.yaml: No such file or directory\n")
+        self.assertEqual(self.toys("graph", "g.yaml", "--set", "steps", code=2).stderr,
+                         "massflow: error: --set takes NAME=VALUE, not 'steps'\n")
+
+    def test_wrong_plugins_end_with_2(self):
+        for name, words in {"old_major": "was built for stage interface 2.0; this massflow has 1.0",
+                            "no_symbol": "has no symbol massflow_plugin"}.items():
+            folder = os.path.join(self.folder, name)
+            os.mkdir(folder)
+            os.symlink(os.path.join(PLUGINS, f"wrong_{name}.so"), os.path.join(folder, "wrong.so"))
+            error = self.massflow("stages", "--plugins", folder, code=2).stderr
+            self.assertIn(f"{folder}/wrong.so", error)
+            self.assertIn(words, error)
+            self.assertIn(words, self.massflow("stages", code=2, MASSFLOW_PLUGINS=folder).stderr)
+        self.assertEqual(self.massflow("stages", "--plugins", "nowhere", code=2).stderr,
+                         "massflow: error: cannot read the plugin folder nowhere: "
+                         "No such file or directory\n")
+
+    def test_help_and_wrong_requests(self):
+        self.assertIn("massflow graph GRAPH", self.massflow("--help").stdout)
+        self.assertIn("massflow graph GRAPH", self.massflow(code=2).stdout)
+        self.assertIn("--set NAME=VALUE", self.massflow("help", "graph").stdout)
+        self.assertEqual(self.massflow("graph", "--help").stdout,
+                         self.massflow("help", "graph").stdout)
+        self.assertEqual(self.massflow("grahp", code=2).stderr,
+                         "massflow: error: unknown command 'grahp'; did you mean 'graph'?\n")
+        self.assertEqual(self.massflow("graph", "g.yaml", "--stet", "a=b", code=2).stderr,
+                         "massflow: error: unknown option '--stet'; did you mean '--set'?\n"
+                         "  massflow help graph\n")
+        self.assertEqual(self.massflow("graph", "g.yaml", "--set", code=2).stderr,
+                         "massflow: error: option '--set' needs a value: --set NAME=VALUE\n")
+        self.assertEqual(self.massflow("graph", "g.yaml", "--dot=3", code=2).stderr,
+                         "massflow: error: option '--dot' takes no value\n")
+        self.assertIn("stage interface 1.0", self.massflow("--version").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

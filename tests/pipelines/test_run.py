@@ -1,0 +1,466 @@
+#!/usr/bin/env python3
+"""Runs graphs through the command: test_run.py MASSFLOW COUNTING.so
+
+The stages of counting.c write down each time they run, so that a test can say exactly which did.
+"""
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+PLUGIN = os.path.abspath(sys.argv[2])
+
+CHAIN = """massflow: 1
+params:
+  suffix: "!"
+cases:
+  glob: scans/{id}.txt
+stages:
+  text: {use: count.load, each: case, with: {path: "${case.path}"}}
+  upper: {use: count.upper, each: case, in: {text: text}}
+  more: {use: count.add, each: case, in: {text: upper}, with: {suffix: "${suffix}"}}
+  all: {use: count.join, in: {texts: "more[*]"}}
+"""
+
+WAIT = """massflow: 1
+params: {file: never}
+cases:
+  glob: scans/{id}.txt
+stages:
+  text: {use: count.load, each: case, with: {path: "${case.path}"}}
+  wait: {use: count.wait, each: case, in: {text: text}, with: {file: "${file}"}}
+"""
+
+STREAM = """massflow: 1
+params: {threads: "1", seed: "1", first: "0", broken: "-1"}
+stages:
+  numbers: {use: count.numbers, with: {seed: "${seed}", broken: "${broken}"}}
+  rows: {use: count.collect, in: {items: numbers},
+         with: {threads: "${threads}", first: "${first}", count: 20}}
+"""
+
+
+class Pipeline(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        self.log = os.path.join(self.folder, "log")
+        os.mkdir(self.path("scans"))
+        os.mkdir(self.path("plugins"))
+        os.symlink(PLUGIN, self.path("plugins/counting.so"))
+        for name in "abc":
+            self.write(f"scans/{name}.txt", f"text {name}\n")
+        self.write("graph.yaml", CHAIN)
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def environment(self):
+        env = dict(os.environ, MASSFLOW_TEST_LOG=self.log)
+        env.pop("MASSFLOW_PLUGINS", None)
+        return env
+
+    def massflow(self, *words, graph="graph.yaml", code=0):
+        command, *rest = words
+        line = [MASSFLOW, command, graph, *rest, "--plugins", "plugins"]
+        if command == "cache":
+            line = [MASSFLOW, command, *rest]
+        done = subprocess.run(line, cwd=self.folder, env=self.environment(), timeout=120,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def runs(self):
+        """Which stages ran since the last call, sorted."""
+        if not os.path.exists(self.log):
+            return []
+        with open(self.log, encoding="utf-8") as file:
+            lines = sorted(line.rstrip("\n") for line in file)
+        os.remove(self.log)
+        return lines
+
+    def counts(self):
+        found = {}
+        for line in self.runs():
+            stage = line.split(" ")[0]
+            found[stage] = found.get(stage, 0) + 1
+        return found
+
+
+class Caching(Pipeline):
+    def test_nothing_changed_runs_nothing(self):
+        out = self.massflow("run")
+        self.assertIn("finished: 10 run, 0 cached in", out)
+        self.assertEqual(self.counts(), {"load": 3, "upper": 3, "add": 3, "join": 1})
+        start = time.monotonic()
+        out = self.massflow("run")
+        self.assertLess(time.monotonic() - start, 2.0)
+        self.assertIn("finished: 0 run, 10 cached in", out)
+        self.assertEqual(self.runs(), [])
+
+    def test_a_parameter_reruns_what_depends_on_it(self):
+        self.massflow("run")
+        self.runs()
+        out = self.massflow("plan", "--set", "suffix=?")
+        self.assertIn("more                      3 to run      parameter suffix: ! -> ?\n", out)
+        self.assertIn("all                       1 undecided   depends on more[case=a]\n", out)
+        self.assertEqual(self.runs(), [])
+        self.massflow("run", "--set", "suffix=?")
+        self.assertEqual(self.counts(), {"add": 3, "join": 1})
+        self.massflow("run")  # the old results are still there
+        self.assertEqual(self.runs(), [])
+
+    def test_a_file_reruns_its_chain_and_the_gather(self):
+        self.massflow("run")
+        self.runs()
+        self.write("scans/b.txt", "other b\n")
+        self.massflow("run")
+        self.assertEqual(self.runs(), ["add OTHER B", "join ", "load other b", "upper other b"])
+
+    def test_same_bytes_stop_there(self):
+        self.massflow("run")
+        self.runs()
+        self.write("scans/b.txt", "tExT b\n")
+        out = self.massflow("run")
+        self.assertEqual(self.runs(), ["load tExT b", "upper tExT b"])
+        self.assertIn("finished: 2 run, 8 cached in", out)
+
+    def test_a_touched_file_is_the_same_file(self):
+        self.massflow("run")
+        self.runs()
+        os.utime(self.path("scans/a.txt"))
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_two_cases_of_one_content_run_once(self):
+        self.write("scans/b.txt", "text a\n")
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"load": 2, "upper": 2, "add": 2, "join": 1})
+        out = self.massflow("show", "all")
+        self.assertIn("a     TEXT A!\nb     TEXT A!\nc     TEXT C!\n", out)
+
+    def test_targets_run_what_they_need(self):
+        self.massflow("run", "upper[case=b]")
+        self.assertEqual(self.runs(), ["load text b", "upper text b"])
+        self.massflow("run", "upper")
+        self.assertEqual(self.counts(), {"load": 2, "upper": 2})
+        self.massflow("run", "--case", "a", "more")
+        self.assertEqual(self.runs(), ["add TEXT A"])
+
+    def test_a_new_case_reruns_the_gather(self):
+        self.massflow("run")
+        self.runs()
+        self.write("scans/d.txt", "text d\n")
+        self.massflow("run")
+        self.assertEqual(self.runs(), ["add TEXT D", "join ", "load text d", "upper text d"])
+        self.assertIn("  elements of input texts: 3 -> 4\n", self.massflow("why", "all"))
+
+    def test_dry_run_runs_nothing(self):
+        self.massflow("run", "--dry-run")
+        self.assertEqual(self.runs(), [])
+        self.assertFalse(os.path.exists(self.path(".massflow")))
+
+    def test_another_cache(self):
+        self.massflow("run", "--cache", "elsewhere")
+        self.assertTrue(os.path.exists(self.path("elsewhere/cache.db")))
+        self.assertFalse(os.path.exists(self.path(".massflow")))
+
+
+class Why(Pipeline):
+    def test_why_names_the_component(self):
+        self.massflow("run")
+        self.assertIn("more[case=a]: cached\n", self.massflow("why", "more[case=a]"))
+        self.assertEqual(self.massflow("why", "more[case=a]", "--set", "suffix=?"),
+                         "more[case=a]: to run\n  parameter suffix: ! -> ?\n")
+        self.write("scans/a.txt", "other a\n")
+        out = self.massflow("why", "text[case=a]")
+        self.assertRegex(out, r"^text\[case=a\]: to run\n"
+                              r"  content of path: [0-9a-f]{12} -> [0-9a-f]{12}\n$")
+        out = self.massflow("why", "more[case=a]")
+        self.assertTrue(out.startswith(
+            "more[case=a]: undecided: depends on what text[case=a] makes\ntext[case=a]: to run\n"),
+            out)
+
+    def test_why_never_run(self):
+        self.assertEqual(self.massflow("why", "text[case=a]"), "text[case=a]: to run: never run\n")
+
+    def test_why_a_stream(self):
+        self.write("graph.yaml", STREAM)
+        self.massflow("run")
+        self.assertEqual(self.massflow("why", "rows", "--set", "seed=2"),
+                         "rows: to run\n  input items: parameter seed: 1 -> 2\n")
+
+
+class Failures(Pipeline):
+    def test_other_cases_go_on(self):
+        self.write("scans/b.txt", "bad b\n")
+        out = self.massflow("run", code=1)
+        self.assertEqual(self.counts(), {"load": 3, "upper": 3, "add": 3})
+        self.assertIn("finished: 8 run, 0 cached, 1 failed, 1 blocked in", out)
+        self.assertIn("blocked  all: needs more[case=b]\n", out)
+        self.assertIn("the text holds 'BAD'\n", out)
+        self.assertIn("  again: massflow run graph.yaml 'more[case=b]' --plugins 'plugins'\n", out)
+        # Nothing of it is kept as a result, and all else is.
+        self.massflow("run", code=1)
+        self.assertEqual(self.runs(), ["add BAD B"])
+        self.write("scans/b.txt", "text b\n")
+        self.massflow("run")
+        self.assertEqual(self.runs(), ["add TEXT B", "join ", "load text b", "upper text b"])
+
+    def test_fail_fast_stops(self):
+        for name in "abc":
+            self.write(f"scans/{name}.txt", f"bad {name}\n")
+        self.massflow("run", "--fail-fast", "-j", "1", code=1)
+        self.assertEqual(self.counts()["add"], 1)
+
+    def test_a_bad_graph_runs_nothing(self):
+        self.write("graph.yaml", CHAIN.replace("suffix: \"${suffix}\"", "sufix: x"))
+        out = self.massflow("run", code=2)
+        self.assertIn("unknown parameter 'sufix'", out)
+        self.assertEqual(self.runs(), [])
+        self.assertFalse(os.path.exists(self.path(".massflow")))
+
+    def test_an_unknown_target(self):
+        self.massflow("run", "mroe", code=2)
+        self.assertEqual(self.runs(), [])
+
+    def test_a_cache_that_cannot_be_written_stops_the_run(self):
+        self.massflow("run", "text[case=a]")
+        self.runs()
+        for i in range(200):
+            self.write(f"scans/{i}.txt", f"text {i}\n")
+        largest = max(os.path.getsize(self.path(f".massflow/{n}"))
+                      for n in os.listdir(self.path(".massflow")))
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 65536, largest + 65536))
+
+        done = subprocess.run([MASSFLOW, "run", "graph.yaml", "--plugins", "plugins"],
+                              cwd=self.folder, env=self.environment(), timeout=120,
+                              capture_output=True, text=True, preexec_fn=limit)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("massflow: error: ", done.stderr)
+        self.assertLess(self.counts().get("add", 0), 203)
+        self.massflow("run")
+
+    def test_no_device(self):
+        self.write("graph.yaml", "massflow: 1\nstages:\n  x: {use: count.kernel}\n")
+        self.assertIn('no OpenCL device matches "nonesuch"',
+                      self.massflow("run", "--device", "nonesuch", code=2))
+        self.assertEqual(self.runs(), [])
+
+    def test_outputs_are_checked(self):
+        self.write("graph.yaml", "massflow: 1\nparams: {how: none}\n"
+                   "stages:\n  x: {use: count.careless, with: {how: \"${how}\"}}\n")
+        self.assertIn("count.careless ended without its output 'features'",
+                      self.massflow("run", code=1))
+        self.assertIn("output 'features': a features needs an array 'values'",
+                      self.massflow("run", "--set", "how=empty", code=1))
+
+
+class Devices(Pipeline):
+    def test_launch(self):
+        self.write("graph.yaml", "massflow: 1\ncases: {glob: \"scans/{id}.txt\"}\nstages:\n"
+                   "  text: {use: count.load, each: case, with: {path: \"${case.path}\"}}\n"
+                   "  y: {use: count.kernel, each: case, in: {text: text},"
+                   " with: {size: 5, add: 2}}\n")
+        self.massflow("run", "y")
+        # All cases share one session.
+        self.assertEqual(self.counts(), {"load": 3, "kernel": 3, "open": 1})
+        self.massflow("get", "y[case=b]", "-o", "y.npy")
+        with open(self.path("y.npy"), "rb") as file:
+            data = file.read()[-5 * 4:]
+        self.assertEqual(struct.unpack("<5f", data), (2, 3, 6, 11, 18))
+
+
+class Data(Pipeline):
+    """Results whose data is gone or damaged."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("graph.yaml", "massflow: 1\nparams: {times: \"1\"}\n"
+                   "cases: {glob: \"scans/{id}.txt\"}\nstages:\n"
+                   "  text: {use: count.load, each: case, with: {path: \"${case.path}\"}}\n"
+                   "  y: {use: count.kernel, each: case, in: {text: text}, with: {size: 5000}}\n"
+                   "  s: {use: count.sum, each: case, in: {features: y}, "
+                   "with: {times: \"${times}\"}}\n")
+        self.write("scans/b.txt", "text a\n")
+        self.massflow("run")
+        self.runs()
+
+    def change(self, name, statement):
+        base = sqlite3.connect(self.path(".massflow/" + name))
+        base.execute(statement)
+        base.commit()
+        base.close()
+
+    def test_dropped_data_is_made_again_where_it_is_needed(self):
+        self.change("cache.db", "update artifact set present = 0 where type != 'table'")
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+        out = self.massflow("plan", "--set", "times=2")
+        self.assertIn("s                         3 undecided   depends on text[case=a]\n", out)
+        self.massflow("run", "s[case=a]", "--set", "times=2")
+        self.assertEqual(self.counts(), {"load": 1, "open": 1, "kernel": 1, "sum": 1})
+        self.massflow("get", "s[case=a]", "--set", "times=2", "-o", "s.csv")
+        total = sum(struct.unpack("<f", struct.pack("<f", i * i))[0] for i in range(5000))
+        with open(self.path("s.csv"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), f"sum\n{int(2 * total)}\n")
+
+    def test_damaged_data_is_reported_and_made_again(self):
+        self.change("chunks.db", "update chunk_data set bytes = zeroblob(length(bytes))")
+        out = self.massflow("run", "--set", "times=2", code=1)
+        self.assertIn("failed   s[case=a]: ", out)
+        self.runs()
+        self.massflow("run", "--set", "times=2")
+        self.assertEqual(self.counts()["sum"], 1)  # all cases have the same squares
+
+
+class Stopping(Pipeline):
+    def setUp(self):
+        super().setUp()
+        self.write("graph.yaml", WAIT)
+
+    def start(self, *words):
+        return subprocess.Popen([MASSFLOW, "run", "graph.yaml", "--plugins", "plugins", *words],
+                                cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+
+    def until_logged(self, word, count, process):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.assertIsNone(process.poll())
+            if os.path.exists(self.log):
+                with open(self.log, encoding="utf-8") as file:
+                    if sum(line.startswith(word) for line in file) >= count:
+                        return
+            time.sleep(0.005)
+        self.fail(f"no '{word}' was logged")
+
+    def test_interrupted(self):
+        process = self.start("-j", "2")
+        self.until_logged("wait", 2, process)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=60)[0]
+        self.assertEqual(process.returncode, 130, out)
+        self.assertIn("interrupted: 3 run, 0 cached, 3 left in", out)
+        self.runs()
+        self.write("go", "")
+        self.massflow("run", "--set", "file=" + self.path("go"))
+        self.assertEqual(self.counts(), {"wait": 3})
+
+    def test_killed(self):
+        process = self.start("-j", "2")
+        self.until_logged("wait", 2, process)
+        process.kill()
+        process.communicate()
+        self.runs()
+        self.write("go", "")
+        self.massflow("run", "--set", "file=" + self.path("go"))
+        self.assertEqual(self.counts(), {"wait": 3})
+
+
+class Streams(Pipeline):
+    def setUp(self):
+        super().setUp()
+        self.write("graph.yaml", STREAM)
+
+    def rows(self, *words):
+        self.massflow("run", "-j", "4", *words)
+        self.massflow("get", "rows", "-o", "rows.json", *words)
+        with open(self.path("rows.json"), encoding="utf-8") as file:
+            return json.load(file)["rows"]
+
+    def test_order_and_threads(self):
+        one = self.rows("--cache", "one")
+        four = self.rows("--cache", "four", "--set", "threads=4")
+        self.assertEqual([row["item"] for row in one], list(range(20)))
+        self.assertEqual(len({row["value"] for row in one}), 20)
+        self.assertEqual(one, four)
+
+    def test_seek(self):
+        whole = self.rows()
+        later = self.rows("--set", "first=7", "--set", "threads=3")
+        self.assertEqual(later[:13], whole[7:])
+
+    def test_threads_are_no_part_of_the_key(self):
+        self.rows()
+        self.runs()
+        self.rows("--set", "threads=2")
+        self.assertEqual(self.runs(), [])
+        self.rows("--set", "seed=2")
+        self.assertEqual(self.counts(), {"collect": 1})
+
+    def test_a_broken_item(self):
+        out = self.massflow("run", "--set", "broken=5", "--set", "threads=3", code=1)
+        self.assertIn("item 5 of numbers: this item is broken", out)
+
+
+class Files(Pipeline):
+    def test_get_and_show(self):
+        self.massflow("run")
+        self.massflow("get", "all", "-o", "all.csv")
+        with open(self.path("all.csv"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "case,text\na,TEXT A!\nb,TEXT B!\nc,TEXT C!\n")
+        self.massflow("get", "more[case=b]", "-o", "b.txt")
+        with open(self.path("b.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "TEXT B!")
+        self.assertIn("names 3 nodes", self.massflow("get", "more", "-o", "x.txt", code=2))
+        self.assertIn("no writer takes a table by this suffix",
+                      self.massflow("get", "all", "-o", "x.png", code=1))
+        self.assertFalse([n for n in os.listdir(self.folder) if "writing" in n])
+        self.assertIn("is not in the cache", self.massflow(
+            "get", "all", "-o", "x.csv", "--set", "suffix=?", code=2))
+        self.assertIn("suffixes for table: .csv, .json\n",
+                      self.massflow("get", "all", "-o", "x.png", code=1))
+        self.assertIn("table", self.massflow("cache", "ls", "table"))
+        self.assertIn("actions    10\n", self.massflow("cache", "stat"))
+
+
+    def test_exports(self):
+        self.write("graph.yaml", CHAIN + "export:\n  all: out/all.csv\n"
+                   "  more: \"out/${case.id}.txt\"\n")
+        out = self.massflow("run")
+        self.assertEqual(out.count("wrote "), 4)
+        with open(self.path("out/b.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "TEXT B!")
+        self.assertNotIn("wrote", self.massflow("run"))
+        # What is missing, was changed, or is of another result is written again.
+        os.remove(self.path("out/b.txt"))
+        self.write("out/c.txt", "mine")
+        self.write("scans/a.txt", "new a")
+        out = self.massflow("run")
+        self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()
+                                if line.startswith("wrote ")),
+                         ["a.txt", "all.csv", "b.txt", "c.txt"])
+        with open(self.path("out/c.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "TEXT C!")
+
+
+def main():
+    result = unittest.main(argv=sys.argv[:1] + sys.argv[3:], exit=False).result
+    good = result.testsRun - len(result.failures) - len(result.errors)
+    # As Check programs end, so that tools/test can add all up.
+    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
+          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
+    sys.exit(not result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()

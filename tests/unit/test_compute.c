@@ -1,0 +1,370 @@
+/* test_compute.c - devices, modules and their kept binaries, buffers, launches, and what goes
+ * wrong. */
+#include "compute/compute.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void must(mf_status status)
+{
+    if (!status)
+        return;
+    char *text = mf_error_text(status);
+    ck_abort_msg("%s", text);
+}
+
+/* The error's text begins with `text`. */
+static void fails(mf_status status, mf_code code, const char *text)
+{
+    ck_assert_ptr_nonnull(status);
+    ck_assert_int_eq(mf_error_code(status), code);
+    char *got = mf_error_text(status);
+    ck_assert_msg(!strncmp(got, text, strlen(text)), "got: %s", got);
+    free(got);
+    mf_error_free(status);
+}
+
+static mf_device *device;
+static mf_queue *queue;
+
+static void setup(void)
+{
+    must(mf_device_open(getenv("MASSFLOW_DEVICE"), &device));
+    must(mf_queue_new(device, &queue));
+}
+
+static void teardown(void)
+{
+    mf_queue_free(queue);
+    mf_device_unref(device);
+}
+
+START_TEST(test_list_and_open)
+{
+    mf_device_info *infos;
+    size_t count;
+    must(mf_devices_list(&infos, &count));
+    ck_assert_uint_ge(count, 1);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_int_gt(infos[i].compute_units, 0);
+        ck_assert_uint_gt(infos[i].memory, 0);
+        ck_assert_uint_gt(infos[i].max_allocation, 0);
+        if (i) /* GPUs stand before CPUs */
+            ck_assert(!infos[i - 1].is_cpu || infos[i].is_cpu);
+        mf_device *by_number, *by_name;
+        char number[24], part[8];
+        snprintf(number, sizeof number, "%zu", i);
+        must(mf_device_open(number, &by_number));
+        ck_assert_str_eq(mf_device_get_info(by_number)->name, infos[i].name);
+        snprintf(part, sizeof part, "%.6s", infos[i].name);
+        must(mf_device_open(part, &by_name));
+        mf_device_unref(by_number);
+        mf_device_unref(by_name);
+    }
+    free(infos);
+}
+END_TEST
+
+START_TEST(test_no_such_device)
+{
+    mf_device *none;
+    fails(mf_device_open("abacus", &none), MF_NOT_FOUND,
+          "no OpenCL device matches \"abacus\"\n  there is 0: ");
+    ck_assert_ptr_null(none);
+    fails(mf_device_open("99", &none), MF_NOT_FOUND, "no OpenCL device matches \"99\"\n");
+}
+END_TEST
+
+START_TEST(test_no_platform)
+{
+    /* The loader looks for drivers in this folder alone; the test runs in a process of its own. */
+    setenv("OCL_ICD_VENDORS", "/nonexistent/", 1);
+    mf_device *none;
+    mf_device_info *infos;
+    size_t count;
+    static const char *const text =
+        "no OpenCL device\n  install the package pocl-opencl-icd to compute on the CPU, or the "
+        "OpenCL driver of your GPU's vendor; `clinfo -l` lists what is found";
+    fails(mf_device_open("", &none), MF_NOT_FOUND, text);
+    fails(mf_devices_list(&infos, &count), MF_NOT_FOUND, text);
+}
+END_TEST
+
+START_TEST(test_affinity_is_set_and_left)
+{
+    const char *affinity = getenv("POCL_AFFINITY");
+    ck_assert_ptr_nonnull(affinity); /* set by opening, unless the caller had set it */
+}
+END_TEST
+
+static const char broken_source[] = "__kernel void f(__global int *y) { *y = undeclared_name; }\n";
+static const char scale_source[] =
+    "__kernel void scale(int n, float f, __global const float *x, __global float *y)\n"
+    "{ int i = get_global_id(0); if (i < n) y[i] = f * x[i] + MF_CPU * 0 + MF_VECTOR * 0; }\n"
+    "__attribute__((reqd_work_group_size(8, 1, 1)))\n"
+    "__kernel void sizes(__global int *y)\n"
+    "{ if (get_global_id(0) == 0) { y[0] = get_local_size(0); y[1] = get_global_size(0); } }\n"
+    "__attribute__((reqd_work_group_size(4, 1, 1)))\n"
+    "__kernel void total(__global const int *x, __local int *t, __global long *y, long more)\n"
+    "{ int l = get_local_id(0); t[l] = x[l]; barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "  if (l == 0) y[0] = t[0] + t[1] + t[2] + t[3] + more; }\n";
+
+static const mf_module *module_of(const char *text, const char *options)
+{
+    const mf_module *module;
+    must(mf_module_build(device, (const char *const[]){text, NULL}, options, &module));
+    return module;
+}
+
+#define BUFFER(b)                                                                                  \
+    {                                                                                              \
+        MF_ARG_BUFFER, .buffer = (b)                                                               \
+    }
+
+START_TEST(test_launch)
+{
+    const mf_module *module = module_of(scale_source, "");
+    mf_buffer *x, *y;
+    float values[300], got[300];
+    for (int i = 0; i < 300; i++)
+        values[i] = (float)i;
+    must(mf_buffer_new(device, sizeof values, &x));
+    must(mf_buffer_new(device, sizeof values, &y));
+    must(mf_buffer_write(queue, x, 0, values, sizeof values));
+    must(mf_buffer_fill(queue, y, 0, sizeof values, 0));
+    mf_arg args[] = {{MF_ARG_INT, .i = 299}, {MF_ARG_FLOAT, .f = 2}, BUFFER(x), BUFFER(y)};
+    must(mf_queue_launch(queue, module, "scale", (mf_range){1, {299}}, args, 4));
+    must(mf_queue_finish(queue));
+    must(mf_buffer_read(queue, y, 0, got, sizeof got));
+    for (int i = 0; i < 300; i++)
+        ck_assert_float_eq(got[i], i < 299 ? 2.0f * (float)i : 0.0f);
+
+    /* an offset of 256 bytes is element 64 */
+    mf_arg moved[] = {{MF_ARG_INT, .i = 3},
+                      {MF_ARG_FLOAT, .f = 1},
+                      {MF_ARG_BUFFER, .buffer = x, .offset = 256},
+                      BUFFER(y)};
+    must(mf_queue_launch(queue, module, "scale", (mf_range){1, {3}}, moved, 4));
+    must(mf_buffer_read(queue, y, 4, got, 8));
+    ck_assert_float_eq(got[0], 65.0f);
+    ck_assert_float_eq(got[1], 66.0f);
+    mf_buffer_free(x);
+    mf_buffer_free(y);
+}
+END_TEST
+
+START_TEST(test_groups_and_local_memory)
+{
+    const mf_module *module = module_of(scale_source, "");
+    mf_buffer *x, *y;
+    int32_t in[4] = {1, 20, 300, 4000}, sizes[2];
+    int64_t total;
+    must(mf_buffer_new(device, sizeof in, &x));
+    must(mf_buffer_new(device, 64, &y));
+    must(mf_buffer_write(queue, x, 0, in, sizeof in));
+    mf_arg one[] = {BUFFER(y)};
+    must(mf_queue_launch(queue, module, "sizes", (mf_range){1, {11}}, one, 1));
+    must(mf_buffer_read(queue, y, 0, sizes, sizeof sizes));
+    ck_assert_int_eq(sizes[0], 8); /* the kernel's own */
+    ck_assert_int_eq(sizes[1], 16);
+    mf_arg sum[] = {BUFFER(x), {MF_ARG_LOCAL, .i = 16}, BUFFER(y), {MF_ARG_LONG, .i = 1ll << 40}};
+    must(mf_queue_launch(queue, module, "total", (mf_range){1, {4}}, sum, 4));
+    must(mf_buffer_read(queue, y, 0, &total, sizeof total));
+    ck_assert_int_eq(total, (1ll << 40) + 4321);
+    mf_buffer_free(x);
+    mf_buffer_free(y);
+}
+END_TEST
+
+START_TEST(test_launch_errors)
+{
+    const mf_module *module = module_of(scale_source, "");
+    mf_buffer *y;
+    must(mf_buffer_new(device, 64, &y));
+    mf_arg args[] = {BUFFER(y), BUFFER(y)};
+    mf_range range = {1, {1}};
+    fails(mf_queue_launch(queue, module, "absent", range, args, 1), MF_INTERNAL,
+          "kernel absent: CL_INVALID_KERNEL_NAME (-46)");
+    fails(mf_queue_launch(queue, module, "sizes", range, args, 2), MF_INTERNAL,
+          "kernel sizes: takes 1 arguments, given 2");
+    mf_arg large[] = {{MF_ARG_INT, .i = 1ll << 31}, {MF_ARG_FLOAT}, BUFFER(y), BUFFER(y)};
+    fails(mf_queue_launch(queue, module, "scale", range, large, 4), MF_UNSUPPORTED,
+          "kernel scale: argument 0: 2147483648 does not fit 32 bits");
+    mf_buffer *far;
+    fails(mf_buffer_view(y, 100, 4, &far), MF_INTERNAL,
+          "offset 100 into a buffer is no multiple of ");
+    fails(mf_buffer_read(queue, y, 60, args, 8), MF_INTERNAL,
+          "8 bytes at 60 are outside a buffer of 64");
+    mf_buffer_free(y);
+}
+END_TEST
+
+START_TEST(test_build_error_shows_the_log)
+{
+    const mf_module *module;
+    mf_status status =
+        mf_module_build(device, (const char *const[]){broken_source, NULL}, "-DA=1", &module);
+    ck_assert_ptr_null(module);
+    char *text = mf_error_text(status);
+    ck_assert_ptr_nonnull(strstr(text, "OpenCL source does not build on "));
+    ck_assert_ptr_nonnull(strstr(text, "-DA=1\": CL_BUILD_PROGRAM_FAILURE"));
+    ck_assert_ptr_nonnull(strstr(text, "undeclared_name"));
+    free(text);
+    mf_error_free(status);
+}
+END_TEST
+
+START_TEST(test_modules_are_built_once)
+{
+    const mf_module *a = module_of(scale_source, "-DA=1"), *b = module_of(scale_source, "-DA=1");
+    ck_assert_ptr_eq(a, b);
+    ck_assert_ptr_ne(a, module_of(scale_source, "-DA=2"));
+    const mf_module *joined;
+    must(mf_module_build(device, (const char *const[]){"#define B 1\n", scale_source, NULL},
+                         "-DA=1", &joined));
+    ck_assert_ptr_ne(a, joined);
+}
+END_TEST
+
+/* ---- kept binaries ----------------------------------------------------------------------------
+ */
+
+typedef struct shelf {
+    char key[40];
+    uint8_t *bytes;
+    size_t size;
+    int gets, hits, puts;
+} shelf;
+
+static uint8_t *shelf_get(void *self, const char *key, size_t *size)
+{
+    shelf *s = self;
+    s->gets++;
+    if (!s->bytes || strcmp(s->key, key))
+        return NULL;
+    s->hits++;
+    uint8_t *copy = malloc(s->size);
+    memcpy(copy, s->bytes, s->size);
+    *size = s->size;
+    return copy;
+}
+
+static void shelf_put(void *self, const char *key, const uint8_t *bytes, size_t size)
+{
+    shelf *s = self;
+    s->puts++;
+    snprintf(s->key, sizeof s->key, "%s", key);
+    free(s->bytes);
+    s->bytes = malloc(size);
+    memcpy(s->bytes, bytes, size);
+    s->size = size;
+}
+
+START_TEST(test_binaries_are_kept)
+{
+    shelf s = {.bytes = NULL};
+    mf_binary_store store = {&s, shelf_get, shelf_put};
+    for (int round = 0; round < 3; round++) {
+        mf_device *again;
+        const mf_module *module;
+        must(mf_device_open(getenv("MASSFLOW_DEVICE"), &again));
+        mf_device_keep_binaries(again, &store);
+        if (round == 2) /* damaged: built from source and put again */
+            memset(s.bytes, 'x', s.size);
+        must(mf_module_build(again, (const char *const[]){scale_source, NULL}, "-DKEPT", &module));
+        mf_queue *q;
+        mf_buffer *y;
+        int32_t sizes[2] = {0, 0};
+        must(mf_queue_new(again, &q));
+        must(mf_buffer_new(again, 64, &y));
+        mf_arg one[] = {BUFFER(y)};
+        must(mf_queue_launch(q, module, "sizes", (mf_range){1, {1}}, one, 1));
+        must(mf_buffer_read(q, y, 0, sizes, sizeof sizes));
+        ck_assert_int_eq(sizes[0], 8);
+        mf_buffer_free(y);
+        mf_queue_free(q);
+        mf_device_unref(again);
+        ck_assert_int_eq(s.gets, round + 1);
+        ck_assert_int_eq(s.hits, round);
+        ck_assert_int_eq(s.puts, round == 2 ? 2 : 1);
+        ck_assert_uint_eq(strlen(s.key), 32);
+    }
+    free(s.bytes);
+}
+END_TEST
+
+START_TEST(test_digest)
+{
+    /* FNV-1a 128 of the single byte 0, from the definition: offset basis times prime. */
+    char hex[33], other[33];
+    mf_digest((const char *const[]){"", NULL}, hex);
+    ck_assert_str_eq(hex, "d228cb69101a8caf78912b704e4a147f");
+    mf_digest((const char *const[]){"a", "b", NULL}, hex);
+    mf_digest((const char *const[]){"ab", NULL}, other);
+    ck_assert_str_ne(hex, other);
+}
+END_TEST
+
+START_TEST(test_buffer_of_an_array)
+{
+    mf_array *array;
+    mf_buffer *buffer;
+    float got[4];
+    must(mf_array_new(MF_F32, 1, (int64_t[]){4}, &array));
+    ((float *)array->data)[2] = 7;
+    must(mf_buffer_of(device, array, &buffer));
+    ck_assert_uint_eq(mf_buffer_bytes(buffer), 16);
+    must(mf_buffer_read(queue, buffer, 0, got, sizeof got));
+    ck_assert_float_eq(got[2], 7);
+    if (mf_device_get_info(device)->shares_host_memory) { /* no copy: the device sees changes */
+        ((float *)array->data)[3] = 9;
+        must(mf_buffer_read(queue, buffer, 0, got, sizeof got));
+        ck_assert_float_eq(got[3], 9);
+    }
+    mf_array_unref(array);
+    must(mf_buffer_read(queue, buffer, 0, got, sizeof got)); /* the buffer keeps a reference */
+    ck_assert_float_eq(got[2], 7);
+    mf_buffer_free(buffer);
+}
+END_TEST
+
+START_TEST(test_too_large_a_buffer)
+{
+    mf_buffer *buffer;
+    fails(mf_buffer_new(device, SIZE_MAX / 2, &buffer), MF_NO_MEMORY,
+          "a buffer of 9223372036854775807 bytes is more than ");
+    ck_assert_ptr_null(buffer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("compute");
+    TCase *alone = tcase_create("without a device");
+    tcase_add_test(alone, test_no_platform);
+    tcase_add_test(alone, test_digest);
+    tcase_add_test(alone, test_list_and_open);
+    tcase_add_test(alone, test_no_such_device);
+    TCase *t = tcase_create("device");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_affinity_is_set_and_left);
+    tcase_add_test(t, test_launch);
+    tcase_add_test(t, test_groups_and_local_memory);
+    tcase_add_test(t, test_launch_errors);
+    tcase_add_test(t, test_build_error_shows_the_log);
+    tcase_add_test(t, test_modules_are_built_once);
+    tcase_add_test(t, test_binaries_are_kept);
+    tcase_add_test(t, test_buffer_of_an_array);
+    tcase_add_test(t, test_too_large_a_buffer);
+    suite_add_tcase(suite, alone);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_FORK); /* test_no_platform changes the environment */
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

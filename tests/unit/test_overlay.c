@@ -1,0 +1,106 @@
+/* Tests of picture sheets: sides are right, outlines have their label's colour, tiles are laid out.
+ */
+#include "picture.h"
+#include <check.h>
+#include <string.h>
+
+static mf_artifact *scan(const char *type, mf_dtype dtype, mf_array **voxels)
+{
+    const int64_t size[3] = {40, 30, 20}, shape[3] = {20, 30, 40};
+    const double spacing[3] = {1, 1, 1};
+    mf_grid grid;
+    mf_artifact *a;
+    mf_grid_identity(&grid, size, spacing);
+    ck_assert_ptr_null(mf_array_new(dtype, 3, shape, voxels));
+    ck_assert_ptr_null(mf_artifact_new(type, &a));
+    ck_assert_ptr_null(mf_artifact_set_grid(a, &grid));
+    ck_assert_ptr_null(mf_artifact_add(a, "voxels", *voxels));
+    return a;
+}
+
+/* A bright voxel block at the patient's right front; labels on the left. */
+static void make(mf_artifact **volume, mf_artifact **labels)
+{
+    mf_array *v, *l;
+    *volume = scan("volume", MF_I16, &v);
+    *labels = scan("labels", MF_U8, &l);
+    for (int z = 0; z < 20; z++)
+        for (int y = 20; y < 30; y++)
+            for (int x = 30; x < 40; x++)
+                ((int16_t *)v->data)[(z * 30 + y) * 40 + x] = 200;
+    for (int z = 8; z < 12; z++)
+        for (int y = 0; y < 10; y++)
+            for (int x = 0; x < 10; x++)
+                ((uint8_t *)l->data)[(z * 30 + y) * 40 + x] = 4;
+    mf_array_unref(v);
+    mf_array_unref(l);
+}
+
+START_TEST(right_is_left_and_front_is_up)
+{
+    mf_artifact *volume, *labels;
+    mf_array *rgb;
+    make(&volume, &labels);
+    picture_options o = {.slices = 1, .tile = 80, .center = 100, .width = 200, .opacity = 0.5};
+    ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
+    ck_assert_int_eq(rgb->shape[0], 60);
+    ck_assert_int_eq(rgb->shape[1], 80);
+    const uint8_t *p = rgb->data;
+    const uint8_t *front_right = p + (5 * 80 + 5) * 3, *middle = p + (30 * 80 + 40) * 3;
+    ck_assert_int_eq(front_right[0], 255);
+    ck_assert_int_eq(front_right[1], 255);
+    ck_assert_int_eq(middle[0], 0);
+    /* the label lies at the left back: lower right; its outline has its colour, its inside none */
+    uint8_t color[3];
+    picture_color(4, color);
+    ck_assert_mem_eq(p + (50 * 80 + 60) * 3, color, 3);
+    ck_assert_int_eq(p[(50 * 80 + 70) * 3 + 1], 0);
+    mf_array_unref(rgb);
+    o.fill = true;
+    ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
+    ck_assert_int_eq(((uint8_t *)rgb->data)[(50 * 80 + 70) * 3 + 1], color[1] / 2);
+    mf_array_unref(rgb);
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+}
+END_TEST
+
+/* Five tiles of 64 pixels: the longer side of a slice is the tile's, gaps are dark. */
+START_TEST(tiles_are_laid_out)
+{
+    static const int64_t expect[3][2] = {
+        {2 * 48 + 4, 3 * 64 + 8}, {3 * 32 + 8, 2 * 64 + 4}, {3 * 43 + 8, 2 * 64 + 4}};
+    mf_artifact *volume, *labels;
+    mf_array *rgb;
+    make(&volume, &labels);
+    for (int axis = 0; axis < 3; axis++) {
+        picture_options o = {.axis = axis,
+                             .slices = 5,
+                             .columns = axis ? 2 : 3,
+                             .tile = 64,
+                             .low = 1,
+                             .high = 99,
+                             .opacity = 0.4};
+        ck_assert_ptr_null(picture_draw(volume, NULL, &o, &rgb));
+        ck_assert_int_eq(rgb->shape[0], expect[axis][0]);
+        ck_assert_int_eq(rgb->shape[1], expect[axis][1]);
+        const uint8_t *p = rgb->data;
+        ck_assert_int_eq(p[(10 * rgb->shape[1] + 65) * 3], 32);
+        mf_array_unref(rgb);
+    }
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("overlay");
+    TCase *cases = tcase_create("picture");
+    tcase_add_test(cases, right_is_left_and_front_is_up);
+    tcase_add_test(cases, tiles_are_laid_out);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,191 @@
+/* test_store_open.c - opening a store: newer, foreign, read-only, missing; a full disk. */
+#include "store_fixture.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void run_sql(const char *file, const char *sql)
+{
+    char path[128];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+START_TEST(newer_schema_is_refused)
+{
+    mf_store *store = open_store(MF_STORE_WRITE);
+    static const char *const files[] = {"cache.db", "chunks.db"};
+    mf_store_close(store);
+    for (int i = 0; i < 2; i++) {
+        run_sql(files[i], "PRAGMA user_version = 9");
+        for (int mode = 0; mode < 2; mode++)
+            fails(mf_store_open(folder, mode ? MF_STORE_WRITE : MF_STORE_READ, &store),
+                  "while opening the cache: '%s/%s' has schema version 9; this massflow reads "
+                  "versions up to 1\n  use the newer massflow that made it, or another folder for "
+                  "the cache",
+                  folder, files[i]);
+        run_sql(files[i], "PRAGMA user_version = 1");
+    }
+    store = open_store(MF_STORE_WRITE);
+    mf_store_close(store);
+}
+END_TEST
+
+START_TEST(foreign_files_are_refused)
+{
+    mf_store *store;
+    run_sql("cache.db", "CREATE TABLE theirs (x)");
+    fails(mf_store_open(folder, MF_STORE_WRITE, &store),
+          "while opening the cache: '%s/cache.db' is a database of another program\n"
+          "  choose another folder for the cache",
+          folder);
+    write_file("cache.db",
+               "This is a text, not a database; long enough to hold a header of SQLite,"
+               " which takes one hundred bytes.\n",
+               1000000000);
+    fails(mf_store_open(folder, MF_STORE_WRITE, &store),
+          "while opening the cache: '%s/cache.db' is not an SQLite database", folder);
+    char path[128];
+    snprintf(path, sizeof path, "%s/cache.db/x", folder);
+    fails(mf_store_open(path, MF_STORE_WRITE, &store),
+          "while opening the cache: cannot make the cache folder '%s': Not a directory", path);
+}
+END_TEST
+
+START_TEST(reader_needs_a_store_and_never_writes)
+{
+    mf_store *store;
+    fails(mf_store_open(folder, MF_STORE_READ, &store),
+          "while opening the cache: there is no cache in '%s'\n"
+          "  the first `massflow run` of a graph makes one",
+          folder);
+    store = open_store(MF_STORE_WRITE);
+    mf_store_close(store);
+    store = open_store(MF_STORE_READ);
+    mf_artifact *a;
+    char id[MF_HEX_SIZE];
+    ok(mf_artifact_new("text", &a));
+    ok(mf_artifact_set_text(a, "text", "x"));
+    fails(mf_store_put(store, a, id),
+          "while storing an artifact of type text: the cache in '%s' is open for reading only",
+          folder);
+    int64_t run;
+    fails(mf_store_run_begin(store, "g", "c", &run), "the cache in '%s' is open for reading only",
+          folder);
+    mf_artifact_unref(a);
+    mf_store_close(store);
+}
+END_TEST
+
+/* Runs in a process without root's rights, which a read-only folder does not stop. */
+static int use_read_only_folder(const char *id)
+{
+    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+        return 2;
+    mf_store *store;
+    mf_artifact *lazy;
+    mf_status status = mf_store_open(folder, MF_STORE_READ, &store);
+    if (!status)
+        status = mf_store_get(store, id, &lazy);
+    if (!status && strcmp(mf_artifact_text(lazy, "text"), "kept") != 0)
+        return 3;
+    if (status) {
+        char *text = mf_error_text(status);
+        fprintf(stderr, "%s\n", text);
+        return 4;
+    }
+    mf_artifact_unref(lazy);
+    mf_store_close(store);
+    status = mf_store_open(folder, MF_STORE_WRITE, &store);
+    char *text = status ? mf_error_text(status) : NULL, expected[256];
+    snprintf(expected, sizeof expected,
+             "while opening the cache: the cache folder '%s' cannot be written: Permission denied\n"
+             "  choose another folder for the cache",
+             folder);
+    return text && strcmp(text, expected) == 0 ? 0 : (fprintf(stderr, "%s\n", text), 5);
+}
+
+START_TEST(read_only_folder_can_be_read)
+{
+    char id[MF_HEX_SIZE];
+    mf_store *store = open_store(MF_STORE_WRITE);
+    put_text(store, "kept", id);
+    mf_store_close(store);
+    ck_assert_int_eq(chmod(folder, 0555), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(use_read_only_folder(id));
+    int state;
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert(WIFEXITED(state));
+    ck_assert_int_eq(WEXITSTATUS(state), 0);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+}
+END_TEST
+
+START_TEST(full_disk_is_an_error_that_reaches_the_caller)
+{
+    static const int64_t shape[3] = {64, 64, 64};
+    mf_store *store = open_store(MF_STORE_WRITE);
+    mf_store_close(store);
+    char path[128], id[MF_HEX_SIZE];
+    bool present;
+    snprintf(path, sizeof path, "%s/chunks.db", folder);
+    mf_artifact *a = make_volume(MF_F32, shape, 1, true);
+    pid_t child = fork();
+    if (child == 0) {
+        /* A limit on the size of files stands in for a full disk. */
+        struct rlimit limit = {400000, 400000};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        mf_status status = mf_store_open(folder, MF_STORE_WRITE, &store);
+        if (status)
+            _exit(2);
+        status = mf_store_put(store, a, id);
+        char *text = status ? mf_error_text(status) : NULL, expected[300];
+        snprintf(expected, sizeof expected,
+                 "while storing an artifact of type volume: '%s': disk I/O error", path);
+        if (!text || strcmp(text, expected) != 0) {
+            fprintf(stderr, "%s\n", text ? text : "no error");
+            _exit(3);
+        }
+        status = mf_store_identify(a, id);
+        _exit(status || mf_store_has(store, id, &present) || present ? 4 : 0);
+    }
+    int state;
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert(WIFEXITED(state));
+    ck_assert_int_eq(WEXITSTATUS(state), 0);
+    store = open_store(MF_STORE_WRITE);
+    ok(mf_store_put(store, a, id));
+    mf_artifact_unref(a);
+    mf_store_close(store);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store_open");
+    TCase *tests = tcase_create("store_open");
+    tcase_set_timeout(tests, 120);
+    tcase_add_checked_fixture(tests, make_folder, delete_folder);
+    tcase_add_test(tests, newer_schema_is_refused);
+    tcase_add_test(tests, foreign_files_are_refused);
+    tcase_add_test(tests, reader_needs_a_store_and_never_writes);
+    tcase_add_test(tests, read_only_folder_can_be_read);
+    tcase_add_test(tests, full_disk_is_an_error_that_reaches_the_caller);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,188 @@
+/* args.c - the command line against a command's declared options, and the help made from them,
+ * and how a command says that it cannot go on. */
+#include "args.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t args_count(const args *a)
+{
+    return a->operand_count;
+}
+
+const char *args_at(const args *a, size_t i)
+{
+    return a->operands[i];
+}
+
+const char *const *args_all(const args *a)
+{
+    return a->operands;
+}
+
+size_t args_value_count(const args *a, const char *name)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < a->given_count; i++)
+        count += !strcmp(a->given[i].name, name);
+    return count;
+}
+
+bool args_has(const args *a, const char *name)
+{
+    return args_value_count(a, name) > 0;
+}
+
+const char *args_value_at(const args *a, const char *name, size_t i)
+{
+    for (size_t k = 0; k < a->given_count; k++)
+        if (!strcmp(a->given[k].name, name) && i-- == 0)
+            return a->given[k].value;
+    return NULL;
+}
+
+const char *args_value(const args *a, const char *name)
+{
+    size_t count = args_value_count(a, name);
+
+    return count ? args_value_at(a, name, count - 1) : NULL;
+}
+
+static const option help_option = {'h', "help", NULL, "show this help"};
+
+static const option *find(const command *c, const char *name, size_t length, char letter)
+{
+    for (const option *o = c->options; o && o->name; o++)
+        if (letter ? o->letter == letter
+                   : strlen(o->name) == length && !strncmp(o->name, name, length))
+            return o;
+    if (letter ? letter == 'h' : length == 4 && !strncmp(name, "help", 4))
+        return &help_option;
+    return NULL;
+}
+
+static mf_status unknown(const command *c, const char *word)
+{
+    const char *names[32];
+    size_t count = 0;
+    const char *bare = word + strspn(word, "-");
+    char *head = strndup(bare, strcspn(bare, "="));
+    const char *near = NULL;
+    mf_status error;
+
+    for (const option *o = c->options; o && o->name && count < 32; o++)
+        names[count++] = o->name;
+    if (head)
+        near = mf_nearest(head, names, count);
+    if (near)
+        error = mf_fail(MF_INVALID, "unknown option '%s'; did you mean '--%s'?", word, near);
+    else
+        error = mf_fail(MF_INVALID, "unknown option '%s'", word);
+    free(head);
+    return mf_hint(error, "massflow help %s", c->name);
+}
+
+static mf_status give(args *a, const option *o, const char *value)
+{
+    a->given[a->given_count].name = o->name;
+    a->given[a->given_count++].value = value;
+    return MF_OK;
+}
+
+static mf_status take(args *a, const command *c, int argc, char **argv, int *i)
+{
+    char *word = argv[*i];
+    bool is_long = word[1] == '-';
+    size_t length = is_long ? strcspn(word + 2, "=") : 1;
+    const option *o = find(c, word + 2, length, is_long ? 0 : word[1]);
+    const char *rest = is_long ? word + 2 + length : word + 2;
+
+    if (!o)
+        return unknown(c, word);
+    if (!o->value) {
+        if (*rest)
+            return mf_fail(MF_INVALID, "option '--%s' takes no value", o->name);
+        return give(a, o, NULL);
+    }
+    if (*rest)
+        return give(a, o, is_long ? rest + 1 : rest);
+    if (++*i >= argc)
+        return mf_fail(MF_INVALID, "option '--%s' needs a value: --%s %s", o->name, o->name,
+                       o->value);
+    return give(a, o, argv[*i]);
+}
+
+mf_status args_parse(const command *c, int argc, char **argv, args *a)
+{
+    bool only_operands = false;
+
+    memset(a, 0, sizeof *a);
+    a->command = c;
+    a->operands = calloc((size_t)argc + 1, sizeof *a->operands);
+    a->given = calloc((size_t)argc + 1, sizeof *a->given);
+    if (!a->operands || !a->given)
+        return mf_fail(MF_NO_MEMORY, "no memory for the command line");
+    for (int i = 0; i < argc; i++) {
+        if (!only_operands && !strcmp(argv[i], "--"))
+            only_operands = true;
+        else if (!only_operands && argv[i][0] == '-' && argv[i][1])
+            MF_TRY(take(a, c, argc, argv, &i));
+        else
+            a->operands[a->operand_count++] = argv[i];
+    }
+    if (args_has(a, "help"))
+        return MF_OK;
+    if (a->operand_count < (size_t)c->min || (c->max >= 0 && a->operand_count > (size_t)c->max))
+        return mf_hint(mf_fail(MF_INVALID, "usage: massflow %s %s", c->name, c->operands),
+                       "massflow help %s", c->name);
+    return MF_OK;
+}
+
+void args_clear(args *a)
+{
+    free(a->operands);
+    free(a->given);
+}
+
+static void show_option(const option *o)
+{
+    char left[80];
+
+    snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
+             o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name, o->value ? " " : "",
+             o->value ? o->value : "");
+    printf("  %-28s %s\n", left, o->help);
+}
+
+void command_show(const command *c)
+{
+    printf("massflow %s%s%s - %s\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+    if (c->help)
+        printf("\n%s\n", c->help);
+    printf("\nOptions:\n");
+    for (const option *o = c->options; o && o->name; o++)
+        show_option(o);
+    show_option(&help_option);
+}
+
+int command_fail(mf_status error, int code)
+{
+    char *text = mf_error_text(error);
+
+    fprintf(stderr, "massflow: error: %s\n", text ? text : "no memory");
+    free(text);
+    mf_error_free(error);
+    return code;
+}
+
+int command_refuse(const char *format, ...)
+{
+    va_list list;
+    mf_status error;
+
+    va_start(list, format);
+    error = mf_vfail(MF_INVALID, format, list);
+    va_end(list);
+    return command_fail(error, EXIT_REQUEST);
+}

@@ -1,0 +1,89 @@
+/* get.c - the command get: one artifact as a file. */
+#include "run/write.h"
+#include "workspace.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifact **artifact)
+{
+    mf_plan *plan = NULL;
+    mf_target target = {0};
+    const mf_plan_node *n;
+    mf_status error = mf_graph_target(w->graph, text, &target);
+    const char *name;
+    char *bare;
+    int code, port;
+
+    if (error)
+        return command_fail(error, EXIT_REQUEST);
+    if (target.count != 1)
+        return command_refuse("'%s' names %u nodes; take one of them: '%s'", text, target.count,
+                              target.count ? mf_graph_node(w->graph, target.first)->name : "");
+    name = mf_graph_node(w->graph, target.first)->name;
+    port = target.port < 0 ? 0 : target.port;
+    if (mf_graph_node(w->graph, target.first)->stage->item)
+        return command_refuse("%s is a stream; its items are never stored", name);
+    if (target.port < 0 && mf_port_count(mf_graph_node(w->graph, target.first)->stage->out) > 1)
+        return command_refuse("%s has several outputs; take one of them: '%s.%s'", name, name,
+                              mf_graph_node(w->graph, target.first)->stage->out[0].name);
+    bare = strdup(name);
+    code = workspace_plan(a, w, (const char *const *)&bare, 1, &plan);
+    free(bare);
+    if (code)
+        return code;
+    n = mf_plan_at(plan, target.first);
+    if (n->state != MF_PLAN_CACHED || !n->outputs[port].present)
+        code = command_refuse("%s is not in the cache; make it with: massflow run %s '%s'", name,
+                              args_at(a, 0), name);
+    else
+        error = mf_store_get(w->store, n->outputs[port].id, artifact);
+    mf_plan_free(plan);
+    return error ? command_fail(error, EXIT_FAILED) : code;
+}
+
+static int get(const args *a)
+{
+    const char *file = args_value(a, "output");
+    workspace w;
+    mf_artifact *artifact = NULL;
+    mf_status error;
+    int code;
+
+    if (!file)
+        return command_refuse("where to? massflow get %s '%s' -o FILE", args_at(a, 0),
+                              args_at(a, 1));
+    code = workspace_open(a, MF_STORE_READ, &w);
+    if (code)
+        return code;
+    code = workspace_artifact(a, &w, args_at(a, 1), &artifact);
+    if (!code) {
+        error = mf_write_artifact(w.registry, artifact, file, args_value(a, "array"));
+        if (error)
+            code = command_fail(error, EXIT_FAILED);
+        else
+            printf("%s\n", file);
+    }
+    mf_artifact_unref(artifact);
+    workspace_close(&w);
+    return code;
+}
+
+static const option get_options[] = {
+    {'o', "output", "FILE", "the file; its suffix says in which form"},
+    {0, "array", "NAME", "only this array (.npy)"},
+    OPTION_SET,
+    OPTION_CACHE,
+    OPTION_CODE,
+    OPTION_PLUGINS,
+    OPTION_END};
+
+const command command_get = {
+    "get",
+    "GRAPH NODE[.PORT]",
+    "write an artifact as a file: .nii.gz, .npy, .png, .csv, .json, .safetensors ...",
+    "What belongs to a scan is written on the scan's own grid.",
+    get_options,
+    2,
+    2,
+    get};

@@ -1,0 +1,116 @@
+/* inspect.c - the commands that only look: stages, describe, graph, devices, version. */
+#include "command.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int put(char *text)
+{
+    if (!text)
+        return command_fail(mf_fail(MF_NO_MEMORY, "no memory for the answer"), EXIT_FAILED);
+    fputs(text, stdout);
+    free(text);
+    return EXIT_DONE;
+}
+
+static const option plugin_options[] = {OPTION_PLUGINS, OPTION_END};
+
+static int stages(const args *a)
+{
+    mf_registry *registry;
+    int code = open_registry(a, &registry);
+
+    if (code)
+        return code;
+    code = put(mf_registry_list(registry));
+    mf_registry_free(registry);
+    return code;
+}
+
+const command command_stages = {"stages", "",    "what is installed", NULL, plugin_options, 0,
+                                0,        stages};
+
+static int describe(const args *a)
+{
+    mf_registry *registry;
+    const char *name = args_at(a, 0), *near;
+    const mf_stage *stage;
+    int code = open_registry(a, &registry);
+
+    if (code)
+        return code;
+    stage = mf_registry_stage(registry, name);
+    near = mf_registry_near(registry, name);
+    if (stage)
+        code = put(mf_stage_describe(registry, stage));
+    else if (near)
+        code = command_refuse("no stage '%s'; did you mean '%s'?", name, near);
+    else
+        code = command_refuse("no stage '%s'; 'massflow stages' lists them", name);
+    mf_registry_free(registry);
+    return code;
+}
+
+const command command_describe = {
+    "describe", "STAGE",        "a stage's ports and parameters, with units and ranges",
+    NULL,       plugin_options, 1,
+    1,          describe};
+
+static const option graph_options[] = {
+    {0, "dot", NULL, "as Graphviz: massflow graph GRAPH --dot | dot -Tsvg"},
+    OPTION_SET,
+    OPTION_PLUGINS,
+    OPTION_END};
+
+static int graph(const args *a)
+{
+    mf_registry *registry;
+    mf_graph *g;
+    int code = open_graph(a, &registry, &g);
+
+    if (code)
+        return code;
+    code = put(args_has(a, "dot") ? mf_graph_dot(g) : mf_graph_text(g));
+    mf_graph_free(g);
+    mf_registry_free(registry);
+    return code;
+}
+
+const command command_graph = {
+    "graph", "GRAPH", "check a graph and show it", NULL, graph_options, 1, 1, graph};
+
+static int devices(const args *a)
+{
+    mf_device_info *infos;
+    size_t count;
+    mf_status error = mf_devices_list(&infos, &count);
+
+    (void)a;
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    for (size_t i = 0; i < count; i++) {
+        const mf_device_info *d = &infos[i];
+
+        printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU",
+               i ? "" : "   used unless --device says otherwise");
+        printf("   platform %s, %s, driver %s\n", d->platform, d->version, d->driver);
+        printf("   %d compute units, %.1f GiB memory, %.1f GiB in one piece, %zu KiB local%s\n",
+               d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
+               d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
+    }
+    free(infos);
+    return EXIT_DONE;
+}
+
+const command command_devices = {
+    "devices", "", "OpenCL devices, the one that would be used first", NULL, NULL, 0, 0, devices};
+
+static int version(const args *a)
+{
+    (void)a;
+    printf("massflow %s, stage interface %d.%d\n", MF_VERSION, MF_ABI_MAJOR, MF_ABI_MINOR);
+    return EXIT_DONE;
+}
+
+const command command_version = {
+    "version", "", "of massflow and of its stage interface", NULL, NULL, 0, 0, version};

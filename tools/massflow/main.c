@@ -1,0 +1,104 @@
+/* main.c - the command `massflow`: the table of commands, help, exit codes.
+ *
+ * A new command is a file that defines `const command command_NAME` and two lines here. */
+#include "args.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const command command_run, command_plan, command_why, command_get, command_show_artifact,
+    command_cache, command_graph, command_stages, command_describe, command_devices,
+    command_version;
+
+static int help(const args *a);
+
+static const command command_help = {"help", "[COMMAND]", "help on a command", NULL, NULL, 0,
+                                     1,      help};
+
+static const command *const commands[] = {
+    &command_run,           &command_plan,    &command_why,     &command_get,
+    &command_show_artifact, &command_cache,   &command_graph,   &command_stages,
+    &command_describe,      &command_devices, &command_version, &command_help,
+};
+static const size_t command_count = sizeof commands / sizeof *commands;
+
+static const command *find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (!strcmp(commands[i]->name, name))
+            return commands[i];
+    return NULL;
+}
+
+static int refuse_command(const char *name)
+{
+    const char *names[sizeof commands / sizeof *commands];
+    const char *near;
+
+    for (size_t i = 0; i < command_count; i++)
+        names[i] = commands[i]->name;
+    near = mf_nearest(name, names, command_count);
+    if (near)
+        return command_refuse("unknown command '%s'; did you mean '%s'?", name, near);
+    return command_refuse("unknown command '%s'; 'massflow help' lists them", name);
+}
+
+static void overview(void)
+{
+    printf("massflow - self-supervised learning on 3D medical images, as a cached graph\n\n");
+    for (size_t i = 0; i < command_count; i++) {
+        char left[64];
+
+        snprintf(left, sizeof left, "%s %s", commands[i]->name, commands[i]->operands);
+        printf("  massflow %-28s %s\n", left, commands[i]->summary);
+    }
+    printf("\n'massflow help COMMAND' shows a command's options.\n");
+}
+
+static int help(const args *a)
+{
+    const command *c;
+
+    if (!args_count(a)) {
+        overview();
+        return EXIT_DONE;
+    }
+    c = find(args_at(a, 0));
+    if (!c)
+        return refuse_command(args_at(a, 0));
+    command_show(c);
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    const command *c;
+    args a;
+    mf_status error;
+    int code;
+
+    signal(SIGPIPE, SIG_IGN); /* `massflow stages | head` ends quietly through a write error */
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        overview();
+        return argc < 2 ? EXIT_REQUEST : EXIT_DONE;
+    }
+    c = find(strcmp(argv[1], "--version") ? argv[1] : "version");
+    if (!c)
+        return refuse_command(argv[1]);
+    error = args_parse(c, argc - 2, argv + 2, &a);
+    if (error) {
+        args_clear(&a);
+        return command_fail(error, EXIT_REQUEST);
+    }
+    if (args_has(&a, "help")) {
+        command_show(c);
+        code = EXIT_DONE;
+    } else {
+        code = c->run(&a);
+    }
+    args_clear(&a);
+    if (fflush(stdout) && code == EXIT_DONE)
+        code = EXIT_FAILED;
+    return code;
+}

@@ -1,0 +1,20 @@
+/* progress.h - what a run shows while it goes on: live lines on a terminal, plain lines elsewhere.
+ */
+#ifndef MF_PROGRESS_H
+#define MF_PROGRESS_H
+
+#include "run/run.h"
+#include <stdio.h>
+
+typedef struct progress {
+    FILE *out;
+    bool live; /* out is a terminal */
+    int drawn; /* live lines that stand there now */
+    int width; /* of the terminal */
+} progress;
+
+void progress_open(progress *p, FILE *out);
+void progress_event(void *self, const mf_run_event *event); /* an mf_run_watch */
+void progress_close(progress *p);                           /* takes the live lines away */
+
+#endif

@@ -1,0 +1,344 @@
+/* run.c - the commands that run a graph or say what would run: run, plan. */
+#include "progress.h"
+#include "run/export.h"
+#include "run/why.h"
+#include "workspace.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- plan ------------------------------------------------------------------------------------ */
+
+static void print_reason(workspace *w, mf_plan *plan, size_t i)
+{
+    const mf_plan_node *n = mf_plan_at(plan, i);
+    mf_changes changes = {0};
+    mf_why_kind kind;
+    mf_status error;
+
+    if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
+        printf("%s", n->message ? n->message : "");
+        return;
+    }
+    if (n->state == MF_PLAN_WAITING) {
+        size_t above = mf_why_above(plan, i);
+        printf("depends on %s",
+               above < mf_plan_count(plan) ? mf_plan_at(plan, above)->node->name : "its inputs");
+        return;
+    }
+    error = mf_why_node(plan, i, w->graph_path, &kind, &changes);
+    if (error || kind == MF_WHY_UNKNOWN)
+        printf("not known");
+    else if (kind == MF_WHY_NEW)
+        printf("never run");
+    else if (kind == MF_WHY_MISSING)
+        printf("its result is not in the cache any more");
+    else if (changes.count)
+        printf("%s: %s -> %s", changes.items[0].name,
+               changes.items[0].before ? changes.items[0].before : "none",
+               changes.items[0].after ? changes.items[0].after : "none");
+    else
+        printf("never run with this key");
+    if (changes.count > 1)
+        printf(" (and %zu more)", changes.count - 1);
+    mf_error_free(error);
+    mf_changes_clear(&changes);
+}
+
+typedef struct tally {
+    size_t wanted, cached, run, waiting, failed;
+    size_t first_run, first_waiting, first_failed; /* node to name the reason of */
+} tally;
+
+static tally count_stage(mf_plan *plan, const mf_graph_stage *stage)
+{
+    tally t = {0};
+
+    for (size_t i = stage->first + stage->count; i-- > stage->first;) {
+        switch (mf_plan_at(plan, i)->state) {
+        case MF_PLAN_UNWANTED:
+        case MF_PLAN_RECIPE:
+            continue;
+        case MF_PLAN_CACHED:
+            t.cached++;
+            break;
+        case MF_PLAN_TO_RUN:
+            t.run++;
+            t.first_run = i;
+            break;
+        case MF_PLAN_FAILED:
+        case MF_PLAN_BLOCKED:
+            t.failed++;
+            t.first_failed = i;
+            break;
+        default:
+            t.waiting++;
+            t.first_waiting = i;
+        }
+        t.wanted++;
+    }
+    return t;
+}
+
+static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage)
+{
+    tally t = count_stage(plan, stage);
+
+    if (!t.wanted || stage->stage->item)
+        return;
+    if (t.cached)
+        printf("%-20s %6zu cached\n", stage->label, t.cached);
+    if (t.run) {
+        printf("%-20s %6zu to run      ", stage->label, t.run);
+        print_reason(w, plan, t.first_run);
+        printf("\n");
+    }
+    if (t.waiting) {
+        printf("%-20s %6zu undecided   ", stage->label, t.waiting);
+        print_reason(w, plan, t.first_waiting);
+        printf("\n");
+    }
+    if (t.failed) {
+        printf("%-20s %6zu can't run   ", stage->label, t.failed);
+        print_reason(w, plan, t.first_failed);
+        printf("\n");
+    }
+}
+
+static void print_plan(workspace *w, mf_plan *plan)
+{
+    for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
+        print_stage(w, plan, mf_graph_stage_at(w->graph, i));
+}
+
+static int show_plan(const args *a)
+{
+    workspace w;
+    mf_plan *plan = NULL;
+    int code = workspace_open(a, MF_STORE_READ, &w);
+
+    if (code)
+        return code;
+    code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &plan);
+    if (!code)
+        print_plan(&w, plan);
+    mf_plan_free(plan);
+    workspace_close(&w);
+    return code;
+}
+
+static const option plan_options[] = {OPTION_SET,  OPTION_CASE,    OPTION_CACHE,
+                                      OPTION_CODE, OPTION_PLUGINS, OPTION_END};
+
+const command command_plan = {
+    "plan",
+    "GRAPH [TARGET...]",
+    "what would run, what is cached, and why",
+    "'undecided' depends on what a stage above comes out as: if that makes the same bytes as\n"
+    "before, what lies below it stays cached.",
+    plan_options,
+    1,
+    -1,
+    show_plan};
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* The command line as typed, near enough to be typed again. */
+static char *command_line(const args *a)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "massflow run");
+    for (size_t i = 0; i < args_count(a); i++)
+        fprintf(out, strpbrk(args_at(a, i), "[ *") ? " '%s'" : " %s", args_at(a, i));
+    for (size_t i = 0; i < args_value_count(a, "set"); i++)
+        fprintf(out, " --set '%s'", args_value_at(a, "set", i));
+    fclose(out);
+    return text;
+}
+
+static void print_failures(const args *a, mf_plan *plan)
+{
+    static const char *const repeated[] = {"cache", "device", "code", "plugins"};
+
+    for (size_t i = 0; i < mf_plan_count(plan); i++) {
+        const mf_plan_node *n = mf_plan_at(plan, i);
+        if (n->state != MF_PLAN_FAILED)
+            continue;
+        fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
+        fprintf(stderr, "  again: massflow run %s '%s'", args_at(a, 0), n->node->name);
+        for (size_t k = 0; k < args_value_count(a, "set"); k++)
+            fprintf(stderr, " --set '%s'", args_value_at(a, "set", k));
+        for (size_t k = 0; k < sizeof repeated / sizeof *repeated; k++) {
+            if (args_value(a, repeated[k]))
+                fprintf(stderr, " --%s '%s'", repeated[k], args_value(a, repeated[k]));
+        }
+        fprintf(stderr, "\n");
+    }
+}
+
+static void print_summary(const mf_run_result *result, double seconds)
+{
+    const mf_run_counts *c = &result->counts;
+    size_t ended = c->done + c->cached + c->failed + c->blocked;
+    char took[32];
+
+    words_seconds(seconds, took);
+    printf("%s: %zu run, %zu cached", result->interrupted ? "interrupted" : "finished", c->done,
+           c->cached);
+    if (c->failed)
+        printf(", %zu failed", c->failed);
+    if (c->blocked)
+        printf(", %zu blocked", c->blocked);
+    if (c->wanted > ended)
+        printf(", %zu left", c->wanted - ended);
+    printf(" in %s\n", took);
+    fflush(stdout);
+}
+
+static void print_export(void *self, const mf_exported *file)
+{
+    (void)self;
+    if (file->error)
+        fprintf(stderr, "\nfailed: export of %s\n  %s\n", file->node, file->error);
+    else if (file->written)
+        printf("wrote %s\n", file->path);
+}
+
+/* Exports of what came through; *code as it is to be after them. */
+static void write_exports(workspace *w, mf_plan *plan, int *code)
+{
+    size_t failed = 0;
+    mf_status error = mf_export_all(plan, w->registry, print_export, NULL, &failed);
+
+    if (error)
+        *code = command_fail(error, EXIT_FAILED);
+    else if (failed)
+        *code = EXIT_FAILED;
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Whether anything that may have to run launches kernels. */
+static bool wants_device(mf_plan *plan)
+{
+    for (size_t i = 0; i < mf_plan_count(plan); i++) {
+        const mf_plan_node *n = mf_plan_at(plan, i);
+        bool undecided = n->state == MF_PLAN_TO_RUN || n->state == MF_PLAN_WAITING;
+        if (undecided && (n->work.stage->kernels || n->work.stage->program))
+            return true;
+    }
+    return false;
+}
+
+/* The host, with its device where the plan will want one: that there is none is found out before
+ * anything runs. */
+static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host **host)
+{
+    mf_device *device;
+    mf_status error;
+
+    MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
+    if (!wants_device(plan))
+        return MF_OK;
+    error = mf_host_device(*host, &device);
+    if (error) {
+        mf_host_free(*host);
+        *host = NULL;
+    }
+    return error;
+}
+
+static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
+{
+    progress shown;
+    mf_run_result result = {0};
+    char *line = command_line(a);
+    const char *jobs = args_value(a, "jobs");
+    mf_run_options options = {.jobs = jobs ? atoi(jobs) : 0,
+                              .fail_fast = args_has(a, "fail-fast"),
+                              .signals = true,
+                              .command = line,
+                              .watch = progress_event,
+                              .self = &shown};
+    int code;
+    mf_host *host;
+    mf_status error = open_host(a, w, plan, &host);
+
+    if (error) {
+        free(line);
+        return command_fail(error, EXIT_REQUEST);
+    }
+    progress_open(&shown, stdout);
+    options.tick = shown.live ? 200 : 0;
+    error = mf_run(plan, host, &options, &result);
+    progress_close(&shown);
+    code = result.counts.failed || result.counts.blocked ? EXIT_FAILED : EXIT_DONE;
+    if (!error && !result.interrupted)
+        write_exports(w, plan, &code);
+    print_summary(&result, now() - begun);
+    print_failures(a, plan);
+    mf_host_free(host);
+    free(line);
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    return result.interrupted ? EXIT_INTERRUPTED : code;
+}
+
+static int run(const args *a)
+{
+    bool dry = args_has(a, "dry-run");
+    const char *jobs = args_value(a, "jobs");
+    double begun = now();
+    workspace w;
+    mf_plan *plan = NULL;
+    int code;
+
+    if (jobs && (strspn(jobs, "0123456789") != strlen(jobs) || atoi(jobs) < 1 || strlen(jobs) > 4))
+        return command_refuse("--jobs is a number from 1 to 9999, not '%s'", jobs);
+    code = workspace_open(a, dry ? MF_STORE_READ : MF_STORE_WRITE, &w);
+    if (code)
+        return code;
+    code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &plan);
+    if (!code && dry)
+        print_plan(&w, plan);
+    else if (!code)
+        code = run_plan(a, &w, plan, begun);
+    mf_plan_free(plan);
+    workspace_close(&w);
+    return code;
+}
+
+static const option run_options[] = {
+    OPTION_SET,
+    OPTION_CASE,
+    {'j', "jobs", "N", "worker slots; default: one a core"},
+    {0, "device", "D", "'cpu', 'gpu', a number of 'massflow devices', or part of a name"},
+    {0, "fail-fast", NULL, "stop at the first failure"},
+    {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
+    OPTION_CACHE,
+    OPTION_CODE,
+    OPTION_PLUGINS,
+    OPTION_END};
+
+const command command_run = {
+    "run",
+    "GRAPH [TARGET...]",
+    "run a graph, or what some targets of it need",
+    "A TARGET is a stage or one node of it: masks, 'masks[case=012]'.\n"
+    "Exit status: 0 all done, 1 a stage failed, 2 the request was wrong and nothing was run,\n"
+    "130 interrupted. Ctrl-C once lets running stages end at a safe point; twice stops now.",
+    run_options,
+    1,
+    -1,
+    run};

@@ -1,0 +1,120 @@
+/* why.c - the command why: which component of a node's key changed. */
+#include "run/why.h"
+#include "workspace.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* More nodes than this are counted, not explained one by one. */
+#define EXPLAINED 20
+
+static void print_changes(const mf_changes *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        const mf_change *c = &changes->items[i];
+        printf("  %s: %s -> %s\n", c->name, c->before ? c->before : "none",
+               c->after ? c->after : "none");
+    }
+}
+
+static mf_status made(workspace *w, const mf_plan_node *n)
+{
+    mf_action *action = NULL;
+    char took[32], when[32];
+    time_t created;
+    struct tm local;
+
+    MF_TRY(mf_store_find(w->store, n->key, NULL, &action));
+    if (!action)
+        return MF_OK;
+    created = (time_t)action->created;
+    localtime_r(&created, &local);
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
+    words_seconds(action->seconds, took);
+    printf("  made %s in %s%s%s\n", when, took, *action->device ? " on " : "", action->device);
+    mf_action_free(action);
+    return MF_OK;
+}
+
+static mf_status explain(workspace *w, mf_plan *plan, size_t i)
+{
+    const mf_plan_node *n = mf_plan_at(plan, i);
+    mf_changes changes = {0};
+    mf_why_kind kind;
+    size_t above;
+
+    if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
+        printf("%s: can't run: %s\n", n->node->name, n->message ? n->message : "");
+        return MF_OK;
+    }
+    if (n->state == MF_PLAN_WAITING) {
+        above = mf_why_above(plan, i);
+        if (above == mf_plan_count(plan)) {
+            printf("%s: undecided: its inputs are not known yet\n", n->node->name);
+            return MF_OK;
+        }
+        printf("%s: undecided: depends on what %s makes\n", n->node->name,
+               mf_plan_at(plan, above)->node->name);
+        return explain(w, plan, above);
+    }
+    MF_TRY(mf_why_node(plan, i, w->graph_path, &kind, &changes));
+    if (n->state == MF_PLAN_RECIPE) {
+        printf("%s: a stream; it is made while it is read\n", n->node->name);
+    } else if (kind == MF_WHY_SAME) {
+        printf("%s: cached\n", n->node->name);
+        MF_TRY(made(w, n));
+        if (changes.count)
+            printf("  since the result before that:\n");
+    } else if (kind == MF_WHY_NEW) {
+        printf("%s: to run: never run\n", n->node->name);
+    } else if (kind == MF_WHY_MISSING) {
+        printf("%s: to run: nothing changed, but its result is not in the cache any more\n",
+               n->node->name);
+    } else {
+        printf("%s: to run\n", n->node->name);
+    }
+    print_changes(&changes);
+    mf_changes_clear(&changes);
+    return MF_OK;
+}
+
+static int why(const args *a)
+{
+    const char *target = args_at(a, 1);
+    workspace w;
+    mf_plan *plan = NULL;
+    mf_target found = {0};
+    mf_status error = MF_OK;
+    int code = workspace_open(a, MF_STORE_READ, &w);
+
+    if (code)
+        return code;
+    error = mf_graph_target(w.graph, target, &found);
+    if (error)
+        code = command_fail(error, EXIT_REQUEST);
+    else
+        code = workspace_plan(a, &w, &target, 1, &plan);
+    error = MF_OK;
+    for (uint32_t i = 0; !code && !error && i < found.count && i < EXPLAINED; i++)
+        error = explain(&w, plan, found.first + i);
+    if (error)
+        code = command_fail(error, EXIT_FAILED);
+    if (!code && found.count > EXPLAINED)
+        printf("and %u more\n", found.count - EXPLAINED);
+    mf_plan_free(plan);
+    workspace_close(&w);
+    return code;
+}
+
+static const option why_options[] = {OPTION_SET, OPTION_CACHE, OPTION_CODE, OPTION_PLUGINS,
+                                     OPTION_END};
+
+const command command_why = {"why",
+                             "GRAPH NODE",
+                             "which component of a node's key changed, old -> new",
+                             "A NODE is a stage or one node of it: masks, 'masks[case=012]'.",
+                             why_options,
+                             2,
+                             2,
+                             why};

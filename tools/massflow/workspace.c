@@ -1,0 +1,120 @@
+/* workspace.c - opening what a command needs, and saying why not. */
+#include "workspace.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int open_store(const char *dir, mf_store_mode mode, workspace *w)
+{
+    mf_status error = mf_store_open(dir, mode, &w->store);
+
+    if (error && mode == MF_STORE_READ && mf_error_code(error) == MF_NOT_FOUND) {
+        mf_error_free(error); /* nothing is cached yet */
+        w->store = NULL;
+        return EXIT_DONE;
+    }
+    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+}
+
+int workspace_open(const args *a, mf_store_mode mode, workspace *w)
+{
+    char *dir = NULL;
+    int code;
+
+    memset(w, 0, sizeof *w);
+    code = open_graph(a, &w->registry, &w->graph);
+    if (code)
+        return code;
+    w->graph_path = realpath(mf_graph_path(w->graph), NULL);
+    if (args_value(a, "cache"))
+        dir = strdup(args_value(a, "cache"));
+    else if (asprintf(&dir, "%s/.massflow", mf_graph_folder(w->graph)) < 0)
+        dir = NULL;
+    if (dir && w->graph_path)
+        code = open_store(dir, mode, w);
+    else
+        code = command_fail(mf_fail(MF_NO_MEMORY, "no memory to open the cache"), EXIT_FAILED);
+    free(dir);
+    if (code)
+        workspace_close(w);
+    return code;
+}
+
+int workspace_open_cache(const args *a, workspace *w)
+{
+    const char *dir = args_value(a, "cache") ? args_value(a, "cache") : ".massflow";
+    mf_status error;
+
+    memset(w, 0, sizeof *w);
+    error = mf_store_open(dir, MF_STORE_READ, &w->store);
+    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+}
+
+void workspace_close(workspace *w)
+{
+    mf_store_close(w->store);
+    mf_graph_free(w->graph);
+    mf_registry_free(w->registry);
+    free(w->graph_path);
+    memset(w, 0, sizeof *w);
+}
+
+static const char *const *all_values(const args *a, const char *name, size_t *count)
+{
+    const char **values;
+
+    *count = args_value_count(a, name);
+    values = calloc(*count + 1, sizeof *values);
+    for (size_t i = 0; values && i < *count; i++)
+        values[i] = args_value_at(a, name, i);
+    return values;
+}
+
+int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
+                   mf_plan **plan)
+{
+    const char *code = args_value(a, "code");
+    mf_plan_options options = {.threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
+    const char *const *cases;
+    size_t case_count;
+    bool *wanted = NULL;
+    mf_status error;
+
+    if (code && strcmp(code, "digest") != 0 && strcmp(code, "version") != 0)
+        return command_refuse("--code is 'digest' or 'version', not '%s'", code);
+    options.by_version = code && strcmp(code, "version") == 0;
+    cases = all_values(a, "case", &case_count);
+    error = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
+    free((void *)cases);
+    if (!error)
+        error = mf_plan_new(w->graph, w->store, wanted, &options, plan);
+    free(wanted);
+    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+}
+
+void words_seconds(double seconds, char text[32])
+{
+    long s = (long)(seconds + 0.5);
+
+    if (seconds < 0.9995)
+        snprintf(text, 32, "%.0f ms", seconds * 1e3);
+    else if (seconds < 59.95)
+        snprintf(text, 32, "%.1f s", seconds);
+    else if (s < 3600)
+        snprintf(text, 32, "%ld min %ld s", s / 60, s % 60);
+    else
+        snprintf(text, 32, "%ld h %ld min", s / 3600, s / 60 % 60);
+}
+
+void words_bytes(double bytes, char text[32])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t u = 0;
+
+    while (bytes >= 1000 && u + 1 < sizeof units / sizeof *units) {
+        bytes /= 1000;
+        u++;
+    }
+    snprintf(text, 32, u && bytes < 10 ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+}

@@ -1,0 +1,47 @@
+/* workspace.h - what the commands that look into a cache share: plugins, graph, store, plan. */
+#ifndef MF_WORKSPACE_H
+#define MF_WORKSPACE_H
+
+#include "command.h"
+#include "run/plan.h"
+
+#define OPTION_CACHE                                                                               \
+    {                                                                                              \
+        0, "cache", "DIR", "the cache; default: .massflow beside the graph"                        \
+    }
+#define OPTION_CODE                                                                                \
+    {                                                                                              \
+        0, "code", "digest|version",                                                               \
+            "tell stages apart by the digest of their sources or by their version"                 \
+    }
+#define OPTION_CASE                                                                                \
+    {                                                                                              \
+        0, "case", "ID", "only this case (may be repeated); for stages that are per case"          \
+    }
+
+typedef struct workspace {
+    mf_registry *registry;
+    mf_graph *graph;
+    char *graph_path; /* absolute */
+    mf_store *store;  /* NULL where there is none yet and it is only to be looked at */
+} workspace;
+
+/* Reads graph (first operand), plugins and cache. 0, or an exit code after printing why not. */
+int workspace_open(const args *a, mf_store_mode mode, workspace *w);
+void workspace_close(workspace *w);
+/* Only the cache: --cache, else .massflow in the current folder. */
+int workspace_open_cache(const args *a, workspace *w);
+
+/* The plan for some targets; `targets` may be empty. */
+int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
+                   mf_plan **plan);
+
+/* The stored artifact that "NODE" or "NODE.PORT" of the graph names; the caller unrefs. */
+int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifact **artifact);
+
+/* "3.2 s", "2 min 10 s", "1 h 3 min" */
+void words_seconds(double seconds, char text[32]);
+/* "312 MB" */
+void words_bytes(double bytes, char text[32]);
+
+#endif
