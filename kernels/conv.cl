@@ -47,7 +47,8 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
 
 /* x [N,D,H,W,IC] -> y [N,D,H,W,OC]; range (H * ceil(W/XB), N * D, OC/NR): a work-item makes XB
  * positions of one row by NR channels. A macro, because PoCL keeps the tile of an inlined function
- * in memory. The last tile of a row moves left to end at W. */
+ * in memory. The last tile of a row moves left to end at W. Products of one row of the filter and
+ * CB channels are added up by themselves before they join the sums, which keeps rounding small. */
 #define CONV(NAME, XB)                                                                             \
     ONE __kernel void NAME(CHANNELS, int N, int D, int H, int W, int has_bias, IN x, IN w,         \
                            IN bias, OUT y)                                                         \
@@ -58,11 +59,11 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
         const int x0 = max(0, min(from, W - XB));                                                  \
         const bool inside = x0 >= 1 && x0 + XB < W;                                                \
         float staged[(XB + 2) * CB];                                                               \
-        vec acc[XB][OCB];                                                                          \
+        vec sums[XB][OCB];                                                                         \
         UNROLL for (int j = 0; j < OCB; j++)                                                       \
         {                                                                                          \
             const vec start = has_bias ? LOAD(bias + ob * NR + j * VW) : (vec)(0.0f);              \
-            UNROLL for (int i = 0; i < XB; i++) acc[i][j] = start;                                 \
+            UNROLL for (int i = 0; i < XB; i++) sums[i][j] = start;                                \
         }                                                                                          \
         for (int kd = 0; kd < 3; kd++) {                                                           \
             if (z + kd < 1 || z + kd > D)                                                          \
@@ -87,6 +88,9 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
                                 CLEAR(staged + i * CB);                                            \
                         }                                                                          \
                     }                                                                              \
+                    vec acc[XB][OCB];                                                              \
+                    UNROLL for (int i = 0; i < XB; i++)                                            \
+                        UNROLL for (int j = 0; j < OCB; j++) acc[i][j] = (vec)(0.0f);              \
                     const float *s = staged;                                                       \
                     for (int k = 0; k < 3 * CB; k++) {                                             \
                         vec wv[OCB];                                                               \
@@ -100,6 +104,8 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
                         v += NR;                                                                   \
                         s++;                                                                       \
                     }                                                                              \
+                    UNROLL for (int i = 0; i < XB; i++)                                            \
+                        UNROLL for (int j = 0; j < OCB; j++) sums[i][j] += acc[i][j];              \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
@@ -107,7 +113,8 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
         UNROLL for (int i = 0; i < XB; i++)                                                        \
         {                                                                                          \
             if (x0 + i >= from && x0 + i < W)                                                      \
-                UNROLL for (int j = 0; j < OCB; j++) STORE(acc[i][j], y + (size_t)i * OC + j * VW);\
+                UNROLL for (int j = 0; j < OCB; j++)                                               \
+                    STORE(sums[i][j], y + (size_t)i * OC + j * VW);                                \
         }                                                                                          \
     }
 
@@ -152,9 +159,7 @@ ONE __kernel void conv_weights(CHANNELS, int N, int D, int H, int W, int rows, i
                 __global float *sums = part + ((size_t)plane * 3 * IC + j0) * OC;
                 vec acc[JT][OCB];
                 UNROLL for (int i = 0; i < JT; i++)
-                    UNROLL for (int j = 0; j < OCB; j++)
-                        acc[i][j] =
-                            r0 == begin ? (vec)(0.0f) : LOAD(sums + (size_t)i * OC + j * VW);
+                    UNROLL for (int j = 0; j < OCB; j++) acc[i][j] = (vec)(0.0f);
                 for (int r = r0; r < r1; r++) {
                     const int z = r / H % D + kd - 1, row = r % H + kh - 1;
                     if (z < 0 || z >= D || row < 0 || row >= H)
@@ -182,7 +187,10 @@ ONE __kernel void conv_weights(CHANNELS, int N, int D, int H, int W, int rows, i
                 }
                 UNROLL for (int i = 0; i < JT; i++)
                     UNROLL for (int j = 0; j < OCB; j++)
-                        STORE(acc[i][j], sums + (size_t)i * OC + j * VW);
+                {
+                    __global float *to = sums + (size_t)i * OC + j * VW;
+                    STORE(r0 == begin ? acc[i][j] : acc[i][j] + LOAD(to), to);
+                }
             }
         }
     }

@@ -50,18 +50,28 @@ static inline vec load_up_to(IN x, int left)
     return LOAD(lanes);
 }
 
-/* acc += sum over k of A_AT(i) times the next NR values of b. */
+/* sums += A_AT(i) times the next NR values of b, for all k; RUN products are added up by themselves
+ * before they join the sums, which keeps rounding small. */
+#define RUN 64
 #define ROWS_TIMES_B(A_AT, a_step)                                                                 \
-    for (int k = k0; k < k1; k++) {                                                                \
-        vec bv[NV];                                                                                \
-        UNROLL for (int j = 0; j < NV; j++) bv[j] = LOAD(b + j * VW);                              \
+    for (int start = k0; start < k1; start += RUN) {                                               \
+        const int end = min(start + RUN, k1);                                                      \
+        vec acc[MR][NV];                                                                           \
         UNROLL for (int i = 0; i < MR; i++)                                                        \
-        {                                                                                          \
-            const vec av = (vec)(A_AT(i));                                                         \
-            UNROLL for (int j = 0; j < NV; j++) acc[i][j] = av * bv[j] + acc[i][j];                \
+            UNROLL for (int j = 0; j < NV; j++) acc[i][j] = (vec)(0.0f);                           \
+        for (int k = start; k < end; k++) {                                                        \
+            vec bv[NV];                                                                            \
+            UNROLL for (int j = 0; j < NV; j++) bv[j] = LOAD(b + j * VW);                          \
+            UNROLL for (int i = 0; i < MR; i++)                                                    \
+            {                                                                                      \
+                const vec av = (vec)(A_AT(i));                                                     \
+                UNROLL for (int j = 0; j < NV; j++) acc[i][j] = av * bv[j] + acc[i][j];            \
+            }                                                                                      \
+            a += a_step;                                                                           \
+            b += b_step;                                                                           \
         }                                                                                          \
-        a += a_step;                                                                               \
-        b += b_step;                                                                               \
+        UNROLL for (int i = 0; i < MR; i++)                                                        \
+            UNROLL for (int j = 0; j < NV; j++) sums[i][j] += acc[i][j];                           \
     }
 
 /* Range (ceil(M/MR), ceil(N/NR), batch * chunks). The last tile of rows moves up to end at M; what
@@ -75,17 +85,17 @@ ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int 
     const int m0 = max(0, min(mt * MR, M - MR)), first = mt * MR - m0;
     const int k0 = from + chunk * kc, k1 = min(K, k0 + kc), n0 = nt * NR;
     c += get_global_id(2) * sc;
-    vec acc[MR][NV];
+    vec sums[MR][NV];
     UNROLL for (int j = 0; j < NV; j++)
     {
         const vec start = has_bias ? load_up_to(bias + n0 + j * VW, N - n0 - j * VW) : (vec)(0.0f);
-        UNROLL for (int i = 0; i < MR; i++) acc[i][j] = start;
+        UNROLL for (int i = 0; i < MR; i++) sums[i][j] = start;
     }
     if (from > 0) {
         UNROLL for (int i = 0; i < MR; i++)
             if (i >= first && m0 + i < M)
                 UNROLL for (int j = 0; j < NV; j++)
-                    acc[i][j] = load_up_to(c + (size_t)(m0 + i) * ldc + n0 + j * VW,
+                    sums[i][j] = load_up_to(c + (size_t)(m0 + i) * ldc + n0 + j * VW,
                                            N - n0 - j * VW);
     }
     const int b_step = panels ? NR : ldb;
@@ -112,7 +122,7 @@ ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int 
     if (c_t) {
         float out[MR][NR];
         UNROLL for (int i = 0; i < MR; i++)
-            UNROLL for (int j = 0; j < NV; j++) STORE(acc[i][j], out[i] + j * VW);
+            UNROLL for (int j = 0; j < NV; j++) STORE(sums[i][j], out[i] + j * VW);
         for (int n = 0; n < min(NR, N - n0); n++)
             for (int i = first; i < min(MR, M - m0); i++)
                 c[(size_t)(n0 + n) * ldc + m0 + i] = out[i][n];
@@ -125,10 +135,10 @@ ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int 
             UNROLL for (int j = 0; j < NV; j++)
             {
                 if (n0 + (j + 1) * VW <= N) {
-                    STORE(acc[i][j], c + (size_t)i * ldc + j * VW);
+                    STORE(sums[i][j], c + (size_t)i * ldc + j * VW);
                 } else {
                     float part[VW];
-                    STORE(acc[i][j], part);
+                    STORE(sums[i][j], part);
                     for (int l = 0; n0 + j * VW + l < N; l++)
                         c[(size_t)i * ldc + j * VW + l] = part[l];
                 }

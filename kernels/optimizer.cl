@@ -2,7 +2,7 @@
  *
  * A block holds many weights one after another. chunks[i] = (weight, start, count, 0) are pieces of
  * at most 4096 floats, so that a few launches serve all weights; weights[w] = (first chunk, chunks,
- * touched, 0). A weight that no run gave a gradient is left alone. */
+ * touched, 0). A weight that no run gave a gradient is left alone. gain = 1 - beta, rounded once. */
 #include "common.clh"
 
 ITEMS __kernel void accumulate(long n, IN g, __global float *sum)
@@ -38,8 +38,8 @@ static inline wide lamb_direction(wide p, wide m, wide v, float eps, float decay
  * the weights and of the update's direction. */
 TEAMS __kernel void lamb_moments(__global const int4 *restrict chunks,
                                  __global const int4 *restrict weights, IN g, IN p, OUT m, OUT v,
-                                 float scale, float beta1, float beta2, float eps, float decay,
-                                 OUT sums)
+                                 float scale, float beta1, float gain1, float beta2, float gain2, float eps,
+                                 float decay, OUT sums)
 {
     TEAM_LOCAL
     int4 chunk = chunks[get_group_id(0)];
@@ -49,8 +49,8 @@ TEAMS __kernel void lamb_moments(__global const int4 *restrict chunks,
             long left = chunk.z - i;
             long at = (long)chunk.y + i;
             wide grad = load(g + at, left) * scale;
-            wide m1 = beta1 * load(m + at, left) + (1.0f - beta1) * grad;
-            wide v1 = beta2 * load(v + at, left) + (1.0f - beta2) * grad * grad;
+            wide m1 = beta1 * load(m + at, left) + gain1 * grad;
+            wide v1 = beta2 * load(v + at, left) + gain2 * grad * grad;
             store(m1, m + at, left);
             store(v1, v + at, left);
             wide p1 = load(p + at, left);
@@ -101,8 +101,8 @@ TEAMS __kernel void lamb_apply(__global const int4 *restrict chunks,
 /* AdamW (Loshchilov and Hutter 2019): rate1 = rate / (1 - beta1^t), root2 = sqrt(1 - beta2^t). */
 TEAMS __kernel void adamw(__global const int4 *restrict chunks,
                           __global const int4 *restrict weights, IN g, OUT m, OUT v, OUT p,
-                          float scale, float beta1, float beta2, float eps, float rate1, float root2,
-                          float keep)
+                          float scale, float beta1, float gain1, float beta2, float gain2, float eps,
+                          float rate1, float root2, float keep)
 {
     int4 chunk = chunks[get_group_id(0)];
     if (!weights[chunk.x].z)
@@ -111,18 +111,18 @@ TEAMS __kernel void adamw(__global const int4 *restrict chunks,
         long left = chunk.z - i;
         long at = (long)chunk.y + i;
         wide grad = load(g + at, left) * scale;
-        wide m1 = beta1 * load(m + at, left) + (1.0f - beta1) * grad;
-        wide v1 = beta2 * load(v + at, left) + (1.0f - beta2) * grad * grad;
+        wide m1 = beta1 * load(m + at, left) + gain1 * grad;
+        wide v1 = beta2 * load(v + at, left) + gain2 * grad * grad;
         store(m1, m + at, left);
         store(v1, v + at, left);
         store(keep * load(p + at, left) - rate1 * m1 / (sqrt(v1) / root2 + eps), p + at, left);
     }
 }
 
-/* average = decay average + (1 - decay) p, over the whole block */
-ITEMS __kernel void average(long n, float decay, IN p, OUT mean)
+/* average = decay average + gain p, over the whole block */
+ITEMS __kernel void average(long n, float decay, float gain, IN p, OUT mean)
 {
     long i = (long)get_global_id(0) * WIDE;
     if (i < n)
-        store(decay * load(mean + i, n - i) + (1.0f - decay) * load(p + i, n - i), mean + i, n - i);
+        store(decay * load(mean + i, n - i) + gain * load(p + i, n - i), mean + i, n - i);
 }

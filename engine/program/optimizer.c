@@ -13,7 +13,7 @@ static mf_status launch(mf_weights *w, const char *kernel, mf_range range, const
 }
 
 #define BUFFER(b) ((mf_arg){.kind = MF_ARG_BUFFER, .buffer = (b)})
-#define FLOAT(x) ((mf_arg){.kind = MF_ARG_FLOAT, .f = (x)})
+#define FLOAT(x) ((mf_arg){.kind = MF_ARG_FLOAT, .f = (float)(x)})
 #define LAUNCH(w, kernel, range, ...)                                                              \
     launch(w, kernel, range, (const mf_arg[]){__VA_ARGS__},                                        \
            (int)(sizeof((const mf_arg[]){__VA_ARGS__}) / sizeof(mf_arg)))
@@ -108,7 +108,7 @@ static mf_status gradient_norm(mf_weights *w, const bool *any, double *norm)
 }
 
 static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_step *step,
-                        float scale)
+                        double scale)
 {
     MF_TRY(fill(w, b->values, &b->first_moment));
     MF_TRY(fill(w, b->values, &b->second_moment));
@@ -117,17 +117,18 @@ static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_st
         double t = (double)step->step;
         double rate1 = step->rate / (1 - pow(step->beta1, t));
         double root2 = sqrt(1 - pow(step->beta2, t));
-        double keep = 1 - (double)step->rate * step->weight_decay;
+        double keep = 1 - step->rate * step->weight_decay;
         return LAUNCH(w, "adamw", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
                       BUFFER(b->gradients), BUFFER(b->first_moment), BUFFER(b->second_moment),
-                      BUFFER(b->values), FLOAT(scale), FLOAT(step->beta1), FLOAT(step->beta2),
-                      FLOAT(step->eps), FLOAT((float)rate1), FLOAT((float)root2),
-                      FLOAT((float)keep));
+                      BUFFER(b->values), FLOAT(scale), FLOAT(step->beta1), FLOAT(1 - step->beta1),
+                      FLOAT(step->beta2), FLOAT(1 - step->beta2), FLOAT(step->eps), FLOAT(rate1),
+                      FLOAT(root2), FLOAT(keep));
     }
     MF_TRY(LAUNCH(w, "lamb_moments", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
                   BUFFER(b->gradients), BUFFER(b->values), BUFFER(b->first_moment),
-                  BUFFER(b->second_moment), FLOAT(scale), FLOAT(step->beta1), FLOAT(step->beta2),
-                  FLOAT(step->eps), FLOAT(step->weight_decay), BUFFER(b->sums)));
+                  BUFFER(b->second_moment), FLOAT(scale), FLOAT(step->beta1), FLOAT(1 - step->beta1),
+                  FLOAT(step->beta2), FLOAT(1 - step->beta2), FLOAT(step->eps),
+                  FLOAT(step->weight_decay), BUFFER(b->sums)));
     MF_TRY(LAUNCH(w, "lamb_trust", mf_range1(b->count),
                   ((mf_arg){.kind = MF_ARG_INT, .i = b->count}), BUFFER(b->weight_table),
                   BUFFER(b->sums), BUFFER(b->trust)));
@@ -138,23 +139,23 @@ static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_st
 }
 
 /* Averages start as the weights before their first update (a decay of 0 copies). */
-static mf_status mix_average(mf_weights *w, mf_weight_block *b, float decay)
+static mf_status mix_average(mf_weights *w, mf_weight_block *b, double decay)
 {
     int64_t n = b->floats;
     int wide = w->device->info.is_cpu ? 16 : 4;
     return LAUNCH(w, "average", mf_range1((n + wide - 1) / wide),
-                  ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), BUFFER(b->values),
+                  ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), FLOAT(1 - decay), BUFFER(b->values),
                   BUFFER(b->average));
 }
 
 static mf_status step_blocks(mf_weights *w, const mf_optimizer_step *step, const bool *any,
-                             float scale)
+                             double scale)
 {
     for (int32_t k = 0; k < w->block_count; k++) {
         mf_weight_block *b = &w->blocks[k];
         if (step->ema_decay > 0 && !b->average) {
             MF_TRY(fill(w, b->values, &b->average));
-            MF_TRY(mix_average(w, b, 0.0f));
+            MF_TRY(mix_average(w, b, 0));
         }
         if (any[k])
             MF_TRY(update(w, b, step, scale));
@@ -183,13 +184,13 @@ mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *n
     double length = 0;
     if (!status && (norm || step->max_norm > 0))
         status = gradient_norm(w, any, &length);
-    length *= fabs((double)step->grad_scale);
+    length *= fabs(step->grad_scale);
     double scale = step->grad_scale;
     double clip = step->max_norm > 0 ? step->max_norm / (length + 1e-6) : 1; /* as PyTorch's */
     if (!(clip >= 1))
         scale *= clip;
     if (!status)
-        status = step_blocks(w, step, any, (float)scale);
+        status = step_blocks(w, step, any, scale);
     free(any);
     MF_TRY(status);
     w->version++;

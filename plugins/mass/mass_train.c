@@ -231,14 +231,14 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
     char words[64];
     mf_schedule_at(schedule, i, &rate, &beta1);
     mf_optimizer_step step = {.kind = lamb ? MF_LAMB : MF_ADAMW,
-                              .rate = (float)rate,
-                              .beta1 = (float)beta1,
-                              .beta2 = 0.999f,
-                              .eps = lamb ? 1e-6f : 1e-8f,
-                              .weight_decay = (float)o->weight_decay,
-                              .max_norm = (float)o->clip,
-                              .grad_scale = 1 / (float)o->batch,
-                              .ema_decay = (float)o->ema,
+                              .rate = rate,
+                              .beta1 = beta1,
+                              .beta2 = 0.999,
+                              .eps = lamb ? 1e-6 : 1e-8,
+                              .weight_decay = o->weight_decay,
+                              .max_norm = o->clip,
+                              .grad_scale = 1 / (double)o->batch,
+                              .ema_decay = o->ema,
                               .step = i + 1};
     MF_TRY(mf_weights_step(t->weights, &step, &norm));
     if (!isfinite(l->loss) || !isfinite(norm))

@@ -108,11 +108,11 @@ static mf_status learn_batch(trainer *t, double rate, double *loss)
     if (!isfinite(value))
         return mf_fail(MF_INVALID, "the loss is %g", (double)value);
     mf_optimizer_step step = {.kind = MF_ADAMW,
-                              .rate = (float)rate,
-                              .beta1 = 0.9f,
-                              .beta2 = 0.999f,
-                              .eps = 1e-8f,
-                              .weight_decay = (float)t->o->weight_decay,
+                              .rate = rate,
+                              .beta1 = 0.9,
+                              .beta2 = 0.999,
+                              .eps = 1e-8,
+                              .weight_decay = t->o->weight_decay,
                               .grad_scale = 1,
                               .step = ++t->steps};
     *loss += (double)value;

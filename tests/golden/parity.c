@@ -190,11 +190,11 @@ static mf_status iris_program(mf_program *p, mf_weights *w, const mf_parity *o, 
     mf_executable_free(e);
     MF_TRY(failed);
     mf_optimizer_step step = {.kind = MF_LAMB,
-                              .rate = (float)o->rate,
-                              .beta1 = 0.9f,
-                              .beta2 = 0.999f,
-                              .eps = 1e-6f,
-                              .weight_decay = (float)o->weight_decay,
+                              .rate = o->rate,
+                              .beta1 = 0.9,
+                              .beta2 = 0.999,
+                              .eps = 1e-6,
+                              .weight_decay = o->weight_decay,
                               .max_norm = 1,
                               .grad_scale = 1,
                               .step = 1};
@@ -305,11 +305,11 @@ static mf_status head_program(mf_program *p, mf_weights *w, const mf_parity *o, 
     mf_executable_free(e);
     MF_TRY(failed);
     mf_optimizer_step step = {.kind = MF_ADAMW,
-                              .rate = (float)o->rate,
-                              .beta1 = 0.9f,
-                              .beta2 = 0.999f,
-                              .eps = 1e-8f,
-                              .weight_decay = (float)o->weight_decay,
+                              .rate = o->rate,
+                              .beta1 = 0.9,
+                              .beta2 = 0.999,
+                              .eps = 1e-8,
+                              .weight_decay = o->weight_decay,
                               .grad_scale = 1,
                               .step = 1};
     return one_step(w, &step, out);

@@ -164,12 +164,11 @@ static void compare(const mf_tensors *golden, const char *stored, const char *na
     t->compared++;
     if (ratio > t->most)
         t->most = ratio;
-    /* KNOWN SHORTFALL: gradients and stepped weights are up to 13 times as far as PyTorch's, and
-     * posterior2 of the wide model 2.65 times. Every ratio above 2 is printed; asserted are 3 for
-     * values and a distance of 1e-2 for gradients. */
-    bool gradient = !strncmp(stored, "grad.", 5) || !strncmp(stored, "after.", 6);
-    if (gradient ? ratio > 2 && distance > 1e-2
-                 : ratio > 3 || (f[0] <= 1e-3 && distance > 1e-3))
+    /* LAMB's first step is 0.1 g / (sqrt(0.001) |g| + eps): where a gradient is all but zero it
+     * blows that gradient's own rounding up 1e5 times. It moves weights by 2e-3 of their norm, so
+     * what is within 2^-21 of the norm agrees to a part in 4000 of the step. */
+    bool stepped = !strncmp(stored, "after.", 6) && distance <= 0x1p-21;
+    if ((ratio > 2 && !stepped) || (f[0] <= 1e-3 && distance > 1e-3))
         t->worse++;
     if (getenv("MASSFLOW_GOLDEN_TABLE") || ratio > 2)
         printf("%-80s %9.2e %9.2e %6.2f\n", stored, distance, f[0], ratio);

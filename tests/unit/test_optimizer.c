@@ -56,7 +56,7 @@ static void adamw(model *o, int k, const mf_optimizer_step *s, double scale, int
 {
     for (int64_t i = 0; i < counts[k]; i++) {
         double g = gradient(k, i, t) * scale;
-        o->p[k][i] *= 1 - (double)s->rate * s->weight_decay;
+        o->p[k][i] *= 1 - s->rate * s->weight_decay;
         o->m[k][i] = s->beta1 * o->m[k][i] + (1.0 - s->beta1) * g;
         o->v[k][i] = s->beta2 * o->v[k][i] + (1.0 - s->beta2) * g * g;
         double m = o->m[k][i] / (1 - pow(s->beta1, (double)s->step));
@@ -166,22 +166,22 @@ static void train(mf_optimizer_step step, int steps)
 
 START_TEST(test_lamb)
 {
-    train((mf_optimizer_step){MF_LAMB, 0.002f, 0.9f, 0.999f, 1e-6f, 1e-5f, .grad_scale = 1}, 4);
+    train((mf_optimizer_step){MF_LAMB, 0.002, 0.9, 0.999, 1e-6, 1e-5, .grad_scale = 1}, 4);
 }
 END_TEST
 
 START_TEST(test_lamb_clipped_scaled_averaged)
 {
-    train((mf_optimizer_step){MF_LAMB, 0.01f, 0.85f, 0.99f, 1e-6f, 0.01f, .max_norm = 1,
-                              .grad_scale = 0.5f, .ema_decay = 0.9f},
+    train((mf_optimizer_step){MF_LAMB, 0.01f, 0.85f, 0.99, 1e-6, 0.01f, .max_norm = 1,
+                              .grad_scale = 0.5, .ema_decay = 0.9},
           4);
 }
 END_TEST
 
 START_TEST(test_adamw)
 {
-    train((mf_optimizer_step){MF_ADAMW, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, .max_norm = 100,
-                              .grad_scale = 1, .ema_decay = 0.99f},
+    train((mf_optimizer_step){MF_ADAMW, 1e-3, 0.9, 0.999, 1e-8, 0.01f, .max_norm = 100,
+                              .grad_scale = 1, .ema_decay = 0.99},
           4);
 }
 END_TEST
@@ -190,7 +190,7 @@ START_TEST(test_adamw_counts_from_one)
 {
     model *o = calloc(1, sizeof *o);
     rig r = make_rig(o);
-    mf_optimizer_step step = {MF_ADAMW, 1e-3f, 0.9f, 0.999f, 1e-8f, .grad_scale = 1};
+    mf_optimizer_step step = {MF_ADAMW, 1e-3, 0.9, 0.999, 1e-8, .grad_scale = 1};
     mf_status status = mf_weights_step(r.w, &step, NULL);
     ck_assert_ptr_nonnull(status);
     ck_assert_str_eq(mf_error_message(status), "AdamW counts steps from 1, given 0");

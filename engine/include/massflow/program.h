@@ -165,10 +165,10 @@ MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
 
 typedef struct mf_optimizer_step {
     enum { MF_LAMB, MF_ADAMW } kind;
-    float rate, beta1, beta2, eps, weight_decay;
-    float max_norm;    /* of the whole gradient (clipping); 0: none */
-    float grad_scale;  /* multiplies gradients first: 1 / batch */
-    float ema_decay;   /* averages kept beside the weights; 0: none */
+    double rate, beta1, beta2, eps, weight_decay; /* rounded once, after 1 - beta */
+    double max_norm;   /* of the whole gradient (clipping); 0: none */
+    double grad_scale; /* multiplies gradients first: 1 / batch */
+    double ema_decay;  /* averages kept beside the weights; 0: none */
     int64_t step;      /* 1, 2, ...: AdamW's bias correction (LAMB: none, as in the official code) */
 } mf_optimizer_step;
 /* One update of all weights from their gradients. LAMB: You et al. 2020, weight norm clamped to 10,
