@@ -52,8 +52,6 @@ ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
         }                                                                                          \
     }
 
-#define LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
-
 /* Range (ceil(L/RB), heads, N); `keys` are the panels of k. Rows beyond L repeat the last one. */
 ONE __kernel void attention(int L, int S, int C, int P, float scale, IN q, IN keys, IN v, OUT o,
                             OUT lse)

@@ -22,18 +22,32 @@
 #define CHANNELS int in_channels, int out_channels
 #endif
 
-/* w: published [OC,IC,27], with flip [IC,OC,27] and taps reversed. One item an element. */
+/* Element (oc, ic, tap) of w: published [OC,IC,27], with flip [IC,OC,27] and taps reversed. */
+#define PUBLISHED(oc, ic, tap)                                                                     \
+    (flip ? w[((size_t)(ic) * OC + (oc)) * 27 + 26 - (tap)]                                        \
+          : w[((size_t)(oc) * IC + (ic)) * 27 + (tap)])
+
+#if MF_CPU
+/* Range (IC/CB, OC/NR): an item a block, so that the 27 taps are read as they lie. */
+ONE __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
+{
+    const int cb = get_global_id(0), ob = get_global_id(1);
+    for (int c = 0; c < CB; c++)
+        for (int tap = 0; tap < 27; tap++)
+            for (int r = 0; r < NR; r++)
+                packed[(((((size_t)ob * 9 + tap / 3) * (IC / CB) + cb) * 3 + tap % 3) * CB + c) * NR +
+                       r] = PUBLISHED(ob * NR + r, cb * CB + c, tap);
+}
+#else
+/* One item an element. */
 ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
 {
-    const int e = get_global_id(0);
-    if (e >= 27 * IC * OC)
-        return;
-    const int r = e % NR, c = e / NR % CB, kw = e / (NR * CB) % 3;
-    const int cb = e / (NR * CB * 3) % (IC / CB), row = e / (NR * 3 * IC) % 9;
-    const int ic = cb * CB + c, oc = e / (NR * 27 * IC) * NR + r, tap = row * 3 + kw;
-    packed[e] = flip ? w[((size_t)ic * OC + oc) * 27 + 26 - tap]
-                     : w[((size_t)oc * IC + ic) * 27 + tap];
+    const int e = get_global_id(0), oc = e % OC, ic = e / OC % IC;
+    const int kw = e / (OC * IC) % 3, row = e / (OC * IC * 3);
+    if (row < 9)
+        packed[e] = PUBLISHED(oc, ic, row * 3 + kw);
 }
+#endif
 
 #if MF_CPU
 

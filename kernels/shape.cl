@@ -34,29 +34,31 @@ ITEMS __kernel void pad(uint rows, uint vectors, long y_row, long x_row, long to
     }
 }
 
-/* Coarse [N,d,h,w,C s^3] and fine [N,ds,hs,ws,C]; see shape.c. Range: fine x, y, n z. */
+/* Coarse [N,d,h,w,C s^3] and fine [N,ds,hs,ws,C]; see shape.c. An item moves the s fine voxels of a
+ * row that one coarse voxel holds. Range: w, fine y, fine z times n. */
 ITEMS __kernel void trade(int d, int h, int w, int C, int s, int order, int to_fine, IN x, OUT y)
 {
-    int fx = get_global_id(0), fy = get_global_id(1), nz = get_global_id(2);
-    if (fx >= w * s)
+    const int cx = get_global_id(0), fy = get_global_id(1), nz = get_global_id(2);
+    if (cx >= w)
         return;
-    int fz = nz % (d * s), n = nz / (d * s);
-    int sub = ((fz % s) * s + fy % s) * s + fx % s, cube = s * s * s;
-    long coarse = ((((long)n * d + fz / s) * h + fy / s) * w + fx / s) * C * cube;
-    long fine = (((long)nz * h * s + fy) * w * s + fx) * C;
-    if (order) { /* channels lie together on both sides */
-        coarse += (long)sub * C;
-        __global const float *from = x + (to_fine ? coarse : fine);
-        __global float *to = y + (to_fine ? fine : coarse);
-        for (int c = 0; c < C; c += WIDE)
-            store(load(from + c, C - c), to + c, C - c);
+    const int fz = nz % (d * s), n = nz / (d * s), cube = s * s * s;
+    const long sub = (long)((fz % s) * s + fy % s) * s * (order ? C : 1);
+    const long coarse =
+        ((((long)n * d + fz / s) * h + fy / s) * w + cx) * C * cube + sub;
+    const long fine = ((((long)nz * h * s + fy) * w + cx) * s) * C;
+    __global const float *from = x + (to_fine ? coarse : fine);
+    __global float *to = y + (to_fine ? fine : coarse);
+    if (order || C == 1) { /* the run lies together on both sides */
+        int i = 0;
+        for (; i + WIDE <= s * C; i += WIDE)
+            store(load(from + i, WIDE), to + i, WIDE);
+        for (; i < s * C; i++)
+            to[i] = from[i];
         return;
     }
-    coarse += sub;
-    if (to_fine)
-        for (int c = 0; c < C; c++)
-            y[fine + c] = x[coarse + (long)c * cube];
-    else
-        for (int c = 0; c < C; c++)
-            y[coarse + (long)c * cube] = x[fine + c];
+    for (int c = 0; c < C; c++)
+        for (int i = 0; i < s; i++) {
+            const long there = (long)c * cube + i, here = (long)i * C + c;
+            to[to_fine ? here : there] = from[to_fine ? there : here];
+        }
 }

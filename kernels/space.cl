@@ -97,16 +97,21 @@ static inline int2 touching(int i, int in, int out)
     return (int2)(first, last);
 }
 
-/* How much of output o comes from input i. */
-static inline float share(int o, int i, int in, int out)
+/* How much of output o comes from input i, times UNIT(out): whole numbers, so nothing is rounded. */
+#define UNIT(out) max((out) - 1, 1)
+static inline int share(int o, int i, int in, int out)
 {
-    float fraction;
-    int at = place(o, in, out, &fraction);
-    return at == i ? 1.0f - fraction : at + 1 == i ? fraction : 0.0f;
+    return max(UNIT(out) - (int)abs(o * (in - 1) - i * UNIT(out)), 0);
+}
+/* The same for outputs o, o + 1, ... */
+static inline wide shares(int o, int i, int in, int out)
+{
+    const wide_int apart = (o + LANES) * (in - 1) - i * UNIT(out);
+    return WIDE_SUFFIX(convert_float)(max(UNIT(out) - max(apart, -apart), 0));
 }
 
-/* y [N,D,H,W,C] -> x [N,d,h,w,C], the transpose of resize; each x gathers. Range: vectors of C
- * times w, h, N d. */
+/* y [N,D,H,W,C] -> x [N,d,h,w,C], the transpose of resize; each x gathers. Vectors go over channels,
+ * with one channel over W. Range: vectors of C times w, h, N d. */
 ITEMS __kernel void resize_adjoint(int d, int h, int w, int D, int H, int W, int C, IN y, OUT x)
 {
     int blocks = (C + WIDE - 1) / WIDE;
@@ -119,31 +124,32 @@ ITEMS __kernel void resize_adjoint(int d, int h, int w, int D, int H, int W, int
     int2 zs = touching(k, d, D), ys = touching(j, h, H), xs = touching(i, w, W);
     wide all = (wide)(0.0f);
     for (int oz = zs.x; oz <= zs.y; oz++) {
-        float sz = share(oz, k, d, D);
-        if (sz == 0.0f)
-            continue;
         wide slab = (wide)(0.0f);
         for (int oy = ys.x; oy <= ys.y; oy++) {
-            float sy = share(oy, j, h, H);
-            if (sy == 0.0f)
-                continue;
+            __global const float *line = y + (((long)n * D + oz) * H + oy) * W * C + c;
             wide row = (wide)(0.0f);
-            for (int ox = xs.x; ox <= xs.y; ox++) {
-                float sx = share(ox, i, w, W);
-                if (sx != 0.0f)
-                    row += sx * load(y + ((((long)n * D + oz) * H + oy) * W + ox) * C + c, left);
-            }
-            slab += sy * row;
+            if (C == 1)
+                for (int ox = xs.x; ox <= xs.y; ox += WIDE)
+                    row += shares(ox, i, w, W) * load(line + ox, xs.y + 1 - ox);
+            else
+                for (int ox = xs.x; ox <= xs.y; ox++)
+                    row += (float)share(ox, i, w, W) * load(line + (long)ox * C, left);
+            slab += (float)share(oy, j, h, H) * row;
         }
-        all += sz * slab;
+        all += (float)share(oz, k, d, D) * slab;
     }
-    store(all, x + (((long)nz * h + j) * w + i) * C + c, left);
+    all /= (float)UNIT(D) * (float)UNIT(H) * (float)UNIT(W);
+    __global float *to = x + (((long)nz * h + j) * w + i) * C + c;
+    if (C == 1)
+        *to = wide_sum(all);
+    else
+        store(all, to, left);
 }
 
 /* ---- position embedding [1,C,X,Y,Z], its corner added to [N,D,H,W,C] ----------------------------
  *
  * The embedding has channels slowest, so a work-item turns a square of WIDE positions by WIDE
- * channels. Range: squares of a row, H, N D (or X, Y). */
+ * channels, unless there is but one. Range: squares of a row, H, N D (or X, Y). */
 
 ITEMS __kernel void add_position(int D, int H, int W, int C, int X, int Y, int Z,
                                  __global const float *x, IN embedding, __global float *y)
@@ -154,6 +160,11 @@ ITEMS __kernel void add_position(int D, int H, int W, int C, int X, int Y, int Z
     if (i >= W)
         return;
     long from = ((long)(nz % D) * Y + j) * Z + i, step = (long)X * Y * Z, left = C - c;
+    if (C == 1) {
+        const long at = ((long)nz * H + j) * W + i;
+        store(load(x + at, W - i) + load(embedding + from, W - i), y + at, W - i);
+        return;
+    }
     float square[WIDE * WIDE]; /* [channel][position] */
     for (int k = 0; k < WIDE; k++)
         WIDE_SUFFIX(vstore)
@@ -177,6 +188,14 @@ ITEMS __kernel void add_position_gradient(int N, int D, int H, int W, int C, int
     if (k >= Z)
         return;
     long to = ((long)i * Y + j) * Z + k, step = (long)X * Y * Z, left = C - c;
+    if (C == 1) {
+        wide all = (wide)(0.0f);
+        if (i < D && j < H && k < W)
+            for (int n = 0; n < N; n++)
+                all += load(g + (((long)n * D + i) * H + j) * W + k, W - k);
+        store(all, embedding + to, Z - k);
+        return;
+    }
     float square[WIDE * WIDE]; /* [position][channel] */
     for (int q = 0; q < WIDE; q++) {
         wide all = (wide)(0.0f);

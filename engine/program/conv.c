@@ -69,8 +69,10 @@ static mf_status pack_weights(mf_recorder *r, const mf_op *op, mf_operand source
     const tiles t = op_tiles(mf_recorder_program(r), op);
     const mf_module *module;
     MF_TRY(conv_module(r, &t, &module));
-    return MF_RECORD(r, module, "pack_weights", mf_range1(27 * (int64_t)t.in * t.out), MF_INT(t.in),
-                     MF_INT(t.out), MF_INT(is_flipped(op)), source, packed);
+    const mf_range range = mf_recorder_device(r)->is_cpu ? mf_range2(t.in / t.cb, t.out / t.nr)
+                                                         : mf_range1(27 * (int64_t)t.in * t.out);
+    return MF_RECORD(r, module, "pack_weights", range, MF_INT(t.in), MF_INT(t.out),
+                     MF_INT(is_flipped(op)), source, packed);
 }
 
 /* conv: in x, weight, bias or none. Backward data: in dy, weight, none. */

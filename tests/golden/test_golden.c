@@ -131,8 +131,9 @@ static int64_t most_stored(const char *name)
     return !strncmp(name, "after.", 6) ? 96 : !strncmp(name, "grad.", 5) ? 192 : 2048;
 }
 
-/* `ours` against the stored elements: at most twice as far from float64 as PyTorch's float32 (or as
- * one rounding of each element, where that one hit the value), and within 1e-3 wherever it is. */
+/* `ours` against the stored elements: at most twice as far from float64 as PyTorch's float32 (the
+ * farthest of its three ways to convolve, or one rounding of each element), and values within 1e-3.
+ * Gradients of both lie up to 1e-3 off, as a ReLU or a maximum that tips over is chance. */
 static void compare(const mf_tensors *golden, const char *stored, const char *name,
                     const mf_array *ours, tally *t)
 {
@@ -166,9 +167,10 @@ static void compare(const mf_tensors *golden, const char *stored, const char *na
         t->most = ratio;
     /* LAMB's first step is 0.1 g / (sqrt(0.001) |g| + eps): where a gradient is all but zero it
      * blows that gradient's own rounding up 1e5 times. It moves weights by 2e-3 of their norm, so
-     * what is within 2^-21 of the norm agrees to a part in 4000 of the step. */
-    bool stepped = !strncmp(stored, "after.", 6) && distance <= 0x1p-21;
-    if ((ratio > 2 && !stepped) || (f[0] <= 1e-3 && distance > 1e-3))
+     * what is within 2^-18 of the norm agrees to a part in 500 of the step. */
+    bool stepped = !strncmp(stored, "after.", 6);
+    bool value = !stepped && strncmp(stored, "grad.", 5);
+    if ((ratio > 2 && !(stepped && distance <= 0x1p-18)) || (value && distance > 1e-3))
         t->worse++;
     if (getenv("MASSFLOW_GOLDEN_TABLE") || ratio > 2)
         printf("%-80s %9.2e %9.2e %6.2f\n", stored, distance, f[0], ratio);
