@@ -126,9 +126,9 @@ static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_st
     }
     MF_TRY(LAUNCH(w, "lamb_moments", chunks, BUFFER(b->chunk_table), BUFFER(b->weight_table),
                   BUFFER(b->gradients), BUFFER(b->values), BUFFER(b->first_moment),
-                  BUFFER(b->second_moment), FLOAT(scale), FLOAT(step->beta1), FLOAT(1 - step->beta1),
-                  FLOAT(step->beta2), FLOAT(1 - step->beta2), FLOAT(step->eps),
-                  FLOAT(step->weight_decay), BUFFER(b->sums)));
+                  BUFFER(b->second_moment), FLOAT(scale), FLOAT(step->beta1),
+                  FLOAT(1 - step->beta1), FLOAT(step->beta2), FLOAT(1 - step->beta2),
+                  FLOAT(step->eps), FLOAT(step->weight_decay), BUFFER(b->sums)));
     MF_TRY(LAUNCH(w, "lamb_trust", mf_range1(b->count),
                   ((mf_arg){.kind = MF_ARG_INT, .i = b->count}), BUFFER(b->weight_table),
                   BUFFER(b->sums), BUFFER(b->trust)));
@@ -144,8 +144,8 @@ static mf_status mix_average(mf_weights *w, mf_weight_block *b, double decay)
     int64_t n = b->floats;
     int wide = w->device->info.is_cpu ? 16 : 4;
     return LAUNCH(w, "average", mf_range1((n + wide - 1) / wide),
-                  ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), FLOAT(1 - decay), BUFFER(b->values),
-                  BUFFER(b->average));
+                  ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), FLOAT(1 - decay),
+                  BUFFER(b->values), BUFFER(b->average));
 }
 
 static mf_status step_blocks(mf_weights *w, const mf_optimizer_step *step, const bool *any,

@@ -202,10 +202,10 @@ static mf_status record_trade(mf_recorder *r, const mf_op *op)
     const mf_module *module;
     int64_t s = op->i[0];
     MF_TRY(mf_record_module(r, shape_cl, NULL, &module));
-    return MF_RECORD(
-        r, module, "trade", mf_range3(op->i[6], op->i[5] * s, op->i[3] * op->i[4] * s),
-        MF_INT(op->i[4]), MF_INT(op->i[5]), MF_INT(op->i[6]), MF_INT(op->i[7]), MF_INT(s),
-        MF_INT(op->i[1]), MF_INT(op->i[2]), MF_AT(op->in[0]), MF_AT(op->out[0]));
+    return MF_RECORD(r, module, "trade", mf_range3(op->i[6], op->i[5] * s, op->i[3] * op->i[4] * s),
+                     MF_INT(op->i[4]), MF_INT(op->i[5]), MF_INT(op->i[6]), MF_INT(op->i[7]),
+                     MF_INT(s), MF_INT(op->i[1]), MF_INT(op->i[2]), MF_AT(op->in[0]),
+                     MF_AT(op->out[0]));
 }
 
 static void gradient_trade(mf_program *p, const mf_op *op, const mf_value *grad)

@@ -24,39 +24,74 @@ mf_status mf_iris_check(const mf_iris *iris)
                            "(attention heads have 32 channels)",
                            (long long)c);
     }
+    for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++)
+        if (iris->blocks[i] < 1 || iris->blocks[i] > MF_IRIS_BLOCKS_MOST)
+            return mf_fail(MF_INVALID, "blocks: %lld is not between 1 and %d",
+                           (long long)iris->blocks[i], MF_IRIS_BLOCKS_MOST);
+    if (iris->positions < 16 || iris->positions > 512)
+        return mf_fail(MF_INVALID, "positions: %lld is not between 16 and 512",
+                       (long long)iris->positions);
     return MF_OK;
 }
 
-mf_status mf_iris_check_crop(const int64_t crop[3])
+mf_status mf_iris_check_crop(const int64_t crop[3], int64_t positions)
 {
     for (int i = 0; i < 3; i++)
-        if (crop[i] < 16 || crop[i] % 16 || crop[i] > MF_IRIS_POSITIONS)
+        if (crop[i] < 16 || crop[i] % 16 || crop[i] > positions)
             return mf_fail(MF_INVALID,
                            "a crop of %lld x %lld x %lld (z y x): each side must be a multiple of "
-                           "16, from 16 to %d",
+                           "16, from 16 to %lld",
                            (long long)crop[0], (long long)crop[1], (long long)crop[2],
-                           MF_IRIS_POSITIONS);
+                           (long long)positions);
     return MF_OK;
+}
+
+/* Channels of a level, from its first convolution. */
+static mf_status read_channels(mf_iris_find find, const void *self, int depth, mf_iris *iris)
+{
+    char name[64] = "encoder.inc.conv1.weight";
+    int64_t shape[MF_MAX_RANK], before = depth ? iris->channels[depth - 1] : 1;
+    int rank;
+    if (depth > 0)
+        snprintf(name, sizeof name, "encoder.down%d.conv.1.conv1.conv.weight", depth);
+    if (!find(self, name, &rank, shape))
+        return mf_hint(mf_fail(MF_INVALID, "not an Iris model: it has no tensor %s", name),
+                       "only the ResUNet backbone of MASS is read");
+    if (rank != 5 || shape[1] != before || shape[2] != 3 || shape[3] != 3 || shape[4] != 3)
+        return mf_fail(MF_INVALID,
+                       "not an Iris model: %s has another shape than [channels,%lld,3,3,3]", name,
+                       (long long)before);
+    iris->channels[depth] = shape[0];
+    return MF_OK;
+}
+
+/* Blocks after a halving: as many as there are names. */
+static int64_t count_blocks(mf_iris_find find, const void *self, int depth)
+{
+    for (int n = 1;; n++) {
+        char name[64];
+        int64_t shape[MF_MAX_RANK];
+        int rank;
+        snprintf(name, sizeof name, "encoder.down%d.conv.%d.conv1.conv.weight", depth, n);
+        if (n > MF_IRIS_BLOCKS_MOST || !find(self, name, &rank, shape))
+            return n - 1;
+    }
 }
 
 mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
 {
+    int64_t shape[MF_MAX_RANK];
+    int rank;
     for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
-        char name[64] = "encoder.inc.conv1.weight";
-        int64_t shape[MF_MAX_RANK];
-        int rank;
+        MF_TRY(read_channels(find, self, i, iris));
         if (i > 0)
-            snprintf(name, sizeof name, "encoder.down%d.conv.1.conv1.conv.weight", i);
-        if (!find(self, name, &rank, shape))
-            return mf_hint(mf_fail(MF_INVALID, "not an Iris model: it has no tensor %s", name),
-                           "only the ResUNet backbone of MASS is read");
-        if (rank != 5 || shape[2] != 3 || shape[3] != 3 || shape[4] != 3 ||
-            shape[1] != (i ? iris->channels[i - 1] : 1))
-            return mf_fail(MF_INVALID,
-                           "not an Iris model: %s has another shape than [%s,%lld,3,3,3]", name,
-                           "channels", (long long)(i ? iris->channels[i - 1] : 1));
-        iris->channels[i] = shape[0];
+            iris->blocks[i - 1] = count_blocks(find, self, i);
     }
+    if (!find(self, "task_embedding.0.pos_embed.embedding", &rank, shape) || rank != 5 ||
+        shape[2] != shape[3] || shape[2] != shape[4])
+        return mf_fail(MF_INVALID, "not an Iris model: task_embedding.0.pos_embed.embedding is "
+                                   "not there, or is no cube");
+    iris->positions = shape[2];
     return mf_iris_check(iris);
 }
 
@@ -81,10 +116,10 @@ static mf_value residual(mf_program *p, mf_value x, int64_t channels)
     return mf_add(p, y, s);
 }
 
-/* Two residual blocks, numbered from `first` within "conv". */
-static mf_value two_blocks(mf_program *p, mf_value x, int first, int64_t channels)
+/* Residual blocks one after another, numbered from `first` within "conv". */
+static mf_value residuals(mf_program *p, mf_value x, int first, int64_t count, int64_t channels)
 {
-    for (int i = first; i < first + 2; i++) {
+    for (int i = first; i < first + (int)count; i++) {
         mf_scope(p, "conv.%d", i);
         x = residual(p, x, channels);
         mf_scope_end(p);
@@ -200,7 +235,7 @@ void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
     features[4] = x;
     for (int depth = 1; depth < MF_IRIS_DEPTHS; depth++) {
         mf_scope(p, "down%d", depth);
-        x = two_blocks(p, mf_max_pool2(p, x), 1, iris->channels[depth]);
+        x = residuals(p, mf_max_pool2(p, x), 1, iris->blocks[depth - 1], iris->channels[depth]);
         mf_scope_end(p);
         features[4 - depth] = x;
     }
@@ -233,7 +268,8 @@ static mf_value foreground(mf_program *p, mf_value feature, mf_value masks)
 
 /* The feature map with each mask worked into it at full resolution: [K,L,C]. Up to the mask all
  * tasks share one map, and a channel's instance norm does not see the others. */
-static mf_value marked(mf_program *p, mf_value feature, mf_value masks, int scale)
+static mf_value marked(mf_program *p, const mf_iris *iris, mf_value feature, mf_value masks,
+                       int scale)
 {
     int64_t k = mf_dim(p, masks, 0), c = mf_dim(p, feature, -1),
             cell = (int64_t)scale * scale * scale;
@@ -244,9 +280,8 @@ static mf_value marked(mf_program *p, mf_value feature, mf_value masks, int scal
     x = mf_repeat(p, mf_reshape(p, x, SHAPE(d, h, w, 1)), k);
     mf_value m = mf_relu(p, mf_instance_norm(p, masks, 1e-5f));
     x = normed_conv(p, "merge", mf_concat(p, x, m, 4), 1, 3, true);
-    mf_value position =
-        mf_weight(p, "pos_embed.embedding",
-                  SHAPE(1, 1, MF_IRIS_POSITIONS, MF_IRIS_POSITIONS, MF_IRIS_POSITIONS));
+    mf_value position = mf_weight(p, "pos_embed.embedding",
+                                  SHAPE(1, 1, iris->positions, iris->positions, iris->positions));
     x = mf_pixel_unshuffle3(p, mf_add_position(p, x, position), scale);
     x = tokens_of(p, normed_conv(p, "squeeze", x, c, 1, false));
     mf_value plain = tokens_of(p, feature);
@@ -274,7 +309,8 @@ static mf_value task_tokens(mf_program *p, mf_value mean, mf_value sites)
     return layer_norm(p, "norm_post", x, 1e-5f);
 }
 
-void mf_iris_task_embedding(mf_program *p, const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
+void mf_iris_task_embedding(mf_program *p, const mf_iris *iris,
+                            const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
                             mf_value priors[MF_IRIS_LEVELS])
 {
     mf_value m = mf_to_float(p, masks);
@@ -282,7 +318,7 @@ void mf_iris_task_embedding(mf_program *p, const mf_value features[MF_IRIS_DEPTH
                    SHAPE(mf_dim(p, m, 0), mf_dim(p, m, 1), mf_dim(p, m, 2), mf_dim(p, m, 3), 1));
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         mf_scope(p, "task_embedding.%d", i);
-        mf_value sites = marked(p, features[i], m, 16 >> i);
+        mf_value sites = marked(p, iris, features[i], m, 16 >> i);
         priors[i] = task_tokens(p, foreground(p, features[i], m), sites);
         mf_scope_end(p);
     }
@@ -322,7 +358,7 @@ mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
         mf_scope(p, "up%d", i + 1);
         mf_value skip = features[i + 1];
         x = mf_resize(p, x, mf_dim(p, skip, 1), mf_dim(p, skip, 2), mf_dim(p, skip, 3));
-        x = two_blocks(p, mf_concat(p, skip, x, 4), 0, iris->channels[3 - i]);
+        x = residuals(p, mf_concat(p, skip, x, 4), 0, iris->blocks[3 - i], iris->channels[3 - i]);
         mf_scope_end(p);
     }
     mf_scope_end(p);
@@ -359,7 +395,7 @@ static void embed_reference(mf_program *p, const mf_iris *iris, const int64_t cr
     mf_value features[MF_IRIS_DEPTHS];
     mf_value masks = mf_input(p, "reference_masks", MF_U8, SHAPE(k, crop[0], crop[1], crop[2]));
     mf_iris_encoder(p, iris, image_input(p, "reference", crop), features);
-    mf_iris_task_embedding(p, features, masks, priors);
+    mf_iris_task_embedding(p, iris, features, masks, priors);
 }
 
 void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,

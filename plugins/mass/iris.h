@@ -9,20 +9,24 @@
 #include <massflow/program.h>
 
 enum {
-    MF_IRIS_DEPTHS = 5,     /* feature maps: full resolution, then halved four times */
-    MF_IRIS_LEVELS = 3,     /* the deepest of them carry task embeddings */
-    MF_IRIS_TOKENS = 11,    /* of a task embedding: ten learned queries, then the foreground */
-    MF_IRIS_POSITIONS = 128 /* most voxels along an axis of a crop: the position embedding's size */
+    MF_IRIS_DEPTHS = 5,  /* feature maps: full resolution, then halved four times */
+    MF_IRIS_LEVELS = 3,  /* the deepest of them carry task embeddings */
+    MF_IRIS_TOKENS = 11, /* of a task embedding: ten learned queries, then the foreground */
+    MF_IRIS_BLOCKS_MOST = 16
 };
 
 typedef struct mf_iris {
-    int64_t channels[MF_IRIS_DEPTHS]; /* shallowest first */
+    int64_t channels[MF_IRIS_DEPTHS];   /* shallowest first */
+    int64_t blocks[MF_IRIS_DEPTHS - 1]; /* residual blocks after each halving, and of the decoder
+                                         * where it is undone */
+    int64_t positions; /* edge of the position embedding: most voxels along an axis of a crop */
 } mf_iris;
 
-/* The rules: every count at least 1, those of the deepest three multiples of 32 (a head has 32). */
+/* The rules: every count at least 1, channels of the deepest three multiples of 32 (a head has 32),
+ * positions from 16 to 512. */
 MF_MUST_USE mf_status mf_iris_check(const mf_iris *iris);
-/* The rules of a crop (z y x): multiples of 16, at most 128. */
-MF_MUST_USE mf_status mf_iris_check_crop(const int64_t crop[3]);
+/* The rules of a crop (z y x): multiples of 16, at most `positions`. */
+MF_MUST_USE mf_status mf_iris_check_crop(const int64_t crop[3], int64_t positions);
 /* Reads the configuration from the shapes of weights. `find` gives false for a name not there. */
 typedef bool (*mf_iris_find)(const void *self, const char *name, int *rank, int64_t *shape);
 MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris);
@@ -31,7 +35,8 @@ MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, m
 void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
                      mf_value features[MF_IRIS_DEPTHS]);
 /* Task embeddings of the masks (u8 [K,D,H,W]) on their image's features: priors[i] [K,11,C]. */
-void mf_iris_task_embedding(mf_program *p, const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
+void mf_iris_task_embedding(mf_program *p, const mf_iris *iris,
+                            const mf_value features[MF_IRIS_DEPTHS], mf_value masks,
                             mf_value priors[MF_IRIS_LEVELS]);
 /* Features of the target and task embeddings -> [1,D,H,W,C0]; posteriors[i] [K,C]: token 0 of
  * each task after it has met the target. */

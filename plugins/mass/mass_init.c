@@ -4,31 +4,21 @@
 #include "model.h"
 
 typedef struct init_params {
-    mf_ints channels;
-    int64_t seed;
+    mf_ints channels, blocks;
+    int64_t positions, seed;
 } init_params;
 
 static const mf_param params[] = {
-    MF_INTS(init_params, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",
-            "Channels from full resolution to the deepest level; the last three multiples of 32."),
+    MF_MODEL_PARAMS(init_params),
     MF_INT(init_params, seed, "42", 0, 9e15, "", "Seed of all weights."), MF_PARAMS_END};
 static const mf_port inputs[] = {{0}};
 static const mf_port outputs[] = {{"model", "model", "Untrained weights.", 0}, {0}};
 
-static mf_status read_channels(const init_params *o, mf_iris *iris)
-{
-    if (o->channels.count != MF_IRIS_DEPTHS)
-        return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
-                       o->channels.count, MF_IRIS_DEPTHS);
-    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
-        iris->channels[i] = o->channels.v[i];
-    return mf_iris_check(iris);
-}
-
 static mf_status check(const void *p)
 {
+    const init_params *o = p;
     mf_iris iris;
-    return read_channels(p, &iris);
+    return mf_model_configure(o->channels, o->blocks, o->positions, &iris);
 }
 
 static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_artifact **model)
@@ -51,7 +41,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_weights *w;
     mf_artifact *model;
     (void)session;
-    MF_TRY(read_channels(o, &iris));
+    MF_TRY(mf_model_configure(o->channels, o->blocks, o->positions, &iris));
     MF_TRY(mf_task_queue(t, &queue));
     MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
     mf_status failed = make(w, &iris, (uint64_t)o->seed, &model);

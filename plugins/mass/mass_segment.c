@@ -24,7 +24,7 @@ typedef struct segment_params {
 static const mf_param params[] = {
     MF_REAL3(segment_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
              "Spacing along x, y, z that scans are brought to."),
-    MF_INT3(segment_params, crop, "[128, 128, 128]", 16, 128, "voxels",
+    MF_INT3(segment_params, crop, "[128, 128, 128]", 16, 512, "voxels",
             "Crop of a reference and window on the query, along x, y, z: multiples of 16, best as "
             "in training."),
     MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "", "Of neighbouring windows."),
@@ -60,7 +60,7 @@ static mf_status check(const void *p)
 {
     int64_t crop[3];
     crop_of(p, crop);
-    return mf_iris_check_crop(crop);
+    return mf_iris_check_crop(crop, 512);
 }
 
 static mf_status open(mf_task *t, const void *p, void **session)

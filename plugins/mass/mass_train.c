@@ -11,16 +11,14 @@
 #include <string.h>
 
 typedef struct train_params {
-    mf_ints channels;
-    int64_t steps, batch, seed;
+    mf_ints channels, blocks;
+    int64_t positions, steps, batch, seed;
     double lr, weight_decay, clip, ema, rise, divisor, final_divisor;
     const char *optimizer, *schedule;
 } train_params;
 
 static const mf_param params[] = {
-    MF_INTS(train_params, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",
-            "Channels from full resolution to the deepest level; the last three multiples of 32. "
-            "Taken from init where that is connected."),
+    MF_MODEL_PARAMS(train_params),
     MF_INT(train_params, steps, "100000", 0, 1e9, "", "Updates of the weights."),
     MF_INT(train_params, batch, "4", 1, 4096, "", "Pairs of views an update."),
     MF_REAL(train_params, lr, "0.002", 0, 10, "", "Learning rate at its highest."),
@@ -39,7 +37,8 @@ static const mf_param params[] = {
     MF_PARAMS_END};
 static const mf_port inputs[] = {
     {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
-    {"init", "model?", "Where to start, instead of random weights.", 0},
+    {"init", "model?",
+     "Where to start, instead of random weights; it says channels, blocks, positions.", 0},
     {0}};
 static const mf_port outputs[] = {
     {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
@@ -77,22 +76,11 @@ static void drop_programs(trainer *t)
     t->arenas = 0;
 }
 
-static mf_status check_params(const train_params *o, bool given, mf_iris *iris)
-{
-    if (given)
-        return MF_OK;
-    if (o->channels.count != MF_IRIS_DEPTHS)
-        return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
-                       o->channels.count, MF_IRIS_DEPTHS);
-    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
-        iris->channels[i] = o->channels.v[i];
-    return mf_iris_check(iris);
-}
-
 static mf_status check(const void *p)
 {
+    const train_params *o = p;
     mf_iris iris;
-    return check_params(p, false, &iris);
+    return mf_model_configure(o->channels, o->blocks, o->positions, &iris);
 }
 
 /* Weights from `init` if it is connected, else drawn. */
@@ -101,9 +89,9 @@ static mf_status start(trainer *t, mf_device *device)
     const mf_artifact *init;
     mf_tensors from = {0};
     MF_TRY(mf_in(t->task, "init", &init));
-    mf_status failed = check_params(t->o, init != NULL, &t->iris);
-    if (!failed && init)
-        failed = mf_model_read(init, false, &from);
+    mf_status failed =
+        init ? mf_model_read(init, false, &from)
+             : mf_model_configure(t->o->channels, t->o->blocks, t->o->positions, &t->iris);
     if (!failed && init)
         failed = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
     if (!failed)
@@ -146,7 +134,8 @@ static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
         memcmp(m->shape + 1, r->shape, sizeof t->crop))
         return mf_fail(MF_INVALID, "a pair's views and masks differ in size");
     if (!t->crop[0]) {
-        MF_TRY(mf_hint(mf_iris_check_crop(r->shape), "change the size of the views"));
+        MF_TRY(mf_hint(mf_iris_check_crop(r->shape, t->iris.positions),
+                       "change the size of the views"));
         memcpy(t->crop, r->shape, sizeof t->crop);
     }
     if (memcmp(t->crop, r->shape, sizeof t->crop))

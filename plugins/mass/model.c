@@ -7,6 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions, mf_iris *iris)
+{
+    if (channels.count != MF_IRIS_DEPTHS)
+        return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
+                       channels.count, MF_IRIS_DEPTHS);
+    if (blocks.count != MF_IRIS_DEPTHS - 1)
+        return mf_fail(MF_INVALID, "blocks: %zu numbers, where the model halves %d times",
+                       blocks.count, MF_IRIS_DEPTHS - 1);
+    memcpy(iris->channels, channels.v, sizeof iris->channels);
+    memcpy(iris->blocks, blocks.v, sizeof iris->blocks);
+    iris->positions = positions;
+    return mf_iris_check(iris);
+}
+
 mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
 {
     static const int64_t crop[3] = {16, 16, 16};
@@ -162,14 +176,22 @@ static mf_status add_weights(mf_weights *w, const char *prefix, bool average, mf
     return MF_OK;
 }
 
+mf_status mf_model_describe(const mf_iris *iris, mf_artifact *a)
+{
+    double channels[MF_IRIS_DEPTHS], blocks[MF_IRIS_DEPTHS - 1];
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
+        channels[i] = (double)iris->channels[i];
+    for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++)
+        blocks[i] = (double)iris->blocks[i];
+    MF_TRY(mf_artifact_set_text(a, "architecture", "iris"));
+    MF_TRY(mf_artifact_set_reals(a, "channels", channels, MF_IRIS_DEPTHS));
+    return mf_artifact_set_reals(a, "blocks", blocks, MF_IRIS_DEPTHS - 1);
+}
+
 static mf_status fill(mf_weights *w, const mf_iris *iris, bool averages, const mf_tensors *carried,
                       mf_artifact *a)
 {
-    double channels[MF_IRIS_DEPTHS];
-    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
-        channels[i] = (double)iris->channels[i];
-    MF_TRY(mf_artifact_set_text(a, "architecture", "iris"));
-    MF_TRY(mf_artifact_set_reals(a, "channels", channels, MF_IRIS_DEPTHS));
+    MF_TRY(mf_model_describe(iris, a));
     MF_TRY(add_weights(w, "", false, a));
     if (averages)
         MF_TRY(add_weights(w, "ema.", true, a));

@@ -10,9 +10,24 @@
 #include "iris.h"
 #include "tensors.h"
 
+#include <massflow/stage.h>
+
 /* Where the official code keeps a prior for each of its 73 label ids; training leaves them alone.
  */
 enum { MF_MODEL_PRIORS = 73 };
+
+/* What a user says of a model: the fields `channels`, `blocks` (mf_ints) and `positions` (int64_t)
+ * of a stage's parameters. */
+#define MF_MODEL_PARAMS(s)                                                                         \
+    MF_INTS(s, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",                                  \
+            "Channels from full resolution to the deepest level; the last three multiples of "     \
+            "32."),                                                                                \
+        MF_INTS(s, blocks, "[2, 2, 2, 2]", 1, MF_IRIS_BLOCKS_MOST, "",                             \
+                "Residual blocks after each of the four halvings, and where it is undone."),       \
+        MF_INT(s, positions, "128", 16, 512, "voxels",                                             \
+               "Edge of the learned position embedding: no crop may be larger.")
+MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions,
+                                         mf_iris *iris);
 
 /* All weights of an Iris, declared and zeroed. */
 MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
@@ -30,6 +45,8 @@ MF_MUST_USE mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tens
 /* A model artifact from weights, averages (if `averages`) and what is carried along. */
 MF_MUST_USE mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
                                         const mf_tensors *carried, mf_artifact **artifact);
+/* Sets the attributes of a model artifact: architecture, channels, blocks. */
+MF_MUST_USE mf_status mf_model_describe(const mf_iris *iris, mf_artifact *artifact);
 /* Fills `carried` with the task_prior_* of `from`, or with zeros where it has none (or is NULL). */
 MF_MUST_USE mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from,
                                      mf_tensors *carried);

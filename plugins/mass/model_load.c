@@ -1,6 +1,6 @@
 /* model_load.c - the stage model.load: weights from a safetensors file. */
-#include "iris.h"
 #include "mass_stages.h"
+#include "model.h"
 #include "model_load.code.h"
 #include "tensors.h"
 #include <stddef.h>
@@ -17,11 +17,7 @@ static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0},
 
 static mf_status fill(mf_artifact *model, const mf_iris *iris, const mf_tensors *t)
 {
-    double channels[MF_IRIS_DEPTHS];
-    for (int i = 0; i < MF_IRIS_DEPTHS; i++)
-        channels[i] = (double)iris->channels[i];
-    MF_TRY(mf_artifact_set_text(model, "architecture", "iris"));
-    MF_TRY(mf_artifact_set_reals(model, "channels", channels, MF_IRIS_DEPTHS));
+    MF_TRY(mf_model_describe(iris, model));
     for (size_t i = 0; i < t->count; i++) {
         mf_array *values;
         MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));

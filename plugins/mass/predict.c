@@ -24,7 +24,7 @@ mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t
 {
     mf_iris iris;
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
-    MF_TRY(mf_iris_check_crop(crop));
+    MF_TRY(mf_iris_check_crop(crop, iris.positions));
     mf_predictor *p = calloc(1, sizeof *p);
     if (!p)
         return mf_fail(MF_NO_MEMORY, "no memory for a model");

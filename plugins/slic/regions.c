@@ -257,6 +257,28 @@ static double mean_of(const mf_region *region)
     return (double)region->sum / (double)region->voxels;
 }
 
+double mf_region_edge(const mf_regions *r, int32_t n, double step)
+{
+    const mf_region *region = r->regions + n;
+    const double mean = mean_of(region);
+    int64_t faces = 0, steps = 0, at[3];
+    for (at[0] = region->lo[0]; at[0] < region->hi[0]; at[0]++)
+        for (at[1] = region->lo[1]; at[1] < region->hi[1]; at[1]++)
+            for (at[2] = region->lo[2]; at[2] < region->hi[2]; at[2]++) {
+                const int64_t i = (at[0] * r->shape[1] + at[1]) * r->shape[2] + at[2];
+                if (r->of[i] != n)
+                    continue;
+#define COUNT(k)                                                                                   \
+    if (r->of[k] != n) {                                                                           \
+        faces++;                                                                                   \
+        steps += fabs(mean_of(r->regions + r->of[k]) - mean) >= step;                              \
+    }
+                EACH_NEIGHBOUR(r->shape, i, COUNT);
+#undef COUNT
+            }
+    return faces ? (double)steps / (double)faces : 0;
+}
+
 typedef struct edges {
     edge *list;
     size_t count, room;

@@ -20,7 +20,7 @@ typedef struct slic_params {
     const char *outside;
     double threshold;
     int64_t least_voxels, max_masks;
-    double largest;
+    double largest, edge_step, least_edge;
 } slic_params;
 
 static const mf_param params[] = {
@@ -45,6 +45,10 @@ static const mf_param params[] = {
             "The body is above this (in the volume's unit), holes filled."),
     MF_INT(slic_params, least_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
     MF_REAL(slic_params, largest, "0.5", 0, 1, "", "A union is at most this share of the body."),
+    MF_REAL(slic_params, edge_step, "8", 0, 100, "%",
+            "Means that differ by this share of the range make a border a visible edge."),
+    MF_REAL(slic_params, least_edge, "0", 0, 1, "",
+            "Masks with a smaller share of visible edge in their border are dropped; 0: none."),
     MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
            "At most as many masks, the same number for each size; the largest stay."),
     MF_PARAMS_END};
@@ -189,10 +193,10 @@ static mf_status clean_body(work *w)
     return MF_OK;
 }
 
-static mf_status add_region(work *w, const mf_regions *r, int32_t n)
+static mf_status add_region(work *w, const mf_regions *r, int32_t n, double score)
 {
     const mf_region *region = r->regions + n;
-    mf_mask mask = {.score = 1, .seed_axis = -1, .seed_slice = -1};
+    mf_mask mask = {.score = (float)score, .seed_axis = -1, .seed_slice = -1};
     size_t voxels = 1;
     bool added;
     for (int i = 0; i < 3; i++) {
@@ -218,6 +222,7 @@ static mf_status add_region(work *w, const mf_regions *r, int32_t n)
 typedef struct choice {
     int64_t voxels;
     int32_t region;
+    double edge; /* visible share of its border */
 } choice;
 
 static int larger_first(const void *a, const void *b)
@@ -243,8 +248,11 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
     for (int32_t i = 0; !failed && i < r->count; i++) {
         const mf_region *region = r->regions + i;
         if (region->parts > parts[i] && region->voxels >= w->o->least_voxels &&
-            mf_region_inside(region))
-            choices[count++] = (choice){region->voxels, i};
+            mf_region_inside(region)) {
+            double edge = mf_region_edge(r, i, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1));
+            if (edge >= w->o->least_edge)
+                choices[count++] = (choice){region->voxels, i, edge};
+        }
         parts[i] = region->parts;
     }
     if (!failed && (int64_t)count > *left) {
@@ -253,7 +261,7 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
         qsort(choices, count, sizeof *choices, by_region);
     }
     for (size_t i = 0; !failed && i < count; i++)
-        failed = add_region(w, r, choices[i].region);
+        failed = add_region(w, r, choices[i].region, choices[i].edge);
     *left -= (int64_t)count;
     free(choices);
     return failed;
@@ -391,7 +399,9 @@ static const mf_stage stage = {
     .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
             "supervoxel join the neighbour they touch most. Masks with less than half of their "
             "voxels in the body are dropped. Unions come from joining neighbours, the most "
-            "similar first.",
+            "similar first. A mask's score is the share of its border that is a visible edge: "
+            "supervoxels within one tissue have little of it, and mark what no other view could "
+            "find again; least_edge drops them.",
     .params = params,
     .params_size = sizeof(slic_params),
     .in = inputs,

@@ -144,7 +144,7 @@ static void sample_clear(sample *s)
     mf_array_unref(s->reference_masks);
 }
 
-static mf_status sample_read(const mf_tensors *in, sample *s)
+static mf_status sample_read(const mf_tensors *in, int64_t positions, sample *s)
 {
     const int64_t *target, *reference, *target_masks, *reference_masks;
     MF_TRY(input(in, "target", MF_F32, 3, &s->target, &target));
@@ -156,7 +156,7 @@ static mf_status sample_read(const mf_tensors *in, sample *s)
     MF_TRY(same_shape("reference_masks", reference_masks, "target_masks", target_masks, 4));
     memcpy(s->crop, target, sizeof s->crop);
     s->k = target_masks[0];
-    return mf_iris_check_crop(s->crop);
+    return mf_iris_check_crop(s->crop, positions);
 }
 
 static mf_status iris_run(mf_executable *e, const sample *s, const wanted *all, int n,
@@ -209,7 +209,7 @@ mf_status mf_parity_iris(mf_device *device, const mf_parity *o, const mf_tensors
     mf_program *p = NULL;
     sample s = {0};
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, weights, &iris));
-    mf_status failed = sample_read(in, &s);
+    mf_status failed = sample_read(in, iris.positions, &s);
     if (!failed)
         failed = mf_weights_new(device, &w);
     if (!failed)

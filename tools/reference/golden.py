@@ -17,9 +17,9 @@ import training
 from iris import Iris
 from philox import uniform
 
-# name, channels, crop (z y x), masks
-SIZES = [("iris_small", (8, 16, 32, 64, 96), (32, 32, 32), 3),
-         ("iris_wide", (16, 32, 32, 64, 128), (32, 48, 16), 5)]
+# name, channels, blocks, crop (z y x), masks
+SIZES = [("iris_small", (8, 16, 32, 64, 96), (2, 2, 2, 2), (32, 32, 32), 3),
+         ("iris_wide", (16, 32, 32, 64, 128), (1, 2, 3, 1), (32, 48, 16), 5)]
 WEIGHTS, INPUTS, SAMPLES = 1, 2, 3  # seeds
 
 
@@ -95,27 +95,29 @@ def distance(a, b):
     return np.linalg.norm(a - b) / norm if norm > 0 else np.linalg.norm(a - b)
 
 
-def model_for(channels):
-    model = Iris(channels)
+def model_for(channels, blocks):
+    model = Iris(channels, blocks)
     state = {n: torch.from_numpy(weight(n, tuple(p.shape))) for n, p in model.named_parameters()}
     model.load_state_dict(state, strict=False)
     return model
 
 
-def in_float32(channels, given):
+def in_float32(channels, blocks, given):
     """PyTorch's float32 in each of its ways to convolve: oneDNN, without it, channels last. One run
     says little: which ReLUs and maxima tip over, and so how far gradients lie off, is chance."""
-    results = [run(model_for(channels), given, torch.float32)]
-    results.append(run(model_for(channels), given, torch.float32, torch.channels_last_3d))
+    results = [run(model_for(channels, blocks), given, torch.float32)]
+    results.append(run(model_for(channels, blocks), given, torch.float32, torch.channels_last_3d))
     with torch.backends.mkldnn.flags(enabled=False):
-        results.append(run(model_for(channels), given, torch.float32))
+        results.append(run(model_for(channels, blocks), given, torch.float32))
     return results
 
 
-def iris(channels, crop, k):
+def iris(channels, blocks, crop, k):
     given = inputs(crop, k)
-    exact, singles = run(model_for(channels), given, torch.float64), in_float32(channels, given)
-    out = {"channels": np.array(channels, np.int64), "crop": np.array(crop, np.int64),
+    exact = run(model_for(channels, blocks), given, torch.float64)
+    singles = in_float32(channels, blocks, given)
+    out = {"channels": np.array(channels, np.int64), "blocks": np.array(blocks, np.int64),
+           "crop": np.array(crop, np.int64),
            "masks": np.array([k], np.int64)}
     for n in exact:
         at = sample(n, exact[n].size)
@@ -158,14 +160,15 @@ def head():
 
 def window():
     """A volume larger than its windows along two axes and smaller along the third."""
-    channels, crop, k, size = SIZES[0][1], (32, 32, 32), 2, (40, 24, 48)
-    out = {"channels": np.array(channels, np.int64), "crop": np.array(crop, np.int64),
+    channels, blocks, crop, k, size = *SIZES[0][1:3], (32, 32, 32), 2, (40, 24, 48)
+    out = {"channels": np.array(channels, np.int64), "blocks": np.array(blocks, np.int64),
+           "crop": np.array(crop, np.int64),
            "masks": np.array([k], np.int64), "size": np.array(size, np.int64)}
     given = inputs(crop, k)
     image = uniform(INPUTS, "image", math.prod(size)).astype(np.float32).reshape(size)
     results = []
     for dtype in (torch.float64, torch.float32):
-        model = model_for(channels).to(dtype)
+        model = model_for(channels, blocks).to(dtype)
         t = {n: torch.from_numpy(v).to(dtype)[None] for n, v in given.items()}
         with torch.no_grad():
             priors = model.encode(t["reference"][None], t["reference_masks"])
@@ -180,7 +183,7 @@ def window():
 
 if __name__ == "__main__":
     folder = sys.argv[1]
-    for name, channels, crop, k in SIZES:
-        save_file(iris(channels, crop, k), f"{folder}/{name}.safetensors")
+    for name, channels, blocks, crop, k in SIZES:
+        save_file(iris(channels, blocks, crop, k), f"{folder}/{name}.safetensors")
     save_file(head(), f"{folder}/head.safetensors")
     save_file(window(), f"{folder}/window.safetensors")

@@ -46,20 +46,21 @@ class Stem(nn.Module):
 
 
 class Down(nn.Module):
-    def __init__(self, i, o):
+    def __init__(self, i, o, blocks):
         super().__init__()
-        self.conv = nn.Sequential(nn.MaxPool3d(2), Residual(i, o), Residual(o, o))
+        more = [Residual(o, o) for _ in range(blocks - 1)]
+        self.conv = nn.Sequential(nn.MaxPool3d(2), Residual(i, o), *more)
 
     def forward(self, x):
         return self.conv(x)
 
 
 class Encoder(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, blocks):
         super().__init__()
         self.inc = Stem(c[0])
         for level in range(1, 5):
-            setattr(self, f"down{level}", Down(c[level - 1], c[level]))
+            setattr(self, f"down{level}", Down(c[level - 1], c[level], blocks[level - 1]))
 
     def forward(self, image):
         """image [B,1,D,H,W] -> features, deepest first."""
@@ -240,9 +241,10 @@ class Fusion(nn.Module):
 
 
 class Up(nn.Module):
-    def __init__(self, i, o):
+    def __init__(self, i, o, blocks):
         super().__init__()
-        self.conv = nn.Sequential(Residual(i + o, o), Residual(o, o))
+        more = [Residual(o, o) for _ in range(blocks - 1)]
+        self.conv = nn.Sequential(Residual(i + o, o), *more)
 
     def forward(self, x, skip):
         x = F.interpolate(x, size=skip.shape[2:], mode="trilinear", align_corners=True)
@@ -250,11 +252,11 @@ class Up(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, blocks):
         super().__init__()
         self.prior_fuse = nn.ModuleList([Fusion(c[4 - i]) for i in range(LEVELS)])
         for i in range(4):
-            setattr(self, f"up{i + 1}", Up(c[4 - i], c[3 - i]))
+            setattr(self, f"up{i + 1}", Up(c[4 - i], c[3 - i], blocks[3 - i]))
 
     def forward(self, features, priors):
         x, posteriors = features[0], []
@@ -282,11 +284,11 @@ class Classifier(nn.Module):
 
 
 class Iris(nn.Module):
-    def __init__(self, channels, priors=73):
+    def __init__(self, channels, blocks=(2, 2, 2, 2), priors=73):
         super().__init__()
         self.channels = list(channels)
-        self.encoder = Encoder(channels)
-        self.decoder = Decoder(channels)
+        self.encoder = Encoder(channels, blocks)
+        self.decoder = Decoder(channels, blocks)
         self.task_embedding = nn.ModuleList(
             [TaskEncoding(channels[4 - i], 2 ** (4 - i)) for i in range(LEVELS)])
         for i in range(LEVELS):
@@ -315,9 +317,3 @@ class Iris(nn.Module):
         seen.update(decoder_out=out, logits=logits)
         return logits, seen
 
-
-def channels_of(state):
-    """The configuration from the shapes of the tensors."""
-    first = state["encoder.inc.conv1.weight"].shape[0]
-    return [first] + [state[f"encoder.down{i}.conv.1.conv1.conv.weight"].shape[0]
-                      for i in range(1, 5)]
