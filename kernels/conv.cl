@@ -135,6 +135,67 @@ ITEMS __kernel void pack_weights(CHANNELS, int flip, IN w, OUT packed)
 CONV(conv, XB_WIDE)
 CONV(conv_narrow, XB_NARROW)
 
+#if VW == 1 && OCB == 1 && CB == 1
+/* One channel on both sides: vectors go along x. `left`, `here` and `right` are a row of x seen from
+ * positions x0 .. x0 + 15 through the three taps of a row; beyond W they are 0. */
+#define NEIGHBOURS(row, x0)                                                                        \
+    const float16 here = load((row) + (x0), W - (x0));                                             \
+    const float before = (x0) > 0 ? (row)[(x0) - 1] : 0.0f;                                        \
+    const float after = (x0) + 16 < W ? (row)[(x0) + 16] : 0.0f;                                   \
+    const float16 left =                                                                           \
+        (float16)(before, here.s0, here.s12, here.s3456, here.s789abcde);                          \
+    const float16 right = (float16)(here.s1, here.s23, here.s4567, here.s89abcdef, after)
+
+/* x, y [N,D,H,W]; range (H, N D). */
+ONE __kernel void conv_single(int N, int D, int H, int W, int has_bias, IN x, IN w, IN bias, OUT y)
+{
+    const int row = get_global_id(0), slab = get_global_id(1), z = slab % D;
+    for (int x0 = 0; x0 < W; x0 += 16) {
+        float16 sum = (float16)(has_bias ? bias[0] : 0.0f);
+        for (int kd = max(0, 1 - z); kd < min(3, D + 1 - z); kd++)
+            for (int kh = max(0, 1 - row); kh < min(3, H + 1 - row); kh++) {
+                IN line = x + ((long)(slab + kd - 1) * H + row + kh - 1) * W;
+                IN tap = w + (kd * 3 + kh) * 3;
+                NEIGHBOURS(line, x0);
+                sum += tap[0] * left + tap[1] * here + tap[2] * right;
+            }
+        store(sum, y + ((long)slab * H + row) * W + x0, W - x0);
+    }
+}
+
+/* As conv_weights below; range (chunks). */
+ONE __kernel void conv_weights_single(int N, int D, int H, int W, int rows, int sweep, IN x, IN dy,
+                                      OUT part)
+{
+    const int begin = get_global_id(0) * rows, end = min(N * D * H, begin + rows);
+    float16 sums[27];
+    for (int t = 0; t < 27; t++)
+        sums[t] = (float16)(0.0f);
+    for (int r0 = begin; r0 < end; r0 += sweep)
+        for (int plane = 0; plane < 9; plane++) {
+            float16 a = (float16)(0.0f), b = (float16)(0.0f), c = (float16)(0.0f);
+            for (int r = r0; r < min(end, r0 + sweep); r++) {
+                const int z = r / H % D + plane / 3 - 1, row = r % H + plane % 3 - 1;
+                if (z < 0 || z >= D || row < 0 || row >= H)
+                    continue;
+                IN line = x + ((long)(r / H + plane / 3 - 1) * H + row) * W;
+                for (int x0 = 0; x0 < W; x0 += 16) {
+                    const float16 g = load(dy + (long)r * W + x0, W - x0);
+                    NEIGHBOURS(line, x0);
+                    a += g * left;
+                    b += g * here;
+                    c += g * right;
+                }
+            }
+            sums[plane * 3] += a;
+            sums[plane * 3 + 1] += b;
+            sums[plane * 3 + 2] += c;
+        }
+    for (int t = 0; t < 27; t++)
+        part[get_global_id(0) * 27 + t] = wide_sum(sums[t]);
+}
+#endif
+
 /* One position of a tile of the weight gradient; A_AT(i) is row i of the tile. */
 #define WEIGHTS_STEP(A_AT)                                                                         \
     {                                                                                              \

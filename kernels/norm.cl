@@ -116,6 +116,18 @@ static inline wide channels(__global const float *table, long i, int C)
 {
     if (C % WIDE == 0)
         return WIDE_SUFFIX(vload)(0, table + i % C);
+    if (C == 1)
+        return (wide)(table[0]);
+#if MF_CPU
+    if (C == 8) {
+        const float8 v = vload8(0, table);
+        return (wide)(v, v);
+    }
+    if (C == 4) {
+        const float4 v = vload4(0, table);
+        return (wide)(v, v, v, v);
+    }
+#endif
     float t[WIDE];
     int c = i % C;
     for (int k = 0; k < WIDE; k++) {

@@ -50,6 +50,12 @@ static mf_status conv_module(mf_recorder *r, const tiles *t, const mf_module **m
     return mf_record_module(r, conv_cl, options, module);
 }
 
+/* One channel in and out has kernels of its own on a CPU. */
+static bool is_single(const mf_device_info *device, const tiles *t)
+{
+    return device->is_cpu && t->in == 1 && t->out == 1;
+}
+
 /* ---- forward and backward data ----------------------------------------------------------------
  */
 
@@ -94,6 +100,10 @@ static mf_status conv_record(mf_recorder *r, const mf_op *op)
     MF_TRY(mf_packed(r, op, op->in[1], kind, 27 * (size_t)t.in * (size_t)t.out * sizeof(float),
                      pack_weights, &packed));
 
+    if (is_single(device, &t))
+        return MF_RECORD(r, module, "conv_single", mf_range2(h, n * d), MF_INT(n), MF_INT(d),
+                         MF_INT(h), MF_INT(w), MF_INT(bias), MF_AT(op->in[0]), packed,
+                         bias ? MF_AT(op->in[2]) : packed, MF_AT(op->out[0]));
     const char *kernel = "conv";
     mf_range range;
     if (device->is_cpu) {
@@ -133,7 +143,7 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
      * cache while they are read nine times, then chunks of rows, their partial sums within 64 MiB.
      */
     const bool cached = (t.in + t.out) * all * w <= 2 * 1024 * 1024;
-    const int planes = device->is_cpu && cached ? 1 : 9;
+    const int planes = device->is_cpu && cached && !is_single(device, &t) ? 1 : 9;
     const int64_t groups = device->is_cpu
                                ? t.out / t.nr * (9 / planes)
                                : blocks(27 * (int64_t)t.in, 128) * blocks(t.out, 16 * t.gn);
@@ -155,9 +165,14 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
                            {(size_t)blocks(27 * (int64_t)t.in, 128) * 16,
                             (size_t)blocks(t.out, 16 * t.gn) * 16, (size_t)chunks},
                            {16, 16, 1}};
-    MF_TRY(MF_RECORD(r, module, "conv_weights", range, MF_INT(t.in), MF_INT(t.out), MF_INT(n),
-                     MF_INT(d), MF_INT(h), MF_INT(w), MF_INT(rows), MF_INT(sweep), MF_INT(planes),
-                     MF_AT(op->in[0]), MF_AT(op->in[1]), part));
+    if (is_single(device, &t))
+        MF_TRY(MF_RECORD(r, module, "conv_weights_single", mf_range1(chunks), MF_INT(n), MF_INT(d),
+                         MF_INT(h), MF_INT(w), MF_INT(rows), MF_INT(sweep), MF_AT(op->in[0]),
+                         MF_AT(op->in[1]), part));
+    else
+        MF_TRY(MF_RECORD(r, module, "conv_weights", range, MF_INT(t.in), MF_INT(t.out), MF_INT(n),
+                         MF_INT(d), MF_INT(h), MF_INT(w), MF_INT(rows), MF_INT(sweep),
+                         MF_INT(planes), MF_AT(op->in[0]), MF_AT(op->in[1]), part));
     return MF_RECORD(r, module, "conv_weights_sum",
                      mf_range2(device->is_cpu ? t.out / t.vw : t.out, t.in), MF_INT(t.in),
                      MF_INT(t.out), MF_INT(chunks), part, MF_AT(op->out[0]));

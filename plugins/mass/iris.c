@@ -127,16 +127,14 @@ static mf_value residuals(mf_program *p, mf_value x, int first, int64_t count, i
     return x;
 }
 
-/* (Instance norm, ReLU, convolution with bias) as a numbered sequence: the convolution is 2. */
-static mf_value normed_conv(mf_program *p, const char *name, mf_value x, int64_t channels,
-                            int64_t size, bool normed)
+/* Instance norm, ReLU, 1x1x1 convolution with bias, as a numbered sequence: the convolution is 2.
+ */
+static mf_value pointwise(mf_program *p, const char *name, mf_value x, int64_t channels)
 {
     mf_scope(p, "%s.2", name);
-    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1), size, size, size));
+    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1), 1, 1, 1));
     mf_value b = mf_weight(p, "bias", SHAPE(channels));
-    if (!normed)
-        x = mf_relu(p, mf_instance_norm(p, x, 1e-5f));
-    x = mf_conv3d(p, x, w, b);
+    x = mf_conv3d(p, mf_relu(p, mf_instance_norm(p, x, 1e-5f)), w, b);
     mf_scope_end(p);
     return x;
 }
@@ -266,6 +264,20 @@ static mf_value foreground(mf_program *p, mf_value feature, mf_value masks)
     return mf_divide_rows(p, mf_reshape(p, sum, SHAPE(k, mf_dim(p, feature, -1))), volume, 1);
 }
 
+/* A 3x3x3 convolution with bias of [map, mask] for each mask, the channels apart: what the map adds
+ * is the same for all.  map [1,D,H,W,1], masks [K,D,H,W,1] -> [K,D,H,W,1] */
+static mf_value merge(mf_program *p, mf_value map, mf_value masks)
+{
+    mf_scope(p, "merge.2");
+    mf_value w = mf_weight(p, "weight", SHAPE(1, 2, 3, 3, 3)), b = mf_weight(p, "bias", SHAPE(1));
+    map = mf_conv3d(p, map, mf_slice(p, w, 1, 0, 1), b);
+    masks = mf_conv3d(p, masks, mf_slice(p, w, 1, 1, 1), MF_NONE);
+    map = mf_reshape(p, map, SHAPE(mf_dim(p, map, 1), mf_dim(p, map, 2), mf_dim(p, map, 3), 1));
+    masks = mf_add(p, mf_repeat(p, map, mf_dim(p, masks, 0)), masks);
+    mf_scope_end(p);
+    return masks;
+}
+
 /* The feature map with each mask worked into it at full resolution: [K,L,C]. Up to the mask all
  * tasks share one map, and a channel's instance norm does not see the others. */
 static mf_value marked(mf_program *p, const mf_iris *iris, mf_value feature, mf_value masks,
@@ -273,17 +285,14 @@ static mf_value marked(mf_program *p, const mf_iris *iris, mf_value feature, mf_
 {
     int64_t k = mf_dim(p, masks, 0), c = mf_dim(p, feature, -1),
             cell = (int64_t)scale * scale * scale;
-    int64_t d = mf_dim(p, masks, 1), h = mf_dim(p, masks, 2), w = mf_dim(p, masks, 3);
 
-    mf_value x = mf_pixel_shuffle3(p, normed_conv(p, "expand", feature, cell, 1, false), scale);
+    mf_value x = mf_pixel_shuffle3(p, pointwise(p, "expand", feature, cell), scale);
     x = mf_relu(p, mf_instance_norm(p, x, 1e-5f));
-    x = mf_repeat(p, mf_reshape(p, x, SHAPE(d, h, w, 1)), k);
-    mf_value m = mf_relu(p, mf_instance_norm(p, masks, 1e-5f));
-    x = normed_conv(p, "merge", mf_concat(p, x, m, 4), 1, 3, true);
+    x = merge(p, x, mf_relu(p, mf_instance_norm(p, masks, 1e-5f)));
     mf_value position = mf_weight(p, "pos_embed.embedding",
                                   SHAPE(1, 1, iris->positions, iris->positions, iris->positions));
     x = mf_pixel_unshuffle3(p, mf_add_position(p, x, position), scale);
-    x = tokens_of(p, normed_conv(p, "squeeze", x, c, 1, false));
+    x = tokens_of(p, pointwise(p, "squeeze", x, c));
     mf_value plain = tokens_of(p, feature);
     plain = mf_repeat(p, mf_reshape(p, plain, SHAPE(mf_dim(p, plain, 1), c)), k);
     return mf_add(p, x, plain);

@@ -17,7 +17,7 @@ typedef struct segment_params {
     double overlap, threshold;
     mf_ints labels;
     bool largest;
-    const char *modality;
+    const char *normalize, *modality;
     double window_low, window_high, percentile_low, percentile_high;
 } segment_params;
 
@@ -31,6 +31,9 @@ static const mf_param params[] = {
     MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Least probability of a labelled voxel."),
     MF_INTS(segment_params, labels, "[]", 1, 65535, "", "Labels to find; none: all there are."),
     MF_BOOL(segment_params, largest, "true", "Keep only the largest component of each label."),
+    MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
+              "What a reference's mean and deviation are taken over: its crop, as in the official "
+              "code, or the whole scan, better where crops are small."),
     MF_CHOICE(segment_params, modality, "volume", "volume|CT|MR|PET",
               "How to normalize: as the volume says (guessed where it says nothing), or this."),
     MF_REAL(segment_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
@@ -177,7 +180,8 @@ static mf_status embed_label(work *w, int64_t i, const mf_grid *grid, const floa
     int64_t count = w->crop[0] * w->crop[1] * w->crop[2];
     if (!crop_reference(w, grid, voxels, labels, w->label[i], image, mask))
         return MF_OK;
-    MF_TRY(mf_normalize_voxels(image, count, modality, &w->settings.normalize, NULL));
+    if (!strcmp(w->o->normalize, "crop"))
+        MF_TRY(mf_normalize_voxels(image, count, modality, &w->settings.normalize, NULL));
     MF_TRY(mf_predictor_embed(w->predictor, image, mask, 1, &priors));
     mf_priors_add(mf_predictor_iris(w->predictor), &w->priors, i, &priors, 1);
     mf_priors_clear(&priors);
@@ -202,6 +206,9 @@ static mf_status embed_reference(work *w, size_t index, float *image, uint8_t *m
                            "its labels");
         mf_array_unref(labels);
     }
+    if (!failed && !strcmp(w->o->normalize, "scan"))
+        failed = mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality,
+                                     &w->settings.normalize, NULL);
     for (int64_t i = 0; i < w->count && !failed; i++) {
         failed = mf_cancel_point(w->task);
         if (!failed)

@@ -81,6 +81,7 @@ static const layer layers[] = {
     {2, 3, 4, 5, 1, 32, 3, false},  {1, 2, 3, 37, 2, 1, 3, true},   {1, 3, 4, 19, 8, 8, 3, false},
     {1, 2, 3, 16, 24, 8, 3, false}, {1, 3, 3, 4, 32, 64, 3, false}, {2, 2, 3, 9, 48, 16, 3, true},
     {1, 1, 5, 6, 5, 3, 3, true},    {1, 1, 1, 1, 16, 24, 3, false}, {1, 4, 1, 2, 16, 96, 3, false},
+    {2, 3, 4, 37, 1, 1, 3, true},   {1, 1, 3, 16, 1, 1, 3, false},  {1, 2, 1, 1, 1, 1, 3, false},
 };
 
 START_TEST(convolutions_equal_sums_in_double)
