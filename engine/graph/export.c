@@ -4,21 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The outputs of a stage that can be written as `path`; *port is the last of them. */
-static size_t writable(const mf_graph *g, const mf_stage *stage, const char *path, uint32_t *port)
-{
-    size_t count = 0;
-    for (uint32_t i = 0; i < mf_port_count(stage->out); i++) {
-        mf_port_type type;
-        mf_port_type_parse(stage->out[i].type, &type);
-        if (type.shape != MF_PORT_ONE || !mf_registry_writer(g->registry, type.name, path))
-            continue;
-        *port = i;
-        count++;
-    }
-    return count;
-}
-
 /* "stage.port", or "stage": its only output, or the only one that can be written as such a file. */
 static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage_def **def,
                      uint32_t *port)
@@ -33,7 +18,7 @@ static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage
     const char *path = node->kind == YAML_SCALAR ? node->text : "";
     *port = ref.port == NAME_NONE ? 0 : ref.port;
     if (ref.port != NAME_NONE || mf_port_count(stage->out) == 1 ||
-        writable(g, stage, path, port) == 1)
+        mf_registry_writable(g->registry, stage, path, port) == 1)
         return true;
     graph_error(g, key, "which output of '%s' is to be written? Name one", key->text);
     for (const mf_port *p = stage->out; p->name; p++)

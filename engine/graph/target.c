@@ -1,4 +1,5 @@
-/* target.c - parts of a loaded graph by name: "stage", "stage[case=012]", with ".port" behind. */
+/* target.c - parts of a loaded graph by name: "stage", "stage[case=012]", either with ".port",
+ * which may stand before the brackets as it does in a graph file. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -88,23 +89,29 @@ static mf_status read_target(const mf_graph *g, char *text, mf_target *target)
 {
     size_t length = strcspn(text, ".[");
     uint32_t index = names_get_n(&g->labels, text, length);
-    char mark = text[length], *rest = text + length + (mark != 0);
-    text[length] = 0;
+    char *rest = text + length, *port = NULL, *chosen = NULL;
+    char mark = *rest;
+    *rest = 0;
     if (index == NAME_NONE)
         return no_stage(g, text);
     const stage_def *def = &g->defs[index];
     *target = (mf_target){def->first, def_cases(g, def), -1};
-    if (mark == '[') {
-        char *close = strchr(rest, ']'); /* ids hold no brackets */
-        if (!close || (close[1] && close[1] != '.'))
+    while (mark) {
+        char *end =
+            rest + 1 + strcspn(rest + 1, mark == '[' ? "]" : "["); /* ids hold no brackets */
+        char **part = mark == '[' ? &chosen : &port;
+        bool closed = mark != '[' || *end == ']';
+        if (*part || !closed || (mark == '[' && end[1] && end[1] != '.'))
             return mf_fail(MF_INVALID, "a node is named as in '%s[case=ID]' or '%s[case=ID].%s'",
                            text, text, def->stage->out[0].name);
-        *close = 0;
-        MF_TRY(choose_case(g, def, rest, target));
-        mark = close[1];
-        rest = close + 1 + (mark != 0);
+        *part = rest + 1;
+        rest = end + (mark == '[');
+        mark = *rest;
+        *end = *rest = 0;
     }
-    return mark == '.' ? choose_port(def->stage, rest, target) : MF_OK;
+    if (chosen)
+        MF_TRY(choose_case(g, def, chosen, target));
+    return port ? choose_port(def->stage, port, target) : MF_OK;
 }
 
 mf_status mf_graph_target(const mf_graph *g, const char *text, mf_target *target)

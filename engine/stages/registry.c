@@ -269,6 +269,21 @@ const mf_type *mf_registry_writer(const mf_registry *r, const char *type, const 
     return NULL;
 }
 
+size_t mf_registry_writable(const mf_registry *r, const mf_stage *stage, const char *path,
+                            uint32_t *port)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < mf_port_count(stage->out); i++) {
+        mf_port_type type;
+        mf_port_type_parse(stage->out[i].type, &type);
+        if (type.shape != MF_PORT_ONE || !mf_registry_writer(r, type.name, path))
+            continue;
+        *port = i;
+        count++;
+    }
+    return count;
+}
+
 char *mf_registry_suffixes(const mf_registry *r, const char *type)
 {
     mf_text text = {0};

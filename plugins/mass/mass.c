@@ -1,12 +1,5 @@
 /* mass.c - the plugin's entry. */
 #include "mass_stages.h"
-#include "model.h"
 
-static const mf_type model_files = {.name = "model",
-                                    .help = "weights under PyTorch's names",
-                                    .suffixes = ".safetensors",
-                                    .write = mf_model_write};
-static const mf_type *const types[] = {&model_files, NULL};
-
-MF_PLUGIN_WITH_TYPES("mass", types, &mf_stage_model_load, &mf_stage_mass_init, &mf_stage_mass_train,
-                     &mf_stage_mass_segment, &mf_stage_mass_features, &mf_stage_probe_train)
+MF_PLUGIN("mass", &mf_stage_model_load, &mf_stage_mass_init, &mf_stage_mass_train,
+          &mf_stage_mass_segment, &mf_stage_mass_features, &mf_stage_probe_train)

@@ -227,21 +227,3 @@ mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from, mf_tensors
     }
     return MF_OK;
 }
-
-mf_status mf_model_write(const mf_artifact *artifact, const char *path)
-{
-    mf_tensors all = {0};
-    mf_status failed = MF_OK;
-    for (size_t i = 0; i < mf_artifact_array_count(artifact) && !failed; i++) {
-        mf_array_info info;
-        mf_array *array;
-        mf_artifact_array_info(artifact, i, &info);
-        failed = mf_artifact_array(artifact, info.name, &array);
-        if (!failed)
-            failed = mf_tensors_add(&all, info.name, array);
-    }
-    if (!failed)
-        failed = mf_tensors_write(&all, path);
-    mf_tensors_clear(&all);
-    return failed;
-}

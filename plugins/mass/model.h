@@ -51,7 +51,4 @@ MF_MUST_USE mf_status mf_model_describe(const mf_iris *iris, mf_artifact *artifa
 MF_MUST_USE mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from,
                                      mf_tensors *carried);
 
-/* A writer of model artifacts: ".safetensors". */
-mf_status mf_model_write(const mf_artifact *artifact, const char *path);
-
 #endif

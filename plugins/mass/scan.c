@@ -15,7 +15,7 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
     if (!known && text && *text)
         return mf_hint(
             mf_fail(MF_UNSUPPORTED, "no normalization is known for the modality '%s'", text),
-            "set the parameter modality to CT, MR or PET");
+            "set the parameter modality to ct, mr or pet");
     MF_TRY(mf_artifact_grid(volume, &from));
     MF_TRY(mf_resample_grid(&from, settings->spacing, grid));
     size_t bytes;

@@ -1,4 +1,4 @@
-/* tensors.c - reads and writes safetensors. */
+/* tensors.c - reads safetensors. */
 #include "tensors.h"
 
 #include <errno.h>
@@ -228,77 +228,4 @@ mf_status mf_tensors_read(const char *path, mf_tensors *t)
     if (failed)
         mf_tensors_clear(t);
     return failed;
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-static const char *text_of(mf_dtype dtype)
-{
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].dtype == dtype && kinds[i].size == mf_dtype_size(dtype))
-            return kinds[i].text;
-    return NULL;
-}
-
-/* The header of `sorted`, padded with spaces so that the data starts at a multiple of 8. */
-static json_object *header_of(const mf_tensor *sorted, size_t count)
-{
-    json_object *header = json_object_new_object();
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++) {
-        const mf_array *a = sorted[i].array;
-        json_object *o = json_object_new_object(), *shape = json_object_new_array(),
-                    *offsets = json_object_new_array();
-        for (int d = 0; d < a->rank; d++)
-            json_object_array_add(shape, json_object_new_int64(a->shape[d]));
-        json_object_array_add(offsets, json_object_new_int64((int64_t)at));
-        at += a->bytes;
-        json_object_array_add(offsets, json_object_new_int64((int64_t)at));
-        json_object_object_add(o, "dtype", json_object_new_string(text_of(a->dtype)));
-        json_object_object_add(o, "shape", shape);
-        json_object_object_add(o, "data_offsets", offsets);
-        json_object_object_add(header, sorted[i].name, o);
-    }
-    return header;
-}
-
-static bool write_open(FILE *f, const mf_tensor *sorted, size_t count)
-{
-    json_object *header = header_of(sorted, count);
-    const char *text = json_object_to_json_string_ext(header, JSON_C_TO_STRING_PLAIN);
-    size_t n = strlen(text), padded = (n + 7) / 8 * 8;
-    uint8_t length[8];
-    for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)(padded >> (8 * i));
-    bool ok = fwrite(length, 1, 8, f) == 8 && fwrite(text, 1, n, f) == n;
-    for (size_t i = n; i < padded; i++)
-        ok = ok && fputc(' ', f) != EOF;
-    for (size_t i = 0; i < count; i++)
-        ok = ok &&
-             fwrite(sorted[i].array->data, 1, sorted[i].array->bytes, f) == sorted[i].array->bytes;
-    json_object_put(header);
-    return ok;
-}
-
-mf_status mf_tensors_write(const mf_tensors *t, const char *path)
-{
-    mf_tensor *sorted = malloc((t->count + 1) * sizeof *sorted);
-    FILE *f = sorted ? fopen(path, "wb") : NULL;
-    if (!f) {
-        free(sorted);
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    }
-    if (t->count > 0) {
-        memcpy(sorted, t->item, t->count * sizeof *sorted);
-        qsort(sorted, t->count, sizeof *sorted, by_name);
-    }
-    bool ok = write_open(f, sorted, t->count);
-    int reason = errno;
-    ok = fclose(f) == 0 && ok;
-    free(sorted);
-    if (!ok) {
-        remove(path);
-        return mf_fail(MF_IO, "%s: %s", path, strerror(reason));
-    }
-    return MF_OK;
 }

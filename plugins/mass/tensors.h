@@ -15,7 +15,7 @@ typedef struct mf_tensor {
 } mf_tensor;
 
 typedef struct mf_tensors {
-    mf_tensor *item; /* in order of name, once read or sorted */
+    mf_tensor *item; /* in order of name, once read */
     size_t count, room;
 } mf_tensors; /* starts as {0} */
 
@@ -30,8 +30,6 @@ mf_array *mf_tensors_find(const mf_tensors *t, const char *name);
 
 /* Reads a whole file into an empty list, in order of name. Errors name the file. */
 MF_MUST_USE mf_status mf_tensors_read(const char *path, mf_tensors *t);
-/* Writes all of the list, in order of name. i8, u8, i16, i32, i64, f16, f32, f64 (and u16, u32). */
-MF_MUST_USE mf_status mf_tensors_write(const mf_tensors *t, const char *path);
 
 /* For mf_iris_from_shapes: self is a mf_tensors. */
 bool mf_tensors_shape(const void *self, const char *name, int *rank, int64_t *shape);

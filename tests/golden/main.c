@@ -1,5 +1,6 @@
 /* main.c - tools/parity: run massflow's model on weights and inputs from outside. */
 #include "parity.h"
+#include "run/write.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -66,6 +67,20 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
     return MF_OK;
 }
 
+/* All of the list as one file. */
+static mf_status write_all(const mf_tensors *t, const char *path)
+{
+    mf_artifact *all;
+    MF_TRY(mf_artifact_new("features", &all));
+    mf_status failed = MF_OK;
+    for (size_t i = 0; i < t->count && !failed; i++)
+        failed = mf_artifact_add(all, t->item[i].name, t->item[i].array);
+    if (!failed)
+        failed = mf_within(mf_write_safetensors(all, path), "%s", path);
+    mf_artifact_unref(all);
+    return failed;
+}
+
 static mf_status work(command run, const mf_parity *o, const char *which, char **files)
 {
     mf_tensors weights = {0}, in = {0}, out = {0};
@@ -78,7 +93,7 @@ static mf_status work(command run, const mf_parity *o, const char *which, char *
     if (!failed)
         failed = run(device, o, &weights, &in, &out);
     if (!failed)
-        failed = mf_tensors_write(&out, files[2]);
+        failed = write_all(&out, files[2]);
     mf_device_unref(device);
     mf_tensors_clear(&weights);
     mf_tensors_clear(&in);

@@ -486,6 +486,7 @@ START_TEST(targets_by_name)
     check_target(g, "masks", 4, 3, -1);
     check_target(g, "masks[case=t001]", 5, 1, -1);
     check_target(g, "scan[case=t000].labels", 1, 1, 1);
+    check_target(g, "scan.labels[case=t000]", 1, 1, 1);
     check_target(g, "model.metrics", 8, 1, 1);
     no_target(g, "mask", "g.yaml has no stage 'mask'; did you mean 'masks'?");
     no_target(g, "scan[case=t0001]", "g.yaml has no case 't0001'; did you mean 't000'?");

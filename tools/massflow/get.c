@@ -5,7 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifact **artifact)
+/* The output that is meant: the one named, the only one, or the only one that `file` can hold. */
+static int choose_port(const workspace *w, const mf_target *target, const char *file,
+                       uint32_t *port)
+{
+    const mf_node *node = mf_graph_node(w->graph, target->first);
+    size_t count = mf_port_count(node->stage->out);
+
+    *port = target->port < 0 ? 0 : (uint32_t)target->port;
+    if (target->port >= 0 || count == 1 ||
+        (file && mf_registry_writable(w->registry, node->stage, file, port) == 1))
+        return 0;
+    return command_refuse("%s has several outputs; take one of them: '%s.%s'", node->name,
+                          node->name, node->stage->out[0].name);
+}
+
+int workspace_artifact(const args *a, workspace *w, const char *text, const char *file,
+                       mf_artifact **artifact)
 {
     mf_plan *plan = NULL;
     mf_target target = {0};
@@ -13,7 +29,8 @@ int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifac
     mf_status error = mf_graph_target(w->graph, text, &target);
     const char *name;
     char *bare;
-    int code, port;
+    uint32_t port = 0;
+    int code;
 
     if (error)
         return command_fail(error, EXIT_REQUEST);
@@ -21,12 +38,11 @@ int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifac
         return command_refuse("'%s' names %u nodes; take one of them: '%s'", text, target.count,
                               target.count ? mf_graph_node(w->graph, target.first)->name : "");
     name = mf_graph_node(w->graph, target.first)->name;
-    port = target.port < 0 ? 0 : target.port;
     if (mf_graph_node(w->graph, target.first)->stage->item)
         return command_refuse("%s is a stream; its items are never stored", name);
-    if (target.port < 0 && mf_port_count(mf_graph_node(w->graph, target.first)->stage->out) > 1)
-        return command_refuse("%s has several outputs; take one of them: '%s.%s'", name, name,
-                              mf_graph_node(w->graph, target.first)->stage->out[0].name);
+    code = choose_port(w, &target, file, &port);
+    if (code)
+        return code;
     bare = strdup(name);
     code = workspace_plan(a, w, (const char *const *)&bare, 1, &plan);
     free(bare);
@@ -56,7 +72,7 @@ static int get(const args *a)
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
-    code = workspace_artifact(a, &w, args_at(a, 1), &artifact);
+    code = workspace_artifact(a, &w, args_at(a, 1), file, &artifact);
     if (!code) {
         error = mf_write_artifact(w.registry, artifact, file, args_value(a, "array"));
         if (error)

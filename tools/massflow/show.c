@@ -188,7 +188,7 @@ static int show(const args *a)
         code = workspace_open(a, MF_STORE_READ, &w);
         if (code)
             return code;
-        code = workspace_artifact(a, &w, args_at(a, 1), &artifact);
+        code = workspace_artifact(a, &w, args_at(a, 1), NULL, &artifact);
     } else {
         code = workspace_open_cache(a, &w);
         if (code)

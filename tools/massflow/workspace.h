@@ -36,8 +36,10 @@ int workspace_open_cache(const args *a, workspace *w);
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
                    mf_plan **plan);
 
-/* The stored artifact that "NODE" or "NODE.PORT" of the graph names; the caller unrefs. */
-int workspace_artifact(const args *a, workspace *w, const char *text, mf_artifact **artifact);
+/* The stored artifact that "NODE" or "NODE.PORT" of the graph names, of several outputs without a
+ * port the one that `file` (or NULL) can hold; the caller unrefs. */
+int workspace_artifact(const args *a, workspace *w, const char *text, const char *file,
+                       mf_artifact **artifact);
 
 /* "3.2 s", "2 min 10 s", "1 h 3 min" */
 void words_seconds(double seconds, char text[32]);

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""The graphs that ship, in small settings: test_graphs.py MASSFLOW GRAPHS
+
+quickstart.yaml makes its own data; the others read real scans from MASSFLOW_DATA and are skipped
+without it.
+"""
+import csv
+import glob
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+GRAPHS = os.path.abspath(sys.argv[2])
+DATA = os.path.abspath(os.environ.get("MASSFLOW_DATA") or "nowhere")
+REAL = unittest.skipUnless(os.path.isdir(DATA), "no MASSFLOW_DATA")
+SMALL = ["channels=[8,16,32,32,32]", "blocks=[1,1,1,1]", "spacing=[4,4,4]", "crop=[32,32,32]",
+         "pad=[32,32,32]", "sizes=[30]", "masks=4", "batch=1", "steps=3"]
+
+
+def flags(settings):
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+class Graphs(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def massflow(self, command, graph, *words, code=0):
+        done = subprocess.run([MASSFLOW, command, os.path.join(GRAPHS, graph), *words, "--cache",
+                               self.path("cache")], cwd=self.folder, timeout=900, check=False,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def rows(self, graph, node, *words):
+        self.massflow("get", graph, node, *words, "-o", "rows.csv")
+        with open(self.path("rows.csv"), encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def cases(self, name, columns, rows):
+        with open(self.path(name), "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([columns, *rows])
+
+    def assert_picture(self, name):
+        """A PNG, and not of one colour: it can't be compressed to a few bytes a row."""
+        with open(self.path(name), "rb") as file:
+            data = file.read()
+        self.assertEqual(data[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", data[16:24])
+        self.assertGreater(width, 64)
+        self.assertGreater(len(data), 20 * height)
+
+    def assert_same_grid(self, name, like):
+        """Two NIfTI files have one size and place."""
+        headers = []
+        for path in (self.path(name), like):
+            with subprocess.Popen(["gzip", "-dc", path], stdout=subprocess.PIPE) as unpacked:
+                headers.append(unpacked.stdout.read(348))
+                unpacked.stdout.read()
+        self.assertEqual(headers[0][42:48], headers[1][42:48])
+        ours, scan = (struct.unpack_from("<12f", h, 280) for h in headers)
+        for a, b in zip(ours, scan):
+            self.assertAlmostEqual(a, b, places=3)
+
+
+class Quickstart(Graphs):
+    def test_quickstart(self):
+        small = flags(["steps=2", "train=2", "judge=4", "test=1"])
+        out = self.massflow("run", "quickstart.yaml", *small)
+        self.assertIn(", 0 cached in", out)
+        losses = self.rows("quickstart.yaml", "encoder.metrics", *small)
+        self.assertEqual([row["step"] for row in losses], ["1", "2"])
+        for node in ("dice.summary", "dice_untrained.summary"):
+            self.assertEqual(len(self.rows("quickstart.yaml", node, *small)), 9)
+        for node in ("probe.metrics", "probe_untrained.metrics"):
+            metrics = {row["metric"]: row["value"]
+                       for row in self.rows("quickstart.yaml", node, *small)}
+            self.assertTrue(0 <= float(metrics["auc"]) <= 1, metrics)
+        self.massflow("get", "quickstart.yaml", "picture_masks[case=train000]", *small, "-o", "m.png")
+        self.assert_picture("m.png")
+        self.massflow("get", "quickstart.yaml", "picture[case=test000]", *small, "-o", "o.png")
+        self.assert_picture("o.png")
+        self.assertIn("finished: 0 run, ", self.massflow("run", "quickstart.yaml", *small))
+        # An augmentation is no part of scans, masks and samples; training draws its pairs anew.
+        again = self.massflow("plan", "quickstart.yaml", "encoder", *small, "--set", "rotate=[5, 5, 5]")
+        self.assertIn("encoder                   1 to run      ", again)
+        self.assertEqual(again.count("to run"), 1, again)
+
+
+@REAL
+class RealScans(Graphs):
+    def test_masks_of_a_file(self):
+        scan = os.path.join(DATA, "ct/ct_upper_abdomen_A_crop.nii.gz")
+        data = flags(["data=" + scan])
+        self.massflow("run", "masks.yaml", *data)
+        node = "[case=ct_upper_abdomen_A_crop]"
+        self.massflow("get", "masks.yaml", "masks" + node, *data, "-o", "masks.nii.gz")
+        self.assert_same_grid("masks.nii.gz", scan)
+        self.massflow("get", "masks.yaml", "picture" + node, *data, "-o", "p.png")
+        self.assert_picture("p.png")
+
+    def test_masks_of_a_pattern(self):
+        data = flags(["data=" + os.path.join(DATA, "mri/mr_spine_t[12].nii.gz")])
+        self.assertIn("finished: 8 run, ", self.massflow("run", "masks.yaml", *data))
+
+    def test_masks_of_a_dicom_folder(self):
+        data = flags(["data=" + os.path.join(DATA, "dicom/mr_epi_ge")])
+        self.assertIn("time series", self.massflow("run", "masks.yaml", *data, code=1))
+        out = self.massflow("run", "masks.yaml", *data, "--set", "time=0")
+        self.assertIn("finished: 4 run, ", out)
+
+    def pretrain(self, data):
+        words = flags(["data=" + os.path.join(DATA, data), *SMALL])
+        self.massflow("run", "pretrain.yaml", *words)
+        self.massflow("get", "pretrain.yaml", "model.model", *words, "-o", "encoder.safetensors")
+        return words
+
+    def test_pretrain_on_ct(self):
+        words = self.pretrain("ct/ct_lung_D_*e.nii.gz")
+        losses = self.rows("pretrain.yaml", "model.metrics", *words)
+        self.assertEqual(len(losses), 3)
+        for row in losses:
+            self.assertTrue(0 < float(row["loss"]) < 10, row)
+        # One scan's file changed: only its chain runs, and what gathers it.
+        os.mkdir(self.path("scans"))
+        for path in glob.glob(os.path.join(DATA, "mri/mr_spine_t[12].nii.gz")):
+            shutil.copy(path, self.path("scans"))
+        words = flags(["data=" + self.path("scans/*.nii.gz"), *SMALL])
+        self.massflow("run", "pretrain.yaml", *words)
+        shutil.copy(os.path.join(DATA, "edge/odd_no_qs_form.nii.gz"),
+                    self.path("scans/mr_spine_t2.nii.gz"))
+        self.assertIn("finished: 5 run, 4 cached", self.massflow("run", "pretrain.yaml", *words))
+
+    def test_pretrain_on_dicom(self):
+        words = flags(["data=" + os.path.join(DATA, "dicom/mr_epi_ge"), "time=3", *SMALL])
+        self.assertIn("finished: 5 run, ", self.massflow("run", "pretrain.yaml", *words))
+
+    def test_segment_and_probe(self):
+        self.pretrain("mri/mr_spine_t[12].nii.gz")
+        spine = [os.path.join(DATA, f"mri/mr_spine_t{n}.nii.gz") for n in (1, 2)]
+        self.cases("examples.csv", ["id", "path", "labels"],
+                   [["t1", spine[0], spine[0].replace(".nii", "_labels.nii")]])
+        words = flags(["model=encoder.safetensors", "examples=examples.csv", "data=" + spine[1],
+                       "spacing=[4,4,4]", "crop=[32,32,32]"])
+        self.massflow("run", "segment.yaml", *words)
+        self.massflow("get", "segment.yaml", "found[case=mr_spine_t2]", *words, "-o", "l.nii.gz")
+        self.assert_same_grid("l.nii.gz", spine[1])
+
+        scans = [["ct/ct_upper_abdomen_A_crop.nii.gz", "ct"], ["mri/mr_spine_t1.nii.gz", "mr"],
+                 ["ct/ct_lung_D_baseline.nii.gz", "ct"], ["mri/mr_spine_t2.nii.gz", "mr"]]
+        self.cases("cases.csv", ["id", "path", "set", "label"],
+                   [[str(i), os.path.join(DATA, path), "train" if i < 2 else "test", kind]
+                    for i, (path, kind) in enumerate(scans)])
+        words = flags(["model=encoder.safetensors", "cases=cases.csv", "spacing=[4,4,4]",
+                       "size=[32,32,32]", "epochs=5"])
+        self.massflow("run", "probe.yaml", *words)
+        metrics = {row["metric"]: float(row["value"])
+                   for row in self.rows("probe.yaml", "probe.metrics", *words)}
+        self.assertEqual(sum(metrics[f"{a} as {b}"] for a in ("ct", "mr") for b in ("ct", "mr")), 2)
+        # The encoder's file is known by its content.
+        shutil.copy(self.path("encoder.safetensors"), self.path("renamed.safetensors"))
+        words[1] = "model=renamed.safetensors"
+        self.assertIn("finished: 0 run, ", self.massflow("run", "probe.yaml", *words))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,442 @@
+/* Tests of what the stages of MASS stand on: schedules against PyTorch, safetensors files whole and
+ * damaged, configuration from shapes, windows, components, scores, the probe. */
+#include "iris.h"
+#include "largest.h"
+#include "model.h"
+#include "probe.h"
+#include "schedule.h"
+#include "scores.h"
+#include "tensors.h"
+#include "window.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void ok(mf_status status)
+{
+    if (status)
+        ck_abort_msg("%s", mf_error_text(status));
+}
+
+/* The whole text of an error, which ends here. */
+static void fails(mf_status status, const char *want)
+{
+    ck_assert_ptr_nonnull(status);
+    char *text = mf_error_text(status);
+    ck_assert_str_eq(text, want);
+    free(text);
+    mf_error_free(status);
+}
+
+/* ---- schedules ------------------------------------------------------------------------------- */
+
+typedef struct point {
+    int64_t i;
+    double rate, beta1;
+} point;
+
+static void check_rates(const mf_schedule *s, const point *want, size_t count)
+{
+    for (size_t k = 0; k < count; k++) {
+        double rate, beta1;
+        mf_schedule_at(s, want[k].i, &rate, &beta1);
+        ck_assert_double_eq_tol(rate, want[k].rate, 1e-12 * want[k].rate);
+        ck_assert_double_eq_tol(beta1, want[k].beta1, 1e-12);
+    }
+}
+#define CHECK_RATES(s, list) check_rates(s, list, sizeof(list) / sizeof(*(list)))
+
+/* Numbers of torch.optim.lr_scheduler.OneCycleLR and CosineAnnealingLR, PyTorch 2.13. */
+START_TEST(schedules_are_those_of_pytorch)
+{
+    static const point long_cycle[] = {
+        {0, 7.999999999999999e-05, 0.95},
+        {1, 0.00036117749006091444, 0.9353553390593273},
+        {4, 0.002, 0.85},
+        {5, 0.0019994532792106325, 0.8500273371329536},
+        {50, 0.0010496217713230353, 0.8975208122663388},
+        {98, 6.26720789367588e-07, 0.9499726628670463},
+        {99, 8e-08, 0.95},
+    };
+    static const point short_cycle[] = {
+        {0, 7.999999999999999e-05, 0.95},
+        {1, 0.0010400000000000001, 0.9},
+        {2, 0.002, 0.85},
+        {3, 0.0019009728291477029, 0.854951556604879},
+        {9, 8e-08, 0.95},
+    };
+    static const point cosine[] = {
+        {0, 1e-4, 0.9}, {1, 9.939057285945933e-05, 0.9}, {19, 1.609427140540686e-06, 0.9}};
+    mf_schedule s = {MF_SCHEDULE_ONE_CYCLE, 0.002, 100, 0.05, 25, 1000, 0.9, 0};
+    CHECK_RATES(&s, long_cycle);
+    s.steps = 10;
+    s.rise = 0.3;
+    CHECK_RATES(&s, short_cycle);
+    s = (mf_schedule){
+        .kind = MF_SCHEDULE_COSINE, .rate = 1e-4, .steps = 20, .beta1 = 0.9, .floor = 1e-6};
+    CHECK_RATES(&s, cosine);
+}
+END_TEST
+
+/* One step, and a rise shorter than a step: rates stay finite. */
+START_TEST(short_schedules_are_finite)
+{
+    for (int64_t steps = 1; steps < 4; steps++)
+        for (int64_t i = 0; i < steps; i++) {
+            mf_schedule s = {MF_SCHEDULE_ONE_CYCLE, 0.002, steps, 0.05, 25, 1000, 0.9, 0};
+            double rate, beta1;
+            mf_schedule_at(&s, i, &rate, &beta1);
+            ck_assert(rate > 0 && rate <= 0.002);
+            ck_assert(beta1 >= 0.85 && beta1 <= 0.95);
+        }
+}
+END_TEST
+
+/* ---- safetensors ----------------------------------------------------------------------------- */
+
+static char path[64];
+
+static void write_file(const char *header, uint64_t length, const void *data, size_t bytes)
+{
+    snprintf(path, sizeof path, "/tmp/massflow-test-%d.safetensors", (int)getpid());
+    FILE *f = fopen(path, "wb");
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < 8; i++)
+        fputc((int)(length >> (8 * i) & 255), f);
+    fputs(header, f);
+    fwrite(data, 1, bytes, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void refuses(const char *header, size_t bytes, const char *reason)
+{
+    mf_tensors t = {0};
+    char want[512];
+    uint8_t *zeros = calloc(bytes + 1, 1);
+    write_file(header, strlen(header), zeros, bytes);
+    free(zeros);
+    snprintf(want, sizeof want, "%s: %s", path, reason);
+    fails(mf_tensors_read(path, &t), want);
+    ck_assert_uint_eq(t.count, 0);
+    remove(path);
+}
+
+START_TEST(tensors_are_read_as_they_lie)
+{
+    static const struct {
+        const char *text;
+        mf_dtype dtype;
+        size_t size;
+    } kinds[] = {{"F32", MF_F32, 4}, {"F64", MF_F64, 8}, {"U8", MF_U8, 1},   {"I16", MF_I16, 2},
+                 {"U16", MF_U16, 2}, {"I32", MF_I32, 4}, {"I64", MF_I64, 8}, {"F16", MF_F16, 2}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        mf_tensors t = {0};
+        char header[160];
+        uint8_t data[64];
+        size_t bytes = 6 * kinds[i].size;
+        for (size_t b = 0; b < bytes; b++)
+            data[b] = (uint8_t)(b * 7 + i);
+        snprintf(header, sizeof header,
+                 "{\"a\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}",
+                 kinds[i].text, bytes);
+        write_file(header, strlen(header), data, bytes);
+        ok(mf_tensors_read(path, &t));
+        const mf_array *a = mf_tensors_find(&t, "a");
+        ck_assert_int_eq(a->dtype, kinds[i].dtype);
+        ck_assert_int_eq(a->rank, 2);
+        ck_assert(a->shape[0] == 2 && a->shape[1] == 3);
+        ck_assert_mem_eq(a->data, data, bytes);
+        mf_tensors_clear(&t);
+        remove(path);
+    }
+}
+END_TEST
+
+START_TEST(bfloat16_becomes_f32)
+{
+    static const uint8_t data[] = {0x80, 0x3f, 0x40, 0xc0,
+                                   0x00, 0x7f, 1,    0}; /* 1, -3, 2^127; true, false */
+    mf_tensors t = {0};
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\"},"
+                         "\"b\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[6,8]},"
+                         "\"a\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[0,6]}}";
+    write_file(header, strlen(header), data, sizeof data);
+    ok(mf_tensors_read(path, &t));
+    ck_assert_uint_eq(t.count, 2);
+    const float *a = mf_tensors_find(&t, "a")->data;
+    ck_assert(a[0] == 1.0f && a[1] == -3.0f && a[2] == 0x1p127f);
+    ck_assert_int_eq(mf_tensors_find(&t, "b")->dtype, MF_U8);
+    mf_tensors_clear(&t);
+    remove(path);
+}
+END_TEST
+
+START_TEST(damaged_tensors_are_refused)
+{
+    mf_tensors t = {0};
+    char want[256];
+    refuses("[1]", 0, "not a safetensors file: its header is not a JSON object");
+    refuses("{\"a\":", 0, "not a safetensors file: its header is not a JSON object");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8,
+            "tensor a: no dtype, shape and data_offsets");
+    refuses("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2,
+            "tensor a: dtype F8_E4M3 is not read here");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7,
+            "tensor a: bytes 0 to 8 of 7, where its shape takes 8");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,8]}}", 8,
+            "tensor a: bytes 4 to 8 of 8, where its shape takes 8");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",
+            0, "tensor a: its shape is not one");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4,
+            "tensor a: its shape is not one");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4,
+            "tensor a: its data_offsets are not two numbers");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4,
+            "tensor a: 7 dimensions, at most 6 are read");
+    write_file("{}", 1 << 20, NULL, 0);
+    snprintf(want, sizeof want,
+             "%s: not a safetensors file: its header would be 1048576 bytes long, the file is 10",
+             path);
+    fails(mf_tensors_read(path, &t), want);
+    remove(path);
+    snprintf(want, sizeof want, "%s: No such file or directory", path);
+    fails(mf_tensors_read(path, &t), want);
+}
+END_TEST
+
+/* ---- the model's shape ----------------------------------------------------------------------- */
+
+static void declare(mf_tensors *t, const mf_iris *iris)
+{
+    mf_device *device;
+    mf_weights *w;
+    ok(mf_device_open("", &device));
+    ok(mf_weights_new(device, &w));
+    ok(mf_model_declare(w, iris));
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_array *a;
+        mf_weights_info(w, i, &info);
+        ok(mf_tensors_make(t, info.name, MF_F32, info.rank, info.shape, &a));
+    }
+    mf_weights_free(w);
+    mf_device_unref(device);
+}
+
+START_TEST(configuration_comes_from_shapes)
+{
+    const mf_iris iris = {{8, 16, 32, 32, 64}, {1, 3, 2, 1}, 48};
+    mf_iris found = {0};
+    mf_tensors t = {0};
+    declare(&t, &iris);
+    ok(mf_iris_from_shapes(mf_tensors_shape, &t, &found));
+    ck_assert_mem_eq(&found, &iris, sizeof iris);
+    mf_tensors_clear(&t);
+    mf_status failed = mf_iris_from_shapes(mf_tensors_shape, &t, &found);
+    fails(failed, "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
+                  "  only the ResUNet backbone of MASS is read");
+}
+END_TEST
+
+START_TEST(wrong_configurations_are_refused)
+{
+    const int64_t channels[5] = {8, 16, 32, 48, 64}, blocks[4] = {2, 2, 2, 2};
+    mf_iris iris;
+    fails(mf_model_configure((mf_ints){channels, 4}, (mf_ints){blocks, 4}, 128, &iris),
+          "channels: 4 numbers, where the model has 5 levels");
+    fails(mf_model_configure((mf_ints){channels, 5}, (mf_ints){blocks, 3}, 128, &iris),
+          "blocks: 3 numbers, where the model halves 4 times");
+    fails(
+        mf_model_configure((mf_ints){channels, 5}, (mf_ints){blocks, 4}, 128, &iris),
+        "channels: 48 is not a multiple of 32, as the last three must be (attention heads have 32 "
+        "channels)");
+    fails(mf_iris_check_crop((const int64_t[]){32, 40, 32}, 128),
+          "a crop of 32 x 40 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
+    fails(mf_iris_check_crop((const int64_t[]){32, 144, 32}, 128),
+          "a crop of 32 x 144 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
+}
+END_TEST
+
+START_TEST(weights_must_fit)
+{
+    const mf_iris iris = {{8, 16, 32, 32, 64}, {1, 1, 1, 1}, 16};
+    mf_tensors t = {0};
+    mf_device *device;
+    mf_weights *w;
+    declare(&t, &iris);
+    ok(mf_device_open("", &device));
+    ok(mf_weights_new(device, &w));
+    ok(mf_model_declare(w, &iris));
+    ok(mf_model_load(w, &t));
+    free(t.item[0].name);
+    t.item[0].name = strdup("other");
+    fails(mf_model_load(w, &t), "the weights have no tensor encoder.inc.conv1.weight");
+    mf_tensors_clear(&t);
+    mf_weights_free(w);
+    mf_device_unref(device);
+}
+END_TEST
+
+/* ---- windows, components, scores ------------------------------------------------------------- */
+
+START_TEST(windows_cover_an_axis)
+{
+    static const struct {
+        int64_t size, window;
+        double overlap;
+        int64_t count, starts[4];
+    } cases[] = {{128, 128, 0.5, 1, {0}},         {100, 128, 0.5, 1, {0}},
+                 {129, 128, 0.5, 2, {0, 1}},      {256, 128, 0.5, 3, {0, 64, 128}},
+                 {200, 128, 0.5, 3, {0, 64, 72}}, {96, 32, 0, 3, {0, 32, 64}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t *starts, count;
+        ok(mf_window_starts(cases[i].size, cases[i].window, cases[i].overlap, &starts, &count));
+        ck_assert_int_eq(count, cases[i].count);
+        ck_assert_mem_eq(starts, cases[i].starts, (size_t)count * sizeof *starts);
+        free(starts);
+    }
+}
+END_TEST
+
+START_TEST(labels_compete)
+{
+    /* [2 labels, 4 voxels]: the more probable wins, the first of equals, none below the threshold.
+     */
+    const float p[8] = {0.9f, 0.5f, 0.4f, 0.6f, 0.2f, 0.7f, 0.3f, 0.6f};
+    const int64_t values[2] = {7, 3};
+    uint16_t label[4];
+    mf_window_compete(p, 2, 4, 0.5, values, label);
+    const uint16_t want[4] = {7, 3, 0, 7};
+    ck_assert_mem_eq(label, want, sizeof want);
+}
+END_TEST
+
+START_TEST(largest_components_stay)
+{
+    /* Two labels in one row: 1 1 0 1 1 1 2 2 0 2; then two of equal size: the first stays. */
+    uint16_t row[10] = {1, 1, 0, 1, 1, 1, 2, 2, 0, 2}, equal[5] = {5, 5, 0, 5, 5};
+    const uint16_t want[10] = {0, 0, 0, 1, 1, 1, 2, 2, 0, 0}, first[5] = {5, 5, 0, 0, 0};
+    ok(mf_largest_component(row, (const int64_t[]){1, 1, 10}));
+    ck_assert_mem_eq(row, want, sizeof want);
+    ok(mf_largest_component(equal, (const int64_t[]){1, 1, 5}));
+    ck_assert_mem_eq(equal, first, sizeof first);
+    /* Corners do not touch. */
+    uint16_t corners[8] = {1, 0, 0, 1, 0, 1, 0, 0};
+    ok(mf_largest_component(corners, (const int64_t[]){2, 2, 2}));
+    ck_assert_int_eq(corners[0] + corners[3] + corners[5], 1);
+}
+END_TEST
+
+START_TEST(scores_are_right)
+{
+    /* Class 1's probabilities: positives 0.9, 0.4; negatives 0.4, 0.2, 0.1. Wins: 3 + 2.5 of 6. */
+    const double p[10] = {0.1, 0.9, 0.6, 0.4, 0.6, 0.4, 0.8, 0.2, 0.9, 0.1};
+    const int64_t truth[5] = {1, 1, 0, 0, 0};
+    const char *const names[2] = {"none", "lesion"};
+    mf_scores s;
+    ok(mf_scores_make(p, truth, 5, 2, names, &s));
+    ck_assert_double_eq_tol(s.auc, 5.5 / 6, 1e-15);
+    ck_assert_double_eq_tol(s.accuracy, 4.0 / 5, 1e-15);
+    ck_assert_double_eq_tol(s.balanced, (1 + 0.5) / 2, 1e-15);
+    const int64_t confusion[4] = {3, 0, 1, 1};
+    ck_assert_mem_eq(s.confusion, confusion, sizeof confusion);
+    mf_scores_clear(&s);
+    fails(mf_scores_make(p, (const int64_t[]){0, 0, 0, 0, 0}, 5, 2, names, &s),
+          "AUC needs cases of both kinds: none of the 5 test cases are of class 'lesion'\n"
+          "  choose test cases of every class");
+}
+END_TEST
+
+/* ---- probe ----------------------------------------------------------------------------------- */
+
+enum { SITES = 8, CHANNELS = 16 };
+
+/* Class 1 has one bright site in channel 3 at a drawn place: the mean moves little, the maximum and
+ * attention see it. */
+static void draw_set(mf_probe_set *set, int64_t n, uint64_t seed)
+{
+    mf_random random;
+    mf_random_seed(&random, seed, "set", 0);
+    set->n = n;
+    set->x = calloc((size_t)(n * SITES * CHANNELS), sizeof *set->x);
+    set->truth = calloc((size_t)n, sizeof *set->truth);
+    for (int64_t i = 0; i < n; i++) {
+        float *x = set->x + i * SITES * CHANNELS;
+        for (int k = 0; k < SITES * CHANNELS; k++)
+            x[k] = 0.3f * (float)mf_random_normal(&random);
+        set->truth[i] = i % 2;
+        if (i % 2)
+            x[mf_random_below(&random, SITES) * CHANNELS + 3] += 3;
+    }
+}
+
+START_TEST(a_probe_learns)
+{
+    mf_probe_set train, test;
+    mf_device *device;
+    mf_scores scores;
+    const char *const names[2] = {"0", "1"};
+    draw_set(&train, 48, 1);
+    draw_set(&test, 32, 2);
+    ok(mf_device_open("", &device));
+    double *p[2];
+    for (int k = 0; k < 2; k++) { /* twice: the same */
+        mf_weights *w;
+        const mf_probe probe = {.head = {CHANNELS, 2, true},
+                                .sites = SITES,
+                                .epochs = 60,
+                                .batch = 8,
+                                .rate = 0.01,
+                                .last_rate = 1e-4,
+                                .weight_decay = 1e-4,
+                                .dropout = 0.1,
+                                .balance = true,
+                                .seed = 5};
+        p[k] = calloc((size_t)(2 * test.n), sizeof(double));
+        ok(mf_weights_new(device, &w));
+        ok(mf_probe_run(&probe, w, &train, &test, p[k]));
+        mf_weights_free(w);
+    }
+    ck_assert_mem_eq(p[0], p[1], (size_t)(2 * test.n) * sizeof(double));
+    ok(mf_scores_make(p[0], test.truth, test.n, 2, names, &scores));
+    ck_assert_double_gt(scores.auc, 0.95);
+    mf_scores_clear(&scores);
+    for (int k = 0; k < 2; k++)
+        free(p[k]);
+    free(train.x);
+    free(train.truth);
+    free(test.x);
+    free(test.truth);
+    mf_device_unref(device);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mass");
+    TCase *tests = tcase_create("mass");
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, schedules_are_those_of_pytorch);
+    tcase_add_test(tests, short_schedules_are_finite);
+    tcase_add_test(tests, tensors_are_read_as_they_lie);
+    tcase_add_test(tests, bfloat16_becomes_f32);
+    tcase_add_test(tests, damaged_tensors_are_refused);
+    tcase_add_test(tests, configuration_comes_from_shapes);
+    tcase_add_test(tests, wrong_configurations_are_refused);
+    tcase_add_test(tests, weights_must_fit);
+    tcase_add_test(tests, windows_cover_an_axis);
+    tcase_add_test(tests, labels_compete);
+    tcase_add_test(tests, largest_components_stay);
+    tcase_add_test(tests, scores_are_right);
+    tcase_add_test(tests, a_probe_learns);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
