@@ -108,7 +108,8 @@ static void write_file(const char *header, uint64_t length, const void *data, si
     for (int i = 0; i < 8; i++)
         fputc((int)(length >> (8 * i) & 255), f);
     fputs(header, f);
-    fwrite(data, 1, bytes, f);
+    if (bytes)
+        fwrite(data, 1, bytes, f);
     ck_assert_int_eq(fclose(f), 0);
 }
 

@@ -259,6 +259,35 @@ START_TEST(likes_are_joined_most_similar_first)
 }
 END_TEST
 
+START_TEST(edges_are_where_means_step)
+{
+    static const char *const text = "aabbcc"
+                                    "aabbcc"
+                                    "ddbbcc"
+                                    "ddbbcc";
+    const int values[] = {100, 150, 190, 600};
+    uint16_t image[24];
+    mf_regions r;
+    fill_image(image, text, values);
+    well(mf_regions_new(labels_of(text), flat_shape, 1, image, NULL, &r));
+    /* a: two faces to b (50 levels away), two to d (500); the image's edge is none. */
+    ck_assert_double_eq(mf_region_edge(&r, 0, 60), 2.0 / 4);
+    ck_assert_double_eq(mf_region_edge(&r, 0, 50), 1);
+    ck_assert_double_eq(mf_region_edge(&r, 0, 501), 0);
+    /* b: two to a, four to c, two to d. */
+    ck_assert_double_eq(mf_region_edge(&r, 1, 60), 2.0 / 8);
+    ck_assert_double_eq(mf_region_edge(&r, 1, 45), 4.0 / 8);
+    /* The union of b and c has mean 170: 70 from a. */
+    well(mf_regions_join(&r, 45, 24));
+    ck_assert_double_eq(mf_region_edge(&r, 1, 60), 1);
+    mf_regions_free(&r);
+    static const char *const one = "aaaaaaaaaaaaaaaaaaaaaaaa";
+    well(mf_regions_new(labels_of(one), flat_shape, 1, image, NULL, &r));
+    ck_assert_double_eq(mf_region_edge(&r, 0, 0), 0);
+    mf_regions_free(&r);
+}
+END_TEST
+
 START_TEST(otsu_splits_two_humps)
 {
     int64_t bins[64] = {0}, single[64] = {0};
@@ -313,6 +342,7 @@ int main(void)
     tcase_add_test(tests, orphans_join_the_most_touching);
     tcase_add_test(tests, large_parts_stay_by_themselves);
     tcase_add_test(tests, likes_are_joined_most_similar_first);
+    tcase_add_test(tests, edges_are_where_means_step);
     tcase_add_test(tests, otsu_splits_two_humps);
     tcase_add_test(tests, body_is_the_largest_part_without_holes);
     suite_add_tcase(suite, tests);
