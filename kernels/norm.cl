@@ -2,12 +2,14 @@
  *
  * Instance norm goes over V in chunks of `chunk` voxels: a chunk's mean and sum of squared
  * deviations (M2), merged as Chan, Golub and LeVeque 1979 do; so the variance is as good as a
- * two-pass one. Work-item i of a stage takes channels of block i % blocks in chunk i / blocks. */
+ * two-pass one. A mean is a pair of floats, what rounding took from the first in the second: an error
+ * of the mean would move every voxel of a channel, and tip over the ReLUs near 0. Work-item i of a
+ * stage takes channels of block i % blocks in chunk i / blocks. */
 #include "common.clh"
 
 #define INNER 32 /* voxels added up before they join a longer sum */
 
-/* Parts [N, chunks, 2, C]: mean and M2. Range: blocks * chunks, N. */
+/* Parts [N, chunks, 3, C]: mean, the rest of it, M2. Range: blocks * chunks, N. */
 ROWS __kernel void instance_parts(int V, int C, int chunk, int chunks, IN x, OUT parts)
 {
     int blocks = (C + WIDE - 1) / WIDE;
@@ -17,7 +19,7 @@ ROWS __kernel void instance_parts(int V, int C, int chunk, int chunks, IN x, OUT
     long n = get_global_id(1), left = C - b;
     int first = k * chunk, end = min(first + chunk, V);
     __global const float *row = x + n * V * C + b;
-    wide sum = (wide)(0.0f), m2 = (wide)(0.0f);
+    wide sum = (wide)(0.0f), rest = (wide)(0.0f), m2 = (wide)(0.0f);
     for (int v = first; v < end; v += INNER) {
         wide part = (wide)(0.0f);
         for (int u = v; u < min(v + INNER, end); u++)
@@ -26,16 +28,20 @@ ROWS __kernel void instance_parts(int V, int C, int chunk, int chunks, IN x, OUT
     }
     wide mean = sum / (float)(end - first);
     for (int v = first; v < end; v += INNER) {
-        wide part = (wide)(0.0f);
+        wide part = (wide)(0.0f), squares = (wide)(0.0f);
         for (int u = v; u < min(v + INNER, end); u++) {
             wide d = load(row + (long)u * C, left) - mean;
-            part = d * d + part;
+            part += d;
+            squares = d * d + squares;
         }
-        m2 += part;
+        rest += part;
+        m2 += squares;
     }
-    __global float *to = parts + (n * chunks + k) * 2 * C + b;
+    rest /= (float)(end - first);
+    __global float *to = parts + (n * chunks + k) * 3 * C + b;
     store(mean, to, left);
-    store(m2, to + C, left);
+    store(rest, to + C, left);
+    store(m2 - rest * rest * (float)(end - first), to + 2 * C, left);
 }
 
 /* Adds up the lanes of each channel, C a divisor of WIDE, and gives every lane its channel's sum. */
@@ -62,7 +68,7 @@ ROWS __kernel void instance_parts_narrow(int V, int C, int chunk, int chunks, IN
     int first = k * chunk, end = min(first + chunk, V);
     __global const float *row = x + n * V * C;
     long from = (long)first * C, to = (long)end * C;
-    wide sum = (wide)(0.0f), m2 = (wide)(0.0f);
+    wide sum = (wide)(0.0f), rest = (wide)(0.0f), m2 = (wide)(0.0f);
     for (long i = from; i < to; i += INNER * WIDE) {
         wide part = (wide)(0.0f);
         for (long j = i; j < min(i + INNER * WIDE, to); j += WIDE)
@@ -71,7 +77,7 @@ ROWS __kernel void instance_parts_narrow(int V, int C, int chunk, int chunks, IN
     }
     wide mean = fold(sum, C) / (float)(end - first);
     for (long i = from; i < to; i += INNER * WIDE) {
-        wide part = (wide)(0.0f);
+        wide part = (wide)(0.0f), squares = (wide)(0.0f);
         for (long j = i; j < min(i + INNER * WIDE, to); j += WIDE) {
             /* lanes past the end hold the mean of their channel: no deviation */
             wide d = load(row + j, to - j) - mean;
@@ -82,33 +88,43 @@ ROWS __kernel void instance_parts_narrow(int V, int C, int chunk, int chunks, IN
                     t[c] = c < to - j ? t[c] : 0.0f;
                 d = WIDE_SUFFIX(vload)(0, t);
             }
-            part = d * d + part;
+            part += d;
+            squares = d * d + squares;
         }
-        m2 += part;
+        rest += part;
+        m2 += squares;
     }
-    __global float *out = parts + (n * chunks + k) * 2 * C;
+    rest = fold(rest, C) / (float)(end - first);
+    __global float *out = parts + (n * chunks + k) * 3 * C;
     store(mean, out, C);
-    store(fold(m2, C), out + C, C);
+    store(rest, out + C, C);
+    store(fold(m2, C) - rest * rest * (float)(end - first), out + 2 * C, C);
 }
 
-/* stats [N,2,C]: mean and 1 / sqrt(variance + eps). Range: blocks, N. */
+/* stats [N,3,C]: mean, the rest of it, 1 / sqrt(variance + eps). Chunks are added up as they differ
+ * from the first. Range: blocks, N. */
 ROWS __kernel void instance_merge(int V, int C, int chunk, int chunks, float eps, IN parts, OUT stats)
 {
     int b = get_global_id(0) * WIDE;
     long n = get_global_id(1), left = C - b;
     if (left <= 0)
         return;
-    __global const float *part = parts + n * chunks * 2 * C + b;
-    wide sum = (wide)(0.0f), m2 = (wide)(0.0f);
+    __global const float *part = parts + n * chunks * 3 * C + b;
+    wide first = load(part, left), apart = (wide)(0.0f), m2 = (wide)(0.0f);
     for (int k = 0; k < chunks; k++)
-        sum += load(part + (long)k * 2 * C, left) * (float)(min(chunk, V - k * chunk));
-    wide mean = sum / (float)V;
+        apart += (load(part + (long)k * 3 * C, left) - first + load(part + ((long)k * 3 + 1) * C, left)) *
+                 (float)(min(chunk, V - k * chunk));
+    apart /= (float)V;
+    wide mean = first + apart, moved = mean - first; /* and what rounding took (Knuth's two-sum) */
+    wide rest = (first - (mean - moved)) + (apart - moved);
     for (int k = 0; k < chunks; k++) {
-        wide d = load(part + (long)k * 2 * C, left) - mean;
-        m2 += load(part + ((long)k * 2 + 1) * C, left) + d * d * (float)(min(chunk, V - k * chunk));
+        wide d = (load(part + (long)k * 3 * C, left) - mean) +
+                 (load(part + ((long)k * 3 + 1) * C, left) - rest);
+        m2 += load(part + ((long)k * 3 + 2) * C, left) + d * d * (float)(min(chunk, V - k * chunk));
     }
-    store(mean, stats + n * 2 * C + b, left);
-    store(1.0f / sqrt(m2 / (float)V + eps), stats + (n * 2 + 1) * C + b, left);
+    store(mean, stats + n * 3 * C + b, left);
+    store(rest, stats + (n * 3 + 1) * C + b, left);
+    store(1.0f / sqrt(m2 / (float)V + eps), stats + (n * 3 + 2) * C + b, left);
 }
 
 /* What channels i .. i + WIDE of a [.., C] row hold in a table [C]. */
@@ -137,6 +153,9 @@ static inline wide channels(__global const float *table, long i, int C)
     return WIDE_SUFFIX(vload)(0, t);
 }
 
+/* (x - mean) / deviation. */
+#define HAT(x, mean, rest, scale) ((((x) - (mean)) - (rest)) * (scale))
+
 /* y = (x - mean) / deviation, then ReLU if asked. In place. Range: vectors of V C, N. */
 ITEMS __kernel void instance_apply(int V, int C, int relu, __global const float *x, IN stats,
                                    __global float *y)
@@ -145,8 +164,9 @@ ITEMS __kernel void instance_apply(int V, int C, int relu, __global const float 
     if (left <= 0)
         return;
     long at = n * V * C + i;
-    wide v = (load(x + at, left) - channels(stats + n * 2 * C, i, C)) *
-             channels(stats + (n * 2 + 1) * C, i, C);
+    stats += n * 3 * C;
+    wide v = HAT(load(x + at, left), channels(stats, i, C), channels(stats + C, i, C),
+                 channels(stats + 2 * C, i, C));
     store(relu ? fmax(v, 0.0f) : v, y + at, left);
 }
 
@@ -160,13 +180,14 @@ ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, 
         return;
     long n = get_global_id(1), left = C - b;
     int first = k * chunk, end = min(first + chunk, V);
-    wide mean = load(stats + n * 2 * C + b, left), scale = load(stats + (n * 2 + 1) * C + b, left);
+    stats += n * 3 * C + b;
+    wide mean = load(stats, left), rest = load(stats + C, left), scale = load(stats + 2 * C, left);
     wide sum = (wide)(0.0f), dot = (wide)(0.0f);
     for (int v = first; v < end; v += INNER) {
         wide part = (wide)(0.0f), part_dot = (wide)(0.0f);
         for (int u = v; u < min(v + INNER, end); u++) {
             long at = (n * V + u) * C + b;
-            wide hat = (load(x + at, left) - mean) * scale, grad = load(g + at, left);
+            wide hat = HAT(load(x + at, left), mean, rest, scale), grad = load(g + at, left);
             if (relu)
                 grad = select((wide)(0.0f), grad, hat > 0.0f);
             part += grad;
@@ -189,13 +210,15 @@ ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int c
         return;
     long n = get_global_id(1);
     long from = (long)k * chunk * C, to = min(from + (long)chunk * C, (long)V * C);
-    wide mean = channels(stats + n * 2 * C, 0, C), scale = channels(stats + (n * 2 + 1) * C, 0, C);
+    stats += n * 3 * C;
+    wide mean = channels(stats, 0, C), rest = channels(stats + C, 0, C);
+    wide scale = channels(stats + 2 * C, 0, C);
     wide sum = (wide)(0.0f), dot = (wide)(0.0f);
     for (long i = from; i < to; i += INNER * WIDE) {
         wide part = (wide)(0.0f), part_dot = (wide)(0.0f);
         for (long j = i; j < min(i + INNER * WIDE, to); j += WIDE) {
             long at = n * V * C + j;
-            wide hat = (load(x + at, to - j) - mean) * scale, grad = load(g + at, to - j);
+            wide hat = HAT(load(x + at, to - j), mean, rest, scale), grad = load(g + at, to - j);
             if (relu)
                 grad = select((wide)(0.0f), grad, hat > 0.0f);
             part += grad;
@@ -230,8 +253,9 @@ ITEMS __kernel void instance_gradient_apply(int V, int C, int relu, IN x, IN sta
     if (left <= 0)
         return;
     long at = n * V * C + i;
-    wide scale = channels(stats + (n * 2 + 1) * C, i, C);
-    wide hat = (load(x + at, left) - channels(stats + n * 2 * C, i, C)) * scale;
+    stats += n * 3 * C;
+    wide scale = channels(stats + 2 * C, i, C);
+    wide hat = HAT(load(x + at, left), channels(stats, i, C), channels(stats + C, i, C), scale);
     wide grad = load(g + at, left);
     if (relu)
         grad = select((wide)(0.0f), grad, hat > 0.0f);

@@ -2,7 +2,7 @@
 #include "norm.cl.h"
 #include "program/op.h"
 
-/* ---- instance norm: in x [N,V..,C]; out y, stats [N,2,C]; i[0] relu; f[0] eps ------------------
+/* ---- instance norm: in x [N,V..,C]; out y, stats [N,3,C]; i[0] relu; f[0] eps ------------------
  */
 
 typedef struct sizes {
@@ -37,7 +37,7 @@ static mf_status record_instance(mf_recorder *r, const mf_op *op)
     mf_value x = op->in[0], y = op->out[0], stats = op->out[1];
     sizes s = sizes_of(r, x);
     MF_TRY(mf_record_module(r, norm_cl, NULL, &module));
-    mf_operand parts = mf_scratch(r, (size_t)(s.n * s.chunks * 2 * s.c) * sizeof(float));
+    mf_operand parts = mf_scratch(r, (size_t)(s.n * s.chunks * 3 * s.c) * sizeof(float));
     MF_TRY(MF_RECORD(r, module, s.narrow ? "instance_parts_narrow" : "instance_parts",
                      mf_range2(s.narrow ? s.chunks : s.blocks * s.chunks, s.n), MF_INT(s.v),
                      MF_INT(s.c), MF_INT(s.chunk), MF_INT(s.chunks), MF_AT(x), parts));
@@ -89,7 +89,7 @@ static mf_value instance_norm(mf_program *p, mf_value x, float eps, bool relu)
 {
     mf_op op = {
         .type = &instance_type, .inputs = 1, .outputs = 2, .in = {x}, .i = {relu}, .f = {eps}};
-    mf_shape shapes[2] = {mf_shape_of(p, x), {3, {mf_dim(p, x, 0), 2, mf_dim(p, x, -1)}}};
+    mf_shape shapes[2] = {mf_shape_of(p, x), {3, {mf_dim(p, x, 0), 3, mf_dim(p, x, -1)}}};
     return mf_op_add(p, &op, shapes);
 }
 

@@ -121,19 +121,40 @@ static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
+enum { MOST_TENSORS = 4096 };
+
 typedef struct tally {
-    int compared, worse;
-    double most; /* of ours / PyTorch's distance */
+    int values, worse;             /* worse than the rule below */
+    double most;                   /* of ours / PyTorch's distance, of values */
+    int gradients;                 /* and stepped weights */
+    double gradient[MOST_TENSORS]; /* ours / PyTorch's distance */
 } tally;
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Share `part` of the gradients lie within this many of PyTorch's distances. */
+static double quantile(tally *t, double part)
+{
+    qsort(t->gradient, (size_t)t->gradients, sizeof *t->gradient, by_size);
+    return t->gradient[(int)(part * (t->gradients - 1))];
+}
 
 static int64_t most_stored(const char *name)
 {
     return !strncmp(name, "after.", 6) ? 96 : !strncmp(name, "grad.", 5) ? 192 : 2048;
 }
 
-/* `ours` against the stored elements: at most twice as far from float64 as PyTorch's float32 (the
- * farthest of its three ways to convolve, or one rounding of each element), and values within 1e-3.
- * Gradients of both lie up to 1e-3 off, as a ReLU or a maximum that tips over is chance. */
+/* `ours` against the stored elements. Values: at most twice as far from float64 as PyTorch's
+ * float32 (the farthest of its three ways to convolve, or one rounding of each element), and within
+ * 1e-3; a loss is the mean of all logits' errors, so chance, and right to 2^-20.
+ *
+ * Gradients: one ReLU or maximum that tips over moves all gradients before it, by more than all
+ * rounding; which do is chance, in PyTorch too (its own three ways differ by up to 20 times). Each
+ * lies within 1e-2; `quantile` tells how they do together. */
 static void compare(const mf_tensors *golden, const char *stored, const char *name,
                     const mf_array *ours, tally *t)
 {
@@ -160,21 +181,18 @@ static void compare(const mf_tensors *golden, const char *stored, const char *na
     for (int64_t i = 0; i < count; i++)
         all += (double)x[i] * (double)x[i];
     double distance = norm > 0 ? sqrt(apart / norm) : sqrt(apart);
-    /* A loss is a mean of means and a sum: several roundings of one number. */
-    double rounding = count == 1 ? 0x1p-23 : 0x1p-24;
-    double theirs = f[0] > rounding ? f[0] : rounding;
+    double theirs = f[0] > 0x1p-24 ? f[0] : 0x1p-24;
     double ratio = distance / theirs;
-    t->compared++;
-    if (ratio > t->most)
-        t->most = ratio;
-    /* LAMB's first step is 0.1 g / (sqrt(0.001) |g| + eps): where a gradient is all but zero it
-     * blows that gradient's own rounding up 1e5 times. It moves weights by 2e-3 of their norm, so
-     * what is within 2^-18 of the norm agrees to a part in 500 of the step. */
-    bool stepped = !strncmp(stored, "after.", 6);
-    bool value = !stepped && strncmp(stored, "grad.", 5);
-    if ((ratio > 2 && !(stepped && distance <= 0x1p-18)) || (value && distance > 1e-3))
-        t->worse++;
-    if (getenv("MASSFLOW_GOLDEN_TABLE") || ratio > 2)
+    if (!strncmp(stored, "grad.", 5) || !strncmp(stored, "after.", 6) || !strcmp(stored, "norm")) {
+        ck_assert_int_lt(t->gradients, MOST_TENSORS);
+        t->gradient[t->gradients++] = ratio;
+        t->worse += distance > 1e-2;
+    } else {
+        t->values++;
+        t->most = ratio > t->most ? ratio : t->most;
+        t->worse += (ratio > 2 && !(count == 1 && distance <= 0x1p-20)) || distance > 1e-3;
+    }
+    if (getenv("MASSFLOW_GOLDEN_TABLE"))
         printf("%-80s %9.2e %9.2e %6.2f\n", stored, distance, f[0], ratio);
     /* The whole tensor's norm catches what the drawn elements miss. */
     double slack = 2 * fabs(f[2] - f[1]) + 1e-3 * f[1];
@@ -245,10 +263,14 @@ static void compare_iris(const char *name)
             zero++;
         }
     }
-    printf("%s: %d tensors compared, at most %.2f times PyTorch's float32 distance, %d over 2\n",
-           name, t.compared, t.most, t.worse);
+    double median = quantile(&t, 0.5), nearly_all = quantile(&t, 0.9);
+    printf("%s: distance from float64 over that of PyTorch's float32: %d values at most %.2f; %d "
+           "gradients and stepped weights %.2f in the median, 90%% at most %.2f\n",
+           name, t.values, t.most, t.gradients, median, nearly_all);
     ck_assert_int_eq(zero, 6);
     ck_assert_int_eq(t.worse, 0);
+    ck_assert_double_le(median, 1.5);
+    ck_assert_double_le(nearly_all, 3);
     mf_device_unref(device);
     mf_tensors_clear(&golden);
     mf_tensors_clear(&weights);
@@ -314,7 +336,7 @@ START_TEST(classifier)
             if (strcmp(name, "norm") && !strstr(name, "attention.2.bias"))
                 compare(&golden, stored, name, out.item[i].array, &t);
         }
-        printf("%s head: %d tensors, at most %.2f times\n", kinds[kind], t.compared, t.most);
+        printf("%s head: %d tensors, at most %.2f times\n", kinds[kind], t.values, t.most);
         ck_assert_int_eq(t.worse, 0);
         mf_tensors_clear(&weights);
         mf_tensors_clear(&in);
