@@ -153,7 +153,7 @@ static int64_t most_stored(const char *name)
  * 1e-3; a loss is the mean of all logits' errors, so chance, and right to 2^-20.
  *
  * Gradients: one ReLU or maximum that tips over moves all gradients before it, by more than all
- * rounding; which do is chance, in PyTorch too (its own three ways differ by up to 20 times). Each
+ * rounding; which do is chance, in PyTorch too (its own three ways lie up to 68 times apart). Each
  * lies within 1e-2; `quantile` tells how they do together. */
 static void compare(const mf_tensors *golden, const char *stored, const char *name,
                     const mf_array *ours, tally *t)
