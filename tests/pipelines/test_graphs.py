@@ -76,7 +76,7 @@ class Graphs(unittest.TestCase):
 
 class Quickstart(Graphs):
     def test_quickstart(self):
-        small = flags(["steps=2", "train=6", "judge=6", "test=1"])
+        small = flags(["steps=2", "train=6", "labelled=2", "judge=6", "test=1"])
         out = self.massflow("run", "quickstart.yaml", *small)
         self.assertIn(", 0 cached in", out)
         losses = self.rows("quickstart.yaml", "encoder.metrics", *small)
