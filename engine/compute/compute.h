@@ -17,6 +17,8 @@ struct mf_module {
 struct mf_device {
     int refs;
     mf_device_info info;
+    char text[40]; /* mf_device_text */
+    bool is_part;
     cl_device_id id;
     cl_context context;
     size_t alignment;     /* of views, bytes */
@@ -33,6 +35,18 @@ struct mf_buffer {
     const mf_array *array; /* whose memory this is, or NULL */
     mf_buffer *parent;     /* of a view; borrowed */
 };
+
+/* A device that is there, before it is opened. */
+typedef struct mf_found_device {
+    mf_device_info info;
+    cl_device_id id;
+} mf_found_device;
+
+/* All devices, GPUs before CPUs; *list is freed with free(). */
+mf_status mf_devices_find(mf_found_device **list, size_t *count);
+/* Opens the index-th of the list, or with parts > 0 the part-th of so many. */
+mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,
+                        mf_device **device);
 
 /* "CL_OUT_OF_RESOURCES (-5)" */
 const char *mf_cl_text(cl_int code);

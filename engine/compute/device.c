@@ -1,4 +1,5 @@
-/* device.c - which OpenCL devices there are, and opening one.
+/* device.c - which OpenCL devices there are, and opening one, whole or a part. What a user's words
+ * for them mean is in choose.c.
  *
  * Before the first OpenCL call POCL_AFFINITY=1 is put into the environment unless it is set: PoCL
  * otherwise often runs two workers on one core, at half speed. It pins workers to the same cores in
@@ -8,12 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-typedef struct found {
-    mf_device_info info;
-    cl_device_id id;
-} found;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -67,8 +62,7 @@ static void describe(cl_device_id id, const char *platform, mf_device_info *info
     info->max_work_group = number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
 }
 
-/* All devices, GPUs before CPUs; *list is freed with free(). */
-static mf_status find(found **list, size_t *count)
+mf_status mf_devices_find(mf_found_device **list, size_t *count)
 {
     pthread_once(&once, set_affinity);
     *list = NULL;
@@ -79,7 +73,7 @@ static mf_status find(found **list, size_t *count)
         platform_count = 0;
     if (platform_count > 16)
         platform_count = 16;
-    found *all = NULL;
+    mf_found_device *all = NULL;
     size_t n = 0;
     for (int cpus = 0; cpus < 2; cpus++)
         for (cl_uint i = 0; i < platform_count; i++) {
@@ -90,11 +84,11 @@ static mf_status find(found **list, size_t *count)
             if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 32, ids, &found_here))
                 continue;
             for (cl_uint k = 0; k < found_here && k < 32; k++) {
-                found one = {.id = ids[k]};
+                mf_found_device one = {.id = ids[k]};
                 describe(ids[k], platform, &one.info);
                 if (one.info.is_cpu != (cpus == 1))
                     continue;
-                found *more = realloc(all, (n + 1) * sizeof *all);
+                mf_found_device *more = realloc(all, (n + 1) * sizeof *all);
                 if (!more) {
                     free(all);
                     return mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
@@ -114,10 +108,10 @@ static mf_status find(found **list, size_t *count)
 
 mf_status mf_devices_list(mf_device_info **infos, size_t *count)
 {
-    found *all;
+    mf_found_device *all;
     *infos = NULL;
     *count = 0;
-    MF_TRY(find(&all, count));
+    MF_TRY(mf_devices_find(&all, count));
     *infos = calloc(*count, sizeof **infos);
     if (*infos)
         for (size_t i = 0; i < *count; i++)
@@ -126,66 +120,86 @@ mf_status mf_devices_list(mf_device_info **infos, size_t *count)
     return *infos ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
 }
 
-/* Index of the device that `which` means, or -1. */
-static int choose(const found *all, size_t count, const char *which)
+/* One of `parts` equal parts of a device; the caller releases it. */
+static mf_status cut(const mf_found_device *whole, int parts, int part, cl_device_id *id)
 {
-    if (!which || !*which)
-        return 0;
-    char *end;
-    long index = strtol(which, &end, 10);
-    if (!*end)
-        return index >= 0 && (size_t)index < count ? (int)index : -1;
-    bool cpu = !strcasecmp(which, "cpu"), gpu = !strcasecmp(which, "gpu");
-    for (size_t i = 0; i < count; i++)
-        if (cpu || gpu ? all[i].info.is_cpu == cpu : strcasestr(all[i].info.name, which) != NULL)
-            return (int)i;
-    return -1;
+    enum { MOST = 64 };
+    cl_device_partition_property wanted[MOST + 3];
+    cl_device_id ids[MOST];
+    int units = whole->info.compute_units;
+    if (parts > MOST || parts > units)
+        return mf_fail(MF_INVALID, "device %s has %d compute units; it can't be cut in %d parts",
+                       whole->info.name, units, parts);
+    if (part >= parts)
+        return mf_fail(MF_INVALID, "of %d parts of a device the last is %d", parts, parts - 1);
+    int n = 0;
+    wanted[n++] = CL_DEVICE_PARTITION_BY_COUNTS;
+    for (int i = 0; i < parts; i++)
+        wanted[n++] = units / parts;
+    wanted[n++] = CL_DEVICE_PARTITION_BY_COUNTS_LIST_END;
+    wanted[n] = 0;
+    mf_status status =
+        mf_cl_check(clCreateSubDevices(whole->id, wanted, MOST, ids, NULL), "cutting it in parts");
+    if (status)
+        return mf_within(status, "device %s", whole->info.name);
+    for (int i = 0; i < parts; i++)
+        if (i != part)
+            clReleaseDevice(ids[i]);
+    *id = ids[part];
+    return MF_OK;
 }
 
-static mf_status open_one(const found *one, mf_device **device)
+static mf_status open_context(mf_device *d)
 {
-    mf_device *d = calloc(1, sizeof *d);
-    if (!d)
-        return mf_fail(MF_NO_MEMORY, "no memory for a device");
     cl_int code;
-    d->refs = 1;
-    d->info = one->info;
-    d->id = one->id;
     d->context = clCreateContext(NULL, 1, &d->id, NULL, NULL, &code);
-    if (!d->context) {
-        free(d);
+    if (!d->context)
         return mf_within(mf_cl_check(code, "creating a context"), "opening device %s",
-                         one->info.name);
-    }
+                         d->info.name);
     size_t bits = number(d->id, CL_DEVICE_MEM_BASE_ADDR_ALIGN);
     d->alignment = bits / 8 > 256 ? bits / 8 : 256;
     size_t width = number(d->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
     d->vector = width ? (int)width : 1;
+    return MF_OK;
+}
+
+mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,
+                        mf_device **device)
+{
+    const mf_found_device *whole = &list[index];
+    mf_device *d = calloc(1, sizeof *d);
+    *device = NULL;
+    if (!d)
+        return mf_fail(MF_NO_MEMORY, "no memory for a device");
+    d->refs = 1;
+    d->info = whole->info;
+    d->id = whole->id;
+    snprintf(d->text, sizeof d->text, "%zu", index);
+    mf_status status = MF_OK;
+    if (parts) {
+        status = cut(whole, parts, part, &d->id);
+        d->is_part = !status;
+        /* Not which of the parts: they are alike, and so are their results. */
+        d->info.compute_units = whole->info.compute_units / parts;
+        snprintf(d->info.name, sizeof d->info.name, "%.110s / %d", whole->info.name, parts);
+        snprintf(d->text, sizeof d->text, "%zu/%d.%d", index, parts, part);
+    }
+    if (!status)
+        status = open_context(d);
+    if (status) {
+        if (d->is_part)
+            clReleaseDevice(d->id);
+        free(d);
+        return status;
+    }
     pthread_mutex_init(&d->lock, NULL);
     *device = d;
     return MF_OK;
 }
 
-mf_status mf_device_open(const char *which, mf_device **device)
+const char *mf_device_text(const mf_device *device)
 {
-    found *all;
-    size_t count;
-    *device = NULL;
-    MF_TRY(find(&all, &count));
-    int index = choose(all, count, which);
-    mf_status status;
-    if (index >= 0) {
-        status = open_one(&all[index], device);
-    } else {
-        char names[1024] = "";
-        for (size_t i = 0, at = 0; i < count && at < sizeof names; i++)
-            at += (size_t)snprintf(names + at, sizeof names - at, "%s%zu: %s", i ? "; " : "", i,
-                                   all[i].info.name);
-        status = mf_hint(mf_fail(MF_NOT_FOUND, "no OpenCL device matches \"%s\"", which),
-                         "there is %s", names);
-    }
-    free(all);
-    return status;
+    return device->text;
 }
 
 mf_device *mf_device_ref(mf_device *device)
@@ -205,6 +219,8 @@ void mf_device_unref(mf_device *device)
         free(module);
     }
     clReleaseContext(device->context);
+    if (device->is_part)
+        clReleaseDevice(device->id);
     pthread_mutex_destroy(&device->lock);
     free(device);
 }

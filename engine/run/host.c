@@ -1,4 +1,4 @@
-/* host.c - the device, opened when first asked for; sessions, kept while they may be used again. */
+/* host.c - devices, opened when first asked for; sessions, kept while they may be used again. */
 #include "run/task.h"
 
 #include <pthread.h>
@@ -12,6 +12,7 @@
 struct mf_session {
     mf_session *next; /* newest use first */
     const mf_stage *stage;
+    size_t device; /* index in the host's devices */
     char key[MF_HEX_SIZE];
     void *value;
     bool busy;
@@ -20,23 +21,24 @@ struct mf_session {
 struct mf_host {
     mf_store *store;
     const mf_registry *registry;
-    char *device_name;
+    char *device_words;
     mf_log_sink sink;
     void *sink_self;
     atomic_bool cancelled;
     pthread_mutex_t lock; /* of what follows */
-    mf_device *device;
+    mf_device **devices;
+    size_t device_count;
     mf_binary_store binaries;
     mf_session *sessions;
 };
 
-mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *device,
+mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *devices,
                       mf_host **host)
 {
     mf_host *h = calloc(1, sizeof *h);
 
     *host = NULL;
-    if (!h || !(h->device_name = strdup(device ? device : ""))) {
+    if (!h || !(h->device_words = strdup(devices ? devices : ""))) {
         free(h);
         return mf_fail(MF_NO_MEMORY, "no memory to start a run");
     }
@@ -62,9 +64,11 @@ void mf_host_free(mf_host *h)
         next = s->next;
         close_session(s);
     }
-    mf_device_unref(h->device);
+    for (size_t i = 0; i < h->device_count; i++)
+        mf_device_unref(h->devices[i]);
+    free(h->devices);
     pthread_mutex_destroy(&h->lock);
-    free(h->device_name);
+    free(h->device_words);
     free(h);
 }
 
@@ -90,36 +94,39 @@ const mf_registry *mf_host_registry(const mf_host *h)
     return h->registry;
 }
 
-static mf_status open_device(mf_host *h)
+static mf_status open_devices(mf_host *h)
 {
-    MF_TRY(mf_device_open(h->device_name, &h->device));
-    if (h->store) {
-        h->binaries = mf_store_binaries(h->store);
-        mf_device_keep_binaries(h->device, &h->binaries);
-    }
+    MF_TRY(mf_devices_open(h->device_words, &h->devices, &h->device_count));
+    if (!h->store)
+        return MF_OK;
+    h->binaries = mf_store_binaries(h->store);
+    for (size_t i = 0; i < h->device_count; i++)
+        mf_device_keep_binaries(h->devices[i], &h->binaries);
     return MF_OK;
 }
 
-mf_status mf_host_device(mf_host *h, mf_device **device)
+mf_status mf_host_devices(mf_host *h, mf_device *const **devices, size_t *count)
 {
     mf_status status = MF_OK;
 
     pthread_mutex_lock(&h->lock);
-    if (!h->device)
-        status = open_device(h);
-    *device = h->device;
+    if (!h->devices)
+        status = open_devices(h);
+    *devices = h->devices;
+    *count = h->device_count;
     pthread_mutex_unlock(&h->lock);
     return status;
 }
 
-const char *mf_host_device_name(mf_host *h)
+mf_status mf_host_device(mf_host *h, size_t index, mf_device **device)
 {
-    const char *name;
+    mf_device *const *devices;
+    size_t count;
 
-    pthread_mutex_lock(&h->lock);
-    name = h->device ? mf_device_get_info(h->device)->name : "";
-    pthread_mutex_unlock(&h->lock);
-    return name;
+    *device = NULL;
+    MF_TRY(mf_host_devices(h, &devices, &count));
+    *device = devices[index];
+    return MF_OK;
 }
 
 void mf_host_cancel(mf_host *h)
@@ -134,7 +141,7 @@ bool mf_host_cancelled(const mf_host *h)
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
-/* Stage, parameters and `model` inputs; a host has one device. */
+/* Stage, parameters and `model` inputs. */
 static mf_status session_key(const mf_work *work, char key[MF_HEX_SIZE])
 {
     mf_digest *digest;
@@ -162,13 +169,13 @@ static mf_status session_key(const mf_work *work, char key[MF_HEX_SIZE])
     return MF_OK;
 }
 
-static mf_session *take_idle(mf_host *h, const mf_stage *stage, const char *key)
+static mf_session *take_idle(mf_host *h, const mf_stage *stage, size_t device, const char *key)
 {
     mf_session *s;
 
     pthread_mutex_lock(&h->lock);
     for (s = h->sessions; s; s = s->next) {
-        if (!s->busy && s->stage == stage && strcmp(s->key, key) == 0)
+        if (!s->busy && s->stage == stage && s->device == device && strcmp(s->key, key) == 0)
             break;
     }
     if (s)
@@ -187,7 +194,7 @@ mf_status mf_session_acquire(mf_host *h, mf_task *task, const mf_work *work, mf_
     if (!work->stage->open)
         return MF_OK;
     MF_TRY(session_key(work, key));
-    s = take_idle(h, work->stage, key);
+    s = take_idle(h, work->stage, mf_task_device(task), key);
     if (s) {
         *session = s;
         return MF_OK;
@@ -196,6 +203,7 @@ mf_status mf_session_acquire(mf_host *h, mf_task *task, const mf_work *work, mf_
     if (!s)
         return mf_fail(MF_NO_MEMORY, "no memory for a session");
     s->stage = work->stage;
+    s->device = mf_task_device(task);
     s->busy = true;
     memcpy(s->key, key, sizeof key);
     status = work->stage->open(task, mf_params_struct(work->params), &s->value);

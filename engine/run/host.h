@@ -1,7 +1,7 @@
-/* host.h - what all tasks of a process share: the store, the device, sessions, the wish to stop.
+/* host.h - what all tasks of a process share: the store, devices, sessions, the wish to stop.
  *
- * Safe to use from any thread. The device is opened when the first task asks for it, so a run that
- * finds everything cached never touches OpenCL. */
+ * Safe to use from any thread. Devices are opened when first asked for, so a run that finds
+ * everything cached never touches OpenCL. Which task has which device is the scheduler's business. */
 #ifndef MASSFLOW_RUN_HOST_H
 #define MASSFLOW_RUN_HOST_H
 
@@ -14,18 +14,19 @@ typedef struct mf_host mf_host;
 /* Receives a line that a stage logged; called from worker threads. */
 typedef void (*mf_log_sink)(void *self, const char *node, const char *line);
 
-/* `device`: as in mf_device_open; copied. The store and the registry are borrowed. */
-mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *device,
+/* `devices`: as in mf_devices_open; copied. The store and the registry are borrowed. */
+mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *devices,
                       mf_host **host);
-void mf_host_free(mf_host *host); /* closes sessions and the device */
+void mf_host_free(mf_host *host); /* closes sessions and devices */
 void mf_host_set_log(mf_host *host, mf_log_sink sink, void *self);
 void mf_host_log(mf_host *host, const char *node, const char *line);
 
 mf_store *mf_host_store(const mf_host *host);
 const mf_registry *mf_host_registry(const mf_host *host);
-mf_status mf_host_device(mf_host *host, mf_device **device); /* borrowed */
-/* The open device's name and kind in words, or "host" when none was needed. */
-const char *mf_host_device_name(mf_host *host);
+/* The devices of this run, at least one, borrowed until the host is freed. */
+mf_status mf_host_devices(mf_host *host, mf_device *const **devices, size_t *count);
+/* One of them. */
+mf_status mf_host_device(mf_host *host, size_t index, mf_device **device);
 
 void mf_host_cancel(mf_host *host);
 bool mf_host_cancelled(const mf_host *host);

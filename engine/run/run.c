@@ -23,6 +23,7 @@ typedef struct job {
     mf_task *task;
     mf_needs needs;
     int slots;
+    size_t device;  /* leased, where it needs one */
     uint64_t start; /* ns */
     pthread_t thread;
     /* Set by the worker. */
@@ -50,9 +51,11 @@ struct runner {
     uv_timer_t timer;
     int slots, slots_used;
     size_t bytes, bytes_used;
-    bool device_used;
+    mf_device *const *devices; /* once a node needs one */
+    size_t device_count;
+    bool *device_busy;
     job *running;
-    job *pending;          /* next to start, as soon as what it needs is free */
+    job *pending[2];       /* next to start on the host and on a device, as soon as they can */
     mf_run_active *active; /* room for `slots` */
     bool stopping;         /* nothing more is started */
     mf_status failure;     /* of the run itself */
@@ -120,13 +123,18 @@ static void flush_records(runner *r)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
+static const char *device_name(const job *j)
+{
+    return j->needs.device ? mf_device_get_info(j->run->devices[j->device])->name : "";
+}
+
 static mf_status publish(job *j)
 {
     mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
     mf_action_output *outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *outputs);
     mf_action action = {.stage = n->work.stage->name,
                         .components = n->components,
-                        .device = j->needs.device ? mf_host_device_name(j->run->host) : "",
+                        .device = device_name(j),
                         .seconds = j->seconds,
                         .run = j->run->run_id,
                         .outputs = outputs,
@@ -196,31 +204,73 @@ static size_t input_bytes(mf_task *task, const mf_work *w)
     return bytes;
 }
 
+/* Streams run on the device of the stage that reads them. */
+static bool wants_device(const mf_work *w)
+{
+    bool wants = w->stage->kernels || w->stage->program;
+
+    for (size_t i = 0; i < w->feed_count && !wants; i++)
+        wants = w->feeds[i].stream && wants_device(w->feeds[i].stream);
+    return wants;
+}
+
+static mf_status open_devices(runner *r)
+{
+    if (r->devices)
+        return MF_OK;
+    MF_TRY(mf_host_devices(r->host, &r->devices, &r->device_count));
+    r->device_busy = calloc(r->device_count, sizeof *r->device_busy);
+    return r->device_busy ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
+}
+
 static mf_status find_needs(runner *r, job *j, const mf_work *w)
 {
-    mf_device *device;
-
     j->needs = (mf_needs){.host_bytes = BASE_BYTES + INPUT_FACTOR * input_bytes(j->task, w),
                           .cpu = 1,
-                          .device = w->stage->kernels || w->stage->program,
+                          .device = wants_device(w),
                           .cost = 1};
     MF_TRY(mf_task_needs(j->task, &j->needs));
-    j->slots = j->needs.cpu < 1 ? 1 : j->needs.cpu > r->slots ? r->slots : j->needs.cpu;
-    if (j->needs.device) {
-        /* A CPU device computes with all cores. */
-        MF_TRY(mf_host_device(r->host, &device));
-        if (mf_device_get_info(device)->is_cpu)
-            j->slots = r->slots;
-    }
+    if (j->needs.device)
+        MF_TRY(open_devices(r));
     return MF_OK;
 }
 
-static bool fits(const runner *r, const job *j)
+/* The first device that nobody has, in the order they were asked for; their count if there is none.
+ */
+static size_t free_device(const runner *r)
 {
+    size_t i = 0;
+
+    while (i < r->device_count && r->device_busy[i])
+        i++;
+    return i;
+}
+
+/* The slots that a job takes; on a CPU device it computes with all its cores. */
+static int slots_of(const runner *r, const job *j)
+{
+    int slots = j->needs.cpu;
+
+    if (j->needs.device) {
+        const mf_device_info *info = mf_device_get_info(r->devices[j->device]);
+        if (info->is_cpu && slots < info->compute_units)
+            slots = info->compute_units;
+    }
+    return slots < 1 ? 1 : slots > r->slots ? r->slots : slots;
+}
+
+/* Settles the job's device and slots. False while it has to wait. */
+static bool fits(const runner *r, job *j)
+{
+    if (j->needs.device) {
+        j->device = free_device(r);
+        if (j->device == r->device_count)
+            return false;
+    }
+    j->slots = slots_of(r, j);
     if (!r->running)
         return true; /* whatever it needs: alone it may try */
-    return r->slots_used + j->slots <= r->slots &&
-           r->bytes_used + j->needs.host_bytes <= r->bytes && !(j->needs.device && r->device_used);
+    return r->slots_used + j->slots <= r->slots && r->bytes_used + j->needs.host_bytes <= r->bytes;
 }
 
 /* Another running node computes the same thing. */
@@ -233,14 +283,15 @@ static bool has_twin(const runner *r, const mf_plan_node *n)
     return false;
 }
 
-/* The highest ranked node that can start; the plan's count when there is none. */
-static size_t pick(const runner *r)
+/* The highest ranked node that can start, of those that want a device or of the others; the plan's
+ * count when there is none. */
+static size_t pick(const runner *r, bool device)
 {
     size_t best = mf_plan_count(r->plan);
 
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
         const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (n->state != MF_PLAN_TO_RUN || has_twin(r, n))
+        if (n->state != MF_PLAN_TO_RUN || wants_device(&n->work) != device || has_twin(r, n))
             continue;
         if (best == mf_plan_count(r->plan) || n->rank > mf_plan_at(r->plan, best)->rank)
             best = i;
@@ -283,12 +334,14 @@ static void launch(runner *r, job *j)
     mf_plan_node *n = mf_plan_at(r->plan, j->index);
 
     mf_task_set_threads(j->task, j->slots);
+    mf_task_set_device(j->task, j->device);
     j->next = r->running;
     r->running = j;
     n->state = MF_PLAN_RUNNING;
     r->slots_used += j->slots;
     r->bytes_used += j->needs.host_bytes;
-    r->device_used |= j->needs.device;
+    if (j->needs.device)
+        r->device_busy[j->device] = true;
     tell(r, (mf_run_event){.kind = MF_RUN_STARTED, .node = n->work.node});
     j->start = uv_hrtime();
     if (pthread_create(&j->thread, NULL, work, j) == 0)
@@ -378,7 +431,7 @@ static void end_job(runner *r, job *j)
     r->slots_used -= j->slots;
     r->bytes_used -= j->needs.host_bytes;
     if (j->needs.device)
-        r->device_used = false;
+        r->device_busy[j->device] = false;
     n->seconds = j->seconds;
     if (j->store_failed) {
         n->state = MF_PLAN_CANCELLED;
@@ -396,33 +449,59 @@ static void end_job(runner *r, job *j)
     free_job(j);
 }
 
+/* Finds the next job of a kind, unless there is one already or none that could start. */
+static void prepare(runner *r, bool device)
+{
+    job **next = &r->pending[device];
+
+    if (*next && mf_plan_at(r->plan, (*next)->index)->state != MF_PLAN_TO_RUN) {
+        free_job(*next);
+        *next = NULL;
+    }
+    while (!*next && !r->stopping) {
+        size_t i = pick(r, device);
+        mf_status status;
+        if (i == mf_plan_count(r->plan))
+            return;
+        mf_plan_demand(r->plan, i);
+        if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN)
+            continue;
+        status = new_job(r, i, next);
+        if (status)
+            node_failed(r, i, status);
+    }
+}
+
+static double rank_of(const runner *r, const job *j)
+{
+    return mf_plan_at(r->plan, j->index)->rank;
+}
+
+/* The higher ranked job goes first. Where slots or memory are short the other waits behind it, so
+ * that nothing large starves; a busy device keeps only those waiting that want one. */
+static job *next_job(runner *r)
+{
+    job *host = r->pending[false], *device = r->pending[true];
+    job *first = device && (!host || rank_of(r, device) >= rank_of(r, host)) ? device : host;
+    bool only_device = first && first == device && free_device(r) == r->device_count;
+
+    if (first && fits(r, first))
+        return first;
+    return only_device && host && fits(r, host) ? host : NULL;
+}
+
 /* Starts what can start. False once nothing runs and nothing is left to start. */
 static bool pump(runner *r)
 {
     while (!r->stopping) {
-        size_t i;
-        mf_status status;
-        if (r->pending && mf_plan_at(r->plan, r->pending->index)->state != MF_PLAN_TO_RUN) {
-            free_job(r->pending);
-            r->pending = NULL;
-        }
-        if (!r->pending) {
-            i = pick(r);
-            if (i == mf_plan_count(r->plan))
-                break;
-            mf_plan_demand(r->plan, i);
-            if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN)
-                continue;
-            status = new_job(r, i, &r->pending);
-            if (status) {
-                node_failed(r, i, status);
-                continue;
-            }
-        }
-        if (!fits(r, r->pending))
+        job *j;
+        prepare(r, true);
+        prepare(r, false);
+        j = next_job(r);
+        if (!j)
             break;
-        launch(r, r->pending);
-        r->pending = NULL;
+        r->pending[j == r->pending[true]] = NULL;
+        launch(r, j);
     }
     return r->running != NULL;
 }
@@ -571,7 +650,8 @@ static void run_loop(runner *r)
     uv_loop_close(&r->loop);
     mf_host_set_log(r->host, NULL, NULL);
     emit_logs(r);
-    free_job(r->pending);
+    free_job(r->pending[false]);
+    free_job(r->pending[true]);
 }
 
 static void size_up(runner *r)
@@ -634,6 +714,7 @@ mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options, mf
         status = mf_fail(MF_NO_MEMORY, "no memory for a run");
     pthread_mutex_destroy(&r.lock);
     free(graph);
+    free(r.device_busy);
     free(r.active);
     free(r.records);
     return status;

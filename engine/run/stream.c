@@ -19,6 +19,7 @@ struct mf_stream {
     mf_host *host;
     const mf_work *work;
     int threads;
+    size_t device;
     mf_task *task; /* opened the session; runs no items */
     mf_session *session;
     pthread_t *workers;
@@ -50,6 +51,13 @@ static void restart(mf_stream *s, int64_t i)
     pthread_cond_broadcast(&s->room);
 }
 
+static mf_status new_task(const mf_stream *s, int threads, mf_task **task)
+{
+    MF_TRY(mf_task_new(s->host, s->work, threads, task));
+    mf_task_set_device(*task, s->device);
+    return MF_OK;
+}
+
 /* Called with the lock held; gives it back while it computes. */
 static void compute_one(mf_stream *s, mf_task **task)
 {
@@ -60,7 +68,7 @@ static void compute_one(mf_stream *s, mf_task **task)
 
     pthread_mutex_unlock(&s->lock);
     if (!*task)
-        status = mf_task_new(s->host, s->work, 1, task);
+        status = new_task(s, 1, task);
     if (!status)
         status = mf_cancel_point(*task);
     if (!status)
@@ -94,11 +102,11 @@ static void *work_ahead(void *self)
 
 static mf_status open_stream(mf_stream *s)
 {
-    MF_TRY(mf_task_new(s->host, s->work, s->threads, &s->task));
+    MF_TRY(new_task(s, s->threads, &s->task));
     return mf_session_acquire(s->host, s->task, s->work, &s->session);
 }
 
-mf_status mf_stream_new(mf_host *host, const mf_work *work, int threads, mf_stream **stream)
+mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads, mf_stream **stream)
 {
     mf_stream *s = calloc(1, sizeof *s);
     mf_status status;
@@ -106,7 +114,8 @@ mf_status mf_stream_new(mf_host *host, const mf_work *work, int threads, mf_stre
     *stream = NULL;
     if (!s)
         return mf_fail(MF_NO_MEMORY, "no memory for a stream");
-    s->host = host;
+    s->host = reader->host;
+    s->device = reader->device;
     s->work = work;
     s->threads = threads < 1 ? 1 : threads;
     s->depth = s->threads + 2;

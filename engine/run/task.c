@@ -78,6 +78,16 @@ void mf_task_set_threads(mf_task *t, int threads)
     t->threads = threads < 1 ? 1 : threads;
 }
 
+void mf_task_set_device(mf_task *t, size_t device)
+{
+    t->device = device;
+}
+
+size_t mf_task_device(const mf_task *t)
+{
+    return t->device;
+}
+
 const mf_work *mf_task_work(const mf_task *t)
 {
     return t->work;
@@ -348,8 +358,8 @@ mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream)
                        t->work->stage->name, port, t->work->feeds[input].port->type);
     }
     if (!t->inputs[input].stream)
-        MF_TRY(mf_stream_new(t->host, t->work->feeds[input].stream, t->threads,
-                             &t->inputs[input].stream));
+        MF_TRY(
+            mf_stream_new(t, t->work->feeds[input].stream, t->threads, &t->inputs[input].stream));
     *stream = t->inputs[input].stream;
     return MF_OK;
 }

@@ -12,6 +12,9 @@
 mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task);
 void mf_task_free(mf_task *task);
 void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
+/* The index of its device among the host's; 0 until it is set, before it runs. */
+void mf_task_set_device(mf_task *task, size_t device);
+size_t mf_task_device(const mf_task *task);
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */

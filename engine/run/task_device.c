@@ -15,7 +15,7 @@ mf_status mf_task_queue(mf_task *t, mf_queue **queue)
 
     *queue = NULL;
     if (!t->queue) {
-        MF_TRY(mf_host_device(t->host, &device));
+        MF_TRY(mf_host_device(t->host, t->device, &device));
         MF_TRY(mf_queue_new(device, &t->queue));
     }
     *queue = t->queue;
@@ -29,7 +29,7 @@ mf_status mf_task_module(mf_task *t, const char *options, const mf_module **modu
     *module = NULL;
     if (!t->work->stage->kernels)
         return mf_fail(MF_INTERNAL, "%s launches kernels but declares none", t->work->stage->name);
-    MF_TRY(mf_host_device(t->host, &device));
+    MF_TRY(mf_host_device(t->host, t->device, &device));
     return mf_module_build(device, t->work->stage->kernels, options ? options : "", module);
 }
 
@@ -54,7 +54,7 @@ mf_status mf_task_buffer(mf_task *t, size_t bytes, mf_buffer **buffer)
     mf_buffer *made;
 
     *buffer = NULL;
-    MF_TRY(mf_host_device(t->host, &device));
+    MF_TRY(mf_host_device(t->host, t->device, &device));
     MF_TRY(mf_buffer_new(device, bytes, &made));
     MF_TRY(keep_buffer(t, made));
     *buffer = made;
@@ -67,7 +67,7 @@ mf_status mf_task_buffer_of(mf_task *t, const mf_array *array, mf_buffer **buffe
     mf_buffer *made;
 
     *buffer = NULL;
-    MF_TRY(mf_host_device(t->host, &device));
+    MF_TRY(mf_host_device(t->host, t->device, &device));
     MF_TRY(mf_buffer_of(device, array, &made));
     MF_TRY(keep_buffer(t, made));
     *buffer = made;
@@ -83,7 +83,7 @@ static mf_status move_array(mf_task *t, const mf_array *array, bool written, mf_
     for (m = t->moved; m && m->array != array; m = m->next)
         ;
     if (!m) {
-        MF_TRY(mf_host_device(t->host, &device));
+        MF_TRY(mf_host_device(t->host, t->device, &device));
         m = calloc(1, sizeof *m);
         if (!m)
             return mf_fail(MF_NO_MEMORY, "no memory for a buffer");

@@ -31,6 +31,7 @@ struct mf_task {
     const mf_work *work;
     int64_t item; /* of a stream stage; else 0 */
     int threads;
+    size_t device; /* index among the host's */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;
@@ -48,8 +49,10 @@ struct mf_task {
 void mf_task_free_device(mf_task *task);  /* buffers, then the queue */
 void mf_task_free_buffers(mf_task *task); /* after a drain */
 
-/* A stream of the recipe `work`, computed ahead by `threads` workers. */
-mf_status mf_stream_new(mf_host *host, const mf_work *work, int threads, mf_stream **stream);
+/* A stream of the recipe `work`, computed ahead by `threads` workers for the task that reads it,
+ * on that task's device. */
+mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
+                        mf_stream **stream);
 void mf_stream_free(mf_stream *stream); /* NULL is fine */
 
 #endif

@@ -409,12 +409,15 @@ static const mf_stage careless = {.name = "count.careless",
  */
 
 typedef struct kernel_params {
-    int64_t size, add;
+    int64_t size, add, together;
 } kernel_params;
 
 static const mf_param kernel_table[] = {
     MF_INT(kernel_params, size, "4", 1, 10000, "", "Numbers."),
-    MF_INT(kernel_params, add, "0", 0, 1000, "", "Added to each."), MF_PARAMS_END};
+    MF_INT(kernel_params, add, "0", 0, 1000, "", "Added to each."),
+    MF_INT_MARKED(kernel_params, together, "1", 1, 16, "", MF_NO_CACHE,
+                  "Waits until so many of it have started."),
+    MF_PARAMS_END};
 static const char *const kernel_sources[] = {
     "kernel void square(global const float *x, global float *y, float add, int count)\n"
     "{\n"
@@ -447,6 +450,33 @@ static mf_status square(mf_task *t, const kernel_params *o, mf_array *x, mf_arti
     return mf_launch(t, "square", o->size, mf_read(x), mf_write(y), mf_float((double)o->add));
 }
 
+/* How many lines of the log begin with "kernel". */
+static int64_t kernels_noted(void)
+{
+    FILE *file = fopen(getenv("MASSFLOW_TEST_LOG"), "re");
+    char line[512];
+    int64_t count = 0;
+
+    while (file && fgets(line, sizeof line, file))
+        count += !strncmp(line, "kernel", 6);
+    if (file)
+        fclose(file);
+    return count;
+}
+
+static mf_status wait_for_others(mf_task *t, int64_t count)
+{
+    const struct timespec pause = {0, 5000000};
+
+    for (int i = 0; kernels_noted() < count; i++) {
+        MF_TRY(mf_cancel_point(t));
+        if (i == 4000)
+            return mf_fail(MF_INVALID, "it is alone");
+        nanosleep(&pause, NULL);
+    }
+    return MF_OK;
+}
+
 static mf_status kernel_run(mf_task *t, const void *p, void *session)
 {
     const kernel_params *o = p;
@@ -455,6 +485,8 @@ static mf_status kernel_run(mf_task *t, const void *p, void *session)
     mf_status status;
 
     MF_TRY(note("kernel", session ? "" : "without a session"));
+    if (o->together > 1)
+        MF_TRY(wait_for_others(t, o->together));
     MF_TRY(mf_artifact_new("features", &a));
     status = mf_array_new(MF_F32, 1, &o->size, &x);
     if (!status) {

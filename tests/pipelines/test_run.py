@@ -5,6 +5,7 @@ The stages of counting.c write down each time they run, so that a test can say e
 """
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -287,6 +288,37 @@ class Devices(Pipeline):
         with open(self.path("y.npy"), "rb") as file:
             data = file.read()[-5 * 4:]
         self.assertEqual(struct.unpack("<5f", data), (2, 3, 6, 11, 18))
+
+    def test_two_devices_at_once(self):
+        """Two tasks on two halves of the CPU: each waits until the other has started too."""
+        self.write("graph.yaml", "massflow: 1\nparams: {add: 2}\n"
+                   "stages:\n"
+                   "  one: {use: count.kernel, with: {add: \"${add}\", together: 2}}\n"
+                   "  two: {use: count.kernel, with: {add: 5, together: 2}}\n")
+        self.massflow("run", "--device", "cpu/2", "-j", "2")
+        self.assertEqual(self.counts(), {"kernel": 2, "open": 2})
+        with sqlite3.connect(self.path(".massflow/cache.db")) as cache:
+            devices = [row[0] for row in cache.execute("SELECT DISTINCT device FROM action")]
+        self.assertEqual(len(devices), 1) # the parts are alike
+        self.assertRegex(devices[0], r" / 2$")
+        # What a part made is good for the whole.
+        self.massflow("run", "--device", "cpu")
+        self.assertEqual(self.runs(), [])
+
+    def test_devices_are_checked(self):
+        self.write("graph.yaml", "massflow: 1\nstages:\n  x: {use: count.kernel}\n")
+        for words, message in (
+                ("cpu,cpu", "device 0 (NAME) is chosen twice"),
+                ("cpu/2,0/2.1", "device 0/2.1 (NAME / 2) is chosen twice"),
+                ("cpu/0", "a device can't be cut in 0 parts"),
+                ("cpu/2.2", "of 2 parts of a device the last is 1"),
+                ("cpu,abacus", 'no OpenCL device matches "abacus"'),
+                ("cpu/999", "can't be cut in 999 parts")):
+            out = self.massflow("run", "--device", words, code=2)
+            out = re.sub(r"\([^)]*?( / 2)?\) is", r"(NAME\1) is", out)
+            self.assertIn("massflow: error: ", out)
+            self.assertIn(message, out)
+        self.assertEqual(self.runs(), [])
 
 
 class Data(Pipeline):

@@ -77,6 +77,42 @@ START_TEST(test_no_such_device)
 }
 END_TEST
 
+START_TEST(test_parts_of_a_device)
+{
+    mf_device **parts, *again;
+    mf_device_info *whole;
+    size_t count, all;
+    must(mf_devices_list(&whole, &all));
+    char words[32];
+    snprintf(words, sizeof words, "%zu/2", all - 1); /* CPUs come last */
+    if (!whole[all - 1].is_cpu || whole[all - 1].compute_units < 2) {
+        printf("skipped: no CPU device that could be cut in two\n");
+        free(whole);
+        return;
+    }
+    must(mf_devices_open(words, &parts, &count));
+    ck_assert_uint_eq(count, 2);
+    for (size_t i = 0; i < count; i++) {
+        const mf_device_info *info = mf_device_get_info(parts[i]);
+        char name[160], text[40];
+        snprintf(name, sizeof name, "%s / 2", whole[all - 1].name);
+        snprintf(text, sizeof text, "%zu/2.%zu", all - 1, i);
+        ck_assert_str_eq(info->name, name);
+        ck_assert_int_eq(info->compute_units, whole[all - 1].compute_units / 2);
+        ck_assert_str_eq(mf_device_text(parts[i]), text);
+        must(mf_device_open(text, &again));
+        ck_assert_str_eq(mf_device_text(again), text);
+        mf_device_unref(again);
+        mf_device_unref(parts[i]);
+    }
+    free(parts);
+    char text[80];
+    snprintf(text, sizeof text, "\"%s\" means 2 devices where one is wanted", words);
+    fails(mf_device_open(words, &again), MF_INVALID, text);
+    free(whole);
+}
+END_TEST
+
 START_TEST(test_no_platform)
 {
     /* The loader looks for drivers in this folder alone; the test runs in a process of its own. */
@@ -347,6 +383,7 @@ int main(void)
     tcase_add_test(alone, test_digest);
     tcase_add_test(alone, test_list_and_open);
     tcase_add_test(alone, test_no_such_device);
+    tcase_add_test(alone, test_parts_of_a_device);
     TCase *t = tcase_create("device");
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);

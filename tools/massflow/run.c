@@ -241,17 +241,18 @@ static bool wants_device(mf_plan *plan)
     return false;
 }
 
-/* The host, with its device where the plan will want one: that there is none is found out before
+/* The host, with its devices where the plan will want one: that there is none is found out before
  * anything runs. */
 static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host **host)
 {
-    mf_device *device;
+    mf_device *const *devices;
+    size_t count;
     mf_status error;
 
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
     if (!wants_device(plan))
         return MF_OK;
-    error = mf_host_device(*host, &device);
+    error = mf_host_devices(*host, &devices, &count);
     if (error) {
         mf_host_free(*host);
         *host = NULL;
@@ -323,7 +324,8 @@ static const option run_options[] = {
     OPTION_SET,
     OPTION_CASE,
     {'j', "jobs", "N", "worker slots; default: one a core"},
-    {0, "device", "D", "'cpu', 'gpu', a number of 'massflow devices', or part of a name"},
+    {0, "device", "D",
+     "'cpu', 'gpu', 'all', a number of 'massflow devices', part of a name; 'D,D'"},
     {0, "fail-fast", NULL, "stop at the first failure"},
     {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
     OPTION_CACHE,

@@ -35,8 +35,15 @@ typedef struct mf_device_info {
 /* All devices in a fixed order: GPUs before CPUs, then as the platforms list them. None at all is
  * an error that names the package that brings one. Free *infos with free(). */
 MF_API MF_MUST_USE mf_status mf_devices_list(mf_device_info **infos, size_t *count);
-/* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. */
+/* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. Behind it
+ * may stand "/N.I": part I, from 0, of the device cut in N parts with equally many compute units. */
 MF_API MF_MUST_USE mf_status mf_device_open(const char *which, mf_device **device);
+/* Several at once: such texts joined by commas, also "all", "gpus", and "/N" for all N parts of a
+ * device. None may be meant twice. The caller unrefs each and frees the list with free(). */
+MF_API MF_MUST_USE mf_status mf_devices_open(const char *which, mf_device ***devices,
+                                             size_t *count);
+/* The text that opens the same device in another process of this machine: "1", "0/2.1". */
+MF_API const char *mf_device_text(const mf_device *device);
 MF_API mf_device *mf_device_ref(mf_device *device);
 MF_API void mf_device_unref(mf_device *device);
 MF_API const mf_device_info *mf_device_get_info(const mf_device *device);
