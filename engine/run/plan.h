@@ -47,7 +47,7 @@ typedef struct mf_plan_node {
 
 typedef struct mf_plan_options {
     bool by_version; /* --code version: stages are known by their version, not their sources */
-    const char *same_device; /* only results of this device class; NULL for any */
+    const char *same_device; /* only results of this device class; NULL for any; borrowed */
     int threads;             /* that hash input files; 0: one */
 } mf_plan_options;
 

@@ -147,7 +147,7 @@ static mf_status find(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], con
     MF_TRY(mf__prepare(c,
                        "SELECT " COLUMNS " FROM action a" JOINS
                        " WHERE a.num = (SELECT max(num) FROM action"
-                       " WHERE key = ?1 AND (?2 IS NULL OR device = ?2))"
+                       " WHERE key = ?1 AND (?2 IS NULL OR device IN (?2, '')))"
                        " ORDER BY o.port, o.position",
                        &s, "dt", key, device));
     MF_TRY(mf__step(c, s, &row));

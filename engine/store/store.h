@@ -105,7 +105,7 @@ typedef struct mf_action {
  * replaces the older record. */
 MF_API MF_MUST_USE mf_status mf_store_record(mf_store *store, const mf_action *action);
 /* The newest action of that key, *action NULL where there is none. `device`: only one made by that
- * device class; NULL for any. The caller frees it with mf_action_free. */
+ * device class, or by the host alone; NULL for any. The caller frees it with mf_action_free. */
 MF_API MF_MUST_USE mf_status mf_store_find(mf_store *store, const char *key, const char *device,
                                            mf_action **action);
 MF_API void mf_action_free(mf_action *action); /* NULL is fine; only for what look-ups gave */

@@ -305,6 +305,24 @@ class Devices(Pipeline):
         self.massflow("run", "--device", "cpu")
         self.assertEqual(self.runs(), [])
 
+    def test_same_device(self):
+        """Results of another kind of device can be left out; those of the host never are."""
+        self.write("graph.yaml", "massflow: 1\nstages:\n"
+                   "  text: {use: count.load, with: {path: scans/a.txt}}\n"
+                   "  x: {use: count.kernel, in: {text: text}}\n")
+        self.massflow("run", "--device", "cpu/2.0")
+        self.assertEqual(self.counts(), {"load": 1, "kernel": 1, "open": 1})
+        self.assertRegex(self.massflow("plan", "--device", "cpu", "--same-device"),
+                         r"text +1 cached\nx +1 to run")
+        self.massflow("run", "--device", "cpu", "--same-device")
+        self.assertEqual(self.counts(), {"kernel": 1, "open": 1})
+        for words in ("cpu", "cpu/2"):
+            self.massflow("run", "--device", words, "--same-device")
+            self.assertEqual(self.runs(), [])
+        self.assertRegex(self.massflow("run", "--device", "cpu,cpu/2", "--same-device", code=2),
+                         "massflow: error: --same-device: (.+) and \\1 / 2 are different devices\n"
+                         "  choose devices of one kind with --device\n")
+
     def test_devices_are_checked(self):
         self.write("graph.yaml", "massflow: 1\nstages:\n  x: {use: count.kernel}\n")
         for words, message in (

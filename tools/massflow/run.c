@@ -127,8 +127,8 @@ static int show_plan(const args *a)
     return code;
 }
 
-static const option plan_options[] = {OPTION_SET,  OPTION_CASE,    OPTION_CACHE,
-                                      OPTION_CODE, OPTION_PLUGINS, OPTION_END};
+static const option plan_options[] = {OPTION_SET,   OPTION_CASE, OPTION_DEVICE,  OPTION_SAME_DEVICE,
+                                      OPTION_CACHE, OPTION_CODE, OPTION_PLUGINS, OPTION_END};
 
 const command command_plan = {
     "plan",
@@ -324,8 +324,8 @@ static const option run_options[] = {
     OPTION_SET,
     OPTION_CASE,
     {'j', "jobs", "N", "worker slots; default: one a core"},
-    {0, "device", "D",
-     "'cpu', 'gpu', 'all', a number of 'massflow devices', part of a name; 'D,D'"},
+    OPTION_DEVICE,
+    OPTION_SAME_DEVICE,
     {0, "fail-fast", NULL, "stop at the first failure"},
     {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
     OPTION_CACHE,

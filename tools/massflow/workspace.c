@@ -1,5 +1,6 @@
 /* workspace.c - opening what a command needs, and saying why not. */
 #include "workspace.h"
+#include <massflow/compute.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ void workspace_close(workspace *w)
     mf_graph_free(w->graph);
     mf_registry_free(w->registry);
     free(w->graph_path);
+    free(w->device);
     memset(w, 0, sizeof *w);
 }
 
@@ -69,6 +71,30 @@ static const char *const *all_values(const args *a, const char *name, size_t *co
     for (size_t i = 0; values && i < *count; i++)
         values[i] = args_value_at(a, name, i);
     return values;
+}
+
+/* The name that all devices of --device have. */
+static mf_status same_device(const args *a, char **name)
+{
+    mf_device **devices;
+    size_t count;
+    mf_status error = MF_OK;
+
+    MF_TRY(mf_devices_open(args_value(a, "device"), &devices, &count));
+    *name = strdup(mf_device_get_info(devices[0])->name);
+    if (!*name)
+        error = mf_fail(MF_NO_MEMORY, "no memory for a name");
+    for (size_t i = 1; i < count && !error; i++) {
+        const char *other = mf_device_get_info(devices[i])->name;
+        if (strcmp(*name, other) != 0)
+            error = mf_hint(
+                mf_fail(MF_INVALID, "--same-device: %s and %s are different devices", *name, other),
+                "choose devices of one kind with --device");
+    }
+    for (size_t i = 0; i < count; i++)
+        mf_device_unref(devices[i]);
+    free(devices);
+    return error;
 }
 
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
@@ -84,6 +110,12 @@ int workspace_plan(const args *a, workspace *w, const char *const *targets, size
     if (code && strcmp(code, "digest") != 0 && strcmp(code, "version") != 0)
         return command_refuse("--code is 'digest' or 'version', not '%s'", code);
     options.by_version = code && strcmp(code, "version") == 0;
+    if (args_has(a, "same-device")) {
+        error = same_device(a, &w->device);
+        if (error)
+            return command_fail(error, EXIT_REQUEST);
+        options.same_device = w->device;
+    }
     cases = all_values(a, "case", &case_count);
     error = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
     free((void *)cases);

@@ -14,6 +14,15 @@
         0, "code", "digest|version",                                                               \
             "tell stages apart by the digest of their sources or by their version"                 \
     }
+#define OPTION_DEVICE                                                                              \
+    {                                                                                              \
+        0, "device", "D",                                                                          \
+            "'cpu', 'gpu', 'all', a number of 'massflow devices', part of a name; 'D,D'"           \
+    }
+#define OPTION_SAME_DEVICE                                                                         \
+    {                                                                                              \
+        0, "same-device", NULL, "take only results that this kind of device made, or the host"     \
+    }
 #define OPTION_CASE                                                                                \
     {                                                                                              \
         0, "case", "ID", "only this case (may be repeated); for stages that are per case"          \
@@ -23,6 +32,7 @@ typedef struct workspace {
     mf_registry *registry;
     mf_graph *graph;
     char *graph_path; /* absolute */
+    char *device;     /* with --same-device: the only kind whose results count */
     mf_store *store;  /* NULL where there is none yet and it is only to be looked at */
 } workspace;
 
