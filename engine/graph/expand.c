@@ -173,8 +173,8 @@ bool expand(mf_graph *g)
         stage_def *def = &g->defs[g->order[i]];
         def->first = (uint32_t)total;
         g->stages[i] =
-            (mf_graph_stage){def->key->text,    def->stage,     def->each_case,  def->first,
-                             def_cases(g, def), def->key->line, def->key->column};
+            (mf_graph_stage){def->key->text,    def->stage,     def->each_case,   def->first,
+                             def_cases(g, def), def->key->line, def->key->column, def->limits};
         total += def_cases(g, def);
         if (total > MOST_NODES)
             return graph_error(g, def->key, "the graph has more than %u nodes", MOST_NODES);

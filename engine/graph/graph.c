@@ -9,7 +9,8 @@
 
 #define LARGEST_FILE ((size_t)64 << 20)
 
-static const char *const root_keys[] = {"massflow", "params", "cases", "stages", "export"};
+static const char *const root_keys[] = {"massflow", "params", "cases",
+                                        "stages",   "export", "isolate"};
 static const char *const root_later[] = {"axes", "include", "skip_failed", "device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -118,6 +119,7 @@ static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t coun
     }
     g->cases_wrong = !read_cases(g);
     *good &= !g->cases_wrong;
+    *good &= read_isolate(g);
     *good &= read_stages(g);
     for (size_t i = 0; i < g->def_count; i++)
         if (g->defs[i].stage) {

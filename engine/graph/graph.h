@@ -87,6 +87,14 @@ typedef struct mf_node {
 size_t mf_graph_node_count(const mf_graph *graph);
 const mf_node *mf_graph_node(const mf_graph *graph, size_t i);
 
+/* How a stage's nodes are run. Never part of a key. */
+typedef struct mf_limits {
+    bool isolate;   /* in a process of its own */
+    double timeout; /* s; 0: none */
+    int retries;
+    size_t memory; /* bytes that the process may allocate; 0: any */
+} mf_limits;
+
 /* A stage as the file writes it, and its nodes; in topological order. */
 typedef struct mf_graph_stage {
     const char *label;
@@ -94,6 +102,7 @@ typedef struct mf_graph_stage {
     bool each_case;
     uint32_t first, count; /* its nodes */
     int line, column;      /* where the file names it */
+    mf_limits limits;
 } mf_graph_stage;
 
 size_t mf_graph_stage_count(const mf_graph *graph);

@@ -68,6 +68,7 @@ typedef struct stage_def {
     const yaml *key, *node; /* the label and the map below it */
     const yaml *with, *use;
     const mf_stage *stage;
+    mf_limits limits;
     bool each_case;
     filter *filters;
     size_t filter_count;
@@ -101,6 +102,7 @@ struct mf_graph {
     names labels;    /* label -> index in defs */
     uint32_t *order; /* defs in topological order */
     mf_graph_stage *stages;
+    bool isolate; /* of stages that do not say */
     mf_node *nodes;
     size_t node_count;
     mf_export *exports;
@@ -162,6 +164,8 @@ bool csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count);
 /* ---- typed.c, reference.c, connect.c, with.c, expand.c, export.c --------------------------------
  */
 
+bool read_isolate(mf_graph *g);                /* of the whole graph */
+bool read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
 bool read_stages(mf_graph *g); /* labels, stages used, each, where */
 bool parse_reference(mf_graph *g, const yaml *node, reference *ref);
 /* Ports: references, types, gathering, required ones. */

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const stage_keys[] = {"use", "each", "where", "in", "with"};
-static const char *const stage_later[] = {"skip_failed", "keep", "isolate", "device"};
+static const char *const stage_keys[] = {"use",     "each",    "where",   "in",    "with",
+                                         "isolate", "timeout", "retries", "memory"};
+static const char *const stage_later[] = {"skip_failed", "keep", "device"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -189,6 +190,7 @@ static bool read_stage(mf_graph *g, stage_def *def)
             good = graph_unknown(g, key, "a stage has no key", stage_keys, COUNT(stage_keys));
     }
     good &= read_use(g, def);
+    good &= read_limits(g, def);
     good &= read_each(g, def);
     good &= read_where(g, def);
     def->with = yaml_get(def->node, "with", NULL);
