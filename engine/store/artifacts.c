@@ -255,7 +255,7 @@ static mf_status check(const mf_store *store, const char *id, const uint8_t dige
     if (memcmp(got, digest, MF_DIGEST_BYTES) != 0)
         return mf_hint(mf_fail(MF_CORRUPT, "the record of artifact %.*s in '%s' is damaged",
                                MF__SHORT_ID, id, store->index_path),
-                       "delete the cache folder: everything in it can be made again");
+                       MF__REPAIR);
     return MF_OK;
 }
 

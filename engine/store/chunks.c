@@ -291,6 +291,21 @@ static bool known(int codec)
     return codec == 0 || codec == 1 || codec == 2 || codec == 4 || codec == 8;
 }
 
+mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes, size_t size,
+                           size_t raw, uint8_t **expanded)
+{
+    mf_status status = MF_OK;
+    *expanded = NULL;
+    if (!bytes || !known(codec) || raw == 0 || raw > MF__PIECE)
+        return MF_OK;
+    uint8_t *dst = mf__scratch_get(scratch, 0, raw);
+    if (!dst)
+        return no_memory();
+    if (expand(scratch, codec, bytes, size, dst, raw, &status) && !status)
+        *expanded = dst;
+    return status;
+}
+
 mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
                          uint8_t *dst, size_t raw, bool *damaged)
 {

@@ -23,10 +23,12 @@ mf_status mf__sql_failed(mf__connection *c)
         return mf_fail(MF_IO, "'%s' has been locked by another process for %d s", c->path,
                        BUSY_SECONDS);
     case SQLITE_CORRUPT:
-        return mf_hint(mf_fail(MF_CORRUPT, "'%s' is damaged: %s", c->path, text),
-                       "delete the cache folder: everything in it can be made again");
+    case SQLITE_ERROR: /* our statements are right: a table or a column is not there any more */
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return mf_hint(mf_fail(MF_CORRUPT, "'%s' is damaged: %s", c->path, text), MF__REPAIR);
     case SQLITE_NOTADB:
-        return mf_fail(MF_CORRUPT, "'%s' is not an SQLite database", c->path);
+        return mf_hint(mf_fail(MF_CORRUPT, "'%s' is not an SQLite database", c->path), MF__REPAIR);
     case SQLITE_NOMEM:
         return mf_fail(MF_NO_MEMORY, "no memory to use '%s'", c->path);
     case SQLITE_READONLY:

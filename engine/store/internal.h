@@ -10,6 +10,8 @@
 #define MF__STATEMENTS 40
 #define MF__SHORT_ID 12 /* digits of an id that messages show */
 
+typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target; /* which of the two files */
+
 /* ---- connections (connection.c) -------------------------------------------------------------- *
  * One SQLite connection with its prepared statements, used by one thread at a time. */
 
@@ -42,6 +44,8 @@ mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row);
 mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
 /* Any number of statements, not kept. */
 mf_status mf__script(mf__connection *c, const char *sql);
+/* What users are told to do where a file is damaged. */
+#define MF__REPAIR "`massflow cache repair` saves what can be saved; the rest is made again"
 mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
 mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value); /* of the first column */
 bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES]);
@@ -54,6 +58,10 @@ bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */
 mf_status mf__schema_write(mf__connection *index, mf__connection *chunks);
+/* Says of two files that they belong together. */
+mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
+/* One file, which may be new, without the mark that pairs them. */
+mf_status mf__schema_make(mf__connection *c, mf__target file);
 mf_status mf__schema_check(mf__connection *c); /* for readers: MF_NOT_FOUND where it is empty */
 
 /* ---- the store (store.c) --------------------------------------------------------------------- */
@@ -70,8 +78,6 @@ typedef struct mf__ticket {
     int pending;
     mf_status status; /* of the first job that failed; jobs after it are not run */
 } mf__ticket;
-
-typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target;
 
 typedef struct mf__job {
     mf__target target;
@@ -104,6 +110,8 @@ struct mf_store {
     mf__connection *index, *chunks; /* the writer thread's own */
 };
 
+/* How the two files are written: page size, journal, ... Before anything else is done with it. */
+mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir);
 mf_store *mf__store_ref(mf_store *store);
 void mf__store_unref(mf_store *store);
 mf_status mf__reader_get(mf_store *store, mf__reader **reader);
@@ -183,6 +191,9 @@ mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scra
  * its digest says. */
 mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
                          uint8_t *dst, size_t raw, bool *damaged);
+/* The bytes of a chunk as stored, in scratch 0; NULL where they are no chunk of `raw` bytes. */
+mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes, size_t size,
+                           size_t raw, uint8_t **expanded);
 mf__target mf__chunk_place(size_t raw); /* the file that holds chunks of that size */
 mf_status mf__chunk_delete(mf__connection *c, void *digest); /* a job */
 

@@ -12,7 +12,7 @@
  *                           [rows + 1]), then those of its bytes
  * What the pieces are stands in layout.c. The name of the format stands for both. */
 #include "base/artifact_source.h"
-#include "store/internal.h"
+#include "store/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +282,36 @@ mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
         MF_TRY(status);
     }
     return take_arrays(&c, a, arrays, count);
+}
+
+static mf_status each_digest(const uint8_t *digests, size_t count,
+                             mf_status (*each)(void *self, const uint8_t *digest), void *self)
+{
+    for (size_t i = 0; i < count; i++)
+        MF_TRY(each(self, digests + i * MF_DIGEST_BYTES));
+    return MF_OK;
+}
+
+mf_status mf__record_chunks(const uint8_t *record, size_t size,
+                            mf_status (*each)(void *self, const uint8_t *digest), void *self)
+{
+    char *type;
+    mf_artifact *a = NULL;
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    MF_TRY(mf__record_type(record, size, &type));
+    mf_status status = mf_artifact_new(type, &a);
+    if (!status)
+        status = mf__record_read(record, size, a, &arrays, &count);
+    for (size_t i = 0; i < count && !status; i++) {
+        status = each_digest(arrays[i].digests, arrays[i].layout.count, each, self);
+        if (!status)
+            status = each_digest(arrays[i].row_digests, arrays[i].row_digest_count, each, self);
+    }
+    mf__record_arrays_free(arrays, count);
+    mf_artifact_unref(a);
+    free(type);
+    return status;
 }
 
 void mf__record_arrays_free(mf__record_array *arrays, size_t count)

@@ -169,9 +169,22 @@ static mf_status pair(mf__connection *index, mf__connection *chunks)
     return status;
 }
 
+mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks)
+{
+    char theirs[MF_HEX_SIZE];
+    MF_TRY(mf__script(chunks, "INSERT OR IGNORE INTO meta VALUES ('pair', randomblob(32))"));
+    MF_TRY(get_pair(chunks, theirs));
+    return set_pair(index, theirs);
+}
+
+mf_status mf__schema_make(mf__connection *c, mf__target file)
+{
+    return migrate_file(c, file == MF__INDEX ? index_scripts : chunk_scripts);
+}
+
 mf_status mf__schema_write(mf__connection *index, mf__connection *chunks)
 {
-    MF_TRY(migrate_file(index, index_scripts));
-    MF_TRY(migrate_file(chunks, chunk_scripts));
+    MF_TRY(mf__schema_make(index, MF__INDEX));
+    MF_TRY(mf__schema_make(chunks, MF__CHUNKS));
     return pair(index, chunks);
 }

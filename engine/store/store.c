@@ -178,6 +178,19 @@ static bool on_network(const char *dir)
     }
 }
 
+mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir)
+{
+    /* Page size and auto-vacuum take effect only while the file is empty. */
+    if (file == MF__CHUNKS)
+        return mf__script(c, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL;"
+                             "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
+                             "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY");
+    MF_TRY(mf__script(c, on_network(dir) ? "PRAGMA journal_mode = TRUNCATE"
+                                         : "PRAGMA journal_mode = WAL"));
+    return mf__script(c, "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+                         "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000");
+}
+
 static mf_status open_writing(mf_store *store)
 {
     MF_TRY(make_folder(store->dir));
@@ -187,15 +200,8 @@ static mf_status open_writing(mf_store *store)
                        "choose another folder for the cache");
     MF_TRY(mf__connection_open(store->index_path, MF__CREATE, &store->index));
     MF_TRY(mf__connection_open(store->chunks_path, MF__CREATE, &store->chunks));
-    /* Page size and auto-vacuum take effect only while the file is empty. */
-    MF_TRY(mf__script(store->chunks, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL;"
-                                     "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
-                                     "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY"));
-    MF_TRY(mf__script(store->index, on_network(store->dir) ? "PRAGMA journal_mode = TRUNCATE"
-                                                           : "PRAGMA journal_mode = WAL"));
-    MF_TRY(mf__script(store->index,
-                      "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
-                      "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000"));
+    MF_TRY(mf__set_up(store->chunks, MF__CHUNKS, store->dir));
+    MF_TRY(mf__set_up(store->index, MF__INDEX, store->dir));
     MF_TRY(mf__schema_write(store->index, store->chunks));
     return mf__writer_start(store);
 }

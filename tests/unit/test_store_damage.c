@@ -118,7 +118,7 @@ START_TEST(damaged_record_is_found)
     store = open_store(MF_STORE_READ);
     fails(mf_store_get(store, id, &lazy),
           "the record of artifact %.12s in '%s/cache.db' is damaged\n"
-          "  delete the cache folder: everything in it can be made again",
+          "  `massflow cache repair` saves what can be saved; the rest is made again",
           id, folder);
     mf_artifact_unref(a);
     mf_store_close(store);

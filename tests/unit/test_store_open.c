@@ -52,7 +52,9 @@ START_TEST(foreign_files_are_refused)
                " which takes one hundred bytes.\n",
                1000000000);
     fails(mf_store_open(folder, MF_STORE_WRITE, &store),
-          "while opening the cache: '%s/cache.db' is not an SQLite database", folder);
+          "while opening the cache: '%s/cache.db' is not an SQLite database\n"
+          "  `massflow cache repair` saves what can be saved; the rest is made again",
+          folder);
     char path[128];
     snprintf(path, sizeof path, "%s/cache.db/x", folder);
     fails(mf_store_open(path, MF_STORE_WRITE, &store),

@@ -1,4 +1,4 @@
-/* show.c - the commands show (an artifact in words) and cache (what is in the store). */
+/* show.c - the command show: an artifact in words. */
 #include "run/sheet.h"
 #include "workspace.h"
 #include <inttypes.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- one artifact ---------------------------------------------------------------------------- */
 
@@ -222,78 +221,3 @@ const command command_show_artifact = {
     1,
     2,
     show};
-
-/* ---- the cache ------------------------------------------------------------------------------- */
-
-static mf_status print_stat(mf_store *store)
-{
-    mf_store_stat s;
-    char bytes[32], stored[32], disk[32];
-
-    MF_TRY(mf_store_get_stat(store, &s));
-    words_bytes((double)s.bytes, bytes);
-    words_bytes((double)s.stored, stored);
-    words_bytes((double)s.file_bytes, disk);
-    printf("%s\n", mf_store_dir(store));
-    printf("  artifacts  %" PRId64 " (%" PRId64 " more known by id alone)\n", s.artifacts,
-           s.dropped);
-    printf("  actions    %" PRId64 "\n  runs       %" PRId64 "\n  programs   %" PRId64
-           "\n  files      %" PRId64 "\n",
-           s.actions, s.runs, s.binaries, s.files);
-    printf("  data       %s, stored as %s; %s on disk\n", bytes, stored, disk);
-    for (size_t i = 0; i < s.type_count; i++) {
-        words_bytes((double)s.types[i].bytes, bytes);
-        words_bytes((double)s.types[i].stored, stored);
-        printf("  %-10s %6" PRId64 "  %8s, stored as %s\n", s.types[i].type, s.types[i].count,
-               bytes, stored);
-    }
-    mf_store_stat_clear(&s);
-    return MF_OK;
-}
-
-static mf_status print_list(mf_store *store, const char *type)
-{
-    mf_artifact_entry *entries;
-    size_t count;
-    char bytes[32], when[32];
-
-    MF_TRY(mf_store_list_artifacts(store, type, NULL, 0, &entries, &count));
-    for (size_t i = 0; i < count; i++) {
-        time_t created = (time_t)entries[i].created;
-        struct tm local;
-        localtime_r(&created, &local);
-        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-        words_bytes((double)entries[i].bytes, bytes);
-        printf("%.12s  %-10s %8s  %s%s\n", entries[i].id, entries[i].type, bytes, when,
-               entries[i].present ? "" : "  (data dropped)");
-    }
-    free(entries);
-    return MF_OK;
-}
-
-static int cache(const args *a)
-{
-    const char *what = args_at(a, 0);
-    bool list = strcmp(what, "ls") == 0;
-    workspace w;
-    mf_status error;
-    int code;
-
-    if (!list && strcmp(what, "stat") != 0)
-        return command_refuse("unknown command 'cache %s'; there are 'cache stat' and 'cache ls'",
-                              what);
-    if (!list && args_count(a) > 1)
-        return command_refuse("'cache stat' takes no '%s'", args_at(a, 1));
-    code = workspace_open_cache(a, &w);
-    if (code)
-        return code;
-    error =
-        list ? print_list(w.store, args_count(a) > 1 ? args_at(a, 1) : NULL) : print_stat(w.store);
-    workspace_close(&w);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
-}
-
-static const option cache_options[] = {OPTION_CACHE, OPTION_END};
-
-const command command_cache = {
-    "cache", "stat | ls [TYPE]", "what is in the cache", NULL, cache_options, 1, 2, cache};

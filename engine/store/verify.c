@@ -1,0 +1,476 @@
+/* verify.c - looks at every byte of a store: SQLite's own structure, the digest of every chunk and
+ * record, the key of every action, and that what is named is there. Changes nothing. */
+#include "store/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST_MESSAGES "100" /* of SQLite about one file */
+
+/* ---- telling --------------------------------------------------------------------------------- */
+
+static const char *const means_missing =
+    "a run that reads it fails once; after a repair the next run that needs it makes it again";
+static const char *const means_action =
+    "runs refuse it; after a repair the next run that needs it runs the stage again";
+
+static mf_status tell(mf__check *k, mf__finding *f, const char *means, const char *format, ...)
+    MF_PRINTF(4, 5);
+static mf_status tell(mf__check *k, mf__finding *f, const char *means, const char *format, ...)
+{
+    va_list args;
+    char *what;
+    va_start(args, format);
+    int size = vasprintf(&what, format, args);
+    va_end(args);
+    if (size < 0)
+        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+    f->damage = (mf_damage){what, means};
+    k->result->damages++;
+    mf_status status = k->tell(k->self, f);
+    free(what);
+    return status;
+}
+
+/* The error of a look at one file becomes a finding where it says that the file is damaged. */
+static mf_status judge(mf__check *k, mf__target file, mf_status status)
+{
+    if (!status || mf_error_code(status) != MF_CORRUPT)
+        return status;
+    mf__finding f = {.kind = MF__BAD_FILE, .file = file};
+    mf_status told = tell(k, &f, "not all of it can be read; a repair saves what can be", "%s",
+                          mf_error_message(status));
+    mf_error_free(status);
+    return told;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static mf_status ask_sqlite(mf__check *k, mf__target file, mf__connection *c, bool *sound)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(c, "PRAGMA integrity_check(" MOST_MESSAGES ")", &s, ""));
+    MF_TRY(mf__step(c, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        if (text && strcmp(text, "ok") != 0) {
+            mf__finding f = {.kind = MF__BAD_FILE, .file = file};
+            *sound = false;
+            status = tell(k, &f, "rows of it may be lost; a repair saves those that can be read",
+                          "'%s' is damaged: %s", c->path, text);
+        }
+        if (!status)
+            status = mf__step(c, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+mf_status mf__check_file(mf__check *k, mf__target file, bool *sound)
+{
+    mf__connection *c = file == MF__INDEX ? k->index : k->chunks;
+    int64_t before = k->result->damages;
+    *sound = true;
+    mf_status status = judge(k, file, ask_sqlite(k, file, c, sound));
+    *sound = *sound && k->result->damages == before;
+    return status;
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+static mf_status check_chunk(mf__check *k, mf__target file, mf__connection *c, sqlite3_stmt *s)
+{
+    uint8_t digest[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES], *bytes = NULL;
+    char hex[MF_HEX_SIZE];
+    mf__finding f = {.kind = MF__BAD_CHUNK, .file = file, .digest = digest};
+    mf__map_entry *entry;
+    int64_t raw = sqlite3_column_int64(s, 1), size = sqlite3_column_bytes(s, 4);
+    if (!mf__column_digest(s, 0, digest)) {
+        f.digest = NULL;
+        return tell(k, &f, "it is of no use; a repair drops it",
+                    "'%s' has a chunk without a digest", c->path);
+    }
+    mf_hex_encode(digest, hex);
+    k->result->chunks++;
+    k->result->chunk_bytes += size;
+    MF_TRY(mf__map_add(&k->stored, digest, &entry));
+    bool again = entry->value > 0; /* in the other file as well: sound there */
+    if (raw > 0 && sqlite3_column_int64(s, 2) == size && mf__chunk_place((size_t)raw) == file)
+        MF_TRY(mf__chunk_expand(&k->scratch, sqlite3_column_int(s, 3), sqlite3_column_blob(s, 4),
+                                (size_t)size, (size_t)raw, &bytes));
+    if (bytes)
+        mf_digest_bytes(bytes, (size_t)raw, got);
+    if (bytes && memcmp(got, digest, MF_DIGEST_BYTES) == 0) {
+        entry->value = size;
+        return MF_OK;
+    }
+    if (!again)
+        entry->value = -1;
+    return tell(k, &f, "what reads it fails; a repair drops it, and what needs it is made again",
+                "chunk %.*s in '%s' does not match its digest", MF__SHORT_ID, hex, c->path);
+}
+
+/* A slice at a time: a reader of chunks.db keeps runs from writing while it reads. */
+static mf_status check_slice(mf__check *k, mf__target file, mf__connection *c,
+                             uint8_t after[MF_DIGEST_BYTES], int *rows)
+{
+    sqlite3_stmt *s;
+    bool row;
+    uint8_t from[MF_DIGEST_BYTES];
+    memcpy(from, after, sizeof from);
+    MF_TRY(mf__prepare(c,
+                       "SELECT k.digest, k.raw, k.stored, d.codec, d.bytes"
+                       " FROM chunk k LEFT JOIN chunk_data d ON d.num = k.data"
+                       " WHERE k.digest > ? ORDER BY k.digest LIMIT 64",
+                       &s, "b", from, (size_t)(*rows < 0 ? 0 : MF_DIGEST_BYTES)));
+    *rows = 0;
+    MF_TRY(mf__step(c, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        uint8_t last[MF_DIGEST_BYTES];
+        ++*rows;
+        if (mf__column_digest(s, 0, last))
+            memcpy(after, last, sizeof last);
+        status = check_chunk(k, file, c, s);
+        if (!status)
+            status = mf__step(c, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+static mf_status check_chunks(mf__check *k, mf__target file, mf__connection *c)
+{
+    uint8_t after[MF_DIGEST_BYTES] = {0}, before[MF_DIGEST_BYTES];
+    int rows = -1; /* the first slice */
+    do {
+        memcpy(before, after, sizeof before);
+        MF_TRY(check_slice(k, file, c, after, &rows));
+    } while (rows > 0 && memcmp(before, after, sizeof before) < 0);
+    return MF_OK;
+}
+
+/* ---- artifacts ------------------------------------------------------------------------------- */
+
+typedef struct naming {
+    mf__check *check;
+    int64_t chunks, missing;
+} naming;
+
+static mf_status name_chunk(void *self, const uint8_t *digest)
+{
+    naming *n = self;
+    mf__map_entry *entry = mf__map_find(&n->check->stored, digest);
+    n->chunks++;
+    if (!entry || entry->value < 0)
+        n->missing++;
+    else
+        entry->count++;
+    return MF_OK;
+}
+
+/* " (output 'volume' of volume.load)", or less where that is not known. */
+static void origin(mf__check *k, int64_t artifact, char text[192])
+{
+    sqlite3_stmt *s;
+    bool row = false;
+    text[0] = 0;
+    mf_status status =
+        mf__prepare(k->index,
+                    "SELECT o.port, a.stage FROM output o JOIN action a ON a.num = o.action"
+                    " WHERE o.artifact = ? LIMIT 1",
+                    &s, "i", artifact);
+    if (!status)
+        status = mf__step(k->index, s, &row);
+    if (!status && row) {
+        snprintf(text, 192, " (output '%s' of %s)", (const char *)sqlite3_column_text(s, 0),
+                 (const char *)sqlite3_column_text(s, 1));
+        sqlite3_reset(s);
+    }
+    mf_error_free(status);
+}
+
+static mf_status check_artifact(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t id[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
+    char hex[MF_HEX_SIZE] = "?", from[192];
+    naming n = {.check = k};
+    mf__finding f = {.kind = MF__BAD_RECORD, .file = MF__INDEX, .num = sqlite3_column_int64(s, 0)};
+    bool present = sqlite3_column_int(s, 3) != 0;
+    const char *type = (const char *)sqlite3_column_text(s, 2);
+    const uint8_t *record = sqlite3_column_blob(s, 4);
+    size_t size = (size_t)sqlite3_column_bytes(s, 4);
+    k->result->artifacts++;
+    bool good = record && mf__column_digest(s, 1, id);
+    if (good) {
+        mf_digest_bytes(record, size, got);
+        mf_hex_encode(id, hex);
+        good = memcmp(got, id, MF_DIGEST_BYTES) == 0;
+    }
+    mf_status status = MF_OK;
+    if (good && present)
+        status = mf__record_chunks(record, size, name_chunk, &n);
+    if (status && mf_error_code(status) == MF_CORRUPT) {
+        mf_error_free(status);
+        status = MF_OK;
+        good = false;
+    }
+    MF_TRY(status);
+    if (good && !n.missing)
+        return MF_OK;
+    origin(k, f.num, from);
+    if (!good)
+        return tell(k, &f, means_action, "the record of artifact %.*s%s does not match its id",
+                    MF__SHORT_ID, hex, from);
+    f.kind = MF__BAD_DATA;
+    return tell(k, &f, means_missing, "%s %.*s%s lacks %lld of its %lld chunks",
+                type ? type : "artifact", MF__SHORT_ID, hex, from, (long long)n.missing,
+                (long long)n.chunks);
+}
+
+static mf_status check_artifacts(mf__check *k)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(k->index, "SELECT num, id, type, present, record FROM artifact", &s, ""));
+    MF_TRY(mf__step(k->index, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        status = check_artifact(k, s);
+        if (!status)
+            status = mf__step(k->index, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+static void count_unnamed(mf__check *k)
+{
+    for (size_t i = 0; i < k->stored.room; i++) {
+        const mf__map_entry *e = &k->stored.entries[i];
+        if (e->taken && !e->count && e->value >= 0) {
+            k->result->unnamed++;
+            k->result->unnamed_bytes += e->value;
+        }
+    }
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+static mf_status check_action(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t key[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
+    char hex[MF_HEX_SIZE] = "?";
+    mf__finding f = {.kind = MF__BAD_ACTION, .file = MF__INDEX, .num = sqlite3_column_int64(s, 0)};
+    const char *stage = (const char *)sqlite3_column_text(s, 2), *wrong = NULL;
+    const char *json = (const char *)sqlite3_column_text(s, 3);
+    k->result->actions++;
+    if (!mf__column_digest(s, 1, key)) {
+        wrong = "has no key";
+    } else if (!json) {
+        wrong = "lacks what its key was made of";
+    } else {
+        mf_hex_encode(key, hex);
+        mf_digest_bytes(json, (size_t)sqlite3_column_bytes(s, 3), got);
+        if (memcmp(got, key, MF_DIGEST_BYTES) != 0)
+            wrong = "does not match its key";
+    }
+    if (!wrong)
+        return MF_OK;
+    return tell(k, &f, means_action, "the record of action %.*s of %s %s", MF__SHORT_ID, hex,
+                stage ? stage : "?", wrong);
+}
+
+static mf_status check_actions(mf__check *k)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(k->index,
+                       "SELECT a.num, a.key, a.stage, c.json FROM action a"
+                       " LEFT JOIN component c ON c.action = a.num",
+                       &s, ""));
+    MF_TRY(mf__step(k->index, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        status = check_action(k, s);
+        if (!status)
+            status = mf__step(k->index, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static mf_status check_binary(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t want[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
+    const char *key = (const char *)sqlite3_column_text(s, 0);
+    const void *bytes = sqlite3_column_blob(s, 2);
+    mf__finding f = {.kind = MF__BAD_BINARY, .file = MF__INDEX, .text = key ? key : ""};
+    k->result->binaries++;
+    if (bytes && mf__column_digest(s, 1, want)) {
+        mf_digest_bytes(bytes, (size_t)sqlite3_column_bytes(s, 2), got);
+        if (memcmp(want, got, MF_DIGEST_BYTES) == 0)
+            return MF_OK;
+    }
+    return tell(k, &f, "it is not used; the next run that needs it builds it again",
+                "the program binary %.24s does not match its digest", f.text);
+}
+
+static mf_status check_binaries(mf__check *k)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(k->index, "SELECT key, digest, bytes FROM binary", &s, ""));
+    MF_TRY(mf__step(k->index, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        status = check_binary(k, s);
+        if (!status)
+            status = mf__step(k->index, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+static mf_status check_inputs(mf__check *k)
+{
+    return mf__integer(k->index, "SELECT count(*) FROM file", &k->result->files);
+}
+
+/* Rows that name rows which are not there. */
+static mf_status check_references(mf__check *k)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(k->index, "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check",
+                       &s, ""));
+    MF_TRY(mf__step(k->index, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        mf__finding f = {.kind = MF__BAD_REFERENCE,
+                         .file = MF__INDEX,
+                         .text = (const char *)sqlite3_column_text(s, 0),
+                         .num = sqlite3_column_int64(s, 1)};
+        status =
+            tell(k, &f, means_action, "a row of table %s names a row of table %s that is not there",
+                 f.text, (const char *)sqlite3_column_text(s, 2));
+        if (!status)
+            status = mf__step(k->index, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+mf_status mf__check_rows(mf__check *k)
+{
+    static mf_status (*const checks[])(mf__check * k) = {
+        check_artifacts, check_actions, check_references, check_inputs, check_binaries};
+    if (k->chunks)
+        MF_TRY(judge(k, MF__CHUNKS, check_chunks(k, MF__CHUNKS, k->chunks)));
+    if (!k->index)
+        return MF_OK;
+    MF_TRY(judge(k, MF__INDEX, check_chunks(k, MF__INDEX, k->index)));
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        MF_TRY(judge(k, MF__INDEX, checks[i](k)));
+    count_unnamed(k);
+    return MF_OK;
+}
+
+void mf__check_clear(mf__check *k)
+{
+    mf__map_clear(&k->stored);
+    mf__scratch_clear(&k->scratch);
+}
+
+/* ---- verify ---------------------------------------------------------------------------------- */
+
+typedef struct listener {
+    mf_damage_call tell;
+    void *self;
+} listener;
+
+static mf_status pass_on(void *self, const mf__finding *finding)
+{
+    const listener *l = self;
+    if (l->tell)
+        l->tell(l->self, &finding->damage);
+    return MF_OK;
+}
+
+static bool has_bytes(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_size > 0;
+}
+
+mf_status mf__check_open(mf__check *k, mf__target file, const char *path, mf__connection **c)
+{
+    bool locked = access(path, W_OK) != 0;
+    mf_status status;
+    if (!has_bytes(path)) {
+        mf__finding f = {.kind = MF__BAD_FILE, .file = file};
+        return tell(k, &f, "all that lay in it is made again where it is needed",
+                    "'%s' is missing or empty", path);
+    }
+    status = mf__connection_open(path, locked ? MF__IMMUTABLE : MF__LOOK, c);
+    if (!status)
+        status = mf__schema_check(*c);
+    if (!status)
+        return MF_OK;
+    mf__connection_close(*c);
+    *c = NULL;
+    return mf_error_code(status) == MF_CORRUPT ? judge(k, file, status) : status;
+}
+
+static mf_status look(mf__check *k, const char *index, const char *chunks)
+{
+    bool sound;
+    MF_TRY(mf__check_open(k, MF__INDEX, index, &k->index));
+    MF_TRY(mf__check_open(k, MF__CHUNKS, chunks, &k->chunks));
+    /* One state of the index for all looks, also while a run writes, and older than the state of
+     * the chunks: then every chunk that it names is there. */
+    if (k->index)
+        MF_TRY(judge(k, MF__INDEX, mf__script(k->index, "BEGIN")));
+    if (k->index)
+        MF_TRY(mf__check_file(k, MF__INDEX, &sound));
+    if (k->chunks)
+        MF_TRY(mf__check_file(k, MF__CHUNKS, &sound));
+    return mf__check_rows(k);
+}
+
+mf_status mf__paths(const char *dir, char **index, char **chunks)
+{
+    *index = *chunks = NULL;
+    if (asprintf(index, "%s/cache.db", dir) < 0 || asprintf(chunks, "%s/chunks.db", dir) < 0)
+        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+    if (has_bytes(*index) || has_bytes(*chunks))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", dir),
+                   "the first `massflow run` of a graph makes one");
+}
+
+mf_status mf_store_verify(const char *dir, mf_damage_call call, void *self, mf_verified *result)
+{
+    listener l = {call, self};
+    mf__check k = {.tell = pass_on, .self = &l, .result = result};
+    char *index, *chunks;
+    *result = (mf_verified){0};
+    mf_status status = mf__paths(dir, &index, &chunks);
+    if (!status)
+        status = look(&k, index, chunks);
+    mf__connection_close(k.index);
+    mf__connection_close(k.chunks);
+    mf__check_clear(&k);
+    free(index);
+    free(chunks);
+    return mf_within(status, "while checking the cache");
+}

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Care of a cache through the command: test_upkeep.py MASSFLOW COUNTING.so"""
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from test_run import Pipeline  # noqa: E402 (its folder has to be on the path)
+
+
+class Upkeep(Pipeline):
+    def sql(self, file, *statements):
+        db = sqlite3.connect(self.path(".massflow/" + file))
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+        db.close()
+
+    def ask(self, file, query):
+        db = sqlite3.connect(self.path(".massflow/" + file))
+        rows = db.execute(query).fetchall()
+        db.close()
+        return rows
+
+    def damage(self, file, at, size=1):
+        """Inverts bytes of a file of the cache."""
+        path = self.path(".massflow/" + file)
+        with open(path, "r+b") as f:
+            f.seek(at)
+            old = f.read(size)
+            f.seek(at)
+            f.write(bytes(b ^ 0xff for b in old))
+
+    def results(self):
+        """All artifacts' ids, by type."""
+        out = self.massflow("cache", "ls")
+        return sorted(line.split()[0] for line in out.splitlines())
+
+
+class Verify(Upkeep):
+    def test_a_sound_cache(self):
+        self.massflow("run")
+        out = self.massflow("cache", "verify")
+        self.assertRegex(out, r"^checked \d+ chunks \(\d+ B\), 10 artifacts, 10 actions, "
+                              r"\d+ digests of files, 0 programs\nall is sound\n$")
+        self.assertEqual(self.massflow("cache", "repair"), "all is sound; nothing was changed\n")
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_there_is_no_cache(self):
+        self.assertEqual(self.massflow("cache", "verify", code=2),
+                         "massflow: error: while checking the cache: there is no cache in "
+                         "'.massflow'\n  the first `massflow run` of a graph makes one\n")
+
+    def test_unknown_verb(self):
+        self.assertEqual(self.massflow("cache", "verfy", code=2),
+                         "massflow: error: unknown command 'cache verfy'; did you mean 'cache "
+                         "verify'?\n")
+
+    def test_a_damaged_record_of_an_artifact(self):
+        self.massflow("run")
+        before = self.results()
+        (num, art), = self.ask("cache.db", "SELECT f.num, lower(hex(f.id)) FROM artifact f JOIN "
+                                           "output o ON o.artifact = f.num JOIN action a ON "
+                                           "a.num = o.action WHERE a.stage = 'count.join'")
+        self.sql("cache.db", f"UPDATE artifact SET record = CAST(x'15' || substr(record, 2) AS "
+                             f"BLOB) WHERE num = {num}")
+        out = self.massflow("cache", "verify", code=1)
+        self.assertIn(f"damaged: the record of artifact {art[:12]} (output 'table' of count.join) "
+                      "does not match its id\n  runs refuse it; after a repair the next run that "
+                      "needs it runs the stage again\n", out)
+        self.assertIn("1 damages; mend them with: massflow cache repair\n", out)
+        out = self.massflow("cache", "repair")
+        self.assertIn("1 artifacts dropped\n", out)
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"join": 1})
+        self.assertEqual(self.results(), before)
+
+    def test_a_damaged_action(self):
+        self.massflow("run")
+        self.sql("cache.db", "UPDATE component SET json = replace(json, '!', '?') WHERE action = "
+                             "(SELECT min(num) FROM action WHERE stage = 'count.add')")
+        out = self.massflow("cache", "verify", code=1)
+        self.assertRegex(out, "damaged: the record of action [0-9a-f]{12} of count.add does not "
+                              "match its key\n")
+        self.assertIn("1 actions dropped: run again where needed\n", self.massflow("cache", "repair"))
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"add": 1})
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+    def test_a_lost_index_of_sqlite_is_rebuilt(self):
+        self.massflow("run")
+        (page, size), = self.ask("cache.db", "SELECT rootpage, (SELECT page_size FROM "
+                                             "pragma_page_size) FROM sqlite_schema WHERE name = "
+                                             "'artifact_type'")
+        self.damage("cache.db", (page - 1) * size + size - 4, 2)
+        out = self.massflow("cache", "verify", code=1)
+        self.assertIn("damaged: '.massflow/cache.db' is damaged: ", out)
+        self.massflow("cache", "repair")
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertEqual([n for n in os.listdir(self.path(".massflow")) if "damaged" in n], [])
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_a_destroyed_page_costs_only_what_lay_on_it(self):
+        self.massflow("run")
+        before = self.results()
+        (page, size), = self.ask("cache.db", "SELECT rootpage, (SELECT page_size FROM "
+                                             "pragma_page_size) FROM sqlite_schema WHERE name = "
+                                             "'output'")
+        self.damage("cache.db", (page - 1) * size, 100)
+        self.massflow("cache", "verify", code=1)
+        out = self.massflow("cache", "repair")
+        self.assertRegex(out, r"the damaged file was replaced; it is kept as "
+                              r".massflow/cache\.db\.damaged-\d{8}-\d{6}\n")
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.massflow("run")
+        self.assertEqual(self.results(), before)
+
+    def test_a_destroyed_header_costs_nothing(self):
+        self.massflow("run")
+        self.damage("cache.db", 0, 16)
+        out = self.massflow("cache", "verify", code=1)
+        self.assertIn("damaged: '.massflow/cache.db' is not an SQLite database\n", out)
+        self.massflow("cache", "repair")
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_an_unreadable_index_is_kept_aside(self):
+        self.massflow("run")
+        before = self.results()
+        size = os.path.getsize(self.path(".massflow/cache.db"))
+        with open(self.path(".massflow/cache.db"), "wb") as f:
+            f.write(b"\xa5" * size)
+        out = self.massflow("run", code=2)
+        self.assertIn("'%s' is not an SQLite database\n  `massflow cache repair` saves what can "
+                      "be saved; the rest is made again\n" % self.path(".massflow/cache.db"), out)
+        out = self.massflow("cache", "repair")
+        aside, = re.findall(r"kept as (\S+)", out)
+        with open(self.path(aside), "rb") as f:
+            self.assertEqual(f.read(), b"\xa5" * size)
+        self.runs()
+        self.massflow("run")
+        self.assertEqual(len(self.runs()), 10)
+        self.assertEqual(self.results(), before)
+
+    def test_lost_chunks(self):
+        self.massflow("run")
+        os.remove(self.path(".massflow/chunks.db"))
+        out = self.massflow("cache", "verify", code=1)
+        self.assertIn("damaged: '.massflow/chunks.db' is missing or empty\n", out)
+        self.massflow("cache", "repair")
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])

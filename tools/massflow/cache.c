@@ -1,0 +1,211 @@
+/* cache.c - the command cache: what is in the store, and care of it. */
+#include "store/upkeep.h"
+#include "workspace.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- stat, ls -------------------------------------------------------------------------------- */
+
+static mf_status print_stat(mf_store *store)
+{
+    mf_store_stat s;
+    char bytes[32], stored[32], disk[32];
+
+    MF_TRY(mf_store_get_stat(store, &s));
+    words_bytes((double)s.bytes, bytes);
+    words_bytes((double)s.stored, stored);
+    words_bytes((double)s.file_bytes, disk);
+    printf("%s\n", mf_store_dir(store));
+    printf("  artifacts  %" PRId64 " (%" PRId64 " more known by id alone)\n", s.artifacts,
+           s.dropped);
+    printf("  actions    %" PRId64 "\n  runs       %" PRId64 "\n  programs   %" PRId64
+           "\n  files      %" PRId64 "\n",
+           s.actions, s.runs, s.binaries, s.files);
+    printf("  data       %s, stored as %s; %s on disk\n", bytes, stored, disk);
+    for (size_t i = 0; i < s.type_count; i++) {
+        words_bytes((double)s.types[i].bytes, bytes);
+        words_bytes((double)s.types[i].stored, stored);
+        printf("  %-10s %6" PRId64 "  %8s, stored as %s\n", s.types[i].type, s.types[i].count,
+               bytes, stored);
+    }
+    mf_store_stat_clear(&s);
+    return MF_OK;
+}
+
+static mf_status print_list(mf_store *store, const char *type)
+{
+    mf_artifact_entry *entries;
+    size_t count;
+    char bytes[32], when[32];
+
+    MF_TRY(mf_store_list_artifacts(store, type, NULL, 0, &entries, &count));
+    for (size_t i = 0; i < count; i++) {
+        time_t created = (time_t)entries[i].created;
+        struct tm local;
+        localtime_r(&created, &local);
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
+        words_bytes((double)entries[i].bytes, bytes);
+        printf("%.12s  %-10s %8s  %s%s\n", entries[i].id, entries[i].type, bytes, when,
+               entries[i].present ? "" : "  (data dropped)");
+    }
+    free(entries);
+    return MF_OK;
+}
+
+static int show_stat(const args *a)
+{
+    workspace w;
+    mf_status error;
+    int code = workspace_open_cache(a, &w);
+
+    if (code)
+        return code;
+    error = print_stat(w.store);
+    workspace_close(&w);
+    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+}
+
+static int show_list(const args *a)
+{
+    workspace w;
+    mf_status error;
+    int code = workspace_open_cache(a, &w);
+
+    if (code)
+        return code;
+    error = print_list(w.store, args_count(a) > 1 ? args_at(a, 1) : NULL);
+    workspace_close(&w);
+    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+}
+
+/* ---- verify, repair -------------------------------------------------------------------------- */
+
+static const char *folder(const args *a)
+{
+    return args_value(a, "cache") ? args_value(a, "cache") : ".massflow";
+}
+
+static void print_damage(void *self, const mf_damage *damage)
+{
+    (void)self;
+    printf("damaged: %s\n  %s\n", damage->what, damage->means);
+}
+
+static void print_checked(const mf_verified *v)
+{
+    char bytes[32];
+
+    words_bytes((double)v->chunk_bytes, bytes);
+    printf("checked %" PRId64 " chunks (%s), %" PRId64 " artifacts, %" PRId64 " actions, %" PRId64
+           " digests of files, %" PRId64 " programs\n",
+           v->chunks, bytes, v->artifacts, v->actions, v->files, v->binaries);
+    words_bytes((double)v->unnamed_bytes, bytes);
+    if (v->unnamed)
+        printf("%" PRId64 " chunks (%s) are not needed any more: 'massflow cache gc' drops them\n",
+               v->unnamed, bytes);
+}
+
+static int verify(const args *a)
+{
+    mf_verified v;
+    mf_status error = mf_store_verify(folder(a), print_damage, NULL, &v);
+
+    if (error)
+        return command_fail(error, EXIT_REQUEST);
+    print_checked(&v);
+    if (!v.damages) {
+        printf("all is sound\n");
+        return EXIT_DONE;
+    }
+    printf("%" PRId64 " damages; mend them with: massflow cache repair%s%s\n", v.damages,
+           args_value(a, "cache") ? " --cache " : "",
+           args_value(a, "cache") ? args_value(a, "cache") : "");
+    return EXIT_FAILED;
+}
+
+static void print_mended(int64_t count, const char *what)
+{
+    if (count)
+        printf("%" PRId64 " %s\n", count, what);
+}
+
+static int repair(const args *a)
+{
+    mf_repaired r;
+    mf_status error = mf_store_repair(folder(a), print_damage, NULL, &r);
+
+    for (int i = 0; i < 2; i++) {
+        if (r.aside[i])
+            printf("the damaged file was replaced; it is kept as %s\n"
+                   "  delete it when the cache is as you want it\n",
+                   r.aside[i]);
+    }
+    if (!error && !r.found.damages)
+        printf("all is sound; nothing was changed\n");
+    print_mended(r.chunks_dropped, "chunks dropped");
+    print_mended(r.artifacts_missing, "artifacts count as missing: made again where needed");
+    print_mended(r.artifacts_dropped, "artifacts dropped");
+    print_mended(r.actions_dropped, "actions dropped: run again where needed");
+    print_mended(r.others_dropped, "other rows dropped");
+    mf_repaired_clear(&r);
+    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+typedef struct verb {
+    const char *name;
+    size_t most; /* operands after the name */
+    int (*run)(const args *a);
+} verb;
+
+static const verb verbs[] = {
+    {"stat", 0, show_stat},
+    {"ls", 1, show_list},
+    {"verify", 0, verify},
+    {"repair", 0, repair},
+};
+static const size_t verb_count = sizeof verbs / sizeof *verbs;
+
+static int refuse_verb(const char *what)
+{
+    const char *names[sizeof verbs / sizeof *verbs], *near;
+
+    for (size_t i = 0; i < verb_count; i++)
+        names[i] = verbs[i].name;
+    near = mf_nearest(what, names, verb_count);
+    if (near)
+        return command_refuse("unknown command 'cache %s'; did you mean 'cache %s'?", what, near);
+    return command_refuse("unknown command 'cache %s'; 'massflow help cache' lists them", what);
+}
+
+static int cache(const args *a)
+{
+    for (size_t i = 0; i < verb_count; i++) {
+        if (strcmp(verbs[i].name, args_at(a, 0)) != 0)
+            continue;
+        if (args_count(a) > 1 + verbs[i].most)
+            return command_refuse("'cache %s' takes no '%s'", verbs[i].name,
+                                  args_at(a, 1 + verbs[i].most));
+        return verbs[i].run(a);
+    }
+    return refuse_verb(args_at(a, 0));
+}
+
+static const option cache_options[] = {OPTION_CACHE, OPTION_END};
+
+const command command_cache = {
+    "cache",
+    "stat | ls [TYPE] | verify | repair",
+    "what is in the cache, and care of it",
+    "  stat      how much there is\n"
+    "  ls        the artifacts\n"
+    "  verify    reads every byte and says what is damaged; exit status 1 if anything is\n"
+    "  repair    drops what is damaged, so that the next run makes it again",
+    cache_options,
+    1,
+    -1,
+    cache};
