@@ -1,5 +1,6 @@
 /* run.c - the scheduler: which nodes start when, what becomes of them, signals, ticks. */
 #include "run/run.h"
+#include "run/journal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +10,10 @@
 
 /* What a task is taken to need besides its inputs. */
 #define BASE_BYTES ((size_t)64 << 20)
+/* Milliseconds between looks at the memory that is used, and how many looks between writes of the
+ * journal, so that a killed run still says what ran. */
+#define SAMPLE 100
+#define SAMPLES_A_FLUSH 10
 /* A stage that says nothing of its needs gets this many times the size of its inputs. */
 #define INPUT_FACTOR 3
 
@@ -25,6 +30,8 @@ typedef struct job {
     int slots;
     size_t device;  /* leased, where it needs one */
     uint64_t start; /* ns */
+    double started; /* since 1970 */
+    int64_t peak;   /* of the process's resident bytes while it ran */
     pthread_t thread;
     /* Set by the worker. */
     double seconds;
@@ -48,7 +55,8 @@ struct runner {
     uv_loop_t loop;
     uv_async_t wake;
     uv_signal_t signals[2];
-    uv_timer_t timer;
+    uv_timer_t timer, sampler;
+    int samples; /* since the journal was written */
     int slots, slots_used;
     size_t bytes, bytes_used;
     mf_device *const *devices; /* once a node needs one */
@@ -59,9 +67,7 @@ struct runner {
     mf_run_active *active; /* room for `slots` */
     bool stopping;         /* nothing more is started */
     mf_status failure;     /* of the run itself */
-    int64_t run_id;
-    mf_run_node *records; /* not written yet */
-    size_t record_count, record_room;
+    mf_journal *journal;
     pthread_mutex_t lock; /* of what follows */
     job *finished;
     log_line *logs, **logs_end;
@@ -89,44 +95,50 @@ static void give_up(runner *r, mf_status status)
 
 /* ---- the record of the run ------------------------------------------------------------------- */
 
-static void record(runner *r, size_t i, mf_outcome outcome)
-{
-    const mf_plan_node *n = mf_plan_at(r->plan, i);
-
-    if (r->record_count == r->record_room) {
-        size_t room = r->record_room ? 2 * r->record_room : 256;
-        mf_run_node *grown = realloc(r->records, room * sizeof *grown);
-        if (!grown) {
-            give_up(r, mf_fail(MF_NO_MEMORY, "no memory for the record of the run"));
-            return;
-        }
-        r->records = grown;
-        r->record_room = room;
-    }
-    r->records[r->record_count++] = (mf_run_node){
-        .node = n->node->name,
-        .outcome = outcome,
-        .seconds = outcome == MF_NODE_DONE || outcome == MF_NODE_FAILED ? n->seconds : 0,
-        .message = n->message,
-        .key = *n->key ? n->key : NULL,
-    };
-}
-
-static void flush_records(runner *r)
-{
-    if (!r->record_count || r->failure)
-        return;
-    give_up(r, mf_within(mf_store_run_nodes(r->store, r->run_id, r->records, r->record_count),
-                         "writing the record of the run"));
-    r->record_count = 0;
-}
-
-/* ---- workers --------------------------------------------------------------------------------- */
-
 static const char *device_name(const job *j)
 {
     return j->needs.device ? mf_device_get_info(j->run->devices[j->device])->name : "";
 }
+
+/* `j` is the job that ran or runs; NULL for a node that did not start. */
+static void record(runner *r, size_t i, mf_outcome outcome, const job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
+    mf_run_node entry = {.node = n->node->name,
+                         .outcome = outcome,
+                         .message = n->message,
+                         .key = *n->key ? n->key : NULL};
+
+    if (j) {
+        entry.started = j->started;
+        entry.seconds = j->seconds;
+        entry.device = device_name(j);
+        entry.peak_bytes = j->peak;
+    }
+    give_up(r, mf_journal_node(r->journal, &entry));
+}
+
+static void flush_journal(runner *r)
+{
+    r->samples = 0;
+    if (!r->failure)
+        give_up(r, mf_journal_flush(r->journal));
+}
+
+/* The process holds this much now: what runs is remembered with the most of it. */
+static void sample(runner *r)
+{
+    size_t bytes = 0;
+
+    if (uv_resident_set_memory(&bytes) != 0)
+        return;
+    for (job *j = r->running; j; j = j->next) {
+        if ((int64_t)bytes > j->peak)
+            j->peak = (int64_t)bytes;
+    }
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static mf_status publish(job *j)
 {
@@ -136,7 +148,7 @@ static mf_status publish(job *j)
                         .components = n->components,
                         .device = device_name(j),
                         .seconds = j->seconds,
-                        .run = j->run->run_id,
+                        .run = mf_journal_run(j->run->journal),
                         .outputs = outputs,
                         .output_count = n->work.out_count};
     mf_status status = MF_OK;
@@ -344,6 +356,9 @@ static void launch(runner *r, job *j)
         r->device_busy[j->device] = true;
     tell(r, (mf_run_event){.kind = MF_RUN_STARTED, .node = n->work.node});
     j->start = uv_hrtime();
+    j->started = mf_journal_now();
+    record(r, j->index, MF_NODE_RUNNING, j);
+    sample(r);
     if (pthread_create(&j->thread, NULL, work, j) == 0)
         return;
     /* It ends as if the stage had said so. */
@@ -358,25 +373,24 @@ static void launch(runner *r, job *j)
 
 /* ---- as nodes are decided and end ------------------------------------------------------------ */
 
-static void changed(void *self, size_t i)
+static void node_changed(runner *r, size_t i, const job *j)
 {
-    runner *r = self;
     const mf_plan_node *n = mf_plan_at(r->plan, i);
 
     if (n->state == MF_PLAN_CACHED) {
         r->result->counts.cached++;
-        record(r, i, MF_NODE_CACHED);
+        record(r, i, MF_NODE_CACHED, NULL);
         tell(r, (mf_run_event){.kind = MF_RUN_FOUND, .node = n->work.node});
     } else if (n->state == MF_PLAN_BLOCKED) {
         /* Streams are no nodes of their own to the user. */
         if (n->work.stage->item)
             return;
         r->result->counts.blocked++;
-        record(r, i, MF_NODE_BLOCKED);
+        record(r, i, MF_NODE_BLOCKED, NULL);
         tell(r, (mf_run_event){.kind = MF_RUN_BLOCKED, .node = n->work.node, .text = n->message});
     } else if (n->state == MF_PLAN_FAILED) {
         r->result->counts.failed++;
-        record(r, i, MF_NODE_FAILED);
+        record(r, i, MF_NODE_FAILED, j);
         tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
                                .node = n->work.node,
                                .text = n->message ? n->message : "no memory",
@@ -388,20 +402,26 @@ static void changed(void *self, size_t i)
     }
 }
 
-static void node_failed(runner *r, size_t i, mf_status status)
+static void changed(void *self, size_t i)
+{
+    node_changed(self, i, NULL);
+}
+
+/* `j`: the job that failed, NULL where it could not be made. */
+static void node_failed(runner *r, size_t i, const job *j, mf_status status)
 {
     mf_plan_node *n = mf_plan_at(r->plan, i);
 
     if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
         n->state = MF_PLAN_CANCELLED;
         r->result->counts.cancelled++;
-        record(r, i, MF_NODE_CANCELLED);
+        record(r, i, MF_NODE_CANCELLED, j);
     } else {
         char *text = mf_error_text(status);
         n->state = MF_PLAN_FAILED;
         free(n->message);
         n->message = text;
-        changed(r, i);
+        node_changed(r, i, j);
         mf_plan_failed(r->plan, i, changed, r);
     }
     mf_error_free(status);
@@ -423,6 +443,7 @@ static void end_job(runner *r, job *j)
     size_t i = j->index;
     job **link = &r->running;
 
+    sample(r);
     if (!j->threadless)
         pthread_join(j->thread, NULL);
     while (*link != j)
@@ -438,10 +459,10 @@ static void end_job(runner *r, job *j)
         r->result->counts.cancelled++;
         give_up(r, j->status);
     } else if (j->status) {
-        node_failed(r, i, j->status);
+        node_failed(r, i, j, j->status);
     } else {
         r->result->counts.done++;
-        record(r, i, MF_NODE_DONE);
+        record(r, i, MF_NODE_DONE, j);
         tell(r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});
         give_up(r, mf_plan_done(r->plan, i, changed, r));
         serve_twins(r, n->key);
@@ -468,7 +489,7 @@ static void prepare(runner *r, bool device)
             continue;
         status = new_job(r, i, next);
         if (status)
-            node_failed(r, i, status);
+            node_failed(r, i, NULL, status);
     }
 }
 
@@ -514,6 +535,7 @@ static void close_handles(runner *r)
     uv_close((uv_handle_t *)&r->signals[0], NULL);
     uv_close((uv_handle_t *)&r->signals[1], NULL);
     uv_close((uv_handle_t *)&r->timer, NULL);
+    uv_close((uv_handle_t *)&r->sampler, NULL);
 }
 
 static void emit_logs(runner *r)
@@ -528,6 +550,7 @@ static void emit_logs(runner *r)
     while (lines) {
         log_line *next = lines->next;
         tell(r, (mf_run_event){.kind = MF_RUN_LOG, .node = lines->node, .text = lines->text});
+        give_up(r, mf_journal_line(r->journal, lines->node, lines->text));
         free(lines);
         lines = next;
     }
@@ -550,7 +573,7 @@ static void on_wake(uv_async_t *handle)
         end_job(r, finished);
         finished = next;
     }
-    flush_records(r);
+    flush_journal(r);
     if (!pump(r))
         close_handles(r);
 }
@@ -601,18 +624,30 @@ static void on_tick(uv_timer_t *handle)
     tell(r, (mf_run_event){.kind = MF_RUN_TICK, .active = r->active, .active_count = count});
 }
 
+static void on_sample(uv_timer_t *handle)
+{
+    runner *r = handle->data;
+
+    sample(r);
+    if (++r->samples >= SAMPLES_A_FLUSH)
+        flush_journal(r);
+}
+
 static void open_loop(runner *r)
 {
     uv_loop_init(&r->loop);
     uv_async_init(&r->loop, &r->wake, on_wake);
     uv_timer_init(&r->loop, &r->timer);
+    uv_timer_init(&r->loop, &r->sampler);
     uv_signal_init(&r->loop, &r->signals[0]);
     uv_signal_init(&r->loop, &r->signals[1]);
+    r->sampler.data = r;
     r->wake.data = r->timer.data = r->signals[0].data = r->signals[1].data = r;
     if (r->options->signals) {
         uv_signal_start(&r->signals[0], on_signal, SIGINT);
         uv_signal_start(&r->signals[1], on_signal, SIGTERM);
     }
+    uv_timer_start(&r->sampler, on_sample, SAMPLE, SAMPLE);
     if (r->options->tick > 0)
         uv_timer_start(&r->timer, on_tick, (uint64_t)r->options->tick, (uint64_t)r->options->tick);
 }
@@ -628,7 +663,7 @@ static void begin(runner *r)
             c->wanted++;
         if (n->state == MF_PLAN_CACHED) {
             c->cached++;
-            record(r, i, MF_NODE_CACHED);
+            record(r, i, MF_NODE_CACHED, NULL);
         }
     }
     tell(r, (mf_run_event){.kind = MF_RUN_PLANNED});
@@ -637,7 +672,7 @@ static void begin(runner *r)
         if (state == MF_PLAN_FAILED || state == MF_PLAN_BLOCKED)
             changed(r, i);
     }
-    flush_records(r);
+    flush_journal(r);
 }
 
 static void run_loop(runner *r)
@@ -678,18 +713,20 @@ static mf_status run_recorded(runner *r, const char *graph)
 {
     mf_run_result *result = r->result;
     const char *status = "done";
+    const mf_run_options *o = r->options;
+    mf_run_start start = {graph, o->command ? o->command : "", o->version ? o->version : "",
+                          r->slots};
 
-    MF_TRY(mf_store_run_begin(r->store, graph, r->options->command ? r->options->command : "",
-                              &r->run_id));
+    MF_TRY(mf_journal_open(r->store, &start, &r->journal));
+    result->run = mf_journal_run(r->journal);
     begin(r);
     run_loop(r);
-    flush_records(r);
     if (result->interrupted)
         status = "interrupted";
     else if (r->failure || result->counts.failed || result->counts.blocked)
         status = "failed";
     if (!r->failure)
-        give_up(r, mf_store_run_end(r->store, r->run_id, status));
+        give_up(r, mf_journal_end(r->journal, status));
     return r->failure;
 }
 
@@ -716,6 +753,6 @@ mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options, mf
     free(graph);
     free(r.device_busy);
     free(r.active);
-    free(r.records);
+    mf_journal_free(r.journal);
     return status;
 }

@@ -52,6 +52,7 @@ typedef struct mf_run_options {
     bool signals;        /* take SIGINT and SIGTERM */
     int tick;            /* milliseconds between ticks; 0: none */
     const char *command; /* as typed, for the record */
+    const char *version; /* of the program, for the record */
     mf_run_watch watch;  /* may be NULL */
     void *self;
 } mf_run_options;
@@ -59,6 +60,7 @@ typedef struct mf_run_options {
 typedef struct mf_run_result {
     mf_run_counts counts;
     bool interrupted;
+    int64_t run; /* its number in the store */
 } mf_run_result;
 
 /* Runs what is to be run. Failed nodes are no failure of the call: see the result, and the plan's

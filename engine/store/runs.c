@@ -1,6 +1,9 @@
-/* runs.c - which runs there were, and how each of their nodes came out. */
+/* runs.c - which runs there were, how each of their nodes came out, and what they said. */
 #include "store/internal.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,11 +13,10 @@ static const char *const outcome_texts[] = {
     MF_OUTCOMES(X)
 #undef X
 };
-#define OUTCOMES (sizeof outcome_texts / sizeof *outcome_texts)
 
 const char *mf_outcome_text(mf_outcome outcome)
 {
-    return (size_t)outcome < OUTCOMES ? outcome_texts[outcome] : "unknown";
+    return outcome < MF_OUTCOME_COUNT ? outcome_texts[outcome] : "unknown";
 }
 
 static mf_status no_memory(void)
@@ -25,27 +27,34 @@ static mf_status no_memory(void)
 /* ---- writing ---- */
 
 typedef struct begin {
-    const char *graph, *command;
+    const mf_run_start *start;
     char host[256];
     int64_t run;
 } begin;
+
+static void get_host(char host[256])
+{
+    if (gethostname(host, 255) != 0)
+        host[0] = 0;
+    host[255] = 0;
+}
 
 static mf_status insert_run(mf__connection *c, void *arg)
 {
     begin *b = arg;
     MF_TRY(mf__exec(c,
-                    "INSERT INTO run (graph, command, host, pid, started, status)"
-                    " VALUES (?, ?, ?, ?, ?, 'running')",
-                    "tttii", b->graph, b->command, b->host, (int64_t)getpid(), mf__now()));
+                    "INSERT INTO run (graph, command, version, slots, host, pid, started, status)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 'running')",
+                    "tttitii", b->start->graph, b->start->command, b->start->version,
+                    (int64_t)b->start->slots, b->host, (int64_t)getpid(), mf__now()));
     b->run = sqlite3_last_insert_rowid(c->db);
     return MF_OK;
 }
 
-mf_status mf_store_run_begin(mf_store *store, const char *graph, const char *command, int64_t *run)
+mf_status mf_store_run_begin(mf_store *store, const mf_run_start *start, int64_t *run)
 {
-    begin b = {.graph = graph, .command = command};
-    if (gethostname(b.host, sizeof b.host - 1) != 0)
-        b.host[0] = 0;
+    begin b = {.start = start};
+    get_host(b.host);
     MF_TRY(mf__write(store, insert_run, &b));
     *run = b.run;
     return MF_OK;
@@ -66,9 +75,11 @@ static mf_status insert_nodes(mf__connection *c, void *arg)
         if (n->key && !mf_hex_decode(n->key, key))
             return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", n->key);
         MF_TRY(mf__exec(c,
-                        "INSERT OR REPLACE INTO run_node"
-                        " (run, node, outcome, seconds, message, key) VALUES (?, ?, ?, ?, ?, ?)",
-                        "itirtd", all->run, n->node, (int64_t)n->outcome, n->seconds,
+                        "INSERT OR REPLACE INTO run_node (run, node, outcome, started, seconds,"
+                        " device, peak_bytes, own_process, message, key)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "itirrtiitd", all->run, n->node, (int64_t)n->outcome, n->started,
+                        n->seconds, n->device, n->peak_bytes, (int64_t)n->own_process,
                         n->message && n->message[0] ? n->message : NULL, n->key ? key : NULL));
     }
     return MF_OK;
@@ -78,6 +89,27 @@ mf_status mf_store_run_nodes(mf_store *store, int64_t run, const mf_run_node *li
 {
     nodes all = {run, list, count};
     return count ? mf__write(store, insert_nodes, &all) : MF_OK;
+}
+
+typedef struct lines {
+    int64_t run;
+    const mf_run_line *lines;
+    size_t count;
+} lines;
+
+static mf_status insert_lines(mf__connection *c, void *arg)
+{
+    const lines *all = arg;
+    for (size_t i = 0; i < all->count; i++)
+        MF_TRY(mf__exec(c, "INSERT INTO run_line (run, node, at, text) VALUES (?, ?, ?, ?)", "itrt",
+                        all->run, all->lines[i].node, all->lines[i].at, all->lines[i].text));
+    return MF_OK;
+}
+
+mf_status mf_store_run_lines(mf_store *store, int64_t run, const mf_run_line *list, size_t count)
+{
+    lines all = {run, list, count};
+    return count ? mf__write(store, insert_lines, &all) : MF_OK;
 }
 
 typedef struct end {
@@ -119,9 +151,53 @@ void mf_run_list_free(mf_run_entry *runs, size_t count)
     for (size_t i = 0; runs && i < count; i++) {
         free(runs[i].graph);
         free(runs[i].command);
+        free(runs[i].version);
+        free(runs[i].host);
         free(runs[i].status);
     }
     free(runs);
+}
+
+/* When a process of this host started, in seconds since 1970; 0 where that can't be told. */
+static double process_start(int64_t pid)
+{
+    char path[64], line[1024];
+    unsigned long long ticks = 0;
+    double uptime = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    /* Behind the name, which may hold anything, field 22 is the start since boot. */
+    if (fgets(line, sizeof line, file) && strrchr(line, ')'))
+        sscanf(strrchr(line, ')') + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks);
+    fclose(file);
+    file = fopen("/proc/uptime", "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%lf", &uptime) != 1)
+        uptime = 0;
+    fclose(file);
+    if (!ticks || !(uptime > 0))
+        return 0;
+    return (double)mf__now() - uptime + (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* A run that says of itself that it goes on, but whose process is gone or is another by now. */
+static bool was_killed(const mf_run_entry *r)
+{
+    char host[256];
+
+    get_host(host);
+    if (strcmp(r->status, "running") != 0 || strcmp(r->host, host) != 0)
+        return false;
+    if (kill((pid_t)r->pid, 0) != 0 && errno == ESRCH)
+        return true;
+    return process_start(r->pid) > (double)r->start + 5;
 }
 
 static mf_status take_run(sqlite3_stmt *s, mf_run_entry **runs, size_t *count)
@@ -136,10 +212,18 @@ static mf_status take_run(sqlite3_stmt *s, mf_run_entry **runs, size_t *count)
                         .command = column_text(s, 2),
                         .start = sqlite3_column_int64(s, 3),
                         .end = sqlite3_column_int64(s, 4),
-                        .status = column_text(s, 5)};
-    for (int i = 0; i < (int)OUTCOMES; i++)
-        r->counts[i] = sqlite3_column_int64(s, 6 + i);
-    return r->graph && r->command && r->status ? MF_OK : no_memory();
+                        .status = column_text(s, 5),
+                        .version = column_text(s, 6),
+                        .host = column_text(s, 7),
+                        .pid = sqlite3_column_int64(s, 8),
+                        .slots = sqlite3_column_int(s, 9)};
+    for (int i = 0; i < MF_OUTCOME_COUNT; i++)
+        r->counts[i] = sqlite3_column_int64(s, 10 + i);
+    if (!r->graph || !r->command || !r->status || !r->version || !r->host)
+        return no_memory();
+    if (was_killed(r))
+        strcpy(r->status, "killed"); /* shorter than "running" */
+    return MF_OK;
 }
 
 static mf_status list_runs(mf__connection *c, const char *graph, size_t limit, mf_run_entry **runs,
@@ -148,9 +232,10 @@ static mf_status list_runs(mf__connection *c, const char *graph, size_t limit, m
     sqlite3_stmt *s;
     bool row;
     MF_TRY(mf__prepare(c,
-                       "SELECT r.num, r.graph, r.command, r.started, r.ended, r.status,"
+                       "SELECT r.num, r.graph, r.command, r.started, r.ended, r.status, r.version,"
+                       " r.host, r.pid, r.slots,"
                        " sum(n.outcome = 0), sum(n.outcome = 1), sum(n.outcome = 2),"
-                       " sum(n.outcome = 3), sum(n.outcome = 4)"
+                       " sum(n.outcome = 3), sum(n.outcome = 4), sum(n.outcome = 5)"
                        " FROM (SELECT * FROM run WHERE ?1 IS NULL OR graph = ?1"
                        "       ORDER BY num DESC LIMIT ?2) r"
                        " LEFT JOIN run_node n ON n.run = r.num GROUP BY r.num ORDER BY r.num DESC",
@@ -187,6 +272,7 @@ void mf_run_node_list_free(mf_run_node *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {
         free((char *)list[i].node);
+        free((char *)list[i].device);
         free((char *)list[i].message);
         free((char *)list[i].key);
     }
@@ -206,8 +292,12 @@ static mf_status take_node(sqlite3_stmt *s, mf_run_node **list, size_t *count)
                        .outcome = (mf_outcome)sqlite3_column_int(s, 1),
                        .seconds = sqlite3_column_double(s, 2),
                        .message = column_text(s, 3),
-                       .key = keyed ? strdup(key) : NULL};
-    return n->node && n->message && (n->key || !keyed) ? MF_OK : no_memory();
+                       .key = keyed ? strdup(key) : NULL,
+                       .started = sqlite3_column_double(s, 5),
+                       .device = column_text(s, 6),
+                       .peak_bytes = sqlite3_column_int64(s, 7),
+                       .own_process = sqlite3_column_int(s, 8) != 0};
+    return n->node && n->message && n->device && (n->key || !keyed) ? MF_OK : no_memory();
 }
 
 static mf_status list_nodes(mf__connection *c, int64_t run, mf_run_node **list, size_t *count)
@@ -215,8 +305,8 @@ static mf_status list_nodes(mf__connection *c, int64_t run, mf_run_node **list, 
     sqlite3_stmt *s;
     bool row;
     MF_TRY(mf__prepare(c,
-                       "SELECT node, outcome, seconds, message, key FROM run_node WHERE run = ?"
-                       " ORDER BY node",
+                       "SELECT node, outcome, seconds, message, key, started, device, peak_bytes,"
+                       " own_process FROM run_node WHERE run = ? ORDER BY node",
                        &s, "i", run));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;
@@ -240,6 +330,107 @@ mf_status mf_store_list_run_nodes(mf_store *store, int64_t run, mf_run_node **li
     if (status) {
         mf_run_node_list_free(*list, *count);
         *list = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+void mf_run_line_list_free(mf_run_line *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++) {
+        free((char *)list[i].node);
+        free((char *)list[i].text);
+    }
+    free(list);
+}
+
+static mf_status list_lines(mf__connection *c, int64_t run, const char *node, mf_run_line **list,
+                            size_t *count)
+{
+    sqlite3_stmt *s;
+    bool row;
+    mf_status status = MF_OK;
+    MF_TRY(mf__prepare(c,
+                       "SELECT node, at, text FROM run_line"
+                       " WHERE run = ?1 AND (?2 IS NULL OR node = ?2) ORDER BY num",
+                       &s, "it", run, node));
+    MF_TRY(mf__step(c, s, &row));
+    while (row && !status) {
+        mf_run_line *grown = grow(*list, *count, sizeof *grown);
+        if (!grown) {
+            status = no_memory();
+            break;
+        }
+        *list = grown;
+        grown[*count] =
+            (mf_run_line){column_text(s, 0), sqlite3_column_double(s, 1), column_text(s, 2)};
+        if (!grown[*count].node || !grown[*count].text)
+            status = no_memory();
+        (*count)++;
+        if (!status)
+            status = mf__step(c, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+mf_status mf_store_list_run_lines(mf_store *store, int64_t run, const char *node,
+                                  mf_run_line **list, size_t *count)
+{
+    mf__reader *r;
+    *list = NULL;
+    *count = 0;
+    MF_TRY(mf__reader_get(store, &r));
+    mf_status status = list_lines(r->index, run, node, list, count);
+    mf__reader_put(store, r);
+    if (status) {
+        mf_run_line_list_free(*list, *count);
+        *list = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+/* "scan" itself and what lies between "scan[" and the character behind "[". */
+static mf_status past_seconds(mf__connection *c, const char *graph, const char *label, size_t limit,
+                              double *seconds, size_t *count)
+{
+    char first[256], past[256];
+    sqlite3_stmt *s;
+    bool row;
+    snprintf(first, sizeof first, "%s[", label);
+    snprintf(past, sizeof past, "%s\\", label);
+    MF_TRY(mf__prepare(c,
+                       "SELECT n.seconds FROM run_node n JOIN run r ON r.num = n.run"
+                       " WHERE (n.node = ?1 OR (n.node >= ?2 AND n.node < ?3)) AND n.outcome = 0"
+                       " AND r.graph = ?4 ORDER BY n.run DESC LIMIT ?5",
+                       &s, "tttti", label, first, past, graph, (int64_t)limit));
+    MF_TRY(mf__step(c, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        seconds[(*count)++] = sqlite3_column_double(s, 0);
+        status = mf__step(c, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+mf_status mf_store_past_seconds(mf_store *store, const char *graph, const char *label, size_t limit,
+                                double **seconds, size_t *count)
+{
+    mf__reader *r;
+    *count = 0;
+    *seconds = calloc(limit ? limit : 1, sizeof **seconds);
+    if (!*seconds)
+        return no_memory();
+    mf_status status = mf__reader_get(store, &r);
+    if (!status) {
+        status = past_seconds(r->index, graph, label, limit, *seconds, count);
+        mf__reader_put(store, r);
+    }
+    if (status) {
+        free(*seconds);
+        *seconds = NULL;
         *count = 0;
     }
     return status;

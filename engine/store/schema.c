@@ -47,13 +47,21 @@ static const char *const index_scripts[MF__SCHEMA] = {
     "  WITHOUT ROWID;"
     "CREATE INDEX output_artifact ON output (artifact);"
     "CREATE TABLE run (num INTEGER PRIMARY KEY AUTOINCREMENT, graph TEXT NOT NULL,"
-    "  command TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,"
+    "  command TEXT NOT NULL, version TEXT NOT NULL, slots INTEGER NOT NULL,"
+    "  host TEXT NOT NULL, pid INTEGER NOT NULL,"
     "  started INTEGER NOT NULL, ended INTEGER, status TEXT NOT NULL);"
     "CREATE INDEX run_graph ON run (graph);"
+    /* started: with fractions. peak_bytes: the most that was resident while the node ran: of its
+     * own process where own_process is 1, else of the whole of massflow, other nodes included. */
     "CREATE TABLE run_node (run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,"
-    "  node TEXT NOT NULL, outcome INTEGER NOT NULL, seconds REAL NOT NULL, message TEXT,"
+    "  node TEXT NOT NULL, outcome INTEGER NOT NULL, started REAL, seconds REAL NOT NULL,"
+    "  device TEXT, peak_bytes INTEGER, own_process INTEGER NOT NULL, message TEXT,"
     "  key BLOB, PRIMARY KEY (run, node)) WITHOUT ROWID;"
     "CREATE INDEX run_node_node ON run_node (node, run);"
+    /* What stages said while they ran. */
+    "CREATE TABLE run_line (num INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run"
+    "  ON DELETE CASCADE, node TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL);"
+    "CREATE INDEX run_line_run ON run_line (run, node);"
     /* hashed: nanoseconds; when the file was read. */
     "CREATE TABLE file (path TEXT PRIMARY KEY, size INTEGER NOT NULL, inode INTEGER NOT NULL,"
     "  mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, hashed INTEGER NOT NULL,"

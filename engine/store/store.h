@@ -131,36 +131,63 @@ MF_API void mf_action_list_free(mf_action **actions, size_t count);
     X(MF_NODE_CACHED, "cached")                                                                    \
     X(MF_NODE_FAILED, "failed")                                                                    \
     X(MF_NODE_BLOCKED, "blocked")                                                                  \
-    X(MF_NODE_CANCELLED, "cancelled")
+    X(MF_NODE_CANCELLED, "cancelled")                                                              \
+    X(MF_NODE_RUNNING, "running") /* it still does, or the run was killed while it did */
 
 typedef enum mf_outcome {
 #define X(outcome, text) outcome,
     MF_OUTCOMES(X)
 #undef X
+        MF_OUTCOME_COUNT
 } mf_outcome;
 
 typedef struct mf_run_node {
     const char *node; /* "scan[case=012]" */
     mf_outcome outcome;
+    double started; /* with fractions of a second; 0 where it did not start */
     double seconds;
+    const char *device; /* that it ran on; NULL or "" for none */
+    /* The most that was resident while it ran; 0 where it is not known. Of the node's own process,
+     * or of all of massflow, other nodes included: the nodes of one process can't be told apart. */
+    int64_t peak_bytes;
+    bool own_process;
     const char *message; /* error text; NULL or "" for none */
     const char *key;     /* of the action it used; NULL where it came to none */
 } mf_run_node;
 
+/* A line that a stage logged. */
+typedef struct mf_run_line {
+    const char *node;
+    double at;
+    const char *text;
+} mf_run_line;
+
+typedef struct mf_run_start {
+    const char *graph;   /* the graph file's absolute path */
+    const char *command; /* as typed */
+    const char *version; /* of massflow */
+    int slots;           /* worker slots */
+} mf_run_start;
+
 typedef struct mf_run_entry {
     int64_t id;
-    char *graph, *command, *status; /* status: "running", "done", "failed", "interrupted" */
-    int64_t start, end;             /* end 0: not ended, or killed */
-    int64_t counts[5];              /* nodes by mf_outcome */
+    char *graph, *command, *version, *host;
+    char *status; /* "running", "done", "failed", "interrupted"; "killed" where it never ended and
+                     its process is gone. On another host that can't be seen: it stays "running" */
+    int64_t pid;
+    int slots;
+    int64_t start, end;               /* end 0: not ended, or killed */
+    int64_t counts[MF_OUTCOME_COUNT]; /* nodes by mf_outcome */
 } mf_run_entry;
 
-/* `graph`: the graph file's absolute path. `command`: as typed. */
-MF_API MF_MUST_USE mf_status mf_store_run_begin(mf_store *store, const char *graph,
-                                                const char *command, int64_t *run);
+MF_API MF_MUST_USE mf_status mf_store_run_begin(mf_store *store, const mf_run_start *start,
+                                                int64_t *run);
 /* Adds nodes of a run; a node given again is replaced. Give many at once where there are many (all
  * cached ones in one call): each call is one commit. */
 MF_API MF_MUST_USE mf_status mf_store_run_nodes(mf_store *store, int64_t run,
                                                 const mf_run_node *nodes, size_t count);
+MF_API MF_MUST_USE mf_status mf_store_run_lines(mf_store *store, int64_t run,
+                                                const mf_run_line *lines, size_t count);
 MF_API MF_MUST_USE mf_status mf_store_run_end(mf_store *store, int64_t run, const char *status);
 
 /* Newest first; `graph` NULL for all. Free with mf_run_list_free. */
@@ -171,6 +198,16 @@ MF_API void mf_run_list_free(mf_run_entry *runs, size_t count);
 MF_API MF_MUST_USE mf_status mf_store_list_run_nodes(mf_store *store, int64_t run,
                                                      mf_run_node **nodes, size_t *count);
 MF_API void mf_run_node_list_free(mf_run_node *nodes, size_t count);
+/* What a node of a run logged, or all of them (NULL), in the order it was said. Free with
+ * mf_run_line_list_free. */
+MF_API MF_MUST_USE mf_status mf_store_list_run_lines(mf_store *store, int64_t run, const char *node,
+                                                     mf_run_line **lines, size_t *count);
+MF_API void mf_run_line_list_free(mf_run_line *lines, size_t count);
+/* How long the nodes of a stage ran that came out well in the newest runs of a graph, at most
+ * `limit` of them, in no order; `label` is the stage's name in the graph. Free with free(). */
+MF_API MF_MUST_USE mf_status mf_store_past_seconds(mf_store *store, const char *graph,
+                                                   const char *label, size_t limit,
+                                                   double **seconds, size_t *count);
 MF_API const char *mf_outcome_text(mf_outcome outcome);
 
 /* ---- input files ----------------------------------------------------------------------------- */

@@ -137,6 +137,7 @@ static mf_status add_run(mf_task *t, const void *p, void *session)
     (void)session;
     MF_TRY(in_text(t, &text));
     MF_TRY(note("add", text));
+    mf_log(t, "adds '%s'", o->suffix);
     if (strstr(text, o->refuse))
         return mf_fail(MF_INVALID, "the text holds '%s'", o->refuse);
     snprintf(longer, sizeof longer, "%.200s%s", text, o->suffix);

@@ -79,7 +79,7 @@ class Pipeline(unittest.TestCase):
     def massflow(self, *words, graph="graph.yaml", code=0):
         command, *rest = words
         line = [MASSFLOW, command, graph, *rest, "--plugins", "plugins"]
-        if command == "cache":
+        if command in ("cache", "runs", "log"):
             line = [MASSFLOW, command, *rest]
         done = subprocess.run(line, cwd=self.folder, env=self.environment(), timeout=120,
                               capture_output=True, text=True)

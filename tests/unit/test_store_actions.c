@@ -227,11 +227,19 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     const char *keys[] = {old.key, new.key, new.key};
     for (int i = 0; i < 3; i++) {
         mf_run_node nodes[2] = {
-            {"keep[case=1]", i < 2 ? MF_NODE_DONE : MF_NODE_CACHED, 0.5, NULL, keys[i]},
-            {"view", MF_NODE_FAILED, 2, "it broke", NULL}};
-        ok(mf_store_run_begin(store, i == 2 ? "/g/b.yaml" : "/g/a.yaml", "massflow run a.yaml",
-                              &runs[i]));
+            {.node = "keep[case=1]",
+             .outcome = i < 2 ? MF_NODE_DONE : MF_NODE_CACHED,
+             .started = 1e9 + 0.25,
+             .seconds = 0.5 + i,
+             .device = "a device",
+             .peak_bytes = 1 << 30,
+             .key = keys[i]},
+            {.node = "view", .outcome = MF_NODE_FAILED, .seconds = 2, .message = "it broke"}};
+        mf_run_line said[2] = {{"view", 1e9, "first"}, {"keep[case=1]", 1e9 + 0.5, "second"}};
+        mf_run_start start = {i == 2 ? "/g/b.yaml" : "/g/a.yaml", "massflow run a.yaml", "0.1", 4};
+        ok(mf_store_run_begin(store, &start, &runs[i]));
         ok(mf_store_run_nodes(store, runs[i], nodes, 2));
+        ok(mf_store_run_lines(store, runs[i], said, 2));
         if (i != 1)
             ok(mf_store_run_end(store, runs[i], "failed"));
     }
@@ -249,6 +257,9 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     ck_assert_str_eq(list[0].status, "failed");
     ck_assert_str_eq(list[1].status, "running");
     ck_assert_int_eq(list[1].end, 0);
+    ck_assert_int_eq(list[1].pid, getpid());
+    ck_assert_int_eq(list[1].slots, 4);
+    ck_assert_str_eq(list[1].version, "0.1");
     ck_assert_str_eq(list[1].command, "massflow run a.yaml");
     mf_run_list_free(list, count);
     ok(mf_store_list_runs(store, "/g/a.yaml", 1, &list, &count));
@@ -263,7 +274,31 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     ck_assert_str_eq(mf_outcome_text(nodes[0].outcome), "done");
     ck_assert_str_eq(nodes[1].message, "it broke");
     ck_assert_ptr_null(nodes[1].key);
+    ck_assert_double_eq(nodes[0].started, 1e9 + 0.25);
+    ck_assert_str_eq(nodes[0].device, "a device");
+    ck_assert_int_eq(nodes[0].peak_bytes, 1 << 30);
+    ck_assert(!nodes[0].own_process);
     mf_run_node_list_free(nodes, count);
+
+    mf_run_line *said;
+    ok(mf_store_list_run_lines(store, runs[0], NULL, &said, &count));
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(said[0].text, "first");
+    mf_run_line_list_free(said, count);
+    ok(mf_store_list_run_lines(store, runs[0], "keep[case=1]", &said, &count));
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(said[0].text, "second");
+    ck_assert_double_eq(said[0].at, 1e9 + 0.5);
+    mf_run_line_list_free(said, count);
+
+    double *seconds;
+    ok(mf_store_past_seconds(store, "/g/a.yaml", "keep", 10, &seconds, &count));
+    ck_assert_uint_eq(count, 2);
+    ck_assert_double_eq(seconds[0] + seconds[1], 2);
+    free(seconds);
+    ok(mf_store_past_seconds(store, "/g/a.yaml", "kee", 10, &seconds, &count));
+    ck_assert_uint_eq(count, 0);
+    free(seconds);
 
     ok(mf_store_node_actions(store, "/g/a.yaml", "keep[case=1]", 0, &actions, &count));
     ck_assert_uint_eq(count, 2);

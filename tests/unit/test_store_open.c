@@ -80,8 +80,8 @@ START_TEST(reader_needs_a_store_and_never_writes)
           "while storing an artifact of type text: the cache in '%s' is open for reading only",
           folder);
     int64_t run;
-    fails(mf_store_run_begin(store, "g", "c", &run), "the cache in '%s' is open for reading only",
-          folder);
+    fails(mf_store_run_begin(store, &(mf_run_start){"g", "c", "", 1}, &run),
+          "the cache in '%s' is open for reading only", folder);
     mf_artifact_unref(a);
     mf_store_close(store);
 }

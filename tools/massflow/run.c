@@ -270,6 +270,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
                               .fail_fast = args_has(a, "fail-fast"),
                               .signals = true,
                               .command = line,
+                              .version = MF_VERSION,
                               .watch = progress_event,
                               .self = &shown};
     int code;

@@ -1,0 +1,24 @@
+/* journal.h - what is written down of a run while it goes on: its nodes and what they said.
+ *
+ * Belongs to the scheduler's thread. Entries are gathered and written many at a time. */
+#ifndef MASSFLOW_RUN_JOURNAL_H
+#define MASSFLOW_RUN_JOURNAL_H
+
+#include "store/store.h"
+
+typedef struct mf_journal mf_journal;
+
+mf_status mf_journal_open(mf_store *store, const mf_run_start *start, mf_journal **journal);
+int64_t mf_journal_run(const mf_journal *journal); /* the run's id in the store */
+/* What `entry` points to must stay until the next flush. */
+mf_status mf_journal_node(mf_journal *journal, const mf_run_node *entry);
+/* `node` must stay until the next flush; `text` is copied. */
+mf_status mf_journal_line(mf_journal *journal, const char *node, const char *text);
+mf_status mf_journal_flush(mf_journal *journal);
+/* Writes what is left and how the run ended. */
+mf_status mf_journal_end(mf_journal *journal, const char *status);
+void mf_journal_free(mf_journal *journal); /* NULL is fine */
+
+double mf_journal_now(void); /* seconds since 1970, with fractions */
+
+#endif
