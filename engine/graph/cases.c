@@ -34,7 +34,7 @@ static const char *const later[] = {"nnunet", "dicom"};
  */
 
 /* Ids name nodes ("scan[case=ID]") and files. */
-static bool good_id(const char *id)
+bool good_id(const char *id)
 {
     if (!strcmp(id, ".") || !strcmp(id, ".."))
         return false;

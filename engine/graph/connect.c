@@ -24,7 +24,7 @@ static void note_inputs(mf_graph *g, const mf_stage *stage)
 static bool choose_output(mf_graph *g, const stage_def *def, reference *ref, const mf_port *port,
                           const mf_port_type *wanted)
 {
-    const mf_stage *source = g->defs[ref->source].stage;
+    const mf_stage *source = ref->source->stage;
     size_t count = mf_port_count(source->out), fitting = 0;
     for (size_t i = 0; i < count; i++) {
         mf_port_type type;
@@ -37,7 +37,7 @@ static bool choose_output(mf_graph *g, const stage_def *def, reference *ref, con
     if (fitting == 1)
         return true;
     mf_text list = {0};
-    const char *label = g->defs[ref->source].key->text;
+    const char *label = ref->source->label;
     for (size_t i = 0; i < count; i++)
         mf_text_add(&list, "%s%s.%s (%s)", i ? ", " : "", label, source->out[i].name,
                     source->out[i].type);
@@ -55,7 +55,7 @@ static bool choose_output(mf_graph *g, const stage_def *def, reference *ref, con
 static bool check_type(mf_graph *g, const stage_def *def, const reference *ref, const mf_port *port,
                        const mf_port_type *wanted)
 {
-    const stage_def *from = &g->defs[ref->source];
+    const stage_def *from = ref->source;
     const mf_port *out = &from->stage->out[ref->port];
     mf_port_type offered;
     mf_port_type_parse(out->type, &offered);
@@ -65,47 +65,62 @@ static bool check_type(mf_graph *g, const stage_def *def, const reference *ref, 
     if (fits)
         return true;
     graph_error(g, ref->node, "%s: port '%s' takes %s, but '%s' gives %s", def->stage->name,
-                port->name, port->type, from->key->text, out->type);
+                port->name, port->type, from->label, out->type);
     note_port(g, def->stage, port, false);
     note_port(g, from->stage, out, true);
     return false;
 }
 
-/* Axes: both ends have `case`, or the source alone and then it is gathered. */
+/* "give 'x' 'each: case'", and how else a port for one artifact could be served. */
+static bool lacks_axes(mf_graph *g, const stage_def *def, const reference *ref, uint32_t lacking,
+                       const mf_port *port, const mf_port_type *wanted)
+{
+    const char *label = ref->source->label, *own = def->key->text;
+    char *axes = axis_names(g, lacking);
+    bool cases = lacking == CASE;
+    if (wanted->shape == MF_PORT_LIST && cases)
+        return graph_error(g, ref->node,
+                           "'%s' is per case and '%s' is not: gather it with \"%s[*]\"", label, own,
+                           ref->node->text);
+    if (wanted->shape == MF_PORT_LIST)
+        return graph_error(g, ref->node,
+                           "'%s' is made for each value of %s and '%s' is not: gather it with "
+                           "\"%s[*]\"",
+                           label, axes, own, ref->node->text);
+    const char *choice = wanted->shape != MF_PORT_ONE ? ""
+                         : cases                      ? ", or choose one case with \"[case=ID]\""
+                                 : mf_arena_print(g->arena, ", or choose one with \"[%s]\"",
+                                                  axes_pattern(g, lacking));
+    if (cases)
+        graph_error(g, ref->node, "'%s' is per case and '%s' is not: give '%s' 'each: case'%s",
+                    label, own, own, choice);
+    else
+        graph_error(g, ref->node,
+                    "'%s' is made for each value of %s and '%s' is not: give '%s' 'each: [%s]'%s",
+                    label, axes, own, own, axis_names(g, def->axes | lacking), choice);
+    note_port(g, def->stage, port, false);
+    return false;
+}
+
+/* Axes: both ends have them, or the source alone and then it is gathered. */
 static bool check_axes(mf_graph *g, const stage_def *def, const reference *ref, const mf_port *port,
                        const mf_port_type *wanted)
 {
-    const stage_def *from = &g->defs[ref->source];
-    const char *label = from->key->text;
-    if (ref->gather && !from->each_case)
-        return graph_error(g, ref->node,
-                           "'%s' has no 'each: case', so there is nothing to select from", label);
-    if (ref->varies && !def->each_case)
-        return graph_error(g, ref->node,
-                           "'%s' has no 'each: case', so there is no case to take a column from",
-                           def->key->text);
+    uint32_t lacking = ref->source->axes & ~ref->joined;
     if (ref->gather && wanted->shape == MF_PORT_STREAM)
         return graph_error(g, ref->node, "%s: port '%s' takes one stream, not a selection",
                            def->stage->name, port->name);
-    if (ref->gather || !from->each_case || def->each_case)
+    if (ref->gather || !lacking)
         return true;
-    if (wanted->shape == MF_PORT_LIST)
-        return graph_error(g, ref->node,
-                           "'%s' is per case and '%s' is not: gather it with \"%s[*]\"", label,
-                           def->key->text, ref->node->text);
-    graph_error(g, ref->node, "'%s' is per case and '%s' is not: give '%s' 'each: case'%s", label,
-                def->key->text, def->key->text,
-                wanted->shape == MF_PORT_ONE ? ", or choose one case with \"[case=ID]\"" : "");
-    note_port(g, def->stage, port, false);
-    return false;
+    return lacks_axes(g, def, ref, lacking, port, wanted);
 }
 
 static bool connect_one(mf_graph *g, stage_def *def, const mf_port *port,
                         const mf_port_type *wanted, const yaml *node, reference *ref)
 {
-    if (!parse_reference(g, node, ref))
+    if (!parse_reference(g, def, node, ref))
         return false;
-    if (!g->defs[ref->source].stage)
+    if (!ref->source->stage)
         return false; /* reported there */
     if (ref->port == NAME_NONE && !choose_output(g, def, ref, port, wanted))
         return false;
@@ -147,6 +162,8 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
         good &= connect_one(g, def, port, &wanted, node->kind == YAML_LIST ? node->items[i] : node,
                             &in->refs[i]);
     in->count = good ? count : 0;
+    for (size_t i = 0; i < in->count; i++)
+        in->depends |= in->refs[i].joined | in->refs[i].varies;
     return good;
 }
 
@@ -178,6 +195,12 @@ bool connect_stage(mf_graph *g, stage_def *def)
 /* ---- order -------------------------------------------------------------------------------------
  */
 
+/* Whether a source is a stage of the same file that has no place in the order yet. */
+static bool waits_for(const mf_graph *g, const reference *ref, const bool *done)
+{
+    return ref->source->graph == g && !done[ref->source - g->defs];
+}
+
 /* Walks back along stages that are not ordered until one comes twice: that is the cycle. */
 static bool report_cycle(mf_graph *g, const bool *done)
 {
@@ -193,8 +216,8 @@ static bool report_cycle(mf_graph *g, const bool *done)
         const stage_def *def = &g->defs[at];
         for (size_t i = 0; i < def->input_count; i++)
             for (size_t k = 0; k < def->inputs[i].count; k++)
-                if (!done[def->inputs[i].refs[k].source]) {
-                    at = def->inputs[i].refs[k].source;
+                if (waits_for(g, &def->inputs[i].refs[k], done)) {
+                    at = (uint32_t)(def->inputs[i].refs[k].source - g->defs);
                     goto next;
                 }
     next:;
@@ -222,7 +245,10 @@ bool order_stages(mf_graph *g)
     for (size_t i = g->def_count; i-- > 0;)
         for (size_t p = 0; p < g->defs[i].input_count; p++)
             for (size_t k = 0; k < g->defs[i].inputs[p].count; k++) {
-                uint32_t source = g->defs[i].inputs[p].refs[k].source;
+                const stage_def *from = g->defs[i].inputs[p].refs[k].source;
+                uint32_t source = (uint32_t)(from - g->defs);
+                if (from->graph != g)
+                    continue; /* included files come first as a whole */
                 struct use *use = mf_arena_alloc(g->arena, 1, sizeof *use);
                 *use = (struct use){(uint32_t)i, uses[source]};
                 uses[source] = use;

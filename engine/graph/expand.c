@@ -1,112 +1,145 @@
-/* expand.c - stages x cases -> nodes with their edges.
+/* expand.c - stages x cases x axes -> nodes with their edges.
  *
- * Edges that do not depend on the consumer's case (a gathered list, a stage without cases) are made
- * once a stage and shared by its nodes, so that the whole grows with nodes and written edges. */
+ * The edges of a port are made once for every combination of the axes that they depend on, and
+ * shared by the nodes that have it, so that the whole grows with nodes and written edges. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define MOST_NODES 20000000u
-
-/* ---- selections --------------------------------------------------------------------------------
- */
-
-static bool matches(const mf_case *c, const term *terms, const char *const *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char *text = mf_case_column(c, terms[i].column);
-        if (!text || !compare_values(terms[i].column, text, terms[i].op, values[i]))
-            return false;
-    }
-    return true;
-}
-
-/* The values of a reference's terms for the consumer's case. */
-static bool term_values(mf_graph *g, const reference *ref, const mf_case *c, const char **values)
-{
-    for (size_t i = 0; i < ref->term_count; i++) {
-        values[i] = ref->terms[i].value;
-        if (ref->varies && !resolve_text(g, ref->node, values[i], c, false, &values[i]))
-            return false;
-    }
-    return true;
-}
 
 typedef struct edges {
     mf_edge *list;
     size_t count, room;
 } edges;
 
-static void add_edge(edges *e, uint32_t node, uint32_t port)
+static void add_edge(edges *e, uint32_t node, uint32_t port, bool gathered)
 {
     e->list = mf_grow(e->list, &e->room, e->count + 1, sizeof *e->list);
-    e->list[e->count++] = (mf_edge){node, port};
+    e->list[e->count++] = (mf_edge){node, (uint16_t)port, gathered};
 }
 
-static bool add_selection(mf_graph *g, const reference *ref, const mf_case *c, edges *e)
+/* ---- a source's nodes by what is joined --------------------------------------------------------
+ */
+
+/* The nodes of a source in groups that agree on the joined axes: those of group c are
+ * list[start[c]] to list[start[c + 1] - 1], in order. */
+typedef struct groups {
+    uint32_t *start, *list;
+} groups;
+
+static groups group_nodes(const reference *ref)
 {
-    const stage_def *from = &g->defs[ref->source];
-    const char **values = mf_arena_alloc(g->arena, ref->term_count, sizeof *values);
-    size_t before = e->count;
-    if (!term_values(g, ref, c, values))
-        return false;
-    for (uint32_t i = 0; i < def_cases(g, from); i++)
-        if (matches(&g->cases[def_case(from, i)], ref->terms, values, ref->term_count))
-            add_edge(e, from->first + i, ref->port);
-    if (e->count > before)
-        return true;
-    graph_error(g, ref->node, "this selects none of the %u case%s of '%s'", def_cases(g, from),
-                def_cases(g, from) == 1 ? "" : "s", from->key->text);
-    if (c)
-        mf_diagnostics_note(g->d, "for case '%s'", c->id);
+    const stage_def *from = ref->source;
+    size_t space = axes_space(from->graph, ref->joined);
+    uint32_t at[MOST_AXES];
+    groups g = {calloc(space + 2, sizeof *g.start), calloc(from->count + 1, sizeof *g.list)};
+    if (!g.start || !g.list)
+        abort();
+    for (uint32_t i = 0; i < from->count; i++) {
+        def_at(from, i, at);
+        g.start[axes_code(from->graph, ref->joined, at) + 2]++;
+    }
+    for (size_t c = 2; c < space + 2; c++)
+        g.start[c] += g.start[c - 1];
+    for (uint32_t i = 0; i < from->count; i++) {
+        def_at(from, i, at);
+        g.list[g.start[axes_code(from->graph, ref->joined, at) + 1]++] = i;
+    }
+    return g;
+}
+
+/* ---- selections --------------------------------------------------------------------------------
+ */
+
+static bool matches(const reference *ref, uint32_t i, const char *const *values)
+{
+    const stage_def *from = ref->source;
+    uint32_t at[MOST_AXES];
+    def_at(from, i, at);
+    for (size_t k = 0; k < ref->term_count; k++) {
+        const term *t = &ref->terms[k];
+        const char *text = t->any ? NULL : subject_text(from->graph, &t->of, at);
+        const char *name = t->of.column ? t->of.column : from->graph->axes[t->of.axis].name;
+        if (!t->any && (!text || !compare_values(name, text, t->op, values[k])))
+            return false;
+    }
+    return true;
+}
+
+/* The values of a reference's terms for the consumer's node. */
+static bool term_values(mf_graph *g, const reference *ref, const here *h, const char **values)
+{
+    for (size_t i = 0; i < ref->term_count; i++) {
+        values[i] = ref->terms[i].value;
+        if (ref->varies && !resolve_text(g, ref->node, values[i], h, &values[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool selects_none(mf_graph *g, const reference *ref, uint32_t of, const here *h)
+{
+    const stage_def *from = ref->source;
+    bool cases = from->axes == CASE;
+    if (!of)
+        graph_error(g, ref->node, "'where' of '%s' leaves nothing to select from", from->label);
+    else
+        graph_error(g, ref->node, "this selects none of the %u %s%s of '%s'", of,
+                    cases ? "case" : "node", of == 1 ? "" : "s", from->label);
+    note_at(g, (ref->joined | ref->varies) & h->def->axes, h->at);
     return false;
 }
 
-/* The edges of one reference for a consumer of case index `at` (NAME_NONE: of no case). */
-static bool add_reference(mf_graph *g, const stage_def *def, const reference *ref, uint32_t at,
+static bool add_selection(mf_graph *g, const reference *ref, const groups *by, uint32_t code,
+                          const here *h, edges *e)
+{
+    const char **values = mf_arena_alloc(g->arena, ref->term_count, sizeof *values);
+    size_t before = e->count;
+    if (!term_values(g, ref, h, values))
+        return false;
+    for (uint32_t i = by->start[code]; i < by->start[code + 1]; i++)
+        if (matches(ref, by->list[i], values))
+            add_edge(e, ref->source->first + by->list[i], ref->port, true);
+    return e->count > before || selects_none(g, ref, by->start[code + 1] - by->start[code], h);
+}
+
+/* The edges of one reference for the consumer's node. */
+static bool add_reference(mf_graph *g, const reference *ref, const groups *by, const here *h,
                           edges *e)
 {
-    const stage_def *from = &g->defs[ref->source];
-    const mf_case *c = at == NAME_NONE ? NULL : &g->cases[at];
+    const stage_def *from = ref->source;
+    uint32_t code = axes_code(g, ref->joined, h->at);
     if (ref->gather)
-        return add_selection(g, ref, c, e);
-    if (!from->each_case) {
-        add_edge(e, from->first, ref->port);
+        return add_selection(g, ref, by, code, h, e);
+    if (by->start[code + 1] > by->start[code]) {
+        add_edge(e, from->first + by->list[by->start[code]], ref->port, false);
         return true;
     }
-    uint32_t position = case_position(from, at);
-    if (position == NAME_NONE) {
-        graph_error(g, ref->node, "'%s' has a case '%s' that 'where' of '%s' leaves out",
-                    def->key->text, c->id, from->key->text);
-        return false;
-    }
-    add_edge(e, from->first + position, ref->port);
-    return true;
+    if (ref->joined == CASE)
+        return graph_error(g, ref->node, "'%s' has a case '%s' that 'where' of '%s' leaves out",
+                           h->def->key->text, g->axes[0].values[h->at[0]], from->label);
+    return graph_error(g, ref->node, "'%s' has a node [%s] that 'where' of '%s' leaves out",
+                       h->def->key->text, axes_text(g, ref->joined, h->at), from->label);
 }
 
-/* Whether all nodes of the consumer get the same edges through this port. */
-static bool shared(const mf_graph *g, const port_input *in)
-{
-    for (size_t i = 0; i < in->count; i++)
-        if (in->refs[i].varies || (!in->refs[i].gather && g->defs[in->refs[i].source].each_case))
-            return false;
-    return true;
-}
+/* ---- ports -------------------------------------------------------------------------------------
+ */
 
-static bool make_input(mf_graph *g, const stage_def *def, size_t port, uint32_t at, edges *scratch,
+static bool make_input(mf_graph *g, const here *h, size_t port, const groups *by, edges *scratch,
                        mf_input *input)
 {
+    const stage_def *def = h->def;
     const port_input *in = &def->inputs[port];
     mf_port_type type;
     scratch->count = 0;
     for (size_t i = 0; i < in->count; i++)
-        if (!add_reference(g, def, &in->refs[i], at, scratch))
+        if (!add_reference(g, &in->refs[i], &by[i], h, scratch))
             return false;
     mf_port_type_parse(def->stage->in[port].type, &type);
     if (type.shape != MF_PORT_LIST && scratch->count > 1) {
         graph_error(g, in->node, "%s: port '%s' takes one %s, but this selects %zu",
                     def->stage->name, def->stage->in[port].name, type.name, scratch->count);
+        note_at(g, in->depends & def->axes, h->at);
         note_port(g, def->stage, &def->stage->in[port], false);
         return false;
     }
@@ -117,49 +150,83 @@ static bool make_input(mf_graph *g, const stage_def *def, size_t port, uint32_t 
     return true;
 }
 
+/* Fills one port of all nodes of a stage. */
+static bool make_port(mf_graph *g, const stage_def *def, size_t port, mf_input *const *inputs,
+                      edges *scratch)
+{
+    const port_input *in = &def->inputs[port];
+    uint32_t depends = in->depends & def->axes, at[MOST_AXES] = {0};
+    uint32_t *made = calloc(axes_space(g, depends), sizeof *made); /* a node + 1, by code */
+    groups *by = calloc(in->count + 1, sizeof *by);
+    bool good = true;
+    if (!made || !by)
+        abort();
+    for (size_t i = 0; i < in->count; i++)
+        by[i] = group_nodes(&in->refs[i]);
+    for (uint32_t i = 0; i < def->count && good; i++) {
+        def_at(def, i, at);
+        uint32_t *first = &made[axes_code(g, depends, at)];
+        if (*first)
+            inputs[i][port] = inputs[*first - 1][port];
+        else
+            good = make_input(g, &(here){def, at}, port, by, scratch, &inputs[i][port]);
+        *first = *first ? *first : i + 1;
+    }
+    for (size_t i = 0; i < in->count; i++) {
+        free(by[i].start);
+        free(by[i].list);
+    }
+    free(by);
+    free(made);
+    return good;
+}
+
 /* ---- nodes -------------------------------------------------------------------------------------
  */
 
-static bool make_nodes(mf_graph *g, const stage_def *def, uint32_t group, edges *scratch)
+static void name_node(const stage_def *def, mf_node *n, const uint32_t *at)
 {
-    uint32_t count = def_cases(g, def);
-    mf_input *common = mf_arena_alloc(g->arena, def->input_count, sizeof *common);
-    bool *is_common = mf_arena_alloc(g->arena, def->input_count, sizeof *is_common);
-    bool all_common = true, good = true;
-    for (size_t p = 0; p < def->input_count; p++) {
-        is_common[p] = shared(g, &def->inputs[p]);
-        all_common &= is_common[p];
-        if (is_common[p])
-            good &= make_input(g, def, p, NAME_NONE, scratch, &common[p]);
-    }
-    for (uint32_t i = 0; i < count && good; i++) {
-        uint32_t at = def->each_case ? def_case(def, i) : NAME_NONE;
-        mf_node *n = &g->nodes[def->first + i];
-        mf_input *inputs = common;
-        if (!all_common) {
-            inputs = mf_arena_alloc(g->arena, def->input_count, sizeof *inputs);
-            for (size_t p = 0; p < def->input_count; p++) {
-                inputs[p] = common[p];
-                if (!is_common[p] && !make_input(g, def, p, at, scratch, &inputs[p]))
-                    return false;
-            }
-        }
-        *n = (mf_node){.name = def->key->text,
-                       .label = def->key->text,
+    mf_graph *g = def->graph;
+    size_t label = strlen(def->label);
+    mf_axis_value *axes =
+        mf_arena_alloc(g->arena, (size_t)__builtin_popcount(def->axes), sizeof *axes);
+    for (uint32_t i = 0; i < g->axis_count; i++)
+        if (def->axes >> i & 1)
+            axes[n->axis_count++] = (mf_axis_value){g->axes[i].name, g->axes[i].values[at[i]]};
+    n->axes = axes;
+    if (def->axes & CASE)
+        n->of_case = &g->cases[at[0]];
+    char *values = axes_text(g, def->axes, at), *name;
+    name = mf_arena_alloc(g->arena, label + strlen(values) + 3, 1);
+    stpcpy(stpcpy(stpcpy(stpcpy(name, def->label), "["), values), "]");
+    n->name = name;
+}
+
+static bool make_nodes(mf_graph *g, const stage_def *def, mf_node *nodes, uint32_t group,
+                       edges *scratch)
+{
+    mf_input **inputs = calloc(def->count + 1, sizeof *inputs);
+    uint32_t at[MOST_AXES];
+    bool good = true;
+    if (!inputs)
+        abort();
+    for (uint32_t i = 0; i < def->count; i++) {
+        mf_node *n = &nodes[i];
+        def_at(def, i, at);
+        inputs[i] = mf_arena_alloc(g->arena, def->input_count, sizeof **inputs);
+        *n = (mf_node){.name = def->label,
+                       .label = def->label,
                        .stage = def->stage,
-                       .params = def->params[def->param_count > 1 ? i : 0],
-                       .inputs = inputs,
+                       .params = def->params[axes_code(g, def->param_axes, at)],
+                       .inputs = inputs[i],
                        .input_count = def->input_count,
                        .group = group};
-        if (!def->each_case)
-            continue;
-        mf_axis_value *axis = mf_arena_alloc(g->arena, 1, sizeof *axis);
-        *axis = (mf_axis_value){"case", g->cases[at].id};
-        n->of_case = &g->cases[at];
-        n->axes = axis;
-        n->axis_count = 1;
-        n->name = mf_arena_print(g->arena, "%s[case=%s]", n->label, n->of_case->id);
+        if (def->axes)
+            name_node(def, n, at);
     }
+    for (size_t p = 0; p < def->input_count; p++)
+        good &= make_port(g, def, p, inputs, scratch);
+    free(inputs);
     return good;
 }
 
@@ -173,16 +240,18 @@ bool expand(mf_graph *g)
         stage_def *def = &g->defs[g->order[i]];
         def->first = (uint32_t)total;
         g->stages[i] =
-            (mf_graph_stage){def->key->text,    def->stage,     def->each_case,   def->first,
-                             def_cases(g, def), def->key->line, def->key->column, def->limits};
-        total += def_cases(g, def);
+            (mf_graph_stage){def->label, def->stage,     (def->axes & CASE) != 0, def->first,
+                             def->count, def->key->line, def->key->column,        def->limits};
+        total += def->count;
         if (total > MOST_NODES)
             return graph_error(g, def->key, "the graph has more than %u nodes", MOST_NODES);
     }
     g->node_count = (size_t)total;
     g->nodes = mf_arena_alloc(g->arena, g->node_count, sizeof *g->nodes);
-    for (size_t i = 0; i < g->def_count; i++)
-        good &= make_nodes(g, &g->defs[g->order[i]], (uint32_t)i, &scratch);
+    for (size_t i = 0; i < g->def_count; i++) {
+        const stage_def *def = &g->defs[g->order[i]];
+        good &= make_nodes(g, def, &g->nodes[def->first], (uint32_t)i, &scratch);
+    }
     free(scratch.list);
     return good;
 }

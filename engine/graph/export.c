@@ -9,11 +9,11 @@ static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage
                      uint32_t *port)
 {
     reference ref;
-    if (!parse_reference(g, key, &ref))
+    if (!parse_reference(g, NULL, key, &ref))
         return false;
     if (ref.gather)
         return graph_error(g, key, "an export takes a stage, not a selection");
-    *def = &g->defs[ref.source];
+    *def = ref.source;
     const mf_stage *stage = (*def)->stage;
     const char *path = node->kind == YAML_SCALAR ? node->text : "";
     *port = ref.port == NAME_NONE ? 0 : ref.port;
@@ -43,18 +43,21 @@ static bool check_writer(mf_graph *g, const yaml *node, const mf_port *out, cons
 }
 
 /* The file of one node; `files` knows those of all exports, by index. */
-static bool add_export(mf_graph *g, names *files, const yaml *node, uint32_t at, uint32_t port)
+static bool add_export(mf_graph *g, names *files, const yaml *node, const stage_def *def,
+                       uint32_t i, uint32_t port)
 {
     given v;
-    const mf_node *n = &g->nodes[at];
-    if (!resolve(g, node, n->of_case, &v))
+    uint32_t node_index = def->first + i, at[MOST_AXES];
+    const mf_node *n = &g->nodes[node_index];
+    def_at(def, i, at);
+    if (!resolve(g, node, &(here){def, at}, &v))
         return false;
     if (v.list || !*v.text)
         return graph_error(g, node, "an export takes one path");
     if (!check_writer(g, node, &n->stage->out[port], v.text))
         return false;
     /* A path that begins with a column of the case is still meant from the graph's folder. */
-    const char *base = v.of_case ? g->folder : v.base;
+    const char *base = v.of_node ? g->folder : v.base;
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", base, v.text);
     uint32_t other = names_add(files, path, (uint32_t)g->export_count);
@@ -64,7 +67,7 @@ static bool add_export(mf_graph *g, names *files, const yaml *node, uint32_t at,
         return false;
     }
     g->exports = mf_grow(g->exports, &g->export_room, g->export_count + 1, sizeof *g->exports);
-    g->exports[g->export_count++] = (mf_export){at, port, path, node->line, node->column};
+    g->exports[g->export_count++] = (mf_export){node_index, port, path, node->line, node->column};
     return true;
 }
 
@@ -82,8 +85,8 @@ bool read_exports(mf_graph *g)
         const stage_def *def = NULL;
         uint32_t port = 0;
         bool fine = read_key(g, map->items[2 * i], node, &def, &port);
-        for (uint32_t k = 0; fine && k < def_cases(g, def); k++)
-            fine = add_export(g, &files, node, def->first + k, port);
+        for (uint32_t k = 0; fine && k < def->count; k++)
+            fine = add_export(g, &files, node, def, k, port);
         good &= fine;
     }
     names_free(&files);

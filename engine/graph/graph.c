@@ -9,9 +9,9 @@
 
 #define LARGEST_FILE ((size_t)64 << 20)
 
-static const char *const root_keys[] = {"massflow", "params", "cases",
+static const char *const root_keys[] = {"massflow", "params", "cases",  "axes",
                                         "stages",   "export", "isolate"};
-static const char *const root_later[] = {"axes", "include", "skip_failed", "device", "keep"};
+static const char *const root_later[] = {"include", "skip_failed", "device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -80,8 +80,8 @@ static bool read_root(mf_graph *g)
     bool good = true;
     if (g->root->kind != YAML_MAP)
         return graph_error(g, g->root,
-                           "a graph file has the keys massflow, params, cases, stages, "
-                           "export");
+                           "a graph file has the keys massflow, params, cases, axes, "
+                           "stages, export");
     for (size_t i = 0; i < g->root->count; i++) {
         const yaml *key = g->root->items[2 * i];
         bool known = false, expected = false;
@@ -119,6 +119,7 @@ static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t coun
     }
     g->cases_wrong = !read_cases(g);
     *good &= !g->cases_wrong;
+    *good &= read_axes(g);
     *good &= read_isolate(g);
     *good &= read_stages(g);
     for (size_t i = 0; i < g->def_count; i++)
@@ -169,7 +170,8 @@ void mf_graph_free(mf_graph *g)
         return;
     for (size_t i = 0; i < g->def_count; i++)
         for (size_t k = 0; k < g->defs[i].param_count; k++)
-            mf_params_unref(g->defs[i].params[k]);
+            if (g->defs[i].params[k])
+                mf_params_unref(g->defs[i].params[k]);
     names_free(&g->param_names);
     names_free(&g->labels);
     free(g->exports);

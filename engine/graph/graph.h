@@ -53,28 +53,29 @@ const char *mf_case_column(const mf_case *c, const char *column); /* NULL where 
 /* One edge's source: a node by its index, and the index of its output port in stage->out. */
 typedef struct mf_edge {
     uint32_t node;
-    uint32_t port;
+    uint16_t port;
+    bool gathered; /* by a selection: one of many */
 } mf_edge;
 
 /* What goes into one input port. A port that takes one artifact or a stream has one edge, or none
  * when it is optional and not connected. A list port has its edges in the order of the references
- * written in the file, and within one reference in order of case id; the case id of an element is
- * that of its source node. */
+ * written in the file, and within one reference in order of case id, then of the other axes; the
+ * case id of an element is that of its source node. */
 typedef struct mf_input {
     const mf_edge *edges;
     size_t count;
 } mf_input;
 
 typedef struct mf_axis_value {
-    const char *axis, *value; /* "case" and its id; more axes later */
+    const char *axis, *value; /* "case" and its id, "shots" and "5" */
 } mf_axis_value;
 
 typedef struct mf_node {
-    const char *name;  /* "model", "scan[case=012]" */
+    const char *name;  /* "model", "scan[case=012]", "seg[case=012,shots=5]" */
     const char *label; /* the stage's name in the graph: "scan" */
     const mf_stage *stage;
     const mf_case *of_case; /* NULL for a stage without `each: case` */
-    const mf_axis_value *axes;
+    const mf_axis_value *axes; /* `case` first, the others as the file declares them */
     size_t axis_count;
     const mf_params *params; /* often shared by all nodes of a stage */
     const mf_input *inputs;  /* one for each port of stage->in, in its order */
@@ -83,7 +84,7 @@ typedef struct mf_node {
 } mf_node;
 
 /* Nodes are in topological order: the sources of a node come before it. The nodes of one stage are
- * neighbours, in order of case id. */
+ * neighbours, in order of case id, then of the other axes' values as the file lists them. */
 size_t mf_graph_node_count(const mf_graph *graph);
 const mf_node *mf_graph_node(const mf_graph *graph, size_t i);
 
@@ -110,12 +111,20 @@ const mf_graph_stage *mf_graph_stage_at(const mf_graph *graph, size_t i);
 
 /* ---- naming parts of a graph ----------------------------------------------------------------- */
 
-/* "NODE" or "NODE.PORT", where NODE is "stage" (all its nodes) or "stage[case=012]". An error says
- * what is unknown, with the nearest right name. */
+#define MF_TARGET_AXES 16
+
+/* "NODE" or "NODE.PORT", where NODE is "stage" (all its nodes), "stage[case=012]" or
+ * "stage[shots=5]": the nodes that have these values. An error says what is unknown, with the
+ * nearest right name. */
 typedef struct mf_target {
-    uint32_t first, count; /* nodes */
-    int port;              /* index in stage->out; -1 when none is named */
+    uint32_t first, count;          /* the first node, and how many there are */
+    int port;                       /* index in stage->out; -1 when none is named */
+    uint32_t group;                 /* index of the stage */
+    uint32_t chosen;                /* axes that are named, as bits, by their place in `axes` */
+    const char *value[MF_TARGET_AXES]; /* of those */
 } mf_target;
+/* Whether node i is one of them. */
+bool mf_target_has(const mf_graph *graph, const mf_target *target, size_t i);
 MF_MUST_USE mf_status mf_graph_target(const mf_graph *graph, const char *text, mf_target *target);
 
 /* Marks the nodes that a command asks for: wanted[i] for each node, without what they depend on.

@@ -24,30 +24,56 @@ typedef struct given {
     const char **texts; /* a list */
     size_t count;
     const char *base;         /* folder that a relative path starts from */
-    bool of_case;             /* begins with a column of the case, and `base` is the case's */
+    bool of_node;             /* begins with a column of the case or an axis */
     const graph_param *param; /* the value is this parameter alone */
 } given;
+
+/* ---- axes --------------------------------------------------------------------------------------
+ *
+ * A stage is made once for every combination of values of its axes; axis 0 is `case`. Sets of axes
+ * are bits of a mask. A combination is a code: the values' places in their lists as the digits of
+ * one number, those of the first axis the highest, so that codes are in order of case id, then of
+ * the other axes as the file declares them. */
+
+#define MOST_AXES 16
+#define CASE 1u /* the mask of axis 0 */
+#define MOST_NODES 20000000u
+
+typedef struct axis {
+    const char *name;
+    const yaml *key;
+    const char **values; /* of `case`: the ids */
+    uint32_t count;
+} axis;
 
 /* ---- stages as the file writes them ------------------------------------------------------------
  */
 
 typedef enum compare { EQUAL, DIFFERENT, BELOW, AT_MOST, ABOVE, AT_LEAST } compare;
 
-/* column OP value; the value may still hold "${case.x}" of the consumer. */
+/* What a selection or `where` looks at: an axis, or a column of the case. */
+typedef struct subject {
+    uint32_t axis;
+    const char *column; /* of axis 0; NULL where the axis' own value is meant */
+} subject;
+
+/* subject OP value; the value may still hold "${case.x}" and "${axis}" of the consumer. */
 typedef struct term {
-    const char *column;
+    subject of;
     compare op;
     const char *value;
+    bool any; /* axis=* */
 } term;
 
 /* "stage", "stage.port", with "[*]" or "[terms]" behind. */
 typedef struct reference {
     const yaml *node;
-    uint32_t source; /* index of the stage in file order */
+    const struct stage_def *source;
     uint32_t port;
     bool gather;
-    bool varies; /* a term holds "${case.x}" */
-    term *terms; /* none for [*] */
+    uint32_t varies; /* axes of the consumer that its terms mention */
+    uint32_t joined; /* axes on which source and consumer have the same value */
+    term *terms;     /* none for [*] */
     size_t term_count;
 } reference;
 
@@ -55,31 +81,40 @@ typedef struct port_input {
     const yaml *node; /* the value given, NULL for a port that is not connected */
     reference *refs;
     size_t count;
+    uint32_t depends; /* axes of the consumer on which the edges depend */
 } port_input;
 
-typedef struct filter { /* where: column: [values] */
-    const char *column;
+typedef struct filter { /* where: name: [values] */
+    subject of;
     const yaml *node;
-    const char **values;
-    size_t count;
+    uint32_t varies; /* axes that the values mention */
 } filter;
 
 typedef struct stage_def {
-    const yaml *key, *node; /* the label and the map below it */
+    mf_graph *graph;        /* the file that it stands in */
+    const char *label;      /* its name in the whole graph */
+    const yaml *key, *node; /* its name in the file, and the map below it */
     const yaml *with, *use;
     const mf_stage *stage;
     mf_limits limits;
-    bool each_case;
+    uint32_t axes; /* of `each` */
     filter *filters;
     size_t filter_count;
     port_input *inputs; /* by port */
     size_t input_count;
-    uint32_t *cases; /* those that `where` leaves, as indices; NULL: all */
-    uint32_t case_count;
-    uint32_t first;     /* node */
-    mf_params **params; /* one for all nodes, or one for each */
+    uint32_t *codes; /* of its nodes, in order, where `where` leaves some out; NULL: all */
+    uint32_t count;  /* nodes */
+    uint32_t first;  /* node */
+    uint32_t param_axes;
+    mf_params **params; /* by code over param_axes; NULL where no node has that */
     size_t param_count;
 } stage_def;
+
+/* Where a value stands: whose case and axes "${...}" means. */
+typedef struct here {
+    const stage_def *def; /* NULL: no stage, so neither case nor axes */
+    const uint32_t *at;   /* value of each axis of `def`, by axis; NULL: not known yet */
+} here;
 
 struct mf_graph {
     mf_arena *arena;
@@ -92,9 +127,12 @@ struct mf_graph {
     graph_param *params;
     size_t param_count;
     names param_names;
+    axis axes[MOST_AXES];
+    uint32_t axis_count;
+    bool axes_wrong; /* do not report what follows from it */
     mf_case *cases;
     size_t case_count;
-    bool cases_wrong; /* do not report what follows from it */
+    bool cases_wrong; /* the same */
     const char **columns;
     size_t column_count;
     stage_def *defs; /* in order of the file */
@@ -126,19 +164,21 @@ bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *c
  */
 
 bool read_params(mf_graph *g, const mf_setting *settings, size_t count);
-/* Resolves "${x}" and, where `c` is given, "${case.x}". On failure reports and returns false. */
-bool resolve(mf_graph *g, const yaml *node, const mf_case *c, given *v);
-/* The same for a bare text; `keep_case` leaves "${case.x}" as it is. */
-bool resolve_text(mf_graph *g, const yaml *node, const char *text, const mf_case *c, bool keep_case,
-                  const char **out);
-bool varies(const yaml *node); /* holds "${case.x}" anywhere */
-bool varies_text(const char *text);
+/* Resolves "${x}": a parameter, an axis of the stage, "${case.x}"; without `h` only parameters. On
+ * failure reports and returns false. */
+bool resolve(mf_graph *g, const yaml *node, const here *h, given *v);
+/* The same for a bare text. Without h->at what depends on the node stays as it is. */
+bool resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h, const char **out);
+/* The axes that a value mentions: of "${case.x}" that is `case`. */
+uint32_t mentions(const mf_graph *g, const yaml *node);
+uint32_t mentions_text(const mf_graph *g, const char *text);
 bool is_name(const char *text); /* letters, digits, _ and -, not beginning with a digit */
 
 /* ---- cases.c, found.c, csv.c -------------------------------------------------------------------
  */
 
 bool read_cases(mf_graph *g);
+bool good_id(const char *id); /* can name a node: "scan[case=ID]" */
 bool has_column(const mf_graph *g, const char *column);
 /* The note that lists the columns. */
 void note_columns(mf_graph *g);
@@ -161,13 +201,39 @@ typedef struct csv_row {
 /* False after reporting. Row 0 is the header. */
 bool csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count);
 
+/* ---- axes.c ------------------------------------------------------------------------------------
+ */
+
+bool read_axes(mf_graph *g);
+uint32_t find_axis(const mf_graph *g, const char *name); /* NAME_NONE */
+char *axis_names(const mf_graph *g, uint32_t mask);   /* "case, shots" */
+char *axes_pattern(const mf_graph *g, uint32_t mask); /* "case=ID, shots=VALUE" */
+/* How many combinations of values there are; at most MOST_NODES + 1. */
+uint64_t axes_space(const mf_graph *g, uint32_t mask);
+uint32_t axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at);
+void axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at);
+/* The combination of a stage's i-th node. */
+uint32_t def_code(const stage_def *def, uint32_t i);
+void def_at(const stage_def *def, uint32_t i, uint32_t at[MOST_AXES]);
+/* The position of a combination among a stage's nodes; NAME_NONE where `where` leaves it out. */
+uint32_t code_position(const stage_def *def, uint32_t code);
+/* "case=012,shots=5" */
+char *axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at);
+/* "for case '012'" or "for case=012,shots=5", as a note. */
+void note_at(mf_graph *g, uint32_t mask, const uint32_t *at);
+/* What a name in brackets or in `where` means at a stage: an axis of it, or a column. */
+bool find_subject(const stage_def *def, const char *name, const mf_place *place, subject *s);
+/* The text that is compared; NULL where the case has no such column. */
+const char *subject_text(const mf_graph *g, const subject *s, const uint32_t *at);
+
 /* ---- typed.c, reference.c, connect.c, with.c, expand.c, export.c --------------------------------
  */
 
 bool read_isolate(mf_graph *g);                /* of the whole graph */
 bool read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
 bool read_stages(mf_graph *g); /* labels, stages used, each, where */
-bool parse_reference(mf_graph *g, const yaml *node, reference *ref);
+/* `def` is the consumer, NULL for an export. */
+bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref);
 /* Ports: references, types, gathering, required ones. */
 bool connect_stage(mf_graph *g, stage_def *def);
 /* Parameters of a stage, for all its nodes or for each. */
@@ -178,11 +244,6 @@ bool read_exports(mf_graph *g);
 
 /* Whether a column's text stands in this relation to a value. */
 bool compare_values(const char *column, const char *left, compare op, const char *right);
-/* How many nodes a stage has, and the index of the case of the i-th. */
-uint32_t def_cases(const mf_graph *g, const stage_def *def);
-uint32_t def_case(const stage_def *def, uint32_t i);
-/* The position of a case among a stage's nodes; NAME_NONE where `where` leaves it out. */
-uint32_t case_position(const stage_def *def, uint32_t c);
 /* "in volume: volume - Scan." for notes. */
 void note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out);
 

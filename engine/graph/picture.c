@@ -1,5 +1,5 @@
 /* picture.c - a loaded graph as text and as Graphviz, by stage: nodes of one stage differ only in
- * their case. */
+ * their case and axes. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -29,16 +29,16 @@ static void show_value(mf_text *t, const yaml *node)
 }
 
 /* What the file gives, and what it comes to where that is one value for all nodes. */
-static void show_with(mf_text *t, const stage_def *def)
+static void show_with(mf_text *t, const stage_def *def, const mf_params *params)
 {
     for (size_t i = 0; def->with && i < def->with->count; i++) {
         const yaml *key = def->with->items[2 * i], *node = def->with->items[2 * i + 1];
         const mf_param *p = mf_param_find(def->stage, key->text);
         mf_text_add(t, "    %s: ", key->text);
-        if (varies(node)) {
+        if (mentions(def->graph, node) & def->axes) {
             show_value(t, node);
         } else {
-            char *value = mf_param_show(def->params[0], p);
+            char *value = mf_param_show(params, p);
             mf_text_add(t, "%s", value);
             free(value);
         }
@@ -48,6 +48,24 @@ static void show_with(mf_text *t, const stage_def *def)
     }
 }
 
+/* How often it is made: "x 3 cases", "x 12 (case, shots)". */
+static void show_size(mf_text *t, const stage_def *def)
+{
+    const mf_graph *g = def->graph;
+    if (def->axes == CASE) {
+        mf_text_add(t, "  x %u case%s", def->count, def->count == 1 ? "" : "s");
+        return;
+    }
+    for (uint32_t i = 0, shown = 0; i < g->axis_count; i++)
+        if (def->axes >> i & 1) {
+            if (!shown++)
+                mf_text_add(t, "  x %u (%s", def->count, g->axes[i].name);
+            else
+                mf_text_add(t, ", %s", g->axes[i].name);
+        }
+    mf_text_add(t, "%s", def->axes ? ")" : "");
+}
+
 char *mf_graph_text(const mf_graph *g)
 {
     mf_text t = {0};
@@ -55,13 +73,12 @@ char *mf_graph_text(const mf_graph *g)
                 g->node_count);
     for (size_t i = 0; i < g->def_count; i++) {
         const stage_def *def = &g->defs[g->order[i]];
-        mf_text_add(&t, "\n%s  %s", def->key->text, def->stage->name);
-        if (def->each_case)
-            mf_text_add(&t, "  x %u case%s", def_cases(g, def), def_cases(g, def) == 1 ? "" : "s");
+        mf_text_add(&t, "\n%s  %s", def->label, def->stage->name);
+        show_size(&t, def);
         mf_text_add(&t, "\n");
         for (size_t p = 0; p < def->input_count; p++)
             show_refs(&t, def, p);
-        show_with(&t, def);
+        show_with(&t, def, g->nodes[def->first].params);
         for (const mf_port *p = def->stage->out; p->name; p++)
             mf_text_add(&t, "    -> %s: %s\n", p->name, p->type);
     }
@@ -77,20 +94,18 @@ char *mf_graph_dot(const mf_graph *g)
     mf_text_add(&t, "digraph massflow {\n  node [shape=box, fontname=\"sans-serif\"];\n");
     for (size_t i = 0; i < g->def_count; i++) {
         const stage_def *def = &g->defs[g->order[i]];
-        mf_text_add(&t, "  \"%s\" [label=\"%s\\n%s", def->key->text, def->key->text,
-                    def->stage->name);
-        if (def->each_case)
-            mf_text_add(&t, "\\nx %u", def_cases(g, def));
-        mf_text_add(&t, "\"%s];\n", def->each_case ? ", peripheries=2" : "");
+        mf_text_add(&t, "  \"%s\" [label=\"%s\\n%s", def->label, def->label, def->stage->name);
+        if (def->axes)
+            mf_text_add(&t, "\\nx %u", def->count);
+        mf_text_add(&t, "\"%s];\n", def->axes ? ", peripheries=2" : "");
     }
     for (size_t i = 0; i < g->def_count; i++) {
         const stage_def *def = &g->defs[g->order[i]];
         for (size_t p = 0; p < def->input_count; p++)
             for (size_t k = 0; k < def->inputs[p].count; k++) {
                 const reference *ref = &def->inputs[p].refs[k];
-                mf_text_add(&t, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n",
-                            g->defs[ref->source].key->text, def->key->text, def->stage->in[p].name,
-                            ref->gather ? ", style=bold" : "");
+                mf_text_add(&t, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n", ref->source->label,
+                            def->label, def->stage->in[p].name, ref->gather ? ", style=bold" : "");
             }
     }
     mf_text_add(&t, "}\n");

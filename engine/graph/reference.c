@@ -64,7 +64,7 @@ static bool unknown_label(mf_graph *g, const yaml *node, const char *text, size_
 static bool read_port(mf_graph *g, const yaml *node, const char *text, const char *at,
                       size_t length, reference *ref)
 {
-    const mf_stage *stage = g->defs[ref->source].stage;
+    const mf_stage *stage = ref->source->stage;
     char *name = mf_arena_copy_n(g->arena, at, length);
     if (!stage)
         return false; /* reported where it is used */
@@ -92,6 +92,14 @@ static bool read_port(mf_graph *g, const yaml *node, const char *text, const cha
     return false;
 }
 
+static const char *first_axis(const stage_def *def)
+{
+    for (uint32_t i = 0; i < def->graph->axis_count; i++)
+        if (def->axes >> i & 1)
+            return def->graph->axes[i].name;
+    return "";
+}
+
 static const char *trim(mf_arena *arena, const char *from, const char *to)
 {
     while (from < to && *from == ' ')
@@ -101,54 +109,44 @@ static const char *trim(mf_arena *arena, const char *from, const char *to)
     return mf_arena_copy_n(arena, from, (size_t)(to - from));
 }
 
-/* "column OP value" in [at, end). */
-static bool read_term(mf_graph *g, const yaml *node, const char *text, const char *at,
+static bool no_term(mf_graph *g, const mf_place *place, const char *message)
+{
+    mf_diagnostics_error(g->d, place, "%s", message);
+    return false;
+}
+
+/* "name OP value" in [at, end). */
+static bool read_term(mf_graph *g, const reference *ref, const char *text, const char *at,
                       const char *end, term *t)
 {
     size_t length = (size_t)(end - at);
-    mf_place place = part(node, text, at, length);
+    mf_place place = part(ref->node, text, at, length);
     const char *op = at;
     while (op < end && !strchr("=!<>", *op))
         op++;
     size_t width = op + 1 < end && op[1] == '=' ? 2 : 1;
-    if (op == end || op == at || (*op == '!' && width == 1)) {
-        mf_diagnostics_error(g->d, &place,
-                             "a selection is '*', or terms such as set=train, "
-                             "rank<=3, fold!=0");
-        return false;
-    }
+    if (op == end || op == at || (*op == '!' && width == 1))
+        return no_term(g, &place,
+                       "a selection is '*', or terms such as set=train, rank<=3, fold!=0");
     t->op = *op == '='   ? EQUAL
             : *op == '!' ? DIFFERENT
             : *op == '<' ? (width == 2 ? AT_MOST : BELOW)
                          : (width == 2 ? AT_LEAST : ABOVE);
-    t->column = trim(g->arena, at, op);
     t->value = trim(g->arena, op + width, end);
-    if (!strcmp(t->column, "case"))
-        t->column = "id";
-    if (!*t->value) {
-        mf_diagnostics_error(g->d, &place, "a value is missing in the selection");
+    t->any = !strcmp(t->value, "*");
+    if (!*t->value)
+        return no_term(g, &place, "a value is missing in the selection");
+    if (!find_subject(ref->source, trim(g->arena, at, op), &place, &t->of))
         return false;
-    }
-    if (g->cases_wrong || has_column(g, t->column))
+    if (!t->any || (t->op == EQUAL && (!t->of.column || !strcmp(t->of.column, "id"))))
         return true;
-    const char *near = mf_nearest(t->column, g->columns, g->column_count);
-    if (near)
-        mf_diagnostics_error(g->d, &place, "the cases have no column '%s'; did you mean '%s'?",
-                             t->column, near);
-    else
-        mf_diagnostics_error(g->d, &place, "the cases have no column '%s'", t->column);
-    note_columns(g);
-    return false;
+    return no_term(g, &place, "'*' stands for all values of an axis: fold=*, case=*");
 }
 
-static bool read_selection(mf_graph *g, const yaml *node, const char *text, const char *at,
-                           reference *ref)
+static bool read_terms(mf_graph *g, const char *text, const char *at, reference *ref)
 {
     const char *end = text + strlen(text) - 1;
     size_t room = 1;
-    ref->gather = true;
-    if (!strcmp(trim(g->arena, at, end), "*"))
-        return true;
     for (const char *c = at; c < end; c++)
         room += *c == ',';
     ref->terms = mf_arena_alloc(g->arena, room, sizeof *ref->terms);
@@ -158,30 +156,69 @@ static bool read_selection(mf_graph *g, const yaml *node, const char *text, cons
         while (at < stop && *at == ' ')
             at++;
         term *t = &ref->terms[ref->term_count++];
-        if (!read_term(g, node, text, at, stop, t))
+        if (!read_term(g, ref, text, at, stop, t))
             return false;
-        ref->varies |= varies_text(t->value);
+        ref->varies |= mentions_text(g, t->value);
         at = stop + 1;
     }
     return true;
 }
 
-bool parse_reference(mf_graph *g, const yaml *node, reference *ref)
+/* What the brackets do not choose is joined, on the axes that both ends have. "[*]" gathers the
+ * axes that the consumer lacks; where it lacks none, all cases of the source. */
+static bool read_selection(mf_graph *g, const stage_def *def, const char *text, const char *at,
+                           reference *ref)
 {
+    uint32_t axes = ref->source->axes;
+    bool all = !strcmp(trim(g->arena, at, text + strlen(text) - 1), "*");
+    ref->gather = true;
+    if (!axes)
+        return graph_error(g, ref->node,
+                           "'%s' has no 'each: case', so there is nothing to select from",
+                           ref->source->label);
+    if (!all && !read_terms(g, text, at, ref))
+        return false;
+    for (size_t i = 0; i < ref->term_count; i++)
+        ref->joined &= ~(1u << ref->terms[i].of.axis);
+    if (!all || !def || ref->joined != axes)
+        return true;
+    if (!(axes & CASE))
+        return graph_error(g, ref->node,
+                           "'%s' has all axes of '%s' (%s), so \"[*]\" leaves nothing to gather; "
+                           "name an axis, as in \"[%s=*]\"",
+                           def->label, ref->source->label, axis_names(ref->source->graph, axes),
+                           first_axis(ref->source));
+    ref->joined &= ~CASE;
+    return true;
+}
+
+/* The stage that a text begins with; *length is that of its name. */
+static stage_def *find_source(mf_graph *g, const char *text, size_t *length)
+{
+    *length = strcspn(text, ".[");
+    uint32_t index = names_get_n(&g->labels, text, *length);
+    return index == NAME_NONE ? NULL : &g->defs[index];
+}
+
+bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
+{
+    const here h = {def, NULL};
     const char *text;
     *ref = (reference){.node = node, .port = NAME_NONE};
     if (node->kind != YAML_SCALAR || !*node->text)
         return graph_error(g, node,
                            "a port takes the name of a stage, as in scan, scan.volume or "
                            "\"scan[*]\"");
-    if (!resolve_text(g, node, node->text, NULL, true, &text))
+    if (!resolve_text(g, node, node->text, &h, &text))
         return false;
     if (!strcmp(text, node->text))
         text = node->text; /* so that places can be told */
-    size_t length = strcspn(text, ".["), total = strlen(text);
-    ref->source = names_get_n(&g->labels, text, length);
-    if (ref->source == NAME_NONE)
+    size_t length, total = strlen(text);
+    ref->source = find_source(g, text, &length);
+    if (!ref->source)
         return unknown_label(g, node, text, length);
+    if (def && def->graph == ref->source->graph)
+        ref->joined = def->axes & ref->source->axes;
     const char *at = text + length;
     if (*at == '.') {
         size_t port = strcspn(at + 1, "[");
@@ -196,5 +233,5 @@ bool parse_reference(mf_graph *g, const yaml *node, reference *ref)
         mf_diagnostics_error(g->d, &place, "'[' without ']' at the end");
         return false;
     }
-    return read_selection(g, node, text, at + 1, ref);
+    return read_selection(g, def, text, at + 1, ref);
 }

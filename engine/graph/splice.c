@@ -1,7 +1,8 @@
 /* splice.c - the graph's own parameters, and "${x}" in its texts.
  *
  * "${x}" alone puts the parameter itself in place, so that a list stays a list; inside a text its
- * text is spliced in. "${case.x}" is a column of the case. "$${" writes a plain "${". */
+ * text is spliced in. "${case.x}" is a column of the case, "${axis}" the node's value on an axis.
+ * "$${" writes a plain "${". */
 #include "graph/internal.h"
 
 #include <ctype.h>
@@ -124,23 +125,37 @@ bool read_params(mf_graph *g, const mf_setting *settings, size_t count)
 /* ---- resolving ---------------------------------------------------------------------------------
  */
 
-bool varies_text(const char *text)
+/* The axes that "${name}" of `length` bytes names; 0 for a parameter. */
+static uint32_t axis_mask(const mf_graph *g, const char *at, size_t length)
 {
-    for (const char *c = strstr(text, "${case."); c; c = strstr(c + 1, "${case."))
-        if (c == text || c[-1] != '$')
-            return true;
-    return false;
+    if (length > 7 && !strncmp(at, "${case.", 7))
+        return CASE;
+    for (uint32_t i = 1; i < g->axis_count; i++)
+        if (strlen(g->axes[i].name) == length - 3 && !strncmp(g->axes[i].name, at + 2, length - 3))
+            return 1u << i;
+    return 0;
 }
 
-bool varies(const yaml *node)
+uint32_t mentions_text(const mf_graph *g, const char *text)
 {
+    uint32_t mask = 0;
+    for (const char *c = strstr(text, "${"); c; c = strstr(c + 1, "${")) {
+        const char *end = strchr(c, '}');
+        if (end && (c == text || c[-1] != '$'))
+            mask |= axis_mask(g, c, (size_t)(end + 1 - c));
+    }
+    return mask;
+}
+
+uint32_t mentions(const mf_graph *g, const yaml *node)
+{
+    uint32_t mask = 0;
     if (node->kind == YAML_SCALAR)
-        return varies_text(node->text);
+        return mentions_text(g, node->text);
     size_t count = node->kind == YAML_MAP ? 2 * node->count : node->count;
     for (size_t i = 0; i < count; i++)
-        if (varies(node->items[i]))
-            return true;
-    return false;
+        mask |= mentions(g, node->items[i]);
+    return mask;
 }
 
 static bool report(mf_graph *g, const yaml *node, const char *at, size_t length, const char *name,
@@ -159,21 +174,23 @@ static bool report(mf_graph *g, const yaml *node, const char *at, size_t length,
 static bool unknown_param(mf_graph *g, const yaml *node, const char *at, size_t length,
                           const char *name)
 {
-    const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
+    const char **all = mf_arena_alloc(g->arena, g->param_count + MOST_AXES, sizeof *all);
+    size_t count = 0;
     for (size_t i = 0; i < g->param_count; i++)
-        all[i] = g->params[i].name;
-    report(g, node, at, length, name, mf_nearest(name, all, g->param_count),
-           "the graph has no parameter");
+        all[count++] = g->params[i].name;
+    for (uint32_t i = 1; i < g->axis_count; i++)
+        all[count++] = g->axes[i].name;
+    report(g, node, at, length, name, mf_nearest(name, all, count), "the graph has no parameter");
     return false;
 }
 
 static bool case_column(mf_graph *g, const yaml *node, const char *at, size_t length,
-                        const char *column, const mf_case *c, const char **out)
+                        const char *column, const here *h, const char **out)
 {
-    if (!c)
+    if (!h->def || !(h->def->axes & CASE))
         return report(g, node, at, length, column, NULL,
                       "there is no case here ('each: case') to take a column from:");
-    *out = mf_case_column(c, column);
+    *out = h->at ? mf_case_column(&g->cases[h->at[0]], column) : "";
     if (*out)
         return true;
     if (has_column(g, column))
@@ -184,14 +201,33 @@ static bool case_column(mf_graph *g, const yaml *node, const char *at, size_t le
     return false;
 }
 
+static bool axis_value(mf_graph *g, const yaml *node, const char *at, size_t length, uint32_t index,
+                       const here *h, const char **out)
+{
+    const char *name = g->axes[index].name;
+    if (h->def && h->def->axes >> index & 1) {
+        *out = h->at ? g->axes[index].values[h->at[index]] : "";
+        return true;
+    }
+    char *message = h->def ? mf_arena_print(g->arena,
+                                            "'%s' has no 'each: %s', so there is no value here of "
+                                            "the axis",
+                                            h->def->key->text, name)
+                           : mf_arena_print(g->arena, "there is no stage here that has the axis");
+    return report(g, node, at, length, name, NULL, message);
+}
+
 /* One "${name}" whose text begins at `at` and has `length` bytes. *param is set for a parameter. */
-static bool lookup(mf_graph *g, const yaml *node, const char *at, size_t length, const mf_case *c,
+static bool lookup(mf_graph *g, const yaml *node, const char *at, size_t length, const here *h,
                    graph_param **param, const char **text)
 {
     char *name = mf_arena_copy_n(g->arena, at + 2, length - 3);
+    uint32_t index = find_axis(g, name);
     *param = NULL;
     if (!strncmp(name, "case.", 5))
-        return case_column(g, node, at, length, name + 5, c, text);
+        return case_column(g, node, at, length, name + 5, h, text);
+    if (index != NAME_NONE && index)
+        return axis_value(g, node, at, length, index, h, text);
     uint32_t i = names_get(&g->param_names, name);
     if (i == NAME_NONE)
         return unknown_param(g, node, at, length, name);
@@ -206,8 +242,14 @@ static bool unterminated(mf_graph *g, const yaml *node, const char *at)
     return report(g, node, at, 2, at, NULL, "'${' without '}':");
 }
 
-static bool splice(mf_graph *g, const yaml *node, const char *text, const mf_case *c,
-                   bool keep_case, mf_text *out, given *v)
+/* The folder that a path starts from which begins with a case's column or an axis. */
+static const char *base_at(const mf_graph *g, const yaml *node, const char *at, const here *h)
+{
+    return h->at && !strncmp(at, "${case.", 7) ? g->cases[h->at[0]].base : node->source->base;
+}
+
+static bool splice(mf_graph *g, const yaml *node, const char *text, const here *h, mf_text *out,
+                   given *v)
 {
     for (const char *at = text; *at;) {
         const char *dollar = strstr(at, "${");
@@ -228,36 +270,35 @@ static bool splice(mf_graph *g, const yaml *node, const char *text, const mf_cas
         size_t length = (size_t)(end + 1 - dollar);
         mf_text_add_n(out, at, (size_t)(dollar - at));
         at = end + 1;
-        if (keep_case && !strncmp(dollar, "${case.", 7)) {
+        if (!lookup(g, node, dollar, length, h, &param, &piece))
+            return false;
+        if (!param && !h->at) {
             mf_text_add_n(out, dollar, length);
             continue;
         }
-        if (!lookup(g, node, dollar, length, c, &param, &piece))
-            return false;
         if (!piece)
             return report(g, node, dollar, length, param->name, NULL,
                           "a list cannot be spliced into text:");
         if (dollar == text && v) {
-            v->of_case = !param;
-            v->base = param ? param->value->source->base : c->base;
+            v->of_node = !param;
+            v->base = param ? param->value->source->base : base_at(g, node, dollar, h);
         }
         mf_text_add_n(out, piece, strlen(piece));
     }
     return true;
 }
 
-bool resolve_text(mf_graph *g, const yaml *node, const char *text, const mf_case *c, bool keep_case,
-                  const char **out)
+bool resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h, const char **out)
 {
     mf_text spliced = {0};
-    bool good = splice(g, node, text, c, keep_case, &spliced, NULL);
+    bool good = splice(g, node, text, h, &spliced, NULL);
     *out =
         good ? mf_arena_copy_n(g->arena, spliced.data ? spliced.data : "", spliced.length) : NULL;
     free(spliced.data);
     return good;
 }
 
-static bool resolve_scalar(mf_graph *g, const yaml *node, const mf_case *c, given *v)
+static bool resolve_scalar(mf_graph *g, const yaml *node, const here *h, given *v)
 {
     const char *text = node->text;
     size_t length = strlen(text);
@@ -266,11 +307,11 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const mf_case *c, give
         return true;
     if (!strncmp(text, "${", 2) && strchr(text, '}') == text + length - 1) {
         graph_param *param;
-        if (!lookup(g, node, text, length, c, &param, &v->text))
+        if (!lookup(g, node, text, length, h, &param, &v->text))
             return false;
         v->param = param;
-        v->of_case = !param;
-        v->base = param ? param->value->source->base : c->base;
+        v->of_node = !param;
+        v->base = param ? param->value->source->base : base_at(g, node, text, h);
         if (param && param->value->kind == YAML_LIST) {
             v->list = true;
             v->count = param->value->count;
@@ -281,17 +322,20 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const mf_case *c, give
         return true;
     }
     mf_text spliced = {0};
-    bool good = splice(g, node, text, c, false, &spliced, v);
+    bool good = splice(g, node, text, h, &spliced, v);
     if (good)
         v->text = mf_arena_copy_n(g->arena, spliced.data ? spliced.data : "", spliced.length);
     free(spliced.data);
     return good;
 }
 
-bool resolve(mf_graph *g, const yaml *node, const mf_case *c, given *v)
+bool resolve(mf_graph *g, const yaml *node, const here *h, given *v)
 {
+    static const here nowhere;
+    if (!h)
+        h = &nowhere;
     if (node->kind == YAML_SCALAR)
-        return resolve_scalar(g, node, c, v);
+        return resolve_scalar(g, node, h, v);
     if (node->kind == YAML_MAP)
         return graph_error(g, node, "one value or a list of values is wanted here");
     *v = (given){.list = true, .base = node->source->base, .count = node->count};
@@ -300,7 +344,7 @@ bool resolve(mf_graph *g, const yaml *node, const mf_case *c, given *v)
         given element;
         if (node->items[i]->kind != YAML_SCALAR)
             return graph_error(g, node->items[i], "a list in a list");
-        if (!resolve_scalar(g, node->items[i], c, &element))
+        if (!resolve_scalar(g, node->items[i], h, &element))
             return false;
         if (element.list)
             return graph_error(g, node->items[i], "'%s' is a list, and stands in a list",

@@ -1,16 +1,19 @@
-/* target.c - parts of a loaded graph by name: "stage", "stage[case=012]", either with ".port",
- * which may stand before the brackets as it does in a graph file. */
+/* target.c - parts of a loaded graph by name: "stage", "stage[case=012,shots=5]", either with
+ * ".port", which may stand before the brackets as it does in a graph file. */
 #include "graph/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PATTERN 256
 
 static mf_status no_stage(const mf_graph *g, const char *label)
 {
     const char **all = calloc(g->def_count + 1, sizeof *all);
     const char *near = NULL;
     for (size_t i = 0; all && i < g->def_count; i++)
-        all[i] = g->stages[i].label;
+        all[i] = g->defs[i].label;
     if (all)
         near = mf_nearest(label, all, g->def_count);
     free(all);
@@ -48,25 +51,144 @@ static uint32_t find_case(const mf_graph *g, const char *id)
     return low < g->case_count && !strcmp(g->cases[low].id, id) ? (uint32_t)low : NAME_NONE;
 }
 
-/* "case=ID" */
-static mf_status choose_case(const mf_graph *g, const stage_def *def, const char *text,
-                             mf_target *target)
+/* "case=ID,shots=VALUE" */
+static const char *axis_pattern(const stage_def *def, char text[PATTERN])
 {
-    if (strncmp(text, "case=", 5))
-        return mf_fail(MF_INVALID, "a node is named as in '%s[case=ID]', not '%s[%s]'",
-                       def->key->text, def->key->text, text);
-    if (!def->each_case)
-        return mf_fail(MF_INVALID, "'%s' is not per case", def->key->text);
-    uint32_t c = find_case(g, text + 5);
-    if (c == NAME_NONE)
-        return no_case(g, text + 5);
-    uint32_t position = case_position(def, c);
-    if (position == NAME_NONE)
-        return mf_fail(MF_INVALID, "'where' of '%s' leaves out case '%s'", def->key->text,
-                       text + 5);
-    target->first += position;
-    target->count = 1;
+    size_t length = 0;
+    strcpy(text, def->axes ? "" : "case=ID");
+    for (uint32_t i = 0; i < def->graph->axis_count && length < PATTERN; i++)
+        if (def->axes >> i & 1)
+            length +=
+                (size_t)snprintf(text + length, PATTERN - length, "%s%s=%s", length ? "," : "",
+                                 def->graph->axes[i].name, i ? "VALUE" : "ID");
+    return text;
+}
+
+static mf_status no_axis(const stage_def *def, const char *name)
+{
+    const char *all[MOST_AXES];
+    char pattern[PATTERN];
+    size_t count = 0;
+    for (uint32_t i = 0; i < def->graph->axis_count; i++)
+        if (def->axes >> i & 1)
+            all[count++] = def->graph->axes[i].name;
+    const char *near = mf_nearest(name, all, count);
+    if (!count)
+        return mf_fail(MF_INVALID, "'%s' is one node; it has no axes", def->label);
+    if (near)
+        return mf_fail(MF_INVALID, "'%s' has no axis '%s'; did you mean '%s'?", def->label, name,
+                       near);
+    return mf_fail(MF_INVALID, "'%s' has no axis '%s'; a node of it is '%s[%s]'", def->label, name,
+                   def->label, axis_pattern(def, pattern));
+}
+
+static uint32_t find_value(const axis *a, const char *text)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!strcmp(a->values[i], text))
+            return i;
+    return NAME_NONE;
+}
+
+static mf_status no_value(const axis *a, const char *text)
+{
+    const char *near = mf_nearest(text, a->values, a->count);
+    mf_text list = {0};
+    mf_status error;
+    for (uint32_t i = 0; i < a->count && i < 12; i++)
+        mf_text_add(&list, "%s%s", i ? ", " : "", a->values[i]);
+    mf_text_add(&list, "%s", a->count > 12 ? ", ..." : "");
+    if (near)
+        error = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; did you mean '%s'?", a->name,
+                        text, near);
+    else
+        error = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; it has %s", a->name, text,
+                        list.data);
+    free(list.data);
+    return error;
+}
+
+/* "axis=value". *at is the value's place in the axis. */
+static mf_status choose_value(const stage_def *def, char *text, mf_target *target, uint32_t *at)
+{
+    const mf_graph *g = def->graph;
+    char *value = strchr(text, '='), pattern[PATTERN];
+    if (!value)
+        return mf_fail(MF_INVALID, "a node is named as in '%s[%s]', not '%s[%s]'", def->label,
+                       axis_pattern(def, pattern), def->label, text);
+    *value++ = 0;
+    uint32_t index = find_axis(g, text), place = 0;
+    if (index == 0 && !(def->axes & CASE))
+        return mf_fail(MF_INVALID, "'%s' is not per case", def->label);
+    if (index == NAME_NONE || !(def->axes >> index & 1))
+        return no_axis(def, text);
+    uint32_t v = index ? find_value(&g->axes[index], value) : find_case(g, value);
+    if (v == NAME_NONE)
+        return index ? no_value(&g->axes[index], value) : no_case(g, value);
+    place = (uint32_t)__builtin_popcount(def->axes & ((1u << index) - 1));
+    if (target->chosen >> place & 1)
+        return mf_fail(MF_INVALID, "the axis '%s' is there twice", text);
+    target->chosen |= 1u << place;
+    target->value[place] = g->axes[index].values[v];
+    at[index] = v;
     return MF_OK;
+}
+
+static mf_status left_out(const stage_def *def, const mf_target *target)
+{
+    mf_text t = {0};
+    for (uint32_t i = 0, place = 0; i < def->graph->axis_count; i++) {
+        if (!(def->axes >> i & 1))
+            continue;
+        if (target->chosen >> place & 1)
+            mf_text_add(&t, "%s%s=%s", t.length ? "," : "", def->graph->axes[i].name,
+                        target->value[place]);
+        place++;
+    }
+    mf_status error =
+        def->axes == CASE
+            ? mf_fail(MF_INVALID, "'where' of '%s' leaves out case '%s'", def->label,
+                      target->value[0])
+            : mf_fail(MF_INVALID, "'where' of '%s' leaves out [%s]", def->label, t.data);
+    free(t.data);
+    return error;
+}
+
+/* "axis=value, axis=value" */
+static mf_status choose(const mf_graph *root, const stage_def *def, char *text, mf_target *target)
+{
+    uint32_t at[MOST_AXES] = {0}, first = def->count, count = 0;
+    char *next;
+    for (char *one = text; one; one = next) {
+        next = strchr(one, ',');
+        if (next)
+            *next++ = 0;
+        MF_TRY(choose_value(def, one + strspn(one, " "), target, at));
+    }
+    if (target->chosen == (1u << __builtin_popcount(def->axes)) - 1) { /* no need to look at all */
+        first = code_position(def, axes_code(def->graph, def->axes, at));
+        count = first != NAME_NONE;
+    } else {
+        for (uint32_t i = 0; i < def->count; i++)
+            if (mf_target_has(root, target, def->first + i)) {
+                first = count ? first : i;
+                count++;
+            }
+    }
+    target->first = def->first + first;
+    target->count = count;
+    return count ? MF_OK : left_out(def, target);
+}
+
+bool mf_target_has(const mf_graph *g, const mf_target *target, size_t i)
+{
+    const mf_node *n = &g->nodes[i];
+    if (n->group != target->group)
+        return false;
+    for (size_t k = 0; k < n->axis_count; k++)
+        if (target->chosen >> k & 1 && strcmp(n->axes[k].value, target->value[k]))
+            return false;
+    return true;
 }
 
 static mf_status choose_port(const mf_stage *stage, const char *name, mf_target *target)
@@ -90,27 +212,28 @@ static mf_status read_target(const mf_graph *g, char *text, mf_target *target)
     size_t length = strcspn(text, ".[");
     uint32_t index = names_get_n(&g->labels, text, length);
     char *rest = text + length, *port = NULL, *chosen = NULL;
-    char mark = *rest;
+    char mark = *rest, pattern[PATTERN];
     *rest = 0;
     if (index == NAME_NONE)
         return no_stage(g, text);
     const stage_def *def = &g->defs[index];
-    *target = (mf_target){def->first, def_cases(g, def), -1};
+    *target = (mf_target){.first = def->first, .count = def->count, .port = -1};
+    target->group = g->nodes[def->first].group;
     while (mark) {
         char *end =
             rest + 1 + strcspn(rest + 1, mark == '[' ? "]" : "["); /* ids hold no brackets */
-        char **part = mark == '[' ? &chosen : &port;
+        char **piece = mark == '[' ? &chosen : &port;
         bool closed = mark != '[' || *end == ']';
-        if (*part || !closed || (mark == '[' && end[1] && end[1] != '.'))
-            return mf_fail(MF_INVALID, "a node is named as in '%s[case=ID]' or '%s[case=ID].%s'",
-                           text, text, def->stage->out[0].name);
-        *part = rest + 1;
+        if (*piece || !closed || (mark == '[' && end[1] && end[1] != '.'))
+            return mf_fail(MF_INVALID, "a node is named as in '%s[%s]' or '%s[%s].%s'", text,
+                           axis_pattern(def, pattern), text, pattern, def->stage->out[0].name);
+        *piece = rest + 1;
         rest = end + (mark == '[');
         mark = *rest;
         *end = *rest = 0;
     }
     if (chosen)
-        MF_TRY(choose_case(g, def, chosen, target));
+        MF_TRY(choose(g, def, chosen, target));
     return port ? choose_port(def->stage, port, target) : MF_OK;
 }
 
@@ -137,8 +260,9 @@ static mf_status mark_target(const mf_graph *g, const char *text, const bool *ke
             mf_fail(MF_INVALID, "--case cannot be used with '%s', which is not per case", text),
             "it would be made from a part of its cases; leave --case out, or choose "
             "cases in the graph with 'where' or a selection");
-    for (uint32_t i = target.first; i < target.first + target.count; i++)
-        if (!kept || kept[g->nodes[i].of_case - g->cases])
+    const mf_graph_stage *stage = &g->stages[target.group];
+    for (uint32_t i = stage->first; i < stage->first + stage->count; i++)
+        if (mf_target_has(g, &target, i) && (!kept || kept[g->nodes[i].of_case - g->cases]))
             any = wanted[i] = true;
     if (!any)
         return mf_fail(MF_INVALID, "'%s' has none of the cases of --case", text);

@@ -49,17 +49,21 @@ static bool read_axis(mf_graph *g, stage_def *def, const yaml *node)
 {
     if (node->kind != YAML_SCALAR)
         return graph_error(g, node, "'each' takes the name of an axis, or a list of names");
-    static const char *const axes[] = {"case"};
-    if (mf_nearest(node->text, axes, 1) && strcmp(node->text, "case"))
-        return graph_error(g, node, "no axis '%s'; did you mean 'case'?", node->text);
-    if (strcmp(node->text, "case"))
-        return graph_error(g, node,
-                           "axis '%s': axes other than 'case' are not supported yet in this "
-                           "version",
-                           node->text);
-    if (def->each_case)
-        return graph_error(g, node, "the axis 'case' is there twice");
-    def->each_case = true;
+    uint32_t index = find_axis(g, node->text);
+    if (index == NAME_NONE) {
+        const char *all[MOST_AXES];
+        for (uint32_t i = 0; i < g->axis_count; i++)
+            all[i] = g->axes[i].name;
+        if (g->axes_wrong)
+            return false;
+        graph_unknown(g, node, "no axis", all, g->axis_count);
+        if (!mf_nearest(node->text, all, g->axis_count))
+            mf_diagnostics_note(g->d, "an axis beside 'case' is declared: axes: {fold: [0, 1, 2]}");
+        return false;
+    }
+    if (def->axes >> index & 1)
+        return graph_error(g, node, "the axis '%s' is there twice", node->text);
+    def->axes |= 1u << index;
     return true;
 }
 
@@ -74,58 +78,97 @@ static bool read_each(mf_graph *g, stage_def *def)
             good &= read_axis(g, def, each->items[i]);
     else
         good = read_axis(g, def, each);
-    if (def->each_case && !g->case_count && !g->cases_wrong) {
+    if (def->axes & CASE && !g->case_count && !g->cases_wrong) {
         good = graph_error(g, each, "'%s' is per case, but the graph has no cases", def->key->text);
         mf_diagnostics_note(g->d, "write, for example, cases: {glob: \"scans/*.nii.gz\"}");
     }
+    if (axes_space(g, def->axes) > MOST_NODES)
+        good = graph_error(g, each, "'%s' comes to more than %u nodes", def->key->text, MOST_NODES);
     return good;
 }
 
 /* ---- where -------------------------------------------------------------------------------------
  */
 
-static bool read_filter(mf_graph *g, filter *f, const yaml *key, const yaml *node)
+static bool read_filter(mf_graph *g, const stage_def *def, filter *f, const yaml *key,
+                        const yaml *node)
 {
+    mf_place place = yaml_place(key);
     given v;
-    if (!g->cases_wrong && !has_column(g, key->text)) {
-        graph_unknown(g, key, "the cases have no column", g->columns, g->column_count);
-        note_columns(g);
-        return false;
-    }
-    if (varies(node))
-        return graph_error(g, node, "'where' chooses cases; it cannot depend on the case");
-    if (!resolve(g, node, NULL, &v))
-        return false;
-    f->column = key->text;
     f->node = node;
-    f->count = v.list ? v.count : 1;
-    f->values = mf_arena_alloc(g->arena, f->count, sizeof *f->values);
-    for (size_t i = 0; i < f->count; i++)
-        f->values[i] = v.list ? v.texts[i] : v.text;
-    return true;
+    f->varies = mentions(g, node);
+    if (!find_subject(def, key->text, &place, &f->of))
+        return false;
+    return resolve(g, node, &(here){def, NULL}, &v);
 }
 
-static bool passes(const mf_case *c, const filter *f)
+/* Whether a combination has one of the filter's values; false in *good after an error. */
+static bool passes(mf_graph *g, const stage_def *def, const filter *f, const uint32_t *at,
+                   bool *good)
 {
-    const char *text = mf_case_column(c, f->column);
-    for (size_t i = 0; text && i < f->count; i++)
-        if (compare_values(f->column, text, EQUAL, f->values[i]))
+    const char *text = subject_text(g, &f->of, at);
+    const char *name = f->of.column ? f->of.column : g->axes[f->of.axis].name;
+    given v;
+    if (!text)
+        return false;
+    if (!resolve(g, f->node, &(here){def, at}, &v)) {
+        note_at(g, def->axes, at);
+        return *good = false;
+    }
+    if (!v.list)
+        return compare_values(name, text, EQUAL, v.text);
+    for (size_t i = 0; i < v.count; i++)
+        if (compare_values(name, text, EQUAL, v.texts[i]))
             return true;
     return false;
 }
 
+/* For each axis the values that the filters on it alone leave. */
+static bool *kept_values(mf_graph *g, const stage_def *def, uint32_t index, bool *good)
+{
+    uint32_t at[MOST_AXES] = {0}, count = g->axes[index].count;
+    bool *kept = mf_arena_alloc(g->arena, count, sizeof *kept);
+    for (uint32_t i = 0; i < count && *good; i++) {
+        at[index] = i;
+        kept[i] = true;
+        for (size_t k = 0; k < def->filter_count && kept[i]; k++)
+            if (def->filters[k].of.axis == index && !(def->filters[k].varies & ~(1u << index)))
+                kept[i] = passes(g, def, &def->filters[k], at, good);
+    }
+    return kept;
+}
+
+/* The combinations that are left, in order. Filters that look across axes are asked for each. */
 static bool apply_filters(mf_graph *g, stage_def *def, const yaml *where)
 {
-    def->cases = mf_arena_alloc(g->arena, g->case_count, sizeof *def->cases);
-    for (size_t i = 0; i < g->case_count; i++) {
+    uint32_t space = (uint32_t)axes_space(g, def->axes), at[MOST_AXES] = {0};
+    bool *kept[MOST_AXES] = {0}, good = true;
+    size_t room = 0;
+    uint32_t *codes = NULL;
+    for (uint32_t i = 0; i < g->axis_count; i++)
+        if (def->axes >> i & 1)
+            kept[i] = kept_values(g, def, i, &good);
+    for (uint32_t code = 0; code < space && good; code++) {
         bool pass = true;
+        axes_at(g, def->axes, code, at);
+        for (uint32_t i = 0; i < g->axis_count && pass; i++)
+            pass = !kept[i] || kept[i][at[i]];
         for (size_t k = 0; k < def->filter_count && pass; k++)
-            pass = passes(&g->cases[i], &def->filters[k]);
-        if (pass)
-            def->cases[def->case_count++] = (uint32_t)i;
+            if (def->filters[k].varies & ~(1u << def->filters[k].of.axis))
+                pass = passes(g, def, &def->filters[k], at, &good);
+        if (!pass)
+            continue;
+        codes = mf_grow(codes, &room, def->count + 1, sizeof *codes);
+        codes[def->count++] = code;
     }
-    if (def->case_count || g->cases_wrong)
-        return true;
+    def->codes = mf_arena_alloc(g->arena, def->count, sizeof *codes);
+    if (def->count)
+        memcpy(def->codes, codes, def->count * sizeof *codes);
+    free(codes);
+    if (def->count || !good || g->cases_wrong)
+        return good;
+    if (def->axes != CASE)
+        return graph_error(g, where, "this leaves nothing of '%s'", def->key->text);
     return graph_error(g, where, "this leaves none of the %zu case%s for '%s'", g->case_count,
                        g->case_count == 1 ? "" : "s", def->key->text);
 }
@@ -135,43 +178,20 @@ static bool read_where(mf_graph *g, stage_def *def)
     yaml *key;
     const yaml *where = yaml_get(def->node, "where", &key);
     bool good = true;
+    def->count = (uint32_t)axes_space(g, def->axes);
     if (!where)
         return true;
+    def->count = 0;
     if (where->kind != YAML_MAP)
         return graph_error(g, where, "'where' takes columns and their values, as in {set: train}");
-    if (!def->each_case)
+    if (!def->axes)
         return graph_error(g, key, "'where' chooses cases, but '%s' has no 'each: case'",
                            def->key->text);
     def->filters = mf_arena_alloc(g->arena, where->count, sizeof *def->filters);
     for (size_t i = 0; i < where->count; i++)
-        good &= read_filter(g, &def->filters[def->filter_count++], where->items[2 * i],
+        good &= read_filter(g, def, &def->filters[def->filter_count++], where->items[2 * i],
                             where->items[2 * i + 1]);
     return good && apply_filters(g, def, where);
-}
-
-uint32_t def_cases(const mf_graph *g, const stage_def *def)
-{
-    return !def->each_case ? 1 : def->cases ? def->case_count : (uint32_t)g->case_count;
-}
-
-uint32_t def_case(const stage_def *def, uint32_t i)
-{
-    return def->cases ? def->cases[i] : i;
-}
-
-uint32_t case_position(const stage_def *def, uint32_t c)
-{
-    if (!def->cases)
-        return c;
-    uint32_t low = 0, high = def->case_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (def->cases[middle] < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < def->case_count && def->cases[low] == c ? low : NAME_NONE;
 }
 
 /* ---- stages ------------------------------------------------------------------------------------
@@ -191,8 +211,7 @@ static bool read_stage(mf_graph *g, stage_def *def)
     }
     good &= read_use(g, def);
     good &= read_limits(g, def);
-    good &= read_each(g, def);
-    good &= read_where(g, def);
+    good &= read_each(g, def) && read_where(g, def);
     def->with = yaml_get(def->node, "with", NULL);
     return good;
 }
@@ -208,7 +227,10 @@ bool read_stages(mf_graph *g)
     g->defs = mf_arena_alloc(g->arena, map->count, sizeof *g->defs);
     for (size_t i = 0; i < map->count; i++) {
         stage_def *def = &g->defs[g->def_count];
-        *def = (stage_def){.key = map->items[2 * i], .node = map->items[2 * i + 1]};
+        *def = (stage_def){.graph = g,
+                           .label = map->items[2 * i]->text,
+                           .key = map->items[2 * i],
+                           .node = map->items[2 * i + 1]};
         if (!is_name(def->key->text))
             good = graph_error(g, def->key,
                                "'%s' is no name for a stage of a graph: letters, digits, _ and -",

@@ -1,5 +1,5 @@
-/* with.c - the parameters of a stage: what does not depend on the case is parsed once, and shared
- * by all its nodes when nothing does. */
+/* with.c - the parameters of a stage: what does not depend on the node is parsed once, and what
+ * depends on some of its axes once for each combination of these. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -34,11 +34,11 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
 
 /* Resolves one value and sets it. The error stands at the value, or at the element of a list. */
 static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_param *p,
-                const yaml *node, const mf_case *c)
+                const yaml *node, const here *h)
 {
     given v;
     int at;
-    if (!resolve(g, node, c, &v))
+    if (!resolve(g, node, h, &v))
         return false;
     if (yaml_empty(node))
         return graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
@@ -54,18 +54,18 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
     return false;
 }
 
-/* Sets the parameters that depend on the case (`c` given) or those that do not (NULL). */
-static bool set_all(mf_graph *g, const stage_def *def, mf_params *params, const mf_case *c)
+/* Sets the parameters that depend on the node (h->at given) or those that do not. */
+static bool set_all(mf_graph *g, const stage_def *def, mf_params *params, const here *h)
 {
     bool good = true;
     for (size_t i = 0; def->with && i < def->with->count; i++) {
         const yaml *key = def->with->items[2 * i], *node = def->with->items[2 * i + 1];
         const mf_param *p = mf_param_find(def->stage, key->text);
-        bool depends = def->each_case && varies(node);
-        if (!p && !c)
+        bool depends = (mentions(g, node) & def->axes) != 0;
+        if (!p && !h->at)
             good = unknown(g, def, key);
-        else if (p && depends == (c != NULL))
-            good &= set(g, def, params, p, node, c);
+        else if (p && depends == (h->at != NULL))
+            good &= set(g, def, params, p, node, h);
     }
     return good;
 }
@@ -89,20 +89,22 @@ static bool finish(mf_graph *g, const stage_def *def, mf_params *params)
     return !error || graph_status(g, def->with ? def->with : def->key, def->stage->name, error);
 }
 
-/* Parameters that depend on the case: a copy of the common ones for each. Stops at the third case
- * that fails, for the others fail alike. */
-static mf_status each_case(mf_graph *g, stage_def *def, const mf_params *common, bool *good)
+/* Parameters that depend on the node: a copy of the common ones for each combination of the axes
+ * that they mention. Stops at the third that fails, for the others fail alike. */
+static mf_status each_node(mf_graph *g, stage_def *def, const mf_params *common, bool *good)
 {
-    uint32_t count = def_cases(g, def), failed = 0;
-    def->params = mf_arena_alloc(g->arena, count, sizeof *def->params);
-    for (uint32_t i = 0; i < count && failed < CASES_SHOWN; i++) {
-        const mf_case *c = &g->cases[def_case(def, i)];
-        mf_params *own;
-        MF_TRY(mf_params_copy(common, &own));
-        def->params[def->param_count++] = own;
-        if (set_all(g, def, own, c) && finish(g, def, own))
+    uint32_t failed = 0, at[MOST_AXES];
+    def->param_count = axes_space(g, def->param_axes);
+    def->params = mf_arena_alloc(g->arena, def->param_count, sizeof *def->params);
+    for (uint32_t i = 0; i < def->count && failed < CASES_SHOWN; i++) {
+        def_at(def, i, at);
+        mf_params **own = &def->params[axes_code(g, def->param_axes, at)];
+        if (*own)
             continue;
-        mf_diagnostics_note(g->d, "for case '%s'", c->id);
+        MF_TRY(mf_params_copy(common, own));
+        if (set_all(g, def, *own, &(here){def, at}) && finish(g, def, *own))
+            continue;
+        note_at(g, def->param_axes, at);
         failed++;
     }
     *good &= !failed;
@@ -120,13 +122,15 @@ mf_status read_with(mf_graph *g, stage_def *def, bool *good)
         return MF_OK;
     }
     MF_TRY(mf_params_new(def->stage, &common));
-    fine = set_all(g, def, common, NULL);
+    fine = set_all(g, def, common, &(here){def, NULL});
     fine &= check_missing(g, def);
     mf_status error = MF_OK;
-    if (!fine || (g->cases_wrong && def->each_case)) {
+    if (def->with)
+        def->param_axes = mentions(g, def->with) & def->axes;
+    if (!fine || (g->cases_wrong && def->axes & CASE)) {
         mf_params_unref(common);
-    } else if (def->with && def->each_case && varies(def->with)) {
-        error = each_case(g, def, common, &fine);
+    } else if (def->param_axes) {
+        error = each_node(g, def, common, &fine);
         mf_params_unref(common);
     } else {
         def->params = mf_arena_alloc(g->arena, 1, sizeof *def->params);

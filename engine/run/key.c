@@ -21,39 +21,64 @@ static void put_text(FILE *out, const char *text)
     fputc('"', out);
 }
 
-/* One element of an input. Where case ids are told to the stage they and the columns are part of
- * what it sees; the path is not told. */
-static void put_element(FILE *out, const mf_feed *feed, const mf_element *e)
+static void put_pair(FILE *out, const char *name, const char *value, bool *first)
 {
+    if (!*first)
+        fputc(',', out);
+    *first = false;
+    put_text(out, name);
+    fputc(':', out);
+    put_text(out, value);
+}
+
+const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *e, size_t k)
+{
+    for (size_t i = 0; i < e->axis_count; i++) {
+        bool own = false;
+        for (size_t j = 0; j < work->axis_count && !own; j++)
+            own = strcmp(work->axes[j].axis, e->axes[i].axis) == 0;
+        if (!own && k-- == 0)
+            return &e->axes[i];
+    }
+    return NULL;
+}
+
+/* One element of an input. Where case ids are told to the stage they, the columns and the axes that
+ * are gathered are part of what it sees; the path is not told. */
+static void put_element(FILE *out, const mf_work *work, const mf_feed *feed, const mf_element *e)
+{
+    bool first = true;
+
     if (!(feed->port->marks & MF_KEYED)) {
         put_text(out, e->id);
         return;
     }
     fputs("{\"artifact\":", out);
     put_text(out, e->id);
+    if (mf_element_axis(work, e, 0)) {
+        fputs(",\"axes\":{", out);
+        for (size_t k = 0; mf_element_axis(work, e, k); k++)
+            put_pair(out, mf_element_axis(work, e, k)->axis, mf_element_axis(work, e, k)->value,
+                     &first);
+        fputc('}', out);
+    }
     fputs(",\"case\":", out);
     put_text(out, e->case_id);
     if (e->row) {
-        bool first = true;
+        first = true;
         fputs(",\"columns\":{", out);
         for (size_t i = 0; i < mf_graph_column_count(e->row->graph); i++) {
             const char *name = mf_graph_column(e->row->graph, i);
             const char *value = mf_case_column(e->row, name);
-            if (!value || strcmp(name, "id") == 0 || strcmp(name, "path") == 0)
-                continue;
-            if (!first)
-                fputc(',', out);
-            first = false;
-            put_text(out, name);
-            fputc(':', out);
-            put_text(out, value);
+            if (value && strcmp(name, "id") != 0 && strcmp(name, "path") != 0)
+                put_pair(out, name, value, &first);
         }
         fputc('}', out);
     }
     fputc('}', out);
 }
 
-static void put_feed(FILE *out, const mf_feed *feed, const char *recipe)
+static void put_feed(FILE *out, const mf_work *work, const mf_feed *feed, const char *recipe)
 {
     if (feed->stream) {
         fputs(recipe, out);
@@ -62,11 +87,11 @@ static void put_feed(FILE *out, const mf_feed *feed, const char *recipe)
         for (size_t i = 0; i < feed->count; i++) {
             if (i)
                 fputc(',', out);
-            put_element(out, feed, &feed->elements[i]);
+            put_element(out, work, feed, &feed->elements[i]);
         }
         fputc(']', out);
     } else {
-        put_element(out, feed, &feed->elements[0]);
+        put_element(out, work, feed, &feed->elements[0]);
     }
 }
 
@@ -97,7 +122,7 @@ static mf_status put_inputs(FILE *out, const mf_work *work, const char *const *r
         first = false;
         put_text(out, order[i]->port->name);
         fputc(':', out);
-        put_feed(out, order[i], recipes[order[i] - work->feeds]);
+        put_feed(out, work, order[i], recipes[order[i] - work->feeds]);
     }
     fputc('}', out);
     free(order);

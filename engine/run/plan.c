@@ -65,6 +65,8 @@ static mf_status init_node(mf_plan_node *n, const mf_node *node)
     n->work.stage = node->stage;
     n->work.params = node->params;
     n->work.case_id = node->of_case ? node->of_case->id : "";
+    n->work.axes = node->axes + (node->of_case != NULL);
+    n->work.axis_count = node->axis_count - (node->of_case != NULL);
     n->work.out_count = mf_port_count(node->stage->out);
     n->work.feeds = calloc(node->input_count ? node->input_count : 1, sizeof *n->work.feeds);
     n->outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *n->outputs);
@@ -194,6 +196,8 @@ static void fill_feeds(mf_plan *plan, mf_plan_node *n)
             feed->elements[k].node = source->node->name;
             feed->elements[k].case_id = source->work.case_id;
             feed->elements[k].row = source->node->of_case;
+            feed->elements[k].axes = source->work.axes;
+            feed->elements[k].axis_count = source->work.axis_count;
         }
     }
 }

@@ -285,14 +285,35 @@ const char *mf_in_name(mf_task *t, const char *port, size_t i)
     return feed && i < feed->count ? feed->elements[i].node : "";
 }
 
-const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column)
+/* An element whose case and axes may be told. */
+static const mf_element *keyed_element(mf_task *t, const char *port, size_t i)
 {
     const mf_feed *feed = feed_of(t, port);
 
-    if (!feed || i >= feed->count || !feed->elements[i].row || !(feed->port->marks & MF_KEYED) ||
-        strcmp(column, "path") == 0)
+    return feed && i < feed->count && feed->port->marks & MF_KEYED ? &feed->elements[i] : NULL;
+}
+
+const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k, const char **value)
+{
+    const mf_element *e = keyed_element(t, port, i);
+    const mf_axis_value *axis = e ? mf_element_axis(t->work, e, k) : NULL;
+
+    *value = axis ? axis->value : NULL;
+    return axis ? axis->axis : NULL;
+}
+
+const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column)
+{
+    const mf_element *e = keyed_element(t, port, i);
+    const char *axis, *value;
+
+    for (size_t k = 0; (axis = mf_in_axis(t, port, i, k, &value)); k++) {
+        if (strcmp(axis, column) == 0)
+            return value;
+    }
+    if (!e || !e->row || strcmp(column, "path") == 0)
         return NULL;
-    return mf_case_column(feed->elements[i].row, column);
+    return mf_case_column(e->row, column);
 }
 
 /* Reads the voxels and sees that they fit the grid, for the data may be anybody's. */

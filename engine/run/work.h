@@ -12,10 +12,12 @@ typedef struct mf_work mf_work;
 
 /* One artifact that lies at an input port. */
 typedef struct mf_element {
-    const char *id;      /* content id, 64 hex digits */
-    const char *node;    /* that made it, for messages */
-    const char *case_id; /* "" without one */
-    const mf_case *row;  /* its columns; NULL without a case */
+    const char *id;            /* content id, 64 hex digits */
+    const char *node;          /* that made it, for messages */
+    const char *case_id;       /* "" without one */
+    const mf_case *row;        /* its columns; NULL without a case */
+    const mf_axis_value *axes; /* of the node that made it, without `case` */
+    size_t axis_count;
 } mf_element;
 
 /* What is connected to one input port. */
@@ -31,10 +33,16 @@ struct mf_work {
     const char *node; /* its name in messages: "masks[case=012]" */
     const mf_stage *stage;
     const mf_params *params;
-    const char *case_id; /* "" without one */
-    size_t feed_count;   /* = input ports of the stage, in their order */
+    const char *case_id;       /* "" without one */
+    const mf_axis_value *axes; /* of the node, without `case` */
+    size_t axis_count;
+    size_t feed_count; /* = input ports of the stage, in their order */
     mf_feed *feeds;
     size_t out_count;
 };
+
+/* The k-th axis that an element has and the work that reads it has not: what a gather over axes
+ * tells elements apart by. NULL past the last. */
+const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *element, size_t k);
 
 #endif

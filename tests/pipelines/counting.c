@@ -159,12 +159,25 @@ static const mf_port join_in[] = {{"texts", "text[]", "All of them.", MF_KEYED},
                                   {NULL, NULL, NULL, 0}};
 static const mf_port table_out[] = {{"table", "table", "One row each.", 0}, {NULL, NULL, NULL, 0}};
 
+/* "a", or "a shots=5" where axes were gathered. */
+static void name_element(mf_task *t, size_t i, char *name, size_t size)
+{
+    const char *axis, *value;
+    int length = snprintf(name, size, "%s", mf_in_case(t, "texts", i));
+
+    for (size_t k = 0; (axis = mf_in_axis(t, "texts", i, k, &value)) && length < (int)size; k++)
+        length += snprintf(name + length, size - (size_t)length, " %s=%s", axis, value);
+}
+
 static mf_status join_rows(mf_task *t, mf_table *table)
 {
+    char name[128];
+
     for (size_t i = 0; i < mf_in_count(t, "texts"); i++) {
         const mf_artifact *a;
         MF_TRY(mf_in_item(t, "texts", i, &a));
-        MF_TRY(mf_table_row(table, mf_in_case(t, "texts", i), mf_artifact_text(a, "text")));
+        name_element(t, i, name, sizeof name);
+        MF_TRY(mf_table_row(table, name, mf_artifact_text(a, "text")));
     }
     return MF_OK;
 }

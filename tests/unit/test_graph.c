@@ -352,6 +352,144 @@ START_TEST(nodes_and_edges)
 }
 END_TEST
 
+/* ---- axes --------------------------------------------------------------------------------------
+ */
+
+static const char sweep[] =
+    "massflow: 1\n"
+    "params: {seeds: [1, 2]}\n"
+    "cases:\n"
+    "  - {list: [{id: a, rank: 1}, {id: b, rank: 2}], set: train}\n"
+    "  - {list: [{id: q}, {id: r}], set: test}\n"
+    "axes: {shots: [5, 1], seed: \"${seeds}\"}\n"
+    "stages:\n"
+    "  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+    "  masks: {use: toy.masks, each: [seed, case], where: {set: train}, in: {volume: scan}, "
+    "with: {title: \"of ${case.id}\"}}\n"
+    "  views: {use: toy.views, each: [shots, seed], in: {volumes: \"scan[set=train, "
+    "rank<=${shots}]\", masks: \"masks[rank<=${shots}]\"}}\n"
+    "  model: {use: toy.train, each: [shots, seed], in: {views: views}, with: {steps: "
+    "\"${shots}\"}}\n"
+    "  seg: {use: toy.segment, each: [case, shots, seed], where: {set: test}, in: {volume: scan, "
+    "model: model}}\n"
+    "  best: {use: toy.segment, each: case, where: {set: test}, in: {volume: scan, model: "
+    "\"model[shots=5, seed=2]\"}}\n"
+    "  dice: {use: toy.dice, each: [shots, seed], in: {predicted: \"seg[*]\", truth: "
+    "\"best[*]\"}}\n"
+    "  vote: {use: toy.dice, each: case, where: {set: test}, in: {predicted: \"seg[*]\", truth: "
+    "\"seg[case=*, shots=1]\"}}\n"
+    "export:\n"
+    "  model: \"out/${shots}/${seed}.safetensors\"\n";
+
+/* The inputs of one node by its name. */
+static void check_edges(const mf_graph *g, const char *node, const char *expected)
+{
+    mf_target t;
+    no_error(mf_graph_target(g, node, &t));
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_str_eq(mf_graph_node(g, t.first)->name, node);
+    char *edges = edges_of(g, mf_graph_node(g, t.first));
+    ck_assert_str_eq(edges, expected);
+    free(edges);
+}
+
+START_TEST(edges_join_on_axes)
+{
+    mf_graph *g = load_text(sweep);
+    ck_assert_uint_eq(mf_graph_node_count(g), 4 + 4 + 4 + 4 + 8 + 2 + 4 + 2);
+    check_edges(g, "masks[case=b,seed=2]", "volume <- scan[case=b].volume; labels <-");
+    check_edges(g, "views[shots=1,seed=2]",
+                "volumes <- scan[case=a].volume; "
+                "masks <- masks[case=a,seed=2].masks");
+    check_edges(g, "views[shots=5,seed=1]",
+                "volumes <- scan[case=a].volume scan[case=b].volume; "
+                "masks <- masks[case=a,seed=1].masks masks[case=b,seed=1].masks");
+    check_edges(g, "model[shots=5,seed=1]", "views <- views[shots=5,seed=1].views");
+    check_edges(g, "seg[case=r,shots=1,seed=2]",
+                "volume <- scan[case=r].volume; model <- model[shots=1,seed=2].model; "
+                "reference <-");
+    check_edges(g, "best[case=q]",
+                "volume <- scan[case=q].volume; "
+                "model <- model[shots=5,seed=2].model; reference <-");
+    check_edges(g, "dice[shots=5,seed=2]",
+                "predicted <- seg[case=q,shots=5,seed=2].labels seg[case=r,shots=5,seed=2].labels; "
+                "truth <- best[case=q].labels best[case=r].labels");
+    /* Of the same case only, and of all cases. */
+    check_edges(g, "vote[case=r]",
+                "predicted <- seg[case=r,shots=5,seed=1].labels seg[case=r,shots=5,seed=2].labels "
+                "seg[case=r,shots=1,seed=1].labels seg[case=r,shots=1,seed=2].labels; "
+                "truth <- seg[case=q,shots=1,seed=1].labels seg[case=q,shots=1,seed=2].labels "
+                "seg[case=r,shots=1,seed=1].labels seg[case=r,shots=1,seed=2].labels");
+    mf_graph_free(g);
+}
+END_TEST
+
+/* What does not depend on an axis is shared by the nodes that differ only in it. */
+START_TEST(axes_share_what_they_do_not_change)
+{
+    mf_graph *g = load_text(sweep);
+    mf_target a, b, c;
+    no_error(mf_graph_target(g, "masks[case=a,seed=1]", &a));
+    no_error(mf_graph_target(g, "masks[case=a,seed=2]", &b));
+    no_error(mf_graph_target(g, "masks[case=b,seed=2]", &c));
+    ck_assert_ptr_eq(mf_graph_node(g, a.first)->params, mf_graph_node(g, b.first)->params);
+    ck_assert_ptr_ne(mf_graph_node(g, b.first)->params, mf_graph_node(g, c.first)->params);
+    no_error(mf_graph_target(g, "seg[case=q,shots=5,seed=1]", &a));
+    no_error(mf_graph_target(g, "seg[case=r,shots=5,seed=1]", &b));
+    ck_assert_ptr_eq(mf_graph_node(g, a.first)->inputs[1].edges,
+                     mf_graph_node(g, b.first)->inputs[1].edges);
+    const mf_node *n = mf_graph_node(g, b.first);
+    ck_assert_uint_eq(n->axis_count, 3);
+    ck_assert_str_eq(n->axes[0].axis, "case");
+    ck_assert_str_eq(n->axes[1].axis, "shots");
+    ck_assert_str_eq(n->axes[1].value, "5");
+    ck_assert_str_eq(n->of_case->id, "r");
+    no_error(mf_graph_target(g, "model[seed=2,shots=1]", &a));
+    ck_assert_str_eq(mf_params_json(mf_graph_node(g, a.first)->params),
+                     "{\"steps\":1,\"stop_at\":0}");
+    ck_assert_uint_eq(mf_graph_export_count(g), 4);
+    char *path = without_folder(strdup(mf_graph_export(g, 3)->path));
+    ck_assert_str_eq(path, "DIR/out/1/2.safetensors");
+    free(path);
+    char *text = mf_graph_text(g);
+    ck_assert_ptr_nonnull(strstr(text, "\nmodel  toy.train  x 4 (shots, seed)\n"));
+    free(text);
+    mf_graph_free(g);
+}
+END_TEST
+
+/* An axis and a column of one name: at a stage that has the axis the axis is meant. */
+START_TEST(where_looks_across_axes)
+{
+    mf_graph *g = load_text(
+        "massflow: 1\n"
+        "cases: {list: [{id: a, fold: 0}, {id: b, fold: 1}, {id: c, fold: 0}]}\n"
+        "axes: {fold: [0, 1]}\n"
+        "stages:\n"
+        "  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+        "  masks: {use: toy.masks, each: case, in: {volume: scan}}\n"
+        "  views: {use: toy.views, each: fold, in: {volumes: \"scan[fold!=${fold}]\", masks: "
+        "\"masks[fold!=${fold}]\"}}\n"
+        "  model: {use: toy.train, each: fold, in: {views: views}, with: {steps: 3}}\n"
+        "  seg: {use: toy.segment, each: [case, fold], where: {fold: \"${case.fold}\"}, in: "
+        "{volume: scan, model: model}}\n"
+        "  dice: {use: toy.dice, in: {predicted: \"seg[*]\", truth: \"seg[case.fold=0]\"}}\n"
+        "  one: {use: toy.dice, each: fold, in: {predicted: \"seg[*]\", truth: "
+        "\"seg[fold!=${fold}]\"}}\n");
+    check_edges(g, "views[fold=1]",
+                "volumes <- scan[case=a].volume scan[case=c].volume; "
+                "masks <- masks[case=a].masks masks[case=c].masks");
+    check_edges(g, "dice",
+                "predicted <- seg[case=a,fold=0].labels seg[case=b,fold=1].labels "
+                "seg[case=c,fold=0].labels; truth <- seg[case=a,fold=0].labels "
+                "seg[case=c,fold=0].labels");
+    check_edges(g, "one[fold=1]",
+                "predicted <- seg[case=b,fold=1].labels; "
+                "truth <- seg[case=a,fold=0].labels seg[case=c,fold=0].labels");
+    mf_graph_free(g);
+}
+END_TEST
+
 /* Ids are names: "012" is not "12", though as numbers they are equal. */
 START_TEST(ids_are_no_numbers)
 {
@@ -492,11 +630,40 @@ START_TEST(targets_by_name)
     no_target(g, "scan[case=t0001]", "g.yaml has no case 't0001'; did you mean 't000'?");
     no_target(g, "masks[case=h000]", "'where' of 'masks' leaves out case 'h000'");
     no_target(g, "model[case=h000]", "'model' is not per case");
-    no_target(g, "scan[shots=1]", "a node is named as in 'scan[case=ID]', not 'scan[shots=1]'");
+    no_target(g, "scan[shots=1]", "'scan' has no axis 'shots'; a node of it is 'scan[case=ID]'");
     no_target(g, "scan[case=t000",
               "a node is named as in 'scan[case=ID]' or "
               "'scan[case=ID].volume'");
     no_target(g, "scan.volum", "toy.load has no output 'volum'; did you mean 'volume'?");
+    mf_graph_free(g);
+}
+END_TEST
+
+START_TEST(targets_on_axes)
+{
+    mf_graph *g = load_text(sweep);
+    mf_target t;
+    check_target(g, "model", 12, 4, -1);
+    check_target(g, "model[seed=2]", 13, 2, -1);
+    check_target(g, "model[shots=1, seed=2].metrics", 15, 1, 1);
+    check_target(g, "seg.labels[shots=1]", 18, 4, 0);
+    no_error(mf_graph_target(g, "seg[seed=1,shots=1]", &t));
+    for (size_t i = 0; i < mf_graph_node_count(g); i++)
+        ck_assert_int_eq(mf_target_has(g, &t, i),
+                         strstr(mf_graph_node(g, i)->name, "seg[case=") &&
+                             strstr(mf_graph_node(g, i)->name, ",shots=1,seed=1]"));
+    no_target(g, "model[case=a]", "'model' is not per case");
+    no_target(g, "model[shots=200]", "axis 'shots' has no value '200'; it has 5, 1");
+    no_target(g, "model[shot=5]", "'model' has no axis 'shot'; did you mean 'shots'?");
+    no_target(g, "model[rotation=5]",
+              "'model' has no axis 'rotation'; a node of it is 'model[shots=VALUE,seed=VALUE]'");
+    no_target(g, "model[seed=1,seed=2]", "the axis 'seed' is there twice");
+    no_target(g, "model[1]",
+              "a node is named as in 'model[shots=VALUE,seed=VALUE]', not 'model[1]'");
+    no_target(g, "seg[case=a,shots=1]", "'where' of 'seg' leaves out [case=a,shots=1]");
+    mf_graph_free(g);
+    g = load_text(whole);
+    no_target(g, "model[shots=1]", "'model' is one node; it has no axes");
     mf_graph_free(g);
 }
 END_TEST
@@ -637,6 +804,10 @@ int main(void)
     tcase_add_test(rest, a_folder_of_dicom_files_is_a_case);
     tcase_add_test(rest, a_folder_may_have_wildcards_in_its_name);
     tcase_add_test(rest, nodes_and_edges);
+    tcase_add_test(rest, edges_join_on_axes);
+    tcase_add_test(rest, axes_share_what_they_do_not_change);
+    tcase_add_test(rest, where_looks_across_axes);
+    tcase_add_test(rest, targets_on_axes);
     tcase_add_test(rest, ids_are_no_numbers);
     tcase_add_test(rest, where_relative_paths_begin);
     tcase_add_test(rest, json_is_a_graph_file_too);

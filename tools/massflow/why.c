@@ -96,8 +96,12 @@ static int why(const args *a)
     else
         code = workspace_plan(a, &w, &target, 1, &plan);
     error = MF_OK;
-    for (uint32_t i = 0; !code && !error && i < found.count && i < EXPLAINED; i++)
-        error = explain(&w, plan, found.first + i);
+    for (size_t i = found.first, shown = 0;
+         !code && !error && shown < found.count && shown < EXPLAINED; i++)
+        if (mf_target_has(w.graph, &found, i)) {
+            error = explain(&w, plan, i);
+            shown++;
+        }
     if (error)
         code = command_fail(error, EXIT_FAILED);
     if (!code && found.count > EXPLAINED)

@@ -189,6 +189,10 @@ MF_API const char *mf_in_name(mf_task *t, const char *port, size_t i);
 MF_API const char *mf_in_case(mf_task *t, const char *port, size_t i);
 /* A column of that case, as text; NULL where the case has none of that name, and for "path". */
 MF_API const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column);
+/* What tells elements apart that were gathered over axes of the graph (shots, seed): the name and
+ * *value of the k-th such axis, NULL past the last. mf_in_column gives them by name. */
+MF_API const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k,
+                              const char **value);
 
 typedef struct mf_volume {
     mf_grid grid;
