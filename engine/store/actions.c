@@ -38,16 +38,18 @@ static mf_status insert_output(mf__connection *c, int64_t action, const mf_actio
 
 static mf_status insert(mf__connection *c, void *arg)
 {
-    const mf_action *a = arg;
-    uint8_t key[MF_DIGEST_BYTES];
+    mf_action copy = *(const mf_action *)arg, *a = &copy;
+    uint8_t key[MF_DIGEST_BYTES], sum[MF_DIGEST_BYTES];
     const char *device = a->device ? a->device : "";
+    a->created = mf__now();
     MF_TRY(decode(a->key, key));
+    MF_TRY(mf__sum_action(a, key, sum));
     MF_TRY(mf__exec(c, "DELETE FROM action WHERE key = ? AND device = ?", "dt", key, device));
     MF_TRY(mf__exec(c,
-                    "INSERT INTO action (key, device, stage, seconds, peak_bytes, created, run)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    "dttriii", key, device, a->stage, a->seconds, a->peak_bytes, mf__now(),
-                    a->run));
+                    "INSERT INTO action (key, device, stage, seconds, peak_bytes, created, run,"
+                    " sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "dttriiid", key, device, a->stage, a->seconds, a->peak_bytes, a->created,
+                    a->run, sum));
     int64_t num = sqlite3_last_insert_rowid(c->db);
     MF_TRY(mf__exec(c, "INSERT INTO component (action, json) VALUES (?, ?)", "it", num,
                     a->components ? a->components : "{}"));
@@ -93,7 +95,7 @@ static char *column_text(sqlite3_stmt *s, int column)
 /* Columns of every query that gives actions; one row an output, or one with a NULL port. */
 #define COLUMNS                                                                                    \
     "a.key, a.stage, a.device, a.seconds, a.peak_bytes, a.created, a.run,"                         \
-    " o.port, o.position, f.id, f.present, a.num"
+    " o.port, o.position, f.id, f.present, a.num, a.sum"
 #define JOINS " LEFT JOIN output o ON o.action = a.num LEFT JOIN artifact f ON f.num = o.artifact"
 
 static mf_status take_action(sqlite3_stmt *s, mf_action **action)
@@ -135,8 +137,15 @@ static mf_status take_output(sqlite3_stmt *s, mf_action *a)
         return no_memory();
     a->output_count++;
     if (!mf__column_hex(s, 9, o->id))
-        return mf_fail(MF_CORRUPT, "the record of action %.*s is damaged", MF__SHORT_ID, a->key);
+        o->id[0] = 0; /* lost: the action's sum will not fit */
     return MF_OK;
+}
+
+static mf_status damaged(const mf__connection *c, const char *hex)
+{
+    return mf_hint(mf_fail(MF_CORRUPT, "the record of action %.*s in '%s' is damaged", MF__SHORT_ID,
+                           hex, c->path),
+                   MF__REPAIR);
 }
 
 static mf_status find(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], const char *device,
@@ -152,16 +161,27 @@ static mf_status find(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], con
                        &s, "dt", key, device));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;
+    uint8_t sealed[MF_DIGEST_BYTES] = {0}, sum[MF_DIGEST_BYTES];
     while (row && !status) {
-        if (!*action)
+        if (!*action) {
+            mf__column_digest(s, 12, sealed);
             status = take_action(s, action);
+        }
         if (!status)
             status = take_output(s, *action);
         if (!status)
             status = mf__step(c, s, &row);
     }
     sqlite3_reset(s);
-    return status;
+    if (status || !*action)
+        return status;
+    /* The key that was looked for: also an index may lead to the wrong row. */
+    MF_TRY(mf__sum_action(*action, key, sum));
+    if (memcmp(sum, sealed, sizeof sum) == 0)
+        return MF_OK;
+    char hex[MF_HEX_SIZE];
+    mf_hex_encode(key, hex);
+    return damaged(c, hex);
 }
 
 mf_status mf_store_find(mf_store *store, const char *key, const char *device, mf_action **action)
@@ -204,6 +224,43 @@ mf_status mf_store_components(mf_store *store, const char *key, char **json)
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = components(r->index, digest, json);
     mf__reader_put(store, r);
+    return status;
+}
+
+/* ---- all ---- */
+
+mf_status mf__each_action(mf__connection *c,
+                          mf_status (*each)(void *self, int64_t num, const mf_action *a,
+                                            bool sound),
+                          void *self)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(
+        c, "SELECT " COLUMNS " FROM action a" JOINS " ORDER BY a.num, o.port, o.position", &s, ""));
+    MF_TRY(mf__step(c, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        mf_action *a;
+        uint8_t key[MF_DIGEST_BYTES] = {0}, sealed[MF_DIGEST_BYTES] = {0}, sum[MF_DIGEST_BYTES];
+        int64_t num = sqlite3_column_int64(s, 11);
+        mf__column_digest(s, 0, key);
+        mf__column_digest(s, 12, sealed);
+        status = take_action(s, &a);
+        if (status)
+            break;
+        while (row && !status && sqlite3_column_int64(s, 11) == num) {
+            status = take_output(s, a);
+            if (!status)
+                status = mf__step(c, s, &row);
+        }
+        if (!status)
+            status = mf__sum_action(a, key, sum);
+        if (!status)
+            status = each(self, num, a, memcmp(sum, sealed, sizeof sum) == 0);
+        mf_action_free(a);
+    }
+    sqlite3_reset(s);
     return status;
 }
 

@@ -12,15 +12,16 @@ typedef struct binary {
     uint8_t bytes[];
 } binary;
 
-static uint8_t *take(sqlite3_stmt *s, size_t *size)
+static uint8_t *take(sqlite3_stmt *s, const char *key, size_t *size)
 {
-    uint8_t want[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
+    uint8_t sum[MF_DIGEST_BYTES];
     const void *bytes = sqlite3_column_blob(s, 0);
     *size = (size_t)sqlite3_column_bytes(s, 0);
-    if (!bytes || !mf__column_digest(s, 1, want))
+    mf_status status = bytes ? mf__sum_binary(key, bytes, *size, sum) : MF_OK;
+    mf_error_free(status);
+    if (!bytes || status || !mf__sum_is(s, 1, sum))
         return NULL;
-    mf_digest_bytes(bytes, *size, got);
-    uint8_t *copy = memcmp(want, got, MF_DIGEST_BYTES) == 0 ? malloc(*size) : NULL;
+    uint8_t *copy = malloc(*size);
     if (copy)
         memcpy(copy, bytes, *size);
     return copy;
@@ -42,7 +43,7 @@ static uint8_t *get(void *self, const char *key, size_t *size)
     if (!status)
         status = mf__step(r->index, s, &row);
     if (!status && row) {
-        bytes = take(s, size);
+        bytes = take(s, key, size);
         sqlite3_reset(s);
     }
     mf_error_free(status);
@@ -75,13 +76,14 @@ static void put(void *self, const char *key, const uint8_t *bytes, size_t size)
     b->key = strdup(key);
     b->size = size;
     memcpy(b->bytes, bytes, size);
-    mf_digest_bytes(bytes, size, b->digest);
+    mf_status status = mf__sum_binary(key, bytes, size, b->digest);
     mf__job job = {.target = MF__INDEX,
                    .run = insert,
                    .arg = b,
                    .free = binary_free,
                    .bytes = sizeof *b + size};
-    if (!b->key)
+    mf_error_free(status);
+    if (!b->key || status)
         binary_free(b);
     else
         mf_error_free(mf__submit(store, &job));

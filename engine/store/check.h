@@ -35,6 +35,7 @@ mf_status mf__record_chunks(const uint8_t *record, size_t size,
 
 typedef enum mf__finding_kind {
     MF__BAD_FILE,     /* SQLite finds the file damaged */
+    MF__BAD_PAIR,     /* the two files do not carry the same mark */
     MF__BAD_CHUNK,    /* digest */
     MF__BAD_DATA,     /* an artifact (num) that counts as present, but a chunk is not there */
     MF__BAD_RECORD,   /* an artifact (num) whose record is not what its id says */

@@ -13,18 +13,12 @@
 
 #define RACE_NS 2000000000LL /* FAT keeps times to 2 s */
 
-typedef struct file {
-    char *path; /* real path */
-    int64_t size, inode, mtime, ctime, hashed;
-    uint8_t digest[MF_DIGEST_BYTES];
-} file;
-
 static int64_t nanoseconds(struct timespec t)
 {
     return (int64_t)t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static mf_status look(const char *path, file *f)
+static mf_status look(const char *path, mf__file *f)
 {
     struct stat s;
     if (stat(path, &s) != 0)
@@ -40,21 +34,23 @@ static mf_status look(const char *path, file *f)
     return MF_OK;
 }
 
-static bool trusted(const file *then, const file *now)
+static bool trusted(const mf__file *then, const mf__file *now)
 {
     return then->size == now->size && then->inode == now->inode && then->mtime == now->mtime &&
            then->ctime == now->ctime && then->hashed - then->mtime > RACE_NS &&
            then->hashed - then->ctime > RACE_NS;
 }
 
-static mf_status recall(mf_store *store, const char *path, file *then, bool *found)
+/* A row whose sum does not fit counts as none: the file is read again. */
+static mf_status recall(mf_store *store, char *path, mf__file *then, bool *found)
 {
     mf__reader *r;
     sqlite3_stmt *s;
+    uint8_t sum[MF_DIGEST_BYTES];
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = mf__prepare(
-        r->index, "SELECT size, inode, mtime, ctime, hashed, digest FROM file WHERE path = ?", &s,
-        "t", path);
+        r->index, "SELECT size, inode, mtime, ctime, hashed, digest, sum FROM file WHERE path = ?",
+        &s, "t", path);
     if (!status)
         status = mf__step(r->index, s, found);
     if (!status && *found) {
@@ -63,7 +59,10 @@ static mf_status recall(mf_store *store, const char *path, file *then, bool *fou
         then->mtime = sqlite3_column_int64(s, 2);
         then->ctime = sqlite3_column_int64(s, 3);
         then->hashed = sqlite3_column_int64(s, 4);
+        then->path = path;
         *found = mf__column_digest(s, 5, then->digest);
+        status = mf__sum_file(then, sum);
+        *found = *found && !status && mf__sum_is(s, 6, sum);
         sqlite3_reset(s);
     }
     mf__reader_put(store, r);
@@ -72,18 +71,20 @@ static mf_status recall(mf_store *store, const char *path, file *then, bool *fou
 
 static mf_status remember(mf__connection *c, void *arg)
 {
-    const file *f = arg;
+    const mf__file *f = arg;
+    uint8_t sum[MF_DIGEST_BYTES];
+    MF_TRY(mf__sum_file(f, sum));
     return mf__exec(c,
-                    "INSERT OR REPLACE INTO file (path, size, inode, mtime, ctime, hashed, digest)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    "tiiiiid", f->path, f->size, f->inode, f->mtime, f->ctime, f->hashed,
-                    f->digest);
+                    "INSERT OR REPLACE INTO file (path, size, inode, mtime, ctime, hashed, digest,"
+                    " sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "tiiiiidd", f->path, f->size, f->inode, f->mtime, f->ctime, f->hashed,
+                    f->digest, sum);
 }
 
 static mf_status digest_file(void *self, const char *path, char hex[MF_HEX_SIZE])
 {
     mf_store *store = self;
-    file now = {0}, then = {0};
+    mf__file now = {0}, then = {0};
     bool found = false;
     MF_TRY(look(path, &now));
     now.path = realpath(path, NULL);

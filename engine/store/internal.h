@@ -53,16 +53,39 @@ bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 
 /* ---- schema (schema.c) ----------------------------------------------------------------------- */
 
-#define MF__SCHEMA 1
+#define MF__SCHEMA 2
 
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */
 mf_status mf__schema_write(mf__connection *index, mf__connection *chunks);
-/* Says of two files that they belong together. */
+/* MF_CORRUPT where the two files do not carry the same mark. */
+mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks);
+/* Gives both files a new mark: they belong together. */
 mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
 /* One file, which may be new, without the mark that pairs them. */
 mf_status mf__schema_make(mf__connection *c, mf__target file);
 mf_status mf__schema_check(mf__connection *c); /* for readers: MF_NOT_FOUND where it is empty */
+
+/* ---- sums of rows (seal.c) -------------------------------------------------------------------- */
+
+typedef struct mf__file { /* a row of table file */
+    char *path;           /* real path */
+    int64_t size, inode, mtime, ctime, hashed; /* times in nanoseconds */
+    uint8_t digest[MF_DIGEST_BYTES];
+} mf__file;
+
+/* `key`: the one that was looked for. The order of outputs does not matter. */
+mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
+                         uint8_t sum[MF_DIGEST_BYTES]);
+mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
+mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
+                         uint8_t sum[MF_DIGEST_BYTES]);
+/* Whether the column holds that sum. */
+bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES]);
+/* Writes the sums of rows that have none: what schema version 2 adds. */
+mf_status mf__seal_actions(mf__connection *c);
+mf_status mf__seal_files(mf__connection *c);
+mf_status mf__seal_binaries(mf__connection *c);
 
 /* ---- the store (store.c) --------------------------------------------------------------------- */
 
@@ -196,6 +219,14 @@ mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes
                            size_t raw, uint8_t **expanded);
 mf__target mf__chunk_place(size_t raw); /* the file that holds chunks of that size */
 mf_status mf__chunk_delete(mf__connection *c, void *digest); /* a job */
+
+/* ---- actions (actions.c) --------------------------------------------------------------------- */
+
+/* Every action with its outputs, in order of number, unchecked; `sound`: whether its sum fits. */
+mf_status mf__each_action(mf__connection *c,
+                          mf_status (*each)(void *self, int64_t num, const mf_action *a,
+                                            bool sound),
+                          void *self);
 
 /* ---- records (record.c) ---------------------------------------------------------------------- */
 

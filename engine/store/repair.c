@@ -274,6 +274,8 @@ static mf_status repair_rows(mf__check *k, findings *f, mf_repaired *result)
     mf_verified counts;
     MF_TRY(mf__check_rows(k));
     MF_TRY(mend_rows(k->index, k->chunks, f, result));
+    if (f->count)
+        MF_TRY(mf__schema_pair(k->index, k->chunks)); /* what is there has just been seen */
     f->tell = NULL;
     for (int round = 0; round < 3; round++) { /* what is dropped may leave others without data */
         findings_clear(f);
@@ -282,7 +284,7 @@ static mf_status repair_rows(mf__check *k, findings *f, mf_repaired *result)
         k->result = &counts;
         MF_TRY(mf__check_rows(k));
         if (!f->count)
-            return mf__schema_pair(k->index, k->chunks);
+            return MF_OK;
         MF_TRY(mend_rows(k->index, k->chunks, f, result));
     }
     return mf_hint(mf_fail(MF_CORRUPT, "what is damaged in '%s' can't be mended", k->index->path),

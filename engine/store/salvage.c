@@ -215,6 +215,8 @@ static mf_status copy_all(salvage *v, const char *dir, mf__target file)
     MF_TRY(mf__script(v->to, "PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE"));
     if (v->from)
         MF_TRY(copy_tables(v));
+    /* The marks of this file and the other are given anew once their rows have been looked at. */
+    MF_TRY(mf__script(v->to, "DELETE FROM meta WHERE name LIKE 'pair%'"));
     MF_TRY(name_chunks(v));
     MF_TRY(mf__script(v->to, "COMMIT"));
     return mf__script(v->to, "PRAGMA journal_mode = DELETE");

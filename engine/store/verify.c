@@ -233,22 +233,6 @@ static mf_status check_artifact(mf__check *k, sqlite3_stmt *s)
                 (long long)n.chunks);
 }
 
-static mf_status check_artifacts(mf__check *k)
-{
-    sqlite3_stmt *s;
-    bool row;
-    MF_TRY(mf__prepare(k->index, "SELECT num, id, type, present, record FROM artifact", &s, ""));
-    MF_TRY(mf__step(k->index, s, &row));
-    mf_status status = MF_OK;
-    while (row && !status) {
-        status = check_artifact(k, s);
-        if (!status)
-            status = mf__step(k->index, s, &row);
-    }
-    sqlite3_reset(s);
-    return status;
-}
-
 static void count_unnamed(mf__check *k)
 {
     for (size_t i = 0; i < k->stored.room; i++) {
@@ -262,76 +246,89 @@ static void count_unnamed(mf__check *k)
 
 /* ---- actions --------------------------------------------------------------------------------- */
 
-static mf_status check_action(mf__check *k, sqlite3_stmt *s)
+/* NULL where the JSON text that made the key is there and right. */
+static const char *check_components(sqlite3_stmt *s, const char *hex)
 {
     uint8_t key[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
-    char hex[MF_HEX_SIZE] = "?";
-    mf__finding f = {.kind = MF__BAD_ACTION, .file = MF__INDEX, .num = sqlite3_column_int64(s, 0)};
-    const char *stage = (const char *)sqlite3_column_text(s, 2), *wrong = NULL;
-    const char *json = (const char *)sqlite3_column_text(s, 3);
+    const char *json = (const char *)sqlite3_column_text(s, 0);
+    if (!mf_hex_decode(hex, key))
+        return "has no key";
+    if (!json)
+        return "lacks what its key was made of";
+    mf_digest_bytes(json, (size_t)sqlite3_column_bytes(s, 0), got);
+    return memcmp(got, key, MF_DIGEST_BYTES) == 0 ? NULL : "does not match its key";
+}
+
+static mf_status check_action(void *self, int64_t num, const mf_action *a, bool sound)
+{
+    mf__check *k = self;
+    const char *wrong = sound ? NULL : "does not match its sum";
+    mf__finding f = {.kind = MF__BAD_ACTION, .file = MF__INDEX, .num = num};
+    sqlite3_stmt *s;
+    bool row;
     k->result->actions++;
-    if (!mf__column_digest(s, 1, key)) {
-        wrong = "has no key";
-    } else if (!json) {
-        wrong = "lacks what its key was made of";
-    } else {
-        mf_hex_encode(key, hex);
-        mf_digest_bytes(json, (size_t)sqlite3_column_bytes(s, 3), got);
-        if (memcmp(got, key, MF_DIGEST_BYTES) != 0)
-            wrong = "does not match its key";
-    }
+    MF_TRY(mf__prepare(k->index, "SELECT json FROM component WHERE action = ?", &s, "i", num));
+    MF_TRY(mf__step(k->index, s, &row));
+    if (!wrong)
+        wrong = row ? check_components(s, a->key) : "lacks what its key was made of";
+    sqlite3_reset(s);
     if (!wrong)
         return MF_OK;
-    return tell(k, &f, means_action, "the record of action %.*s of %s %s", MF__SHORT_ID, hex,
-                stage ? stage : "?", wrong);
+    return tell(k, &f, means_action, "the record of action %.*s of %s %s", MF__SHORT_ID, a->key,
+                a->stage, wrong);
 }
 
 static mf_status check_actions(mf__check *k)
 {
-    sqlite3_stmt *s;
-    bool row;
-    MF_TRY(mf__prepare(k->index,
-                       "SELECT a.num, a.key, a.stage, c.json FROM action a"
-                       " LEFT JOIN component c ON c.action = a.num",
-                       &s, ""));
-    MF_TRY(mf__step(k->index, s, &row));
-    mf_status status = MF_OK;
-    while (row && !status) {
-        status = check_action(k, s);
-        if (!status)
-            status = mf__step(k->index, s, &row);
-    }
-    sqlite3_reset(s);
-    return status;
+    return mf__each_action(k->index, check_action, k);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static mf_status check_binary(mf__check *k, sqlite3_stmt *s)
 {
-    uint8_t want[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
+    uint8_t sum[MF_DIGEST_BYTES];
     const char *key = (const char *)sqlite3_column_text(s, 0);
-    const void *bytes = sqlite3_column_blob(s, 2);
     mf__finding f = {.kind = MF__BAD_BINARY, .file = MF__INDEX, .text = key ? key : ""};
     k->result->binaries++;
-    if (bytes && mf__column_digest(s, 1, want)) {
-        mf_digest_bytes(bytes, (size_t)sqlite3_column_bytes(s, 2), got);
-        if (memcmp(want, got, MF_DIGEST_BYTES) == 0)
-            return MF_OK;
-    }
+    MF_TRY(
+        mf__sum_binary(f.text, sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2), sum));
+    if (mf__sum_is(s, 1, sum))
+        return MF_OK;
     return tell(k, &f, "it is not used; the next run that needs it builds it again",
                 "the program binary %.24s does not match its digest", f.text);
 }
 
-static mf_status check_binaries(mf__check *k)
+static mf_status check_input(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t sum[MF_DIGEST_BYTES];
+    mf__file file = {.path = (char *)sqlite3_column_text(s, 0),
+                     .size = sqlite3_column_int64(s, 1),
+                     .inode = sqlite3_column_int64(s, 2),
+                     .mtime = sqlite3_column_int64(s, 3),
+                     .ctime = sqlite3_column_int64(s, 4),
+                     .hashed = sqlite3_column_int64(s, 5)};
+    mf__finding f = {.kind = MF__BAD_INPUT, .file = MF__INDEX, .text = file.path ? file.path : ""};
+    bool good = file.path && mf__column_digest(s, 6, file.digest);
+    k->result->files++;
+    if (good)
+        MF_TRY(mf__sum_file(&file, sum));
+    if (good && mf__sum_is(s, 7, sum))
+        return MF_OK;
+    return tell(k, &f, "it is not used; the next run that needs it reads the file again",
+                "the digest of the input file '%s' does not match its sum", f.text);
+}
+
+static mf_status each_row(mf__check *k, const char *sql,
+                          mf_status (*each)(mf__check *k, sqlite3_stmt *s))
 {
     sqlite3_stmt *s;
     bool row;
-    MF_TRY(mf__prepare(k->index, "SELECT key, digest, bytes FROM binary", &s, ""));
+    MF_TRY(mf__prepare(k->index, sql, &s, ""));
     MF_TRY(mf__step(k->index, s, &row));
     mf_status status = MF_OK;
     while (row && !status) {
-        status = check_binary(k, s);
+        status = each(k, s);
         if (!status)
             status = mf__step(k->index, s, &row);
     }
@@ -339,9 +336,20 @@ static mf_status check_binaries(mf__check *k)
     return status;
 }
 
+static mf_status check_binaries(mf__check *k)
+{
+    return each_row(k, "SELECT key, digest, bytes FROM binary", check_binary);
+}
+
 static mf_status check_inputs(mf__check *k)
 {
-    return mf__integer(k->index, "SELECT count(*) FROM file", &k->result->files);
+    return each_row(k, "SELECT path, size, inode, mtime, ctime, hashed, digest, sum FROM file",
+                    check_input);
+}
+
+static mf_status check_artifacts(mf__check *k)
+{
+    return each_row(k, "SELECT num, id, type, present, record FROM artifact", check_artifact);
 }
 
 /* Rows that name rows which are not there. */
@@ -370,6 +378,20 @@ static mf_status check_references(mf__check *k)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+static mf_status check_pair(mf__check *k)
+{
+    mf__finding f = {.kind = MF__BAD_PAIR, .file = MF__INDEX};
+    mf_status status = mf__schema_paired(k->index, k->chunks);
+    if (!status || mf_error_code(status) != MF_CORRUPT)
+        return status;
+    mf_status told = tell(k, &f,
+                          "runs take no result from it; after a repair they take all whose "
+                          "data is there",
+                          "%s", mf_error_message(status));
+    mf_error_free(status);
+    return told;
+}
+
 mf_status mf__check_rows(mf__check *k)
 {
     static mf_status (*const checks[])(mf__check * k) = {
@@ -379,6 +401,8 @@ mf_status mf__check_rows(mf__check *k)
     if (!k->index)
         return MF_OK;
     MF_TRY(judge(k, MF__INDEX, check_chunks(k, MF__INDEX, k->index)));
+    if (k->chunks)
+        MF_TRY(judge(k, MF__INDEX, check_pair(k)));
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         MF_TRY(judge(k, MF__INDEX, checks[i](k)));
     count_unnamed(k);

@@ -315,7 +315,7 @@ typedef struct collect_params {
 
 static const mf_param collect_table[] = {
     MF_INT(collect_params, first, "0", 0, 1000, "", "Item to begin with."),
-    MF_INT(collect_params, count, "8", 0, 1000, "", "Items."),
+    MF_INT(collect_params, count, "8", 0, 10000, "", "Items."),
     MF_INT_MARKED(collect_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."),
     MF_PARAMS_END};
 static const mf_port collect_in[] = {{"items", "stream<features>", "Numbers.", 0},

@@ -5,10 +5,11 @@ import re
 import shutil
 import sqlite3
 import sys
+import tarfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_run import Pipeline  # noqa: E402 (its folder has to be on the path)
+from test_run import CHAIN, Pipeline  # noqa: E402 (its folder has to be on the path)
 
 
 class Upkeep(Pipeline):
@@ -161,6 +162,124 @@ class Verify(Upkeep):
         self.assertIn("damaged: '.massflow/chunks.db' is missing or empty\n", out)
         self.massflow("cache", "repair")
         self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+
+class Rows(Upkeep):
+    """A row that was changed is not believed, whatever changed it."""
+
+    def setUp(self):
+        super().setUp()
+        self.massflow("run")
+        self.before = self.results()
+        self.runs()
+
+    def refused(self, stage):
+        out = self.massflow("plan", code=2)
+        self.assertRegex(out, r"error: the record of action [0-9a-f]{12} in '.*/cache.db' is "
+                              r"damaged\n  `massflow cache repair` saves what can be saved; the "
+                              r"rest is made again\n$")
+        out = self.massflow("cache", "verify", code=1)
+        self.assertRegex(out, f"the record of action [0-9a-f]{{12}} of {stage} does not match its "
+                              "sum\n")
+        self.massflow("cache", "repair")
+        self.massflow("run")
+        self.assertEqual(self.results(), self.before)
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+    def test_an_output_that_is_another(self):
+        self.sql("cache.db", "UPDATE output SET artifact = artifact % 3 + 1 WHERE action = "
+                             "(SELECT min(num) FROM action WHERE stage = 'count.load')")
+        self.refused("count.load")
+        self.assertEqual(self.counts(), {"load": 1})
+
+    def test_an_output_that_is_lost(self):
+        self.sql("cache.db", "DELETE FROM output WHERE action = "
+                             "(SELECT num FROM action WHERE stage = 'count.join')")
+        self.refused("count.join")
+        self.assertEqual(self.counts(), {"join": 1})
+
+    def test_a_key_that_is_another(self):
+        (one,), (two,), _ = self.ask("cache.db", "SELECT num FROM action WHERE stage = "
+                                                 "'count.load'")
+        self.sql("cache.db", f"UPDATE action SET device = 'x' WHERE num = {one}",
+                 f"UPDATE action SET key = (SELECT key FROM action WHERE num = {one}) WHERE num = "
+                 f"{two}")
+        self.refused("count.load")
+
+    def test_a_digest_of_an_input_file(self):
+        self.sql("cache.db", "UPDATE file SET digest = randomblob(32), hashed = hashed + 10000000000"
+                             " WHERE path LIKE '%a.txt'")
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_a_mark(self):
+        self.sql("chunks.db", "UPDATE meta SET value = randomblob(32) WHERE name = 'pair'")
+        out = self.massflow("run", code=2)
+        self.assertIn("chunks.db' is damaged: its mark does not match its sum\n", out)
+        self.massflow("cache", "repair")
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_a_version(self):
+        for version in (0, 1, 3):
+            self.sql("cache.db", f"PRAGMA user_version = {version}")
+            out = self.massflow("run", code=2)
+            self.assertIn("cache.db' is damaged: its header and its tables differ in what they "
+                          "are\n", out)
+            self.massflow("cache", "repair")
+            self.massflow("run")
+            self.assertEqual(self.runs(), [])
+
+
+class Migration(Upkeep):
+    """cache-1.tar.xz is a cache of schema version 1, with its graph."""
+
+    OUTPUTS = ("SELECT hex(a.key), a.device, o.port, o.position, hex(f.id), f.present FROM action a"
+               " JOIN output o ON o.action = a.num JOIN artifact f ON f.num = o.artifact"
+               " ORDER BY 1, 2, 3, 4")
+
+    def setUp(self):
+        super().setUp()
+        here = os.path.dirname(os.path.abspath(__file__))
+        shutil.rmtree(self.path("scans"))
+        with tarfile.open(os.path.join(here, "cache-1.tar.xz")) as tar:
+            tar.extractall(self.folder, filter="data")
+
+    def schema(self, file):
+        return self.ask(file, "SELECT m.name, t.name, t.type FROM sqlite_schema m, "
+                              "pragma_table_info(m.name) t ORDER BY 1, 2")
+
+    def test_results_come_forward(self):
+        before = self.ask("cache.db", self.OUTPUTS)
+        self.assertEqual(len(before), 11)
+        self.assertEqual(self.ask("cache.db", "PRAGMA user_version"), [(1,)])
+        out = self.massflow("run", "--code", "version")
+        self.assertIn("finished: 0 run, 11 cached in", out)
+        self.assertEqual(self.runs(), [])
+        self.assertEqual(self.ask("cache.db", self.OUTPUTS), before)
+        for file in ("cache.db", "chunks.db"):
+            self.assertEqual(self.ask(file, "PRAGMA user_version"), [(2,)])
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        out = self.massflow("show", "rows", "--code", "version")
+        self.assertEqual(len(out.splitlines()), 6002)
+
+    def test_what_comes_forward_has_the_tables_of_a_new_one(self):
+        self.massflow("run", "--code", "version")
+        old = {file: self.schema(file) for file in ("cache.db", "chunks.db")}
+        shutil.rmtree(self.path(".massflow"))
+        self.write("graph.yaml", CHAIN)
+        self.massflow("run")
+        self.assertEqual({file: self.schema(file) for file in ("cache.db", "chunks.db")}, old)
+
+    def test_commands_that_only_look_leave_it_alone(self):
+        files = [self.path(".massflow/" + f) for f in ("cache.db", "chunks.db")]
+        before = [open(f, "rb").read() for f in files]
+        for words in (["plan"], ["cache", "stat"], ["cache", "verify"]):
+            out = self.massflow(*words, code=2)
+            self.assertRegex(out, r"cache.db' has schema version 1, of an older massflow; this one "
+                                  r"reads version 2\n  any `massflow run` with this cache brings it "
+                                  r"forward; no result is lost\n$")
+        self.assertEqual([open(f, "rb").read() for f in files], before)
 
 
 if __name__ == "__main__":

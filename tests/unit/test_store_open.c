@@ -25,14 +25,16 @@ START_TEST(newer_schema_is_refused)
     static const char *const files[] = {"cache.db", "chunks.db"};
     mf_store_close(store);
     for (int i = 0; i < 2; i++) {
-        run_sql(files[i], "PRAGMA user_version = 9");
+        run_sql(files[i], "PRAGMA user_version = 9; UPDATE meta SET value = 9 WHERE name = "
+                          "'schema'");
         for (int mode = 0; mode < 2; mode++)
             fails(mf_store_open(folder, mode ? MF_STORE_WRITE : MF_STORE_READ, &store),
                   "while opening the cache: '%s/%s' has schema version 9; this massflow reads "
-                  "versions up to 1\n  use the newer massflow that made it, or another folder for "
+                  "versions up to 2\n  use the newer massflow that made it, or another folder for "
                   "the cache",
                   folder, files[i]);
-        run_sql(files[i], "PRAGMA user_version = 1");
+        run_sql(files[i], "PRAGMA user_version = 2; UPDATE meta SET value = 2 WHERE name = "
+                          "'schema'");
     }
     store = open_store(MF_STORE_WRITE);
     mf_store_close(store);
