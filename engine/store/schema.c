@@ -49,21 +49,13 @@ static const char *const index_scripts[MF__SCHEMA] = {
     "  WITHOUT ROWID;"
     "CREATE INDEX output_artifact ON output (artifact);"
     "CREATE TABLE run (num INTEGER PRIMARY KEY AUTOINCREMENT, graph TEXT NOT NULL,"
-    "  command TEXT NOT NULL, version TEXT NOT NULL, slots INTEGER NOT NULL,"
-    "  host TEXT NOT NULL, pid INTEGER NOT NULL,"
+    "  command TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,"
     "  started INTEGER NOT NULL, ended INTEGER, status TEXT NOT NULL);"
     "CREATE INDEX run_graph ON run (graph);"
-    /* started: with fractions. peak_bytes: the most that was resident while the node ran: of its
-     * own process where own_process is 1, else of the whole of massflow, other nodes included. */
     "CREATE TABLE run_node (run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,"
-    "  node TEXT NOT NULL, outcome INTEGER NOT NULL, started REAL, seconds REAL NOT NULL,"
-    "  device TEXT, peak_bytes INTEGER, own_process INTEGER NOT NULL, message TEXT,"
+    "  node TEXT NOT NULL, outcome INTEGER NOT NULL, seconds REAL NOT NULL, message TEXT,"
     "  key BLOB, PRIMARY KEY (run, node)) WITHOUT ROWID;"
     "CREATE INDEX run_node_node ON run_node (node, run);"
-    /* What stages said while they ran. */
-    "CREATE TABLE run_line (num INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run"
-    "  ON DELETE CASCADE, node TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL);"
-    "CREATE INDEX run_line_run ON run_line (run, node);"
     /* hashed: nanoseconds; when the file was read. */
     "CREATE TABLE file (path TEXT PRIMARY KEY, size INTEGER NOT NULL, inode INTEGER NOT NULL,"
     "  mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, hashed INTEGER NOT NULL,"
@@ -75,9 +67,22 @@ static const char *const index_scripts[MF__SCHEMA] = {
     "  started INTEGER NOT NULL, heartbeat INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE checkpoint (key BLOB NOT NULL, step INTEGER NOT NULL, created INTEGER NOT NULL,"
     "  artifact INTEGER NOT NULL REFERENCES artifact, PRIMARY KEY (key, step)) WITHOUT ROWID;",
-    /* 2: sums, see seal.c. seconds was never filled: an artifact's actions have it. */
+
+    /* 2: sums, see seal.c. An artifact's seconds were never filled: its actions have them. */
     "ALTER TABLE action ADD COLUMN sum BLOB; ALTER TABLE file ADD COLUMN sum BLOB;"
-    "ALTER TABLE checkpoint ADD COLUMN sum BLOB; ALTER TABLE artifact DROP COLUMN seconds;"};
+    "ALTER TABLE checkpoint ADD COLUMN sum BLOB; ALTER TABLE artifact DROP COLUMN seconds;"
+    /* Of a run which massflow it was, and how many slots it had. */
+    "ALTER TABLE run ADD COLUMN version TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE run ADD COLUMN slots INTEGER NOT NULL DEFAULT 0;"
+    /* started: with fractions. peak_bytes: the most that was resident while the node ran: of its
+     * own process where own_process is 1, else of the whole of massflow, other nodes included. */
+    "ALTER TABLE run_node ADD COLUMN started REAL; ALTER TABLE run_node ADD COLUMN device TEXT;"
+    "ALTER TABLE run_node ADD COLUMN peak_bytes INTEGER;"
+    "ALTER TABLE run_node ADD COLUMN own_process INTEGER NOT NULL DEFAULT 0;"
+    /* What stages said while they ran. */
+    "CREATE TABLE run_line (num INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run"
+    "  ON DELETE CASCADE, node TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL);"
+    "CREATE INDEX run_line_run ON run_line (run, node);"};
 
 /* The version that the tables themselves name since version 2; -1 where they name none. */
 static int64_t get_mark(mf__connection *c)
