@@ -219,8 +219,9 @@ static mf_status encode_png(FILE *file, const mf_array *rgb)
 
     image.height = (png_uint_32)rgb->shape[0];
     image.width = (png_uint_32)rgb->shape[1];
+    errno = 0;
     if (!png_image_write_to_stdio(&image, file, 0, rgb->data, 0, NULL))
-        return mf_fail(MF_IO, "%s", image.message);
+        return mf_fail(MF_IO, "%s", errno ? strerror(errno) : image.message);
     return MF_OK;
 }
 
