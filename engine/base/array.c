@@ -1,11 +1,16 @@
 /* array.c - dense host arrays and conversion between dtypes. */
 #include <massflow/array.h>
 
+#include "base/array_shared.h"
+#include "base/half.h"
+
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/half.h"
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ALIGNMENT 4096 /* a page: what OpenCL CPU devices want to use memory in place */
 
@@ -44,9 +49,16 @@ bool mf_size_mul(size_t a, size_t b, size_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
-mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array **array)
+/* What an array is inside. */
+typedef struct owned {
+    mf_array array;
+    size_t mapped; /* bytes of shared memory; 0 where `data` was allocated */
+} owned;
+
+/* An array without data, and the bytes that it is to have: whole pages, at least one. */
+static mf_status array_of(mf_dtype dtype, int rank, const int64_t *shape, owned **made,
+                          size_t *padded)
 {
-    *array = NULL;
     if ((unsigned)dtype >= MF_DTYPE_COUNT)
         return mf_fail(MF_INTERNAL, "array with unknown dtype %d", (int)dtype);
     if (rank < 0 || rank > MF_MAX_RANK)
@@ -60,24 +72,92 @@ mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array 
         if (!mf_size_mul(bytes, (size_t)shape[i], &bytes) || bytes > SIZE_MAX / 2)
             return mf_fail(MF_NO_MEMORY, "array is larger than memory can be addressed");
     }
-    size_t padded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    mf_array *a = calloc(1, sizeof *a);
-    void *data = a ? aligned_alloc(ALIGNMENT, padded ? padded : ALIGNMENT) : NULL;
-    if (!data) {
-        free(a);
+    owned *o = calloc(1, sizeof *o);
+    if (!o)
         return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);
-    }
-    memset(data, 0, padded ? padded : ALIGNMENT);
-    a->dtype = dtype;
-    a->rank = rank;
+    o->array = (mf_array){.dtype = dtype, .rank = rank, .bytes = bytes, .refs = 1};
     for (int i = 0; i < rank; i++)
-        a->shape[i] = shape[i];
-    a->bytes = bytes;
-    a->data = data;
-    a->refs = 1;
-    *array = a;
+        o->array.shape[i] = shape[i];
+    *made = o;
+    *padded = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
     return MF_OK;
 }
+
+mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array **array)
+{
+    owned *o;
+    size_t padded;
+    *array = NULL;
+    MF_TRY(array_of(dtype, rank, shape, &o, &padded));
+    size_t bytes = o->array.bytes;
+    o->array.data = aligned_alloc(ALIGNMENT, padded);
+    if (!o->array.data) {
+        free(o);
+        return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);
+    }
+    memset(o->array.data, 0, padded);
+    *array = &o->array;
+    return MF_OK;
+}
+
+/* ---- shared memory ----------------------------------------------------------------------------
+ */
+
+static bool write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+mf_status mf_array_share(const mf_array *array, int *fd)
+{
+    *fd = memfd_create("massflow array", MFD_CLOEXEC);
+    if (*fd >= 0 && write_all(*fd, array->data, array->bytes))
+        return MF_OK;
+    mf_status status = mf_fail(MF_NO_MEMORY, "no shared memory for an array of %zu bytes: %s",
+                               array->bytes, strerror(errno));
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return status;
+}
+
+mf_status mf_array_of_shared(int fd, mf_dtype dtype, int rank, const int64_t *shape,
+                             mf_array **array)
+{
+    owned *o;
+    size_t padded;
+    struct stat about;
+    *array = NULL;
+    MF_TRY(array_of(dtype, rank, shape, &o, &padded));
+    size_t bytes = o->array.bytes;
+    void *data = MAP_FAILED;
+    bool whole = fstat(fd, &about) == 0 && (size_t)about.st_size >= bytes;
+    if (whole)
+        data = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+        free(o);
+        if (!whole)
+            return mf_fail(MF_CORRUPT, "shared memory is smaller than its array of %zu bytes",
+                           bytes);
+        return mf_fail(MF_NO_MEMORY, "no room to map an array of %zu bytes", bytes);
+    }
+    o->array.data = data;
+    o->mapped = padded;
+    *array = &o->array;
+    return MF_OK;
+}
+
+/* ---- sharing and converting -------------------------------------------------------------------
+ */
 
 mf_array *mf_array_ref(const mf_array *array)
 {
@@ -91,8 +171,12 @@ void mf_array_unref(const mf_array *array)
     mf_array *a = (mf_array *)array;
     if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    free(a->data);
-    free(a);
+    owned *o = (owned *)a; /* its first member */
+    if (o->mapped)
+        munmap(a->data, o->mapped);
+    else
+        free(a->data);
+    free(o);
 }
 
 int64_t mf_array_count(const mf_array *array)

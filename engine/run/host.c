@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* Sessions that wait for their next user; more are closed, the least recently used first. */
 #define IDLE_SESSIONS 4
@@ -24,7 +26,9 @@ struct mf_host {
     char *device_words;
     mf_log_sink sink;
     void *sink_self;
+    const mf_supply *supply; /* NULL: the store */
     atomic_bool cancelled;
+    int cancel_event;
     pthread_mutex_t lock; /* of what follows */
     mf_device **devices;
     size_t device_count;
@@ -44,6 +48,7 @@ mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *
     }
     h->store = store;
     h->registry = registry;
+    h->cancel_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&h->lock, NULL);
     *host = h;
     return MF_OK;
@@ -67,6 +72,8 @@ void mf_host_free(mf_host *h)
     for (size_t i = 0; i < h->device_count; i++)
         mf_device_unref(h->devices[i]);
     free(h->devices);
+    if (h->cancel_event >= 0)
+        close(h->cancel_event);
     pthread_mutex_destroy(&h->lock);
     free(h->device_words);
     free(h);
@@ -84,6 +91,17 @@ void mf_host_log(mf_host *h, const char *node, const char *line)
         h->sink(h->sink_self, node, line);
 }
 
+void mf_host_set_supply(mf_host *h, const mf_supply *supply)
+{
+    h->supply = supply;
+}
+
+mf_status mf_host_get(const mf_host *h, const char *id, mf_artifact **artifact)
+{
+    return h->supply ? h->supply->get(h->supply->self, id, artifact)
+                     : mf_store_get(h->store, id, artifact);
+}
+
 mf_store *mf_host_store(const mf_host *h)
 {
     return h->store;
@@ -97,9 +115,9 @@ const mf_registry *mf_host_registry(const mf_host *h)
 static mf_status open_devices(mf_host *h)
 {
     MF_TRY(mf_devices_open(h->device_words, &h->devices, &h->device_count));
-    if (!h->store)
+    if (!h->store && !h->supply)
         return MF_OK;
-    h->binaries = mf_store_binaries(h->store);
+    h->binaries = h->supply ? h->supply->binaries : mf_store_binaries(h->store);
     for (size_t i = 0; i < h->device_count; i++)
         mf_device_keep_binaries(h->devices[i], &h->binaries);
     return MF_OK;
@@ -129,9 +147,23 @@ mf_status mf_host_device(mf_host *h, size_t index, mf_device **device)
     return MF_OK;
 }
 
+const char *mf_host_device_words(const mf_host *h)
+{
+    return h->device_words;
+}
+
 void mf_host_cancel(mf_host *h)
 {
+    uint64_t one = 1;
+
     atomic_store(&h->cancelled, true);
+    if (h->cancel_event >= 0 && write(h->cancel_event, &one, sizeof one) < 0)
+        return; /* it can be read already */
+}
+
+int mf_host_cancel_event(const mf_host *h)
+{
+    return h->cancel_event;
 }
 
 bool mf_host_cancelled(const mf_host *h)

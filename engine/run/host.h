@@ -21,15 +21,27 @@ void mf_host_free(mf_host *host); /* closes sessions and devices */
 void mf_host_set_log(mf_host *host, mf_log_sink sink, void *self);
 void mf_host_log(mf_host *host, const char *node, const char *line);
 
-mf_store *mf_host_store(const mf_host *host);
+/* Where artifacts and built programs come from, if not from the store: a worker process gets them
+ * from the one that started it. */
+typedef struct mf_supply {
+    void *self;
+    mf_status (*get)(void *self, const char *id, mf_artifact **artifact);
+    mf_binary_store binaries;
+} mf_supply;
+void mf_host_set_supply(mf_host *host, const mf_supply *supply); /* borrowed; before any task */
+mf_status mf_host_get(const mf_host *host, const char *id, mf_artifact **artifact);
+
+mf_store *mf_host_store(const mf_host *host); /* NULL in a worker process */
 const mf_registry *mf_host_registry(const mf_host *host);
 /* The devices of this run, at least one, borrowed until the host is freed. */
 mf_status mf_host_devices(mf_host *host, mf_device *const **devices, size_t *count);
 /* One of them. */
 mf_status mf_host_device(mf_host *host, size_t index, mf_device **device);
+const char *mf_host_device_words(const mf_host *host); /* as given */
 
 void mf_host_cancel(mf_host *host);
 bool mf_host_cancelled(const mf_host *host);
+int mf_host_cancel_event(const mf_host *host); /* can be read, by poll, once cancelled; or -1 */
 
 /* A session of the task's stage that nobody else uses until it is given back. NULL for a stage
  * that has none. */

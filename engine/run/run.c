@@ -2,6 +2,8 @@
 #include "run/run.h"
 #include "run/journal.h"
 
+#include "run/executor.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -35,6 +37,7 @@ typedef struct job {
     pthread_t thread;
     /* Set by the worker. */
     double seconds;
+    mf_spent spent;
     mf_status status;
     bool store_failed;
     bool threadless; /* no thread could be had */
@@ -113,7 +116,7 @@ static void record(runner *r, size_t i, mf_outcome outcome, const job *j)
         entry.started = j->started;
         entry.seconds = j->seconds;
         entry.device = device_name(j);
-        entry.peak_bytes = j->peak;
+        entry.peak_bytes = j->spent.peak_bytes ? j->spent.peak_bytes : j->peak;
     }
     give_up(r, mf_journal_node(r->journal, &entry));
 }
@@ -140,6 +143,13 @@ static void sample(runner *r)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
+static const mf_limits *limits_of(const job *j)
+{
+    const mf_node *n = mf_plan_at(j->run->plan, j->index)->node;
+
+    return &mf_graph_stage_at(mf_plan_graph(j->run->plan), n->group)->limits;
+}
+
 static mf_status publish(job *j)
 {
     mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
@@ -148,6 +158,7 @@ static mf_status publish(job *j)
                         .components = n->components,
                         .device = device_name(j),
                         .seconds = j->seconds,
+                        .peak_bytes = j->spent.peak_bytes,
                         .run = mf_journal_run(j->run->journal),
                         .outputs = outputs,
                         .output_count = n->work.out_count};
@@ -176,8 +187,7 @@ static void *work(void *self)
     job *j = self;
     runner *r = j->run;
 
-    j->status = mf_task_execute(j->task);
-    j->seconds = (double)(uv_hrtime() - j->start) * 1e-9;
+    j->status = mf_execute(j->task, limits_of(j), &j->spent, &j->seconds);
     if (!j->status) {
         j->status = publish(j);
         j->store_failed = j->status != NULL;
@@ -242,6 +252,8 @@ static mf_status find_needs(runner *r, job *j, const mf_work *w)
                           .device = wants_device(w),
                           .cost = 1};
     MF_TRY(mf_task_needs(j->task, &j->needs));
+    if (limits_of(j)->memory && j->needs.host_bytes > limits_of(j)->memory)
+        j->needs.host_bytes = limits_of(j)->memory; /* more it can't have */
     if (j->needs.device)
         MF_TRY(open_devices(r));
     return MF_OK;

@@ -20,7 +20,8 @@ struct mf_stream {
     const mf_work *work;
     int threads;
     size_t device;
-    mf_task *task; /* opened the session; runs no items */
+    double timeout, deadline; /* its reader's */
+    mf_task *task;            /* opened the session; runs no items */
     mf_session *session;
     pthread_t *workers;
     int started;
@@ -55,6 +56,8 @@ static mf_status new_task(const mf_stream *s, int threads, mf_task **task)
 {
     MF_TRY(mf_task_new(s->host, s->work, threads, task));
     mf_task_set_device(*task, s->device);
+    (*task)->timeout = s->timeout;
+    (*task)->deadline = s->deadline;
     return MF_OK;
 }
 
@@ -116,6 +119,8 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
         return mf_fail(MF_NO_MEMORY, "no memory for a stream");
     s->host = reader->host;
     s->device = reader->device;
+    s->timeout = reader->timeout;
+    s->deadline = reader->deadline;
     s->work = work;
     s->threads = threads < 1 ? 1 : threads;
     s->depth = s->threads + 2;

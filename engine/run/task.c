@@ -6,6 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task)
 {
@@ -45,11 +54,15 @@ static void free_volumes(mf_task *t)
     t->volumes = NULL;
 }
 
-static void drop_outputs(mf_task *t)
+void mf_task_drop(mf_task *t)
 {
     for (size_t i = 0; i < t->work->out_count; i++) {
         mf_artifact_unref(t->outputs[i]);
         t->outputs[i] = NULL;
+    }
+    for (size_t i = 0; i < t->work->feed_count; i++) {
+        mf_stream_free(t->inputs[i].stream);
+        t->inputs[i].stream = NULL;
     }
 }
 
@@ -57,14 +70,13 @@ void mf_task_free(mf_task *t)
 {
     if (!t)
         return;
+    if (t->inputs && t->outputs)
+        mf_task_drop(t);
     for (size_t i = 0; t->inputs && i < t->work->feed_count; i++) {
-        mf_stream_free(t->inputs[i].stream);
         for (size_t k = 0; t->inputs[i].opened && k < t->work->feeds[i].count; k++)
             mf_artifact_unref(t->inputs[i].opened[k]);
         free(t->inputs[i].opened);
     }
-    if (t->outputs)
-        drop_outputs(t);
     free_volumes(t);
     mf_task_free_device(t);
     pthread_mutex_destroy(&t->lock);
@@ -88,9 +100,20 @@ size_t mf_task_device(const mf_task *t)
     return t->device;
 }
 
+void mf_task_set_timeout(mf_task *t, double seconds)
+{
+    t->timeout = seconds;
+    t->deadline = seconds > 0 ? now() + seconds : 0;
+}
+
 const mf_work *mf_task_work(const mf_task *t)
 {
     return t->work;
+}
+
+mf_host *mf_task_host(const mf_task *t)
+{
+    return t->host;
 }
 
 mf_artifact *mf_task_output(const mf_task *t, size_t port)
@@ -100,7 +123,7 @@ mf_artifact *mf_task_output(const mf_task *t, size_t port)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static mf_status check_outputs(mf_task *t)
+mf_status mf_task_check_outputs(mf_task *t)
 {
     const mf_stage *stage = t->work->stage;
 
@@ -141,7 +164,7 @@ static mf_status in_session(mf_task *t, mf_session *session)
 {
     MF_TRY(t->work->stage->run(t, mf_params_struct(t->work->params), mf_session_value(session)));
     MF_TRY(mf_task_drain(t));
-    MF_TRY(check_outputs(t));
+    MF_TRY(mf_task_check_outputs(t));
     return inherit(t);
 }
 
@@ -159,7 +182,7 @@ mf_status mf_task_execute(mf_task *t)
     if (status) {
         /* Launches that still run may use what is freed below. */
         mf_error_free(mf_task_drain(t));
-        drop_outputs(t);
+        mf_task_drop(t);
     }
     mf_session_release(t->host, session);
     free(t->inherits);
@@ -229,10 +252,9 @@ static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artif
     mf_artifact **slot = &t->inputs[input].opened[k];
 
     if (!*slot)
-        MF_TRY(mf_within(
-            mf_store_get(mf_host_store(t->host), t->work->feeds[input].elements[k].id, slot),
-            "input '%s' (%s)", t->work->feeds[input].port->name,
-            t->work->feeds[input].elements[k].node));
+        MF_TRY(mf_within(mf_host_get(t->host, t->work->feeds[input].elements[k].id, slot),
+                         "input '%s' (%s)", t->work->feeds[input].port->name,
+                         t->work->feeds[input].elements[k].node));
     *artifact = *slot;
     return MF_OK;
 }
@@ -311,9 +333,15 @@ const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *col
         if (strcmp(axis, column) == 0)
             return value;
     }
-    if (!e || !e->row || strcmp(column, "path") == 0)
+    if (!e || strcmp(column, "path") == 0)
         return NULL;
-    return mf_case_column(e->row, column);
+    if (e->row)
+        return mf_case_column(e->row, column);
+    for (const char *const *c = e->columns; c && *c; c += 2) {
+        if (strcmp(*c, column) == 0)
+            return c[1];
+    }
+    return NULL;
 }
 
 /* Reads the voxels and sees that they fit the grid, for the data may be anybody's. */
@@ -509,6 +537,8 @@ mf_status mf_cancel_point(mf_task *t)
 {
     if (mf_host_cancelled(t->host))
         return mf_fail(MF_CANCELLED, "the run was stopped");
+    if (t->deadline > 0 && now() > t->deadline)
+        return mf_fail(MF_CANCELLED, "it ran longer than its timeout of %g s", t->timeout);
     return MF_OK;
 }
 

@@ -15,10 +15,14 @@ void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
 /* The index of its device among the host's; 0 until it is set, before it runs. */
 void mf_task_set_device(mf_task *task, size_t device);
 size_t mf_task_device(const mf_task *task);
+/* From now on; the stage meets it at its next cancel point. 0: none. */
+void mf_task_set_timeout(mf_task *task, double seconds);
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */
 mf_status mf_task_execute(mf_task *task);
+mf_status mf_task_check_outputs(mf_task *task); /* all there and as their types say */
+void mf_task_drop(mf_task *task); /* outputs and streams, so that it can run again */
 mf_artifact *mf_task_output(const mf_task *task, size_t port); /* borrowed */
 
 /* Computes item i of a stream stage, checked; the caller unrefs. NULL past a finite stream's end.
@@ -38,5 +42,6 @@ typedef struct mf_task_state {
 void mf_task_progress(mf_task *task, mf_task_state *state); /* from any thread */
 
 const mf_work *mf_task_work(const mf_task *task);
+mf_host *mf_task_host(const mf_task *task);
 
 #endif

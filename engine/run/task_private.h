@@ -32,6 +32,7 @@ struct mf_task {
     int64_t item; /* of a stream stage; else 0 */
     int threads;
     size_t device; /* index among the host's */
+    double timeout, deadline; /* s; on the monotonic clock; 0: none */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;

@@ -18,6 +18,8 @@ typedef struct mf_element {
     const mf_case *row;        /* its columns; NULL without a case */
     const mf_axis_value *axes; /* of the node that made it, without `case` */
     size_t axis_count;
+    /* In a worker process, which has no cases: name and value in turn, closed by NULL. */
+    const char *const *columns;
 } mf_element;
 
 /* What is connected to one input port. */

@@ -233,6 +233,14 @@ const char *mf_registry_file(const mf_registry *r, const mf_stage *stage)
     return owner_of(r, stage)->file;
 }
 
+const char *mf_registry_loaded(const mf_registry *r, size_t i)
+{
+    for (size_t k = 0; k < r->plugin_count; k++)
+        if (r->plugins[k].handle && i-- == 0)
+            return r->plugins[k].real;
+    return NULL;
+}
+
 const char *mf_registry_plugin(const mf_registry *r, const mf_stage *stage)
 {
     return owner_of(r, stage)->declared->name;

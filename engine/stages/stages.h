@@ -36,6 +36,8 @@ const mf_stage *mf_registry_at(const mf_registry *registry, size_t i); /* in ord
 const mf_stage *mf_registry_stage(const mf_registry *registry, const char *name); /* or NULL */
 const char *mf_registry_near(const mf_registry *registry, const char *name); /* nearest or NULL */
 const char *mf_registry_file(const mf_registry *registry, const mf_stage *stage);
+/* The resolved path of the i-th plugin that was loaded; NULL past the last. */
+const char *mf_registry_loaded(const mf_registry *registry, size_t i);
 const char *mf_registry_plugin(const mf_registry *registry, const mf_stage *stage); /* its name */
 
 /* What an artifact of a type must hold; NULL for an unknown name. */

@@ -9,7 +9,7 @@
 
 extern const command command_run, command_plan, command_why, command_get, command_show_artifact,
     command_runs, command_log, command_cache, command_graph, command_stages, command_describe,
-    command_devices, command_version;
+    command_devices, command_version, command_worker;
 
 static int help(const args *a);
 
@@ -19,7 +19,7 @@ static const command command_help = {"help", "[COMMAND]", "help on a command", N
 static const command *const commands[] = {
     &command_run,      &command_plan,    &command_why,     &command_get,   &command_show_artifact,
     &command_runs,     &command_log,     &command_cache,   &command_graph, &command_stages,
-    &command_describe, &command_devices, &command_version, &command_help,
+    &command_describe, &command_devices, &command_version, &command_help,  &command_worker,
 };
 static const size_t command_count = sizeof commands / sizeof *commands;
 
@@ -49,6 +49,9 @@ static void overview(void)
     printf("massflow - self-supervised learning on 3D medical images, as a cached graph\n\n");
     for (size_t i = 0; i < command_count; i++) {
         char left[64];
+
+        if (!commands[i]->summary)
+            continue; /* not for people */
 
         snprintf(left, sizeof left, "%s %s", commands[i]->name, commands[i]->operands);
         printf("  massflow %-28s %s\n", left, commands[i]->summary);

@@ -1,0 +1,42 @@
+/* local.c - running a task in this thread, and trying again. */
+#include "run/executor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent)
+{
+    *spent = (mf_spent){0};
+    mf_task_set_timeout(task, limits->timeout);
+    return mf_task_execute(task);
+}
+
+const mf_executor mf_executor_local = {"thread", execute};
+
+static void tell_retry(mf_task *task, const mf_error *error, int tried, int tries)
+{
+    char *text = mf_error_text(error), line[512];
+
+    snprintf(line, sizeof line, "try %d of %d failed, next one starts: %.*s", tried, tries,
+             (int)strcspn(text ? text : "", "\n"), text ? text : "");
+    mf_host_log(mf_task_host(task), mf_task_work(task)->node, line);
+    free(text);
+}
+
+mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds)
+{
+    const mf_executor *executor = limits->isolate ? &mf_executor_worker : &mf_executor_local;
+
+    for (int tried = 1;; tried++) {
+        uint64_t start = uv_hrtime();
+        mf_status status = executor->execute(task, limits, spent);
+        *seconds = (double)(uv_hrtime() - start) * 1e-9;
+        if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
+            return status;
+        tell_retry(task, status, tried, limits->retries + 1);
+        mf_error_free(status);
+        mf_task_drop(task);
+    }
+}

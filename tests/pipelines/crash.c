@@ -1,0 +1,134 @@
+/* crash.c - a plugin for tests: a stage that ends badly in every way there is. */
+#include <massflow/stage.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct crash_params {
+    const char *how, *once;
+    int64_t lines;
+} crash_params;
+
+static const mf_param table[] = {
+    MF_CHOICE(crash_params, how, "well", "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan",
+              "How to end."),
+    MF_INT(crash_params, lines, "2", 0, 1000, "",
+           "Lines written before, by turns to the log, "
+           "stdout and stderr."),
+    MF_TEXT(crash_params, once, "", "A file: only who finds none ends so, and makes it."),
+    MF_PARAMS_END,
+};
+static const mf_port no_ports[] = {{NULL, NULL, NULL, 0}};
+static const mf_port text_out[] = {{"text", "text", "That it went well.", 0},
+                                   {NULL, NULL, NULL, 0}};
+
+static void write_lines(mf_task *t, int64_t count)
+{
+    for (int64_t i = 1; i <= count; i++) {
+        if (i % 3 == 1)
+            mf_log(t, "logged line %d", (int)i);
+        else if (i % 3 == 2)
+            printf("printed line %d\n", (int)i);
+        else
+            fprintf(stderr, "line %d of stderr\n", (int)i);
+    }
+}
+
+static bool spared(const char *once)
+{
+    int file;
+
+    if (!*once)
+        return false;
+    file = open(once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file < 0)
+        return true;
+    close(file);
+    return false;
+}
+
+/* Allocates until there is no more, and believes that there always is. */
+static void eat(void)
+{
+    for (;;) {
+        char *bytes = malloc((size_t)8 << 20);
+        memset(bytes, 1, (size_t)8 << 20); /* dies here */
+    }
+}
+
+static mf_status wait_forever(mf_task *t)
+{
+    for (;;) {
+        MF_TRY(mf_cancel_point(t));
+        usleep(1000);
+    }
+}
+
+/* Leaves a child behind that would keep its output open. */
+static void orphan(void)
+{
+    if (fork() == 0) {
+        pause();
+        _exit(0);
+    }
+    abort();
+}
+
+static mf_status end(mf_task *t, const char *how)
+{
+    static volatile uintptr_t nowhere = 8;
+
+    if (!strcmp(how, "segv"))
+        *(volatile int *)nowhere = 1;
+    else if (!strcmp(how, "abort"))
+        abort();
+    else if (!strcmp(how, "exit"))
+        exit(3);
+    else if (!strcmp(how, "kill"))
+        raise(SIGKILL);
+    else if (!strcmp(how, "eat"))
+        eat();
+    else if (!strcmp(how, "orphan"))
+        orphan();
+    else if (!strcmp(how, "wait"))
+        return wait_forever(t);
+    else if (!strcmp(how, "fail"))
+        return mf_hint(mf_fail(MF_INVALID, "it went wrong as it should"), "this is no accident");
+    while (!strcmp(how, "hang"))
+        pause();
+    return MF_OK;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const crash_params *o = p;
+    mf_artifact *a;
+    mf_status status;
+
+    (void)session;
+    write_lines(t, o->lines);
+    if (!spared(o->once))
+        MF_TRY(end(t, o->how));
+    MF_TRY(mf_artifact_new("text", &a));
+    status = mf_artifact_set_text(a, "text", "well");
+    if (status) {
+        mf_artifact_unref(a);
+        return status;
+    }
+    return mf_out(t, "text", a);
+}
+
+static const mf_stage crash = {.name = "crash.now",
+                               .version = 1,
+                               .summary = "End in the way that is asked for.",
+                               .params = table,
+                               .params_size = sizeof(crash_params),
+                               .in = no_ports,
+                               .out = text_out,
+                               .run = run};
+
+MF_PLUGIN("crash", &crash)

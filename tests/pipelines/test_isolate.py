@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Nodes in processes of their own: test_isolate.py MASSFLOW CRASH.so COUNTING.so
+
+What a crash, a time-out and a retry look like to the user, and that a graph comes out the same with
+and without isolation.
+"""
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+PLUGINS = [os.path.abspath(name) for name in sys.argv[2:4]]
+
+# Not the test's business: how long it took, and how much memory.
+TIMES = [(re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
+         (re.compile(r"\(\d[^)]*s\)"), "(TIME)"),
+         (re.compile(r" in \d\S* ?m?s$", re.M), " in TIME")]
+
+
+class Isolated(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        os.mkdir(self.path("plugins"))
+        for file in PLUGINS:
+            os.symlink(file, self.path("plugins/" + os.path.basename(file)))
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def environment(self):
+        env = dict(os.environ)
+        env.pop("MASSFLOW_PLUGINS", None)
+        return env
+
+    def massflow(self, *words, code=0):
+        done = subprocess.run([MASSFLOW, *words, "--plugins", "plugins"], cwd=self.folder,
+                              env=self.environment(), timeout=120, capture_output=True, text=True)
+        text = done.stdout + done.stderr
+        self.assertEqual(done.returncode, code, text)
+        for pattern, word in TIMES:
+            text = pattern.sub(word, text)
+        return text
+
+    def crash(self, how, *, lines=2, limits="isolate: true", code=1, once=""):
+        self.write("g.yaml", "massflow: 1\nstages:\n  boom: {use: crash.now, " + limits +
+                   f", with: {{how: {how}, lines: {lines}, once: '{once}'}}}}\n")
+        return self.massflow("run", "g.yaml", code=code)
+
+    def failure(self, *args, **kwargs):
+        """From the report's 'failed:' on."""
+        out = self.crash(*args, **kwargs)
+        return out[out.index("\nfailed: ") + 1:]
+
+
+REPEAT = "  again: massflow run g.yaml 'boom' --plugins 'plugins'\n"
+
+
+class Crashes(Isolated):
+    def test_a_segmentation_fault(self):
+        self.assertEqual(self.crash("segv"), """0 of 1 nodes are cached
+start    boom
+boom: logged line 1
+boom: printed line 2
+failed   boom: its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
+finished: 0 run, 0 cached, 1 failed in TIME
+
+failed: boom
+  its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
+  the last that it logged:
+  | logged line 1
+  the last that it printed:
+  | printed line 2
+""" + REPEAT)
+
+    def test_an_abort(self):
+        self.assertEqual(self.failure("abort", lines=0), """failed: boom
+  its process was killed by SIGABRT (Aborted); peak memory N MB
+""" + REPEAT)
+
+    def test_exit(self):
+        self.assertEqual(self.failure("exit", lines=1), """failed: boom
+  its process ended with exit status 3 before the stage was done; peak memory N MB
+  the last that it logged:
+  | logged line 1
+""" + REPEAT)
+
+    def test_a_kill_hints_at_memory(self):
+        self.assertEqual(self.failure("kill", lines=0), """failed: boom
+  its process was killed by SIGKILL (Killed); peak memory N MB
+  the system does that where memory runs out: see dmesg
+""" + REPEAT)
+
+    def test_only_the_last_lines_are_shown(self):
+        logged = [f"  | logged line {i}" for i in range(265, 300, 3)]
+        printed = [f"  | printed line {i}" if i % 3 == 2 else f"  | line {i} of stderr"
+                   for i in range(284, 301) if i % 3 != 1]
+        self.assertEqual(self.failure("abort", lines=300).splitlines()[2:-1],
+                         ["  the last that it logged:"] + logged[-12:] +
+                         ["  the last that it printed:"] + printed[-12:])
+
+    def test_every_line_is_logged(self):
+        out = self.crash("well", lines=300, code=0)
+        found = sorted(line for line in out.splitlines() if line.startswith("boom: "))
+        wanted = [f"boom: logged line {i}" if i % 3 == 1 else f"boom: printed line {i}"
+                  if i % 3 == 2 else f"boom: line {i} of stderr" for i in range(1, 301)]
+        self.assertEqual(found, sorted(wanted))
+
+    def test_what_a_stage_started_ends_with_it(self):
+        self.assertIn("killed by SIGABRT", self.failure("orphan", lines=0))
+
+    def test_an_error_is_the_same_as_without(self):
+        own = self.failure("fail", lines=0)
+        self.assertEqual(own, """failed: boom
+  it went wrong as it should
+  this is no accident
+""" + REPEAT)
+        self.assertEqual(self.failure("fail", lines=0, limits="isolate: false"), own)
+
+    def test_others_go_on(self):
+        self.write("g.yaml", """massflow: 1
+isolate: true
+stages:
+  boom: {use: crash.now, with: {how: segv, lines: 0}}
+  fine: {use: crash.now, with: {lines: 0}}
+""")
+        self.assertIn("finished: 1 run, 0 cached, 1 failed in TIME\n",
+                      self.massflow("run", "g.yaml", code=1))
+        self.assertIn("1 of 2 nodes are cached\n", self.massflow("run", "g.yaml", code=1))
+
+
+class Limits(Isolated):
+    def test_a_hang_is_killed(self):
+        self.assertEqual(self.failure("hang", lines=1, limits="isolate: true, timeout: 0.2"),
+                         """failed: boom
+  it ran longer than its timeout of 0.2 s and was killed; peak memory N MB
+  the last that it logged:
+  | logged line 1
+""" + REPEAT)
+
+    def test_who_looks_ends_by_itself(self):
+        wanted = "failed: boom\n  it ran longer than its timeout of 0.2 s\n" + REPEAT
+        for isolate in ("true", "false"):
+            self.assertEqual(
+                self.failure("wait", lines=0, limits=f"isolate: {isolate}, timeout: 0.2"), wanted)
+
+    def test_memory(self):
+        text = self.failure("eat", lines=0, limits="isolate: true, memory: 300 MB")
+        self.assertEqual(text, """failed: boom
+  its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
+  its process may allocate 300 MB: 'memory' in the graph file
+""" + REPEAT)
+
+    def test_a_retry_after_a_crash(self):
+        for isolate, how in (("true", "segv"), ("false", "fail")):
+            out = self.crash(how, lines=0, once=self.path("once-" + how), code=0,
+                             limits=f"isolate: {isolate}, retries: 2")
+            what = ("its process was killed by SIGSEGV (Segmentation fault); peak memory N MB"
+                    if how == "segv" else "it went wrong as it should")
+            self.assertIn(f"boom: try 1 of 3 failed, next one starts: {what}\ndone     boom", out)
+
+    def test_the_last_retry_fails(self):
+        out = self.crash("exit", lines=0, limits="isolate: true, retries: 1")
+        self.assertEqual(out.count("next one starts"), 1)
+        self.assertIn("\n  its process ended with exit status 3 before the stage was done", out)
+
+    def test_limits_are_no_part_of_a_key(self):
+        self.crash("well", code=0, limits="isolate: false")
+        out = self.crash("well", code=0,
+                         limits="isolate: true, timeout: 9, retries: 3, memory: 1 GB")
+        self.assertIn("1 of 1 nodes are cached\n", out)
+
+    def test_peak_memory_is_kept(self):
+        self.crash("well", code=0)
+        with sqlite3.connect(self.path(".massflow/cache.db")) as db:
+            peak, = db.execute("SELECT peak_bytes FROM action").fetchone()
+        self.assertGreater(peak, 1 << 20)
+
+
+class Interrupted(Isolated):
+    def test_an_interrupt_reaches_the_stage(self):
+        self.write("g.yaml", "massflow: 1\nisolate: true\n"
+                             "stages:\n  boom: {use: crash.now, with: {how: wait, lines: 1}}\n")
+        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
+                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+        for line in run.stdout:
+            if line == "boom: logged line 1\n":
+                run.send_signal(signal.SIGINT)
+                break
+        rest = run.communicate(timeout=60)[0]
+        self.assertEqual(run.returncode, 130, rest)
+        self.assertIn("interrupted: 0 run, 0 cached, 1 left in", rest)
+
+    def test_when_massflow_is_killed_its_workers_end(self):
+        self.write("g.yaml", "massflow: 1\nisolate: true\n"
+                             "stages:\n  boom: {use: crash.now, with: {how: hang, lines: 1}}\n")
+        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
+                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+        for line in run.stdout:
+            if line == "boom: logged line 1\n":
+                break
+        with open(f"/proc/{run.pid}/task/{run.pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+        workers = [int(pid) for pid in children] or self.children_of_threads(run.pid)
+        self.assertEqual(len(workers), 1)
+        death = os.pidfd_open(workers[0])
+        run.kill()
+        run.communicate()
+        import select
+        self.assertEqual(select.select([death], [], [], 60)[0], [death])
+        os.close(death)
+
+    @staticmethod
+    def children_of_threads(pid):
+        found = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+        return found
+
+
+# Every kind of port: one, list, optional, keyed, stream; kernels, programs, sessions.
+GRAPH = """massflow: 1
+params: {isolate: "false"}
+isolate: "${isolate}"
+cases:
+  count: 3
+stages:
+  scan: {use: phantom.volume, each: case, with: {size: [32, 32, 32], spacing: [6, 6, 6]}}
+  found: {use: slic.masks, each: case, in: {volume: scan.volume}, with: {sizes: [24, 48], unions: [3], least_voxels: 50}}
+  sample: {use: mass.prepare, each: case, in: {volume: scan.volume, masks: found},
+           with: {spacing: [6, 6, 6], pad: [32, 32, 32]}}
+  views: {use: augment.views, in: {samples: "sample[*]"}, with: {size: [32, 32, 32], margin: 0, masks: 4}}
+  encoder: {use: mass.train, in: {pairs: views},
+            with: {channels: [16, 16, 32, 32, 32], blocks: [1, 1, 1, 1], positions: 32, steps: 2, batch: 1}}
+  organs: {use: mass.segment, each: case,
+           in: {model: encoder, references: "scan.volume[*]", labels: "scan.labels[*]", query: scan.volume},
+           with: {spacing: [6, 6, 6], crop: [32, 32, 32]}}
+  dice: {use: metrics.overlap, in: {pred: "organs[*]", truth: "scan.labels[*]"}}
+  rows: {use: count.collect, in: {items: numbers}, with: {threads: "2", first: "3", count: 20}}
+  numbers: {use: count.numbers, with: {seed: "7"}}
+"""
+
+
+class Same(Isolated):
+    def ids(self, cache, isolate):
+        self.massflow("run", "g.yaml", "--cache", cache, "--set", f"isolate={isolate}")
+        with sqlite3.connect(self.path(cache + "/cache.db")) as db:
+            return sorted(row[0] for row in db.execute("SELECT hex(id) FROM artifact"))
+
+    def test_results_are_the_same_bytes(self):
+        self.write("g.yaml", GRAPH)
+        apart, together = self.ids("apart", "true"), self.ids("together", "false")
+        self.assertGreater(len(apart), 3 * 5 + 2)
+        self.assertEqual(apart, together)
+
+
+class Command(Isolated):
+    def test_worker_is_not_for_people(self):
+        done = subprocess.run([MASSFLOW, "worker", "x"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr),
+                         (2, "massflow: error: 'massflow worker' is started by 'massflow run' "
+                             "alone\n"))
+        done = subprocess.run([MASSFLOW, "help"], capture_output=True, text=True)
+        self.assertNotIn("worker", done.stdout)
+
+
+def main():
+    result = unittest.main(argv=sys.argv[:1] + sys.argv[4:], exit=False).result
+    good = result.testsRun - len(result.failures) - len(result.errors)
+    # As Check programs end, so that tools/test can add all up.
+    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
+          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
+    sys.exit(not result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()
