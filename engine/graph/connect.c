@@ -167,6 +167,24 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
     return good;
 }
 
+/* What failed can be left out of a list only. */
+static bool check_skip(mf_graph *g, const stage_def *def)
+{
+    yaml *key;
+    bool gathers = false;
+    for (size_t i = 0; i < def->input_count; i++) {
+        mf_port_type type;
+        mf_port_type_parse(def->stage->in[i].type, &type);
+        for (size_t k = 0; k < def->inputs[i].count; k++)
+            gathers |= type.shape == MF_PORT_LIST && def->inputs[i].refs[k].gather;
+    }
+    if (gathers || !yaml_get(def->node, "skip_failed", &key) || !def->skip_failed)
+        return true;
+    return graph_error(
+        g, key, "'skip_failed' is for a stage that gathers, as in \"scan[*]\"; '%s' does not",
+        def->key->text);
+}
+
 bool connect_stage(mf_graph *g, stage_def *def)
 {
     const mf_stage *stage = def->stage;
@@ -189,7 +207,7 @@ bool connect_stage(mf_graph *g, stage_def *def)
                            stage->in[i].name);
         note_port(g, stage, &stage->in[i], false);
     }
-    return good;
+    return good && check_skip(g, def);
 }
 
 /* ---- order -------------------------------------------------------------------------------------

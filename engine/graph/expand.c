@@ -146,6 +146,8 @@ static bool make_input(mf_graph *g, const here *h, size_t port, const groups *by
     mf_edge *copy = mf_arena_alloc(g->arena, scratch->count, sizeof *copy);
     if (scratch->count)
         memcpy(copy, scratch->list, scratch->count * sizeof *copy);
+    for (size_t i = 0; i < scratch->count; i++)
+        copy[i].gathered &= type.shape == MF_PORT_LIST;
     *input = (mf_input){copy, scratch->count};
     return true;
 }
@@ -239,9 +241,15 @@ bool expand(mf_graph *g)
     for (size_t i = 0; i < g->def_count; i++) {
         stage_def *def = &g->defs[g->order[i]];
         def->first = (uint32_t)total;
-        g->stages[i] =
-            (mf_graph_stage){def->label, def->stage,     (def->axes & CASE) != 0, def->first,
-                             def->count, def->key->line, def->key->column,        def->limits};
+        g->stages[i] = (mf_graph_stage){.label = def->label,
+                                        .stage = def->stage,
+                                        .each_case = (def->axes & CASE) != 0,
+                                        .first = def->first,
+                                        .count = def->count,
+                                        .line = def->key->line,
+                                        .column = def->key->column,
+                                        .limits = def->limits,
+                                        .skip_failed = def->skip_failed};
         total += def->count;
         if (total > MOST_NODES)
             return graph_error(g, def->key, "the graph has more than %u nodes", MOST_NODES);

@@ -11,7 +11,7 @@
 
 static const char *const root_keys[] = {"massflow", "params", "cases",  "axes",
                                         "stages",   "export", "isolate"};
-static const char *const root_later[] = {"include", "skip_failed", "device", "keep"};
+static const char *const root_later[] = {"include", "device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

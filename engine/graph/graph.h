@@ -54,7 +54,7 @@ const char *mf_case_column(const mf_case *c, const char *column); /* NULL where 
 typedef struct mf_edge {
     uint32_t node;
     uint16_t port;
-    bool gathered; /* by a selection: one of many */
+    bool gathered; /* a selection put it into a list: one of many */
 } mf_edge;
 
 /* What goes into one input port. A port that takes one artifact or a stream has one edge, or none
@@ -104,6 +104,7 @@ typedef struct mf_graph_stage {
     uint32_t first, count; /* its nodes */
     int line, column;      /* where the file names it */
     mf_limits limits;
+    bool skip_failed; /* goes on with those gathered elements that came through */
 } mf_graph_stage;
 
 size_t mf_graph_stage_count(const mf_graph *graph);

@@ -98,6 +98,7 @@ typedef struct stage_def {
     const mf_stage *stage;
     mf_limits limits;
     uint32_t axes; /* of `each` */
+    bool skip_failed;
     filter *filters;
     size_t filter_count;
     port_input *inputs; /* by port */

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const stage_keys[] = {"use",     "each",    "where",   "in",    "with",
-                                         "isolate", "timeout", "retries", "memory"};
-static const char *const stage_later[] = {"skip_failed", "keep", "device"};
+static const char *const stage_keys[] = {"use",     "each",    "where",   "in",     "with",
+                                         "isolate", "timeout", "retries", "memory", "skip_failed"};
+static const char *const stage_later[] = {"keep", "device"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -194,6 +194,22 @@ static bool read_where(mf_graph *g, stage_def *def)
     return good && apply_filters(g, def, where);
 }
 
+/* ---- skip_failed -------------------------------------------------------------------------------
+ */
+
+static bool read_skip(mf_graph *g, stage_def *def)
+{
+    const yaml *node = yaml_get(def->node, "skip_failed", NULL);
+    given v;
+    if (!node)
+        return true;
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    def->skip_failed = !v.list && !strcmp(v.text, "true");
+    return def->skip_failed || (!v.list && !strcmp(v.text, "false")) ||
+           graph_error(g, node, "'skip_failed' is true or false");
+}
+
 /* ---- stages ------------------------------------------------------------------------------------
  */
 
@@ -211,6 +227,7 @@ static bool read_stage(mf_graph *g, stage_def *def)
     }
     good &= read_use(g, def);
     good &= read_limits(g, def);
+    good &= read_skip(g, def);
     good &= read_each(g, def) && read_where(g, def);
     def->with = yaml_get(def->node, "with", NULL);
     return good;

@@ -2,6 +2,7 @@
 #include "run/plan.h"
 #include "run/files.h"
 #include "run/key.h"
+#include "run/skip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,7 +181,21 @@ static bool known(const mf_plan_node *n)
     return n->state == MF_PLAN_CACHED || n->state == MF_PLAN_DONE || n->state == MF_PLAN_RECIPE;
 }
 
-static void fill_feeds(mf_plan *plan, mf_plan_node *n)
+static void fill_element(mf_plan *plan, const mf_edge *edge, mf_element *e)
+{
+    const mf_plan_node *source = &plan->nodes[edge->node];
+
+    e->id = source->outputs[edge->port].id;
+    e->node = source->node->name;
+    e->case_id = source->work.case_id;
+    e->row = source->node->of_case;
+    e->axes = source->work.axes;
+    e->axis_count = source->work.axis_count;
+}
+
+/* Fills in what lies at the ports, without what skip_failed leaves out. False when that is all of a
+ * port's elements. */
+static bool fill_feeds(mf_plan *plan, mf_plan_node *n)
 {
     for (size_t p = 0; p < n->work.feed_count; p++) {
         mf_feed *feed = &n->work.feeds[p];
@@ -189,17 +204,15 @@ static void fill_feeds(mf_plan *plan, mf_plan_node *n)
             feed->stream = input->count ? &plan->nodes[input->edges[0].node].work : NULL;
             continue;
         }
-        feed->count = input->count;
+        feed->count = 0;
         for (size_t k = 0; k < input->count; k++) {
-            const mf_plan_node *source = &plan->nodes[input->edges[k].node];
-            feed->elements[k].id = source->outputs[input->edges[k].port].id;
-            feed->elements[k].node = source->node->name;
-            feed->elements[k].case_id = source->work.case_id;
-            feed->elements[k].row = source->node->of_case;
-            feed->elements[k].axes = source->work.axes;
-            feed->elements[k].axis_count = source->work.axis_count;
+            if (!mf_skip_has(plan, n, &input->edges[k]))
+                fill_element(plan, &input->edges[k], &feed->elements[feed->count++]);
         }
+        if (input->count && !feed->count)
+            return mf_skip_none_left(plan, n, input);
     }
+    return true;
 }
 
 static const char *path_digest(void *self, const char *path)
@@ -244,6 +257,22 @@ static bool take_outputs(mf_plan_node *n, const mf_action *action)
     return found == n->work.out_count;
 }
 
+static mf_status recall(mf_plan *plan, mf_plan_node *n)
+{
+    mf_outcome outcome;
+    char *message;
+
+    MF_TRY(mf_store_last_outcome(plan->store, n->node->name, n->key, &outcome, &message));
+    if (outcome == MF_NODE_FAILED) {
+        n->state = MF_PLAN_FAILED;
+        free(n->message);
+        n->message = message;
+        message = NULL;
+    }
+    free(message);
+    return MF_OK;
+}
+
 static mf_status look_up(mf_plan *plan, mf_plan_node *n)
 {
     mf_action *action = NULL;
@@ -255,6 +284,8 @@ static mf_status look_up(mf_plan *plan, mf_plan_node *n)
     if (action && take_outputs(n, action))
         n->state = MF_PLAN_CACHED;
     mf_action_free(action);
+    if (n->state == MF_PLAN_TO_RUN && plan->options.recall_failures)
+        return recall(plan, n);
     return MF_OK;
 }
 
@@ -278,7 +309,9 @@ static mf_status decide(mf_plan *plan, mf_plan_node *n)
 {
     if (unreadable_path(plan, n))
         return MF_OK;
-    fill_feeds(plan, n);
+    MF_TRY(mf_skip_choose(plan, n));
+    if (!fill_feeds(plan, n))
+        return MF_OK;
     if (!plan->store) {
         n->state = n->node->stage->item ? MF_PLAN_RECIPE : MF_PLAN_TO_RUN;
         return MF_OK;
@@ -315,7 +348,7 @@ static mf_status decide_all(mf_plan *plan, mf_plan_changed changed, void *self)
             changed(self, i);
         if (known(n))
             announce(plan, i);
-        else if (n->state == MF_PLAN_FAILED)
+        else if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED)
             block_below(plan, i, changed, self);
     }
     return MF_OK;
@@ -393,6 +426,7 @@ void mf_plan_free(mf_plan *plan)
         free(n->outputs);
         free(n->components);
         free(n->message);
+        free(n->skipped);
     }
     mf_files_free(plan->files);
     free(plan->nodes);
@@ -459,6 +493,28 @@ mf_status mf_plan_done(mf_plan *plan, size_t i, mf_plan_changed changed, void *s
     return decide_all(plan, changed, self);
 }
 
+/* Streams are no nodes to the user: of one that is blocked it is said why. */
+static void block(mf_plan *plan, mf_plan_node *n, size_t i)
+{
+    const mf_plan_node *source = &plan->nodes[i];
+    const char *name = source->node->name;
+    int length;
+
+    n->state = MF_PLAN_BLOCKED;
+    free(n->message);
+    if (source->node->stage->item && source->message)
+        length = asprintf(&n->message, "needs %s, which %s", name, source->message);
+    else if (mf_skip_could(plan, n, i))
+        length =
+            asprintf(&n->message, "needs %s; 'skip_failed: true' at '%s' would go on without it",
+                     name, n->node->label);
+    else
+        length = asprintf(&n->message, "needs %s", name);
+    if (length < 0)
+        n->message = NULL;
+}
+
+/* Node i failed or is blocked, and so is what needs it. What can do without waits for one less. */
 static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
 {
     for (size_t k = 0; k < plan->nodes[i].consumer_count; k++) {
@@ -466,18 +522,22 @@ static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *
         mf_plan_node *c = &plan->nodes[below];
         if (c->state != MF_PLAN_WAITING)
             continue;
-        c->state = MF_PLAN_BLOCKED;
-        if (asprintf(&c->message, "needs %s", plan->nodes[i].node->name) < 0)
-            c->message = NULL;
+        if (mf_skip_may(plan, c, i)) {
+            if (--c->missing == 0)
+                plan->todo[plan->todo_count++] = (uint32_t)below;
+            continue;
+        }
+        block(plan, c, i);
         if (changed)
             changed(self, below);
         block_below(plan, below, changed, self);
     }
 }
 
-void mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+mf_status mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
 {
     block_below(plan, i, changed, self);
+    return decide_all(plan, changed, self);
 }
 
 mf_status mf_plan_look_again(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)

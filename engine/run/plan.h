@@ -40,15 +40,19 @@ typedef struct mf_plan_node {
     mf_plan_output *outputs;   /* by output port; set when CACHED or DONE */
     const uint32_t *consumers; /* nodes below, once for each edge */
     size_t consumer_count;
-    double rank;    /* length of the longest way down: what comes first when several can start */
-    double seconds; /* that it ran */
-    char *message;  /* of FAILED and BLOCKED */
+    double rank;       /* length of the longest way down: what comes first when several can start */
+    double seconds;    /* that it ran */
+    char *message;     /* of FAILED and BLOCKED; else what skip_failed leaves out */
+    uint32_t *skipped; /* nodes that failed and are left out; see skip.h */
+    size_t skipped_count;
 } mf_plan_node;
 
 typedef struct mf_plan_options {
     bool by_version; /* --code version: stages are known by their version, not their sources */
     const char *same_device; /* only results of this device class; NULL for any; borrowed */
     int threads;             /* that hash input files; 0: one */
+    bool recall_failures; /* what failed when it was last run, with the same key, is taken to fail:
+                             to look at what `skip_failed` came to, not to run */
 } mf_plan_options;
 
 typedef struct mf_plan mf_plan;
@@ -73,7 +77,7 @@ typedef void (*mf_plan_changed)(void *self, size_t i);
 mf_status mf_plan_done(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
 /* Node i, to be run, may be stored meanwhile. */
 mf_status mf_plan_look_again(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
-/* Node i is FAILED, with its message: what needs it is blocked. */
-void mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
+/* Node i is FAILED, with its message: what needs it is blocked, or goes on without it. */
+mf_status mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
 
 #endif

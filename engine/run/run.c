@@ -385,10 +385,18 @@ static void launch(runner *r, job *j)
 
 /* ---- as nodes are decided and end ------------------------------------------------------------ */
 
+/* What a node leaves out that may do so. */
+static void tell_skipped(runner *r, const mf_plan_node *n)
+{
+    if (n->skipped_count && n->message && n->state != MF_PLAN_BLOCKED)
+        tell(r, (mf_run_event){.kind = MF_RUN_LOG, .node = n->work.node, .text = n->message});
+}
+
 static void node_changed(runner *r, size_t i, const job *j)
 {
     const mf_plan_node *n = mf_plan_at(r->plan, i);
 
+    tell_skipped(r, n);
     if (n->state == MF_PLAN_CACHED) {
         r->result->counts.cached++;
         record(r, i, MF_NODE_CACHED, NULL);
@@ -434,7 +442,7 @@ static void node_failed(runner *r, size_t i, const job *j, mf_status status)
         free(n->message);
         n->message = text;
         node_changed(r, i, j);
-        mf_plan_failed(r->plan, i, changed, r);
+        give_up(r, mf_plan_failed(r->plan, i, changed, r));
     }
     mf_error_free(status);
 }
@@ -683,6 +691,8 @@ static void begin(runner *r)
         mf_plan_state state = mf_plan_at(r->plan, i)->state;
         if (state == MF_PLAN_FAILED || state == MF_PLAN_BLOCKED)
             changed(r, i);
+        else
+            tell_skipped(r, mf_plan_at(r->plan, i));
     }
     flush_journal(r);
 }

@@ -335,6 +335,39 @@ mf_status mf_store_list_run_nodes(mf_store *store, int64_t run, mf_run_node **li
     return status;
 }
 
+static mf_status find_outcome(mf__connection *c, const char *node, const uint8_t *key,
+                              mf_outcome *outcome, char **message)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(c,
+                       "SELECT outcome, message FROM run_node WHERE node = ? AND key = ?"
+                       " ORDER BY run DESC LIMIT 1",
+                       &s, "td", node, key));
+    MF_TRY(mf__step(c, s, &row));
+    if (row) {
+        *outcome = (mf_outcome)sqlite3_column_int(s, 0);
+        *message = column_text(s, 1);
+    }
+    sqlite3_reset(s);
+    return row && !*message ? no_memory() : MF_OK;
+}
+
+mf_status mf_store_last_outcome(mf_store *store, const char *node, const char *key,
+                                mf_outcome *outcome, char **message)
+{
+    uint8_t bytes[MF_DIGEST_BYTES];
+    mf__reader *r;
+    *outcome = MF_OUTCOME_COUNT;
+    *message = NULL;
+    if (!mf_hex_decode(key, bytes))
+        return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+    MF_TRY(mf__reader_get(store, &r));
+    mf_status status = find_outcome(r->index, node, bytes, outcome, message);
+    mf__reader_put(store, r);
+    return status;
+}
+
 void mf_run_line_list_free(mf_run_line *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {

@@ -198,6 +198,11 @@ MF_API void mf_run_list_free(mf_run_entry *runs, size_t count);
 MF_API MF_MUST_USE mf_status mf_store_list_run_nodes(mf_store *store, int64_t run,
                                                      mf_run_node **nodes, size_t *count);
 MF_API void mf_run_node_list_free(mf_run_node *nodes, size_t count);
+/* How the node with this key came out when it was last met: *outcome, with its message (the caller
+ * frees; NULL for none). *outcome is MF_OUTCOME_COUNT where it never was. */
+MF_API MF_MUST_USE mf_status mf_store_last_outcome(mf_store *store, const char *node,
+                                                   const char *key, mf_outcome *outcome,
+                                                   char **message);
 /* What a node of a run logged, or all of them (NULL), in the order it was said. Free with
  * mf_run_line_list_free. */
 MF_API MF_MUST_USE mf_status mf_store_list_run_lines(mf_store *store, int64_t run, const char *node,

@@ -59,5 +59,69 @@ class Axes(Pipeline):
         self.assertEqual(self.counts(), {"add": 3, "join": 2})
 
 
+SKIP = """massflow: 1
+params: {skip: "true"}
+cases: {glob: "scans/{id}.txt"}
+axes: {suffix: [-x, -y]}
+stages:
+  text: {use: count.load, each: case, with: {path: "${case.path}"}}
+  upper: {use: count.upper, each: case, in: {text: text}}
+  more: {use: count.add, each: [case, suffix], in: {text: text}, with: {suffix: "${suffix}", refuse: bad}}
+  each: {use: count.join, each: suffix, skip_failed: "${skip}", in: {texts: ["more[*]", "upper[*]"]}}
+  below: {use: count.join, in: {texts: "each_text[*]"}}
+  each_text: {use: count.add, each: case, in: {text: more_text}}
+  more_text: {use: count.add, each: case, in: {text: upper}, with: {refuse: A}}
+"""
+
+
+class SkipFailed(Pipeline):
+    def setUp(self):
+        super().setUp()
+        self.write("graph.yaml", SKIP.split("  below")[0])
+
+    def shown(self, node):
+        lines = self.massflow("show", node).splitlines()
+        return [" ".join(line.split()) for line in lines
+                if line[:2] in ("a ", "b ", "c ")]
+
+    def test_goes_on_with_what_came_through(self):
+        self.write("scans/b.txt", "bad b\n")
+        out = self.massflow("run", code=1)
+        self.assertIn("each[suffix=-x]: goes on without more[case=b,suffix=-x]\n", out)
+        self.assertIn("finished: 12 run, 0 cached, 2 failed in", out)
+        # What is gathered of the same case goes too: `upper` did not fail.
+        self.assertEqual(self.shown("each[suffix=-y]"),
+                         ["a text a-y", "c text c-y", "a TEXT A", "c TEXT C"])
+        self.runs()
+        # The failed ones are tried again; the survivors are the same, so nothing else runs.
+        self.massflow("run", code=1)
+        self.assertEqual(self.runs(), ["add bad b", "add bad b"])
+        self.write("scans/b.txt", "text b\n")
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"load": 1, "upper": 1, "add": 2, "join": 2})
+        self.assertEqual(len(self.shown("each[suffix=-y]")), 6)
+
+    def test_without_it(self):
+        self.write("scans/b.txt", "bad b\n")
+        out = self.massflow("run", "--set", "skip=false", code=1)
+        self.assertIn("blocked  each[suffix=-x]: needs more[case=b,suffix=-x]; 'skip_failed: true' at "
+                      "'each' would go on without it\n", out)
+        self.assertIn("finished: 10 run, 0 cached, 2 failed, 2 blocked in", out)
+
+    def test_nothing_came_through(self):
+        for name in "abc":
+            self.write(f"scans/{name}.txt", f"bad {name}\n")
+        out = self.massflow("run", code=1)
+        self.assertIn("blocked  each[suffix=-y]: needs more, of which nothing came through\n", out)
+
+    def test_what_is_blocked_above(self):
+        """Also a node that was blocked, not only one that failed."""
+        self.write("graph.yaml", SKIP.replace("below: {", "below: {skip_failed: true, "))
+        out = self.massflow("run", "below", code=1)
+        # `A` is refused by more_text: each_text[case=a] is blocked, and left out.
+        self.assertIn("blocked  each_text[case=a]: needs more_text[case=a]\n", out)
+        self.assertIn("below: goes on without each_text[case=a]\n", out)
+
+
 if __name__ == "__main__":
     unittest.main(argv=["test_experiments.py"])

@@ -213,7 +213,8 @@ class Failures(Pipeline):
         out = self.massflow("run", code=1)
         self.assertEqual(self.counts(), {"load": 3, "upper": 3, "add": 3})
         self.assertIn("finished: 8 run, 0 cached, 1 failed, 1 blocked in", out)
-        self.assertIn("blocked  all: needs more[case=b]\n", out)
+        self.assertIn("blocked  all: needs more[case=b]; 'skip_failed: true' at 'all' would go on "
+                      "without it\n", out)
         self.assertIn("the text holds 'BAD'\n", out)
         self.assertIn("  again: massflow run graph.yaml 'more[case=b]' --plugins 'plugins'\n", out)
         # Nothing of it is kept as a result, and all else is.

@@ -28,7 +28,8 @@ class Runs(Pipeline):
                               r"\d+ worker slots\n    0:00\.000  done      text\[case=")
         self.assertRegex(out, r"\n    0:\d\d\.\d\d\d  done      more\[case=a\]  \(\d+ ms\)\n"
                               r"    0:\d\d\.\d\d\d    adds '!'\n")
-        self.assertIn("  blocked   all\n                needs more[case=b]\n", out)
+        self.assertIn("  blocked   all\n                needs more[case=b]; 'skip_failed: true' "
+                      "at 'all' would go on without it\n", out)
         self.assertNotIn("  cached  ", self.massflow("log"))
         self.assertIn("  cached    upper[case=a]\n", self.massflow("log", "--all"))
 

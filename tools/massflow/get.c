@@ -44,6 +44,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (code)
         return code;
     bare = strdup(name);
+    w->looking = true;
     code = workspace_plan(a, w, (const char *const *)&bare, 1, &plan);
     free(bare);
     if (code)

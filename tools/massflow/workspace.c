@@ -109,6 +109,7 @@ int workspace_plan(const args *a, workspace *w, const char *const *targets, size
 
     if (code && strcmp(code, "digest") != 0 && strcmp(code, "version") != 0)
         return command_refuse("--code is 'digest' or 'version', not '%s'", code);
+    options.recall_failures = w->looking;
     options.by_version = code && strcmp(code, "version") == 0;
     if (args_has(a, "same-device")) {
         error = same_device(a, &w->device);

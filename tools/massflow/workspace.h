@@ -34,6 +34,7 @@ typedef struct workspace {
     char *graph_path; /* absolute */
     char *device;     /* with --same-device: the only kind whose results count */
     mf_store *store;  /* NULL where there is none yet and it is only to be looked at */
+    bool looking;     /* at results: what failed when last run does not hide what went on without */
 } workspace;
 
 /* Reads graph (first operand), plugins and cache. 0, or an exit code after printing why not. */
