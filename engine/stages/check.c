@@ -122,6 +122,11 @@ static mf_status check_param(const mf_stage *s, mf_params *scratch, const mf_par
         return mf_fail(MF_INVALID, "parameter '%s' is of no known kind", p->name);
     if (p->offset > s->params_size || size > s->params_size - p->offset)
         return mf_fail(MF_INVALID, "parameter '%s' lies outside the parameter struct", p->name);
+    if (size > 1 && p->offset % sizeof(int64_t)) /* of bool's size is bool alone */
+        return mf_fail(MF_INVALID,
+                       "parameter '%s' lies at byte %zu of the parameter struct, where "
+                       "no field of its kind can lie",
+                       p->name, p->offset);
     if (!p->help)
         return mf_fail(MF_INVALID, "parameter '%s' has no help", p->name);
     if (p->kind == MF_PARAM_CHOICE && (!p->choices || !*p->choices))

@@ -153,8 +153,12 @@ mf_status scan_read(const char *path, const scan_options *o, scan *s)
     memset(s, 0, sizeof *s);
     if (stat(path, &about))
         return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "%s: %s", path, strerror(errno));
-    if (S_ISDIR(about.st_mode))
-        return dicom_read(path, true, o, s);
+    if (S_ISDIR(about.st_mode)) {
+        mf_status broken = dicom_read(path, true, o, s);
+        if (broken)
+            scan_free(s);
+        return broken;
+    }
     if (!S_ISREG(about.st_mode))
         return mf_fail(MF_INVALID, "%s: is neither a file nor a folder", path);
     if (about.st_size == 0)

@@ -217,6 +217,9 @@ START_TEST(parameters_that_do_not_hold)
                                      MF_REAL(some_params, a, "1", 0, 2, "mm", "A."), MF_PARAMS_END};
     static const mf_param reversed[] = {MF_REAL(some_params, a, "1", 2, 0, "mm", "A."),
                                         MF_PARAMS_END};
+    static const mf_param misplaced[] = {
+        {.name = "a", .kind = MF_PARAM_REAL, .offset = 3, .fallback = "1", .max = 2, .help = "A."},
+        MF_PARAMS_END};
     mf_stage s = good_stage();
     s.params_size = sizeof(some_params);
     s.params = out_of_range;
@@ -229,6 +232,10 @@ START_TEST(parameters_that_do_not_hold)
     spoiled(s, "parameter 'a' has its range the wrong way round");
     s.params_size = 4;
     spoiled(s, "parameter 'a' lies outside the parameter struct");
+    s.params_size = 100;
+    s.params = misplaced;
+    spoiled(s, "parameter 'a' lies at byte 3 of the parameter struct, where no field of its kind "
+               "can lie");
 }
 END_TEST
 
