@@ -9,6 +9,22 @@
 
 #define BUSY_SECONDS 120 /* how long another process may keep a file locked */
 
+/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
+#define WRITABLE "files must be readable and writable there, and the disk not full"
+
+/* SQLite's words, and the system's. */
+static mf_status system_failed(mf__connection *c, const char *doing, const char *path)
+{
+    int code = sqlite3_errcode(c->db) & 0xff;
+    int cause = code == SQLITE_IOERR ? sqlite3_system_errno(c->db) : 0; /* where it is known */
+    const char *text = sqlite3_errmsg(c->db);
+    if (cause)
+        return mf_fail(MF_IO, "%s'%s': %s (%s)", doing, path, text, strerror(cause));
+    if (code == SQLITE_CANTOPEN)
+        return mf_hint(mf_fail(MF_IO, "%s'%s': %s", doing, path, text), WRITABLE);
+    return mf_fail(MF_IO, "%s'%s': %s", doing, path, text);
+}
+
 mf_status mf__sql_failed(mf__connection *c)
 {
     int code = sqlite3_errcode(c->db) & 0xff;
@@ -32,9 +48,9 @@ mf_status mf__sql_failed(mf__connection *c)
     case SQLITE_NOMEM:
         return mf_fail(MF_NO_MEMORY, "no memory to use '%s'", c->path);
     case SQLITE_READONLY:
-        return mf_fail(MF_IO, "cannot write '%s': it is read-only", c->path);
+        return mf_hint(mf_fail(MF_IO, "cannot write '%s': it is read-only", c->path), WRITABLE);
     default:
-        return mf_fail(MF_IO, "'%s': %s", c->path, text);
+        return system_failed(c, "", c->path);
     }
 }
 
@@ -95,7 +111,7 @@ mf_status mf__connection_open(const char *path, mf__access access, mf__connectio
     free(uri);
     mf_status status = MF_OK;
     if (code == SQLITE_CANTOPEN)
-        status = mf_fail(MF_IO, "cannot open '%s': %s", path, sqlite3_errmsg(c->db));
+        status = system_failed(c, "cannot open ", path);
     else if (code != SQLITE_OK)
         status = c->db ? mf__sql_failed(c) : mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
     if (!status) {

@@ -99,7 +99,8 @@ class Full(unittest.TestCase):
         self.assertGreaterEqual(done.returncode, 0, f"{place}: {said}")  # no signal
         if done.returncode:
             self.assertRegex(said, r"massflow: error: |failed: ", place)
-            self.assertRegex(said, r"(?i)disk is full|No space left|I/O error|Input/output error", place)
+            self.assertRegex(said, r"(?i)disk (is|not) full|No space left|I/O error|"
+                             r"Input/output error", place)
 
     def check_mended(self, folder, place):
         done = folder.massflow("run", "graph.yaml")
