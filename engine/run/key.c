@@ -179,7 +179,8 @@ static mf_status put_all(FILE *out, const mf_work *work, const char *const *reci
         fprintf(out, ",\"numerics\":\"version %d\"", MF_NUMERICS_VERSION);
     else if (work->stage->program)
         fprintf(out, ",\"numerics\":\"%s\"", MF_NUMERICS_CODE);
-    fprintf(out, ",\"params\":%s", mf_params_json(work->params));
+    fprintf(out, ",\"params\":%s",
+            source->of_state ? mf_params_base_json(work->params) : mf_params_json(work->params));
     MF_TRY(put_paths(out, work, source));
     fputs(",\"stage\":", out);
     put_text(out, work->stage->name);

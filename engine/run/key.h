@@ -14,6 +14,7 @@ typedef struct mf_key_source {
     mf_path_digest digest;
     void *self;
     bool by_version; /* stages are known by their version */
+    bool of_state;   /* without MF_EXTENDABLE parameters: what checkpoints are named by */
 } mf_key_source;
 
 /* Canonical JSON: case, code, format, inputs, numerics, params, paths, stage. Streams among the

@@ -63,6 +63,7 @@ static mf_status init_node(mf_plan_node *n, const mf_node *node)
     n->node = node;
     n->state = MF_PLAN_UNWANTED;
     n->work.node = node->name;
+    n->work.state_key = n->state_key;
     n->work.stage = node->stage;
     n->work.params = node->params;
     n->work.case_id = node->of_case ? node->of_case->id : "";
@@ -220,6 +221,21 @@ static const char *path_digest(void *self, const char *path)
     return mf_files_digest(self, path);
 }
 
+static mf_status make_state_key(mf_plan_node *n, const char *const *recipes, mf_key_source source)
+{
+    char *json;
+
+    if (mf_params_base_json(n->work.params) == mf_params_json(n->work.params)) {
+        memcpy(n->state_key, n->key, sizeof n->state_key);
+        return MF_OK;
+    }
+    source.of_state = true;
+    MF_TRY(mf_key_components(&n->work, recipes, &source, &json));
+    mf_digest_hex(json, strlen(json), n->state_key);
+    free(json);
+    return MF_OK;
+}
+
 static mf_status make_key(mf_plan *plan, mf_plan_node *n)
 {
     mf_key_source source = {path_digest, plan->files, plan->options.by_version};
@@ -234,9 +250,11 @@ static mf_status make_key(mf_plan *plan, mf_plan_node *n)
     }
     free(n->components);
     status = mf_key_components(&n->work, recipes, &source, &n->components);
-    free(recipes);
     if (!status)
         mf_digest_hex(n->components, strlen(n->components), n->key);
+    if (!status)
+        status = make_state_key(n, recipes, source);
+    free(recipes);
     return status;
 }
 

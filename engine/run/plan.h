@@ -32,13 +32,14 @@ typedef struct mf_plan_output {
 typedef struct mf_plan_node {
     const mf_node *node;
     mf_plan_state state;
-    bool again;                /* known, but its data is missing and something needs it */
-    mf_work work;              /* elements are filled in as soon as the inputs are known */
-    size_t missing;            /* edges from nodes that are not known; while WAITING */
-    char key[MF_HEX_SIZE];     /* "" until the inputs are known */
-    char *components;          /* JSON of what the key is made of */
-    mf_plan_output *outputs;   /* by output port; set when CACHED or DONE */
-    const uint32_t *consumers; /* nodes below, once for each edge */
+    bool again;                  /* known, but its data is missing and something needs it */
+    mf_work work;                /* elements are filled in as soon as the inputs are known */
+    size_t missing;              /* edges from nodes that are not known; while WAITING */
+    char key[MF_HEX_SIZE];       /* "" until the inputs are known */
+    char state_key[MF_HEX_SIZE]; /* "" until the inputs are known; see work.h */
+    char *components;            /* JSON of what the key is made of */
+    mf_plan_output *outputs;     /* by output port; set when CACHED or DONE */
+    const uint32_t *consumers;   /* nodes below, once for each edge */
     size_t consumer_count;
     double rank;       /* length of the longest way down: what comes first when several can start */
     double seconds;    /* that it ran */

@@ -174,6 +174,8 @@ static mf_status publish(job *j)
     }
     if (!status)
         status = mf_store_record(j->run->store, &action);
+    if (!status)
+        status = mf_task_end_checkpoints(j->task);
     for (size_t i = 0; i < n->work.out_count && !status; i++) {
         memcpy(n->outputs[i].id, outputs[i].id, MF_HEX_SIZE);
         n->outputs[i].present = true;

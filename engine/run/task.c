@@ -26,6 +26,7 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
     t->host = host;
     t->work = work;
     t->threads = threads < 1 ? 1 : threads;
+    mf_task_begin_checkpoints(t);
     pthread_mutex_init(&t->lock, NULL);
     t->inputs = calloc(work->feed_count ? work->feed_count : 1, sizeof *t->inputs);
     t->outputs = calloc(work->out_count ? work->out_count : 1, sizeof *t->outputs);

@@ -35,6 +35,9 @@ mf_status mf_task_needs(mf_task *task, mf_needs *needs);
 /* Waits for the task's launches and moves what they wrote back to the host. */
 mf_status mf_task_drain(mf_task *task);
 
+/* The task's outputs are recorded: drops the checkpoints that nobody needs any more. */
+mf_status mf_task_end_checkpoints(mf_task *task);
+
 typedef struct mf_task_state {
     int64_t done, total;
     char words[96];

@@ -36,7 +36,7 @@ struct mf_task {
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;
-    } * inputs;            /* by input port */
+    } *inputs;             /* by input port */
     mf_artifact **outputs; /* by output port */
     bool *inherits;        /* by output port: takes over the scan's own grid */
     held_volume *volumes;
@@ -45,10 +45,16 @@ struct mf_task {
     held_buffer *buffers;
     pthread_mutex_t lock; /* of state */
     mf_task_state state;
+    /* Checkpoints: see task_checkpoint.c. */
+    bool saves;   /* it has asked for one, or saved one */
+    double saved; /* seconds; the last save, or the task's begin */
+    int64_t most_step, kept_step;
 };
 
 void mf_task_free_device(mf_task *task);  /* buffers, then the queue */
 void mf_task_free_buffers(mf_task *task); /* after a drain */
+
+void mf_task_begin_checkpoints(mf_task *task);
 
 /* A stream of the recipe `work`, computed ahead by `threads` workers for the task that reads it,
  * on that task's device. */

@@ -41,6 +41,9 @@ struct mf_work {
     size_t feed_count; /* = input ports of the stage, in their order */
     mf_feed *feeds;
     size_t out_count;
+    /* What checkpoints are named by: the key without the parameters that a longer run may change.
+     */
+    const char *state_key;
 };
 
 /* The k-th axis that an element has and the work that reads it has not: what a gather over axes

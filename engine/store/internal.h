@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define MF__STATEMENTS 40
+#define MF__STATEMENTS 64
 #define MF__SHORT_ID 12 /* digits of an id that messages show */
 
 typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target; /* which of the two files */
@@ -78,6 +78,9 @@ typedef struct mf__file { /* a row of table file */
 mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
                          uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
+mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, int64_t created,
+                             const uint8_t artifact[MF_DIGEST_BYTES],
+                             uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
                          uint8_t sum[MF_DIGEST_BYTES]);
 /* Whether the column holds that sum. */

@@ -78,6 +78,17 @@ mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES])
     return end(&b, sum);
 }
 
+mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, int64_t created,
+                             const uint8_t artifact[MF_DIGEST_BYTES], uint8_t sum[MF_DIGEST_BYTES])
+{
+    mf__buffer b = {0};
+    mf__buffer_add(&b, key, MF_DIGEST_BYTES);
+    mf__buffer_int(&b, step);
+    mf__buffer_int(&b, created);
+    mf__buffer_add(&b, artifact, MF_DIGEST_BYTES);
+    return end(&b, sum);
+}
+
 mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
                          uint8_t sum[MF_DIGEST_BYTES])
 {

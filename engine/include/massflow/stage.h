@@ -86,10 +86,11 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_INTS, mf_ints, s, field, fallback, min, max, unit, NULL, 0, help)
 #define MF_REALS(s, field, fallback, min, max, unit, help)                                         \
     MF_FIELD_(MF_PARAM_REALS, mf_reals, s, field, fallback, min, max, unit, NULL, 0, help)
-/* As MF_FIELD_, for a parameter with marks: MF_MARKED(MF_NO_CACHE, MF_INT(...)) is not possible in
- * C, so write the mark in the table: {.name = ..., .marks = ...} or use MF_INT_MARKED. */
+/* As MF_INT and MF_REAL, for a parameter with marks. */
 #define MF_INT_MARKED(s, field, fallback, min, max, unit, marks, help)                             \
     MF_FIELD_(MF_PARAM_INT, int64_t, s, field, fallback, min, max, unit, NULL, marks, help)
+#define MF_REAL_MARKED(s, field, fallback, min, max, unit, marks, help)                            \
+    MF_FIELD_(MF_PARAM_REAL, double, s, field, fallback, min, max, unit, NULL, marks, help)
 #define MF_PARAMS_END {NULL, MF_PARAM_END, 0, NULL, 0, 0, NULL, NULL, NULL, 0}
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -272,6 +273,26 @@ MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
 /* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
 MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);
 MF_API int mf_task_threads(mf_task *t); /* worker threads that the task may use itself */
+
+/* Checkpoints: a long stage saves its state from time to time. Killed or stopped and started again,
+ * the same action gets it back and goes on, and must end with the same bytes as if it had never
+ * been disturbed: so the state is all that the rest depends on (values, moments, counters, rows of
+ * tables so far, the position in a stream, the state of random numbers), and no clock enters it.
+ *
+ * States belong to the action without its MF_EXTENDABLE parameters, on this kind of device. So a
+ * run that ends earlier (`stop_at`) may leave its last state to a longer one: it says so by `keep`.
+ * When the stage has succeeded, all other states up to the `most` that it asked for are dropped.
+ *
+ * The newest state of at most step `most`; *state NULL where there is none. Damaged ones are passed
+ * over, with a line in the log. The caller unrefs. */
+MF_API MF_MUST_USE mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step,
+                                                mf_artifact **state);
+/* Saves the state after `step` steps; returns when it is on disk. `state`: any type, dense arrays,
+ * no attribute whose name begins with a dot. Of the older ones only the newest stays. */
+MF_API MF_MUST_USE mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
+                                                bool keep);
+/* Whether `seconds` have passed since the last save (or since the task began). */
+MF_API bool mf_checkpoint_due(mf_task *t, double seconds);
 
 #ifdef __cplusplus
 }
