@@ -326,6 +326,7 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
         return false;
     }
     s->name = mf_arena_copy(g->arena, v.text);
+    s->from = g->source->from;
     if (!source_check(s, g->d) || !csv_read(g, s, &list, &count) || !check_header(g, s, &list[0]))
         return false;
     if (count < 2)

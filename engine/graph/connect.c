@@ -76,8 +76,14 @@ static bool lacks_axes(mf_graph *g, const stage_def *def, const reference *ref, 
                        const mf_port *port, const mf_port_type *wanted)
 {
     const char *label = ref->source->label, *own = def->key->text;
-    char *axes = axis_names(g, lacking);
+    char *axes = axis_names(ref->source->graph, lacking);
     bool cases = lacking == CASE;
+    if (ref->source->graph != g)
+        return graph_error(g, ref->node,
+                           "'%s' is made for each %s of %s, whose cases and axes are its own: "
+                           "gather it with \"%s[*]\", or choose one with \"[%s]\"",
+                           label, axes, ref->source->graph->path, ref->node->text,
+                           axes_pattern(ref->source->graph, lacking));
     if (wanted->shape == MF_PORT_LIST && cases)
         return graph_error(g, ref->node,
                            "'%s' is per case and '%s' is not: gather it with \"%s[*]\"", label, own,

@@ -101,6 +101,8 @@ static void add(mf_diagnostics *d, const mf_place *place, bool warning, const ch
     free(message);
     if (place->line > 0 && place->text)
         show_line(&text, place);
+    if (place->from)
+        mf_text_add(&text, "  %s\n", place->from);
     d->muted = d->count && !strcmp(d->entries[d->count - 1].text, text.data);
     if (d->muted) {
         free(text.data);

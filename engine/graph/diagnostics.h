@@ -17,6 +17,7 @@ typedef struct mf_place {
     int line, column;
     int width;        /* characters to underline, at least 1 */
     const char *text; /* of the line, up to its end; NULL prints no line and no caret */
+    const char *from; /* a note on the file, as of an included one; NULL for none */
 } mf_place;
 
 /* FILE:LINE:COL: error: MESSAGE, the line, the caret. The place's texts are copied. What

@@ -237,9 +237,9 @@ bool expand(mf_graph *g)
     uint64_t total = 0;
     edges scratch = {0};
     bool good = true;
-    g->stages = mf_arena_alloc(g->arena, g->def_count, sizeof *g->stages);
-    for (size_t i = 0; i < g->def_count; i++) {
-        stage_def *def = &g->defs[g->order[i]];
+    g->stages = mf_arena_alloc(g->arena, g->all_count, sizeof *g->stages);
+    for (size_t i = 0; i < g->all_count; i++) {
+        stage_def *def = g->all[i];
         def->first = (uint32_t)total;
         g->stages[i] = (mf_graph_stage){.label = def->label,
                                         .stage = def->stage,
@@ -252,13 +252,14 @@ bool expand(mf_graph *g)
                                         .skip_failed = def->skip_failed};
         total += def->count;
         if (total > MOST_NODES)
-            return graph_error(g, def->key, "the graph has more than %u nodes", MOST_NODES);
+            return graph_error(def->graph, def->key, "the graph has more than %u nodes",
+                               MOST_NODES);
     }
     g->node_count = (size_t)total;
     g->nodes = mf_arena_alloc(g->arena, g->node_count, sizeof *g->nodes);
-    for (size_t i = 0; i < g->def_count; i++) {
-        const stage_def *def = &g->defs[g->order[i]];
-        good &= make_nodes(g, def, &g->nodes[def->first], (uint32_t)i, &scratch);
+    for (size_t i = 0; i < g->all_count; i++) {
+        const stage_def *def = g->all[i];
+        good &= make_nodes(def->graph, def, &g->nodes[def->first], (uint32_t)i, &scratch);
     }
     free(scratch.list);
     return good;

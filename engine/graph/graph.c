@@ -7,11 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LARGEST_FILE ((size_t)64 << 20)
-
 static const char *const root_keys[] = {"massflow", "params", "cases",  "axes",
-                                        "stages",   "export", "isolate"};
-static const char *const root_later[] = {"include", "device", "keep"};
+                                        "include",  "stages", "export", "isolate"};
+static const char *const root_later[] = {"device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -81,7 +79,7 @@ static bool read_root(mf_graph *g)
     if (g->root->kind != YAML_MAP)
         return graph_error(g, g->root,
                            "a graph file has the keys massflow, params, cases, axes, "
-                           "stages, export");
+                           "include, stages, export");
     for (size_t i = 0; i < g->root->count; i++) {
         const yaml *key = g->root->items[2 * i];
         bool known = false, expected = false;
@@ -109,11 +107,11 @@ static void warn_unused(mf_graph *g)
     }
 }
 
-/* Reads as far as errors leave sense in it; every error is in g->d. */
-static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count, bool *good)
+mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
+                     bool *good)
 {
     *good = read_root(g);
-    if (g->root->kind != YAML_MAP || !read_params(g, settings, count)) {
+    if (g->root->kind != YAML_MAP || !read_params(g, settings, count) || !apply_set(g, set)) {
         *good = false;
         return MF_OK;
     }
@@ -121,6 +119,7 @@ static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t coun
     *good &= !g->cases_wrong;
     *good &= read_axes(g);
     *good &= read_isolate(g);
+    MF_TRY(read_includes(g, good));
     *good &= read_stages(g);
     for (size_t i = 0; i < g->def_count; i++)
         if (g->defs[i].stage) {
@@ -129,13 +128,17 @@ static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t coun
         }
     if (g->def_count)
         *good &= order_stages(g);
-    if (*good)
-        *good = expand(g);
-    if (*good)
-        *good = read_exports(g);
-    if (*good)
-        warn_unused(g);
     return MF_OK;
+}
+
+/* The files are right one by one: what they come to together. */
+static bool assemble(mf_graph *g)
+{
+    collect_stages(g, g);
+    if (!expand(g) || !read_exports(g))
+        return false;
+    warn_unused(g);
+    return true;
 }
 
 mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_setting *settings,
@@ -146,15 +149,16 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
     char cwd[PATH_MAX];
     bool good = false;
     *graph = NULL;
-    *g = (mf_graph){.arena = arena, .registry = registry, .d = diagnostics};
-    mf_status error = source_read(arena, path, LARGEST_FILE, &g->source);
+    *g = (mf_graph){.arena = arena, .prefix = "", .registry = registry, .d = diagnostics};
+    mf_status error = source_read(arena, path, LARGEST_GRAPH, &g->source);
     if (!error) {
         g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
         g->path = g->source->name;
         g->folder = g->source->base;
         g->root = yaml_read(arena, g->source, diagnostics);
         if (g->root)
-            error = read_graph(g, settings, count, &good);
+            error = read_graph(g, settings, count, NULL, &good);
+        good = !error && good && assemble(g);
     }
     g->d = NULL;
     if (error || !good)
@@ -164,16 +168,25 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
     return error;
 }
 
-void mf_graph_free(mf_graph *g)
+/* What does not lie in the arena. */
+static void free_file(mf_graph *g)
 {
-    if (!g)
-        return;
+    for (size_t i = 0; i < g->include_count; i++)
+        free_file(g->includes[i].graph);
     for (size_t i = 0; i < g->def_count; i++)
         for (size_t k = 0; k < g->defs[i].param_count; k++)
             if (g->defs[i].params[k])
                 mf_params_unref(g->defs[i].params[k]);
     names_free(&g->param_names);
     names_free(&g->labels);
+}
+
+void mf_graph_free(mf_graph *g)
+{
+    if (!g)
+        return;
+    free_file(g);
+    free(g->all);
     free(g->exports);
     mf_arena_free(g->arena);
 }
@@ -223,7 +236,7 @@ const mf_node *mf_graph_node(const mf_graph *g, size_t i)
 
 size_t mf_graph_stage_count(const mf_graph *g)
 {
-    return g->def_count;
+    return g->all_count;
 }
 
 const mf_graph_stage *mf_graph_stage_at(const mf_graph *g, size_t i)

@@ -7,6 +7,8 @@
 #include "graph/yaml.h"
 #include "stages/params.h"
 
+#define LARGEST_GRAPH ((size_t)64 << 20) /* bytes of a file */
+
 /* ---- parameters of the graph and what "${...}" stands for --------------------------------------
  */
 
@@ -117,7 +119,18 @@ typedef struct here {
     const uint32_t *at;   /* value of each axis of `def`, by axis; NULL: not known yet */
 } here;
 
+typedef struct include {
+    const yaml *key;
+    mf_graph *graph;
+} include;
+
+/* One file; those that it includes are graphs of their own below it. What is made of them all
+ * together stands in the first one only. */
 struct mf_graph {
+    mf_graph *parent;   /* that includes it */
+    const char *prefix; /* of its stages' names: "pre.", "" for the first file */
+    include *includes;
+    size_t include_count;
     mf_arena *arena;
     const mf_registry *registry;
     mf_diagnostics *d; /* only while loading */
@@ -138,8 +151,11 @@ struct mf_graph {
     size_t column_count;
     stage_def *defs; /* in order of the file */
     size_t def_count;
-    names labels;    /* label -> index in defs */
+    names labels;    /* label in the file -> index in defs */
     uint32_t *order; /* defs in topological order */
+    /* Of the first file only. */
+    stage_def **all; /* of all files, in topological order */
+    size_t all_count, all_room;
     mf_graph_stage *stages;
     bool isolate; /* of stages that do not say */
     mf_node *nodes;
@@ -160,6 +176,29 @@ void graph_note_param(mf_graph *g, const graph_param *param);
 /* A key that is not of `names`: the error, with the nearest of them. */
 bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *names,
                    size_t count);
+
+/* ---- include.c ---------------------------------------------------------------------------------
+ */
+
+/* Reads the included files whole, and theirs. */
+MF_MUST_USE mf_status read_includes(mf_graph *g, bool *good);
+/* Takes over the values of `set` in an include. */
+bool apply_set(mf_graph *g, const yaml *set);
+/* All stages of a file and of those below it, sources first, into root->all. */
+void collect_stages(mf_graph *g, mf_graph *root);
+/* The stage that a text begins with, as in "scan", "pre.scan", and the length of its name; NULL
+ * for none. *in is the file that was looked in last, *at where in the text its part begins. */
+stage_def *find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in, size_t *at);
+/* The name nearest to one that `in` does not have, as it would be written in `g`; NULL for none. */
+const char *near_source(const mf_graph *g, const mf_graph *in, const char *label);
+
+/* ---- graph.c -----------------------------------------------------------------------------------
+ */
+
+/* Reads a file that is opened as far as errors leave sense in it. `set` (may be NULL) is that of an
+ * include. */
+MF_MUST_USE mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count,
+                                 const yaml *set, bool *good);
 
 /* ---- splice.c ----------------------------------------------------------------------------------
  */

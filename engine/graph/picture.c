@@ -69,10 +69,10 @@ static void show_size(mf_text *t, const stage_def *def)
 char *mf_graph_text(const mf_graph *g)
 {
     mf_text t = {0};
-    mf_text_add(&t, "%s: %zu stages, %zu cases, %zu nodes\n", g->path, g->def_count, g->case_count,
+    mf_text_add(&t, "%s: %zu stages, %zu cases, %zu nodes\n", g->path, g->all_count, g->case_count,
                 g->node_count);
-    for (size_t i = 0; i < g->def_count; i++) {
-        const stage_def *def = &g->defs[g->order[i]];
+    for (size_t i = 0; i < g->all_count; i++) {
+        const stage_def *def = g->all[i];
         mf_text_add(&t, "\n%s  %s", def->label, def->stage->name);
         show_size(&t, def);
         mf_text_add(&t, "\n");
@@ -92,15 +92,15 @@ char *mf_graph_dot(const mf_graph *g)
 {
     mf_text t = {0};
     mf_text_add(&t, "digraph massflow {\n  node [shape=box, fontname=\"sans-serif\"];\n");
-    for (size_t i = 0; i < g->def_count; i++) {
-        const stage_def *def = &g->defs[g->order[i]];
+    for (size_t i = 0; i < g->all_count; i++) {
+        const stage_def *def = g->all[i];
         mf_text_add(&t, "  \"%s\" [label=\"%s\\n%s", def->label, def->label, def->stage->name);
         if (def->axes)
             mf_text_add(&t, "\\nx %u", def->count);
         mf_text_add(&t, "\"%s];\n", def->axes ? ", peripheries=2" : "");
     }
-    for (size_t i = 0; i < g->def_count; i++) {
-        const stage_def *def = &g->defs[g->order[i]];
+    for (size_t i = 0; i < g->all_count; i++) {
+        const stage_def *def = g->all[i];
         for (size_t p = 0; p < def->input_count; p++)
             for (size_t k = 0; k < def->inputs[p].count; k++) {
                 const reference *ref = &def->inputs[p].refs[k];

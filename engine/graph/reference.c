@@ -45,19 +45,26 @@ static mf_place part(const yaml *node, const char *text, const char *at, size_t 
     return yaml_place_in(node, (size_t)(at - text), length ? length : 1);
 }
 
-static bool unknown_label(mf_graph *g, const yaml *node, const char *text, size_t length)
+static bool unknown_label(mf_graph *g, const yaml *node, const char *text, const mf_graph *in,
+                          size_t at, size_t length)
 {
-    char *label = mf_arena_copy_n(g->arena, text, length);
-    const char **all = mf_arena_alloc(g->arena, g->def_count, sizeof *all);
-    mf_place place = part(node, text, text, length);
-    for (size_t i = 0; i < g->def_count; i++)
-        all[i] = g->defs[i].key->text;
-    const char *near = mf_nearest(label, all, g->def_count);
+    char *label = mf_arena_copy_n(g->arena, text + at, length);
+    const char *who = in == g ? "the graph" : in->path, *near = near_source(g, in, label);
+    mf_place place = part(node, text, text, at + length);
+    if (!in->root)
+        return false; /* the file could not be read, which is reported there */
+    for (size_t i = 0; i < in->include_count; i++)
+        if (!strcmp(in->includes[i].key->text, label)) {
+            mf_diagnostics_error(g->d, &place,
+                                 "'%s' is an included file; name a stage of it, as in %s.model",
+                                 label, label);
+            return false;
+        }
     if (near)
-        mf_diagnostics_error(g->d, &place, "the graph has no stage '%s'; did you mean '%s'?", label,
+        mf_diagnostics_error(g->d, &place, "%s has no stage '%s'; did you mean '%s'?", who, label,
                              near);
     else
-        mf_diagnostics_error(g->d, &place, "the graph has no stage '%s'", label);
+        mf_diagnostics_error(g->d, &place, "%s has no stage '%s'", who, label);
     return false;
 }
 
@@ -192,14 +199,6 @@ static bool read_selection(mf_graph *g, const stage_def *def, const char *text, 
     return true;
 }
 
-/* The stage that a text begins with; *length is that of its name. */
-static stage_def *find_source(mf_graph *g, const char *text, size_t *length)
-{
-    *length = strcspn(text, ".[");
-    uint32_t index = names_get_n(&g->labels, text, *length);
-    return index == NAME_NONE ? NULL : &g->defs[index];
-}
-
 bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
 {
     const here h = {def, NULL};
@@ -213,10 +212,11 @@ bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, refere
         return false;
     if (!strcmp(text, node->text))
         text = node->text; /* so that places can be told */
-    size_t length, total = strlen(text);
-    ref->source = find_source(g, text, &length);
+    size_t length, total = strlen(text), within;
+    mf_graph *in;
+    ref->source = find_source(g, text, &length, &in, &within);
     if (!ref->source)
-        return unknown_label(g, node, text, length);
+        return unknown_label(g, node, text, in, within, length - within);
     if (def && def->graph == ref->source->graph)
         ref->joined = def->axes & ref->source->axes;
     const char *at = text + length;

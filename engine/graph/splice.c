@@ -67,7 +67,7 @@ static bool declare_params(mf_graph *g)
 static bool apply_setting(mf_graph *g, const mf_setting *setting)
 {
     char *name = mf_arena_print(g->arena, "--set %s=%s", setting->name, setting->value);
-    mf_place place = {name, 0, 0, 1, NULL};
+    mf_place place = {name, 0, 0, 1, NULL, NULL};
     uint32_t at = names_get(&g->param_names, setting->name);
     if (at == NAME_NONE) {
         const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
@@ -112,6 +112,61 @@ static bool apply_setting(mf_graph *g, const mf_setting *setting)
     g->params[at].value = value;
     g->params[at].set = true;
     return true;
+}
+
+/* The value that an include sets, resolved where the include stands, as a tree that says so. */
+static const yaml *set_value(mf_graph *g, const yaml *node, const given *v)
+{
+    yaml_source *s = mf_arena_alloc(g->arena, 1, sizeof *s);
+    yaml *value = mf_arena_alloc(g->arena, 1, sizeof *value);
+    *s = *node->source;
+    s->base = v->base;
+    s->name = mf_arena_print(g->arena, "%s:%d", node->source->name, node->line);
+    *value = *node;
+    value->source = s;
+    value->kind = v->list ? YAML_LIST : YAML_SCALAR;
+    value->quoted = true;
+    value->text = v->text;
+    value->count = v->count;
+    value->items = mf_arena_alloc(g->arena, v->count, sizeof *value->items);
+    for (size_t i = 0; i < v->count; i++) {
+        value->items[i] = mf_arena_alloc(g->arena, 1, sizeof **value->items);
+        *value->items[i] = *value;
+        value->items[i]->kind = YAML_SCALAR;
+        value->items[i]->text = v->texts[i];
+    }
+    return value;
+}
+
+static bool set_one(mf_graph *g, const yaml *key, const yaml *node)
+{
+    given v;
+    uint32_t at = names_get(&g->param_names, key->text);
+    if (at == NAME_NONE) {
+        const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
+        for (size_t i = 0; i < g->param_count; i++)
+            all[i] = g->params[i].name;
+        char *what = mf_arena_print(g->arena, "%s has no parameter", g->path);
+        return graph_unknown(g->parent, key, what, all, g->param_count);
+    }
+    if (yaml_empty(node))
+        return graph_error(g->parent, node, "a value is missing; write \"\" for empty text");
+    if (!resolve(g->parent, node, NULL, &v))
+        return false;
+    g->params[at].value = set_value(g, node, &v);
+    g->params[at].set = true;
+    return true;
+}
+
+bool apply_set(mf_graph *g, const yaml *set)
+{
+    bool good = true;
+    if (set && set->kind != YAML_MAP)
+        return graph_error(g->parent, set, "'set' takes parameters of %s and their values",
+                           g->path);
+    for (size_t i = 0; set && i < set->count; i++)
+        good &= set_one(g, set->items[2 * i], set->items[2 * i + 1]);
+    return good;
 }
 
 bool read_params(mf_graph *g, const mf_setting *settings, size_t count)
@@ -190,23 +245,25 @@ static bool case_column(mf_graph *g, const yaml *node, const char *at, size_t le
     if (!h->def || !(h->def->axes & CASE))
         return report(g, node, at, length, column, NULL,
                       "there is no case here ('each: case') to take a column from:");
-    *out = h->at ? mf_case_column(&g->cases[h->at[0]], column) : "";
+    mf_graph *own = h->def->graph; /* another file's for an export of an included stage */
+    *out = h->at ? mf_case_column(&own->cases[h->at[0]], column) : "";
     if (*out)
         return true;
-    if (has_column(g, column))
+    if (has_column(own, column))
         return report(g, node, at, length, column, NULL, "a case has no column");
-    report(g, node, at, length, column, mf_nearest(column, g->columns, g->column_count),
+    report(g, node, at, length, column, mf_nearest(column, own->columns, own->column_count),
            "the cases have no column");
-    note_columns(g);
+    note_columns(own);
     return false;
 }
 
-static bool axis_value(mf_graph *g, const yaml *node, const char *at, size_t length, uint32_t index,
+static bool axis_value(mf_graph *g, const yaml *node, const char *at, size_t length, const axis *a,
                        const here *h, const char **out)
 {
-    const char *name = g->axes[index].name;
+    const char *name = a->name;
+    size_t index = h->def ? (size_t)(a - h->def->graph->axes) : 0;
     if (h->def && h->def->axes >> index & 1) {
-        *out = h->at ? g->axes[index].values[h->at[index]] : "";
+        *out = h->at ? a->values[h->at[index]] : "";
         return true;
     }
     char *message = h->def ? mf_arena_print(g->arena,
@@ -222,12 +279,13 @@ static bool lookup(mf_graph *g, const yaml *node, const char *at, size_t length,
                    graph_param **param, const char **text)
 {
     char *name = mf_arena_copy_n(g->arena, at + 2, length - 3);
-    uint32_t index = find_axis(g, name);
+    const mf_graph *own = h->def ? h->def->graph : g;
+    uint32_t index = find_axis(own, name);
     *param = NULL;
     if (!strncmp(name, "case.", 5))
         return case_column(g, node, at, length, name + 5, h, text);
     if (index != NAME_NONE && index)
-        return axis_value(g, node, at, length, index, h, text);
+        return axis_value(g, node, at, length, &own->axes[index], h, text);
     uint32_t i = names_get(&g->param_names, name);
     if (i == NAME_NONE)
         return unknown_param(g, node, at, length, name);
@@ -243,9 +301,10 @@ static bool unterminated(mf_graph *g, const yaml *node, const char *at)
 }
 
 /* The folder that a path starts from which begins with a case's column or an axis. */
-static const char *base_at(const mf_graph *g, const yaml *node, const char *at, const here *h)
+static const char *base_at(const yaml *node, const char *at, const here *h)
 {
-    return h->at && !strncmp(at, "${case.", 7) ? g->cases[h->at[0]].base : node->source->base;
+    bool of_case = h->at && !strncmp(at, "${case.", 7);
+    return of_case ? h->def->graph->cases[h->at[0]].base : node->source->base;
 }
 
 static bool splice(mf_graph *g, const yaml *node, const char *text, const here *h, mf_text *out,
@@ -281,7 +340,7 @@ static bool splice(mf_graph *g, const yaml *node, const char *text, const here *
                           "a list cannot be spliced into text:");
         if (dollar == text && v) {
             v->of_node = !param;
-            v->base = param ? param->value->source->base : base_at(g, node, dollar, h);
+            v->base = param ? param->value->source->base : base_at(node, dollar, h);
         }
         mf_text_add_n(out, piece, strlen(piece));
     }
@@ -311,7 +370,7 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const here *h, given *
             return false;
         v->param = param;
         v->of_node = !param;
-        v->base = param ? param->value->source->base : base_at(g, node, text, h);
+        v->base = param ? param->value->source->base : base_at(node, text, h);
         if (param && param->value->kind == YAML_LIST) {
             v->list = true;
             v->count = param->value->count;

@@ -8,19 +8,13 @@
 
 #define PATTERN 256
 
-static mf_status no_stage(const mf_graph *g, const char *label)
+static mf_status no_stage(const mf_graph *g, const mf_graph *in, const char *label)
 {
-    const char **all = calloc(g->def_count + 1, sizeof *all);
-    const char *near = NULL;
-    for (size_t i = 0; all && i < g->def_count; i++)
-        all[i] = g->defs[i].label;
-    if (all)
-        near = mf_nearest(label, all, g->def_count);
-    free(all);
+    const char *near = near_source(g, in, label);
     if (near)
-        return mf_fail(MF_NOT_FOUND, "%s has no stage '%s'; did you mean '%s'?", g->path, label,
+        return mf_fail(MF_NOT_FOUND, "%s has no stage '%s'; did you mean '%s'?", in->path, label,
                        near);
-    return mf_fail(MF_NOT_FOUND, "%s has no stage '%s'", g->path, label);
+    return mf_fail(MF_NOT_FOUND, "%s has no stage '%s'", in->path, label);
 }
 
 static mf_status no_case(const mf_graph *g, const char *id)
@@ -209,14 +203,15 @@ static mf_status choose_port(const mf_stage *stage, const char *name, mf_target 
 
 static mf_status read_target(const mf_graph *g, char *text, mf_target *target)
 {
-    size_t length = strcspn(text, ".[");
-    uint32_t index = names_get_n(&g->labels, text, length);
+    size_t length, within;
+    mf_graph *in;
+    /* Finding changes nothing; it gives what may be changed while a file is read. */
+    const stage_def *def = find_source((mf_graph *)g, text, &length, &in, &within);
     char *rest = text + length, *port = NULL, *chosen = NULL;
     char mark = *rest, pattern[PATTERN];
     *rest = 0;
-    if (index == NAME_NONE)
-        return no_stage(g, text);
-    const stage_def *def = &g->defs[index];
+    if (!def)
+        return no_stage(g, in, text + within);
     *target = (mf_target){.first = def->first, .count = def->count, .port = -1};
     target->group = g->nodes[def->first].group;
     while (mark) {
@@ -250,55 +245,76 @@ mf_status mf_graph_target(const mf_graph *g, const char *text, mf_target *target
 /* ---- selecting ---------------------------------------------------------------------------------
  */
 
-static mf_status mark_target(const mf_graph *g, const char *text, const bool *kept, bool *wanted)
+typedef struct kept { /* --case */
+    const char *const *ids;
+    size_t count;
+} kept;
+
+static bool keeps(const kept *k, const mf_node *n)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (n->of_case && !strcmp(n->of_case->id, k->ids[i]))
+            return true;
+    return !k->count;
+}
+
+static bool any_case(const mf_graph *g, const char *id)
+{
+    if (find_case(g, id) != NAME_NONE)
+        return true;
+    for (size_t i = 0; i < g->include_count; i++)
+        if (any_case(g->includes[i].graph, id))
+            return true;
+    return false;
+}
+
+static mf_status mark_target(const mf_graph *g, const char *text, const kept *k, bool *wanted)
 {
     mf_target target;
     bool any = false;
     MF_TRY(mf_graph_target(g, text, &target));
-    if (kept && !g->nodes[target.first].of_case)
+    if (k->count && !g->nodes[target.first].of_case)
         return mf_hint(
             mf_fail(MF_INVALID, "--case cannot be used with '%s', which is not per case", text),
             "it would be made from a part of its cases; leave --case out, or choose "
             "cases in the graph with 'where' or a selection");
     const mf_graph_stage *stage = &g->stages[target.group];
     for (uint32_t i = stage->first; i < stage->first + stage->count; i++)
-        if (mf_target_has(g, &target, i) && (!kept || kept[g->nodes[i].of_case - g->cases]))
+        if (mf_target_has(g, &target, i) && keeps(k, &g->nodes[i]))
             any = wanted[i] = true;
     if (!any)
         return mf_fail(MF_INVALID, "'%s' has none of the cases of --case", text);
     return MF_OK;
 }
 
-static mf_status mark_all(const mf_graph *g, const bool *kept, bool *wanted)
+/* All of the file itself; of those that it includes only what it exports. What it needs of them
+ * comes by itself. */
+static mf_status mark_all(const mf_graph *g, const kept *k, bool *wanted)
 {
     bool any = false;
-    for (size_t i = 0; i < g->node_count; i++) {
-        const mf_case *c = g->nodes[i].of_case;
-        any |= wanted[i] = !kept || (c && kept[c - g->cases]);
-    }
+    for (size_t i = 0; i < g->node_count; i++)
+        any |= wanted[i] = g->all[g->nodes[i].group]->graph == g && keeps(k, &g->nodes[i]);
+    for (size_t i = 0; i < g->export_count; i++)
+        if (keeps(k, &g->nodes[g->exports[i].node]))
+            any = wanted[g->exports[i].node] = true;
     return any ? MF_OK : mf_fail(MF_INVALID, "no stage of %s has the cases of --case", g->path);
 }
 
 mf_status mf_graph_select(const mf_graph *g, const char *const *targets, size_t target_count,
                           const char *const *cases, size_t case_count, bool **wanted)
 {
-    bool *kept = case_count ? calloc(g->case_count + 1, sizeof *kept) : NULL;
+    const kept k = {cases, case_count};
     mf_status error = MF_OK;
     *wanted = calloc(g->node_count + 1, sizeof **wanted);
-    if (!*wanted || (case_count && !kept))
+    if (!*wanted)
         error = mf_fail(MF_NO_MEMORY, "no memory for %zu nodes", g->node_count);
-    for (size_t i = 0; i < case_count && !error; i++) {
-        uint32_t c = find_case(g, cases[i]);
-        if (c == NAME_NONE)
+    for (size_t i = 0; i < case_count && !error; i++)
+        if (!any_case(g, cases[i]))
             error = no_case(g, cases[i]);
-        else
-            kept[c] = true;
-    }
     for (size_t i = 0; i < target_count && !error; i++)
-        error = mark_target(g, targets[i], kept, *wanted);
+        error = mark_target(g, targets[i], &k, *wanted);
     if (!error && !target_count)
-        error = mark_all(g, kept, *wanted);
-    free(kept);
+        error = mark_all(g, &k, *wanted);
     if (error) {
         free(*wanted);
         *wanted = NULL;

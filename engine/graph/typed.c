@@ -233,6 +233,26 @@ static bool read_stage(mf_graph *g, stage_def *def)
     return good;
 }
 
+static const char *prefixed(mf_graph *g, const char *label)
+{
+    return *g->prefix ? mf_arena_print(g->arena, "%s%s", g->prefix, label) : label;
+}
+
+/* In "a.b", a is an included file or a stage, never both. */
+static bool check_label(mf_graph *g, const yaml *key)
+{
+    if (!is_name(key->text))
+        return graph_error(
+            g, key, "'%s' is no name for a stage of a graph: letters, digits, _ and -", key->text);
+    for (size_t i = 0; i < g->include_count; i++)
+        if (!strcmp(g->includes[i].key->text, key->text)) {
+            graph_error(g, key, "'%s' is the name of an included file already", key->text);
+            mf_diagnostics_note(g->d, "included in line %d", g->includes[i].key->line);
+            return false;
+        }
+    return true;
+}
+
 bool read_stages(mf_graph *g)
 {
     const yaml *map = yaml_get(g->root, "stages", NULL);
@@ -245,13 +265,10 @@ bool read_stages(mf_graph *g)
     for (size_t i = 0; i < map->count; i++) {
         stage_def *def = &g->defs[g->def_count];
         *def = (stage_def){.graph = g,
-                           .label = map->items[2 * i]->text,
+                           .label = prefixed(g, map->items[2 * i]->text),
                            .key = map->items[2 * i],
                            .node = map->items[2 * i + 1]};
-        if (!is_name(def->key->text))
-            good = graph_error(g, def->key,
-                               "'%s' is no name for a stage of a graph: letters, digits, _ and -",
-                               def->key->text);
+        good &= check_label(g, def->key);
         names_add(&g->labels, def->key->text, (uint32_t)g->def_count++);
     }
     for (size_t i = 0; i < g->def_count; i++)

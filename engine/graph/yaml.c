@@ -73,8 +73,8 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
 mf_place source_place(const yaml_source *s, int line, int column, int width)
 {
     bool inside = line >= 1 && (size_t)line <= s->line_count;
-    return (mf_place){s->name, line, column, width < 1 ? 1 : width,
-                      inside ? s->lines[line - 1] : NULL};
+    return (mf_place){
+        s->name, line, column, width < 1 ? 1 : width, inside ? s->lines[line - 1] : NULL, s->from};
 }
 
 mf_place yaml_place(const yaml *node)
@@ -353,7 +353,7 @@ yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d)
         close_node(r);
     yaml_parser_delete(&r->parser);
     if (good && !r->root) {
-        mf_place place = {s->name, 0, 0, 1, NULL};
+        mf_place place = {s->name, 0, 0, 1, NULL, s->from};
         mf_diagnostics_error(d, &place, "the file is empty");
     }
     return mf_diagnostics_errors(d) > before ? NULL : r->root;

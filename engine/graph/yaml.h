@@ -11,6 +11,7 @@ typedef struct yaml_source {
     const char *base; /* absolute folder that its relative paths start from */
     const char *text;
     size_t length;
+    const char *from;   /* "included from g.yaml:3", or NULL */
     const char **lines; /* where each begins */
     size_t line_count;
 } yaml_source;

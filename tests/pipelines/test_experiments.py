@@ -2,6 +2,7 @@
 """Experiments in one file - axes, failures that are passed over, included files - through the
 command: test_experiments.py MASSFLOW COUNTING.so
 """
+import os
 import unittest
 
 from test_run import Pipeline
@@ -121,6 +122,55 @@ class SkipFailed(Pipeline):
         # `A` is refused by more_text: each_text[case=a] is blocked, and left out.
         self.assertIn("blocked  each_text[case=a]: needs more_text[case=a]\n", out)
         self.assertIn("below: goes on without each_text[case=a]\n", out)
+
+
+BASE = """massflow: 1
+params: {files: scans/*.txt, suffix: "!"}
+cases: {glob: "${files}"}
+stages:
+  text: {use: count.load, each: case, with: {path: "${case.path}"}}
+  more: {use: count.add, each: case, in: {text: text}, with: {suffix: "${suffix}"}}
+  all: {use: count.join, in: {texts: "more[*]"}}
+  aside: {use: count.upper, each: case, in: {text: text}}
+export: {all: base.csv}
+"""
+
+ABOVE = """massflow: 1
+params: {suffix: "?"}
+cases: {list: [{id: x, path: ../scans/c.txt}, {id: y, path: ../scans/b.txt}]}
+include: {base: {file: ../base.yaml, set: {suffix: "${suffix}"}}}
+stages:
+  text: {use: count.load, each: case, with: {path: "${case.path}"}}
+  both: {use: count.join, in: {texts: ["text[*]", "base.more[*]"]}}
+"""
+
+
+class Include(Pipeline):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("sub"))
+        self.write("base.yaml", BASE)
+        self.write("sub/graph.yaml", ABOVE)
+
+    def test_runs_what_is_needed_of_it(self):
+        """The files' cases and folders are their own, and so is what is not asked for."""
+        self.massflow("run", "--cache", "cache", graph="sub/graph.yaml")
+        self.assertEqual(self.counts(), {"load": 3, "add": 3, "join": 1})
+        self.assertEqual(sorted(os.listdir(self.path("sub"))), ["graph.yaml"])
+        self.assertFalse(os.path.exists(self.path("base.csv")))
+        self.assertRegex(
+            self.massflow("show", "both", "--cache", "cache", graph="sub/graph.yaml"),
+            r"\nx +text c +\ny +text b +\na +text a\?\nb +text b\?\nc +text c\?\n")
+        # What was made for one file serves the other: names are no part of keys.
+        out = self.massflow("run", "more", "--set", "suffix=?", "--cache", "cache", graph="base.yaml")
+        self.assertIn("finished: 0 run, 6 cached in", out)
+        self.massflow("run", "base.aside[case=a]", "--cache", "cache", graph="sub/graph.yaml")
+        self.assertEqual(self.runs(), ["upper text a"])
+
+    def test_failures_name_the_node(self):
+        self.write("scans/b.txt", "BAD b\n")
+        out = self.massflow("run", "--cache", "cache", graph="sub/graph.yaml", code=1)
+        self.assertIn("  again: massflow run sub/graph.yaml 'base.more[case=b]' ", out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* ---- errors: blocks "== name", a graph, "-- expected", the messages ----------------------------
+/* ---- errors: blocks "== name", a graph, perhaps "-- file NAME" and what is in it, "-- expected",
+ * the messages -----------------------------------------------------------------------------------
  */
 
 typedef struct block {
@@ -64,7 +65,14 @@ START_TEST(error_texts)
     write_file("short.csv", "id,set\na,train\nb\n");
     write_file("quote.csv", "id,set\na,\"train\n");
     write_file("empty.csv", "");
+    ck_assert_int_eq(mkdir("sub", 0700), 0);
+    char *more = cut(b->graph, "-- file ");
     write_file("g.yaml", b->graph);
+    while (more) {
+        char *text = cut(more, "\n"), *next = cut(text, "-- file ");
+        write_file(more, text);
+        more = next;
+    }
     mf_graph *g = load(NULL, 0, &messages);
     ck_assert_msg(!strcmp(messages, b->expected), "%s: got\n%s\nexpected\n%s", b->name, messages,
                   b->expected);
@@ -458,6 +466,84 @@ START_TEST(axes_share_what_they_do_not_change)
 }
 END_TEST
 
+static void no_target(const mf_graph *g, const char *text, const char *expected);
+static char *wanted_of(const mf_graph *g, const char *const *targets, size_t target_count,
+                       const char *const *cases, size_t case_count);
+
+/* ---- included files ----------------------------------------------------------------------------
+ */
+
+static const char included[] =
+    "massflow: 1\n"
+    "params: {steps: 7, data: scans/*.nii.gz, seeds: [1]}\n"
+    "cases: {glob: \"${data}\"}\n"
+    "axes: {seed: \"${seeds}\"}\n"
+    "stages:\n"
+    "  scan: {use: toy.load, each: case, with: {path: \"${case.path}\"}}\n"
+    "  masks: {use: toy.masks, each: case, in: {volume: scan}}\n"
+    "  views: {use: toy.views, in: {volumes: \"scan[*]\", masks: \"masks[*]\"}}\n"
+    "  model: {use: toy.train, each: seed, in: {views: views}, with: {steps: \"${steps}\"}}\n"
+    "  unused: {use: toy.masks, each: case, in: {volume: scan}}\n"
+    "export: {model: \"m${seed}.safetensors\"}\n";
+
+static const char including[] =
+    "massflow: 1\n"
+    "params: {steps: 30, where: more/*/t1.nii.gz}\n"
+    "cases: {glob: \"scans/*.nii.gz\"}\n"
+    "axes: {seed: [1, 3]}\n"
+    "include:\n"
+    "  pre: {file: sub/pre.yaml, set: {steps: \"${steps}\", data: \"${where}\", seeds: [1, 2]}}\n"
+    "  own: {file: sub/pre.yaml, set: {data: scans/a.nii.gz}}\n"
+    "stages:\n"
+    "  scan: {use: toy.load, each: case, with: {path: \"${case.path}\"}}\n"
+    "  seg: {use: toy.segment, each: case, in: {volume: scan, model: \"pre.model[seed=2]\", "
+    "reference: \"own.scan[case=a]\"}}\n"
+    "  all: {use: toy.views, each: seed, in: {volumes: [\"scan[*]\", \"pre.scan[*]\"], masks: "
+    "\"own.masks[*]\"}}\n"
+    "export: {own.masks: \"out/${steps}-${case.id}.nii.gz\"}\n";
+
+START_TEST(included_files_have_their_own_cases_and_axes)
+{
+    static const char *const cases[] = {"t1"};
+    mf_target t;
+    ck_assert_int_eq(mkdir("sub", 0700), 0);
+    write_file("sub/pre.yaml", included);
+    mf_graph *g = load_text(including);
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_edges(g, "seg[case=b]", "volume <- scan[case=b].volume; model <- pre.model[seed=2].model; "
+                                  "reference <- own.scan[case=a].volume");
+    check_edges(g, "all[seed=3]", "volumes <- scan[case=a].volume scan[case=b].volume "
+                                  "pre.scan[case=t1].volume; masks <- own.masks[case=a].masks");
+    check_edges(g, "pre.model[seed=1]", "views <- pre.views.views");
+    no_error(mf_graph_target(g, "pre.model[seed=1].metrics", &t));
+    ck_assert_int_eq(t.port, 1);
+    ck_assert_str_eq(mf_params_json(mf_graph_node(g, t.first)->params),
+                     "{\"steps\":30,\"stop_at\":0}");
+    no_error(mf_graph_target(g, "own.model", &t));
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_str_eq(mf_params_json(mf_graph_node(g, t.first)->params),
+                     "{\"steps\":7,\"stop_at\":0}");
+    no_target(g, "pre.modle", "sub/pre.yaml has no stage 'modle'; did you mean 'pre.model'?");
+    no_target(g, "model", "g.yaml has no stage 'model'; did you mean 'pre.model'?");
+    no_target(g, "pre.scan[case=a]", "sub/pre.yaml has no case 'a'");
+    /* Without a target: the file's own, and what it exports of the others. */
+    char *names = wanted_of(g, NULL, 0, NULL, 0);
+    ck_assert_str_eq(names, "own.masks[case=a] scan[case=a] scan[case=b] seg[case=a] seg[case=b] "
+                            "all[seed=1] all[seed=3] ");
+    free(names);
+    const char *targets[] = {"pre.masks"};
+    names = wanted_of(g, targets, 1, cases, 1);
+    ck_assert_str_eq(names, "pre.masks[case=t1] ");
+    free(names);
+    /* Exports of the included file are not written; a path is meant from the file that says so. */
+    ck_assert_uint_eq(mf_graph_export_count(g), 1);
+    char *path = without_folder(strdup(mf_graph_export(g, 0)->path));
+    ck_assert_str_eq(path, "DIR/out/30-a.nii.gz");
+    free(path);
+    mf_graph_free(g);
+}
+END_TEST
+
 /* An axis and a column of one name: at a stage that has the axis the axis is meant. */
 START_TEST(where_looks_across_axes)
 {
@@ -807,6 +893,7 @@ int main(void)
     tcase_add_test(rest, edges_join_on_axes);
     tcase_add_test(rest, axes_share_what_they_do_not_change);
     tcase_add_test(rest, where_looks_across_axes);
+    tcase_add_test(rest, included_files_have_their_own_cases_and_axes);
     tcase_add_test(rest, targets_on_axes);
     tcase_add_test(rest, ids_are_no_numbers);
     tcase_add_test(rest, where_relative_paths_begin);
