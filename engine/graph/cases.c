@@ -1,8 +1,9 @@
 /* cases.c - the sources of `cases` into a table: one row a scan or generated item.
  *
- * Sources: glob, csv, list, count. Other keys of a source become columns of its cases; in them and
- * in `id`, "{id}" stands for what the source found. Ids are unique over all sources. */
-#include "graph/internal.h"
+ * Sources: glob, csv, list, count; nnunet and dicom in files of their own. Other keys of a source
+ * become columns of its cases; in them and in `id`, "{id}" stands for what the source found. Ids
+ * are unique over all sources. */
+#include "graph/cases.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -13,22 +14,22 @@
 #define MOST_CASES 1000000
 #define LARGEST_CSV ((size_t)256 << 20)
 
-/* A case while sources are read: its columns as a list. */
-typedef struct row {
-    const char *id, *base;
-    const char **names, **values;
-    size_t count;
-    mf_place place;   /* where it was given */
-    const char *from; /* path or source, for the error of a clash */
-} row;
+static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r);
+static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r);
+static bool read_list(mf_graph *g, const yaml *node, const extras *e, rows *r);
+static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r);
 
-typedef struct rows {
-    row *list;
-    size_t count, room;
-} rows;
-
-static const char *const sources[] = {"glob", "csv", "list", "count"};
-static const char *const later[] = {"nnunet", "dicom"};
+/* A source, and the columns that are its own. */
+static const struct source {
+    const char *name, *columns;
+    bool (*read)(mf_graph *g, const yaml *node, const extras *e, rows *r);
+} sources[] = {{"glob", "path index", read_glob},
+               {"csv", "path index", read_csv},
+               {"list", "path index", read_list},
+               {"count", "path index", read_count},
+               {"nnunet", "path index set label channel*", read_nnunet},
+               {"dicom", "path index series number modality description patient", read_dicom},
+               {NULL, NULL, NULL}};
 
 /* ---- one case ----------------------------------------------------------------------------------
  */
@@ -43,17 +44,27 @@ bool good_id(const char *id)
     return !strpbrk(id, "/[],=<>!\\\"'\n\r\t");
 }
 
-static row *new_row(rows *r, mf_arena *arena, const mf_place *place, const char *base, size_t room)
+const char *as_id(mf_arena *arena, const char *text)
+{
+    char *id = mf_arena_copy(arena, text);
+    for (char *c = id; *c; c++)
+        if (strchr("/\\[],=<>!\"' \n\r\t", *c))
+            *c = '_';
+    return id;
+}
+
+row *new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size_t room,
+             const extras *e)
 {
     r->list = mf_grow(r->list, &r->room, r->count + 1, sizeof *r->list);
     row *c = &r->list[r->count++];
     *c = (row){.place = *place, .base = base};
-    c->names = mf_arena_alloc(arena, room, sizeof *c->names);
-    c->values = mf_arena_alloc(arena, room, sizeof *c->values);
+    c->names = mf_arena_alloc(g->arena, room + e->count, sizeof *c->names);
+    c->values = mf_arena_alloc(g->arena, room + e->count, sizeof *c->values);
     return c;
 }
 
-static void put(row *c, const char *name, const char *text)
+void put(row *c, const char *name, const char *text)
 {
     c->names[c->count] = name;
     c->values[c->count++] = text;
@@ -81,30 +92,36 @@ static const char *with_id(mf_arena *arena, const char *text, const char *id)
 /* ---- columns that a source gives all its cases -------------------------------------------------
  */
 
-typedef struct extras {
-    const char **names, **values;
-    size_t count;
-    const char *id; /* template, or NULL */
-} extras;
-
-static bool is_source(const char *name)
+static const struct source *find_source_kind(const char *name)
 {
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
-        if (!strcmp(sources[i], name))
+    for (const struct source *s = sources; s->name; s++)
+        if (!strcmp(s->name, name))
+            return s;
+    return NULL;
+}
+
+/* Whether a word is one of those in `list`, parted by blanks; "channel*" is any that begins so. */
+static bool listed(const char *list, const char *word)
+{
+    for (size_t n; *list; list += n + strspn(list + n, " ")) {
+        n = strcspn(list, " ");
+        bool star = list[n - 1] == '*';
+        if (!strncmp(list, word, n - star) && (star || !word[n]))
             return true;
+    }
     return false;
 }
 
-static bool column_name(mf_graph *g, const yaml *key)
+static bool column_name(mf_graph *g, const struct source *source, const yaml *key)
 {
     if (!is_name(key->text))
         return graph_error(g, key, "'%s' is no name for a column", key->text);
-    if (!strcmp(key->text, "path") || !strcmp(key->text, "index"))
+    if (listed(source->columns, key->text))
         return graph_error(g, key, "the column '%s' is the source's own", key->text);
     return true;
 }
 
-static bool read_extras(mf_graph *g, const yaml *source, extras *e)
+static bool read_extras(mf_graph *g, const struct source *kind, const yaml *source, extras *e)
 {
     bool good = true;
     *e = (extras){.names = mf_arena_alloc(g->arena, source->count, sizeof(char *)),
@@ -112,9 +129,9 @@ static bool read_extras(mf_graph *g, const yaml *source, extras *e)
     for (size_t i = 0; i < source->count; i++) {
         const yaml *key = source->items[2 * i], *node = source->items[2 * i + 1];
         given v;
-        if (is_source(key->text))
+        if (find_source_kind(key->text))
             continue;
-        if (!column_name(g, key) || !resolve(g, node, NULL, &v)) {
+        if (!column_name(g, kind, key) || !resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
             good = graph_error(g, node, "a column has one value for all cases of its source");
@@ -128,7 +145,7 @@ static bool read_extras(mf_graph *g, const yaml *source, extras *e)
     return good;
 }
 
-static void finish_row(mf_graph *g, row *c, const extras *e, const char *id)
+void finish_row(mf_graph *g, row *c, const extras *e, const char *id)
 {
     c->id = e->id ? with_id(g->arena, e->id, id) : id;
     for (size_t i = 0; i < e->count; i++)
@@ -155,7 +172,7 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        row *c = new_row(r, g->arena, &place, node->source->base, e->count + 1);
+        row *c = new_row(g, r, &place, node->source->base, 1, e);
         put(c, "path", list[i].path);
         c->from = list[i].path;
         finish_row(g, c, e, list[i].id);
@@ -179,7 +196,7 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
                               v.list ? v.count : 1, NULL, NULL);
         int64_t count = error ? 0 : *(const int64_t *)mf_params_struct(parsed);
         for (int64_t i = 0; i < count; i++) {
-            row *c = new_row(r, g->arena, &place, node->source->base, e->count + 1);
+            row *c = new_row(g, r, &place, node->source->base, 1, e);
             put(c, "index", mf_arena_print(g->arena, "%lld", (long long)i));
             c->from = "count";
             /* Three digits at least, so that the order of ids is the order of numbers. */
@@ -217,7 +234,7 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
     bool good = true;
     if (item->kind == YAML_LIST)
         return graph_error(g, item, "a case is a path, or columns in braces");
-    row *c = new_row(r, g->arena, &place, item->source->base, item->count + e->count + 1);
+    row *c = new_row(g, r, &place, item->source->base, item->count + 1, e);
     if (item->kind == YAML_SCALAR) {
         if (!resolve(g, item, NULL, &v) || v.list)
             return v.list ? graph_error(g, item, "a case is one path") : false;
@@ -293,7 +310,7 @@ static bool read_csv_row(mf_graph *g, const yaml_source *s, const csv_row *heade
 {
     mf_place place = source_place(s, fields->line, 1, 1);
     int id = field_named(header, "id"), path = field_named(header, "path");
-    row *c = new_row(r, g->arena, &place, s->base, header->count + e->count);
+    row *c = new_row(g, r, &place, s->base, header->count, e);
     bool good = true;
     c->from = s->name;
     for (size_t i = 0; i < header->count; i++) {
@@ -341,44 +358,51 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
     return good;
 }
 
+/* ---- all of them -------------------------------------------------------------------------------
+ */
+
+bool source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder)
+{
+    given v;
+    struct stat st;
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    if (v.list || !*v.text)
+        return graph_error(g, node, "'%s' takes one folder", source);
+    char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
+                                : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/';)
+        path[--n] = 0;
+    *folder = path;
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        return true;
+    graph_error(g, node, "no folder '%s'", path);
+    graph_note_param(g, v.param);
+    return false;
+}
+
 static bool read_source(mf_graph *g, const yaml *node, rows *r)
 {
     extras e;
     const yaml *chosen = NULL;
-    const char *kind = NULL;
+    const struct source *kind = NULL;
     if (node->kind != YAML_MAP)
         return graph_error(g, node,
-                           "a source of cases is one of glob, csv, list, count, as in "
-                           "{glob: \"scans/*.nii.gz\"}");
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        yaml *k;
-        if (yaml_get(node, later[i], &k))
-            return graph_error(g, k, "the source '%s' is not supported yet in this version",
-                               later[i]);
-    }
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        yaml *k, *v = yaml_get(node, sources[i], &k);
+                           "a source of cases is one of glob, csv, list, count, nnunet, dicom, as "
+                           "in {glob: \"scans/*.nii.gz\"}");
+    for (const struct source *s = sources; s->name; s++) {
+        yaml *k, *v = yaml_get(node, s->name, &k);
         if (v && chosen)
-            return graph_error(g, k, "one source has '%s' or '%s', not both", kind, sources[i]);
+            return graph_error(g, k, "one source has '%s' or '%s', not both", kind->name, s->name);
         if (v) {
             chosen = v;
-            kind = sources[i];
+            kind = s;
         }
     }
     if (!chosen)
-        return graph_error(g, node, "no source of cases here: glob, csv, list or count");
-    if (!read_extras(g, node, &e))
-        return false;
-    switch (*kind == 'c' ? kind[1] : *kind) {
-    case 'g':
-        return read_glob(g, chosen, &e, r);
-    case 's':
-        return read_csv(g, chosen, &e, r);
-    case 'l':
-        return read_list(g, chosen, &e, r);
-    default:
-        return read_count(g, chosen, &e, r);
-    }
+        return graph_error(g, node,
+                           "no source of cases here: glob, csv, list, count, nnunet or dicom");
+    return read_extras(g, kind, node, &e) && kind->read(g, chosen, &e, r);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------

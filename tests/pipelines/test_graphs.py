@@ -120,6 +120,40 @@ class RealScans(Graphs):
         out = self.massflow("run", "masks.yaml", *data, "--set", "time=0")
         self.assertIn("finished: 4 run, ", out)
 
+    def test_dicom_series_below_a_folder(self):
+        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
+            file.write("massflow: 1\nparams: {data: x}\ncases: {dicom: \"${data}\"}\nstages:\n"
+                       "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\", "
+                       "series: \"${case.series}\", time: 0}}\n")
+        data = flags(["data=" + os.path.join(DATA, "dicom")])
+        out = self.massflow("run", self.path("g.yaml"), *data, code=1)
+        self.assertIn("done     scan[case=mr_epi_ge]", out)
+        self.assertIn("failed   scan[case=mr_epi_siemens_mosaic]", out)  # mosaics are not read
+        self.assertIn("finished: 1 run, 0 cached, 1 failed in", out)
+
+    def test_a_data_set_of_nnunet(self):
+        """Real scans in the folders of nnU-Net v2, scan and labels each on one grid."""
+        for folder in ("D/imagesTr", "D/labelsTr", "D/imagesTs"):
+            os.makedirs(self.path(folder))
+        for name, source in (("imagesTr/s1_0000", "mri/mr_spine_t1"),
+                             ("labelsTr/s1", "mri/mr_spine_t1_labels"),
+                             ("imagesTs/s2_0000", "mri/mr_spine_t2")):
+            os.symlink(os.path.join(DATA, source + ".nii.gz"), self.path(f"D/{name}.nii.gz"))
+        with open(self.path("D/dataset.json"), "w", encoding="utf-8") as file:
+            file.write('{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "cord": 1},\n'
+                       ' "numTraining": 1, "file_ending": ".nii.gz"}\n')
+        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
+            file.write("massflow: 1\ncases: {nnunet: D}\nstages:\n"
+                       "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\"}}\n"
+                       "  truth: {use: labels.load, each: case, where: {set: train}, in: {like: scan},"
+                       " with: {path: \"${case.label}\"}}\n"
+                       "  seen: {use: metrics.overlap, in: {pred: \"truth[*]\", truth: "
+                       "\"truth[set=train]\"}}\n")
+        self.assertIn("finished: 4 run, ", self.massflow("run", self.path("g.yaml")))
+        rows = self.rows(self.path("g.yaml"), "seen.table")
+        self.assertEqual([(row["case"], row["label"], float(row["dice"])) for row in rows],
+                         [("s1", "1", 1.0)])
+
     def pretrain(self, data):
         words = flags(["data=" + os.path.join(DATA, data), *SMALL])
         self.massflow("run", "pretrain.yaml", *words)

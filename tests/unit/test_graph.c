@@ -25,6 +25,18 @@ static char *cut(char *text, const char *mark)
     return at + strlen(mark);
 }
 
+/* A file and the folders on the way to it. */
+static void write_below(const char *path, const char *text)
+{
+    char folder[256];
+    for (const char *c = strchr(path, '/'); c; c = strchr(c + 1, '/')) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(c - path), path);
+        if (access(folder, F_OK))
+            ck_assert_int_eq(mkdir(folder, 0700), 0);
+    }
+    write_file(path, text);
+}
+
 static void read_blocks(void)
 {
     const char *path = getenv("GRAPH_ERRORS");
@@ -65,12 +77,11 @@ START_TEST(error_texts)
     write_file("short.csv", "id,set\na,train\nb\n");
     write_file("quote.csv", "id,set\na,\"train\n");
     write_file("empty.csv", "");
-    ck_assert_int_eq(mkdir("sub", 0700), 0);
     char *more = cut(b->graph, "-- file ");
     write_file("g.yaml", b->graph);
     while (more) {
         char *text = cut(more, "\n"), *next = cut(text, "-- file ");
-        write_file(more, text);
+        write_below(more, text);
         more = next;
     }
     mf_graph *g = load(NULL, 0, &messages);
@@ -246,6 +257,109 @@ START_TEST(a_folder_of_dicom_files_is_a_case)
     mf_graph_free(g);
     g = load_text("massflow: 1\ncases: {glob: scans/a.nii.gz}\n" SCAN);
     check_case(g, 0, "a", "path", "DIR/scans/a.nii.gz");
+    mf_graph_free(g);
+}
+END_TEST
+
+/* One element in explicit little-endian form, its text filled up with a blank. */
+static void put_element(FILE *file, unsigned group, unsigned number, const char *type,
+                        const char *text)
+{
+    unsigned length = (unsigned)strlen(text), even = (length + 1) & ~1u;
+    unsigned head[8] = {group & 255, group >> 8, number & 255, number >> 8,
+                        type[0],     type[1],    even & 255,   even >> 8};
+    for (size_t i = 0; i < 8; i++)
+        fputc((int)head[i], file);
+    fprintf(file, "%-*s", (int)even, text);
+}
+
+static void write_slice(const char *path, const char *series, const char *number)
+{
+    static const unsigned char sequence[] = {
+        8,    0, 0x40, 0x11, 'S', 'Q',  0,   0,    255,  255, 255,  255, 0xfe,
+        255,  0, 0xe0, 255,  255, 255,  255, /* an item */
+        8,    0, 0x60, 0,    'C', 'S',  2,   0,    'X',  'X', 0xfe, 255, 0x0d,
+        0xe0, 0, 0,    0,    0,   0xfe, 255, 0xdd, 0xe0, 0,   0,    0,   0};
+    write_below(path, "");
+    FILE *file = fopen(path, "w");
+    fprintf(file, "%128s", "DICM");
+    fseek(file, 128, SEEK_SET);
+    fputs("DICM", file);
+    put_element(file, 2, 0x10, "UI", "1.2.840.10008.1.2.1");
+    put_element(file, 8, 0x60, "CS", "MR");
+    put_element(file, 8, 0x103e, "LO", "T1 axial");
+    fwrite(sequence, 1, sizeof sequence, file); /* its modality is another's */
+    put_element(file, 0x10, 0x20, "LO", "P7");
+    put_element(file, 0x20, 0x0e, "UI", series);
+    put_element(file, 0x20, 0x11, "IS", number);
+    put_element(file, 0x28, 0x10, "US", "ab");
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(every_series_below_a_folder_is_a_case)
+{
+    write_slice("study/p1/t1/a", "1.2.3", "4");
+    write_slice("study/p1/t1/b", "1.2.3", "4");
+    write_slice("study/p2, old/a", "1.2.4", "5");
+    write_slice("study/p2, old/b", "1.2.5", "6");
+    write_slice("study/p2, old/c", "1.2.4", "5");
+    write_file("study/notes.txt", "no scan");
+    mf_graph *g = load_text("massflow: 1\ncases: {dicom: study/, hospital: X}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 3);
+    check_case(g, 0, "p1_t1", "path", "DIR/study/p1/t1");
+    check_case(g, 0, "p1_t1", "series", "1.2.3");
+    check_case(g, 0, "p1_t1", "modality", "MR");
+    check_case(g, 0, "p1_t1", "description", "T1 axial");
+    check_case(g, 0, "p1_t1", "patient", "P7");
+    check_case(g, 1, "p2__old-5", "series", "1.2.4");
+    check_case(g, 2, "p2__old-6", "number", "6");
+    check_case(g, 2, "p2__old-6", "hospital", "X");
+    mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {dicom: study/p1/t1}\n" SCAN);
+    check_case(g, 0, "t1", "series", "1.2.3");
+    mf_graph_free(g);
+    /* A damaged file would leave its series with a slice missing. */
+    ck_assert_int_eq(truncate("study/p1/t1/b", 200), 0);
+    char *messages;
+    write_file("g.yaml", "massflow: 1\ncases: {dicom: study/p1}\n" SCAN);
+    ck_assert_ptr_null(load(NULL, 0, &messages));
+    ck_assert_str_eq(messages,
+                     "g.yaml:2:16: error: DIR/study/p1/t1/b: damaged DICOM: it ends inside an element\n"
+                     "    2 | cases: {dicom: study/p1}\n"
+                     "      |                ^~~~~~~~\n");
+    free(messages);
+}
+END_TEST
+
+START_TEST(a_data_set_of_nnunet)
+{
+    write_below("D1/dataset.json", "{\"channel_names\": {\"0\": \"T1\", \"1\": \"T2\"},\n"
+                                   "\t\"labels\": {\"background\": 0, \"organ\": 1},\n"
+                                   "\t\"numTraining\": 2, \"file_ending\": \".nii.gz\"}\n");
+    static const char *const files[] = {"imagesTr/a_0000",   "imagesTr/a_0001", "imagesTr/b_1_0000",
+                                        "imagesTr/b_1_0001", "labelsTr/a",      "labelsTr/b_1",
+                                        "imagesTs/t_0000",   "imagesTs/t_0001"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "D1/%s.nii.gz", files[i]);
+        write_below(path, "");
+    }
+    write_below(
+        "D2/dataset.json",
+        "{\"channel_names\": {\"0\": \"CT\"}, \"file_ending\": \".nii.gz\", \"dataset\":"
+        " {\"q\": {\"images\": [\"../scans/a.nii.gz\"], \"label\": \"../D1/labelsTr/a.nii.gz\"}}}");
+    mf_graph *g = load_text("massflow: 1\ncases:\n  - {nnunet: D1, id: \"x-{id}\", site: here}\n"
+                            "  - {nnunet: D2}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 4);
+    check_case(g, 0, "q", "path", "DIR/D2/../scans/a.nii.gz");
+    check_case(g, 1, "x-a", "path", "DIR/D1/imagesTr/a_0000.nii.gz");
+    check_case(g, 1, "x-a", "channel1", "DIR/D1/imagesTr/a_0001.nii.gz");
+    check_case(g, 1, "x-a", "label", "DIR/D1/labelsTr/a.nii.gz");
+    check_case(g, 1, "x-a", "set", "train");
+    check_case(g, 2, "x-b_1", "channel0", "DIR/D1/imagesTr/b_1_0000.nii.gz");
+    check_case(g, 3, "x-t", "set", "test");
+    check_case(g, 3, "x-t", "label", "(none)");
+    check_case(g, 3, "x-t", "site", "here");
     mf_graph_free(g);
 }
 END_TEST
@@ -510,10 +624,12 @@ START_TEST(included_files_have_their_own_cases_and_axes)
     write_file("sub/pre.yaml", included);
     mf_graph *g = load_text(including);
     ck_assert_uint_eq(mf_graph_case_count(g), 2);
-    check_edges(g, "seg[case=b]", "volume <- scan[case=b].volume; model <- pre.model[seed=2].model; "
-                                  "reference <- own.scan[case=a].volume");
-    check_edges(g, "all[seed=3]", "volumes <- scan[case=a].volume scan[case=b].volume "
-                                  "pre.scan[case=t1].volume; masks <- own.masks[case=a].masks");
+    check_edges(g, "seg[case=b]",
+                "volume <- scan[case=b].volume; model <- pre.model[seed=2].model; "
+                "reference <- own.scan[case=a].volume");
+    check_edges(g, "all[seed=3]",
+                "volumes <- scan[case=a].volume scan[case=b].volume "
+                "pre.scan[case=t1].volume; masks <- own.masks[case=a].masks");
     check_edges(g, "pre.model[seed=1]", "views <- pre.views.views");
     no_error(mf_graph_target(g, "pre.model[seed=1].metrics", &t));
     ck_assert_int_eq(t.port, 1);
@@ -888,6 +1004,8 @@ int main(void)
     tcase_add_test(rest, a_missing_file_is_a_status);
     tcase_add_test(rest, sources_add_up);
     tcase_add_test(rest, a_folder_of_dicom_files_is_a_case);
+    tcase_add_test(rest, every_series_below_a_folder_is_a_case);
+    tcase_add_test(rest, a_data_set_of_nnunet);
     tcase_add_test(rest, a_folder_may_have_wildcards_in_its_name);
     tcase_add_test(rest, nodes_and_edges);
     tcase_add_test(rest, edges_join_on_axes);

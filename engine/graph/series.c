@@ -1,0 +1,129 @@
+/* series.c - the source `dicom`: every series below a folder is a case.
+ *
+ * Files belong to one case that lie in one folder and have one Series Instance UID, for that is
+ * what a stage can be told: the folder and which of its series. */
+#include "graph/cases.h"
+#include "graph/dicom.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEEPEST 32 /* folders in folders */
+
+typedef struct series {
+    const char *folder, *below; /* absolute, and from the folder that is searched */
+    dicom_about about;
+    bool alone; /* in its folder */
+} series;
+
+typedef struct search {
+    mf_graph *g;
+    const yaml *node;
+    series *list;
+    size_t count, room;
+    size_t files; /* looked at */
+    bool good;
+} search;
+
+static bool wrong(search *s, mf_status error)
+{
+    s->good = graph_status(s->g, s->node, NULL, error);
+    return false;
+}
+
+static void add_file(search *s, const char *path, const char *folder, const char *below,
+                     size_t first)
+{
+    dicom_about about;
+    bool is_dicom;
+    mf_status error = dicom_about_read(path, &about, &is_dicom);
+    s->files++;
+    if (error) {
+        wrong(s, error);
+        return;
+    }
+    if (!is_dicom || !about.image)
+        return;
+    if (!*about.series) {
+        wrong(s, mf_fail(MF_INVALID, "%s does not say to which series it belongs", path));
+        return;
+    }
+    for (size_t i = first; i < s->count; i++)
+        if (!strcmp(s->list[i].about.series, about.series))
+            return;
+    s->list = mf_grow(s->list, &s->room, s->count + 1, sizeof *s->list);
+    s->list[s->count++] = (series){folder, below, about, false};
+}
+
+static void search_folder(search *s, const char *folder, const char *below, int depth)
+{
+    struct dirent **entries;
+    size_t first = s->count;
+    int count = scandir(folder, &entries, NULL, alphasort);
+    if (count < 0) {
+        wrong(s, mf_fail(MF_IO, "cannot read the folder %s: %s", folder, strerror(errno)));
+        return;
+    }
+    for (int pass = 0; pass < 2; pass++) /* the folder's own files, then those below it */
+        for (int i = 0; i < count; i++) {
+            const char *name = entries[i]->d_name;
+            char *path = mf_arena_print(s->g->arena, "%s/%s", folder, name);
+            struct stat st;
+            if (*name == '.' || stat(path, &st))
+                continue;
+            if (!pass && S_ISREG(st.st_mode))
+                add_file(s, path, folder, below, first);
+            else if (pass && S_ISDIR(st.st_mode) && depth < DEEPEST)
+                search_folder(s, path,
+                              *below ? mf_arena_print(s->g->arena, "%s/%s", below, name)
+                                     : mf_arena_copy(s->g->arena, name),
+                              depth + 1);
+            if (!pass)
+                for (size_t k = first; k < s->count; k++)
+                    s->list[k].alone = s->count == first + 1;
+        }
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
+}
+
+/* The way from the folder that is searched, and the number where a folder holds several. */
+static const char *name_series(mf_graph *g, const series *s, const char *root)
+{
+    const char *slash = strrchr(root, '/');
+    const char *name = *s->below ? s->below : slash && slash[1] ? slash + 1 : root;
+    name = as_id(g->arena, name);
+    return s->alone ? name
+                    : mf_arena_print(g->arena, "%s-%s", name,
+                                     *s->about.number ? s->about.number : s->about.series);
+}
+
+bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
+{
+    search s = {.g = g, .node = node, .good = true};
+    const char *folder;
+    mf_place place = yaml_place(node);
+    if (!source_folder(g, node, "dicom", &folder))
+        return false;
+    search_folder(&s, folder, "", 0);
+    if (s.good && !s.count)
+        s.good =
+            graph_error(g, node, "no DICOM image among the %zu files below '%s'", s.files, folder);
+    for (size_t i = 0; s.good && i < s.count; i++) {
+        const series *x = &s.list[i];
+        row *c = new_row(g, r, &place, node->source->base, 6, e);
+        c->from = mf_arena_print(g->arena, "%s, series %s", x->folder, x->about.series);
+        put(c, "path", x->folder);
+        put(c, "series", mf_arena_copy(g->arena, x->about.series));
+        put(c, "number", mf_arena_copy(g->arena, x->about.number));
+        put(c, "modality", mf_arena_copy(g->arena, x->about.modality));
+        put(c, "description", mf_arena_copy(g->arena, x->about.description));
+        put(c, "patient", mf_arena_copy(g->arena, x->about.patient));
+        finish_row(g, c, e, name_series(g, x, folder));
+    }
+    free(s.list);
+    return s.good;
+}
