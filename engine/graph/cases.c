@@ -92,6 +92,11 @@ static const char *with_id(mf_arena *arena, const char *text, const char *id)
 /* ---- columns that a source gives all its cases -------------------------------------------------
  */
 
+const char *graph_source(size_t i)
+{
+    return sources[i].name;
+}
+
 static const struct source *find_source_kind(const char *name)
 {
     for (const struct source *s = sources; s->name; s++)

@@ -13,6 +13,12 @@ static const char *const root_later[] = {"device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+const char *const *graph_root_keys(size_t *count)
+{
+    *count = COUNT(root_keys);
+    return root_keys;
+}
+
 /* ---- reporting ---------------------------------------------------------------------------------
  */
 

@@ -152,5 +152,7 @@ const mf_export *mf_graph_export(const mf_graph *graph, size_t i);
 /* The caller frees; NULL when memory is short. */
 char *mf_graph_text(const mf_graph *graph); /* one stage a line, with its inputs and parameters */
 char *mf_graph_dot(const mf_graph *graph);  /* Graphviz */
+/* A JSON Schema of graph files, for editors, with the registered stages. */
+char *mf_graph_schema(const mf_registry *registry);
 
 #endif

@@ -214,6 +214,11 @@ uint32_t mentions(const mf_graph *g, const yaml *node);
 uint32_t mentions_text(const mf_graph *g, const char *text);
 bool is_name(const char *text); /* letters, digits, _ and -, not beginning with a digit */
 
+/* The words that a file, a stage, and `cases` may have, for the schema. */
+const char *const *graph_root_keys(size_t *count);
+const char *const *graph_stage_keys(size_t *count);
+const char *graph_source(size_t i); /* NULL past the last */
+
 /* ---- cases.c, found.c, csv.c -------------------------------------------------------------------
  */
 

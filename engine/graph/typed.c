@@ -10,6 +10,12 @@ static const char *const stage_later[] = {"keep", "device"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+const char *const *graph_stage_keys(size_t *count)
+{
+    *count = COUNT(stage_keys);
+    return stage_keys;
+}
+
 static bool one_of(const char *text, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -1,4 +1,4 @@
-/* inspect.c - the commands that only look: stages, describe, graph, devices, version. */
+/* inspect.c - the commands that only look: stages, describe, schema, graph, devices, version. */
 #include "command.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +55,30 @@ const command command_describe = {
     "describe", "STAGE",        "a stage's ports and parameters, with units and ranges",
     NULL,       plugin_options, 1,
     1,          describe};
+
+static int schema(const args *a)
+{
+    mf_registry *registry;
+    int code = open_registry(a, &registry);
+
+    if (code)
+        return code;
+    code = put(mf_graph_schema(registry));
+    mf_registry_free(registry);
+    return code;
+}
+
+const command command_schema = {
+    "schema",
+    "",
+    "a JSON Schema of graph files, for editors",
+    "It knows the stages that are installed, and those of --plugins. An editor that reads schemas\n"
+    "for YAML completes and checks with it what it is told so in a file's first line:\n"
+    "  # yaml-language-server: $schema=massflow.json",
+    plugin_options,
+    0,
+    0,
+    schema};
 
 static const option graph_options[] = {
     {0, "dot", NULL, "as Graphviz: massflow graph GRAPH --dot | dot -Tsvg"},

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The JSON Schema of graph files: test_schema.py MASSFLOW GRAPHS COUNTING.so
+
+It must accept what massflow accepts, first of all the graphs that ship, and refuse the usual slips.
+"""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import jsonschema
+    import yaml
+except ImportError as missing:
+    sys.exit(f"test_schema.py needs python3-jsonschema and python3-yaml (tools/packages test): {missing}")
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+GRAPHS = os.path.abspath(sys.argv[2])
+PLUGIN = os.path.abspath(sys.argv[3])
+
+GOOD = """massflow: 1
+params: {n: 3, sizes: [1, 2], data: "x*", flag: no}
+cases:
+  - {glob: "${data}", set: train, rank: 2}
+  - {dicom: study}
+  - {list: [a.nii, {id: b, path: b.nii}]}
+axes: {seed: [1, 2], shots: "${sizes}"}
+include: {pre: {file: pre.yaml, set: {steps: 3, sizes: [1, 2]}}}
+isolate: true
+stages:
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", time: "0"}, timeout: 30}
+  found: {use: slic.masks, each: [case, seed], in: {volume: scan}, with: {sizes: ["${n}", 20]}}
+  views: {use: augment.views, in: {samples: ["pre.sample[*]"]}, skip_failed: true}
+  model:
+    use: mass.train
+    in: {pairs: views}
+    with: {lr: 1e-4, steps: "${n}", batch: 1}
+  text: {use: count.add, in: {text: t}, with: {suffix: 3}, where: {set: [a, b], seed: 1}}
+  first: {use: mass.init}
+export: {model: out.safetensors, pre.model: "x/${seed}.safetensors"}
+"""
+
+
+class Schema(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        os.symlink(PLUGIN, os.path.join(cls.folder, "counting.so"))
+        out = subprocess.run([MASSFLOW, "schema", "--plugins", cls.folder], check=True,
+                             capture_output=True, text=True).stdout
+        cls.schema = json.loads(out)
+        jsonschema.Draft7Validator.check_schema(cls.schema)
+        cls.validator = jsonschema.Draft7Validator(cls.schema)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def wrong(self, text):
+        """Where the schema finds fault: paths below the root."""
+        found = self.validator.iter_errors(yaml.safe_load(text))
+        return sorted({"/".join(str(part) for part in error.absolute_path) for error in found})
+
+    def test_the_graphs_that_ship(self):
+        files = glob.glob(os.path.join(GRAPHS, "**/*.yaml"), recursive=True)
+        self.assertGreaterEqual(len(files), 5)
+        for name in files:
+            with open(name, encoding="utf-8") as file:
+                self.assertEqual(self.wrong(file.read()), [], name)
+
+    def test_all_that_a_file_may_say(self):
+        self.assertEqual(self.wrong(GOOD), [])
+
+    def slip(self, before, after, where):
+        self.assertIn(before, GOOD)
+        self.assertEqual(self.wrong(GOOD.replace(before, after)), where)
+
+    def test_slips(self):
+        self.slip("stages:", "stage:", [""])
+        self.slip("massflow: 1", "massflow: 2", ["massflow"])
+        self.slip("use: slic.masks", "use: slic.mask", ["stages/found/use"])
+        self.slip("in: {volume: scan}", "in: {volum: scan}", ["stages/found/in"])
+        self.slip("in: {volume: scan}", "in: {volume: [scan]}", ["stages/found/in/volume"])
+        self.slip("steps: \"${n}\"", "step: 3", ["stages/model/with"])
+        self.slip("lr: 1e-4", "lr: -1.5", ["stages/model/with/lr"])
+        self.slip("batch: 1", "batch: many", ["stages/model/with/batch"])
+        self.slip("path: \"${case.path}\", ", "", ["stages/scan/with"])
+        self.slip("skip_failed: true", "skip_failed: maybe", ["stages/views/skip_failed"])
+        self.slip("skip_failed: true", "skipfailed: true", ["stages/views"])
+        self.slip("{dicom: study}", "{dicom: study, glob: x}", ["cases"])
+        self.slip("{file: pre.yaml, ", "{", ["include/pre"])
+
+    def test_users_plugins(self):
+        """Their parameters too."""
+        self.slip("suffix: 3", "sufix: 3", ["stages/text/with"])
+        text = self.schema["definitions"]["stage"]["allOf"]
+        rule = [r["then"] for r in text if r["if"]["properties"]["use"]["const"] == "count.add"][0]
+        self.assertEqual(rule["properties"]["with"]["properties"]["suffix"]["description"],
+                         "What is added. Default: !.")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
