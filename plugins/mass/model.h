@@ -8,7 +8,7 @@
 #define MF_MASS_MODEL_H
 
 #include "iris.h"
-#include "tensors.h"
+#include "../weights/tensors.h"
 
 #include <massflow/stage.h>
 

@@ -1,8 +1,9 @@
-/* model_load.c - the stage model.load: weights from a safetensors file. */
+/* model_load.c - the stage model.load: weights from a file. */
+#include "../weights/read.h"
 #include "mass_stages.h"
 #include "model.h"
 #include "model_load.code.h"
-#include "tensors.h"
+#include <math.h>
 #include <stddef.h>
 
 typedef struct load_params {
@@ -10,10 +11,21 @@ typedef struct load_params {
 } load_params;
 
 static const mf_param params[] = {
-    MF_PATH(load_params, path, NULL, "Weights under the official names: .safetensors."),
+    MF_PATH(load_params, path, NULL,
+            "Weights under the official names: .safetensors, or .pt and .pth of PyTorch."),
     MF_PARAMS_END};
 static const mf_port inputs[] = {{0}};
 static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, {0}};
+
+static mf_status check_finite(const char *name, const mf_array *values)
+{
+    const float *v = values->data;
+    for (int64_t i = 0; i < mf_array_count(values); i++)
+        if (!isfinite(v[i]))
+            return mf_fail(MF_CORRUPT, "tensor %s: number %lld is %g", name, (long long)i,
+                           (double)v[i]);
+    return MF_OK;
+}
 
 static mf_status fill(mf_artifact *model, const mf_iris *iris, const mf_tensors *t)
 {
@@ -21,7 +33,9 @@ static mf_status fill(mf_artifact *model, const mf_iris *iris, const mf_tensors 
     for (size_t i = 0; i < t->count; i++) {
         mf_array *values;
         MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));
-        mf_status failed = mf_artifact_add(model, t->item[i].name, values);
+        mf_status failed = check_finite(t->item[i].name, values);
+        if (!failed)
+            failed = mf_artifact_add(model, t->item[i].name, values);
         mf_array_unref(values);
         MF_TRY(failed);
     }
@@ -41,7 +55,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (!failed)
         failed = mf_artifact_new("model", &model);
     if (!failed)
-        failed = fill(model, &iris, &tensors);
+        failed = mf_within(fill(model, &iris, &tensors), "%s", o->path);
     mf_tensors_clear(&tensors);
     if (failed) {
         mf_artifact_unref(model);
@@ -55,8 +69,10 @@ const mf_stage mf_stage_model_load = {
     .version = 1,
     .summary = "An encoder's weights from a file.",
     .help =
-        "Reads what massflow get -o model.safetensors wrote, and official MASS weights saved as "
-        "safetensors. The channels are read from the tensors' shapes.",
+        "Reads what massflow get -o model.safetensors wrote, and checkpoints of the official MASS "
+        "code (.pth) with their averages; nothing in a file is executed. The channels are read "
+        "from "
+        "the tensors' shapes.",
     .params = params,
     .params_size = sizeof(load_params),
     .in = inputs,

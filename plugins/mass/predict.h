@@ -3,7 +3,7 @@
 #define MF_MASS_PREDICT_H
 
 #include "iris.h"
-#include "tensors.h"
+#include "../weights/tensors.h"
 #include "window.h"
 
 /* One model on one device for crops of one size; programs are made when first asked for. */

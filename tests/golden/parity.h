@@ -4,7 +4,7 @@
 #ifndef MF_PARITY_H
 #define MF_PARITY_H
 
-#include "tensors.h"
+#include "read.h"
 #include <massflow/compute.h>
 
 typedef struct mf_parity {

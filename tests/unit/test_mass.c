@@ -6,7 +6,7 @@
 #include "probe.h"
 #include "schedule.h"
 #include "scores.h"
-#include "tensors.h"
+#include "read.h"
 #include "window.h"
 
 #include <check.h>

@@ -1,11 +1,6 @@
-/* tensors.h - a list of named arrays, and the safetensors file that holds one.
- *
- * The file: 8 bytes little-endian, the length n of the header; n bytes of JSON
- *     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
- * with offsets into the bytes that follow, row-major, little-endian. Everything is checked before
- * it is used. BF16 becomes f32 and BOOL u8 on reading; an entry __metadata__ is passed over. */
-#ifndef MF_MASS_TENSORS_H
-#define MF_MASS_TENSORS_H
+/* tensors.h - a list of named arrays. */
+#ifndef MF_WEIGHTS_TENSORS_H
+#define MF_WEIGHTS_TENSORS_H
 
 #include <massflow/artifact.h>
 
@@ -27,9 +22,6 @@ MF_MUST_USE mf_status mf_tensors_make(mf_tensors *t, const char *name, mf_dtype 
                                       const int64_t *shape, mf_array **array);
 /* The array of that name, borrowed, or NULL. */
 mf_array *mf_tensors_find(const mf_tensors *t, const char *name);
-
-/* Reads a whole file into an empty list, in order of name. Errors name the file. */
-MF_MUST_USE mf_status mf_tensors_read(const char *path, mf_tensors *t);
 
 /* For mf_iris_from_shapes: self is a mf_tensors. */
 bool mf_tensors_shape(const void *self, const char *name, int *rank, int64_t *shape);

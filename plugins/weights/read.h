@@ -1,0 +1,10 @@
+/* read.h - files of weights: safetensors and PyTorch checkpoints, told apart by their first bytes. */
+#ifndef MF_WEIGHTS_READ_H
+#define MF_WEIGHTS_READ_H
+
+#include "tensors.h"
+
+/* Reads a whole file into an empty list, in order of name. Errors name the file. */
+MF_MUST_USE mf_status mf_tensors_read(const char *path, mf_tensors *t);
+
+#endif

@@ -1,0 +1,16 @@
+/* torch.h - PyTorch checkpoints (.pt, .pth): a zip with a pickle, data.pkl, that says which tensors
+ * there are, and an entry data/KEY for the bytes of each storage.
+ *
+ * What is taken of a checkpoint: the weights (under "model", "model_state_dict", "state_dict", or
+ * the dict itself) and their running averages ("ema_model", "ema_state_dict"), these under "ema.".
+ * Optimizer, epoch and settings are passed over. "module." and "_orig_mod." before names, which
+ * PyTorch's wrappers put there, are taken off. */
+#ifndef MF_WEIGHTS_TORCH_H
+#define MF_WEIGHTS_TORCH_H
+
+#include "tensors.h"
+
+/* Adds what the file of `size` bytes holds, in any order. Nothing in it is executed. */
+MF_MUST_USE mf_status mf_torch_read(const char *path, size_t size, mf_tensors *t);
+
+#endif

@@ -1,0 +1,285 @@
+/* test_weights.c - PyTorch checkpoints: one that PyTorch wrote, and what is refused. */
+#include "pickle.h"
+#include "read.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zip.h>
+
+static void ok(mf_status status)
+{
+    if (status) {
+        char *text = mf_error_text(status);
+        ck_abort_msg("%s", text);
+    }
+}
+
+static void fails(mf_status status, const char *expected)
+{
+    ck_assert_ptr_nonnull(status);
+    char *text = mf_error_text(status);
+    ck_assert_str_eq(text, expected);
+    free(text);
+    mf_error_free(status);
+}
+
+/* ---- a file that PyTorch wrote --------------------------------------------------------------- */
+
+static void check_values(const mf_tensors *t, const char *name, mf_dtype dtype, int rank,
+                         const int64_t *shape, const double *values)
+{
+    mf_array *a = mf_tensors_find(t, name), *wide;
+    ck_assert_msg(a != NULL, "no tensor %s", name);
+    ck_assert_int_eq(a->dtype, dtype);
+    ck_assert_int_eq(a->rank, rank);
+    for (int i = 0; i < rank; i++)
+        ck_assert_int_eq(a->shape[i], shape[i]);
+    ok(mf_array_convert(a, MF_F64, &wide));
+    for (int64_t i = 0; i < mf_array_count(a); i++)
+        ck_assert_double_eq(((const double *)wide->data)[i], values[i]);
+    mf_array_unref(wide);
+}
+
+#define VALUES(name, dtype, rank, ...)                                                             \
+    check_values(&t, name, dtype, rank, (const int64_t[])__VA_ARGS__)
+
+START_TEST(checkpoint_of_pytorch)
+{
+    mf_tensors t = {0};
+    ok(mf_tensors_read(GOLDEN "/checkpoint.pt", &t));
+    ck_assert_uint_eq(t.count, 13);
+    VALUES("weight", MF_F32, 2, {2, 3}, (const double[]){0, 1, 2, 3, 4, 5});
+    VALUES("bias", MF_F32, 1, {2}, (const double[]){0.5, -0.5});
+    VALUES("half", MF_F16, 1, {2}, (const double[]){1.5, -2});
+    VALUES("bfloat", MF_F32, 1, {2}, (const double[]){1.5, -3});
+    VALUES("double", MF_F64, 1, {1}, (const double[]){1e-300});
+    VALUES("long", MF_I64, 1, {2}, (const double[]){1099511627776, -1});
+    VALUES("yes", MF_U8, 1, {3}, (const double[]){1, 0, 1});
+    VALUES("turned", MF_F32, 3, {3, 2, 3},
+           (const double[]){1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23});
+    VALUES("part", MF_F32, 1, {3}, (const double[]){14, 18, 22});
+    VALUES("scalar", MF_F32, 0, {0}, (const double[]){7});
+    VALUES("nothing", MF_F32, 2, {0, 4}, NULL);
+    VALUES("parameter", MF_F32, 1, {1}, (const double[]){3});
+    VALUES("ema.weight", MF_F32, 2, {2, 3}, (const double[]){0.25, 0.25, 0.25, 0.25, 0.25, 0.25});
+    mf_tensors_clear(&t);
+}
+END_TEST
+
+/* Cut anywhere it is an error, and one that names the file. */
+START_TEST(cut_short)
+{
+    char path[] = "/tmp/massflow-test-XXXXXX", bytes[1 << 15];
+    FILE *in = fopen(GOLDEN "/checkpoint.pt", "rb");
+    ck_assert_ptr_nonnull(in);
+    size_t size = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    ck_assert_uint_lt(size, sizeof bytes);
+    int file = mkstemp(path);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(write(file, bytes, size), (ssize_t)size);
+    for (size_t length = size - 1; length > 300; length -= length % 300 + 1) {
+        mf_tensors t = {0};
+        ck_assert_int_eq(ftruncate(file, (off_t)length), 0);
+        mf_status status = mf_tensors_read(path, &t);
+        ck_assert_ptr_nonnull(status);
+        char *text = mf_error_text(status);
+        ck_assert_msg(strstr(text, path) != NULL, "%s", text);
+        free(text);
+        mf_error_free(status);
+        ck_assert_uint_eq(t.count, 0);
+    }
+    close(file);
+    unlink(path);
+}
+END_TEST
+
+/* ---- pickles --------------------------------------------------------------------------------- */
+
+/* The bytes of a literal, without the NUL at its end. */
+#define PICKLE(text) (const uint8_t *)(text), sizeof(text) - 1
+
+static void refused(const uint8_t *bytes, size_t size, const char *expected)
+{
+    pickle *p;
+    const pickle_value *root;
+    fails(pickle_read(bytes, size, &p, &root), expected);
+    ck_assert_ptr_null(p);
+    ck_assert_ptr_null(root);
+}
+
+#define HINT "\n  in Python: torch.save(model.state_dict(), ...), or save it as safetensors"
+
+START_TEST(calls_are_refused)
+{
+    refused(PICKLE("\x80\x02"
+                   "cos\nsystem\nX\x04\0\0\0exit\x85R."),
+            "it asks for os.system; only tensors and plain containers are read" HINT);
+    refused(PICKLE("\x80\x04\x8c\x08"
+                   "builtins\x8c\x04"
+                   "eval\x93."),
+            "it asks for builtins.eval; only tensors and plain containers are read" HINT);
+    refused(PICKLE("\x80\x02"
+                   "(ios\nsystem\n."),
+            "byte 3 of its pickle: opcode 0x69; only tensors and plain containers are read");
+    refused(PICKLE("\x80\x02"
+                   "ccollections\nOrderedDict\n)\x81."),
+            "byte 28 of its pickle: opcode 0x81; only tensors and plain containers are read");
+    refused(PICKLE("\x80\x02"
+                   "ccollections\nOrderedDict\nK\x01\x85R."),
+            "it calls collections OrderedDict in a way that is not known");
+    refused(PICKLE("\x80\x02K\x01)R."), "byte 6 of its pickle: it calls what is no function");
+}
+END_TEST
+
+START_TEST(broken_pickles)
+{
+    refused(PICKLE(""), "byte 0 of its pickle: it ends too early");
+    refused(PICKLE("\x80\x02."), "byte 3 of its pickle: it takes from an empty stack");
+    refused(PICKLE("\x80\x07."), "pickles of protocol 7 are not read; 2 to 5 are");
+    refused(PICKLE("X\xff\xff\xff\xff"), "byte 5 of its pickle: a text goes past its end");
+    refused(PICKLE("Nr\xff\xff\xff\x7f."),
+            "byte 6 of its pickle: it remembers more than it can hold");
+    refused(PICKLE("h\x05."), "byte 2 of its pickle: it recalls what it never saw");
+    refused(PICKLE("t."), "byte 1 of its pickle: a mark is missing");
+    refused(PICKLE("}(Nu."), "byte 4 of its pickle: a key without a value");
+    refused(PICKLE("N(NNu."), "byte 5 of its pickle: it fills what is no dict");
+    refused(PICKLE("\x8a\x09\1\1\1\1\1\1\1\1\1."),
+            "byte 2 of its pickle: a whole number of more than 64 bits");
+    refused(PICKLE("(."), "byte 2 of its pickle: it takes from an empty stack");
+}
+END_TEST
+
+START_TEST(values)
+{
+    pickle *p;
+    const pickle_value *root;
+    ok(pickle_read(PICKLE("\x80\x02}q\0(X\1\0\0\0aK\x07X\1\0\0\0bJ\xfe\xff\xff\xffX\1\0\0\0cG\xbf"
+                          "\xe0\0\0\0\0\0\0X\1\0\0\0d\x8a\x02\0\xffX\1\0\0\0eh\0X\1\0\0\0f(K\1M\1"
+                          "\2tX\1\0\0\0g](\x88\x89Neu."),
+                   &p, &root));
+    ck_assert_int_eq(pickle_get(root, "a")->integer, 7);
+    ck_assert_int_eq(pickle_get(root, "b")->integer, -2);
+    ck_assert_double_eq(pickle_get(root, "c")->real, -0.5);
+    ck_assert_int_eq(pickle_get(root, "d")->integer, -256);
+    ck_assert_ptr_eq(pickle_get(root, "e"), root); /* it holds itself */
+    ck_assert_uint_eq(pickle_get(root, "f")->list.count, 2);
+    ck_assert_int_eq(pickle_get(root, "f")->list.item[1]->integer, 513);
+    ck_assert_uint_eq(pickle_get(root, "g")->list.count, 3);
+    ck_assert_ptr_null(pickle_get(root, "h"));
+    ck_assert_ptr_null(pickle_get(pickle_get(root, "a"), "a"));
+    pickle_free(p);
+}
+END_TEST
+
+/* ---- zips ------------------------------------------------------------------------------------ */
+
+/* A tensor `x` of `shape` (two digits) and `strides`, its storage "0" of `count` floats, in a state
+ * dict. */
+#define TENSOR(count, shape, strides)                                                              \
+    "\x80\x02}X\1\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage" \
+    "\nX\1\0\0\0"                                                                                  \
+    "0X\3\0\0\0cpuK" count "tQK\0(K" shape "t(K" strides "t\x89NtRs."
+
+static void write_zip(const char *path, const char *pickle_bytes, size_t size, size_t data)
+{
+    static const uint8_t zeros[256];
+    zip_t *zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    ck_assert_ptr_nonnull(zip);
+    const char *names[2] = {"it/data.pkl", "it/data/0"};
+    const void *bytes[2] = {pickle_bytes, zeros};
+    const size_t sizes[2] = {size, data};
+    for (int i = 0; i < 2; i++) {
+        zip_source_t *source = zip_source_buffer(zip, bytes[i], sizes[i], 0);
+        zip_int64_t index = zip_file_add(zip, names[i], source, 0);
+        ck_assert_int_ge(index, 0);
+        ck_assert_int_eq(zip_set_file_compression(zip, (zip_uint64_t)index, ZIP_CM_STORE, 0), 0);
+    }
+    ck_assert_int_eq(zip_close(zip), 0);
+}
+
+static void zip_refused(const char *pickle_bytes, size_t size, size_t data, const char *expected)
+{
+    char path[] = "/tmp/massflow-test-XXXXXX", text[400];
+    mf_tensors t = {0};
+    close(mkstemp(path));
+    write_zip(path, pickle_bytes, size, data);
+    snprintf(text, sizeof text, "%s: %s", path, expected);
+    fails(mf_tensors_read(path, &t), text);
+    unlink(path);
+}
+
+#define TENSOR_REFUSED(count, shape, strides, data, expected)                                      \
+    zip_refused(TENSOR(count, shape, strides), sizeof(TENSOR(count, shape, strides)) - 1, data,    \
+                expected)
+
+START_TEST(tensors_stay_in_their_storage)
+{
+    char path[] = "/tmp/massflow-test-XXXXXX";
+    mf_tensors t = {0};
+    close(mkstemp(path));
+    write_zip(path, TENSOR("\x06", "\x02K\x03", "\x03K\x01"),
+              sizeof TENSOR("\x06", "\x02K\x03", "\x03K\x01") - 1, 24);
+    ok(mf_tensors_read(path, &t));
+    ck_assert_int_eq(mf_array_count(mf_tensors_find(&t, "x")), 6);
+    mf_tensors_clear(&t);
+    unlink(path);
+    TENSOR_REFUSED("\x05", "\x02K\x03", "\x03K\x01", 24,
+                   "byte 112 of its pickle: a tensor that reaches past its storage");
+    TENSOR_REFUSED("\x06", "\x02K\x03", "\x03K\x01", 20,
+                   "tensor x: its storage has 20 bytes, not 6 numbers of 4");
+    TENSOR_REFUSED("\x01", "\xffK\xff", "\0K\0", 4, "tensor x: it is larger than the file");
+    zip_refused(
+        "\x80\x02}.", 4, 4,
+        "no tensors under \"model\", \"model_state_dict\", \"state_dict\", \"ema_model\" or "
+        "at the top\n  in Python: torch.save(model.state_dict(), ...)");
+}
+END_TEST
+
+START_TEST(other_files)
+{
+    char path[] = "/tmp/massflow-test-XXXXXX", text[400];
+    mf_tensors t = {0};
+    int file = mkstemp(path);
+    ck_assert_int_eq(write(file, "\x80\x02\x8a\x0a", 4), 4); /* the magic number of old files */
+    snprintf(text, sizeof text,
+             "%s: a PyTorch file of before version 1.6\n  in Python: "
+             "torch.save(torch.load(\"it.pt\"), \"new.pt\")",
+             path);
+    fails(mf_tensors_read(path, &t), text);
+    close(file);
+    unlink(path);
+    zip_t *zip = zip_open(path, ZIP_CREATE, NULL);
+    zip_int64_t index = zip_file_add(zip, "a.txt", zip_source_buffer(zip, "a", 1, 0), 0);
+    ck_assert_int_eq(index, 0);
+    ck_assert_int_eq(zip_close(zip), 0);
+    snprintf(text, sizeof text,
+             "%s: a zip, but none that torch.save wrote: no data.pkl\n  TorchScript archives are "
+             "not read: save model.state_dict() with torch.save",
+             path);
+    fails(mf_tensors_read(path, &t), text);
+    unlink(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("weights");
+    TCase *t = tcase_create("all");
+    tcase_add_test(t, checkpoint_of_pytorch);
+    tcase_add_test(t, cut_short);
+    tcase_add_test(t, calls_are_refused);
+    tcase_add_test(t, broken_pickles);
+    tcase_add_test(t, values);
+    tcase_add_test(t, tensors_stay_in_their_storage);
+    tcase_add_test(t, other_files);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
