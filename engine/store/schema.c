@@ -160,13 +160,21 @@ static mf_status set_pair(mf__connection *c, const uint8_t mark[MF_DIGEST_BYTES]
     return mf__exec(c, "INSERT OR REPLACE INTO meta VALUES ('pair sum', ?)", "d", sum);
 }
 
-/* *found false where the file is new. */
+/* *found false where the file is new. Both values come from one statement, so from one state of
+ * the file, whatever other processes do. */
 static mf_status get_pair(mf__connection *c, uint8_t mark[MF_DIGEST_BYTES], bool *found)
 {
     uint8_t sum[MF_DIGEST_BYTES], got[MF_DIGEST_BYTES];
-    bool summed;
-    MF_TRY(get_meta(c, "pair", mark, found));
-    MF_TRY(get_meta(c, "pair sum", sum, &summed));
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(c,
+                       "SELECT (SELECT value FROM meta WHERE name = 'pair'),"
+                       " (SELECT value FROM meta WHERE name = 'pair sum')",
+                       &s, ""));
+    MF_TRY(mf__step(c, s, &row));
+    *found = mf__column_digest(s, 0, mark);
+    bool summed = mf__column_digest(s, 1, sum);
+    sqlite3_reset(s);
     if (*found)
         mf_digest_bytes(mark, MF_DIGEST_BYTES, got);
     if (*found == summed && (!summed || memcmp(sum, got, sizeof sum) == 0))
