@@ -182,7 +182,10 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf
         char *text = NULL;
         if (n->state != MF_PLAN_CACHED && n->state != MF_PLAN_DONE)
             continue;
-        if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
+        if (!*n->outputs[x->port].id)
+            status = mf_fail(MF_NOT_FOUND, "%s came out without '%s'", n->node->name,
+                             n->node->stage->out[x->port].name);
+        else if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
             status = export_one(mf_plan_store(plan), registry, m, x->path, n->outputs[x->port].id);
             file.written = !status;
             changed |= !status;

@@ -205,12 +205,17 @@ static bool fill_feeds(mf_plan *plan, mf_plan_node *n)
             feed->stream = input->count ? &plan->nodes[input->edges[0].node].work : NULL;
             continue;
         }
+        size_t came = 0;
         feed->count = 0;
         for (size_t k = 0; k < input->count; k++) {
-            if (!mf_skip_has(plan, n, &input->edges[k]))
-                fill_element(plan, &input->edges[k], &feed->elements[feed->count++]);
+            if (mf_skip_has(plan, n, &input->edges[k]))
+                continue;
+            came++;
+            fill_element(plan, &input->edges[k], &feed->elements[feed->count]);
+            /* An optional output may have been left out. */
+            feed->count += !plan->store || *feed->elements[feed->count].id;
         }
-        if (input->count && !feed->count)
+        if (input->count && !came)
             return mf_skip_none_left(plan, n, input);
     }
     return true;
@@ -261,15 +266,22 @@ static mf_status make_key(mf_plan *plan, mf_plan_node *n)
 /* Takes the outputs of a stored action over, if it has them all. */
 static bool take_outputs(mf_plan_node *n, const mf_action *action)
 {
+    mf_port_type type;
     size_t found = 0;
 
+    for (size_t i = 0; i < n->work.out_count; i++) {
+        /* What is optional may have been left out, which is known then. */
+        bool optional = mf_port_type_parse(n->node->stage->out[i].type, &type) && type.optional;
+        n->outputs[i] = (mf_plan_output){.present = optional};
+        found += optional;
+    }
     for (size_t i = 0; i < action->output_count; i++) {
         int port = mf_port_find(n->node->stage->out, action->outputs[i].port);
         if (port < 0)
             continue;
         memcpy(n->outputs[port].id, action->outputs[i].id, MF_HEX_SIZE);
+        found += !n->outputs[port].present;
         n->outputs[port].present = action->outputs[i].present;
-        found++;
     }
     n->seconds = action->seconds;
     return found == n->work.out_count;
@@ -307,6 +319,27 @@ static mf_status look_up(mf_plan *plan, mf_plan_node *n)
     return MF_OK;
 }
 
+/* A port that has to be connected is, but to an optional output that was left out. */
+static bool lacks_input(mf_plan_node *n)
+{
+    mf_port_type type;
+
+    for (size_t p = 0; p < n->work.feed_count; p++) {
+        const mf_feed *feed = &n->work.feeds[p];
+        mf_status status;
+        if (!feed->elements || feed->count || !n->node->inputs[p].count ||
+            !mf_port_type_parse(feed->port->type, &type) || type.optional)
+            continue;
+        status = mf_fail(MF_NOT_FOUND, "%s came out without what port '%s' takes",
+                         feed->elements[0].node, feed->port->name);
+        n->state = MF_PLAN_FAILED;
+        n->message = mf_error_text(status);
+        mf_error_free(status);
+        return true;
+    }
+    return false;
+}
+
 static bool unreadable_path(const mf_plan *plan, mf_plan_node *n)
 {
     const char *name;
@@ -328,7 +361,7 @@ static mf_status decide(mf_plan *plan, mf_plan_node *n)
     if (unreadable_path(plan, n))
         return MF_OK;
     MF_TRY(mf_skip_choose(plan, n));
-    if (!fill_feeds(plan, n))
+    if (!fill_feeds(plan, n) || (plan->store && lacks_input(n)))
         return MF_OK;
     if (!plan->store) {
         n->state = n->node->stage->item ? MF_PLAN_RECIPE : MF_PLAN_TO_RUN;

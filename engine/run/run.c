@@ -160,25 +160,30 @@ static mf_status publish(job *j)
                         .seconds = j->seconds,
                         .peak_bytes = j->spent.peak_bytes,
                         .run = mf_journal_run(j->run->journal),
-                        .outputs = outputs,
-                        .output_count = n->work.out_count};
+                        .outputs = outputs};
     mf_status status = MF_OK;
 
     if (!outputs)
         return mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", n->work.node);
     memcpy(action.key, n->key, sizeof action.key);
     for (size_t i = 0; i < n->work.out_count && !status; i++) {
-        outputs[i].port = n->work.stage->out[i].name;
-        outputs[i].present = true;
-        status = mf_store_put(j->run->store, mf_task_output(j->task, i), outputs[i].id);
+        mf_action_output *o = &outputs[action.output_count];
+        if (!mf_task_output(j->task, i))
+            continue; /* optional, and left out */
+        action.output_count++;
+        o->port = n->work.stage->out[i].name;
+        o->present = true;
+        status = mf_store_put(j->run->store, mf_task_output(j->task, i), o->id);
     }
     if (!status)
         status = mf_store_record(j->run->store, &action);
     if (!status)
         status = mf_task_end_checkpoints(j->task);
-    for (size_t i = 0; i < n->work.out_count && !status; i++) {
-        memcpy(n->outputs[i].id, outputs[i].id, MF_HEX_SIZE);
+    for (size_t i = 0, k = 0; i < n->work.out_count && !status; i++) {
+        bool made = mf_task_output(j->task, i) != NULL;
+        memcpy(n->outputs[i].id, made ? outputs[k].id : "", made ? MF_HEX_SIZE : 1);
         n->outputs[i].present = true;
+        k += made;
     }
     free(outputs);
     return mf_within(status, "keeping the outputs of %s", n->work.node);

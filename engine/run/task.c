@@ -2,6 +2,7 @@
  * Device work is in task_device.c, streams are in stream.c. */
 #include "run/check.h"
 #include "run/task_private.h"
+#include "run/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,11 +125,21 @@ mf_artifact *mf_task_output(const mf_task *t, size_t port)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* Whether an output may be left out. */
+static bool left_out(const mf_port *port)
+{
+    mf_port_type type;
+
+    return mf_port_type_parse(port->type, &type) && type.optional;
+}
+
 mf_status mf_task_check_outputs(mf_task *t)
 {
     const mf_stage *stage = t->work->stage;
 
     for (size_t i = 0; i < t->work->out_count; i++) {
+        if (!t->outputs[i] && left_out(&stage->out[i]))
+            continue;
         if (!t->outputs[i])
             return mf_fail(MF_INTERNAL, "%s ended without its output '%s'", stage->name,
                            stage->out[i].name);
@@ -144,7 +155,7 @@ static mf_status inherit(mf_task *t)
     mf_grid grid;
 
     for (size_t o = 0; o < t->work->out_count; o++) {
-        if (!t->inherits[o])
+        if (!t->inherits[o] || !t->outputs[o])
             continue;
         for (size_t i = 0; i < t->work->feed_count; i++) {
             const mf_feed *feed = &t->work->feeds[i];
@@ -414,16 +425,23 @@ mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream)
     return MF_OK;
 }
 
+mf_status mf_task_write(mf_task *t, const mf_artifact *artifact, const char *path)
+{
+    return mf_write_artifact(mf_host_registry(t->host), artifact, path, NULL);
+}
+
 /* ---- outputs --------------------------------------------------------------------------------- */
 
 mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact)
 {
     const mf_stage *stage = t->work->stage;
+    mf_port_type type;
 
     for (size_t i = 0; i < t->work->out_count; i++) {
         if (strcmp(stage->out[i].name, port) != 0)
             continue;
-        if (strcmp(stage->out[i].type, mf_artifact_type(artifact)) != 0) {
+        if (!mf_port_type_parse(stage->out[i].type, &type) ||
+            strcmp(type.name, mf_artifact_type(artifact)) != 0) {
             mf_status status =
                 mf_fail(MF_INTERNAL, "%s put an artifact of type %s at its output '%s' (%s)",
                         stage->name, mf_artifact_type(artifact), port, stage->out[i].type);

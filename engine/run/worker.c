@@ -396,6 +396,8 @@ static mf_status run(remote *r)
         return mf_fail(MF_NO_MEMORY, "no thread for a worker process");
     MF_TRY(mf_task_execute(r->task));
     for (size_t i = 0; i < mf_task_work(r->task)->out_count; i++) {
+        if (!mf_task_output(r->task, i))
+            continue; /* optional, and left out */
         tell_output(r, i);
         MF_TRY(tell_content(r, i));
     }

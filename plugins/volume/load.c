@@ -299,3 +299,30 @@ mf_status load_labels(const char *path, const labels_options *o, const mf_artifa
     scan_free(s);
     return failed;
 }
+
+static mf_status make_like(const char *path, const mf_artifact *like, scan *s, mf_artifact **volume)
+{
+    const load_options judged = {.modality = "auto"};
+    const labels_options by_header = {.by_index = false};
+    voxel_facts f;
+    mf_grid grid;
+    MF_TRY(judge(path, &judged, s, &f));
+    MF_TRY(voxels_narrow(&s->voxels, &f));
+    MF_TRY(follow(path, &by_header, like, s, &grid));
+    MF_TRY(artifact_of("volume", &grid, &s->grid, s->voxels, volume));
+    mf_status failed = mf_artifact_set_text(*volume, "modality", s->modality);
+    if (!failed)
+        failed = mf_artifact_inherit(*volume, like);
+    if (failed)
+        mf_artifact_unref(*volume);
+    return failed;
+}
+
+mf_status load_like(const char *path, const mf_artifact *like, scan *s, mf_artifact **volume)
+{
+    const scan_options read = {-1, NULL};
+    MF_TRY(scan_read(path, &read, s));
+    mf_status failed = make_like(path, like, s, volume);
+    scan_free(s);
+    return failed;
+}

@@ -32,4 +32,8 @@ typedef struct labels_options {
 mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like,
                       scan *notes, mf_artifact **labels);
 
+/* Reads a scan that lies on the own grid of `like` (a volume or label map) and turns and crops it as
+ * that was. */
+mf_status load_like(const char *path, const mf_artifact *like, scan *notes, mf_artifact **volume);
+
 #endif

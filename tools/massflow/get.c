@@ -53,6 +53,8 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present)
         code = command_refuse("%s is not in the cache; make it with: massflow run %s '%s'", name,
                               args_at(a, 0), name);
+    else if (!*n->outputs[port].id)
+        code = command_refuse("%s came out without '%s'", name, n->node->stage->out[port].name);
     else
         error = mf_store_get(w->store, n->outputs[port].id, artifact);
     mf_plan_free(plan);

@@ -97,7 +97,8 @@ typedef struct mf_param {
 
 #define MF_KEYED 1u /* an input whose case ids enter the key */
 
-/* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". */
+/* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". An optional output may
+ * be left out by the stage; who has to have it is then an error, who need not runs without. */
 typedef struct mf_port {
     const char *name, *type, *help;
     unsigned marks;
@@ -208,6 +209,11 @@ MF_API MF_MUST_USE mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype
 MF_API MF_MUST_USE mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream);
 MF_API MF_MUST_USE mf_status mf_stream_seek(mf_stream *stream, int64_t i); /* next item is i */
 MF_API MF_MUST_USE mf_status mf_stream_next(mf_stream *stream, mf_artifact **item);
+
+/* Writes an artifact as a file, as 'massflow get' does: the suffix says how (".nii.gz", ".npy",
+ * ".csv", ".json", ...). For stages that hand files to a program. */
+MF_API MF_MUST_USE mf_status mf_task_write(mf_task *t, const mf_artifact *artifact,
+                                           const char *path);
 
 /* Outputs. mf_out takes over the caller's reference; the port's type must fit. */
 MF_API MF_MUST_USE mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact);

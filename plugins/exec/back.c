@@ -1,0 +1,224 @@
+/* back.c - see back.h. */
+#include "back.h"
+
+#include "../volume/load.h"
+#include "../volume/voxels.h"
+#include "npy.h"
+#include "table.h"
+
+#include <errno.h>
+#include <png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_TEXT ((size_t)64 << 20)
+
+static bool ends_in(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+
+    return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+/* The artifact with one array; takes over the array. */
+static mf_status with_array(const char *type, const char *name, mf_array *array,
+                            mf_artifact **artifact)
+{
+    mf_status status = mf_artifact_new(type, artifact);
+
+    if (!status)
+        status = mf_artifact_add(*artifact, name, array);
+    mf_array_unref(array);
+    if (status) {
+        mf_artifact_unref(*artifact);
+        *artifact = NULL;
+    }
+    return status;
+}
+
+/* ---- scans and label maps -------------------------------------------------------------------- */
+
+static mf_status check_shape(const char *path, const mf_array *a, const mf_grid *grid)
+{
+    char got[128] = "";
+    size_t used = 0;
+
+    if (a->rank == 3 && a->shape[0] == grid->size[2] && a->shape[1] == grid->size[1] &&
+        a->shape[2] == grid->size[0])
+        return MF_OK;
+    for (int d = 0; d < a->rank; d++)
+        used += (size_t)snprintf(got + used, sizeof got - used, "%s%lld", d ? ", " : "",
+                                 (long long)a->shape[d]);
+    return mf_hint(mf_fail(MF_INVALID,
+                           "%s: has the shape [%s]; the input's is [%lld, %lld, %lld] (z, y, x)",
+                           path, got, (long long)grid->size[2], (long long)grid->size[1],
+                           (long long)grid->size[0]),
+                   "a result on another grid comes back as .nii.gz, which says where it lies");
+}
+
+static mf_status check_labels(const char *path, const voxel_facts *f)
+{
+    if (f->whole && f->min >= 0 && f->max <= INT32_MAX)
+        return MF_OK;
+    return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %g to %g%s", path,
+                   f->min, f->max, f->whole ? "" : " and are not all whole");
+}
+
+/* voxels of .npy on the grid of `like`. */
+static mf_status on_grid(const char *type, const char *path, mf_array **voxels,
+                         const mf_artifact *like, mf_artifact **artifact)
+{
+    voxel_facts facts;
+    mf_grid grid;
+    bool labels = strcmp(type, "labels") == 0;
+
+    MF_TRY(mf_artifact_grid(like, &grid));
+    MF_TRY(check_shape(path, *voxels, &grid));
+    MF_TRY(voxels_measure(*voxels, &facts));
+    if (labels)
+        MF_TRY(check_labels(path, &facts));
+    else if (facts.nan + facts.inf > 0)
+        return mf_fail(MF_INVALID, "%s: %lld voxels are not finite", path,
+                       (long long)(facts.nan + facts.inf));
+    MF_TRY(voxels_narrow(voxels, &facts));
+    MF_TRY(with_array(type, "voxels", mf_array_ref(*voxels), artifact));
+    MF_TRY(mf_artifact_set_grid(*artifact, &grid));
+    if (!labels)
+        MF_TRY(mf_artifact_set_text(*artifact, "modality", ""));
+    return mf_artifact_inherit(*artifact, like);
+}
+
+static mf_status read_npy_grid(const char *type, const char *path, const mf_artifact *like,
+                               mf_artifact **artifact)
+{
+    mf_array *voxels;
+    mf_status status;
+
+    if (!like)
+        return mf_hint(mf_fail(MF_INVALID,
+                               "%s: lies on no grid: no volume and no labels are "
+                               "connected",
+                               path),
+                       "write .nii.gz, which says where it lies");
+    MF_TRY(npy_read(path, &voxels));
+    status = on_grid(type, path, &voxels, like, artifact);
+    mf_array_unref(voxels);
+    if (status) {
+        mf_artifact_unref(*artifact);
+        *artifact = NULL;
+    }
+    return status;
+}
+
+static mf_status read_grid(mf_task *t, const char *type, const char *path, const mf_artifact *like,
+                           mf_artifact **artifact)
+{
+    const labels_options labels = {.read = {-1, NULL}, .orient = "RAS"};
+    const load_options volume = {
+        .read = {-1, NULL}, .orient = "RAS", .crop = "none", .modality = "auto"};
+    scan notes = {0};
+
+    if (ends_in(path, ".npy"))
+        return read_npy_grid(type, path, like, artifact);
+    if (strcmp(type, "labels") == 0)
+        MF_TRY(load_labels(path, &labels, like, &notes, artifact));
+    else if (like)
+        MF_TRY(load_like(path, like, &notes, artifact));
+    else
+        MF_TRY(load_volume(path, &volume, &notes, artifact));
+    for (int i = 0; i < notes.notes; i++)
+        mf_log(t, "%s", notes.note[i]);
+    return MF_OK;
+}
+
+/* ---- the others ------------------------------------------------------------------------------ */
+
+static mf_status read_features(const char *path, mf_artifact **artifact)
+{
+    mf_array *values, *real;
+    mf_status status;
+
+    MF_TRY(npy_read(path, &values));
+    status = mf_array_convert(values, MF_F32, &real);
+    mf_array_unref(values);
+    MF_TRY(status);
+    return with_array("features", "values", real, artifact);
+}
+
+static mf_status read_png(const char *path, mf_array **rgb)
+{
+    png_image image = {.version = PNG_IMAGE_VERSION};
+    int64_t shape[3];
+    mf_status status = MF_OK;
+
+    if (!png_image_begin_read_from_file(&image, path))
+        return mf_fail(MF_CORRUPT, "%s: %s", path, image.message);
+    image.format = PNG_FORMAT_RGB;
+    shape[0] = image.height;
+    shape[1] = image.width;
+    shape[2] = 3;
+    status = mf_array_new(MF_U8, 3, shape, rgb);
+    if (!status && !png_image_finish_read(&image, NULL, (*rgb)->data, 0, NULL)) {
+        mf_array_unref(*rgb);
+        status = mf_fail(MF_CORRUPT, "%s: %s", path, image.message);
+    }
+    png_image_free(&image);
+    return status;
+}
+
+static mf_status read_image(const char *path, mf_artifact **artifact)
+{
+    mf_array *rgb;
+
+    if (ends_in(path, ".png"))
+        MF_TRY(read_png(path, &rgb));
+    else
+        MF_TRY(npy_read(path, &rgb));
+    if (rgb->dtype != MF_U8 || rgb->rank != 3 || rgb->shape[2] != 3) {
+        mf_array_unref(rgb);
+        return mf_fail(MF_INVALID, "%s: is no picture: bytes [height, width, 3]", path);
+    }
+    return with_array("image", "rgb", rgb, artifact);
+}
+
+static mf_status read_text(const char *path, mf_artifact **artifact)
+{
+    FILE *file = fopen(path, "rbe");
+    char *text;
+    size_t size;
+    mf_status status;
+
+    if (!file)
+        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    text = malloc(MOST_TEXT + 1);
+    size = text ? fread(text, 1, MOST_TEXT + 1, file) : 0;
+    fclose(file);
+    if (!text)
+        return mf_fail(MF_NO_MEMORY, "no memory for a text");
+    if (size > MOST_TEXT || memchr(text, 0, size)) {
+        free(text);
+        return mf_fail(MF_INVALID, "%s: is no text of less than 64 MiB", path);
+    }
+    text[size] = '\0';
+    status = mf_artifact_new("text", artifact);
+    if (!status)
+        status = mf_artifact_set_text(*artifact, "text", text);
+    free(text);
+    return status;
+}
+
+mf_status back_read(mf_task *t, const exec_port *port, const char *path, const mf_artifact *like,
+                    mf_artifact **artifact)
+{
+    *artifact = NULL;
+    if (strcmp(port->name, "features") == 0)
+        return read_features(path, artifact);
+    if (strcmp(port->name, "table") == 0)
+        return table_read(path, artifact);
+    if (strcmp(port->name, "image") == 0)
+        return read_image(path, artifact);
+    if (strcmp(port->name, "text") == 0)
+        return read_text(path, artifact);
+    return read_grid(t, port->name, path, like, artifact);
+}

@@ -1,0 +1,11 @@
+/* child.h - running a program: its output line by line to the log, its end as a status. */
+#ifndef EXEC_CHILD_H
+#define EXEC_CHILD_H
+
+#include <massflow/stage.h>
+
+/* Runs words[0], found in PATH, in `folder`, and waits. When the task is cancelled or its time is
+ * over the program is asked to end (SIGTERM), and killed two seconds later, with what it started. */
+mf_status child_run(mf_task *t, char *const *words, const char *folder);
+
+#endif

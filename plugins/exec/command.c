@@ -1,0 +1,213 @@
+/* command.c - see command.h. */
+#include "command.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGES ".nii.gz .nii .nrrd .mha .npy .json"
+
+const exec_port exec_inputs[] = {
+    {"volume", IMAGES, false},
+    {"labels", IMAGES, false},
+    {"masks", ".nii.gz .nii .nrrd .mha .json", false},
+    {"features", ".npy .safetensors .json", false},
+    {"table", ".csv .json", false},
+    {"model", ".safetensors .json", false},
+    {"image", ".png .npy .json", false},
+    {"text", ".txt .json", false},
+    {"volumes", IMAGES, true},
+    {"label_maps", IMAGES, true},
+    {"feature_maps", ".npy .safetensors .json", true},
+    {"tables", ".csv .json", true},
+    {NULL, NULL, false},
+};
+
+const exec_port exec_outputs[] = {
+    {"volume", ".nii.gz .nii .nrrd .mha .npy", false},
+    {"labels", ".nii.gz .nii .nrrd .mha .npy", false},
+    {"features", ".npy", false},
+    {"table", ".csv", false},
+    {"image", ".png .npy", false},
+    {"text", ".txt .json .csv", false},
+    {NULL, NULL, false},
+};
+
+static mf_status no_memory(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a command");
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static char *all_names(void)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "known: {in}, {out}, {files}, {threads}");
+    for (const exec_port *p = exec_inputs; p->name; p++)
+        fprintf(out, ", {%s}", p->name);
+    for (const exec_port *p = exec_outputs; p->name; p++)
+        fprintf(out, ", {out.%s}", p->name);
+    fprintf(out, "; a brace itself is {{ or }}");
+    fclose(out);
+    return text;
+}
+
+static mf_status unknown(const char *name, int length)
+{
+    char *names = all_names();
+    mf_status status =
+        mf_hint(mf_fail(MF_INVALID, "'command': {%.*s} stands for nothing", length, name), "%s",
+                names ? names : "");
+
+    free(names);
+    return status;
+}
+
+/* Whether `suffix` (without its dot; "" for the usual one) is a form of the port's file. */
+static bool take_suffix(const exec_port *port, const char *suffix, int length, place *found)
+{
+    const char *s = port->suffixes;
+
+    while (*s) {
+        int n = (int)strcspn(s, " ");
+        if (!length || (n == length + 1 && !strncmp(s + 1, suffix, (size_t)length))) {
+            snprintf(found->suffix, sizeof found->suffix, "%.*s", n, s);
+            return true;
+        }
+        s += n + (s[n] == ' ');
+    }
+    return false;
+}
+
+/* "volume.npy": a port, and perhaps a form. */
+static mf_status port_place(const exec_port *ports, const char *name, int length, place *found)
+{
+    int stem = 0;
+
+    while (stem < length && name[stem] != '.')
+        stem++;
+    for (const exec_port *p = ports; p->name; p++) {
+        if ((int)strlen(p->name) != stem || strncmp(p->name, name, (size_t)stem) != 0)
+            continue;
+        found->port = p;
+        if (take_suffix(p, name + stem + 1, stem < length ? length - stem - 1 : 0, found))
+            return MF_OK;
+        return mf_hint(mf_fail(MF_INVALID, "'command': %s can't be a %.*s file", p->name,
+                               length - stem, name + stem),
+                       "forms of %s: %s", p->name, p->suffixes);
+    }
+    return unknown(name, length);
+}
+
+static mf_status parse_place(const char *name, int length, place *found)
+{
+    static const char *const words[] = {"in", "out", "files", "threads"};
+
+    *found = (place){0};
+    for (int i = 0; i < 4; i++) {
+        if ((int)strlen(words[i]) == length && !strncmp(words[i], name, (size_t)length)) {
+            found->kind = (place_kind)i;
+            return MF_OK;
+        }
+    }
+    if (length > 4 && !strncmp(name, "out.", 4)) {
+        found->kind = PLACE_OUTPUT;
+        return port_place(exec_outputs, name + 4, length - 4, found);
+    }
+    found->kind = PLACE_INPUT;
+    return port_place(exec_inputs, name, length, found);
+}
+
+/* One place, from behind its brace; *text then stands behind the closing one. */
+static mf_status put_place(const char **text, place_text fill, void *self, FILE *out)
+{
+    const char *end = strchr(*text, '}');
+    place found;
+    char *filled = NULL;
+
+    if (!end)
+        return mf_hint(mf_fail(MF_INVALID, "'command': a brace is not closed"),
+                       "a brace itself is {{ or }}");
+    MF_TRY(parse_place(*text, (int)(end - *text), &found));
+    MF_TRY(fill(self, &found, &filled));
+    fputs(filled ? filled : "", out);
+    free(filled);
+    *text = end + 1;
+    return MF_OK;
+}
+
+mf_status command_expand(const char *text, place_text fill, void *self, char **expanded)
+{
+    size_t size;
+    FILE *out = open_memstream(expanded, &size);
+    mf_status status = out ? MF_OK : no_memory();
+
+    while (!status && *text) {
+        if (*text == '{' && text[1] != '{') {
+            text++;
+            status = put_place(&text, fill, self, out);
+            continue;
+        }
+        text += (*text == '{' || *text == '}') && text[1] == *text;
+        fputc(*text++, out);
+    }
+    if (out && fclose(out) != 0 && !status)
+        status = no_memory();
+    if (status && out) {
+        free(*expanded);
+        *expanded = NULL;
+    }
+    return status;
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+/* Copies one word; *text then stands behind it. */
+static bool copy_word(const char **text, char **to)
+{
+    char quote = 0;
+
+    for (; **text && (quote || !isspace((unsigned char)**text)); (*text)++) {
+        if (**text == quote)
+            quote = 0;
+        else if (!quote && (**text == '\'' || **text == '"'))
+            quote = **text;
+        else
+            *(*to)++ = **text;
+    }
+    *(*to)++ = '\0';
+    return !quote;
+}
+
+mf_status command_split(const char *text, char ***words)
+{
+    size_t length = strlen(text), count = 0;
+    /* There are at most half as many words as characters; their texts lie behind the pointers. */
+    char **list = malloc((length / 2 + 2) * sizeof *list + length + 2);
+    char *to = list ? (char *)(list + length / 2 + 2) : NULL;
+
+    *words = NULL;
+    if (!list)
+        return no_memory();
+    for (;;) {
+        while (isspace((unsigned char)*text))
+            text++;
+        if (!*text)
+            break;
+        list[count++] = to;
+        if (!copy_word(&text, &to)) {
+            free(list);
+            return mf_fail(MF_INVALID, "'command': a quote is not closed");
+        }
+    }
+    list[count] = NULL;
+    *words = list;
+    return MF_OK;
+}

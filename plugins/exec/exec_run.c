@@ -1,0 +1,421 @@
+/* exec_run.c - stage exec.run: any command as a stage, its inputs and outputs as files. */
+#include "back.h"
+#include "child.h"
+#include "command.h"
+#include "exec_run.code.h"
+#include <massflow/stage.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct exec_params {
+    const char *command, *files, *version;
+    bool shell, device, keep;
+    int64_t cpu;
+} exec_params;
+
+static const mf_param params[] = {
+    MF_TEXT(exec_params, command, NULL,
+            "The program, found in PATH, and its arguments; {volume}, {out.labels} ... stand for "
+            "files."),
+    MF_PATH(
+        exec_params, files, "",
+        "A script, or a folder with all that the command uses: {files} in the command. When its "
+        "content changes, the command runs again."),
+    MF_TEXT(exec_params, version, "",
+            "Anything: changed when a program that is not in `files` changes what it computes."),
+    MF_BOOL(exec_params, shell, "false", "Give the command to sh."),
+    MF_INT_MARKED(exec_params, cpu, "1", 1, 1024, "slots", MF_NO_CACHE,
+                  "Cores that it uses: {threads} in the command."),
+    MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, device, "false", 0, 1, "", NULL, MF_NO_CACHE,
+              "It computes on a GPU: no other stage gets the same device meanwhile."),
+    MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, keep, "false", 0, 1, "", NULL, MF_NO_CACHE,
+              "Keep the folder with its files when it fails, to look into."),
+    MF_PARAMS_END};
+
+static const mf_port inputs[] = {
+    {"volume", "volume?", "A scan: .nii.gz, on its own grid; {volume.npy} as other stages see it.",
+     0},
+    {"labels", "labels?", "A label map, in the same forms.", 0},
+    {"masks", "masks?", "Masks as a label map: .nii.gz.", 0},
+    {"features", "features?", "Numbers: .npy.", 0},
+    {"table", "table?", ".csv", 0},
+    {"model", "model?", ".safetensors", 0},
+    {"image", "image?", ".png", 0},
+    {"text", "text?", ".txt", 0},
+    {"volumes", "volume[]?", "A folder of scans, each named by its case.", MF_KEYED},
+    {"label_maps", "labels[]?", "A folder of label maps.", MF_KEYED},
+    {"feature_maps", "features[]?", "A folder of .npy.", MF_KEYED},
+    {"tables", "table[]?", "A folder of .csv.", MF_KEYED},
+    {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"volume", "volume?", "A scan: .nii.gz on the grid of the input, or .npy.", 0},
+    {"labels", "labels?", "A label map, in the same forms.", 0},
+    {"features", "features?", "Numbers: .npy.", 0},
+    {"table", "table?", ".csv with a line of names.", 0},
+    {"image", "image?", "A picture: .png.", 0},
+    {"text", "text?", ".txt or .json", 0},
+    {NULL, NULL, NULL, 0}};
+
+/* One run of a command. */
+typedef struct call {
+    mf_task *task;
+    const exec_params *params;
+    char folder[64];
+    char wanted[8][16]; /* by output: the suffix of the file that the command names, or "" */
+} call;
+
+static mf_status no_memory(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a command");
+}
+
+/* ---- the folder ------------------------------------------------------------------------------ */
+
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
+{
+    (void)about, (void)kind, (void)where;
+    remove(path); /* what can't be removed is left to the system */
+    return 0;
+}
+
+static mf_status make_folder(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return MF_OK;
+    return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+}
+
+static mf_status open_folder(call *c)
+{
+    const char *base = getenv("TMPDIR");
+    char path[96];
+
+    if (!base || !*base || strlen(base) > 32)
+        base = "/tmp";
+    snprintf(c->folder, sizeof c->folder, "%s/massflow-exec-XXXXXX", base);
+    if (!mkdtemp(c->folder))
+        return mf_fail(MF_IO, "no folder could be made in %s: %s", base, strerror(errno));
+    snprintf(path, sizeof path, "%s/in", c->folder);
+    MF_TRY(make_folder(path));
+    snprintf(path, sizeof path, "%s/out", c->folder);
+    return make_folder(path);
+}
+
+/* ---- inputs as files ------------------------------------------------------------------------- */
+
+static mf_status write_once(call *c, const mf_artifact *a, const char *path)
+{
+    if (access(path, F_OK) == 0)
+        return MF_OK; /* named twice */
+    return mf_within(mf_task_write(c->task, a, path), "%s", path);
+}
+
+/* The file of an element: its case and the axes that are gathered, or its number. */
+static mf_status write_element(call *c, const exec_port *port, size_t i, const char *folder,
+                               const char *suffix)
+{
+    const char *id = mf_in_case(c->task, port->name, i), *value;
+    const mf_artifact *a;
+    char name[200], path[400];
+    size_t used = (size_t)snprintf(name, sizeof name, "%.100s", id);
+
+    for (size_t k = 0; mf_in_axis(c->task, port->name, i, k, &value) && used < 160; k++)
+        used +=
+            (size_t)snprintf(name + used, sizeof name - used, "%s%.30s", used ? "_" : "", value);
+    if (!used)
+        snprintf(name, sizeof name, "%03zu", i);
+    for (char *at = name; *at; at++)
+        *at = *at == '/' ? '_' : *at;
+    snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);
+    MF_TRY(mf_in_item(c->task, port->name, i, &a));
+    return write_once(c, a, path);
+}
+
+static mf_status write_list(call *c, const exec_port *port, const char *path, const char *suffix)
+{
+    MF_TRY(make_folder(path));
+    for (size_t i = 0; i < mf_in_count(c->task, port->name); i++) {
+        MF_TRY(mf_cancel_point(c->task));
+        MF_TRY(write_element(c, port, i, path, suffix));
+    }
+    return MF_OK;
+}
+
+static mf_status write_input(call *c, const exec_port *port, const char *suffix, char **path)
+{
+    const mf_artifact *a = NULL;
+
+    if (!mf_in_count(c->task, port->name))
+        return mf_fail(MF_INVALID, "the command takes {%s}, but nothing is connected to it",
+                       port->name);
+    if (asprintf(path, "%s/in/%s%s", c->folder, port->name, port->list ? "" : suffix) < 0)
+        return no_memory();
+    if (port->list)
+        return write_list(c, port, *path, suffix);
+    MF_TRY(mf_in(c->task, port->name, &a));
+    return write_once(c, a, *path);
+}
+
+/* {in}: all that is connected, in the usual forms. */
+static mf_status write_all(call *c, char **path)
+{
+    for (const exec_port *p = exec_inputs; p->name; p++) {
+        char suffix[16], *one = NULL;
+        mf_status status;
+        if (!mf_in_count(c->task, p->name))
+            continue;
+        snprintf(suffix, sizeof suffix, "%.*s", (int)strcspn(p->suffixes, " "), p->suffixes);
+        status = write_input(c, p, suffix, &one);
+        free(one);
+        MF_TRY(status);
+    }
+    return asprintf(path, "%s/in", c->folder) < 0 ? no_memory() : MF_OK;
+}
+
+static mf_status fill(void *self, const place *p, char **text)
+{
+    call *c = self;
+    int made = 0;
+
+    switch (p->kind) {
+    case PLACE_IN:
+        return write_all(c, text);
+    case PLACE_INPUT:
+        return write_input(c, p->port, p->suffix, text);
+    case PLACE_OUT:
+        made = asprintf(text, "%s/out", c->folder);
+        break;
+    case PLACE_OUTPUT:
+        snprintf(c->wanted[p->port - exec_outputs], sizeof c->wanted[0], "%s", p->suffix);
+        made = asprintf(text, "%s/out/%s%s", c->folder, p->port->name, p->suffix);
+        break;
+    case PLACE_FILES:
+        made = asprintf(text, "%s", c->params->files);
+        break;
+    case PLACE_THREADS:
+        made = asprintf(text, "%d", mf_task_threads(c->task));
+        break;
+    }
+    return made < 0 ? no_memory() : MF_OK;
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+/* The scan or label map that results belong to. */
+static mf_status find_like(call *c, const mf_artifact **like)
+{
+    MF_TRY(mf_in(c->task, "volume", like));
+    if (!*like)
+        MF_TRY(mf_in(c->task, "labels", like));
+    return MF_OK;
+}
+
+static mf_status take_output(call *c, const exec_port *port, const char *path)
+{
+    const mf_artifact *like;
+    mf_artifact *a;
+
+    MF_TRY(find_like(c, &like));
+    MF_TRY(back_read(c->task, port, path, like, &a));
+    return mf_out(c->task, port->name, a);
+}
+
+/* What the command left in its folder for outputs, for a message. */
+static mf_status nothing_written(const call *c, const char *what)
+{
+    char path[96], *found = NULL;
+    size_t size;
+    struct dirent *entry;
+    DIR *folder;
+    FILE *out = open_memstream(&found, &size);
+    mf_status status = mf_fail(MF_INVALID, "the command ended well, but wrote no %s", what);
+
+    snprintf(path, sizeof path, "%s/out", c->folder);
+    folder = opendir(path);
+    while (out && folder && (entry = readdir(folder)))
+        if (entry->d_name[0] != '.')
+            fprintf(out, " %s", entry->d_name);
+    if (folder)
+        closedir(folder);
+    if (out)
+        fclose(out);
+    status = mf_hint(status, "in {out} there is:%s", found && *found ? found : " nothing");
+    free(found);
+    return status;
+}
+
+/* One output: the file that the command named, or any that fits where it was given the folder. */
+static mf_status look_for(call *c, size_t i, size_t *taken)
+{
+    const exec_port *port = &exec_outputs[i];
+    const char *suffixes = c->wanted[i][0] ? c->wanted[i] : port->suffixes;
+
+    for (const char *s = suffixes; *s;) {
+        int n = (int)strcspn(s, " ");
+        char path[128];
+        snprintf(path, sizeof path, "%s/out/%s%.*s", c->folder, port->name, n, s);
+        if (access(path, F_OK) == 0) {
+            (*taken)++;
+            return take_output(c, port, path);
+        }
+        s += n + (s[n] == ' ');
+    }
+    if (!c->wanted[i][0])
+        return MF_OK;
+    char what[64];
+    snprintf(what, sizeof what, "{out.%s}: out/%s%s", port->name, port->name, c->wanted[i]);
+    return nothing_written(c, what);
+}
+
+static mf_status take_outputs(call *c)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; exec_outputs[i].name; i++)
+        MF_TRY(look_for(c, i, &taken));
+    return taken ? MF_OK : nothing_written(c, "file that is an output");
+}
+
+/* ---- the stage ------------------------------------------------------------------------------- */
+
+/* A file that the command names may change without its running again. */
+static void warn_of_files(call *c, char **words)
+{
+    struct stat about;
+
+    for (size_t i = 1; words[i]; i++) {
+        if (words[i][0] == '/' && strncmp(words[i], "/usr/", 5) != 0 &&
+            stat(words[i], &about) == 0 && S_ISREG(about.st_mode))
+            mf_log(c->task,
+                   "%s is no part of the key: given as 'files' it is, and is {files} in the "
+                   "command",
+                   words[i]);
+    }
+}
+
+/* The words with their places filled in; as many as there were. Free each and the list. */
+static mf_status make_words(call *c, char ***made)
+{
+    const char *text = c->params->command;
+    char *shell[] = {"sh", "-c", (char *)text, NULL}, **words = NULL, **from = shell;
+    size_t count = 0;
+    mf_status status = MF_OK;
+
+    if (!c->params->shell) {
+        MF_TRY(command_split(text, &words));
+        from = words;
+        warn_of_files(c, words);
+    }
+    while (from[count])
+        count++;
+    *made = calloc(count + 1, sizeof **made);
+    if (!*made)
+        status = no_memory();
+    for (size_t i = 0; i < count && !status; i++)
+        status = command_expand(from[i], fill, c, &(*made)[i]);
+    free(words);
+    return status;
+}
+
+static mf_status run_in_folder(call *c)
+{
+    char **words = NULL;
+    mf_status status = make_words(c, &words);
+
+    if (!status)
+        status = child_run(c->task, words, c->folder);
+    for (size_t i = 0; words && words[i]; i++)
+        free(words[i]);
+    free(words);
+    MF_TRY(status);
+    return take_outputs(c);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    call c = {.task = t, .params = p};
+    mf_status status = open_folder(&c);
+
+    (void)session;
+    if (!status)
+        status = run_in_folder(&c);
+    if (status && c.params->keep)
+        return mf_hint(status, "its files are in %s", c.folder);
+    nftw(c.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return status;
+}
+
+/* Before anything runs: whether every place is known, and whether something comes back. */
+typedef struct outlook {
+    const exec_params *params;
+    bool output;
+} outlook;
+
+static mf_status look(void *self, const place *p, char **text)
+{
+    outlook *o = self;
+
+    (void)text;
+    if (p->kind == PLACE_FILES && !o->params->files)
+        return mf_fail(MF_INVALID, "'command' takes {files}, but 'files' is not given");
+    o->output |= p->kind == PLACE_OUT || p->kind == PLACE_OUTPUT;
+    return MF_OK;
+}
+
+static mf_status check(const void *p)
+{
+    outlook o = {.params = p};
+    char *expanded, **words;
+
+    MF_TRY(command_expand(o.params->command, look, &o, &expanded));
+    free(expanded);
+    if (!o.output)
+        return mf_hint(mf_fail(MF_INVALID, "'command' names no output"),
+                       "such as {out.labels}, {out.table}, or {out} for their folder");
+    MF_TRY(command_split(o.params->command, &words));
+    bool empty = !words[0];
+    free(words);
+    return empty ? mf_fail(MF_INVALID, "'command' is empty") : MF_OK;
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const exec_params *o = p;
+
+    (void)t;
+    n->cpu = (int)o->cpu;
+    n->device = o->device;
+    return MF_OK;
+}
+
+const mf_stage exec_run = {
+    .name = "exec.run",
+    .version = 1,
+    .summary = "Any command as a stage: a script, a tool, a model in another framework.",
+    .help =
+        "Inputs are written as files into a folder of their own, the command runs there, and its\n"
+        "outputs are read back. In the command stand\n"
+        "  {volume} {labels} {table} ...   the file of what is connected there\n"
+        "  {volume.npy} {table.json}       the same in another form\n"
+        "  {volumes} {tables} ...          a folder with a file for each case\n"
+        "  {out.labels} {out.table.csv}    where the command is to write\n"
+        "  {in} {out}                      the two folders\n"
+        "  {files} {threads}               the parameter, and the cores it may use\n"
+        "Each line that it prints is a line of the log. No shell takes part unless 'shell' says "
+        "so.\nWith `timeout` beside `use` it is ended when its time is over.",
+    .params = params,
+    .params_size = sizeof(exec_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .needs = needs,
+    .run = run,
+};

@@ -1,0 +1,10 @@
+/* npy.h - reads NumPy's .npy files. */
+#ifndef EXEC_NPY_H
+#define EXEC_NPY_H
+
+#include <massflow/array.h>
+
+/* Row-major arrays of the dtypes that massflow has; booleans become u8. */
+mf_status npy_read(const char *path, mf_array **array);
+
+#endif

@@ -1,0 +1,193 @@
+/* table.c - see table.h: first all fields, then the columns. */
+#include "table.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct fields {
+    char **at; /* row-major; the texts lie in the file's own bytes */
+    size_t count, room, columns;
+} fields;
+
+static mf_status no_memory(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a table");
+}
+
+static mf_status read_all(const char *path, char **bytes, size_t *size)
+{
+    FILE *file = fopen(path, "rbe");
+    char part[65536];
+    size_t got;
+    FILE *all;
+
+    if (!file)
+        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    all = open_memstream(bytes, size);
+    while (all && (got = fread(part, 1, sizeof part, file)) > 0)
+        fwrite(part, 1, got, all);
+    fclose(file);
+    return all && fclose(all) == 0 ? MF_OK : no_memory();
+}
+
+static mf_status add(fields *f, char *text)
+{
+    if (f->count == f->room) {
+        size_t room = f->room ? 2 * f->room : 256;
+        char **grown = realloc(f->at, room * sizeof *grown);
+        if (!grown)
+            return no_memory();
+        f->at = grown;
+        f->room = room;
+    }
+    f->at[f->count++] = text;
+    return MF_OK;
+}
+
+/* Ends the field at *from with a NUL, in place; *from then stands at what parted it from the next.
+ * The character there is returned. */
+static char take_field(char **from, char **text)
+{
+    char *in = *from, *out = in, part;
+    bool quoted = *in == '"';
+
+    *text = in;
+    in += quoted;
+    while (*in && (quoted || !strchr(",\r\n", *in))) {
+        if (quoted && *in == '"' && *++in != '"') {
+            quoted = false; /* the closing one */
+            continue;
+        }
+        *out++ = *in++;
+    }
+    part = *in;
+    *from = in;
+    *out = '\0';
+    return part;
+}
+
+static mf_status split(const char *path, char *bytes, fields *f)
+{
+    size_t line = 1, first = 0;
+
+    for (char *at = bytes; *at; line++) {
+        char part, *text;
+        do {
+            part = take_field(&at, &text);
+            MF_TRY(add(f, text));
+            at += part != '\0'; /* where the NUL is now */
+        } while (part == ',');
+        at += part == '\r' && *at == '\n';
+        if (line == 1)
+            f->columns = f->count;
+        else if (f->count - first != f->columns)
+            return mf_fail(MF_CORRUPT, "%s:%zu: has %zu fields, the first line %zu", path, line,
+                           f->count - first, f->columns);
+        first = f->count;
+    }
+    return f->columns ? MF_OK : mf_fail(MF_CORRUPT, "%s: is empty", path);
+}
+
+static bool number(const char *text, double *value)
+{
+    char *end;
+
+    *value = *text ? strtod(text, &end) : NAN;
+    return !*text || (end != text && !*end);
+}
+
+static mf_status add_numbers(mf_artifact *a, const char *name, const fields *f, size_t c)
+{
+    int64_t rows = (int64_t)(f->count / f->columns) - 1;
+    mf_array *array;
+    mf_status status;
+
+    MF_TRY(mf_array_new(MF_F64, 1, &rows, &array));
+    for (int64_t r = 0; r < rows; r++)
+        number(f->at[(size_t)(r + 1) * f->columns + c], (double *)array->data + r);
+    status = mf_artifact_add(a, name, array);
+    mf_array_unref(array);
+    return status;
+}
+
+static mf_status add_texts(mf_artifact *a, const char *name, const fields *f, size_t c)
+{
+    int64_t rows = (int64_t)(f->count / f->columns) - 1, ends = rows + 1, size = 0;
+    mf_array *bytes = NULL, *offsets = NULL;
+    mf_status status;
+
+    for (int64_t r = 1; r <= rows; r++)
+        size += (int64_t)strlen(f->at[(size_t)r * f->columns + c]);
+    status = mf_array_new(MF_U8, 1, &size, &bytes);
+    if (!status)
+        status = mf_array_new(MF_I64, 1, &ends, &offsets);
+    for (int64_t r = 0; r < rows && !status; r++) {
+        const char *text = f->at[(size_t)(r + 1) * f->columns + c];
+        int64_t *at = (int64_t *)offsets->data + r;
+        memcpy((char *)bytes->data + at[0], text, strlen(text));
+        at[1] = at[0] + (int64_t)strlen(text);
+    }
+    if (!status)
+        status = mf_artifact_add_rows(a, name, bytes, offsets);
+    mf_array_unref(bytes);
+    mf_array_unref(offsets);
+    return status;
+}
+
+static mf_status add_column(mf_artifact *a, const fields *f, size_t c)
+{
+    bool numbers = true;
+    char name[32];
+    double value;
+
+    for (size_t i = f->columns + c; i < f->count; i += f->columns)
+        numbers &= number(f->at[i], &value);
+    snprintf(name, sizeof name, "column.%zu", c);
+    return numbers ? add_numbers(a, name, f, c) : add_texts(a, name, f, c);
+}
+
+static mf_status make(const fields *f, mf_artifact **table)
+{
+    char *names = NULL;
+    size_t size;
+    FILE *out = open_memstream(&names, &size);
+    mf_status status = MF_OK;
+
+    for (size_t c = 0; out && c < f->columns; c++)
+        fprintf(out, "%s%s", c ? "\t" : "", f->at[c]);
+    if (!out || fclose(out) != 0)
+        return no_memory();
+    status = mf_artifact_new("table", table);
+    if (!status)
+        status = mf_artifact_set_text(*table, "columns", names);
+    free(names);
+    for (size_t c = 0; c < f->columns && !status; c++)
+        status = add_column(*table, f, c);
+    if (status) {
+        mf_artifact_unref(*table);
+        *table = NULL;
+    }
+    return status;
+}
+
+mf_status table_read(const char *path, mf_artifact **table)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    fields f = {0};
+    mf_status status = read_all(path, &bytes, &size);
+
+    *table = NULL;
+    if (!status && memchr(bytes, 0, size))
+        status = mf_fail(MF_CORRUPT, "%s: is no text", path);
+    if (!status)
+        status = split(path, bytes, &f);
+    if (!status)
+        status = make(&f, table);
+    free(f.at);
+    free(bytes);
+    return status;
+}

@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""Commands as stages: test_exec.py MASSFLOW
+
+Scripts of Python's standard library read what exec.run hands them and write something back.
+"""
+import csv
+import io
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+
+# What differs each time.
+TIMES = [(re.compile(r"/\S*/massflow-exec-\w{6}"), "FOLDER"),
+         (re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
+         (re.compile(r"\(\d[^)]*s\)"), "(TIME)"),
+         (re.compile(r" in \d\S* ?m?s$", re.M), " in TIME")]
+
+# Labels what is above 100 HU, on the scan's own grid: NIfTI in, NIfTI out.
+THRESHOLD = """
+import struct, sys
+source, target, least = sys.argv[1], sys.argv[2], float(sys.argv[3])
+with open(source, "rb") as file:
+    data = bytearray(file.read())
+kind, = struct.unpack_from("<h", data, 70)
+start = int(struct.unpack_from("<f", data, 108)[0])
+code, size = {2: ("B", 1), 4: ("h", 2), 16: ("f", 4), 512: ("H", 2)}[kind]
+count = (len(data) - start) // size
+values = struct.unpack_from(f"<{count}{code}", data, start)
+header = data[:start]
+struct.pack_into("<hh", header, 70, 2, 8)
+with open(target, "wb") as file:
+    file.write(bytes(header) + bytes(v > least for v in values))
+print("labelled", sum(v > least for v in values), "voxels")
+"""
+
+GRAPH = """massflow: 1
+params: {least: "100"}
+cases: {count: 2}
+stages:
+  scan: {use: phantom.volume, each: case, with: {size: [32, 28, 24], spacing: [6, 6, 8]}}
+  bone:
+    use: exec.run
+    each: case
+    in: {volume: scan.volume}
+    with: {command: "python3 {files} {volume.nii} {out.labels.nii} ${least}", files: threshold.py}
+  dice: {use: metrics.overlap, in: {pred: "bone.labels[*]", truth: "scan.labels[*]"}}
+"""
+
+
+def read_npy(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    length, = struct.unpack_from("<H", data, 8)
+    header = eval(data[10:10 + length])
+    code = {"|u1": "B", "<i2": "h", "<f4": "f", "<u2": "H", "|i1": "b"}[header["descr"]]
+    body = data[10 + length:]
+    return header["shape"], struct.unpack(f"<{len(body) // struct.calcsize(code)}{code}", body)
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        self.temporary = os.path.join(self.folder, "t")
+        os.mkdir(self.temporary)
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def massflow(self, *words, code=0, **env):
+        done = subprocess.run([MASSFLOW, *words], cwd=self.folder, capture_output=True, text=True,
+                              env=dict(os.environ, TMPDIR=self.temporary, **env), timeout=120)
+        text = done.stdout + done.stderr
+        self.assertEqual(done.returncode, code, text)
+        for pattern, word in TIMES:
+            text = pattern.sub(word, text)
+        return text
+
+    def command(self, command, *, code=1, limits="", more="", inputs="in: {text: note}, "):
+        """Runs a graph with one command that is given a text; the report from 'failed:' on."""
+        self.write("note.py", "")
+        self.write("g.yaml", f"""massflow: 1
+stages:
+  note: {{use: exec.run, with: {{command: 'sh -c "printf hello >$0" {{out.text}}'}}}}
+  it: {{use: exec.run, {limits}{inputs}with: {{command: '{command}'{more}}}}}
+""")
+        out = self.massflow("run", "g.yaml", code=code)
+        return out[out.index("\nfailed: ") + 1:] if code == 1 else out
+
+    def text(self):
+        self.massflow("get", "g.yaml", "it.text", "-o", "it.txt")
+        with open(self.path("it.txt"), encoding="utf-8") as file:
+            return file.read()
+
+
+REPEAT = "  again: massflow run g.yaml 'it'\n"
+
+
+class Files(Commands):
+    def test_a_script_labels_scans(self):
+        self.write("threshold.py", THRESHOLD)
+        self.write("g.yaml", GRAPH)
+        out = self.massflow("run", "g.yaml")
+        self.assertRegex(out, r"bone\[case=000\]: labelled \d+ voxels\n")
+        self.assertIn("finished: 5 run, 0 cached in TIME\n", out)
+        for name, file in (("scan[case=001].volume", "scan.npy"), ("bone[case=001].labels", "bone.npy")):
+            self.massflow("get", "g.yaml", name, "-o", file)
+        shape, values = read_npy(self.path("scan.npy"))
+        self.assertEqual(read_npy(self.path("bone.npy")),
+                         (shape, tuple(int(v > 100) for v in values)))
+        # Nothing is left, and nothing is done twice.
+        self.assertEqual(os.listdir(self.temporary), [])
+        self.assertIn("finished: 0 run, 5 cached in TIME\n", self.massflow("run", "g.yaml"))
+
+    def test_an_edited_script_runs_again(self):
+        self.write("threshold.py", THRESHOLD)
+        self.write("g.yaml", GRAPH)
+        self.massflow("run", "g.yaml", "bone")
+        self.write("threshold.py", THRESHOLD + "print('edited')\n")
+        out = self.massflow("run", "g.yaml")
+        self.assertIn("bone[case=000]: edited\n", out)
+        out = self.massflow("run", "g.yaml", "--set", "least=200")
+        self.assertIn("finished: 3 run, 2 cached in TIME\n", out)
+
+    def test_results_of_a_reoriented_scan_return_to_its_grid(self):
+        """The script sees the file's own grid; its labels come back on the grid of the stage."""
+        self.write("threshold.py", THRESHOLD)
+        self.write("g.yaml", GRAPH)
+        self.massflow("get", "g.yaml", "scan[case=000].volume", "-o", "x.nii.gz", code=2)
+        self.massflow("run", "g.yaml", "scan")
+        self.massflow("get", "g.yaml", "scan[case=000].volume", "-o", "x.nii.gz")
+        self.write("h.yaml", """massflow: 1
+stages:
+  scan: {use: volume.load, with: {path: x.nii.gz, orient: PSL, crop: threshold, threshold: 0}}
+  bone: {use: exec.run, in: {volume: scan}, with: {files: threshold.py,
+         command: "python3 {files} {volume.nii} {out.labels.nii} 100"}}
+  same: {use: exec.run, in: {volume: scan}, with: {command: "cp {volume} {out.volume}"}}
+""")
+        self.massflow("run", "h.yaml")
+        for name in ("scan", "bone.labels", "same.volume"):
+            self.massflow("get", "h.yaml", name, "-o", name + ".npy")
+        shape, values = read_npy(self.path("scan.npy"))
+        self.assertEqual(read_npy(self.path("bone.labels.npy")),
+                         (shape, tuple(int(v > 100) for v in values)))
+        self.assertEqual(read_npy(self.path("same.volume.npy"))[1], values)
+
+    def test_npy_there_and_back(self):
+        self.write("threshold.py", THRESHOLD)
+        self.write("g.yaml", GRAPH + """  copy: {use: exec.run, each: case, in: {volume: scan.volume},
+         with: {command: "cp {volume.npy} {out.volume.npy}"}}
+  values: {use: exec.run, each: case, in: {volume: scan.volume},
+           with: {command: "cp {volume.npy} {out.features}"}}
+""")
+        self.massflow("run", "g.yaml", "copy", "values")
+        for name, file in (("scan[case=000].volume", "a"), ("copy[case=000].volume", "b"),
+                           ("values[case=000].features", "c")):
+            self.massflow("get", "g.yaml", name, "-o", file + ".npy")
+        self.assertEqual(read_npy(self.path("a.npy")), read_npy(self.path("b.npy")))
+        self.assertEqual([float(v) for v in read_npy(self.path("a.npy"))[1]],
+                         list(read_npy(self.path("c.npy"))[1]))
+
+    def test_a_folder_of_cases_becomes_a_table(self):
+        self.write("list.py", """
+import csv, os, sys
+with open(sys.argv[2], "w", newline="") as file:
+    table = csv.writer(file)
+    table.writerow(["case", "bytes", "remark"])
+    for name in sorted(os.listdir(sys.argv[1])):
+        table.writerow([name, os.path.getsize(os.path.join(sys.argv[1], name)), 'a "b", c'])
+""")
+        self.write("g.yaml", """massflow: 1
+cases: {count: 3, id: "p{id}"}
+stages:
+  scan: {use: phantom.volume, each: case, with: {size: [16, 16, 16], spacing: [9, 9, 9]}}
+  sizes: {use: exec.run, in: {volumes: "scan.volume[*]"},
+          with: {command: "python3 {files} {volumes.nii} {out.table}", files: list.py}}
+  back: {use: exec.run, in: {table: sizes.table}, with: {command: "cp {table} {out.table}"}}
+  json: {use: exec.run, in: {table: sizes.table}, with: {command: "cp {table.json} {out.text.json}"}}
+""")
+        self.massflow("run", "g.yaml")
+        texts = []
+        for name in ("sizes", "back"):
+            self.massflow("get", "g.yaml", name + ".table", "-o", name + ".csv")
+            with open(self.path(name + ".csv"), encoding="utf-8") as file:
+                texts.append(file.read())
+        self.assertEqual(texts[0], texts[1])
+        rows = list(csv.reader(io.StringIO(texts[0])))
+        self.assertEqual([row[0] for row in rows], ["case", "p000.nii", "p001.nii", "p002.nii"])
+        self.assertEqual(rows[1][2], 'a "b", c')
+
+    def test_a_picture(self):
+        def chunk(kind, data):
+            return (struct.pack(">I", len(data)) + kind + data +
+                    struct.pack(">I", zlib.crc32(kind + data)))
+        pixels = bytes(range(2 * 3 * 3))
+        png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 2, 0, 0, 0)) +
+               chunk(b"IDAT", zlib.compress(b"".join(b"\0" + pixels[i:i + 9] for i in (0, 9)))) +
+               chunk(b"IEND", b""))
+        with open(self.path("a.png"), "wb") as file:
+            file.write(png)
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {command: "cp {files} {out.image}", files: a.png}}
+""")
+        self.massflow("run", "g.yaml")
+        self.massflow("get", "g.yaml", "it.image", "-o", "b.npy")
+        self.assertEqual(read_npy(self.path("b.npy")), ((2, 3, 3), tuple(pixels)))
+
+    def test_all_inputs_in_a_folder(self):
+        self.command("python3 -c \"import os, sys; print(os.listdir(sys.argv[1]), file=open(sys.argv[2], chr(119)))\" {in} {out}/text.txt".replace("'", "''"), code=0)
+        self.assertEqual(self.text(), "['text.txt']\n")
+
+    def test_a_shell_where_asked(self):
+        self.command("tr a-z A-Z <{text} | rev >{out.text}", more=", shell: true", code=0)
+        self.assertEqual(self.text(), "OLLEH")
+
+    def test_braces_and_quotes(self):
+        self.command('python3 -c "print({{1: 2}}, file=open(\'\'{out.text}\'\', \'\'w\'\'))"', code=0)
+        self.assertEqual(self.text(), "{1: 2}\n")
+
+    def test_what_is_not_written_is_missing_below(self):
+        self.write("g.yaml", """massflow: 1
+cases: {count: 1}
+stages:
+  scan: {use: phantom.volume, each: case, with: {size: [16, 16, 16], spacing: [9, 9, 9]}}
+  it: {use: exec.run, each: case, in: {volume: scan.volume}, with: {command: "touch {out}/text.txt"}}
+  found: {use: labels.masks, each: case, in: {labels: it}}
+  may: {use: exec.run, each: case, in: {labels: it.labels, text: it.text}, with: {command: "cp {text} {out.text}"}}
+""")
+        out = self.massflow("run", "g.yaml", code=1)
+        self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: found[case=000]
+  it[case=000] came out without what port 'labels' takes
+  again: massflow run g.yaml 'found[case=000]'
+""")
+        self.assertIn("finished: 3 run, 0 cached, 1 failed in TIME\n", out)
+        self.assertIn("finished: 0 run, 3 cached, 1 failed in TIME\n",
+                      self.massflow("run", "g.yaml", code=1))
+        self.assertEqual(self.massflow("get", "g.yaml", "it.labels", "-o", "x.nii", code=2),
+                         "massflow: error: it[case=000] came out without 'labels'\n")
+
+
+class Errors(Commands):
+    def test_not_found(self):
+        self.assertEqual(self.command("segx {text} {out.text}"), """failed: it
+  there is no command 'segx' in PATH
+""" + REPEAT)
+
+    def test_exit_status_and_last_lines(self):
+        out = self.command('python3 -c "import sys; print(1); print(2, file=sys.stderr); sys.exit(3)" {out}')
+        self.assertIn("'python3' ended with exit status 3\n  the last that it printed:\n", out)
+        self.assertEqual(sorted(re.findall(r"  \| (.*)", out)), ["1", "2"])
+
+    def test_nothing_written(self):
+        self.assertEqual(self.command("touch {out}/label.nii.gz {out.labels.nii.gz}.tmp"), """failed: it
+  the command ended well, but wrote no {out.labels}: out/labels.nii.gz
+  in {out} there is: """ + "label.nii.gz labels.nii.gz.tmp\n" + REPEAT)
+        self.assertEqual(self.command("true {out}"), """failed: it
+  the command ended well, but wrote no file that is an output
+  in {out} there is: nothing
+""" + REPEAT)
+
+    def test_a_wrong_shape(self):
+        self.write("cut.py", """
+import struct, sys
+header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3, 4), }".ljust(117) + "\\n"
+with open(sys.argv[1], "wb") as file:
+    file.write(b"\\x93NUMPY\\1\\0" + struct.pack("<H", 118) + header.encode() + bytes(24))
+""")
+        self.write("g.yaml", """massflow: 1
+cases: {count: 1}
+stages:
+  scan: {use: phantom.volume, each: case, with: {size: [16, 18, 20], spacing: [9, 9, 9]}}
+  it: {use: exec.run, each: case, in: {volume: scan.volume},
+       with: {command: "python3 {files} {out.labels.npy}", files: cut.py}}
+""")
+        out = self.massflow("run", "g.yaml", code=1)
+        self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: it[case=000]
+  FOLDER/out/labels.npy: has the shape [2, 3, 4]; the input's is [20, 18, 16] (z, y, x)
+  a result on another grid comes back as .nii.gz, which says where it lies
+  again: massflow run g.yaml 'it[case=000]'
+""")
+
+    def test_killed(self):
+        self.assertEqual(self.command('sh -c "kill -9 $$" {out}'), """failed: it
+  'sh' was killed by SIGKILL (Killed)
+""" + REPEAT)
+
+    def test_time_out(self):
+        for isolate in ("", "isolate: true, "):
+            self.assertEqual(self.command("sleep 100; true {out}", limits=isolate + "timeout: 0.2, ",
+                                          more=", shell: true"), """failed: it
+  it ran longer than its timeout of 0.2 s
+""" + REPEAT)
+
+    def test_a_crashed_command_is_tried_again(self):
+        out = self.command('sh -c "test -f $0 && cp $0 $1; test -f $0 || {{ touch $0; exit 7; }}" '
+                           + self.path("seen") + " {out.text}", limits="retries: 1, ", code=0)
+        self.assertIn("it: try 1 of 2 failed, next one starts: 'sh' ended with exit status 7\n", out)
+
+    def test_the_folder_is_kept_where_asked(self):
+        out = self.command("false {text} {out}", more=", keep: true")
+        self.assertEqual(out, """failed: it
+  'false' ended with exit status 1
+  its files are in FOLDER
+""" + REPEAT)
+
+    def test_a_file_that_is_no_part_of_the_key_is_said(self):
+        self.write("other.py", "")
+        out = self.command(f"cp {self.path('other.py')} {{out.text}}", code=0)
+        self.assertIn(f"it: {self.path('other.py')} is no part of the key: given as 'files' it is, "
+                      "and is {files} in the command\n", out)
+
+    def request(self, command, more=""):
+        out = self.command(command, code=2, more=more)
+        return out[out.index("error: "):].splitlines()[0]
+
+    def test_requests_that_are_wrong(self):
+        self.assertEqual(self.request("x {lables} {out}"),
+                         "error: exec.run: 'command': {lables} stands for nothing")
+        self.assertEqual(self.request("x {volume.png} {out}"),
+                         "error: exec.run: 'command': volume can't be a .png file")
+        self.assertEqual(self.request("x {files} {out}"),
+                         "error: exec.run: 'command' takes {files}, but 'files' is not given")
+        self.assertEqual(self.request("x {text}"),
+                         "error: exec.run: 'command' names no output")
+        self.assertEqual(self.request('x "{out}'),
+                         "error: exec.run: 'command': a quote is not closed")
+        self.assertEqual(self.request("x {out"),
+                         "error: exec.run: 'command': a brace is not closed")
+        self.assertEqual(self.command("x {labels} {out}"), """failed: it
+  the command takes {labels}, but nothing is connected to it
+""" + REPEAT)
+
+    def test_an_interrupt_ends_the_command(self):
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {command: 'sh -c "echo $$; exec sleep 100" {out}'}}
+""")
+        run = subprocess.Popen([MASSFLOW, "run", "g.yaml"], cwd=self.folder, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for line in run.stdout:
+            if line.startswith("it: "):
+                command = os.pidfd_open(int(line[4:]))
+                run.send_signal(signal.SIGINT)
+                break
+        run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 130)
+        with self.assertRaises(ProcessLookupError):
+            signal.pidfd_send_signal(command, 0)
+        os.close(command)
+
+
+def main():
+    result = unittest.main(argv=sys.argv[:1] + sys.argv[2:], exit=False).result
+    good = result.testsRun - len(result.failures) - len(result.errors)
+    # As Check programs end, so that tools/test can add all up.
+    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
+          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
+    sys.exit(not result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()
