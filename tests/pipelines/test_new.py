@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""A plugin from nothing: test_new.py MASSFLOW BUILD
+
+What `massflow new` makes builds against the build tree and against an installation, passes its own
+test and runs; an edit to its source or kernel makes it run again.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+BUILD = os.path.abspath(sys.argv[2])
+
+
+class New(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def run_in(self, folder, *words, code=0, **env):
+        env = dict(os.environ, **env)
+        for name in ("DESTDIR", "MESON_TEST_ITERATION", "LD_LIBRARY_PATH"):
+            env.pop(name, None)
+        done = subprocess.run(words, cwd=os.path.join(self.folder, folder), env=env, timeout=200,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}")
+        return done.stdout
+
+    def build_and_run(self, massflow, pkg_config):
+        """As the new plugin's README says."""
+        self.run_in("vessels", "meson", "setup", "build", PKG_CONFIG_PATH=pkg_config)
+        self.run_in("vessels", "ninja", "-C", "build")
+        self.run_in("vessels", "meson", "test", "-C", "build")
+        out = self.run_in("vessels", massflow, "describe", "vessels.above", MASSFLOW_PLUGINS="build")
+        self.assertIn("vessels.above - Label the voxels above a value.\n", out)
+        out = self.run_in("vessels", massflow, "run", "vessels.yaml", MASSFLOW_PLUGINS="build")
+        self.assertIn("finished: 4 run, 0 cached", out)
+
+    def test_against_the_build_tree(self):
+        out = self.run_in(".", MASSFLOW, "new", "vessels")
+        self.assertEqual(out, f"""vessels/
+  vessels.c            a stage
+  vessels.cl           its kernel
+  vessels.yaml         a graph with it
+  test_vessels.py      its test
+  meson.build          how it is built
+  README.md            how to go on
+
+  cd vessels
+  export PKG_CONFIG_PATH={BUILD}/engine
+  meson setup build && ninja -C build && meson test -C build
+  MASSFLOW_PLUGINS=build massflow run vessels.yaml
+""")
+        self.build_and_run(MASSFLOW, BUILD + "/engine")
+        # Sources and kernels are part of the key.
+        for file, old, new in (("vessels.c", "%lld voxels", "of %lld voxels"),
+                               ("vessels.cl", "voxels[i] >=", "voxels[i] >")):
+            path = os.path.join(self.folder, "vessels", file)
+            with open(path, encoding="ascii") as source:
+                text = source.read()
+            self.assertIn(old, text)
+            with open(path, "w", encoding="ascii") as source:
+                source.write(text.replace(old, new))
+            self.run_in("vessels", "ninja", "-C", "build")
+            out = self.run_in("vessels", MASSFLOW, "run", "vessels.yaml", MASSFLOW_PLUGINS="build")
+            self.assertIn("finished: 2 run, 2 cached", out)
+
+    def test_against_an_installation(self):
+        """Moved elsewhere, as a package would be."""
+        root = os.path.join(self.folder, "root")
+        self.run_in(".", "meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root)
+        found = subprocess.run(["find", root, "-name", "massflow", "-path", "*/bin/*", "-o", "-name",
+                                "massflow.pc"], capture_output=True, text=True).stdout.split()
+        massflow, = [name for name in found if name.endswith("/bin/massflow")]
+        pkg_config, = [os.path.dirname(name) for name in found if name.endswith(".pc")]
+        out = self.run_in(".", massflow, "new", "vessels")
+        self.assertIn(f"  export PKG_CONFIG_PATH={pkg_config}\n", out)
+        self.build_and_run(massflow, pkg_config)
+        # Beside massflow's own plugins it is found without being told.
+        self.run_in("vessels", "meson", "install", "-C", "build", "--quiet")
+        out = self.run_in("vessels", massflow, "run", "vessels.yaml")
+        self.assertIn("finished: 0 run, 4 cached", out)
+
+    def test_names(self):
+        for name, message in (
+                ("Vessels", "'Vessels' is no name for a plugin: lower-case letters, digits and _, "
+                            "beginning with a letter"),
+                ("slic", "there is a plugin 'slic' already"),
+                ("taken", "taken: File exists")):
+            if name == "taken":
+                os.mkdir(os.path.join(self.folder, name))
+            self.assertEqual(self.run_in(".", MASSFLOW, "new", name, code=2),
+                             f"massflow: error: {message}\n")
+
+
+def main():
+    result = unittest.main(argv=sys.argv[:1] + sys.argv[3:], exit=False).result
+    good = result.testsRun - len(result.failures) - len(result.errors)
+    # As Check programs end, so that tools/test can add all up.
+    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
+          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
+    sys.exit(not result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()
