@@ -96,6 +96,11 @@ void mf_host_set_supply(mf_host *h, const mf_supply *supply)
     h->supply = supply;
 }
 
+const mf_supply *mf_host_supply(const mf_host *h)
+{
+    return h->supply;
+}
+
 mf_status mf_host_get(const mf_host *h, const char *id, mf_artifact **artifact)
 {
     return h->supply ? h->supply->get(h->supply->self, id, artifact)

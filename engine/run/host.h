@@ -27,8 +27,12 @@ typedef struct mf_supply {
     void *self;
     mf_status (*get)(void *self, const char *id, mf_artifact **artifact);
     mf_binary_store binaries;
+    /* As mf_checkpoint_load and mf_checkpoint_save, of the one task that the process runs. */
+    mf_status (*load_state)(void *self, int64_t most, int64_t *step, mf_artifact **state);
+    mf_status (*save_state)(void *self, int64_t step, const mf_artifact *state, bool keep);
 } mf_supply;
 void mf_host_set_supply(mf_host *host, const mf_supply *supply); /* borrowed; before any task */
+const mf_supply *mf_host_supply(const mf_host *host);                     /* NULL: the store */
 mf_status mf_host_get(const mf_host *host, const char *id, mf_artifact **artifact);
 
 mf_store *mf_host_store(const mf_host *host); /* NULL in a worker process */

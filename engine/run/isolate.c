@@ -61,11 +61,11 @@ typedef struct process {
     mf_text line;         /* printed, not ended yet */
     known *inputs;
     size_t input_count, input_room;
-    mf_packet head; /* of the output that is arriving */
-    mf_artifact *arriving;
+    mf_packet head; /* of the output or state that is arriving */
+    mf_artifact *arriving, *state;
     mf_array_info *infos;
     size_t info_count, info_next;
-    const char *port;
+    const char *port; /* of the output; NULL for a state */
 } process;
 
 static double now(void)
@@ -139,9 +139,27 @@ static bool read_output(process *w)
 /* ---- what it asks -----------------------------------------------------------------------------
  */
 
+/* A place under that id; what was there is let go. */
+static known *add_known(process *w, const char *id)
+{
+    known *k = NULL;
+
+    for (size_t i = 0; i < w->input_count && !k; i++)
+        k = strcmp(w->inputs[i].id, id) == 0 ? &w->inputs[i] : NULL;
+    if (k) {
+        mf_artifact_unref(k->artifact);
+        return k;
+    }
+    w->inputs = mf_grow(w->inputs, &w->input_room, w->input_count + 1, sizeof *w->inputs);
+    k = &w->inputs[w->input_count++];
+    snprintf(k->id, sizeof k->id, "%s", id);
+    k->artifact = NULL;
+    return k;
+}
+
 static mf_status input(process *w, const char *id, const mf_artifact **artifact)
 {
-    known *k;
+    mf_artifact *opened;
 
     for (size_t i = 0; i < w->input_count; i++) {
         if (strcmp(w->inputs[i].id, id) == 0) {
@@ -149,12 +167,8 @@ static mf_status input(process *w, const char *id, const mf_artifact **artifact)
             return MF_OK;
         }
     }
-    w->inputs = mf_grow(w->inputs, &w->input_room, w->input_count + 1, sizeof *w->inputs);
-    k = &w->inputs[w->input_count];
-    snprintf(k->id, sizeof k->id, "%s", id);
-    MF_TRY(mf_host_get(mf_task_host(w->task), id, &k->artifact));
-    w->input_count++;
-    *artifact = k->artifact;
+    MF_TRY(mf_host_get(mf_task_host(w->task), id, &opened));
+    *artifact = add_known(w, id)->artifact = opened;
     return MF_OK;
 }
 
@@ -240,11 +254,54 @@ static mf_status put_binary(process *w, mf_packet *q, mf_packet *p)
     return MF_OK;
 }
 
+/* The state is then read like an input. */
+static mf_status load_state(process *w, mf_packet *q, mf_packet *p)
+{
+    int64_t most = mf_packet_get_int(q), step = 0;
+    mf_artifact *state = NULL;
+    known *k;
+
+    MF_TRY(mf_packet_check(q));
+    MF_TRY(mf_checkpoint_load(w->task, most, &step, &state));
+    if (state) {
+        k = add_known(w, MF_WIRE_STATE);
+        k->artifact = state;
+    }
+    mf_packet_int(p, step);
+    mf_packet_int(p, state != NULL);
+    return MF_OK;
+}
+
+/* The state whose content has come. */
+static mf_status save_state(process *w, mf_packet *q)
+{
+    int64_t step = mf_packet_get_int(q);
+    bool keep = mf_packet_get_int(q) != 0;
+    mf_artifact *state = w->state;
+    mf_status status = mf_packet_check(q);
+
+    w->state = NULL;
+    if (!status && !state)
+        status = mf_fail(MF_INTERNAL, "a message of the other process is damaged");
+    if (!status)
+        status = mf_checkpoint_save(w->task, step, state, keep);
+    mf_artifact_unref(state);
+    return status;
+}
+
+static mf_status put_reply(process *w, mf_packet *q, mf_packet *p)
+{
+    if (q->kind == MF_WIRE_BINARY)
+        return put_binary(w, q, p);
+    if (q->kind == MF_WIRE_LOAD_STATE)
+        return load_state(w, q, p);
+    return q->kind == MF_WIRE_SAVE_STATE ? save_state(w, q) : put_answer(w, q, p);
+}
+
 static mf_status answer(process *w, mf_packet *q)
 {
     mf_packet content = {0}, p = {.kind = MF_WIRE_REPLY};
-    mf_status status =
-        q->kind == MF_WIRE_BINARY ? put_binary(w, q, &content) : put_answer(w, q, &content);
+    mf_status status = put_reply(w, q, &content);
 
     mf_packet_status(&p, status);
     if (!status)
@@ -259,17 +316,23 @@ static mf_status answer(process *w, mf_packet *q)
 /* ---- what it tells ----------------------------------------------------------------------------
  */
 
-static mf_status finish_output(process *w)
+static mf_status finish_arrival(process *w)
 {
     mf_artifact *a = w->arriving;
 
     w->arriving = NULL;
-    return mf_out(w->task, w->port, a);
+    if (w->port)
+        return mf_out(w->task, w->port, a);
+    mf_artifact_unref(w->state);
+    w->state = a;
+    return MF_OK;
 }
 
-/* An output begins: its head is kept until all its arrays are there. Takes over the packet. */
-static mf_status begin_output(process *w, mf_packet *p)
+/* An output or a state begins: its head is kept until all its arrays are there. Takes over the
+ * packet. */
+static mf_status begin_arrival(process *w, mf_packet *p)
 {
+    bool output = p->kind == MF_WIRE_OUTPUT;
     const char *type;
 
     if (w->arriving)
@@ -279,15 +342,15 @@ static mf_status begin_output(process *w, mf_packet *p)
     w->infos = NULL;
     w->head = *p;
     *p = (mf_packet){0};
-    w->port = mf_packet_get_text(&w->head);
+    w->port = output ? mf_packet_get_text(&w->head) : NULL;
     type = mf_packet_get_text(&w->head);
-    w->head.failed |= !w->port || !type;
+    w->head.failed |= (output && !w->port) || !type;
     MF_TRY(mf_packet_check(&w->head));
     MF_TRY(mf_artifact_new(type, &w->arriving));
     MF_TRY(mf_packet_get_attributes(&w->head, w->arriving));
     MF_TRY(mf_packet_get_arrays(&w->head, &w->infos, &w->info_count));
     w->info_next = 0;
-    return w->info_count ? MF_OK : finish_output(w);
+    return w->info_count ? MF_OK : finish_arrival(w);
 }
 
 static mf_status add_content(process *w, mf_packet *p)
@@ -305,7 +368,7 @@ static mf_status add_content(process *w, mf_packet *p)
     mf_array_unref(array);
     mf_array_unref(offsets);
     if (!status && w->info_next == w->info_count)
-        status = finish_output(w);
+        status = finish_arrival(w);
     return status;
 }
 
@@ -354,7 +417,8 @@ static mf_status take_message(process *w, mf_packet *p)
     case MF_WIRE_NEW_BINARY:
         return take_binary(w, p);
     case MF_WIRE_OUTPUT:
-        return begin_output(w, p);
+    case MF_WIRE_STATE_HEAD:
+        return begin_arrival(w, p);
     case MF_WIRE_CONTENT:
         return add_content(w, p);
     case MF_WIRE_DONE:
@@ -629,6 +693,7 @@ static void clear(process *w)
     for (size_t i = 0; i < w->input_count; i++)
         mf_artifact_unref(w->inputs[i].artifact);
     mf_artifact_unref(w->arriving);
+    mf_artifact_unref(w->state);
     mf_packet_clear(&w->head);
     free(w->inputs);
     free(w->infos);
@@ -653,6 +718,7 @@ static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent
     mf_packet start = {.kind = MF_WIRE_START};
     mf_status status = put_start(&w, &start);
 
+    mf_task_begin_checkpoints(task);
     if (!status)
         status = run(&w, &start);
     spent->peak_bytes = w.usage.ru_maxrss * 1024;

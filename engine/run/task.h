@@ -35,6 +35,7 @@ mf_status mf_task_needs(mf_task *task, mf_needs *needs);
 /* Waits for the task's launches and moves what they wrote back to the host. */
 mf_status mf_task_drain(mf_task *task);
 
+void mf_task_begin_checkpoints(mf_task *task); /* it begins to run: nothing is saved yet */
 /* The task's outputs are recorded: drops the checkpoints that nobody needs any more. */
 mf_status mf_task_end_checkpoints(mf_task *task);
 

@@ -48,8 +48,9 @@ mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step, mf_artifac
 
     *step = 0;
     *state = NULL;
-    if (!mf_host_store(t->host))
-        return MF_OK; /* see mf_checkpoint_save */
+    if (mf_host_supply(t->host))
+        return mf_host_supply(t->host)->load_state(mf_host_supply(t->host)->self, most, step,
+                                                   state);
     MF_TRY(state_key(t, key));
     t->saves = true;
     t->most_step = most;
@@ -71,8 +72,10 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 {
     char key[MF_HEX_SIZE];
 
-    if (!mf_host_store(t->host)) {
-        mf_log(t, "in a process of its own its state is not saved");
+    if (mf_host_supply(t->host)) {
+        MF_TRY(
+            mf_host_supply(t->host)->save_state(mf_host_supply(t->host)->self, step, state, keep));
+        t->saved = now();
         return MF_OK;
     }
     MF_TRY(state_key(t, key));

@@ -54,7 +54,6 @@ struct mf_task {
 void mf_task_free_device(mf_task *task);  /* buffers, then the queue */
 void mf_task_free_buffers(mf_task *task); /* after a drain */
 
-void mf_task_begin_checkpoints(mf_task *task);
 
 /* A stream of the recipe `work`, computed ahead by `threads` workers for the task that reads it,
  * on that task's device. */

@@ -23,11 +23,15 @@ typedef enum mf_wire_kind {
     MF_WIRE_ROW,        /* w: id, index, row     -> bytes */
     MF_WIRE_BINARY,     /* w: key                -> whether there is one, bytes */
     MF_WIRE_NEW_BINARY, /* w: key, bytes */
+    MF_WIRE_LOAD_STATE, /* w: most               -> step, whether there is one: id MF_WIRE_STATE */
+    MF_WIRE_STATE_HEAD, /* w: head of a state */
+    MF_WIRE_SAVE_STATE, /* w: step, keep         -> (it is on disk): the state whose content came */
     MF_WIRE_OUTPUT,     /* w: port, head of an artifact */
-    MF_WIRE_CONTENT,    /* w: the next array of that artifact, its file or files */
+    MF_WIRE_CONTENT,    /* w: the next array of that output or state, its file or files */
     MF_WIRE_DONE        /* w: status */
 } mf_wire_kind;
 
+#define MF_WIRE_STATE "state" /* the id under which a loaded state is read */
 #define MF_WIRE_FILES 2
 
 /* Start with {0}; both kinds are cleared with mf_packet_clear, which closes its files. */

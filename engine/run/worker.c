@@ -262,6 +262,69 @@ static void put_binary(void *self, const char *key, const uint8_t *bytes, size_t
         send_packet(self, &p);
 }
 
+/* ---- artifacts to massflow ------------------------------------------------------------------- */
+
+static mf_status tell_content(remote *r, const mf_artifact *a)
+{
+    for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
+        mf_packet p = {.kind = MF_WIRE_CONTENT};
+        mf_array_info info;
+        mf_status status;
+        mf_artifact_array_info(a, i, &info);
+        status = mf_packet_array(&p, a, info.name);
+        if (status) {
+            mf_packet_clear(&p);
+            return status;
+        }
+        send_packet(r, &p);
+    }
+    return MF_OK;
+}
+
+static mf_status tell_output(remote *r, size_t port)
+{
+    const mf_artifact *a = mf_task_output(r->task, port);
+    mf_packet p = {.kind = MF_WIRE_OUTPUT};
+
+    mf_packet_text(&p, mf_task_work(r->task)->stage->out[port].name);
+    mf_packet_head(&p, a);
+    send_packet(r, &p);
+    return tell_content(r, a);
+}
+
+static mf_status save_state(void *self, int64_t step, const mf_artifact *state, bool keep)
+{
+    mf_packet p = {.kind = MF_WIRE_STATE_HEAD}, saved = {.kind = MF_WIRE_SAVE_STATE}, answer;
+    mf_status status;
+
+    mf_packet_head(&p, state);
+    send_packet(self, &p);
+    MF_TRY(tell_content(self, state));
+    mf_packet_int(&saved, step);
+    mf_packet_int(&saved, keep);
+    status = call(self, &saved, &answer);
+    mf_packet_clear(&answer);
+    return status;
+}
+
+static mf_status load_state(void *self, int64_t most, int64_t *step, mf_artifact **state)
+{
+    mf_packet p = {.kind = MF_WIRE_LOAD_STATE}, answer;
+    bool found = false;
+    mf_status status;
+
+    *state = NULL;
+    mf_packet_int(&p, most);
+    status = call(self, &p, &answer);
+    if (!status) {
+        *step = mf_packet_get_int(&answer);
+        found = mf_packet_get_int(&answer) != 0;
+        status = mf_packet_check(&answer);
+    }
+    mf_packet_clear(&answer);
+    return status || !found ? status : get_artifact(self, MF_WIRE_STATE, state);
+}
+
 /* ---- hearing and telling ----------------------------------------------------------------------
  */
 
@@ -325,35 +388,6 @@ static void *hear(void *self)
     return NULL;
 }
 
-static void tell_output(remote *r, size_t port)
-{
-    const mf_artifact *a = mf_task_output(r->task, port);
-    mf_packet p = {.kind = MF_WIRE_OUTPUT};
-
-    mf_packet_text(&p, mf_task_work(r->task)->stage->out[port].name);
-    mf_packet_head(&p, a);
-    send_packet(r, &p);
-}
-
-static mf_status tell_content(remote *r, size_t port)
-{
-    const mf_artifact *a = mf_task_output(r->task, port);
-
-    for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
-        mf_packet p = {.kind = MF_WIRE_CONTENT};
-        mf_array_info info;
-        mf_status status;
-        mf_artifact_array_info(a, i, &info);
-        status = mf_packet_array(&p, a, info.name);
-        if (status) {
-            mf_packet_clear(&p);
-            return status;
-        }
-        send_packet(r, &p);
-    }
-    return MF_OK;
-}
-
 /* ---- one task ---------------------------------------------------------------------------------
  */
 
@@ -398,8 +432,7 @@ static mf_status run(remote *r)
     for (size_t i = 0; i < mf_task_work(r->task)->out_count; i++) {
         if (!mf_task_output(r->task, i))
             continue; /* optional, and left out */
-        tell_output(r, i);
-        MF_TRY(tell_content(r, i));
+        MF_TRY(tell_output(r, i));
     }
     return MF_OK;
 }
@@ -418,7 +451,7 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(load(start, &registry));
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
-    supply = (mf_supply){r, get_artifact, {r, get_binary, put_binary}};
+    supply = (mf_supply){r, get_artifact, {r, get_binary, put_binary}, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
     MF_TRY(mf_task_new(r->host, mf_frozen_work(frozen), (int)threads, &r->task));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Nodes in processes of their own: test_isolate.py MASSFLOW CRASH.so COUNTING.so
+"""Nodes in processes of their own: test_isolate.py MASSFLOW CRASH.so COUNTING.so STEPS.so
 
 What a crash, a time-out and a retry look like to the user, and that a graph comes out the same with
 and without isolation.
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 MASSFLOW = os.path.abspath(sys.argv[1])
-PLUGINS = [os.path.abspath(name) for name in sys.argv[2:4]]
+PLUGINS = [os.path.abspath(name) for name in sys.argv[2:5]]
 
 # Not the test's business: how long it took, and how much memory.
 TIMES = [(re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
@@ -269,6 +269,46 @@ class Same(Isolated):
         self.assertEqual(apart, together)
 
 
+class States(Isolated):
+    """A stage that saves its state goes on from it, whichever process it is in."""
+
+    def steps(self, isolate, *settings, code=0):
+        log = self.path("steps")
+        self.write("g.yaml", f"""massflow: 1
+params: {{die: -1}}
+isolate: {isolate}
+stages:
+  numbers: {{use: steps.do, with: {{steps: 6, every: 1, die: "${{die}}"}}}}
+""")
+        os.environ["MASSFLOW_TEST_LOG"] = log
+        try:
+            out = self.massflow("run", "g.yaml", *settings, code=code)
+        finally:
+            del os.environ["MASSFLOW_TEST_LOG"]
+        with open(log, encoding="utf-8") as file:
+            found = [int(line.split()[1]) for line in file]
+        os.remove(log)
+        return found, out
+
+    def test_killed_and_gone_on_with(self):
+        wanted = None
+        for first, second in (("true", "true"), ("true", "false")):
+            steps, out = self.steps(first, "--set", "die=4", code=1)
+            self.assertEqual(steps, [0, 1, 2, 3])
+            self.assertIn("its process was killed by SIGKILL (Killed)", out)
+            self.assertEqual(self.steps(second)[0], [4, 5])
+            with sqlite3.connect(self.path(".massflow/cache.db")) as db:
+                self.assertEqual(db.execute("SELECT count(*) FROM checkpoint").fetchone(), (0,))
+                result = db.execute("SELECT id FROM artifact").fetchall()
+            self.assertEqual(len(result), 1)
+            self.assertIn(wanted, (None, result))
+            wanted = result
+            shutil.rmtree(self.path(".massflow"))
+        self.assertEqual(self.steps("false")[0], [0, 1, 2, 3, 4, 5])
+        with sqlite3.connect(self.path(".massflow/cache.db")) as db:
+            self.assertEqual(db.execute("SELECT id FROM artifact").fetchall(), wanted)
+
+
 class Command(Isolated):
     def test_worker_is_not_for_people(self):
         done = subprocess.run([MASSFLOW, "worker", "x"], capture_output=True, text=True)
@@ -280,7 +320,7 @@ class Command(Isolated):
 
 
 def main():
-    result = unittest.main(argv=sys.argv[:1] + sys.argv[4:], exit=False).result
+    result = unittest.main(argv=sys.argv[:1] + sys.argv[5:], exit=False).result
     good = result.testsRun - len(result.failures) - len(result.errors)
     # As Check programs end, so that tools/test can add all up.
     print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
