@@ -266,6 +266,11 @@ static js *stage_keys(void)
     add(keys, "with", helped(json_object_new_object(), "Parameters."));
     add(keys, "skip_failed",
         helped(ref("flag"), "Goes on with those gathered elements that came through."));
+    add(keys, "isolate", helped(ref("flag"), "Runs in a process of its own."));
+    add(keys, "timeout", helped(ref("scalar"), "Seconds for each try."));
+    add(keys, "retries", helped(ref("scalar"), "Tries after the first one that failed."));
+    add(keys, "memory",
+        helped(ref("scalar"), "What the process may allocate, such as 4 GB; needs isolate."));
     return keys;
 }
 
@@ -349,6 +354,9 @@ static js *root_keys(void)
         helped(named(map_of(ref("include"))), "Other graph files, as a prefix of their stages."));
     add(keys, "stages", named(map_of(ref("stage"))));
     add(keys, "export", helped(map_of(of_type("string")), "Files wanted outside the cache."));
+    add(keys, "isolate",
+        helped(ref("flag"),
+               "Stages run in processes of their own, where they do not say otherwise."));
     return keys;
 }
 
