@@ -23,7 +23,7 @@ struct mf_session {
 struct mf_host {
     mf_store *store;
     const mf_registry *registry;
-    char *device_words;
+    char *device_words, *program;
     mf_log_sink sink;
     void *sink_self;
     const mf_supply *supply; /* NULL: the store */
@@ -76,6 +76,7 @@ void mf_host_free(mf_host *h)
         close(h->cancel_event);
     pthread_mutex_destroy(&h->lock);
     free(h->device_words);
+    free(h->program);
     free(h);
 }
 
@@ -155,6 +156,22 @@ mf_status mf_host_device(mf_host *h, size_t index, mf_device **device)
 const char *mf_host_device_words(const mf_host *h)
 {
     return h->device_words;
+}
+
+mf_status mf_host_set_program(mf_host *h, const char *path)
+{
+    char *copy = strdup(path);
+
+    if (!copy)
+        return mf_fail(MF_NO_MEMORY, "no memory for the name of a program");
+    free(h->program);
+    h->program = copy;
+    return MF_OK;
+}
+
+const char *mf_host_program(const mf_host *h)
+{
+    return h->program;
 }
 
 void mf_host_cancel(mf_host *h)

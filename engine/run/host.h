@@ -43,6 +43,10 @@ mf_status mf_host_devices(mf_host *host, mf_device *const **devices, size_t *cou
 mf_status mf_host_device(mf_host *host, size_t index, mf_device **device);
 const char *mf_host_device_words(const mf_host *host); /* as given */
 
+/* The program whose command `worker` runs isolated nodes; copied. Without one none can be. */
+mf_status mf_host_set_program(mf_host *host, const char *path);
+const char *mf_host_program(const mf_host *host); /* or NULL */
+
 void mf_host_cancel(mf_host *host);
 bool mf_host_cancelled(const mf_host *host);
 int mf_host_cancel_event(const mf_host *host); /* can be read, by poll, once cancelled; or -1 */

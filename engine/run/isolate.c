@@ -508,8 +508,8 @@ static int spawn_with(process *w, int socket, int output)
                                        POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&how, &none);
     posix_spawnattr_setsigdefault(&how, &usual);
-    /* This very program, also when its file was replaced meanwhile. */
-    failed = posix_spawn(&w->pid, "/proc/self/exe", &files, &how, arguments, environ);
+    failed = posix_spawn(&w->pid, mf_host_program(mf_task_host(w->task)), &files, &how, arguments,
+                         environ);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
     return failed;
@@ -716,7 +716,12 @@ static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent
     process w = {
         .task = task, .limits = limits, .socket = -1, .output = -1, .death = -1, .start = now()};
     mf_packet start = {.kind = MF_WIRE_START};
-    mf_status status = put_start(&w, &start);
+    mf_status status = MF_OK;
+
+    if (!mf_host_program(mf_task_host(task)))
+        status = mf_fail(MF_UNSUPPORTED, "this program can't run a node in a process of its own");
+    if (!status)
+        status = put_start(&w, &start);
 
     mf_task_begin_checkpoints(task);
     if (!status)

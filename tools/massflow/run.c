@@ -250,9 +250,10 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     mf_status error;
 
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
-    if (!wants_device(plan))
-        return MF_OK;
-    error = mf_host_devices(*host, &devices, &count);
+    /* This very program, also when its file is replaced meanwhile. */
+    error = mf_host_set_program(*host, "/proc/self/exe");
+    if (!error && wants_device(plan))
+        error = mf_host_devices(*host, &devices, &count);
     if (error) {
         mf_host_free(*host);
         *host = NULL;
