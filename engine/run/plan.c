@@ -30,6 +30,11 @@ mf_store *mf_plan_store(const mf_plan *plan)
     return plan->store;
 }
 
+const mf_plan_options *mf_plan_get_options(const mf_plan *plan)
+{
+    return &plan->options;
+}
+
 size_t mf_plan_count(const mf_plan *plan)
 {
     return plan->count;

@@ -65,6 +65,7 @@ mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted
 void mf_plan_free(mf_plan *plan);
 const mf_graph *mf_plan_graph(const mf_plan *plan);
 mf_store *mf_plan_store(const mf_plan *plan);
+const mf_plan_options *mf_plan_get_options(const mf_plan *plan);
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
 mf_plan_node *mf_plan_at(mf_plan *plan, size_t i);
 

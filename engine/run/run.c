@@ -117,6 +117,7 @@ static void record(runner *r, size_t i, mf_outcome outcome, const job *j)
         entry.seconds = j->seconds;
         entry.device = device_name(j);
         entry.peak_bytes = j->spent.peak_bytes ? j->spent.peak_bytes : j->peak;
+        entry.own_process = j->spent.peak_bytes != 0;
     }
     give_up(r, mf_journal_node(r->journal, &entry));
 }

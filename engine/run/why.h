@@ -20,17 +20,32 @@ mf_status mf_changes_between(const char *before, const char *after, mf_changes *
 void mf_changes_clear(mf_changes *changes);
 
 typedef enum mf_why_kind {
-    MF_WHY_UNKNOWN, /* inputs that are not known yet decide */
-    MF_WHY_SAME,    /* cached: nothing changed */
-    MF_WHY_NEW,     /* never run in this graph */
+    MF_WHY_UNKNOWN,   /* inputs that are not known yet decide */
+    MF_WHY_SAME,      /* cached: nothing changed */
+    MF_WHY_NEW,       /* this graph never ran */
+    MF_WHY_NEW_STAGE, /* the graph ran, but without a stage of this name */
+    MF_WHY_NEW_NODE,  /* the stage ran, but not for this case and these values of its axes */
+    MF_WHY_RENAMED,   /* as NEW_NODE, and only the case's id is not that of the node `other` */
     MF_WHY_CHANGED,
-    MF_WHY_MISSING /* nothing changed, but the result or its data is not in the store any more */
+    MF_WHY_MISSING, /* nothing changed, but the result is not in the store any more */
+    MF_WHY_DROPPED, /* nothing changed, but its data was dropped and is needed */
+    MF_WHY_DEVICE   /* nothing changed, but only the device `other` made it (--same-device) */
 } mf_why_kind;
 
+typedef struct mf_why {
+    mf_why_kind kind;
+    mf_changes changes; /* since the node last ran under another key, or, of a new one, since `other`
+                           did */
+    char *other;        /* NULL where none */
+} mf_why;
+
 /* Compares node i of a plan with what it was when it was last run under another key. `graph` is
- * the graph file's absolute path. */
-mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why_kind *kind,
-                      mf_changes *changes);
+ * the graph file's absolute path. Clear also after an error. */
+mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why);
+void mf_why_clear(mf_why *why);
+
+/* The first node that waits for the data of node i; the plan's count where there is none. */
+size_t mf_why_needs(mf_plan *plan, size_t i);
 
 /* The node above that decides: the first one that is to be run and that node i waits for; the
  * plan's count where there is none. */

@@ -3,6 +3,7 @@
 #define MASSFLOW_RUN_WRITE_H
 
 #include "stages/stages.h"
+#include <stdio.h>
 
 /* Adds the writers that need no plugin, as one that is linked in: .npy (artifacts of one array),
  * .csv (table), .safetensors (what has only dense arrays), .png (image), .txt (text), .json
@@ -22,6 +23,7 @@ mf_status mf_write_csv(const mf_artifact *a, const char *path);
 mf_status mf_write_json(const mf_artifact *a, const char *path);
 mf_status mf_write_safetensors(const mf_artifact *a, const char *path);
 mf_status mf_write_png(const mf_artifact *a, const char *path);
+mf_status mf_encode_png(FILE *file, const mf_array *rgb); /* u8 [h, w, 3] */
 mf_status mf_write_txt(const mf_artifact *a, const char *path);
 
 #endif

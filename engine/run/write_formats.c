@@ -213,13 +213,16 @@ mf_status mf_write_safetensors(const mf_artifact *a, const char *path)
 
 /* ---- .png ------------------------------------------------------------------------------------ */
 
-static mf_status encode_png(FILE *file, const mf_array *rgb)
+mf_status mf_encode_png(FILE *file, const mf_array *rgb)
 {
     png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB};
 
+    if (rgb->dtype != MF_U8 || rgb->rank != 3 || rgb->shape[2] != 3 || rgb->shape[0] < 1 ||
+        rgb->shape[1] < 1 || rgb->shape[0] > INT32_MAX || rgb->shape[1] > INT32_MAX / 3)
+        return mf_fail(MF_CORRUPT, "the picture is not u8 [h, w, 3]");
     image.height = (png_uint_32)rgb->shape[0];
     image.width = (png_uint_32)rgb->shape[1];
-    errno = 0;
+    errno = 0; /* libpng says "Write Error", whatever it was */
     if (!png_image_write_to_stdio(&image, file, 0, rgb->data, 0, NULL))
         return mf_fail(MF_IO, "%s", errno ? strerror(errno) : image.message);
     return MF_OK;
@@ -232,13 +235,9 @@ mf_status mf_write_png(const mf_artifact *a, const char *path)
     mf_status status;
 
     MF_TRY(mf_artifact_array(a, "rgb", &rgb));
-    if (rgb->dtype != MF_U8 || rgb->rank != 3 || rgb->shape[2] != 3 || rgb->shape[0] < 1 ||
-        rgb->shape[1] < 1 || rgb->shape[0] > INT32_MAX || rgb->shape[1] > INT32_MAX / 3)
-        status = mf_fail(MF_CORRUPT, "the picture is not u8 [h, w, 3]");
-    else
-        status = open_file(path, &file);
+    status = open_file(path, &file);
     if (!status)
-        status = close_file(file, encode_png(file, rgb));
+        status = close_file(file, mf_encode_png(file, rgb));
     mf_array_unref(rgb);
     return status;
 }

@@ -58,6 +58,9 @@ static mf_status declare_type(mf_registry *r, const mf_type *type, size_t owner)
     if (!type->write != !type->suffixes)
         return mf_fail(MF_INVALID, "plugin %s: type '%s' has only one of a writer and its suffixes",
                        file, type->name);
+    if (!type->read != !type->reads)
+        return mf_fail(MF_INVALID, "plugin %s: type '%s' has only one of a reader and its suffixes",
+                       file, type->name);
     for (size_t i = 0; i < r->type_count; i++) {
         if (strcmp(r->types[i].type->name, type->name))
             continue;
@@ -273,6 +276,25 @@ const mf_type *mf_registry_writer(const mf_registry *r, const char *type, const 
         const mf_type *t = r->types[i].type;
         if (t->write && !strcmp(t->name, type) && ends_in(path, t->suffixes))
             return t;
+    }
+    return NULL;
+}
+
+const mf_type *mf_registry_reader(const mf_registry *r, const char *path, bool folder)
+{
+    for (size_t i = 0; i < r->type_count; i++) {
+        const mf_type *t = r->types[i].type;
+        if (t->read && (folder ? strchr(t->reads, '/') != NULL : ends_in(path, t->reads)))
+            return t;
+    }
+    return NULL;
+}
+
+const mf_type *mf_registry_drawer(const mf_registry *r, const char *type)
+{
+    for (size_t i = 0; i < r->type_count; i++) {
+        if (r->types[i].type->draw && !strcmp(r->types[i].type->name, type))
+            return r->types[i].type;
     }
     return NULL;
 }

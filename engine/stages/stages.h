@@ -46,6 +46,10 @@ const mf_type *mf_registry_type(const mf_registry *registry, const char *name);
  * one. Several plugins may bring writers for one type: a plugin adds a writer to a known type by
  * declaring the type again with arrays and attributes NULL. */
 const mf_type *mf_registry_writer(const mf_registry *registry, const char *type, const char *path);
+/* The declaration whose `read` takes this path: a folder ("/") or a file by its suffix; or NULL. */
+const mf_type *mf_registry_reader(const mf_registry *registry, const char *path, bool folder);
+/* The declaration that draws this type; or NULL. */
+const mf_type *mf_registry_drawer(const mf_registry *registry, const char *type);
 /* How many outputs of a stage can be written as this file; *port is the last of them. */
 size_t mf_registry_writable(const mf_registry *registry, const mf_stage *stage, const char *path,
                             uint32_t *port);

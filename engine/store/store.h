@@ -213,6 +213,18 @@ MF_API void mf_run_line_list_free(mf_run_line *lines, size_t count);
 MF_API MF_MUST_USE mf_status mf_store_past_seconds(mf_store *store, const char *graph,
                                                    const char *label, size_t limit,
                                                    double **seconds, size_t *count);
+/* The names of that stage's nodes in earlier runs of the graph, newest run first, at most `limit`;
+ * *ran says whether the graph ran at all. Free with mf_name_list_free. */
+MF_API MF_MUST_USE mf_status mf_store_past_nodes(mf_store *store, const char *graph,
+                                                 const char *label, size_t limit, char ***names,
+                                                 size_t *count, bool *ran);
+MF_API void mf_name_list_free(char **names, size_t count);
+/* Whether a node of a graph once had a result of that key, though it may be gone by now. */
+MF_API MF_MUST_USE mf_status mf_store_node_used(mf_store *store, const char *graph,
+                                                const char *node, const char *key, bool *used);
+/* The node that made a result in that run; NULL where it is not known. The caller frees. */
+MF_API MF_MUST_USE mf_status mf_store_maker(mf_store *store, int64_t run, const char *key,
+                                            char **node);
 MF_API const char *mf_outcome_text(mf_outcome outcome);
 
 /* ---- input files ----------------------------------------------------------------------------- */

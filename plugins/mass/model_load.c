@@ -64,6 +64,33 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "model", model);
 }
 
+/* Whatever tensors the file has, as they are. */
+static mf_status fill_bare(mf_artifact *model, const mf_tensors *t)
+{
+    MF_TRY(mf_artifact_set_text(model, "architecture", "unknown"));
+    for (size_t i = 0; i < t->count; i++)
+        MF_TRY(mf_artifact_add(model, t->item[i].name, t->item[i].array));
+    return MF_OK;
+}
+
+mf_status mf_read_model(const char *path, mf_artifact **model)
+{
+    mf_tensors tensors = {0};
+    mf_iris iris;
+
+    MF_TRY(mf_tensors_read(path, &tensors));
+    mf_status failed = mf_artifact_new("model", model);
+    if (!failed) {
+        mf_status other = mf_iris_from_shapes(mf_tensors_shape, &tensors, &iris);
+        failed = other ? fill_bare(*model, &tensors) : fill(*model, &iris, &tensors);
+        mf_error_free(other);
+        if (failed)
+            mf_artifact_unref(*model);
+    }
+    mf_tensors_clear(&tensors);
+    return failed;
+}
+
 const mf_stage mf_stage_model_load = {
     .name = "model.load",
     .version = 1,

@@ -1,6 +1,7 @@
 /* image_overlay.c - stage image.overlay: slices of a scan with labels or masks drawn over them. */
 #include "image_overlay.code.h"
 #include "picture.h"
+#include "view.h"
 #include <massflow/stage.h>
 #include <string.h>
 
@@ -67,13 +68,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in(t, "masks", &masks));
     if (labels && masks)
         return mf_fail(MF_INVALID, "either labels or masks can be drawn, not both");
-    const char *modality = mf_artifact_text(volume, "modality");
     if (o->window.count) {
         options.center = o->window.v[0];
         options.width = o->window.v[1];
-    } else if (modality && !strcmp(modality, "CT")) {
-        options.center = 40;
-        options.width = 400;
+    } else {
+        picture_window(volume, &options);
     }
     MF_TRY(picture_draw(volume, labels ? labels : masks, &options, &rgb));
     mf_status failed = mf_artifact_new("image", &image);
@@ -102,4 +101,4 @@ static const mf_stage stage = {
     .check = check,
     .run = run};
 
-MF_PLUGIN("overlay", &stage)
+MF_PLUGIN_WITH_TYPES("overlay", view_types, &stage)

@@ -326,11 +326,27 @@ static mf_status draw(sheet *s, const mf_array *voxels, mf_array **rgb)
         MF_TRY(choose_masks(s));
     int64_t first, end;
     MF_TRY(drawn_range(s, &first, &end));
+    if (o->one && (o->slice < 0 || o->slice >= s->grid.size[s->cut]))
+        return mf_fail(MF_INVALID, "there is no slice %lld across %c: they go from 0 to %lld",
+                       (long long)o->slice, "xyz"[s->cut], (long long)s -> grid.size[s->cut] - 1);
+    if (o->one) {
+        first = o->slice;
+        end = o->slice + 1;
+    }
     int64_t tiles = o->slices < end - first ? o->slices : end - first;
     MF_TRY(layout(s, tiles, rgb));
     for (int64_t i = 0; i < tiles; i++)
         MF_TRY(draw_tile(s, i, first + (2 * i + 1) * (end - first) / (2 * tiles)));
     return MF_OK;
+}
+
+void picture_window(const mf_artifact *volume, picture_options *options)
+{
+    const char *modality = mf_artifact_text(volume, "modality");
+    if (!modality || strcmp(modality, "CT"))
+        return;
+    options->center = 40;
+    options->width = 400;
 }
 
 static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
@@ -361,7 +377,7 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
                            (long long)s.grid.size[1], (long long)s.grid.size[2]);
     }
     mf_status failed = in_type(volume, MF_F32, &voxels);
-    if (!failed && over && strcmp(mf_artifact_type(over), "masks"))
+    if (!failed && over && !strcmp(mf_artifact_type(over), "labels"))
         failed = in_type(over, MF_I32, &labels);
     else
         s.masks = over;

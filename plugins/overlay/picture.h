@@ -7,6 +7,8 @@
 
 typedef struct picture_options {
     int axis;             /* 0 axial, 1 coronal, 2 sagittal of the volume's grid */
+    bool one;             /* only the slice of that number */
+    int64_t slice;
     int64_t slices;       /* tiles, evenly over the part that is drawn over, or over all */
     int64_t columns;      /* tiles a row; 0: as square as can be */
     int64_t tile;         /* pixels along the longer side of a tile, at least */
@@ -20,6 +22,9 @@ typedef struct picture_options {
 /* over: labels or masks on the volume's grid, or NULL. */
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
                        const picture_options *options, mf_array **rgb);
+
+/* The usual window of a CT; other scans have none. */
+void picture_window(const mf_artifact *volume, picture_options *options);
 
 /* A colour for each label: neighbours in number differ most. */
 void picture_color(int64_t label, uint8_t rgb[3]);

@@ -1,10 +1,24 @@
 /* volume.c - plugin "volume": scans and label maps from files, and back into files. */
+#include "load.h"
 #include "volume_stages.h"
 #include "write.h"
 
 #define SUFFIXES ".nii.gz .nii .nrrd .mha"
 
-static const mf_type volume_type = {.name = "volume", .suffixes = SUFFIXES, .write = write_volume};
+static mf_status read_volume(const char *path, mf_artifact **volume)
+{
+    const load_options options = {
+        .read = {.time = -1}, .orient = "RAS", .crop = "none", .modality = "auto"};
+    scan notes;
+
+    return load_volume(path, &options, &notes, volume);
+}
+
+static const mf_type volume_type = {.name = "volume",
+                                    .suffixes = SUFFIXES,
+                                    .write = write_volume,
+                                    .reads = SUFFIXES " .hdr .nhdr .mhd .dcm /",
+                                    .read = read_volume};
 static const mf_type labels_type = {.name = "labels", .suffixes = SUFFIXES, .write = write_labels};
 /* Mask k has the value k + 1. Where masks overlap the file gets a fourth axis, in as few layers as
  * keep every mask whole. */

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """What is told of runs: test_seeing.py MASSFLOW COUNTING.so (runs, log, events, plan, why)"""
+import json
 import os
 import re
 import signal
 import sqlite3
+import subprocess
+import time
 import unittest
 
-from test_run import CHAIN, WAIT, Pipeline, Stopping
+from test_run import CHAIN, MASSFLOW, WAIT, Pipeline, Stopping
 
 
 class Runs(Pipeline):
@@ -63,6 +66,215 @@ class Runs(Pipeline):
                          "massflow: error: there was no run yet\n")
 
 
+class Events(Pipeline):
+    """run --log json: stdout holds nothing but events."""
+
+    def events(self, *words, code=0):
+        done = subprocess.run([MASSFLOW, "run", "graph.yaml", *words, "--log", "json", "--plugins",
+                               "plugins"], cwd=self.folder, env=self.environment(), timeout=120,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.people = done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_every_event(self):
+        self.write("scans/b.txt", "bad b\n")
+        self.write("graph.yaml", CHAIN + "export: {text: \"out/${case.id}.txt\"}\n")
+        events = self.events("-j", "1", code=1)
+        self.assertIn("finished: 8 run, 0 cached, 1 failed, 1 blocked in", self.people)
+        for event in events:
+            self.assertEqual(event.pop("version"), 1)
+            self.assertGreater(event.pop("time"), 1.7e9)
+        self.assertEqual(events[0], {"event": "planned", "wanted": 10, "cached": 0})
+        self.assertIn({"event": "started", "node": "more[case=b]"}, events)
+        self.assertIn({"event": "log", "node": "more[case=b]", "text": "adds '!'"}, events)
+        self.assertIn({"event": "blocked", "node": "all", "text": "needs more[case=b]; "
+                       "'skip_failed: true' at 'all' would go on without it"}, events)
+        failed = [event for event in events if event["event"] == "failed"]
+        self.assertEqual(len(failed), 1)
+        self.assertLess(failed[0].pop("seconds"), 60)
+        self.assertEqual(failed[0], {"event": "failed", "node": "more[case=b]",
+                                     "error": "the text holds 'BAD'"})
+        self.assertEqual(len([e for e in events if e["event"] == "done"]), 8)
+        self.assertEqual([e for e in events if e["event"] == "export"],
+                         [{"event": "export", "node": f"text[case={c}]", "written": True,
+                           "path": os.path.join(os.path.realpath(self.folder), f"out/{c}.txt")}
+                          for c in "abc"])
+        self.assertLess(events[-1].pop("seconds"), 60)
+        self.assertEqual(events[-1], {"event": "ended", "run": 1, "status": "failed", "wanted": 10,
+                                      "done": 8, "cached": 0, "failed": 1, "blocked": 1, "exit": 1})
+
+    def test_found_while_running(self):
+        self.events()
+        self.write("scans/b.txt", "tExT b\n")  # upper makes the same of it
+        found = [e["node"] for e in self.events() if e["event"] == "cached"]
+        self.assertEqual(found, ["more[case=b]", "all"])
+
+    def test_progress_and_stopping(self):
+        self.write("graph.yaml", WAIT)
+        with subprocess.Popen([MASSFLOW, "run", "graph.yaml", "wait[case=a]", "--log", "json",
+                               "--plugins", "plugins"], cwd=self.folder, env=self.environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as process:
+            events = []
+            for line in process.stdout:  # each comes as it happens
+                events.append(json.loads(line))
+                if events[-1]["event"] == "progress":
+                    process.send_signal(signal.SIGINT)
+                    break
+            events += [json.loads(line) for line in process.stdout]
+        self.assertEqual(process.returncode, 130)
+        progress = next(e for e in events if e["event"] == "progress")
+        self.assertEqual(progress["node"], "wait[case=a]")
+        self.assertGreater(progress["seconds"], 0.5)
+        names = [e["event"] for e in events]
+        self.assertEqual(names[:5], ["planned", "started", "done", "started", "progress"])
+        self.assertEqual(names[-2:], ["stopping", "ended"])
+        self.assertEqual((events[-1]["status"], events[-1]["exit"]), ("interrupted", 130))
+
+    def test_refused(self):
+        self.assertEqual(self.massflow("run", "--log", "xml", code=2),
+                         "massflow: error: --log is 'json', not 'xml'\n")
+
+
+class Plan(Pipeline):
+    def test_expected_times(self):
+        out = self.massflow("plan", "-j", "2")
+        self.assertIn("text                      3 to run      never run\n"
+                      "                            expected time not known: it has not run here yet\n",
+                      out)
+        self.assertTrue(out.endswith("\ntotal: 3 nodes and 7 undecided ones; expected time not "
+                                     "known: none of it has run here yet\n"), out)
+        self.massflow("run", "more")
+        base = sqlite3.connect(self.path(".massflow/cache.db"))
+        for node, seconds in (("more[case=a]", 10), ("more[case=b]", 20), ("more[case=c]", 90)):
+            base.execute("update run_node set seconds = ? where node = ?", (seconds, node))
+        base.commit()
+        base.close()
+        out = self.massflow("plan", "more", "--set", "suffix=?", "-j", "2")
+        self.assertIn("                            expected 1 min 0 s, from 3 earlier runs of it\n",
+                      out)
+        # 3 x 20 s on two workers.
+        self.assertTrue(out.endswith("\ntotal: 3 nodes; expected 30.0 s with 2 workers\n"),
+                        out)
+        out = self.massflow("plan", "more", "--set", "suffix=?", "-j", "9")
+        self.assertTrue(out.endswith("\ntotal: 3 nodes; expected 20.0 s with 9 workers\n"),
+                        out)
+        out = self.massflow("plan", "--set", "suffix=?", "-j", "1")
+        self.assertTrue(out.endswith("\ntotal: 3 nodes and 1 undecided one; expected at least 1 min 0 s with 1 "
+                                     "worker; for 1 the time is not known\n"), out)
+        self.massflow("run")
+        self.assertNotIn("expected", self.massflow("plan"))
+        self.assertEqual(self.massflow("plan", "-j", "0", code=2),
+                         "massflow: error: --jobs is a number from 1 to 9999, not '0'\n")
+
+
+class Why(Pipeline):
+    """Every kind of change, with the whole text; test_run.py has parameter, file and stream."""
+
+    def setUp(self):
+        super().setUp()
+        self.massflow("run")
+        self.massflow("run")
+
+    def why(self, *words):
+        """Ids are of no interest here."""
+        return re.sub(r"\b[0-9a-f]{12}\b", "ID", self.massflow("why", *words))
+
+    def change(self, statement):
+        base = sqlite3.connect(self.path(".massflow/cache.db"))
+        base.execute(statement)
+        base.commit()
+        base.close()
+
+    def test_input(self):
+        self.write("scans/b.txt", "other b\n")
+        self.massflow("run", "upper")
+        self.assertEqual(self.why("more[case=b]"), "more[case=b]: to run\n  input text: ID -> ID\n")
+        self.massflow("run", "more")
+        self.assertEqual(self.why("all"), "all: to run\n  input texts[case=b]: ID -> ID\n")
+
+    def test_case_of_a_gathered_input(self):
+        os.rename(self.path("scans/b.txt"), self.path("scans/e.txt"))
+        self.assertEqual(self.why("all"), "all: to run\n  case of input texts[case=e]: b -> e\n")
+        self.assertRegex(self.why("more[case=e]"),
+                         r"^more\[case=e\]: cached\n  made .* in \d+ ms by run 1 as "
+                         r"more\[case=b\]\n$")
+        self.write("scans/f.txt", "text f\n")
+        self.massflow("run", "more")
+        self.assertEqual(self.why("all"), "all: to run\n  elements of input texts: 3 -> 4\n"
+                         "  case of input texts[case=e]: b -> e\n"
+                         "  input texts[case=f]: none -> ID\n")
+
+    def test_new_case(self):
+        self.write("scans/d.txt", "text d\n")
+        out = self.why("text[case=d]")
+        self.assertEqual(out, "text[case=d]: to run: never run: it is new among the nodes of text\n"
+                         "  compared with text[case=a] of earlier runs:\n"
+                         "  content of path: ID -> ID\n")
+        self.assertIn("text                      1 to run      never run: [case=d] is new\n",
+                      self.massflow("plan"))
+
+    def test_new_stage(self):
+        self.write("graph.yaml", CHAIN + "  again: {use: count.add, each: case, in: {text: upper}, "
+                   "with: {suffix: \"#\"}}\n")
+        self.assertEqual(self.why("again[case=a]"),
+                         "again[case=a]: to run: never run: no earlier run of this graph had a "
+                         "stage 'again'\n")
+        self.assertIn("again                     3 to run      never run: the stage is new\n",
+                      self.massflow("plan"))
+
+    def test_another_stage(self):
+        self.write("graph.yaml", CHAIN.replace("upper: {use: count.upper", "upper: {use: count.add"))
+        self.assertEqual(self.why("upper[case=a]"), "upper[case=a]: to run\n"
+                         "  stage: count.upper -> count.add\n"
+                         "  parameter refuse: none -> BAD\n  parameter suffix: none -> !\n")
+
+    def test_missing_and_dropped(self):
+        self.change("update artifact set present = 0 where type = 'text'")
+        self.assertIn(": cached\n", self.why("more[case=a]"))  # nobody needs it
+        self.assertEqual(self.why("more[case=a]", "--set", "suffix=?").splitlines()[-1],
+                         "text[case=a]: to run: nothing changed, but its data was dropped from the "
+                         "cache, and upper[case=a] needs it")
+        self.change("update artifact set present = 1")
+        self.change("delete from action where stage = 'count.join'")
+        self.assertEqual(self.why("all"), "all: to run: nothing changed, but its result is not in "
+                         "the cache any more\n")
+        self.assertIn("all                       1 to run      its result is not in the cache any "
+                      "more\n", self.massflow("plan", "all"))
+
+    def test_device(self):
+        self.write("graph.yaml", "massflow: 1\nstages:\n"
+                   "  text: {use: count.load, with: {path: scans/a.txt}}\n"
+                   "  x: {use: count.kernel, in: {text: text}}\n")
+        self.massflow("run", "--device", "cpu/2.0")
+        out = self.why("x", "--device", "cpu", "--same-device")
+        self.assertRegex(out, r"^x: to run: nothing changed, but its result was made by another "
+                              r"device, and --same-device asks for one of this\n"
+                              r"  device: (.+) / 2 -> \1\n$")
+        self.assertIn("x                         1 to run      only made by another device: ",
+                      self.massflow("plan", "--device", "cpu", "--same-device"))
+        self.assertIn("x: cached\n", self.why("x", "--device", "cpu"))
+
+
+class Renamed(Pipeline):
+    def test_case_of_a_random_stage(self):
+        graph = ("massflow: 1\ncases: {count: 2, id: \"NAME{id}\"}\nstages:\n  scan: {use: "
+                 "phantom.volume, each: case, with: {size: [16, 16, 16], spacing: [12, 12, 12]}}\n")
+        self.write("graph.yaml", graph.replace("NAME", "p"))
+        self.massflow("run")
+        self.write("graph.yaml", graph.replace("NAME", "q"))
+        self.assertEqual(self.massflow("why", "scan[case=q001]"),
+                         "scan[case=q001]: to run: as scan[case=p000] of earlier runs under another "
+                         "name; phantom.volume draws random numbers, so the case's id counts\n"
+                         "  case: p000 -> q001\n")
+        self.assertIn("scan                      2 to run      case renamed: p000 -> q000\n",
+                      self.massflow("plan"))
+        self.write("graph.yaml", graph.replace("NAME", "p"))
+        self.assertRegex(self.massflow("why", "scan[case=p000]", "--code", "version"),
+                         r"^scan\[case=p000\]: to run\n  code: [0-9a-f]{12} -> version \d+\n$")
+
+
 class Killed(Stopping):
     """A run that is killed: what it did is told, and what it was at."""
     def test_killed(self):
@@ -83,10 +295,14 @@ class Killed(Stopping):
         self.assertIn("\n  killed; 3 done, 2 running\n", out)
         self.assertRegex(out, r"\n    0:\d\d\.\d\d\d  running   wait\[case=[abc]\]\n")
         base = sqlite3.connect(self.path(".massflow/cache.db"))
-        base.execute("update run set host = 'elsewhere'")
-        base.commit()
+        for change, status in (
+                (f"pid = {os.getpid()}, started = 1000000000", "killed"),  # the number is another's
+                (f"pid = {os.getpid()}, started = {int(time.time())}", "running"),
+                ("pid = 1, host = 'elsewhere'", "running")):  # of another host it can't be seen
+            base.execute("update run set " + change)
+            base.commit()
+            self.assertIn(f"  {status} ", self.massflow("runs"), change)
         base.close()
-        self.assertIn("  running ", self.massflow("runs"))  # of another host it can't be seen
 
 
 del Stopping  # its own tests run in test_run.py

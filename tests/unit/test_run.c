@@ -63,13 +63,44 @@ END_TEST
 
 START_TEST(inputs_are_named)
 {
+    compare("{\"format\":1,\"numerics\":\"a\"}", "{\"format\":2,\"numerics\":\"b\"}",
+            "numerics: a -> b\nformat: 1 -> 2\n");
     compare("{\"code\":\"version 1\",\"inputs\":{\"v\":\"aa\",\"l\":[\"1\",\"2\"]}}",
             "{\"code\":\"version 2\",\"inputs\":{\"v\":\"bb\",\"l\":[\"1\",\"3\"]}}",
             "code: version 1 -> version 2\ninput v: aa -> bb\ninput l[1]: 2 -> 3\n");
     compare("{\"inputs\":{\"l\":[{\"artifact\":\"1\",\"case\":\"a\"}]}}",
             "{\"inputs\":{\"l\":[{\"artifact\":\"1\",\"case\":\"a\"},"
             "{\"artifact\":\"2\",\"case\":\"b\"}]}}",
-            "elements of input l: 1 -> 2\n");
+            "elements of input l: 1 -> 2\ninput l[case=b]: none -> 2\n");
+    compare("{\"inputs\":{\"l\":[\"1\"]}}", "{\"inputs\":{\"l\":[\"1\",\"2\"],\"m\":\"3\"}}",
+            "elements of input l: 1 -> 2\ninput m: none -> 3\n");
+}
+END_TEST
+
+#define AT(artifact, id, columns)                                                                  \
+    "{\"artifact\":\"" artifact "\",\"case\":\"" id "\",\"columns\":{" columns "}}"
+
+START_TEST(cases_are_named)
+{
+    /* One goes, one comes, one is renamed, one has other content, one another column. */
+    compare(
+        "{\"inputs\":{\"l\":[" AT("1", "a", "") "," AT("2", "b", "") "," AT("3", "c", "") "," AT(
+            "4", "d", "\"set\":\"x\",\"age\":\"3\"") "," AT("5", "e", "") "]}}",
+        "{\"inputs\":{\"l\":[" AT("1", "a", "") "," AT("9", "c", "") "," AT(
+            "4", "d", "\"set\":\"y\"") "," AT("2", "f", "") "," AT("7", "g", "") "]}}",
+        "input l[case=c]: 3 -> 9\n"
+        "column set of input l[case=d]: x -> y\n"
+        "column age of input l[case=d]: 3 -> none\n"
+        "case of input l[case=f]: b -> f\n"
+        "input l[case=g]: none -> 7\n"
+        "input l[case=e]: 5 -> none\n");
+    /* The same for a port of one artifact. */
+    compare("{\"inputs\":{\"v\":" AT("1", "a", "") "}}",
+            "{\"inputs\":{\"v\":" AT("1", "b", "") "}}", "case of input v: a -> b\n");
+    /* Several of one case are matched in order. */
+    compare("{\"inputs\":{\"l\":[" AT("1", "a", "") "," AT("2", "a", "") "]}}",
+            "{\"inputs\":{\"l\":[" AT("1", "a", "") "," AT("3", "a", "") "]}}",
+            "input l[case=a]: 2 -> 3\n");
 }
 END_TEST
 
@@ -256,6 +287,7 @@ int main(void)
     tcase_add_test(cases, parameters_are_named);
     tcase_add_test(cases, nothing_changed);
     tcase_add_test(cases, inputs_are_named);
+    tcase_add_test(cases, cases_are_named);
     tcase_add_test(cases, streams_are_looked_into);
     tcase_add_test(cases, damaged_components);
     tcase_add_test(cases, types_are_checked);

@@ -293,6 +293,10 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     mf_run_line_list_free(said, count);
 
     double *seconds;
+    old.run = runs[0];
+    ok(mf_store_record(store, &old));
+    new.run = runs[1];
+    ok(mf_store_record(store, &new));
     ok(mf_store_past_seconds(store, "/g/a.yaml", "keep", 10, &seconds, &count));
     ck_assert_uint_eq(count, 2);
     ck_assert_double_eq(seconds[0] + seconds[1], 2);
@@ -300,6 +304,30 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     ok(mf_store_past_seconds(store, "/g/a.yaml", "kee", 10, &seconds, &count));
     ck_assert_uint_eq(count, 0);
     free(seconds);
+
+    char **names, *maker;
+    bool is;
+    ok(mf_store_past_nodes(store, "/g/a.yaml", "keep", 10, &names, &count, &is));
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(names[0], "keep[case=1]");
+    ck_assert(is);
+    mf_name_list_free(names, count);
+    ok(mf_store_past_nodes(store, "/g/a.yaml", "kee", 10, &names, &count, &is));
+    ck_assert_uint_eq(count, 0);
+    ck_assert(is);
+    mf_name_list_free(names, count);
+    ok(mf_store_past_nodes(store, "/g/c.yaml", "keep", 10, &names, &count, &is));
+    ck_assert(!is);
+    mf_name_list_free(names, count);
+    ok(mf_store_maker(store, runs[1], new.key, &maker));
+    ck_assert_str_eq(maker, "keep[case=1]");
+    free(maker);
+    ok(mf_store_maker(store, runs[1], old.key, &maker));
+    ck_assert_ptr_null(maker);
+    ok(mf_store_node_used(store, "/g/a.yaml", "keep[case=1]", old.key, &is));
+    ck_assert(is);
+    ok(mf_store_node_used(store, "/g/b.yaml", "keep[case=1]", old.key, &is));
+    ck_assert(!is);
 
     ok(mf_store_node_actions(store, "/g/a.yaml", "keep[case=1]", 0, &actions, &count));
     ck_assert_uint_eq(count, 2);

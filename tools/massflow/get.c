@@ -20,10 +20,15 @@ static int choose_port(const workspace *w, const mf_target *target, const char *
                           node->name, node->stage->out[0].name);
 }
 
-int workspace_artifact(const args *a, workspace *w, const char *text, const char *file,
-                       mf_artifact **artifact)
+void located_clear(located *f)
 {
-    mf_plan *plan = NULL;
+    mf_artifact_unref(f->artifact);
+    mf_plan_free(f->plan);
+    memset(f, 0, sizeof *f);
+}
+
+int workspace_artifact(const args *a, workspace *w, const char *text, const char *file, located *f)
+{
     mf_target target = {0};
     const mf_plan_node *n;
     mf_status error = mf_graph_target(w->graph, text, &target);
@@ -32,6 +37,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     uint32_t port = 0;
     int code;
 
+    memset(f, 0, sizeof *f);
     if (error)
         return command_fail(error, EXIT_REQUEST);
     if (target.count != 1)
@@ -45,19 +51,19 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
         return code;
     bare = strdup(name);
     w->looking = true;
-    code = workspace_plan(a, w, (const char *const *)&bare, 1, &plan);
+    code = workspace_plan(a, w, (const char *const *)&bare, 1, &f->plan);
     free(bare);
     if (code)
         return code;
-    n = mf_plan_at(plan, target.first);
+    n = mf_plan_at(f->plan, target.first);
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present)
         code = command_refuse("%s is not in the cache; make it with: massflow run %s '%s'", name,
                               args_at(a, 0), name);
     else if (!*n->outputs[port].id)
         code = command_refuse("%s came out without '%s'", name, n->node->stage->out[port].name);
     else
-        error = mf_store_get(w->store, n->outputs[port].id, artifact);
-    mf_plan_free(plan);
+        error = mf_store_get(w->store, n->outputs[port].id, &f->artifact);
+    f->node = target.first;
     return error ? command_fail(error, EXIT_FAILED) : code;
 }
 
@@ -65,7 +71,7 @@ static int get(const args *a)
 {
     const char *file = args_value(a, "output");
     workspace w;
-    mf_artifact *artifact = NULL;
+    located f = {0};
     mf_status error;
     int code;
 
@@ -75,15 +81,15 @@ static int get(const args *a)
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
-    code = workspace_artifact(a, &w, args_at(a, 1), file, &artifact);
+    code = workspace_artifact(a, &w, args_at(a, 1), file, &f);
     if (!code) {
-        error = mf_write_artifact(w.registry, artifact, file, args_value(a, "array"));
+        error = mf_write_artifact(w.registry, f.artifact, file, args_value(a, "array"));
         if (error)
             code = command_fail(error, EXIT_FAILED);
         else
             printf("%s\n", file);
     }
-    mf_artifact_unref(artifact);
+    located_clear(&f);
     workspace_close(&w);
     return code;
 }

@@ -1,4 +1,4 @@
-/* inspect.c - the commands that only look: stages, describe, schema, graph, devices, version. */
+/* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
 #include "command.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,29 +79,6 @@ const command command_schema = {
     0,
     0,
     schema};
-
-static const option graph_options[] = {
-    {0, "dot", NULL, "as Graphviz: massflow graph GRAPH --dot | dot -Tsvg"},
-    OPTION_SET,
-    OPTION_PLUGINS,
-    OPTION_END};
-
-static int graph(const args *a)
-{
-    mf_registry *registry;
-    mf_graph *g;
-    int code = open_graph(a, &registry, &g);
-
-    if (code)
-        return code;
-    code = put(args_has(a, "dot") ? mf_graph_dot(g) : mf_graph_text(g));
-    mf_graph_free(g);
-    mf_registry_free(registry);
-    return code;
-}
-
-const command command_graph = {
-    "graph", "GRAPH", "check a graph and show it", NULL, graph_options, 1, 1, graph};
 
 static int devices(const args *a)
 {

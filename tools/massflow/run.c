@@ -1,19 +1,21 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
+#include "events.h"
+#include "expected.h"
 #include "progress.h"
+#include "reason.h"
 #include "run/export.h"
-#include "run/why.h"
 #include "workspace.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- plan ------------------------------------------------------------------------------------ */
 
 static void print_reason(workspace *w, mf_plan *plan, size_t i)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
-    mf_changes changes = {0};
-    mf_why_kind kind;
+    mf_why why;
     mf_status error;
 
     if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
@@ -26,23 +28,13 @@ static void print_reason(workspace *w, mf_plan *plan, size_t i)
                above < mf_plan_count(plan) ? mf_plan_at(plan, above)->node->name : "its inputs");
         return;
     }
-    error = mf_why_node(plan, i, w->graph_path, &kind, &changes);
-    if (error || kind == MF_WHY_UNKNOWN)
+    error = mf_why_node(plan, i, w->graph_path, &why);
+    if (error)
         printf("not known");
-    else if (kind == MF_WHY_NEW)
-        printf("never run");
-    else if (kind == MF_WHY_MISSING)
-        printf("its result is not in the cache any more");
-    else if (changes.count)
-        printf("%s: %s -> %s", changes.items[0].name,
-               changes.items[0].before ? changes.items[0].before : "none",
-               changes.items[0].after ? changes.items[0].after : "none");
     else
-        printf("never run with this key");
-    if (changes.count > 1)
-        printf(" (and %zu more)", changes.count - 1);
+        why_in_short(plan, i, &why);
     mf_error_free(error);
-    mf_changes_clear(&changes);
+    mf_why_clear(&why);
 }
 
 typedef struct tally {
@@ -80,7 +72,24 @@ static tally count_stage(mf_plan *plan, const mf_graph_stage *stage)
     return t;
 }
 
-static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage)
+/* "expected 3 min 2 s, from 12 earlier runs" of those that are to run or may have to. */
+static void print_expected(const tally *t, const past_times *past)
+{
+    size_t count = t->run + t->waiting;
+    char took[32];
+
+    if (!count)
+        return;
+    words_seconds((double)count * past->median, took);
+    if (past->count)
+        printf("%-20s        expected %s%s, from %zu earlier run%s of it\n", "",
+               t->waiting ? "at most " : "", took, past->count, past->count == 1 ? "" : "s");
+    else
+        printf("%-20s        expected time not known: it has not run here yet\n", "");
+}
+
+static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage,
+                        const past_times *past)
 {
     tally t = count_stage(plan, stage);
 
@@ -103,39 +112,97 @@ static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage
         print_reason(w, plan, t.first_failed);
         printf("\n");
     }
+    print_expected(&t, past);
 }
 
-static void print_plan(workspace *w, mf_plan *plan)
+static void print_total(mf_plan *plan, const past_times *past, int slots)
 {
+    expected_total total;
+    char took[32];
+    mf_status error = expected_all(plan, past, slots, &total);
+
+    if (error) {
+        command_fail(error, EXIT_FAILED);
+        return;
+    }
+    if (!total.run && !total.undecided)
+        return;
+    words_seconds(total.seconds, took);
+    printf("\ntotal: %zu node%s", total.run, total.run == 1 ? "" : "s");
+    if (total.undecided)
+        printf(" and %zu undecided one%s", total.undecided, total.undecided == 1 ? "" : "s");
+    if (total.unknown == total.run + total.undecided)
+        printf("; expected time not known: none of it has run here yet\n");
+    else if (total.unknown)
+        printf("; expected at least %s with %d worker%s; for %zu the time is not known\n", took,
+               slots, slots == 1 ? "" : "s", total.unknown);
+    else
+        printf("; expected %s%s with %d worker%s\n", total.undecided ? "at most " : "", took, slots,
+               slots == 1 ? "" : "s");
+}
+
+static int print_plan(const args *a, workspace *w, mf_plan *plan)
+{
+    const char *jobs = args_value(a, "jobs");
+    int slots = jobs ? atoi(jobs) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    past_times *past;
+    mf_status error = expected_read(w, &past);
+
+    if (error)
+        return command_fail(error, EXIT_FAILED);
     for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
-        print_stage(w, plan, mf_graph_stage_at(w->graph, i));
+        print_stage(w, plan, mf_graph_stage_at(w->graph, i), &past[i]);
+    print_total(plan, past, slots);
+    free(past);
+    return EXIT_DONE;
+}
+
+static int check_jobs(const args *a)
+{
+    const char *jobs = args_value(a, "jobs");
+
+    if (jobs && (strspn(jobs, "0123456789") != strlen(jobs) || atoi(jobs) < 1 || strlen(jobs) > 4))
+        return command_refuse("--jobs is a number from 1 to 9999, not '%s'", jobs);
+    return EXIT_DONE;
 }
 
 static int show_plan(const args *a)
 {
     workspace w;
     mf_plan *plan = NULL;
-    int code = workspace_open(a, MF_STORE_READ, &w);
+    int code = check_jobs(a);
 
+    if (code)
+        return code;
+    code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
     code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &plan);
     if (!code)
-        print_plan(&w, plan);
+        code = print_plan(a, &w, plan);
     mf_plan_free(plan);
     workspace_close(&w);
     return code;
 }
 
-static const option plan_options[] = {OPTION_SET,   OPTION_CASE, OPTION_DEVICE,  OPTION_SAME_DEVICE,
-                                      OPTION_CACHE, OPTION_CODE, OPTION_PLUGINS, OPTION_END};
+static const option plan_options[] = {
+    OPTION_SET,
+    OPTION_CASE,
+    {'j', "jobs", "N", "worker slots that the expected time is for"},
+    OPTION_DEVICE,
+    OPTION_SAME_DEVICE,
+    OPTION_CACHE,
+    OPTION_CODE,
+    OPTION_PLUGINS,
+    OPTION_END};
 
 const command command_plan = {
     "plan",
     "GRAPH [TARGET...]",
     "what would run, what is cached, and why",
     "'undecided' depends on what a stage above comes out as: if that makes the same bytes as\n"
-    "before, what lies below it stays cached.",
+    "before, what lies below it stays cached. Expected times are the median of what the stage's\n"
+    "nodes took in earlier runs of this graph, whatever their parameters were.",
     plan_options,
     1,
     -1,
@@ -181,39 +248,60 @@ static void print_failures(const args *a, mf_plan *plan)
     }
 }
 
-static void print_summary(const mf_run_result *result, double seconds)
+/* What follows a run: lines for people, and with --log json events on stdout; then the lines are on
+ * stderr. */
+typedef struct watcher {
+    progress shown;
+    events told;
+    bool json;
+    FILE *people;
+} watcher;
+
+static void print_summary(FILE *out, const mf_run_result *result, double seconds)
 {
     const mf_run_counts *c = &result->counts;
     size_t ended = c->done + c->cached + c->failed + c->blocked;
     char took[32];
 
     words_seconds(seconds, took);
-    printf("%s: %zu run, %zu cached", result->interrupted ? "interrupted" : "finished", c->done,
-           c->cached);
+    fprintf(out, "%s: %zu run, %zu cached", result->interrupted ? "interrupted" : "finished",
+            c->done, c->cached);
     if (c->failed)
-        printf(", %zu failed", c->failed);
+        fprintf(out, ", %zu failed", c->failed);
     if (c->blocked)
-        printf(", %zu blocked", c->blocked);
+        fprintf(out, ", %zu blocked", c->blocked);
     if (c->wanted > ended)
-        printf(", %zu left", c->wanted - ended);
-    printf(" in %s\n", took);
-    fflush(stdout);
+        fprintf(out, ", %zu left", c->wanted - ended);
+    fprintf(out, " in %s\n", took);
+    fflush(out);
 }
 
-static void print_export(void *self, const mf_exported *file)
+static void watch_run(void *self, const mf_run_event *event)
 {
-    (void)self;
+    watcher *w = self;
+
+    if (w->json)
+        events_run(&w->told, event);
+    progress_event(&w->shown, event);
+}
+
+static void watch_export(void *self, const mf_exported *file)
+{
+    watcher *w = self;
+
     if (file->error)
         fprintf(stderr, "\nfailed: export of %s\n  %s\n", file->node, file->error);
     else if (file->written)
-        printf("wrote %s\n", file->path);
+        fprintf(w->people, "wrote %s\n", file->path);
+    if (w->json)
+        events_export(&w->told, file);
 }
 
 /* Exports of what came through; *code as it is to be after them. */
-static void write_exports(workspace *w, mf_plan *plan, int *code)
+static void write_exports(workspace *w, mf_plan *plan, watcher *watching, int *code)
 {
     size_t failed = 0;
-    mf_status error = mf_export_all(plan, w->registry, print_export, NULL, &failed);
+    mf_status error = mf_export_all(plan, w->registry, watch_export, watching, &failed);
 
     if (error)
         *code = command_fail(error, EXIT_FAILED);
@@ -263,7 +351,7 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
 
 static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
 {
-    progress shown;
+    watcher watching = {.json = args_has(a, "log"), .people = stdout};
     mf_run_result result = {0};
     char *line = command_line(a);
     const char *jobs = args_value(a, "jobs");
@@ -272,8 +360,8 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
                               .signals = true,
                               .command = line,
                               .version = MF_VERSION,
-                              .watch = progress_event,
-                              .self = &shown};
+                              .watch = watch_run,
+                              .self = &watching};
     int code;
     mf_host *host;
     mf_status error = open_host(a, w, plan, &host);
@@ -282,39 +370,46 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
         free(line);
         return command_fail(error, EXIT_REQUEST);
     }
-    progress_open(&shown, stdout);
-    options.tick = shown.live ? 200 : 0;
+    if (watching.json)
+        watching.people = stderr;
+    events_open(&watching.told, stdout);
+    progress_open(&watching.shown, watching.people);
+    options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 0;
     error = mf_run(plan, host, &options, &result);
-    progress_close(&shown);
-    code = result.counts.failed || result.counts.blocked ? EXIT_FAILED : EXIT_DONE;
+    progress_close(&watching.shown);
+    code = error || result.counts.failed || result.counts.blocked ? EXIT_FAILED : EXIT_DONE;
     if (!error && !result.interrupted)
-        write_exports(w, plan, &code);
-    print_summary(&result, now() - begun);
+        write_exports(w, plan, &watching, &code);
+    if (result.interrupted && !error)
+        code = EXIT_INTERRUPTED;
+    if (watching.json)
+        events_end(&watching.told, &result, now() - begun, code);
+    print_summary(watching.people, &result, now() - begun);
     print_failures(a, plan);
     mf_host_free(host);
     free(line);
-    if (error)
-        return command_fail(error, EXIT_FAILED);
-    return result.interrupted ? EXIT_INTERRUPTED : code;
+    return error ? command_fail(error, EXIT_FAILED) : code;
 }
 
 static int run(const args *a)
 {
     bool dry = args_has(a, "dry-run");
-    const char *jobs = args_value(a, "jobs");
     double begun = now();
     workspace w;
     mf_plan *plan = NULL;
     int code;
 
-    if (jobs && (strspn(jobs, "0123456789") != strlen(jobs) || atoi(jobs) < 1 || strlen(jobs) > 4))
-        return command_refuse("--jobs is a number from 1 to 9999, not '%s'", jobs);
+    code = check_jobs(a);
+    if (code)
+        return code;
+    if (args_has(a, "log") && strcmp(args_value(a, "log"), "json") != 0)
+        return command_refuse("--log is 'json', not '%s'", args_value(a, "log"));
     code = workspace_open(a, dry ? MF_STORE_READ : MF_STORE_WRITE, &w);
     if (code)
         return code;
     code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &plan);
     if (!code && dry)
-        print_plan(&w, plan);
+        code = print_plan(a, &w, plan);
     else if (!code)
         code = run_plan(a, &w, plan, begun);
     mf_plan_free(plan);
@@ -329,6 +424,7 @@ static const option run_options[] = {
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     {0, "fail-fast", NULL, "stop at the first failure"},
+    {0, "log", "json", "events on stdout, a JSON object a line; lines for people on stderr"},
     {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
     OPTION_CACHE,
     OPTION_CODE,

@@ -1,11 +1,14 @@
 /* show.c - the command show: an artifact in words. */
+#include "draw.h"
 #include "run/sheet.h"
+#include "run/write.h"
 #include "workspace.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- one artifact ---------------------------------------------------------------------------- */
 
@@ -164,7 +167,8 @@ static mf_status print_artifact(const mf_artifact *a)
 {
     const char *text = mf_artifact_text(a, "text");
 
-    printf("%s %.12s\n", mf_artifact_type(a), mf_artifact_id(a) ? mf_artifact_id(a) : "");
+    printf("%s%s%.12s\n", mf_artifact_type(a), mf_artifact_id(a) ? " " : "",
+           mf_artifact_id(a) ? mf_artifact_id(a) : "");
     if (strcmp(mf_artifact_type(a), "text") == 0 && text) {
         printf("%s\n", text);
         return MF_OK;
@@ -175,48 +179,117 @@ static mf_status print_artifact(const mf_artifact *a)
     return print_arrays(a);
 }
 
+/* ---- a picture ------------------------------------------------------------------------------- */
+
+static mf_status draw(const args *a, const workspace *w, const located *f)
+{
+    const char *file = args_value(a, "output"), *slice = args_value(a, "slice");
+    mf_artifact *image = NULL;
+    mf_array *rgb;
+    mf_view view;
+    mf_status status;
+
+    MF_TRY(draw_parse(slice ? slice : "z", &view));
+    MF_TRY(draw_artifact(w->registry, f->plan, f->node, f->artifact, &view, &rgb));
+    status = mf_artifact_new("image", &image);
+    if (!status)
+        status = mf_artifact_add(image, "rgb", rgb);
+    if (!status)
+        status = mf_write_artifact(w->registry, image, file, NULL);
+    mf_array_unref(rgb);
+    mf_artifact_unref(image);
+    if (!status)
+        printf("%s\n", file);
+    return status;
+}
+
+/* ---- finding it ------------------------------------------------------------------------------ */
+
+static mf_status read_file(const workspace *w, const char *path, bool folder, located *f)
+{
+    const mf_type *type = mf_registry_reader(w->registry, path, folder);
+
+    if (!type)
+        return mf_hint(mf_fail(MF_UNSUPPORTED, "no plugin reads %s %s by its name",
+                               folder ? "the folder" : "the file", path),
+                       "scans and .safetensors files can be shown; parts of a result are named "
+                       "with their graph: massflow show GRAPH NODE");
+    return type->read(path, &f->artifact);
+}
+
+/* One operand: a file, a folder, or the first digits of an id. */
+static int find_bare(const args *a, workspace *w, located *f)
+{
+    const char *text = args_at(a, 0);
+    char id[MF_HEX_SIZE];
+    struct stat about;
+    mf_status error;
+    int code;
+
+    if (stat(text, &about) == 0) {
+        memset(w, 0, sizeof *w);
+        code = open_registry(a, &w->registry);
+        if (code)
+            return code;
+        error = read_file(w, text, S_ISDIR(about.st_mode), f);
+        return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    }
+    code = workspace_open_cache(a, w);
+    if (code)
+        return code;
+    code = open_registry(a, &w->registry);
+    if (code)
+        return code;
+    error = mf_store_resolve(w->store, text, id);
+    if (!error)
+        error = mf_store_get(w->store, id, &f->artifact);
+    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+}
+
 static int show(const args *a)
 {
-    workspace w;
-    mf_artifact *artifact = NULL;
-    char id[MF_HEX_SIZE];
+    bool picture = args_has(a, "output");
+    workspace w = {0};
+    located f = {0};
     mf_status error = MF_OK;
     int code;
 
+    if (args_has(a, "slice") && !picture)
+        return command_refuse("a picture needs a file to go to: --slice %s -o FILE.png",
+                              args_value(a, "slice"));
     if (args_count(a) == 2) {
         code = workspace_open(a, MF_STORE_READ, &w);
-        if (code)
-            return code;
-        code = workspace_artifact(a, &w, args_at(a, 1), NULL, &artifact);
+        if (!code)
+            code = workspace_artifact(a, &w, args_at(a, 1), NULL, &f);
     } else {
-        code = workspace_open_cache(a, &w);
-        if (code)
-            return code;
-        error = mf_store_resolve(w.store, args_at(a, 0), id);
-        if (!error)
-            error = mf_store_get(w.store, id, &artifact);
-        if (error)
-            code = command_fail(error, EXIT_REQUEST);
+        code = find_bare(a, &w, &f);
     }
-    if (!code) {
-        error = print_artifact(artifact);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
-    }
-    mf_artifact_unref(artifact);
+    if (!code)
+        error = picture ? draw(a, &w, &f) : print_artifact(f.artifact);
+    if (error)
+        code = command_fail(error, EXIT_FAILED);
+    located_clear(&f);
     workspace_close(&w);
     return code;
 }
 
-static const option show_options[] = {OPTION_SET, OPTION_CACHE, OPTION_CODE, OPTION_PLUGINS,
-                                      OPTION_END};
+static const option show_options[] = {
+    {0, "slice", "AXIS[=K]", "draw slices across z, y or x, or only slice K; with -o"},
+    {'o', "output", "FILE.png", "where the picture goes"},
+    OPTION_SET,
+    OPTION_CACHE,
+    OPTION_CODE,
+    OPTION_PLUGINS,
+    OPTION_END};
 
 const command command_show_artifact = {
     "show",
-    "GRAPH NODE[.PORT] | ARTIFACT",
-    "an artifact: attributes, shapes, statistics; tables as a table",
-    "An ARTIFACT is the first digits of its id ('massflow cache ls'), in the cache given with\n"
-    "--cache or in .massflow of the current folder.",
+    "GRAPH NODE[.PORT] | FILE | ARTIFACT",
+    "an artifact or a file: attributes, shapes, statistics; tables as a table; pictures",
+    "A FILE is a scan, a folder of DICOM files, or weights (.safetensors). An ARTIFACT is the\n"
+    "first digits of its id ('massflow cache ls'), in the cache given with --cache or in\n"
+    ".massflow of the current folder. Labels and masks are drawn over their scan where it is\n"
+    "in the cache.",
     show_options,
     1,
     2,

@@ -1,5 +1,5 @@
 /* why.c - the command why: which component of a node's key changed. */
-#include "run/why.h"
+#include "reason.h"
 #include "workspace.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,19 +9,11 @@
 /* More nodes than this are counted, not explained one by one. */
 #define EXPLAINED 20
 
-static void print_changes(const mf_changes *changes)
-{
-    for (size_t i = 0; i < changes->count; i++) {
-        const mf_change *c = &changes->items[i];
-        printf("  %s: %s -> %s\n", c->name, c->before ? c->before : "none",
-               c->after ? c->after : "none");
-    }
-}
-
 static mf_status made(workspace *w, const mf_plan_node *n)
 {
     mf_action *action = NULL;
-    char took[32], when[32];
+    char took[32], when[32], *maker = NULL;
+    mf_status error;
     time_t created;
     struct tm local;
 
@@ -32,16 +24,25 @@ static mf_status made(workspace *w, const mf_plan_node *n)
     localtime_r(&created, &local);
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
     words_seconds(action->seconds, took);
-    printf("  made %s in %s%s%s\n", when, took, *action->device ? " on " : "", action->device);
+    error = mf_store_maker(w->store, action->run, n->key, &maker);
+    if (!error) {
+        printf("  made %s in %s%s%s", when, took, *action->device ? " on " : "", action->device);
+        if (action->run)
+            printf(" by run %lld", (long long)action->run);
+        if (maker && strcmp(maker, n->node->name) != 0)
+            printf(" as %s", maker);
+        printf("\n");
+    }
+    free(maker);
     mf_action_free(action);
-    return MF_OK;
+    return error;
 }
 
 static mf_status explain(workspace *w, mf_plan *plan, size_t i)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
-    mf_changes changes = {0};
-    mf_why_kind kind;
+    mf_status error;
+    mf_why why;
     size_t above;
 
     if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
@@ -58,25 +59,21 @@ static mf_status explain(workspace *w, mf_plan *plan, size_t i)
                mf_plan_at(plan, above)->node->name);
         return explain(w, plan, above);
     }
-    MF_TRY(mf_why_node(plan, i, w->graph_path, &kind, &changes));
-    if (n->state == MF_PLAN_RECIPE) {
-        printf("%s: a stream; it is made while it is read\n", n->node->name);
-    } else if (kind == MF_WHY_SAME) {
+    error = mf_why_node(plan, i, w->graph_path, &why);
+    if (!error && n->state == MF_PLAN_CACHED) {
         printf("%s: cached\n", n->node->name);
-        MF_TRY(made(w, n));
-        if (changes.count)
+        error = made(w, n);
+        if (!error && why.changes.count)
             printf("  since the result before that:\n");
-    } else if (kind == MF_WHY_NEW) {
-        printf("%s: to run: never run\n", n->node->name);
-    } else if (kind == MF_WHY_MISSING) {
-        printf("%s: to run: nothing changed, but its result is not in the cache any more\n",
-               n->node->name);
-    } else {
-        printf("%s: to run\n", n->node->name);
+        if (!error)
+            why_changes(&why.changes);
+    } else if (!error && n->state == MF_PLAN_RECIPE) {
+        printf("%s: a stream; it is made while it is read\n", n->node->name);
+    } else if (!error) {
+        why_in_full(plan, i, &why);
     }
-    print_changes(&changes);
-    mf_changes_clear(&changes);
-    return MF_OK;
+    mf_why_clear(&why);
+    return error;
 }
 
 static int why(const args *a)
@@ -111,8 +108,8 @@ static int why(const args *a)
     return code;
 }
 
-static const option why_options[] = {OPTION_SET, OPTION_CACHE, OPTION_CODE, OPTION_PLUGINS,
-                                     OPTION_END};
+static const option why_options[] = {OPTION_SET,  OPTION_DEVICE,  OPTION_SAME_DEVICE, OPTION_CACHE,
+                                     OPTION_CODE, OPTION_PLUGINS, OPTION_END};
 
 const command command_why = {"why",
                              "GRAPH NODE",

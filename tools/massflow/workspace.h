@@ -47,10 +47,17 @@ int workspace_open_cache(const args *a, workspace *w);
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
                    mf_plan **plan);
 
+/* A stored artifact, and where in the graph it comes from. */
+typedef struct located {
+    mf_artifact *artifact;
+    mf_plan *plan; /* NULL where it was not named by its node */
+    size_t node;
+} located;
+void located_clear(located *f);
+
 /* The stored artifact that "NODE" or "NODE.PORT" of the graph names, of several outputs without a
- * port the one that `file` (or NULL) can hold; the caller unrefs. */
-int workspace_artifact(const args *a, workspace *w, const char *text, const char *file,
-                       mf_artifact **artifact);
+ * port the one that `file` (or NULL) can hold. */
+int workspace_artifact(const args *a, workspace *w, const char *text, const char *file, located *f);
 
 /* "3.2 s", "2 min 10 s", "1 h 3 min" */
 void words_seconds(double seconds, char text[32]);

@@ -144,6 +144,14 @@ typedef struct mf_stage {
                       mf_artifact **artifact);
 } mf_stage;
 
+/* How an artifact is to be drawn. */
+typedef struct mf_view {
+    int axis;       /* slices across 0 z, 1 y or 2 x of its grid */
+    int64_t slice;  /* this one; -1: `slices` of them, spread evenly */
+    int64_t slices;
+    int64_t tile;   /* pixels along the longer side of one slice */
+} mf_view;
+
 /* A type of artifact: what a stage must set when it publishes one. */
 typedef struct mf_type {
     const char *name, *help;
@@ -153,6 +161,13 @@ typedef struct mf_type {
      * .nrrd"). What belongs to a scan is put on the scan's own grid. */
     const char *suffixes;
     mf_status (*write)(const mf_artifact *artifact, const char *path);
+    /* Reads a file as an artifact, for a look at it; `reads` as `suffixes`, "/" for folders. */
+    const char *reads;
+    mf_status (*read)(const char *path, mf_artifact **artifact);
+    /* A picture, u8 [h, w, 3]. `scan`: the volume on the same grid that it was made from, to be
+     * drawn over; NULL where none is at hand. */
+    mf_status (*draw)(const mf_artifact *artifact, const mf_artifact *scan, const mf_view *view,
+                      mf_array **rgb);
 } mf_type;
 
 typedef struct mf_plugin {
