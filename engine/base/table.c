@@ -117,6 +117,19 @@ mf_status mf_table_row(mf_table *t, ...)
     return failed;
 }
 
+mf_status mf_table_put(mf_table *t, const double *numbers, const char *const *texts)
+{
+    MF_TRY(reserve(t));
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->columns[i].text)
+            MF_TRY(append_text(&t->columns[i], t->rows, texts[i]));
+        else
+            t->columns[i].numbers[t->rows] = numbers[i];
+    }
+    t->rows++;
+    return MF_OK;
+}
+
 static mf_status finish_column(const column *c, size_t i, int64_t rows, mf_artifact *artifact)
 {
     char name[32];

@@ -1,5 +1,6 @@
 /* metrics_overlap.c - stage metrics.overlap: how well predicted labels match the truth. */
 #include "metrics_overlap.code.h"
+#include "metrics_stages.h"
 #include "surface.h"
 #include <massflow/stage.h>
 #include <math.h>
@@ -216,7 +217,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-static const mf_stage stage = {
+const mf_stage metrics_overlap = {
     .name = "metrics.overlap",
     .version = 1,
     .summary = "Dice, HD95 and ASD of predicted labels against the truth, as a table.",
@@ -232,5 +233,3 @@ static const mf_stage stage = {
     .out = outputs,
     .code = MF_CODE,
     .run = run};
-
-MF_PLUGIN("metrics", &stage)

@@ -103,6 +103,101 @@ class Quickstart(Graphs):
         self.assertEqual(again.count("to run"), 1, again)
 
 
+class Experiments(Graphs):
+    """graphs/experiments: on phantoms that the first of them writes beside itself, so on a copy."""
+
+    SMALL = ["steps=2", "channels=[8,16,32,32,32]", "masks=4"]
+
+    def setUp(self):
+        super().setUp()
+        shutil.copytree(GRAPHS, self.path("graphs"), ignore=shutil.ignore_patterns(".massflow"))
+
+    def graph(self, name):
+        return self.path(f"graphs/experiments/{name}.yaml")
+
+    def table(self, graph, node, settings):
+        self.massflow("run", self.graph(graph), *flags(settings))
+        return self.rows(self.graph(graph), node, *flags(settings))
+
+    def test_on_phantoms(self):
+        self.assertIn("finished: 20 run, ", self.massflow("run", self.graph("phantoms")))
+
+        rows = self.table("two-datasets", "table", self.SMALL)
+        both = [("ct", "ct"), ("ct", "mr"), ("mr", "ct"), ("mr", "mr")]
+        self.assertEqual(sorted({(row["trained"], row["on"]) for row in rows}), both)
+        self.assertEqual(len(rows), 4 * 9)  # 8 organs, and all of them
+
+        settings = self.SMALL + ["tune=1", "shots_list=[1,3]", "seeds=[7]"]
+        rows = self.table("few-shot", "table", settings)
+        self.assertEqual(sorted({(row["shots"], row["seed"]) for row in rows}), [("1", "7"), ("3", "7")])
+        # Another seed trains anew, on what is there: scans, samples and pretraining are shared.
+        settings[-1] = "seeds=[7,8]"
+        out = self.massflow("plan", self.graph("few-shot"), "table", *flags(settings))
+        self.assertRegex(out, r"\ntuned +2 cached\ntuned +2 to run ")
+        self.assertEqual(out.count(" to run "), 1, out)
+        # One example more changes nothing of what was made with fewer.
+        settings[-2:] = ["shots_list=[1,3,2]", "seeds=[7]"]
+        out = self.massflow("plan", self.graph("few-shot"), "table", *flags(settings))
+        self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
+
+        settings = self.SMALL + ["epochs=3"]
+        rows = self.table("k-fold", "predictions", settings)
+        # Every case once, and in the fold that the csv file gives it.
+        with open(self.path("graphs/experiments/phantoms-ct.csv"), encoding="utf-8", newline="") as file:
+            folds = {row["id"]: row["fold"] for row in csv.DictReader(file)}
+        self.assertEqual({row["case"]: row["fold"] for row in rows}, folds)
+        self.assertEqual(len(rows), len(folds))
+        # A damaged scan is left out, and said so; the folds that it is no part of stay cached.
+        with open(self.path("graphs/experiments/phantoms/ct-plain004.nii.gz"), "wb") as file:
+            file.write(b"no scan")
+        out = self.massflow("run", self.graph("k-fold"), *flags(settings), code=1)
+        self.assertIn("probe[fold=0]: goes on without features[case=ct-plain004]\n", out)
+        rows = self.rows(self.graph("k-fold"), "predictions", *flags(settings))
+        self.assertEqual({row["case"] for row in rows}, set(folds) - {"ct-plain004"})
+
+    def test_tables_joined(self):
+        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
+            file.write("massflow: 1\ncases: {count: 2, id: \"p{id}\"}\naxes: {seed: [3, 1], look: [ct, mr]}\n"
+                       "stages:\n"
+                       "  patient: {use: phantom.volume, each: [case, seed, look], with: {size: [16, 16, 16], "
+                       "spacing: [12, 12, 12], seed: \"${seed}\", modality: \"${look}\", lesion: 1}}\n"
+                       "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
+                       "  of: {use: table.join, each: look, in: {tables: \"patient.facts[case=p001]\"}}\n"
+                       "  dice: {use: metrics.overlap, in: {pred: \"patient.labels[seed=1, look=ct]\", truth: "
+                       "\"patient.labels[seed=1, look=ct]\"}}\n"
+                       "  wrong: {use: table.join, in: {tables: [\"patient.facts[*]\", dice.summary]}}\n")
+        out = self.massflow("run", self.path("g.yaml"), code=1)
+        self.assertIn("failed: wrong\n  the table of dice has other columns than that of "
+                      "patient[case=p000,seed=3,look=ct]\n", out)
+        rows = self.rows(self.path("g.yaml"), "all")
+        self.assertEqual(list(rows[0])[:4], ["case", "seed", "look", "lesion"])
+        self.assertEqual([(row["case"], row["seed"], row["look"]) for row in rows],
+                         [(case, seed, look) for case in ("p000", "p001") for seed in ("3", "1")
+                          for look in ("ct", "mr")])
+        # The axis that both have tells nothing.
+        rows = self.rows(self.path("g.yaml"), "of[look=mr]")
+        self.assertEqual(list(rows[0])[:3], ["case", "seed", "lesion"])
+        self.assertEqual([(row["case"], row["seed"]) for row in rows], [("p001", "3"), ("p001", "1")])
+
+    @REAL
+    def test_two_data_sets_on_real_scans(self):
+        """Lungs of CT and spinal cords of MR: one label each."""
+        def case(name, path, part):
+            scan = os.path.join(DATA, path + ".nii.gz")
+            return [name, scan, scan.replace(".nii", "_labels.nii"), part]
+        columns = ["id", "path", "labels", "set"]
+        lung, cord = "ct/ct_lung_D_", "mri/mr_spine_t"
+        self.cases("ct.csv", columns, [case("c0", lung + "baseline", "pre"),
+                                       case("c1", lung + "baseline", "train"),
+                                       case("c2", lung + "followup", "test")])
+        self.cases("mr.csv", columns, [case("m0", cord + "1", "pre"), case("m1", cord + "1", "train"),
+                                       case("m2", cord + "2", "test")])
+        rows = self.table("two-datasets", "table", self.SMALL + ["ct=ct.csv", "mr=mr.csv", "ct_low=-1000"])
+        self.assertEqual([(row["trained"], row["on"], row["label"], row["cases"]) for row in rows],
+                         [(trained, on, label, "1") for trained in ("ct", "mr") for on in ("ct", "mr")
+                          for label in ("0", "1")])
+
+
 @REAL
 class RealScans(Graphs):
     def test_masks_of_a_file(self):

@@ -151,6 +151,10 @@ typedef struct mf_table mf_table;
 MF_API MF_MUST_USE mf_status mf_table_new(const char *const *columns, mf_table **table);
 /* One value a column: double or const char * as declared. */
 MF_API MF_MUST_USE mf_status mf_table_row(mf_table *table, ...);
+/* The same from lists, for columns that are known only at run time: column i is numbers[i] or
+ * texts[i], as it is declared. */
+MF_API MF_MUST_USE mf_status mf_table_put(mf_table *table, const double *numbers,
+                                          const char *const *texts);
 /* The finished artifact; frees the table. */
 MF_API MF_MUST_USE mf_status mf_table_finish(mf_table *table, mf_artifact **artifact);
 MF_API void mf_table_free(mf_table *table);

@@ -1,0 +1,9 @@
+/* metrics_stages.h - the stages of this plugin, by file. */
+#ifndef METRICS_STAGES_H
+#define METRICS_STAGES_H
+
+#include <massflow/stage.h>
+
+extern const mf_stage metrics_overlap, table_join;
+
+#endif

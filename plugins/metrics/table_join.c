@@ -1,0 +1,273 @@
+/* table_join.c - stage table.join: the tables of many nodes as one, with what tells them apart. */
+#include "metrics_stages.h"
+#include "table_join.code.h"
+#include <massflow/stage.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_COLUMNS 256
+
+static const mf_param params[] = {MF_PARAMS_END};
+static const mf_port inputs[] = {{"tables", "table[]", "Tables with the same columns.", MF_KEYED},
+                                 {NULL, NULL, NULL, 0}};
+static const mf_port outputs[] = {
+    {"table", "table",
+     "Their rows, one table after the other, behind columns for what they were gathered over: the "
+     "case, and each axis of the graph.",
+     0},
+    {NULL, NULL, NULL, 0}};
+
+/* A column of the result: one of those before the tables' own says of which table a row is. */
+typedef struct column {
+    char name[80];
+    bool text;
+    bool of_case;
+} column;
+
+typedef struct join {
+    mf_task *task;
+    column columns[MOST_COLUMNS];
+    size_t count, own; /* the tables' own begin at `own` */
+    mf_table *table;
+} join;
+
+static mf_status add_column(join *j, const char *name, bool text, bool of_case)
+{
+    column *c = &j->columns[j->count];
+    if (j->count == MOST_COLUMNS)
+        return mf_fail(MF_UNSUPPORTED, "more than %d columns", MOST_COLUMNS);
+    if (strlen(name) >= sizeof c->name)
+        return mf_fail(MF_UNSUPPORTED, "a column's name of more than %zu letters: %s",
+                       sizeof c->name - 1, name);
+    for (size_t i = 0; i < j->count; i++)
+        if (!strcmp(j->columns[i].name, name))
+            return mf_fail(MF_INVALID, "'%s' is an axis and a column of the tables", name);
+    strcpy(c->name, name);
+    c->text = text;
+    c->of_case = of_case;
+    j->count++;
+    return MF_OK;
+}
+
+static bool is_number(const char *text)
+{
+    char *end;
+    (void)strtod(text, &end);
+    return *text && !*end;
+}
+
+/* Whether all values of an axis are numbers. */
+static bool numeric_axis(mf_task *t, size_t axis)
+{
+    const char *value;
+    for (size_t i = 0; i < mf_in_count(t, "tables"); i++)
+        if (!mf_in_axis(t, "tables", i, axis, &value) || !is_number(value))
+            return false;
+    return true;
+}
+
+/* The next of the names that are joined by tabs; false past the last. */
+static bool next_name(const char **names, char name[80])
+{
+    size_t length = strcspn(*names, "\t"), n = length < 79 ? length : 79;
+    if (!**names)
+        return false;
+    memcpy(name, *names, n);
+    name[n] = 0;
+    *names += length + ((*names)[length] == '\t');
+    return true;
+}
+
+static bool is_text(const mf_artifact *a, size_t i)
+{
+    char array[32];
+    mf_array_info info;
+    snprintf(array, sizeof array, "column.%zu", i);
+    return mf_artifact_find(a, array, &info) && info.ragged;
+}
+
+static bool has_name(const char *names, const char *wanted)
+{
+    char name[80];
+    while (next_name(&names, name))
+        if (!strcmp(name, wanted))
+            return true;
+    return false;
+}
+
+/* The case, the axes, then the columns of the first table. */
+static mf_status choose_columns(join *j)
+{
+    const mf_artifact *first;
+    const char *axis, *value, *names;
+    char name[80];
+    bool cases = false;
+    MF_TRY(mf_in_item(j->task, "tables", 0, &first));
+    names = mf_artifact_text(first, "columns");
+    if (!names)
+        return mf_fail(MF_CORRUPT, "a table without names of columns");
+    for (size_t i = 0; i < mf_in_count(j->task, "tables"); i++)
+        cases |= *mf_in_case(j->task, "tables", i) != 0;
+    if (cases && !has_name(names, "case"))
+        MF_TRY(add_column(j, "case", true, true));
+    for (size_t k = 0; (axis = mf_in_axis(j->task, "tables", 0, k, &value)); k++)
+        MF_TRY(add_column(j, axis, !numeric_axis(j->task, k), false));
+    j->own = j->count;
+    for (size_t i = 0; next_name(&names, name); i++)
+        MF_TRY(add_column(j, name, is_text(first, i), false));
+    return MF_OK;
+}
+
+static mf_status check_columns(const join *j, size_t i, const mf_artifact *a)
+{
+    const char *names = mf_artifact_text(a, "columns");
+    char name[80];
+    size_t k = j->own;
+    while (names && next_name(&names, name)) {
+        if (k == j->count || strcmp(j->columns[k].name, name) ||
+            j->columns[k].text != is_text(a, k - j->own))
+            break;
+        k++;
+    }
+    if (names && !*names && k == j->count)
+        return MF_OK;
+    return mf_fail(MF_INVALID, "the table of %s has other columns than that of %s",
+                   mf_in_name(j->task, "tables", i), mf_in_name(j->task, "tables", 0));
+}
+
+/* The numbers of a table's own columns, by column; NULL for one of text. */
+static mf_status read_numbers(const join *j, const mf_artifact *a, mf_array **numbers,
+                              int64_t *rows)
+{
+    for (size_t k = j->own; k < j->count; k++) {
+        char array[32];
+        mf_array_info info;
+        snprintf(array, sizeof array, "column.%zu", k - j->own);
+        if (!mf_artifact_find(a, array, &info))
+            return mf_fail(MF_CORRUPT, "a table has no array '%s'", array);
+        if (!info.ragged) {
+            MF_TRY(mf_artifact_array(a, array, &numbers[k]));
+            if (numbers[k]->dtype != MF_F64 || numbers[k]->rank != 1)
+                return mf_fail(MF_CORRUPT, "array '%s' of a table is not f64 [rows]", array);
+        }
+        int64_t here = info.ragged ? info.rows : numbers[k]->shape[0];
+        if (k > j->own && here != *rows)
+            return mf_fail(MF_CORRUPT, "the columns of a table differ in length");
+        *rows = here;
+    }
+    return MF_OK;
+}
+
+/* A text of a table, as a string; the caller frees. */
+static mf_status read_cell(const mf_artifact *a, size_t index, int64_t row, char **text)
+{
+    char array[32];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    snprintf(array, sizeof array, "column.%zu", index);
+    MF_TRY(mf_artifact_read_row(a, array, row, &bytes, &size));
+    *text = strndup(bytes ? (const char *)bytes : "", size);
+    free(bytes);
+    return *text ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a row of a table");
+}
+
+/* What tells the table: its case and axes. */
+static void label_row(const join *j, size_t i, double *cells, const char **texts)
+{
+    for (size_t k = 0, axis = 0; k < j->own; k++) {
+        const char *value = NULL;
+        if (j->columns[k].of_case)
+            value = mf_in_case(j->task, "tables", i);
+        else
+            (void)mf_in_axis(j->task, "tables", i, axis++, &value);
+        texts[k] = value ? value : "";
+        cells[k] = j->columns[k].text ? 0 : strtod(texts[k], NULL);
+    }
+}
+
+static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *const *numbers,
+                         int64_t row)
+{
+    double cells[MOST_COLUMNS];
+    const char *texts[MOST_COLUMNS] = {0};
+    char *copies[MOST_COLUMNS] = {0};
+    mf_status failed = MF_OK;
+    label_row(j, i, cells, texts);
+    for (size_t k = j->own; k < j->count && !failed; k++) {
+        if (numbers[k])
+            cells[k] = ((const double *)numbers[k]->data)[row];
+        else
+            failed = read_cell(a, k - j->own, row, &copies[k]);
+        texts[k] = copies[k];
+    }
+    if (!failed)
+        failed = mf_table_put(j->table, cells, texts);
+    for (size_t k = j->own; k < j->count; k++)
+        free(copies[k]);
+    return failed;
+}
+
+static mf_status add_table(join *j, size_t i)
+{
+    mf_array *numbers[MOST_COLUMNS] = {0};
+    const mf_artifact *a;
+    int64_t rows = 0;
+    MF_TRY(mf_in_item(j->task, "tables", i, &a));
+    MF_TRY(check_columns(j, i, a));
+    mf_status failed = read_numbers(j, a, numbers, &rows);
+    for (int64_t row = 0; row < rows && !failed; row++)
+        failed = put_row(j, i, a, numbers, row);
+    for (size_t k = j->own; k < j->count; k++)
+        mf_array_unref(numbers[k]);
+    return failed;
+}
+
+static mf_status new_table(join *j)
+{
+    char declared[MOST_COLUMNS][88];
+    const char *columns[MOST_COLUMNS + 1] = {0};
+    for (size_t k = 0; k < j->count; k++) {
+        snprintf(declared[k], sizeof declared[k], "%s%s", j->columns[k].name,
+                 j->columns[k].text ? ":text" : "");
+        columns[k] = declared[k];
+    }
+    return mf_table_new(columns, &j->table);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    join *j = calloc(1, sizeof *j);
+    mf_artifact *table = NULL;
+    (void)p, (void)session;
+    if (!j)
+        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+    j->task = t;
+    mf_status failed = choose_columns(j);
+    if (!failed)
+        failed = new_table(j);
+    for (size_t i = 0; i < mf_in_count(t, "tables") && !failed; i++)
+        failed = add_table(j, i);
+    if (failed)
+        mf_table_free(j->table);
+    else
+        failed = mf_table_finish(j->table, &table);
+    free(j);
+    return failed ? failed : mf_out(t, "table", table);
+}
+
+const mf_stage table_join = {
+    .name = "table.join",
+    .version = 1,
+    .summary = "The tables of many nodes as one.",
+    .help =
+        "For experiments over axes: with scores made for each value of `shots` and `seed`, "
+        "{use: table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and "
+        "seed before those of the scores. Values that are all numbers make a column of "
+        "numbers. All tables must have the same columns.",
+    .params = params,
+    .params_size = 1,
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .run = run};
