@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEEPEST 16 /* files that include each other */
+#define DEEPEST 16     /* files that include each other */
+#define MOST_FILES 256 /* included, in all */
 
 /* How a file is called in messages: from where the user stands, as its includer is. */
 static const char *display(mf_graph *g, const given *v)
@@ -56,8 +57,12 @@ static bool open_file(mf_graph *g, const yaml *key, const yaml *node, mf_graph *
 {
     given v;
     size_t depth = 0;
-    for (const mf_graph *above = g; above; above = above->parent)
-        depth++;
+    mf_graph *root = g;
+    for (mf_graph *above = g; above; above = above->parent, depth++)
+        root = above;
+    if (++root->file_count > MOST_FILES) /* said once */
+        return root->file_count == MOST_FILES + 1 &&
+               graph_error(g, node, "more than %d included files", MOST_FILES);
     if (!resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)

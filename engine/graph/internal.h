@@ -154,6 +154,7 @@ struct mf_graph {
     names labels;    /* label in the file -> index in defs */
     uint32_t *order; /* defs in topological order */
     /* Of the first file only. */
+    size_t file_count; /* that are included, directly or not */
     stage_def **all; /* of all files, in topological order */
     size_t all_count, all_room;
     mf_graph_stage *stages;

@@ -435,7 +435,7 @@ const command command_run = {
     "run",
     "GRAPH [TARGET...]",
     "run a graph, or what some targets of it need",
-    "A TARGET is a stage or one node of it: masks, 'masks[case=012]'.\n"
+    "A TARGET is a stage or some nodes of it: masks, 'masks[case=012]', 'seg[shots=5]'.\n"
     "Exit status: 0 all done, 1 a stage failed, 2 the request was wrong and nothing was run,\n"
     "130 interrupted. Ctrl-C once lets running stages end at a safe point; twice stops now.",
     run_options,
