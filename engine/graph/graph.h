@@ -1,8 +1,9 @@
-/* graph.h - a graph file, read, checked and expanded to nodes: stage x case, ready to be planned.
+/* graph.h - a graph file, read, checked and expanded to nodes: stage x case x axes, ready to be
+ * planned.
  *
- * Reading goes in four steps, each in its own file: yaml.c (libyaml events -> a tree in which every
- * node keeps its place), cases.c (sources -> cases), typed.c (tree -> stages, every rule checked),
- * expand.c (stages x cases -> nodes). All errors of a file are collected; nothing is run. A graph
+ * Reading goes in steps, each in its own file: yaml.c (libyaml events -> a tree in which every node
+ * keeps its place), cases.c (sources -> cases), axes.c, include.c (other files, read the same way),
+ * typed.c (tree -> stages, every rule checked), expand.c (stages x cases x axes -> nodes). All errors of a file are collected; nothing is run. A graph
  * is not changed after loading, so any thread may read it. */
 #ifndef MF_GRAPH_H
 #define MF_GRAPH_H
@@ -32,7 +33,8 @@ const char *mf_graph_folder(const mf_graph *graph); /* absolute, where the file 
 
 /* ---- cases ----------------------------------------------------------------------------------- */
 
-/* One scan, or one generated item. Cases are in byte order of their ids. */
+/* One scan, or one generated item. Cases are in byte order of their ids. The calls below give those
+ * of the file itself; the nodes of an included file point to its own. */
 typedef struct mf_case {
     const char *id;
     const char *base;          /* the folder that relative paths in its columns start from */
