@@ -58,10 +58,33 @@ static void add_file(search *s, const char *path, const char *folder, const char
     s->list[s->count++] = (series){folder, below, about, false};
 }
 
-static void search_folder(search *s, const char *folder, const char *below, int depth)
+/* A folder that is being searched, and those that it lies in. */
+typedef struct way {
+    dev_t device;
+    ino_t inode;
+    const struct way *up;
+    int depth;
+} way;
+
+/* Links can lead back to where one came from. */
+static bool may_enter(const way *up, const struct stat *st)
+{
+    if (up && up->depth >= DEEPEST)
+        return false;
+    for (; up; up = up->up)
+        if (up->device == st->st_dev && up->inode == st->st_ino)
+            return false;
+    return true;
+}
+
+static void search_folder(search *s, const char *folder, const char *below, const way *up)
 {
     struct dirent **entries;
+    struct stat about;
     size_t first = s->count;
+    if (stat(folder, &about) || !may_enter(up, &about))
+        return;
+    const way here_at = {about.st_dev, about.st_ino, up, up ? up->depth + 1 : 0};
     int count = scandir(folder, &entries, NULL, alphasort);
     if (count < 0) {
         wrong(s, mf_fail(MF_IO, "cannot read the folder %s: %s", folder, strerror(errno)));
@@ -76,11 +99,11 @@ static void search_folder(search *s, const char *folder, const char *below, int 
                 continue;
             if (!pass && S_ISREG(st.st_mode))
                 add_file(s, path, folder, below, first);
-            else if (pass && S_ISDIR(st.st_mode) && depth < DEEPEST)
+            else if (pass && S_ISDIR(st.st_mode))
                 search_folder(s, path,
                               *below ? mf_arena_print(s->g->arena, "%s/%s", below, name)
                                      : mf_arena_copy(s->g->arena, name),
-                              depth + 1);
+                              &here_at);
             if (!pass)
                 for (size_t k = first; k < s->count; k++)
                     s->list[k].alone = s->count == first + 1;
@@ -108,7 +131,7 @@ bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
     mf_place place = yaml_place(node);
     if (!source_folder(g, node, "dicom", &folder))
         return false;
-    search_folder(&s, folder, "", 0);
+    search_folder(&s, folder, "", NULL);
     if (s.good && !s.count)
         s.good =
             graph_error(g, node, "no DICOM image among the %zu files below '%s'", s.files, folder);

@@ -304,6 +304,7 @@ START_TEST(every_series_below_a_folder_is_a_case)
     write_slice("study/p2, old/b", "1.2.5", "6");
     write_slice("study/p2, old/c", "1.2.4", "5");
     write_file("study/notes.txt", "no scan");
+    ck_assert_int_eq(symlink("..", "study/p1/up"), 0); /* leads back */
     mf_graph *g = load_text("massflow: 1\ncases: {dicom: study/, hospital: X}\n" SCAN);
     ck_assert_uint_eq(mf_graph_case_count(g), 3);
     check_case(g, 0, "p1_t1", "path", "DIR/study/p1/t1");
@@ -323,10 +324,11 @@ START_TEST(every_series_below_a_folder_is_a_case)
     char *messages;
     write_file("g.yaml", "massflow: 1\ncases: {dicom: study/p1}\n" SCAN);
     ck_assert_ptr_null(load(NULL, 0, &messages));
-    ck_assert_str_eq(messages,
-                     "g.yaml:2:16: error: DIR/study/p1/t1/b: damaged DICOM: it ends inside an element\n"
-                     "    2 | cases: {dicom: study/p1}\n"
-                     "      |                ^~~~~~~~\n");
+    ck_assert_str_eq(
+        messages,
+        "g.yaml:2:16: error: DIR/study/p1/t1/b: damaged DICOM: it ends inside an element\n"
+        "    2 | cases: {dicom: study/p1}\n"
+        "      |                ^~~~~~~~\n");
     free(messages);
 }
 END_TEST
@@ -953,6 +955,29 @@ static double many_cases(int cases)
     return timed((size_t)cases * 4 + 2);
 }
 
+/* Cases x two axes, joined and gathered. */
+static double many_axes(int cases)
+{
+    mf_text t = {0};
+    mf_text_add(
+        &t,
+        "massflow: 1\ncases: {count: %d}\naxes: {shots: [1, 5], seed: [1, 2]}\nstages:\n"
+        "  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+        "  masks: {use: toy.masks, each: [case, shots], in: {volume: scan}, "
+        "with: {interval: \"${shots}\"}}\n"
+        "  views: {use: toy.views, each: [shots, seed], in: {volumes: \"scan[*]\", "
+        "masks: \"masks[*]\"}}\n"
+        "  model: {use: toy.train, each: [shots, seed], in: {views: views}, with: {steps: 1}}\n"
+        "  seg: {use: toy.segment, each: [case, shots, seed], in: {volume: scan, model: "
+        "model}}\n"
+        "  dice: {use: toy.dice, each: [shots, seed], in: {predicted: \"seg[*]\", truth: "
+        "\"seg[*]\"}}\n",
+        cases);
+    write_file("g.yaml", t.data);
+    free(t.data);
+    return timed((size_t)cases * 7 + 12);
+}
+
 /* Stages without cases, each with a line of its own in the file. */
 static double many_stages(int stages)
 {
@@ -986,6 +1011,7 @@ static void check_growth(double (*make)(int), int small)
 START_TEST(ten_thousand_nodes)
 {
     check_growth(many_cases, 250);
+    check_growth(many_axes, 150);
     check_growth(many_stages, 1000);
 }
 END_TEST
