@@ -124,7 +124,7 @@ class Experiments(Graphs):
 
         rows = self.table("two-datasets", "table", self.SMALL)
         both = [("ct", "ct"), ("ct", "mr"), ("mr", "ct"), ("mr", "mr")]
-        self.assertEqual(sorted({(row["trained"], row["on"]) for row in rows}), both)
+        self.assertEqual(sorted({(row["trained"], row["judged"]) for row in rows}), both)
         self.assertEqual(len(rows), 4 * 9)  # 8 organs, and all of them
 
         settings = self.SMALL + ["tune=1", "shots_list=[1,3]", "seeds=[7]"]
@@ -193,7 +193,7 @@ class Experiments(Graphs):
         self.cases("mr.csv", columns, [case("m0", cord + "1", "pre"), case("m1", cord + "1", "train"),
                                        case("m2", cord + "2", "test")])
         rows = self.table("two-datasets", "table", self.SMALL + ["ct=ct.csv", "mr=mr.csv", "ct_low=-1000"])
-        self.assertEqual([(row["trained"], row["on"], row["label"], row["cases"]) for row in rows],
+        self.assertEqual([(row["trained"], row["judged"], row["label"], row["cases"]) for row in rows],
                          [(trained, on, label, "1") for trained in ("ct", "mr") for on in ("ct", "mr")
                           for label in ("0", "1")])
 
