@@ -97,12 +97,14 @@ static int64_t get_mark(mf__connection *c)
     return mark;
 }
 
-static mf_status get_version(mf__connection *c, int64_t *version)
+static mf_status read_version(mf__connection *c, int64_t *version)
 {
-    int64_t application, pages, mark = get_mark(c);
+    int64_t application, pages;
+    /* The first one holds this state of the file; looking for a table that is not there would not. */
     MF_TRY(mf__integer(c, "PRAGMA user_version", version));
     MF_TRY(mf__integer(c, "PRAGMA application_id", &application));
     MF_TRY(mf__integer(c, "PRAGMA page_count", &pages));
+    int64_t mark = get_mark(c);
     if ((mark > 0 && application != APPLICATION) ||
         (application == APPLICATION && mark != (*version == 1 ? -1 : *version)))
         return mf_hint(mf_fail(MF_CORRUPT,
@@ -120,6 +122,20 @@ static mf_status get_version(mf__connection *c, int64_t *version)
                                c->path, (long long)*version, MF__SCHEMA),
                        "use the newer massflow that made it, or another folder for the cache");
     return MF_OK;
+}
+
+/* In one state of the file: another process may be making it. */
+static mf_status get_version(mf__connection *c, int64_t *version)
+{
+    bool alone = sqlite3_get_autocommit(c->db);
+    if (alone)
+        MF_TRY(mf__script(c, "BEGIN"));
+    mf_status status = read_version(c, version);
+    if (alone && status)
+        mf_error_free(mf__script(c, "ROLLBACK"));
+    else if (alone)
+        status = mf__script(c, "COMMIT");
+    return status;
 }
 
 mf_status mf__schema_check(mf__connection *c)
