@@ -4,6 +4,7 @@
 #include "mass_train.code.h"
 #include "model.h"
 #include "schedule.h"
+#include "state.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,14 +13,18 @@
 
 typedef struct train_params {
     mf_ints channels, blocks;
-    int64_t positions, steps, batch, seed;
-    double lr, weight_decay, clip, ema, rise, divisor, final_divisor;
+    int64_t positions, steps, stop_at, batch, seed;
+    double lr, weight_decay, clip, ema, rise, divisor, final_divisor, checkpoint;
     const char *optimizer, *schedule;
 } train_params;
 
 static const mf_param params[] = {
     MF_MODEL_PARAMS(train_params),
     MF_INT(train_params, steps, "100000", 0, 1e9, "", "Updates of the weights."),
+    MF_INT_MARKED(
+        train_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,
+        "End after this many of the steps, on the schedule of all; raised later, training "
+        "goes on from there. -1: all."),
     MF_INT(train_params, batch, "4", 1, 4096, "", "Pairs of views an update."),
     MF_REAL(train_params, lr, "0.002", 0, 10, "", "Learning rate at its highest."),
     MF_CHOICE(train_params, optimizer, "lamb", "lamb|adamw", "How gradients become updates."),
@@ -34,6 +39,8 @@ static const mf_param params[] = {
     MF_REAL(train_params, ema, "0.99", 0, 0.999999, "",
             "Decay of the averaged weights that later stages use; 0: none are kept."),
     MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
+    MF_REAL_MARKED(train_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
+                   "Time between two saved states; 0: one after each step."),
     MF_PARAMS_END};
 static const mf_port inputs[] = {
     {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
@@ -48,6 +55,7 @@ static const mf_port outputs[] = {
 /* ---- state ----------------------------------------------------------------------------------- */
 
 enum { MOST_MASKS = 256 };
+enum { COLUMNS = 6 }; /* of the metrics */
 /* Arenas that are kept for other numbers of masks, before all but the newest go. */
 static const size_t arena_budget = (size_t)1 << 30;
 
@@ -60,7 +68,8 @@ typedef struct trainer {
     int64_t crop[3];                         /* z y x; 0 before the first pair */
     mf_executable *programs[MOST_MASKS + 1]; /* by number of masks */
     size_t arenas;
-    mf_table *table;
+    int64_t last;            /* steps to do */
+    double (*rows)[COLUMNS]; /* [last], of the metrics */
 } trainer;
 
 typedef struct losses {
@@ -80,6 +89,9 @@ static mf_status check(const void *p)
 {
     const train_params *o = p;
     mf_iris iris;
+    if (o->stop_at > o->steps)
+        return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
+                       (long long)o->stop_at, (long long)o->steps);
     return mf_model_configure(o->channels, o->blocks, o->positions, &iris);
 }
 
@@ -201,6 +213,55 @@ static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
     return failed;
 }
 
+/* ---- its state ------------------------------------------------------------------------------- *
+ * After i steps: the weights with what the optimizer keeps, and the rows of the metrics. Pairs are
+ * a function of their place in the stream, the rate is one of i: nothing else enters. */
+
+static mf_status fill_state(trainer *t, int64_t i, mf_artifact *state)
+{
+    MF_TRY(mf_state_put(state, "rows", MF_F64, i * COLUMNS, t->rows));
+    return mf_state_put_weights(state, t->weights, t->o->ema > 0);
+}
+
+static mf_status save(trainer *t, int64_t i, bool keep)
+{
+    mf_artifact *state;
+    MF_TRY(mf_artifact_new("training", &state));
+    mf_status failed = fill_state(t, i, state);
+    if (!failed)
+        failed = mf_checkpoint_save(t->task, i, state, keep);
+    mf_artifact_unref(state);
+    return failed;
+}
+
+/* Stopped: what has been learned is not to be lost. That it is being stopped is the error to tell.
+ */
+static void save_at_end(trainer *t, int64_t i)
+{
+    mf_status failed = save(t, i, false);
+    if (!failed)
+        return;
+    char *text = mf_error_text(failed);
+    mf_log(t->task, "%s", text ? text : "its state could not be saved");
+    free(text);
+    mf_error_free(failed);
+}
+
+static mf_status resume(trainer *t, int64_t *i)
+{
+    mf_artifact *state;
+    MF_TRY(mf_checkpoint_load(t->task, t->last, i, &state));
+    if (!state)
+        return MF_OK;
+    mf_status failed = mf_state_get(state, "rows", MF_F64, *i * COLUMNS, t->rows);
+    if (!failed)
+        failed = mf_state_get_weights(state, t->weights, t->o->ema > 0);
+    mf_artifact_unref(state);
+    if (!failed)
+        mf_log(t->task, "goes on after step %lld of %lld", (long long)*i, (long long)t->last);
+    return failed;
+}
+
 /* ---- the run --------------------------------------------------------------------------------- */
 
 static mf_schedule schedule_of(const train_params *o)
@@ -235,41 +296,73 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
                                l->loss, (double)norm),
                        "lower lr, or look for extreme voxels in the samples");
     snprintf(words, sizeof words, "loss %.4f", l->loss);
-    mf_progress(t->task, i + 1, o->steps, words);
-    return mf_table_row(t->table, (double)(i + 1), l->loss, l->dice, l->bce, rate, (double)norm);
+    mf_progress(t->task, i + 1, t->last, words);
+    const double row[COLUMNS] = {(double)(i + 1), l->loss, l->dice, l->bce, rate, (double)norm};
+    memcpy(t->rows[i], row, sizeof row);
+    return MF_OK;
+}
+
+static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *schedule, int64_t i)
+{
+    losses sum = {0};
+    MF_TRY(mf_weights_clear_gradients(t->weights));
+    for (int64_t b = 0; b < t->o->batch; b++)
+        MF_TRY(learn_next(t, stream, &sum));
+    return update(t, i, schedule, &sum);
 }
 
 static mf_status train(trainer *t)
 {
     const mf_schedule schedule = schedule_of(t->o);
-    mf_stream *stream;
-    if (t->o->steps > 0)
+    mf_stream *stream = NULL;
+    int64_t i = 0, first;
+    MF_TRY(resume(t, &i));
+    first = i;
+    if (i < t->last) {
         MF_TRY(mf_in_stream(t->task, "pairs", &stream));
-    for (int64_t i = 0; i < t->o->steps; i++) {
-        losses sum = {0};
-        MF_TRY(mf_weights_clear_gradients(t->weights));
-        for (int64_t b = 0; b < t->o->batch; b++)
-            MF_TRY(learn_next(t, stream, &sum));
-        MF_TRY(update(t, i, &schedule, &sum));
+        MF_TRY(mf_stream_seek(stream, i * t->o->batch));
     }
-    return MF_OK;
+    while (i < t->last) {
+        mf_status failed = learn_step(t, stream, &schedule, i);
+        if (failed && mf_error_code(failed) == MF_CANCELLED && i > first)
+            save_at_end(t, i);
+        MF_TRY(failed);
+        i++;
+        if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint))
+            MF_TRY(save(t, i, false));
+    }
+    return t->last > 0 && t->last < t->o->steps ? save(t, t->last, true) : MF_OK;
+}
+
+static mf_status make_metrics(const trainer *t, mf_artifact **metrics)
+{
+    static const char *const columns[] = {"step", "loss",          "dice", "bce",
+                                          "lr",   "gradient_norm", NULL};
+    mf_table *table;
+    MF_TRY(mf_table_new(columns, &table));
+    mf_status failed = MF_OK;
+    for (int64_t i = 0; i < t->last && !failed; i++) {
+        const double *r = t->rows[i];
+        failed = mf_table_row(table, r[0], r[1], r[2], r[3], r[4], r[5]);
+    }
+    if (!failed)
+        return mf_table_finish(table, metrics);
+    mf_table_free(table);
+    return failed;
 }
 
 static mf_status publish(trainer *t)
 {
     mf_artifact *model, *metrics;
-    bool averages = t->o->ema > 0 && t->o->steps > 0;
+    bool averages = t->o->ema > 0 && t->last > 0;
     MF_TRY(mf_model_artifact(t->weights, &t->iris, averages, &t->carried, &model));
     MF_TRY(mf_out(t->task, "model", model));
-    mf_status failed = mf_table_finish(t->table, &metrics);
-    t->table = NULL;
-    return failed ? failed : mf_out(t->task, "metrics", metrics);
+    MF_TRY(make_metrics(t, &metrics));
+    return mf_out(t->task, "metrics", metrics);
 }
 
 static mf_status run(mf_task *task, const void *p, void *session)
 {
-    static const char *const columns[] = {"step", "loss",          "dice", "bce",
-                                          "lr",   "gradient_norm", NULL};
     mf_queue *queue;
     (void)session;
     trainer *t = calloc(1, sizeof *t);
@@ -277,11 +370,13 @@ static mf_status run(mf_task *task, const void *p, void *session)
         return mf_fail(MF_NO_MEMORY, "no memory for a trainer");
     t->task = task;
     t->o = p;
-    mf_status failed = mf_task_queue(task, &queue);
+    t->last = t->o->stop_at >= 0 ? t->o->stop_at : t->o->steps;
+    t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
+    mf_status failed = t->rows
+                           ? mf_task_queue(task, &queue)
+                           : mf_fail(MF_NO_MEMORY, "no memory for %lld steps", (long long)t->last);
     if (!failed)
         failed = start(t, mf_queue_device(queue));
-    if (!failed)
-        failed = mf_table_new(columns, &t->table);
     if (!failed)
         failed = train(t);
     if (!failed)
@@ -289,7 +384,7 @@ static mf_status run(mf_task *task, const void *p, void *session)
     drop_programs(t);
     mf_weights_free(t->weights);
     mf_tensors_clear(&t->carried);
-    mf_table_free(t->table);
+    free(t->rows);
     free(t);
     return failed;
 }
@@ -298,11 +393,13 @@ const mf_stage mf_stage_mass_train = {
     .name = "mass.train",
     .version = 1,
     .summary = "Pretrain the model of MASS on pairs of views with masks.",
-    .help = "The reference view and its masks become task embeddings; with them the model marks "
-            "the same things in the query view. Loss: adaptive Dice plus binary cross entropy, "
-            "each per mask. The model artifact holds the trained weights under PyTorch's names "
-            "and, with ema above 0, their running averages under the prefix `ema.`, which later "
-            "stages use. With steps 0 the untrained model comes out.",
+    .help =
+        "The reference view and its masks become task embeddings; with them the model marks "
+        "the same things in the query view. Loss: adaptive Dice plus binary cross entropy, "
+        "each per mask. The model artifact holds the trained weights under PyTorch's names "
+        "and, with ema above 0, their running averages under the prefix `ema.`, which later "
+        "stages use. With steps 0 the untrained model comes out. The state is saved from time to "
+        "time: killed or stopped, the next run goes on from there and ends with the same bytes.",
     .params = params,
     .params_size = sizeof(train_params),
     .in = inputs,

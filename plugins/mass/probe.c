@@ -3,6 +3,7 @@
 #include "probe.h"
 #include "model.h"
 #include "schedule.h"
+#include "state.h"
 
 #include <massflow/random.h>
 #include <math.h>
@@ -17,7 +18,7 @@ typedef struct trainer {
     float *x, *drop, *target, *weight;
     double *class_weight;
     mf_random random;
-    int64_t steps;
+    int64_t cases, steps;
 } trainer;
 
 static int64_t case_size(const mf_probe *o)
@@ -48,6 +49,7 @@ static mf_status compile(trainer *t)
 static mf_status allocate(trainer *t, const mf_probe_set *train)
 {
     const mf_probe *o = t->o;
+    t->cases = train->n;
     t->order = calloc((size_t)train->n, sizeof *t->order);
     t->x = calloc((size_t)(o->batch * case_size(o)), sizeof *t->x);
     t->drop = calloc((size_t)(o->batch * o->head.channels), sizeof *t->drop);
@@ -119,6 +121,107 @@ static mf_status learn_batch(trainer *t, double rate, double *loss)
     return mf_weights_step(t->weights, &step, NULL);
 }
 
+/* ---- its state: weights with their moments, the order of cases, random numbers, the step -------
+ */
+
+enum { RANDOM_WORDS = 11 }; /* key, counter, block, used */
+
+static void pack_random(const mf_random *r, int64_t words[RANDOM_WORDS])
+{
+    for (int i = 0; i < 2; i++)
+        words[i] = r->key[i];
+    for (int i = 0; i < 4; i++) {
+        words[2 + i] = r->counter[i];
+        words[6 + i] = r->block[i];
+    }
+    words[10] = r->used;
+}
+
+static void unpack_random(const int64_t words[RANDOM_WORDS], mf_random *r)
+{
+    for (int i = 0; i < 2; i++)
+        r->key[i] = (uint32_t)words[i];
+    for (int i = 0; i < 4; i++) {
+        r->counter[i] = (uint32_t)words[2 + i];
+        r->block[i] = (uint32_t)words[6 + i];
+    }
+    r->used = (int)words[10];
+}
+
+static mf_status fill_state(trainer *t, mf_artifact *state)
+{
+    int64_t words[RANDOM_WORDS];
+    pack_random(&t->random, words);
+    MF_TRY(mf_artifact_set_int(state, "steps", t->steps));
+    MF_TRY(mf_state_put(state, "random", MF_I64, RANDOM_WORDS, words));
+    MF_TRY(mf_state_put(state, "order", MF_I64, t->cases, t->order));
+    return mf_state_put_weights(state, t->weights, false);
+}
+
+static mf_status save(trainer *t, int64_t epoch, bool keep)
+{
+    mf_artifact *state;
+    MF_TRY(mf_artifact_new("training", &state));
+    mf_status failed = fill_state(t, state);
+    if (!failed)
+        failed = t->o->save(t->o->user, epoch, state, keep);
+    mf_artifact_unref(state);
+    return failed;
+}
+
+static mf_status take_state(trainer *t, const mf_artifact *state)
+{
+    int64_t words[RANDOM_WORDS];
+    if (!mf_artifact_int(state, "steps", &t->steps))
+        return mf_fail(MF_CORRUPT, "the saved state has no 'steps'");
+    MF_TRY(mf_state_get(state, "random", MF_I64, RANDOM_WORDS, words));
+    MF_TRY(mf_state_get(state, "order", MF_I64, t->cases, t->order));
+    unpack_random(words, &t->random);
+    return mf_state_get_weights(state, t->weights, false);
+}
+
+static mf_status resume(trainer *t, int64_t *epoch)
+{
+    mf_artifact *state;
+    *epoch = 0;
+    mf_random_seed(&t->random, t->o->seed, "probe", 0);
+    if (!t->o->resume)
+        return MF_OK;
+    MF_TRY(t->o->resume(t->o->user, epoch, &state));
+    if (!state)
+        return MF_OK;
+    mf_status failed = take_state(t, state);
+    mf_artifact_unref(state);
+    return failed;
+}
+
+/* After `epoch` epochs of `last`; `told` is what the step callback said. */
+static mf_status save_between(trainer *t, int64_t epoch, int64_t last, const mf_error *told)
+{
+    const mf_probe *o = t->o;
+    bool stopped = told && mf_error_code(told) == MF_CANCELLED;
+    if (!o->save || epoch == last || (told && !stopped))
+        return MF_OK;
+    return stopped || o->due(o->user) ? save(t, epoch, false) : MF_OK;
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+static mf_status learn_epoch(trainer *t, const mf_probe_set *train, const mf_schedule *schedule,
+                             int64_t epoch)
+{
+    const mf_probe *o = t->o;
+    double rate, beta1, loss = 0;
+    int64_t batches = 0;
+    mf_schedule_at(schedule, epoch, &rate, &beta1);
+    shuffle(t, train->n);
+    for (int64_t first = 0; first < train->n; first += o->batch, batches++) {
+        fill_batch(t, train, first);
+        MF_TRY(learn_batch(t, rate, &loss));
+    }
+    return o->step ? o->step(o->user, epoch, loss / (double)batches) : MF_OK;
+}
+
 static mf_status train_all(trainer *t, const mf_probe_set *train)
 {
     const mf_probe *o = t->o;
@@ -127,20 +230,19 @@ static mf_status train_all(trainer *t, const mf_probe_set *train)
                                   .steps = o->epochs,
                                   .beta1 = 0.9,
                                   .floor = o->last_rate};
-    mf_random_seed(&t->random, o->seed, "probe", 0);
-    for (int64_t epoch = 0; epoch < o->epochs; epoch++) {
-        double rate, beta1, loss = 0;
-        int64_t batches = 0;
-        mf_schedule_at(&schedule, epoch, &rate, &beta1);
-        shuffle(t, train->n);
-        for (int64_t first = 0; first < train->n; first += o->batch, batches++) {
-            fill_batch(t, train, first);
-            MF_TRY(learn_batch(t, rate, &loss));
+    const int64_t last = o->stop ? o->stop : o->epochs;
+    int64_t epoch;
+    MF_TRY(resume(t, &epoch));
+    for (; epoch < last; epoch++) {
+        mf_status told = learn_epoch(t, train, &schedule, epoch);
+        mf_status failed = save_between(t, epoch + 1, last, told);
+        if (told) {
+            mf_error_free(failed);
+            return told;
         }
-        if (o->step)
-            MF_TRY(o->step(o->user, epoch, loss / (double)batches));
+        MF_TRY(failed);
     }
-    return MF_OK;
+    return o->save && last < o->epochs ? save(t, last, true) : MF_OK;
 }
 
 static mf_status predict_all(trainer *t, const mf_probe_set *test, double *probability)

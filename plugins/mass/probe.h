@@ -15,11 +15,18 @@ typedef struct mf_probe {
     mf_head head;
     int64_t sites;
     int64_t epochs, batch;
+    int64_t stop; /* ends after this many epochs, on the schedule of all; 0: after all */
     double rate, last_rate, weight_decay, dropout;
     bool balance; /* classes weigh n / (classes * count), within 0.1 .. 10 */
     uint64_t seed;
     /* After each epoch, may be NULL; its error stops the training. */
     mf_status (*step)(void *user, int64_t epoch, double loss);
+    /* States, may be NULL. `resume`, before the first epoch, gives what was saved after *epoch of
+     * them, or NULL; `due`: whether to save after `epoch` of them. One is saved as well when `step`
+     * is cancelled, and, with keep, when `stop` comes before the end. */
+    mf_status (*resume)(void *user, int64_t *epoch, mf_artifact **state);
+    bool (*due)(void *user);
+    mf_status (*save)(void *user, int64_t epoch, const mf_artifact *state, bool keep);
     void *user;
 } mf_probe;
 

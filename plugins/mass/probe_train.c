@@ -11,8 +11,8 @@
 
 typedef struct probe_params {
     const char *target, *pooling;
-    int64_t epochs, batch, seed;
-    double lr, last_lr, weight_decay, dropout;
+    int64_t epochs, stop_at, batch, seed;
+    double lr, last_lr, weight_decay, dropout, checkpoint;
     bool balance, standardize;
 } probe_params;
 
@@ -23,6 +23,10 @@ static const mf_param params[] = {
     MF_CHOICE(probe_params, pooling, "attention", "attention|mean|max",
               "How a feature map becomes one vector; attention is learned."),
     MF_INT(probe_params, epochs, "100", 1, 1e7, "", "Passes over the training cases."),
+    MF_INT_MARKED(
+        probe_params, stop_at, "-1", -1, 1e7, "", MF_EXTENDABLE,
+        "End after this many of the epochs, on the schedule of all; raised later, training "
+        "goes on from there. -1: all."),
     MF_INT(probe_params, batch, "8", 1, 4096, "", "Cases an update."),
     MF_REAL(probe_params, lr, "0.0001", 0, 10, "", "Learning rate at first."),
     MF_REAL(probe_params, last_lr, "0.000001", 0, 10, "", "At last, along a cosine."),
@@ -33,6 +37,8 @@ static const mf_param params[] = {
             "Bring each channel to mean 0 and deviation 1 over the training cases first (the "
             "official code does not)."),
     MF_INT(probe_params, seed, "42", 0, 9e15, "", "Seed of weights, order and dropout."),
+    MF_REAL_MARKED(probe_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
+                   "Time between two saved states; 0: one after each epoch."),
     MF_PARAMS_END};
 static const mf_port inputs[] = {
     {"train", "features[]", "Features to learn from.", MF_KEYED},
@@ -341,13 +347,49 @@ static mf_status publish_head(work *w, mf_weights *weights)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+static int64_t last_epoch(const probe_params *o)
+{
+    return o->stop_at > 0 ? o->stop_at : o->epochs;
+}
+
+static mf_status check(const void *p)
+{
+    const probe_params *o = p;
+    if (o->stop_at == 0 || o->stop_at > o->epochs)
+        return mf_fail(MF_INVALID, "stop_at is %lld; it must be -1 or 1 to %lld, the epochs",
+                       (long long)o->stop_at, (long long)o->epochs);
+    return MF_OK;
+}
+
 static mf_status step(void *user, int64_t epoch, double loss)
 {
     const work *w = user;
     char words[64];
     snprintf(words, sizeof words, "loss %.4f", loss);
-    mf_progress(w->task, epoch + 1, w->o->epochs, words);
+    mf_progress(w->task, epoch + 1, last_epoch(w->o), words);
     return mf_cancel_point(w->task);
+}
+
+static mf_status resume(void *user, int64_t *epoch, mf_artifact **state)
+{
+    const work *w = user;
+    MF_TRY(mf_checkpoint_load(w->task, last_epoch(w->o), epoch, state));
+    if (*state)
+        mf_log(w->task, "goes on after epoch %lld of %lld", (long long)*epoch,
+               (long long)last_epoch(w->o));
+    return MF_OK;
+}
+
+static bool due(void *user)
+{
+    const work *w = user;
+    return mf_checkpoint_due(w->task, w->o->checkpoint);
+}
+
+static mf_status save(void *user, int64_t epoch, const mf_artifact *state, bool keep)
+{
+    const work *w = user;
+    return mf_checkpoint_save(w->task, epoch, state, keep);
 }
 
 static mf_status judge(work *w, mf_weights *weights, double *probability)
@@ -357,6 +399,7 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
     mf_probe probe = {.head = {w->shape[0], w->classes.count, !strcmp(o->pooling, "attention")},
                       .sites = w->sites,
                       .epochs = o->epochs,
+                      .stop = last_epoch(o),
                       .batch = o->batch < w->train.n ? o->batch : w->train.n,
                       .rate = o->lr,
                       .last_rate = o->last_lr,
@@ -365,6 +408,9 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
                       .balance = o->balance,
                       .seed = (uint64_t)o->seed,
                       .step = step,
+                      .resume = resume,
+                      .due = due,
+                      .save = save,
                       .user = w};
     MF_TRY(mf_probe_run(&probe, weights, &w->train, &w->test, probability));
     MF_TRY(mf_scores_make(probability, w->test.truth, w->test.n, w->classes.count,
@@ -424,4 +470,5 @@ const mf_stage mf_stage_probe_train = {
     .code = MF_CODE,
     .program = true,
     .tolerance = 1e-2,
+    .check = check,
     .run = run};

@@ -136,22 +136,27 @@ static void compare(rig *r, const double (*want)[MOST], bool average, const char
     }
 }
 
+static void feed(rig *r, int t)
+{
+    must(mf_weights_clear_gradients(r->w));
+    for (int k = 0; k < UNUSED; k++) {
+        static float g[MOST];
+        char name[8];
+        snprintf(name, sizeof name, "w%d", k);
+        for (int64_t i = 0; i < counts[k]; i++)
+            g[i] = gradient(k, i, t);
+        must(mf_executable_set(r->e, name, g));
+    }
+    must(mf_executable_run(r->e));
+}
+
 static void train(mf_optimizer_step step, int steps)
 {
     model *o = calloc(1, sizeof *o);
     rig r = make_rig(o);
     for (int t = 1; t <= steps; t++) {
-        must(mf_weights_clear_gradients(r.w));
-        for (int k = 0; k < UNUSED; k++) {
-            static float g[MOST];
-            char name[8];
-            snprintf(name, sizeof name, "w%d", k);
-            for (int64_t i = 0; i < counts[k]; i++)
-                g[i] = gradient(k, i, t);
-            must(mf_executable_set(r.e, name, g));
-        }
-        must(mf_executable_run(r.e));
         float norm;
+        feed(&r, t);
         step.step = t;
         must(mf_weights_step(r.w, &step, &norm));
         double want = norm_of(t, step.grad_scale);
@@ -186,6 +191,50 @@ START_TEST(test_adamw)
 }
 END_TEST
 
+/* Steps `from` + 1 .. `to`. */
+static void go(rig *r, mf_optimizer_step step, int from, int to)
+{
+    for (step.step = from + 1; step.step <= to; step.step++) {
+        feed(r, (int)step.step);
+        must(mf_weights_step(r->w, &step, NULL));
+    }
+}
+
+/* All parts of all weights, one after another, read or set. */
+static void copy_parts(rig *r, float (*values)[WEIGHTS][MOST], bool set)
+{
+    for (int part = MF_WEIGHT_VALUE; part <= MF_WEIGHT_AVERAGE; part++)
+        for (int k = 0; k < WEIGHTS; k++)
+            must(set ? mf_weights_set_part(r->w, (size_t)k, part, values[part][k])
+                     : mf_weights_get_part(r->w, (size_t)k, part, values[part][k]));
+}
+
+/* Saved after two of four steps and gone on with elsewhere, all ends in the same bits. */
+START_TEST(test_parts_are_all_that_a_step_needs)
+{
+    static float half[4][WEIGHTS][MOST], whole[4][WEIGHTS][MOST], again[4][WEIGHTS][MOST];
+    mf_optimizer_step step = {
+        _i ? MF_ADAMW : MF_LAMB, 0.01, 0.9, 0.99, 1e-6, 0.01f, .grad_scale = 1, .ema_decay = 0.9};
+    model *o = calloc(1, sizeof *o);
+    rig first = make_rig(o), second = make_rig(o);
+    copy_parts(&first, half, false);
+    ck_assert(half[MF_WEIGHT_FIRST_MOMENT][1][0] == 0);
+    ck_assert(half[MF_WEIGHT_AVERAGE][1][0] == half[MF_WEIGHT_VALUE][1][0]);
+    go(&first, step, 0, 2);
+    copy_parts(&first, half, false);
+    go(&first, step, 2, 4);
+    copy_parts(&first, whole, false);
+    copy_parts(&second, half, true);
+    go(&second, step, 2, 4);
+    copy_parts(&second, again, false);
+    ck_assert(memcmp(whole, half, sizeof whole) != 0);
+    ck_assert_mem_eq(whole, again, sizeof whole);
+    free_rig(&first);
+    free_rig(&second);
+    free(o);
+}
+END_TEST
+
 START_TEST(test_adamw_counts_from_one)
 {
     model *o = calloc(1, sizeof *o);
@@ -208,6 +257,7 @@ int main(void)
     tcase_add_test(t, test_lamb);
     tcase_add_test(t, test_lamb_clipped_scaled_averaged);
     tcase_add_test(t, test_adamw);
+    tcase_add_loop_test(t, test_parts_are_all_that_a_step_needs, 0, 2);
     tcase_add_test(t, test_adamw_counts_from_one);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

@@ -175,6 +175,18 @@ typedef struct mf_optimizer_step {
  * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. */
 MF_API MF_MUST_USE mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step,
                                              float *norm);
+/* All that a step reads and leaves behind: to save training in the middle, and to go on with it. */
+typedef enum mf_weight_part {
+    MF_WEIGHT_VALUE,
+    MF_WEIGHT_FIRST_MOMENT,
+    MF_WEIGHT_SECOND_MOMENT, /* moments: 0 before the first step */
+    MF_WEIGHT_AVERAGE        /* the value before the first step that keeps averages */
+} mf_weight_part;
+MF_API MF_MUST_USE mf_status mf_weights_get_part(mf_weights *w, size_t i, mf_weight_part part,
+                                                 float *values);
+/* A part that is set for one weight must be set for all, before the next step. */
+MF_API MF_MUST_USE mf_status mf_weights_set_part(mf_weights *w, size_t i, mf_weight_part part,
+                                                 const float *values);
 /* Averages (EMA) in place of the weights: reads like mf_weights_get. */
 MF_API MF_MUST_USE mf_status mf_weights_get_average(mf_weights *w, size_t i, float *values);
 

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Training that is killed, stopped, extended: test_training.py MASSFLOW WHOLE.yaml
+
+Whatever happened on the way, the artifacts are those of an undisturbed run, byte for byte (an
+artifact's id is the digest of its content).
+"""
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+WHOLE = os.path.abspath(sys.argv[2])
+SETTINGS = {"patients": 2, "steps": 5, "epochs": 20, "checkpoint": 0}
+
+
+class Training(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        shutil.copy(WHOLE, cls.path("graph.yaml"))
+        with open(cls.path("scan.nii.gz"), "wb"):
+            pass  # never read: the stage that would is no target
+        cls.made("whole")
+        cls.expected = cls.artifacts("whole")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.folder, name)
+
+    @classmethod
+    def line(cls, cache, **values):
+        settings = {**SETTINGS, **values}
+        return [MASSFLOW, "run", "graph.yaml", "probe", "--cache", cache,
+                *(w for name, value in settings.items() for w in ("--set", f"{name}={value}"))]
+
+    @classmethod
+    def made(cls, cache, **values):
+        done = subprocess.run(cls.line(cache, **values), cwd=cls.folder, timeout=300, check=False,
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @classmethod
+    def ask(cls, cache, query):
+        try:
+            db = sqlite3.connect(f"file:{cls.path(cache)}/cache.db?mode=ro", uri=True, timeout=60)
+            with contextlib.closing(db):
+                return db.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []  # not made yet
+
+    @classmethod
+    def artifacts(cls, cache):
+        """By action and port: what came out."""
+        return dict(cls.ask(cache, "SELECT a.stage || '.' || o.port || hex(a.key), hex(f.id)"
+                            " FROM action a JOIN output o ON o.action = a.num"
+                            " JOIN artifact f ON f.num = o.artifact"))
+
+    def disturbed(self, cache, sign, stage, step, **values):
+        """Runs until `stage` has saved a state of at least `step` steps, then sends it a signal."""
+        with subprocess.Popen(self.line(cache, **values), cwd=self.folder,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+            end = time.monotonic() + 240
+            while run.poll() is None and time.monotonic() < end:
+                if stage == self.running(cache) and self.saved(cache, step):
+                    run.send_signal(sign)
+                    break
+                time.sleep(0.002)
+            out = run.communicate(timeout=240)[0]
+            return run.returncode, out
+
+    def running(self, cache):
+        """The stage whose state is saved now: the encoder's are dropped before the probe begins."""
+        done = self.ask(cache, "SELECT count(*) FROM action WHERE stage = 'mass.train'")
+        return "probe" if done and done[0][0] else "encoder"
+
+    def saved(self, cache, step):
+        return bool(self.ask(cache, f"SELECT step FROM checkpoint WHERE step >= {step}"))
+
+    def assert_sound(self, cache, left=0):
+        self.assertEqual(self.ask(cache, "SELECT count(*) FROM checkpoint"), [(left,)])
+        self.assertEqual(self.ask(cache, "SELECT count(*) FROM artifact WHERE type = 'state'"),
+                         [(left,)])
+        done = subprocess.run([MASSFLOW, "cache", "verify", "--cache", cache], cwd=self.folder,
+                              timeout=300, check=False, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_killed_while_it_trains(self):
+        code, out = self.disturbed("a", signal.SIGKILL, "encoder", 2)
+        self.assertEqual(code, -signal.SIGKILL, out)
+        self.assertNotIn("done     encoder", out)
+        out = self.made("a")
+        self.assertRegex(out, r"encoder: goes on after step [234] of 5\n")
+        self.assertEqual(self.artifacts("a"), self.expected)
+        self.assert_sound("a")
+
+    def test_killed_while_the_probe_trains(self):
+        code, out = self.disturbed("b", signal.SIGKILL, "probe", 3)
+        self.assertEqual(code, -signal.SIGKILL, out)
+        out = self.made("b")
+        self.assertRegex(out, r"probe: goes on after epoch \d+ of 20\n")
+        self.assertEqual(self.artifacts("b"), self.expected)
+        self.assert_sound("b")
+
+    def test_stopped_with_ctrl_c_nothing_learned_is_lost(self):
+        code, out = self.disturbed("c", signal.SIGINT, "encoder", 1)
+        self.assertEqual(code, 130, out)
+        saved = self.ask("c", "SELECT max(step) FROM checkpoint")[0][0]
+        out = self.made("c")
+        self.assertIn(f"encoder: goes on after step {saved} of 5\n", out)
+        self.assertEqual(self.artifacts("c"), self.expected)
+
+    def test_extended(self):
+        self.made("d", stop_at=2, probe_stop_at=4)
+        out = self.made("d", stop_at=5, probe_stop_at=20)
+        self.assertIn("encoder: goes on after step 2 of 5\n", out)
+        self.assertNotIn("probe: goes on", out)  # of other features
+        got = sorted(self.artifacts("d").values())
+        for name, artifact in self.expected.items():
+            self.assertIn(artifact, got, name)
+
+    def test_a_probe_is_extended(self):
+        self.made("e", probe_stop_at=4)
+        out = self.made("e", probe_stop_at=20)
+        self.assertIn("probe: goes on after epoch 4 of 20\n", out)
+        got = sorted(self.artifacts("e").values())
+        for name, artifact in self.expected.items():
+            self.assertIn(artifact, got, name)
+        self.assert_sound("e")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["test_training"])
