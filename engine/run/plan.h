@@ -32,6 +32,7 @@ typedef struct mf_plan_output {
 typedef struct mf_plan_node {
     const mf_node *node;
     mf_plan_state state;
+    bool elsewhere;              /* to be run, but another process is at it: set by the scheduler */
     bool again;                  /* known, but its data is missing and something needs it */
     mf_work work;                /* elements are filled in as soon as the inputs are known */
     size_t missing;              /* edges from nodes that are not known; while WAITING */

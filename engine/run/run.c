@@ -1,11 +1,13 @@
 /* run.c - the scheduler: which nodes start when, what becomes of them, signals, ticks. */
 #include "run/run.h"
 #include "run/journal.h"
+#include "run/waits.h"
 
 #include "run/executor.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -16,6 +18,8 @@
  * journal, so that a killed run still says what ran. */
 #define SAMPLE 100
 #define SAMPLES_A_FLUSH 10
+/* Milliseconds between looks at what other processes are running for us. */
+#define LOOK 200
 /* A stage that says nothing of its needs gets this many times the size of its inputs. */
 #define INPUT_FACTOR 3
 
@@ -34,8 +38,12 @@ typedef struct job {
     uint64_t start; /* ns */
     double started; /* since 1970 */
     int64_t peak;   /* of the process's resident bytes while it ran */
+    int64_t dead;   /* for the lease: see store/leases.h */
+    bool insist;
     pthread_t thread;
     /* Set by the worker. */
+    mf_lease_state lease; /* not FREE: the node was not run */
+    mf_lease_owner owner;
     double seconds;
     mf_spent spent;
     mf_status status;
@@ -58,7 +66,7 @@ struct runner {
     uv_loop_t loop;
     uv_async_t wake;
     uv_signal_t signals[2];
-    uv_timer_t timer, sampler;
+    uv_timer_t timer, sampler, looker;
     int samples; /* since the journal was written */
     int slots, slots_used;
     size_t bytes, bytes_used;
@@ -67,6 +75,8 @@ struct runner {
     bool *device_busy;
     job *running;
     job *pending[2];       /* next to start on the host and on a device, as soon as they can */
+    mf_waits waits;        /* nodes that another process is running */
+    double beaten;         /* seconds; the last sign of life for the leases held */
     mf_run_active *active; /* room for `slots` */
     bool stopping;         /* nothing more is started */
     mf_status failure;     /* of the run itself */
@@ -75,6 +85,8 @@ struct runner {
     job *finished;
     log_line *logs, **logs_end;
 };
+
+static void on_look(uv_timer_t *handle);
 
 static void tell(runner *r, mf_run_event event)
 {
@@ -190,16 +202,34 @@ static mf_status publish(job *j)
     return mf_within(status, "keeping the outputs of %s", n->work.node);
 }
 
+/* Runs the node, unless another process has done so meanwhile or is about to. */
+static mf_status run_leased(job *j)
+{
+    runner *r = j->run;
+    const char *key = mf_plan_at(r->plan, j->index)->key;
+    mf_status status = mf_store_lease_take(r->store, key, j->dead, j->insist, &j->lease, &j->owner);
+
+    if (!status && j->lease != MF_LEASE_FREE)
+        return MF_OK;
+    if (!status) {
+        status = mf_execute(j->task, limits_of(j), &j->spent, &j->seconds);
+        if (status) {
+            /* One that stays ends with this process. */
+            mf_error_free(mf_store_lease_drop(r->store, key));
+            return status;
+        }
+        status = publish(j);
+    }
+    j->store_failed = status != NULL;
+    return status;
+}
+
 static void *work(void *self)
 {
     job *j = self;
     runner *r = j->run;
 
-    j->status = mf_execute(j->task, limits_of(j), &j->spent, &j->seconds);
-    if (!j->status) {
-        j->status = publish(j);
-        j->store_failed = j->status != NULL;
-    }
+    j->status = run_leased(j);
     pthread_mutex_lock(&r->lock);
     j->finished = r->finished;
     r->finished = j;
@@ -315,15 +345,16 @@ static bool has_twin(const runner *r, const mf_plan_node *n)
     return false;
 }
 
-/* The highest ranked node that can start, of those that want a device or of the others; the plan's
- * count when there is none. */
+/* The highest ranked node that can start here, of those that want a device or of the others; the
+ * plan's count when there is none. */
 static size_t pick(const runner *r, bool device)
 {
     size_t best = mf_plan_count(r->plan);
 
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
         const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (n->state != MF_PLAN_TO_RUN || wants_device(&n->work) != device || has_twin(r, n))
+        if (n->state != MF_PLAN_TO_RUN || n->elsewhere || wants_device(&n->work) != device ||
+            has_twin(r, n))
             continue;
         if (best == mf_plan_count(r->plan) || n->rank > mf_plan_at(r->plan, best)->rank)
             best = i;
@@ -364,7 +395,10 @@ static mf_status new_job(runner *r, size_t i, job **out)
 static void launch(runner *r, job *j)
 {
     mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    const mf_wait *w = mf_waits_find(&r->waits, j->index);
 
+    j->dead = w ? w->dead : 0;
+    j->insist = w && w->insist;
     mf_task_set_threads(j->task, j->slots);
     mf_task_set_device(j->task, j->device);
     j->next = r->running;
@@ -465,6 +499,102 @@ static void serve_twins(runner *r, const char *key)
     }
 }
 
+/* ---- nodes that another process runs --------------------------------------------------------- */
+
+static double seconds_now(void)
+{
+    return (double)uv_hrtime() * 1e-9;
+}
+
+static void tell_wait(runner *r, const char *node, const mf_lease_owner *owner)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "waiting: process %lld on host %s has been at it for %lld s",
+             (long long)owner->pid, owner->host, (long long)owner->seconds);
+    tell(r,
+         (mf_run_event){.kind = MF_RUN_WAITING, .node = node, .text = text + strlen("waiting: ")});
+    give_up(r, mf_journal_line(r->journal, node, text));
+}
+
+/* Goes by what was seen of the lease of node i, which is to be run: true when it is not to be
+ * started now, for it is known by now or being made. */
+static bool settle_lease(runner *r, size_t i, mf_lease_state state, const mf_lease_owner *owner)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, i);
+    mf_wait *w;
+
+    if (state == MF_LEASE_FREE)
+        return false;
+    w = mf_waits_need(&r->waits, i);
+    if (!w) {
+        give_up(r, mf_fail(MF_NO_MEMORY, "no memory to wait for %s", n->work.node));
+        return true;
+    }
+    if (state == MF_LEASE_HELD) {
+        n->elsewhere = true;
+        if (mf_wait_seen(w, owner, seconds_now()))
+            tell_wait(r, n->work.node, owner);
+        if (!uv_is_active((uv_handle_t *)&r->looker))
+            uv_timer_start(&r->looker, on_look, LOOK, LOOK);
+        return true;
+    }
+    give_up(r, mf_plan_look_again(r->plan, i, changed, r));
+    w->insist = n->state == MF_PLAN_TO_RUN; /* recorded, but not what this run takes */
+    return !w->insist;
+}
+
+/* Whether node i need not be started here and now. */
+static bool made_elsewhere(runner *r, size_t i)
+{
+    const mf_wait *w = mf_waits_find(&r->waits, i);
+    mf_lease_state state = MF_LEASE_FREE;
+    mf_lease_owner owner;
+
+    give_up(r, mf_store_lease_look(r->store, mf_plan_at(r->plan, i)->key, w ? w->dead : 0, &state,
+                                   &owner));
+    return settle_lease(r, i, state, &owner);
+}
+
+/* Looks at what is waited for; what is no longer held may go on. */
+static void look_at_waits(runner *r)
+{
+    for (size_t k = 0; k < r->waits.count && !r->stopping; k++) {
+        size_t i = r->waits.items[k].index;
+        mf_plan_node *n = mf_plan_at(r->plan, i);
+        if (!r->waits.items[k].waiting)
+            continue;
+        if (n->state == MF_PLAN_TO_RUN && made_elsewhere(r, i) && n->elsewhere &&
+            n->state == MF_PLAN_TO_RUN)
+            continue;
+        n->elsewhere = false;
+        r->waits.items[k].waiting = false;
+    }
+}
+
+/* Nodes that were waited for when the run was stopped. */
+static void end_waits(runner *r)
+{
+    for (size_t k = 0; k < r->waits.count; k++) {
+        mf_plan_node *n = mf_plan_at(r->plan, r->waits.items[k].index);
+        if (!r->waits.items[k].waiting || n->state != MF_PLAN_TO_RUN)
+            continue;
+        n->state = MF_PLAN_CANCELLED;
+        r->result->counts.cancelled++;
+        record(r, r->waits.items[k].index, MF_NODE_CANCELLED, NULL);
+    }
+    mf_waits_clear(&r->waits);
+}
+
+/* The other process was first after all. */
+static void job_not_run(runner *r, job *j)
+{
+    mf_plan_at(r->plan, j->index)->state = MF_PLAN_TO_RUN;
+    settle_lease(r, j->index, j->lease, &j->owner);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
 static void end_job(runner *r, job *j)
 {
     mf_plan_node *n = mf_plan_at(r->plan, j->index);
@@ -481,6 +611,11 @@ static void end_job(runner *r, job *j)
     r->bytes_used -= j->needs.host_bytes;
     if (j->needs.device)
         r->device_busy[j->device] = false;
+    if (j->lease != MF_LEASE_FREE) {
+        job_not_run(r, j);
+        free_job(j);
+        return;
+    }
     n->seconds = j->seconds;
     if (j->store_failed) {
         n->state = MF_PLAN_CANCELLED;
@@ -513,7 +648,7 @@ static void prepare(runner *r, bool device)
         if (i == mf_plan_count(r->plan))
             return;
         mf_plan_demand(r->plan, i);
-        if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN)
+        if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN || made_elsewhere(r, i))
             continue;
         status = new_job(r, i, next);
         if (status)
@@ -539,7 +674,8 @@ static job *next_job(runner *r)
     return only_device && host && fits(r, host) ? host : NULL;
 }
 
-/* Starts what can start. False once nothing runs and nothing is left to start. */
+/* Starts what can start. False once nothing runs and there is nothing left to start or to wait for.
+ */
 static bool pump(runner *r)
 {
     while (!r->stopping) {
@@ -552,18 +688,22 @@ static bool pump(runner *r)
         r->pending[j == r->pending[true]] = NULL;
         launch(r, j);
     }
-    return r->running != NULL;
+    return r->running || (!r->stopping && mf_waits_any(&r->waits));
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-static void close_handles(runner *r)
+/* Goes on, or ends the loop. */
+static void go_on(runner *r)
 {
-    uv_close((uv_handle_t *)&r->wake, NULL);
-    uv_close((uv_handle_t *)&r->signals[0], NULL);
-    uv_close((uv_handle_t *)&r->signals[1], NULL);
-    uv_close((uv_handle_t *)&r->timer, NULL);
-    uv_close((uv_handle_t *)&r->sampler, NULL);
+    uv_handle_t *handles[] = {(uv_handle_t *)&r->wake,       (uv_handle_t *)&r->signals[0],
+                              (uv_handle_t *)&r->signals[1], (uv_handle_t *)&r->timer,
+                              (uv_handle_t *)&r->sampler,    (uv_handle_t *)&r->looker};
+
+    if (pump(r) || uv_is_closing(handles[0]))
+        return;
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
+        uv_close(handles[i], NULL);
 }
 
 static void emit_logs(runner *r)
@@ -602,8 +742,17 @@ static void on_wake(uv_async_t *handle)
         finished = next;
     }
     flush_journal(r);
-    if (!pump(r))
-        close_handles(r);
+    go_on(r);
+}
+
+static void on_look(uv_timer_t *handle)
+{
+    runner *r = handle->data;
+
+    look_at_waits(r);
+    if (!mf_waits_any(&r->waits))
+        uv_timer_stop(&r->looker);
+    go_on(r);
 }
 
 static void on_log(void *self, const char *node, const char *text)
@@ -636,6 +785,7 @@ static void on_signal(uv_signal_t *handle, int number)
     r->stopping = true;
     mf_host_cancel(r->host);
     tell(r, (mf_run_event){.kind = MF_RUN_STOPPING});
+    go_on(r); /* where it only waits, that is all */
 }
 
 static void on_tick(uv_timer_t *handle)
@@ -659,6 +809,10 @@ static void on_sample(uv_timer_t *handle)
     sample(r);
     if (++r->samples >= SAMPLES_A_FLUSH)
         flush_journal(r);
+    if (r->running && seconds_now() - r->beaten >= MF_LEASE_BEAT) {
+        give_up(r, mf_store_lease_beat(r->store));
+        r->beaten = seconds_now();
+    }
 }
 
 static void open_loop(runner *r)
@@ -667,9 +821,10 @@ static void open_loop(runner *r)
     uv_async_init(&r->loop, &r->wake, on_wake);
     uv_timer_init(&r->loop, &r->timer);
     uv_timer_init(&r->loop, &r->sampler);
+    uv_timer_init(&r->loop, &r->looker);
     uv_signal_init(&r->loop, &r->signals[0]);
     uv_signal_init(&r->loop, &r->signals[1]);
-    r->sampler.data = r;
+    r->sampler.data = r->looker.data = r;
     r->wake.data = r->timer.data = r->signals[0].data = r->signals[1].data = r;
     if (r->options->signals) {
         uv_signal_start(&r->signals[0], on_signal, SIGINT);
@@ -709,14 +864,14 @@ static void run_loop(runner *r)
 {
     open_loop(r);
     mf_host_set_log(r->host, on_log, r);
-    if (!pump(r))
-        close_handles(r);
+    go_on(r);
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
     mf_host_set_log(r->host, NULL, NULL);
     emit_logs(r);
     free_job(r->pending[false]);
     free_job(r->pending[true]);
+    end_waits(r);
 }
 
 static void size_up(runner *r)

@@ -15,13 +15,15 @@ typedef struct mf_run_counts {
 } mf_run_counts;
 
 typedef enum mf_run_event_kind {
-    MF_RUN_PLANNED,  /* counts are what the plan found */
-    MF_RUN_STARTED,  /* node */
-    MF_RUN_DONE,     /* node, seconds */
-    MF_RUN_FOUND,    /* node: cached after all, for what it needs came out as before */
-    MF_RUN_FAILED,   /* node, seconds, text: the error */
-    MF_RUN_BLOCKED,  /* node, text */
-    MF_RUN_LOG,      /* node, text */
+    MF_RUN_PLANNED, /* counts are what the plan found */
+    MF_RUN_STARTED, /* node */
+    MF_RUN_DONE,    /* node, seconds */
+    MF_RUN_FOUND,   /* node: cached after all, for what it needs came out as before */
+    MF_RUN_FAILED,  /* node, seconds, text: the error */
+    MF_RUN_BLOCKED, /* node, text */
+    MF_RUN_WAITING, /* node, text: another process on this cache runs it; at first, then each minute
+                     */
+    MF_RUN_LOG,     /* node, text */
     MF_RUN_STOPPING, /* first Ctrl-C: running stages end at their next cancel point */
     MF_RUN_STOP_NOW, /* second: the program is to end now, without cleaning up */
     MF_RUN_TICK      /* a few times a second: running */

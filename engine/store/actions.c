@@ -36,9 +36,15 @@ static mf_status insert_output(mf__connection *c, int64_t action, const mf_actio
                     "itii", action, o->port, o->position, artifact);
 }
 
+typedef struct record {
+    const mf_action *action;
+    const uint8_t *token; /* whose lease ends with it */
+} record;
+
 static mf_status insert(mf__connection *c, void *arg)
 {
-    mf_action copy = *(const mf_action *)arg, *a = &copy;
+    const record *r = arg;
+    mf_action copy = *r->action, *a = &copy;
     uint8_t key[MF_DIGEST_BYTES], sum[MF_DIGEST_BYTES];
     const char *device = a->device ? a->device : "";
     a->created = mf__now();
@@ -55,13 +61,14 @@ static mf_status insert(mf__connection *c, void *arg)
                     a->components ? a->components : "{}"));
     for (size_t i = 0; i < a->output_count; i++)
         MF_TRY(insert_output(c, num, &a->outputs[i]));
-    return MF_OK;
+    return mf__lease_end(c, key, r->token);
 }
 
 mf_status mf_store_record(mf_store *store, const mf_action *action)
 {
-    return mf_within(mf__write(store, insert, (void *)action),
-                     "while recording an action of stage %s", action->stage);
+    record r = {action, store->token};
+    return mf_within(mf__write(store, insert, &r), "while recording an action of stage %s",
+                     action->stage);
 }
 
 /* ---- reading ---- */

@@ -66,10 +66,11 @@ mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
 mf_status mf__schema_make(mf__connection *c, mf__target file);
 mf_status mf__schema_check(mf__connection *c); /* for readers: MF_NOT_FOUND where it is empty */
 
-/* ---- sums of rows (seal.c) -------------------------------------------------------------------- */
+/* ---- sums of rows (seal.c) --------------------------------------------------------------------
+ */
 
-typedef struct mf__file { /* a row of table file */
-    char *path;           /* real path */
+typedef struct mf__file {                      /* a row of table file */
+    char *path;                                /* real path */
     int64_t size, inode, mtime, ctime, hashed; /* times in nanoseconds */
     uint8_t digest[MF_DIGEST_BYTES];
 } mf__file;
@@ -79,8 +80,7 @@ mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
                          uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, int64_t created,
-                             const uint8_t artifact[MF_DIGEST_BYTES],
-                             uint8_t sum[MF_DIGEST_BYTES]);
+                             const uint8_t artifact[MF_DIGEST_BYTES], uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
                          uint8_t sum[MF_DIGEST_BYTES]);
 /* Whether the column holds that sum. */
@@ -118,7 +118,8 @@ typedef struct mf__job {
 struct mf_store {
     char *dir, *index_path, *chunks_path;
     mf_store_mode mode;
-    bool immutable; /* the index lies in a folder that can't be written */
+    bool immutable;                 /* the index lies in a folder that can't be written */
+    uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
     mf_binary_store binaries;
 
@@ -155,6 +156,11 @@ mf_status mf__wait(mf_store *store, mf__ticket *ticket);
 bool mf__ticket_failed(mf_store *store, mf__ticket *ticket);
 /* One job on the index, and its end. */
 mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg), void *arg);
+
+/* ---- leases (leases.c) ----------------------------------------------------------------------- */
+
+mf_status mf__lease_end(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
+                        const uint8_t token[MF_DIGEST_BYTES]);
 
 /* ---- layouts (layout.c) ---------------------------------------------------------------------- *
  * How an array is cut in pieces, each stored as one chunk. A function of dtype, shape and row

@@ -71,6 +71,10 @@ static const char *const index_scripts[MF__SCHEMA] = {
     /* 2: sums, see seal.c. An artifact's seconds were never filled: its actions have them. */
     "ALTER TABLE action ADD COLUMN sum BLOB; ALTER TABLE file ADD COLUMN sum BLOB;"
     "ALTER TABLE checkpoint ADD COLUMN sum BLOB; ALTER TABLE artifact DROP COLUMN seconds;"
+    /* Owners of leases: see leases.c. */
+    "DROP TABLE lease; CREATE TABLE lease (key BLOB PRIMARY KEY, token BLOB NOT NULL,"
+    "  host TEXT NOT NULL, pid INTEGER NOT NULL, machine TEXT NOT NULL, process INTEGER NOT NULL,"
+    "  since INTEGER NOT NULL, heartbeat INTEGER NOT NULL) WITHOUT ROWID;"
     /* Of a run which massflow it was, and how many slots it had. */
     "ALTER TABLE run ADD COLUMN version TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE run ADD COLUMN slots INTEGER NOT NULL DEFAULT 0;"

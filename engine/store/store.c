@@ -241,6 +241,7 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
         return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
     s->refs = 1;
     s->mode = mode;
+    sqlite3_randomness(sizeof s->token, s->token);
     s->last = &s->first;
     pthread_mutex_init(&s->reader_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);

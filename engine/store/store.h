@@ -102,7 +102,7 @@ typedef struct mf_action {
 } mf_action;
 
 /* Records a finished action. All outputs must be stored already. The same key and device again
- * replaces the older record. */
+ * replaces the older record. Ends this store's lease of the action, see leases.h. */
 MF_API MF_MUST_USE mf_status mf_store_record(mf_store *store, const mf_action *action);
 /* The newest action of that key, *action NULL where there is none. `device`: only one made by that
  * device class, or by the host alone; NULL for any. The caller frees it with mf_action_free. */

@@ -135,6 +135,8 @@ void progress_event(void *self, const mf_run_event *e)
         fprintf(p->out, "failed   %s: %.*s\n", e->node, first_line(e->text), e->text);
     else if (e->kind == MF_RUN_BLOCKED)
         fprintf(p->out, "blocked  %s: %s\n", e->node, e->text ? e->text : "");
+    else if (e->kind == MF_RUN_WAITING)
+        fprintf(p->out, "waiting for %s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_LOG)
         fprintf(p->out, "%s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_STOPPING)
