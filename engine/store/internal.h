@@ -118,7 +118,8 @@ typedef struct mf__job {
 struct mf_store {
     char *dir, *index_path, *chunks_path;
     mf_store_mode mode;
-    bool immutable;                 /* the index lies in a folder that can't be written */
+    bool immutable; /* the index lies in a folder that can't be written */
+    bool no_holds;  /* a reader that stays would keep the writer waiting: there is no WAL */
     uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
     mf_binary_store binaries;

@@ -85,6 +85,8 @@ void mf__reader_put(mf_store *store, mf__reader *reader)
 mf_status mf_store_hold(mf_store *store)
 {
     mf__reader *r;
+    if (store->no_holds)
+        return MF_OK;
     MF_TRY(mf__reader_get(store, &r));
     if (r->holds > 0) /* held already: that get counts */
         return MF_OK;
@@ -172,6 +174,11 @@ static bool on_network(const char *dir)
     case 0x01021997: /* 9p */
     case 0x5346414f: /* AFS */
     case 0x73757245: /* Coda */
+    case 0xaad7aaea: /* PanFS */
+    case 0x01161970: /* GFS2 */
+    case 0x7461636f: /* OCFS2 */
+    case 0x786f4256: /* folders of a virtual machine's host: VirtualBox */
+    case 0x65735546: /* FUSE: sshfs and others; which one it is does not show */
         return true;
     default:
         return false;
@@ -194,6 +201,7 @@ mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir)
 static mf_status open_writing(mf_store *store)
 {
     MF_TRY(make_folder(store->dir));
+    store->no_holds = on_network(store->dir);
     if (access(store->dir, W_OK) != 0)
         return mf_hint(mf_fail(MF_IO, "the cache folder '%s' cannot be written: %s", store->dir,
                                strerror(errno)),
@@ -222,6 +230,7 @@ static mf_status open_reading(mf_store *store)
     if (empty_file(store->index_path, "") || empty_file(store->chunks_path, ""))
         return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", store->dir),
                        "the first `massflow run` of a graph makes one");
+    store->no_holds = on_network(store->dir);
     /* In a folder that can't be written SQLite can't share a WAL with anybody; where there is none,
      * nobody is writing. */
     store->immutable = access(store->dir, W_OK) != 0 && empty_file(store->index_path, "-wal");

@@ -38,7 +38,8 @@ MF_API const char *mf_store_dir(const mf_store *store);
 
 /* Between these two the calling thread's look-ups share one read transaction: many are then several
  * times faster, and all see one state of the store (not what is written meanwhile, also not by this
- * thread). For a plan over many nodes. Hold it for seconds, not for a whole run. Calls nest. */
+ * thread). For a plan over many nodes. Hold it for seconds, not for a whole run. Calls nest. On a network
+ * file system, where there is no WAL, it does nothing: a reader would keep the writer waiting. */
 MF_API MF_MUST_USE mf_status mf_store_hold(mf_store *store);
 MF_API void mf_store_release(mf_store *store);
 

@@ -1,22 +1,28 @@
 #!/usr/bin/env python3
-"""Two processes on one cache, through the command: test_sharing.py MASSFLOW COUNTING.so
+"""Several processes on one cache, through the command: test_sharing.py MASSFLOW COUNTING.so NETWORK.so
 
-Whoever starts an action first does it; the other waits, says for whom, and takes the result.
+Whoever starts an action first does it; the other waits, says for whom, and takes the result. Who
+only looks disturbs nobody, and needs no right to write. NETWORK.so is preloaded where the cache
+shall seem to lie on a network file system.
 """
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
+import tempfile
 import time
 import unittest
 
 from test_run import MASSFLOW, WAIT, Pipeline
 
+NETWORK = os.path.abspath(sys.argv[3])
 HOST = socket.gethostname()
 
 
-class Sharing(Pipeline):
+class Shared(Pipeline):
     def setUp(self):
         super().setUp()
         self.write("graph.yaml", WAIT)
@@ -74,6 +80,8 @@ class Sharing(Pipeline):
         db.commit()
         db.close()
 
+
+class Sharing(Shared):
     def test_the_second_waits_and_takes_the_result(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
@@ -147,6 +155,117 @@ class Sharing(Pipeline):
         for run in runs:
             self.end(run)
         self.assertEqual(self.counts(), {"load": 15, "wait": 15})
+
+
+class Looking(Shared):
+    """What only looks: each command's exit status and a few words of what it says."""
+
+    def setUp(self):
+        super().setUp()
+        self.out = tempfile.mkdtemp(prefix="massflow-test-")
+        os.chmod(self.out, 0o777)
+
+    def looks(self, env=None, user=None):
+        out = os.path.join(self.out, "text.txt")
+        asked = {
+            ("plan", "graph.yaml"): "wait",
+            ("why", "graph.yaml", "text[case=a]"): "",
+            ("show", "graph.yaml", "text[case=a]"): "text a",
+            ("get", "graph.yaml", "text[case=a]", "-o", out): "text.txt",
+            ("cache", "ls"): "text",
+            ("cache", "stat"): "artifacts",
+            ("runs", "graph.yaml"): "",
+        }
+        for words, expected in asked.items():
+            line = [MASSFLOW, *words, *([] if words[0] in ("cache", "runs") else
+                                        ["--plugins", "plugins"])]
+            done = subprocess.run(line, cwd=self.folder, env={**self.environment(), **(env or {})},
+                                  capture_output=True, text=True, timeout=60, check=False,
+                                  user=user)
+            self.assertEqual(done.returncode, 0, (words, done.stdout + done.stderr))
+            self.assertIn(expected, done.stdout, words)
+        with open(out, encoding="utf-8") as file:
+            self.assertIn("text a", file.read())
+        os.remove(out)
+
+    def test_while_a_run_goes_on(self):
+        run = self.start()
+        self.until_runs(run)
+        self.looks()
+        self.write("go", "")
+        self.assertIn("finished: 6 run, 0 cached in", self.end(run))
+        self.looks()
+
+    def read_only(self):
+        """Takes away the right to write; the user to look as."""
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                os.chmod(os.path.join(folder, name), 0o444)
+            os.chmod(folder, 0o555)
+        return "nobody" if os.getuid() == 0 else None
+
+    def tearDown(self):
+        for folder, _, _ in os.walk(self.folder):
+            os.chmod(folder, 0o755)
+        shutil.rmtree(self.out)
+        super().tearDown()
+
+    def test_in_a_folder_that_can_not_be_written(self):
+        self.write("go", "")
+        self.end(self.start())
+        self.looks(user=self.read_only())
+
+    def test_in_a_folder_that_a_killed_run_left_and_that_can_not_be_written(self):
+        run = self.start()
+        self.until_runs(run)
+        run.kill()
+        run.wait()
+        self.assertTrue(os.path.exists(self.path(".massflow/cache.db-wal")))
+        self.looks(user=self.read_only())
+
+    def test_of_another_user_while_a_run_goes_on(self):
+        run = self.start()
+        self.until_runs(run)
+        self.looks(user=self.read_only())
+        for folder, _, _ in os.walk(self.folder):
+            os.chmod(folder, 0o755)
+        self.write("go", "")
+        self.end(run)
+
+
+class Network(Sharing, Looking):
+    def start(self, *targets, env=None):
+        return super().start(*targets, env={"LD_PRELOAD": NETWORK, **(env or {})})
+
+    def looks(self, env=None, user=None):
+        super().looks(env={"LD_PRELOAD": NETWORK}, user=user)
+
+    def journal(self):
+        with open(self.path(".massflow/cache.db"), "rb") as file:
+            return file.read(20)[18:]
+
+    def test_the_index_has_a_rollback_journal(self):
+        self.write("go", "")
+        self.end(self.start())
+        self.assertEqual(self.journal(), b"\1\1")  # 2 2: WAL
+        self.assertIn("finished: 0 run, 6 cached in", self.end(self.start()))
+
+    def test_a_cache_that_moves(self):
+        self.write("go", "")
+        self.massflow("run", "--set", "file=" + self.path("go"))
+        self.assertEqual(self.journal(), b"\2\2")
+        self.assertIn("finished: 0 run, 6 cached in", self.end(self.start()))
+        self.assertEqual(self.journal(), b"\1\1")
+        self.massflow("run", "--set", "file=" + self.path("go"))
+        self.assertEqual(self.journal(), b"\2\2")
+
+    def test_in_a_folder_that_a_killed_run_left_and_that_can_not_be_written(self):
+        run = self.start()
+        self.until_runs(run)
+        run.kill()
+        run.wait()
+        self.assertFalse(os.path.exists(self.path(".massflow/cache.db-wal")))
+        self.looks(user=self.read_only())
 
 
 if __name__ == "__main__":
