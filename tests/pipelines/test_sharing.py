@@ -5,6 +5,7 @@ Whoever starts an action first does it; the other waits, says for whom, and take
 only looks disturbs nobody, and needs no right to write. NETWORK.so is preloaded where the cache
 shall seem to lie on a network file system.
 """
+import json
 import os
 import shutil
 import signal
@@ -93,6 +94,17 @@ class Sharing(Shared):
         self.assertIn("finished: 2 run, 0 cached in", self.end(first))
         self.assertIn("finished: 0 run, 2 cached in", self.end(second))
         self.assertEqual(self.runs(), ["load text a", "wait text a"])
+
+    def test_waiting_is_an_event(self):
+        first = self.start("wait[case=a]")
+        self.until_runs(first)
+        second = self.start("wait[case=a]", "--log", "json")
+        event = json.loads(self.until_says(second, '"waiting"'))
+        self.assertEqual(event["node"], "wait[case=a]")
+        self.assertIn(f"process {first.pid} on host {HOST} has been at it for ", event["text"])
+        self.write("go", "")
+        self.end(first)
+        self.end(second)
 
     def test_meanwhile_it_does_other_things(self):
         first = self.start("wait[case=a]")

@@ -87,6 +87,8 @@ static const char *name_of(mf_run_event_kind kind)
         return "failed";
     case MF_RUN_BLOCKED:
         return "blocked";
+    case MF_RUN_WAITING:
+        return "waiting";
     case MF_RUN_LOG:
         return "log";
     case MF_RUN_STOPPING:
