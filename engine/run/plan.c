@@ -308,6 +308,16 @@ static mf_status recall(mf_plan *plan, mf_plan_node *n)
     return MF_OK;
 }
 
+/* What nothing reads in this plan is what the user asked for: its data must be there. In between
+ * it is enough to know what came out. */
+static bool lacks_what_is_asked(const mf_plan_node *n)
+{
+    for (size_t i = 0; i < n->work.out_count && !n->consumer_count; i++)
+        if (!n->outputs[i].present)
+            return true;
+    return false;
+}
+
 static mf_status look_up(mf_plan *plan, mf_plan_node *n)
 {
     mf_action *action = NULL;
@@ -316,7 +326,7 @@ static mf_status look_up(mf_plan *plan, mf_plan_node *n)
     if (!plan->store || n->again)
         return MF_OK;
     MF_TRY(mf_store_find(plan->store, n->key, plan->options.same_device, &action));
-    if (action && take_outputs(n, action))
+    if (action && take_outputs(n, action) && !lacks_what_is_asked(n))
         n->state = MF_PLAN_CACHED;
     mf_action_free(action);
     if (n->state == MF_PLAN_TO_RUN && plan->options.recall_failures)

@@ -231,6 +231,38 @@ class Rows(Upkeep):
             self.assertEqual(self.runs(), [])
 
 
+class Dropped(Upkeep):
+    """Data that was dropped is made again where it is asked for, and only there."""
+
+    def drop(self, stage):
+        self.sql("cache.db", "UPDATE artifact SET present = 0 WHERE num IN (SELECT o.artifact FROM "
+                             f"output o JOIN action a ON a.num = o.action WHERE stage = '{stage}')")
+
+    def test_what_lies_between_is_not_made_again(self):
+        self.massflow("run")
+        self.runs()
+        self.drop("count.upper")
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_what_a_run_ends_in_is_made_again(self):
+        self.massflow("run")
+        self.runs()
+        self.drop("count.join")
+        self.assertIn("all                       1 to run      its result is not in the cache any "
+                      "more\n", self.massflow("plan"))
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"join": 1})
+
+    def test_a_target_is_made_again_with_what_it_needs(self):
+        self.massflow("run")
+        self.runs()
+        for stage in ("count.load", "count.upper"):
+            self.drop(stage)
+        self.massflow("run", "upper[case=b]")
+        self.assertEqual(self.counts(), {"load": 1, "upper": 1})
+
+
 class Migration(Upkeep):
     """cache-1.tar.xz is a cache of schema version 1, with its graph."""
 
