@@ -179,6 +179,7 @@ static mf_status publish(job *j)
     if (!outputs)
         return mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", n->work.node);
     memcpy(action.key, n->key, sizeof action.key);
+    mf_store_pin(j->run->store);
     for (size_t i = 0; i < n->work.out_count && !status; i++) {
         mf_action_output *o = &outputs[action.output_count];
         if (!mf_task_output(j->task, i))
@@ -192,6 +193,7 @@ static mf_status publish(job *j)
         status = mf_store_record(j->run->store, &action);
     if (!status)
         status = mf_task_end_checkpoints(j->task);
+    mf_store_unpin(j->run->store);
     for (size_t i = 0, k = 0; i < n->work.out_count && !status; i++) {
         bool made = mf_task_output(j->task, i) != NULL;
         memcpy(n->outputs[i].id, made ? outputs[k].id : "", made ? MF_HEX_SIZE : 1);
@@ -736,12 +738,14 @@ static void on_wake(uv_async_t *handle)
     pthread_mutex_unlock(&r->lock);
     if (!finished)
         return;
+    mf_store_pin(r->store); /* what is found cached now is recorded before anybody collects it */
     while (finished) {
         job *next = finished->finished;
         end_job(r, finished);
         finished = next;
     }
     flush_journal(r);
+    mf_store_unpin(r->store);
     go_on(r);
 }
 
@@ -749,7 +753,10 @@ static void on_look(uv_timer_t *handle)
 {
     runner *r = handle->data;
 
+    mf_store_pin(r->store);
     look_at_waits(r);
+    flush_journal(r);
+    mf_store_unpin(r->store);
     if (!mf_waits_any(&r->waits))
         uv_timer_stop(&r->looker);
     go_on(r);

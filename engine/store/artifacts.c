@@ -154,9 +154,10 @@ static mf_status insert(mf__connection *c, void *arg)
 {
     const entry *r = arg;
     return mf__exec(c,
-                    "INSERT INTO artifact (id, type, present, bytes, stored, created, record)"
-                    " VALUES (?, ?, 1, ?, ?, ?, ?)"
-                    " ON CONFLICT (id) DO UPDATE SET present = 1, stored = excluded.stored",
+                    "INSERT INTO artifact (id, type, present, bytes, stored, created, used, record)"
+                    " VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5, ?6)"
+                    " ON CONFLICT (id) DO UPDATE SET present = 1, stored = excluded.stored,"
+                    " used = excluded.used",
                     "dtiiib", r->id, r->type, r->put->bytes, r->put->stored, mf__now(),
                     r->put->record.bytes, r->put->record.size);
 }

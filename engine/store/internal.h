@@ -128,6 +128,10 @@ struct mf_store {
     mf__reader *idle, *held;
     int idle_count;
 
+    pthread_mutex_t pin_lock;
+    int lock_file, pins; /* see pin.c; -1: none */
+    bool planning;       /* pinned since it was opened */
+
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t work, done;
     mf__job *first, **last;
@@ -162,6 +166,16 @@ mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *a
 
 mf_status mf__lease_end(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
                         const uint8_t token[MF_DIGEST_BYTES]);
+
+/* ---- pins (pin.c) ---------------------------------------------------------------------------- */
+
+mf_status mf__lock_open(const char *dir, int *file);
+void mf__pin(mf_store *store);
+void mf__unpin(mf_store *store);
+void mf__planned(mf_store *store);
+/* For gc: waits until nobody has pinned. */
+mf_status mf__lock_alone(int file, const char *dir);
+void mf__lock_release(int file);
 
 /* ---- layouts (layout.c) ---------------------------------------------------------------------- *
  * How an array is cut in pieces, each stored as one chunk. A function of dtype, shape and row

@@ -268,24 +268,65 @@ static mf_status open_both(const char *dir, char *const paths[2], mf__check *k)
     return mf__schema_make(k->chunks, MF__CHUNKS);
 }
 
+static bool unreadable(const findings *f, mf__target file)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->items[i].kind == MF__BAD_FILE && f->items[i].file == file)
+            return true;
+    return false;
+}
+
+static void close_both(mf__check *k)
+{
+    mf__connection_close(k->index);
+    mf__connection_close(k->chunks);
+    k->index = k->chunks = NULL;
+}
+
+/* Looks again, at what has been told already. */
+static mf_status look_again(mf__check *k, findings *f, mf_verified *counts)
+{
+    f->tell = NULL;
+    findings_clear(f);
+    mf__check_clear(k);
+    *counts = (mf_verified){0};
+    k->result = counts;
+    return mf__check_rows(k);
+}
+
+/* Files that SQLite finds sound, but whose tables are not ours any more, are replaced as well. */
+static mf_status replace_unreadable(const char *dir, char *const paths[2], mf__check *k,
+                                    findings *f, mf_repaired *result)
+{
+    bool replace[2] = {unreadable(f, MF__INDEX), unreadable(f, MF__CHUNKS)};
+    if (!replace[0] && !replace[1])
+        return MF_OK;
+    close_both(k);
+    for (int i = 0; i < 2; i++) {
+        if (!replace[i])
+            continue;
+        MF_TRY(refuse_in_use(paths[0]));
+        free(result->aside[i]);
+        MF_TRY(mf__salvage(dir, paths[i], i ? MF__CHUNKS : MF__INDEX, &result->aside[i]));
+    }
+    return open_both(dir, paths, k);
+}
+
 /* The damages of both files' rows are told, mended, and looked for again. */
-static mf_status repair_rows(mf__check *k, findings *f, mf_repaired *result)
+static mf_status repair_rows(const char *dir, char *const paths[2], mf__check *k, findings *f,
+                             mf_repaired *result)
 {
     mf_verified counts;
     MF_TRY(mf__check_rows(k));
-    MF_TRY(mend_rows(k->index, k->chunks, f, result));
+    MF_TRY(replace_unreadable(dir, paths, k, f, result));
+    MF_TRY(look_again(k, f, &counts));
     if (f->count)
         MF_TRY(mf__schema_pair(k->index, k->chunks)); /* what is there has just been seen */
-    f->tell = NULL;
-    for (int round = 0; round < 3; round++) { /* what is dropped may leave others without data */
-        findings_clear(f);
-        mf__check_clear(k);
-        counts = (mf_verified){0};
-        k->result = &counts;
-        MF_TRY(mf__check_rows(k));
+    for (int round = 0; round < 4; round++) { /* what is dropped may leave others without data */
+        MF_TRY(mend_rows(k->index, k->chunks, f, result));
+        MF_TRY(look_again(k, f, &counts));
         if (!f->count)
             return MF_OK;
-        MF_TRY(mend_rows(k->index, k->chunks, f, result));
     }
     return mf_hint(mf_fail(MF_CORRUPT, "what is damaged in '%s' can't be mended", k->index->path),
                    "delete the cache folder: everything in it can be made again");
@@ -299,9 +340,8 @@ static mf_status repair(const char *dir, char *const paths[2], findings *f, mf_r
     if (!status)
         status = open_both(dir, paths, &k);
     if (!status)
-        status = repair_rows(&k, f, result);
-    mf__connection_close(k.index);
-    mf__connection_close(k.chunks);
+        status = repair_rows(dir, paths, &k, f, result);
+    close_both(&k);
     mf__check_clear(&k);
     return status;
 }

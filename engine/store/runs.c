@@ -88,7 +88,9 @@ static mf_status insert_nodes(mf__connection *c, void *arg)
 mf_status mf_store_run_nodes(mf_store *store, int64_t run, const mf_run_node *list, size_t count)
 {
     nodes all = {run, list, count};
-    return count ? mf__write(store, insert_nodes, &all) : MF_OK;
+    MF_TRY(count ? mf__write(store, insert_nodes, &all) : MF_OK);
+    mf__planned(store);
+    return MF_OK;
 }
 
 typedef struct lines {

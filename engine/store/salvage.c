@@ -69,20 +69,34 @@ static mf_status copy_rows(salvage *v, const char *select, const char *insert)
     return status;
 }
 
-/* The columns that both files know, and the order by the table's key, downwards. */
+/* The columns as the old file names them, where there are as many: a damaged name is no loss. */
+static char *old_columns(salvage *v, const char *table)
+{
+    static const char count[] = "SELECT count(*) FROM pragma_table_info(?)";
+    char *old = v->from ? ask_text(v->from, count, table) : NULL;
+    char *new = ask_text(v->to, count, table);
+    char *columns = NULL;
+    if (old && new &&strcmp(old, new) == 0)
+        columns = strdup("*");
+    free(old);
+    free(new);
+    return columns;
+}
+
 static mf_status copy_table(salvage *v, const char *table)
 {
-    char *columns = ask_text(
-        v->to, "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info(?)", table);
+    static const char list[] =
+        "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info(?)";
+    char *columns = ask_text(v->to, list, table), *from = old_columns(v, table);
     char *marks = ask_text(v->to, "SELECT group_concat('?') FROM pragma_table_info(?)", table);
     char *key = ask_text(v->to,
-                         "SELECT group_concat('\"' || name || '\" DESC') FROM"
-                         " (SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk)",
+                         "SELECT group_concat((cid + 1) || ' DESC') FROM"
+                         " (SELECT cid FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk)",
                          table);
     char *select = NULL, *down = NULL, *insert = NULL;
     mf_status status = MF_OK;
     if (!columns || !marks ||
-        asprintf(&select, "SELECT %s FROM \"%s\" NOT INDEXED", columns, table) < 0 ||
+        asprintf(&select, "SELECT %s FROM \"%s\" NOT INDEXED", from ? from : columns, table) < 0 ||
         asprintf(&down, "%s ORDER BY %s", select, key ? key : "rowid DESC") < 0 ||
         asprintf(&insert, "INSERT OR IGNORE INTO \"%s\" (%s) VALUES (%s)", table, columns, marks) <
             0)
@@ -92,6 +106,7 @@ static mf_status copy_table(salvage *v, const char *table)
     if (!status)
         status = copy_rows(v, down, insert);
     free(columns);
+    free(from);
     free(marks);
     free(key);
     free(select);

@@ -192,6 +192,7 @@ mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir)
         return mf__script(c, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL;"
                              "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
                              "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY");
+    MF_TRY(mf__script(c, "PRAGMA auto_vacuum = INCREMENTAL"));
     MF_TRY(mf__script(c, on_network(dir) ? "PRAGMA journal_mode = TRUNCATE"
                                          : "PRAGMA journal_mode = WAL"));
     return mf__script(c, "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
@@ -206,6 +207,9 @@ static mf_status open_writing(mf_store *store)
         return mf_hint(mf_fail(MF_IO, "the cache folder '%s' cannot be written: %s", store->dir,
                                strerror(errno)),
                        "choose another folder for the cache");
+    MF_TRY(mf__lock_open(store->dir, &store->lock_file));
+    mf__pin(store);
+    store->planning = true;
     MF_TRY(mf__connection_open(store->index_path, MF__CREATE, &store->index));
     MF_TRY(mf__connection_open(store->chunks_path, MF__CREATE, &store->chunks));
     MF_TRY(mf__set_up(store->chunks, MF__CHUNKS, store->dir));
@@ -251,6 +255,8 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
     s->refs = 1;
     s->mode = mode;
     sqlite3_randomness(sizeof s->token, s->token);
+    s->lock_file = -1;
+    pthread_mutex_init(&s->pin_lock, NULL);
     s->last = &s->first;
     pthread_mutex_init(&s->reader_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);
@@ -295,6 +301,9 @@ void mf__store_unref(mf_store *store)
     pthread_cond_destroy(&store->done);
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->reader_lock);
+    pthread_mutex_destroy(&store->pin_lock);
+    if (store->lock_file >= 0)
+        close(store->lock_file);
     free(store->index_path);
     free(store->chunks_path);
     free(store->dir);

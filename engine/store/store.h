@@ -43,6 +43,12 @@ MF_API const char *mf_store_dir(const mf_store *store);
 MF_API MF_MUST_USE mf_status mf_store_hold(mf_store *store);
 MF_API void mf_store_release(mf_store *store);
 
+/* Between these two no other process collects what this one has just looked up or stored, and has not
+ * yet named in an action or in its run. Pinned from opening for writing until a run's first nodes
+ * are recorded. Calls nest; any thread. Hold it for moments. */
+MF_API void mf_store_pin(mf_store *store);
+MF_API void mf_store_unpin(mf_store *store);
+
 /* ---- artifacts ------------------------------------------------------------------------------- */
 
 /* Stores `artifact` and writes its id. Equal content (type, attributes, arrays; not the order in

@@ -47,4 +47,39 @@ MF_API MF_MUST_USE mf_status mf_store_repair(const char *dir, mf_damage_call tel
                                              mf_repaired *result);
 MF_API void mf_repaired_clear(mf_repaired *result);
 
+/* ---- gc -------------------------------------------------------------------------------------- */
+
+typedef struct mf_gc_options {
+    int64_t size; /* bytes of data to keep at most, as stored; -1: any */
+    int64_t age;  /* seconds since an artifact was last used; -1: any */
+    bool dry;     /* only say what would go */
+} mf_gc_options;
+
+typedef struct mf_gc_item {
+    const char *id, *type;
+    const char *stage; /* that made it; "" where no action names it */
+    int64_t bytes;     /* as stored */
+    int64_t used;      /* when it was last made or found by a run */
+    double seconds;    /* that it takes to make again, without what it is made from */
+    const char *why;   /* "not used for 30 days", "the cache is over its size", ... */
+} mf_gc_item;
+typedef void (*mf_gc_call)(void *self, const mf_gc_item *item);
+
+typedef struct mf_gc_result {
+    int64_t artifacts, bytes;         /* that go; bytes: of chunks that no other artifact needs */
+    int64_t unnamed, unnamed_bytes;   /* chunks that no artifact needs any more, beside those */
+    int64_t kept, kept_bytes;         /* artifacts that stay, and their chunks */
+    int64_t in_use;                   /* of those, kept for runs that are going on */
+    int64_t runs;                     /* that are going on */
+    int64_t file_bytes, file_bytes_before; /* of both files on disk */
+} mf_gc_result;
+
+/* Drops the data of artifacts: those not used within the age, and, while more than `size` is kept,
+ * those that are cheapest to make again for the room they take, long unused ones first. Records of
+ * actions and ids of artifacts stay, so what lies below is still found. What runs that are going on
+ * have made or found is kept. Gives the room back to the file system. Runs may start, look up and
+ * store meanwhile: they wait for moments. */
+MF_API MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *options,
+                                         mf_gc_call tell, void *self, mf_gc_result *result);
+
 #endif

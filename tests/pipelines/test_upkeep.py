@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Care of a cache through the command: test_upkeep.py MASSFLOW COUNTING.so"""
+import fcntl
 import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tarfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_run import CHAIN, Pipeline  # noqa: E402 (its folder has to be on the path)
+from test_run import CHAIN, MASSFLOW, Pipeline  # noqa: E402 (its folder has to be on the path)
 
 
 class Upkeep(Pipeline):
@@ -261,6 +263,84 @@ class Dropped(Upkeep):
             self.drop(stage)
         self.massflow("run", "upper[case=b]")
         self.assertEqual(self.counts(), {"load": 1, "upper": 1})
+
+
+class Collect(Upkeep):
+    def setUp(self):
+        super().setUp()
+        self.massflow("run")
+        self.runs()
+        self.before = self.results()
+
+    def present(self):
+        return self.ask("cache.db", "SELECT count(*) FROM artifact WHERE present = 1")[0][0]
+
+    def chunks(self):
+        return sum(self.ask(f, "SELECT count(*) FROM chunk")[0][0] for f in ("cache.db", "chunks.db"))
+
+    def test_nothing_goes_that_is_needed(self):
+        self.massflow("cache", "gc")
+        self.assertEqual(self.present(), 10)
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])
+
+    def test_dry_run_changes_nothing(self):
+        out = self.massflow("cache", "gc", "--age", "0s", "--dry-run")
+        self.assertIn("would drop the data of 0 artifacts", out)
+        out = self.massflow("cache", "gc", "--size", "10", "--dry-run")
+        self.assertRegex(out, r"88db4f037ea6  table          64 B  used \d{4}-\d\d-\d\d  made in \d+ ms"
+                              r" +count.join: the cache is over its size\n"
+                              r"would drop the data of 1 artifacts \(64 B\) and 0 chunks that "
+                              r"nothing needs \(0 B\)\n9 artifacts stay \(0 B\)\n$")
+        self.assertEqual((self.present(), self.chunks()), (10, 4))
+
+    def test_a_limit_of_size(self):
+        self.massflow("cache", "gc", "--size", "10")
+        self.assertEqual((self.present(), self.chunks()), (9, 0))
+        self.assertEqual(self.ask("cache.db", "SELECT count(*) FROM action"), [(10,)])
+        self.massflow("cache", "verify")
+        self.massflow("run")
+        self.assertEqual(self.counts(), {"join": 1})
+        self.assertEqual(self.results(), self.before)
+
+    def test_chunks_that_nothing_names(self):
+        self.sql("cache.db", "INSERT INTO chunk_data (num, codec, bytes) VALUES (99, 0, x'78797a')",
+                 "INSERT INTO chunk VALUES (x'3608bca1e44ea6c4d268eb6db02260269892c0b42b86bbf1e77a"
+                 "6fa16c3c9282', 99, 3, 3)")
+        self.assertIn("1 chunks (3 B) are not needed any more: 'massflow cache gc' drops them\n",
+                      self.massflow("cache", "verify"))
+        out = self.massflow("cache", "gc")
+        self.assertIn("dropped the data of 0 artifacts (0 B) and 1 chunks that nothing needs (3 B)\n",
+                      out)
+        self.assertEqual(self.chunks(), 4)
+
+    def test_a_run_that_goes_on_keeps_what_it_uses(self):
+        self.sql("cache.db", f"UPDATE run SET status = 'running', ended = NULL, pid = {os.getpid()}")
+        out = self.massflow("cache", "gc", "--size", "0")
+        self.assertIn("10 artifacts stay (64 B); 10 of them are in use by 1 runs that go on\n", out)
+        self.assertIn("more than --size stays: it is in use, or a state that a stage may go on "
+                      "from\n", out)
+        self.sql("cache.db", "UPDATE run SET pid = 999999999")
+        self.massflow("cache", "gc", "--size", "0")
+        self.assertEqual(self.present(), 9)
+
+    def test_gc_waits_for_who_is_planning(self):
+        with open(self.path(".massflow/lock"), "r+") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_SH, 1)
+            gc = subprocess.Popen([MASSFLOW, "cache", "gc", "--size", "0"], cwd=self.folder,
+                                  stdout=subprocess.PIPE, text=True)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                gc.wait(0.5)
+            self.assertEqual(self.present(), 10)
+            fcntl.lockf(lock, fcntl.LOCK_UN, 1)
+        self.assertIn("dropped the data of 1 artifacts", gc.communicate()[0])
+        self.assertEqual(gc.returncode, 0)
+
+    def test_limits_that_are_none(self):
+        for words in (["--size", "20X"], ["--age", "30"], ["--age", "x"], ["--size", "-1"]):
+            self.assertEqual(self.massflow("cache", "gc", *words, code=2),
+                             "massflow: error: --size is a number with k, M, G or T (bytes), --age "
+                             "one with s, m, h, d or w: cache gc --size 20G --age 30d\n")
 
 
 class Migration(Upkeep):

@@ -154,6 +154,100 @@ static int repair(const args *a)
     return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
 }
 
+/* ---- gc -------------------------------------------------------------------------------------- */
+
+/* "20G" as bytes, "30d" as seconds: a number and one of the letters, each with its factor. */
+static bool read_amount(const char *text, const char *letters, const double *factors,
+                        int64_t *value)
+{
+    char *end;
+    double number = strtod(text, &end);
+    const char *letter = *end ? strchr(letters, *end) : NULL;
+
+    if (end == text || !(number >= 0) || (*end && (!letter || end[1])))
+        return false;
+    number *= letter ? factors[letter - letters] : 1;
+    if (number >= 9e18)
+        return false;
+    *value = (int64_t)number;
+    return true;
+}
+
+static bool read_limits(const args *a, mf_gc_options *o)
+{
+    static const double bytes[] = {1e3, 1e6, 1e9, 1e12}, seconds[] = {1, 60, 3600, 86400, 604800};
+    const char *size = args_value(a, "size"), *age = args_value(a, "age");
+
+    *o = (mf_gc_options){-1, -1, args_has(a, "dry-run")};
+    if (size && !read_amount(size, "kMGT", bytes, &o->size))
+        return false;
+    return !age || (read_amount(age, "smhdw", seconds, &o->age) && strpbrk(age, "smhdw"));
+}
+
+typedef struct gc_shown {
+    size_t count;
+    bool all;
+} gc_shown;
+
+static void print_going(void *self, const mf_gc_item *item)
+{
+    gc_shown *shown = self;
+    char bytes[32], took[32], when[32];
+    time_t used = (time_t)item->used;
+    struct tm local;
+
+    if (!shown->all && shown->count++ >= 20)
+        return;
+    localtime_r(&used, &local);
+    strftime(when, sizeof when, "%Y-%m-%d", &local);
+    words_bytes((double)item->bytes, bytes);
+    words_seconds(item->seconds, took);
+    printf("%.12s  %-10s %8s  used %s  made in %-10s %s: %s\n", item->id, item->type, bytes, when,
+           took, item->stage, item->why);
+}
+
+static void print_collected(const mf_gc_result *r, bool dry)
+{
+    char bytes[32], unnamed[32], kept[32], freed[32];
+
+    words_bytes((double)r->bytes, bytes);
+    words_bytes((double)r->unnamed_bytes, unnamed);
+    words_bytes((double)r->kept_bytes, kept);
+    words_bytes((double)(r->file_bytes_before - r->file_bytes), freed);
+    printf("%s the data of %" PRId64 " artifacts (%s) and %" PRId64
+           " chunks that nothing needs (%s)\n",
+           dry ? "would drop" : "dropped", r->artifacts, bytes, r->unnamed, unnamed);
+    printf("%" PRId64 " artifacts stay (%s)", r->kept, kept);
+    if (r->runs)
+        printf("; %" PRId64 " of them are in use by %" PRId64 " runs that go on", r->in_use,
+               r->runs);
+    printf("\n");
+    if (!dry)
+        printf("%s given back to the file system\n", freed);
+}
+
+static int collect(const args *a)
+{
+    mf_gc_options options;
+    mf_gc_result result;
+    mf_status error;
+    bool dry = args_has(a, "dry-run");
+    gc_shown shown = {0, dry};
+
+    if (!read_limits(a, &options))
+        return command_refuse("--size is a number with k, M, G or T (bytes), --age one with s, m, "
+                              "h, d or w: cache gc --size 20G --age 30d");
+    error = mf_store_gc(folder(a), &options, print_going, &shown, &result);
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    if (!dry && shown.count > 20)
+        printf("... and %zu more\n", shown.count - 20);
+    print_collected(&result, dry);
+    if (options.size >= 0 && result.kept_bytes > options.size)
+        printf("more than --size stays: it is in use, or a state that a stage may go on from\n");
+    return EXIT_DONE;
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 typedef struct verb {
@@ -163,10 +257,8 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"stat", 0, show_stat},
-    {"ls", 1, show_list},
-    {"verify", 0, verify},
-    {"repair", 0, repair},
+    {"stat", 0, show_stat}, {"ls", 1, show_list}, {"verify", 0, verify},
+    {"repair", 0, repair},  {"gc", 0, collect},
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 
@@ -195,16 +287,23 @@ static int cache(const args *a)
     return refuse_verb(args_at(a, 0));
 }
 
-static const option cache_options[] = {OPTION_CACHE, OPTION_END};
+static const option cache_options[] = {
+    OPTION_CACHE,
+    {0, "size", "N", "gc: keep at most so much data, as 20G"},
+    {0, "age", "TIME", "gc: keep what was used within this time, as 30d"},
+    {'n', "dry-run", NULL, "gc: only say what would go"},
+    OPTION_END};
 
 const command command_cache = {
     "cache",
-    "stat | ls [TYPE] | verify | repair",
+    "stat | ls [TYPE] | verify | repair | gc",
     "what is in the cache, and care of it",
     "  stat      how much there is\n"
     "  ls        the artifacts\n"
     "  verify    reads every byte and says what is damaged; exit status 1 if anything is\n"
-    "  repair    drops what is damaged, so that the next run makes it again",
+    "  repair    drops what is damaged, so that the next run makes it again\n"
+    "  gc        drops data that was not used for long, or was cheapest to make for its size;\n"
+    "            without --size and --age only what nothing needs any more",
     cache_options,
     1,
     -1,
