@@ -18,14 +18,16 @@ static mf_status decode(const char *key, uint8_t digest[MF_DIGEST_BYTES])
 
 /* ---- recording ---- */
 
-static mf_status insert_output(mf__connection *c, int64_t action, const mf_action_output *o)
+static mf_status insert_output(mf__connection *c, int64_t action, const mf_action_output *o,
+                               bool known)
 {
     uint8_t id[MF_DIGEST_BYTES];
     sqlite3_stmt *s;
     bool row = false;
     if (!mf_hex_decode(o->id, id))
         return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", o->id);
-    MF_TRY(mf__prepare(c, "SELECT num FROM artifact WHERE id = ? AND present = 1", &s, "d", id));
+    MF_TRY(mf__prepare(c, "SELECT num FROM artifact WHERE id = ? AND (present = 1 OR ?)", &s, "di",
+                       id, (int64_t)known));
     MF_TRY(mf__step(c, s, &row));
     if (!row)
         return mf_fail(MF_INVALID, "port '%s' names artifact %.*s, which is not stored", o->port,
@@ -39,6 +41,7 @@ static mf_status insert_output(mf__connection *c, int64_t action, const mf_actio
 typedef struct record {
     const mf_action *action;
     const uint8_t *token; /* whose lease ends with it */
+    bool known;           /* outputs may be known by their ids alone */
 } record;
 
 static mf_status insert(mf__connection *c, void *arg)
@@ -60,13 +63,20 @@ static mf_status insert(mf__connection *c, void *arg)
     MF_TRY(mf__exec(c, "INSERT INTO component (action, json) VALUES (?, ?)", "it", num,
                     a->components ? a->components : "{}"));
     for (size_t i = 0; i < a->output_count; i++)
-        MF_TRY(insert_output(c, num, &a->outputs[i]));
+        MF_TRY(insert_output(c, num, &a->outputs[i], r->known));
     return mf__lease_end(c, key, r->token);
+}
+
+mf_status mf__record_known(mf_store *store, const mf_action *action)
+{
+    record r = {action, store->token, true};
+    return mf_within(mf__write(store, insert, &r), "while recording an action of stage %s",
+                     action->stage);
 }
 
 mf_status mf_store_record(mf_store *store, const mf_action *action)
 {
-    record r = {action, store->token};
+    record r = {action, store->token, false};
     return mf_within(mf__write(store, insert, &r), "while recording an action of stage %s",
                      action->stage);
 }

@@ -232,6 +232,24 @@ mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scra
     return mf__submit(store, &job);
 }
 
+mf_status mf__chunk_keep(mf_store *store, mf__ticket *ticket, const uint8_t digest[MF_DIGEST_BYTES],
+                         size_t raw, int codec, const uint8_t *bytes, size_t size)
+{
+    chunk *k = malloc(sizeof *k + size);
+    if (!k)
+        return no_memory();
+    *k = (chunk){.codec = codec, .raw = raw, .size = size, .bytes = k->packed};
+    memcpy(k->digest, digest, MF_DIGEST_BYTES);
+    memcpy(k->packed, bytes, size);
+    mf__job job = {.target = mf__chunk_place(raw),
+                   .run = insert,
+                   .arg = k,
+                   .free = chunk_free,
+                   .bytes = sizeof *k + size,
+                   .ticket = ticket};
+    return mf__submit(store, &job);
+}
+
 mf_status mf__chunk_delete(mf__connection *c, void *digest)
 {
     MF_TRY(mf__exec(c,

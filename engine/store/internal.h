@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define MF__STATEMENTS 64
+#define MF__STATEMENTS 80
 #define MF__SHORT_ID 12 /* digits of an id that messages show */
 
 typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target; /* which of the two files */
@@ -234,6 +234,9 @@ mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], s
 mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scratch,
                           const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes, uint8_t *own,
                           size_t raw, size_t element, bool integer, int64_t *stored);
+/* Queues a chunk that is known by its digest in the form in which it is to be stored; copies it. */
+mf_status mf__chunk_keep(mf_store *store, mf__ticket *ticket, const uint8_t digest[MF_DIGEST_BYTES],
+                         size_t raw, int codec, const uint8_t *bytes, size_t size);
 /* Reads, expands and verifies. MF_CORRUPT and *damaged where the chunk is missing or is not what
  * its digest says. */
 mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
@@ -251,6 +254,9 @@ mf_status mf__each_action(mf__connection *c,
                           mf_status (*each)(void *self, int64_t num, const mf_action *a,
                                             bool sound),
                           void *self);
+
+/* Records an action whose outputs may be known by their ids alone. */
+mf_status mf__record_known(mf_store *store, const mf_action *action);
 
 /* ---- records (record.c) ---------------------------------------------------------------------- */
 
@@ -280,6 +286,8 @@ void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count);
  * (freed by the caller with mf__record_arrays_free). Digests are borrowed from `bytes`. */
 mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
                           mf__record_array **arrays, size_t *count);
+/* The bytes of its arrays, uncompressed. */
+mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total);
 /* The type of a record; the caller frees. */
 mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type);
 void mf__record_arrays_free(mf__record_array *arrays, size_t count);

@@ -284,6 +284,29 @@ mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
     return take_arrays(&c, a, arrays, count);
 }
 
+mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total)
+{
+    char *type;
+    mf_artifact *a = NULL;
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    *total = 0;
+    MF_TRY(mf__record_type(bytes, size, &type));
+    mf_status status = mf_artifact_new(type, &a);
+    if (!status)
+        status = mf__record_read(bytes, size, a, &arrays, &count);
+    for (size_t i = 0; i < count && !status; i++) {
+        int64_t rows = arrays[i].info.ragged ? arrays[i].info.shape[0] : 0;
+        if (__builtin_add_overflow(*total, (int64_t)arrays[i].layout.bytes, total) ||
+            __builtin_add_overflow(*total, rows, total))
+            status = mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
+    }
+    mf__record_arrays_free(arrays, count);
+    mf_artifact_unref(a);
+    free(type);
+    return status;
+}
+
 static mf_status each_digest(const uint8_t *digests, size_t count,
                              mf_status (*each)(void *self, const uint8_t *digest), void *self)
 {

@@ -128,6 +128,10 @@ static mf_status mend_row(mf__connection *index, kept *k, mf_repaired *result)
     case MF__BAD_BINARY:
         result->others_dropped++;
         return mf__exec(index, "DELETE FROM binary WHERE key = ?", "t", k->text);
+    case MF__BAD_CHECKPOINT:
+        result->others_dropped++;
+        return mf__exec(index, "DELETE FROM checkpoint WHERE key = ? AND step = ?", "di", k->digest,
+                        k->num);
     case MF__BAD_REFERENCE:
         result->others_dropped++;
         return drop_dangling(index, k->text);

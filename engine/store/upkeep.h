@@ -82,4 +82,20 @@ typedef struct mf_gc_result {
 MF_API MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *options,
                                          mf_gc_call tell, void *self, mf_gc_result *result);
 
+/* ---- export, import -------------------------------------------------------------------------- */
+
+typedef struct mf_moved {
+    int64_t actions, new_actions, artifacts, chunks;
+    int64_t bytes; /* of chunks as stored: written, or new where they were imported */
+} mf_moved;
+
+/* Writes actions with their artifacts and chunks to one file: those of `keys`, or all (NULL). A file
+ * of that name is replaced once the new one is whole. Format: move.c. */
+MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
+                                             const char (*keys)[MF_HEX_SIZE], size_t count,
+                                             mf_moved *moved);
+/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken. Actions that
+ * are here already stay as they are. */
+MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path, mf_moved *moved);
+
 #endif

@@ -336,6 +336,33 @@ static mf_status each_row(mf__check *k, const char *sql,
     return status;
 }
 
+static mf_status check_checkpoint(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t key[MF_DIGEST_BYTES] = {0}, id[MF_DIGEST_BYTES], sum[MF_DIGEST_BYTES];
+    char hex[MF_HEX_SIZE];
+    mf__finding f = {.kind = MF__BAD_CHECKPOINT,
+                     .file = MF__INDEX,
+                     .digest = key,
+                     .num = sqlite3_column_int64(s, 1)};
+    bool good = mf__column_digest(s, 0, key) && mf__column_digest(s, 3, id);
+    if (good)
+        MF_TRY(mf__sum_checkpoint(key, f.num, sqlite3_column_int64(s, 2), id, sum));
+    if (good && mf__sum_is(s, 4, sum))
+        return MF_OK;
+    mf_hex_encode(key, hex);
+    return tell(k, &f, "what would go on from it fails; after a repair it begins anew",
+                "the checkpoint of step %lld of %.*s does not match its sum", (long long)f.num,
+                MF__SHORT_ID, hex);
+}
+
+static mf_status check_checkpoints(mf__check *k)
+{
+    return each_row(k,
+                    "SELECT p.key, p.step, p.created, a.id, p.sum FROM checkpoint p"
+                    " LEFT JOIN artifact a ON a.num = p.artifact",
+                    check_checkpoint);
+}
+
 static mf_status check_binaries(mf__check *k)
 {
     return each_row(k, "SELECT key, digest, bytes FROM binary", check_binary);
@@ -394,8 +421,9 @@ static mf_status check_pair(mf__check *k)
 
 mf_status mf__check_rows(mf__check *k)
 {
-    static mf_status (*const checks[])(mf__check * k) = {
-        check_artifacts, check_actions, check_references, check_inputs, check_binaries};
+    static mf_status (*const checks[])(mf__check * k) = {check_artifacts,  check_actions,
+                                                         check_references, check_inputs,
+                                                         check_binaries,   check_checkpoints};
     if (k->chunks)
         MF_TRY(judge(k, MF__CHUNKS, check_chunks(k, MF__CHUNKS, k->chunks)));
     if (!k->index)

@@ -41,7 +41,7 @@ class Flip(Pipeline):
         self.massflow("run")
         self.massflow("run")
         shutil.copytree(self.path(".massflow"), self.path("sound"))
-        self.assertEqual(sorted(os.listdir(self.path("sound"))), list(FILES))
+        self.assertLess(set(FILES), set(os.listdir(self.path("sound"))))
         self.used = {file: self.not_zero(file) for file in FILES}
         self.results = {node: self.get(node) for node in WANTED}
         self.assertNotIn(None, self.results.values())

@@ -1,4 +1,5 @@
 /* cache.c - the command cache: what is in the store, and care of it. */
+#include "args.h"
 #include "store/upkeep.h"
 #include "workspace.h"
 #include <inttypes.h>
@@ -248,6 +249,100 @@ static int collect(const args *a)
     return EXIT_DONE;
 }
 
+/* ---- export, import -------------------------------------------------------------------------- */
+
+/* The keys of the nodes that are cached, of a graph and targets. */
+static int graph_keys(const args *a, workspace *w, char (**keys)[MF_HEX_SIZE], size_t *count)
+{
+    mf_plan *plan = NULL;
+    size_t wanted = 0;
+    int code = workspace_plan(a, w, args_all(a) + 1, args_count(a) - 1, &plan);
+
+    if (code)
+        return code;
+    *keys = calloc(mf_plan_count(plan) + 1, sizeof **keys);
+    for (size_t i = 0; *keys && i < mf_plan_count(plan); i++) {
+        const mf_plan_node *n = mf_plan_at(plan, i);
+        if (n->state == MF_PLAN_UNWANTED || n->work.stage->item)
+            continue;
+        wanted++;
+        if (n->state == MF_PLAN_CACHED)
+            memcpy((*keys)[(*count)++], n->key, MF_HEX_SIZE);
+    }
+    mf_plan_free(plan);
+    if (!*keys)
+        return command_fail(mf_fail(MF_NO_MEMORY, "no memory to export"), EXIT_FAILED);
+    if (*count < wanted)
+        printf("%zu of %zu nodes are not in the cache: left out\n", wanted - *count, wanted);
+    return EXIT_DONE;
+}
+
+static int write_export(const char *file, workspace *w, const char (*keys)[MF_HEX_SIZE],
+                        size_t count)
+{
+    mf_moved m;
+    char bytes[32];
+    mf_status error = mf_store_export(w->store, file, keys, count, &m);
+
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    words_bytes((double)m.bytes, bytes);
+    printf("%s: %" PRId64 " actions, %" PRId64 " artifacts, %" PRId64 " chunks (%s)\n", file,
+           m.actions, m.artifacts, m.chunks, bytes);
+    return EXIT_DONE;
+}
+
+static int export(const args *a)
+{
+    args graph = *a; /* GRAPH TARGET..., as other commands have them */
+    char(*keys)[MF_HEX_SIZE] = NULL;
+    size_t count = 0;
+    workspace w;
+    int code;
+
+    if (args_count(a) < 2)
+        return command_refuse("which file? massflow cache export FILE");
+    graph.operands += 2;
+    graph.operand_count -= 2;
+    code = graph.operand_count ? workspace_open(&graph, MF_STORE_READ, &w)
+                               : workspace_open_cache(a, &w);
+    if (code)
+        return code;
+    if (!w.store)
+        code = command_refuse("there is no cache to export from; make it with: massflow run %s",
+                              args_at(a, 2));
+    else if (graph.operand_count)
+        code = graph_keys(&graph, &w, &keys, &count);
+    if (!code)
+        code = write_export(args_at(a, 1), &w, (const char(*)[MF_HEX_SIZE])keys, count);
+    free(keys);
+    workspace_close(&w);
+    return code;
+}
+
+static int import(const args *a)
+{
+    mf_store *store;
+    mf_moved m;
+    char bytes[32];
+    mf_status error;
+
+    if (args_count(a) < 2)
+        return command_refuse("which file? massflow cache import FILE");
+    error = mf_store_open(folder(a), MF_STORE_WRITE, &store);
+    if (error)
+        return command_fail(error, EXIT_REQUEST);
+    error = mf_store_import(store, args_at(a, 1), &m);
+    mf_store_close(store);
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    words_bytes((double)m.bytes, bytes);
+    printf("%s: %" PRId64 " actions (%" PRId64 " new), %" PRId64 " artifacts, %" PRId64
+           " chunks (%s new)\n",
+           args_at(a, 1), m.actions, m.new_actions, m.artifacts, m.chunks, bytes);
+    return EXIT_DONE;
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 typedef struct verb {
@@ -257,8 +352,8 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"stat", 0, show_stat}, {"ls", 1, show_list}, {"verify", 0, verify},
-    {"repair", 0, repair},  {"gc", 0, collect},
+    {"stat", 0, show_stat}, {"ls", 1, show_list},      {"verify", 0, verify}, {"repair", 0, repair},
+    {"gc", 0, collect},     {"export", 10000, export}, {"import", 1, import},
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 
@@ -292,18 +387,25 @@ static const option cache_options[] = {
     {0, "size", "N", "gc: keep at most so much data, as 20G"},
     {0, "age", "TIME", "gc: keep what was used within this time, as 30d"},
     {'n', "dry-run", NULL, "gc: only say what would go"},
+    OPTION_SET,
+    OPTION_CASE,
+    OPTION_CODE,
+    OPTION_PLUGINS,
     OPTION_END};
 
 const command command_cache = {
     "cache",
-    "stat | ls [TYPE] | verify | repair | gc",
+    "VERB [FILE] [GRAPH [TARGET...]]",
     "what is in the cache, and care of it",
     "  stat      how much there is\n"
-    "  ls        the artifacts\n"
+    "  ls        [TYPE]: the artifacts\n"
     "  verify    reads every byte and says what is damaged; exit status 1 if anything is\n"
     "  repair    drops what is damaged, so that the next run makes it again\n"
     "  gc        drops data that was not used for long, or was cheapest to make for its size;\n"
-    "            without --size and --age only what nothing needs any more",
+    "            without --size and --age only what nothing needs any more\n"
+    "  export    FILE [GRAPH [TARGET...]]: results with all they need to be found elsewhere, in\n"
+    "            one file; without GRAPH all that the cache holds\n"
+    "  import    FILE: takes such a file in",
     cache_options,
     1,
     -1,
