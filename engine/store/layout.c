@@ -32,7 +32,7 @@ mf_status mf__layout_dense(mf_dtype dtype, int rank, const int64_t *shape, mf__l
     for (int i = 0; i < 3; i++) {
         int64_t parts = shape[i] / MF__BRICK + (shape[i] % MF__BRICK != 0);
         layout->shape[i] = shape[i];
-        layout->brick[i] = parts ? (shape[i] + parts - 1) / parts : 0;
+        layout->brick[i] = parts ? (shape[i] - 1) / parts + 1 : 0;
         layout->counts[i] = parts;
         if (!mf_size_mul(layout->count, (size_t)parts, &layout->count))
             return too_large();
