@@ -203,13 +203,14 @@ static mf_status rebuild_indexes(const char *path, mf__target file, bool *sound)
     mf__connection *c;
     *sound = false;
     MF_TRY(mf__connection_open(path, MF__CREATE, &c));
-    mf_status status = mf__script(c, "REINDEX");
     *(file == MF__INDEX ? &k.index : &k.chunks) = c;
+    mf_status status = mf__script(c, "REINDEX");
     if (!status)
         status = mf__check_file(&k, file, sound);
-    if (status && mf_error_code(status) == MF_CORRUPT) {
+    if (status && mf_error_code(status) != MF_NO_MEMORY) { /* then a new file is made */
         mf_error_free(status);
         status = MF_OK;
+        *sound = false;
     }
     findings_clear(&f);
     mf__check_clear(&k);
