@@ -69,6 +69,8 @@ static mf_status parse_line(const char *path, const char *key, const char *value
 {
     double numbers[16];
     if (!strcmp(key, "NDims")) {
+        if (m->rank) /* sizes that were read for the first one would be believed for the second */
+            return mf_fail(MF_CORRUPT, "%s: damaged header: NDims stands twice", path);
         m->rank = atoi(value);
         if (m->rank < 2 || m->rank > 4)
             return mf_fail(MF_UNSUPPORTED, "%s: has %s dimensions", path, value);
