@@ -102,6 +102,8 @@ static bool fits(const char *pattern, const char *path, const char **id, size_t 
             return false;
         }
         if (*pattern == '*') {
+            while (pattern[1] == '*')
+                pattern++;
             for (size_t n = 0;; n++) {
                 if (fits(pattern + 1, path + n, id, length))
                     return true;
@@ -139,6 +141,27 @@ static mf_status add(mf_arena *arena, const char *pattern, bool by_id, char *pat
     return MF_OK;
 }
 
+/* Matching tries all ways to share a name among the stars of a pattern. */
+#define MOST_STARS 8
+
+/* The pattern as glob(3) has it: each {id} as a star, several stars in a row as one. */
+static mf_status star_pattern(const char *pattern, mf_text *stars)
+{
+    size_t count = 0;
+    for (const char *c = pattern; *c;) {
+        bool id = !strncmp(c, "{id}", 4);
+        const char *one = id ? "*" : c;
+        bool again = *one == '*' && stars->length && stars->data[stars->length - 1] == '*';
+        count += *one == '*' && !again;
+        if (!again)
+            mf_text_add_n(stars, one, 1);
+        c += id ? 4 : 1;
+    }
+    return count <= MOST_STARS ? MF_OK
+                               : mf_fail(MF_INVALID, "'%s' has %zu stars and {id}; %d are the most",
+                                         pattern, count, MOST_STARS);
+}
+
 /* glob(3) with each {id} as a star, then {id} is read off the paths that fit. */
 static mf_status find_glob(mf_arena *arena, const char *pattern, found **list, size_t *count)
 {
@@ -146,8 +169,11 @@ static mf_status find_glob(mf_arena *arena, const char *pattern, found **list, s
     glob_t g = {0};
     mf_status error = MF_OK;
     bool by_id = strstr(pattern, "{id}");
-    for (const char *c = pattern; *c; c += strncmp(c, "{id}", 4) ? 1 : 4)
-        mf_text_add_n(&stars, strncmp(c, "{id}", 4) ? c : "*", 1);
+    error = star_pattern(pattern, &stars);
+    if (error) {
+        free(stars.data);
+        return error;
+    }
     int result = glob(stars.data, 0, NULL, &g);
     free(stars.data);
     if (result == GLOB_NOSPACE)
