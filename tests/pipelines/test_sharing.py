@@ -201,11 +201,11 @@ class Looking(Shared):
         os.remove(out)
 
     def test_while_a_run_goes_on(self):
-        run = self.start()
+        run = self.start("wait[case=a]")
         self.until_runs(run)
         self.looks()
         self.write("go", "")
-        self.assertIn("finished: 6 run, 0 cached in", self.end(run))
+        self.assertIn("finished: 2 run, 0 cached in", self.end(run))
         self.looks()
 
     def read_only(self):
@@ -228,7 +228,7 @@ class Looking(Shared):
         self.looks(user=self.read_only())
 
     def test_in_a_folder_that_a_killed_run_left_and_that_can_not_be_written(self):
-        run = self.start()
+        run = self.start("wait[case=a]")
         self.until_runs(run)
         run.kill()
         run.wait()
@@ -236,7 +236,7 @@ class Looking(Shared):
         self.looks(user=self.read_only())
 
     def test_of_another_user_while_a_run_goes_on(self):
-        run = self.start()
+        run = self.start("wait[case=a]")
         self.until_runs(run)
         self.looks(user=self.read_only())
         for folder, _, _ in os.walk(self.folder):
@@ -272,7 +272,7 @@ class Network(Sharing, Looking):
         self.assertEqual(self.journal(), b"\2\2")
 
     def test_in_a_folder_that_a_killed_run_left_and_that_can_not_be_written(self):
-        run = self.start()
+        run = self.start("wait[case=a]")
         self.until_runs(run)
         run.kill()
         run.wait()
