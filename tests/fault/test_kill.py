@@ -3,8 +3,9 @@
 
 Each time a run of the whole graph on a fresh cache is killed (SIGKILL) after a random part of the
 time that an undisturbed one takes, every fourth time once more as it goes on; then a run to the end.
-Its results must be those of the undisturbed run, byte for byte, `cache verify` must find nothing,
-and no state of a training may be left. Without --kills a few, spread over the whole run.
+Its results must be those of the undisturbed run, byte for byte, and `cache verify` must find
+nothing. How many states of trainings are left is told: a kill between the record of a training and
+the end of its states leaves one. Without --kills a few kills, spread over the whole run.
 """
 import argparse
 import contextlib

@@ -19,14 +19,14 @@ class Runs(Pipeline):
         out = self.massflow("runs")
         self.assertRegex(out, r"^    1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  failed +(< 1|\d+) s  "
                               r"8 done, 1 failed, 1 blocked\n"
-                              r"       massflow run graph\.yaml\n$")
+                              r"       massflow run graph\.yaml --plugins 'plugins'\n$")
         self.assertEqual(self.massflow("runs", "graph.yaml"), out)
         self.write("scans/b.txt", "text b\n")
         self.massflow("run", "more", "--set", "suffix=?")
         out = self.massflow("runs")
         self.assertRegex(out, r"^    2  .* done .* 5 done, 4 cached\n")
         out = self.massflow("log", "1")
-        self.assertRegex(out, r"^run 1: massflow run graph\.yaml\n  failed in (< 1|\d+) s; "
+        self.assertRegex(out, r"^run 1: massflow run graph\.yaml --plugins 'plugins'\n  failed in (< 1|\d+) s; "
                               r"8 done, 1 failed, 1 blocked\n  started .* massflow \d+\.\d+\.\d+, "
                               r"\d+ worker slots\n    0:00\.000  done      text\[case=")
         self.assertRegex(out, r"\n    0:\d\d\.\d\d\d  done      more\[case=a\]  \(\d+ ms\)\n"

@@ -210,9 +210,34 @@ const command command_plan = {
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* The command line as typed, near enough to be typed again. */
+/* Between quotes, for a shell. */
+static void put_quoted(FILE *out, const char *text)
+{
+    fputc('\'', out);
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*text, out);
+    fputc('\'', out);
+}
+
+/* All values of some options (a NULL-terminated list), as they were given. */
+static void put_options(FILE *out, const args *a, const char *const *names)
+{
+    for (; *names; names++)
+        for (size_t i = 0; i < args_value_count(a, *names); i++) {
+            fprintf(out, " --%s ", *names);
+            put_quoted(out, args_value_at(a, *names, i));
+        }
+}
+
+/* The command line, to be typed again. */
 static char *command_line(const args *a)
 {
+    static const char *const options[] = {"set",  "case",  "jobs",    "device",
+                                          "code", "cache", "plugins", NULL};
+    static const char *const flags[] = {"same-device", "fail-fast", NULL};
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -220,30 +245,33 @@ static char *command_line(const args *a)
     if (!out)
         return NULL;
     fprintf(out, "massflow run");
-    for (size_t i = 0; i < args_count(a); i++)
-        fprintf(out, strpbrk(args_at(a, i), "[ *") ? " '%s'" : " %s", args_at(a, i));
-    for (size_t i = 0; i < args_value_count(a, "set"); i++)
-        fprintf(out, " --set '%s'", args_value_at(a, "set", i));
+    for (size_t i = 0; i < args_count(a); i++) {
+        fputc(' ', out);
+        if (strpbrk(args_at(a, i), " '[]*?$\"\\"))
+            put_quoted(out, args_at(a, i));
+        else
+            fputs(args_at(a, i), out);
+    }
+    put_options(out, a, options);
+    for (size_t i = 0; flags[i]; i++)
+        if (args_has(a, flags[i]))
+            fprintf(out, " --%s", flags[i]);
     fclose(out);
     return text;
 }
 
 static void print_failures(const args *a, mf_plan *plan)
 {
-    static const char *const repeated[] = {"cache", "device", "code", "plugins"};
+    static const char *const options[] = {"set", "cache", "device", "code", "plugins", NULL};
 
     for (size_t i = 0; i < mf_plan_count(plan); i++) {
         const mf_plan_node *n = mf_plan_at(plan, i);
         if (n->state != MF_PLAN_FAILED)
             continue;
         fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
-        fprintf(stderr, "  again: massflow run %s '%s'", args_at(a, 0), n->node->name);
-        for (size_t k = 0; k < args_value_count(a, "set"); k++)
-            fprintf(stderr, " --set '%s'", args_value_at(a, "set", k));
-        for (size_t k = 0; k < sizeof repeated / sizeof *repeated; k++) {
-            if (args_value(a, repeated[k]))
-                fprintf(stderr, " --%s '%s'", repeated[k], args_value(a, repeated[k]));
-        }
+        fprintf(stderr, "  again: massflow run %s ", args_at(a, 0));
+        put_quoted(stderr, n->node->name);
+        put_options(stderr, a, options);
         fprintf(stderr, "\n");
     }
 }
