@@ -95,9 +95,12 @@ static mf_status check_order(const checkpoint *c)
     zip_stat_t stat;
     char order[7] = "little", *name = entry_name(c, "byteorder");
     mf_status failed = name ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a name");
-    if (!failed && !zip_stat(c->zip, name, 0, &stat) && stat.valid & ZIP_STAT_SIZE &&
-        (stat.size != 6 || read_entry(c, &stat, order, 6) || strcmp(order, "little")))
-        failed = mf_fail(MF_UNSUPPORTED, "its numbers are not little-endian");
+    if (!failed && !zip_stat(c->zip, name, 0, &stat) && stat.valid & ZIP_STAT_SIZE) {
+        if (stat.size == 6)
+            failed = read_entry(c, &stat, order, 6);
+        if (!failed && (stat.size != 6 || strcmp(order, "little")))
+            failed = mf_fail(MF_UNSUPPORTED, "its numbers are not little-endian");
+    }
     free(name);
     return failed;
 }
