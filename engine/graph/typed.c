@@ -43,7 +43,9 @@ static bool read_use(mf_graph *g, stage_def *def)
         graph_error(g, def->use, "unknown stage '%s'; did you mean '%s'?", def->use->text, near);
     else
         graph_error(g, def->use, "unknown stage '%s'", def->use->text);
-    mf_diagnostics_note(g->d, "massflow stages lists the %zu installed ones",
+    mf_diagnostics_note(g->d,
+                        "massflow stages lists the %zu that are loaded; --plugins DIR or "
+                        "MASSFLOW_PLUGINS loads more",
                         mf_registry_count(g->registry));
     return false;
 }

@@ -76,6 +76,22 @@ mf_status mf_sheet_read(const mf_artifact *table, mf_sheet *sheet)
     return status;
 }
 
+int mf_shortest_digits(double value)
+{
+    int digits = 1, whole = 1;
+
+    for (; digits < 17; digits++) {
+        char tried[40];
+        snprintf(tried, sizeof tried, "%.*g", digits, value);
+        if (strtod(tried, NULL) == value || isnan(value))
+            break;
+    }
+    if (fabs(value) < 1e15)
+        for (double left = fabs(value); left >= 10; left /= 10)
+            whole++;
+    return digits < whole ? whole : digits;
+}
+
 char *mf_sheet_cell(const mf_sheet *sheet, size_t column, int64_t row, int digits)
 {
     const mf_sheet_column *c = &sheet->columns[column];
@@ -88,13 +104,7 @@ char *mf_sheet_cell(const mf_sheet *sheet, size_t column, int64_t row, int digit
                        (size_t)(starts[row + 1] - starts[row]));
     }
     value = ((const double *)c->numbers->data)[row];
-    if (digits == 0) {
-        for (digits = 1; digits < 17; digits++) {
-            char tried[40];
-            snprintf(tried, sizeof tried, "%.*g", digits, value);
-            if (strtod(tried, NULL) == value || isnan(value))
-                break;
-        }
-    }
+    if (digits == 0)
+        digits = mf_shortest_digits(value);
     return asprintf(&text, "%.*g", digits, value) < 0 ? NULL : text;
 }

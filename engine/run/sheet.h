@@ -19,6 +19,9 @@ typedef struct mf_sheet {
 
 mf_status mf_sheet_read(const mf_artifact *table, mf_sheet *sheet);
 void mf_sheet_clear(mf_sheet *sheet);
+/* The significant digits, for %g, with which a number reads back the same; whole numbers below 1e15
+ * get as many as keep them free of an exponent. */
+int mf_shortest_digits(double value);
 /* A cell as text: numbers with `digits` significant digits, 0 for as many as read back the same.
  * The caller frees; NULL when memory is short. */
 char *mf_sheet_cell(const mf_sheet *sheet, size_t column, int64_t row, int digits);

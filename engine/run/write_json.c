@@ -14,11 +14,7 @@ static json_object *real(double value)
 
     if (!isfinite(value))
         return NULL; /* JSON has no such numbers: null */
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
+    snprintf(text, sizeof text, "%.*g", mf_shortest_digits(value), value);
     return json_object_new_double_s(value, text);
 }
 

@@ -20,6 +20,9 @@ import unittest
 from test_run import MASSFLOW, WAIT, Pipeline
 
 NETWORK = os.path.abspath(sys.argv[3])
+# A program built with the address sanitizer wants to be the first library, which does not matter here.
+PRETENDED = {"LD_PRELOAD": NETWORK,
+             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 HOST = socket.gethostname()
 
 
@@ -247,10 +250,10 @@ class Looking(Shared):
 
 class Network(Sharing, Looking):
     def start(self, *targets, env=None):
-        return super().start(*targets, env={"LD_PRELOAD": NETWORK, **(env or {})})
+        return super().start(*targets, env={**PRETENDED, **(env or {})})
 
     def looks(self, env=None, user=None):
-        super().looks(env={"LD_PRELOAD": NETWORK}, user=user)
+        super().looks(env=PRETENDED, user=user)
 
     def journal(self):
         with open(self.path(".massflow/cache.db"), "rb") as file:

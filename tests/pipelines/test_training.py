@@ -81,8 +81,8 @@ class Training(unittest.TestCase):
             return run.returncode, out
 
     def running(self, cache):
-        """The stage whose state is saved now: the encoder's are dropped before the probe begins."""
-        done = self.ask(cache, "SELECT count(*) FROM action WHERE stage = 'mass.train'")
+        """The stage whose state is saved now: the encoder's are dropped before features are made."""
+        done = self.ask(cache, "SELECT count(*) FROM action WHERE stage = 'mass.features'")
         return "probe" if done and done[0][0] else "encoder"
 
     def saved(self, cache, step):

@@ -40,30 +40,75 @@ static void clock_words(double seconds, char text[32])
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
+/* Steps a second since it was first seen; 0 while that is not known. */
+static double step_rate(progress *p, const mf_run_active *a)
+{
+    progress_start *start = p->starts;
+    progress_start *const end = p->starts + sizeof p->starts / sizeof *p->starts;
+
+    while (start < end && (start->node != a->node || start->seconds > a->seconds))
+        start++;
+    if (start == end) {
+        start = &p->starts[p->next_start++ % (sizeof p->starts / sizeof *p->starts)];
+        *start = (progress_start){a->node, a->seconds, a->state.done};
+    }
+    return a->seconds > start->seconds && a->state.done > start->done
+               ? (double)(a->state.done - start->done) / (a->seconds - start->seconds)
+               : 0;
+}
+
+/* "12.3/s  0:42 left", or nothing while the rate is not known. */
+static void rate_words(progress *p, const mf_run_active *a, char text[64])
+{
+    double rate = step_rate(p, a);
+    char left[32];
+
+    text[0] = '\0';
+    if (rate <= 0)
+        return;
+    clock_words((double)(a->state.total - a->state.done) / rate, left);
+    snprintf(text, 64, "%.3g/s  %s left  ", rate, left);
+}
+
+#define BAR 10
+
 /* "masks[case=012]  [####......]  41%  12.3/s  0:42 left  loss 0.31" */
 static void draw_active(progress *p, const mf_run_active *a)
 {
-    char line[512], left[32], bar[21];
+    char line[512], words[64], bar[BAR + 1];
     const mf_task_state *s = &a->state;
     double part = s->total > 0 ? (double)s->done / (double)s->total : 0;
-    double rate = a->seconds > 0 ? (double)s->done / a->seconds : 0;
-    int filled;
 
     part = part > 1 ? 1 : part;
     if (s->total <= 0) {
-        clock_words(a->seconds, left);
-        snprintf(line, sizeof line, "  %-28s %s  %s", a->node, left, s->words);
+        clock_words(a->seconds, words);
+        snprintf(line, sizeof line, "  %-24s %s  %s", a->node, words, s->words);
     } else {
-        filled = (int)(part * 20);
-        memset(bar, '.', 20);
-        memset(bar, '#', (size_t)filled);
-        bar[20] = '\0';
-        clock_words(rate > 0 ? (double)(s->total - s->done) / rate : 0, left);
-        snprintf(line, sizeof line, "  %-28s [%s] %3.0f%%  %.3g/s  %s left  %s", a->node, bar,
-                 part * 100, rate, left, s->words);
+        memset(bar, '.', BAR);
+        memset(bar, '#', (size_t)(part * BAR));
+        bar[BAR] = '\0';
+        rate_words(p, a, words);
+        snprintf(line, sizeof line, "  %-24s [%s] %3.0f%%  %s%s", a->node, bar, part * 100, words,
+                 s->words);
     }
     fprintf(p->out, "%.*s\n", p->width - 1, line);
     p->drawn++;
+}
+
+/* "running  encoder: 246 of 600  2.7/s  2:11 left  loss 0.31" */
+static void print_active(progress *p, const mf_run_active *a)
+{
+    const mf_task_state *s = &a->state;
+    char words[64];
+
+    if (s->total <= 0) {
+        clock_words(a->seconds, words);
+        fprintf(p->out, "running  %s: for %s  %s\n", a->node, words, s->words);
+    } else {
+        rate_words(p, a, words);
+        fprintf(p->out, "running  %s: %lld of %lld  %s%s\n", a->node, (long long)s->done,
+                (long long)s->total, words, s->words);
+    }
 }
 
 static void draw_counts(progress *p, const mf_run_counts *c)
@@ -82,8 +127,12 @@ static void draw_counts(progress *p, const mf_run_counts *c)
 
 static void tick(progress *p, const mf_run_event *e)
 {
-    if (!p->live)
+    if (!p->live) {
+        for (size_t i = 0; i < e->active_count; i++)
+            print_active(p, &e->active[i]);
+        fflush(p->out);
         return;
+    }
     erase(p);
     for (size_t i = 0; i < e->active_count; i++)
         draw_active(p, &e->active[i]);

@@ -402,7 +402,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
         watching.people = stderr;
     events_open(&watching.told, stdout);
     progress_open(&watching.shown, watching.people);
-    options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 0;
+    options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 60000;
     error = mf_run(plan, host, &options, &result);
     progress_close(&watching.shown);
     code = error || result.counts.failed || result.counts.blocked ? EXIT_FAILED : EXIT_DONE;
