@@ -170,7 +170,7 @@ static mf_status publish(job *j)
     mf_action action = {.stage = n->work.stage->name,
                         .components = n->components,
                         .device = device_name(j),
-                        .seconds = j->seconds,
+                        .seconds = j->seconds + mf_task_earlier(j->task),
                         .peak_bytes = j->spent.peak_bytes,
                         .run = mf_journal_run(j->run->journal),
                         .outputs = outputs};

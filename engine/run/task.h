@@ -36,6 +36,8 @@ mf_status mf_task_needs(mf_task *task, mf_needs *needs);
 mf_status mf_task_drain(mf_task *task);
 
 void mf_task_begin_checkpoints(mf_task *task); /* it begins to run: nothing is saved yet */
+/* Seconds of work before this start that its result rests on: 0 unless it went on from a state. */
+double mf_task_earlier(const mf_task *task);
 /* The task's outputs are recorded: drops the checkpoints that nobody needs any more. */
 mf_status mf_task_end_checkpoints(mf_task *task);
 

@@ -17,7 +17,8 @@ static double now(void)
 void mf_task_begin_checkpoints(mf_task *t)
 {
     t->saves = false;
-    t->saved = now();
+    t->begun = t->saved = now();
+    t->earlier = 0;
     t->most_step = INT64_MAX;
     t->kept_step = -1;
 }
@@ -55,7 +56,8 @@ mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step, mf_artifac
     t->saves = true;
     t->most_step = most;
     while (most >= 0) {
-        mf_status status = mf_store_checkpoint_load(mf_host_store(t->host), key, most, step, state);
+        mf_status status =
+            mf_store_checkpoint_load(mf_host_store(t->host), key, most, step, &t->earlier, state);
         if (!status ||
             (mf_error_code(status) != MF_CORRUPT && mf_error_code(status) != MF_NOT_FOUND))
             return status;
@@ -79,7 +81,8 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
         return MF_OK;
     }
     MF_TRY(state_key(t, key));
-    MF_TRY(mf_store_checkpoint_save(mf_host_store(t->host), key, step, state));
+    MF_TRY(mf_store_checkpoint_save(mf_host_store(t->host), key, step,
+                                    t->earlier + now() - t->begun, state));
     t->saves = true;
     t->saved = now();
     if (keep)
@@ -90,6 +93,11 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 bool mf_checkpoint_due(mf_task *t, double seconds)
 {
     return now() - t->saved >= seconds;
+}
+
+double mf_task_earlier(const mf_task *t)
+{
+    return t->earlier;
 }
 
 mf_status mf_task_end_checkpoints(mf_task *t)

@@ -47,7 +47,8 @@ struct mf_task {
     mf_task_state state;
     /* Checkpoints: see task_checkpoint.c. */
     bool saves;   /* it has asked for one, or saved one */
-    double saved; /* seconds; the last save, or the task's begin */
+    double begun, saved; /* seconds; the task's begin, and its last save */
+    double earlier;      /* seconds that earlier starts worked for the state it went on from */
     int64_t most_step, kept_step;
 };
 

@@ -156,10 +156,12 @@ static mf_status fill_packed(const mf_artifact *state, mf_artifact *packed)
     return status ? status : pack_arrays(state, total, packed);
 }
 
-static mf_status pack(const mf_artifact *state, mf_artifact **packed)
+static mf_status pack(const mf_artifact *state, double seconds, mf_artifact **packed)
 {
     MF_TRY(mf_artifact_new("state", packed));
-    mf_status status = fill_packed(state, *packed);
+    mf_status status = mf_artifact_set_reals(*packed, ".seconds", &seconds, 1);
+    if (!status)
+        status = fill_packed(state, *packed);
     if (status)
         mf_artifact_unref(*packed);
     return status;
@@ -385,11 +387,12 @@ static mf_status insert(mf__connection *c, void *arg)
     return MF_OK;
 }
 
-static mf_status put(mf_store *store, const mf_artifact *state, uint8_t id[MF_DIGEST_BYTES])
+static mf_status put(mf_store *store, const mf_artifact *state, double seconds,
+                     uint8_t id[MF_DIGEST_BYTES])
 {
     mf_artifact *packed;
     char hex[MF_HEX_SIZE];
-    MF_TRY(pack(state, &packed));
+    MF_TRY(pack(state, seconds, &packed));
     mf_status status = mf_store_put(store, packed, hex);
     mf_artifact_unref(packed);
     if (!status)
@@ -397,23 +400,24 @@ static mf_status put(mf_store *store, const mf_artifact *state, uint8_t id[MF_DI
     return status;
 }
 
-static mf_status save_all(mf_store *store, const char *key, int64_t step, const mf_artifact *state)
+static mf_status save_all(mf_store *store, const char *key, int64_t step, double seconds,
+                          const mf_artifact *state)
 {
     save s = {.step = step};
     MF_TRY(decode(key, s.key));
     if (step < 0)
         return mf_fail(MF_INVALID, "step %lld: steps count from 0", (long long)step);
-    MF_TRY(put(store, state, s.id));
+    MF_TRY(put(store, state, seconds, s.id));
     MF_TRY(drop_steps(store, s.key, step, step, -1)); /* not only overwritten: its data goes too */
     MF_TRY(mf__write(store, insert, &s));
     return s.before > 0 ? drop_steps(store, s.key, 0, s.before - 1, -1) : MF_OK;
 }
 
-mf_status mf_store_checkpoint_save(mf_store *store, const char *key, int64_t step,
+mf_status mf_store_checkpoint_save(mf_store *store, const char *key, int64_t step, double seconds,
                                    const mf_artifact *state)
 {
-    return mf_within(save_all(store, key, step, state), "while saving the checkpoint of step %lld",
-                     (long long)step);
+    return mf_within(save_all(store, key, step, seconds, state),
+                     "while saving the checkpoint of step %lld", (long long)step);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -456,12 +460,13 @@ static mf_status find(mf_store *store, const uint8_t key[MF_DIGEST_BYTES], int64
 }
 
 mf_status mf_store_checkpoint_load(mf_store *store, const char *key, int64_t most, int64_t *step,
-                                   mf_artifact **state)
+                                   double *seconds, mf_artifact **state)
 {
     uint8_t digest[MF_DIGEST_BYTES];
     char id[MF_HEX_SIZE];
     mf_artifact *packed = NULL;
     *step = 0;
+    *seconds = 0;
     *state = NULL;
     MF_TRY(decode(key, digest));
     mf_status status = find(store, digest, most, step, id);
@@ -471,6 +476,11 @@ mf_status mf_store_checkpoint_load(mf_store *store, const char *key, int64_t mos
         status = mf_store_get(store, id, &packed);
     if (!status)
         status = unpack(packed, state);
+    if (!status) {
+        size_t count;
+        const double *spent = mf_artifact_reals(packed, ".seconds", &count);
+        *seconds = spent && count == 1 ? *spent : 0;
+    }
     mf_artifact_unref(packed);
     return mf_within(status, "while reading the checkpoint of step %lld", (long long)*step);
 }

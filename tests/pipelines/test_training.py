@@ -103,6 +103,9 @@ class Training(unittest.TestCase):
         out = self.made("a")
         self.assertRegex(out, r"encoder: goes on after step [234] of 5\n")
         self.assertEqual(self.artifacts("a"), self.expected)
+        whole = self.ask("a", "SELECT seconds FROM action WHERE stage = 'mass.train'")
+        last = self.ask("a", "SELECT max(seconds) FROM run_node WHERE node = 'encoder'")
+        self.assertGreater(whole[0][0], last[0][0])  # both starts count
         self.assert_sound("a")
 
     def test_killed_while_the_probe_trains(self):

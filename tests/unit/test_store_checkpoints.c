@@ -28,7 +28,7 @@ static mf_artifact *make_state(uint32_t seed, int64_t floats)
 static void save(mf_store *store, int64_t step, int64_t floats)
 {
     mf_artifact *a = make_state((uint32_t)step, floats);
-    ok(mf_store_checkpoint_save(store, key, step, a));
+    ok(mf_store_checkpoint_save(store, key, step, 2.5, a));
     mf_artifact_unref(a);
 }
 
@@ -38,14 +38,16 @@ static void found(mf_store *store, int64_t most, int64_t step, int64_t floats)
     mf_artifact *state, *expected;
     mf_array *a, *b;
     int64_t got, number = -1;
+    double seconds;
     size_t count = 0;
-    ok(mf_store_checkpoint_load(store, key, most, &got, &state));
+    ok(mf_store_checkpoint_load(store, key, most, &got, &seconds, &state));
     if (step < 0) {
         ck_assert_ptr_null(state);
         return;
     }
     ck_assert_ptr_nonnull(state);
     ck_assert_int_eq(got, step);
+    ck_assert_double_eq(seconds, 2.5);
     expected = make_state((uint32_t)step, floats);
     ck_assert_str_eq(mf_artifact_type(state), "training");
     ck_assert(mf_artifact_int(state, "steps", &number));
@@ -130,7 +132,7 @@ START_TEST(results_with_equal_bytes_stay)
     mf_artifact *a = make_state(1, 1 << 18), *b;
     mf_array *array;
     mf_store *store = open_store(MF_STORE_WRITE);
-    ok(mf_store_checkpoint_save(store, key, 1, a));
+    ok(mf_store_checkpoint_save(store, key, 1, 2.5, a));
     ok(mf_store_put(store, a, id));
     ok(mf_store_checkpoint_drop(store, key, 1, -1));
     ok(mf_store_get(store, id, &b));
@@ -156,6 +158,7 @@ START_TEST(damage_is_said_and_an_older_one_is_sound)
 {
     mf_artifact *state;
     int64_t step;
+    double seconds;
     mf_store *store = open_store(MF_STORE_WRITE);
     save(store, 1, 10000);
     save(store, 2, 10000);
@@ -163,12 +166,13 @@ START_TEST(damage_is_said_and_an_older_one_is_sound)
     change("chunks.db", "UPDATE chunk_data SET bytes = CAST(substr(bytes, 1, 999) || x'00' ||"
                         " substr(bytes, 1001) AS BLOB) WHERE num = 2");
     store = open_store(MF_STORE_WRITE);
-    mf_status status = mf_store_checkpoint_load(store, key, 9, &step, &state);
+    mf_status status = mf_store_checkpoint_load(store, key, 9, &step, &seconds, &state);
     ck_assert_int_eq(mf_error_code(status), MF_CORRUPT);
     ck_assert_int_eq(step, 2);
     ck_assert_ptr_null(state);
     mf_error_free(status);
-    status = mf_store_checkpoint_load(store, key, 9, &step, &state); /* its data has been dropped */
+    status = mf_store_checkpoint_load(store, key, 9, &step, &seconds,
+                                      &state); /* its data has been dropped */
     ck_assert_int_eq(mf_error_code(status), MF_NOT_FOUND);
     mf_error_free(status);
     found(store, step - 1, 1, 10000);
@@ -182,12 +186,13 @@ START_TEST(a_changed_row_is_found)
 {
     mf_artifact *state;
     int64_t step;
+    double seconds;
     mf_store *store = open_store(MF_STORE_WRITE);
     save(store, 5, 10);
     mf_store_close(store);
     change("cache.db", "UPDATE checkpoint SET step = 6");
     store = open_store(MF_STORE_WRITE);
-    fails(mf_store_checkpoint_load(store, key, 9, &step, &state),
+    fails(mf_store_checkpoint_load(store, key, 9, &step, &seconds, &state),
           "while reading the checkpoint of step 6: its record is damaged");
     ck_assert_int_eq(step, 6);
     found(store, 5, -1, 10);
@@ -204,12 +209,12 @@ START_TEST(what_can_not_be_saved_is_refused)
     ok(mf_array_new(MF_U8, 1, &none, &bytes));
     ok(mf_array_new(MF_I64, 1, &ends, &offsets));
     ok(mf_artifact_new("training", &a));
-    fails(mf_store_checkpoint_save(store, key, -1, a),
+    fails(mf_store_checkpoint_save(store, key, -1, 2.5, a),
           "while saving the checkpoint of step -1: step -1: steps count from 0");
-    fails(mf_store_checkpoint_save(store, "12", 1, a),
+    fails(mf_store_checkpoint_save(store, "12", 1, 2.5, a),
           "while saving the checkpoint of step 1: '12' is no key of a checkpoint: 64 hex digits");
     ok(mf_artifact_add_rows(a, "names", bytes, offsets));
-    fails(mf_store_checkpoint_save(store, key, 1, a),
+    fails(mf_store_checkpoint_save(store, key, 1, 2.5, a),
           "while saving the checkpoint of step 1: a checkpoint can't hold the array 'names': it is "
           "ragged");
     mf_array_unref(bytes);
