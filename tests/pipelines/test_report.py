@@ -247,7 +247,7 @@ class Report(Files):
         self.assertIn("All results are in the cache and belong to this graph file, its parameters "
                       "and the code of this massflow.", words)
         self.assertRegex(words, r"Run 1, started .* massflow \d\S+, \d+ worker slots?: done in "
-                                r".* s; 8 done\. Runs after it ran nothing: all was in the cache\.")
+                                r".* s; 8 done\. Runs after it did nothing for these results\.")
         self.assertIn("massflow run graph.yaml", words)
         self.assertIn("all table case text a text a! b text b! c text c!", words)
         self.assertRegex(words, r"more\[case=a\] text \u2190 text\[case=a\] [0-9a-f]{12} "
@@ -257,6 +257,21 @@ class Report(Files):
         self.assertIn(GRAPH.split("\n")[5].strip(), words)
         self.assertGreaterEqual(page.tags["svg"], 2)
         self.assertIn("<title>more[case=a] \u2013 done, ", text)
+
+    def test_the_run_is_that_of_these_parameters(self):
+        self.write("graph.yaml", GRAPH)
+        self.massflow("run")
+        self.massflow("run", "--set", "suffix=?")
+        self.assertIn("Run 1, started", self.report()[1])
+        self.assertIn("Run 2, started", self.report("--set", "suffix=?")[1])
+        self.assertIn("Run 1, started", self.report("--set", "suffix=new")[1])  # read these texts
+        self.write("scans/a.txt", "another\n")
+        self.write("scans/b.txt", "and another\n")
+        self.write("scans/c.txt", "and one more\n")
+        self.massflow("run", "numbers", "rows", "--cache", "other")
+        self.write("graph.yaml", GRAPH.replace("count: 20", "count: 21"))
+        self.assertIn("No run with this cache made any of these results.",
+                      self.report("--cache", "other")[1])
 
     def test_pictures(self):
         self.write("graph.yaml", SCANS)

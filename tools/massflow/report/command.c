@@ -1,4 +1,4 @@
-/* command.c - the command report: one page about a graph and its last run. */
+/* command.c - the command report: one page about a graph and the run that made its results. */
 #include "../past.h"
 #include "report.h"
 #include <errno.h>
@@ -6,26 +6,76 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The newest run that ran anything: one that found all cached has nothing to show. */
+static int by_name(const void *a, const void *b)
+{
+    const mf_plan_node *const *x = a, *const *y = b;
+    return strcmp((*x)->node->name, (*y)->node->name);
+}
+
+/* The plan's nodes in order of name; free with free(). NULL when memory is short. */
+static mf_plan_node **sorted_nodes(mf_plan *plan)
+{
+    size_t count = mf_plan_count(plan);
+    mf_plan_node **nodes = calloc(count + 1, sizeof(mf_plan_node *));
+
+    for (size_t i = 0; nodes && i < count; i++)
+        nodes[i] = mf_plan_at(plan, i);
+    if (nodes)
+        qsort(nodes, count, sizeof(mf_plan_node *), by_name);
+    return nodes;
+}
+
+/* Whether a node ran, well or not, as the action that it is in the plan. */
+static bool worked(const mf_run_node *ran, mf_plan_node *const *plan, size_t count)
+{
+    const mf_node named = {.name = ran->node};
+    const mf_plan_node key = {.node = &named}, *wanted = &key;
+    mf_plan_node *const *found;
+
+    if (!ran->key || ran->outcome == MF_NODE_CACHED || ran->outcome == MF_NODE_BLOCKED)
+        return false;
+    found = bsearch(&wanted, plan, count, sizeof(mf_plan_node *), by_name);
+    return found && strcmp((*found)->key, ran->key) == 0;
+}
+
+/* Takes the run's nodes when some of them worked for what the plan holds. */
+static mf_status try_run(report *r, mf_run_entry *run, mf_plan_node *const *plan)
+{
+    past p = {.store = r->w->store, .run = run->id};
+    mf_run_entry *copy = NULL;
+    const int64_t *c = run->counts;
+
+    if (!(c[MF_NODE_DONE] + c[MF_NODE_FAILED] + c[MF_NODE_CANCELLED] + c[MF_NODE_RUNNING]))
+        return MF_OK;
+    MF_TRY(past_run(&p, &copy, &r->nodes, &r->node_count));
+    mf_run_list_free(copy, copy ? 1 : 0);
+    for (size_t i = 0; i < r->node_count && !r->run; i++)
+        if (worked(&r->nodes[i], plan, mf_plan_count(r->plan)))
+            r->run = run;
+    if (!r->run) {
+        mf_run_node_list_free(r->nodes, r->node_count);
+        r->nodes = NULL;
+        r->node_count = 0;
+    }
+    return MF_OK;
+}
+
+/* The newest run that did any of this plan's work: a run of other parameters, or one that found
+ * all cached, has nothing to show of it. */
 static mf_status find_run(report *r)
 {
-    past p = {.store = r->w->store};
-    mf_run_entry *copy;
-    mf_status status;
+    mf_plan_node **plan;
+    mf_status status = MF_OK;
 
     if (!r->w->store)
         return MF_OK;
     MF_TRY(mf_store_list_runs(r->w->store, r->w->graph_path, 0, &r->runs, &r->run_count));
-    for (size_t i = 0; i < r->run_count && !r->run; i++) {
-        const int64_t *c = r->runs[i].counts;
-        if (c[MF_NODE_DONE] + c[MF_NODE_FAILED] + c[MF_NODE_CANCELLED] + c[MF_NODE_RUNNING])
-            r->run = &r->runs[i];
-    }
-    if (!r->run)
-        return MF_OK;
-    p.run = r->run->id;
-    status = past_run(&p, &copy, &r->nodes, &r->node_count);
-    mf_run_list_free(copy, copy ? 1 : 0);
+    plan = sorted_nodes(r->plan);
+    if (!plan)
+        return mf_fail(MF_NO_MEMORY, "no memory for the report");
+    for (size_t i = 0; i < r->run_count && !r->run && !status; i++)
+        status = try_run(r, &r->runs[i], plan);
+    free(plan);
     return status;
 }
 

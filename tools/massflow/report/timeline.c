@@ -332,7 +332,7 @@ static void put_run(report *r)
     fprintf(r->out, ", %d worker slot%s: %s%s%s; %s.", r->run->slots, r->run->slots == 1 ? "" : "s",
             r->run->status, *took ? " in " : "", took, counts);
     if (r->run != r->runs)
-        fprintf(r->out, " Runs after it ran nothing: all was in the cache.");
+        fprintf(r->out, " Runs after it did nothing for these results.");
     fputs("</p>\n<pre>", r->out);
     put_text(r->out, r->run->command);
     fputs("</pre>\n", r->out);
@@ -344,7 +344,9 @@ mf_status report_timeline(report *r)
 
     fputs("<h2 id=\"run\">Run</h2>\n", r->out);
     if (!r->run) {
-        fputs("<p>This graph has not been run with this cache.</p>\n", r->out);
+        fputs(r->run_count ? "<p>No run with this cache made any of these results.</p>\n"
+                           : "<p>This graph has not been run with this cache.</p>\n",
+              r->out);
         return MF_OK;
     }
     put_run(r);
