@@ -22,7 +22,7 @@
 typedef struct candidate {
     int64_t num, stored, used;
     double seconds, worth;
-    bool in_use, named, checkpoint, goes;
+    bool in_use, named, checkpoint, meant, goes;
     const char *why;
 } candidate;
 
@@ -258,6 +258,30 @@ static int by_worth(const void *a, const void *b)
     return (x->num > y->num) - (x->num < y->num);
 }
 
+/* A state that a long stage may go on from is dropped for its age only. */
+static bool may_go(const candidate *c)
+{
+    return !c->goes && !c->in_use && !c->checkpoint && c->stored > 0;
+}
+
+/* Means to drop the least worthy until `excess` is covered; then, from the most worthy of these
+ * down, keeps what is not needed for it: where one large thing has to go, small ones need not. */
+static void mean_to_drop(gc *g, int64_t excess)
+{
+    int64_t sum = 0;
+    size_t end = 0;
+    for (; end < g->count && sum < excess; end++)
+        if (may_go(&g->items[end])) {
+            g->items[end].meant = true;
+            sum += g->items[end].stored;
+        }
+    while (end-- > 0)
+        if (g->items[end].meant && sum - g->items[end].stored >= excess) {
+            g->items[end].meant = false;
+            sum -= g->items[end].stored;
+        }
+}
+
 static mf_status choose(gc *g)
 {
     int64_t left;
@@ -272,12 +296,13 @@ static mf_status choose(gc *g)
         else if (!c->in_use && o->age >= 0 && c->used < g->now - o->age)
             MF_TRY(let_go(g, c, g->age, &left));
     }
-    /* A state that a long stage may go on from is dropped for its age only. */
-    for (size_t i = 0; i < g->count && o->size >= 0 && left > o->size; i++) {
-        candidate *c = &g->items[i];
-        if (!c->goes && !c->in_use && !c->checkpoint && c->stored > 0)
-            MF_TRY(let_go(g, c, "the cache is over its size", &left));
-    }
+    /* Sizes count shared chunks more than once: what was meant may not be enough. */
+    if (o->size >= 0)
+        mean_to_drop(g, left - o->size);
+    for (int all = 0; all < 2; all++)
+        for (size_t i = 0; i < g->count && o->size >= 0 && left > o->size; i++)
+            if (may_go(&g->items[i]) && (all || g->items[i].meant))
+                MF_TRY(let_go(g, &g->items[i], "the cache is over its size", &left));
     g->result->kept_bytes = left;
     for (size_t i = 0; i < g->count; i++) {
         g->result->kept += !g->items[i].goes;
@@ -472,7 +497,8 @@ mf_status mf_store_gc(const char *dir, const mf_gc_options *options, mf_gc_call 
     if (options->age % (int64_t)DAY)
         snprintf(g.age, sizeof g.age, "not used for %lld s", (long long)options->age);
     else
-        snprintf(g.age, sizeof g.age, "not used for %lld days", (long long)(options->age / (int64_t)DAY));
+        snprintf(g.age, sizeof g.age, "not used for %lld days",
+                 (long long)(options->age / (int64_t)DAY));
     mf_status status = open_files(&g);
     if (!status)
         status = collect(&g, tell, self);
