@@ -76,6 +76,13 @@ REPEAT = "  again: massflow run g.yaml 'boom' --plugins 'plugins'\n"
 
 
 class Crashes(Isolated):
+    def test_without_isolation(self):
+        """massflow goes down with the plugin, but says with which."""
+        out = self.crash("segv", limits="timeout: 100", code=-signal.SIGSEGV)
+        self.assertIn("\nmassflow: error: massflow crashed; running were: boom\n"
+                      "  isolate: true at a stage makes its crash an error of that node alone; "
+                      "what is done is kept\n", out)
+
     def test_a_segmentation_fault(self):
         self.assertEqual(self.crash("segv"), """0 of 1 nodes are cached
 start    boom

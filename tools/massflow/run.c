@@ -1,4 +1,5 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
+#include "crash.h"
 #include "events.h"
 #include "expected.h"
 #include "progress.h"
@@ -310,6 +311,7 @@ static void watch_run(void *self, const mf_run_event *event)
 
     if (w->json)
         events_run(&w->told, event);
+    crash_event(event);
     progress_event(&w->shown, event);
 }
 
@@ -402,6 +404,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
         watching.people = stderr;
     events_open(&watching.told, stdout);
     progress_open(&watching.shown, watching.people);
+    crash_watch();
     options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 60000;
     error = mf_run(plan, host, &options, &result);
     progress_close(&watching.shown);
