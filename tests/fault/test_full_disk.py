@@ -142,7 +142,8 @@ class Full(unittest.TestCase):
                 self.skipTest("no file system can be mounted here")
             env = dict(os.environ, MASSFLOW_TEST_INSIDE="1")
             done = subprocess.run(["unshare", "-rm", sys.executable, __file__, MASSFLOW, FAILING,
-                                   "Full.test_small_file_systems"], env=env, check=False)
+                                   "Full.test_small_file_systems"] + ["--all"] * ALL,
+                                  env=env, check=False)
             self.assertEqual(done.returncode, 0)
             return
         failed = 0
