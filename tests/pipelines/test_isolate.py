@@ -334,14 +334,5 @@ class Command(Isolated):
         self.assertNotIn("worker", done.stdout)
 
 
-def main():
-    result = unittest.main(argv=sys.argv[:1] + sys.argv[5:], exit=False).result
-    good = result.testsRun - len(result.failures) - len(result.errors)
-    # As Check programs end, so that tools/test can add all up.
-    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
-          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
-    sys.exit(not result.wasSuccessful())
-
-
 if __name__ == "__main__":
-    main()
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])

@@ -504,14 +504,5 @@ class Files(Pipeline):
             self.assertEqual(file.read(), "TEXT C!")
 
 
-def main():
-    result = unittest.main(argv=sys.argv[:1] + sys.argv[3:], exit=False).result
-    good = result.testsRun - len(result.failures) - len(result.errors)
-    # As Check programs end, so that tools/test can add all up.
-    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
-          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
-    sys.exit(not result.wasSuccessful())
-
-
 if __name__ == "__main__":
-    main()
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])

@@ -81,14 +81,5 @@ class Page(unittest.TestCase):
             self.assertIn(part, made)
 
 
-def main():
-    result = unittest.main(argv=sys.argv[:1] + sys.argv[4:], exit=False).result
-    good = result.testsRun - len(result.failures) - len(result.errors)
-    # As Check programs end, so that tools/test can add all up.
-    print(f"{100 * good // max(result.testsRun, 1)}%: Checks: {result.testsRun}, "
-          f"Failures: {len(result.failures)}, Errors: {len(result.errors)}")
-    sys.exit(not result.wasSuccessful())
-
-
 if __name__ == "__main__":
-    main()
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
