@@ -82,3 +82,44 @@ UNARY_GRADIENT(gelu_gradient, x,
                g *(normal_cdf(x) + x * INVERSE_SQRT_2PI * exp(-0.5f * x * x)))
 UNARY_GRADIENT(sigmoid_gradient, y, g *y *(1.0f - y))
 UNARY_GRADIENT(tanh_gradient, y, g *(1.0f - y * y))
+
+/* y [C] against each row of x [n]. */
+static inline wide row_part(X y, long i, long C)
+{
+    const long at = i % C;
+    if (at + WIDE <= C)
+        return WIDE_SUFFIX(vload)(0, y + at);
+    float t[WIDE];
+    for (int k = 0; k < WIDE; k++)
+        t[k] = y[(at + k) % C];
+    return WIDE_SUFFIX(vload)(0, t);
+}
+
+ITEMS __kernel void add_rows(long n, long C, X x, X y, Y z)
+{
+    HERE
+    store(load(x + i, left) + row_part(y, i, C), z + i, left);
+}
+
+ITEMS __kernel void mul_rows(long n, long C, X x, X y, Y z)
+{
+    HERE
+    store(load(x + i, left) * row_part(y, i, C), z + i, left);
+}
+
+/* Pairs of x [N,L,C] turned by table [T,C/2,2]. Range: vectors of C, L, N. */
+ITEMS __kernel void rotary(int C, int count, int T, X x, X table, Y y)
+{
+    const int c = get_global_id(0) * WIDE, token = get_global_id(1);
+    const long left = C - c;
+    if (left <= 0)
+        return;
+    const long at = ((long)get_global_id(2) * get_global_size(1) + token) * C + c;
+    wide v = load(x + at, left);
+    if (token < count) {
+        const wide turn = load(table + (long)(token % T) * C + c, left), u = v;
+        v.even = u.even * turn.even - u.odd * turn.odd;
+        v.odd = u.even * turn.odd + u.odd * turn.even;
+    }
+    store(v, y + at, left);
+}

@@ -33,7 +33,7 @@ static void mark_wanted(mf_program *p)
         for (int k = 0; k < op->inputs; k++)
             wants |= op->in[k].id >= 0 && p->values[op->in[k].id].wants;
         for (int k = 0; k < op->outputs; k++)
-            p->values[op->out[k].id].wants = wants && op->type->gradient;
+            p->values[op->out[k].id].wants = wants;
     }
 }
 
@@ -69,10 +69,14 @@ void mf_differentiate(mf_program *p, mf_value loss)
             grad[k] = p->values[op.out[k].id].gradient;
             any |= grad[k].id >= 0;
         }
-        if (!any || !op.type->gradient || !p->values[op.out[0].id].wants)
+        if (!any || !p->values[op.out[0].id].wants)
             continue;
         p->scope = op.scope;
-        op.type->gradient(p, &op, grad);
+        if (op.type->gradient)
+            op.type->gradient(p, &op, grad);
+        else
+            mf_program_fail(p, "%s has no gradient, but the loss depends on a weight through it",
+                            op.type->name);
     }
     p->scope = scope;
 }

@@ -1,4 +1,4 @@
-/* elementwise.c - add, mul, scale, activations, u8 to float. */
+/* elementwise.c - add and mul (also by rows), rotary position, scale, activations, u8 to float. */
 #include "elementwise.cl.h"
 #include "program/op.h"
 
@@ -83,6 +83,110 @@ mf_value mf_add(mf_program *p, mf_value a, mf_value b)
 mf_value mf_mul(mf_program *p, mf_value a, mf_value b)
 {
     return binary(p, &mul_type, a, b);
+}
+
+/* ---- rows: y [C] against each row of x [R,C]
+ * ------------------------------------------------------
+ */
+
+/* g [.., shape of y] -> the sum of its rows, in y's shape */
+static mf_value sum_of_rows(mf_program *p, mf_value g, mf_value y)
+{
+    const mf_shape shape = mf_shape_of(p, y);
+    const int64_t c = mf_count(p, y), flat[2] = {mf_count(p, g) / c, c};
+    return mf_reshape(p, mf_sum(p, mf_reshape(p, g, 2, flat), 0), shape.rank, shape.dim);
+}
+
+static void gradient_add_rows(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    mf_add_gradient(p, op->in[0], grad[0]);
+    if (mf_wants_gradient(p, op->in[1]))
+        mf_add_gradient(p, op->in[1], sum_of_rows(p, grad[0], op->in[1]));
+}
+
+static void gradient_mul_rows(mf_program *p, const mf_op *op, const mf_value *grad)
+{
+    if (mf_wants_gradient(p, op->in[0]))
+        mf_add_gradient(p, op->in[0], mf_mul_rows(p, grad[0], op->in[1]));
+    if (mf_wants_gradient(p, op->in[1]))
+        mf_add_gradient(p, op->in[1], sum_of_rows(p, mf_mul(p, grad[0], op->in[0]), op->in[1]));
+}
+
+static mf_status record_rows(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    const int64_t n = count_of(r, op->out[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, op->type->name, mf_range_wide(r, n), MF_LONG(n),
+                     MF_LONG(count_of(r, op->in[1])), MF_AT(op->in[0]), MF_AT(op->in[1]),
+                     MF_AT(op->out[0]));
+}
+
+static const mf_op_type add_rows_type = {"add_rows", gradient_add_rows, record_rows, 1};
+static const mf_op_type mul_rows_type = {"mul_rows", gradient_mul_rows, record_rows, 1};
+
+static mf_value by_rows(mf_program *p, const mf_op_type *type, mf_value x, mf_value y)
+{
+    if (!mf_expect(p, type->name, x, MF_F32, -1) || !mf_expect(p, type->name, y, MF_F32, -1))
+        return MF_NONE;
+    const mf_shape shape = mf_shape_of(p, x), row = mf_shape_of(p, y);
+    bool trailing = row.rank <= shape.rank;
+    for (int k = 1; trailing && k <= row.rank; k++)
+        trailing = row.dim[row.rank - k] == shape.dim[shape.rank - k];
+    if (!trailing) {
+        mf_program_fail(p, "%s: %s is not the trailing part of %s", type->name, mf_shape_text(p, y),
+                        mf_shape_text(p, x));
+        return MF_NONE;
+    }
+    mf_op op = {.type = type, .inputs = 2, .outputs = 1, .in = {x, y}};
+    return mf_op_add(p, &op, &shape);
+}
+
+mf_value mf_add_rows(mf_program *p, mf_value x, mf_value y)
+{
+    return by_rows(p, &add_rows_type, x, y);
+}
+
+mf_value mf_mul_rows(mf_program *p, mf_value x, mf_value y)
+{
+    return by_rows(p, &mul_rows_type, x, y);
+}
+
+/* ---- rotary ---------------------------------------------------------------------------------- */
+
+/* in: x [N,L,C], table [T,C/2,2]; i[0]: tokens that turn */
+static mf_status record_rotary(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    const mf_shape s = mf_shape_of(mf_recorder_program(r), op->in[0]);
+    MF_TRY(module_of(r, &module));
+    return MF_RECORD(r, module, "rotary",
+                     mf_range3((s.dim[2] + mf_wide(r) - 1) / mf_wide(r), s.dim[1], s.dim[0]),
+                     MF_INT(s.dim[2]), MF_INT(op->i[0]),
+                     MF_INT(mf_dim(mf_recorder_program(r), op->in[1], 0)), MF_AT(op->in[0]),
+                     MF_AT(op->in[1]), MF_AT(op->out[0]));
+}
+
+static const mf_op_type rotary_type = {"rotary", NULL, record_rotary, 1};
+
+mf_value mf_rotary(mf_program *p, mf_value x, mf_value table, int64_t count)
+{
+    if (!mf_expect(p, "rotary", x, MF_F32, 3) || !mf_expect(p, "rotary", table, MF_F32, 3))
+        return MF_NONE;
+    const mf_shape s = mf_shape_of(p, x), t = mf_shape_of(p, table);
+    if (s.dim[2] % 2 || t.dim[1] != s.dim[2] / 2 || t.dim[2] != 2) {
+        mf_program_fail(p, "rotary of %s by a table %s; it must be [T,channels / 2,2]",
+                        mf_shape_text(p, x), mf_shape_text(p, table));
+        return MF_NONE;
+    }
+    if (count < 0 || count > s.dim[1] || count % t.dim[0] || s.dim[1] > INT32_MAX ||
+        s.dim[2] > INT32_MAX) {
+        mf_program_fail(p, "rotary of %lld tokens of %s by a table %s", (long long)count,
+                        mf_shape_text(p, x), mf_shape_text(p, table));
+        return MF_NONE;
+    }
+    mf_op op = {.type = &rotary_type, .inputs = 2, .outputs = 1, .in = {x, table}, .i = {count}};
+    return mf_op_add(p, &op, &s);
 }
 
 /* ---- scale ----------------------------------------------------------------------------------- */

@@ -27,8 +27,8 @@ typedef struct mf_recorder mf_recorder;
 typedef struct mf_op_type {
     const char *name; /* as errors and profiles show it */
     /* `op` is a copy that stays valid while ops are added. grad[k] is d loss / d out[k], MF_NONE
-     * where loss does not depend on that output (at least one is there). NULL: no gradient flows.
-     */
+     * where loss does not depend on that output (at least one is there). NULL: the op has none, and
+     * a program that needs it fails. */
     void (*gradient)(mf_program *p, const mf_op *op, const mf_value *grad);
     mf_status (*record)(mf_recorder *r, const mf_op *op);
     /* Bit k: the kernels allow out[0] to take the storage of in[k] (each element is read before it

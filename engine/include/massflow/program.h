@@ -64,6 +64,10 @@ MF_API mf_value mf_matmul_nn(mf_program *p, mf_value a, mf_value b);
 
 MF_API mf_value mf_add(mf_program *p, mf_value a, mf_value b); /* same shape */
 MF_API mf_value mf_mul(mf_program *p, mf_value a, mf_value b); /* same shape */
+/* The shape of y is the trailing dimensions of x; y is added to (multiplied with) each of x's rows
+ * of that shape: [C] or [H,W,C] against [N,H,W,C]. */
+MF_API mf_value mf_add_rows(mf_program *p, mf_value x, mf_value y);
+MF_API mf_value mf_mul_rows(mf_program *p, mf_value x, mf_value y);
 MF_API mf_value mf_scale(mf_program *p, mf_value x, float factor);
 MF_API mf_value mf_relu(mf_program *p, mf_value x);
 MF_API mf_value mf_gelu(mf_program *p, mf_value x);    /* exact: x Phi(x) */
@@ -88,6 +92,37 @@ MF_API mf_value mf_resize_adjoint(mf_program *p, mf_value x, int64_t depth, int6
  * ordered (sz, sy, sx, C). (Not inverse to each other for C > 1, as in the official code.) */
 MF_API mf_value mf_pixel_shuffle3(mf_program *p, mf_value x, int scale);
 MF_API mf_value mf_pixel_unshuffle3(mf_program *p, mf_value x, int scale);
+
+/* Images are [N,H,W,C]. The ops from here to mf_rotary have no gradient: differentiating across one
+ * fails.
+ *
+ * x [N,H,W,I], weight [O,I,k,k], bias [O] or MF_NONE -> [N,(H + 2 padding - k) / stride + 1,..,O];
+ * zero padding on all sides. */
+MF_API mf_value mf_conv2d(mf_program *p, mf_value x, mf_value weight, mf_value bias, int stride,
+                          int padding);
+/* Each channel by its own filter: x [N,H,W,C], weight [C,1,k,k] with k odd, bias [C] or MF_NONE ->
+ * [N,H,W,C]; stride 1, zero padding k/2. */
+MF_API mf_value mf_conv2d_depthwise(mf_program *p, mf_value x, mf_value weight, mf_value bias);
+/* Kernel 2, stride 2: x [N,H,W,I], weight [I,O,2,2], bias [O] or MF_NONE -> [N,2H,2W,O]; every pixel
+ * becomes a square of its own. */
+MF_API mf_value mf_conv2d_transpose2(mf_program *p, mf_value x, mf_value weight, mf_value bias);
+/* 2x2, stride 2, sizes rounded down: x [N,H,W,C] -> [N,H/2,W/2,C] */
+MF_API mf_value mf_max_pool2d(mf_program *p, mf_value x);
+/* x [N,h,w,C] -> [N,height,width,C]. Bilinear: pixel o lies at (o + 1/2) h/H - 1/2, clamped to the
+ * image (PyTorch's align_corners=False, not antialiased). Nearest: pixel o is floor(o h/H). */
+typedef enum mf_resample { MF_RESAMPLE_NEAREST, MF_RESAMPLE_BILINEAR } mf_resample;
+MF_API mf_value mf_resize2d(mf_program *p, mf_value x, int64_t height, int64_t width,
+                            mf_resample how);
+/* x [N,H,W,C] in windows of size x size pixels, ordered (n, row, column): [N*nh*nw, size*size, C]
+ * with nh = ceil(H/size), nw = ceil(W/size); zeros below and to the right of the image. */
+MF_API mf_value mf_window_partition(mf_program *p, mf_value x, int size);
+/* The way back: x [n*nh*nw, size*size, C] -> [n,height,width,C], without what was padded. */
+MF_API mf_value mf_window_merge(mf_program *p, mf_value x, int size, int64_t n, int64_t height,
+                                int64_t width);
+/* Rotary position: x [N,L,C], table [T,C/2,2] of (cos, sin). Of the first `count` tokens (a multiple
+ * of T), token i's pair (a, b) of channels (2j, 2j+1) becomes (a cos - b sin, a sin + b cos) by
+ * table[i % T][j]; later tokens are copied. */
+MF_API mf_value mf_rotary(mf_program *p, mf_value x, mf_value table, int64_t count);
 
 MF_API mf_value mf_concat(mf_program *p, mf_value a, mf_value b, int axis);
 MF_API mf_value mf_slice(mf_program *p, mf_value x, int axis, int64_t start, int64_t count);
