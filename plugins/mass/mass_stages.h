@@ -4,10 +4,7 @@
 
 #include <massflow/stage.h>
 
-extern const mf_stage mf_stage_model_load, mf_stage_mass_init, mf_stage_mass_train,
-    mf_stage_mass_segment, mf_stage_mass_features, mf_stage_probe_train;
-
-/* Any safetensors file as an artifact of type model, for a look at it. */
-mf_status mf_read_model(const char *path, mf_artifact **model);
+extern const mf_stage mf_stage_mass_init, mf_stage_mass_train, mf_stage_mass_segment,
+    mf_stage_mass_features, mf_stage_probe_train;
 
 #endif

@@ -9,11 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const mf_tensor *)a)->name, ((const mf_tensor *)b)->name);
-}
-
 /* A zip begins with "PK", a safetensors file with the length of its header. */
 static mf_status read_any(const char *path, mf_tensors *t)
 {
@@ -43,13 +38,8 @@ mf_status mf_tensors_read(const char *path, mf_tensors *t)
         mf_tensors_clear(t);
         return failed;
     }
-    if (t->count > 1)
-        qsort(t->item, t->count, sizeof *t->item, by_name);
-    for (size_t i = 1; i < t->count; i++)
-        if (!strcmp(t->item[i - 1].name, t->item[i].name)) {
-            failed = mf_fail(MF_CORRUPT, "%s: two tensors are called %s", path, t->item[i].name);
-            mf_tensors_clear(t);
-            return failed;
-        }
-    return MF_OK;
+    failed = mf_within(mf_tensors_sort(t), "%s", path);
+    if (failed)
+        mf_tensors_clear(t);
+    return failed;
 }

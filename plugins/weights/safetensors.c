@@ -69,6 +69,19 @@ static mf_status load(FILE *f, size_t at, const char *name, const mf_number *k, 
     return MF_OK;
 }
 
+static mf_status read_notes(json_object *notes, mf_tensors *t)
+{
+    if (!json_object_is_type(notes, json_type_object))
+        return mf_fail(MF_CORRUPT, "__metadata__ is not a JSON object");
+    json_object_object_foreach(notes, key, text)
+    {
+        if (!json_object_is_type(text, json_type_string))
+            return mf_fail(MF_CORRUPT, "__metadata__: %s is not a text", key);
+        MF_TRY(mf_tensors_add_note(t, key, json_object_get_string(text)));
+    }
+    return MF_OK;
+}
+
 static mf_status read_entries(FILE *f, json_object *header, size_t start, size_t data,
                               mf_tensors *t)
 {
@@ -79,8 +92,10 @@ static mf_status read_entries(FILE *f, json_object *header, size_t start, size_t
         int rank = 0;
         size_t begin = 0;
         mf_array *a;
-        if (!strcmp(name, "__metadata__"))
+        if (!strcmp(name, "__metadata__")) {
+            MF_TRY(read_notes(o, t));
             continue;
+        }
         MF_TRY(entry(o, name, data, &k, &rank, shape, &begin));
         MF_TRY(mf_tensors_make(t, name, k->dtype, rank, shape, &a));
         MF_TRY(load(f, start + begin, name, k, a));

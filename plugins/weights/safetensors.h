@@ -3,7 +3,8 @@
  * The file: 8 bytes little-endian, the length n of the header; n bytes of JSON
  *     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
  * with offsets into the bytes that follow, row-major, little-endian. Everything is checked before
- * it is used. An entry __metadata__ is passed over. */
+ * it is used. Of an entry
+ * __metadata__, a JSON object of texts, the notes are made. */
 #ifndef MF_WEIGHTS_SAFETENSORS_H
 #define MF_WEIGHTS_SAFETENSORS_H
 

@@ -12,6 +12,8 @@ typedef struct mf_tensor {
 typedef struct mf_tensors {
     mf_tensor *item; /* in order of name, once read */
     size_t count, room;
+    char **note; /* what the file says of them: key, text, key, text, ... */
+    size_t notes;
 } mf_tensors; /* starts as {0} */
 
 void mf_tensors_clear(mf_tensors *t);
@@ -20,6 +22,10 @@ MF_MUST_USE mf_status mf_tensors_add(mf_tensors *t, const char *name, mf_array *
 /* A new zeroed array, already in the list; borrowed. */
 MF_MUST_USE mf_status mf_tensors_make(mf_tensors *t, const char *name, mf_dtype dtype, int rank,
                                       const int64_t *shape, mf_array **array);
+/* Puts them in order of name; two of one name are an error that says it. */
+MF_MUST_USE mf_status mf_tensors_sort(mf_tensors *t);
+MF_MUST_USE mf_status mf_tensors_add_note(mf_tensors *t, const char *key, const char *text);
+const char *mf_tensors_note(const mf_tensors *t, const char *key); /* NULL: the file has none */
 /* The array of that name, borrowed, or NULL. */
 mf_array *mf_tensors_find(const mf_tensors *t, const char *name);
 

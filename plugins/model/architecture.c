@@ -1,0 +1,85 @@
+/* architecture.c - see architecture.h. */
+#include "architecture.h"
+
+#include <math.h>
+#include <string.h>
+
+static mf_status check_finite(const char *name, const mf_array *values)
+{
+    const float *v = values->data;
+    for (int64_t i = 0; i < mf_array_count(values); i++)
+        if (!isfinite(v[i]))
+            return mf_fail(MF_CORRUPT, "tensor %s: number %lld is %g", name, (long long)i,
+                           (double)v[i]);
+    return MF_OK;
+}
+
+static mf_status fill(mf_artifact *model, const mf_tensors *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        mf_array *values;
+        MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));
+        mf_status failed = check_finite(t->item[i].name, values);
+        if (!failed)
+            failed = mf_artifact_add(model, t->item[i].name, values);
+        mf_array_unref(values);
+        MF_TRY(failed);
+    }
+    return MF_OK;
+}
+
+/* What the user says goes before what the file says. */
+static mf_status sam2_said(const mf_tensors *t, const sam2_config *said, sam2_config *all)
+{
+    const char *note = mf_tensors_note(t, SAM2_CONFIG_KEY);
+    *all = (sam2_config){0};
+    if (note)
+        MF_TRY(sam2_config_said(note, all));
+    if (said->image)
+        all->image = said->image;
+    if (said->heads)
+        all->heads = said->heads;
+    if (said->decoder_heads)
+        all->decoder_heads = said->decoder_heads;
+    if (said->windows[0])
+        memcpy(all->windows, said->windows, sizeof all->windows);
+    if (said->global_count) {
+        memcpy(all->global, said->global, sizeof all->global);
+        all->global_count = said->global_count;
+    }
+    return MF_OK;
+}
+
+static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artifact *model)
+{
+    mf_iris iris;
+    if (mf_tensors_find(t, "encoder.inc.conv1.weight")) {
+        MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
+        return mf_model_describe(&iris, model);
+    }
+    if (!sam2_recognize(t))
+        return mf_hint(mf_fail(MF_INVALID,
+                               "no model that massflow knows: it has neither the tensor "
+                               "encoder.inc.conv1.weight of an Iris (MASS) nor "
+                               "image_encoder.trunk.patch_embed.proj.weight of a SAM 2"),
+                       "'massflow show FILE' lists its tensors");
+    sam2_config all, config;
+    MF_TRY(sam2_said(t, said, &all));
+    MF_TRY(sam2_config_from(t, &all, &config));
+    return sam2_config_describe(&config, model);
+}
+
+mf_status mf_architecture_model(mf_tensors *t, const sam2_config *said, mf_artifact **model)
+{
+    if (sam2_names_foreign(t))
+        MF_TRY(sam2_names_original(t));
+    MF_TRY(mf_artifact_new("model", model));
+    mf_status failed = describe(t, said, *model);
+    if (!failed)
+        failed = fill(*model, t);
+    if (failed) {
+        mf_artifact_unref(*model);
+        *model = NULL;
+    }
+    return failed;
+}

@@ -1,0 +1,107 @@
+/* model_load.c - the stage model.load: weights from a file. */
+#include "../weights/read.h"
+#include "architecture.h"
+#include "model_load.code.h"
+#include "model_stages.h"
+
+typedef struct load_params {
+    const char *path;
+    int64_t image_size, heads, decoder_heads;
+    mf_ints windows, global_blocks;
+} load_params;
+
+static const mf_param params[] = {
+    MF_PATH(load_params, path, NULL,
+            "Weights under the official names or those of transformers: .safetensors, or .pt and "
+            ".pth of PyTorch."),
+    MF_INT(load_params, image_size, "0", 0, 4096, "px",
+           "SAM 2: edge of its input; 0: as the file or the official model of this size has it."),
+    MF_INT(load_params, heads, "0", 0, 64, "",
+           "SAM 2: attention heads of the trunk's first stage; 0: as known."),
+    MF_INT(load_params, decoder_heads, "0", 0, 64, "",
+           "SAM 2: attention heads of the mask decoder; 0: as known, else 8."),
+    MF_INTS(load_params, windows, "[]", 2, 64, "tokens",
+            "SAM 2: edges of the windows of the four stages; none: as known."),
+    MF_INTS(load_params, global_blocks, "[]", 0, SAM2_BLOCKS_MOST - 1, "",
+            "SAM 2: blocks of the trunk with attention over all tokens; none: as known."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {{0}};
+static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, {0}};
+
+static mf_status check(const void *p)
+{
+    const load_params *o = p;
+    if (o->windows.count != 0 && o->windows.count != SAM2_STAGES)
+        return mf_fail(MF_INVALID, "windows: %zu numbers, where four stages take %d",
+                       o->windows.count, SAM2_STAGES);
+    if (o->global_blocks.count > SAM2_GLOBAL_MOST)
+        return mf_fail(MF_INVALID, "global_blocks: %zu numbers; at most %d are read",
+                       o->global_blocks.count, SAM2_GLOBAL_MOST);
+    return MF_OK;
+}
+
+static sam2_config said_of(const load_params *o)
+{
+    sam2_config said = {
+        .image = o->image_size, .heads = o->heads, .decoder_heads = o->decoder_heads};
+    for (size_t i = 0; i < o->windows.count; i++)
+        said.windows[i] = o->windows.v[i];
+    for (size_t i = 0; i < o->global_blocks.count; i++)
+        said.global[i] = o->global_blocks.v[i];
+    said.global_count = (int64_t)o->global_blocks.count;
+    return said;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const load_params *o = p;
+    const sam2_config said = said_of(o);
+    mf_tensors tensors = {0};
+    mf_artifact *model = NULL;
+    (void)session;
+    MF_TRY(mf_tensors_read(o->path, &tensors));
+    mf_status failed = mf_within(mf_architecture_model(&tensors, &said, &model), "%s", o->path);
+    mf_tensors_clear(&tensors);
+    return failed ? failed : mf_out(t, "model", model);
+}
+
+/* Whatever tensors the file has, as they are. */
+static mf_status bare(const mf_tensors *t, mf_artifact **model)
+{
+    MF_TRY(mf_artifact_new("model", model));
+    mf_status failed = mf_artifact_set_text(*model, "architecture", "unknown");
+    for (size_t i = 0; i < t->count && !failed; i++)
+        failed = mf_artifact_add(*model, t->item[i].name, t->item[i].array);
+    if (failed)
+        mf_artifact_unref(*model);
+    return failed;
+}
+
+mf_status mf_read_model(const char *path, mf_artifact **model)
+{
+    mf_tensors tensors = {0};
+    MF_TRY(mf_tensors_read(path, &tensors));
+    mf_status failed = MF_OK;
+    mf_status unknown = mf_architecture_model(&tensors, &(sam2_config){0}, model);
+    if (unknown)
+        failed = bare(&tensors, model);
+    mf_error_free(unknown);
+    mf_tensors_clear(&tensors);
+    return failed;
+}
+
+const mf_stage mf_stage_model_load = {
+    .name = "model.load",
+    .version = 2,
+    .summary = "A model's weights from a file.",
+    .help = "Reads what massflow get -o model.safetensors wrote; checkpoints of the official MASS "
+            "code (.pth) with their averages; SAM 2 and 2.1 of any size as .pt or .safetensors, "
+            "under the names of the original repository or of transformers. Nothing in a file is "
+            "executed. Sizes are read from the tensors' shapes.",
+    .params = params,
+    .params_size = sizeof(load_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .check = check,
+    .run = run};
