@@ -4,6 +4,8 @@
 #include "model_load.code.h"
 #include "model_stages.h"
 
+#include <stdlib.h>
+
 typedef struct load_params {
     const char *path;
     int64_t image_size, heads, decoder_heads;
@@ -65,11 +67,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed ? failed : mf_out(t, "model", model);
 }
 
-/* Whatever tensors the file has, as they are. */
-static mf_status bare(const mf_tensors *t, mf_artifact **model)
+/* Whatever tensors the file has, as they are, and why they are no model. */
+static mf_status bare(const mf_tensors *t, const char *why, mf_artifact **model)
 {
     MF_TRY(mf_artifact_new("model", model));
     mf_status failed = mf_artifact_set_text(*model, "architecture", "unknown");
+    if (!failed)
+        failed = mf_artifact_set_text(*model, "reason", why);
     for (size_t i = 0; i < t->count && !failed; i++)
         failed = mf_artifact_add(*model, t->item[i].name, t->item[i].array);
     if (failed)
@@ -83,9 +87,12 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
     MF_TRY(mf_tensors_read(path, &tensors));
     mf_status failed = MF_OK;
     mf_status unknown = mf_architecture_model(&tensors, &(sam2_config){0}, model);
-    if (unknown)
-        failed = bare(&tensors, model);
-    mf_error_free(unknown);
+    if (unknown) {
+        char *why = mf_error_text(unknown);
+        failed = bare(&tensors, why, model);
+        free(why);
+        mf_error_free(unknown);
+    }
     mf_tensors_clear(&tensors);
     return failed;
 }

@@ -110,6 +110,21 @@ class Inspect(unittest.TestCase):
                          "massflow: error: option '--dot' takes no value\n")
         self.assertIn("stage interface 1.0", self.massflow("--version").stdout)
 
+    def test_models(self):
+        listed = self.massflow("models").stdout
+        for name in ("sam2.1_hiera_large.pt", "sam2_hiera_tiny.pt", "sam2-small.safetensors"):
+            self.assertIn(name, listed)
+        path = os.path.join(self.folder, "weights.pt")
+        with open(path, "wb") as file:
+            file.write(b"no weights")
+        self.assertIn("none of the published files", self.massflow("models", path).stdout)
+        half = os.path.join(self.folder, "sam2.1_hiera_tiny.pt")
+        os.rename(path, half)
+        told = self.massflow("models", half, code=1).stdout
+        self.assertIn("NOT the published file", told)
+        self.assertIn("segment_anything_2/092824/sam2.1_hiera_tiny.pt", told)
+        self.assertIn("No such file", self.massflow("models", path, code=2).stderr)
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
