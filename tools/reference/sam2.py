@@ -82,12 +82,12 @@ class ChannelNorm(nn.Module):
 
 def sine_2d(channels, h, w, like):
     """Position embedding [1,C,h,w]: first half of the channels for y, second for x; sine, cosine in turn."""
-    half = channels // 2
-    at = torch.arange(half, dtype=like.dtype, device=like.device)
+    half, dtype = channels // 2, torch.promote_types(like.dtype, torch.float32)
+    at = torch.arange(half, dtype=dtype, device=like.device)
     period = 10000 ** (2 * (at // 2) / half)
 
     def along(n):
-        v = torch.arange(1, n + 1, dtype=like.dtype, device=like.device)
+        v = torch.arange(1, n + 1, dtype=dtype, device=like.device)
         v = (v / (n + 1e-6) * (2 * math.pi))[:, None] / period
         return torch.stack((v[:, 0::2].sin(), v[:, 1::2].cos()), 2).flatten(1)
 
@@ -242,7 +242,9 @@ class PromptEncoder(nn.Module):
 
     def position(self, xy):
         """[...,2] in 0..1 -> [...,d]"""
-        v = (2 * xy - 1) @ self.pe_layer.positional_encoding_gaussian_matrix * (2 * math.pi)
+        x, y = self.pe_layer.positional_encoding_gaussian_matrix
+        xy = (2 * xy - 1) * (2 * math.pi)
+        v = xy[..., :1] * x + xy[..., 1:] * y
         return torch.cat((v.sin(), v.cos()), -1)
 
     def dense_position(self, h, w):
@@ -393,8 +395,8 @@ class MemoryEncoder(nn.Module):
 def rotate(x, h, w):
     """Rotary embedding of [N,1,L,C], L a multiple of h*w: pairs of channels turn by x in the first half,
     by y in the second."""
-    c = x.shape[-1]
-    rate = 10000 ** -(torch.arange(0, c, 4, dtype=x.dtype, device=x.device) / c)
+    c, dtype = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
+    rate = 10000 ** -(torch.arange(0, c, 4, dtype=dtype, device=x.device) / c)
     at = torch.arange(h * w, device=x.device)
     angle = torch.cat(((at % w)[:, None] * rate, (at // w)[:, None] * rate), 1)
     angle = angle.repeat(x.shape[-2] // (h * w), 1)
@@ -569,7 +571,7 @@ class SAM2(nn.Module):
         if not pointers:
             return torch.cat(memory, 1), torch.cat(pos, 1), 0
         parts = c.d_model // c.mem_dim
-        ago = torch.tensor([a for a, _ in pointers], dtype=like.dtype, device=like.device)
+        ago = torch.tensor([a for a, _ in pointers], dtype=self.maskmem_tpos_enc.dtype, device=like.device)
         ago = self.obj_ptr_tpos_proj(sine_1d(ago / (longest - 1), c.d_model))
         pos.append(ago.repeat_interleave(parts, 0).expand(n, -1, -1))
         memory.append(torch.stack([p for _, p in pointers], 1).view(n, -1, c.mem_dim))
