@@ -1,5 +1,6 @@
 /* The model against PyTorch: results of float64 stored by tools/reference/golden.py, and how far
  * PyTorch's own float32 lies from them. Weights and inputs are drawn here as there. */
+#include "../expect.h"
 #include "parity.h"
 
 #include "iris.h"
@@ -13,14 +14,6 @@
 #include <string.h>
 
 enum { WEIGHTS = 1, INPUTS = 2, SAMPLES = 3 }; /* seeds */
-
-static void ok(mf_status status)
-{
-    if (status) {
-        char *text = mf_error_text(status);
-        ck_abort_msg("%s", text);
-    }
-}
 
 /* ---- drawing, as golden.py does -------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #ifndef MASSFLOW_TEST_GRADIENTS_H
 #define MASSFLOW_TEST_GRADIENTS_H
 
+#include "../expect.h"
 #include <massflow/program.h>
 
 #include <check.h>
@@ -27,14 +28,6 @@ typedef struct trial {
     float *result, *cotangent;
 } trial;
 
-static inline void trial_ok(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
 /* Uniform in [-1, 1), by a linear congruential generator (Knuth, MMIX). */
 static inline float *noise(int64_t count, uint64_t seed)
 {
@@ -54,8 +47,8 @@ static inline void trial_run(trial *t)
     mf_weights *weights;
     mf_executable *e;
     setenv("MASSFLOW_KERNELS", t->form, 1);
-    trial_ok(mf_device_open("", &device));
-    trial_ok(mf_program_new(&p));
+    ok(mf_device_open("", &device));
+    ok(mf_program_new(&p));
     mf_value operands[OPERANDS] = {MF_NONE, MF_NONE, MF_NONE};
     const char *names[] = {"a", "b", "c"};
     for (int k = 0; k < t->operands; k++)
@@ -69,22 +62,22 @@ static inline void trial_run(trial *t)
     const mf_value cotangent = mf_input(p, "cotangent", MF_F32, mf_rank(p, y), shape);
     const int64_t flat[] = {1, t->results};
     mf_differentiate(p, mf_sum(p, mf_reshape(p, mf_mul(p, y, cotangent), 2, flat), 1));
-    trial_ok(mf_weights_new(device, &weights));
-    trial_ok(mf_program_compile(p, weights, &e));
+    ok(mf_weights_new(device, &weights));
+    ok(mf_program_compile(p, weights, &e));
     for (int k = 0; k < t->operands; k++) {
         t->count[k] = mf_count(p, operands[k]);
         t->x[k] = noise(t->count[k], (uint64_t)k + 1);
-        trial_ok(mf_weights_set(weights, (size_t)mf_weights_find(weights, names[k]), t->x[k]));
+        ok(mf_weights_set(weights, (size_t)mf_weights_find(weights, names[k]), t->x[k]));
     }
     t->cotangent = noise(t->results, 17);
     t->result = malloc((size_t)t->results * sizeof(float));
-    trial_ok(mf_executable_set(e, "cotangent", t->cotangent));
-    trial_ok(mf_weights_clear_gradients(weights));
-    trial_ok(mf_executable_run(e));
-    trial_ok(mf_executable_get(e, "y", t->result));
+    ok(mf_executable_set(e, "cotangent", t->cotangent));
+    ok(mf_weights_clear_gradients(weights));
+    ok(mf_executable_run(e));
+    ok(mf_executable_get(e, "y", t->result));
     for (int k = 0; k < t->operands; k++) {
         t->gradient[k] = malloc((size_t)t->count[k] * sizeof(float));
-        trial_ok(mf_weights_get_gradient(weights, (size_t)mf_weights_find(weights, names[k]),
+        ok(mf_weights_get_gradient(weights, (size_t)mf_weights_find(weights, names[k]),
                                          t->gradient[k]));
     }
     mf_executable_free(e);
@@ -132,9 +125,9 @@ static inline void trial_refuses(mf_value (*build)(mf_program *p), const char *e
     mf_device *device;
     mf_weights *weights;
     mf_executable *e = NULL;
-    trial_ok(mf_device_open("", &device));
-    trial_ok(mf_program_new(&p));
-    trial_ok(mf_weights_new(device, &weights));
+    ok(mf_device_open("", &device));
+    ok(mf_program_new(&p));
+    ok(mf_weights_new(device, &weights));
     ck_assert_int_lt(build(p).id, 0);
     mf_status status = mf_program_compile(p, weights, &e);
     ck_assert_ptr_nonnull(status);

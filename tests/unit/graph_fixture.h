@@ -3,6 +3,7 @@
 #ifndef GRAPH_FIXTURE_H
 #define GRAPH_FIXTURE_H
 
+#include "../expect.h"
 #include "base/arena.h"
 #include "graph/graph.h"
 
@@ -18,21 +19,6 @@ const mf_plugin *massflow_plugin(void); /* of tests/plugins/toy.c, which is link
 
 static char scratch[32];
 static mf_registry *toys;
-
-static inline void no_error(mf_status status)
-{
-    char *text = status ? mf_error_text(status) : NULL;
-    ck_assert_msg(!status, "%s", text ? text : "");
-}
-
-static inline void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 static inline void write_file(const char *path, const char *text)
 {
@@ -53,8 +39,8 @@ static inline void enter_scratch(void)
     write_file("scans/a.nii.gz", "");
     write_file("scans/b.nii.gz", "");
     write_file("more/a/t1.nii.gz", "");
-    no_error(mf_registry_new(&toys));
-    no_error(mf_registry_add(toys, massflow_plugin(), "toy.so"));
+    ok(mf_registry_new(&toys));
+    ok(mf_registry_add(toys, massflow_plugin(), "toy.so"));
 }
 
 static inline int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *walk)
@@ -88,8 +74,8 @@ static inline mf_graph *load(const mf_setting *settings, size_t count, char **me
 {
     mf_diagnostics *d;
     mf_graph *g;
-    no_error(mf_diagnostics_new(&d));
-    no_error(mf_graph_load("g.yaml", toys, settings, count, d, &g));
+    ok(mf_diagnostics_new(&d));
+    ok(mf_graph_load("g.yaml", toys, settings, count, d, &g));
     ck_assert_int_eq(mf_diagnostics_errors(d) > 0, !g);
     *messages = without_folder(mf_diagnostics_text(d));
     mf_diagnostics_free(d);

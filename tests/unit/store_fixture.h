@@ -3,6 +3,7 @@
 #ifndef MASSFLOW_TESTS_STORE_FIXTURE_H
 #define MASSFLOW_TESTS_STORE_FIXTURE_H
 
+#include "../expect.h"
 #include "store/store.h"
 
 #include <check.h>
@@ -16,17 +17,9 @@
 
 static char folder[64];
 
-static void ok(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
 /* `format`: the whole text that is expected. */
-static inline void fails(mf_status status, const char *format, ...) MF_PRINTF(2, 3);
-static inline void fails(mf_status status, const char *format, ...)
+static inline void fails_like(mf_status status, const char *format, ...) MF_PRINTF(2, 3);
+static inline void fails_like(mf_status status, const char *format, ...)
 {
     char *expected, *text;
     va_list args;

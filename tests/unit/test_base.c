@@ -1,4 +1,5 @@
 /* test_base.c - errors, arrays, artifacts, grids, masks, tables, random numbers. */
+#include "../expect.h"
 #include <massflow/artifact.h>
 #include <massflow/random.h>
 
@@ -8,23 +9,6 @@
 #include <string.h>
 
 #include "base/half.h"
-
-static void ok(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 START_TEST(error_text_has_place_contexts_and_hint)
 {

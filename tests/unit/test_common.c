@@ -1,5 +1,6 @@
 /* What plugins share: resampling between grids, intensities. Expected values are worked out by hand
  * or, where marked, with numpy 2.x. */
+#include "../expect.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,23 +8,6 @@
 
 #include "normalize.h"
 #include "resample.h"
-
-static void well(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 static mf_grid grid_of(int64_t x, int64_t y, int64_t z, double sx, double sy, double sz)
 {
@@ -36,7 +20,7 @@ START_TEST(grid_keeps_the_field_of_view)
 {
     mf_grid from = grid_of(100, 7, 5, 0.8, 3, 1.5), to;
     from.origin[0] = -40;
-    well(mf_resample_grid(&from, (const double[]){1.5, 1.5, 1.5}, &to));
+    ok(mf_resample_grid(&from, (const double[]){1.5, 1.5, 1.5}, &to));
     /* 100 * 0.8 / 1.5 = 53.33; 7 * 3 / 1.5 = 14; z is at its spacing already. */
     ck_assert_int_eq(to.size[0], 53);
     ck_assert_int_eq(to.size[1], 14);
@@ -47,7 +31,7 @@ START_TEST(grid_keeps_the_field_of_view)
     ck_assert_double_eq(to.origin[2], 0);
     /* Halves to even, as Python rounds: 5 * 0.75 / 1.5 = 2.5 -> 2, 7 * 0.75 / 1.5 = 3.5 -> 4. */
     from = grid_of(5, 7, 1, 0.75, 0.75, 0.2);
-    well(mf_resample_grid(&from, (const double[]){1.5, 1.5, 1.5}, &to));
+    ok(mf_resample_grid(&from, (const double[]){1.5, 1.5, 1.5}, &to));
     ck_assert_int_eq(to.size[0], 2);
     ck_assert_int_eq(to.size[1], 4);
     ck_assert_int_eq(to.size[2], 1);
@@ -89,9 +73,9 @@ START_TEST(linear_keeps_a_ramp)
         for (int y = 0; y < 15; y++)
             for (int x = 0; x < 20; x++, i++)
                 src[i] = (float)(3 * x * 0.7 - 2 * y * 1.1 + z * 2.5);
-    well(mf_resample_grid(&from, (const double[]){1, 1, 1}, &to));
+    ok(mf_resample_grid(&from, (const double[]){1, 1, 1}, &to));
     float *dst = malloc((size_t)mf_grid_voxels(&to) * sizeof *dst);
-    well(mf_resample_linear(&from, src, &to, dst));
+    ok(mf_resample_linear(&from, src, &to, dst));
     int64_t seen = 0;
     for (int64_t z = 0, i = 0; z < to.size[2]; z++)
         for (int64_t y = 0; y < to.size[1]; y++)
@@ -116,13 +100,13 @@ static mf_artifact *volume_of(const mf_grid *grid, mf_dtype dtype, const void *v
 {
     mf_artifact *a;
     mf_array *array;
-    well(mf_artifact_new("volume", &a));
-    well(mf_array_new(dtype, 3, (const int64_t[]){grid->size[2], grid->size[1], grid->size[0]},
-                      &array));
+    ok(mf_artifact_new("volume", &a));
+    ok(mf_array_new(dtype, 3, (const int64_t[]){grid->size[2], grid->size[1], grid->size[0]},
+                    &array));
     memcpy(array->data, voxels, array->bytes);
-    well(mf_artifact_add(a, "voxels", array));
+    ok(mf_artifact_add(a, "voxels", array));
     mf_array_unref(array);
-    well(mf_artifact_set_grid(a, grid));
+    ok(mf_artifact_set_grid(a, grid));
     return a;
 }
 
@@ -135,17 +119,17 @@ START_TEST(slabs_agree_with_the_whole)
     float *src = malloc(n * sizeof *src);
     for (size_t i = 0; i < n; i++)
         src[i] = (float)((i * 2654435761u >> 8) % 1000);
-    well(mf_resample_grid(&from, (const double[]){3, 2.3, 1.1}, &to));
+    ok(mf_resample_grid(&from, (const double[]){3, 2.3, 1.1}, &to));
     size_t m = (size_t)mf_grid_voxels(&to);
     float *whole = malloc(m * sizeof *whole), *slabs = malloc(m * sizeof *slabs);
     for (size_t i = 0; i < n; i += 5003)
         src[i] = -5;
-    well(mf_resample_linear(&from, src, &to, whole));
+    ok(mf_resample_linear(&from, src, &to, whole));
     int64_t expected = 0, replaced;
     for (size_t i = 0; i < n; i += 5003, expected++)
         src[i] = expected % 3 ? NAN : INFINITY;
     mf_artifact *volume = volume_of(&from, MF_F32, src);
-    well(mf_resample_artifact(volume, "voxels", &from, &to, -5, slabs, &replaced));
+    ok(mf_resample_artifact(volume, "voxels", &from, &to, -5, slabs, &replaced));
     ck_assert_int_eq(replaced, expected);
     ck_assert_mem_eq(whole, slabs, m * sizeof *slabs);
     fails(mf_resample_artifact(volume, "voxels", &to, &to, 0, slabs, &replaced),
@@ -163,16 +147,16 @@ START_TEST(nearest_goes_there_and_back)
     uint16_t src[7 * 8 * 9], back[7 * 8 * 9], *dst;
     for (int i = 0; i < 7 * 8 * 9; i++)
         src[i] = (uint16_t)(1000 + i);
-    well(mf_resample_grid(&from, (const double[]){1, 1, 0.5}, &to));
+    ok(mf_resample_grid(&from, (const double[]){1, 1, 0.5}, &to));
     dst = malloc((size_t)mf_grid_voxels(&to) * sizeof *dst);
-    well(mf_resample_nearest(&from, src, &to, dst, 2));
+    ok(mf_resample_nearest(&from, src, &to, dst, 2));
     /* Each voxel became 2 x 2 x 4 of its own. */
     for (int z = 0; z < 28; z++)
         for (int y = 0; y < 16; y++)
             for (int x = 0; x < 18; x++)
                 ck_assert_uint_eq(dst[(z * 16 + y) * 18 + x],
                                   1000 + ((z / 4) * 8 + y / 2) * 9 + x / 2);
-    well(mf_resample_nearest(&to, dst, &from, back, 2));
+    ok(mf_resample_nearest(&to, dst, &from, back, 2));
     ck_assert_mem_eq(src, back, sizeof src);
     free(dst);
     to.direction[0] = -1;
@@ -196,32 +180,32 @@ START_TEST(masks_agree_with_dense_nearest)
                 ball[i] = (z - 4) * (z - 4) + (y - 4) * (y - 4) + (x - 4) * (x - 4) <= 17;
                 dense[((z + 5) * 20 + y + 3) * 24 + x + 7] = ball[i];
             }
-    well(mf_masks_begin(&from, &builder));
+    ok(mf_masks_begin(&from, &builder));
     mf_mask mask = {{5, 3, 7}, {14, 12, 16}, 0.75f, 0, 9};
-    well(mf_masks_add(builder, &mask, ball, &added));
+    ok(mf_masks_add(builder, &mask, ball, &added));
     mf_mask speck = {{2, 2, 2}, {3, 3, 3}, 1, -1, -1};
-    well(mf_masks_add(builder, &speck, &one, &added));
-    well(mf_artifact_new("masks", &masks));
-    well(mf_masks_finish(builder, masks));
+    ok(mf_masks_add(builder, &speck, &one, &added));
+    ok(mf_artifact_new("masks", &masks));
+    ok(mf_masks_finish(builder, masks));
 
-    well(mf_resample_grid(&from, (const double[]){3, 1.5, 3}, &to));
+    ok(mf_resample_grid(&from, (const double[]){3, 1.5, 3}, &to));
     mf_resample_pad(&to, (const int64_t[]){12, 12, 16}, &padded, before);
-    well(mf_masks_begin(&padded, &builder));
-    well(mf_resample_masks(masks, &from, &to, before, builder, &dropped));
-    well(mf_artifact_new("masks", &result));
-    well(mf_masks_finish(builder, result));
+    ok(mf_masks_begin(&padded, &builder));
+    ok(mf_resample_masks(masks, &from, &to, before, builder, &dropped));
+    ok(mf_artifact_new("masks", &result));
+    ok(mf_masks_finish(builder, result));
     ck_assert_int_eq(dropped, 1); /* the speck lies between the new centers */
     ck_assert_int_eq(mf_masks_count(result), 1);
 
     size_t n = (size_t)mf_grid_voxels(&to);
     uint8_t *expected = malloc(n), *got = malloc(n);
-    well(mf_resample_nearest(&from, dense, &to, expected, 1));
-    well(mf_masks_crop(
+    ok(mf_resample_nearest(&from, dense, &to, expected, 1));
+    ok(mf_masks_crop(
         result, 0, (const int64_t[]){before[2], before[1], before[0]},
         (const int64_t[]){before[2] + to.size[2], before[1] + to.size[1], before[0] + to.size[0]},
         got));
     ck_assert_mem_eq(expected, got, n);
-    well(mf_masks_get(result, 0, &mask));
+    ok(mf_masks_get(result, 0, &mask));
     ck_assert_float_eq(mask.score, 0.75f);
     ck_assert_int_eq(mask.seed_axis, 0);
     /* slice 9 of 16 at 2 mm: 11 slices of 3 mm around the same center, of which 6 lies at 9. */
@@ -241,10 +225,10 @@ START_TEST(percentiles_are_numpys)
     const double percents[] = {0, 2, 37, 98, 100};
     const double expected[] = {-7, -6.45, -0.225, 81.325, 90};
     double values[5];
-    well(mf_percentiles(voxels, 9, percents, 5, values));
+    ok(mf_percentiles(voxels, 9, percents, 5, values));
     for (int i = 0; i < 5; i++)
         ck_assert_double_eq_tol(values[i], expected[i], 1e-12);
-    well(mf_percentiles(voxels + 5, 1, percents, 1, values));
+    ok(mf_percentiles(voxels + 5, 1, percents, 1, values));
     ck_assert_double_eq(values[0], 0);
 }
 END_TEST
@@ -255,7 +239,7 @@ START_TEST(ct_is_clipped_and_scored)
     float voxels[] = {-2048, 0, 500, 3071, NAN};
     const mf_normalize settings = MF_NORMALIZE_DEFAULT;
     mf_normalized report;
-    well(mf_normalize_voxels(voxels, 5, MF_MODALITY_CT, &settings, &report));
+    ok(mf_normalize_voxels(voxels, 5, MF_MODALITY_CT, &settings, &report));
     ck_assert_double_eq(report.low, -991);
     ck_assert_double_eq(report.high, 500);
     ck_assert_double_eq_tol(report.mean, -196.4, 1e-9);
@@ -276,13 +260,13 @@ START_TEST(mr_is_clipped_to_percentiles)
     mf_normalized report;
     for (int i = 0; i < 101; i++)
         voxels[i] = (float)(i * 37 % 101);
-    well(mf_normalize_voxels(voxels, 101, MF_MODALITY_MR, &settings, &report));
+    ok(mf_normalize_voxels(voxels, 101, MF_MODALITY_MR, &settings, &report));
     ck_assert_double_eq(report.low, 2);
     ck_assert_double_eq(report.high, 98);
     ck_assert_double_eq_tol(report.mean, 50, 1e-12);
     /* 0 and 1 became 2, 99 and 100 became 98. */
     ck_assert_float_eq_tol(voxels[0], (float)(-48 / report.deviation), 1e-6f);
-    well(mf_normalize_voxels(constant, 4, MF_MODALITY_PET, &settings, NULL));
+    ok(mf_normalize_voxels(constant, 4, MF_MODALITY_PET, &settings, NULL));
     for (int i = 0; i < 4; i++)
         ck_assert_float_eq(constant[i], 0);
 }
@@ -296,9 +280,9 @@ START_TEST(modalities_have_names)
     ck_assert(!mf_modality_parse("", &modality));
     ck_assert(!mf_modality_parse(NULL, &modality));
     const float ct[] = {-1000, -900, 0, 40, 300, 1200}, mr[] = {-3, 5, 900};
-    well(mf_modality_guess(ct, 6, &modality));
+    ok(mf_modality_guess(ct, 6, &modality));
     ck_assert_int_eq(modality, MF_MODALITY_CT);
-    well(mf_modality_guess(mr, 3, &modality));
+    ok(mf_modality_guess(mr, 3, &modality));
     ck_assert_int_eq(modality, MF_MODALITY_MR);
 }
 END_TEST

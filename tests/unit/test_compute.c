@@ -1,5 +1,6 @@
 /* test_compute.c - devices, modules and their kept binaries, buffers, launches, and what goes
  * wrong. */
+#include "../expect.h"
 #include "compute/compute.h"
 
 #include <check.h>
@@ -7,16 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void must(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
 /* The error's text begins with `text`. */
-static void fails(mf_status status, mf_code code, const char *text)
+static void fails_as(mf_status status, mf_code code, const char *text)
 {
     ck_assert_ptr_nonnull(status);
     ck_assert_int_eq(mf_error_code(status), code);
@@ -31,8 +24,8 @@ static mf_queue *queue;
 
 static void setup(void)
 {
-    must(mf_device_open(getenv("MASSFLOW_DEVICE"), &device));
-    must(mf_queue_new(device, &queue));
+    ok(mf_device_open(getenv("MASSFLOW_DEVICE"), &device));
+    ok(mf_queue_new(device, &queue));
 }
 
 static void teardown(void)
@@ -45,7 +38,7 @@ START_TEST(test_list_and_open)
 {
     mf_device_info *infos;
     size_t count;
-    must(mf_devices_list(&infos, &count));
+    ok(mf_devices_list(&infos, &count));
     ck_assert_uint_ge(count, 1);
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_gt(infos[i].compute_units, 0);
@@ -56,10 +49,10 @@ START_TEST(test_list_and_open)
         mf_device *by_number, *by_name;
         char number[24], part[8];
         snprintf(number, sizeof number, "%zu", i);
-        must(mf_device_open(number, &by_number));
+        ok(mf_device_open(number, &by_number));
         ck_assert_str_eq(mf_device_get_info(by_number)->name, infos[i].name);
         snprintf(part, sizeof part, "%.6s", infos[i].name);
-        must(mf_device_open(part, &by_name));
+        ok(mf_device_open(part, &by_name));
         mf_device_unref(by_number);
         mf_device_unref(by_name);
     }
@@ -70,10 +63,10 @@ END_TEST
 START_TEST(test_no_such_device)
 {
     mf_device *none;
-    fails(mf_device_open("abacus", &none), MF_NOT_FOUND,
-          "no OpenCL device matches \"abacus\"\n  there is 0: ");
+    fails_as(mf_device_open("abacus", &none), MF_NOT_FOUND,
+             "no OpenCL device matches \"abacus\"\n  there is 0: ");
     ck_assert_ptr_null(none);
-    fails(mf_device_open("99", &none), MF_NOT_FOUND, "no OpenCL device matches \"99\"\n");
+    fails_as(mf_device_open("99", &none), MF_NOT_FOUND, "no OpenCL device matches \"99\"\n");
 }
 END_TEST
 
@@ -82,7 +75,7 @@ START_TEST(test_parts_of_a_device)
     mf_device **parts, *again;
     mf_device_info *whole;
     size_t count, all;
-    must(mf_devices_list(&whole, &all));
+    ok(mf_devices_list(&whole, &all));
     char words[32];
     snprintf(words, sizeof words, "%zu/2", all - 1); /* CPUs come last */
     if (!whole[all - 1].is_cpu || whole[all - 1].compute_units < 2) {
@@ -90,7 +83,7 @@ START_TEST(test_parts_of_a_device)
         free(whole);
         return;
     }
-    must(mf_devices_open(words, &parts, &count));
+    ok(mf_devices_open(words, &parts, &count));
     ck_assert_uint_eq(count, 2);
     for (size_t i = 0; i < count; i++) {
         const mf_device_info *info = mf_device_get_info(parts[i]);
@@ -100,7 +93,7 @@ START_TEST(test_parts_of_a_device)
         ck_assert_str_eq(info->name, name);
         ck_assert_int_eq(info->compute_units, whole[all - 1].compute_units / 2);
         ck_assert_str_eq(mf_device_text(parts[i]), text);
-        must(mf_device_open(text, &again));
+        ok(mf_device_open(text, &again));
         ck_assert_str_eq(mf_device_text(again), text);
         mf_device_unref(again);
         mf_device_unref(parts[i]);
@@ -108,7 +101,7 @@ START_TEST(test_parts_of_a_device)
     free(parts);
     char text[80];
     snprintf(text, sizeof text, "\"%s\" means 2 devices where one is wanted", words);
-    fails(mf_device_open(words, &again), MF_INVALID, text);
+    fails_as(mf_device_open(words, &again), MF_INVALID, text);
     free(whole);
 }
 END_TEST
@@ -123,8 +116,8 @@ START_TEST(test_no_platform)
     static const char *const text =
         "no OpenCL device\n  install the package pocl-opencl-icd to compute on the CPU, or the "
         "OpenCL driver of your GPU's vendor; `clinfo -l` lists what is found";
-    fails(mf_device_open("", &none), MF_NOT_FOUND, text);
-    fails(mf_devices_list(&infos, &count), MF_NOT_FOUND, text);
+    fails_as(mf_device_open("", &none), MF_NOT_FOUND, text);
+    fails_as(mf_devices_list(&infos, &count), MF_NOT_FOUND, text);
 }
 END_TEST
 
@@ -150,7 +143,7 @@ static const char scale_source[] =
 static const mf_module *module_of(const char *text, const char *options)
 {
     const mf_module *module;
-    must(mf_module_build(device, (const char *const[]){text, NULL}, options, &module));
+    ok(mf_module_build(device, (const char *const[]){text, NULL}, options, &module));
     return module;
 }
 
@@ -166,14 +159,14 @@ START_TEST(test_launch)
     float values[300], got[300];
     for (int i = 0; i < 300; i++)
         values[i] = (float)i;
-    must(mf_buffer_new(device, sizeof values, &x));
-    must(mf_buffer_new(device, sizeof values, &y));
-    must(mf_buffer_write(queue, x, 0, values, sizeof values));
-    must(mf_buffer_fill(queue, y, 0, sizeof values, 0));
+    ok(mf_buffer_new(device, sizeof values, &x));
+    ok(mf_buffer_new(device, sizeof values, &y));
+    ok(mf_buffer_write(queue, x, 0, values, sizeof values));
+    ok(mf_buffer_fill(queue, y, 0, sizeof values, 0));
     mf_arg args[] = {{MF_ARG_INT, .i = 299}, {MF_ARG_FLOAT, .f = 2}, BUFFER(x), BUFFER(y)};
-    must(mf_queue_launch(queue, module, "scale", (mf_range){1, {299}}, args, 4));
-    must(mf_queue_finish(queue));
-    must(mf_buffer_read(queue, y, 0, got, sizeof got));
+    ok(mf_queue_launch(queue, module, "scale", (mf_range){1, {299}}, args, 4));
+    ok(mf_queue_finish(queue));
+    ok(mf_buffer_read(queue, y, 0, got, sizeof got));
     for (int i = 0; i < 300; i++)
         ck_assert_float_eq(got[i], i < 299 ? 2.0f * (float)i : 0.0f);
 
@@ -182,8 +175,8 @@ START_TEST(test_launch)
                       {MF_ARG_FLOAT, .f = 1},
                       {MF_ARG_BUFFER, .buffer = x, .offset = 256},
                       BUFFER(y)};
-    must(mf_queue_launch(queue, module, "scale", (mf_range){1, {3}}, moved, 4));
-    must(mf_buffer_read(queue, y, 4, got, 8));
+    ok(mf_queue_launch(queue, module, "scale", (mf_range){1, {3}}, moved, 4));
+    ok(mf_buffer_read(queue, y, 4, got, 8));
     ck_assert_float_eq(got[0], 65.0f);
     ck_assert_float_eq(got[1], 66.0f);
     mf_buffer_free(x);
@@ -197,17 +190,17 @@ START_TEST(test_groups_and_local_memory)
     mf_buffer *x, *y;
     int32_t in[4] = {1, 20, 300, 4000}, sizes[2];
     int64_t total;
-    must(mf_buffer_new(device, sizeof in, &x));
-    must(mf_buffer_new(device, 64, &y));
-    must(mf_buffer_write(queue, x, 0, in, sizeof in));
+    ok(mf_buffer_new(device, sizeof in, &x));
+    ok(mf_buffer_new(device, 64, &y));
+    ok(mf_buffer_write(queue, x, 0, in, sizeof in));
     mf_arg one[] = {BUFFER(y)};
-    must(mf_queue_launch(queue, module, "sizes", (mf_range){1, {11}}, one, 1));
-    must(mf_buffer_read(queue, y, 0, sizes, sizeof sizes));
+    ok(mf_queue_launch(queue, module, "sizes", (mf_range){1, {11}}, one, 1));
+    ok(mf_buffer_read(queue, y, 0, sizes, sizeof sizes));
     ck_assert_int_eq(sizes[0], 8); /* the kernel's own */
     ck_assert_int_eq(sizes[1], 16);
     mf_arg sum[] = {BUFFER(x), {MF_ARG_LOCAL, .i = 16}, BUFFER(y), {MF_ARG_LONG, .i = 1ll << 40}};
-    must(mf_queue_launch(queue, module, "total", (mf_range){1, {4}}, sum, 4));
-    must(mf_buffer_read(queue, y, 0, &total, sizeof total));
+    ok(mf_queue_launch(queue, module, "total", (mf_range){1, {4}}, sum, 4));
+    ok(mf_buffer_read(queue, y, 0, &total, sizeof total));
     ck_assert_int_eq(total, (1ll << 40) + 4321);
     mf_buffer_free(x);
     mf_buffer_free(y);
@@ -218,21 +211,21 @@ START_TEST(test_launch_errors)
 {
     const mf_module *module = module_of(scale_source, "");
     mf_buffer *y;
-    must(mf_buffer_new(device, 64, &y));
+    ok(mf_buffer_new(device, 64, &y));
     mf_arg args[] = {BUFFER(y), BUFFER(y)};
     mf_range range = {1, {1}};
-    fails(mf_queue_launch(queue, module, "absent", range, args, 1), MF_INTERNAL,
-          "kernel absent: CL_INVALID_KERNEL_NAME (-46)");
-    fails(mf_queue_launch(queue, module, "sizes", range, args, 2), MF_INTERNAL,
-          "kernel sizes: takes 1 arguments, given 2");
+    fails_as(mf_queue_launch(queue, module, "absent", range, args, 1), MF_INTERNAL,
+             "kernel absent: CL_INVALID_KERNEL_NAME (-46)");
+    fails_as(mf_queue_launch(queue, module, "sizes", range, args, 2), MF_INTERNAL,
+             "kernel sizes: takes 1 arguments, given 2");
     mf_arg large[] = {{MF_ARG_INT, .i = 1ll << 31}, {MF_ARG_FLOAT}, BUFFER(y), BUFFER(y)};
-    fails(mf_queue_launch(queue, module, "scale", range, large, 4), MF_UNSUPPORTED,
-          "kernel scale: argument 0: 2147483648 does not fit 32 bits");
+    fails_as(mf_queue_launch(queue, module, "scale", range, large, 4), MF_UNSUPPORTED,
+             "kernel scale: argument 0: 2147483648 does not fit 32 bits");
     mf_buffer *far;
-    fails(mf_buffer_view(y, 100, 4, &far), MF_INTERNAL,
-          "offset 100 into a buffer is no multiple of ");
-    fails(mf_buffer_read(queue, y, 60, args, 8), MF_INTERNAL,
-          "8 bytes at 60 are outside a buffer of 64");
+    fails_as(mf_buffer_view(y, 100, 4, &far), MF_INTERNAL,
+             "offset 100 into a buffer is no multiple of ");
+    fails_as(mf_buffer_read(queue, y, 60, args, 8), MF_INTERNAL,
+             "8 bytes at 60 are outside a buffer of 64");
     mf_buffer_free(y);
 }
 END_TEST
@@ -258,8 +251,8 @@ START_TEST(test_modules_are_built_once)
     ck_assert_ptr_eq(a, b);
     ck_assert_ptr_ne(a, module_of(scale_source, "-DA=2"));
     const mf_module *joined;
-    must(mf_module_build(device, (const char *const[]){"#define B 1\n", scale_source, NULL},
-                         "-DA=1", &joined));
+    ok(mf_module_build(device, (const char *const[]){"#define B 1\n", scale_source, NULL}, "-DA=1",
+                       &joined));
     ck_assert_ptr_ne(a, joined);
 }
 END_TEST
@@ -305,19 +298,19 @@ START_TEST(test_binaries_are_kept)
     for (int round = 0; round < 3; round++) {
         mf_device *again;
         const mf_module *module;
-        must(mf_device_open(getenv("MASSFLOW_DEVICE"), &again));
+        ok(mf_device_open(getenv("MASSFLOW_DEVICE"), &again));
         mf_device_keep_binaries(again, &store);
         if (round == 2) /* damaged: built from source and put again */
             memset(s.bytes, 'x', s.size);
-        must(mf_module_build(again, (const char *const[]){scale_source, NULL}, "-DKEPT", &module));
+        ok(mf_module_build(again, (const char *const[]){scale_source, NULL}, "-DKEPT", &module));
         mf_queue *q;
         mf_buffer *y;
         int32_t sizes[2] = {0, 0};
-        must(mf_queue_new(again, &q));
-        must(mf_buffer_new(again, 64, &y));
+        ok(mf_queue_new(again, &q));
+        ok(mf_buffer_new(again, 64, &y));
         mf_arg one[] = {BUFFER(y)};
-        must(mf_queue_launch(q, module, "sizes", (mf_range){1, {1}}, one, 1));
-        must(mf_buffer_read(q, y, 0, sizes, sizeof sizes));
+        ok(mf_queue_launch(q, module, "sizes", (mf_range){1, {1}}, one, 1));
+        ok(mf_buffer_read(q, y, 0, sizes, sizeof sizes));
         ck_assert_int_eq(sizes[0], 8);
         mf_buffer_free(y);
         mf_queue_free(q);
@@ -348,19 +341,19 @@ START_TEST(test_buffer_of_an_array)
     mf_array *array;
     mf_buffer *buffer;
     float got[4];
-    must(mf_array_new(MF_F32, 1, (int64_t[]){4}, &array));
+    ok(mf_array_new(MF_F32, 1, (int64_t[]){4}, &array));
     ((float *)array->data)[2] = 7;
-    must(mf_buffer_of(device, array, &buffer));
+    ok(mf_buffer_of(device, array, &buffer));
     ck_assert_uint_eq(mf_buffer_bytes(buffer), 16);
-    must(mf_buffer_read(queue, buffer, 0, got, sizeof got));
+    ok(mf_buffer_read(queue, buffer, 0, got, sizeof got));
     ck_assert_float_eq(got[2], 7);
     if (mf_device_get_info(device)->shares_host_memory) { /* no copy: the device sees changes */
         ((float *)array->data)[3] = 9;
-        must(mf_buffer_read(queue, buffer, 0, got, sizeof got));
+        ok(mf_buffer_read(queue, buffer, 0, got, sizeof got));
         ck_assert_float_eq(got[3], 9);
     }
     mf_array_unref(array);
-    must(mf_buffer_read(queue, buffer, 0, got, sizeof got)); /* the buffer keeps a reference */
+    ok(mf_buffer_read(queue, buffer, 0, got, sizeof got)); /* the buffer keeps a reference */
     ck_assert_float_eq(got[2], 7);
     mf_buffer_free(buffer);
 }
@@ -369,8 +362,8 @@ END_TEST
 START_TEST(test_too_large_a_buffer)
 {
     mf_buffer *buffer;
-    fails(mf_buffer_new(device, SIZE_MAX / 2, &buffer), MF_NO_MEMORY,
-          "a buffer of 9223372036854775807 bytes is more than ");
+    fails_as(mf_buffer_new(device, SIZE_MAX / 2, &buffer), MF_NO_MEMORY,
+             "a buffer of 9223372036854775807 bytes is more than ");
     ck_assert_ptr_null(buffer);
 }
 END_TEST

@@ -174,7 +174,7 @@ START_TEST(a_missing_file_is_a_status)
 {
     mf_diagnostics *d;
     mf_graph *g;
-    no_error(mf_diagnostics_new(&d));
+    ok(mf_diagnostics_new(&d));
     fails(mf_graph_load("none.yaml", toys, NULL, 0, d, &g),
           "cannot read none.yaml: No such file or directory");
     fails(mf_graph_load("scans", toys, NULL, 0, d, &g), "cannot read scans: Is a directory");
@@ -509,7 +509,7 @@ static const char sweep[] =
 static void check_edges(const mf_graph *g, const char *node, const char *expected)
 {
     mf_target t;
-    no_error(mf_graph_target(g, node, &t));
+    ok(mf_graph_target(g, node, &t));
     ck_assert_uint_eq(t.count, 1);
     ck_assert_str_eq(mf_graph_node(g, t.first)->name, node);
     char *edges = edges_of(g, mf_graph_node(g, t.first));
@@ -553,13 +553,13 @@ START_TEST(axes_share_what_they_do_not_change)
 {
     mf_graph *g = load_text(sweep);
     mf_target a, b, c;
-    no_error(mf_graph_target(g, "masks[case=a,seed=1]", &a));
-    no_error(mf_graph_target(g, "masks[case=a,seed=2]", &b));
-    no_error(mf_graph_target(g, "masks[case=b,seed=2]", &c));
+    ok(mf_graph_target(g, "masks[case=a,seed=1]", &a));
+    ok(mf_graph_target(g, "masks[case=a,seed=2]", &b));
+    ok(mf_graph_target(g, "masks[case=b,seed=2]", &c));
     ck_assert_ptr_eq(mf_graph_node(g, a.first)->params, mf_graph_node(g, b.first)->params);
     ck_assert_ptr_ne(mf_graph_node(g, b.first)->params, mf_graph_node(g, c.first)->params);
-    no_error(mf_graph_target(g, "seg[case=q,shots=5,seed=1]", &a));
-    no_error(mf_graph_target(g, "seg[case=r,shots=5,seed=1]", &b));
+    ok(mf_graph_target(g, "seg[case=q,shots=5,seed=1]", &a));
+    ok(mf_graph_target(g, "seg[case=r,shots=5,seed=1]", &b));
     ck_assert_ptr_eq(mf_graph_node(g, a.first)->inputs[1].edges,
                      mf_graph_node(g, b.first)->inputs[1].edges);
     const mf_node *n = mf_graph_node(g, b.first);
@@ -568,7 +568,7 @@ START_TEST(axes_share_what_they_do_not_change)
     ck_assert_str_eq(n->axes[1].axis, "shots");
     ck_assert_str_eq(n->axes[1].value, "5");
     ck_assert_str_eq(n->of_case->id, "r");
-    no_error(mf_graph_target(g, "model[seed=2,shots=1]", &a));
+    ok(mf_graph_target(g, "model[seed=2,shots=1]", &a));
     ck_assert_str_eq(mf_params_json(mf_graph_node(g, a.first)->params),
                      "{\"steps\":1,\"stop_at\":0}");
     ck_assert_uint_eq(mf_graph_export_count(g), 4);
@@ -633,11 +633,11 @@ START_TEST(included_files_have_their_own_cases_and_axes)
                 "volumes <- scan[case=a].volume scan[case=b].volume "
                 "pre.scan[case=t1].volume; masks <- own.masks[case=a].masks");
     check_edges(g, "pre.model[seed=1]", "views <- pre.views.views");
-    no_error(mf_graph_target(g, "pre.model[seed=1].metrics", &t));
+    ok(mf_graph_target(g, "pre.model[seed=1].metrics", &t));
     ck_assert_int_eq(t.port, 1);
     ck_assert_str_eq(mf_params_json(mf_graph_node(g, t.first)->params),
                      "{\"steps\":30,\"stop_at\":0}");
-    no_error(mf_graph_target(g, "own.model", &t));
+    ok(mf_graph_target(g, "own.model", &t));
     ck_assert_uint_eq(t.count, 1);
     ck_assert_str_eq(mf_params_json(mf_graph_node(g, t.first)->params),
                      "{\"steps\":7,\"stop_at\":0}");
@@ -731,8 +731,8 @@ START_TEST(where_relative_paths_begin)
                "export: {masks: \"${out}/${case.id}.nii.gz\"}\n");
     mf_diagnostics *d;
     mf_graph *g;
-    no_error(mf_diagnostics_new(&d));
-    no_error(mf_graph_load("graphs/g.yaml", toys, settings, 2, d, &g));
+    ok(mf_diagnostics_new(&d));
+    ok(mf_graph_load("graphs/g.yaml", toys, settings, 2, d, &g));
     messages = mf_diagnostics_text(d);
     ck_assert_str_eq(messages, "");
     free(messages);
@@ -810,7 +810,7 @@ static void check_target(const mf_graph *g, const char *text, uint32_t first, ui
                          int port)
 {
     mf_target t;
-    no_error(mf_graph_target(g, text, &t));
+    ok(mf_graph_target(g, text, &t));
     ck_assert_uint_eq(t.first, first);
     ck_assert_uint_eq(t.count, count);
     ck_assert_int_eq(t.port, port);
@@ -851,7 +851,7 @@ START_TEST(targets_on_axes)
     check_target(g, "model[seed=2]", 13, 2, -1);
     check_target(g, "model[shots=1, seed=2].metrics", 15, 1, 1);
     check_target(g, "seg.labels[shots=1]", 18, 4, 0);
-    no_error(mf_graph_target(g, "seg[seed=1,shots=1]", &t));
+    ok(mf_graph_target(g, "seg[seed=1,shots=1]", &t));
     for (size_t i = 0; i < mf_graph_node_count(g); i++)
         ck_assert_int_eq(mf_target_has(g, &t, i),
                          strstr(mf_graph_node(g, i)->name, "seg[case=") &&
@@ -878,7 +878,7 @@ static char *wanted_of(const mf_graph *g, const char *const *targets, size_t tar
 {
     bool *wanted;
     mf_text t = {0};
-    no_error(mf_graph_select(g, targets, target_count, cases, case_count, &wanted));
+    ok(mf_graph_select(g, targets, target_count, cases, case_count, &wanted));
     for (size_t i = 0; i < mf_graph_node_count(g); i++)
         if (wanted[i])
             mf_text_add(&t, "%s ", mf_graph_node(g, i)->name);

@@ -1,12 +1,13 @@
 /* Tests of what the stages of MASS stand on: schedules against PyTorch, safetensors files whole and
  * damaged, configuration from shapes, windows, components, scores, the probe. */
+#include "../expect.h"
 #include "iris.h"
 #include "largest.h"
 #include "model.h"
 #include "probe.h"
+#include "read.h"
 #include "schedule.h"
 #include "scores.h"
-#include "read.h"
 #include "window.h"
 
 #include <check.h>
@@ -15,22 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void ok(mf_status status)
-{
-    if (status)
-        ck_abort_msg("%s", mf_error_text(status));
-}
-
-/* The whole text of an error, which ends here. */
-static void fails(mf_status status, const char *want)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, want);
-    free(text);
-    mf_error_free(status);
-}
 
 /* ---- schedules ------------------------------------------------------------------------------- */
 

@@ -1,29 +1,13 @@
 /* test_model.c - which model a file of weights is: the tensors of a SAM 2 under both kinds of
  * names, and what is refused. tests/golden/sam2_tiny_*.txt list them as the official code and
  * transformers do (state_dict of models of the size tiny). */
+#include "../expect.h"
 #include "architecture.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void ok(mf_status status)
-{
-    if (status) {
-        char *text = mf_error_text(status);
-        ck_abort_msg("%s", text);
-    }
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 static int rank_of(char *dims, int64_t shape[MF_MAX_RANK])
 {

@@ -1,27 +1,11 @@
 /* mass.prepare's work: a scan and its masks on the training grid. */
+#include "../expect.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sample.h"
-
-static void well(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 static mf_sample_settings official(void)
 {
@@ -53,17 +37,17 @@ static mf_artifact *scan(const char *modality)
     mf_artifact *a;
     mf_array *array;
     mf_grid grid = scan_grid();
-    well(mf_artifact_new("volume", &a));
-    well(mf_array_new(MF_I16, 3, (const int64_t[]){NZ, NY, NX}, &array));
+    ok(mf_artifact_new("volume", &a));
+    ok(mf_array_new(MF_I16, 3, (const int64_t[]){NZ, NY, NX}, &array));
     int16_t *voxels = array->data;
     for (int64_t z = 0; z < NZ; z++)
         for (int64_t y = 0; y < NY; y++)
             for (int64_t x = 0; x < NX; x++)
                 *voxels++ = (int16_t)(in_block(x, y, z) ? 200 : -1024);
-    well(mf_artifact_add(a, "voxels", array));
+    ok(mf_artifact_add(a, "voxels", array));
     mf_array_unref(array);
-    well(mf_artifact_set_grid(a, &grid));
-    well(mf_artifact_set_text(a, "modality", modality));
+    ok(mf_artifact_set_grid(a, &grid));
+    ok(mf_artifact_set_text(a, "modality", modality));
     return a;
 }
 
@@ -74,11 +58,11 @@ static mf_artifact *block_masks(const mf_grid *grid)
     uint8_t full[5 * 12 * 12];
     bool added;
     memset(full, 1, sizeof full);
-    well(mf_masks_begin(grid, &builder));
+    ok(mf_masks_begin(grid, &builder));
     mf_mask mask = {{2, 6, 8}, {7, 18, 20}, 0.5f, -1, -1};
-    well(mf_masks_add(builder, &mask, full, &added));
-    well(mf_artifact_new("masks", &a));
-    well(mf_masks_finish(builder, a));
+    ok(mf_masks_add(builder, &mask, full, &added));
+    ok(mf_artifact_new("masks", &a));
+    ok(mf_masks_finish(builder, a));
     return a;
 }
 
@@ -91,8 +75,8 @@ START_TEST(sample_lies_where_the_scan_lies)
     mf_sample_report report;
     settings.least[0] = 27; /* x: 30 mm, 20 voxels, 3 before and 4 after */
     settings.least[2] = 5;  /* z has 20: nothing to do */
-    well(mf_sample_make(volume, masks, &settings, &report, &sample));
-    well(mf_artifact_grid(sample, &grid));
+    ok(mf_sample_make(volume, masks, &settings, &report, &sample));
+    ok(mf_artifact_grid(sample, &grid));
     ck_assert_int_eq(grid.size[0], 27);
     ck_assert_int_eq(grid.size[1], 16);
     ck_assert_int_eq(grid.size[2], 20);
@@ -108,10 +92,10 @@ START_TEST(sample_lies_where_the_scan_lies)
     ck_assert_double_eq(report.normalized.high, 500);
 
     mf_array *image;
-    well(mf_artifact_array(sample, "image", &image));
+    ok(mf_artifact_array(sample, "image", &image));
     const float *voxels = image->data;
     uint8_t *bits = malloc(20 * 16 * 27);
-    well(mf_masks_crop(sample, 0, (const int64_t[]){0, 0, 0}, (const int64_t[]){20, 16, 27}, bits));
+    ok(mf_masks_crop(sample, 0, (const int64_t[]){0, 0, 0}, (const int64_t[]){20, 16, 27}, bits));
     double sum = 0, squares = 0;
     int64_t set = 0;
     float air = (float)((-991 - report.normalized.mean) / report.normalized.deviation);
@@ -163,13 +147,13 @@ START_TEST(modality_is_asked_or_guessed)
     mf_artifact *masks = block_masks(&grid);
     mf_sample_settings settings = official();
     mf_sample_report report;
-    well(mf_sample_make(volume, masks, &settings, &report, &sample));
+    ok(mf_sample_make(volume, masks, &settings, &report, &sample));
     ck_assert(report.guessed);
     ck_assert_int_eq(report.modality, MF_MODALITY_MR); /* nothing above 300 */
     ck_assert_str_eq(mf_artifact_text(sample, "modality"), "");
     mf_artifact_unref(sample);
     settings.modality = "PET";
-    well(mf_sample_make(volume, masks, &settings, &report, &sample));
+    ok(mf_sample_make(volume, masks, &settings, &report, &sample));
     ck_assert(!report.guessed);
     ck_assert_str_eq(mf_artifact_text(sample, "modality"), "PET");
     mf_artifact_unref(sample);

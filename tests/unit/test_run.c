@@ -1,4 +1,5 @@
 /* test_run.c - keys compared in words, artifacts checked against their types, files as written. */
+#include "../expect.h"
 #include "run/check.h"
 #include "run/sheet.h"
 #include "run/why.h"
@@ -10,25 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void must(mf_status status)
-{
-    if (status) {
-        char *text = mf_error_text(status);
-        ck_abort_msg("%s", text);
-    }
-}
-
-static void must_fail(mf_status status, const char *text)
-{
-    char *found;
-
-    ck_assert_ptr_nonnull(status);
-    found = mf_error_text(status);
-    ck_assert_str_eq(found, text);
-    free(found);
-    mf_error_free(status);
-}
-
 /* ---- why ------------------------------------------------------------------------------------- */
 
 static void compare(const char *before, const char *after, const char *expected)
@@ -36,7 +18,7 @@ static void compare(const char *before, const char *after, const char *expected)
     mf_changes changes = {0};
     char text[1024] = "";
 
-    must(mf_changes_between(before, after, &changes));
+    ok(mf_changes_between(before, after, &changes));
     for (size_t i = 0; i < changes.count; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s: %s -> %s\n",
                  changes.items[i].name, changes.items[i].before ? changes.items[i].before : "none",
@@ -117,8 +99,7 @@ START_TEST(damaged_components)
 {
     mf_changes changes = {0};
 
-    must_fail(mf_changes_between("{", "{}", &changes),
-              "the components of a key are no JSON object");
+    fails(mf_changes_between("{", "{}", &changes), "the components of a key are no JSON object");
     mf_changes_clear(&changes);
 }
 END_TEST
@@ -131,13 +112,13 @@ static mf_artifact *features(mf_dtype dtype)
     mf_artifact *a;
     mf_array *values;
 
-    must(mf_artifact_new("features", &a));
-    must(mf_array_new(dtype, 4, shape, &values));
+    ok(mf_artifact_new("features", &a));
+    ok(mf_array_new(dtype, 4, shape, &values));
     if (dtype == MF_F32) {
         for (int i = 0; i < 6; i++)
             ((float *)values->data)[i] = (float)i * 0.5f;
     }
-    must(mf_artifact_add(a, "values", values));
+    ok(mf_artifact_add(a, "values", values));
     mf_array_unref(values);
     return a;
 }
@@ -147,18 +128,18 @@ START_TEST(types_are_checked)
     mf_registry *registry;
     mf_artifact *a;
 
-    must(mf_registry_new(&registry));
+    ok(mf_registry_new(&registry));
     a = features(MF_F32);
-    must(mf_check_artifact(registry, a));
+    ok(mf_check_artifact(registry, a));
     mf_artifact_unref(a);
     a = features(MF_F64);
-    must_fail(mf_check_artifact(registry, a), "array 'values' of a features is f64, not f32");
+    fails(mf_check_artifact(registry, a), "array 'values' of a features is f64, not f32");
     mf_artifact_unref(a);
-    must(mf_artifact_new("model", &a));
-    must_fail(mf_check_artifact(registry, a), "a model needs an attribute 'architecture'");
+    ok(mf_artifact_new("model", &a));
+    fails(mf_check_artifact(registry, a), "a model needs an attribute 'architecture'");
     mf_artifact_unref(a);
-    must(mf_artifact_new("nonesuch", &a));
-    must_fail(mf_check_artifact(registry, a), "no plugin declares the type 'nonesuch'");
+    ok(mf_artifact_new("nonesuch", &a));
+    fails(mf_check_artifact(registry, a), "no plugin declares the type 'nonesuch'");
     mf_artifact_unref(a);
     mf_registry_free(registry);
 }
@@ -175,10 +156,10 @@ static char *written(const mf_artifact *a, const char *suffix, const char *array
     FILE *file;
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    must(mf_registry_new(&registry));
-    must(mf_write_register(registry));
+    ok(mf_registry_new(&registry));
+    ok(mf_write_register(registry));
     snprintf(path, sizeof path, "%s/x%s", folder, suffix);
-    must(mf_write_artifact(registry, a, path, array));
+    ok(mf_write_artifact(registry, a, path, array));
     file = fopen(path, "rb");
     ck_assert_ptr_nonnull(file);
     *size = fread(bytes, 1, 4095, file);
@@ -218,8 +199,8 @@ START_TEST(safetensors)
     size_t size;
     char *bytes;
 
-    must(mf_artifact_set_reals(a, "channels", channels, 2));
-    must(mf_artifact_set_text(a, "name", "a \"b\""));
+    ok(mf_artifact_set_reals(a, "channels", channels, 2));
+    ok(mf_artifact_set_text(a, "name", "a \"b\""));
     bytes = written(a, ".safetensors", NULL, &size);
     memcpy(&length, bytes, 8);
     ck_assert_uint_eq(length % 8, 0);
@@ -237,10 +218,10 @@ static mf_artifact *table(void)
     mf_artifact *a;
     mf_table *t;
 
-    must(mf_table_new(columns, &t));
-    must(mf_table_row(t, "a,\"b\"", 0.1));
-    must(mf_table_row(t, "plain", 1.0 / 3));
-    must(mf_table_finish(t, &a));
+    ok(mf_table_new(columns, &t));
+    ok(mf_table_row(t, "a,\"b\"", 0.1));
+    ok(mf_table_row(t, "plain", 1.0 / 3));
+    ok(mf_table_finish(t, &a));
     return a;
 }
 
@@ -261,17 +242,17 @@ START_TEST(refusals)
     mf_registry *registry;
     mf_artifact *a = table();
 
-    must(mf_registry_new(&registry));
-    must(mf_write_register(registry));
-    must_fail(mf_write_artifact(registry, a, "/nonesuch/x.csv", NULL),
-              "writing /nonesuch/x.csv: No such file or directory");
-    must_fail(mf_write_artifact(registry, a, "/tmp/x.png", NULL),
-              "writing /tmp/x.png: no writer takes a table by this suffix\n"
-              "  suffixes for table: .csv, .json");
-    must_fail(mf_write_artifact(registry, a, "/tmp/x.npy", "nonesuch"),
-              "writing /tmp/x.npy: the table has no array 'nonesuch'");
-    must_fail(mf_write_artifact(registry, a, "/tmp/x.csv", "column.1"),
-              "writing /tmp/x.csv: one array alone is written as .npy");
+    ok(mf_registry_new(&registry));
+    ok(mf_write_register(registry));
+    fails(mf_write_artifact(registry, a, "/nonesuch/x.csv", NULL),
+          "writing /nonesuch/x.csv: No such file or directory");
+    fails(mf_write_artifact(registry, a, "/tmp/x.png", NULL),
+          "writing /tmp/x.png: no writer takes a table by this suffix\n"
+          "  suffixes for table: .csv, .json");
+    fails(mf_write_artifact(registry, a, "/tmp/x.npy", "nonesuch"),
+          "writing /tmp/x.npy: the table has no array 'nonesuch'");
+    fails(mf_write_artifact(registry, a, "/tmp/x.csv", "column.1"),
+          "writing /tmp/x.csv: one array alone is written as .npy");
     mf_artifact_unref(a);
     mf_registry_free(registry);
 }

@@ -1,4 +1,5 @@
 /* slic.masks' parts: the kernels against plain C, connectivity, unions, the body. */
+#include "../expect.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +9,6 @@
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"
-
-static void well(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
 
 /* Three bright balls and a gradient, with noise, as levels. */
 static void fill_levels(uint16_t *level, const int64_t shape[3])
@@ -88,25 +81,25 @@ START_TEST(device_agrees_with_plain_c)
     const mf_module *modules[2]; /* the form of this device, the form of GPUs */
     mf_array *image, *slots;
     mf_clusters ours, plain;
-    well(mf_device_open(NULL, &device));
-    well(mf_queue_new(device, &queue));
+    ok(mf_device_open(NULL, &device));
+    ok(mf_queue_new(device, &queue));
     const char *const sources[] = {slic_cl, NULL};
-    well(mf_module_build(device, sources, "", &modules[0]));
-    well(mf_module_build(device, sources, "-DRUN=1", &modules[1]));
-    well(mf_array_new(MF_U16, 1, (const int64_t[]){voxels + 16}, &image));
-    well(mf_array_new(MF_U8, 3, shape, &slots));
+    ok(mf_module_build(device, sources, "", &modules[0]));
+    ok(mf_module_build(device, sources, "-DRUN=1", &modules[1]));
+    ok(mf_array_new(MF_U16, 1, (const int64_t[]){voxels + 16}, &image));
+    ok(mf_array_new(MF_U8, 3, shape, &slots));
     fill_levels(image->data, shape);
     uint8_t *expected = malloc((size_t)voxels);
     int32_t *label = malloc((size_t)voxels * sizeof *label);
     for (int i = 0; i < 4; i++) {
         bool round = i & 1;
         double size = round ? 15 : 6.5;
-        well(mf_clusters_new(image->data, shape, spacing, size, 10, &ours));
-        well(mf_clusters_new(image->data, shape, spacing, size, 10, &plain));
+        ok(mf_clusters_new(image->data, shape, spacing, size, 10, &ours));
+        ok(mf_clusters_new(image->data, shape, spacing, size, 10, &plain));
         ck_assert_int_eq(ours.count, round ? 3 * 2 * 2 : 7 * 4 * 5);
         int64_t *sums = malloc((size_t)plain.count * 27 * 5 * sizeof *sums);
-        well(mf_clusters_iterate(&ours, queue, modules[i / 2], i < 2 ? mf_clusters_run(queue) : 1,
-                                 image, 5, slots));
+        ok(mf_clusters_iterate(&ours, queue, modules[i / 2], i < 2 ? mf_clusters_run(queue) : 1,
+                               image, 5, slots));
         for (int step = 0; step < 5; step++) {
             reference(&plain, image->data, expected, sums);
             if (step < 4)
@@ -150,7 +143,7 @@ START_TEST(centers_start_where_it_is_flat)
     mf_clusters c;
     for (int i = 0; i < 125; i++)
         image[i] = i % 5 > 2 ? 4000 : 100;
-    well(mf_clusters_new(image, (const int64_t[]){5, 5, 5}, (const double[]){1, 1, 1}, 5, 10, &c));
+    ok(mf_clusters_new(image, (const int64_t[]){5, 5, 5}, (const double[]){1, 1, 1}, 5, 10, &c));
     ck_assert_int_eq(c.count, 1);
     ck_assert_float_eq(c.centers[0][0], 1); /* moved from 2 */
     ck_assert_float_eq(c.centers[0][1], 1); /* the first of equals */
@@ -189,7 +182,7 @@ START_TEST(orphans_join_the_most_touching)
     mf_regions r;
     const int values[] = {10, 20, 30};
     fill_image(image, text, values);
-    well(mf_regions_new(labels_of(text), flat_shape, 3, image, NULL, &r));
+    ok(mf_regions_new(labels_of(text), flat_shape, 3, image, NULL, &r));
     ck_assert_int_eq(r.count, 3);
     static const char *const expected = "aabbbb"
                                         "aabbbb"
@@ -217,7 +210,7 @@ START_TEST(large_parts_stay_by_themselves)
     mf_regions r;
     for (int i = 0; i < 24; i++)
         body[i] = i % 6 >= 3;
-    well(mf_regions_new(labels_of(text), flat_shape, 3, image, body, &r));
+    ok(mf_regions_new(labels_of(text), flat_shape, 3, image, body, &r));
     ck_assert_int_eq(r.count, 3);
     ck_assert_int_eq(r.of[0], 0);
     ck_assert_int_eq(r.of[5], 2);
@@ -239,8 +232,8 @@ START_TEST(likes_are_joined_most_similar_first)
     mf_regions r;
     fill_image(image, text, values);
     /* b and c differ by 40, a and b by 50; b + c have mean 170: 70 from a. */
-    well(mf_regions_new(labels_of(text), flat_shape, 1, image, NULL, &r));
-    well(mf_regions_join(&r, 60, 24));
+    ok(mf_regions_new(labels_of(text), flat_shape, 1, image, NULL, &r));
+    ok(mf_regions_join(&r, 60, 24));
     ck_assert_int_eq(r.regions[0].parts, 1);
     ck_assert_int_eq(r.regions[1].parts, 2);
     ck_assert_int_eq(r.regions[1].voxels, 16);
@@ -248,9 +241,9 @@ START_TEST(likes_are_joined_most_similar_first)
     ck_assert_int_eq(r.regions[2].parts, 0);
     ck_assert_int_eq(r.of[5], 1);
     /* A wider tolerance joins a too, but never above the largest union. */
-    well(mf_regions_join(&r, 80, 19));
+    ok(mf_regions_join(&r, 80, 19));
     ck_assert_int_eq(r.regions[0].parts, 1);
-    well(mf_regions_join(&r, 80, 20));
+    ok(mf_regions_join(&r, 80, 20));
     ck_assert_int_eq(r.regions[0].parts, 3);
     ck_assert_int_eq(r.regions[0].voxels, 20);
     ck_assert_int_eq(r.of[5], 0);
@@ -269,7 +262,7 @@ START_TEST(edges_are_where_means_step)
     uint16_t image[24];
     mf_regions r;
     fill_image(image, text, values);
-    well(mf_regions_new(labels_of(text), flat_shape, 1, image, NULL, &r));
+    ok(mf_regions_new(labels_of(text), flat_shape, 1, image, NULL, &r));
     /* a: two faces to b (50 levels away), two to d (500); the image's edge is none. */
     ck_assert_double_eq(mf_region_edge(&r, 0, 60), 2.0 / 4);
     ck_assert_double_eq(mf_region_edge(&r, 0, 50), 1);
@@ -278,11 +271,11 @@ START_TEST(edges_are_where_means_step)
     ck_assert_double_eq(mf_region_edge(&r, 1, 60), 2.0 / 8);
     ck_assert_double_eq(mf_region_edge(&r, 1, 45), 4.0 / 8);
     /* The union of b and c has mean 170: 70 from a. */
-    well(mf_regions_join(&r, 45, 24));
+    ok(mf_regions_join(&r, 45, 24));
     ck_assert_double_eq(mf_region_edge(&r, 1, 60), 1);
     mf_regions_free(&r);
     static const char *const one = "aaaaaaaaaaaaaaaaaaaaaaaa";
-    well(mf_regions_new(labels_of(one), flat_shape, 1, image, NULL, &r));
+    ok(mf_regions_new(labels_of(one), flat_shape, 1, image, NULL, &r));
     ck_assert_double_eq(mf_region_edge(&r, 0, 0), 0);
     mf_regions_free(&r);
 }
@@ -322,11 +315,11 @@ START_TEST(body_is_the_largest_part_without_holes)
     uint8_t body[63];
     for (int i = 0; i < 63; i++)
         body[i] = rows[i] == '#' ? 200 : 0;
-    well(mf_body_clean(body, (const int64_t[]){1, 7, 9}));
+    ok(mf_body_clean(body, (const int64_t[]){1, 7, 9}));
     for (int i = 0; i < 63; i++)
         ck_assert_int_eq(body[i] != 0, kept[i] == '#');
     uint8_t nothing[8] = {0};
-    well(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}));
+    ok(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}));
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(nothing[i], 0);
 }

@@ -13,7 +13,7 @@ static void setup(void)
 {
     plugins = getenv("TEST_PLUGINS");
     ck_assert_msg(plugins != NULL, "TEST_PLUGINS must name the folder of the test plugins");
-    no_error(mf_registry_new(&r));
+    ok(mf_registry_new(&r));
 }
 
 static void teardown(void)
@@ -54,7 +54,7 @@ START_TEST(a_plugin_is_loaded_once)
     const char *const files[] = {file, other};
     snprintf(file, sizeof file, "%s/toy.so", plugins);
     snprintf(other, sizeof other, "%s/../plugins/toy.so", plugins);
-    no_error(mf_registry_load(r, files, 2));
+    ok(mf_registry_load(r, files, 2));
     ck_assert_uint_eq(mf_registry_count(r), 6);
     for (size_t i = 1; i < 6; i++)
         ck_assert_int_lt(strcmp(mf_registry_at(r, i - 1)->name, mf_registry_at(r, i)->name), 0);
@@ -112,7 +112,7 @@ START_TEST(plugins_of_the_environment)
     snprintf(target, sizeof target, "%s/toy.so", plugins);
     ck_assert_int_eq(symlink(target, link), 0);
     ck_assert_int_eq(setenv("MASSFLOW_PLUGINS", folder, 1), 0);
-    no_error(mf_registry_load_standard(r, folder)); /* twice the same folder */
+    ok(mf_registry_load_standard(r, folder)); /* twice the same folder */
     ck_assert_ptr_nonnull(mf_registry_stage(r, "toy.masks"));
     unlink(link);
     rmdir(folder);
@@ -242,7 +242,7 @@ END_TEST
 START_TEST(a_name_that_two_plugins_have)
 {
     mf_stage s = good_stage();
-    no_error(add_stage(&s, "one.so"));
+    ok(add_stage(&s, "one.so"));
     fails(add_stage(&s, "two.so"), "stage 'some.stage' is in both one.so and two.so");
 }
 END_TEST
@@ -284,7 +284,7 @@ END_TEST
 
 START_TEST(writers_go_by_suffix)
 {
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     ck_assert_ptr_nonnull(mf_registry_writer(r, "masks", "a.nii.gz"));
     ck_assert_ptr_nonnull(mf_registry_writer(r, "table", "a.b.tsv"));
     ck_assert_ptr_null(mf_registry_writer(r, "masks", "a.nii"));
@@ -343,11 +343,11 @@ static mf_status set(mf_params *p, const mf_stage *stage, const char *name, cons
 START_TEST(values_arrive_in_the_struct)
 {
     static const char *const spacing[] = {"0.5", "2e0", "+3"}, *const sizes[] = {"8", "9"};
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     const mf_stage *stage = mf_registry_stage(r, "toy.masks");
     mf_params *p;
     int at;
-    no_error(mf_params_new(stage, &p));
+    ok(mf_params_new(stage, &p));
     const all_params *v = mf_params_struct(p);
     ck_assert_int_eq(v->interval, 30);
     ck_assert_double_eq(v->sigma, 1e-4);
@@ -356,19 +356,19 @@ START_TEST(values_arrive_in_the_struct)
     ck_assert_int_eq(v->sizes.v[1], 800);
     ck_assert_uint_eq(v->weights.count, 0);
     ck_assert_str_eq(v->title, "");
-    no_error(set(p, stage, "interval", "0012"));
-    no_error(set(p, stage, "sigma", "1E-3"));
-    no_error(set(p, stage, "fast", "true"));
-    no_error(set(p, stage, "title", "a \"b\"/ä"));
-    no_error(set(p, stage, "threads", "8"));
-    no_error(mf_params_set(p, mf_param_find(stage, "spacing"), true, spacing, 3, NULL, &at));
-    no_error(mf_params_set(p, mf_param_find(stage, "sizes"), true, sizes, 2, NULL, &at));
+    ok(set(p, stage, "interval", "0012"));
+    ok(set(p, stage, "sigma", "1E-3"));
+    ok(set(p, stage, "fast", "true"));
+    ok(set(p, stage, "title", "a \"b\"/ä"));
+    ok(set(p, stage, "threads", "8"));
+    ok(mf_params_set(p, mf_param_find(stage, "spacing"), true, spacing, 3, NULL, &at));
+    ok(mf_params_set(p, mf_param_find(stage, "sizes"), true, sizes, 2, NULL, &at));
     ck_assert_int_eq(v->interval, 12);
     ck_assert_double_eq(v->sigma, 1e-3);
     ck_assert(v->fast);
     ck_assert_double_eq(v->spacing.v[1], 2);
     ck_assert_int_eq(v->sizes.v[0], 8);
-    no_error(mf_params_finish(p));
+    ok(mf_params_finish(p));
     ck_assert_str_eq(mf_params_json(p),
                      "{\"fast\":true,\"grid\":[8,8,8],\"interval\":12,\"sigma\":0.001,"
                      "\"sizes\":[8,9],\"spacing\":[0.5,2,3],\"title\":\"a \\\"b\\\"/ä\","
@@ -382,12 +382,12 @@ START_TEST(reals_keep_every_bit_in_json)
 {
     static const char *const texts[] = {"0.1", "-0", "0.30000000000000004", "1e-300", "1"};
     static const char *const shown[] = {"0.1", "0", "0.30000000000000004", "1e-300", "1"};
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     const mf_stage *stage = mf_registry_stage(r, "toy.masks");
     mf_params *p;
-    no_error(mf_params_new(stage, &p));
-    no_error(mf_params_set(p, mf_param_find(stage, "weights"), true, texts, 5, NULL, NULL));
-    no_error(mf_params_finish(p));
+    ok(mf_params_new(stage, &p));
+    ok(mf_params_set(p, mf_param_find(stage, "weights"), true, texts, 5, NULL, NULL));
+    ok(mf_params_finish(p));
     for (int i = 0; i < 5; i++)
         ck_assert_ptr_nonnull(strstr(strstr(mf_params_json(p), "weights"), shown[i]));
     ck_assert_ptr_null(strstr(mf_params_json(p), "-0"));
@@ -398,25 +398,25 @@ END_TEST
 START_TEST(paths_and_marks_stay_out_of_the_json)
 {
     const char *name;
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     const mf_stage *load_stage = mf_registry_stage(r, "toy.load");
     const mf_stage *train = mf_registry_stage(r, "toy.train");
     mf_params *p;
     const char *here = "null";
-    no_error(mf_params_new(load_stage, &p));
+    ok(mf_params_new(load_stage, &p));
     ck_assert(mf_params_missing(p, mf_param_find(load_stage, "path")));
     fails(mf_params_finish(p), "required parameter 'path' is missing");
-    no_error(mf_params_set(p, mf_param_find(load_stage, "path"), false, &here, 1, "/dev", NULL));
+    ok(mf_params_set(p, mf_param_find(load_stage, "path"), false, &here, 1, "/dev", NULL));
     ck_assert(!mf_params_missing(p, mf_param_find(load_stage, "path")));
-    no_error(mf_params_finish(p));
+    ok(mf_params_finish(p));
     ck_assert_str_eq(mf_params_json(p), "{\"orient\":\"RAS\"}");
     ck_assert_uint_eq(mf_params_path_count(p), 1); /* `labels` was left out */
     ck_assert_str_eq(mf_params_path(p, 0, &name), "/dev/null");
     ck_assert_str_eq(name, "path");
     mf_params_unref(p);
-    no_error(mf_params_new(train, &p));
-    no_error(set(p, train, "steps", "5"));
-    no_error(mf_params_finish(p));
+    ok(mf_params_new(train, &p));
+    ok(set(p, train, "steps", "5"));
+    ok(mf_params_finish(p));
     ck_assert_str_eq(mf_params_json(p), "{\"steps\":5,\"stop_at\":0}");
     ck_assert_str_eq(mf_params_base_json(p), "{\"steps\":5}"); /* stop_at is extendable */
     mf_params_unref(p);
@@ -425,13 +425,13 @@ END_TEST
 
 START_TEST(copies_are_their_own)
 {
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     const mf_stage *stage = mf_registry_stage(r, "toy.masks");
     mf_params *p, *copy;
-    no_error(mf_params_new(stage, &p));
-    no_error(set(p, stage, "title", "first"));
-    no_error(mf_params_copy(p, &copy));
-    no_error(set(copy, stage, "title", "second"));
+    ok(mf_params_new(stage, &p));
+    ok(set(p, stage, "title", "first"));
+    ok(mf_params_copy(p, &copy));
+    ok(set(copy, stage, "title", "second"));
     mf_params_unref(p);
     const all_params *v = mf_params_struct(copy);
     ck_assert_str_eq(v->title, "second");
@@ -446,7 +446,7 @@ END_TEST
 
 START_TEST(descriptions)
 {
-    no_error(mf_registry_add(r, massflow_plugin(), "toy.so"));
+    ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
     char *text = mf_stage_describe(r, mf_registry_stage(r, "toy.train"));
     ck_assert_str_eq(text, "toy.train - Train.\n"
                            "\n"

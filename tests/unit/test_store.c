@@ -371,16 +371,16 @@ START_TEST(ids_are_checked_and_resolved)
     snprintf(prefix, sizeof prefix, "%.8s", id);
     ok(mf_store_resolve(store, prefix, full));
     ck_assert_str_eq(full, id);
-    fails(mf_store_resolve(store, "ab", full),
-          "'ab' is too short for an artifact: give 4 digits or more");
-    fails(mf_store_resolve(store, "0000000000", full),
-          "no artifact in the cache '%s' begins with '0000000000'", folder);
-    fails(mf_store_resolve(store, "xyz!", full),
-          "'xyz!' is not the beginning of an id: hex digits, at most 64");
-    fails(mf_store_get(store, "ab", &lazy), "'ab' is no artifact id: 64 hex digits");
+    fails_like(mf_store_resolve(store, "ab", full),
+               "'ab' is too short for an artifact: give 4 digits or more");
+    fails_like(mf_store_resolve(store, "0000000000", full),
+               "no artifact in the cache '%s' begins with '0000000000'", folder);
+    fails_like(mf_store_resolve(store, "xyz!", full),
+               "'xyz!' is not the beginning of an id: hex digits, at most 64");
+    fails_like(mf_store_get(store, "ab", &lazy), "'ab' is no artifact id: 64 hex digits");
     id[0] = id[0] == '0' ? '1' : '0';
-    fails(mf_store_get(store, id, &lazy), "there is no artifact %.12s in the cache '%s'", id,
-          folder);
+    fails_like(mf_store_get(store, id, &lazy), "there is no artifact %.12s in the cache '%s'", id,
+               folder);
     mf_artifact_entry *entries;
     size_t count;
     ok(mf_store_list_artifacts(store, "volume", NULL, 0, &entries, &count));

@@ -120,15 +120,17 @@ START_TEST(action_is_refused_without_its_outputs_and_leaves_nothing)
     put_text(store, "a", outputs[0].id);
     key_of("nowhere", outputs[1].id);
     mf_action a = make_action("k", "", outputs, 2), *found;
-    fails(mf_store_record(store, &a),
-          "while recording an action of stage demo.keep: port 'b' names artifact %.12s, which is "
-          "not stored",
-          outputs[1].id);
+    fails_like(
+        mf_store_record(store, &a),
+        "while recording an action of stage demo.keep: port 'b' names artifact %.12s, which is "
+        "not stored",
+        outputs[1].id);
     ok(mf_store_find(store, a.key, NULL, &found));
     ck_assert_ptr_null(found);
     strcpy(a.key, "12");
-    fails(mf_store_record(store, &a),
-          "while recording an action of stage demo.keep: '12' is no action key: 64 hex digits");
+    fails_like(
+        mf_store_record(store, &a),
+        "while recording an action of stage demo.keep: '12' is no action key: 64 hex digits");
     mf_store_close(store);
 }
 END_TEST
@@ -460,9 +462,9 @@ START_TEST(folder_is_its_files_names_and_contents)
     mf_error_free(status);
     snprintf(path, sizeof path, "%s/pipe", folder);
     ck_assert_int_eq(mkfifo(path, 0666), 0);
-    fails(mf_store_file(store, path, other), "'%s' is not a file", path);
-    fails(mf_store_file(store, "/nowhere/scan.nii", other),
-          "cannot read '/nowhere/scan.nii': No such file or directory");
+    fails_like(mf_store_file(store, path, other), "'%s' is not a file", path);
+    fails_like(mf_store_file(store, "/nowhere/scan.nii", other),
+               "cannot read '/nowhere/scan.nii': No such file or directory");
     mf_store_close(store);
 }
 END_TEST

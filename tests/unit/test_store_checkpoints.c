@@ -192,8 +192,8 @@ START_TEST(a_changed_row_is_found)
     mf_store_close(store);
     change("cache.db", "UPDATE checkpoint SET step = 6");
     store = open_store(MF_STORE_WRITE);
-    fails(mf_store_checkpoint_load(store, key, 9, &step, &seconds, &state),
-          "while reading the checkpoint of step 6: its record is damaged");
+    fails_like(mf_store_checkpoint_load(store, key, 9, &step, &seconds, &state),
+               "while reading the checkpoint of step 6: its record is damaged");
     ck_assert_int_eq(step, 6);
     found(store, 5, -1, 10);
     mf_store_close(store);
@@ -209,14 +209,16 @@ START_TEST(what_can_not_be_saved_is_refused)
     ok(mf_array_new(MF_U8, 1, &none, &bytes));
     ok(mf_array_new(MF_I64, 1, &ends, &offsets));
     ok(mf_artifact_new("training", &a));
-    fails(mf_store_checkpoint_save(store, key, -1, 2.5, a),
-          "while saving the checkpoint of step -1: step -1: steps count from 0");
-    fails(mf_store_checkpoint_save(store, "12", 1, 2.5, a),
-          "while saving the checkpoint of step 1: '12' is no key of a checkpoint: 64 hex digits");
+    fails_like(mf_store_checkpoint_save(store, key, -1, 2.5, a),
+               "while saving the checkpoint of step -1: step -1: steps count from 0");
+    fails_like(
+        mf_store_checkpoint_save(store, "12", 1, 2.5, a),
+        "while saving the checkpoint of step 1: '12' is no key of a checkpoint: 64 hex digits");
     ok(mf_artifact_add_rows(a, "names", bytes, offsets));
-    fails(mf_store_checkpoint_save(store, key, 1, 2.5, a),
-          "while saving the checkpoint of step 1: a checkpoint can't hold the array 'names': it is "
-          "ragged");
+    fails_like(
+        mf_store_checkpoint_save(store, key, 1, 2.5, a),
+        "while saving the checkpoint of step 1: a checkpoint can't hold the array 'names': it is "
+        "ragged");
     mf_array_unref(bytes);
     mf_array_unref(offsets);
     mf_artifact_unref(a);

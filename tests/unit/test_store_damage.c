@@ -42,7 +42,7 @@ START_TEST(damaged_chunk_is_found_said_and_made_again)
 
     store = open_store(MF_STORE_READ);
     ok(mf_store_get(store, id, &lazy));
-    fails(
+    fails_like(
         mf_artifact_array(lazy, "voxels", &array),
         "array 'voxels' of artifact %.12s (volume): chunk %s in '%s/chunks.db' does not match its "
         "digest\n  run the graph again, with a cache that can be written: what is damaged is made "
@@ -53,7 +53,7 @@ START_TEST(damaged_chunk_is_found_said_and_made_again)
 
     store = open_store(MF_STORE_WRITE);
     ok(mf_store_get(store, id, &lazy));
-    fails(
+    fails_like(
         mf_artifact_array(lazy, "voxels", &array),
         "array 'voxels' of artifact %.12s (volume): chunk %s in '%s/chunks.db' does not match its "
         "digest\n  it counts as missing from now on: run the graph again, and it is made again",
@@ -61,10 +61,10 @@ START_TEST(damaged_chunk_is_found_said_and_made_again)
     mf_artifact_unref(lazy);
     ok(mf_store_has(store, id, &present));
     ck_assert(!present);
-    fails(mf_store_get(store, id, &lazy),
-          "the data of artifact %.12s is not in the cache '%s' any more\n"
-          "  run the graph again: what is needed is made again",
-          id, folder);
+    fails_like(mf_store_get(store, id, &lazy),
+               "the data of artifact %.12s is not in the cache '%s' any more\n"
+               "  run the graph again: what is needed is made again",
+               id, folder);
     ok(mf_store_put(store, a, id));
     ok(mf_store_get(store, id, &lazy));
     ok(mf_artifact_array(lazy, "voxels", &array));
@@ -116,10 +116,10 @@ START_TEST(damaged_record_is_found)
     mf_store_close(store);
     change("cache.db", "UPDATE artifact SET record = CAST(x'14' || substr(record, 2) AS BLOB)");
     store = open_store(MF_STORE_READ);
-    fails(mf_store_get(store, id, &lazy),
-          "the record of artifact %.12s in '%s/cache.db' is damaged\n"
-          "  `massflow cache repair` saves what can be saved; the rest is made again",
-          id, folder);
+    fails_like(mf_store_get(store, id, &lazy),
+               "the record of artifact %.12s in '%s/cache.db' is damaged\n"
+               "  `massflow cache repair` saves what can be saved; the rest is made again",
+               id, folder);
     mf_artifact_unref(a);
     mf_store_close(store);
 }

@@ -28,11 +28,12 @@ START_TEST(newer_schema_is_refused)
         run_sql(files[i], "PRAGMA user_version = 9; UPDATE meta SET value = 9 WHERE name = "
                           "'schema'");
         for (int mode = 0; mode < 2; mode++)
-            fails(mf_store_open(folder, mode ? MF_STORE_WRITE : MF_STORE_READ, &store),
-                  "while opening the cache: '%s/%s' has schema version 9; this massflow reads "
-                  "versions up to 2\n  use the newer massflow that made it, or another folder for "
-                  "the cache",
-                  folder, files[i]);
+            fails_like(
+                mf_store_open(folder, mode ? MF_STORE_WRITE : MF_STORE_READ, &store),
+                "while opening the cache: '%s/%s' has schema version 9; this massflow reads "
+                "versions up to 2\n  use the newer massflow that made it, or another folder for "
+                "the cache",
+                folder, files[i]);
         run_sql(files[i], "PRAGMA user_version = 2; UPDATE meta SET value = 2 WHERE name = "
                           "'schema'");
     }
@@ -45,32 +46,32 @@ START_TEST(foreign_files_are_refused)
 {
     mf_store *store;
     run_sql("cache.db", "CREATE TABLE theirs (x)");
-    fails(mf_store_open(folder, MF_STORE_WRITE, &store),
-          "while opening the cache: '%s/cache.db' is a database of another program\n"
-          "  choose another folder for the cache",
-          folder);
+    fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
+               "while opening the cache: '%s/cache.db' is a database of another program\n"
+               "  choose another folder for the cache",
+               folder);
     write_file("cache.db",
                "This is a text, not a database; long enough to hold a header of SQLite,"
                " which takes one hundred bytes.\n",
                1000000000);
-    fails(mf_store_open(folder, MF_STORE_WRITE, &store),
-          "while opening the cache: '%s/cache.db' is not an SQLite database\n"
-          "  `massflow cache repair` saves what can be saved; the rest is made again",
-          folder);
+    fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
+               "while opening the cache: '%s/cache.db' is not an SQLite database\n"
+               "  `massflow cache repair` saves what can be saved; the rest is made again",
+               folder);
     char path[128];
     snprintf(path, sizeof path, "%s/cache.db/x", folder);
-    fails(mf_store_open(path, MF_STORE_WRITE, &store),
-          "while opening the cache: cannot make the cache folder '%s': Not a directory", path);
+    fails_like(mf_store_open(path, MF_STORE_WRITE, &store),
+               "while opening the cache: cannot make the cache folder '%s': Not a directory", path);
 }
 END_TEST
 
 START_TEST(reader_needs_a_store_and_never_writes)
 {
     mf_store *store;
-    fails(mf_store_open(folder, MF_STORE_READ, &store),
-          "while opening the cache: there is no cache in '%s'\n"
-          "  the first `massflow run` of a graph makes one",
-          folder);
+    fails_like(mf_store_open(folder, MF_STORE_READ, &store),
+               "while opening the cache: there is no cache in '%s'\n"
+               "  the first `massflow run` of a graph makes one",
+               folder);
     store = open_store(MF_STORE_WRITE);
     mf_store_close(store);
     store = open_store(MF_STORE_READ);
@@ -78,12 +79,12 @@ START_TEST(reader_needs_a_store_and_never_writes)
     char id[MF_HEX_SIZE];
     ok(mf_artifact_new("text", &a));
     ok(mf_artifact_set_text(a, "text", "x"));
-    fails(mf_store_put(store, a, id),
-          "while storing an artifact of type text: the cache in '%s' is open for reading only",
-          folder);
+    fails_like(mf_store_put(store, a, id),
+               "while storing an artifact of type text: the cache in '%s' is open for reading only",
+               folder);
     int64_t run;
-    fails(mf_store_run_begin(store, &(mf_run_start){"g", "c", "", 1}, &run),
-          "the cache in '%s' is open for reading only", folder);
+    fails_like(mf_store_run_begin(store, &(mf_run_start){"g", "c", "", 1}, &run),
+               "the cache in '%s' is open for reading only", folder);
     mf_artifact_unref(a);
     mf_store_close(store);
 }

@@ -1,4 +1,5 @@
 /* The parts of augment.views: draws, the affine map, intensities, whole pairs. */
+#include "../expect.h"
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
@@ -13,23 +14,6 @@
 enum { SZ = 10, SY = 9, SX = 12, VZ = 6, VY = 5, VX = 8, VIEW = VZ * VY * VX };
 static const int64_t small_size[3] = {SZ, SY, SX}, small_view[3] = {VZ, VY, VX};
 static const int64_t small_lo[3] = {2, 2, 2};
-
-static void well(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 /* The input of tests/golden/make_views.py. */
 static void golden_volume(float *voxels, int64_t n)
@@ -119,7 +103,7 @@ START_TEST(intensities_are_pytorchs)
     mf_intensity_contrast(view, VIEW, 1.3);
     near_all(view, contrast_130, VIEW, 2e-6f);
     golden_view(view);
-    well(mf_intensity_blur(view, small_view, 0.9));
+    ok(mf_intensity_blur(view, small_view, 0.9));
     near_all(view, blur_09, VIEW, 2e-6f);
     float flat[3] = {2, 2, 2};
     mf_intensity_gamma(flat, 3, 2);
@@ -215,7 +199,7 @@ START_TEST(subsets_are_fair_and_ascending)
         mf_random random;
         int64_t chosen[3];
         mf_random_seed(&random, 5, "", i);
-        well(mf_subset_draw(7, 3, &random, chosen));
+        ok(mf_subset_draw(7, 3, &random, chosen));
         ck_assert(0 <= chosen[0] && chosen[0] < chosen[1] && chosen[1] < chosen[2] &&
                   chosen[2] < 7);
         for (int j = 0; j < 3; j++)
@@ -237,8 +221,8 @@ static mf_artifact *ball_sample(int64_t nz, int64_t ny, int64_t nx, int n)
     bool added;
     uint8_t *dense = calloc((size_t)(nz * ny * nx), 1), dot = 1;
     mf_grid_identity(&grid, (const int64_t[]){nx, ny, nz}, (const double[]){1.5, 1.5, 1.5});
-    well(mf_artifact_new("sample", &sample));
-    well(mf_array_new(MF_F32, 3, (const int64_t[]){nz, ny, nx}, &image));
+    ok(mf_artifact_new("sample", &sample));
+    ok(mf_array_new(MF_F32, 3, (const int64_t[]){nz, ny, nx}, &image));
     float *voxels = image->data;
     for (int64_t z = 0, i = 0; z < nz; z++)
         for (int64_t y = 0; y < ny; y++)
@@ -247,14 +231,14 @@ static mf_artifact *ball_sample(int64_t nz, int64_t ny, int64_t nx, int n)
                 dense[i] = a * a / 49 + b * b / 81 + c * c / 64 < 1 && c + b > -4;
                 voxels[i] = dense[i] ? 10 : 0;
             }
-    well(mf_masks_begin(&grid, &builder));
+    ok(mf_masks_begin(&grid, &builder));
     mf_mask whole = {{0, 0, 0}, {nz, ny, nx}, 1, -1, -1},
             corner = {{0, 0, 0}, {1, 1, 1}, 1, -1, -1};
-    well(mf_masks_add(builder, &whole, dense, &added));
+    ok(mf_masks_add(builder, &whole, dense, &added));
     for (int k = 0; k < n; k++)
-        well(mf_masks_add(builder, &corner, &dot, &added));
-    well(mf_masks_finish(builder, sample));
-    well(mf_artifact_add(sample, "image", image));
+        ok(mf_masks_add(builder, &corner, &dot, &added));
+    ok(mf_masks_finish(builder, sample));
+    ok(mf_artifact_add(sample, "image", image));
     mf_array_unref(image);
     free(dense);
     return sample;
@@ -263,7 +247,7 @@ static mf_artifact *ball_sample(int64_t nz, int64_t ny, int64_t nx, int n)
 static mf_array *array_of(const mf_artifact *a, const char *name)
 {
     mf_array *array;
-    well(mf_artifact_array(a, name, &array));
+    ok(mf_artifact_array(a, name, &array));
     return array;
 }
 
@@ -280,7 +264,7 @@ START_TEST(masks_stay_on_the_image)
         mf_artifact *pair;
         mf_random random;
         mf_random_seed(&random, 3, "", i);
-        well(mf_pair_make(sample, &settings, &random, &pair));
+        ok(mf_pair_make(sample, &settings, &random, &pair));
         for (int view = 0; view < 2; view++) {
             mf_array *image = array_of(pair, view ? "query" : "reference");
             mf_array *masks = array_of(pair, view ? "query_masks" : "reference_masks");
@@ -315,7 +299,7 @@ START_TEST(plain_views_are_crops)
     settings.ones_prob = 1;
     settings.masks = 4;
     mf_random_seed(&random, 9, "", 1);
-    well(mf_pair_make(sample, &settings, &random, &pair));
+    ok(mf_pair_make(sample, &settings, &random, &pair));
     mf_array *image = array_of(pair, "query"), *masks = array_of(pair, "query_masks");
     ck_assert_int_eq(masks->shape[0], 4);
     const uint8_t *m = masks->data;
@@ -340,7 +324,7 @@ START_TEST(plain_views_are_crops)
     affine.strong.shift = (mf_real3){{1, 1, 1}};
     affine.masks = 1;
     mf_random_seed(&random, 9, "", 2);
-    well(mf_pair_make(sample, &affine, &random, &pair));
+    ok(mf_pair_make(sample, &affine, &random, &pair));
     masks = array_of(pair, "query_masks");
     int64_t set = 0;
     for (int64_t i = 0; i < mf_array_count(masks); i++)
@@ -363,7 +347,7 @@ START_TEST(seen_masks_only)
         mf_random random;
         mf_random_seed(&random, 4, "", i / 2);
         settings.seen_only = i & 1;
-        well(mf_pair_make(sample, &settings, &random, &pair));
+        ok(mf_pair_make(sample, &settings, &random, &pair));
         mf_array *masks = array_of(pair, "reference_masks");
         const uint8_t *m = masks->data;
         ck_assert_int_eq(masks->shape[0], 13);
@@ -395,7 +379,7 @@ static void *make_backwards(void *argument)
     for (uint64_t i = 4; i-- > 0;) {
         mf_random random;
         mf_random_seed(&random, 11, "", i);
-        well(mf_pair_make(maker->sample, maker->settings, &random, &maker->pairs[i]));
+        ok(mf_pair_make(maker->sample, maker->settings, &random, &maker->pairs[i]));
     }
     return NULL;
 }
@@ -426,7 +410,7 @@ START_TEST(pairs_repeat)
     for (uint64_t i = 0; i < 4; i++) {
         mf_random random;
         mf_random_seed(&random, 11, "", i);
-        well(mf_pair_make(sample, &settings, &random, &first[i]));
+        ok(mf_pair_make(sample, &settings, &random, &first[i]));
     }
     /* On two threads at once, from the last to the first. */
     pthread_t threads[2];
@@ -469,11 +453,11 @@ START_TEST(bad_samples_are_refused)
           "the sample has 34x32x30 voxels, a view 31x31x31\n"
           "  let mass.prepare pad samples to at least the view");
     mf_artifact_unref(sample);
-    well(mf_artifact_new("sample", &empty));
+    ok(mf_artifact_new("sample", &empty));
     fails(mf_pair_make(empty, &settings, &random, &pair),
           "the sample has no image of f32 and three axes");
-    well(mf_array_new(MF_F32, 3, (const int64_t[]){40, 40, 40}, &image));
-    well(mf_artifact_add(empty, "image", image));
+    ok(mf_array_new(MF_F32, 3, (const int64_t[]){40, 40, 40}, &image));
+    ok(mf_artifact_add(empty, "image", image));
     mf_array_unref(image);
     fails(mf_pair_make(empty, &settings, &random, &pair), "the sample has no mask");
     mf_artifact_unref(empty);

@@ -1,4 +1,5 @@
 /* test_weights.c - PyTorch checkpoints: one that PyTorch wrote, and what is refused. */
+#include "../expect.h"
 #include "pickle.h"
 #include "read.h"
 
@@ -8,23 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <zip.h>
-
-static void ok(mf_status status)
-{
-    if (status) {
-        char *text = mf_error_text(status);
-        ck_abort_msg("%s", text);
-    }
-}
-
-static void fails(mf_status status, const char *expected)
-{
-    ck_assert_ptr_nonnull(status);
-    char *text = mf_error_text(status);
-    ck_assert_str_eq(text, expected);
-    free(text);
-    mf_error_free(status);
-}
 
 /* ---- a file that PyTorch wrote --------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* test_wire.c - messages between massflow and its workers: all that goes in comes out, and what was
  * cut off or changed is refused. */
+#include "../expect.h"
 #include "base/array_shared.h"
 #include "base/artifact_source.h"
 #include "run/frozen.h"
@@ -15,23 +16,6 @@
 
 const mf_plugin *massflow_plugin(void);
 
-static void must(mf_status status)
-{
-    if (status)
-        ck_abort_msg("%s", mf_error_text(status));
-}
-
-static void must_fail(mf_status status, const char *text)
-{
-    char *found;
-
-    ck_assert_ptr_nonnull(status);
-    found = mf_error_text(status);
-    ck_assert_str_eq(found, text);
-    free(found);
-    mf_error_free(status);
-}
-
 /* What the other end of a socket gets. */
 static mf_packet passed_on(const mf_packet *p)
 {
@@ -40,8 +24,8 @@ static mf_packet passed_on(const mf_packet *p)
     bool end;
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
-    must(mf_wire_send(sockets[0], p));
-    must(mf_wire_receive(sockets[1], &got, &end));
+    ok(mf_wire_send(sockets[0], p));
+    ok(mf_wire_receive(sockets[1], &got, &end));
     ck_assert(!end);
     close(sockets[0]);
     close(sockets[1]);
@@ -72,13 +56,13 @@ START_TEST(values)
     ck_assert_str_eq(mf_packet_get_text(&got), "word");
     ck_assert_mem_eq(mf_packet_get_bytes(&got, &size), "a\0b", 3);
     ck_assert_uint_eq(size, 3);
-    must(mf_packet_get_status(&got));
+    ok(mf_packet_get_status(&got));
     error = mf_packet_get_status(&got);
     ck_assert_int_eq(mf_error_code(error), MF_IO);
-    must_fail(error, "no disk\n  buy one");
-    must(mf_packet_check(&got));
+    fails(error, "no disk\n  buy one");
+    ok(mf_packet_check(&got));
     mf_packet_get_int(&got);
-    must_fail(mf_packet_check(&got), "a message of the other process is damaged");
+    fails(mf_packet_check(&got), "a message of the other process is damaged");
     mf_packet_clear(&p);
     mf_packet_clear(&got);
 }
@@ -116,13 +100,13 @@ START_TEST(a_side_that_is_gone)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
     ck_assert_int_eq(write(sockets[0], "half a header", 13), 13);
     close(sockets[0]);
-    must_fail(mf_wire_receive(sockets[1], &got, &end),
-              "the other process ended in the middle of a message");
+    fails(mf_wire_receive(sockets[1], &got, &end),
+          "the other process ended in the middle of a message");
     mf_packet_clear(&got);
-    must(mf_wire_receive(sockets[1], &got, &end));
+    ok(mf_wire_receive(sockets[1], &got, &end));
     ck_assert(end);
     mf_packet_clear(&got);
-    must_fail(mf_wire_send(sockets[1], &p), "telling the other process: Broken pipe");
+    fails(mf_wire_send(sockets[1], &p), "telling the other process: Broken pipe");
     close(sockets[1]);
 }
 END_TEST
@@ -138,24 +122,24 @@ static mf_artifact *an_artifact(void)
     mf_array *x;
     mf_array *y;
 
-    must(mf_artifact_new("thing", &a));
-    must(mf_artifact_set_text(a, "text", "tab\tand\nline"));
-    must(mf_artifact_set_int(a, "int", -7));
-    must(mf_artifact_set_reals(a, "reals", reals, 3));
-    must(mf_artifact_set_reals(a, "none", NULL, 0));
-    must(mf_array_new(MF_I16, 3, shape, &x));
+    ok(mf_artifact_new("thing", &a));
+    ok(mf_artifact_set_text(a, "text", "tab\tand\nline"));
+    ok(mf_artifact_set_int(a, "int", -7));
+    ok(mf_artifact_set_reals(a, "reals", reals, 3));
+    ok(mf_artifact_set_reals(a, "none", NULL, 0));
+    ok(mf_array_new(MF_I16, 3, shape, &x));
     for (int i = 0; i < 24; i++)
         ((int16_t *)x->data)[i] = (int16_t)(i * 100);
-    must(mf_artifact_add(a, "dense", x));
+    ok(mf_artifact_add(a, "dense", x));
     mf_array_unref(x);
-    must(mf_array_new(MF_F32, 1, &none, &x));
-    must(mf_artifact_add(a, "empty", x));
+    ok(mf_array_new(MF_F32, 1, &none, &x));
+    ok(mf_artifact_add(a, "empty", x));
     mf_array_unref(x);
-    must(mf_array_new(MF_U8, 1, &bytes, &x));
-    must(mf_array_new(MF_I64, 1, &ends, &y));
+    ok(mf_array_new(MF_U8, 1, &bytes, &x));
+    ok(mf_array_new(MF_I64, 1, &ends, &y));
     memcpy(x->data, "hello", 5);
     memcpy(y->data, offsets, sizeof offsets);
-    must(mf_artifact_add_rows(a, "rows", x, y));
+    ok(mf_artifact_add_rows(a, "rows", x, y));
     mf_array_unref(x);
     mf_array_unref(y);
     return a;
@@ -173,13 +157,13 @@ static mf_status again(mf_packet *head, const mf_artifact *from, mf_artifact **a
     for (size_t i = 0; i < count; i++) {
         mf_packet p = {.kind = MF_WIRE_CONTENT}, got;
         mf_array *array, *offsets;
-        must(mf_packet_array(&p, from, infos[i].name));
+        ok(mf_packet_array(&p, from, infos[i].name));
         got = passed_on(&p);
-        must(mf_packet_get_array(&got, &infos[i], &array, &offsets));
+        ok(mf_packet_get_array(&got, &infos[i], &array, &offsets));
         if (offsets)
-            must(mf_artifact_add_rows(*a, infos[i].name, array, offsets));
+            ok(mf_artifact_add_rows(*a, infos[i].name, array, offsets));
         else
-            must(mf_artifact_add(*a, infos[i].name, array));
+            ok(mf_artifact_add(*a, infos[i].name, array));
         mf_array_unref(array);
         mf_array_unref(offsets);
         mf_packet_clear(&p);
@@ -198,11 +182,11 @@ START_TEST(artifacts)
     mf_packet_head(&p, a);
     got = passed_on(&p);
     ck_assert_str_eq(mf_packet_get_text(&got), "thing");
-    must(again(&got, a, &b));
+    ok(again(&got, a, &b));
     ck_assert_uint_eq(got.at, got.size);
     /* The same content has the same id. */
-    must(mf_store_identify(a, first));
-    must(mf_store_identify(b, second));
+    ok(mf_store_identify(a, first));
+    ok(mf_store_identify(b, second));
     ck_assert_str_eq(first, second);
     mf_artifact_unref(a);
     mf_artifact_unref(b);
@@ -229,7 +213,7 @@ START_TEST(damaged_heads)
         memcpy(q.bytes, p.bytes, q.size);
         if (cut >= p.size)
             q.bytes[cut - p.size] ^= 0xff;
-        must(mf_artifact_new("thing", &b));
+        ok(mf_artifact_new("thing", &b));
         mf_packet_get_text(&q);
         status = mf_packet_get_attributes(&q, b);
         if (!status)
@@ -251,14 +235,14 @@ START_TEST(shared_memory_that_is_too_small)
     mf_array *array, *mapped;
     int fd;
 
-    must(mf_array_new(MF_F32, 2, shape, &array));
+    ok(mf_array_new(MF_F32, 2, shape, &array));
     ((float *)array->data)[9999] = 3;
-    must(mf_array_share(array, &fd));
-    must(mf_array_of_shared(fd, MF_F32, 2, shape, &mapped));
+    ok(mf_array_share(array, &fd));
+    ok(mf_array_of_shared(fd, MF_F32, 2, shape, &mapped));
     ck_assert_mem_eq(mapped->data, array->data, array->bytes);
     mf_array_unref(mapped);
-    must_fail(mf_array_of_shared(fd, MF_F32, 2, larger, &mapped),
-              "shared memory is smaller than its array of 40400 bytes");
+    fails(mf_array_of_shared(fd, MF_F32, 2, larger, &mapped),
+          "shared memory is smaller than its array of 40400 bytes");
     close(fd);
     mf_array_unref(array);
 }
@@ -270,8 +254,8 @@ static mf_registry *toys(void)
 {
     mf_registry *registry;
 
-    must(mf_registry_new(&registry));
-    must(mf_registry_add(registry, massflow_plugin(), "toy"));
+    ok(mf_registry_new(&registry));
+    ok(mf_registry_add(registry, massflow_plugin(), "toy"));
     return registry;
 }
 
@@ -280,12 +264,12 @@ static mf_params *params_of(const mf_registry *registry, const char *stage, cons
     const mf_stage *found = mf_registry_stage(registry, stage);
     mf_params *params;
 
-    must(mf_params_new(found, &params));
+    ok(mf_params_new(found, &params));
     for (; set && *set; set += 2) /* name and value; a list has three numbers */
-        must(mf_params_set(params, mf_param_find(found, set[0]), set[1][0] == '[',
-                           set[1][0] == '[' ? (const char *[]){"0.1", "0.25", "1e-1"} : &set[1],
-                           set[1][0] == '[' ? 3 : 1, NULL, NULL));
-    must(mf_params_finish(params));
+        ok(mf_params_set(params, mf_param_find(found, set[0]), set[1][0] == '[',
+                         set[1][0] == '[' ? (const char *[]){"0.1", "0.25", "1e-1"} : &set[1],
+                         set[1][0] == '[' ? 3 : 1, NULL, NULL));
+    ok(mf_params_finish(params));
     return params;
 }
 
@@ -311,9 +295,9 @@ START_TEST(parameters_of_every_kind)
     mf_frozen *frozen;
     const mf_work *w;
 
-    must(mf_frozen_put(&p, &work));
+    ok(mf_frozen_put(&p, &work));
     got = passed_on(&p);
-    must(mf_frozen_get(&got, registry, &frozen));
+    ok(mf_frozen_get(&got, registry, &frozen));
     ck_assert_uint_eq(got.at, got.size);
     w = mf_frozen_work(frozen);
     ck_assert_str_eq(w->node, "found[case=1]");
@@ -358,7 +342,7 @@ static void with_stream(mf_registry *registry, mf_packet *p)
                     .feeds = &feed,
                     .out_count = 2};
 
-    must(mf_frozen_put(p, &work));
+    ok(mf_frozen_put(p, &work));
     mf_params_unref(train);
     mf_params_unref(views);
 }
@@ -371,7 +355,7 @@ START_TEST(streams_go_along)
     const mf_work *w;
 
     with_stream(registry, &p);
-    must(mf_frozen_get(&p, registry, &frozen));
+    ok(mf_frozen_get(&p, registry, &frozen));
     w = mf_frozen_work(frozen)->feeds[0].stream;
     ck_assert_str_eq(w->stage->name, "toy.views");
     ck_assert(w->feeds[0].list);
@@ -418,14 +402,14 @@ START_TEST(another_plugin_is_refused)
     char *code;
 
     with_stream(registry, &p);
-    must(mf_registry_new(&none));
-    must_fail(mf_frozen_get(&p, none, &frozen), "the worker process has no stage toy.train");
+    ok(mf_registry_new(&none));
+    fails(mf_frozen_get(&p, none, &frozen), "the worker process has no stage toy.train");
     p.at = 0;
     code = memmem(p.bytes, p.size, "version 1", 9);
     ck_assert_ptr_nonnull(code);
     code[8] = '2';
-    must_fail(mf_frozen_get(&p, registry, &frozen),
-              "the plugin of toy.train was changed while the run went on\n  start the run again");
+    fails(mf_frozen_get(&p, registry, &frozen),
+          "the plugin of toy.train was changed while the run went on\n  start the run again");
     mf_packet_clear(&p);
     mf_registry_free(none);
     mf_registry_free(registry);
