@@ -1,0 +1,125 @@
+/* outcome.c - what becomes of nodes: found, done, failed, blocked; and what follows for others. */
+#include "run/runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a node leaves out that may do so. */
+void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n)
+{
+    if (n->skipped_count && n->message && n->state != MF_PLAN_BLOCKED)
+        mf_runner_tell(
+            r, (mf_run_event){.kind = MF_RUN_LOG, .node = n->work.node, .text = n->message});
+}
+
+static void node_changed(mf_runner *r, size_t i, const mf_job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    mf_runner_tell_skipped(r, n);
+    if (n->state == MF_PLAN_CACHED) {
+        r->result->counts.cached++;
+        mf_runner_record(r, i, MF_NODE_CACHED, NULL);
+        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FOUND, .node = n->work.node});
+    } else if (n->state == MF_PLAN_BLOCKED) {
+        /* Streams are no nodes of their own to the user. */
+        if (n->work.stage->item)
+            return;
+        r->result->counts.blocked++;
+        mf_runner_record(r, i, MF_NODE_BLOCKED, NULL);
+        mf_runner_tell(
+            r, (mf_run_event){.kind = MF_RUN_BLOCKED, .node = n->work.node, .text = n->message});
+    } else if (n->state == MF_PLAN_FAILED) {
+        r->result->counts.failed++;
+        mf_runner_record(r, i, MF_NODE_FAILED, j);
+        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
+                                         .node = n->work.node,
+                                         .text = n->message ? n->message : "no memory",
+                                         .seconds = n->seconds});
+        if (r->options->fail_fast) {
+            r->stopping = true;
+            mf_host_cancel(r->host);
+        }
+    }
+}
+
+void mf_runner_on_change(void *self, size_t i)
+{
+    node_changed(self, i, NULL);
+}
+
+/* `j`: the job that failed, NULL where it could not be made. */
+void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
+        n->state = MF_PLAN_CANCELLED;
+        r->result->counts.cancelled++;
+        mf_runner_record(r, i, MF_NODE_CANCELLED, j);
+    } else {
+        char *text = mf_error_text(status);
+        n->state = MF_PLAN_FAILED;
+        free(n->message);
+        n->message = text;
+        node_changed(r, i, j);
+        mf_runner_give_up(r, mf_plan_failed(r->plan, i, mf_runner_on_change, r));
+    }
+    mf_error_free(status);
+}
+
+/* Nodes with the key of one that has just been made are cached now. */
+static void serve_twins(mf_runner *r, const char *key)
+{
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
+        if (n->state == MF_PLAN_TO_RUN && strcmp(n->key, key) == 0)
+            mf_runner_give_up(r, mf_plan_look_again(r->plan, i, mf_runner_on_change, r));
+    }
+}
+
+/* The other process was first after all. */
+static void job_not_run(mf_runner *r, mf_job *j)
+{
+    mf_plan_at(r->plan, j->index)->state = MF_PLAN_TO_RUN;
+    mf_runner_settle_lease(r, j->index, j->lease, &j->owner);
+}
+
+void mf_runner_end(mf_runner *r, mf_job *j)
+{
+    mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    size_t i = j->index;
+    mf_job **link = &r->running;
+
+    mf_runner_sample(r);
+    if (!j->threadless)
+        pthread_join(j->thread, NULL);
+    while (*link != j)
+        link = &(*link)->next;
+    *link = j->next;
+    r->slots_used -= j->slots;
+    r->bytes_used -= j->needs.host_bytes;
+    if (j->needs.device)
+        r->device_busy[j->device] = false;
+    if (j->lease != MF_LEASE_FREE) {
+        job_not_run(r, j);
+        mf_job_free(j);
+        return;
+    }
+    n->seconds = j->seconds;
+    if (j->store_failed) {
+        n->state = MF_PLAN_CANCELLED;
+        r->result->counts.cancelled++;
+        mf_runner_give_up(r, j->status);
+    } else if (j->status) {
+        mf_runner_failed(r, i, j, j->status);
+    } else {
+        r->result->counts.done++;
+        mf_runner_record(r, i, MF_NODE_DONE, j);
+        mf_runner_tell(
+            r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});
+        mf_runner_give_up(r, mf_plan_done(r->plan, i, mf_runner_on_change, r));
+        serve_twins(r, n->key);
+    }
+    mf_job_free(j);
+}

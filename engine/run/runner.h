@@ -1,0 +1,121 @@
+/* runner.h - a run under way, as the files of the scheduler share it: run.c (the loop), start.c (what
+ * starts when), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c (nodes that
+ * another process runs). All of it belongs to the loop's thread but what the lock guards. */
+#ifndef MASSFLOW_RUN_RUNNER_H
+#define MASSFLOW_RUN_RUNNER_H
+
+#include "run/executor.h"
+#include "run/journal.h"
+#include "run/run.h"
+#include "run/waits.h"
+
+#include <pthread.h>
+#include <uv.h>
+
+typedef struct mf_runner mf_runner;
+
+/* One running node. */
+typedef struct mf_job {
+    struct mf_job *next;     /* of the running ones */
+    struct mf_job *finished; /* of those that the loop has not seen yet */
+    mf_runner *run;
+    size_t index;
+    mf_task *task;
+    mf_needs needs;
+    int slots;
+    size_t device;  /* leased, where it needs one */
+    uint64_t start; /* ns */
+    double started; /* since 1970 */
+    int64_t peak;   /* of the process's resident bytes while it ran */
+    int64_t dead;   /* for the lease: see store/leases.h */
+    bool insist;
+    pthread_t thread;
+    /* Set by the worker. */
+    mf_lease_state lease; /* not FREE: the node was not run */
+    mf_lease_owner owner;
+    double seconds;
+    mf_spent spent;
+    mf_status status;
+    bool store_failed;
+    bool threadless; /* no thread could be had */
+} mf_job;
+
+typedef struct mf_log_line {
+    struct mf_log_line *next;
+    const char *node;
+    char text[];
+} mf_log_line;
+
+struct mf_runner {
+    mf_plan *plan;
+    mf_host *host;
+    mf_store *store;
+    const mf_run_options *options;
+    mf_run_result *result;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_signal_t signals[2];
+    uv_timer_t timer, sampler, looker;
+    int samples; /* since the journal was written */
+    int slots, slots_used;
+    size_t bytes, bytes_used;
+    mf_device *const *devices; /* once a node needs one */
+    size_t device_count;
+    bool *device_busy;
+    mf_job *running;
+    mf_job *pending[2];    /* next to start on the host and on a device, as soon as they can */
+    mf_waits waits;        /* nodes that another process is running */
+    double beaten;         /* seconds; the last sign of life for the leases held */
+    mf_run_active *active; /* room for `slots` */
+    bool stopping;         /* nothing more is started */
+    mf_status failure;     /* of the run itself */
+    mf_journal *journal;
+    pthread_mutex_t lock; /* of what follows */
+    mf_job *finished;
+    mf_log_line *logs, **logs_end;
+};
+
+/* run.c */
+void mf_runner_tell(mf_runner *r, mf_run_event event);
+/* Keeps the first error of the run itself and stops it. MF_OK is none. */
+void mf_runner_give_up(mf_runner *r, mf_status status);
+/* `j` is the job that ran or runs; NULL for a node that did not start. */
+void mf_runner_record(mf_runner *r, size_t i, mf_outcome outcome, const mf_job *j);
+/* The process holds this much now: what runs is remembered with the most of it. */
+void mf_runner_sample(mf_runner *r);
+double mf_runner_now(void); /* seconds; of no beginning */
+
+/* start.c: starts what can start. False once nothing runs and there is nothing left to start or to
+ * wait for. */
+bool mf_runner_start(mf_runner *r);
+
+/* job.c */
+MF_MUST_USE mf_status mf_job_new(mf_runner *r, size_t i, mf_job **job);
+void mf_job_free(mf_job *j); /* NULL is fine */
+/* Starts it on its slots and device, which are settled. */
+void mf_job_launch(mf_runner *r, mf_job *j);
+const char *mf_job_device(const mf_job *j); /* its device's name, or "" */
+/* Streams run on the device of the stage that reads them. */
+bool mf_work_wants_device(const mf_work *w);
+
+/* outcome.c */
+void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n);
+void mf_runner_on_change(void *self, size_t i); /* node i has been decided, by the plan */
+/* `j`: the job that failed, NULL where it could not be made. Takes the status. */
+void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status);
+/* A job whose worker is done; frees it. */
+void mf_runner_end(mf_runner *r, mf_job *j);
+
+/* elsewhere.c */
+/* Goes by what was seen of the lease of node i, which is to be run: true when it is not to be
+ * started now, for it is known by now or being made. */
+bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
+                            const mf_lease_owner *owner);
+/* Whether node i need not be started here and now. */
+bool mf_runner_made_elsewhere(mf_runner *r, size_t i);
+/* Looks at what is waited for; what is no longer held may go on. */
+void mf_runner_look(mf_runner *r);
+/* Nodes that were waited for when the run was stopped. */
+void mf_runner_end_waits(mf_runner *r);
+
+#endif
