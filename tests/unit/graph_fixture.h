@@ -28,6 +28,18 @@ static inline void write_file(const char *path, const char *text)
     ck_assert_int_eq(fclose(file), 0);
 }
 
+/* A file and the folders on the way to it. */
+static inline void write_below(const char *path, const char *text)
+{
+    char folder[256];
+    for (const char *c = strchr(path, '/'); c; c = strchr(c + 1, '/')) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(c - path), path);
+        if (access(folder, F_OK))
+            ck_assert_int_eq(mkdir(folder, 0700), 0);
+    }
+    write_file(path, text);
+}
+
 static inline void enter_scratch(void)
 {
     strcpy(scratch, "/tmp/massflow-test-XXXXXX");

@@ -1,0 +1,217 @@
+/* test_cases.c - what the cases of a graph come from: patterns, lists, DICOM, nnU-Net. */
+#include "graph_fixture.h"
+
+#define SCAN "stages:\n  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+
+static void check_case(const mf_graph *g, size_t i, const char *id, const char *column,
+                       const char *expected)
+{
+    const mf_case *c = mf_graph_case(g, i);
+    const char *text = mf_case_column(c, column);
+    char *shown = without_folder(strdup(text ? text : "(none)"));
+    ck_assert_str_eq(c->id, id);
+    ck_assert_str_eq(shown, expected);
+    free(shown);
+}
+
+START_TEST(sources_add_up)
+{
+    ck_assert_int_eq(mkdir("lists", 0700), 0);
+    write_file("lists/lab.csv", "\xef\xbb\xbfid,path,note\r\n"
+                                "z9,../scans/b.nii.gz,\"says \"\"hi\"\", twice\"\r\n"
+                                "\r\n"
+                                "y,,\r\n");
+    mf_graph *g = load_text("massflow: 1\n"
+                            "cases:\n"
+                            "  - {glob: \"more/{id}/t?.nii.gz\", set: pre, twin: \"{id}-twin\"}\n"
+                            "  - {glob: \"scans/[ab].nii.gz\", id: \"s-{id}\"}\n"
+                            "  - {csv: lists/lab.csv, set: lab}\n"
+                            "  - {list: [scans/b.nii.gz, {id: q, fold: 3}]}\n"
+                            "  - {count: 2, id: \"n{id}\", set: made}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 9);
+    check_case(g, 0, "a", "twin", "a-twin");
+    check_case(g, 1, "b", "path", "DIR/scans/b.nii.gz");
+    check_case(g, 1, "b", "set", "(none)");
+    check_case(g, 2, "n000", "index", "0");
+    check_case(g, 3, "n001", "set", "made");
+    check_case(g, 4, "q", "fold", "3");
+    check_case(g, 5, "s-a", "path", "DIR/scans/a.nii.gz");
+    check_case(g, 6, "s-b", "id", "s-b");
+    check_case(g, 7, "y", "path", "(none)");
+    check_case(g, 7, "y", "set", "lab");
+    check_case(g, 8, "z9", "path", "DIR/lists/../scans/b.nii.gz");
+    check_case(g, 8, "z9", "note", "says \"hi\", twice");
+    mf_graph_free(g);
+}
+END_TEST
+
+/* A DICOM file as far as it must be known here: 128 bytes and "DICM". */
+static void write_dicom(const char *path)
+{
+    char text[133];
+    memset(text, 'x', 128);
+    memcpy(text + 128, "DICM", 5);
+    write_file(path, text);
+}
+
+START_TEST(a_folder_of_dicom_files_is_a_case)
+{
+    ck_assert_int_eq(mkdir("series", 0700), 0);
+    ck_assert_int_eq(mkdir("series/1.2.840.1", 0700), 0);
+    ck_assert_int_eq(mkdir("series/1.2.840.2", 0700), 0);
+    write_dicom("series/1.2.840.1/IM0");
+    write_file("series/1.2.840.1/notes.txt", "no scan");
+    write_file("series/1.2.840.2/old.DCM", "no preamble");
+    mf_graph *g = load_text("massflow: 1\ncases: {glob: series/1.2.840.1/}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 1);
+    check_case(g, 0, "1.2.840.1", "path", "DIR/series/1.2.840.1");
+    mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {glob: series/*}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_case(g, 1, "1.2.840.2", "path", "DIR/series/1.2.840.2");
+    mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {glob: scans/a.nii.gz}\n" SCAN);
+    check_case(g, 0, "a", "path", "DIR/scans/a.nii.gz");
+    mf_graph_free(g);
+}
+END_TEST
+
+/* One element in explicit little-endian form, its text filled up with a blank. */
+static void put_element(FILE *file, unsigned group, unsigned number, const char *type,
+                        const char *text)
+{
+    unsigned length = (unsigned)strlen(text), even = (length + 1) & ~1u;
+    unsigned head[8] = {group & 255, group >> 8, number & 255, number >> 8,
+                        type[0],     type[1],    even & 255,   even >> 8};
+    for (size_t i = 0; i < 8; i++)
+        fputc((int)head[i], file);
+    fprintf(file, "%-*s", (int)even, text);
+}
+
+static void write_slice(const char *path, const char *series, const char *number)
+{
+    static const unsigned char sequence[] = {
+        8,    0, 0x40, 0x11, 'S', 'Q',  0,   0,    255,  255, 255,  255, 0xfe,
+        255,  0, 0xe0, 255,  255, 255,  255, /* an item */
+        8,    0, 0x60, 0,    'C', 'S',  2,   0,    'X',  'X', 0xfe, 255, 0x0d,
+        0xe0, 0, 0,    0,    0,   0xfe, 255, 0xdd, 0xe0, 0,   0,    0,   0};
+    write_below(path, "");
+    FILE *file = fopen(path, "w");
+    fprintf(file, "%128s", "DICM");
+    fseek(file, 128, SEEK_SET);
+    fputs("DICM", file);
+    put_element(file, 2, 0x10, "UI", "1.2.840.10008.1.2.1");
+    put_element(file, 8, 0x60, "CS", "MR");
+    put_element(file, 8, 0x103e, "LO", "T1 axial");
+    fwrite(sequence, 1, sizeof sequence, file); /* its modality is another's */
+    put_element(file, 0x10, 0x20, "LO", "P7");
+    put_element(file, 0x20, 0x0e, "UI", series);
+    put_element(file, 0x20, 0x11, "IS", number);
+    put_element(file, 0x28, 0x10, "US", "ab");
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(every_series_below_a_folder_is_a_case)
+{
+    write_slice("study/p1/t1/a", "1.2.3", "4");
+    write_slice("study/p1/t1/b", "1.2.3", "4");
+    write_slice("study/p2, old/a", "1.2.4", "5");
+    write_slice("study/p2, old/b", "1.2.5", "6");
+    write_slice("study/p2, old/c", "1.2.4", "5");
+    write_file("study/notes.txt", "no scan");
+    ck_assert_int_eq(symlink("..", "study/p1/up"), 0); /* leads back */
+    mf_graph *g = load_text("massflow: 1\ncases: {dicom: study/, hospital: X}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 3);
+    check_case(g, 0, "p1_t1", "path", "DIR/study/p1/t1");
+    check_case(g, 0, "p1_t1", "series", "1.2.3");
+    check_case(g, 0, "p1_t1", "modality", "MR");
+    check_case(g, 0, "p1_t1", "description", "T1 axial");
+    check_case(g, 0, "p1_t1", "patient", "P7");
+    check_case(g, 1, "p2__old-5", "series", "1.2.4");
+    check_case(g, 2, "p2__old-6", "number", "6");
+    check_case(g, 2, "p2__old-6", "hospital", "X");
+    mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {dicom: study/p1/t1}\n" SCAN);
+    check_case(g, 0, "t1", "series", "1.2.3");
+    mf_graph_free(g);
+    /* A damaged file would leave its series with a slice missing. */
+    ck_assert_int_eq(truncate("study/p1/t1/b", 200), 0);
+    char *messages;
+    write_file("g.yaml", "massflow: 1\ncases: {dicom: study/p1}\n" SCAN);
+    ck_assert_ptr_null(load(NULL, 0, &messages));
+    ck_assert_str_eq(
+        messages,
+        "g.yaml:2:16: error: DIR/study/p1/t1/b: damaged DICOM: it ends inside an element\n"
+        "    2 | cases: {dicom: study/p1}\n"
+        "      |                ^~~~~~~~\n");
+    free(messages);
+}
+END_TEST
+
+START_TEST(a_data_set_of_nnunet)
+{
+    write_below("D1/dataset.json", "{\"channel_names\": {\"0\": \"T1\", \"1\": \"T2\"},\n"
+                                   "\t\"labels\": {\"background\": 0, \"organ\": 1},\n"
+                                   "\t\"numTraining\": 2, \"file_ending\": \".nii.gz\"}\n");
+    static const char *const files[] = {"imagesTr/a_0000",   "imagesTr/a_0001", "imagesTr/b_1_0000",
+                                        "imagesTr/b_1_0001", "labelsTr/a",      "labelsTr/b_1",
+                                        "imagesTs/t_0000",   "imagesTs/t_0001"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "D1/%s.nii.gz", files[i]);
+        write_below(path, "");
+    }
+    write_below(
+        "D2/dataset.json",
+        "{\"channel_names\": {\"0\": \"CT\"}, \"file_ending\": \".nii.gz\", \"dataset\":"
+        " {\"q\": {\"images\": [\"../scans/a.nii.gz\"], \"label\": \"../D1/labelsTr/a.nii.gz\"}}}");
+    mf_graph *g = load_text("massflow: 1\ncases:\n  - {nnunet: D1, id: \"x-{id}\", site: here}\n"
+                            "  - {nnunet: D2}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 4);
+    check_case(g, 0, "q", "path", "DIR/D2/../scans/a.nii.gz");
+    check_case(g, 1, "x-a", "path", "DIR/D1/imagesTr/a_0000.nii.gz");
+    check_case(g, 1, "x-a", "channel1", "DIR/D1/imagesTr/a_0001.nii.gz");
+    check_case(g, 1, "x-a", "label", "DIR/D1/labelsTr/a.nii.gz");
+    check_case(g, 1, "x-a", "set", "train");
+    check_case(g, 2, "x-b_1", "channel0", "DIR/D1/imagesTr/b_1_0000.nii.gz");
+    check_case(g, 3, "x-t", "set", "test");
+    check_case(g, 3, "x-t", "label", "(none)");
+    check_case(g, 3, "x-t", "site", "here");
+    mf_graph_free(g);
+}
+END_TEST
+
+START_TEST(a_folder_may_have_wildcards_in_its_name)
+{
+    ck_assert_int_eq(mkdir("old [1]", 0700), 0);
+    ck_assert_int_eq(chdir("old [1]"), 0);
+    write_file("x.nii", "");
+    write_file("g.yaml", "massflow: 1\ncases: {glob: \"{id}.nii\"}\n"
+                         "stages: {scan: {use: toy.load, each: case, with: {path: x.nii}}}\n");
+    char *messages;
+    mf_graph *g = load(NULL, 0, &messages);
+    ck_assert_str_eq(messages, "");
+    check_case(g, 0, "x", "path", "DIR/old [1]/x.nii");
+    free(messages);
+    mf_graph_free(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cases");
+    TCase *tests = tcase_create("cases");
+    tcase_add_checked_fixture(tests, enter_scratch, leave_scratch);
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, sources_add_up);
+    tcase_add_test(tests, a_folder_of_dicom_files_is_a_case);
+    tcase_add_test(tests, every_series_below_a_folder_is_a_case);
+    tcase_add_test(tests, a_data_set_of_nnunet);
+    tcase_add_test(tests, a_folder_may_have_wildcards_in_its_name);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
