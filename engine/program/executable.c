@@ -74,3 +74,11 @@ size_t mf_executable_arena_bytes(const mf_executable *e)
 {
     return e->arena_bytes;
 }
+
+size_t mf_executable_bytes(const mf_executable *e)
+{
+    size_t bytes = e->arena_bytes;
+    for (int32_t i = 0; i < e->input_count; i++)
+        bytes += e->inputs[i].bytes;
+    return bytes;
+}

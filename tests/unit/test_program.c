@@ -450,6 +450,7 @@ START_TEST(test_elementwise_works_in_place)
     mf_output(f.p, "y", y);
     must(mf_program_compile(f.p, f.w, &f.e));
     ck_assert_uint_eq(mf_executable_arena_bytes(f.e), 4096 * sizeof(float));
+    ck_assert_uint_eq(mf_executable_bytes(f.e), 2 * 4096 * sizeof(float)); /* the input is apart */
     end(&f);
 }
 END_TEST

@@ -193,6 +193,8 @@ MF_API MF_MUST_USE mf_status mf_executable_run(mf_executable *e);
 MF_API MF_MUST_USE mf_status mf_executable_get(mf_executable *e, const char *output,
                                                float *values);
 MF_API size_t mf_executable_arena_bytes(const mf_executable *e);
+/* All that it holds on the device beside the weights: its arena and its inputs. */
+MF_API size_t mf_executable_bytes(const mf_executable *e);
 
 MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
 
