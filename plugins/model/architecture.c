@@ -35,18 +35,7 @@ static mf_status sam2_said(const mf_tensors *t, const sam2_config *said, sam2_co
     *all = (sam2_config){0};
     if (note)
         MF_TRY(sam2_config_said(note, all));
-    if (said->image)
-        all->image = said->image;
-    if (said->heads)
-        all->heads = said->heads;
-    if (said->decoder_heads)
-        all->decoder_heads = said->decoder_heads;
-    if (said->windows[0])
-        memcpy(all->windows, said->windows, sizeof all->windows);
-    if (said->global_count) {
-        memcpy(all->global, said->global, sizeof all->global);
-        all->global_count = said->global_count;
-    }
+    sam2_config_override(all, said);
     return MF_OK;
 }
 

@@ -625,3 +625,19 @@ mf_status sam2_config_of(const mf_artifact *model, sam2_config *c)
         return mf_fail(MF_INVALID, "the model's attribute %s lacks its sizes", SAM2_CONFIG_KEY);
     return check_rules(c);
 }
+
+void sam2_config_override(sam2_config *said, const sam2_config *later)
+{
+    if (later->image)
+        said->image = later->image;
+    if (later->heads)
+        said->heads = later->heads;
+    if (later->decoder_heads)
+        said->decoder_heads = later->decoder_heads;
+    if (later->windows[0])
+        memcpy(said->windows, later->windows, sizeof said->windows);
+    if (later->global_count) {
+        memcpy(said->global, later->global, sizeof said->global);
+        said->global_count = later->global_count;
+    }
+}

@@ -45,6 +45,8 @@ const char *sam2_config_name(const sam2_config *config);
 #define SAM2_CONFIG_KEY "massflow.sam2"
 /* Of a file: what of image, heads, windows, global and decoder_heads the text says; else 0. */
 MF_MUST_USE mf_status sam2_config_said(const char *text, sam2_config *said);
+/* What is said later goes before what was said first. */
+void sam2_config_override(sam2_config *said, const sam2_config *later);
 /* Sets the attributes of a model artifact: architecture "sam2", size (its name), and the text. */
 MF_MUST_USE mf_status sam2_config_describe(const sam2_config *config, mf_artifact *model);
 /* From those attributes; an artifact of another architecture is an error that names it. */
