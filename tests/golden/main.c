@@ -12,6 +12,8 @@ static const char usage[] =
     "                     [--weight-decay 1e-5] [--device NAME]\n"
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
     "       parity window WEIGHTS IN OUT [--overlap 0.5]\n"
+    "       parity sam2   WEIGHTS IN OUT [--image N] [--heads N] [--windows A,B,C,D]\n"
+    "                     [--global A,B,..] [--decoder-heads N]\n"
     "\n"
     "iris    in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]\n"
     "        out: feat5..feat1, prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss,\n"
@@ -21,7 +23,20 @@ static const char usage[] =
     "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
     "clip)\n"
     "window  in: target f32 [D,H,W], reference f32 [d,h,w] (the window), reference_masks\n"
-    "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W]\n";
+    "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W]\n"
+    "sam2    weights: under original names or those of transformers. h = image / 16.\n"
+    "        in: image u8 [H,W,3]; prompts pN.points f32 [P,2] or [B,P,2] (x, y px of the\n"
+    "        image), pN.labels (1 inside, 0 outside, 2 and 3 corners of a box), or\n"
+    "        pN.mask_prompt_low f32 [B,4h,4h], or both; mask_prompt_low f32 [4h,4h].\n"
+    "        out: trunk_stage0..3, neck_level2, neck_level3 (the coarsest), high_res0,\n"
+    "        high_res1, image_embed (level 2 + no_mem_embed) [1,C,edge,edge];\n"
+    "        pN.multi.low_res [B,3,4h,4h] and .iou [B,3]; pN.single.low_res [B,1,4h,4h] and\n"
+    "        .iou [B,1] (the best of three where it is not stable); pN.token0.low_res and .iou\n"
+    "        (the single one in any case); pN.object_score [B,1]; logits as they are, not\n"
+    "        clamped. mask_prompt_low alone gives mask.*, with each pN of one prompt pN.mask.*.\n"
+    "        in: frames u8 [T,H,W,3], mask_prompt.oI.frameJ u8 [H,W] (object I on frame J).\n"
+    "        out, each object by itself, forward to the end, then in reverse: fwd.fT.oI.low_res\n"
+    "        [1,1,4h,4h], .obj_ptr [1,dim], .object_score [1,1], and rev.fT.oI likewise.\n";
 
 typedef mf_status (*command)(mf_device *, const mf_parity *, const mf_tensors *, const mf_tensors *,
                              mf_tensors *);
@@ -36,15 +51,65 @@ static mf_status number(const char *option, const char *text, double *value)
     return MF_OK;
 }
 
+/* A whole number at least 0 at the start of *text; *text moves behind it and a comma. */
+static mf_status whole(const char *option, const char **text, int64_t *value)
+{
+    char *end;
+    long long v = strtoll(*text, &end, 10);
+    if (end == *text || v < 0 || (*end && *end != ','))
+        return mf_fail(MF_INVALID, "--%s %s: not a whole number", option, *text);
+    *text = *end ? end + 1 : end;
+    *value = v;
+    return MF_OK;
+}
+
+/* Whole numbers between commas: at least `least`, at most `most`. */
+static mf_status wholes(const char *option, const char *text, int64_t *values, int64_t least,
+                        int64_t most, int64_t *count)
+{
+    const char *at = text;
+    for (*count = 0; *at; (*count)++) {
+        if (*count == most)
+            return mf_fail(MF_INVALID, "--%s %s: more than %lld numbers", option, text,
+                           (long long)most);
+        MF_TRY(whole(option, &at, &values[*count]));
+    }
+    if (*count < least)
+        return mf_fail(MF_INVALID, "--%s %s: not %lld numbers", option, text, (long long)least);
+    return MF_OK;
+}
+
+/* An option of a SAM 2's sizes. */
+static mf_status parse_size(const char *name, const char *text, sam2_config *said)
+{
+    int64_t count;
+    if (!strcmp(name, "image"))
+        return wholes(name, text, &said->image, 1, 1, &count);
+    if (!strcmp(name, "heads"))
+        return wholes(name, text, &said->heads, 1, 1, &count);
+    if (!strcmp(name, "decoder-heads"))
+        return wholes(name, text, &said->decoder_heads, 1, 1, &count);
+    if (!strcmp(name, "windows"))
+        return wholes(name, text, said->windows, SAM2_STAGES, SAM2_STAGES, &count);
+    return wholes(name, text, said->global, 0, SAM2_GLOBAL_MOST, &said->global_count);
+}
+
 static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
 {
-    static const struct option options[] = {
-        {"lr", required_argument, NULL, 'l'},      {"weight-decay", required_argument, NULL, 'w'},
-        {"overlap", required_argument, NULL, 'o'}, {"pooling", required_argument, NULL, 'p'},
-        {"device", required_argument, NULL, 'd'},  {0}};
-    int c;
+    static const struct option options[] = {{"lr", required_argument, NULL, 'l'},
+                                            {"weight-decay", required_argument, NULL, 'w'},
+                                            {"overlap", required_argument, NULL, 'o'},
+                                            {"pooling", required_argument, NULL, 'p'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"image", required_argument, NULL, 's'},
+                                            {"heads", required_argument, NULL, 's'},
+                                            {"decoder-heads", required_argument, NULL, 's'},
+                                            {"windows", required_argument, NULL, 's'},
+                                            {"global", required_argument, NULL, 's'},
+                                            {0}};
+    int c, which = 0;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
         if (c == 'l')
             MF_TRY(number("lr", optarg, &o->rate));
         else if (c == 'w')
@@ -55,6 +120,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             o->pooling = optarg;
         else if (c == 'd')
             *device = optarg;
+        else if (c == 's')
+            MF_TRY(parse_size(options[which].name, optarg, &o->said));
         else
             return mf_fail(MF_INVALID, "unknown or incomplete option %s", argv[optind - 1]);
     }
@@ -118,7 +185,8 @@ int main(int argc, char **argv)
         double rate, weight_decay;
     } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
                     {"head", mf_parity_head, 1e-4, 1e-4},
-                    {"window", mf_parity_window, 0, 0}};
+                    {"window", mf_parity_window, 0, 0},
+                    {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
@@ -126,7 +194,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name))
             continue;
-        mf_parity o = {commands[i].rate, commands[i].weight_decay, 0.5, "mean"};
+        mf_parity o = {commands[i].rate, commands[i].weight_decay, 0.5, "mean", {0}};
         const char *device = "";
         mf_status failed = parse(argc, argv, &o, &device);
         if (failed) {

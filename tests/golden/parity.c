@@ -12,9 +12,8 @@
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 
-/* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
-static mf_status input(const mf_tensors *in, const char *name, mf_dtype dtype, int rank,
-                       mf_array **array, const int64_t **shape)
+mf_status mf_parity_input(const mf_tensors *in, const char *name, mf_dtype dtype, int rank,
+                          mf_array **array, const int64_t **shape)
 {
     const mf_array *a = mf_tensors_find(in, name);
     if (!a)
@@ -48,8 +47,7 @@ typedef struct wanted {
     bool last; /* ours is channels last */
 } wanted;
 
-/* [N,V,C] -> [N,C,V] */
-static void channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to)
+void mf_parity_channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t v = 0; v < sites; v++)
@@ -66,8 +64,8 @@ static mf_status collect(mf_executable *e, const wanted *w, mf_tensors *out)
     MF_TRY(mf_array_new(MF_F32, w->rank, w->shape, &raw));
     mf_status failed = mf_executable_get(e, w->name, raw->data);
     if (!failed)
-        channels_first(raw->data, w->shape[0], w->shape[1],
-                       mf_array_count(a) / (w->shape[0] * w->shape[1]), a->data);
+        mf_parity_channels_first(raw->data, w->shape[0], w->shape[1],
+                                 mf_array_count(a) / (w->shape[0] * w->shape[1]), a->data);
     mf_array_unref(raw);
     return failed;
 }
@@ -147,10 +145,10 @@ static void sample_clear(sample *s)
 static mf_status sample_read(const mf_tensors *in, int64_t positions, sample *s)
 {
     const int64_t *target, *reference, *target_masks, *reference_masks;
-    MF_TRY(input(in, "target", MF_F32, 3, &s->target, &target));
-    MF_TRY(input(in, "reference", MF_F32, 3, &s->reference, &reference));
-    MF_TRY(input(in, "target_masks", MF_U8, 4, &s->target_masks, &target_masks));
-    MF_TRY(input(in, "reference_masks", MF_U8, 4, &s->reference_masks, &reference_masks));
+    MF_TRY(mf_parity_input(in, "target", MF_F32, 3, &s->target, &target));
+    MF_TRY(mf_parity_input(in, "reference", MF_F32, 3, &s->reference, &reference));
+    MF_TRY(mf_parity_input(in, "target_masks", MF_U8, 4, &s->target_masks, &target_masks));
+    MF_TRY(mf_parity_input(in, "reference_masks", MF_U8, 4, &s->reference_masks, &reference_masks));
     MF_TRY(same_shape("reference", reference, "target", target, 3));
     MF_TRY(same_shape("target_masks", target_masks + 1, "target", target, 3));
     MF_TRY(same_shape("reference_masks", reference_masks, "target_masks", target_masks, 4));
@@ -245,8 +243,8 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
     const int64_t *shape, *targets;
     if (features && features->rank != 5)
         return mf_fail(MF_INVALID, "input features has %d axes, not 5", features->rank);
-    MF_TRY(input(in, "features", MF_F32, 5, &b->features, &shape));
-    MF_TRY(input(in, "target", MF_I64, 1, &b->target, &targets));
+    MF_TRY(mf_parity_input(in, "features", MF_F32, 5, &b->features, &shape));
+    MF_TRY(mf_parity_input(in, "target", MF_I64, 1, &b->target, &targets));
     b->n = shape[0];
     b->c = shape[1];
     int64_t sites = shape[2] * shape[3] * shape[4];
@@ -273,7 +271,7 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
                          b->x + i * b->c);
     }
     if (head->attention) /* [N,C,V] -> [N,V,C] */
-        channels_first(from, b->n, sites, b->c, b->x);
+        mf_parity_channels_first(from, b->n, sites, b->c, b->x);
     return MF_OK;
 }
 
@@ -392,11 +390,11 @@ mf_status mf_parity_window(mf_device *device, const mf_parity *o, const mf_tenso
     const int64_t *size, *crop, *masks;
     mf_predictor *p = NULL;
     sample s = {0};
-    mf_status failed = input(in, "target", MF_F32, 3, &s.target, &size);
+    mf_status failed = mf_parity_input(in, "target", MF_F32, 3, &s.target, &size);
     if (!failed)
-        failed = input(in, "reference", MF_F32, 3, &s.reference, &crop);
+        failed = mf_parity_input(in, "reference", MF_F32, 3, &s.reference, &crop);
     if (!failed)
-        failed = input(in, "reference_masks", MF_U8, 4, &s.reference_masks, &masks);
+        failed = mf_parity_input(in, "reference_masks", MF_U8, 4, &s.reference_masks, &masks);
     if (!failed)
         failed = same_shape("reference_masks", masks + 1, "reference", crop, 3);
     if (!failed) {

@@ -4,6 +4,7 @@
 #ifndef MF_PARITY_H
 #define MF_PARITY_H
 
+#include "../../plugins/sam2/config.h"
 #include "read.h"
 #include <massflow/compute.h>
 
@@ -11,7 +12,14 @@ typedef struct mf_parity {
     double rate, weight_decay; /* of the one step */
     double overlap;
     const char *pooling; /* "mean" or "max", where the weights have no attention */
+    sam2_config said;    /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
 } mf_parity;
+
+/* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
+MF_MUST_USE mf_status mf_parity_input(const mf_tensors *in, const char *name, mf_dtype dtype,
+                                      int rank, mf_array **array, const int64_t **shape);
+/* [N,V,C] -> [N,C,V] */
+void mf_parity_channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to);
 
 /* in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]. out: feat5..1,
  * prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss, grad.NAME, after.NAME (clipped to
@@ -30,5 +38,11 @@ MF_MUST_USE mf_status mf_parity_head(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,
                                        const mf_tensors *weights, const mf_tensors *in,
                                        mf_tensors *out);
+/* weights: under the original names or those of transformers. in: image u8 [H,W,3] and prompts
+ * pN.points f32 [P,2], pN.labels [P], mask_prompt_low f32 [4h,4h]; or frames u8 [T,H,W,3] and
+ * mask_prompt.oI.frameJ u8 [H,W]. out: see parity --help. */
+MF_MUST_USE mf_status mf_parity_sam2(mf_device *device, const mf_parity *o,
+                                     const mf_tensors *weights, const mf_tensors *in,
+                                     mf_tensors *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* The model against PyTorch: results of float64 stored by tools/reference/golden.py, and how far
  * PyTorch's own float32 lies from them. Weights and inputs are drawn here as there. */
 #include "../expect.h"
+#include "golden.h"
 #include "parity.h"
 
 #include "iris.h"
@@ -13,29 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WEIGHTS = 1, INPUTS = 2, SAMPLES = 3 }; /* seeds */
-
 /* ---- drawing, as golden.py does -------------------------------------------------------------- */
-
-/* f32 of `name`: the same bits as golden.py's, since each step rounds at most once. */
-static void draw_weight(const char *name, int rank, const int64_t *shape, float *values)
-{
-    size_t length = strlen(name);
-    bool gain = length > 6 && !strcmp(name + length - 6, "weight");
-    bool embedding = length > 9 && !strcmp(name + length - 9, "embedding");
-    int64_t count = 1, fan_in = 1;
-    mf_random random;
-    for (int i = 0; i < rank; i++) {
-        count *= shape[i];
-        fan_in *= i ? shape[i] : 1;
-    }
-    mf_random_seed(&random, WEIGHTS, name, 0);
-    float scale = embedding ? 1.75f : (float)sqrt(3.0 / (double)fan_in);
-    for (int64_t i = 0; i < count; i++) {
-        float u = (float)mf_random_uniform(&random, -1, 1);
-        values[i] = rank > 1 ? u * scale : gain ? 1 + 0.25f * u : 0.125f * u;
-    }
-}
 
 static void draw_model(const mf_iris *iris, mf_tensors *t)
 {
@@ -54,7 +33,7 @@ static void draw_model(const mf_iris *iris, mf_tensors *t)
         mf_array *a;
         mf_weights_info(w, i, &info);
         ok(mf_tensors_make(t, info.name, MF_F32, info.rank, info.shape, &a));
-        draw_weight(info.name, info.rank, info.shape, a->data);
+        golden_draw_weight(info.name, info.rank, info.shape, a->data);
     }
     mf_program_free(p);
     mf_weights_free(w);
@@ -100,7 +79,7 @@ static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
         ok(mf_tensors_make(t, name, MF_U8, 4, shape, &masks));
         float *x = image->data;
         uint8_t *m = masks->data;
-        mf_random_seed(&random, INPUTS, names[shift], 0);
+        mf_random_seed(&random, GOLDEN_INPUTS, names[shift], 0);
         for (int64_t v = 0; v < voxels; v++)
             x[v] = 0.5f * (float)mf_random_uniform(&random, -1, 1);
         memset(m + (k - 1) * voxels, 1, (size_t)voxels);
@@ -114,85 +93,6 @@ static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-enum { MOST_TENSORS = 4096 };
-
-typedef struct tally {
-    int values, worse;             /* worse than the rule below */
-    double most;                   /* of ours / PyTorch's distance, of values */
-    int gradients;                 /* and stepped weights */
-    double gradient[MOST_TENSORS]; /* ours / PyTorch's distance */
-} tally;
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Share `part` of the gradients lie within this many of PyTorch's distances. */
-static double quantile(tally *t, double part)
-{
-    qsort(t->gradient, (size_t)t->gradients, sizeof *t->gradient, by_size);
-    return t->gradient[(int)(part * (t->gradients - 1))];
-}
-
-static int64_t most_stored(const char *name)
-{
-    return !strncmp(name, "after.", 6) ? 96 : !strncmp(name, "grad.", 5) ? 192 : 2048;
-}
-
-/* `ours` against the stored elements. Values: at most twice as far from float64 as PyTorch's
- * float32 (the farthest of its three ways to convolve, or one rounding of each element), and within
- * 1e-3; a loss is the mean of all logits' errors, so chance, and right to 2^-20.
- *
- * Gradients: one ReLU or maximum that tips over moves all gradients before it, by more than all
- * rounding; which do is chance, in PyTorch too (its own three ways lie up to 68 times apart). Each
- * lies within 1e-2; `quantile` tells how they do together. */
-static void compare(const mf_tensors *golden, const char *stored, const char *name,
-                    const mf_array *ours, tally *t)
-{
-    char key[256];
-    snprintf(key, sizeof key, "%s~", stored);
-    const mf_array *exact = mf_tensors_find(golden, stored), *facts = mf_tensors_find(golden, key);
-    ck_assert_msg(exact && facts && facts->bytes >= 3 * sizeof(double), "no %s", stored);
-    ck_assert_msg(ours && ours->dtype == MF_F32, "parity gave no %s", name);
-    const double *e = exact->data, *f = facts->data;
-    const float *x = ours->data;
-    int64_t stored_count = mf_array_count(exact), count = mf_array_count(ours);
-    bool whole = stored_count == count;
-    ck_assert(whole || stored_count == most_stored(name));
-
-    mf_random random;
-    double apart = 0, norm = 0, all = 0;
-    mf_random_seed(&random, SAMPLES, name, 0);
-    for (int64_t i = 0; i < stored_count; i++) {
-        double unit = (mf_random_uniform(&random, -1, 1) + 1) * 0.5;
-        double d = (double)x[whole ? i : (int64_t)(unit * (double)count)] - e[i];
-        apart += d * d;
-        norm += e[i] * e[i];
-    }
-    for (int64_t i = 0; i < count; i++)
-        all += (double)x[i] * (double)x[i];
-    double distance = norm > 0 ? sqrt(apart / norm) : sqrt(apart);
-    double theirs = f[0] > 0x1p-24 ? f[0] : 0x1p-24;
-    double ratio = distance / theirs;
-    if (!strncmp(stored, "grad.", 5) || !strncmp(stored, "after.", 6) || !strcmp(stored, "norm")) {
-        ck_assert_int_lt(t->gradients, MOST_TENSORS);
-        t->gradient[t->gradients++] = ratio;
-        t->worse += distance > 1e-2;
-    } else {
-        t->values++;
-        t->most = ratio > t->most ? ratio : t->most;
-        t->worse += (ratio > 2 && !(count == 1 && distance <= 0x1p-20)) || distance > 1e-3;
-    }
-    if (getenv("MASSFLOW_GOLDEN_TABLE"))
-        printf("%-80s %9.2e %9.2e %6.2f\n", stored, distance, f[0], ratio);
-    /* The whole tensor's norm catches what the drawn elements miss. */
-    double slack = 2 * fabs(f[2] - f[1]) + 1e-3 * f[1];
-    ck_assert_msg(fabs(sqrt(all) - f[1]) <= slack, "%s: norm %.9g, not %.9g", stored, sqrt(all),
-                  f[1]);
-}
-
 /* Parameters whose gradient is exactly zero (a norm follows a bias): LAMB blows their rounding
  * noise up to steps of full length, which have no effect. Their gradient is compared with 0. */
 static bool no_gradient(const mf_tensors *golden, const char *parameter)
@@ -201,15 +101,6 @@ static bool no_gradient(const mf_tensors *golden, const char *parameter)
     snprintf(key, sizeof key, "grad.%s~", parameter);
     const mf_array *facts = mf_tensors_find(golden, key);
     return facts && ((const double *)facts->data)[1] < 1e-12;
-}
-
-static void read_golden(const char *name, mf_tensors *golden)
-{
-    char path[4096];
-    const char *folder = getenv("MASSFLOW_GOLDEN");
-    ck_assert_msg(folder, "MASSFLOW_GOLDEN is not set");
-    snprintf(path, sizeof path, "%s/%s.safetensors", folder, name);
-    ok(mf_tensors_read(path, golden));
 }
 
 static void configuration(const mf_tensors *golden, mf_iris *iris, int64_t crop[3], int64_t *k)
@@ -228,9 +119,9 @@ static void compare_iris(const char *name)
     mf_iris iris;
     mf_device *device;
     int64_t crop[3], k;
-    tally t = {0};
+    golden_tally t = {0};
     int zero = 0;
-    read_golden(name, &golden);
+    golden_read(name, &golden);
     configuration(&golden, &iris, crop, &k);
     draw_model(&iris, &weights);
     draw_inputs(crop, k, &in);
@@ -245,7 +136,7 @@ static void compare_iris(const char *name)
             continue;
         const mf_array *ours = mf_tensors_find(&out, stored);
         if (!dot || !no_gradient(&golden, dot + 1)) {
-            compare(&golden, stored, stored, ours, &t);
+            golden_compare(&golden, stored, stored, ours, &t);
         } else if (!strncmp(stored, "grad.", 5)) {
             double sum = 0;
             for (int64_t n = 0; n < mf_array_count(ours); n++)
@@ -256,7 +147,7 @@ static void compare_iris(const char *name)
             zero++;
         }
     }
-    double median = quantile(&t, 0.5), nearly_all = quantile(&t, 0.9);
+    double median = golden_quantile(&t, 0.5), nearly_all = golden_quantile(&t, 0.9);
     printf("%s: distance from float64 over that of PyTorch's float32: %d values at most %.2f; %d "
            "gradients and stepped weights %.2f in the median, 90%% at most %.2f\n",
            name, t.values, t.most, t.gradients, median, nearly_all);
@@ -294,7 +185,7 @@ START_TEST(classifier)
                                         "fc.bias"};
     mf_tensors golden = {0};
     mf_device *device;
-    read_golden("head", &golden);
+    golden_read("head", &golden);
     ok(mf_device_open("", &device));
     const int64_t *s = mf_tensors_find(&golden, "shape")->data;
     const int64_t c = s[1], classes = s[5];
@@ -302,19 +193,19 @@ START_TEST(classifier)
                                   {classes, c},        {classes}};
     const int ranks[6] = {5, 1, 5, 1, 2, 1};
     for (int kind = 0; kind < 3; kind++) {
-        const mf_parity options = {1e-4, 1e-4, 0, kinds[kind]};
+        const mf_parity options = {1e-4, 1e-4, 0, kinds[kind], {0}};
         mf_tensors weights = {0}, in = {0}, out = {0};
         mf_array *a;
         mf_random random;
-        tally t = {0};
+        golden_tally t = {0};
         for (int i = kind ? 4 : 0; i < 6; i++) {
             char full[64];
             snprintf(full, sizeof full, "head.%s", names[i]);
             ok(mf_tensors_make(&weights, names[i], MF_F32, ranks[i], shapes[i], &a));
-            draw_weight(full, ranks[i], shapes[i], a->data);
+            golden_draw_weight(full, ranks[i], shapes[i], a->data);
         }
         ok(mf_tensors_make(&in, "features", MF_F32, 5, s, &a));
-        mf_random_seed(&random, INPUTS, "features", 0);
+        mf_random_seed(&random, GOLDEN_INPUTS, "features", 0);
         for (int64_t i = 0; i < mf_array_count(a); i++)
             ((float *)a->data)[i] = (float)mf_random_uniform(&random, -1, 1);
         ok(mf_tensors_make(&in, "target", MF_I64, 1, s, &a));
@@ -327,7 +218,7 @@ START_TEST(classifier)
             snprintf(stored, sizeof stored, "%s.%s", kinds[kind], name);
             /* A softmax does not see its bias: zero gradient, as above. */
             if (strcmp(name, "norm") && !strstr(name, "attention.2.bias"))
-                compare(&golden, stored, name, out.item[i].array, &t);
+                golden_compare(&golden, stored, name, out.item[i].array, &t);
         }
         printf("%s head: %d tensors, at most %.2f times\n", kinds[kind], t.values, t.most);
         ck_assert_int_eq(t.worse, 0);
@@ -349,8 +240,8 @@ START_TEST(sliding_window)
     mf_array *image;
     mf_random random;
     int64_t crop[3], k;
-    tally t = {0};
-    read_golden("window", &golden);
+    golden_tally t = {0};
+    golden_read("window", &golden);
     configuration(&golden, &iris, crop, &k);
     draw_model(&iris, &weights);
     draw_inputs(crop, k, &in);
@@ -359,12 +250,12 @@ START_TEST(sliding_window)
             ok(mf_tensors_add(&given, in.item[i].name, mf_array_ref(in.item[i].array)));
     ok(mf_tensors_make(&given, "target", MF_F32, 3, mf_tensors_find(&golden, "size")->data,
                        &image));
-    mf_random_seed(&random, INPUTS, "image", 0);
+    mf_random_seed(&random, GOLDEN_INPUTS, "image", 0);
     for (int64_t i = 0; i < mf_array_count(image); i++)
         ((float *)image->data)[i] = (float)mf_random_uniform(&random, -1, 1);
     ok(mf_device_open("", &device));
     ok(mf_parity_window(device, &options, &weights, &given, &out));
-    compare(&golden, "probability", "probability", mf_tensors_find(&out, "probability"), &t);
+    golden_compare(&golden, "probability", "probability", mf_tensors_find(&out, "probability"), &t);
     printf("window: %.2f times\n", t.most);
     ck_assert_int_eq(t.worse, 0);
     mf_device_unref(device);

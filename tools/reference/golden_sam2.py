@@ -1,9 +1,9 @@
 """Makes tests/golden/sam2_micro.safetensors: what SAM 2.1 of a very small size computes in float64, and how
 far PyTorch's float32 is off.
 
-    python golden_sam2.py OUT.safetensors
+    python golden_sam2.py OUT.safetensors OUT.txt
 
-Weights (golden.weight, by their official names) and pictures are drawn, so only results are stored, of large
+OUT.txt gets the names and shapes of the model's tensors. Weights (golden.weight, by their official names) and pictures are drawn, so only results are stored, of large
 tensors drawn elements as in golden.py: the sample of a tensor has its name's seed. Beside each tensor,
 `NAME~`: the most that float32 lies off on these elements (relative L2), the norm of the whole in float64 and
 in float32, and the distance of each float32 run.
@@ -67,7 +67,7 @@ def run(dtype):
     rgb = [torch.from_numpy(frame(t)).to(dtype).permute(2, 0, 1)[None] / 255 for t in range(FRAMES)]
     f = [model.features(v) for v in rgb]
     for i in range(4):
-        out[f"trunk_stage{i}"] = f[0].trunk[i].permute(0, 2, 3, 1)
+        out[f"trunk_stage{i}"] = f[0].trunk[i]
     out.update(neck_level2=f[0].neck[2], neck_level3=f[0].neck[3], high_res0=f[0].high[0], high_res1=f[0].high[1],
                image_embed=model.still(f[0].embed))
     for name, given in PROMPTS.items():
@@ -118,3 +118,7 @@ def results():
 if __name__ == "__main__":
     about = {**MICRO.metadata(), "about": json.dumps({"frames": FRAMES, "objects": OBJECTS, "lowered": LOWERED, "by": BY})}
     save_file(results(), sys.argv[1], about)
+    with open(sys.argv[2], "w") as text:
+        print("# Names and shapes of the SAM 2.1 of golden_sam2.py.", file=text)
+        for n, v in sorted(drawn_model().state_dict().items()):
+            print(n, ",".join(map(str, v.shape)), file=text)

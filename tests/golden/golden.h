@@ -1,0 +1,43 @@
+/* golden.h - stored results of float64 and how far PyTorch's own float32 lies from them: drawing the
+ * same weights and inputs, and comparing. Failures end the test. */
+#ifndef GOLDEN_H
+#define GOLDEN_H
+
+#include "tensors.h"
+
+enum { GOLDEN_WEIGHTS = 1, GOLDEN_INPUTS = 2, GOLDEN_SAMPLES = 3 }; /* seeds */
+
+/* Where the file `name` is: path [4096]. */
+void golden_path(const char *name, char *path);
+/* NAME.safetensors */
+void golden_read(const char *name, mf_tensors *golden);
+/* f32 of `name`: the same bits as golden.py's, since each step rounds at most once. */
+void golden_draw_weight(const char *name, int rank, const int64_t *shape, float *values);
+
+/* How far `ours` (by the name `name`) lies from the elements stored as `stored`, relative L2, and how
+ * far PyTorch's float32 does at most, at least one rounding of each element. */
+double golden_distance(const mf_tensors *golden, const char *stored, const char *name,
+                       const mf_array *ours, double *theirs);
+
+enum { GOLDEN_MOST = 4096 };
+
+typedef struct golden_tally {
+    int values, worse;            /* worse than the rule below */
+    double most;                  /* of ours / PyTorch's distance, of values */
+    int gradients;                /* and stepped weights */
+    double gradient[GOLDEN_MOST]; /* ours / PyTorch's distance */
+} golden_tally;
+
+/* `ours` against the stored elements. Values: at most twice as far from float64 as PyTorch's
+ * float32 (the farthest of its three ways to convolve, or one rounding of each element), and within
+ * 1e-3; a loss is the mean of all logits' errors, so chance, and right to 2^-20.
+ *
+ * Gradients: one ReLU or maximum that tips over moves all gradients before it, by more than all
+ * rounding; which do is chance, in PyTorch too (its own three ways lie up to 68 times apart). Each
+ * lies within 1e-2; golden_quantile tells how they do together. */
+void golden_compare(const mf_tensors *golden, const char *stored, const char *name,
+                    const mf_array *ours, golden_tally *t);
+/* Share `part` of the gradients lie within this many of PyTorch's distances. */
+double golden_quantile(golden_tally *t, double part);
+
+#endif
