@@ -3,7 +3,8 @@
  * makes the probabilities again from it.
  *
  * q, o: [N,L,C]; k, v: [N,S,C]; C = heads * HD; lse, delta: [N,heads,L].
- * HD   size of a head       RB   rows a work-item (CPU); its vectors along a head have VW lanes
+ * HD   size of a head       TILES  tiles of 8 queries a work-item has room for (CPU, forward)
+ * RB   rows a work-item (CPU, gradients); its vectors along a head have VW lanes
  * On a CPU the lanes of scores are 16 columns, read from panels [N,heads,P,HD,16] with P even. */
 #include "common.clh"
 #include "tile.clh"
@@ -52,62 +53,163 @@ ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
         }                                                                                          \
     }
 
-/* Range (ceil(L/RB), heads, N); `keys` are the panels of k. Rows beyond L repeat the last one. */
-ONE __kernel void attention(int L, int S, int C, int P, float scale, IN q, IN keys, IN v, OUT o,
+/* ---- forward: blocks of queries against blocks of KB columns, both kept in private memory ----------
+ *
+ * A work-item owns up to TILES tiles of 8 queries. For each block of columns it transposes the keys
+ * into panels of 16, copies the values, takes all scores in tiles of 8 x 32, makes probabilities of
+ * them, and adds values to the sums in tiles of VR rows by VC vectors of a head. */
+#define KB 64
+#define HW ((HD + 15) / 16) /* whole vectors a head; lanes beyond HD are never stored */
+#if HW <= 3
+#define VC HW
+#elif HW % 3 == 0
+#define VC 3
+#elif HW % 2 == 0
+#define VC 2
+#elif HW % 5 == 0
+#define VC 5
+#else
+#define VC 1
+#endif
+#define VR (VC == 5 ? 4 : 8)
+
+/* Rows a, b of a matrix, the first or second halves of them interleaved. */
+static inline float16 zip(float8 a, float8 b)
+{
+    float16 both;
+    both.even = a;
+    both.odd = b;
+    return both;
+}
+
+/* x: 16 rows C apart, of which `rows` exist (later ones repeat the last), `width` floats wide ->
+ * 16 columns. Four perfect shuffles transpose a square. */
+static inline void transpose16(IN x, int rows, int C, int width, float16 *columns)
+{
+    float16 a[16], b[16];
+    UNROLL for (int i = 0; i < 16; i++) a[i] = load(x + (size_t)min(i, rows - 1) * C, width);
+    UNROLL for (int stage = 0; stage < 2; stage++)
+    {
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            b[2 * i] = zip(a[i].lo, a[i + 8].lo);
+            b[2 * i + 1] = zip(a[i].hi, a[i + 8].hi);
+        }
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            a[2 * i] = zip(b[i].lo, b[i + 8].lo);
+            a[2 * i + 1] = zip(b[i].hi, b[i + 8].hi);
+        }
+    }
+    UNROLL for (int i = 0; i < 16; i++) columns[i] = a[i];
+}
+
+/* p[i][0 .. 16 panels) = the dot products of 8 rows [HD][8] with `panels` panels of keys. */
+#define SCORE_TILE(p, rows, keys, panels)                                                          \
+    {                                                                                              \
+        float16 s[8][panels];                                                                      \
+        UNROLL for (int i = 0; i < 8; i++)                                                         \
+            UNROLL for (int u = 0; u < panels; u++) s[i][u] = (float16)(0.0f);                     \
+        for (int d = 0; d < HD; d++) {                                                             \
+            float16 column[panels];                                                                \
+            UNROLL for (int u = 0; u < panels; u++) column[u] = (keys)[u * 16 * HW + d];           \
+            UNROLL for (int i = 0; i < 8; i++)                                                     \
+            {                                                                                      \
+                const float16 a = (float16)((rows)[d * 8 + i]);                                    \
+                UNROLL for (int u = 0; u < panels; u++) s[i][u] = a * column[u] + s[i][u];         \
+            }                                                                                      \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 8; i++)                                                         \
+            UNROLL for (int u = 0; u < panels; u++)(p)[i * (KB / 16) + u] = s[i][u];               \
+    }
+
+/* Scores to probabilities, not yet normalized: returns by how much what was summed before shrinks. */
+static inline float soften(float16 *p, int count, float *top, float16 *sum)
+{
+    const int panels = (count + 15) / 16;
+    if (count % 16)
+        p[panels - 1] =
+            select((float16)(-INFINITY), p[panels - 1], LANES < (int16)(count - 16 * (panels - 1)));
+    float16 most = p[0];
+    for (int j = 1; j < panels; j++)
+        most = fmax(most, p[j]);
+    const float peak = fmax(*top, wide_max(most)), shrink = exp(*top - peak);
+    float16 all = *sum * shrink;
+    for (int j = 0; j < panels; j++) {
+        p[j] = exp(p[j] - peak);
+        all += p[j];
+    }
+    *top = peak;
+    *sum = all;
+    return shrink;
+}
+
+/* Range (blocks of `tiles` tiles of 8 rows, heads, N). Rows beyond L repeat the last one. */
+ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o,
                             OUT lse)
 {
-    const int r0 = get_global_id(0) * RB;
+    const int r0 = get_global_id(0) * tiles * 8, count = min(tiles, (L - r0 + 7) / 8);
     const size_t head = (size_t)BATCH * get_global_size(1) + HEAD;
-    keys += head * P * HD * 16;
+    float rows[TILES][HD * 8], top[TILES * 8];
+    float16 acc[TILES * 8][HW], p[TILES * 8][KB / 16], sum[TILES * 8];
+    float16 keys[KB / 16][HW * 16], values[HW / VC][KB][VC];
+    q += (size_t)BATCH * L * C + HEAD * HD;
+    k += (size_t)BATCH * S * C + HEAD * HD;
     v += (size_t)BATCH * S * C + HEAD * HD;
-    float rows[RB][HD], top[RB], weights[RB][32];
-    float16 sum[RB];
-    vec acc[RB][HV];
-    for (int i = 0; i < RB; i++) {
-        IN row = q + ((size_t)BATCH * L + min(r0 + i, L - 1)) * C + HEAD * HD;
+    for (int r = 0; r < count * 8; r++) {
+        IN row = q + (size_t)min(r0 + r, L - 1) * C;
         for (int d = 0; d < HD; d++)
-            rows[i][d] = row[d] * scale;
-        top[i] = -INFINITY;
-        sum[i] = (float16)(0.0f);
+            rows[r / 8][d * 8 + r % 8] = row[d] * scale;
+        for (int j = 0; j < HW; j++)
+            acc[r][j] = (float16)(0.0f);
+        top[r] = -INFINITY;
+        sum[r] = (float16)(0.0f);
     }
-    UNROLL for (int i = 0; i < RB; i++)
-        UNROLL for (int j = 0; j < HV; j++) acc[i][j] = (vec)(0.0f);
-    for (int s0 = 0; s0 < S; s0 += 32) {
-        const int count = min(32, S - s0);
-        float16 s[RB][2];
-        SCORES(s, rows, keys)
-        keys += 32 * HD;
-        if (count < 32) {
-            UNROLL for (int i = 0; i < RB; i++)
-            {
-                s[i][0] = select((float16)(-INFINITY), s[i][0], LANES < (int16)(count));
-                s[i][1] = select((float16)(-INFINITY), s[i][1], LANES + 16 < (int16)(count));
+    for (int s0 = 0; s0 < S; s0 += KB) {
+        const int columns = min(KB, S - s0), panels = (columns + 15) / 16;
+        for (int j = 0; j < panels; j++)
+            for (int d = 0; d < HW; d++)
+                transpose16(k + (size_t)(s0 + 16 * j) * C + 16 * d, columns - 16 * j, C,
+                            HD - 16 * d, &keys[j][16 * d]);
+        for (int c = 0; c < columns; c++)
+            for (int j = 0; j < HW; j++)
+                values[j / VC][c][j % VC] = load(v + (size_t)(s0 + c) * C + 16 * j, HD - 16 * j);
+        int j = 0;
+        for (; j + 2 <= panels; j += 2)
+            for (int t = 0; t < count; t++)
+                SCORE_TILE(&p[8 * t][j], rows[t], keys[j], 2)
+        if (j < panels)
+            for (int t = 0; t < count; t++)
+                SCORE_TILE(&p[8 * t][j], rows[t], keys[j], 1)
+        for (int r = 0; r < count * 8; r++) {
+            const float shrink = soften(p[r], columns, &top[r], &sum[r]);
+            if (shrink != 1.0f)
+                for (int d = 0; d < HW; d++)
+                    acc[r][d] *= shrink;
+        }
+        for (int d = 0; d < HW / VC; d++)
+            for (int r = 0; r < count * 8; r += VR) {
+                float16 a[VR][VC];
+                UNROLL for (int i = 0; i < VR; i++)
+                    UNROLL for (int e = 0; e < VC; e++) a[i][e] = acc[r + i][d * VC + e];
+                const float *weight = (const float *)p[r];
+                for (int c = 0; c < columns; c++)
+                    UNROLL for (int i = 0; i < VR; i++)
+                    {
+                        const float16 w = (float16)(weight[i * KB + c]);
+                        UNROLL for (int e = 0; e < VC; e++) a[i][e] =
+                            w * values[d][c][e] + a[i][e];
+                    }
+                UNROLL for (int i = 0; i < VR; i++)
+                    UNROLL for (int e = 0; e < VC; e++) acc[r + i][d * VC + e] = a[i][e];
             }
-        }
-        UNROLL for (int i = 0; i < RB; i++)
-        {
-            const float most = fmax(top[i], wide_max(fmax(s[i][0], s[i][1])));
-            const float shrink = exp(top[i] - most);
-            const float16 e0 = exp(s[i][0] - most), e1 = exp(s[i][1] - most);
-            top[i] = most;
-            sum[i] = sum[i] * shrink + e0 + e1;
-            vstore16(e0, 0, weights[i]);
-            vstore16(e1, 1, weights[i]);
-            UNROLL for (int j = 0; j < HV; j++) acc[i][j] *= shrink;
-        }
-        ACCUMULATE(acc, weights, count, v)
-        v += (size_t)32 * C;
     }
     o += ((size_t)BATCH * L + r0) * C + HEAD * HD;
-    lse += head * L + r0;
-    UNROLL for (int i = 0; i < RB; i++)
-    {
-        if (r0 + i < L) {
-            const float total = wide_sum(sum[i]);
-            lse[i] = top[i] + log(total);
-            UNROLL for (int j = 0; j < HV; j++)
-                STORE(acc[i][j] / total, o + (size_t)i * C + j * VW);
-        }
+    for (int r = 0; r < min(count * 8, L - r0); r++) {
+        const float total = wide_sum(sum[r]);
+        lse[head * L + r0 + r] = top[r] + log(total);
+        for (int j = 0; j < HW; j++)
+            store(acc[r][j] / total, o + (size_t)r * C + 16 * j, HD - 16 * j);
     }
 }
 
@@ -216,9 +318,9 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
     for (int e = get_local_id(0); e < (count) * HD; e += 64)                                       \
     to[e] = x[(size_t)(e / HD) * C + e % HD]
 
-/* Range (L, heads, N); `keys` is k itself. */
-ROWS_OF_64 __kernel void attention(int L, int S, int C, int P, float scale, IN q, IN keys, IN v,
-                                   OUT o, OUT lse)
+/* Range (L, heads, N). */
+ROWS_OF_64 __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, IN keys,
+                                   IN v, OUT o, OUT lse)
 {
     __local float k_tile[TJ * HD], v_tile[TJ * HD];
     const size_t head = (size_t)BATCH * get_global_size(1) + HEAD;

@@ -16,7 +16,7 @@ static int64_t blocks(int64_t n, int64_t unit)
 /* What the kernels take apart a head size into; see attention.cl. */
 typedef struct sizes {
     int64_t batch, heads, l, s, c, head;
-    int vw, rb;
+    int vw, rb, tiles;
     int64_t q_panels, k_panels; /* 16 rows each, even */
     float scale;
 } sizes;
@@ -33,6 +33,7 @@ static sizes sizes_of(const mf_program *p, const mf_op *op)
     z.rb = rb > 8 ? 8 : rb < 1 ? 1 : (int)rb;
     z.q_panels = 2 * blocks(z.l, 32);
     z.k_panels = 2 * blocks(z.s, 32);
+    z.tiles = z.head <= 256 ? 16 : z.head <= 512 ? 8 : 4; /* what a stack and a cache hold */
     z.scale = (float)(1.0 / sqrt((double)z.head));
     return z;
 }
@@ -41,8 +42,8 @@ static mf_status attention_module(mf_recorder *r, const sizes *z, bool keys,
                                   const mf_module **module)
 {
     char options[96];
-    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DKEYS=%d", (int)z->head, z->vw,
-             z->rb, keys);
+    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DTILES=%d -DKEYS=%d", (int)z->head,
+             z->vw, z->rb, z->tiles, keys);
     return mf_record_module(r, attention_cl, options, module);
 }
 
@@ -67,16 +68,31 @@ static mf_status columns_of(mf_recorder *r, const sizes *z, const mf_module *mod
                      MF_INT(z->c), MF_AT(x), *form);
 }
 
+/* On a CPU, work-items of `tiles` tiles of 8 rows: as many as there is room for, since each goes
+ * over all columns, but every core has some, and all about the same number. */
+static mf_range forward_range(mf_recorder *r, const sizes *z, int64_t *tiles)
+{
+    *tiles = 0;
+    if (!mf_recorder_device(r)->is_cpu)
+        return range_of(r, z, z->l);
+    const int64_t all = blocks(z->l, 8), wanted = 4 * (int64_t)mf_recorder_device(r)->compute_units;
+    int64_t parts = blocks(all, z->tiles);
+    if (parts * z->heads * z->batch < wanted)
+        parts = blocks(wanted, z->heads * z->batch);
+    *tiles = blocks(all, parts);
+    return mf_range3(blocks(all, *tiles), z->heads, z->batch);
+}
+
 /* in q, k, v -> o, lse */
 static mf_status attention_record(mf_recorder *r, const mf_op *op)
 {
     const sizes z = sizes_of(mf_recorder_program(r), op);
     const mf_module *module;
     MF_TRY(attention_module(r, &z, false, &module));
-    mf_operand keys;
-    MF_TRY(columns_of(r, &z, module, op->in[1], z.s, z.k_panels, &keys));
-    return MF_RECORD(r, module, "attention", range_of(r, &z, z.l), MF_INT(z.l), MF_INT(z.s),
-                     MF_INT(z.c), MF_INT(z.k_panels), MF_FLOAT(z.scale), MF_AT(op->in[0]), keys,
+    int64_t tiles;
+    const mf_range range = forward_range(r, &z, &tiles);
+    return MF_RECORD(r, module, "attention", range, MF_INT(z.l), MF_INT(z.s), MF_INT(z.c),
+                     MF_INT(tiles), MF_FLOAT(z.scale), MF_AT(op->in[0]), MF_AT(op->in[1]),
                      MF_AT(op->in[2]), MF_AT(op->out[0]), MF_AT(op->out[1]));
 }
 

@@ -124,6 +124,10 @@ START_TEST(attention_equals_softmax_in_double)
     check_attention("", (sides){1, 33, 32, 2, 24});
     check_attention("", (sides){1, 9, 40, 1, 64});
     check_attention("", (sides){2, 5, 6, 2, 3});
+    check_attention("", (sides){1, 140, 70, 1, 72}); /* more queries than one work-item takes */
+    check_attention("", (sides){1, 17, 131, 1, 256});
+    check_attention("", (sides){1, 9, 66, 2, 80});
+    check_attention("", (sides){1, 8, 5, 1, 112});
 }
 END_TEST
 
