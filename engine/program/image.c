@@ -55,12 +55,17 @@ static mf_status record_resize(mf_recorder *r, const mf_op *op)
     const mf_module *module;
     const mf_program *p = mf_recorder_program(r);
     const mf_shape in = mf_shape_of(p, op->in[0]), out = mf_shape_of(p, op->out[0]);
+    const bool nearest = op->i[0] == MF_RESAMPLE_NEAREST;
     MF_TRY(mf_record_module(r, image_cl, NULL, &module));
+    if (out.dim[3] == 1)
+        return MF_RECORD(r, module, "resize2d_single",
+                         mf_range3(vectors(r, out.dim[2]), out.dim[1], out.dim[0]),
+                         MF_INT(in.dim[1]), MF_INT(in.dim[2]), MF_INT(out.dim[1]),
+                         MF_INT(out.dim[2]), MF_INT(nearest), MF_AT(op->in[0]), MF_AT(op->out[0]));
     return MF_RECORD(r, module, "resize2d",
                      mf_range3(vectors(r, out.dim[3]) * out.dim[2], out.dim[1], out.dim[0]),
                      MF_INT(in.dim[1]), MF_INT(in.dim[2]), MF_INT(out.dim[1]), MF_INT(out.dim[2]),
-                     MF_INT(out.dim[3]), MF_INT(op->i[0] == MF_RESAMPLE_NEAREST), MF_AT(op->in[0]),
-                     MF_AT(op->out[0]));
+                     MF_INT(out.dim[3]), MF_INT(nearest), MF_AT(op->in[0]), MF_AT(op->out[0]));
 }
 
 static const mf_op_type resize_type = {"resize2d", NULL, record_resize, 0};
