@@ -16,7 +16,7 @@ static const mf_type types[] = {
     {"table",    "columns of numbers and text",                  "", "columns", NULL, NULL},
     {"image",    "an RGB picture [h, w, 3]",                     "rgb:u8", "", NULL, NULL},
     {"text",     "plain text",                                   "", "", NULL, NULL},
-    {"seeds",    "2D masks on slices",                           "", "", NULL, NULL},
+    {"seeds",    "2D masks on slices: masks one slice thick",     "box:i32 score:f32 seed:i32 bits stability:f32 point:f32 crop:i32", GRID, NULL, NULL},
 };
 /* clang-format on */
 

@@ -32,8 +32,8 @@ static const mf_port inputs[] = {
     {NULL, NULL, NULL, 0}};
 static const mf_port outputs[] = {{"slices", "slices",
                                    "8-bit colour slices [n, h, w, 3] and the axis they cut. "
-                                   "Attributes min_pixels and min_voxels: "
-                                   "the least sizes of masks that go with the profile.",
+                                   "Attributes profile (its name), min_pixels and min_voxels: "
+                                   "the least sizes of masks that go with it.",
                                    0},
                                   {NULL, NULL, NULL, 0}};
 
@@ -90,6 +90,8 @@ static mf_status publish(mf_task *t, const mf_artifact *volume, const mf_grid *g
         failed = mf_artifact_inherit(slices, volume);
     if (!failed)
         failed = mf_artifact_set_int(slices, "axis", axis);
+    if (!failed)
+        failed = mf_artifact_set_text(slices, "profile", profile->name);
     if (!failed)
         failed = mf_artifact_set_int(slices, "min_pixels", profile->min_pixels);
     if (!failed)

@@ -1,0 +1,360 @@
+/* sam2_segment.c - stage sam2.segment: things that somebody points at, as 3D masks. */
+#include "follow.h"
+#include "prompts.h"
+#include "sam2_segment.code.h"
+#include "sam2_stages.h"
+#include "session.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct segment_params {
+    mf_reals points, box;
+    mf_ints labels, object;
+    const char *unit, *axis;
+    int64_t min_voxels, fill_hole_area, stop_after, batch, features, memory;
+    bool keep_component;
+} segment_params;
+
+static const mf_param params[] = {
+    MF_REALS(segment_params, points, "[]", -1e9, 1e9, "",
+             "Points: x, y, z, x, y, z, ... in the unit that `unit` names."),
+    MF_INTS(segment_params, labels, "[]", 0, 1, "",
+            "One a point: 1 it lies inside, 0 outside. Empty: all inside."),
+    MF_REALS(segment_params, box, "[]", -1e9, 1e9, "",
+             "A box around the thing: x, y, z of two corners; six numbers for each box. Of a thick "
+             "one the slice in its middle counts."),
+    MF_INTS(segment_params, object, "[]", 1, 1e6, "",
+            "Which thing each point, then each box, is about. Empty: all about one."),
+    MF_CHOICE(
+        segment_params, unit, "voxel", "voxel|mm",
+        "Of points and boxes: indices of voxels from 0, or millimetres in the patient (RAS+)."),
+    MF_CHOICE(segment_params, axis, "slices", "slices|z|y|x",
+              "The thing is shown on a slice across this axis, and followed along it."),
+    MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels", "Smaller masks are dropped."),
+    MF_BOOL(segment_params, keep_component, "false",
+            "Of a mask only the largest component that crosses its slice stays."),
+    MF_INT(segment_params, fill_hole_area, "8", 0, 1e6, "pixels",
+           "Holes of at most this many low-resolution pixels of a slice are filled; 0: none."),
+    MF_INT(segment_params, stop_after, "0", 0, 1e6, "slices",
+           "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
+    MF_INT_MARKED(segment_params, batch, "16", 1, 1024, "", MF_NO_CACHE,
+                  "Things that go through a program together; halved where memory is short."),
+    MF_INT_MARKED(
+        segment_params, features, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
+        "Memory for what the encoder says of slices, so that it need not be asked again."),
+    MF_INT_MARKED(segment_params, memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
+                  "Most of the device's memory that programs take; 0: as they see fit."),
+    MF_PARAMS_END};
+static const mf_port inputs[] = {
+    {"slices", "slices", "The scan as colour slices.", 0},
+    {"model", "model", "A SAM 2 with its memory.", 0},
+    {"prompt", "labels?",
+     "Instead of points and boxes: each label is a thing, shown on the slice where it is largest.",
+     0},
+    {0}};
+static const mf_port outputs[] = {
+    {"masks", "masks",
+     "3D masks in order of object or label; array label says which. Those too small are not there.",
+     0},
+    {0}};
+
+static sam2_request request_of(const segment_params *o)
+{
+    return (sam2_request){o->points, o->labels, o->box, o->object, !strcmp(o->unit, "mm")};
+}
+
+static mf_status check(const void *p)
+{
+    const sam2_request r = request_of(p);
+    return sam2_request_check(&r);
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const segment_params *o = p;
+    const mf_artifact *slices;
+    mf_grid grid;
+    MF_TRY(mf_in(t, "slices", &slices));
+    MF_TRY(mf_artifact_grid(slices, &grid));
+    n->host_bytes =
+        (size_t)((double)mf_grid_voxels(&grid) * 6) + ((size_t)o->features << 20) + (1u << 30);
+    n->device_bytes = o->memory ? (size_t)o->memory << 20 : 0;
+    n->cpu = 4;
+    n->cost = (double)grid.size[2];
+    return MF_OK;
+}
+
+typedef struct work {
+    mf_task *task;
+    const segment_params *o;
+    const mf_artifact *slices;
+    sam2_stack stack;
+    sam2_follower follower;
+    int axis;
+    sam2_list list;
+    char words[64];
+} work;
+
+static int64_t image_of(const work *w)
+{
+    return sam2_predictor_config(w->follower.predictor)->image;
+}
+
+static mf_status follow(work *w, int64_t slice, int64_t count, const sam2_object *objects,
+                        int64_t next_slice)
+{
+    const sam2_group group = {w->axis, slice, count, objects};
+    snprintf(w->words, sizeof w->words, "%lld things of slice %lld across %c", (long long)count,
+             (long long)slice, "zyx"[w->axis]);
+    w->follower.next_axis = next_slice < 0 ? -1 : w->axis;
+    w->follower.next_slice = next_slice;
+    return mf_within(sam2_follow(&w->follower, &group, &w->list), "%s", w->words);
+}
+
+/* ---- points and boxes ------------------------------------------------------------------------ */
+
+/* Pixels of the slice as the model has them. */
+static void to_model(const work *w, sam2_target *t)
+{
+    int64_t h, width;
+    sam2_stack_size(&w->stack, w->axis, &h, &width);
+    for (int64_t i = 0; i < t->count; i++) {
+        t->xy[2 * i] = t->xy[2 * i] / (float)width * (float)image_of(w);
+        t->xy[2 * i + 1] = t->xy[2 * i + 1] / (float)h * (float)image_of(w);
+    }
+}
+
+/* One after another: objects with other numbers of points do not fit into one batch. */
+static mf_status follow_targets(work *w)
+{
+    const sam2_request r = request_of(w->o);
+    sam2_target *targets;
+    int64_t count;
+    MF_TRY(sam2_request_targets(&r, &w->stack, w->axis, &targets, &count));
+    mf_status failed = count ? MF_OK
+                             : mf_hint(mf_fail(MF_INVALID, "nothing is pointed at"),
+                                       "give points, a box, or labels at the input 'prompt'");
+    w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    for (int64_t i = 0; i < count && !failed; i++) {
+        sam2_target *t = targets + i;
+        to_model(w, t);
+        const sam2_object object = {.xy = t->xy,
+                                    .labels = t->labels,
+                                    .points = t->count,
+                                    .score = 1,
+                                    .label = (int32_t)t->object};
+        failed = follow(w, t->slice, 1, &object, i + 1 < count ? targets[i + 1].slice : -1);
+    }
+    sam2_targets_free(targets, count);
+    return failed;
+}
+
+/* ---- labels ---------------------------------------------------------------------------------- */
+
+typedef struct shown {
+    int32_t label;
+    int64_t slice; /* where it is largest, the first of equals */
+} shown;
+
+static int by_slice(const void *a, const void *b)
+{
+    const shown *x = a, *y = b;
+    if (x->slice != y->slice)
+        return x->slice < y->slice ? -1 : 1;
+    return (x->label > y->label) - (x->label < y->label);
+}
+
+/* voxels u16 [z, y, x] -> the labels there are, by slice; *list for free(). */
+static mf_status find_labels(const work *w, const uint16_t *voxels, shown **list, int64_t *count)
+{
+    const int64_t *size = w->stack.grid.size, slices = sam2_stack_count(&w->stack, w->axis);
+    int64_t at[3], *areas = NULL, number[65536] = {0};
+    int32_t labels[65536];
+    *count = 0;
+    for (int64_t i = 0; i < mf_grid_voxels(&w->stack.grid); i++)
+        if (voxels[i] && !number[voxels[i]]) {
+            labels[*count] = voxels[i];
+            number[voxels[i]] = ++*count;
+        }
+    *list = calloc((size_t)*count + 1, sizeof **list);
+    areas = calloc((size_t)(*count * slices) + 1, sizeof *areas);
+    if (!*list || !areas) {
+        free(*list);
+        free(areas);
+        return mf_fail(MF_NO_MEMORY, "no memory for labels");
+    }
+    for (at[0] = 0; at[0] < size[2]; at[0]++)
+        for (at[1] = 0; at[1] < size[1]; at[1]++)
+            for (at[2] = 0; at[2] < size[0]; at[2]++, voxels++)
+                if (*voxels)
+                    areas[(number[*voxels] - 1) * slices + at[w->axis]]++;
+    for (int64_t i = 0; i < *count; i++) {
+        (*list)[i].label = labels[i];
+        for (int64_t s = 0; s < slices; s++)
+            if (areas[i * slices + s] > areas[i * slices + (*list)[i].slice])
+                (*list)[i].slice = s;
+    }
+    free(areas);
+    qsort(*list, (size_t)*count, sizeof **list, by_slice);
+    return MF_OK;
+}
+
+/* A label on its slice, at the size of the model. */
+static mf_status read_mask(const work *w, const uint16_t *voxels, const shown *s, uint8_t *mask)
+{
+    int64_t h, width, at[3], end[3];
+    const int64_t *size = w->stack.grid.size;
+    sam2_stack_size(&w->stack, w->axis, &h, &width);
+    uint8_t *slice = malloc((size_t)(h * width));
+    if (!slice)
+        return mf_fail(MF_NO_MEMORY, "no memory for a slice");
+    for (int64_t y = 0; y < h; y++)
+        for (int64_t x = 0; x < width; x++) {
+            sam2_slice_box(w->axis, s->slice, (int64_t[]){y, x}, (int64_t[]){y + 1, x + 1}, at,
+                           end);
+            slice[y * width + x] = voxels[(at[0] * size[1] + at[1]) * size[0] + at[2]] == s->label;
+        }
+    mf_status failed = sam2_picture_mask(slice, h, width, image_of(w), mask);
+    free(slice);
+    return failed;
+}
+
+static mf_status follow_slice(work *w, const uint16_t *voxels, const shown *list, int64_t n,
+                              int64_t next_slice)
+{
+    const int64_t pixels = image_of(w) * image_of(w);
+    sam2_object *objects = calloc((size_t)n, sizeof *objects);
+    uint8_t *masks = malloc((size_t)(n * pixels));
+    mf_status failed =
+        objects && masks ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the masks of a slice");
+    for (int64_t i = 0; i < n && !failed; i++) {
+        objects[i] = (sam2_object){.mask = masks + i * pixels, .score = 1, .label = list[i].label};
+        failed = read_mask(w, voxels, list + i, masks + i * pixels);
+    }
+    if (!failed)
+        failed = follow(w, list->slice, n, objects, next_slice);
+    free(objects);
+    free(masks);
+    return failed;
+}
+
+static int by_label(const void *a, const void *b)
+{
+    const sam2_found *x = a, *y = b;
+    return (x->label > y->label) - (x->label < y->label);
+}
+
+static mf_status follow_labels(work *w)
+{
+    const mf_volume *labels;
+    shown *list;
+    int64_t count;
+    if (w->o->points.count || w->o->box.count)
+        return mf_fail(MF_INVALID, "either points and boxes or a prompt of labels, not both");
+    MF_TRY(mf_in_volume(w->task, "prompt", MF_U16, &labels));
+    if (!mf_grid_equal(&labels->grid, &w->stack.grid, 0.01))
+        return mf_fail(MF_INVALID, "prompt does not lie on the slices' grid");
+    MF_TRY(find_labels(w, labels->voxels->data, &list, &count));
+    mf_status failed = count ? MF_OK : mf_fail(MF_INVALID, "prompt has no label other than 0");
+    w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    for (int64_t i = 0, n; i < count && !failed; i += n) {
+        for (n = 1; i + n < count && list[i + n].slice == list[i].slice; n++)
+            ;
+        failed = follow_slice(w, labels->voxels->data, list + i, n,
+                              i + n < count ? list[i + n].slice : -1);
+    }
+    free(list);
+    if (!failed && w->list.count)
+        qsort(w->list.item, (size_t)w->list.count, sizeof *w->list.item, by_label);
+    return failed;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+static mf_status publish(work *w)
+{
+    mf_artifact *masks;
+    mf_array *label;
+    MF_TRY(sam2_list_publish(&w->list, "masks", &w->stack.grid, w->slices, &masks));
+    mf_status failed = mf_array_new(MF_I32, 1, &w->list.count, &label);
+    if (!failed) {
+        for (int64_t i = 0; i < w->list.count; i++)
+            ((int32_t *)label->data)[i] = w->list.item[i].label;
+        failed = mf_artifact_add(masks, "label", label);
+        mf_array_unref(label);
+    }
+    if (failed) {
+        mf_artifact_unref(masks);
+        return failed;
+    }
+    return mf_out(w->task, "masks", masks);
+}
+
+static mf_status segment(work *w)
+{
+    const mf_artifact *prompt;
+    const char *axis = w->o->axis;
+    MF_TRY(mf_in(w->task, "slices", &w->slices));
+    MF_TRY(mf_in(w->task, "prompt", &prompt));
+    MF_TRY(sam2_stack_read(w->slices, &w->stack));
+    w->axis = !strcmp(axis, "slices") ? w->stack.axis : axis[0] == 'z' ? 0 : axis[0] == 'y' ? 1 : 2;
+    MF_TRY(sam2_cache_new(w->follower.predictor, &w->stack, (size_t)w->o->features << 20,
+                          &w->follower.cache));
+    MF_TRY(prompt ? follow_labels(w) : follow_targets(w));
+    if (w->follower.small + w->follower.empty)
+        mf_log(w->task, "%lld things below %lld voxels and %lld that were not found are left out",
+               (long long)w->follower.small, (long long)w->o->min_voxels,
+               (long long)w->follower.empty);
+    return publish(w);
+}
+
+static mf_status open(mf_task *t, const void *p, void **session)
+{
+    return sam2_session_open(t, ((const segment_params *)p)->memory, true, session);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const segment_params *o = p;
+    work *w = calloc(1, sizeof *w);
+    if (!w)
+        return mf_fail(MF_NO_MEMORY, "no memory to segment");
+    w->task = t;
+    w->o = o;
+    w->follower = (sam2_follower){.task = t,
+                                  .predictor = session,
+                                  .stack = &w->stack,
+                                  .o = {.batch = o->batch,
+                                        .fill_hole_area = o->fill_hole_area,
+                                        .stop_after = o->stop_after,
+                                        .min_voxels = o->min_voxels,
+                                        .keep_component = o->keep_component,
+                                        .threads = mf_task_threads(t)},
+                                  .words = w->words};
+    mf_status failed = segment(w);
+    sam2_cache_free(w->follower.cache);
+    sam2_list_clear(&w->list);
+    sam2_stack_clear(&w->stack);
+    free(w);
+    return failed;
+}
+
+const mf_stage mf_stage_sam2_segment = {
+    .name = "sam2.segment",
+    .version = 1,
+    .summary = "3D masks of things that points, boxes or masks on a slice show, by SAM 2.",
+    .help = "A thing is shown on one slice: by points inside and outside of it, by a box, or by a "
+            "label map at the input `prompt`. From there it is followed both ways.",
+    .params = params,
+    .params_size = sizeof(segment_params),
+    .in = inputs,
+    .out = outputs,
+    .code = MF_CODE,
+    .program = true,
+    .tolerance = 1e-2, /* voxels at the edge of a threshold */
+    .check = check,
+    .needs = needs,
+    .open = open,
+    .close = sam2_session_close,
+    .run = run};

@@ -1,0 +1,14 @@
+/* session.h - what tasks of a stage share: a model on its device. */
+#ifndef SAM2_SESSION_H
+#define SAM2_SESSION_H
+
+#include "predictor.h"
+
+#include <massflow/stage.h>
+
+/* Opens the artifact of port "model"; budget: MiB of the device for programs, 0: as it sees fit.
+ * video: the model has to know how to follow things. */
+MF_MUST_USE mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session);
+void sam2_session_close(void *session); /* a sam2_predictor */
+
+#endif
