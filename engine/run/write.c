@@ -24,6 +24,7 @@ static const mf_type writers[] = {
     {.name = "labels",   .suffixes = ".json",        .write = mf_write_json},
     {.name = "slices",   .suffixes = ".json",        .write = mf_write_json},
     {.name = "masks",    .suffixes = ".json",        .write = mf_write_json},
+    {.name = "seeds",    .suffixes = ".json",        .write = mf_write_json},
     {.name = "sample",   .suffixes = ".json",        .write = mf_write_json},
     {.name = "model",    .suffixes = ".json",        .write = mf_write_json},
     {.name = "features", .suffixes = ".json",        .write = mf_write_json},

@@ -30,7 +30,8 @@ static const mf_param params[] = {
 static const mf_port inputs[] = {
     {"volume", "volume", "The scan.", 0},
     {"labels", "labels?", "A label map drawn over it.", 0},
-    {"masks", "masks?", "Masks drawn over it; either labels or masks.", 0},
+    {"masks", "masks?", "Masks drawn over it.", 0},
+    {"seeds", "seeds?", "2D masks drawn over the slices that they lie on; one of the three.", 0},
     {NULL, NULL, NULL, 0}};
 static const mf_port outputs[] = {
     {"image", "image", "The sheet of slices; each bears its number.", 0}, {NULL, NULL, NULL, 0}};
@@ -59,22 +60,23 @@ static mf_status run(mf_task *t, const void *p, void *session)
                                .fill = !strcmp(o->style, "fill"),
                                .opacity = o->opacity,
                                .masks = o->masks};
-    const mf_artifact *volume, *labels, *masks;
+    const mf_artifact *volume, *labels, *masks, *seeds;
     mf_artifact *image;
     mf_array *rgb;
     (void)session;
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_in(t, "labels", &labels));
     MF_TRY(mf_in(t, "masks", &masks));
-    if (labels && masks)
-        return mf_fail(MF_INVALID, "either labels or masks can be drawn, not both");
+    MF_TRY(mf_in(t, "seeds", &seeds));
+    if ((labels != NULL) + (masks != NULL) + (seeds != NULL) > 1)
+        return mf_fail(MF_INVALID, "one of labels, masks and seeds can be drawn, not several");
     if (o->window.count) {
         options.center = o->window.v[0];
         options.width = o->window.v[1];
     } else {
         picture_window(volume, &options);
     }
-    MF_TRY(picture_draw(volume, labels ? labels : masks, &options, &rgb));
+    MF_TRY(picture_draw(volume, labels ? labels : masks ? masks : seeds, &options, &rgb));
     mf_status failed = mf_artifact_new("image", &image);
     if (!failed) {
         failed = mf_artifact_add(image, "rgb", rgb);

@@ -16,6 +16,8 @@ typedef struct sheet {
     const mf_artifact *masks; /* or NULL */
     int64_t *mask;            /* indices of the masks that are drawn */
     int64_t mask_count;
+    int64_t *held; /* slices that hold seeds, ascending; none: any slice may be drawn */
+    int64_t held_count;
     double black, white;
     int across, down; /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
     bool flip_across, flip_down;
@@ -304,6 +306,32 @@ static mf_status choose_masks(sheet *s)
     return failed;
 }
 
+/* Seeds lie on few slices: only those are worth a look. None where they were cut another way. */
+static mf_status find_held(sheet *s)
+{
+    const int64_t slices = s->grid.size[s->cut];
+    s->held = calloc((size_t)slices + 1, sizeof *s->held);
+    if (!s->held)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+    for (int64_t k = 0; k < mf_masks_count(s->masks); k++) {
+        mf_mask m;
+        MF_TRY(mf_masks_get(s->masks, k, &m));
+        if (m.seed_axis == s->o->axis && m.seed_slice >= 0 && m.seed_slice < slices)
+            s->held[m.seed_slice] = 1;
+    }
+    for (int64_t i = 0; i < slices; i++)
+        if (s->held[i])
+            s->held[s->held_count++] = i;
+    return MF_OK;
+}
+
+/* Tile i of so many: its slice, of first..end or of those that hold seeds. */
+static int64_t slice_of(const sheet *s, int64_t i, int64_t tiles, int64_t first, int64_t end)
+{
+    const int64_t at = (2 * i + 1) * (end - first) / (2 * tiles);
+    return s->held_count ? s->held[at] : first + at;
+}
+
 static mf_status draw(sheet *s, const mf_array *voxels, mf_array **rgb)
 {
     const picture_options *o = s->o;
@@ -329,14 +357,19 @@ static mf_status draw(sheet *s, const mf_array *voxels, mf_array **rgb)
     if (o->one && (o->slice < 0 || o->slice >= s->grid.size[s->cut]))
         return mf_fail(MF_INVALID, "there is no slice %lld across %c: they go from 0 to %lld",
                        (long long)o->slice, "xyz"[s->cut], (long long)s -> grid.size[s->cut] - 1);
+    if (s->masks && !o->one && !strcmp(mf_artifact_type(s->masks), "seeds"))
+        MF_TRY(find_held(s));
     if (o->one) {
         first = o->slice;
         end = o->slice + 1;
+    } else if (s->held_count) {
+        first = 0;
+        end = s->held_count;
     }
     int64_t tiles = o->slices < end - first ? o->slices : end - first;
     MF_TRY(layout(s, tiles, rgb));
     for (int64_t i = 0; i < tiles; i++)
-        MF_TRY(draw_tile(s, i, first + (2 * i + 1) * (end - first) / (2 * tiles)));
+        MF_TRY(draw_tile(s, i, slice_of(s, i, tiles, first, end)));
     return MF_OK;
 }
 
@@ -386,6 +419,7 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
         failed = draw(&s, voxels, rgb);
     free(s.tile);
     free(s.mask);
+    free(s.held);
     mf_array_unref(voxels);
     mf_array_unref(labels);
     if (failed) {

@@ -19,7 +19,8 @@ typedef struct picture_options {
     int64_t masks;        /* at most so many masks are drawn, the largest; 0: all */
 } picture_options;
 
-/* over: labels or masks on the volume's grid, or NULL. */
+/* over: labels, masks or seeds on the volume's grid, or NULL. Of seeds only slices that hold some are
+ * shown, if they lie across this axis. */
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
                        const picture_options *options, mf_array **rgb);
 

@@ -53,7 +53,7 @@ static mf_status make_volume(const mf_artifact *of, mf_array *voxels, mf_artifac
     return failed;
 }
 
-/* Labels or masks. */
+/* Labels, masks or seeds. */
 static mf_status draw_over(const mf_artifact *a, const mf_artifact *scan, const mf_view *v,
                            mf_array **rgb)
 {
@@ -87,5 +87,7 @@ static mf_status draw_sample(const mf_artifact *a, const mf_artifact *scan, cons
 static const mf_type volume_type = {.name = "volume", .draw = draw_volume};
 static const mf_type labels_type = {.name = "labels", .draw = draw_over};
 static const mf_type masks_type = {.name = "masks", .draw = draw_over};
+static const mf_type seeds_type = {.name = "seeds", .draw = draw_over};
 static const mf_type sample_type = {.name = "sample", .draw = draw_sample};
-const mf_type *const view_types[] = {&volume_type, &labels_type, &masks_type, &sample_type, NULL};
+const mf_type *const view_types[] = {&volume_type, &labels_type, &masks_type,
+                                     &seeds_type,  &sample_type, NULL};

@@ -23,6 +23,7 @@ static const mf_type labels_type = {.name = "labels", .suffixes = SUFFIXES, .wri
 /* Mask k has the value k + 1. Where masks overlap the file gets a fourth axis, in as few layers as
  * keep every mask whole. */
 static const mf_type masks_type = {.name = "masks", .suffixes = SUFFIXES, .write = write_masks};
-static const mf_type *const types[] = {&volume_type, &labels_type, &masks_type, NULL};
+static const mf_type seeds_type = {.name = "seeds", .suffixes = SUFFIXES, .write = write_masks};
+static const mf_type *const types[] = {&volume_type, &labels_type, &masks_type, &seeds_type, NULL};
 
 MF_PLUGIN_WITH_TYPES("volume", types, &volume_load, &labels_load)

@@ -64,6 +64,65 @@ START_TEST(right_is_left_and_front_is_up)
 }
 END_TEST
 
+/* A 10 x 10 square at the left back of slices 3, 11 and 19. */
+static mf_artifact *seeds_on(const mf_artifact *volume, int axis)
+{
+    static const int32_t slices[3] = {3, 11, 19};
+    mf_masks_builder *builder;
+    mf_artifact *seeds;
+    mf_grid grid;
+    uint8_t ones[100];
+    memset(ones, 1, sizeof ones);
+    ck_assert_ptr_null(mf_artifact_grid(volume, &grid));
+    ck_assert_ptr_null(mf_masks_begin(&grid, &builder));
+    for (int i = 0; i < 3; i++) {
+        mf_mask m = {{0, 0, 0}, {10, 10, 10}, 1, axis, slices[i]};
+        bool added;
+        m.lo[axis] = slices[i];
+        m.hi[axis] = slices[i] + 1;
+        ck_assert_ptr_null(mf_masks_add(builder, &m, ones, &added));
+    }
+    ck_assert_ptr_null(mf_artifact_new("seeds", &seeds));
+    ck_assert_ptr_null(mf_masks_finish(builder, seeds));
+    return seeds;
+}
+
+/* Seeds are shown on the slices that hold them, and on no others. */
+START_TEST(seeds_are_shown_where_they_are)
+{
+    mf_artifact *volume, *labels;
+    mf_array *rgb;
+    make(&volume, &labels);
+    mf_artifact *seeds = seeds_on(volume, 0), *others = seeds_on(volume, 1);
+    picture_options o = {
+        .slices = 9, .columns = 3, .tile = 80, .center = 100, .width = 200, .opacity = 0.5};
+    ck_assert_ptr_null(picture_draw(volume, seeds, &o, &rgb));
+    ck_assert_int_eq(rgb->shape[0], 60);
+    ck_assert_int_eq(rgb->shape[1], 3 * 80 + 2 * 4);
+    for (int i = 0; i < 3; i++) {
+        const uint8_t *p = rgb->data;
+        uint8_t color[3];
+        picture_color(i + 1, color);
+        ck_assert_mem_eq(p + (50 * rgb->shape[1] + i * 84 + 60) * 3, color, 3);
+    }
+    mf_array_unref(rgb);
+    o.slices = 1; /* the one in the middle */
+    ck_assert_ptr_null(picture_draw(volume, seeds, &o, &rgb));
+    uint8_t color[3];
+    picture_color(2, color);
+    ck_assert_int_eq(rgb->shape[1], 80);
+    ck_assert_mem_eq((uint8_t *)rgb->data + (50 * 80 + 60) * 3, color, 3);
+    mf_array_unref(rgb);
+    o.slices = 10; /* seeds across another axis: slices as of masks */
+    o.columns = 10;
+    ck_assert_ptr_null(picture_draw(volume, others, &o, &rgb));
+    ck_assert_int_eq(rgb->shape[1], 10 * 80 + 9 * 4);
+    mf_array_unref(rgb);
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+    mf_artifact_unref(seeds), mf_artifact_unref(others);
+}
+END_TEST
+
 /* Five tiles of 64 pixels: the longer side of a slice is the tile's, gaps are dark. */
 START_TEST(tiles_are_laid_out)
 {
@@ -96,6 +155,7 @@ int main(void)
     Suite *suite = suite_create("overlay");
     TCase *cases = tcase_create("picture");
     tcase_add_test(cases, right_is_left_and_front_is_up);
+    tcase_add_test(cases, seeds_are_shown_where_they_are);
     tcase_add_test(cases, tiles_are_laid_out);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -15,7 +15,8 @@ static size_t wanted(const char *type)
     static const struct {
         const char *type;
         size_t count;
-    } types[] = {{"image", 3}, {"labels", 2}, {"masks", 2}, {"sample", 1}, {"volume", 1}};
+    } types[] = {{"image", 3},  {"labels", 2}, {"masks", 2},
+                 {"sample", 1}, {"seeds", 1},  {"volume", 1}};
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (strcmp(types[i].type, type) == 0)
