@@ -1,6 +1,7 @@
 /* area.c - see area.h. Parts are found by runs along x, joined over neighbouring rows, so that a
  * mask costs one look at its pixels and little more. */
 #include "area.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +162,11 @@ mf_status sam2_area_clean(sam2_parts *p, float *logits, int64_t h, int64_t w, fl
         set_small(&spots, logits, h, w, sprinkles, threshold - 10);
     sam2_parts_clear(&spots);
     return failed;
+}
+
+int64_t sam2_area_for(int64_t pixels, int64_t image)
+{
+    return (int64_t)rint((double)pixels * (double)image * (double)image / (1024.0 * 1024.0));
 }
 
 mf_status sam2_area_fill(sam2_parts *p, float *logits, int64_t h, int64_t w, int64_t holes)

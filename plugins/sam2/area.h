@@ -22,6 +22,8 @@ void sam2_parts_clear(sam2_parts *p);
  * is above it) of at most `sprinkles` pixels threshold - 10. Pixels touch at corners too. 0: none. */
 MF_MUST_USE mf_status sam2_area_clean(sam2_parts *p, float *logits, int64_t h, int64_t w,
                                       float threshold, int64_t holes, int64_t sprinkles);
+/* So many low-resolution pixels of a model of 1024 px in those of another. */
+int64_t sam2_area_for(int64_t pixels, int64_t image);
 /* Frames of a video: holes of at most `holes` pixels of what is above 0 become 0.1. */
 MF_MUST_USE mf_status sam2_area_fill(sam2_parts *p, float *logits, int64_t h, int64_t w,
                                      int64_t holes);

@@ -1,4 +1,5 @@
 /* sam2_masks.c - stage sam2.masks: things that SAM 2 sees in some slices of a scan. */
+#include "area.h"
 #include "collect.h"
 #include "generate.h"
 #include "sam2_masks.code.h"
@@ -56,8 +57,8 @@ static const mf_param params[] = {
         "Own points instead of a grid: x, y, x, y, ... as shares of a crop's width and height; "
         "the same in all layers."),
     MF_INT(masks_params, min_mask_region_area, "-1", -1, 1e6, "pixels",
-           "Holes and sprinkles of at most this many low-resolution pixels go; -1: min_pixels of "
-           "the slices, 0: none do."),
+           "Holes and sprinkles of at most this many pixels of the low-resolution logits go; -1: "
+           "min_pixels of the slices for a model of 1024 px, in proportion for others; 0: none."),
     MF_BOOL(masks_params, adaptive_area, "false",
             "min_mask_region_area is meant for pixels of 1 mm2 and scaled to those of the scan."),
     MF_BOOL(masks_params, use_m2m, "false", "Each mask is shown to the model once more."),
@@ -133,13 +134,16 @@ static int64_t adapted(int64_t area, const sam2_stack *s, int axis)
     return (int64_t)fmin(fmax(fmax(1, rint(base / pixel)), low), most);
 }
 
+/* Profiles are meant for the official models, whose logits have 256 x 256 pixels. */
 static int64_t area_of(const masks_params *o, const mf_artifact *slices, const sam2_stack *s,
-                       int axis)
+                       int axis, int64_t image)
 {
     int64_t area = o->min_mask_region_area;
     if (area < 0 && !mf_artifact_int(slices, "min_pixels", &area))
         area = 0;
-    return o->adaptive_area && area > 0 ? adapted(area, s, axis) : area;
+    if (o->adaptive_area && area > 0)
+        area = adapted(area, s, axis);
+    return o->min_mask_region_area < 0 ? sam2_area_for(area, image) : area;
 }
 
 static sam2_generate_options options_of(const masks_params *o, const mf_artifact *slices)
@@ -297,7 +301,7 @@ static mf_status search(work *w, int axis, int64_t slice)
         return mf_fail(MF_NO_MEMORY, "no memory for a slice");
     sam2_stack_slice(&w->stack, axis, slice, rgb);
     const sam2_picture picture = {rgb, h, width, width};
-    w->options.min_mask_region_area = area_of(w->o, w->slices, &w->stack, axis);
+    w->options.min_mask_region_area = area_of(w->o, w->slices, &w->stack, axis, eye.image);
     mf_status failed = sam2_generate(&eye, &picture, &w->options, &things);
     free(rgb);
     MF_TRY(failed);

@@ -18,8 +18,9 @@ static const mf_param params[] = {
            "Smaller masks are dropped; -1: min_voxels of the seeds, or 1."),
     MF_BOOL(propagate_params, keep_component, "true",
             "Of a mask only the largest component that crosses its seed's slice stays."),
-    MF_INT(propagate_params, fill_hole_area, "8", 0, 1e6, "pixels",
-           "Holes of at most this many low-resolution pixels of a slice are filled; 0: none."),
+    MF_INT(propagate_params, fill_hole_area, "-1", -1, 1e6, "pixels",
+           "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
+           "for a model of 1024 px, in proportion for others; 0: none."),
     MF_INT(propagate_params, stop_after, "0", 0, 1e6, "slices",
            "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
     MF_INT_MARKED(propagate_params, batch, "16", 1, 1024, "", MF_NO_CACHE,
@@ -268,16 +269,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
         return mf_fail(MF_NO_MEMORY, "no memory to follow seeds");
     w->task = t;
     w->o = o;
-    w->follower = (sam2_follower){.task = t,
-                                  .predictor = session,
-                                  .stack = &w->stack,
-                                  .o = {.batch = o->batch,
-                                        .fill_hole_area = o->fill_hole_area,
-                                        .stop_after = o->stop_after,
-                                        .keep_component = o->keep_component,
-                                        .threads = mf_task_threads(t)},
-                                  .together = o->together,
-                                  .words = w->words};
+    w->follower =
+        (sam2_follower){.task = t,
+                        .predictor = session,
+                        .stack = &w->stack,
+                        .o = {.batch = o->batch,
+                              .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
+                              .stop_after = o->stop_after,
+                              .keep_component = o->keep_component,
+                              .threads = mf_task_threads(t)},
+                        .together = o->together,
+                        .words = w->words};
     mf_status failed = follow_seeds(w);
     sam2_cache_free(w->follower.cache);
     sam2_list_clear(&w->list);

@@ -34,8 +34,9 @@ static const mf_param params[] = {
     MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels", "Smaller masks are dropped."),
     MF_BOOL(segment_params, keep_component, "false",
             "Of a mask only the largest component that crosses its slice stays."),
-    MF_INT(segment_params, fill_hole_area, "8", 0, 1e6, "pixels",
-           "Holes of at most this many low-resolution pixels of a slice are filled; 0: none."),
+    MF_INT(segment_params, fill_hole_area, "-1", -1, 1e6, "pixels",
+           "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
+           "for a model of 1024 px, in proportion for others; 0: none."),
     MF_INT(segment_params, stop_after, "0", 0, 1e6, "slices",
            "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
     MF_INT_MARKED(segment_params, batch, "16", 1, 1024, "", MF_NO_CACHE,
@@ -322,16 +323,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
         return mf_fail(MF_NO_MEMORY, "no memory to segment");
     w->task = t;
     w->o = o;
-    w->follower = (sam2_follower){.task = t,
-                                  .predictor = session,
-                                  .stack = &w->stack,
-                                  .o = {.batch = o->batch,
-                                        .fill_hole_area = o->fill_hole_area,
-                                        .stop_after = o->stop_after,
-                                        .min_voxels = o->min_voxels,
-                                        .keep_component = o->keep_component,
-                                        .threads = mf_task_threads(t)},
-                                  .words = w->words};
+    w->follower =
+        (sam2_follower){.task = t,
+                        .predictor = session,
+                        .stack = &w->stack,
+                        .o = {.batch = o->batch,
+                              .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
+                              .stop_after = o->stop_after,
+                              .min_voxels = o->min_voxels,
+                              .keep_component = o->keep_component,
+                              .threads = mf_task_threads(t)},
+                        .words = w->words};
     mf_status failed = segment(w);
     sam2_cache_free(w->follower.cache);
     sam2_list_clear(&w->list);

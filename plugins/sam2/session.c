@@ -1,5 +1,6 @@
 /* session.c - see session.h. */
 #include "session.h"
+#include "area.h"
 
 static mf_status read_tensors(const mf_artifact *model, mf_tensors *t)
 {
@@ -38,4 +39,9 @@ mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **sessi
 void sam2_session_close(void *session)
 {
     sam2_predictor_free(session);
+}
+
+int64_t sam2_hole_area(const void *session, int64_t given)
+{
+    return given >= 0 ? given : sam2_area_for(8, sam2_predictor_config(session)->image);
 }

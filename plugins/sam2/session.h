@@ -11,4 +11,7 @@
 MF_MUST_USE mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session);
 void sam2_session_close(void *session); /* a sam2_predictor */
 
+/* What is meant by fill_hole_area: pixels, or -1 for the official 8 in proportion to the model. */
+int64_t sam2_hole_area(const void *session, int64_t given);
+
 #endif
