@@ -50,10 +50,28 @@ static inline wide logistic(wide x)
     return select(e, (wide)(1.0f), x >= 0.0f) / (1.0f + e);
 }
 
-/* erf, not erfc: PoCL has a vector form of the one only, ten times faster. */
+/* x P(x^2) / Q(x^2), fitted to 2e-8 on [-3.9, 3.9], where erf has reached 1 in floats; in floats it
+ * is exact to 4e-7. A library's erf takes ten times as long on a CPU. */
+static inline wide wide_erf(wide x)
+{
+    x = fmin(fmax(x, -3.9f), 3.9f);
+    const wide u = x * x;
+    wide p = 2.066476473e-06f * u + 2.850433687e-04f;
+    p = p * u + 3.737796718e-03f;
+    p = p * u + 5.266634530e-02f;
+    p = p * u + 1.896549367e-01f;
+    p = p * u + 1.128379148f;
+    wide q = 3.826907676e-05f * u + 1.157231331e-03f;
+    q = q * u + 1.491317428e-02f;
+    q = q * u + 1.138138967e-01f;
+    q = q * u + 5.014100957e-01f;
+    q = q * u + 1.0f;
+    return fmin(fmax(x * p / q, -1.0f), 1.0f);
+}
+
 static inline wide normal_cdf(wide x)
 {
-    return 0.5f + 0.5f * erf(SQRT_HALF * x);
+    return 0.5f + 0.5f * wide_erf(SQRT_HALF * x);
 }
 
 #define UNARY(name, expression)                                                                    \
