@@ -104,13 +104,15 @@ static inline void transpose16(IN x, int rows, int C, int width, float16 *column
     UNROLL for (int i = 0; i < 16; i++) columns[i] = a[i];
 }
 
-/* p[i][0 .. 16 panels) = the dot products of 8 rows [HD][8] with `panels` panels of keys. */
+/* p[i][0 .. 16 panels) = the dot products of 8 rows [HD][8] with `panels` panels of keys. Short sums,
+ * of RUN products, join the long ones: that rounds less. */
+#define RUN 64
 #define SCORE_TILE(p, rows, keys, panels)                                                          \
-    {                                                                                              \
+    for (int d0 = 0; d0 < HD; d0 += RUN) {                                                         \
         float16 s[8][panels];                                                                      \
         UNROLL for (int i = 0; i < 8; i++)                                                         \
             UNROLL for (int u = 0; u < panels; u++) s[i][u] = (float16)(0.0f);                     \
-        for (int d = 0; d < HD; d++) {                                                             \
+        for (int d = d0; d < min(d0 + RUN, HD); d++) {                                             \
             float16 column[panels];                                                                \
             UNROLL for (int u = 0; u < panels; u++) column[u] = (keys)[u * 16 * HW + d];           \
             UNROLL for (int i = 0; i < 8; i++)                                                     \
@@ -120,7 +122,8 @@ static inline void transpose16(IN x, int rows, int C, int width, float16 *column
             }                                                                                      \
         }                                                                                          \
         UNROLL for (int i = 0; i < 8; i++)                                                         \
-            UNROLL for (int u = 0; u < panels; u++)(p)[i * (KB / 16) + u] = s[i][u];               \
+            UNROLL for (int u = 0; u < panels; u++)(p)[i * (KB / 16) + u] =                        \
+                d0 ? (p)[i * (KB / 16) + u] + s[i][u] : s[i][u];                                   \
     }
 
 /* Scores to probabilities, not yet normalized: returns by how much what was summed before shrinks. */
@@ -150,7 +153,7 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, I
 {
     const int r0 = get_global_id(0) * tiles * 8, count = min(tiles, (L - r0 + 7) / 8);
     const size_t head = (size_t)BATCH * get_global_size(1) + HEAD;
-    float rows[TILES][HD * 8], top[TILES * 8];
+    float rows[TILES][HD * 8], top[TILES * 8], shrink[TILES * 8];
     float16 acc[TILES * 8][HW], p[TILES * 8][KB / 16], sum[TILES * 8];
     float16 keys[KB / 16][HW * 16], values[HW / VC][KB][VC];
     q += (size_t)BATCH * L * C + HEAD * HD;
@@ -181,17 +184,13 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, I
         if (j < panels)
             for (int t = 0; t < count; t++)
                 SCORE_TILE(&p[8 * t][j], rows[t], keys[j], 1)
-        for (int r = 0; r < count * 8; r++) {
-            const float shrink = soften(p[r], columns, &top[r], &sum[r]);
-            if (shrink != 1.0f)
-                for (int d = 0; d < HW; d++)
-                    acc[r][d] *= shrink;
-        }
+        for (int r = 0; r < count * 8; r++)
+            shrink[r] = soften(p[r], columns, &top[r], &sum[r]);
         for (int d = 0; d < HW / VC; d++)
             for (int r = 0; r < count * 8; r += VR) {
                 float16 a[VR][VC];
                 UNROLL for (int i = 0; i < VR; i++)
-                    UNROLL for (int e = 0; e < VC; e++) a[i][e] = acc[r + i][d * VC + e];
+                    UNROLL for (int e = 0; e < VC; e++) a[i][e] = (float16)(0.0f);
                 const float *weight = (const float *)p[r];
                 for (int c = 0; c < columns; c++)
                     UNROLL for (int i = 0; i < VR; i++)
@@ -201,7 +200,8 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, I
                             w * values[d][c][e] + a[i][e];
                     }
                 UNROLL for (int i = 0; i < VR; i++)
-                    UNROLL for (int e = 0; e < VC; e++) acc[r + i][d * VC + e] = a[i][e];
+                    UNROLL for (int e = 0; e < VC; e++) acc[r + i][d * VC + e] =
+                        acc[r + i][d * VC + e] * shrink[r + i] + a[i][e];
             }
     }
     o += ((size_t)BATCH * L + r0) * C + HEAD * HD;
