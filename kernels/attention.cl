@@ -87,7 +87,11 @@ static inline float16 zip(float8 a, float8 b)
 static inline void transpose16(IN x, int rows, int C, int width, float16 *columns)
 {
     float16 a[16], b[16];
-    UNROLL for (int i = 0; i < 16; i++) a[i] = load(x + (size_t)min(i, rows - 1) * C, width);
+    if (rows >= 16 && width >= 16) {
+        UNROLL for (int i = 0; i < 16; i++) a[i] = vload16(0, x + (size_t)i * C);
+    } else {
+        UNROLL for (int i = 0; i < 16; i++) a[i] = load(x + (size_t)min(i, rows - 1) * C, width);
+    }
     UNROLL for (int stage = 0; stage < 2; stage++)
     {
         UNROLL for (int i = 0; i < 8; i++)
@@ -136,7 +140,7 @@ static inline float soften(float16 *p, int count, float *top, float16 *sum)
     float16 most = p[0];
     for (int j = 1; j < panels; j++)
         most = fmax(most, p[j]);
-    const float peak = fmax(*top, wide_max(most)), shrink = exp(*top - peak);
+    const float peak = fmax(*top, wide_max(most)), shrink = peak > *top ? exp(*top - peak) : 1.0f;
     float16 all = *sum * shrink;
     for (int j = 0; j < panels; j++) {
         p[j] = exp(p[j] - peak);

@@ -33,7 +33,7 @@ static sizes sizes_of(const mf_program *p, const mf_op *op)
     z.rb = rb > 8 ? 8 : rb < 1 ? 1 : (int)rb;
     z.q_panels = 2 * blocks(z.l, 32);
     z.k_panels = 2 * blocks(z.s, 32);
-    z.tiles = z.head <= 256 ? 16 : z.head <= 512 ? 8 : 4; /* what a stack and a cache hold */
+    z.tiles = z.head <= 128 ? 32 : z.head <= 256 ? 16 : z.head <= 512 ? 8 : 4; /* what a stack and a cache hold */
     z.scale = (float)(1.0 / sqrt((double)z.head));
     return z;
 }
