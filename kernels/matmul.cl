@@ -74,77 +74,82 @@ static inline vec load_up_to(IN x, int left)
             UNROLL for (int j = 0; j < NV; j++) sums[i][j] += acc[i][j];                           \
     }
 
-/* Range (ceil(M/MR), ceil(N/NR), batch * chunks). The last tile of rows moves up to end at M; what
- * it shares with the one before is stored once, by that one. */
-ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int b_t, int panels,
-                         int c_t, int has_bias, int lda, int ldb, int ldc, long sa, long sb, long sc,
-                         IN a, IN b, IN bias, OUT c)
+/* A work-item owns `tiles` tiles of rows times `across` panels, panel by panel; range (ceil(M/MR) by
+ * tiles, ceil(N/NR) by across, batch * chunks). The last tile of rows moves up to end at M; what it
+ * shares with the one before is stored once, by that one. */
+ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int tiles, int across,
+                         int b_t, int panels, int c_t, int has_bias, int lda, int ldb, int ldc,
+                         long sa, long sb, long sc, IN all_a, IN all_b, IN bias, OUT all_c)
 {
     const int batch = get_global_id(2) / chunks, chunk = get_global_id(2) % chunks;
-    const int mt = get_global_id(0), nt = get_global_id(1);
-    const int m0 = max(0, min(mt * MR, M - MR)), first = mt * MR - m0;
-    const int k0 = from + chunk * kc, k1 = min(K, k0 + kc), n0 = nt * NR;
-    c += get_global_id(2) * sc;
-    vec sums[MR][NV];
-    UNROLL for (int j = 0; j < NV; j++)
-    {
-        const vec start = has_bias ? load_up_to(bias + n0 + j * VW, N - n0 - j * VW) : (vec)(0.0f);
-        UNROLL for (int i = 0; i < MR; i++) sums[i][j] = start;
-    }
-    if (from > 0) {
-        UNROLL for (int i = 0; i < MR; i++)
-            if (i >= first && m0 + i < M)
-                UNROLL for (int j = 0; j < NV; j++)
-                    sums[i][j] = load_up_to(c + (size_t)(m0 + i) * ldc + n0 + j * VW,
-                                           N - n0 - j * VW);
-    }
-    const int b_step = panels ? NR : ldb;
-    b += batch * sb + (panels ? ((size_t)nt * K + k0) * NR : (size_t)k0 * ldb + n0);
-#if A_T
-    a += batch * sa + (size_t)k0 * lda + m0;
-    if (M >= MR) {
-#define A_AT(i) a[i]
-        ROWS_TIMES_B(A_AT, lda)
-#undef A_AT
-    } else {
-#define A_AT(i) a[min(i, M - 1)]
-        ROWS_TIMES_B(A_AT, lda)
-#undef A_AT
-    }
-#else
-    size_t row[MR];
-    UNROLL for (int i = 0; i < MR; i++) row[i] = (size_t)min(i, M - 1) * lda;
-    a += batch * sa + (size_t)m0 * lda + k0;
-#define A_AT(i) a[row[i]]
-    ROWS_TIMES_B(A_AT, 1)
-#endif
-
-    if (c_t) {
-        float out[MR][NR];
-        UNROLL for (int i = 0; i < MR; i++)
-            UNROLL for (int j = 0; j < NV; j++) STORE(sums[i][j], out[i] + j * VW);
-        for (int n = 0; n < min(NR, N - n0); n++)
-            for (int i = first; i < min(MR, M - m0); i++)
-                c[(size_t)(n0 + n) * ldc + m0 + i] = out[i][n];
-        return;
-    }
-    c += (size_t)m0 * ldc + n0;
-    UNROLL for (int i = 0; i < MR; i++)
-    {
-        if (i >= first && m0 + i < M) {
+    const int m_end = min((M + MR - 1) / MR, (int)(get_global_id(0) + 1) * tiles);
+    const int n_end = min((N + NR - 1) / NR, (int)(get_global_id(1) + 1) * across);
+    const int k0 = from + chunk * kc, k1 = min(K, k0 + kc), b_step = panels ? NR : ldb;
+    for (int nt = get_global_id(1) * across; nt < n_end; nt++)
+        for (int mt = get_global_id(0) * tiles; mt < m_end; mt++) {
+            const int m0 = max(0, min(mt * MR, M - MR)), first = mt * MR - m0, n0 = nt * NR;
+            OUT c = all_c + get_global_id(2) * sc;
+            vec sums[MR][NV];
             UNROLL for (int j = 0; j < NV; j++)
             {
-                if (n0 + (j + 1) * VW <= N) {
-                    STORE(sums[i][j], c + (size_t)i * ldc + j * VW);
-                } else {
-                    float part[VW];
-                    STORE(sums[i][j], part);
-                    for (int l = 0; n0 + j * VW + l < N; l++)
-                        c[(size_t)i * ldc + j * VW + l] = part[l];
+                const vec start =
+                    has_bias ? load_up_to(bias + n0 + j * VW, N - n0 - j * VW) : (vec)(0.0f);
+                UNROLL for (int i = 0; i < MR; i++) sums[i][j] = start;
+            }
+            if (from > 0) {
+                UNROLL for (int i = 0; i < MR; i++)
+                    if (i >= first && m0 + i < M)
+                        UNROLL for (int j = 0; j < NV; j++)
+                            sums[i][j] = load_up_to(c + (size_t)(m0 + i) * ldc + n0 + j * VW,
+                                                    N - n0 - j * VW);
+            }
+            IN b = all_b + batch * sb + (panels ? ((size_t)nt * K + k0) * NR : (size_t)k0 * ldb + n0);
+#if A_T
+            IN a = all_a + batch * sa + (size_t)k0 * lda + m0;
+            if (M >= MR) {
+#define A_AT(i) a[i]
+                ROWS_TIMES_B(A_AT, lda)
+#undef A_AT
+            } else {
+#define A_AT(i) a[min(i, M - 1)]
+                ROWS_TIMES_B(A_AT, lda)
+#undef A_AT
+            }
+#else
+            size_t row[MR];
+            UNROLL for (int i = 0; i < MR; i++) row[i] = (size_t)min(i, M - 1) * lda;
+            IN a = all_a + batch * sa + (size_t)m0 * lda + k0;
+#define A_AT(i) a[row[i]]
+            ROWS_TIMES_B(A_AT, 1)
+#endif
+
+            if (c_t) {
+                float out[MR][NR];
+                UNROLL for (int i = 0; i < MR; i++)
+                    UNROLL for (int j = 0; j < NV; j++) STORE(sums[i][j], out[i] + j * VW);
+                for (int n = 0; n < min(NR, N - n0); n++)
+                    for (int i = first; i < min(MR, M - m0); i++)
+                        c[(size_t)(n0 + n) * ldc + m0 + i] = out[i][n];
+                continue;
+            }
+            c += (size_t)m0 * ldc + n0;
+            UNROLL for (int i = 0; i < MR; i++)
+            {
+                if (i >= first && m0 + i < M) {
+                    UNROLL for (int j = 0; j < NV; j++)
+                    {
+                        if (n0 + (j + 1) * VW <= N) {
+                            STORE(sums[i][j], c + (size_t)i * ldc + j * VW);
+                        } else {
+                            float part[VW];
+                            STORE(sums[i][j], part);
+                            for (int l = 0; n0 + j * VW + l < N; l++)
+                                c[(size_t)i * ldc + j * VW + l] = part[l];
+                        }
+                    }
                 }
             }
         }
-    }
 }
 
 #else
@@ -153,9 +158,9 @@ ONE __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int 
 #define B_ALONG_K b_t
 
 /* Groups (ceil(M/TM), ceil(N/TN), batch * chunks); from is 0. */
-GROUP __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int b_t, int panels,
-                           int c_t, int has_bias, int lda, int ldb, int ldc, long sa, long sb,
-                           long sc, IN a, IN b, IN bias, OUT c)
+GROUP __kernel void matmul(int M, int N, int from, int K, int kc, int chunks, int tiles, int across,
+                           int b_t, int panels, int c_t, int has_bias, int lda, int ldb, int ldc,
+                           long sa, long sb, long sc, IN a, IN b, IN bias, OUT c)
 {
     const int batch = get_group_id(2) / chunks, chunk = get_group_id(2) % chunks;
     const int m0 = get_group_id(0) * TM, n0 = get_group_id(1) * TN;

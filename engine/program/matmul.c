@@ -70,10 +70,11 @@ typedef struct plan {
     mf_value a, b;
     int64_t batch, m, n, k;
     bool a_t, b_t, c_t, panels;
-    int mr, nv, vw, nr; /* CPU tile: mr rows by nv vectors of vw lanes, nr = vw nv */
-    int gn;             /* GPU tile: 128 rows by 16 gn columns */
-    int64_t chunks, kc; /* chunks of a sum that run side by side, and their length */
-    int64_t part;       /* of a sum, that one launch does */
+    int mr, nv, vw, nr;    /* CPU tile: mr rows by nv vectors of vw lanes, nr = vw nv */
+    int gn;                /* GPU tile: 128 rows by 16 gn columns */
+    int64_t chunks, kc;    /* chunks of a sum that run side by side, and their length */
+    int64_t part;          /* of a sum, that one launch does */
+    int64_t tiles, across; /* of rows, and panels, that a work-item does (CPU) */
 } plan;
 
 /* Columns a tile, in vectors: the one that computes least beyond n; wide ones need fewer loads. */
@@ -92,6 +93,23 @@ static int tile_vectors(int64_t n, int vw)
         }
     }
     return best;
+}
+
+/* Work-items go over as many panels of b as stay in the cache, with as many rows of a as stay there
+ * too: a is read less often, and longer parts of c's rows are written together. */
+static void group_tiles(plan *t, const mf_device_info *device)
+{
+    t->tiles = t->across = 1;
+    if (!device->is_cpu || t->chunks > 1 || t->part < t->k)
+        return;
+    const int64_t wanted = 8 * (int64_t)device->compute_units * t->batch;
+    const int64_t rows = blocks(t->m, t->mr), panels = blocks(t->n, t->nr);
+    const int64_t rows_fit = 24 * 1024 / (t->mr * t->k), panels_fit = 128 * 1024 / (t->nr * t->k);
+    if (rows < wanted || panels_fit < 1)
+        return;
+    t->across = blocks(panels, blocks(panels, panels_fit));
+    t->tiles = rows / wanted < rows_fit ? rows / wanted : rows_fit;
+    t->tiles = t->tiles < 1 ? 1 : t->tiles > 16 ? 16 : t->tiles;
 }
 
 static plan plan_product(const mf_device_info *device, const mf_op *op)
@@ -159,6 +177,7 @@ static plan plan_product(const mf_device_info *device, const mf_op *op)
     }
     t.kc = blocks(t.k, t.chunks);
     t.chunks = blocks(t.k, t.kc);
+    group_tiles(&t, device);
     return t;
 }
 
@@ -211,8 +230,8 @@ static mf_status product_record(mf_recorder *r, const mf_op *op)
         c = mf_scratch(r, (size_t)(t.batch * t.chunks * t.m * t.n) * sizeof(float));
     mf_range range = {3, {0, 0, (size_t)(t.batch * t.chunks)}, {1, 1, 1}};
     if (device->is_cpu) {
-        range.global[0] = (size_t)blocks(t.m, t.mr);
-        range.global[1] = (size_t)blocks(t.n, t.nr);
+        range.global[0] = (size_t)blocks(blocks(t.m, t.mr), t.tiles);
+        range.global[1] = (size_t)blocks(blocks(t.n, t.nr), t.across);
     } else {
         range.global[0] = (size_t)blocks(t.m, 128) * 16;
         range.global[1] = (size_t)blocks(t.n, 16 * t.gn) * 16;
@@ -222,11 +241,12 @@ static mf_status product_record(mf_recorder *r, const mf_op *op)
     for (int64_t from = 0; from < t.k; from += t.part) {
         const int64_t to = from + t.part < t.k ? from + t.part : t.k;
         MF_TRY(MF_RECORD(r, module, "matmul", range, MF_INT(t.m), MF_INT(t.n), MF_INT(from),
-                         MF_INT(to), MF_INT(t.kc), MF_INT(t.chunks), MF_INT(t.b_t),
-                         MF_INT(t.panels), MF_INT(t.c_t), MF_INT(bias), MF_INT(t.a_t ? t.m : t.k),
-                         MF_INT(t.b_t ? t.k : t.n), MF_INT(t.c_t ? t.m : t.n), MF_LONG(t.m * t.k),
-                         MF_LONG(stride_b), MF_LONG(t.m * t.n), MF_AT(t.a), b,
-                         bias ? MF_AT(op->in[2]) : MF_AT(t.a), c));
+                         MF_INT(to), MF_INT(t.kc), MF_INT(t.chunks), MF_INT(t.tiles),
+                         MF_INT(t.across), MF_INT(t.b_t), MF_INT(t.panels), MF_INT(t.c_t),
+                         MF_INT(bias), MF_INT(t.a_t ? t.m : t.k), MF_INT(t.b_t ? t.k : t.n),
+                         MF_INT(t.c_t ? t.m : t.n), MF_LONG(t.m * t.k), MF_LONG(stride_b),
+                         MF_LONG(t.m * t.n), MF_AT(t.a), b, bias ? MF_AT(op->in[2]) : MF_AT(t.a),
+                         c));
     }
     if (t.chunks == 1)
         return MF_OK;
