@@ -3,6 +3,7 @@
 #include "follow.h"
 #include "area.h"
 #include "parallel.h"
+#include "zoom.h"
 #include <stdlib.h>
 #include <string.h>
 

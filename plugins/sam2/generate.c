@@ -2,6 +2,7 @@
 #include "generate.h"
 #include "area.h"
 #include "parallel.h"
+#include "zoom.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

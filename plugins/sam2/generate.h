@@ -4,6 +4,7 @@
 #ifndef SAM2_GENERATE_H
 #define SAM2_GENERATE_H
 
+#include "patch.h"
 #include "picture.h"
 #include "predictor.h"
 

@@ -1,6 +1,6 @@
 /* sam2_segment.c - stage sam2.segment: things that somebody points at, as 3D masks. */
 #include "follow.h"
-#include "prompts.h"
+#include "request.h"
 #include "sam2_segment.code.h"
 #include "sam2_stages.h"
 #include "session.h"
@@ -166,38 +166,53 @@ static int by_slice(const void *a, const void *b)
     return (x->label > y->label) - (x->label < y->label);
 }
 
-/* voxels u16 [z, y, x] -> the labels there are, by slice; *list for free(). */
-static mf_status find_labels(const work *w, const uint16_t *voxels, shown **list, int64_t *count)
+/* The labels there are among voxels u16 [count], in order of their first voxel. number: [65536] of
+ * zeros, 1 + place of each label in the list. */
+static int64_t number_labels(const uint16_t *voxels, int64_t count, int32_t *number, shown *list)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (voxels[i] && !number[voxels[i]]) {
+            list[n].label = voxels[i];
+            number[voxels[i]] = (int32_t)++n;
+        }
+    return n;
+}
+
+/* areas: [labels, slices], voxels of each label on each slice across the axis. */
+static void count_areas(const work *w, const uint16_t *voxels, const int32_t *number,
+                        int64_t *areas)
 {
     const int64_t *size = w->stack.grid.size, slices = sam2_stack_count(&w->stack, w->axis);
-    int64_t at[3], *areas = NULL, number[65536] = {0};
-    int32_t labels[65536];
-    *count = 0;
-    for (int64_t i = 0; i < mf_grid_voxels(&w->stack.grid); i++)
-        if (voxels[i] && !number[voxels[i]]) {
-            labels[*count] = voxels[i];
-            number[voxels[i]] = ++*count;
-        }
-    *list = calloc((size_t)*count + 1, sizeof **list);
-    areas = calloc((size_t)(*count * slices) + 1, sizeof *areas);
-    if (!*list || !areas) {
-        free(*list);
-        free(areas);
-        return mf_fail(MF_NO_MEMORY, "no memory for labels");
-    }
+    int64_t at[3];
     for (at[0] = 0; at[0] < size[2]; at[0]++)
         for (at[1] = 0; at[1] < size[1]; at[1]++)
             for (at[2] = 0; at[2] < size[0]; at[2]++, voxels++)
                 if (*voxels)
                     areas[(number[*voxels] - 1) * slices + at[w->axis]]++;
-    for (int64_t i = 0; i < *count; i++) {
-        (*list)[i].label = labels[i];
-        for (int64_t s = 0; s < slices; s++)
-            if (areas[i * slices + s] > areas[i * slices + (*list)[i].slice])
-                (*list)[i].slice = s;
+}
+
+/* voxels u16 [z, y, x] -> the labels there are, by slice; list: [65535] of zeros. */
+static mf_status find_labels(const work *w, const uint16_t *voxels, shown *list, int64_t *count)
+{
+    const int64_t slices = sam2_stack_count(&w->stack, w->axis);
+    int32_t *number = calloc(65536, sizeof *number);
+    if (!number)
+        return mf_fail(MF_NO_MEMORY, "no memory for labels");
+    *count = number_labels(voxels, mf_grid_voxels(&w->stack.grid), number, list);
+    int64_t *areas = calloc((size_t)(*count * slices) + 1, sizeof *areas);
+    if (!areas) {
+        free(number);
+        return mf_fail(MF_NO_MEMORY, "no memory for the areas of %lld labels", (long long)*count);
     }
+    count_areas(w, voxels, number, areas);
+    for (int64_t i = 0; i < *count; i++)
+        for (int64_t s = 0; s < slices; s++)
+            if (areas[i * slices + s] > areas[i * slices + list[i].slice])
+                list[i].slice = s;
     free(areas);
-    qsort(*list, (size_t)*count, sizeof **list, by_slice);
+    free(number);
+    qsort(list, (size_t)*count, sizeof *list, by_slice);
     return MF_OK;
 }
 
@@ -249,15 +264,17 @@ static int by_label(const void *a, const void *b)
 static mf_status follow_labels(work *w)
 {
     const mf_volume *labels;
-    shown *list;
-    int64_t count;
+    int64_t count = 0;
     if (w->o->points.count || w->o->box.count)
         return mf_fail(MF_INVALID, "either points and boxes or a prompt of labels, not both");
     MF_TRY(mf_in_volume(w->task, "prompt", MF_U16, &labels));
     if (!mf_grid_equal(&labels->grid, &w->stack.grid, 0.01))
         return mf_fail(MF_INVALID, "prompt does not lie on the slices' grid");
-    MF_TRY(find_labels(w, labels->voxels->data, &list, &count));
-    mf_status failed = count ? MF_OK : mf_fail(MF_INVALID, "prompt has no label other than 0");
+    shown *list = calloc(65536, sizeof *list);
+    mf_status failed = list ? find_labels(w, labels->voxels->data, list, &count)
+                            : mf_fail(MF_NO_MEMORY, "no memory for labels");
+    if (!failed && count == 0)
+        failed = mf_fail(MF_INVALID, "prompt has no label other than 0");
     w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
     for (int64_t i = 0, n; i < count && !failed; i += n) {
         for (n = 1; i + n < count && list[i + n].slice == list[i].slice; n++)

@@ -3,7 +3,7 @@
  * results are kept in, and of what a user points at. */
 #include "../expect.h"
 #include "follow.h"
-#include "prompts.h"
+#include "request.h"
 #include <math.h>
 #include <string.h>
 

@@ -5,6 +5,7 @@
 #include "generate.h"
 #include "sam2_golden.h"
 #include "seeds.h"
+#include "zoom.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,15 @@ START_TEST(holes_and_sprinkles_go_as_in_official_code)
     for (int i = 0; i < 400; i++)
         ck_assert_float_eq(logits[i], ((float)noise((uint32_t)i + 3) - 128) / 16 + 2);
     sam2_parts_clear(&parts);
+}
+END_TEST
+
+START_TEST(least_areas_follow_the_model)
+{
+    ck_assert_int_eq(sam2_area_for(500, 1024), 500);
+    ck_assert_int_eq(sam2_area_for(500, 256), 31);
+    ck_assert_int_eq(sam2_area_for(8, 256), 0);
+    ck_assert_int_eq(sam2_area_for(8, 2048), 32);
 }
 END_TEST
 
@@ -540,6 +550,34 @@ START_TEST(slices_are_seeded_as_in_mass)
 }
 END_TEST
 
+/* Slices of a scan [z, y, x] = [3, 4, 5] whose array has another shape, or that is empty. */
+START_TEST(slices_must_fit_their_scan)
+{
+    const int64_t size[3] = {5, 4, 3}, none[3] = {5, 4, 0};
+    const int64_t shapes[3][4] = {{3, 4, 5, 4}, {3, 5, 4, 3}, {0, 4, 5, 3}};
+    static const char *const messages[3] = {
+        "slices [3, 4, 5, 4] do not fit their grid, which has [3, 4, 5, 3]",
+        "slices [3, 5, 4, 3] do not fit their grid, which has [3, 4, 5, 3]",
+        "the scan is empty: 5 x 4 x 0 voxels"};
+    const double spacing[3] = {1, 1, 1};
+    for (int i = 0; i < 3; i++) {
+        mf_artifact *slices;
+        mf_array *rgb;
+        mf_grid grid;
+        sam2_stack s;
+        mf_grid_identity(&grid, i == 2 ? none : size, spacing);
+        ok(mf_artifact_new("slices", &slices));
+        ok(mf_artifact_set_grid(slices, &grid));
+        ok(mf_artifact_set_int(slices, "axis", 0));
+        ok(mf_array_new(MF_U8, 4, shapes[i], &rgb));
+        ok(mf_artifact_add(slices, "rgb", rgb));
+        fails(sam2_stack_read(slices, &s), messages[i]);
+        mf_array_unref(rgb);
+        mf_artifact_unref(slices);
+    }
+}
+END_TEST
+
 /* A voxel has the colour of its place; every axis finds it there. */
 START_TEST(slices_are_cut_across_any_axis)
 {
@@ -622,6 +660,7 @@ int main(void)
     tcase_add_test(cases, logits_are_stretched_as_pytorch_does);
     tcase_add_test(cases, small_masks_are_found_whole);
     tcase_add_test(cases, holes_and_sprinkles_go_as_in_official_code);
+    tcase_add_test(cases, least_areas_follow_the_model);
     tcase_add_test(cases, the_part_on_the_seed_stays);
     tcase_add_test(cases, crops_are_those_of_official_code);
     tcase_add_test(cases, boxes_are_suppressed_in_order);
@@ -630,6 +669,7 @@ int main(void)
     tcase_add_test(cases, points_can_be_given);
     tcase_add_test(cases, pictures_of_any_size);
     tcase_add_test(cases, slices_are_seeded_as_in_mass);
+    tcase_add_test(cases, slices_must_fit_their_scan);
     tcase_add_test(cases, slices_are_cut_across_any_axis);
     tcase_add_test(cases, a_body_is_seen_from_each_side);
     suite_add_tcase(suite, cases);

@@ -1,5 +1,5 @@
-/* prompts.c - see prompts.h. */
-#include "prompts.h"
+/* request.c - see request.h. */
+#include "request.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* prompts.h - what a user points at in a scan, as objects on slices. */
-#ifndef SAM2_PROMPTS_H
-#define SAM2_PROMPTS_H
+/* request.h - what a user points at in a scan, as objects on slices. */
+#ifndef SAM2_REQUEST_H
+#define SAM2_REQUEST_H
 
 #include "seeds.h"
 
