@@ -3,7 +3,7 @@
  * makes the probabilities again from it.
  *
  * q, o: [N,L,C]; k, v: [N,S,C]; C = heads * HD; lse, delta: [N,heads,L].
- * HD   size of a head       TILES  tiles of 8 queries a work-item has room for (CPU, forward)
+ * HD   size of a head       TILES  tiles of 8 queries a work-item has room for, PACKED (CPU, forward)
  * RB   rows a work-item (CPU, gradients); its vectors along a head have VW lanes
  * On a CPU the lanes of scores are 16 columns, read from panels [N,heads,P,HD,16] with P even. */
 #include "common.clh"
@@ -55,9 +55,10 @@ ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
 
 /* ---- forward: blocks of queries against blocks of KB columns, both kept in private memory ----------
  *
- * A work-item owns up to TILES tiles of 8 queries. For each block of columns it transposes the keys
- * into panels of 16, copies the values, takes all scores in tiles of 8 x 32, makes probabilities of
- * them, and adds values to the sums in tiles of VR rows by VC vectors of a head. */
+ * A work-item owns up to TILES tiles of 8 queries. For each block of columns it has the keys in panels
+ * of 16 and the values by chunks of a head, takes all scores in tiles of 8 x 32, makes probabilities
+ * of them, and adds values to the sums in tiles of VR rows by VC vectors. Where many work-items read
+ * the same columns these were packed before (PACKED), else each packs for itself. */
 #define KB 64
 #define HW ((HD + 15) / 16) /* whole vectors a head; lanes beyond HD are never stored */
 #if HW <= 3
@@ -72,6 +73,15 @@ ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
 #define VC 1
 #endif
 #define VR (VC == 5 ? 4 : 8)
+#if PACKED
+#define KEPT __global
+#else
+#define KEPT __private
+#endif
+/* Vectors of a packed block: keys [KB/16][16 HW], values [HW/VC][KB][VC]. */
+#define KEYS_AT(panel, d) ((panel)*16 * HW + (d))
+#define VALUES_AT(chunk, column, e) (((chunk)*KB + (column)) * VC + (e))
+#define BLOCK (KB * HW)
 
 /* Rows a, b of a matrix, the first or second halves of them interleaved. */
 static inline float16 zip(float8 a, float8 b)
@@ -84,7 +94,7 @@ static inline float16 zip(float8 a, float8 b)
 
 /* x: 16 rows C apart, of which `rows` exist (later ones repeat the last), `width` floats wide ->
  * 16 columns. Four perfect shuffles transpose a square. */
-static inline void transpose16(IN x, int rows, int C, int width, float16 *columns)
+static inline void transpose16(IN x, int rows, int C, int width, KEPT float16 *columns)
 {
     float16 a[16], b[16];
     if (rows >= 16 && width >= 16) {
@@ -108,7 +118,37 @@ static inline void transpose16(IN x, int rows, int C, int width, float16 *column
     UNROLL for (int i = 0; i < 16; i++) columns[i] = a[i];
 }
 
-/* p[i][0 .. 16 panels) = the dot products of 8 rows [HD][8] with `panels` panels of keys. Short sums,
+/* The next `columns` columns of k and v, rows C apart, at most KB. */
+static inline void pack_keys(IN k, int columns, int C, KEPT float16 *keys)
+{
+    for (int j = 0; j < (columns + 15) / 16; j++)
+        for (int d = 0; d < HW; d++)
+            transpose16(k + (size_t)16 * j * C + 16 * d, columns - 16 * j, C, HD - 16 * d,
+                        keys + KEYS_AT(j, 16 * d));
+}
+
+static inline void pack_values(IN v, int columns, int C, KEPT float16 *values)
+{
+    for (int c = 0; c < columns; c++)
+        for (int j = 0; j < HW; j++)
+            values[VALUES_AT(j / VC, c, j % VC)] = load(v + (size_t)c * C + 16 * j, HD - 16 * j);
+}
+
+#if PACKED
+/* Range (ceil(S/KB), heads, N). */
+ONE __kernel void pack_columns(int S, int C, IN k, IN v, __global float16 *restrict keys,
+                               __global float16 *restrict values)
+{
+    const int s0 = get_global_id(0) * KB;
+    const size_t from = ((size_t)BATCH * S + s0) * C + HEAD * HD;
+    const size_t to = (((size_t)BATCH * get_global_size(1) + HEAD) * get_global_size(0) +
+                       get_global_id(0)) * BLOCK;
+    pack_keys(k + from, min(KB, S - s0), C, keys + to);
+    pack_values(v + from, min(KB, S - s0), C, values + to);
+}
+#endif
+
+/* p[i][0 .. 16 panels) = the dot products of 8 rows with `panels` panels of keys. Short sums,
  * of RUN products, join the long ones: that rounds less. */
 #define RUN 64
 #define SCORE_TILE(p, rows, keys, panels)                                                          \
@@ -118,10 +158,10 @@ static inline void transpose16(IN x, int rows, int C, int width, float16 *column
             UNROLL for (int u = 0; u < panels; u++) s[i][u] = (float16)(0.0f);                     \
         for (int d = d0; d < min(d0 + RUN, HD); d++) {                                             \
             float16 column[panels];                                                                \
-            UNROLL for (int u = 0; u < panels; u++) column[u] = (keys)[u * 16 * HW + d];           \
+            UNROLL for (int u = 0; u < panels; u++) column[u] = (keys)[KEYS_AT(u, d)];             \
             UNROLL for (int i = 0; i < 8; i++)                                                     \
             {                                                                                      \
-                const float16 a = (float16)((rows)[d * 8 + i]);                                    \
+                const float16 a = (float16)((rows)[i * 16 * HW + d]);                              \
                 UNROLL for (int u = 0; u < panels; u++) s[i][u] = a * column[u] + s[i][u];         \
             }                                                                                      \
         }                                                                                          \
@@ -129,6 +169,19 @@ static inline void transpose16(IN x, int rows, int C, int width, float16 *column
             UNROLL for (int u = 0; u < panels; u++)(p)[i * (KB / 16) + u] =                        \
                 d0 ? (p)[i * (KB / 16) + u] + s[i][u] : s[i][u];                                   \
     }
+
+/* One instruction each, unlike fmax, which minds NaN. */
+static inline float16 larger16(float16 a, float16 b)
+{
+    return select(b, a, a > b);
+}
+static inline float largest(float16 x)
+{
+    const float8 a = select(x.hi, x.lo, x.lo > x.hi);
+    const float4 b = select(a.hi, a.lo, a.lo > a.hi);
+    const float2 c = select(b.hi, b.lo, b.lo > b.hi);
+    return c.x > c.y ? c.x : c.y;
+}
 
 /* Scores to probabilities, not yet normalized: returns by how much what was summed before shrinks. */
 static inline float soften(float16 *p, int count, float *top, float16 *sum)
@@ -139,8 +192,12 @@ static inline float soften(float16 *p, int count, float *top, float16 *sum)
             select((float16)(-INFINITY), p[panels - 1], LANES < (int16)(count - 16 * (panels - 1)));
     float16 most = p[0];
     for (int j = 1; j < panels; j++)
-        most = fmax(most, p[j]);
-    const float peak = fmax(*top, wide_max(most)), shrink = peak > *top ? exp(*top - peak) : 1.0f;
+        most = larger16(most, p[j]);
+    float peak = largest(most), shrink = 1.0f;
+    if (peak > *top)
+        shrink = exp(*top - peak);
+    else
+        peak = *top;
     float16 all = *sum * shrink;
     for (int j = 0; j < panels; j++) {
         p[j] = exp(p[j] - peak);
@@ -151,69 +208,83 @@ static inline float soften(float16 *p, int count, float *top, float16 *sum)
     return shrink;
 }
 
-/* Range (blocks of `tiles` tiles of 8 rows, heads, N). Rows beyond L repeat the last one. */
-ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o,
+/* Range (blocks of `tiles` tiles of 8 rows, heads, N). Rows beyond L repeat the last one. With PACKED,
+ * k and v are what pack_columns made. */
+ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q,
+                            __global const void *restrict k, __global const void *restrict v, OUT o,
                             OUT lse)
 {
-    const int r0 = get_global_id(0) * tiles * 8, count = min(tiles, (L - r0 + 7) / 8);
+    const int r0 = get_global_id(0) * tiles * 8, count = min(tiles, (L - r0 + 7) / 8) * 8;
     const size_t head = (size_t)BATCH * get_global_size(1) + HEAD;
-    float rows[TILES][HD * 8], top[TILES * 8], shrink[TILES * 8];
-    float16 acc[TILES * 8][HW], p[TILES * 8][KB / 16], sum[TILES * 8];
-    float16 keys[KB / 16][HW * 16], values[HW / VC][KB][VC];
+    float16 rows[TILES * 8][HW], acc[TILES * 8][HW], p[TILES * 8][KB / 16], sum[TILES * 8];
+    float top[TILES * 8], total[TILES * 8], shrink[TILES * 8];
+#if PACKED
+    __global const float16 *keys = (__global const float16 *)k + head * ((S + KB - 1) / KB) * BLOCK;
+    __global const float16 *values =
+        (__global const float16 *)v + head * ((S + KB - 1) / KB) * BLOCK;
+#else
+    const size_t from = (size_t)BATCH * S * C + HEAD * HD;
+    IN key_rows = (__global const float *)k + from;
+    IN value_rows = (__global const float *)v + from;
+    float16 keys[BLOCK], values[BLOCK];
+#endif
     q += (size_t)BATCH * L * C + HEAD * HD;
-    k += (size_t)BATCH * S * C + HEAD * HD;
-    v += (size_t)BATCH * S * C + HEAD * HD;
-    for (int r = 0; r < count * 8; r++) {
-        IN row = q + (size_t)min(r0 + r, L - 1) * C;
-        for (int d = 0; d < HD; d++)
-            rows[r / 8][d * 8 + r % 8] = row[d] * scale;
-        for (int j = 0; j < HW; j++)
+    for (int r = 0; r < count; r++) {
+        for (int j = 0; j < HW; j++) {
+            rows[r][j] = load(q + (size_t)min(r0 + r, L - 1) * C + 16 * j, HD - 16 * j) * scale;
             acc[r][j] = (float16)(0.0f);
+        }
         top[r] = -INFINITY;
         sum[r] = (float16)(0.0f);
     }
     for (int s0 = 0; s0 < S; s0 += KB) {
         const int columns = min(KB, S - s0), panels = (columns + 15) / 16;
-        for (int j = 0; j < panels; j++)
-            for (int d = 0; d < HW; d++)
-                transpose16(k + (size_t)(s0 + 16 * j) * C + 16 * d, columns - 16 * j, C,
-                            HD - 16 * d, &keys[j][16 * d]);
-        for (int c = 0; c < columns; c++)
-            for (int j = 0; j < HW; j++)
-                values[j / VC][c][j % VC] = load(v + (size_t)(s0 + c) * C + 16 * j, HD - 16 * j);
+#if !PACKED
+        pack_keys(key_rows + (size_t)s0 * C, columns, C, keys);
+        pack_values(value_rows + (size_t)s0 * C, columns, C, values);
+#endif
         int j = 0;
         for (; j + 2 <= panels; j += 2)
-            for (int t = 0; t < count; t++)
-                SCORE_TILE(&p[8 * t][j], rows[t], keys[j], 2)
+            for (int r = 0; r < count; r += 8)
+                SCORE_TILE(&p[r][j], (const float *)rows[r], keys + KEYS_AT(j, 0), 2)
         if (j < panels)
-            for (int t = 0; t < count; t++)
-                SCORE_TILE(&p[8 * t][j], rows[t], keys[j], 1)
-        for (int r = 0; r < count * 8; r++)
+            for (int r = 0; r < count; r += 8)
+                SCORE_TILE(&p[r][j], (const float *)rows[r], keys + KEYS_AT(j, 0), 1)
+        for (int r = 0; r < count; r++)
             shrink[r] = soften(p[r], columns, &top[r], &sum[r]);
         for (int d = 0; d < HW / VC; d++)
-            for (int r = 0; r < count * 8; r += VR) {
+            for (int r = 0; r < count; r += VR) {
                 float16 a[VR][VC];
                 UNROLL for (int i = 0; i < VR; i++)
                     UNROLL for (int e = 0; e < VC; e++) a[i][e] = (float16)(0.0f);
                 const float *weight = (const float *)p[r];
-                for (int c = 0; c < columns; c++)
+                for (int c = 0; c < columns; c++) {
+                    float16 value[VC];
+                    UNROLL for (int e = 0; e < VC; e++) value[e] = values[VALUES_AT(d, c, e)];
                     UNROLL for (int i = 0; i < VR; i++)
                     {
                         const float16 w = (float16)(weight[i * KB + c]);
-                        UNROLL for (int e = 0; e < VC; e++) a[i][e] =
-                            w * values[d][c][e] + a[i][e];
+                        UNROLL for (int e = 0; e < VC; e++) a[i][e] = w * value[e] + a[i][e];
                     }
+                }
                 UNROLL for (int i = 0; i < VR; i++)
                     UNROLL for (int e = 0; e < VC; e++) acc[r + i][d * VC + e] =
                         acc[r + i][d * VC + e] * shrink[r + i] + a[i][e];
             }
+#if PACKED
+        keys += BLOCK;
+        values += BLOCK;
+#endif
     }
+    for (int r = 0; r < count; r++)
+        total[r] = wide_sum(sum[r]);
+    for (int r = 0; r < count; r += 8) /* a scalar log takes ten times as long as a vector's */
+        vstore8(vload8(0, top + r) + log(vload8(0, total + r)), 0, top + r);
     o += ((size_t)BATCH * L + r0) * C + HEAD * HD;
-    for (int r = 0; r < min(count * 8, L - r0); r++) {
-        const float total = wide_sum(sum[r]);
-        lse[head * L + r0 + r] = top[r] + log(total);
+    for (int r = 0; r < min(count, L - r0); r++) {
+        lse[head * L + r0 + r] = top[r];
         for (int j = 0; j < HW; j++)
-            store(acc[r][j] / total, o + (size_t)r * C + 16 * j, HD - 16 * j);
+            store(acc[r][j] / total[r], o + (size_t)r * C + 16 * j, HD - 16 * j);
     }
 }
 

@@ -22,6 +22,7 @@
 #define NR (NV * VW)
 #define PIXELS ((MR - 1) * S + K) /* of a row under a tile */
 #define LINE ((PIXELS * I + 15) / 16)
+#define RUN 64 /* products that are added up by themselves before they join a sum: that rounds less */
 /* Channels n .. n + VW - 1 are stored together. */
 #if UP && O / 4 % VW
 #define WHOLE(n) false
@@ -86,15 +87,22 @@ ONE __kernel void conv2d(int H, int W, int h, int w, int padding, int tiles, int
         IN b = weight + (size_t)get_global_id(1) * K * K * I * NR;
         for (int ky = 0; ky < K; ky++) {
             const float *a = (const float *)lines[ky];
-            for (int e = 0; e < K * I; e++) {
-                vec bv[NV];
-                UNROLL for (int j = 0; j < NV; j++) bv[j] = LOAD(b + j * VW);
+            for (int run = 0; run < K * I; run += RUN) {
+                vec acc[MR][NV];
                 UNROLL for (int i = 0; i < MR; i++)
-                {
-                    const vec av = (vec)(a[i * S * I + e]);
-                    UNROLL for (int j = 0; j < NV; j++) sums[i][j] = av * bv[j] + sums[i][j];
+                    UNROLL for (int j = 0; j < NV; j++) acc[i][j] = (vec)(0.0f);
+                for (int e = run; e < min(run + RUN, K * I); e++) {
+                    vec bv[NV];
+                    UNROLL for (int j = 0; j < NV; j++) bv[j] = LOAD(b + j * VW);
+                    UNROLL for (int i = 0; i < MR; i++)
+                    {
+                        const vec av = (vec)(a[i * S * I + e]);
+                        UNROLL for (int j = 0; j < NV; j++) acc[i][j] = av * bv[j] + acc[i][j];
+                    }
+                    b += NR;
                 }
-                b += NR;
+                UNROLL for (int i = 0; i < MR; i++)
+                    UNROLL for (int j = 0; j < NV; j++) sums[i][j] += acc[i][j];
             }
         }
         UNROLL for (int i = 0; i < MR; i++)
@@ -154,7 +162,7 @@ GROUP __kernel void conv2d(int H, int W, int h, int w, int padding, int tiles, i
 
 #else
 
-#define RUN 8
+#define PIXELS 8
 
 /* weight [C,taps] -> [taps,C]. Range: all. */
 ITEMS __kernel void pack_depthwise(int C, int taps, IN weight, OUT packed)
@@ -164,35 +172,35 @@ ITEMS __kernel void pack_depthwise(int C, int taps, IN weight, OUT packed)
         packed[i] = weight[i % C * taps + i / C];
 }
 
-/* x [N,H,W,C], weight [k,k,C] -> y [N,H,W,C], RUN pixels of a row a work-item. Range: vectors of C
- * times runs of W, H, N. */
+/* x [N,H,W,C], weight [k,k,C] -> y [N,H,W,C], PIXELS of a row a work-item. Range: vectors of C
+ * times eights of W, H, N. */
 ROWS __kernel void depthwise(int H, int W, int C, int has_bias, IN x, IN weight, IN bias, OUT y)
 {
     const int k = DEPTHWISE, blocks = (C + WIDE - 1) / WIDE;
-    const int i0 = get_global_id(0) / blocks * RUN, c = get_global_id(0) % blocks * WIDE;
+    const int i0 = get_global_id(0) / blocks * PIXELS, c = get_global_id(0) % blocks * WIDE;
     const int j = get_global_id(1), n = get_global_id(2);
     if (i0 >= W)
         return;
     const long left = C - c;
     const wide start = has_bias ? load(bias + c, left) : (wide)(0.0f);
-    wide sums[RUN];
-    UNROLL for (int i = 0; i < RUN; i++) sums[i] = start;
+    wide sums[PIXELS];
+    UNROLL for (int i = 0; i < PIXELS; i++) sums[i] = start;
     for (int ky = max(k / 2 - j, 0); ky < min(k, H + k / 2 - j); ky++) {
         IN row = x + ((long)n * H + j + ky - k / 2) * W * C + c;
         wide taps[DEPTHWISE];
         UNROLL for (int kx = 0; kx < k; kx++)
             taps[kx] = load(weight + (long)(ky * k + kx) * C + c, left);
-        UNROLL for (int e = 0; e < RUN + DEPTHWISE - 1; e++)
+        UNROLL for (int e = 0; e < PIXELS + DEPTHWISE - 1; e++)
         {
             const int column = i0 + e - k / 2;
             const wide v =
                 column >= 0 && column < W ? load(row + (long)column * C, left) : (wide)(0.0f);
-            UNROLL for (int i = 0; i < RUN; i++)
+            UNROLL for (int i = 0; i < PIXELS; i++)
                 if (e - i >= 0 && e - i < k)
                     sums[i] = taps[e - i] * v + sums[i];
         }
     }
-    UNROLL for (int i = 0; i < RUN; i++)
+    UNROLL for (int i = 0; i < PIXELS; i++)
         if (i0 + i < W)
             store(sums[i], y + (((long)n * H + j) * W + i0 + i) * C + c, left);
 }

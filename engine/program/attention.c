@@ -7,6 +7,7 @@
 static const mf_op_type attention_type, gradient_type;
 
 enum { HEADS };
+enum { COLUMNS = 64 }; /* of a packed block: KB of the kernels */
 
 static int64_t blocks(int64_t n, int64_t unit)
 {
@@ -33,17 +34,20 @@ static sizes sizes_of(const mf_program *p, const mf_op *op)
     z.rb = rb > 8 ? 8 : rb < 1 ? 1 : (int)rb;
     z.q_panels = 2 * blocks(z.l, 32);
     z.k_panels = 2 * blocks(z.s, 32);
-    z.tiles = z.head <= 128 ? 32 : z.head <= 256 ? 16 : z.head <= 512 ? 8 : 4; /* what a stack and a cache hold */
+    z.tiles = z.head <= 128   ? 32
+              : z.head <= 256 ? 16
+              : z.head <= 512 ? 8
+                              : 4; /* what a stack and a cache hold */
     z.scale = (float)(1.0 / sqrt((double)z.head));
     return z;
 }
 
-static mf_status attention_module(mf_recorder *r, const sizes *z, bool keys,
+static mf_status attention_module(mf_recorder *r, const sizes *z, bool keys, bool packed,
                                   const mf_module **module)
 {
-    char options[96];
-    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DTILES=%d -DKEYS=%d", (int)z->head,
-             z->vw, z->rb, z->tiles, keys);
+    char options[128];
+    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DTILES=%d -DKEYS=%d -DPACKED=%d",
+             (int)z->head, z->vw, z->rb, z->tiles, keys, packed);
     return mf_record_module(r, attention_cl, options, module);
 }
 
@@ -88,12 +92,24 @@ static mf_status attention_record(mf_recorder *r, const mf_op *op)
 {
     const sizes z = sizes_of(mf_recorder_program(r), op);
     const mf_module *module;
-    MF_TRY(attention_module(r, &z, false, &module));
     int64_t tiles;
     const mf_range range = forward_range(r, &z, &tiles);
+    /* Packing takes as long as a few rows' share of the work, so it pays from a few blocks on. */
+    const bool packed = tiles && blocks(z.l, 8 * tiles) >= 3;
+    MF_TRY(attention_module(r, &z, false, packed, &module));
+    mf_operand k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
+    if (packed) {
+        const int64_t parts = blocks(z.s, COLUMNS), vectors = blocks(z.head, 16);
+        const size_t bytes =
+            (size_t)(z.batch * z.heads * parts * COLUMNS * vectors * 16) * sizeof(float);
+        k = mf_scratch(r, bytes);
+        v = mf_scratch(r, bytes);
+        MF_TRY(MF_RECORD(r, module, "pack_columns", mf_range3(parts, z.heads, z.batch), MF_INT(z.s),
+                         MF_INT(z.c), MF_AT(op->in[1]), MF_AT(op->in[2]), k, v));
+    }
     return MF_RECORD(r, module, "attention", range, MF_INT(z.l), MF_INT(z.s), MF_INT(z.c),
-                     MF_INT(tiles), MF_FLOAT(z.scale), MF_AT(op->in[0]), MF_AT(op->in[1]),
-                     MF_AT(op->in[2]), MF_AT(op->out[0]), MF_AT(op->out[1]));
+                     MF_INT(tiles), MF_FLOAT(z.scale), MF_AT(op->in[0]), k, v, MF_AT(op->out[0]),
+                     MF_AT(op->out[1]));
 }
 
 /* in q, k, v, o, lse, do -> dq, dk, dv */
@@ -103,8 +119,8 @@ static mf_status gradient_record(mf_recorder *r, const mf_op *op)
     const mf_operand q = MF_AT(op->in[0]), k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
     const mf_operand o = MF_AT(op->in[3]), lse = MF_AT(op->in[4]), grad = MF_AT(op->in[5]);
     const mf_module *queries, *keys;
-    MF_TRY(attention_module(r, &z, false, &queries));
-    MF_TRY(attention_module(r, &z, true, &keys));
+    MF_TRY(attention_module(r, &z, false, false, &queries));
+    MF_TRY(attention_module(r, &z, true, false, &keys));
 
     const int64_t wide = 16 * z.q_panels, heads = z.batch * z.heads;
     const mf_operand delta = mf_scratch(r, (size_t)(heads * z.l) * sizeof(float));

@@ -176,7 +176,7 @@ mf_value mf_conv2d_transpose2(mf_program *p, mf_value x, mf_value weight, mf_val
 
 /* ---- each channel by itself ------------------------------------------------------------------ */
 
-enum { DEPTHWISE_RUN = 8 }; /* pixels a work-item, as in the kernel */
+enum { DEPTHWISE_PIXELS = 8 }; /* of a row, that a work-item computes */
 
 static mf_status depthwise_module(mf_recorder *r, const mf_op *op, const mf_module **module)
 {
@@ -208,7 +208,7 @@ static mf_status record_depthwise(mf_recorder *r, const mf_op *op)
     MF_TRY(mf_packed(r, op, op->in[1], "depthwise", (size_t)mf_count(p, op->in[1]) * sizeof(float),
                      pack_depthwise, &packed));
     return MF_RECORD(r, module, "depthwise",
-                     mf_range3(blocks(s.dim[3], mf_wide(r)) * blocks(s.dim[2], DEPTHWISE_RUN),
+                     mf_range3(blocks(s.dim[3], mf_wide(r)) * blocks(s.dim[2], DEPTHWISE_PIXELS),
                                s.dim[1], s.dim[0]),
                      MF_INT(s.dim[1]), MF_INT(s.dim[2]), MF_INT(s.dim[3]), MF_INT(bias),
                      MF_AT(op->in[0]), packed, bias ? MF_AT(op->in[2]) : MF_AT(op->in[0]),

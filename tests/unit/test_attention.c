@@ -128,6 +128,8 @@ START_TEST(attention_equals_softmax_in_double)
     check_attention("", (sides){1, 17, 131, 1, 256});
     check_attention("", (sides){1, 9, 66, 2, 80});
     check_attention("", (sides){1, 8, 5, 1, 112});
+    check_attention("", (sides){4, 30, 70, 2, 72}); /* each work-item packs for itself */
+    check_attention("", (sides){8, 11, 67, 1, 256});
 }
 END_TEST
 
