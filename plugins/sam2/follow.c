@@ -139,7 +139,7 @@ static mf_status start_masks(walk *w, chunk *c, const sam2_features *features)
     for (int64_t i = 0; i < c->count; i++)
         memcpy(masks + i * pixels, w->g->object[c->first + i].mask, (size_t)pixels);
     mf_status failed = sam2_track_new(w->f->predictor, w->frames, w->g->slice, c->count, masks,
-                                      features, &c->track);
+                                      features, w->f->o.fill_hole_area, &c->track);
     free(masks);
     return failed;
 }
@@ -158,7 +158,7 @@ static mf_status start_points(walk *w, chunk *c, const sam2_features *features)
     const sam2_prompts prompts = {c->count, points, xy, labels, true, NULL};
     if (!failed)
         failed = sam2_track_new_prompted(w->f->predictor, w->frames, w->g->slice, &prompts,
-                                         features, &c->track);
+                                         features, w->f->o.fill_hole_area, &c->track);
     free(xy);
     free(labels);
     return failed;

@@ -1,6 +1,7 @@
 /* track.c - see track.h. The memory bank is kept on the host: maps in bfloat16, as the official
  * predictor keeps them, of those frames alone that a later one may still read. */
 #include "track.h"
+#include "area.h"
 #include "constants.h"
 #include "predictor_private.h"
 
@@ -460,12 +461,24 @@ static mf_status seed_prompts(sam2_track *t, const sam2_prompts *prompts, const 
     return failed;
 }
 
+static mf_status fill_seed(sam2_track *t, int64_t holes)
+{
+    const int64_t n = t->p->config.image / 4;
+    sam2_parts parts = {0};
+    mf_status failed = MF_OK;
+    for (int64_t i = 0; i < t->batch && !failed; i++)
+        failed = sam2_area_fill(&parts, t->low_res + i * n * n, n, n, holes);
+    sam2_parts_clear(&parts);
+    return failed;
+}
+
 /* The memory of the seed is of its mask with a sharp edge. */
-static mf_status remember_seed(sam2_track *t, const sam2_features *f)
+static mf_status remember_seed(sam2_track *t, const sam2_features *f, int64_t holes)
 {
     const sam2_config *c = &t->p->config;
     int64_t n = c->image / 4;
     uint8_t *pixels = NULL;
+    MF_TRY(fill_seed(t, holes));
     MF_TRY(sam2_allocate("masks", t->batch * 16 * n * n, sizeof *pixels, &pixels));
     for (int64_t i = 0; i < t->batch; i++)
         logits_mask(t->low_res + i * n * n, n, pixels + i * 16 * n * n);
@@ -528,19 +541,20 @@ static mf_status done(mf_status failed, sam2_track **track)
 }
 
 mf_status sam2_track_new(sam2_predictor *p, int64_t frames, int64_t seed, int64_t batch,
-                         const uint8_t *masks, const sam2_features *f, sam2_track **track)
+                         const uint8_t *masks, const sam2_features *f, int64_t holes,
+                         sam2_track **track)
 {
     mf_status failed = make(p, frames, seed, batch, track);
     if (!failed)
         failed = seed_masks(*track, masks, f);
     if (!failed)
-        failed = remember_seed(*track, f);
+        failed = remember_seed(*track, f, holes);
     return done(failed, track);
 }
 
 mf_status sam2_track_new_prompted(sam2_predictor *p, int64_t frames, int64_t seed,
                                   const sam2_prompts *prompts, const sam2_features *f,
-                                  sam2_track **track)
+                                  int64_t holes, sam2_track **track)
 {
     *track = NULL;
     MF_TRY(sam2_prompts_check(prompts));
@@ -548,7 +562,7 @@ mf_status sam2_track_new_prompted(sam2_predictor *p, int64_t frames, int64_t see
     if (!failed)
         failed = seed_prompts(*track, prompts, f);
     if (!failed)
-        failed = remember_seed(*track, f);
+        failed = remember_seed(*track, f, holes);
     return done(failed, track);
 }
 

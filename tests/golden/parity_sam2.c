@@ -439,7 +439,7 @@ static mf_status object(run *r, video *v, const char *name)
     if (!failed)
         failed = see(r, v, seed);
     if (!failed)
-        failed = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], &t);
+        failed = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], 0, &t);
     if (!failed)
         failed = follow(r, v, t, seed, index, false);
     if (!failed)

@@ -73,8 +73,10 @@ static mf_status take_memory(sam2_predictor *p, int64_t batch)
 }
 
 mf_status sam2_track_new(sam2_predictor *p, int64_t frames, int64_t seed, int64_t batch,
-                         const uint8_t *masks, const sam2_features *f, sam2_track **track)
+                         const uint8_t *masks, const sam2_features *f, int64_t holes,
+                         sam2_track **track)
 {
+    ck_assert_int_eq(holes, 3);
     ck_assert_int_eq((int64_t)f->embed[0], seed);
     *track = NULL;
     MF_TRY(take_memory(p, batch));
@@ -89,8 +91,9 @@ mf_status sam2_track_new(sam2_predictor *p, int64_t frames, int64_t seed, int64_
 /* The reach is the number of points inside. */
 mf_status sam2_track_new_prompted(sam2_predictor *p, int64_t frames, int64_t seed,
                                   const sam2_prompts *prompts, const sam2_features *f,
-                                  sam2_track **track)
+                                  int64_t holes, sam2_track **track)
 {
+    ck_assert_int_eq(holes, 3);
     ck_assert_int_eq((int64_t)f->embed[0], seed);
     *track = NULL;
     MF_TRY(take_memory(p, prompts->batch));
@@ -182,7 +185,7 @@ static void begin(fixture *x, size_t cached)
     const size_t bytes = 4 * 4 * (8 + 4 * 2 + 16 * 1) * sizeof(float) * cached;
     x->f = (sam2_follower){.predictor = &model,
                            .stack = &x->stack,
-                           .o = {.batch = 16, .threads = 2, .min_voxels = 1},
+                           .o = {.batch = 16, .threads = 2, .min_voxels = 1, .fill_hole_area = 3},
                            .total = INT64_MAX,
                            .next_axis = -1,
                            .words = "words"};
