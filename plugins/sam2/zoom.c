@@ -75,6 +75,22 @@ mf_status sam2_zoom_new(int64_t in, int64_t h, int64_t w, sam2_zoom **zoom)
     return MF_OK;
 }
 
+/* Whether any of a row's logits is above a threshold. Eight at a time: loops of a known length
+ * become vectors. */
+static bool any_above(const float *row, int64_t n, float threshold)
+{
+    int32_t any[8] = {0}, rest = 0;
+    int64_t x = 0;
+    for (; x + 8 <= n; x += 8)
+        for (int k = 0; k < 8; k++)
+            any[k] |= row[x + k] > threshold;
+    for (; x < n; x++)
+        rest |= row[x] > threshold;
+    for (int k = 0; k < 8; k++)
+        rest |= any[k];
+    return rest != 0;
+}
+
 /* Rows (into z->hot) and columns [*first, *end) of logits above a threshold; false: none is. */
 static bool warm(sam2_zoom *z, const float *logits, float threshold, int64_t *first, int64_t *end)
 {
@@ -83,11 +99,8 @@ static bool warm(sam2_zoom *z, const float *logits, float threshold, int64_t *fi
     for (int64_t y = 0; y < z->in; y++) {
         const float *row = logits + y * z->in;
         int64_t a = 0, b = z->in;
-        int32_t any = 0;
-        for (int64_t x = 0; x < z->in; x++)
-            any |= row[x] > threshold;
-        z->hot[y] = any != 0;
-        if (!any)
+        z->hot[y] = any_above(row, z->in, threshold);
+        if (!z->hot[y])
             continue;
         while (!(row[a] > threshold))
             a++;
@@ -139,23 +152,34 @@ static bool between(sam2_zoom *z, const float *logits, int64_t y, int64_t x0, in
     return true;
 }
 
-/* A function of its own so that the compiler sees what does not alias. */
+/* Counts of pixels between two rows above three thresholds; hit: those above the second. */
 static void count_row(const float *restrict above, const float *restrict below, float part,
-                      int64_t n, const float t[3], int32_t sum[3], uint8_t *restrict hit)
+                      int64_t n, const float t[3], int64_t sum[3], uint8_t *restrict hit)
 {
     const float t0 = t[0], t1 = t[1], t2 = t[2], rest = 1 - part;
-    int32_t a = 0, b = 0, c = 0;
-    for (int64_t x = 0; x < n; x++) {
+    int32_t a[8] = {0}, b[8] = {0}, c[8] = {0};
+    int64_t x = 0;
+    for (; x + 8 <= n; x += 8)
+        for (int k = 0; k < 8; k++) {
+            const float v = rest * above[x + k] + part * below[x + k];
+            a[k] += v > t0;
+            b[k] += v > t1;
+            c[k] += v > t2;
+        }
+    for (; x < n; x++) {
         const float v = rest * above[x] + part * below[x];
-        a += v > t0;
-        b += v > t1;
-        c += v > t2;
+        a[0] += v > t0;
+        b[0] += v > t1;
+        c[0] += v > t2;
     }
-    for (int64_t x = 0; x < n && b; x++)
+    sum[0] = sum[1] = sum[2] = 0;
+    for (int k = 0; k < 8; k++) {
+        sum[0] += a[k];
+        sum[1] += b[k];
+        sum[2] += c[k];
+    }
+    for (x = 0; x < n && sum[1]; x++)
         hit[x] |= rest * above[x] + part * below[x] > t1;
-    sum[0] = a;
-    sum[1] = b;
-    sum[2] = c;
 }
 
 void sam2_zoom_measure(sam2_zoom *z, const float *logits, const float thresholds[3],
@@ -173,7 +197,7 @@ void sam2_zoom_measure(sam2_zoom *z, const float *logits, const float thresholds
     z->held[0] = z->held[1] = -1;
     for (int64_t y = 0; y < z->out[0]; y++) {
         const float *above, *below;
-        int32_t sum[3];
+        int64_t sum[3];
         if (!between(z, logits, y, x0, x1, &above, &below))
             continue;
         count_row(above + x0, below + x0, z->part[0][y], x1 - x0, thresholds, sum, z->hit + x0);
