@@ -35,6 +35,7 @@ typedef struct taps {
     int64_t *from;     /* [out] first pixel */
     int64_t *count;    /* [out] */
     double *weight;    /* [out, most] */
+    int32_t *fixed;    /* [out, most] the same as Pillow has them, where bytes are mixed */
 } taps;
 
 static void taps_clear(taps *t)
@@ -42,6 +43,7 @@ static void taps_clear(taps *t)
     free(t->from);
     free(t->count);
     free(t->weight);
+    free(t->fixed);
 }
 
 static mf_status taps_make(int64_t in, int64_t out, double (*filter)(double), double reach, taps *t)
@@ -128,9 +130,19 @@ mf_status sam2_picture_still(const sam2_picture *p, int64_t image, float *input)
 
 enum { PRECISION = 32 - 8 - 2 }; /* bits of a weight behind the point */
 
-static int32_t fixed(double weight)
+static mf_status taps_make_fixed(int64_t in, int64_t out, taps *t)
 {
-    return (int32_t)(weight * (1 << PRECISION) + (weight < 0 ? -0.5 : 0.5));
+    MF_TRY(taps_make(in, out, cubic, 2, t));
+    t->fixed = malloc((size_t)(out * t->most) * sizeof *t->fixed);
+    if (!t->fixed) {
+        taps_clear(t);
+        return no_memory();
+    }
+    for (int64_t i = 0; i < out * t->most; i++) {
+        const double w = t->weight[i];
+        t->fixed[i] = (int32_t)(w * (1 << PRECISION) + (w < 0 ? -0.5 : 0.5));
+    }
+    return MF_OK;
 }
 
 static uint8_t clip(int32_t sum)
@@ -140,11 +152,11 @@ static uint8_t clip(int32_t sum)
 }
 
 /* The sum of bytes `step` apart, rounded. */
-static uint8_t mix_bytes(const uint8_t *bytes, int64_t step, const double *weight, int64_t count)
+static uint8_t mix_bytes(const uint8_t *bytes, int64_t step, const int32_t *weight, int64_t count)
 {
     int32_t sum = 1 << (PRECISION - 1);
     for (int64_t k = 0; k < count; k++)
-        sum += bytes[k * step] * fixed(weight[k]);
+        sum += bytes[k * step] * weight[k];
     return clip(sum);
 }
 
@@ -153,7 +165,7 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
     taps across, down;
     const int64_t width = 3 * image;
     uint8_t *rows = malloc((size_t)(p->h * width));
-    mf_status failed = rows ? taps_make(p->w, image, cubic, 2, &across) : no_memory();
+    mf_status failed = rows ? taps_make_fixed(p->w, image, &across) : no_memory();
     if (failed) {
         free(rows);
         return failed;
@@ -163,14 +175,14 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
             for (int c = 0; c < 3; c++)
                 rows[y * width + 3 * x + c] =
                     mix_bytes(p->rgb + 3 * (y * p->pitch + across.from[x]) + c, 3,
-                              across.weight + x * across.most, across.count[x]);
+                              across.fixed + x * across.most, across.count[x]);
     taps_clear(&across);
-    failed = taps_make(p->h, image, cubic, 2, &down);
+    failed = taps_make_fixed(p->h, image, &down);
     if (!failed) {
         for (int64_t i = 0; i < image * width; i++) {
             const int64_t y = i / width, x = i % width;
             const uint8_t v = mix_bytes(rows + down.from[y] * width + x, width,
-                                        down.weight + y * down.most, down.count[y]);
+                                        down.fixed + y * down.most, down.count[y]);
             input[i] = ((float)(v / 255.0) - mean[i % 3]) / deviation[i % 3];
         }
         taps_clear(&down);
