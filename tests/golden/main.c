@@ -13,7 +13,13 @@ static const char usage[] =
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
     "       parity window WEIGHTS IN OUT [--overlap 0.5]\n"
     "       parity sam2   WEIGHTS IN OUT [--image N] [--heads N] [--windows A,B,C,D]\n"
-    "                     [--global A,B,..] [--decoder-heads N]\n"
+    "                     [--global A,B,..] [--decoder-heads N] [--automatic]\n"
+    "                     [--points-per-side 32] [--points-per-batch 64]\n"
+    "                     [--pred-iou-thresh 0.8] [--stability-score-thresh 0.95]\n"
+    "                     [--stability-score-offset 1] [--mask-threshold 0]\n"
+    "                     [--box-nms-thresh 0.7] [--crop-n-layers 0] [--crop-nms-thresh 0.7]\n"
+    "                     [--crop-overlap-ratio 0.34133] [--crop-n-points-downscale-factor 1]\n"
+    "                     [--min-mask-region-area 0] [--use-m2m 0] [--multimask-output 1]\n"
     "\n"
     "iris    in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]\n"
     "        out: feat5..feat1, prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss,\n"
@@ -34,6 +40,10 @@ static const char usage[] =
     "        .iou [B,1] (the best of three where it is not stable); pN.token0.low_res and .iou\n"
     "        (the single one in any case); pN.object_score [B,1]; logits as they are, not\n"
     "        clamped. mask_prompt_low alone gives mask.*, with each pN of one prompt pN.mask.*.\n"
+    "        --automatic, or any option of the generator (official names and defaults): masks of\n"
+    "        the whole picture, masks_packed u8 [K,H,ceil(W/8)] (the first pixel of eight is the\n"
+    "        highest bit, as numpy.packbits has it), bbox and crop_box f32 [K,4] (x y w h),\n"
+    "        predicted_iou, stability_score f32 [K], point_coords f32 [K,2].\n"
     "        in: frames u8 [T,H,W,3], mask_prompt.oI.frameJ u8 [H,W] (object I on frame J).\n"
     "        out, each object by itself, forward to the end, then in reverse: fwd.fT.oI.low_res\n"
     "        [1,1,4h,4h], .obj_ptr [1,dim], .object_score [1,1], and rev.fT.oI likewise.\n";
@@ -94,19 +104,82 @@ static mf_status parse_size(const char *name, const char *text, sam2_config *sai
     return wholes(name, text, said->global, 0, SAM2_GLOBAL_MOST, &said->global_count);
 }
 
+/* An option of the automatic generator. */
+static mf_status parse_generator(const char *name, const char *text, mf_parity *o)
+{
+    sam2_generate_options *g = &o->generate;
+    int64_t use_m2m = g->use_m2m, three = g->multimask_output, count;
+    const struct {
+        const char *name;
+        double *real;
+        int64_t *whole;
+    } options[] = {{"pred-iou-thresh", &g->pred_iou_thresh, NULL},
+                   {"stability-score-thresh", &g->stability_score_thresh, NULL},
+                   {"stability-score-offset", &g->stability_score_offset, NULL},
+                   {"mask-threshold", &g->mask_threshold, NULL},
+                   {"box-nms-thresh", &g->box_nms_thresh, NULL},
+                   {"crop-nms-thresh", &g->crop_nms_thresh, NULL},
+                   {"crop-overlap-ratio", &g->crop_overlap_ratio, NULL},
+                   {"points-per-side", NULL, &g->points_per_side},
+                   {"points-per-batch", NULL, &g->points_per_batch},
+                   {"crop-n-layers", NULL, &g->crop_n_layers},
+                   {"crop-n-points-downscale-factor", NULL, &g->crop_n_points_downscale_factor},
+                   {"min-mask-region-area", NULL, &g->min_mask_region_area},
+                   {"use-m2m", NULL, &use_m2m},
+                   {"multimask-output", NULL, &three}};
+    o->automatic = true;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (strcmp(name, options[i].name))
+            continue;
+        MF_TRY(options[i].real ? number(name, text, options[i].real)
+                               : wholes(name, text, options[i].whole, 1, 1, &count));
+    }
+    g->use_m2m = use_m2m != 0;
+    g->multimask_output = three != 0;
+    return MF_OK;
+}
+
+/* What would not end, or not begin. */
+static mf_status check_generator(const sam2_generate_options *g)
+{
+    if (g->points_per_side < 1 || g->points_per_side > 512 || g->points_per_batch < 1 ||
+        g->points_per_batch > 4096 || g->crop_n_layers > 4 ||
+        g->crop_n_points_downscale_factor < 1 || g->crop_n_points_downscale_factor > 512 ||
+        g->crop_overlap_ratio > 1)
+        return mf_fail(MF_INVALID, "the generator takes 1 to 512 points a side, 1 to 4096 a batch, "
+                                   "up to 4 layers of crops, a factor of 1 to 512, overlap 0 to 1");
+    return MF_OK;
+}
+
 static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
 {
-    static const struct option options[] = {{"lr", required_argument, NULL, 'l'},
-                                            {"weight-decay", required_argument, NULL, 'w'},
-                                            {"overlap", required_argument, NULL, 'o'},
-                                            {"pooling", required_argument, NULL, 'p'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {"image", required_argument, NULL, 's'},
-                                            {"heads", required_argument, NULL, 's'},
-                                            {"decoder-heads", required_argument, NULL, 's'},
-                                            {"windows", required_argument, NULL, 's'},
-                                            {"global", required_argument, NULL, 's'},
-                                            {0}};
+    static const struct option options[] = {
+        {"lr", required_argument, NULL, 'l'},
+        {"weight-decay", required_argument, NULL, 'w'},
+        {"overlap", required_argument, NULL, 'o'},
+        {"pooling", required_argument, NULL, 'p'},
+        {"device", required_argument, NULL, 'd'},
+        {"image", required_argument, NULL, 's'},
+        {"heads", required_argument, NULL, 's'},
+        {"decoder-heads", required_argument, NULL, 's'},
+        {"windows", required_argument, NULL, 's'},
+        {"global", required_argument, NULL, 's'},
+        {"automatic", no_argument, NULL, 'g'},
+        {"pred-iou-thresh", required_argument, NULL, 'g'},
+        {"stability-score-thresh", required_argument, NULL, 'g'},
+        {"stability-score-offset", required_argument, NULL, 'g'},
+        {"mask-threshold", required_argument, NULL, 'g'},
+        {"box-nms-thresh", required_argument, NULL, 'g'},
+        {"crop-nms-thresh", required_argument, NULL, 'g'},
+        {"crop-overlap-ratio", required_argument, NULL, 'g'},
+        {"points-per-side", required_argument, NULL, 'g'},
+        {"points-per-batch", required_argument, NULL, 'g'},
+        {"crop-n-layers", required_argument, NULL, 'g'},
+        {"crop-n-points-downscale-factor", required_argument, NULL, 'g'},
+        {"min-mask-region-area", required_argument, NULL, 'g'},
+        {"use-m2m", required_argument, NULL, 'g'},
+        {"multimask-output", required_argument, NULL, 'g'},
+        {0}};
     int c, which = 0;
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
@@ -122,9 +195,12 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             *device = optarg;
         else if (c == 's')
             MF_TRY(parse_size(options[which].name, optarg, &o->said));
+        else if (c == 'g')
+            MF_TRY(parse_generator(options[which].name, optarg, o));
         else
             return mf_fail(MF_INVALID, "unknown or incomplete option %s", argv[optind - 1]);
     }
+    MF_TRY(check_generator(&o->generate));
     if (o->overlap > 0.95)
         return mf_fail(MF_INVALID, "--overlap %g: at most 0.95", o->overlap);
     if (strcmp(o->pooling, "mean") && strcmp(o->pooling, "max"))
@@ -194,7 +270,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name))
             continue;
-        mf_parity o = {commands[i].rate, commands[i].weight_decay, 0.5, "mean", {0}};
+        mf_parity o = {commands[i].rate,   commands[i].weight_decay, 0.5, "mean", {0}, false,
+                       mf_parity_generator};
         const char *device = "";
         mf_status failed = parse(argc, argv, &o, &device);
         if (failed) {

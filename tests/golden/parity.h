@@ -4,7 +4,7 @@
 #ifndef MF_PARITY_H
 #define MF_PARITY_H
 
-#include "../../plugins/sam2/config.h"
+#include "../../plugins/sam2/generate.h"
 #include "read.h"
 #include <massflow/compute.h>
 
@@ -13,6 +13,8 @@ typedef struct mf_parity {
     double overlap;
     const char *pooling; /* "mean" or "max", where the weights have no attention */
     sam2_config said;    /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
+    bool automatic;      /* masks of the whole picture, too */
+    sam2_generate_options generate;
 } mf_parity;
 
 /* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
@@ -38,9 +40,13 @@ MF_MUST_USE mf_status mf_parity_head(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,
                                        const mf_tensors *weights, const mf_tensors *in,
                                        mf_tensors *out);
+/* The official generator's defaults. */
+extern const sam2_generate_options mf_parity_generator;
+
 /* weights: under the original names or those of transformers. in: image u8 [H,W,3] and prompts
  * pN.points f32 [P,2], pN.labels [P], mask_prompt_low f32 [4h,4h]; or frames u8 [T,H,W,3] and
- * mask_prompt.oI.frameJ u8 [H,W]. out: see parity --help. */
+ * mask_prompt.oI.frameJ u8 [H,W]. out: see
+ * parity --help. */
 MF_MUST_USE mf_status mf_parity_sam2(mf_device *device, const mf_parity *o,
                                      const mf_tensors *weights, const mf_tensors *in,
                                      mf_tensors *out);

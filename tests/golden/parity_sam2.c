@@ -25,6 +25,7 @@ typedef struct run {
     sam2_config config;
     mf_tensors weights;
     sam2_predictor *predictor;
+    const mf_parity *options;
     const mf_tensors *in;
     mf_tensors *out;
 } run;
@@ -325,6 +326,111 @@ static mf_status prompts(run *r, const sam2_features *f, const int64_t size[2])
     return failed;
 }
 
+/* ---- masks of the whole picture -----------------------------------------------------------------
+ */
+
+const sam2_generate_options mf_parity_generator = {.points_per_side = 32,
+                                                   .points_per_batch = 64,
+                                                   .pred_iou_thresh = 0.8,
+                                                   .stability_score_thresh = 0.95,
+                                                   .stability_score_offset = 1,
+                                                   .box_nms_thresh = 0.7,
+                                                   .crop_nms_thresh = 0.7,
+                                                   .crop_overlap_ratio = 512.0 / 1500,
+                                                   .crop_n_points_downscale_factor = 1,
+                                                   .multimask_output = true,
+                                                   .threads = 1};
+
+/* What the generator looks with. */
+typedef struct eye {
+    run *r;
+    float *input; /* [image,image,3] */
+    sam2_features seen;
+} eye;
+
+static mf_status look(void *self, const sam2_picture *crop)
+{
+    eye *e = self;
+    MF_TRY(sam2_picture_still(crop, e->r->config.image, e->input));
+    sam2_features_clear(&e->seen);
+    return sam2_encode(e->r->predictor, e->input, &e->seen);
+}
+
+static mf_status decode(void *self, const sam2_prompts *prompts, sam2_answers *answers)
+{
+    eye *e = self;
+    return sam2_decode(e->r->predictor, &e->seen, prompts, answers);
+}
+
+static void choose(void *self, const sam2_answers *answers, int64_t batch, int32_t *index)
+{
+    sam2_choose_single(&((eye *)self)->r->config, answers, batch, index);
+}
+
+static mf_status step(void *self, int64_t done, int64_t total)
+{
+    (void)self, (void)done, (void)total;
+    return MF_OK;
+}
+
+/* dense u8 [h,w] -> bits [h,ceil(w/8)], the first pixel highest */
+static void pack(const uint8_t *dense, int64_t h, int64_t w, uint8_t *bits)
+{
+    int64_t pitch = (w + 7) / 8;
+    for (int64_t i = 0; i < h * w; i++)
+        if (dense[i])
+            bits[i / w * pitch + i % w / 8] |= (uint8_t)(0x80 >> i % w % 8);
+}
+
+static mf_status copy_things(run *r, const sam2_things *t, int64_t h, int64_t w)
+{
+    int64_t n = t->count, lo[2] = {0, 0}, hi[2] = {h, w};
+    float *box, *crop, *iou, *stability, *point;
+    mf_array *packed;
+    MF_TRY(mf_tensors_make(r->out, "masks_packed", MF_U8, SHAPE(n, h, (w + 7) / 8), &packed));
+    MF_TRY(result(r, "bbox", SHAPE(n, 4), &box));
+    MF_TRY(result(r, "crop_box", SHAPE(n, 4), &crop));
+    MF_TRY(result(r, "predicted_iou", SHAPE(n), &iou));
+    MF_TRY(result(r, "stability_score", SHAPE(n), &stability));
+    MF_TRY(result(r, "point_coords", SHAPE(n, 2), &point));
+    uint8_t *dense = calloc((size_t)(h * w), 1);
+    if (!dense)
+        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+    for (int64_t i = 0; i < n; i++) {
+        const sam2_thing *one = &t->item[i];
+        sam2_patch_crop(&one->patch, lo, hi, w, dense);
+        pack(dense, h, w, (uint8_t *)packed->data + i * h * ((w + 7) / 8));
+        for (int k = 0; k < 4; k++) {
+            box[4 * i + k] = k < 2 ? one->box[k] : one->box[k] - one->box[k - 2];
+            crop[4 * i + k] = (float)(k < 2 ? one->crop[k] : one->crop[k] - one->crop[k - 2]);
+        }
+        iou[i] = one->iou;
+        stability[i] = one->stability;
+        memcpy(point + 2 * i, one->point, sizeof one->point);
+    }
+    free(dense);
+    return MF_OK;
+}
+
+static mf_status automatic(run *r, const sam2_generate_options *o, const sam2_picture *p)
+{
+    eye e = {.r = r,
+             .input = calloc((size_t)(r->config.image * r->config.image * 3), sizeof(float))};
+    const sam2_eye ways = {&e, r->config.image, look, decode, choose, step};
+    sam2_things things = {0};
+    mf_status failed = e.input ? sam2_generate(&ways, p, o, &things)
+                               : mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    if (!failed)
+        failed = copy_things(r, &things, p->h, p->w);
+    sam2_things_clear(&things);
+    sam2_features_clear(&e.seen);
+    free(e.input);
+    return failed;
+}
+
+/* ---- a picture ----------------------------------------------------------------------------------
+ */
+
 /* With the embedding of a picture without memory, as SAM2ImagePredictor has it. */
 static mf_status image_embed(run *r, const sam2_features *f)
 {
@@ -347,12 +453,13 @@ static mf_status picture(run *r)
     sam2_features f = {0};
     int64_t image = r->config.image;
     MF_TRY(mf_parity_input(r->in, "image", MF_U8, 3, &pixels, &s));
+    const sam2_picture p = {pixels->data, s[0], s[1], s[1]};
     float *input = calloc((size_t)(image * image * 3), sizeof *input);
     mf_status failed = input ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a picture");
     if (!failed && s[2] != 3)
         failed = mf_fail(MF_INVALID, "input image is not [H,W,3]");
     if (!failed)
-        failed = sam2_picture_still(&(sam2_picture){pixels->data, s[0], s[1], s[1]}, image, input);
+        failed = sam2_picture_still(&p, image, input);
     if (!failed)
         failed = encode_all(r, input);
     if (!failed)
@@ -361,6 +468,8 @@ static mf_status picture(run *r)
         failed = image_embed(r, &f);
     if (!failed)
         failed = prompts(r, &f, s);
+    if (!failed && r->options->automatic)
+        failed = automatic(r, &r->options->generate, &p);
     sam2_features_clear(&f);
     free(input);
     mf_array_unref(pixels);
@@ -486,7 +595,7 @@ static mf_status frames(run *r)
 mf_status mf_parity_sam2(mf_device *device, const mf_parity *o, const mf_tensors *weights,
                          const mf_tensors *in, mf_tensors *out)
 {
-    run r = {.device = device, .in = in, .out = out};
+    run r = {.device = device, .options = o, .in = in, .out = out};
     mf_status failed = configure(weights, o, &r);
     if (!failed)
         failed = sam2_predictor_new(device, &r.config, &r.weights, 0, &r.predictor);

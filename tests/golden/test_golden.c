@@ -193,7 +193,7 @@ START_TEST(classifier)
                                   {classes, c},        {classes}};
     const int ranks[6] = {5, 1, 5, 1, 2, 1};
     for (int kind = 0; kind < 3; kind++) {
-        const mf_parity options = {1e-4, 1e-4, 0, kinds[kind], {0}};
+        const mf_parity options = {.rate = 1e-4, .weight_decay = 1e-4, .pooling = kinds[kind]};
         mf_tensors weights = {0}, in = {0}, out = {0};
         mf_array *a;
         mf_random random;
