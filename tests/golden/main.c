@@ -44,7 +44,8 @@ static const char usage[] =
     "        the whole picture, masks_packed u8 [K,H,ceil(W/8)] (the first pixel of eight is the\n"
     "        highest bit, as numpy.packbits has it), bbox and crop_box f32 [K,4] (x y w h),\n"
     "        predicted_iou, stability_score f32 [K], point_coords f32 [K,2].\n"
-    "        in: frames u8 [T,H,W,3], mask_prompt.oI.frameJ u8 [H,W] (object I on frame J).\n"
+    "        in: frames u8 [T,H,W,3], mask_prompt.oI.frameJ u8 [H,W] (object I on frame J) or\n"
+    "        point_prompt.oI.frameJ f32 [P,3] (x, y, label).\n"
     "        out, each object by itself, forward to the end, then in reverse: fwd.fT.oI.low_res\n"
     "        [1,1,4h,4h], .obj_ptr [1,dim], .object_score [1,1], and rev.fT.oI likewise.\n";
 

@@ -528,34 +528,73 @@ static mf_status follow(run *r, video *v, sam2_track *t, int64_t seed, int objec
     return MF_OK;
 }
 
-/* mask_prompt.oI.frameJ, each object by itself. */
-static mf_status object(run *r, video *v, const char *name)
+/* Forward, then in reverse. */
+static mf_status both_ways(run *r, video *v, sam2_track *t, int64_t seed, int index)
 {
-    int index;
-    long long seed;
+    MF_TRY(follow(r, v, t, seed, index, false));
+    return follow(r, v, t, seed, index, true);
+}
+
+/* mask_prompt.oI.frameJ */
+static mf_status masked(run *r, video *v, const char *name, int64_t seed, sam2_track **t)
+{
     mf_array *mask;
     const int64_t *s;
-    sam2_track *t = NULL;
     int64_t image = r->config.image;
-    if (sscanf(name, "mask_prompt.o%d.frame%lld", &index, &seed) != 2 || seed < 0 ||
-        seed >= v->count)
-        return mf_fail(MF_INVALID, "input %s: no such frame", name);
     MF_TRY(mf_parity_input(r->in, name, MF_U8, 2, &mask, &s));
     uint8_t *pixels = calloc((size_t)(image * image), 1);
     mf_status failed = pixels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a mask");
     if (!failed)
         failed = sam2_picture_mask(mask->data, s[0], s[1], image, pixels);
     if (!failed)
-        failed = see(r, v, seed);
-    if (!failed)
-        failed = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], 0, &t);
-    if (!failed)
-        failed = follow(r, v, t, seed, index, false);
-    if (!failed)
-        failed = follow(r, v, t, seed, index, true);
-    sam2_track_free(t);
+        failed = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], 0, t);
     free(pixels);
     mf_array_unref(mask);
+    return failed;
+}
+
+/* point_prompt.oI.frameJ f32 [P,3]: x, y in px of the frame, and the label. */
+static mf_status pointed(run *r, video *v, const char *name, int64_t seed, sam2_track **t)
+{
+    mf_array *points;
+    const int64_t *s;
+    MF_TRY(mf_parity_input(r->in, name, MF_F32, 2, &points, &s));
+    float *xy = calloc((size_t)(2 * s[0]), sizeof *xy);
+    int32_t *labels = calloc((size_t)s[0], sizeof *labels);
+    mf_status failed = xy && labels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for points");
+    if (!failed && s[1] != 3)
+        failed = mf_fail(MF_INVALID, "input %s is not [P,3]", name);
+    for (int64_t i = 0; i < s[0] && !failed; i++) {
+        const float *point = (const float *)points->data + 3 * i;
+        xy[2 * i] = point[0] / (float)v->w * (float)r->config.image;
+        xy[2 * i + 1] = point[1] / (float)v->h * (float)r->config.image;
+        labels[i] = (int32_t)point[2];
+    }
+    const sam2_prompts prompts = {.batch = 1, .points = s[0], .xy = xy, .labels = labels};
+    if (!failed)
+        failed =
+            sam2_track_new_prompted(r->predictor, v->count, seed, &prompts, &v->seen[seed], 0, t);
+    free(xy);
+    free(labels);
+    mf_array_unref(points);
+    return failed;
+}
+
+/* Each object by itself. */
+static mf_status object(run *r, video *v, const char *name)
+{
+    int index;
+    long long seed;
+    sam2_track *t = NULL;
+    bool mask = !strncmp(name, "mask", 4);
+    const char *form = mask ? "mask_prompt.o%d.frame%lld" : "point_prompt.o%d.frame%lld";
+    if (sscanf(name, form, &index, &seed) != 2 || seed < 0 || seed >= v->count)
+        return mf_fail(MF_INVALID, "input %s: no such frame", name);
+    MF_TRY(see(r, v, seed));
+    mf_status failed = (mask ? masked : pointed)(r, v, name, seed, &t);
+    if (!failed)
+        failed = both_ways(r, v, t, seed, index);
+    sam2_track_free(t);
     return failed;
 }
 
@@ -569,7 +608,8 @@ static mf_status objects(run *r, video *v)
     if (!v->seen || !v->input || !v->low_res || !v->pointer)
         return mf_fail(MF_NO_MEMORY, "no memory for frames");
     for (size_t i = 0; i < r->in->count; i++)
-        if (!strncmp(r->in->item[i].name, "mask_prompt.o", 13))
+        if (!strncmp(r->in->item[i].name, "mask_prompt.o", 13) ||
+            !strncmp(r->in->item[i].name, "point_prompt.o", 14))
             MF_TRY(object(r, v, r->in->item[i].name));
     return MF_OK;
 }

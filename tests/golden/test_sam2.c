@@ -4,6 +4,7 @@
 #include "../expect.h"
 #include "golden.h"
 #include "parity.h"
+#include "track.h"
 
 #include <check.h>
 #include <massflow/random.h>
@@ -252,6 +253,155 @@ START_TEST(object_that_goes)
 }
 END_TEST
 
+/* ---- what must not matter ----------------------------------------------------------------------
+ */
+
+enum { LOW = EDGE / 4, AREA = LOW * LOW, DIM = 64 };
+
+/* The model, and what it sees in the first frames. */
+typedef struct scene {
+    golden g;
+    sam2_config config;
+    sam2_predictor *p;
+    sam2_features seen[FRAMES];
+} scene;
+
+static void scene_open(scene *s, int frames, size_t budget)
+{
+    static uint8_t rgb[EDGE * EDGE * 3];
+    static float input[EDGE * EDGE * 3];
+    *s = (scene){0};
+    golden_open(&s->g);
+    ok(sam2_config_from(&s->g.weights, &s->g.options.said, &s->config));
+    ok(sam2_predictor_new(s->g.device, &s->config, &s->g.weights, budget, &s->p));
+    for (int t = 0; t < frames; t++) {
+        draw_frame(t, rgb);
+        ok(sam2_picture_frame(&(sam2_picture){rgb, EDGE, EDGE, EDGE}, EDGE, input));
+        ok(sam2_encode(s->p, input, &s->seen[t]));
+    }
+}
+
+static void scene_close(scene *s)
+{
+    for (int t = 0; t < FRAMES; t++)
+        sam2_features_clear(&s->seen[t]);
+    sam2_predictor_free(s->p);
+    golden_close(&s->g);
+}
+
+static const float points[5][2] = {{40, 44}, {90.5f, 71.25f}, {0, 0}, {127, 3}, {64, 64}};
+
+/* Five prompts at once, padded to eight, and one by one: the same bits. */
+START_TEST(answers_do_not_depend_on_the_batch)
+{
+    static float all[8 * 4 * AREA], one[4 * AREA], iou[8 * 4], one_iou[4], score[8], one_score;
+    static const int32_t labels[8] = {1, 1, 0, 1, 1, 1, 1, 1};
+    static float xy[8][2];
+    scene s;
+    scene_open(&s, 1, 0);
+    memcpy(xy, points, sizeof points);
+    sam2_prompts p = {.batch = 8, .points = 1, .xy = xy[0], .labels = labels, .pad = true};
+    sam2_answers a = {all, iou, score};
+    ok(sam2_decode(s.p, &s.seen[0], &p, &a)); /* leaves a program for eight */
+    p.batch = 5;
+    ok(sam2_decode(s.p, &s.seen[0], &p, &a));
+    for (int i = 0; i < 5; i++) {
+        sam2_prompts alone = {
+            .batch = 1, .points = 1, .xy = xy[i], .labels = &labels[i], .pad = true};
+        ok(sam2_decode(s.p, &s.seen[0], &alone, &(sam2_answers){one, one_iou, &one_score}));
+        ck_assert_mem_eq(one, all + i * 4 * AREA, sizeof one);
+        ck_assert_mem_eq(one_iou, iou + i * 4, sizeof one_iou);
+        ck_assert_float_eq(one_score, score[i]);
+    }
+    scene_close(&s);
+}
+END_TEST
+
+static void draw_masks(int64_t frame, uint8_t *masks)
+{
+    for (int64_t i = 0; i < 3 * EDGE * EDGE; i++)
+        masks[i] = inside(i / (EDGE * EDGE), frame, i / EDGE % EDGE, i % EDGE);
+}
+
+/* Three objects together and each alone, there and back: the same bits. */
+START_TEST(objects_do_not_depend_on_the_batch)
+{
+    static uint8_t masks[3 * EDGE * EDGE];
+    static float all[3 * AREA], one[AREA], pointers[3 * DIM], pointer[DIM];
+    static const int64_t way[] = {3, 4, 5, 1, 0}, frames = 6, first = 2;
+    scene s;
+    sam2_track *together, *alone[3];
+    scene_open(&s, (int)frames, 0);
+    draw_masks(first, masks);
+    ok(sam2_track_new(s.p, frames, first, 3, masks, &s.seen[first], 0, &together));
+    for (int i = 0; i < 3; i++)
+        ok(sam2_track_new(s.p, frames, first, 1, masks + i * EDGE * EDGE, &s.seen[first], 0,
+                          &alone[i]));
+    for (size_t n = 0; n < sizeof way / sizeof *way; n++) {
+        int64_t t = way[n];
+        ok(sam2_track_step(together, t, t < first, &s.seen[t], all, NULL, pointers));
+        for (int i = 0; i < 3; i++) {
+            ok(sam2_track_step(alone[i], t, t < first, &s.seen[t], one, NULL, pointer));
+            ck_assert_mem_eq(one, all + i * AREA, sizeof one);
+            ck_assert_mem_eq(pointer, pointers + i * DIM, sizeof pointer);
+        }
+    }
+    sam2_track_free(together);
+    for (int i = 0; i < 3; i++)
+        sam2_track_free(alone[i]);
+    scene_close(&s);
+}
+END_TEST
+
+/* With room for little more than one program they are made again and again: the same bits. */
+START_TEST(little_memory_changes_nothing)
+{
+    static uint8_t masks[3 * EDGE * EDGE];
+    static float much[3 * AREA], little[3 * AREA];
+    draw_masks(0, masks);
+    for (int i = 0; i < 2; i++) {
+        scene s;
+        sam2_track *t;
+        scene_open(&s, 3, i ? (size_t)4 << 20 : 0);
+        ok(sam2_track_new(s.p, 3, 0, 3, masks, &s.seen[0], 0, &t));
+        for (int64_t n = 1; n < 3; n++)
+            ok(sam2_track_step(t, n, false, &s.seen[n], i ? little : much, NULL, NULL));
+        sam2_track_free(t);
+        scene_close(&s);
+    }
+    ck_assert_mem_eq(little, much, sizeof much);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_said)
+{
+    static float input[EDGE * EDGE * 3];
+    static const int32_t label = 4;
+    static uint8_t masks[3 * EDGE * EDGE];
+    static float low[3 * AREA];
+    scene s;
+    sam2_features f;
+    sam2_track *t;
+    scene_open(&s, 0, 1);
+    mf_status failed = sam2_encode(s.p, input, &f);
+    ck_assert_int_eq(mf_error_code(failed), MF_NO_MEMORY);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "the budget is 0 MiB"));
+    mf_error_free(failed);
+    scene_close(&s);
+
+    scene_open(&s, 1, 0);
+    sam2_prompts p = {.batch = 1, .points = 1, .xy = points[0], .labels = &label, .pad = true};
+    fails(sam2_decode(s.p, &s.seen[0], &p, &(sam2_answers){0}),
+          "label 4 of a point is not from -1 to 3");
+    fails(sam2_track_new(s.p, 3, 3, 3, masks, &s.seen[0], 0, &t), "3 objects on slice 3 of 3");
+    ok(sam2_track_new(s.p, 3, 0, 3, masks, &s.seen[0], 0, &t));
+    fails(sam2_track_step(t, 2, false, &s.seen[0], low, NULL, NULL),
+          "slice 2 of 3 is not the next one after 0");
+    sam2_track_free(t);
+    scene_close(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("golden_sam2");
@@ -260,6 +410,10 @@ int main(void)
     tcase_add_test(tests, picture_and_prompts);
     tcase_add_test(tests, objects_along_frames);
     tcase_add_test(tests, object_that_goes);
+    tcase_add_test(tests, answers_do_not_depend_on_the_batch);
+    tcase_add_test(tests, objects_do_not_depend_on_the_batch);
+    tcase_add_test(tests, little_memory_changes_nothing);
+    tcase_add_test(tests, what_does_not_fit_is_said);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
