@@ -1,11 +1,6 @@
 /* head.c - the pooled classifier as a tensor program. */
 #include "head.h"
-
-#define SHAPE(...)                                                                                 \
-    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])             \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
+#include "../common/layers.h"
 
 /* A 1x1x1 convolution is a linear layer whose weight has three more axes. */
 static mf_value pointwise(mf_program *p, const char *name, mf_value x, int64_t channels)

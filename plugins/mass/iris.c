@@ -1,14 +1,9 @@
 /* iris.c - the model, top to bottom: encoder, task embedding, decoder, classifier, loss. It knows
  * shapes and names; devices, files and training are elsewhere. */
 #include "iris.h"
+#include "../common/layers.h"
 
 #include <stdio.h>
-
-#define SHAPE(...)                                                                                 \
-    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])             \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
@@ -141,33 +136,11 @@ static mf_value pointwise(mf_program *p, const char *name, mf_value x, int64_t c
 
 /* ---- attention blocks ------------------------------------------------------------------------ */
 
-/* x [..., C] -> [..., channels] */
-static mf_value linear(mf_program *p, const char *name, mf_value x, int64_t channels)
-{
-    mf_scope(p, "%s", name);
-    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1)));
-    mf_value b = mf_weight(p, "bias", SHAPE(channels));
-    x = mf_linear(p, x, w, b);
-    mf_scope_end(p);
-    return x;
-}
-
-static mf_value layer_norm(mf_program *p, const char *name, mf_value x, float eps)
-{
-    mf_scope(p, "%s", name);
-    int64_t channels = mf_dim(p, x, -1);
-    mf_value gain = mf_weight(p, "weight", SHAPE(channels));
-    mf_value bias = mf_weight(p, "bias", SHAPE(channels));
-    x = mf_layer_norm(p, x, gain, bias, eps);
-    mf_scope_end(p);
-    return x;
-}
-
 static mf_value perceptron(mf_program *p, const char *name, mf_value x, int64_t hidden,
                            int64_t channels)
 {
     mf_scope(p, "%s", name);
-    x = linear(p, "fc2", mf_gelu(p, linear(p, "fc1", x, hidden)), channels);
+    x = mf_layer_linear(p, "fc2", mf_gelu(p, mf_layer_linear(p, "fc1", x, hidden)), channels);
     mf_scope_end(p);
     return x;
 }
@@ -184,7 +157,8 @@ static mf_value attention(mf_program *p, mf_value x, mf_value memory)
     for (int i = 0; i < 3; i++)
         part[i] =
             mf_linear(p, i ? memory : x, mf_slice(p, w, 0, i * c, c), mf_slice(p, b, 0, i * c, c));
-    x = linear(p, "out_proj", mf_attention(p, part[0], part[1], part[2], (int)(c / 32)), c);
+    x = mf_layer_linear(p, "out_proj", mf_attention(p, part[0], part[1], part[2], (int)(c / 32)),
+                        c);
     mf_scope_end(p);
     return x;
 }
@@ -193,7 +167,7 @@ static mf_value attention(mf_program *p, mf_value x, mf_value memory)
 static mf_value self_block(mf_program *p, const char *name, mf_value x)
 {
     mf_scope(p, "%s", name);
-    mf_value y = layer_norm(p, "norm", x, 1e-4f);
+    mf_value y = mf_layer_normed(p, "norm", x, 1e-4f);
     x = mf_add(p, attention(p, y, y), x);
     mf_scope_end(p);
     return x;
@@ -202,8 +176,8 @@ static mf_value self_block(mf_program *p, const char *name, mf_value x)
 static mf_value cross_block(mf_program *p, const char *name, mf_value x, mf_value memory)
 {
     mf_scope(p, "%s", name);
-    mf_value y = layer_norm(p, "norm1", x, 1e-5f);
-    x = mf_add(p, attention(p, y, layer_norm(p, "norm2", memory, 1e-5f)), x);
+    mf_value y = mf_layer_normed(p, "norm1", x, 1e-5f);
+    x = mf_add(p, attention(p, y, mf_layer_normed(p, "norm2", memory, 1e-5f)), x);
     mf_scope_end(p);
     return x;
 }
@@ -212,7 +186,7 @@ static mf_value mlp_block(mf_program *p, const char *name, mf_value x)
 {
     mf_scope(p, "%s", name);
     int64_t c = mf_dim(p, x, -1);
-    x = mf_add(p, perceptron(p, "fn", layer_norm(p, "norm", x, 1e-4f), 4 * c, c), x);
+    x = mf_add(p, perceptron(p, "fn", mf_layer_normed(p, "norm", x, 1e-4f), 4 * c, c), x);
     mf_scope_end(p);
     return x;
 }
@@ -304,9 +278,9 @@ static mf_value task_tokens(mf_program *p, mf_value mean, mf_value sites)
 {
     int64_t k = mf_dim(p, mean, 0), c = mf_dim(p, mean, -1);
     mf_value query = mf_weight(p, "task_query", SHAPE(MF_IRIS_TOKENS - 1, c));
-    query = mf_repeat(p, layer_norm(p, "norm_query", query, 1e-5f), k);
-    mean = mf_reshape(p, layer_norm(p, "norm_foreground", mean, 1e-5f), SHAPE(k, 1, c));
-    mf_value x = layer_norm(p, "norm_combined", mf_concat(p, query, mean, 1), 1e-5f);
+    query = mf_repeat(p, mf_layer_normed(p, "norm_query", query, 1e-5f), k);
+    mean = mf_reshape(p, mf_layer_normed(p, "norm_foreground", mean, 1e-5f), SHAPE(k, 1, c));
+    mf_value x = mf_layer_normed(p, "norm_combined", mf_concat(p, query, mean, 1), 1e-5f);
     for (int i = 0; i < 2; i++) {
         mf_scope(p, "attn_layers.%d", i);
         x = mlp_block(p, "query_ffn_1", self_block(p, "query_attn_block_1", x));
@@ -315,7 +289,7 @@ static mf_value task_tokens(mf_program *p, mf_value mean, mf_value sites)
         x = mlp_block(p, "query_ffn_2", self_block(p, "query_attn_block_2", x));
         mf_scope_end(p);
     }
-    return layer_norm(p, "norm_post", x, 1e-5f);
+    return mf_layer_normed(p, "norm_post", x, 1e-5f);
 }
 
 void mf_iris_task_embedding(mf_program *p, const mf_iris *iris,
@@ -382,7 +356,7 @@ mf_value mf_iris_classifier(mf_program *p, const mf_iris *iris, mf_value decoded
     mf_value w = posteriors[0];
     for (int i = 1; i < MF_IRIS_LEVELS; i++)
         w = mf_concat(p, w, posteriors[i], 1);
-    w = layer_norm(p, "norm", w, 1e-5f);
+    w = mf_layer_normed(p, "norm", w, 1e-5f);
     w = perceptron(p, "classifier_pred.0", w, mf_dim(p, w, -1), c);
     w = perceptron(p, "classifier_pred.1", w, c, c);
     mf_value sites = tokens_of(p, decoded);

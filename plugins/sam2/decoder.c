@@ -3,8 +3,6 @@
 #include "layers.h"
 #include "prompt.h"
 
-#define SHAPE SAM2_SHAPE
-
 /* ---- tokens and picture look at each other ----------------------------------------------------
  */
 
@@ -25,12 +23,12 @@ static mf_value attention(mf_program *p, const char *name, mf_value q, mf_value 
 {
     int64_t n = mf_dim(p, k, 0), channels = mf_dim(p, q, -1);
     mf_scope(p, "%s", name);
-    q = sam2_linear(p, "q_proj", q, inner);
-    k = sam2_linear(p, "k_proj", k, inner);
-    v = sam2_linear(p, "v_proj", v, inner);
+    q = mf_layer_linear(p, "q_proj", q, inner);
+    k = mf_layer_linear(p, "k_proj", k, inner);
+    v = mf_layer_linear(p, "v_proj", v, inner);
     if (n > 1)
         q = sam2_spread(p, q, n);
-    q = sam2_linear(p, "out_proj", attend(p, q, k, v, heads), channels);
+    q = mf_layer_linear(p, "out_proj", attend(p, q, k, v, heads), channels);
     mf_scope_end(p);
     return q;
 }
@@ -55,17 +53,17 @@ static void exchange(mf_program *p, const sam2_widths *w, two_way *x, bool first
     int64_t c = mf_dim(p, x->tokens, -1);
     mf_value q = first ? x->tokens : mf_add(p, x->tokens, x->token_place);
     q = attention(p, "self_attn", q, q, x->tokens, c, heads);
-    x->tokens = sam2_norm(p, "norm1", first ? q : mf_add(p, x->tokens, q), 1e-5f);
+    x->tokens = mf_layer_normed(p, "norm1", first ? q : mf_add(p, x->tokens, q), 1e-5f);
 
     q = look(p, "cross_attn_token_to_image", x, heads);
-    x->tokens = sam2_norm(p, "norm2", mf_add(p, x->tokens, q), 1e-5f);
+    x->tokens = mf_layer_normed(p, "norm2", mf_add(p, x->tokens, q), 1e-5f);
 
     q = sam2_perceptron(p, "mlp", x->tokens, 2, w->decoder, c);
-    x->tokens = sam2_norm(p, "norm3", mf_add(p, x->tokens, q), 1e-5f);
+    x->tokens = mf_layer_normed(p, "norm3", mf_add(p, x->tokens, q), 1e-5f);
 
     q = attention(p, "cross_attn_image_to_token", mf_add_rows(p, x->picture, x->place),
                   mf_add(p, x->tokens, x->token_place), x->tokens, c / 2, heads);
-    x->picture = sam2_norm(p, "norm4", sam2_add(p, x->picture, q), 1e-5f);
+    x->picture = mf_layer_normed(p, "norm4", sam2_add(p, x->picture, q), 1e-5f);
 }
 
 static void transformer(mf_program *p, const sam2_config *c, const sam2_widths *w, two_way *x)
@@ -78,7 +76,7 @@ static void transformer(mf_program *p, const sam2_config *c, const sam2_widths *
         mf_scope_end(p);
     }
     mf_value y = look(p, "final_attn_token_to_image", x, heads);
-    x->tokens = sam2_norm(p, "norm_final_attn", mf_add(p, x->tokens, y), 1e-5f);
+    x->tokens = mf_layer_normed(p, "norm_final_attn", mf_add(p, x->tokens, y), 1e-5f);
     mf_scope_end(p);
 }
 
@@ -90,7 +88,7 @@ static mf_value enlarge(mf_program *p, const sam2_config *c, mf_value x, mf_valu
 {
     int64_t h = c->image / 16;
     x = sam2_transposed(p, "output_upscaling.0", sam2_map_of(p, x, h, h), c->dim / 4);
-    x = mf_gelu(p, sam2_norm(p, "output_upscaling.1", mf_add_rows(p, x, high1), 1e-6f));
+    x = mf_gelu(p, mf_layer_normed(p, "output_upscaling.1", mf_add_rows(p, x, high1), 1e-6f));
     x = sam2_transposed(p, "output_upscaling.3", x, c->dim / 8);
     return sam2_tokens_of(p, mf_gelu(p, mf_add_rows(p, x, high0)));
 }

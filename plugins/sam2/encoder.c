@@ -2,8 +2,6 @@
 #include "encoder.h"
 #include "layers.h"
 
-#define SHAPE SAM2_SHAPE
-
 /* What a block is made with. */
 typedef struct block {
     int64_t channels, width; /* after it; of its perceptron */
@@ -25,15 +23,15 @@ static mf_value attention(mf_program *p, mf_value x, const block *b)
     int window = b->window;
     mf_scope(p, "attn");
     x = part(p, x, window);
-    mf_value q = sam2_linear(p, "q", x, b->channels);
-    mf_value k = sam2_linear(p, "k", x, b->channels);
-    mf_value v = sam2_linear(p, "v", x, b->channels);
+    mf_value q = mf_layer_linear(p, "q", x, b->channels);
+    mf_value k = mf_layer_linear(p, "k", x, b->channels);
+    mf_value v = mf_layer_linear(p, "v", x, b->channels);
     if (b->halves) {
         q = sam2_map_of(p, q, window ? window : h, window ? window : w);
         q = sam2_tokens_of(p, mf_max_pool2d(p, q));
         h /= 2, w /= 2, window /= 2;
     }
-    x = sam2_linear(p, "proj", mf_attention(p, q, k, v, b->heads), b->channels);
+    x = mf_layer_linear(p, "proj", mf_attention(p, q, k, v, b->heads), b->channels);
     mf_scope_end(p);
     return window ? mf_window_merge(p, x, window, 1, h, w) : sam2_map_of(p, x, h, w);
 }
@@ -41,13 +39,13 @@ static mf_value attention(mf_program *p, mf_value x, const block *b)
 /* x [1,H,W,C] -> [1,H',W',channels] */
 static mf_value transform(mf_program *p, mf_value x, const block *b)
 {
-    mf_value y = sam2_norm(p, "norm1", x, 1e-6f);
+    mf_value y = mf_layer_normed(p, "norm1", x, 1e-6f);
     if (b->halves)
-        x = mf_max_pool2d(p, sam2_linear(p, "proj", y, b->channels));
+        x = mf_max_pool2d(p, mf_layer_linear(p, "proj", y, b->channels));
     x = mf_add(p, x, attention(p, y, b));
-    y = sam2_norm(p, "norm2", x, 1e-6f);
+    y = mf_layer_normed(p, "norm2", x, 1e-6f);
     mf_scope(p, "mlp.layers");
-    y = sam2_linear(p, "1", mf_gelu(p, sam2_linear(p, "0", y, b->width)), b->channels);
+    y = mf_layer_linear(p, "1", mf_gelu(p, mf_layer_linear(p, "0", y, b->width)), b->channels);
     mf_scope_end(p);
     return mf_add(p, x, y);
 }
@@ -91,7 +89,7 @@ static void trunk(mf_program *p, const sam2_config *c, const sam2_widths *w, mf_
 static mf_value lateral(mf_program *p, const sam2_config *c, const sam2_encoded *e, int stage)
 {
     mf_scope(p, "neck.convs.%d", SAM2_STAGES - 1 - stage);
-    mf_value x = sam2_linear(p, "conv", e->stages[stage], c->dim);
+    mf_value x = mf_layer_linear(p, "conv", e->stages[stage], c->dim);
     mf_scope_end(p);
     return x;
 }
@@ -108,8 +106,8 @@ void sam2_encoder(mf_program *p, const sam2_config *c, const sam2_widths *w, mf_
     mf_value level1 = lateral(p, c, e, 1), level0 = lateral(p, c, e, 0);
     mf_scope_end(p);
     mf_scope(p, "sam_mask_decoder");
-    e->high1 = sam2_linear(p, "conv_s1", level1, c->dim / 4);
-    e->high0 = sam2_linear(p, "conv_s0", level0, c->dim / 8);
+    e->high1 = mf_layer_linear(p, "conv_s1", level1, c->dim / 4);
+    e->high0 = mf_layer_linear(p, "conv_s0", level0, c->dim / 8);
     mf_scope_end(p);
 }
 

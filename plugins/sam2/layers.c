@@ -1,18 +1,6 @@
 /* layers.c - see layers.h. */
 #include "layers.h"
 
-#define SHAPE SAM2_SHAPE
-
-mf_value sam2_linear(mf_program *p, const char *name, mf_value x, int64_t channels)
-{
-    mf_scope(p, "%s", name);
-    mf_value w = mf_weight(p, "weight", SHAPE(channels, mf_dim(p, x, -1)));
-    mf_value b = mf_weight(p, "bias", SHAPE(channels));
-    x = mf_linear(p, x, w, b);
-    mf_scope_end(p);
-    return x;
-}
-
 mf_value sam2_conv(mf_program *p, const char *name, mf_value x, int64_t channels, int k, int stride,
                    int padding)
 {
@@ -34,24 +22,13 @@ mf_value sam2_transposed(mf_program *p, const char *name, mf_value x, int64_t ch
     return x;
 }
 
-mf_value sam2_norm(mf_program *p, const char *name, mf_value x, float eps)
-{
-    mf_scope(p, "%s", name);
-    int64_t channels = mf_dim(p, x, -1);
-    mf_value gain = mf_weight(p, "weight", SHAPE(channels));
-    mf_value bias = mf_weight(p, "bias", SHAPE(channels));
-    x = mf_layer_norm(p, x, gain, bias, eps);
-    mf_scope_end(p);
-    return x;
-}
-
 mf_value sam2_perceptron(mf_program *p, const char *name, mf_value x, int count, int64_t width,
                          int64_t channels)
 {
     for (int i = 0; i < count; i++) {
         mf_scope(p, "%s.layers", name);
         char layer[12] = {(char)('0' + i)};
-        x = sam2_linear(p, layer, x, i == count - 1 ? channels : width);
+        x = mf_layer_linear(p, layer, x, i == count - 1 ? channels : width);
         mf_scope_end(p);
         if (i < count - 1)
             x = mf_relu(p, x);

@@ -1,23 +1,15 @@
-/* layers.h - the layers that all parts of SAM 2 are made of, each with its weights under `name`. */
+/* layers.h - what all parts of SAM 2 are made of, each with its weights under `name`. A published
+ * 1x1 convolution is mf_layer_linear. */
 #ifndef SAM2_LAYERS_H
 #define SAM2_LAYERS_H
 
-#include <massflow/program.h>
+#include "../common/layers.h"
 
-#define SAM2_SHAPE(...)                                                                            \
-    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])             \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
-
-/* x [..., C] -> [..., channels]; also for published 1x1 convolutions. */
-mf_value sam2_linear(mf_program *p, const char *name, mf_value x, int64_t channels);
 /* x [N,H,W,C] -> [N,..,channels], k x k */
 mf_value sam2_conv(mf_program *p, const char *name, mf_value x, int64_t channels, int k, int stride,
                    int padding);
 /* x [N,H,W,C] -> [N,2H,2W,channels] */
 mf_value sam2_transposed(mf_program *p, const char *name, mf_value x, int64_t channels);
-mf_value sam2_norm(mf_program *p, const char *name, mf_value x, float eps);
 /* NAME.layers.0 .. count-1 with ReLU between: x [..., C] -> [..., channels] */
 mf_value sam2_perceptron(mf_program *p, const char *name, mf_value x, int count, int64_t width,
                          int64_t channels);

@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-#define SHAPE SAM2_SHAPE
-
 /* ---- memory attention --------------------------------------------------------------------------
  */
 
@@ -16,12 +14,12 @@ static mf_value attention(mf_program *p, const char *name, mf_value q, mf_value 
 {
     int64_t n = mf_dim(p, k, 0), channels = mf_dim(p, q, -1);
     mf_scope(p, "%s", name);
-    q = mf_rotary(p, sam2_linear(p, "q_proj", q, channels), rotation, mf_dim(p, q, 1));
-    k = mf_rotary(p, sam2_linear(p, "k_proj", k, channels), rotation, turned);
-    v = sam2_linear(p, "v_proj", v, channels);
+    q = mf_rotary(p, mf_layer_linear(p, "q_proj", q, channels), rotation, mf_dim(p, q, 1));
+    k = mf_rotary(p, mf_layer_linear(p, "k_proj", k, channels), rotation, turned);
+    v = mf_layer_linear(p, "v_proj", v, channels);
     if (n > 1)
         q = sam2_spread(p, q, n);
-    q = sam2_linear(p, "out_proj", mf_attention(p, q, k, v, 1), channels);
+    q = mf_layer_linear(p, "out_proj", mf_attention(p, q, k, v, 1), channels);
     mf_scope_end(p);
     return q;
 }
@@ -39,16 +37,16 @@ void sam2_attention_declare(mf_program *p, const sam2_config *c, const sam2_widt
     x = mf_add_rows(p, x, mf_weight(p, "places", SHAPE(h * h, c->dim)));
     for (int64_t i = 0; i < c->memory_layers; i++) {
         mf_scope(p, "layers.%lld", (long long)i);
-        mf_value y = sam2_norm(p, "norm1", x, 1e-5f);
+        mf_value y = mf_layer_normed(p, "norm1", x, 1e-5f);
         x = mf_add(p, x, attention(p, "self_attn", y, y, y, rotation, h * h));
-        y = sam2_norm(p, "norm2", x, 1e-5f);
+        y = mf_layer_normed(p, "norm2", x, 1e-5f);
         x = sam2_add(p, x, attention(p, "cross_attn_image", y, keys, memory, rotation, sites));
-        y = sam2_norm(p, "norm3", x, 1e-5f);
-        y = mf_relu(p, sam2_linear(p, "linear1", y, w->memory));
-        x = mf_add(p, x, sam2_linear(p, "linear2", y, c->dim));
+        y = mf_layer_normed(p, "norm3", x, 1e-5f);
+        y = mf_relu(p, mf_layer_linear(p, "linear1", y, w->memory));
+        x = mf_add(p, x, mf_layer_linear(p, "linear2", y, c->dim));
         mf_scope_end(p);
     }
-    mf_output(p, "picture", sam2_norm(p, "norm", x, 1e-5f));
+    mf_output(p, "picture", mf_layer_normed(p, "norm", x, 1e-5f));
     mf_scope_end(p);
 }
 
@@ -77,9 +75,9 @@ static mf_value shrink(mf_program *p, const sam2_config *c, const sam2_widths *w
         snprintf(name, sizeof name, "%d", 3 * i);
         x = sam2_conv(p, name, x, w->mask[i], 3, 2, 1);
         snprintf(name, sizeof name, "%d", 3 * i + 1);
-        x = mf_gelu(p, sam2_norm(p, name, x, 1e-6f));
+        x = mf_gelu(p, mf_layer_normed(p, name, x, 1e-6f));
     }
-    x = sam2_linear(p, "12", x, c->dim);
+    x = mf_layer_linear(p, "12", x, c->dim);
     mf_scope_end(p);
     return x;
 }
@@ -92,8 +90,9 @@ static mf_value fuse(mf_program *p, const sam2_widths *w, mf_value x)
     mf_value filter = mf_weight(p, "weight", SHAPE(channels, 1, 7, 7));
     mf_value bias = mf_weight(p, "bias", SHAPE(channels));
     mf_scope_end(p);
-    mf_value y = sam2_norm(p, "norm", mf_conv2d_depthwise(p, x, filter, bias), 1e-6f);
-    y = sam2_linear(p, "pwconv2", mf_gelu(p, sam2_linear(p, "pwconv1", y, w->fuser)), channels);
+    mf_value y = mf_layer_normed(p, "norm", mf_conv2d_depthwise(p, x, filter, bias), 1e-6f);
+    y = mf_layer_linear(p, "pwconv2", mf_gelu(p, mf_layer_linear(p, "pwconv1", y, w->fuser)),
+                        channels);
     return mf_add(p, x, mf_mul_rows(p, y, mf_weight(p, "gamma", SHAPE(channels))));
 }
 
@@ -104,12 +103,12 @@ void sam2_memory_declare(mf_program *p, const sam2_config *c, const sam2_widths 
     mf_value picture = mf_input(p, "picture", MF_F32, SHAPE(h, h, c->dim));
     mf_scope(p, "memory_encoder");
     mf_value x = shrink(p, c, w, mask_input(p, c, s));
-    x = mf_add_rows(p, x, sam2_linear(p, "pix_feat_proj", picture, c->dim));
+    x = mf_add_rows(p, x, mf_layer_linear(p, "pix_feat_proj", picture, c->dim));
     for (int64_t i = 0; i < c->fuser_layers; i++) {
         mf_scope(p, "fuser.layers.%lld", (long long)i);
         x = fuse(p, w, x);
         mf_scope_end(p);
     }
-    mf_output(p, "memory", sam2_linear(p, "out_proj", x, c->memory_dim));
+    mf_output(p, "memory", mf_layer_linear(p, "out_proj", x, c->memory_dim));
     mf_scope_end(p);
 }

@@ -83,7 +83,7 @@ static double mix(const float *values, int64_t step, const double *weight, int64
     return sum;
 }
 
-/* rows f32 [h, out, channels] -> out f32 [out, out, channels], along the columns. */
+/* rows f32 [h, width] -> out f32 [out, width], along the columns. */
 static void resize_columns(const taps *t, const float *rows, int64_t width, float *out)
 {
     for (int64_t y = 0; y < t->out; y++)
@@ -191,12 +191,12 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
     return failed;
 }
 
-mf_status sam2_picture_mask(const uint8_t *mask, int64_t h, int64_t w, int64_t image, uint8_t *out)
+mf_status sam2_picture_share(const uint8_t *mask, int64_t h, int64_t w, int64_t edge, float *share)
 {
     taps across, down;
-    float *rows = malloc((size_t)(h * image) * sizeof *rows);
+    float *rows = malloc((size_t)(h * edge) * sizeof *rows);
     float *line = malloc((size_t)w * sizeof *line);
-    mf_status failed = rows && line ? taps_make(w, image, triangle, 1, &across) : no_memory();
+    mf_status failed = rows && line ? taps_make(w, edge, triangle, 1, &across) : no_memory();
     if (failed) {
         free(rows);
         free(line);
@@ -205,20 +205,27 @@ mf_status sam2_picture_mask(const uint8_t *mask, int64_t h, int64_t w, int64_t i
     for (int64_t y = 0; y < h; y++) {
         for (int64_t x = 0; x < w; x++)
             line[x] = mask[y * w + x] != 0;
-        for (int64_t x = 0; x < image; x++)
-            rows[y * image + x] = (float)mix(line + across.from[x], 1,
-                                             across.weight + x * across.most, across.count[x]);
+        for (int64_t x = 0; x < edge; x++)
+            rows[y * edge + x] = (float)mix(line + across.from[x], 1,
+                                            across.weight + x * across.most, across.count[x]);
     }
     free(line);
     taps_clear(&across);
-    failed = taps_make(h, image, triangle, 1, &down);
+    failed = taps_make(h, edge, triangle, 1, &down);
     if (!failed) {
-        for (int64_t y = 0; y < image; y++)
-            for (int64_t x = 0; x < image; x++)
-                out[y * image + x] = (float)mix(rows + down.from[y] * image + x, image,
-                                                down.weight + y * down.most, down.count[y]) >= 0.5f;
+        resize_columns(&down, rows, edge, share);
         taps_clear(&down);
     }
     free(rows);
+    return failed;
+}
+
+mf_status sam2_picture_mask(const uint8_t *mask, int64_t h, int64_t w, int64_t image, uint8_t *out)
+{
+    float *share = malloc((size_t)(image * image) * sizeof *share);
+    mf_status failed = share ? sam2_picture_share(mask, h, w, image, share) : no_memory();
+    for (int64_t i = 0; i < image * image && !failed; i++)
+        out[i] = share[i] >= 0.5f;
+    free(share);
     return failed;
 }

@@ -16,6 +16,9 @@ typedef struct sam2_picture {
 MF_MUST_USE mf_status sam2_picture_still(const sam2_picture *p, int64_t image, float *input);
 MF_MUST_USE mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input);
 
+/* How much around each of [edge, edge] pixels is inside of a mask u8 [h, w]: 0 to 1, antialiased. */
+MF_MUST_USE mf_status sam2_picture_share(const uint8_t *mask, int64_t h, int64_t w, int64_t edge,
+                                         float *share);
 /* A mask u8 [h, w] 0/1 at the model's size, u8 [image, image] 0/1: antialiased, at least half. */
 MF_MUST_USE mf_status sam2_picture_mask(const uint8_t *mask, int64_t h, int64_t w, int64_t image,
                                         uint8_t *out);

@@ -76,10 +76,10 @@ mf_value sam2_mask_prompt(mf_program *p, const sam2_config *c, const sam2_widths
 {
     mf_scope(p, "sam_prompt_encoder");
     mf_value x = sam2_conv(p, "mask_downscaling.0", logits, w->prompt[0], 2, 2, 0);
-    x = mf_gelu(p, sam2_norm(p, "mask_downscaling.1", x, 1e-6f));
+    x = mf_gelu(p, mf_layer_normed(p, "mask_downscaling.1", x, 1e-6f));
     x = sam2_conv(p, "mask_downscaling.3", x, w->prompt[1], 2, 2, 0);
-    x = mf_gelu(p, sam2_norm(p, "mask_downscaling.4", x, 1e-6f));
-    x = sam2_tokens_of(p, sam2_linear(p, "mask_downscaling.6", x, c->dim));
+    x = mf_gelu(p, mf_layer_normed(p, "mask_downscaling.4", x, 1e-6f));
+    x = sam2_tokens_of(p, mf_layer_linear(p, "mask_downscaling.6", x, c->dim));
     mf_scope_end(p);
     return x;
 }

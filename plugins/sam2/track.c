@@ -3,7 +3,9 @@
 #include "track.h"
 #include "area.h"
 #include "constants.h"
+#include "picture.h"
 #include "predictor_private.h"
+#include "zoom.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,71 +42,6 @@ static int64_t sites(const sam2_config *c)
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-/* ---- masks between sizes -----------------------------------------------------------------------
- */
-
-/* Sums of a row or column that shrinks to a quarter, antialiased: a triangle over eight neighbours
- * (PyTorch's interpolate with antialias). from [4n], `step` apart -> to [n] */
-static void quarter(const double *from, int64_t n, int64_t step, double *to, int64_t to_step)
-{
-    for (int64_t o = 0; o < n; o++) {
-        double sum = 0, weights = 0;
-        for (int64_t k = 0; k < 8; k++) {
-            int64_t i = 4 * o - 2 + k;
-            double w = (k < 4 ? (double)k + 0.5 : 7.5 - (double)k) / 16;
-            if (i < 0 || i >= 4 * n)
-                continue;
-            sum += w * from[i * step];
-            weights += w;
-        }
-        to[o * to_step] = sum / weights;
-    }
-}
-
-/* mask [4n,4n] of 0 and 1 -> logits [n,n], -10 outside and 10 inside. room: [20*n*n] */
-static void mask_logits(const uint8_t *mask, int64_t n, double *room, float *logits)
-{
-    double *full = room, *narrow = room + 16 * n * n;
-    for (int64_t i = 0; i < 16 * n * n; i++)
-        full[i] = mask[i] ? 10 : -10;
-    for (int64_t y = 0; y < 4 * n; y++)
-        quarter(full + y * 4 * n, n, 1, narrow + y * n, 1);
-    for (int64_t x = 0; x < n; x++)
-        quarter(narrow + x, n, n, full + x, n);
-    for (int64_t i = 0; i < n * n; i++)
-        logits[i] = (float)full[i];
-}
-
-/* Where pixel o of 4n lies among n, bilinear: the first of two neighbours, and the second's weight.
- */
-static int64_t between(int64_t o, int64_t n, int64_t *next, double *weight)
-{
-    double at = ((double)o + 0.5) / 4 - 0.5;
-    at = at < 0 ? 0 : at;
-    int64_t first = (int64_t)at;
-    *next = least(first + 1, n - 1);
-    *weight = at - (double)first;
-    return first;
-}
-
-/* logits [n,n] -> mask [4n,4n]: where they are above 0 at full size. */
-static void logits_mask(const float *logits, int64_t n, uint8_t *mask)
-{
-    for (int64_t y = 0; y < 4 * n; y++) {
-        int64_t y1, x1;
-        double wy, wx;
-        int64_t y0 = between(y, n, &y1, &wy);
-        for (int64_t x = 0; x < 4 * n; x++) {
-            int64_t x0 = between(x, n, &x1, &wx);
-            double above =
-                (1 - wx) * (double)logits[y0 * n + x0] + wx * (double)logits[y0 * n + x1];
-            double below =
-                (1 - wx) * (double)logits[y1 * n + x0] + wx * (double)logits[y1 * n + x1];
-            *mask++ = (1 - wy) * above + wy * below > 0;
-        }
-    }
 }
 
 /* ---- what is remembered of a frame -------------------------------------------------------------
@@ -403,25 +340,25 @@ static mf_status seed_masks(sam2_track *t, const uint8_t *masks, const sam2_feat
     const sam2_config *c = &t->p->config;
     int64_t n = c->image / 4, area = c->image * c->image;
     answer a = {0};
-    double *room = NULL;
     sam2_decoding d = {.shape = {.tokens = t->token_count, .mask = SAM2_MASK_PIXELS},
                        .picture = f->embed,
                        .features = f,
                        .tokens = t->tokens,
                        .masks = masks};
-    MF_TRY(sam2_allocate("masks", 20 * n * n, sizeof *room, &room));
     mf_status failed = ask(t, &a, &d);
     for (int64_t i = 0; i < t->batch && !failed; i++) {
         bool there = memchr(masks + i * area, 1, (size_t)area) != NULL;
+        float *low_res = t->low_res + i * n * n;
         settle(t, &a, i, 0, 0, NULL, t->prompt.pointer);
-        mask_logits(masks + i * area, n, room, t->low_res + i * n * n);
+        failed = sam2_picture_share(masks + i * area, c->image, c->image, n, low_res);
+        for (int64_t k = 0; k < n * n; k++)
+            low_res[k] = 20 * low_res[k] - 10;
         t->score[i] = there ? 10 : -10;
         if (!there)
             memcpy(t->prompt.pointer + i * c->dim, small(t, "no_obj_ptr"),
                    (size_t)c->dim * sizeof(float));
     }
     answer_clear(&a);
-    free(room);
     return failed;
 }
 
@@ -472,17 +409,33 @@ static mf_status fill_seed(sam2_track *t, int64_t holes)
     return failed;
 }
 
+/* Where logits are above 0 at full size: mask [edge,edge] */
+static mf_status draw(sam2_zoom *zoom, const float *logits, int64_t edge, uint8_t *mask)
+{
+    static const int64_t lo[2] = {0, 0};
+    const int64_t hi[2] = {edge, edge};
+    sam2_patch patch = {0};
+    MF_TRY(sam2_zoom_patch(zoom, logits, 0, &patch));
+    sam2_patch_crop(&patch, lo, hi, edge, mask);
+    sam2_patch_clear(&patch);
+    return MF_OK;
+}
+
 /* The memory of the seed is of its mask with a sharp edge. */
 static mf_status remember_seed(sam2_track *t, const sam2_features *f, int64_t holes)
 {
     const sam2_config *c = &t->p->config;
     int64_t n = c->image / 4;
     uint8_t *pixels = NULL;
+    sam2_zoom *zoom = NULL;
     MF_TRY(fill_seed(t, holes));
     MF_TRY(sam2_allocate("masks", t->batch * 16 * n * n, sizeof *pixels, &pixels));
-    for (int64_t i = 0; i < t->batch; i++)
-        logits_mask(t->low_res + i * n * n, n, pixels + i * 16 * n * n);
-    mf_status failed = remember(t, f, pixels, true, t->score, &t->prompt);
+    mf_status failed = sam2_zoom_new(n, c->image, c->image, &zoom);
+    for (int64_t i = 0; i < t->batch && !failed; i++)
+        failed = draw(zoom, t->low_res + i * n * n, c->image, pixels + i * 16 * n * n);
+    sam2_zoom_free(zoom);
+    if (!failed)
+        failed = remember(t, f, pixels, true, t->score, &t->prompt);
     free(pixels);
     return failed;
 }

@@ -2,6 +2,7 @@
  * Results are under PyTorch's names and in its layouts. h = image / 16. */
 #include "parity.h"
 
+#include "../../plugins/common/layers.h"
 #include "encoder.h"
 #include "load.h"
 #include "names.h"
@@ -12,12 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SHAPE(...)                                                                                 \
-    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])             \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
 
 /* A run: the model and where its results go. */
 typedef struct run {
