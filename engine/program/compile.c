@@ -33,6 +33,17 @@ static void mark_live(const mf_program *p, bool *live)
         }
 }
 
+/* Whether there may be `more` bytes beside what the program holds. */
+static mf_status within_limit(const mf_recorder *r, const mf_executable *e, size_t more)
+{
+    size_t held = mf_executable_bytes(e), limit = r->weights->program_limit;
+    if (held > limit || more > limit - held)
+        return mf_fail(MF_NO_MEMORY,
+                       "a program needs at least %zu MiB on the device, where it may have %zu MiB",
+                       (held + more) >> 20, limit >> 20);
+    return MF_OK;
+}
+
 static mf_status init_storages(mf_recorder *r, mf_executable *e)
 {
     const mf_program *p = r->program;
@@ -55,6 +66,7 @@ static mf_status init_storages(mf_recorder *r, mf_executable *e)
             int w = mf_weights_find(r->weights, v->name);
             s->buffer = r->weights->weights[w].values;
         } else if (v->kind == MF_VALUE_INPUT) {
+            MF_TRY(within_limit(r, e, v->bytes));
             MF_TRY(mf_within(mf_buffer_new(r->weights->device, v->bytes, &s->buffer), "input %s",
                              v->name));
             mf_port *port = &e->inputs[e->input_count++];
@@ -186,6 +198,7 @@ static mf_status allocate_arena(mf_recorder *r, mf_executable *e)
     size_t size = mf_plan_arena(r->storages, r->storage_count, device->alignment, limit);
     if (size == SIZE_MAX)
         return no_memory();
+    MF_TRY(within_limit(r, e, size));
     e->arena_bytes = size;
     size_t count = (size + limit - 1) / limit;
     e->arena = calloc(count + 1, sizeof(mf_buffer *));

@@ -98,6 +98,7 @@ struct mf_weights {
     int64_t version; /* grows with each change of values */
     const mf_module *optimizer;
     size_t arena_limit; /* bytes of one buffer; the device's unless a test lowers it */
+    size_t program_limit; /* of an arena and inputs together */
 };
 
 enum { MF_WEIGHT_CHUNK = 4096 }; /* floats a work-item of the optimizer covers */

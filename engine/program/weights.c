@@ -26,6 +26,7 @@ mf_status mf_weights_new(mf_device *device, mf_weights **weights)
     }
     w->device = mf_device_ref(device);
     w->arena_limit = device->info.max_allocation;
+    w->program_limit = SIZE_MAX;
     *weights = w;
     return MF_OK;
 }
@@ -71,6 +72,11 @@ void mf_weights_free(mf_weights *w)
     free(w->blocks);
     free(w->packings);
     free(w);
+}
+
+void mf_weights_limit(mf_weights *w, size_t bytes)
+{
+    w->program_limit = bytes;
 }
 
 size_t mf_arena_limit(const mf_weights *w)

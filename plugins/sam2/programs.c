@@ -126,13 +126,17 @@ static mf_status compile(sam2_programs *all, const sam2_shape *s, mf_executable 
     return failed;
 }
 
-/* Compiles; where the device has no room, again without those kept longest. */
+/* Compiles; where there is no room, again without those kept longest. */
 static mf_status make(sam2_programs *all, const sam2_shape *shape, mf_executable **executable)
 {
     for (;;) {
+        mf_weights_limit(all->weights, all->budget - bytes_kept(all));
         mf_status failed = compile(all, shape, executable);
-        if (!failed || mf_error_code(failed) != MF_NO_MEMORY || !all->count)
+        if (!failed || mf_error_code(failed) != MF_NO_MEMORY)
             return failed;
+        if (!all->count)
+            return mf_hint(mf_within(failed, "a part of SAM 2"),
+                           "raise the budget, or take fewer objects at a time");
         mf_error_free(failed);
         drop_oldest(all);
     }
@@ -150,17 +154,6 @@ mf_status sam2_programs_get(sam2_programs *all, const sam2_shape *shape, mf_exec
     if (all->count == KEPT_MOST)
         drop_oldest(all);
     MF_TRY(make(all, shape, executable));
-    size_t bytes = mf_executable_bytes(*executable);
-    if (bytes > all->budget) {
-        mf_executable_free(*executable);
-        return mf_hint(mf_fail(MF_NO_MEMORY,
-                               "a program of SAM 2 needs %zu MiB on the device, the budget is "
-                               "%zu MiB",
-                               bytes >> 20, all->budget >> 20),
-                       "raise the budget or take fewer objects at a time");
-    }
-    while (all->count && bytes_kept(all) + bytes > all->budget)
-        drop_oldest(all);
     all->kept[all->count++] = (kept){*shape, *executable, ++all->uses};
     return MF_OK;
 }

@@ -440,6 +440,23 @@ START_TEST(test_dead_ops_are_dropped)
 }
 END_TEST
 
+START_TEST(test_a_limit_is_kept_before_memory_is_taken)
+{
+    fixture f = begin();
+    mf_value x = mf_input(f.p, "x", MF_F32, 1, DIMS(1 << 20));
+    mf_output(f.p, "y", mf_tanh(f.p, x));
+    mf_weights_limit(f.w, (8 << 20) - 1);
+    fails(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
+          "a program needs at least 8 MiB on the device, where it may have 7 MiB");
+    mf_weights_limit(f.w, 1);
+    fails(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
+          "a program needs at least 4 MiB on the device, where it may have 0 MiB");
+    mf_weights_limit(f.w, 8 << 20);
+    must(mf_program_compile(f.p, f.w, &f.e));
+    end(&f);
+}
+END_TEST
+
 START_TEST(test_elementwise_works_in_place)
 {
     fixture f = begin();
@@ -522,6 +539,7 @@ int main(void)
     tcase_add_test(t, test_memory_is_reused_without_trace);
     tcase_add_test(t, test_value_larger_than_a_buffer);
     tcase_add_test(t, test_dead_ops_are_dropped);
+    tcase_add_test(t, test_a_limit_is_kept_before_memory_is_taken);
     tcase_add_test(t, test_elementwise_works_in_place);
     tcase_add_test(t, test_values_that_are_read_stay);
     tcase_add_test(t, test_planning_is_quick);

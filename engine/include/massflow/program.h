@@ -181,6 +181,10 @@ MF_API MF_MUST_USE mf_status mf_weights_set(mf_weights *w, size_t i, const float
 MF_API MF_MUST_USE mf_status mf_weights_get(mf_weights *w, size_t i, float *values);
 MF_API MF_MUST_USE mf_status mf_weights_get_gradient(mf_weights *w, size_t i, float *values);
 
+/* From here on a program that would hold more than this on the device (its arena and its inputs) is
+ * MF_NO_MEMORY when it is compiled, before it takes it. SIZE_MAX, as in the beginning: no limit. */
+MF_API void mf_weights_limit(mf_weights *w, size_t bytes);
+
 typedef struct mf_executable mf_executable;
 /* Plans and records. Gradients of a differentiated program are added to those of `weights`
  * (mf_weights_clear_gradients before the first of a batch). */
