@@ -178,14 +178,27 @@ static mf_status split_points(const mf_array *a, mf_tensors *out)
     return MF_OK;
 }
 
+/* One tensor under two names. A model that was never loaded can have two of them, which no official
+ * checkpoint could hold. */
+static const char picture_places[] = "shared_image_embedding.positional_embedding";
+static const char point_places[] = "prompt_encoder.shared_embedding.positional_embedding";
+
+static mf_status same_places(const mf_array *a, const mf_array *b)
+{
+    if (a->dtype == b->dtype && a->bytes == b->bytes && !memcmp(a->data, b->data, a->bytes))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "tensors %s and %s differ, where a SAM 2 has one",
+                           picture_places, point_places),
+                   "drop one of them from the file");
+}
+
 static mf_status rename_one(const mf_tensors *t, const mf_tensor *from, mf_tensors *out)
 {
     char name[NAME_MOST];
     if (!strcmp(from->name, "prompt_encoder.point_embed.weight"))
         return split_points(from->array, out);
-    if (!strcmp(from->name, "shared_image_embedding.positional_embedding") &&
-        mf_tensors_find(t, "prompt_encoder.shared_embedding.positional_embedding"))
-        return MF_OK; /* the same once more */
+    if (!strcmp(from->name, picture_places) && mf_tensors_find(t, point_places))
+        return same_places(from->array, mf_tensors_find(t, point_places));
     snprintf(name, sizeof name, "%s", from->name);
     if (strlen(from->name) < NAME_MOST) {
         rewrite_beginning(name);
