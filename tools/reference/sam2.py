@@ -104,6 +104,11 @@ def sine_1d(v, channels):
     return torch.cat((v.sin(), v.cos()), 1)
 
 
+def attend(q, k, v):
+    """[N,heads,L,C], [N,heads,M,C] twice -> [N,heads,L,C]"""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
 def split(x, heads):
     """[N,L,C] -> [N,heads,L,C/heads]"""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -143,7 +148,7 @@ class HieraAttention(nn.Module):
         if pool:
             q = halve(q)
             h, w = h // 2, w // 2
-        x = F.scaled_dot_product_attention(*(split(t.flatten(1, 2), self.heads) for t in (q, k, v)))
+        x = attend(*(split(t.flatten(1, 2), self.heads) for t in (q, k, v)))
         return self.proj(x.transpose(1, 2).reshape(n, h, w, -1))
 
 
@@ -278,7 +283,7 @@ class Attention(nn.Module):
 
     def forward(self, q, k, v):
         q, k, v = (split(t, self.heads) for t in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class TwoWayBlock(nn.Module):
@@ -411,7 +416,7 @@ class RotaryAttention(Attention):
         q, k, v = (split(t, self.heads) for t in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         turned = k.shape[-2] - plain
         k = torch.cat((rotate(k[:, :, :turned], h, w), k[:, :, turned:]), 2)
-        out = F.scaled_dot_product_attention(rotate(q, h, w), k, v)
+        out = attend(rotate(q, h, w), k, v)
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
