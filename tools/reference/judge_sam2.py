@@ -16,10 +16,10 @@ import torch
 from safetensors import safe_open
 
 from sam2 import SAM2, Config
-from slices import SIZE, Scan, Warp, read_nifti
+from slices import Scan, Warp, read_nifti
 from train_sam2 import any_slice, as_planes, draw_object, followed, start
 
-NEXT = 10
+SIZE, NEXT = 256, 10
 
 
 def load(path):
@@ -57,7 +57,7 @@ def still(model, scan, rng, count):
             truth = square(mask)
             if truth.sum() < 60:
                 continue
-            xy = torch.tensor(Warp(None, plain=True).back(x, y, w, h)[None, None]).float()
+            xy = torch.tensor(Warp(None, plain=True).back(x, y, w, h, SIZE)[None, None]).float()
             logits, iou, _, _ = model.decode(model.still(f.embed), f.high, xy, torch.tensor([[1]]))
             each = [overlap(m > 0, truth) for m in model.upscale(logits)[0, 1:]]
             best.append(max(each))

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-SIZE = 256
 # Three windows (center, width) or quantiles (low, high) to red, green and blue.
 WINDOWS = {"ct": [((60, 350), (15, 250), (150, 1200)), ((-600, 1500), (50, 350), (500, 2000)),
                   ((-600, 1500), (50, 350), (700, 2500))],
@@ -130,11 +129,11 @@ class Warp:
             self.grids[size] = F.affine_grid(theta, (1, 1, size, size), align_corners=False)
         return F.grid_sample(planes[None], self.grids[size], align_corners=False)[0]
 
-    def back(self, x, y, w, h):
-        """Pixel of the slice -> pixel of the model's square."""
+    def back(self, x, y, w, h, size):
+        """Pixel of the slice -> pixel of the square."""
         p = np.array([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1])
         q = np.linalg.solve(self.m, p - self.t)
-        return ((q + 1) * SIZE - 1) / 2
+        return ((q + 1) * size - 1) / 2
 
 
 def recolor(rng, rgb):

@@ -1,13 +1,14 @@
 """Trains a small SAM 2.1 on slices of scans: first on single slices with points and boxes, then on runs of
-slices whose first has a mask.
+slices whose first has a mask; each first at half the resolution, where it learns most, four times as fast.
 
-    python train_sam2.py OUT.safetensors --minutes 30 20 --scan ct VOLUME LABELS --scan mr VOLUME - ...
+    python train_sam2.py OUT.safetensors --scan ct VOLUME LABELS --scan mr VOLUME - ...
 
 A scan is a kind (ct, mr, pet), a NIfTI file, and its label map or "-". Drawn volumes come on top. Every few
 minutes OUT is written anew, in half precision, and OUT.state, from which the same command goes on.
 """
 
 import argparse
+import dataclasses
 import math
 import os
 import tempfile
@@ -20,18 +21,21 @@ from safetensors.torch import save_file
 
 import sam2
 from sam2 import SAM2, Config
-from slices import SIZE, Scan, Warp, component, draw_object, draw_scene, read_nifti, recolor
+from slices import Scan, Warp, component, draw_object, draw_scene, read_nifti, recolor
 
-IMAGES, POINTS, MASKS = 8, 4, 3      # a batch of slices; prompts on each; what may be meant by one prompt
-VIDEOS, FRAMES, OBJECTS = 2, 6, 3    # a batch of runs; slices of each; objects followed
-LOW = SIZE // 4
-RATE, RUN_RATE, DECAY, AVERAGE, WARM = 1e-3, 6e-4, 0.05, 0.998, 150
+IMAGES, RUNS = {128: 8, 256: 4}, {128: 3, 256: 2}  # a batch, of slices and of runs of slices
+POINTS, MASKS = 6, 3    # prompts on each slice; what may be meant by one of them
+FRAMES, OBJECTS = 6, 3  # slices of a run; objects followed
+PHASES = ((128, False), (256, False), (128, True), (256, True))  # pixels; runs?
+RATE, RUN_RATE, DECAY, AVERAGE, WARM = 7e-4, 4e-4, 0.02, 0.998, 100
+ROUND = 8  # steps between two meetings of the workers
+SHARPER = 3  # logits of the first three masks; the last mask learns the largest things, and is plain
 
 
 # ---- batches -----------------------------------------------------------------------------------------
 
 def low(masks):
-    """[C,128,128] of 0..1 -> [C,64,64], shares of covered area."""
+    """[C,S/2,S/2] of 0..1 -> [C,S/4,S/4], shares of covered area."""
     return F.avg_pool2d((masks > 0.5).float()[None], 2)[0]
 
 
@@ -47,10 +51,10 @@ def any_slice(rng, scan, axis, margin=0):
     return int(rng.choice(seen)) if len(seen) else 0
 
 
-def still_batch(rng, draw):
+def still_batch(rng, draw, size):
     kind = rng.choice(["point", "box", "points"], p=[0.65, 0.2, 0.15])
     rgbs, xys, masks, valid = [], [], [], []
-    while len(rgbs) < IMAGES:
+    while len(rgbs) < IMAGES[size]:
         scan = draw(rng)
         axis = int(rng.integers(3))
         at = scan.cut(axis, any_slice(rng, scan, axis))
@@ -63,25 +67,25 @@ def still_batch(rng, draw):
                 break
             (y, x), meant = drawn
             warp = warp or Warp(rng, ((2 * x + 1) / w - 1, (2 * y + 1) / h - 1))
-            q = warp.back(x, y, w, h)
-            if (q > 2).all() and (q < SIZE - 3).all():
-                m = low(warp.apply(as_planes(meant), SIZE // 2))
-                if m[0].sum() >= 3:
+            q = warp.back(x, y, w, h, size)
+            if (q > 2).all() and (q < size - 3).all():
+                m = low(warp.apply(as_planes(meant), size // 2))
+                if m[0].sum() >= size * size / 2 ** 14:
                     found.append((q, m))
         air = np.argwhere(~body)
         if found and kind == "point" and len(air) and rng.random() < 0.4:  # a point on nothing
             y, x = air[rng.integers(len(air))]
-            q = warp.back(x, y, w, h).clip(0, SIZE - 1)
-            found = found[:POINTS - 1] + [(q, torch.zeros(0, LOW, LOW))]
+            q = warp.back(x, y, w, h, size).clip(0, size - 1)
+            found = found[:POINTS - 1] + [(q, torch.zeros(0, size // 4, size // 4))]
         if not found:
             continue
         rgb = warp.apply(as_planes([p for p in np.moveaxis(scan.rgb[rng.integers(len(scan.rgb))][at], -1, 0)]),
-                         SIZE)
+                         size)
         rgbs.append(recolor(rng, rgb / 255))
         for i in range(POINTS):
             q, m = found[i % len(found)]
             m = m if kind == "point" else m[:1]
-            xys.append(prompt(rng, kind, q, m))
+            xys.append(prompt(rng, kind, q, m, size))
             masks.append(F.pad(m, (0, 0, 0, 0, 0, MASKS - len(m))))
             valid.append(torch.arange(MASKS) < len(m))
     labels = {"point": [1], "box": [2, 3], "points": [1, 1, 0]}[kind]
@@ -89,15 +93,15 @@ def still_batch(rng, draw):
                 valid=torch.stack(valid), labels=torch.tensor(labels).repeat(len(xys), 1), kind=kind)
 
 
-def prompt(rng, kind, q, m):
-    """Points [P,2] in pixels of the model; m [1,64,64]."""
+def prompt(rng, kind, q, m, size):
+    """Points [P,2] in pixels of the model; m [1,S/4,S/4]."""
     if kind == "point":
         return torch.tensor(q[None]).float()
     inside = torch.nonzero(m[0] > 0.5 * m[0].max())
     if kind == "box":
         a, b = inside.min(0).values.flip(0) * 4.0, inside.max(0).values.flip(0) * 4.0 + 3
         jitter = torch.from_numpy(rng.normal(0, 0.06, (2, 2))).float() * (b - a)
-        return (torch.stack((a, b)) + jitter).clamp(0, SIZE - 1)
+        return (torch.stack((a, b)) + jitter).clamp(0, size - 1)
     outside = torch.nonzero(m[0] == 0)
     two = inside[rng.integers(len(inside), size=2)]
     one = outside[rng.integers(len(outside), size=1)] if len(outside) else two[:1]
@@ -119,10 +123,10 @@ def followed(planes, mask, value):
     return out
 
 
-def run_batch(rng, draw):
+def run_batch(rng, draw, size):
     """Objects of a run: their masks on each slice, the first of which is given."""
     rgbs, firsts, targets, of = [], [], [], []
-    while len(rgbs) < VIDEOS:
+    while len(rgbs) < RUNS[size]:
         scan, axis = draw(rng), int(rng.integers(3))
         start = any_slice(rng, scan, axis, FRAMES - 1)
         at = [scan.cut(axis, i) for i in range(start, min(start + FRAMES, scan.body_mask.shape[axis]))]
@@ -142,13 +146,13 @@ def run_batch(rng, draw):
                 break
             (y, x), meant = drawn
             run = followed([scan.maps[which][a] for a in at], meant[0], planes[which][y, x])
-            first = (warp.apply(as_planes(run[:1]), SIZE) > 0.5).float()
-            if first.sum() >= 60:
-                found.append((first, low(warp.apply(as_planes(run), SIZE // 2))))
+            first = (warp.apply(as_planes(run[:1]), size) > 0.5).float()
+            if first.sum() >= size * size / 1000:
+                found.append((first, low(warp.apply(as_planes(run), size // 2))))
         if not found:
             continue
         windows = scan.rgb[rng.integers(len(scan.rgb))]
-        rgb = torch.stack([warp.apply(as_planes(list(np.moveaxis(windows[a], -1, 0))), SIZE) for a in at])
+        rgb = torch.stack([warp.apply(as_planes(list(np.moveaxis(windows[a], -1, 0))), size) for a in at])
         for i in range(OBJECTS):
             firsts.append(found[i % len(found)][0])
             targets.append(found[i % len(found)][1])
@@ -159,8 +163,8 @@ def run_batch(rng, draw):
 
 
 class Batches(torch.utils.data.IterableDataset):
-    def __init__(self, scans, weights, make, seed):
-        self.scans, self.make, self.seed = scans, make, seed
+    def __init__(self, scans, weights, make, size, seed):
+        self.scans, self.make, self.size, self.seed = scans, make, size, seed
         self.weights = np.asarray(weights) / np.sum(weights)
 
     def __iter__(self):
@@ -172,18 +176,18 @@ class Batches(torch.utils.data.IterableDataset):
             return self.scans[rng.choice(len(self.scans), p=self.weights)]
 
         while True:
-            yield self.make(rng, draw)
+            yield self.make(rng, draw, self.size)
 
 
 # ---- losses ------------------------------------------------------------------------------------------
 
 def mask_loss(logits, target):
-    """Each [...,64,64] -> [...]: cross entropy and Dice."""
+    """Each [...,h,w] -> [...]: cross entropy and Dice."""
     logits, target = torch.broadcast_tensors(logits, target)
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((-2, -1))
     p = logits.sigmoid()
     dice = 1 - (2 * (p * target).sum((-2, -1)) + 1) / ((p + target).sum((-2, -1)) + 1)
-    return 4 * bce + dice
+    return 2 * bce + 1.5 * dice
 
 
 @torch.no_grad()
@@ -214,7 +218,8 @@ def still_terms(out, batch):
     some = valid[:, 0]
     loss = mask_loss(logits[:, None], masks[:, :, None])  # [N,meant,4]
     three, of = loss[:, :, 1:].min(2)
-    weight = valid * torch.tensor([1.0, 0.5, 0.5])
+    weight = valid * torch.tensor([1.0, 0.4, 0.4])
+    three = three + 0.15 * loss[:, :, 1:].mean(2)  # or tokens that never fit best would never learn
     found = (three * weight).sum() / weight.sum().clamp(min=1)
     single = (loss[:, 0, 0] * some).sum() / some.sum().clamp(min=1)
     true = (iou(logits[:, None], masks[:, :, None]) * valid[:, :, None]).amax(1)     # [N,4]
@@ -252,16 +257,36 @@ def run_loss(model, batch):
 # ---- training ----------------------------------------------------------------------------------------
 
 def start(model):
-    """First weights, as the official model's where they matter."""
+    """First weights, so that it learns soon: residual branches small, layer scales far from zero; in the
+    decoder, prompts keep to themselves at first (all tokens become alike otherwise, and prompts are not heard)
+    and look at places whose position is like theirs; so do memories."""
     for name, p in model.named_parameters():
         if name.endswith("gamma"):
             p.data.fill_(0.1)
-        elif "image_encoder" in name and p.dim() == 2 or "pos_embed" in name:
-            torch.nn.init.trunc_normal_(p.data, std=0.02 if "pos_embed" in name else p.shape[1] ** -0.5)
-        elif name.startswith(("no_", "maskmem")):
+        elif "image_encoder" in name and p.dim() == 2:
+            last = name.endswith(("attn.proj.weight", "mlp.layers.1.weight"))
+            torch.nn.init.trunc_normal_(p.data, std=(0.3 if last else 0.6) * p.shape[1] ** -0.5)
+        elif "pos_embed" in name or name.startswith(("no_", "maskmem")):
             torch.nn.init.trunc_normal_(p.data, std=0.02)
+        elif name.endswith(("embeddings.0.weight", "embeddings.1.weight", "embeddings.2.weight",
+                            "embeddings.3.weight", "_embed.weight", "token.weight", "tokens.weight")):
+            torch.nn.init.normal_(p.data, std=0.4)
+        elif p.dim() == 2:
+            torch.nn.init.normal_(p.data, std=(2 if "mlp" in name or "head" in name else 1) ** 0.5 * p.shape[1] ** -0.5)
         elif p.dim() == 1 and name.endswith("bias"):
             p.data.zero_()
+    two_way = model.sam_mask_decoder.transformer
+    for name, m in two_way.named_modules():
+        if name.endswith(("token_to_image", "image_to_token")):
+            torch.nn.init.normal_(m.q_proj.weight, std=1.6 * m.q_proj.in_features ** -0.5)
+            m.k_proj.weight.data.copy_(m.q_proj.weight)
+    for layer in model.memory_attention.layers:  # constant queries and keys, rotated: near places attend
+        for m in (layer.cross_attn_image.q_proj, layer.cross_attn_image.k_proj):
+            m.bias.data.fill_(2.0)
+    first = two_way.layers[0].self_attn
+    for m in (first.q_proj, first.k_proj, first.v_proj, first.out_proj):
+        torch.nn.init.eye_(m.weight)
+    first.q_proj.weight.data.mul_(2)
 
 
 def read_scan(kind, volume, labels):
@@ -270,14 +295,23 @@ def read_scan(kind, volume, labels):
 
 
 def export(path, model, average, note):
+    for n in state:  # so briefly trained, logits are faint; stability wants them plain
+        if "hypernetworks_mlps" in n and ".layers.2." in n and "mlps.3." not in n:
+            state[n] *= SHARPER
+    config = dataclasses.replace(model.config, image_size=PHASES[-1][0])
     state = {n: average.get(n, t).half().contiguous() for n, t in model.state_dict().items()}
-    save_file(state, path + ".part", {**model.config.metadata(), "massflow.note": note})
+    save_file(state, path + ".part", {**config.metadata(), "massflow.note": note})
     os.replace(path + ".part", path)
 
 
-def rate_at(done):
-    """done: 0..1 of the training."""
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
+def phase_at(minutes, spent):
+    """Which phase, and the rate: a cosine over the phases of slices, a lower one over those of runs."""
+    ends = 60 * np.cumsum(minutes)
+    phase = int(np.searchsorted(ends, spent, side="right"))
+    if phase < 2:
+        return phase, RATE * (0.15 + 0.85 * 0.5 * (1 + math.cos(math.pi * spent / ends[1])))
+    done = min(1.0, (spent - ends[1]) / (ends[3] - ends[1]))
+    return phase, RUN_RATE * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def plain_attention(q, k, v):
@@ -285,13 +319,60 @@ def plain_attention(q, k, v):
     return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
 
 
-def average_gradients(parameters, workers):
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+@torch.no_grad()
+def meet(parameters, workers):
+    """Every worker gets the mean of all workers' parameters."""
+    flat = torch.cat([p.flatten() for p in parameters])
     torch.distributed.all_reduce(flat)
-    at = 0
-    for p in parameters:
-        p.grad.copy_(flat[at:at + p.numel()].view_as(p)).div_(workers)
-        at += p.numel()
+    for p, part in zip(parameters, flat.div_(workers).split([p.numel() for p in parameters])):
+        p.copy_(part.view_as(p))
+
+
+def mirrored(batch, size):
+    """The same batch, left and right exchanged: drawing one takes as long as learning from it."""
+    out = dict(batch, rgb=batch["rgb"].flip(-1))
+    for name in ("masks", "first", "targets"):
+        if name in batch:
+            out[name] = batch[name].flip(-1)
+    if "xy" in batch:
+        out["xy"] = torch.stack((size - 1 - batch["xy"][..., 0], batch["xy"][..., 1]), -1)
+        if batch["kind"] == "box":
+            x = out["xy"][..., 0].flip(1)
+            out["xy"] = torch.stack((x, out["xy"][..., 1]), -1)
+    return out
+
+
+def first_lesson(model, opt, batches, size, workers, steps=320):
+    """Where a prompt is: masks are discs around points, of a size for each token, and whole boxes. Without it
+    the decoder first learns to leave prompts aside, for a hundred times as long."""
+    at = torch.arange(size // 4) * 4 + 1.5
+    y, x = at[:, None], at[None, :]
+    with torch.no_grad():
+        known = [model.features(b["rgb"].float() / 255) for b in batches]
+    for step in range(steps):
+        f = known[step % len(known)]
+        of = torch.arange(len(f.embed)).repeat_interleave(4)
+        c = torch.rand(len(of), 2) * (size - 1)
+        if step % 3 == 2:
+            half = (torch.rand(len(of), 2) * 0.3 + 0.05) * size
+            xy, labels = torch.stack((c - half, c + half), 1).clamp(0, size - 1), torch.tensor([[2, 3]])
+            (x0, y0), (x1, y1) = (xy[:, i].T[:, :, None, None, None] for i in (0, 1))
+            target = ((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)).float()
+        else:
+            xy, labels = c[:, None], torch.tensor([[1]])
+            radius = torch.tensor([0.12, 0.07, 0.14, 0.25])[:, None, None] * size
+            cx, cy = c.T[:, :, None, None, None]
+            target = ((x - cx) ** 2 + (y - cy) ** 2 < radius ** 2).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model.decode(model.still(f.embed[of]), [h[of] for h in f.high], xy, labels.repeat(len(of), 1))[0]
+        loss = mask_loss(logits.float(), target).mean()
+        opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        opt.step()
+        if step % ROUND == ROUND - 1:
+            meet(list(model.parameters()), workers)
+    return loss.item()
 
 
 def train(rank, a, scans, weights):
@@ -313,42 +394,55 @@ def train(rank, a, scans, weights):
         model.load_state_dict(s["model"])
         opt.load_state_dict(s["opt"])
         average, step, spent = s["average"], s["step"], s["spent"]
-    ends = [60 * a.minutes[0], 60 * sum(a.minutes)]
-    loaders = [iter(torch.utils.data.DataLoader(Batches(scans, weights, make, [a.seed, step, i, rank]), batch_size=None,
-                                                num_workers=1, prefetch_factor=8))
-               for i, make in enumerate((still_batch, run_batch))]
+    loaders = {}
+
+    def next_batch(make, size):
+        if (make, size) not in loaders:
+            data = Batches(scans, weights, make, size, [a.seed, step, size, int(make is run_batch), rank])
+            loaders[make, size] = iter(torch.utils.data.DataLoader(data, None, num_workers=1, prefetch_factor=6))
+        return next(loaders[make, size])
+
     torch.manual_seed(a.seed + rank)
     parameters = list(model.parameters())
-    for p in parameters:
-        p.grad = torch.zeros_like(p)
+    if step == 0:
+        lesson = torch.optim.AdamW([p for n, p in model.named_parameters() if "sam_" in n], lr=RATE, betas=(0.9, 0.98))
+        size = model.config.image_size = model.sam_prompt_encoder.size = PHASES[0][0]
+        last = first_lesson(model, lesson, [next_batch(still_batch, size) for _ in range(6)], size, a.workers)
+        for n, p in model.named_parameters():
+            average[n].copy_(p.detach())
+        print(f"first lesson: {last:.3f}", flush=True)
     began, seen, saved = time.time() - spent, {0: [], 1: []}, time.time()
     while True:
         clock = torch.tensor(time.time() - began)
         torch.distributed.broadcast(clock, 0)
         spent = clock.item()
-        if spent > ends[1]:
+        phase, rate = phase_at(a.minutes, spent)
+        if phase == len(PHASES):
             break
-        part = 0 if spent < ends[0] or step % 4 == 3 else 1
-        done = spent / ends[0] if spent < ends[0] else (spent - ends[0]) / (ends[1] - ends[0])
-        rate = RATE * rate_at(0.8 * done) if spent < ends[0] else RUN_RATE * rate_at(done)
+        size, run = PHASES[phase]
+        model.config.image_size = model.sam_prompt_encoder.size = size
         for g in opt.param_groups:
             g["lr"] = rate * min(1.0, (step + 1) / WARM)
-        opt.zero_grad(set_to_none=False)
-        loss = (run_loss if part else still_loss)(model, next(loaders[part]))
-        loss.backward()
-        average_gradients(parameters, a.workers)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        opt.step()
-        step += 1
-        keep = min(AVERAGE, step / (step + 20))
+        for turn in range(ROUND // 2):
+            part = int(run and turn % 2 == 0)
+            batch = next_batch(run_batch if part else still_batch, size)
+            for b in (batch, mirrored(batch, size)):
+                loss = (run_loss if part else still_loss)(model, b)
+                opt.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                opt.step()
+                seen[part].append(loss.item())
+        step += ROUND
+        meet(parameters, a.workers)
+        keep = min(AVERAGE, step / (step + 50)) ** ROUND
         with torch.no_grad():
             for n, p in model.named_parameters():
                 average[n].lerp_(p, 1 - keep)
-        seen[part].append(loss.item())
         if rank:
             continue
-        if step % 50 == 0:
-            text = ", ".join(f"{n} {np.mean(seen[i][-100:]):.3f}" for i, n in enumerate(("still", "run")) if seen[i])
+        if step % (8 * ROUND) == 0:
+            text = ", ".join(f"{n} {np.mean(seen[i][-64:]):.3f}" for i, n in enumerate(("still", "run")) if seen[i])
             print(f"{spent / 60:6.1f} min  step {step}  {text}", flush=True)
         if time.time() - saved > 180:
             saved = time.time()
@@ -366,7 +460,7 @@ if __name__ == "__main__":
     p.add_argument("--weight", type=float, nargs="*", help="how often each scan is drawn, against 1")
     p.add_argument("--scenes", type=int, default=40, help="drawn volumes")
     p.add_argument("--scene-share", type=float, default=0.15)
-    p.add_argument("--minutes", type=float, nargs=2, default=(30, 20), help="of slices, of runs")
+    p.add_argument("--minutes", type=float, nargs=4, default=(60, 20, 40, 30), help="of each phase")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--note", default="small SAM 2.1 for trying out, not for results; see docs/sam2-small.md")
