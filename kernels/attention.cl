@@ -3,62 +3,26 @@
  * makes the probabilities again from it.
  *
  * q, o: [N,L,C]; k, v: [N,S,C]; C = heads * HD; lse, delta: [N,heads,L].
- * HD   size of a head       TILES  tiles of 8 queries a work-item has room for, PACKED (CPU, forward)
- * RB   rows a work-item (CPU, gradients); its vectors along a head have VW lanes
- * On a CPU the lanes of scores are 16 columns, read from panels [N,heads,P,HD,16] with P even. */
+ * HD  size of a head       GRADIENTS  1: the kernels of gradients, else those of the forward pass
+ * Forward on a CPU: TILES of 8 queries a work-item has room for, PACKED. Gradients: KEYS, and on a
+ * CPU RB rows a work-item, whose vectors along a head have VW lanes; there the lanes of scores are
+ * 16 columns, read from panels [N,heads,P,HD,16] with P even. */
 #include "common.clh"
 #include "tile.clh"
 
 #define HEAD ((int)get_global_id(1))
 #define BATCH ((int)get_global_id(2))
 
-#if MF_CPU
+#if MF_CPU && !GRADIENTS
 
-#define HV (HD / VW) /* vectors a head */
-
-/* x [N,S,C] -> panels, zeros beyond S; range (P, heads, N). */
-ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
-{
-    const int s0 = get_global_id(0) * 16;
-    x += ((size_t)BATCH * S + s0) * C + HEAD * HD;
-    panels += (((size_t)BATCH * get_global_size(1) + HEAD) * get_global_size(0) +
-               get_global_id(0)) * HD * 16;
-    for (int d = 0; d < HD; d++)
-        for (int s = 0; s < 16; s++)
-            panels[d * 16 + s] = s0 + s < S ? x[(size_t)s * C + d] : 0.0f;
-}
-
-/* out[i] = the dot products of rows[i] with 32 columns, the two panels at p. */
-#define SCORES(out, rows, p)                                                                       \
-    UNROLL for (int i = 0; i < RB; i++) out[i][0] = out[i][1] = (float16)(0.0f);                   \
-    for (int d = 0; d < HD; d++) {                                                                 \
-        const float16 c0 = vload16(d, p), c1 = vload16(HD + d, p);                                 \
-        UNROLL for (int i = 0; i < RB; i++)                                                        \
-        {                                                                                          \
-            const float16 a = (float16)(rows[i][d]);                                               \
-            out[i][0] = a * c0 + out[i][0];                                                        \
-            out[i][1] = a * c1 + out[i][1];                                                        \
-        }                                                                                          \
-    }
-
-/* sums[i] += sum over `count` columns of weights[i][column] times the column's row of x. */
-#define ACCUMULATE(sums, weights, count, x)                                                        \
-    for (int c = 0; c < (count); c++) {                                                            \
-        vec xv[HV];                                                                                \
-        UNROLL for (int j = 0; j < HV; j++) xv[j] = LOAD((x) + (size_t)c * C + j * VW);            \
-        UNROLL for (int i = 0; i < RB; i++)                                                        \
-        {                                                                                          \
-            const vec a = (vec)(weights[i][c]);                                                    \
-            UNROLL for (int j = 0; j < HV; j++) sums[i][j] = a * xv[j] + sums[i][j];               \
-        }                                                                                          \
-    }
-
-/* ---- forward: blocks of queries against blocks of KB columns, both kept in private memory ----------
+/* ---- forward: blocks of queries against blocks of KB columns, both kept in private memory
+ * ----------
  *
- * A work-item owns up to TILES tiles of 8 queries. For each block of columns it has the keys in panels
- * of 16 and the values by chunks of a head, takes all scores in tiles of 8 x 32, makes probabilities
- * of them, and adds values to the sums in tiles of VR rows by VC vectors. Where many work-items read
- * the same columns these were packed before (PACKED), else each packs for itself. */
+ * A work-item owns up to TILES tiles of 8 queries. For each block of columns it has the keys in
+ * panels of 16 and the values by chunks of a head, takes all scores in tiles of 8 x 32, makes
+ * probabilities of them, and adds values to the sums in tiles of VR rows by VC vectors. Where many
+ * work-items read the same columns these were packed before (PACKED), else each packs for itself.
+ */
 #define KB 64
 #define HW ((HD + 15) / 16) /* whole vectors a head; lanes beyond HD are never stored */
 #if HW <= 3
@@ -141,8 +105,9 @@ ONE __kernel void pack_columns(int S, int C, IN k, IN v, __global float16 *restr
 {
     const int s0 = get_global_id(0) * KB;
     const size_t from = ((size_t)BATCH * S + s0) * C + HEAD * HD;
-    const size_t to = (((size_t)BATCH * get_global_size(1) + HEAD) * get_global_size(0) +
-                       get_global_id(0)) * BLOCK;
+    const size_t to =
+        (((size_t)BATCH * get_global_size(1) + HEAD) * get_global_size(0) + get_global_id(0)) *
+        BLOCK;
     pack_keys(k + from, min(KB, S - s0), C, keys + to);
     pack_values(v + from, min(KB, S - s0), C, values + to);
 }
@@ -154,8 +119,8 @@ ONE __kernel void pack_columns(int S, int C, IN k, IN v, __global float16 *restr
 #define SCORE_TILE(p, rows, keys, panels)                                                          \
     for (int d0 = 0; d0 < HD; d0 += RUN) {                                                         \
         float16 s[8][panels];                                                                      \
-        UNROLL for (int i = 0; i < 8; i++)                                                         \
-            UNROLL for (int u = 0; u < panels; u++) s[i][u] = (float16)(0.0f);                     \
+        UNROLL for (int i = 0; i < 8; i++) UNROLL for (int u = 0; u < panels; u++) s[i][u] =       \
+            (float16)(0.0f);                                                                       \
         for (int d = d0; d < min(d0 + RUN, HD); d++) {                                             \
             float16 column[panels];                                                                \
             UNROLL for (int u = 0; u < panels; u++) column[u] = (keys)[KEYS_AT(u, d)];             \
@@ -183,7 +148,8 @@ static inline float largest(float16 x)
     return c.x > c.y ? c.x : c.y;
 }
 
-/* Scores to probabilities, not yet normalized: returns by how much what was summed before shrinks. */
+/* Scores to probabilities, not yet normalized: returns by how much what was summed before shrinks.
+ */
 static inline float soften(float16 *p, int count, float *top, float16 *sum)
 {
     const int panels = (count + 15) / 16;
@@ -208,8 +174,8 @@ static inline float soften(float16 *p, int count, float *top, float16 *sum)
     return shrink;
 }
 
-/* Range (blocks of `tiles` tiles of 8 rows, heads, N). Rows beyond L repeat the last one. With PACKED,
- * k and v are what pack_columns made. */
+/* Range (blocks of `tiles` tiles of 8 rows, heads, N). Rows beyond L repeat the last one. With
+ * PACKED, k and v are what pack_columns made. */
 ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q,
                             __global const void *restrict k, __global const void *restrict v, OUT o,
                             OUT lse)
@@ -255,8 +221,8 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q,
         for (int d = 0; d < HW / VC; d++)
             for (int r = 0; r < count; r += VR) {
                 float16 a[VR][VC];
-                UNROLL for (int i = 0; i < VR; i++)
-                    UNROLL for (int e = 0; e < VC; e++) a[i][e] = (float16)(0.0f);
+                UNROLL for (int i = 0; i < VR; i++) UNROLL for (int e = 0; e < VC; e++) a[i][e] =
+                    (float16)(0.0f);
                 const float *weight = (const float *)p[r];
                 for (int c = 0; c < columns; c++) {
                     float16 value[VC];
@@ -267,9 +233,8 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q,
                         UNROLL for (int e = 0; e < VC; e++) a[i][e] = w * value[e] + a[i][e];
                     }
                 }
-                UNROLL for (int i = 0; i < VR; i++)
-                    UNROLL for (int e = 0; e < VC; e++) acc[r + i][d * VC + e] =
-                        acc[r + i][d * VC + e] * shrink[r + i] + a[i][e];
+                UNROLL for (int i = 0; i < VR; i++) UNROLL for (int e = 0; e < VC; e++)
+                    acc[r + i][d * VC + e] = acc[r + i][d * VC + e] * shrink[r + i] + a[i][e];
             }
 #if PACKED
         keys += BLOCK;
@@ -287,6 +252,48 @@ ONE __kernel void attention(int L, int S, int C, int tiles, float scale, IN q,
             store(acc[r][j] / total[r], o + (size_t)r * C + 16 * j, HD - 16 * j);
     }
 }
+
+#elif MF_CPU
+
+#define HV (HD / VW) /* vectors a head */
+
+/* x [N,S,C] -> panels, zeros beyond S; range (P, heads, N). */
+ONE __kernel void pack_heads(int S, int C, IN x, OUT panels)
+{
+    const int s0 = get_global_id(0) * 16;
+    x += ((size_t)BATCH * S + s0) * C + HEAD * HD;
+    panels +=
+        (((size_t)BATCH * get_global_size(1) + HEAD) * get_global_size(0) + get_global_id(0)) * HD *
+        16;
+    for (int d = 0; d < HD; d++)
+        for (int s = 0; s < 16; s++)
+            panels[d * 16 + s] = s0 + s < S ? x[(size_t)s * C + d] : 0.0f;
+}
+
+/* out[i] = the dot products of rows[i] with 32 columns, the two panels at p. */
+#define SCORES(out, rows, p)                                                                       \
+    UNROLL for (int i = 0; i < RB; i++) out[i][0] = out[i][1] = (float16)(0.0f);                   \
+    for (int d = 0; d < HD; d++) {                                                                 \
+        const float16 c0 = vload16(d, p), c1 = vload16(HD + d, p);                                 \
+        UNROLL for (int i = 0; i < RB; i++)                                                        \
+        {                                                                                          \
+            const float16 a = (float16)(rows[i][d]);                                               \
+            out[i][0] = a * c0 + out[i][0];                                                        \
+            out[i][1] = a * c1 + out[i][1];                                                        \
+        }                                                                                          \
+    }
+
+/* sums[i] += sum over `count` columns of weights[i][column] times the column's row of x. */
+#define ACCUMULATE(sums, weights, count, x)                                                        \
+    for (int c = 0; c < (count); c++) {                                                            \
+        vec xv[HV];                                                                                \
+        UNROLL for (int j = 0; j < HV; j++) xv[j] = LOAD((x) + (size_t)c * C + j * VW);            \
+        UNROLL for (int i = 0; i < RB; i++)                                                        \
+        {                                                                                          \
+            const vec a = (vec)(weights[i][c]);                                                    \
+            UNROLL for (int j = 0; j < HV; j++) sums[i][j] = a * xv[j] + sums[i][j];               \
+        }                                                                                          \
+    }
 
 #if KEYS
 #define STATISTIC(x, i, half) vload16(half, x##_here)
@@ -332,8 +339,7 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
         delta_row[i] = delta[head * rows + r0 + row];
 #endif
     }
-    UNROLL for (int i = 0; i < RB; i++)
-        UNROLL for (int j = 0; j < HV; j++)
+    UNROLL for (int i = 0; i < RB; i++) UNROLL for (int j = 0; j < HV; j++)
     {
         acc1[i][j] = (vec)(0.0f);
 #if KEYS
@@ -372,68 +378,187 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
     {
         if (r0 + i < rows)
             UNROLL for (int j = 0; j < HV; j++)
-        {
-            STORE(acc1[i][j], y1 + at_rows + (size_t)i * C + j * VW);
+            {
+                STORE(acc1[i][j], y1 + at_rows + (size_t)i * C + j * VW);
 #if KEYS
-            STORE(acc2[i][j], y2 + at_rows + (size_t)i * C + j * VW);
+                STORE(acc2[i][j], y2 + at_rows + (size_t)i * C + j * VW);
 #endif
-        }
+            }
     }
 }
 
 #else
 
-/* One row a work-item, 64 a group; columns pass through local memory TJ at a time. Loops over a head
- * are unrolled, so that a row stays in registers. */
-#define TJ (HD <= 64 ? 32 : HD <= 256 ? 8 : 1)
 #define ONE_BY_ONE _Pragma("unroll 1")
+#define BY_FOUR _Pragma("unroll 4")
+
+#if !GRADIENTS
+
+/* 256 work-items own 64 queries of a head and meet its keys 64 at a time:
+ *   1. scores: 4 queries by 4 keys an item, from DEPTH channels of both at a time in local memory;
+ *   2. probabilities, in local memory: the keys of a query are split over 4 items;
+ *   3. values: the sums of 2 queries by VN float4 an item, from TV rows of values in local memory.
+ * Sums of up to 256 channels fit in registers. Larger heads are shared out to PARTS groups, each of
+ * which takes all scores again, but the values of WIDTH channels only. */
+#define BLOCK 64
+#define PITCH                                                                                      \
+    (BLOCK + 4) /* rows of local memory that are stored across: no two lanes in a bank             \
+                 */
+#define DEPTH (HD % 16 ? 8 : 16)
+#define PARTS ((HD + 255) / 256)
+#define WIDTH (((HD + PARTS - 1) / PARTS + 3) / 4 * 4)
+#define VN ((WIDTH + 31) / 32)
+#define VALUES (32 * VN)
+#define TV (VN == 1 ? 64 : VN == 2 ? 32 : VN <= 4 ? 16 : 8)
+#define TILE (2 * DEPTH * PITCH > TV * VALUES ? 2 * DEPTH * PITCH : TV * VALUES)
+/* Probabilities lie by key in the order 0, 4 .. 60, 1, 5 ..: the order that step 1 stores across.
+ */
+#define KEY_AT(slot) ((slot) % 16 * 4 + (slot) / 16)
+
+/* to[channel][row] = x[row][channel] scale, for DEPTH channels from d and 64 rows C apart of which
+ * `rows` exist (later ones repeat the last). 8 lanes read 8 neighbours. */
+static inline void stage_across(IN x, int rows, int C, int d, float scale, __local float *to)
+{
+    BY_FOUR for (int n = 0; n < DEPTH * BLOCK / 256; n++)
+    {
+        const int e = n * 256 + get_local_id(0);
+        const int channel = e % 8 + e / (8 * BLOCK) * 8, row = e / 8 % BLOCK;
+        to[channel * PITCH + row] =
+            d + channel < HD ? x[(size_t)min(row, rows - 1) * C + d + channel] * scale : 0.0f;
+    }
+}
+
+/* to[slot][channel] = x[KEY_AT(from + slot)][channel], 0 beyond `rows` and `width`. */
+static inline void stage_values(IN x, int from, int rows, int C, int width, __local float *to)
+{
+    BY_FOUR for (int n = 0; n < TV * VALUES / 256; n++)
+    {
+        const int e = n * 256 + get_local_id(0);
+        const int key = KEY_AT(from + e / VALUES), channel = e % VALUES;
+        to[e] = key < rows && channel < width ? x[(size_t)key * C + channel] : 0.0f;
+    }
+}
+
+/* Range (256 per 64 queries, heads PARTS, N). */
+__attribute__((reqd_work_group_size(256, 1, 1))) __kernel void
+attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o, OUT lse)
+{
+    __local float4 tile4[TILE / 4], p4[BLOCK * PITCH / 4];
+    __local float shared[256], shrinks[BLOCK];
+    __local float *const tile = (__local float *)tile4, *const p = (__local float *)p4;
+    const int item = get_local_id(0), r0 = get_group_id(0) * BLOCK;
+    const int head = HEAD / PARTS, first = HEAD % PARTS * WIDTH, width = min(WIDTH, HD - first);
+    const int sx = item % 16, sy = item / 16;          /* keys 4 sx.., queries 4 sy.. of step 1 */
+    const int row = item % BLOCK, part = item / BLOCK; /* of step 2: keys part, part + 4 .. */
+    const int vx = item % 8, vy = item / 8; /* channels 4 vx + 32 j.., queries 2 vy, 2 vy + 1 */
+    q += ((size_t)BATCH * L + r0) * C + head * HD;
+    k += (size_t)BATCH * S * C + head * HD;
+    v += (size_t)BATCH * S * C + head * HD + first;
+    float top = -INFINITY, sum = 0.0f; /* sum: of this item's keys only */
+    float4 acc[2][VN];
+    UNROLL for (int j = 0; j < VN; j++) acc[0][j] = acc[1][j] = (float4)(0.0f);
+    for (int s0 = 0; s0 < S; s0 += BLOCK) {
+        const int count = min(BLOCK, S - s0);
+        float4 s[4]; /* by key */
+        UNROLL for (int j = 0; j < 4; j++) s[j] = (float4)(0.0f);
+        ONE_BY_ONE for (int d = 0; d < HD; d += DEPTH)
+        {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            stage_across(q, L - r0, C, d, scale, tile);
+            stage_across(k, count, C, d, 1.0f, tile + DEPTH * PITCH);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            BY_FOUR for (int e = 0; e < DEPTH; e++)
+            {
+                const float4 a = tile4[e * (PITCH / 4) + sy];
+                const float4 b = tile4[(DEPTH + e) * (PITCH / 4) + sx];
+                s[0] = fma(a, (float4)(b.x), s[0]);
+                s[1] = fma(a, (float4)(b.y), s[1]);
+                s[2] = fma(a, (float4)(b.z), s[2]);
+                s[3] = fma(a, (float4)(b.w), s[3]);
+            }
+        }
+        UNROLL for (int j = 0; j < 4; j++) p4[(16 * j + sx) * (PITCH / 4) + sy] = s[j];
+        barrier(CLK_LOCAL_MEM_FENCE);
+
+        const int mine =
+            (count - part + 3) / 4; /* of this item's 16 slots; the others hold no key */
+        __local float *const scores = p + 16 * part * PITCH + row;
+        float most = top;
+        BY_FOUR for (int i = 0; i < 16; i++) if (i < mine) most = fmax(most, scores[i * PITCH]);
+        shared[item] = most;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        most = fmax(fmax(shared[row], shared[row + BLOCK]),
+                    fmax(shared[row + 2 * BLOCK], shared[row + 3 * BLOCK]));
+        const float shrink = exp(top - most);
+        top = most;
+        sum *= shrink;
+        BY_FOUR for (int i = 0; i < 16; i++)
+        {
+            const float e = i < mine ? exp(scores[i * PITCH] - most) : 0.0f;
+            sum += e;
+            scores[i * PITCH] = e;
+        }
+        if (!part)
+            shrinks[row] = shrink;
+
+        ONE_BY_ONE for (int from = 0; from < BLOCK; from += TV)
+        {
+            barrier(CLK_LOCAL_MEM_FENCE); /* the first time: for probabilities too */
+            stage_values(v, from, count, C, width, tile);
+            if (!from) {
+                const float less0 = shrinks[2 * vy], less1 = shrinks[2 * vy + 1];
+                UNROLL for (int j = 0; j < VN; j++)
+                {
+                    acc[0][j] *= less0;
+                    acc[1][j] *= less1;
+                }
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+            BY_FOUR for (int c = 0; c < TV; c++)
+            {
+                const float2 w = ((__local const float2 *)p4)[(from + c) * (PITCH / 2) + vy];
+                UNROLL for (int j = 0; j < VN; j++)
+                {
+                    const float4 value = tile4[(c * VN + j) * 8 + vx];
+                    acc[0][j] = fma((float4)(w.x), value, acc[0][j]);
+                    acc[1][j] = fma((float4)(w.y), value, acc[1][j]);
+                }
+            }
+        }
+        k += (size_t)BLOCK * C;
+        v += (size_t)BLOCK * C;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    shared[item] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (part == 0) {
+        sum = (sum + shared[row + BLOCK]) + (shared[row + 2 * BLOCK] + shared[row + 3 * BLOCK]);
+        shrinks[row] = sum;
+        if (!first && r0 + row < L)
+            lse[((size_t)BATCH * (get_global_size(1) / PARTS) + head) * L + r0 + row] =
+                top + log(sum);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    o += ((size_t)BATCH * L + r0) * C + head * HD + first;
+    UNROLL for (int i = 0; i < 2; i++) UNROLL for (int j = 0; j < VN; j++)
+    {
+        const int r = 2 * vy + i, channel = 32 * j + 4 * vx;
+        if (r0 + r < L && channel < width)
+            store(acc[i][j] / shrinks[r], o + (size_t)r * C + channel, width - channel);
+    }
+}
+
+#else
+
+/* One row a work-item, 64 a group; columns pass through local memory TJ at a time. Loops over a
+ * head are unrolled, so that a row stays in registers: up to HD 32 on the GPUs of
+ * tools/check_kernels. Larger heads give the same results, but spill. */
+#define TJ (HD <= 64 ? 32 : HD <= 256 ? 8 : 1)
 #define MINE ((int)get_global_id(0))
 #define ROWS_OF_64 __attribute__((reqd_work_group_size(64, 1, 1)))
 #define FETCH(x, to, count)                                                                        \
-    for (int e = get_local_id(0); e < (count) * HD; e += 64)                                       \
+    for (int e = get_local_id(0); e < (count)*HD; e += 64)                                         \
     to[e] = x[(size_t)(e / HD) * C + e % HD]
-
-/* Range (L, heads, N). */
-ROWS_OF_64 __kernel void attention(int L, int S, int C, int tiles, float scale, IN q, IN keys,
-                                   IN v, OUT o, OUT lse)
-{
-    __local float k_tile[TJ * HD], v_tile[TJ * HD];
-    const size_t head = (size_t)BATCH * get_global_size(1) + HEAD;
-    const size_t at = ((size_t)BATCH * L + min(MINE, L - 1)) * C + HEAD * HD;
-    keys += (size_t)BATCH * S * C + HEAD * HD;
-    v += (size_t)BATCH * S * C + HEAD * HD;
-    float row[HD], acc[HD], top = -INFINITY, sum = 0.0f;
-    UNROLL for (int d = 0; d < HD; d++)
-    {
-        row[d] = q[at + d] * scale;
-        acc[d] = 0.0f;
-    }
-    for (int s0 = 0; s0 < S; s0 += TJ) {
-        const int count = min(TJ, S - s0);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        FETCH(keys, k_tile, count);
-        FETCH(v, v_tile, count);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        ONE_BY_ONE for (int c = 0; c < count; c++)
-        {
-            float s = 0.0f;
-            UNROLL for (int d = 0; d < HD; d++)
-                s = fma(row[d], k_tile[c * HD + d], s);
-            const float most = fmax(top, s), shrink = exp(top - most), e = exp(s - most);
-            top = most;
-            sum = sum * shrink + e;
-            UNROLL for (int d = 0; d < HD; d++)
-                acc[d] = fma(e, v_tile[c * HD + d], acc[d] * shrink);
-        }
-        keys += (size_t)TJ * C;
-        v += (size_t)TJ * C;
-    }
-    if (MINE >= L)
-        return;
-    lse[head * L + MINE] = top + log(sum);
-    UNROLL for (int d = 0; d < HD; d++)
-        o[at + d] = acc[d] / sum;
-}
 
 /* As the CPU form; panels are not read. Range (rows, heads, N). */
 ROWS_OF_64 __kernel void attention_gradient(int rows, int columns, int C, int P, float scale, IN x1,
@@ -501,9 +626,12 @@ ROWS_OF_64 __kernel void attention_gradient(int rows, int columns, int C, int P,
 
 #endif
 
+#endif
+
+#if GRADIENTS
 /* delta = sum over a head of o do, and lse once more, both with rows 16 P apart: what reading them
- * by whole vectors needs. Beyond L lse is infinite, so that probabilities are 0. Range (16 P, heads,
- * N). */
+ * by whole vectors needs. Beyond L lse is infinite, so that probabilities are 0. Range (16 P,
+ * heads, N). */
 ITEMS __kernel void attention_delta(int L, int C, int P, IN o, IN grad, IN lse, OUT delta,
                                     OUT delta_wide, OUT lse_wide)
 {
@@ -521,3 +649,4 @@ ITEMS __kernel void attention_delta(int L, int C, int P, IN o, IN grad, IN lse, 
     delta_wide[head * 16 * P + row] = sum;
     lse_wide[head * 16 * P + row] = row < L ? lse[head * L + row] : INFINITY;
 }
+#endif

@@ -7,7 +7,10 @@
 static const mf_op_type attention_type, gradient_type;
 
 enum { HEADS };
-enum { COLUMNS = 64 }; /* of a packed block: KB of the kernels */
+enum {
+    COLUMNS = 64,  /* of a packed block: KB of the kernels */
+    CHANNELS = 256 /* of a head to a group, forward on a GPU: the kernels' PARTS follow from it */
+};
 
 static int64_t blocks(int64_t n, int64_t unit)
 {
@@ -42,12 +45,21 @@ static sizes sizes_of(const mf_program *p, const mf_op *op)
     return z;
 }
 
-static mf_status attention_module(mf_recorder *r, const sizes *z, bool keys, bool packed,
-                                  const mf_module **module)
+static mf_status forward_module(mf_recorder *r, const sizes *z, bool packed,
+                                const mf_module **module)
 {
     char options[128];
-    snprintf(options, sizeof(options), "-DHD=%d -DVW=%d -DRB=%d -DTILES=%d -DKEYS=%d -DPACKED=%d",
-             (int)z->head, z->vw, z->rb, z->tiles, keys, packed);
+    snprintf(options, sizeof(options), "-DGRADIENTS=0 -DHD=%d -DTILES=%d -DPACKED=%d", (int)z->head,
+             z->tiles, packed);
+    return mf_record_module(r, attention_cl, options, module);
+}
+
+static mf_status gradient_module(mf_recorder *r, const sizes *z, bool keys,
+                                 const mf_module **module)
+{
+    char options[128];
+    snprintf(options, sizeof(options), "-DGRADIENTS=1 -DHD=%d -DVW=%d -DRB=%d -DKEYS=%d",
+             (int)z->head, z->vw, z->rb, keys);
     return mf_record_module(r, attention_cl, options, module);
 }
 
@@ -73,12 +85,16 @@ static mf_status columns_of(mf_recorder *r, const sizes *z, const mf_module *mod
 }
 
 /* On a CPU, work-items of `tiles` tiles of 8 rows: as many as there is room for, since each goes
- * over all columns, but every core has some, and all about the same number. */
+ * over all columns, but every core has some, and all about the same number. On a GPU, groups of 256
+ * that take 64 rows. */
 static mf_range forward_range(mf_recorder *r, const sizes *z, int64_t *tiles)
 {
     *tiles = 0;
     if (!mf_recorder_device(r)->is_cpu)
-        return range_of(r, z, z->l);
+        return (mf_range){3,
+                          {(size_t)blocks(z->l, 64) * 256,
+                           (size_t)(z->heads * blocks(z->head, CHANNELS)), (size_t)z->batch},
+                          {256, 1, 1}};
     const int64_t all = blocks(z->l, 8), wanted = 4 * (int64_t)mf_recorder_device(r)->compute_units;
     int64_t parts = blocks(all, z->tiles);
     if (parts * z->heads * z->batch < wanted)
@@ -96,7 +112,7 @@ static mf_status attention_record(mf_recorder *r, const mf_op *op)
     const mf_range range = forward_range(r, &z, &tiles);
     /* Packing takes as long as a few rows' share of the work, so it pays from a few blocks on. */
     const bool packed = tiles && blocks(z.l, 8 * tiles) >= 3;
-    MF_TRY(attention_module(r, &z, false, packed, &module));
+    MF_TRY(forward_module(r, &z, packed, &module));
     mf_operand k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
     if (packed) {
         const int64_t parts = blocks(z.s, COLUMNS), vectors = blocks(z.head, 16);
@@ -119,8 +135,8 @@ static mf_status gradient_record(mf_recorder *r, const mf_op *op)
     const mf_operand q = MF_AT(op->in[0]), k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
     const mf_operand o = MF_AT(op->in[3]), lse = MF_AT(op->in[4]), grad = MF_AT(op->in[5]);
     const mf_module *queries, *keys;
-    MF_TRY(attention_module(r, &z, false, false, &queries));
-    MF_TRY(attention_module(r, &z, true, false, &keys));
+    MF_TRY(gradient_module(r, &z, false, &queries));
+    MF_TRY(gradient_module(r, &z, true, &keys));
 
     const int64_t wide = 16 * z.q_panels, heads = z.batch * z.heads;
     const mf_operand delta = mf_scratch(r, (size_t)(heads * z.l) * sizeof(float));

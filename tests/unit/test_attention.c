@@ -137,6 +137,10 @@ START_TEST(attention_equals_softmax_in_double_in_gpu_form)
 {
     check_attention("gpu", (sides){2, 11, 70, 2, 32});
     check_attention("gpu", (sides){1, 70, 5, 1, 3});
+    check_attention("gpu", (sides){1, 65, 131, 2, 16});
+    check_attention("gpu", (sides){2, 9, 67, 1, 56});
+    check_attention("gpu", (sides){1, 67, 129, 1, 256});
+    check_attention("gpu", (sides){1, 3, 65, 2, 301}); /* a head in two parts */
 }
 END_TEST
 
