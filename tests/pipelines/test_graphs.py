@@ -6,6 +6,7 @@ without it.
 """
 import csv
 import glob
+import json
 import os
 import shutil
 import struct
@@ -256,13 +257,13 @@ class RealScans(Graphs):
 
     def pretrain(self, data):
         words = flags(["data=" + os.path.join(DATA, data), *SMALL])
-        self.massflow("run", "pretrain.yaml", *words)
-        self.massflow("get", "pretrain.yaml", "model.model", *words, "-o", "encoder.safetensors")
+        self.massflow("run", "pretrain-slic.yaml", *words)
+        self.massflow("get", "pretrain-slic.yaml", "model.model", *words, "-o", "encoder.safetensors")
         return words
 
     def test_pretrain_on_ct(self):
         words = self.pretrain("ct/ct_lung_D_*e.nii.gz")
-        losses = self.rows("pretrain.yaml", "model.metrics", *words)
+        losses = self.rows("pretrain-slic.yaml", "model.metrics", *words)
         self.assertEqual(len(losses), 3)
         for row in losses:
             self.assertTrue(0 < float(row["loss"]) < 10, row)
@@ -271,14 +272,27 @@ class RealScans(Graphs):
         for path in glob.glob(os.path.join(DATA, "mri/mr_spine_t[12].nii.gz")):
             shutil.copy(path, self.path("scans"))
         words = flags(["data=" + self.path("scans/*.nii.gz"), *SMALL])
-        self.massflow("run", "pretrain.yaml", *words)
+        self.massflow("run", "pretrain-slic.yaml", *words)
         shutil.copy(os.path.join(DATA, "edge/odd_no_qs_form.nii.gz"),
                     self.path("scans/mr_spine_t2.nii.gz"))
-        self.assertIn("finished: 5 run, 4 cached", self.massflow("run", "pretrain.yaml", *words))
+        self.assertIn("finished: 5 run, 4 cached", self.massflow("run", "pretrain-slic.yaml", *words))
+
+    def test_pretrain_with_sam2(self):
+        """From scans to an encoder by the masks of SAM 2, of which there are some."""
+        small = [word for word in SMALL if not word.startswith("sizes")]
+        words = flags(["data=" + os.path.join(DATA, "ct/ct_abdomen_pelvis_A.nii.gz"), *small, "points=12",
+                       "layers=0", "least=2", "interval=1000"])
+        self.massflow("run", "pretrain.yaml", *words)
+        self.massflow("get", "pretrain.yaml", "masks[case=ct_abdomen_pelvis_A]", *words, "-o", "masks.json")
+        with open(self.path("masks.json"), encoding="utf-8") as file:
+            masks = json.load(file)
+        self.assertGreater(masks["arrays"]["box"]["shape"][0], 0)
+        for row in self.rows("pretrain.yaml", "model.metrics", *words):
+            self.assertTrue(0 < float(row["loss"]) < 10, row)
 
     def test_pretrain_on_dicom(self):
         words = flags(["data=" + os.path.join(DATA, "dicom/mr_epi_ge"), "time=3", *SMALL])
-        self.assertIn("finished: 5 run, ", self.massflow("run", "pretrain.yaml", *words))
+        self.assertIn("finished: 5 run, ", self.massflow("run", "pretrain-slic.yaml", *words))
 
     def test_segment_and_probe(self):
         self.pretrain("mri/mr_spine_t[12].nii.gz")

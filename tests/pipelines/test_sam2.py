@@ -1,0 +1,306 @@
+#!/usr/bin/env python3
+"""SAM 2 from a scan to masks, with the small model that ships: test_sam2.py MASSFLOW GRAPHS
+
+Real scans come from MASSFLOW_DATA; tests that read them are skipped without it.
+"""
+import gzip
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+GRAPHS = os.path.abspath(sys.argv[2])
+DATA = os.path.abspath(os.environ.get("MASSFLOW_DATA") or "nowhere")
+REAL = unittest.skipUnless(os.path.isdir(DATA), "no MASSFLOW_DATA")
+
+# Everything in one file, on a phantom or on a scan. `some` is little work, whatever the model is worth.
+GRAPH = """massflow: 1
+params:
+  weights: {graphs}/models/sam2-small.safetensors
+  points: 6
+  batch: 128
+  layers: 0
+  iou: 0.01
+  stability: 0.01
+  together: 0
+  things: 16
+  features: 2048
+  least: 3
+  axis: slices
+  share: 0.9
+  checkpoint: 120
+stages:
+  scan: {scan}
+  slices: {{use: window.rgb, in: {{volume: scan{port}}}, with: {{axis: z}}}}
+  weights: {{use: model.load, with: {{path: "${{weights}}"}}}}
+  seeds:
+    use: sam2.masks
+    in: {{slices: slices, model: weights{body}}}
+    with: {{points_per_side: "${{points}}", points_per_batch: "${{batch}}", crop_n_layers: "${{layers}}",
+           pred_iou_thresh: "${{iou}}", stability_score_thresh: "${{stability}}", box_nms_thresh: 0.95,
+           crop_nms_thresh: 0.95, max_masks_per_slice: 5, min_slices_per_sample: "${{least}}", physical_interval_mm: 1000,
+           axis: "${{axis}}", body_share: "${{share}}", checkpoint: "${{checkpoint}}"}}
+  found:
+    use: sam2.propagate
+    in: {{slices: slices, seeds: seeds, model: weights}}
+    with: {{min_voxels: 1, batch: "${{things}}", together: "${{together}}", features: "${{features}}",
+           checkpoint: "${{checkpoint}}"}}
+"""
+PHANTOM = "{use: phantom.volume, with: {size: [32, 28, 16], spacing: [6, 6, 12]}}"
+
+
+def nifti(path):
+    """Voxels of a NIfTI file as bytes, and its size x, y, z, layers."""
+    with gzip.open(path) as file:
+        data = file.read()
+    size = struct.unpack_from("<8h", data, 40)
+    kind, = struct.unpack_from("<h", data, 70)
+    first, = struct.unpack_from("<f", data, 108)
+    code = {2: "B", 4: "h", 512: "H"}[kind]
+    shape = [size[1], size[2], size[3], size[4] if size[0] > 3 else 1]
+    count = shape[0] * shape[1] * shape[2] * shape[3]
+    return struct.unpack_from(f"<{count}{code}", data, int(first)), shape
+
+
+def write_nifti(path, size, voxels):
+    """16-bit voxels (bytes) with 1 mm spacing."""
+    head = bytearray(352)
+    struct.pack_into("<i", head, 0, 348)
+    struct.pack_into("<8h", head, 40, 3, *size, 1, 1, 1, 1)
+    struct.pack_into("<2h", head, 70, 4, 16)
+    struct.pack_into("<8f", head, 76, 1, 1, 1, 1, 0, 0, 0, 0)
+    struct.pack_into("<f", head, 108, 352)
+    struct.pack_into("<2h", head, 252, 1, 1)
+    struct.pack_into("<12f", head, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    head[344:348] = b"n+1\0"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(bytes(head) + voxels)
+
+
+class Sam2(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, scan, port=".volume", body="", more=""):
+        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
+            file.write(GRAPH.format(graphs=GRAPHS, scan=scan, port=port, body=body) + more)
+
+    def massflow(self, command, *words, code=0, graph="g.yaml", cache="cache", **values):
+        flags = [w for name, value in values.items() for w in ("--set", f"{name}={value}")]
+        done = subprocess.run([MASSFLOW, command, graph, *words, *flags, "--cache", cache],
+                              cwd=self.folder, timeout=900, check=False, capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def json(self, node, **values):
+        self.massflow("get", node, "-o", "a.json", **values)
+        with open(self.path("a.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def count(self, node, **values):
+        return self.json(node, **values)["arrays"]["box"]["shape"][0]
+
+    def array(self, node, name, **values):
+        """An integer array of an artifact, flat."""
+        self.massflow("get", node, "--array", name, "-o", "a.npy", **values)
+        with open(self.path("a.npy"), "rb") as file:
+            data = file.read()
+        start = 10 + struct.unpack_from("<H", data, 8)[0]
+        return list(struct.unpack(f"<{(len(data) - start) // 4}i", data[start:]))
+
+
+class Phantoms(Sam2):
+    def test_from_a_scan_to_masks(self):
+        """Seeds lie on their slices, masks cross them, a second run does nothing, and neither batch
+        nor memory changes a bit."""
+        self.write(PHANTOM)
+        self.massflow("run", "found")
+        seeds, found = self.json("seeds"), self.json("found")
+        self.assertEqual(seeds["attributes"]["min_pixels"], 500)
+        count = seeds["arrays"]["box"]["shape"][0]
+        self.assertGreater(count, 0)
+        boxes, seed = self.array("seeds", "box"), self.array("seeds", "seed")
+        for k in range(count):
+            z0, _, _, z1, _, _ = boxes[6 * k:6 * k + 6]
+            self.assertEqual((seed[2 * k], z0, z1), (0, seed[2 * k + 1], seed[2 * k + 1] + 1))
+        self.assertGreaterEqual(len(set(seed[1::2])), 1)
+        boxes, seed = self.array("found", "box"), self.array("found", "seed")
+        for k in range(found["arrays"]["box"]["shape"][0]):
+            self.assertTrue(boxes[6 * k] <= seed[2 * k + 1] < boxes[6 * k + 3])
+        self.assertIn("finished: 0 run, ", self.massflow("run", "found", batch=5, things=1, together=2,
+                                                         features=0))
+        self.massflow("run", "found", cache="other", batch=5, things=1, together=2, features=0)
+        for node, one in (("seeds", seeds), ("found", found)):
+            self.massflow("get", node, "-o", "b.json", cache="other")
+            with open(self.path("b.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["id"], one["id"])
+
+    def test_all_axes_inside_a_body(self):
+        """Slices across all axes are seeded where the body is; masks are kept that lie in it far enough."""
+        self.write(PHANTOM, body=", body: scan.labels")
+        self.massflow("run", "found", axis="all", points=4, share=0.3)
+        seed = self.array("seeds", "seed", axis="all", points=4, share=0.3)
+        self.assertEqual(set(seed[::2]), {0, 1, 2})
+        self.massflow("get", "scan.labels", "-o", "body.nii.gz")
+        body, size = nifti(self.path("body.nii.gz"))
+        for axis, slice_ in zip(seed[::2], seed[1::2]):
+            step = (size[0] * size[1], size[0], 1)[axis]
+            here = (body[i] for i in range(len(body)) if i // step % size[2 - axis] == slice_)
+            self.assertTrue(any(here))
+        self.massflow("get", "seeds", "-o", "seeds.nii.gz", axis="all", points=4, share=0.3)
+        voxels, shape = nifti(self.path("seeds.nii.gz"))
+        self.assertEqual(shape[:3], size[:3])
+        area, inside = [0] * (len(seed) // 2), [0] * (len(seed) // 2)
+        for i, value in enumerate(voxels):
+            if value:
+                area[value - 1] += 1
+                inside[value - 1] += body[i % len(body)] != 0
+        for k, pixels in enumerate(area):
+            self.assertGreater(pixels, 0)
+            self.assertGreaterEqual(inside[k], 0.3 * pixels)
+
+    def test_killed_and_started_again(self):
+        """Killed in the middle, both stages go on from their last state and end with the same bytes."""
+        self.write(PHANTOM)
+        self.massflow("run", "found", cache="other")
+        for node in ("seeds", "found"):
+            words = [MASSFLOW, "run", "g.yaml", node, "--cache", "cache", "--set", "checkpoint=0"]
+            with subprocess.Popen(words, cwd=self.folder, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as run:
+                deadline = time.monotonic() + 300
+                while run.poll() is None and time.monotonic() < deadline and not self.states():
+                    time.sleep(0.01)
+                self.assertIsNone(run.poll(), "it was over before its state could be seen")
+                run.send_signal(signal.SIGKILL)
+                run.wait()
+            self.assertIn(f"{node}: goes on after ", self.massflow("run", node, checkpoint=0))
+            self.assertEqual(self.json(node)["id"], self.json(node, cache="other")["id"])
+
+    def states(self):
+        """How many states are saved."""
+        try:
+            with sqlite3.connect(f"file:{self.path('cache/cache.db')}?mode=ro", uri=True) as db:
+                return db.execute("SELECT count(*) FROM checkpoint").fetchone()[0]
+        except sqlite3.Error:
+            return 0
+
+    def test_point_at_a_thing(self):
+        """Things that are pointed at, boxed or labelled; in voxels and in mm they are the same."""
+        more = """
+  points: {use: sam2.segment, in: {slices: slices, model: weights}, with: {points: [16, 14, 8], min_voxels: 0}}
+  world: {use: sam2.segment, in: {slices: slices, model: weights}, with: {points: [MM], unit: mm, min_voxels: 0}}
+  box: {use: sam2.segment, in: {slices: slices, model: weights},
+        with: {box: [8, 8, 8, 22, 20, 8], points: [4, 14, 6], object: [7, 2], axis: z}}
+  shown: {use: sam2.segment, in: {slices: slices, model: weights, prompt: scan.labels}}
+"""
+        self.write(PHANTOM)
+        self.massflow("run", "scan")
+        attributes = self.json("scan.volume")["attributes"]
+        place = [o + s * i for o, s, i in zip(attributes["origin"], attributes["spacing"], (16, 14, 8))]
+        self.write(PHANTOM, more=more.replace("MM", ", ".join(map(str, place))))
+        self.massflow("run", "points", "world", "box", "shown")
+        self.assertEqual(self.json("points")["id"], self.json("world")["id"])
+        self.assertEqual(self.array("points", "seed"), [0, 8])
+        self.assertEqual(self.array("box", "label"), [2, 7])
+        self.assertEqual(self.array("box", "seed"), [0, 8, 0, 6])
+        labels = self.array("shown", "label")
+        self.assertEqual(labels, sorted(set(labels)))
+        self.massflow("get", "scan.labels", "-o", "labels.nii.gz")
+        voxels, _ = nifti(self.path("labels.nii.gz"))
+        self.assertTrue(set(labels) <= set(voxels) - {0})
+
+
+class BadInput(Sam2):
+    def scan(self, size, voxels):
+        write_nifti(self.path("scan.nii.gz"), size, voxels)
+        return "{use: volume.load, with: {path: scan.nii.gz, modality: mr}}"
+
+    def stripes(self, size):
+        row = struct.pack(f"<{size[0]}h", *(x // 5 % 2 * 400 for x in range(size[0])))
+        return row * (size[1] * size[2])
+
+    def test_one_slice(self):
+        size = (40, 36, 1)
+        self.write(self.scan(size, self.stripes(size)), port="")
+        self.massflow("run", "found")
+        self.assertEqual(set(self.array("found", "seed")), {0})
+
+    def test_slices_of_any_size(self):
+        for size in ((16, 16, 3), (4096, 4096, 1)):
+            self.write(self.scan(size, self.stripes(size)), port="")
+            self.massflow("run", "found", points=2)
+            boxes = self.array("found", "box", points=2)
+            self.assertTrue(all(b <= size[2 - i % 3] for i, b in enumerate(boxes)))
+
+    def test_nothing_found(self):
+        """No mask is surer than sure: empty seeds and masks, and it says so."""
+        self.write(PHANTOM)
+        out = self.massflow("run", "found", iou=1)
+        self.assertIn("seeds: no mask was found on any of the slices that were searched", out)
+        self.assertIn("found: 0 masks of 0 seeds", out)
+        self.assertEqual((self.count("seeds", iou=1), self.count("found", iou=1)), (0, 0))
+
+    def test_wrong_inputs(self):
+        self.write(PHANTOM, more="""
+  other: {use: mass.init, with: {channels: [8, 16, 32, 32, 32], blocks: [1, 1, 1, 1]}}
+  wrong: {use: sam2.masks, in: {slices: slices, model: other}}
+  apart: {use: phantom.volume, with: {size: [20, 20, 20]}}
+  alien: {use: sam2.masks, in: {slices: slices, model: weights, body: apart.labels}}
+  third: {use: window.rgb, in: {volume: apart.volume}}
+  lost: {use: sam2.propagate, in: {slices: third, seeds: seeds, model: weights}}
+  outside: {use: sam2.segment, in: {slices: slices, model: weights}, with: {points: [16, 99, 8]}}
+  nothing: {use: sam2.segment, in: {slices: slices, model: weights}}
+""")
+        for node, message in (("wrong", "the model is iris, not a SAM 2"),
+                              ("alien", "body does not lie on the slices' grid"),
+                              ("lost", "the seeds do not lie on the slices' grid"),
+                              ("outside", "point 16, 99, 8 (voxel 16, 99, 8) lies outside of the scan of "
+                                          "32 x 28 x 16 voxels"),
+                              ("nothing", "nothing is pointed at")):
+            self.assertIn(message, self.massflow("run", node, code=1))
+
+    def test_wrong_parameters(self):
+        for words, message in (("points_per_side: 4, crop_n_layers: 2, crop_n_points_downscale_factor: 3",
+                                "no points are left in crop layer 2"),
+                               ("point_grids: [0.5]", "point_grids: 1 numbers; x and y of each point are "
+                                                      "an even count"),
+                               ("points_per_side: 0", "'points_per_side' is 0; it must be 1 to 512")):
+            self.write(PHANTOM, more=f"""
+  bad: {{use: sam2.masks, in: {{slices: slices, model: weights}}, with: {{{words}}}}}
+""")
+            self.assertIn(message, self.massflow("run", "bad", code=2))
+
+
+class Graphs(Sam2):
+    @REAL
+    def test_sam2_on_ct(self):
+        """The graph that ships, on a scan: masks on the scan's own grid, and a picture."""
+        words = dict(data=f"{DATA}/ct/ct_abdomen_pelvis_A.nii.gz", points=8, layers=0, least=2, interval=1000)
+        graph = os.path.join(GRAPHS, "sam2.yaml")
+        self.massflow("run", graph=graph, **words)
+        node = "[case=ct_abdomen_pelvis_A]"
+        self.massflow("get", "masks" + node, "-o", "m.nii.gz", graph=graph, **words)
+        self.massflow("get", "picture" + node, "-o", "p.png", graph=graph, **words)
+        _, size = nifti(self.path("m.nii.gz"))
+        with gzip.open(words["data"]) as file:
+            self.assertEqual(tuple(size[:3]), struct.unpack_from("<3h", file.read(64), 42))
+        self.assertGreater(os.path.getsize(self.path("p.png")), 20000)
+        self.assertIn("finished: 0 run, ", self.massflow("run", graph=graph, **words))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
