@@ -401,9 +401,7 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
  * Sums of up to 256 channels fit in registers. Larger heads are shared out to PARTS groups, each of
  * which takes all scores again, but the values of WIDTH channels only. */
 #define BLOCK 64
-#define PITCH                                                                                      \
-    (BLOCK + 4) /* rows of local memory that are stored across: no two lanes in a bank             \
-                 */
+#define PITCH (BLOCK + 4) /* of what is stored across: no two lanes in a bank */
 #define DEPTH (HD % 16 ? 8 : 16)
 #define PARTS ((HD + 255) / 256)
 #define WIDTH (((HD + PARTS - 1) / PARTS + 3) / 4 * 4)
@@ -411,8 +409,7 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
 #define VALUES (32 * VN)
 #define TV (VN == 1 ? 64 : VN == 2 ? 32 : VN <= 4 ? 16 : 8)
 #define TILE (2 * DEPTH * PITCH > TV * VALUES ? 2 * DEPTH * PITCH : TV * VALUES)
-/* Probabilities lie by key in the order 0, 4 .. 60, 1, 5 ..: the order that step 1 stores across.
- */
+/* Probabilities lie by key in the order in which step 1 stores them across: 0, 4 .. 60, 1, 5 .. */
 #define KEY_AT(slot) ((slot) % 16 * 4 + (slot) / 16)
 
 /* to[channel][row] = x[row][channel] scale, for DEPTH channels from d and 64 rows C apart of which
@@ -439,9 +436,10 @@ static inline void stage_values(IN x, int from, int rows, int C, int width, __lo
     }
 }
 
-/* Range (256 per 64 queries, heads PARTS, N). */
+/* Where there are few queries, groups take shares of the keys, and o and lse are [shares,...],
+ * which join_shares makes one. Range (256 per 64 queries, heads PARTS, shares N). */
 __attribute__((reqd_work_group_size(256, 1, 1))) __kernel void
-attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o, OUT lse)
+attention(int L, int S, int C, int shares, float scale, IN q, IN k, IN v, OUT o, OUT lse)
 {
     __local float4 tile4[TILE / 4], p4[BLOCK * PITCH / 4];
     __local float shared[256], shrinks[BLOCK];
@@ -451,14 +449,17 @@ attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o, 
     const int sx = item % 16, sy = item / 16;          /* keys 4 sx.., queries 4 sy.. of step 1 */
     const int row = item % BLOCK, part = item / BLOCK; /* of step 2: keys part, part + 4 .. */
     const int vx = item % 8, vy = item / 8; /* channels 4 vx + 32 j.., queries 2 vy, 2 vy + 1 */
-    q += ((size_t)BATCH * L + r0) * C + head * HD;
-    k += (size_t)BATCH * S * C + head * HD;
-    v += (size_t)BATCH * S * C + head * HD + first;
+    const int batches = get_global_size(2) / shares, batch = BATCH % batches;
+    const int keys = ((S + BLOCK - 1) / BLOCK + shares - 1) / shares * BLOCK; /* of a share */
+    const int start = BATCH / batches * keys, end = min(S, start + keys);
+    q += ((size_t)batch * L + r0) * C + head * HD;
+    k += ((size_t)batch * S + start) * C + head * HD;
+    v += ((size_t)batch * S + start) * C + head * HD + first;
     float top = -INFINITY, sum = 0.0f; /* sum: of this item's keys only */
     float4 acc[2][VN];
     UNROLL for (int j = 0; j < VN; j++) acc[0][j] = acc[1][j] = (float4)(0.0f);
-    for (int s0 = 0; s0 < S; s0 += BLOCK) {
-        const int count = min(BLOCK, S - s0);
+    for (int s0 = start; s0 < end; s0 += BLOCK) {
+        const int count = min(BLOCK, end - s0);
         float4 s[4]; /* by key */
         UNROLL for (int j = 0; j < 4; j++) s[j] = (float4)(0.0f);
         ONE_BY_ONE for (int d = 0; d < HD; d += DEPTH)
@@ -546,6 +547,30 @@ attention(int L, int S, int C, int tiles, float scale, IN q, IN k, IN v, OUT o, 
         if (r0 + r < L && channel < width)
             store(acc[i][j] / shrinks[r], o + (size_t)r * C + channel, width - channel);
     }
+}
+
+/* o [shares,N,L,C] and lse [shares,N,heads,L] of shares of the keys -> those of all keys.
+ * Range (L C, N). */
+ITEMS __kernel void join_shares(int L, int C, int shares, IN o_shares, IN lse_shares, OUT o,
+                                OUT lse)
+{
+    const int row = get_global_id(0) / C, c = get_global_id(0) % C, batches = get_global_size(1);
+    if (row >= L)
+        return;
+    const size_t at = ((size_t)HEAD * L + row) * C + c, step = (size_t)batches * L * C;
+    const size_t head = ((size_t)HEAD * (C / HD) + c / HD) * L + row;
+    const size_t head_step = (size_t)batches * (C / HD) * L;
+    float top = -INFINITY, sum = 0.0f, value = 0.0f;
+    for (int i = 0; i < shares; i++)
+        top = fmax(top, lse_shares[i * head_step + head]);
+    for (int i = 0; i < shares; i++) {
+        const float weight = exp(lse_shares[i * head_step + head] - top);
+        sum += weight;
+        value = fma(weight, o_shares[i * step + at], value);
+    }
+    o[at] = value / sum;
+    if (c % HD == 0)
+        lse[head] = top + log(sum);
 }
 
 #else

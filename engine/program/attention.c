@@ -85,16 +85,9 @@ static mf_status columns_of(mf_recorder *r, const sizes *z, const mf_module *mod
 }
 
 /* On a CPU, work-items of `tiles` tiles of 8 rows: as many as there is room for, since each goes
- * over all columns, but every core has some, and all about the same number. On a GPU, groups of 256
- * that take 64 rows. */
+ * over all columns, but every core has some, and all about the same number. */
 static mf_range forward_range(mf_recorder *r, const sizes *z, int64_t *tiles)
 {
-    *tiles = 0;
-    if (!mf_recorder_device(r)->is_cpu)
-        return (mf_range){3,
-                          {(size_t)blocks(z->l, 64) * 256,
-                           (size_t)(z->heads * blocks(z->head, CHANNELS)), (size_t)z->batch},
-                          {256, 1, 1}};
     const int64_t all = blocks(z->l, 8), wanted = 4 * (int64_t)mf_recorder_device(r)->compute_units;
     int64_t parts = blocks(all, z->tiles);
     if (parts * z->heads * z->batch < wanted)
@@ -103,15 +96,48 @@ static mf_range forward_range(mf_recorder *r, const sizes *z, int64_t *tiles)
     return mf_range3(blocks(all, *tiles), z->heads, z->batch);
 }
 
+/* On a GPU groups of 256 take 64 rows each; where that makes few groups, the columns are shared out
+ * too, four blocks or more to a share, and the results of shares joined. */
+static mf_status shares_record(mf_recorder *r, const sizes *z, const mf_op *op)
+{
+    const mf_module *module;
+    MF_TRY(forward_module(r, z, false, &module));
+    const int64_t parts = blocks(z->head, CHANNELS), columns = blocks(z->s, COLUMNS);
+    const int64_t groups = blocks(z->l, 64) * z->heads * parts * z->batch;
+    const int64_t wanted = blocks(4 * (int64_t)mf_recorder_device(r)->compute_units, groups);
+    const int64_t most = blocks(columns, 4), each = blocks(columns, wanted < most ? wanted : most);
+    const int64_t shares = blocks(columns, each);
+    mf_operand o = MF_AT(op->out[0]), lse = MF_AT(op->out[1]);
+    if (shares > 1) {
+        o = mf_scratch(r, (size_t)(shares * z->batch * z->l * z->c) * sizeof(float));
+        lse = mf_scratch(r, (size_t)(shares * z->batch * z->heads * z->l) * sizeof(float));
+    }
+    const mf_range range = {
+        3,
+        {(size_t)blocks(z->l, 64) * 256, (size_t)(z->heads * parts), (size_t)(shares * z->batch)},
+        {256, 1, 1}};
+    MF_TRY(MF_RECORD(r, module, "attention", range, MF_INT(z->l), MF_INT(z->s), MF_INT(z->c),
+                     MF_INT(shares), MF_FLOAT(z->scale), MF_AT(op->in[0]), MF_AT(op->in[1]),
+                     MF_AT(op->in[2]), o, lse));
+    if (shares == 1)
+        return MF_OK;
+    const mf_range all = {
+        2, {(size_t)blocks(z->l * z->c, 64) * 64, (size_t)z->batch, 1}, {64, 1, 1}};
+    return MF_RECORD(r, module, "join_shares", all, MF_INT(z->l), MF_INT(z->c), MF_INT(shares), o,
+                     lse, MF_AT(op->out[0]), MF_AT(op->out[1]));
+}
+
 /* in q, k, v -> o, lse */
 static mf_status attention_record(mf_recorder *r, const mf_op *op)
 {
     const sizes z = sizes_of(mf_recorder_program(r), op);
+    if (!mf_recorder_device(r)->is_cpu)
+        return shares_record(r, &z, op);
     const mf_module *module;
     int64_t tiles;
     const mf_range range = forward_range(r, &z, &tiles);
     /* Packing takes as long as a few rows' share of the work, so it pays from a few blocks on. */
-    const bool packed = tiles && blocks(z.l, 8 * tiles) >= 3;
+    const bool packed = blocks(z.l, 8 * tiles) >= 3;
     MF_TRY(forward_module(r, &z, packed, &module));
     mf_operand k = MF_AT(op->in[1]), v = MF_AT(op->in[2]);
     if (packed) {

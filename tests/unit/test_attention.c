@@ -141,6 +141,7 @@ START_TEST(attention_equals_softmax_in_double_in_gpu_form)
     check_attention("gpu", (sides){2, 9, 67, 1, 56});
     check_attention("gpu", (sides){1, 67, 129, 1, 256});
     check_attention("gpu", (sides){1, 3, 65, 2, 301}); /* a head in two parts */
+    check_attention("gpu", (sides){2, 5, 333, 2, 16}); /* keys in two shares */
 }
 END_TEST
 
