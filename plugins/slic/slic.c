@@ -1,6 +1,6 @@
 /* slic.c - the stage slic.masks: supervoxels as masks of things that have no name. */
+#include "../common/body.h"
 #include "../common/normalize.h"
-#include "body.h"
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"

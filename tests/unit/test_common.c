@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "body.h"
 #include "normalize.h"
 #include "resample.h"
 
@@ -287,6 +288,73 @@ START_TEST(modalities_have_names)
 }
 END_TEST
 
+START_TEST(otsu_splits_two_humps)
+{
+    int64_t bins[64] = {0}, single[64] = {0};
+    for (int i = 0; i < 9; i++) {
+        bins[6 + i] = 10 - abs(i - 4);
+        bins[40 + i] = 10 - abs(i - 4);
+    }
+    int level = mf_otsu(bins, 64);
+    ck_assert_int_ge(level, 14);
+    ck_assert_int_lt(level, 40);
+    single[9] = 5;
+    ck_assert_int_eq(mf_otsu(single, 64), 0);
+}
+END_TEST
+
+START_TEST(body_is_the_largest_part_without_holes)
+{
+    static const char *const rows = "........."
+                                    ".#####.#."
+                                    ".#...#.#."
+                                    ".#.#.#..."
+                                    ".#...#.##"
+                                    ".#####..."
+                                    ".........";
+    static const char *const kept = "........."
+                                    ".#####..."
+                                    ".#####..."
+                                    ".#####..."
+                                    ".#####..."
+                                    ".#####..."
+                                    ".........";
+    uint8_t body[63];
+    for (int i = 0; i < 63; i++)
+        body[i] = rows[i] == '#' ? 200 : 0;
+    ok(mf_body_clean(body, (const int64_t[]){1, 7, 9}));
+    for (int i = 0; i < 63; i++)
+        ck_assert_int_eq(body[i] != 0, kept[i] == '#');
+    uint8_t nothing[8] = {0};
+    ok(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}));
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(nothing[i], 0);
+}
+END_TEST
+
+START_TEST(a_body_is_found_by_intensity)
+{
+    float voxels[7 * 9];
+    uint8_t body[63];
+    int64_t inside;
+    double threshold;
+    for (int i = 0; i < 63; i++) {
+        int y = i / 9, x = i % 9;
+        bool block = y >= 2 && y < 6 && x >= 2 && x < 7;
+        voxels[i] = block ? 90.0f + (float)(i % 5) : 3.0f + (float)(i % 3);
+    }
+    voxels[3 * 9 + 4] = 0; /* a hole */
+    voxels[8] = 100;       /* a speck */
+    voxels[0] = 0.0f / 0.0f;
+    ok(mf_body_split(voxels, 63, &threshold));
+    ck_assert(threshold > 5 && threshold < 90);
+    ok(mf_body_above(voxels, (const int64_t[]){1, 7, 9}, threshold, body, &inside));
+    ck_assert_int_eq(inside, 20);
+    ck_assert_int_eq(body[3 * 9 + 4], 1);
+    ck_assert_int_eq(body[8] + body[0], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("common");
@@ -302,6 +370,9 @@ int main(void)
     tcase_add_test(tests, ct_is_clipped_and_scored);
     tcase_add_test(tests, mr_is_clipped_to_percentiles);
     tcase_add_test(tests, modalities_have_names);
+    tcase_add_test(tests, otsu_splits_two_humps);
+    tcase_add_test(tests, body_is_the_largest_part_without_holes);
+    tcase_add_test(tests, a_body_is_found_by_intensity);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

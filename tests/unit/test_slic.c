@@ -1,11 +1,10 @@
-/* slic.masks' parts: the kernels against plain C, connectivity, unions, the body. */
+/* slic.masks' parts: the kernels against plain C, connectivity, unions. */
 #include "../expect.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "body.h"
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"
@@ -281,50 +280,6 @@ START_TEST(edges_are_where_means_step)
 }
 END_TEST
 
-START_TEST(otsu_splits_two_humps)
-{
-    int64_t bins[64] = {0}, single[64] = {0};
-    for (int i = 0; i < 9; i++) {
-        bins[6 + i] = 10 - abs(i - 4);
-        bins[40 + i] = 10 - abs(i - 4);
-    }
-    int level = mf_otsu(bins, 64);
-    ck_assert_int_ge(level, 14);
-    ck_assert_int_lt(level, 40);
-    single[9] = 5;
-    ck_assert_int_eq(mf_otsu(single, 64), 0);
-}
-END_TEST
-
-START_TEST(body_is_the_largest_part_without_holes)
-{
-    static const char *const rows = "........."
-                                    ".#####.#."
-                                    ".#...#.#."
-                                    ".#.#.#..."
-                                    ".#...#.##"
-                                    ".#####..."
-                                    ".........";
-    static const char *const kept = "........."
-                                    ".#####..."
-                                    ".#####..."
-                                    ".#####..."
-                                    ".#####..."
-                                    ".#####..."
-                                    ".........";
-    uint8_t body[63];
-    for (int i = 0; i < 63; i++)
-        body[i] = rows[i] == '#' ? 200 : 0;
-    ok(mf_body_clean(body, (const int64_t[]){1, 7, 9}));
-    for (int i = 0; i < 63; i++)
-        ck_assert_int_eq(body[i] != 0, kept[i] == '#');
-    uint8_t nothing[8] = {0};
-    ok(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}));
-    for (int i = 0; i < 8; i++)
-        ck_assert_int_eq(nothing[i], 0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("slic");
@@ -336,8 +291,6 @@ int main(void)
     tcase_add_test(tests, large_parts_stay_by_themselves);
     tcase_add_test(tests, likes_are_joined_most_similar_first);
     tcase_add_test(tests, edges_are_where_means_step);
-    tcase_add_test(tests, otsu_splits_two_humps);
-    tcase_add_test(tests, body_is_the_largest_part_without_holes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

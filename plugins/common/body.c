@@ -1,5 +1,6 @@
 /* body.c - see body.h. */
 #include "body.h"
+#include "normalize.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -97,5 +98,36 @@ mf_status mf_body_clean(uint8_t *body, const int64_t shape[3])
         body[i] = body[i] == KEPT ? KEPT : OUT;
     fill_holes(body, shape, queue);
     free(queue);
+    return MF_OK;
+}
+
+mf_status mf_body_above(const float *voxels, const int64_t shape[3], double threshold,
+                        uint8_t *body, int64_t *inside)
+{
+    const int64_t count = shape[0] * shape[1] * shape[2];
+    for (int64_t i = 0; i < count; i++)
+        body[i] = (double)voxels[i] > threshold; /* NaN: outside */
+    MF_TRY(mf_body_clean(body, shape));
+    *inside = 0;
+    for (int64_t i = 0; i < count; i++) {
+        body[i] = body[i] != 0;
+        *inside += body[i];
+    }
+    return MF_OK;
+}
+
+mf_status mf_body_split(const float *voxels, int64_t count, double *threshold)
+{
+    enum { LEVELS = 1024 };
+    int64_t bins[LEVELS] = {0};
+    double bounds[2];
+    MF_TRY(mf_percentiles(voxels, count, (const double[]){1, 99}, 2, bounds));
+    const double step = (bounds[1] - bounds[0]) / LEVELS;
+    for (int64_t i = 0; i < count && step > 0; i++) {
+        double level = ((double)voxels[i] - bounds[0]) / step;
+        if (level == level)
+            bins[level < 0 ? 0 : level < LEVELS ? (int)level : LEVELS - 1]++;
+    }
+    *threshold = bounds[0] + step * (mf_otsu(bins, LEVELS) + 1);
     return MF_OK;
 }
