@@ -29,7 +29,6 @@ FRAMES, OBJECTS = 6, 3  # slices of a run; objects followed
 PHASES = ((128, False), (256, False), (128, True), (256, True))  # pixels; runs?
 RATE, RUN_RATE, DECAY, AVERAGE, WARM = 7e-4, 4e-4, 0.02, 0.998, 100
 ROUND = 8  # steps between two meetings of the workers
-SHARPER = 3  # logits of the first three masks; the last mask learns the largest things, and is plain
 
 
 # ---- batches -----------------------------------------------------------------------------------------
@@ -295,9 +294,6 @@ def read_scan(kind, volume, labels):
 
 
 def export(path, model, average, note):
-    for n in state:  # so briefly trained, logits are faint; stability wants them plain
-        if "hypernetworks_mlps" in n and ".layers.2." in n and "mlps.3." not in n:
-            state[n] *= SHARPER
     config = dataclasses.replace(model.config, image_size=PHASES[-1][0])
     state = {n: average.get(n, t).half().contiguous() for n, t in model.state_dict().items()}
     save_file(state, path + ".part", {**config.metadata(), "massflow.note": note})
