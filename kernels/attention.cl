@@ -412,27 +412,33 @@ ONE __kernel void attention_gradient(int rows, int columns, int C, int P, float 
 /* Probabilities lie by key in the order in which step 1 stores them across: 0, 4 .. 60, 1, 5 .. */
 #define KEY_AT(slot) ((slot) % 16 * 4 + (slot) / 16)
 
-/* to[channel][row] = x[row][channel] scale, for DEPTH channels from d and 64 rows C apart of which
- * `rows` exist (later ones repeat the last). 8 lanes read 8 neighbours. */
-static inline void stage_across(IN x, int rows, int C, int d, float scale, __local float *to)
+/* What an item carries to local memory is fetched before the work on what lies there, which hides
+ * how long that takes. Places within 64 rows are counted by int: addresses take half the registers.
+ */
+#define ACROSS (DEPTH * BLOCK / 256)
+#define ALONG (TV * VALUES / 256)
+#define CHANNEL_OF(n) ((int)get_local_id(0) % 8 + (n) / 2 * 8) /* 8 lanes read 8 neighbours */
+#define ROW_OF(n) ((int)get_local_id(0) / 8 + (n) % 2 * 32)
+
+/* x[row][d + channel] scale, 64 rows C apart of which `rows` exist (later ones repeat the last). */
+static inline void fetch_across(IN x, int rows, int C, int d, float scale, float ahead[ACROSS])
 {
-    BY_FOUR for (int n = 0; n < DEPTH * BLOCK / 256; n++)
-    {
-        const int e = n * 256 + get_local_id(0);
-        const int channel = e % 8 + e / (8 * BLOCK) * 8, row = e / 8 % BLOCK;
-        to[channel * PITCH + row] =
-            d + channel < HD ? x[(size_t)min(row, rows - 1) * C + d + channel] * scale : 0.0f;
-    }
+    UNROLL for (int n = 0; n < ACROSS; n++) ahead[n] =
+        d + CHANNEL_OF(n) < HD ? x[min(ROW_OF(n), rows - 1) * C + d + CHANNEL_OF(n)] * scale : 0.0f;
 }
 
-/* to[slot][channel] = x[KEY_AT(from + slot)][channel], 0 beyond `rows` and `width`. */
-static inline void stage_values(IN x, int from, int rows, int C, int width, __local float *to)
+static inline void put_across(const float ahead[ACROSS], __local float *to)
 {
-    BY_FOUR for (int n = 0; n < TV * VALUES / 256; n++)
+    UNROLL for (int n = 0; n < ACROSS; n++) to[CHANNEL_OF(n) * PITCH + ROW_OF(n)] = ahead[n];
+}
+
+/* x[KEY_AT(from + slot)][channel], 0 beyond `rows` and `width`. */
+static inline void fetch_values(IN x, int from, int rows, int C, int width, float ahead[ALONG])
+{
+    UNROLL for (int n = 0; n < ALONG; n++)
     {
-        const int e = n * 256 + get_local_id(0);
-        const int key = KEY_AT(from + e / VALUES), channel = e % VALUES;
-        to[e] = key < rows && channel < width ? x[(size_t)key * C + channel] : 0.0f;
+        const int e = n * 256 + get_local_id(0), key = KEY_AT(from + e / VALUES);
+        ahead[n] = key < rows && e % VALUES < width ? x[key * C + e % VALUES] : 0.0f;
     }
 }
 
@@ -462,12 +468,19 @@ attention(int L, int S, int C, int shares, float scale, IN q, IN k, IN v, OUT o,
         const int count = min(BLOCK, end - s0);
         float4 s[4]; /* by key */
         UNROLL for (int j = 0; j < 4; j++) s[j] = (float4)(0.0f);
+        float q_ahead[ACROSS], k_ahead[ACROSS], v_ahead[ALONG];
+        fetch_across(q, L - r0, C, 0, scale, q_ahead);
+        fetch_across(k, count, C, 0, 1.0f, k_ahead);
         ONE_BY_ONE for (int d = 0; d < HD; d += DEPTH)
         {
             barrier(CLK_LOCAL_MEM_FENCE);
-            stage_across(q, L - r0, C, d, scale, tile);
-            stage_across(k, count, C, d, 1.0f, tile + DEPTH * PITCH);
+            put_across(q_ahead, tile);
+            put_across(k_ahead, tile + DEPTH * PITCH);
             barrier(CLK_LOCAL_MEM_FENCE);
+            if (d + DEPTH < HD) {
+                fetch_across(q, L - r0, C, d + DEPTH, scale, q_ahead);
+                fetch_across(k, count, C, d + DEPTH, 1.0f, k_ahead);
+            }
             BY_FOUR for (int e = 0; e < DEPTH; e++)
             {
                 const float4 a = tile4[e * (PITCH / 4) + sy];
@@ -479,10 +492,10 @@ attention(int L, int S, int C, int shares, float scale, IN q, IN k, IN v, OUT o,
             }
         }
         UNROLL for (int j = 0; j < 4; j++) p4[(16 * j + sx) * (PITCH / 4) + sy] = s[j];
+        fetch_values(v, 0, count, C, width, v_ahead);
         barrier(CLK_LOCAL_MEM_FENCE);
 
-        const int mine =
-            (count - part + 3) / 4; /* of this item's 16 slots; the others hold no key */
+        const int mine = (count - part + 3) / 4; /* slots of 16 that hold a key */
         __local float *const scores = p + 16 * part * PITCH + row;
         float most = top;
         BY_FOUR for (int i = 0; i < 16; i++) if (i < mine) most = fmax(most, scores[i * PITCH]);
@@ -505,7 +518,7 @@ attention(int L, int S, int C, int shares, float scale, IN q, IN k, IN v, OUT o,
         ONE_BY_ONE for (int from = 0; from < BLOCK; from += TV)
         {
             barrier(CLK_LOCAL_MEM_FENCE); /* the first time: for probabilities too */
-            stage_values(v, from, count, C, width, tile);
+            UNROLL for (int n = 0; n < ALONG; n++) tile[n * 256 + item] = v_ahead[n];
             if (!from) {
                 const float less0 = shrinks[2 * vy], less1 = shrinks[2 * vy + 1];
                 UNROLL for (int j = 0; j < VN; j++)
@@ -515,6 +528,8 @@ attention(int L, int S, int C, int shares, float scale, IN q, IN k, IN v, OUT o,
                 }
             }
             barrier(CLK_LOCAL_MEM_FENCE);
+            if (from + TV < BLOCK)
+                fetch_values(v, from + TV, count, C, width, v_ahead);
             BY_FOUR for (int c = 0; c < TV; c++)
             {
                 const float2 w = ((__local const float2 *)p4)[(from + c) * (PITCH / 2) + vy];

@@ -233,6 +233,11 @@ mf_value mf_attention(mf_program *p, mf_value q, mf_value k, mf_value v, int hea
                         (long long)sq.dim[2], heads);
         return MF_NONE;
     }
+    if (sq.dim[2] > INT32_MAX / 64) { /* 64 rows of a kernel are counted by int */
+        mf_program_fail(p, "attention: %lld channels, not 1 to %d", (long long)sq.dim[2],
+                        INT32_MAX / 64);
+        return MF_NONE;
+    }
     if (sq.dim[1] < 1 || sk.dim[1] < 1 || sq.dim[1] > INT32_MAX / 2 || sk.dim[1] > INT32_MAX / 2) {
         mf_program_fail(p, "attention: q is %s and k is %s, not 1 to 1073741823 tokens",
                         mf_shape_text(p, q), mf_shape_text(p, k));

@@ -158,12 +158,20 @@ static mf_value attention_of_wrong_values(mf_program *p)
                         mf_input(p, "v", MF_F32, 3, (int64_t[]){1, 63, 32}), 1);
 }
 
+static mf_value attention_of_too_many_channels(mf_program *p)
+{
+    const mf_value x = mf_input(p, "x", MF_F32, 3, (int64_t[]){1, 1, 1 << 25});
+    return mf_attention(p, x, x, x, 1 << 15);
+}
+
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
     trial_refuses(attention_of_wrong_heads,
                   "attention: 32 channels do not make 3 heads of 1 to 1024 channels");
     trial_refuses(attention_of_wrong_values,
                   "attention: q is [1,11,32], but k is [1,64,32] and v is [1,63,32]");
+    trial_refuses(attention_of_too_many_channels,
+                  "attention: 33554432 channels, not 1 to 33554431");
 }
 END_TEST
 
