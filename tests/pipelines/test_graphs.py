@@ -92,12 +92,14 @@ class Quickstart(Graphs):
         self.assert_picture("m.png")
         self.massflow("get", "quickstart.yaml", "picture[case=test000]", *small, "-o", "o.png")
         self.assert_picture("o.png")
+        self.massflow("get", "quickstart.yaml", "picture_things[case=example000]", *small, "-o", "t.png")
+        self.assert_picture("t.png")
         self.assertIn("finished: 0 run, ", self.massflow("run", "quickstart.yaml", *small))
         self.massflow("report", "quickstart.yaml", *small, "-o", "r.html")
         with open(self.path("r.html"), encoding="utf-8") as file:
             page = file.read()
         self.assertEqual(page.count("<figcaption><b>loss</b></figcaption>"), 1)
-        self.assertEqual(page.count("data:image/png;base64,"), 14)
+        self.assertEqual(page.count("data:image/png;base64,"), 19)
         # An augmentation is no part of scans, masks and samples; training draws its pairs anew.
         again = self.massflow("plan", "quickstart.yaml", "encoder", *small, "--set", "rotate=[5, 5, 5]")
         self.assertIn("encoder                   1 to run      ", again)
