@@ -80,7 +80,7 @@ class Inspect(unittest.TestCase):
                          "massflow: error: --set takes NAME=VALUE, not 'steps'\n")
 
     def test_wrong_plugins_end_with_2(self):
-        for name, words in {"old_major": "was built for stage interface 2.0; this massflow has 1.0",
+        for name, words in {"old_major": "was built for stage interface 2.1; this massflow has 1.1",
                             "no_symbol": "has no symbol massflow_plugin"}.items():
             folder = os.path.join(self.folder, name)
             os.mkdir(folder)

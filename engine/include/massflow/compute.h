@@ -10,7 +10,7 @@
 
 /* Raised when kernels or programs compute something else than before: part of the key of what
  * stages with programs made. */
-#define MF_NUMERICS_VERSION 1
+#define MF_NUMERICS_VERSION 2
 
 #ifdef __cplusplus
 extern "C" {

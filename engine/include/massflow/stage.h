@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 0 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 1 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;
 typedef struct mf_stream mf_stream;
