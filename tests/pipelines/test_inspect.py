@@ -108,7 +108,7 @@ class Inspect(unittest.TestCase):
                          "massflow: error: option '--set' needs a value: --set NAME=VALUE\n")
         self.assertEqual(self.massflow("graph", "g.yaml", "--dot=3", code=2).stderr,
                          "massflow: error: option '--dot' takes no value\n")
-        self.assertIn("stage interface 1.0", self.massflow("--version").stdout)
+        self.assertIn("stage interface 1.1", self.massflow("--version").stdout)
 
     def test_models(self):
         listed = self.massflow("models").stdout
