@@ -5,6 +5,7 @@
  * peer's time over ours: the median of the ratios of RUNS pairs that took turns. Both use every
  * core. oneDNN chooses its formats, and reorders into them are not counted; nor is our packing of
  * weights, once an update. OpenBLAS packs in each call, as we do for what is no weight. */
+#include "bench.h"
 #include "program/op.h"
 #include "program/program.h"
 #include "program/weights.h"
@@ -14,20 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RUNS = 9 };
 static const double LEAST = 0.02; /* seconds a measurement */
-
-static void check(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    fprintf(stderr, "bench_kernels: %s\n", text ? text : "no memory");
-    exit(1);
-}
 
 static void dnnl(dnnl_status_t status)
 {
@@ -35,13 +26,6 @@ static void dnnl(dnnl_status_t status)
         return;
     fprintf(stderr, "bench_kernels: oneDNN status %d\n", (int)status);
     exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* Threads of the side that ran before may still spin for work: let them fall asleep. */

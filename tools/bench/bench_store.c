@@ -4,6 +4,7 @@
  * bench_store [FOLDER]: works in a folder of its own below FOLDER (default: the current one) and
  * deletes it. Prints rows "name<TAB>ours<TAB>peer<TAB>ratio", ratio = the peer's time over ours,
  * each a median of 5 runs that took turns. Loads come from the page cache, for all alike. */
+#include "bench.h"
 #include "store/store.h"
 
 #include <fcntl.h>
@@ -12,21 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #define RUNS 5
 #define LEVEL 1
-
-static void check(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    fprintf(stderr, "bench_store: %s\n", text ? text : "no memory");
-    exit(1);
-}
 
 static void need(bool good, const char *what)
 {
@@ -34,13 +25,6 @@ static void need(bool good, const char *what)
         return;
     perror(what);
     exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static char folder[4096];

@@ -3,6 +3,7 @@
  * Reads lines "repeats op size...", as "5 linear 65536 96 288", from standard input; runs the op
  * once to warm up, then `repeats` times, and prints the seconds of one. What it has compiled it
  * keeps: the same op again is only run. */
+#include "bench.h"
 #include "encoder.h"
 #include "memory.h"
 #include "program/program.h"
@@ -10,25 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SIZES = 8, MOST = 64 };
-
-static void check(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    fprintf(stderr, "image_ops: %s\n", text ? text : "no memory");
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 typedef struct spec {
     char op[32];

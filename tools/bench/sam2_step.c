@@ -4,7 +4,9 @@
  * sam2_step WEIGHTS generate SIDE POINTS  automatic masks of a SIDE x SIDE picture, POINTS^2 points
  * sam2_step WEIGHTS track OBJECTS FRAMES  objects followed; FRAMES after the seed
  *
- * prints the seconds of each encoding, of each picture (two of them), or of each frame, one a line. */
+ * prints the seconds of each encoding, of each picture (two of them), or of each frame, one a line.
+ */
+#include "bench.h"
 #include "generate.h"
 #include "names.h"
 #include "predictor.h"
@@ -15,17 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static void check(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    fprintf(stderr, "sam2_step: %s\n", text ? text : "no memory");
-    exit(1);
-}
 
 static void *room(size_t count, size_t size)
 {
@@ -33,13 +25,6 @@ static void *room(size_t count, size_t size)
     if (!p)
         check(mf_fail(MF_NO_MEMORY, "no memory"));
     return p;
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void lap(double *start)

@@ -3,31 +3,15 @@
  * train_step CHANNELS CROP MASKS STEPS, as in `train_step 8,16,32,64,96 64 6 5`. After two steps to
  * warm up prints the seconds of each, one a line: two encoders, task embedding, decoder, loss,
  * gradients, clipping, LAMB, average, and reading the loss. */
+#include "bench.h"
 #include "iris.h"
 #include "model.h"
 
 #include <massflow/random.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { WARM_UP = 2 };
-
-static void check(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    fprintf(stderr, "train_step: %s\n", text ? text : "no memory");
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Noise images, and masks of a drawn half of the voxels. */
 static void set_inputs(mf_executable *e, int64_t voxels, int64_t k)

@@ -1,0 +1,28 @@
+/* bench.h - what every benchmark does: stops at an error, and reads the clock. */
+#ifndef MF_BENCH_H
+#define MF_BENCH_H
+
+#include <massflow/error.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static inline void check(mf_status status)
+{
+    if (!status)
+        return;
+    char *text = mf_error_text(status);
+    fprintf(stderr, "benchmark: %s\n", text ? text : "no memory");
+    exit(1);
+}
+
+/* Seconds of no beginning. */
+static inline double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+#endif
