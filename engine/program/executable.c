@@ -12,7 +12,8 @@ void mf_executable_free(mf_executable *e)
     mf_error_free(status); /* whoever reads results has been told */
     for (int32_t i = 0; i < e->launch_count; i++)
         mf_launch_clear(&e->launches[i]);
-    for (int32_t i = 0; i < e->view_count; i++)
+    /* Last made, first freed: the other way NVIDIA's driver (580.159) crashes in some programs. */
+    for (int32_t i = e->view_count; i-- > 0;)
         mf_buffer_free(e->views[i]);
     for (int32_t i = 0; i < e->arena_count; i++)
         mf_buffer_free(e->arena[i]);
