@@ -245,6 +245,8 @@ static void read_neck(reader *r, sam2_config *c)
 {
     char name[16];
     c->dim = -1;
+    if (r->failed)
+        return; /* the trunk's channels are not known */
     set_scope(r, "image_encoder.neck.convs.");
     for (int i = 0; i < SAM2_STAGES; i++) {
         snprintf(name, sizeof name, "%d.conv", i);

@@ -8,20 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-void must(mf_status status)
-{
-    if (!status)
-        return;
-    char *text = mf_error_text(status);
-    ck_abort_msg("%s", text);
-}
-
 mf_device *test_device(void)
 {
     static mf_device *device;
     if (!device) {
         const char *which = getenv("MASSFLOW_DEVICE");
-        must(mf_device_open(which, &device));
+        ok(mf_device_open(which, &device));
     }
     return device;
 }
@@ -101,13 +93,13 @@ static void set_inputs(const op_case *c, const run *t, mf_weights *w, mf_executa
             bytes[i] = (uint8_t)t->x[k][i];
         }
         if (c->in[k].kind == TRAINED)
-            must(mf_weights_set(w, (size_t)mf_weights_find(w, name), values));
+            ok(mf_weights_set(w, (size_t)mf_weights_find(w, name), values));
         else
-            must(mf_executable_set(e, name, c->in[k].kind == MASK ? (void *)bytes : values));
+            ok(mf_executable_set(e, name, c->in[k].kind == MASK ? (void *)bytes : values));
         free(values);
         free(bytes);
     }
-    must(mf_executable_set(e, "r", t->weights));
+    ok(mf_executable_set(e, "r", t->weights));
 }
 
 static void check_gradients(const op_case *c, run *t, mf_weights *w, double *out)
@@ -131,7 +123,7 @@ static void check_gradients(const op_case *c, run *t, mf_weights *w, double *out
         }
         char name[32];
         snprintf(name, sizeof name, "x%d", k);
-        must(mf_weights_get_gradient(w, (size_t)mf_weights_find(w, name), got));
+        ok(mf_weights_get_gradient(w, (size_t)mf_weights_find(w, name), got));
         snprintf(name, sizeof name, "gradient of input %d", k);
         compare(c, name, got, want, n);
         free(want);
@@ -170,11 +162,11 @@ void check_case(const op_case *c)
     mf_program *p;
     mf_weights *w;
     mf_executable *e;
-    must(mf_program_new(&p));
-    must(mf_weights_new(test_device(), &w));
+    ok(mf_program_new(&p));
+    ok(mf_weights_new(test_device(), &w));
     declare(c, p, &t);
     mf_status status = mf_program_compile(p, w, &e);
-    must(mf_within(status, "%s", c->name));
+    ok(mf_within(status, "%s", c->name));
 
     for (int k = 0; k < c->inputs; k++) {
         t.x[k] = malloc((size_t)case_count(c, k) * sizeof(double));
@@ -189,14 +181,14 @@ void check_case(const op_case *c)
     float *got = calloc((size_t)t.count, sizeof *got),
           *again = calloc((size_t)t.count, sizeof *got);
     set_inputs(c, &t, w, e);
-    must(mf_executable_run(e));
-    must(mf_executable_get(e, "y", got));
+    ok(mf_executable_run(e));
+    ok(mf_executable_get(e, "y", got));
     c->reference(c, t.x, want);
     compare(c, "value", got, want, t.count);
     check_gradients(c, &t, w, out);
 
-    must(mf_executable_run(e));
-    must(mf_executable_get(e, "y", again));
+    ok(mf_executable_run(e));
+    ok(mf_executable_get(e, "y", again));
     ck_assert_msg(!memcmp(got, again, (size_t)t.count * sizeof *got), "%s does not repeat",
                   c->name);
 

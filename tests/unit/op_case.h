@@ -3,6 +3,7 @@
 #ifndef OP_CASE_H
 #define OP_CASE_H
 
+#include "../expect.h"
 #include <massflow/program.h>
 
 enum { CASE_INPUTS = 3, CASE_INTS = 6 };
@@ -30,7 +31,5 @@ int64_t case_count(const op_case *c, int k);
 /* Fails the running test where the op is wrong. Uses one device for the whole program. */
 void check_case(const op_case *c);
 mf_device *test_device(void);
-/* Aborts the test with the whole error text. */
-void must(mf_status status);
 
 #endif

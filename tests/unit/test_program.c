@@ -12,7 +12,7 @@
 
 #define DIMS(...) ((int64_t[]){__VA_ARGS__})
 
-static void fails(mf_status status, mf_code code, const char *text)
+static void fails_as(mf_status status, mf_code code, const char *text)
 {
     ck_assert_ptr_nonnull(status);
     ck_assert_int_eq(mf_error_code(status), code);
@@ -31,8 +31,8 @@ typedef struct fixture {
 static fixture begin(void)
 {
     fixture f = {.e = NULL};
-    must(mf_program_new(&f.p));
-    must(mf_weights_new(test_device(), &f.w));
+    ok(mf_program_new(&f.p));
+    ok(mf_weights_new(test_device(), &f.w));
     return f;
 }
 
@@ -59,8 +59,8 @@ START_TEST(test_errors_stick_with_their_scope)
     mf_scope_end(f.p);
     mf_program_fail(f.p, "a later error is not reported");
     mf_output(f.p, "y", y);
-    fails(mf_program_compile(f.p, f.w, &f.e), MF_INVALID,
-          "encoder.down2: add takes two values of one shape, given [2,3] and [3,2]");
+    fails_as(mf_program_compile(f.p, f.w, &f.e), MF_INVALID,
+             "encoder.down2: add takes two values of one shape, given [2,3] and [3,2]");
     ck_assert_ptr_null(f.e);
     end(&f);
 }
@@ -74,7 +74,7 @@ END_TEST
         mf_value u = mf_input(p, "u", MF_U8, 2, DIMS(4, 48));                                      \
         (void)x, (void)u;                                                                          \
         declaration;                                                                               \
-        fails(mf_program_compile(p, f.w, &f.e), MF_INVALID, text);                                 \
+        fails_as(mf_program_compile(p, f.w, &f.e), MF_INVALID, text);                              \
         end(&f);                                                                                   \
     } while (0)
 
@@ -120,11 +120,11 @@ START_TEST(test_wrong_names)
 {
     fixture f = begin();
     mf_output(f.p, "y", mf_relu(f.p, mf_input(f.p, "x", MF_F32, 1, DIMS(4))));
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     float v[4] = {0};
-    fails(mf_executable_set(f.e, "z", v), MF_NOT_FOUND, "the program has no input \"z\"");
-    fails(mf_executable_get(f.e, "z", v), MF_NOT_FOUND, "the program has no output \"z\"");
-    fails(mf_weights_get(f.w, 0, v), MF_INVALID, "weight 0 of 0");
+    fails_as(mf_executable_set(f.e, "z", v), MF_NOT_FOUND, "the program has no input \"z\"");
+    fails_as(mf_executable_get(f.e, "z", v), MF_NOT_FOUND, "the program has no output \"z\"");
+    fails_as(mf_weights_get(f.w, 0, v), MF_INVALID, "weight 0 of 0");
     end(&f);
 }
 END_TEST
@@ -142,8 +142,8 @@ START_TEST(test_weights_by_name)
     mf_scope_end(f.p);
     mf_scope_end(f.p);
     mf_weight(f.p, "bias", 1, DIMS(5));
-    must(mf_weights_declare(f.w, f.p));
-    must(mf_weights_declare(f.w, f.p)); /* nothing new */
+    ok(mf_weights_declare(f.w, f.p));
+    ok(mf_weights_declare(f.w, f.p)); /* nothing new */
     ck_assert_uint_eq(mf_weights_count(f.w), 2);
     ck_assert_int_eq(mf_weights_find(f.w, "encoder.inc.conv1.weight"), 0);
     ck_assert_int_eq(mf_weights_find(f.w, "conv1.weight"), -1);
@@ -153,17 +153,17 @@ START_TEST(test_weights_by_name)
     ck_assert_int_eq(info.shape[1], 3);
     ck_assert_int_eq(info.count, 6);
     float v[6] = {1, 2, 3, 4, 5, 6}, got[6];
-    must(mf_weights_get(f.w, 0, got));
+    ok(mf_weights_get(f.w, 0, got));
     ck_assert_float_eq(got[5], 0);
-    must(mf_weights_set(f.w, 0, v));
-    must(mf_weights_get(f.w, 0, got));
+    ok(mf_weights_set(f.w, 0, v));
+    ok(mf_weights_get(f.w, 0, got));
     ck_assert_int_eq(memcmp(v, got, sizeof v), 0);
 
     mf_program *other;
-    must(mf_program_new(&other));
+    ok(mf_program_new(&other));
     mf_weight(other, "bias", 1, DIMS(4));
-    fails(mf_weights_declare(f.w, other), MF_INVALID,
-          "weight bias has another shape in this program");
+    fails_as(mf_weights_declare(f.w, other), MF_INVALID,
+             "weight bias has another shape in this program");
     mf_program_free(other);
     end(&f);
 }
@@ -175,7 +175,7 @@ START_TEST(test_gradients_accumulate)
     fixture f = begin();
     mf_program *other;
     mf_executable *second;
-    must(mf_program_new(&other));
+    ok(mf_program_new(&other));
     mf_program *both[2] = {f.p, other};
     for (int k = 0; k < 2; k++) {
         mf_value w = mf_weight(both[k], "w", 1, DIMS(3));
@@ -187,21 +187,21 @@ START_TEST(test_gradients_accumulate)
         ck_assert_int_ge(mf_gradient(both[k], w).id, 0);
         ck_assert_int_lt(mf_gradient(both[k], unused).id, 0);
     }
-    must(mf_program_compile(f.p, f.w, &f.e));
-    must(mf_program_compile(other, f.w, &second));
+    ok(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(other, f.w, &second));
     float x[3] = {1, 2, 3}, g[3];
-    must(mf_executable_set(f.e, "x", x));
-    must(mf_executable_set(second, "x", x));
+    ok(mf_executable_set(f.e, "x", x));
+    ok(mf_executable_set(second, "x", x));
     for (int round = 0; round < 2; round++) {
-        must(mf_weights_clear_gradients(f.w));
-        must(mf_executable_run(f.e));
-        must(mf_executable_run(f.e));
-        must(mf_executable_run(second));
-        must(mf_weights_get_gradient(f.w, 0, g));
+        ok(mf_weights_clear_gradients(f.w));
+        ok(mf_executable_run(f.e));
+        ok(mf_executable_run(f.e));
+        ok(mf_executable_run(second));
+        ok(mf_weights_get_gradient(f.w, 0, g));
         for (int i = 0; i < 3; i++)
             ck_assert_float_eq(g[i], 4 * x[i]);
     }
-    must(mf_weights_get_gradient(f.w, 1, g));
+    ok(mf_weights_get_gradient(f.w, 1, g));
     ck_assert_float_eq(g[0], 0);
     mf_executable_free(second);
     mf_program_free(other);
@@ -258,19 +258,19 @@ START_TEST(test_packed_weights_follow_updates)
     mf_output(f.p, "a", packed_op(f.p, w));
     mf_output(f.p, "b", packed_op(f.p, reshaped)); /* the same weight, packed once */
     mf_output(f.p, "c", packed_op(f.p, computed)); /* packed in each run */
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     ck_assert_int_eq(packs, 2);
     ck_assert_int_eq(f.w->packing_count, 1);
     for (int round = 1; round < 4; round++) {
         float v[3] = {(float)round, 2, 3}, got[3];
-        must(mf_weights_set(f.w, 0, v));
+        ok(mf_weights_set(f.w, 0, v));
         for (int again = 0; again < 2; again++) {
-            must(mf_executable_run(f.e));
-            must(mf_executable_get(f.e, "a", got));
+            ok(mf_executable_run(f.e));
+            ok(mf_executable_get(f.e, "a", got));
             ck_assert_float_eq(got[0], 2 * v[0]);
-            must(mf_executable_get(f.e, "b", got));
+            ok(mf_executable_get(f.e, "b", got));
             ck_assert_float_eq(got[0], 2 * v[0]);
-            must(mf_executable_get(f.e, "c", got));
+            ok(mf_executable_get(f.e, "c", got));
             ck_assert_float_eq(got[0], 20 * v[0]);
         }
     }
@@ -358,28 +358,28 @@ static void run_net(float *results, size_t limit, size_t *arena, int32_t *buffer
     mf_value loss = net(f.p, x, t, NET_BLOCKS);
     mf_output(f.p, "loss", loss);
     mf_differentiate(f.p, loss);
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     float v[NET_WEIGHTS];
     uint8_t target[1024];
     for (int k = 0; k < NET_BLOCKS; k++) {
         for (int i = 0; i < NET_WEIGHTS; i++)
             v[i] = 1 + 0.1f * sinf((float)(i * (k + 1)));
-        must(mf_weights_set(f.w, (size_t)k, v));
+        ok(mf_weights_set(f.w, (size_t)k, v));
     }
     for (int i = 0; i < 1024; i++) {
         v[i % NET_WEIGHTS] = cosf((float)i);
         target[i] = i * 7 % 5 == 0;
     }
-    must(mf_executable_set(f.e, "x", v));
-    must(mf_executable_set(f.e, "t", target));
-    must(mf_executable_run(f.e)); /* once to leave dirt behind */
-    must(mf_weights_clear_gradients(f.w));
-    must(mf_executable_run(f.e));
-    must(mf_executable_get(f.e, "loss", results++));
-    must(mf_executable_get(f.e, "logits", results));
+    ok(mf_executable_set(f.e, "x", v));
+    ok(mf_executable_set(f.e, "t", target));
+    ok(mf_executable_run(f.e)); /* once to leave dirt behind */
+    ok(mf_weights_clear_gradients(f.w));
+    ok(mf_executable_run(f.e));
+    ok(mf_executable_get(f.e, "loss", results++));
+    ok(mf_executable_get(f.e, "logits", results));
     results += 1024;
     for (int k = 0; k < NET_BLOCKS; k++, results += NET_WEIGHTS)
-        must(mf_weights_get_gradient(f.w, (size_t)k, results));
+        ok(mf_weights_get_gradient(f.w, (size_t)k, results));
     *arena = mf_executable_arena_bytes(f.e);
     *buffers = f.e->arena_count;
     end(&f);
@@ -420,9 +420,9 @@ START_TEST(test_value_larger_than_a_buffer)
     mf_value x = mf_input(f.p, "x", MF_F32, 2, DIMS(100, 100));
     mf_output(f.p, "y", mf_relu(f.p, x));
     mf_scope_end(f.p);
-    fails(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
-          "decoder: relu makes [100,100], 40000 bytes, more than the device allocates at once "
-          "(4096)");
+    fails_as(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
+             "decoder: relu makes [100,100], 40000 bytes, more than the device allocates at once "
+             "(4096)");
     end(&f);
 }
 END_TEST
@@ -434,7 +434,7 @@ START_TEST(test_dead_ops_are_dropped)
     mf_gelu(f.p, mf_softmax(f.p, x));
     mf_value y = mf_relu(f.p, mf_instance_norm(f.p, x, 1e-4f)); /* one fused op */
     mf_output(f.p, "y", y);
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     ck_assert_int_eq(f.e->launch_count, 3); /* parts, merge, apply with the ReLU */
     end(&f);
 }
@@ -446,13 +446,13 @@ START_TEST(test_a_limit_is_kept_before_memory_is_taken)
     mf_value x = mf_input(f.p, "x", MF_F32, 1, DIMS(1 << 20));
     mf_output(f.p, "y", mf_tanh(f.p, x));
     mf_weights_limit(f.w, (8 << 20) - 1);
-    fails(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
-          "a program needs at least 8 MiB on the device, where it may have 7 MiB");
+    fails_as(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
+             "a program needs at least 8 MiB on the device, where it may have 7 MiB");
     mf_weights_limit(f.w, 1);
-    fails(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
-          "a program needs at least 4 MiB on the device, where it may have 0 MiB");
+    fails_as(mf_program_compile(f.p, f.w, &f.e), MF_NO_MEMORY,
+             "a program needs at least 4 MiB on the device, where it may have 0 MiB");
     mf_weights_limit(f.w, 8 << 20);
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     end(&f);
 }
 END_TEST
@@ -465,7 +465,7 @@ START_TEST(test_elementwise_works_in_place)
     for (int i = 0; i < 10; i++)
         y = mf_tanh(f.p, mf_scale(f.p, y, 1.5f));
     mf_output(f.p, "y", y);
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     ck_assert_uint_eq(mf_executable_arena_bytes(f.e), 4096 * sizeof(float));
     ck_assert_uint_eq(mf_executable_bytes(f.e), 2 * 4096 * sizeof(float)); /* the input is apart */
     end(&f);
@@ -482,13 +482,13 @@ START_TEST(test_values_that_are_read_stay)
     mf_output(f.p, "a", a);
     mf_output(f.p, "a2", mf_reshape(f.p, a, 2, DIMS(5, 1)));
     mf_output(f.p, "c", c);
-    must(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_program_compile(f.p, f.w, &f.e));
     float v[5] = {1, -2, 3, -4, 5}, got[5];
-    must(mf_executable_set(f.e, "x", v));
+    ok(mf_executable_set(f.e, "x", v));
     static const char *const names[] = {"x", "a", "a2", "c"};
     for (int k = 0; k < 4; k++) {
-        must(mf_executable_run(f.e));
-        must(mf_executable_get(f.e, names[k], got));
+        ok(mf_executable_run(f.e));
+        ok(mf_executable_get(f.e, names[k], got));
         for (int i = 0; i < 5; i++)
             ck_assert_float_eq(got[i], k == 0 ? v[i] : k == 3 ? 36 * v[i] * v[i] : 2 * v[i]);
     }
@@ -513,7 +513,7 @@ START_TEST(test_planning_is_quick)
         mf_value t = mf_input(f.p, "t", MF_U8, 2, DIMS(2, 512));
         mf_differentiate(f.p, net(f.p, x, t, 80));
         double from = seconds();
-        must(mf_program_compile(f.p, f.w, &f.e));
+        ok(mf_program_compile(f.p, f.w, &f.e));
         best = fmin(best, seconds() - from);
         ck_assert_int_gt(f.p->op_count, 1000);
         end(&f);
