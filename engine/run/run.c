@@ -13,6 +13,8 @@
 #define SAMPLES_A_FLUSH 10
 /* Milliseconds between looks at what other processes are running for us. */
 #define LOOK 200
+/* Seconds within which two signals count as one. */
+#define ONE_WISH 0.3
 
 double mf_runner_now(void)
 {
@@ -175,11 +177,15 @@ static void on_signal(uv_signal_t *handle, int number)
     mf_runner *r = handle->data;
 
     (void)number;
+    /* A shell's timeout signals a process and its group: that is one wish, not two. */
+    if (r->result->interrupted && mf_runner_now() - r->interrupted < ONE_WISH)
+        return;
     if (r->result->interrupted) {
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOP_NOW});
         return;
     }
     r->result->interrupted = true;
+    r->interrupted = mf_runner_now();
     r->stopping = true;
     mf_host_cancel(r->host);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOPPING});

@@ -68,6 +68,7 @@ struct mf_runner {
     double beaten;         /* seconds; the last sign of life for the leases held */
     mf_run_active *active; /* room for `slots` */
     bool stopping;         /* nothing more is started */
+    double interrupted;    /* seconds; when the user asked for that */
     mf_status failure;     /* of the run itself */
     mf_journal *journal;
     pthread_mutex_t lock; /* of what follows */

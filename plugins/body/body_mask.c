@@ -12,9 +12,10 @@ typedef struct body_params {
 } body_params;
 
 static const mf_param params[] = {
-    MF_CHOICE(body_params, how, "auto", "auto|threshold|otsu",
-              "Above `threshold`, or above the intensity that splits the scan best in two; auto: "
-              "threshold for CT, else otsu."),
+    MF_CHOICE(
+        body_params, how, "auto", "auto|threshold|rough",
+        "Above `threshold`; or (rough) above a tenth of the way from percentile 2 to 98; auto: "
+        "threshold for CT, else rough."),
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
             "The body is above this (in the volume's unit)."),
     MF_CHOICE(body_params, modality, "volume", "volume|ct|mr|pet",
@@ -50,12 +51,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in_volume(t, "volume", MF_F32, &in));
     const int64_t count = mf_array_count(in->voxels);
     MF_TRY(find_modality(t, o, in, &modality));
-    if (!strcmp(o->how, "otsu") || (!strcmp(o->how, "auto") && modality != MF_MODALITY_CT))
-        MF_TRY(mf_body_split(in->voxels->data, count, &threshold));
+    if (!strcmp(o->how, "rough") || (!strcmp(o->how, "auto") && modality != MF_MODALITY_CT))
+        MF_TRY(mf_body_rough(in->voxels->data, count, &threshold));
     MF_TRY(mf_out_volume(t, "labels", &in->grid, MF_U8, &body));
     MF_TRY(mf_body_above(in->voxels->data, in->voxels->shape, threshold, body->data, &inside));
-    mf_log(t, "above %.6g: %.1f%% of the volume", threshold,
-           count ? 100 * (double)inside / (double)count : 0);
+    const double share = count ? (double)inside / (double)count : 0;
+    mf_log(t, "above %.6g: %.1f%% of the volume%s", threshold, 100 * share,
+           share < 0.1 ? ": little for a body; look at it, or say how and threshold" : "");
     return MF_OK;
 }
 
@@ -76,7 +78,8 @@ static const mf_stage stage = {
     .version = 1,
     .summary = "Where the patient is: the largest part above an intensity, holes filled.",
     .help = "Lungs and bowel gas that a slice's border does not reach count as body. For stages "
-            "that take a body mask: window.rgb, sam2.masks, slic.masks.",
+            "that take a body mask: window.rgb, sam2.masks, slic.masks. A table that touches the "
+            "patient counts as well.",
     .params = params,
     .params_size = sizeof(body_params),
     .in = inputs,

@@ -116,18 +116,10 @@ mf_status mf_body_above(const float *voxels, const int64_t shape[3], double thre
     return MF_OK;
 }
 
-mf_status mf_body_split(const float *voxels, int64_t count, double *threshold)
+mf_status mf_body_rough(const float *voxels, int64_t count, double *threshold)
 {
-    enum { LEVELS = 1024 };
-    int64_t bins[LEVELS] = {0};
     double bounds[2];
-    MF_TRY(mf_percentiles(voxels, count, (const double[]){1, 99}, 2, bounds));
-    const double step = (bounds[1] - bounds[0]) / LEVELS;
-    for (int64_t i = 0; i < count && step > 0; i++) {
-        double level = ((double)voxels[i] - bounds[0]) / step;
-        if (level == level)
-            bins[level < 0 ? 0 : level < LEVELS ? (int)level : LEVELS - 1]++;
-    }
-    *threshold = bounds[0] + step * (mf_otsu(bins, LEVELS) + 1);
+    MF_TRY(mf_percentiles(voxels, count, (const double[]){2, 98}, 2, bounds));
+    *threshold = bounds[0] + 0.1 * (bounds[1] - bounds[0]);
     return MF_OK;
 }

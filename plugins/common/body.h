@@ -17,7 +17,8 @@ MF_MUST_USE mf_status mf_body_clean(uint8_t *body, const int64_t shape[3]);
  * many. */
 MF_MUST_USE mf_status mf_body_above(const float *voxels, const int64_t shape[3], double threshold,
                                     uint8_t *body, int64_t *inside);
-/* The threshold that splits intensities best in two, looked for between percentiles 1 and 99. */
-MF_MUST_USE mf_status mf_body_split(const float *voxels, int64_t count, double *threshold);
+/* A threshold between air and tissue where only the range of intensities is known: a tenth of the way
+ * from percentile 2 to percentile 98 (as BET begins, Smith 2002). */
+MF_MUST_USE mf_status mf_body_rough(const float *voxels, int64_t count, double *threshold);
 
 #endif

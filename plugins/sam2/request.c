@@ -34,18 +34,21 @@ void sam2_targets_free(sam2_target *targets, int64_t count)
 static mf_status index_of(const sam2_request *r, const sam2_stack *s, const double at[3],
                           const char *what, double ijk[3])
 {
-    memcpy(ijk, at, 3 * sizeof *at);
-    if (r->world)
-        mf_grid_to_index(&s->grid, at, ijk);
+    double xyz[3];
+    memcpy(xyz, at, sizeof xyz);
+    if (!r->world)
+        mf_grid_to_world(&s->scan, at, xyz);
+    mf_grid_to_index(&s->grid, xyz, ijk);
     for (int k = 0; k < 3; k++)
         if (!(ijk[k] >= -0.5 && ijk[k] <= (double)s->grid.size[k] - 0.5))
-            return mf_hint(mf_fail(MF_INVALID,
-                                   "%s %g, %g, %g (voxel %g, %g, %g) lies outside of the scan of "
-                                   "%lld x %lld x %lld voxels",
-                                   what, at[0], at[1], at[2], ijk[0], ijk[1], ijk[2],
-                                   (long long)s->grid.size[0], (long long)s->grid.size[1],
-                                   (long long)s->grid.size[2]),
-                           "unit: voxel or mm");
+            return mf_hint(
+                mf_fail(MF_INVALID,
+                        "%s %g, %g, %g (%g, %g, %g in the slices' order) lies outside "
+                        "of their %lld x %lld x %lld voxels",
+                        what, at[0], at[1], at[2], ijk[0], ijk[1], ijk[2],
+                        (long long)s->grid.size[0], (long long)s->grid.size[1],
+                        (long long)s->grid.size[2]),
+                "unit: voxel counts in the scan's own file, from 0; mm are the patient's, RAS+");
     return MF_OK;
 }
 

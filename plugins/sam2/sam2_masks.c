@@ -207,6 +207,7 @@ typedef struct work {
     sam2_features features;        /* of the crop that is looked at */
     sam2_list list;
     int64_t before, total; /* batches before this slice, and of all slices */
+    int64_t outside;       /* masks that do not lie in the body */
     char words[64];
 } work;
 
@@ -275,17 +276,21 @@ static mf_status keep(work *w, const sam2_thing *t, int axis, int64_t slice)
 
 static mf_status keep_some(work *w, const sam2_things *things, int axis, int64_t slice)
 {
-    int64_t kept = 0;
+    int64_t kept = 0, outside = 0;
     for (int64_t i = 0; i < things->count && kept < w->o->max_masks_per_slice; i++) {
         const sam2_thing *t = things->item + i;
         const double area = (double)sam2_patch_area(&t->patch) + 1e-6;
-        if (w->body && (double)inside_body(w, &t->patch, axis, slice) / area < w->o->body_share)
+        if (w->body && (double)inside_body(w, &t->patch, axis, slice) / area < w->o->body_share) {
+            outside++;
             continue;
+        }
         MF_TRY(keep(w, t, axis, slice));
         kept++;
     }
-    mf_log(w->task, "slice %lld across %c: %lld masks, %lld kept", (long long)slice, "zyx"[axis],
-           (long long)things -> count, (long long)kept);
+    w->outside += outside;
+    mf_log(w->task, "slice %lld across %c: %lld masks, %lld outside of the body, %lld kept",
+           (long long)slice, "zyx"[axis], (long long)things -> count, (long long)outside,
+           (long long)kept);
     return MF_OK;
 }
 
@@ -412,6 +417,18 @@ static mf_status resume(work *w, const plan *p, int64_t *i)
     return failed;
 }
 
+/* On the way out, after a stop: what keeps it from being saved is only told. */
+static void save_at_end(work *w, int64_t i)
+{
+    mf_status failed = save(w, i);
+    if (!failed)
+        return;
+    char *text = mf_error_text(failed);
+    mf_log(w->task, "%s", text ? text : "what was found could not be saved");
+    free(text);
+    mf_error_free(failed);
+}
+
 static mf_status search_all(work *w, const plan *p)
 {
     int64_t done;
@@ -420,9 +437,10 @@ static mf_status search_all(work *w, const plan *p)
         const seed *s = p->seed + i;
         snprintf(w->words, sizeof w->words, "slice %lld of %lld, %lld masks", (long long)i + 1,
                  (long long)p->count, (long long)w->list.count);
-        if (i >= done)
-            MF_TRY(mf_within(search(w, s->axis, s->slice), "slice %lld across %c",
-                             (long long)s->slice, "zyx"[s->axis]));
+        mf_status failed = i < done ? MF_OK : search(w, s->axis, s->slice);
+        if (failed && mf_error_code(failed) == MF_CANCELLED && i > done)
+            save_at_end(w, i);
+        MF_TRY(mf_within(failed, "slice %lld across %c", (long long)s->slice, "zyx"[s->axis]));
         w->before += s->batches;
         if (i >= done && i + 1 < p->count && mf_checkpoint_due(w->task, w->o->checkpoint))
             MF_TRY(save(w, i + 1));
@@ -481,7 +499,12 @@ static mf_status find(work *w)
         failed = search_all(w, &p);
     free(p.seed);
     MF_TRY(failed);
-    if (w->list.count == 0)
+    if (w->list.count == 0 && w->outside > 0)
+        mf_log(w->task,
+               "no mask is kept: %lld were found, none with %g%% of it in the body: look at the "
+               "body, or lower body_share",
+               (long long)w->outside, 100 * w->o->body_share);
+    else if (w->list.count == 0)
         mf_log(w->task, "no mask was found on any of the slices that were searched");
     return publish(w);
 }

@@ -26,9 +26,10 @@ static const mf_param params[] = {
              "one the slice in its middle counts."),
     MF_INTS(segment_params, object, "[]", 1, 1e6, "",
             "Which thing each point, then each box, is about. Empty: all about one."),
-    MF_CHOICE(
-        segment_params, unit, "voxel", "voxel|mm",
-        "Of points and boxes: indices of voxels from 0, or millimetres in the patient (RAS+)."),
+    MF_CHOICE(segment_params, unit, "voxel", "voxel|mm",
+              "Of points and boxes: voxels of the scan's file, from 0, as viewers and nibabel "
+              "count them; or "
+              "millimetres in the patient (RAS+)."),
     MF_CHOICE(segment_params, axis, "slices", "slices|z|y|x",
               "The thing is shown on a slice across this axis, and followed along it."),
     MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels", "Smaller masks are dropped."),

@@ -48,6 +48,8 @@ mf_status sam2_stack_read(const mf_artifact *slices, sam2_stack *s)
     mf_array_info info;
     *s = (sam2_stack){0};
     MF_TRY(mf_artifact_grid(slices, &s->grid));
+    if (!mf_artifact_scan_grid(slices, &s->scan))
+        s->scan = s->grid;
     if (!mf_artifact_int(slices, "axis", &axis) || axis < 0 || axis > 2)
         return mf_fail(MF_CORRUPT, "slices that do not say their axis");
     if (!mf_artifact_find(slices, "rgb", &info) || info.dtype != MF_U8 || info.rank != 4)

@@ -9,6 +9,7 @@
 /* RGB slices of a scan, across any axis: 0 z, 1 y, 2 x. */
 typedef struct sam2_stack {
     mf_grid grid;
+    mf_grid scan;  /* of the scan's own file; `grid` where it has none */
     int axis;      /* that rgb is cut across */
     mf_array *rgb; /* u8 [n, h, w, 3] */
 } sam2_stack; /* starts as {0} */

@@ -50,7 +50,13 @@ static mf_status entry(json_object *o, const char *name, size_t data, const mf_n
     for (size_t i = 0; i < 2; i++)
         if (!natural(json_object_array_get_idx(offsets, i), &at[i]))
             return mf_fail(MF_CORRUPT, "tensor %s: its data_offsets are not two numbers", name);
-    if (at[1] < at[0] || (size_t)at[1] > data || (size_t)(at[1] - at[0]) != bytes)
+    if (at[1] >= at[0] && (size_t)at[1] > data)
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "tensor %s: it would end at byte %lld of the data, but the file has "
+                               "%zu: it is cut off",
+                               name, (long long)at[1], data),
+                       "copy or download it again");
+    if (at[1] < at[0] || (size_t)(at[1] - at[0]) != bytes)
         return mf_fail(MF_CORRUPT,
                        "tensor %s: bytes %lld to %lld of %zu, where its shape takes %zu", name,
                        (long long)at[0], (long long)at[1], data, bytes);

@@ -114,6 +114,8 @@ class Inspect(unittest.TestCase):
         listed = self.massflow("models").stdout
         for name in ("sam2.1_hiera_large.pt", "sam2_hiera_tiny.pt", "sam2-small.safetensors"):
             self.assertIn(name, listed)
+        small = os.path.join(os.path.dirname(__file__), "../../graphs/models/sam2-small.safetensors")
+        self.assertIn("the small SAM 2 of this massflow", self.massflow("models", small).stdout)
         path = os.path.join(self.folder, "weights.pt")
         with open(path, "wb") as file:
             file.write(b"no weights")

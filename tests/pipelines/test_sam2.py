@@ -268,8 +268,8 @@ class BadInput(Sam2):
         for node, message in (("wrong", "the model is iris, not a SAM 2"),
                               ("alien", "body does not lie on the slices' grid"),
                               ("lost", "the seeds do not lie on the slices' grid"),
-                              ("outside", "point 16, 99, 8 (voxel 16, 99, 8) lies outside of the scan of "
-                                          "32 x 28 x 16 voxels"),
+                              ("outside", "point 16, 99, 8 (16, 99, 8 in the slices' order) lies outside of "
+                                          "their 32 x 28 x 16 voxels"),
                               ("nothing", "nothing is pointed at")):
             self.assertIn(message, self.massflow("run", node, code=1))
 

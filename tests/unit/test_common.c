@@ -346,7 +346,7 @@ START_TEST(a_body_is_found_by_intensity)
     voxels[3 * 9 + 4] = 0; /* a hole */
     voxels[8] = 100;       /* a speck */
     voxels[0] = 0.0f / 0.0f;
-    ok(mf_body_split(voxels, 63, &threshold));
+    ok(mf_body_rough(voxels, 63, &threshold));
     ck_assert(threshold > 5 && threshold < 90);
     ok(mf_body_above(voxels, (const int64_t[]){1, 7, 9}, threshold, body, &inside));
     ck_assert_int_eq(inside, 20);

@@ -172,7 +172,8 @@ START_TEST(damaged_tensors_are_refused)
     refuses("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2,
             "tensor a: dtype F8_E4M3 is not read here");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7,
-            "tensor a: bytes 0 to 8 of 7, where its shape takes 8");
+            "tensor a: it would end at byte 8 of the data, but the file has 7: it is cut off\n"
+            "  copy or download it again");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,8]}}", 8,
             "tensor a: bytes 4 to 8 of 8, where its shape takes 8");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",

@@ -178,6 +178,7 @@ static void begin(fixture *x, size_t cached)
     model.config = (sam2_config){.image = IMAGE, .dim = 8};
     *x = (fixture){.stack = {.axis = 0}};
     mf_grid_identity(&x->stack.grid, size, spacing);
+    x->stack.scan = x->stack.grid;
     ok(mf_array_new(MF_U8, 4, shape, &x->stack.rgb));
     for (int64_t i = 0; i < SLICES; i++)
         memset((uint8_t *)x->stack.rgb->data + i * H * W * 3, (int)i, H * W * 3);
@@ -505,6 +506,28 @@ START_TEST(requests_in_millimetres_across_any_axis)
 }
 END_TEST
 
+/* A file whose axes run head, right to left, front: voxels are told as they lie there. */
+START_TEST(requests_in_voxels_of_a_turned_file)
+{
+    fixture x;
+    sam2_target *t;
+    int64_t n;
+    begin(&x, 1);
+    const mf_grid *g = &x.stack.grid;
+    x.stack.scan = (mf_grid){.size = {g->size[2], g->size[0], g->size[1]},
+                             .spacing = {g->spacing[2], g->spacing[0], g->spacing[1]},
+                             .origin = {g->spacing[0] * (double)(g->size[0] - 1), 0, 0},
+                             .direction = {0, -1, 0, 0, 0, 1, 1, 0, 0}};
+    const sam2_request r = {.points = REALS(10, 19, 5)}; /* 4, 5, 10 of 24 x 20 x 40 */
+    ok(sam2_request_targets(&r, &x.stack, 0, &t, &n));
+    ck_assert_int_eq(t->slice, 10);
+    ck_assert_float_eq_tol(t->xy[0], 4, 1e-5f);
+    ck_assert_float_eq_tol(t->xy[1], 5, 1e-5f);
+    sam2_targets_free(t, n);
+    end(&x);
+}
+END_TEST
+
 START_TEST(requests_that_make_no_sense)
 {
     fixture x;
@@ -523,8 +546,9 @@ START_TEST(requests_that_make_no_sense)
                        apart = {.points = REALS(1, 2, 3, 1, 2, 5)},
                        twice = {.boxes = REALS(1, 1, 1, 2, 2, 1, 1, 1, 1, 3, 3, 1)};
     fails(sam2_request_targets(&outside, &x.stack, 0, &t, &n),
-          "point 1, 2, 40 (voxel 1, 2, 40) lies outside of the scan of 24 x 20 x 40 voxels\n"
-          "  unit: voxel or mm");
+          "point 1, 2, 40 (1, 2, 40 in the slices' order) lies outside of their 24 x 20 x 40 "
+          "voxels\n"
+          "  unit: voxel counts in the scan's own file, from 0; mm are the patient's, RAS+");
     fails(sam2_request_targets(&apart, &x.stack, 0, &t, &n),
           "a point of object 1 is on slice 5 across z, others on slice 3\n"
           "  an object is shown on one slice; for another give it another number");
@@ -547,6 +571,7 @@ int main(void)
     tcase_add_test(cases, lists_survive_a_checkpoint);
     tcase_add_test(cases, requests_are_sorted_by_object);
     tcase_add_test(cases, requests_in_millimetres_across_any_axis);
+    tcase_add_test(cases, requests_in_voxels_of_a_turned_file);
     tcase_add_test(cases, requests_that_make_no_sense);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

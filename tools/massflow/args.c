@@ -186,3 +186,39 @@ int command_refuse(const char *format, ...)
     va_end(list);
     return command_fail(error, EXIT_REQUEST);
 }
+
+void args_quote(FILE *out, const char *text)
+{
+    fputc('\'', out);
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*text, out);
+    fputc('\'', out);
+}
+
+void args_repeat(FILE *out, const args *a, const char *const *names)
+{
+    for (; *names; names++)
+        for (size_t i = 0; i < args_value_count(a, *names); i++) {
+            fprintf(out, " --%s ", *names);
+            args_quote(out, args_value_at(a, *names, i));
+        }
+}
+
+char *args_again(const args *a, const char *target)
+{
+    static const char *const options[] = {"set", "cache", "device", "code", "plugins", NULL};
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "massflow run %s ", args_at(a, 0));
+    args_quote(out, target);
+    args_repeat(out, a, options);
+    fclose(out);
+    return text;
+}

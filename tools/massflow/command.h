@@ -8,6 +8,8 @@
 #include "graph/graph.h"
 #include "stages/stages.h"
 
+#include <stdio.h>
+
 enum {
     EXIT_DONE = 0,
     EXIT_FAILED = 1,  /* a stage failed */
@@ -56,6 +58,13 @@ bool args_has(const args *a, const char *name);
 const char *args_value(const args *a, const char *name); /* the last one given, or NULL */
 size_t args_value_count(const args *a, const char *name);
 const char *args_value_at(const args *a, const char *name, size_t i);
+
+/* A text between quotes, for a shell; all values of some options (NULL-terminated), as they were
+ * given. */
+void args_quote(FILE *out, const char *text);
+void args_repeat(FILE *out, const args *a, const char *const *names);
+/* "massflow run GRAPH 'target' --set ...": what makes that target of the same graph, for free(). */
+char *args_again(const args *a, const char *target);
 
 /* Prints "massflow: error: ..." and frees the error; returns `code`. */
 int command_fail(mf_status error, int code);

@@ -56,10 +56,12 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (code)
         return code;
     n = mf_plan_at(f->plan, target.first);
-    if (n->state != MF_PLAN_CACHED || !n->outputs[port].present)
-        code = command_refuse("%s is not in the cache; make it with: massflow run %s '%s'", name,
-                              args_at(a, 0), name);
-    else if (!*n->outputs[port].id)
+    if (n->state != MF_PLAN_CACHED || !n->outputs[port].present) {
+        char *again = args_again(a, name);
+        code = command_refuse("%s is not in the cache; make it with: %s", name,
+                              again ? again : "massflow run");
+        free(again);
+    } else if (!*n->outputs[port].id)
         code = command_refuse("%s came out without '%s'", name, n->node->stage->out[port].name);
     else
         error = mf_store_get(w->store, n->outputs[port].id, &f->artifact);

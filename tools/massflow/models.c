@@ -1,6 +1,7 @@
 /* models.c - `massflow models`: which published weights the stages take, where they come from, and
  * whether a downloaded file is one of them, whole. The digests are those of the published files. */
 #include "command.h"
+#include "small_model.h"
 
 #include "store/digest.h"
 #include <stdio.h>
@@ -66,6 +67,11 @@ static bool tell(const char *path, const char *digest)
             printf("%s: %s, as published\n", path, published[i].name);
             return true;
         }
+    if (!strcmp(MF_SMALL_SHA256, digest)) {
+        printf("%s: the small SAM 2 of this massflow: for trials and tests, not for results\n",
+               path);
+        return true;
+    }
     for (size_t i = 0; i < published_count; i++)
         if (!strcmp(published[i].name, base_of(path))) {
             printf("%s: NOT the published file: its SHA-256 is\n  %s, not\n  %s\n"

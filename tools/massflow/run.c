@@ -211,28 +211,6 @@ const command command_plan = {
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* Between quotes, for a shell. */
-static void put_quoted(FILE *out, const char *text)
-{
-    fputc('\'', out);
-    for (; *text; text++)
-        if (*text == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*text, out);
-    fputc('\'', out);
-}
-
-/* All values of some options (a NULL-terminated list), as they were given. */
-static void put_options(FILE *out, const args *a, const char *const *names)
-{
-    for (; *names; names++)
-        for (size_t i = 0; i < args_value_count(a, *names); i++) {
-            fprintf(out, " --%s ", *names);
-            put_quoted(out, args_value_at(a, *names, i));
-        }
-}
-
 /* The command line, to be typed again. */
 static char *command_line(const args *a)
 {
@@ -249,11 +227,11 @@ static char *command_line(const args *a)
     for (size_t i = 0; i < args_count(a); i++) {
         fputc(' ', out);
         if (strpbrk(args_at(a, i), " '[]*?$\"\\"))
-            put_quoted(out, args_at(a, i));
+            args_quote(out, args_at(a, i));
         else
             fputs(args_at(a, i), out);
     }
-    put_options(out, a, options);
+    args_repeat(out, a, options);
     for (size_t i = 0; flags[i]; i++)
         if (args_has(a, flags[i]))
             fprintf(out, " --%s", flags[i]);
@@ -263,17 +241,14 @@ static char *command_line(const args *a)
 
 static void print_failures(const args *a, mf_plan *plan)
 {
-    static const char *const options[] = {"set", "cache", "device", "code", "plugins", NULL};
-
     for (size_t i = 0; i < mf_plan_count(plan); i++) {
         const mf_plan_node *n = mf_plan_at(plan, i);
         if (n->state != MF_PLAN_FAILED)
             continue;
         fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
-        fprintf(stderr, "  again: massflow run %s ", args_at(a, 0));
-        put_quoted(stderr, n->node->name);
-        put_options(stderr, a, options);
-        fprintf(stderr, "\n");
+        char *again = args_again(a, n->node->name);
+        fprintf(stderr, "  again: %s\n", again ? again : "no memory");
+        free(again);
     }
 }
 
