@@ -62,6 +62,14 @@ static mf_status publish(mf_job *j)
     return mf_within(status, "keeping the outputs of %s", n->work.node);
 }
 
+/* What was read must be what the key says. */
+static mf_status run_watched(mf_job *j)
+{
+    MF_TRY(mf_file_watch_begin(j->files));
+    MF_TRY(mf_execute(j->task, limits_of(j), &j->spent, &j->seconds));
+    return mf_file_watch_end(j->files);
+}
+
 /* Runs the node, unless another process has done so meanwhile or is about to. */
 static mf_status run_leased(mf_job *j)
 {
@@ -72,7 +80,7 @@ static mf_status run_leased(mf_job *j)
     if (!status && j->lease != MF_LEASE_FREE)
         return MF_OK;
     if (!status) {
-        status = mf_execute(j->task, limits_of(j), &j->spent, &j->seconds);
+        status = run_watched(j);
         if (status) {
             /* One that stays ends with this process. */
             mf_error_free(mf_store_lease_drop(r->store, key));
@@ -160,6 +168,7 @@ void mf_job_free(mf_job *j)
     if (!j)
         return;
     mf_task_free(j->task);
+    mf_file_watch_free(j->files);
     free(j);
 }
 
@@ -176,7 +185,11 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
     j->index = i;
     status = mf_task_new(r->host, &n->work, 1, &j->task);
     if (!status)
+        status = mf_file_watch_new(mf_plan_files(r->plan), &n->work, &j->files);
+    if (!status) {
+        mf_task_set_files(j->task, j->files);
         status = find_needs(r, j, &n->work);
+    }
     if (status) {
         mf_job_free(j);
         return status;

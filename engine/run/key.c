@@ -148,13 +148,14 @@ static mf_status put_paths(FILE *out, const mf_work *work, const mf_key_source *
         return MF_OK;
     fputs(",\"paths\":{", out);
     for (size_t i = 0; i < count; i++) {
-        const char *name, *path = mf_params_path(work->params, i, &name);
-        const char *digest = source->digest(source->self, path);
+        mf_file_use use = {.stage = work->stage};
+        use.path = mf_params_path(work->params, i, &use.param);
+        const char *digest = source->digest(source->self, &use);
         if (!digest)
-            return mf_fail(MF_IO, "%s could not be read", path);
+            return mf_fail(MF_IO, "%s could not be read", use.path);
         if (i)
             fputc(',', out);
-        put_text(out, name);
+        put_text(out, use.param);
         fputc(':', out);
         put_text(out, digest);
     }

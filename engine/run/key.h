@@ -2,13 +2,13 @@
 #ifndef MASSFLOW_RUN_KEY_H
 #define MASSFLOW_RUN_KEY_H
 
-#include "run/work.h"
+#include "run/files.h"
 
 /* Raised when the meaning of a key or the form of a result changes. */
 #define MF_KEY_FORMAT 1
 
 /* The digest of a path that is a parameter; borrowed. NULL where it is not known. */
-typedef const char *(*mf_path_digest)(void *self, const char *path);
+typedef const char *(*mf_path_digest)(void *self, const mf_file_use *use);
 
 typedef struct mf_key_source {
     mf_path_digest digest;

@@ -35,6 +35,11 @@ const mf_plan_options *mf_plan_get_options(const mf_plan *plan)
     return &plan->options;
 }
 
+const mf_files *mf_plan_files(const mf_plan *plan)
+{
+    return plan->files;
+}
+
 size_t mf_plan_count(const mf_plan *plan)
 {
     return plan->count;
@@ -155,9 +160,17 @@ static void rank(mf_plan *plan)
     }
 }
 
+static mf_file_use use_of(const mf_plan_node *n, size_t i)
+{
+    mf_file_use use = {.stage = n->node->stage};
+
+    use.path = mf_params_path(n->node->params, i, &use.param);
+    return use;
+}
+
 static mf_status hash_files(mf_plan *plan)
 {
-    const char **paths, *name;
+    mf_file_use *uses;
     size_t count = 0, at = 0;
     mf_status status;
 
@@ -165,18 +178,18 @@ static mf_status hash_files(mf_plan *plan)
         if (plan->nodes[i].state != MF_PLAN_UNWANTED)
             count += mf_params_path_count(plan->nodes[i].node->params);
     }
-    paths = calloc(count ? count : 1, sizeof *paths);
-    if (!paths)
+    uses = calloc(count ? count : 1, sizeof *uses);
+    if (!uses)
         return mf_fail(MF_NO_MEMORY, "no memory for a plan");
     for (size_t i = 0; i < plan->count; i++) {
-        const mf_params *params = plan->nodes[i].node->params;
-        if (plan->nodes[i].state == MF_PLAN_UNWANTED)
+        const mf_plan_node *n = &plan->nodes[i];
+        if (n->state == MF_PLAN_UNWANTED)
             continue;
-        for (size_t k = 0; k < mf_params_path_count(params); k++)
-            paths[at++] = mf_params_path(params, k, &name);
+        for (size_t k = 0; k < mf_params_path_count(n->node->params); k++)
+            uses[at++] = use_of(n, k);
     }
-    status = mf_files_new(plan->store, paths, count, plan->options.threads, &plan->files);
-    free(paths);
+    status = mf_files_new(plan->store, uses, count, plan->options.threads, &plan->files);
+    free(uses);
     return status;
 }
 
@@ -226,9 +239,9 @@ static bool fill_feeds(mf_plan *plan, mf_plan_node *n)
     return true;
 }
 
-static const char *path_digest(void *self, const char *path)
+static const char *path_digest(void *self, const mf_file_use *use)
 {
-    return mf_files_digest(self, path);
+    return mf_files_digest(self, use);
 }
 
 static mf_status make_state_key(mf_plan_node *n, const char *const *recipes, mf_key_source source)
@@ -357,11 +370,9 @@ static bool lacks_input(mf_plan_node *n)
 
 static bool unreadable_path(const mf_plan *plan, mf_plan_node *n)
 {
-    const char *name;
-
     for (size_t i = 0; i < mf_params_path_count(n->node->params); i++) {
-        const mf_error *error =
-            mf_files_error(plan->files, mf_params_path(n->node->params, i, &name));
+        const mf_file_use use = use_of(n, i);
+        const mf_error *error = mf_files_error(plan->files, &use);
         if (error) {
             n->state = MF_PLAN_FAILED;
             n->message = mf_error_text(error);

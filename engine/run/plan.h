@@ -8,6 +8,7 @@
 #ifndef MASSFLOW_RUN_PLAN_H
 #define MASSFLOW_RUN_PLAN_H
 
+#include "run/files.h"
 #include "run/work.h"
 #include "store/store.h"
 
@@ -67,6 +68,7 @@ void mf_plan_free(mf_plan *plan);
 const mf_graph *mf_plan_graph(const mf_plan *plan);
 mf_store *mf_plan_store(const mf_plan *plan);
 const mf_plan_options *mf_plan_get_options(const mf_plan *plan);
+const mf_files *mf_plan_files(const mf_plan *plan); /* NULL without a store; any thread may read it */
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
 mf_plan_node *mf_plan_at(mf_plan *plan, size_t i);
 

@@ -21,6 +21,7 @@ typedef struct mf_job {
     mf_runner *run;
     size_t index;
     mf_task *task;
+    mf_file_watch *files;
     mf_needs needs;
     int slots;
     size_t device;  /* leased, where it needs one */

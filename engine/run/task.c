@@ -92,6 +92,11 @@ void mf_task_set_threads(mf_task *t, int threads)
     t->threads = threads < 1 ? 1 : threads;
 }
 
+void mf_task_set_files(mf_task *t, const mf_file_watch *files)
+{
+    t->files = files;
+}
+
 void mf_task_set_device(mf_task *t, size_t device)
 {
     t->device = device;

@@ -5,6 +5,7 @@
 #ifndef MASSFLOW_RUN_TASK_H
 #define MASSFLOW_RUN_TASK_H
 
+#include "run/files.h"
 #include "run/host.h"
 #include "run/work.h"
 
@@ -15,6 +16,8 @@ void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
 /* The index of its device among the host's; 0 until it is set, before it runs. */
 void mf_task_set_device(mf_task *task, size_t device);
 size_t mf_task_device(const mf_task *task);
+/* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
+void mf_task_set_files(mf_task *task, const mf_file_watch *files);
 /* From now on; the stage meets it at its next cancel point. 0: none. */
 void mf_task_set_timeout(mf_task *task, double seconds);
 

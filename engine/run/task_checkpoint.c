@@ -80,6 +80,9 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
         t->saved = now();
         return MF_OK;
     }
+    /* A state holds what was read, as a result does. */
+    if (t->files)
+        MF_TRY(mf_file_watch_end(t->files));
     MF_TRY(state_key(t, key));
     MF_TRY(mf_store_checkpoint_save(mf_host_store(t->host), key, step,
                                     t->earlier + now() - t->begun, state));

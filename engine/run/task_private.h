@@ -32,6 +32,7 @@ struct mf_task {
     int64_t item; /* of a stream stage; else 0 */
     int threads;
     size_t device; /* index among the host's */
+    const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */
     double timeout, deadline; /* s; on the monotonic clock; 0: none */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */

@@ -1,5 +1,6 @@
 /* digest.c - SHA-256 by libcrypto, of bytes, files and folders. Knows nothing of the store. */
 #include "store/digest.h"
+#include <massflow/stage.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -205,6 +206,24 @@ static char *join(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+bool mf_path_ignored(const char *name)
+{
+    static const char *const left[] = {
+        "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache",
+        ".git",        ".hg",                ".svn",          ".DS_Store",   "Thumbs.db",
+        "desktop.ini"};
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        if (!strcmp(name, left[i]))
+            return true;
+    if (!strncmp(name, "._", 2) || !strncmp(name, ".nfs", 4)) /* macOS on foreign disks; NFS */
+        return true;
+    /* Vim's swap files: .NAME.swp, then .swo, .swn, ... */
+    return name[0] == '.' && length > 5 && !strncmp(name + length - 4, ".sw", 3) &&
+           name[length - 1] >= 'a' && name[length - 1] <= 'p';
+}
+
 /* All files below root/below, links followed. */
 static mf_status walk(const char *root, const char *below, int depth, names *files)
 {
@@ -227,7 +246,8 @@ static mf_status walk(const char *root, const char *below, int depth, names *fil
     mf_status status = MF_OK;
     struct dirent *entry;
     while (!status && (errno = 0, entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            mf_path_ignored(entry->d_name))
             continue;
         char *relative = join(below, entry->d_name);
         struct stat s;

@@ -90,6 +90,51 @@ static const mf_stage load = {.name = "count.load",
                               .out = text_out,
                               .run = load_run};
 
+/* ---- count.header: a file that names another one, which is read with it ------------------------ */
+
+/* The file that the first line names, in the same folder. */
+static mf_status named_file(const char *path, char to[512])
+{
+    char name[256] = "";
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return mf_fail(MF_NOT_FOUND, "%s: %s", path, strerror(errno));
+    name[fread(name, 1, sizeof name - 1, file)] = '\0';
+    fclose(file);
+    name[strcspn(name, "\n")] = '\0';
+    snprintf(to, 512, "%.*s%s", (int)(strrchr(path, '/') + 1 - path), path, name);
+    return MF_OK;
+}
+
+static mf_status header_parts(const char *param, const char *path, mf_part_call call, void *self)
+{
+    char named[512];
+
+    (void)param;
+    MF_TRY(named_file(path, named));
+    return call(self, named);
+}
+
+static mf_status header_run(mf_task *t, const void *p, void *session)
+{
+    const load_params *o = p;
+    char named[512];
+
+    MF_TRY(named_file(o->path, named));
+    return load_run(t, &(load_params){named}, session);
+}
+
+static const mf_stage header = {.name = "count.header",
+                                .version = 1,
+                                .summary = "The first line of the file that a file names.",
+                                .params = load_table,
+                                .params_size = sizeof(load_params),
+                                .in = no_ports,
+                                .out = text_out,
+                                .parts = header_parts,
+                                .run = header_run};
+
 /* ---- count.upper: many texts come out as the same -------------------------------------------- */
 
 static const mf_param no_table[] = {MF_PARAMS_END};
@@ -574,5 +619,5 @@ static const mf_stage sum_stage = {.name = "count.sum",
                                    .out = table_out,
                                    .run = sum_run};
 
-MF_PLUGIN("counting", &load, &upper, &add, &join, &wait_stage, &numbers, &collect, &careless,
+MF_PLUGIN("counting", &load, &header, &upper, &add, &join, &wait_stage, &numbers, &collect, &careless,
           &kernel_stage, &sum_stage)

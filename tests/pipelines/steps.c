@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 typedef struct steps_params {
-    int64_t steps, stop_at, every, die, fail, seed;
+    int64_t steps, stop_at, every, die, fail, seed, write;
+    const char *file;
 } steps_params;
 
 static const mf_param steps_table[] = {
@@ -19,6 +20,8 @@ static const mf_param steps_table[] = {
     MF_INT_MARKED(steps_params, every, "1", 1, 1e6, "", MF_NO_CACHE, "Steps between two states."),
     MF_INT_MARKED(steps_params, die, "-1", -1, 1e6, "", MF_NO_CACHE, "Killed in this step."),
     MF_INT_MARKED(steps_params, fail, "-1", -1, 1e6, "", MF_NO_CACHE, "Fails in this step."),
+    MF_INT_MARKED(steps_params, write, "-1", -1, 1e6, "", MF_NO_CACHE, "Adds to `file` in this step."),
+    MF_PATH(steps_params, file, "", "A file."),
     MF_INT(steps_params, seed, "1", 0, 1e6, "", "Seed."),
     MF_PARAMS_END};
 static const mf_port steps_in[] = {{NULL, NULL, NULL, 0}};
@@ -35,6 +38,14 @@ static void note(int64_t step)
     if (write(file, line, (size_t)length) != length)
         abort();
     close(file);
+}
+
+static void add_to(const char *path)
+{
+    FILE *file = fopen(path, "ae");
+
+    if (!file || fputs("more\n", file) < 0 || fclose(file))
+        abort();
 }
 
 static mf_status save(mf_task *t, int64_t step, const double *numbers, bool keep)
@@ -86,6 +97,8 @@ static mf_status go(mf_task *t, const steps_params *o, int64_t last, double *num
         if (step == o->fail)
             return mf_fail(MF_INVALID, "failed as told");
         note(step);
+        if (step == o->write)
+            add_to(o->file);
         mf_random_seed(&random, (uint64_t)o->seed, "", (uint64_t)step);
         numbers[step] = (step ? numbers[step - 1] : 0) + mf_random_uniform(&random, 0, 1);
         step++;

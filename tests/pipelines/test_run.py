@@ -334,7 +334,7 @@ class Devices(Pipeline):
                 ("cpu,abacus", 'no OpenCL device matches "abacus"'),
                 ("cpu/999", "can't be cut in 999 parts")):
             out = self.massflow("run", "--device", words, code=2)
-            out = re.sub(r"\([^)]*?( / 2)?\) is", r"(NAME\1) is", out)
+            out = re.sub(r" \(.*?( / 2)?\) is", r" (NAME\1) is", out)
             self.assertIn("massflow: error: ", out)
             self.assertIn(message, out)
         self.assertEqual(self.runs(), [])

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 1 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 2 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;
 typedef struct mf_stream mf_stream;
@@ -74,8 +74,11 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_TEXT, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
 #define MF_CHOICE(s, field, fallback, choices, help)                                               \
     MF_FIELD_(MF_PARAM_CHOICE, const char *, s, field, fallback, 0, 0, "", choices, 0, help)
-/* A file or folder that must exist: its content is part of the key, its name is not. Without a
- * fallback it is required; with the fallback "" it may be left out (NULL). */
+/* A file or folder that must exist: its content is part of the key, its name is not; what the stage
+ * opens beside it is named by mf_stage.parts. The stage reads it in `run` (a stream: in `item`), and
+ * nothing is published where it was written meanwhile. Of a folder, files for which mf_path_ignored
+ * holds are no part of the key: they must not be read. Without a fallback it is required; with the
+ * fallback "" it may be left out (NULL). */
 #define MF_PATH(s, field, fallback, help)                                                          \
     MF_FIELD_(MF_PARAM_PATH, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
 #define MF_INT3(s, field, fallback, min, max, unit, help)                                          \
@@ -114,6 +117,9 @@ typedef struct mf_needs {
     double cost;     /* rough seconds; orders the critical path */
 } mf_needs;
 
+/* Called with each further file; its error is passed on. */
+typedef mf_status (*mf_part_call)(void *self, const char *path);
+
 typedef struct mf_stage {
     const char *name;    /* "plugin.verb" or "noun.verb" */
     int version;         /* raised with each change of what it computes */
@@ -142,7 +148,16 @@ typedef struct mf_stage {
      * and i lies past its end. */
     mf_status (*item)(mf_task *task, const void *params, void *session, int64_t i,
                       mf_artifact **artifact);
+    /* What the stage opens beside the file that a path parameter names, such as the voxels that a
+     * header points to: calls `call` with each, always in the same order. Their content enters the
+     * key with that of the path. Before keys are made, in any thread. NULL: nothing. */
+    mf_status (*parts)(const char *param, const char *path, mf_part_call call, void *self);
 } mf_stage;
+
+/* Whether a name in a folder is one that systems and editors leave there (".DS_Store", "Thumbs.db",
+ * ".git", "__pycache__", ...): docs/caching.md lists them. Such files are no part of a folder's
+ * content. */
+MF_API bool mf_path_ignored(const char *name);
 
 /* How an artifact is to be drawn. */
 typedef struct mf_view {
