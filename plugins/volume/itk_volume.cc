@@ -130,7 +130,7 @@ mf_status read_into(itk::ImageIOBase *io, const char *path, int64_t time, mf_gri
                     mf_array **voxels)
 {
     int64_t size[4];
-    mf_dtype dtype;
+    mf_dtype dtype = MF_U8;
     size_t bytes;
     io->SetFileName(path);
     io->ReadImageInformation();
@@ -198,14 +198,6 @@ mf_status write_with(itk::ImageIOBase *io, const char *path, const mf_grid *grid
 }
 
 } // namespace
-
-mf_status itk_read_nrrd(const char *path, int64_t time, mf_grid *grid, mf_array **voxels)
-{
-    return guarded(path, "read", [&]() -> mf_status {
-        itk::ImageIOBase::Pointer io = itk::NrrdImageIO::New().GetPointer();
-        return read_into(io, path, time, grid, voxels);
-    });
-}
 
 mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels)
 {

@@ -12,10 +12,6 @@
 extern "C" {
 #endif
 
-/* Reads a NRRD file of one channel. A file with several time points is refused unless `time` (from
- * 0; -1: not given) says which. voxels: [z, y, x] in the file's own type. */
-mf_status itk_read_nrrd(const char *path, int64_t time, mf_grid *grid, mf_array **voxels);
-
 /* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. */
 mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels);
 

@@ -7,10 +7,12 @@
 #include "geometry.h"
 #include "inflate.h"
 #include "voxels.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 typedef struct header {
@@ -273,13 +275,8 @@ static mf_status read_voxels(inflate_file *f, const header *h, const scan_option
                        "bytes), the file has %lld bytes",
                        f->path, (long long)size[0], (long long)size[1], (long long)size[2],
                        (long long)size[3], (long long)promised, (long long)f->file_bytes);
-    if (size[3] > 1 && o->time < 0)
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: has %lld time points, not one", f->path,
-                               (long long)size[3]),
-                       "time: N (from 0) takes one of them");
-    if (o->time >= size[3])
-        return mf_fail(MF_INVALID, "%s: has %lld time points; time: %lld is not one of them",
-                       f->path, (long long)size[3], (long long)o->time);
+    MF_TRY(scan_check_time(f->path, size[3], "time points", o));
+    MF_TRY(scan_check_size(f->path, size));
     memcpy(s->grid.size, size, sizeof s->grid.size);
     const int64_t shape[3] = {size[2], size[1], size[0]};
     MF_TRY(mf_array_new(dtype, 3, shape, &s->voxels));
@@ -288,87 +285,135 @@ static mf_status read_voxels(inflate_file *f, const header *h, const scan_option
     MF_TRY(inflate_exactly(f, s->voxels->data, one, promised));
     /* The rest is read too: only at its end does a gzip file tell whether it was whole. */
     MF_TRY(inflate_skip(f, promised - f->at, promised));
-    size_t got;
-    char end[16];
-    if (f->compressed)
-        MF_TRY(inflate_read(f, end, sizeof end, &got));
+    MF_TRY(inflate_finish(f));
     if (h->swapped)
         voxels_swap(s->voxels);
-    for (int64_t i = 0; uint64 && i < mf_array_count(s->voxels); i++)
-        if (((int64_t *)s->voxels->data)[i] < 0)
-            return mf_fail(MF_UNSUPPORTED, "%s: has integers beyond 63 bits", f->path);
+    if (uint64)
+        MF_TRY(voxels_check_unsigned(f->path, s->voxels));
     if (h->slope != 0 && isfinite(h->slope) && isfinite(h->intercept) &&
         (h->slope != 1 || h->intercept != 0))
         MF_TRY(voxels_scale(&s->voxels, h->slope, h->intercept));
     return MF_OK;
 }
 
-/* The other file of a pair: `path` with its suffix .hdr or .img turned into `suffix`; the
- * compressed one where only that exists. */
-static bool other_file(const char *path, const char *suffix, char *other, size_t size)
+/* ---- pairs ------------------------------------------------------------------------------------
+ */
+
+/* Where the suffix .hdr, .img or .nii of a path begins, in letters of any case; NULL for another
+ * suffix. *packed: .gz follows. */
+static const char *suffix_of(const char *path, bool *packed)
 {
+    static const char *const suffixes[] = {".hdr", ".img", ".nii"};
     size_t n = strlen(path);
-    if (n > 3 && !strcmp(path + n - 3, ".gz"))
-        n -= 3;
-    if (n < 4 || (strncmp(path + n - 4, ".hdr", 4) && strncmp(path + n - 4, ".img", 4)))
-        return false;
-    for (int gz = 0; gz < 2; gz++) {
-        if ((size_t)snprintf(other, size, "%.*s%s%s", (int)(n - 4), path, suffix,
-                             gz ? ".gz" : "") >= size)
-            return false;
-        if (!access(other, F_OK))
-            return true;
-    }
-    return false;
+    *packed = n > 3 && !strcasecmp(path + n - 3, ".gz");
+    n -= *packed ? 3 : 0;
+    for (size_t i = 0; i < 3 && n > 4; i++)
+        if (!strncasecmp(path + n - 4, suffixes[i], 4))
+            return path + n - 4;
+    return NULL;
 }
 
-static mf_status read_open(inflate_file *f, const scan_options *o, scan *s)
+static bool is_image(const char *path)
+{
+    bool packed;
+    const char *suffix = suffix_of(path, &packed);
+    return suffix && !strncasecmp(suffix, ".img", 4);
+}
+
+/* Finds the file `suffix` (such as "img") beside `path`: in capitals where the suffix of `path` has
+ * them and compressed where `path` is, else in any letters and either way. */
+static mf_status find_other(const char *path, const char *suffix, part_list *found)
+{
+    bool packed;
+    const char *own = suffix_of(path, &packed), *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (int way = 0; own && way < 9 * 3; way++) {
+        char letters[4] = {0}, *other;
+        for (int i = 0; i < 3; i++) {
+            bool capital = way % 9 ? (way % 9 - 1) >> i & 1 : isupper((unsigned char)own[1 + i]);
+            letters[i] = (char)(capital ? toupper((unsigned char)suffix[i]) : suffix[i]);
+        }
+        const char *pack = way / 9 == 2 ? ".GZ" : (way / 9 == 0) == packed ? ".gz" : "";
+        if (asprintf(&other, "%.*s.%s%s", (int)(own - path), path, letters, pack) < 0)
+            return mf_fail(MF_NO_MEMORY, "%s: no memory for the name of its other file", path);
+        mf_status failed =
+            access(other, F_OK) ? MF_OK : parts_add(found, path, 0, other + (name - path));
+        free(other);
+        if (failed || found->count)
+            return failed;
+    }
+    return MF_OK;
+}
+
+/* The header and the file of voxels of a scan: `path` and, of a pair, the file beside it. The names
+ * are of `path` and `other`. */
+static mf_status find_files(const char *path, header *h, part_list *other, const char **header_path,
+                            const char **image)
 {
     unsigned char head[540];
-    size_t got;
-    header h;
-    MF_TRY(inflate_read(f, head, sizeof head, &got));
-    MF_TRY(parse(f->path, head, got, &h));
-    if (!h.pair) {
-        int64_t least = h.version == 2 ? 540 : 348;
-        if (!(h.offset >= (double)least) || h.offset > 1e15)
-            return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g, inside itself",
-                           f->path, h.offset);
-        inflate_close(f);
-        MF_TRY(inflate_open(f->path, f));
-        MF_TRY(read_voxels(f, &h, o, (int64_t)h.offset, s));
-        return place(f->path, &h, s);
+    size_t got = 0;
+    *header_path = path;
+    *image = NULL;
+    if (is_image(path)) {
+        MF_TRY(find_other(path, "hdr", other));
+        if (!other->count)
+            return mf_fail(MF_NOT_FOUND, "%s: its header, a file .hdr beside it, is missing", path);
+        *header_path = other->path[0];
+        *image = path;
     }
-    char image[4096];
-    if (!other_file(f->path, ".img", image, sizeof image))
-        return mf_fail(MF_NOT_FOUND,
-                       "%s: its voxels lie in a file .img beside it, which is missing", f->path);
-    if (!(h.offset >= 0) || h.offset > 1e15)
-        return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g", f->path, h.offset);
+    inflate_file f = {0};
+    mf_status failed = inflate_open(*header_path, &f);
+    if (!failed)
+        failed = inflate_read(&f, head, sizeof head, &got);
+    inflate_close(&f);
+    if (!failed && !nifti_is(head, got))
+        failed = mf_fail(MF_CORRUPT, "%s: is no header of NIfTI or Analyze", *header_path);
+    if (!failed)
+        failed = parse(*header_path, head, got, h);
+    MF_TRY(failed);
+    if (!h->pair)
+        *image = *header_path;
+    else if (!*image) {
+        MF_TRY(find_other(path, "img", other));
+        if (!other->count)
+            return mf_fail(MF_NOT_FOUND,
+                           "%s: its voxels lie in a file .img beside it, which is missing", path);
+        *image = other->path[0];
+    }
+    return MF_OK;
+}
+
+static mf_status read_files(const char *header_path, const char *image, const header *h,
+                            const scan_options *o, scan *s)
+{
+    int64_t least = h->pair ? 0 : h->version == 2 ? 540 : 348;
+    if (!(h->offset >= (double)least) || h->offset > 1e15)
+        return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g%s", header_path,
+                       h->offset, h->pair ? "" : ", inside itself");
     inflate_file voxels = {0};
     mf_status failed = inflate_open(image, &voxels);
     if (!failed)
-        failed = read_voxels(&voxels, &h, o, (int64_t)h.offset, s);
+        failed = read_voxels(&voxels, h, o, (int64_t)h->offset, s);
     inflate_close(&voxels);
     MF_TRY(failed);
-    return place(f->path, &h, s);
+    return place(header_path, h, s);
 }
 
 mf_status nifti_read(const char *path, const scan_options *o, scan *s)
 {
-    char header_path[4096];
-    size_t n = strlen(path);
-    bool image =
-        (n > 4 && !strcmp(path + n - 4, ".img")) || (n > 7 && !strcmp(path + n - 7, ".img.gz"));
-    if (image) {
-        if (!other_file(path, ".hdr", header_path, sizeof header_path))
-            return mf_fail(MF_NOT_FOUND, "%s: its header, a file .hdr beside it, is missing", path);
-        path = header_path;
-    }
-    inflate_file f = {0};
-    mf_status failed = inflate_open(path, &f);
+    header h;
+    part_list other = {0};
+    const char *header_path, *image;
+    mf_status failed = find_files(path, &h, &other, &header_path, &image);
     if (!failed)
-        failed = read_open(&f, o, s);
-    inflate_close(&f);
+        failed = read_files(header_path, image, &h, o, s);
+    parts_free(&other);
     return failed;
+}
+
+mf_status nifti_parts(const char *path, part_list *parts)
+{
+    header h;
+    const char *header_path, *image;
+    return find_files(path, &h, parts, &header_path, &image);
 }

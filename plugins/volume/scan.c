@@ -3,9 +3,9 @@
 #include "dicom.h"
 #include "dicom_file.h"
 #include "inflate.h"
-#include "itk_volume.h"
 #include "meta.h"
 #include "nifti.h"
+#include "nrrd.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -28,6 +28,33 @@ void scan_free(scan *s)
 {
     mf_array_unref(s->voxels);
     s->voxels = NULL;
+}
+
+mf_status scan_check_size(const char *path, const int64_t size[3])
+{
+    size_t count = 1;
+    bool fits = true;
+    for (int i = 0; i < 3; i++)
+        fits = fits && size[i] > 0 && mf_size_mul(count, (size_t)size[i], &count);
+    if (fits && count <= INT32_MAX)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_UNSUPPORTED,
+                           "%s: has %lld x %lld x %lld voxels; a scan may have 2147483647 (2^31 - "
+                           "1) at most",
+                           path, (long long)size[0], (long long)size[1], (long long)size[2]),
+                   "cut it into parts, or resample it to larger voxels, with another tool first");
+}
+
+mf_status scan_check_time(const char *path, int64_t count, const char *what, const scan_options *o)
+{
+    if (count > 1 && o->time < 0)
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "%s: has %lld %s, not one", path, (long long)count, what),
+            "time: N (from 0) takes one of them");
+    if (o->time >= count)
+        return mf_fail(MF_INVALID, "%s: has %lld %s; time: %lld is not one of them", path,
+                       (long long)count, what, (long long)o->time);
+    return MF_OK;
 }
 
 static bool has_suffix(const char *path, const char *suffix)
@@ -75,63 +102,39 @@ static mf_status refuse(const char *path, const unsigned char *head, size_t size
                    "NIfTI, NRRD, MetaImage, Analyze and DICOM are read");
 }
 
-/* The value of a NRRD header's field, or "". */
-static void nrrd_field(const char *head, const char *name, char value[64])
+/* Formats that are told by their first bytes, before DICOM is looked for. */
+typedef enum format { OTHER, NIFTI, NRRD, META } format;
+
+static format format_of(const char *path, const unsigned char *head, size_t size)
 {
-    size_t n = strlen(name);
-    value[0] = 0;
-    for (const char *line = head; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (!strncasecmp(line, name, n) && line[n] == ':') {
-            line += n + 1;
-            line += strspn(line, " ");
-            snprintf(value, 64, "%.*s", (int)strcspn(line, "\r\n"), line);
-            return;
-        }
-    }
+    char text[2048];
+    if (nifti_is(head, size) || has_suffix(path, ".img") || has_suffix(path, ".img.gz"))
+        return NIFTI;
+    snprintf(text, sizeof text, "%.*s", (int)(size < 2047 ? size : 2047), (const char *)head);
+    if (!strncmp(text, "NRRD", 4))
+        return NRRD;
+    return meta_is(text) || has_suffix(path, ".mha") || has_suffix(path, ".mhd") ? META : OTHER;
 }
 
-/* A NRRD file that promises more voxels than it can have is refused before memory is asked for:
- * each voxel has at least one byte, and no packing shrinks more than 1032-fold. */
-static mf_status check_nrrd(const char *path, const char *head, int64_t file_bytes)
+/* NRRD and MetaImage compress their voxels; a gzip file around all of it is none of either. */
+static mf_status check_unpacked(const char *path, const inflate_file *f)
 {
-    char sizes[64], packing[64], detached[64];
-    nrrd_field(head, "sizes", sizes);
-    nrrd_field(head, "encoding", packing);
-    nrrd_field(head, "data file", detached);
-    if (detached[0] || has_suffix(path, ".nhdr"))
-        return MF_OK;
-    size_t voxels = 1;
-    for (char *at = sizes, *end; *at; at = end) {
-        long long n = strtoll(at, &end, 10);
-        if (end == at)
-            break;
-        if (n < 1 || !mf_size_mul(voxels, (size_t)n, &voxels))
-            return mf_fail(MF_CORRUPT, "%s: claims an impossible size: %s", path, sizes);
-    }
-    if ((strcasecmp(packing, "raw") ? voxels / 1032 : voxels) > (size_t)file_bytes)
-        return mf_fail(MF_CORRUPT,
-                       "%s: cut off: its header promises %s voxels, the file has %lld bytes", path,
-                       sizes, (long long)file_bytes);
-    return MF_OK;
+    return f->compressed ? mf_hint(mf_fail(MF_UNSUPPORTED,
+                                           "%s: is compressed as a whole, header and all", path),
+                                   "gunzip makes a file of it that can be read")
+                         : MF_OK;
 }
 
 static mf_status read_as(const char *path, const unsigned char *head, size_t size,
                          const inflate_file *f, const scan_options *o, scan *s)
 {
-    if (nifti_is(head, size) || has_suffix(path, ".img") || has_suffix(path, ".img.gz"))
+    format known = format_of(path, head, size);
+    if (known == NIFTI)
         return nifti_read(path, o, s);
-    char text[2048];
-    snprintf(text, sizeof text, "%.*s", (int)(size < 2047 ? size : 2047), (const char *)head);
-    if (!strncmp(text, "NRRD", 4)) {
-        MF_TRY(check_nrrd(path, text, f->file_bytes));
-        return itk_read_nrrd(path, o->time, &s->grid, &s->voxels);
+    if (known == NRRD || known == META) {
+        MF_TRY(check_unpacked(path, f));
+        return known == NRRD ? nrrd_read(path, o, s) : meta_read(path, o, s);
     }
-    if (meta_is(text))
-        return meta_read(path, o, s);
-    if (has_suffix(path, ".mha") || has_suffix(path, ".mhd"))
-        return mf_fail(MF_CORRUPT, "%s: is no MetaImage file: its header lacks NDims or DimSize",
-                       path);
     if ((size >= 132 && !memcmp(head + 128, "DICM", 4)) || has_suffix(path, ".dcm") ||
         has_suffix(path, ".ima"))
         return dicom_read(path, false, o, s);
@@ -145,6 +148,16 @@ static mf_status read_as(const char *path, const unsigned char *head, size_t siz
         }
     }
     return refuse(path, head, size);
+}
+
+/* The first bytes of a file, unpacked; *f is closed again and says how the file lies on disk. */
+static mf_status read_head(const char *path, unsigned char head[2048], size_t *got, inflate_file *f)
+{
+    mf_status failed = inflate_open(path, f);
+    if (!failed)
+        failed = inflate_read(f, head, 2048, got);
+    inflate_close(f);
+    return failed;
 }
 
 mf_status scan_read(const char *path, const scan_options *o, scan *s)
@@ -166,15 +179,48 @@ mf_status scan_read(const char *path, const scan_options *o, scan *s)
     unsigned char head[2048];
     size_t got = 0;
     inflate_file f;
-    mf_status failed = inflate_open(path, &f);
-    if (!failed)
-        failed = inflate_read(&f, head, sizeof head, &got);
-    inflate_close(&f);
+    mf_status failed = read_head(path, head, &got, &f);
     if (!failed && got == 0)
         failed = mf_fail(MF_CORRUPT, "%s: is empty once decompressed", path);
     if (!failed)
         failed = read_as(path, head, got, &f, o, s);
     if (failed)
         scan_free(s);
+    return failed;
+}
+
+static mf_status find_parts(const char *path, part_list *parts)
+{
+    struct stat about;
+    unsigned char head[2048];
+    size_t got = 0;
+    inflate_file f;
+    if (stat(path, &about))
+        return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        return MF_OK;
+    MF_TRY(read_head(path, head, &got, &f));
+    switch (format_of(path, head, got)) {
+    case NIFTI:
+        return nifti_parts(path, parts);
+    case NRRD:
+        MF_TRY(check_unpacked(path, &f));
+        return nrrd_parts(path, parts);
+    case META:
+        MF_TRY(check_unpacked(path, &f));
+        return meta_parts(path, parts);
+    case OTHER:
+        break;
+    }
+    return MF_OK;
+}
+
+mf_status scan_parts(const char *path, scan_part_call call, void *self)
+{
+    part_list parts = {0};
+    mf_status failed = find_parts(path, &parts);
+    for (size_t i = 0; i < parts.count && !failed; i++)
+        failed = call(self, parts.path[i]);
+    parts_free(&parts);
     return failed;
 }

@@ -133,6 +133,14 @@ void voxels_zero_odd(mf_array *a)
             ((double *)a->data)[i] = 0;
 }
 
+mf_status voxels_check_unsigned(const char *path, const mf_array *a)
+{
+    for (int64_t i = 0, n = mf_array_count(a); i < n; i++)
+        if (((const int64_t *)a->data)[i] < 0)
+            return mf_fail(MF_UNSUPPORTED, "%s: has integers beyond 63 bits", path);
+    return MF_OK;
+}
+
 void voxels_swap(mf_array *voxels)
 {
     size_t n = mf_dtype_size(voxels->dtype);

@@ -17,6 +17,8 @@ mf_status voxels_narrow(mf_array **voxels, const voxel_facts *facts);
 mf_status voxels_scale(mf_array **voxels, double slope, double intercept);
 /* NaN and infinity become 0. */
 void voxels_zero_odd(mf_array *voxels);
+/* Refuses 64-bit integers that were read from an unsigned type and reach beyond the signed one. */
+mf_status voxels_check_unsigned(const char *path, const mf_array *voxels);
 /* Turns each voxel to the other byte order. */
 void voxels_swap(mf_array *voxels);
 

@@ -6,12 +6,6 @@ static mf_status without(const char *path)
     return mf_fail(MF_UNSUPPORTED, "%s: needs ITK", path);
 }
 
-mf_status itk_read_nrrd(const char *path, int64_t time, mf_grid *grid, mf_array **voxels)
-{
-    (void)time, (void)grid, (void)voxels;
-    return without(path);
-}
-
 mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels)
 {
     (void)grid, (void)voxels;

@@ -1,0 +1,12 @@
+/* nrrd.h - reads NRRD files, .nrrd and .nhdr with their data files. */
+#ifndef VOLUME_NRRD_H
+#define VOLUME_NRRD_H
+
+#include "parts.h"
+#include "scan.h"
+
+mf_status nrrd_read(const char *path, const scan_options *options, scan *s);
+/* The data files, which nrrd_read opens too. */
+mf_status nrrd_parts(const char *path, part_list *parts);
+
+#endif
