@@ -68,4 +68,5 @@ const mf_stage labels_load = {
     .out = outputs,
     .code = MF_CODE,
     .check = check,
+    .parts = volume_parts,
     .run = run};

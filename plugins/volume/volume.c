@@ -3,6 +3,12 @@
 #include "volume_stages.h"
 #include "write.h"
 
+mf_status volume_parts(const char *param, const char *path, mf_part_call call, void *self)
+{
+    (void)param;
+    return scan_parts(path, call, self);
+}
+
 #define SUFFIXES ".nii.gz .nii .nrrd .mha"
 
 static mf_status read_volume(const char *path, mf_artifact **volume)

@@ -111,4 +111,5 @@ const mf_stage volume_load = {
     .code = MF_CODE,
     .check = check,
     .needs = needs,
+    .parts = volume_parts,
     .run = run};

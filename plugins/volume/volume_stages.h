@@ -4,6 +4,9 @@
 
 #include <massflow/stage.h>
 
+/* mf_stage.parts of both: the voxels of a header, the other file of a pair. */
+mf_status volume_parts(const char *param, const char *path, mf_part_call call, void *self);
+
 extern const mf_stage volume_load, labels_load;
 
 #endif

@@ -5,6 +5,7 @@ Files that name others, files that change under a run, and what is no part of a 
 """
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import unittest
@@ -84,6 +85,88 @@ stages:
                              text=True, check=True).stdout[:12]
         self.write("p1/head.txt", "other\n")
         self.assertIn(f"content of path: {out} -> ", self.massflow("why", "text[case=p1]"))
+
+
+class Scans(Inputs):
+    """Scans of two files: patients with equal headers are told apart by their voxels."""
+
+    GRAPH = """massflow: 1
+cases: {list: [{id: p1, path: p1/FILE}, {id: p2, path: p2/FILE}]}
+stages:
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: mr}}
+  labels: {use: labels.load, each: case, with: {path: "${case.path}"}}
+"""
+    MHD = ("ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+           "ElementSpacing = 2 2 2\nDimSize = 4 4 4\nElementType = MET_SHORT\n"
+           "ElementDataFile = ct.raw\n")
+    NHDR = ("NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\n"
+            "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\n"
+            "endian: little\nencoding: raw\ndata file: ct.raw\n")
+
+    def nifti(self):
+        header = bytearray(348)
+        struct.pack_into("<i", header, 0, 348)
+        struct.pack_into("<8h", header, 40, 3, 4, 4, 4, 1, 1, 1, 1)
+        struct.pack_into("<hh", header, 70, 4, 16)
+        struct.pack_into("<8f", header, 76, 1, 2, 2, 2, 0, 0, 0, 0)
+        struct.pack_into("<ff", header, 112, 1, 0)
+        struct.pack_into("<hh", header, 252, 0, 1)
+        for row in range(3):
+            struct.pack_into("<f", header, 280 + 20 * row, 2)
+        header[344:348] = b"ni1\0"
+        return bytes(header)
+
+    def make(self, name, header, voxels):
+        for number, patient in enumerate(("p1", "p2"), 1):
+            os.makedirs(self.path(patient), exist_ok=True)
+            with open(self.path(f"{patient}/{name}"), "wb") as file:
+                file.write(header)
+            with open(self.path(f"{patient}/{voxels}"), "wb") as file:
+                file.write(struct.pack("<64h", *[100 * number] * 63, 0))
+        self.write("graph.yaml", self.GRAPH.replace("FILE", name))
+
+    def test_equal_headers(self):
+        for name, header, voxels in (("ct.mhd", self.MHD.encode(), "ct.raw"),
+                                     ("ct.nhdr", self.NHDR.encode(), "ct.raw"),
+                                     ("t.hdr", self.nifti(), "t.img"),
+                                     ("u.img", None, "u.img")):
+            with self.subTest(name=name):
+                if name == "u.img":  # a pair may be named by its voxels
+                    self.make("u.hdr", self.nifti(), voxels)
+                    self.write("graph.yaml", self.GRAPH.replace("FILE", name))
+                else:
+                    self.make(name, header, voxels)
+                self.massflow("run", "-j", "1")
+                for stage in ("scan", "labels"):
+                    for number in (1, 2):
+                        self.assertIn(f"max {number}00 ",
+                                      self.massflow("show", f"{stage}[case=p{number}]"))
+                self.assertIn("finished: 0 run, 4 cached", self.massflow("run"))
+                with open(self.path(f"p1/{voxels}"), "wb") as file:
+                    file.write(struct.pack("<64h", *[7] * 63, 0))
+                self.assertIn("content of path", self.massflow("why", "scan[case=p1]"))
+                self.massflow("run")
+                for stage in ("scan", "labels"):
+                    self.assertIn("max 7 ", self.massflow("show", f"{stage}[case=p1]"))
+
+    def test_voxels_replaced_under_a_run(self):
+        self.make("ct.mhd", self.MHD.encode(), "ct.raw")
+        self.write("meddle.sh", f"cp {self.path('p2/ct.raw')} {self.path('p1/ct.raw')}; echo x > $1")
+        self.write("graph.yaml", """massflow: 1
+stages:
+  first: {use: exec.run, with: {command: "sh {files} {out.text}", files: meddle.sh}}
+  second: {use: exec.run, in: {text: first}, with: {command: "cp {text} {out.text}"}}
+  scan: {use: volume.load, with: {path: p1/ct.mhd, modality: mr}}
+""")
+        out = self.massflow("run", "-j", "1", code=1)
+        self.assertIn(f"failed: scan\n  {self.path('p1/ct.raw')} changed after the run was planned: "
+                      "nothing of it was kept\n", out)
+
+    def test_voxels_outside_of_the_header_s_folder(self):
+        self.make("ct.mhd", self.MHD.replace("= ct.raw", "= ../p2/ct.raw").encode(), "ct.raw")
+        out = self.massflow("run", code=1)
+        self.assertIn("p2/ct.raw", out)
+        self.assertIn("failed: scan[case=p1]", out)
 
 
 class Changed(Inputs):
