@@ -256,6 +256,25 @@ static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range 
     return MF_OK;
 }
 
+/* A wrong name is the usual reason: the names that there are. */
+static mf_status no_kernel(const mf_module *module, const char *kernel, cl_int code)
+{
+    size_t size = 0;
+    if (code != CL_INVALID_KERNEL_NAME)
+        return mf_fail(MF_INTERNAL, "kernel %s: %s (%d)", kernel, mf_cl_text(code), (int)code);
+    mf_status status = mf_fail(MF_INVALID, "the OpenCL source has no kernel '%s'", kernel);
+    char *names = NULL;
+    if (!clGetProgramInfo(module->program, CL_PROGRAM_KERNEL_NAMES, 0, NULL, &size) && size)
+        names = calloc(1, size + 1);
+    if (names && !clGetProgramInfo(module->program, CL_PROGRAM_KERNEL_NAMES, size, names, NULL)) {
+        for (char *c = names; *c; c++)
+            *c = *c == ';' ? ' ' : *c;
+        status = mf_hint(status, "its kernels: %s", *names ? names : "none");
+    }
+    free(names);
+    return status;
+}
+
 mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char *kernel,
                          mf_range range, const mf_arg *args, int count, const char *label)
 {
@@ -264,7 +283,7 @@ mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char 
     cl_int code;
     launch->kernel = clCreateKernel(module->program, kernel, &code);
     if (!launch->kernel)
-        return mf_fail(MF_INTERNAL, "kernel %s: %s (%d)", kernel, mf_cl_text(code), (int)code);
+        return no_kernel(module, kernel, code);
     cl_uint wanted = 0;
     clGetKernelInfo(launch->kernel, CL_KERNEL_NUM_ARGS, sizeof wanted, &wanted, NULL);
     mf_status status = MF_OK;
