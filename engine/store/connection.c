@@ -25,6 +25,15 @@ static mf_status system_failed(mf__connection *c, const char *doing, const char 
     return mf_fail(MF_IO, "%s'%s': %s", doing, path, text);
 }
 
+static mf_status locked(const mf__connection *c)
+{
+    char *holder = mf__lock_holder(c->path);
+    mf_status status = mf_fail(MF_IO, "'%s' has been locked for %d s by %s", c->path, BUSY_SECONDS,
+                               holder ? holder : "another process");
+    free(holder);
+    return status;
+}
+
 mf_status mf__sql_failed(mf__connection *c)
 {
     int code = sqlite3_errcode(c->db) & 0xff;
@@ -36,8 +45,7 @@ mf_status mf__sql_failed(mf__connection *c)
                        "finished stays");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return mf_fail(MF_IO, "'%s' has been locked by another process for %d s", c->path,
-                       BUSY_SECONDS);
+        return locked(c);
     case SQLITE_CORRUPT:
     case SQLITE_ERROR: /* our statements are right: a table or a column is not there any more */
     case SQLITE_MISMATCH:
@@ -57,10 +65,11 @@ mf_status mf__sql_failed(mf__connection *c)
 /* Short sleeps: the writer holds a file for milliseconds. */
 static int busy(void *arg, int tries)
 {
-    (void)arg;
+    mf__connection *c = arg;
     int64_t wait_ms = tries < 10 ? 1 : tries < 100 ? 5 : 20;
-    int64_t waited_ms = tries < 10 ? tries : tries < 100 ? 5 * tries : 20 * tries;
-    if (waited_ms > 1000 * BUSY_SECONDS)
+    if (tries == 0)
+        mf__delay_begin(&c->wait);
+    if (mf__delay_look(&c->wait, c->path) > BUSY_SECONDS)
         return 0;
     struct timespec t = {0, wait_ms * 1000000};
     nanosleep(&t, NULL);
@@ -115,7 +124,7 @@ mf_status mf__connection_open(const char *path, mf__access access, mf__connectio
     else if (code != SQLITE_OK)
         status = c->db ? mf__sql_failed(c) : mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
     if (!status) {
-        sqlite3_busy_handler(c->db, busy, NULL);
+        sqlite3_busy_handler(c->db, busy, c);
         sqlite3_extended_result_codes(c->db, 1);
         if (access != MF__CREATE)
             status = mf__script(c, "PRAGMA query_only = 1");

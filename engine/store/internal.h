@@ -15,9 +15,19 @@ typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target; /* which of the tw
 /* ---- connections (connection.c) -------------------------------------------------------------- *
  * One SQLite connection with its prepared statements, used by one thread at a time. */
 
+/* One wait for a lock (wait.c). */
+typedef struct mf__delay {
+    double begun, next; /* seconds; `next`: when it is said */
+} mf__delay;
+void mf__delay_begin(mf__delay *wait);
+/* Says what is waited for when it is time to; the seconds that it has lasted. */
+double mf__delay_look(mf__delay *wait, const char *path);
+char *mf__lock_holder(const char *path); /* "process 4711 (python3 x.py)"; the caller frees */
+
 typedef struct mf__connection {
     sqlite3 *db;
     char *path;
+    mf__delay wait;
     struct {
         const char *sql; /* compared by address: a literal stands at one place */
         sqlite3_stmt *statement;
@@ -46,6 +56,7 @@ mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
 mf_status mf__script(mf__connection *c, const char *sql);
 /* What users are told to do where a file is damaged. */
 #define MF__REPAIR "`massflow cache repair` saves what can be saved; the rest is made again"
+#define MF__ELSEWHERE "--cache DIR puts the cache into another folder"
 mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
 mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value); /* of the first column */
 bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES]);

@@ -36,12 +36,35 @@ static int set(int file, int command, short type)
     return 0;
 }
 
+static void sleep_briefly(void)
+{
+    struct timespec pause = {0, 20000000};
+    nanosleep(&pause, NULL);
+}
+
+/* Waits for as long as it takes, and says so. */
+static void wait_for_lock(const mf_store *store)
+{
+    char *path = NULL;
+    mf__delay wait;
+    mf__delay_begin(&wait);
+    for (int failed; (failed = set(store->lock_file, F_OFD_SETLK, F_RDLCK));) {
+        if (failed != EAGAIN && failed != EACCES)
+            break;
+        if (!path && asprintf(&path, "%s/lock", store->dir) < 0)
+            path = NULL;
+        mf__delay_look(&wait, path ? path : store->dir);
+        sleep_briefly();
+    }
+    free(path);
+}
+
 /* A file system without locks has no gc beside runs either: see mf__lock_alone. */
 void mf__pin(mf_store *store)
 {
     pthread_mutex_lock(&store->pin_lock);
     if (store->pins++ == 0 && store->lock_file >= 0)
-        set(store->lock_file, F_OFD_SETLKW, F_RDLCK);
+        wait_for_lock(store);
     pthread_mutex_unlock(&store->pin_lock);
 }
 
@@ -76,26 +99,44 @@ void mf__planned(mf_store *store)
         mf__unpin(store);
 }
 
-mf_status mf__lock_alone(int file, const char *dir)
+static mf_status never_alone(const char *dir, const char *path)
 {
-    struct timespec pause = {0, 20000000}, begin, now;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    char *holder = mf__lock_holder(path);
+    mf_status status = mf_hint(mf_fail(MF_IO,
+                                       "other processes have been planning with the cache '%s' "
+                                       "or storing in it for %d s",
+                                       dir, WAIT_SECONDS),
+                               "try again later; now it is %s",
+                               holder ? holder : "another process");
+    free(holder);
+    return status;
+}
+
+static mf_status lock_alone(int file, const char *dir, const char *path)
+{
+    mf__delay wait;
+    mf__delay_begin(&wait);
     for (;;) {
         int failed = set(file, F_OFD_SETLK, F_WRLCK);
         if (!failed)
             return MF_OK;
         if (failed != EAGAIN && failed != EACCES)
-            return mf_hint(mf_fail(MF_IO, "'%s/lock' cannot be locked: %s", dir, strerror(failed)),
+            return mf_hint(mf_fail(MF_IO, "'%s' cannot be locked: %s", path, strerror(failed)),
                            "on this file system collect while nothing runs");
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec - begin.tv_sec > WAIT_SECONDS)
-            return mf_hint(mf_fail(MF_IO,
-                                   "other processes have been planning with the cache '%s' "
-                                   "or storing in it for %d s",
-                                   dir, WAIT_SECONDS),
-                           "try again later");
-        nanosleep(&pause, NULL);
+        if (mf__delay_look(&wait, path) > WAIT_SECONDS)
+            return never_alone(dir, path);
+        sleep_briefly();
     }
+}
+
+mf_status mf__lock_alone(int file, const char *dir)
+{
+    char *path;
+    if (asprintf(&path, "%s/lock", dir) < 0)
+        return mf_fail(MF_NO_MEMORY, "no memory to lock a cache");
+    mf_status status = lock_alone(file, dir, path);
+    free(path);
+    return status;
 }
 
 void mf__lock_release(int file)

@@ -118,7 +118,7 @@ static mf_status read_version(mf__connection *c, int64_t *version)
                        MF__REPAIR);
     if (pages > 1 && application != APPLICATION)
         return mf_hint(mf_fail(MF_INVALID, "'%s' is a database of another program", c->path),
-                       "choose another folder for the cache");
+                       MF__ELSEWHERE);
     if (*version > MF__SCHEMA)
         return mf_hint(mf_fail(MF_UNSUPPORTED,
                                "'%s' has schema version %lld; this massflow reads versions up to "

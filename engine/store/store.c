@@ -152,7 +152,9 @@ static mf_status make_folder(const char *dir)
     struct stat s;
     if (!failed && stat(dir, &s) == 0 && !S_ISDIR(s.st_mode))
         failed = ENOTDIR;
-    return failed ? mf_fail(MF_IO, "cannot make the cache folder '%s': %s", dir, strerror(failed))
+    return failed ? mf_hint(mf_fail(MF_IO, "cannot make the cache folder '%s': %s", dir,
+                                    strerror(failed)),
+                            MF__ELSEWHERE)
                   : MF_OK;
 }
 
@@ -206,7 +208,7 @@ static mf_status open_writing(mf_store *store)
     if (access(store->dir, W_OK) != 0)
         return mf_hint(mf_fail(MF_IO, "the cache folder '%s' cannot be written: %s", store->dir,
                                strerror(errno)),
-                       "choose another folder for the cache");
+                       MF__ELSEWHERE);
     MF_TRY(mf__lock_open(store->dir, &store->lock_file));
     mf__pin(store);
     store->planning = true;

@@ -48,7 +48,7 @@ START_TEST(foreign_files_are_refused)
     run_sql("cache.db", "CREATE TABLE theirs (x)");
     fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
                "while opening the cache: '%s/cache.db' is a database of another program\n"
-               "  choose another folder for the cache",
+               "  --cache DIR puts the cache into another folder",
                folder);
     write_file("cache.db",
                "This is a text, not a database; long enough to hold a header of SQLite,"
@@ -61,7 +61,8 @@ START_TEST(foreign_files_are_refused)
     char path[128];
     snprintf(path, sizeof path, "%s/cache.db/x", folder);
     fails_like(mf_store_open(path, MF_STORE_WRITE, &store),
-               "while opening the cache: cannot make the cache folder '%s': Not a directory", path);
+               "while opening the cache: cannot make the cache folder '%s': Not a directory\n"
+               "  --cache DIR puts the cache into another folder", path);
 }
 END_TEST
 
@@ -113,7 +114,7 @@ static int use_read_only_folder(const char *id)
     char *text = status ? mf_error_text(status) : NULL, expected[256];
     snprintf(expected, sizeof expected,
              "while opening the cache: the cache folder '%s' cannot be written: Permission denied\n"
-             "  choose another folder for the cache",
+             "  --cache DIR puts the cache into another folder",
              folder);
     return text && strcmp(text, expected) == 0 ? 0 : (fprintf(stderr, "%s\n", text), 5);
 }

@@ -2,6 +2,7 @@
  *
  * A new command is a file that defines `const command command_NAME` and two lines here. */
 #include "args.h"
+#include "store/store.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,13 @@ static void overview(void)
     printf("\n'massflow help COMMAND' shows a command's options.\n");
 }
 
+/* A lock of another process on the cache. */
+static void say_waiting(void *self, const char *text)
+{
+    (void)self;
+    fprintf(stderr, "massflow: %s\n", text);
+}
+
 static int help(const args *a)
 {
     const command *c;
@@ -83,6 +91,7 @@ int main(int argc, char **argv)
     mf_status error;
     int code;
 
+    mf_store_on_wait(say_waiting, NULL);
     signal(SIGPIPE, SIG_IGN); /* `massflow stages | head` ends quietly through a write error */
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         overview();
