@@ -135,6 +135,60 @@ static mf_status make_folders(const char *path)
     return status;
 }
 
+/* ---- before anything runs -------------------------------------------------------------------- */
+
+/* The folders of `path`, from the innermost: the first that is there has to take new files. */
+static mf_status check_folder(const char *path)
+{
+    char *copy = strdup(path), *slash;
+    struct stat about;
+    mf_status status = MF_OK;
+
+    if (!copy)
+        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    while ((slash = strrchr(copy, '/'))) {
+        const char *folder = slash == copy ? "/" : copy;
+        *slash = '\0';
+        if (stat(folder, &about) != 0 && errno == ENOENT && slash != copy)
+            continue;
+        if (stat(folder, &about) != 0)
+            status = mf_fail(MF_IO, "%s: %s", folder, strerror(errno));
+        else if (!S_ISDIR(about.st_mode))
+            status = mf_fail(MF_IO, "%s: %s", folder, strerror(ENOTDIR));
+        else if (access(folder, W_OK | X_OK) != 0)
+            status = mf_fail(MF_IO, "the folder %s cannot be written: %s", folder, strerror(errno));
+        break;
+    }
+    free(copy);
+    return status;
+}
+
+static mf_status check_target(const char *path)
+{
+    struct stat about;
+
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode))
+        return mf_fail(MF_IO, "%s: %s", path, strerror(EISDIR));
+    return check_folder(path);
+}
+
+mf_status mf_export_check(mf_plan *plan)
+{
+    const mf_graph *graph = mf_plan_graph(plan);
+
+    for (size_t i = 0; i < mf_graph_export_count(graph); i++) {
+        const mf_export *x = mf_graph_export(graph, i);
+        const mf_plan_node *n = mf_plan_at(plan, x->node);
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        MF_TRY(mf_at(mf_within(check_target(x->path), "export of %s", n->node->name),
+                     mf_graph_path(graph), x->line, x->column));
+    }
+    return MF_OK;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
 /* Whether the file stands there as it was written from this artifact. */
 static bool stands(mf_store *store, memory *m, const char *path, const char *id)
 {

@@ -397,6 +397,13 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
     return error ? command_fail(error, EXIT_FAILED) : code;
 }
 
+static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
+{
+    mf_status error = mf_export_check(plan);
+
+    return error ? command_fail(error, EXIT_REQUEST) : run_plan(a, w, plan, begun);
+}
+
 static int run(const args *a)
 {
     bool dry = args_has(a, "dry-run");
@@ -417,7 +424,7 @@ static int run(const args *a)
     if (!code && dry)
         code = print_plan(a, &w, plan);
     else if (!code)
-        code = run_plan(a, &w, plan, begun);
+        code = run_checked(a, &w, plan, begun);
     mf_plan_free(plan);
     workspace_close(&w);
     return code;
