@@ -42,7 +42,7 @@ static mf_status add_column(join *j, const char *name, bool text, bool of_case)
                        sizeof c->name - 1, name);
     for (size_t i = 0; i < j->count; i++)
         if (!strcmp(j->columns[i].name, name))
-            return mf_fail(MF_INVALID, "'%s' is an axis and a column of the tables", name);
+            return mf_fail(MF_INVALID, "the tables have a column '%s' twice", name);
     strcpy(c->name, name);
     c->text = text;
     c->of_case = of_case;
@@ -96,6 +96,22 @@ static bool has_name(const char *names, const char *wanted)
     return false;
 }
 
+/* An axis by its name, or as "axis.NAME" where the tables have such a column themselves: what was
+ * computed for each value is not lost for a name. */
+static mf_status add_axis(join *j, const char *axis, size_t k, const char *names)
+{
+    char name[80];
+    int n = snprintf(name, sizeof name, "%s", axis);
+    while (n < (int)sizeof name && has_name(names, name)) {
+        char longer[80];
+        n = snprintf(longer, sizeof longer, "axis.%s", name);
+        memcpy(name, longer, sizeof name);
+    }
+    if (n >= (int)sizeof name)
+        return mf_fail(MF_UNSUPPORTED, "the name of an axis is too long for a column: %s", axis);
+    return add_column(j, name, !numeric_axis(j->task, k), false);
+}
+
 /* The case, the axes, then the columns of the first table. */
 static mf_status choose_columns(join *j)
 {
@@ -112,7 +128,7 @@ static mf_status choose_columns(join *j)
     if (cases && !has_name(names, "case"))
         MF_TRY(add_column(j, "case", true, true));
     for (size_t k = 0; (axis = mf_in_axis(j->task, "tables", 0, k, &value)); k++)
-        MF_TRY(add_column(j, axis, !numeric_axis(j->task, k), false));
+        MF_TRY(add_axis(j, axis, k, names));
     j->own = j->count;
     for (size_t i = 0; next_name(&names, name); i++)
         MF_TRY(add_column(j, name, is_text(first, i), false));
@@ -264,7 +280,8 @@ const mf_stage table_join = {
         "For experiments over axes: with scores made for each value of `shots` and `seed`, "
         "{use: table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and "
         "seed before those of the scores. Values that are all numbers make a column of "
-        "numbers. All tables must have the same columns.",
+        "numbers. All tables must have the same columns. An axis that has the name of one of their "
+        "columns stands as axis.NAME.",
     .params = params,
     .params_size = 1,
     .in = inputs,
