@@ -30,7 +30,9 @@ START_TEST(targets_by_name)
     no_target(g, "scan[case=t000",
               "a node is named as in 'scan[case=ID]' or "
               "'scan[case=ID].volume'");
-    no_target(g, "scan.volum", "toy.load has no output 'volum'; did you mean 'volume'?");
+    no_target(g, "scan.volum",
+              "toy.load has no output 'volum'; did you mean 'volume'?\n"
+              "  outputs of toy.load: volume, labels");
     mf_graph_free(g);
 }
 END_TEST

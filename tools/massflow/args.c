@@ -157,7 +157,8 @@ static void show_option(const option *o)
 
 void command_show(const command *c)
 {
-    printf("massflow %s%s%s - %s\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+    printf("massflow %s%s%s - %s\n", c->name, *c->operands ? " " : "", c->operands,
+           c->summary ? c->summary : "started by massflow itself, never by hand");
     if (c->help)
         printf("\n%s\n", c->help);
     printf("\nOptions:\n");

@@ -5,6 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int several_outputs(const mf_node *node)
+{
+    char *list = NULL;
+    size_t size;
+    FILE *out = open_memstream(&list, &size);
+    int code;
+
+    for (const mf_port *p = node->stage->out; out && p->name; p++)
+        fprintf(out, "%s'%s.%s'", p == node->stage->out ? "" : ", ", node->name, p->name);
+    if (out)
+        fclose(out);
+    code = command_refuse("%s has several outputs; take one of them: %s", node->name,
+                          list ? list : "");
+    free(list);
+    return code;
+}
+
 /* The output that is meant: the one named, the only one, or the only one that `file` can hold. */
 static int choose_port(const workspace *w, const mf_target *target, const char *file,
                        uint32_t *port)
@@ -16,8 +33,7 @@ static int choose_port(const workspace *w, const mf_target *target, const char *
     if (target->port >= 0 || count == 1 ||
         (file && mf_registry_writable(w->registry, node->stage, file, port) == 1))
         return 0;
-    return command_refuse("%s has several outputs; take one of them: '%s.%s'", node->name,
-                          node->name, node->stage->out[0].name);
+    return several_outputs(node);
 }
 
 void located_clear(located *f)
