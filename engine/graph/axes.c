@@ -217,7 +217,11 @@ char *axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at)
 
 void note_at(mf_graph *g, uint32_t mask, const uint32_t *at)
 {
-    if (mask == CASE)
+    const mf_place *line = mask & CASE && g->case_places ? g->case_places[at[0]] : NULL;
+    if (mask == CASE && line)
+        mf_diagnostics_note(g->d, "for case '%s' (%s:%d:%d)", g->axes[0].values[at[0]], line->file,
+                            line->line, line->column);
+    else if (mask == CASE)
         mf_diagnostics_note(g->d, "for case '%s'", g->axes[0].values[at[0]]);
     else if (mask)
         mf_diagnostics_note(g->d, "for %s", axes_text(g, mask, at));

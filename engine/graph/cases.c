@@ -136,6 +136,13 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
         given v;
         if (find_source_kind(key->text))
             continue;
+        if (!strcmp(key->text, "exclude")) {
+            e->exclude = node;
+            if (strcmp(kind->name, "glob"))
+                good = graph_error(g, key, "'exclude' leaves out files of a glob; '%s' has none",
+                                   kind->name);
+            continue;
+        }
         if (!column_name(g, kind, key) || !resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
@@ -160,28 +167,72 @@ void finish_row(mf_graph *g, row *c, const extras *e, const char *id)
 /* ---- sources -----------------------------------------------------------------------------------
  */
 
+/* One pattern or a list of them. */
+static bool read_exclude(mf_graph *g, const yaml *node, scan_search *s)
+{
+    given v;
+    if (!node)
+        return true;
+    if (!resolve(g, node, NULL, &v))
+        return false;
+    s->exclude = v.texts;
+    s->exclude_count = v.count;
+    s->exclude_base = v.base;
+    if (!v.list) {
+        const char **one = mf_arena_alloc(g->arena, 1, sizeof *one);
+        *one = v.text;
+        s->exclude = one;
+        s->exclude_count = 1;
+    }
+    for (size_t i = 0; i < s->exclude_count; i++)
+        if (!*s->exclude[i])
+            return graph_error(g, node, "an empty pattern in 'exclude'");
+    return true;
+}
+
+/* What a glob passed over, for who looks at the graph. */
+static void note_passed(mf_graph *g, const char *pattern, const scan_search *s)
+{
+    mf_text t = {0};
+    if (!s->exclude_count && !s->hidden)
+        return;
+    mf_text_add(&t, "glob %s: %zu case%s", pattern, s->count, s->count == 1 ? "" : "s");
+    for (size_t i = 0; i < s->exclude_count; i++)
+        mf_text_add(&t, "; %zu excluded by %s", s->excluded[i], s->exclude[i]);
+    if (s->hidden)
+        mf_text_add(&t, "; %zu hidden file%s passed over, such as %s", s->hidden,
+                    s->hidden == 1 ? "" : "s", s->a_hidden);
+    g->passed = mf_grow(g->passed, &g->passed_room, g->passed_count + 1, sizeof *g->passed);
+    g->passed[g->passed_count++] = mf_arena_copy(g->arena, t.data);
+    free(t.data);
+}
+
 static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     given v;
-    found *list;
-    size_t count;
+    scan_search s = {0};
     mf_place place = yaml_place(node);
     if (!resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
         return graph_error(g, node, "'glob' takes one pattern");
-    mf_status error = find_scans(g->arena, v.base, v.text, &list, &count);
+    s.base = v.base;
+    s.pattern = v.text;
+    if (!read_exclude(g, e->exclude, &s))
+        return false;
+    mf_status error = find_scans(g->arena, &s);
     if (error) {
         graph_status(g, node, NULL, error);
         graph_note_param(g, v.param);
         return false;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < s.count; i++) {
         row *c = new_row(g, r, &place, node->source->base, 1, e);
-        put(c, "path", list[i].path);
-        c->from = list[i].path;
-        finish_row(g, c, e, list[i].id);
+        put(c, "path", s.list[i].path);
+        c->from = s.list[i].path;
+        finish_row(g, c, e, s.list[i].id);
     }
+    note_passed(g, v.text, &s);
     return true;
 }
 
@@ -218,7 +269,7 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
 }
 
 /* Puts a path column: absolute, and there. */
-static bool put_path(mf_graph *g, row *c, const char *base, const char *text)
+static bool put_path(mf_graph *g, row *c, const char *base, const char *text, mf_place place)
 {
     char *path = *text == '/' ? mf_arena_copy(g->arena, text)
                               : mf_arena_print(g->arena, "%s/%s", base, text);
@@ -226,7 +277,7 @@ static bool put_path(mf_graph *g, row *c, const char *base, const char *text)
     c->from = path;
     if (!access(path, F_OK))
         return true;
-    mf_diagnostics_error(g->d, &c->place, "no file or folder '%s'", path);
+    mf_diagnostics_error(g->d, &place, "no file or folder '%s'", path);
     return false;
 }
 
@@ -244,7 +295,7 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
         if (!resolve(g, item, NULL, &v) || v.list)
             return v.list ? graph_error(g, item, "a case is one path") : false;
         path = v.text;
-        good = put_path(g, c, v.base, path);
+        good = put_path(g, c, v.base, path, place);
     }
     for (size_t i = 0; item->kind == YAML_MAP && i < item->count; i++) {
         const yaml *key = item->items[2 * i], *node = item->items[2 * i + 1];
@@ -258,7 +309,7 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
             id = v.text;
         } else if (!strcmp(key->text, "path")) {
             path = v.text;
-            good &= put_path(g, c, v.base, path);
+            good &= put_path(g, c, v.base, path, yaml_place(node));
         } else {
             put(c, key->text, v.text);
         }
@@ -286,26 +337,33 @@ static bool read_list(mf_graph *g, const yaml *node, const extras *e, rows *r)
 static int field_named(const csv_row *header, const char *name)
 {
     for (size_t i = 0; i < header->count; i++)
-        if (!strcmp(header->fields[i], name))
+        if (!strcmp(header->fields[i].text, name))
             return (int)i;
     return -1;
 }
 
+static mf_place field_place(const yaml_source *s, const csv_field *f)
+{
+    return source_place(s, f->line, f->column, 1);
+}
+
 static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *header)
 {
-    mf_place place = source_place(s, header->line, 1, 1);
     for (size_t i = 0; i < header->count; i++) {
-        if (!is_name(header->fields[i])) {
-            mf_diagnostics_error(g->d, &place, "'%s' is no name for a column", header->fields[i]);
+        const char *name = header->fields[i].text;
+        mf_place place = field_place(s, &header->fields[i]);
+        if (!is_name(name)) {
+            mf_diagnostics_error(g->d, &place, "'%s' is no name for a column", name);
             return false;
         }
-        if (field_named(header, header->fields[i]) != (int)i) {
-            mf_diagnostics_error(g->d, &place, "the column '%s' is there twice", header->fields[i]);
+        if (field_named(header, name) != (int)i) {
+            mf_diagnostics_error(g->d, &place, "the column '%s' is there twice", name);
             return false;
         }
     }
     if (field_named(header, "id") >= 0 || field_named(header, "path") >= 0)
         return true;
+    mf_place place = source_place(s, header->line, 1, 1);
     mf_diagnostics_error(g->d, &place, "a column 'id' or 'path' is needed");
     return false;
 }
@@ -313,19 +371,21 @@ static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *heade
 static bool read_csv_row(mf_graph *g, const yaml_source *s, const csv_row *header,
                          const csv_row *fields, const extras *e, rows *r)
 {
-    mf_place place = source_place(s, fields->line, 1, 1);
     int id = field_named(header, "id"), path = field_named(header, "path");
+    const csv_field *named = &fields->fields[id >= 0 ? id : path];
+    mf_place place = field_place(s, named);
     row *c = new_row(g, r, &place, s->base, header->count, e);
     bool good = true;
     c->from = s->name;
+    c->in_file = true;
     for (size_t i = 0; i < header->count; i++) {
-        if ((int)i == path && *fields->fields[i])
-            good &= put_path(g, c, s->base, fields->fields[i]);
+        const csv_field *f = &fields->fields[i];
+        if ((int)i == path && *f->text)
+            good &= put_path(g, c, s->base, f->text, field_place(s, f));
         else if ((int)i != id && (int)i != path)
-            put(c, header->fields[i], fields->fields[i]);
+            put(c, header->fields[i].text, f->text);
     }
-    const char *name = id >= 0 ? fields->fields[id] : stem_of(g->arena, fields->fields[path]);
-    finish_row(g, c, e, name);
+    finish_row(g, c, e, id >= 0 ? named->text : stem_of(g->arena, named->text));
     return good;
 }
 
@@ -347,6 +407,8 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
         graph_note_param(g, v.param);
         return false;
     }
+    g->tables = mf_grow(g->tables, &g->table_room, g->table_count + 1, sizeof *g->tables);
+    g->tables[g->table_count++] = path;
     s->name = mf_arena_copy(g->arena, v.text);
     s->from = g->source->from;
     if (!source_check(s, g->d) || !csv_read(g, s, &list, &count) || !check_header(g, s, &list[0]))
@@ -447,6 +509,13 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static const mf_place *place_copy(mf_arena *arena, const mf_place *place)
+{
+    mf_place *copy = mf_arena_alloc(arena, 1, sizeof *copy);
+    *copy = *place;
+    return copy;
+}
+
 static void fill_table(mf_graph *g, const rows *r)
 {
     names seen = {0};
@@ -470,6 +539,7 @@ static void fill_table(mf_graph *g, const rows *r)
         names_add(&seen, g->columns[i], (uint32_t)i);
     g->case_count = r->count;
     g->cases = mf_arena_alloc(g->arena, r->count, sizeof *g->cases);
+    g->case_places = mf_arena_alloc(g->arena, r->count, sizeof(mf_place *));
     for (size_t i = 0; i < r->count; i++) {
         const row *c = &r->list[i];
         const char **values = mf_arena_alloc(g->arena, g->column_count, sizeof *values);
@@ -477,6 +547,8 @@ static void fill_table(mf_graph *g, const rows *r)
         for (size_t k = 0; k < c->count; k++)
             values[names_get(&seen, c->names[k])] = c->values[k];
         g->cases[i] = (mf_case){.id = c->id, .base = c->base, .values = values, .graph = g};
+        if (c->in_file)
+            g->case_places[i] = place_copy(g->arena, &c->place);
     }
     names_free(&seen);
 }

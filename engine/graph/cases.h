@@ -10,6 +10,7 @@ typedef struct row {
     const char **names, **values;
     size_t count;
     mf_place place;   /* where it was given */
+    bool in_file;     /* which is a line of a table that the graph names */
     const char *from; /* path or source, for the error of a clash */
 } row;
 
@@ -22,7 +23,8 @@ typedef struct rows {
 typedef struct extras {
     const char **names, **values;
     size_t count;
-    const char *id; /* template, or NULL */
+    const char *id;      /* template, or NULL */
+    const yaml *exclude; /* of glob, or NULL */
 } extras;
 
 /* A case with room for that many columns besides those that all have. */

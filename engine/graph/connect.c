@@ -138,6 +138,8 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
     const mf_stage *stage = def->stage;
     int index = mf_port_find(stage->in, key->text);
     mf_port_type wanted;
+    if (index < 0 && graph_misplaced(g, def, key, "in"))
+        return false;
     if (index < 0) {
         const char *all[64];
         size_t count = 0;

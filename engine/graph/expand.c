@@ -51,7 +51,8 @@ static groups group_nodes(const reference *ref)
 /* ---- selections --------------------------------------------------------------------------------
  */
 
-static bool matches(const reference *ref, uint32_t i, const char *const *values)
+static bool matches(mf_graph *g, const reference *ref, uint32_t i, const char *const *values,
+                    bool *good)
 {
     const stage_def *from = ref->source;
     uint32_t at[MOST_AXES];
@@ -60,6 +61,10 @@ static bool matches(const reference *ref, uint32_t i, const char *const *values)
         const term *t = &ref->terms[k];
         const char *text = t->any ? NULL : subject_text(from->graph, &t->of, at);
         const char *name = t->of.column ? t->of.column : from->graph->axes[t->of.axis].name;
+        if (text && !check_comparison(g, ref->node, name, text, t->op, values[k])) {
+            note_at(from->graph, from->axes, at);
+            return *good = false;
+        }
         if (!t->any && (!text || !compare_values(name, text, t->op, values[k])))
             return false;
     }
@@ -95,11 +100,14 @@ static bool add_selection(mf_graph *g, const reference *ref, const groups *by, u
 {
     const char **values = mf_arena_alloc(g->arena, ref->term_count, sizeof *values);
     size_t before = e->count;
+    bool good = true;
     if (!term_values(g, ref, h, values))
         return false;
     for (uint32_t i = by->start[code]; i < by->start[code + 1]; i++)
-        if (matches(ref, by->list[i], values))
+        if (good && matches(g, ref, by->list[i], values, &good))
             add_edge(e, ref->source->first + by->list[i], ref->port, true);
+    if (!good)
+        return false;
     return e->count > before || selects_none(g, ref, by->start[code + 1] - by->start[code], h);
 }
 
@@ -171,7 +179,7 @@ static bool make_port(mf_graph *g, const stage_def *def, size_t port, mf_input *
         if (*first)
             inputs[i][port] = inputs[*first - 1][port];
         else
-            good = make_input(g, &(here){def, at}, port, by, scratch, &inputs[i][port]);
+            good = make_input(g, &(here){def, at, false}, port, by, scratch, &inputs[i][port]);
         *first = *first ? *first : i + 1;
     }
     for (size_t i = 0; i < in->count; i++) {

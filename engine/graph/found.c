@@ -162,35 +162,6 @@ static mf_status star_pattern(const char *pattern, mf_text *stars)
                                          pattern, count, MOST_STARS);
 }
 
-/* glob(3) with each {id} as a star, then {id} is read off the paths that fit. */
-static mf_status find_glob(mf_arena *arena, const char *pattern, found **list, size_t *count)
-{
-    mf_text stars = {0};
-    glob_t g = {0};
-    mf_status error = MF_OK;
-    bool by_id = strstr(pattern, "{id}");
-    error = star_pattern(pattern, &stars);
-    if (error) {
-        free(stars.data);
-        return error;
-    }
-    int result = glob(stars.data, 0, NULL, &g);
-    free(stars.data);
-    if (result == GLOB_NOSPACE)
-        return mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", pattern);
-    if (result && result != GLOB_NOMATCH)
-        return mf_fail(MF_IO, "cannot read the folders of '%s': %s", pattern, strerror(errno));
-    *list = mf_arena_alloc(arena, g.gl_pathc, sizeof **list);
-    for (size_t i = 0; i < g.gl_pathc && !error; i++) {
-        const char *id = NULL;
-        size_t length;
-        if (!by_id || fits(pattern, g.gl_pathv[i], &id, &length))
-            error = add(arena, pattern, by_id, g.gl_pathv[i], &(*list)[(*count)++]);
-    }
-    globfree(&g);
-    return error;
-}
-
 /* base/pattern with the special characters of `base` written as sets: its name means itself. */
 static const char *escaped(mf_arena *arena, const char *base, const char *pattern)
 {
@@ -203,22 +174,121 @@ static const char *escaped(mf_arena *arena, const char *base, const char *patter
     return copy;
 }
 
-mf_status find_scans(mf_arena *arena, const char *base, const char *pattern, found **list,
-                     size_t *count)
+/* Whether a star or the like stands for the dot that a name in `path` begins with: the file is
+ * hidden, such as the ._NAME that macOS puts beside each file on foreign disks. *loop for "." and
+ * "..", which are no files of the folder. */
+static bool is_hidden(const char *stars, const char *path, bool *loop)
 {
-    *count = 0;
-    char *full = *pattern == '/' ? mf_arena_copy(arena, pattern)
-                                 : mf_arena_print(arena, "%s/%s", base, pattern);
-    if (!access(full, F_OK)) {
-        *list = mf_arena_alloc(arena, 1, sizeof **list);
-        *count = 1;
-        return add(arena, full, false, full, *list);
+    bool hidden = false;
+    while (*stars && *path) {
+        size_t part = strcspn(path, "/");
+        if (*path == '.' && *stars != '.') {
+            hidden = true;
+            *loop |= part == 1 || (part == 2 && path[1] == '.');
+        }
+        stars += strcspn(stars, "/");
+        path += part;
+        stars += strspn(stars, "/");
+        path += strspn(path, "/");
     }
-    if (!strpbrk(full, "*?[") && !strstr(full, "{id}"))
+    return hidden;
+}
+
+/* Whether a pattern of `exclude` leaves the file out; counts it. */
+static bool is_excluded(mf_arena *arena, scan_search *s, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    for (size_t i = 0; i < s->exclude_count; i++) {
+        const char *pattern = s->exclude[i];
+        bool whole = strchr(pattern, '/');
+        if (whole && *pattern != '/')
+            pattern = escaped(arena, s->exclude_base, pattern);
+        if (!fnmatch(pattern, whole || !slash ? path : slash + 1, FNM_PATHNAME)) {
+            s->excluded[i]++;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One path that the glob names. */
+static mf_status take_path(mf_arena *arena, scan_search *s, const char *pattern, const char *stars,
+                           char *path)
+{
+    bool by_id = strstr(pattern, "{id}"), loop = false;
+    const char *id = NULL;
+    size_t length;
+    if (by_id && !fits(pattern, path, &id, &length))
+        return MF_OK;
+    length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = 0;
+    if (is_hidden(stars, path, &loop)) {
+        const char *slash = strrchr(path, '/');
+        if (!s->hidden && !loop)
+            s->a_hidden = mf_arena_copy(arena, slash ? slash + 1 : path);
+        s->hidden += !loop;
+        return MF_OK;
+    }
+    if (is_excluded(arena, s, path))
+        return MF_OK;
+    return add(arena, pattern, by_id, path, &s->list[s->count++]);
+}
+
+/* glob(3) with each {id} as a star, then {id} is read off the paths that fit. */
+static mf_status find_glob(mf_arena *arena, scan_search *s, const char *pattern)
+{
+    mf_text stars = {0};
+    glob_t g = {0};
+    mf_status error = star_pattern(pattern, &stars);
+    int result = error ? 0 : glob(stars.data, GLOB_PERIOD, NULL, &g);
+    if (result == GLOB_NOSPACE)
+        error = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", pattern);
+    else if (result && result != GLOB_NOMATCH)
+        error = mf_fail(MF_IO, "cannot read the folders of '%s': %s", pattern, strerror(errno));
+    if (!error && !result) {
+        s->list = mf_arena_alloc(arena, g.gl_pathc, sizeof *s->list);
+        for (size_t i = 0; i < g.gl_pathc && !error; i++)
+            error = take_path(arena, s, pattern, stars.data, g.gl_pathv[i]);
+        globfree(&g);
+    }
+    free(stars.data);
+    return error;
+}
+
+static mf_status found_nothing(const scan_search *s, const char *full)
+{
+    size_t excluded = 0;
+    mf_status error;
+    for (size_t i = 0; i < s->exclude_count; i++)
+        excluded += s->excluded[i];
+    if (excluded)
+        error = mf_fail(MF_NOT_FOUND, "nothing is left of '%s': 'exclude' leaves out %zu file%s",
+                        full, excluded, excluded == 1 ? "" : "s");
+    else
+        error = mf_fail(MF_NOT_FOUND, "no file matches '%s'", full);
+    if (s->hidden)
+        error = mf_hint(error, "%zu hidden file%s, such as %s, %s passed over", s->hidden,
+                        s->hidden == 1 ? "" : "s", s->a_hidden, s->hidden == 1 ? "is" : "are");
+    return error;
+}
+
+mf_status find_scans(mf_arena *arena, scan_search *s)
+{
+    const char *pattern = s->pattern;
+    char *full = *pattern == '/' ? mf_arena_copy(arena, pattern)
+                                 : mf_arena_print(arena, "%s/%s", s->base, pattern);
+    s->excluded = mf_arena_alloc(arena, s->exclude_count, sizeof *s->excluded);
+    if (!access(full, F_OK)) {
+        s->list = mf_arena_alloc(arena, 1, sizeof *s->list);
+        if (!is_excluded(arena, s, full)) {
+            s->count = 1;
+            return add(arena, full, false, full, s->list);
+        }
+    } else if (!strpbrk(full, "*?[") && !strstr(full, "{id}")) {
         return mf_fail(MF_NOT_FOUND, "no file or folder '%s'", full);
-    MF_TRY(
-        find_glob(arena, *pattern == '/' ? pattern : escaped(arena, base, pattern), list, count));
-    if (!*count)
-        return mf_fail(MF_NOT_FOUND, "no file matches '%s'", full);
-    return MF_OK;
+    } else {
+        MF_TRY(find_glob(arena, s, *pattern == '/' ? pattern : escaped(arena, s->base, pattern)));
+    }
+    return s->count ? MF_OK : found_nothing(s, full);
 }

@@ -79,6 +79,23 @@ static bool read_version(mf_graph *g)
     return true;
 }
 
+/* A key that is none of the file's; what belongs further in is told so. */
+static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
+{
+    size_t count;
+    const char *const *keys = graph_stage_keys(&count), *source;
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(key->text, keys[i]))
+            return graph_error(g, key, "'%s' stands in a stage, as in stages: {NAME: {use: STAGE}}",
+                               key->text);
+    for (size_t i = 0; (source = graph_source(i)); i++)
+        if (!strcmp(key->text, source))
+            return graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'", key->text);
+    if (value->kind == YAML_MAP && yaml_get(value, "use", NULL))
+        return graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in", key->text);
+    return graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
+}
+
 static bool read_root(mf_graph *g)
 {
     bool good = true;
@@ -96,7 +113,7 @@ static bool read_root(mf_graph *g)
         if (expected)
             good = graph_error(g, key, "'%s' is not supported yet in this version", key->text);
         else if (!known)
-            good = graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
+            good = unknown_key(g, key, g->root->items[2 * i + 1]);
     }
     good &= read_version(g);
     return good;
@@ -185,6 +202,8 @@ static void free_file(mf_graph *g)
                 mf_params_unref(g->defs[i].params[k]);
     names_free(&g->param_names);
     names_free(&g->labels);
+    free(g->passed);
+    free(g->tables);
 }
 
 void mf_graph_free(mf_graph *g)

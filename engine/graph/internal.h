@@ -27,6 +27,7 @@ typedef struct given {
     size_t count;
     const char *base;         /* folder that a relative path starts from */
     bool of_node;             /* begins with a column of the case or an axis */
+    bool cell;                /* the value is a column of the case alone */
     const graph_param *param; /* the value is this parameter alone */
 } given;
 
@@ -117,6 +118,7 @@ typedef struct stage_def {
 typedef struct here {
     const stage_def *def; /* NULL: no stage, so neither case nor axes */
     const uint32_t *at;   /* value of each axis of `def`, by axis; NULL: not known yet */
+    bool command;         /* for a parameter marked MF_COMMAND: what is spliced in is one piece */
 } here;
 
 typedef struct include {
@@ -147,6 +149,11 @@ struct mf_graph {
     mf_case *cases;
     size_t case_count;
     bool cases_wrong; /* the same */
+    const char **tables; /* files that cases were read from, absolute */
+    size_t table_count, table_room;
+    const char **passed; /* files that sources of cases passed over, a line each */
+    size_t passed_count, passed_room;
+    const mf_place **case_places; /* by case: its line in a table, or NULL */
     const char **columns;
     size_t column_count;
     stage_def *defs; /* in order of the file */
@@ -208,7 +215,9 @@ bool read_params(mf_graph *g, const mf_setting *settings, size_t count);
 /* Resolves "${x}": a parameter, an axis of the stage, "${case.x}"; without `h` only parameters. On
  * failure reports and returns false. */
 bool resolve(mf_graph *g, const yaml *node, const here *h, given *v);
-/* The same for a bare text. Without h->at what depends on the node stays as it is. */
+/* Makes a list of the text "[1, 2]" that a column holds; true and no change for another text. */
+bool list_in_cell(mf_graph *g, const yaml *node, given *v);
+/* The same as resolve for a bare text. Without h->at what depends on the node stays as it is. */
 bool resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h, const char **out);
 /* The axes that a value mentions: of "${case.x}" that is `case`. */
 uint32_t mentions(const mf_graph *g, const yaml *node);
@@ -233,14 +242,27 @@ void note_columns(mf_graph *g);
 typedef struct found {
     const char *path, *id;
 } found;
-/* A file, a folder of DICOM files, or a glob; relative to `base`. Results in byte order of path. */
-MF_MUST_USE mf_status find_scans(mf_arena *arena, const char *base, const char *pattern,
-                                 found **list, size_t *count);
+typedef struct scan_search {
+    const char *base, *pattern; /* a file, a folder of DICOM files, or a glob; relative to `base` */
+    const char *exclude_base;
+    const char *const *exclude; /* patterns of names, or of whole paths where they hold a slash */
+    size_t exclude_count;
+    found *list; /* what was found, in byte order of path */
+    size_t count;
+    size_t *excluded; /* how many each pattern left out; the first that fits counts */
+    size_t hidden;    /* files that the glob would name if their names did not begin with a dot */
+    const char *a_hidden;
+} scan_search;
+MF_MUST_USE mf_status find_scans(mf_arena *arena, scan_search *search);
 const char *stem_of(mf_arena *arena, const char *path);
 
 /* Fields of a CSV file, row by row. */
+typedef struct csv_field {
+    const char *text;
+    int line, column; /* where it begins */
+} csv_field;
 typedef struct csv_row {
-    const char **fields;
+    csv_field *fields;
     size_t count;
     int line;
 } csv_row;
@@ -277,6 +299,8 @@ const char *subject_text(const mf_graph *g, const subject *s, const uint32_t *at
 
 bool read_isolate(mf_graph *g);                /* of the whole graph */
 bool read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
+/* Reports a key that is right at another place: true. `where` is "use" (beside it), "with" or "in". */
+bool graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const char *where);
 bool read_stages(mf_graph *g); /* labels, stages used, each, where */
 /* `def` is the consumer, NULL for an export. */
 bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref);
@@ -290,6 +314,9 @@ bool read_exports(mf_graph *g);
 
 /* Whether a column's text stands in this relation to a value. */
 bool compare_values(const char *column, const char *left, compare op, const char *right);
+/* False after reporting a number with a decimal comma, which would compare as text. */
+bool check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
+                      compare op, const char *right);
 /* "in volume: volume - Scan." for notes. */
 void note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out);
 

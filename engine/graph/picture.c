@@ -66,11 +66,21 @@ static void show_size(mf_text *t, const stage_def *def)
     mf_text_add(t, "%s", def->axes ? ")" : "");
 }
 
+/* What sources of cases passed over, in this file and those that it includes. */
+static void show_passed(mf_text *t, const mf_graph *g)
+{
+    for (size_t i = 0; i < g->passed_count; i++)
+        mf_text_add(t, "%s%s\n", g->prefix, g->passed[i]);
+    for (size_t i = 0; i < g->include_count; i++)
+        show_passed(t, g->includes[i].graph);
+}
+
 char *mf_graph_text(const mf_graph *g)
 {
     mf_text t = {0};
     mf_text_add(&t, "%s: %zu stages, %zu cases, %zu nodes\n", g->path, g->all_count, g->case_count,
                 g->node_count);
+    show_passed(&t, g);
     for (size_t i = 0; i < g->all_count; i++) {
         const stage_def *def = g->all[i];
         mf_text_add(&t, "\n%s  %s", def->label, def->stage->name);

@@ -13,6 +13,30 @@ static bool number(const char *text, double *value)
     return !*end;
 }
 
+/* "1,5": digits on both sides of one comma, or on one. */
+static bool decimal_comma(const char *text)
+{
+    const char *comma = strchr(text, ',');
+    size_t sign = *text == '-' || *text == '+', length = strlen(text);
+    if (!comma || strchr(comma + 1, ',') || length - sign < 2)
+        return false;
+    return strspn(text + sign, "0123456789,") == length - sign;
+}
+
+bool check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
+                      compare op, const char *right)
+{
+    double unused;
+    bool ordered = op != EQUAL && op != DIFFERENT, comma = decimal_comma(left);
+    if (!comma && !decimal_comma(right))
+        return true;
+    if (!ordered && !number(comma ? right : left, &unused))
+        return true; /* two texts */
+    graph_error(g, node, "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
+                "point", comma ? left : right, column);
+    return false;
+}
+
 /* Numbers compare as numbers, all else as text; what is not a number has no order. Ids are names:
  * 012 is not 12. */
 bool compare_values(const char *column, const char *left, compare op, const char *right)
@@ -201,7 +225,7 @@ static bool read_selection(mf_graph *g, const stage_def *def, const char *text, 
 
 bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
 {
-    const here h = {def, NULL};
+    const here h = {def, NULL, false};
     const char *text;
     *ref = (reference){.node = node, .port = NAME_NONE};
     if (node->kind != YAML_SCALAR || !*node->text)

@@ -5,6 +5,7 @@
  * value may always be "${x}", and numbers may stand in quotes. */
 #include "graph/internal.h"
 
+#include <ctype.h>
 #include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
@@ -116,15 +117,41 @@ static js *number(const mf_param *p, bool whole)
     return either("anyOf", plain, pattern("^[-+.0-9eE]+$|" SPLICED));
 }
 
+/* Adds "[Cc][Tt]" for "ct". */
+static void add_folded(mf_text *t, const char *word, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (isalpha((unsigned char)word[i]))
+            mf_text_add(t, "[%c%c]", toupper((unsigned char)word[i]),
+                        tolower((unsigned char)word[i]));
+        else
+            mf_text_add(t, strchr("_-", word[i]) || isalnum((unsigned char)word[i]) ? "%c" : "\\%c",
+                        word[i]);
+}
+
+/* The words for completion; where other spellings mean the same, these too. */
 static js *choice(const mf_param *p)
 {
     js *words = json_object_new_array();
-    for (const char *c = p->choices; *c;) {
-        size_t n = strcspn(c, "|");
-        json_object_array_add(words, json_object_new_string_len(c, (int)n));
-        c += n + (c[n] == '|');
+    const char *rest = p->choices;
+    mf_text folded = {0};
+    mf_choice c;
+    while (mf_param_word(p, &rest, &c)) {
+        json_object_array_add(words, json_object_new_string_len(c.word, (int)c.length));
+        mf_text_add(&folded, "%s", folded.length ? "|" : "^(");
+        add_folded(&folded, c.word, c.length);
+        for (const char *other = c.others; other < c.others + c.others_length;) {
+            size_t length = strcspn(other, "=|");
+            mf_text_add(&folded, "|");
+            add_folded(&folded, other, length);
+            other += length + 1;
+        }
     }
-    return either("anyOf", one("enum", words), pattern(SPLICED));
+    mf_text_add(&folded, ")$|" SPLICED);
+    js *o = either("anyOf", one("enum", words),
+                   pattern(p->marks & MF_ANY_CASE ? folded.data : SPLICED));
+    free(folded.data);
+    return o;
 }
 
 static js *triple(const mf_param *p, bool whole)
@@ -311,6 +338,9 @@ static js *source_of_cases(void)
         json_object_array_add(sources, one("required", texts(&name, 1)));
         add(properties, name, strcmp(name, "list") ? ref("scalar") : of_type("array"));
     }
+    add(properties, "exclude",
+        helped(either("anyOf", ref("scalar"), list_of(ref("scalar"))),
+               "Patterns of files that 'glob' leaves out."));
     js *o = add(of_type("object"), "properties", properties);
     add(o, "additionalProperties", ref("scalar"));
     return add(o, "oneOf", sources);

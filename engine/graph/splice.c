@@ -307,6 +307,19 @@ static const char *base_at(const yaml *node, const char *at, const here *h)
     return of_case ? h->def->graph->cases[h->at[0]].base : node->source->base;
 }
 
+/* A piece of a command that stays one word whatever it holds: see MF_COMMAND. */
+static void add_literal(mf_text *out, const char *piece)
+{
+    if (!piece[strspn(piece, MF_COMMAND_PLAIN)]) {
+        mf_text_add_n(out, piece, strlen(piece));
+        return;
+    }
+    mf_text_add(out, "{'");
+    for (; *piece; piece++)
+        mf_text_add_n(out, *piece == '\'' ? "''" : piece, *piece == '\'' ? 2 : 1);
+    mf_text_add(out, "'}");
+}
+
 static bool splice(mf_graph *g, const yaml *node, const char *text, const here *h, mf_text *out,
                    given *v)
 {
@@ -342,7 +355,10 @@ static bool splice(mf_graph *g, const yaml *node, const char *text, const here *
             v->of_node = !param;
             v->base = param ? param->value->source->base : base_at(node, dollar, h);
         }
-        mf_text_add_n(out, piece, strlen(piece));
+        if (h->command && !param)
+            add_literal(out, piece);
+        else
+            mf_text_add_n(out, piece, strlen(piece));
     }
     return true;
 }
@@ -370,6 +386,7 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const here *h, given *
             return false;
         v->param = param;
         v->of_node = !param;
+        v->cell = !strncmp(text, "${case.", 7);
         v->base = param ? param->value->source->base : base_at(node, text, h);
         if (param && param->value->kind == YAML_LIST) {
             v->list = true;
@@ -386,6 +403,29 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const here *h, given *
         v->text = mf_arena_copy_n(g->arena, spliced.data ? spliced.data : "", spliced.length);
     free(spliced.data);
     return good;
+}
+
+bool list_in_cell(mf_graph *g, const yaml *node, given *v)
+{
+    size_t length = strlen(v->text);
+    if (length < 2 || v->text[0] != '[' || v->text[length - 1] != ']')
+        return true;
+    yaml_source *s = source_of(g->arena, node->text, v->base, v->text);
+    const yaml *list = source_check(s, g->d) ? yaml_read(g->arena, s, g->d) : NULL;
+    if (!list)
+        return false;
+    if (list->kind != YAML_LIST)
+        return true;
+    const char **texts = mf_arena_alloc(g->arena, list->count, sizeof *texts);
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i]->kind != YAML_SCALAR)
+            return graph_error(g, list->items[i], "a list in a list");
+        texts[i] = list->items[i]->text;
+    }
+    v->list = true;
+    v->texts = texts;
+    v->count = list->count;
+    return true;
 }
 
 bool resolve(mf_graph *g, const yaml *node, const here *h, given *v)

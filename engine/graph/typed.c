@@ -24,6 +24,40 @@ static bool one_of(const char *text, const char *const *list, size_t count)
     return false;
 }
 
+/* Keys of the file that are met in stages. */
+static const char *file_key(const char *key)
+{
+    static const char *const examples[][2] = {
+        {"export", "export: {LABEL: FILE}"},   {"cases", "cases: {glob: \"scans/*.nii.gz\"}"},
+        {"params", "params: {NAME: VALUE}"},      {"axes", "axes: {NAME: [VALUE, VALUE]}"},
+        {"include", "include: {NAME: {file: FILE}}"}, {"stages", "stages: {NAME: {use: STAGE}}"}};
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+        if (!strcmp(key, examples[i][0]))
+            return examples[i][1];
+    return NULL;
+}
+
+bool graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const char *where)
+{
+    const mf_stage *stage = def->stage;
+    const char *example = file_key(key->text);
+    size_t count;
+    const char *const *keys = graph_stage_keys(&count);
+    if (strcmp(where, "with") && stage && mf_param_find(stage, key->text))
+        graph_error(g, key, "'%s' is a parameter of %s: it stands in 'with'", key->text,
+                    stage->name);
+    else if (strcmp(where, "in") && stage && mf_port_find(stage->in, key->text) >= 0)
+        graph_error(g, key, "'%s' is an input of %s: it stands in 'in'", key->text, stage->name);
+    else if (strcmp(where, "use") && one_of(key->text, keys, count))
+        graph_error(g, key, "'%s' stands beside 'use', not in '%s'", key->text, where);
+    else if (example) {
+        graph_error(g, key, "'%s' stands at the top of the file, beside 'stages'", key->text);
+        mf_diagnostics_note(g->d, "as in %s", example);
+    } else
+        return false;
+    return true;
+}
+
 /* ---- use ---------------------------------------------------------------------------------------
  */
 
@@ -107,7 +141,7 @@ static bool read_filter(mf_graph *g, const stage_def *def, filter *f, const yaml
     f->varies = mentions(g, node);
     if (!find_subject(def, key->text, &place, &f->of))
         return false;
-    return resolve(g, node, &(here){def, NULL}, &v);
+    return resolve(g, node, &(here){def, NULL, false}, &v);
 }
 
 /* Whether a combination has one of the filter's values; false in *good after an error. */
@@ -119,15 +153,19 @@ static bool passes(mf_graph *g, const stage_def *def, const filter *f, const uin
     given v;
     if (!text)
         return false;
-    if (!resolve(g, f->node, &(here){def, at}, &v)) {
+    if (!resolve(g, f->node, &(here){def, at, false}, &v)) {
         note_at(g, def->axes, at);
         return *good = false;
     }
-    if (!v.list)
-        return compare_values(name, text, EQUAL, v.text);
-    for (size_t i = 0; i < v.count; i++)
-        if (compare_values(name, text, EQUAL, v.texts[i]))
+    for (size_t i = 0; i < (v.list ? v.count : 1); i++) {
+        const char *value = v.list ? v.texts[i] : v.text;
+        if (!check_comparison(g, f->node, name, text, EQUAL, value)) {
+            note_at(g, def->axes, at);
+            return *good = false;
+        }
+        if (compare_values(name, text, EQUAL, value))
             return true;
+    }
     return false;
 }
 
@@ -226,14 +264,19 @@ static bool read_stage(mf_graph *g, stage_def *def)
     bool good = true;
     if (def->node->kind != YAML_MAP)
         return graph_error(g, def->node, "a stage has the keys use, each, where, in, with");
+    good = read_use(g, def);
     for (size_t i = 0; i < def->node->count; i++) {
         const yaml *key = def->node->items[2 * i];
+        if (one_of(key->text, stage_keys, COUNT(stage_keys)))
+            continue;
+        good = false;
+        if (graph_misplaced(g, def, key, "use"))
+            continue;
         if (one_of(key->text, stage_later, COUNT(stage_later)))
-            good = graph_error(g, key, "'%s' is not supported yet in this version", key->text);
-        else if (!one_of(key->text, stage_keys, COUNT(stage_keys)))
-            good = graph_unknown(g, key, "a stage has no key", stage_keys, COUNT(stage_keys));
+            graph_error(g, key, "'%s' is not supported yet in this version", key->text);
+        else
+            graph_unknown(g, key, "a stage has no key", stage_keys, COUNT(stage_keys));
     }
-    good &= read_use(g, def);
     good &= read_limits(g, def);
     good &= read_skip(g, def);
     good &= read_each(g, def) && read_where(g, def);

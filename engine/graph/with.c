@@ -17,6 +17,8 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
     const mf_stage *stage = def->stage;
     size_t count = 0;
     mf_text list = {0};
+    if (graph_misplaced(g, def, key, "with"))
+        return false;
     while (stage->params && stage->params[count].name)
         count++;
     const char **all = mf_arena_alloc(g->arena, count, sizeof *all);
@@ -38,7 +40,10 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
 {
     given v;
     int at;
-    if (!resolve(g, node, h, &v))
+    const here own = {h->def, h->at, p->marks & MF_COMMAND};
+    if (!resolve(g, node, &own, &v))
+        return false;
+    if (v.cell && mf_param_list(p->kind) && !list_in_cell(g, node, &v))
         return false;
     if (yaml_empty(node))
         return graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
@@ -102,7 +107,7 @@ static mf_status each_node(mf_graph *g, stage_def *def, const mf_params *common,
         if (*own)
             continue;
         MF_TRY(mf_params_copy(common, own));
-        if (set_all(g, def, *own, &(here){def, at}) && finish(g, def, *own))
+        if (set_all(g, def, *own, &(here){def, at, false}) && finish(g, def, *own))
             continue;
         note_at(g, def->param_axes, at);
         failed++;
@@ -122,7 +127,7 @@ mf_status read_with(mf_graph *g, stage_def *def, bool *good)
         return MF_OK;
     }
     MF_TRY(mf_params_new(def->stage, &common));
-    fine = set_all(g, def, common, &(here){def, NULL});
+    fine = set_all(g, def, common, &(here){def, NULL, false});
     fine &= check_missing(g, def);
     mf_status error = MF_OK;
     if (def->with)

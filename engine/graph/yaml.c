@@ -3,79 +3,12 @@
 #include "graph/yaml.h"
 
 #include "graph/names.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <yaml.h>
 
 #define DEEPEST 32
-
-/* ---- sources --------------------------------------------------------------------------------- */
-
-char *yaml_folder(mf_arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == path ? mf_arena_copy(arena, "/")
-                   : slash       ? mf_arena_copy_n(arena, path, (size_t)(slash - path))
-                                 : mf_arena_copy(arena, ".");
-    char *real = realpath(folder, NULL);
-    if (real) {
-        folder = mf_arena_copy(arena, real);
-        free(real);
-    }
-    return folder;
-}
-
-yaml_source *source_of(mf_arena *arena, const char *name, const char *base, const char *text)
-{
-    yaml_source *s = mf_arena_alloc(arena, 1, sizeof *s);
-    *s = (yaml_source){.name = name, .base = base, .text = text, .length = strlen(text)};
-    size_t lines = 1;
-    for (size_t i = 0; i < s->length; i++)
-        lines += text[i] == '\n';
-    s->lines = mf_arena_alloc(arena, lines, sizeof *s->lines);
-    s->lines[s->line_count++] = text;
-    for (size_t i = 0; i < s->length; i++)
-        if (text[i] == '\n')
-            s->lines[s->line_count++] = text + i + 1;
-    return s;
-}
-
-mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s)
-{
-    FILE *file = fopen(path, "rb");
-    mf_text text = {0};
-    char buffer[16384];
-    size_t got;
-    if (!file)
-        return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "cannot read %s: %s", path,
-                       strerror(errno));
-    while (text.length <= limit && (got = fread(buffer, 1, sizeof buffer, file)) > 0)
-        mf_text_add_n(&text, buffer, got);
-    mf_status error = MF_OK;
-    if (ferror(file))
-        error = mf_fail(MF_IO, "cannot read %s: %s", path, strerror(errno));
-    else if (text.length > limit)
-        error = mf_fail(MF_INVALID, "%s is larger than %zu MiB", path, limit >> 20);
-    fclose(file);
-    if (!error) {
-        size_t length = text.length;
-        const char *copy = mf_arena_copy_n(arena, text.data ? text.data : "", length);
-        *s = source_of(arena, mf_arena_copy(arena, path), yaml_folder(arena, path), copy);
-        (*s)->length = length; /* a NUL byte inside ends strlen early; source_check refuses it */
-    }
-    free(text.data);
-    return error;
-}
-
-mf_place source_place(const yaml_source *s, int line, int column, int width)
-{
-    bool inside = line >= 1 && (size_t)line <= s->line_count;
-    return (mf_place){
-        s->name, line, column, width < 1 ? 1 : width, inside ? s->lines[line - 1] : NULL, s->from};
-}
 
 mf_place yaml_place(const yaml *node)
 {
@@ -93,47 +26,6 @@ mf_place yaml_place_in(const yaml *node, size_t offset, size_t length)
         return yaml_place(node);
     return source_place(node->source, node->line, node->column + (int)(offset + shift),
                         (int)length);
-}
-
-/* Length of the well-formed UTF-8 character at `c`, 0 for none. */
-static size_t utf8(const unsigned char *c, size_t left)
-{
-    size_t n = c[0] < 0x80                   ? 1
-               : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
-               : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
-               : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
-                                             : 0;
-    if (!n || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-        return 0;
-    return n;
-}
-
-bool source_check(const yaml_source *s, mf_diagnostics *d)
-{
-    int line = 1, column = 1;
-    for (size_t i = 0; i < s->length;) {
-        const unsigned char *c = (const unsigned char *)s->text + i;
-        size_t n = utf8(c, s->length - i);
-        mf_place place = {s->name, line, column, 1, NULL};
-        if (!n) {
-            mf_diagnostics_error(d, &place, "byte 0x%02x is not UTF-8", *c);
-            return false;
-        }
-        if ((*c < 32 && *c != '\n' && *c != '\r' && *c != '\t') || *c == 127) {
-            mf_diagnostics_error(d, &place, "control character 0x%02x", *c);
-            return false;
-        }
-        i += n;
-        column = *c == '\n' ? 1 : column + 1;
-        line += *c == '\n';
-    }
-    return true;
 }
 
 /* Tabs may not indent. JSON, which begins with a brace, has no indentation that means anything. */

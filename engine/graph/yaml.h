@@ -12,6 +12,7 @@ typedef struct yaml_source {
     const char *text;
     size_t length;
     const char *from;   /* "included from g.yaml:3", or NULL */
+    bool file;
     const char **lines; /* where each begins */
     size_t line_count;
 } yaml_source;
@@ -28,19 +29,24 @@ typedef struct yaml {
     const yaml_source *source;
 } yaml;
 
+/* ---- source.c: texts, as UTF-8 ---------------------------------------------------------------- */
+
 /* The folder part of `path` as an absolute path, in `arena`. */
 char *yaml_folder(mf_arena *arena, const char *path);
-/* A file whole, at most `limit` bytes, in `arena`. */
+/* A file whole, at most `limit` bytes, in `arena`: without its byte order mark, UTF-16 as UTF-8. */
 MF_MUST_USE mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s);
 /* A text that is there already. */
 yaml_source *source_of(mf_arena *arena, const char *name, const char *base, const char *text);
 
-/* The tree, or NULL after reporting what is wrong. */
-yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d);
-/* Only the checks that any text from a user needs: UTF-8 without control characters. */
+/* The checks that any text from a user needs: UTF-8 without control characters. */
 bool source_check(const yaml_source *s, mf_diagnostics *d);
 
 mf_place source_place(const yaml_source *s, int line, int column, int width);
+
+/* ---- yaml.c: trees ---------------------------------------------------------------------------- */
+
+/* The tree, or NULL after reporting what is wrong. */
+yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d);
 mf_place yaml_place(const yaml *node);
 /* A part of a scalar's text: bytes [offset, offset + length). The whole node when the text in the
  * file differs from the text meant (escapes, folded lines). */

@@ -92,15 +92,31 @@ static bool numeric(mf_param_kind kind)
     return kind == MF_PARAM_INT || kind == MF_PARAM_REAL || mf_param_list(kind);
 }
 
+/* "choice: auto, ct, mr (or mri); in any case" */
+static void show_choices(mf_text *t, const mf_param *p)
+{
+    const char *rest = p->choices;
+    mf_choice c;
+    for (size_t i = 0; mf_param_word(p, &rest, &c); i++) {
+        mf_text_add(t, "%s", i ? ", " : ": ");
+        mf_text_add_n(t, c.word, c.length);
+        if (!c.others_length)
+            continue;
+        mf_text_add(t, " (or ");
+        for (size_t k = 0; k < c.others_length; k++)
+            mf_text_add(t, c.others[k] == '=' ? " or " : "%c", c.others[k]);
+        mf_text_add(t, ")");
+    }
+    mf_text_add(t, "%s", p->marks & MF_ANY_CASE ? "; in upper or lower case" : "");
+}
+
 static void show_param(mf_text *t, const mf_param *p, int width)
 {
     mf_text_add(t, "  %-*s  ", width, p->name);
     add_prose(t, p->help, width + 4);
     mf_text_add(t, "  %-*s  %s", width, "", kind_word(p->kind));
     if (p->kind == MF_PARAM_CHOICE) {
-        mf_text_add(t, ": ");
-        for (const char *c = p->choices; *c; c++)
-            mf_text_add(t, *c == '|' ? ", " : "%c", *c);
+        show_choices(t, p);
     } else if (numeric(p->kind)) {
         char *range = mf_param_range(p);
         mf_text_add(t, ", %s", range);

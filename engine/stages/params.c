@@ -102,12 +102,20 @@ static mf_status outside(const mf_param *p, const char *text)
     return error;
 }
 
+/* "1,5" is refused with a word, for it is how half of the world's spreadsheets write numbers. */
+static mf_status no_number(const mf_param *p, const char *text, const char *what)
+{
+    mf_status error = mf_fail(MF_INVALID, "'%s' is '%s', which is not %s", p->name, text, what);
+    bool comma = strchr(text, ',') && !text[strspn(text, "0123456789+-.,eE")];
+    return comma ? mf_hint(error, "decimals are written with a point, as in 1.5") : error;
+}
+
 static mf_status parse_int(const mf_param *p, const char *text, int64_t *value)
 {
     const char *digits = text + (*text == '-' || *text == '+');
     char *end;
     if (!*digits || digits[strspn(digits, "0123456789")])
-        return mf_fail(MF_INVALID, "'%s' is '%s', which is not an integer", p->name, text);
+        return no_number(p, text, "an integer");
     errno = 0;
     long long parsed = strtoll(text, &end, 10);
     if (errno == ERANGE || (double)parsed < p->min || (double)parsed > p->max)
@@ -122,7 +130,7 @@ static mf_status parse_real(const mf_param *p, const char *text, double *value)
     /* strtod alone would take hexadecimal, "nan", "inf" and leading space too. */
     double parsed = strtod(text, &end);
     if (!*text || text[strspn(text, "0123456789+-.eE")] || *end)
-        return mf_fail(MF_INVALID, "'%s' is '%s', which is not a number", p->name, text);
+        return no_number(p, text, "a number");
     if (!isfinite(parsed) || parsed < p->min || parsed > p->max)
         return outside(p, text);
     *value = parsed == 0 ? 0 : parsed; /* one zero: -0 would be another key */
@@ -137,46 +145,79 @@ static mf_status parse_bool(const mf_param *p, const char *text, bool *value)
     return MF_OK;
 }
 
-/* The words of "a|b|c" in `arena`. */
-static const char **split(mf_arena *arena, const char *choices, size_t *count)
+bool mf_param_word(const mf_param *p, const char **rest, mf_choice *choice)
 {
-    size_t n = 1;
-    for (const char *c = choices; *c; c++)
-        n += *c == '|';
-    const char **words = mf_arena_alloc(arena, n, sizeof *words);
-    *count = n;
-    for (size_t i = 0; i < n; i++) {
-        size_t length = strcspn(choices, "|");
-        words[i] = mf_arena_copy_n(arena, choices, length);
-        choices += length + 1;
+    const char *ends = p->marks & MF_ANY_CASE ? "|=" : "|";
+    if (!**rest)
+        return false;
+    *choice = (mf_choice){.word = *rest, .length = strcspn(*rest, ends)};
+    *rest += choice->length;
+    choice->others = **rest == '=' ? ++*rest : *rest;
+    choice->others_length = strcspn(*rest, "|");
+    *rest += choice->others_length;
+    *rest += **rest == '|';
+    return true;
+}
+
+static bool same_word(const mf_param *p, const char *word, size_t length, const char *text)
+{
+    if (strlen(text) != length)
+        return false;
+    return p->marks & MF_ANY_CASE ? !strncasecmp(word, text, length)
+                                  : !strncmp(word, text, length);
+}
+
+/* Whether `text` is a word of a choice or one of its other spellings. */
+static bool means(const mf_param *p, const mf_choice *c, const char *text)
+{
+    const char *other = c->others, *end = c->others + c->others_length;
+    if (same_word(p, c->word, c->length, text))
+        return true;
+    while (other < end) {
+        size_t length = strcspn(other, "=|");
+        if (same_word(p, other, length, text))
+            return true;
+        other += length + 1;
     }
-    return words;
+    return false;
+}
+
+static mf_status no_choice(const mf_param *p, const char *text)
+{
+    mf_arena *scratch = mf_arena_new();
+    const char *rest = p->choices, *near, **words = NULL;
+    size_t count = 0, room = 0;
+    mf_choice c;
+    mf_text list = {0};
+    mf_status error;
+    while (mf_param_word(p, &rest, &c)) {
+        words = mf_grow(words, &room, count + 1, sizeof *words);
+        words[count] = mf_arena_copy_n(scratch, c.word, c.length);
+        mf_text_add(&list, "%s%s", count ? ", " : "", words[count]);
+        count++;
+    }
+    near = mf_nearest(text, words, count);
+    error = near ? mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s; did you mean '%s'?",
+                           p->name, text, list.data, near)
+                 : mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s", p->name, text,
+                           list.data);
+    free(list.data);
+    free(words);
+    mf_arena_free(scratch);
+    return error;
 }
 
 static mf_status parse_choice(mf_params *params, const mf_param *p, const char *text,
                               const char **value)
 {
-    mf_arena *scratch = mf_arena_new();
-    size_t count;
-    const char **words = split(scratch, p->choices, &count);
-    mf_status error = MF_OK;
-    *value = NULL;
-    for (size_t i = 0; i < count && !*value; i++)
-        if (!strcmp(words[i], text))
-            *value = mf_arena_copy(params->arena, text);
-    if (!*value) {
-        const char *near = mf_nearest(text, words, count);
-        mf_text list = {0};
-        for (size_t i = 0; i < count; i++)
-            mf_text_add(&list, "%s%s", i ? ", " : "", words[i]);
-        error = near ? mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s; did you mean '%s'?",
-                               p->name, text, list.data, near)
-                     : mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s", p->name, text,
-                               list.data);
-        free(list.data);
-    }
-    mf_arena_free(scratch);
-    return error;
+    const char *rest = p->choices;
+    mf_choice c;
+    while (mf_param_word(p, &rest, &c))
+        if (means(p, &c, text)) {
+            *value = mf_arena_copy_n(params->arena, c.word, c.length);
+            return MF_OK;
+        }
+    return no_choice(p, text);
 }
 
 static mf_status parse_path(mf_params *params, const mf_param *p, const char *text,

@@ -18,7 +18,7 @@ static const mf_param params[] = {
         "threshold for CT, else rough."),
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
             "The body is above this (in the volume's unit)."),
-    MF_CHOICE(body_params, modality, "volume", "volume|ct|mr|pet",
+    MF_CHOICE_FOLDED(body_params, modality, "volume", "volume|" MF_MODALITIES,
               "As the volume says (guessed where it says nothing), or this."),
     MF_PARAMS_END};
 static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0}, {0}};

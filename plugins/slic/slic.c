@@ -31,7 +31,7 @@ static const mf_param params[] = {
     MF_REAL(slic_params, compactness, "10", 0.01, 1000, "%",
             "Share of the intensity range that weighs as much as one edge of distance."),
     MF_INT(slic_params, iterations, "10", 1, 100, "", "Rounds of assigning voxels to centers."),
-    MF_CHOICE(slic_params, modality, "volume", "volume|ct|mr|pet",
+    MF_CHOICE_FOLDED(slic_params, modality, "volume", "volume|" MF_MODALITIES,
               "What the intensities are: as the volume says (guessed where it says nothing)."),
     MF_REAL(slic_params, window_low, "-300", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(slic_params, window_high, "400", -32768, 32767, "HU", "CT is clipped to this."),

@@ -197,6 +197,178 @@ START_TEST(a_folder_may_have_wildcards_in_its_name)
 }
 END_TEST
 
+/* ---- tables as spreadsheets write them ---------------------------------------------------------
+ */
+
+static mf_graph *load_table(const char *text)
+{
+    write_file("lab.csv", text);
+    return load_text("massflow: 1\ncases: {csv: lab.csv}\n" SCAN);
+}
+
+START_TEST(separators_are_read_off_the_header)
+{
+    /* UTF-8 with a mark, semicolons, CRLF, a field of two lines, decimal commas, blank rows. */
+    mf_graph *g = load_table("\xef\xbb\xbfid;note;age\r\n"
+                             "p1;\"a;b\r\nc\";63,5\r\n"
+                             ";;\r\n"
+                             " \t; ;\r\n"
+                             "\r\n"
+                             "p2; x y ;\" z \"\r\n"
+                             ";\r\n");
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_case(g, 0, "p1", "note", "a;b\r\nc");
+    check_case(g, 0, "p1", "age", "63,5");
+    check_case(g, 1, "p2", "note", "x y");
+    check_case(g, 1, "p2", "age", " z ");
+    mf_graph_free(g);
+    g = load_table("id\tset\np1\ttrain, a\np2\t\n");
+    check_case(g, 0, "p1", "set", "train, a");
+    check_case(g, 1, "p2", "set", "");
+    mf_graph_free(g);
+    g = load_table("\"sep=;\"\r\nid;set\r\np1;a,b\r\n");
+    check_case(g, 0, "p1", "set", "a,b");
+    mf_graph_free(g);
+    g = load_table("sep=,\nid,set\np1,a;b\n");
+    check_case(g, 0, "p1", "set", "a;b");
+    mf_graph_free(g);
+    g = load_table("id,set\rp1,train\rp2,test"); /* as old Macs end lines */
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_case(g, 1, "p2", "set", "test");
+    mf_graph_free(g);
+    g = load_table(",,\nid,set,,\np1,train,, \n"); /* columns that were emptied */
+    check_case(g, 0, "p1", "set", "train");
+    mf_graph_free(g);
+    g = load_table("id\np1;x\n"); /* one column */
+    check_case(g, 0, "p1;x", "id", "p1;x");
+    mf_graph_free(g);
+}
+END_TEST
+
+/* The text in UTF-16 behind a mark; only characters below 0x80 and "\xf0\x9f\xa7\xa0" (a brain). */
+static void write_utf16(const char *path, const char *text, bool big)
+{
+    FILE *file = fopen(path, "w");
+    fwrite(big ? "\xfe\xff" : "\xff\xfe", 1, 2, file);
+    while (*text) {
+        static const unsigned pair[] = {0xd83e, 0xdde0};
+        bool wide = (unsigned char)*text >= 0x80;
+        for (int i = 0; i < (wide ? 2 : 1); i++) {
+            unsigned unit = wide ? pair[i] : (unsigned char)*text;
+            fputc((int)(big ? unit >> 8 : unit & 255), file);
+            fputc((int)(big ? unit & 255 : unit >> 8), file);
+        }
+        text += wide ? 4 : 1;
+    }
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(byte_order_marks_and_utf16_are_read)
+{
+    static const char brain[] = "p\xf0\x9f\xa7\xa0";
+    for (int big = 0; big < 2; big++) {
+        char text[400];
+        snprintf(text, sizeof text, "id\tset\r\n%s\ttrain\r\n", brain);
+        write_utf16("lab.csv", text, big);
+        write_utf16("g.yaml", "massflow: 1\r\ncases: {csv: lab.csv}\r\n" SCAN, big);
+        char *messages;
+        mf_graph *g = load(NULL, 0, &messages);
+        ck_assert_str_eq(messages, "");
+        check_case(g, 0, brain, "set", "train");
+        free(messages);
+        mf_graph_free(g);
+    }
+    /* A graph, what it includes, and its table, each with a mark. */
+    write_file("lab.csv", "\xef\xbb\xbfid\nq\n");
+    write_file("in.yaml", "\xef\xbb\xbfmassflow: 1\r\ncases: {csv: lab.csv}\r\n" SCAN);
+    mf_graph *g = load_text("\xef\xbb\xbfmassflow: 1\ninclude: {in: {file: in.yaml}}\n"
+                            "stages: {all: {use: toy.load, with: {path: scans/a.nii.gz}}}\n");
+    ck_assert_str_eq(mf_graph_node(g, 0)->name, "in.scan[case=q]");
+    mf_graph_free(g);
+}
+END_TEST
+
+static void refused_bytes(const char *bytes, size_t count, const char *expected)
+{
+    mf_diagnostics *d;
+    mf_graph *g;
+    FILE *file = fopen("g.yaml", "w");
+    fwrite(bytes, 1, count, file);
+    ck_assert_int_eq(fclose(file), 0);
+    ok(mf_diagnostics_new(&d));
+    fails(mf_graph_load("g.yaml", toys, NULL, 0, d, &g), expected);
+    mf_diagnostics_free(d);
+}
+
+START_TEST(other_encodings_are_refused_in_words)
+{
+    refused_bytes("\xff\xfe\0\0m\0\0\0", 8,
+                  "g.yaml is UTF-32 text, which is not read\n  save it as UTF-8");
+    refused_bytes("\xff\xfem\0a", 5,
+                  "g.yaml begins as UTF-16 text and is none\n  save it as UTF-8");
+    refused_bytes("\xff\xfe\0\xdc", 4, /* half of a pair */
+                  "g.yaml begins as UTF-16 text and is none\n  save it as UTF-8");
+    refused_bytes("m\0a\0", 4,
+                  "g.yaml is UTF-16 text without a byte order mark, or no text at all\n"
+                  "  save it as UTF-8");
+}
+END_TEST
+
+START_TEST(a_cell_may_hold_a_list)
+{
+    write_file("lab.csv", "id;window;note\na;[40, 400];[x]\nb;\"[8]\";y\n");
+    mf_graph *g = load_text("massflow: 1\ncases: {csv: lab.csv}\nstages:\n"
+                            "  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+                            "  m: {use: toy.masks, each: case, in: {volume: scan}, with: {sizes: "
+                            "\"${case.window}\", title: \"${case.note}\"}}\n");
+    static const char *const expected[] = {"\"sizes\":[40,400]", "\"sizes\":[8]"};
+    for (size_t i = 0; i < 2; i++) {
+        const mf_node *n = mf_graph_node(g, 2 + i);
+        ck_assert_str_eq(n->label, "m");
+        ck_assert_ptr_nonnull(strstr(mf_params_json(n->params), expected[i]));
+        ck_assert_ptr_nonnull(strstr(mf_params_json(n->params), i ? "\"y\"" : "\"title\":\"[x]\""));
+    }
+    mf_graph_free(g);
+}
+END_TEST
+
+/* ---- what a glob passes over -------------------------------------------------------------------
+ */
+
+START_TEST(a_glob_leaves_out_what_exclude_names)
+{
+    write_file("scans/a_labels.nii.gz", "");
+    write_file("scans/b_seg.nii.gz", "");
+    write_file("scans/._a.nii.gz", "");
+    write_file("scans/.hidden.nii.gz", "");
+    mf_graph *g = load_text("massflow: 1\nparams: {skip: [\"*_labels.nii.gz\", \"*_seg*\"]}\n"
+                            "cases: {glob: \"scans/*.nii.gz\", exclude: \"${skip}\"}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_case(g, 1, "b", "path", "DIR/scans/b.nii.gz");
+    char *text = mf_graph_text(g);
+    ck_assert_ptr_nonnull(strstr(text,
+                                 "g.yaml: 1 stages, 2 cases, 2 nodes\n"
+                                 "glob scans/*.nii.gz: 2 cases; 1 excluded by *_labels.nii.gz; "
+                                 "1 excluded by *_seg*; 2 hidden files passed over, such as "
+                                 "._a.nii.gz\n"));
+    free(text);
+    mf_graph_free(g);
+    /* By {id}, and by a path. */
+    g = load_text("massflow: 1\ncases: {glob: \"scans/{id}.nii.gz\", exclude: [scans/a*, "
+                  "\"b_*\"]}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 1);
+    check_case(g, 0, "b", "id", "b");
+    mf_graph_free(g);
+    /* A dot that is written is meant. */
+    g = load_text("massflow: 1\ncases: {glob: \"scans/.h*.nii.gz\", exclude: []}\n" SCAN);
+    check_case(g, 0, ".hidden", "path", "DIR/scans/.hidden.nii.gz");
+    mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {glob: \"*/{id}/t?.nii.gz\"}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 1);
+    mf_graph_free(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cases");
@@ -208,6 +380,11 @@ int main(void)
     tcase_add_test(tests, every_series_below_a_folder_is_a_case);
     tcase_add_test(tests, a_data_set_of_nnunet);
     tcase_add_test(tests, a_folder_may_have_wildcards_in_its_name);
+    tcase_add_test(tests, separators_are_read_off_the_header);
+    tcase_add_test(tests, byte_order_marks_and_utf16_are_read);
+    tcase_add_test(tests, other_encodings_are_refused_in_words);
+    tcase_add_test(tests, a_cell_may_hold_a_list);
+    tcase_add_test(tests, a_glob_leaves_out_what_exclude_names);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

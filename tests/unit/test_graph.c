@@ -62,6 +62,7 @@ START_TEST(error_texts)
     write_file("short.csv", "id,set\na,train\nb\n");
     write_file("quote.csv", "id,set\na,\"train\n");
     write_file("empty.csv", "");
+    write_file("latin.csv", "id;note\na;M\xfcller\n");
     char *more = cut(b->graph, "-- file ");
     write_file("g.yaml", b->graph);
     while (more) {

@@ -45,6 +45,12 @@ typedef struct mf_reals { const double *v; size_t count; } mf_reals;
 #define MF_NO_CACHE 1u   /* does not change the result: not part of the key */
 #define MF_REQUIRED 2u   /* has no default */
 #define MF_EXTENDABLE 4u /* a longer run may go on from a shorter one's last checkpoint */
+#define MF_ANY_CASE 8u   /* CHOICE: letters of either case; "pet=pt" takes pt for pet as well */
+/* TEXT: a command. What is spliced into it from a case or an axis stays one piece: where it holds
+ * other characters than MF_COMMAND_PLAIN it stands as {'...'}, with a quote in it doubled. */
+#define MF_COMMAND 16u
+#define MF_COMMAND_PLAIN                                                                           \
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
 
 typedef struct mf_param {
     const char *name;
@@ -54,7 +60,7 @@ typedef struct mf_param {
     double min, max;         /* numbers, and each element of a list; text and paths: unused */
     const char *unit;        /* "mm", "HU", "" */
     const char *help;        /* one line */
-    const char *choices;     /* CHOICE: words joined by '|' */
+    const char *choices;     /* CHOICE: words joined by '|'; see MF_ANY_CASE */
     unsigned marks;
 } mf_param;
 
@@ -74,6 +80,12 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_TEXT, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
 #define MF_CHOICE(s, field, fallback, choices, help)                                               \
     MF_FIELD_(MF_PARAM_CHOICE, const char *, s, field, fallback, 0, 0, "", choices, 0, help)
+/* A choice whose words are met in several spellings; the field is the word as it stands first. */
+#define MF_CHOICE_FOLDED(s, field, fallback, choices, help)                                        \
+    MF_FIELD_(MF_PARAM_CHOICE, const char *, s, field, fallback, 0, 0, "", choices, MF_ANY_CASE,   \
+              help)
+/* Of a parameter that takes a modality, as a column of DICOM's Modality (0008,0060) has it. */
+#define MF_MODALITIES "ct|mr=mri|pet=pt"
 /* A file or folder that must exist: its content is part of the key, its name is not; what the stage
  * opens beside it is named by mf_stage.parts. The stage reads it in `run` (a stream: in `item`), and
  * nothing is published where it was written meanwhile. Of a folder, files for which mf_path_ignored
