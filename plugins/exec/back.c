@@ -111,6 +111,31 @@ static mf_status read_npy_grid(const char *type, const char *path, const mf_arti
     return status;
 }
 
+/* Whether a text tells to set a parameter of the stages that load scans: exec.run has none of them.
+ */
+static bool names_parameter(const char *text)
+{
+    static const char *const names[] = {
+        "orient:", "crop:", "threshold:", "margin:",      "modality:", "series:",
+        "time:",   "align:", "nonfinite:", "`like`", "volume.load"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(text, names[i]))
+            return true;
+    return false;
+}
+
+/* The file is the command's, so what is to be changed is the command. */
+static mf_status own_hint(mf_status status)
+{
+    const char *hint = status ? mf_error_hint_text(status) : NULL;
+
+    if (!hint || !names_parameter(hint))
+        return status;
+    return mf_hint(status, "the command is to write one finite value for each voxel, on the grid of "
+                           "its input");
+}
+
 static mf_status read_grid(mf_task *t, const char *type, const char *path, const mf_artifact *like,
                            mf_artifact **artifact)
 {
@@ -122,13 +147,16 @@ static mf_status read_grid(mf_task *t, const char *type, const char *path, const
     if (ends_in(path, ".npy"))
         return read_npy_grid(type, path, like, artifact);
     if (strcmp(type, "labels") == 0)
-        MF_TRY(load_labels(path, &labels, like, &notes, artifact));
+        MF_TRY(own_hint(load_labels(path, &labels, like, &notes, artifact)));
     else if (like)
-        MF_TRY(load_like(path, like, &notes, artifact));
+        MF_TRY(own_hint(load_like(path, like, &notes, artifact)));
     else
-        MF_TRY(load_volume(path, &volume, &notes, artifact));
+        MF_TRY(own_hint(load_volume(path, &volume, &notes, artifact)));
     for (int i = 0; i < notes.notes; i++)
-        mf_log(t, "%s", notes.note[i]);
+        if (!names_parameter(notes.note[i]))
+            mf_log(t, "%s", notes.note[i]);
+        else
+            mf_log(t, "%.*s", (int)strcspn(notes.note[i], "("), notes.note[i]);
     return MF_OK;
 }
 

@@ -1,6 +1,7 @@
 /* command.c - see command.h. */
 #include "command.h"
 
+#include "shell.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +18,10 @@ const exec_port exec_inputs[] = {
     {"model", ".safetensors .json", false},
     {"image", ".png .npy .json", false},
     {"text", ".txt .json", false},
-    {"volumes", IMAGES, true},
-    {"label_maps", IMAGES, true},
-    {"feature_maps", ".npy .safetensors .json", true},
-    {"tables", ".csv .json", true},
+    {"volumes", IMAGES " " INDEX_SUFFIX, true},
+    {"label_maps", IMAGES " " INDEX_SUFFIX, true},
+    {"feature_maps", ".npy .safetensors .json " INDEX_SUFFIX, true},
+    {"tables", ".csv .json " INDEX_SUFFIX, true},
     {NULL, NULL, false},
 };
 
@@ -125,42 +126,140 @@ static mf_status parse_place(const char *name, int length, place *found)
     return port_place(exec_inputs, name, length, found);
 }
 
+/* ---- literals -------------------------------------------------------------------------------- */
+
+/* The character behind a literal that begins at `text`, at its "{'"; NULL where it does not end. */
+static const char *literal_end(const char *text)
+{
+    for (text += 2; *text; text++) {
+        if (*text != '\'')
+            continue;
+        if (text[1] == '}')
+            return text + 2;
+        if (text[1] != '\'')
+            return NULL;
+        text++;
+    }
+    return NULL;
+}
+
+static bool begins_literal(const char *text)
+{
+    return text[0] == '{' && text[1] == '\'';
+}
+
+static bool doubled_brace(const char *text)
+{
+    return (*text == '{' || *text == '}') && text[1] == *text;
+}
+
+bool command_has_literal(const char *word)
+{
+    for (; *word; word++) {
+        if (begins_literal(word))
+            return true;
+        word += doubled_brace(word);
+    }
+    return false;
+}
+
+/* What a literal means. */
+static mf_status read_literal(const char **text, char **value)
+{
+    const char *end = literal_end(*text), *from = *text + 2;
+    char *to;
+
+    if (!end)
+        return mf_hint(mf_fail(MF_INVALID, "'command': {' is not closed by '}"),
+                       "a brace itself is {{ or }}");
+    to = *value = malloc((size_t)(end - from) + 1);
+    if (!to)
+        return no_memory();
+    for (; from < end - 2; from++) {
+        *to++ = *from;
+        from += *from == '\'';
+    }
+    *to = '\0';
+    *text = end;
+    return MF_OK;
+}
+
+/* ---- expanding ------------------------------------------------------------------------------- */
+
+/* Where the filled text goes. */
+typedef struct target {
+    FILE *out;
+    bool quote; /* for a shell */
+    shell_state shell;
+} target;
+
+static mf_status put_value(target *t, const char *value)
+{
+    if (t->quote)
+        return shell_put(&t->shell, value, t->out);
+    fputs(value, t->out);
+    return MF_OK;
+}
+
+static void put_char(target *t, char c)
+{
+    if (t->quote)
+        shell_feed(&t->shell, c);
+    fputc(c, t->out);
+}
+
 /* One place, from behind its brace; *text then stands behind the closing one. */
-static mf_status put_place(const char **text, place_text fill, void *self, FILE *out)
+static mf_status put_place(const char **text, place_text fill, void *self, target *t)
 {
     const char *end = strchr(*text, '}');
     place found;
     char *filled = NULL;
+    mf_status status;
 
     if (!end)
         return mf_hint(mf_fail(MF_INVALID, "'command': a brace is not closed"),
                        "a brace itself is {{ or }}");
     MF_TRY(parse_place(*text, (int)(end - *text), &found));
     MF_TRY(fill(self, &found, &filled));
-    fputs(filled ? filled : "", out);
+    status = put_value(t, filled ? filled : "");
     free(filled);
     *text = end + 1;
-    return MF_OK;
+    return status;
 }
 
-mf_status command_expand(const char *text, place_text fill, void *self, char **expanded)
+static mf_status put_literal(const char **text, target *t)
+{
+    char *value;
+    mf_status status;
+
+    MF_TRY(read_literal(text, &value));
+    status = put_value(t, value);
+    free(value);
+    return status;
+}
+
+mf_status command_expand(const char *text, bool shell, place_text fill, void *self,
+                         char **expanded)
 {
     size_t size;
-    FILE *out = open_memstream(expanded, &size);
-    mf_status status = out ? MF_OK : no_memory();
+    target t = {.out = open_memstream(expanded, &size), .quote = shell};
+    mf_status status = t.out ? MF_OK : no_memory();
 
+    shell_begin(&t.shell, text);
     while (!status && *text) {
-        if (*text == '{' && text[1] != '{') {
+        if (begins_literal(text)) {
+            status = put_literal(&text, &t);
+        } else if (*text == '{' && text[1] != '{') {
             text++;
-            status = put_place(&text, fill, self, out);
-            continue;
+            status = put_place(&text, fill, self, &t);
+        } else {
+            text += doubled_brace(text);
+            put_char(&t, *text++);
         }
-        text += (*text == '{' || *text == '}') && text[1] == *text;
-        fputc(*text++, out);
     }
-    if (out && fclose(out) != 0 && !status)
+    if (t.out && fclose(t.out) != 0 && !status)
         status = no_memory();
-    if (status && out) {
+    if (status && t.out) {
         free(*expanded);
         *expanded = NULL;
     }
@@ -169,18 +268,32 @@ mf_status command_expand(const char *text, place_text fill, void *self, char **e
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
+/* Copies `count` characters, which mean nothing here. */
+static void copy(const char **text, char **to, size_t count)
+{
+    memcpy(*to, *text, count);
+    *text += count;
+    *to += count;
+}
+
 /* Copies one word; *text then stands behind it. */
 static bool copy_word(const char **text, char **to)
 {
     char quote = 0;
 
-    for (; **text && (quote || !isspace((unsigned char)**text)); (*text)++) {
-        if (**text == quote)
-            quote = 0;
-        else if (!quote && (**text == '\'' || **text == '"'))
-            quote = **text;
-        else
-            *(*to)++ = **text;
+    while (**text && (quote || !isspace((unsigned char)**text))) {
+        const char *end = begins_literal(*text) ? literal_end(*text) : NULL;
+        bool mark = **text == '\'' || **text == '"';
+        if (end) {
+            copy(text, to, (size_t)(end - *text));
+        } else if (doubled_brace(*text)) {
+            copy(text, to, 2);
+        } else if (mark && (!quote || **text == quote)) {
+            quote = quote ? '\0' : **text;
+            (*text)++;
+        } else {
+            copy(text, to, 1);
+        }
     }
     *(*to)++ = '\0';
     return !quote;

@@ -23,6 +23,8 @@ typedef enum place_kind {
     PLACE_OUTPUT  /* {out.labels}, {out.labels.npy} */
 } place_kind;
 
+#define INDEX_SUFFIX ".index" /* {volumes.index}: a table of the elements instead of their folder */
+
 /* What a name in braces stands for. */
 typedef struct place {
     place_kind kind;
@@ -33,10 +35,15 @@ typedef struct place {
 /* Puts what stands for a place into *text, which the caller of command_expand frees. */
 typedef mf_status (*place_text)(void *self, const place *place, char **text);
 
-/* Replaces the places of `text`; "{{" and "}}" are braces. */
-mf_status command_expand(const char *text, place_text fill, void *self, char **expanded);
-/* Words are parted by white space; quotes '...' and "..." keep it; no other character is special.
- * Free *words, one block, with free(); NULL stands behind the last. */
+/* Replaces the places of `text`; "{{" and "}}" are braces. {'...'} is the text in it as it is, with
+ * each quote in it doubled: what comes from a case stands so (MF_COMMAND). For `shell` all that is
+ * put in is quoted as its place in the script needs. */
+mf_status command_expand(const char *text, bool shell, place_text fill, void *self,
+                         char **expanded);
+/* Words are separated by white space; quotes '...' and "..." keep it, and so does {'...'}; no other
+ * character is special. Free *words, one block, with free(); NULL stands behind the last. */
 mf_status command_split(const char *text, char ***words);
+/* Whether a word holds {'...'}. */
+bool command_has_literal(const char *word);
 
 #endif

@@ -3,6 +3,8 @@
 #include "child.h"
 #include "command.h"
 #include "exec_run.code.h"
+#include "gather.h"
+#include "script.h"
 #include <massflow/stage.h>
 
 #include <dirent.h>
@@ -21,9 +23,9 @@ typedef struct exec_params {
 } exec_params;
 
 static const mf_param params[] = {
-    MF_TEXT(exec_params, command, NULL,
-            "The program, found in PATH, and its arguments; {volume}, {out.labels} ... stand for "
-            "files."),
+    MF_FIELD_(MF_PARAM_TEXT, const char *, exec_params, command, NULL, 0, 0, "", NULL, MF_COMMAND,
+              "The program, found in PATH, and its arguments; {volume}, {out.labels} ... stand for "
+              "files."),
     MF_PATH(
         exec_params, files, "",
         "A script, or a folder with all that the command uses: {files} in the command. When its "
@@ -110,6 +112,19 @@ static mf_status open_folder(call *c)
 
 /* ---- inputs as files ------------------------------------------------------------------------- */
 
+static size_t count_files(const char *folder)
+{
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    size_t count = 0;
+
+    while (stream && (entry = readdir(stream)))
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (stream)
+        closedir(stream);
+    return count;
+}
+
 static mf_status write_once(call *c, const mf_artifact *a, const char *path)
 {
     if (access(path, F_OK) == 0)
@@ -117,35 +132,64 @@ static mf_status write_once(call *c, const mf_artifact *a, const char *path)
     return mf_within(mf_task_write(c->task, a, path), "%s", path);
 }
 
-/* The file of an element: its case and the axes that are gathered, or its number. */
-static mf_status write_element(call *c, const exec_port *port, size_t i, const char *folder,
-                               const char *suffix)
+/* One file for each element, each with a name of its own: counted, so that none is lost. */
+static mf_status write_elements(call *c, const exec_port *port, char *const *names,
+                                const char *folder, const char *suffix)
 {
-    const char *id = mf_in_case(c->task, port->name, i), *value;
-    const mf_artifact *a;
-    char name[200], path[400];
-    size_t used = (size_t)snprintf(name, sizeof name, "%.100s", id);
+    size_t count = mf_in_count(c->task, port->name);
 
-    for (size_t k = 0; mf_in_axis(c->task, port->name, i, k, &value) && used < 160; k++)
-        used +=
-            (size_t)snprintf(name + used, sizeof name - used, "%s%.30s", used ? "_" : "", value);
-    if (!used)
-        snprintf(name, sizeof name, "%03zu", i);
-    for (char *at = name; *at; at++)
-        *at = *at == '/' ? '_' : *at;
-    snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);
-    MF_TRY(mf_in_item(c->task, port->name, i, &a));
-    return write_once(c, a, path);
+    for (size_t i = 0; i < count; i++) {
+        const mf_artifact *a;
+        char *path;
+        mf_status status;
+        MF_TRY(mf_cancel_point(c->task));
+        MF_TRY(mf_in_item(c->task, port->name, i, &a));
+        if (asprintf(&path, "%s/%s%s", folder, names[i], suffix) < 0)
+            return no_memory();
+        if (access(path, F_OK) == 0)
+            status = mf_fail(MF_INTERNAL, "two elements of '%s' have the file %s", port->name, path);
+        else
+            status = mf_within(mf_task_write(c->task, a, path), "%s", path);
+        free(path);
+        MF_TRY(status);
+    }
+    size_t written = count_files(folder);
+    if (written != count)
+        return mf_fail(MF_INTERNAL, "'%s' has %zu elements, and %zu files were written", port->name,
+                       count, written);
+    return MF_OK;
 }
 
+/* The folder of a list, or its index; written once, however often the command names it. */
 static mf_status write_list(call *c, const exec_port *port, const char *path, const char *suffix)
 {
-    MF_TRY(make_folder(path));
-    for (size_t i = 0; i < mf_in_count(c->task, port->name); i++) {
-        MF_TRY(mf_cancel_point(c->task));
-        MF_TRY(write_element(c, port, i, path, suffix));
-    }
-    return MF_OK;
+    bool index = strcmp(suffix, INDEX_SUFFIX) == 0;
+    char **names;
+    mf_status status;
+
+    if (access(path, F_OK) == 0)
+        return MF_OK;
+    MF_TRY(gather_names(c->task, port->name, &names));
+    status = index ? gather_index(c->task, port->name, names, path) : make_folder(path);
+    if (!status && !index)
+        status = write_elements(c, port, names, path, suffix);
+    gather_free(names);
+    return status;
+}
+
+/* Each form of a list has a folder of its own: in/volumes, in/volumes_npy; in/volumes.index.csv. */
+static char *list_path(const call *c, const exec_port *port, const char *suffix)
+{
+    bool usual = strncmp(port->suffixes, suffix, strlen(suffix)) == 0 &&
+                 strchr(" ", port->suffixes[strlen(suffix)]);
+    char form[16], *path;
+
+    snprintf(form, sizeof form, "%s", usual ? "" : suffix);
+    for (char *dot = form; *dot; dot++)
+        *dot = *dot == '.' ? '_' : *dot;
+    if (strcmp(suffix, INDEX_SUFFIX) == 0)
+        snprintf(form, sizeof form, "%s.csv", INDEX_SUFFIX);
+    return asprintf(&path, "%s/in/%s%s", c->folder, port->name, form) < 0 ? NULL : path;
 }
 
 static mf_status write_input(call *c, const exec_port *port, const char *suffix, char **path)
@@ -155,10 +199,12 @@ static mf_status write_input(call *c, const exec_port *port, const char *suffix,
     if (!mf_in_count(c->task, port->name))
         return mf_fail(MF_INVALID, "the command takes {%s}, but nothing is connected to it",
                        port->name);
-    if (asprintf(path, "%s/in/%s%s", c->folder, port->name, port->list ? "" : suffix) < 0)
+    if (port->list) {
+        *path = list_path(c, port, suffix);
+        return *path ? write_list(c, port, *path, suffix) : no_memory();
+    }
+    if (asprintf(path, "%s/in/%s%s", c->folder, port->name, suffix) < 0)
         return no_memory();
-    if (port->list)
-        return write_list(c, port, *path, suffix);
     MF_TRY(mf_in(c->task, port->name, &a));
     return write_once(c, a, *path);
 }
@@ -300,6 +346,26 @@ static void warn_of_files(call *c, char **words)
     }
 }
 
+/* `sh -c SCRIPT`: what comes from a case would be a part of the script, and run. */
+static mf_status check_inner_script(char **words)
+{
+    static const char *const shells[] = {"sh", "bash", "dash", "ksh", "zsh"};
+    const char *slash = words[0] ? strrchr(words[0], '/') : NULL, *name = slash ? slash + 1 : words[0];
+    bool shell = false;
+
+    for (size_t i = 0; name && i < sizeof shells / sizeof *shells; i++)
+        shell |= strcmp(name, shells[i]) == 0;
+    for (size_t i = 1; shell && words[i] && words[i + 1]; i++)
+        if (words[i][0] == '-' && words[i][1] != '-' && strchr(words[i], 'c') &&
+            command_has_literal(words[i + 1]))
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "'command': a value of a case or an axis stands in the script "
+                                   "for %s, which would run it: %s",
+                                   name, words[i + 1]),
+                           "hand it over as an argument, as in: sh -c 'echo \"$1\"' x ${case.id}");
+    return MF_OK;
+}
+
 /* The words with their places filled in; as many as there were. Free each and the list. */
 static mf_status make_words(call *c, char ***made)
 {
@@ -311,15 +377,17 @@ static mf_status make_words(call *c, char ***made)
     if (!c->params->shell) {
         MF_TRY(command_split(text, &words));
         from = words;
-        warn_of_files(c, words);
+        status = check_inner_script(words);
+        if (!status)
+            warn_of_files(c, words);
     }
     while (from[count])
         count++;
     *made = calloc(count + 1, sizeof **made);
-    if (!*made)
+    if (!*made && !status)
         status = no_memory();
     for (size_t i = 0; i < count && !status; i++)
-        status = command_expand(from[i], fill, c, &(*made)[i]);
+        status = command_expand(from[i], c->params->shell, fill, c, &(*made)[i]);
     free(words);
     return status;
 }
@@ -330,7 +398,8 @@ static mf_status run_in_folder(call *c)
     mf_status status = make_words(c, &words);
 
     if (!status)
-        status = child_run(c->task, words, c->folder);
+        status = script_hint(child_run(c->task, words, c->folder), c->params->command,
+                             c->params->files, c->folder);
     for (size_t i = 0; words && words[i]; i++)
         free(words[i]);
     free(words);
@@ -374,15 +443,17 @@ static mf_status check(const void *p)
     outlook o = {.params = p};
     char *expanded, **words;
 
-    MF_TRY(command_expand(o.params->command, look, &o, &expanded));
+    MF_TRY(command_expand(o.params->command, o.params->shell, look, &o, &expanded));
     free(expanded);
     if (!o.output)
         return mf_hint(mf_fail(MF_INVALID, "'command' names no output"),
                        "such as {out.labels}, {out.table}, or {out} for their folder");
     MF_TRY(command_split(o.params->command, &words));
-    bool empty = !words[0];
+    mf_status status = words[0] ? MF_OK : mf_fail(MF_INVALID, "'command' is empty");
+    if (!status && !o.params->shell)
+        status = check_inner_script(words);
     free(words);
-    return empty ? mf_fail(MF_INVALID, "'command' is empty") : MF_OK;
+    return status;
 }
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -397,7 +468,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 
 const mf_stage exec_run = {
     .name = "exec.run",
-    .version = 1,
+    .version = 2,
     .summary = "Any command as a stage: a script, a tool, a model in another framework.",
     .help =
         "Inputs are written as files into a folder of their own, the command runs there, and its\n"
@@ -405,6 +476,7 @@ const mf_stage exec_run = {
         "  {volume} {labels} {table} ...   the file of what is connected there\n"
         "  {volume.npy} {table.json}       the same in another form\n"
         "  {volumes} {tables} ...          a folder with a file for each case\n"
+        "  {volumes.index} ...             a table of these files: name, case, axes; in order\n"
         "  {out.labels} {out.table.csv}    where the command is to write\n"
         "  {in} {out}                      the two folders\n"
         "  {files} {threads}               the parameter, and the cores it may use\n"
