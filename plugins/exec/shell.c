@@ -94,7 +94,7 @@ mf_status shell_put(shell_state *s, const char *value, FILE *out)
         if (top == '"')
             fputs(strchr("\\\"$`", *value) ? "\\" : "", out);
         if (top != '"' && *value == '\'')
-            fputs("'\\'", out);
+            fputs("'\\", out);
         fputc(*value, out);
         if (top != '"' && *value == '\'')
             fputc('\'', out);

@@ -254,6 +254,191 @@ stages:
                          "massflow: error: it[case=000] came out without 'labels'\n")
 
 
+LIST = """
+import os, sys
+with open(sys.argv[1], "w", encoding="utf-8") as out:
+    for name in sys.argv[2:]:
+        text = sorted(os.listdir(name)) if os.path.isdir(name) else open(name, encoding="utf-8").read()
+        print(*text, sep="\\n" if isinstance(text, list) else "", file=out)
+"""
+
+# A table of one number, quickly.
+TABLE = """{use: exec.run, each: %s, with: {shell: true, command: "echo n > {out.table}; echo 1 >> {out.table}"}}"""
+
+
+class Gathered(Commands):
+    """The files of elements: as many as elements, whatever these are called."""
+
+    def listed(self, head, gather, command="{tables}"):
+        """What a command finds in its folder of gathered tables."""
+        self.write("list.py", LIST)
+        self.write("g.yaml", f"""massflow: 1
+{head}
+  it:
+    use: exec.run
+    in: {{tables: {gather}}}
+    with: {{files: list.py, command: "python3 {{files}} {{out.text}} {command}"}}
+""")
+        self.massflow("run", "g.yaml")
+        return self.text().splitlines()
+
+    def test_values_that_join_to_one_text(self):
+        names = self.listed("""cases: {count: 1}
+axes: {a: [x_y, x], b: [z, y_z]}
+stages:
+  t: """ + TABLE % "[case, a, b]", '"t.table[*]"')
+        self.assertEqual(names, ["000_x_y_y_z.csv", "000_x_y_z-1e2cc3a3.csv",
+                                 "000_x_y_z-91c0c9e8.csv", "000_x_z.csv"])
+        # The index says which is which, in the order of elements.
+        lines = self.listed("""cases: {count: 1}
+axes: {a: [x_y, x], b: [z, y_z]}
+stages:
+  t: """ + TABLE % "[case, a, b]", '"t.table[*]"', "{tables.index}")
+        self.assertEqual(lines, ["name,case,a,b", "000_x_y_z-91c0c9e8,000,x_y,z",
+                                 "000_x_y_y_z,000,x_y,y_z", "000_x_z,000,x,z",
+                                 "000_x_y_z-1e2cc3a3,000,x,y_z", ""])
+
+    def test_case_long_and_odd_names(self):
+        """Names that differ in case alone, that are too long, hidden, or like an option."""
+        ids = ["P1", "p1", ".hidden", "-rf", "l" * 240 + "1", "l" * 240 + "2", "\u00e4" * 130, "a b:c;d"]
+        head = ("cases: {list: [" + ", ".join(f'{{id: "{name}"}}' for name in ids) +
+                "]}\nstages:\n  t: " + TABLE % "case")
+        names = self.listed(head, '"t.table[*]"')
+        self.assertEqual(len(names), len(ids))
+        self.assertEqual(len({name.lower() for name in names}), len(ids))
+        self.assertTrue(all(len(os.fsencode(name)) <= 204 and name[0] not in ".-" for name in names), names)
+        for pattern in ("P1-[0-9a-f]{8}", "p1-[0-9a-f]{8}", "_hidden-[0-9a-f]{8}", "_rf-[0-9a-f]{8}",
+                        "l{191}-[0-9a-f]{8}", "\u00e4{95}-[0-9a-f]{8}", "a b:c;d"):
+            self.assertTrue([name for name in names if re.fullmatch(pattern + r"\.csv", name)],
+                            (pattern, names))
+
+    def test_one_case_of_two_stages(self):
+        names = self.listed("cases: {list: [{id: p}, {id: p-2}]}\nstages:\n  t: " + TABLE % "case" +
+                            "\n  u: " + TABLE % "case", '["t.table[*]", "u.table[*]"]',
+                            "{tables.index} {tables}")
+        self.assertEqual(names[:5], ["name,case", "p,p", "p-2,p-2", "p-2-2,p", "p-2-2-2,p-2"])
+        self.assertEqual(names[6:], ["p-2-2-2.csv", "p-2-2.csv", "p-2.csv", "p.csv"])
+
+    def test_each_form_has_a_folder(self):
+        names = self.listed("cases: {count: 2}\nstages:\n  t: " + TABLE % "case", '"t.table[*]"',
+                            "{tables} {tables.json} {tables} {in}")
+        self.assertEqual(names, ["000.csv", "001.csv", "000.json", "001.json", "000.csv", "001.csv",
+                                 "tables", "tables_json"])
+
+
+class Values(Commands):
+    """What comes from a case is one piece of text, never parted, filled in, or run."""
+
+    ODD = ["a b", "$(touch PWN)", "x;touch PWN", "{in}", "it''s `touch PWN` \"q\" \\\\", "012"]
+
+    def echoed(self, command, shell):
+        cases = ", ".join("{id: c%d, v: '%s'}" % (i, v.replace("\\\\", "\\"))
+                          for i, v in enumerate(self.ODD))
+        command = command.replace("'", "''")
+        self.write("g.yaml", f"""massflow: 1
+cases: {{list: [{cases}]}}
+stages:
+  it:
+    use: exec.run
+    each: case
+    with: {{shell: {shell}, command: '{command}'}}
+""")
+        self.massflow("run", "g.yaml")
+        texts = []
+        for i in range(len(self.ODD)):
+            self.massflow("get", "g.yaml", f"it[case=c{i}].text", "-o", "it.txt")
+            with open(self.path("it.txt"), encoding="utf-8") as file:
+                texts.append(file.read())
+        return texts
+
+    def expected(self, form):
+        return [form % v.replace("''", "'").replace("\\\\", "\\") for v in self.ODD]
+
+    def test_without_a_shell(self):
+        print_all = """python3 -c "import sys; open(sys.argv[1], 'w').write('|'.join(sys.argv[2:]))" {out.text} """
+        self.assertEqual(self.echoed(print_all + "${case.v} -${case.v}- end", "false"),
+                         ["|".join((v, f"-{v}-", "end")) for v in self.expected("%s")])
+
+    def test_in_a_shell(self):
+        for written in ("${case.v}", '"${case.v}"', "'${case.v}'", '"$(printf %s ${case.v})"',
+                        "a\\ b${case.v}"):
+            with self.subTest(written):
+                form = "a b%s|end" if written.startswith("a") else "%s|end"
+                self.assertEqual(self.echoed("printf '%s|' " + written + " >{out.text}; printf end >>{out.text}",
+                                             "true"), self.expected(form))
+        # A ' is the only character that ends a quoted value, and words stay words.
+        self.assertEqual(self.echoed("for v in ${case.v}; do echo [$#:\"$v\"]; done >{out.text}", "true"),
+                         self.expected("[0:%s]\n"))
+
+    def refused(self, command, shell="true"):
+        command = command.replace("'", "''")
+        self.write("g.yaml", f"""massflow: 1
+cases: {{list: [{{id: "a b"}}]}}
+stages:
+  it: {{use: exec.run, each: case, with: {{shell: {shell}, command: '{command}'}}}}
+""")
+        out = self.massflow("run", "g.yaml", code=2)
+        return out[out.index("error: "):].splitlines()[0]
+
+    def test_where_no_quoting_helps(self):
+        for command in ("echo `echo ${case.id}` >{out.text}", "cat <<E >{out.text}\n${case.id}\nE",
+                        "echo $${{X:-${case.id}}} >{out.text}", "echo {out.text} # ${case.id}",
+                        "case x in x) echo ${case.id} >{out.text};; esac"):
+            with self.subTest(command):
+                self.assertEqual(self.refused(command), "error: exec.run: 'command': \"a b\" stands "
+                                 "where it can't be quoted for the shell")
+        self.assertEqual(self.refused("sh -c 'echo ${case.id} >$0' {out.text}", "false"),
+                         "error: exec.run: 'command': a value of a case or an axis stands in the script "
+                         "for sh, which would run it: echo {'a b'} >$0")
+
+    def test_paths_with_blanks_in_a_shell(self):
+        os.mkdir(self.path("my scripts"))
+        self.write("my scripts/it.sh", "echo here")
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {shell: true, files: my scripts/it.sh, command: "sh {files} >{out.text}"}}
+""")
+        self.massflow("run", "g.yaml")
+        self.assertEqual(self.text(), "here\n")
+
+
+class Hints(Commands):
+    def test_a_script_that_is_not_there(self):
+        self.assertIn("""  there is no 'score.py' in the folder where the command runs, nor in """
+                      f"""{os.path.realpath(self.folder)}; a script is given as 'files', and is {{files}} in the command
+""", self.command("python3 score.py {out.text}"))
+        self.write("score.py", "")
+        self.assertIn(f"""  'score.py' lies in {os.path.realpath(self.folder)}, but a command runs in a folder of """
+                      """its own: give it as 'files: score.py', and write {files} in the command
+""", self.command("python3 score.py {out.text}"))
+        os.mkdir(self.path("all"))
+        self.write("all/score.py", "")
+        self.assertIn("""  'score.py' lies in the folder 'files': it is {files}/score.py in the command
+""", self.command("python3 score.py {out.text}", more=", files: all"))
+        self.assertIn("error: exec.run: 'files' is '", self.command("python3 {files} {out.text}", code=2,
+                                                                   more=", files: none.py"))
+
+    def test_a_reader_advises_nothing_that_a_command_lacks(self):
+        """volume.load would say: nonfinite: zero puts 0 in their place."""
+        self.write("nan.py", """
+import struct, sys
+header = struct.pack("<i", 348) + bytes(36) + struct.pack("<8h", 3, 2, 2, 2, 1, 1, 1, 1) + bytes(14)
+header += struct.pack("<hh", 16, 32) + bytes(2) + struct.pack("<8f", 1, 1, 1, 1, 1, 1, 1, 1)
+header += struct.pack("<f", 352) + bytes(348 - 112)
+with open(sys.argv[1], "wb") as file:
+    file.write(header[:344] + b"n+1\\0" + bytes(4) + struct.pack("<8f", *[float("nan")] * 8))
+""")
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {command: "python3 {files} {out.volume.nii}", files: nan.py}}
+""")
+        out = self.massflow("run", "g.yaml", code=1)
+        self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: it
+  FOLDER/out/volume.nii: 8 voxels are not a number and 0 are infinite, of 8
+  the command is to write one finite value for each voxel, on the grid of its input
+""" + REPEAT)
+
+
 class Errors(Commands):
     def test_not_found(self):
         self.assertEqual(self.command("segx {text} {out.text}"), """failed: it

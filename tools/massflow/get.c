@@ -5,15 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int several_outputs(const mf_node *node)
+static int several_outputs(const mf_node *node, const mf_plan_node *n)
 {
     char *list = NULL;
     size_t size;
     FILE *out = open_memstream(&list, &size);
+    const char *between = "";
     int code;
 
-    for (const mf_port *p = node->stage->out; out && p->name; p++)
-        fprintf(out, "%s'%s.%s'", p == node->stage->out ? "" : ", ", node->name, p->name);
+    for (size_t i = 0; out && node->stage->out[i].name; i++)
+        if (n->state != MF_PLAN_CACHED || *n->outputs[i].id) {
+            fprintf(out, "%s'%s.%s'", between, node->name, node->stage->out[i].name);
+            between = ", ";
+        }
     if (out)
         fclose(out);
     code = command_refuse("%s has several outputs; take one of them: %s", node->name,
@@ -22,18 +26,24 @@ static int several_outputs(const mf_node *node)
     return code;
 }
 
-/* The output that is meant: the one named, the only one, or the only one that `file` can hold. */
-static int choose_port(const workspace *w, const mf_target *target, const char *file,
-                       uint32_t *port)
+/* The output that is meant: the one named, the only one, the only one that `file` can hold, or the
+ * only one that came out. */
+static int choose_port(const workspace *w, const mf_target *target, const mf_plan_node *n,
+                       const char *file, uint32_t *port)
 {
     const mf_node *node = mf_graph_node(w->graph, target->first);
-    size_t count = mf_port_count(node->stage->out);
+    size_t count = mf_port_count(node->stage->out), there = 0;
 
     *port = target->port < 0 ? 0 : (uint32_t)target->port;
     if (target->port >= 0 || count == 1 ||
         (file && mf_registry_writable(w->registry, node->stage, file, port) == 1))
         return 0;
-    return several_outputs(node);
+    for (uint32_t i = 0; n->state == MF_PLAN_CACHED && i < count; i++)
+        if (*n->outputs[i].id) {
+            *port = i;
+            there++;
+        }
+    return there == 1 ? 0 : several_outputs(node, n);
 }
 
 void located_clear(located *f)
@@ -62,9 +72,6 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     name = mf_graph_node(w->graph, target.first)->name;
     if (mf_graph_node(w->graph, target.first)->stage->item)
         return command_refuse("%s is a stream; its items are never stored", name);
-    code = choose_port(w, &target, file, &port);
-    if (code)
-        return code;
     bare = strdup(name);
     w->looking = true;
     code = workspace_plan(a, w, (const char *const *)&bare, 1, &f->plan);
@@ -72,6 +79,9 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (code)
         return code;
     n = mf_plan_at(f->plan, target.first);
+    code = choose_port(w, &target, n, file, &port);
+    if (code)
+        return code;
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present) {
         char *again = args_again(a, name);
         code = command_refuse("%s is not in the cache; make it with: %s", name,
