@@ -104,6 +104,10 @@ typedef struct work {
     bool found;       /* by intensity */
     int64_t body_voxels;
     mf_masks_builder *masks;
+    struct {
+        int64_t small, outside, weak, over; /* regions: below least_voxels, mostly out of the body,
+                                               below least_edge, beyond max_masks */
+    } left_out;
 } work;
 
 static mf_status find_modality(work *w, const mf_artifact *volume, const float *voxels)
@@ -238,6 +242,19 @@ static int by_region(const void *a, const void *b)
     return ((const choice *)a)->region - ((const choice *)b)->region;
 }
 
+/* Whether a region is large enough, in the body, and has edge enough; counts what is not. */
+static bool may_be_mask(work *w, const mf_regions *r, int32_t i, double *edge)
+{
+    const mf_region *region = r->regions + i;
+    bool large = region->voxels >= w->o->least_voxels, inside = large && mf_region_inside(region);
+    *edge = inside ? mf_region_edge(r, i, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1)) : 0;
+    bool good = inside && *edge >= w->o->least_edge;
+    w->left_out.small += !large;
+    w->left_out.outside += large && !inside;
+    w->left_out.weak += inside && !good;
+    return good;
+}
+
 /* Adds the regions that have grown since `parts` (their number of supervoxels then), at most *left,
  * the largest; brings parts and *left up to date. */
 static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64_t *left)
@@ -247,15 +264,13 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
     mf_status failed = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
     for (int32_t i = 0; !failed && i < r->count; i++) {
         const mf_region *region = r->regions + i;
-        if (region->parts > parts[i] && region->voxels >= w->o->least_voxels &&
-            mf_region_inside(region)) {
-            double edge = mf_region_edge(r, i, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1));
-            if (edge >= w->o->least_edge)
-                choices[count++] = (choice){region->voxels, i, edge};
-        }
+        double edge;
+        if (region->parts > parts[i] && may_be_mask(w, r, i, &edge))
+            choices[count++] = (choice){region->voxels, i, edge};
         parts[i] = region->parts;
     }
     if (!failed && (int64_t)count > *left) {
+        w->left_out.over += (int64_t)count - *left;
         qsort(choices, count, sizeof *choices, larger_first);
         count = (size_t)*left;
         qsort(choices, count, sizeof *choices, by_region);
@@ -377,6 +392,13 @@ static mf_status make_masks(work *w)
         mf_log(w->task, "no mask: the volume is constant, or too small for least_voxels");
     mf_log(w->task, "%lld masks; the body is %.1f%% of the volume",
            (long long)mf_masks_count(masks), 100 * (double)w->body_voxels / (double)w->voxels);
+    if (w->left_out.small + w->left_out.outside + w->left_out.weak + w->left_out.over > 0)
+        mf_log(w->task,
+               "left out: %lld regions of less than %lld voxels (least_voxels), %lld mostly outside "
+               "the body, %lld with too little visible edge (least_edge), %lld beyond max_masks",
+               (long long)w->left_out.small, (long long)w->o->least_voxels,
+               (long long)w->left_out.outside, (long long)w->left_out.weak,
+               (long long)w->left_out.over);
     return mf_out(w->task, "masks", masks);
 }
 

@@ -70,6 +70,38 @@ class New(unittest.TestCase):
             out = self.run_in("vessels", MASSFLOW, "run", "vessels.yaml", MASSFLOW_PLUGINS="build")
             self.assertIn("finished: 2 run, 2 cached", out)
 
+    def replace(self, file, old, new):
+        path = os.path.join(self.folder, "vessels", file)
+        with open(path, encoding="ascii") as source:
+            text = source.read()
+        self.assertIn(old, text)
+        with open(path, "w", encoding="ascii") as source:
+            source.write(text.replace(old, new))
+
+    def build_and_fail(self):
+        self.run_in("vessels", "ninja", "-C", "build")
+        return self.run_in("vessels", MASSFLOW, "run", "vessels.yaml", code=1, MASSFLOW_PLUGINS="build")
+
+    def test_mistakes_in_a_kernel(self):
+        """The compiler's message has the file as it was written, and its line; a wrong name of a
+        kernel is answered with the names there are."""
+        self.run_in(".", MASSFLOW, "new", "vessels")
+        self.replace("vessels.c", 't, "above"', 't, "abov"')
+        self.run_in("vessels", "meson", "setup", "build", PKG_CONFIG_PATH=BUILD + "/engine")
+        self.assertIn("the OpenCL source has no kernel 'abov'\n  its kernels: above\n", self.build_and_fail())
+        self.replace("vessels.cl", "    int i =", "    int i = nothing +")
+        self.assertRegex(self.build_and_fail(), r"(?m)^.*\bvessels\.cl\D4\D.*'?nothing'?")
+        # Behind an included file the lines are still the user's.
+        self.replace("vessels.cl", "__kernel", '#include "more.clh"\n__kernel')
+        with open(os.path.join(self.folder, "vessels/more.clh"), "w", encoding="ascii") as file:
+            file.write("/* one\n   two */\n")
+        out = self.build_and_fail()
+        self.assertRegex(out, r"(?m)^.*\bvessels\.cl\D5\D.*'?nothing'?")
+        with open(os.path.join(self.folder, "vessels/more.clh"), "a", encoding="ascii") as file:
+            file.write("int wrong(void) { return nowhere; }\n")
+        self.replace("vessels.cl", "nothing +", "nothing  +") # meson does not follow what a kernel includes
+        self.assertRegex(self.build_and_fail(), r"(?m)^.*\bmore\.clh\D3\D.*'?nowhere'?")
+
     def test_against_an_installation(self):
         """Moved elsewhere, as a package would be."""
         root = os.path.join(self.folder, "root")

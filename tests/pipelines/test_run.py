@@ -484,6 +484,34 @@ class Files(Pipeline):
         self.assertIn("actions    10\n", self.massflow("cache", "stat"))
 
 
+    def test_exports_that_cannot_be_written_run_nothing(self):
+        self.write("taken", "")
+        self.write("graph.yaml", CHAIN + "export:\n  all: taken/all.csv\n")
+        self.assertEqual(self.massflow("run", code=2), "massflow: error: graph.yaml:12:8: export of all: "
+                         f"{self.path('taken')}: Not a directory\n")
+        os.mkdir(self.path("all.csv"))
+        self.write("graph.yaml", CHAIN + "export:\n  all: all.csv\n")
+        self.assertEqual(self.massflow("run", code=2), "massflow: error: graph.yaml:12:8: export of all: "
+                         f"{self.path('all.csv')}: Is a directory\n")
+        self.assertEqual(self.runs(), [])
+        # What is not wanted is not looked at.
+        self.massflow("run", "upper")
+
+    @unittest.skipIf(os.geteuid() == 0, "a read-only folder stops nobody who is root")
+    def test_read_only_folders(self):
+        os.mkdir(self.path("out"), 0o500)
+        self.write("graph.yaml", CHAIN + "export:\n  all: out/x/all.csv\n")
+        self.assertEqual(self.massflow("run", code=2), "massflow: error: graph.yaml:12:8: export of all: "
+                         f"the folder {self.path('out')} cannot be written: Permission denied\n")
+        self.assertEqual(self.runs(), [])
+        shutil.rmtree(self.path(".massflow"))
+        os.chmod(self.folder, 0o500)
+        out = self.massflow("run", code=2)
+        os.chmod(self.folder, 0o700)
+        self.assertEqual(out, "massflow: error: while opening the cache: cannot make the cache folder "
+                         f"'{self.path('.massflow')}': Permission denied\n"
+                         "  --cache DIR puts the cache into another folder\n")
+
     def test_exports(self):
         self.write("graph.yaml", CHAIN + "export:\n  all: out/all.csv\n"
                    "  more: \"out/${case.id}.txt\"\n")

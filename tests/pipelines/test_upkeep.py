@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tarfile
@@ -41,6 +42,62 @@ class Upkeep(Pipeline):
         """All artifacts' ids, by type."""
         out = self.massflow("cache", "ls")
         return sorted(line.split()[0] for line in out.splitlines())
+
+
+class Locks(Upkeep):
+    """Who waits says for what, and for whom: the process of this test."""
+
+    def started(self, *words):
+        return subprocess.Popen([MASSFLOW, *words, "--plugins", "plugins"], cwd=self.folder, text=True,
+                                env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def waits_for(self, process, file):
+        self.assertRegex(process.stderr.readline(),
+                         rf"^massflow: waiting for the cache for 1 s: process {os.getpid()} \(.*python.*\) "
+                         rf"has locked '{re.escape(self.path('.massflow/' + file))}'$")
+
+    def ends(self, process):
+        out, error = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, error), (0, ""))
+        return out
+
+    def lock(self):
+        """As a `cache gc` that was stopped holds it."""
+        file = os.open(self.path(".massflow/lock"), os.O_RDWR)
+        fcntl.fcntl(file, 38, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))  # F_OFD_SETLK
+        return file
+
+    def test_a_run(self):
+        self.massflow("run")
+        file = self.lock()
+        process = self.started("run", "graph.yaml")
+        self.waits_for(process, "lock")
+        os.close(file)
+        self.assertIn("finished: 0 run, 10 cached in ", self.ends(process))
+
+    def test_gc(self):
+        self.massflow("run")
+        file = self.lock()
+        process = subprocess.Popen([MASSFLOW, "cache", "gc", "--size", "1"], cwd=self.folder, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertRegex(process.stderr.readline(),
+                         rf"^massflow: waiting for the cache for 1 s: process {os.getpid()} \(.*\) has "
+                         r"locked '\.massflow/lock'$")
+        os.close(file)
+        self.ends(process)
+
+    def test_a_command_that_looks(self):
+        self.massflow("run")
+        for file, words in (("chunks.db", ("plan", "graph.yaml")), ("cache.db", ("why", "graph.yaml", "all"))):
+            db = sqlite3.connect(self.path(".massflow/" + file), isolation_level=None)
+            if file == "cache.db":  # in WAL mode only a process that has it for itself keeps others out
+                db.execute("PRAGMA journal_mode = DELETE")
+            db.execute("BEGIN EXCLUSIVE")
+            process = self.started(*words)
+            self.waits_for(process, file)
+            db.execute("ROLLBACK")
+            db.close()
+            self.ends(process)
 
 
 class Verify(Upkeep):
