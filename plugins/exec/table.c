@@ -47,16 +47,34 @@ static mf_status add(fields *f, char *text)
     return MF_OK;
 }
 
+/* Commas separate fields, unless the first line has none outside of quotes and has semicolons or tabs:
+ * so R's write.csv2 and spreadsheets write where the comma is a decimal point. */
+static char find_separator(const char *text)
+{
+    bool quoted = false, semicolon = false, tab = false;
+
+    for (; *text && (quoted || !strchr("\r\n", *text)); text++) {
+        if (*text == '"')
+            quoted = !quoted;
+        if (*text == ',' && !quoted)
+            return ',';
+        semicolon |= *text == ';' && !quoted;
+        tab |= *text == '\t' && !quoted;
+    }
+    return semicolon ? ';' : tab ? '\t' : ',';
+}
+
 /* Ends the field at *from with a NUL, in place; *from then stands at what parted it from the next.
  * The character there is returned. */
-static char take_field(char **from, char **text)
+static char take_field(char **from, char separator, char **text)
 {
+    const char ends[] = {separator, '\r', '\n', '\0'};
     char *in = *from, *out = in, part;
     bool quoted = *in == '"';
 
     *text = in;
     in += quoted;
-    while (*in && (quoted || !strchr(",\r\n", *in))) {
+    while (*in && (quoted || !strchr(ends, *in))) {
         if (quoted && *in == '"' && *++in != '"') {
             quoted = false; /* the closing one */
             continue;
@@ -72,14 +90,17 @@ static char take_field(char **from, char **text)
 static mf_status split(const char *path, char *bytes, fields *f)
 {
     size_t line = 1, first = 0;
+    char separator;
 
+    bytes += strncmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark */
+    separator = find_separator(bytes);
     for (char *at = bytes; *at; line++) {
         char part, *text;
         do {
-            part = take_field(&at, &text);
+            part = take_field(&at, separator, &text);
             MF_TRY(add(f, text));
             at += part != '\0'; /* where the NUL is now */
-        } while (part == ',');
+        } while (part == separator);
         at += part == '\r' && *at == '\n';
         if (line == 1)
             f->columns = f->count;

@@ -24,8 +24,8 @@ static const mf_param params[] = {
             "Voxels along x (right), y (front), z (head)."),
     MF_REAL3(phantom_params, spacing, "[3, 3, 3]", 0.05, 50, "mm",
              "Distance of voxel centers along x, y, z."),
-    MF_CHOICE(
-        phantom_params, modality, "ct", "ct|mr|pet",
+    MF_CHOICE_FOLDED(
+        phantom_params, modality, "ct", MF_MODALITIES,
         "What the scan looks like: ct in HU; mr with bias field and Rician noise; pet in SUV."),
     MF_INT(phantom_params, organs, "8", 1, ANATOMY_ORGANS, "",
            "How many organs, in the order of the list in the help."),

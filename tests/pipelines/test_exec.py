@@ -402,6 +402,30 @@ stages:
         self.assertEqual(self.text(), "here\n")
 
 
+class Tables(Commands):
+    def table(self, text):
+        """A table that a command writes, as massflow understands it."""
+        with open(self.path("t.csv"), "wb") as file:
+            file.write(text)
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {files: t.csv, command: "cp {files} {out.table}"}}
+""")
+        self.massflow("run", "g.yaml")
+        self.massflow("get", "g.yaml", "it", "-o", "it.csv")
+        with open(self.path("it.csv"), encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+
+    def test_as_spreadsheets_write_them(self):
+        self.assertEqual(self.table(b'\xef\xbb\xbf"case";"ml"\r\n"p;1";2.5\r\np2;3\r\n'),
+                         [["case", "ml"], ["p;1", "2.5"], ["p2", "3"]])
+        self.assertEqual(self.table(b"case\tml\na,b\t1\n"), [["case", "ml"], ["a,b", "1"]])
+        # A decimal comma is text, never another number.
+        self.assertEqual(self.table(b"case;ml\np1;1,5\n"), [["case", "ml"], ["p1", "1,5"]])
+        self.assertIn("1,5", self.massflow("show", "g.yaml", "it"))
+        self.assertEqual(self.table(b'"a;b",c\n1,2\n'), [["a;b", "c"], ["1", "2"]])
+
+
 class Hints(Commands):
     def test_a_script_that_is_not_there(self):
         self.assertIn("""  there is no 'score.py' in the folder where the command runs, nor in """

@@ -106,6 +106,20 @@ class Quickstart(Graphs):
         self.assertEqual(again.count("to run"), 1, again)
 
 
+class Excluded(Graphs):
+    def test_labels_beside_scans(self):
+        """Every graph that takes a pattern can leave files out of it."""
+        for name in ("a", "b", "a_labels", "._a"):
+            with open(self.path(name + ".nii.gz"), "wb"):
+                pass
+        for graph in ("masks", "pretrain-slic", "pretrain", "sam2"):
+            out = self.massflow("graph", graph + ".yaml", "--set", "data=" + self.path("*.nii.gz"),
+                                "--set", "exclude=*_labels.nii.gz")
+            self.assertIn(" stages, 2 cases, ", out)
+            self.assertIn(f"\nglob {self.path('*.nii.gz')}: 2 cases; 1 excluded by *_labels.nii.gz; "
+                          "1 hidden file passed over, such as ._a.nii.gz\n", out)
+
+
 class Experiments(Graphs):
     """graphs/experiments: on phantoms that the first of them writes beside itself, so on a copy."""
 
@@ -181,6 +195,19 @@ class Experiments(Graphs):
         rows = self.rows(self.path("g.yaml"), "of[look=mr]")
         self.assertEqual(list(rows[0])[:3], ["case", "seed", "lesion"])
         self.assertEqual([(row["case"], row["seed"]) for row in rows], [("p001", "3"), ("p001", "1")])
+
+    def test_an_axis_with_the_name_of_a_column(self):
+        """What was computed for each value is joined all the same."""
+        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
+            file.write("massflow: 1\naxes: {lesion: [0, 1]}\nstages:\n"
+                       "  patient: {use: phantom.volume, each: lesion, with: {size: [16, 16, 16], "
+                       "spacing: [12, 12, 12], lesion: \"${lesion}\"}}\n"
+                       "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
+                       "  again: {use: table.join, each: lesion, in: {tables: [\"patient.facts\"]}}\n")
+        self.massflow("run", self.path("g.yaml"))
+        rows = self.rows(self.path("g.yaml"), "all")
+        self.assertEqual(list(rows[0])[:2], ["axis.lesion", "lesion"])
+        self.assertEqual([row["axis.lesion"] for row in rows], ["0", "1"])
 
     @REAL
     def test_two_data_sets_on_real_scans(self):

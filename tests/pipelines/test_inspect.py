@@ -79,6 +79,14 @@ class Inspect(unittest.TestCase):
         self.assertEqual(self.toys("graph", "g.yaml", "--set", "steps", code=2).stderr,
                          "massflow: error: --set takes NAME=VALUE, not 'steps'\n")
 
+    def test_spellings_of_a_choice(self):
+        self.assertIn("\n             choice: auto, ct, mr (or mri), pet (or pt); in upper or lower case; "
+                      "default auto\n", self.massflow("describe", "volume.load").stdout)
+
+    def test_help_on_a_command_that_is_not_listed(self):
+        self.assertTrue(self.massflow("help", "worker").stdout.startswith(
+            "massflow worker NODE - started by massflow itself, never by hand\n"))
+
     def test_wrong_plugins_end_with_2(self):
         for name, words in {"old_major": "was built for stage interface 2.2; this massflow has 1.2",
                             "no_symbol": "has no symbol massflow_plugin"}.items():

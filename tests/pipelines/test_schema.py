@@ -25,14 +25,17 @@ PLUGIN = os.path.abspath(sys.argv[3])
 GOOD = """massflow: 1
 params: {n: 3, sizes: [1, 2], data: "x*", flag: no}
 cases:
-  - {glob: "${data}", set: train, rank: 2}
+  - {glob: "${data}", set: train, rank: 2, exclude: ["*_labels.nii.gz", "${data}"]}
+  - {glob: "b*", exclude: "*_seg*"}
   - {dicom: study}
   - {list: [a.nii, {id: b, path: b.nii}]}
 axes: {seed: [1, 2], shots: "${sizes}"}
 include: {pre: {file: pre.yaml, set: {steps: 3, sizes: [1, 2]}}}
 isolate: true
 stages:
-  scan: {use: volume.load, each: case, with: {path: "${case.path}", time: "0"}, timeout: 30}
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", time: "0", modality: PT}, timeout: 30}
+  mr: {use: volume.load, each: case, with: {path: "${case.path}", modality: mRi}}
+  any: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
   found: {use: slic.masks, each: [case, seed], in: {volume: scan}, with: {sizes: ["${n}", 20]}}
   views: {use: augment.views, in: {samples: ["pre.sample[*]"]}, skip_failed: true}
   model:
@@ -88,10 +91,12 @@ class Schema(unittest.TestCase):
         self.slip("steps: \"${n}\"", "step: 3", ["stages/model/with"])
         self.slip("lr: 1e-4", "lr: -1.5", ["stages/model/with/lr"])
         self.slip("batch: 1", "batch: many", ["stages/model/with/batch"])
-        self.slip("path: \"${case.path}\", ", "", ["stages/scan/with"])
+        self.slip("path: \"${case.path}\", time", "time", ["stages/scan/with"])
         self.slip("skip_failed: true", "skip_failed: maybe", ["stages/views/skip_failed"])
         self.slip("skip_failed: true", "skipfailed: true", ["stages/views"])
         self.slip("{dicom: study}", "{dicom: study, glob: x}", ["cases"])
+        self.slip("modality: PT", "modality: NM", ["stages/scan/with/modality"])
+        self.slip('exclude: "*_seg*"', "exclude: {a: b}", ["cases"])
         self.slip("{file: pre.yaml, ", "{", ["include/pre"])
 
     def test_users_plugins(self):

@@ -423,6 +423,51 @@ START_TEST(paths_and_marks_stay_out_of_the_json)
 }
 END_TEST
 
+typedef struct folded_params {
+    const char *modality, *exact;
+} folded_params;
+
+/* A modality as a column of DICOM has it: one word in the struct and in the key. */
+START_TEST(a_choice_may_have_spellings)
+{
+    static const mf_param table[] = {
+        MF_CHOICE_FOLDED(folded_params, modality, "auto", "auto|" MF_MODALITIES, "What it is."),
+        MF_CHOICE(folded_params, exact, "ct", "ct|a=b", "Words as they are."), MF_PARAMS_END};
+    static const mf_port out[] = {{"volume", "volume", "It.", 0}, {0}};
+    static const mf_stage stage = {.name = "toy.folded",
+                                   .version = 1,
+                                   .summary = "Choose.",
+                                   .params = table,
+                                   .params_size = sizeof(folded_params),
+                                   .out = out,
+                                   .run = no_run};
+    static const char *const met[][2] = {{"CT", "ct"},   {"ct", "ct"},   {"MR", "mr"},
+                                         {"MRI", "mr"},  {"PT", "pet"},  {"PET", "pet"},
+                                         {"pt", "pet"},  {"Auto", "auto"}};
+    for (size_t i = 0; i < sizeof met / sizeof *met; i++) {
+        mf_params *p;
+        char json[64];
+        ok(mf_params_new(&stage, &p));
+        ok(set(p, &stage, "modality", met[i][0]));
+        ok(mf_params_finish(p));
+        snprintf(json, sizeof json, "{\"exact\":\"ct\",\"modality\":\"%s\"}", met[i][1]);
+        ck_assert_str_eq(mf_params_json(p), json);
+        mf_params_unref(p);
+    }
+    mf_params *p;
+    ok(mf_params_new(&stage, &p));
+    ok(set(p, &stage, "exact", "a=b"));
+    fails(set(p, &stage, "modality", "NM"),
+          "'modality' is 'NM', which is none of auto, ct, mr, pet");
+    fails(set(p, &stage, "modality", "mr=mri"),
+          "'modality' is 'mr=mri', which is none of auto, ct, mr, pet");
+    fails(set(p, &stage, "modality", ""), "'modality' is '', which is none of auto, ct, mr, pet");
+    fails(set(p, &stage, "exact", "CT"),
+          "'exact' is 'CT', which is none of ct, a=b; did you mean 'ct'?");
+    mf_params_unref(p);
+}
+END_TEST
+
 START_TEST(copies_are_their_own)
 {
     ok(mf_registry_add(r, massflow_plugin(), "toy.so"));
@@ -521,6 +566,7 @@ int main(void)
     tcase_add_test(tests, values_arrive_in_the_struct);
     tcase_add_test(tests, reals_keep_every_bit_in_json);
     tcase_add_test(tests, paths_and_marks_stay_out_of_the_json);
+    tcase_add_test(tests, a_choice_may_have_spellings);
     tcase_add_test(tests, copies_are_their_own);
     tcase_add_test(tests, descriptions);
     tcase_add_test(tests, nearest_names);
