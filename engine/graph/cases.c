@@ -190,7 +190,13 @@ static bool read_exclude(mf_graph *g, const yaml *node, scan_search *s)
     return true;
 }
 
-/* What a glob passed over, for who looks at the graph. */
+void add_passed(mf_graph *g, const char *text)
+{
+    g->passed = mf_grow(g->passed, &g->passed_room, g->passed_count + 1, sizeof *g->passed);
+    g->passed[g->passed_count++] = text;
+}
+
+/* What a glob passed over. */
 static void note_passed(mf_graph *g, const char *pattern, const scan_search *s)
 {
     mf_text t = {0};
@@ -202,8 +208,7 @@ static void note_passed(mf_graph *g, const char *pattern, const scan_search *s)
     if (s->hidden)
         mf_text_add(&t, "; %zu hidden file%s passed over, such as %s", s->hidden,
                     s->hidden == 1 ? "" : "s", s->a_hidden);
-    g->passed = mf_grow(g->passed, &g->passed_room, g->passed_count + 1, sizeof *g->passed);
-    g->passed[g->passed_count++] = mf_arena_copy(g->arena, t.data);
+    add_passed(g, mf_arena_copy(g->arena, t.data));
     free(t.data);
 }
 

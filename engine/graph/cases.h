@@ -35,6 +35,8 @@ void put(row *c, const char *name, const char *text);
 void finish_row(mf_graph *g, row *c, const extras *e, const char *id);
 /* `text` as an id: what an id cannot hold becomes '_'. */
 const char *as_id(mf_arena *arena, const char *text);
+/* What a source passed over, a line in `arena`, for who looks at the graph. */
+void add_passed(mf_graph *g, const char *text);
 /* The folder that a source names: absolute. False after reporting. */
 bool source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder);
 

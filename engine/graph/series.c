@@ -25,6 +25,8 @@ typedef struct search {
     series *list;
     size_t count, room;
     size_t files; /* looked at */
+    size_t hidden;
+    const char *a_hidden;
     bool good;
 } search;
 
@@ -77,6 +79,15 @@ static bool may_enter(const way *up, const struct stat *st)
     return true;
 }
 
+/* Names that begin with a dot, such as the ._NAME that macOS puts beside files on foreign disks. */
+static void pass_hidden(search *s, const char *name, bool counts)
+{
+    if (!counts)
+        return;
+    if (!s->hidden++)
+        s->a_hidden = mf_arena_copy(s->g->arena, name);
+}
+
 static void search_folder(search *s, const char *folder, const char *below, const way *up)
 {
     struct dirent **entries;
@@ -95,9 +106,11 @@ static void search_folder(search *s, const char *folder, const char *below, cons
             const char *name = entries[i]->d_name;
             char *path = mf_arena_print(s->g->arena, "%s/%s", folder, name);
             struct stat st;
-            if (*name == '.' || stat(path, &st))
+            if (stat(path, &st))
                 continue;
-            if (!pass && S_ISREG(st.st_mode))
+            if (*name == '.')
+                pass_hidden(s, name, !pass && S_ISREG(st.st_mode));
+            else if (!pass && S_ISREG(st.st_mode))
                 add_file(s, path, folder, below, first);
             else if (pass && S_ISDIR(st.st_mode))
                 search_folder(s, path,
@@ -147,6 +160,11 @@ bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
         put(c, "patient", mf_arena_copy(g->arena, x->about.patient));
         finish_row(g, c, e, name_series(g, x, folder));
     }
+    if (s.good && s.hidden)
+        add_passed(g, mf_arena_print(g->arena,
+                                     "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
+                                     folder, s.count, s.count == 1 ? "" : "s", s.hidden,
+                                     s.hidden == 1 ? "" : "s", s.a_hidden));
     free(s.list);
     return s.good;
 }
