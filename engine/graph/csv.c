@@ -24,8 +24,7 @@ typedef struct reader {
     char separator;
 } reader;
 
-static bool wrong(const reader *r, int line, int column, const char *format, ...)
-    MF_PRINTF(4, 5);
+static bool wrong(const reader *r, int line, int column, const char *format, ...) MF_PRINTF(4, 5);
 static bool wrong(const reader *r, int line, int column, const char *format, ...)
 {
     va_list args;
@@ -177,7 +176,8 @@ static bool blank_row(const fields *f)
     return true;
 }
 
-/* The fields of columns that have a name; `header` is that of the file, nameless columns and all. */
+/* The fields of columns that have a name; `header` is that of the file, nameless columns and all.
+ */
 static bool keep_row(const reader *r, const fields *header, const fields *f, csv_row *row)
 {
     *row = (csv_row){.fields = mf_arena_alloc(r->g->arena, f->count, sizeof *f->list),

@@ -175,8 +175,10 @@ static bool check_folders(mf_graph *g, const export_files *files, const yaml *no
         uint32_t other = names_get_n(&files->written, name, (size_t)(slash - name));
         if (other == NAME_NONE)
             continue;
-        graph_error(g, node, "the export of %s needs the folder '%.*s', which is a file that "
-                    "another export writes", n->name, (int)(slash - name), name);
+        graph_error(g, node,
+                    "the export of %s needs the folder '%.*s', which is a file that "
+                    "another export writes",
+                    n->name, (int)(slash - name), name);
         mf_diagnostics_note(g->d, "that of %s", g->nodes[g->exports[other].node].name);
         return false;
     }
@@ -220,7 +222,8 @@ static bool check_all_folders(mf_graph *g, const export_files *files, const yaml
         const mf_export *x = &g->exports[i];
         const yaml *node = map;
         for (size_t k = 0; k < map->count; k++)
-            if (map->items[2 * k + 1]->line == x->line && map->items[2 * k + 1]->column == x->column)
+            if (map->items[2 * k + 1]->line == x->line &&
+                map->items[2 * k + 1]->column == x->column)
                 node = map->items[2 * k + 1];
         good = check_folders(g, files, node, &g->nodes[x->node], one_name(g->arena, x->path));
     }

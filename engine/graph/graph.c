@@ -90,7 +90,8 @@ static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
                                key->text);
     for (size_t i = 0; (source = graph_source(i)); i++)
         if (!strcmp(key->text, source))
-            return graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'", key->text);
+            return graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
+                               key->text);
     if (value->kind == YAML_MAP && yaml_get(value, "use", NULL))
         return graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in", key->text);
     return graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));

@@ -299,7 +299,8 @@ const char *subject_text(const mf_graph *g, const subject *s, const uint32_t *at
 
 bool read_isolate(mf_graph *g);                /* of the whole graph */
 bool read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
-/* Reports a key that is right at another place: true. `where` is "use" (beside it), "with" or "in". */
+/* Reports a key that is right at another place: true. `where` is "use" (beside it), "with" or "in".
+ */
 bool graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const char *where);
 bool read_stages(mf_graph *g); /* labels, stages used, each, where */
 /* `def` is the consumer, NULL for an export. */

@@ -32,8 +32,10 @@ bool check_comparison(mf_graph *g, const yaml *node, const char *column, const c
         return true;
     if (!ordered && !number(comma ? right : left, &unused))
         return true; /* two texts */
-    graph_error(g, node, "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
-                "point", comma ? left : right, column);
+    graph_error(g, node,
+                "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
+                "point",
+                comma ? left : right, column);
     return false;
 }
 

@@ -161,10 +161,11 @@ bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
         finish_row(g, c, e, name_series(g, x, folder));
     }
     if (s.good && s.hidden)
-        add_passed(g, mf_arena_print(g->arena,
-                                     "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
-                                     folder, s.count, s.count == 1 ? "" : "s", s.hidden,
-                                     s.hidden == 1 ? "" : "s", s.a_hidden));
+        add_passed(g,
+                   mf_arena_print(g->arena,
+                                  "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
+                                  folder, s.count, s.count == 1 ? "" : "s", s.hidden,
+                                  s.hidden == 1 ? "" : "s", s.a_hidden));
     free(s.list);
     return s.good;
 }

@@ -142,7 +142,8 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
         const char *copy = mf_arena_copy_n(arena, text.data ? text.data : "", length);
         *s = source_of(arena, mf_arena_copy(arena, path), yaml_folder(arena, path), copy);
         (*s)->file = true;
-        (*s)->length = length - (size_t)((*s)->text - copy); /* a NUL byte inside ends strlen early; source_check refuses it */
+        /* A NUL byte inside ends strlen early; source_check refuses it. */
+        (*s)->length = length - (size_t)((*s)->text - copy);
     }
     free(text.data);
     return error;

@@ -195,10 +195,9 @@ static mf_status choose_port(const mf_stage *stage, const char *name, mf_target 
     for (const mf_port *p = stage->out; p && p->name && count < 64; p++)
         all[count++] = p->name;
     const char *near = mf_nearest(name, all, count);
-    mf_status error =
-        near ? mf_fail(MF_NOT_FOUND, "%s has no output '%s'; did you mean '%s'?", stage->name, name,
-                       near)
-             : mf_fail(MF_NOT_FOUND, "%s has no output '%s'", stage->name, name);
+    mf_status error = near ? mf_fail(MF_NOT_FOUND, "%s has no output '%s'; did you mean '%s'?",
+                                     stage->name, name, near)
+                           : mf_fail(MF_NOT_FOUND, "%s has no output '%s'", stage->name, name);
     mf_text list = {0};
     for (size_t i = 0; i < count; i++)
         mf_text_add(&list, "%s%s", i ? ", " : "", all[i]);

@@ -27,10 +27,12 @@ static bool one_of(const char *text, const char *const *list, size_t count)
 /* Keys of the file that are met in stages. */
 static const char *file_key(const char *key)
 {
-    static const char *const examples[][2] = {
-        {"export", "export: {LABEL: FILE}"},   {"cases", "cases: {glob: \"scans/*.nii.gz\"}"},
-        {"params", "params: {NAME: VALUE}"},      {"axes", "axes: {NAME: [VALUE, VALUE]}"},
-        {"include", "include: {NAME: {file: FILE}}"}, {"stages", "stages: {NAME: {use: STAGE}}"}};
+    static const char *const examples[][2] = {{"export", "export: {LABEL: FILE}"},
+                                              {"cases", "cases: {glob: \"scans/*.nii.gz\"}"},
+                                              {"params", "params: {NAME: VALUE}"},
+                                              {"axes", "axes: {NAME: [VALUE, VALUE]}"},
+                                              {"include", "include: {NAME: {file: FILE}}"},
+                                              {"stages", "stages: {NAME: {use: STAGE}}"}};
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
         if (!strcmp(key, examples[i][0]))
             return examples[i][1];

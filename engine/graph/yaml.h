@@ -29,7 +29,8 @@ typedef struct yaml {
     const yaml_source *source;
 } yaml;
 
-/* ---- source.c: texts, as UTF-8 ---------------------------------------------------------------- */
+/* ---- source.c: texts, as UTF-8 ----------------------------------------------------------------
+ */
 
 /* The folder part of `path` as an absolute path, in `arena`. */
 char *yaml_folder(mf_arena *arena, const char *path);
@@ -43,7 +44,8 @@ bool source_check(const yaml_source *s, mf_diagnostics *d);
 
 mf_place source_place(const yaml_source *s, int line, int column, int width);
 
-/* ---- yaml.c: trees ---------------------------------------------------------------------------- */
+/* ---- yaml.c: trees ----------------------------------------------------------------------------
+ */
 
 /* The tree, or NULL after reporting what is wrong. */
 yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d);

@@ -20,8 +20,8 @@ typedef void (*mf_export_watch)(void *self, const mf_exported *file);
 mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_watch watch,
                         void *self, size_t *failed);
 
-/* Whether what is wanted can be written, as far as that shows before anything runs: folders that can
- * be made and written in, and no folder where a file is to be. Changes nothing. */
+/* Whether what is wanted can be written, as far as that shows before anything runs: folders that
+ * can be made and written in, and no folder where a file is to be. Changes nothing. */
 MF_MUST_USE mf_status mf_export_check(mf_plan *plan);
 
 #endif

@@ -163,8 +163,7 @@ static bool same_word(const mf_param *p, const char *word, size_t length, const 
 {
     if (strlen(text) != length)
         return false;
-    return p->marks & MF_ANY_CASE ? !strncasecmp(word, text, length)
-                                  : !strncmp(word, text, length);
+    return p->marks & MF_ANY_CASE ? !strncasecmp(word, text, length) : !strncmp(word, text, length);
 }
 
 /* Whether `text` is a word of a choice or one of its other spellings. */
@@ -197,10 +196,10 @@ static mf_status no_choice(const mf_param *p, const char *text)
         count++;
     }
     near = mf_nearest(text, words, count);
-    error = near ? mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s; did you mean '%s'?",
-                           p->name, text, list.data, near)
-                 : mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s", p->name, text,
-                           list.data);
+    error =
+        near ? mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s; did you mean '%s'?", p->name,
+                       text, list.data, near)
+             : mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s", p->name, text, list.data);
     free(list.data);
     free(words);
     mf_arena_free(scratch);

@@ -102,12 +102,12 @@ void mf__planned(mf_store *store)
 static mf_status never_alone(const char *dir, const char *path)
 {
     char *holder = mf__lock_holder(path);
-    mf_status status = mf_hint(mf_fail(MF_IO,
-                                       "other processes have been planning with the cache '%s' "
-                                       "or storing in it for %d s",
-                                       dir, WAIT_SECONDS),
-                               "try again later; now it is %s",
-                               holder ? holder : "another process");
+    mf_status status =
+        mf_hint(mf_fail(MF_IO,
+                        "other processes have been planning with the cache '%s' "
+                        "or storing in it for %d s",
+                        dir, WAIT_SECONDS),
+                "try again later; now it is %s", holder ? holder : "another process");
     free(holder);
     return status;
 }

@@ -32,7 +32,8 @@ typedef enum mf_store_mode {
 /* Fails with MF_UNSUPPORTED on a store of a newer schema, naming both versions. */
 MF_API MF_MUST_USE mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store);
 /* Has this process say what it waits for, where another one keeps a file of a store locked: after a
- * second, then each minute, in the thread that waits. For all stores; set it before any is opened. */
+ * second, then each minute, in the thread that waits. For all stores; set it before any is opened.
+ */
 typedef void (*mf_store_waiting)(void *self, const char *text);
 MF_API void mf_store_on_wait(mf_store_waiting waiting, void *self);
 /* Writes what is still waiting and closes. Lazy artifacts that are still held stay readable.

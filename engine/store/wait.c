@@ -91,8 +91,8 @@ static long search_list(const struct stat *wanted)
         long pid;
         unsigned major, minor;
         unsigned long long inode;
-        if (strstr(line, "->") || sscanf(line, "%*d: %*s %*s %*s %ld %x:%x:%llu", &pid, &major,
-                                         &minor, &inode) != 4)
+        if (strstr(line, "->") ||
+            sscanf(line, "%*d: %*s %*s %*s %ld %x:%x:%llu", &pid, &major, &minor, &inode) != 4)
             continue;
         if (inode == wanted->st_ino && major == major(wanted->st_dev) &&
             minor == minor(wanted->st_dev) && pid > 0 && pid != getpid())
@@ -182,9 +182,8 @@ double mf__delay_look(mf__delay *w, const char *path)
     if (!tell_waiting || find_holder(path) == getpid()) /* its own writer is at work */
         return at - w->begun;
     char *holder = mf__lock_holder(path), *text = NULL;
-    if (holder &&
-        asprintf(&text, "waiting for the cache for %.0f s: %s has locked '%s'", at - w->begun,
-                 holder, path) >= 0)
+    if (holder && asprintf(&text, "waiting for the cache for %.0f s: %s has locked '%s'",
+                           at - w->begun, holder, path) >= 0)
         tell_waiting(tell_self, text);
     free(text);
     free(holder);

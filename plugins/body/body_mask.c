@@ -19,7 +19,7 @@ static const mf_param params[] = {
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
             "The body is above this (in the volume's unit)."),
     MF_CHOICE_FOLDED(body_params, modality, "volume", "volume|" MF_MODALITIES,
-              "As the volume says (guessed where it says nothing), or this."),
+                     "As the volume says (guessed where it says nothing), or this."),
     MF_PARAMS_END};
 static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0}, {0}};
 static const mf_port outputs[] = {{"labels", "labels", "1 in the body, else 0.", 0}, {0}};

@@ -116,8 +116,8 @@ static mf_status read_npy_grid(const char *type, const char *path, const mf_arti
 static bool names_parameter(const char *text)
 {
     static const char *const names[] = {
-        "orient:", "crop:", "threshold:", "margin:",      "modality:", "series:",
-        "time:",   "align:", "nonfinite:", "`like`", "volume.load"};
+        "orient:", "crop:",  "threshold:", "margin:", "modality:",  "series:",
+        "time:",   "align:", "nonfinite:", "`like`",  "volume.load"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strstr(text, names[i]))
@@ -132,8 +132,9 @@ static mf_status own_hint(mf_status status)
 
     if (!hint || !names_parameter(hint))
         return status;
-    return mf_hint(status, "the command is to write one finite value for each voxel, on the grid of "
-                           "its input");
+    return mf_hint(status,
+                   "the command is to write one finite value for each voxel, on the grid of "
+                   "its input");
 }
 
 static mf_status read_grid(mf_task *t, const char *type, const char *path, const mf_artifact *like,

@@ -238,8 +238,7 @@ static mf_status put_literal(const char **text, target *t)
     return status;
 }
 
-mf_status command_expand(const char *text, bool shell, place_text fill, void *self,
-                         char **expanded)
+mf_status command_expand(const char *text, bool shell, place_text fill, void *self, char **expanded)
 {
     size_t size;
     target t = {.out = open_memstream(expanded, &size), .quote = shell};

@@ -23,7 +23,8 @@ typedef enum place_kind {
     PLACE_OUTPUT  /* {out.labels}, {out.labels.npy} */
 } place_kind;
 
-#define INDEX_SUFFIX ".index" /* {volumes.index}: a table of the elements instead of their folder */
+#define INDEX_SUFFIX ".index" /* {volumes.index}: a table of the elements instead of their folder  \
+                               */
 
 /* What a name in braces stands for. */
 typedef struct place {

@@ -147,7 +147,8 @@ static mf_status write_elements(call *c, const exec_port *port, char *const *nam
         if (asprintf(&path, "%s/%s%s", folder, names[i], suffix) < 0)
             return no_memory();
         if (access(path, F_OK) == 0)
-            status = mf_fail(MF_INTERNAL, "two elements of '%s' have the file %s", port->name, path);
+            status =
+                mf_fail(MF_INTERNAL, "two elements of '%s' have the file %s", port->name, path);
         else
             status = mf_within(mf_task_write(c->task, a, path), "%s", path);
         free(path);
@@ -350,7 +351,8 @@ static void warn_of_files(call *c, char **words)
 static mf_status check_inner_script(char **words)
 {
     static const char *const shells[] = {"sh", "bash", "dash", "ksh", "zsh"};
-    const char *slash = words[0] ? strrchr(words[0], '/') : NULL, *name = slash ? slash + 1 : words[0];
+    const char *slash = words[0] ? strrchr(words[0], '/') : NULL,
+               *name = slash ? slash + 1 : words[0];
     bool shell = false;
 
     for (size_t i = 0; name && i < sizeof shells / sizeof *shells; i++)

@@ -22,7 +22,7 @@
 typedef struct element {
     char *identity; /* case and axes, which no two different ones share */
     char *name;
-    size_t at; /* place in the list */
+    size_t at;   /* place in the list */
     bool marked; /* its name needs digits */
 } element;
 
@@ -31,7 +31,8 @@ static mf_status no_memory(void)
     return mf_fail(MF_NO_MEMORY, "no memory for the names of files");
 }
 
-/* ---- one element ------------------------------------------------------------------------------ */
+/* ---- one element ------------------------------------------------------------------------------
+ */
 
 /* FNV-1a over 64 bits (draft-eastlake-fnv), folded. */
 static uint32_t digest(const char *text)
@@ -101,7 +102,8 @@ static mf_status lengthen(element *e, const char *more)
     return MF_OK;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------ */
+/* ---- all of them ------------------------------------------------------------------------------
+ */
 
 static int by_name(const void *a, const void *b)
 {
@@ -203,7 +205,8 @@ void gather_free(char **names)
     free(names);
 }
 
-/* ---- the index -------------------------------------------------------------------------------- */
+/* ---- the index --------------------------------------------------------------------------------
+ */
 
 static void put_cell(FILE *file, const char *text)
 {

@@ -11,8 +11,8 @@
 /* Whether a word of a command names a script by a path that is not absolute. */
 static bool names_script(const char *word)
 {
-    static const char *const suffixes[] = {".py", ".sh", ".bash", ".r",   ".pl", ".m", ".jl",
-                                           ".js", ".lua", ".rb",  ".jar", ".ipynb"};
+    static const char *const suffixes[] = {".py", ".sh", ".bash", ".r",  ".pl",  ".m",
+                                           ".jl", ".js", ".lua",  ".rb", ".jar", ".ipynb"};
     size_t length = strlen(word);
 
     if (*word == '/' || *word == '-' || strpbrk(word, "{}*?$`|;&<>()="))
@@ -42,8 +42,9 @@ static mf_status say_where(mf_status failure, const char *word, const char *file
     char *here = getcwd(NULL, 0);
 
     if (is_below(files, word))
-        failure = mf_hint(failure, "'%s' lies in the folder 'files': it is {files}/%s in the command",
-                          word, word);
+        failure =
+            mf_hint(failure, "'%s' lies in the folder 'files': it is {files}/%s in the command",
+                    word, word);
     else if (is_below(here, word))
         failure = mf_hint(failure,
                           "'%s' lies in %s, but a command runs in a folder of its own: give it as "
@@ -58,8 +59,7 @@ static mf_status say_where(mf_status failure, const char *word, const char *file
     return failure;
 }
 
-mf_status script_hint(mf_status failure, const char *command, const char *files,
-                      const char *folder)
+mf_status script_hint(mf_status failure, const char *command, const char *files, const char *folder)
 {
     char **words = NULL;
     mf_status unreadable;

@@ -7,7 +7,8 @@
 void shell_begin(shell_state *s, const char *script)
 {
     *s = (shell_state){0};
-    s->unclear = strstr(script, "esac") != NULL; /* its patterns end with a bracket that none opens */
+    s->unclear =
+        strstr(script, "esac") != NULL; /* its patterns end with a bracket that none opens */
 }
 
 static char innermost(const shell_state *s)

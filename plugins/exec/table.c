@@ -47,8 +47,8 @@ static mf_status add(fields *f, char *text)
     return MF_OK;
 }
 
-/* Commas separate fields, unless the first line has none outside of quotes and has semicolons or tabs:
- * so R's write.csv2 and spreadsheets write where the comma is a decimal point. */
+/* Commas separate fields, unless the first line has none outside of quotes and has semicolons or
+ * tabs: so R's write.csv2 and spreadsheets write where the comma is a decimal point. */
 static char find_separator(const char *text)
 {
     bool quoted = false, semicolon = false, tab = false;

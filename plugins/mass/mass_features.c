@@ -20,8 +20,9 @@ static const mf_param params[] = {
              "Spacing along x, y, z that the scan is brought to."),
     MF_INT3(features_params, size, "[192, 128, 96]", 16, 1024, "voxels",
             "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
-    MF_CHOICE_FOLDED(features_params, modality, "volume", "volume|" MF_MODALITIES,
-              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_CHOICE_FOLDED(
+        features_params, modality, "volume", "volume|" MF_MODALITIES,
+        "How to normalize: as the volume says (guessed where it says nothing), or this."),
     MF_REAL(features_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(features_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(features_params, percentile_low, "2", 0, 100, "%",

@@ -34,8 +34,9 @@ static const mf_param params[] = {
     MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
               "What a reference's mean and deviation are taken over: its crop, as in the official "
               "code, or the whole scan, better where crops are small."),
-    MF_CHOICE_FOLDED(segment_params, modality, "volume", "volume|" MF_MODALITIES,
-              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_CHOICE_FOLDED(
+        segment_params, modality, "volume", "volume|" MF_MODALITIES,
+        "How to normalize: as the volume says (guessed where it says nothing), or this."),
     MF_REAL(segment_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(segment_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(segment_params, percentile_low, "2", 0, 100, "%",

@@ -16,8 +16,9 @@ static const mf_param params[] = {
              "Spacing of the training grid along x, y, z."),
     MF_INT3(prepare_params, pad, "[135, 135, 135]", 1, 4096, "voxels",
             "Least size along x, y, z: at least the crop that training takes."),
-    MF_CHOICE_FOLDED(prepare_params, modality, "volume", "volume|" MF_MODALITIES,
-              "How to normalize: as the volume says (guessed where it says nothing), or this."),
+    MF_CHOICE_FOLDED(
+        prepare_params, modality, "volume", "volume|" MF_MODALITIES,
+        "How to normalize: as the volume says (guessed where it says nothing), or this."),
     MF_REAL(prepare_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(prepare_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(prepare_params, percentile_low, "2", 0, 100, "%",

@@ -31,8 +31,9 @@ static const mf_param params[] = {
     MF_REAL(slic_params, compactness, "10", 0.01, 1000, "%",
             "Share of the intensity range that weighs as much as one edge of distance."),
     MF_INT(slic_params, iterations, "10", 1, 100, "", "Rounds of assigning voxels to centers."),
-    MF_CHOICE_FOLDED(slic_params, modality, "volume", "volume|" MF_MODALITIES,
-              "What the intensities are: as the volume says (guessed where it says nothing)."),
+    MF_CHOICE_FOLDED(
+        slic_params, modality, "volume", "volume|" MF_MODALITIES,
+        "What the intensities are: as the volume says (guessed where it says nothing)."),
     MF_REAL(slic_params, window_low, "-300", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(slic_params, window_high, "400", -32768, 32767, "HU", "CT is clipped to this."),
     MF_REAL(slic_params, percentile_low, "1", 0, 100, "%",
@@ -393,12 +394,13 @@ static mf_status make_masks(work *w)
     mf_log(w->task, "%lld masks; the body is %.1f%% of the volume",
            (long long)mf_masks_count(masks), 100 * (double)w->body_voxels / (double)w->voxels);
     if (w->left_out.small + w->left_out.outside + w->left_out.weak + w->left_out.over > 0)
-        mf_log(w->task,
-               "left out: %lld regions of less than %lld voxels (least_voxels), %lld mostly outside "
-               "the body, %lld with too little visible edge (least_edge), %lld beyond max_masks",
-               (long long)w->left_out.small, (long long)w->o->least_voxels,
-               (long long)w->left_out.outside, (long long)w->left_out.weak,
-               (long long)w->left_out.over);
+        mf_log(
+            w->task,
+            "left out: %lld regions of less than %lld voxels (least_voxels), %lld mostly outside "
+            "the body, %lld with too little visible edge (least_edge), %lld beyond max_masks",
+            (long long)w->left_out.small, (long long)w->o->least_voxels,
+            (long long)w->left_out.outside, (long long)w->left_out.weak,
+            (long long)w->left_out.over);
     return mf_out(w->task, "masks", masks);
 }
 

@@ -25,8 +25,9 @@ static const mf_param params[] = {
             "For crop threshold: what is brighter is body. For MR and PET in their own units."),
     MF_REAL(load_params, margin, "20", 0, 1000, "mm", "Left around what crop found."),
     MF_PATH(load_params, labels, "", "For crop labels: the scan's label map."),
-    MF_CHOICE_FOLDED(load_params, modality, "auto", "auto|" MF_MODALITIES,
-              "auto: what DICOM says; else ct when values reach -500 or below; else unknown."),
+    MF_CHOICE_FOLDED(
+        load_params, modality, "auto", "auto|" MF_MODALITIES,
+        "auto: what DICOM says; else ct when values reach -500 or below; else unknown."),
     MF_TEXT(load_params, series, "",
             "Which series of a DICOM folder: its number or unique id. Not needed for one only."),
     MF_INT(load_params, time, "-1", -1, 1e6, "",

@@ -441,9 +441,9 @@ START_TEST(a_choice_may_have_spellings)
                                    .params_size = sizeof(folded_params),
                                    .out = out,
                                    .run = no_run};
-    static const char *const met[][2] = {{"CT", "ct"},   {"ct", "ct"},   {"MR", "mr"},
-                                         {"MRI", "mr"},  {"PT", "pet"},  {"PET", "pet"},
-                                         {"pt", "pet"},  {"Auto", "auto"}};
+    static const char *const met[][2] = {{"CT", "ct"},  {"ct", "ct"},    {"MR", "mr"},
+                                         {"MRI", "mr"}, {"PT", "pet"},   {"PET", "pet"},
+                                         {"pt", "pet"}, {"Auto", "auto"}};
     for (size_t i = 0; i < sizeof met / sizeof *met; i++) {
         mf_params *p;
         char json[64];

@@ -62,7 +62,8 @@ START_TEST(foreign_files_are_refused)
     snprintf(path, sizeof path, "%s/cache.db/x", folder);
     fails_like(mf_store_open(path, MF_STORE_WRITE, &store),
                "while opening the cache: cannot make the cache folder '%s': Not a directory\n"
-               "  --cache DIR puts the cache into another folder", path);
+               "  --cache DIR puts the cache into another folder",
+               path);
 }
 END_TEST
 

@@ -49,8 +49,7 @@ typedef struct mf_reals { const double *v; size_t count; } mf_reals;
 /* TEXT: a command. What is spliced into it from a case or an axis stays one piece: where it holds
  * other characters than MF_COMMAND_PLAIN it stands as {'...'}, with a quote in it doubled. */
 #define MF_COMMAND 16u
-#define MF_COMMAND_PLAIN                                                                           \
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
+#define MF_COMMAND_PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
 
 typedef struct mf_param {
     const char *name;
@@ -87,10 +86,10 @@ typedef struct mf_param {
 /* Of a parameter that takes a modality, as a column of DICOM's Modality (0008,0060) has it. */
 #define MF_MODALITIES "ct|mr=mri|pet=pt"
 /* A file or folder that must exist: its content is part of the key, its name is not; what the stage
- * opens beside it is named by mf_stage.parts. The stage reads it in `run` (a stream: in `item`), and
- * nothing is published where it was written meanwhile. Of a folder, files for which mf_path_ignored
- * holds are no part of the key: they must not be read. Without a fallback it is required; with the
- * fallback "" it may be left out (NULL). */
+ * opens beside it is named by mf_stage.parts. The stage reads it in `run` (a stream: in `item`),
+ * and nothing is published where it was written meanwhile. Of a folder, files for which
+ * mf_path_ignored holds are no part of the key: they must not be read. Without a fallback it is
+ * required; with the fallback "" it may be left out (NULL). */
 #define MF_PATH(s, field, fallback, help)                                                          \
     MF_FIELD_(MF_PARAM_PATH, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
 #define MF_INT3(s, field, fallback, min, max, unit, help)                                          \
