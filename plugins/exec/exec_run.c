@@ -347,24 +347,34 @@ static void warn_of_files(call *c, char **words)
     }
 }
 
+static bool is_shell(const char *word)
+{
+    static const char *const shells[] = {"sh", "bash", "dash", "ksh", "zsh"};
+    const char *slash = strrchr(word, '/'), *name = slash ? slash + 1 : word;
+
+    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
+        if (strcmp(name, shells[i]) == 0)
+            return true;
+    return false;
+}
+
 /* `sh -c SCRIPT`: what comes from a case would be a part of the script, and run. */
 static mf_status check_inner_script(char **words)
 {
-    static const char *const shells[] = {"sh", "bash", "dash", "ksh", "zsh"};
-    const char *slash = words[0] ? strrchr(words[0], '/') : NULL,
-               *name = slash ? slash + 1 : words[0];
-    bool shell = false;
+    const char *shell = NULL;
 
-    for (size_t i = 0; name && i < sizeof shells / sizeof *shells; i++)
-        shell |= strcmp(name, shells[i]) == 0;
-    for (size_t i = 1; shell && words[i] && words[i + 1]; i++)
-        if (words[i][0] == '-' && words[i][1] != '-' && strchr(words[i], 'c') &&
+    for (size_t i = 0; words[i] && words[i + 1]; i++) {
+        const char *word = words[i];
+        if (is_shell(word))
+            shell = word;
+        if (shell && word[0] == '-' && word[1] != '-' && strchr(word, 'c') &&
             command_has_literal(words[i + 1]))
             return mf_hint(mf_fail(MF_INVALID,
                                    "'command': a value of a case or an axis stands in the script "
                                    "for %s, which would run it: %s",
-                                   name, words[i + 1]),
+                                   shell, words[i + 1]),
                            "hand it over as an argument, as in: sh -c 'echo \"$1\"' x ${case.id}");
+    }
     return MF_OK;
 }
 

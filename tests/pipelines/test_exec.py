@@ -251,7 +251,16 @@ stages:
         self.assertIn("finished: 0 run, 3 cached, 1 failed in TIME\n",
                       self.massflow("run", "g.yaml", code=1))
         self.assertEqual(self.massflow("get", "g.yaml", "it.labels", "-o", "x.nii", code=2),
-                         "massflow: error: it[case=000] came out without 'labels'\n")
+                         "massflow: error: it[case=000] came out without 'labels'\n"
+                         "  it has: 'it[case=000].text'\n")
+        # The only one that came out is meant.
+        self.assertEqual(self.massflow("show", "g.yaml", "it").splitlines()[0].split()[0], "text")
+        self.assertEqual(self.massflow("show", "g.yaml", "it.txt", code=2),
+                         "massflow: error: exec.run has no output 'txt'; did you mean 'text'?\n"
+                         "  outputs of exec.run: volume, labels, features, table, image, text\n")
+        self.assertEqual(self.massflow("show", "g.yaml", "scan", code=2),
+                         "massflow: error: scan[case=000] has several outputs; take one of them: "
+                         "'scan[case=000].volume', 'scan[case=000].labels', 'scan[case=000].facts'\n")
 
 
 LIST = """
@@ -390,6 +399,9 @@ stages:
         self.assertEqual(self.refused("sh -c 'echo ${case.id} >$0' {out.text}", "false"),
                          "error: exec.run: 'command': a value of a case or an axis stands in the script "
                          "for sh, which would run it: echo {'a b'} >$0")
+        self.assertEqual(self.refused("env X=1 /bin/bash -ec 'echo ${case.id} >$0' {out.text}", "false"),
+                         "error: exec.run: 'command': a value of a case or an axis stands in the script "
+                         "for /bin/bash, which would run it: echo {'a b'} >$0")
 
     def test_paths_with_blanks_in_a_shell(self):
         os.mkdir(self.path("my scripts"))

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int several_outputs(const mf_node *node, const mf_plan_node *n)
+/* The outputs that came out, or all of a node that has not run: "'n.a', 'n.b'". The caller frees.
+ */
+static char *list_outputs(const mf_node *node, const mf_plan_node *n)
 {
     char *list = NULL;
     size_t size;
     FILE *out = open_memstream(&list, &size);
     const char *between = "";
-    int code;
 
     for (size_t i = 0; out && node->stage->out[i].name; i++)
         if (n->state != MF_PLAN_CACHED || *n->outputs[i].id) {
@@ -20,10 +21,27 @@ static int several_outputs(const mf_node *node, const mf_plan_node *n)
         }
     if (out)
         fclose(out);
-    code = command_refuse("%s has several outputs; take one of them: %s", node->name,
-                          list ? list : "");
+    return list;
+}
+
+static int several_outputs(const mf_node *node, const mf_plan_node *n)
+{
+    char *list = list_outputs(node, n);
+    int code = command_refuse("%s has several outputs; take one of them: %s", node->name,
+                              list ? list : "");
+
     free(list);
     return code;
+}
+
+static int no_such_output(const mf_node *node, const mf_plan_node *n, const char *port)
+{
+    char *list = list_outputs(node, n);
+    mf_status error = mf_hint(mf_fail(MF_INVALID, "%s came out without '%s'", node->name, port),
+                              "it has: %s", list && *list ? list : "no output");
+
+    free(list);
+    return command_fail(error, EXIT_REQUEST);
 }
 
 /* The output that is meant: the one named, the only one, the only one that `file` can hold, or the
@@ -88,7 +106,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
                               again ? again : "massflow run");
         free(again);
     } else if (!*n->outputs[port].id)
-        code = command_refuse("%s came out without '%s'", name, n->node->stage->out[port].name);
+        code = no_such_output(n->node, n, n->node->stage->out[port].name);
     else
         error = mf_store_get(w->store, n->outputs[port].id, &f->artifact);
     f->node = target.first;
