@@ -112,10 +112,12 @@ mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality
         MF_TRY(mf_percentiles(voxels, count, settings->percentiles, 2, bounds));
     if (bounds[0] >= bounds[1]) /* all but a few voxels are one value: nothing to clip */
         MF_TRY(mf_percentiles(voxels, count, (const double[]){0, 100}, 2, bounds));
-    float low = (float)bounds[0], high = (float)bounds[1];
+    float low = (float)bounds[0], high = (float)bounds[1], least = high, most = low;
     for (int64_t i = 0; i < count; i++) {
         done.not_finite += !isfinite(voxels[i]);
         voxels[i] = voxels[i] > low ? (voxels[i] < high ? voxels[i] : high) : low; /* NaN: low */
+        least = voxels[i] < least ? voxels[i] : least;
+        most = voxels[i] > most ? voxels[i] : most;
         sum += voxels[i];
     }
     done.low = low;
@@ -126,7 +128,9 @@ mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality
         squares += away * away;
     }
     done.deviation = count > 0 ? sqrt(squares / (double)count) : 0;
-    double scale = done.deviation > 1e-6 ? 1 / done.deviation : 1;
+    /* Whether an image is constant is seen from its values and not from the deviation, whose size
+     * is a matter of the unit: 1e-40 to 1e-39 is as good a scan as 100 to 1000. */
+    double scale = least < most && done.deviation > 0 ? 1 / done.deviation : 0;
     for (int64_t i = 0; i < count; i++)
         voxels[i] = (float)((voxels[i] - done.mean) * scale);
     if (report)

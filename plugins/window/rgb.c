@@ -161,8 +161,8 @@ mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile,
         const double *r = profile->range[c];
         bounds[c][0] = profile->quantiles ? values[2 * c] * scale : r[0] - r[1] / 2;
         bounds[c][1] = profile->quantiles ? values[2 * c + 1] * scale : r[0] + r[1] / 2;
-        if (!(bounds[c][1] > bounds[c][0]))
-            bounds[c][1] = bounds[c][0] + 1e-6;
+        if (!(bounds[c][1] > bounds[c][0])) /* one value is black, what is above it white */
+            bounds[c][1] = nextafter(bounds[c][0], HUGE_VAL);
     }
     const int64_t *n = voxels->shape;
     const int64_t shapes[3][4] = {

@@ -273,6 +273,40 @@ START_TEST(mr_is_clipped_to_percentiles)
 }
 END_TEST
 
+/* The same scan in units of 1, 1e-40 (below what 32-bit reals hold in full) and 1e30. */
+START_TEST(the_unit_of_a_scan_does_not_matter)
+{
+    static const float units[] = {1e-12F, 1e-40F, 1e30F};
+    const mf_normalize settings = MF_NORMALIZE_DEFAULT;
+    float plain[101];
+    for (int i = 0; i < 101; i++)
+        plain[i] = (float)(i * 37 % 101);
+    ok(mf_normalize_voxels(plain, 101, MF_MODALITY_MR, &settings, NULL));
+    for (int u = 0; u < 3; u++) {
+        float voxels[101];
+        for (int i = 0; i < 101; i++)
+            voxels[i] = (float)(i * 37 % 101) * units[u];
+        ok(mf_normalize_voxels(voxels, 101, MF_MODALITY_MR, &settings, NULL));
+        /* 1e-40 is 71362 of the smallest steps, so products are off by 7e-6 of it at most */
+        for (int i = 0; i < 101; i++)
+            ck_assert_float_eq_tol(voxels[i], plain[i], 2e-6F);
+    }
+    /* A constant one becomes 0, whatever the rounding of its mean is. */
+    static float constant[3000];
+    for (int i = 0; i < 3000; i++)
+        constant[i] = 0.1F;
+    const mf_normalize narrow = {{0.25, 0.3}, {2, 98}};
+    ok(mf_normalize_voxels(constant, 3000, MF_MODALITY_CT, &narrow, NULL));
+    for (int i = 0; i < 3000; i++)
+        ck_assert_float_eq(constant[i], 0);
+    for (int i = 0; i < 3000; i++)
+        constant[i] = 0.1F;
+    ok(mf_normalize_voxels(constant, 3000, MF_MODALITY_MR, &settings, NULL));
+    for (int i = 0; i < 3000; i++)
+        ck_assert_float_eq(constant[i], 0);
+}
+END_TEST
+
 START_TEST(modalities_have_names)
 {
     mf_modality modality;
@@ -369,6 +403,7 @@ int main(void)
     tcase_add_test(tests, percentiles_are_numpys);
     tcase_add_test(tests, ct_is_clipped_and_scored);
     tcase_add_test(tests, mr_is_clipped_to_percentiles);
+    tcase_add_test(tests, the_unit_of_a_scan_does_not_matter);
     tcase_add_test(tests, modalities_have_names);
     tcase_add_test(tests, otsu_splits_two_humps);
     tcase_add_test(tests, body_is_the_largest_part_without_holes);

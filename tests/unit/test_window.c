@@ -46,6 +46,31 @@ START_TEST(types_make_no_difference)
 }
 END_TEST
 
+/* A scan whose values are below what 32-bit reals hold in full, and one that is nearly flat. */
+START_TEST(the_unit_makes_no_difference)
+{
+    const int64_t shape[3] = {1, 40, 50};
+    mf_array *plain, *small, *a, *b;
+    double bounds[3][2];
+    ck_assert_ptr_null(mf_array_new(MF_F32, 3, shape, &plain));
+    ck_assert_ptr_null(mf_array_new(MF_F32, 3, shape, &small));
+    const window_profile *profile = window_profile_find("abdomen_mr", "");
+    for (int flat = 0; flat < 2; flat++) {
+        for (int i = 0; i < 2000; i++) {
+            int value = flat ? (i == 7) : i % 200;
+            ((float *)plain->data)[i] = (float)value;
+            ((float *)small->data)[i] = (float)value * 0x1p-140F;
+        }
+        ck_assert_ptr_null(window_rgb_make(plain, profile, 1, NULL, 0, &a, bounds));
+        ck_assert_ptr_null(window_rgb_make(small, profile, 1, NULL, 0, &b, bounds));
+        ck_assert_mem_eq(a->data, b->data, a->bytes);
+        ck_assert_int_eq(((uint8_t *)a->data)[3 * 7], flat ? 255 : 0);
+        mf_array_unref(a), mf_array_unref(b);
+    }
+    mf_array_unref(plain), mf_array_unref(small);
+}
+END_TEST
+
 START_TEST(slices_lie_across_their_axis)
 {
     const int64_t n[3] = {3, 4, 5};
@@ -125,6 +150,7 @@ int main(void)
     TCase *cases = tcase_create("rgb");
     tcase_add_test(cases, values_are_clipped_and_truncated);
     tcase_add_test(cases, types_make_no_difference);
+    tcase_add_test(cases, the_unit_makes_no_difference);
     tcase_add_test(cases, slices_lie_across_their_axis);
     tcase_add_test(cases, axis_is_the_finest);
     tcase_add_test(cases, quantiles_are_those_of_the_body);
