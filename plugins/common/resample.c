@@ -33,6 +33,14 @@ mf_status mf_resample_grid(const mf_grid *from, const double spacing[3], mf_grid
         for (int i = 0; i < 3; i++)
             to->origin[i] += shift * from->direction[3 * i + j];
     }
+    double voxels = (double)to->size[0] * (double)to->size[1] * (double)to->size[2];
+    if (voxels > INT32_MAX) /* what follows numbers voxels by 32-bit integers */
+        return mf_hint(mf_fail(MF_INVALID,
+                               "a spacing of %g x %g x %g mm would make %lld x %lld x %lld voxels; "
+                               "2147483647 (2^31 - 1) are the most",
+                               spacing[0], spacing[1], spacing[2], (long long)to->size[0],
+                               (long long)to->size[1], (long long)to->size[2]),
+                       "a larger spacing makes fewer");
     return MF_OK;
 }
 

@@ -54,9 +54,9 @@ static mf_status check(const void *p)
     const phantom_params *o = p;
     size_t voxels = 1;
     for (int i = 0; i < 3; i++)
-        if (!mf_size_mul(voxels, (size_t)o->size.v[i], &voxels) || voxels > (size_t)1 << 31)
+        if (!mf_size_mul(voxels, (size_t)o->size.v[i], &voxels) || voxels > INT32_MAX)
             return mf_fail(
-                MF_INVALID, "size: %lld x %lld x %lld voxels are too many (at most 2^31)",
+                MF_INVALID, "size: %lld x %lld x %lld voxels are too many (at most 2147483647)",
                 (long long)o->size.v[0], (long long)o->size.v[1], (long long)o->size.v[2]);
     return MF_OK;
 }

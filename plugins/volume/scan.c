@@ -168,6 +168,8 @@ mf_status scan_read(const char *path, const scan_options *o, scan *s)
         return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "%s: %s", path, strerror(errno));
     if (S_ISDIR(about.st_mode)) {
         mf_status broken = dicom_read(path, true, o, s);
+        if (!broken)
+            broken = scan_check_size(path, s->grid.size);
         if (broken)
             scan_free(s);
         return broken;
