@@ -57,30 +57,23 @@ static mf_status check_shape(const char *path, const mf_array *a, const mf_grid 
                    "a result on another grid comes back as .nii.gz, which says where it lies");
 }
 
-static mf_status check_labels(const char *path, const voxel_facts *f)
-{
-    if (f->whole && f->min >= 0 && f->max <= INT32_MAX)
-        return MF_OK;
-    return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %g to %g%s", path,
-                   f->min, f->max, f->whole ? "" : " and are not all whole");
-}
-
 /* voxels of .npy on the grid of `like`. */
 static mf_status on_grid(const char *type, const char *path, mf_array **voxels,
                          const mf_artifact *like, mf_artifact **artifact)
 {
     voxel_facts facts;
     mf_grid grid;
+    int64_t rounded;
     bool labels = strcmp(type, "labels") == 0;
 
     MF_TRY(mf_artifact_grid(like, &grid));
     MF_TRY(check_shape(path, *voxels, &grid));
-    MF_TRY(voxels_measure(*voxels, &facts));
     if (labels)
-        MF_TRY(check_labels(path, &facts));
-    else if (facts.nan + facts.inf > 0)
-        return mf_fail(MF_INVALID, "%s: %lld voxels are not finite", path,
-                       (long long)(facts.nan + facts.inf));
+        MF_TRY(voxels_round_labels(path, voxels, &rounded));
+    MF_TRY(voxels_measure(*voxels, &facts));
+    if (facts.nan + facts.inf + facts.beyond > 0)
+        return mf_fail(MF_INVALID, "%s: %lld voxels are not finite as 32-bit reals", path,
+                       (long long)(facts.nan + facts.inf + facts.beyond));
     MF_TRY(voxels_narrow(voxels, &facts));
     MF_TRY(with_array(type, "voxels", mf_array_ref(*voxels), artifact));
     MF_TRY(mf_artifact_set_grid(*artifact, &grid));

@@ -57,7 +57,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage labels_load = {
     .name = "labels.load",
-    .version = 1,
+    .version = 2,
     .summary = "A label map from a file, on the grid of the scan that it belongs to.",
     .help = "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
             "on that volume, turned and cropped as it was; a label map of another size or place is "

@@ -49,22 +49,44 @@ static mf_status artifact_of(const char *type, const mf_grid *grid, const mf_gri
     return failed;
 }
 
-/* Non-finite values, a constant or flat scan: said or refused. */
-static mf_status judge(const char *path, const load_options *o, scan *s, voxel_facts *f)
+/* Values that are no numbers, or that 32-bit reals cannot hold: refused, or 0 in their place. */
+static mf_status check_odd(const char *path, const load_options *o, scan *s, voxel_facts *f)
 {
-    MF_TRY(voxels_measure(s->voxels, f));
+    static const char hint[] = "nonfinite: zero puts 0 in their place";
     if (f->nan + f->inf > 0 && !o->zero_odd)
         return mf_hint(mf_fail(MF_UNSUPPORTED,
                                "%s: %lld voxels are not a number and %lld are infinite, of %lld",
                                path, (long long)f->nan, (long long)f->inf,
                                (long long)mf_array_count(s->voxels)),
-                       "nonfinite: zero puts 0 in their place");
-    if (f->nan + f->inf > 0) {
+                       hint);
+    if (f->beyond > 0 && !o->zero_odd)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: %lld voxels of %lld are beyond 3.4e38, which 32-bit reals "
+                               "cannot hold",
+                               path, (long long)f->beyond, (long long)mf_array_count(s->voxels)),
+                       hint);
+    if (f->faint)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: its values, from %g to %g, are too close to 0 for 32-bit reals",
+                               path, f->min, f->max),
+                       "multiply them by a power of ten first");
+    if (f->nan + f->inf > 0)
         scan_note(s, "%s: %lld voxels that were not a number and %lld infinite ones became 0", path,
                   (long long)f->nan, (long long)f->inf);
+    if (f->beyond > 0)
+        scan_note(s, "%s: %lld voxels beyond 3.4e38 became 0", path, (long long)f->beyond);
+    if (f->nan + f->inf + f->beyond > 0) {
         voxels_zero_odd(s->voxels);
         MF_TRY(voxels_measure(s->voxels, f));
     }
+    return MF_OK;
+}
+
+/* Odd values are settled; a constant or flat scan is said. */
+static mf_status judge(const char *path, const load_options *o, scan *s, voxel_facts *f)
+{
+    MF_TRY(voxels_measure(s->voxels, f));
+    MF_TRY(check_odd(path, o, s, f));
     if (f->min == f->max)
         scan_note(s, "%s: all voxels have the value %g", path, f->min);
     const int64_t *n = s->grid.size;
@@ -134,6 +156,17 @@ static mf_status check_same(const char *path, const mf_grid *labels, const mf_gr
     return MF_OK;
 }
 
+/* Labels are whole and not negative, but for what reals and scaling make of them. */
+static mf_status check_labels(const char *path, scan *s)
+{
+    int64_t rounded;
+    MF_TRY(voxels_round_labels(path, &s->voxels, &rounded));
+    if (rounded)
+        scan_note(s, "%s: %lld voxels were within 0.001 of a whole number and became it", path,
+                  (long long)rounded);
+    return MF_OK;
+}
+
 static mf_status crop_box(const char *path, const load_options *o, const mf_array *voxels,
                           const mf_grid *grid, scan *s, index_box *box)
 {
@@ -148,6 +181,8 @@ static mf_status crop_box(const char *path, const load_options *o, const mf_arra
         mf_grid target = {{0}};
         MF_TRY(scan_read(o->labels, &o->read, &l));
         mf_status failed = check_same(o->labels, &l.grid, &s->grid, false);
+        if (!failed)
+            failed = check_labels(o->labels, &l);
         target = l.grid;
         if (!failed)
             failed = turn(&l.voxels, &target, o->orient);
@@ -194,23 +229,6 @@ mf_status load_volume(const char *path, const load_options *o, scan *s, mf_artif
 }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
-
-/* Labels are whole and not negative. */
-static mf_status check_labels(const char *path, mf_array **voxels)
-{
-    voxel_facts f;
-    MF_TRY(voxels_measure(*voxels, &f));
-    if (!f.whole)
-        return mf_hint(mf_fail(MF_INVALID,
-                               "%s: is no label map: its values (%g to %g) are not all whole "
-                               "numbers",
-                               path, f.min, f.max),
-                       "volume.load reads scans");
-    if (f.min < 0 || f.max > INT32_MAX)
-        return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %g to %g", path,
-                       f.min, f.max);
-    return voxels_narrow(voxels, &f);
-}
 
 static mf_status keep_only(mf_array **voxels, const int64_t *only, size_t count)
 {
@@ -278,7 +296,7 @@ static mf_status make_labels(const char *path, const labels_options *o, const mf
                              scan *s, mf_artifact **labels)
 {
     mf_grid grid = s->grid;
-    MF_TRY(check_labels(path, &s->voxels));
+    MF_TRY(check_labels(path, s));
     if (o->only_count)
         MF_TRY(keep_only(&s->voxels, o->only, o->only_count));
     if (like)

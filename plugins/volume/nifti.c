@@ -22,6 +22,8 @@ typedef struct header {
     int datatype, bits;
     double pixdim[8], offset, slope, intercept;
     int qform, sform;
+    double center[3];     /* Analyze by SPM: the voxel, from 1, that is the origin; 0: not given */
+    bool ranged;          /* ... and the slope is taken from its fields cal and gl */
     double quaternion[6]; /* b c d, offsets x y z */
     double srow[12];
     int units;
@@ -84,6 +86,35 @@ bool nifti_is(const unsigned char *head, size_t size)
     return header_size(head, size, &swapped) != 0;
 }
 
+/* What SPM put into fields that Analyze left free: scale factor, intercept and origin; and, where
+ * there is no factor, the range of values before (gl) and after scaling (cal). As SPM 99 and SPM 2
+ * and nibabel read them. */
+static void parse_spm(header *h, const unsigned char *b)
+{
+    h->slope = getf(h, b + 112);
+    h->intercept = getf(h, b + 116);
+    if (!isfinite(h->intercept))
+        h->intercept = 0;
+    double cal_max = getf(h, b + 124), cal_min = getf(h, b + 128);
+    double gl_max = get32(h, b + 140), gl_min = get32(h, b + 144);
+    if ((h->slope == 0 || !isfinite(h->slope)) && gl_max != gl_min && cal_max != cal_min) {
+        h->slope = (cal_max - cal_min) / (gl_max - gl_min);
+        h->intercept = cal_min - h->slope * gl_min;
+        h->ranged = isfinite(h->slope) && isfinite(h->intercept);
+        if (!h->ranged)
+            h->slope = 0;
+    }
+    bool given = false, near = true;
+    for (int i = 0; i < 3; i++) {
+        h->center[i] = get16(h, b + 253 + 2 * i);
+        given = given || h->center[i] != 0;
+        near = near && h->center[i] > (double)-h->dim[i + 1] &&
+               h->center[i] < 2 * (double)h->dim[i + 1];
+    }
+    if (!given || !near)
+        memset(h->center, 0, sizeof h->center);
+}
+
 static void parse_one(header *h, const unsigned char *b)
 {
     for (int i = 0; i < 8; i++) {
@@ -93,8 +124,8 @@ static void parse_one(header *h, const unsigned char *b)
     h->datatype = get16(h, b + 70);
     h->bits = get16(h, b + 72);
     h->offset = getf(h, b + 108);
-    if (h->analyze) { /* none of what follows is there */
-        h->slope = 1;
+    if (h->analyze) {
+        parse_spm(h, b);
         return;
     }
     h->slope = getf(h, b + 112);
@@ -210,7 +241,22 @@ static mf_status sizes(const char *path, const header *h, size_t element, int64_
     return MF_OK;
 }
 
-/* Rotation of the qform: NIfTI-1, "method 2". */
+/* Where the suffix .hdr, .img or .nii of a path begins, in letters of any case; NULL for another
+ * suffix. *packed: .gz follows. */
+static const char *suffix_of(const char *path, bool *packed)
+{
+    static const char *const suffixes[] = {".hdr", ".img", ".nii"};
+    size_t n = strlen(path);
+    *packed = n > 3 && !strcasecmp(path + n - 3, ".gz");
+    n -= *packed ? 3 : 0;
+    for (size_t i = 0; i < 3 && n > 4; i++)
+        if (!strncasecmp(path + n - 4, suffixes[i], 4))
+            return path + n - 4;
+    return NULL;
+}
+
+/* Rotation of the qform: NIfTI-1, "method 2". The format wants sizes of voxels above 0 (pixdim[0]
+ * alone tells left from right), so a sign is nothing that would turn an axis. */
 static void quaternion_affine(const header *h, double a[12])
 {
     double b = h->quaternion[0], c = h->quaternion[1], d = h->quaternion[2];
@@ -227,36 +273,140 @@ static void quaternion_affine(const header *h, double a[12])
                          w * w + d * d - b * b - c * c};
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < 3; j++)
-            a[4 * i + j] = r[3 * i + j] * h->pixdim[j + 1] * (j == 2 ? q : 1);
+            a[4 * i + j] = r[3 * i + j] * fabs(h->pixdim[j + 1]) * (j == 2 ? q : 1);
         a[4 * i + 3] = h->quaternion[3 + i];
     }
 }
 
+/* Where x grows to the left and `center` (from 0) is the origin: how nibabel and SPM read files
+ * that say nothing of orientation. */
+static void plain_affine(const header *h, const double center[3], double a[12])
+{
+    for (int i = 0; i < 3; i++) {
+        double p = fabs(h->pixdim[i + 1]);
+        if (!(p > 0))
+            p = 1;
+        a[5 * i] = i ? p : -p;
+        a[4 * i + 3] = -a[5 * i] * center[i];
+    }
+}
+
+/* How far two affines are apart at the corners of a grid, in mm. */
+static double apart(const double a[12], const double b[12], const int64_t size[3])
+{
+    double worst = 0;
+    for (int c = 0; c < 8; c++) {
+        double sum = 0;
+        for (int r = 0; r < 3; r++) {
+            double d = a[4 * r + 3] - b[4 * r + 3];
+            for (int k = 0; k < 3; k++)
+                if (c >> k & 1)
+                    d += (a[4 * r + k] - b[4 * r + k]) * (double)(size[k] - 1);
+            sum += d * d;
+        }
+        worst = fmax(worst, sqrt(sum));
+    }
+    return worst;
+}
+
+static void place_plain(const char *path, const header *h, scan *s, double a[12])
+{
+    bool given = h->center[0] != 0 || h->center[1] != 0 || h->center[2] != 0;
+    double center[3];
+    for (int i = 0; i < 3; i++)
+        center[i] = given ? h->center[i] - 1 : (double)(s->grid.size[i] - 1) / 2;
+    plain_affine(h, center, a);
+    scan_note(s,
+              "%s: does not say how the patient lies; taken as LAS, as is usual: check the sides "
+              "before you trust them",
+              path);
+    if (given)
+        scan_note(s, "%s: the origin is SPM's: voxel (%g, %g, %g)", path, center[0], center[1],
+                  center[2]);
+    bool packed;
+    const char *suffix = suffix_of(path, &packed);
+    char mat[4096];
+    if (h->analyze && suffix &&
+        snprintf(mat, sizeof mat, "%.*s.mat", (int)(suffix - path), path) < (int)sizeof mat &&
+        !access(mat, F_OK))
+        scan_note(s, "%s: its place may stand in %s, which SPM reads and massflow does not", path,
+                  mat);
+}
+
+/* Whether the quaternion is a rotation (a little more than 1 is rounding) of voxels with a size. */
+static bool qform_valid(const header *h)
+{
+    double b = h->quaternion[0], c = h->quaternion[1], d = h->quaternion[2];
+    return b * b + c * c + d * d < 1.01 && h->pixdim[1] != 0 && h->pixdim[2] != 0 &&
+           h->pixdim[3] != 0;
+}
+
+static mf_status place_quaternion(const char *path, const header *h, scan *s, double a[12])
+{
+    if (!qform_valid(h))
+        return mf_fail(MF_CORRUPT,
+                       "%s: its header gives no rotation (%g, %g, %g) of voxels of %g x %g x %g mm",
+                       path, h->quaternion[0], h->quaternion[1], h->quaternion[2], h->pixdim[1],
+                       h->pixdim[2], h->pixdim[3]);
+    quaternion_affine(h, a);
+    if (h->pixdim[1] < 0 || h->pixdim[2] < 0 || h->pixdim[3] < 0)
+        scan_note(s,
+                  "%s: has negative sizes of voxels (%g, %g, %g); their signs are passed over, as "
+                  "nibabel does (ITK turns the axis): check the sides before you trust them",
+                  path, h->pixdim[1], h->pixdim[2], h->pixdim[3]);
+    return MF_OK;
+}
+
 static mf_status place(const char *path, const header *h, scan *s)
 {
-    double a[12] = {0}, unit = (h->units & 7) == 1 ? 1000 : (h->units & 7) == 3 ? 0.001 : 1;
-    if (h->sform > 0) {
+    double a[12] = {0}, q[12] = {0};
+    int units = h->units & 7;
+    double unit = units == 1 ? 1000 : units == 3 ? 0.001 : 1;
+    bool both = h->sform > 0 && h->qform > 0 && qform_valid(h);
+    if (h->sform > 0)
         memcpy(a, h->srow, sizeof a);
-    } else if (h->qform > 0) {
-        quaternion_affine(h, a);
-    } else {
-        /* No orientation: x grows to the left and the center is the origin, as nibabel and SPM
-         * read such files. */
-        for (int i = 0; i < 3; i++) {
-            double p = fabs(h->pixdim[i + 1]);
-            if (!(p > 0))
-                p = 1;
-            a[5 * i] = i ? p : -p;
-            a[4 * i + 3] = -a[5 * i] * (double)(s->grid.size[i] - 1) / 2;
-        }
-        scan_note(s,
-                  "%s: does not say how the patient lies; taken as LAS, as is usual: check the "
-                  "sides before you trust them",
-                  path);
-    }
-    for (int i = 0; i < 12; i++)
+    else if (h->qform > 0)
+        MF_TRY(place_quaternion(path, h, s, a));
+    else
+        place_plain(path, h, s, a);
+    if (both)
+        quaternion_affine(h, q);
+    for (int i = 0; i < 12; i++) {
         a[i] *= unit;
-    return geometry_split(path, a, &s->grid);
+        q[i] *= unit;
+    }
+    if (unit != 1)
+        scan_note(s, "%s: its unit of length is %s: turned to mm (nibabel takes it as mm)", path,
+                  units == 1 ? "the metre" : "the micrometre");
+    MF_TRY(geometry_split(path, a, &s->grid));
+    double least = fmin(fmin(s->grid.spacing[0], s->grid.spacing[1]), s->grid.spacing[2]);
+    double far = both ? apart(a, q, s->grid.size) : 0;
+    if (far > 0.5 * least)
+        scan_note(s,
+                  "%s: its sform and qform place it up to %.1f mm apart; the sform is taken, as "
+                  "nibabel does",
+                  path, far);
+    return MF_OK;
+}
+
+/* A slope of 0, or one that is no number, says that there is none, in all readers. With a slope the
+ * intercept must be a number too: nibabel refuses such a file, ITK takes 0. */
+static mf_status scale(const char *path, const header *h, scan *s)
+{
+    if (h->slope == 0 || !isfinite(h->slope) || (h->slope == 1 && h->intercept == 0))
+        return MF_OK;
+    if (!isfinite(h->intercept))
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "%s: its header gives the slope %g for its values and an intercept "
+                               "that is no number",
+                               path, h->slope),
+                       "set scl_inter in its header, to 0 if nothing is to be added");
+    if (h->analyze)
+        scan_note(s, "%s: %s: value * %g + %g", path,
+                  h->ranged ? "scaled from its fields gl to its fields cal, as SPM does"
+                            : "SPM's scale factor is applied",
+                  h->slope, h->intercept);
+    return voxels_scale(&s->voxels, h->slope, h->intercept);
 }
 
 static mf_status read_voxels(inflate_file *f, const header *h, const scan_options *o,
@@ -290,28 +440,11 @@ static mf_status read_voxels(inflate_file *f, const header *h, const scan_option
         voxels_swap(s->voxels);
     if (uint64)
         MF_TRY(voxels_check_unsigned(f->path, s->voxels));
-    if (h->slope != 0 && isfinite(h->slope) && isfinite(h->intercept) &&
-        (h->slope != 1 || h->intercept != 0))
-        MF_TRY(voxels_scale(&s->voxels, h->slope, h->intercept));
-    return MF_OK;
+    return scale(f->path, h, s);
 }
 
 /* ---- pairs ------------------------------------------------------------------------------------
  */
-
-/* Where the suffix .hdr, .img or .nii of a path begins, in letters of any case; NULL for another
- * suffix. *packed: .gz follows. */
-static const char *suffix_of(const char *path, bool *packed)
-{
-    static const char *const suffixes[] = {".hdr", ".img", ".nii"};
-    size_t n = strlen(path);
-    *packed = n > 3 && !strcasecmp(path + n - 3, ".gz");
-    n -= *packed ? 3 : 0;
-    for (size_t i = 0; i < 3 && n > 4; i++)
-        if (!strncasecmp(path + n - 4, suffixes[i], 4))
-            return path + n - 4;
-    return NULL;
-}
 
 static bool is_image(const char *path)
 {

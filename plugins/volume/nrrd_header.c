@@ -119,13 +119,13 @@ static mf_status damaged(const fields *f, field which)
     return mf_fail(MF_CORRUPT, "%s: damaged header", f->path);
 }
 
-/* Keeps one line "field: text" or "key:=value". */
+/* Keeps one line "field: text"; passes over "key:=value". The blank behind the colon is wanted by
+ * the format but not by all writers. */
 static mf_status keep_line(const text_lines *l, fields *f, bool *list)
 {
-    char *colon = strstr(l->text, ": "), *pair = strstr(l->text, ":=");
-    size_t n = strlen(l->text);
-    if (!colon && n && l->text[n - 1] == ':') /* a field without text */
-        colon = l->text + n - 1;
+    char *colon = strchr(l->text, ':'), *pair = strstr(l->text, ":=");
+    if (colon == pair)
+        colon = NULL;
     if (l->text[0] == '#')
         return MF_OK;
     field found = FIELDS;

@@ -31,6 +31,19 @@ static bool is_real(mf_dtype dtype)
     return dtype == MF_F32 || dtype == MF_F64;
 }
 
+static double real_at(const mf_array *a, int64_t i)
+{
+    return a->dtype == MF_F32 ? (double)((const float *)a->data)[i] : ((const double *)a->data)[i];
+}
+
+/* Whether 32-bit reals, whose smallest step is 2^-149, keep fewer than 12 bits of these values:
+ * less than a scanner gives. */
+static bool is_faint(double min, double max)
+{
+    double most = fmax(fabs(min), fabs(max));
+    return most > 0 && most < FLT_MIN && max - min < 4096 * 0x1p-149;
+}
+
 mf_status voxels_measure(const mf_array *a, voxel_facts *facts)
 {
     int64_t n = mf_array_count(a), finite = 0;
@@ -38,11 +51,11 @@ mf_status voxels_measure(const mf_array *a, voxel_facts *facts)
     *facts = (voxel_facts){.whole = true};
     if (is_real(a->dtype)) {
         for (int64_t i = 0; i < n; i++) {
-            double v = a->dtype == MF_F32 ? (double)((const float *)a->data)[i]
-                                          : ((const double *)a->data)[i];
-            if (!isfinite(v)) {
+            double v = real_at(a, i);
+            if (!isfinite((float)v)) {
                 facts->nan += isnan(v);
-                facts->inf += !isnan(v);
+                facts->inf += isinf(v) != 0;
+                facts->beyond += isfinite(v) != 0;
                 continue;
             }
             finite++;
@@ -51,6 +64,7 @@ mf_status voxels_measure(const mf_array *a, voxel_facts *facts)
             facts->whole = facts->whole && v == rint(v);
         }
         facts->whole = facts->whole && finite == n;
+        facts->faint = a->dtype == MF_F64 && finite && is_faint(least, most);
     } else if (n > 0) {
         // clang-format off
         BY_DTYPE(a, return no_dtype(a),
@@ -104,7 +118,9 @@ mf_status voxels_scale(mf_array **voxels, double slope, double intercept)
     double ends[2] = {f.min * slope + intercept, f.max * slope + intercept};
     bool whole = f.whole && slope == rint(slope) && intercept == rint(intercept) &&
                  fabs(ends[0]) < INT32_MAX && fabs(ends[1]) < INT32_MAX;
-    MF_TRY(mf_array_new(whole ? MF_I32 : MF_F32, a->rank, a->shape, &scaled));
+    bool wide = f.beyond || !isfinite((float)ends[0]) || !isfinite((float)ends[1]) ||
+                is_faint(fmin(ends[0], ends[1]), fmax(ends[0], ends[1]));
+    MF_TRY(mf_array_new(whole ? MF_I32 : wide ? MF_F64 : MF_F32, a->rank, a->shape, &scaled));
     int64_t n = mf_array_count(a);
     // clang-format off
     BY_DTYPE(a, mf_array_unref(scaled); return no_dtype(a),
@@ -112,6 +128,9 @@ mf_status voxels_scale(mf_array **voxels, double slope, double intercept)
         if (whole)
             for (int64_t i = 0; i < n; i++)
                 ((int32_t *)scaled->data)[i] = (int32_t)((double)v[i] * slope + intercept);
+        else if (wide)
+            for (int64_t i = 0; i < n; i++)
+                ((double *)scaled->data)[i] = (double)v[i] * slope + intercept;
         else
             for (int64_t i = 0; i < n; i++)
                 ((float *)scaled->data)[i] = (float)((double)v[i] * slope + intercept);
@@ -122,6 +141,50 @@ mf_status voxels_scale(mf_array **voxels, double slope, double intercept)
     return MF_OK;
 }
 
+/* The first voxel of a label map that no whole number can stand for. */
+static mf_status no_label(const char *path, const mf_array *a, int64_t i, double v)
+{
+    const int64_t *n = a->shape;
+    return mf_hint(mf_fail(MF_INVALID,
+                           "%s: is no label map: the value %.9g at voxel (%lld, %lld, %lld) is not "
+                           "within 0.001 of a whole number from 0 to 2147483647",
+                           path, v, (long long)(i % n[2]), (long long)(i / n[2] % n[1]),
+                           (long long)(i / n[2] / n[1])),
+                   "voxels count from 0 along x, y, z as they lie in the file; volume.load reads "
+                   "scans");
+}
+
+static mf_status round_reals(const char *path, mf_array **voxels, int64_t *rounded)
+{
+    mf_array *a = *voxels, *whole;
+    MF_TRY(mf_array_new(MF_I32, a->rank, a->shape, &whole));
+    for (int64_t i = 0, n = mf_array_count(a); i < n; i++) {
+        double v = real_at(a, i), label = rint(v);
+        if (!(fabs(v - label) <= 1e-3) || label < 0 || label > INT32_MAX) {
+            mf_array_unref(whole);
+            return no_label(path, a, i, v);
+        }
+        ((int32_t *)whole->data)[i] = (int32_t)label;
+        *rounded += v != label;
+    }
+    mf_array_unref(a);
+    *voxels = whole;
+    return MF_OK;
+}
+
+mf_status voxels_round_labels(const char *path, mf_array **voxels, int64_t *rounded)
+{
+    voxel_facts f;
+    *rounded = 0;
+    if (is_real((*voxels)->dtype))
+        MF_TRY(round_reals(path, voxels, rounded));
+    MF_TRY(voxels_measure(*voxels, &f));
+    if (f.min < 0 || f.max > INT32_MAX)
+        return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %.10g to %.10g",
+                       path, f.min, f.max);
+    return voxels_narrow(voxels, &f);
+}
+
 void voxels_zero_odd(mf_array *a)
 {
     int64_t n = mf_array_count(a);
@@ -129,7 +192,7 @@ void voxels_zero_odd(mf_array *a)
         if (!isfinite(((float *)a->data)[i]))
             ((float *)a->data)[i] = 0;
     for (int64_t i = 0; i < n && a->dtype == MF_F64; i++)
-        if (!isfinite(((double *)a->data)[i]))
+        if (!isfinite((float)((double *)a->data)[i]))
             ((double *)a->data)[i] = 0;
 }
 
