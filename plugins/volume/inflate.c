@@ -74,10 +74,11 @@ static mf_status cannot_read(const inflate_file *f)
     return mf_fail(MF_IO, "%s: cannot be read: %s", f->path, strerror(errno));
 }
 
-static mf_status damaged(const inflate_file *f, const char *why)
+/* After the bytes that were delivered, and `more` that would have been. */
+static mf_status damaged(const inflate_file *f, unsigned more, const char *why)
 {
     return mf_fail(MF_CORRUPT, "%s: damaged %s data after %lld bytes: %s", f->path,
-                   f->packing == INFLATE_BZIP2 ? "bzip2" : "gzip", (long long)f->at, why);
+                   f->packing == INFLATE_BZIP2 ? "bzip2" : "gzip", (long long)f->at + more, why);
 }
 
 /* Packed bytes that are at hand, after reading more where there are fewer than `least`; fewer than
@@ -123,7 +124,7 @@ static mf_status next_stream(inflate_file *f)
     }
     MF_TRY(fill(f, 2, &in, &count));
     f->ended = count < 2 || in[0] != 0x1f || in[1] != 0x8b;
-    return f->ended || inflateReset(&u->z) == Z_OK ? MF_OK : damaged(f, "no next member");
+    return f->ended || inflateReset(&u->z) == Z_OK ? MF_OK : damaged(f, 0, "no next member");
 }
 
 static mf_status unpack(inflate_file *f, void *to, unsigned size, unsigned *got)
@@ -146,7 +147,7 @@ static mf_status unpack(inflate_file *f, void *to, unsigned size, unsigned *got)
             if (state == BZ_MEM_ERROR)
                 return no_memory(f->path);
             if (state != BZ_OK && !end)
-                return damaged(f, "the data contradicts itself");
+                return damaged(f, *got, "the data contradicts itself");
         } else {
             u->z.next_out = (unsigned char *)to + *got;
             u->z.avail_out = size - *got;
@@ -156,7 +157,7 @@ static mf_status unpack(inflate_file *f, void *to, unsigned size, unsigned *got)
             if (state == Z_MEM_ERROR)
                 return no_memory(f->path);
             if (state != Z_OK && state != Z_BUF_ERROR && !end)
-                return damaged(f, u->z.msg ? u->z.msg : "the data contradicts itself");
+                return damaged(f, *got, u->z.msg ? u->z.msg : "the data contradicts itself");
         }
         if (end)
             MF_TRY(next_stream(f));

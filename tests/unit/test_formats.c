@@ -373,6 +373,584 @@ END_TEST
 /* ---- NRRD -------------------------------------------------------------------------------------
  */
 
+#define NRRD "NRRD0005\ntype: short\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nendian: little\n"
+#define DIRECTIONS "space directions: (1.5,0,0) (0,2,0) (0,0,3)\nspace origin: (10,-20,30)\n"
+
+/* A header of text, then the ramp. */
+static void put_nrrd(const char *path, const char *header)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s\n", header);
+    put(path, text, ramp, sizeof ramp);
+}
+
+static void refuses_nrrd(const char *header, const char *text)
+{
+    char whole[512];
+    put_nrrd("a.nrrd", header);
+    snprintf(whole, sizeof whole, "a.nrrd%s", text);
+    refuses("a.nrrd", whole);
+}
+
+#define CHECK_SIDES "check the sides before you trust them"
+
+START_TEST(each_space_is_placed_by_its_name)
+{
+    /* signs of x and y on the way to RAS+, coordinates, and what is noted */
+    static const struct {
+        const char *name;
+        int x, y, rank;
+        bool vague;
+    } spaces[] = {{"right-anterior-superior", 1, 1, 3, false},
+                  {"right anterior superior", 1, 1, 3, false},
+                  {"rightanteriorsuperior", 1, 1, 3, false},
+                  {"RAS", 1, 1, 3, false},
+                  {"ras", 1, 1, 3, false},
+                  {"left-anterior-superior", -1, 1, 3, false},
+                  {"Left-Anterior-Superior", -1, 1, 3, false},
+                  {"left anterior superior", -1, 1, 3, false},
+                  {"leftanteriorsuperior", -1, 1, 3, false},
+                  {"LAS", -1, 1, 3, false},
+                  {"left-posterior-superior", -1, -1, 3, false},
+                  {"left posterior superior", -1, -1, 3, false},
+                  {"leftposteriorsuperior", -1, -1, 3, false},
+                  {"LPS", -1, -1, 3, false},
+                  {"right-anterior-superior-time", 1, 1, 4, false},
+                  {"right anterior superior time", 1, 1, 4, false},
+                  {"rightanteriorsuperiortime", 1, 1, 4, false},
+                  {"RAST", 1, 1, 4, false},
+                  {"left-anterior-superior-time", -1, 1, 4, false},
+                  {"left anterior superior time", -1, 1, 4, false},
+                  {"leftanteriorsuperiortime", -1, 1, 4, false},
+                  {"LAST", -1, 1, 4, false},
+                  {"left-posterior-superior-time", -1, -1, 4, false},
+                  {"left posterior superior time", -1, -1, 4, false},
+                  {"leftposteriorsuperiortime", -1, -1, 4, false},
+                  {"LPST", -1, -1, 4, false},
+                  {"scanner-xyz", -1, -1, 3, true},
+                  {"scanner-xyz-time", -1, -1, 4, true},
+                  {"scanner-xyzt", -1, -1, 4, true},
+                  {"3D-right-handed", -1, -1, 3, true},
+                  {"3D right handed", -1, -1, 3, true},
+                  {"3Drighthanded", -1, -1, 3, true},
+                  {"3D-right-handed-time", -1, -1, 4, true},
+                  {"3D right handed time", -1, -1, 4, true},
+                  {"3Drighthandedtime", -1, -1, 4, true}};
+    static const char *const left[] = {"3D-left-handed",      "3D left handed",
+                                       "3Dlefthanded",        "3D-left-handed-time",
+                                       "3D left handed time", "3Dlefthandedtime"};
+    char header[1024], note[256];
+    enter();
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+        int x = spaces[i].x, y = spaces[i].y;
+        if (spaces[i].rank == 3)
+            snprintf(header, sizeof header, NRRD "space: %s\n" DIRECTIONS, spaces[i].name);
+        else
+            snprintf(header, sizeof header,
+                     "NRRD0005\ntype: short\ndimension: 4\nsizes: 4 3 2 5\nencoding: raw\nendian: "
+                     "little\nspace: %s\nspace directions: (1.5,0,0,0) (0,2,0,0) (0,0,3,0) "
+                     "(0,0,0,7)\nspace origin: (10,-20,30,5)\n",
+                     spaces[i].name);
+        put_nrrd("a.nrrd", header);
+        scan s = scanned_at("a.nrrd", spaces[i].rank == 3 ? -1 : 3);
+        const double wanted[12] = {1.5 * x, 0, 0, 10 * x, 0, 2 * y, 0, -20 * y, 0, 0, 3, 30};
+        check_affine(&s, wanted);
+        check_size(&s, 4, 3, 2);
+        check_ramp(&s, spaces[i].rank == 3 ? 0 : 3 * N, 1);
+        snprintf(note, sizeof note,
+                 "a.nrrd: its space %s names no sides of the patient; taken as "
+                 "left-posterior-superior, as ITK does: " CHECK_SIDES,
+                 spaces[i].name);
+        ck_assert_int_eq(s.notes, spaces[i].vague);
+        ck_assert_str_eq(s.notes ? s.note[0] : "", spaces[i].vague ? note : "");
+        scan_free(&s);
+    }
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        bool time = strstr(left[i], "time") != NULL;
+        snprintf(header, sizeof header, NRRD "space: %s\n%s", left[i],
+                 time ? "space directions: (1.5,0,0,0) (0,2,0,0) (0,0,3,0)\n" : DIRECTIONS);
+        snprintf(note, sizeof note,
+                 ": its space %s is left-handed and names no sides of the patient\n"
+                 "  where they are known, space: left-anterior-superior (or another one) in its "
+                 "header says them",
+                 left[i]);
+        refuses_nrrd(header, note);
+    }
+    refuses_nrrd(NRRD "space: posterior-left\n" DIRECTIONS,
+                 ":7: the space posterior-left is not known\n  right-anterior-superior, "
+                 "left-anterior-superior and left-posterior-superior are");
+    leave();
+}
+END_TEST
+
+START_TEST(nrrd_places_that_are_not_named_are_noted)
+{
+    static const double along[12] = {-1.5, 0, 0, 0, 0, -2, 0, 0, 0, 0, 3, 0};
+    enter();
+#define NO_SPACE                                                                                   \
+    "a.nrrd: names no space; taken as left-posterior-superior, as ITK does: " CHECK_SIDES
+    put_nrrd("a.nrrd", NRRD "spacings: 1.5 2 3\n");
+    scan s = scanned("a.nrrd");
+    check_affine(&s, along);
+    ck_assert_int_eq(s.notes, 1);
+    ck_assert_str_eq(s.note[0], NO_SPACE);
+    scan_free(&s);
+    /* An unnamed space is none of the patient's. */
+    static const double placed[12] = {-1.5, 0, 0, -10, 0, -2, 0, 20, 0, 0, 3, 30};
+    put_nrrd("a.nrrd", NRRD "space dimension: 3\n" DIRECTIONS);
+    s = scanned("a.nrrd");
+    check_affine(&s, placed);
+    ck_assert_str_eq(s.note[0], NO_SPACE);
+    scan_free(&s);
+    /* Ends of axes instead of spacings; samples in the middle of cells, then at their ends. */
+    static const double cells[12] = {-1.5, 0, 0, -10.75, 0, -2, 0, 19, 0, 0, 3, 31.5};
+    put_nrrd("a.nrrd", NRRD "axis mins: 10 -20 30\naxis maxs: 16 -14 36\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, cells);
+    scan_free(&s);
+    static const double nodes[12] = {-2, 0, 0, -10, 0, -3, 0, 20, 0, 0, 6, 30};
+    put_nrrd("a.nrrd",
+             NRRD "axismins: 10 -20 30\naxismaxs: 16 -14 36\ncenterings: node node node\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, nodes);
+    scan_free(&s);
+    /* No size of voxels, no directions, no origin. */
+    static const double plain[12] = {-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0};
+    put_nrrd("a.nrrd", NRRD);
+    s = scanned("a.nrrd");
+    check_affine(&s, plain);
+    ck_assert_int_eq(s.notes, 2);
+    ck_assert_str_eq(s.note[0], "a.nrrd: does not say its voxel size: taken as 1 mm");
+    scan_free(&s);
+    static const double ras[12] = {1.5, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0};
+    put_nrrd("a.nrrd", NRRD "space: RAS\nspacings: 1.5 2 3\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, ras);
+    ck_assert_int_eq(s.notes, 2);
+    ck_assert_str_eq(s.note[0],
+                     "a.nrrd: gives no directions: its axes are taken along those of its space");
+    ck_assert_str_eq(s.note[1],
+                     "a.nrrd: does not say where it lies: its first voxel is taken as the origin");
+    scan_free(&s);
+    /* Units of the space and of axes. */
+    static const double metres[12] = {1500, 0, 0, 10000, 0, 2, 0, -20, 0, 0, 3, 30};
+    put_nrrd("a.nrrd", NRRD "space: RAS\nspace units: \"m\" \"mm\" \"mm\"\n" DIRECTIONS);
+    s = scanned("a.nrrd");
+    check_affine(&s, metres);
+    ck_assert_str_eq(s.note[0], "a.nrrd: its unit of length is m: turned to mm (other readers take "
+                                "it as mm)");
+    scan_free(&s);
+    static const double mixed[12] = {-15, 0, 0, 0, 0, -2e-3, 0, 0, 0, 0, 3, 0};
+    put_nrrd("a.nrrd", NRRD "spacings: 1.5 2 3\nunits: \"cm\" \"\xc2\xb5m\" \"mm\"\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, mixed);
+    scan_free(&s);
+    put_nrrd("a.nrrd", NRRD "spacings: 1.5 2 3\nunits: \"pixel\" \"\" \"mm\"\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, along);
+    ck_assert_str_eq(s.note[0], "a.nrrd: its unit of length 'pixel' is not known: taken as mm");
+    scan_free(&s);
+    /* One slice, in two and in three coordinates. */
+    static const double slice[12] = {1.5, 0, 0, 10, 0, 0, -1, -20, 0, 2, 0, 30};
+    put_nrrd("a.nrrd", "NRRD0005\ntype: short\ndimension: 2\nsizes: 4 6\nencoding: raw\nendian: "
+                       "little\nspace: RAS\nspace directions: (1.5,0,0) (0,0,2)\nspace origin: "
+                       "(10,-20,30)\n");
+    s = scanned("a.nrrd");
+    check_affine(&s, slice);
+    check_size(&s, 4, 6, 1);
+    ck_assert_str_eq(s.note[0], "a.nrrd: is a single slice: taken as 1 mm thick");
+    scan_free(&s);
+    refuses_nrrd(NRRD "spacings: 1.5 -2 3\n", ": its header claims a voxel of -2 mm along axis 2");
+    leave();
+}
+END_TEST
+
+START_TEST(nrrd_headers_are_read_as_they_are_written)
+{
+    static const double wanted[12] = {-1.5, 0, 0, -10, 0, 2, 0, -20, 0, 0, 3, 30};
+    static const char *const headers[] = {
+        NRRD "space: LAS\n" DIRECTIONS,
+        /* lines that end as on Windows, keys and values in other letters, comments of any kind */
+        "NRRD0004\r\n# \xc3\xbc\xe2\x82\xac UTF-8, and Latin-1: \xfc\r\nTYPE: SHORT\r\nDimension: "
+        "3\r\nSizes: 4 3 2\r\nEncoding: RAW\r\nEndian: LITTLE\r\nSpace: las\r\nSpace Directions: "
+        "(1.5,0,0) (0,2,0) (0,0,3)\r\nSPACEORIGIN: (10,-20,30)\r\n",
+        /* other names of fields, no blank behind colons, pairs, fields that mean nothing here */
+        "NRRD0001\ntype:int16_t\ndimension:3\nsizes:4 3 2\nencoding:raw\nendian:little\n"
+        "space:left-anterior-superior\nspacedirections:(1.5, 0, 0)   ( 0,2,0 ) (0,0,3) \n"
+        "spaceorigin: ( 10 , -20 , 30 )\ncontent: a: b:= c\nnumber: Hank Hill\nlabels: \"x\" "
+        "\"y: z\" \"\"\nthicknesses: nan nan 3\nkey:=value: with := signs\nmodality:=CT\n"
+        "space:=RAS\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\nkinds: domain space domain\n",
+        /* the order of fields does not matter */
+        "NRRD0005\nspace origin: (10,-20,30)\nspace directions: (1.5,0,0) (0,2,0) (0,0,3)\n"
+        "space: LAS\nendian: little\nencoding: raw\nsizes: 4 3 2\ndimension: 3\ntype: signed short "
+        "int\n"};
+    enter();
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        char text[2048];
+        snprintf(text, sizeof text, "%s%s", headers[i], strchr(headers[i], '\r') ? "\r\n" : "\n");
+        put("a.nrrd", text, ramp, 2 * N);
+        scan s = scanned("a.nrrd");
+        check_affine(&s, wanted);
+        check_ramp(&s, 0, 1);
+        ck_assert_int_eq(s.notes, 0);
+        scan_free(&s);
+    }
+    /* A header of more than 64 KiB. */
+    FILE *f = fopen("a.nrrd", "wb");
+    fputs(NRRD "space: LAS\n" DIRECTIONS, f);
+    for (int i = 0; i < 3000; i++)
+        fprintf(f, "DWMRI_gradient_%04d:=0.1 0.2 0.3 some more text\n", i);
+    fputs("\n", f);
+    fwrite(ramp, 2, N, f);
+    fclose(f);
+    reads("a.nrrd", 0, 1, "");
+    refuses_nrrd("NRRD0006\n", ": is NRRD of the version 'NRRD0006'; 1 to 5 are read");
+    refuses_nrrd("NRRD0005\ntype: short\n", ": damaged header: it lacks dimension");
+    refuses_nrrd(NRRD "spaces: RAS\n", ":7: damaged header: 'spaces: RAS' is no field of NRRD");
+    refuses_nrrd(NRRD "sizes: 4 3 3\n", ":7: damaged header: 'sizes' stands twice");
+    refuses_nrrd(NRRD DIRECTIONS,
+                 ":7: damaged header: it lacks the space (or space dimension) that "
+                 "this line is about");
+    refuses_nrrd(NRRD "space: RAS\nspace directions: (1,0,0) (0,1,0)\n",
+                 ":8: damaged header: space directions: (1,0,0) (0,1,0)");
+    refuses_nrrd(NRRD "space: RAS\nspace directions: (1,0) (0,1) (0,0)\n",
+                 ":8: damaged header: space directions: (1,0) (0,1) (0,0)");
+    refuses_nrrd(NRRD "space: RAS\nspace directions: (1,5;0;0) (0,1,0) (0,0,1)\n",
+                 ":8: damaged header: space directions: (1,5;0;0) (0,1,0) (0,0,1)");
+    refuses_nrrd(NRRD "space: RAS\n" DIRECTIONS "kinds: domain domain\n",
+                 ":10: damaged header: kinds: domain domain");
+    refuses_nrrd(NRRD "spacings: 1,5 2 3\n", ":7: damaged header: spacings: 1,5 2 3");
+    refuses_nrrd(
+        "NRRD0005\ntype: block\nblock size: 3\ndimension: 3\nsizes: 4 3 2\nencoding: raw\n",
+        ":2: voxels of type block are not read\n"
+        "  convert it to a scan of one number a voxel");
+    refuses_nrrd("NRRD0005\ntype: short\ndimension: 3\nsizes: 4 3 2\nencoding: raw\n",
+                 ": damaged header: it lacks endian, the byte order\n"
+                 "  endian: little (or big) in its header says it");
+    refuses_nrrd("NRRD0005\ntype: uchar\ndimension: 3\nsizes: 4 3 2\nencoding: zrl\n",
+                 ":5: its voxels are written as zrl\n  raw, gzip, bzip2, ascii and hex are read");
+    refuses_nrrd(
+        "NRRD0005\ntype: short\ndimension: 3\nsizes: 4 0 2\nencoding: raw\nendian: little\n",
+        ":4: claims an impossible size: 4 0 2");
+    put("a.nrrd", NRRD, "", 0);
+    refuses("a.nrrd", "a.nrrd: cut off inside its header");
+    refuses_nrrd(
+        "NRRD0005\ntype: short\ndimension: 3\nsizes: 40 3 2\nencoding: raw\nendian: little\n",
+        ": cut off: its header promises 40 x 3 x 2 voxels (480 bytes), the file has 240 for "
+        "them");
+    leave();
+}
+END_TEST
+
+/* The ramp as `type` in both byte orders, for all ways to write voxels. */
+static void write_type(unsigned char *to, const char *type, bool big, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint64_t bits = (uint64_t)i;
+        size_t n = strstr(type, "64") || !strcmp(type, "double")  ? 8
+                   : strstr(type, "32") || !strcmp(type, "float") ? 4
+                   : strstr(type, "16")                           ? 2
+                                                                  : 1;
+        if (!strcmp(type, "float")) {
+            float v = (float)i;
+            memcpy(&bits, &v, 4);
+        } else if (!strcmp(type, "double")) {
+            double v = i;
+            memcpy(&bits, &v, 8);
+        }
+        for (size_t b = 0; b < n; b++)
+            *to++ = (unsigned char)(bits >> 8 * (big ? n - 1 - b : b));
+    }
+}
+
+START_TEST(nrrd_voxels_of_each_type_and_encoding)
+{
+    static const struct {
+        const char *name;
+        mf_dtype dtype;
+        size_t bytes;
+    } types[] = {{"int8", MF_I8, 1},    {"uint8", MF_U8, 1},   {"int16", MF_I16, 2},
+                 {"uint16", MF_U16, 2}, {"int32", MF_I32, 4},  {"uint32", MF_U32, 4},
+                 {"int64", MF_I64, 8},  {"uint64", MF_I64, 8}, {"float", MF_F32, 4},
+                 {"double", MF_F64, 8}};
+    static const char *const encodings[] = {"raw", "gz",   "gzip",  "bz2", "bzip2",
+                                            "txt", "text", "ascii", "hex"};
+    unsigned char voxels[8 * N], packed[4096];
+    char text[4096];
+    enter();
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++)
+            for (int big = 0; big < 2; big++) {
+                size_t size = N * types[t].bytes, used = 0;
+                const void *bytes = voxels;
+                write_type(voxels, types[t].name, big, N);
+                if (encodings[e][0] == 'g') {
+                    z_stream z = {.next_in = voxels,
+                                  .avail_in = (unsigned)size,
+                                  .next_out = packed,
+                                  .avail_out = sizeof packed};
+                    deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+                    ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+                    size = z.total_out;
+                    deflateEnd(&z);
+                    bytes = packed;
+                } else if (encodings[e][0] == 'b') {
+                    unsigned room = sizeof packed;
+                    ck_assert_int_eq(BZ2_bzBuffToBuffCompress((char *)packed, &room, (char *)voxels,
+                                                              (unsigned)size, 9, 0, 0),
+                                     BZ_OK);
+                    size = room;
+                    bytes = packed;
+                } else if (encodings[e][0] == 'h') {
+                    for (size_t i = 0; i < size; i++)
+                        used += (size_t)sprintf(text + used, i % 2 ? "%02X\n" : "%02x", voxels[i]);
+                    bytes = text, size = used;
+                } else if (encodings[e][0] != 'r') {
+                    for (int i = 0; i < N; i++)
+                        used += (size_t)sprintf(text + used, i % 4 ? "%d " : "\t%d\r\n", i);
+                    bytes = text, size = used;
+                }
+                char header[512];
+                snprintf(header, sizeof header,
+                         "NRRD0005\ntype: %s\ndimension: 3\nsizes: 4 3 2\nencoding: %s\nendian: "
+                         "%s\nspace: RAS\n" DIRECTIONS "\n",
+                         types[t].name, encodings[e], big ? "big" : "little");
+                put("a.nrrd", header, bytes, size);
+                scan s = scanned("a.nrrd");
+                ck_assert_int_eq(s.voxels->dtype, types[t].dtype);
+                check_ramp(&s, 0, 1);
+                scan_free(&s);
+                /* A shorter file is refused, and trailing garbage is passed over. */
+                put("a.nrrd", header, bytes, size - (strchr("tah", encodings[e][0]) ? 5 : 1));
+                scan cut;
+                const scan_options o = {-1, NULL};
+                mf_status failed = scan_read("a.nrrd", &o, &cut);
+                ck_assert_msg(failed, "%s %s", types[t].name, encodings[e]);
+                ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "cut off"));
+                mf_error_free(failed);
+                FILE *f = fopen("a.nrrd", "wb");
+                fputs(header, f);
+                fwrite(bytes, 1, size, f);
+                fputs(" garbage", f);
+                fclose(f);
+                reads("a.nrrd", 0, 1, "");
+            }
+    leave();
+}
+END_TEST
+
+START_TEST(nrrd_skips_and_text_values)
+{
+    enter();
+    put("a.raw", "one line\nand another\nabc", ramp, 2 * N);
+    put("a.nhdr", NHDR "line skip: 2\nbyte skip: 3\ndata file: a.raw\n", "", 0);
+    reads("a.nhdr", 0, 1, "");
+    put("a.nhdr", NHDR "lineskip: 1\nbyteskip: -1\ndata file: a.raw\n", "", 0);
+    reads("a.nhdr", 0, 1, "");
+    put("a.nhdr", NHDR "line skip: 90\ndata file: a.raw\n", "", 0);
+    scan s;
+    const scan_options o = {-1, NULL};
+    mf_status failed = scan_read("a.nhdr", &o, &s);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "a.raw: cut off: 90 lines are to be "
+                                                           "skipped, it has "));
+    mf_error_free(failed);
+    /* Of compressed voxels lines are skipped before, bytes behind unpacking. */
+    unsigned char plain[3 + 2 * N], packed[512];
+    memcpy(plain, "abc", 3);
+    memcpy(plain + 3, ramp, 2 * N);
+    uLongf size = sizeof packed;
+    put_gz("plain.gz", plain, sizeof plain);
+    FILE *f = fopen("plain.gz", "rb");
+    size = fread(packed, 1, sizeof packed, f);
+    fclose(f);
+    put("a.raw.gz", "a line\n", packed, size);
+#define NHDR_GZ                                                                                    \
+    "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nencoding: gzip\nendian: little\nspace: "   \
+    "RAS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+    put("a.nhdr", NHDR_GZ "line skip: 1\nbyte skip: 3\ndata file: a.raw.gz\n", "", 0);
+    reads("a.nhdr", 0, 1, "");
+    put("a.nhdr", NHDR_GZ "byte skip: -1\ndata file: plain.gz\n", "", 0);
+    refuses("a.nhdr", "a.nhdr:10: byte skip -1 has a meaning for raw voxels only");
+    put("a.nhdr", NHDR "byte skip: -5\ndata file: a.raw\n", "", 0);
+    refuses("a.nhdr", "a.nhdr:10: damaged header: byte skip: -5");
+    put("a.nhdr", NHDR "line skip: -1\ndata file: a.raw\n", "", 0);
+    refuses("a.nhdr", "a.nhdr:10: damaged header: line skip: -1");
+    /* A damaged checksum, and one in two members (as pigz and bgzip write). */
+    put_gz("one.gz", ramp, N);
+    put_gz("two.gz", ramp + N / 2, N);
+    ck_assert_int_eq(system("cat one.gz two.gz > both.gz"), 0);
+    put("a.nhdr", NHDR_GZ "data file: both.gz\n", "", 0);
+    reads("a.nhdr", 0, 1, "");
+    f = fopen("both.gz", "rb+");
+    fseek(f, -6, SEEK_END);
+    int c = getc(f);
+    fseek(f, -6, SEEK_END);
+    putc(c ^ 1, f);
+    fclose(f);
+    refuses("a.nhdr", "both.gz: damaged gzip data after 48 bytes: incorrect data check");
+    /* Text that is no number of the type. */
+#define ASCII(type, values)                                                                        \
+    "NRRD0005\ntype: " type "\ndimension: 3\nsizes: 2 1 2\nencoding: ascii\nspace: RAS\nspace "    \
+    "directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n" values
+    put("a.nrrd", ASCII("float", "0 0.5 1 1.5"), "", 0);
+    reads("a.nrrd", 0, 0.5, "");
+    put("a.nrrd", ASCII("uchar", "0 85 170 255\n"), "", 0);
+    reads("a.nrrd", 0, 85, "");
+    put("a.nrrd", ASCII("uchar", "0 85 170 256\n"), "", 0);
+    refuses("a.nrrd", "a.nrrd: '256' is no voxel of type u8");
+    put("a.nrrd", ASCII("short", "0 85 17.5 256\n"), "", 0);
+    refuses("a.nrrd", "a.nrrd: '17.5' is no voxel of type i16");
+    put("a.nrrd", ASCII("uint64", "0 1 2 -1\n"), "", 0);
+    refuses("a.nrrd", "a.nrrd: '-1' is no voxel of type i64");
+    put("a.nrrd", ASCII("short", "0 85 17\n"), "", 0);
+    refuses("a.nrrd", "a.nrrd: cut off: its header promises 2 x 1 x 2 voxels, it has 3");
+    put("a.nrrd", ASCII("short", "0 1\n"), "", 0);
+    refuses("a.nrrd",
+            "a.nrrd: cut off: its header promises 2 x 1 x 2 voxels (8 bytes), the file has "
+            "4 for them");
+    /* Integers beyond 2^53 stay as they are; beyond 2^63 they are refused. */
+    static const int64_t large[4] = {9007199254740993, -9007199254740993, 0, INT64_MAX};
+#define INT64(type)                                                                                \
+    "NRRD0005\ntype: " type "\ndimension: 3\nsizes: 2 1 2\nencoding: raw\nendian: little\nspace: " \
+    "RAS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
+    put("a.nrrd", INT64("int64"), large, sizeof large);
+    s = scanned("a.nrrd");
+    ck_assert_mem_eq(s.voxels->data, large, sizeof large);
+    scan_free(&s);
+    put("a.nrrd", INT64("uint64"), large, sizeof large);
+    refuses("a.nrrd", "a.nrrd: has integers beyond 63 bits");
+    /* All of it in gzip is no NRRD file. */
+    put("whole.nrrd", NRRD "\n", ramp, 2 * N);
+    ck_assert_int_eq(system("gzip whole.nrrd"), 0);
+    refuses("whole.nrrd.gz", "whole.nrrd.gz: is compressed as a whole, header and all\n"
+                             "  gunzip makes a file of it that can be read");
+    leave();
+}
+END_TEST
+
+START_TEST(nrrd_axes_that_are_not_of_space)
+{
+    enter();
+#define FOUR(sizes, rest)                                                                          \
+    "NRRD0005\ntype: short\ndimension: 4\nsizes: " sizes                                           \
+    "\nencoding: raw\nendian: little\nspace: RAS\nspace origin: (10,-20,30)\n" rest
+    static const struct {
+        const char *header;
+        int first, step; /* of volume 3 */
+        bool list;
+    } series[] = {
+        {FOUR("4 3 2 5", "space directions: (1.5,0,0) (0,2,0) (0,0,3) none\nkinds: domain domain "
+                         "domain list\n"),
+         3 * N, 1, true},
+        {FOUR("5 4 3 2", "space directions: none (1.5,0,0) (0,2,0) (0,0,3)\nkinds: list domain "
+                         "domain domain\n"),
+         3, 5, true},
+        {FOUR("5 4 3 2", "space directions: none (1.5,0,0) (0,2,0) (0,0,3)\n"), 3, 5, false},
+        {FOUR("4 3 2 5",
+              "space directions: (1.5,0,0) (0,2,0) (0,0,3) none\nkinds: space space space time\n"),
+         3 * N, 1, false},
+        {FOUR("4 3 2 5", "spacings: 1.5 2 3 nan\nkinds: domain domain domain domain\n"), 3 * N, 1,
+         false},
+        {FOUR("4 3 2 5", "spacings: 1.5 2 3 1\n"), 3 * N, 1, false},
+        {FOUR("5 4 3 2", "spacings: nan 1.5 2 3\nkinds: time space space space\n"), 3, 5, false}};
+    static const double wanted[12] = {1.5, 0, 0, 10, 0, 2, 0, -20, 0, 0, 3, 30};
+    for (size_t i = 0; i < sizeof series / sizeof *series; i++) {
+        put_nrrd("a.nrrd", series[i].header);
+        scan s = scanned_at("a.nrrd", 3);
+        check_affine(&s, wanted);
+        check_size(&s, 4, 3, 2);
+        check_ramp(&s, series[i].first, series[i].step);
+        scan_free(&s);
+        refuses("a.nrrd", series[i].list ? "a.nrrd: has 5 volumes along a list axis, not one\n"
+                                           "  time: N (from 0) takes one of them"
+                                         : "a.nrrd: has 5 time points, not one\n"
+                                           "  time: N (from 0) takes one of them");
+        refuses_time("a.nrrd", 5,
+                     series[i].list ? "a.nrrd: has 5 volumes along a list axis; time: "
+                                      "5 is not one of them"
+                                    : "a.nrrd: has 5 time points; time: 5 is not one "
+                                      "of them");
+    }
+    /* In the middle of the axes of space. */
+    put_nrrd("a.nrrd", FOUR("4 5 3 2", "space directions: (1.5,0,0) none (0,2,0) (0,0,3)\n"
+                                       "kinds: domain list domain domain\n"));
+    scan s = scanned_at("a.nrrd", 3);
+    check_size(&s, 4, 3, 2);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(((int16_t *)s.voxels->data)[i], i % 4 + 4 * 3 + i / 4 * 20);
+    scan_free(&s);
+    /* One of a size of one is no axis at all, whatever its kind. */
+    put_nrrd("a.nrrd", FOUR("1 4 3 2", "space directions: none (1.5,0,0) (0,2,0) (0,0,3)\n"
+                                       "kinds: vector domain domain domain\n"));
+    s = scanned("a.nrrd");
+    check_ramp(&s, 0, 1);
+    scan_free(&s);
+    static const struct {
+        const char *kind, *what;
+    } refused[] = {{"RGB-color", "colour"},  {"rgba-color", "colour"},
+                   {"3-color", "colour"},    {"HSV", "colour"},
+                   {"vector", "vectors"},    {"covariant-vector", "vectors"},
+                   {"complex", "vectors"},   {"3D-symmetric-matrix", "vectors"},
+                   {"quaternion", "vectors"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char header[512], text[256];
+        snprintf(header, sizeof header,
+                 FOUR("5 4 3 2", "space directions: none (1.5,0,0) (0,2,0) (0,0,3)\nkinds: %s "
+                                 "domain domain domain\n"),
+                 refused[i].kind);
+        snprintf(text, sizeof text,
+                 ": has 5 values a voxel (%s), not one\n"
+                 "  convert it to a grey-scale scan first",
+                 refused[i].what);
+        refuses_nrrd(header, text);
+    }
+    refuses_nrrd("NRRD0005\ntype: short\ndimension: 5\nsizes: 4 3 2 2 2\nencoding: raw\nendian: "
+                 "little\nspacings: 1 1 1 1 1\nkinds: domain domain domain list time\n",
+                 ": has two axes beside those of space (2 x 2)");
+    refuses_nrrd("NRRD0005\ntype: short\ndimension: 1\nsizes: 4\nencoding: raw\nendian: little\n",
+                 ": has 1 axis in space, not two or three");
+    refuses_nrrd("NRRD0005\ntype: short\ndimension: 4\nsizes: 4 3 2 5\nencoding: raw\nendian: "
+                 "little\nspace: RAST\nspace directions: (1,0,0,0) (0,1,0,0) (0,0,1,0) "
+                 "(1,0,0,1)\n",
+                 ": its axis 4 runs through space and time at once");
+    leave();
+}
+END_TEST
+
+/* Only the files of the time point that is asked for are opened. */
+START_TEST(nrrd_reads_only_what_is_asked_for)
+{
+    enter();
+    char name[32];
+    for (int t = 0; t < 5; t++) {
+        snprintf(name, sizeof name, "t%02d.raw", t);
+        put(name, "", ramp + t * N, 2 * N);
+    }
+    put("a.nhdr",
+        FOUR("4 3 2 5", "space directions: (1.5,0,0) (0,2,0) (0,0,3) none\ndata file: "
+                        "t%02d.raw 0 4 1\n"),
+        "", 0);
+    lists("a.nhdr", "t00.raw\nt01.raw\nt02.raw\nt03.raw\nt04.raw\n");
+    ck_assert_int_eq(chmod("t00.raw", 0), 0);
+    for (int t = 1; t < 5 && getuid(); t++) {
+        scan s = scanned_at("a.nhdr", t);
+        check_ramp(&s, t * N, 1);
+        scan_free(&s);
+    }
+    ck_assert_int_eq(chmod("t00.raw", 0600), 0);
+    for (int t = 0; t < 5; t++) {
+        scan s = scanned_at("a.nhdr", t);
+        check_ramp(&s, t * N, 1);
+        scan_free(&s);
+    }
+    put("t03.raw", "", ramp, N);
+    refuses_time("a.nhdr", 1,
+                 "t03.raw: cut off: its header promises 4 x 3 x 2 x 5 voxels (48 bytes "
+                 "of them here), the file has 24 for them");
+    leave();
+}
+END_TEST
+
 START_TEST(reported_spaces_are_placed_right)
 {
     static const double las[12] = {-1.5, 0, 0, -10, 0, 2, 0, 20, 0, 0, 3, 30};
@@ -398,6 +976,14 @@ int main(void)
     tcase_add_test(parts, no_file_outside_of_the_folder_is_read);
     tcase_add_test(parts, pairs_are_found_in_letters_of_any_case);
     TCase *nrrd = tcase_create("NRRD");
+    tcase_set_timeout(nrrd, 60);
+    tcase_add_test(nrrd, each_space_is_placed_by_its_name);
+    tcase_add_test(nrrd, nrrd_places_that_are_not_named_are_noted);
+    tcase_add_test(nrrd, nrrd_headers_are_read_as_they_are_written);
+    tcase_add_test(nrrd, nrrd_voxels_of_each_type_and_encoding);
+    tcase_add_test(nrrd, nrrd_skips_and_text_values);
+    tcase_add_test(nrrd, nrrd_axes_that_are_not_of_space);
+    tcase_add_test(nrrd, nrrd_reads_only_what_is_asked_for);
     tcase_add_test(nrrd, reported_spaces_are_placed_right);
     suite_add_tcase(suite, parts);
     suite_add_tcase(suite, nrrd);
