@@ -77,9 +77,10 @@ static mf_status place(const char *path, const meta_header *m, scan *s)
         a[4 * i + 3] = m->has_offset && i < m->rank ? m->offset[i] : 0;
     for (int k = 0; k < 8; k++) /* the first two world axes: left and back to right and front */
         a[k] = -a[k];
-    if (!m->has_matrix || !m->has_spacing)
-        scan_note(s, "%s: does not say its %s", path,
-                  m->has_spacing ? "orientation: taken as LPS" : "voxel size: taken as 1 mm");
+    if (!m->has_matrix)
+        scan_note(s, "%s: does not say its orientation: taken as LPS", path);
+    if (!m->has_spacing)
+        scan_note(s, "%s: does not say its voxel size: taken as 1 mm", path);
     if (!m->has_offset)
         scan_note(s, "%s: does not say where it lies: its first voxel is taken as the origin",
                   path);

@@ -440,7 +440,7 @@ static mf_status read_voxels(inflate_file *f, const header *h, const scan_option
         voxels_swap(s->voxels);
     if (uint64)
         MF_TRY(voxels_check_unsigned(f->path, s->voxels));
-    return scale(f->path, h, s);
+    return MF_OK;
 }
 
 /* ---- pairs ------------------------------------------------------------------------------------
@@ -529,6 +529,7 @@ static mf_status read_files(const char *header_path, const char *image, const he
         failed = read_voxels(&voxels, h, o, (int64_t)h->offset, s);
     inflate_close(&voxels);
     MF_TRY(failed);
+    MF_TRY(scale(header_path, h, s));
     return place(header_path, h, s);
 }
 

@@ -4,6 +4,7 @@
 #include "../expect.h"
 #include "load.h"
 #include "scan.h"
+#include "voxels.h"
 #include <bzlib.h>
 #include <math.h>
 #include <stdio.h>
@@ -966,6 +967,735 @@ START_TEST(reported_spaces_are_placed_right)
 }
 END_TEST
 
+/* ---- MetaImage --------------------------------------------------------------------------------
+ */
+
+#define META                                                                                       \
+    "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_SHORT\nElementSpacing = "   \
+    "1.5 2 3\nOffset = 10 -20 30\nTransformMatrix = 0 1 0 1 0 0 0 0 1\n"
+#define LOCAL "ElementDataFile = LOCAL\n"
+/* In LPS x runs along the second axis and y along the first. */
+static const double meta_place[12] = {0, -2, 0, -10, -1.5, 0, 0, 20, 0, 0, 3, 30};
+
+static void reads_meta(const char *header, const char *note)
+{
+    put("a.mha", header, ramp, 2 * N);
+    scan s = scanned("a.mha");
+    check_size(&s, 4, 3, 2);
+    check_affine(&s, meta_place);
+    check_ramp(&s, 0, 1);
+    ck_assert_str_eq(s.notes ? s.note[0] : "", note);
+    scan_free(&s);
+}
+
+static void refuses_meta(const char *header, const char *text)
+{
+    char whole[512];
+    put("a.mha", header, ramp, 2 * N);
+    snprintf(whole, sizeof whole, "a.mha%s", text);
+    refuses("a.mha", whole);
+}
+
+START_TEST(meta_headers_are_read_as_they_are_written)
+{
+    enter();
+    reads_meta(META LOCAL, "");
+    /* blank lines, ends of lines as on Windows, colons, a value over several lines, a text of DICOM
+     * with a line that has no sign and one that has one */
+    reads_meta("\n" META "\n   \n" LOCAL, "");
+    reads_meta(
+        "ObjectType = Image\r\nNDims = 3\r\nDimSize = 4 3 2\r\nElementType = MET_SHORT\r\n"
+        "ElementSpacing = 1.5 2 3\r\nOffset = 10 -20 30\r\nTransformMatrix = 0 1 0 1 0 0 0 0 "
+        "1\r\nElementDataFile = LOCAL\r\n",
+        "");
+    reads_meta(
+        "NDims: 3\nDimSize: 4 3 2\nElementType: MET_SHORT\nElementSpacing: 1.5 2 3\n"
+        "Offset: 10 -20 30\nTransformMatrix: 0 1 0\n  1 0 0\n  0 0 1\nElementDataFile: LOCAL\n",
+        "");
+    reads_meta(META "0008|103e = first line\nsecond line\nthird = 1\n0010|0010 = "
+                    "M\xc3\xbcller^J\xf6rg\n" LOCAL,
+               "");
+    /* the order does not matter, Position and Orientation are other names, twice the same is fine
+     */
+    reads_meta("Orientation = 0 1 0 1 0 0 0 0 1\nPosition = 10 -20 30\nElementSize = 1.5 2 3\n"
+               "DimSize = 4 3 2\nNDims = 3\nNDims = 3\nElementType = MET_SHORT\n" LOCAL,
+               "");
+    reads_meta(META "ElementSize = 7 7 7\n" LOCAL, ""); /* of what is seen, not of the grid */
+    reads_meta(META
+               "ElementToIntensityFunctionSlope = 2\nElementToIntensityFunctionOffset = -1\n" LOCAL,
+               "a.mha: says that intensities are 2 * value + -1; values are taken as they are, as "
+               "ITK does");
+    /* more than 2 KiB and more than 64 KiB before what matters */
+    FILE *f = fopen("a.mha", "wb");
+    fputs("ObjectType = Image\nNDims = 3\n", f);
+    for (int i = 0; i < 3000; i++)
+        fprintf(f, "0018|%04x = some text of a scanner\n", i);
+    fputs(META + strlen("ObjectType = Image\nNDims = 3\n"), f);
+    fputs(LOCAL, f);
+    fwrite(ramp, 2, N, f);
+    fclose(f);
+    scan s = scanned("a.mha");
+    check_affine(&s, meta_place);
+    check_ramp(&s, 0, 1);
+    scan_free(&s);
+    /* What is not said is noted. */
+    put("a.mha", "NDims = 3\nDimSize = 4 3 2\nElementType = MET_SHORT\n" LOCAL, ramp, 2 * N);
+    s = scanned("a.mha");
+    ck_assert_int_eq(s.notes, 3);
+    ck_assert_str_eq(s.note[0], "a.mha: does not say its orientation: taken as LPS");
+    ck_assert_str_eq(s.note[1], "a.mha: does not say its voxel size: taken as 1 mm");
+    ck_assert_str_eq(s.note[2],
+                     "a.mha: does not say where it lies: its first voxel is taken as the origin");
+    scan_free(&s);
+    leave();
+}
+END_TEST
+
+START_TEST(meta_headers_that_contradict_themselves_are_refused)
+{
+    enter();
+#define BASE "NDims = 3\nDimSize = 4 3 2\nElementType = MET_SHORT\n"
+#define POINTS(n) "\n  " n " numbers with decimal points are expected"
+    refuses_meta(BASE "ElementSpacing = 1,5 2 3\n" LOCAL,
+                 ":4: damaged header: ElementSpacing = 1,5 2 3" POINTS("3"));
+    refuses_meta(BASE "Offset = 1,5 2,5 3,5\n" LOCAL,
+                 ":4: damaged header: Offset = 1,5 2,5 3,5" POINTS("3"));
+    refuses_meta(BASE "Offset = 1 2\n" LOCAL, ":4: damaged header: Offset = 1 2" POINTS("3"));
+    refuses_meta(BASE "Offset = 1 2 3 4\n" LOCAL,
+                 ":4: damaged header: Offset = 1 2 3 4" POINTS("3"));
+    refuses_meta(BASE "Offset = 1 2 nan\n" LOCAL,
+                 ":4: damaged header: Offset = 1 2 nan" POINTS("3"));
+    refuses_meta(BASE "TransformMatrix = 1 0 0 0 1 0\n" LOCAL,
+                 ":4: damaged header: TransformMatrix = 1 0 0 0 1 0" POINTS("9"));
+    refuses_meta(BASE "ElementSpacing = 1.5 -2 3\n" LOCAL,
+                 ":4: damaged header: ElementSpacing = 1.5 -2 3");
+    refuses_meta(BASE "ElementSpacing = 0 0 0\n" LOCAL,
+                 ":4: damaged header: ElementSpacing = 0 0 0");
+    refuses_meta(BASE "Offset = 1 2 3\nPosition = 1 2 4\n" LOCAL,
+                 ":5: damaged header: Position contradicts a line before");
+    refuses_meta(BASE "Offset = 1 2 3\nOffset = 1 2 4\n" LOCAL,
+                 ":5: damaged header: Offset stands twice");
+    refuses_meta(BASE "offset = 1 2 3\n" LOCAL,
+                 ":4: damaged header: the key Offset is written in other letters");
+    refuses_meta("ndims = 3\nDimSize = 4 3 2\n" LOCAL,
+                 ":1: damaged header: the key NDims is written in other letters");
+    refuses_meta(BASE "BinaryDataByteOrderMSB = yes\n" LOCAL,
+                 ":4: damaged header: BinaryDataByteOrderMSB = yes");
+    refuses_meta(BASE "CompressedData = ?\n" LOCAL, ":4: damaged header: CompressedData = ?");
+    refuses_meta(BASE "ElementByteOrderMSB = True\nBinaryDataByteOrderMSB = False\n" LOCAL,
+                 ":4: damaged header: ElementByteOrderMSB = True");
+    refuses_meta(BASE "ElementNumberOfChannels = 3\n" LOCAL,
+                 ": has 3 values a voxel (colour or vectors), not one\n"
+                 "  convert it to a grey-scale scan first");
+    refuses_meta("NDims = 3\nDimSize = 4 3 2\nElementType = MET_OTHER\n" LOCAL,
+                 ":3: voxels of type MET_OTHER are not read\n"
+                 "  convert it to a scan of one number a voxel");
+    refuses_meta("NDims = 3\nDimSize = 4 3.5 2\nElementType = MET_SHORT\n" LOCAL,
+                 ":2: claims an impossible size: 4 3.5 2");
+    refuses_meta("NDims = 3\nDimSize = 4 3\nElementType = MET_SHORT\n" LOCAL,
+                 ":2: damaged header: DimSize = 4 3");
+    refuses_meta("NDims = 5\nDimSize = 4 3 2 1 1\nElementType = MET_SHORT\n" LOCAL,
+                 ": has 5 dimensions");
+    refuses_meta("ObjectType = Tube\n" BASE LOCAL, ":1: holds a Tube, not an image");
+    refuses_meta("NDims = 3\nElementType = MET_SHORT\n" LOCAL,
+                 ": damaged header: it lacks DimSize");
+    refuses_meta(
+        "NDims = 3\nDimSize = 40 3 2\nElementType = MET_SHORT\n" LOCAL,
+        ": cut off: its header promises 40 x 3 x 2 x 1 voxels (480 bytes), the file has 48 "
+        "for them");
+    refuses_meta(BASE "CompressedData = True\nHeaderSize = -1\n" LOCAL,
+                 ":5: HeaderSize = -1 has a meaning for raw voxels only");
+    refuses_meta(BASE "ElementDataFile =\n", ":4: names no data file");
+    leave();
+}
+END_TEST
+
+START_TEST(meta_voxels_of_each_type)
+{
+    static const struct {
+        const char *name, *as;
+        mf_dtype dtype;
+        size_t bytes;
+    } types[] = {{"MET_CHAR", "int8", MF_I8, 1},        {"MET_UCHAR", "uint8", MF_U8, 1},
+                 {"MET_SHORT", "int16", MF_I16, 2},     {"MET_USHORT", "uint16", MF_U16, 2},
+                 {"MET_INT", "int32", MF_I32, 4},       {"MET_UINT", "uint32", MF_U32, 4},
+                 {"MET_LONG", "int32", MF_I32, 4},      {"MET_ULONG", "uint32", MF_U32, 4},
+                 {"MET_LONG_LONG", "int64", MF_I64, 8}, {"MET_ULONG_LONG", "uint64", MF_I64, 8},
+                 {"MET_FLOAT", "float", MF_F32, 4},     {"MET_DOUBLE", "double", MF_F64, 8}};
+    static const char *const truths[] = {"True", "T", "true", "t", "1", "False", "F", "0"};
+    unsigned char voxels[8 * N], packed[512];
+    char header[512], text[512];
+    enter();
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (int way = 0; way < 24; way++) { /* 8 words for big-endian; raw, compressed, text */
+            bool big = way % 8 < 5;
+            size_t size = N * types[t].bytes;
+            write_type(voxels, types[t].as, big, N);
+            snprintf(header, sizeof header,
+                     "NDims = 3\nDimSize = 4 3 2\nElementType = %s\n%s = %s\nCompressedData = "
+                     "%s\nBinaryData = %s\n" LOCAL,
+                     types[t].name, way % 2 ? "ElementByteOrderMSB" : "BinaryDataByteOrderMSB",
+                     truths[way % 8], way / 8 == 1 ? "True" : "False",
+                     way / 8 == 2 ? "False" : "True");
+            if (way / 8 == 1) {
+                uLongf room = sizeof packed;
+                ck_assert_int_eq(compress(packed, &room, voxels, size), Z_OK);
+                put("a.mha", header, packed, room);
+            } else if (way / 8 == 2) {
+                size = 0;
+                for (int i = 0; i < N; i++)
+                    size += (size_t)sprintf(text + size, "%d ", i);
+                put("a.mha", header, text, size);
+            } else {
+                put("a.mha", header, voxels, size);
+            }
+            scan s = scanned("a.mha");
+            ck_assert_int_eq(s.voxels->dtype, types[t].dtype);
+            check_ramp(&s, 0, 1);
+            scan_free(&s);
+        }
+    /* Voxels at the end of a file of another format, and behind a header of known size. */
+    put("a.raw", "1234567", ramp, 2 * N);
+    put("a.mhd", META "HeaderSize = -1\nElementDataFile = a.raw\n", "", 0);
+    reads("a.mhd", 0, 1, "");
+    put("a.mhd", META "HeaderSize = 7\nElementDataFile = a.raw\n", "", 0);
+    reads("a.mhd", 0, 1, "");
+    put("a.mhd", META "HeaderSize = 8\nElementDataFile = a.raw\n", "", 0);
+    refuses("a.mhd",
+            "a.raw: cut off: its header promises 4 x 3 x 2 x 1 voxels (48 bytes), the file "
+            "has 47 for them");
+    /* Four dimensions, in one file and one a time point. */
+#define FOURD "NDims = 4\nDimSize = 4 3 2 5\nElementType = MET_SHORT\n"
+    put("a.mha", FOURD LOCAL, ramp, sizeof ramp);
+    scan s = scanned_at("a.mha", 3);
+    check_ramp(&s, 3 * N, 1);
+    scan_free(&s);
+    refuses("a.mha", "a.mha: has 5 time points, not one\n  time: N (from 0) takes one of them");
+    for (int i = 0; i < 5; i++) {
+        snprintf(text, sizeof text, "t %d.raw", i + 1);
+        put(text, "", ramp + i * N, 2 * N);
+    }
+    put("a.mhd", FOURD "ElementDataFile = t %d.raw 1 5 1\n", "", 0);
+    s = scanned_at("a.mhd", 3);
+    check_ramp(&s, 3 * N, 1);
+    scan_free(&s);
+    uLongf room = sizeof packed;
+    ck_assert_int_eq(compress(packed, &room, (unsigned char *)ramp, sizeof ramp), Z_OK);
+    put("a.mha", FOURD "CompressedData = True\n" LOCAL, packed, room);
+    s = scanned_at("a.mha", 3);
+    check_ramp(&s, 3 * N, 1);
+    scan_free(&s);
+    leave();
+}
+END_TEST
+
+/* The checksum of compressed voxels is looked at wherever it lies, also behind the point in time
+ * that is read, and when it is missing. */
+START_TEST(meta_checksums_are_looked_at)
+{
+    enter();
+    static unsigned char noise[1 << 18], packed[1 << 19];
+    char header[256], text[128];
+    uint32_t state = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    for (size_t count = (1 << 17) - 6; count < (1 << 17) + 6; count++)
+        for (int damage = 0; damage < 3; damage++) {
+            uLongf room = sizeof packed;
+            snprintf(header, sizeof header,
+                     "NDims = 3\nDimSize = %zu 1 1\nElementType = MET_UCHAR\nCompressedData = "
+                     "True\n" LOCAL,
+                     count);
+            ck_assert_int_eq(compress2(packed, &room, noise, count, 0), Z_OK);
+            packed[room - 3] ^= damage == 1;
+            put("a.mha", header, packed, room - (damage == 2 ? 2 : 0));
+            if (damage == 1) {
+                snprintf(text, sizeof text,
+                         "a.mha: damaged gzip data after %zu bytes: incorrect data check", count);
+                refuses("a.mha", text);
+            } else if (damage == 2) {
+                refuses("a.mha", "a.mha: cut off: the checksum at the end of its data is missing");
+            } else {
+                scan s = scanned("a.mha");
+                ck_assert_mem_eq(s.voxels->data, noise, count);
+                scan_free(&s);
+            }
+        }
+    leave();
+}
+END_TEST
+
+START_TEST(reported_meta_images)
+{
+    static const char *const fine[] = {
+        "reports/mha-header/simpleitk_with_dicom_tags.mha",
+        "reports/mha-header/simpleitk_two_line_value.mha", "reports/mha-header/blank_line.mha",
+        "reports/mha-header/met_long.mha", "reports/mha-values/msb_T.mha"};
+    static const double wanted[5][6] = {{1.5, 2, 3, 1, 2, 3},
+                                        {1, 1, 1, 0, 0, 0},
+                                        {1.5, 2, 3, 10, 20, 30},
+                                        {1.5, 2, 3, 10, 20, 30},
+                                        {1.5, 2, 3, 10, 20, 30}};
+    static const char *const refused[][2] = {
+        {"reports/mha-values/decimal_comma.mha", "ElementSpacing = "},
+        {"reports/mha-values/offset_comma.mha", "Offset = "},
+        {"reports/mha-values/matrix_of_six.mha", "TransformMatrix = "},
+        {"reports/mha-values/damaged_checksum_in_next_64k.mha", "incorrect data check"}};
+    for (int i = 0; i < 5 && !missing(fine[i]); i++) {
+        scan s = scanned(data_path(fine[i]));
+        const double *w = wanted[i];
+        const double place[12] = {-w[0], 0, 0, -w[3], 0, -w[1], 0, -w[4], 0, 0, w[2], w[5]};
+        voxel_facts f;
+        check_affine(&s, place);
+        check_size(&s, 7, 6, 5);
+        ok(voxels_measure(s.voxels, &f));
+        ck_assert_double_eq(f.min, -978);
+        ck_assert_double_eq(f.max, 1988);
+        scan_free(&s);
+    }
+    for (int i = 0; i < 4 && !missing(refused[i][0]); i++) {
+        scan s;
+        const scan_options o = {-1, NULL};
+        mf_status failed = scan_read(data_path(refused[i][0]), &o, &s);
+        ck_assert_msg(failed, "%s was read", refused[i][0]);
+        ck_assert_msg(strstr(mf_error_message(failed), refused[i][1]), "%s",
+                      mf_error_message(failed));
+        mf_error_free(failed);
+    }
+}
+END_TEST
+
+/* ---- NIfTI and Analyze ------------------------------------------------------------------------
+ */
+
+static void set_float(unsigned char *header, int at, float value)
+{
+    memcpy(header + at, &value, 4);
+}
+
+static void set_short(unsigned char *header, int at, int16_t value)
+{
+    memcpy(header + at, &value, 2);
+}
+
+static void put_nifti(const char *path, const unsigned char header[352], const void *voxels,
+                      size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    fwrite(header, 1, 352, f);
+    fwrite(voxels, 1, size, f);
+    fclose(f);
+}
+
+START_TEST(nifti_scaling)
+{
+    static const struct {
+        float slope, intercept;
+        double first, step;
+    } fine[] = {{2, -1, -1, 2}, {0, 5, 0, 1},     {NAN, 5, 0, 1}, {INFINITY, 5, 0, 1},
+                {0, NAN, 0, 1}, {NAN, NAN, 0, 1}, {1, 7, 7, 1},   {-0.5F, 0.25F, 0.25, -0.5},
+                {1, 0, 0, 1}};
+    static const float odd[][2] = {{2, NAN}, {1, NAN}, {2, INFINITY}, {1, -INFINITY}};
+    static const char *const text[] = {"2", "1", "2", "1"};
+    unsigned char h[352];
+    char message[256];
+    enter();
+    make_header(h, "n+1");
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        set_float(h, 112, fine[i].slope);
+        set_float(h, 116, fine[i].intercept);
+        put_nifti("a.nii", h, ramp, 2 * N);
+        reads("a.nii", fine[i].first, fine[i].step, "");
+    }
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        set_float(h, 112, odd[i][0]);
+        set_float(h, 116, odd[i][1]);
+        put_nifti("a.nii", h, ramp, 2 * N);
+        snprintf(message, sizeof message,
+                 "a.nii: its header gives the slope %s for its values and an intercept that is no "
+                 "number\n  set scl_inter in its header, to 0 if nothing is to be added",
+                 text[i]);
+        refuses("a.nii", message);
+    }
+    leave();
+}
+END_TEST
+
+START_TEST(nifti_places_where_readers_differ_are_noted)
+{
+    unsigned char h[352];
+    enter();
+    make_header(h, "n+1");
+    set_short(h, 254, 0);
+    set_short(h, 252, 1); /* a qform without rotation */
+    set_float(h, 268, 10), set_float(h, 272, -20), set_float(h, 276, 30);
+    static const double plain[12] = {1.5, 0, 0, 10, 0, 2, 0, -20, 0, 0, 3, 30};
+    put_nifti("a.nii", h, ramp, 2 * N);
+    scan s = scanned("a.nii");
+    check_affine(&s, plain);
+    ck_assert_int_eq(s.notes, 0);
+    scan_free(&s);
+    set_float(h, 80, -1.5F);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, plain);
+    ck_assert_str_eq(
+        s.note[0], "a.nii: has negative sizes of voxels (-1.5, 2, 3); their signs are passed over, "
+                   "as nibabel does (ITK turns the axis): " CHECK_SIDES);
+    scan_free(&s);
+    set_float(h, 80, 1.5F);
+    set_float(h, 256, 3);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    refuses("a.nii", "a.nii: its header gives no rotation (3, 0, 0) of voxels of 1.5 x 2 x 3 mm");
+    /* An sform makes the damaged qform unimportant; one that differs is noted. */
+    static const double sform[12] = {-1.5, 0, 0, 10, 0, 2, 0, -20, 0, 0, 3, 30};
+    set_short(h, 254, 1);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, sform);
+    ck_assert_int_eq(s.notes, 0);
+    scan_free(&s);
+    set_float(h, 256, 0);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, sform);
+    ck_assert_str_eq(s.note[0],
+                     "a.nii: its sform and qform place it up to 9.0 mm apart; the sform is "
+                     "taken, as nibabel does");
+    scan_free(&s);
+    static const double metres[12] = {-1500, 0, 0, 10000, 0, 2000, 0, -20000, 0, 0, 3000, 30000};
+    set_short(h, 252, 0);
+    h[123] = 1;
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, metres);
+    ck_assert_str_eq(
+        s.note[0], "a.nii: its unit of length is the metre: turned to mm (nibabel takes it as mm)");
+    scan_free(&s);
+    leave();
+}
+END_TEST
+
+START_TEST(spm_put_factor_and_origin_into_analyze)
+{
+    static const double centered[12] = {-1.5, 0, 0, 2.25, 0, 2, 0, -2, 0, 0, 3, -1.5};
+    static const double at_origin[12] = {-1.5, 0, 0, 4.5, 0, 2, 0, -2, 0, 0, 3, 3};
+#define LAS_NOTE "a.hdr: does not say how the patient lies; taken as LAS, as is usual: " CHECK_SIDES
+    unsigned char h[352];
+    enter();
+    make_header(h, "");
+    put("a.img", "", ramp, 2 * N);
+    put("a.hdr", "", h, 348);
+    scan s = scanned("a.hdr");
+    check_affine(&s, centered);
+    check_ramp(&s, 0, 1);
+    ck_assert_int_eq(s.notes, 1);
+    ck_assert_str_eq(s.note[0], LAS_NOTE);
+    scan_free(&s);
+    set_float(h, 112, 0.5F);
+    set_short(h, 253, 4), set_short(h, 255, 2), set_short(h, 257, 0);
+    put("a.hdr", "", h, 348);
+    s = scanned("a.hdr");
+    check_affine(&s, at_origin);
+    check_ramp(&s, 0, 0.5);
+    ck_assert_int_eq(s.notes, 3);
+    ck_assert_str_eq(s.note[0], "a.hdr: SPM's scale factor is applied: value * 0.5 + 0");
+    ck_assert_str_eq(s.note[2], "a.hdr: the origin is SPM's: voxel (3, 1, -1)");
+    scan_free(&s);
+    /* An origin far outside is none; an intercept that is no number is none, as in nibabel. */
+    set_short(h, 253, 400);
+    set_float(h, 116, NAN);
+    put("a.hdr", "", h, 348);
+    s = scanned("a.hdr");
+    check_affine(&s, centered);
+    check_ramp(&s, 0, 0.5);
+    scan_free(&s);
+    set_float(h, 116, 3);
+    put("a.hdr", "", h, 348);
+    s = scanned("a.hdr");
+    check_ramp(&s, 3, 0.5);
+    scan_free(&s);
+    /* Without a factor, the ranges before and after scaling: gl 0..100 to cal 1..51. */
+    const int32_t gl_max = 100;
+    set_float(h, 112, 0);
+    set_float(h, 124, 51), set_float(h, 128, 1);
+    memcpy(h + 140, &gl_max, 4);
+    put("a.hdr", "", h, 348);
+    s = scanned("a.hdr");
+    check_ramp(&s, 1, 0.5);
+    ck_assert_str_eq(s.note[0], "a.hdr: scaled from its fields gl to its fields cal, as SPM does: "
+                                "value * 0.5 + 1");
+    scan_free(&s);
+    put("a.mat", "", "x", 1);
+    s = scanned("a.hdr");
+    ck_assert_str_eq(s.note[s.notes - 1],
+                     "a.hdr: its place may stand in a.mat, which SPM reads and massflow does not");
+    scan_free(&s);
+    leave();
+}
+END_TEST
+
+START_TEST(reported_nifti_files)
+{
+    static const double plus[12] = {1.5, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0};
+    voxel_facts f;
+    if (missing("reports/nifti-values/spm.hdr"))
+        return;
+    scan s = scanned(data_path("reports/nifti-values/spm.hdr"));
+    ok(voxels_measure(s.voxels, &f));
+    ck_assert_double_eq(f.min, -489);
+    ck_assert_double_eq(f.max, 994);
+    scan_free(&s);
+    s = scanned(data_path("reports/nifti-values/negative_pixdim_qform.nii"));
+    ck_assert_double_eq_tol(s.grid.direction[0] * s.grid.spacing[0], plus[0], 1e-6);
+    ck_assert_int_eq(s.notes, 1);
+    scan_free(&s);
+    for (int i = 0; i < 2; i++) {
+        s = scanned(
+            data_path(i ? "reports/nifti-values/PAIR.IMG" : "reports/nifti-values/PAIR.HDR"));
+        ok(voxels_measure(s.voxels, &f));
+        ck_assert_double_eq(f.min, -978);
+        ck_assert_double_eq(f.max, 1988);
+        scan_free(&s);
+    }
+    const scan_options o = {-1, NULL};
+    mf_status failed = scan_read(data_path("reports/nifti-values/slope2_inter_nan.nii"), &o, &s);
+    ck_assert_ptr_nonnull(failed);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "the slope 2 for its values"));
+    mf_error_free(failed);
+    static const char *const beyond[] = {"reports/nifti-values/f64_lowest.nii",
+                                         "reports/nifti-values/f64_lowest.nrrd"};
+    for (int i = 0; i < 2; i++) {
+        const load_options options = {
+            .read = {-1, NULL}, .orient = "RAS", .crop = "none", .modality = "auto"};
+        mf_artifact *volume;
+        char text[1200];
+        snprintf(text, sizeof text,
+                 "%s: 1 voxels of 210 are beyond 3.4e38, which 32-bit reals cannot hold\n"
+                 "  nonfinite: zero puts 0 in their place",
+                 data_path(beyond[i]));
+        fails(load_volume(data_path(beyond[i]), &options, &s, &volume), text);
+    }
+}
+END_TEST
+
+/* ---- values -----------------------------------------------------------------------------------
+ */
+
+static mf_status load_as(const char *path, const char *nonfinite, scan *s, mf_artifact **volume)
+{
+    const load_options options = {.read = {-1, NULL},
+                                  .orient = "keep",
+                                  .crop = "none",
+                                  .modality = "auto",
+                                  .zero_odd = !strcmp(nonfinite, "zero")};
+    return load_volume(path, &options, s, volume);
+}
+
+/* Four 64-bit reals as NIfTI, NRRD and MetaImage. */
+static void put_doubles(const double v[4])
+{
+    unsigned char h[352];
+    make_header(h, "n+1");
+    set_short(h, 42, 2), set_short(h, 44, 2), set_short(h, 46, 1);
+    set_short(h, 70, 64), set_short(h, 72, 64);
+    put_nifti("a.nii", h, v, 32);
+    put("a.nrrd",
+        "NRRD0004\ntype: double\ndimension: 3\nsizes: 2 2 1\nencoding: raw\nendian: little\nspace: "
+        "RAS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n",
+        v, 32);
+    put("a.mha", "NDims = 3\nDimSize = 2 2 1\nElementType = MET_DOUBLE\n" LOCAL, v, 32);
+}
+
+static const char *const three[] = {"a.nii", "a.nrrd", "a.mha"};
+
+START_TEST(reals_that_32_bits_cannot_hold)
+{
+    scan s;
+    mf_artifact *a;
+    mf_array *v;
+    char text[256];
+    enter();
+    const double large[4] = {-1.7976931348623157e308, 1, 2, 3.5e38};
+    put_doubles(large);
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text,
+                 "%s: 2 voxels of 4 are beyond 3.4e38, which 32-bit reals cannot hold\n"
+                 "  nonfinite: zero puts 0 in their place",
+                 three[i]);
+        fails(load_as(three[i], "refuse", &s, &a), text);
+        ok(load_as(three[i], "zero", &s, &a));
+        ok(mf_artifact_array(a, "voxels", &v));
+        ck_assert_int_eq(v->dtype, MF_U8); /* all whole */
+        ck_assert_mem_eq(v->data, "\0\1\2\0", 4);
+        mf_array_unref(v);
+        mf_artifact_unref(a);
+    }
+    /* The largest that rounds to a 32-bit real is one. */
+    const double last[4] = {3.4028235e38, -3.4028235e38, 0.5, 0};
+    put_doubles(last);
+    for (int i = 0; i < 3; i++) {
+        ok(load_as(three[i], "refuse", &s, &a));
+        ok(mf_artifact_array(a, "voxels", &v));
+        ck_assert_float_eq(((float *)v->data)[0], 3.4028235e38F);
+        mf_array_unref(v);
+        mf_artifact_unref(a);
+    }
+    /* Too small a scan for 32 bits is refused, one of 1e-40 has 16 bits left. */
+    const double small[4] = {1e-45, 2e-44, 3e-43, 4e-42}, fine[4] = {0, 1e-40, 2e-40, 3e-40};
+    put_doubles(small);
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text,
+                 "%s: its values, from 1e-45 to 4e-42, are too close to 0 for 32-bit reals\n"
+                 "  multiply them by a power of ten first",
+                 three[i]);
+        fails(load_as(three[i], "refuse", &s, &a), text);
+    }
+    put_doubles(fine);
+    for (int i = 0; i < 3; i++) {
+        ok(load_as(three[i], "refuse", &s, &a));
+        ok(mf_artifact_array(a, "voxels", &v));
+        ck_assert_float_eq(((float *)v->data)[3], 3e-40F);
+        mf_array_unref(v);
+        mf_artifact_unref(a);
+    }
+    /* Made so by a slope. */
+    unsigned char h[352];
+    make_header(h, "n+1");
+    set_float(h, 112, 3e38F);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    fails(load_as("a.nii", "refuse", &s, &a),
+          "a.nii: 22 voxels of 24 are beyond 3.4e38, which 32-bit reals cannot hold\n"
+          "  nonfinite: zero puts 0 in their place");
+    set_float(h, 112, 1e-45F);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    fails(load_as("a.nii", "refuse", &s, &a),
+          "a.nii: its values, from 0 to 3.22299e-44, are too close to 0 for 32-bit reals\n"
+          "  multiply them by a power of ten first");
+    leave();
+}
+END_TEST
+
+static mf_status load_map(const char *path, scan *s, mf_artifact **labels)
+{
+    const labels_options o = {.read = {-1, NULL}, .orient = "RAS"};
+    return load_labels(path, &o, NULL, s, labels);
+}
+
+#define NOT_WHOLE(value, place)                                                                    \
+    "a.nii: is no label map: the value " value " at voxel " place " is not within 0.001 of a "     \
+    "whole number from 0 to 2147483647\n"                                                          \
+    "  voxels count from 0 along x, y, z as they lie in the file; volume.load reads scans"
+
+START_TEST(label_maps_stored_as_reals_or_scaled)
+{
+    unsigned char h[352];
+    float reals[N];
+    scan s;
+    mf_artifact *a;
+    mf_array *v;
+    enter();
+    make_header(h, "n+1");
+    set_short(h, 70, 16), set_short(h, 72, 32);
+    for (int i = 0; i < N; i++)
+        reals[i] = (float)(i % 5) + (i % 3 == 0 ? -0.0009F : i % 3 == 1 ? 0.0009F : 0);
+    put_nifti("a.nii", h, reals, sizeof reals);
+    ok(load_map("a.nii", &s, &a));
+    ok(mf_artifact_array(a, "voxels", &v));
+    ck_assert_int_eq(v->dtype, MF_U8);
+    for (int z = 0; z < NZ; z++) /* x is turned: the file grows to the left */
+        for (int y = 0; y < NY; y++)
+            for (int x = 0; x < NX; x++)
+                ck_assert_int_eq(((uint8_t *)v->data)[(z * NY + y) * NX + NX - 1 - x],
+                                 ((z * NY + y) * NX + x) % 5);
+    ck_assert_str_eq(s.note[0],
+                     "a.nii: 16 voxels were within 0.001 of a whole number and became it");
+    mf_array_unref(v);
+    mf_artifact_unref(a);
+    /* Voxel (1, 2, 1) of the file. */
+    int at = (1 * NY + 2) * NX + 1;
+    static const struct {
+        float value;
+        const char *text;
+    } odd[] = {{2.5F, NOT_WHOLE("2.5", "(1, 2, 1)")},
+               {2.002F, NOT_WHOLE("2.00200009", "(1, 2, 1)")},
+               {-1, NOT_WHOLE("-1", "(1, 2, 1)")},
+               {NAN, NOT_WHOLE("nan", "(1, 2, 1)")},
+               {INFINITY, NOT_WHOLE("inf", "(1, 2, 1)")},
+               {2147483648.0F, NOT_WHOLE("2.14748365e+09", "(1, 2, 1)")},
+               {1e30F, NOT_WHOLE("1.00000002e+30", "(1, 2, 1)")}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        reals[at] = odd[i].value;
+        put_nifti("a.nii", h, reals, sizeof reals);
+        fails(load_map("a.nii", &s, &a), odd[i].text);
+    }
+    /* Scaled: 0 to 23 as 0 to 230 times 0.1, and times 0.05. */
+    int16_t tens[N];
+    for (int i = 0; i < N; i++)
+        tens[i] = (int16_t)(10 * i);
+    make_header(h, "n+1");
+    set_float(h, 112, 0.1F);
+    put_nifti("a.nii", h, tens, sizeof tens);
+    ok(load_map("a.nii", &s, &a));
+    ok(mf_artifact_array(a, "voxels", &v));
+    ck_assert_int_eq(((uint8_t *)v->data)[NX - 1], 0);
+    ck_assert_int_eq(((uint8_t *)v->data)[N - NX], 23);
+    mf_array_unref(v);
+    mf_artifact_unref(a);
+    set_float(h, 112, 0.05F);
+    put_nifti("a.nii", h, tens, sizeof tens);
+    fails(load_map("a.nii", &s, &a), NOT_WHOLE("0.5", "(1, 0, 0)"));
+    /* Unsigned 32-bit labels, up to the largest that is kept. */
+    uint32_t wide[N] = {[3] = 2147483647, [7] = 5};
+    make_header(h, "n+1");
+    set_short(h, 70, 768), set_short(h, 72, 32);
+    put_nifti("a.nii", h, wide, sizeof wide);
+    ok(load_map("a.nii", &s, &a));
+    mf_artifact_unref(a);
+    wide[3]++;
+    put_nifti("a.nii", h, wide, sizeof wide);
+    fails(load_map("a.nii", &s, &a),
+          "a.nii: is no label map: its values reach from 0 to 2147483648");
+    int64_t longs[N] = {[3] = 9007199254740993};
+    set_short(h, 70, 1024), set_short(h, 72, 64);
+    put_nifti("a.nii", h, longs, sizeof longs);
+    fails(load_map("a.nii", &s, &a),
+          "a.nii: is no label map: its values reach from 0 to 9.007199255e+15");
+    leave();
+}
+END_TEST
+
+/* 2^31 voxels and more are told from the header, before there is memory for them (the files have
+ * holes). */
+START_TEST(too_many_voxels_are_refused_from_the_header)
+{
+    unsigned char h[352];
+    enter();
+    make_header(h, "n+1");
+    set_short(h, 42, 2048), set_short(h, 44, 1024), set_short(h, 46, 1024);
+    set_short(h, 70, 2), set_short(h, 72, 8);
+    put("a.nii", "", h, 352);
+    ck_assert_int_eq(truncate("a.nii", 352 + (2LL << 30)), 0);
+    put("a.nrrd",
+        "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2048 1024 1024\nencoding: raw\nspacings: 1 1 "
+        "1\n\n",
+        "", 0);
+    ck_assert_int_eq(truncate("a.nrrd", 4LL << 30), 0);
+    put("a.mha", "NDims = 3\nDimSize = 2048 1024 1024\nElementType = MET_UCHAR\n" LOCAL, "", 0);
+    ck_assert_int_eq(truncate("a.mha", 4LL << 30), 0);
+    for (int i = 0; i < 3; i++) {
+        char text[256];
+        snprintf(
+            text, sizeof text,
+            "%s: has 2048 x 1024 x 1024 voxels; a scan may have 2147483647 (2^31 - 1) at most\n"
+            "  cut it into parts, or resample it to larger voxels, with another tool first",
+            three[i]);
+        refuses(three[i], text);
+    }
+    leave();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("formats");
@@ -985,6 +1715,26 @@ int main(void)
     tcase_add_test(nrrd, nrrd_axes_that_are_not_of_space);
     tcase_add_test(nrrd, nrrd_reads_only_what_is_asked_for);
     tcase_add_test(nrrd, reported_spaces_are_placed_right);
+    TCase *meta = tcase_create("MetaImage"), *nifti = tcase_create("NIfTI");
+    TCase *values = tcase_create("values");
+    tcase_set_timeout(meta, 60);
+    tcase_add_test(meta, meta_headers_are_read_as_they_are_written);
+    tcase_add_test(meta, meta_headers_that_contradict_themselves_are_refused);
+    tcase_add_test(meta, meta_voxels_of_each_type);
+    tcase_add_test(meta, meta_checksums_are_looked_at);
+    tcase_add_test(meta, reported_meta_images);
+    tcase_set_timeout(nifti, 60);
+    tcase_add_test(nifti, nifti_scaling);
+    tcase_add_test(nifti, nifti_places_where_readers_differ_are_noted);
+    tcase_add_test(nifti, spm_put_factor_and_origin_into_analyze);
+    tcase_add_test(nifti, reported_nifti_files);
+    tcase_set_timeout(values, 60);
+    tcase_add_test(values, reals_that_32_bits_cannot_hold);
+    tcase_add_test(values, label_maps_stored_as_reals_or_scaled);
+    tcase_add_test(values, too_many_voxels_are_refused_from_the_header);
+    suite_add_tcase(suite, meta);
+    suite_add_tcase(suite, nifti);
+    suite_add_tcase(suite, values);
     suite_add_tcase(suite, parts);
     suite_add_tcase(suite, nrrd);
     SRunner *runner = srunner_create(suite);
