@@ -194,12 +194,12 @@ static mf_status with_directions(const char *path, const nrrd_header *h, const l
 static mf_status with_spacings(const char *path, const nrrd_header *h, const layout *l, scan *s,
                                double a[12])
 {
-    bool noted = false, spaced = true;
+    bool noted = false, spaced = true, between = false;
     for (int k = 0; k < l->count; k++) {
         const nrrd_axis *x = &h->axis[l->space[k]];
         double mm = unit_to_mm(path, x->unit, &noted, s), d = x->spacing;
         if (isnan(d) && isfinite(x->min) && isfinite(x->max) && (x->size > 1 || !x->node))
-            d = (x->max - x->min) / (double)(x->node ? x->size - 1 : x->size);
+            d = (x->max - x->min) / (double)(x->node ? x->size - 1 : x->size), between = true;
         spaced = spaced && !isnan(d);
         if (isnan(d))
             d = 1;
@@ -214,6 +214,10 @@ static mf_status with_spacings(const char *path, const nrrd_header *h, const lay
     }
     if (!spaced)
         scan_note(s, "%s: does not say its voxel size: taken as 1 mm", path);
+    if (between)
+        scan_note(s,
+                  "%s: its voxel size is taken from axis mins and axis maxs (ITK takes it as 1 mm)",
+                  path);
     return MF_OK;
 }
 
@@ -262,6 +266,9 @@ static mf_status place(const char *path, const nrrd_header *h, const layout *l, 
                   "%s: its space %s names no sides of the patient; taken as "
                   "left-posterior-superior, as ITK does: check the sides before you trust them",
                   path, h->space_name);
+    if ((h->space == NRRD_RAS || h->space == NRRD_LAS) && h->space_rank == 4)
+        scan_note(s, "%s: lies in the space %s, which ITK takes for left-posterior-superior", path,
+                  h->space_name);
     if (h->space != NRRD_NOWHERE && !h->has_directions)
         scan_note(s, "%s: gives no directions: its axes are taken along those of its space", path);
     if (h->space != NRRD_NOWHERE && !h->has_origin)

@@ -110,7 +110,8 @@ def by_pynrrd(path):
         series = [i for i, row in enumerate(np.asarray(directions, dtype=float)) if not np.isfinite(row).all()]
         data = np.moveaxis(data, series, range(data.ndim - len(series), data.ndim)) if series else data
     affine[:3, 3] = header.get("space origin", [0, 0, 0])[:3]
-    sides = {"right-anterior-superior": (1, 1), "ras": (1, 1), "left-anterior-superior": (-1, 1), "las": (-1, 1)}
+    sides = {"right-anterior-superior": (1, 1), "ras": (1, 1), "rast": (1, 1),
+             "left-anterior-superior": (-1, 1), "las": (-1, 1), "last": (-1, 1)}
     x, y = sides.get(space.replace("-time", ""), (-1, -1))
     return data, np.diag([x, y, 1.0, 1]) @ affine
 
