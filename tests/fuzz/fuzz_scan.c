@@ -1,10 +1,12 @@
-/* fuzz_scan.c - folders of DICOM files, NIfTI and MetaImage files. The first byte says how many
- * files the input is cut in (0: one file, else a folder); files are parted by the bytes ff 25 25
- * ff, and each begins with its name and a zero byte. What only ITK can read is left out: see
- * no_itk.c. */
+/* fuzz_scan.c - folders of DICOM files, and NIfTI, NRRD and MetaImage files with what their headers
+ * name. Bits of the first byte: 1: several files, parted by the bytes ff 25 25 ff; 2: a label map,
+ * not a scan; 4: the first of the files is loaded, not their folder. Each file begins with its name
+ * and a zero byte. What only ITK can read is left out: see no_itk.c. */
 #include "fuzz.h"
 #include "load.h"
+#include "scan.h"
 
+#include <limits.h>
 #include <sys/stat.h>
 
 /* A name without a folder, that is not hidden; made where the input has none. */
@@ -38,30 +40,51 @@ static void write_files(const uint8_t *at, const uint8_t *end, bool folder, char
     }
 }
 
+/* A part lies in the folder that the header is in. */
+static mf_status take_part(void *self, const char *part)
+{
+    char here[PATH_MAX], real[PATH_MAX];
+    (void)self;
+    PROMISE(realpath("scan", here) && realpath(part, real));
+    size_t n = strlen(here);
+    PROMISE(!strncmp(real, here, n) && real[n] == '/');
+    return MF_OK;
+}
+
+static mf_status load(const char *path, bool labels, mf_artifact **artifact)
+{
+    const load_options volume = {.read = {-1, NULL},
+                                 .orient = "RAS",
+                                 .crop = "none",
+                                 .threshold = -500,
+                                 .margin = 20,
+                                 .modality = "auto"};
+    const labels_options map = {.read = {-1, NULL}, .orient = "RAS"};
+    scan notes;
+    memset(&notes, 0, sizeof notes);
+    return labels ? load_labels(path, &map, NULL, &notes, artifact)
+                  : load_volume(path, &volume, &notes, artifact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    load_options o = {.read = {-1, NULL},
-                      .orient = "RAS",
-                      .crop = "none",
-                      .threshold = -500,
-                      .margin = 20,
-                      .modality = "auto"};
     char first[80] = "";
-    scan notes;
-    mf_artifact *volume = NULL;
+    mf_artifact *artifact = NULL;
     enter_scratch();
     if (size < 4)
         return -1;
     nftw("scan", remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     PROMISE(mkdir("scan", 0700) == 0);
-    bool folder = data[0] & 1;
-    write_files(data + 1, data + size, folder, first);
-    memset(&notes, 0, sizeof notes);
-    if (!failed(load_volume(folder ? "scan" : first, &o, &notes, &volume))) {
+    bool several = data[0] & 1, labels = data[0] & 2, named = !several || data[0] & 4;
+    write_files(data + 1, data + size, several, first);
+    const char *path = named ? first : "scan";
+    bool listed = !failed(scan_parts(path, take_part, NULL));
+    if (!failed(load(path, labels, &artifact))) {
         mf_grid grid;
-        PROMISE(volume && !failed(mf_artifact_grid(volume, &grid)));
+        PROMISE(listed); /* what is read can be listed */
+        PROMISE(artifact && !failed(mf_artifact_grid(artifact, &grid)));
         PROMISE(mf_grid_voxels(&grid) > 0);
     }
-    mf_artifact_unref(volume);
+    mf_artifact_unref(artifact);
     return 0;
 }
