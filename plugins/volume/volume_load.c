@@ -55,8 +55,17 @@ static mf_status check(const void *p)
     return MF_OK;
 }
 
+static mf_status add_size(void *self, const char *part)
+{
+    struct stat about;
+    size_t *bytes = self;
+    if (!stat(part, &about))
+        *bytes += (size_t)about.st_size;
+    return MF_OK;
+}
+
 /* A guess from the size on disk: a compressed scan is about a third of its voxels, which exist
- * twice while they are turned. */
+ * twice while they are turned. A small file may be a header with its voxels in others. */
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     const load_params *o = p;
@@ -66,7 +75,10 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     if (stat(o->path, &about) || !S_ISREG(about.st_mode))
         return MF_OK;
     bool packed = length > 3 && !strcmp(o->path + length - 3, ".gz");
-    n->host_bytes = (size_t)about.st_size * (packed ? 9 : 3);
+    size_t bytes = (size_t)about.st_size;
+    if (bytes < 1 << 16)
+        mf_error_free(scan_parts(o->path, add_size, &bytes)); /* run() says what is wrong */
+    n->host_bytes = bytes * (packed ? 9 : 3);
     n->cost = (double)n->host_bytes * 3e-9;
     return MF_OK;
 }
