@@ -58,18 +58,21 @@ static mf_status check_shape(const char *path, const mf_array *a, const mf_grid 
 }
 
 /* voxels of .npy on the grid of `like`. */
-static mf_status on_grid(const char *type, const char *path, mf_array **voxels,
+static mf_status on_grid(mf_task *t, const char *type, const char *path, mf_array **voxels,
                          const mf_artifact *like, mf_artifact **artifact)
 {
     voxel_facts facts;
     mf_grid grid;
-    int64_t rounded;
+    int64_t rounded = 0;
     bool labels = strcmp(type, "labels") == 0;
 
     MF_TRY(mf_artifact_grid(like, &grid));
     MF_TRY(check_shape(path, *voxels, &grid));
     if (labels)
         MF_TRY(voxels_round_labels(path, voxels, &rounded));
+    if (rounded)
+        mf_log(t, "%s: %lld voxels were within 0.001 of a whole number and became it", path,
+               (long long)rounded);
     MF_TRY(voxels_measure(*voxels, &facts));
     if (facts.nan + facts.inf + facts.beyond > 0)
         return mf_fail(MF_INVALID, "%s: %lld voxels are not finite as 32-bit reals", path,
@@ -82,8 +85,8 @@ static mf_status on_grid(const char *type, const char *path, mf_array **voxels,
     return mf_artifact_inherit(*artifact, like);
 }
 
-static mf_status read_npy_grid(const char *type, const char *path, const mf_artifact *like,
-                               mf_artifact **artifact)
+static mf_status read_npy_grid(mf_task *t, const char *type, const char *path,
+                               const mf_artifact *like, mf_artifact **artifact)
 {
     mf_array *voxels;
     mf_status status;
@@ -95,7 +98,7 @@ static mf_status read_npy_grid(const char *type, const char *path, const mf_arti
                                path),
                        "write .nii.gz, which says where it lies");
     MF_TRY(npy_read(path, &voxels));
-    status = on_grid(type, path, &voxels, like, artifact);
+    status = on_grid(t, type, path, &voxels, like, artifact);
     mf_array_unref(voxels);
     if (status) {
         mf_artifact_unref(*artifact);
@@ -139,7 +142,7 @@ static mf_status read_grid(mf_task *t, const char *type, const char *path, const
     scan notes = {0};
 
     if (ends_in(path, ".npy"))
-        return read_npy_grid(type, path, like, artifact);
+        return read_npy_grid(t, type, path, like, artifact);
     if (strcmp(type, "labels") == 0)
         MF_TRY(own_hint(load_labels(path, &labels, like, &notes, artifact)));
     else if (like)

@@ -7,6 +7,7 @@
 typedef struct labels_params {
     const char *path, *orient, *align;
     mf_ints only;
+    int64_t time;
 } labels_params;
 
 static const mf_param params[] = {
@@ -17,6 +18,9 @@ static const mf_param params[] = {
               "counts."),
     MF_INTS(labels_params, only, "[]", 1, 2147483647, "",
             "Label values that are kept; the others become background. Empty: all."),
+    MF_INT(labels_params, time, "-1", -1, 1e6, "",
+           "Which volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file "
+           "must have one only."),
     MF_PARAMS_END};
 
 static const mf_port inputs[] = {
@@ -39,7 +43,7 @@ static mf_status check(const void *p)
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const labels_params *o = p;
-    labels_options options = {.read = {-1, NULL},
+    labels_options options = {.read = {o->time, NULL},
                               .orient = o->orient,
                               .by_index = !strcmp(o->align, "index"),
                               .only = o->only.v,
@@ -59,9 +63,12 @@ const mf_stage labels_load = {
     .name = "labels.load",
     .version = 2,
     .summary = "A label map from a file, on the grid of the scan that it belongs to.",
-    .help = "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
-            "on that volume, turned and cropped as it was; a label map of another size or place is "
-            "refused, with both sizes in the message. Without it they are turned to `orient`.",
+    .help =
+        "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
+        "on that volume, turned and cropped as it was; a label map of another size or place is "
+        "refused, with both sizes in the message. Without it they are turned to `orient`. Values "
+        "that were stored as reals or scaled are rounded within 0.001 of a whole number; others "
+        "are refused, with the value and its place.",
     .params = params,
     .params_size = sizeof(labels_params),
     .in = inputs,

@@ -456,23 +456,26 @@ static mf_status parse_space(const fields *f, nrrd_header *h)
                    "are");
 }
 
-/* "(1,0,0)" of `count` numbers. */
-static bool parse_vector(const char **text, int count, double *to)
+/* "(1,0,0)" of `count` numbers, or as many that are not known, (nan,nan,nan): *known. */
+static bool parse_vector(const char **text, int count, double *to, bool *known)
 {
     const char *at = *text + strspn(*text, " \t");
+    int unknown = 0;
     if (*at++ != '(')
         return false;
     for (int i = 0; i < count; i++) {
         char *end;
         to[i] = strtod(at, &end);
-        if (end == at || !isfinite(to[i]))
+        unknown += isnan(to[i]) != 0;
+        if (end == at || isinf(to[i]))
             return false;
         at = end + strspn(end, " \t");
         if (*at++ != (i + 1 < count ? ',' : ')'))
             return false;
     }
     *text = at;
-    return true;
+    *known = unknown == 0;
+    return unknown == 0 || unknown == count;
 }
 
 static mf_status parse_place(const fields *f, nrrd_header *h)
@@ -489,12 +492,10 @@ static mf_status parse_place(const fields *f, nrrd_header *h)
     for (int i = 0; i < h->rank && text; i++) {
         nrrd_axis *a = &h->axis[i];
         text += strspn(text, " \t");
-        a->no_direction =
-            !strncasecmp(text, "none", 4) && (!text[4] || isspace((unsigned char)text[4]));
-        a->has_direction = !a->no_direction;
-        if (a->no_direction)
+        bool none = !strncasecmp(text, "none", 4) && (!text[4] || isspace((unsigned char)text[4]));
+        if (none)
             text += 4;
-        else if (!parse_vector(&text, h->space_rank, a->direction))
+        else if (!parse_vector(&text, h->space_rank, a->direction, &a->has_direction))
             return damaged(f, SPACE_DIRECTIONS);
     }
     if (text && text[strspn(text, " \t")])
@@ -505,7 +506,7 @@ static mf_status parse_place(const fields *f, nrrd_header *h)
     text = f->text[SPACE_ORIGIN];
     /* "none" for an origin is written by some and says nothing */
     h->has_origin = text && strcasecmp(text, "none") != 0;
-    if (h->has_origin && (!parse_vector(&text, h->space_rank, h->origin) || *text))
+    if (h->has_origin && (!parse_vector(&text, h->space_rank, h->origin, &h->has_origin) || *text))
         return damaged(f, SPACE_ORIGIN);
     return MF_OK;
 }

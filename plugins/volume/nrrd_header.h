@@ -38,7 +38,7 @@ typedef enum nrrd_space {
 typedef struct nrrd_axis {
     int64_t size;
     nrrd_kind kind;
-    bool has_direction, no_direction; /* no_direction: the header says "none" */
+    bool has_direction;
     double direction[4];              /* in space, length is the spacing */
     double spacing, min, max;         /* NaN where the header does not say */
     bool node;     /* samples lie on the ends of the axis, not in the middle of cells */

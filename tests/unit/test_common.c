@@ -42,6 +42,14 @@ START_TEST(grid_keeps_the_field_of_view)
     from.spacing[1] = 1;
     fails(mf_resample_grid(&from, (const double[]){1e-10, 1.5, 1.5}, &to),
           "a spacing of 1e-10 mm would make 3.75e+10 voxels along one axis");
+    /* One voxel more than 32-bit integers number, and just as many. */
+    from = grid_of(2048, 1024, 1024, 1, 1, 1);
+    fails(
+        mf_resample_grid(&from, (const double[]){1, 1, 1}, &to),
+        "a spacing of 1 x 1 x 1 mm would make 2048 x 1024 x 1024 voxels; 2147483647 (2^31 - 1) are "
+        "the most\n  a larger spacing makes fewer");
+    from = grid_of(2147483647, 1, 1, 1, 1, 1);
+    ok(mf_resample_grid(&from, (const double[]){1, 1, 1}, &to));
 }
 END_TEST
 

@@ -623,6 +623,8 @@ START_TEST(nrrd_headers_are_read_as_they_are_written)
                  ":8: damaged header: space directions: (1,0) (0,1) (0,0)");
     refuses_nrrd(NRRD "space: RAS\nspace directions: (1,5;0;0) (0,1,0) (0,0,1)\n",
                  ":8: damaged header: space directions: (1,5;0;0) (0,1,0) (0,0,1)");
+    refuses_nrrd(NRRD "space: RAS\nspace directions: (1,0,nan) (0,1,0) (0,0,1)\n",
+                 ":8: damaged header: space directions: (1,0,nan) (0,1,0) (0,0,1)");
     refuses_nrrd(NRRD "space: RAS\n" DIRECTIONS "kinds: domain domain\n",
                  ":10: damaged header: kinds: domain domain");
     refuses_nrrd(NRRD "spacings: 1,5 2 3\n", ":7: damaged header: spacings: 1,5 2 3");
@@ -852,6 +854,8 @@ START_TEST(nrrd_axes_that_are_not_of_space)
                          "domain domain\n"),
          3, 5, true},
         {FOUR("5 4 3 2", "space directions: none (1.5,0,0) (0,2,0) (0,0,3)\n"), 3, 5, false},
+        {FOUR("5 4 3 2", "space directions: (nan,nan,nan) (1.5,0,0) (0,2,0) (0,0,3)\n"), 3, 5,
+         false},
         {FOUR("4 3 2 5",
               "space directions: (1.5,0,0) (0,2,0) (0,0,3) none\nkinds: space space space time\n"),
          3 * N, 1, false},
