@@ -285,7 +285,7 @@ END_TEST
 static void make_header(unsigned char h[352], const char *magic)
 {
     const int16_t dim[8] = {3, NX, NY, NZ, 1, 1, 1, 1}, type = 4, bits = 16, code = 1;
-    const float pixdim[8] = {1, 1.5F, 2, 3, 1, 1, 1, 1}, offset = magic[1] == '+' ? 352 : 0,
+    const float pixdim[8] = {1, 1.5F, 2, 3, 1, 1, 1, 1}, offset = !strcmp(magic, "n+1") ? 352 : 0,
                 one = 1;
     const float srow[12] = {-1.5F, 0, 0, 10, 0, 2, 0, -20, 0, 0, 3, 30};
     const int32_t size = 348;
