@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ALIGNMENT 4096 /* a page: what OpenCL CPU devices want to use memory in place */
+/* A page: what OpenCL CPU devices want to use memory in place. What is smaller than a page gets the
+ * alignment of OpenCL's largest type instead: files of weights have 100,000 arrays of one number.
+ */
+enum { PAGE = 4096, SMALL = 128 };
 
 size_t mf_dtype_size(mf_dtype dtype)
 {
@@ -55,7 +58,13 @@ typedef struct owned {
     size_t mapped; /* bytes of shared memory; 0 where `data` was allocated */
 } owned;
 
-/* An array without data, and the bytes that it is to have: whole pages, at least one. */
+static size_t alignment_of(size_t bytes)
+{
+    return bytes < PAGE ? SMALL : PAGE;
+}
+
+/* An array without data, and the bytes that it is to have: whole units of its alignment, at least
+ * one. */
 static mf_status array_of(mf_dtype dtype, int rank, const int64_t *shape, owned **made,
                           size_t *padded)
 {
@@ -79,7 +88,8 @@ static mf_status array_of(mf_dtype dtype, int rank, const int64_t *shape, owned 
     for (int i = 0; i < rank; i++)
         o->array.shape[i] = shape[i];
     *made = o;
-    *padded = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
+    size_t unit = alignment_of(bytes);
+    *padded = bytes ? (bytes + unit - 1) / unit * unit : unit;
     return MF_OK;
 }
 
@@ -90,7 +100,7 @@ mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array 
     *array = NULL;
     MF_TRY(array_of(dtype, rank, shape, &o, &padded));
     size_t bytes = o->array.bytes;
-    o->array.data = aligned_alloc(ALIGNMENT, padded);
+    o->array.data = aligned_alloc(alignment_of(bytes), padded);
     if (!o->array.data) {
         free(o);
         return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);

@@ -3,12 +3,26 @@
 #include "base/artifact_source.h"
 
 #include <pthread.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct attribute {
+/* Things by name, 100,000 and more of them from a file of weights or a record. Added in order of
+ * name, as nearly all come, they are found by bisection; once one comes out of order, in a tree. */
+typedef struct named {
     char *name;
+} named;
+
+typedef struct list {
+    named **item; /* in order of name, unless `mixed` */
+    size_t count, room;
+    void *tree; /* of tsearch; NULL while everything came in order */
+    bool mixed; /* sorted when somebody asks for the order */
+} list;
+
+typedef struct attribute {
+    named named;
     mf_attribute_kind kind;
     char *text;
     int64_t integer;
@@ -16,8 +30,8 @@ typedef struct attribute {
     size_t count;
 } attribute;
 
-typedef struct entry {
-    char *name;
+typedef struct array_entry { /* <search.h> has an entry */
+    named named;
     mf_array_info info;
     size_t index;      /* order of declaration: what the source knows it by */
     mf_array *array;   /* in memory: the data; of a ragged array: its bytes */
@@ -29,18 +43,108 @@ struct mf_artifact {
     char *type;
     char id[65]; /* "" while not stored */
     int refs;
-    attribute *attributes; /* in order of name */
-    size_t attribute_count;
-    entry *entries; /* in order of name */
-    size_t entry_count;
+    list attributes, entries;
     const mf_artifact_source *source; /* NULL: all in memory */
     void *self;
-    pthread_mutex_t lock; /* guards the tables kept in entries */
+    pthread_mutex_t lock; /* guards the tables kept in entries, and sorting */
 };
 
 static mf_status no_memory(void)
 {
     return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+}
+
+/* ---- lists by name ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const named *)a)->name, ((const named *)b)->name);
+}
+
+static int by_name_of(const void *a, const void *b)
+{
+    return by_name(*(named *const *)a, *(named *const *)b);
+}
+
+static void *list_find(const list *l, const char *name)
+{
+    const named key = {(char *)name}, *wanted = &key;
+    named **found;
+    if (!l->count)
+        return NULL;
+    found = l->tree ? tfind(&key, &l->tree, by_name)
+                    : bsearch(&wanted, l->item, l->count, sizeof *l->item, by_name_of);
+    return found ? *found : NULL;
+}
+
+static void leave(void *item)
+{
+    (void)item;
+}
+
+/* A tree of all that the list has; or none, where memory is short. */
+static bool plant(list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!tsearch(l->item[i], &l->tree, by_name)) {
+            tdestroy(l->tree, leave);
+            l->tree = NULL;
+            return false;
+        }
+    return true;
+}
+
+/* A new item of `size` bytes, which begin with its name: one that is not in the list yet. NULL
+ * where there is no memory. */
+static void *list_add(list *l, const char *name, size_t size)
+{
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 8;
+        named **grown = realloc(l->item, room * sizeof *grown);
+        if (!grown)
+            return NULL;
+        l->item = grown;
+        l->room = room;
+    }
+    named *made = calloc(1, size);
+    if (!made || !(made->name = strdup(name))) {
+        free(made);
+        return NULL;
+    }
+    bool in_order = !l->count || strcmp(l->item[l->count - 1]->name, name) < 0;
+    if ((!in_order && !l->tree && !plant(l)) || (l->tree && !tsearch(made, &l->tree, by_name))) {
+        free(made->name);
+        free(made);
+        return NULL;
+    }
+    l->item[l->count++] = made;
+    l->mixed |= !in_order;
+    return made;
+}
+
+static void *list_at(const mf_artifact *artifact, const list *in, size_t i)
+{
+    list *l = (list *)in;
+    pthread_mutex_t *lock = &((mf_artifact *)artifact)->lock;
+    if (__atomic_load_n(&l->mixed, __ATOMIC_ACQUIRE)) {
+        pthread_mutex_lock(lock);
+        if (l->mixed)
+            qsort(l->item, l->count, sizeof *l->item, by_name_of);
+        __atomic_store_n(&l->mixed, false, __ATOMIC_RELEASE);
+        pthread_mutex_unlock(lock);
+    }
+    return l->item[i];
+}
+
+static void list_free(list *l, void (*clear)(void *))
+{
+    tdestroy(l->tree, leave);
+    for (size_t i = 0; i < l->count; i++) {
+        clear(l->item[i]);
+        free(l->item[i]->name);
+        free(l->item[i]);
+    }
+    free(l->item);
 }
 
 mf_status mf_artifact_new(const char *type, mf_artifact **artifact)
@@ -77,27 +181,31 @@ mf_artifact *mf_artifact_ref(const mf_artifact *artifact)
     return a;
 }
 
+static void clear_attribute(void *item)
+{
+    attribute *t = item;
+    free(t->text);
+    free(t->reals);
+}
+
+static void clear_entry(void *item)
+{
+    entry *e = item;
+    mf_array_unref(e->array);
+    mf_array_unref(e->offsets);
+    mf_array_unref(e->table);
+}
+
 void mf_artifact_unref(const mf_artifact *artifact)
 {
     mf_artifact *a = (mf_artifact *)artifact;
     if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    for (size_t i = 0; i < a->attribute_count; i++) {
-        free(a->attributes[i].name);
-        free(a->attributes[i].text);
-        free(a->attributes[i].reals);
-    }
-    for (size_t i = 0; i < a->entry_count; i++) {
-        free(a->entries[i].name);
-        mf_array_unref(a->entries[i].array);
-        mf_array_unref(a->entries[i].offsets);
-        mf_array_unref(a->entries[i].table);
-    }
+    list_free(&a->attributes, clear_attribute);
+    list_free(&a->entries, clear_entry);
     if (a->source)
         a->source->free(a->self);
     pthread_mutex_destroy(&a->lock);
-    free(a->attributes);
-    free(a->entries);
     free(a->type);
     free(a);
 }
@@ -119,39 +227,15 @@ void mf_artifact_set_id(mf_artifact *a, const char *id)
 
 /* ---- attributes ---- */
 
-static attribute *find_attribute(const mf_artifact *a, const char *name)
-{
-    for (size_t i = 0; i < a->attribute_count; i++)
-        if (strcmp(a->attributes[i].name, name) == 0)
-            return &a->attributes[i];
-    return NULL;
-}
-
-/* The attribute of that name, emptied, made in its place in the order where it is new. */
+/* The attribute of that name, emptied; a new one where there is none. */
 static attribute *fresh_attribute(mf_artifact *a, const char *name)
 {
-    attribute *found = find_attribute(a, name);
-    if (found) {
-        free(found->text);
-        free(found->reals);
-        *found = (attribute){.name = found->name};
-        return found;
-    }
-    char *copy = strdup(name);
-    attribute *grown = realloc(a->attributes, (a->attribute_count + 1) * sizeof *grown);
-    if (grown)
-        a->attributes = grown;
-    if (!copy || !grown) {
-        free(copy);
-        return NULL;
-    }
-    size_t at = 0;
-    while (at < a->attribute_count && strcmp(a->attributes[at].name, name) < 0)
-        at++;
-    memmove(&grown[at + 1], &grown[at], (a->attribute_count - at) * sizeof *grown);
-    a->attribute_count++;
-    grown[at] = (attribute){.name = copy};
-    return &grown[at];
+    attribute *found = list_find(&a->attributes, name);
+    if (!found)
+        return list_add(&a->attributes, name, sizeof *found);
+    clear_attribute(found);
+    *found = (attribute){.named = found->named};
+    return found;
 }
 
 mf_status mf_artifact_set_text(mf_artifact *a, const char *name, const char *v)
@@ -195,13 +279,13 @@ mf_status mf_artifact_set_reals(mf_artifact *a, const char *name, const double *
 
 const char *mf_artifact_text(const mf_artifact *a, const char *name)
 {
-    const attribute *found = find_attribute(a, name);
+    const attribute *found = list_find(&a->attributes, name);
     return found && found->kind == MF_ATTRIBUTE_TEXT ? found->text : NULL;
 }
 
 bool mf_artifact_int(const mf_artifact *a, const char *name, int64_t *value)
 {
-    const attribute *found = find_attribute(a, name);
+    const attribute *found = list_find(&a->attributes, name);
     if (!found || found->kind != MF_ATTRIBUTE_INT)
         return false;
     *value = found->integer;
@@ -210,7 +294,7 @@ bool mf_artifact_int(const mf_artifact *a, const char *name, int64_t *value)
 
 const double *mf_artifact_reals(const mf_artifact *a, const char *name, size_t *count)
 {
-    const attribute *found = find_attribute(a, name);
+    const attribute *found = list_find(&a->attributes, name);
     if (!found || found->kind != MF_ATTRIBUTE_REALS)
         return NULL;
     *count = found->count;
@@ -219,36 +303,21 @@ const double *mf_artifact_reals(const mf_artifact *a, const char *name, size_t *
 
 size_t mf_artifact_attribute_count(const mf_artifact *a)
 {
-    return a->attribute_count;
+    return a->attributes.count;
 }
 
 const char *mf_artifact_attribute(const mf_artifact *a, size_t i, mf_attribute_kind *kind)
 {
-    *kind = a->attributes[i].kind;
-    return a->attributes[i].name;
+    const attribute *found = list_at(a, &a->attributes, i);
+    *kind = found->kind;
+    return found->named.name;
 }
 
 /* ---- arrays ---- */
 
-static entry *find_entry(const mf_artifact *a, const char *name)
-{
-    size_t low = 0, high = a->entry_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(a->entries[middle].name, name);
-        if (order == 0)
-            return &a->entries[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
 static mf_status get_entry(const mf_artifact *a, const char *name, entry **found)
 {
-    *found = find_entry(a, name);
+    *found = list_find(&a->entries, name);
     if (*found)
         return MF_OK;
     return mf_fail(MF_NOT_FOUND, "artifact of type %s has no array '%s'", a->type, name);
@@ -256,25 +325,16 @@ static mf_status get_entry(const mf_artifact *a, const char *name, entry **found
 
 static mf_status insert_entry(mf_artifact *a, const mf_array_info *info, entry **inserted)
 {
-    if (find_entry(a, info->name))
+    if (list_find(&a->entries, info->name))
         return mf_fail(MF_INVALID, "artifact of type %s already has an array '%s'", a->type,
                        info->name);
-    char *copy = strdup(info->name);
-    entry *grown = realloc(a->entries, (a->entry_count + 1) * sizeof *grown);
-    if (grown)
-        a->entries = grown;
-    if (!copy || !grown) {
-        free(copy);
+    entry *made = list_add(&a->entries, info->name, sizeof *made);
+    if (!made)
         return no_memory();
-    }
-    size_t at = 0;
-    while (at < a->entry_count && strcmp(a->entries[at].name, info->name) < 0)
-        at++;
-    memmove(&grown[at + 1], &grown[at], (a->entry_count - at) * sizeof *grown);
-    grown[at] = (entry){.name = copy, .info = *info, .index = a->entry_count};
-    grown[at].info.name = copy;
-    a->entry_count++;
-    *inserted = &grown[at];
+    made->info = *info;
+    made->info.name = made->named.name;
+    made->index = a->entries.count - 1;
+    *inserted = made;
     return MF_OK;
 }
 
@@ -323,17 +383,17 @@ mf_status mf_artifact_add_rows(mf_artifact *a, const char *name, mf_array *bytes
 
 size_t mf_artifact_array_count(const mf_artifact *a)
 {
-    return a->entry_count;
+    return a->entries.count;
 }
 
 void mf_artifact_array_info(const mf_artifact *a, size_t i, mf_array_info *info)
 {
-    *info = a->entries[i].info;
+    *info = ((const entry *)list_at(a, &a->entries, i))->info;
 }
 
 bool mf_artifact_find(const mf_artifact *a, const char *name, mf_array_info *info)
 {
-    const entry *found = find_entry(a, name);
+    const entry *found = list_find(&a->entries, name);
     if (found)
         *info = found->info;
     return found != NULL;

@@ -12,7 +12,7 @@ typedef struct column {
     double *numbers;  /* [rows], of a column of numbers */
     int64_t *offsets; /* [rows + 1], of a column of text */
     char *bytes;
-    size_t size;
+    size_t size, room;
 } column;
 
 struct mf_table {
@@ -89,11 +89,15 @@ static mf_status reserve(mf_table *t)
 static mf_status append_text(column *c, int64_t row, const char *text)
 {
     size_t length = strlen(text);
-    char *grown = realloc(c->bytes, c->size + length + 1);
-    if (!grown)
-        return no_memory();
-    memcpy(grown + c->size, text, length);
-    c->bytes = grown;
+    if (!c->bytes || c->room - c->size < length) {
+        size_t room = 2 * c->room + length + 64;
+        char *grown = realloc(c->bytes, room);
+        if (!grown)
+            return no_memory();
+        c->bytes = grown;
+        c->room = room;
+    }
+    memcpy(c->bytes + c->size, text, length);
     c->size += length;
     c->offsets[row + 1] = (int64_t)c->size;
     return MF_OK;

@@ -1,12 +1,17 @@
-/* test_base.c - errors, arrays, artifacts, grids, masks, tables, random numbers. */
+/* test_base.c - errors, arrays, files, artifacts, grids, masks, tables, random numbers. */
 #include "../expect.h"
 #include <massflow/artifact.h>
+#include <massflow/file.h>
 #include <massflow/random.h>
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/half.h"
 
@@ -32,6 +37,96 @@ START_TEST(array_refuses_sizes_that_overflow)
     fails(mf_array_new(MF_U8, 1, (int64_t[]){-1}, &a), "array with negative size -1 along axis 0");
     fails(mf_array_new(MF_U8, 7, (int64_t[7]){0}, &a),
           "array of 7 dimensions; at most 6 are supported");
+}
+END_TEST
+
+/* A page where it is one, else what OpenCL's largest type needs; zeroed in either case. */
+START_TEST(arrays_are_aligned)
+{
+    for (int64_t n = 0; n < 10000; n = 2 * n + 1) {
+        mf_array *a;
+        ok(mf_array_new(MF_U8, 1, &n, &a));
+        ck_assert_uint_eq((uintptr_t)a->data % (n < 4096 ? 128 : 4096), 0);
+        for (int64_t i = 0; i < n; i++)
+            ck_assert_uint_eq(((const uint8_t *)a->data)[i], 0);
+        mf_array_unref(a);
+    }
+}
+END_TEST
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/massflow-test-XXXXXX";
+
+static void open_refused(const char *path, const char *reason)
+{
+    char want[256];
+    FILE *file;
+    int64_t size;
+    snprintf(want, sizeof want, "%s: %s", path, reason);
+    fails(mf_file_open(path, &file, &size), want);
+    ck_assert_ptr_null(file);
+}
+
+/* Neither waits for a writer nor reads without end: what is no file is told before it is opened. */
+START_TEST(only_regular_files_are_opened)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    FILE *file;
+    int64_t size;
+    char bytes[8];
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    file = fopen("file", "w");
+    fputs("12345", file);
+    fclose(file);
+    ck_assert_int_eq(symlink("file", "link"), 0);
+    ck_assert_int_eq(symlink("/dev/zero", "zero"), 0);
+    ck_assert_int_eq(symlink("nowhere", "broken"), 0);
+    ck_assert_int_eq(mkfifo("pipe", 0600), 0);
+    ck_assert_int_eq(bind(s, (struct sockaddr *)&address, sizeof address), 0);
+    ok(mf_file_open("link", &file, &size));
+    ck_assert_int_eq(size, 5);
+    ck_assert_uint_eq(fread(bytes, 1, sizeof bytes, file), 5);
+    fclose(file);
+#define BYTES "\n  write the bytes to a file, and name that"
+    open_refused("pipe", "is a pipe, not a file" BYTES);
+    open_refused("zero", "is a device, not a file" BYTES);
+    open_refused("socket", "is a socket, not a file" BYTES);
+    open_refused(".", "is a folder, not a file");
+    open_refused("broken", "No such file or directory");
+    open_refused("file/x", "Not a directory");
+    close(s);
+    static const char *const made[] = {"file", "link", "zero", "broken", "pipe", "socket"};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        ck_assert_int_eq(unlink(made[i]), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+START_TEST(files_are_read_by_their_size)
+{
+    char path[] = "/tmp/massflow-test-XXXXXX", want[128], *bytes;
+    size_t size;
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, "a\0b", 3), 3);
+    ok(mf_file_read(path, 3, &bytes, &size));
+    ck_assert_uint_eq(size, 3);
+    ck_assert_mem_eq(bytes, "a\0b", 4);
+    free(bytes);
+    snprintf(want, sizeof want, "%s: has 3 bytes; at most 2 are read", path);
+    fails(mf_file_read(path, 2, &bytes, &size), want);
+    ck_assert_ptr_null(bytes);
+    ck_assert_int_eq(ftruncate(fd, (off_t)1 << 40), 0); /* holes alone */
+    snprintf(want, sizeof want, "%s: has 1099511627776 bytes; at most 67108864 are read", path);
+    fails(mf_file_read(path, 64 << 20, &bytes, &size), want);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    ok(mf_file_read(path, 3, &bytes, &size));
+    ck_assert(size == 0 && bytes[0] == 0);
+    free(bytes);
+    close(fd);
+    unlink(path);
 }
 END_TEST
 
@@ -88,6 +183,74 @@ START_TEST(attributes_are_typed_sorted_and_replaced)
     ck_assert(!mf_artifact_int(a, "zeta", &value));
     ck_assert_double_eq(mf_artifact_reals(a, "mu", &count)[1], 2.5);
     ck_assert_ptr_null(mf_artifact_text(a, "none"));
+    mf_artifact_unref(a);
+}
+END_TEST
+
+/* The names of i, in an order that is none. */
+static void scattered(int i, int count, char name[16])
+{
+    snprintf(name, 16, "n%d", (int)((int64_t)i * 7919 % count));
+}
+
+/* However many there are and in whatever order they come: in order of name, each found, none twice.
+ * Quadratic work would take the test past its time. */
+START_TEST(a_hundred_thousand_names_in_any_order)
+{
+    enum { COUNT = 100000 };
+    mf_artifact *a;
+    mf_array *one, *other;
+    char name[16], before[16] = "";
+    mf_attribute_kind kind;
+    mf_array_info info;
+    int64_t n = 1, value;
+    ok(mf_artifact_new("model", &a));
+    ok(mf_array_new(MF_F32, 1, &n, &one));
+    ok(mf_array_new(MF_I16, 1, &n, &other));
+    for (int i = 0; i < COUNT; i++) {
+        scattered(i, COUNT, name);
+        ok(mf_artifact_set_int(a, name, i));
+        ok(mf_artifact_add(a, name, i % 2 ? other : one));
+    }
+    ck_assert_uint_eq(mf_artifact_attribute_count(a), COUNT);
+    ck_assert_uint_eq(mf_artifact_array_count(a), COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        scattered(i, COUNT, name);
+        ck_assert(mf_artifact_int(a, name, &value) && value == i);
+        ok(mf_artifact_set_int(a, name, i + 1));
+        ck_assert(mf_artifact_find(a, name, &info) && info.dtype == (i % 2 ? MF_I16 : MF_F32));
+    }
+    fails(mf_artifact_add(a, "n77777", one),
+          "artifact of type model already has an array 'n77777'");
+    for (size_t i = 0; i < COUNT; i++) {
+        const char *attribute = mf_artifact_attribute(a, i, &kind);
+        mf_artifact_array_info(a, i, &info);
+        ck_assert_str_eq(attribute, info.name);
+        ck_assert_int_lt(strcmp(before, attribute), 0);
+        snprintf(before, sizeof before, "%s", attribute);
+    }
+    ck_assert(!mf_artifact_int(a, "n", &value) && !mf_artifact_int(a, "n100000", &value));
+    mf_array_unref(one);
+    mf_array_unref(other);
+    mf_artifact_unref(a);
+}
+END_TEST
+
+/* What is added after the order was asked for takes its place in it. */
+START_TEST(the_order_is_kept_between_additions)
+{
+    static const char *const names[] = {"m", "c", "z", "a", "n"};
+    static const char *const orders[] = {"m", "cm", "cmz", "acmz", "acmnz"};
+    mf_artifact *a;
+    mf_attribute_kind kind;
+    ok(mf_artifact_new("model", &a));
+    for (size_t i = 0; i < 5; i++) {
+        ok(mf_artifact_set_text(a, names[i], "t"));
+        for (size_t k = 0; k <= i; k++)
+            ck_assert_int_eq(*mf_artifact_attribute(a, k, &kind), orders[i][k]);
+        ck_assert_str_eq(mf_artifact_text(a, names[i]), "t");
+        ck_assert_ptr_null(mf_artifact_text(a, "q"));
+    }
     mf_artifact_unref(a);
 }
 END_TEST
@@ -298,9 +461,14 @@ int main(void)
     TCase *tests = tcase_create("base");
     tcase_add_test(tests, error_text_has_place_contexts_and_hint);
     tcase_add_test(tests, array_refuses_sizes_that_overflow);
+    tcase_add_test(tests, arrays_are_aligned);
+    tcase_add_test(tests, only_regular_files_are_opened);
+    tcase_add_test(tests, files_are_read_by_their_size);
     tcase_add_test(tests, array_converts_with_saturation);
     tcase_add_test(tests, half_survives_every_bit_pattern);
     tcase_add_test(tests, attributes_are_typed_sorted_and_replaced);
+    tcase_add_test(tests, a_hundred_thousand_names_in_any_order);
+    tcase_add_test(tests, the_order_is_kept_between_additions);
     tcase_add_test(tests, boxes_and_rows_are_read_from_memory);
     tcase_add_test(tests, grid_maps_there_and_back);
     tcase_add_test(tests, masks_shrink_crop_and_count);

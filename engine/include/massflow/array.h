@@ -1,7 +1,7 @@
 /* array.h - dense arrays in host memory: dtype, up to 6 dimensions, reference-counted.
  *
- * Data is row-major (the last axis is the fastest) and aligned to a page, so that a CPU OpenCL
- * device can use it in place. An array that belongs to a published artifact is frozen: nobody
+ * Data is row-major (the last axis is the fastest) and aligned so that a CPU OpenCL device can use it
+ * in place: to a page, or to 128 bytes where it is smaller than one. An array that belongs to a published artifact is frozen: nobody
  * writes to it any more. Counting references is thread-safe; the data is not guarded. */
 #ifndef MASSFLOW_ARRAY_H
 #define MASSFLOW_ARRAY_H

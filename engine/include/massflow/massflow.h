@@ -6,6 +6,7 @@
 #include <massflow/artifact.h>
 #include <massflow/compute.h>
 #include <massflow/error.h>
+#include <massflow/file.h>
 #include <massflow/program.h>
 #include <massflow/random.h>
 #include <massflow/stage.h>

@@ -1,0 +1,89 @@
+/* file.c - see file.h. */
+#include <massflow/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static mf_status cannot_open(const char *path, int why)
+{
+    return mf_fail(why == ENOENT || why == ENOTDIR ? MF_NOT_FOUND : MF_IO, "%s: %s", path,
+                   strerror(why));
+}
+
+static mf_status check_regular(const char *path, mode_t mode)
+{
+    if (S_ISREG(mode))
+        return MF_OK;
+    if (S_ISDIR(mode))
+        return mf_fail(MF_INVALID, "%s: is a folder, not a file", path);
+    return mf_hint(mf_fail(MF_INVALID, "%s: is a %s, not a file", path,
+                           S_ISFIFO(mode)   ? "pipe"
+                           : S_ISSOCK(mode) ? "socket"
+                                            : "device"),
+                   "write the bytes to a file, and name that");
+}
+
+/* The first look keeps devices from being opened at all, which alone can have an effect; the second
+ * is at what was opened. O_NONBLOCK: a pipe that came in between does not make us wait. */
+mf_status mf_file_open(const char *path, FILE **file, int64_t *size)
+{
+    struct stat about;
+    *file = NULL;
+    *size = 0;
+    if (stat(path, &about))
+        return cannot_open(path, errno);
+    MF_TRY(check_regular(path, about.st_mode));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return cannot_open(path, errno);
+    mf_status failed =
+        fstat(fd, &about) ? cannot_open(path, errno) : check_regular(path, about.st_mode);
+    if (!failed && !(*file = fdopen(fd, "rb")))
+        failed = cannot_open(path, errno);
+    if (failed)
+        close(fd);
+    else
+        *size = (int64_t)about.st_size;
+    return failed;
+}
+
+static mf_status read_opened(const char *path, FILE *file, size_t size, char **bytes)
+{
+    *bytes = malloc(size + 1);
+    if (!*bytes)
+        return mf_fail(MF_NO_MEMORY, "%s: no memory for its %zu bytes", path, size);
+    size_t got = fread(*bytes, 1, size, file);
+    (*bytes)[got] = '\0';
+    if (got == size)
+        return MF_OK;
+    mf_status failed =
+        ferror(file) ? cannot_open(path, errno)
+                     : mf_hint(mf_fail(MF_IO, "%s: ended after %zu of %zu bytes", path, got, size),
+                               "wait until it has been written");
+    free(*bytes);
+    *bytes = NULL;
+    return failed;
+}
+
+mf_status mf_file_read(const char *path, size_t most, char **bytes, size_t *size)
+{
+    FILE *file;
+    int64_t has;
+    *bytes = NULL;
+    *size = 0;
+    MF_TRY(mf_file_open(path, &file, &has));
+    mf_status failed = MF_OK;
+    if ((uint64_t)has > most)
+        failed = mf_fail(MF_UNSUPPORTED, "%s: has %lld bytes; at most %zu are read", path,
+                         (long long)has, most);
+    if (!failed)
+        failed = read_opened(path, file, (size_t)has, bytes);
+    fclose(file);
+    if (!failed)
+        *size = (size_t)has;
+    return failed;
+}

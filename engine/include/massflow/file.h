@@ -1,0 +1,29 @@
+/* file.h - opening what massflow reads.
+ *
+ * Every input is opened here. A name can stand for a pipe that nobody writes to, or lead to a device
+ * that never ends: both are told apart from a file before anything is read. */
+#ifndef MASSFLOW_FILE_H
+#define MASSFLOW_FILE_H
+
+#include <massflow/error.h>
+
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Opens a regular file for reading and says how many bytes it has. Links are followed. A folder, a
+ * pipe, a socket or a device is an error at once. Errors name the path. The caller closes *file. */
+MF_API MF_MUST_USE mf_status mf_file_open(const char *path, FILE **file, int64_t *size);
+
+/* The bytes of a regular file of at most `most`, with a NUL behind them. Memory is taken for what
+ * the file has, once that is known to be allowed. The caller frees *bytes. */
+MF_API MF_MUST_USE mf_status mf_file_read(const char *path, size_t most, char **bytes,
+                                          size_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
