@@ -358,7 +358,8 @@ static mf_status build_tensor(pickle *p, const pickle_value *args)
         .storage = &a[0]->storage, .offset = a[1]->integer, .rank = (int)a[2]->list.count};
     for (int i = 0; i < t->rank; i++) {
         t->shape[i] = a[2]->list.item[i]->integer;
-        t->strides[i] = a[3]->list.item[i]->integer;
+        /* Along a single element nothing is ever passed, whatever the file says. */
+        t->strides[i] = t->shape[i] > 1 ? a[3]->list.item[i]->integer : 0;
     }
     if (!is_inside(t))
         return damaged(p, "a tensor that reaches past its storage");
@@ -590,13 +591,20 @@ static mf_status run(pickle *p, const pickle_value **root)
     return MF_OK;
 }
 
+mf_status pickle_check_size(size_t size)
+{
+    if (size <= MOST_BYTES)
+        return MF_OK;
+    return mf_hint(
+        mf_fail(MF_UNSUPPORTED, "its pickle has %zu bytes; at most %d are read", size, MOST_BYTES),
+        "in Python: torch.save(model.state_dict(), ...), or save it as safetensors");
+}
+
 mf_status pickle_read(const uint8_t *bytes, size_t size, pickle **out, const pickle_value **root)
 {
     *out = NULL;
     *root = NULL;
-    if (size > MOST_BYTES)
-        return mf_fail(MF_UNSUPPORTED, "its pickle has %zu bytes; at most %d are read", size,
-                       MOST_BYTES);
+    MF_TRY(pickle_check_size(size));
     pickle *p = calloc(1, sizeof *p);
     if (!p)
         return no_memory();

@@ -2,7 +2,8 @@
  *
  * A pickle is a program for a stack machine that may call any function. This reader knows plain
  * containers, numbers, texts and tensors; whatever else a file asks for is an error that names it.
- * (Python: pickletools.py has the opcodes; torch/serialization.py the persistent ids of storages.) */
+ * (Python: pickletools.py has the opcodes; torch/serialization.py the persistent ids of storages.)
+ */
 #ifndef MF_WEIGHTS_PICKLE_H
 #define MF_WEIGHTS_PICKLE_H
 
@@ -24,7 +25,7 @@ typedef enum pickle_kind {
 typedef struct pickle_value pickle_value;
 
 typedef struct pickle_storage {
-    const char *key; /* names the entry of the zip that holds the bytes */
+    const char *key;  /* names the entry of the zip that holds the bytes */
     const char *type; /* "FloatStorage" */
     int64_t count;    /* elements */
 } pickle_storage;
@@ -54,6 +55,8 @@ struct pickle_value {
 
 typedef struct pickle pickle;
 
+/* Whether a pickle of so many bytes is read: asked before it is taken into memory. */
+MF_MUST_USE mf_status pickle_check_size(size_t size);
 /* Reads `size` bytes. *root belongs to the pickle. Containers may hold themselves. */
 MF_MUST_USE mf_status pickle_read(const uint8_t *bytes, size_t size, pickle **p,
                                   const pickle_value **root);

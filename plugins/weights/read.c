@@ -3,43 +3,34 @@
 #include "safetensors.h"
 #include "torch.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <massflow/file.h>
+
 #include <string.h>
-#include <sys/stat.h>
 
 /* A zip begins with "PK", a safetensors file with the length of its header. */
-static mf_status read_any(const char *path, mf_tensors *t)
+static mf_status read_any(FILE *f, size_t size, mf_tensors *t)
 {
-    struct stat info;
     uint8_t first[4] = {0};
-    FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &info)) {
-        mf_status failed = mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "%s", strerror(errno));
-        if (f)
-            fclose(f);
-        return failed;
-    }
-    size_t got = fread(first, 1, sizeof first, f), size = (size_t)info.st_size;
-    fclose(f);
+    size_t got = fread(first, 1, sizeof first, f);
+    rewind(f);
     if (got == 4 && !memcmp(first, "PK\3\4", 4))
-        return mf_torch_read(path, size, t);
+        return mf_torch_read(f, size, t);
     if (got == 4 && first[0] == 0x80 && first[1] >= 2 && first[1] <= 5)
         return mf_hint(mf_fail(MF_UNSUPPORTED, "a PyTorch file of before version 1.6"),
                        "in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")");
-    return mf_safetensors_read(path, size, t);
+    return mf_safetensors_read(f, size, t);
 }
 
 mf_status mf_tensors_read(const char *path, mf_tensors *t)
 {
-    mf_status failed = mf_within(read_any(path, t), "%s", path);
-    if (failed) {
-        mf_tensors_clear(t);
-        return failed;
-    }
-    failed = mf_within(mf_tensors_sort(t), "%s", path);
+    FILE *f;
+    int64_t size;
+    MF_TRY(mf_file_open(path, &f, &size));
+    mf_status failed = read_any(f, (size_t)size, t);
+    fclose(f);
+    if (!failed)
+        failed = mf_tensors_sort(t);
     if (failed)
         mf_tensors_clear(t);
-    return failed;
+    return mf_within(failed, "%s", path);
 }

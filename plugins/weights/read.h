@@ -1,4 +1,5 @@
-/* read.h - files of weights: safetensors and PyTorch checkpoints, told apart by their first bytes. */
+/* read.h - files of weights: safetensors and PyTorch checkpoints, told apart by their first bytes.
+ */
 #ifndef MF_WEIGHTS_READ_H
 #define MF_WEIGHTS_READ_H
 

@@ -1,156 +1,297 @@
-/* safetensors.c - see safetensors.h. */
+/* safetensors.c - see safetensors.h: first the whole header, then the numbers from front to back.
+ */
 #include "safetensors.h"
+#include "json_reader.h"
 #include "number.h"
 
 #include <errno.h>
-#include <json-c/json.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* As the reference implementation has it: a longer header is taken for damage. */
 enum { MOST_HEADER = 100000000 };
 
-/* A JSON integer that is at least 0. */
-static bool natural(json_object *o, int64_t *value)
+static const char again[] = "copy or download it again";
+static const char anew[] = "in Python: safetensors.torch.save_file(tensors, \"new.safetensors\") "
+                           "writes it as it should be";
+
+/* A tensor as the header states it; the name stands in the header. */
+typedef struct stated {
+    const char *name;
+    const mf_number *number;
+    int rank;
+    int64_t shape[MF_MAX_RANK];
+    int64_t offsets[2]; /* begin and end, in the data */
+} stated;
+
+typedef struct header {
+    char *text;   /* with a NUL behind it */
+    stated *item; /* in order of their offsets, once checked */
+    size_t count, room;
+    size_t data; /* bytes behind the header */
+} header;
+
+/* ---- one tensor ------------------------------------------------------------------------------ */
+
+static mf_status read_dtype(json_reader *r, stated *s)
 {
-    if (!o || !json_object_is_type(o, json_type_int))
-        return false;
-    *value = json_object_get_int64(o);
-    return *value >= 0 && *value < INT64_MAX; /* json-c clamps what does not fit */
+    char *text;
+    MF_TRY(json_text(r, &text));
+    s->number = mf_number_named(text);
+    if (s->number)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_UNSUPPORTED, "dtype %.20s is not read here", text),
+                   "save it as float32, float16 or bfloat16");
 }
 
-/* One entry of the header: *shape, *rank, the kind, and where its bytes lie. */
-static mf_status entry(json_object *o, const char *name, size_t data, const mf_number **k,
-                       int *rank, int64_t *shape, size_t *begin)
+static mf_status read_shape(json_reader *r, stated *s)
 {
-    json_object *dtype, *dims, *offsets;
-    int64_t at[2];
-    if (!json_object_is_type(o, json_type_object) ||
-        !json_object_object_get_ex(o, "dtype", &dtype) ||
-        !json_object_object_get_ex(o, "shape", &dims) ||
-        !json_object_object_get_ex(o, "data_offsets", &offsets) ||
-        !json_object_is_type(dtype, json_type_string) ||
-        !json_object_is_type(dims, json_type_array) ||
-        !json_object_is_type(offsets, json_type_array) || json_object_array_length(offsets) != 2)
-        return mf_fail(MF_CORRUPT, "tensor %s: no dtype, shape and data_offsets", name);
-    *k = mf_number_named(json_object_get_string(dtype));
-    if (!*k)
-        return mf_fail(MF_UNSUPPORTED, "tensor %s: dtype %s is not read here", name,
-                       json_object_get_string(dtype));
-    size_t rank_here = json_object_array_length(dims), bytes = (*k)->size;
-    if (rank_here > MF_MAX_RANK)
-        return mf_fail(MF_UNSUPPORTED, "tensor %s: %zu dimensions, at most %d are read", name,
-                       rank_here, MF_MAX_RANK);
-    *rank = (int)rank_here;
-    for (int i = 0; i < *rank; i++)
-        if (!natural(json_object_array_get_idx(dims, (size_t)i), &shape[i]) ||
-            !mf_size_mul(bytes, (size_t)shape[i], &bytes))
-            return mf_fail(MF_CORRUPT, "tensor %s: its shape is not one", name);
-    for (size_t i = 0; i < 2; i++)
-        if (!natural(json_object_array_get_idx(offsets, i), &at[i]))
-            return mf_fail(MF_CORRUPT, "tensor %s: its data_offsets are not two numbers", name);
-    if (at[1] >= at[0] && (size_t)at[1] > data)
-        return mf_hint(mf_fail(MF_CORRUPT,
-                               "tensor %s: it would end at byte %lld of the data, but the file has "
-                               "%zu: it is cut off",
-                               name, (long long)at[1], data),
-                       "copy or download it again");
-    if (at[1] < at[0] || (size_t)(at[1] - at[0]) != bytes)
-        return mf_fail(MF_CORRUPT,
-                       "tensor %s: bytes %lld to %lld of %zu, where its shape takes %zu", name,
-                       (long long)at[0], (long long)at[1], data, bytes);
-    *begin = (size_t)at[0];
-    return MF_OK;
-}
-
-static mf_status load(FILE *f, size_t at, const char *name, const mf_number *k, mf_array *a)
-{
-    size_t count = (size_t)mf_array_count(a);
-    if (fseeko(f, (off_t)at, SEEK_SET))
-        return mf_fail(MF_IO, "tensor %s: %s", name, strerror(errno));
-    if (fread(a->data, k->size, count, f) != count)
-        return mf_fail(MF_CORRUPT, "tensor %s: the file ends before it", name);
-    mf_number_widen(k, a);
-    return MF_OK;
-}
-
-static mf_status read_notes(json_object *notes, mf_tensors *t)
-{
-    if (!json_object_is_type(notes, json_type_object))
-        return mf_fail(MF_CORRUPT, "__metadata__ is not a JSON object");
-    json_object_object_foreach(notes, key, text)
-    {
-        if (!json_object_is_type(text, json_type_string))
-            return mf_fail(MF_CORRUPT, "__metadata__: %s is not a text", key);
-        MF_TRY(mf_tensors_add_note(t, key, json_object_get_string(text)));
+    size_t count = 0;
+    int64_t side;
+    for (bool more;;) {
+        MF_TRY(json_item(r, '[', ']', &count, &more));
+        if (!more)
+            break;
+        if (!json_natural(r, &side))
+            return mf_hint(mf_fail(MF_CORRUPT, "its shape is no list of whole numbers"), "%s",
+                           anew);
+        if (count <= MF_MAX_RANK)
+            s->shape[count - 1] = side;
     }
+    if (count - 1 > MF_MAX_RANK)
+        return mf_fail(MF_UNSUPPORTED, "%zu dimensions, at most %d are read", count - 1,
+                       MF_MAX_RANK);
+    s->rank = (int)count - 1;
     return MF_OK;
 }
 
-static mf_status read_entries(FILE *f, json_object *header, size_t start, size_t data,
-                              mf_tensors *t)
+static mf_status read_offsets(json_reader *r, stated *s)
 {
-    json_object_object_foreach(header, name, o)
-    {
-        const mf_number *k = NULL;
-        int64_t shape[MF_MAX_RANK];
-        int rank = 0;
-        size_t begin = 0;
-        mf_array *a;
+    size_t count = 0;
+    bool more, good = true;
+    for (int i = 0; i < 2 && good; i++) {
+        MF_TRY(json_item(r, '[', ']', &count, &more));
+        good = more && json_natural(r, &s->offsets[i]);
+    }
+    if (good && json_next(r, ']'))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_CORRUPT, "its data_offsets are not two whole numbers"), "%s", anew);
+}
+
+/* What its shape takes is what its offsets span, within the file. */
+static mf_status check(const stated *s, size_t data)
+{
+    const int64_t begin = s->offsets[0], end = s->offsets[1];
+    size_t bytes = s->number->size;
+    for (int i = 0; i < s->rank; i++)
+        if (!mf_size_mul(bytes, (size_t)s->shape[i], &bytes))
+            return mf_hint(mf_fail(MF_CORRUPT, "its shape has more numbers than can be counted"),
+                           "%s", anew);
+    if (end >= begin && (uint64_t)end > data)
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "it would end at byte %lld of the data, but the file has %zu: it is "
+                               "cut off",
+                               (long long)end, data),
+                       "%s", again);
+    if (end < begin || (size_t)(end - begin) != bytes)
+        return mf_hint(mf_fail(MF_CORRUPT, "bytes %lld to %lld of %zu, where its shape takes %zu",
+                               (long long)begin, (long long)end, data, bytes),
+                       "%s", anew);
+    return MF_OK;
+}
+
+enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4, ALL = 7 };
+
+static mf_status read_field(json_reader *r, stated *s, unsigned *seen)
+{
+    char *key;
+    MF_TRY(json_text(r, &key));
+    MF_TRY(json_expect(r, ':'));
+    unsigned field = !strcmp(key, "dtype")          ? DTYPE
+                     : !strcmp(key, "shape")        ? SHAPE
+                     : !strcmp(key, "data_offsets") ? OFFSETS
+                                                    : 0;
+    if (*seen & field)
+        return mf_hint(mf_fail(MF_CORRUPT, "it has %s twice", key), "%s", anew);
+    *seen |= field;
+    return field == DTYPE     ? read_dtype(r, s)
+           : field == SHAPE   ? read_shape(r, s)
+           : field == OFFSETS ? read_offsets(r, s)
+                              : json_skip(r);
+}
+
+static mf_status read_tensor(json_reader *r, size_t data, stated *s)
+{
+    unsigned seen = 0;
+    size_t count = 0;
+    for (bool more;;) {
+        MF_TRY(json_item(r, '{', '}', &count, &more));
+        if (!more)
+            break;
+        MF_TRY(read_field(r, s, &seen));
+    }
+    if (seen != ALL)
+        return mf_hint(mf_fail(MF_CORRUPT, "no dtype, shape and data_offsets"), "%s", anew);
+    return check(s, data);
+}
+
+/* ---- the header ------------------------------------------------------------------------------ */
+
+static mf_status read_notes(json_reader *r, mf_tensors *t)
+{
+    size_t count = 0;
+    for (bool more;;) {
+        char *key, *text;
+        MF_TRY(json_item(r, '{', '}', &count, &more));
+        if (!more)
+            return MF_OK;
+        MF_TRY(json_text(r, &key));
+        MF_TRY(json_expect(r, ':'));
+        MF_TRY(mf_within(json_text(r, &text), "%.100s", key));
+        MF_TRY(mf_tensors_add_note(t, key, text));
+    }
+}
+
+static mf_status add_stated(header *h, stated **s)
+{
+    if (h->count == h->room) {
+        size_t room = h->room ? 2 * h->room : 64;
+        stated *grown = realloc(h->item, room * sizeof *grown);
+        if (!grown)
+            return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", room);
+        h->item = grown;
+        h->room = room;
+    }
+    *s = &h->item[h->count++];
+    **s = (stated){0};
+    return MF_OK;
+}
+
+static mf_status parse(header *h, size_t length, mf_tensors *t)
+{
+    json_reader r = {h->text, h->text, h->text + length};
+    size_t count = 0;
+    bool noted = false;
+    if (*r.at != '{')
+        return mf_fail(MF_CORRUPT, "not a safetensors file: its header is not a JSON object");
+    for (bool more;;) {
+        char *name;
+        stated *s = NULL;
+        MF_TRY(json_item(&r, '{', '}', &count, &more));
+        if (!more)
+            break;
+        MF_TRY(json_text(&r, &name));
+        MF_TRY(json_expect(&r, ':'));
         if (!strcmp(name, "__metadata__")) {
-            MF_TRY(read_notes(o, t));
+            if (noted)
+                return mf_hint(mf_fail(MF_CORRUPT, "it has __metadata__ twice"), "%s", anew);
+            noted = true;
+            MF_TRY(mf_within(read_notes(&r, t), "__metadata__"));
             continue;
         }
-        MF_TRY(entry(o, name, data, &k, &rank, shape, &begin));
-        MF_TRY(mf_tensors_make(t, name, k->dtype, rank, shape, &a));
-        MF_TRY(load(f, start + begin, name, k, a));
+        MF_TRY(mf_tensors_check_name(name));
+        MF_TRY(add_stated(h, &s));
+        s->name = name;
+        MF_TRY(mf_within(read_tensor(&r, h->data, s), "tensor %s", name));
     }
+    if (!json_ended(&r))
+        return json_damaged(&r, "something stands behind the JSON object");
     return MF_OK;
 }
 
-static mf_status read_open(FILE *f, size_t size, mf_tensors *t)
+/* ---- the data -------------------------------------------------------------------------------- */
+
+static int by_offsets(const void *a, const void *b)
 {
-    uint8_t length[8];
+    const stated *x = a, *y = b;
+    for (int i = 0; i < 2; i++)
+        if (x->offsets[i] != y->offsets[i])
+            return x->offsets[i] < y->offsets[i] ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* The tensors lie end to end and are all that lies in the data. */
+static mf_status check_whole(header *h)
+{
+    int64_t at = 0;
+    if (h->count)
+        qsort(h->item, h->count, sizeof *h->item, by_offsets);
+    for (size_t i = 0; i < h->count; i++) {
+        const stated *s = &h->item[i];
+        if (s->offsets[0] < at)
+            return mf_hint(mf_fail(MF_CORRUPT,
+                                   "tensor %s: bytes %lld to %lld of the data, of which tensor %s "
+                                   "has those up to %lld",
+                                   s->name, (long long)s->offsets[0], (long long)s->offsets[1],
+                                   s[-1].name, (long long)at),
+                           "%s", anew);
+        if (s->offsets[0] > at)
+            return mf_hint(mf_fail(MF_CORRUPT,
+                                   "tensor %s: it begins at byte %lld of the data; bytes %lld to "
+                                   "%lld belong to no tensor",
+                                   s->name, (long long)s->offsets[0], (long long)at,
+                                   (long long)s->offsets[0]),
+                           "%s", anew);
+        at = s->offsets[1];
+    }
+    if ((size_t)at == h->data)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_CORRUPT, "bytes %lld to %zu of the data belong to no tensor",
+                           (long long)at, h->data),
+                   "%s", anew);
+}
+
+static mf_status load(FILE *f, const stated *s, mf_tensors *t)
+{
+    mf_array *a;
+    MF_TRY(mf_tensors_make(t, s->name, s->number->dtype, s->rank, s->shape, &a));
+    size_t count = (size_t)mf_array_count(a);
+    if (fread(a->data, s->number->size, count, f) != count)
+        return ferror(f) ? mf_fail(MF_IO, "tensor %s: %s", s->name, strerror(errno))
+                         : mf_fail(MF_CORRUPT, "tensor %s: the file ends before it", s->name);
+    mf_number_widen(s->number, a);
+    return MF_OK;
+}
+
+static mf_status read_length(FILE *f, size_t size, size_t *length)
+{
+    uint8_t bytes[8];
     uint64_t n = 0;
-    if (fread(length, 1, 8, f) != 8)
+    if (fread(bytes, 1, 8, f) != 8)
         return mf_fail(MF_CORRUPT, "not a safetensors file: shorter than 8 bytes");
     for (int i = 7; i >= 0; i--)
-        n = n << 8 | length[i];
+        n = n << 8 | bytes[i];
     if (n > MOST_HEADER || n > size - 8)
         return mf_fail(MF_CORRUPT,
                        "not a safetensors file: its header would be %llu bytes long, the file is "
                        "%zu",
                        (unsigned long long)n, size);
-    char *text = malloc((size_t)n + 1);
-    if (!text)
-        return mf_fail(MF_NO_MEMORY, "no memory for a header of %llu bytes", (unsigned long long)n);
-    mf_status failed = MF_OK;
-    json_object *header = NULL;
-    if (fread(text, 1, (size_t)n, f) != n) {
-        failed = mf_fail(MF_CORRUPT, "the file ends within its header");
-    } else {
-        struct json_tokener *parser = json_tokener_new();
-        if (parser) {
-            header = json_tokener_parse_ex(parser, text, (int)n);
-            json_tokener_free(parser);
-        }
-        if (!header || !json_object_is_type(header, json_type_object))
-            failed = mf_fail(MF_CORRUPT, "not a safetensors file: its header is not a JSON object");
-        else
-            failed = read_entries(f, header, 8 + (size_t)n, size - 8 - (size_t)n, t);
-    }
-    json_object_put(header);
-    free(text);
-    return failed;
+    *length = (size_t)n;
+    return MF_OK;
 }
 
-mf_status mf_safetensors_read(const char *path, size_t size, mf_tensors *t)
+static mf_status read_header(FILE *f, size_t length, header *h, mf_tensors *t)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return mf_fail(MF_IO, "%s", strerror(errno));
-    mf_status failed = read_open(f, size, t);
-    fclose(f);
+    h->text = malloc(length + 1);
+    if (!h->text)
+        return mf_fail(MF_NO_MEMORY, "no memory for a header of %zu bytes", length);
+    if (fread(h->text, 1, length, f) != length)
+        return mf_fail(MF_CORRUPT, "the file ends within its header");
+    h->text[length] = 0;
+    MF_TRY(parse(h, length, t));
+    return check_whole(h);
+}
+
+mf_status mf_safetensors_read(FILE *f, size_t size, mf_tensors *t)
+{
+    size_t length = 0;
+    header h = {0};
+    MF_TRY(read_length(f, size, &length));
+    h.data = size - 8 - length;
+    mf_status failed = read_header(f, length, &h, t);
+    for (size_t i = 0; i < h.count && !failed; i++)
+        failed = load(f, &h.item[i], t);
+    free(h.item);
+    free(h.text);
     return failed;
 }

@@ -7,7 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zip.h>
+
+/* Tensors may share a storage: tied weights, views, one value expanded. All that a file's names
+ * stand for takes at most so many times the file. */
+enum { MOST_TIMES = 4 };
+
+/* A tensor that is to be read. */
+typedef struct wanted {
+    char *name;
+    const pickle_tensor *tensor;
+    const mf_number *number;
+    mf_array *array; /* NULL until its storage is read */
+} wanted;
 
 typedef struct checkpoint {
     zip_t *zip;
@@ -15,26 +28,54 @@ typedef struct checkpoint {
     char *prefix; /* of all entries: "archive/" */
     pickle *pickle;
     const pickle_value *root;
+    wanted *item;
+    size_t count, room;
+    size_t bytes;    /* that these take, in the file's numbers */
+    size_t storages; /* bytes of those read */
 } checkpoint;
+
+static const char anew[] = "in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")";
+static const char again[] = "copy or download it again";
+
+static mf_status no_name(void)
+{
+    return mf_fail(MF_NO_MEMORY, "no memory for a name");
+}
 
 /* ---- the zip --------------------------------------------------------------------------------- */
 
-/* Where the bytes of an entry stand: PyTorch never compresses, so none is larger than the file. */
+/* Where the bytes of an entry stand. PyTorch never compresses, so none is larger than the file. */
 static mf_status find_entry(const checkpoint *c, const char *name, zip_stat_t *stat)
 {
+    const zip_uint64_t known =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     if (zip_stat(c->zip, name, 0, stat))
-        return mf_fail(MF_CORRUPT, "its zip has no entry %s", name);
-    if (!(stat->valid & ZIP_STAT_SIZE) || !(stat->valid & ZIP_STAT_COMP_METHOD) ||
-        stat->comp_method != ZIP_CM_STORE || stat->size > c->file_size)
-        return mf_fail(MF_CORRUPT, "the entry %s of its zip is not as PyTorch writes it", name);
+        return mf_hint(mf_fail(MF_CORRUPT, "its zip has no entry %s", name), "%s", again);
+    if ((stat->valid & known) != known || stat->comp_method != ZIP_CM_STORE ||
+        stat->encryption_method != ZIP_EM_NONE)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "the entry %s of its zip is compressed or encrypted, which PyTorch "
+                               "never does",
+                               name),
+                       "%s", anew);
+    if (stat->size > c->file_size || stat->size != stat->comp_size)
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "the entry %s of its zip would have %llu bytes, the file has %zu",
+                               name, (unsigned long long)stat->size, c->file_size),
+                       "%s", again);
     return MF_OK;
 }
 
-static mf_status read_entry(const checkpoint *c, const zip_stat_t *stat, void *to, size_t size)
+/* All bytes of an entry. libzip holds them against its checksum when it is asked for one more. */
+static mf_status read_entry(const checkpoint *c, const zip_stat_t *stat, void *to)
 {
+    const size_t size = (size_t)stat->size;
+    uint8_t more;
     zip_file_t *file = zip_fopen_index(c->zip, stat->index, 0);
     if (!file)
-        return mf_fail(MF_CORRUPT, "the entry %s of its zip: %s", stat->name, zip_strerror(c->zip));
+        return mf_hint(
+            mf_fail(MF_CORRUPT, "the entry %s of its zip: %s", stat->name, zip_strerror(c->zip)),
+            "%s", again);
     zip_int64_t got = 0;
     size_t done = 0;
     while (done < size && (got = zip_fread(file, (uint8_t *)to + done, size - done)) > 0)
@@ -43,8 +84,11 @@ static mf_status read_entry(const checkpoint *c, const zip_stat_t *stat, void *t
     if (done < size)
         failed = mf_fail(MF_CORRUPT, "the entry %s of its zip ends after %zu of %zu bytes: %s",
                          stat->name, done, size, zip_file_strerror(file));
+    else if (zip_fread(file, &more, 1) != 0)
+        failed = mf_fail(MF_CORRUPT, "the entry %s of its zip is damaged: %s", stat->name,
+                         zip_file_strerror(file));
     zip_fclose(file);
-    return failed;
+    return mf_hint(failed, "%s", again);
 }
 
 static mf_status find_prefix(checkpoint *c)
@@ -57,7 +101,7 @@ static mf_status find_prefix(checkpoint *c)
             name[length - sizeof tail] != '/')
             continue;
         c->prefix = strndup(name, length - (sizeof tail - 1));
-        return c->prefix ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a name");
+        return c->prefix ? MF_OK : no_name();
     }
     return mf_hint(mf_fail(MF_UNSUPPORTED, "a zip, but none that torch.save wrote: no data.pkl"),
                    "TorchScript archives are not read: save model.state_dict() with torch.save");
@@ -70,21 +114,28 @@ static char *entry_name(const checkpoint *c, const char *tail)
     return asprintf(&name, "%s%s", c->prefix, tail) < 0 ? NULL : name;
 }
 
+static mf_status read_pickle_bytes(checkpoint *c, const zip_stat_t *stat)
+{
+    MF_TRY(pickle_check_size((size_t)stat->size));
+    uint8_t *bytes = malloc(stat->size ? stat->size : 1);
+    if (!bytes)
+        return mf_fail(MF_NO_MEMORY, "no memory for its pickle");
+    mf_status failed = read_entry(c, stat, bytes);
+    if (!failed)
+        failed = pickle_read(bytes, stat->size, &c->pickle, &c->root);
+    free(bytes);
+    return failed;
+}
+
 static mf_status read_pickle(checkpoint *c)
 {
     zip_stat_t stat;
     char *name = entry_name(c, "data.pkl");
     if (!name)
-        return mf_fail(MF_NO_MEMORY, "no memory for a name");
+        return no_name();
     mf_status failed = find_entry(c, name, &stat);
-    uint8_t *bytes = failed ? NULL : malloc(stat.size ? stat.size : 1);
-    if (!failed && !bytes)
-        failed = mf_fail(MF_NO_MEMORY, "no memory for its pickle");
     if (!failed)
-        failed = read_entry(c, &stat, bytes, stat.size);
-    if (!failed)
-        failed = pickle_read(bytes, stat.size, &c->pickle, &c->root);
-    free(bytes);
+        failed = read_pickle_bytes(c, &stat);
     free(name);
     return failed;
 }
@@ -94,10 +145,11 @@ static mf_status check_order(const checkpoint *c)
 {
     zip_stat_t stat;
     char order[7] = "little", *name = entry_name(c, "byteorder");
-    mf_status failed = name ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a name");
-    if (!failed && !zip_stat(c->zip, name, 0, &stat) && stat.valid & ZIP_STAT_SIZE) {
-        if (stat.size == 6)
-            failed = read_entry(c, &stat, order, 6);
+    mf_status failed = name ? MF_OK : no_name();
+    if (!failed && zip_name_locate(c->zip, name, 0) >= 0) {
+        failed = find_entry(c, name, &stat);
+        if (!failed && stat.size == 6)
+            failed = read_entry(c, &stat, order);
         if (!failed && (stat.size != 6 || strcmp(order, "little")))
             failed = mf_fail(MF_UNSUPPORTED, "its numbers are not little-endian");
     }
@@ -139,75 +191,165 @@ static void pick(const pickle_tensor *t, const uint8_t *from, size_t width, uint
     }
 }
 
-/* Reads the storage's bytes and puts the tensor's elements into `a`. */
-static mf_status read_storage(const checkpoint *c, const pickle_tensor *t, const mf_number *n,
-                              mf_array *a)
+/* One after another those of a storage, and there those that are the same part of it. */
+static int by_storage(const void *a, const void *b)
 {
-    char *tail = NULL, *name = NULL;
+    const pickle_tensor *x = ((const wanted *)a)->tensor, *y = ((const wanted *)b)->tensor;
+    int order = strcmp(x->storage->key, y->storage->key);
+    if (!order)
+        order = strcmp(x->storage->type, y->storage->type);
+    if (!order && x->offset != y->offset)
+        order = x->offset < y->offset ? -1 : 1;
+    if (!order)
+        order = x->rank - y->rank;
+    if (!order)
+        order = memcmp(x->shape, y->shape, sizeof x->shape);
+    return order ? order : memcmp(x->strides, y->strides, sizeof x->strides);
+}
+
+/* The tensor out of the bytes of its storage. */
+static mf_status cut_out(wanted *w, const uint8_t *bytes, size_t size)
+{
+    const pickle_tensor *t = w->tensor;
+    size_t needed;
+    if (!mf_size_mul((size_t)t->storage->count, w->number->size, &needed) || size < needed)
+        return mf_hint(mf_fail(MF_CORRUPT, "its storage has %zu bytes, not %lld numbers of %d",
+                               size, (long long)t->storage->count, (int)w->number->size),
+                       "%s", again);
+    MF_TRY(mf_array_new(w->number->dtype, t->rank, t->shape, &w->array));
+    pick(t, bytes, w->number->size, w->array->data, mf_array_count(w->array));
+    mf_number_widen(w->number, w->array);
+    return MF_OK;
+}
+
+/* The bytes of a storage. No two storages have a byte of the file in common, so that all of them
+ * together are read in no more than its size. */
+static mf_status read_storage(checkpoint *c, const char *key, uint8_t **bytes, size_t *size)
+{
+    char *name;
     zip_stat_t stat;
-    mf_status failed = MF_OK;
-    uint8_t *bytes = NULL;
-    size_t size;
-    if (asprintf(&tail, "data/%s", t->storage->key) < 0 || !(name = entry_name(c, tail)))
-        failed = mf_fail(MF_NO_MEMORY, "no memory for a name");
-    free(tail);
-    if (!failed)
-        failed = find_entry(c, name, &stat);
-    if (!failed && (!mf_size_mul((size_t)t->storage->count, n->size, &size) || stat.size < size))
-        failed = mf_fail(MF_CORRUPT, "its storage has %llu bytes, not %lld numbers of %d",
-                         (unsigned long long)stat.size, (long long)t->storage->count, (int)n->size);
-    if (!failed && !(bytes = malloc(size ? size : 1)))
-        failed = mf_fail(MF_NO_MEMORY, "no memory for its storage");
-    if (!failed)
-        failed = read_entry(c, &stat, bytes, size);
-    if (!failed) {
-        pick(t, bytes, n->size, a->data, mf_array_count(a));
-        mf_number_widen(n, a);
-    }
-    free(bytes);
+    if (asprintf(&name, "%sdata/%s", c->prefix, key) < 0)
+        return no_name();
+    mf_status failed = find_entry(c, name, &stat);
     free(name);
+    MF_TRY(failed);
+    *size = (size_t)stat.size;
+    if (*size > c->file_size - c->storages)
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "its storage %s has %zu bytes, where the file of %zu has %zu left "
+                               "after those before it",
+                               key, *size, c->file_size, c->file_size - c->storages),
+                       "%s", anew);
+    c->storages += *size;
+    *bytes = malloc(*size ? *size : 1);
+    if (!*bytes)
+        return mf_fail(MF_NO_MEMORY, "no memory for its storage of %zu bytes", *size);
+    failed = read_entry(c, &stat, *bytes);
+    if (failed) {
+        free(*bytes);
+        *bytes = NULL;
+    }
     return failed;
 }
 
-static mf_status add_tensor(const checkpoint *c, const pickle_tensor *p, const char *name,
-                            mf_tensors *t)
+/* The tensors from `first` up to `end`, which have one storage. */
+static mf_status read_shared(checkpoint *c, wanted *first, const wanted *end)
 {
-    const mf_number *n = number_of(p->storage->type);
-    mf_array *a;
-    size_t elements = 1, bytes;
-    if (!n)
-        return mf_fail(MF_UNSUPPORTED, "a %s is not read here", p->storage->type);
-    /* Strides of 0 could make a large tensor of few bytes. */
-    for (int i = 0; i < p->rank; i++)
-        if (!mf_size_mul(elements, (size_t)p->shape[i], &elements))
-            return mf_fail(MF_CORRUPT, "its shape is not one");
-    if (!mf_size_mul(elements, n->size, &bytes) || bytes > c->file_size)
-        return mf_fail(MF_CORRUPT, "it is larger than the file");
-    MF_TRY(mf_tensors_make(t, name, n->dtype, p->rank, p->shape, &a));
-    return read_storage(c, p, n, a);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    mf_status failed = mf_within(read_storage(c, first->tensor->storage->key, &bytes, &size),
+                                 "tensor %s", first->name);
+    for (wanted *w = first; w < end && !failed; w++) {
+        if (w > first && !by_storage(w - 1, w))
+            w->array = mf_array_ref(w[-1].array);
+        else
+            failed = mf_within(cut_out(w, bytes, size), "tensor %s", w->name);
+    }
+    free(bytes);
+    return failed;
 }
 
+static mf_status read_wanted(checkpoint *c, mf_tensors *t)
+{
+    if (c->count)
+        qsort(c->item, c->count, sizeof *c->item, by_storage);
+    for (size_t i = 0, end; i < c->count; i = end) {
+        for (end = i + 1; end < c->count; end++)
+            if (strcmp(c->item[i].tensor->storage->key, c->item[end].tensor->storage->key))
+                break;
+        MF_TRY(read_shared(c, c->item + i, c->item + end));
+    }
+    for (size_t i = 0; i < c->count; i++)
+        MF_TRY(mf_tensors_add(t, c->item[i].name, mf_array_ref(c->item[i].array)));
+    return MF_OK;
+}
+
+/* ---- what is wanted -------------------------------------------------------------------------- */
+
+/* Counted before anything is read. */
+static mf_status count_bytes(checkpoint *c, const wanted *w)
+{
+    const pickle_tensor *p = w->tensor;
+    size_t bytes = w->number->size, most;
+    bool counted = true;
+    for (int i = 0; i < p->rank; i++)
+        counted = counted && mf_size_mul(bytes, (size_t)p->shape[i], &bytes);
+    if (!counted || __builtin_add_overflow(c->bytes, bytes, &c->bytes) ||
+        (mf_size_mul(c->file_size, MOST_TIMES, &most) && c->bytes > most))
+        return mf_hint(mf_fail(MF_CORRUPT,
+                               "with it the tensors are larger than %d times the file of %zu bytes",
+                               MOST_TIMES, c->file_size),
+                       "where that is meant, in Python: torch.save({k: v.clone() for k, v in "
+                       "model.state_dict().items()}, \"new.pt\")");
+    return MF_OK;
+}
+
+static mf_status want(checkpoint *c, const char *name, const pickle_tensor *p)
+{
+    wanted w = {.tensor = p, .number = number_of(p->storage->type)};
+    if (!w.number)
+        return mf_fail(MF_UNSUPPORTED, "a %s is not read here", p->storage->type);
+    MF_TRY(count_bytes(c, &w));
+    if (c->count == c->room) {
+        size_t room = c->room ? 2 * c->room : 64;
+        wanted *grown = realloc(c->item, room * sizeof *grown);
+        if (!grown)
+            return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", room);
+        c->item = grown;
+        c->room = room;
+    }
+    if (!(w.name = strdup(name)))
+        return no_name();
+    c->item[c->count++] = w;
+    return MF_OK;
+}
+
+/* Without what PyTorch's wrappers put before it, once for each of them. */
 static const char *plain_name(const char *name)
 {
     static const char *const wrappers[] = {"module.", "_orig_mod."};
-    for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
-        if (!strncmp(name, wrappers[i], strlen(wrappers[i])))
-            return plain_name(name + strlen(wrappers[i]));
+    const char *before;
+    do {
+        before = name;
+        for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
+            if (!strncmp(name, wrappers[i], strlen(wrappers[i])))
+                name += strlen(wrappers[i]);
+    } while (name != before);
     return name;
 }
 
 /* All tensors of a state dict; what else stands there is passed over. */
-static mf_status add_state(const checkpoint *c, const pickle_value *dict, const char *prefix,
-                           mf_tensors *t)
+static mf_status want_state(checkpoint *c, const pickle_value *dict, const char *prefix)
 {
     for (size_t i = 0; dict && dict->kind == PICKLE_DICT && i + 1 < dict->list.count; i += 2) {
         const pickle_value *key = dict->list.item[i], *value = dict->list.item[i + 1];
         char *name;
         if (key->kind != PICKLE_TEXT || value->kind != PICKLE_TENSOR)
             continue;
+        MF_TRY(mf_tensors_check_name(plain_name(key->text)));
         if (asprintf(&name, "%s%s", prefix, plain_name(key->text)) < 0)
-            return mf_fail(MF_NO_MEMORY, "no memory for a name");
-        mf_status failed = mf_within(add_tensor(c, value->tensor, name, t), "tensor %s", name);
+            return no_name();
+        mf_status failed = mf_within(want(c, name, value->tensor), "tensor %s", name);
         free(name);
         MF_TRY(failed);
     }
@@ -222,14 +364,14 @@ static const pickle_value *first_of(const pickle_value *dict, const char *const 
     return found;
 }
 
-static mf_status add_all(const checkpoint *c, mf_tensors *t)
+static mf_status want_all(checkpoint *c)
 {
     static const char *const weights[] = {"model", "model_state_dict", "state_dict", NULL};
     static const char *const averages[] = {"ema_model", "ema_state_dict", NULL};
     const pickle_value *model = first_of(c->root, weights);
-    MF_TRY(add_state(c, model ? model : c->root, "", t));
-    MF_TRY(add_state(c, first_of(c->root, averages), "ema.", t));
-    if (t->count)
+    MF_TRY(want_state(c, model ? model : c->root, ""));
+    MF_TRY(want_state(c, first_of(c->root, averages), "ema."));
+    if (c->count)
         return MF_OK;
     return mf_hint(mf_fail(MF_INVALID, "no tensors under \"model\", \"model_state_dict\", "
                                        "\"state_dict\", \"ema_model\" or at the top"),
@@ -243,22 +385,37 @@ static mf_status read_opened(checkpoint *c, mf_tensors *t)
     MF_TRY(find_prefix(c));
     MF_TRY(check_order(c));
     MF_TRY(read_pickle(c));
-    return add_all(c, t);
+    MF_TRY(want_all(c));
+    return read_wanted(c, t);
 }
 
-mf_status mf_torch_read(const char *path, size_t size, mf_tensors *t)
+static mf_status open_zip(FILE *file, zip_t **zip)
 {
-    int code = 0;
-    checkpoint c = {.file_size = size, .zip = zip_open(path, ZIP_RDONLY, &code)};
-    if (!c.zip) {
-        zip_error_t error;
-        zip_error_init_with_code(&error, code);
-        mf_status failed =
-            mf_fail(MF_CORRUPT, "its zip cannot be read: %s", zip_error_strerror(&error));
-        zip_error_fini(&error);
-        return failed;
-    }
+    int code = 0, fd = dup(fileno(file));
+    *zip = fd < 0 ? NULL : zip_fdopen(fd, 0, &code);
+    if (*zip)
+        return MF_OK;
+    if (fd < 0)
+        return mf_fail(MF_IO, "its zip cannot be read: %s", strerror(errno));
+    close(fd);
+    zip_error_t error;
+    zip_error_init_with_code(&error, code);
+    mf_status failed = mf_hint(
+        mf_fail(MF_CORRUPT, "its zip cannot be read: %s", zip_error_strerror(&error)), "%s", again);
+    zip_error_fini(&error);
+    return failed;
+}
+
+mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t)
+{
+    checkpoint c = {.file_size = size};
+    MF_TRY(open_zip(file, &c.zip));
     mf_status failed = read_opened(&c, t);
+    for (size_t i = 0; i < c.count; i++) {
+        free(c.item[i].name);
+        mf_array_unref(c.item[i].array);
+    }
+    free(c.item);
     pickle_free(c.pickle);
     free(c.prefix);
     zip_discard(c.zip);

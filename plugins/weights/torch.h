@@ -4,13 +4,20 @@
  * What is taken of a checkpoint: the weights (under "model", "model_state_dict", "state_dict", or
  * the dict itself) and their running averages ("ema_model", "ema_state_dict"), these under "ema.".
  * Optimizer, epoch and settings are passed over. "module." and "_orig_mod." before names, which
- * PyTorch's wrappers put there, are taken off. */
+ * PyTorch's wrappers put there, are taken off.
+ *
+ * Each storage is read once; tensors that are the same part of it share an array. Storages together
+ * have no more bytes than the file, and tensors together no more than four times its bytes (those
+ * that share count each): what says more is refused before anything is read. Entries are held
+ * against their checksums. */
 #ifndef MF_WEIGHTS_TORCH_H
 #define MF_WEIGHTS_TORCH_H
 
 #include "tensors.h"
 
+#include <stdio.h>
+
 /* Adds what the file of `size` bytes holds, in any order. Nothing in it is executed. */
-MF_MUST_USE mf_status mf_torch_read(const char *path, size_t size, mf_tensors *t);
+MF_MUST_USE mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t);
 
 #endif

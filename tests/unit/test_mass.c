@@ -1,11 +1,10 @@
-/* Tests of what the stages of MASS stand on: schedules against PyTorch, safetensors files whole and
- * damaged, configuration from shapes, windows, components, scores, the probe. */
+/* Tests of what the stages of MASS stand on: schedules against PyTorch, configuration from
+ * shapes, windows, components, scores, the probe. */
 #include "../expect.h"
 #include "iris.h"
 #include "largest.h"
 #include "model.h"
 #include "probe.h"
-#include "read.h"
 #include "schedule.h"
 #include "scores.h"
 #include "window.h"
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- schedules ------------------------------------------------------------------------------- */
 
@@ -78,120 +76,6 @@ START_TEST(short_schedules_are_finite)
             ck_assert(rate > 0 && rate <= 0.002);
             ck_assert(beta1 >= 0.85 && beta1 <= 0.95);
         }
-}
-END_TEST
-
-/* ---- safetensors ----------------------------------------------------------------------------- */
-
-static char path[64];
-
-static void write_file(const char *header, uint64_t length, const void *data, size_t bytes)
-{
-    snprintf(path, sizeof path, "/tmp/massflow-test-%d.safetensors", (int)getpid());
-    FILE *f = fopen(path, "wb");
-    ck_assert_ptr_nonnull(f);
-    for (int i = 0; i < 8; i++)
-        fputc((int)(length >> (8 * i) & 255), f);
-    fputs(header, f);
-    if (bytes)
-        fwrite(data, 1, bytes, f);
-    ck_assert_int_eq(fclose(f), 0);
-}
-
-static void refuses(const char *header, size_t bytes, const char *reason)
-{
-    mf_tensors t = {0};
-    char want[512];
-    uint8_t *zeros = calloc(bytes + 1, 1);
-    write_file(header, strlen(header), zeros, bytes);
-    free(zeros);
-    snprintf(want, sizeof want, "%s: %s", path, reason);
-    fails(mf_tensors_read(path, &t), want);
-    ck_assert_uint_eq(t.count, 0);
-    remove(path);
-}
-
-START_TEST(tensors_are_read_as_they_lie)
-{
-    static const struct {
-        const char *text;
-        mf_dtype dtype;
-        size_t size;
-    } kinds[] = {{"F32", MF_F32, 4}, {"F64", MF_F64, 8}, {"U8", MF_U8, 1},   {"I16", MF_I16, 2},
-                 {"U16", MF_U16, 2}, {"I32", MF_I32, 4}, {"I64", MF_I64, 8}, {"F16", MF_F16, 2}};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        mf_tensors t = {0};
-        char header[160];
-        uint8_t data[64];
-        size_t bytes = 6 * kinds[i].size;
-        for (size_t b = 0; b < bytes; b++)
-            data[b] = (uint8_t)(b * 7 + i);
-        snprintf(header, sizeof header,
-                 "{\"a\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}",
-                 kinds[i].text, bytes);
-        write_file(header, strlen(header), data, bytes);
-        ok(mf_tensors_read(path, &t));
-        const mf_array *a = mf_tensors_find(&t, "a");
-        ck_assert_int_eq(a->dtype, kinds[i].dtype);
-        ck_assert_int_eq(a->rank, 2);
-        ck_assert(a->shape[0] == 2 && a->shape[1] == 3);
-        ck_assert_mem_eq(a->data, data, bytes);
-        mf_tensors_clear(&t);
-        remove(path);
-    }
-}
-END_TEST
-
-START_TEST(bfloat16_becomes_f32)
-{
-    static const uint8_t data[] = {0x80, 0x3f, 0x40, 0xc0,
-                                   0x00, 0x7f, 1,    0}; /* 1, -3, 2^127; true, false */
-    mf_tensors t = {0};
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\"},"
-                         "\"b\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[6,8]},"
-                         "\"a\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[0,6]}}";
-    write_file(header, strlen(header), data, sizeof data);
-    ok(mf_tensors_read(path, &t));
-    ck_assert_uint_eq(t.count, 2);
-    const float *a = mf_tensors_find(&t, "a")->data;
-    ck_assert(a[0] == 1.0f && a[1] == -3.0f && a[2] == 0x1p127f);
-    ck_assert_int_eq(mf_tensors_find(&t, "b")->dtype, MF_U8);
-    mf_tensors_clear(&t);
-    remove(path);
-}
-END_TEST
-
-START_TEST(damaged_tensors_are_refused)
-{
-    mf_tensors t = {0};
-    char want[256];
-    refuses("[1]", 0, "not a safetensors file: its header is not a JSON object");
-    refuses("{\"a\":", 0, "not a safetensors file: its header is not a JSON object");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8,
-            "tensor a: no dtype, shape and data_offsets");
-    refuses("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2,
-            "tensor a: dtype F8_E4M3 is not read here");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7,
-            "tensor a: it would end at byte 8 of the data, but the file has 7: it is cut off\n"
-            "  copy or download it again");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,8]}}", 8,
-            "tensor a: bytes 4 to 8 of 8, where its shape takes 8");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",
-            0, "tensor a: its shape is not one");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4,
-            "tensor a: its shape is not one");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4,
-            "tensor a: its data_offsets are not two numbers");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4,
-            "tensor a: 7 dimensions, at most 6 are read");
-    write_file("{}", 1 << 20, NULL, 0);
-    snprintf(want, sizeof want,
-             "%s: not a safetensors file: its header would be 1048576 bytes long, the file is 10",
-             path);
-    fails(mf_tensors_read(path, &t), want);
-    remove(path);
-    snprintf(want, sizeof want, "%s: No such file or directory", path);
-    fails(mf_tensors_read(path, &t), want);
 }
 END_TEST
 
@@ -409,9 +293,6 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, schedules_are_those_of_pytorch);
     tcase_add_test(tests, short_schedules_are_finite);
-    tcase_add_test(tests, tensors_are_read_as_they_lie);
-    tcase_add_test(tests, bfloat16_becomes_f32);
-    tcase_add_test(tests, damaged_tensors_are_refused);
     tcase_add_test(tests, configuration_comes_from_shapes);
     tcase_add_test(tests, wrong_configurations_are_refused);
     tcase_add_test(tests, weights_must_fit);

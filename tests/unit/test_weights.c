@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 
@@ -159,6 +160,9 @@ START_TEST(values)
 }
 END_TEST
 
+#define AGAIN "\n  copy or download it again"
+#define ANEW "\n  in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")"
+
 /* ---- zips ------------------------------------------------------------------------------------ */
 
 /* A tensor `x` of `shape` (two digits) and `strides`, its storage "0" of `count` floats, in a state
@@ -214,12 +218,337 @@ START_TEST(tensors_stay_in_their_storage)
     TENSOR_REFUSED("\x05", "\x02K\x03", "\x03K\x01", 24,
                    "byte 112 of its pickle: a tensor that reaches past its storage");
     TENSOR_REFUSED("\x06", "\x02K\x03", "\x03K\x01", 20,
-                   "tensor x: its storage has 20 bytes, not 6 numbers of 4");
-    TENSOR_REFUSED("\x01", "\xffK\xff", "\0K\0", 4, "tensor x: it is larger than the file");
+                   "tensor x: its storage has 20 bytes, not 6 numbers of 4" AGAIN);
     zip_refused(
         "\x80\x02}.", 4, 4,
         "no tensors under \"model\", \"model_state_dict\", \"state_dict\", \"ema_model\" or "
         "at the top\n  in Python: torch.save(model.state_dict(), ...)");
+}
+END_TEST
+
+/* ---- checkpoints made up --------------------------------------------------------------------- */
+
+/* A pickle of a state dict, grown tensor by tensor. */
+typedef struct made {
+    char *bytes;
+    size_t size;
+    FILE *out;
+} made;
+
+static void put_text(FILE *out, const char *text)
+{
+    uint32_t size = (uint32_t)strlen(text);
+    fputc('X', out);
+    fwrite(&size, 1, 4, out);
+    fputs(text, out);
+}
+
+static void put_int(FILE *out, int64_t value)
+{
+    fputs("\x8a\x08", out);
+    fwrite(&value, 1, 8, out);
+}
+
+static void made_begin(made *m)
+{
+    *m = (made){0};
+    m->out = open_memstream(&m->bytes, &m->size);
+    fputs("\x80\x02}(", m->out);
+}
+
+/* Floats out of storage `key` of `count`; memo 1 has it then. */
+static void put_tensor(made *m, const char *name, const char *key, int64_t count, int64_t offset,
+                       int rank, const int64_t *shape, const int64_t *strides)
+{
+    put_text(m->out, name);
+    fputs("ctorch._utils\n_rebuild_tensor_v2\n((", m->out);
+    put_text(m->out, "storage");
+    fputs("ctorch\nFloatStorage\n", m->out);
+    put_text(m->out, key);
+    put_text(m->out, "cpu");
+    put_int(m->out, count);
+    fputs("tQ", m->out);
+    put_int(m->out, offset);
+    fputc('(', m->out);
+    for (int i = 0; i < rank; i++)
+        put_int(m->out, shape[i]);
+    fputs("t(", m->out);
+    for (int i = 0; i < rank; i++)
+        put_int(m->out, strides[i]);
+    fputs("t\x89NtRq\1", m->out);
+}
+
+static void put_row(made *m, const char *name, const char *key, int64_t count, int64_t offset,
+                    int64_t length)
+{
+    put_tensor(m, name, key, count, offset, 1, &length, (const int64_t[]){1});
+}
+
+/* Ends the pickle and writes it with storages "0", "1", ... of these sizes: number i is i. */
+static void write_made(made *m, const char *path, int storages, const size_t *bytes, bool deflate)
+{
+    float *numbers = malloc((1 << 20) * sizeof *numbers);
+    char name[32];
+    fputs("u.", m->out);
+    fclose(m->out);
+    for (int i = 0; i < 1 << 20; i++)
+        numbers[i] = (float)i;
+    zip_t *zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    ck_assert_ptr_nonnull(zip);
+    for (int i = -1; i < storages; i++) {
+        snprintf(name, sizeof name, i < 0 ? "it/data.pkl" : "it/data/%d", i);
+        zip_source_t *source = i < 0 ? zip_source_buffer(zip, m->bytes, m->size, 0)
+                                     : zip_source_buffer(zip, numbers, bytes[i], 0);
+        zip_int64_t index = zip_file_add(zip, name, source, 0);
+        ck_assert_int_ge(index, 0);
+        zip_set_file_compression(zip, (zip_uint64_t)index,
+                                 deflate && i >= 0 ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
+    }
+    ck_assert_int_eq(zip_close(zip), 0);
+    free(numbers);
+    free(m->bytes);
+}
+
+static size_t size_of(const char *path)
+{
+    struct stat about;
+    ck_assert_int_eq(stat(path, &about), 0);
+    return (size_t)about.st_size;
+}
+
+/* `change` finds `from` in the file, from its end on, and writes `to` of the same size there. */
+static void change(const char *path, const void *from, const void *to, size_t size)
+{
+    size_t length = size_of(path);
+    char *bytes = malloc(length);
+    FILE *f = fopen(path, "r+b");
+    ck_assert_uint_eq(fread(bytes, 1, length, f), length);
+    size_t at = length - size;
+    while (at && memcmp(bytes + at, from, size) != 0)
+        at--;
+    ck_assert_uint_gt(at, 0);
+    fseek(f, (long)at, SEEK_SET);
+    fwrite(to, 1, size, f);
+    fclose(f);
+    free(bytes);
+}
+
+static char made_path[64];
+
+static void new_path(void)
+{
+    strcpy(made_path, "/tmp/massflow-test-XXXXXX");
+    close(mkstemp(made_path));
+}
+
+static void path_refused(const char *expected)
+{
+    char text[600];
+    mf_tensors t = {0};
+    snprintf(text, sizeof text, "%s: %s", made_path, expected);
+    fails(mf_tensors_read(made_path, &t), text);
+    ck_assert_uint_eq(t.count, 0);
+    unlink(made_path);
+}
+
+/* Tied weights and parts of one storage are as they are in PyTorch; the same part is one array. */
+START_TEST(storages_are_shared)
+{
+    made m;
+    mf_tensors t = {0};
+    new_path();
+    made_begin(&m);
+    put_row(&m, "a", "0", 1000, 0, 1000);
+    put_text(m.out, "tied");
+    fputs("h\1", m.out);
+    put_row(&m, "again", "0", 1000, 0, 1000);
+    put_row(&m, "part", "0", 1000, 990, 10);
+    put_tensor(&m, "turned", "0", 1000, 1, 2, (const int64_t[]){2, 3}, (const int64_t[]){1, 100});
+    put_row(&m, "other", "1", 2, 1, 1);
+    write_made(&m, made_path, 2, (const size_t[]){4000, 8}, false);
+    ok(mf_tensors_read(made_path, &t));
+    ck_assert_uint_eq(t.count, 6);
+    const mf_array *a = mf_tensors_find(&t, "a");
+    ck_assert_ptr_eq(mf_tensors_find(&t, "tied"), a);
+    ck_assert_ptr_eq(mf_tensors_find(&t, "again"), a);
+    for (int i = 0; i < 1000; i++)
+        ck_assert(((const float *)a->data)[i] == (float)i);
+    const float *part = mf_tensors_find(&t, "part")->data;
+    ck_assert(part[0] == 990 && part[9] == 999);
+    ck_assert_mem_eq(mf_tensors_find(&t, "turned")->data,
+                     ((const float[]){1, 101, 201, 2, 102, 202}), 24);
+    ck_assert(*(const float *)mf_tensors_find(&t, "other")->data == 1);
+    mf_tensors_clear(&t);
+    unlink(made_path);
+}
+END_TEST
+
+#define CLONE                                                                                      \
+    "\n  where that is meant, in Python: torch.save({k: v.clone() for k, v in "                    \
+    "model.state_dict().items()}, \"new.pt\")"
+
+/* 1,000 names for one tensor, or one number expanded: more than the file could mean. */
+START_TEST(names_take_no_more_than_four_files)
+{
+    made m;
+    char text[400], name[16];
+    new_path();
+    made_begin(&m);
+    put_row(&m, "n0", "0", 100000, 0, 100000);
+    for (int i = 1; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        put_text(m.out, name);
+        fputs("h\1", m.out);
+    }
+    write_made(&m, made_path, 1, (const size_t[]){400000}, false);
+    snprintf(text, sizeof text,
+             "tensor n4: with it the tensors are larger than 4 times the file of %zu bytes" CLONE,
+             size_of(made_path));
+    path_refused(text);
+    made_begin(&m);
+    new_path();
+    put_tensor(&m, "x", "0", 1, 0, 2, (const int64_t[]){1 << 20, 1 << 20}, (const int64_t[]){0, 0});
+    write_made(&m, made_path, 1, (const size_t[]){4}, false);
+    snprintf(text, sizeof text,
+             "tensor x: with it the tensors are larger than 4 times the file of %zu bytes" CLONE,
+             size_of(made_path));
+    path_refused(text);
+    made_begin(&m);
+    new_path();
+    put_tensor(&m, "x", "0", 1, 0, 3, (const int64_t[]){INT64_MAX, INT64_MAX, INT64_MAX},
+               (const int64_t[]){0, 0, 0});
+    write_made(&m, made_path, 1, (const size_t[]){4}, false);
+    snprintf(text, sizeof text,
+             "tensor x: with it the tensors are larger than 4 times the file of %zu bytes" CLONE,
+             size_of(made_path));
+    path_refused(text);
+}
+END_TEST
+
+/* Along an axis of one element a file may give any stride; nothing is ever passed there. */
+START_TEST(strides_are_bounded)
+{
+    made m;
+    mf_tensors t = {0};
+    new_path();
+    made_begin(&m);
+    put_tensor(&m, "w", "0", 4, 1, 3, (const int64_t[]){1, 1, 3},
+               (const int64_t[]){INT64_MAX, INT64_MAX - 1, 1});
+    write_made(&m, made_path, 1, (const size_t[]){16}, false);
+    ok(mf_tensors_read(made_path, &t));
+    ck_assert_mem_eq(mf_tensors_find(&t, "w")->data, ((const float[]){1, 2, 3}), 12);
+    mf_tensors_clear(&t);
+    made_begin(&m);
+    put_tensor(&m, "w", "0", 4, 0, 2, (const int64_t[]){3, 3},
+               (const int64_t[]){INT64_MAX / 2, INT64_MAX / 2 + 1});
+    write_made(&m, made_path, 1, (const size_t[]){16}, false);
+    path_refused("byte 161 of its pickle: a tensor that reaches past its storage");
+}
+END_TEST
+
+/* Two entries for the same bytes of the file, compressed ones, damaged ones, none. */
+START_TEST(entries_are_as_pytorch_writes_them)
+{
+    char text[400];
+    made m;
+    new_path();
+    made_begin(&m);
+    put_row(&m, "a", "0", 1024, 0, 1);
+    put_row(&m, "b", "1", 1024, 0, 1);
+    write_made(&m, made_path, 2, (const size_t[]){4096, 0}, false);
+    /* The directory's record of it/data/1: checksum, both sizes and place are those of it/data/0.
+     */
+    size_t length = size_of(made_path);
+    char *bytes = malloc(length);
+    FILE *f = fopen(made_path, "r+b");
+    ck_assert_uint_eq(fread(bytes, 1, length, f), length);
+    char *first = NULL, *second = NULL;
+    for (size_t i = 0; i + 56 <= length; i++)
+        if (!memcmp(bytes + i, "PK\1\2", 4) && !memcmp(bytes + i + 46, "it/data/", 8)) {
+            second = bytes + i;
+            first = first ? first : second;
+        }
+    ck_assert_ptr_ne(first, second);
+    memcpy(second + 16, first + 16, 12);
+    memcpy(second + 42, first + 42, 4);
+    rewind(f);
+    fwrite(bytes, 1, length, f);
+    fclose(f);
+    free(bytes);
+    snprintf(text, sizeof text,
+             "tensor b: its storage 1 has 4096 bytes, where the file of %zu has %zu left after "
+             "those before it" ANEW,
+             length, length - 4096);
+    path_refused(text);
+
+    made_begin(&m);
+    new_path();
+    put_row(&m, "a", "0", 1 << 20, 0, 1);
+    write_made(&m, made_path, 1, (const size_t[]){4 << 20}, true);
+    path_refused("tensor a: the entry it/data/0 of its zip is compressed or encrypted, which "
+                 "PyTorch never does" ANEW);
+
+    made_begin(&m);
+    new_path();
+    put_row(&m, "a", "0", 4, 0, 1);
+    write_made(&m, made_path, 1, (const size_t[]){16}, false);
+    change(made_path, (const float[]){2, 3}, (const float[]){2, 4}, 8);
+    path_refused("tensor a: the entry it/data/0 of its zip is damaged: CRC error" AGAIN);
+
+    made_begin(&m);
+    new_path();
+    put_row(&m, "a", "../data.pkl", 1, 0, 1);
+    write_made(&m, made_path, 0, NULL, false);
+    path_refused("tensor a: its zip has no entry it/data/../data.pkl" AGAIN);
+
+    made_begin(&m);
+    new_path();
+    for (int i = 0; i < 4 << 20; i++)
+        fputc('N', m.out);
+    write_made(&m, made_path, 0, NULL, false);
+    path_refused("its pickle has 4194310 bytes; at most 4194304 are read" HINT);
+}
+END_TEST
+
+START_TEST(names_without_wrappers)
+{
+    made m;
+    mf_tensors t = {0};
+    char *longest = calloc(1, 7 * 500000 + 1);
+    new_path();
+    made_begin(&m);
+    put_row(&m, "module._orig_mod.module.w", "0", 2, 1, 1);
+    put_row(&m, "module", "0", 2, 0, 1);
+    write_made(&m, made_path, 1, (const size_t[]){8}, false);
+    ok(mf_tensors_read(made_path, &t));
+    ck_assert(*(const float *)mf_tensors_find(&t, "w")->data == 1);
+    ck_assert(*(const float *)mf_tensors_find(&t, "module")->data == 0);
+    mf_tensors_clear(&t);
+    made_begin(&m);
+    for (int i = 0; i < 500000; i++)
+        memcpy(longest + 7 * i, "module.", 7);
+    put_row(&m, longest, "0", 1, 0, 1);
+    free(longest);
+    write_made(&m, made_path, 1, (const size_t[]){4}, false);
+    path_refused("a tensor without a name\n  save it with a name for each tensor");
+    made_begin(&m);
+    new_path();
+    put_row(&m, "module.x", "0", 1, 0, 1);
+    put_row(&m, "x", "0", 1, 0, 1);
+    write_made(&m, made_path, 1, (const size_t[]){4}, false);
+    path_refused("two tensors are called x\n  save it with one tensor of each name");
+}
+END_TEST
+
+/* Nothing waits for a writer, and nothing reads without end. */
+START_TEST(only_files_are_read)
+{
+    new_path();
+    unlink(made_path);
+    ck_assert_int_eq(mkfifo(made_path, 0600), 0);
+    path_refused("is a pipe, not a file\n  write the bytes to a file, and name that");
+    ck_assert_int_eq(symlink("/dev/zero", made_path), 0);
+    path_refused("is a device, not a file\n  write the bytes to a file, and name that");
 }
 END_TEST
 
@@ -259,6 +588,12 @@ int main(void)
     tcase_add_test(t, broken_pickles);
     tcase_add_test(t, values);
     tcase_add_test(t, tensors_stay_in_their_storage);
+    tcase_add_test(t, storages_are_shared);
+    tcase_add_test(t, names_take_no_more_than_four_files);
+    tcase_add_test(t, strides_are_bounded);
+    tcase_add_test(t, entries_are_as_pytorch_writes_them);
+    tcase_add_test(t, names_without_wrappers);
+    tcase_add_test(t, only_files_are_read);
     tcase_add_test(t, other_files);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
