@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_TEXT = 65536 }; /* bytes of a description in JSON: ours have some 300 */
+
 /* What the shapes of the official models don't say: sam2/configs of the original repository. */
 static const struct known {
     const char *name;
@@ -593,6 +595,10 @@ static mf_status read_all(json_object *o, sam2_config *c)
 
 static mf_status read_text(const char *text, sam2_config *c)
 {
+    /* Out of a file: json-c builds some 100 bytes for each that it reads. */
+    if (strlen(text) > MOST_TEXT)
+        return mf_fail(MF_INVALID, "%s has %zu bytes; at most %d are read", SAM2_CONFIG_KEY,
+                       strlen(text), MOST_TEXT);
     json_object *o = json_tokener_parse(text);
     mf_status failed = o && json_object_is_type(o, json_type_object)
                            ? read_all(o, c)
