@@ -6,9 +6,9 @@
 #include "npy.h"
 #include "table.h"
 
-#include <errno.h>
+#include <massflow/file.h>
+
 #include <png.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,24 +171,74 @@ static mf_status read_features(const char *path, mf_artifact **artifact)
     return with_array("features", "values", real, artifact);
 }
 
-static mf_status read_png(const char *path, mf_array **rgb)
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* Deflate shrinks its input 1032-fold at most. */
+enum { MOST_RATIO = 1032, MOST_PIXELS = 100000000 };
+
+/* What the first chunk of a PNG says (ISO/IEC 15948, 11.2.2: width, height, bits of a sample,
+ * colour type), held against the file before libpng takes memory for it. What is not right in other
+ * ways libpng tells. */
+static mf_status check_png(const char *path, FILE *file, int64_t size)
+{
+    static const uint8_t samples[8] = {1, 0, 3, 1, 2, 0, 4, 0};
+    uint8_t start[26];
+    size_t got = fread(start, 1, sizeof start, file);
+
+    rewind(file);
+    if (got < sizeof start || memcmp(start + 12, "IHDR", 4) != 0)
+        return MF_OK;
+    const uint64_t width = big_endian(start + 16), height = big_endian(start + 20);
+    const uint64_t row = width * start[24] * samples[start[25] & 7] / 8;
+    if (width > MOST_PIXELS || height > MOST_PIXELS || width * height > MOST_PIXELS)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: a picture of %llu x %llu; at most 100 million pixels are read",
+                               path, (unsigned long long)width, (unsigned long long)height),
+                       "write a smaller one");
+    if (row * height / MOST_RATIO > (uint64_t)size)
+        return mf_fail(MF_CORRUPT,
+                       "%s: a picture of %llu x %llu takes %llu bytes, which cannot come out of "
+                       "the file's %lld",
+                       path, (unsigned long long)width, (unsigned long long)height,
+                       (unsigned long long)(row * height), (long long)size);
+    return MF_OK;
+}
+
+static mf_status decode_png(const char *path, FILE *file, mf_array **rgb)
 {
     png_image image = {.version = PNG_IMAGE_VERSION};
     int64_t shape[3];
-    mf_status status = MF_OK;
+    mf_status status;
 
-    if (!png_image_begin_read_from_file(&image, path))
+    if (!png_image_begin_read_from_stdio(&image, file))
         return mf_fail(MF_CORRUPT, "%s: %s", path, image.message);
     image.format = PNG_FORMAT_RGB;
     shape[0] = image.height;
     shape[1] = image.width;
     shape[2] = 3;
-    status = mf_array_new(MF_U8, 3, shape, rgb);
+    status = mf_within(mf_array_new(MF_U8, 3, shape, rgb), "%s", path);
     if (!status && !png_image_finish_read(&image, NULL, (*rgb)->data, 0, NULL)) {
         mf_array_unref(*rgb);
         status = mf_fail(MF_CORRUPT, "%s: %s", path, image.message);
     }
     png_image_free(&image);
+    return status;
+}
+
+static mf_status read_png(const char *path, mf_array **rgb)
+{
+    FILE *file;
+    int64_t size;
+    mf_status status;
+
+    MF_TRY(mf_file_open(path, &file, &size));
+    status = check_png(path, file, size);
+    if (!status)
+        status = decode_png(path, file, rgb);
+    fclose(file);
     return status;
 }
 
@@ -209,23 +259,15 @@ static mf_status read_image(const char *path, mf_artifact **artifact)
 
 static mf_status read_text(const char *path, mf_artifact **artifact)
 {
-    FILE *file = fopen(path, "rbe");
     char *text;
     size_t size;
     mf_status status;
 
-    if (!file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    text = malloc(MOST_TEXT + 1);
-    size = text ? fread(text, 1, MOST_TEXT + 1, file) : 0;
-    fclose(file);
-    if (!text)
-        return mf_fail(MF_NO_MEMORY, "no memory for a text");
-    if (size > MOST_TEXT || memchr(text, 0, size)) {
+    MF_TRY(mf_file_read(path, MOST_TEXT, &text, &size));
+    if (memchr(text, 0, size)) {
         free(text);
-        return mf_fail(MF_INVALID, "%s: is no text of less than 64 MiB", path);
+        return mf_fail(MF_INVALID, "%s: is no text: a NUL stands in it", path);
     }
-    text[size] = '\0';
     status = mf_artifact_new("text", artifact);
     if (!status)
         status = mf_artifact_set_text(*artifact, "text", text);

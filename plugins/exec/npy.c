@@ -2,9 +2,9 @@
  * (NumPy: numpy/lib/format.py) */
 #include "npy.h"
 
+#include <massflow/file.h>
+
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +26,8 @@ static mf_status read_header(const char *path, FILE *file, char **header)
     digits = start[6] == 1 ? 2 : 4;
     if (fread(length, 1, digits, file) != digits)
         return damaged(path);
-    size = length[0] | (size_t)length[1] << 8 | (size_t)length[2] << 16 | (size_t)length[3] << 24;
+    size = (size_t)length[0] | (size_t)length[1] << 8 | (size_t)length[2] << 16 |
+           (size_t)length[3] << 24;
     *header = size <= MOST_HEADER ? calloc(1, size + 1) : NULL;
     if (!*header || fread(*header, 1, size, file) != size) {
         free(*header);
@@ -87,14 +88,44 @@ static mf_status parse_shape(const char *path, const char *header, int *rank,
     for (at++, *rank = 0; *at != ')'; at = end + strspn(end, ", ")) {
         if (*rank == MF_MAX_RANK)
             return mf_fail(MF_UNSUPPORTED, "%s: has more than %d dimensions", path, MF_MAX_RANK);
+        errno = 0;
         shape[*rank] = strtoll(at, &end, 10);
-        if (end == at || shape[(*rank)++] < 0)
+        if (end == at || errno || shape[(*rank)++] < 0)
             return damaged(path);
     }
     return MF_OK;
 }
 
-static mf_status read_array(const char *path, FILE *file, mf_array **array)
+/* The bytes of the array, which have to be those that follow the header. */
+static mf_status check_size(const char *path, FILE *file, int64_t size, mf_dtype dtype, int rank,
+                            const int64_t *shape)
+{
+    size_t bytes = mf_dtype_size(dtype);
+    off_t at = ftello(file);
+
+    for (int i = 0; i < rank; i++)
+        if (!mf_size_mul(bytes, (size_t)shape[i], &bytes))
+            return mf_fail(MF_CORRUPT, "%s: its shape has more values than can be counted", path);
+    if (at >= 0 && at <= size && bytes == (size_t)(size - at))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_CORRUPT, "%s: its header says %zu bytes of %s, behind it are %lld",
+                           path, bytes, mf_dtype_text(dtype), (long long)(size - at)),
+                   "numpy.save writes both as they belong together");
+}
+
+static mf_status read_values(const char *path, FILE *file, mf_array **array)
+{
+    const size_t bytes = (*array)->bytes, got = fread((*array)->data, 1, bytes, file);
+
+    if (got == bytes)
+        return MF_OK;
+    mf_array_unref(*array);
+    *array = NULL;
+    return mf_fail(MF_IO, "%s: %s", path,
+                   ferror(file) ? strerror(errno) : "was cut while it was read");
+}
+
+static mf_status read_array(const char *path, FILE *file, int64_t size, mf_array **array)
 {
     int64_t shape[MF_MAX_RANK];
     char *header = NULL;
@@ -108,24 +139,21 @@ static mf_status read_array(const char *path, FILE *file, mf_array **array)
         status = parse_shape(path, header, &rank, shape);
     free(header);
     if (!status)
-        status = mf_array_new(dtype, rank, shape, array);
-    MF_TRY(status);
-    if (fread((*array)->data, 1, (*array)->bytes, file) == (*array)->bytes && fgetc(file) == EOF)
-        return MF_OK;
-    mf_array_unref(*array);
-    *array = NULL;
-    return mf_fail(MF_CORRUPT, "%s: its data does not have the size that its header says", path);
+        status = check_size(path, file, size, dtype, rank, shape);
+    if (!status)
+        status = mf_within(mf_array_new(dtype, rank, shape, array), "%s", path);
+    return status ? status : read_values(path, file, array);
 }
 
 mf_status npy_read(const char *path, mf_array **array)
 {
-    FILE *file = fopen(path, "rbe");
+    FILE *file;
+    int64_t size;
     mf_status status;
 
     *array = NULL;
-    if (!file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    status = read_array(path, file, array);
+    MF_TRY(mf_file_open(path, &file, &size));
+    status = read_array(path, file, size, array);
     fclose(file);
     return status;
 }

@@ -1,11 +1,14 @@
 /* table.c - see table.h: first all fields, then the columns. */
 #include "table.h"
 
-#include <errno.h>
+#include <massflow/file.h>
+
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A field takes some 20 bytes here, and one in the file at the least. */
+#define MOST_BYTES ((size_t)256 << 20)
 
 typedef struct fields {
     char **at; /* row-major; the texts lie in the file's own bytes */
@@ -15,22 +18,6 @@ typedef struct fields {
 static mf_status no_memory(void)
 {
     return mf_fail(MF_NO_MEMORY, "no memory for a table");
-}
-
-static mf_status read_all(const char *path, char **bytes, size_t *size)
-{
-    FILE *file = fopen(path, "rbe");
-    char part[65536];
-    size_t got;
-    FILE *all;
-
-    if (!file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    all = open_memstream(bytes, size);
-    while (all && (got = fread(part, 1, sizeof part, file)) > 0)
-        fwrite(part, 1, got, all);
-    fclose(file);
-    return all && fclose(all) == 0 ? MF_OK : no_memory();
 }
 
 static mf_status add(fields *f, char *text)
@@ -199,7 +186,7 @@ mf_status table_read(const char *path, mf_artifact **table)
     char *bytes = NULL;
     size_t size = 0;
     fields f = {0};
-    mf_status status = read_all(path, &bytes, &size);
+    mf_status status = mf_file_read(path, MOST_BYTES, &bytes, &size);
 
     *table = NULL;
     if (!status && memchr(bytes, 0, size))
