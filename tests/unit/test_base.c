@@ -459,6 +459,7 @@ int main(void)
 {
     Suite *suite = suite_create("base");
     TCase *tests = tcase_create("base");
+    tcase_set_timeout(tests, 60); /* on a busy machine too */
     tcase_add_test(tests, error_text_has_place_contexts_and_hint);
     tcase_add_test(tests, array_refuses_sizes_that_overflow);
     tcase_add_test(tests, arrays_are_aligned);

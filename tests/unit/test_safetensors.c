@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char path[64];
@@ -156,6 +157,7 @@ START_TEST(a_hundred_thousand_tensors)
     enum { COUNT = 100000 };
     char *header, name[32];
     size_t size;
+    struct rusage used;
     mf_tensors t = {0};
     int32_t *data = malloc(COUNT * sizeof *data);
     FILE *out = open_memstream(&header, &size);
@@ -179,6 +181,8 @@ START_TEST(a_hundred_thousand_tensors)
         ck_assert_int_eq(*(const int32_t *)a->data, i);
     }
     ck_assert_ptr_null(mf_tensors_find(&t, "layers.100000.weight"));
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
+    ck_assert_int_lt(used.ru_maxrss, 500000); /* kB; a page for each would take 800,000 */
     mf_tensors_clear(&t);
     remove(path);
 }
@@ -250,6 +254,28 @@ START_TEST(tensors_lie_end_to_end)
             "tensor a: it begins at byte 4 of the data; bytes 0 to 4 belong to no tensor" ANEW);
     refuses("{" F32("a", 1, 0, 4) "}", 10, "bytes 4 to 10 of the data belong to no tensor" ANEW);
     refuses("{}", 3, "bytes 0 to 3 of the data belong to no tensor" ANEW);
+}
+END_TEST
+
+/* 12 GB of tensors that all name the same 4 MB. */
+START_TEST(a_bomb_takes_no_memory)
+{
+    char *header;
+    size_t size;
+    struct rusage used;
+    FILE *out = open_memstream(&header, &size);
+    for (int i = 0; i < 3000; i++)
+        fprintf(out,
+                "%s\"t%04d\":{\"dtype\":\"F32\",\"shape\":[1048576],\"data_offsets\":[0,4194304]}",
+                i ? "," : "{", i);
+    fputc('}', out);
+    fclose(out);
+    refused(header, size, 4 << 20,
+            "tensor t0001: bytes 0 to 4194304 of the data, of which tensor t0000 has those up to "
+            "4194304" ANEW);
+    free(header);
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
+    ck_assert_int_lt(used.ru_maxrss, 500000); /* kB */
 }
 END_TEST
 
@@ -348,6 +374,7 @@ int main(void)
     tcase_add_test(t, damaged_tensors_are_refused);
     tcase_add_test(t, numbers_are_whole);
     tcase_add_test(t, tensors_lie_end_to_end);
+    tcase_add_test(t, a_bomb_takes_no_memory);
     tcase_add_test(t, nothing_is_said_twice);
     tcase_add_test(t, names_can_be_shown);
     tcase_add_test(t, the_header_is_strict_json);

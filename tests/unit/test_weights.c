@@ -582,6 +582,7 @@ int main(void)
 {
     Suite *suite = suite_create("weights");
     TCase *t = tcase_create("all");
+    tcase_set_timeout(t, 60); /* on a busy machine too */
     tcase_add_test(t, checkpoint_of_pytorch);
     tcase_add_test(t, cut_short);
     tcase_add_test(t, calls_are_refused);
