@@ -16,8 +16,9 @@ static mf_status read_any(FILE *f, size_t size, mf_tensors *t)
     if (got == 4 && !memcmp(first, "PK\3\4", 4))
         return mf_torch_read(f, size, t);
     if (got == 4 && first[0] == 0x80 && first[1] >= 2 && first[1] <= 5)
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "a PyTorch file of before version 1.6"),
-                       "in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")");
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "a PyTorch file of before version 1.6"),
+            "in Python: torch.save(torch.load(\"it.pt\", weights_only=True), \"new.pt\")");
     return mf_safetensors_read(f, size, t);
 }
 

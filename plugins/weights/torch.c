@@ -34,7 +34,8 @@ typedef struct checkpoint {
     size_t storages; /* bytes of those read */
 } checkpoint;
 
-static const char anew[] = "in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")";
+static const char anew[] =
+    "in Python: torch.save(torch.load(\"it.pt\", weights_only=True), \"new.pt\")";
 static const char again[] = "copy or download it again";
 
 static mf_status no_name(void)

@@ -161,7 +161,7 @@ START_TEST(values)
 END_TEST
 
 #define AGAIN "\n  copy or download it again"
-#define ANEW "\n  in Python: torch.save(torch.load(\"it.pt\"), \"new.pt\")"
+#define ANEW "\n  in Python: torch.save(torch.load(\"it.pt\", weights_only=True), \"new.pt\")"
 
 /* ---- zips ------------------------------------------------------------------------------------ */
 
@@ -560,7 +560,7 @@ START_TEST(other_files)
     ck_assert_int_eq(write(file, "\x80\x02\x8a\x0a", 4), 4); /* the magic number of old files */
     snprintf(text, sizeof text,
              "%s: a PyTorch file of before version 1.6\n  in Python: "
-             "torch.save(torch.load(\"it.pt\"), \"new.pt\")",
+             "torch.save(torch.load(\"it.pt\", weights_only=True), \"new.pt\")",
              path);
     fails(mf_tensors_read(path, &t), text);
     close(file);
