@@ -1,55 +1,70 @@
-/* dicom.c - makes one volume of a DICOM series: one file a slice, sorted by where the slice lies.
+/* dicom.c - makes one volume of DICOM files: a folder of slices, a multi-frame file, mosaics.
  *
  * Slices are ordered by position along their normal, never by file name or instance number; what
- * would give a wrong volume (a missing slice, a tilted gantry, several series, mosaics) is refused
- * in words. */
+ * would give a wrong volume (a missing or shifted slice, a tilted gantry, several series) is
+ * refused in words. */
 #include "dicom.h"
-#include "dicom_file.h"
+#include "dicom_series.h"
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
-typedef struct slice {
-    char *path;
-    dicom_header h;
-    double along; /* mm along the normal */
-} slice;
+#define OTHER_PLANE 0.05 /* of a cosine: 3 degrees */
+#define FEW 10           /* a survey has a tenth of a scan's slices at most */
 
-typedef struct series {
-    slice *slice;
-    size_t count, room;
-    int other; /* files that are no DICOM pictures */
-} series;
-
-static void series_free(series *s)
+static void entry_free(dicom_entry *e)
 {
-    for (size_t i = 0; i < s->count; i++)
-        free(s->slice[i].path);
-    free(s->slice);
-    *s = (series){0};
+    free(e->path);
+    dicom_header_free(&e->h);
 }
 
-static mf_status series_add(series *s, const char *path, const dicom_header *h)
+static void series_free(dicom_series *s)
 {
-    if (s->count == s->room) {
-        size_t room = s->room ? 2 * s->room : 64;
-        slice *more = realloc(s->slice, room * sizeof *more);
-        if (!more)
-            return mf_fail(MF_NO_MEMORY, "no memory for a list of DICOM files");
-        s->slice = more;
-        s->room = room;
-    }
+    for (size_t i = 0; i < s->files; i++)
+        entry_free(&s->file[i]);
+    free(s->file);
+    free(s->picture);
+    *s = (dicom_series){0};
+}
+
+/* Takes the header, which is freed with the series. */
+static mf_status series_add(dicom_series *s, const char *path, dicom_header *h)
+{
     char *copy = strdup(path);
-    if (!copy)
+    if (copy && s->files == s->room) {
+        size_t room = s->room ? 2 * s->room : 64;
+        dicom_entry *more = realloc(s->file, room * sizeof *more);
+        if (more) {
+            s->file = more;
+            s->room = room;
+        }
+    }
+    if (!copy || s->files == s->room) {
+        free(copy);
+        dicom_header_free(h);
         return mf_fail(MF_NO_MEMORY, "no memory for a list of DICOM files");
-    s->slice[s->count++] = (slice){copy, *h, 0};
+    }
+    s->file[s->files++] = (dicom_entry){copy, *h};
     return MF_OK;
 }
 
-static mf_status scan_folder(const char *folder, series *s)
+static mf_status add_file(dicom_series *s, const char *path)
+{
+    dicom_header h;
+    bool is;
+    MF_TRY(dicom_header_read(path, &h, &is));
+    if (is && h.rows > 0 && h.columns > 0)
+        return series_add(s, path, &h);
+    dicom_header_free(&h);
+    s->other++;
+    return MF_OK;
+}
+
+static mf_status scan_folder(const char *folder, dicom_series *s)
 {
     struct dirent **entry;
     int n = scandir(folder, &entry, NULL, alphasort);
@@ -59,217 +74,265 @@ static mf_status scan_folder(const char *folder, series *s)
     for (int i = 0; i < n; i++) {
         char path[4096];
         struct stat about;
-        dicom_header h;
-        bool is = false, fits = (size_t)snprintf(path, sizeof path, "%s/%s", folder,
-                                                 entry[i]->d_name) < sizeof path;
+        bool fits =
+            (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < sizeof path;
         if (!failed && entry[i]->d_name[0] != '.' && fits && !stat(path, &about) &&
-            S_ISREG(about.st_mode)) {
-            failed = dicom_header_read(path, &h, &is);
-            if (!failed && is && h.rows > 0 && h.columns > 0)
-                failed = series_add(s, path, &h);
-            else
-                s->other++;
-        }
+            S_ISREG(about.st_mode))
+            failed = add_file(s, path);
         free(entry[i]);
     }
     free(entry);
     return failed;
 }
 
+/* ---- which series -----------------------------------------------------------------------------
+ */
+
 static int by_series(const void *a, const void *b)
 {
-    const slice *x = a, *y = b;
+    const dicom_entry *x = a, *y = b;
     if (x->h.series_number != y->h.series_number)
         return x->h.series_number < y->h.series_number ? -1 : 1;
     int order = strcmp(x->h.series, y->h.series);
     return order ? order : strcmp(x->path, y->path);
 }
 
-static int by_position(const void *a, const void *b)
+/* Files of one series, among those of a folder. */
+typedef struct run {
+    size_t from, count;
+    int64_t pictures;
+    const char *is; /* what makes it no scan; NULL for a scan */
+    double axis[9];
+} run;
+
+static bool is_localizer(const dicom_entry *e)
 {
-    const slice *x = a, *y = b;
-    if (fabs(x->along - y->along) > 1e-3)
-        return x->along < y->along ? -1 : 1;
-    if (x->h.instance != y->h.instance)
-        return x->h.instance < y->h.instance ? -1 : 1;
-    return strcmp(x->path, y->path);
+    return e->h.count && dicom_has_word(e->h.frame[0].text[DICOM_KIND], "LOCALIZER");
 }
 
-/* Keeps one series. Several, and none named: an error that lists them. */
-static mf_status choose(const char *path, series *s, const char *wanted)
+static bool has_place(const dicom_entry *e)
+{
+    const dicom_frame *f = e->h.frame;
+    return e->h.count && e->h.samples == 1 && f->has_position && f->has_orientation &&
+           f->has_spacing;
+}
+
+static void judge(const dicom_series *s, run *r)
+{
+    size_t localizers = 0, placed = 0;
+    bool planes = false;
+    for (size_t i = r->from; i < r->from + r->count; i++) {
+        const dicom_entry *e = &s->file[i];
+        double axis[9];
+        r->pictures += e->h.count;
+        localizers += is_localizer(e);
+        if (!has_place(e) || !dicom_axes(e->h.frame[0].orientation, axis))
+            continue;
+        if (!placed++)
+            memcpy(r->axis, axis, sizeof axis);
+        for (int k = 0; k < 6; k++)
+            planes = planes || fabs(axis[k] - r->axis[k]) > OTHER_PLANE;
+    }
+    r->is = localizers == r->count ? "localizer"
+            : planes               ? "slices in several planes"
+            : !placed              ? "no place in the patient"
+                                   : NULL;
+}
+
+/* The one series that is a scan, when all others are clearly none: localizers, pictures without a
+ * place in the patient, and few slices that lie in another plane than the scan. */
+static const run *the_scan(run *r, size_t count)
+{
+    const run *most = NULL;
+    size_t scans = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!r[i].is && (!most || r[i].pictures > most->pictures))
+            most = &r[i];
+    for (size_t i = 0; i < count; i++) {
+        if (!r[i].is && r[i].pictures * FEW <= most->pictures &&
+            fabs(dicom_dot(r[i].axis + 6, most->axis + 6)) < cos(10 * M_PI / 180))
+            r[i].is = "few slices in another plane";
+        scans += !r[i].is;
+    }
+    return scans == 1 ? most : NULL;
+}
+
+static void list_series(const dicom_series *s, const run *r, size_t count, char *list, size_t room)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count && used + 256 < room; i++) {
+        const dicom_header *h = &s->file[r[i].from].h;
+        used += (size_t)snprintf(list + used, room - used, "\n  %lld: %zu files, %s, %s (%s)",
+                                 (long long)h->series_number, r[i].count, h->modality,
+                                 h->description, h->series);
+    }
+}
+
+static void note_left_out(const char *path, const dicom_series *s, const run *r, size_t count,
+                          const run *kept, scan *notes)
+{
+    char text[200];
+    size_t used = 0;
+    for (size_t i = 0; i < count && used + 80 < sizeof text; i++)
+        if (&r[i] != kept)
+            used += (size_t)snprintf(
+                text + used, sizeof text - used, "%s%lld (%zu files, %s)", used ? ", " : "",
+                (long long)s->file[r[i].from].h.series_number, r[i].count, r[i].is);
+    scan_note(notes, "took series %lld and left out %s: %s",
+              (long long)s->file[kept->from].h.series_number, text, path);
+}
+
+/* The run that `wanted` (a number or unique id) names; an error when several have that number. */
+static mf_status named(const char *path, const dicom_series *s, const run *r, size_t count,
+                       const char *wanted, const char *list, const run **kept)
+{
+    for (size_t i = 0; i < count; i++) {
+        const dicom_header *h = &s->file[r[i].from].h;
+        char number[32];
+        snprintf(number, sizeof number, "%lld", (long long)h->series_number);
+        if (strcmp(wanted, number) != 0 && strcmp(wanted, h->series) != 0)
+            continue;
+        if (*kept)
+            return mf_fail(MF_INVALID,
+                           "%s: several series have the number %s; give the unique id of one:%s",
+                           path, wanted, list);
+        *kept = &r[i];
+    }
+    return MF_OK;
+}
+
+static void keep_run(dicom_series *s, const run *r)
+{
+    for (size_t i = 0; i < s->files; i++)
+        if (i < r->from || i >= r->from + r->count)
+            entry_free(&s->file[i]);
+    memmove(s->file, s->file + r->from, r->count * sizeof *s->file);
+    s->files = r->count;
+}
+
+/* Keeps one series. Several, none named and not clear which is the scan: an error that lists them.
+ */
+static mf_status choose_run(const char *path, dicom_series *s, run *r, const char *wanted,
+                            scan *notes)
 {
     char list[1536] = "";
-    size_t used = 0, keep_from = 0, keep = 0, different = 0;
-    qsort(s->slice, s->count, sizeof *s->slice, by_series);
-    for (size_t from = 0, to; from < s->count; from = to) {
-        const dicom_header *h = &s->slice[from].h;
-        char number[32];
-        for (to = from + 1; to < s->count && !strcmp(s->slice[to].h.series, h->series);)
+    size_t count = 0;
+    const run *kept = NULL;
+    for (size_t from = 0, to; from < s->files; from = to) {
+        for (to = from + 1; to < s->files &&
+                            !strcmp(s->file[to].h.series, s->file[from].h.series) &&
+                            s->file[to].h.series_number == s->file[from].h.series_number;)
             to++;
-        snprintf(number, sizeof number, "%lld", (long long)h->series_number);
-        different++;
-        if (used < sizeof list - 256)
-            used +=
-                (size_t)snprintf(list + used, sizeof list - used, "\n  %s: %zu files, %s, %s (%s)",
-                                 number, to - from, h->modality, h->description, h->series);
-        if (wanted && (!strcmp(wanted, number) || !strcmp(wanted, h->series))) {
-            if (keep)
-                return mf_fail(MF_INVALID,
-                               "%s: several series have the number %s; give the unique id of "
-                               "one:%s",
-                               path, wanted, list);
-            keep_from = from;
-            keep = to - from;
-        }
+        r[count] = (run){.from = from, .count = to - from};
+        judge(s, &r[count++]);
     }
-    if (!wanted && different == 1)
+    if (!wanted && count == 1)
         return MF_OK;
-    if (!keep)
-        return mf_hint(mf_fail(MF_INVALID, "%s: holds %zu series%s%s:%s", path, different,
+    list_series(s, r, count, list, sizeof list);
+    if (wanted)
+        MF_TRY(named(path, s, r, count, wanted, list, &kept));
+    else
+        kept = the_scan(r, count);
+    if (!kept)
+        return mf_hint(mf_fail(MF_INVALID, "%s: holds %zu series%s%s:%s", path, count,
                                wanted ? ", none of them is " : ", not one", wanted ? wanted : "",
                                list),
                        "series: NUMBER takes one of them");
-    for (size_t i = 0; i < s->count; i++)
-        if (i < keep_from || i >= keep_from + keep)
-            free(s->slice[i].path);
-    memmove(s->slice, s->slice + keep_from, keep * sizeof *s->slice);
-    s->count = keep;
+    if (!wanted)
+        note_left_out(path, s, r, count, kept, notes);
+    keep_run(s, kept);
     return MF_OK;
 }
 
-/* What makes one file unreadable here, or unlike the first of its series. */
-static mf_status check_slice(const slice *s, const slice *first)
+static mf_status choose(const char *path, dicom_series *s, const char *wanted, scan *notes)
 {
-    const dicom_header *h = &s->h, *f = &first->h;
-    if (h->samples != 1 || !strncmp(h->photometric, "PALETTE", 7))
-        return mf_fail(MF_UNSUPPORTED, "%s: is a colour picture (%lld values a pixel)", s->path,
-                       (long long)h->samples);
-    if (strstr(h->kind, "MOSAIC"))
-        return mf_hint(mf_fail(MF_UNSUPPORTED,
-                               "%s: is a mosaic: many slices tiled in one picture (Siemens)",
-                               s->path),
-                       "dcm2niix makes a NIfTI file of the series, which is read");
-    if (h->frames > 1)
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: is a multi-frame file (%lld frames in one)",
-                               s->path, (long long)h->frames),
-                       "dcm2niix makes a NIfTI file of it, which is read");
-    if (!h->has_spacing || !(h->spacing[0] > 0) || !(h->spacing[1] > 0))
-        return mf_fail(MF_UNSUPPORTED, "%s: does not say its pixel spacing (0028,0030)", s->path);
-    if (!h->has_position || !h->has_orientation)
-        return mf_fail(MF_UNSUPPORTED, "%s: does not say where it lies in the patient (%s)",
-                       s->path, h->has_position ? "0020,0037" : "0020,0032");
-    int64_t bytes = h->rows * h->columns * h->bits / 8;
-    if (!h->pixel_offset)
-        return mf_fail(MF_CORRUPT, "%s: cut off: it ends before its pixels", s->path);
-    if (!h->compressed && h->pixel_bytes < bytes)
-        return mf_fail(MF_CORRUPT,
-                       "%s: cut off: its header promises %lld x %lld pixels (%lld bytes), %lld are "
-                       "there",
-                       s->path, (long long)h->columns, (long long)h->rows, (long long)bytes,
-                       (long long)h->pixel_bytes);
-    if (h->rows != f->rows || h->columns != f->columns)
-        return mf_fail(MF_UNSUPPORTED, "%s: has %lld x %lld pixels, %s has %lld x %lld", s->path,
-                       (long long)h->columns, (long long)h->rows, first->path,
-                       (long long)f->columns, (long long)f->rows);
-    for (int i = 0; i < 6; i++)
-        if (fabs(h->orientation[i] - f->orientation[i]) > 1e-3)
-            return mf_fail(MF_UNSUPPORTED, "%s: lies in another plane than %s", s->path,
-                           first->path);
-    for (int i = 0; i < 2; i++)
-        if (fabs(h->spacing[i] - f->spacing[i]) > 1e-3 * f->spacing[i])
-            return mf_fail(MF_UNSUPPORTED, "%s: has another pixel spacing than %s", s->path,
-                           first->path);
-    return MF_OK;
+    run *r = malloc(s->files * sizeof *r);
+    if (!r)
+        return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its series", path);
+    qsort(s->file, s->files, sizeof *s->file, by_series);
+    mf_status failed = choose_run(path, s, r, wanted, notes);
+    free(r);
+    return failed;
 }
 
-static double dot(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
+/* ---- which files of it ------------------------------------------------------------------------
+ */
 
-/* Sorts slices and keeps those of one time point: afterwards one slice a position. */
-static mf_status order(const char *path, series *s, int64_t time, double normal[3], scan *out)
+/* Localizers that have the number of the scan that was planned on them. */
+static void drop_localizers(const char *path, dicom_series *s, scan *notes)
 {
-    const double *u = s->slice[0].h.orientation, *v = u + 3;
-    normal[0] = u[1] * v[2] - u[2] * v[1];
-    normal[1] = u[2] * v[0] - u[0] * v[2];
-    normal[2] = u[0] * v[1] - u[1] * v[0];
-    if (fabs(dot(u, u) - 1) > 0.01 || fabs(dot(v, v) - 1) > 0.01 || fabs(dot(u, v)) > 0.01)
-        return mf_fail(MF_CORRUPT, "%s: its image orientation is no right-angled frame",
-                       s->slice[0].path);
-    for (size_t i = 0; i < s->count; i++)
-        s->slice[i].along = dot(normal, s->slice[i].h.position);
-    qsort(s->slice, s->count, sizeof *s->slice, by_position);
-    size_t positions = 0, times = 0;
-    for (size_t from = 0, to; from < s->count; from = to, positions++) {
-        for (to = from + 1; to < s->count && s->slice[to].along - s->slice[from].along <= 1e-3;)
-            to++;
-        if (times && to - from != times)
-            return mf_fail(MF_UNSUPPORTED,
-                           "%s: %zu slices lie at %.2f mm where others lie in %zus: the series is "
-                           "incomplete or several scans are mixed in it",
-                           path, to - from, s->slice[from].along, times);
-        times = to - from;
-    }
-    if (times > 1 && time < 0)
-        return mf_hint(mf_fail(MF_UNSUPPORTED,
-                               "%s: has %zu positions with %zu slices each: a time series", path,
-                               positions, times),
-                       "time: N (from 0) takes one time point");
-    if (time >= (int64_t)times)
-        return mf_fail(MF_INVALID, "%s: has %zu time points; time: %lld is not one of them", path,
-                       times, (long long)time);
-    if (times > 1)
-        scan_note(out, "%s: time point %lld of %zu", path, (long long)time, times);
-    for (size_t i = 0; i < s->count; i++) {
-        bool keep = i % times == (time < 0 ? 0 : (size_t)time);
-        if (!keep)
-            free(s->slice[i].path);
+    size_t dropped = 0, kept = 0;
+    for (size_t i = 0; i < s->files; i++)
+        dropped += is_localizer(&s->file[i]);
+    if (!dropped || dropped == s->files)
+        return;
+    for (size_t i = 0; i < s->files; i++)
+        if (is_localizer(&s->file[i]))
+            entry_free(&s->file[i]);
         else
-            s->slice[i / times] = s->slice[i];
-    }
-    s->count = positions;
-    return MF_OK;
+            s->file[kept++] = s->file[i];
+    s->files = kept;
+    scan_note(notes, "%s: %zu localizer pictures in the scan's series were left out", path,
+              dropped);
 }
 
-/* The distance between slices, even within a tenth. */
-static mf_status slice_spacing(const char *path, const series *s, const double normal[3],
-                               double *spacing, scan *out)
+static int by_instance_id(const void *a, const void *b)
 {
-    const slice *first = &s->slice[0], *last = &s->slice[s->count - 1];
-    if (s->count == 1) {
-        *spacing = first->h.between > 0 ? first->h.between : first->h.thickness;
-        if (!(*spacing > 0)) {
-            *spacing = 1;
-            scan_note(out, "%s: does not say how thick its one slice is; taken as 1 mm", path);
-        }
-        return MF_OK;
-    }
-    *spacing = (last->along - first->along) / (double)(s->count - 1);
-    double worst = 0;
-    for (size_t i = 1; i < s->count; i++) {
-        double gap = s->slice[i].along - s->slice[i - 1].along;
-        worst = fmax(worst, fabs(gap - *spacing));
-        if (fabs(gap - *spacing) > 0.1 * *spacing)
-            return mf_fail(MF_UNSUPPORTED,
-                           "%s: slices are %.3f mm apart on average, but %.3f mm between %.2f and "
-                           "%.2f mm: one may be missing",
-                           path, *spacing, gap, s->slice[i - 1].along, s->slice[i].along);
-    }
-    if (worst > 0.01 * *spacing)
-        scan_note(out, "%s: slices are not evenly spaced (up to %.3f mm off)", path, worst);
-    double way[3], length = 0;
-    for (int i = 0; i < 3; i++)
-        way[i] = last->h.position[i] - first->h.position[i];
-    length = sqrt(dot(way, way));
-    if (dot(way, normal) < length * cos(0.5 * M_PI / 180))
-        return mf_hint(mf_fail(MF_UNSUPPORTED,
-                               "%s: slices are shifted against one another (a gantry tilted by "
-                               "%.1f degrees)",
-                               path, acos(dot(way, normal) / length) * 180 / M_PI),
-                       "dcm2niix can straighten such a scan");
-    return MF_OK;
+    const dicom_entry *x = a, *y = b;
+    int order = strcmp(x->h.sop_instance, y->h.sop_instance);
+    return order ? order : strcmp(x->path, y->path);
 }
+
+/* Whether two files have the same pixels, byte by byte. */
+static bool same_pixels(const dicom_entry *a, const dicom_entry *b)
+{
+    unsigned char x[4096], y[4096];
+    int64_t left = a->h.pixel_bytes;
+    if (left != b->h.pixel_bytes || !a->h.pixel_offset || !b->h.pixel_offset)
+        return false;
+    FILE *f = fopen(a->path, "rb"), *g = fopen(b->path, "rb");
+    bool same = f && g && !fseeko(f, (off_t)a->h.pixel_offset, SEEK_SET) &&
+                !fseeko(g, (off_t)b->h.pixel_offset, SEEK_SET);
+    while (same && left > 0) {
+        size_t part = left < (int64_t)sizeof x ? (size_t)left : sizeof x;
+        same = fread(x, 1, part, f) == part && fread(y, 1, part, g) == part && !memcmp(x, y, part);
+        left -= (int64_t)part;
+    }
+    if (f)
+        fclose(f);
+    if (g)
+        fclose(g);
+    return same;
+}
+
+static bool same_picture(const dicom_entry *a, const dicom_entry *b)
+{
+    return a->h.sop_instance[0] && !strcmp(a->h.sop_instance, b->h.sop_instance) &&
+           a->h.instance == b->h.instance && a->h.count == b->h.count && a->h.count &&
+           !memcmp(a->h.frame[0].position, b->h.frame[0].position, sizeof a->h.frame[0].position) &&
+           same_pixels(a, b);
+}
+
+/* Copies of a file: the same unique id, place, number and pixels. */
+static void drop_copies(const char *path, dicom_series *s, scan *notes)
+{
+    size_t kept = 0, dropped = 0;
+    qsort(s->file, s->files, sizeof *s->file, by_instance_id);
+    for (size_t i = 0; i < s->files; i++)
+        if (kept && same_picture(&s->file[kept - 1], &s->file[i])) {
+            entry_free(&s->file[i]);
+            dropped++;
+        } else {
+            s->file[kept++] = s->file[i];
+        }
+    s->files = kept;
+    if (dropped)
+        scan_note(notes, "%s: %zu files that are copies of others were left out", path, dropped);
+    qsort(s->file, s->files, sizeof *s->file, by_series);
+}
+
+/* ---- voxels -----------------------------------------------------------------------------------
+ */
 
 /* A type that holds both exactly. */
 static mf_dtype wider(mf_dtype a, mf_dtype b)
@@ -280,55 +343,86 @@ static mf_dtype wider(mf_dtype a, mf_dtype b)
     return real ? MF_F64 : MF_I32;
 }
 
-/* Reads all slices into s->voxels; what they share decides its type. */
-static mf_status read_slices(const series *list, scan *s)
+/* The part of a frame that is one tile: [1, rows, columns]. */
+static mf_status cut_tile(const dicom_series *s, const dicom_picture *p, const mf_array *frame,
+                          mf_array **tile)
 {
-    const int64_t shape[3] = {(int64_t)list->count, list->slice[0].h.rows,
-                              list->slice[0].h.columns};
-    for (size_t i = 0; i < list->count; i++) {
-        mf_array *one, *fit;
-        MF_TRY(dicom_pixels_read(list->slice[i].path, &list->slice[i].h, &one));
-        if (one->shape[1] != shape[1] || one->shape[2] != shape[2]) {
-            mf_array_unref(one);
-            return mf_fail(MF_CORRUPT, "%s: its pixels do not match its header",
-                           list->slice[i].path);
-        }
-        mf_status failed = MF_OK;
-        if (!s->voxels)
-            failed = mf_array_new(one->dtype, 3, shape, &s->voxels);
-        mf_dtype both = failed ? one->dtype : wider(s->voxels->dtype, one->dtype);
-        if (!failed && both != s->voxels->dtype) {
-            mf_array *wide;
-            failed = mf_array_convert(s->voxels, both, &wide);
-            if (!failed) {
-                mf_array_unref(s->voxels);
-                s->voxels = wide;
-            }
-        }
-        if (!failed)
-            failed = mf_array_convert(one, both, &fit);
-        if (!failed) {
-            memcpy((char *)s->voxels->data + i * fit->bytes, fit->data, fit->bytes);
-            mf_array_unref(fit);
-        }
-        mf_array_unref(one);
-        MF_TRY(failed);
-    }
+    const int64_t shape[3] = {1, s->rows, s->columns};
+    size_t each = mf_dtype_size(frame->dtype), row = each * (size_t)s->columns;
+    MF_TRY(mf_array_new(frame->dtype, 3, shape, tile));
+    int64_t down = p->tile / p->across * s->rows, right = p->tile % p->across * s->columns;
+    for (int64_t y = 0; y < s->rows; y++)
+        memcpy((char *)(*tile)->data + (size_t)y * row,
+               (const char *)frame->data + (size_t)((down + y) * frame->shape[2] + right) * each,
+               row);
     return MF_OK;
 }
 
-/* Seconds of a DICOM time, hhmmss.ffffff; negative where it is none. */
-static double seconds(const char *text)
+/* Puts one slice into s->voxels, which is made wide enough for both. */
+static mf_status put_slice(mf_array *one, size_t number, const int64_t shape[3], scan *s)
 {
-    int h, m;
-    double s;
-    return sscanf(text, "%2d%2d%lf", &h, &m, &s) == 3 ? h * 3600 + m * 60 + s : -1;
+    mf_array *fit;
+    if (!s->voxels)
+        MF_TRY(mf_array_new(one->dtype, 3, shape, &s->voxels));
+    mf_dtype both = wider(s->voxels->dtype, one->dtype);
+    if (both != s->voxels->dtype) {
+        mf_array *wide;
+        MF_TRY(mf_array_convert(s->voxels, both, &wide));
+        mf_array_unref(s->voxels);
+        s->voxels = wide;
+    }
+    MF_TRY(mf_array_convert(one, both, &fit));
+    memcpy((char *)s->voxels->data + number * fit->bytes, fit->data, fit->bytes);
+    mf_array_unref(fit);
+    return MF_OK;
+}
+
+static mf_status read_frame(const dicom_picture *p, mf_array **frame)
+{
+    dicom_header h = p->file->h;
+    h.slope = p->frame->slope;
+    h.intercept = p->frame->intercept;
+    MF_TRY(dicom_frame_read(p->file->path, &h, p->number, frame));
+    if ((*frame)->shape[1] == h.rows && (*frame)->shape[2] == h.columns)
+        return MF_OK;
+    mf_array_unref(*frame);
+    return mf_fail(MF_CORRUPT, "%s: its pixels do not match its header", p->file->path);
+}
+
+/* Reads all slices into s->voxels; what they share decides its type. */
+static mf_status read_slices(const dicom_series *list, scan *s)
+{
+    const int64_t shape[3] = {(int64_t)list->count, list->rows, list->columns};
+    mf_array *frame = NULL;
+    mf_status failed = MF_OK;
+    for (size_t i = 0; !failed && i < list->count; i++) {
+        const dicom_picture *p = &list->picture[i], *before = i ? p - 1 : NULL;
+        mf_array *tile;
+        if (!before || before->file != p->file || before->number != p->number) {
+            mf_array_unref(frame);
+            frame = NULL;
+            failed = read_frame(p, &frame);
+            if (failed)
+                break;
+        }
+        if (p->across == 1) {
+            failed = put_slice(frame, i, shape, s);
+            continue;
+        }
+        failed = cut_tile(list, p, frame, &tile);
+        if (!failed) {
+            failed = put_slice(tile, i, shape, s);
+            mf_array_unref(tile);
+        }
+    }
+    mf_array_unref(frame);
+    return failed;
 }
 
 /* Standardized uptake: activity over (dose, decayed to the scan's start) per gram of body. */
 static void uptake(const dicom_header *h, scan *s)
 {
-    double from = seconds(h->dose_start), to = seconds(h->series_time);
+    double from = dicom_seconds(h->dose_start), to = dicom_seconds(h->series_time);
     if (!strcmp(h->units, "GML")) {
         snprintf(s->unit, sizeof s->unit, "SUV");
         s->suv_factor = 1;
@@ -344,63 +438,71 @@ static void uptake(const dicom_header *h, scan *s)
     s->suv_factor = 1000 * h->weight_kg / (h->dose_bq * exp2(-passed / h->half_life_s));
 }
 
-static mf_status assemble(const char *path, bool folder, const scan_options *o, series *list,
+/* Tools write "PT", some "PET", and not all in capitals. */
+static const char *modality_of(const dicom_header *h)
+{
+    static const char *const names[][2] = {
+        {"CT", "CT"}, {"MR", "MR"}, {"MRI", "MR"}, {"PT", "PET"}, {"PET", "PET"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(h->modality, names[i][0]))
+            return names[i][1];
+    return "";
+}
+
+static void set_unit(const dicom_header *h, scan *s)
+{
+    snprintf(s->modality, sizeof s->modality, "%s", modality_of(h));
+    if (!strcmp(s->modality, "CT"))
+        snprintf(s->unit, sizeof s->unit, "HU");
+    if (!strcmp(s->modality, "PET"))
+        uptake(h, s);
+    if (!strcasecmp(h->modality, "RTDOSE") && !strcasecmp(h->dose_units, "GY"))
+        snprintf(s->unit, sizeof s->unit, "Gy");
+}
+
+static mf_status find_folder(const char *path, const scan_options *o, dicom_series *list,
+                             scan *notes)
+{
+    MF_TRY(scan_folder(path, list));
+    if (!list->files)
+        return mf_fail(MF_INVALID, "%s: no DICOM picture among its %d files", path, list->other);
+    if (list->other)
+        scan_note(notes, "%s: %d files that are no DICOM pictures were left out", path,
+                  list->other);
+    MF_TRY(choose(path, list, o->series && o->series[0] ? o->series : NULL, notes));
+    drop_localizers(path, list, notes);
+    drop_copies(path, list, notes);
+    return MF_OK;
+}
+
+static mf_status find_file(const char *path, dicom_series *list)
+{
+    dicom_header h;
+    bool is;
+    MF_TRY(dicom_header_read(path, &h, &is));
+    if (is && h.rows && h.columns)
+        return series_add(list, path, &h);
+    dicom_header_free(&h);
+    if (!is)
+        return mf_fail(MF_CORRUPT, "%s: is no DICOM file, or a damaged one", path);
+    return mf_fail(MF_UNSUPPORTED, "%s: is DICOM, but holds no picture (%s)", path,
+                   h.modality[0] ? h.modality : "no modality given");
+}
+
+static mf_status assemble(const char *path, bool folder, const scan_options *o, dicom_series *list,
                           scan *s)
 {
-    double normal[3];
-    if (folder) {
-        MF_TRY(scan_folder(path, list));
-        if (!list->count)
-            return mf_fail(MF_INVALID, "%s: no DICOM picture among its %d files", path,
-                           list->other);
-        if (list->other)
-            scan_note(s, "%s: %d files that are no DICOM pictures were left out", path,
-                      list->other);
-        MF_TRY(choose(path, list, o->series && o->series[0] ? o->series : NULL));
-    } else {
-        dicom_header h;
-        bool is;
-        MF_TRY(dicom_header_read(path, &h, &is));
-        if (!is)
-            return mf_fail(MF_CORRUPT, "%s: is no DICOM file, or a damaged one", path);
-        if (!h.rows || !h.columns)
-            return mf_fail(MF_UNSUPPORTED, "%s: is DICOM, but holds no picture (%s)", path,
-                           h.modality[0] ? h.modality : "no modality given");
-        MF_TRY(series_add(list, path, &h));
-    }
-    for (size_t i = 0; i < list->count; i++)
-        MF_TRY(check_slice(&list->slice[i], &list->slice[0]));
-    MF_TRY(order(path, list, o->time, normal, s));
-    const dicom_header *h = &list->slice[0].h;
-    MF_TRY(slice_spacing(path, list, normal, &s->grid.spacing[2], s));
-    s->grid.spacing[0] = h->spacing[1]; /* the second value is the distance of columns */
-    s->grid.spacing[1] = h->spacing[0];
-    s->grid.size[0] = h->columns;
-    s->grid.size[1] = h->rows;
-    s->grid.size[2] = (int64_t)list->count;
-    for (int i = 0; i < 3; i++) { /* LPS to RAS+ */
-        double sign = i < 2 ? -1 : 1;
-        s->grid.origin[i] = sign * h->position[i];
-        s->grid.direction[3 * i] = sign * h->orientation[i];
-        s->grid.direction[3 * i + 1] = sign * h->orientation[3 + i];
-        s->grid.direction[3 * i + 2] = sign * normal[i];
-    }
-    const char *m = h->modality;
-    const char *name = !strcmp(m, "PT")   ? "PET"
-                       : !strcmp(m, "CT") ? "CT"
-                       : !strcmp(m, "MR") ? "MR"
-                                          : "";
-    snprintf(s->modality, sizeof s->modality, "%s", name);
-    if (!strcmp(m, "CT"))
-        snprintf(s->unit, sizeof s->unit, "HU");
-    if (!strcmp(m, "PT"))
-        uptake(h, s);
+    MF_TRY(folder ? find_folder(path, o, list, s) : find_file(path, list));
+    MF_TRY(dicom_pictures(list));
+    MF_TRY(dicom_choose_volume(path, list, o->time, s));
+    MF_TRY(dicom_stack(path, list, &s->grid, s));
+    set_unit(&list->picture[0].file->h, s);
     return read_slices(list, s);
 }
 
 mf_status dicom_read(const char *path, bool folder, const scan_options *o, scan *s)
 {
-    series list = {0};
+    dicom_series list = {0};
     mf_status failed = assemble(path, folder, o, &list, s);
     series_free(&list);
     return failed;

@@ -102,11 +102,20 @@ static mf_status refuse(const char *path, const unsigned char *head, size_t size
                    "NIfTI, NRRD, MetaImage, Analyze and DICOM are read");
 }
 
-/* Formats that are told by their first bytes, before DICOM is looked for. */
+/* The mark of DICOM stands behind 128 bytes that may hold anything, also what another format begins
+ * with (PS3.10, 7.1). */
+static bool is_marked_dicom(const unsigned char *head, size_t size)
+{
+    return size >= 132 && !memcmp(head + 128, "DICM", 4);
+}
+
+/* Formats that are told by their first bytes, before DICOM without its mark is looked for. */
 typedef enum format { OTHER, NIFTI, NRRD, META } format;
 
 static format format_of(const char *path, const unsigned char *head, size_t size)
 {
+    if (is_marked_dicom(head, size))
+        return OTHER;
     char text[2048];
     if (nifti_is(head, size) || has_suffix(path, ".img") || has_suffix(path, ".img.gz"))
         return NIFTI;
@@ -135,13 +144,14 @@ static mf_status read_as(const char *path, const unsigned char *head, size_t siz
         MF_TRY(check_unpacked(path, f));
         return known == NRRD ? nrrd_read(path, o, s) : meta_read(path, o, s);
     }
-    if ((size >= 132 && !memcmp(head + 128, "DICM", 4)) || has_suffix(path, ".dcm") ||
-        has_suffix(path, ".ima"))
+    if (is_marked_dicom(head, size) || has_suffix(path, ".dcm") || has_suffix(path, ".ima"))
         return dicom_read(path, false, o, s);
     if (!strchr(strrchr(path, '/') ? strrchr(path, '/') : path, '.') && !other_kind(head, size)) {
         dicom_header header; /* DICOM files often have no suffix, and old ones no mark */
         bool is = false;
         mf_status failed = dicom_header_read(path, &header, &is);
+        if (!failed)
+            dicom_header_free(&header);
         if (failed || is) {
             mf_error_free(failed);
             return dicom_read(path, false, o, s);

@@ -1,0 +1,505 @@
+/* dicom_volumes.c - see dicom_series.h: which pictures of a series make one volume.
+ *
+ * At each place lie as many pictures as there are volumes. They are parted by what the file says
+ * of them, one trait after another, never by file names:
+ *   1. By value, where each value has equally many pictures at every place: image type, echo,
+ * b-value
+ *      ..., then the temporal traits and the dimensions of enhanced files.
+ *   2. By order, where values change from slice to slice but are different at each place: the
+ *      temporal traits.
+ *   3. By the order of instance numbers and frames.
+ * What cannot be parted so, or leaves a volume with slices of two kinds, is refused. docs/scans.md
+ * tells the order of the volumes. */
+#include "dicom_series.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAME_PLACE 1e-3 /* mm */
+#define FIRST_TIME DICOM_TEMPORAL
+
+/* A trait: texts first, then numbers, then dimensions. */
+#define TRAITS (DICOM_TEXT_COUNT + DICOM_NUMBER_COUNT + DICOM_DIMENSIONS)
+#define NUMBER_TRAIT(n) (DICOM_TEXT_COUNT + (n))
+#define DIMENSION_TRAIT(n) (DICOM_TEXT_COUNT + DICOM_NUMBER_COUNT + (n))
+
+typedef struct trait {
+    const char *name;
+    bool whole; /* the same in all slices of a volume */
+} trait;
+
+#define X(id, name, whole) {name, whole},
+static const trait traits[TRAITS] = {DICOM_TEXTS(X) DICOM_NUMBERS(X)};
+#undef X
+
+/* Pictures that are not parted yet: from .. from + count, `each` at every place. */
+typedef struct group {
+    size_t from, count, each;
+} group;
+
+typedef struct parting {
+    const char *path;
+    dicom_picture *p;
+    size_t count, places;
+    group *group, *next;
+    size_t groups;
+    bool parts[TRAITS]; /* has parted something */
+    bool by_order;
+} parting;
+
+static const char *trait_name(int t)
+{
+    return traits[t].name ? traits[t].name : "dimension index";
+}
+
+static double number_of(const dicom_picture *p, int t)
+{
+    if (t < DIMENSION_TRAIT(0))
+        return p->frame->number[t - DICOM_TEXT_COUNT];
+    return t - DIMENSION_TRAIT(0) < p->frame->dimensions
+               ? p->frame->dimension[t - DIMENSION_TRAIT(0)]
+               : NAN;
+}
+
+/* Order by one trait; what the file does not say comes last. Numbers that differ by rounding are
+ * the same: 1e-4 of the value, times to 0.1 ms. */
+static int compare_trait(const dicom_picture *a, const dicom_picture *b, int t)
+{
+    if (t < DICOM_TEXT_COUNT)
+        return strcmp(a->frame->text[t], b->frame->text[t]);
+    double x = number_of(a, t), y = number_of(b, t);
+    if (isnan(x) || isnan(y))
+        return isnan(x) - isnan(y);
+    bool time = t == NUMBER_TRAIT(DICOM_ACQUIRED) || t == NUMBER_TRAIT(DICOM_CONTENT);
+    double room = time ? 1e-4 : 1e-4 * fmax(fabs(x), fabs(y));
+    return fabs(x - y) <= room ? 0 : x < y ? -1 : 1;
+}
+
+static int compare_instance(const dicom_picture *a, const dicom_picture *b)
+{
+    int64_t x = a->file->h.instance, y = b->file->h.instance;
+    if (x != y)
+        return x < y ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+static int by_along(const void *a, const void *b)
+{
+    double x = ((const dicom_picture *)a)->along, y = ((const dicom_picture *)b)->along;
+    return x < y ? -1 : x > y;
+}
+
+static int compare_rank_place(const void *a, const void *b)
+{
+    const dicom_picture *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* qsort has no argument for the comparison. */
+static _Thread_local int sorting;
+
+/* Exact, as sorting needs: numbers without the room for rounding. */
+static int by_trait(const void *a, const void *b)
+{
+    const dicom_picture *x = a, *y = b;
+    if (sorting >= DICOM_TEXT_COUNT) {
+        double v = number_of(x, sorting), w = number_of(y, sorting);
+        if (v < w || v > w)
+            return v < w ? -1 : 1;
+    }
+    int order = compare_trait(x, y, sorting);
+    return order ? order : compare_instance(x, y);
+}
+
+static int by_place_and_trait(const void *a, const void *b)
+{
+    const dicom_picture *x = a, *y = b;
+    if (x->place != y->place)
+        return x->place < y->place ? -1 : 1;
+    return by_trait(a, b);
+}
+
+static int by_place_and_instance(const void *a, const void *b)
+{
+    const dicom_picture *x = a, *y = b;
+    if (x->place != y->place)
+        return x->place < y->place ? -1 : 1;
+    return compare_instance(x, y);
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* Numbers the positions; every one must have equally many pictures. */
+static mf_status find_places(const char *path, dicom_series *s, size_t *places)
+{
+    size_t each = 0;
+    *places = 0;
+    for (size_t i = 0; i < s->count; i++)
+        s->picture[i].along = dicom_dot(s->axis + 6, s->picture[i].position);
+    qsort(s->picture, s->count, sizeof *s->picture, by_along);
+    for (size_t from = 0, to; from < s->count; from = to, ++*places) {
+        double along = s->picture[from].along;
+        for (to = from; to < s->count && s->picture[to].along - along <= SAME_PLACE; to++)
+            s->picture[to].place = *places;
+        if (each && to - from != each)
+            return mf_fail(MF_UNSUPPORTED,
+                           "%s: %zu slices lie at %.2f mm where others lie in %zus: the series is "
+                           "incomplete or several scans are mixed in it",
+                           path, to - from, along, each);
+        each = to - from;
+        if (!(along - along == 0))
+            return mf_fail(MF_CORRUPT, "%s: a slice lies nowhere", path);
+    }
+    return MF_OK;
+}
+
+/* ---- parting --------------------------------------------------------------------------------- */
+
+/* Takes ranks of a group's pictures as the new groups, where every rank has equally many pictures
+ * at each place. */
+static bool accept(parting *w, const group *g, size_t *made)
+{
+    dicom_picture *p = w->p + g->from;
+    qsort(p, g->count, sizeof *p, compare_rank_place);
+    *made = 0;
+    for (size_t from = 0, to; from < g->count; from = to) {
+        for (to = from + 1; to < g->count && p[to].rank == p[from].rank;)
+            to++;
+        size_t each = (to - from) / w->places;
+        if ((to - from) % w->places)
+            return false;
+        for (size_t i = from; i < to; i++)
+            if (p[i].place != (i - from) / each)
+                return false;
+        w->next[(*made)++] = (group){g->from + from, to - from, each};
+    }
+    return *made > 1;
+}
+
+static bool part_by_value(parting *w, const group *g, int t, size_t *made)
+{
+    dicom_picture *p = w->p + g->from;
+    sorting = t;
+    qsort(p, g->count, sizeof *p, by_trait);
+    p[0].rank = 0;
+    for (size_t i = 1; i < g->count; i++)
+        p[i].rank = p[i - 1].rank + (compare_trait(&p[i - 1], &p[i], t) != 0);
+    return p[g->count - 1].rank > 0 && accept(w, g, made);
+}
+
+static bool part_by_order(parting *w, const group *g, int t, size_t *made)
+{
+    dicom_picture *p = w->p + g->from;
+    sorting = t;
+    qsort(p, g->count, sizeof *p, t < 0 ? by_place_and_instance : by_place_and_trait);
+    for (size_t i = 0; i < g->count; i++) {
+        p[i].rank = i % g->each;
+        if (t >= 0 && isnan(number_of(&p[i], t)))
+            return false;
+        if (!p[i].rank)
+            continue;
+        if (t < 0 ? !compare_instance(&p[i - 1], &p[i]) : !compare_trait(&p[i - 1], &p[i], t))
+            return false;
+    }
+    return accept(w, g, made);
+}
+
+/* Parts all groups that have more than one picture at a place; t < 0: by instance. */
+static void part(parting *w, int t, bool by_order)
+{
+    size_t groups = w->groups;
+    for (size_t i = 0; i < groups; i++) {
+        size_t made;
+        const group g = w->group[i];
+        if (g.each < 2)
+            continue;
+        if (!(by_order ? part_by_order(w, &g, t, &made) : part_by_value(w, &g, t, &made)))
+            continue;
+        w->group[i] = w->next[0];
+        memcpy(w->group + w->groups, w->next + 1, (made - 1) * sizeof *w->group);
+        w->groups += made - 1;
+        if (t >= 0)
+            w->parts[t] = true;
+        w->by_order |= by_order;
+    }
+}
+
+/* Two orders must put the same pictures together: instance numbers that contradict the times are no
+ * ground to choose by. */
+static mf_status check_orders(parting *w, const group *g, int t)
+{
+    dicom_picture *p = w->p + g->from;
+    size_t made;
+    if (g->each < 2 || !part_by_order(w, g, -1, &made) || !part_by_order(w, g, t, &made))
+        return MF_OK;
+    qsort(p, g->count, sizeof *p, by_place_and_instance);
+    for (size_t i = g->each; i < g->count; i++)
+        if (p[i].rank != p[i % g->each].rank)
+            return mf_fail(MF_UNSUPPORTED,
+                           "%s: has %zu slices at each position, and their %ss and instance "
+                           "numbers contradict each other on which slices make one volume",
+                           w->path, g->each, trait_name(t));
+    return MF_OK;
+}
+
+static mf_status part_all(parting *w)
+{
+    for (int t = 0; t < TRAITS; t++)
+        part(w, t, false);
+    for (int t = NUMBER_TRAIT(FIRST_TIME); t < DIMENSION_TRAIT(0); t++) {
+        for (size_t i = 0; i < w->groups && t >= NUMBER_TRAIT(DICOM_ACQUIRED); i++)
+            MF_TRY(check_orders(w, &w->group[i], t));
+        part(w, t, true);
+    }
+    part(w, -1, true);
+    return MF_OK;
+}
+
+/* ---- one kind a volume ------------------------------------------------------------------------
+ */
+
+static void value_text(const dicom_picture *p, int t, char text[96])
+{
+    if (t < DICOM_TEXT_COUNT)
+        snprintf(text, 96, "%s", p->frame->text[t][0] ? p->frame->text[t] : "none");
+    else if (isnan(number_of(p, t)))
+        snprintf(text, 96, "none");
+    else
+        snprintf(text, 96, "%g", number_of(p, t));
+}
+
+/* Image types that differ in their first two values only (ORIGINAL or DERIVED, PRIMARY or
+ * SECONDARY) are of one kind. */
+static bool same_kind(const dicom_picture *a, const dicom_picture *b, int t)
+{
+    if (!compare_trait(a, b, t))
+        return true;
+    if (t != DICOM_KIND)
+        return false;
+    const char *rest[2] = {a->frame->text[t], b->frame->text[t]};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) {
+            const char *cut = strchr(rest[i], '\\');
+            rest[i] = cut ? cut + 1 : "";
+        }
+    return !strcmp(rest[0], rest[1]);
+}
+
+static mf_status check_whole(const parting *w, const group *g)
+{
+    const dicom_picture *p = w->p + g->from;
+    for (int t = 0; t < TRAITS; t++)
+        for (size_t i = 1; traits[t].whole && i < g->count; i++) {
+            char a[96], b[96];
+            if (same_kind(&p[0], &p[i], t))
+                continue;
+            value_text(&p[0], t, a);
+            value_text(&p[i], t, b);
+            return mf_hint(mf_fail(MF_UNSUPPORTED,
+                                   "%s: slices of several scans are mixed in it, and not every one "
+                                   "has a slice at each position: their %s is %s at %.2f mm, %s at "
+                                   "%.2f mm",
+                                   w->path, trait_name(t), a, p[0].along, b, p[i].along),
+                           "put the files of one scan into a folder of their own");
+        }
+    return MF_OK;
+}
+
+static mf_status check_parted(const parting *w)
+{
+    for (size_t i = 0; i < w->groups; i++) {
+        const group *g = &w->group[i];
+        const dicom_picture *p = w->p + g->from;
+        MF_TRY(check_whole(w, g));
+        if (g->each > 1)
+            return mf_fail(MF_UNSUPPORTED,
+                           "%s: %zu slices lie at %.2f mm that nothing tells apart: their instance "
+                           "numbers, times, echoes and image types are the same or contradict one "
+                           "another (%s)",
+                           w->path, g->each, p[0].along, p[0].file->path);
+    }
+    return MF_OK;
+}
+
+/* ---- order of volumes -------------------------------------------------------------------------
+ */
+
+/* Magnitude, phase, real, imaginary; then what is none of them. */
+static int component_order(const dicom_picture *p)
+{
+    static const char *const words[4][5] = {{"M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"},
+                                            {"P", "PHASE", "PHASE MAP", "P_FFE", "P_SE"},
+                                            {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
+                                            {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"}};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 5; k++)
+            if (dicom_has_word(p->frame->text[DICOM_COMPONENT], words[i][k]) ||
+                dicom_has_word(p->frame->text[DICOM_KIND], words[i][k]))
+                return i;
+    return 4;
+}
+
+/* What volumes are ordered by, the first difference counting: only traits that parted volumes, or
+ * are one value in each of them. Of the texts, the one with the least instance number comes first.
+ */
+static const int families[] = {DICOM_KIND, DICOM_COMPONENT, DICOM_KERNEL, DICOM_COIL};
+static const int order_by[] = {
+    NUMBER_TRAIT(DICOM_SEGMENT),   NUMBER_TRAIT(DICOM_ECHO),      NUMBER_TRAIT(DICOM_ECHO_TIME),
+    NUMBER_TRAIT(DICOM_INVERSION), NUMBER_TRAIT(DICOM_FLIP),      NUMBER_TRAIT(DICOM_TEMPORAL),
+    NUMBER_TRAIT(DICOM_TRIGGER),   NUMBER_TRAIT(DICOM_REFERENCE), NUMBER_TRAIT(DICOM_ACQUISITION),
+    NUMBER_TRAIT(DICOM_ACQUIRED),  NUMBER_TRAIT(DICOM_CONTENT)};
+
+typedef struct volume {
+    const dicom_picture *least[TRAITS];            /* the picture with the least value */
+    const dicom_picture *first;                    /* the one with the least instance number */
+    const dicom_picture *family[DICOM_TEXT_COUNT]; /* that of all volumes with the same text */
+    size_t from;
+} volume;
+
+static _Thread_local const bool *usable; /* of each trait, while volumes are sorted */
+
+static int by_volume(const void *a, const void *b)
+{
+    const volume *x = a, *y = b;
+    int order = component_order(x->first) - component_order(y->first);
+    for (size_t i = 0; i < sizeof families / sizeof *families && !order; i++)
+        if (usable[families[i]] &&
+            compare_trait(x->least[families[i]], y->least[families[i]], families[i]))
+            order = compare_instance(x->family[families[i]], y->family[families[i]]);
+    for (size_t i = 0; i < sizeof order_by / sizeof *order_by && !order; i++)
+        if (usable[order_by[i]])
+            order = compare_trait(x->least[order_by[i]], y->least[order_by[i]], order_by[i]);
+    if (!order)
+        order = compare_instance(x->first, y->first);
+    for (int t = 0; t < TRAITS && !order; t++)
+        order = compare_trait(x->least[t], y->least[t], t);
+    return order;
+}
+
+static void measure(const parting *w, const group *g, volume *v, bool *constant)
+{
+    const dicom_picture *p = w->p + g->from;
+    v->from = g->from;
+    v->first = p;
+    for (size_t i = 1; i < g->count; i++)
+        if (compare_instance(&p[i], v->first) < 0)
+            v->first = &p[i];
+    for (int t = 0; t < TRAITS; t++) {
+        v->least[t] = p;
+        for (size_t i = 1; i < g->count; i++) {
+            int order = compare_trait(&p[i], v->least[t], t);
+            constant[t] = constant[t] && !order;
+            if (order < 0)
+                v->least[t] = &p[i];
+        }
+    }
+}
+
+static void find_families(volume *v, size_t count)
+{
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+        for (size_t i = 0; i < count; i++) {
+            int t = families[f];
+            v[i].family[t] = v[i].first;
+            for (size_t k = 0; k < count; k++)
+                if (!compare_trait(v[i].least[t], v[k].least[t], t) &&
+                    compare_instance(v[k].first, v[i].family[t]) < 0)
+                    v[i].family[t] = v[k].first;
+        }
+}
+
+/* "echo number 2, echo time 10": what tells a volume from the others. */
+static void describe(const parting *w, const volume *v, char *text, size_t room)
+{
+    size_t used = 0;
+    *text = 0;
+    for (int t = 0; t < NUMBER_TRAIT(FIRST_TIME); t++)
+        if (w->parts[t] && used + 160 < room) {
+            char value[96];
+            value_text(v->least[t], t, value);
+            used += (size_t)snprintf(text + used, room - used, "%s%s %s", used ? ", " : "",
+                                     trait_name(t), value);
+        }
+}
+
+static mf_status refuse_several(const parting *w, const volume *v)
+{
+    char names[256] = "", list[1024] = "", one[256];
+    size_t used = 0, written = 0;
+    for (int t = 0; t < NUMBER_TRAIT(FIRST_TIME); t++)
+        if (w->parts[t] && used + 40 < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                     trait_name(t));
+    if (!used)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: has %zu positions with %zu slices each: a time series", w->path,
+                               w->places, w->groups),
+                       "time: N (from 0) takes one time point");
+    for (size_t i = 0; i < w->groups && i < 8 && written + 300 < sizeof list; i++) {
+        describe(w, &v[i], one, sizeof one);
+        written += (size_t)snprintf(list + written, sizeof list - written, "\n  %zu: %s", i, one);
+    }
+    return mf_hint(mf_fail(MF_UNSUPPORTED,
+                           "%s: has %zu positions with %zu slices each: volumes that differ in %s",
+                           w->path, w->places, w->groups, names),
+                   "time: N (from 0) takes one of them:%s%s", list, w->groups > 8 ? "\n  ..." : "");
+}
+
+static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
+{
+    bool may_order[TRAITS];
+    mf_status failed = MF_OK;
+    volume *v = calloc(w->groups, sizeof *v);
+    if (!v)
+        return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its volumes", w->path);
+    for (int t = 0; t < TRAITS; t++)
+        may_order[t] = true;
+    for (size_t i = 0; i < w->groups; i++)
+        measure(w, &w->group[i], &v[i], may_order);
+    for (int t = 0; t < TRAITS; t++)
+        may_order[t] = may_order[t] || w->parts[t];
+    find_families(v, w->groups);
+    usable = may_order;
+    qsort(v, w->groups, sizeof *v, by_volume);
+    if (w->groups > 1 && time < 0)
+        failed = refuse_several(w, v);
+    else if (time >= (int64_t)w->groups)
+        failed = mf_fail(MF_INVALID, "%s: has %zu time points; time: %lld is not one of them",
+                         w->path, w->groups, (long long)time);
+    if (!failed) {
+        char what[256];
+        size_t from = v[time < 0 ? 0 : time].from;
+        describe(w, &v[time < 0 ? 0 : time], what, sizeof what);
+        if (w->groups > 1)
+            scan_note(notes, "%s: %s %lld of %zu%s%s", w->path, *what ? "volume" : "time point",
+                      (long long)time, w->groups, *what ? ": " : "", what);
+        memmove(s->picture, w->p + from, w->places * sizeof *s->picture);
+        s->count = w->places;
+    }
+    free(v);
+    return failed;
+}
+
+mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, scan *notes)
+{
+    parting w = {.path = path, .p = s->picture, .count = s->count};
+    MF_TRY(find_places(path, s, &w.places));
+    w.group = malloc(s->count * sizeof *w.group);
+    w.next = malloc(s->count * sizeof *w.next);
+    mf_status failed =
+        w.group && w.next ? MF_OK : mf_fail(MF_NO_MEMORY, "%s: no memory for its pictures", path);
+    if (!failed) {
+        w.group[w.groups++] = (group){0, s->count, s->count / w.places};
+        failed = part_all(&w);
+    }
+    if (!failed)
+        failed = check_parted(&w);
+    if (!failed)
+        failed = keep(&w, s, time, notes);
+    free(w.group);
+    free(w.next);
+    return failed;
+}
