@@ -76,14 +76,17 @@ int csa_numbers(const unsigned char *bytes, size_t size, const char *name, doubl
         int found = 0;
         if (items < 0 || items > MOST_ITEMS)
             return -1;
-        if (i == 0)
+        if (!c.surplus)
             c.surplus = items;
         c.at += ELEMENT;
         for (int64_t k = 0; k < items; k++) {
             const char *text;
             size_t length;
-            if (!next_item(&c, &text, &length))
-                return -1;
+            if (!next_item(&c, &text, &length)) {
+                if (c.second)
+                    return -1;
+                break;
+            }
             if (wanted && found < most && to_number(text, length, &to[found]))
                 found++;
         }

@@ -96,21 +96,31 @@ static mf_status check_pixels(const dicom_entry *e)
     return MF_OK;
 }
 
-/* "PATH" or "PATH, frame N" */
-static void name_frame(const dicom_entry *e, int64_t number, char name[320])
+static void add_frame_number(const dicom_entry *e, int64_t number, char *name, size_t room)
 {
-    const char *slash = strrchr(e->path, '/');
-    const char *path = strlen(e->path) < 256 || !slash ? e->path : slash + 1;
+    size_t used = strlen(name);
     if (e->h.frames > 1)
-        snprintf(name, 320, "%.256s, frame %lld", path, (long long)number + 1);
-    else
-        snprintf(name, 320, "%.256s", path);
+        snprintf(name + used, room - used, ", frame %lld", (long long)number + 1);
+}
+
+/* "PATH" or "PATH, frame N" */
+static void name_frame(const dicom_entry *e, int64_t number, char name[4200])
+{
+    snprintf(name, 4200, "%.4100s", e->path);
+    add_frame_number(e, number, name, 4200);
+}
+
+void dicom_picture_name(const dicom_picture *p, char name[300])
+{
+    const char *slash = strrchr(p->file->path, '/');
+    snprintf(name, 300, "%.255s", slash ? slash + 1 : p->file->path);
+    add_frame_number(p->file, p->number, name, 300);
 }
 
 static mf_status check_frame(const dicom_entry *e, int64_t number)
 {
     const dicom_frame *f = &e->h.frame[number];
-    char name[320];
+    char name[4200];
     name_frame(e, number, name);
     if (!f->has_spacing || !(f->spacing[0] > 0) || !(f->spacing[1] > 0))
         return mf_fail(MF_UNSUPPORTED, "%s: does not say its pixel spacing (0028,0030)", name);
@@ -127,7 +137,7 @@ static mf_status check_alike(dicom_series *s, const dicom_entry *e, int64_t numb
     const dicom_frame *f = &e->h.frame[number];
     const char *first = s->file[0].path;
     double axis[9];
-    char name[320];
+    char name[4200];
     name_frame(e, number, name);
     if (!dicom_axes(f->orientation, axis))
         return mf_fail(MF_CORRUPT, "%s: its image orientation is no right-angled frame", name);

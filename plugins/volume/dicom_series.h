@@ -45,6 +45,9 @@ mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, s
 /* The grid of the pictures of one volume; refuses missing, shifted and tilted slices. */
 mf_status dicom_stack(const char *path, const dicom_series *s, mf_grid *grid, scan *notes);
 
+/* "NAME" or "NAME, frame N", without the folder: for messages that begin with it. */
+void dicom_picture_name(const dicom_picture *p, char name[300]);
+
 /* Unit vectors at right angles next to the cosines of a file; false where they are too far from it
  * (1% in length or angle). */
 bool dicom_axes(const double cosines[6], double axis[9]);

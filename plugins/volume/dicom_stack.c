@@ -56,12 +56,14 @@ static mf_status check_straight(const char *path, const dicom_series *s, const d
             first = i;
         far = fmax(far, off);
     }
-    if (beside)
+    if (beside) {
+        char name[300];
+        dicom_picture_name(&s->picture[first], name);
         return mf_fail(MF_UNSUPPORTED,
                        "%s: slices are shifted against one another: %zu of %zu lie up to %.2f mm "
                        "beside the line through the others, the first of them at %.2f mm (%s)",
-                       path, beside, s->count, far, s->picture[first].along,
-                       s->picture[first].file->path);
+                       path, beside, s->count, far, s->picture[first].along, name);
+    }
     if (across <= allowed || degrees <= ROUNDED)
         return MF_OK;
     if (degrees > TILTED)

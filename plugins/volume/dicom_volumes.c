@@ -132,6 +132,21 @@ static int by_place_and_instance(const void *a, const void *b)
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
+/* "; their echo number, echo time differ", or "". */
+static void name_differences(const dicom_series *s, char *text, size_t room)
+{
+    size_t used = 0;
+    *text = 0;
+    for (int t = 0; t < TRAITS; t++) {
+        bool differs = false;
+        for (size_t i = 1; i < s->count && traits[t].whole && !differs; i++)
+            differs = compare_trait(&s->picture[0], &s->picture[i], t) != 0;
+        if (differs && used + 40 < room)
+            used += (size_t)snprintf(text + used, room - used, "%s%s",
+                                     used ? ", " : "; they differ in ", trait_name(t));
+    }
+}
+
 /* Numbers the positions; every one must have equally many pictures. */
 static mf_status find_places(const char *path, dicom_series *s, size_t *places)
 {
@@ -144,11 +159,14 @@ static mf_status find_places(const char *path, dicom_series *s, size_t *places)
         double along = s->picture[from].along;
         for (to = from; to < s->count && s->picture[to].along - along <= SAME_PLACE; to++)
             s->picture[to].place = *places;
-        if (each && to - from != each)
+        if (each && to - from != each) {
+            char differences[256];
+            name_differences(s, differences, sizeof differences);
             return mf_fail(MF_UNSUPPORTED,
                            "%s: %zu slices lie at %.2f mm where others lie in %zus: the series is "
-                           "incomplete or several scans are mixed in it",
-                           path, to - from, along, each);
+                           "incomplete or several scans are mixed in it%s",
+                           path, to - from, along, each, differences);
+        }
         each = to - from;
         if (!(along - along == 0))
             return mf_fail(MF_CORRUPT, "%s: a slice lies nowhere", path);
@@ -314,12 +332,15 @@ static mf_status check_parted(const parting *w)
         const group *g = &w->group[i];
         const dicom_picture *p = w->p + g->from;
         MF_TRY(check_whole(w, g));
-        if (g->each > 1)
+        if (g->each > 1) {
+            char name[300];
+            dicom_picture_name(p, name);
             return mf_fail(MF_UNSUPPORTED,
                            "%s: %zu slices lie at %.2f mm that nothing tells apart: their instance "
                            "numbers, times, echoes and image types are the same or contradict one "
                            "another (%s)",
-                           w->path, g->each, p[0].along, p[0].file->path);
+                           w->path, g->each, p[0].along, name);
+        }
     }
     return MF_OK;
 }
@@ -342,8 +363,9 @@ static int component_order(const dicom_picture *p)
     return 4;
 }
 
-/* What volumes are ordered by, the first difference counting: only traits that parted volumes, or
- * are one value in each of them. Of the texts, the one with the least instance number comes first.
+/* What volumes are ordered by, the first difference counting, and by the dimensions of enhanced
+ * files after that: only traits that parted volumes, or are one value in each of them. Of the
+ * texts, the one with the least instance number comes first.
  */
 static const int families[] = {DICOM_KIND, DICOM_COMPONENT, DICOM_KERNEL, DICOM_COIL};
 static const int order_by[] = {
@@ -372,6 +394,9 @@ static int by_volume(const void *a, const void *b)
     for (size_t i = 0; i < sizeof order_by / sizeof *order_by && !order; i++)
         if (usable[order_by[i]])
             order = compare_trait(x->least[order_by[i]], y->least[order_by[i]], order_by[i]);
+    for (int t = DIMENSION_TRAIT(0); t < TRAITS && !order; t++)
+        if (usable[t])
+            order = compare_trait(x->least[t], y->least[t], t);
     if (!order)
         order = compare_instance(x->first, y->first);
     for (int t = 0; t < TRAITS && !order; t++)
@@ -412,12 +437,12 @@ static void find_families(volume *v, size_t count)
 }
 
 /* "echo number 2, echo time 10": what tells a volume from the others. */
-static void describe(const parting *w, const volume *v, char *text, size_t room)
+static void describe(const bool *differs, const volume *v, char *text, size_t room)
 {
     size_t used = 0;
     *text = 0;
     for (int t = 0; t < NUMBER_TRAIT(FIRST_TIME); t++)
-        if (w->parts[t] && used + 160 < room) {
+        if (differs[t] && used + 160 < room) {
             char value[96];
             value_text(v->least[t], t, value);
             used += (size_t)snprintf(text + used, room - used, "%s%s %s", used ? ", " : "",
@@ -425,12 +450,12 @@ static void describe(const parting *w, const volume *v, char *text, size_t room)
         }
 }
 
-static mf_status refuse_several(const parting *w, const volume *v)
+static mf_status refuse_several(const parting *w, const volume *v, const bool *differs)
 {
     char names[256] = "", list[1024] = "", one[256];
     size_t used = 0, written = 0;
     for (int t = 0; t < NUMBER_TRAIT(FIRST_TIME); t++)
-        if (w->parts[t] && used + 40 < sizeof names)
+        if (differs[t] && used + 40 < sizeof names)
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
                                      trait_name(t));
     if (!used)
@@ -439,7 +464,7 @@ static mf_status refuse_several(const parting *w, const volume *v)
                                w->places, w->groups),
                        "time: N (from 0) takes one time point");
     for (size_t i = 0; i < w->groups && i < 8 && written + 300 < sizeof list; i++) {
-        describe(w, &v[i], one, sizeof one);
+        describe(differs, &v[i], one, sizeof one);
         written += (size_t)snprintf(list + written, sizeof list - written, "\n  %zu: %s", i, one);
     }
     return mf_hint(mf_fail(MF_UNSUPPORTED,
@@ -450,7 +475,7 @@ static mf_status refuse_several(const parting *w, const volume *v)
 
 static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
 {
-    bool may_order[TRAITS];
+    bool may_order[TRAITS], differs[TRAITS] = {false};
     mf_status failed = MF_OK;
     volume *v = calloc(w->groups, sizeof *v);
     if (!v)
@@ -459,20 +484,24 @@ static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
         may_order[t] = true;
     for (size_t i = 0; i < w->groups; i++)
         measure(w, &w->group[i], &v[i], may_order);
-    for (int t = 0; t < TRAITS; t++)
+    for (int t = 0; t < TRAITS; t++) {
+        for (size_t i = 1; i < w->groups; i++)
+            differs[t] =
+                differs[t] || (may_order[t] && compare_trait(v[0].least[t], v[i].least[t], t));
         may_order[t] = may_order[t] || w->parts[t];
+    }
     find_families(v, w->groups);
     usable = may_order;
     qsort(v, w->groups, sizeof *v, by_volume);
     if (w->groups > 1 && time < 0)
-        failed = refuse_several(w, v);
+        failed = refuse_several(w, v, differs);
     else if (time >= (int64_t)w->groups)
         failed = mf_fail(MF_INVALID, "%s: has %zu time points; time: %lld is not one of them",
                          w->path, w->groups, (long long)time);
     if (!failed) {
         char what[256];
         size_t from = v[time < 0 ? 0 : time].from;
-        describe(w, &v[time < 0 ? 0 : time], what, sizeof what);
+        describe(differs, &v[time < 0 ? 0 : time], what, sizeof what);
         if (w->groups > 1)
             scan_note(notes, "%s: %s %lld of %zu%s%s", w->path, *what ? "volume" : "time point",
                       (long long)time, w->groups, *what ? ": " : "", what);
