@@ -14,13 +14,13 @@
 #define PIXELS 0x7fe00010u
 #define LONGEST_TEXT 1048576 /* bytes of numbers in text */
 
-mf_status dicom_damaged(const dicom_reader *r, const char *what)
+mf_status dicom_damaged(const dicom_walk *r, const char *what)
 {
     return mf_fail(MF_CORRUPT, "%s: damaged DICOM: %s", r->path, what);
 }
 
 /* `size` bytes at `at`, at most a window's: *bytes is NULL where the file ends before. */
-static mf_status look(dicom_reader *r, int64_t at, size_t size, const unsigned char **bytes)
+static mf_status look(dicom_walk *r, int64_t at, size_t size, const unsigned char **bytes)
 {
     *bytes = NULL;
     if (at < 0 || at > r->size || (int64_t)size > r->size - at)
@@ -67,7 +67,7 @@ static bool is_vr(const unsigned char *vr)
 }
 
 /* The head of the element at r->at, which is moved to its value; *more is false at the end. */
-static mf_status read_head(dicom_reader *r, dicom_element *e, bool *more)
+static mf_status read_head(dicom_walk *r, dicom_element *e, bool *more)
 {
     const unsigned char *b;
     *more = r->at < r->size;
@@ -111,7 +111,7 @@ static mf_status read_head(dicom_reader *r, dicom_element *e, bool *more)
     return MF_OK;
 }
 
-static mf_status push(dicom_reader *r, uint32_t tag, bool item, int64_t length)
+static mf_status push(dicom_walk *r, uint32_t tag, bool item, int64_t length)
 {
     const dicom_level *up = r->depth ? &r->level[r->depth - 1] : NULL;
     if (r->depth == 2 * DICOM_DEEPEST)
@@ -128,7 +128,7 @@ static mf_status push(dicom_reader *r, uint32_t tag, bool item, int64_t length)
 }
 
 /* Back to the encoding around the level that is left. */
-static void pop(dicom_reader *r)
+static void pop(dicom_walk *r)
 {
     const dicom_level *left = &r->level[--r->depth];
     r->explicit = left->explicit;
@@ -136,7 +136,7 @@ static void pop(dicom_reader *r)
 }
 
 /* UN hides a sequence in implicit VR little endian, whatever the encoding around it. */
-static mf_status begin_sequence(dicom_reader *r, const dicom_element *e)
+static mf_status begin_sequence(dicom_walk *r, const dicom_element *e)
 {
     MF_TRY(push(r, e->tag, false, e->length));
     if (!strcmp(e->vr, "UN"))
@@ -144,7 +144,7 @@ static mf_status begin_sequence(dicom_reader *r, const dicom_element *e)
     return MF_OK;
 }
 
-static mf_status begin_item(dicom_reader *r, const dicom_element *e)
+static mf_status begin_item(dicom_walk *r, const dicom_element *e)
 {
     const unsigned char *b;
     dicom_level *sequence = &r->level[r->depth - 1];
@@ -159,7 +159,7 @@ static mf_status begin_item(dicom_reader *r, const dicom_element *e)
 }
 
 /* Passes over fragments up to their delimiter. */
-static mf_status pass_fragments(dicom_reader *r)
+static mf_status pass_fragments(dicom_walk *r)
 {
     dicom_element e;
     bool more;
@@ -175,7 +175,7 @@ static mf_status pass_fragments(dicom_reader *r)
     }
 }
 
-static mf_status next_item(dicom_reader *r, dicom_event *event, dicom_element *e)
+static mf_status next_item(dicom_walk *r, dicom_event *event, dicom_element *e)
 {
     bool more;
     MF_TRY(read_head(r, e, &more));
@@ -192,7 +192,7 @@ static mf_status next_item(dicom_reader *r, dicom_event *event, dicom_element *e
     return begin_item(r, e);
 }
 
-mf_status dicom_next(dicom_reader *r, dicom_event *event, dicom_element *e)
+mf_status dicom_next(dicom_walk *r, dicom_event *event, dicom_element *e)
 {
     dicom_level *in = r->depth ? &r->level[r->depth - 1] : NULL;
     bool more;
@@ -235,7 +235,7 @@ mf_status dicom_next(dicom_reader *r, dicom_event *event, dicom_element *e)
     return MF_OK;
 }
 
-mf_status dicom_pass(dicom_reader *r)
+mf_status dicom_pass(dicom_walk *r)
 {
     int depth = r->depth - 1;
     dicom_event event;
@@ -252,13 +252,13 @@ mf_status dicom_pass(dicom_reader *r)
     return MF_OK;
 }
 
-mf_status dicom_enter(dicom_reader *r, const dicom_element *e)
+mf_status dicom_enter(dicom_walk *r, const dicom_element *e)
 {
     r->at = e->at;
     return begin_sequence(r, e);
 }
 
-uint32_t dicom_inside(const dicom_reader *r, int up)
+uint32_t dicom_inside(const dicom_walk *r, int up)
 {
     for (int i = r->depth - 1; i >= 0; i--)
         if (r->level[i].item && up-- == 0)
@@ -268,7 +268,7 @@ uint32_t dicom_inside(const dicom_reader *r, int up)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static mf_status read_at(dicom_reader *r, int64_t at, void *to, size_t size)
+static mf_status read_at(dicom_walk *r, int64_t at, void *to, size_t size)
 {
     unsigned char *out = to;
     while (size) {
@@ -285,7 +285,7 @@ static mf_status read_at(dicom_reader *r, int64_t at, void *to, size_t size)
     return MF_OK;
 }
 
-mf_status dicom_text(dicom_reader *r, const dicom_element *e, char *to, size_t room)
+mf_status dicom_text(dicom_walk *r, const dicom_element *e, char *to, size_t room)
 {
     size_t n = e->length < 0 ? 0 : (size_t)e->length;
     n = n < room ? n : room - 1;
@@ -299,7 +299,7 @@ mf_status dicom_text(dicom_reader *r, const dicom_element *e, char *to, size_t r
     return MF_OK;
 }
 
-mf_status dicom_bytes(dicom_reader *r, const dicom_element *e, unsigned char **bytes)
+mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes)
 {
     size_t n = e->length < 0 ? 0 : (size_t)e->length;
     *bytes = malloc(n + 1);
@@ -315,7 +315,7 @@ mf_status dicom_bytes(dicom_reader *r, const dicom_element *e, unsigned char **b
 }
 
 /* Numbers of DS and IS, parted by backslashes. */
-static mf_status text_numbers(dicom_reader *r, const dicom_element *e, double *to, int most,
+static mf_status text_numbers(dicom_walk *r, const dicom_element *e, double *to, int most,
                               int *count)
 {
     unsigned char *bytes;
@@ -352,8 +352,8 @@ static double binary_number(const char *vr, bool big, const unsigned char *b, in
     return (double)v;
 }
 
-mf_status dicom_numbers(dicom_reader *r, const dicom_element *e, const char *vr, double *to,
-                        int most, int *count)
+mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr, double *to, int most,
+                        int *count)
 {
     static const struct {
         const char *vr;
@@ -382,7 +382,7 @@ mf_status dicom_numbers(dicom_reader *r, const dicom_element *e, const char *vr,
 
 /* The elements of group 2, which are always explicit and little-endian (PS3.10, 7.1), name the
  * encoding of the rest. */
-static mf_status read_file_header(dicom_reader *r)
+static mf_status read_file_header(dicom_walk *r)
 {
     const unsigned char *b;
     r->explicit = true;
@@ -410,7 +410,7 @@ static mf_status read_file_header(dicom_reader *r)
     return MF_OK;
 }
 
-mf_status dicom_open(const char *path, dicom_reader *r, bool *maybe)
+mf_status dicom_open(const char *path, dicom_walk *r, bool *maybe)
 {
     struct stat about;
     const unsigned char *b;
@@ -433,7 +433,7 @@ mf_status dicom_open(const char *path, dicom_reader *r, bool *maybe)
     return MF_OK;
 }
 
-void dicom_close(dicom_reader *r)
+void dicom_close(dicom_walk *r)
 {
     if (r->file >= 0)
         close(r->file);

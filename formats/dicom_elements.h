@@ -39,7 +39,7 @@ typedef struct dicom_level {
     bool explicit, big;
 } dicom_level;
 
-typedef struct dicom_reader {
+typedef struct dicom_walk {
     const char *path;
     int file;
     int64_t size, at;
@@ -52,7 +52,7 @@ typedef struct dicom_reader {
     int64_t window_at;
     size_t window_size;
     unsigned char window[4096];
-} dicom_reader;
+} dicom_walk;
 
 typedef enum dicom_event {
     DICOM_END,          /* of the file */
@@ -66,36 +66,36 @@ typedef enum dicom_event {
 /* Opens a file. *maybe is false for one that is not DICOM: it neither has the mark "DICM" nor
  * begins with an element of group 8, as files from before the mark do (and others may by chance).
  * The caller closes in any case. */
-MF_MUST_USE mf_status dicom_open(const char *path, dicom_reader *r, bool *maybe);
-void dicom_close(dicom_reader *r);
+MF_MUST_USE mf_status dicom_open(const char *path, dicom_walk *r, bool *maybe);
+void dicom_close(dicom_walk *r);
 
 /* The next event. Sequences and items are entered; dicom_pass leaves the one that has just begun.
  */
-MF_MUST_USE mf_status dicom_next(dicom_reader *r, dicom_event *event, dicom_element *e);
-MF_MUST_USE mf_status dicom_pass(dicom_reader *r);
+MF_MUST_USE mf_status dicom_next(dicom_walk *r, dicom_event *event, dicom_element *e);
+MF_MUST_USE mf_status dicom_pass(dicom_walk *r);
 
 /* Enters the value returned last, which the caller knows to be a sequence although the file does
  * not say so (implicit VR or UN, of defined length): then DICOM_ITEM comes next. */
-MF_MUST_USE mf_status dicom_enter(dicom_reader *r, const dicom_element *e);
+MF_MUST_USE mf_status dicom_enter(dicom_walk *r, const dicom_element *e);
 
 /* The sequence around what was returned last, `up` sequences out (0: the next one); 0 where there
  * is none. */
-uint32_t dicom_inside(const dicom_reader *r, int up);
+uint32_t dicom_inside(const dicom_walk *r, int up);
 
 /* The value as text, up to room - 1 bytes of it, without the blanks or zeros that pad it; control
  * characters become blanks. */
-MF_MUST_USE mf_status dicom_text(dicom_reader *r, const dicom_element *e, char *to, size_t room);
+MF_MUST_USE mf_status dicom_text(dicom_walk *r, const dicom_element *e, char *to, size_t room);
 
 /* Up to `most` numbers of the value; *count is how many there are. vr: what the dictionary says,
  * for values whose VR the file does not say. Text that is no number ends the list. */
-MF_MUST_USE mf_status dicom_numbers(dicom_reader *r, const dicom_element *e, const char *vr,
+MF_MUST_USE mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr,
                                     double *to, int most, int *count);
 
 /* The value's bytes; the caller frees. */
-MF_MUST_USE mf_status dicom_bytes(dicom_reader *r, const dicom_element *e, unsigned char **bytes);
+MF_MUST_USE mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes);
 
 /* "PATH: damaged DICOM: WHAT" */
-MF_MUST_USE mf_status dicom_damaged(const dicom_reader *r, const char *what);
+MF_MUST_USE mf_status dicom_damaged(const dicom_walk *r, const char *what);
 
 #pragma GCC visibility pop
 

@@ -7,7 +7,7 @@
 
 #define LAST 0x00280010u /* Rows: nothing behind it is wanted */
 
-static mf_status read_text(dicom_reader *r, const dicom_element *e, dicom_about *a)
+static mf_status read_text(dicom_walk *r, const dicom_element *e, dicom_about *a)
 {
     switch (e->tag) {
     case 0x00080060:
@@ -26,7 +26,7 @@ static mf_status read_text(dicom_reader *r, const dicom_element *e, dicom_about 
 }
 
 /* Elements up to the rows of an image. */
-static mf_status read_elements(dicom_reader *r, dicom_about *a)
+static mf_status read_elements(dicom_walk *r, dicom_about *a)
 {
     dicom_event event;
     dicom_element e;
@@ -43,7 +43,7 @@ static mf_status read_elements(dicom_reader *r, dicom_about *a)
 
 mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
 {
-    dicom_reader r;
+    dicom_walk r;
     *about = (dicom_about){.series = ""};
     mf_status error = dicom_open(path, &r, is_dicom);
     if (!error && *is_dicom)

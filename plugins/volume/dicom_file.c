@@ -80,7 +80,7 @@ typedef struct numbers {
 } numbers;
 
 typedef struct walker {
-    dicom_reader r;
+    dicom_walk r;
     dicom_header *h;
     dicom_frame common; /* what holds for all frames */
     size_t room;        /* of h->frame */
@@ -224,7 +224,7 @@ static mf_status note_frame(walker *w, dicom_frame *f, const dicom_element *e)
     case 0x00200012: return one(w, e, "IS", &v[DICOM_ACQUISITION]);
     case 0x00209156: return one(w, e, "US", &v[DICOM_ACQUISITION]);
     case 0x00281052: return one(w, e, "DS", &f->intercept);
-    case 0x00281053: case 0x3004000e: return one(w, e, "DS", &f->slope);
+    case 0x00281053: return one(w, e, "DS", &f->slope);
     case 0x00209157:
         return dicom_numbers(&w->r, e, "UL", f->dimension, DICOM_DIMENSIONS, &f->dimensions);
     default: return note_place(w, f, e);
@@ -372,7 +372,7 @@ static mf_status note_dose(walker *w, const dicom_element *e)
 static mf_status note_file(walker *w, const dicom_element *e)
 {
     dicom_header *h = w->h;
-    dicom_reader *r = &w->r;
+    dicom_walk *r = &w->r;
     if (e->tag >> 16 & 1) {
         uint32_t number = e->tag & 0xffff;
         return number >= 0x10 && number <= 0xff ? note_creator(w, e) : note_private(w, e);
@@ -398,10 +398,12 @@ static mf_status note_file(walker *w, const dicom_element *e)
     case 0x00280011: return integer(w, e, "US", &h->columns);
     case 0x00280100: return integer(w, e, "US", &h->bits);
     case 0x00280101: return integer(w, e, "US", &h->bits_stored);
+    case 0x00280102: return integer(w, e, "US", &h->high_bit);
     case 0x00280103: return integer(w, e, "US", &h->is_signed);
     case 0x00541001: return dicom_text(r, e, h->units, sizeof h->units);
     case 0x00541102: return dicom_text(r, e, h->decay, sizeof h->decay);
     case 0x30040002: return dicom_text(r, e, h->dose_units, sizeof h->dose_units);
+    case 0x3004000e: return one(w, e, "DS", &h->dose_scaling);
     case 0x3004000c: return note_list(w, e, "DS", &w->offsets);
     default: return note_frame(w, &w->common, e);
         // clang-format on
@@ -428,7 +430,7 @@ static bool is_wanted(const walker *w, uint32_t tag)
  * frames. */
 static mf_status note_nested(walker *w, const dicom_element *e)
 {
-    const dicom_reader *r = &w->r;
+    const dicom_walk *r = &w->r;
     uint32_t in = dicom_inside(r, 0), group = dicom_inside(r, 1);
     if (in == DOSE)
         return note_dose(w, e);
@@ -467,6 +469,7 @@ static mf_status note_pixels(walker *w, const dicom_element *e)
     dicom_header *h = w->h;
     h->pixel_offset = e->at;
     h->pixel_bytes = w->r.size - e->at;
+    h->pixels_in_items = e->length == DICOM_UNDEFINED;
     if (e->length != DICOM_UNDEFINED && e->length < h->pixel_bytes)
         h->pixel_bytes = e->length;
     return MF_OK;
@@ -590,7 +593,7 @@ static mf_status read_header(walker *w, const char *path, bool *is_dicom)
 mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dicom)
 {
     walker w = {.h = header};
-    *header = (dicom_header){.samples = 1};
+    *header = (dicom_header){.samples = 1, .high_bit = -1};
     for (int i = 0; i < DICOM_NUMBER_COUNT; i++)
         w.common.number[i] = NAN;
     for (int i = 0; i < 3; i++)
@@ -652,9 +655,11 @@ static mf_status read_plain(const char *path, const dicom_header *h, int64_t fra
     if (h->big_endian)
         voxels_swap(*pixels);
     clean_bits(h, *pixels);
-    if (h->slope == 0 || (h->slope == 1 && h->intercept == 0))
+    bool dose = h->dose_scaling > 0;
+    double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
+    if (slope == 0 || (slope == 1 && intercept == 0))
         return MF_OK;
-    mf_status failed = voxels_scale(pixels, h->slope, h->intercept);
+    mf_status failed = voxels_scale(pixels, slope, intercept);
     if (failed)
         mf_array_unref(*pixels);
     return failed;

@@ -60,11 +60,14 @@ typedef struct dicom_header {
     int64_t series_number, instance;
     int64_t rows, columns, frames, samples;
     int64_t bits, bits_stored, is_signed;
-    double slope, intercept; /* of the frame that is to be read */
+    int64_t high_bit;        /* -1 where it is missing */
+    double slope, intercept; /* of the frame that is to be read: see dicom_frame */
+    double dose_scaling;     /* of an RT dose: Gy = stored * it, whatever slope says; else 0 */
     bool compressed, big_endian;
     bool real;            /* has pixels in floating point, and no others */
     int64_t pixel_offset; /* of the pixels in the file; 0 without any */
     int64_t pixel_bytes;  /* that the file has from there on */
+    bool pixels_in_items; /* of undefined length: fragments in items */
     /* Siemens mosaics: slices tiled in one picture */
     int64_t tiles;
     bool has_csa, csa_damaged, has_tile_normal;
