@@ -112,9 +112,11 @@ const mf_stage volume_load = {
         "file asks for is applied. The volume is turned to `orient` by swapping and reversing "
         "axes, never by interpolation, so no value changes; a result that is written for the scan "
         "goes back to the orientation and size of its file. Refused in words: damaged or "
-        "incomplete files, colour, several time points (unless `time` says which), DICOM folders "
-        "with several series (unless `series` says which), with slices missing, with a tilted "
-        "gantry, mosaics and multi-frame files. Labels that belong to the scan are read by "
+        "incomplete files, colour, several time points, echoes or kinds of image (unless `time` "
+        "says "
+        "which), DICOM folders with several series (unless `series` says which, or the others are "
+        "localizers), with slices missing or shifted, with a tilted gantry. Labels that belong to "
+        "the scan are read by "
         "labels.load with this stage as its input `like`. PET keeps the unit of its file; where "
         "DICOM gives dose, weight and times, the attribute suv_factor turns it to SUV.",
     .params = params,

@@ -95,6 +95,16 @@ static void write_slice(const char *path, const char *series, const char *number
         255,  0, 0xe0, 255,  255, 255,  255, /* an item */
         8,    0, 0x60, 0,    'C', 'S',  2,   0,    'X',  'X', 0xfe, 255, 0x0d,
         0xe0, 0, 0,    0,    0,   0xfe, 255, 0xdd, 0xe0, 0,   0,    0,   0};
+    /* UN of undefined length: implicit VR inside, nested too (PS3.5 6.2.2) */
+    static const unsigned char hidden[] = {
+        9,    0,   1,    0x10, 'U',  'N', 0,    0,    255,  255, 255,  255,
+        0xfe, 255, 0,    0xe0, 255,  255, 255,  255, /* an item */
+        8,    0,   0,    1,    4,    0,   0,    0,    'A',  'B', 'C',  'D',
+        8,    0,   0x40, 0x11, 255,  255, 255,  255,             /* a sequence in it */
+        0xfe, 255, 0,    0xe0, 10,   0,   0,    0,               /* and its item */
+        8,    0,   0,    1,    2,    0,   0,    0,    'E',  'F', /* whose length is given */
+        0xfe, 255, 0xdd, 0xe0, 0,    0,   0,    0,    0xfe, 255, 0x0d, 0xe0,
+        0,    0,   0,    0,    0xfe, 255, 0xdd, 0xe0, 0,    0,   0,    0};
     write_below(path, "");
     FILE *file = fopen(path, "w");
     fprintf(file, "%128s", "DICM");
@@ -104,6 +114,7 @@ static void write_slice(const char *path, const char *series, const char *number
     put_element(file, 8, 0x60, "CS", "MR");
     put_element(file, 8, 0x103e, "LO", "T1 axial");
     fwrite(sequence, 1, sizeof sequence, file); /* its modality is another's */
+    fwrite(hidden, 1, sizeof hidden, file);
     put_element(file, 0x10, 0x20, "LO", "P7");
     put_element(file, 0x20, 0x0e, "UI", series);
     put_element(file, 0x20, 0x11, "IS", number);
