@@ -1,7 +1,8 @@
 /* fuzz_scan.c - folders of DICOM files, and NIfTI, NRRD and MetaImage files with what their headers
  * name. Bits of the first byte: 1: several files, parted by the bytes ff 25 25 ff; 2: a label map,
- * not a scan; 4: the first of the files is loaded, not their folder. Each file begins with its name
- * and a zero byte. What only ITK can read is left out: see no_itk.c. */
+ * not a scan; 4: the first of the files is loaded, not their folder; 8: the first time point of a
+ * scan. Each file begins with its name and a zero byte. What only ITK can read is left out: see
+ * no_itk.c. */
 #include "fuzz.h"
 #include "load.h"
 #include "scan.h"
@@ -51,9 +52,9 @@ static mf_status take_part(void *self, const char *part)
     return MF_OK;
 }
 
-static mf_status load(const char *path, bool labels, mf_artifact **artifact)
+static mf_status load(const char *path, bool labels, int64_t time, mf_artifact **artifact)
 {
-    const load_options volume = {.read = {-1, NULL},
+    const load_options volume = {.read = {time, NULL},
                                  .orient = "RAS",
                                  .crop = "none",
                                  .threshold = -500,
@@ -79,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_files(data + 1, data + size, several, first);
     const char *path = named ? first : "scan";
     bool listed = !failed(scan_parts(path, take_part, NULL));
-    if (!failed(load(path, labels, &artifact))) {
+    if (!failed(load(path, labels, data[0] & 8 ? 0 : -1, &artifact))) {
         mf_grid grid;
         PROMISE(listed); /* what is read can be listed */
         PROMISE(artifact && !failed(mf_artifact_grid(artifact, &grid)));
