@@ -159,6 +159,13 @@ static mf_status text_trait(walker *w, dicom_frame *f, const dicom_element *e, i
     return dicom_text(&w->r, e, f->text[trait], sizeof f->text[trait]);
 }
 
+static mf_status note_kind(walker *w, dicom_frame *f, const dicom_element *e)
+{
+    MF_TRY(text_trait(w, f, e, DICOM_KIND));
+    w->h->mosaic = w->h->mosaic || dicom_has_word(f->text[DICOM_KIND], "MOSAIC");
+    return MF_OK;
+}
+
 /* A date, a time, or both: into the day and the seconds from then on. */
 static mf_status moment(walker *w, const dicom_element *e, bool date, bool time, double *day,
                         double *seconds)
@@ -195,7 +202,7 @@ static mf_status note_frame(walker *w, dicom_frame *f, const dicom_element *e)
     bool has;
     switch (e->tag) {
     // clang-format off
-    case 0x00080008: case 0x00089007: return text_trait(w, f, e, DICOM_KIND);
+    case 0x00080008: case 0x00089007: return note_kind(w, f, e);
     case 0x00089208: return text_trait(w, f, e, DICOM_COMPONENT);
     case 0x00181210: return text_trait(w, f, e, DICOM_KERNEL);
     case 0x00181250: return text_trait(w, f, e, DICOM_COIL);

@@ -69,6 +69,7 @@ typedef struct dicom_header {
     int64_t pixel_bytes;  /* that the file has from there on */
     bool pixels_in_items; /* of undefined length: fragments in items */
     /* Siemens mosaics: slices tiled in one picture */
+    bool mosaic; /* an image type says so */
     int64_t tiles;
     bool has_csa, csa_damaged, has_tile_normal;
     double tile_normal[3]; /* along which tiles follow one another */

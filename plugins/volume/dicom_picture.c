@@ -43,11 +43,6 @@ bool dicom_axes(const double cosines[6], double axis[9])
     return true;
 }
 
-static bool is_mosaic(const dicom_header *h)
-{
-    return h->tiles > 1 || (h->count && dicom_has_word(h->frame[0].text[DICOM_KIND], "MOSAIC"));
-}
-
 /* What makes a file unreadable here. */
 static mf_status check_kind(const dicom_entry *e)
 {
@@ -248,7 +243,7 @@ mf_status dicom_pictures(dicom_series *s)
         for (int64_t k = 0; k < e->h.count; k++)
             MF_TRY(check_frame(e, k));
         MF_TRY(check_pixels(e));
-        if (is_mosaic(&e->h)) {
+        if (e->h.mosaic || e->h.tiles > 1) {
             MF_TRY(add_mosaic(s, &room, e));
             continue;
         }

@@ -245,21 +245,55 @@ static void part(parting *w, int t, bool by_order)
     }
 }
 
-/* Two orders must put the same pictures together: instance numbers that contradict the times are no
- * ground to choose by. */
-static mf_status check_orders(parting *w, const group *g, int t)
+/* Whether the order by a time puts other pictures together than the order of instance numbers. */
+static bool contradicts(parting *w, const group *g, int t)
 {
     dicom_picture *p = w->p + g->from;
     size_t made;
-    if (g->each < 2 || !part_by_order(w, g, -1, &made) || !part_by_order(w, g, t, &made))
-        return MF_OK;
+    if (!part_by_order(w, g, -1, &made) || !part_by_order(w, g, t, &made))
+        return false;
     qsort(p, g->count, sizeof *p, by_place_and_instance);
     for (size_t i = g->each; i < g->count; i++)
         if (p[i].rank != p[i % g->each].rank)
-            return mf_fail(MF_UNSUPPORTED,
-                           "%s: has %zu slices at each position, and their %ss and instance "
-                           "numbers contradict each other on which slices make one volume",
-                           w->path, g->each, trait_name(t));
+            return true;
+    return false;
+}
+
+static mf_status refuse_orders(const parting *w, const group *g, int t)
+{
+    return mf_fail(MF_UNSUPPORTED,
+                   "%s: has %zu slices at each position, and their %ss and instance numbers "
+                   "contradict each other on which slices make one volume",
+                   w->path, g->each, trait_name(t));
+}
+
+/* Times since the last heartbeat need not grow from one volume to the next: where they contradict
+ * the instance numbers, the time of acquisition decides. */
+static bool may_contradict(int t)
+{
+    return t == NUMBER_TRAIT(DICOM_TRIGGER) || t == NUMBER_TRAIT(DICOM_REFERENCE);
+}
+
+static mf_status part_by_times(parting *w)
+{
+    int doubt = -1;
+    for (int t = NUMBER_TRAIT(FIRST_TIME); t < DIMENSION_TRAIT(0); t++) {
+        bool skip = false;
+        for (size_t i = 0; i < w->groups; i++) {
+            const group g = w->group[i];
+            if (g.each < 2 || !contradicts(w, &g, t))
+                continue;
+            if (!may_contradict(t))
+                return refuse_orders(w, &g, t);
+            skip = true;
+            doubt = t;
+        }
+        if (!skip)
+            part(w, t, true);
+    }
+    for (size_t i = 0; i < w->groups && doubt >= 0; i++)
+        if (w->group[i].each > 1)
+            return refuse_orders(w, &w->group[i], doubt);
     return MF_OK;
 }
 
@@ -267,11 +301,7 @@ static mf_status part_all(parting *w)
 {
     for (int t = 0; t < TRAITS; t++)
         part(w, t, false);
-    for (int t = NUMBER_TRAIT(FIRST_TIME); t < DIMENSION_TRAIT(0); t++) {
-        for (size_t i = 0; i < w->groups && t >= NUMBER_TRAIT(DICOM_ACQUIRED); i++)
-            MF_TRY(check_orders(w, &w->group[i], t));
-        part(w, t, true);
-    }
+    MF_TRY(part_by_times(w));
     part(w, -1, true);
     return MF_OK;
 }

@@ -31,7 +31,9 @@ static const mf_param params[] = {
     MF_TEXT(load_params, series, "",
             "Which series of a DICOM folder: its number or unique id. Not needed for one only."),
     MF_INT(load_params, time, "-1", -1, 1e6, "",
-           "Which time point of a 4D scan, from 0. -1: the scan must have one only."),
+           "Which time point of a 4D scan, or volume of a DICOM series (echoes, phases ...), from "
+           "0. -1: "
+           "the scan must have one only."),
     MF_CHOICE(load_params, nonfinite, "refuse", "refuse|zero",
               "Voxels that are not a number, or infinite: refuse the scan, or put 0 there."),
     MF_PARAMS_END};

@@ -336,6 +336,20 @@ START_TEST(times_part)
     put_slices(phases, COUNT(phases));
     expect_slices(0, "10 11");
     expect_slices(1, "20 21");
+    /* times since a heartbeat do not grow: when slices were acquired decides */
+    slice beats[] = {{0, 10, .instance = 1, .trigger = 700, .acquired = "120000"},
+                     {1, 11, .instance = 2, .trigger = 100, .acquired = "120001"},
+                     {0, 20, .instance = 3, .trigger = 200, .acquired = "120010"},
+                     {1, 21, .instance = 4, .trigger = 600, .acquired = "120011"}};
+    put_slices(beats, COUNT(beats));
+    expect_slices(0, "10 11");
+    expect_slices(1, "20 21");
+    for (int i = 0; i < 4; i++)
+        beats[i].acquired = NULL;
+    put_slices(beats, COUNT(beats));
+    expect_refused(0, MF_UNSUPPORTED,
+                   "has 2 slices at each position, and their trigger times and instance numbers "
+                   "contradict each other on which slices make one volume");
     /* each slice has its own times, and all instance numbers are the same */
     const slice each[] = {{0, 10, .instance = 1, .content = "120000"},
                           {1, 11, .instance = 1, .content = "120001"},
@@ -1007,11 +1021,13 @@ static void put_frame(const frame *f)
     dcm_item_end(&d);
 }
 
+static const char *enhanced_kind = "ORIGINAL\\PRIMARY\\VOLUME\\NONE";
+
 static void put_enhanced(const char *syntax, const frame *f, int count, int told)
 {
     empty_folder();
     dcm_begin(&d, syntax, "", 0);
-    dcm_text(&d, 0x00080008, "CS", "ORIGINAL\\PRIMARY\\VOLUME\\NONE");
+    dcm_text(&d, 0x00080008, "CS", "%s", enhanced_kind);
     dcm_text(&d, 0x00080060, "CS", "MR");
     dcm_text(&d, 0x0020000e, "UI", "1.2.3");
     dcm_text(&d, 0x00200013, "IS", "1");
@@ -1092,6 +1108,13 @@ START_TEST(odd_enhanced_files_are_refused)
     put_enhanced(EXPLICIT, lost, 3, 3);
     expect_refused(-1, MF_UNSUPPORTED,
                    "/enhanced, frame 2: does not say where it lies in the patient (0020,0032)");
+    enhanced_kind = "ORIGINAL\\PRIMARY\\FMRI\\MOSAIC"; /* of XA software */
+    put_enhanced(EXPLICIT, volume, 3, 3);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "/enhanced: is a mosaic, many slices tiled in one picture (Siemens), and its "
+                   "private header (CSA, 0029,1010) is missing\n"
+                   "  export the series anew as enhanced DICOM, or one slice a file");
+    enhanced_kind = "ORIGINAL\\PRIMARY\\VOLUME\\NONE";
     put_enhanced(EXPLICIT, volume, 3, 4);
     expect_refused(-1, MF_CORRUPT, "/enhanced: has 4 frames, but describes 3");
     put_enhanced(EXPLICIT, volume, 3, 2);
