@@ -299,14 +299,14 @@ mf_status dicom_text(dicom_walk *r, const dicom_element *e, char *to, size_t roo
     return MF_OK;
 }
 
-mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes)
+mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes, size_t *size)
 {
-    size_t n = e->length < 0 ? 0 : (size_t)e->length;
-    *bytes = malloc(n + 1);
+    *size = e->length < 0 ? 0 : (size_t)e->length;
+    *bytes = malloc(*size + 1);
     if (!*bytes)
         return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", r->path);
-    mf_status failed = read_at(r, e->at, *bytes, n);
-    (*bytes)[n] = 0;
+    mf_status failed = read_at(r, e->at, *bytes, *size);
+    (*bytes)[*size] = 0;
     if (failed) {
         free(*bytes);
         *bytes = NULL;
@@ -319,9 +319,10 @@ static mf_status text_numbers(dicom_walk *r, const dicom_element *e, double *to,
                               int *count)
 {
     unsigned char *bytes;
+    size_t size;
     if (e->length > LONGEST_TEXT)
         return dicom_damaged(r, "a list of numbers is too long");
-    MF_TRY(dicom_bytes(r, e, &bytes));
+    MF_TRY(dicom_bytes(r, e, &bytes, &size));
     for (char *at = (char *)bytes, *end; *count < most; at = end + 1) {
         double v = strtod(at, &end);
         if (end == at || !(v - v == 0))

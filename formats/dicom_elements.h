@@ -91,8 +91,9 @@ MF_MUST_USE mf_status dicom_text(dicom_walk *r, const dicom_element *e, char *to
 MF_MUST_USE mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr,
                                     double *to, int most, int *count);
 
-/* The value's bytes; the caller frees. */
-MF_MUST_USE mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes);
+/* The value's bytes, none of fragments; the caller frees. */
+MF_MUST_USE mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **bytes,
+                                  size_t *size);
 
 /* "PATH: damaged DICOM: WHAT" */
 MF_MUST_USE mf_status dicom_damaged(const dicom_walk *r, const char *what);

@@ -266,10 +266,10 @@ static creator creator_of(const walker *w, uint32_t tag)
 static mf_status note_csa(walker *w, const dicom_element *e)
 {
     unsigned char *bytes;
+    size_t size;
     dicom_header *h = w->h;
     double tiles = 0, b;
-    MF_TRY(dicom_bytes(&w->r, e, &bytes));
-    size_t size = (size_t)e->length;
+    MF_TRY(dicom_bytes(&w->r, e, &bytes, &size));
     int found = csa_numbers(bytes, size, "NumberOfImagesInMosaic", &tiles, 1);
     h->has_csa = true;
     h->csa_damaged = found < 0;
