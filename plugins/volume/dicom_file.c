@@ -417,7 +417,7 @@ static mf_status note_file(walker *w, const dicom_element *e)
     }
 }
 
-/* Whether a sequence at this place describes frames, or the dose of a PET tracer. */
+/* Whether a sequence in the innermost open item describes frames, or the dose of a PET tracer. */
 static bool is_wanted(const walker *w, uint32_t tag)
 {
     uint32_t in = dicom_inside(&w->r, 0);
@@ -492,7 +492,6 @@ static mf_status walk(walker *w)
         if (event == DICOM_END)
             return MF_OK;
         if (event == DICOM_SEQUENCE) {
-            /* the sequence has been entered: where it stands is where its item is not yet */
             if (!is_wanted(w, e.tag))
                 MF_TRY(dicom_pass(&w->r));
         } else if (event == DICOM_ITEM) {

@@ -2,9 +2,8 @@
  *
  * At each place lie as many pictures as there are volumes. They are parted by what the file says
  * of them, one trait after another, never by file names:
- *   1. By value, where each value has equally many pictures at every place: image type, echo,
- * b-value
- *      ..., then the temporal traits and the dimensions of enhanced files.
+ *   1. By value, where each value has equally many pictures at every place: image type, echo and
+ *      others, then the temporal traits and the dimensions of enhanced files.
  *   2. By order, where values change from slice to slice but are different at each place: the
  *      temporal traits.
  *   3. By the order of instance numbers and frames.
@@ -45,7 +44,6 @@ typedef struct parting {
     group *group, *next;
     size_t groups;
     bool parts[TRAITS]; /* has parted something */
-    bool by_order;
 } parting;
 
 static const char *trait_name(int t)
@@ -241,7 +239,6 @@ static void part(parting *w, int t, bool by_order)
         w->groups += made - 1;
         if (t >= 0)
             w->parts[t] = true;
-        w->by_order |= by_order;
     }
 }
 
