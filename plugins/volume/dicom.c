@@ -4,6 +4,7 @@
  * would give a wrong volume (a missing or shifted slice, a tilted gantry, several series) is
  * refused in words. */
 #include "dicom.h"
+#include "dicom_pixels.h"
 #include "dicom_series.h"
 #include <dirent.h>
 #include <math.h>
@@ -377,12 +378,12 @@ static mf_status put_slice(mf_array *one, size_t number, const int64_t shape[3],
     return MF_OK;
 }
 
-static mf_status read_frame(const dicom_picture *p, mf_array **frame)
+static mf_status read_frame(dicom_reader *r, const dicom_picture *p, mf_array **frame)
 {
     dicom_header h = p->file->h;
     h.slope = p->frame->slope;
     h.intercept = p->frame->intercept;
-    MF_TRY(dicom_frame_read(p->file->path, &h, p->number, frame));
+    MF_TRY(dicom_frame_read(r, p->file->path, &h, p->number, frame));
     if ((*frame)->shape[1] == h.rows && (*frame)->shape[2] == h.columns)
         return MF_OK;
     mf_array_unref(*frame);
@@ -390,7 +391,7 @@ static mf_status read_frame(const dicom_picture *p, mf_array **frame)
 }
 
 /* Reads all slices into s->voxels; what they share decides its type. */
-static mf_status read_slices(const dicom_series *list, scan *s)
+static mf_status read_slices(dicom_reader *r, const dicom_series *list, scan *s)
 {
     const int64_t shape[3] = {(int64_t)list->count, list->rows, list->columns};
     mf_array *frame = NULL;
@@ -401,7 +402,7 @@ static mf_status read_slices(const dicom_series *list, scan *s)
         if (!before || before->file != p->file || before->number != p->number) {
             mf_array_unref(frame);
             frame = NULL;
-            failed = read_frame(p, &frame);
+            failed = read_frame(r, p, &frame);
             if (failed)
                 break;
         }
@@ -497,7 +498,10 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
     MF_TRY(dicom_choose_volume(path, list, o->time, s));
     MF_TRY(dicom_stack(path, list, &s->grid, s));
     set_unit(&list->picture[0].file->h, s);
-    return read_slices(list, s);
+    dicom_reader reader = {0};
+    mf_status failed = read_slices(&reader, list, s);
+    dicom_reader_close(&reader);
+    return failed;
 }
 
 mf_status dicom_read(const char *path, bool folder, const scan_options *o, scan *s)

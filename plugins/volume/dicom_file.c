@@ -1,6 +1,5 @@
-/* dicom_file.c - see dicom_file.h. Elements are walked and checked by ourselves, and plain pixels
- * are read here, because GDCM (which ITK reads DICOM with) ends the whole process by failed
- * assertions when a file is damaged; only compressed pixels of files that passed are left to it.
+/* dicom_file.c - see dicom_file.h. Elements are walked and checked by ourselves, because GDCM
+ * (which ITK reads DICOM with) ends the whole process by failed assertions when a file is damaged.
  *
  * Frames are described by the elements of the file, by the shared and the per-frame functional
  * groups of enhanced files (PS3.3, C.7.6.16), by the detectors and vectors of nuclear medicine
@@ -9,8 +8,6 @@
 #include "dicom_file.h"
 #include "dicom_csa.h"
 #include "dicom_elements.h"
-#include "itk_volume.h"
-#include "voxels.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -620,62 +617,4 @@ void dicom_header_free(dicom_header *h)
     free(h->frame);
     h->frame = NULL;
     h->count = 0;
-}
-
-/* ---- pixels ---------------------------------------------------------------------------------- */
-
-/* Stored integers have `bits_stored` of `bits` bits; the others may hold anything. */
-static void clean_bits(const dicom_header *h, mf_array *v)
-{
-    int spare = (int)(h->bits - h->bits_stored);
-    int64_t n = mf_array_count(v);
-    if (spare <= 0 || h->bits_stored <= 0)
-        return;
-    for (int64_t i = 0; i < n && h->bits == 16; i++) {
-        uint16_t u = (uint16_t)(((uint16_t *)v->data)[i] << spare);
-        if (h->is_signed)
-            ((int16_t *)v->data)[i] = (int16_t)((int16_t)u >> spare);
-        else
-            ((uint16_t *)v->data)[i] = (uint16_t)(u >> spare);
-    }
-}
-
-static mf_status read_plain(const char *path, const dicom_header *h, int64_t frame,
-                            mf_array **pixels)
-{
-    static const mf_dtype types[2][3] = {{MF_U8, MF_U16, MF_U32}, {MF_I8, MF_I16, MF_I32}};
-    if (h->bits != 8 && h->bits != 16 && h->bits != 32)
-        return mf_fail(MF_UNSUPPORTED, "%s: has pixels of %lld bits", path, (long long)h->bits);
-    const int64_t shape[3] = {1, h->rows, h->columns};
-    MF_TRY(mf_array_new(types[h->is_signed != 0][h->bits / 16], 3, shape, pixels));
-    FILE *file = fopen(path, "rb");
-    off_t at = (off_t)(h->pixel_offset + frame * (int64_t)(*pixels)->bytes);
-    bool good = file && !fseeko(file, at, SEEK_SET) &&
-                fread((*pixels)->data, 1, (*pixels)->bytes, file) == (*pixels)->bytes;
-    if (file)
-        fclose(file);
-    if (!good) {
-        mf_array_unref(*pixels);
-        return mf_fail(MF_CORRUPT, "%s: its pixels cannot be read", path);
-    }
-    if (h->big_endian)
-        voxels_swap(*pixels);
-    clean_bits(h, *pixels);
-    bool dose = h->dose_scaling > 0;
-    double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
-    if (slope == 0 || (slope == 1 && intercept == 0))
-        return MF_OK;
-    mf_status failed = voxels_scale(pixels, slope, intercept);
-    if (failed)
-        mf_array_unref(*pixels);
-    return failed;
-}
-
-mf_status dicom_frame_read(const char *path, const dicom_header *h, int64_t frame,
-                           mf_array **pixels)
-{
-    if (h->compressed && h->frames > 1)
-        return mf_fail(MF_UNSUPPORTED, "%s: its %lld frames are compressed, which is not read",
-                       path, (long long)h->frames);
-    return h->compressed ? itk_dicom_slice(path, pixels) : read_plain(path, h, frame, pixels);
 }

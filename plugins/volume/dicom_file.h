@@ -1,8 +1,11 @@
-/* dicom_file.h - what one DICOM file says of itself and of each of its frames, and its pixels. */
+/* dicom_file.h - what one DICOM file says of itself and of each of its frames. Its pixels:
+ * dicom_pixels.h. */
 #ifndef VOLUME_DICOM_FILE_H
 #define VOLUME_DICOM_FILE_H
 
-#include <massflow/array.h>
+#include <massflow/error.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* What may tell one volume of a series from another: the name in messages, and whether it is the
  * same in all slices of a volume (true), or may also change from slice to slice. */
@@ -89,9 +92,5 @@ bool dicom_has_word(const char *values, const char *word);
 
 /* Seconds of a DICOM time, hhmmss.ffffff; negative where it is none. */
 double dicom_seconds(const char *text);
-
-/* The pixels of one frame, rescaled by the header's slope: [1, rows, columns]. */
-mf_status dicom_frame_read(const char *path, const dicom_header *header, int64_t frame,
-                           mf_array **pixels);
 
 #endif
