@@ -403,8 +403,10 @@ static mf_status read_slices(dicom_reader *r, const dicom_series *list, scan *s)
             mf_array_unref(frame);
             frame = NULL;
             failed = read_frame(r, p, &frame);
-            if (failed)
+            if (failed) {
+                frame = NULL; /* not ours where it could not be read */
                 break;
+            }
         }
         if (p->across == 1) {
             failed = put_slice(frame, i, shape, s);
