@@ -4,7 +4,7 @@
  * would give a wrong volume (a missing slice, a tilted gantry, several series, mosaics) is refused
  * in words. */
 #include "dicom.h"
-#include "dicom_file.h"
+#include "dicom_pixels.h"
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -281,18 +281,16 @@ static mf_dtype wider(mf_dtype a, mf_dtype b)
 }
 
 /* Reads all slices into s->voxels; what they share decides its type. */
-static mf_status read_slices(const series *list, scan *s)
+static mf_status read_slices(const series *list, const scan_options *o, dicom_reader *reader,
+                             scan *s)
 {
     const int64_t shape[3] = {(int64_t)list->count, list->slice[0].h.rows,
                               list->slice[0].h.columns};
     for (size_t i = 0; i < list->count; i++) {
         mf_array *one, *fit;
-        MF_TRY(dicom_pixels_read(list->slice[i].path, &list->slice[i].h, &one));
-        if (one->shape[1] != shape[1] || one->shape[2] != shape[2]) {
-            mf_array_unref(one);
-            return mf_fail(MF_CORRUPT, "%s: its pixels do not match its header",
-                           list->slice[i].path);
-        }
+        if (o->stop)
+            MF_TRY(o->stop(o->stop_of));
+        MF_TRY(dicom_frame_read(reader, list->slice[i].path, &list->slice[i].h, 0, &one));
         mf_status failed = MF_OK;
         if (!s->voxels)
             failed = mf_array_new(one->dtype, 3, shape, &s->voxels);
@@ -395,7 +393,10 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
         snprintf(s->unit, sizeof s->unit, "HU");
     if (!strcmp(m, "PT"))
         uptake(h, s);
-    return read_slices(list, s);
+    dicom_reader reader = {.decoder = {.stop = o->stop, .of = o->stop_of}};
+    mf_status failed = read_slices(list, o, &reader, s);
+    dicom_reader_close(&reader);
+    return failed;
 }
 
 mf_status dicom_read(const char *path, bool folder, const scan_options *o, scan *s)

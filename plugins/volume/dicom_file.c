@@ -1,10 +1,7 @@
-/* dicom_file.c - see dicom_file.h. Elements are walked and checked here, and plain pixels are read
- * here, because GDCM (which ITK reads DICOM with) ends the whole process by failed assertions when
- * a file is damaged; only compressed pixels of files that passed are left to it. The encoding of
- * elements: DICOM PS3.5, section 7. */
+/* dicom_file.c - see dicom_file.h. Elements are walked and checked here, because GDCM (which ITK
+ * reads DICOM with) ends the whole process by failed assertions when a file is damaged. The
+ * encoding of elements: DICOM PS3.5, section 7. */
 #include "dicom_file.h"
-#include "itk_volume.h"
-#include "voxels.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +179,7 @@ static void note_element(walker *w, const element *e, const char *value, const u
     case 0x00280030: h->has_spacing = decimals(value, h->spacing, 2); break;
     case 0x00280100: h->bits = small; break;
     case 0x00280101: h->bits_stored = small; break;
+    case 0x00280102: h->high_bit = e->length == 2 ? small : -1; break;
     case 0x00280103: h->is_signed = small; break;
     case 0x00281052: h->intercept = v; break;
     case 0x00281053: h->slope = v; break;
@@ -226,6 +224,7 @@ static mf_status walk(walker *w, int64_t end, int depth)
         if (e.tag == 0x7fe00010 && depth == 0) {
             w->h->pixel_offset = ftello(w->file);
             w->h->pixel_bytes = w->size - w->h->pixel_offset;
+            w->h->pixels_in_items = e.length == UNDEFINED;
             if (e.length != UNDEFINED && e.length < w->h->pixel_bytes)
                 w->h->pixel_bytes = e.length;
             return MF_OK;
@@ -310,7 +309,7 @@ static mf_status walk_file(walker *w, bool *is_dicom)
 mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dicom)
 {
     struct stat about;
-    *header = (dicom_header){.samples = 1};
+    *header = (dicom_header){.samples = 1, .high_bit = -1};
     *is_dicom = false;
     walker w = {.path = path, .file = fopen(path, "rb"), .h = header};
     if (!w.file || fstat(fileno(w.file), &about)) {
@@ -323,52 +322,4 @@ mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dic
     mf_status failed = walk_file(&w, is_dicom);
     fclose(w.file);
     return failed;
-}
-
-/* Stored integers have `bits_stored` of `bits` bits; the others may hold anything. */
-static void clean_bits(const dicom_header *h, mf_array *v)
-{
-    int spare = (int)(h->bits - h->bits_stored);
-    int64_t n = mf_array_count(v);
-    if (spare <= 0 || h->bits_stored <= 0)
-        return;
-    for (int64_t i = 0; i < n && h->bits == 16; i++) {
-        uint16_t u = (uint16_t)(((uint16_t *)v->data)[i] << spare);
-        if (h->is_signed)
-            ((int16_t *)v->data)[i] = (int16_t)((int16_t)u >> spare);
-        else
-            ((uint16_t *)v->data)[i] = (uint16_t)(u >> spare);
-    }
-}
-
-static mf_status read_plain(const char *path, const dicom_header *h, mf_array **pixels)
-{
-    static const mf_dtype types[2][3] = {{MF_U8, MF_U16, MF_U32}, {MF_I8, MF_I16, MF_I32}};
-    if (h->bits != 8 && h->bits != 16 && h->bits != 32)
-        return mf_fail(MF_UNSUPPORTED, "%s: has pixels of %lld bits", path, (long long)h->bits);
-    const int64_t shape[3] = {1, h->rows, h->columns};
-    MF_TRY(mf_array_new(types[h->is_signed != 0][h->bits / 16], 3, shape, pixels));
-    FILE *file = fopen(path, "rb");
-    bool good = file && !fseeko(file, (off_t)h->pixel_offset, SEEK_SET) &&
-                fread((*pixels)->data, 1, (*pixels)->bytes, file) == (*pixels)->bytes;
-    if (file)
-        fclose(file);
-    if (!good) {
-        mf_array_unref(*pixels);
-        return mf_fail(MF_CORRUPT, "%s: its pixels cannot be read", path);
-    }
-    if (h->big_endian)
-        voxels_swap(*pixels);
-    clean_bits(h, *pixels);
-    if (h->slope == 0 || (h->slope == 1 && h->intercept == 0))
-        return MF_OK;
-    mf_status failed = voxels_scale(pixels, h->slope, h->intercept);
-    if (failed)
-        mf_array_unref(*pixels);
-    return failed;
-}
-
-mf_status dicom_pixels_read(const char *path, const dicom_header *h, mf_array **pixels)
-{
-    return h->compressed ? itk_dicom_slice(path, pixels) : read_plain(path, h, pixels);
 }

@@ -1,8 +1,10 @@
-/* dicom_file.h - what one DICOM file says of itself, and its pixels. */
+/* dicom_file.h - what one DICOM file says of itself. Its pixels: dicom_pixels.h. */
 #ifndef VOLUME_DICOM_FILE_H
 #define VOLUME_DICOM_FILE_H
 
-#include <massflow/array.h>
+#include <massflow/error.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Text is "" and numbers are 0 where an element is missing. */
 typedef struct dicom_header {
@@ -14,6 +16,7 @@ typedef struct dicom_header {
     int64_t series_number, instance;
     int64_t rows, columns, frames, samples;
     int64_t bits, bits_stored, is_signed;
+    int64_t high_bit;        /* -1 where it is missing */
     double slope, intercept; /* value = stored * slope + intercept; slope 0: none given */
     bool has_position, has_orientation, has_spacing;
     double position[3], orientation[6]; /* LPS mm, as in the file */
@@ -22,12 +25,10 @@ typedef struct dicom_header {
     bool compressed, big_endian;
     int64_t pixel_offset; /* of the pixels in the file; 0 without any */
     int64_t pixel_bytes;  /* that the file has from there on */
+    bool pixels_in_items; /* of undefined length: fragments in items */
 } dicom_header;
 
 /* Reads and checks the elements up to the pixels; *is_dicom is false for a file of another kind. */
 mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dicom);
-
-/* The pixels of a single-frame file, rescaled to what they measure: [1, rows, columns]. */
-mf_status dicom_pixels_read(const char *path, const dicom_header *header, mf_array **pixels);
 
 #endif

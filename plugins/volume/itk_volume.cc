@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <gdcmTrace.h>
-#include <itkGDCMImageIO.h>
 #include <itkMetaImageIO.h>
 #include <itkNrrdImageIO.h>
 #include <string>
@@ -13,14 +11,11 @@
 namespace
 {
 
-/* ITK, and GDCM inside it, would write warnings to the terminal. */
+/* ITK would write warnings to the terminal. */
 void be_quiet()
 {
     static const bool done = [] {
         itk::Object::SetGlobalWarningDisplay(false);
-        gdcm::Trace::DebugOff();
-        gdcm::Trace::WarningOff();
-        gdcm::Trace::ErrorOff();
         return true;
     }();
     (void)done;
@@ -208,14 +203,5 @@ mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxel
         else
             io = itk::MetaImageIO::New();
         return write_with(io, path, grid, voxels);
-    });
-}
-
-mf_status itk_dicom_slice(const char *path, mf_array **pixels)
-{
-    return guarded(path, "read as DICOM", [&]() -> mf_status {
-        mf_grid ignored;
-        itk::GDCMImageIO::Pointer io = itk::GDCMImageIO::New();
-        return read_into(io, path, -1, &ignored, pixels);
     });
 }
