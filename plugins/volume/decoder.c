@@ -12,12 +12,22 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROGRAM "massflow-decode"
 #define LOOK_EVERY 50 /* ms between looks for a stop */
+#define PATIENCE 10   /* times the processor time that a frame may take */
 
 extern char **environ;
+
+/* One frame on its way. */
+typedef struct exchange {
+    const char *where, *name;
+    const decode_request *request;
+    double since, patience; /* when a byte moved last; s to wait for the next */
+    bool gone;              /* the process has ended */
+} exchange;
 
 /* ---- starting and ending --------------------------------------------------------------------- */
 
@@ -107,41 +117,60 @@ void decoder_close(decoder *d)
 }
 
 /* Why the process ended in the middle of a frame. */
-static mf_status ended(const char *where, const char *name, const decode_request *r, int how)
+static mf_status ended(const exchange *x, int how)
 {
     int number = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
-    const char *signal_name = number ? sigabbrev_np(number) : NULL;
+    const char *known = number ? sigabbrev_np(number) : NULL;
     if (number == SIGXCPU)
         return mf_fail(
             MF_CORRUPT,
             "%s: its %s pixels were not decoded within %llu s of processor time; the file "
             "is damaged",
-            where, name, (unsigned long long)decode_seconds(r));
+            x->where, x->name, (unsigned long long)decode_seconds(x->request));
     if (number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
         number == SIGILL || number == SIGTRAP || number == SIGSYS)
         return mf_fail(MF_CORRUPT,
                        "%s: the decoder of its %s pixels ended by signal %d (SIG%s); the file is "
                        "damaged",
-                       where, name, number, signal_name ? signal_name : "?");
+                       x->where, x->name, number, known ? known : "?");
     if (number)
         return mf_fail(MF_IO, "%s: the decoder of its %s pixels was killed by signal %d (SIG%s)",
-                       where, name, number, signal_name ? signal_name : "?");
-    return mf_fail(MF_IO, "%s: the decoder of its %s pixels ended with exit status %d", where, name,
-                   WEXITSTATUS(how));
+                       x->where, x->name, number, known ? known : "?");
+    return mf_fail(MF_IO, "%s: the decoder of its %s pixels ended with exit status %d", x->where,
+                   x->name, WEXITSTATUS(how));
 }
 
 /* ---- talking --------------------------------------------------------------------------------- */
 
-/* Sends or receives `size` bytes; *gone: the other side has ended. */
-static mf_status move(decoder *d, void *bytes, size_t size, bool out, bool *gone)
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* A process whose memory is damaged may wait for itself: that takes no processor time. */
+static mf_status check_patience(const decoder *d, const exchange *x)
+{
+    double passed = now() - x->since;
+    if (d->stop)
+        MF_TRY(d->stop(d->of));
+    if (passed < x->patience)
+        return MF_OK;
+    return mf_fail(MF_CORRUPT,
+                   "%s: the decoder of its %s pixels gave no answer within %.0f s; the file is "
+                   "damaged",
+                   x->where, x->name, x->patience);
+}
+
+/* Sends or receives `size` bytes, unless the other side has ended. */
+static mf_status move(decoder *d, exchange *x, void *bytes, size_t size, bool out)
 {
     size_t done = 0;
-    *gone = false;
-    while (done < size) {
+    while (done < size && !x->gone) {
         struct pollfd wait = {.fd = d->socket, .events = out ? POLLOUT : POLLIN};
         if (poll(&wait, 1, LOOK_EVERY) <= 0) {
-            if (d->stop)
-                MF_TRY(d->stop(d->of));
+            MF_TRY(check_patience(d, x));
             continue;
         }
         char *at = (char *)bytes + done;
@@ -149,70 +178,76 @@ static mf_status move(decoder *d, void *bytes, size_t size, bool out, bool *gone
                         : recv(d->socket, at, size - done, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
-        *gone = n <= 0;
-        if (*gone)
-            return MF_OK;
-        done += (size_t)n;
+        x->gone = n <= 0;
+        done += n > 0 ? (size_t)n : 0;
+        x->since = now();
     }
     return MF_OK;
 }
 
-static mf_status broken_off(const char *where)
+static mf_status broken_off(const exchange *x)
 {
     return mf_fail(MF_CORRUPT, "%s: its decoder gave an answer that is none; the file is damaged",
-                   where);
+                   x->where);
 }
 
 /* The words of the decoder, as far as they are printable: damage may have reached them. */
-static mf_status refused(decoder *d, const char *where, const char *name, size_t size, bool *gone)
+static mf_status refused(decoder *d, exchange *x, size_t size)
 {
     char text[DECODE_TEXT + 1] = "";
     if (size > DECODE_TEXT)
-        return broken_off(where);
-    MF_TRY(move(d, text, size, false, gone));
+        return broken_off(x);
+    MF_TRY(move(d, x, text, size, false));
     for (char *c = text; *c; c++)
         if (*c < ' ' || *c > '~')
             *c = '?';
-    return *gone ? MF_OK
-                 : mf_fail(MF_CORRUPT, "%s: its %s pixels are damaged: %s", where, name, text);
+    if (x->gone)
+        return MF_OK;
+    return mf_fail(MF_CORRUPT, "%s: its %s pixels are damaged: %s", x->where, x->name, text);
 }
 
-static mf_status exchange(decoder *d, const char *where, const char *name, const decode_request *r,
-                          const unsigned char *stream, mf_dtype dtype, mf_array **pixels,
-                          bool *gone)
+static mf_status take_pixels(decoder *d, exchange *x, mf_dtype dtype, mf_array **pixels)
 {
-    const int64_t shape[3] = {1, r->rows, r->columns};
-    decode_reply reply;
-    decode_request sent = *r;
-    sent.mark = DECODE_MARK;
-    MF_TRY(move(d, &sent, sizeof sent, true, gone));
-    if (!*gone)
-        MF_TRY(move(d, (void *)stream, r->bytes, true, gone));
-    if (!*gone)
-        MF_TRY(move(d, &reply, sizeof reply, false, gone));
-    if (*gone)
-        return MF_OK;
-    if (reply.mark == DECODE_MARK && reply.failed)
-        return refused(d, where, name, reply.bytes, gone);
-    if (reply.mark != DECODE_MARK || reply.bytes != decode_pixel_bytes(r))
-        return broken_off(where);
+    const int64_t shape[3] = {1, x->request->rows, x->request->columns};
     MF_TRY(mf_array_new(dtype, 3, shape, pixels));
-    mf_status failed = move(d, (*pixels)->data, (*pixels)->bytes, false, gone);
-    if (failed || *gone) {
+    mf_status failed = move(d, x, (*pixels)->data, (*pixels)->bytes, false);
+    if (failed || x->gone) {
         mf_array_unref(*pixels);
         *pixels = NULL;
     }
     return failed;
 }
 
+static mf_status talk(decoder *d, exchange *x, const unsigned char *stream, mf_dtype dtype,
+                      mf_array **pixels)
+{
+    decode_reply reply = {0};
+    decode_request sent = *x->request;
+    sent.mark = DECODE_MARK;
+    MF_TRY(move(d, x, &sent, sizeof sent, true));
+    MF_TRY(move(d, x, (void *)stream, sent.bytes, true));
+    MF_TRY(move(d, x, &reply, sizeof reply, false));
+    if (x->gone)
+        return MF_OK;
+    if (reply.mark == DECODE_MARK && reply.failed)
+        return refused(d, x, reply.bytes);
+    if (reply.mark != DECODE_MARK || reply.bytes != decode_pixel_bytes(&sent))
+        return broken_off(x);
+    return take_pixels(d, x, dtype, pixels);
+}
+
 mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,
                       const unsigned char *stream, mf_dtype dtype, mf_array **pixels)
 {
-    bool gone = false;
+    exchange x = {.where = where,
+                  .name = name,
+                  .request = r,
+                  .since = now(),
+                  .patience = d->patience > 0 ? d->patience : PATIENCE * (double)decode_seconds(r)};
     MF_TRY(start(d, where));
-    mf_status failed = exchange(d, where, name, r, stream, dtype, pixels, &gone);
-    if (gone)
-        return ended(where, name, r, end(d, false));
+    mf_status failed = talk(d, &x, stream, dtype, pixels);
+    if (x.gone)
+        return ended(&x, end(d, false));
     if (failed)
         (void)end(d, true);
     return failed;

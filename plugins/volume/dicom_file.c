@@ -183,6 +183,7 @@ static void note_element(walker *w, const element *e, const char *value, const u
     case 0x00280103: h->is_signed = small; break;
     case 0x00281052: h->intercept = v; break;
     case 0x00281053: h->slope = v; break;
+    case 0x3004000e: h->dose_scaling = v; break;
     case 0x00541001: set_text(h->units, sizeof h->units, value); break;
     case 0x00541102: set_text(h->decay, sizeof h->decay, value); break;
     default: break;

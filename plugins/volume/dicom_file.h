@@ -18,6 +18,7 @@ typedef struct dicom_header {
     int64_t bits, bits_stored, is_signed;
     int64_t high_bit;        /* -1 where it is missing */
     double slope, intercept; /* value = stored * slope + intercept; slope 0: none given */
+    double dose_scaling;     /* of an RT dose: Gy = stored * it, whatever slope says; else 0 */
     bool has_position, has_orientation, has_spacing;
     double position[3], orientation[6]; /* LPS mm, as in the file */
     double spacing[2];                  /* mm between rows, between columns */

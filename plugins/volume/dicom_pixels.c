@@ -250,9 +250,11 @@ mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header
     if (failed)
         leave_file(r);
     MF_TRY(failed);
-    if (h->slope == 0 || (h->slope == 1 && h->intercept == 0))
+    bool dose = h->dose_scaling > 0;
+    double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
+    if (slope == 0 || (slope == 1 && intercept == 0))
         return MF_OK;
-    failed = voxels_scale(pixels, h->slope, h->intercept);
+    failed = voxels_scale(pixels, slope, intercept);
     if (failed)
         mf_array_unref(*pixels);
     return failed;

@@ -1,6 +1,6 @@
-/* fuzz_decode.c - code streams of JPEG, JPEG-LS and JPEG 2000, as DICOM has them, decoded by the real
- * decoders in their process. The first byte says which kind. Whatever a stream holds, it comes to
- * pixels of the size that its header announces, or to an error; never to a wait without end. */
+/* fuzz_decode.c - code streams of JPEG, JPEG-LS and JPEG 2000, as DICOM has them, decoded by the
+ * real decoders in their process. The first byte says which kind. Whatever a stream holds, it comes
+ * to pixels of the size that its header announces, or to an error; never to a wait without end. */
 #include "code_stream.h"
 #include "decoder.h"
 #include "fuzz.h"
@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .is_signed = s.is_signed,
                               .bytes = size - 1};
     mf_array *pixels = NULL;
-    if (!failed(decoder_run(&d, "input", p->name, &r, data + 1, s.bits > 8 ? MF_U16 : MF_U8,
-                            &pixels)))
+    if (!failed(
+            decoder_run(&d, "input", p->name, &r, data + 1, s.bits > 8 ? MF_U16 : MF_U8, &pixels)))
         PROMISE(pixels && pixels->shape[1] == s.rows && pixels->shape[2] == s.columns);
     mf_array_unref(pixels);
     return 0;
