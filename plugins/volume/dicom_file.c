@@ -2,6 +2,7 @@
  * reads DICOM with) ends the whole process by failed assertions when a file is damaged. The
  * encoding of elements: DICOM PS3.5, section 7. */
 #include "dicom_file.h"
+#include "deflated.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,16 @@ static mf_status walk_meta(walker *w)
     }
 }
 
+static mf_status inflate_elements(walker *w)
+{
+    FILE *whole;
+    w->h->deflated_from = ftello(w->file);
+    MF_TRY(deflated_open(w->path, w->file, w->h->deflated_from, &whole, &w->size));
+    fclose(w->file);
+    w->file = whole;
+    return MF_OK;
+}
+
 static mf_status choose_syntax(walker *w)
 {
     dicom_header *h = w->h;
@@ -276,8 +287,10 @@ static mf_status choose_syntax(walker *w)
     h->compressed = w->explicit && !w->big && strcmp(h->syntax, "1.2.840.10008.1.2.1") != 0;
     if (!h->syntax[0])
         return damaged(w, "its file header does not name a transfer syntax");
-    if (!strcmp(h->syntax, "1.2.840.10008.1.2.1.99"))
-        return mf_fail(MF_UNSUPPORTED, "%s: its elements are deflated, which is not read", w->path);
+    if (!strcmp(h->syntax, "1.2.840.10008.1.2.1.99")) {
+        h->compressed = false;
+        return inflate_elements(w);
+    }
     return MF_OK;
 }
 

@@ -24,9 +24,11 @@ typedef struct dicom_header {
     double spacing[2];                  /* mm between rows, between columns */
     double thickness, between;          /* mm: slice thickness, spacing between slices */
     bool compressed, big_endian;
-    int64_t pixel_offset; /* of the pixels in the file; 0 without any */
-    int64_t pixel_bytes;  /* that the file has from there on */
-    bool pixels_in_items; /* of undefined length: fragments in items */
+    int64_t deflated_from; /* where deflated elements begin, whose offsets are those of deflated.h;
+                              0 in other files */
+    int64_t pixel_offset;  /* of the pixels in the file; 0 without any */
+    int64_t pixel_bytes;   /* that the file has from there on */
+    bool pixels_in_items;  /* of undefined length: fragments in items */
 } dicom_header;
 
 /* Reads and checks the elements up to the pixels; *is_dicom is false for a file of another kind. */

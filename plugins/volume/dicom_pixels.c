@@ -1,6 +1,7 @@
 /* dicom_pixels.c - see dicom_pixels.h. What a header says of its pixels is checked before memory is
  * asked for. Stored values: DICOM PS3.5, section 8. */
 #include "dicom_pixels.h"
+#include "deflated.h"
 #include "rle.h"
 #include "voxels.h"
 #include <errno.h>
@@ -227,7 +228,17 @@ static void leave_file(dicom_reader *r)
     fragments_free(&r->fragments);
 }
 
-static mf_status enter_file(dicom_reader *r, const char *path)
+static mf_status inflate_file(dicom_reader *r, const char *path, const dicom_header *h)
+{
+    FILE *whole;
+    int64_t size;
+    MF_TRY(deflated_open(path, r->file, h->deflated_from, &whole, &size));
+    fclose(r->file);
+    r->file = whole;
+    return MF_OK;
+}
+
+static mf_status enter_file(dicom_reader *r, const char *path, const dicom_header *h)
 {
     if (r->path && !strcmp(r->path, path))
         return MF_OK;
@@ -235,6 +246,8 @@ static mf_status enter_file(dicom_reader *r, const char *path)
     r->file = fopen(path, "rb");
     if (!r->file)
         return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    if (h->deflated_from)
+        MF_TRY(inflate_file(r, path, h));
     r->path = strdup(path);
     return r->path ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a path");
 }
@@ -243,7 +256,7 @@ mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header
                            mf_array **pixels)
 {
     MF_TRY(check_header(path, h, frame));
-    mf_status failed = enter_file(r, path);
+    mf_status failed = enter_file(r, path, h);
     if (!failed)
         failed = h->compressed ? read_compressed(r, path, h, frame, pixels)
                                : read_plain(r, path, h, frame, pixels);

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#define DEFLATED "1.2.840.10008.1.2.1.99"
 #define PLAIN "1.2.840.10008.1.2.1"
 #define ENCAPSULATED "1.2.840.10008.1.2.1.98"
 #define RLE "1.2.840.10008.1.2.5"
@@ -531,6 +533,49 @@ START_TEST(frames)
 }
 END_TEST
 
+/* Deflates the file behind its file header, whose last element says so. */
+static void deflate_file(void)
+{
+    unsigned char bytes[1 << 14], packed[1 << 14];
+    const size_t head = 132 + 8 + strlen(DEFLATED);
+    FILE *f = fopen(path, "rb");
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    z_stream z = {.next_in = bytes + head,
+                  .avail_in = (uInt)(n - head),
+                  .next_out = packed,
+                  .avail_out = sizeof packed};
+    ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+    f = fopen(path, "wb");
+    fwrite(bytes, 1, head, f);
+    fwrite(packed, 1, z.total_out, f);
+    fclose(f);
+    (void)deflateEnd(&z);
+}
+
+START_TEST(deflated_files)
+{
+    uint32_t room[PIXELS];
+    picture p = picture_of(12, true, false, room);
+    about a = about_of(DEFLATED, 16, 12, 1);
+    write_plain(&a, p.pixels, PIXELS * 2);
+    deflate_file();
+    expect_voxels("deflated", 12, true, 1, 0, 0);
+    FILE *f = fopen(path, "rb");
+    fseek(f, 0, SEEK_END);
+    long size = ftell(f);
+    fclose(f);
+    ck_assert_int_eq(truncate(path, size - 40), 0);
+    expect_refusal(MF_CORRUPT, ": cut off: it ends inside its deflated elements");
+    f = fopen(path, "r+b");
+    fseek(f, 162, SEEK_SET); /* the first byte that is deflated: a block of no kind */
+    fputc(0xff, f);
+    fclose(f);
+    expect_refusal(MF_CORRUPT, ": damaged DICOM: its deflated elements: invalid block type");
+}
+END_TEST
+
 /* ---- refused --------------------------------------------------------------------------------- */
 
 /* A stream of another size, sign, width or packing than the header says. */
@@ -1024,6 +1069,7 @@ int main(void)
     tcase_add_test(cases, stored_values_are_not_turned_round);
     tcase_add_test(cases, frames_of_several_fragments);
     tcase_add_test(cases, frames);
+    tcase_add_test(cases, deflated_files);
     tcase_add_test(cases, streams_that_are_not_what_the_header_says);
     tcase_add_test(cases, lossy_values_beyond_the_stored_bits);
     tcase_add_test(cases, frames_that_are_not_there);
