@@ -26,7 +26,7 @@ typedef struct exchange {
     const char *where, *name;
     const decode_request *request;
     double since, patience; /* when a byte moved last; s to wait for the next */
-    bool gone;              /* the process has ended */
+    bool gone, refused;     /* the process has ended; it has said why it gives no pixels */
 } exchange;
 
 /* ---- starting and ending --------------------------------------------------------------------- */
@@ -203,6 +203,7 @@ static mf_status refused(decoder *d, exchange *x, size_t size)
             *c = '?';
     if (x->gone)
         return MF_OK;
+    x->refused = true;
     return mf_fail(MF_CORRUPT, "%s: its %s pixels are damaged: %s", x->where, x->name, text);
 }
 
@@ -248,7 +249,7 @@ mf_status decoder_run(decoder *d, const char *where, const char *name, const dec
     mf_status failed = talk(d, &x, stream, dtype, pixels);
     if (x.gone)
         return ended(&x, end(d, false));
-    if (failed)
+    if (failed && !x.refused)
         (void)end(d, true);
     return failed;
 }

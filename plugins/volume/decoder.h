@@ -19,8 +19,8 @@ typedef struct decoder {
 } decoder;
 
 /* Decodes a stream: pixels [1, rows, columns] of `dtype`, whose size is that of the request's
- * pixels. `where` names file and frame, `name` the kind of stream. After an error the process is
- * gone; the next frame starts a new one. */
+ * pixels. `where` names file and frame, `name` the kind of stream. Where an error ended the
+ * process, the next frame starts a new one. */
 mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,
                       const unsigned char *stream, mf_dtype dtype, mf_array **pixels);
 void decoder_close(decoder *d);
