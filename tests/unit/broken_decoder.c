@@ -19,8 +19,10 @@ int main(void)
     decode_request r;
     char stream[5] = "";
     while (recv(0, &r, sizeof r, MSG_WAITALL) == sizeof r && recv(0, stream, 4, MSG_WAITALL) == 4) {
-        if (r.columns > 100)
+        if (r.columns > 100) {
+            signal((int)r.columns - 100, SIG_DFL); /* a sanitizer may have a handler */
             raise((int)r.columns - 100);
+        }
         if (r.columns == 1) /* the first bytes of the stream are the pixels */
             reply(DECODE_MARK, 0, 2, "12");
         if (r.columns == 2)
