@@ -4,7 +4,7 @@
 #include "deflated.h"
 #include "rle.h"
 #include "voxels.h"
-#include <errno.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,12 +240,11 @@ static mf_status inflate_file(dicom_reader *r, const char *path, const dicom_hea
 
 static mf_status enter_file(dicom_reader *r, const char *path, const dicom_header *h)
 {
+    int64_t size;
     if (r->path && !strcmp(r->path, path))
         return MF_OK;
     leave_file(r);
-    r->file = fopen(path, "rb");
-    if (!r->file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    MF_TRY(mf_file_open(path, &r->file, &size));
     if (h->deflated_from)
         MF_TRY(inflate_file(r, path, h));
     r->path = strdup(path);
