@@ -1,8 +1,10 @@
 /* dicom_elements.c - see dicom_elements.h. */
 #include "dicom_elements.h"
+#include "deflated.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -381,6 +383,26 @@ mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr, d
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Goes on in the file as it would be without deflation. */
+static mf_status inflate_elements(dicom_walk *r)
+{
+    FILE *whole, *packed = fopen(r->path, "rbe");
+    if (!packed)
+        return mf_fail(MF_IO, "%s: %s", r->path, strerror(errno));
+    mf_status failed = deflated_open(r->path, packed, r->at, &whole, &r->size);
+    fclose(packed);
+    MF_TRY(failed);
+    int file = fcntl(fileno(whole), F_DUPFD_CLOEXEC, 0);
+    fclose(whole);
+    if (file < 0)
+        return mf_fail(MF_IO, "%s: %s", r->path, strerror(errno));
+    close(r->file);
+    r->file = file;
+    r->window_size = 0;
+    r->deflated_from = r->at;
+    return MF_OK;
+}
+
 /* The elements of group 2, which are always explicit and little-endian (PS3.10, 7.1), name the
  * encoding of the rest. */
 static mf_status read_file_header(dicom_walk *r)
@@ -405,7 +427,7 @@ static mf_status read_file_header(dicom_walk *r)
     if (!r->syntax[0])
         return dicom_damaged(r, "its file header does not name a transfer syntax");
     if (!strcmp(r->syntax, "1.2.840.10008.1.2.1.99"))
-        return mf_fail(MF_UNSUPPORTED, "%s: its elements are deflated, which is not read", r->path);
+        return inflate_elements(r);
     r->explicit = strcmp(r->syntax, "1.2.840.10008.1.2") != 0;
     r->big = !strcmp(r->syntax, "1.2.840.10008.1.2.2");
     return MF_OK;

@@ -43,8 +43,9 @@ typedef struct dicom_walk {
     const char *path;
     int file;
     int64_t size, at;
-    bool marked;     /* has "DICM" behind its preamble */
-    char syntax[80]; /* Transfer Syntax UID; "" without the mark */
+    int64_t deflated_from; /* the file is what deflated.h makes of it; 0: as it lies on disk */
+    bool marked;           /* has "DICM" behind its preamble */
+    char syntax[80];       /* Transfer Syntax UID; "" without the mark */
     bool explicit, big;
     int depth; /* levels that are entered */
     dicom_level level[2 * DICOM_DEEPEST];

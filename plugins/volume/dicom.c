@@ -289,7 +289,8 @@ static bool same_pixels(const dicom_entry *a, const dicom_entry *b)
 {
     unsigned char x[4096], y[4096];
     int64_t left = a->h.pixel_bytes;
-    if (left != b->h.pixel_bytes || !a->h.pixel_offset || !b->h.pixel_offset)
+    if (left != b->h.pixel_bytes || !a->h.pixel_offset || !b->h.pixel_offset ||
+        a->h.deflated_from || b->h.deflated_from)
         return false;
     FILE *f = fopen(a->path, "rb"), *g = fopen(b->path, "rb");
     bool same = f && g && !fseeko(f, (off_t)a->h.pixel_offset, SEEK_SET) &&
@@ -383,15 +384,12 @@ static mf_status read_frame(dicom_reader *r, const dicom_picture *p, mf_array **
     dicom_header h = p->file->h;
     h.slope = p->frame->slope;
     h.intercept = p->frame->intercept;
-    MF_TRY(dicom_frame_read(r, p->file->path, &h, p->number, frame));
-    if ((*frame)->shape[1] == h.rows && (*frame)->shape[2] == h.columns)
-        return MF_OK;
-    mf_array_unref(*frame);
-    return mf_fail(MF_CORRUPT, "%s: its pixels do not match its header", p->file->path);
+    return dicom_frame_read(r, p->file->path, &h, p->number, frame);
 }
 
 /* Reads all slices into s->voxels; what they share decides its type. */
-static mf_status read_slices(dicom_reader *r, const dicom_series *list, scan *s)
+static mf_status read_slices(dicom_reader *r, const dicom_series *list, const scan_options *o,
+                             scan *s)
 {
     const int64_t shape[3] = {(int64_t)list->count, list->rows, list->columns};
     mf_array *frame = NULL;
@@ -402,7 +400,9 @@ static mf_status read_slices(dicom_reader *r, const dicom_series *list, scan *s)
         if (!before || before->file != p->file || before->number != p->number) {
             mf_array_unref(frame);
             frame = NULL;
-            failed = read_frame(r, p, &frame);
+            failed = o->stop ? o->stop(o->stop_of) : MF_OK;
+            if (!failed)
+                failed = read_frame(r, p, &frame);
             if (failed) {
                 frame = NULL; /* not ours where it could not be read */
                 break;
@@ -500,8 +500,8 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
     MF_TRY(dicom_choose_volume(path, list, o->time, s));
     MF_TRY(dicom_stack(path, list, &s->grid, s));
     set_unit(&list->picture[0].file->h, s);
-    dicom_reader reader = {0};
-    mf_status failed = read_slices(&reader, list, s);
+    dicom_reader reader = {.decoder = {.stop = o->stop, .of = o->stop_of}};
+    mf_status failed = read_slices(&reader, list, o, s);
     dicom_reader_close(&reader);
     return failed;
 }

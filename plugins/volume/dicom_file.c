@@ -579,8 +579,9 @@ static mf_status read_header(walker *w, const char *path, bool *is_dicom)
         return MF_OK;
     snprintf(h->syntax, sizeof h->syntax, "%s", w->r.syntax);
     h->big_endian = w->r.big;
-    h->compressed =
-        w->r.marked && w->r.explicit && !w->r.big && strcmp(h->syntax, "1.2.840.10008.1.2.1") != 0;
+    h->deflated_from = w->r.deflated_from;
+    h->compressed = w->r.marked && w->r.explicit && !w->r.big && !h->deflated_from &&
+                    strcmp(h->syntax, "1.2.840.10008.1.2.1") != 0;
     mf_status failed = walk_marked(w);
     if (w->r.marked)
         return failed;

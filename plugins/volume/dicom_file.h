@@ -67,10 +67,12 @@ typedef struct dicom_header {
     double slope, intercept; /* of the frame that is to be read: see dicom_frame */
     double dose_scaling;     /* of an RT dose: Gy = stored * it, whatever slope says; else 0 */
     bool compressed, big_endian;
-    bool real;            /* has pixels in floating point, and no others */
-    int64_t pixel_offset; /* of the pixels in the file; 0 without any */
-    int64_t pixel_bytes;  /* that the file has from there on */
-    bool pixels_in_items; /* of undefined length: fragments in items */
+    bool real;             /* has pixels in floating point, and no others */
+    int64_t deflated_from; /* where deflated elements begin, whose offsets are those of deflated.h;
+                              0 in other files */
+    int64_t pixel_offset;  /* of the pixels in the file; 0 without any */
+    int64_t pixel_bytes;   /* that the file has from there on */
+    bool pixels_in_items;  /* of undefined length: fragments in items */
     /* Siemens mosaics: slices tiled in one picture */
     bool mosaic; /* an image type says so */
     int64_t tiles;

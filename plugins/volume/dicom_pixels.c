@@ -1,86 +1,279 @@
-/* dicom_pixels.c - see dicom_pixels.h. Plain pixels are read here, compressed ones by GDCM. */
+/* dicom_pixels.c - see dicom_pixels.h. What a header says of its pixels is checked before memory is
+ * asked for. Stored values: DICOM PS3.5, section 8. */
 #include "dicom_pixels.h"
-#include "itk_volume.h"
+#include "deflated.h"
+#include "rle.h"
 #include "voxels.h"
-#include <errno.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Stored integers have `bits_stored` of `bits` bits; the others may hold anything. */
-static void clean_bits(const dicom_header *h, mf_array *v)
+#define BLANK (1 << 26) /* pixels of a frame that may be packed to next to nothing */
+
+static int64_t frames_of(const dicom_header *h)
 {
-    int spare = (int)(h->bits - h->bits_stored);
-    int64_t n = mf_array_count(v);
-    if (spare <= 0 || h->bits_stored <= 0)
-        return;
-    for (int64_t i = 0; i < n && h->bits == 16; i++) {
-        uint16_t u = (uint16_t)(((uint16_t *)v->data)[i] << spare);
-        if (h->is_signed)
-            ((int16_t *)v->data)[i] = (int16_t)((int16_t)u >> spare);
-        else
-            ((uint16_t *)v->data)[i] = (uint16_t)(u >> spare);
-    }
+    return h->frames > 1 ? h->frames : 1;
 }
 
-static mf_status open_file(dicom_reader *r, const char *path)
+static int64_t stored_bits(const dicom_header *h)
 {
-    if (r->path && !strcmp(r->path, path))
-        return MF_OK;
-    dicom_reader_close(r);
-    r->path = strdup(path);
-    r->file = r->path ? fopen(path, "rbe") : NULL;
-    if (r->file)
-        return MF_OK;
-    mf_status failed = r->path ? mf_fail(MF_IO, "%s: %s", path, strerror(errno))
-                               : mf_fail(MF_NO_MEMORY, "%s: no memory for its name", path);
-    dicom_reader_close(r);
-    return failed;
+    return h->bits_stored ? h->bits_stored : h->bits;
 }
 
-static mf_status read_plain(dicom_reader *r, const dicom_header *h, int64_t frame, mf_array *pixels)
+/* "PATH" or "PATH, frame 3 of 20". */
+static void name_frame(const char *path, const dicom_header *h, int64_t frame, char where[4200])
 {
-    off_t at = (off_t)(h->pixel_offset + frame * (int64_t)pixels->bytes);
-    if (fseeko(r->file, at, SEEK_SET) ||
-        fread(pixels->data, 1, pixels->bytes, r->file) != pixels->bytes)
-        return mf_fail(MF_CORRUPT, "%s: its pixels cannot be read", r->path);
-    if (h->big_endian)
-        voxels_swap(pixels);
-    clean_bits(h, pixels);
+    if (frames_of(h) == 1)
+        snprintf(where, 4200, "%s", path);
+    else
+        snprintf(where, 4200, "%s, frame %lld of %lld", path, (long long)frame + 1,
+                 (long long)frames_of(h));
+}
+
+static mf_status check_header(const char *path, const dicom_header *h, int64_t frame)
+{
+    if (h->rows < 1 || h->columns < 1 || h->samples != 1 || frame < 0 || frame >= frames_of(h))
+        return mf_fail(MF_INTERNAL, "%s: frame %lld of %lld (%lld values a pixel) was asked for",
+                       path, (long long)frame, (long long)frames_of(h), (long long)h->samples);
+    if (h->bits != 8 && h->bits != 16 && h->bits != 32)
+        return mf_fail(MF_UNSUPPORTED, "%s: has pixels of %lld bits", path, (long long)h->bits);
+    if (h->bits_stored > h->bits)
+        return mf_fail(MF_CORRUPT, "%s: damaged DICOM: it stores %lld bits in %lld", path,
+                       (long long)h->bits_stored, (long long)h->bits);
+    if (h->bits_stored && h->high_bit >= 0 && h->high_bit != h->bits_stored - 1)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: its %lld stored bits end at bit %lld, not at bit %lld", path,
+                               (long long)h->bits_stored, (long long)h->high_bit,
+                               (long long)h->bits_stored - 1),
+                       "readers disagree on what such a file holds; (0028,0102) High Bit should be "
+                       "Bits Stored - 1");
+    if (h->is_signed != 0 && h->is_signed != 1)
+        return mf_fail(MF_CORRUPT, "%s: damaged DICOM: its pixel representation is %lld", path,
+                       (long long)h->is_signed);
     return MF_OK;
 }
 
-static mf_status read_stored(dicom_reader *r, const char *path, const dicom_header *h,
-                             int64_t frame, mf_array **pixels)
+/* bits: 8, 16 or 32 */
+static mf_dtype dtype_of(const dicom_header *h, int64_t bits)
 {
     static const mf_dtype types[2][3] = {{MF_U8, MF_U16, MF_U32}, {MF_I8, MF_I16, MF_I32}};
-    if (h->bits != 8 && h->bits != 16 && h->bits != 32)
-        return mf_fail(MF_UNSUPPORTED, "%s: has pixels of %lld bits", path, (long long)h->bits);
+    return types[h->is_signed][bits / 16];
+}
+
+static mf_status new_pixels(const dicom_header *h, mf_array **pixels)
+{
     const int64_t shape[3] = {1, h->rows, h->columns};
-    MF_TRY(open_file(r, path));
-    MF_TRY(mf_array_new(types[h->is_signed != 0][h->bits / 16], 3, shape, pixels));
-    mf_status failed = read_plain(r, h, frame, *pixels);
-    bool dose = h->dose_scaling > 0;
-    double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
-    if (!failed && slope != 0 && (slope != 1 || intercept != 0))
-        failed = voxels_scale(pixels, slope, intercept);
+    return mf_array_new(dtype_of(h, h->bits), 3, shape, pixels);
+}
+
+/* Only the lowest bits of a value count, of which the highest is the sign; the others may hold
+ * anything. */
+static void keep_bits(mf_array *v, bool is_signed, int64_t bits)
+{
+    int64_t n = mf_array_count(v);
+    int width = (int)mf_dtype_size(v->dtype) * 8, spare = width - (int)bits;
+    if (spare <= 0)
+        return;
+    uint32_t mask = (uint32_t)(((uint64_t)1 << bits) - 1), sign = (uint32_t)1 << (bits - 1);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t value = width == 8    ? ((uint8_t *)v->data)[i]
+                         : width == 16 ? ((uint16_t *)v->data)[i]
+                                       : ((uint32_t *)v->data)[i];
+        value &= mask;
+        if (is_signed)
+            value = (value ^ sign) - sign;
+        if (width == 8)
+            ((uint8_t *)v->data)[i] = (uint8_t)value;
+        else if (width == 16)
+            ((uint16_t *)v->data)[i] = (uint16_t)value;
+        else
+            ((uint32_t *)v->data)[i] = value;
+    }
+}
+
+/* ---- plain ----------------------------------------------------------------------------------- */
+
+static mf_status read_plain(dicom_reader *r, const char *path, const dicom_header *h, int64_t frame,
+                            mf_array **pixels)
+{
+    int64_t bytes = h->rows * h->columns * (h->bits / 8);
+    if (h->pixels_in_items)
+        return mf_fail(MF_CORRUPT,
+                       "%s: damaged DICOM: its pixels lie in items, as compressed ones do, but its "
+                       "transfer syntax is a plain one",
+                       path);
+    if (h->pixel_bytes / bytes < frames_of(h))
+        return mf_fail(MF_CORRUPT,
+                       "%s: cut off: its header promises %lld x %lld pixels of %lld frames (%lld "
+                       "bytes each), %lld bytes are there",
+                       path, (long long)h->columns, (long long)h->rows, (long long)frames_of(h),
+                       (long long)bytes, (long long)h->pixel_bytes);
+    MF_TRY(new_pixels(h, pixels));
+    if (fseeko(r->file, (off_t)(h->pixel_offset + frame * bytes), SEEK_SET) ||
+        fread((*pixels)->data, 1, (*pixels)->bytes, r->file) < (*pixels)->bytes) {
+        mf_array_unref(*pixels);
+        return mf_fail(MF_CORRUPT, "%s: its pixels cannot be read", path);
+    }
+    if (h->big_endian)
+        voxels_swap(*pixels);
+    keep_bits(*pixels, h->is_signed, stored_bits(h));
+    return MF_OK;
+}
+
+/* ---- compressed ------------------------------------------------------------------------------ */
+
+/* Pixels in a fragment, as they are; it may be padded to an even size. */
+static mf_status decode_none(const char *where, const dicom_header *h, const unsigned char *stream,
+                             size_t size, mf_array **pixels)
+{
+    size_t wanted = (size_t)(h->rows * h->columns * (h->bits / 8));
+    if (size != wanted + wanted % 2)
+        return pixels_mismatch(where, h, "it has %zu bytes of pixels", size);
+    MF_TRY(new_pixels(h, pixels));
+    memcpy((*pixels)->data, stream, wanted);
+    keep_bits(*pixels, h->is_signed, stored_bits(h));
+    return MF_OK;
+}
+
+static mf_status decode_rle(const char *where, const dicom_header *h, const unsigned char *stream,
+                            size_t size, mf_array **pixels)
+{
+    if (!rle_can_hold(h, size))
+        return pixels_mismatch(where, h, "its RLE pixels are %zu bytes, too few", size);
+    MF_TRY(new_pixels(h, pixels));
+    mf_status failed = rle_decode(where, h, stream, size, (*pixels)->data);
+    if (failed)
+        mf_array_unref(*pixels);
+    else
+        keep_bits(*pixels, h->is_signed, stored_bits(h));
+    return failed;
+}
+
+/* Values of a stream that has more bits than the header counts. In a lossless one the others are
+ * cleared as in plain pixels; what a lossy one makes of them would be a guess. */
+static mf_status check_values(const char *where, const dicom_header *h, const mf_array *pixels)
+{
+    double least = h->is_signed ? -(double)((int64_t)1 << (stored_bits(h) - 1)) : 0;
+    double most = least + (double)((int64_t)1 << stored_bits(h)) - 1;
+    voxel_facts f;
+    MF_TRY(voxels_measure(pixels, &f));
+    if (f.min < least || f.max > most)
+        return pixels_mismatch(where, h, "its values reach from %g to %g", f.min, f.max);
+    return MF_OK;
+}
+
+static mf_status decode_foreign(dicom_reader *r, const char *where, const dicom_header *h,
+                                const packing *p, const unsigned char *stream, size_t size,
+                                mf_array **pixels)
+{
+    static const uint32_t kinds[] = {[CODEC_JPEG] = DECODE_JPEG,
+                                     [CODEC_JPEG_LS] = DECODE_JPEG_LS,
+                                     [CODEC_JPEG_2000] = DECODE_JPEG_2000};
+    code_stream s;
+    if (h->rows * h->columns > BLANK && h->rows * h->columns / 1032 > (int64_t)size)
+        return pixels_mismatch(where, h, "its %s pixels are %zu bytes, too few", p->name, size);
+    MF_TRY(code_stream_read(where, p, stream, size, &s));
+    MF_TRY(code_stream_check(where, p, h, &s));
+    const decode_request request = {.kind = kinds[p->codec],
+                                    .columns = (uint32_t)s.columns,
+                                    .rows = (uint32_t)s.rows,
+                                    .bits = (uint32_t)s.bits,
+                                    .is_signed = s.is_signed,
+                                    .bytes = size};
+    int64_t used = p->lossless && s.bits > stored_bits(h) ? stored_bits(h) : s.bits;
+    MF_TRY(decoder_run(&r->decoder, where, p->name, &request, stream,
+                       dtype_of(h, s.bits > 8 ? 16 : 8), pixels));
+    keep_bits(*pixels, h->is_signed, used);
+    mf_status failed = used > stored_bits(h) ? check_values(where, h, *pixels) : MF_OK;
     if (failed)
         mf_array_unref(*pixels);
     return failed;
 }
 
+static mf_status read_compressed(dicom_reader *r, const char *path, const dicom_header *h,
+                                 int64_t frame, mf_array **pixels)
+{
+    const packing *p = packing_of(h->syntax);
+    unsigned char *stream;
+    size_t size;
+    char where[4200];
+    if (!p)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: its pixels are compressed as transfer syntax %s says, which is "
+                               "not read",
+                               path, h->syntax),
+                       "RLE, JPEG, JPEG-LS and JPEG 2000 are read; dcmdjpeg, dcmdrle or gdcmconv "
+                       "--raw decompress a file");
+    if (!r->fragments.count)
+        MF_TRY(fragments_find(path, r->file, h, p, frames_of(h), &r->fragments));
+    name_frame(path, h, frame, where);
+    MF_TRY(fragments_read(where, r->file, &r->fragments, frame, &stream, &size));
+    mf_status failed = p->codec == CODEC_NONE ? decode_none(where, h, stream, size, pixels)
+                       : p->codec == CODEC_RLE
+                           ? decode_rle(where, h, stream, size, pixels)
+                           : decode_foreign(r, where, h, p, stream, size, pixels);
+    free(stream);
+    return failed;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+static void leave_file(dicom_reader *r)
+{
+    if (r->file)
+        fclose(r->file);
+    r->file = NULL;
+    free(r->path);
+    r->path = NULL;
+    fragments_free(&r->fragments);
+}
+
+static mf_status inflate_file(dicom_reader *r, const char *path, const dicom_header *h)
+{
+    FILE *whole;
+    int64_t size;
+    MF_TRY(deflated_open(path, r->file, h->deflated_from, &whole, &size));
+    fclose(r->file);
+    r->file = whole;
+    return MF_OK;
+}
+
+static mf_status enter_file(dicom_reader *r, const char *path, const dicom_header *h)
+{
+    int64_t size;
+    if (r->path && !strcmp(r->path, path))
+        return MF_OK;
+    leave_file(r);
+    MF_TRY(mf_file_open(path, &r->file, &size));
+    if (h->deflated_from)
+        MF_TRY(inflate_file(r, path, h));
+    r->path = strdup(path);
+    return r->path ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a path");
+}
+
 mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header *h, int64_t frame,
                            mf_array **pixels)
 {
-    if (h->compressed && h->frames > 1)
-        return mf_fail(MF_UNSUPPORTED, "%s: its %lld frames are compressed, which is not read",
-                       path, (long long)h->frames);
-    return h->compressed ? itk_dicom_slice(path, pixels) : read_stored(r, path, h, frame, pixels);
+    MF_TRY(check_header(path, h, frame));
+    mf_status failed = enter_file(r, path, h);
+    if (!failed)
+        failed = h->compressed ? read_compressed(r, path, h, frame, pixels)
+                               : read_plain(r, path, h, frame, pixels);
+    if (failed)
+        leave_file(r);
+    MF_TRY(failed);
+    bool dose = h->dose_scaling > 0;
+    double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
+    if (slope == 0 || (slope == 1 && intercept == 0))
+        return MF_OK;
+    failed = voxels_scale(pixels, slope, intercept);
+    if (failed)
+        mf_array_unref(*pixels);
+    return failed;
 }
 
 void dicom_reader_close(dicom_reader *r)
 {
-    if (r->file)
-        fclose(r->file);
-    free(r->path);
-    *r = (dicom_reader){0};
+    leave_file(r);
+    decoder_close(&r->decoder);
 }

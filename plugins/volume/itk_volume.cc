@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <gdcmTrace.h>
-#include <itkGDCMImageIO.h>
 #include <itkMetaImageIO.h>
 #include <itkNrrdImageIO.h>
 #include <string>
@@ -13,14 +11,11 @@
 namespace
 {
 
-/* ITK, and GDCM inside it, would write warnings to the terminal. */
+/* ITK would write warnings to the terminal. */
 void be_quiet()
 {
     static const bool done = [] {
         itk::Object::SetGlobalWarningDisplay(false);
-        gdcm::Trace::DebugOff();
-        gdcm::Trace::WarningOff();
-        gdcm::Trace::ErrorOff();
         return true;
     }();
     (void)done;
@@ -66,56 +61,6 @@ const dtype_pair dtypes[] = {
     {itk::IOComponentEnum::LONG, MF_I64},   {itk::IOComponentEnum::LONGLONG, MF_I64},
     {itk::IOComponentEnum::FLOAT, MF_F32},  {itk::IOComponentEnum::DOUBLE, MF_F64}};
 
-mf_status dtype_of(const char *path, itk::IOComponentEnum component, mf_dtype *dtype)
-{
-    for (const dtype_pair &pair : dtypes)
-        if (pair.component == component) {
-            *dtype = pair.dtype;
-            return MF_OK;
-        }
-    return mf_fail(MF_UNSUPPORTED, "%s: voxels of type %s are not read", path,
-                   itk::ImageIOBase::GetComponentTypeAsString(component).c_str());
-}
-
-/* Size, dtype and count of what an opened reader is about to read. */
-mf_status measure(const char *path, itk::ImageIOBase *io, int64_t size[4], mf_dtype *dtype,
-                  size_t *bytes)
-{
-    MF_TRY(dtype_of(path, io->GetComponentType(), dtype));
-    if (io->GetNumberOfComponents() != 1)
-        return mf_hint(mf_fail(MF_UNSUPPORTED,
-                               "%s: has %u values a voxel (colour or vectors), not one", path,
-                               io->GetNumberOfComponents()),
-                       "convert it to a grey-scale scan first");
-    unsigned rank = io->GetNumberOfDimensions();
-    *bytes = mf_dtype_size(*dtype);
-    for (unsigned a = 0; a < (rank > 4 ? rank : 4); a++) {
-        int64_t n = a < rank ? (int64_t)io->GetDimensions(a) : 1;
-        if (n < 1 || !mf_size_mul(*bytes, (size_t)n, bytes))
-            return mf_fail(MF_CORRUPT, "%s: claims an impossible size", path);
-        if (a >= 4 && n > 1)
-            return mf_fail(MF_UNSUPPORTED, "%s: has %u dimensions", path, rank);
-        if (a < 4)
-            size[a] = n;
-    }
-    return MF_OK;
-}
-
-/* LPS as ITK has it to RAS+: the first two world axes change sign. */
-void geometry(itk::ImageIOBase *io, mf_grid *grid)
-{
-    unsigned rank = io->GetNumberOfDimensions();
-    for (unsigned a = 0; a < 3; a++) {
-        grid->spacing[a] = a < rank ? io->GetSpacing(a) : 1;
-        grid->origin[a] = (a < rank ? io->GetOrigin(a) : 0) * (a < 2 ? -1 : 1);
-        std::vector<double> column = a < rank ? io->GetDirection(a) : std::vector<double>();
-        for (unsigned r = 0; r < 3; r++) {
-            double d = r < column.size() ? column[r] : r == a ? 1 : 0;
-            grid->direction[3 * r + a] = d * (r < 2 ? -1 : 1);
-        }
-    }
-}
-
 void whole_region(itk::ImageIOBase *io)
 {
     itk::ImageIORegion region(io->GetNumberOfDimensions());
@@ -124,44 +69,6 @@ void whole_region(itk::ImageIOBase *io)
         region.SetSize(a, io->GetDimensions(a));
     }
     io->SetIORegion(region);
-}
-
-mf_status read_into(itk::ImageIOBase *io, const char *path, int64_t time, mf_grid *grid,
-                    mf_array **voxels)
-{
-    int64_t size[4];
-    mf_dtype dtype = MF_U8;
-    size_t bytes;
-    io->SetFileName(path);
-    io->ReadImageInformation();
-    MF_TRY(measure(path, io, size, &dtype, &bytes));
-    if (size[3] > 1 && time < 0)
-        return mf_hint(
-            mf_fail(MF_UNSUPPORTED, "%s: has %lld time points, not one", path, (long long)size[3]),
-            "time: N (from 0) takes one of them");
-    if (time >= size[3])
-        return mf_fail(MF_INVALID, "%s: has %lld time points; time: %lld is not one of them", path,
-                       (long long)size[3], (long long)time);
-    for (int a = 0; a < 3; a++)
-        grid->size[a] = size[a];
-    geometry(io, grid);
-    whole_region(io);
-    const int64_t shape[4] = {size[3], size[2], size[1], size[0]};
-    mf_array *all;
-    MF_TRY(mf_array_new(dtype, 4, shape, &all));
-    try {
-        io->Read(all->data);
-    } catch (...) {
-        mf_array_unref(all);
-        throw;
-    }
-    mf_status failed = mf_array_new(dtype, 3, shape + 1, voxels);
-    if (!failed)
-        memcpy((*voxels)->data,
-               (const char *)all->data + (size_t)(time < 0 ? 0 : time) * (*voxels)->bytes,
-               (*voxels)->bytes);
-    mf_array_unref(all);
-    return failed;
 }
 
 bool ends_with(const std::string &text, const char *suffix)
@@ -208,14 +115,5 @@ mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxel
         else
             io = itk::MetaImageIO::New();
         return write_with(io, path, grid, voxels);
-    });
-}
-
-mf_status itk_dicom_slice(const char *path, mf_array **pixels)
-{
-    return guarded(path, "read as DICOM", [&]() -> mf_status {
-        mf_grid ignored;
-        itk::GDCMImageIO::Pointer io = itk::GDCMImageIO::New();
-        return read_into(io, path, -1, &ignored, pixels);
     });
 }

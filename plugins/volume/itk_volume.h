@@ -1,5 +1,4 @@
-/* itk_volume.h - the one door to ITK and to GDCM, which ITK reads DICOM with: C outside, C++
- * inside.
+/* itk_volume.h - the one door to ITK: C outside, C++ inside.
  *
  * Nothing of its exceptions, warnings and left-handed habits passes through: world coordinates
  * are RAS+ here, errors are mf_status, and nothing is printed. */
@@ -14,9 +13,6 @@ extern "C" {
 
 /* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. */
 mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels);
-
-/* The pixels of a DICOM file of one frame, decompressed and rescaled: [1, rows, columns]. */
-mf_status itk_dicom_slice(const char *path, mf_array **pixels);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,7 @@ static mf_status check(const void *p)
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const labels_params *o = p;
-    labels_options options = {.read = {o->time, NULL},
+    labels_options options = {.read = {o->time, NULL, volume_stop, t},
                               .orient = o->orient,
                               .by_index = !strcmp(o->align, "index"),
                               .only = o->only.v,

@@ -9,6 +9,9 @@
 typedef struct scan_options {
     int64_t time;       /* which time point, from 0; -1: the scan must have one only */
     const char *series; /* DICOM: series number or unique id; NULL: the folder must hold one only */
+    mf_status (*stop)(void *of); /* its error, asked from time to time, ends a long reading; NULL:
+                                    never */
+    void *stop_of;
 } scan_options;
 
 typedef struct scan {

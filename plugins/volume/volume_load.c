@@ -88,7 +88,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const load_params *o = p;
-    load_options options = {.read = {o->time, o->series},
+    load_options options = {.read = {o->time, o->series, volume_stop, t},
                             .orient = o->orient,
                             .crop = o->crop,
                             .threshold = o->threshold,

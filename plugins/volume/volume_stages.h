@@ -9,4 +9,10 @@ mf_status volume_parts(const char *param, const char *path, mf_part_call call, v
 
 extern const mf_stage volume_load, labels_load;
 
+/* For scan_options.stop; `task` is the stage's mf_task. */
+static inline mf_status volume_stop(void *task)
+{
+    return mf_cancel_point(task);
+}
+
 #endif

@@ -11,9 +11,3 @@ mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxel
     (void)grid, (void)voxels;
     return without(path);
 }
-
-mf_status itk_dicom_slice(const char *path, mf_array **pixels)
-{
-    (void)pixels;
-    return without(path);
-}

@@ -1,0 +1,255 @@
+/* decoder.c - see decoder.h. */
+#include "decoder.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROGRAM "massflow-decode"
+#define LOOK_EVERY 50 /* ms between looks for a stop */
+#define PATIENCE 10   /* times the processor time that a frame may take */
+
+extern char **environ;
+
+/* One frame on its way. */
+typedef struct exchange {
+    const char *where, *name;
+    const decode_request *request;
+    double since, patience; /* when a byte moved last; s to wait for the next */
+    bool gone, refused;     /* the process has ended; it has said why it gives no pixels */
+} exchange;
+
+/* ---- starting and ending --------------------------------------------------------------------- */
+
+/* The folder of the module that this code is in, be it a plugin or a program. */
+static bool find_program(char path[4096])
+{
+    Dl_info info;
+    struct link_map *map = NULL;
+    const char *module = "/proc/self/exe";
+    char *real, *slash;
+    if (dladdr1((void *)(uintptr_t)find_program, &info, (void **)&map, RTLD_DL_LINKMAP) && map &&
+        map->l_name[0])
+        module = map->l_name;
+    real = realpath(module, NULL);
+    slash = real ? strrchr(real, '/') : NULL;
+    bool fits = slash && snprintf(path, 4096, "%.*s/" PROGRAM, (int)(slash - real), real) < 4096;
+    free(real);
+    return fits;
+}
+
+/* Of its own group: a Ctrl-C meant for massflow is no crash of the decoder. It gets no other file.
+ */
+static int spawn(const char *program, int socket, pid_t *pid)
+{
+    char *const arguments[] = {(char *)PROGRAM, NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t none, usual;
+    sigemptyset(&none);
+    sigfillset(&usual);
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&how);
+    posix_spawn_file_actions_adddup2(&files, socket, 0);
+    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&files, 3);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                       POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setsigdefault(&how, &usual);
+    int failed = posix_spawn(pid, program, &files, &how, arguments, environ);
+    posix_spawnattr_destroy(&how);
+    posix_spawn_file_actions_destroy(&files);
+    return failed;
+}
+
+static mf_status start(decoder *d, const char *where)
+{
+    char beside[4096];
+    int sockets[2];
+    const char *program = d->program ? d->program : find_program(beside) ? beside : PROGRAM;
+    if (d->running)
+        return MF_OK;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
+        return mf_fail(MF_IO, "%s: its pixels cannot be decoded: %s", where, strerror(errno));
+    int failed = spawn(program, sockets[1], &d->pid);
+    close(sockets[1]);
+    if (failed) {
+        close(sockets[0]);
+        return mf_hint(mf_fail(MF_NOT_FOUND,
+                               "%s: its pixels cannot be decoded: %s cannot be started: %s", where,
+                               program, strerror(failed)),
+                       "it is a part of massflow: build or install massflow again");
+    }
+    d->socket = sockets[0];
+    d->running = true;
+    return MF_OK;
+}
+
+/* Returns how it ended. At rest it ends by itself once the socket is closed. */
+static int end(decoder *d, bool at_once)
+{
+    int how = 0;
+    if (at_once)
+        kill(d->pid, SIGKILL);
+    close(d->socket);
+    while (waitpid(d->pid, &how, 0) < 0 && errno == EINTR)
+        ;
+    d->running = false;
+    return how;
+}
+
+void decoder_close(decoder *d)
+{
+    if (d->running)
+        (void)end(d, false);
+}
+
+/* Why the process ended in the middle of a frame. */
+static mf_status ended(const exchange *x, int how)
+{
+    int number = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
+    const char *known = number ? sigabbrev_np(number) : NULL;
+    if (number == SIGXCPU)
+        return mf_fail(
+            MF_CORRUPT,
+            "%s: its %s pixels were not decoded within %llu s of processor time; the file "
+            "is damaged",
+            x->where, x->name, (unsigned long long)decode_seconds(x->request));
+    if (number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
+        number == SIGILL || number == SIGTRAP || number == SIGSYS)
+        return mf_fail(MF_CORRUPT,
+                       "%s: the decoder of its %s pixels ended by signal %d (SIG%s); the file is "
+                       "damaged",
+                       x->where, x->name, number, known ? known : "?");
+    if (number)
+        return mf_fail(MF_IO, "%s: the decoder of its %s pixels was killed by signal %d (SIG%s)",
+                       x->where, x->name, number, known ? known : "?");
+    return mf_fail(MF_IO, "%s: the decoder of its %s pixels ended with exit status %d", x->where,
+                   x->name, WEXITSTATUS(how));
+}
+
+/* ---- talking --------------------------------------------------------------------------------- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* A process whose memory is damaged may wait for itself: that takes no processor time. */
+static mf_status check_patience(const decoder *d, const exchange *x)
+{
+    double passed = now() - x->since;
+    if (d->stop)
+        MF_TRY(d->stop(d->of));
+    if (passed < x->patience)
+        return MF_OK;
+    return mf_fail(MF_CORRUPT,
+                   "%s: the decoder of its %s pixels gave no answer within %.0f s; the file is "
+                   "damaged",
+                   x->where, x->name, x->patience);
+}
+
+/* Sends or receives `size` bytes, unless the other side has ended. */
+static mf_status move(decoder *d, exchange *x, void *bytes, size_t size, bool out)
+{
+    size_t done = 0;
+    while (done < size && !x->gone) {
+        struct pollfd wait = {.fd = d->socket, .events = out ? POLLOUT : POLLIN};
+        if (poll(&wait, 1, LOOK_EVERY) <= 0) {
+            MF_TRY(check_patience(d, x));
+            continue;
+        }
+        char *at = (char *)bytes + done;
+        ssize_t n = out ? send(d->socket, at, size - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                        : recv(d->socket, at, size - done, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        x->gone = n <= 0;
+        done += n > 0 ? (size_t)n : 0;
+        x->since = now();
+    }
+    return MF_OK;
+}
+
+static mf_status broken_off(const exchange *x)
+{
+    return mf_fail(MF_CORRUPT, "%s: its decoder gave an answer that is none; the file is damaged",
+                   x->where);
+}
+
+/* The words of the decoder, as far as they are printable: damage may have reached them. */
+static mf_status refused(decoder *d, exchange *x, size_t size)
+{
+    char text[DECODE_TEXT + 1] = "";
+    if (size > DECODE_TEXT)
+        return broken_off(x);
+    MF_TRY(move(d, x, text, size, false));
+    for (char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    if (x->gone)
+        return MF_OK;
+    x->refused = true;
+    return mf_fail(MF_CORRUPT, "%s: its %s pixels are damaged: %s", x->where, x->name, text);
+}
+
+static mf_status take_pixels(decoder *d, exchange *x, mf_dtype dtype, mf_array **pixels)
+{
+    const int64_t shape[3] = {1, x->request->rows, x->request->columns};
+    MF_TRY(mf_array_new(dtype, 3, shape, pixels));
+    mf_status failed = move(d, x, (*pixels)->data, (*pixels)->bytes, false);
+    if (failed || x->gone) {
+        mf_array_unref(*pixels);
+        *pixels = NULL;
+    }
+    return failed;
+}
+
+static mf_status talk(decoder *d, exchange *x, const unsigned char *stream, mf_dtype dtype,
+                      mf_array **pixels)
+{
+    decode_reply reply = {0};
+    decode_request sent = *x->request;
+    sent.mark = DECODE_MARK;
+    MF_TRY(move(d, x, &sent, sizeof sent, true));
+    MF_TRY(move(d, x, (void *)stream, sent.bytes, true));
+    MF_TRY(move(d, x, &reply, sizeof reply, false));
+    if (x->gone)
+        return MF_OK;
+    if (reply.mark == DECODE_MARK && reply.failed)
+        return refused(d, x, reply.bytes);
+    if (reply.mark != DECODE_MARK || reply.bytes != decode_pixel_bytes(&sent))
+        return broken_off(x);
+    return take_pixels(d, x, dtype, pixels);
+}
+
+mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,
+                      const unsigned char *stream, mf_dtype dtype, mf_array **pixels)
+{
+    exchange x = {.where = where,
+                  .name = name,
+                  .request = r,
+                  .since = now(),
+                  .patience = d->patience > 0 ? d->patience : PATIENCE * (double)decode_seconds(r)};
+    MF_TRY(start(d, where));
+    mf_status failed = talk(d, &x, stream, dtype, pixels);
+    if (x.gone)
+        return ended(&x, end(d, false));
+    if (failed && !x.refused)
+        (void)end(d, true);
+    return failed;
+}
