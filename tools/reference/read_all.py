@@ -175,8 +175,11 @@ def by_pydicom(path):
         planes = []
         for z in order:
             d = sorted(places[z], key=lambda s: s[0])[t][2]
-            plane = d.pixel_array.astype(float) * float(getattr(d, "RescaleSlope", 1)) + float(
-                getattr(d, "RescaleIntercept", 0))
+            # A dose has a scaling of its own (PS3.3 C.8.8.3), for which pydicom has no function.
+            slope, intercept = getattr(d, "RescaleSlope", 1), getattr(d, "RescaleIntercept", 0)
+            if getattr(d, "Modality", "") == "RTDOSE":
+                slope, intercept = getattr(d, "DoseGridScaling", 1), 0
+            plane = d.pixel_array.astype(float) * float(slope) + float(intercept)
             planes.append(plane.T)
         volumes.append(np.stack(planes, -1))
     first = places[order[0]][0][1]
