@@ -87,3 +87,21 @@ mf_status mf_file_read(const char *path, size_t most, char **bytes, size_t *size
         *size = (size_t)has;
     return failed;
 }
+
+bool mf_path_ignored(const char *name)
+{
+    static const char *const left[] = {
+        "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache",
+        ".git",        ".hg",                ".svn",          ".DS_Store",   "Thumbs.db",
+        "desktop.ini"};
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        if (!strcmp(name, left[i]))
+            return true;
+    if (!strncmp(name, "._", 2) || !strncmp(name, ".nfs", 4)) /* macOS on foreign disks; NFS */
+        return true;
+    /* Vim's swap files: .NAME.swp, then .swo, .swn, ... */
+    return name[0] == '.' && length > 5 && !strncmp(name + length - 4, ".sw", 3) &&
+           name[length - 1] >= 'a' && name[length - 1] <= 'p';
+}

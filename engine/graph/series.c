@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,7 +109,7 @@ static void search_folder(search *s, const char *folder, const char *below, cons
             struct stat st;
             if (stat(path, &st))
                 continue;
-            if (*name == '.')
+            if (*name == '.' || mf_path_ignored(name))
                 pass_hidden(s, name, !pass && S_ISREG(st.st_mode));
             else if (!pass && S_ISREG(st.st_mode))
                 add_file(s, path, folder, below, first);

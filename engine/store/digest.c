@@ -1,6 +1,6 @@
 /* digest.c - SHA-256 by libcrypto, of bytes, files and folders. Knows nothing of the store. */
 #include "store/digest.h"
-#include <massflow/stage.h>
+#include <massflow/file.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -204,24 +204,6 @@ static char *join(const char *folder, const char *name)
     if (!folder[0])
         return strdup(name);
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
-}
-
-bool mf_path_ignored(const char *name)
-{
-    static const char *const left[] = {
-        "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache",
-        ".git",        ".hg",                ".svn",          ".DS_Store",   "Thumbs.db",
-        "desktop.ini"};
-    size_t length = strlen(name);
-
-    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
-        if (!strcmp(name, left[i]))
-            return true;
-    if (!strncmp(name, "._", 2) || !strncmp(name, ".nfs", 4)) /* macOS on foreign disks; NFS */
-        return true;
-    /* Vim's swap files: .NAME.swp, then .swo, .swn, ... */
-    return name[0] == '.' && length > 5 && !strncmp(name + length - 4, ".sw", 3) &&
-           name[length - 1] >= 'a' && name[length - 1] <= 'p';
 }
 
 /* All files below root/below, links followed. */

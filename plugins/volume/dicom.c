@@ -7,6 +7,7 @@
 #include "dicom_pixels.h"
 #include "dicom_series.h"
 #include <dirent.h>
+#include <massflow/file.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,8 @@ static mf_status scan_folder(const char *folder, dicom_series *s)
         struct stat about;
         bool fits =
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < sizeof path;
-        if (!failed && entry[i]->d_name[0] != '.' && fits && !stat(path, &about) &&
+        const char *name = entry[i]->d_name;
+        if (!failed && name[0] != '.' && !mf_path_ignored(name) && fits && !stat(path, &about) &&
             S_ISREG(about.st_mode))
             failed = add_file(s, path);
         free(entry[i]);
@@ -499,6 +501,7 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
     MF_TRY(dicom_pictures(list));
     MF_TRY(dicom_choose_volume(path, list, o->time, s));
     MF_TRY(dicom_stack(path, list, &s->grid, s));
+    MF_TRY(scan_check_size(path, s->grid.size));
     set_unit(&list->picture[0].file->h, s);
     dicom_reader reader = {.decoder = {.stop = o->stop, .of = o->stop_of}};
     mf_status failed = read_slices(&reader, list, o, s);

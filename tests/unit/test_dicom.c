@@ -498,6 +498,23 @@ START_TEST(slices_may_come_in_any_way)
 }
 END_TEST
 
+/* What is no part of a folder's content, and so in no key, is not read either: a slice by such a
+ * name would be one that nobody notices when it changes. */
+START_TEST(what_is_in_no_key_is_not_read)
+{
+    static const char *const names[] = {"Thumbs.db", "desktop.ini", "._2", ".DS_Store"};
+    const slice series[] = {{0, 10}, {1, 11}}, next = {2, 12};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        put_slices(series, COUNT(series));
+        put_slice(&next, names[i]);
+        expect_slices(-1, "10 11");
+    }
+    put_slices(series, COUNT(series));
+    put_slice(&next, "thumbs");
+    expect_slices(-1, "10 11 12");
+}
+END_TEST
+
 /* Slices along a normal in steps of 3 mm, with cosines rounded to some decimals or scaled. */
 static void put_oblique(int count, int decimals, double scale)
 {
@@ -1304,6 +1321,7 @@ int main(void)
     tcase_add_test(cases, copies_are_left_out);
     tcase_add_test(cases, shifted_slices_are_refused);
     tcase_add_test(cases, slices_may_come_in_any_way);
+    tcase_add_test(cases, what_is_in_no_key_is_not_read);
     tcase_add_test(cases, rounded_cosines_are_no_tilt);
     tcase_add_test(cases, localizers_are_left_out);
     tcase_add_test(cases, hidden_sequences_are_read);

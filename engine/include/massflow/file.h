@@ -7,6 +7,7 @@
 
 #include <massflow/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -22,6 +23,11 @@ MF_API MF_MUST_USE mf_status mf_file_open(const char *path, FILE **file, int64_t
  * the file has, once that is known to be allowed. The caller frees *bytes. */
 MF_API MF_MUST_USE mf_status mf_file_read(const char *path, size_t most, char **bytes,
                                           size_t *size);
+
+/* Whether a name in a folder is one that systems and editors leave there (".DS_Store", "Thumbs.db",
+ * ".git", "__pycache__", ...): docs/caching.md lists them. Such files are no part of a folder's
+ * content. */
+MF_API bool mf_path_ignored(const char *name);
 
 #ifdef __cplusplus
 }

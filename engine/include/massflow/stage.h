@@ -8,6 +8,7 @@
 
 #include <massflow/artifact.h>
 #include <massflow/compute.h>
+#include <massflow/file.h>
 #include <massflow/random.h>
 
 #ifdef __cplusplus
@@ -165,10 +166,6 @@ typedef struct mf_stage {
     mf_status (*parts)(const char *param, const char *path, mf_part_call call, void *self);
 } mf_stage;
 
-/* Whether a name in a folder is one that systems and editors leave there (".DS_Store", "Thumbs.db",
- * ".git", "__pycache__", ...): docs/caching.md lists them. Such files are no part of a folder's
- * content. */
-MF_API bool mf_path_ignored(const char *name);
 
 /* How an artifact is to be drawn. */
 typedef struct mf_view {
