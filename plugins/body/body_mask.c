@@ -1,4 +1,5 @@
 /* body_mask.c - the stage body.mask: where the patient is. */
+#include "../common/background.h"
 #include "../common/body.h"
 #include "../common/normalize.h"
 #include "body_mask.code.h"
@@ -13,11 +14,12 @@ typedef struct body_params {
 
 static const mf_param params[] = {
     MF_CHOICE(
-        body_params, how, "auto", "auto|threshold|rough",
-        "Above `threshold`; or (rough) above a tenth of the way from percentile 2 to 98; auto: "
-        "threshold for CT, else rough."),
+        body_params, how, "auto", "auto|threshold|rough|none",
+        "auto: what is neither padding nor air, if the scan has such a background. threshold: above "
+        "`threshold`. rough: above a tenth of the way from percentile 2 to 98. none: everything."),
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
-            "The body is above this (in the volume's unit)."),
+            "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
+            "unit)."),
     MF_CHOICE_FOLDED(body_params, modality, "volume", "volume|" MF_MODALITIES,
                      "As the volume says (guessed where it says nothing), or this."),
     MF_PARAMS_END};
@@ -39,25 +41,49 @@ static mf_status find_modality(mf_task *t, const body_params *o, const mf_volume
     return MF_OK;
 }
 
+static mf_status find_auto(mf_task *t, const body_params *o, const mf_volume *in, mf_array *body)
+{
+    char words[MF_BACKGROUND_WORDS];
+    mf_modality modality;
+    mf_background found;
+    const double *size = in->grid.spacing;
+    MF_TRY(find_modality(t, o, in, &modality));
+    MF_TRY(mf_background_find(in->voxels->data, in->voxels->shape,
+                              (const double[]){size[2], size[1], size[0]}, modality, o->threshold,
+                              body->data, &found));
+    mf_background_words(&found, words, sizeof words);
+    mf_log(t, "%s", words);
+    return MF_OK;
+}
+
+static mf_status find_above(mf_task *t, const body_params *o, const mf_volume *in, mf_array *body)
+{
+    const int64_t count = mf_array_count(in->voxels);
+    double threshold = o->threshold;
+    int64_t inside;
+    if (!strcmp(o->how, "rough"))
+        MF_TRY(mf_body_rough(in->voxels->data, count, &threshold));
+    MF_TRY(mf_body_above(in->voxels->data, in->voxels->shape, threshold, body->data, &inside));
+    const double share = count ? (double)inside / (double)count : 0;
+    mf_log(t, "the body is above %.6g: %.1f%% of the volume%s", threshold, 100 * share,
+           share < 0.1 ? ", little for a body; look at it, or say how and threshold" : "");
+    return MF_OK;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const body_params *o = p;
     const mf_volume *in;
-    mf_modality modality;
     mf_array *body;
-    int64_t inside;
-    double threshold = o->threshold;
     (void)session;
     MF_TRY(mf_in_volume(t, "volume", MF_F32, &in));
-    const int64_t count = mf_array_count(in->voxels);
-    MF_TRY(find_modality(t, o, in, &modality));
-    if (!strcmp(o->how, "rough") || (!strcmp(o->how, "auto") && modality != MF_MODALITY_CT))
-        MF_TRY(mf_body_rough(in->voxels->data, count, &threshold));
     MF_TRY(mf_out_volume(t, "labels", &in->grid, MF_U8, &body));
-    MF_TRY(mf_body_above(in->voxels->data, in->voxels->shape, threshold, body->data, &inside));
-    const double share = count ? (double)inside / (double)count : 0;
-    mf_log(t, "above %.6g: %.1f%% of the volume%s", threshold, 100 * share,
-           share < 0.1 ? ": little for a body; look at it, or say how and threshold" : "");
+    if (!strcmp(o->how, "auto"))
+        return find_auto(t, o, in, body);
+    if (strcmp(o->how, "none"))
+        return find_above(t, o, in, body);
+    memset(body->data, 1, body->bytes);
+    mf_log(t, "the body is the whole volume, as asked for");
     return MF_OK;
 }
 
@@ -68,18 +94,20 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     (void)p;
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_artifact_grid(volume, &grid));
-    n->host_bytes = (size_t)((double)mf_grid_voxels(&grid) * 10) + (16u << 20);
-    n->cost = (double)mf_grid_voxels(&grid) * 3e-8;
+    n->host_bytes = (size_t)((double)mf_grid_voxels(&grid) * 18) + (16u << 20);
+    n->cost = (double)mf_grid_voxels(&grid) * 3e-7;
     return MF_OK;
 }
 
 static const mf_stage stage = {
     .name = "body.mask",
-    .version = 1,
-    .summary = "Where the patient is: the largest part above an intensity, holes filled.",
-    .help = "Lungs and bowel gas that a slice's border does not reach count as body. For stages "
-            "that take a body mask: window.rgb, sam2.masks, slic.masks. A table that touches the "
-            "patient counts as well.",
+    .version = 2,
+    .summary = "Where the patient is: what is neither padding nor air, holes filled.",
+    .help = "Padding is one constant value, or what is not finite, at the border of the scan; air is "
+            "dark, at the border, and thick. A scan that has neither (a crop inside of the body) is "
+            "body everywhere, and the log says so. Lungs and bowel gas count as body, also where the "
+            "border cuts them off. A table that touches the patient counts as well. For stages that "
+            "take a body mask: window.rgb, sam2.masks, slic.masks.",
     .params = params,
     .params_size = sizeof(body_params),
     .in = inputs,

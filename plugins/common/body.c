@@ -32,10 +32,8 @@ int mf_otsu(const int64_t *bins, int count)
 
 enum { OUT = 0, UNSEEN = 1, SEEN = 2, KEPT = 3 };
 
-/* Marks all voxels of value `from` that are connected to `seed` as `to`; how many. queue: [voxels]
- */
-static int64_t flood(uint8_t *body, const int64_t shape[3], int64_t seed, uint8_t from, uint8_t to,
-                     int32_t *queue)
+int64_t mf_flood(uint8_t *body, const int64_t shape[3], int64_t seed, uint8_t from, uint8_t to,
+                 int32_t *queue)
 {
     const int64_t row = shape[2], plane = shape[1] * shape[2], all = shape[0] * plane;
     int64_t next = 0, end = 0;
@@ -67,17 +65,17 @@ static void fill_holes(uint8_t *body, const int64_t shape[3], int32_t *queue)
             int64_t x = i % shape[2], y = i / shape[2];
             bool border = x == 0 || y == 0 || x + 1 == shape[2] || y + 1 == shape[1];
             if (border && s[i] == OUT)
-                flood(s, slice, i, OUT, SEEN, queue);
+                mf_flood(s, slice, i, OUT, SEEN, queue);
         }
         for (int64_t i = 0; i < plane; i++)
             s[i] = s[i] != SEEN;
     }
 }
 
-mf_status mf_body_clean(uint8_t *body, const int64_t shape[3])
+mf_status mf_body_clean(uint8_t *body, const int64_t shape[3], double least_part)
 {
     const int64_t voxels = shape[0] * shape[1] * shape[2];
-    int64_t largest = 0, seed = -1;
+    int64_t largest = 0;
     if (voxels > INT32_MAX)
         return mf_fail(MF_UNSUPPORTED, "a body mask of over 2^31 voxels");
     int32_t *queue = malloc((size_t)(voxels > 0 ? voxels : 1) * sizeof *queue);
@@ -86,16 +84,15 @@ mf_status mf_body_clean(uint8_t *body, const int64_t shape[3])
     for (int64_t i = 0; i < voxels; i++)
         body[i] = body[i] ? UNSEEN : OUT;
     for (int64_t i = 0; i < voxels; i++) {
-        int64_t size = body[i] == UNSEEN ? flood(body, shape, i, UNSEEN, SEEN, queue) : 0;
-        if (size > largest) {
-            largest = size;
-            seed = i;
-        }
+        int64_t size = body[i] == UNSEEN ? mf_flood(body, shape, i, UNSEEN, SEEN, queue) : 0;
+        largest = size > largest ? size : largest;
     }
-    if (seed >= 0)
-        flood(body, shape, seed, SEEN, KEPT, queue);
-    for (int64_t i = 0; i < voxels; i++)
-        body[i] = body[i] == KEPT ? KEPT : OUT;
+    for (int64_t i = 0; i < voxels; i++) {
+        int64_t size = body[i] == SEEN ? mf_flood(body, shape, i, SEEN, KEPT, queue) : 0;
+        if ((double)size < least_part * (double)largest)
+            for (int64_t k = 0; k < size; k++)
+                body[queue[k]] = OUT;
+    }
     fill_holes(body, shape, queue);
     free(queue);
     return MF_OK;
@@ -107,7 +104,7 @@ mf_status mf_body_above(const float *voxels, const int64_t shape[3], double thre
     const int64_t count = shape[0] * shape[1] * shape[2];
     for (int64_t i = 0; i < count; i++)
         body[i] = (double)voxels[i] > threshold; /* NaN: outside */
-    MF_TRY(mf_body_clean(body, shape));
+    MF_TRY(mf_body_clean(body, shape, 1));
     *inside = 0;
     for (int64_t i = 0; i < count; i++) {
         body[i] = body[i] != 0;

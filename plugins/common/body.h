@@ -9,9 +9,15 @@
  * bins: [count]. 0 when all lies in one bin. */
 int mf_otsu(const int64_t *bins, int count);
 
-/* Of body u8 [z,y,x] keeps the largest 6-connected part (the first at a tie) and fills, slice by
- * slice along z, what a slice's border is not connected to. */
-MF_MUST_USE mf_status mf_body_clean(uint8_t *body, const int64_t shape[3]);
+/* Marks all voxels of value `from` that are 6-connected to `seed`, one of them, as `to`; how many.
+ * voxels: u8 [z,y,x], at most 2^31. queue: room for all; it lists the marked ones. */
+int64_t mf_flood(uint8_t *voxels, const int64_t shape[3], int64_t seed, uint8_t from, uint8_t to,
+                 int32_t *queue);
+
+/* Of body u8 [z,y,x] keeps the 6-connected parts that have at least `least_part` of the largest one's
+ * voxels (1: the largest alone) and fills, slice by slice along z, what a slice's border is not
+ * connected to. */
+MF_MUST_USE mf_status mf_body_clean(uint8_t *body, const int64_t shape[3], double least_part);
 
 /* The voxels f32 [z,y,x] above `threshold`, cleaned as above: body u8 [z,y,x], 1 inside. *inside: how
  * many. */

@@ -1,4 +1,5 @@
 /* slic.c - the stage slic.masks: supervoxels as masks of things that have no name. */
+#include "../common/background.h"
 #include "../common/body.h"
 #include "../common/normalize.h"
 #include "clusters.h"
@@ -41,9 +42,12 @@ static const mf_param params[] = {
     MF_REAL(slic_params, percentile_high, "99", 0, 100, "%",
             "MR and PET are clipped to this percentile."),
     MF_CHOICE(slic_params, outside, "auto", "auto|threshold|otsu|none",
-              "How the body is found, unless it is given: auto is threshold for CT, else otsu."),
+              "How the body is found, unless it is given. auto: what is neither padding nor air, as "
+              "body.mask does; threshold: above `threshold`; otsu: above Otsu's level; none: the "
+              "body is the whole volume."),
     MF_REAL(slic_params, threshold, "-500", -1e9, 1e9, "HU",
-            "The body is above this (in the volume's unit), holes filled."),
+            "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
+            "unit)."),
     MF_INT(slic_params, least_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
     MF_REAL(slic_params, largest, "0.5", 0, 1, "", "A union is at most this share of the body."),
     MF_REAL(slic_params, edge_step, "8", 0, 100, "%",
@@ -86,11 +90,18 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_artifact_grid(volume, &grid));
     double voxels = (double)mf_grid_voxels(&grid);
-    n->host_bytes = (size_t)(voxels * 12) + (64u << 20); /* level, body, slot, label, order */
+    /* volume, level, body, and what finding the body takes: more than slot, label, order later */
+    n->host_bytes = (size_t)(voxels * 21) + (64u << 20);
     n->device_bytes = (size_t)(voxels * 3);
     n->cost = voxels * 3e-8 * (double)(o->iterations * (int64_t)o->sizes.count);
     return MF_OK;
 }
+
+/* Supervoxels and unions that became no masks. */
+typedef struct left_out {
+    int64_t all; /* and those that became masks */
+    int64_t outside, small, edgeless, beyond;
+} left_out;
 
 /* What one task works with. */
 typedef struct work {
@@ -102,13 +113,9 @@ typedef struct work {
     mf_array *levels; /* u16 [voxels + 16] */
     mf_array *slots;  /* u8 [z,y,x] */
     uint8_t *body;    /* [z,y,x], or NULL: all of the image */
-    bool found;       /* by intensity */
     int64_t body_voxels;
     mf_masks_builder *masks;
-    struct {
-        int64_t small, outside, weak, over; /* regions: below least_voxels, mostly out of the body,
-                                               below least_edge, beyond max_masks */
-    } left_out;
+    left_out left_out;
 } work;
 
 static mf_status find_modality(work *w, const mf_artifact *volume, const float *voxels)
@@ -151,47 +158,61 @@ static mf_status given_body(work *w)
     return MF_OK;
 }
 
-static mf_status found_body(work *w, const float *voxels, bool otsu)
+/* Otsu's level of the histogram of levels. */
+static mf_status otsu_split(const work *w, int *split)
 {
     const uint16_t *level = w->levels->data;
-    int split = 0;
-    if (otsu) {
-        int64_t *bins = calloc(MF_SLIC_LEVELS, sizeof *bins);
-        if (!bins)
-            return mf_fail(MF_NO_MEMORY, "no memory for a histogram");
-        for (int64_t i = 0; i < w->voxels; i++)
-            bins[level[i]]++;
-        split = mf_otsu(bins, MF_SLIC_LEVELS);
-        free(bins);
-    }
+    int64_t *bins = calloc(MF_SLIC_LEVELS, sizeof *bins);
+    if (!bins)
+        return mf_fail(MF_NO_MEMORY, "no memory for a histogram");
     for (int64_t i = 0; i < w->voxels; i++)
-        w->body[i] = otsu ? level[i] > split : voxels[i] > (float)w->o->threshold;
+        bins[level[i]]++;
+    *split = mf_otsu(bins, MF_SLIC_LEVELS);
+    free(bins);
     return MF_OK;
 }
 
+static mf_status body_above(work *w, const float *voxels)
+{
+    const bool otsu = !strcmp(w->o->outside, "otsu");
+    const uint16_t *level = w->levels->data;
+    int split = 0;
+    if (otsu)
+        MF_TRY(otsu_split(w, &split));
+    for (int64_t i = 0; i < w->voxels; i++)
+        w->body[i] = otsu ? level[i] > split : voxels[i] > (float)w->o->threshold;
+    return mf_body_clean(w->body, w->shape, 1);
+}
+
+static mf_status body_auto(work *w, const float *voxels)
+{
+    char words[MF_BACKGROUND_WORDS];
+    mf_background found;
+    const double *size = w->grid.spacing;
+    MF_TRY(mf_background_find(voxels, w->shape, (const double[]){size[2], size[1], size[0]},
+                              w->modality, w->o->threshold, w->body, &found));
+    mf_background_words(&found, words, sizeof words);
+    mf_log(w->task, "%s", words);
+    return MF_OK;
+}
+
+/* A body that is given stays as it is. */
 static mf_status make_body(work *w, const float *voxels)
 {
     const mf_artifact *given;
-    const char *how = w->o->outside;
     MF_TRY(mf_in(w->task, "body", &given));
-    if (!given && !strcmp(how, "none"))
+    w->body_voxels = w->voxels;
+    if (!given && !strcmp(w->o->outside, "none"))
         return MF_OK;
     w->body = malloc((size_t)w->voxels);
     if (!w->body)
         return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
-    bool otsu = !strcmp(how, "otsu") || (!strcmp(how, "auto") && w->modality != MF_MODALITY_CT);
-    w->found = !given;
-    return given ? given_body(w) : found_body(w, voxels, otsu);
-}
-
-/* A body that was found is one piece without holes; one that was given stays as it is. */
-static mf_status clean_body(work *w)
-{
-    w->body_voxels = w->voxels;
-    if (!w->body)
-        return MF_OK;
-    if (w->found)
-        MF_TRY(mf_body_clean(w->body, w->shape));
+    if (given)
+        MF_TRY(given_body(w));
+    else if (!strcmp(w->o->outside, "auto"))
+        MF_TRY(body_auto(w, voxels));
+    else
+        MF_TRY(body_above(w, voxels));
     w->body_voxels = 0;
     for (int64_t i = 0; i < w->voxels; i++)
         w->body_voxels += w->body[i] != 0;
@@ -243,17 +264,21 @@ static int by_region(const void *a, const void *b)
     return ((const choice *)a)->region - ((const choice *)b)->region;
 }
 
-/* Whether a region is large enough, in the body, and has edge enough; counts what is not. */
-static bool may_be_mask(work *w, const mf_regions *r, int32_t i, double *edge)
+/* Whether a region becomes a mask, unless there are too many; counts why not. *edge: its share. */
+static bool is_wanted(work *w, const mf_regions *r, int32_t n, double *edge)
 {
-    const mf_region *region = r->regions + i;
-    bool large = region->voxels >= w->o->least_voxels, inside = large && mf_region_inside(region);
-    *edge = inside ? mf_region_edge(r, i, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1)) : 0;
-    bool good = inside && *edge >= w->o->least_edge;
-    w->left_out.small += !large;
-    w->left_out.outside += large && !inside;
-    w->left_out.weak += inside && !good;
-    return good;
+    left_out *out = &w->left_out;
+    out->all++;
+    if (!mf_region_inside(r->regions + n))
+        out->outside++;
+    else if (r->regions[n].voxels < w->o->least_voxels)
+        out->small++;
+    else if ((*edge = mf_region_edge(r, n, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1))) <
+             w->o->least_edge)
+        out->edgeless++;
+    else
+        return true;
+    return false;
 }
 
 /* Adds the regions that have grown since `parts` (their number of supervoxels then), at most *left,
@@ -261,17 +286,17 @@ static bool may_be_mask(work *w, const mf_regions *r, int32_t i, double *edge)
 static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64_t *left)
 {
     size_t count = 0;
+    double edge;
     choice *choices = malloc((size_t)(r->count > 0 ? r->count : 1) * sizeof *choices);
     mf_status failed = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
     for (int32_t i = 0; !failed && i < r->count; i++) {
         const mf_region *region = r->regions + i;
-        double edge;
-        if (region->parts > parts[i] && may_be_mask(w, r, i, &edge))
+        if (region->parts > parts[i] && is_wanted(w, r, i, &edge))
             choices[count++] = (choice){region->voxels, i, edge};
         parts[i] = region->parts;
     }
     if (!failed && (int64_t)count > *left) {
-        w->left_out.over += (int64_t)count - *left;
+        w->left_out.beyond += (int64_t)count - *left;
         qsort(choices, count, sizeof *choices, larger_first);
         count = (size_t)*left;
         qsort(choices, count, sizeof *choices, by_region);
@@ -368,8 +393,20 @@ static mf_status make_inputs(work *w, const mf_artifact *source)
         failed = make_body(w, voxels->data);
     mf_array_unref(voxels);
     MF_TRY(failed);
-    MF_TRY(clean_body(w));
     return mf_array_new(MF_U8, 3, w->shape, &w->slots);
+}
+
+static void say_left_out(const work *w, int64_t masks)
+{
+    const left_out *out = &w->left_out;
+    mf_log(w->task,
+           "%lld masks of %lld supervoxels and unions; left out: %lld outside of the body (%.1f%% "
+           "of the volume), %lld of less than %lld voxels (least_voxels), %lld with less visible "
+           "edge than %g (least_edge), %lld over the limit (max_masks, %lld for all sizes)",
+           (long long)masks, (long long)out->all, (long long)out->outside,
+           100 * (double)w->body_voxels / (double)w->voxels, (long long)out->small,
+           (long long)w->o->least_voxels, (long long)out->edgeless, w->o->least_edge,
+           (long long)out->beyond, (long long)w->o->max_masks);
 }
 
 static mf_status make_masks(work *w)
@@ -389,18 +426,7 @@ static mf_status make_masks(work *w)
         mf_artifact_unref(masks);
         return failed;
     }
-    if (mf_masks_count(masks) == 0)
-        mf_log(w->task, "no mask: the volume is constant, or too small for least_voxels");
-    mf_log(w->task, "%lld masks; the body is %.1f%% of the volume",
-           (long long)mf_masks_count(masks), 100 * (double)w->body_voxels / (double)w->voxels);
-    if (w->left_out.small + w->left_out.outside + w->left_out.weak + w->left_out.over > 0)
-        mf_log(
-            w->task,
-            "left out: %lld regions of less than %lld voxels (least_voxels), %lld mostly outside "
-            "the body, %lld with too little visible edge (least_edge), %lld beyond max_masks",
-            (long long)w->left_out.small, (long long)w->o->least_voxels,
-            (long long)w->left_out.outside, (long long)w->left_out.weak,
-            (long long)w->left_out.over);
+    say_left_out(w, mf_masks_count(masks));
     return mf_out(w->task, "masks", masks);
 }
 
@@ -418,7 +444,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "slic.masks",
-    .version = 1,
+    .version = 2,
     .summary = "Supervoxels of several sizes as masks that need no labels and no weights.",
     .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
             "supervoxel join the neighbour they touch most. Masks with less than half of their "

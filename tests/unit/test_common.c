@@ -364,11 +364,11 @@ START_TEST(body_is_the_largest_part_without_holes)
     uint8_t body[63];
     for (int i = 0; i < 63; i++)
         body[i] = rows[i] == '#' ? 200 : 0;
-    ok(mf_body_clean(body, (const int64_t[]){1, 7, 9}));
+    ok(mf_body_clean(body, (const int64_t[]){1, 7, 9}, 1));
     for (int i = 0; i < 63; i++)
         ck_assert_int_eq(body[i] != 0, kept[i] == '#');
     uint8_t nothing[8] = {0};
-    ok(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}));
+    ok(mf_body_clean(nothing, (const int64_t[]){2, 2, 2}, 1));
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(nothing[i], 0);
 }

@@ -1,0 +1,400 @@
+/* background.c - see background.h. */
+#include "background.h"
+#include "body.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TISSUE, DARK, SEEN, AIR, PADDING }; /* what a voxel is taken for */
+
+#define LEAST_PADDING 0.005     /* share of the volume */
+#define LEAST_AIR 0.05          /* share of what is no padding */
+#define LEAST_SMOOTHED 0.2      /* the same, in means of voxels */
+#define LEAST_BORDER (1.0 / 3)  /* of a pocket's surface on tissue */
+#define LEAST_PART (1.0 / 50)   /* of the largest part's voxels */
+#define REACH_MM 5.0
+#define LUNG_HU (-950.0)
+enum { DARK_WEIGHT = 1, BRIGHT_WEIGHT = -19 }; /* sums are at least 0 where 95% are dark */
+
+typedef struct search {
+    const float *v; /* [z,y,x], the scan, or means of it */
+    int64_t shape[3], voxels;
+    double area[3]; /* mm2 of a voxel's face across z, y, x */
+    int64_t reach[3];
+    uint8_t *is;     /* [z,y,x] */
+    int32_t *number; /* [z,y,x]: a queue, or sums of boxes */
+    float *some;     /* [z,y,x]: voxels of which percentiles are taken, others NaN */
+    int64_t padded;
+} search;
+
+/* ---- pockets --------------------------------------------------------------------------------- */
+
+/* mm2 of voxel `at`'s surface on the border or padding, and on tissue. */
+static void surfaces(const search *s, int64_t at, double *border, double *tissue)
+{
+    const int64_t step[3] = {s->shape[1] * s->shape[2], s->shape[2], 1};
+    for (int a = 0; a < 3; a++) {
+        const int64_t i = at / step[a] % s->shape[a];
+        for (int side = -1; side <= 1; side += 2) {
+            const bool out = side < 0 ? i == 0 : i + 1 == s->shape[a];
+            const uint8_t next = out ? PADDING : s->is[at + side * step[a]];
+            if (next == PADDING)
+                *border += s->area[a];
+            else if (next == TISSUE)
+                *tissue += s->area[a];
+        }
+    }
+}
+
+/* Dark regions that are pockets become `as`, others tissue. At least half of a pocket's voxels are at
+ * most `half`. How many became `as`. */
+static int64_t keep_pockets(search *s, double half, uint8_t as)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < s->voxels; i++) {
+        if (s->is[i] != DARK)
+            continue;
+        const int64_t size = mf_flood(s->is, s->shape, i, DARK, SEEN, s->number);
+        double border = 0, tissue = 0;
+        int64_t low = 0;
+        for (int64_t k = 0; k < size; k++) {
+            surfaces(s, s->number[k], &border, &tissue);
+            low += (double)s->v[s->number[k]] <= half;
+        }
+        const bool pocket = border > 0 && border >= LEAST_BORDER * tissue && 2 * low >= size;
+        /* A region that is no pocket touches no other dark one, so that it may become tissue at once. */
+        for (int64_t k = 0; k < size; k++)
+            s->is[s->number[k]] = pocket ? as : TISSUE;
+        kept += pocket ? size : 0;
+    }
+    return kept;
+}
+
+/* ---- padding --------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The commonest finite value on the six faces, the lowest of several; false where there is none. */
+static mf_status commonest(const search *s, float *value, bool *any)
+{
+    const int64_t *n = s->shape;
+    int64_t count = 0, most = 0;
+    float *face = malloc((size_t)(2 * (n[0] * n[1] + n[0] * n[2] + n[1] * n[2])) * sizeof *face);
+    if (!face)
+        return mf_fail(MF_NO_MEMORY, "no memory for the faces of a volume");
+    for (int64_t i = 0; i < s->voxels; i++) {
+        const int64_t x = i % n[2], y = i / n[2] % n[1], z = i / (n[1] * n[2]);
+        const int faces = (x == 0) + (x + 1 == n[2]) + (y == 0) + (y + 1 == n[1]) + (z == 0) +
+                          (z + 1 == n[0]);
+        for (int k = 0; k < faces && isfinite(s->v[i]); k++)
+            face[count++] = s->v[i];
+    }
+    qsort(face, (size_t)count, sizeof *face, ascending);
+    for (int64_t i = 0, start = 0; i < count; i++) {
+        if (face[i] > face[start])
+            start = i;
+        if (i - start + 1 > most) {
+            most = i - start + 1;
+            *value = face[start];
+        }
+    }
+    *any = count > 0;
+    free(face);
+    return MF_OK;
+}
+
+static int corners(const search *s)
+{
+    const int64_t *n = s->shape;
+    int held = 0;
+    for (int c = 0; c < 8; c++) {
+        const int64_t z = c & 4 ? n[0] - 1 : 0, y = c & 2 ? n[1] - 1 : 0, x = c & 1 ? n[2] - 1 : 0;
+        held += s->is[(z * n[1] + y) * n[2] + x] == SEEN;
+    }
+    return held;
+}
+
+static mf_status find_padding(search *s, mf_background *found)
+{
+    float value = 0, lowest = INFINITY;
+    bool any = false;
+    MF_TRY(commonest(s, &value, &any));
+    for (int64_t i = 0; i < s->voxels; i++) {
+        const bool finite = isfinite(s->v[i]);
+        lowest = finite && s->v[i] < lowest ? s->v[i] : lowest;
+        s->is[i] = !finite ? PADDING : any && s->v[i] == value ? DARK : TISSUE;
+        s->padded += !finite;
+    }
+    const int64_t size = keep_pockets(s, INFINITY, SEEN);
+    found->constant = (double)size >= LEAST_PADDING * (double)s->voxels &&
+                      (value == lowest || corners(s) >= 4);
+    found->value = (double)value;
+    s->padded += found->constant ? size : 0;
+    for (int64_t i = 0; i < s->voxels; i++)
+        if (s->is[i] == SEEN)
+            s->is[i] = found->constant ? PADDING : TISSUE;
+    return MF_OK;
+}
+
+/* ---- air ------------------------------------------------------------------------------------- */
+
+/* Voxels at most `threshold` are dark, others tissue. */
+static void mark_dark(search *s, double threshold)
+{
+    for (int64_t i = 0; i < s->voxels; i++)
+        if (s->is[i] != PADDING)
+            s->is[i] = (double)s->v[i] <= threshold ? DARK : TISSUE;
+}
+
+/* number[i] becomes the sum over the box within reach of voxel i. line: [longest + 1] */
+static void sum_boxes(search *s, int32_t *line)
+{
+    const int64_t step[3] = {s->shape[1] * s->shape[2], s->shape[2], 1};
+    for (int a = 0; a < 3; a++) {
+        const int64_t n = s->shape[a], r = s->reach[a], b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
+        for (int64_t i = 0; i < s->shape[b]; i++)
+            for (int64_t j = 0; j < s->shape[c]; j++) {
+                int32_t *at = s->number + i * step[b] + j * step[c];
+                line[0] = 0;
+                for (int64_t k = 0; k < n; k++)
+                    line[k + 1] = line[k] + at[k * step[a]];
+                for (int64_t k = 0; k < n; k++)
+                    at[k * step[a]] =
+                        line[k + r + 1 < n ? k + r + 1 : n] - line[k > r ? k - r : 0];
+            }
+    }
+}
+
+/* Leaves as dark what is within reach of a voxel that is surely air. Of those `some` holds the
+ * values, and NaN elsewhere; how many. */
+static int64_t open_dark(search *s, int32_t *line)
+{
+    int64_t sure = 0;
+    for (int64_t i = 0; i < s->voxels; i++)
+        s->number[i] = s->is[i] == PADDING ? 0 : s->is[i] == DARK ? DARK_WEIGHT : BRIGHT_WEIGHT;
+    sum_boxes(s, line);
+    for (int64_t i = 0; i < s->voxels; i++) {
+        s->number[i] = s->is[i] != PADDING && s->number[i] >= 0;
+        s->some[i] = s->number[i] ? s->v[i] : NAN;
+        sure += s->number[i];
+    }
+    sum_boxes(s, line);
+    for (int64_t i = 0; i < s->voxels; i++)
+        if (s->is[i] == DARK && !s->number[i])
+            s->is[i] = TISSUE;
+    return sure;
+}
+
+/* Marks the air of an MR or PET, if at least `least` of what is no padding surely is. */
+static mf_status find_dark_air(search *s, double least, int32_t *line, mf_background *found)
+{
+    double range[2], sure[3];
+    for (int64_t i = 0; i < s->voxels; i++)
+        s->some[i] = s->is[i] == PADDING ? NAN : s->v[i];
+    MF_TRY(mf_percentiles(s->some, s->voxels, (const double[]){2, 98}, 2, range));
+    found->threshold = range[0] + 0.1 * (range[1] - range[0]);
+    found->sure = found->air = 0;
+    if (!(range[1] > range[0]))
+        return MF_OK;
+    mark_dark(s, found->threshold);
+    const int64_t first = open_dark(s, line);
+    if (first > 0) {
+        MF_TRY(mf_percentiles(s->some, s->voxels, (const double[]){16, 50, 84}, 3, sure));
+        const double above = sure[1] + 5 * fmax(sure[1] - sure[0], sure[2] - sure[1]);
+        if (above < found->threshold) {
+            mark_dark(s, above);
+            const bool enough = 2 * open_dark(s, line) >= first;
+            if (!enough) { /* what was dark is not noise about one level */
+                mark_dark(s, found->threshold);
+                open_dark(s, line);
+            }
+            found->threshold = enough ? above : found->threshold;
+        }
+    }
+    const int64_t air = keep_pockets(s, INFINITY, AIR);
+    int64_t surely = 0;
+    for (int64_t i = 0; i < s->voxels; i++)
+        surely += s->is[i] == AIR && !isnan(s->some[i]);
+    found->sure = (double)surely / (double)(s->voxels - s->padded);
+    if (found->sure >= least)
+        found->air = (double)air / (double)s->voxels;
+    for (int64_t i = 0; i < s->voxels && found->sure < least; i++)
+        s->is[i] = s->is[i] == AIR ? TISSUE : s->is[i];
+    return MF_OK;
+}
+
+/* Means over 3 x 3 x 3 voxels without padding: f32 [voxels] for free(). */
+static mf_status smooth(const search *s, float **means)
+{
+    const int64_t *n = s->shape;
+    *means = malloc((size_t)s->voxels * sizeof **means);
+    if (!*means)
+        return mf_fail(MF_NO_MEMORY, "no memory for a smoothed volume");
+    for (int64_t z = 0, at = 0; z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++)
+            for (int64_t x = 0; x < n[2]; x++, at++) {
+                double sum = 0;
+                int count = 0;
+                for (int64_t k = z > 0 ? z - 1 : 0; k <= z + 1 && k < n[0]; k++)
+                    for (int64_t j = y > 0 ? y - 1 : 0; j <= y + 1 && j < n[1]; j++)
+                        for (int64_t i = x > 0 ? x - 1 : 0; i <= x + 1 && i < n[2]; i++) {
+                            const int64_t from = (k * n[1] + j) * n[2] + i;
+                            if (s->is[from] == PADDING)
+                                continue;
+                            sum += (double)s->v[from];
+                            count++;
+                        }
+                (*means)[at] = count ? (float)(sum / count) : NAN;
+            }
+    return MF_OK;
+}
+
+static mf_status find_mr_air(search *s, mf_background *found)
+{
+    const int64_t *n = s->shape;
+    int64_t longest = n[0] > n[1] ? n[0] : n[1];
+    longest = longest > n[2] ? longest : n[2];
+    float *means = NULL;
+    mf_background again = *found;
+    int32_t *line = malloc((size_t)(longest + 1) * sizeof *line);
+    s->some = malloc((size_t)s->voxels * sizeof *s->some);
+    mf_status failed =
+        line && s->some ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the search for air");
+    if (!failed)
+        failed = find_dark_air(s, LEAST_AIR, line, found);
+    if (!failed && !(found->air > 0)) {
+        const float *scan = s->v;
+        failed = smooth(s, &means);
+        s->v = means;
+        if (!failed)
+            failed = find_dark_air(s, LEAST_SMOOTHED, line, &again);
+        s->v = scan;
+        if (!failed && again.air > 0) {
+            *found = again;
+            found->smoothed = true;
+        }
+    }
+    free(means);
+    free(line);
+    free(s->some);
+    return failed;
+}
+
+/* ---- the body -------------------------------------------------------------------------------- */
+
+static mf_status find_air(search *s, double threshold, mf_background *found)
+{
+    if (found->modality != MF_MODALITY_CT)
+        return find_mr_air(s, found);
+    found->threshold = threshold;
+    mark_dark(s, threshold);
+    found->air = (double)keep_pockets(s, LUNG_HU, AIR) / (double)s->voxels;
+    return MF_OK;
+}
+
+static int64_t count_inside(uint8_t *body, int64_t voxels)
+{
+    int64_t inside = 0;
+    for (int64_t i = 0; i < voxels; i++)
+        inside += body[i] = body[i] != 0;
+    return inside;
+}
+
+static mf_status find(search *s, double threshold, uint8_t *body, mf_background *found)
+{
+    MF_TRY(find_padding(s, found));
+    found->padding = (double)s->padded / (double)s->voxels;
+    if (s->padded < s->voxels)
+        MF_TRY(find_air(s, threshold, found));
+    for (int64_t i = 0; i < s->voxels; i++)
+        body[i] = s->is[i] != AIR && s->is[i] != PADDING;
+    found->inside = count_inside(body, s->voxels);
+    found->kind = s->padded == s->voxels         ? MF_BACKGROUND_CONSTANT
+                  : found->inside == 0           ? MF_BACKGROUND_ALL
+                  : found->inside == s->voxels ? MF_BACKGROUND_NONE
+                                                 : MF_BACKGROUND_SOME;
+    if (found->kind == MF_BACKGROUND_SOME)
+        MF_TRY(mf_body_clean(body, s->shape, LEAST_PART));
+    for (int64_t i = 0; i < s->voxels && found->kind != MF_BACKGROUND_SOME; i++)
+        body[i] = 1;
+    found->inside = count_inside(body, s->voxels);
+    found->body = (double)found->inside / (double)s->voxels;
+    return MF_OK;
+}
+
+mf_status mf_background_find(const float *voxels, const int64_t shape[3], const double spacing[3],
+                             mf_modality modality, double threshold, uint8_t *body,
+                             mf_background *found)
+{
+    search s = {.v = voxels, .voxels = shape[0] * shape[1] * shape[2]};
+    *found = (mf_background){.modality = modality};
+    if (s.voxels > INT32_MAX)
+        return mf_fail(MF_UNSUPPORTED, "a body mask of over 2^31 voxels");
+    if (s.voxels == 0)
+        return MF_OK;
+    for (int a = 0; a < 3; a++) {
+        const int64_t most = shape[a] / 10, reach = (int64_t)fmin(floor(REACH_MM / spacing[a] + 0.5), 1e6);
+        s.shape[a] = shape[a];
+        s.area[a] = spacing[(a + 1) % 3] * spacing[(a + 2) % 3];
+        s.reach[a] = reach > most ? most : reach;
+        s.reach[a] = s.reach[a] < 1 ? 1 : s.reach[a];
+    }
+    s.is = malloc((size_t)s.voxels);
+    s.number = malloc((size_t)s.voxels * sizeof *s.number);
+    mf_status failed = s.is && s.number ? find(&s, threshold, body, found)
+                                        : mf_fail(MF_NO_MEMORY, "no memory for a body mask");
+    free(s.is);
+    free(s.number);
+    return failed;
+}
+
+static void words_of_some(const mf_background *f, const char *unit, char *words, size_t size)
+{
+    char padding[96] = "", air[160] = "", value[32] = "not finite";
+    if (f->constant)
+        snprintf(value, sizeof value, "%.6g", f->value);
+    if (f->padding > 0)
+        snprintf(padding, sizeof padding, "padding (%s) %.1f%%%s", value, 100 * f->padding,
+                 f->air > 0 ? " and " : "");
+    if (f->air > 0)
+        snprintf(air, sizeof air, "air at the border (at most %.6g%s%s) %.1f%%", f->threshold, unit,
+                 f->smoothed ? " in means of 3 x 3 x 3 voxels" : "", 100 * f->air);
+    snprintf(words, size, "background: %s%s of the volume; the body is the rest, %.1f%%%s", padding,
+             air, 100 * f->body, f->body < 0.1 ? ", little for a body: look at it" : "");
+}
+
+void mf_background_words(const mf_background *f, char *words, size_t size)
+{
+    const char *unit = f->modality == MF_MODALITY_CT ? " HU" : "";
+    switch (f->kind) {
+    case MF_BACKGROUND_SOME:
+        words_of_some(f, unit, words, size);
+        break;
+    case MF_BACKGROUND_NONE:
+        if (f->modality == MF_MODALITY_CT)
+            snprintf(words, size,
+                     "no background: no padding and no air (at most %.6g HU) at the border; the body "
+                     "is the whole volume",
+                     f->threshold);
+        else
+            snprintf(words, size,
+                     "no background: no padding, and dark regions at the border (at most %.6g) hold "
+                     "%.1f%% of the volume (%.0f%% would be air); the body is the whole volume",
+                     f->threshold, 100 * f->sure, 100 * LEAST_AIR);
+        break;
+    case MF_BACKGROUND_CONSTANT:
+        snprintf(words, size, "no background: the volume is constant; the body is the whole volume");
+        break;
+    case MF_BACKGROUND_ALL:
+        snprintf(words, size,
+                 "the volume holds nothing but air (at most %.6g%s); the body is the whole volume",
+                 f->threshold, unit);
+        break;
+    }
+}
