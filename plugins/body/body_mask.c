@@ -15,7 +15,8 @@ typedef struct body_params {
 static const mf_param params[] = {
     MF_CHOICE(
         body_params, how, "auto", "auto|threshold|rough|none",
-        "auto: what is neither padding nor air, if the scan has such a background. threshold: above "
+        "auto: what is neither padding nor air, if the scan has such a background. threshold: "
+        "above "
         "`threshold`. rough: above a tenth of the way from percentile 2 to 98. none: everything."),
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
             "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
@@ -103,11 +104,12 @@ static const mf_stage stage = {
     .name = "body.mask",
     .version = 2,
     .summary = "Where the patient is: what is neither padding nor air, holes filled.",
-    .help = "Padding is one constant value, or what is not finite, at the border of the scan; air is "
-            "dark, at the border, and thick. A scan that has neither (a crop inside of the body) is "
-            "body everywhere, and the log says so. Lungs and bowel gas count as body, also where the "
-            "border cuts them off. A table that touches the patient counts as well. For stages that "
-            "take a body mask: window.rgb, sam2.masks, slic.masks.",
+    .help =
+        "Padding is one constant value, or what is not finite, at the border of the scan; air is "
+        "dark, at the border, and thick. A scan that has neither (a crop inside of the body) is "
+        "body everywhere, and the log says so. Lungs and bowel gas count as body, also where the "
+        "border cuts them off. A table that touches the patient counts as well. For stages that "
+        "take a body mask: window.rgb, sam2.masks, slic.masks.",
     .params = params,
     .params_size = sizeof(body_params),
     .in = inputs,

@@ -9,11 +9,12 @@
 
 enum { TISSUE, DARK, SEEN, AIR, PADDING }; /* what a voxel is taken for */
 
-#define LEAST_PADDING 0.005     /* share of the volume */
-#define LEAST_AIR 0.05          /* share of what is no padding */
-#define LEAST_SMOOTHED 0.2      /* the same, in means of voxels */
-#define LEAST_BORDER (1.0 / 3)  /* of a pocket's surface on tissue */
-#define LEAST_PART (1.0 / 50)   /* of the largest part's voxels */
+#define LEAST_PADDING 0.005    /* share of the volume */
+#define LEAST_AIR 0.05         /* share of what is no padding */
+#define LEAST_SMOOTHED 0.2     /* the same, in means of voxels */
+#define MOST_AIR 0.25          /* of percentile 98 */
+#define LEAST_BORDER (1.0 / 3) /* of a pocket's surface on tissue */
+#define LEAST_PART (1.0 / 50)  /* of the largest part's voxels */
 #define REACH_MM 5.0
 #define LUNG_HU (-950.0)
 enum { DARK_WEIGHT = 1, BRIGHT_WEIGHT = -19 }; /* sums are at least 0 where 95% are dark */
@@ -48,8 +49,8 @@ static void surfaces(const search *s, int64_t at, double *border, double *tissue
     }
 }
 
-/* Dark regions that are pockets become `as`, others tissue. At least half of a pocket's voxels are at
- * most `half`. How many became `as`. */
+/* Dark regions that are pockets become `as`, others tissue. At least half of a pocket's voxels are
+ * at most `half`. How many became `as`. */
 static int64_t keep_pockets(search *s, double half, uint8_t as)
 {
     int64_t kept = 0;
@@ -64,7 +65,8 @@ static int64_t keep_pockets(search *s, double half, uint8_t as)
             low += (double)s->v[s->number[k]] <= half;
         }
         const bool pocket = border > 0 && border >= LEAST_BORDER * tissue && 2 * low >= size;
-        /* A region that is no pocket touches no other dark one, so that it may become tissue at once. */
+        /* A region that is no pocket touches no other dark one, so that it may become tissue at
+         * once. */
         for (int64_t k = 0; k < size; k++)
             s->is[s->number[k]] = pocket ? as : TISSUE;
         kept += pocket ? size : 0;
@@ -90,8 +92,8 @@ static mf_status commonest(const search *s, float *value, bool *any)
         return mf_fail(MF_NO_MEMORY, "no memory for the faces of a volume");
     for (int64_t i = 0; i < s->voxels; i++) {
         const int64_t x = i % n[2], y = i / n[2] % n[1], z = i / (n[1] * n[2]);
-        const int faces = (x == 0) + (x + 1 == n[2]) + (y == 0) + (y + 1 == n[1]) + (z == 0) +
-                          (z + 1 == n[0]);
+        const int faces =
+            (x == 0) + (x + 1 == n[2]) + (y == 0) + (y + 1 == n[1]) + (z == 0) + (z + 1 == n[0]);
         for (int k = 0; k < faces && isfinite(s->v[i]); k++)
             face[count++] = s->v[i];
     }
@@ -132,7 +134,7 @@ static mf_status find_padding(search *s, mf_background *found)
         s->padded += !finite;
     }
     const int64_t size = keep_pockets(s, INFINITY, SEEN);
-    found->constant = (double)size >= LEAST_PADDING * (double)s->voxels &&
+    found->constant = size >= 8 && (double)size >= LEAST_PADDING * (double)s->voxels &&
                       (value == lowest || corners(s) >= 4);
     found->value = (double)value;
     s->padded += found->constant ? size : 0;
@@ -165,8 +167,7 @@ static void sum_boxes(search *s, int32_t *line)
                 for (int64_t k = 0; k < n; k++)
                     line[k + 1] = line[k] + at[k * step[a]];
                 for (int64_t k = 0; k < n; k++)
-                    at[k * step[a]] =
-                        line[k + r + 1 < n ? k + r + 1 : n] - line[k > r ? k - r : 0];
+                    at[k * step[a]] = line[k + r + 1 < n ? k + r + 1 : n] - line[k > r ? k - r : 0];
             }
     }
 }
@@ -194,13 +195,16 @@ static int64_t open_dark(search *s, int32_t *line)
 /* Marks the air of an MR or PET, if at least `least` of what is no padding surely is. */
 static mf_status find_dark_air(search *s, double least, int32_t *line, mf_background *found)
 {
-    double range[2], sure[3];
-    for (int64_t i = 0; i < s->voxels; i++)
+    double range[2], sure[3], zero = 0;
+    for (int64_t i = 0; i < s->voxels; i++) {
         s->some[i] = s->is[i] == PADDING ? NAN : s->v[i];
+        zero = (double)s->some[i] < zero ? (double)s->some[i] : zero;
+    }
     MF_TRY(mf_percentiles(s->some, s->voxels, (const double[]){2, 98}, 2, range));
     found->threshold = range[0] + 0.1 * (range[1] - range[0]);
     found->sure = found->air = 0;
-    if (!(range[1] > range[0]))
+    found->bright = found->threshold - zero > MOST_AIR * (range[1] - zero);
+    if (!(range[1] > range[0]) || found->bright)
         return MF_OK;
     mark_dark(s, found->threshold);
     const int64_t first = open_dark(s, line);
@@ -315,10 +319,10 @@ static mf_status find(search *s, double threshold, uint8_t *body, mf_background 
     for (int64_t i = 0; i < s->voxels; i++)
         body[i] = s->is[i] != AIR && s->is[i] != PADDING;
     found->inside = count_inside(body, s->voxels);
-    found->kind = s->padded == s->voxels         ? MF_BACKGROUND_CONSTANT
-                  : found->inside == 0           ? MF_BACKGROUND_ALL
+    found->kind = s->padded == s->voxels       ? MF_BACKGROUND_CONSTANT
+                  : found->inside == 0         ? MF_BACKGROUND_ALL
                   : found->inside == s->voxels ? MF_BACKGROUND_NONE
-                                                 : MF_BACKGROUND_SOME;
+                                               : MF_BACKGROUND_SOME;
     if (found->kind == MF_BACKGROUND_SOME)
         MF_TRY(mf_body_clean(body, s->shape, LEAST_PART));
     for (int64_t i = 0; i < s->voxels && found->kind != MF_BACKGROUND_SOME; i++)
@@ -339,7 +343,8 @@ mf_status mf_background_find(const float *voxels, const int64_t shape[3], const 
     if (s.voxels == 0)
         return MF_OK;
     for (int a = 0; a < 3; a++) {
-        const int64_t most = shape[a] / 10, reach = (int64_t)fmin(floor(REACH_MM / spacing[a] + 0.5), 1e6);
+        const int64_t most = shape[a] / 10,
+                      reach = (int64_t)fmin(floor(REACH_MM / spacing[a] + 0.5), 1e6);
         s.shape[a] = shape[a];
         s.area[a] = spacing[(a + 1) % 3] * spacing[(a + 2) % 3];
         s.reach[a] = reach > most ? most : reach;
@@ -378,18 +383,28 @@ void mf_background_words(const mf_background *f, char *words, size_t size)
         break;
     case MF_BACKGROUND_NONE:
         if (f->modality == MF_MODALITY_CT)
-            snprintf(words, size,
-                     "no background: no padding and no air (at most %.6g HU) at the border; the body "
-                     "is the whole volume",
-                     f->threshold);
+            snprintf(
+                words, size,
+                "no background: no padding and no air (at most %.6g HU) at the border; the body "
+                "is the whole volume",
+                f->threshold);
+        else if (f->bright)
+            snprintf(
+                words, size,
+                "no background: no padding and nothing as dark as air (a tenth of the way from "
+                "percentile 2 to 98 is %.6g, above a quarter of percentile 98); the body is the "
+                "whole volume",
+                f->threshold);
         else
-            snprintf(words, size,
-                     "no background: no padding, and dark regions at the border (at most %.6g) hold "
-                     "%.1f%% of the volume (%.0f%% would be air); the body is the whole volume",
-                     f->threshold, 100 * f->sure, 100 * LEAST_AIR);
+            snprintf(
+                words, size,
+                "no background: no padding, and dark regions at the border (at most %.6g) hold "
+                "%.1f%% of the volume (%.0f%% would be air); the body is the whole volume",
+                f->threshold, 100 * f->sure, 100 * LEAST_AIR);
         break;
     case MF_BACKGROUND_CONSTANT:
-        snprintf(words, size, "no background: the volume is constant; the body is the whole volume");
+        snprintf(words, size,
+                 "no background: the volume is constant; the body is the whole volume");
         break;
     case MF_BACKGROUND_ALL:
         snprintf(words, size,

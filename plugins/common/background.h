@@ -27,6 +27,7 @@ typedef struct mf_background {
     double value;     /* its value */
     double threshold; /* air is at most this, in the scan's unit */
     bool smoothed;    /* and so are means of 3 x 3 x 3 voxels, for single ones are too noisy */
+    bool bright;      /* MR, PET: the darkest voxels are too bright for air */
     double sure;      /* MR, PET: dark regions at the border, a share of what is no padding */
 } mf_background;
 
@@ -38,18 +39,19 @@ typedef struct mf_background {
  * or fills four of the eight corners.
  * Air in CT: pockets of voxels at most `threshold` of which half are at most -950 HU; voxels above
  * that are lung even with emphysema (Gevenois et al. 1995).
- * Air in MR and PET: pockets of voxels at most T. T is first a tenth of the way from percentile 2 to
- * 98 of what is no padding (as BET begins, Smith 2002). A voxel is surely air if 95% of the voxels
- * around it, within 5 mm along each axis (at least a voxel, at most a tenth of the volume), are at
- * most T. From the percentiles 16, 50 and 84 of these T becomes the 50th + 5 times the larger of the
- * two steps, if that is lower and leaves half of the sure voxels: for noise as magnitude images have it
- * (Rayleigh; Gudbjartsson and Patz 1995) 7 voxels of air in a million are above that. Air is what is at most T and within reach of a
- * sure voxel (a morphological opening). There is a background if 5% of what is no padding are surely
- * air; else all is tried again on means of 3 x 3 x 3 voxels, where noise may hide the air, and then
- * 20% must be.
- * A pocket is a 6-connected region with at least a third as much surface on the volume's border or on
- * padding as on other tissue: the lung that is cut off by the border has less, the air around a body
- * more.
+ * Air in MR and PET: pockets of voxels at most T. T is first a tenth of the way from percentile 2
+ * to 98 of what is no padding (as BET begins, Smith 2002); it must not be above a quarter of
+ * percentile 98, counted from 0, or from the lowest value where that is negative: the darker one of
+ * two tissues is no air. A voxel is surely air if 95% of the voxels around it, within 5 mm along
+ * each axis (at least a voxel, at most a tenth of the volume), are at most T. From the percentiles
+ * 16, 50 and 84 of these T becomes the 50th + 5 times the larger of the two steps, if that is lower
+ * and leaves half of the sure voxels: for noise as magnitude images have it (Rayleigh; Gudbjartsson
+ * and Patz 1995) 7 voxels of air in a million are above that. Air is what is at most T and within
+ * reach of a sure voxel (a morphological opening). There is a background if 5% of what is no
+ * padding are surely air; else all is tried again on means of 3 x 3 x 3 voxels, where noise may
+ * hide the air, and then 20% must be. A pocket is a 6-connected region with at least a third as
+ * much surface on the volume's border or on padding as on other tissue: the lung that is cut off by
+ * the border has less, the air around a body more.
  *
  * voxels: f32 [z,y,x]; spacing: mm along z, y, x; body: u8 [z,y,x], 1 inside. */
 MF_MUST_USE mf_status mf_background_find(const float *voxels, const int64_t shape[3],

@@ -14,17 +14,17 @@ int mf_otsu(const int64_t *bins, int count);
 int64_t mf_flood(uint8_t *voxels, const int64_t shape[3], int64_t seed, uint8_t from, uint8_t to,
                  int32_t *queue);
 
-/* Of body u8 [z,y,x] keeps the 6-connected parts that have at least `least_part` of the largest one's
- * voxels (1: the largest alone) and fills, slice by slice along z, what a slice's border is not
- * connected to. */
+/* Of body u8 [z,y,x] keeps the 6-connected parts that have at least `least_part` of the largest
+ * one's voxels (1: the largest alone) and fills, slice by slice along z, what a slice's border is
+ * not connected to. */
 MF_MUST_USE mf_status mf_body_clean(uint8_t *body, const int64_t shape[3], double least_part);
 
-/* The voxels f32 [z,y,x] above `threshold`, cleaned as above: body u8 [z,y,x], 1 inside. *inside: how
- * many. */
+/* The voxels f32 [z,y,x] above `threshold`, cleaned as above: body u8 [z,y,x], 1 inside. *inside:
+ * how many. */
 MF_MUST_USE mf_status mf_body_above(const float *voxels, const int64_t shape[3], double threshold,
                                     uint8_t *body, int64_t *inside);
-/* A threshold between air and tissue where only the range of intensities is known: a tenth of the way
- * from percentile 2 to percentile 98 (as BET begins, Smith 2002). */
+/* A threshold between air and tissue where only the range of intensities is known: a tenth of the
+ * way from percentile 2 to percentile 98 (as BET begins, Smith 2002). */
 MF_MUST_USE mf_status mf_body_rough(const float *voxels, int64_t count, double *threshold);
 
 #endif

@@ -41,10 +41,11 @@ static const mf_param params[] = {
             "MR and PET are clipped to this percentile."),
     MF_REAL(slic_params, percentile_high, "99", 0, 100, "%",
             "MR and PET are clipped to this percentile."),
-    MF_CHOICE(slic_params, outside, "auto", "auto|threshold|otsu|none",
-              "How the body is found, unless it is given. auto: what is neither padding nor air, as "
-              "body.mask does; threshold: above `threshold`; otsu: above Otsu's level; none: the "
-              "body is the whole volume."),
+    MF_CHOICE(
+        slic_params, outside, "auto", "auto|threshold|otsu|none",
+        "How the body is found, unless it is given. auto: what is neither padding nor air, as "
+        "body.mask does; threshold: above `threshold`; otsu: above Otsu's level; none: the "
+        "body is the whole volume."),
     MF_REAL(slic_params, threshold, "-500", -1e9, 1e9, "HU",
             "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
             "unit)."),
