@@ -19,6 +19,8 @@ typedef struct sheet {
     int64_t *held; /* slices that hold seeds, ascending; none: any slice may be drawn */
     int64_t held_count;
     double black, white;
+    bool fill;        /* areas; else outlines */
+    bool border;      /* outlines run along the border of a tile */
     int across, down; /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
     bool flip_across, flip_down;
     int cut;               /* the index axis that slices cut */
@@ -124,9 +126,11 @@ static void tint(sheet *s, int64_t x0, int64_t y0)
             const int32_t *t = s->tile + y * s->width + x;
             if (!*t)
                 continue;
-            bool edge = (x > 0 && t[-1] != *t) || (x + 1 < s->width && t[1] != *t) ||
-                        (y > 0 && t[-s->width] != *t) || (y + 1 < s->height && t[s->width] != *t);
-            if (!edge && !s->o->fill)
+            bool edge = (x > 0 ? t[-1] != *t : s->border) ||
+                        (x + 1 < s->width ? t[1] != *t : s->border) ||
+                        (y > 0 ? t[-s->width] != *t : s->border) ||
+                        (y + 1 < s->height ? t[s->width] != *t : s->border);
+            if (!edge && !s->fill)
                 continue;
             uint8_t color[3], *p = s->rgb + ((y0 + y) * s->pitch + x0 + x) * 3;
             double a = edge ? fmin(1, s->o->opacity * 2) : s->o->opacity;
@@ -382,6 +386,18 @@ void picture_window(const mf_artifact *volume, picture_options *options)
     options->width = 400;
 }
 
+/* Whether a map holds one label beside 0, or none. */
+static bool is_single(const int32_t *labels, int64_t count)
+{
+    int32_t label = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (labels[i] && label && labels[i] != label)
+            return false;
+        label = labels[i] ? labels[i] : label;
+    }
+    return true;
+}
+
 static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
 {
     mf_array *own;
@@ -415,6 +431,8 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
     else
         s.masks = over;
     s.labels = labels ? labels->data : NULL;
+    s.border = labels && o->outline_single && is_single(labels->data, mf_array_count(labels));
+    s.fill = o->fill && !s.border;
     if (!failed)
         failed = draw(&s, voxels, rgb);
     free(s.tile);

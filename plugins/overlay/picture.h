@@ -6,8 +6,8 @@
 #include <massflow/artifact.h>
 
 typedef struct picture_options {
-    int axis;             /* 0 axial, 1 coronal, 2 sagittal of the volume's grid */
-    bool one;             /* only the slice of that number */
+    int axis; /* 0 axial, 1 coronal, 2 sagittal of the volume's grid */
+    bool one; /* only the slice of that number */
     int64_t slice;
     int64_t slices;       /* tiles, evenly over the part that is drawn over, or over all */
     int64_t columns;      /* tiles a row; 0: as square as can be */
@@ -15,12 +15,13 @@ typedef struct picture_options {
     double low, high;     /* percentiles that become black and white */
     double center, width; /* instead of percentiles, in the scan's unit; width 0: not given */
     bool fill;            /* tint areas; else draw outlines */
+    bool outline_single;  /* but outline a map of one label, at the border of a slice too */
     double opacity;       /* of fills and outlines */
     int64_t masks;        /* at most so many masks are drawn, the largest; 0: all */
 } picture_options;
 
-/* over: labels, masks or seeds on the volume's grid, or NULL. Of seeds only slices that hold some are
- * shown, if they lie across this axis. */
+/* over: labels, masks or seeds on the volume's grid, or NULL. Of seeds only slices that hold some
+ * are shown, if they lie across this axis. */
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
                        const picture_options *options, mf_array **rgb);
 

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Labels are tinted. Masks lie over each other: of them outlines. */
+/* Labels are tinted, but one label alone (a body) would tint all: of it, and of masks, which lie
+ * over each other, outlines. */
 static mf_status draw_sheet(const mf_artifact *volume, const mf_artifact *over, const mf_view *v,
                             mf_array **rgb)
 {
@@ -17,6 +18,7 @@ static mf_status draw_sheet(const mf_artifact *volume, const mf_artifact *over, 
                          .high = 99.5,
                          .opacity = 0.45,
                          .fill = over && strcmp(mf_artifact_type(over), "labels") == 0,
+                         .outline_single = true,
                          .masks = 100};
 
     picture_window(volume, &o);

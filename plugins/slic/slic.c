@@ -9,6 +9,7 @@
 
 #include <massflow/stage.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,10 @@ static mf_status make_body(work *w, const float *voxels)
     w->body_voxels = 0;
     for (int64_t i = 0; i < w->voxels; i++)
         w->body_voxels += w->body[i] != 0;
+    if (given || strcmp(w->o->outside, "auto"))
+        mf_log(w->task, "the body is %.1f%% of the volume (%s)",
+               100 * (double)w->body_voxels / (double)w->voxels,
+               given ? "input body" : w->o->outside);
     return MF_OK;
 }
 
@@ -400,14 +405,27 @@ static mf_status make_inputs(work *w, const mf_artifact *source)
 static void say_left_out(const work *w, int64_t masks)
 {
     const left_out *out = &w->left_out;
-    mf_log(w->task,
-           "%lld masks of %lld supervoxels and unions; left out: %lld outside of the body (%.1f%% "
-           "of the volume), %lld of less than %lld voxels (least_voxels), %lld with less visible "
-           "edge than %g (least_edge), %lld over the limit (max_masks, %lld for all sizes)",
-           (long long)masks, (long long)out->all, (long long)out->outside,
-           100 * (double)w->body_voxels / (double)w->voxels, (long long)out->small,
-           (long long)w->o->least_voxels, (long long)out->edgeless, w->o->least_edge,
-           (long long)out->beyond, (long long)w->o->max_masks);
+    char small[48], edgeless[64], words[400] = "";
+    snprintf(small, sizeof small, "of less than %lld voxels (least_voxels)",
+             (long long)w->o->least_voxels);
+    snprintf(edgeless, sizeof edgeless, "with less visible edge than %g (least_edge)",
+             w->o->least_edge);
+    const struct {
+        int64_t count;
+        const char *why;
+    } reasons[] = {{out->outside, "outside of the body"},
+                   {out->small, small},
+                   {out->edgeless, edgeless},
+                   {out->beyond, "over the limit (max_masks)"}};
+    for (size_t i = 0, at = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].count)
+            at += (size_t)snprintf(words + at, sizeof words - at, "%s%lld %s",
+                                   at ? ", " : "; left out: ", (long long)reasons[i].count,
+                                   reasons[i].why);
+    mf_log(w->task, "%lld masks of %lld supervoxels and unions%s", (long long)masks,
+           (long long)out->all, *words ? words : ", none left out");
+    if (masks == 0 && out->all == out->edgeless + out->small)
+        mf_log(w->task, "no mask: the volume is constant, or too small for least_voxels");
 }
 
 static mf_status make_masks(work *w)

@@ -64,6 +64,40 @@ START_TEST(right_is_left_and_front_is_up)
 }
 END_TEST
 
+/* A body that is the whole slice has an outline too: along the slice's border. Two labels are
+ * tinted. */
+START_TEST(one_label_alone_is_outlined)
+{
+    mf_artifact *volume, *labels;
+    mf_array *rgb, *l;
+    uint8_t color[3];
+    make(&volume, &labels);
+    ck_assert_ptr_null(mf_artifact_array(labels, "voxels", &l));
+    memset(l->data, 1, l->bytes);
+    picture_options o = {.slices = 1,
+                         .tile = 80,
+                         .center = 100,
+                         .width = 200,
+                         .opacity = 0.5,
+                         .fill = true,
+                         .outline_single = true};
+    for (int labelled = 1; labelled <= 2; labelled++) {
+        ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
+        const uint8_t *p = rgb->data;
+        picture_color(1, color);
+        for (int c = 0; c < 3; c++) {
+            ck_assert_int_eq(p[(30 * 80 + 40) * 3 + c], labelled == 1 ? 0 : color[c] / 2);
+            ck_assert_int_eq(p[30 * 80 * 3 + c], labelled == 1 ? color[c] : color[c] / 2);
+            ck_assert_int_eq(p[(59 * 80 + 40) * 3 + c], labelled == 1 ? color[c] : color[c] / 2);
+        }
+        mf_array_unref(rgb);
+        ((uint8_t *)l->data)[l->bytes - 1] = 2; /* in the last slice, which is not drawn */
+    }
+    mf_array_unref(l);
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+}
+END_TEST
+
 /* A 10 x 10 square at the left back of slices 3, 11 and 19. */
 static mf_artifact *seeds_on(const mf_artifact *volume, int axis)
 {
@@ -155,6 +189,7 @@ int main(void)
     Suite *suite = suite_create("overlay");
     TCase *cases = tcase_create("picture");
     tcase_add_test(cases, right_is_left_and_front_is_up);
+    tcase_add_test(cases, one_label_alone_is_outlined);
     tcase_add_test(cases, seeds_are_shown_where_they_are);
     tcase_add_test(cases, tiles_are_laid_out);
     suite_add_tcase(suite, cases);
