@@ -104,6 +104,8 @@ char *mf_sheet_cell(const mf_sheet *sheet, size_t column, int64_t row, int digit
                        (size_t)(starts[row + 1] - starts[row]));
     }
     value = ((const double *)c->numbers->data)[row];
+    if (isnan(value))
+        return strdup(""); /* printf would make it "nan" or "-nan" */
     if (digits == 0)
         digits = mf_shortest_digits(value);
     return asprintf(&text, "%.*g", digits, value) < 0 ? NULL : text;

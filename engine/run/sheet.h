@@ -22,8 +22,9 @@ void mf_sheet_clear(mf_sheet *sheet);
 /* The significant digits, for %g, with which a number reads back the same; whole numbers below 1e15
  * get as many as keep them free of an exponent. */
 int mf_shortest_digits(double value);
-/* A cell as text: numbers with `digits` significant digits, 0 for as many as read back the same.
- * The caller frees; NULL when memory is short. */
+/* A cell as text: numbers with `digits` significant digits, 0 for as many as read back the same;
+ * NaN, which stands for an undefined value, is empty. The caller frees; NULL when memory is short.
+ */
 char *mf_sheet_cell(const mf_sheet *sheet, size_t column, int64_t row, int digits);
 
 #endif

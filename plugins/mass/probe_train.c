@@ -245,6 +245,25 @@ static mf_status standardize(work *w)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
+/* Where the test cases lack a class, AUC is over the others, or undefined. */
+static void say_scores(const work *w, const mf_scores *s)
+{
+    const int64_t most = w->classes.count == 2 ? 1 : w->classes.count;
+    if (s->auc_classes == 0)
+        mf_log(w->task,
+               "accuracy %.4f over %lld test cases; AUC is undefined: they are all of one class",
+               s->accuracy, (long long)w->test.n);
+    else if (s->auc_classes < most)
+        mf_log(
+            w->task,
+            "AUC %.4f over the %lld of %lld classes that test cases have, accuracy %.4f over %lld "
+            "test cases",
+            s->auc, (long long)s->auc_classes, (long long)most, s->accuracy, (long long)w->test.n);
+    else
+        mf_log(w->task, "AUC %.4f, accuracy %.4f over %lld test cases", s->auc, s->accuracy,
+               (long long)w->test.n);
+}
+
 static mf_status publish_metrics(work *w, const mf_scores *s)
 {
     static const char *const columns[] = {"metric:text", "value", NULL};
@@ -413,10 +432,8 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
                       .save = save,
                       .user = w};
     MF_TRY(mf_probe_run(&probe, weights, &w->train, &w->test, probability));
-    MF_TRY(mf_scores_make(probability, w->test.truth, w->test.n, w->classes.count,
-                          (const char *const *)w->classes.name, &scores));
-    mf_log(w->task, "AUC %.4f, accuracy %.4f over %lld test cases", scores.auc, scores.accuracy,
-           (long long)w->test.n);
+    MF_TRY(mf_scores_make(probability, w->test.truth, w->test.n, w->classes.count, &scores));
+    say_scores(w, &scores);
     mf_status failed = publish_metrics(w, &scores);
     mf_scores_clear(&scores);
     MF_TRY(failed);
@@ -458,7 +475,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_probe_train = {
     .name = "probe.train",
-    .version = 1,
+    .version = 2,
     .summary = "Train a pooled linear classifier on frozen features and judge it.",
     .help = "Feature maps are pooled (by learned attention, mean or maximum); after dropout a "
             "linear layer tells the classes apart. Classes are the values of `target` in order of "

@@ -1,6 +1,7 @@
 /* scores.c - AUC, accuracy, confusion. */
 #include "scores.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 bool mf_scores_auc(const double *score, const bool *positive, int64_t n, double *auc)
@@ -20,9 +21,9 @@ bool mf_scores_auc(const double *score, const bool *positive, int64_t n, double 
 }
 
 static mf_status add_auc(const double *probability, const int64_t *truth, int64_t n,
-                         int64_t classes, const char *const *names, mf_scores *s)
+                         int64_t classes, mf_scores *s)
 {
-    double *score = calloc((size_t)n, sizeof *score), auc;
+    double *score = calloc((size_t)n, sizeof *score), auc, sum = 0;
     bool *positive = calloc((size_t)n, sizeof *positive);
     mf_status failed = score && positive ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for scores");
     int64_t first = classes == 2 ? 1 : 0;
@@ -31,22 +32,19 @@ static mf_status add_auc(const double *probability, const int64_t *truth, int64_
             score[i] = probability[i * classes + c];
             positive[i] = truth[i] == c;
         }
-        if (mf_scores_auc(score, positive, n, &auc))
-            s->auc += auc / (double)(classes - first);
-        else
-            failed = mf_hint(mf_fail(MF_INVALID,
-                                     "AUC needs cases of both kinds: %s of the %lld test cases are "
-                                     "of class '%s'",
-                                     positive[0] ? "all" : "none", (long long)n, names[c]),
-                             "choose test cases of every class");
+        if (!mf_scores_auc(score, positive, n, &auc))
+            continue;
+        sum += auc;
+        s->auc_classes++;
     }
+    s->auc = s->auc_classes ? sum / (double)s->auc_classes : NAN;
     free(score);
     free(positive);
     return failed;
 }
 
 mf_status mf_scores_make(const double *probability, const int64_t *truth, int64_t n,
-                         int64_t classes, const char *const *names, mf_scores *scores)
+                         int64_t classes, mf_scores *scores)
 {
     *scores = (mf_scores){0};
     if (n < 1)
@@ -54,7 +52,7 @@ mf_status mf_scores_make(const double *probability, const int64_t *truth, int64_
     scores->confusion = calloc((size_t)(classes * classes), sizeof(int64_t));
     if (!scores->confusion)
         return mf_fail(MF_NO_MEMORY, "no memory for %lld classes", (long long)classes);
-    mf_status failed = add_auc(probability, truth, n, classes, names, scores);
+    mf_status failed = add_auc(probability, truth, n, classes, scores);
     if (failed) {
         mf_scores_clear(scores);
         return failed;

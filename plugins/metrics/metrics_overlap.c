@@ -4,6 +4,7 @@
 #include "surface.h"
 #include <massflow/stage.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +29,11 @@ static const mf_port outputs[] = {
      "is empty.",
      0},
     {"summary", "table",
-     "A row for each label, and one for all (label 0): means over the cases where the measure is "
-     "defined, how many those are, and in how many cases the label was missed or made up.",
+     "A row for each label that was compared, and one for all (label 0): means over the cases "
+     "where "
+     "the measure is defined (cases: Dice, distances: HD95 and ASD), and in how many cases the "
+     "label "
+     "was missed, made up, or in neither (empty).",
      0},
     {NULL, NULL, NULL, 0}};
 
@@ -38,7 +42,7 @@ static const mf_port outputs[] = {
 /* Sums for one row of the summary. */
 typedef struct sums {
     double dice, hd95, asd;
-    int64_t cases, distances, missed, invented;
+    int64_t cases, distances, missed, invented, empty;
 } sums;
 
 typedef struct work {
@@ -51,6 +55,7 @@ typedef struct work {
 
 static void add_sums(sums *s, const overlap *v)
 {
+    s->empty += isnan(v->dice);
     if (isnan(v->dice))
         return;
     s->cases++;
@@ -159,30 +164,48 @@ static mf_status compare_case(work *w, size_t i)
     return failed;
 }
 
+/* Means over all labels of all cases, each over those where it is defined. */
+static void say(const work *w)
+{
+    const sums *s = &w->label[0];
+    char distances[96] = "", over[64] = "", empty[64] = "";
+    if (s->distances) {
+        snprintf(distances, sizeof distances, ", HD95 %.2f mm, ASD %.2f mm",
+                 s->hd95 / (double)s->distances, s->asd / (double)s->distances);
+        if (s->distances < s->cases)
+            snprintf(over, sizeof over, "; distances over %lld that both have",
+                     (long long)s->distances);
+    }
+    if (s->empty)
+        snprintf(empty, sizeof empty, "; %lld in neither, not counted", (long long)s->empty);
+    if (s->cases)
+        mf_log(w->task, "Dice %.4f%s over %lld labels of all cases%s%s", s->dice / (double)s->cases,
+               distances, (long long)s->cases, over, empty);
+    else
+        mf_log(w->task, "nothing to compare: no label is in a prediction or in the truth%s", empty);
+}
+
 static mf_status summarize(work *w)
 {
-    static const char *const columns[] = {"label",  "cases",  "dice",     "hd95_mm",
-                                          "asd_mm", "missed", "invented", NULL};
+    static const char *const columns[] = {"label",  "cases",    "dice",      "hd95_mm", "asd_mm",
+                                          "missed", "invented", "distances", "empty",   NULL};
     mf_table *table;
     mf_artifact *summary;
     MF_TRY(mf_table_new(columns, &table));
     for (int32_t l = 0; l <= w->most; l++) {
         const sums *s = &w->label[l];
         double n = (double)s->cases, d = (double)s->distances;
-        if (!s->cases && l)
+        if (!s->cases && !s->empty && l)
             continue;
-        mf_status failed =
-            mf_table_row(table, (double)l, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
-                         d > 0 ? s->asd / d : NAN, (double)s->missed, (double)s->invented);
+        mf_status failed = mf_table_row(
+            table, (double)l, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
+            d > 0 ? s->asd / d : NAN, (double)s->missed, (double)s->invented, d, (double)s->empty);
         if (failed) {
             mf_table_free(table);
             return failed;
         }
     }
-    const sums *all = &w->label[0];
-    mf_log(w->task, "Dice %.4f, HD95 %.2f mm, ASD %.2f mm over %lld labels of all cases",
-           all->dice / (double)all->cases, all->hd95 / (double)all->distances,
-           all->asd / (double)all->distances, (long long)all->cases);
+    say(w);
     MF_TRY(mf_table_finish(table, &summary));
     return mf_out(w->task, "summary", summary);
 }
@@ -219,14 +242,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage metrics_overlap = {
     .name = "metrics.overlap",
-    .version = 1,
+    .version = 2,
     .summary = "Dice, HD95 and ASD of predicted labels against the truth, as a table.",
-    .help = "Dice is twice the common voxels over all voxels of both. HD95 is the larger of the "
-            "two 95th percentiles of distances from one outline to the other, ASD the mean of the "
-            "two mean distances, both in mm and exact for any spacing; outlines are sampled at "
-            "the corners of voxels. Where prediction and truth are both empty, all three are "
-            "undefined (NaN) and the row says so; where one is empty, Dice is 0 and the distances "
-            "are undefined. Means are over defined values only, and the summary counts them.",
+    .help =
+        "Dice is twice the common voxels over all voxels of both. HD95 is the larger of the "
+        "two 95th percentiles of distances from one outline to the other, ASD the mean of the "
+        "two mean distances, both in mm and exact for any spacing; outlines are sampled at "
+        "the corners of voxels. A label that is in neither is no success and no failure: its "
+        "measures are left empty. One that is in one of the two has Dice 0 and empty distances. "
+        "Means are over the values that are there, and the summary counts them.",
     .params = params,
     .params_size = sizeof(overlap_params),
     .in = inputs,

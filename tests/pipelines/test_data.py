@@ -62,6 +62,21 @@ def read_nifti(path):
     return [values[i:i + voxels] for i in range(0, len(values), voxels)]
 
 
+def write_nifti(path, size, voxels, code=2):
+    """A .nii.gz of 2 mm voxels, RAS, of a type of TYPES."""
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, *size, 1, 1, 1, 1)
+    struct.pack_into("<hh", header, 70, code, 8 * struct.calcsize(TYPES[code]))
+    struct.pack_into("<8f", header, 76, 1, 2, 2, 2, 0, 0, 0, 0)
+    struct.pack_into("<3f", header, 108, 352, 1, 0)
+    struct.pack_into("<hh", header, 252, 0, 1)
+    struct.pack_into("<12f", header, 280, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0)
+    header[344:348] = b"n+1\0"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(bytes(header) + array.array(TYPES[code], voxels).tobytes())
+
+
 def best_dice(layers, labels):
     """Per label the Dice of the mask that fits it best. Masks are numbered over all layers."""
     best = collections.Counter()
@@ -75,7 +90,7 @@ def best_dice(layers, labels):
     return best
 
 
-class Data(unittest.TestCase):
+class Graphs(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="massflow-test-")
         self.write("phantoms.yaml", PHANTOMS)
@@ -94,11 +109,16 @@ class Data(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout + done.stderr
 
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
     def facts(self, graph, node):
         self.massflow("get", graph, node, "-o", "facts.json")
         with open(os.path.join(self.folder, "facts.json"), encoding="utf-8") as file:
             return json.load(file)
 
+
+class Data(Graphs):
     def test_supervoxels_mark_organs(self):
         self.massflow("run", "phantoms.yaml", "masks")
         self.massflow("get", "phantoms.yaml", "masks[case=000]", "-o", "masks.nii.gz")
@@ -181,6 +201,191 @@ class Data(unittest.TestCase):
                 sample = json.load(file)
             self.assertEqual(sample["attributes"]["modality"], modality)
             self.assertGreater(sample["arrays"]["box"]["shape"][0], least)
+
+
+BODIES = """massflow: 1
+params: {how: auto}
+cases: {csv: cases.csv}
+stages:
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
+  body: {use: body.mask, each: case, in: {volume: scan}, with: {how: "${how}"}}
+"""
+
+LABELS = """  labels: {use: labels.load, each: case, where: {labelled: "yes"}, in: {like: scan}, with: {path: "${case.label}"}}
+"""
+
+FOUND = """massflow: 1
+params: {outside: auto}
+cases: {csv: cases.csv}
+stages:
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
+  found: {use: slic.masks, each: case, in: {volume: scan},
+          with: {sizes: [12], outside: "${outside}", least_voxels: 300, max_masks: 10, least_edge: 0.05}}
+"""
+
+
+class Bodies(Graphs):
+    """The body of scans with and without a background; what slic.masks says it left out."""
+
+    def cases(self, rows, more=""):
+        self.write("bodies.yaml", BODIES + more)
+        with open(self.path("cases.csv"), "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("id", "path", "modality", "label", "labelled"), *rows])
+
+    def inside(self, case, labelled=True):
+        """Shares of the volume, and of the labels, that lie in the body."""
+        self.massflow("get", "bodies.yaml", f"body[case={case}]", "-o", "body.nii.gz")
+        body, = read_nifti(self.path("body.nii.gz"))
+        if not labelled:
+            return sum(map(bool, body)) / len(body), None
+        self.massflow("get", "bodies.yaml", f"labels[case={case}]", "-o", "labels.nii.gz")
+        labels, = read_nifti(self.path("labels.nii.gz"))
+        both = sum(1 for b, l in zip(body, labels) if b and l)
+        return sum(map(bool, body)) / len(body), both / sum(map(bool, labels))
+
+    def make(self):
+        """Tissue in two shades up to every border, and a block of it in air."""
+        crop, air = [], []
+        for z in range(24):
+            for y in range(24):
+                for x in range(24):
+                    shade = (400 if x + y < 22 else 700) + (x * 7 + y * 5 + z * 3) % 23
+                    crop.append(30 if (x * y + z) % 37 == 0 else shade)
+                    air.append(shade if 5 <= x < 19 and 4 <= y < 20 else (x * 3 + y * 5 + z * 7) % 11)
+        write_nifti(self.path("crop.nii.gz"), [24, 24, 24], crop, 4)
+        write_nifti(self.path("air.nii.gz"), [24, 24, 24], air, 4)
+        self.cases([("crop", "crop.nii.gz", "mr", "", "no"), ("air", "air.nii.gz", "mr", "", "no")])
+
+    def test_a_crop_and_a_scan_in_air(self):
+        """The crop is body everywhere, though its darker half is below Otsu's level."""
+        self.make()
+        out = self.massflow("run", "bodies.yaml", "body")
+        self.assertIn("body[case=crop]: no background: no padding, and dark regions at the border (at most 99.2)"
+                      " hold 0.0% of the volume (5% would be air); the body is the whole volume\n", out)
+        self.assertIn("body[case=air]: background: air at the border (at most 25) 61.1% of the volume; the body is "
+                      "the rest, 38.9%\n", out)
+        self.assertEqual(self.inside("crop", False)[0], 1)
+        self.assertEqual(self.inside("air", False)[0], 14 * 16 / 24 / 24)
+        out = self.massflow("run", "bodies.yaml", "body", "--set", "how=none")
+        self.assertIn("body[case=air]: the body is the whole volume, as asked for\n", out)
+        out = self.massflow("run", "bodies.yaml", "body", "--set", "how=threshold")
+        self.assertIn("body[case=air]: the body is above -500: 100.0% of the volume\n", out)
+
+    def test_what_slic_leaves_out(self):
+        self.make()
+        self.write("bodies.yaml", FOUND)
+        out = self.massflow("run", "bodies.yaml", "found")
+        self.assertIn("found[case=crop]: no background: ", out)
+        lines = [line for line in out.splitlines() if " supervoxels and unions" in line]
+        self.assertEqual(sorted(lines), [
+            "found[case=air]: 10 masks of 67 supervoxels and unions; left out: 48 outside of the body, 6 of less than "
+            "300 voxels (least_voxels), 3 over the limit (max_masks)",
+            "found[case=crop]: 8 masks of 61 supervoxels and unions; left out: 51 of less than 300 voxels "
+            "(least_voxels), 2 with less visible edge than 0.05 (least_edge)"])
+        out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=none")
+        self.assertIn("found[case=air]: the body is 100.0% of the volume (none)\n", out)
+        out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=otsu")
+        self.assertIn("found[case=air]: the body is 38.9% of the volume (otsu)\n", out)
+
+    @unittest.skipUnless(os.path.isdir(os.environ.get("MASSFLOW_DATA", "")), "no MASSFLOW_DATA")
+    def test_real_scans(self):
+        """All labels lie in the body, and where there is air around it does not; docs/samples.md."""
+        data = os.path.abspath(os.environ["MASSFLOW_DATA"])
+        wanted, rows = {}, []
+        for name, modality, share in (("ct/ct_abdomen_pelvis_A", "ct", 0.649), ("ct/ct_upper_abdomen_A_crop", "ct", 0.667),
+                                      ("ct/cta_thoracic_aorta_dissection_C", "ct", 0.978),
+                                      ("ct/ct_lung_D_baseline", "ct", 0.905), ("ct/ct_lung_D_followup", "ct", 0.904),
+                                      ("mri/mr_upper_abdomen", "mr", 0.804), ("mri/mr_brain_F_fs", "mr", 0.389),
+                                      ("mri/mr_brain_oasis_B", "mr", 0.540), ("mri/mr_spine_t1", "mr", 1),
+                                      ("mri/mr_spine_t2", "mr", 1)):
+            path = os.path.join(data, name)
+            rows.append((os.path.basename(name), path + ".nii.gz", modality, path + "_labels.nii.gz", "yes"))
+            wanted[rows[-1][0]] = share
+        for name, few in (("msd_hippocampus", 10), ("chaos_mr_t2", 4), ("ixi_brain_2mm", 4)):
+            with open(os.path.join(data, "sets", name, "cases.csv"), encoding="utf-8", newline="") as file:
+                for row in list(csv.DictReader(file))[:few]:
+                    image, label = (os.path.join(data, "sets", name, row[k]) for k in ("image", "label"))
+                    rows.append((row["id"], image, "mr", label, "yes"))
+                    wanted[row["id"]] = 1 if name == "msd_hippocampus" else None
+        rows.append(("pet", os.path.join(data, "pet/pet_brain_template.nii"), "pet", "", "no"))
+        self.cases(rows, LABELS)
+        self.massflow("run", "bodies.yaml")
+        for case, share in wanted.items():
+            with self.subTest(case):
+                body, labels = self.inside(case)
+                self.assertGreaterEqual(labels, 0.99)
+                if share:
+                    self.assertAlmostEqual(body, share, delta=0.0006)
+                else:
+                    self.assertTrue(0.4 < body < 0.7, body)
+        self.assertAlmostEqual(self.inside("pet", False)[0], 0.583, delta=0.0006)
+
+
+class Measures(Graphs):
+    """Labels in both, in one or in neither of prediction and truth: no "nan", no "-nan", counts."""
+
+    GRAPH = """massflow: 1
+cases: {list: [{id: both}, {id: missed}, {id: invented}, {id: neither}]}
+stages:
+  pred: {use: labels.load, each: case, with: {path: "${case.id}_pred.nii.gz"}}
+  truth: {use: labels.load, each: case, with: {path: "${case.id}_truth.nii.gz"}}
+  seen: {use: metrics.overlap, in: {pred: "pred[*]", truth: "truth[*]"}, with: {labels: [1, 2], surfaces: %s}}
+  free: {use: metrics.overlap, in: {pred: "pred[case=neither]", truth: "truth[case=neither]"}}
+"""
+
+    def write_cases(self, surfaces="true"):
+        self.write("g.yaml", self.GRAPH % surfaces)
+        block = [int(i % 6 in (2, 3) and i // 6 % 6 in (2, 3)) for i in range(216)]
+        for case, pred, truth in (("both", 1, 1), ("missed", 0, 1), ("invented", 1, 0), ("neither", 0, 0)):
+            for name, there in (("pred", pred), ("truth", truth)):
+                write_nifti(self.path(f"{case}_{name}.nii.gz"), [6, 6, 6], [there * v for v in block])
+
+    def table(self, node):
+        self.massflow("get", "g.yaml", node, "-o", "t.csv")
+        with open(self.path("t.csv"), encoding="utf-8") as file:
+            text = file.read()
+        self.massflow("get", "g.yaml", node, "-o", "t.json")
+        with open(self.path("t.json"), encoding="utf-8") as file:
+            rows = json.load(file, parse_constant=self.fail)["rows"]
+        shown = self.massflow("show", "g.yaml", node)
+        for said in (text, shown):
+            self.assertNotIn("nan", said)
+        return text.splitlines(), rows
+
+    def test_all_combinations(self):
+        self.write_cases()
+        out = self.massflow("run", "g.yaml")
+        self.assertNotIn("nan", out)
+        self.assertIn("seen: Dice 0.3333, HD95 0.00 mm, ASD 0.00 mm over 3 labels of all cases; distances over 1 that "
+                      "both have; 5 in neither, not counted\n", out)
+        self.assertIn("free: nothing to compare: no label is in a prediction or in the truth\n", out)
+        lines, rows = self.table("seen.table")
+        self.assertEqual(lines, ["case,label,dice,hd95_mm,asd_mm,pred_ml,truth_ml,note",
+                                 "both,1,1,0,0,0.192,0.192,",
+                                 "both,2,,,,0,0,label in neither",
+                                 "invented,1,0,,,0.192,0,not in truth",
+                                 "invented,2,,,,0,0,label in neither",
+                                 "missed,1,0,,,0,0.192,missed",
+                                 "missed,2,,,,0,0,label in neither",
+                                 "neither,1,,,,0,0,label in neither",
+                                 "neither,2,,,,0,0,label in neither"])
+        self.assertEqual([(row["dice"], row["hd95_mm"]) for row in rows[:3]], [(1, 0), (None, None), (0, None)])
+        lines, rows = self.table("seen.summary")
+        self.assertEqual(lines, ["label,cases,dice,hd95_mm,asd_mm,missed,invented,distances,empty",
+                                 "0,3,0.3333333333333333,0,0,1,1,1,5",
+                                 "1,3,0.3333333333333333,0,0,1,1,1,1",
+                                 "2,0,,,,0,0,0,4"])
+        self.assertIsNone(rows[2]["dice"])
+        lines, rows = self.table("free.summary")
+        self.assertEqual(lines[1:], ["0,0,,,,0,0,0,0"])
+        self.massflow("report", "g.yaml", "-o", "r.html")
+        with open(self.path("r.html"), encoding="utf-8") as file:
+            self.assertNotIn(">nan<", file.read().replace("-nan", "nan"))
+
+    def test_without_distances(self):
+        self.write_cases("false")
+        self.assertIn("seen: Dice 0.3333 over 3 labels of all cases; 5 in neither, not counted\n",
+                      self.massflow("run", "g.yaml"))
 
 
 if __name__ == "__main__":

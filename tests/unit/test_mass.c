@@ -207,18 +207,31 @@ START_TEST(scores_are_right)
     /* Class 1's probabilities: positives 0.9, 0.4; negatives 0.4, 0.2, 0.1. Wins: 3 + 2.5 of 6. */
     const double p[10] = {0.1, 0.9, 0.6, 0.4, 0.6, 0.4, 0.8, 0.2, 0.9, 0.1};
     const int64_t truth[5] = {1, 1, 0, 0, 0};
-    const char *const names[2] = {"none", "lesion"};
     mf_scores s;
-    ok(mf_scores_make(p, truth, 5, 2, names, &s));
+    ok(mf_scores_make(p, truth, 5, 2, &s));
     ck_assert_double_eq_tol(s.auc, 5.5 / 6, 1e-15);
     ck_assert_double_eq_tol(s.accuracy, 4.0 / 5, 1e-15);
     ck_assert_double_eq_tol(s.balanced, (1 + 0.5) / 2, 1e-15);
     const int64_t confusion[4] = {3, 0, 1, 1};
     ck_assert_mem_eq(s.confusion, confusion, sizeof confusion);
+    ck_assert_int_eq(s.auc_classes, 1);
     mf_scores_clear(&s);
-    fails(mf_scores_make(p, (const int64_t[]){0, 0, 0, 0, 0}, 5, 2, names, &s),
-          "AUC needs cases of both kinds: none of the 5 test cases are of class 'lesion'\n"
-          "  choose test cases of every class");
+    /* One class: no AUC, the rest stands. */
+    for (int64_t only = 0; only < 2; only++) {
+        ok(mf_scores_make(p, (const int64_t[]){only, only, only, only, only}, 5, 2, &s));
+        ck_assert(isnan(s.auc));
+        ck_assert_int_eq(s.auc_classes, 0);
+        ck_assert_double_eq_tol(s.accuracy, only ? 1.0 / 5 : 4.0 / 5, 1e-15);
+        ck_assert_double_eq_tol(s.balanced, s.accuracy, 1e-15);
+        mf_scores_clear(&s);
+    }
+    /* Three classes of which the cases lack one: the mean of the AUC of the other two. */
+    const double three[9] = {0.6, 0.3, 0.1, 0.5, 0.4, 0.1, 0.7, 0.2, 0.1};
+    ok(mf_scores_make(three, (const int64_t[]){0, 1, 0}, 3, 3, &s));
+    ck_assert_int_eq(s.auc_classes, 2);
+    ck_assert_double_eq(s.auc, 1);
+    mf_scores_clear(&s);
+    fails(mf_scores_make(p, NULL, 0, 2, &s), "there are no test cases");
 }
 END_TEST
 
@@ -250,7 +263,6 @@ START_TEST(a_probe_learns)
     mf_probe_set train, test;
     mf_device *device;
     mf_scores scores;
-    const char *const names[2] = {"0", "1"};
     draw_set(&train, 48, 1);
     draw_set(&test, 32, 2);
     ok(mf_device_open("", &device));
@@ -273,7 +285,7 @@ START_TEST(a_probe_learns)
         mf_weights_free(w);
     }
     ck_assert_mem_eq(p[0], p[1], (size_t)(2 * test.n) * sizeof(double));
-    ok(mf_scores_make(p[0], test.truth, test.n, 2, names, &scores));
+    ok(mf_scores_make(p[0], test.truth, test.n, 2, &scores));
     ck_assert_double_gt(scores.auc, 0.95);
     mf_scores_clear(&scores);
     for (int k = 0; k < 2; k++)

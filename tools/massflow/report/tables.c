@@ -53,8 +53,7 @@ static mf_status put_row(writer *w, const mf_sheet *sheet, int64_t row, const ch
         if (!cell)
             return mf_fail(MF_NO_MEMORY, "no memory for a table");
         fprintf(out, "<td%s>", sheet->columns[c].numbers ? " class=\"n\"" : "");
-        put_text(out,
-                 sheet->columns[c].numbers && strcmp(cell, "nan") == 0 ? "\xe2\x80\x93" : cell);
+        put_text(out, sheet->columns[c].numbers && !*cell ? "\xe2\x80\x93" : cell);
         fputs("</td>", out);
         free(cell);
     }
