@@ -204,8 +204,10 @@ static mf_status make_body(work *w, const float *voxels)
     const mf_artifact *given;
     MF_TRY(mf_in(w->task, "body", &given));
     w->body_voxels = w->voxels;
-    if (!given && !strcmp(w->o->outside, "none"))
+    if (!given && !strcmp(w->o->outside, "none")) {
+        mf_log(w->task, "the body is the whole volume, as asked for");
         return MF_OK;
+    }
     w->body = malloc((size_t)w->voxels);
     if (!w->body)
         return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
