@@ -324,7 +324,7 @@ static mf_status find(search *s, double threshold, uint8_t *body, mf_background 
                   : found->inside == s->voxels ? MF_BACKGROUND_NONE
                                                : MF_BACKGROUND_SOME;
     if (found->kind == MF_BACKGROUND_SOME)
-        MF_TRY(mf_body_clean(body, s->shape, LEAST_PART));
+        MF_TRY(mf_body_clean(body, s->shape, found->air > 0 ? LEAST_PART : 0));
     for (int64_t i = 0; i < s->voxels && found->kind != MF_BACKGROUND_SOME; i++)
         body[i] = 1;
     found->inside = count_inside(body, s->voxels);

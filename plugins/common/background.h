@@ -31,8 +31,9 @@ typedef struct mf_background {
     double sure;      /* MR, PET: dark regions at the border, a share of what is no padding */
 } mf_background;
 
-/* Finds the body: what is neither padding nor air, its parts of at least a fiftieth of the largest,
- * holes filled slice by slice along z; everything where there is no background.
+/* Finds the body: what is neither padding nor air, holes filled slice by slice along z; everything
+ * where there is no background. Where there is air, parts of less than a fiftieth of the largest
+ * are dropped: noise in the air, a table.
  *
  * Padding: voxels that are not finite, and regions of the commonest value on the six faces of the
  * volume, if they are pockets (below), hold 0.5% of the volume, and that value is the lowest of all
