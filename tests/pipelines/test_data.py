@@ -307,6 +307,10 @@ class Bodies(Graphs):
                     image, label = (os.path.join(data, "sets", name, row[k]) for k in ("image", "label"))
                     rows.append((row["id"], image, "mr", label, "yes"))
                     wanted[row["id"]] = 1 if name == "msd_hippocampus" else None
+        stripped = ("mr_brain_oasis_A", "mr_brain_colin27")
+        for name, label in zip(stripped, ("mr_brain_oasis_A_labels", "mr_brain_colin27_aal_labels")):
+            rows.append((name, os.path.join(data, "mri", name + ".nii.gz"), "mr",
+                         os.path.join(data, "mri", label + ".nii.gz"), "yes"))
         rows.append(("pet", os.path.join(data, "pet/pet_brain_template.nii"), "pet", "", "no"))
         self.cases(rows, LABELS)
         self.massflow("run", "bodies.yaml")
@@ -319,6 +323,15 @@ class Bodies(Graphs):
                 else:
                     self.assertTrue(0.4 < body < 0.7, body)
         self.assertAlmostEqual(self.inside("pet", False)[0], 0.583, delta=0.0006)
+        # Labels of an atlas, and of the head before it was stripped: what is outside lies where the scan is 0.
+        for case in stripped:
+            with self.subTest(case):
+                body, labels, scan = [], [], []
+                for node, voxels in (("body", body), ("labels", labels), ("scan", scan)):
+                    self.massflow("get", "bodies.yaml", f"{node}[case={case}]", "-o", "v.nii.gz")
+                    voxels.extend(read_nifti(self.path("v.nii.gz"))[0])
+                self.assertEqual(sum(1 for b, l, v in zip(body, labels, scan) if l and v and not b), 0)
+                self.assertGreater(sum(1 for b, l in zip(body, labels) if l and not b), 0)
 
 
 class Measures(Graphs):
