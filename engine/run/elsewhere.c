@@ -37,8 +37,11 @@ bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
             tell_wait(r, n->work.node, owner);
         return true;
     }
-    mf_runner_give_up(r, mf_plan_look_again(r->plan, i, mf_runner_on_change, r));
+    mf_runner_give_up(r, mf_plan_look_again(r->plan, i));
+    if (n->state == MF_PLAN_CACHED)
+        mf_runner_on_change(r, i);
     w->insist = n->state == MF_PLAN_TO_RUN; /* recorded, but not what this run takes */
+    mf_runner_settle(r);
     return !w->insist;
 }
 
@@ -77,8 +80,7 @@ void mf_runner_end_waits(mf_runner *r)
         mf_plan_node *n = mf_plan_at(r->plan, r->waits.items[k].index);
         if (!r->waits.items[k].waiting || n->state != MF_PLAN_TO_RUN)
             continue;
-        n->state = MF_PLAN_CANCELLED;
-        r->result->counts.cancelled++;
+        mf_plan_cancelled(r->plan, r->waits.items[k].index);
         mf_runner_record(r, r->waits.items[k].index, MF_NODE_CANCELLED, NULL);
     }
     mf_waits_clear(&r->waits);

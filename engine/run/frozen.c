@@ -227,13 +227,15 @@ static mf_status get_feed(mf_packet *p, const mf_registry *registry, mf_frozen *
     feed->elements = mf_arena_alloc(f->arena, feed->count, sizeof *feed->elements);
     for (size_t i = 0; i < feed->count; i++) {
         mf_element *e = &feed->elements[i];
+        const char *id = mf_packet_get_text(p);
         size_t pairs;
-        e->id = mf_packet_get_text(p);
         e->node = mf_packet_get_text(p);
         e->case_id = mf_packet_get_text(p);
         e->columns = get_pairs(p, f->arena, &pairs);
         get_axes(p, f->arena, e);
-        p->failed |= !e->id || !e->node || !e->case_id;
+        p->failed |= !id || strlen(id) >= sizeof e->id || !e->node || !e->case_id;
+        if (!p->failed)
+            strcpy(e->id, id);
         MF_TRY(mf_packet_check(p));
     }
     if (!mf_packet_get_int(p))

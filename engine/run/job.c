@@ -25,6 +25,7 @@ static mf_status publish(mf_job *j)
 {
     mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
     mf_action_output *outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *outputs);
+    mf_plan_output *made = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *made);
     mf_action action = {.stage = n->work.stage->name,
                         .components = n->components,
                         .device = mf_job_device(j),
@@ -34,8 +35,11 @@ static mf_status publish(mf_job *j)
                         .outputs = outputs};
     mf_status status = MF_OK;
 
-    if (!outputs)
+    j->outputs = made;
+    if (!outputs || !made) {
+        free(outputs);
         return mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", n->work.node);
+    }
     memcpy(action.key, n->key, sizeof action.key);
     mf_store_pin(j->run->store);
     for (size_t i = 0; i < n->work.out_count && !status; i++) {
@@ -53,10 +57,9 @@ static mf_status publish(mf_job *j)
         status = mf_task_end_checkpoints(j->task);
     mf_store_unpin(j->run->store);
     for (size_t i = 0, k = 0; i < n->work.out_count && !status; i++) {
-        bool made = mf_task_output(j->task, i) != NULL;
-        memcpy(n->outputs[i].id, made ? outputs[k].id : "", made ? MF_HEX_SIZE : 1);
-        n->outputs[i].present = true;
-        k += made;
+        made[i].present = true;
+        if (mf_task_output(j->task, i))
+            memcpy(made[i].id, outputs[k++].id, MF_HEX_SIZE);
     }
     free(outputs);
     return mf_within(status, "keeping the outputs of %s", n->work.node);
@@ -169,6 +172,7 @@ void mf_job_free(mf_job *j)
         return;
     mf_task_free(j->task);
     mf_file_watch_free(j->files);
+    free(j->outputs);
     free(j);
 }
 
@@ -183,6 +187,7 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
         return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
     j->run = r;
     j->index = i;
+    j->turn = n->turn;
     status = mf_task_new(r->host, &n->work, 1, &j->task);
     if (!status)
         status = mf_file_watch_new(mf_plan_files(r->plan), &n->work, &j->files);
@@ -209,7 +214,8 @@ void mf_job_launch(mf_runner *r, mf_job *j)
     mf_task_set_device(j->task, j->device);
     j->next = r->running;
     r->running = j;
-    n->state = MF_PLAN_RUNNING;
+    mf_plan_start(r->plan, j->index);
+    mf_runner_settle(r);
     r->slots_used += j->slots;
     r->bytes_used += j->needs.host_bytes;
     if (j->needs.device)

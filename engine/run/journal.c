@@ -66,8 +66,19 @@ static mf_status make_room(void **list, size_t count, size_t *room, size_t size)
 
 mf_status mf_journal_node(mf_journal *j, const mf_run_node *entry)
 {
+    mf_run_node *n;
+
     MF_TRY(make_room((void **)&j->nodes, j->node_count, &j->node_room, sizeof *j->nodes));
-    j->nodes[j->node_count++] = *entry;
+    n = &j->nodes[j->node_count];
+    *n = *entry;
+    n->message = entry->message ? strdup(entry->message) : NULL;
+    n->key = entry->key ? strdup(entry->key) : NULL;
+    if ((entry->message && !n->message) || (entry->key && !n->key)) {
+        free((char *)n->message);
+        free((char *)n->key);
+        return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+    }
+    j->node_count++;
     return MF_OK;
 }
 
@@ -85,6 +96,15 @@ mf_status mf_journal_line(mf_journal *j, const char *node, const char *text)
     return MF_OK;
 }
 
+static void drop_nodes(mf_journal *j)
+{
+    for (size_t i = 0; i < j->node_count; i++) {
+        free((char *)j->nodes[i].message);
+        free((char *)j->nodes[i].key);
+    }
+    j->node_count = 0;
+}
+
 static void drop_lines(mf_journal *j)
 {
     for (size_t i = 0; i < j->line_count; i++)
@@ -95,7 +115,7 @@ static void drop_lines(mf_journal *j)
 static mf_status flush(mf_journal *j)
 {
     MF_TRY(mf_store_run_nodes(j->store, j->run, j->nodes, j->node_count));
-    j->node_count = 0;
+    drop_nodes(j);
     MF_TRY(mf_store_run_lines(j->store, j->run, j->lines, j->line_count));
     drop_lines(j);
     return MF_OK;
@@ -116,6 +136,7 @@ void mf_journal_free(mf_journal *j)
 {
     if (!j)
         return;
+    drop_nodes(j);
     drop_lines(j);
     free(j->lines);
     free(j->nodes);

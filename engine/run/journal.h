@@ -10,7 +10,7 @@ typedef struct mf_journal mf_journal;
 
 mf_status mf_journal_open(mf_store *store, const mf_run_start *start, mf_journal **journal);
 int64_t mf_journal_run(const mf_journal *journal); /* the run's id in the store */
-/* What `entry` points to must stay until the next flush. */
+/* Its message and key are copied; its names must stay until the next flush. */
 mf_status mf_journal_node(mf_journal *journal, const mf_run_node *entry);
 /* `node` must stay until the next flush; `text` is copied. */
 mf_status mf_journal_line(mf_journal *journal, const char *node, const char *text);

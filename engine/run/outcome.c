@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+void mf_runner_settle(mf_runner *r)
+{
+    mf_runner_give_up(r, mf_plan_settle(r->plan));
+}
+
 /* What a node leaves out that may do so. */
 void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n)
 {
@@ -18,19 +23,16 @@ static void node_changed(mf_runner *r, size_t i, const mf_job *j)
 
     mf_runner_tell_skipped(r, n);
     if (n->state == MF_PLAN_CACHED) {
-        r->result->counts.cached++;
         mf_runner_record(r, i, MF_NODE_CACHED, NULL);
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FOUND, .node = n->work.node});
     } else if (n->state == MF_PLAN_BLOCKED) {
         /* Streams are no nodes of their own to the user. */
         if (n->work.stage->item)
             return;
-        r->result->counts.blocked++;
         mf_runner_record(r, i, MF_NODE_BLOCKED, NULL);
         mf_runner_tell(
             r, (mf_run_event){.kind = MF_RUN_BLOCKED, .node = n->work.node, .text = n->message});
     } else if (n->state == MF_PLAN_FAILED) {
-        r->result->counts.failed++;
         mf_runner_record(r, i, MF_NODE_FAILED, j);
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
                                          .node = n->work.node,
@@ -51,38 +53,23 @@ void mf_runner_on_change(void *self, size_t i)
 /* `j`: the job that failed, NULL where it could not be made. */
 void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
 {
-    mf_plan_node *n = mf_plan_at(r->plan, i);
-
     if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
-        n->state = MF_PLAN_CANCELLED;
-        r->result->counts.cancelled++;
+        mf_plan_cancelled(r->plan, i);
         mf_runner_record(r, i, MF_NODE_CANCELLED, j);
     } else {
-        char *text = mf_error_text(status);
-        n->state = MF_PLAN_FAILED;
-        free(n->message);
-        n->message = text;
+        mf_plan_failed(r->plan, i, mf_error_text(status));
         node_changed(r, i, j);
-        mf_runner_give_up(r, mf_plan_failed(r->plan, i, mf_runner_on_change, r));
     }
+    mf_runner_settle(r);
     mf_error_free(status);
-}
-
-/* Nodes with the key of one that has just been made are cached now. */
-static void serve_twins(mf_runner *r, const char *key)
-{
-    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
-        const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (n->state == MF_PLAN_TO_RUN && strcmp(n->key, key) == 0)
-            mf_runner_give_up(r, mf_plan_look_again(r->plan, i, mf_runner_on_change, r));
-    }
 }
 
 /* The other process was first after all. */
 static void job_not_run(mf_runner *r, mf_job *j)
 {
-    mf_plan_at(r->plan, j->index)->state = MF_PLAN_TO_RUN;
+    mf_plan_not_run(r->plan, j->index);
     mf_runner_settle_lease(r, j->index, j->lease, &j->owner);
+    mf_runner_settle(r);
 }
 
 void mf_runner_end(mf_runner *r, mf_job *j)
@@ -108,18 +95,16 @@ void mf_runner_end(mf_runner *r, mf_job *j)
     }
     n->seconds = j->seconds;
     if (j->store_failed) {
-        n->state = MF_PLAN_CANCELLED;
-        r->result->counts.cancelled++;
+        mf_plan_cancelled(r->plan, i);
         mf_runner_give_up(r, j->status);
     } else if (j->status) {
         mf_runner_failed(r, i, j, j->status);
     } else {
-        r->result->counts.done++;
+        mf_plan_done(r->plan, i, j->outputs);
         mf_runner_record(r, i, MF_NODE_DONE, j);
         mf_runner_tell(
             r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});
-        mf_runner_give_up(r, mf_plan_done(r->plan, i, mf_runner_on_change, r));
-        serve_twins(r, n->key);
+        mf_runner_settle(r);
     }
     mf_job_free(j);
 }

@@ -1,24 +1,8 @@
-/* plan.c - deciding, node by node, what is cached and what has to run. */
-#include "run/plan.h"
-#include "run/files.h"
-#include "run/key.h"
-#include "run/skip.h"
+/* plan.c - making a plan, and telling it how its nodes end. */
+#include "run/plan_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct mf_plan {
-    const mf_graph *graph;
-    mf_store *store;
-    mf_plan_options options;
-    mf_plan_node *nodes;
-    size_t count;
-    uint32_t *consumers; /* of all nodes, one after another */
-    mf_files *files;
-    uint32_t *todo; /* nodes to be decided: a stack */
-    size_t todo_count;
-};
 
 const mf_graph *mf_plan_graph(const mf_plan *plan)
 {
@@ -48,6 +32,31 @@ size_t mf_plan_count(const mf_plan *plan)
 mf_plan_node *mf_plan_at(mf_plan *plan, size_t i)
 {
     return &plan->nodes[i];
+}
+
+size_t mf_plan_tally(const mf_plan *plan, mf_plan_state state)
+{
+    return plan->tally[state];
+}
+
+size_t mf_plan_wanted(const mf_plan *plan)
+{
+    size_t wanted = 0;
+
+    for (int state = 0; state < MF_PLAN_STATES; state++)
+        wanted += state == MF_PLAN_UNWANTED ? 0 : plan->tally[state];
+    return wanted;
+}
+
+uint64_t mf_plan_changes(const mf_plan *plan)
+{
+    return plan->changes;
+}
+
+void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self)
+{
+    plan->changed = changed;
+    plan->self = self;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -117,7 +126,6 @@ static mf_status link_consumers(mf_plan *plan)
             continue;
         for (size_t p = 0; p < n->node->input_count; p++) {
             const mf_input *input = &n->node->inputs[p];
-            n->missing += input->count;
             edges += input->count;
             for (size_t k = 0; k < input->count; k++)
                 plan->nodes[input->edges[k].node].consumer_count++;
@@ -160,7 +168,7 @@ static void rank(mf_plan *plan)
     }
 }
 
-static mf_file_use use_of(const mf_plan_node *n, size_t i)
+mf_file_use mf_plan__use(const mf_plan_node *n, size_t i)
 {
     mf_file_use use = {.stage = n->node->stage};
 
@@ -186,263 +194,35 @@ static mf_status hash_files(mf_plan *plan)
         if (n->state == MF_PLAN_UNWANTED)
             continue;
         for (size_t k = 0; k < mf_params_path_count(n->node->params); k++)
-            uses[at++] = use_of(n, k);
+            uses[at++] = mf_plan__use(n, k);
     }
     status = mf_files_new(plan->store, uses, count, plan->options.threads, &plan->files);
     free(uses);
     return status;
 }
 
-/* ---- deciding -------------------------------------------------------------------------------- */
-
-static bool known(const mf_plan_node *n)
+/* Every node that is wanted, as nothing is known of it yet. */
+static void begin(mf_plan *plan, const bool *wanted)
 {
-    return n->state == MF_PLAN_CACHED || n->state == MF_PLAN_DONE || n->state == MF_PLAN_RECIPE;
-}
-
-static void fill_element(mf_plan *plan, const mf_edge *edge, mf_element *e)
-{
-    const mf_plan_node *source = &plan->nodes[edge->node];
-
-    e->id = source->outputs[edge->port].id;
-    e->node = source->node->name;
-    e->case_id = source->work.case_id;
-    e->row = source->node->of_case;
-    e->axes = source->work.axes;
-    e->axis_count = source->work.axis_count;
-}
-
-/* Fills in what lies at the ports, without what skip_failed leaves out. False when that is all of a
- * port's elements. */
-static bool fill_feeds(mf_plan *plan, mf_plan_node *n)
-{
-    for (size_t p = 0; p < n->work.feed_count; p++) {
-        mf_feed *feed = &n->work.feeds[p];
-        const mf_input *input = &n->node->inputs[p];
-        if (!feed->elements) {
-            feed->stream = input->count ? &plan->nodes[input->edges[0].node].work : NULL;
-            continue;
-        }
-        size_t came = 0;
-        feed->count = 0;
-        for (size_t k = 0; k < input->count; k++) {
-            if (mf_skip_has(plan, n, &input->edges[k]))
-                continue;
-            came++;
-            fill_element(plan, &input->edges[k], &feed->elements[feed->count]);
-            /* An optional output may have been left out. */
-            feed->count += !plan->store || *feed->elements[feed->count].id;
-        }
-        if (input->count && !came)
-            return mf_skip_none_left(plan, n, input);
-    }
-    return true;
-}
-
-static const char *path_digest(void *self, const mf_file_use *use)
-{
-    return mf_files_digest(self, use);
-}
-
-static mf_status make_state_key(mf_plan_node *n, const char *const *recipes, mf_key_source source)
-{
-    char *json;
-
-    if (mf_params_base_json(n->work.params) == mf_params_json(n->work.params)) {
-        memcpy(n->state_key, n->key, sizeof n->state_key);
-        return MF_OK;
-    }
-    source.of_state = true;
-    MF_TRY(mf_key_components(&n->work, recipes, &source, &json));
-    mf_digest_hex(json, strlen(json), n->state_key);
-    free(json);
-    return MF_OK;
-}
-
-static mf_status make_key(mf_plan *plan, mf_plan_node *n)
-{
-    mf_key_source source = {path_digest, plan->files, plan->options.by_version};
-    const char **recipes = calloc(n->work.feed_count ? n->work.feed_count : 1, sizeof *recipes);
-    mf_status status;
-
-    if (!recipes)
-        return mf_fail(MF_NO_MEMORY, "no memory for a key");
-    for (size_t p = 0; p < n->work.feed_count; p++) {
-        if (n->work.feeds[p].stream)
-            recipes[p] = plan->nodes[n->node->inputs[p].edges[0].node].components;
-    }
-    free(n->components);
-    status = mf_key_components(&n->work, recipes, &source, &n->components);
-    if (!status)
-        mf_digest_hex(n->components, strlen(n->components), n->key);
-    if (!status)
-        status = make_state_key(n, recipes, source);
-    free(recipes);
-    return status;
-}
-
-/* Takes the outputs of a stored action over, if it has them all. */
-static bool take_outputs(mf_plan_node *n, const mf_action *action)
-{
-    mf_port_type type;
-    size_t found = 0;
-
-    for (size_t i = 0; i < n->work.out_count; i++) {
-        /* What is optional may have been left out, which is known then. */
-        bool optional = mf_port_type_parse(n->node->stage->out[i].type, &type) && type.optional;
-        n->outputs[i] = (mf_plan_output){.present = optional};
-        found += optional;
-    }
-    for (size_t i = 0; i < action->output_count; i++) {
-        int port = mf_port_find(n->node->stage->out, action->outputs[i].port);
-        if (port < 0)
-            continue;
-        memcpy(n->outputs[port].id, action->outputs[i].id, MF_HEX_SIZE);
-        found += !n->outputs[port].present;
-        n->outputs[port].present = action->outputs[i].present;
-    }
-    n->seconds = action->seconds;
-    return found == n->work.out_count;
-}
-
-static mf_status recall(mf_plan *plan, mf_plan_node *n)
-{
-    mf_outcome outcome;
-    char *message;
-
-    MF_TRY(mf_store_last_outcome(plan->store, n->node->name, n->key, &outcome, &message));
-    if (outcome == MF_NODE_FAILED) {
-        n->state = MF_PLAN_FAILED;
-        free(n->message);
-        n->message = message;
-        message = NULL;
-    }
-    free(message);
-    return MF_OK;
-}
-
-/* What nothing reads in this plan is what the user asked for: its data must be there. In between
- * it is enough to know what came out. */
-static bool lacks_what_is_asked(const mf_plan_node *n)
-{
-    for (size_t i = 0; i < n->work.out_count && !n->consumer_count; i++)
-        if (!n->outputs[i].present)
-            return true;
-    return false;
-}
-
-static mf_status look_up(mf_plan *plan, mf_plan_node *n)
-{
-    mf_action *action = NULL;
-
-    n->state = MF_PLAN_TO_RUN;
-    if (!plan->store || n->again)
-        return MF_OK;
-    MF_TRY(mf_store_find(plan->store, n->key, plan->options.same_device, &action));
-    if (action && take_outputs(n, action) && !lacks_what_is_asked(n))
-        n->state = MF_PLAN_CACHED;
-    mf_action_free(action);
-    if (n->state == MF_PLAN_TO_RUN && plan->options.recall_failures)
-        return recall(plan, n);
-    return MF_OK;
-}
-
-/* A port that has to be connected is, but to an optional output that was left out. */
-static bool lacks_input(mf_plan_node *n)
-{
-    mf_port_type type;
-
-    for (size_t p = 0; p < n->work.feed_count; p++) {
-        const mf_feed *feed = &n->work.feeds[p];
-        mf_status status;
-        if (!feed->elements || feed->count || !n->node->inputs[p].count ||
-            !mf_port_type_parse(feed->port->type, &type) || type.optional)
-            continue;
-        status = mf_fail(MF_NOT_FOUND, "%s came out without what port '%s' takes",
-                         feed->elements[0].node, feed->port->name);
-        n->state = MF_PLAN_FAILED;
-        n->message = mf_error_text(status);
-        mf_error_free(status);
-        return true;
-    }
-    return false;
-}
-
-static bool unreadable_path(const mf_plan *plan, mf_plan_node *n)
-{
-    for (size_t i = 0; i < mf_params_path_count(n->node->params); i++) {
-        const mf_file_use use = use_of(n, i);
-        const mf_error *error = mf_files_error(plan->files, &use);
-        if (error) {
-            n->state = MF_PLAN_FAILED;
-            n->message = mf_error_text(error);
-            return true;
-        }
-    }
-    return false;
-}
-
-static mf_status decide(mf_plan *plan, mf_plan_node *n)
-{
-    if (unreadable_path(plan, n))
-        return MF_OK;
-    MF_TRY(mf_skip_choose(plan, n));
-    if (!fill_feeds(plan, n) || (plan->store && lacks_input(n)))
-        return MF_OK;
-    if (!plan->store) {
-        n->state = n->node->stage->item ? MF_PLAN_RECIPE : MF_PLAN_TO_RUN;
-        return MF_OK;
-    }
-    MF_TRY(mf_within(make_key(plan, n), "the key of %s", n->node->name));
-    if (n->node->stage->item) {
-        n->state = MF_PLAN_RECIPE;
-        return MF_OK;
-    }
-    return look_up(plan, n);
-}
-
-/* Node i is known: what waits for it may be decided now. */
-static void announce(mf_plan *plan, size_t i)
-{
-    mf_plan_node *n = &plan->nodes[i];
-
-    for (size_t k = 0; k < n->consumer_count; k++) {
-        mf_plan_node *c = &plan->nodes[n->consumers[k]];
-        if (c->state == MF_PLAN_WAITING && --c->missing == 0)
-            plan->todo[plan->todo_count++] = n->consumers[k];
-    }
-}
-
-static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
-
-static mf_status decide_all(mf_plan *plan, mf_plan_changed changed, void *self)
-{
-    while (plan->todo_count) {
-        size_t i = plan->todo[--plan->todo_count];
+    for (size_t i = 0; i < plan->count; i++) {
         mf_plan_node *n = &plan->nodes[i];
-        MF_TRY(decide(plan, n));
-        if (changed)
-            changed(self, i);
-        if (known(n))
-            announce(plan, i);
-        else if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED)
-            block_below(plan, i, changed, self);
+        plan->tally[n->state] += !n->node->stage->item;
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        n->asked = plan->options.named ? wanted[i] : !n->consumer_count;
+        mf_plan__touch(plan, i);
     }
-    return MF_OK;
 }
 
-static mf_status walk(mf_plan *plan)
+/* Many look-ups share a transaction. */
+static mf_status settle_all(mf_plan *plan)
 {
     mf_status status;
 
-    for (size_t i = plan->count; i-- > 0;) {
-        if (plan->nodes[i].state == MF_PLAN_WAITING && plan->nodes[i].missing == 0)
-            plan->todo[plan->todo_count++] = (uint32_t)i;
-    }
     if (!plan->store)
-        return decide_all(plan, NULL, NULL);
+        return mf_plan_settle(plan);
     MF_TRY(mf_store_hold(plan->store));
-    status = decide_all(plan, NULL, NULL);
+    status = mf_plan_settle(plan);
     mf_store_release(plan->store);
     return status;
 }
@@ -456,12 +236,8 @@ static mf_status build(mf_plan *plan, const bool *wanted)
     rank(plan);
     if (plan->store)
         MF_TRY(hash_files(plan));
-    MF_TRY(walk(plan));
-    for (size_t i = plan->count; i-- > 0;) {
-        if (plan->nodes[i].state == MF_PLAN_TO_RUN)
-            mf_plan_demand(plan, i);
-    }
-    return MF_OK;
+    begin(plan, wanted);
+    return settle_all(plan);
 }
 
 mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
@@ -478,8 +254,8 @@ mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted
     p->options = *options;
     p->count = mf_graph_node_count(graph);
     p->nodes = calloc(p->count ? p->count : 1, sizeof *p->nodes);
-    p->todo = calloc(p->count ? p->count : 1, sizeof *p->todo);
-    if (!p->nodes || !p->todo)
+    p->touched = calloc(p->count ? p->count : 1, sizeof *p->touched);
+    if (!p->nodes || !p->touched)
         status = mf_fail(MF_NO_MEMORY, "no memory for a plan of %zu nodes", p->count);
     else
         status = build(p, wanted);
@@ -508,125 +284,62 @@ void mf_plan_free(mf_plan *plan)
     mf_files_free(plan->files);
     free(plan->nodes);
     free(plan->consumers);
-    free(plan->todo);
+    free(plan->touched);
     free(plan);
 }
 
-/* ---- data that is missing -------------------------------------------------------------------- */
+/* ---- as nodes start and end ------------------------------------------------------------------ */
 
-/* Node i is no longer known: what was about to use it waits again. */
-static void forget(mf_plan *plan, size_t i)
+bool mf_plan_can_start(const mf_plan_node *n)
 {
-    mf_plan_node *n = &plan->nodes[i];
-
-    for (size_t k = 0; k < n->consumer_count; k++) {
-        size_t below = n->consumers[k];
-        mf_plan_node *c = &plan->nodes[below];
-        if (c->state == MF_PLAN_WAITING) {
-            c->missing++; /* consumers hold one entry for each edge */
-        } else if (c->state == MF_PLAN_TO_RUN || c->state == MF_PLAN_RECIPE) {
-            bool stream = c->state == MF_PLAN_RECIPE;
-            c->state = MF_PLAN_WAITING;
-            c->missing = 1;
-            if (stream)
-                forget(plan, below);
-        }
-    }
+    return n->state == MF_PLAN_TO_RUN && n->ready;
 }
 
-/* Whether what node i reads is there; asks for it where it is not. */
-static void demand_inputs(mf_plan *plan, size_t i)
+/* What has changed by itself may have to be decided anew. */
+static mf_plan_node *take(mf_plan *plan, size_t i)
 {
-    const mf_node *node = plan->nodes[i].node;
-
-    for (size_t p = 0; p < node->input_count; p++) {
-        for (size_t k = 0; k < node->inputs[p].count; k++) {
-            const mf_edge *edge = &node->inputs[p].edges[k];
-            mf_plan_node *source = &plan->nodes[edge->node];
-            if (source->state == MF_PLAN_RECIPE) {
-                demand_inputs(plan, edge->node);
-            } else if (source->state == MF_PLAN_CACHED && !source->outputs[edge->port].present) {
-                source->state = MF_PLAN_TO_RUN;
-                source->again = true;
-                forget(plan, edge->node);
-                demand_inputs(plan, edge->node);
-            }
-        }
-    }
+    mf_plan__touch(plan, i);
+    return &plan->nodes[i];
 }
 
-void mf_plan_demand(mf_plan *plan, size_t i)
+void mf_plan_start(mf_plan *plan, size_t i)
 {
-    demand_inputs(plan, i);
+    mf_plan__set(plan, take(plan, i), MF_PLAN_RUNNING);
 }
 
-/* ---- as nodes end ---------------------------------------------------------------------------- */
-
-mf_status mf_plan_done(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+void mf_plan_not_run(mf_plan *plan, size_t i)
 {
-    plan->nodes[i].state = MF_PLAN_DONE;
-    plan->nodes[i].again = false;
-    announce(plan, i);
-    return decide_all(plan, changed, self);
+    mf_plan__set(plan, take(plan, i), MF_PLAN_TO_RUN);
 }
 
-/* Streams are no nodes to the user: of one that is blocked it is said why. */
-static void block(mf_plan *plan, mf_plan_node *n, size_t i)
+void mf_plan_done(mf_plan *plan, size_t i, const mf_plan_output *outputs)
 {
-    const mf_plan_node *source = &plan->nodes[i];
-    const char *name = source->node->name;
-    int length;
+    mf_plan_node *n = take(plan, i);
 
-    n->state = MF_PLAN_BLOCKED;
-    free(n->message);
-    if (source->node->stage->item && source->message)
-        length = asprintf(&n->message, "needs %s, which %s", name, source->message);
-    else if (mf_skip_could(plan, n, i))
-        length =
-            asprintf(&n->message, "needs %s; 'skip_failed: true' at '%s' would go on without it",
-                     name, n->node->label);
-    else
-        length = asprintf(&n->message, "needs %s", name);
-    if (length < 0)
-        n->message = NULL;
+    n->again = n->imported = false;
+    n->fresh = true;
+    mf_plan__know(plan, n, outputs);
+    mf_plan__set(plan, n, MF_PLAN_DONE);
 }
 
-/* Node i failed or is blocked, and so is what needs it. What can do without waits for one less. */
-static void block_below(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+void mf_plan_failed(mf_plan *plan, size_t i, char *message)
 {
-    for (size_t k = 0; k < plan->nodes[i].consumer_count; k++) {
-        size_t below = plan->nodes[i].consumers[k];
-        mf_plan_node *c = &plan->nodes[below];
-        if (c->state != MF_PLAN_WAITING)
-            continue;
-        if (mf_skip_may(plan, c, i)) {
-            if (--c->missing == 0)
-                plan->todo[plan->todo_count++] = (uint32_t)below;
-            continue;
-        }
-        block(plan, c, i);
-        if (changed)
-            changed(self, below);
-        block_below(plan, below, changed, self);
-    }
+    mf_plan_node *n = take(plan, i);
+
+    mf_plan__lose(plan, n, MF_PLAN_FAILED, n->again, message);
 }
 
-mf_status mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+void mf_plan_cancelled(mf_plan *plan, size_t i)
 {
-    block_below(plan, i, changed, self);
-    return decide_all(plan, changed, self);
+    mf_plan__set(plan, take(plan, i), MF_PLAN_CANCELLED);
 }
 
-mf_status mf_plan_look_again(mf_plan *plan, size_t i, mf_plan_changed changed, void *self)
+mf_status mf_plan_look_again(mf_plan *plan, size_t i)
 {
-    mf_plan_node *n = &plan->nodes[i];
+    mf_plan_node *n = take(plan, i);
+    bool found;
 
-    n->again = false;
-    MF_TRY(look_up(plan, n));
-    if (n->state != MF_PLAN_CACHED)
-        return MF_OK;
-    if (changed)
-        changed(self, i);
-    announce(plan, i);
-    return decide_all(plan, changed, self);
+    MF_TRY(mf_plan__look_up(plan, n, n->again, &found));
+    n->fresh = found;
+    return MF_OK;
 }

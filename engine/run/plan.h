@@ -1,10 +1,34 @@
 /* plan.h - what of a graph is known already, and what has to run.
  *
- * Keys use the content of outputs, so a node's key is known only when all its inputs are. The plan
- * walks the nodes in topological order: a node whose inputs are known is looked up in the store,
- * and is then cached or to be run; what lies below a node that runs is decided when it has run.
- * The same steps serve `massflow plan` and the scheduler, which goes on where the walk stopped. A
- * plan belongs to one thread. */
+ * Keys use the content of outputs, so a node's key is known only when all its inputs are. A node
+ * whose inputs are known is looked up in the store, and is then cached or to be run; what lies
+ * below a node that runs is decided when it has run. The same steps serve `massflow plan` and the
+ * scheduler, which goes on where the plan stopped. A plan belongs to one thread.
+ *
+ * Two things are asked of a node, and answered apart:
+ *
+ *   identity  its key and the ids of its outputs (`known`). Of a stream: what it is made of. A node
+ *             is decided when the identity of all that it reads is known.
+ *   data      whether the outputs themselves are in the store. Only a node that is to be run reads
+ *             data, and only when all of it is there is it `ready`. Data that was dropped and is
+ *             needed is made `again`; identity stays known meanwhile.
+ *
+ * Nothing is counted up or down: each answer follows from the states of the node's sources, and is
+ * found anew (settle.c) whenever one of them changes. mf_plan_check says whether that holds. States
+ * and who changes them (S: settling, R: the runner, through the calls below):
+ *
+ *   WAITING -> RECIPE CACHED TO_RUN FAILED BLOCKED   S  all that it reads is known, or lost
+ *   CACHED  -> TO_RUN                                S  again: its data is needed
+ *   TO_RUN  -> CACHED                                S  again, but its data is not needed any more
+ *   TO_RUN  -> BLOCKED                               S  data that it reads can't be made
+ *   CACHED DONE TO_RUN RECIPE -> as from WAITING     S  what it reads came out as something else
+ *   TO_RUN  -> RUNNING CACHED FAILED CANCELLED       R  starts; found stored; can't start; stopped
+ *   RUNNING -> DONE FAILED CANCELLED TO_RUN          R  ends; another process was first
+ *
+ * FAILED, BLOCKED and CANCELLED are final. Nodes are in topological order, and the first one that
+ * is in no final state, not known and not running is always to be run and ready: so a run can stand
+ * still only where something runs or another process is waited for. A run that stops elsewhere is a
+ * fault of massflow, and mf_plan_left names the nodes. */
 #ifndef MASSFLOW_RUN_PLAN_H
 #define MASSFLOW_RUN_PLAN_H
 
@@ -22,7 +46,8 @@ typedef enum mf_plan_state {
     MF_PLAN_DONE,
     MF_PLAN_FAILED,
     MF_PLAN_BLOCKED, /* something it needs failed */
-    MF_PLAN_CANCELLED
+    MF_PLAN_CANCELLED,
+    MF_PLAN_STATES
 } mf_plan_state;
 
 typedef struct mf_plan_output {
@@ -33,14 +58,22 @@ typedef struct mf_plan_output {
 typedef struct mf_plan_node {
     const mf_node *node;
     mf_plan_state state;
-    bool elsewhere;              /* to be run, but another process is at it: set by the scheduler */
-    bool again;                  /* known, but its data is missing and something needs it */
-    mf_work work;                /* elements are filled in as soon as the inputs are known */
-    size_t missing;              /* edges from nodes that are not known; while WAITING */
-    char key[MF_HEX_SIZE];       /* "" until the inputs are known */
+    bool elsewhere; /* to be run, but another process is at it: set by the scheduler */
+    bool asked;     /* the user asked for its data: it ends the graph, or is named as a target */
+    bool known;     /* its identity is */
+    bool again;     /* known and to be run, or ran, for data that was dropped and is needed */
+    bool ready;     /* to be run, and the data of all that it reads is there */
+    bool needed;    /* of a RECIPE: a stage that is to be run reads it. Then it is `ready` too */
+    bool stale;     /* what it reads has changed since it was decided */
+    bool fresh;     /* just stored: other nodes with its key have the same outputs */
+    bool imported;  /* CACHED, and the result was not made in this cache but imported */
+    size_t turn;    /* how often it has been decided */
+    mf_work work;   /* elements are filled in as soon as the inputs are known */
+    const mf_edge *waits;  /* the first input that it waits for, when last looked at; or NULL */
+    char key[MF_HEX_SIZE]; /* "" until the inputs are known */
     char state_key[MF_HEX_SIZE]; /* "" until the inputs are known; see work.h */
     char *components;            /* JSON of what the key is made of */
-    mf_plan_output *outputs;     /* by output port; set when CACHED or DONE */
+    mf_plan_output *outputs;     /* by output port; set when known */
     const uint32_t *consumers;   /* nodes below, once for each edge */
     size_t consumer_count;
     double rank;       /* length of the longest way down: what comes first when several can start */
@@ -56,6 +89,12 @@ typedef struct mf_plan_options {
     int threads;             /* that hash input files; 0: one */
     bool recall_failures; /* what failed when it was last run, with the same key, is taken to fail:
                              to look at what `skip_failed` came to, not to run */
+    bool named; /* `wanted` are targets that the user named: their data has to be there. Else that
+                   of what nothing reads */
+    /* Whether the data of an output, of which `id` came out, is needed besides: of what is
+     * exported. May be NULL. */
+    bool (*needs)(void *self, size_t node, size_t port, const char *id);
+    void *self;
 } mf_plan_options;
 
 typedef struct mf_plan mf_plan;
@@ -71,18 +110,32 @@ const mf_plan_options *mf_plan_get_options(const mf_plan *plan);
 const mf_files *mf_plan_files(const mf_plan *plan); /* NULL without a store; any thread may read it */
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
 mf_plan_node *mf_plan_at(mf_plan *plan, size_t i);
+size_t mf_plan_tally(const mf_plan *plan, mf_plan_state state); /* nodes in it, without streams */
+size_t mf_plan_wanted(const mf_plan *plan);    /* all but the unwanted, without streams */
+uint64_t mf_plan_changes(const mf_plan *plan); /* of states so far: whether anything has changed */
 
-/* Makes sure that the data of all that node i (to be run) reads is there. Where it is not, what
- * makes it is to be run again, and i waits. */
-void mf_plan_demand(mf_plan *plan, size_t i);
+/* ---- as nodes start and end ------------------------------------------------------------------ */
 
-/* Called for each node that is decided by what ended: cached, to be run, failed, blocked. */
+/* Called for each node that mf_plan_settle decides: cached, to be run, failed, blocked. */
 typedef void (*mf_plan_changed)(void *self, size_t i);
-/* Node i has run and its outputs are set: what lies below is decided as far as it can be. */
-mf_status mf_plan_done(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
-/* Node i, to be run, may be stored meanwhile. */
-mf_status mf_plan_look_again(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
-/* Node i is FAILED, with its message: what needs it is blocked, or goes on without it. */
-mf_status mf_plan_failed(mf_plan *plan, size_t i, mf_plan_changed changed, void *self);
+void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self);
+
+bool mf_plan_can_start(const mf_plan_node *n); /* to be run, and ready */
+/* Each of these changes one node. What follows for others is found by mf_plan_settle. */
+void mf_plan_start(mf_plan *plan, size_t i);   /* it runs */
+void mf_plan_not_run(mf_plan *plan, size_t i); /* it was about to: to be run, as before */
+/* `outputs`: by output port; an optional one that was left out has no id. */
+void mf_plan_done(mf_plan *plan, size_t i, const mf_plan_output *outputs);
+void mf_plan_failed(mf_plan *plan, size_t i, char *message); /* takes the message; or NULL */
+void mf_plan_cancelled(mf_plan *plan, size_t i);
+/* Node i, to be run, may be stored meanwhile: CACHED where all of it that is needed is. */
+mf_status mf_plan_look_again(mf_plan *plan, size_t i);
+mf_status mf_plan_settle(mf_plan *plan);
+
+/* MF_INTERNAL, with the nodes' names, where a node that is wanted is not known, nor failed, blocked
+ * or cancelled: at the end of a run that nobody stopped. */
+mf_status mf_plan_left(mf_plan *plan);
+/* MF_INTERNAL where a settled plan is not what is said above. For tests, and once a run. */
+mf_status mf_plan_check(mf_plan *plan);
 
 #endif

@@ -21,8 +21,20 @@ double mf_runner_now(void)
     return (double)uv_hrtime() * 1e-9;
 }
 
+/* As the plan has them now. */
+static void count(mf_runner *r)
+{
+    r->result->counts = (mf_run_counts){.wanted = mf_plan_wanted(r->plan),
+                                        .done = mf_plan_tally(r->plan, MF_PLAN_DONE),
+                                        .cached = mf_plan_tally(r->plan, MF_PLAN_CACHED),
+                                        .failed = mf_plan_tally(r->plan, MF_PLAN_FAILED),
+                                        .blocked = mf_plan_tally(r->plan, MF_PLAN_BLOCKED),
+                                        .cancelled = mf_plan_tally(r->plan, MF_PLAN_CANCELLED)};
+}
+
 void mf_runner_tell(mf_runner *r, mf_run_event event)
 {
+    count(r);
     event.counts = &r->result->counts;
     if (r->options->watch)
         r->options->watch(r->options->self, &event);
@@ -84,14 +96,19 @@ void mf_runner_sample(mf_runner *r)
 
 static void on_look(uv_timer_t *handle);
 
-/* Goes on, or ends the loop. */
+/* Goes on, or ends the loop. What is found stored is written down before anybody collects it. */
 static void go_on(mf_runner *r)
 {
+    bool more;
     uv_handle_t *handles[] = {(uv_handle_t *)&r->wake,       (uv_handle_t *)&r->signals[0],
                               (uv_handle_t *)&r->signals[1], (uv_handle_t *)&r->timer,
                               (uv_handle_t *)&r->sampler,    (uv_handle_t *)&r->looker};
 
-    if (mf_runner_start(r) || uv_is_closing(handles[0])) {
+    mf_store_pin(r->store);
+    more = mf_runner_start(r);
+    flush_journal(r);
+    mf_store_unpin(r->store);
+    if (more || uv_is_closing(handles[0])) {
         if (mf_waits_any(&r->waits) && !uv_is_active((uv_handle_t *)&r->looker))
             uv_timer_start(&r->looker, on_look, LOOK, LOOK);
         return;
@@ -131,15 +148,14 @@ static void on_wake(uv_async_t *handle)
     pthread_mutex_unlock(&r->lock);
     if (!finished)
         return;
-    mf_store_pin(r->store); /* what is found cached now is recorded before anybody collects it */
+    mf_store_pin(r->store);
     while (finished) {
         mf_job *next = finished->finished;
         mf_runner_end(r, finished);
         finished = next;
     }
-    flush_journal(r);
-    mf_store_unpin(r->store);
     go_on(r);
+    mf_store_unpin(r->store);
 }
 
 static void on_look(uv_timer_t *handle)
@@ -148,11 +164,10 @@ static void on_look(uv_timer_t *handle)
 
     mf_store_pin(r->store);
     mf_runner_look(r);
-    flush_journal(r);
-    mf_store_unpin(r->store);
     if (!mf_waits_any(&r->waits))
         uv_timer_stop(&r->looker);
     go_on(r);
+    mf_store_unpin(r->store);
 }
 
 static void on_log(void *self, const char *node, const char *text)
@@ -243,16 +258,10 @@ static void open_loop(mf_runner *r)
 /* What the plan knows already, told and recorded. */
 static void begin(mf_runner *r)
 {
-    mf_run_counts *c = &r->result->counts;
-
+    mf_plan_watch(r->plan, mf_runner_on_change, r);
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
-        const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (n->state != MF_PLAN_UNWANTED && !n->work.stage->item)
-            c->wanted++;
-        if (n->state == MF_PLAN_CACHED) {
-            c->cached++;
+        if (mf_plan_at(r->plan, i)->state == MF_PLAN_CACHED)
             mf_runner_record(r, i, MF_NODE_CACHED, NULL);
-        }
     }
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_PLANNED});
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
@@ -277,6 +286,10 @@ static void run_loop(mf_runner *r)
     mf_job_free(r->pending[false]);
     mf_job_free(r->pending[true]);
     mf_runner_end_waits(r);
+    if (!r->stopping)
+        mf_runner_give_up(r, mf_plan_left(r->plan));
+    mf_plan_watch(r->plan, NULL, NULL);
+    count(r);
 }
 
 static void size_up(mf_runner *r)

@@ -66,7 +66,9 @@ typedef struct mf_run_result {
 } mf_run_result;
 
 /* Runs what is to be run. Failed nodes are no failure of the call: see the result, and the plan's
- * nodes for their messages. A store that can't be written is: the run then stops. */
+ * nodes for their messages. A store that can't be written is: the run then stops. Without an error,
+ * and where nobody interrupted it, each node that is wanted is done, cached, failed, blocked or,
+ * after fail_fast, left: else that is MF_INTERNAL. */
 mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options,
                  mf_run_result *result);
 

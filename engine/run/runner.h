@@ -1,6 +1,7 @@
-/* runner.h - a run under way, as the files of the scheduler share it: run.c (the loop), start.c (what
- * starts when), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c (nodes that
- * another process runs). All of it belongs to the loop's thread but what the lock guards. */
+/* runner.h - a run under way, as the files of the scheduler share it: run.c (the loop), start.c
+ * (what starts when), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c
+ * (nodes that another process runs). All of it belongs to the loop's thread but what the lock
+ * guards. */
 #ifndef MASSFLOW_RUN_RUNNER_H
 #define MASSFLOW_RUN_RUNNER_H
 
@@ -20,6 +21,7 @@ typedef struct mf_job {
     struct mf_job *finished; /* of those that the loop has not seen yet */
     mf_runner *run;
     size_t index;
+    size_t turn; /* of its node, when the job was made */
     mf_task *task;
     mf_file_watch *files;
     mf_needs needs;
@@ -36,6 +38,7 @@ typedef struct mf_job {
     mf_lease_owner owner;
     double seconds;
     mf_spent spent;
+    mf_plan_output *outputs; /* by output port; once they are stored */
     mf_status status;
     bool store_failed;
     bool threadless; /* no thread could be had */
@@ -101,6 +104,8 @@ const char *mf_job_device(const mf_job *j); /* its device's name, or "" */
 bool mf_work_wants_device(const mf_work *w);
 
 /* outcome.c */
+/* Decides what follows from what has changed. */
+void mf_runner_settle(mf_runner *r);
 void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n);
 void mf_runner_on_change(void *self, size_t i); /* node i has been decided, by the plan */
 /* `j`: the job that failed, NULL where it could not be made. Takes the status. */
@@ -113,7 +118,7 @@ void mf_runner_end(mf_runner *r, mf_job *j);
  * started now, for it is known by now or being made. */
 bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
                             const mf_lease_owner *owner);
-/* Whether node i need not be started here and now. */
+/* Whether node i need not be started here and now. What follows from that is settled. */
 bool mf_runner_made_elsewhere(mf_runner *r, size_t i);
 /* Looks at what is waited for; what is no longer held may go on. */
 void mf_runner_look(mf_runner *r);

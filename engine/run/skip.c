@@ -1,5 +1,6 @@
 /* skip.c - see skip.h. */
 #include "run/skip.h"
+#include "run/plan_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,21 +8,15 @@
 
 #define SHOWN 3 /* nodes named in a message */
 
-static bool skips(mf_plan *plan, const mf_plan_node *n)
+static bool skips(const mf_plan *plan, const mf_plan_node *n)
 {
-    return mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->skip_failed;
+    return mf_graph_stage_at(plan->graph, n->node->group)->skip_failed;
 }
 
-static bool failed(mf_plan *plan, const mf_edge *edge)
+bool mf_skip_could(const mf_plan *plan, const mf_plan_node *n, size_t i)
 {
-    mf_plan_state state = mf_plan_at(plan, edge->node)->state;
-
-    return state == MF_PLAN_FAILED || state == MF_PLAN_BLOCKED;
-}
-
-bool mf_skip_could(mf_plan *plan, const mf_plan_node *n, size_t i)
-{
-    (void)plan;
+    if (skips(plan, n))
+        return false;
     for (size_t p = 0; p < n->node->input_count; p++) {
         const mf_input *input = &n->node->inputs[p];
         for (size_t k = 0; k < input->count; k++) {
@@ -32,9 +27,9 @@ bool mf_skip_could(mf_plan *plan, const mf_plan_node *n, size_t i)
     return true;
 }
 
-bool mf_skip_may(mf_plan *plan, const mf_plan_node *n, size_t i)
+bool mf_skip_edge(const mf_plan *plan, const mf_plan_node *n, const mf_edge *edge)
 {
-    return skips(plan, n) && mf_skip_could(plan, n, i);
+    return edge->gathered && skips(plan, n);
 }
 
 static bool same_axes(const mf_node *a, const mf_node *b)
@@ -56,12 +51,12 @@ static bool belongs(const mf_node *lost, const mf_node *other)
     return lost == other || (lost->axis_count && same_axes(lost, other));
 }
 
-bool mf_skip_has(mf_plan *plan, const mf_plan_node *n, const mf_edge *edge)
+bool mf_skip_has(const mf_plan *plan, const mf_plan_node *n, const mf_edge *edge)
 {
     if (!edge->gathered)
         return false;
     for (size_t i = 0; i < n->skipped_count; i++) {
-        if (belongs(mf_plan_at(plan, n->skipped[i])->node, mf_plan_at(plan, edge->node)->node))
+        if (belongs(plan->nodes[n->skipped[i]].node, plan->nodes[edge->node].node))
             return true;
     }
     return false;
@@ -85,17 +80,21 @@ static char *list_skipped(mf_plan *plan, const mf_plan_node *n)
     return text;
 }
 
-mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n)
+mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data)
 {
     size_t room = 0;
 
+    free(n->message); /* of what was left out when it was last decided */
+    n->message = NULL;
     if (!skips(plan, n))
         return MF_OK;
+    free(n->skipped);
+    n->skipped = NULL;
     n->skipped_count = 0;
     for (size_t p = 0; p < n->node->input_count; p++) {
         const mf_input *input = &n->node->inputs[p];
         for (size_t k = 0; k < input->count; k++) {
-            if (!failed(plan, &input->edges[k]))
+            if (!mf_plan__lost(plan, &input->edges[k], data))
                 continue;
             if (n->skipped_count == room) {
                 size_t larger = room ? 2 * room : 16;
@@ -108,22 +107,15 @@ mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n)
             n->skipped[n->skipped_count++] = input->edges[k].node;
         }
     }
-    if (n->skipped_count) {
-        free(n->message);
+    if (n->skipped_count)
         n->message = list_skipped(plan, n);
-    }
     return MF_OK;
 }
 
-bool mf_skip_none_left(mf_plan *plan, mf_plan_node *n, const mf_input *input)
+char *mf_skip_none_left(const mf_plan *plan, const mf_input *input)
 {
     char *text = NULL;
-    const char *label = mf_plan_at(plan, input->edges[0].node)->node->label;
+    const char *label = plan->nodes[input->edges[0].node].node->label;
 
-    n->state = MF_PLAN_BLOCKED;
-    if (asprintf(&text, "needs %s, of which nothing came through", label) < 0)
-        text = NULL;
-    free(n->message);
-    n->message = text;
-    return false;
+    return asprintf(&text, "needs %s, of which nothing came through", label) < 0 ? NULL : text;
 }

@@ -59,8 +59,8 @@ static size_t pick(const mf_runner *r, bool device)
 
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
         const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (n->state != MF_PLAN_TO_RUN || n->elsewhere ||
-            mf_work_wants_device(&n->work) != device || has_twin(r, n))
+        if (!mf_plan_can_start(n) || n->elsewhere || mf_work_wants_device(&n->work) != device ||
+            has_twin(r, n))
             continue;
         if (best == mf_plan_count(r->plan) || n->rank > mf_plan_at(r->plan, best)->rank)
             best = i;
@@ -68,12 +68,20 @@ static size_t pick(const mf_runner *r, bool device)
     return best;
 }
 
+/* Its node can start no more, or would start as something else than it was made for. */
+static bool outdated(const mf_runner *r, const mf_job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
+
+    return !mf_plan_can_start(n) || n->turn != j->turn;
+}
+
 /* Finds the next job of a kind, unless there is one already or none that could start. */
 static void prepare(mf_runner *r, bool device)
 {
     mf_job **next = &r->pending[device];
 
-    if (*next && mf_plan_at(r->plan, (*next)->index)->state != MF_PLAN_TO_RUN) {
+    if (*next && outdated(r, *next)) {
         mf_job_free(*next);
         *next = NULL;
     }
@@ -82,13 +90,25 @@ static void prepare(mf_runner *r, bool device)
         mf_status status;
         if (i == mf_plan_count(r->plan))
             return;
-        mf_plan_demand(r->plan, i);
-        if (mf_plan_at(r->plan, i)->state != MF_PLAN_TO_RUN || mf_runner_made_elsewhere(r, i))
+        if (mf_runner_made_elsewhere(r, i))
             continue;
         status = mf_job_new(r, i, next);
         if (status)
             mf_runner_failed(r, i, NULL, status);
     }
+}
+
+/* Both kinds, until nothing changes: a node that is found stored, or can't be started, decides
+ * others of either kind. */
+static void prepare_all(mf_runner *r)
+{
+    uint64_t before;
+
+    do {
+        before = mf_plan_changes(r->plan);
+        prepare(r, true);
+        prepare(r, false);
+    } while (!r->stopping && mf_plan_changes(r->plan) != before);
 }
 
 static double rank_of(const mf_runner *r, const mf_job *j)
@@ -115,9 +135,8 @@ bool mf_runner_start(mf_runner *r)
 {
     while (!r->stopping) {
         mf_job *j;
-        prepare(r, true);
-        prepare(r, false);
-        j = next_job(r);
+        prepare_all(r);
+        j = r->stopping ? NULL : next_job(r);
         if (!j)
             break;
         r->pending[j == r->pending[true]] = NULL;

@@ -455,7 +455,7 @@ mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why)
     memset(why, 0, sizeof *why);
     if (cached)
         why->kind = MF_WHY_SAME;
-    if (!n->again && n->state == MF_PLAN_WAITING)
+    if (n->state == MF_PLAN_WAITING)
         return MF_OK;
     if (!mf_plan_store(plan)) {
         why->kind = MF_WHY_NEW;
@@ -466,7 +466,10 @@ mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why)
         return MF_OK;
     if (!same_key)
         MF_TRY(mf_store_node_used(mf_plan_store(plan), graph, n->node->name, n->key, &same_key));
-    why->kind = n->again ? MF_WHY_DROPPED : same_key ? MF_WHY_MISSING : MF_WHY_CHANGED;
+    if (n->again)
+        why->kind = mf_why_needs(plan, i) < mf_plan_count(plan) ? MF_WHY_DROPPED : MF_WHY_MISSING;
+    else
+        why->kind = same_key ? MF_WHY_MISSING : MF_WHY_CHANGED;
     if (!n->again)
         MF_TRY(other_device(plan, n, why));
     if (why->kind == MF_WHY_CHANGED)
@@ -480,9 +483,11 @@ size_t mf_why_needs(mf_plan *plan, size_t i)
     const mf_plan_node *n = mf_plan_at(plan, i);
 
     for (size_t k = 0; k < n->consumer_count; k++) {
-        mf_plan_state state = mf_plan_at(plan, n->consumers[k])->state;
-        if (state == MF_PLAN_WAITING || state == MF_PLAN_TO_RUN)
+        const mf_plan_node *c = mf_plan_at(plan, n->consumers[k]);
+        if (c->state == MF_PLAN_TO_RUN)
             return n->consumers[k];
+        if (c->state == MF_PLAN_RECIPE && mf_why_needs(plan, n->consumers[k]) < mf_plan_count(plan))
+            return mf_why_needs(plan, n->consumers[k]);
     }
     return mf_plan_count(plan);
 }
@@ -495,6 +500,8 @@ size_t mf_why_above(mf_plan *plan, size_t i)
         for (size_t k = 0; k < node->inputs[p].count; k++) {
             size_t above = node->inputs[p].edges[k].node, further;
             const mf_plan_node *source = mf_plan_at(plan, above);
+            if (source->known)
+                continue;
             if (source->state == MF_PLAN_TO_RUN || source->state == MF_PLAN_FAILED)
                 return above;
             if (source->state != MF_PLAN_WAITING)

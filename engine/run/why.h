@@ -34,8 +34,8 @@ typedef enum mf_why_kind {
 
 typedef struct mf_why {
     mf_why_kind kind;
-    mf_changes changes; /* since the node last ran under another key, or, of a new one, since `other`
-                           did */
+    mf_changes changes; /* since the node last ran under another key, or, of a new one, since
+                           `other` did */
     char *other;        /* NULL where none */
 } mf_why;
 
@@ -44,7 +44,8 @@ typedef struct mf_why {
 mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why);
 void mf_why_clear(mf_why *why);
 
-/* The first node that waits for the data of node i; the plan's count where there is none. */
+/* The first node that is to be run and reads the data of node i, itself or through a stream; the
+ * plan's count where there is none. */
 size_t mf_why_needs(mf_plan *plan, size_t i);
 
 /* The node above that decides: the first one that is to be run and that node i waits for; the

@@ -6,13 +6,14 @@
 #define MASSFLOW_RUN_WORK_H
 
 #include "graph/graph.h"
+#include "store/digest.h"
 #include <massflow/stage.h>
 
 typedef struct mf_work mf_work;
 
 /* One artifact that lies at an input port. */
 typedef struct mf_element {
-    const char *id;            /* content id, 64 hex digits */
+    char id[MF_HEX_SIZE];      /* content id; "" before it is known */
     const char *node;          /* that made it, for messages */
     const char *case_id;       /* "" without one */
     const mf_case *row;        /* its columns; NULL without a case */

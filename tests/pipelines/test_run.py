@@ -366,7 +366,9 @@ class Data(Pipeline):
         self.massflow("run")
         self.assertEqual(self.runs(), [])
         out = self.massflow("plan", "--set", "times=2")
-        self.assertIn("s                         3 undecided   depends on text[case=a]\n", out)
+        self.assertIn("text                      3 to run      its data was dropped, and y[case=a] needs it\n",
+                      out)
+        self.assertIn("s                         3 to run      parameter times: 1 -> 2\n", out)
         self.massflow("run", "s[case=a]", "--set", "times=2")
         self.assertEqual(self.counts(), {"load": 1, "open": 1, "kernel": 1, "sum": 1})
         self.massflow("get", "s[case=a]", "--set", "times=2", "-o", "s.csv")

@@ -233,9 +233,15 @@ class Why(Pipeline):
     def test_missing_and_dropped(self):
         self.change("update artifact set present = 0 where type = 'text'")
         self.assertIn(": cached\n", self.why("all"))  # what lies between is not needed
-        self.assertEqual(self.why("more[case=a]", "--set", "suffix=?").splitlines()[-1],
-                         "text[case=a]: to run: nothing changed, but its data was dropped from the "
-                         "cache, and upper[case=a] needs it")
+        self.assertEqual(self.why("more[case=a]", "--set", "suffix=?"),
+                         "more[case=a]: to run\n  parameter suffix: ! -> ?\n"
+                         "  it reads upper[case=a], whose data was dropped from the cache and is "
+                         "made again\n")
+        out = self.massflow("plan", "more", "--set", "suffix=?")
+        self.assertIn("upper                     3 to run      its data was dropped, and more[case=a] "
+                      "needs it\n", out)
+        self.assertIn("text                      3 to run      its data was dropped, and upper[case=a] "
+                      "needs it\n", out)
         self.change("update artifact set present = 1")
         self.change("delete from action where stage = 'count.join'")
         self.assertEqual(self.why("all"), "all: to run: nothing changed, but its result is not in "

@@ -89,6 +89,18 @@ static void print_new(const mf_node *node, const mf_why *why)
         printf("  compared with %s of earlier runs:\n", why->other);
 }
 
+/* The data that it waits for, of a result that is known. */
+static void print_rebuilt(mf_plan *plan, size_t i)
+{
+    const mf_plan_node *n = mf_plan_at(plan, i);
+
+    while (n->waits && mf_plan_at(plan, n->waits->node)->state == MF_PLAN_RECIPE)
+        n = mf_plan_at(plan, n->waits->node);
+    if (n->waits && mf_plan_at(plan, n->waits->node)->again)
+        printf("  it reads %s, whose data was dropped from the cache and is made again\n",
+               mf_plan_at(plan, n->waits->node)->node->name);
+}
+
 void why_in_full(mf_plan *plan, size_t i, const mf_why *why)
 {
     const mf_node *node = mf_plan_at(plan, i)->node;
@@ -121,4 +133,5 @@ void why_in_full(mf_plan *plan, size_t i, const mf_why *why)
         printf("%s: to run\n", node->name);
     }
     why_changes(&why->changes);
+    print_rebuilt(plan, i);
 }

@@ -1,0 +1,52 @@
+/* plan_private.h - what the files of the plan share: plan.c (making one, and its nodes' ends),
+ * decide.c (one node: its key, what is stored), settle.c (what follows for others). */
+#ifndef MASSFLOW_RUN_PLAN_PRIVATE_H
+#define MASSFLOW_RUN_PLAN_PRIVATE_H
+
+#include "run/files.h"
+#include "run/plan.h"
+
+struct mf_plan {
+    const mf_graph *graph;
+    mf_store *store;
+    mf_plan_options options;
+    mf_plan_node *nodes;
+    size_t count;
+    uint32_t *consumers; /* of all nodes, one after another */
+    mf_files *files;
+    bool *touched; /* nodes to be looked at; none of them below `next` */
+    size_t touched_count, next;
+    size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
+    uint64_t changes;
+    mf_plan_changed changed;
+    void *self;
+};
+
+/* The i-th path among its parameters. */
+mf_file_use mf_plan__use(const mf_plan_node *n, size_t i);
+
+/* ---- settle.c -------------------------------------------------------------------------------- */
+
+void mf_plan__touch(mf_plan *plan, size_t i);
+/* Changes the state, and touches all that it matters to. */
+void mf_plan__set(mf_plan *plan, mf_plan_node *n, mf_plan_state state);
+/* Identity: the ids of its outputs are these. Where they were others, what read them is decided
+ * anew. */
+void mf_plan__know(mf_plan *plan, mf_plan_node *n, const mf_plan_output *outputs);
+/* A stream is made of something else than before. */
+void mf_plan__renew(mf_plan *plan, mf_plan_node *n);
+/* FAILED or BLOCKED, with a message that is taken over. `known`: only its data can't be made. */
+void mf_plan__lose(mf_plan *plan, mf_plan_node *n, mf_plan_state state, bool known, char *message);
+/* Whether what the edge brings is lost: its identity or, where `data` is set, also its data alone.
+ */
+bool mf_plan__lost(const mf_plan *plan, const mf_edge *edge, bool data);
+
+/* ---- decide.c -------------------------------------------------------------------------------- */
+
+/* The identity of all that node n reads is known or lost: its key, and whether it is stored.
+ * `data`: what of its inputs' data is lost is left out too (see skip.h). */
+mf_status mf_plan__decide(mf_plan *plan, mf_plan_node *n, bool data);
+/* Looks node n up by its key. *found: it is CACHED; `whole`: only where all its data is there. */
+mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *found);
+
+#endif
