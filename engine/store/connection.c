@@ -9,7 +9,8 @@
 
 #define BUSY_SECONDS 120 /* how long another process may keep a file locked */
 
-/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
+/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason.
+ */
 #define WRITABLE "files must be readable and writable there, and the disk not full"
 
 /* SQLite's words, and the system's. */
@@ -231,6 +232,17 @@ mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...)
 mf_status mf__script(mf__connection *c, const char *sql)
 {
     return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? MF_OK : mf__sql_failed(c);
+}
+
+mf_status mf__insist(mf__connection *c, const char *sql)
+{
+    int code = SQLITE_BUSY;
+    for (int tries = 0; code == SQLITE_BUSY; tries++) {
+        code = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+        if (code == SQLITE_BUSY && !busy(c, tries))
+            break;
+    }
+    return code == SQLITE_OK ? MF_OK : mf__sql_failed(c);
 }
 
 mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value)

@@ -54,6 +54,9 @@ mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row);
 mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
 /* Any number of statements, not kept. */
 mf_status mf__script(mf__connection *c, const char *sql);
+/* One statement that SQLite does not wait with: a change of the journal, which two processes begin
+ * at once, is refused to one of them right away. Waits as all others do. */
+mf_status mf__insist(mf__connection *c, const char *sql);
 /* What users are told to do where a file is damaged. */
 #define MF__REPAIR "`massflow cache repair` saves what can be saved; the rest is made again"
 #define MF__ELSEWHERE "--cache DIR puts the cache into another folder"

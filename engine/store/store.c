@@ -190,12 +190,14 @@ static bool on_network(const char *dir)
 mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir)
 {
     /* Page size and auto-vacuum take effect only while the file is empty. */
-    if (file == MF__CHUNKS)
-        return mf__script(c, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL;"
-                             "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
-                             "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY");
+    if (file == MF__CHUNKS) {
+        MF_TRY(mf__script(c, "PRAGMA page_size = 65536; PRAGMA auto_vacuum = INCREMENTAL"));
+        MF_TRY(mf__insist(c, "PRAGMA journal_mode = TRUNCATE"));
+        return mf__script(c, "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;"
+                             "PRAGMA temp_store = MEMORY");
+    }
     MF_TRY(mf__script(c, "PRAGMA auto_vacuum = INCREMENTAL"));
-    MF_TRY(mf__script(c, on_network(dir) ? "PRAGMA journal_mode = TRUNCATE"
+    MF_TRY(mf__insist(c, on_network(dir) ? "PRAGMA journal_mode = TRUNCATE"
                                          : "PRAGMA journal_mode = WAL"));
     return mf__script(c, "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
                          "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000");
