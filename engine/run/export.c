@@ -23,6 +23,12 @@ typedef struct memory {
     size_t count, room;
 } memory;
 
+struct mf_exports {
+    const mf_graph *graph;
+    mf_store *store;
+    memory memory;
+};
+
 static void memory_free(memory *m)
 {
     for (size_t i = 0; i < m->count; i++)
@@ -271,4 +277,42 @@ mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_wa
         status = memory_write(&m);
     memory_free(&m);
     return mf_within(status, "exports");
+}
+
+mf_status mf_exports_new(const mf_graph *graph, mf_store *store, mf_exports **exports)
+{
+    mf_exports *x = calloc(1, sizeof *x);
+    mf_status status;
+
+    *exports = NULL;
+    if (!x)
+        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    x->graph = graph;
+    x->store = store;
+    status = memory_read(&x->memory, mf_store_dir(store));
+    if (status)
+        mf_exports_free(x);
+    else
+        *exports = x;
+    return mf_within(status, "exports");
+}
+
+void mf_exports_free(mf_exports *x)
+{
+    if (!x)
+        return;
+    memory_free(&x->memory);
+    free(x);
+}
+
+bool mf_exports_need(void *self, size_t node, size_t port, const char *id)
+{
+    mf_exports *x = self;
+
+    for (size_t i = 0; i < mf_graph_export_count(x->graph); i++) {
+        const mf_export *e = mf_graph_export(x->graph, i);
+        if (e->node == node && e->port == port && !stands(x->store, &x->memory, e->path, id))
+            return true;
+    }
+    return false;
 }

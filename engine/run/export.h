@@ -24,4 +24,11 @@ mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_wa
  * can be made and written in, and no folder where a file is to be. Changes nothing. */
 MF_MUST_USE mf_status mf_export_check(mf_plan *plan);
 
+/* Which data exports need: of files that do not stand as they were written. For mf_plan_options;
+ * graph and store are borrowed. */
+typedef struct mf_exports mf_exports;
+mf_status mf_exports_new(const mf_graph *graph, mf_store *store, mf_exports **exports);
+void mf_exports_free(mf_exports *exports); /* NULL is fine */
+bool mf_exports_need(void *exports, size_t node, size_t port, const char *id);
+
 #endif

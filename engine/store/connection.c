@@ -9,8 +9,7 @@
 
 #define BUSY_SECONDS 120 /* how long another process may keep a file locked */
 
-/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason.
- */
+/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
 #define WRITABLE "files must be readable and writable there, and the disk not full"
 
 /* SQLite's words, and the system's. */

@@ -321,6 +321,27 @@ class Dropped(Upkeep):
         self.massflow("run", "upper[case=b]")
         self.assertEqual(self.counts(), {"load": 1, "upper": 1})
 
+    def test_a_target_that_another_target_reads_is_made_again(self):
+        self.massflow("run")
+        self.runs()
+        self.drop("count.upper")
+        self.assertIn("upper                     1 to run      its result is not in the cache any "
+                      "more\n", self.massflow("plan", "upper[case=b]", "more"))
+        self.massflow("run", "upper[case=b]", "more")
+        self.assertEqual(self.counts(), {"upper": 1})
+        self.massflow("get", "upper[case=b]", "-o", "b.txt")
+
+    def test_what_is_exported_is_made_again_where_its_file_is_gone(self):
+        self.write("graph.yaml", CHAIN + "export:\n  more: \"out/${case.id}.txt\"\n")
+        self.massflow("run")
+        self.runs()
+        self.drop("count.add")
+        self.massflow("run")
+        self.assertEqual(self.runs(), [])  # the files stand
+        os.remove(self.path("out/b.txt"))
+        self.assertRegex(self.massflow("run"), "wrote .*/out/b.txt\n")
+        self.assertEqual(self.counts(), {"add": 1})
+
 
 class Collect(Upkeep):
     def setUp(self):
@@ -342,7 +363,7 @@ class Collect(Upkeep):
         self.assertEqual(self.runs(), [])
 
     def test_dry_run_changes_nothing(self):
-        out = self.massflow("cache", "gc", "--age", "0s", "--dry-run")
+        out = self.massflow("cache", "gc", "--age", "1h", "--dry-run")
         self.assertIn("would drop the data of 0 artifacts", out)
         out = self.massflow("cache", "gc", "--size", "10", "--dry-run")
         self.assertRegex(out, r"88db4f037ea6  table          64 B  used \d{4}-\d\d-\d\d  made in \d+ ms"

@@ -54,6 +54,7 @@ int workspace_open_cache(const args *a, workspace *w)
 
 void workspace_close(workspace *w)
 {
+    mf_exports_free(w->exports);
     mf_store_close(w->store);
     mf_graph_free(w->graph);
     mf_registry_free(w->registry);
@@ -97,6 +98,18 @@ static mf_status same_device(const args *a, char **name)
     return error;
 }
 
+/* A run has to have the data of what it exports. */
+static mf_status ask_exports(workspace *w, mf_plan_options *options)
+{
+    if (w->looking || !w->store || !mf_graph_export_count(w->graph))
+        return MF_OK;
+    if (!w->exports)
+        MF_TRY(mf_exports_new(w->graph, w->store, &w->exports));
+    options->needs = mf_exports_need;
+    options->self = w->exports;
+    return MF_OK;
+}
+
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
                    mf_plan **plan)
 {
@@ -110,6 +123,7 @@ int workspace_plan(const args *a, workspace *w, const char *const *targets, size
     if (code && strcmp(code, "digest") != 0 && strcmp(code, "version") != 0)
         return command_refuse("--code is 'digest' or 'version', not '%s'", code);
     options.recall_failures = w->looking;
+    options.named = count > 0;
     options.by_version = code && strcmp(code, "version") == 0;
     if (args_has(a, "same-device")) {
         error = same_device(a, &w->device);
@@ -117,6 +131,9 @@ int workspace_plan(const args *a, workspace *w, const char *const *targets, size
             return command_fail(error, EXIT_REQUEST);
         options.same_device = w->device;
     }
+    error = ask_exports(w, &options);
+    if (error)
+        return command_fail(error, EXIT_REQUEST);
     cases = all_values(a, "case", &case_count);
     error = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
     free((void *)cases);

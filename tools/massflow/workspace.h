@@ -3,6 +3,7 @@
 #define MF_WORKSPACE_H
 
 #include "command.h"
+#include "run/export.h"
 #include "run/plan.h"
 
 #define OPTION_CACHE                                                                               \
@@ -31,10 +32,11 @@
 typedef struct workspace {
     mf_registry *registry;
     mf_graph *graph;
-    char *graph_path; /* absolute */
-    char *device;     /* with --same-device: the only kind whose results count */
-    mf_store *store;  /* NULL where there is none yet and it is only to be looked at */
-    bool looking;     /* at results: what failed when last run does not hide what went on without */
+    char *graph_path;    /* absolute */
+    char *device;        /* with --same-device: the only kind whose results count */
+    mf_store *store;     /* NULL where there is none yet and it is only to be looked at */
+    mf_exports *exports; /* that a plan asks; NULL without */
+    bool looking; /* at results: what failed when last run does not hide what went on without */
 } workspace;
 
 /* Reads graph (first operand), plugins and cache. 0, or an exit code after printing why not. */

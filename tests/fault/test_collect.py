@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Runs after `cache gc --size`: test_collect.py MASSFLOW [--limits N] [--seed S]
+
+A graph whose nodes share what they read (a scan; masks of it; pictures, samples and features of both)
+has run. Then, for each limit from all to nothing: a part of its data is dropped, some exported files
+are deleted, and the graph, or some targets of it, runs with other parameters. One run must end with
+exit status 0, all done, all files written; a second one has nothing to do; its results are those of a
+cache from which nothing was ever dropped, and `cache verify` finds nothing. Without --limits a few.
+"""
+import argparse
+import contextlib
+import os
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import unittest
+
+GRAPH = """massflow: 1
+params: {slices: 2, pool: 1, pad: 24, size: 16}
+cases:
+  - {count: 2, id: "p{id}"}
+stages:
+  patient:
+    use: phantom.volume
+    each: case
+    with: {size: [24, 24, 24], spacing: [8, 8, 8], seed: 1}
+  found:
+    use: slic.masks
+    each: case
+    in: {volume: patient.volume}
+    with: {sizes: [16, 24], least_voxels: 50}
+  masks:
+    use: masks.nms
+    each: case
+    in: {masks: found}
+    with: {min_voxels: 50, pool: "${pool}"}
+  picture:
+    use: image.overlay
+    each: case
+    in: {volume: patient.volume, masks: masks}
+    with: {slices: "${slices}"}
+  sample:
+    use: mass.prepare
+    each: case
+    in: {volume: patient.volume, masks: masks}
+    with: {spacing: [8, 8, 8], pad: ["${pad}", 24, 24]}
+  model:
+    use: mass.init
+    with: {channels: [8, 8, 32, 32, 32], blocks: [1, 1, 1, 1]}
+  features:
+    use: mass.features
+    each: case
+    in: {model: model, volume: patient.volume}
+    with: {spacing: [8, 8, 8], size: ["${size}", 16, 16]}
+export:
+  masks: "out/${case.id}.nii.gz"
+  picture: "out/${case.id}.png"
+"""
+SETTINGS = {"slices": ("2", "3"), "pool": ("1", "2"), "pad": ("24", "32"), "size": ("16", "32")}
+TARGETS = ([], ["picture"], ["picture[case=p000]", "sample"], ["features"], ["masks", "picture"])
+OUTCOMES = ("SELECT hex(a.key) || o.port, hex(f.id) FROM action a JOIN output o ON o.action = a.num"
+            " JOIN artifact f ON f.num = o.artifact")
+
+parser = argparse.ArgumentParser()
+parser.add_argument("massflow", type=os.path.abspath)
+parser.add_argument("--limits", type=int, default=6)
+parser.add_argument("--seed", type=int, default=1)
+options = parser.parse_args()
+
+
+class Collected(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        with open(self.path("graph.yaml"), "w", encoding="utf-8") as file:
+            file.write(GRAPH)
+        self.massflow("run", "graph.yaml", "--cache", "first")
+        self.size = sum(self.ask("first", file, "SELECT sum(stored) FROM chunk")[0][0]
+                        for file in ("cache.db", "chunks.db"))
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def massflow(self, *words):
+        done = subprocess.run([options.massflow, *words], cwd=self.folder, timeout=300,
+                              check=False, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, f"{words}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def ask(self, cache, file, query):
+        with contextlib.closing(sqlite3.connect(self.path(f"{cache}/{file}"))) as db:
+            return db.execute(query).fetchall()
+
+    def outcomes(self, cache):
+        return dict(self.ask(cache, "cache.db", OUTCOMES))
+
+    def exported(self):
+        return sorted(os.listdir(self.path("out")))
+
+    def test_any_limit(self):
+        chance = random.Random(options.seed)
+        files = self.exported()
+        self.assertEqual(files, ["p000.nii.gz", "p000.png", "p001.nii.gz", "p001.png"])
+        for k in range(options.limits):
+            limit = self.size * k // max(options.limits - 1, 1)
+            words = list(chance.choice(TARGETS))
+            for name, values in SETTINGS.items():
+                words += ["--set", f"{name}={chance.choice(values)}"]
+            shutil.rmtree(self.path("cache"), ignore_errors=True)
+            shutil.copytree(self.path("first"), self.path("cache"))
+            self.massflow("cache", "gc", "--size", str(limit), "--cache", "cache")
+            for name in files:
+                if chance.random() < 0.3:
+                    os.remove(self.path("out/" + name))
+            out = self.massflow("run", "graph.yaml", "--cache", "cache", *words)
+            self.assertRegex(out, r"(?m)^finished: \d+ run, \d+ cached in ", f"limit {limit} {words}")
+            again = self.massflow("run", "graph.yaml", "--cache", "cache", *words)
+            self.assertIn("finished: 0 run, ", again, f"limit {limit} {words}")
+            if not words[0].startswith("-"):
+                self.massflow("run", "graph.yaml", "--cache", "cache", *words[-8:])
+            self.assertEqual(self.exported(), files)
+            self.assertIn("all is sound", self.massflow("cache", "verify", "--cache", "cache"))
+            self.massflow("run", "graph.yaml", "--cache", "first", *words[-8:])
+            expected = self.outcomes("first")
+            for key, artifact in self.outcomes("cache").items():
+                self.assertEqual(artifact, expected[key])
+        print(f"{options.limits} limits of 0 to {self.size} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["test_collect"])
