@@ -60,8 +60,9 @@ export:
   masks: "out/${case.id}.nii.gz"
   picture: "out/${case.id}.png"
 """
-SETTINGS = {"slices": ("2", "3"), "pool": ("1", "2"), "pad": ("24", "32"), "size": ("16", "32")}
-TARGETS = ([], ["picture"], ["picture[case=p000]", "sample"], ["features"], ["masks", "picture"])
+SETTINGS = {"pool": ("1", "2"), "pad": ("24", "32"), "size": ("16", "32")}
+TARGETS = ([], ["picture"], ["picture[case=p000]", "sample"], ["picture", "features"],
+           ["masks", "picture"])
 OUTCOMES = ("SELECT hex(a.key) || o.port, hex(f.id) FROM action a JOIN output o ON o.action = a.num"
             " JOIN artifact f ON f.num = o.artifact")
 
@@ -109,7 +110,8 @@ class Collected(unittest.TestCase):
         self.assertEqual(files, ["p000.nii.gz", "p000.png", "p001.nii.gz", "p001.png"])
         for k in range(options.limits):
             limit = self.size * k // max(options.limits - 1, 1)
-            words = list(chance.choice(TARGETS))
+            # Pictures are always to be made: they need the scan, and masks that need the scan.
+            words = [*chance.choice(TARGETS), "--set", f"slices={3 + k}"]
             for name, values in SETTINGS.items():
                 words += ["--set", f"{name}={chance.choice(values)}"]
             shutil.rmtree(self.path("cache"), ignore_errors=True)
