@@ -134,6 +134,7 @@ mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *fou
     if (*found) {
         n->seconds = action->seconds;
         n->again = false;
+        n->imported = action->import != 0;
         mf_plan__know(plan, n, outputs);
         mf_plan__set(plan, n, MF_PLAN_CACHED);
     }

@@ -24,12 +24,22 @@ double mf_runner_now(void)
 /* As the plan has them now. */
 static void count(mf_runner *r)
 {
-    r->result->counts = (mf_run_counts){.wanted = mf_plan_wanted(r->plan),
+    r->result->counts = (mf_run_counts){.imported = r->result->counts.imported,
+                                        .wanted = mf_plan_wanted(r->plan),
                                         .done = mf_plan_tally(r->plan, MF_PLAN_DONE),
                                         .cached = mf_plan_tally(r->plan, MF_PLAN_CACHED),
                                         .failed = mf_plan_tally(r->plan, MF_PLAN_FAILED),
                                         .blocked = mf_plan_tally(r->plan, MF_PLAN_BLOCKED),
                                         .cancelled = mf_plan_tally(r->plan, MF_PLAN_CANCELLED)};
+}
+
+static void count_imported(mf_runner *r)
+{
+    r->result->counts.imported = 0;
+    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
+        r->result->counts.imported += n->state == MF_PLAN_CACHED && n->imported;
+    }
 }
 
 void mf_runner_tell(mf_runner *r, mf_run_event event)
@@ -263,6 +273,7 @@ static void begin(mf_runner *r)
         if (mf_plan_at(r->plan, i)->state == MF_PLAN_CACHED)
             mf_runner_record(r, i, MF_NODE_CACHED, NULL);
     }
+    count_imported(r);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_PLANNED});
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
         mf_plan_state state = mf_plan_at(r->plan, i)->state;
@@ -289,6 +300,7 @@ static void run_loop(mf_runner *r)
     if (!r->stopping)
         mf_runner_give_up(r, mf_plan_left(r->plan));
     mf_plan_watch(r->plan, NULL, NULL);
+    count_imported(r);
     count(r);
 }
 

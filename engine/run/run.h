@@ -12,6 +12,7 @@
 typedef struct mf_run_counts {
     size_t wanted; /* nodes that are to be known at the end; streams are not counted */
     size_t done, cached, failed, blocked, cancelled;
+    size_t imported; /* of the cached ones; when the run was planned, and at its end */
 } mf_run_counts;
 
 typedef enum mf_run_event_kind {

@@ -41,7 +41,7 @@ static mf_status insert_output(mf__connection *c, int64_t action, const mf_actio
 typedef struct record {
     const mf_action *action;
     const uint8_t *token; /* whose lease ends with it */
-    bool known;           /* outputs may be known by their ids alone */
+    bool imported;        /* outputs may be known by their ids alone; date and place are its own */
 } record;
 
 static mf_status insert(mf__connection *c, void *arg)
@@ -50,24 +50,29 @@ static mf_status insert(mf__connection *c, void *arg)
     mf_action copy = *r->action, *a = &copy;
     uint8_t key[MF_DIGEST_BYTES], sum[MF_DIGEST_BYTES];
     const char *device = a->device ? a->device : "";
-    a->created = mf__now();
+    if (!r->imported) {
+        a->created = mf__now();
+        a->import = 0;
+        a->host = "";
+    }
     MF_TRY(decode(a->key, key));
     MF_TRY(mf__sum_action(a, key, sum));
-    MF_TRY(mf__exec(c, "DELETE FROM action WHERE key = ? AND device = ?", "dt", key, device));
+    MF_TRY(mf__exec(c, "DELETE FROM action WHERE key = ? AND device = ? AND import = ?", "dti", key,
+                    device, a->import));
     MF_TRY(mf__exec(c,
                     "INSERT INTO action (key, device, stage, seconds, peak_bytes, created, run,"
-                    " sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    "dttriiid", key, device, a->stage, a->seconds, a->peak_bytes, a->created,
-                    a->run, sum));
+                    " sum, import, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "dttriiidit", key, device, a->stage, a->seconds, a->peak_bytes, a->created,
+                    a->run, sum, a->import, a->host));
     int64_t num = sqlite3_last_insert_rowid(c->db);
     MF_TRY(mf__exec(c, "INSERT INTO component (action, json) VALUES (?, ?)", "it", num,
                     a->components ? a->components : "{}"));
     for (size_t i = 0; i < a->output_count; i++)
-        MF_TRY(insert_output(c, num, &a->outputs[i], r->known));
+        MF_TRY(insert_output(c, num, &a->outputs[i], r->imported));
     return mf__lease_end(c, key, r->token);
 }
 
-mf_status mf__record_known(mf_store *store, const mf_action *action)
+mf_status mf__record_imported(mf_store *store, const mf_action *action)
 {
     record r = {action, store->token, true};
     return mf_within(mf__write(store, insert, &r), "while recording an action of stage %s",
@@ -79,6 +84,29 @@ mf_status mf_store_record(mf_store *store, const mf_action *action)
     record r = {action, store->token, false};
     return mf_within(mf__write(store, insert, &r), "while recording an action of stage %s",
                      action->stage);
+}
+
+/* ---- comparing ---- */
+
+static const mf_action_output *find_output(const mf_action *a, const mf_action_output *o)
+{
+    for (size_t i = 0; i < a->output_count; i++)
+        if (strcmp(a->outputs[i].port, o->port) == 0 && a->outputs[i].position == o->position)
+            return &a->outputs[i];
+    return NULL;
+}
+
+bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_output **differs)
+{
+    *differs = NULL;
+    for (size_t i = 0; i < b->output_count; i++) {
+        const mf_action_output *o = find_output(a, &b->outputs[i]);
+        if (!o || strcmp(o->id, b->outputs[i].id) != 0) {
+            *differs = &b->outputs[i];
+            return false;
+        }
+    }
+    return a->output_count == b->output_count;
 }
 
 /* ---- reading ---- */
@@ -93,6 +121,7 @@ void mf_action_free(mf_action *action)
     free((char *)action->stage);
     free((char *)action->components);
     free((char *)action->device);
+    free((char *)action->host);
     free(action);
 }
 
@@ -112,7 +141,7 @@ static char *column_text(sqlite3_stmt *s, int column)
 /* Columns of every query that gives actions; one row an output, or one with a NULL port. */
 #define COLUMNS                                                                                    \
     "a.key, a.stage, a.device, a.seconds, a.peak_bytes, a.created, a.run,"                         \
-    " o.port, o.position, f.id, f.present, a.num, a.sum"
+    " o.port, o.position, f.id, f.present, a.num, a.sum, a.import, a.host"
 #define JOINS " LEFT JOIN output o ON o.action = a.num LEFT JOIN artifact f ON f.num = o.artifact"
 
 static mf_status take_action(sqlite3_stmt *s, mf_action **action)
@@ -127,7 +156,9 @@ static mf_status take_action(sqlite3_stmt *s, mf_action **action)
     a->peak_bytes = sqlite3_column_int64(s, 4);
     a->created = sqlite3_column_int64(s, 5);
     a->run = sqlite3_column_int64(s, 6);
-    if (!a->stage || !a->device) {
+    a->import = sqlite3_column_int64(s, 13);
+    a->host = column_text(s, 14);
+    if (!a->stage || !a->device || !a->host) {
         mf_action_free(a);
         return no_memory();
     }
@@ -172,9 +203,7 @@ static mf_status find(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], con
     bool row;
     MF_TRY(mf__prepare(c,
                        "SELECT " COLUMNS " FROM action a" JOINS
-                       " WHERE a.num = (SELECT max(num) FROM action"
-                       " WHERE key = ?1 AND (?2 IS NULL OR device IN (?2, '')))"
-                       " ORDER BY o.port, o.position",
+                       " WHERE a.num = " MF__ACTION("?1", "?2") " ORDER BY o.port, o.position",
                        &s, "dt", key, device));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;
@@ -358,16 +387,11 @@ mf_status mf_store_node_actions(mf_store *store, const char *graph, const char *
     return give(&l, status, actions, count);
 }
 
-static mf_status list_actions(mf__connection *c, const char *stage, size_t limit, list *l)
+/* The actions that a prepared statement gives, row after row. */
+static mf_status take_actions(mf__connection *c, sqlite3_stmt *s, list *l)
 {
-    sqlite3_stmt *s;
     bool row;
     int64_t last = -1;
-    MF_TRY(mf__prepare(
-        c,
-        "SELECT " COLUMNS " FROM (SELECT * FROM action WHERE ?1 IS NULL OR stage = ?1"
-        "       ORDER BY num DESC LIMIT ?2) a" JOINS " ORDER BY a.num DESC, o.port, o.position",
-        &s, "ti", stage, limit ? (int64_t)limit : (int64_t)-1));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;
     while (row && !status) {
@@ -385,6 +409,56 @@ static mf_status list_actions(mf__connection *c, const char *stage, size_t limit
     }
     sqlite3_reset(s);
     return status;
+}
+
+static mf_status list_actions(mf__connection *c, const char *stage, size_t limit, list *l)
+{
+    sqlite3_stmt *s;
+    MF_TRY(mf__prepare(
+        c,
+        "SELECT " COLUMNS " FROM (SELECT * FROM action WHERE ?1 IS NULL OR stage = ?1"
+        "       ORDER BY num DESC LIMIT ?2) a" JOINS " ORDER BY a.num DESC, o.port, o.position",
+        &s, "ti", stage, limit ? (int64_t)limit : (int64_t)-1));
+    return take_actions(c, s, l);
+}
+
+mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
+                         mf_action ***actions, size_t *count)
+{
+    list l = {0};
+    sqlite3_stmt *s;
+    MF_TRY(mf__prepare(c,
+                       "SELECT " COLUMNS " FROM action a" JOINS " WHERE a.key = ?1"
+                       " ORDER BY a.num <> " MF__ACTION("?1", "NULL") ", a.num, o.port, o.position",
+                       &s, "d", key));
+    return give(&l, take_actions(c, s, &l), actions, count);
+}
+
+static mf_status artifact_actions(mf__connection *c, const uint8_t id[MF_DIGEST_BYTES],
+                                  size_t limit, list *l)
+{
+    sqlite3_stmt *s;
+    MF_TRY(mf__prepare(c,
+                       "SELECT " COLUMNS " FROM (SELECT * FROM action WHERE num IN (SELECT o.action"
+                       "   FROM output o JOIN artifact f ON f.num = o.artifact WHERE f.id = ?1)"
+                       "   ORDER BY import <> 0, num DESC LIMIT ?2) a" JOINS
+                       " ORDER BY a.import <> 0, a.num DESC, o.port, o.position",
+                       &s, "di", id, limit ? (int64_t)limit : (int64_t)-1));
+    return take_actions(c, s, l);
+}
+
+mf_status mf_store_artifact_actions(mf_store *store, const char *id, size_t limit,
+                                    mf_action ***actions, size_t *count)
+{
+    uint8_t digest[MF_DIGEST_BYTES];
+    list l = {0};
+    mf__reader *r;
+    if (!mf_hex_decode(id, digest))
+        return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", id);
+    MF_TRY(mf__reader_get(store, &r));
+    mf_status status = artifact_actions(r->index, digest, limit, &l);
+    mf__reader_put(store, r);
+    return give(&l, status, actions, count);
 }
 
 mf_status mf_store_list_actions(mf_store *store, const char *stage, size_t limit,

@@ -43,7 +43,8 @@ typedef enum mf__finding_kind {
     MF__BAD_INPUT,    /* the digest of an input file (text) */
     MF__BAD_BINARY,   /* of a program (text) */
     MF__BAD_CHECKPOINT, /* of a key (digest) and step (num) */
-    MF__BAD_REFERENCE /* a row (num) of a table (text) that names what is not there */
+    MF__BAD_REFERENCE, /* a row (num) of a table (text) that names what is not there */
+    MF__CONFLICT       /* no damage: see mf_damage */
 } mf__finding_kind;
 
 typedef struct mf__finding {

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define MF__STATEMENTS 80
+#define MF__STATEMENTS 128
 #define MF__SHORT_ID 12 /* digits of an id that messages show */
 
 typedef enum mf__target { MF__CHUNKS, MF__INDEX } mf__target; /* which of the two files */
@@ -67,7 +67,7 @@ bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 
 /* ---- schema (schema.c) ----------------------------------------------------------------------- */
 
-#define MF__SCHEMA 2
+#define MF__SCHEMA 3
 
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */
@@ -89,7 +89,8 @@ typedef struct mf__file {                      /* a row of table file */
     uint8_t digest[MF_DIGEST_BYTES];
 } mf__file;
 
-/* `key`: the one that was looked for. The order of outputs does not matter. */
+/* `key`: the one that was looked for. The order of outputs does not matter. Of an imported action also
+ * over where it is from, so that one can't pass for the other. */
 mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
                          uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
@@ -99,8 +100,11 @@ mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
                          uint8_t sum[MF_DIGEST_BYTES]);
 /* Whether the column holds that sum. */
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES]);
-/* Writes the sums of rows that have none: what schema version 2 adds. */
+/* Writes the sums of rows that have none, of schema version 1. */
 mf_status mf__seal_actions(mf__connection *c);
+/* Actions that were imported before this was recorded (they name no run) belong to import `num` from
+ * now on; those whose sum does not fit stay as they are. */
+mf_status mf__seal_imported(mf__connection *c, int64_t num);
 mf_status mf__seal_files(mf__connection *c);
 mf_status mf__seal_binaries(mf__connection *c);
 
@@ -269,8 +273,25 @@ mf_status mf__each_action(mf__connection *c,
                                             bool sound),
                           void *self);
 
-/* Records an action whose outputs may be known by their ids alone. */
-mf_status mf__record_known(mf_store *store, const mf_action *action);
+/* Records an imported action: its outputs may be known by their ids alone, and its date, place and
+ * import are taken as they are. */
+mf_status mf__record_imported(mf_store *store, const mf_action *action);
+
+/* The action of key `key` that counts, one of device class `device` or of the host alone where that
+ * is not NULL; parameters of a statement. What was made here comes before what was imported: of the
+ * former the newest, of the latter the one that was imported first. An import never changes what a
+ * key stands for. */
+#define MF__ACTION(key, device)                                                                    \
+    "(SELECT num FROM action WHERE key = " key " AND (" device " IS NULL OR device IN (" device    \
+    ", '')) ORDER BY import <> 0, CASE import WHEN 0 THEN -num ELSE num END LIMIT 1)"
+
+/* Whether both have the same outputs; else *differs is the first of `b` that `a` has not, or NULL. */
+bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_output **differs);
+/* All actions of a key, the one that counts first, unchecked. Free with mf_action_list_free. */
+mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
+                         mf_action ***actions, size_t *count);
+/* Imports from now on, see mf_import; sets import->num. */
+mf_status mf__record_import(mf_store *store, mf_import *import, const uint8_t sum[MF_DIGEST_BYTES]);
 
 /* ---- records (record.c) ---------------------------------------------------------------------- */
 

@@ -74,9 +74,9 @@ static mf_status is_done(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], 
 {
     sqlite3_stmt *s;
     MF_TRY(mf__prepare(c,
-                       "SELECT 1 FROM action a WHERE a.key = ? AND NOT EXISTS (SELECT 1"
-                       " FROM output o JOIN artifact f ON f.num = o.artifact"
-                       " WHERE o.action = a.num AND f.present = 0) LIMIT 1",
+                       "SELECT 1 FROM action a WHERE a.num = " MF__ACTION("?1", "NULL")
+                       " AND NOT EXISTS (SELECT 1 FROM output o JOIN artifact f"
+                       " ON f.num = o.artifact WHERE o.action = a.num AND f.present = 0)",
                        &s, "d", key));
     MF_TRY(mf__step(c, s, done));
     sqlite3_reset(s);

@@ -169,6 +169,7 @@ static mf_status count_all(mf__reader *r, mf_store_stat *stat)
     MF_TRY(
         mf__integer(r->index, "SELECT count(*) FROM artifact WHERE present = 0", &stat->dropped));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM action", &stat->actions));
+    MF_TRY(mf__integer(r->index, "SELECT count(*) FROM action WHERE import <> 0", &stat->imported));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM run", &stat->runs));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM file", &stat->files));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM binary", &stat->binaries));

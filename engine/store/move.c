@@ -5,6 +5,9 @@
  *   sections, each: a letter (1 byte), the size of its body (8 bytes), the body
  *     'c'   a chunk: digest (32 bytes), uncompressed size (8), codec (1), the bytes as stored
  *     'a'   an artifact: id (32), present (1), its record (see record.c)
+ *     'h'   where the file is from: host, user (texts), seconds since 1970 (8). First, if at all
+ *     'p'   where an action was made: key (32), device, host (texts), seconds since 1970 (8).
+ * Before its 'x', if at all; what has none (a file of an older massflow) came from an unknown place
  *     'x'   an action: key (32), device, stage, components (each a text: its length (8) and bytes),
  *           seconds (8, of a double), peak bytes (8), count of outputs (8), each: port (a text),
  *           position (8), id of the artifact (32)
@@ -15,6 +18,7 @@
 #include "store/check.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +33,13 @@ static mf_status no_memory(void)
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+/* The name of who runs this; "" where it is not known. */
+static const char *user_name(void)
+{
+    const struct passwd *entry = getpwuid(geteuid());
+    return entry && entry->pw_name ? entry->pw_name : "";
+}
 
 typedef struct writer {
     const char *path;
@@ -137,12 +148,42 @@ static mf_status write_artifact(writer *w, const char *hex)
     return mf_within(status, "artifact %.*s", MF__SHORT_ID, hex);
 }
 
+static mf_status write_header(writer *w)
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = 0;
+    mf__buffer_text(&w->body, host);
+    mf__buffer_text(&w->body, user_name());
+    mf__buffer_int(&w->body, mf__now());
+    return put_section(w, 'h');
+}
+
+/* The host of the run that made it, or, of an imported one, what came with it. */
+static mf_status write_place(writer *w, const mf_action *a)
+{
+    uint8_t key[MF_DIGEST_BYTES];
+    sqlite3_stmt *s;
+    bool row;
+    mf_hex_decode(a->key, key);
+    mf__buffer_add(&w->body, key, sizeof key);
+    mf__buffer_text(&w->body, a->device);
+    MF_TRY(mf__prepare(w->reader->index, "SELECT host FROM run WHERE num = ?", &s, "i", a->run));
+    MF_TRY(mf__step(w->reader->index, s, &row));
+    const char *host = row ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    mf__buffer_text(&w->body, a->import ? a->host : host ? host : "");
+    sqlite3_reset(s);
+    mf__buffer_int(&w->body, a->created);
+    return put_section(w, 'p');
+}
+
 static mf_status write_action(writer *w, const mf_action *a, const char *components)
 {
     uint8_t key[MF_DIGEST_BYTES], id[MF_DIGEST_BYTES];
     int64_t bits;
     for (size_t i = 0; i < a->output_count; i++)
         MF_TRY(write_artifact(w, a->outputs[i].id));
+    MF_TRY(write_place(w, a));
     mf_hex_decode(a->key, key);
     memcpy(&bits, &a->seconds, sizeof bits);
     mf__buffer_add(&w->body, key, sizeof key);
@@ -208,6 +249,8 @@ static mf_status write_all(writer *w, mf_store *store, const char (*keys)[MF_HEX
 {
     mf__map done = {0};
     mf_status status = put_bytes(w, MAGIC, sizeof MAGIC - 1);
+    if (!status)
+        status = write_header(w);
     for (size_t i = 0; i < count && !status; i++) {
         uint8_t key[MF_DIGEST_BYTES];
         bool first = false;
@@ -265,6 +308,11 @@ typedef struct loader {
     mf__ticket ticket;
     mf__scratch scratch;
     mf__buffer body;
+    mf_import import;             /* num 0: not recorded yet */
+    uint8_t sum[MF_DIGEST_BYTES]; /* of the whole file */
+    mf_action place;              /* of the next action: key, device, host, created */
+    mf_conflict_call tell;
+    void *self;
     mf_moved *moved;
 } loader;
 
@@ -311,6 +359,8 @@ static mf_status get_section(loader *l, char *letter)
     if (*letter == 'z' &&
         (l->body.size != sizeof sum || memcmp(l->body.bytes, sum, sizeof sum) != 0))
         return damaged(l, "its bytes do not match its sum");
+    if (*letter == 'z')
+        memcpy(l->sum, sum, sizeof sum);
     return MF_OK;
 }
 
@@ -481,20 +531,144 @@ static mf_status read_fields(loader *l, mf_action *a)
     return check_key(l, a);
 }
 
-/* An action that is here already stays as it is. */
+/* A name that is shown to people: short, and one line. */
+static char *cut_name(cut *c)
+{
+    char *text = cut_text(c);
+    for (const unsigned char *t = (const unsigned char *)text; t && *t; t++)
+        c->failed = c->failed || *t < 0x20 || *t == 0x7f || t - (const unsigned char *)text > 254;
+    return text;
+}
+
+/* A time that lies behind us, or 0. */
+static int64_t cut_past(cut *c)
+{
+    int64_t at = cut_int(c), now = mf__now();
+    return at < 0 ? 0 : at > now ? now : at;
+}
+
+static mf_status read_header(loader *l)
+{
+    cut c = {l->body.bytes, l->body.size, false};
+    free(l->import.host);
+    free(l->import.exporter);
+    l->import.host = cut_name(&c);
+    l->import.exporter = cut_name(&c);
+    l->import.exported = cut_past(&c);
+    return c.failed || c.left ? damaged(l, "where it is from can't be read") : MF_OK;
+}
+
+static void forget_place(loader *l)
+{
+    free((char *)l->place.device);
+    free((char *)l->place.host);
+    l->place = (mf_action){0};
+}
+
+static mf_status read_place(loader *l)
+{
+    cut c = {l->body.bytes, l->body.size, false};
+    const uint8_t *key = cut_bytes(&c, MF_DIGEST_BYTES);
+    forget_place(l);
+    if (key)
+        mf_hex_encode(key, l->place.key);
+    l->place.device = cut_text(&c);
+    l->place.host = cut_name(&c);
+    l->place.created = cut_past(&c);
+    return c.failed || c.left ? damaged(l, "where an action was made can't be read") : MF_OK;
+}
+
+/* The first action that is new records where all of them are from. */
+static mf_status begin_import(loader *l)
+{
+    char *file = l->import.num ? NULL : realpath(l->path, NULL);
+    mf_import import = l->import;
+    if (l->import.num)
+        return MF_OK;
+    import.file = file ? file : (char *)l->path;
+    import.user = (char *)user_name();
+    import.host = import.host ? import.host : "";
+    import.exporter = import.exporter ? import.exporter : "";
+    mf_status status = mf__record_import(l->store, &import, l->sum);
+    l->import.num = import.num;
+    free(file);
+    return status;
+}
+
+static mf_status tell_conflict(loader *l, const mf_action *here, const mf_action *there,
+                               const mf_action_output *differs)
+{
+    char *node = NULL;
+    mf_conflict c = {.key = there->key,
+                     .stage = there->stage,
+                     .port = differs ? differs->port : NULL,
+                     .here = "",
+                     .there = differs ? differs->id : "",
+                     .here_device = here->device,
+                     .there_device = there->device,
+                     .imported = here->import != 0};
+    l->moved->conflicts++;
+    if (!l->tell)
+        return MF_OK;
+    for (size_t i = 0; differs && i < here->output_count; i++)
+        if (strcmp(here->outputs[i].port, differs->port) == 0 &&
+            here->outputs[i].position == differs->position)
+            c.here = here->outputs[i].id;
+    MF_TRY(mf_store_maker(l->store, here->run, here->key, &node));
+    c.node = node;
+    l->tell(l->self, &c);
+    free(node);
+    return MF_OK;
+}
+
+/* Whether the store has just this already: made by that device, with those outputs. */
+static bool has_it(mf_action **actions, size_t count, const mf_action *a)
+{
+    const mf_action_output *differs;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(actions[i]->device, a->device) == 0 && mf__same_outputs(actions[i], a, &differs))
+            return true;
+    return false;
+}
+
+/* What its key stands for here stays, see MF__ACTION. */
+static mf_status take_action(loader *l, mf_action *a)
+{
+    uint8_t key[MF_DIGEST_BYTES];
+    mf_action **here = NULL;
+    const mf_action_output *differs;
+    size_t count = 0;
+    mf_hex_decode(a->key, key);
+    MF_TRY(mf__actions_of(l->reader->index, key, &here, &count));
+    mf_status status = MF_OK;
+    if (!has_it(here, count, a)) {
+        l->moved->new_actions++;
+        status = begin_import(l);
+        a->import = l->import.num;
+        if (!status)
+            status = mf__record_imported(l->store, a);
+    }
+    if (!status && count && !mf__same_outputs(here[0], a, &differs))
+        status = tell_conflict(l, here[0], a, differs);
+    mf_action_list_free(here, count);
+    return status;
+}
+
 static mf_status read_action(loader *l)
 {
-    mf_action *a = calloc(1, sizeof *a), *here = NULL;
+    mf_action *a = calloc(1, sizeof *a);
     if (!a)
         return no_memory();
     mf_status status = read_fields(l, a);
+    bool placed = !status && strcmp(l->place.key, a->key) == 0 && l->place.device &&
+                  strcmp(l->place.device, a->device) == 0;
+    a->created = placed ? l->place.created : 0;
+    a->host = strdup(placed ? l->place.host : "");
+    if (!status && !a->host)
+        status = no_memory();
     if (!status)
-        status = mf_store_find(l->store, a->key, a->device, &here);
-    if (!status && !here)
-        status = mf__record_known(l->store, a);
+        status = take_action(l, a);
     l->moved->actions++;
-    l->moved->new_actions += !here;
-    mf_action_free(here);
     mf_action_free(a);
     return status;
 }
@@ -506,6 +680,10 @@ static mf_status take_section(loader *l, char letter)
         return read_chunk(l);
     case 'a':
         return read_artifact(l);
+    case 'h':
+        return read_header(l);
+    case 'p':
+        return read_place(l);
     case 'x':
         return read_action(l);
     case 'z':
@@ -532,9 +710,10 @@ static mf_status read_all(loader *l, bool take)
     return fgetc(l->file) == EOF ? MF_OK : damaged(l, "bytes follow its end");
 }
 
-mf_status mf_store_import(mf_store *store, const char *path, mf_moved *moved)
+mf_status mf_store_import(mf_store *store, const char *path, mf_conflict_call tell, void *self,
+                          mf_moved *moved)
 {
-    loader l = {.path = path, .store = store, .moved = moved};
+    loader l = {.path = path, .store = store, .tell = tell, .self = self, .moved = moved};
     *moved = (mf_moved){0};
     mf_status status = MF_OK;
     if (!(l.file = fopen(path, "rb")))
@@ -561,6 +740,9 @@ mf_status mf_store_import(mf_store *store, const char *path, mf_moved *moved)
         fclose(l.file);
     mf_digest_free(l.digest);
     mf__scratch_clear(&l.scratch);
+    forget_place(&l);
+    free(l.import.host);
+    free(l.import.exporter);
     free(l.body.bytes);
     return mf_within(status, "while importing");
 }

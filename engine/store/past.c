@@ -70,6 +70,46 @@ mf_status mf_store_past_seconds(mf_store *store, const char *graph, const char *
     return status;
 }
 
+static mf_status imported_seconds(mf__connection *c, const char *stage, size_t limit,
+                                  double *seconds, size_t *count)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(c,
+                       "SELECT seconds FROM action WHERE stage = ? AND import <> 0"
+                       " ORDER BY num DESC LIMIT ?",
+                       &s, "ti", stage, (int64_t)limit));
+    MF_TRY(mf__step(c, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        seconds[(*count)++] = sqlite3_column_double(s, 0);
+        status = mf__step(c, s, &row);
+    }
+    sqlite3_reset(s);
+    return status;
+}
+
+mf_status mf_store_imported_seconds(mf_store *store, const char *stage, size_t limit,
+                                    double **seconds, size_t *count)
+{
+    mf__reader *r;
+    *count = 0;
+    *seconds = calloc(limit ? limit : 1, sizeof **seconds);
+    if (!*seconds)
+        return no_memory();
+    mf_status status = mf__reader_get(store, &r);
+    if (!status) {
+        status = imported_seconds(r->index, stage, limit, *seconds, count);
+        mf__reader_put(store, r);
+    }
+    if (status) {
+        free(*seconds);
+        *seconds = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
 void mf_name_list_free(char **names, size_t count)
 {
     for (size_t i = 0; names && i < count; i++)

@@ -24,7 +24,7 @@
     "  codec INTEGER NOT NULL," /* see chunks.c */                                                 \
     "  bytes BLOB NOT NULL);"
 
-static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, ""};
+static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, "", ""};
 
 /* Version 1 is fixed: tests/pipelines holds such a cache, which must come forward. Until the
  * release what is new goes into the last version's script. */
@@ -86,7 +86,35 @@ static const char *const index_scripts[MF__SCHEMA] = {
     /* What stages said while they ran. */
     "CREATE TABLE run_line (num INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run"
     "  ON DELETE CASCADE, node TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL);"
-    "CREATE INDEX run_line_run ON run_line (run, node);"};
+    "CREATE INDEX run_line_run ON run_line (run, node);",
+
+    /* 3: where results are from. Of an import: the file and its closing sum, when and who imported it,
+     * when, where and who wrote it; '' and 0 where that is not known. */
+    "CREATE TABLE import (num INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, sum BLOB,"
+    "  imported INTEGER NOT NULL, user TEXT NOT NULL, exported INTEGER NOT NULL,"
+    "  host TEXT NOT NULL, exporter TEXT NOT NULL);"
+    /* import 0: made here. host: where an imported one was made. Both may be there for one key, which a
+     * constraint of the table forbade; so it and what refers to it are made anew. */
+    "CREATE TABLE action_3 (num INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL,"
+    "  device TEXT NOT NULL, stage TEXT NOT NULL, seconds REAL NOT NULL,"
+    "  peak_bytes INTEGER NOT NULL, created INTEGER NOT NULL, run INTEGER NOT NULL, sum BLOB,"
+    "  import INTEGER NOT NULL DEFAULT 0, host TEXT NOT NULL DEFAULT '',"
+    "  UNIQUE (key, device, import));"
+    "INSERT INTO action_3 SELECT num, key, device, stage, seconds, peak_bytes, created, run, sum, 0,"
+    "  '' FROM action;"
+    "CREATE TABLE component_3 (action INTEGER PRIMARY KEY REFERENCES action_3 ON DELETE CASCADE,"
+    "  json TEXT NOT NULL);"
+    "INSERT INTO component_3 SELECT action, json FROM component;"
+    "CREATE TABLE output_3 (action INTEGER NOT NULL REFERENCES action_3 ON DELETE CASCADE,"
+    "  port TEXT NOT NULL, position INTEGER NOT NULL,"
+    "  artifact INTEGER NOT NULL REFERENCES artifact, PRIMARY KEY (action, port, position))"
+    "  WITHOUT ROWID;"
+    "INSERT INTO output_3 SELECT action, port, position, artifact FROM output;"
+    "DROP TABLE output; DROP TABLE component; DROP TABLE action;"
+    "ALTER TABLE action_3 RENAME TO action; ALTER TABLE component_3 RENAME TO component;"
+    "ALTER TABLE output_3 RENAME TO output;"
+    "CREATE INDEX action_stage ON action (stage); CREATE INDEX output_artifact ON output (artifact);"
+    "CREATE INDEX action_import ON action (import) WHERE import <> 0;"};
 
 /* The version that the tables themselves name since version 2; -1 where they name none. */
 static int64_t get_mark(mf__connection *c)
@@ -220,16 +248,31 @@ static mf_status new_pair(mf__connection *c, uint8_t mark[MF_DIGEST_BYTES])
 
 /* ---- migration ---- */
 
+/* What was imported before version 3 is from a file that is not known. */
+static mf_status name_imported(mf__connection *c)
+{
+    int64_t count;
+    MF_TRY(mf__integer(c, "SELECT count(*) FROM action WHERE run = 0", &count));
+    if (!count)
+        return MF_OK;
+    MF_TRY(mf__exec(c, "INSERT INTO import (file, imported, user, exported, host, exporter)"
+                       " VALUES ('', 0, '', 0, '', '')", ""));
+    return mf__seal_imported(c, sqlite3_last_insert_rowid(c->db));
+}
+
 /* What the script of a version leaves to be computed. */
 static mf_status compute(mf__connection *c, bool index, int version)
 {
     if (version == 2) {
         MF_TRY(seal_pair(c));
-        if (index) {
-            MF_TRY(mf__seal_actions(c));
+        if (index) { /* actions in version 3, whose columns are read */
             MF_TRY(mf__seal_files(c));
             MF_TRY(mf__seal_binaries(c));
         }
+    }
+    if (version == 3 && index) {
+        MF_TRY(mf__seal_actions(c));
+        MF_TRY(name_imported(c));
     }
     return MF_OK;
 }

@@ -60,6 +60,10 @@ mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
     mf__buffer_int(&b, a->created);
     for (size_t i = 0; i < a->output_count; i++)
         add_output(&b, order[i]);
+    if (a->import) {
+        mf__buffer_int(&b, a->import);
+        mf__buffer_text(&b, a->host ? a->host : "");
+    }
     if (order != few)
         free(order);
     return end(&b, sum);
@@ -117,12 +121,37 @@ static mf_status seal_action(void *self, int64_t num, const mf_action *a, bool s
     if (!mf_hex_decode(a->key, key))
         return mf_fail(MF_CORRUPT, "'%s' is damaged: an action has no key", c->path);
     MF_TRY(mf__sum_action(a, key, sum));
-    return mf__exec(c, "UPDATE action SET sum = ? WHERE num = ?", "di", sum, num);
+    return mf__exec(c, "UPDATE action SET sum = ? WHERE num = ? AND sum IS NULL", "di",
+                    sum, num);
 }
 
 mf_status mf__seal_actions(mf__connection *c)
 {
     return mf__each_action(c, seal_action, c);
+}
+
+typedef struct imported {
+    mf__connection *connection;
+    int64_t num;
+} imported;
+
+static mf_status seal_imported(void *self, int64_t num, const mf_action *a, bool sound)
+{
+    const imported *i = self;
+    uint8_t key[MF_DIGEST_BYTES], sum[MF_DIGEST_BYTES];
+    mf_action copy = *a;
+    if (a->run || !sound || !mf_hex_decode(a->key, key))
+        return MF_OK;
+    copy.import = i->num;
+    MF_TRY(mf__sum_action(&copy, key, sum));
+    return mf__exec(i->connection, "UPDATE action SET import = ?, sum = ? WHERE num = ?", "idi",
+                    i->num, sum, num);
+}
+
+mf_status mf__seal_imported(mf__connection *c, int64_t num)
+{
+    imported i = {c, num};
+    return mf__each_action(c, seal_imported, &i);
 }
 
 static mf_status seal_file(mf__connection *c, sqlite3_stmt *s)

@@ -107,17 +107,20 @@ typedef struct mf_action {
     const char *device;     /* device class that made it; "" where no device took part */
     double seconds;         /* wall time of the stage */
     int64_t peak_bytes;     /* of host memory; 0 where it is not known */
-    int64_t created;        /* set by mf_store_record */
+    int64_t created;        /* set by mf_store_record; of an imported one by where it was made */
     int64_t run;            /* id of the run that made it; 0 for none */
+    int64_t import;         /* 0: made here; else what it came with, see mf_store_get_import */
+    const char *host;       /* of an imported one: where it was made; "" where that is not known */
     mf_action_output *outputs; /* in order of port and position */
     size_t output_count;
 } mf_action;
 
-/* Records a finished action. All outputs must be stored already. The same key and device again
- * replaces the older record. Ends this store's lease of the action, see leases.h. */
+/* Records an action that was finished here. All outputs must be stored already. The same key and
+ * device again replaces the older record. Ends this store's lease of the action, see leases.h. */
 MF_API MF_MUST_USE mf_status mf_store_record(mf_store *store, const mf_action *action);
-/* The newest action of that key, *action NULL where there is none. `device`: only one made by that
- * device class, or by the host alone; NULL for any. The caller frees it with mf_action_free. */
+/* The action of that key, *action NULL where there is none: the newest that was made here, else the
+ * one that was imported first. `device`: only one made by that device class, or by the host alone;
+ * NULL for any. The caller frees it with mf_action_free. */
 MF_API MF_MUST_USE mf_status mf_store_find(mf_store *store, const char *key, const char *device,
                                            mf_action **action);
 MF_API void mf_action_free(mf_action *action); /* NULL is fine; only for what look-ups gave */
@@ -134,6 +137,27 @@ MF_API MF_MUST_USE mf_status mf_store_node_actions(mf_store *store, const char *
 MF_API MF_MUST_USE mf_status mf_store_list_actions(mf_store *store, const char *stage, size_t limit,
                                                    mf_action ***actions, size_t *count);
 MF_API void mf_action_list_free(mf_action **actions, size_t count);
+
+/* Where imported actions came from. Texts are "" and times 0 where that is not known. */
+typedef struct mf_import {
+    int64_t num;
+    char *file;                   /* the export file; "": before this was recorded */
+    int64_t imported;             /* when */
+    char *user;                   /* who imported it */
+    int64_t exported;             /* when the file was written, */
+    char *host, *exporter;        /* where and by whom */
+    int64_t actions;              /* that came with it and are there */
+} mf_import;
+
+/* In order of number; free with mf_import_list_free. */
+MF_API MF_MUST_USE mf_status mf_store_list_imports(mf_store *store, mf_import **imports,
+                                                   size_t *count);
+/* One of them; *import NULL where there is none. Free with mf_import_list_free(import, 1). */
+MF_API MF_MUST_USE mf_status mf_store_get_import(mf_store *store, int64_t num, mf_import **import);
+MF_API void mf_import_list_free(mf_import *imports, size_t count);
+/* Actions that name an artifact, those made here first, at most `limit`, without components. */
+MF_API MF_MUST_USE mf_status mf_store_artifact_actions(mf_store *store, const char *id, size_t limit,
+                                                       mf_action ***actions, size_t *count);
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
@@ -225,6 +249,11 @@ MF_API void mf_run_line_list_free(mf_run_line *lines, size_t count);
 MF_API MF_MUST_USE mf_status mf_store_past_seconds(mf_store *store, const char *graph,
                                                    const char *label, size_t limit,
                                                    double **seconds, size_t *count);
+/* What imported results of a stage (by its own name) took where they were made, the last imported
+ * first; as mf_store_past_seconds. */
+MF_API MF_MUST_USE mf_status mf_store_imported_seconds(mf_store *store, const char *stage,
+                                                       size_t limit, double **seconds,
+                                                       size_t *count);
 /* The names of that stage's nodes in earlier runs of the graph, newest run first, at most `limit`;
  * *ran says whether the graph ran at all. Free with mf_name_list_free. */
 MF_API MF_MUST_USE mf_status mf_store_past_nodes(mf_store *store, const char *graph,
@@ -264,7 +293,8 @@ typedef struct mf_store_type_stat {
 typedef struct mf_store_stat {
     int schema;
     int64_t artifacts, dropped; /* present; known but without data */
-    int64_t actions, runs, files, binaries, chunks;
+    int64_t actions, imported; /* imported ones among the actions */
+    int64_t runs, files, binaries, chunks;
     int64_t bytes;             /* logical: arrays of all present artifacts, uncompressed */
     int64_t stored;            /* chunks as stored, each once */
     int64_t file_bytes;        /* cache.db and chunks.db on disk */

@@ -13,6 +13,7 @@
 typedef struct mf_damage {
     const char *what;  /* "chunk 0123456789ab in 'DIR/chunks.db' does not match its digest" */
     const char *means; /* for results, and what the next run does */
+    bool conflict;     /* no damage: an imported action with other outputs than the one that counts */
 } mf_damage;
 typedef void (*mf_damage_call)(void *self, const mf_damage *damage);
 
@@ -21,6 +22,7 @@ typedef struct mf_verified {
     int64_t artifacts, actions, files, binaries;
     int64_t unnamed, unnamed_bytes; /* chunks that no artifact needs: no damage, gc collects them */
     int64_t damages;
+    int64_t conflicts; /* imported actions whose outputs are not those that count; no damage */
 } mf_verified;
 
 /* Reads all of the store and tells each damage; changes nothing. May go on beside runs. Fails only
@@ -86,16 +88,30 @@ MF_API MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *o
 
 typedef struct mf_moved {
     int64_t actions, new_actions, artifacts, chunks;
-    int64_t bytes; /* of chunks as stored: written, or new where they were imported */
+    int64_t conflicts; /* of the actions: their outputs are not those that their key has here */
+    int64_t bytes;     /* of chunks as stored: written, or new where they were imported */
 } mf_moved;
+
+/* An imported action whose key has other outputs here. */
+typedef struct mf_conflict {
+    const char *key, *stage;
+    const char *node; /* that made it here; NULL where that is not known */
+    const char *port; /* the first output that differs; NULL where one is missing */
+    const char *here, *there;               /* ids of that output; "" where it is not there */
+    const char *here_device, *there_device; /* that made it; "" for the host */
+    bool imported; /* what is here was imported as well */
+} mf_conflict;
+typedef void (*mf_conflict_call)(void *self, const mf_conflict *conflict);
 
 /* Writes actions with their artifacts and chunks to one file: those of `keys`, or all (NULL). A file
  * of that name is replaced once the new one is whole. Format: move.c. */
 MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
                                              const char (*keys)[MF_HEX_SIZE], size_t count,
                                              mf_moved *moved);
-/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken. Actions that
- * are here already stay as they are. */
-MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path, mf_moved *moved);
+/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken. What a key
+ * stands for here stays as it is, see mf_store_find; an action with other outputs is recorded, told of
+ * (`tell` may be NULL), and not used. */
+MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path,
+                                             mf_conflict_call tell, void *self, mf_moved *moved);
 
 #endif

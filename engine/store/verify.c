@@ -28,7 +28,7 @@ static mf_status tell(mf__check *k, mf__finding *f, const char *means, const cha
     va_end(args);
     if (size < 0)
         return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
-    f->damage = (mf_damage){what, means};
+    f->damage = (mf_damage){what, means, false};
     k->result->damages++;
     mf_status status = k->tell(k->self, f);
     free(what);
@@ -403,6 +403,92 @@ static mf_status check_references(mf__check *k)
     return status;
 }
 
+/* ---- imported actions that are not what counts --------------------------------------------------
+ */
+
+/* The first output of the imported one that differs, in words. */
+static char *difference(const mf_action *here, const mf_action *other)
+{
+    const mf_action_output *differs;
+    const char *id = "not there";
+    char *text;
+    bool same = mf__same_outputs(here, other, &differs);
+    int size;
+    for (size_t i = 0; differs && i < here->output_count; i++)
+        if (strcmp(here->outputs[i].port, differs->port) == 0 &&
+            here->outputs[i].position == differs->position)
+            id = here->outputs[i].id;
+    if (differs)
+        size = asprintf(&text, "%s is %.*s, %.*s here", differs->port, MF__SHORT_ID, differs->id,
+                        MF__SHORT_ID, id);
+    else
+        size = asprintf(&text, "it has fewer outputs");
+    return same || size < 0 ? NULL : text;
+}
+
+static mf_status tell_conflict(mf__check *k, const mf_action *here, const mf_action *other,
+                               const char *file)
+{
+    mf__finding f = {.kind = MF__CONFLICT, .file = MF__INDEX};
+    char *text = difference(here, other), *what;
+    if (!text)
+        return MF_OK;
+    int size = asprintf(&what, "%s (action %.*s) imported from %s: %s", other->stage, MF__SHORT_ID,
+                        other->key, file && *file ? file : "a file that is not known", text);
+    free(text);
+    if (size < 0)
+        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+    f.damage = (mf_damage){
+        what, here->import ? "what was imported first is used" : "what was made here is used",
+        true};
+    k->result->conflicts++;
+    mf_status status = k->tell(k->self, &f);
+    free(what);
+    return status;
+}
+
+static mf_status import_file(mf__connection *c, int64_t num, char **file)
+{
+    sqlite3_stmt *s;
+    bool row;
+    MF_TRY(mf__prepare(c, "SELECT file FROM import WHERE num = ?", &s, "i", num));
+    MF_TRY(mf__step(c, s, &row));
+    *file = row ? strdup((const char *)sqlite3_column_text(s, 0)) : NULL;
+    sqlite3_reset(s);
+    return row && !*file ? mf_fail(MF_NO_MEMORY, "no memory to check a cache") : MF_OK;
+}
+
+static mf_status check_key_conflicts(mf__check *k, sqlite3_stmt *s)
+{
+    uint8_t key[MF_DIGEST_BYTES];
+    mf_action **actions;
+    size_t count;
+    if (!mf__column_digest(s, 0, key))
+        return MF_OK; /* told of as damage */
+    MF_TRY(mf__actions_of(k->index, key, &actions, &count));
+    mf_status status = MF_OK;
+    for (size_t i = 1; i < count && !status; i++) {
+        char *file = NULL;
+        if (!actions[i]->import)
+            continue;
+        status = import_file(k->index, actions[i]->import, &file);
+        if (!status)
+            status = tell_conflict(k, actions[0], actions[i], file);
+        free(file);
+    }
+    mf_action_list_free(actions, count);
+    return status;
+}
+
+static mf_status check_conflicts(mf__check *k)
+{
+    return each_row(k,
+                    "SELECT DISTINCT key FROM action a WHERE import <> 0 AND"
+                    " EXISTS (SELECT 1 FROM action b WHERE b.key = a.key AND b.num <> a.num)"
+                    " ORDER BY key",
+                    check_key_conflicts);
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static mf_status check_pair(mf__check *k)
@@ -496,7 +582,8 @@ static mf_status look(mf__check *k, const char *index, const char *chunks)
         MF_TRY(mf__check_file(k, MF__INDEX, &sound));
     if (k->chunks)
         MF_TRY(mf__check_file(k, MF__CHUNKS, &sound));
-    return mf__check_rows(k);
+    MF_TRY(mf__check_rows(k));
+    return k->index ? judge(k, MF__INDEX, check_conflicts(k)) : MF_OK;
 }
 
 mf_status mf__paths(const char *dir, char **index, char **chunks)

@@ -85,7 +85,7 @@ class Events(Pipeline):
         for event in events:
             self.assertEqual(event.pop("version"), 1)
             self.assertGreater(event.pop("time"), 1.7e9)
-        self.assertEqual(events[0], {"event": "planned", "wanted": 10, "cached": 0})
+        self.assertEqual(events[0], {"event": "planned", "wanted": 10, "cached": 0, "imported": 0})
         self.assertIn({"event": "started", "node": "more[case=b]"}, events)
         self.assertIn({"event": "log", "node": "more[case=b]", "text": "adds '!'"}, events)
         self.assertIn({"event": "blocked", "node": "all", "text": "needs more[case=b]; "
@@ -102,7 +102,8 @@ class Events(Pipeline):
                           for c in "abc"])
         self.assertLess(events[-1].pop("seconds"), 60)
         self.assertEqual(events[-1], {"event": "ended", "run": 1, "status": "failed", "wanted": 10,
-                                      "done": 8, "cached": 0, "failed": 1, "blocked": 1, "exit": 1})
+                                      "done": 8, "cached": 0, "imported": 0, "failed": 1, "blocked": 1,
+                                      "exit": 1})
 
     def test_found_while_running(self):
         self.events()

@@ -280,7 +280,7 @@ class Rows(Upkeep):
         self.assertEqual(self.runs(), [])
 
     def test_a_version(self):
-        for version in (0, 1, 3):
+        for version in (0, 1, 2, 4):
             self.sql("cache.db", f"PRAGMA user_version = {version}")
             out = self.massflow("run", code=2)
             self.assertIn("cache.db' is damaged: its header and its tables differ in what they "
@@ -422,7 +422,8 @@ class Collect(Upkeep):
 
 
 class Migration(Upkeep):
-    """cache-1.tar.xz is a cache of schema version 1, with its graph."""
+    """cache-1.tar.xz is a cache of schema version 1, with its graph; cache-2.tar.xz one of version 2,
+    with results of a run and such that were imported (suffix: ?)."""
 
     OUTPUTS = ("SELECT hex(a.key), a.device, o.port, o.position, hex(f.id), f.present FROM action a"
                " JOIN output o ON o.action = a.num JOIN artifact f ON f.num = o.artifact"
@@ -430,9 +431,13 @@ class Migration(Upkeep):
 
     def setUp(self):
         super().setUp()
+        self.unpack(1)
+
+    def unpack(self, version):
         here = os.path.dirname(os.path.abspath(__file__))
-        shutil.rmtree(self.path("scans"))
-        with tarfile.open(os.path.join(here, "cache-1.tar.xz")) as tar:
+        for folder in ("scans", ".massflow"):
+            shutil.rmtree(self.path(folder), ignore_errors=True)
+        with tarfile.open(os.path.join(here, f"cache-{version}.tar.xz")) as tar:
             tar.extractall(self.folder, filter="data")
 
     def schema(self, file):
@@ -448,10 +453,39 @@ class Migration(Upkeep):
         self.assertEqual(self.runs(), [])
         self.assertEqual(self.ask("cache.db", self.OUTPUTS), before)
         for file in ("cache.db", "chunks.db"):
-            self.assertEqual(self.ask(file, "PRAGMA user_version"), [(2,)])
+            self.assertEqual(self.ask(file, "PRAGMA user_version"), [(3,)])
         self.assertIn("all is sound\n", self.massflow("cache", "verify"))
         out = self.massflow("show", "rows", "--code", "version")
-        self.assertEqual(len(out.splitlines()), 6002)
+        self.assertEqual(len(out.splitlines()), 6003)
+
+    def test_what_was_imported_comes_forward_as_that(self):
+        self.unpack(2)
+        before = self.ask("cache.db", self.OUTPUTS)
+        self.assertEqual(len(before), 15)
+        out = self.massflow("run", "--code", "version")
+        self.assertIn("finished: 0 run, 11 cached in", out)
+        out = self.massflow("run", "--code", "version", "--set", "suffix=?")
+        self.assertIn("11 of 11 nodes are cached, 4 of them imported\n", out)
+        self.assertEqual(self.runs(), [])
+        self.assertEqual(self.ask("cache.db", self.OUTPUTS), before)
+        self.assertEqual(self.ask("cache.db", "SELECT import, count(*) FROM action GROUP BY import"),
+                         [(0, 11), (1, 4)])
+        self.assertRegex(self.massflow("why", "all", "--code", "version", "--set", "suffix=?"),
+                         r"^all: cached, imported\n  imported [-\d]+ [:\d]+, when it was not yet "
+                         r"recorded from where\n  made there in \d+ ms\n  since the result before "
+                         r"that:\n")
+        self.assertIn("  import 1: a file that is not known: 4 actions\n", self.massflow("cache", "stat"))
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+    def test_a_damaged_row_does_not_become_sound(self):
+        self.unpack(2)
+        self.sql("cache.db", "UPDATE action SET seconds = 17 WHERE num IN (1, 12)")
+        self.massflow("run", "rows", "--code", "version")
+        out = self.massflow("cache", "verify", code=1)
+        for stage in ("count.load", "count.add"):
+            self.assertRegex(out, f"the record of action [0-9a-f]{{12}} of {stage} does not match its "
+                                  "sum\n")
+        self.assertIn("2 damages; ", out)
 
     def test_what_comes_forward_has_the_tables_of_a_new_one(self):
         self.massflow("run", "--code", "version")
@@ -467,7 +501,7 @@ class Migration(Upkeep):
         for words in (["plan"], ["cache", "stat"], ["cache", "verify"]):
             out = self.massflow(*words, code=2)
             self.assertRegex(out, r"cache.db' has schema version 1, of an older massflow; this one "
-                                  r"reads version 2\n  any `massflow run` with this cache brings it "
+                                  r"reads version 3\n  any `massflow run` with this cache brings it "
                                   r"forward; no result is lost\n$")
         self.assertEqual([open(f, "rb").read() for f in files], before)
 

@@ -874,7 +874,7 @@ static size_t number(const char *name, size_t otherwise)
 START_TEST(random_graphs)
 {
     world w = {0};
-    size_t graphs = number("MASSFLOW_GRAPHS", 400), first = number("MASSFLOW_SEED", 1), exact = 0;
+    size_t graphs = number("MASSFLOW_GRAPHS", 200), first = number("MASSFLOW_SEED", 1), exact = 0;
     enter_scratch();
     ok(mf_store_open("store", MF_STORE_WRITE, &w.store));
     ck_assert_int_eq(sqlite3_open("store/cache.db", &w.db), SQLITE_OK);

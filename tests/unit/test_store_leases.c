@@ -89,6 +89,32 @@ START_TEST(done_ends_it)
 }
 END_TEST
 
+/* What is done is what a look-up finds, the newest that was made here: that an older one, of another
+ * device, is all there, does not serve whoever looks up. */
+START_TEST(done_is_what_a_look_up_finds)
+{
+    mf_store *store = open_store(MF_STORE_WRITE);
+    mf_action_output output = {.port = "text"};
+    mf_action action = {.stage = "test.stage", .outputs = &output, .output_count = 1}, *found;
+    strcpy(action.key, key);
+    put_text(store, "older", output.id);
+    action.device = "gpu";
+    ok(mf_store_record(store, &action));
+    put_text(store, "newer", output.id);
+    action.device = "cpu";
+    ok(mf_store_record(store, &action));
+    ck_assert_int_eq(look(store, 0, NULL), MF_LEASE_DONE);
+    change("UPDATE artifact SET present = 0 WHERE num = 2");
+    ok(mf_store_find(store, key, NULL, &found));
+    ck_assert_str_eq(found->device, "cpu");
+    ck_assert(!found->outputs[0].present);
+    mf_action_free(found);
+    ck_assert_int_eq(look(store, 0, NULL), MF_LEASE_FREE);
+    ck_assert_int_eq(take(store, NULL), MF_LEASE_FREE);
+    mf_store_close(store);
+}
+END_TEST
+
 /* A process that takes it and is killed; while it lives the lease is held. */
 START_TEST(a_dead_process_has_nothing)
 {
@@ -159,6 +185,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, one_of_two_has_it);
     tcase_add_test(c, done_ends_it);
+    tcase_add_test(c, done_is_what_a_look_up_finds);
     tcase_add_test(c, a_dead_process_has_nothing);
     tcase_add_test(c, a_number_that_is_used_again_is_another_process);
     tcase_add_test(c, on_another_machine_only_the_heartbeat_tells);

@@ -1,5 +1,7 @@
 /* cache.c - the command cache: what is in the store, and care of it. */
 #include "args.h"
+#include "origin.h"
+#include "past.h"
 #include "store/upkeep.h"
 #include "workspace.h"
 #include <inttypes.h>
@@ -9,6 +11,26 @@
 #include <time.h>
 
 /* ---- stat, ls -------------------------------------------------------------------------------- */
+
+/* "import 1: all.mfx, 2026-11-29 20:00:00 by ann: 9 actions" */
+static mf_status print_imports(mf_store *store)
+{
+    mf_import *imports;
+    size_t count;
+    char when[32];
+
+    MF_TRY(mf_store_list_imports(store, &imports, &count));
+    for (size_t i = 0; i < count; i++) {
+        printf("  import %" PRId64 ": %s", imports[i].num, origin_file(&imports[i]));
+        if (imports[i].imported) {
+            words_time(imports[i].imported, when);
+            printf(", %s%s%s", when, *imports[i].user ? " by " : "", imports[i].user);
+        }
+        printf(": %" PRId64 " action%s\n", imports[i].actions, imports[i].actions == 1 ? "" : "s");
+    }
+    mf_import_list_free(imports, count);
+    return MF_OK;
+}
 
 static mf_status print_stat(mf_store *store)
 {
@@ -22,9 +44,11 @@ static mf_status print_stat(mf_store *store)
     printf("%s\n", mf_store_dir(store));
     printf("  artifacts  %" PRId64 " (%" PRId64 " more known by id alone)\n", s.artifacts,
            s.dropped);
-    printf("  actions    %" PRId64 "\n  runs       %" PRId64 "\n  programs   %" PRId64
-           "\n  files      %" PRId64 "\n",
-           s.actions, s.runs, s.binaries, s.files);
+    printf("  actions    %" PRId64, s.actions);
+    if (s.imported)
+        printf(" (%" PRId64 " imported)", s.imported);
+    printf("\n  runs       %" PRId64 "\n  programs   %" PRId64 "\n  files      %" PRId64 "\n",
+           s.runs, s.binaries, s.files);
     printf("  data       %s, stored as %s; %s on disk\n", bytes, stored, disk);
     for (size_t i = 0; i < s.type_count; i++) {
         words_bytes((double)s.types[i].bytes, bytes);
@@ -33,7 +57,7 @@ static mf_status print_stat(mf_store *store)
                bytes, stored);
     }
     mf_store_stat_clear(&s);
-    return MF_OK;
+    return print_imports(store);
 }
 
 static mf_status print_list(mf_store *store, const char *type)
@@ -92,7 +116,7 @@ static const char *folder(const args *a)
 static void print_damage(void *self, const mf_damage *damage)
 {
     (void)self;
-    printf("damaged: %s\n  %s\n", damage->what, damage->means);
+    printf("%s: %s\n  %s\n", damage->conflict ? "differs" : "damaged", damage->what, damage->means);
 }
 
 static void print_checked(const mf_verified *v)
@@ -117,6 +141,9 @@ static int verify(const args *a)
     if (error)
         return command_fail(error, EXIT_REQUEST);
     print_checked(&v);
+    if (v.conflicts)
+        printf("%" PRId64 " imported result%s from what is used here\n", v.conflicts,
+               v.conflicts == 1 ? " differs" : "s differ");
     if (!v.damages) {
         printf("all is sound\n");
         return EXIT_DONE;
@@ -320,10 +347,34 @@ static int export(const args *a)
     return code;
 }
 
+typedef struct differing {
+    size_t count;
+} differing;
+
+static void print_conflict(void *self, const mf_conflict *c)
+{
+    differing *d = self;
+
+    if (d->count++ >= 20)
+        return;
+    printf("differs: %s%s%s (action %.12s): ", c->stage, c->node ? ", here " : "",
+           c->node ? c->node : "", c->key);
+    if (c->port)
+        printf("%s is %.12s in the file, %.12s here", c->port, c->there,
+               *c->here ? c->here : "not there");
+    else
+        printf("it has fewer outputs in the file");
+    if (strcmp(c->here_device, c->there_device) != 0)
+        printf("; made on %s, here on %s", *c->there_device ? c->there_device : "no device",
+               *c->here_device ? c->here_device : "no device");
+    printf("%s\n", c->imported ? "; what is here was imported before" : "");
+}
+
 static int import(const args *a)
 {
     mf_store *store;
     mf_moved m;
+    differing d = {0};
     char bytes[32];
     mf_status error;
 
@@ -332,7 +383,7 @@ static int import(const args *a)
     error = mf_store_open(folder(a), MF_STORE_WRITE, &store);
     if (error)
         return command_fail(error, EXIT_REQUEST);
-    error = mf_store_import(store, args_at(a, 1), &m);
+    error = mf_store_import(store, args_at(a, 1), print_conflict, &d, &m);
     mf_store_close(store);
     if (error)
         return command_fail(error, EXIT_FAILED);
@@ -340,6 +391,10 @@ static int import(const args *a)
     printf("%s: %" PRId64 " actions (%" PRId64 " new), %" PRId64 " artifacts, %" PRId64
            " chunks (%s new)\n",
            args_at(a, 1), m.actions, m.new_actions, m.artifacts, m.chunks, bytes);
+    if (m.conflicts)
+        printf("%" PRId64
+               " of them %s from what is here for the same key; what is here stays in use\n",
+               m.conflicts, m.conflicts == 1 ? "differs" : "differ");
     return EXIT_DONE;
 }
 

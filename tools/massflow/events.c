@@ -113,6 +113,7 @@ void events_run(events *e, const mf_run_event *event)
     if (event->kind == MF_RUN_PLANNED) {
         add_count(o, "wanted", event->counts->wanted);
         add_count(o, "cached", event->counts->cached);
+        add_count(o, "imported", event->counts->imported);
     }
     if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED)
         add_seconds(o, "seconds", event->seconds);
@@ -144,6 +145,7 @@ void events_end(events *e, const mf_run_result *result, double seconds, int exit
     add_count(o, "wanted", c->wanted);
     add_count(o, "done", c->done);
     add_count(o, "cached", c->cached);
+    add_count(o, "imported", c->imported);
     add_count(o, "failed", c->failed);
     add_count(o, "blocked", c->blocked);
     json_object_object_add(o, "exit", json_object_new_int(exit_code));

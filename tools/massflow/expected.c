@@ -13,11 +13,18 @@ static int by_size(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static mf_status read_stage(workspace *w, const char *label, past_times *past)
+static mf_status read_stage(workspace *w, const mf_graph_stage *stage, past_times *past)
 {
     double *seconds;
 
-    MF_TRY(mf_store_past_seconds(w->store, w->graph_path, label, MOST, &seconds, &past->count));
+    MF_TRY(
+        mf_store_past_seconds(w->store, w->graph_path, stage->label, MOST, &seconds, &past->count));
+    if (!past->count) {
+        free(seconds);
+        past->imported = true;
+        MF_TRY(
+            mf_store_imported_seconds(w->store, stage->stage->name, MOST, &seconds, &past->count));
+    }
     if (past->count) {
         qsort(seconds, past->count, sizeof *seconds, by_size);
         past->median = seconds[past->count / 2];
@@ -35,7 +42,7 @@ mf_status expected_read(workspace *w, past_times **past)
     if (!*past)
         return mf_fail(MF_NO_MEMORY, "no memory for expected times");
     for (size_t i = 0; w->store && i < count && !status; i++)
-        status = read_stage(w, mf_graph_stage_at(w->graph, i)->label, &(*past)[i]);
+        status = read_stage(w, mf_graph_stage_at(w->graph, i), &(*past)[i]);
     if (status) {
         free(*past);
         *past = NULL;

@@ -7,6 +7,7 @@
 typedef struct past_times {
     double median; /* seconds a node */
     size_t count;  /* nodes in earlier runs that it is the median of; 0: not known */
+    bool imported; /* not of runs here, but of imported results of the stage */
 } past_times;
 
 /* One for each stage of the graph; the caller frees. */

@@ -145,6 +145,14 @@ static int first_line(const char *text)
     return (int)strcspn(text, "\n");
 }
 
+static void print_planned(progress *p, const mf_run_counts *c)
+{
+    fprintf(p->out, "%zu of %zu nodes are cached", c->cached, c->wanted);
+    if (c->imported)
+        fprintf(p->out, ", %zu of them imported", c->imported);
+    fprintf(p->out, "\n");
+}
+
 void progress_event(void *self, const mf_run_event *e)
 {
     progress *p = self;
@@ -177,7 +185,7 @@ void progress_event(void *self, const mf_run_event *e)
     }
     words_seconds(e->seconds, took);
     if (e->kind == MF_RUN_PLANNED)
-        fprintf(p->out, "%zu of %zu nodes are cached\n", e->counts->cached, e->counts->wanted);
+        print_planned(p, e->counts);
     else if (e->kind == MF_RUN_DONE)
         fprintf(p->out, "done     %s (%s)\n", e->node, took);
     else if (e->kind == MF_RUN_FAILED)

@@ -39,7 +39,7 @@ static void print_reason(workspace *w, mf_plan *plan, size_t i)
 }
 
 typedef struct tally {
-    size_t wanted, cached, run, waiting, failed;
+    size_t wanted, cached, imported, run, waiting, failed;
     size_t first_run, first_waiting, first_failed; /* node to name the reason of */
 } tally;
 
@@ -54,6 +54,7 @@ static tally count_stage(mf_plan *plan, const mf_graph_stage *stage)
             continue;
         case MF_PLAN_CACHED:
             t.cached++;
+            t.imported += mf_plan_at(plan, i)->imported;
             break;
         case MF_PLAN_TO_RUN:
             t.run++;
@@ -83,8 +84,9 @@ static void print_expected(const tally *t, const past_times *past)
         return;
     words_seconds((double)count * past->median, took);
     if (past->count)
-        printf("%-20s        expected %s%s, from %zu earlier run%s of it\n", "",
-               t->waiting ? "at most " : "", took, past->count, past->count == 1 ? "" : "s");
+        printf("%-20s        expected %s%s, from %zu %s%s of it\n", "",
+               t->waiting ? "at most " : "", took, past->count,
+               past->imported ? "imported result" : "earlier run", past->count == 1 ? "" : "s");
     else
         printf("%-20s        expected time not known: it has not run here yet\n", "");
 }
@@ -96,7 +98,9 @@ static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage
 
     if (!t.wanted || stage->stage->item)
         return;
-    if (t.cached)
+    if (t.imported)
+        printf("%-20s %6zu cached      %zu of them imported\n", stage->label, t.cached, t.imported);
+    else if (t.cached)
         printf("%-20s %6zu cached\n", stage->label, t.cached);
     if (t.run) {
         printf("%-20s %6zu to run      ", stage->label, t.run);
@@ -270,6 +274,8 @@ static void print_summary(FILE *out, const mf_run_result *result, double seconds
     words_seconds(seconds, took);
     fprintf(out, "%s: %zu run, %zu cached", result->interrupted ? "interrupted" : "finished",
             c->done, c->cached);
+    if (c->imported)
+        fprintf(out, " (%zu imported)", c->imported);
     if (c->failed)
         fprintf(out, ", %zu failed", c->failed);
     if (c->blocked)
@@ -383,7 +389,8 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
     options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 60000;
     error = mf_run(plan, host, &options, &result);
     progress_close(&watching.shown);
-    code = error || result.counts.failed || result.counts.blocked ? EXIT_FAILED : EXIT_DONE;
+    code = error || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
+                                                                                     : EXIT_DONE;
     if (!error && !result.interrupted)
         write_exports(w, plan, &watching, &code);
     if (result.interrupted && !error)

@@ -1,5 +1,6 @@
 /* show.c - the command show: an artifact in words. */
 #include "draw.h"
+#include "origin.h"
 #include "run/sheet.h"
 #include "run/write.h"
 #include "workspace.h"
@@ -163,12 +164,36 @@ static mf_status print_table(const mf_artifact *a)
     return MF_OK;
 }
 
-static mf_status print_artifact(const mf_artifact *a)
+/* Where a stored artifact is from: the action of its node, else the first that names it. */
+static mf_status print_origin(const workspace *w, const located *f)
 {
+    const mf_plan_node *n = f->plan ? mf_plan_at(f->plan, f->node) : NULL;
+    mf_action **actions = NULL, *made = NULL;
+    size_t count = 0;
+    mf_status status;
+
+    if (n) {
+        MF_TRY(mf_store_find(w->store, n->key, NULL, &made));
+        status = made ? origin_print(w->store, made, n->node->name) : MF_OK;
+        mf_action_free(made);
+        return status;
+    }
+    if (!w->store || !mf_artifact_id(f->artifact))
+        return MF_OK;
+    MF_TRY(mf_store_artifact_actions(w->store, mf_artifact_id(f->artifact), 1, &actions, &count));
+    status = count ? origin_print(w->store, actions[0], NULL) : MF_OK;
+    mf_action_list_free(actions, count);
+    return status;
+}
+
+static mf_status print_artifact(const workspace *w, const located *f)
+{
+    const mf_artifact *a = f->artifact;
     const char *text = mf_artifact_text(a, "text");
 
     printf("%s%s%.12s\n", mf_artifact_type(a), mf_artifact_id(a) ? " " : "",
            mf_artifact_id(a) ? mf_artifact_id(a) : "");
+    MF_TRY(print_origin(w, f));
     if (strcmp(mf_artifact_type(a), "text") == 0 && text) {
         printf("%s\n", text);
         return MF_OK;
@@ -265,7 +290,7 @@ static int show(const args *a)
         code = find_bare(a, &w, &f);
     }
     if (!code)
-        error = picture ? draw(a, &w, &f) : print_artifact(f.artifact);
+        error = picture ? draw(a, &w, &f) : print_artifact(&w, &f);
     if (error)
         code = command_fail(error, EXIT_FAILED);
     located_clear(&f);

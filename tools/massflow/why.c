@@ -1,10 +1,10 @@
 /* why.c - the command why: which component of a node's key changed. */
+#include "origin.h"
 #include "reason.h"
 #include "workspace.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* More nodes than this are counted, not explained one by one. */
 #define EXPLAINED 20
@@ -12,28 +12,12 @@
 static mf_status made(workspace *w, const mf_plan_node *n)
 {
     mf_action *action = NULL;
-    char took[32], when[32], *maker = NULL;
     mf_status error;
-    time_t created;
-    struct tm local;
 
-    MF_TRY(mf_store_find(w->store, n->key, NULL, &action));
+    MF_TRY(mf_store_find(w->store, n->key, w->device, &action));
     if (!action)
         return MF_OK;
-    created = (time_t)action->created;
-    localtime_r(&created, &local);
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-    words_seconds(action->seconds, took);
-    error = mf_store_maker(w->store, action->run, n->key, &maker);
-    if (!error) {
-        printf("  made %s in %s%s%s", when, took, *action->device ? " on " : "", action->device);
-        if (action->run)
-            printf(" by run %lld", (long long)action->run);
-        if (maker && strcmp(maker, n->node->name) != 0)
-            printf(" as %s", maker);
-        printf("\n");
-    }
-    free(maker);
+    error = origin_print(w->store, action, n->node->name);
     mf_action_free(action);
     return error;
 }
@@ -61,7 +45,7 @@ static mf_status explain(workspace *w, mf_plan *plan, size_t i)
     }
     error = mf_why_node(plan, i, w->graph_path, &why);
     if (!error && n->state == MF_PLAN_CACHED) {
-        printf("%s: cached\n", n->node->name);
+        printf("%s: cached%s\n", n->node->name, n->imported ? ", imported" : "");
         error = made(w, n);
         if (!error && why.changes.count)
             printf("  since the result before that:\n");

@@ -76,7 +76,13 @@ static mf_status put_made(report *r, const mf_plan_node *n)
     }
     words_time(action->created, when);
     words_seconds(action->seconds, took);
-    fprintf(r->out, "<td>%s, run %" PRId64 ", %s", when, action->run, took);
+    if (action->import) {
+        fprintf(r->out, "<td>imported; made %s%s", when, *action->host ? " on host " : "");
+        put_text(r->out, action->host);
+        fprintf(r->out, ", %s", took);
+    } else {
+        fprintf(r->out, "<td>%s, run %" PRId64 ", %s", when, action->run, took);
+    }
     if (*action->device) {
         fputs("<br>on ", r->out);
         put_text(r->out, action->device);
