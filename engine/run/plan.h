@@ -135,7 +135,7 @@ mf_status mf_plan_settle(mf_plan *plan);
 /* MF_INTERNAL, with the nodes' names, where a node that is wanted is not known, nor failed, blocked
  * or cancelled: at the end of a run that nobody stopped. */
 mf_status mf_plan_left(mf_plan *plan);
-/* MF_INTERNAL where a settled plan is not what is said above. For tests, and once a run. */
+/* MF_INTERNAL where a settled plan is not what is said above. For tests. */
 mf_status mf_plan_check(mf_plan *plan);
 
 #endif
