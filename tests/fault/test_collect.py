@@ -5,7 +5,8 @@ A graph whose nodes share what they read (a scan; masks of it; pictures, samples
 has run. Then, for each limit from all to nothing: a part of its data is dropped, some exported files
 are deleted, and the graph, or some targets of it, runs with other parameters. One run must end with
 exit status 0, all done, all files written; a second one has nothing to do; its results are those of a
-cache from which nothing was ever dropped, and `cache verify` finds nothing. Without --limits a few.
+cache from which nothing was ever dropped, and `cache verify` finds nothing. Then runs go on while all is
+dropped that is in nobody's use. Without --limits a few.
 """
 import argparse
 import contextlib
@@ -133,6 +134,27 @@ class Collected(unittest.TestCase):
             for key, artifact in self.outcomes("cache").items():
                 self.assertEqual(artifact, expected[key])
         print(f"{options.limits} limits of 0 to {self.size} bytes", file=sys.stderr)
+
+    def test_beside_runs(self):
+        """Runs of the graph with other parameters, three at a time, while all is dropped that can be."""
+        rounds, collected, dropped = max(1, options.limits // 3), 0, 0
+        for k in range(rounds):
+            runs = [subprocess.Popen([options.massflow, "run", "graph.yaml", "picture", "features",
+                                      "--cache", "first", "-j", "2", "--set", f"slices={100 + 3 * k + i}",
+                                      "--set", f"size={16 + 16 * (k % 2)}"],
+                                     cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                     text=True) for i in range(3)]
+            while any(run.poll() is None for run in runs):
+                out = self.massflow("cache", "gc", "--size", "0", "--cache", "first")
+                dropped += int(re.search(r"dropped the data of (\d+) artifacts", out).group(1))
+                collected += 1
+            for run in runs:
+                out = run.communicate()[0]
+                self.assertEqual(run.returncode, 0, out)
+                self.assertRegex(out, r"(?m)^finished: \d+ run, \d+ cached in ")
+        self.assertIn("all is sound", self.massflow("cache", "verify", "--cache", "first"))
+        print(f"{3 * rounds} runs beside {collected} times gc, which dropped {dropped} artifacts",
+              file=sys.stderr)
 
 
 if __name__ == "__main__":
