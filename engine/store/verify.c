@@ -406,31 +406,36 @@ static mf_status check_references(mf__check *k)
 /* ---- imported actions that are not what counts --------------------------------------------------
  */
 
-/* The first output of the imported one that differs, in words. */
-static char *difference(const mf_action *here, const mf_action *other)
+/* The first output of the imported one that differs, in words; *text NULL where none does. */
+static mf_status difference(const mf_action *here, const mf_action *other, char **text)
 {
     const mf_action_output *differs;
     const char *id = "not there";
-    char *text;
-    bool same = mf__same_outputs(here, other, &differs);
     int size;
+    *text = NULL;
+    if (mf__same_outputs(here, other, &differs))
+        return MF_OK;
     for (size_t i = 0; differs && i < here->output_count; i++)
         if (strcmp(here->outputs[i].port, differs->port) == 0 &&
             here->outputs[i].position == differs->position)
             id = here->outputs[i].id;
     if (differs)
-        size = asprintf(&text, "%s is %.*s, %.*s here", differs->port, MF__SHORT_ID, differs->id,
+        size = asprintf(text, "%s is %.*s, %.*s here", differs->port, MF__SHORT_ID, differs->id,
                         MF__SHORT_ID, id);
     else
-        size = asprintf(&text, "it has fewer outputs");
-    return same || size < 0 ? NULL : text;
+        size = asprintf(text, "it has fewer outputs");
+    if (size >= 0)
+        return MF_OK;
+    *text = NULL;
+    return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
 }
 
 static mf_status tell_conflict(mf__check *k, const mf_action *here, const mf_action *other,
                                const char *file)
 {
     mf__finding f = {.kind = MF__CONFLICT, .file = MF__INDEX};
-    char *text = difference(here, other), *what;
+    char *text, *what;
+    MF_TRY(difference(here, other, &text));
     if (!text)
         return MF_OK;
     int size = asprintf(&what, "%s (action %.*s) imported from %s: %s", other->stage, MF__SHORT_ID,
