@@ -1,4 +1,5 @@
 /* host.c - devices, opened when first asked for; sessions, kept while they may be used again. */
+#include "compute/programs.h"
 #include "run/task.h"
 
 #include <pthread.h>
@@ -32,7 +33,7 @@ struct mf_host {
     pthread_mutex_t lock; /* of what follows */
     mf_device **devices;
     size_t device_count;
-    mf_binary_store binaries;
+    mf_programs *programs; /* NULL where none can be kept */
     mf_session *sessions;
 };
 
@@ -72,6 +73,7 @@ void mf_host_free(mf_host *h)
     for (size_t i = 0; i < h->device_count; i++)
         mf_device_unref(h->devices[i]);
     free(h->devices);
+    mf_programs_free(h->programs);
     if (h->cancel_event >= 0)
         close(h->cancel_event);
     pthread_mutex_destroy(&h->lock);
@@ -121,11 +123,12 @@ const mf_registry *mf_host_registry(const mf_host *h)
 static mf_status open_devices(mf_host *h)
 {
     MF_TRY(mf_devices_open(h->device_words, &h->devices, &h->device_count));
-    if (!h->store && !h->supply)
-        return MF_OK;
-    h->binaries = h->supply ? h->supply->binaries : mf_store_binaries(h->store);
+    h->programs = mf_programs_open(NULL, NULL);
+    if (!h->programs)
+        return MF_OK; /* each process builds its own; `massflow devices` says why */
+    const mf_binary_store store = mf_programs_store(h->programs);
     for (size_t i = 0; i < h->device_count; i++)
-        mf_device_keep_binaries(h->devices[i], &h->binaries);
+        mf_device_keep_binaries(h->devices[i], &store);
     return MF_OK;
 }
 

@@ -21,12 +21,11 @@ void mf_host_free(mf_host *host); /* closes sessions and devices */
 void mf_host_set_log(mf_host *host, mf_log_sink sink, void *self);
 void mf_host_log(mf_host *host, const char *node, const char *line);
 
-/* Where artifacts and built programs come from, if not from the store: a worker process gets them
- * from the one that started it. */
+/* Where artifacts come from, if not from the store: a worker process gets them from the one that
+ * started it. */
 typedef struct mf_supply {
     void *self;
     mf_status (*get)(void *self, const char *id, mf_artifact **artifact);
-    mf_binary_store binaries;
     /* As mf_checkpoint_load and mf_checkpoint_save, of the one task that the process runs. */
     mf_status (*load_state)(void *self, int64_t most, int64_t *step, mf_artifact **state);
     mf_status (*save_state)(void *self, int64_t step, const mf_artifact *state, bool keep);

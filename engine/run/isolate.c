@@ -235,25 +235,6 @@ static mf_status put_answer(process *w, mf_packet *q, mf_packet *p)
     return q->kind == MF_WIRE_BOX ? put_box(p, q, a, &info) : put_row(p, q, a, &info);
 }
 
-static mf_binary_store binaries(process *w)
-{
-    return mf_store_binaries(mf_host_store(mf_task_host(w->task)));
-}
-
-static mf_status put_binary(process *w, mf_packet *q, mf_packet *p)
-{
-    const char *key = mf_packet_get_text(q);
-    mf_binary_store store = binaries(w);
-    size_t size = 0;
-    uint8_t *bytes = key ? store.get(store.self, key, &size) : NULL;
-
-    mf_packet_int(p, bytes != NULL);
-    if (bytes)
-        mf_packet_bytes(p, bytes, size);
-    free(bytes);
-    return MF_OK;
-}
-
 /* The state is then read like an input. */
 static mf_status load_state(process *w, mf_packet *q, mf_packet *p)
 {
@@ -291,8 +272,6 @@ static mf_status save_state(process *w, mf_packet *q)
 
 static mf_status put_reply(process *w, mf_packet *q, mf_packet *p)
 {
-    if (q->kind == MF_WIRE_BINARY)
-        return put_binary(w, q, p);
     if (q->kind == MF_WIRE_LOAD_STATE)
         return load_state(w, q, p);
     return q->kind == MF_WIRE_SAVE_STATE ? save_state(w, q) : put_answer(w, q, p);
@@ -394,19 +373,6 @@ static mf_status take_progress(process *w, mf_packet *p)
     return MF_OK;
 }
 
-static mf_status take_binary(process *w, mf_packet *p)
-{
-    const char *key = mf_packet_get_text(p);
-    size_t size;
-    const void *bytes = mf_packet_get_bytes(p, &size);
-    mf_binary_store store = binaries(w);
-
-    p->failed |= !key || !bytes;
-    MF_TRY(mf_packet_check(p));
-    store.put(store.self, key, bytes, size);
-    return MF_OK;
-}
-
 static mf_status take_message(process *w, mf_packet *p)
 {
     switch (p->kind) {
@@ -414,8 +380,6 @@ static mf_status take_message(process *w, mf_packet *p)
         return take_log(w, p);
     case MF_WIRE_PROGRESS:
         return take_progress(w, p);
-    case MF_WIRE_NEW_BINARY:
-        return take_binary(w, p);
     case MF_WIRE_OUTPUT:
     case MF_WIRE_STATE_HEAD:
         return begin_arrival(w, p);

@@ -21,8 +21,6 @@ typedef enum mf_wire_kind {
     MF_WIRE_ARRAY,      /* w: id, index          -> file, of a ragged array: bytes and offsets */
     MF_WIRE_BOX,        /* w: id, index, lo, hi  -> bytes */
     MF_WIRE_ROW,        /* w: id, index, row     -> bytes */
-    MF_WIRE_BINARY,     /* w: key                -> whether there is one, bytes */
-    MF_WIRE_NEW_BINARY, /* w: key, bytes */
     MF_WIRE_LOAD_STATE, /* w: most               -> step, whether there is one: id MF_WIRE_STATE */
     MF_WIRE_STATE_HEAD, /* w: head of a state */
     MF_WIRE_SAVE_STATE, /* w: step, keep         -> (it is on disk): the state whose content came */

@@ -228,40 +228,6 @@ static mf_status get_artifact(void *self, const char *id, mf_artifact **artifact
     return status;
 }
 
-/* ---- built programs ---------------------------------------------------------------------------
- */
-
-static uint8_t *get_binary(void *self, const char *key, size_t *size)
-{
-    mf_packet p = {.kind = MF_WIRE_BINARY}, answer;
-    uint8_t *copy = NULL;
-    mf_status status;
-
-    mf_packet_text(&p, key);
-    status = call(self, &p, &answer);
-    if (!status && mf_packet_get_int(&answer)) {
-        const void *bytes = mf_packet_get_bytes(&answer, size);
-        copy = bytes && *size ? malloc(*size) : NULL;
-        if (copy)
-            memcpy(copy, bytes, *size);
-    }
-    mf_error_free(status); /* it is built again */
-    mf_packet_clear(&answer);
-    return copy;
-}
-
-static void put_binary(void *self, const char *key, const uint8_t *bytes, size_t size)
-{
-    mf_packet p = {.kind = MF_WIRE_NEW_BINARY};
-
-    mf_packet_text(&p, key);
-    mf_packet_bytes(&p, bytes, size);
-    if (p.failed)
-        mf_packet_clear(&p);
-    else
-        send_packet(self, &p);
-}
-
 /* ---- artifacts to massflow ------------------------------------------------------------------- */
 
 static mf_status tell_content(remote *r, const mf_artifact *a)
@@ -451,7 +417,7 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(load(start, &registry));
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
-    supply = (mf_supply){r, get_artifact, {r, get_binary, put_binary}, load_state, save_state};
+    supply = (mf_supply){r, get_artifact, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
     MF_TRY(mf_task_new(r->host, mf_frozen_work(frozen), (int)threads, &r->task));

@@ -2,11 +2,16 @@
  * wrong. */
 #include "../expect.h"
 #include "compute/compute.h"
+#include "compute/programs.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* The error's text begins with `text`. */
 static void fails_as(mf_status status, mf_code code, const char *text)
@@ -324,6 +329,141 @@ START_TEST(test_binaries_are_kept)
 }
 END_TEST
 
+/* ---- the user's own folder of them ----------------------------------------------------------- */
+
+static char own[64];
+
+static void own_folder(void)
+{
+    strcpy(own, "/tmp/massflow-programs-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(own));
+    ck_assert_int_eq(chmod(own, 0755), 0); /* as a folder that others made */
+}
+
+static void remove_own(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", own);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static const char *in_own(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", own, name);
+    return path;
+}
+
+START_TEST(test_programs_lie_in_a_folder_of_ones_own)
+{
+    mf_status why;
+    ck_assert_ptr_null(mf_programs_open(own, &why));
+    char *text = mf_error_text(why), expected[256];
+    snprintf(expected, sizeof expected,
+             "'%s' is not the user's alone\n  "
+             "built programs are kept only in a folder of one's own: chmod 700",
+             own);
+    ck_assert_str_eq(text, expected);
+    free(text);
+    mf_error_free(why);
+    ck_assert_int_eq(symlink(own, in_own("link")), 0);
+    ck_assert_ptr_null(mf_programs_open(in_own("link"), NULL));
+    mf_programs *p = mf_programs_open(in_own("deep/er"), &why);
+    ok(why);
+    struct stat s;
+    ck_assert_int_eq(stat(in_own("deep/er"), &s), 0);
+    ck_assert_int_eq(s.st_mode & 0777, 0700);
+    ck_assert_str_eq(mf_programs_folder(p), in_own("deep/er"));
+    mf_programs_free(p);
+    ck_assert_int_eq(setenv("XDG_CACHE_HOME", own, 1), 0);
+    p = mf_programs_open(NULL, &why);
+    ok(why);
+    ck_assert_str_eq(mf_programs_folder(p), in_own("massflow/programs"));
+    mf_programs_free(p);
+    ck_assert_int_eq(setenv("XDG_CACHE_HOME", "not/absolute", 1), 0);
+    ck_assert_int_eq(unsetenv("HOME"), 0);
+    ck_assert_ptr_null(mf_programs_open(NULL, &why));
+    ck_assert_str_eq(mf_error_message(why), "neither XDG_CACHE_HOME nor HOME names a folder");
+    mf_error_free(why);
+}
+END_TEST
+
+static void put_in_own(const char *name, const char *bytes, size_t size, mode_t mode)
+{
+    FILE *file = fopen(in_own(name), "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    ck_assert_int_eq(chmod(in_own(name), mode), 0);
+}
+
+START_TEST(test_programs_of_others_and_damaged_ones_are_passed_over)
+{
+    static const char key[] = "00000000000000000000000000abcdef";
+    ck_assert_int_eq(chmod(own, 0700), 0);
+    mf_programs *p = mf_programs_open(own, NULL);
+    ck_assert_ptr_nonnull(p);
+    mf_binary_store store = mf_programs_store(p);
+    size_t size;
+    ck_assert_ptr_null(store.get(store.self, key, &size));
+    store.put(store.self, key, (const uint8_t *)"machine code", 12);
+    uint8_t *bytes = store.get(store.self, key, &size);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_uint_eq(size, 12);
+    ck_assert_int_eq(memcmp(bytes, "machine code", 12), 0);
+    free(bytes);
+    struct stat s;
+    ck_assert_int_eq(stat(in_own(key), &s), 0);
+    ck_assert_int_eq(s.st_mode & 0777, 0600);
+    char whole[64];
+    FILE *file = fopen(in_own(key), "rb");
+    size_t all = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    ck_assert_uint_eq(all, 19 + 17 + 12);
+    put_in_own("aa", whole, all, 0600); /* the control: taken under any key */
+    bytes = store.get(store.self, "aa", &size);
+    ck_assert_ptr_nonnull(bytes);
+    free(bytes);
+    put_in_own("ab", whole, all, 0620); /* another may have written it */
+    ck_assert_ptr_null(store.get(store.self, "ab", &size));
+    put_in_own("ac", whole, all - 1, 0600);
+    ck_assert_ptr_null(store.get(store.self, "ac", &size));
+    whole[all - 1] ^= 1;
+    put_in_own("ad", whole, all, 0600);
+    ck_assert_ptr_null(store.get(store.self, "ad", &size));
+    ck_assert_int_eq(symlink("aa", in_own("ae")), 0);
+    ck_assert_ptr_null(store.get(store.self, "ae", &size));
+    ck_assert_int_eq(mkfifo(in_own("af"), 0600), 0);
+    ck_assert_ptr_null(store.get(store.self, "af", &size)); /* and does not wait */
+    store.put(store.self, "../out", (const uint8_t *)"x", 1);
+    ck_assert_ptr_null(store.get(store.self, "../out", &size));
+    mf_programs_free(p);
+}
+END_TEST
+
+START_TEST(test_programs_unused_for_long_are_removed)
+{
+    ck_assert_int_eq(chmod(own, 0700), 0);
+    const struct timespec old[2] = {{time(NULL) - 91 * 24 * 3600, 0}, {time(NULL) - 91 * 24 * 3600, 0}};
+    put_in_own("aa", "x", 1, 0600);
+    put_in_own("bb", "x", 1, 0600);
+    put_in_own(".cc.0", "x", 1, 0600); /* a writer that died */
+    put_in_own("mine.txt", "x", 1, 0600);
+    ck_assert_int_eq(utimensat(AT_FDCWD, in_own("aa"), old, 0), 0);
+    ck_assert_int_eq(utimensat(AT_FDCWD, in_own(".cc.0"), old, 0), 0);
+    ck_assert_int_eq(utimensat(AT_FDCWD, in_own("mine.txt"), old, 0), 0);
+    mf_programs *p = mf_programs_open(own, NULL);
+    mf_binary_store store = mf_programs_store(p);
+    store.put(store.self, "dd", (const uint8_t *)"x", 1);
+    ck_assert_int_ne(access(in_own("aa"), F_OK), 0);
+    ck_assert_int_ne(access(in_own(".cc.0"), F_OK), 0);
+    ck_assert_int_eq(access(in_own("bb"), F_OK), 0);
+    ck_assert_int_eq(access(in_own("mine.txt"), F_OK), 0);
+    ck_assert_int_eq(access(in_own("dd"), F_OK), 0);
+    mf_programs_free(p);
+}
+END_TEST
+
 START_TEST(test_digest)
 {
     /* FNV-1a 128 of the single byte 0, from the definition: offset basis times prime. */
@@ -377,6 +517,11 @@ int main(void)
     tcase_add_test(alone, test_list_and_open);
     tcase_add_test(alone, test_no_such_device);
     tcase_add_test(alone, test_parts_of_a_device);
+    TCase *programs = tcase_create("programs");
+    tcase_add_checked_fixture(programs, own_folder, remove_own);
+    tcase_add_test(programs, test_programs_lie_in_a_folder_of_ones_own);
+    tcase_add_test(programs, test_programs_of_others_and_damaged_ones_are_passed_over);
+    tcase_add_test(programs, test_programs_unused_for_long_are_removed);
     TCase *t = tcase_create("device");
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -390,6 +535,7 @@ int main(void)
     tcase_add_test(t, test_buffer_of_an_array);
     tcase_add_test(t, test_too_large_a_buffer);
     suite_add_tcase(suite, alone);
+    suite_add_tcase(suite, programs);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_FORK); /* test_no_platform changes the environment */

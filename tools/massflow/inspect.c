@@ -1,4 +1,5 @@
 /* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
+#include "compute/programs.h"
 #include "command.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,13 @@ static int devices(const args *a)
                d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
     }
     free(infos);
+    mf_programs *programs = mf_programs_open(NULL, &error);
+    if (programs)
+        printf("Built kernels are kept in %s\n", mf_programs_folder(programs));
+    else
+        printf("Built kernels are not kept: %s\n", mf_error_message(error));
+    mf_error_free(error);
+    mf_programs_free(programs);
     return EXIT_DONE;
 }
 
