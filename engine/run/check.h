@@ -1,9 +1,16 @@
-/* check.h - does an artifact hold what its type asks for? */
+/* check.h - artifacts against what their type declares (mf_type, stage.h): when a stage publishes one,
+ * when one is imported, and when one is read. */
 #ifndef MASSFLOW_RUN_CHECK_H
 #define MASSFLOW_RUN_CHECK_H
 
 #include "stages/stages.h"
+#include "store/store.h"
 
+/* Arrays and attributes that the type asks for are there, with their kinds and shapes; a grid can be
+ * one; boxes of masks lie in it. What holds after this every reader may rely on. */
 mf_status mf_check_artifact(const mf_registry *registry, const mf_artifact *artifact);
+/* mf_store_get, checked: a record whose digest is right may still contradict itself. */
+mf_status mf_open_artifact(mf_store *store, const mf_registry *registry, const char *id,
+                           mf_artifact **artifact);
 
 #endif

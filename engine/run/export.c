@@ -3,6 +3,7 @@
  * The file `exports` in the store's folder holds a line for each: the artifact's id, the digest of
  * the file as it was written, its path. It is only a memory: without it all is written again. */
 #include "run/export.h"
+#include "run/check.h"
 #include "run/write.h"
 
 #include <errno.h>
@@ -220,7 +221,7 @@ static mf_status export_one(mf_store *store, const mf_registry *registry, memory
     mf_status status;
 
     MF_TRY(make_folders(path));
-    MF_TRY(mf_store_get(store, id, &artifact));
+    MF_TRY(mf_open_artifact(store, registry, id, &artifact));
     status = mf_write_artifact(registry, artifact, path, NULL);
     mf_artifact_unref(artifact);
     MF_TRY(status);

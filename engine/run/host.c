@@ -1,5 +1,6 @@
 /* host.c - devices, opened when first asked for; sessions, kept while they may be used again. */
 #include "compute/programs.h"
+#include "run/check.h"
 #include "run/task.h"
 
 #include <pthread.h>
@@ -107,7 +108,7 @@ const mf_supply *mf_host_supply(const mf_host *h)
 mf_status mf_host_get(const mf_host *h, const char *id, mf_artifact **artifact)
 {
     return h->supply ? h->supply->get(h->supply->self, id, artifact)
-                     : mf_store_get(h->store, id, artifact);
+                     : mf_open_artifact(h->store, h->registry, id, artifact);
 }
 
 mf_store *mf_host_store(const mf_host *h)

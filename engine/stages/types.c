@@ -1,22 +1,23 @@
 /* types.c - the built-in types of artifact. Their writers come with plugins. */
 #include "stages/registry.h"
 
-#define GRID "size spacing origin direction"
+#define GRID "size:reals spacing:reals origin:reals direction:reals"
+#define MASKS "box:i32[k,6] score:f32[k] seed:i32[k,2] bits:u8{k}"
 
 /* clang-format off */
 static const mf_type types[] = {
-    {"volume",   "a scan on its grid",                           "voxels", GRID, NULL, NULL},
-    {"labels",   "an integer label for each voxel",              "voxels", GRID, NULL, NULL},
-    {"slices",   "RGB slices of a volume [n, h, w, 3]",          "rgb:u8", "axis " GRID, NULL, NULL},
-    {"masks",    "3D masks, sparse",                             "box:i32 score:f32 seed:i32 bits", GRID, NULL, NULL},
-    {"sample",   "an image on the training grid with its masks", "image:f32 box:i32 score:f32 seed:i32 bits", GRID, NULL, NULL},
-    {"pair",     "a reference and a query view with their masks", "reference:f32 query:f32 reference_masks:u8 query_masks:u8", "", NULL, NULL},
-    {"model",    "weights under PyTorch's names",                "", "architecture", NULL, NULL},
+    {"volume",   "a scan on its grid",                           "voxels[z,y,x]", GRID, NULL, NULL},
+    {"labels",   "an integer label for each voxel",              "voxels[z,y,x]", GRID, NULL, NULL},
+    {"slices",   "RGB slices of a volume [n, h, w, 3]",          "rgb:u8[n,h,w,3]", "axis:int " GRID, NULL, NULL},
+    {"masks",    "3D masks, sparse",                             MASKS, GRID, NULL, NULL},
+    {"sample",   "an image on the training grid with its masks", "image:f32[z,y,x] " MASKS, GRID, NULL, NULL},
+    {"pair",     "a reference and a query view with their masks", "reference:f32[z,y,x] query:f32[z,y,x] reference_masks:u8[k,z,y,x] query_masks:u8[k,z,y,x]", "", NULL, NULL},
+    {"model",    "weights under PyTorch's names",                "", "architecture:text", NULL, NULL},
     {"features", "feature maps [C, d, h, w]",                    "values:f32", "", NULL, NULL},
-    {"table",    "columns of numbers and text",                  "", "columns", NULL, NULL},
-    {"image",    "an RGB picture [h, w, 3]",                     "rgb:u8", "", NULL, NULL},
+    {"table",    "columns of numbers and text",                  "", "columns:text", NULL, NULL},
+    {"image",    "an RGB picture [h, w, 3]",                     "rgb:u8[h,w,3]", "", NULL, NULL},
     {"text",     "plain text",                                   "", "", NULL, NULL},
-    {"seeds",    "2D masks on slices: masks one slice thick",     "box:i32 score:f32 seed:i32 bits stability:f32 point:f32 crop:i32", GRID, NULL, NULL},
+    {"seeds",    "2D masks on slices: masks one slice thick",     MASKS " stability:f32[k] point:f32[k,2] crop:i32[k,4]", GRID, NULL, NULL},
 };
 /* clang-format on */
 

@@ -6,6 +6,7 @@
 #include "run/write.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,175 @@ START_TEST(types_are_checked)
 }
 END_TEST
 
+/* An artifact of a grid of 4 x 3 x 2 voxels. */
+static mf_artifact *on_grid(const char *type)
+{
+    mf_grid grid;
+    mf_artifact *a;
+
+    mf_grid_identity(&grid, (int64_t[3]){4, 3, 2}, (double[3]){1, 1, 2});
+    ok(mf_artifact_new(type, &a));
+    ok(mf_artifact_set_grid(a, &grid));
+    return a;
+}
+
+static void add(mf_artifact *a, const char *name, mf_dtype dtype, int rank, const int64_t *shape,
+                const int32_t *values)
+{
+    mf_array *array;
+
+    ok(mf_array_new(dtype, rank, shape, &array));
+    if (values)
+        memcpy(array->data, values, array->bytes);
+    ok(mf_artifact_add(a, name, array));
+    mf_array_unref(array);
+}
+
+static mf_artifact *volume(void)
+{
+    mf_artifact *a = on_grid("volume");
+
+    add(a, "voxels", MF_I16, 3, (int64_t[]){2, 3, 4}, NULL);
+    return a;
+}
+
+static void refused(mf_registry *registry, mf_artifact *a, const char *text)
+{
+    fails(mf_check_artifact(registry, a), text);
+    mf_artifact_unref(a);
+}
+
+START_TEST(shapes_are_checked_against_the_grid)
+{
+    mf_registry *registry;
+    mf_artifact *a;
+
+    ok(mf_registry_new(&registry));
+    a = volume();
+    ok(mf_check_artifact(registry, a));
+    mf_artifact_unref(a);
+    a = on_grid("volume");
+    add(a, "voxels", MF_I16, 3, (int64_t[]){4, 3, 2}, NULL);
+    refused(registry, a,
+            "array 'voxels' of a volume has the shape [4, 3, 2], not [z = 2, y = 3, x = 4]");
+    a = on_grid("labels");
+    add(a, "voxels", MF_I16, 1, (int64_t[]){24}, NULL);
+    refused(registry, a,
+            "array 'voxels' of a labels has the shape [24], not [z = 2, y = 3, x = 4]");
+    a = on_grid("sample");
+    add(a, "image", MF_F32, 3, (int64_t[]){1, 1, 1}, NULL);
+    refused(registry, a,
+            "array 'image' of a sample has the shape [1, 1, 1], not [z = 2, y = 3, x = 4]");
+    ok(mf_artifact_new("image", &a));
+    add(a, "rgb", MF_U8, 3, (int64_t[]){5, 5, 4}, NULL);
+    refused(registry, a, "array 'rgb' of a image has the shape [5, 5, 4], not [h = 5, w = 5, 3]");
+    mf_registry_free(registry);
+}
+END_TEST
+
+START_TEST(grids_are_checked)
+{
+    static const struct {
+        const char *name;
+        double v[3];
+        const char *text;
+    } wrong[] = {
+        {"size",
+         {512, 512, 512},
+         "array 'voxels' of a volume has the shape [2, 3, 4], not [z = 512, y = 512, x = 512]"},
+        {"size",
+         {2048, 2048, 1024},
+         "a volume of 2048 x 2048 x 1024 voxels, which are more than 2^31"},
+        {"size",
+         {2147483647, 2147483647, 2147483647},
+         "a volume of 2.14748e+09 x 2.14748e+09 x 2.14748e+09 voxels, which are more than 2^31"},
+        {"size", {NAN, 3, 2}, "attribute 'size' of a volume is not finite"},
+        {"size", {1e300, 3, 2}, "a volume of 1e+300 x 3 x 2 voxels"},
+        {"size", {4.5, 3, 2}, "a volume of 4.5 x 3 x 2 voxels"},
+        {"size", {4, -3, 2}, "a volume of 4 x -3 x 2 voxels"},
+        {"size", {0, 3, 2}, "a volume of 0 x 3 x 2 voxels"},
+        {"spacing", {0, 0, 0}, "a volume with a spacing of 0 x 0 x 0 mm"},
+        {"spacing", {1, -1, 1}, "a volume with a spacing of 1 x -1 x 1 mm"},
+        {"spacing", {INFINITY, 1, 1}, "attribute 'spacing' of a volume is not finite"},
+        {"origin", {NAN, 0, 0}, "attribute 'origin' of a volume is not finite"},
+        {"direction", {1, 0, 0}, "attribute 'direction' of a volume has not 9 numbers"},
+    };
+    mf_registry *registry;
+    mf_artifact *a;
+
+    ok(mf_registry_new(&registry));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        a = volume();
+        ok(mf_artifact_set_reals(a, wrong[i].name, wrong[i].v, 3));
+        refused(registry, a, wrong[i].text);
+    }
+    a = volume();
+    ok(mf_artifact_set_reals(a, "direction", (double[]){1, 0, 0, 1, 0, 0, 0, 0, 1}, 9));
+    refused(registry, a, "a volume whose directions are no axes (determinant 0)");
+    a = volume();
+    ok(mf_artifact_set_reals(a, "scan.size", (double[]){4, 3, 2}, 3));
+    refused(registry, a, "attribute 'scan.spacing' of a volume has not 3 numbers");
+    a = volume();
+    ok(mf_artifact_set_text(a, "size", "4 3 2"));
+    refused(registry, a, "attribute 'size' of a volume is text, not reals");
+    mf_registry_free(registry);
+}
+END_TEST
+
+/* Masks with one box, `scores` scores and rows of one byte. */
+static mf_artifact *masks_of(const int32_t box[6], int64_t scores, int64_t rows)
+{
+    mf_artifact *a = on_grid("masks");
+    mf_array *bytes, *offsets;
+
+    add(a, "box", MF_I32, 2, (int64_t[]){1, 6}, box);
+    add(a, "score", MF_F32, 1, &scores, NULL);
+    add(a, "seed", MF_I32, 2, (int64_t[]){1, 2}, NULL);
+    ok(mf_array_new(MF_U8, 1, (int64_t[]){rows}, &bytes));
+    ok(mf_array_new(MF_I64, 1, (int64_t[]){rows + 1}, &offsets));
+    for (int64_t i = 0; i <= rows; i++)
+        ((int64_t *)offsets->data)[i] = i;
+    ok(mf_artifact_add_rows(a, "bits", bytes, offsets));
+    mf_array_unref(bytes);
+    mf_array_unref(offsets);
+    return a;
+}
+
+START_TEST(masks_and_tables_are_checked)
+{
+    static const int32_t inside[6] = {0, 0, 0, 2, 2, 2}, outside[6] = {0, 0, 0, 2, 2, 5},
+                         far[6] = {0, 0, 100000, 1, 1, 100001}, empty[6] = {0, 1, 0, 2, 1, 2},
+                         below[6] = {-1, 0, 0, 1, 1, 1}, huge[6] = {0, 0, 0, 1 << 30, 1 << 30, 16};
+    const int32_t *const wrong[] = {outside, far, empty, below, huge};
+    mf_registry *registry;
+    mf_artifact *a;
+
+    ok(mf_registry_new(&registry));
+    a = masks_of(inside, 1, 1);
+    ok(mf_check_artifact(registry, a));
+    mf_artifact_unref(a);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        refused(registry, masks_of(wrong[i], 1, 1), "mask 0 of a masks has a box outside its grid");
+    refused(registry, masks_of(inside, 2, 1),
+            "array 'score' of a masks has the shape [2], not [k = 1]");
+    refused(registry, masks_of(inside, 1, 2), "array 'bits' of a masks has 2 rows, not [k = 1]");
+    ok(mf_artifact_new("table", &a));
+    ok(mf_artifact_set_text(a, "columns", "one\ttwo"));
+    add(a, "column.0", MF_F64, 1, (int64_t[]){3}, NULL);
+    refused(registry, a, "a table names 2 columns; 'column.1' is missing");
+    ok(mf_artifact_new("table", &a));
+    ok(mf_artifact_set_text(a, "columns", "one\ttwo"));
+    add(a, "column.0", MF_F64, 1, (int64_t[]){3}, NULL);
+    add(a, "column.1", MF_F64, 1, (int64_t[]){2}, NULL);
+    refused(registry, a, "columns of a table have 3 and 2 rows");
+    ok(mf_artifact_new("table", &a));
+    ok(mf_artifact_set_text(a, "columns", "one"));
+    add(a, "column.0", MF_F32, 1, (int64_t[]){3}, NULL);
+    refused(registry, a, "'column.0' of a table is no column");
+    mf_registry_free(registry);
+}
+END_TEST
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Writes `a` under a name that ends in `suffix` and gives the bytes, NUL-terminated. */
@@ -272,6 +442,9 @@ int main(void)
     tcase_add_test(cases, streams_are_looked_into);
     tcase_add_test(cases, damaged_components);
     tcase_add_test(cases, types_are_checked);
+    tcase_add_test(cases, shapes_are_checked_against_the_grid);
+    tcase_add_test(cases, grids_are_checked);
+    tcase_add_test(cases, masks_and_tables_are_checked);
     tcase_add_test(cases, npy);
     tcase_add_test(cases, safetensors);
     tcase_add_test(cases, csv);

@@ -1,5 +1,6 @@
 /* draw.c - see draw.h. */
 #include "draw.h"
+#include "run/check.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,8 @@ bool draw_can(const mf_registry *registry, const char *type)
 }
 
 /* A volume of node i on that grid: present, or NULL. */
-static mf_status volume_of(mf_plan *plan, size_t i, const mf_grid *grid, mf_artifact **scan)
+static mf_status volume_of(const mf_registry *registry, mf_plan *plan, size_t i,
+                           const mf_grid *grid, mf_artifact **scan)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
 
@@ -39,7 +41,7 @@ static mf_status volume_of(mf_plan *plan, size_t i, const mf_grid *grid, mf_arti
         mf_status status;
         if (strcmp(n->work.stage->out[p].type, "volume") != 0 || !n->outputs[p].present)
             continue;
-        MF_TRY(mf_store_get(mf_plan_store(plan), n->outputs[p].id, &a));
+        MF_TRY(mf_open_artifact(mf_plan_store(plan), registry, n->outputs[p].id, &a));
         status = mf_artifact_grid(a, &own);
         if (!status && mf_grid_equal(grid, &own, 0.01)) {
             *scan = a;
@@ -59,8 +61,8 @@ static bool same_case(const mf_node *a, const mf_node *b)
 }
 
 /* Breadth first: what is nearest above is what the result was made from. */
-static mf_status search(mf_plan *plan, size_t node, const mf_grid *grid, size_t *queue, bool *seen,
-                        mf_artifact **scan)
+static mf_status search(const mf_registry *registry, mf_plan *plan, size_t node,
+                        const mf_grid *grid, size_t *queue, bool *seen, mf_artifact **scan)
 {
     size_t first = 0, count = 0;
 
@@ -70,7 +72,7 @@ static mf_status search(mf_plan *plan, size_t node, const mf_grid *grid, size_t 
         size_t i = queue[first++];
         const mf_node *n = mf_plan_at(plan, i)->node;
         if (same_case(n, mf_plan_at(plan, node)->node))
-            MF_TRY(volume_of(plan, i, grid, scan));
+            MF_TRY(volume_of(registry, plan, i, grid, scan));
         for (size_t p = 0; p < n->input_count; p++) {
             for (size_t k = 0; k < n->inputs[p].count; k++) {
                 size_t above = n->inputs[p].edges[k].node;
@@ -83,8 +85,8 @@ static mf_status search(mf_plan *plan, size_t node, const mf_grid *grid, size_t 
     return MF_OK;
 }
 
-static mf_status find_scan(mf_plan *plan, size_t node, const mf_artifact *artifact,
-                           mf_artifact **scan)
+static mf_status find_scan(const mf_registry *registry, mf_plan *plan, size_t node,
+                           const mf_artifact *artifact, mf_artifact **scan)
 {
     size_t count = plan ? mf_plan_count(plan) : 0;
     size_t *queue = calloc(count + 1, sizeof *queue);
@@ -98,7 +100,7 @@ static mf_status find_scan(mf_plan *plan, size_t node, const mf_artifact *artifa
     else if (plan)
         status = mf_artifact_grid(artifact, &grid);
     if (!status && plan)
-        status = search(plan, node, &grid, queue, seen, scan);
+        status = search(registry, plan, node, &grid, queue, seen, scan);
     free(queue);
     free(seen);
     return status;
@@ -118,7 +120,7 @@ mf_status draw_artifact(const mf_registry *registry, mf_plan *plan, size_t node,
     if (!type)
         return mf_fail(MF_UNSUPPORTED, "no plugin draws a %s", name);
     if (strcmp(name, "volume") != 0)
-        MF_TRY(find_scan(plan, node, artifact, &scan));
+        MF_TRY(find_scan(registry, plan, node, artifact, &scan));
     status = type->draw(artifact, scan, view, rgb);
     mf_artifact_unref(scan);
     return status;

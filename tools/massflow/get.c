@@ -1,4 +1,5 @@
 /* get.c - the command get: one artifact as a file. */
+#include "run/check.h"
 #include "run/write.h"
 #include "workspace.h"
 #include <stdio.h>
@@ -108,7 +109,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     } else if (!*n->outputs[port].id)
         code = no_such_output(n->node, n, n->node->stage->out[port].name);
     else
-        error = mf_store_get(w->store, n->outputs[port].id, &f->artifact);
+        error = mf_open_artifact(w->store, w->registry, n->outputs[port].id, &f->artifact);
     f->node = target.first;
     return error ? command_fail(error, EXIT_FAILED) : code;
 }

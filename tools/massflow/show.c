@@ -1,6 +1,7 @@
 /* show.c - the command show: an artifact in words. */
 #include "draw.h"
 #include "origin.h"
+#include "run/check.h"
 #include "run/sheet.h"
 #include "run/write.h"
 #include "workspace.h"
@@ -267,7 +268,7 @@ static int find_bare(const args *a, workspace *w, located *f)
         return code;
     error = mf_store_resolve(w->store, text, id);
     if (!error)
-        error = mf_store_get(w->store, id, &f->artifact);
+        error = mf_open_artifact(w->store, w->registry, id, &f->artifact);
     return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
 }
 

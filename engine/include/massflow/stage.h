@@ -178,8 +178,11 @@ typedef struct mf_view {
 /* A type of artifact: what a stage must set when it publishes one. */
 typedef struct mf_type {
     const char *name, *help;
-    const char *arrays;     /* "voxels image:f32" : names, optionally with a dtype */
-    const char *attributes; /* "spacing origin direction" */
+    /* "voxels image:f32[z,y,x] bits:u8{k}": names, each optionally with a dtype and a shape. Sides are
+     * numbers, * for any, or letters, which mean the same side in all arrays; z, y and x are those of
+     * the artifact's grid where it has one. {k}: an array of k rows of different lengths. */
+    const char *arrays;
+    const char *attributes; /* "spacing:reals axis:int": names, optionally with text, int or reals */
     /* Writes an artifact as a file, chosen by its suffix; `suffixes` joined by spaces (".nii.gz
      * .nrrd"). What belongs to a scan is put on the scan's own grid. */
     const char *suffixes;

@@ -2,6 +2,7 @@
 #include "markup.h"
 #include "page.css.h"
 #include "report.h"
+#include "run/check.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ mf_status report_output(report *r, size_t node, size_t port, mf_artifact **artif
     *artifact = NULL;
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present)
         return MF_OK;
-    return mf_store_get(r->w->store, n->outputs[port].id, artifact);
+    return mf_open_artifact(r->w->store, r->w->registry, n->outputs[port].id, artifact);
 }
 
 void report_trouble(report *r, size_t node, mf_status status)
