@@ -293,7 +293,7 @@ START_TEST(writers_go_by_suffix)
     char *suffixes = mf_registry_suffixes(r, "table");
     ck_assert_str_eq(suffixes, ".csv, .tsv");
     free(suffixes);
-    ck_assert_str_eq(mf_registry_type(r, "table")->attributes, "columns");
+    ck_assert_str_eq(mf_registry_type(r, "table")->attributes, "columns:text");
     ck_assert_ptr_null(mf_registry_type(r, "mesh"));
 }
 END_TEST
