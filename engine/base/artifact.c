@@ -150,6 +150,7 @@ static void list_free(list *l, void (*clear)(void *))
 mf_status mf_artifact_new(const char *type, mf_artifact **artifact)
 {
     mf_artifact *a = calloc(1, sizeof *a);
+    *artifact = NULL;
     if (!a || !(a->type = strdup(type))) {
         free(a);
         return no_memory();
@@ -402,6 +403,7 @@ bool mf_artifact_find(const mf_artifact *a, const char *name, mf_array_info *inf
 mf_status mf_artifact_array(const mf_artifact *a, const char *name, mf_array **array)
 {
     entry *e;
+    *array = NULL;
     MF_TRY(get_entry(a, name, &e));
     if (e->array) {
         *array = mf_array_ref(e->array);
@@ -419,6 +421,7 @@ mf_status mf_artifact_rows(const mf_artifact *a, const char *name, mf_array **by
                            mf_array **offsets)
 {
     entry *e;
+    *bytes = *offsets = NULL;
     MF_TRY(get_entry(a, name, &e));
     if (!e->info.ragged)
         return mf_fail(MF_INVALID, "array '%s' of an artifact of type %s has no rows", name,
@@ -458,6 +461,7 @@ mf_status mf_artifact_read_row(const mf_artifact *a, const char *name, int64_t r
                                size_t *size)
 {
     entry *e;
+    *bytes = NULL;
     MF_TRY(get_entry(a, name, &e));
     if (!e->info.ragged || row < 0 || row >= e->info.rows)
         return mf_fail(MF_INVALID, "array '%s' has no row %lld", name, (long long)row);

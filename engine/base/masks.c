@@ -28,6 +28,7 @@ static int64_t box_voxels(const int64_t lo[3], const int64_t hi[3])
 mf_status mf_masks_begin(const mf_grid *grid, mf_masks_builder **builder)
 {
     mf_masks_builder *b = calloc(1, sizeof *b);
+    *builder = NULL;
     if (!b)
         return no_memory();
     b->grid = *grid;
@@ -219,6 +220,7 @@ static mf_status read_bits(const mf_artifact *a, int64_t k, const mf_mask *mask,
     if (size == (size_t)(box_voxels(mask->lo, mask->hi) + 7) / 8)
         return MF_OK;
     free(*bits);
+    *bits = NULL;
     return mf_fail(MF_CORRUPT, "mask %lld has %zu bytes of bits for a box of %lld voxels",
                    (long long)k, size, (long long)box_voxels(mask->lo, mask->hi));
 }

@@ -43,6 +43,7 @@ void mf_table_free(mf_table *t)
 mf_status mf_table_new(const char *const *columns, mf_table **table)
 {
     size_t count = 0;
+    *table = NULL;
     while (columns[count])
         count++;
     mf_table *t = calloc(1, sizeof *t);

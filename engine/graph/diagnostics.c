@@ -29,6 +29,7 @@ struct mf_diagnostics {
 mf_status mf_diagnostics_new(mf_diagnostics **diagnostics)
 {
     mf_diagnostics *d = calloc(1, sizeof *d);
+    *diagnostics = NULL;
     if (!d)
         return mf_fail(MF_NO_MEMORY, "no memory for error messages");
     d->arena = mf_arena_new();

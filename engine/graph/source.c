@@ -124,6 +124,7 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
     mf_text text = {0};
     char buffer[16384];
     size_t got;
+    *s = NULL;
     if (!file)
         return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "cannot read %s: %s", path,
                        strerror(errno));

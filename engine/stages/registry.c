@@ -23,6 +23,7 @@ mf_status mf_registry_new(mf_registry **registry)
     mf_registry *r = calloc(1, sizeof *r);
     size_t count;
     const mf_type *types = mf_builtin_types(&count);
+    *registry = NULL;
     if (!r)
         return mf_fail(MF_NO_MEMORY, "no memory for the registry of stages");
     for (size_t i = 0; i < count; i++)

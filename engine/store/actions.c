@@ -381,6 +381,7 @@ mf_status mf_store_node_actions(mf_store *store, const char *graph, const char *
 {
     list l = {0};
     mf__reader *r;
+    *actions = NULL;
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = node_actions(r->index, graph, node, limit, &l);
     mf__reader_put(store, r);
@@ -466,6 +467,7 @@ mf_status mf_store_list_actions(mf_store *store, const char *stage, size_t limit
 {
     list l = {0};
     mf__reader *r;
+    *actions = NULL;
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = list_actions(r->index, stage, limit, &l);
     mf__reader_put(store, r);

@@ -265,6 +265,7 @@ mf_status mf_store_get(mf_store *store, const char *id, mf_artifact **artifact)
     uint8_t digest[MF_DIGEST_BYTES];
     found f = {0};
     mf__reader *r;
+    *artifact = NULL;
     MF_TRY(decode(id, digest));
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = find(r, digest, &f);

@@ -162,8 +162,10 @@ static mf_status pack(const mf_artifact *state, double seconds, mf_artifact **pa
     mf_status status = mf_artifact_set_reals(*packed, ".seconds", &seconds, 1);
     if (!status)
         status = fill_packed(state, *packed);
-    if (status)
+    if (status) {
         mf_artifact_unref(*packed);
+        *packed = NULL;
+    }
     return status;
 }
 

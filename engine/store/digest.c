@@ -22,6 +22,7 @@ struct mf_digest {
 mf_status mf_digest_new(mf_digest **digest)
 {
     mf_digest *d = calloc(1, sizeof *d);
+    *digest = NULL;
     if (d)
         d->context = EVP_MD_CTX_new();
     if (!d || !d->context || !EVP_DigestInit_ex(d->context, EVP_sha256(), NULL)) {

@@ -412,6 +412,7 @@ mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t 
                        mf_artifact **artifact)
 {
     lazy *l = calloc(1, sizeof *l);
+    *artifact = NULL;
     if (!l) {
         free(record);
         return mf_fail(MF_NO_MEMORY, "no memory for an artifact");

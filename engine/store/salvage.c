@@ -95,11 +95,16 @@ static mf_status copy_table(salvage *v, const char *table)
                          table);
     char *select = NULL, *down = NULL, *insert = NULL;
     mf_status status = MF_OK;
-    if (!columns || !marks ||
-        asprintf(&select, "SELECT %s FROM \"%s\" NOT INDEXED", from ? from : columns, table) < 0 ||
-        asprintf(&down, "%s ORDER BY %s", select, key ? key : "rowid DESC") < 0 ||
+    if (columns &&
+        asprintf(&select, "SELECT %s FROM \"%s\" NOT INDEXED", from ? from : columns, table) < 0)
+        select = NULL;
+    if (select && asprintf(&down, "%s ORDER BY %s", select, key ? key : "rowid DESC") < 0)
+        down = NULL;
+    if (columns && marks &&
         asprintf(&insert, "INSERT OR IGNORE INTO \"%s\" (%s) VALUES (%s)", table, columns, marks) <
             0)
+        insert = NULL;
+    if (!select || !down || !insert)
         status = no_memory();
     if (!status)
         status = copy_rows(v, select, insert);

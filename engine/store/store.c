@@ -254,6 +254,7 @@ static mf_status open_reading(mf_store *store)
 mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
 {
     mf_store *s = calloc(1, sizeof *s);
+    *store = NULL;
     if (!s)
         return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
     s->refs = 1;
@@ -267,8 +268,13 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->done, NULL);
     mf_status status = MF_OK;
-    if (!(s->dir = strdup(dir)) || asprintf(&s->index_path, "%s/cache.db", dir) < 0 ||
-        asprintf(&s->chunks_path, "%s/chunks.db", dir) < 0)
+    if (!(s->dir = strdup(dir)))
+        status = mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+    else if (asprintf(&s->index_path, "%s/cache.db", dir) < 0)
+        s->index_path = NULL;
+    else if (asprintf(&s->chunks_path, "%s/chunks.db", dir) < 0)
+        s->chunks_path = NULL;
+    if (!status && (!s->index_path || !s->chunks_path))
         status = mf_fail(MF_NO_MEMORY, "no memory to open a cache");
     if (!status)
         status = mode == MF_STORE_WRITE ? open_writing(s) : open_reading(s);

@@ -559,6 +559,7 @@ mf_status mf__check_open(mf__check *k, mf__target file, const char *path, mf__co
 {
     bool locked = access(path, W_OK) != 0;
     mf_status status;
+    *c = NULL;
     if (!has_bytes(path)) {
         mf__finding f = {.kind = MF__BAD_FILE, .file = file};
         return tell(k, &f, "all that lay in it is made again where it is needed",
@@ -594,7 +595,11 @@ static mf_status look(mf__check *k, const char *index, const char *chunks)
 mf_status mf__paths(const char *dir, char **index, char **chunks)
 {
     *index = *chunks = NULL;
-    if (asprintf(index, "%s/cache.db", dir) < 0 || asprintf(chunks, "%s/chunks.db", dir) < 0)
+    if (asprintf(index, "%s/cache.db", dir) < 0)
+        *index = NULL;
+    if (asprintf(chunks, "%s/chunks.db", dir) < 0)
+        *chunks = NULL;
+    if (!*index || !*chunks)
         return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
     if (has_bytes(*index) || has_bytes(*chunks))
         return MF_OK;

@@ -222,6 +222,7 @@ static mf_status decode_png(const char *path, FILE *file, mf_array **rgb)
     status = mf_within(mf_array_new(MF_U8, 3, shape, rgb), "%s", path);
     if (!status && !png_image_finish_read(&image, NULL, (*rgb)->data, 0, NULL)) {
         mf_array_unref(*rgb);
+        *rgb = NULL;
         status = mf_fail(MF_CORRUPT, "%s: %s", path, image.message);
     }
     png_image_free(&image);

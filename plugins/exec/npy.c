@@ -31,6 +31,7 @@ static mf_status read_header(const char *path, FILE *file, char **header)
     *header = size <= MOST_HEADER ? calloc(1, size + 1) : NULL;
     if (!*header || fread(*header, 1, size, file) != size) {
         free(*header);
+        *header = NULL;
         return damaged(path);
     }
     return MF_OK;

@@ -84,6 +84,7 @@ mf_status masks_of_labels(const mf_array *voxels, const mf_grid *grid, int64_t m
                           mf_artifact **made)
 {
     mf_array *wide;
+    *made = NULL;
     MF_TRY(mf_array_convert(voxels, MF_I32, &wide));
     int32_t most = 0;
     for (int64_t i = 0, n = mf_array_count(wide); i < n; i++)

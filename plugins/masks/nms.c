@@ -35,8 +35,10 @@ static mf_status dense_mask(const candidate *c, mf_mask *m, uint8_t **dense)
     if (!*dense)
         return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)c->index);
     mf_status failed = mf_masks_crop(c->source, c->index, m->lo, m->hi, *dense);
-    if (failed)
+    if (failed) {
         free(*dense);
+        *dense = NULL;
+    }
     return failed;
 }
 
@@ -177,6 +179,7 @@ mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_o
                     mf_artifact **made, nms_counts *counts)
 {
     mf_grid grid, other;
+    *made = NULL;
     *counts = (nms_counts){0};
     if (!count)
         return mf_fail(MF_INVALID, "no masks were given");
@@ -210,8 +213,10 @@ mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_o
     free(list);
     if (!failed) {
         failed = mf_artifact_inherit(*made, sources[0]);
-        if (failed)
+        if (failed) {
             mf_artifact_unref(*made);
+            *made = NULL;
+        }
     }
     return failed;
 }

@@ -54,6 +54,7 @@ static mf_status open(mf_task *t, const void *p, void **session)
     mf_tensors weights = {0};
     mf_predictor *predictor = NULL;
     mf_queue *queue;
+    *session = NULL;
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
     mf_status failed = mf_model_read(model, true, &weights);

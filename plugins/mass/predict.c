@@ -23,6 +23,7 @@ mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t
                            mf_predictor **predictor)
 {
     mf_iris iris;
+    *predictor = NULL;
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
     MF_TRY(mf_iris_check_crop(crop, iris.positions));
     mf_predictor *p = calloc(1, sizeof *p);

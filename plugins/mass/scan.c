@@ -12,6 +12,7 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
     const char *text =
         settings->modality ? settings->modality : mf_artifact_text(volume, "modality");
     bool known = mf_modality_parse(text, modality);
+    *voxels = NULL;
     if (!known && text && *text)
         return mf_hint(
             mf_fail(MF_UNSUPPORTED, "no normalization is known for the modality '%s'", text),
@@ -27,8 +28,10 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
         mf_resample_artifact(volume, "voxels", &from, grid, missing, *voxels, &replaced);
     if (!failed && !known)
         failed = mf_modality_guess(*voxels, mf_grid_voxels(grid), modality);
-    if (failed)
+    if (failed) {
         free(*voxels);
+        *voxels = NULL;
+    }
     return failed;
 }
 

@@ -51,6 +51,7 @@ static mf_status get(const mf_artifact *state, const char *name, mf_dtype dtype,
     if ((*array)->dtype == dtype && mf_array_count(*array) == count)
         return MF_OK;
     mf_array_unref(*array);
+    *array = NULL;
     return mf_fail(MF_CORRUPT, "the saved state has another '%s'", name);
 }
 

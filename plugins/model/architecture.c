@@ -60,6 +60,7 @@ static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artif
 
 mf_status mf_architecture_model(mf_tensors *t, const sam2_config *said, mf_artifact **model)
 {
+    *model = NULL;
     if (sam2_names_foreign(t))
         MF_TRY(sam2_names_original(t));
     MF_TRY(mf_artifact_new("model", model));

@@ -76,14 +76,17 @@ static mf_status bare(const mf_tensors *t, const char *why, mf_artifact **model)
         failed = mf_artifact_set_text(*model, "reason", why);
     for (size_t i = 0; i < t->count && !failed; i++)
         failed = mf_artifact_add(*model, t->item[i].name, t->item[i].array);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*model);
+        *model = NULL;
+    }
     return failed;
 }
 
 mf_status mf_read_model(const char *path, mf_artifact **model)
 {
     mf_tensors tensors = {0};
+    *model = NULL;
     MF_TRY(mf_tensors_read(path, &tensors));
     mf_status failed = MF_OK;
     mf_status unknown = mf_architecture_model(&tensors, &(sam2_config){0}, model);

@@ -48,8 +48,10 @@ static mf_status make_volume(const mf_artifact *of, mf_array *voxels, mf_artifac
         failed = mf_artifact_set_grid(*volume, &grid);
         if (!failed)
             failed = mf_artifact_add(*volume, "voxels", voxels ? voxels : black);
-        if (failed)
+        if (failed) {
             mf_artifact_unref(*volume);
+            *volume = NULL;
+        }
     }
     mf_array_unref(black);
     return failed;

@@ -121,7 +121,9 @@ mf_status mf_sample_make(const mf_artifact *volume, const mf_artifact *masks,
     *report = (mf_sample_report){0};
     MF_TRY(mf_artifact_new("sample", sample));
     mf_status failed = fill_sample(volume, masks, settings, report, *sample);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*sample);
+        *sample = NULL;
+    }
     return failed;
 }

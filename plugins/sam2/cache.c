@@ -28,6 +28,7 @@ mf_status sam2_cache_new(sam2_predictor *predictor, const sam2_stack *stack, siz
 {
     const sam2_config *config = sam2_predictor_config(predictor);
     sam2_cache *c = calloc(1, sizeof *c);
+    *cache = NULL;
     if (!c)
         return mf_fail(MF_NO_MEMORY, "no memory for features");
     *c = (sam2_cache){.predictor = predictor, .stack = stack, .axis = -1};
@@ -112,6 +113,7 @@ static mf_status encode(sam2_cache *c, int axis, int64_t i, sam2_features *f)
 mf_status sam2_cache_get(sam2_cache *c, int axis, int64_t i, sam2_when when, const void *user,
                          const sam2_features **f)
 {
+    *f = NULL;
     if (c->axis != axis)
         MF_TRY(start_axis(c, axis));
     for (int64_t k = 0; k < c->count; k++)

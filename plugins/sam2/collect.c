@@ -141,6 +141,7 @@ mf_status sam2_list_publish(const sam2_list *list, const char *type, const mf_gr
 {
     mf_masks_builder *builder;
     mf_artifact *a = NULL;
+    *artifact = NULL;
     MF_TRY(mf_masks_begin(grid, &builder));
     mf_status failed = add_masks(list, builder);
     if (!failed)
@@ -207,8 +208,10 @@ mf_status sam2_list_save(const sam2_list *list, mf_artifact **state)
 {
     MF_TRY(mf_artifact_new("masks", state));
     mf_status failed = fill_state(list, *state);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*state);
+        *state = NULL;
+    }
     return failed;
 }
 

@@ -49,6 +49,7 @@ mf_status sam2_predictor_new(mf_device *device, const sam2_config *config,
                              const mf_tensors *weights, size_t budget, sam2_predictor **predictor)
 {
     sam2_predictor *p = NULL;
+    *predictor = NULL;
     MF_TRY(sam2_allocate("a model", 1, sizeof *p, &p));
     p->config = *config;
     mf_status failed = keep_small(weights, &p->small);

@@ -51,6 +51,7 @@ mf_status sam2_programs_new(mf_device *device, const sam2_config *c, const mf_te
                             size_t budget, sam2_programs **all)
 {
     sam2_programs *a = calloc(1, sizeof *a);
+    *all = NULL;
     if (!a)
         return mf_fail(MF_NO_MEMORY, "no memory for a model");
     a->config = *c;

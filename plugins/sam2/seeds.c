@@ -161,6 +161,7 @@ mf_status sam2_seed_slices(const sam2_seeding *o, int64_t count, double spacing,
                            int64_t *chosen)
 {
     int64_t first = 0, last = count - 1;
+    *slices = NULL;
     while (body && first < count && !body[first])
         first++;
     if (first == count)
@@ -176,6 +177,7 @@ mf_status sam2_seed_slices(const sam2_seeding *o, int64_t count, double spacing,
     if (!*slices || (dense && !regions)) {
         free(regions);
         free(*slices);
+        *slices = NULL;
         return mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
     }
     if (dense)

@@ -21,6 +21,7 @@ mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **sessi
     mf_tensors weights = {0};
     sam2_predictor *p = NULL;
     mf_queue *queue;
+    *session = NULL;
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(sam2_config_of(model, &config));
     if (video && config.memories == 0)

@@ -50,6 +50,7 @@ mf_status sam2_zoom_new(int64_t in, int64_t h, int64_t w, sam2_zoom **zoom)
 {
     sam2_zoom *z = calloc(1, sizeof *z);
     size_t pixels;
+    *zoom = NULL;
     if (!z)
         return no_memory();
     z->in = in;

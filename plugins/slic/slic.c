@@ -387,6 +387,7 @@ static mf_status read_volume(work *w, const mf_artifact *source, mf_array **voxe
     if (w->voxels > 0 && mf_array_count(*voxels) == w->voxels)
         return MF_OK;
     mf_array_unref(*voxels);
+    *voxels = NULL;
     return mf_fail(MF_INVALID, "the volume has no voxels, or not as many as its grid");
 }
 

@@ -345,7 +345,9 @@ mf_status mf_pair_make(const mf_artifact *sample, const mf_pair_settings *settin
 {
     MF_TRY(mf_artifact_new("pair", pair));
     mf_status failed = fill_pair(sample, settings, random, *pair);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*pair);
+        *pair = NULL;
+    }
     return failed;
 }

@@ -215,13 +215,16 @@ static mf_status make_volume(const char *path, const load_options *o, scan *s, m
         failed = mf_artifact_set_text(*volume, "unit", s->unit);
     if (!failed && s->suv_factor > 0)
         failed = mf_artifact_set_reals(*volume, "suv_factor", &s->suv_factor, 1);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*volume);
+        *volume = NULL;
+    }
     return failed;
 }
 
 mf_status load_volume(const char *path, const load_options *o, scan *s, mf_artifact **volume)
 {
+    *volume = NULL;
     MF_TRY(scan_read(path, &o->read, s));
     mf_status failed = make_volume(path, o, s, volume);
     scan_free(s);
@@ -312,6 +315,7 @@ static mf_status make_labels(const char *path, const labels_options *o, const mf
 mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like, scan *s,
                       mf_artifact **labels)
 {
+    *labels = NULL;
     MF_TRY(scan_read(path, &o->read, s));
     mf_status failed = make_labels(path, o, like, s, labels);
     scan_free(s);
@@ -331,14 +335,17 @@ static mf_status make_like(const char *path, const mf_artifact *like, scan *s, m
     mf_status failed = mf_artifact_set_text(*volume, "modality", s->modality);
     if (!failed)
         failed = mf_artifact_inherit(*volume, like);
-    if (failed)
+    if (failed) {
         mf_artifact_unref(*volume);
+        *volume = NULL;
+    }
     return failed;
 }
 
 mf_status load_like(const char *path, const mf_artifact *like, scan *s, mf_artifact **volume)
 {
     const scan_options read = {-1, NULL};
+    *volume = NULL;
     MF_TRY(scan_read(path, &read, s));
     mf_status failed = make_like(path, like, s, volume);
     scan_free(s);

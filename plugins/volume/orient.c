@@ -341,6 +341,7 @@ mf_status orient_restore(const mf_array *voxels, const mf_grid *from, const mf_g
     int64_t offset[3];
     bool shared = shared_lattice(from, to, &map, offset);
     mf_array *out, *turned;
+    *restored = NULL;
     MF_TRY(mf_array_new(voxels->dtype, 3, shape, &out));
     int64_t count = mf_array_count(out);
     for (int64_t i = 0; i < count && outside != 0; i++)

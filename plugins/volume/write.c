@@ -138,6 +138,7 @@ static mf_status restore_layers(const layers *l, const mf_grid *from, const mf_g
         mf_status failed = orient_restore(l->layer[i], from, to, true, 0, &restored);
         if (failed) {
             mf_array_unref(*all);
+            *all = NULL;
             return failed;
         }
         memcpy((char *)(*all)->data + i * restored->bytes, restored->data, restored->bytes);

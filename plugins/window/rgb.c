@@ -154,6 +154,7 @@ mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile,
                           const mf_array *body, int axis, mf_array **rgb, double bounds[3][2])
 {
     double percents[6], values[6];
+    *rgb = NULL;
     memcpy(percents, profile->range, sizeof percents);
     if (profile->quantiles)
         MF_TRY(percentiles(voxels, body, percents, values));
@@ -169,7 +170,9 @@ mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile,
         {n[0], n[1], n[2], 3}, {n[1], n[0], n[2], 3}, {n[2], n[0], n[1], 3}};
     MF_TRY(mf_array_new(MF_U8, 4, shapes[axis], rgb));
     mf_status failed = paint(voxels, scale, bounds, axis, (*rgb)->data);
-    if (failed)
+    if (failed) {
         mf_array_unref(*rgb);
+        *rgb = NULL;
+    }
     return failed;
 }

@@ -444,7 +444,7 @@ END_TEST
 
 START_TEST(bad_samples_are_refused)
 {
-    mf_artifact *sample = ball_sample(30, 32, 34, 0), *empty, *pair;
+    mf_artifact *sample = ball_sample(30, 32, 34, 0), *empty, *pair = sample;
     mf_pair_settings settings = plain(31);
     mf_random random;
     mf_array *image;
@@ -452,6 +452,7 @@ START_TEST(bad_samples_are_refused)
     fails(mf_pair_make(sample, &settings, &random, &pair),
           "the sample has 34x32x30 voxels, a view 31x31x31\n"
           "  let mass.prepare pad samples to at least the view");
+    ck_assert_ptr_null(pair);
     mf_artifact_unref(sample);
     ok(mf_artifact_new("sample", &empty));
     fails(mf_pair_make(empty, &settings, &random, &pair),
@@ -459,7 +460,9 @@ START_TEST(bad_samples_are_refused)
     ok(mf_array_new(MF_F32, 3, (const int64_t[]){40, 40, 40}, &image));
     ok(mf_artifact_add(empty, "image", image));
     mf_array_unref(image);
+    pair = sample;
     fails(mf_pair_make(empty, &settings, &random, &pair), "the sample has no mask");
+    ck_assert_ptr_null(pair);
     mf_artifact_unref(empty);
 }
 END_TEST

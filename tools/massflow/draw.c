@@ -122,6 +122,8 @@ mf_status draw_artifact(const mf_registry *registry, mf_plan *plan, size_t node,
     if (strcmp(name, "volume") != 0)
         MF_TRY(find_scan(registry, plan, node, artifact, &scan));
     status = type->draw(artifact, scan, view, rgb);
+    if (status)
+        *rgb = NULL; /* of what a plugin left there after an error nothing is known */
     mf_artifact_unref(scan);
     return status;
 }

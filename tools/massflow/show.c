@@ -240,7 +240,10 @@ static mf_status read_file(const workspace *w, const char *path, bool folder, lo
                                folder ? "the folder" : "the file", path),
                        "scans and .safetensors files can be shown; parts of a result are named "
                        "with their graph: massflow show GRAPH NODE");
-    return type->read(path, &f->artifact);
+    mf_status status = type->read(path, &f->artifact);
+    if (status)
+        f->artifact = NULL; /* of what a plugin left there after an error nothing is known */
+    return status;
 }
 
 /* One operand: a file, a folder, or the first digits of an id. */

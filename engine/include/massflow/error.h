@@ -3,7 +3,13 @@
  * Every call that can fail returns an mf_status: NULL when all went well, else an error that the
  * receiver owns and either passes on (MF_TRY) or frees. An error is a message, what kind it is, an
  * optional place in a file, any number of contexts ("while ..."), and an optional hint on what to
- * do. Library code never prints and never exits. */
+ * do. Library code never prints and never exits.
+ *
+ * Out parameters: a function that hands an object out through a pointer (T **out) sets *out to NULL
+ * before anything can fail, and after an error *out is NULL: what was made till then has been
+ * freed. So whoever calls it may free *out in either case. Plain values (counts, sizes, flags) are
+ * defined only without an error. Of what a plugin's callback left behind after an error the engine
+ * takes nothing. tests/unit/test_out_parameters.py holds the sources against the first half. */
 #ifndef MASSFLOW_ERROR_H
 #define MASSFLOW_ERROR_H
 
