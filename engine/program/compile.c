@@ -1,5 +1,6 @@
 /* compile.c - from a declared program to an executable: drop dead ops, record launches, plan the
  * arena, bind buffers. */
+#include "compute/stop.h"
 #include "program/record.h"
 #include "program/weights.h"
 
@@ -118,6 +119,9 @@ static mf_status record_ops(mf_recorder *r, mf_executable *e)
         if (!live[i])
             continue;
         r->op = op;
+        status = mf_stop_ask(); /* building kernels takes its time */
+        if (status)
+            break;
         if (op->type->record)
             status = op->type->record(r, op);
         r->op_first[i + 1] = r->launch_count;
@@ -226,8 +230,9 @@ static mf_status bind(mf_recorder *r, mf_executable *e)
 {
     const mf_program *p = r->program;
     e->launches = calloc((size_t)r->launch_count + 1, sizeof *e->launches);
+    e->seconds = calloc((size_t)r->launch_count + 1, sizeof *e->seconds);
     e->outputs = calloc((size_t)p->output_count + 1, sizeof *e->outputs);
-    if (!e->launches || !e->outputs)
+    if (!e->launches || !e->seconds || !e->outputs)
         return no_memory();
     for (int32_t i = 0; i < r->launch_count; i++) {
         const mf_recorded *from = &r->launches[i];

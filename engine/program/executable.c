@@ -1,8 +1,17 @@
-/* executable.c - replay: inputs in, launches enqueued, outputs out. */
+/* executable.c - replay: inputs in, launches enqueued, outputs out.
+ *
+ * What is enqueued can't be taken back, and a queue takes a whole program at once. So that a stop
+ * is met inside a program, a run waits whenever about AHEAD seconds of work are enqueued, asks, and
+ * goes on. What launches take is measured by these waits: in the first run after each launch, then
+ * over stretches of them. It says only where to wait, never what is computed. */
+#include "compute/stop.h"
 #include "program/program.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define AHEAD 0.05
 
 void mf_executable_free(mf_executable *e)
 {
@@ -24,6 +33,7 @@ void mf_executable_free(mf_executable *e)
     for (int32_t i = 0; i < e->output_count; i++)
         free(e->outputs[i].name);
     free(e->launches);
+    free(e->seconds);
     free(e->views);
     free(e->arena);
     free(e->inputs);
@@ -49,15 +59,53 @@ mf_status mf_executable_set(mf_executable *e, const char *input, const void *val
     return mf_buffer_write(e->weights->queue, port->buffer, 0, values, port->bytes);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Waits for the launches first..end - 1, which were expected to take `expected` seconds and began
+ * `start`: what each takes is corrected, in proportion. */
+static mf_status wait_for(mf_executable *e, int32_t first, int32_t end, double expected,
+                          double start)
+{
+    MF_TRY(mf_queue_finish(e->weights->queue));
+    double took = now() - start;
+    for (int32_t i = first; i < end; i++)
+        e->seconds[i] = (float)(e->measured ? took * (double)e->seconds[i] / expected
+                                            : took / (double)(end - first));
+    return mf_stop_ask();
+}
+
+static mf_status enqueue_all(mf_executable *e)
+{
+    double expected = 0, start = now();
+    int32_t first = 0;
+    for (int32_t i = 0; i < e->launch_count; i++) {
+        MF_TRY(mf_queue_enqueue(e->weights->queue, &e->launches[i]));
+        expected += (double)e->seconds[i];
+        if (e->measured && expected < AHEAD)
+            continue;
+        MF_TRY(wait_for(e, first, i + 1, expected, start));
+        first = i + 1;
+        expected = 0;
+        start = now();
+    }
+    e->measured = true;
+    return MF_OK;
+}
+
 mf_status mf_executable_run(mf_executable *e)
 {
     mf_queue *queue = e->weights->queue;
+    MF_TRY(mf_stop_ask());
     for (int32_t i = 0; i < e->arena_count && e->poison; i++)
         MF_TRY(mf_buffer_fill(queue, e->arena[i], 0, e->arena[i]->bytes, 0xff));
     for (int32_t i = 0; i < e->packing_count; i++)
         MF_TRY(mf_weights_refresh(e->weights, e->packings[i]));
-    for (int32_t i = 0; i < e->launch_count; i++)
-        MF_TRY(mf_queue_enqueue(queue, &e->launches[i]));
+    MF_TRY(enqueue_all(e));
     for (int32_t i = 0; i < e->trained_count; i++)
         e->weights->weights[e->trained[i]].touched = true;
     return mf_queue_flush(queue);

@@ -132,6 +132,8 @@ struct mf_executable {
     mf_weights *weights;
     mf_launch *launches;
     int32_t launch_count;
+    float *seconds; /* [launch_count]: about what each takes, once measured */
+    bool measured;
     mf_buffer **arena;
     int32_t arena_count;
     size_t arena_bytes;

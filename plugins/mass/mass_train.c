@@ -306,8 +306,10 @@ static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *sc
 {
     losses sum = {0};
     MF_TRY(mf_weights_clear_gradients(t->weights));
-    for (int64_t b = 0; b < t->o->batch; b++)
+    for (int64_t b = 0; b < t->o->batch; b++) {
         MF_TRY(learn_next(t, stream, &sum));
+        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch);
+    }
     return update(t, i, schedule, &sum);
 }
 
@@ -318,6 +320,7 @@ static mf_status train(trainer *t)
     int64_t i = 0, first;
     MF_TRY(resume(t, &i));
     first = i;
+    mf_progress(t->task, i, t->last, NULL);
     if (i < t->last) {
         MF_TRY(mf_in_stream(t->task, "pairs", &stream));
         MF_TRY(mf_stream_seek(stream, i * t->o->batch));

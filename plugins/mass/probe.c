@@ -158,15 +158,19 @@ static mf_status fill_state(trainer *t, mf_artifact *state)
     return mf_state_put_weights(state, t->weights, false);
 }
 
-static mf_status save(trainer *t, int64_t epoch, bool keep)
+/* What is to be saved of the trainer as it is now, to take the place of *state. */
+static mf_status keep_state(trainer *t, mf_artifact **state)
 {
-    mf_artifact *state;
-    MF_TRY(mf_artifact_new("training", &state));
-    mf_status failed = fill_state(t, state);
-    if (!failed)
-        failed = t->o->save(t->o->user, epoch, state, keep);
-    mf_artifact_unref(state);
-    return failed;
+    mf_artifact *made;
+    MF_TRY(mf_artifact_new("training", &made));
+    mf_status failed = fill_state(t, made);
+    if (failed) {
+        mf_artifact_unref(made);
+        return failed;
+    }
+    mf_artifact_unref(*state);
+    *state = made;
+    return MF_OK;
 }
 
 static mf_status take_state(trainer *t, const mf_artifact *state)
@@ -195,20 +199,11 @@ static mf_status resume(trainer *t, int64_t *epoch)
     return failed;
 }
 
-/* After `epoch` epochs of `last`; `told` is what the step callback said. */
-static mf_status save_between(trainer *t, int64_t epoch, int64_t last, const mf_error *told)
-{
-    const mf_probe *o = t->o;
-    bool stopped = told && mf_error_code(told) == MF_CANCELLED;
-    if (!o->save || epoch == last || (told && !stopped))
-        return MF_OK;
-    return stopped || o->due(o->user) ? save(t, epoch, false) : MF_OK;
-}
-
 /* ---- training -------------------------------------------------------------------------------- */
 
+/* *mean: of its losses. */
 static mf_status learn_epoch(trainer *t, const mf_probe_set *train, const mf_schedule *schedule,
-                             int64_t epoch)
+                             int64_t epoch, double *mean)
 {
     const mf_probe *o = t->o;
     double rate, beta1, loss = 0;
@@ -218,11 +213,16 @@ static mf_status learn_epoch(trainer *t, const mf_probe_set *train, const mf_sch
     for (int64_t first = 0; first < train->n; first += o->batch, batches++) {
         fill_batch(t, train, first);
         MF_TRY(learn_batch(t, rate, &loss));
+        if (o->part)
+            o->part(o->user, fmin(1, (double)(first + o->batch) / (double)train->n));
     }
-    return o->step ? o->step(o->user, epoch, loss / (double)batches) : MF_OK;
+    *mean = loss / (double)batches;
+    return MF_OK;
 }
 
-static mf_status train_all(trainer *t, const mf_probe_set *train)
+/* What is saved is the end of an epoch: a stop may be met inside the next one, so it is kept. */
+static mf_status learn_all(trainer *t, const mf_probe_set *train, int64_t epoch, int64_t last,
+                           mf_artifact **state)
 {
     const mf_probe *o = t->o;
     const mf_schedule schedule = {.kind = MF_SCHEDULE_COSINE,
@@ -230,19 +230,38 @@ static mf_status train_all(trainer *t, const mf_probe_set *train)
                                   .steps = o->epochs,
                                   .beta1 = 0.9,
                                   .floor = o->last_rate};
-    const int64_t last = o->stop ? o->stop : o->epochs;
-    int64_t epoch;
-    MF_TRY(resume(t, &epoch));
-    for (; epoch < last; epoch++) {
-        mf_status told = learn_epoch(t, train, &schedule, epoch);
-        mf_status failed = save_between(t, epoch + 1, last, told);
+    while (epoch < last) {
+        double loss;
+        mf_status told = learn_epoch(t, train, &schedule, epoch, &loss), failed = MF_OK;
+        if (!told) {
+            epoch++;
+            told = o->save ? keep_state(t, state) : MF_OK;
+            if (!told && o->step)
+                told = o->step(o->user, epoch - 1, loss);
+        }
+        bool stopped = told && mf_error_code(told) == MF_CANCELLED;
+        if (*state && epoch < last && (stopped || (!told && o->due(o->user))))
+            failed = o->save(o->user, epoch, *state, false);
         if (told) {
             mf_error_free(failed);
             return told;
         }
         MF_TRY(failed);
     }
-    return o->save && last < o->epochs ? save(t, last, true) : MF_OK;
+    return *state && last < o->epochs ? o->save(o->user, last, *state, true) : MF_OK;
+}
+
+static mf_status train_all(trainer *t, const mf_probe_set *train)
+{
+    const int64_t last = t->o->stop ? t->o->stop : t->o->epochs;
+    mf_artifact *state = NULL;
+    int64_t epoch;
+    MF_TRY(resume(t, &epoch));
+    if (t->o->begin)
+        t->o->begin(t->o->user, epoch);
+    mf_status failed = learn_all(t, train, epoch, last, &state);
+    mf_artifact_unref(state);
+    return failed;
 }
 
 static mf_status predict_all(trainer *t, const mf_probe_set *test, double *probability)

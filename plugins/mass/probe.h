@@ -19,11 +19,14 @@ typedef struct mf_probe {
     double rate, last_rate, weight_decay, dropout;
     bool balance; /* classes weigh n / (classes * count), within 0.1 .. 10 */
     uint64_t seed;
+    /* Before the first epoch of this start, and what is done of one by now, 0 to 1; may be NULL. */
+    void (*begin)(void *user, int64_t epoch);
+    void (*part)(void *user, double part);
     /* After each epoch, may be NULL; its error stops the training. */
     mf_status (*step)(void *user, int64_t epoch, double loss);
     /* States, may be NULL. `resume`, before the first epoch, gives what was saved after *epoch of
-     * them, or NULL; `due`: whether to save after `epoch` of them. One is saved as well when `step`
-     * is cancelled, and, with keep, when `stop` comes before the end. */
+     * them, or NULL; `due`: whether to save after `epoch` of them. One is saved as well when
+     * training is cancelled, and, with keep, when `stop` comes before the end. */
     mf_status (*resume)(void *user, int64_t *epoch, mf_artifact **state);
     bool (*due)(void *user);
     mf_status (*save)(void *user, int64_t epoch, const mf_artifact *state, bool keep);

@@ -380,6 +380,17 @@ static mf_status check(const void *p)
     return MF_OK;
 }
 
+static void begin(void *user, int64_t epoch)
+{
+    const work *w = user;
+    mf_progress(w->task, epoch, last_epoch(w->o), NULL);
+}
+
+static void part(void *user, double done)
+{
+    mf_progress_part(((const work *)user)->task, done);
+}
+
 static mf_status step(void *user, int64_t epoch, double loss)
 {
     const work *w = user;
@@ -426,6 +437,8 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
                       .dropout = o->dropout,
                       .balance = o->balance,
                       .seed = (uint64_t)o->seed,
+                      .begin = begin,
+                      .part = part,
                       .step = step,
                       .resume = resume,
                       .due = due,

@@ -1,6 +1,7 @@
 /* Tests of what the stages of MASS stand on: schedules against PyTorch, configuration from
  * shapes, windows, components, scores, the probe. */
 #include "../expect.h"
+#include "compute/stop.h"
 #include "iris.h"
 #include "largest.h"
 #include "model.h"
@@ -298,6 +299,122 @@ START_TEST(a_probe_learns)
 }
 END_TEST
 
+/* Follows a probe: stops it in the middle of its fourth epoch, keeps what it saves. */
+typedef struct follower {
+    int64_t epochs, saved_after, went_on_after;
+    bool stop, stopped;
+    mf_artifact *state;
+} follower;
+
+static mf_status ask(void *self)
+{
+    return ((follower *)self)->stopped ? mf_fail(MF_CANCELLED, "the run was stopped") : MF_OK;
+}
+
+static void follow_part(void *self, double part)
+{
+    follower *f = self;
+    if (f->stop && f->epochs == 3 && part > 0.4)
+        f->stopped = true;
+}
+
+static mf_status follow_epoch(void *self, int64_t epoch, double loss)
+{
+    follower *f = self;
+    (void)loss;
+    f->epochs = epoch + 1;
+    return MF_OK;
+}
+
+static mf_status give_state(void *self, int64_t *epoch, mf_artifact **state)
+{
+    follower *f = self;
+    f->went_on_after = *epoch = f->state ? f->saved_after : 0;
+    *state = f->state ? mf_artifact_ref(f->state) : NULL;
+    return MF_OK;
+}
+
+static bool never_due(void *self)
+{
+    (void)self;
+    return false;
+}
+
+static mf_status take_state(void *self, int64_t epoch, const mf_artifact *state, bool keep)
+{
+    follower *f = self;
+    (void)keep;
+    mf_artifact_unref(f->state);
+    f->state = mf_artifact_ref(state);
+    f->saved_after = epoch;
+    return MF_OK;
+}
+
+/* The probabilities of a probe that `f` follows; NULL where it was stopped. */
+static double *probe_of(mf_device *device, const mf_probe_set *train, const mf_probe_set *test,
+                        follower *f)
+{
+    const mf_probe probe = {.head = {CHANNELS, 2, true},
+                            .sites = SITES,
+                            .epochs = 8,
+                            .batch = 8,
+                            .rate = 0.01,
+                            .last_rate = 1e-4,
+                            .weight_decay = 1e-4,
+                            .dropout = 0.1,
+                            .seed = 5,
+                            .part = follow_part,
+                            .step = follow_epoch,
+                            .resume = give_state,
+                            .due = never_due,
+                            .save = take_state,
+                            .user = f};
+    mf_weights *w;
+    double *p = calloc((size_t)(2 * test->n), sizeof *p);
+    ok(mf_weights_new(device, &w));
+    mf_stop before = mf_stop_set((mf_stop){ask, f});
+    mf_status status = mf_probe_run(&probe, w, train, test, p);
+    mf_stop_set(before);
+    mf_weights_free(w);
+    if (!f->stop) {
+        ok(status);
+        return p;
+    }
+    free(p);
+    fails(status, "the run was stopped");
+    return NULL;
+}
+
+/* The stop is met inside an epoch: what is saved is the end of the one before, and training goes on
+ * from there to the same bytes. */
+START_TEST(a_probe_stopped_inside_an_epoch_goes_on)
+{
+    mf_probe_set train, test;
+    mf_device *device;
+    follower whole = {0}, disturbed = {.stop = true};
+    draw_set(&train, 48, 1);
+    draw_set(&test, 16, 2);
+    ok(mf_device_open("", &device));
+    double *expected = probe_of(device, &train, &test, &whole);
+    probe_of(device, &train, &test, &disturbed);
+    ck_assert(disturbed.stopped);
+    ck_assert_int_eq(disturbed.epochs, 3);
+    ck_assert_int_eq(disturbed.saved_after, 3);
+    disturbed.stop = disturbed.stopped = false;
+    double *got = probe_of(device, &train, &test, &disturbed);
+    ck_assert_int_eq(disturbed.went_on_after, 3);
+    ck_assert_mem_eq(got, expected, (size_t)(2 * test.n) * sizeof *got);
+    mf_artifact_unref(disturbed.state);
+    free(expected);
+    free(got);
+    free(train.x);
+    free(train.truth);
+    free(test.x);
+    free(test.truth);
+    mf_device_unref(device);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mass");
@@ -313,6 +430,7 @@ int main(void)
     tcase_add_test(tests, largest_components_stay);
     tcase_add_test(tests, scores_are_right);
     tcase_add_test(tests, a_probe_learns);
+    tcase_add_test(tests, a_probe_stopped_inside_an_epoch_goes_on);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,5 +1,6 @@
 /* test_program.c - declaring, errors that stick, differentiation, the arena, packed weights,
  * replay. */
+#include "compute/stop.h"
 #include "op_case.h"
 #include "program/program.h"
 
@@ -205,6 +206,87 @@ START_TEST(test_gradients_accumulate)
     ck_assert_float_eq(g[0], 0);
     mf_executable_free(second);
     mf_program_free(other);
+    end(&f);
+}
+END_TEST
+
+/* Refuses the question number `at`, from 0. */
+typedef struct asked {
+    int count, at;
+} asked;
+
+static mf_status answer(void *self)
+{
+    asked *a = self;
+    return a->count++ == a->at ? mf_fail(MF_CANCELLED, "stop now") : MF_OK;
+}
+
+/* At each launch of a first run, and never after the last of them without a word; what has run
+ * leaves no trace in the weights, nor in a later run. */
+START_TEST(test_a_stop_is_met_between_launches)
+{
+    fixture f = begin();
+    const float weight[3] = {1, -2, 3}, x[3] = {0.5f, 1, 2};
+    float loss, again, g[2][3], kept[3];
+    mf_value w = mf_weight(f.p, "w", 1, DIMS(3)), in = mf_input(f.p, "x", MF_F32, 1, DIMS(3));
+    mf_value out = mf_sum(f.p, mf_scale(f.p, mf_mul(f.p, mf_mul(f.p, w, w), in), 3), 0);
+    mf_output(f.p, "loss", out);
+    mf_differentiate(f.p, out);
+    ok(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_weights_set(f.w, 0, weight));
+    ok(mf_executable_set(f.e, "x", x));
+    const int launches = f.e->launch_count;
+    ck_assert_int_gt(launches, 3);
+    for (int at = 0; at <= launches; at++) {
+        asked a = {0, at};
+        mf_stop before = mf_stop_set((mf_stop){answer, &a});
+        ok(mf_weights_clear_gradients(f.w));
+        fails_as(mf_executable_run(f.e), MF_CANCELLED, "stop now");
+        ck_assert_int_eq(a.count, at + 1);
+        mf_stop_set(before);
+        ck_assert_ptr_null((void *)before.self);
+        ok(mf_weights_get(f.w, 0, kept));
+        ck_assert_mem_eq(kept, weight, sizeof kept);
+    }
+    for (int k = 0; k < 2; k++) { /* measuring, then by what was measured */
+        ok(mf_weights_clear_gradients(f.w));
+        ok(mf_executable_run(f.e));
+        ok(mf_executable_get(f.e, "loss", k ? &again : &loss));
+        ok(mf_weights_get_gradient(f.w, 0, g[k]));
+    }
+    ck_assert_float_eq(loss, 3 * (0.5f + 4 + 18));
+    ck_assert_mem_eq(&again, &loss, sizeof loss);
+    for (int i = 0; i < 3; i++)
+        ck_assert_float_eq(g[0][i], 6 * weight[i] * x[i]);
+    ck_assert_mem_eq(g[0], g[1], sizeof g[0]);
+    end(&f);
+}
+END_TEST
+
+/* Launches that take long are waited for, quick ones only together. */
+START_TEST(test_long_launches_are_waited_for)
+{
+    fixture f = begin();
+    asked a = {0, -1};
+    mf_value x = mf_input(f.p, "x", MF_F32, 1, DIMS(4));
+    mf_output(f.p, "y", mf_scale(f.p, mf_relu(f.p, mf_sum(f.p, x, 0)), 2));
+    ok(mf_program_compile(f.p, f.w, &f.e));
+    ok(mf_executable_set(f.e, "x", (float[]){1, 2, 3, 4}));
+    ok(mf_executable_run(f.e));
+    ck_assert(f.e->measured);
+    mf_stop before = mf_stop_set((mf_stop){answer, &a});
+    for (int32_t i = 0; i < f.e->launch_count; i++)
+        f.e->seconds[i] = 1e-9f;
+    ok(mf_executable_run(f.e));
+    ck_assert_int_eq(a.count, 1); /* before the first */
+    for (int32_t i = 0; i < f.e->launch_count; i++)
+        f.e->seconds[i] = 10;
+    a.count = 0;
+    ok(mf_executable_run(f.e));
+    ck_assert_int_eq(a.count, 1 + f.e->launch_count);
+    for (int32_t i = 0; i < f.e->launch_count; i++)
+        ck_assert_float_lt(f.e->seconds[i], 10); /* measured anew */
+    mf_stop_set(before);
     end(&f);
 }
 END_TEST
@@ -540,6 +622,8 @@ int main(void)
     tcase_add_test(t, test_value_larger_than_a_buffer);
     tcase_add_test(t, test_dead_ops_are_dropped);
     tcase_add_test(t, test_a_limit_is_kept_before_memory_is_taken);
+    tcase_add_test(t, test_a_stop_is_met_between_launches);
+    tcase_add_test(t, test_long_launches_are_waited_for);
     tcase_add_test(t, test_elementwise_works_in_place);
     tcase_add_test(t, test_values_that_are_read_stay);
     tcase_add_test(t, test_planning_is_quick);

@@ -193,6 +193,8 @@ MF_API MF_MUST_USE mf_status mf_program_compile(mf_program *p, mf_weights *weigh
 MF_API void mf_executable_free(mf_executable *executable);
 MF_API MF_MUST_USE mf_status mf_executable_set(mf_executable *e, const char *input,
                                                const void *values);
+/* In a thread that works for a task a stop is met between launches: MF_CANCELLED, and the weights
+ * are what they were. Gradients are then worth nothing until they are cleared. */
 MF_API MF_MUST_USE mf_status mf_executable_run(mf_executable *e);
 MF_API MF_MUST_USE mf_status mf_executable_get(mf_executable *e, const char *output,
                                                float *values);
