@@ -14,7 +14,8 @@ typedef struct crash_params {
 } crash_params;
 
 static const mf_param table[] = {
-    MF_CHOICE(crash_params, how, "well", "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan",
+    MF_CHOICE(crash_params, how, "well",
+              "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped",
               "How to end."),
     MF_INT(crash_params, lines, "2", 0, 1000, "",
            "Lines written before, by turns to the log, "
@@ -78,10 +79,50 @@ static void orphan(void)
     abort();
 }
 
+/* Uses up the thread's stack. */
+__attribute__((noinline)) static int overflow(int depth)
+{
+    volatile char room[4096];
+
+    room[depth % 4096] = 1;
+    return depth < 0 ? 0 : overflow(depth + 1) + room[depth % 4096];
+}
+
+/* A handler such as drivers set: it writes, sets back what was there before, and lets it happen
+ * again. */
+static struct sigaction before_driver;
+
+static void driver(int number)
+{
+    static const char words[] = "trace of the driver\n";
+    ssize_t written = write(STDERR_FILENO, words, sizeof words - 1);
+
+    (void)written;
+    sigaction(number, &before_driver, NULL);
+}
+
+/* `topped`: until massflow has set its own on top. */
+static mf_status set_driver(mf_task *t, bool topped)
+{
+    struct sigaction action = {.sa_handler = driver}, now = action;
+
+    sigaction(SIGSEGV, &action, &before_driver);
+    while (topped && now.sa_handler == driver) {
+        MF_TRY(mf_cancel_point(t));
+        usleep(1000);
+        sigaction(SIGSEGV, NULL, &now);
+    }
+    return MF_OK;
+}
+
 static mf_status end(mf_task *t, const char *how)
 {
     static volatile uintptr_t nowhere = 8;
 
+    if (!strcmp(how, "late") || !strcmp(how, "topped")) {
+        MF_TRY(set_driver(t, !strcmp(how, "topped")));
+        how = "segv";
+    }
     if (!strcmp(how, "segv"))
         *(volatile int *)nowhere = 1;
     else if (!strcmp(how, "abort"))
@@ -94,6 +135,8 @@ static mf_status end(mf_task *t, const char *how)
         eat();
     else if (!strcmp(how, "orphan"))
         orphan();
+    else if (!strcmp(how, "overflow"))
+        overflow(1);
     else if (!strcmp(how, "wait"))
         return wait_forever(t);
     else if (!strcmp(how, "fail"))
@@ -131,4 +174,46 @@ static const mf_stage crash = {.name = "crash.now",
                                .out = text_out,
                                .run = run};
 
-MF_PLUGIN("crash", &crash)
+/* The same after a kernel was built and has run: drivers have set handlers of their own by then. */
+static const char *const kernels[] = {"__kernel void ones(__global int *x, int n)\n"
+                                      "{\n"
+                                      "    int i = (int)get_global_id(0);\n"
+                                      "    if (i < n)\n"
+                                      "        x[i] = 1;\n"
+                                      "}\n",
+                                      NULL};
+
+static mf_status launch(mf_task *t, mf_array *ones)
+{
+    mf_queue *queue;
+
+    MF_TRY(mf_launch(t, "ones", mf_array_count(ones), mf_write(ones)));
+    MF_TRY(mf_task_queue(t, &queue));
+    return mf_queue_finish(queue);
+}
+
+static mf_status run_on_device(mf_task *t, const void *p, void *session)
+{
+    const int64_t count = 1000;
+    mf_array *ones;
+    mf_status status;
+
+    MF_TRY(mf_array_new(MF_I32, 1, &count, &ones));
+    status = launch(t, ones);
+    if (!status)
+        status = run(t, p, session);
+    mf_array_unref(ones);
+    return status;
+}
+
+static const mf_stage on_device = {.name = "crash.device",
+                                   .version = 1,
+                                   .summary = "End so after a kernel has run.",
+                                   .params = table,
+                                   .params_size = sizeof(crash_params),
+                                   .in = no_ports,
+                                   .out = text_out,
+                                   .kernels = kernels,
+                                   .run = run_on_device};
+
+MF_PLUGIN("crash", &crash, &on_device)

@@ -4,8 +4,8 @@
 
 #include "run/run.h"
 
-/* From now on a crash says so on stderr before it ends the program as it would have. Leaves alone
- * what somebody else catches, such as a sanitizer. */
+/* From now on a crash says so on stderr, then goes to who caught it before (a sanitizer), else ends
+ * the program as it would have. Called before drivers are loaded. */
 void crash_watch(void);
 /* Follows a run; node names must stay where they are. */
 void crash_event(const mf_run_event *event);
