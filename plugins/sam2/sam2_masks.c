@@ -433,6 +433,7 @@ static mf_status search_all(work *w, const plan *p)
 {
     int64_t done;
     MF_TRY(resume(w, p, &done));
+    mf_progress(w->task, 0, w->total, NULL);
     for (int64_t i = 0; i < p->count; i++) {
         const seed *s = p->seed + i;
         snprintf(w->words, sizeof w->words, "slice %lld of %lld, %lld masks", (long long)i + 1,

@@ -260,6 +260,7 @@ static mf_status follow_seeds(work *w)
     MF_TRY(sort_seeds(w));
     for (int64_t i = 0; i < w->count; i++)
         f->total += sam2_stack_count(&w->stack, w->order[i].axis) - 1;
+    mf_progress(w->task, 0, f->total, NULL);
     MF_TRY(sam2_cache_new(f->predictor, &w->stack, (size_t)w->o->features << 20, &f->cache));
     f->o.min_voxels = least_voxels(w);
     MF_TRY(follow_all(w));

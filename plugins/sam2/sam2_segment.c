@@ -138,6 +138,7 @@ static mf_status follow_targets(work *w)
                              : mf_hint(mf_fail(MF_INVALID, "nothing is pointed at"),
                                        "give points, a box, or labels at the input 'prompt'");
     w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    mf_progress(w->task, 0, w->follower.total, NULL);
     for (int64_t i = 0; i < count && !failed; i++) {
         sam2_target *t = targets + i;
         to_model(w, t);
@@ -277,6 +278,7 @@ static mf_status follow_labels(work *w)
     if (!failed && count == 0)
         failed = mf_fail(MF_INVALID, "prompt has no label other than 0");
     w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    mf_progress(w->task, 0, w->follower.total, NULL);
     for (int64_t i = 0, n; i < count && !failed; i += n) {
         for (n = 1; i + n < count && list[i + n].slice == list[i].slice; n++)
             ;

@@ -52,7 +52,7 @@ static void put(events *e, json_object *o)
 
 static void put_progress(events *e, const mf_run_event *event)
 {
-    double now = mf_journal_now();
+    double now = mf_journal_now(), rate, left;
 
     if (now - e->progress < 0.95)
         return;
@@ -65,6 +65,10 @@ static void put_progress(events *e, const mf_run_event *event)
         if (a->state.total > 0) {
             add_count(o, "done", (size_t)a->state.done);
             add_count(o, "total", (size_t)a->state.total);
+        }
+        if (rate_of(&e->rates, a, &rate, &left)) {
+            json_object_object_add(o, "rate", json_object_new_double(rate));
+            add_seconds(o, "left", left);
         }
         if (*a->state.words)
             add_text(o, "words", a->state.words);
@@ -89,6 +93,8 @@ static const char *name_of(mf_run_event_kind kind)
         return "blocked";
     case MF_RUN_WAITING:
         return "waiting";
+    case MF_RUN_OVERTIME:
+        return "overtime";
     case MF_RUN_LOG:
         return "log";
     case MF_RUN_STOPPING:
@@ -115,7 +121,8 @@ void events_run(events *e, const mf_run_event *event)
         add_count(o, "cached", event->counts->cached);
         add_count(o, "imported", event->counts->imported);
     }
-    if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED)
+    if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED ||
+        event->kind == MF_RUN_OVERTIME)
         add_seconds(o, "seconds", event->seconds);
     if (event->kind == MF_RUN_STOP_NOW)
         json_object_object_add(o, "now", json_object_new_boolean(true));

@@ -4,6 +4,7 @@
 #ifndef MF_EVENTS_H
 #define MF_EVENTS_H
 
+#include "rate.h"
 #include "run/export.h"
 #include "run/run.h"
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 typedef struct events {
     FILE *out;
+    rates rates;
     double progress; /* when progress was last told: once a second is enough */
 } events;
 

@@ -6,6 +6,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* Where no terminal is: ticks between two looks at all that runs, and the seconds of work from
+ * which on a node has a line of its own before. */
+#define TICKS_A_LINE 60
+#define FIRST 5
+
 void progress_open(progress *p, FILE *out)
 {
     struct winsize size;
@@ -36,48 +41,37 @@ static void clock_words(double seconds, char text[32])
 
     if (s < 3600)
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else if (s > 48 * 3600)
+        snprintf(text, 32, "%ld days", s / 86400);
     else
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* Steps a second since it was first seen; 0 while that is not known. */
-static double step_rate(progress *p, const mf_run_active *a)
+/* "12.3/s  0:42 left", "65.2 s each  75 days left", or nothing while the rate is not known. */
+static bool rate_words(progress *p, const mf_run_active *a, char text[80])
 {
-    progress_start *start = p->starts;
-    progress_start *const end = p->starts + sizeof p->starts / sizeof *p->starts;
-
-    while (start < end && (start->node != a->node || start->seconds > a->seconds))
-        start++;
-    if (start == end) {
-        start = &p->starts[p->next_start++ % (sizeof p->starts / sizeof *p->starts)];
-        *start = (progress_start){a->node, a->seconds, a->state.done};
-    }
-    return a->seconds > start->seconds && a->state.done > start->done
-               ? (double)(a->state.done - start->done) / (a->seconds - start->seconds)
-               : 0;
-}
-
-/* "12.3/s  0:42 left", or nothing while the rate is not known. */
-static void rate_words(progress *p, const mf_run_active *a, char text[64])
-{
-    double rate = step_rate(p, a);
+    double rate, seconds;
     char left[32];
 
     text[0] = '\0';
-    if (rate <= 0)
-        return;
-    clock_words((double)(a->state.total - a->state.done) / rate, left);
-    snprintf(text, 64, "%.3g/s  %s left  ", rate, left);
+    if (!rate_of(&p->rates, a, &rate, &seconds))
+        return false;
+    clock_words(seconds, left);
+    if (rate < 0.1)
+        snprintf(text, 80, "%.3g s each  %s left  ", 1 / rate, left);
+    else
+        snprintf(text, 80, "%.3g/s  %s left  ", rate, left);
+    return true;
 }
 
 #define BAR 10
 
-/* "masks[case=012]  [####......]  41%  12.3/s  0:42 left  loss 0.31" */
+/* "masks[case=012]  [####......] 41 of 100  12.3/s  0:42 left  loss 0.31" */
 static void draw_active(progress *p, const mf_run_active *a)
 {
-    char line[512], words[64], bar[BAR + 1];
+    char line[512], words[80], bar[BAR + 1];
     const mf_task_state *s = &a->state;
-    double part = s->total > 0 ? (double)s->done / (double)s->total : 0;
+    double part = s->total > 0 ? ((double)s->done + s->part) / (double)s->total : 0;
 
     part = part > 1 ? 1 : part;
     if (s->total <= 0) {
@@ -88,27 +82,52 @@ static void draw_active(progress *p, const mf_run_active *a)
         memset(bar, '#', (size_t)(part * BAR));
         bar[BAR] = '\0';
         rate_words(p, a, words);
-        snprintf(line, sizeof line, "  %-24s [%s] %3.0f%%  %s%s", a->node, bar, part * 100, words,
-                 s->words);
+        snprintf(line, sizeof line, "  %-24s [%s] %lld of %lld  %s%s", a->node, bar,
+                 (long long)s->done, (long long)s->total, words, s->words);
     }
     fprintf(p->out, "%.*s\n", p->width - 1, line);
     p->drawn++;
 }
 
 /* "running  encoder: 246 of 600  2.7/s  2:11 left  loss 0.31" */
-static void print_active(progress *p, const mf_run_active *a)
+static void print_active(progress *p, const mf_run_active *a, const char *rate)
 {
     const mf_task_state *s = &a->state;
-    char words[64];
+    char words[32];
 
     if (s->total <= 0) {
         clock_words(a->seconds, words);
         fprintf(p->out, "running  %s: for %s  %s\n", a->node, words, s->words);
     } else {
-        rate_words(p, a, words);
         fprintf(p->out, "running  %s: %lld of %lld  %s%s\n", a->node, (long long)s->done,
-                (long long)s->total, words, s->words);
+                (long long)s->total, rate, s->words);
     }
+}
+
+/* Whether the node's first line is due: it is long at work, and its rate has just become known. */
+static bool is_first(progress *p, const mf_run_active *a, bool known)
+{
+    if (!known || a->seconds < FIRST)
+        return false;
+    for (size_t i = 0; i < sizeof p->told / sizeof *p->told; i++)
+        if (p->told[i] == a->node)
+            return false;
+    p->told[p->next_told++ % (sizeof p->told / sizeof *p->told)] = a->node;
+    return true;
+}
+
+/* Where no terminal is: how all stand now and then, and of each once as soon as it can be said. */
+static void print_lines(progress *p, const mf_run_event *e)
+{
+    char rate[80];
+    bool due = ++p->ticks % TICKS_A_LINE == 0;
+
+    for (size_t i = 0; i < e->active_count; i++) {
+        bool known = rate_words(p, &e->active[i], rate);
+        if (is_first(p, &e->active[i], known) || due)
+            print_active(p, &e->active[i], rate);
+    }
+    fflush(p->out);
 }
 
 static void draw_counts(progress *p, const mf_run_counts *c)
@@ -128,9 +147,7 @@ static void draw_counts(progress *p, const mf_run_counts *c)
 static void tick(progress *p, const mf_run_event *e)
 {
     if (!p->live) {
-        for (size_t i = 0; i < e->active_count; i++)
-            print_active(p, &e->active[i]);
-        fflush(p->out);
+        print_lines(p, e);
         return;
     }
     erase(p);
@@ -194,6 +211,8 @@ void progress_event(void *self, const mf_run_event *e)
         fprintf(p->out, "blocked  %s: %s\n", e->node, e->text ? e->text : "");
     else if (e->kind == MF_RUN_WAITING)
         fprintf(p->out, "waiting for %s: %s\n", e->node, e->text);
+    else if (e->kind == MF_RUN_OVERTIME)
+        fprintf(p->out, "overtime %s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_LOG)
         fprintf(p->out, "%s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_STOPPING)

@@ -1,24 +1,18 @@
 /* progress.h - what a run shows while it goes on: live lines on a terminal, elsewhere plain lines
- * and where long stages stand, now and then.
- */
+ * and where long stages stand, now and then. */
 #ifndef MF_PROGRESS_H
 #define MF_PROGRESS_H
 
+#include "rate.h"
 #include "run/run.h"
 #include <stdio.h>
-
-/* Where a node stood when it was first seen: one that goes on from a saved state begins late. */
-typedef struct progress_start {
-    const char *node;
-    double seconds;
-    int64_t done;
-} progress_start;
 
 typedef struct progress {
     FILE *out;
     bool live; /* out is a terminal */
-    progress_start starts[32];
-    size_t next_start; /* the entry that is given away next */
+    rates rates;
+    const char *told[32]; /* nodes that have had their first line */
+    size_t next_told, ticks;
     int drawn; /* live lines that stand there now */
     int width; /* of the terminal */
 } progress;
