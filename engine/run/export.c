@@ -4,9 +4,11 @@
  * the file as it was written, its path. It is only a memory: without it all is written again. */
 #include "run/export.h"
 #include "run/check.h"
+#include "run/partial.h"
 #include "run/write.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,8 +107,8 @@ static mf_status memory_write(const memory *m)
     bool bad;
     mf_status status = MF_OK;
 
-    if (asprintf(&temporary, "%s.writing-%ld", m->file, (long)getpid()) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+    mf_partials_sweep(m->file);
+    MF_TRY(mf_partial_name(m->file, &temporary));
     file = fopen(temporary, "we");
     if (!file) {
         status = mf_fail(MF_IO, "%s: %s", temporary, strerror(errno));
@@ -229,10 +231,19 @@ static mf_status export_one(mf_store *store, const mf_registry *registry, memory
     return remember(m, path, id, digest);
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
+    ptrdiff_t length = x ? x - a : 0;
+
+    return length == (y ? y - b : 0) && strncmp(a, b, (size_t)length) == 0;
+}
+
 static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf_export_watch watch,
                        void *self, size_t *failed)
 {
     const mf_graph *graph = mf_plan_graph(plan);
+    const char *swept = NULL;
     bool changed = false;
 
     for (size_t i = 0; i < mf_graph_export_count(graph); i++) {
@@ -247,6 +258,8 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf
             status = mf_fail(MF_NOT_FOUND, "%s came out without '%s'", n->node->name,
                              n->node->stage->out[x->port].name);
         else if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
+            if (!swept || !same_folder(swept, x->path))
+                mf_partials_sweep(swept = x->path);
             status = export_one(mf_plan_store(plan), registry, m, x->path, n->outputs[x->port].id);
             file.written = !status;
             changed |= !status;

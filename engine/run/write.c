@@ -1,5 +1,6 @@
 /* write.c - choosing a writer, and a rename that makes the file appear whole. */
 #include "run/write.h"
+#include "run/partial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,15 +94,10 @@ static mf_status settle(const char *temporary, const char *path)
 mf_status mf_write_artifact(const mf_registry *registry, const mf_artifact *artifact,
                             const char *path, const char *array)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
     char *temporary;
     mf_status status;
 
-    /* The suffix stays the last part: writers go by it. */
-    if (asprintf(&temporary, "%.*s.writing-%ld-%s", (int)(name - path), path, (long)getpid(),
-                 name) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to write %s", path);
+    MF_TRY(mf_partial_name(path, &temporary)); /* writers go by its suffix */
     status = write_at(registry, artifact, temporary, array);
     if (!status)
         status = settle(temporary, path);

@@ -1,10 +1,13 @@
 /* connection.c - one SQLite connection, its prepared statements and its errors. */
 #include "store/internal.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define BUSY_SECONDS 120 /* how long another process may keep a file locked */
@@ -12,12 +15,33 @@
 /* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
 #define WRITABLE "files must be readable and writable there, and the disk not full"
 
+/* What one transaction adds to a file at most, about. */
+#define MOST_ADDED ((rlim_t)64 << 20)
+
+/* Whether a write failed where the limit of this process on files was near. SQLite does not always
+ * keep the cause, and it has rolled back what it had written. */
+static bool at_limit(mf__connection *c, const char *path)
+{
+    struct rlimit limit;
+    struct stat about;
+    return sqlite3_extended_errcode(c->db) == SQLITE_IOERR_WRITE &&
+           getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           stat(path, &about) == 0 && (rlim_t)about.st_size + MOST_ADDED > limit.rlim_cur;
+}
+
 /* SQLite's words, and the system's. */
 static mf_status system_failed(mf__connection *c, const char *doing, const char *path)
 {
     int code = sqlite3_errcode(c->db) & 0xff;
     int cause = code == SQLITE_IOERR ? sqlite3_system_errno(c->db) : 0; /* where it is known */
     const char *text = sqlite3_errmsg(c->db);
+    if (cause == EFBIG || (!cause && at_limit(c, path)))
+        return mf_hint(
+            mf_fail(MF_IO,
+                    "cannot write '%s': it would be larger than this shell allows "
+                    "files to be",
+                    path),
+            "'ulimit -f' says how large; raise it and run again: what is finished stays");
     if (cause)
         return mf_fail(MF_IO, "%s'%s': %s (%s)", doing, path, text, strerror(cause));
     if (code == SQLITE_CANTOPEN)
@@ -98,6 +122,7 @@ mf_status mf__connection_open(const char *path, mf__access access, mf__connectio
     int flags = SQLITE_OPEN_NOMUTEX;
     mf__connection *c = calloc(1, sizeof *c);
     char *uri = access == MF__IMMUTABLE ? immutable_uri(path) : NULL;
+    *connection = NULL;
     if (!c || !(c->path = strdup(path)) || (access == MF__IMMUTABLE && !uri)) {
         free(uri);
         mf__connection_close(c);

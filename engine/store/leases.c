@@ -1,11 +1,10 @@
 /* leases.c - who runs an action now.
  *
  * An owner is a store that a process has open: a random token names it. Whether its process lives
- * is looked up where that can be known: on the same running system (boot id and namespace of
- * process numbers are the same) by the process's number and the time it was started, so that a
- * number that is used again is not mistaken. Elsewhere only its heartbeat tells. */
+ * is looked up where that can be known (process.h). Elsewhere only its heartbeat tells. */
 #include "store/leases.h"
 #include "store/internal.h"
+#include "store/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,52 +12,16 @@
 #include <unistd.h>
 
 typedef struct self {
-    char host[256], machine[128];
-    int64_t pid, process; /* process: when it was started, in ticks since the system was */
+    char host[256];
+    mf_process process;
 } self;
-
-/* ---- processes ------------------------------------------------------------------------------- */
-
-static void read_line(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    text[0] = 0;
-    if (!file)
-        return;
-    if (!fgets(text, (int)size, file))
-        text[0] = 0;
-    fclose(file);
-    text[strcspn(text, "\n")] = 0;
-}
-
-/* When a process of this system was started; -1 where there is none (a zombie has ended too). */
-static int64_t start_of(int64_t pid)
-{
-    char path[64], line[1024], state = 0;
-    long long start = -1;
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    read_line(path, line, sizeof line);
-    const char *rest = strrchr(line, ')'); /* the name before it may hold anything */
-    if (!rest || sscanf(rest + 1,
-                        " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                        "%*d %lld",
-                        &state, &start) != 2)
-        return -1;
-    return state == 'Z' || state == 'X' ? -1 : start;
-}
 
 static void know_self(self *me)
 {
-    char boot[64], space[48];
-    ssize_t length = readlink("/proc/self/ns/pid", space, sizeof space - 1);
-    space[length < 0 ? 0 : length] = 0;
-    read_line("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    snprintf(me->machine, sizeof me->machine, "%s %s", boot, space);
+    mf_process_self(&me->process);
     if (gethostname(me->host, sizeof me->host - 1) != 0)
         me->host[0] = 0;
     me->host[sizeof me->host - 1] = 0;
-    me->pid = getpid();
-    me->process = start_of(me->pid);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -86,8 +49,8 @@ static mf_status is_done(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], 
 static bool lives(sqlite3_stmt *s, const self *me, int64_t dead)
 {
     const char *machine = (const char *)sqlite3_column_text(s, 3);
-    if (machine && strcmp(machine, me->machine) == 0)
-        return start_of(sqlite3_column_int64(s, 2)) == sqlite3_column_int64(s, 4);
+    if (mf_process_near(&me->process, machine))
+        return mf_process_start(sqlite3_column_int64(s, 2)) == sqlite3_column_int64(s, 4);
     return !dead || sqlite3_column_int64(s, 6) != dead;
 }
 
@@ -175,8 +138,8 @@ static mf_status insert(mf__connection *c, void *arg)
                     "INSERT OR REPLACE INTO lease"
                     " (key, token, host, pid, machine, process, since, heartbeat)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    "ddtitiii", t->key, t->token, me.host, me.pid, me.machine, me.process, now,
-                    now);
+                    "ddtitiii", t->key, t->token, me.host, me.process.pid, me.process.machine,
+                    me.process.start, now, now);
 }
 
 mf_status mf_store_lease_take(mf_store *store, const char *key, int64_t dead, bool insist,

@@ -48,7 +48,8 @@ static _Noreturn void become(char *const *words, const char *folder, int output,
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
-    signal(SIGPIPE, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL); /* as massflow found them, not as it sets them */
+    signal(SIGXFSZ, SIG_DFL);
     dup2(nothing, 0);
     dup2(output, 1);
     dup2(output, 2);
@@ -99,8 +100,10 @@ static mf_status spawn(child *c, char *const *words, const char *folder)
         waitpid(c->pid, NULL, 0);
         status = not_started(words[0], failed);
     }
-    if (!status)
+    if (!status) {
+        mf_task_child(c->task, c->pid, true);
         c->death = pidfd_open(c->pid, 0);
+    }
     return status;
 }
 
@@ -177,6 +180,19 @@ static bool wait_on(child *c)
     return ended.si_pid == 0;
 }
 
+/* A batch system that stops a run signals its commands as well, and they may end before the run
+ * knows: that they did is no failure of theirs. */
+static void look_for_stop(child *c, int how)
+{
+    bool asked = WIFSIGNALED(how) &&
+                 (WTERMSIG(how) == SIGTERM || WTERMSIG(how) == SIGINT || WTERMSIG(how) == SIGHUP);
+
+    for (int waited = 0; asked && !c->cancelled && waited < 10; waited++) {
+        poll(NULL, 0, LOOK_EVERY);
+        c->cancelled = mf_cancel_point(c->task);
+    }
+}
+
 static void add_tail(const child *c, FILE *out)
 {
     size_t first = c->lines > TAIL_LINES ? c->lines - TAIL_LINES : 0;
@@ -219,11 +235,14 @@ mf_status child_run(mf_task *t, char *const *words, const char *folder)
         while (wait_on(&c))
             ;
         kill(-c.pid, SIGKILL); /* what it left running */
+        mf_task_child(t, c.pid, false);
         waitpid(c.pid, &how, 0);
         while (read_output(&c))
             ;
         if (c.length)
             end_line(&c);
+        if (!c.cancelled)
+            look_for_stop(&c, how);
         status = c.cancelled ? c.cancelled : how ? failure(&c, words[0], how) : MF_OK;
     }
     if (c.output >= 0)

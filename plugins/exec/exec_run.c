@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +68,7 @@ static const mf_port outputs[] = {
 typedef struct call {
     mf_task *task;
     const exec_params *params;
-    char folder[64];
+    const char *folder; /* the task removes it */
     char wanted[8][16]; /* by output: the suffix of the file that the command names, or "" */
 } call;
 
@@ -80,13 +79,6 @@ static mf_status no_memory(void)
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about, (void)kind, (void)where;
-    remove(path); /* what can't be removed is left to the system */
-    return 0;
-}
-
 static mf_status make_folder(const char *path)
 {
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
@@ -96,18 +88,16 @@ static mf_status make_folder(const char *path)
 
 static mf_status open_folder(call *c)
 {
-    const char *base = getenv("TMPDIR");
-    char path[96];
+    char *path = NULL;
+    mf_status status = mf_task_folder(c->task, c->params->keep, &c->folder);
 
-    if (!base || !*base || strlen(base) > 32)
-        base = "/tmp";
-    snprintf(c->folder, sizeof c->folder, "%s/massflow-exec-XXXXXX", base);
-    if (!mkdtemp(c->folder))
-        return mf_fail(MF_IO, "no folder could be made in %s: %s", base, strerror(errno));
-    snprintf(path, sizeof path, "%s/in", c->folder);
-    MF_TRY(make_folder(path));
-    snprintf(path, sizeof path, "%s/out", c->folder);
-    return make_folder(path);
+    for (int i = 0; i < 2 && !status; i++) {
+        if (asprintf(&path, "%s/%s", c->folder, i ? "out" : "in") < 0)
+            return no_memory();
+        status = make_folder(path);
+        free(path);
+    }
+    return status;
 }
 
 /* ---- inputs as files ------------------------------------------------------------------------- */
@@ -196,18 +186,27 @@ static char *list_path(const call *c, const exec_port *port, const char *suffix)
 static mf_status write_input(call *c, const exec_port *port, const char *suffix, char **path)
 {
     const mf_artifact *a = NULL;
+    mf_status status;
 
+    *path = NULL;
     if (!mf_in_count(c->task, port->name))
         return mf_fail(MF_INVALID, "the command takes {%s}, but nothing is connected to it",
                        port->name);
-    if (port->list) {
+    if (port->list)
         *path = list_path(c, port, suffix);
-        return *path ? write_list(c, port, *path, suffix) : no_memory();
-    }
-    if (asprintf(path, "%s/in/%s%s", c->folder, port->name, suffix) < 0)
+    else if (asprintf(path, "%s/in/%s%s", c->folder, port->name, suffix) < 0)
+        *path = NULL;
+    if (!*path)
         return no_memory();
-    MF_TRY(mf_in(c->task, port->name, &a));
-    return write_once(c, a, *path);
+    if (port->list)
+        status = write_list(c, port, *path, suffix);
+    else if (!(status = mf_in(c->task, port->name, &a)))
+        status = write_once(c, a, *path);
+    if (status) {
+        free(*path);
+        *path = NULL;
+    }
+    return status;
 }
 
 /* {in}: all that is connected, in the usual forms. */
@@ -277,7 +276,7 @@ static mf_status take_output(call *c, const exec_port *port, const char *path)
 /* What the command left in its folder for outputs, for a message. */
 static mf_status nothing_written(const call *c, const char *what)
 {
-    char path[96], *found = NULL;
+    char path[4096], *found = NULL;
     size_t size;
     struct dirent *entry;
     DIR *folder;
@@ -306,7 +305,7 @@ static mf_status look_for(call *c, size_t i, size_t *taken)
 
     for (const char *s = suffixes; *s;) {
         int n = (int)strcspn(s, " ");
-        char path[128];
+        char path[4096];
         snprintf(path, sizeof path, "%s/out/%s%.*s", c->folder, port->name, n, s);
         if (access(path, F_OK) == 0) {
             (*taken)++;
@@ -422,15 +421,10 @@ static mf_status run_in_folder(call *c)
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     call c = {.task = t, .params = p};
-    mf_status status = open_folder(&c);
 
     (void)session;
-    if (!status)
-        status = run_in_folder(&c);
-    if (status && c.params->keep)
-        return mf_hint(status, "its files are in %s", c.folder);
-    nftw(c.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return status;
+    MF_TRY(open_folder(&c));
+    return run_in_folder(&c);
 }
 
 /* Before anything runs: whether every place is known, and whether something comes back. */

@@ -1,6 +1,7 @@
 /* command.c - the command report: one page about a graph and the run that made its results. */
 #include "../past.h"
 #include "report.h"
+#include "run/partial.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,8 +86,7 @@ static mf_status write_page(report *r, const char *path)
     char *temporary;
     mf_status status;
 
-    if (asprintf(&temporary, "%s.writing-%ld", path, (long)getpid()) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to write %s", path);
+    MF_TRY(mf_partial_name(path, &temporary));
     r->out = fopen(temporary, "we");
     if (!r->out) {
         status = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
