@@ -30,6 +30,7 @@ struct mf_host {
     void *sink_self;
     const mf_supply *supply; /* NULL: the store */
     atomic_bool cancelled;
+    atomic_int signal; /* that asked for it; 0: none */
     int cancel_event;
     pthread_mutex_t lock; /* of what follows */
     mf_device **devices;
@@ -187,6 +188,17 @@ void mf_host_cancel(mf_host *h)
         return; /* it can be read already */
 }
 
+void mf_host_interrupt(mf_host *h, int number)
+{
+    atomic_store(&h->signal, number);
+    mf_host_cancel(h);
+}
+
+int mf_host_signal(const mf_host *h)
+{
+    return atomic_load(&h->signal);
+}
+
 int mf_host_cancel_event(const mf_host *h)
 {
     return h->cancel_event;
@@ -265,7 +277,9 @@ mf_status mf_session_acquire(mf_host *h, mf_task *task, const mf_work *work, mf_
     s->busy = true;
     memcpy(s->key, key, sizeof key);
     status = work->stage->open(task, mf_params_struct(work->params), &s->value);
-    if (!status)
+    if (status)
+        s->value = NULL; /* of what a plugin left there after an error nothing is known */
+    else
         status = mf_task_drain(task);
     if (status) {
         close_session(s);

@@ -47,6 +47,9 @@ mf_status mf_host_set_program(mf_host *host, const char *path);
 const char *mf_host_program(const mf_host *host); /* or NULL */
 
 void mf_host_cancel(mf_host *host);
+/* The same for a signal that reached this process alone; may be called in its handler. */
+void mf_host_interrupt(mf_host *host, int number);
+int mf_host_signal(const mf_host *host); /* that one; 0: none */
 bool mf_host_cancelled(const mf_host *host);
 int mf_host_cancel_event(const mf_host *host); /* can be read, by poll, once cancelled; or -1 */
 

@@ -4,8 +4,11 @@
  * The process is spawned, never forked, for this one has threads and OpenCL; it leads a process
  * group of its own, so that what it starts ends with it. It reads inputs through this process,
  * which alone has the store open, and hands its outputs back in shared memory. */
+#include "run/clock.h"
 #include "run/executor.h"
+#include "run/folder.h"
 #include "run/frozen.h"
+#include "run/groups.h"
 #include "run/wire.h"
 
 #include "base/arena.h"
@@ -22,7 +25,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <uv.h>
 
 /* Lines that an error shows of what the process wrote last. */
 #define TAIL_LINES 12
@@ -67,11 +69,6 @@ typedef struct process {
     size_t info_count, info_next;
     const char *port; /* of the output; NULL for a state */
 } process;
-
-static double now(void)
-{
-    return (double)uv_hrtime() * 1e-9;
-}
 
 /* ---- what it writes ---------------------------------------------------------------------------
  */
@@ -365,11 +362,12 @@ static mf_status take_log(process *w, mf_packet *p)
 
 static mf_status take_progress(process *w, mf_packet *p)
 {
-    int64_t done = mf_packet_get_int(p), total = mf_packet_get_int(p);
+    int64_t done = mf_packet_get_int(p), total = mf_packet_get_int(p), part = mf_packet_get_int(p);
     const char *words = mf_packet_get_text(p);
 
     MF_TRY(mf_packet_check(p));
     mf_progress(w->task, done, total, words);
+    mf_progress_part(w->task, (double)part * 1e-6);
     return MF_OK;
 }
 
@@ -461,6 +459,7 @@ static int spawn_with(process *w, int socket, int output)
     sigaddset(&usual, SIGINT);
     sigaddset(&usual, SIGTERM);
     sigaddset(&usual, SIGPIPE);
+    sigaddset(&usual, SIGXFSZ);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&how);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
@@ -503,6 +502,7 @@ static mf_status spawn(process *w)
     setsockopt(w->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (failed)
         return mf_fail(MF_IO, "no worker process could be started: %s", strerror(failed));
+    mf_group_add(w->pid, true);
     w->death = pidfd_open(w->pid, 0);
     return MF_OK;
 }
@@ -519,7 +519,7 @@ static void send_cancel(process *w)
 /* Milliseconds until it is to be killed; -1: never. */
 static int patience(const process *w)
 {
-    double left = w->start + w->limits->timeout + GRACE - now();
+    double left = w->start + w->limits->timeout + GRACE - mf_run_clock();
 
     if (w->limits->timeout <= 0 || w->killed)
         return -1;
@@ -555,6 +555,7 @@ static bool step(process *w)
 static void reap(process *w)
 {
     kill(-w->pid, SIGKILL);
+    mf_group_remove(w->pid);
     while (wait4(w->pid, &w->how, 0, &w->usage) < 0 && errno == EINTR)
         ;
     while (read_output(w))
@@ -634,6 +635,8 @@ static mf_status outcome(process *w)
         status = w->result;
     else
         status = death(w);
+    if (!w->done)
+        mf_folders_sweep(); /* its own, if it had one */
     if (w->result && status != w->result)
         mf_error_free(w->result);
     w->broken = w->result = NULL;
@@ -677,8 +680,12 @@ static mf_status run(process *w, mf_packet *start)
 
 static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent)
 {
-    process w = {
-        .task = task, .limits = limits, .socket = -1, .output = -1, .death = -1, .start = now()};
+    process w = {.task = task,
+                 .limits = limits,
+                 .socket = -1,
+                 .output = -1,
+                 .death = -1,
+                 .start = mf_run_clock()};
     mf_packet start = {.kind = MF_WIRE_START};
     mf_status status = MF_OK;
 

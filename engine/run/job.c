@@ -1,4 +1,5 @@
 /* job.c - one node as it runs: what it needs, its thread, its lease, its outputs kept. */
+#include "run/altstack.h"
 #include "run/runner.h"
 
 #include <stdlib.h>
@@ -100,6 +101,7 @@ static void *work(void *self)
     mf_job *j = self;
     mf_runner *r = j->run;
 
+    mf_altstack_set();
     j->status = run_leased(j);
     pthread_mutex_lock(&r->lock);
     j->finished = r->finished;

@@ -8,9 +8,13 @@
 
 static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent)
 {
+    mf_status status;
+
     *spent = (mf_spent){0};
     mf_task_set_timeout(task, limits->timeout);
-    return mf_task_execute(task);
+    status = mf_task_execute(task);
+    mf_task_set_timeout(task, 0);
+    return status;
 }
 
 const mf_executor mf_executor_local = {"thread", execute};

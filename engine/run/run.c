@@ -1,9 +1,13 @@
 /* run.c - the scheduler's loop: signals, ticks, logs, workers that are done. What starts when is in
  * start.c, one running node in job.c, what becomes of nodes in outcome.c. */
 #include "run/run.h"
+#include "run/clock.h"
+#include "run/folder.h"
+#include "run/groups.h"
 #include "run/runner.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +19,8 @@
 #define LOOK 200
 /* Seconds within which two signals count as one. */
 #define ONE_WISH 0.3
+/* Seconds between two lines about the same stage whose time is over. */
+#define REMIND 60
 
 double mf_runner_now(void)
 {
@@ -111,8 +117,9 @@ static void go_on(mf_runner *r)
 {
     bool more;
     uv_handle_t *handles[] = {(uv_handle_t *)&r->wake,       (uv_handle_t *)&r->signals[0],
-                              (uv_handle_t *)&r->signals[1], (uv_handle_t *)&r->timer,
-                              (uv_handle_t *)&r->sampler,    (uv_handle_t *)&r->looker};
+                              (uv_handle_t *)&r->signals[1], (uv_handle_t *)&r->signals[2],
+                              (uv_handle_t *)&r->timer,      (uv_handle_t *)&r->sampler,
+                              (uv_handle_t *)&r->looker};
 
     mf_store_pin(r->store);
     more = mf_runner_start(r);
@@ -197,20 +204,27 @@ static void on_log(void *self, const char *node, const char *text)
     uv_async_send(&r->wake);
 }
 
+/* SIGINT and SIGTERM stop the run, a second one ends it at once. So does SIGHUP, of a terminal that
+ * is closed or a connection that is lost; but a system sends it as often as it likes, and beside
+ * others: it is never the first of two, nor the second. */
 static void on_signal(uv_signal_t *handle, int number)
 {
     mf_runner *r = handle->data;
+    bool again = r->result->interrupted;
 
-    (void)number;
-    /* A shell's timeout signals a process and its group: that is one wish, not two. */
-    if (r->result->interrupted && mf_runner_now() - r->interrupted < ONE_WISH)
-        return;
-    if (r->result->interrupted) {
-        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOP_NOW});
-        return;
+    if (number != SIGHUP) {
+        /* A shell's timeout signals a process and its group: that is one wish, not two. */
+        if (r->interrupted > 0 && mf_runner_now() - r->interrupted < ONE_WISH)
+            return;
+        if (r->interrupted > 0) {
+            mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOP_NOW});
+            return;
+        }
+        r->interrupted = mf_runner_now();
     }
+    if (again)
+        return;
     r->result->interrupted = true;
-    r->interrupted = mf_runner_now();
     r->stopping = true;
     mf_host_cancel(r->host);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOPPING});
@@ -232,17 +246,57 @@ static void on_tick(uv_timer_t *handle)
                    (mf_run_event){.kind = MF_RUN_TICK, .active = r->active, .active_count = count});
 }
 
+/* A stage in a thread can't be ended: that its time is over is at least said, at once and every
+ * minute. */
+static void tell_overtime(mf_runner *r, mf_job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    double over = mf_task_overtime(j->task), every = r->options->remind;
+    const double timeout =
+        mf_graph_stage_at(mf_plan_graph(r->plan), n->node->group)->limits.timeout;
+    char text[320], by[32] = "";
+
+    if (over < 0) {
+        j->told = 0; /* also for a further try */
+        return;
+    }
+    if (over < j->told * (every > 0 ? every : REMIND))
+        return;
+    j->told++;
+    if (over >= 1)
+        snprintf(by, sizeof by, ", by %.0f s", over);
+    snprintf(text, sizeof text,
+             "has run longer than its timeout of %g s%s; it runs in a thread, which can't be "
+             "killed, and ends at its next safe point; with isolate: true beside the timeout it is "
+             "killed",
+             timeout, by);
+    mf_runner_tell(
+        r, (mf_run_event){
+               .kind = MF_RUN_OVERTIME, .node = n->work.node, .text = text, .seconds = over});
+    mf_runner_give_up(r, mf_journal_line(r->journal, n->work.node, text));
+}
+
 static void on_sample(uv_timer_t *handle)
 {
     mf_runner *r = handle->data;
 
+    mf_run_clock(); /* so that it goes on */
     mf_runner_sample(r);
+    for (mf_job *j = r->running; j; j = j->next)
+        tell_overtime(r, j);
     if (++r->samples >= SAMPLES_A_FLUSH)
         flush_journal(r);
     if (r->running && mf_runner_now() - r->beaten >= MF_LEASE_BEAT) {
         mf_runner_give_up(r, mf_store_lease_beat(r->store));
         r->beaten = mf_runner_now();
     }
+}
+
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 static void open_loop(mf_runner *r)
@@ -252,13 +306,18 @@ static void open_loop(mf_runner *r)
     uv_timer_init(&r->loop, &r->timer);
     uv_timer_init(&r->loop, &r->sampler);
     uv_timer_init(&r->loop, &r->looker);
-    uv_signal_init(&r->loop, &r->signals[0]);
-    uv_signal_init(&r->loop, &r->signals[1]);
+    for (size_t i = 0; i < sizeof r->signals / sizeof *r->signals; i++)
+        uv_signal_init(&r->loop, &r->signals[i]);
     r->sampler.data = r->looker.data = r;
-    r->wake.data = r->timer.data = r->signals[0].data = r->signals[1].data = r;
+    r->wake.data = r->timer.data = r;
+    for (size_t i = 0; i < sizeof r->signals / sizeof *r->signals; i++)
+        r->signals[i].data = r;
     if (r->options->signals) {
         uv_signal_start(&r->signals[0], on_signal, SIGINT);
         uv_signal_start(&r->signals[1], on_signal, SIGTERM);
+        if (!is_ignored(SIGHUP)) /* nohup */
+            uv_signal_start(&r->signals[2], on_signal, SIGHUP);
+        mf_groups_watch();
     }
     uv_timer_start(&r->sampler, on_sample, SAMPLE, SAMPLE);
     if (r->options->tick > 0)
@@ -287,6 +346,7 @@ static void begin(mf_runner *r)
 
 static void run_loop(mf_runner *r)
 {
+    mf_folders_sweep();
     open_loop(r);
     mf_host_set_log(r->host, on_log, r);
     go_on(r);

@@ -24,7 +24,10 @@ typedef enum mf_run_event_kind {
     MF_RUN_BLOCKED, /* node, text */
     MF_RUN_WAITING, /* node, text: another process on this cache runs it; at first, then each minute
                      */
-    MF_RUN_LOG,     /* node, text */
+    MF_RUN_OVERTIME, /* node, text, seconds: its time is over, and it goes on; at once, then each
+                      * minute
+                      */
+    MF_RUN_LOG,      /* node, text */
     MF_RUN_STOPPING, /* first Ctrl-C: running stages end at their next cancel point */
     MF_RUN_STOP_NOW, /* second: the program is to end now, without cleaning up */
     MF_RUN_TICK      /* a few times a second: running */
@@ -52,7 +55,8 @@ typedef struct mf_run_options {
     int jobs;            /* worker slots; 0: as many as the machine has cores */
     size_t host_bytes;   /* memory that running stages may need together; 0: what is available */
     bool fail_fast;      /* the first failure stops the run */
-    bool signals;        /* take SIGINT and SIGTERM */
+    bool signals;        /* take SIGINT, SIGTERM, SIGHUP; hand SIGTSTP and SIGCONT on */
+    double remind;       /* seconds between lines about a stage whose time is over; 0: a minute */
     int tick;            /* milliseconds between ticks; 0: none */
     const char *command; /* as typed, for the record */
     const char *version; /* of the program, for the record */

@@ -30,6 +30,7 @@ typedef struct mf_job {
     uint64_t start; /* ns */
     double started; /* since 1970 */
     int64_t peak;   /* of the process's resident bytes while it ran */
+    double told;    /* how often it was said that its time is over */
     int64_t dead;   /* for the lease: see store/leases.h */
     bool insist;
     pthread_t thread;
@@ -58,7 +59,7 @@ struct mf_runner {
     mf_run_result *result;
     uv_loop_t loop;
     uv_async_t wake;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     uv_timer_t timer, sampler, looker;
     int samples; /* since the journal was written */
     int slots, slots_used;
@@ -72,7 +73,7 @@ struct mf_runner {
     double beaten;         /* seconds; the last sign of life for the leases held */
     mf_run_active *active; /* room for `slots` */
     bool stopping;         /* nothing more is started */
-    double interrupted;    /* seconds; when the user asked for that */
+    double interrupted;    /* seconds; when the user asked for that; 0: not yet */
     mf_status failure;     /* of the run itself */
     mf_journal *journal;
     pthread_mutex_t lock; /* of what follows */

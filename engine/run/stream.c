@@ -4,6 +4,7 @@
  * slots in order. So the items and their order depend on neither the number of workers nor on who
  * was faster. A seek starts a new generation: what is still under way for the old one is dropped.
  */
+#include "run/altstack.h"
 #include "run/task_private.h"
 
 #include <stdlib.h>
@@ -91,6 +92,7 @@ static void *work_ahead(void *self)
     mf_stream *s = self;
     mf_task *task = NULL;
 
+    mf_altstack_set();
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
         if (s->claim < s->read + s->depth)

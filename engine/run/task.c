@@ -1,21 +1,16 @@
 /* task.c - running one stage: inputs opened lazily, outputs checked, progress, random numbers.
  * Device work is in task_device.c, streams are in stream.c. */
+#include "compute/stop.h"
 #include "run/check.h"
+#include "run/clock.h"
+#include "run/folder.h"
+#include "run/groups.h"
 #include "run/task_private.h"
 #include "run/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task)
 {
@@ -109,8 +104,20 @@ size_t mf_task_device(const mf_task *t)
 
 void mf_task_set_timeout(mf_task *t, double seconds)
 {
+    pthread_mutex_lock(&t->lock);
     t->timeout = seconds;
-    t->deadline = seconds > 0 ? now() + seconds : 0;
+    t->deadline = seconds > 0 ? mf_run_clock() + seconds : 0;
+    pthread_mutex_unlock(&t->lock);
+}
+
+double mf_task_overtime(mf_task *t)
+{
+    double deadline;
+
+    pthread_mutex_lock(&t->lock);
+    deadline = t->deadline;
+    pthread_mutex_unlock(&t->lock);
+    return deadline > 0 ? mf_run_clock() - deadline : -1;
 }
 
 const mf_work *mf_task_work(const mf_task *t)
@@ -185,14 +192,34 @@ static mf_status in_session(mf_task *t, mf_session *session)
     return inherit(t);
 }
 
+/* What programs ask between launches. */
+static mf_status ask(void *self)
+{
+    return mf_cancel_point(self);
+}
+
+/* Of the try that has ended with `status`. */
+static mf_status close_folder(mf_task *t, mf_status status)
+{
+    if (t->folder && status && t->folder_kept)
+        status = mf_hint(status, "its files are in %s", t->folder);
+    else if (t->folder)
+        mf_folder_remove(t->folder);
+    free(t->folder);
+    t->folder = NULL;
+    return status;
+}
+
 mf_status mf_task_execute(mf_task *t)
 {
     mf_session *session = NULL;
+    mf_stop before;
     mf_status status;
 
     t->inherits = calloc(t->work->out_count ? t->work->out_count : 1, sizeof *t->inherits);
     if (!t->inherits)
         return mf_fail(MF_NO_MEMORY, "no memory for a task");
+    before = mf_stop_set((mf_stop){ask, t});
     status = mf_session_acquire(t->host, t, t->work, &session);
     if (!status)
         status = in_session(t, session);
@@ -201,7 +228,9 @@ mf_status mf_task_execute(mf_task *t)
         mf_error_free(mf_task_drain(t));
         mf_task_drop(t);
     }
+    status = close_folder(t, status);
     mf_session_release(t->host, session);
+    mf_stop_set(before);
     free(t->inherits);
     t->inherits = NULL;
     return status;
@@ -212,11 +241,15 @@ mf_status mf_task_item(mf_task *t, void *session, int64_t i, mf_artifact **item)
     const mf_stage *stage = t->work->stage;
     mf_artifact *made = NULL;
     mf_status status, drained;
+    mf_stop before = mf_stop_set((mf_stop){ask, t});
 
     *item = NULL;
     t->item = i;
     status = stage->item(t, mf_params_struct(t->work->params), session, i, &made);
+    if (status)
+        made = NULL; /* of what a plugin left there after an error nothing is known */
     drained = mf_task_drain(t);
+    mf_stop_set(before);
     if (!status)
         status = drained;
     else
@@ -435,6 +468,27 @@ mf_status mf_task_write(mf_task *t, const mf_artifact *artifact, const char *pat
     return mf_write_artifact(mf_host_registry(t->host), artifact, path, NULL);
 }
 
+mf_status mf_task_folder(mf_task *t, bool keep, const char **path)
+{
+    *path = NULL;
+    if (!t->folder)
+        MF_TRY(mf_folder_new(keep, &t->folder));
+    t->folder_kept = keep;
+    *path = t->folder;
+    return MF_OK;
+}
+
+void mf_task_child(mf_task *t, int group, bool runs)
+{
+    if (!runs) {
+        mf_group_remove(group);
+        return;
+    }
+    mf_group_add(group, false);
+    if (t->folder)
+        mf_folder_used_by(t->folder, group);
+}
+
 /* ---- outputs --------------------------------------------------------------------------------- */
 
 mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact)
@@ -489,8 +543,11 @@ static mf_status new_volume(const char *type, const mf_grid *grid, mf_dtype dtyp
         status = mf_artifact_set_grid(*artifact, grid);
     if (!status && strcmp(type, "volume") == 0)
         status = mf_artifact_set_text(*artifact, "modality", "");
-    if (status)
+    if (status) {
         mf_artifact_unref(*artifact);
+        *artifact = NULL;
+        *voxels = NULL; /* was the artifact's */
+    }
     return status;
 }
 
@@ -535,7 +592,15 @@ void mf_progress(mf_task *t, int64_t done, int64_t total, const char *words)
     pthread_mutex_lock(&t->lock);
     t->state.done = done;
     t->state.total = total;
+    t->state.part = 0;
     snprintf(t->state.words, sizeof t->state.words, "%s", words ? words : "");
+    pthread_mutex_unlock(&t->lock);
+}
+
+void mf_progress_part(mf_task *t, double part)
+{
+    pthread_mutex_lock(&t->lock);
+    t->state.part = part < 0 ? 0 : part > 1 ? 1 : part;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -559,9 +624,12 @@ void mf_log(mf_task *t, const char *format, ...)
 
 mf_status mf_cancel_point(mf_task *t)
 {
+    if (mf_host_signal(t->host))
+        return mf_fail(MF_CANCELLED, "its process was asked to end by SIG%s",
+                       sigabbrev_np(mf_host_signal(t->host)));
     if (mf_host_cancelled(t->host))
         return mf_fail(MF_CANCELLED, "the run was stopped");
-    if (t->deadline > 0 && now() > t->deadline)
+    if (t->deadline > 0 && mf_run_clock() > t->deadline)
         return mf_fail(MF_CANCELLED, "it ran longer than its timeout of %g s", t->timeout);
     return MF_OK;
 }

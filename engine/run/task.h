@@ -20,6 +20,8 @@ size_t mf_task_device(const mf_task *task);
 void mf_task_set_files(mf_task *task, const mf_file_watch *files);
 /* From now on; the stage meets it at its next cancel point. 0: none. */
 void mf_task_set_timeout(mf_task *task, double seconds);
+/* Seconds since its time was over, from any thread; below 0: it is not. */
+double mf_task_overtime(mf_task *task);
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */
@@ -46,6 +48,7 @@ mf_status mf_task_end_checkpoints(mf_task *task);
 
 typedef struct mf_task_state {
     int64_t done, total;
+    double part; /* of the next one */
     char words[96];
 } mf_task_state;
 void mf_task_progress(mf_task *task, mf_task_state *state); /* from any thread */

@@ -33,18 +33,20 @@ struct mf_task {
     int threads;
     size_t device; /* index among the host's */
     const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */
-    double timeout, deadline; /* s; on the monotonic clock; 0: none */
+    double timeout, deadline;   /* s; by mf_run_clock; 0: none. Others read them under the lock */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;
     } *inputs;             /* by input port */
+    char *folder;          /* for files of this try, or NULL */
+    bool folder_kept;      /* after an error */
     mf_artifact **outputs; /* by output port */
     bool *inherits;        /* by output port: takes over the scan's own grid */
     held_volume *volumes;
     mf_queue *queue;
     moved_array *moved;
     held_buffer *buffers;
-    pthread_mutex_t lock; /* of state */
+    pthread_mutex_t lock; /* of state, and of the deadline for other threads */
     mf_task_state state;
     /* Checkpoints: see task_checkpoint.c. */
     bool saves;   /* it has asked for one, or saved one */

@@ -3,8 +3,10 @@
  * The main thread runs the stage; a second one hears what massflow says, so that a cancel arrives
  * while the stage computes, and tells the progress. When massflow is gone the worker and all that
  * it started end at once. */
+#include "run/clock.h"
 #include "run/executor.h"
 #include "run/frozen.h"
+#include "run/groups.h"
 #include "run/wire.h"
 #include "run/write.h"
 
@@ -309,12 +311,13 @@ static void tell_progress(remote *r, mf_task_state *told)
     mf_task_state state;
 
     mf_task_progress(r->task, &state);
-    if (state.done == told->done && state.total == told->total &&
+    if (state.done == told->done && state.total == told->total && state.part == told->part &&
         strcmp(state.words, told->words) == 0)
         return;
     *told = state;
     mf_packet_int(&p, state.done);
     mf_packet_int(&p, state.total);
+    mf_packet_int(&p, (int64_t)(state.part * 1e6));
     mf_packet_text(&p, state.words);
     send_packet(r, &p);
 }
@@ -343,7 +346,9 @@ static void *hear(void *self)
         struct pollfd wait = {.fd = r->socket, .events = POLLIN};
         mf_packet p;
         bool end = false;
-        if (poll(&wait, 1, PROGRESS_EVERY) <= 0) {
+        int heard = poll(&wait, 1, PROGRESS_EVERY);
+        mf_run_clock(); /* so that it goes on */
+        if (heard <= 0) {
             tell_progress(r, &told);
             continue;
         }
@@ -352,6 +357,31 @@ static void *hear(void *self)
         take_message(r, &p);
     }
     return NULL;
+}
+
+/* ---- signals -----------------------------------------------------------------------------------
+ * A batch system, or somebody by hand, signals this process too. Its stage then ends as in a run
+ * that is stopped, and saves its state; a second signal of the kind ends the process. */
+
+static mf_host *volatile interrupted;
+
+static void on_signal(int number)
+{
+    mf_host_interrupt(interrupted, number);
+}
+
+static void watch_signals(mf_host *host)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND}, was;
+
+    interrupted = host;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
+    mf_groups_watch();
 }
 
 /* ---- one task ---------------------------------------------------------------------------------
@@ -418,6 +448,8 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
     supply = (mf_supply){r, get_artifact, load_state, save_state};
+    watch_signals(r->host);
+    supply = (mf_supply){r, get_artifact, {r, get_binary, put_binary}, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
     MF_TRY(mf_task_new(r->host, mf_frozen_work(frozen), (int)threads, &r->task));

@@ -5,6 +5,7 @@ Whatever happened on the way, the artifacts are those of an undisturbed run, byt
 artifact's id is the digest of its content).
 """
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -123,6 +124,98 @@ class Training(unittest.TestCase):
         out = self.made("c")
         self.assertIn(f"encoder: goes on after step {saved} of 5\n", out)
         self.assertEqual(self.artifacts("c"), self.expected)
+
+    def following(self, cache, *, graph="graph.yaml", **values):
+        """A run that trains for ever, and its events about the encoder."""
+        line = self.line(cache, steps=100000, checkpoint=1e6, **values)
+        line[2] = graph
+        run = subprocess.Popen([*line, "--log", "json"], cwd=self.folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (run.kill(), run.wait(), run.stdout.close(), run.stderr.close()))
+        events = (json.loads(text) for text in run.stdout)
+        return run, (event for event in events if event.get("node") == "encoder")
+
+    def assert_goes_on(self, cache, graph="graph.yaml"):
+        """What was saved is what an undisturbed run has after as many steps: both end alike."""
+        (saved,), = self.ask(cache, "SELECT max(step) FROM checkpoint")
+        self.assertGreater(saved, 0)
+        more = {"steps": 100000, "stop_at": saved + 1}
+        line = self.line(cache, **more)
+        line[2:4] = [graph, "encoder"]
+        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(f"encoder: goes on after step {saved} of {saved + 1}\n", done.stdout)
+        line[line.index("--cache") + 1] = cache + "-undisturbed"
+        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        trained = [{name: artifact for name, artifact in self.artifacts(made).items()
+                    if name.startswith("mass.train.")} for made in (cache, cache + "-undisturbed")]
+        self.assertEqual(len(trained[0]), 2)
+        self.assertEqual(trained[0], trained[1])
+
+    def test_a_closed_terminal_loses_nothing_that_was_learned(self):
+        """No state is due: the last finished step is saved at the stop, in the middle of the next."""
+        run, events = self.following("f")
+        for event in events:
+            if event["event"] == "progress" and event.get("done", 0) >= 2:
+                break
+        run.send_signal(signal.SIGHUP)
+        out, err = run.communicate(timeout=240)
+        self.assertEqual(run.returncode, 130, out + err)
+        self.assert_goes_on("f")
+
+    def test_nor_does_a_worker_that_is_told_to_end(self):
+        with open(self.path("graph.yaml"), encoding="utf-8") as file:
+            text = file.read()
+        with open(self.path("own.yaml"), "w", encoding="utf-8") as file:
+            file.write(text.replace("massflow: 1\n", "massflow: 1\nisolate: true\n"))
+        run, events = self.following("g", graph="own.yaml")
+        for event in events:
+            if event["event"] == "progress" and event.get("done", 0) >= 2:
+                break
+        for thread in os.listdir(f"/proc/{run.pid}/task"):
+            with open(f"/proc/{run.pid}/task/{thread}/children", encoding="ascii") as file:
+                for child in file.read().split():
+                    os.kill(int(child), signal.SIGTERM)
+        for event in events:
+            if event["event"] == "failed":
+                self.assertEqual(event["error"], "its process was asked to end by SIGTERM")
+        run.communicate(timeout=240)
+        self.assertEqual(run.returncode, 1)
+        self.assert_goes_on("g", graph="own.yaml")
+
+    def test_it_is_never_silent(self):
+        """0 of all steps at once; rate and time left as soon as something is done."""
+        run, events = self.following("h")
+        known = None
+        for event in events:
+            if event["event"] != "progress" or "total" not in event:
+                continue
+            self.assertEqual(event["total"], 100000)
+            if "rate" in event:
+                known = event
+                break
+            self.assertEqual(event["done"], 0)
+        run.kill()
+        self.assertGreater(known["rate"], 0)
+        left = 100000 - known["left"] * known["rate"]  # steps, with what is done of one
+        self.assertGreaterEqual(left, known["done"] - 0.1)
+        self.assertLessEqual(left, known["done"] + 1.1)
+
+    def test_a_sample_smaller_than_a_view_is_an_error(self):
+        with open(self.path("graph.yaml"), encoding="utf-8") as file:
+            text = file.read()
+        with open(self.path("small.yaml"), "w", encoding="utf-8") as file:
+            file.write(text.replace("size: [16, 16, 16], margin: 0", "size: [32, 32, 32], margin: 0"))
+        line = self.line("i")
+        line[2:4] = ["small.yaml", "encoder"]
+        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"""
+failed: encoder
+  item 0 of views: sample \d \(sample\[case=p00\d\]\): the sample has 24x24x24 voxels, a view 32x32x32
+  let mass.prepare pad samples to at least the view
+  again: massflow run small.yaml 'encoder' """)
 
     def test_extended(self):
         self.made("d", stop_at=2, probe_stop_at=4)

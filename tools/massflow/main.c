@@ -92,7 +92,10 @@ int main(int argc, char **argv)
     int code;
 
     mf_store_on_wait(say_waiting, NULL);
-    signal(SIGPIPE, SIG_IGN); /* `massflow stages | head` ends quietly through a write error */
+    /* Write errors, with words, instead of a kill: of `massflow stages | head`, and of a file that
+     * grows over the limit that the shell set (ulimit -f). */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         overview();
         return argc < 2 ? EXIT_REQUEST : EXIT_DONE;

@@ -261,7 +261,7 @@ static void print_failures(const args *a, mf_plan *plan)
 typedef struct watcher {
     progress shown;
     events told;
-    bool json;
+    bool json, deaf; /* deaf: stdout has failed */
     FILE *people;
 } watcher;
 
@@ -286,6 +286,18 @@ static void print_summary(FILE *out, const mf_run_result *result, double seconds
     fflush(out);
 }
 
+/* Nobody reads any more (`massflow run | head`), or the terminal is gone: the run is worth more
+ * than its lines. What is written from here on goes nowhere. */
+static void mind_output(watcher *w)
+{
+    if (w->deaf || !ferror(stdout))
+        return;
+    w->deaf = true;
+    fprintf(stderr, "massflow: standard output can't be written any more; the run goes on\n");
+    if (!freopen("/dev/null", "w", stdout))
+        clearerr(stdout);
+}
+
 static void watch_run(void *self, const mf_run_event *event)
 {
     watcher *w = self;
@@ -294,6 +306,7 @@ static void watch_run(void *self, const mf_run_event *event)
         events_run(&w->told, event);
     crash_event(event);
     progress_event(&w->shown, event);
+    mind_output(w);
 }
 
 static void watch_export(void *self, const mf_exported *file)
@@ -385,8 +398,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
         watching.people = stderr;
     events_open(&watching.told, stdout);
     progress_open(&watching.shown, watching.people);
-    crash_watch();
-    options.tick = watching.shown.live ? 200 : watching.json ? 1000 : 60000;
+    options.tick = watching.shown.live ? 200 : 1000;
     error = mf_run(plan, host, &options, &result);
     progress_close(&watching.shown);
     code = error || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
@@ -399,6 +411,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
         events_end(&watching.told, &result, now() - begun, code);
     print_summary(watching.people, &result, now() - begun);
     print_failures(a, plan);
+    mind_output(&watching);
     mf_host_free(host);
     free(line);
     return error ? command_fail(error, EXIT_FAILED) : code;
@@ -419,6 +432,7 @@ static int run(const args *a)
     mf_plan *plan = NULL;
     int code;
 
+    crash_watch();
     code = check_jobs(a);
     if (code)
         return code;

@@ -132,6 +132,7 @@ typedef struct mf_needs {
 /* Called with each further file; its error is passed on. */
 typedef mf_status (*mf_part_call)(void *self, const char *path);
 
+/* Of what a callback left in *session or *artifact nothing is taken where it returns an error. */
 typedef struct mf_stage {
     const char *name;    /* "plugin.verb" or "noun.verb" */
     int version;         /* raised with each change of what it computes */
@@ -256,6 +257,13 @@ MF_API MF_MUST_USE mf_status mf_stream_next(mf_stream *stream, mf_artifact **ite
 MF_API MF_MUST_USE mf_status mf_task_write(mf_task *t, const mf_artifact *artifact,
                                            const char *path);
 
+/* A folder for files of this try, made in TMPDIR; removed when the stage ends, also by whoever
+ * comes next where the process was killed. With `keep` it stays after an error, which names it. */
+MF_API MF_MUST_USE mf_status mf_task_folder(mf_task *t, bool keep, const char **path);
+/* The stage has started a process that leads a group of its own, or that group has ended: it is
+ * stopped and continued with massflow (Ctrl-Z), and uses the task's folder. */
+MF_API void mf_task_child(mf_task *t, int group, bool runs);
+
 /* Outputs. mf_out takes over the caller's reference; the port's type must fit. */
 MF_API MF_MUST_USE mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact);
 /* A new volume on `grid`, zeroed, already set as output; voxels are written through *voxels. */
@@ -316,6 +324,8 @@ MF_API void mf_task_random(mf_task *t, mf_random *random);
 MF_API const char *mf_task_case(mf_task *t);
 /* Progress: done of total, and a few words ("loss 0.31") or NULL. */
 MF_API void mf_progress(mf_task *t, int64_t done, int64_t total, const char *words);
+/* What is done of the next of them by now, 0 to 1: a rate is known before the first is done. */
+MF_API void mf_progress_part(mf_task *t, double part);
 MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
 /* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
 MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);

@@ -1,0 +1,498 @@
+#!/usr/bin/env python3
+"""Signals, and what is left of killed runs: test_signals.py MASSFLOW CRASH.so COUNTING.so STEPS.so
+
+What each signal does to a run, to its isolated workers and to the commands that it runs
+(docs/reliability.md has the table).
+"""
+import json
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from test_isolate import MASSFLOW, Isolated, sanitized
+
+WAIT = """massflow: 1
+stages:
+  boom: {use: crash.now, %swith: {how: %s, lines: 1}}
+"""
+# Tells its number, then waits for a line of a fifo.
+COMMAND = """massflow: 1
+stages:
+  it: {use: exec.run, %swith: {shell: true, %scommand: "echo $$; read line <%s; echo done >{out.text}"}}
+"""
+LAST_WORDS = ("\nmassflow: error: massflow crashed; running were: boom\n"
+              "  isolate: true at a stage makes its crash an error of that node alone; what is done "
+              "is kept\n")
+
+
+def state_of(pid):
+    """The letter of /proc/PID/stat, or "" where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+class Signals(Isolated):
+    def setUp(self):
+        super().setUp()
+        self.temporary = self.path("t")
+        os.mkdir(self.temporary)
+
+    def environment(self):
+        return dict(super().environment(), TMPDIR=self.temporary)
+
+    def start(self, *words, **more):
+        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins", *words],
+                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, **more)
+        self.addCleanup(lambda: (run.kill(), run.wait(), run.stdout.close()))
+        return run
+
+    def until(self, run, pattern):
+        """Reads lines until one matches; gives its match."""
+        seen = []
+        for line in run.stdout:
+            seen.append(line)
+            found = re.search(pattern, line)
+            if found:
+                return found
+        self.fail("no " + pattern + " in " + "".join(seen))
+
+    def wait_for(self, what, condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.01)
+
+    def rest(self, run, code):
+        text = run.communicate(timeout=120)[0]
+        self.assertEqual(run.returncode, code, text)
+        return text
+
+    def waiting(self, limits="", how="wait", **more):
+        """A run with one stage that has begun."""
+        self.write("g.yaml", WAIT % (limits, how))
+        run = self.start(**more)
+        self.until(run, "^boom: logged line 1$")
+        return run
+
+    def commanding(self, limits="", keep=""):
+        """A run with one command that has begun, and the command's number."""
+        self.write("g.yaml", COMMAND % (limits, keep, self.path("go")))
+        if not os.path.exists(self.path("go")):
+            os.mkfifo(self.path("go"))
+        run = self.start()
+        return run, int(self.until(run, r"^it: (\d+)$").group(1))
+
+    def finish(self, run):
+        """Lets the command of `commanding` end."""
+        self.write("go", "on\n")
+        self.assertIn("finished: 1 run, 0 cached", self.rest(run, 0))
+
+    def told(self, command):
+        """What is recorded of the runs of g.yaml."""
+        done = subprocess.run([MASSFLOW, command, "g.yaml"], cwd=self.folder, timeout=60,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def workers(self, run):
+        return [pid for pid in self.children_of(run.pid)
+                if b"\0worker\0" in self.command_line(pid)]
+
+    @staticmethod
+    def children_of(pid):
+        found = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+        return found
+
+    @staticmethod
+    def command_line(pid):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+
+
+class LastWords(Signals):
+    def words_of(self, stage, how):
+        text = WAIT.replace("crash.now", stage).replace("lines: 1", "lines: 0")
+        self.write("g.yaml", text % ("", how))
+        run = self.start()
+        text = run.communicate(timeout=120)[0]
+        self.assertIn(LAST_WORDS, text)
+        return run.returncode, text
+
+    def test_after_a_driver_was_loaded(self):
+        """PoCL's compiler and PoCL itself catch signals."""
+        for how, number in (("segv", signal.SIGSEGV), ("abort", signal.SIGABRT)):
+            self.assertEqual(self.words_of("crash.device", how)[0], -number)
+
+    @unittest.skipIf(sanitized(), "the address sanitizer has stacks of its own")
+    def test_when_the_stack_is_used_up(self):
+        self.assertEqual(self.words_of("crash.now", "overflow")[0], -signal.SIGSEGV)
+
+    def test_below_a_handler_that_was_set_later(self):
+        code, text = self.words_of("crash.now", "late")
+        self.assertEqual(code, -signal.SIGSEGV)
+        self.assertIn("trace of the driver\n" + LAST_WORDS, text)
+
+    def test_above_a_handler_that_was_set_meanwhile(self):
+        code, text = self.words_of("crash.now", "topped")
+        self.assertEqual(code, -signal.SIGSEGV)
+        self.assertIn(LAST_WORDS + "trace of the driver\n", text)
+        self.assertEqual(text.count("massflow crashed"), 1)
+
+
+class Stops(Signals):
+    def test_these_stop_a_run(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for limits in ("", "isolate: true, "):
+                run = self.waiting(limits)
+                run.send_signal(number)
+                text = self.rest(run, 130)
+                self.assertIn("stopping: running stages end at their next safe point", text)
+                self.assertRegex(text, r"interrupted: 0 run, 0 cached, 1 left in")
+
+    def test_a_hangup_never_stops_at_once(self):
+        """A system sends it as often as it likes, and others beside it."""
+        run = self.waiting(how="hang")
+        run.send_signal(signal.SIGHUP)
+        self.until(run, "^stopping: ")
+        run.send_signal(signal.SIGHUP)
+        run.send_signal(signal.SIGTERM)  # the first that counts
+        with self.assertRaises(subprocess.TimeoutExpired):
+            run.wait(1)
+        run.send_signal(signal.SIGTERM)
+        self.assertIn("stopped\n", self.rest(run, 130))
+
+    def test_nohup_is_heeded(self):
+        run = self.waiting(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        run.send_signal(signal.SIGHUP)
+        with open(f"/proc/{run.pid}/status", encoding="ascii") as file:
+            ignored = int(re.search(r"^SigIgn:\s*(\w+)", file.read(), re.M).group(1), 16)
+        self.assertTrue(ignored >> (signal.SIGHUP - 1) & 1)
+        run.send_signal(signal.SIGINT)
+        self.assertNotIn("stopping", self.rest(run, 130).split("stopping: ", 1)[1])
+
+    def test_a_closed_terminal(self):
+        """The kernel's own SIGHUP: the terminal of the session goes away."""
+        self.write("g.yaml", WAIT % ("", "wait"))
+        pid, terminal = os.forkpty()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(MASSFLOW, [MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
+                      self.environment())
+        seen = b""
+        while b"logged line 1" not in seen:
+            seen += os.read(terminal, 4096)
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130)
+        self.assertIn("interrupted", self.told("runs"))
+
+    def test_a_command_is_ended(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            run, command = self.commanding()
+            run.send_signal(number)
+            self.assertIn("interrupted: 0 run, 0 cached, 1 left in", self.rest(run, 130))
+            self.assertEqual(state_of(command), "")
+            self.assertEqual(os.listdir(self.temporary), [])
+
+    def test_a_command_that_a_batch_system_signals_too(self):
+        """It may end before the run has heard: that is no failure."""
+        run, command = self.commanding()
+        os.kill(run.pid, signal.SIGSTOP)  # it hears later
+        self.wait_for("massflow is stopped", lambda: state_of(run.pid) == "T")
+        os.killpg(command, signal.SIGTERM)
+        run.send_signal(signal.SIGTERM)
+        run.send_signal(signal.SIGCONT)
+        text = self.rest(run, 130)
+        self.assertIn("interrupted: 0 run, 0 cached, 1 left in", text)
+        self.assertNotIn("failed", text)
+
+    def test_a_worker_that_is_signalled_itself(self):
+        for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"),
+                             (signal.SIGINT, "INT")):
+            run = self.waiting("isolate: true, ")
+            worker, = self.workers(run)
+            os.kill(worker, number)
+            text = self.rest(run, 1)
+            self.assertIn(f"failed: boom\n  its process was asked to end by SIG{name}\n", text)
+
+    def test_sigquit_ends_all_at_once(self):
+        run = self.waiting("isolate: true, ")
+        worker, = self.workers(run)
+        end = os.pidfd_open(worker)
+        run.send_signal(signal.SIGQUIT)
+        self.rest(run, -signal.SIGQUIT)
+        self.assertEqual(select.select([end], [], [], 60)[0], [end])
+        os.close(end)
+        run, command = self.commanding()
+        end = os.pidfd_open(command)
+        run.send_signal(signal.SIGQUIT)
+        self.rest(run, -signal.SIGQUIT)
+        self.assertEqual(select.select([end], [], [], 60)[0], [end])
+        os.close(end)
+
+
+class Paused(Signals):
+    """Ctrl-Z, and going on."""
+
+    def stop_and_continue(self, run, others, meanwhile=lambda: None):
+        run.send_signal(signal.SIGTSTP)
+        for pid in [run.pid, *others]:
+            self.wait_for(f"{pid} of {[run.pid, *others]} is stopped",
+                          lambda: state_of(pid) == "T")  # pylint: disable=W0640
+        meanwhile()
+        run.send_signal(signal.SIGCONT)
+        for pid in [run.pid, *others]:
+            self.wait_for(f"{pid} of {[run.pid, *others]} goes on",
+                          lambda: state_of(pid) != "T")  # pylint: disable=W0640
+
+    def test_a_worker_stops_and_goes_on_too(self):
+        run = self.waiting("isolate: true, ")
+        worker, = self.workers(run)
+        self.stop_and_continue(run, [worker])
+        self.stop_and_continue(run, [worker])
+        run.send_signal(signal.SIGINT)
+        self.rest(run, 130)
+
+    def test_a_command_too(self):
+        for limits in ("", "isolate: true, "):
+            run, command = self.commanding(limits)
+            self.stop_and_continue(run, [command])
+            self.finish(run)
+            shutil.rmtree(self.path(".massflow"))
+
+    def test_it_does_not_count_for_a_timeout(self):
+        """That it is stopped for longer than the timeout is what is tested."""
+        for limits in ("timeout: 3, ", "isolate: true, timeout: 3, "):
+            run, command = self.commanding(limits)
+            self.stop_and_continue(run, [command], lambda: time.sleep(4))
+            self.finish(run)
+            shutil.rmtree(self.path(".massflow"))
+
+    def test_sigstop_can_be_continued(self):
+        run = self.waiting("isolate: true, ")
+        run.send_signal(signal.SIGSTOP)
+        self.wait_for("massflow is stopped", lambda: state_of(run.pid) == "T")
+        run.send_signal(signal.SIGCONT)
+        run.send_signal(signal.SIGINT)
+        self.rest(run, 130)
+
+
+class Output(Signals):
+    def test_a_closed_pipe_ends_no_run(self):
+        self.write("g.yaml", WAIT % ("", "well"))
+        for words in ([], ["--log", "json"]):
+            read, write = os.pipe()
+            os.close(read)
+            done = subprocess.run([MASSFLOW, "run", "g.yaml", "--plugins", "plugins", *words],
+                                  cwd=self.folder, env=self.environment(), stdout=write,
+                                  stderr=subprocess.PIPE, text=True, timeout=120)
+            os.close(write)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stderr.count("massflow: standard output can't be written any "
+                                               "more; the run goes on\n"), 1)
+            self.assertIn("1 of 1 nodes are cached", self.massflow("run", "g.yaml"))
+            shutil.rmtree(self.path(".massflow"))
+
+    def test_its_failures_still_count(self):
+        self.write("g.yaml", WAIT % ("", "fail"))
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"], cwd=self.folder,
+                              env=self.environment(), stdout=write, stderr=subprocess.PIPE,
+                              text=True, timeout=120)
+        os.close(write)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("failed: boom\n  it went wrong as it should\n", done.stderr)
+
+    @staticmethod
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+
+    def test_the_limit_of_a_file_is_an_error(self):
+        self.write("g.yaml", """massflow: 1
+stages:
+  scan: {use: phantom.volume, with: {size: [128, 128, 128], spacing: [2, 2, 2]}}
+""")
+        run = self.start("scan", preexec_fn=self.small_files)
+        text = self.rest(run, 1)
+        self.assertRegex(text, r"massflow: error: .*cannot write '.*\.db': it would be larger than this "
+                               r"shell allows files to be\n"
+                               r"  'ulimit -f' says how large; raise it and run again: what is "
+                               r"finished stays\n")
+        self.massflow("run", "g.yaml")
+
+    def test_a_command_meets_it_as_ever(self):
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {command: "dd if=/dev/zero of={out.text} bs=1M count=4"}}
+""")
+        run = self.start(preexec_fn=self.small_files)
+        self.assertIn("'dd' was killed by SIGXFSZ (File size limit exceeded)", self.rest(run, 1))
+
+
+class Left(Signals):
+    """What killed processes leave behind in TMPDIR and beside exports."""
+
+    def folders(self):
+        return [name for name in os.listdir(self.temporary) if name.startswith("massflow-exec-")]
+
+    def killed(self, keep=""):
+        run, command = self.commanding(keep=keep)
+        end = os.pidfd_open(command)
+        run.kill()
+        run.communicate()
+        self.assertEqual(select.select([end], [], [], 60)[0], [end])
+        os.close(end)
+        self.wait_for("the command's children end", lambda: not self.group_lives(command))
+
+    def group_lives(self, group):
+        try:
+            os.killpg(group, 0)
+            return True
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+
+    def small_run(self):
+        self.write("h.yaml", WAIT % ("", "well"))
+        self.massflow("run", "h.yaml")
+
+    def test_the_next_run_sweeps_the_folder(self):
+        self.killed()
+        self.assertEqual(len(self.folders()), 1)
+        self.small_run()
+        self.assertEqual(self.folders(), [])
+
+    def test_a_folder_that_is_kept_stays(self):
+        self.killed(keep="keep: true, ")
+        self.small_run()
+        self.assertEqual(len(self.folders()), 1)
+
+    def test_what_is_not_known_to_be_left_stays(self):
+        run, _ = self.commanding()
+        os.mkdir(os.path.join(self.temporary, "massflow-exec-abcdef"))  # says nothing of its owner
+        other = os.path.join(self.temporary, "massflow-exec-ghijkl")
+        os.mkdir(other)
+        with open(os.path.join(other, ".massflow"), "w", encoding="utf-8") as file:
+            file.write("of another machine\n1 1\ndrop\n")
+        os.symlink(other, os.path.join(self.temporary, "massflow-exec-mnopqr"))
+        before = sorted(self.folders())
+        self.assertEqual(len(before), 4)
+        self.small_run()
+        self.assertEqual(sorted(self.folders()), before)
+        self.finish(run)
+
+    def test_a_folder_that_a_command_left_running_uses_stays(self):
+        run, command = self.commanding()
+        folder, = self.folders()
+        with open(os.path.join(self.temporary, folder, ".massflow"), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        self.assertEqual(lines[2:], ["drop", str(command)])
+        self.assertEqual(int(lines[1].split()[0]), run.pid)
+        # The same of an owner that is gone, its command still there.
+        with open(os.path.join(self.temporary, folder, ".massflow"), "w", encoding="utf-8") as file:
+            file.write("\n".join([lines[0], "4194304 1", "drop", str(command)]) + "\n")
+        self.small_run()
+        self.assertEqual(self.folders(), [folder])
+        self.finish(run)
+        self.assertEqual(self.folders(), [])
+
+    def test_of_a_worker_that_was_killed(self):
+        run, command = self.commanding("isolate: true, ")
+        worker, = self.workers(run)
+        end = os.pidfd_open(command)
+        os.kill(worker, signal.SIGKILL)
+        self.rest(run, 1)
+        self.assertEqual(select.select([end], [], [], 60)[0], [end])
+        os.close(end)
+        self.wait_for("the command's children end", lambda: not self.group_lives(command))
+        self.small_run()
+        self.assertEqual(self.folders(), [])
+
+    def test_half_files_of_a_killed_process(self):
+        os.mkdir(self.path("out"))
+        self.write("g.yaml", WAIT % ("", "well") + "export: {boom: out/a.txt}\n")
+        self.massflow("run", "g.yaml")
+        self.assertEqual(os.listdir(self.path("out")), ["a.txt"])
+        run = self.waiting()  # one that lives
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            machine = file.read().strip() + " " + os.readlink("/proc/self/ns/pid")
+        import hashlib
+        digits = hashlib.sha256(machine.encode()).hexdigest()[:8]
+        with open(f"/proc/{run.pid}/stat", encoding="ascii") as file:
+            start = file.read().rsplit(")", 1)[1].split()[19]
+        stays = [f".writing-{digits}-{run.pid}-{start}-a.txt", ".writing-00000000-1-1-a.txt",
+                 ".writing-17-a.txt"]
+        for name in [f".writing-{digits}-4194304-1-b.txt",
+                     f".writing-{digits}-{run.pid}-{int(start) - 1}-a.txt", *stays]:
+            self.write("out/" + name, "half")
+        self.write("g.yaml", WAIT % ("", "well") + "export: {boom: out/b.txt}\n")
+        self.massflow("run", "g.yaml")
+        self.assertEqual(sorted(os.listdir(self.path("out"))), sorted([*stays, "a.txt", "b.txt"]))
+        run.kill()
+
+
+class Overtime(Signals):
+    WORDS = ("has run longer than its timeout of 0.2 s; it runs in a thread, which can't be killed, "
+             "and ends at its next safe point; with isolate: true beside the timeout it is killed")
+
+    def test_a_stage_whose_time_is_over_says_so(self):
+        run = self.waiting("timeout: 0.2, ", how="hang")
+        self.assertEqual(self.until(run, "^overtime .*$").group(0), "overtime boom: " + self.WORDS)
+        self.wait_for("it is recorded", lambda: self.WORDS in self.told("log"))
+
+    def test_to_a_program(self):
+        self.write("g.yaml", WAIT % ("timeout: 0.2, ", "hang"))
+        run = self.start("--log", "json")
+        for line in run.stdout:
+            if line.startswith("{") and json.loads(line)["event"] == "overtime":
+                event = json.loads(line)
+                break
+        self.assertEqual((event["node"], event["text"]), ("boom", self.WORDS))
+        self.assertGreater(event["seconds"], 0)
+        run.kill()
+
+    def test_not_of_one_that_ends_in_time(self):
+        self.write("g.yaml", WAIT % ("timeout: 100, ", "well"))
+        self.assertNotIn("overtime", self.massflow("run", "g.yaml"))
+
+
+class Help(Signals):
+    def test_of_every_command(self):
+        names = re.findall(r"^  massflow (\S+)", self.help_text("help"), re.M)
+        self.assertGreater(len(names), 15)
+        for name in [*names, "worker"]:
+            text = self.help_text("help", name)
+            self.assertRegex(text, rf"\Amassflow {name}( .*)? - \S")
+            self.assertEqual(self.help_text(name, "--help"), text)
+
+    def test_of_the_cache(self):
+        text = self.help_text("help", "cache")
+        self.assertIn("gc", text)
+
+    def help_text(self, *words):
+        done = subprocess.run([MASSFLOW, *words], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("(null)", done.stdout)
+        return done.stdout
+
+
+# The tests of the module that this one takes its ways from are run there.
+del Isolated
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
