@@ -25,7 +25,7 @@ extern char **environ;
 typedef struct exchange {
     const char *where, *name;
     const decode_request *request;
-    double since, patience; /* when a byte moved last; s to wait for the next */
+    double looked, waited, patience; /* the last look; s without a byte; s to wait for one */
     bool gone, refused;     /* the process has ended; it has said why it gives no pixels */
 } exchange;
 
@@ -149,13 +149,16 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* A process whose memory is damaged may wait for itself: that takes no processor time. */
-static mf_status check_patience(const decoder *d, const exchange *x)
+/* A process whose memory is damaged may wait for itself: that takes no processor time. That massflow
+ * was stopped (Ctrl-Z) does not count: no look is longer than two. */
+static mf_status check_patience(const decoder *d, exchange *x)
 {
-    double passed = now() - x->since;
+    double time = now(), gap = time - x->looked, most = 2e-3 * LOOK_EVERY;
+    x->looked = time;
+    x->waited += gap > most ? most : gap;
     if (d->stop)
         MF_TRY(d->stop(d->of));
-    if (passed < x->patience)
+    if (x->waited < x->patience)
         return MF_OK;
     return mf_fail(MF_CORRUPT,
                    "%s: the decoder of its %s pixels gave no answer within %.0f s; the file is "
@@ -180,7 +183,8 @@ static mf_status move(decoder *d, exchange *x, void *bytes, size_t size, bool ou
             continue;
         x->gone = n <= 0;
         done += n > 0 ? (size_t)n : 0;
-        x->since = now();
+        x->looked = now();
+        x->waited = 0;
     }
     return MF_OK;
 }
@@ -240,10 +244,11 @@ static mf_status talk(decoder *d, exchange *x, const unsigned char *stream, mf_d
 mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,
                       const unsigned char *stream, mf_dtype dtype, mf_array **pixels)
 {
+    *pixels = NULL;
     exchange x = {.where = where,
                   .name = name,
                   .request = r,
-                  .since = now(),
+                  .looked = now(),
                   .patience = d->patience > 0 ? d->patience : PATIENCE * (double)decode_seconds(r)};
     MF_TRY(start(d, where));
     mf_status failed = talk(d, &x, stream, dtype, pixels);

@@ -112,6 +112,7 @@ static mf_status read_plain(dicom_reader *r, const char *path, const dicom_heade
     if (fseeko(r->file, (off_t)(h->pixel_offset + frame * bytes), SEEK_SET) ||
         fread((*pixels)->data, 1, (*pixels)->bytes, r->file) < (*pixels)->bytes) {
         mf_array_unref(*pixels);
+        *pixels = NULL;
         return mf_fail(MF_CORRUPT, "%s: its pixels cannot be read", path);
     }
     if (h->big_endian)
@@ -142,10 +143,12 @@ static mf_status decode_rle(const char *where, const dicom_header *h, const unsi
         return pixels_mismatch(where, h, "its RLE pixels are %zu bytes, too few", size);
     MF_TRY(new_pixels(h, pixels));
     mf_status failed = rle_decode(where, h, stream, size, (*pixels)->data);
-    if (failed)
+    if (failed) {
         mf_array_unref(*pixels);
-    else
+        *pixels = NULL;
+    } else {
         keep_bits(*pixels, h->is_signed, stored_bits(h));
+    }
     return failed;
 }
 
@@ -185,8 +188,10 @@ static mf_status decode_foreign(dicom_reader *r, const char *where, const dicom_
                        dtype_of(h, s.bits > 8 ? 16 : 8), pixels));
     keep_bits(*pixels, h->is_signed, used);
     mf_status failed = used > stored_bits(h) ? check_values(where, h, *pixels) : MF_OK;
-    if (failed)
+    if (failed) {
         mf_array_unref(*pixels);
+        *pixels = NULL;
+    }
     return failed;
 }
 
@@ -254,6 +259,7 @@ static mf_status enter_file(dicom_reader *r, const char *path, const dicom_heade
 mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header *h, int64_t frame,
                            mf_array **pixels)
 {
+    *pixels = NULL;
     MF_TRY(check_header(path, h, frame));
     mf_status failed = enter_file(r, path, h);
     if (!failed)
@@ -267,8 +273,10 @@ mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header
     if (slope == 0 || (slope == 1 && intercept == 0))
         return MF_OK;
     failed = voxels_scale(pixels, slope, intercept);
-    if (failed)
+    if (failed) {
         mf_array_unref(*pixels);
+        *pixels = NULL;
+    }
     return failed;
 }
 

@@ -113,6 +113,7 @@ mf_status fragments_read(const char *where, FILE *file, const fragments *f, int6
             fread(*bytes + used, 1, (size_t)one->bytes, file) < (size_t)one->bytes) {
             mf_status failed = not_read(where);
             free(*bytes);
+            *bytes = NULL;
             return failed;
         }
         used += (size_t)one->bytes;
