@@ -113,7 +113,8 @@ void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count)
 typedef struct cursor {
     const uint8_t *at;
     size_t left;
-    bool failed; /* what was asked for is not there; all further answers are 0 or NULL */
+    bool failed;          /* what was asked for is not there; all further answers are 0 or NULL */
+    bool short_of_memory; /* for a text that is there */
 } cursor;
 
 static const uint8_t *take(cursor *c, size_t size)
@@ -151,11 +152,16 @@ static char *take_text(cursor *c)
 {
     size_t size = take_count(c, 1);
     const uint8_t *bytes = take(c, size);
-    return bytes ? strndup((const char *)bytes, size) : NULL;
+    char *text = bytes ? strndup((const char *)bytes, size) : NULL;
+    c->short_of_memory |= bytes && !text;
+    return text;
 }
 
-static mf_status broken(void)
+/* Why something of the record is not at hand: that memory is short is no damage. */
+static mf_status broken(const cursor *c)
 {
+    if (c->short_of_memory)
+        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
     return mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
 }
 
@@ -169,7 +175,7 @@ static mf_status take_reals(cursor *c, const char *name, mf_artifact *a)
         int64_t bits = take_int(c);
         memcpy(&values[i], &bits, sizeof bits);
     }
-    mf_status status = c->failed ? broken() : mf_artifact_set_reals(a, name, values, count);
+    mf_status status = c->failed ? broken(c) : mf_artifact_set_reals(a, name, values, count);
     free(values);
     return status;
 }
@@ -179,12 +185,12 @@ static mf_status take_value(cursor *c, const char *name, mf_artifact *a)
     int64_t kind = take_int(c);
     if (kind == MF_ATTRIBUTE_INT) {
         int64_t value = take_int(c);
-        return c->failed ? broken() : mf_artifact_set_int(a, name, value);
+        return c->failed ? broken(c) : mf_artifact_set_int(a, name, value);
     }
     if (kind == MF_ATTRIBUTE_REALS)
         return take_reals(c, name, a);
     char *text = kind == MF_ATTRIBUTE_TEXT ? take_text(c) : NULL;
-    mf_status status = text ? mf_artifact_set_text(a, name, text) : broken();
+    mf_status status = text ? mf_artifact_set_text(a, name, text) : broken(c);
     free(text);
     return status;
 }
@@ -193,7 +199,7 @@ static mf_status take_digests(cursor *c, const uint8_t **digests, size_t *count)
 {
     *count = take_count(c, MF_DIGEST_BYTES);
     *digests = take(c, *count * MF_DIGEST_BYTES);
-    return c->failed ? broken() : MF_OK;
+    return c->failed ? broken(c) : MF_OK;
 }
 
 static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__record_array *r)
@@ -204,7 +210,7 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     free(dtype);
     int64_t rank = take_int(c);
     if (!good || rank < 0 || rank > MF_MAX_RANK)
-        return broken();
+        return broken(c);
     info->rank = (int)rank;
     for (int i = 0; i < info->rank; i++)
         info->shape[i] = take_int(c);
@@ -213,7 +219,7 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     size_t count;
     if (info->ragged) {
         if (info->rank != 1 || info->shape[0] < 0 || info->rows < 0 || info->rows == INT64_MAX)
-            return broken();
+            return broken(c);
         int64_t offsets = info->rows + 1;
         MF_TRY(mf__layout_dense(MF_I64, 1, &offsets, &r->layout));
     } else {
@@ -221,7 +227,7 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     }
     MF_TRY(take_digests(c, &r->digests, &count));
     if (count != r->layout.count)
-        return broken();
+        return broken(c);
     if (info->ragged)
         MF_TRY(take_digests(c, &r->row_digests, &r->row_digest_count));
     info->name = name;
@@ -237,12 +243,12 @@ static mf_status take_arrays(cursor *c, mf_artifact *a, mf__record_array **array
     mf_status status = MF_OK;
     for (size_t i = 0; i < n && !status; i++) {
         char *name = take_text(c);
-        status = name ? take_array(c, name, a, &r[i]) : broken();
+        status = name ? take_array(c, name, a, &r[i]) : broken(c);
         r[i].info.name = NULL;
         free(name);
     }
     if (!status && (c->failed || c->left))
-        status = broken();
+        status = broken(c);
     if (status) {
         mf__record_arrays_free(r, n);
         return status;
@@ -258,26 +264,26 @@ static mf_status take_head(cursor *c, char **type)
     bool good = format && strcmp(format, FORMAT) == 0;
     free(format);
     *type = good ? take_text(c) : NULL;
-    return *type ? MF_OK : broken();
+    return *type ? MF_OK : broken(c);
 }
 
 mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type)
 {
-    cursor c = {bytes, size, false};
+    cursor c = {bytes, size, false, false};
     return take_head(&c, type);
 }
 
 mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
                           mf__record_array **arrays, size_t *count)
 {
-    cursor c = {bytes, size, false};
+    cursor c = {bytes, size, false, false};
     char *type;
     MF_TRY(take_head(&c, &type));
     free(type);
     size_t attributes = take_count(&c, 8);
     for (size_t i = 0; i < attributes; i++) {
         char *name = take_text(&c);
-        mf_status status = name ? take_value(&c, name, a) : broken();
+        mf_status status = name ? take_value(&c, name, a) : broken(&c);
         free(name);
         MF_TRY(status);
     }
