@@ -447,9 +447,8 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(load(start, &registry));
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
-    supply = (mf_supply){r, get_artifact, load_state, save_state};
     watch_signals(r->host);
-    supply = (mf_supply){r, get_artifact, {r, get_binary, put_binary}, load_state, save_state};
+    supply = (mf_supply){r, get_artifact, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
     MF_TRY(mf_task_new(r->host, mf_frozen_work(frozen), (int)threads, &r->task));
