@@ -428,6 +428,7 @@ mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
 {
     list l = {0};
     sqlite3_stmt *s;
+    *actions = NULL;
     MF_TRY(mf__prepare(c,
                        "SELECT " COLUMNS " FROM action a" JOINS " WHERE a.key = ?1"
                        " ORDER BY a.num <> " MF__ACTION("?1", "NULL") ", a.num, o.port, o.position",
@@ -454,6 +455,7 @@ mf_status mf_store_artifact_actions(mf_store *store, const char *id, size_t limi
     uint8_t digest[MF_DIGEST_BYTES];
     list l = {0};
     mf__reader *r;
+    *actions = NULL;
     if (!mf_hex_decode(id, digest))
         return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", id);
     MF_TRY(mf__reader_get(store, &r));
