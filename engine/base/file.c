@@ -105,3 +105,11 @@ bool mf_path_ignored(const char *name)
     return name[0] == '.' && length > 5 && !strncmp(name + length - 4, ".sw", 3) &&
            name[length - 1] >= 'a' && name[length - 1] <= 'p';
 }
+
+bool mf_path_plain(const char *path)
+{
+    for (const unsigned char *c = (const unsigned char *)path; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            return false;
+    return true;
+}

@@ -20,7 +20,7 @@ static bool check_values(mf_graph *g, const axis *a, const yaml *node)
         if (!good_id(a->values[i])) {
             good = graph_error(g, at,
                                "'%s' is no value for an axis: no spaces at its ends, none of "
-                               "/ \\ [ ] , = < > ! or quotes",
+                               "/ \\ [ ] , = < > ! or quotes, no control characters",
                                a->values[i]);
             continue;
         }

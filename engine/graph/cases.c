@@ -6,6 +6,7 @@
 #include "graph/cases.h"
 
 #include <ctype.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,7 +42,7 @@ bool good_id(const char *id)
         return false;
     if (!*id || isspace((unsigned char)*id) || isspace((unsigned char)id[strlen(id) - 1]))
         return false;
-    return !strpbrk(id, "/[],=<>!\\\"'\n\r\t");
+    return mf_path_plain(id) && !strpbrk(id, "/[],=<>!\\\"'");
 }
 
 const char *as_id(mf_arena *arena, const char *text)
@@ -492,7 +493,7 @@ static bool check_ids(mf_graph *g, rows *r)
         if (!good_id(r->list[i].id)) {
             mf_diagnostics_error(g->d, &r->list[i].place,
                                  "'%s' is no id for a case: no spaces at its ends, none of "
-                                 "/ \\ [ ] , = < > ! or quotes",
+                                 "/ \\ [ ] , = < > ! or quotes, no control characters",
                                  r->list[i].id);
             good = false;
         }

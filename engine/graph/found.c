@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <glob.h>
+#include <massflow/file.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,9 @@ static mf_status add(mf_arena *arena, const char *pattern, bool by_id, char *pat
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         path[--length] = 0;
+    if (!mf_path_plain(path))
+        return mf_hint(mf_fail(MF_INVALID, "the name of '%s' has a control character", path),
+                       "rename it: such a name can pretend to be a message");
     MF_TRY(check_scan(path));
     const char *id = NULL;
     size_t id_length = 0;

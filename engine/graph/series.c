@@ -109,6 +109,11 @@ static void search_folder(search *s, const char *folder, const char *below, cons
             struct stat st;
             if (stat(path, &st))
                 continue;
+            if (!mf_path_plain(name)) {
+                if (!pass)
+                    wrong(s, mf_fail(MF_INVALID, "the name of '%s' has a control character", path));
+                continue;
+            }
             if (*name == '.' || mf_path_ignored(name))
                 pass_hidden(s, name, !pass && S_ISREG(st.st_mode));
             else if (!pass && S_ISREG(st.st_mode))

@@ -1,5 +1,6 @@
 /* write_formats.c - .npy, .safetensors, .png, .csv, .txt. */
 #include "base/artifact_source.h"
+#include "base/utf8.h"
 #include "run/sheet.h"
 #include "run/write.h"
 
@@ -244,7 +245,7 @@ mf_status mf_write_png(const mf_artifact *a, const char *path)
 
 /* ---- .csv ------------------------------------------------------------------------------------ */
 
-static void put_csv(FILE *file, const char *text)
+static void put_quoted(FILE *file, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
         fputs(text, file);
@@ -259,21 +260,35 @@ static void put_csv(FILE *file, const char *text)
     fputc('"', file);
 }
 
+/* Texts may come from anywhere; the file is UTF-8. */
+static mf_status put_csv(FILE *file, const char *text)
+{
+    char *clean = mf_utf8_clean(text);
+
+    if (!clean)
+        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+    put_quoted(file, clean);
+    free(clean);
+    return MF_OK;
+}
+
 static mf_status put_sheet(FILE *file, const mf_sheet *sheet)
 {
     for (size_t c = 0; c < sheet->count; c++) {
         fputs(c ? "," : "", file);
-        put_csv(file, sheet->columns[c].name);
+        MF_TRY(put_csv(file, sheet->columns[c].name));
     }
     fputc('\n', file);
     for (int64_t r = 0; r < sheet->rows; r++) {
         for (size_t c = 0; c < sheet->count; c++) {
             char *cell = mf_sheet_cell(sheet, c, r, 0);
+            mf_status status;
             if (!cell)
                 return mf_fail(MF_NO_MEMORY, "no memory for a table");
             fputs(c ? "," : "", file);
-            put_csv(file, cell);
+            status = put_csv(file, cell);
             free(cell);
+            MF_TRY(status);
         }
         fputc('\n', file);
     }

@@ -1,10 +1,12 @@
 /* write_json.c - an artifact in words: attributes, shapes, a table's rows. */
+#include "base/utf8.h"
 #include "run/sheet.h"
 #include "run/write.h"
 
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +91,27 @@ static mf_status rows(const mf_artifact *a, json_object **all)
     return MF_OK;
 }
 
+/* Texts may come from anywhere; JSON is UTF-8. */
+static mf_status put_file(const char *path, const char *json)
+{
+    char *clean = mf_utf8_clean(json);
+    FILE *file = clean ? fopen(path, "we") : NULL;
+    mf_status status = MF_OK;
+
+    if (!clean)
+        return mf_fail(MF_NO_MEMORY, "no memory for a file of JSON");
+    bool good = file && fputs(clean, file) >= 0;
+    int failed = errno;
+    if (file && fclose(file) != 0) {
+        good = false;
+        failed = errno;
+    }
+    if (!good)
+        status = mf_fail(MF_IO, "%s", strerror(failed));
+    free(clean);
+    return status;
+}
+
 mf_status mf_write_json(const mf_artifact *a, const char *path)
 {
     json_object *top = json_object_new_object(), *table = NULL;
@@ -103,9 +126,8 @@ mf_status mf_write_json(const mf_artifact *a, const char *path)
         status = rows(a, &table);
     if (table)
         json_object_object_add(top, "rows", table);
-    errno = 0;
-    if (!status && json_object_to_file_ext(path, top, JSON_C_TO_STRING_PRETTY) != 0)
-        status = mf_fail(MF_IO, "%s", errno ? strerror(errno) : "writing failed");
+    if (!status)
+        status = put_file(path, json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY));
     json_object_put(top);
     return status;
 }

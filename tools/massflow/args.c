@@ -199,6 +199,16 @@ void args_quote(FILE *out, const char *text)
     fputc('\'', out);
 }
 
+void args_quote_path(FILE *out, const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+
+    if (*path && *path != '-' && path[strspn(path, plain)] == '\0')
+        fputs(path, out);
+    else
+        args_quote(out, path);
+}
+
 void args_repeat(FILE *out, const args *a, const char *const *names)
 {
     for (; *names; names++)
@@ -217,7 +227,9 @@ char *args_again(const args *a, const char *target)
 
     if (!out)
         return NULL;
-    fprintf(out, "massflow run %s ", args_at(a, 0));
+    fputs("massflow run ", out);
+    args_quote_path(out, args_at(a, 0));
+    fputc(' ', out);
     args_quote(out, target);
     args_repeat(out, a, options);
     fclose(out);

@@ -82,10 +82,11 @@ size_t clean_bytes(cleaner *c, const char *from, size_t size, char *to)
 typedef struct filtered {
     int file;
     FILE *stream;
+    bool silent;
     cleaner cleaner;
 } filtered;
 
-static filtered streams[] = {{STDOUT_FILENO, NULL, {{0}, 0}}, {STDERR_FILENO, NULL, {{0}, 0}}};
+static filtered streams[] = {{.file = STDOUT_FILENO}, {.file = STDERR_FILENO}};
 
 static bool put_all(int file, const char *from, size_t size)
 {
@@ -105,6 +106,9 @@ static ssize_t put(void *self, const char *from, size_t size)
 {
     filtered *f = self;
     char shown[6 * 512];
+
+    if (f->silent)
+        return (ssize_t)size;
 
     for (size_t at = 0; at < size;) {
         size_t part = size - at < 500 ? size - at : 500; /* with a rest at most 504 bytes */
@@ -137,6 +141,15 @@ static filtered *find(FILE *stream)
         if (streams[i].stream == stream)
             return &streams[i];
     return NULL;
+}
+
+void clean_silence(FILE *stream)
+{
+    filtered *f = find(stream);
+
+    if (f)
+        f->silent = true;
+    clearerr(stream);
 }
 
 int clean_file(FILE *stream)

@@ -11,6 +11,8 @@
 void clean_streams(void);
 /* The file behind such a stream, for isatty and the like. */
 int clean_file(FILE *stream);
+/* What is printed from now on goes nowhere, and that is no error. */
+void clean_silence(FILE *stream);
 /* Escape sequences of our own, past the filter. */
 void clean_escape(FILE *stream, const char *sequence);
 

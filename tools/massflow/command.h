@@ -62,6 +62,8 @@ const char *args_value_at(const args *a, const char *name, size_t i);
 /* A text between quotes, for a shell; all values of some options (NULL-terminated), as they were
  * given. */
 void args_quote(FILE *out, const char *text);
+/* Only where a shell would take it for something else. */
+void args_quote_path(FILE *out, const char *path);
 void args_repeat(FILE *out, const args *a, const char *const *names);
 /* "massflow run GRAPH 'target' --set ...": what makes that target of the same graph, for free(). */
 char *args_again(const args *a, const char *target);

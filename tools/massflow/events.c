@@ -1,7 +1,9 @@
 /* events.c - see events.h. */
 #include "events.h"
+#include "base/utf8.h"
 #include "run/journal.h"
 #include <json-c/json.h>
+#include <stdlib.h>
 #include <string.h>
 
 void events_open(events *e, FILE *out)
@@ -40,12 +42,15 @@ static void add_count(json_object *o, const char *name, size_t count)
     json_object_object_add(o, name, json_object_new_int64((int64_t)count));
 }
 
-/* Each line is flushed: whoever reads follows the run. */
+/* Each line is flushed: whoever reads follows the run. Lines of commands may be no UTF-8. */
 static void put(events *e, json_object *o)
 {
-    fprintf(
-        e->out, "%s\n",
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    char *line = mf_utf8_clean(json_object_to_json_string_ext(
+        o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+
+    if (line)
+        fprintf(e->out, "%s\n", line);
+    free(line);
     fflush(e->out);
     json_object_put(o);
 }

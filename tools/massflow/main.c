@@ -2,6 +2,7 @@
  *
  * A new command is a file that defines `const command command_NAME` and two lines here. */
 #include "args.h"
+#include "clean.h"
 #include "store/store.h"
 #include <signal.h>
 #include <stdio.h>
@@ -96,6 +97,7 @@ int main(int argc, char **argv)
      * grows over the limit that the shell set (ulimit -f). */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    clean_streams();
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         overview();
         return argc < 2 ? EXIT_REQUEST : EXIT_DONE;

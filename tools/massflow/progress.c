@@ -1,5 +1,7 @@
 /* progress.c - drawing the events of a run. Lines that stay are printed above the live ones. */
 #include "progress.h"
+#include "base/utf8.h"
+#include "clean.h"
 #include "workspace.h"
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +19,16 @@ void progress_open(progress *p, FILE *out)
 
     memset(p, 0, sizeof *p);
     p->out = out;
-    p->live = isatty(fileno(out));
+    p->live = isatty(clean_file(out));
     p->width = 80;
-    if (p->live && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+    if (p->live && ioctl(clean_file(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         p->width = size.ws_col;
 }
 
 static void erase(progress *p)
 {
     for (; p->drawn > 0; p->drawn--)
-        fputs("\033[A\033[2K", p->out);
+        clean_escape(p->out, "\033[A\033[2K");
 }
 
 void progress_close(progress *p)
@@ -45,6 +47,22 @@ static void clock_words(double seconds, char text[32])
         snprintf(text, 32, "%ld days", s / 86400);
     else
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}
+
+/* One line of the live ones, as it is shown, cut at the terminal's width. */
+static void put_live(progress *p, const char *line)
+{
+    char shown[6 * 512 + 1];
+    cleaner c = {{0}, 0};
+    size_t size = clean_bytes(&c, line, strnlen(line, 511), shown), at = 0;
+
+    for (int column = 1; at < size && column < p->width; column++) {
+        uint32_t code;
+        size_t n = mf_utf8_next(shown + at, size - at, &code);
+        at += n ? n : 1;
+    }
+    fprintf(p->out, "%.*s\n", (int)at, shown);
+    p->drawn++;
 }
 
 /* "12.3/s  0:42 left", "65.2 s each  75 days left", or nothing while the rate is not known. */
@@ -85,8 +103,7 @@ static void draw_active(progress *p, const mf_run_active *a)
         snprintf(line, sizeof line, "  %-24s [%s] %lld of %lld  %s%s", a->node, bar,
                  (long long)s->done, (long long)s->total, words, s->words);
     }
-    fprintf(p->out, "%.*s\n", p->width - 1, line);
-    p->drawn++;
+    put_live(p, line);
 }
 
 /* "running  encoder: 246 of 600  2.7/s  2:11 left  loss 0.31" */
@@ -140,8 +157,7 @@ static void draw_counts(progress *p, const mf_run_counts *c)
     if (c->failed)
         snprintf(line + strlen(line), sizeof line - strlen(line), ", %zu failed, %zu blocked",
                  c->failed, c->blocked);
-    fprintf(p->out, "%.*s\n", p->width - 1, line);
-    p->drawn++;
+    put_live(p, line);
 }
 
 static void tick(progress *p, const mf_run_event *e)

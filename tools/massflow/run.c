@@ -1,4 +1,5 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
+#include "clean.h"
 #include "crash.h"
 #include "events.h"
 #include "expected.h"
@@ -230,10 +231,7 @@ static char *command_line(const args *a)
     fprintf(out, "massflow run");
     for (size_t i = 0; i < args_count(a); i++) {
         fputc(' ', out);
-        if (strpbrk(args_at(a, i), " '[]*?$\"\\"))
-            args_quote(out, args_at(a, i));
-        else
-            fputs(args_at(a, i), out);
+        args_quote_path(out, args_at(a, i));
     }
     args_repeat(out, a, options);
     for (size_t i = 0; flags[i]; i++)
@@ -294,8 +292,7 @@ static void mind_output(watcher *w)
         return;
     w->deaf = true;
     fprintf(stderr, "massflow: standard output can't be written any more; the run goes on\n");
-    if (!freopen("/dev/null", "w", stdout))
-        clearerr(stdout);
+    clean_silence(stdout);
 }
 
 static void watch_run(void *self, const mf_run_event *event)

@@ -24,6 +24,10 @@ MF_API MF_MUST_USE mf_status mf_file_open(const char *path, FILE **file, int64_t
 MF_API MF_MUST_USE mf_status mf_file_read(const char *path, size_t most, char **bytes,
                                           size_t *size);
 
+/* Whether a name has no control characters: with a line end or an escape sequence in it a name could
+ * pretend to be a message. */
+MF_API bool mf_path_plain(const char *path);
+
 /* Whether a name in a folder is one that systems and editors leave there (".DS_Store", "Thumbs.db",
  * ".git", "__pycache__", ...): docs/caching.md lists them. Such files are no part of a folder's
  * content. */

@@ -1,32 +1,24 @@
 /* markup.c - see markup.h. */
 #include "markup.h"
+#include "base/utf8.h"
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
-/* Bytes of the character at `c`, 0 where it is none that XML allows. */
-static size_t character(const unsigned char *c)
+/* Bytes of the character at `c`, 0 where it is none. */
+static size_t character(const unsigned char *c, uint32_t *code)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = *c < 0x80 ? 1 : *c >= 0xf0 && *c < 0xf5 ? 4 : *c >= 0xe0 ? 3 : *c >= 0xc2 ? 2 : 0;
-    uint32_t code = n == 1 ? *c : *c & (0x7fu >> n);
-
-    if (*c >= 0xf5)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (c[i] & 0x3f);
-    }
-    if (!n || code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ||
-        (code & 0xfffe) == 0xfffe)
-        return 0;
-    return code < 0x20 && code != '\t' && code != '\n' && code != '\r' ? 0 : n;
+    return mf_utf8_next(c, strnlen((const char *)c, 4), code);
 }
 
-static void put_character(FILE *out, const unsigned char *c, size_t n)
+/* What would be obeyed, by the page or by whoever reads it, is shown: controls, which XML does not
+ * allow either, turns of direction, and characters that are none. */
+static void put_character(FILE *out, const unsigned char *c, size_t n, uint32_t code)
 {
-    if (!n)
+    if (!n || (code & 0xfffe) == 0xfffe)
         fputs("\xef\xbf\xbd", out);
+    else if (mf_utf8_is_control(code) && code != '\r')
+        fprintf(out, "\\u%04x", code);
     else if (*c == '&')
         fputs("&amp;", out);
     else if (*c == '<')
@@ -52,8 +44,9 @@ void put_short(FILE *out, const char *text, size_t most)
     const unsigned char *c = (const unsigned char *)text;
 
     for (size_t shown = 0; *c && (whole || shown + 1 < most); shown++) {
-        size_t n = character(c);
-        put_character(out, c, n);
+        uint32_t code = 0;
+        size_t n = character(c, &code);
+        put_character(out, c, n, code);
         c += n ? n : 1;
     }
     if (!whole)
@@ -66,7 +59,8 @@ size_t text_length(const char *text)
     size_t count = 0;
 
     for (; *c; count++) {
-        size_t n = character(c);
+        uint32_t code;
+        size_t n = character(c, &code);
         c += n ? n : 1;
     }
     return count;
