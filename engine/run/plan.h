@@ -19,7 +19,8 @@
  *
  *   WAITING -> RECIPE CACHED TO_RUN FAILED BLOCKED   S  all that it reads is known, or lost
  *   CACHED  -> TO_RUN                                S  again: its data is needed
- *   TO_RUN  -> CACHED                                S  again, but its data is not needed any more
+ *   TO_RUN  -> CACHED                                S  again, but its data is not needed any more;
+ *                                                       another node has its key, and was just made
  *   TO_RUN  -> BLOCKED                               S  data that it reads can't be made
  *   CACHED DONE TO_RUN RECIPE -> as from WAITING     S  what it reads came out as something else
  *   TO_RUN  -> RUNNING CACHED FAILED CANCELLED       R  starts; found stored; can't start; stopped
