@@ -270,9 +270,10 @@ static void tell_overtime(mf_runner *r, mf_job *j)
              "killed, and ends at its next safe point; with isolate: true beside the timeout it is "
              "killed",
              timeout, by);
-    mf_runner_tell(
-        r, (mf_run_event){
-               .kind = MF_RUN_OVERTIME, .node = n->work.node, .text = text, .seconds = over});
+    mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_OVERTIME,
+                                     .node = n->work.node,
+                                     .text = text,
+                                     .seconds = timeout + over});
     mf_runner_give_up(r, mf_journal_line(r->journal, n->work.node, text));
 }
 
