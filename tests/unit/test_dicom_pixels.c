@@ -868,6 +868,7 @@ START_TEST(damage_anywhere_is_survived)
             else
                 mf_array_unref(v);
             mf_error_free(failed);
+            dicom_header_free(&h);
         }
         dicom_reader_close(&r);
         free(bytes);
