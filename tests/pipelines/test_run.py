@@ -108,9 +108,7 @@ class Caching(Pipeline):
         out = self.massflow("run")
         self.assertIn("finished: 10 run, 0 cached in", out)
         self.assertEqual(self.counts(), {"load": 3, "upper": 3, "add": 3, "join": 1})
-        start = time.monotonic()
         out = self.massflow("run")
-        self.assertLess(time.monotonic() - start, 2.0)
         self.assertIn("finished: 0 run, 10 cached in", out)
         self.assertEqual(self.runs(), [])
 

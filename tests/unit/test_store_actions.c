@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static void key_of(const char *text, char key[MF_HEX_SIZE])
@@ -135,11 +134,8 @@ START_TEST(action_is_refused_without_its_outputs_and_leaves_nothing)
 }
 END_TEST
 
-/* Seconds that `count` look-ups take. */
-static double time_finds(mf_store *store, int count)
+static void find_all(mf_store *store, int count)
 {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
     ok(mf_store_hold(store));
     for (int i = 0; i < count; i++) {
         char name[32], key[MF_HEX_SIZE];
@@ -152,8 +148,6 @@ static double time_finds(mf_store *store, int count)
         mf_action_free(found);
     }
     mf_store_release(store);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
 }
 
 typedef struct recorder {
@@ -175,7 +169,7 @@ static void *record_range(void *arg)
     return NULL;
 }
 
-START_TEST(threads_record_and_many_actions_are_found_fast)
+START_TEST(what_threads_record_is_found)
 {
     mf_store *store = open_store(MF_STORE_WRITE);
     pthread_t threads[4];
@@ -186,9 +180,7 @@ START_TEST(threads_record_and_many_actions_are_found_fast)
     }
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    /* 10,000 in 0.3 s leaves 30 us each; a loaded machine gets ten times that. */
-    double seconds = time_finds(store, 2000);
-    ck_assert_double_lt(seconds, 2000 * 300e-6);
+    find_all(store, 2000);
     mf_store_close(store);
 }
 END_TEST
@@ -506,7 +498,7 @@ int main(void)
     tcase_add_test(tests, action_comes_back_with_its_outputs_in_order);
     tcase_add_test(tests, newest_action_of_a_key_is_found_and_each_device_kept);
     tcase_add_test(tests, action_is_refused_without_its_outputs_and_leaves_nothing);
-    tcase_add_test(tests, threads_record_and_many_actions_are_found_fast);
+    tcase_add_test(tests, what_threads_record_is_found);
     tcase_add_test(tests, held_look_ups_see_one_state);
     tcase_add_test(tests, runs_keep_nodes_and_the_actions_of_a_node);
     tcase_add_test(tests, file_is_read_again_only_when_it_may_have_changed);
