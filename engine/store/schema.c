@@ -325,6 +325,13 @@ static mf_status make_mark(mf__connection *c, uint8_t mark[MF_DIGEST_BYTES])
     return status;
 }
 
+/* What an index believes in that lies in another chunks.db than this one. */
+static mf_status renew(mf__connection *index, const uint8_t mark[MF_DIGEST_BYTES])
+{
+    MF_TRY(mf__script(index, "UPDATE artifact SET present = 0"));
+    return set_pair(index, mark);
+}
+
 /* Both files carry the same random mark, made with chunks.db. Where the marks differ, one of the
  * files has been deleted or replaced: data that the index believes in is gone. */
 static mf_status pair(mf__connection *index, mf__connection *chunks)
@@ -335,14 +342,14 @@ static mf_status pair(mf__connection *index, mf__connection *chunks)
     MF_TRY(get_pair(index, mine, &paired));
     if (marked && paired && memcmp(mine, theirs, sizeof mine) == 0)
         return MF_OK;
+    /* Whoever opened it at the same time may have been faster, and have stored something since: with
+     * the lock held it is looked at again. */
     MF_TRY(mf__script(index, "BEGIN IMMEDIATE"));
-    mf_status status = MF_OK;
-    if (!marked)
-        status = make_mark(chunks, theirs);
+    mf_status status = marked ? MF_OK : make_mark(chunks, theirs);
     if (!status)
-        status = mf__script(index, "UPDATE artifact SET present = 0");
-    if (!status)
-        status = set_pair(index, theirs);
+        status = get_pair(index, mine, &paired);
+    if (!status && !(paired && memcmp(mine, theirs, sizeof mine) == 0))
+        status = renew(index, theirs);
     if (!status)
         status = mf__script(index, "COMMIT");
     if (status)

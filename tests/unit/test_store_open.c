@@ -1,4 +1,5 @@
 /* test_store_open.c - opening a store: newer, foreign, read-only, missing; a full disk. */
+#include "store/internal.h"
 #include "store_fixture.h"
 
 #include <signal.h>
@@ -138,6 +139,66 @@ START_TEST(read_only_folder_can_be_read)
 }
 END_TEST
 
+/* The faster of two processes that open a new store: it has the lock when the slower one, which sees
+ * no mark yet, comes to it, and gives the files their mark as soon as it hears of `go`. */
+static void be_first(int ready, int go)
+{
+    char path[128], byte = 0;
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/cache.db", folder);
+    bool good = sqlite3_open(path, &db) == SQLITE_OK &&
+                sqlite3_exec(db,
+                             "CREATE TEMP TABLE mark AS SELECT * FROM meta WHERE name LIKE 'pair%';"
+                             "DELETE FROM main.meta WHERE name LIKE 'pair%'; BEGIN IMMEDIATE;"
+                             "INSERT INTO main.meta SELECT * FROM mark",
+                             NULL, NULL, NULL) == SQLITE_OK &&
+                write(ready, &byte, 1) == 1 && read(go, &byte, 1) == 1 &&
+                sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    _exit(good ? 0 : 1);
+}
+
+static void let_go(void *self, const char *text)
+{
+    (void)text;
+    ck_assert_int_eq(write(*(int *)self, "", 1), 1);
+}
+
+START_TEST(who_opens_second_keeps_what_the_first_has_stored)
+{
+    mf_store *store = open_store(MF_STORE_WRITE);
+    mf_artifact *a = make_volume(MF_F32, (int64_t[]){4, 5, 6}, 1, false);
+    mf__connection *index, *chunks;
+    char path[128], id[MF_HEX_SIZE], byte;
+    int ready[2], go[2], status;
+    bool present = false;
+    ok(mf_store_put(store, a, id));
+    mf_artifact_unref(a);
+    mf_store_close(store);
+    ck_assert_int_eq(pipe(ready) | pipe(go), 0);
+    pid_t first = fork();
+    if (!first)
+        be_first(ready[1], go[0]);
+    snprintf(path, sizeof path, "%s/cache.db", folder);
+    ok(mf__connection_open(path, MF__CREATE, &index));
+    snprintf(path, sizeof path, "%s/chunks.db", folder);
+    ok(mf__connection_open(path, MF__CREATE, &chunks));
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    mf_store_on_wait(let_go, &go[1]);
+    ok(mf__schema_write(index, chunks));
+    mf_store_on_wait(NULL, NULL);
+    mf__connection_close(index);
+    mf__connection_close(chunks);
+    ck_assert_int_eq(waitpid(first, &status, 0), first);
+    ck_assert_int_eq(status, 0);
+    store = open_store(MF_STORE_READ);
+    ok(mf_store_has(store, id, &present));
+    ck_assert(present);
+    mf_store_close(store);
+    for (int i = 0; i < 2; i++)
+        close(ready[i]), close(go[i]);
+}
+END_TEST
+
 START_TEST(full_disk_is_an_error_that_reaches_the_caller)
 {
     static const int64_t shape[3] = {64, 64, 64};
@@ -191,6 +252,7 @@ int main(void)
     tcase_add_test(tests, foreign_files_are_refused);
     tcase_add_test(tests, reader_needs_a_store_and_never_writes);
     tcase_add_test(tests, read_only_folder_can_be_read);
+    tcase_add_test(tests, who_opens_second_keeps_what_the_first_has_stored);
     tcase_add_test(tests, full_disk_is_an_error_that_reaches_the_caller);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
