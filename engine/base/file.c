@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -91,19 +92,19 @@ mf_status mf_file_read(const char *path, size_t most, char **bytes, size_t *size
 bool mf_path_ignored(const char *name)
 {
     static const char *const left[] = {
-        "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache",
-        ".git",        ".hg",                ".svn",          ".DS_Store",   "Thumbs.db",
-        "desktop.ini"};
-    size_t length = strlen(name);
+        /* Python, version control, editors' projects */
+        "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".git",
+        ".hg", ".svn", ".idea", ".vscode",
+        /* macOS, Windows, storage; removed files that are still open on NFS and FUSE */
+        ".DS_Store", "._*", "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", ".nfs*",
+        ".fuse_hidden*",
+        /* open in Vim, Emacs (a link to nowhere, and what is not saved yet), Kate, LibreOffice */
+        ".?*.sw[a-p]", ".#*", "#*#", ".*.kate-swp", ".~lock.*#"};
 
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
-        if (!strcmp(name, left[i]))
+        if (!fnmatch(left[i], name, 0))
             return true;
-    if (!strncmp(name, "._", 2) || !strncmp(name, ".nfs", 4)) /* macOS on foreign disks; NFS */
-        return true;
-    /* Vim's swap files: .NAME.swp, then .swo, .swn, ... */
-    return name[0] == '.' && length > 5 && !strncmp(name + length - 4, ".sw", 3) &&
-           name[length - 1] >= 'a' && name[length - 1] <= 'p';
+    return false;
 }
 
 bool mf_path_plain(const char *path)

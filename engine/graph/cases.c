@@ -118,12 +118,18 @@ static bool listed(const char *list, const char *word)
     return false;
 }
 
+static const char *const exclude = "exclude";
+
 static bool column_name(mf_graph *g, const struct source *source, const yaml *key)
 {
     if (!is_name(key->text))
         return graph_error(g, key, "'%s' is no name for a column", key->text);
     if (listed(source->columns, key->text))
         return graph_error(g, key, "the column '%s' is the source's own", key->text);
+    /* A slip there would let label maps in as scans, and a column of no use would be all that shows. */
+    if (!strcmp(source->name, "glob") && mf_nearest(key->text, &exclude, 1))
+        return graph_error(g, key, "'%s' would be a column; did you mean '%s'? A column needs a "
+                           "name that is less like it", key->text, exclude);
     return true;
 }
 
@@ -137,7 +143,7 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
         given v;
         if (find_source_kind(key->text))
             continue;
-        if (!strcmp(key->text, "exclude")) {
+        if (!strcmp(key->text, exclude)) {
             e->exclude = node;
             if (strcmp(kind->name, "glob"))
                 good = graph_error(g, key, "'exclude' leaves out files of a glob; '%s' has none",

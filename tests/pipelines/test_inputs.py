@@ -263,13 +263,14 @@ class Ignored(Inputs):
     LEFT = ["__pycache__/do.cpython-311.pyc", ".DS_Store", "._do.sh", "Thumbs.db", "desktop.ini",
             ".git/HEAD", ".hg/x", ".svn/x", ".do.sh.swp", ".do.sh.swo", ".nfs00ab",
             ".ipynb_checkpoints/a.ipynb", "below/__pycache__/x.pyc", ".mypy_cache/x",
-            ".ruff_cache/x", ".pytest_cache/x"]
-    COUNTED = [".hidden", "a.swp", ".swp", "below/.gitignore", "pycache/x", "Thumbs.db.txt"]
+            ".ruff_cache/x", ".pytest_cache/x", ".idea/x", ".vscode/x", "__MACOSX/x", "@eaDir/x",
+            ".fuse_hidden0001", "#do.sh#", ".do.sh.kate-swp", ".~lock.do.sh#"]
+    COUNTED = [".hidden", "a.swp", ".swp", "below/.gitignore", "pycache/x", "Thumbs.db.txt", "do.sh~", "#do.sh"]
 
     def test_what_is_left_behind(self):
         os.makedirs(self.path("mine/below"))
         self.write("mine/do.sh", "echo x > $1; for f in "
-                   + " ".join(self.LEFT)
+                   + " ".join(f"'{name}'" for name in self.LEFT)
                    + "; do mkdir -p ${0%/*}/$(dirname $f); echo x > ${0%/*}/$f; done\n")
         self.write("mine/below/other.sh", "")
         self.write("graph.yaml", """massflow: 1
@@ -278,6 +279,7 @@ stages:
 """)
         self.assertIn("finished: 1 run, 0 cached", self.massflow("run"))
         self.assertTrue(os.path.exists(self.path("mine/.git/HEAD")))
+        os.symlink("someone@host.4711:1", self.path("mine/.#do.sh"))  # as Emacs locks a file
         self.assertIn("finished: 0 run, 1 cached", self.massflow("run"))
         for name in self.COUNTED:
             with self.subTest(name=name):
