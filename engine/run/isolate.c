@@ -9,6 +9,7 @@
 #include "run/folder.h"
 #include "run/frozen.h"
 #include "run/groups.h"
+#include "run/marked.h"
 #include "run/wire.h"
 
 #include "base/arena.h"
@@ -32,6 +33,8 @@
 #define GRACE 1.0
 /* Seconds for the rest of a message that has begun. */
 #define PATIENCE 60
+/* Reads of what it and its children printed last; the pipe holds less. */
+#define MOST_LEFT 1024
 
 extern char **environ;
 
@@ -51,6 +54,7 @@ typedef struct process {
     mf_task *task;
     const mf_limits *limits;
     pid_t pid;
+    char mark[MF_MARK_SIZE];   /* in the environment of all that it starts */
     int socket, output, death; /* death: can be read once the process has ended; or -1 */
     double start;
     bool killed, cancelling;
@@ -446,8 +450,25 @@ static mf_status put_start(process *w, mf_packet *p)
     return mf_frozen_put(p, mf_task_work(w->task));
 }
 
+/* This process's, and the mark. */
+static char **marked_environment(process *w)
+{
+    size_t count = 0;
+
+    while (environ[count])
+        count++;
+    char **made = calloc(count + 2, sizeof *made);
+    if (!made)
+        return NULL;
+    mf_mark_new(w->mark);
+    made[0] = w->mark;
+    memcpy(made + 1, environ, count * sizeof *made);
+    return made;
+}
+
 static int spawn_with(process *w, int socket, int output)
 {
+    char **environment = marked_environment(w);
     char *arguments[] = {"massflow", "worker", (char *)mf_task_work(w->task)->node, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -471,8 +492,10 @@ static int spawn_with(process *w, int socket, int output)
                                        POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&how, &none);
     posix_spawnattr_setsigdefault(&how, &usual);
-    failed = posix_spawn(&w->pid, mf_host_program(mf_task_host(w->task)), &files, &how, arguments,
-                         environ);
+    failed = !environment ? ENOMEM
+                          : posix_spawn(&w->pid, mf_host_program(mf_task_host(w->task)), &files,
+                                        &how, arguments, environment);
+    free(environment);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
     return failed;
@@ -548,17 +571,18 @@ static bool step(process *w)
         read_output(w);
     if (w->death < 0)
         return w->socket < 0;
-    return waits[3].revents && !waits[0].revents && !waits[1].revents;
+    return waits[3].revents && !waits[0].revents;
 }
 
 /* Ends what it left behind, and takes what is still on the way. */
 static void reap(process *w)
 {
     kill(-w->pid, SIGKILL);
+    mf_mark_end(w->mark);
     mf_group_remove(w->pid);
     while (wait4(w->pid, &w->how, 0, &w->usage) < 0 && errno == EINTR)
         ;
-    while (read_output(w))
+    for (int i = 0; i < MOST_LEFT && read_output(w); i++)
         ;
     if (w->line.length)
         keep_line(w, &w->printed, mf_task_work(w->task)->node, w->line.data);

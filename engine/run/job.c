@@ -103,6 +103,7 @@ static void *work(void *self)
 
     mf_altstack_set();
     j->status = run_leased(j);
+    j->said = mf_lines_last(r->lines);
     pthread_mutex_lock(&r->lock);
     j->finished = r->finished;
     r->finished = j;

@@ -1,12 +1,20 @@
 /* journal.c - see journal.h. */
 #include "run/journal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-/* A stage that talks in a tight loop must not fill the disk. */
-#define MOST_LINES 100000
+/* A stage that talks in a tight loop must not fill the disk, nor keep others from being heard. */
+#define MOST_OF_A_NODE 10000
+#define MOST_LINES 1000000
+
+/* How much a node has said. */
+typedef struct speaker {
+    const char *node; /* NULL: a free place */
+    size_t lines;
+} speaker;
 
 struct mf_journal {
     mf_store *store;
@@ -16,6 +24,8 @@ struct mf_journal {
     mf_run_line *lines;
     size_t line_count, line_room;
     size_t said; /* lines of the whole run */
+    speaker *speakers;
+    size_t speaker_count, speaker_room; /* a power of two, less than half full */
 };
 
 double mf_journal_now(void)
@@ -82,16 +92,55 @@ mf_status mf_journal_node(mf_journal *j, const mf_run_node *entry)
     return MF_OK;
 }
 
+static speaker *place_of(speaker *speakers, size_t room, const char *node)
+{
+    size_t i = ((uintptr_t)node >> 4) * 0x9e3779b97f4a7c15u & (room - 1);
+
+    while (speakers[i].node && speakers[i].node != node)
+        i = (i + 1) & (room - 1);
+    return &speakers[i];
+}
+
+/* Names of nodes stay, so that they are told apart by where they are. */
+static mf_status find_speaker(mf_journal *j, const char *node, speaker **found)
+{
+    if (2 * j->speaker_count >= j->speaker_room) {
+        size_t room = j->speaker_room ? 2 * j->speaker_room : 64;
+        speaker *grown = calloc(room, sizeof *grown);
+        if (!grown)
+            return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+        for (size_t i = 0; i < j->speaker_room; i++)
+            if (j->speakers[i].node)
+                *place_of(grown, room, j->speakers[i].node) = j->speakers[i];
+        free(j->speakers);
+        j->speakers = grown;
+        j->speaker_room = room;
+    }
+    *found = place_of(j->speakers, j->speaker_room, node);
+    j->speaker_count += !(*found)->node;
+    (*found)->node = node;
+    return MF_OK;
+}
+
 mf_status mf_journal_line(mf_journal *j, const char *node, const char *text)
 {
-    char *copy;
+    char limit[80] = "", *copy;
+    speaker *s = NULL;
 
-    if (j->said > MOST_LINES)
+    MF_TRY(find_speaker(j, node, &s));
+    if (j->said > MOST_LINES || s->lines > MOST_OF_A_NODE)
         return MF_OK;
+    if (s->lines++ == MOST_OF_A_NODE)
+        snprintf(limit, sizeof limit, "what it said after this is not kept: %d lines of a node are",
+                 MOST_OF_A_NODE);
+    else if (j->said == MOST_LINES)
+        snprintf(limit, sizeof limit, "what was said after this is not kept: %d lines of a run are",
+                 MOST_LINES);
     MF_TRY(make_room((void **)&j->lines, j->line_count, &j->line_room, sizeof *j->lines));
-    copy = strdup(j->said++ < MOST_LINES ? text : "this run said more, which is not kept");
+    copy = strdup(*limit ? limit : text);
     if (!copy)
         return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+    j->said++;
     j->lines[j->line_count++] = (mf_run_line){node, mf_journal_now(), copy};
     return MF_OK;
 }
@@ -139,6 +188,7 @@ void mf_journal_free(mf_journal *j)
     drop_nodes(j);
     drop_lines(j);
     free(j->lines);
+    free(j->speakers);
     free(j->nodes);
     free(j);
 }

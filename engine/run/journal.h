@@ -12,7 +12,8 @@ mf_status mf_journal_open(mf_store *store, const mf_run_start *start, mf_journal
 int64_t mf_journal_run(const mf_journal *journal); /* the run's id in the store */
 /* Its message and key are copied; its names must stay until the next flush. */
 mf_status mf_journal_node(mf_journal *journal, const mf_run_node *entry);
-/* `node` must stay until the next flush; `text` is copied. */
+/* `node` must stay while the journal is there; `text` is copied. What a node says is kept up to a
+ * limit, and so is what all of them say; where that is reached a line says so. */
 mf_status mf_journal_line(mf_journal *journal, const char *node, const char *text);
 mf_status mf_journal_flush(mf_journal *journal);
 /* Writes what is left and how the run ended. */

@@ -17,6 +17,9 @@
 #define SAMPLES_A_FLUSH 10
 /* Milliseconds between looks at what other processes are running for us. */
 #define LOOK 200
+/* Lines and seconds of showing them before anything else has its turn. */
+#define LINES_A_TURN 256
+#define TURN 0.02
 /* Seconds within which two signals count as one. */
 #define ONE_WISH 0.3
 /* Seconds between two lines about the same stage whose time is over. */
@@ -134,44 +137,68 @@ static void go_on(mf_runner *r)
         uv_close(handles[i], NULL);
 }
 
-static void emit_logs(mf_runner *r)
+/* A part of the lines: signals, timers and the heartbeat of leases have their turn in between.
+ * False where there may be more. */
+static bool emit_lines(mf_runner *r)
 {
-    mf_log_line *lines;
+    double begun = mf_runner_now();
+    mf_line *line = NULL;
 
-    pthread_mutex_lock(&r->lock);
-    lines = r->logs;
-    r->logs = NULL;
-    r->logs_end = &r->logs;
-    pthread_mutex_unlock(&r->lock);
-    while (lines) {
-        mf_log_line *next = lines->next;
-        mf_runner_tell(
-            r, (mf_run_event){.kind = MF_RUN_LOG, .node = lines->node, .text = lines->text});
-        mf_runner_give_up(r, mf_journal_line(r->journal, lines->node, lines->text));
-        free(lines);
-        lines = next;
+    for (int i = 0; i < LINES_A_TURN && mf_runner_now() - begun < TURN; i++) {
+        line = mf_lines_take(r->lines);
+        if (!line)
+            return true;
+        r->shown = line->number;
+        mf_runner_tell(r,
+                       (mf_run_event){.kind = MF_RUN_LOG, .node = line->node, .text = line->text});
+        mf_runner_give_up(r, mf_journal_line(r->journal, line->node, line->text));
+        free(line);
     }
+    return false;
+}
+
+/* Before the lines: then these were put after all that the jobs said. */
+static void take_finished(mf_runner *r)
+{
+    mf_job **end = &r->ended;
+
+    while (*end)
+        end = &(*end)->finished;
+    pthread_mutex_lock(&r->lock);
+    *end = r->finished;
+    r->finished = NULL;
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Takes the next job that is done and has been heard out. */
+static mf_job *next_ended(mf_runner *r, bool all_shown)
+{
+    for (mf_job **link = &r->ended; *link; link = &(*link)->finished) {
+        mf_job *j = *link;
+        if (!all_shown && j->said > r->shown)
+            continue;
+        *link = j->finished;
+        return j;
+    }
+    return NULL;
 }
 
 static void on_wake(uv_async_t *handle)
 {
     mf_runner *r = handle->data;
-    mf_job *finished;
+    mf_job *j;
 
-    emit_logs(r);
-    pthread_mutex_lock(&r->lock);
-    finished = r->finished;
-    r->finished = NULL;
-    pthread_mutex_unlock(&r->lock);
-    if (!finished)
-        return;
+    take_finished(r);
+    bool all_shown = emit_lines(r), any = false;
+    if (!all_shown)
+        uv_async_send(&r->wake);
     mf_store_pin(r->store);
-    while (finished) {
-        mf_job *next = finished->finished;
-        mf_runner_end(r, finished);
-        finished = next;
+    while ((j = next_ended(r, all_shown))) {
+        mf_runner_end(r, j);
+        any = true;
     }
-    go_on(r);
+    if (any)
+        go_on(r);
     mf_store_unpin(r->store);
 }
 
@@ -187,20 +214,13 @@ static void on_look(uv_timer_t *handle)
     mf_store_unpin(r->store);
 }
 
+/* The loop itself never waits for itself, and a stage that is to end not for anybody. */
 static void on_log(void *self, const char *node, const char *text)
 {
     mf_runner *r = self;
-    mf_log_line *line = malloc(sizeof *line + strlen(text) + 1);
 
-    if (!line)
-        return;
-    line->next = NULL;
-    line->node = node;
-    strcpy(line->text, text);
-    pthread_mutex_lock(&r->lock);
-    *r->logs_end = line;
-    r->logs_end = &line->next;
-    pthread_mutex_unlock(&r->lock);
+    mf_lines_put(r->lines, node, text,
+                 !pthread_equal(pthread_self(), r->thread) && !mf_host_cancelled(r->host));
     uv_async_send(&r->wake);
 }
 
@@ -354,7 +374,8 @@ static void run_loop(mf_runner *r)
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
     mf_host_set_log(r->host, NULL, NULL);
-    emit_logs(r);
+    while (!emit_lines(r)) /* nobody says more */
+        ;
     mf_job_free(r->pending[false]);
     mf_job_free(r->pending[true]);
     mf_runner_end_waits(r);
@@ -418,10 +439,11 @@ mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options, mf
 
     memset(result, 0, sizeof *result);
     size_up(&r);
-    r.logs_end = &r.logs;
+    r.thread = pthread_self();
+    r.lines = mf_lines_new();
     r.active = calloc((size_t)r.slots, sizeof *r.active);
     pthread_mutex_init(&r.lock, NULL);
-    if (r.active && graph)
+    if (r.active && r.lines && graph)
         status = run_recorded(&r, graph);
     else
         status = mf_fail(MF_NO_MEMORY, "no memory for a run");
@@ -429,6 +451,7 @@ mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options, mf
     free(graph);
     free(r.device_busy);
     free(r.active);
+    mf_lines_free(r.lines);
     mf_journal_free(r.journal);
     return status;
 }

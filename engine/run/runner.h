@@ -7,6 +7,7 @@
 
 #include "run/executor.h"
 #include "run/journal.h"
+#include "run/lines.h"
 #include "run/run.h"
 #include "run/waits.h"
 
@@ -43,13 +44,8 @@ typedef struct mf_job {
     mf_status status;
     bool store_failed;
     bool threadless; /* no thread could be had */
+    uint64_t said;   /* the number of the last line that was put when it ended */
 } mf_job;
-
-typedef struct mf_log_line {
-    struct mf_log_line *next;
-    const char *node;
-    char text[];
-} mf_log_line;
 
 struct mf_runner {
     mf_plan *plan;
@@ -76,9 +72,12 @@ struct mf_runner {
     double interrupted;    /* seconds; when the user asked for that; 0: not yet */
     mf_status failure;     /* of the run itself */
     mf_journal *journal;
+    pthread_t thread; /* the loop's */
+    mf_lines *lines;
+    uint64_t shown;       /* the number of the last line that was taken */
+    mf_job *ended;        /* finished ones whose lines are still on their way */
     pthread_mutex_t lock; /* of what follows */
     mf_job *finished;
-    mf_log_line *logs, **logs_end;
 };
 
 /* run.c */

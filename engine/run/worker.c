@@ -7,10 +7,12 @@
 #include "run/executor.h"
 #include "run/frozen.h"
 #include "run/groups.h"
+#include "run/marked.h"
 #include "run/wire.h"
 #include "run/write.h"
 
 #include "base/artifact_source.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -37,6 +39,11 @@ typedef struct remote {
 
 static _Noreturn void end_all(void)
 {
+    const char *value = getenv(MF_WORKER_MARK);
+    char mark[MF_MARK_SIZE];
+
+    if (value && snprintf(mark, sizeof mark, MF_WORKER_MARK "=%s", value) < (int)sizeof mark)
+        mf_mark_end(mark);
     kill(0, SIGKILL);
     _exit(1);
 }
@@ -465,6 +472,7 @@ _Noreturn void mf_worker_serve(int socket)
     mf_status status;
 
     setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses nothing that was printed */
+    fcntl(socket, F_SETFD, FD_CLOEXEC);
     r.socket = socket;
     pthread_mutex_init(&r.sending, NULL);
     pthread_mutex_init(&r.calling, NULL);

@@ -5,7 +5,8 @@
 #include <massflow/stage.h>
 
 /* Runs words[0], found in PATH, in `folder`, and waits. When the task is cancelled or its time is
- * over the program is asked to end (SIGTERM), and killed two seconds later, with what it started. */
+ * over the program is asked to end (SIGTERM), and killed two seconds later. What it started and
+ * left running is killed when it has ended, and when this process is gone. */
 mf_status child_run(mf_task *t, char *const *words, const char *folder);
 
 #endif

@@ -1,9 +1,8 @@
 /* decoder.c - see decoder.h. */
 #include "decoder.h"
-#include <dlfcn.h>
+#include "beside.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,23 +29,6 @@ typedef struct exchange {
 } exchange;
 
 /* ---- starting and ending --------------------------------------------------------------------- */
-
-/* The folder of the module that this code is in, be it a plugin or a program. */
-static bool find_program(char path[4096])
-{
-    Dl_info info;
-    struct link_map *map = NULL;
-    const char *module = "/proc/self/exe";
-    char *real, *slash;
-    if (dladdr1((void *)(uintptr_t)find_program, &info, (void **)&map, RTLD_DL_LINKMAP) && map &&
-        map->l_name[0])
-        module = map->l_name;
-    real = realpath(module, NULL);
-    slash = real ? strrchr(real, '/') : NULL;
-    bool fits = slash && snprintf(path, 4096, "%.*s/" PROGRAM, (int)(slash - real), real) < 4096;
-    free(real);
-    return fits;
-}
 
 /* Of its own group: a Ctrl-C meant for massflow is no crash of the decoder. It gets no other file.
  */
@@ -76,25 +58,27 @@ static int spawn(const char *program, int socket, pid_t *pid)
 
 static mf_status start(decoder *d, const char *where)
 {
-    char beside[4096];
     int sockets[2];
-    const char *program = d->program ? d->program : find_program(beside) ? beside : PROGRAM;
     if (d->running)
         return MF_OK;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
         return mf_fail(MF_IO, "%s: its pixels cannot be decoded: %s", where, strerror(errno));
+    char *beside = d->program ? NULL : beside_module(PROGRAM);
+    const char *program = d->program ? d->program : beside ? beside : PROGRAM;
     int failed = spawn(program, sockets[1], &d->pid);
+    mf_status status = MF_OK;
     close(sockets[1]);
+    d->socket = sockets[0];
+    d->running = !failed;
     if (failed) {
         close(sockets[0]);
-        return mf_hint(mf_fail(MF_NOT_FOUND,
-                               "%s: its pixels cannot be decoded: %s cannot be started: %s", where,
-                               program, strerror(failed)),
-                       "it is a part of massflow: build or install massflow again");
+        status = mf_hint(mf_fail(MF_NOT_FOUND,
+                                 "%s: its pixels cannot be decoded: %s cannot be started: %s",
+                                 where, program, strerror(failed)),
+                         "it is a part of massflow: build or install massflow again");
     }
-    d->socket = sockets[0];
-    d->running = true;
-    return MF_OK;
+    free(beside);
+    return status;
 }
 
 /* Returns how it ended. At rest it ends by itself once the socket is closed. */

@@ -14,9 +14,10 @@ typedef struct crash_params {
 } crash_params;
 
 static const mf_param table[] = {
-    MF_CHOICE(crash_params, how, "well",
-              "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped",
-              "How to end."),
+    MF_CHOICE(
+        crash_params, how, "well",
+        "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped|flood|daemon",
+        "How to end."),
     MF_INT(crash_params, lines, "2", 0, 1000, "",
            "Lines written before, by turns to the log, "
            "stdout and stderr."),
@@ -79,6 +80,32 @@ static void orphan(void)
     abort();
 }
 
+/* Talks as fast as it can. */
+static mf_status flood(mf_task *t)
+{
+    for (int i = 0;; i++) {
+        MF_TRY(mf_cancel_point(t));
+        mf_log(t, "logged line %d of a flood", i);
+        printf("printed line %d of a flood\n", i);
+    }
+}
+
+/* Leaves a process of a session of its own behind, tells its number, and waits. */
+static mf_status leave_daemon(mf_task *t)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        setsid();
+        close(1);
+        close(2);
+        for (;;)
+            pause();
+    }
+    mf_log(t, "daemon %d", (int)pid);
+    return wait_forever(t);
+}
+
 /* Uses up the thread's stack. */
 __attribute__((noinline)) static int overflow(int depth)
 {
@@ -139,6 +166,10 @@ static mf_status end(mf_task *t, const char *how)
         overflow(1);
     else if (!strcmp(how, "wait"))
         return wait_forever(t);
+    else if (!strcmp(how, "flood"))
+        return flood(t);
+    else if (!strcmp(how, "daemon"))
+        return leave_daemon(t);
     else if (!strcmp(how, "fail"))
         return mf_hint(mf_fail(MF_INVALID, "it went wrong as it should"), "this is no accident");
     while (!strcmp(how, "hang"))

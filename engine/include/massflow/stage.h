@@ -263,6 +263,9 @@ MF_API MF_MUST_USE mf_status mf_task_folder(mf_task *t, bool keep, const char **
 /* The stage has started a process that leads a group of its own, or that group has ended: it is
  * stopped and continued with massflow (Ctrl-Z), and uses the task's folder. */
 MF_API void mf_task_child(mf_task *t, int group, bool runs);
+/* In the environment of an isolated stage, and so of all that it starts: what has it is killed when
+ * the stage has ended. For a program that ends by itself what it started, take it out. */
+#define MF_WORKER_MARK "MASSFLOW_WORKER"
 
 /* Outputs. mf_out takes over the caller's reference; the port's type must fit. */
 MF_API MF_MUST_USE mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact);
