@@ -28,28 +28,46 @@ static mf_status check_regular(const char *path, mode_t mode)
                    "write the bytes to a file, and name that");
 }
 
-/* The first look keeps devices from being opened at all, which alone can have an effect; the second
- * is at what was opened. O_NONBLOCK: a pipe that came in between does not make us wait. */
-mf_status mf_file_open(const char *path, FILE **file, int64_t *size)
+mf_status mf_file_check(const char *path)
 {
     struct stat about;
-    *file = NULL;
+    return stat(path, &about) ? cannot_open(path, errno) : check_regular(path, about.st_mode);
+}
+
+/* The first look keeps devices from being opened at all, which alone can have an effect; the second
+ * is at what was opened. O_NONBLOCK: a pipe that came in between does not make us wait. */
+mf_status mf_file_descriptor(const char *path, int *file, int64_t *size)
+{
+    struct stat about;
+    *file = -1;
     *size = 0;
-    if (stat(path, &about))
-        return cannot_open(path, errno);
-    MF_TRY(check_regular(path, about.st_mode));
+    MF_TRY(mf_file_check(path));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return cannot_open(path, errno);
     mf_status failed =
         fstat(fd, &about) ? cannot_open(path, errno) : check_regular(path, about.st_mode);
-    if (!failed && !(*file = fdopen(fd, "rb")))
-        failed = cannot_open(path, errno);
-    if (failed)
+    if (failed) {
         close(fd);
-    else
-        *size = (int64_t)about.st_size;
-    return failed;
+        return failed;
+    }
+    *file = fd;
+    *size = (int64_t)about.st_size;
+    return MF_OK;
+}
+
+mf_status mf_file_open(const char *path, FILE **file, int64_t *size)
+{
+    int fd;
+    *file = NULL;
+    MF_TRY(mf_file_descriptor(path, &fd, size));
+    *file = fdopen(fd, "rb");
+    if (*file)
+        return MF_OK;
+    int why = errno;
+    close(fd);
+    *size = 0;
+    return cannot_open(path, why);
 }
 
 static mf_status read_opened(const char *path, FILE *file, size_t size, char **bytes)

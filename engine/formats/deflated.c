@@ -1,7 +1,10 @@
 /* deflated.c - see deflated.h. */
 #include "deflated.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define CHUNK 65536
@@ -51,10 +54,28 @@ static mf_status inflate_rest(const char *path, FILE *file, z_stream *z, FILE *t
     return MF_OK;
 }
 
+/* A file in TMPDIR that has no name: a file system that knows none gives it one for a moment. */
+static FILE *nameless(void)
+{
+    const char *given = getenv("TMPDIR"), *base = given && *given ? given : "/tmp";
+    int fd = open(base, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char *name;
+    if (fd < 0 && asprintf(&name, "%s/massflow-XXXXXX", base) >= 0) {
+        fd = mkostemp(name, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(name);
+        free(name);
+    }
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w+b");
+    if (!file && fd >= 0)
+        close(fd);
+    return file;
+}
+
 mf_status deflated_open(const char *path, FILE *file, int64_t from, FILE **whole, int64_t *size)
 {
     z_stream z = {0};
-    *whole = tmpfile();
+    *whole = nameless();
     if (!*whole)
         return not_kept(path);
     mf_status failed = copy_head(path, file, from, *whole);

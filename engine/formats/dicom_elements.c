@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <massflow/file.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ITEM 0xfffee000u
@@ -386,9 +386,9 @@ mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr, d
 /* Goes on in the file as it would be without deflation. */
 static mf_status inflate_elements(dicom_walk *r)
 {
-    FILE *whole, *packed = fopen(r->path, "rbe");
-    if (!packed)
-        return mf_fail(MF_IO, "%s: %s", r->path, strerror(errno));
+    FILE *whole, *packed;
+    int64_t size;
+    MF_TRY(mf_file_open(r->path, &packed, &size));
     mf_status failed = deflated_open(r->path, packed, r->at, &whole, &r->size);
     fclose(packed);
     MF_TRY(failed);
@@ -435,15 +435,11 @@ static mf_status read_file_header(dicom_walk *r)
 
 mf_status dicom_open(const char *path, dicom_walk *r, bool *maybe)
 {
-    struct stat about;
     const unsigned char *b;
     *maybe = false;
     memset(r, 0, sizeof *r);
     r->path = path;
-    r->file = open(path, O_RDONLY | O_CLOEXEC);
-    if (r->file < 0 || fstat(r->file, &about))
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    r->size = about.st_size;
+    MF_TRY(mf_file_descriptor(path, &r->file, &r->size));
     MF_TRY(look(r, 128, 4, &b));
     if (b && !memcmp(b, "DICM", 4)) {
         *maybe = r->marked = true;

@@ -43,7 +43,9 @@ static bool is_dicom(const char *path, const char *name)
 {
     char magic[4] = "";
     size_t length = strlen(name);
-    FILE *file = fopen(path, "rb");
+    FILE *file;
+    int64_t size;
+    mf_error_free(mf_file_open(path, &file, &size));
     if (!file)
         return false;
     bool yes =

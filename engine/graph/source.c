@@ -5,6 +5,7 @@
 #include "graph/yaml.h"
 
 #include <errno.h>
+#include <massflow/file.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,16 +119,28 @@ static mf_status decode(const char *path, mf_text *text)
 /* ---- reading ---------------------------------------------------------------------------------
  */
 
+/* "PATH: why", said of a text. */
+static mf_status cannot_read(mf_status failed)
+{
+    if (!failed)
+        return MF_OK;
+    const char *hint = mf_error_hint_text(failed);
+    mf_status said = mf_fail(mf_error_code(failed), "cannot read %s", mf_error_message(failed));
+    if (hint)
+        said = mf_hint(said, "%s", hint);
+    mf_error_free(failed);
+    return said;
+}
+
 mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file;
     mf_text text = {0};
     char buffer[16384];
     size_t got;
+    int64_t size;
     *s = NULL;
-    if (!file)
-        return mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "cannot read %s: %s", path,
-                       strerror(errno));
+    MF_TRY(cannot_read(mf_file_open(path, &file, &size)));
     while (text.length <= limit && (got = fread(buffer, 1, sizeof buffer, file)) > 0)
         mf_text_add_n(&text, buffer, got);
     mf_status error = MF_OK;

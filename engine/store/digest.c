@@ -141,16 +141,14 @@ static mf_status open_failed(const char *path)
 
 mf_status mf_digest_file(const char *path, char hex[MF_HEX_SIZE])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
-    if (fd < 0)
-        return open_failed(path);
     struct stat before, after;
+    int64_t size;
+    int fd;
+    MF_TRY(mf_file_descriptor(path, &fd, &size));
     mf_digest *digest = NULL;
     mf_status status = MF_OK;
     if (fstat(fd, &before) != 0)
         status = open_failed(path);
-    else if (!S_ISREG(before.st_mode))
-        status = mf_fail(MF_INVALID, "'%s' is not a file", path);
     if (!status)
         status = mf_digest_new(&digest);
     if (!status)

@@ -11,6 +11,7 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MOST_TEXT ((size_t)64 << 20)
 
@@ -133,6 +134,16 @@ static mf_status own_hint(mf_status status)
                    "its input");
 }
 
+/* A scan of several files would be read from wherever its header says. */
+static mf_status refuse_part(void *path, const char *part)
+{
+    const char *slash = strrchr(part, '/');
+
+    return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: has its voxels in another file, %s",
+                           (const char *)path, slash ? slash + 1 : part),
+                   "an output is one file: .nii.gz, .nrrd or .mha with the voxels inside");
+}
+
 static mf_status read_grid(mf_task *t, const char *type, const char *path, const mf_artifact *like,
                            mf_artifact **artifact)
 {
@@ -143,6 +154,7 @@ static mf_status read_grid(mf_task *t, const char *type, const char *path, const
 
     if (ends_in(path, ".npy"))
         return read_npy_grid(t, type, path, like, artifact);
+    MF_TRY(own_hint(scan_parts(path, refuse_part, (void *)path)));
     if (strcmp(type, "labels") == 0)
         MF_TRY(own_hint(load_labels(path, &labels, like, &notes, artifact)));
     else if (like)
@@ -276,10 +288,23 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
     return status;
 }
 
+/* A link could lead anywhere, and to something that is not kept with the result. The command and all
+ * that it started have ended, so what is seen here stays. */
+static mf_status check_output(const char *path)
+{
+    struct stat about;
+
+    if (lstat(path, &about) == 0 && S_ISLNK(about.st_mode))
+        return mf_hint(mf_fail(MF_INVALID, "%s: is a link, not a file", path),
+                       "the command is to write the file itself, or copy it there");
+    return mf_file_check(path);
+}
+
 mf_status back_read(mf_task *t, const exec_port *port, const char *path, const mf_artifact *like,
                     mf_artifact **artifact)
 {
     *artifact = NULL;
+    MF_TRY(check_output(path));
     if (strcmp(port->name, "features") == 0)
         return read_features(path, artifact);
     if (strcmp(port->name, "table") == 0)

@@ -276,15 +276,17 @@ static mf_status take_output(call *c, const exec_port *port, const char *path)
 /* What the command left in its folder for outputs, for a message. */
 static mf_status nothing_written(const call *c, const char *what)
 {
-    char path[4096], *found = NULL;
+    char *path, *found = NULL;
     size_t size;
     struct dirent *entry;
     DIR *folder;
     FILE *out = open_memstream(&found, &size);
     mf_status status = mf_fail(MF_INVALID, "the command ended well, but wrote no %s", what);
 
-    snprintf(path, sizeof path, "%s/out", c->folder);
-    folder = opendir(path);
+    if (asprintf(&path, "%s/out", c->folder) < 0)
+        path = NULL;
+    folder = path ? opendir(path) : NULL;
+    free(path);
     while (out && folder && (entry = readdir(folder)))
         if (entry->d_name[0] != '.')
             fprintf(out, " %s", entry->d_name);
@@ -305,12 +307,16 @@ static mf_status look_for(call *c, size_t i, size_t *taken)
 
     for (const char *s = suffixes; *s;) {
         int n = (int)strcspn(s, " ");
-        char path[4096];
-        snprintf(path, sizeof path, "%s/out/%s%.*s", c->folder, port->name, n, s);
-        if (access(path, F_OK) == 0) {
-            (*taken)++;
-            return take_output(c, port, path);
-        }
+        struct stat about;
+        char *path;
+        if (asprintf(&path, "%s/out/%s%.*s", c->folder, port->name, n, s) < 0)
+            return no_memory();
+        bool there = lstat(path, &about) == 0; /* a link that leads nowhere as well */
+        mf_status status = there ? take_output(c, port, path) : MF_OK;
+        free(path);
+        *taken += there;
+        if (there)
+            return status;
         s += n + (s[n] == ' ');
     }
     if (!c->wanted[i][0])
@@ -320,9 +326,29 @@ static mf_status look_for(call *c, size_t i, size_t *taken)
     return nothing_written(c, what);
 }
 
+/* The command may have put anything in the place of its folder for outputs. */
+static mf_status check_folder(const call *c)
+{
+    struct stat about;
+    char *path;
+    mf_status status = MF_OK;
+
+    if (asprintf(&path, "%s/out", c->folder) < 0)
+        return no_memory();
+    if (lstat(path, &about) != 0)
+        status = mf_fail(MF_INVALID, "the command has removed its folder for outputs, %s", path);
+    else if (!S_ISDIR(about.st_mode))
+        status = mf_fail(MF_INVALID, "the command has replaced its folder for outputs, %s, by a %s",
+                         path, S_ISLNK(about.st_mode) ? "link" : "file");
+    free(path);
+    return status;
+}
+
 static mf_status take_outputs(call *c)
 {
     size_t taken = 0;
+
+    MF_TRY(check_folder(c));
 
     for (size_t i = 0; exec_outputs[i].name; i++)
         MF_TRY(look_for(c, i, &taken));

@@ -299,7 +299,10 @@ static bool same_pixels(const dicom_entry *a, const dicom_entry *b)
     if (left != b->h.pixel_bytes || !a->h.pixel_offset || !b->h.pixel_offset ||
         a->h.deflated_from || b->h.deflated_from)
         return false;
-    FILE *f = fopen(a->path, "rb"), *g = fopen(b->path, "rb");
+    FILE *f, *g;
+    int64_t size;
+    mf_error_free(mf_file_open(a->path, &f, &size));
+    mf_error_free(mf_file_open(b->path, &g, &size));
     bool same = f && g && !fseeko(f, (off_t)a->h.pixel_offset, SEEK_SET) &&
                 !fseeko(g, (off_t)b->h.pixel_offset, SEEK_SET);
     while (same && left > 0) {

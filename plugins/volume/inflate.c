@@ -2,9 +2,9 @@
 #include "inflate.h"
 #include <bzlib.h>
 #include <errno.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
 #define INPUT_BYTES ((size_t)1 << 17)
@@ -41,15 +41,15 @@ static mf_status begin(inflate_file *f)
 
 mf_status inflate_open_at(const char *path, int64_t start, inflate_packing packing, inflate_file *f)
 {
-    struct stat about;
+    int64_t size;
     *f = (inflate_file){.path = path, .packing = packing, .compressed = packing != INFLATE_PLAIN};
-    f->file = fopen(path, "rb");
-    if (!f->file || fstat(fileno(f->file), &about) || fseeko(f->file, (off_t)start, SEEK_SET)) {
+    MF_TRY(mf_file_open(path, &f->file, &size));
+    if (fseeko(f->file, (off_t)start, SEEK_SET)) {
         int why = errno;
         inflate_close(f);
-        return mf_fail(why == ENOENT ? MF_NOT_FOUND : MF_IO, "%s: %s", path, strerror(why));
+        return mf_fail(MF_IO, "%s: %s", path, strerror(why));
     }
-    f->file_bytes = (int64_t)about.st_size > start ? (int64_t)about.st_size - start : 0;
+    f->file_bytes = size > start ? size - start : 0;
     mf_status failed = f->compressed ? begin(f) : MF_OK;
     if (failed)
         inflate_close(f);

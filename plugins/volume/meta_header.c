@@ -2,7 +2,7 @@
 #include "meta_header.h"
 #include "lines.h"
 #include <ctype.h>
-#include <errno.h>
+#include <massflow/file.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -383,9 +383,9 @@ mf_status meta_header_read(const char *path, meta_header *m)
 {
     *m = (meta_header){0};
     entries e = {.path = path};
-    text_lines l = {.path = path, .file = fopen(path, "rb")};
-    if (!l.file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    text_lines l = {.path = path};
+    int64_t size;
+    MF_TRY(mf_file_open(path, &l.file, &size));
     mf_status failed = collect(&l, &e);
     if (!failed)
         failed = interpret(&e, &l, m);

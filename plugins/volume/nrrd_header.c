@@ -2,7 +2,7 @@
 #include "nrrd_header.h"
 #include "lines.h"
 #include <ctype.h>
-#include <errno.h>
+#include <massflow/file.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -652,9 +652,9 @@ static mf_status read_open(text_lines *l, nrrd_header *h)
 mf_status nrrd_header_read(const char *path, nrrd_header *h)
 {
     *h = (nrrd_header){0};
-    text_lines l = {.path = path, .file = fopen(path, "rb")};
-    if (!l.file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    text_lines l = {.path = path};
+    int64_t size;
+    MF_TRY(mf_file_open(path, &l.file, &size));
     mf_status failed = read_open(&l, h);
     fclose(l.file);
     lines_free(&l);

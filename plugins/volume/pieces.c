@@ -3,10 +3,10 @@
 #include "voxels.h"
 #include <ctype.h>
 #include <errno.h>
+#include <massflow/file.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define WORD_MOST 64
 #define BLOCK_BYTES ((size_t)1 << 20)
@@ -28,18 +28,18 @@ static mf_status find_start(const voxel_pieces *p, const char *path, int64_t *st
     *start = p->start;
     if (!p->line_skip && p->byte_skip >= 0)
         return MF_OK;
-    FILE *file = fopen(path, "rb");
-    struct stat about;
-    if (!file || fstat(fileno(file), &about) || fseeko(file, (off_t)p->start, SEEK_SET)) {
+    FILE *file;
+    int64_t size;
+    MF_TRY(mf_file_open(path, &file, &size));
+    if (fseeko(file, (off_t)p->start, SEEK_SET)) {
         mf_status failed = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-        if (file)
-            fclose(file);
+        fclose(file);
         return failed;
     }
     int64_t lines = 0;
     for (int c; lines < p->line_skip && (c = getc(file)) != EOF;)
         lines += c == '\n';
-    *start = p->byte_skip >= 0 ? (int64_t)ftello(file) : (int64_t)about.st_size - (int64_t)p->bytes;
+    *start = p->byte_skip >= 0 ? (int64_t)ftello(file) : size - (int64_t)p->bytes;
     fclose(file);
     if (lines < p->line_skip)
         return mf_fail(MF_CORRUPT, "%s: cut off: %lld lines are to be skipped, it has %lld", path,

@@ -8,6 +8,7 @@
 #include "nrrd.h"
 #include <ctype.h>
 #include <errno.h>
+#include <massflow/file.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,8 +185,7 @@ mf_status scan_read(const char *path, const scan_options *o, scan *s)
             scan_free(s);
         return broken;
     }
-    if (!S_ISREG(about.st_mode))
-        return mf_fail(MF_INVALID, "%s: is neither a file nor a folder", path);
+    MF_TRY(mf_file_check(path));
     if (about.st_size == 0)
         return mf_fail(MF_CORRUPT, "%s: is empty (0 bytes)", path);
     unsigned char head[2048];

@@ -438,6 +438,106 @@ stages:
         self.assertEqual(self.table(b'"a;b",c\n1,2\n'), [["a;b", "c"], ["1", "2"]])
 
 
+class Outputs(Commands):
+    """What a command leaves where an output is to be: only a file is read."""
+
+    LINK = "is a link, not a file\n  the command is to write the file itself, or copy it there\n"
+
+    def test_no_file(self):
+        for command, words in (
+                ("mkfifo {out.text}", "is a pipe, not a file\n  write the bytes to a file, and name that\n"),
+                ("ln -s /dev/zero {out.text}", self.LINK), ("ln -s /nowhere {out.text}", self.LINK),
+                ("ln -s /etc/passwd {out.text}", self.LINK),
+                ("mkdir {out.text}", "is a folder, not a file\n")):
+            self.assertEqual(self.command(command), "failed: it\n  FOLDER/out/text.txt: " + words + REPEAT)
+        # Where the command was given the folder alone, what has the name of an output is one.
+        self.assertEqual(self.command("ln -s /dev/zero {out}/table.csv"),
+                         "failed: it\n  FOLDER/out/table.csv: " + self.LINK + REPEAT)
+
+    def test_a_file_without_end(self):
+        self.assertEqual(self.command("truncate -s 1T {out.text}"), """failed: it
+  FOLDER/out/text.txt: has 1099511627776 bytes; at most 67108864 are read
+""" + REPEAT)
+
+    def test_the_folder_itself(self):
+        self.assertEqual(self.command("mv {out} {out}.away"), """failed: it
+  the command has removed its folder for outputs, FOLDER/out
+""" + REPEAT)
+        self.assertEqual(self.command("mv {out} {out}.away; ln -s out.away {out}", more=", shell: true"),
+                         """failed: it
+  the command has replaced its folder for outputs, FOLDER/out, by a link
+""" + REPEAT)
+
+    def test_a_scan_of_two_files(self):
+        self.write("two.py", """
+import sys
+with open(sys.argv[1], "w") as file:
+    file.write("ObjectType = Image\\nNDims = 3\\nDimSize = 2 2 2\\nElementType = MET_UCHAR\\n"
+               "ElementDataFile = it.raw\\n")
+with open(sys.argv[1].replace("volume.mha", "it.raw"), "w") as file:
+    file.write("12345678")
+""")
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {files: two.py, command: "python3 {files} {out.volume.mha}"}}
+""")
+        out = self.massflow("run", "g.yaml", code=1)
+        self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: it
+  FOLDER/out/volume.mha: has its voxels in another file, it.raw
+  an output is one file: .nii.gz, .nrrd or .mha with the voxels inside
+""" + REPEAT)
+
+
+class Temporary(Commands):
+    """TMPDIR: of any length, of any characters; and where it can't be used."""
+
+    def uses(self, folder, shell=False):
+        os.makedirs(folder, exist_ok=True)
+        self.temporary = folder
+        if shell:
+            self.command("pwd >{out.text}", more=", shell: true", code=0)
+        else:
+            self.command('sh -c "pwd >$0" {out.text}', code=0)
+        self.assertTrue(self.text().startswith(os.path.realpath(folder) + "/massflow-exec-"), self.text())
+        self.assertEqual(os.listdir(folder), [])
+        shutil.rmtree(self.path(".massflow"))
+
+    def test_of_any_length(self):
+        folder = os.path.join(self.folder, *["long" * 60] * 14)
+        self.assertGreater(len(folder), 3300)
+        self.uses(folder)
+
+    def test_of_any_characters(self):
+        for shell in (False, True):
+            self.uses(self.path("a b'c\"d$(touch PWN){in}`e`;*\u00e4\n-"), shell)
+        self.assertFalse(os.path.exists(self.path("PWN")))
+
+    def refused(self, folder, why):
+        out = self.massflow("run", "g.yaml", code=1, TMPDIR=folder)
+        self.assertEqual(out[out.index("\nfailed: ") + 1:], f"""failed: it
+  no folder could be made in {folder}: {why}
+  TMPDIR in the environment names another place
+""" + REPEAT)
+
+    def massflow(self, *words, code=0, **env):
+        if "TMPDIR" in env:
+            self.temporary = env.pop("TMPDIR")
+        return super().massflow(*words, code=code, **env)
+
+    def test_where_there_is_none(self):
+        self.write("g.yaml", """massflow: 1
+stages:
+  it: {use: exec.run, with: {command: "touch {out.text}"}}
+""")
+        self.refused(self.path("none"), "No such file or directory")
+        self.write("file", "")
+        self.refused(self.path("file"), "Not a directory")
+        self.refused(self.path("x" * 300), "File name too long")
+        if os.geteuid():
+            os.mkdir(self.path("closed"), 0o500)
+            self.refused(self.path("closed"), "Permission denied")
+
+
 class Hints(Commands):
     def test_a_script_that_is_not_there(self):
         self.assertIn("""  there is no 'score.py' in the folder where the command runs, nor in """

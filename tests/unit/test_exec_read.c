@@ -213,20 +213,55 @@ END_TEST
 
 /* ---- what is no file ------------------------------------------------------------------------- */
 
+#define LINK                                                                                       \
+    "is a link, not a file\n  the command is to write the file itself, or copy it there"
+
+/* No link is followed, wherever it leads. */
 START_TEST(only_files_are_read)
 {
     static const char *const ports[][2] = {
-        {"features", ".npy"}, {"table", ".csv"}, {"image", ".png"},
-        {"image", ".npy"},    {"text", ".txt"},
+        {"features", ".npy"}, {"table", ".csv"},   {"image", ".png"},     {"image", ".npy"},
+        {"text", ".txt"},     {"text", ".json"},   {"volume", ".nii.gz"}, {"volume", ".nii"},
+        {"volume", ".nrrd"},  {"volume", ".mha"},  {"volume", ".npy"},    {"labels", ".nii.gz"},
+        {"labels", ".nrrd"},  {"labels", ".npy"},
     };
+    static const char *const links[] = {"/dev/zero", "/etc/passwd", "/nowhere", "/etc"};
     for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) {
         write_file(ports[i][1], "", 0);
         unlink(path);
         ck_assert_int_eq(mkfifo(path, 0600), 0);
         refused(ports[i][0], "is a pipe, not a file\n  write the bytes to a file, and name that");
-        ck_assert_int_eq(symlink("/dev/zero", path), 0);
-        refused(ports[i][0], "is a device, not a file\n  write the bytes to a file, and name that");
+        for (size_t k = 0; k < sizeof links / sizeof *links; k++) {
+            ck_assert_int_eq(symlink(links[k], path), 0);
+            refused(ports[i][0], LINK);
+        }
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        refused(ports[i][0], "is a folder, not a file");
+        ck_assert_int_eq(rmdir(path), 0);
     }
+}
+END_TEST
+
+/* A header can name any file. */
+START_TEST(a_scan_is_one_file)
+{
+    static const char nrrd[] = "NRRD0005\ntype: uchar\ndimension: 3\nsizes: 2 2 2\n"
+                               "space: RAS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
+                               "encoding: raw\ndata file: massflow-test.raw\n";
+    static const char meta[] = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\n"
+                               "ElementType = MET_UCHAR\nElementDataFile = massflow-test.raw\n";
+    FILE *raw = fopen("/tmp/massflow-test.raw", "wb");
+    ck_assert_ptr_nonnull(raw);
+    fputs("12345678", raw);
+    fclose(raw);
+#define PART                                                                                       \
+    "has its voxels in another file, massflow-test.raw\n"                                          \
+    "  an output is one file: .nii.gz, .nrrd or .mha with the voxels inside"
+    write_file(".nrrd", nrrd, sizeof nrrd - 1);
+    refused("labels", PART);
+    write_file(".mha", meta, sizeof meta - 1);
+    refused("volume", PART);
+    unlink("/tmp/massflow-test.raw");
 }
 END_TEST
 
@@ -239,6 +274,7 @@ int main(void)
     tcase_add_test(t, texts_are_read_by_their_size);
     tcase_add_test(t, a_table_of_many_columns);
     tcase_add_test(t, only_files_are_read);
+    tcase_add_test(t, a_scan_is_one_file);
     tcase_set_timeout(t, 60);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

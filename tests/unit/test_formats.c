@@ -3,6 +3,10 @@
  * refused the whole text. The inputs of public reports are used where they are (MASSFLOW_DATA). */
 #include "../expect.h"
 #include "load.h"
+#include "dicom_file.h"
+#include "inflate.h"
+#include "meta_header.h"
+#include "nrrd_header.h"
 #include "scan.h"
 #include "voxels.h"
 #include <bzlib.h>
@@ -10,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -1705,6 +1711,95 @@ START_TEST(too_many_voxels_are_refused_from_the_header)
 }
 END_TEST
 
+/* ---- what is no file ------------------------------------------------------------------------- */
+
+#define BYTES "\n  write the bytes to a file, and name that"
+
+/* Each of these opens a file by itself. */
+static mf_status read_with(int reader, const char *path)
+{
+    inflate_file f;
+    nrrd_header nrrd;
+    meta_header meta;
+    dicom_header dicom;
+    scan s;
+    bool is;
+    switch (reader) {
+    case 0:
+        return scan_read(path, &(scan_options){-1, NULL}, &s);
+    case 1:
+        return inflate_open(path, &f);
+    case 2:
+        return inflate_open_at(path, 0, INFLATE_BZIP2, &f);
+    case 3:
+        return nrrd_header_read(path, &nrrd);
+    case 4:
+        return meta_header_read(path, &meta);
+    default:
+        return dicom_header_read(path, &dicom, &is);
+    }
+}
+
+/* At once: none waits for a writer, and none reads without end. */
+START_TEST(only_files_are_opened)
+{
+    static const char *const kinds[][2] = {{"pipe", "is a pipe, not a file" BYTES},
+                                           {"zero", "is a device, not a file" BYTES},
+                                           {"socket", "is a socket, not a file" BYTES},
+                                           {"broken", "No such file or directory"},
+                                           {"folder", "is a folder, not a file"}};
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    char text[200];
+    enter();
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(mkfifo("pipe", 0600), 0);
+    ck_assert_int_eq(symlink("/dev/zero", "zero"), 0);
+    ck_assert_int_eq(bind(s, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(symlink("nowhere", "broken"), 0);
+    ck_assert_int_eq(mkdir("folder", 0700), 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int reader = 0; reader < 6; reader++) {
+            if (!reader && !strcmp(kinds[i][0], "folder"))
+                continue; /* of DICOM files */
+            snprintf(text, sizeof text, "%s: %s", kinds[i][0], kinds[i][1]);
+            fails(read_with(reader, kinds[i][0]), text);
+        }
+    refuses("folder", "folder: no DICOM picture among its 0 files");
+    close(s);
+    leave();
+}
+END_TEST
+
+/* A pipe has its name's suffix as well, be it a scan of one file or a part of one. */
+START_TEST(a_pipe_is_no_scan_and_no_part_of_one)
+{
+    static const char *const names[] = {"a.nii", "a.nii.gz", "a.hdr", "a.nrrd", "a.nhdr",
+                                        "a.mha", "a.mhd",    "a.dcm", "a"};
+    unsigned char h[352];
+    char text[200];
+    enter();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ck_assert_int_eq(mkfifo(names[i], 0600), 0);
+        snprintf(text, sizeof text, "%s: is a pipe, not a file" BYTES, names[i]);
+        refuses(names[i], text);
+        ck_assert_int_eq(unlink(names[i]), 0);
+    }
+    ck_assert_int_eq(mkfifo("ct.raw", 0600), 0);
+    put("a.mhd", MHD "ElementDataFile = ct.raw\n", "", 0);
+    cannot_list("a.mhd", "a.mhd:8: names ct.raw, which is no file");
+    put("a.nhdr", NHDR "data file: ct.raw\n", "", 0);
+    cannot_list("a.nhdr", "a.nhdr:10: names ct.raw, which is no file");
+    make_header(h, "ni1");
+    put("b.hdr", "", h, 348);
+    ck_assert_int_eq(mkfifo("b.img", 0600), 0);
+    cannot_list("b.hdr", "b.hdr: belongs to b.img, which is no file");
+    mkdir("series", 0700);
+    ck_assert_int_eq(mkfifo("series/1.dcm", 0600), 0);
+    refuses("series", "series: no DICOM picture among its 0 files");
+    leave();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("formats");
@@ -1741,6 +1836,11 @@ int main(void)
     tcase_add_test(values, reals_that_32_bits_cannot_hold);
     tcase_add_test(values, label_maps_stored_as_reals_or_scaled);
     tcase_add_test(values, too_many_voxels_are_refused_from_the_header);
+    TCase *files = tcase_create("files");
+    tcase_set_timeout(files, 60);
+    tcase_add_test(files, only_files_are_opened);
+    tcase_add_test(files, a_pipe_is_no_scan_and_no_part_of_one);
+    suite_add_tcase(suite, files);
     suite_add_tcase(suite, meta);
     suite_add_tcase(suite, nifti);
     suite_add_tcase(suite, values);

@@ -18,6 +18,10 @@ extern "C" {
 /* Opens a regular file for reading and says how many bytes it has. Links are followed. A folder, a
  * pipe, a socket or a device is an error at once. Errors name the path. The caller closes *file. */
 MF_API MF_MUST_USE mf_status mf_file_open(const char *path, FILE **file, int64_t *size);
+/* The same as a descriptor, for close(); -1 after an error. */
+MF_API MF_MUST_USE mf_status mf_file_descriptor(const char *path, int *file, int64_t *size);
+/* The same without opening it. */
+MF_API MF_MUST_USE mf_status mf_file_check(const char *path);
 
 /* The bytes of a regular file of at most `most`, with a NUL behind them. Memory is taken for what
  * the file has, once that is known to be allowed. The caller frees *bytes. */

@@ -3,9 +3,9 @@
 #include "../past.h"
 #include "markup.h"
 #include "report.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,11 +166,11 @@ mf_status report_provenance(report *r)
 mf_status report_source(report *r)
 {
     const char *path = mf_graph_path(r->w->graph);
-    FILE *file = fopen(path, "re");
     char line[4096];
+    int64_t size;
+    FILE *file;
 
-    if (!file)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+    MF_TRY(mf_file_open(path, &file, &size));
     fputs("<h2 id=\"source\">Graph file</h2>\n", r->out);
     if (args_value_count(r->a, "set")) {
         fputs("<p>With", r->out);
