@@ -43,64 +43,14 @@ static bool check_writer(mf_graph *g, const yaml *node, const mf_port *out, cons
     return false;
 }
 
-/* ---- which file a path names -------------------------------------------------------------------
+/* ---- what else has the file --------------------------------------------------------------------
  */
 
-/* Adds the parts of a path behind a folder that is real, "." and ".." worked out. */
-static char *add_parts(mf_arena *arena, const char *real, const char *rest)
-{
-    char *path = mf_arena_print(arena, "%s/%s", strcmp(real, "/") ? real : "", rest), *to = path;
-    for (const char *c = path; *c;) {
-        size_t slashes = strspn(c, "/"), n = strcspn(c + slashes, "/");
-        const char *part = c + slashes;
-        c = part + n;
-        if (!n || (n == 1 && *part == '.'))
-            continue;
-        if (n == 2 && !strncmp(part, "..", 2)) {
-            while (to > path && *--to != '/')
-                ;
-            continue;
-        }
-        *to++ = '/';
-        memmove(to, part, n);
-        to += n;
-    }
-    *to = 0;
-    return path;
-}
-
-/* The folder that was resolved last: most files lie where the one before lies. */
-typedef struct folder_cache {
-    const char *path, *real;
-} folder_cache;
-
-/* The real path of a folder, or NULL. */
-static const char *real_folder(mf_arena *arena, folder_cache *last, const char *path)
-{
-    if (last->path && !strcmp(last->path, path))
-        return last->real;
-    char *real = realpath(path, NULL);
-    *last = (folder_cache){mf_arena_copy(arena, path), real ? mf_arena_copy(arena, real) : NULL};
-    free(real);
-    return last->real;
-}
-
-/* The file that `path`, absolute, names: links and detours on the way resolved as far as folders
- * are there, so that one file has one name. A link in its last part is replaced, not followed. */
-static char *one_name(mf_arena *arena, folder_cache *last, const char *path)
-{
-    char *head = mf_arena_copy(arena, path);
-    for (char *slash = strrchr(head, '/'); slash; slash = strrchr(head, '/')) {
-        size_t at = (size_t)(slash - head);
-        head[at ? at : 1] = 0;
-        const char *real = real_folder(arena, last, head);
-        if (real)
-            return add_parts(arena, real, path + at + 1);
-        if (!at)
-            break;
-    }
-    return add_parts(arena, "", path);
-}
+/* Files that are written, by the one name of each. */
+typedef struct export_files {
+    names written; /* -> export */
+    names folded;  /* the same in lower case */
+} export_files;
 
 static char *lower(mf_arena *arena, const char *text)
 {
@@ -110,58 +60,17 @@ static char *lower(mf_arena *arena, const char *text)
     return copy;
 }
 
-/* Files that are written, and those that are read, by the one name of each. */
-typedef struct export_files {
-    names written; /* -> export */
-    names folded;  /* the same in lower case */
-    names read;    /* -> node, or NAME_NONE - 1 for a file of the graph's own */
-    folder_cache last;
-} export_files;
-
-#define GRAPH_FILE (NAME_NONE - 1)
-
-static void add_read(mf_graph *g, export_files *files, const char *path, uint32_t node)
-{
-    char *real = realpath(path, NULL);
-    names_add(&files->read, one_name(g->arena, &files->last, path), node);
-    if (real) /* and what a link leads to */
-        names_add(&files->read, mf_arena_copy(g->arena, real), node);
-    free(real);
-}
-
-static void add_graph_files(mf_graph *g, mf_graph *root, export_files *files)
-{
-    const char *slash = strrchr(g->path, '/');
-    add_read(root, files,
-             mf_arena_print(root->arena, "%s/%s", g->folder, slash ? slash + 1 : g->path),
-             GRAPH_FILE);
-    for (size_t i = 0; i < g->table_count; i++)
-        add_read(root, files, g->tables[i], GRAPH_FILE);
-    for (size_t i = 0; i < g->include_count; i++)
-        add_graph_files(g->includes[i].graph, root, files);
-}
-
-/* All that nodes read by name: scans, label maps, weights, scripts. */
-static void find_read(mf_graph *g, export_files *files)
-{
-    add_graph_files(g, g, files);
-    for (size_t i = 0; i < g->node_count; i++)
-        for (size_t k = 0; k < mf_params_path_count(g->nodes[i].params); k++)
-            if (!i || g->nodes[i].params != g->nodes[i - 1].params)
-                add_read(g, files, mf_params_path(g->nodes[i].params, k, NULL), (uint32_t)i);
-}
-
 static bool check_clash(mf_graph *g, export_files *files, const yaml *node, const mf_node *n,
                         const char *text, const char *name)
 {
     uint32_t index = (uint32_t)g->export_count;
-    uint32_t reader = names_get(&files->read, name);
-    if (reader != NAME_NONE) {
+    const char *reader = reader_of(g, name);
+    if (reader) {
         graph_error(g, node, "the export of %s would replace '%s'", n->name, text);
-        if (reader == GRAPH_FILE)
-            mf_diagnostics_note(g->d, "it is a file of the graph");
+        if (*reader)
+            mf_diagnostics_note(g->d, "%s reads it", reader);
         else
-            mf_diagnostics_note(g->d, "%s reads it", g->nodes[reader].name);
+            mf_diagnostics_note(g->d, "it is a file of the graph");
         return false;
     }
     uint32_t other = names_add(&files->written, name, index);
@@ -220,7 +129,7 @@ static bool add_export(mf_graph *g, export_files *files, const yaml *node, const
     const char *base = v.of_node ? g->folder : v.base;
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", base, v.text);
-    char *name = one_name(g->arena, &files->last, path);
+    char *name = one_name(g, path);
     if (!check_clash(g, files, node, n, v.text, name))
         return false;
     g->exports = mf_grow(g->exports, &g->export_room, g->export_count + 1, sizeof *g->exports);
@@ -239,8 +148,7 @@ static bool check_all_folders(mf_graph *g, export_files *files, const yaml *map)
             if (map->items[2 * k + 1]->line == x->line &&
                 map->items[2 * k + 1]->column == x->column)
                 node = map->items[2 * k + 1];
-        good = check_folders(g, files, node, &g->nodes[x->node],
-                             one_name(g->arena, &files->last, x->path));
+        good = check_folders(g, files, node, &g->nodes[x->node], one_name(g, x->path));
     }
     return good;
 }
@@ -254,8 +162,6 @@ bool read_exports(mf_graph *g)
         return true;
     if (map->kind != YAML_MAP)
         return graph_error(g, map, "'export' takes stages and paths");
-    if (map->count)
-        find_read(g, &files);
     for (size_t i = 0; i < map->count; i++) {
         const yaml *node = map->items[2 * i + 1];
         const stage_def *def = NULL;
@@ -268,6 +174,5 @@ bool read_exports(mf_graph *g)
     good = good && check_all_folders(g, &files, map);
     names_free(&files.written);
     names_free(&files.folded);
-    names_free(&files.read);
     return good;
 }

@@ -214,6 +214,7 @@ void mf_graph_free(mf_graph *g)
     free_file(g);
     free(g->all);
     free(g->exports);
+    names_free(&g->reads.files);
     mf_arena_free(g->arena);
 }
 

@@ -126,6 +126,15 @@ typedef struct include {
     mf_graph *graph;
 } include;
 
+/* What is read: see reads.c. */
+typedef struct graph_reads {
+    bool found;
+    names files; /* one name of each -> node, or a number of none for the graph's own */
+    struct {
+        const char *path, *real;
+    } last; /* the folder that was resolved last: most files lie where the one before lies */
+} graph_reads;
+
 /* One file; those that it includes are graphs of their own below it. What is made of them all
  * together stands in the first one only. */
 struct mf_graph {
@@ -170,6 +179,7 @@ struct mf_graph {
     size_t node_count;
     mf_export *exports;
     size_t export_count, export_room;
+    graph_reads reads;
 };
 
 /* ---- reporting ---------------------------------------------------------------------------------
@@ -312,6 +322,15 @@ MF_MUST_USE mf_status read_with(mf_graph *g, stage_def *def, bool *good);
 bool order_stages(mf_graph *g); /* topological order, or the cycle */
 bool expand(mf_graph *g);       /* nodes and their edges; selections are made here */
 bool read_exports(mf_graph *g);
+
+/* ---- reads.c -----------------------------------------------------------------------------------
+ */
+
+/* The file that `path`, absolute, names: links and detours on the way resolved as far as folders
+ * are there, so that one file has one name. A link in its last part is replaced, not followed. */
+char *one_name(mf_graph *g, const char *path);
+/* The node that reads the file of that name, "" where it is a file of the graph, or NULL. */
+const char *reader_of(mf_graph *g, const char *name);
 
 /* Whether a column's text stands in this relation to a value. */
 bool compare_values(const char *column, const char *left, compare op, const char *right);

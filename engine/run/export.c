@@ -100,30 +100,31 @@ static mf_status memory_read(memory *m, const char *dir)
     return status;
 }
 
-static mf_status memory_write(const memory *m)
+static mf_status put_memory(const memory *m, const char *path)
 {
-    char *temporary;
-    FILE *file;
+    FILE *file = fopen(path, "we");
     bool bad;
-    mf_status status = MF_OK;
 
-    mf_partials_sweep(m->file);
-    MF_TRY(mf_partial_name(m->file, &temporary));
-    file = fopen(temporary, "we");
-    if (!file) {
-        status = mf_fail(MF_IO, "%s: %s", temporary, strerror(errno));
-        free(temporary);
-        return status;
-    }
+    if (!file)
+        return mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
     for (size_t i = 0; i < m->count; i++)
         fprintf(file, "%s %s %s\n", m->entries[i].id, m->entries[i].digest, m->entries[i].path);
     bad = ferror(file) || fflush(file) != 0;
     bad |= fclose(file) != 0;
-    if (bad || rename(temporary, m->file) != 0) {
-        status = mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
-        unlink(temporary);
-    }
-    free(temporary);
+    return bad ? mf_fail(MF_IO, "%s: %s", m->file, strerror(errno)) : MF_OK;
+}
+
+static mf_status memory_write(const memory *m)
+{
+    mf_partial partial;
+    mf_status status;
+
+    mf_partials_sweep(m->file);
+    MF_TRY(mf_partial_begin(m->file, &partial));
+    status = put_memory(m, partial.file);
+    if (!status)
+        status = mf_partial_end(&partial, true);
+    mf_partial_drop(&partial);
     return status;
 }
 
@@ -172,32 +173,6 @@ static mf_status check_folder(const char *path)
     return status;
 }
 
-static mf_status check_target(const char *path)
-{
-    struct stat about;
-
-    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode))
-        return mf_fail(MF_IO, "%s: %s", path, strerror(EISDIR));
-    return check_folder(path);
-}
-
-mf_status mf_export_check(mf_plan *plan)
-{
-    const mf_graph *graph = mf_plan_graph(plan);
-
-    for (size_t i = 0; i < mf_graph_export_count(graph); i++) {
-        const mf_export *x = mf_graph_export(graph, i);
-        const mf_plan_node *n = mf_plan_at(plan, x->node);
-        if (n->state == MF_PLAN_UNWANTED)
-            continue;
-        MF_TRY(mf_at(mf_within(check_target(x->path), "export of %s", n->node->name),
-                     mf_graph_path(graph), x->line, x->column));
-    }
-    return MF_OK;
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
 /* Whether the file stands there as it was written from this artifact. */
 static bool stands(mf_store *store, memory *m, const char *path, const char *id)
 {
@@ -215,19 +190,63 @@ static bool stands(mf_store *store, memory *m, const char *path, const char *id)
     return strcmp(digest, e->digest) == 0;
 }
 
-static mf_status export_one(mf_store *store, const mf_registry *registry, memory *m,
-                            const char *path, const char *id)
+static mf_status check_target(mf_plan *plan, memory *m, const mf_output_rule *rule,
+                              const mf_export *x)
 {
+    const mf_plan_node *n = mf_plan_at(plan, x->node);
+    const entry *e = find(m, x->path);
+
+    MF_TRY(check_folder(x->path));
+    if (n->state == MF_PLAN_CACHED && *n->outputs[x->port].id &&
+        stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id))
+        return MF_OK;
+    return mf_output_check(x->path, rule, e ? e->digest : NULL);
+}
+
+static mf_status check_all(mf_plan *plan, memory *m, const mf_output_rule *rule)
+{
+    const mf_graph *graph = mf_plan_graph(plan);
+
+    for (size_t i = 0; i < mf_graph_export_count(graph); i++) {
+        const mf_export *x = mf_graph_export(graph, i);
+        const mf_plan_node *n = mf_plan_at(plan, x->node);
+        if (n->state == MF_PLAN_UNWANTED)
+            continue;
+        MF_TRY(mf_at(mf_within(check_target(plan, m, rule, x), "export of %s", n->node->name),
+                     mf_graph_path(graph), x->line, x->column));
+    }
+    return MF_OK;
+}
+
+mf_status mf_export_check(mf_plan *plan, const mf_output_rule *rule)
+{
+    memory m = {0};
+    mf_status status;
+
+    if (mf_graph_export_count(mf_plan_graph(plan)) == 0)
+        return MF_OK;
+    status = memory_read(&m, mf_store_dir(mf_plan_store(plan)));
+    if (!status)
+        status = check_all(plan, &m, rule);
+    memory_free(&m);
+    return status;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static mf_status export_one(mf_store *store, const mf_registry *registry, memory *m,
+                            const mf_output_rule *rule, const char *path, const char *id)
+{
+    const entry *e = find(m, path);
     char digest[MF_HEX_SIZE];
     mf_artifact *artifact;
     mf_status status;
 
     MF_TRY(make_folders(path));
     MF_TRY(mf_open_artifact(store, registry, id, &artifact));
-    status = mf_write_artifact(registry, artifact, path, NULL);
+    status = mf_write_output(registry, artifact, path, NULL, rule, e ? e->digest : NULL, digest);
     mf_artifact_unref(artifact);
     MF_TRY(status);
-    MF_TRY(mf_store_file(store, path, digest));
     return remember(m, path, id, digest);
 }
 
@@ -239,8 +258,9 @@ static bool same_folder(const char *a, const char *b)
     return length == (y ? y - b : 0) && strncmp(a, b, (size_t)length) == 0;
 }
 
-static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf_export_watch watch,
-                       void *self, size_t *failed)
+static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,
+                       const mf_output_rule *rule, mf_export_watch watch, void *self,
+                       size_t *failed)
 {
     const mf_graph *graph = mf_plan_graph(plan);
     const char *swept = NULL;
@@ -260,7 +280,8 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf
         else if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
             if (!swept || !same_folder(swept, x->path))
                 mf_partials_sweep(swept = x->path);
-            status = export_one(mf_plan_store(plan), registry, m, x->path, n->outputs[x->port].id);
+            status =
+                export_one(mf_plan_store(plan), registry, m, rule, x->path, n->outputs[x->port].id);
             file.written = !status;
             changed |= !status;
         }
@@ -277,8 +298,8 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m, mf
     return changed;
 }
 
-mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_watch watch,
-                        void *self, size_t *failed)
+mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, const mf_output_rule *rule,
+                        mf_export_watch watch, void *self, size_t *failed)
 {
     memory m = {0};
     mf_status status;
@@ -287,7 +308,7 @@ mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_wa
     if (mf_graph_export_count(mf_plan_graph(plan)) == 0)
         return MF_OK;
     status = memory_read(&m, mf_store_dir(mf_plan_store(plan)));
-    if (!status && export_all(plan, registry, &m, watch, self, failed))
+    if (!status && export_all(plan, registry, &m, rule, watch, self, failed))
         status = memory_write(&m);
     memory_free(&m);
     return mf_within(status, "exports");

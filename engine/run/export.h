@@ -3,6 +3,7 @@
 #ifndef MASSFLOW_RUN_EXPORT_H
 #define MASSFLOW_RUN_EXPORT_H
 
+#include "run/output.h"
 #include "run/plan.h"
 
 typedef struct mf_exported {
@@ -17,12 +18,13 @@ typedef void (*mf_export_watch)(void *self, const mf_exported *file);
 /* Of all nodes of the plan that are cached or done; `watch` is called for each file. What was
  * written is remembered in the store's folder (`exports`). *failed counts files that could not be
  * written. */
-mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, mf_export_watch watch,
-                        void *self, size_t *failed);
+mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, const mf_output_rule *rule,
+                        mf_export_watch watch, void *self, size_t *failed);
 
 /* Whether what is wanted can be written, as far as that shows before anything runs: folders that
- * can be made and written in, and no folder where a file is to be. Changes nothing. */
-MF_MUST_USE mf_status mf_export_check(mf_plan *plan);
+ * can be made and written in, no folder where a file is to be, and no file of somebody's own (see
+ * output.h). Changes nothing. */
+MF_MUST_USE mf_status mf_export_check(mf_plan *plan, const mf_output_rule *rule);
 
 /* Which data exports need: of files that do not stand as they were written. For mf_plan_options;
  * graph and store are borrowed. */

@@ -1,13 +1,10 @@
-/* write.c - choosing a writer, and a rename that makes the file appear whole. */
+/* write.c - choosing a writer, and where it writes. */
 #include "run/write.h"
 #include "run/partial.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* clang-format off */
 static const mf_type writers[] = {
@@ -74,35 +71,31 @@ static mf_status write_at(const mf_registry *registry, const mf_artifact *a, con
     return type ? type->write(a, path) : no_writer(registry, a);
 }
 
-/* The data is on disk before the name is. */
-static mf_status settle(const char *temporary, const char *path)
-{
-    int file = open(temporary, O_RDONLY | O_CLOEXEC);
-
-    if (file < 0 || fsync(file) != 0) {
-        mf_status status = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-        if (file >= 0)
-            close(file);
-        return status;
-    }
-    close(file);
-    if (rename(temporary, path) != 0)
-        return mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    return MF_OK;
-}
-
 mf_status mf_write_artifact(const mf_registry *registry, const mf_artifact *artifact,
                             const char *path, const char *array)
 {
-    char *temporary;
+    mf_partial partial;
     mf_status status;
 
-    MF_TRY(mf_partial_name(path, &temporary)); /* writers go by its suffix */
-    status = write_at(registry, artifact, temporary, array);
+    MF_TRY(mf_partial_begin(path, &partial));
+    status = write_at(registry, artifact, partial.file, array);
     if (!status)
-        status = settle(temporary, path);
-    if (status)
-        unlink(temporary);
-    free(temporary);
+        status = mf_partial_end(&partial, true);
+    mf_partial_drop(&partial);
+    return mf_within(status, "writing %s", path);
+}
+
+mf_status mf_write_output(const mf_registry *registry, const mf_artifact *artifact,
+                          const char *path, const char *array, const mf_output_rule *rule,
+                          const char *known, char digest[MF_HEX_SIZE])
+{
+    mf_output *output;
+    mf_status status;
+
+    MF_TRY(mf_output_begin(path, rule, known, &output));
+    status = write_at(registry, artifact, mf_output_file(output), array);
+    if (!status)
+        return mf_output_end(output, digest);
+    mf_output_drop(output);
     return mf_within(status, "writing %s", path);
 }

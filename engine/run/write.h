@@ -2,6 +2,7 @@
 #ifndef MASSFLOW_RUN_WRITE_H
 #define MASSFLOW_RUN_WRITE_H
 
+#include "run/output.h"
 #include "stages/stages.h"
 #include <stdio.h>
 
@@ -11,10 +12,14 @@
 mf_status mf_write_register(mf_registry *registry);
 
 /* Writes with the writer that the registry has for type and suffix; with `array`, that array alone
- * as .npy. First to a temporary name beside `path`, then renamed, so that no half file is ever
- * seen. */
+ * as .npy. First beside `path`, then renamed, so that no half file is ever seen. In the place of
+ * what is there: for massflow's own folders. */
 mf_status mf_write_artifact(const mf_registry *registry, const mf_artifact *artifact,
                             const char *path, const char *array);
+/* The same for the user's folders. `digest` may be NULL. */
+mf_status mf_write_output(const mf_registry *registry, const mf_artifact *artifact,
+                          const char *path, const char *array, const mf_output_rule *rule,
+                          const char *known, char digest[MF_HEX_SIZE]);
 
 /* The built-in ones; write_formats.c and write_json.c. */
 mf_status mf_write_npy(const mf_artifact *a, const char *path);

@@ -20,11 +20,14 @@ static mf_status open_file(const char *path, FILE **file)
 static mf_status close_file(FILE *file, mf_status status)
 {
     bool bad = ferror(file);
+    int why =
+        bad ? errno : 0; /* of the last write: one that failed is followed by none that did not */
 
     errno = 0;
     bad |= fclose(file) != 0;
+    why = errno ? errno : why;
     if (bad && !status)
-        return mf_fail(MF_IO, "%s", errno ? strerror(errno) : "writing failed");
+        return mf_fail(MF_IO, "%s", why ? strerror(why) : "writing failed");
     return status;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include <dlfcn.h>
+#include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,6 +168,11 @@ static mf_status open_plugin(mf_registry *r, const char *file)
     if (loaded(r, real)) {
         free(real);
         return MF_OK;
+    }
+    mf_status no_file = mf_file_check(real);
+    if (no_file) {
+        free(real);
+        return no_file;
     }
     plugin *p = append(r, file);
     p->real = real;

@@ -272,7 +272,7 @@ mf_status mf_store_export(mf_store *store, const char *path, const char (*keys)[
     mf_status status = keys ? MF_OK : all_keys(store, &all, &count);
     if (!status && asprintf(&part, "%s.part", path) < 0)
         status = no_memory();
-    if (!status && !(w.file = fopen(part, "wb")))
+    if (!status && !(w.file = fopen(part, "wbxe")))
         status = mf_fail(MF_IO, "cannot write '%s': %s", part, strerror(errno));
     if (!status)
         status = mf_digest_new(&w.digest);

@@ -288,8 +288,8 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
     return status;
 }
 
-/* A link could lead anywhere, and to something that is not kept with the result. The command and all
- * that it started have ended, so what is seen here stays. */
+/* A link could lead anywhere, and to something that is not kept with the result. The command and
+ * all that it started have ended, so what is seen here stays. */
 static mf_status check_output(const char *path)
 {
     struct stat about;

@@ -520,11 +520,15 @@ class Files(Pipeline):
         with open(self.path("out/b.txt"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "TEXT B!")
         self.assertNotIn("wrote", self.massflow("run"))
-        # What is missing, was changed, or is of another result is written again.
+        # What is missing or is of another result is written again; what somebody changed is theirs.
         os.remove(self.path("out/b.txt"))
         self.write("out/c.txt", "mine")
         self.write("scans/a.txt", "new a")
-        out = self.massflow("run")
+        self.assertEqual(self.massflow("run", code=2),
+                         f"massflow: error: graph.yaml:13:9: export of more[case=c]: {self.path('out/c.txt')}: is there "
+                         "already, and massflow did not write it, or it was changed since\n"
+                         "  --force replaces it; or name another file\n")
+        out = self.massflow("run", "--force")
         self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()
                                 if line.startswith("wrote ")),
                          ["a.txt", "all.csv", "b.txt", "c.txt"])

@@ -440,9 +440,21 @@ class Left(Signals):
         for name in [f".writing-{digits}-4194304-1-b.txt",
                      f".writing-{digits}-{run.pid}-{int(start) - 1}-a.txt", *stays]:
             self.write("out/" + name, "half")
+        # As they are written now: each in a folder of its own.
+        self.write("victim", "mine")
+        for name, left in ((f".writing-{digits}-4194304-1-abcdef", True),
+                           (f".writing-{digits}-{run.pid}-{start}-abcdef", False)):
+            os.mkdir(self.path("out/" + name), 0o700)
+            self.write(f"out/{name}/b.txt", "half")
+            os.symlink("../../victim", self.path(f"out/{name}/link"))
+            if not left:
+                stays.append(name)
+        os.symlink("..", self.path(f"out/.writing-{digits}-4194304-1-ghijkl"))
         self.write("g.yaml", WAIT % ("", "well") + "export: {boom: out/b.txt}\n")
         self.massflow("run", "g.yaml")
         self.assertEqual(sorted(os.listdir(self.path("out"))), sorted([*stays, "a.txt", "b.txt"]))
+        with open(self.path("victim"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "mine")
         run.kill()
 
 

@@ -213,16 +213,15 @@ END_TEST
 
 /* ---- what is no file ------------------------------------------------------------------------- */
 
-#define LINK                                                                                       \
-    "is a link, not a file\n  the command is to write the file itself, or copy it there"
+#define LINK "is a link, not a file\n  the command is to write the file itself, or copy it there"
 
 /* No link is followed, wherever it leads. */
 START_TEST(only_files_are_read)
 {
     static const char *const ports[][2] = {
-        {"features", ".npy"}, {"table", ".csv"},   {"image", ".png"},     {"image", ".npy"},
-        {"text", ".txt"},     {"text", ".json"},   {"volume", ".nii.gz"}, {"volume", ".nii"},
-        {"volume", ".nrrd"},  {"volume", ".mha"},  {"volume", ".npy"},    {"labels", ".nii.gz"},
+        {"features", ".npy"}, {"table", ".csv"},  {"image", ".png"},     {"image", ".npy"},
+        {"text", ".txt"},     {"text", ".json"},  {"volume", ".nii.gz"}, {"volume", ".nii"},
+        {"volume", ".nrrd"},  {"volume", ".mha"}, {"volume", ".npy"},    {"labels", ".nii.gz"},
         {"labels", ".nrrd"},  {"labels", ".npy"},
     };
     static const char *const links[] = {"/dev/zero", "/etc/passwd", "/nowhere", "/etc"};

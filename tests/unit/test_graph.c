@@ -163,7 +163,8 @@ START_TEST(a_missing_file_is_a_status)
     ok(mf_diagnostics_new(&d));
     fails(mf_graph_load("none.yaml", toys, NULL, 0, d, &g),
           "cannot read none.yaml: No such file or directory");
-    fails(mf_graph_load("scans", toys, NULL, 0, d, &g), "cannot read scans: is a folder, not a file");
+    fails(mf_graph_load("scans", toys, NULL, 0, d, &g),
+          "cannot read scans: is a folder, not a file");
     ck_assert_ptr_null(g);
     mf_diagnostics_free(d);
 }

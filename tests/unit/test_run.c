@@ -415,7 +415,7 @@ START_TEST(refusals)
     ok(mf_registry_new(&registry));
     ok(mf_write_register(registry));
     fails(mf_write_artifact(registry, a, "/nonesuch/x.csv", NULL),
-          "writing /nonesuch/x.csv: No such file or directory");
+          "/nonesuch/x.csv: No such file or directory");
     fails(mf_write_artifact(registry, a, "/tmp/x.png", NULL),
           "writing /tmp/x.png: no writer takes a table by this suffix\n"
           "  suffixes for table: .csv, .json");

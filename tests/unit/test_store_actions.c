@@ -454,8 +454,10 @@ START_TEST(folder_is_its_files_names_and_contents)
     mf_error_free(status);
     snprintf(path, sizeof path, "%s/pipe", folder);
     ck_assert_int_eq(mkfifo(path, 0666), 0);
-    fails_like(mf_store_file(store, path, other), "%s: is a pipe, not a file\n"
-               "  write the bytes to a file, and name that", path);
+    fails_like(mf_store_file(store, path, other),
+               "%s: is a pipe, not a file\n"
+               "  write the bytes to a file, and name that",
+               path);
     fails_like(mf_store_file(store, "/nowhere/scan.nii", other),
                "cannot read '/nowhere/scan.nii': No such file or directory");
     mf_store_close(store);

@@ -2,6 +2,7 @@
 #include "args.h"
 #include "origin.h"
 #include "past.h"
+#include "run/partial.h"
 #include "store/upkeep.h"
 #include "workspace.h"
 #include <inttypes.h>
@@ -304,13 +305,33 @@ static int graph_keys(const args *a, workspace *w, char (**keys)[MF_HEX_SIZE], s
     return EXIT_DONE;
 }
 
-static int write_export(const char *file, workspace *w, const char (*keys)[MF_HEX_SIZE],
-                        size_t count)
+static mf_status export_to(const char *file, workspace *w, const mf_output_rule *rule,
+                           const char (*keys)[MF_HEX_SIZE], size_t count, mf_moved *m)
+{
+    mf_output *output;
+    mf_status status;
+
+    mf_partials_sweep(file);
+    MF_TRY(mf_output_begin(file, rule, NULL, &output));
+    status = mf_store_export(w->store, mf_output_file(output), keys, count, m);
+    if (!status)
+        return mf_output_end(output, NULL);
+    mf_output_drop(output);
+    return status;
+}
+
+static int write_export(const args *a, const char *file, workspace *w,
+                        const char (*keys)[MF_HEX_SIZE], size_t count)
 {
     mf_moved m;
     char bytes[32];
-    mf_status error = mf_store_export(w->store, file, keys, count, &m);
+    mf_output_rule rule;
+    mf_status error;
+    int code = workspace_rule(a, w, false, &rule);
 
+    if (code)
+        return code;
+    error = export_to(file, w, &rule, keys, count, &m);
     if (error)
         return command_fail(error, EXIT_FAILED);
     words_bytes((double)m.bytes, bytes);
@@ -341,7 +362,7 @@ static int export(const args *a)
     else if (graph.operand_count)
         code = graph_keys(&graph, &w, &keys, &count);
     if (!code)
-        code = write_export(args_at(a, 1), &w, (const char(*)[MF_HEX_SIZE])keys, count);
+        code = write_export(a, args_at(a, 1), &w, (const char(*)[MF_HEX_SIZE])keys, count);
     free(keys);
     workspace_close(&w);
     return code;
@@ -442,6 +463,7 @@ static const option cache_options[] = {
     {0, "size", "N", "gc: keep at most so much data, as 20G"},
     {0, "age", "TIME", "gc: keep what was used within this time, as 30d"},
     {'n', "dry-run", NULL, "gc: only say what would go"},
+    OPTION_FORCE,
     OPTION_SET,
     OPTION_CASE,
     OPTION_CODE,

@@ -1,5 +1,6 @@
 /* get.c - the command get: one artifact as a file. */
 #include "run/check.h"
+#include "run/partial.h"
 #include "run/write.h"
 #include "workspace.h"
 #include <stdio.h>
@@ -114,11 +115,19 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     return error ? command_fail(error, EXIT_FAILED) : code;
 }
 
+static mf_status write_file(const args *a, const workspace *w, const mf_artifact *artifact,
+                            const char *file, const mf_output_rule *rule)
+{
+    mf_partials_sweep(file);
+    return mf_write_output(w->registry, artifact, file, args_value(a, "array"), rule, NULL, NULL);
+}
+
 static int get(const args *a)
 {
     const char *file = args_value(a, "output");
     workspace w;
     located f = {0};
+    mf_output_rule rule;
     mf_status error;
     int code;
 
@@ -129,8 +138,10 @@ static int get(const args *a)
     if (code)
         return code;
     code = workspace_artifact(a, &w, args_at(a, 1), file, &f);
+    if (!code)
+        code = workspace_rule(a, &w, true, &rule);
     if (!code) {
-        error = mf_write_artifact(w.registry, f.artifact, file, args_value(a, "array"));
+        error = write_file(a, &w, f.artifact, file, &rule);
         if (error)
             code = command_fail(error, EXIT_FAILED);
         else
@@ -144,6 +155,7 @@ static int get(const args *a)
 static const option get_options[] = {
     {'o', "output", "FILE", "the file; its suffix says in which form"},
     {0, "array", "NAME", "only this array (.npy)"},
+    OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
     OPTION_CODE,
@@ -154,7 +166,8 @@ const command command_get = {
     "get",
     "GRAPH NODE[.PORT]",
     "write an artifact as a file: .nii.gz, .npy, .png, .csv, .json, .safetensors ...",
-    "What belongs to a scan is written on the scan's own grid.",
+    "What belongs to a scan is written on the scan's own grid. A file that is there already is\n"
+    "replaced where massflow wrote it and nobody has changed it since.",
     get_options,
     2,
     2,

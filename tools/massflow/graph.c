@@ -1,5 +1,6 @@
 /* graph.c - the command graph: a graph file checked, as text or drawn. */
 #include "report/graph_svg.h"
+#include "run/partial.h"
 #include "workspace.h"
 #include <errno.h>
 #include <stdio.h>
@@ -18,63 +19,99 @@ static mf_status put_words(const mf_graph *graph, bool dot, FILE *out)
 }
 
 /* What is cached is shown where there is a cache, or where one is named. */
-static int draw(const args *a, FILE *out)
+static int draw(const args *a, workspace *w, FILE *out)
 {
-    workspace w;
     mf_plan *plan = NULL;
     mf_status error;
-    int code = workspace_open(a, MF_STORE_READ, &w);
+    int code = workspace_open(a, MF_STORE_READ, w);
 
     if (code)
         return code;
-    w.looking = true;
-    if (w.store)
-        code = workspace_plan(a, &w, NULL, 0, &plan);
+    w->looking = true;
+    if (w->store)
+        code = workspace_plan(a, w, NULL, 0, &plan);
     if (!code) {
-        error = graph_svg(out, w.graph, plan, true);
+        error = graph_svg(out, w->graph, plan, true);
         if (error)
             code = command_fail(error, EXIT_FAILED);
     }
     mf_plan_free(plan);
-    workspace_close(&w);
     return code;
 }
 
-static int write_graph(const args *a, FILE *out)
+static int write_graph(const args *a, workspace *w, FILE *out)
 {
-    mf_registry *registry;
-    mf_graph *g;
     mf_status error;
     int code;
 
     if (args_has(a, "svg"))
-        return draw(a, out);
-    code = open_graph(a, &registry, &g);
+        return draw(a, w, out);
+    code = open_graph(a, &w->registry, &w->graph);
     if (code)
         return code;
-    error = put_words(g, args_has(a, "dot"), out);
-    mf_graph_free(g);
-    mf_registry_free(registry);
+    error = put_words(w->graph, args_has(a, "dot"), out);
     return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+}
+
+static mf_status put_text(const char *path, const char *file, const char *text)
+{
+    FILE *out = fopen(file, "we");
+    bool bad = !out || fputs(text, out) == EOF;
+
+    if (out)
+        bad |= fclose(out) != 0;
+    return bad ? mf_fail(MF_IO, "%s: %s", path, strerror(errno)) : MF_OK;
+}
+
+static mf_status put_file(const char *path, const char *text, const mf_output_rule *rule)
+{
+    mf_output *output;
+    mf_status status;
+
+    mf_partials_sweep(path);
+    MF_TRY(mf_output_begin(path, rule, NULL, &output));
+    status = put_text(path, mf_output_file(output), text);
+    if (!status)
+        return mf_output_end(output, NULL);
+    mf_output_drop(output);
+    return status;
+}
+
+/* Once all of it is known: a graph that is wrong leaves the file as it was. */
+static int write_file(const args *a, workspace *w, const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    mf_output_rule rule;
+    int code;
+
+    if (!out)
+        return command_fail(mf_fail(MF_NO_MEMORY, "no memory for the graph"), EXIT_FAILED);
+    code = write_graph(a, w, out);
+    if (fclose(out) != 0 && !code)
+        code = command_fail(mf_fail(MF_NO_MEMORY, "no memory for the graph"), EXIT_FAILED);
+    if (!code)
+        code = workspace_rule(a, w, true, &rule);
+    if (!code) {
+        mf_status error = put_file(path, text, &rule);
+        if (error)
+            code = command_fail(error, EXIT_FAILED);
+    }
+    free(text);
+    return code;
 }
 
 static int graph(const args *a)
 {
     const char *file = args_value(a, "output");
-    FILE *out = stdout;
+    workspace w = {0};
     int code;
 
     if (args_has(a, "dot") && args_has(a, "svg"))
         return command_refuse("either --dot or --svg");
-    if (file)
-        out = fopen(file, "we");
-    if (!out)
-        return command_refuse("%s: %s", file, strerror(errno));
-    code = write_graph(a, out);
-    if (file && fclose(out) != 0 && !code)
-        code = command_fail(mf_fail(MF_IO, "%s: %s", file, strerror(errno)), EXIT_FAILED);
-    if (file && code)
-        remove(file);
+    code = file ? write_file(a, &w, file) : write_graph(a, &w, stdout);
+    workspace_close(&w);
     return code;
 }
 
@@ -82,6 +119,7 @@ static const option graph_options[] = {
     {0, "svg", NULL, "as a drawing, coloured by what is cached"},
     {0, "dot", NULL, "as Graphviz: massflow graph GRAPH --dot | dot -Tsvg"},
     {'o', "output", "FILE", "to a file instead of the terminal"},
+    OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
     OPTION_CODE,

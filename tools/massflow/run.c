@@ -221,7 +221,7 @@ static char *command_line(const args *a)
 {
     static const char *const options[] = {"set",  "case",  "jobs",    "device",
                                           "code", "cache", "plugins", NULL};
-    static const char *const flags[] = {"same-device", "fail-fast", NULL};
+    static const char *const flags[] = {"same-device", "fail-fast", "force", NULL};
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -319,10 +319,11 @@ static void watch_export(void *self, const mf_exported *file)
 }
 
 /* Exports of what came through; *code as it is to be after them. */
-static void write_exports(workspace *w, mf_plan *plan, watcher *watching, int *code)
+static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rule,
+                          watcher *watching, int *code)
 {
     size_t failed = 0;
-    mf_status error = mf_export_all(plan, w->registry, watch_export, watching, &failed);
+    mf_status error = mf_export_all(plan, w->registry, rule, watch_export, watching, &failed);
 
     if (error)
         *code = command_fail(error, EXIT_FAILED);
@@ -370,7 +371,8 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     return error;
 }
 
-static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
+static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_rule *rule,
+                    double begun)
 {
     watcher watching = {.json = args_has(a, "log"), .people = stdout};
     mf_run_result result = {0};
@@ -401,7 +403,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
     code = error || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
                                                                                      : EXIT_DONE;
     if (!error && !result.interrupted)
-        write_exports(w, plan, &watching, &code);
+        write_exports(w, plan, rule, &watching, &code);
     if (result.interrupted && !error)
         code = EXIT_INTERRUPTED;
     if (watching.json)
@@ -416,9 +418,14 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, double begun)
 
 static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
 {
-    mf_status error = mf_export_check(plan);
+    mf_output_rule rule;
+    mf_status error;
+    int code = workspace_rule(a, w, false, &rule);
 
-    return error ? command_fail(error, EXIT_REQUEST) : run_plan(a, w, plan, begun);
+    if (code)
+        return code;
+    error = mf_export_check(plan, &rule);
+    return error ? command_fail(error, EXIT_REQUEST) : run_plan(a, w, plan, &rule, begun);
 }
 
 static int run(const args *a)
@@ -455,6 +462,8 @@ static const option run_options[] = {
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     {0, "fail-fast", NULL, "stop at the first failure"},
+    {0, "force", NULL,
+     "replace exports also where massflow did not write them; never what is read"},
     {0, "log", "json", "events on stdout, a JSON object a line; lines for people on stderr"},
     {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
     OPTION_CACHE,

@@ -2,6 +2,7 @@
 #include "draw.h"
 #include "origin.h"
 #include "run/check.h"
+#include "run/partial.h"
 #include "run/sheet.h"
 #include "run/write.h"
 #include "workspace.h"
@@ -207,7 +208,8 @@ static mf_status print_artifact(const workspace *w, const located *f)
 
 /* ---- a picture ------------------------------------------------------------------------------- */
 
-static mf_status draw(const args *a, const workspace *w, const located *f)
+static mf_status draw(const args *a, const workspace *w, const located *f,
+                      const mf_output_rule *rule)
 {
     const char *file = args_value(a, "output"), *slice = args_value(a, "slice");
     mf_artifact *image = NULL;
@@ -220,8 +222,9 @@ static mf_status draw(const args *a, const workspace *w, const located *f)
     status = mf_artifact_new("image", &image);
     if (!status)
         status = mf_artifact_add(image, "rgb", rgb);
+    mf_partials_sweep(file);
     if (!status)
-        status = mf_write_artifact(w->registry, image, file, NULL);
+        status = mf_write_output(w->registry, image, file, NULL, rule, NULL, NULL);
     mf_array_unref(rgb);
     mf_artifact_unref(image);
     if (!status)
@@ -280,6 +283,7 @@ static int show(const args *a)
     bool picture = args_has(a, "output");
     workspace w = {0};
     located f = {0};
+    mf_output_rule rule = {0};
     mf_status error = MF_OK;
     int code;
 
@@ -293,8 +297,12 @@ static int show(const args *a)
     } else {
         code = find_bare(a, &w, &f);
     }
+    if (!code && picture)
+        code = workspace_rule(a, &w, true, &rule);
+    if (picture && args_count(a) == 1)
+        rule.source = args_at(a, 0);
     if (!code)
-        error = picture ? draw(a, &w, &f) : print_artifact(&w, &f);
+        error = picture ? draw(a, &w, &f, &rule) : print_artifact(&w, &f);
     if (error)
         code = command_fail(error, EXIT_FAILED);
     located_clear(&f);
@@ -305,6 +313,7 @@ static int show(const args *a)
 static const option show_options[] = {
     {0, "slice", "AXIS[=K]", "draw slices across z, y or x, or only slice K; with -o"},
     {'o', "output", "FILE.png", "where the picture goes"},
+    OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
     OPTION_CODE,

@@ -55,12 +55,27 @@ int workspace_open_cache(const args *a, workspace *w)
 void workspace_close(workspace *w)
 {
     mf_exports_free(w->exports);
+    mf_written_free(w->written);
     mf_store_close(w->store);
     mf_graph_free(w->graph);
     mf_registry_free(w->registry);
     free(w->graph_path);
     free(w->device);
     memset(w, 0, sizeof *w);
+}
+
+int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule)
+{
+    if (!w->written)
+        w->written = mf_written_open();
+    if (!w->written)
+        return command_fail(mf_fail(MF_NO_MEMORY, "no memory to write"), EXIT_FAILED);
+    *rule = (mf_output_rule){.force = args_has(a, "force"),
+                             .late = late,
+                             .graph = w->graph,
+                             .cache = w->store ? mf_store_dir(w->store) : NULL,
+                             .written = w->written};
+    return EXIT_DONE;
 }
 
 static const char *const *all_values(const args *a, const char *name, size_t *count)

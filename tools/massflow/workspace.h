@@ -29,6 +29,11 @@
         0, "case", "ID", "only this case (may be repeated); for stages that are per case"          \
     }
 
+#define OPTION_FORCE                                                                               \
+    {                                                                                              \
+        0, "force", NULL, "replace also files that massflow did not write; never what is read"     \
+    }
+
 typedef struct workspace {
     mf_registry *registry;
     mf_graph *graph;
@@ -36,6 +41,7 @@ typedef struct workspace {
     char *device;        /* with --same-device: the only kind whose results count */
     mf_store *store;     /* NULL where there is none yet and it is only to be looked at */
     mf_exports *exports; /* that a plan asks; NULL without */
+    mf_written *written; /* what massflow wrote; once it is asked */
     bool looking; /* at results: what failed when last run does not hide what went on without */
 } workspace;
 
@@ -48,6 +54,9 @@ int workspace_open_cache(const args *a, workspace *w);
 /* The plan for some targets; `targets` may be empty. */
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
                    mf_plan **plan);
+
+/* By what files are written: what the graph reads and the cache are kept. 0, or an exit code. */
+int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule);
 
 /* A stored artifact, and where in the graph it comes from. */
 typedef struct located {

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int by_name(const void *a, const void *b)
 {
@@ -80,28 +79,26 @@ static mf_status find_run(report *r)
     return status;
 }
 
-/* First under another name, so that no half page is ever seen. */
-static mf_status write_page(report *r, const char *path)
+static mf_status write_page(report *r, const char *path, const mf_output_rule *rule)
 {
-    char *temporary;
+    mf_output *output;
     mf_status status;
 
-    MF_TRY(mf_partial_name(path, &temporary));
-    r->out = fopen(temporary, "we");
+    mf_partials_sweep(path);
+    MF_TRY(mf_output_begin(path, rule, NULL, &output));
+    r->out = fopen(mf_output_file(output), "we");
     if (!r->out) {
         status = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-        free(temporary);
+        mf_output_drop(output);
         return status;
     }
     status = report_write(r);
     errno = 0;
     if ((ferror(r->out) | fclose(r->out)) != 0 && !status)
         status = mf_fail(MF_IO, "%s: %s", path, errno ? strerror(errno) : "writing failed");
-    if (!status && rename(temporary, path) != 0)
-        status = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
-    if (status)
-        unlink(temporary);
-    free(temporary);
+    if (!status)
+        return mf_output_end(output, NULL);
+    mf_output_drop(output);
     return status;
 }
 
@@ -110,6 +107,7 @@ static int report_command(const args *a)
     const char *path = args_value(a, "output");
     workspace w;
     report r = {.a = a, .w = &w};
+    mf_output_rule rule;
     mf_status error;
     int code;
 
@@ -119,11 +117,13 @@ static int report_command(const args *a)
     if (code)
         return code;
     w.looking = true;
-    code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &r.plan);
+    code = workspace_rule(a, &w, false, &rule);
+    if (!code)
+        code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &r.plan);
     if (!code) {
         error = find_run(&r);
         if (!error)
-            error = write_page(&r, path);
+            error = write_page(&r, path, &rule);
         if (error)
             code = command_fail(error, EXIT_FAILED);
         else
@@ -137,6 +137,7 @@ static int report_command(const args *a)
 }
 
 static const option report_options[] = {{'o', "output", "FILE.html", "the page"},
+                                        OPTION_FORCE,
                                         OPTION_SET,
                                         OPTION_CASE,
                                         OPTION_CACHE,

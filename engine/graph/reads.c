@@ -1,0 +1,180 @@
+/* reads.c - the files that a graph reads, so that nothing is written in their place. */
+#include "graph/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- which file a path names -------------------------------------------------------------------
+ */
+
+/* Adds the parts of a path behind a folder that is real, "." and ".." worked out. */
+static char *add_parts(mf_arena *arena, const char *real, const char *rest)
+{
+    char *path = mf_arena_print(arena, "%s/%s", strcmp(real, "/") ? real : "", rest), *to = path;
+    for (const char *c = path; *c;) {
+        size_t slashes = strspn(c, "/"), n = strcspn(c + slashes, "/");
+        const char *part = c + slashes;
+        c = part + n;
+        if (!n || (n == 1 && *part == '.'))
+            continue;
+        if (n == 2 && !strncmp(part, "..", 2)) {
+            while (to > path && *--to != '/')
+                ;
+            continue;
+        }
+        *to++ = '/';
+        memmove(to, part, n);
+        to += n;
+    }
+    *to = 0;
+    return path;
+}
+
+/* The real path of a folder, or NULL. */
+static const char *real_folder(mf_graph *g, const char *path)
+{
+    if (g->reads.last.path && !strcmp(g->reads.last.path, path))
+        return g->reads.last.real;
+    char *real = realpath(path, NULL);
+    g->reads.last.path = mf_arena_copy(g->arena, path);
+    g->reads.last.real = real ? mf_arena_copy(g->arena, real) : NULL;
+    free(real);
+    return g->reads.last.real;
+}
+
+char *one_name(mf_graph *g, const char *path)
+{
+    mf_arena *arena = g->arena;
+    char *head = mf_arena_copy(arena, path);
+    for (char *slash = strrchr(head, '/'); slash; slash = strrchr(head, '/')) {
+        size_t at = (size_t)(slash - head);
+        head[at ? at : 1] = 0;
+        const char *real = real_folder(g, head);
+        if (real)
+            return add_parts(arena, real, path + at + 1);
+        if (!at)
+            break;
+    }
+    return add_parts(arena, "", path);
+}
+
+/* ---- what is read ------------------------------------------------------------------------------
+ */
+
+#define GRAPH_FILE (NAME_NONE - 1)
+
+static void add_read(mf_graph *root, const char *path, uint32_t node)
+{
+    char *real = realpath(path, NULL);
+    names_add(&root->reads.files, one_name(root, path), node);
+    if (real) /* and what a link leads to */
+        names_add(&root->reads.files, mf_arena_copy(root->arena, real), node);
+    free(real);
+}
+
+static void add_graph_files(mf_graph *g, mf_graph *root)
+{
+    const char *slash = strrchr(g->path, '/');
+    add_read(root, mf_arena_print(root->arena, "%s/%s", g->folder, slash ? slash + 1 : g->path),
+             GRAPH_FILE);
+    for (size_t i = 0; i < g->table_count; i++)
+        add_read(root, g->tables[i], GRAPH_FILE);
+    for (size_t i = 0; i < g->include_count; i++)
+        add_graph_files(g->includes[i].graph, root);
+}
+
+/* All that nodes read by name: scans, label maps, weights, scripts. Once, when it is first asked.
+ */
+static void find_read(mf_graph *g)
+{
+    if (g->reads.found)
+        return;
+    g->reads.found = true;
+    add_graph_files(g, g);
+    for (size_t i = 0; i < g->node_count; i++)
+        for (size_t k = 0; k < mf_params_path_count(g->nodes[i].params); k++)
+            if (!i || g->nodes[i].params != g->nodes[i - 1].params)
+                add_read(g, mf_params_path(g->nodes[i].params, k, NULL), (uint32_t)i);
+}
+
+static const char *reader_name(const mf_graph *g, uint32_t reader)
+{
+    return reader == NAME_NONE ? NULL : reader == GRAPH_FILE ? "" : g->nodes[reader].name;
+}
+
+const char *reader_of(mf_graph *g, const char *name)
+{
+    find_read(g);
+    return reader_name(g, names_get(&g->reads.files, name));
+}
+
+/* ---- what is there already ---------------------------------------------------------------------
+ */
+
+/* Of a folder that holds it, at any depth. */
+static const char *reader_of_folder(mf_graph *g, const char *name)
+{
+    for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        uint32_t reader = names_get_n(&g->reads.files, name, (size_t)(slash - name));
+        if (reader != NAME_NONE)
+            return reader_name(g, reader);
+    }
+    return NULL;
+}
+
+/* The same file by another name: a second link, a disk that ignores upper and lower case. */
+typedef struct search {
+    struct stat about;
+    bool found;
+} search;
+
+static mf_status compare_part(void *self, const char *path)
+{
+    search *s = self;
+    struct stat about;
+    s->found |=
+        !stat(path, &about) && about.st_dev == s->about.st_dev && about.st_ino == s->about.st_ino;
+    return MF_OK;
+}
+
+/* The files that are named, and those that stages open beside them. */
+static const char *reader_of_same(mf_graph *g, const char *path)
+{
+    search s = {.found = false};
+    if (lstat(path, &s.about) || S_ISLNK(s.about.st_mode)) /* a link itself is replaced */
+        return NULL;
+    for (size_t i = 0; i < g->reads.files.room; i++) {
+        if (g->reads.files.keys[i])
+            mf_error_free(compare_part(&s, g->reads.files.keys[i]));
+        if (s.found)
+            return reader_name(g, g->reads.files.values[i]);
+    }
+    for (size_t i = 0; i < g->node_count; i++) {
+        const mf_node *n = &g->nodes[i];
+        for (size_t k = 0; n->stage->parts && k < mf_params_path_count(n->params); k++) {
+            const char *param, *file = mf_params_path(n->params, k, &param);
+            /* What cannot be read now is told when it is to be read. */
+            mf_error_free(n->stage->parts(param, file, compare_part, &s));
+            if (s.found)
+                return n->name;
+        }
+    }
+    return NULL;
+}
+
+mf_status mf_graph_check_output(mf_graph *g, const char *path, bool replaced)
+{
+    const char *name =
+        one_name(g, *path == '/' ? path : mf_arena_print(g->arena, "%s/%s", g->cwd, path));
+    const char *reader = reader_of(g, name);
+    if (!reader && replaced)
+        reader = reader_of_folder(g, name);
+    if (!reader && replaced)
+        reader = reader_of_same(g, path);
+    if (!reader)
+        return MF_OK;
+    mf_status status = *reader ? mf_fail(MF_INVALID, "%s: is read by %s", path, reader)
+                               : mf_fail(MF_INVALID, "%s: is a file of the graph", path);
+    return mf_hint(status, "name another file");
+}

@@ -1,0 +1,285 @@
+/* written.c - see written.h. */
+#include "run/written.h"
+#include "base/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST_BYTES ((off_t)64 << 20) /* a larger one is none of ours */
+#define TIDY_BYTES ((size_t)4 << 20) /* from here on what is not needed is dropped now and then */
+#define KEPT 3                       /* lines of a file */
+#define DIGITS (MF_HEX_SIZE - 1)
+
+typedef struct entry {
+    const char *path, *digest; /* in the bytes of the record */
+    size_t at;                 /* place in it */
+} entry;
+
+struct mf_written {
+    int file; /* -1: there is none */
+    char *why;
+    char *bytes;
+    size_t size;
+    entry *entries; /* by path, the newest first */
+    size_t count, room;
+};
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static char *record_path(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char *path = NULL;
+    int made = -1;
+
+    if (state && state[0] == '/')
+        made = asprintf(&path, "%s/massflow/written", state);
+    else if (home && home[0] == '/')
+        made = asprintf(&path, "%s/.local/state/massflow/written", home);
+    return made < 0 ? NULL : path;
+}
+
+static void make_folders(char *path)
+{
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        mkdir(path, 0700); /* opening the file says what went wrong */
+        *p = '/';
+    }
+}
+
+static void unusable(mf_written *w, const char *path, const char *why)
+{
+    if (w->file >= 0)
+        close(w->file);
+    w->file = -1;
+    if (asprintf(&w->why, "%s: %s", path, why) < 0)
+        w->why = NULL;
+}
+
+static void open_file(mf_written *w)
+{
+    char *path = record_path();
+    struct stat about;
+
+    if (!path) {
+        unusable(w, "the record of what was written",
+                 "neither XDG_STATE_HOME nor HOME names a folder");
+        return;
+    }
+    make_folders(path);
+    w->file = open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (w->file < 0 || fstat(w->file, &about) != 0)
+        unusable(w, path, strerror(errno));
+    else if (!S_ISREG(about.st_mode) || about.st_uid != geteuid() || (about.st_mode & 022) != 0)
+        unusable(w, path, "is not the user's alone");
+    else if (about.st_size > MOST_BYTES)
+        unusable(w, path, "is too large");
+    else
+        w->size = (size_t)about.st_size;
+    free(path);
+}
+
+/* ---- its lines ------------------------------------------------------------------------------- */
+
+static int by_path(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    int order = strcmp(x->path, y->path);
+
+    return order ? order : (x->at < y->at) - (x->at > y->at);
+}
+
+/* In place. */
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (; *text; text++) {
+        if (*text == '\\' && (text[1] == 'n' || text[1] == '\\')) {
+            *to++ = text[1] == 'n' ? '\n' : '\\';
+            text++;
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
+}
+
+/* "DIGEST PATH": what is not such a line is passed over. */
+static void take_lines(mf_written *w)
+{
+    for (char *line = w->bytes, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        if (end - line < DIGITS + 2 || line[DIGITS] != ' ' ||
+            strspn(line, "0123456789abcdef") != DIGITS)
+            continue;
+        line[DIGITS] = '\0';
+        unescape(line + DIGITS + 1);
+        w->entries = mf_grow(w->entries, &w->room, w->count + 1, sizeof *w->entries);
+        w->entries[w->count] = (entry){line + DIGITS + 1, line, w->count};
+        w->count++;
+    }
+    if (w->count)
+        qsort(w->entries, w->count, sizeof *w->entries, by_path);
+}
+
+static void read_lines(mf_written *w)
+{
+    w->bytes = malloc(w->size + 1);
+    if (!w->bytes)
+        return;
+    ssize_t got = pread(w->file, w->bytes, w->size, 0);
+    w->size = got > 0 ? (size_t)got : 0;
+    w->bytes[w->size] = '\0';
+    take_lines(w);
+}
+
+static void put_line(FILE *out, const char *digest, const char *path)
+{
+    fprintf(out, "%s ", digest);
+    for (; *path; path++) {
+        if (*path == '\n')
+            fputs("\\n", out);
+        else if (*path == '\\')
+            fputs("\\\\", out);
+        else
+            fputc(*path, out);
+    }
+    fputc('\n', out);
+}
+
+static bool write_whole(int file, const char *bytes, size_t size)
+{
+    while (size) {
+        ssize_t put = write(file, bytes, size);
+        if (put < 0 && errno != EINTR)
+            return false;
+        bytes += put > 0 ? put : 0;
+        size -= put > 0 ? (size_t)put : 0;
+    }
+    return true;
+}
+
+/* Leaves the newest lines of each file that is still there, oldest first. The lock is held: nobody
+ * adds one meanwhile. */
+static void tidy(mf_written *w)
+{
+    char *text = NULL;
+    size_t size;
+    struct stat about;
+    FILE *out = open_memstream(&text, &size);
+
+    for (size_t i = 0, end; out && i < w->count; i = end) {
+        for (end = i + 1; end < w->count && !strcmp(w->entries[end].path, w->entries[i].path);)
+            end++;
+        size_t kept = end - i < KEPT ? end - i : KEPT;
+        if (lstat(w->entries[i].path, &about) != 0)
+            continue;
+        for (size_t k = kept; k-- > 0;)
+            put_line(out, w->entries[i + k].digest, w->entries[i].path);
+    }
+    if (out && fclose(out) == 0 && ftruncate(w->file, 0) == 0 && !write_whole(w->file, text, size))
+        unusable(w, "the record of what was written", strerror(errno));
+    free(text);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+mf_written *mf_written_open(void)
+{
+    mf_written *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->file = -1;
+    open_file(w);
+    if (w->file < 0)
+        return w;
+    bool large = w->size > TIDY_BYTES && flock(w->file, LOCK_EX | LOCK_NB) == 0;
+    read_lines(w);
+    if (large && w->bytes) {
+        tidy(w);
+        if (w->file >= 0)
+            flock(w->file, LOCK_UN);
+    }
+    return w;
+}
+
+void mf_written_free(mf_written *w)
+{
+    if (!w)
+        return;
+    if (w->file >= 0)
+        close(w->file);
+    free(w->why);
+    free(w->entries);
+    free(w->bytes);
+    free(w);
+}
+
+const char *mf_written_why_not(const mf_written *w)
+{
+    return w->file < 0 ? w->why ? w->why : "no memory" : NULL;
+}
+
+/* One name for a file: its folder's, whatever links lead there, and its own. The caller frees. */
+static char *real_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path + (slash == path))) : strdup(".");
+    char *real = folder ? realpath(folder, NULL) : NULL, *name = NULL;
+
+    if (real &&
+        asprintf(&name, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
+        name = NULL;
+    free(folder);
+    free(real);
+    return name;
+}
+
+bool mf_written_knows(const mf_written *w, const char *path, const char *digest)
+{
+    char *name = real_name(path);
+    size_t low = 0, high = w->count;
+
+    while (name && low < high) { /* the first of its path */
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(w->entries[middle].path, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool known = false;
+    for (; name && low < w->count && strcmp(w->entries[low].path, name) == 0; low++)
+        known |= strcmp(w->entries[low].digest, digest) == 0;
+    free(name);
+    return known;
+}
+
+void mf_written_add(mf_written *w, const char *path, const char *digest)
+{
+    char *name = real_name(path), *text = NULL;
+    size_t size;
+    FILE *out = name && w->file >= 0 ? open_memstream(&text, &size) : NULL;
+
+    if (out) {
+        put_line(out, digest, name);
+        if (fclose(out) == 0 && flock(w->file, LOCK_EX) == 0) {
+            if (!write_whole(w->file, text, size))
+                unusable(w, "the record of what was written", strerror(errno));
+            else
+                flock(w->file, LOCK_UN);
+        }
+    }
+    free(text);
+    free(name);
+}
