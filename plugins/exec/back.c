@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MOST_TEXT ((size_t)64 << 20)
-
 static bool ends_in(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
@@ -276,7 +274,7 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
     size_t size;
     mf_status status;
 
-    MF_TRY(mf_file_read(path, MOST_TEXT, &text, &size));
+    MF_TRY(mf_file_read(path, MOST_TEXT_BYTES, &text, &size));
     if (memchr(text, 0, size)) {
         free(text);
         return mf_fail(MF_INVALID, "%s: is no text: a NUL stands in it", path);

@@ -5,6 +5,8 @@
 #include "command.h"
 #include <massflow/stage.h>
 
+#define MOST_TEXT_BYTES ((int64_t)64 << 20) /* of the file */
+
 /* Reads `path`, which has to be a regular file and no link, as what belongs on the output port. A
  * volume or label map is put on the grid of `like` (a volume or label map, or NULL): a .npy has to
  * have its shape, other files have to lie on its scan's own grid. */

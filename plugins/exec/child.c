@@ -22,6 +22,7 @@
 #define LINE_BYTES 1000
 #define LOOK_EVERY 50 /* ms between looks for a cancel where nothing else happens */
 #define GRACE 2.0     /* s from SIGTERM to the kill */
+#define LOOK_IN 0.2   /* s between the caller's looks, and at least 20 times as long as one takes */
 #define MOST_LEFT 64  /* reads of what a command that has ended printed last: 256 KiB */
 
 extern char **environ;
@@ -36,6 +37,9 @@ typedef struct child {
     size_t length;
     char *tail[TAIL_LINES];
     size_t lines;
+    child_look look;
+    void *self;
+    double next_look;
     mf_status cancelled; /* why it is being ended */
     double asked;
     bool killed;
@@ -262,6 +266,21 @@ static void look_for_cancel(child *c)
     tell(c, SUPERVISE_ASK);
 }
 
+/* What the caller finds is no reason to let it end by itself. */
+static void look_in(child *c)
+{
+    double begun = now();
+
+    if (c->cancelled || begun < c->next_look)
+        return;
+    c->cancelled = c->look(c->self);
+    c->next_look = now() + LOOK_IN + 20 * (now() - begun);
+    if (!c->cancelled)
+        return;
+    tell(c, SUPERVISE_KILL);
+    c->killed = true;
+}
+
 /* False once the command has ended, or nobody watches it any more. */
 static bool wait_on(child *c)
 {
@@ -273,6 +292,7 @@ static bool wait_on(child *c)
     if (waits[0].revents)
         read_output(c);
     look_for_cancel(c);
+    look_in(c);
     if (!waits[1].revents)
         return true;
     if (!hear(c, &m))
@@ -362,12 +382,12 @@ static mf_status watch(child *c)
         look_for_stop(c);
     if (c->cancelled)
         return c->cancelled;
-    return c->ended && !c->how ? MF_OK : failure(c);
+    return c->ended && !c->how ? c->look(c->self) : failure(c);
 }
 
-mf_status child_run(mf_task *t, char *const *words, const char *folder)
+mf_status child_run(mf_task *t, char *const *words, const char *folder, child_look look, void *self)
 {
-    child c = {.task = t, .name = words[0], .output = -1, .socket = -1};
+    child c = {.task = t, .name = words[0], .output = -1, .socket = -1, .look = look, .self = self};
     mf_status status = start(&c, words, folder);
 
     if (!status)

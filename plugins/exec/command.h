@@ -26,6 +26,9 @@ typedef enum place_kind {
 #define INDEX_SUFFIX ".index" /* {volumes.index}: a table of the elements instead of their folder  \
                                */
 
+/* By output: the suffix of the file that a command names, or "" where it names none. */
+typedef char output_suffix[16];
+
 /* What a name in braces stands for. */
 typedef struct place {
     place_kind kind;

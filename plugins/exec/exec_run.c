@@ -4,6 +4,7 @@
 #include "command.h"
 #include "exec_run.code.h"
 #include "gather.h"
+#include "limit.h"
 #include "script.h"
 #include <massflow/stage.h>
 
@@ -19,6 +20,7 @@ typedef struct exec_params {
     const char *command, *files, *version;
     bool shell, device, keep;
     int64_t cpu;
+    double disk_limit;
 } exec_params;
 
 static const mf_param params[] = {
@@ -36,6 +38,8 @@ static const mf_param params[] = {
                   "Cores that it uses: {threads} in the command."),
     MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, device, "false", 0, 1, "", NULL, MF_NO_CACHE,
               "It computes on a GPU: no other stage gets the same device meanwhile."),
+    MF_REAL_MARKED(exec_params, disk_limit, "16", 0.001, 1e9, "GB", MF_NO_CACHE,
+                   "It is ended where it writes more to its folder."),
     MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, keep, "false", 0, 1, "", NULL, MF_NO_CACHE,
               "Keep the folder with its files when it fails, to look into."),
     MF_PARAMS_END};
@@ -69,7 +73,8 @@ typedef struct call {
     mf_task *task;
     const exec_params *params;
     const char *folder; /* the task removes it */
-    char wanted[8][16]; /* by output: the suffix of the file that the command names, or "" */
+    output_suffix wanted[8];
+    int64_t given; /* bytes of its inputs on the disk */
 } call;
 
 static mf_status no_memory(void)
@@ -429,14 +434,27 @@ static mf_status make_words(call *c, char ***made)
     return status;
 }
 
+static mf_status look_at_folder(void *self)
+{
+    const call *c = self;
+    char *out;
+
+    if (asprintf(&out, "%s/out", c->folder) < 0)
+        return no_memory();
+    mf_status status = limit_check_outputs(out, c->wanted, c->params->disk_limit);
+    free(out);
+    return status ? status : limit_check_folder(c->folder, c->given, c->params->disk_limit);
+}
+
 static mf_status run_in_folder(call *c)
 {
     char **words = NULL;
     mf_status status = make_words(c, &words);
 
+    c->given = limit_used(c->folder);
     if (!status)
-        status = script_hint(child_run(c->task, words, c->folder), c->params->command,
-                             c->params->files, c->folder);
+        status = script_hint(child_run(c->task, words, c->folder, look_at_folder, c),
+                             c->params->command, c->params->files, c->folder);
     for (size_t i = 0; words && words[i]; i++)
         free(words[i]);
     free(words);

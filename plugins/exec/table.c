@@ -8,7 +8,6 @@
 #include <string.h>
 
 /* A field takes some 20 bytes here, and one in the file at the least. */
-#define MOST_BYTES ((size_t)256 << 20)
 
 typedef struct fields {
     char **at; /* row-major; the texts lie in the file's own bytes */
@@ -186,7 +185,7 @@ mf_status table_read(const char *path, mf_artifact **table)
     char *bytes = NULL;
     size_t size = 0;
     fields f = {0};
-    mf_status status = mf_file_read(path, MOST_BYTES, &bytes, &size);
+    mf_status status = mf_file_read(path, MOST_TABLE_BYTES, &bytes, &size);
 
     *table = NULL;
     if (!status && memchr(bytes, 0, size))

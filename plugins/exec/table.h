@@ -4,6 +4,8 @@
 
 #include <massflow/artifact.h>
 
+#define MOST_TABLE_BYTES ((int64_t)256 << 20) /* of the file */
+
 /* The first line names the columns. A column whose every field is a number is one of numbers (an
  * empty field, or NaN, is not a number there); any other is one of texts. Fields may be in double
  * quotes, with "" for a quote, as in RFC 4180. */

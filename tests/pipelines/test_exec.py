@@ -454,10 +454,53 @@ class Outputs(Commands):
         self.assertEqual(self.command("ln -s /dev/zero {out}/table.csv"),
                          "failed: it\n  FOLDER/out/table.csv: " + self.LINK + REPEAT)
 
+    READ = "has more than the %d bytes that are read\n  the command is to write less to it\n"
+    MORE = "  if that is as it should be, allow it more: disk_limit: %s\n"
+
     def test_a_file_without_end(self):
-        self.assertEqual(self.command("truncate -s 1T {out.text}"), """failed: it
-  FOLDER/out/text.txt: has 1099511627776 bytes; at most 67108864 are read
-""" + REPEAT)
+        """It is ended while it writes, with all that it started, and what it wrote is removed."""
+        text = "FOLDER/out/text.txt: " + self.READ % (64 << 20)
+        folder = "the command has written more than 0.1 GB to its folder, FOLDER\n" + self.MORE % "0.2"
+        for command, words, limit in (
+                ("exec yes >$0", text, "16"),
+                ("trap : TERM; while :; do yes; done >$0", text, "16"),
+                ("yes >$0 & setsid yes >more & wait", text, "16"),
+                ("exec yes >scratch", folder, "0.1"),
+                ("mkdir a; while :; do i=x$i; yes | head -c 10000000 >a/$i; done", folder, "0.1")):
+            self.assertEqual(self.command(f'sh -c "{command}" {{out.text}}', more=", disk_limit: " + limit),
+                             "failed: it\n  " + words + REPEAT)
+            self.assertEqual(os.listdir(self.temporary), [])
+
+    def test_a_large_file_of_one_that_has_ended(self):
+        self.assertEqual(self.command("truncate -s 1T {out.text}"),
+                         "failed: it\n  FOLDER/out/text.txt: " + self.READ % (64 << 20) + REPEAT)
+        self.assertEqual(self.command("truncate -s 300M {out}/table.csv"),
+                         "failed: it\n  FOLDER/out/table.csv: " + self.READ % (256 << 20) + REPEAT)
+        # One with holes takes no place on the disk, but memory once it is read.
+        for name in ("features.npy", "labels.nii.gz", "image.png"):
+            self.assertEqual(self.command("truncate -s 17G {out}/" + name),
+                             f"failed: it\n  FOLDER/out/{name}: has more than 16 GB\n" + self.MORE % 32 + REPEAT)
+
+    def test_what_is_no_output(self):
+        """It may be as large as it has to, and holes count for nothing."""
+        self.command("truncate -s 1T more; truncate -s 100M {out}/text.txt; echo a >{out.text.json}",
+                     more=", shell: true", code=0)
+        # What it was given is not what it wrote.
+        for limit, code in (("0.0045", 0), ("0.004", 1)):
+            self.write("g.yaml", """massflow: 1
+stages:
+  scan: {use: phantom.volume, with: {size: [128, 128, 128]}}
+  it: {use: exec.run, in: {volume: scan.volume}, with: {command: "cp {volume.nii} {out.volume.nii}", disk_limit: %s}}
+""" % limit)
+            out = self.massflow("run", "g.yaml", code=code)
+            if code:
+                self.assertIn("\nfailed: it\n  FOLDER/out/volume.nii: has more than 0.004 GB\n" + self.MORE % "0.008",
+                              out)
+            shutil.rmtree(self.path(".massflow"))
+
+    def test_a_limit_is_no_part_of_the_key(self):
+        self.command("touch {out.text}", code=0)
+        self.assertIn("finished: 0 run, 2 cached", self.command("touch {out.text}", more=", disk_limit: 1", code=0))
 
     def test_the_folder_itself(self):
         self.assertEqual(self.command("mv {out} {out}.away"), """failed: it

@@ -41,6 +41,10 @@ def state_of(pid):
         return ""
 
 
+# A shell's background jobs begin with it ignored.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
 class Signals(Isolated):
     def setUp(self):
         super().setUp()
