@@ -215,6 +215,7 @@ void mf_graph_free(mf_graph *g)
     free(g->all);
     free(g->exports);
     names_free(&g->reads.files);
+    free(g->reads.numbers);
     mf_arena_free(g->arena);
 }
 

@@ -7,6 +7,8 @@
 #include "graph/yaml.h"
 #include "stages/params.h"
 
+#include <sys/types.h>
+
 #define LARGEST_GRAPH ((size_t)64 << 20) /* bytes of a file */
 
 /* ---- parameters of the graph and what "${...}" stands for --------------------------------------
@@ -126,10 +128,19 @@ typedef struct include {
     mf_graph *graph;
 } include;
 
+/* A file that is there, and who reads it. */
+typedef struct read_file {
+    dev_t device;
+    ino_t number;
+    uint32_t reader;
+} read_file;
+
 /* What is read: see reads.c. */
 typedef struct graph_reads {
-    bool found;
-    names files; /* one name of each -> node, or a number of none for the graph's own */
+    bool found, numbered;
+    names files;        /* one name of each -> node, or a number of none for the graph's own */
+    read_file *numbers; /* those that are there, and what is opened beside them; by number */
+    size_t number_count, number_room;
     struct {
         const char *path, *real;
     } last; /* the folder that was resolved last: most files lie where the one before lies */

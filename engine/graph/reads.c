@@ -123,55 +123,86 @@ static const char *reader_of_folder(mf_graph *g, const char *name)
     return NULL;
 }
 
-/* The same file by another name: a second link, a disk that ignores upper and lower case. */
-typedef struct search {
-    struct stat about;
-    bool found;
-} search;
+/* The same file by another name: a second link, another mount of its disk, a disk that ignores
+ * upper and lower case. */
+typedef struct numbering {
+    mf_graph *graph;
+    uint32_t reader;
+} numbering;
 
-static mf_status compare_part(void *self, const char *path)
+static mf_status add_number(void *self, const char *path)
 {
-    search *s = self;
+    const numbering *n = self;
+    graph_reads *r = &n->graph->reads;
     struct stat about;
-    s->found |=
-        !stat(path, &about) && about.st_dev == s->about.st_dev && about.st_ino == s->about.st_ino;
+    if (stat(path, &about))
+        return MF_OK;
+    r->numbers = mf_grow(r->numbers, &r->number_room, r->number_count + 1, sizeof *r->numbers);
+    r->numbers[r->number_count++] = (read_file){about.st_dev, about.st_ino, n->reader};
     return MF_OK;
 }
 
-/* The files that are named, and those that stages open beside them. */
-static const char *reader_of_same(mf_graph *g, const char *path)
+static int by_number(const void *a, const void *b)
 {
-    search s = {.found = false};
-    if (lstat(path, &s.about) || S_ISLNK(s.about.st_mode)) /* a link itself is replaced */
-        return NULL;
-    for (size_t i = 0; i < g->reads.files.room; i++) {
-        if (g->reads.files.keys[i])
-            mf_error_free(compare_part(&s, g->reads.files.keys[i]));
-        if (s.found)
-            return reader_name(g, g->reads.files.values[i]);
-    }
-    for (size_t i = 0; i < g->node_count; i++) {
-        const mf_node *n = &g->nodes[i];
-        for (size_t k = 0; n->stage->parts && k < mf_params_path_count(n->params); k++) {
-            const char *param, *file = mf_params_path(n->params, k, &param);
-            /* What cannot be read now is told when it is to be read. */
-            mf_error_free(n->stage->parts(param, file, compare_part, &s));
-            if (s.found)
-                return n->name;
-        }
-    }
-    return NULL;
+    const read_file *x = a, *y = b;
+    return x->device != y->device   ? (x->device > y->device) - (x->device < y->device)
+           : x->number != y->number ? (x->number > y->number) - (x->number < y->number)
+                                    : (x->reader > y->reader) - (x->reader < y->reader);
 }
 
-mf_status mf_graph_check_output(mf_graph *g, const char *path, bool replaced)
+/* The files that are named, and those that stages open beside them. What cannot be read now is told
+ * when it is to be read. */
+static void number_all(mf_graph *g)
+{
+    if (g->reads.numbered)
+        return;
+    g->reads.numbered = true;
+    for (size_t i = 0; i < g->reads.files.room; i++)
+        if (g->reads.files.keys[i])
+            mf_error_free(
+                add_number(&(numbering){g, g->reads.files.values[i]}, g->reads.files.keys[i]));
+    for (size_t i = 0; i < g->node_count; i++) {
+        const mf_node *n = &g->nodes[i];
+        if (!n->stage->parts || (i && n->params == g->nodes[i - 1].params))
+            continue;
+        for (size_t k = 0; k < mf_params_path_count(n->params); k++) {
+            const char *param, *file = mf_params_path(n->params, k, &param);
+            mf_error_free(n->stage->parts(param, file, add_number, &(numbering){g, (uint32_t)i}));
+        }
+    }
+    if (g->reads.number_count)
+        qsort(g->reads.numbers, g->reads.number_count, sizeof *g->reads.numbers, by_number);
+}
+
+static const char *reader_of_same(mf_graph *g, const struct stat *about)
+{
+    number_all(g);
+    size_t low = 0, high = g->reads.number_count;
+    while (low < high) { /* the first of its number */
+        size_t middle = low + (high - low) / 2;
+        if (by_number(&g->reads.numbers[middle], &(read_file){about->st_dev, about->st_ino, 0}) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == g->reads.number_count)
+        return NULL;
+    const read_file *file = &g->reads.numbers[low];
+    return file->device == about->st_dev && file->number == about->st_ino
+               ? reader_name(g, file->reader)
+               : NULL;
+}
+
+mf_status mf_graph_check_output(mf_graph *g, const char *path, bool foreign)
 {
     const char *name =
         one_name(g, *path == '/' ? path : mf_arena_print(g->arena, "%s/%s", g->cwd, path));
     const char *reader = reader_of(g, name);
-    if (!reader && replaced)
+    if (!reader && foreign)
         reader = reader_of_folder(g, name);
-    if (!reader && replaced)
-        reader = reader_of_same(g, path);
+    struct stat about;
+    if (!reader && !lstat(path, &about) && !S_ISLNK(about.st_mode)) /* a link itself is replaced */
+        reader = reader_of_same(g, &about);
     if (!reader)
         return MF_OK;
     mf_status status = *reader ? mf_fail(MF_INVALID, "%s: is read by %s", path, reader)

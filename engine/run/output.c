@@ -84,12 +84,12 @@ static mf_status look_at(const char *path, const mf_output_rule *rule, const cha
                    ? MF_OK
                    : mf_fail(MF_IO, "%s: %s", path, strerror(errno));
     *found = S_ISLNK(about.st_mode) ? LINK : FOREIGN;
-    if (S_ISDIR(about.st_mode))
-        return mf_fail(MF_IO, "%s: %s", path, strerror(EISDIR));
+    if (*found == LINK && stat(path, &about) != 0)
+        return MF_OK; /* it leads nowhere */
+    if (!S_ISREG(about.st_mode)) /* nor is a link to one that, as /dev/stdout is */
+        return mf_hint(mf_file_check(path), "name a file; one that is not there is made");
     if (*found == LINK)
         return MF_OK;
-    if (!S_ISREG(about.st_mode))
-        return mf_file_check(path);
     unread = mf_digest_file(path, digest);
     if (!unread &&
         ((known && strcmp(known, digest) == 0) || mf_written_knows(rule->written, path, digest)))

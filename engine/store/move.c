@@ -42,7 +42,6 @@ static const char *user_name(void)
 }
 
 typedef struct writer {
-    const char *path;
     FILE *file;
     mf_digest *digest;
     mf__reader *reader;
@@ -51,12 +50,18 @@ typedef struct writer {
     mf_moved *moved;
 } writer;
 
+/* The caller knows the file by another name than where it is written. */
+static mf_status not_written(void)
+{
+    return mf_fail(MF_IO, "%s", strerror(errno));
+}
+
 static mf_status put_bytes(writer *w, const void *bytes, size_t size)
 {
     mf_digest_add(w->digest, bytes, size);
     if (fwrite(bytes, 1, size, w->file) == size)
         return MF_OK;
-    return mf_fail(MF_IO, "cannot write '%s': %s", w->path, strerror(errno));
+    return not_written();
 }
 
 static mf_status put_section(writer *w, char letter)
@@ -226,7 +231,7 @@ static mf_status write_end(writer *w)
     mf__buffer_add(&w->body, sum, sizeof sum);
     MF_TRY(put_section(w, 'z'));
     if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
-        return mf_fail(MF_IO, "cannot write '%s': %s", w->path, strerror(errno));
+        return not_written();
     return MF_OK;
 }
 
@@ -266,14 +271,12 @@ static mf_status write_all(writer *w, mf_store *store, const char (*keys)[MF_HEX
 mf_status mf_store_export(mf_store *store, const char *path, const char (*keys)[MF_HEX_SIZE],
                           size_t count, mf_moved *moved)
 {
-    writer w = {.path = path, .moved = moved};
-    char(*all)[MF_HEX_SIZE] = NULL, *part = NULL;
+    writer w = {.moved = moved};
+    char(*all)[MF_HEX_SIZE] = NULL;
     *moved = (mf_moved){0};
     mf_status status = keys ? MF_OK : all_keys(store, &all, &count);
-    if (!status && asprintf(&part, "%s.part", path) < 0)
-        status = no_memory();
-    if (!status && !(w.file = fopen(part, "wbxe")))
-        status = mf_fail(MF_IO, "cannot write '%s': %s", part, strerror(errno));
+    if (!status && !(w.file = fopen(path, "wbxe")))
+        status = not_written();
     if (!status)
         status = mf_digest_new(&w.digest);
     if (!status)
@@ -281,11 +284,9 @@ mf_status mf_store_export(mf_store *store, const char *path, const char (*keys)[
     if (!status)
         status = write_all(&w, store, keys ? keys : (const char(*)[MF_HEX_SIZE])all, count);
     if (w.file && fclose(w.file) != 0 && !status)
-        status = mf_fail(MF_IO, "cannot write '%s': %s", part, strerror(errno));
-    if (!status && rename(part, path) != 0)
-        status = mf_fail(MF_IO, "cannot rename '%s': %s", part, strerror(errno));
+        status = not_written();
     if (status && w.file)
-        remove(part);
+        remove(path);
     if (w.reader)
         mf__reader_put(store, w.reader);
     mf_digest_free(w.digest);
@@ -293,8 +294,7 @@ mf_status mf_store_export(mf_store *store, const char *path, const char (*keys)[
     mf__map_clear(&w.artifacts);
     free(w.body.bytes);
     free(all);
-    free(part);
-    return mf_within(status, "while exporting to '%s'", path);
+    return status;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -103,8 +103,8 @@ typedef struct mf_conflict {
 } mf_conflict;
 typedef void (*mf_conflict_call)(void *self, const mf_conflict *conflict);
 
-/* Writes actions with their artifacts and chunks to one file: those of `keys`, or all (NULL). A file
- * of that name is replaced once the new one is whole. Format: move.c. */
+/* Writes actions with their artifacts and chunks to one new file: those of `keys`, or all (NULL).
+ * Errors do not name the file; after one it is not there. Format: move.c. */
 MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
                                              const char (*keys)[MF_HEX_SIZE], size_t count,
                                              mf_moved *moved);

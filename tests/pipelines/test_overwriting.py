@@ -5,6 +5,7 @@ Every command that writes a file, against files that massflow did not write, tha
 it did, and that it reads.
 """
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -23,6 +24,7 @@ stages:
 MHD = ("ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
        "Offset = 0 0 0\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nElementDataFile = ct.raw\n")
 FOREIGN = ": is there already, and massflow did not write it, or it was changed since\n"
+NO_FILE = ", not a file\n  name a file; one that is not there is made\n"
 REMEDY = "  --force replaces it; or name another file\n"
 ERROR = "massflow: error: "
 
@@ -107,7 +109,7 @@ export: {it: out/p1.txt}
     def test_links(self):
         os.mkdir(self.path("out"))
         self.write("victim", "mine")
-        for target in ("../victim", "/nowhere", "/dev/null", "../g.yaml"):
+        for target in ("../victim", "/nowhere", "../g.yaml"):
             os.symlink(target, self.path("out/p1.txt"))
             self.assertEqual(self.massflow("run", "g.yaml", code=2), self.PLACE + self.path("out/p1.txt") +
                              ": is a link, which massflow did not make\n"
@@ -126,11 +128,23 @@ export: {it: out/p1.txt}
         self.assertIn("wrote ", self.massflow("run", "g.yaml", "--set", "word=two"))
 
     def test_what_is_no_file(self):
+        """Nor is a link to it replaced: /dev/stdout is such a link."""
         os.mkdir(self.path("out"))
-        os.mkfifo(self.path("out/p1.txt"))
-        for force in ((), ("--force",)):
-            self.assertEqual(self.massflow("run", "g.yaml", *force, code=2), self.PLACE + self.path("out/p1.txt") +
-                             ": is a pipe, not a file\n  write the bytes to a file, and name that\n")
+        os.mkfifo(self.path("pipe"))
+        os.mkdir(self.path("folder"))
+        os.symlink("/dev/null", self.path("device"))
+        for what in ("pipe", "folder", "device"):
+            os.symlink("../" + what, self.path("out/p1.txt"))
+            for words in ((), ("--force",)):
+                self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), self.PLACE +
+                                 self.path("out/p1.txt") + f": is a {what}" + NO_FILE)
+            self.assertTrue(os.path.islink(self.path("out/p1.txt")))
+            os.remove(self.path("out/p1.txt"))
+            if what != "device":
+                os.rename(self.path(what), self.path("out/p1.txt"))
+                self.assertEqual(self.massflow("run", "g.yaml", "--force", code=2), self.PLACE +
+                                 self.path("out/p1.txt") + f": is a {what}" + NO_FILE)
+                os.rename(self.path("out/p1.txt"), self.path(what))
 
     def test_inputs(self):
         """--force allows none of them."""
@@ -266,9 +280,8 @@ class Get(Overwriting):
         os.mkfifo(self.path("pipe.txt"))
         os.mkdir(self.path("folder.txt"))
         for words in ((), ("--force",)):
-            self.assertEqual(self.text_of("pipe.txt", *words, code=1), ERROR + "pipe.txt: is a pipe, not a file\n"
-                             "  write the bytes to a file, and name that\n")
-            self.assertEqual(self.text_of("folder.txt", *words, code=1), ERROR + "folder.txt: Is a directory\n")
+            self.assertEqual(self.text_of("pipe.txt", *words, code=1), ERROR + "pipe.txt: is a pipe" + NO_FILE)
+            self.assertEqual(self.text_of("folder.txt", *words, code=1), ERROR + "folder.txt: is a folder" + NO_FILE)
         self.assertEqual(self.text_of("none/x.txt", code=1), ERROR + "none/x.txt: No such file or directory\n")
 
     def test_rights_of_what_is_written(self):
@@ -369,14 +382,20 @@ stages:
 """)
         self.massflow("run", "g.yaml")
         os.mkdir(self.path("out"))
-        self.write("out/x.npy", "mine")
-        done = subprocess.run(["bash", "-c", f"ulimit -f 100; {MASSFLOW} get g.yaml scan.volume -o out/x.npy --force"],
-                              cwd=self.folder, capture_output=True, text=True, timeout=60,
-                              env=dict(os.environ, XDG_STATE_HOME=self.state))
-        self.assertEqual((done.returncode, done.stderr),
-                         (1, ERROR + "writing out/x.npy: File too large\n"))
-        self.assertEqual(os.listdir(self.path("out")), ["x.npy"])
-        self.assertEqual(self.read("out/x.npy"), "mine")
+        for name, words, why in (("out/x.npy", "get g.yaml scan.volume -o", "writing out/x.npy"),
+                                 ("out/x.png", "show g.yaml scan.volume --slice z -o", "writing out/x.png"),
+                                 ("out/x.html", "report g.yaml -o", "out/x.html"),
+                                 ("out/all.mfx", "cache export", "while exporting to 'out/all.mfx': action ID of phantom.volume: "
+                                  "artifact ID")):
+            self.write(name, "mine")
+            done = subprocess.run(["bash", "-c", f"ulimit -f 40; {MASSFLOW} {words} {name} --force"],
+                                  cwd=self.folder, capture_output=True, text=True, timeout=60,
+                                  env=dict(os.environ, XDG_STATE_HOME=self.state))
+            self.assertEqual((done.returncode, re.sub("[0-9a-f]{12}", "ID", done.stderr)),
+                             (1, ERROR + why + ": File too large\n"))
+            self.assertEqual(os.listdir(self.path("out")), [os.path.basename(name)])
+            self.assertEqual(self.read(name), "mine")
+            os.remove(self.path(name))
 
 
 del Commands

@@ -313,7 +313,8 @@ static mf_status export_to(const char *file, workspace *w, const mf_output_rule 
 
     mf_partials_sweep(file);
     MF_TRY(mf_output_begin(file, rule, NULL, &output));
-    status = mf_store_export(w->store, mf_output_file(output), keys, count, m);
+    status = mf_within(mf_store_export(w->store, mf_output_file(output), keys, count, m),
+                       "while exporting to '%s'", file);
     if (!status)
         return mf_output_end(output, NULL);
     mf_output_drop(output);
