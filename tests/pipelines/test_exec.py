@@ -534,21 +534,22 @@ stages:
 class Temporary(Commands):
     """TMPDIR: of any length, of any characters; and where it can't be used."""
 
-    def uses(self, folder, shell=False):
+    def uses(self, folder, shell=False, limits=""):
         os.makedirs(folder, exist_ok=True)
         self.temporary = folder
         if shell:
-            self.command("pwd >{out.text}", more=", shell: true", code=0)
+            self.command("(pwd; cat {text}) >{out.text}", more=", shell: true", code=0, limits=limits)
         else:
-            self.command('sh -c "pwd >$0" {out.text}', code=0)
-        self.assertTrue(self.text().startswith(os.path.realpath(folder) + "/massflow-exec-"), self.text())
+            self.command('sh -c "(pwd; cat <$1) >$0" {out.text} {text}', code=0, limits=limits)
+        self.assertRegex(self.text(), "^" + re.escape(os.path.realpath(folder)) + "/massflow-exec-......\nhello$")
         self.assertEqual(os.listdir(folder), [])
         shutil.rmtree(self.path(".massflow"))
 
     def test_of_any_length(self):
         folder = os.path.join(self.folder, *["long" * 60] * 14)
         self.assertGreater(len(folder), 3300)
-        self.uses(folder)
+        for limits in ("", "isolate: true, "):
+            self.uses(folder, limits=limits)
 
     def test_of_any_characters(self):
         for shell in (False, True):
