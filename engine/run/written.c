@@ -265,6 +265,19 @@ bool mf_written_knows(const mf_written *w, const char *path, const char *digest)
     return known;
 }
 
+/* A line that was cut off by a kill or a full disk is ended first. */
+static bool add_text(int file, const char *text, size_t size)
+{
+    struct stat about;
+    char last = '\n';
+
+    if (fstat(file, &about) == 0 && about.st_size > 0 &&
+        pread(file, &last, 1, about.st_size - 1) == 1 && last != '\n' &&
+        !write_whole(file, "\n", 1))
+        return false;
+    return write_whole(file, text, size);
+}
+
 void mf_written_add(mf_written *w, const char *path, const char *digest)
 {
     char *name = real_name(path), *text = NULL;
@@ -273,12 +286,12 @@ void mf_written_add(mf_written *w, const char *path, const char *digest)
 
     if (out) {
         put_line(out, digest, name);
-        if (fclose(out) == 0 && flock(w->file, LOCK_EX) == 0) {
-            if (!write_whole(w->file, text, size))
-                unusable(w, "the record of what was written", strerror(errno));
-            else
-                flock(w->file, LOCK_UN);
-        }
+        /* Where the file system has no locks, nobody tidies: a line goes to the end as it is. */
+        bool whole = fclose(out) == 0, locked = whole && flock(w->file, LOCK_EX) == 0;
+        if (whole && !add_text(w->file, text, size))
+            unusable(w, "the record of what was written", strerror(errno));
+        else if (locked)
+            flock(w->file, LOCK_UN);
     }
     free(text);
     free(name);

@@ -209,7 +209,9 @@ class Get(Overwriting):
         # A line that was cut off is passed over, and so is what is none.
         with open(record, "a", encoding="utf-8") as file:
             file.write("no line\n\n" + "0" * 64 + "\n" + "1" * 64 + " /nowhere\n" + "2" * 70)
-        self.text_of("x.txt", "--set", "word=two")
+        for word in ("two", "three", "two"):
+            self.massflow("run", "g.yaml", "--set", "word=" + word)
+            self.text_of("x.txt", "--set", "word=" + word)
 
     def test_a_kill_between_record_and_name(self):
         """The record is ahead of the file."""
