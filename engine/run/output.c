@@ -85,7 +85,7 @@ static mf_status look_at(const char *path, const mf_output_rule *rule, const cha
                    : mf_fail(MF_IO, "%s: %s", path, strerror(errno));
     *found = S_ISLNK(about.st_mode) ? LINK : FOREIGN;
     if (*found == LINK && stat(path, &about) != 0)
-        return MF_OK; /* it leads nowhere */
+        return MF_OK;            /* it leads nowhere */
     if (!S_ISREG(about.st_mode)) /* nor is a link to one that, as /dev/stdout is */
         return mf_hint(mf_file_check(path), "name a file; one that is not there is made");
     if (*found == LINK)
