@@ -73,6 +73,12 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
             mf_diagnostics_note(g->d, "it is a file of the graph");
         return false;
     }
+    reader = reader_of_folder(g, name);
+    if (reader) {
+        graph_error(g, node, "the export of %s lies in a folder that is read: '%s'", n->name, text);
+        mf_diagnostics_note(g->d, "%s reads the folder, and would read the export", reader);
+        return false;
+    }
     uint32_t other = names_add(&files->written, name, index);
     if (other != NAME_NONE) {
         graph_error(g, node, "two exports write '%s'", text);

@@ -149,10 +149,9 @@ typedef struct mf_export {
 size_t mf_graph_export_count(const mf_graph *graph);
 const mf_export *mf_graph_export(const mf_graph *graph, size_t i);
 /* An error where a file must not be written because the graph reads it: its own files, what nodes
- * name, what they open beside a file, the same files by other names, and what lies in folders that
- * they name where that is `foreign`: there, and not written by massflow. Which files have other names
- * is found out once. */
-MF_MUST_USE mf_status mf_graph_check_output(mf_graph *graph, const char *path, bool foreign);
+ * name, what lies in folders that they name (a new file would be read there as well), what they open
+ * beside a file, and the same files by other names, which are found out once. */
+MF_MUST_USE mf_status mf_graph_check_output(mf_graph *graph, const char *path);
 
 /* ---- pictures of a graph --------------------------------------------------------------------- */
 

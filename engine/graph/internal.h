@@ -342,6 +342,8 @@ bool read_exports(mf_graph *g);
 char *one_name(mf_graph *g, const char *path);
 /* The node that reads the file of that name, "" where it is a file of the graph, or NULL. */
 const char *reader_of(mf_graph *g, const char *name);
+/* Of a folder that holds it, at any depth: there a new file is read, too. */
+const char *reader_of_folder(mf_graph *g, const char *name);
 
 /* Whether a column's text stands in this relation to a value. */
 bool compare_values(const char *column, const char *left, compare op, const char *right);

@@ -1,6 +1,7 @@
 /* reads.c - the files that a graph reads, so that nothing is written in their place. */
 #include "graph/internal.h"
 
+#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,12 +110,9 @@ const char *reader_of(mf_graph *g, const char *name)
     return reader_name(g, names_get(&g->reads.files, name));
 }
 
-/* ---- what is there already ---------------------------------------------------------------------
- */
-
-/* Of a folder that holds it, at any depth. */
-static const char *reader_of_folder(mf_graph *g, const char *name)
+const char *reader_of_folder(mf_graph *g, const char *name)
 {
+    find_read(g);
     for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         uint32_t reader = names_get_n(&g->reads.files, name, (size_t)(slash - name));
         if (reader != NAME_NONE)
@@ -123,6 +121,9 @@ static const char *reader_of_folder(mf_graph *g, const char *name)
     return NULL;
 }
 
+/* ---- what is there already ---------------------------------------------------------------------
+ */
+
 /* The same file by another name: a second link, another mount of its disk, a disk that ignores
  * upper and lower case. */
 typedef struct numbering {
@@ -130,15 +131,24 @@ typedef struct numbering {
     uint32_t reader;
 } numbering;
 
-static mf_status add_number(void *self, const char *path)
+static void add_number(const numbering *n, const struct stat *about)
 {
-    const numbering *n = self;
     graph_reads *r = &n->graph->reads;
-    struct stat about;
-    if (stat(path, &about))
-        return MF_OK;
     r->numbers = mf_grow(r->numbers, &r->number_room, r->number_count + 1, sizeof *r->numbers);
-    r->numbers[r->number_count++] = (read_file){about.st_dev, about.st_ino, n->reader};
+    r->numbers[r->number_count++] = (read_file){about->st_dev, about->st_ino, n->reader};
+}
+
+/* A file, or all files of a folder; links are followed, as they are when it is read. */
+static mf_status add_numbers(void *self, const char *path)
+{
+    char *const roots[] = {(char *)path, NULL};
+    FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    FTSENT *entry;
+    while (walk && (entry = fts_read(walk)))
+        if (entry->fts_info == FTS_F)
+            add_number(self, entry->fts_statp);
+    if (walk)
+        fts_close(walk);
     return MF_OK;
 }
 
@@ -160,14 +170,14 @@ static void number_all(mf_graph *g)
     for (size_t i = 0; i < g->reads.files.room; i++)
         if (g->reads.files.keys[i])
             mf_error_free(
-                add_number(&(numbering){g, g->reads.files.values[i]}, g->reads.files.keys[i]));
+                add_numbers(&(numbering){g, g->reads.files.values[i]}, g->reads.files.keys[i]));
     for (size_t i = 0; i < g->node_count; i++) {
         const mf_node *n = &g->nodes[i];
         if (!n->stage->parts || (i && n->params == g->nodes[i - 1].params))
             continue;
         for (size_t k = 0; k < mf_params_path_count(n->params); k++) {
             const char *param, *file = mf_params_path(n->params, k, &param);
-            mf_error_free(n->stage->parts(param, file, add_number, &(numbering){g, (uint32_t)i}));
+            mf_error_free(n->stage->parts(param, file, add_numbers, &(numbering){g, (uint32_t)i}));
         }
     }
     if (g->reads.number_count)
@@ -193,19 +203,20 @@ static const char *reader_of_same(mf_graph *g, const struct stat *about)
                : NULL;
 }
 
-mf_status mf_graph_check_output(mf_graph *g, const char *path, bool foreign)
+mf_status mf_graph_check_output(mf_graph *g, const char *path)
 {
     const char *name =
         one_name(g, *path == '/' ? path : mf_arena_print(g->arena, "%s/%s", g->cwd, path));
     const char *reader = reader_of(g, name);
-    if (!reader && foreign)
-        reader = reader_of_folder(g, name);
     struct stat about;
     if (!reader && !lstat(path, &about) && !S_ISLNK(about.st_mode)) /* a link itself is replaced */
         reader = reader_of_same(g, &about);
-    if (!reader)
-        return MF_OK;
-    mf_status status = *reader ? mf_fail(MF_INVALID, "%s: is read by %s", path, reader)
-                               : mf_fail(MF_INVALID, "%s: is a file of the graph", path);
-    return mf_hint(status, "name another file");
+    if (reader)
+        return mf_hint(*reader ? mf_fail(MF_INVALID, "%s: is read by %s", path, reader)
+                               : mf_fail(MF_INVALID, "%s: is a file of the graph", path),
+                       "name another file");
+    reader = reader_of_folder(g, name);
+    return reader ? mf_hint(mf_fail(MF_INVALID, "%s: lies in a folder that %s reads", path, reader),
+                            "write it to another folder")
+                  : MF_OK;
 }

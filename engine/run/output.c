@@ -42,14 +42,14 @@ static bool same_file(const char *path, const char *other)
 }
 
 /* Whatever is asked for. */
-static mf_status check_kept(const char *path, const mf_output_rule *rule, bool foreign)
+static mf_status check_kept(const char *path, const mf_output_rule *rule)
 {
     if (rule->cache && (lies_in(path, rule->cache) || same_file(path, rule->cache)))
         return mf_hint(mf_fail(MF_INVALID, "%s: lies in the cache", path),
                        "write it to another folder");
     if (rule->source && same_file(path, rule->source))
         return mf_hint(mf_fail(MF_INVALID, "%s: is what is read", path), "name another file");
-    return rule->graph ? mf_graph_check_output(rule->graph, path, foreign) : MF_OK;
+    return rule->graph ? mf_graph_check_output(rule->graph, path) : MF_OK;
 }
 
 static mf_status is_foreign(const char *path, const mf_output_rule *rule, bool link)
@@ -102,7 +102,7 @@ static mf_status look(const char *path, const mf_output_rule *rule, const char *
                       standing *found)
 {
     MF_TRY(look_at(path, rule, known, found));
-    return check_kept(path, rule, *found == FOREIGN || *found == LINK);
+    return check_kept(path, rule);
 }
 
 mf_status mf_output_check(const char *path, const mf_output_rule *rule, const char *known)

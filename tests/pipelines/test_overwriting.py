@@ -153,10 +153,16 @@ export: {it: out/p1.txt}
             out = self.massflow("run", "g.yaml", *words, code=2)
             self.assertIn("error: ", out)
             self.assertEqual(self.read("scan/ct.mhd"), MHD)
-        self.graph('export: {it: "in/a.txt"}\n')
-        for words in ((), ("--force",)):
-            self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), ERROR + "g.yaml:7:14: export of "
-                             f"it[case=p1]: {self.path('in/a.txt')}: is read by it[case=p1]\n  name another file\n")
+        # In a folder that is read a new file would be read too, and all run again for it.
+        for name in ("in/a.txt", "in/new.txt", "in/below/new.txt"):
+            self.graph('export: {it: "%s"}\n' % name)
+            for words in ((), ("--force",)):
+                self.assertEqual(self.massflow("run", "g.yaml", *words, code=2),
+                                 "g.yaml:7:14: error: the export of it[case=p1] lies in a folder that is read: "
+                                 f"'{name}'\n    7 | export: {{it: \"{name}\"}}\n      |              " +
+                                 "^" + "~" * (len(name) + 1) + "\n  it[case=p1] reads the folder, and would read the "
+                                 "export\n")
+            self.assertEqual(os.listdir(self.path("in")), ["a.txt"])
         self.assertEqual(self.read("in/a.txt"), "a\n")
 
     def test_the_cache(self):
@@ -266,6 +272,15 @@ class Get(Overwriting):
         self.kept("in/a.txt", "is read by it[case=p1]\n  name another file\n")
         os.link(self.path("scan/ct.raw"), self.path("raw.txt"))
         self.kept("raw.txt", "is read by scan\n  name another file\n")
+        # What a link in such a folder leads to; and what would come to be read.
+        self.write("archived.txt", "1")
+        os.symlink("../archived.txt", self.path("in/linked.txt"))
+        self.massflow("run", "g.yaml")
+        self.kept("archived.txt", "is read by it[case=p1]\n  name another file\n")
+        for words in ((), ("--force",)):
+            self.assertEqual(self.text_of("in/new.txt", *words, code=1), ERROR + "in/new.txt: lies in a folder that "
+                             "it[case=p1] reads\n  write it to another folder\n")
+        self.assertEqual(sorted(os.listdir(self.path("in"))), ["a.txt", "linked.txt"])
 
     def test_by_name(self):
         """A graph can have the suffix of a text."""
