@@ -6,6 +6,7 @@
 #include "run/check.h"
 #include "run/partial.h"
 #include "run/write.h"
+#include <massflow/file.h>
 
 #include <errno.h>
 #include <stddef.h>
@@ -78,16 +79,20 @@ static mf_status memory_read(memory *m, const char *dir)
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
-    mf_status status = MF_OK;
+    int64_t size;
+    mf_status status;
     FILE *file;
 
     if (asprintf(&m->file, "%s/exports", dir) < 0) {
         m->file = NULL;
         return mf_fail(MF_NO_MEMORY, "no memory for exports");
     }
-    file = fopen(m->file, "re");
-    if (!file)
-        return errno == ENOENT ? MF_OK : mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
+    status = mf_file_open(m->file, &file, &size);
+    if (status && mf_error_code(status) == MF_NOT_FOUND) {
+        mf_error_free(status);
+        return MF_OK;
+    }
+    MF_TRY(status);
     while (!status && (length = getline(&line, &room, file)) > 0) {
         /* "ID DIGEST PATH": what is not such a line is forgotten. */
         if (length < 132 || line[64] != ' ' || line[129] != ' ' || line[length - 1] != '\n')

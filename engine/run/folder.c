@@ -5,6 +5,7 @@
  * a folder without one is nobody's business here. */
 #include "run/folder.h"
 #include "store/process.h"
+#include <massflow/file.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -155,12 +156,13 @@ static bool sweep_one(const char *path)
     struct stat about;
     char *name = NULL;
     FILE *file;
+    int64_t size;
     bool left;
 
     if (lstat(path, &about) != 0 || !S_ISDIR(about.st_mode) || about.st_uid != geteuid() ||
         asprintf(&name, "%s/" OWNER, path) < 0)
         return false;
-    file = fopen(name, "re");
+    mf_error_free(mf_file_open(name, &file, &size)); /* then it is nobody's business here */
     free(name);
     left = file && is_left(file);
     if (file)

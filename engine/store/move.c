@@ -18,6 +18,7 @@
 #include "store/check.h"
 
 #include <errno.h>
+#include <massflow/file.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -715,10 +716,8 @@ mf_status mf_store_import(mf_store *store, const char *path, mf_conflict_call te
 {
     loader l = {.path = path, .store = store, .tell = tell, .self = self, .moved = moved};
     *moved = (mf_moved){0};
-    mf_status status = MF_OK;
-    if (!(l.file = fopen(path, "rb")))
-        status = mf_fail(errno == ENOENT ? MF_NOT_FOUND : MF_IO, "cannot read '%s': %s", path,
-                         strerror(errno));
+    int64_t size;
+    mf_status status = mf_file_open(path, &l.file, &size); /* read twice: a pipe can't be */
     if (!status)
         status = mf_digest_new(&l.digest);
     if (!status)

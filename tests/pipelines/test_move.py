@@ -260,8 +260,13 @@ class Move(Pipeline):
 
     def test_no_file(self):
         self.assertEqual(self.massflow("cache", "import", "none.mfx", code=1),
-                         "massflow: error: while importing: cannot read 'none.mfx': No such file "
+                         "massflow: error: while importing: none.mfx: No such file "
                          "or directory\n")
+        os.mkfifo(self.path("pipe.mfx"))
+        for name, what in (("pipe.mfx", "pipe"), ("/dev/zero", "device")):
+            self.assertEqual(self.massflow("cache", "import", name, code=1),
+                             f"massflow: error: while importing: {name}: is a {what}, not a file\n"
+                             "  write the bytes to a file, and name that\n")
         self.assertEqual(self.massflow("cache", "export", code=2),
                          "massflow: error: which file? massflow cache export FILE\n")
         self.assertFalse(os.path.exists(self.path("none.mfx")))

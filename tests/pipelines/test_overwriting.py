@@ -127,6 +127,14 @@ export: {it: out/p1.txt}
         self.assertEqual(self.read("disk/p1.txt"), "a\none\n")
         self.assertIn("wrote ", self.massflow("run", "g.yaml", "--set", "word=two"))
 
+    def test_a_memory_that_is_no_file(self):
+        self.massflow("run", "g.yaml")
+        os.remove(self.path(".massflow/exports"))
+        os.mkfifo(self.path(".massflow/exports"))
+        self.assertEqual(self.massflow("run", "g.yaml", code=2), ERROR + "exports: " +
+                         self.path(".massflow/exports: is a pipe, not a file\n"
+                                   "  write the bytes to a file, and name that\n"))
+
     def test_what_is_no_file(self):
         """Nor is a link to it replaced: /dev/stdout is such a link."""
         os.mkdir(self.path("out"))

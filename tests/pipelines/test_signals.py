@@ -394,8 +394,10 @@ class Left(Signals):
         with open(os.path.join(other, ".massflow"), "w", encoding="utf-8") as file:
             file.write("of another machine\n1 1\ndrop\n")
         os.symlink(other, os.path.join(self.temporary, "massflow-exec-mnopqr"))
+        os.mkdir(os.path.join(self.temporary, "massflow-exec-stuvwx"))
+        os.mkfifo(os.path.join(self.temporary, "massflow-exec-stuvwx", ".massflow"))
         before = sorted(self.folders())
-        self.assertEqual(len(before), 4)
+        self.assertEqual(len(before), 5)
         self.small_run()
         self.assertEqual(sorted(self.folders()), before)
         self.finish(run)
