@@ -49,6 +49,9 @@ static mf_status check_kept(const char *path, const mf_output_rule *rule)
                        "write it to another folder");
     if (rule->source && same_file(path, rule->source))
         return mf_hint(mf_fail(MF_INVALID, "%s: is what is read", path), "name another file");
+    if (rule->source && lies_in(path, rule->source))
+        return mf_hint(mf_fail(MF_INVALID, "%s: lies in the folder that is read", path),
+                       "write it to another folder");
     return rule->graph ? mf_graph_check_output(rule->graph, path) : MF_OK;
 }
 

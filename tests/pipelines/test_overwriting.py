@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import unittest
@@ -27,6 +28,21 @@ FOREIGN = ": is there already, and massflow did not write it, or it was changed 
 NO_FILE = ", not a file\n  name a file; one that is not there is made\n"
 REMEDY = "  --force replaces it; or name another file\n"
 ERROR = "massflow: error: "
+
+
+def slice_at(z):
+    """A DICOM file of 4 x 3 voxels."""
+    def element(group, number, vr, value):
+        value = struct.pack("<H", value) if isinstance(value, int) else value + b" " * (len(value) % 2)
+        size = struct.pack("<2xI" if vr == "OW" else "<H", len(value))
+        return struct.pack("<HH", group, number) + vr.encode() + size + value
+    return b"".join([
+        bytes(128), b"DICM", element(2, 0x10, "UI", b"1.2.840.10008.1.2.1\0"), element(8, 0x60, "CS", b"CT"),
+        element(0x20, 0xe, "UI", b"1.2\0"), element(0x20, 0x32, "DS", b"0\\0\\%d" % z),
+        element(0x20, 0x37, "DS", b"1\\0\\0\\0\\1\\0"), element(0x28, 2, "US", 1),
+        element(0x28, 4, "CS", b"MONOCHROME2"), element(0x28, 0x10, "US", 3), element(0x28, 0x11, "US", 4),
+        element(0x28, 0x30, "DS", b"1\\1"), element(0x28, 0x100, "US", 16), element(0x28, 0x101, "US", 16),
+        element(0x28, 0x102, "US", 15), element(0x28, 0x103, "US", 1), element(0x7fe0, 0x10, "OW", bytes(range(24)))])
 
 
 class Overwriting(Commands):
@@ -389,6 +405,15 @@ class Others(Overwriting):
         os.link(self.path("s.nii"), self.path("s.png"))
         self.assertEqual(self.massflow("show", "s.nii", "-o", "s.png", "--force", code=1),
                          ERROR + "s.png: is what is read\n  name another file\n")
+        # A picture in a series would be read with it the next time.
+        os.mkdir(self.path("series"))
+        for i in range(2):
+            with open(self.path(f"series/{i}.dcm"), "wb") as file:
+                file.write(slice_at(i))
+        out = self.massflow("show", "series", "-o", "series/s.png", "--force", code=1)
+        self.assertEqual(out, ERROR + "series/s.png: lies in the folder that is read\n  write it to another folder\n")
+        self.massflow("show", "series", "-o", "series.png")
+        self.assertEqual(sorted(os.listdir(self.path("series"))), ["0.dcm", "1.dcm"])
 
     def test_new(self):
         self.write("mine", "mine")
