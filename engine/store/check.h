@@ -41,7 +41,6 @@ typedef enum mf__finding_kind {
     MF__BAD_RECORD,   /* an artifact (num) whose record is not what its id says */
     MF__BAD_ACTION,   /* num */
     MF__BAD_INPUT,    /* the digest of an input file (text) */
-    MF__BAD_BINARY,   /* of a program (text) */
     MF__BAD_CHECKPOINT, /* of a key (digest) and step (num) */
     MF__BAD_REFERENCE, /* a row (num) of a table (text) that names what is not there */
     MF__CONFLICT       /* no damage: see mf_damage */

@@ -67,7 +67,7 @@ bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 
 /* ---- schema (schema.c) ----------------------------------------------------------------------- */
 
-#define MF__SCHEMA 3
+#define MF__SCHEMA 4
 
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */
@@ -96,8 +96,6 @@ mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
 mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, int64_t created,
                              const uint8_t artifact[MF_DIGEST_BYTES], uint8_t sum[MF_DIGEST_BYTES]);
-mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
-                         uint8_t sum[MF_DIGEST_BYTES]);
 /* Whether the column holds that sum. */
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES]);
 /* Writes the sums of rows that have none, of schema version 1. */
@@ -106,7 +104,6 @@ mf_status mf__seal_actions(mf__connection *c);
  * now on; those whose sum does not fit stay as they are. */
 mf_status mf__seal_imported(mf__connection *c, int64_t num);
 mf_status mf__seal_files(mf__connection *c);
-mf_status mf__seal_binaries(mf__connection *c);
 
 /* ---- the store (store.c) --------------------------------------------------------------------- */
 
@@ -140,7 +137,6 @@ struct mf_store {
     bool no_holds;  /* a reader that stays would keep the writer waiting: there is no WAL */
     uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
-    mf_binary_store binaries;
 
     pthread_mutex_t reader_lock;
     mf__reader *idle, *held;

@@ -172,7 +172,6 @@ static mf_status count_all(mf__reader *r, mf_store_stat *stat)
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM action WHERE import <> 0", &stat->imported));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM run", &stat->runs));
     MF_TRY(mf__integer(r->index, "SELECT count(*) FROM file", &stat->files));
-    MF_TRY(mf__integer(r->index, "SELECT count(*) FROM binary", &stat->binaries));
     MF_TRY(count_chunks(r->index, stat));
     return count_chunks(r->chunks, stat);
 }

@@ -125,9 +125,6 @@ static mf_status mend_row(mf__connection *index, kept *k, mf_repaired *result)
     case MF__BAD_INPUT:
         result->others_dropped++;
         return mf__exec(index, "DELETE FROM file WHERE path = ?", "t", k->text);
-    case MF__BAD_BINARY:
-        result->others_dropped++;
-        return mf__exec(index, "DELETE FROM binary WHERE key = ?", "t", k->text);
     case MF__BAD_CHECKPOINT:
         result->others_dropped++;
         return mf__exec(index, "DELETE FROM checkpoint WHERE key = ? AND step = ?", "di", k->digest,

@@ -93,18 +93,6 @@ mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, i
     return end(&b, sum);
 }
 
-mf_status mf__sum_binary(const char *key, const void *bytes, size_t size,
-                         uint8_t sum[MF_DIGEST_BYTES])
-{
-    mf_digest *d;
-    MF_TRY(mf_digest_new(&d));
-    mf_digest_add_text(d, key);
-    mf_digest_add(d, bytes, size);
-    mf_digest_end(d, sum);
-    mf_digest_free(d);
-    return MF_OK;
-}
-
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES])
 {
     uint8_t stored[MF_DIGEST_BYTES];
@@ -169,15 +157,6 @@ static mf_status seal_file(mf__connection *c, sqlite3_stmt *s)
     return mf__exec(c, "UPDATE file SET sum = ? WHERE path = ?", "dt", sum, f.path);
 }
 
-static mf_status seal_binary(mf__connection *c, sqlite3_stmt *s)
-{
-    uint8_t sum[MF_DIGEST_BYTES];
-    const char *key = (const char *)sqlite3_column_text(s, 0);
-    MF_TRY(mf__sum_binary(key ? key : "", sqlite3_column_blob(s, 1),
-                          (size_t)sqlite3_column_bytes(s, 1), sum));
-    return mf__exec(c, "UPDATE binary SET digest = ? WHERE key = ?", "dt", sum, key);
-}
-
 static mf_status each_row(mf__connection *c, const char *sql,
                           mf_status (*each)(mf__connection *c, sqlite3_stmt *s))
 {
@@ -199,9 +178,4 @@ mf_status mf__seal_files(mf__connection *c)
 {
     return each_row(c, "SELECT path, size, inode, mtime, ctime, hashed, digest FROM file",
                     seal_file);
-}
-
-mf_status mf__seal_binaries(mf__connection *c)
-{
-    return each_row(c, "SELECT key, bytes FROM binary", seal_binary);
 }

@@ -1,7 +1,7 @@
 /* store.h - artifacts, actions and runs, kept in SQLite in one folder.
  *
- *   cache.db    the index: artifacts, actions, runs, digests of files, program binaries (WAL; a
- *               rollback journal on network file systems)
+ *   cache.db    the index: artifacts, actions, runs, digests of files (WAL; a rollback journal
+ *               on network file systems)
  *   chunks.db   the data of arrays, in content-addressed chunks (64 KiB pages, rollback journal)
  *
  * Any thread may call anything here. Writes are handed to one writer thread, which gathers what is
@@ -15,7 +15,6 @@
 #define MASSFLOW_STORE_STORE_H
 
 #include <massflow/artifact.h>
-#include <massflow/compute.h>
 
 #include "store/digest.h"
 
@@ -277,12 +276,6 @@ MF_API const char *mf_outcome_text(mf_outcome outcome);
 MF_API MF_MUST_USE mf_status mf_store_file(mf_store *store, const char *path,
                                            char digest[MF_HEX_SIZE]);
 
-/* ---- program binaries ------------------------------------------------------------------------ */
-
-/* Where devices keep built OpenCL programs: valid until mf_store_close. Writes are not waited for;
- * what is damaged or can't be written is built again. */
-MF_API mf_binary_store mf_store_binaries(mf_store *store);
-
 /* ---- what is there --------------------------------------------------------------------------- */
 
 typedef struct mf_store_type_stat {
@@ -294,7 +287,7 @@ typedef struct mf_store_stat {
     int schema;
     int64_t artifacts, dropped; /* present; known but without data */
     int64_t actions, imported; /* imported ones among the actions */
-    int64_t runs, files, binaries, chunks;
+    int64_t runs, files, chunks;
     int64_t bytes;             /* logical: arrays of all present artifacts, uncompressed */
     int64_t stored;            /* chunks as stored, each once */
     int64_t file_bytes;        /* cache.db and chunks.db on disk */

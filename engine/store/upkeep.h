@@ -19,7 +19,7 @@ typedef void (*mf_damage_call)(void *self, const mf_damage *damage);
 
 typedef struct mf_verified {
     int64_t chunks, chunk_bytes; /* checked; as stored */
-    int64_t artifacts, actions, files, binaries;
+    int64_t artifacts, actions, files;
     int64_t unnamed, unnamed_bytes; /* chunks that no artifact needs: no damage, gc collects them */
     int64_t damages;
     int64_t conflicts; /* imported actions whose outputs are not those that count; no damage */
@@ -36,7 +36,7 @@ typedef struct mf_repaired {
     int64_t artifacts_missing;     /* known by id, to be made again where needed */
     int64_t artifacts_dropped;     /* their record was damaged */
     int64_t actions_dropped;       /* to be run again where needed */
-    int64_t others_dropped;        /* digests of input files, program binaries */
+    int64_t others_dropped;        /* digests of input files, states of long stages */
     char *aside[2];                /* where damaged files were moved to; NULL: were not */
 } mf_repaired;
 

@@ -285,20 +285,6 @@ static mf_status check_actions(mf__check *k)
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static mf_status check_binary(mf__check *k, sqlite3_stmt *s)
-{
-    uint8_t sum[MF_DIGEST_BYTES];
-    const char *key = (const char *)sqlite3_column_text(s, 0);
-    mf__finding f = {.kind = MF__BAD_BINARY, .file = MF__INDEX, .text = key ? key : ""};
-    k->result->binaries++;
-    MF_TRY(
-        mf__sum_binary(f.text, sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2), sum));
-    if (mf__sum_is(s, 1, sum))
-        return MF_OK;
-    return tell(k, &f, "it is not used; the next run that needs it builds it again",
-                "the program binary %.24s does not match its digest", f.text);
-}
-
 static mf_status check_input(mf__check *k, sqlite3_stmt *s)
 {
     uint8_t sum[MF_DIGEST_BYTES];
@@ -361,11 +347,6 @@ static mf_status check_checkpoints(mf__check *k)
                     "SELECT p.key, p.step, p.created, a.id, p.sum FROM checkpoint p"
                     " LEFT JOIN artifact a ON a.num = p.artifact",
                     check_checkpoint);
-}
-
-static mf_status check_binaries(mf__check *k)
-{
-    return each_row(k, "SELECT key, digest, bytes FROM binary", check_binary);
 }
 
 static mf_status check_inputs(mf__check *k)
@@ -514,7 +495,7 @@ mf_status mf__check_rows(mf__check *k)
 {
     static mf_status (*const checks[])(mf__check * k) = {check_artifacts,  check_actions,
                                                          check_references, check_inputs,
-                                                         check_binaries,   check_checkpoints};
+                                                         check_checkpoints};
     if (k->chunks)
         MF_TRY(judge(k, MF__CHUNKS, check_chunks(k, MF__CHUNKS, k->chunks)));
     if (!k->index)

@@ -1,4 +1,4 @@
-/* test_store_actions.c - actions, runs, digests of files, program binaries. */
+/* test_store_actions.c - actions, runs, digests of files. */
 #include "store/internal.h"
 #include "store_fixture.h"
 
@@ -464,34 +464,6 @@ START_TEST(folder_is_its_files_names_and_contents)
 }
 END_TEST
 
-/* ---- binaries ---- */
-
-START_TEST(binaries_come_back_and_damage_counts_as_missing)
-{
-    static const uint8_t bytes[] = {0, 1, 2, 0, 255};
-    mf_store *store = open_store(MF_STORE_WRITE);
-    mf_binary_store b = mf_store_binaries(store);
-    size_t size;
-    ck_assert_ptr_null(b.get(b.self, "k", &size));
-    b.put(b.self, "k", bytes, sizeof bytes);
-    b.put(b.self, "l", bytes, sizeof bytes);
-    mf_store_close(store); /* writes what is waiting */
-    char path[128];
-    sqlite3 *db;
-    snprintf(path, sizeof path, "%s/cache.db", folder);
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    sqlite3_exec(db, "UPDATE binary SET bytes = x'0001020044' WHERE key = 'l'", NULL, NULL, NULL);
-    sqlite3_close(db);
-    store = open_store(MF_STORE_WRITE);
-    b = mf_store_binaries(store);
-    uint8_t *back = b.get(b.self, "k", &size);
-    ck_assert(back && size == sizeof bytes && memcmp(back, bytes, size) == 0);
-    free(back);
-    ck_assert_ptr_null(b.get(b.self, "l", &size));
-    mf_store_close(store);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("store_actions");
@@ -506,7 +478,6 @@ int main(void)
     tcase_add_test(tests, runs_keep_nodes_and_the_actions_of_a_node);
     tcase_add_test(tests, file_is_read_again_only_when_it_may_have_changed);
     tcase_add_test(tests, folder_is_its_files_names_and_contents);
-    tcase_add_test(tests, binaries_come_back_and_damage_counts_as_missing);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -48,8 +48,7 @@ static mf_status print_stat(mf_store *store)
     printf("  actions    %" PRId64, s.actions);
     if (s.imported)
         printf(" (%" PRId64 " imported)", s.imported);
-    printf("\n  runs       %" PRId64 "\n  programs   %" PRId64 "\n  files      %" PRId64 "\n",
-           s.runs, s.binaries, s.files);
+    printf("\n  runs       %" PRId64 "\n  files      %" PRId64 "\n", s.runs, s.files);
     printf("  data       %s, stored as %s; %s on disk\n", bytes, stored, disk);
     for (size_t i = 0; i < s.type_count; i++) {
         words_bytes((double)s.types[i].bytes, bytes);
@@ -126,8 +125,8 @@ static void print_checked(const mf_verified *v)
 
     words_bytes((double)v->chunk_bytes, bytes);
     printf("checked %" PRId64 " chunks (%s), %" PRId64 " artifacts, %" PRId64 " actions, %" PRId64
-           " digests of files, %" PRId64 " programs\n",
-           v->chunks, bytes, v->artifacts, v->actions, v->files, v->binaries);
+           " digests of files\n",
+           v->chunks, bytes, v->artifacts, v->actions, v->files);
     words_bytes((double)v->unnamed_bytes, bytes);
     if (v->unnamed)
         printf("%" PRId64 " chunks (%s) are not needed any more: 'massflow cache gc' drops them\n",
