@@ -57,6 +57,8 @@ typedef struct mf__finding {
 
 /* What one look through a store needs. */
 typedef struct mf__check {
+    const char *dir;
+    bool mends; /* what a crash left may be rolled back */
     mf__connection *index, *chunks; /* NULL: can't be read */
     mf_status (*tell)(void *self, const mf__finding *finding);
     void *self;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define BUSY_SECONDS 120 /* how long another process may keep a file locked */
+#define MOST_ROW (256 << 20) /* bytes of a row: a record or a key's components; chunks have 4 MiB */
 
 /* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
 #define WRITABLE "files must be readable and writable there, and the disk not full"
@@ -80,10 +81,19 @@ mf_status mf__sql_failed(mf__connection *c)
     case SQLITE_NOMEM:
         return mf_fail(MF_NO_MEMORY, "no memory to use '%s'", c->path);
     case SQLITE_READONLY:
+        if (sqlite3_extended_errcode(c->db) != SQLITE_READONLY)
+            return mf__left(c->path);
         return mf_hint(mf_fail(MF_IO, "cannot write '%s': it is read-only", c->path), WRITABLE);
     default:
         return system_failed(c, "", c->path);
     }
+}
+
+mf_status mf__left(const char *path)
+{
+    return mf_hint(mf_fail(MF_IO, "'%s' was left in the middle of a write, and looking changes nothing",
+                           path),
+                   "the next `massflow run` mends it, or `massflow cache repair`");
 }
 
 /* Short sleeps: the writer holds a file for milliseconds. */
@@ -98,6 +108,20 @@ static int busy(void *arg, int tries)
     struct timespec t = {0, wait_ms * 1000000};
     nanosleep(&t, NULL);
     return 1;
+}
+
+/* The path with its folder's links followed: SQLite is told to follow none. The caller frees. */
+static char *resolve(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *name = NULL, *folder = slash && slash > path ? strndup(path, (size_t)(slash - path))
+                                                       : strdup(slash ? "/" : ".");
+    char *real = folder ? realpath(folder, NULL) : NULL;
+    if (real && asprintf(&name, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
+        name = NULL;
+    free(real);
+    free(folder);
+    return name;
 }
 
 /* "file:..." with what an URI treats specially escaped. The caller frees. */
@@ -117,43 +141,86 @@ static char *immutable_uri(const char *path)
     return uri;
 }
 
+/* SQLite makes files that only their owner can write, whatever the umask says, and gives -wal and
+ * -journal the mode that the database has. mknod opens nothing: see guard.c. Where the file system
+ * refuses it, SQLite makes the file after all. */
+static void make_file(const char *path)
+{
+    mknod(path, S_IFREG | 0666, 0);
+}
+
+/* What a cache may hold, which may come from others, is never run: no trigger, view, extension, and no
+ * function that is not harmless; nor is the schema written. The sizes are what massflow needs. */
+static mf_status harden(mf__connection *c, mf__access access)
+{
+    static const struct {
+        int setting, value;
+    } settings[] = {
+        {SQLITE_DBCONFIG_DEFENSIVE, 1},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+        {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+        {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+        {SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0},
+        {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (sqlite3_db_config(c->db, settings[i].setting, settings[i].value, NULL) != SQLITE_OK)
+            return mf_fail(MF_INTERNAL, "SQLite refuses setting %d", settings[i].setting);
+    sqlite3_limit(c->db, SQLITE_LIMIT_LENGTH, MOST_ROW);
+    sqlite3_limit(c->db, SQLITE_LIMIT_ATTACHED, 0);
+    sqlite3_limit(c->db, SQLITE_LIMIT_TRIGGER_DEPTH, 1);
+    MF_TRY(mf__script(c, "PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0"));
+    return access == MF__CREATE ? MF_OK : mf__script(c, "PRAGMA query_only = 1");
+}
+
+static int open_database(mf__connection *c, const char *real, mf__access access)
+{
+    static const int rights[] = {[MF__CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                                 [MF__READ] = SQLITE_OPEN_READWRITE,
+                                 [MF__LOOK] = SQLITE_OPEN_READONLY,
+                                 [MF__IMMUTABLE] = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI};
+    char *uri = access == MF__IMMUTABLE ? immutable_uri(real) : NULL;
+    if (access == MF__IMMUTABLE && !uri)
+        return SQLITE_NOMEM;
+    int code = sqlite3_open_v2(uri ? uri : real, &c->db,
+                               rights[access] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    free(uri);
+    return code;
+}
+
+static mf_status open_guarded(mf__connection *c, mf__access access)
+{
+    MF_TRY(mf__guard(c->path, access == MF__CREATE));
+    char *real = resolve(c->path);
+    if (!real)
+        return errno == ENOMEM
+                   ? mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path)
+                   : mf_fail(MF_IO, "cannot open '%s': %s", c->path, strerror(errno));
+    if (access == MF__CREATE)
+        make_file(real);
+    int code = open_database(c, real, access);
+    free(real);
+    if (!c->db)
+        return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path);
+    if ((code & 0xff) == SQLITE_CANTOPEN)
+        return system_failed(c, "cannot open ", c->path);
+    if (code != SQLITE_OK)
+        return mf__sql_failed(c);
+    sqlite3_busy_handler(c->db, busy, c);
+    sqlite3_extended_result_codes(c->db, 1);
+    return harden(c, access);
+}
+
 mf_status mf__connection_open(const char *path, mf__access access, mf__connection **connection)
 {
-    int flags = SQLITE_OPEN_NOMUTEX;
     mf__connection *c = calloc(1, sizeof *c);
-    char *uri = access == MF__IMMUTABLE ? immutable_uri(path) : NULL;
     *connection = NULL;
-    if (!c || !(c->path = strdup(path)) || (access == MF__IMMUTABLE && !uri)) {
-        free(uri);
+    if (!c || !(c->path = strdup(path))) {
         mf__connection_close(c);
         return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
     }
-    int code;
-    if (access == MF__CREATE) {
-        code =
-            sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    } else if (access == MF__IMMUTABLE) {
-        code = sqlite3_open_v2(uri, &c->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
-    } else {
-        /* Able to write, so that what a crash left half-written can be rolled back. */
-        code = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READWRITE, NULL);
-        if (code != SQLITE_OK) {
-            sqlite3_close(c->db);
-            code = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_READONLY, NULL);
-        }
-    }
-    free(uri);
-    mf_status status = MF_OK;
-    if (code == SQLITE_CANTOPEN)
-        status = system_failed(c, "cannot open ", path);
-    else if (code != SQLITE_OK)
-        status = c->db ? mf__sql_failed(c) : mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
-    if (!status) {
-        sqlite3_busy_handler(c->db, busy, c);
-        sqlite3_extended_result_codes(c->db, 1);
-        if (access != MF__CREATE)
-            status = mf__script(c, "PRAGMA query_only = 1");
-    }
+    mf_status status = open_guarded(c, access);
     if (status)
         mf__connection_close(c);
     else

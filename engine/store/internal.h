@@ -37,7 +37,8 @@ typedef struct mf__connection {
 
 typedef enum mf__access {
     MF__CREATE,   /* read and write, made where missing */
-    MF__LOOK,     /* reads; may roll back what a crash left */
+    MF__READ,     /* reads beside a writer of this process; may roll back what a crash left */
+    MF__LOOK,     /* reads; changes, rolls back and deletes nothing */
     MF__IMMUTABLE /* reads a file that nobody can change */
 } mf__access;
 
@@ -61,9 +62,31 @@ mf_status mf__insist(mf__connection *c, const char *sql);
 #define MF__REPAIR "`massflow cache repair` saves what can be saved; the rest is made again"
 #define MF__ELSEWHERE "--cache DIR puts the cache into another folder"
 mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
+/* A file that a crash left half-written, where nothing may be changed. */
+mf_status mf__left(const char *path);
 mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value); /* of the first column */
 bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES]);
 bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
+
+/* ---- files before they are opened (guard.c) -------------------------------------------------- */
+
+/* A file of SQLite's and what lies beside it: regular files, and no journal that names another one.
+ * Before SQLite opens it. `writing`: also without a second name. */
+mf_status mf__guard(const char *path, bool writing);
+/* The file that a journal names as its super-journal, for free(); NULL where it names none. */
+mf_status mf__journal_super(const char *path, char **name);
+/* Whether a file (path and suffix) is missing or empty. */
+bool mf__file_empty(const char *path, const char *suffix);
+
+/* ---- what a file holds (compare.c) ----------------------------------------------------------- */
+
+/* MF_CORRUPT where a file's tables, indexes, views and triggers are not those that `version` scripts
+ * make: before any statement that uses them. */
+mf_status mf__schema_compare(mf__connection *c, const char *const *scripts, int64_t version);
+/* Whether a table is there, is a table, and was made by that statement. */
+bool mf__schema_plain(mf__connection *c, const char *table, const char *sql);
+/* The words of a statement, each followed by a blank; for free(), NULL where memory is short. */
+char *mf__schema_words(const char *sql);
 
 /* ---- schema (schema.c) ----------------------------------------------------------------------- */
 
@@ -78,7 +101,8 @@ mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks);
 mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
 /* One file, which may be new, without the mark that pairs them. */
 mf_status mf__schema_make(mf__connection *c, mf__target file);
-mf_status mf__schema_check(mf__connection *c); /* for readers: MF_NOT_FOUND where it is empty */
+mf_status mf__schema_check(mf__connection *c, mf__target file); /* for readers: MF_NOT_FOUND where it
+                                                                  is empty */
 
 /* ---- sums of rows (seal.c) --------------------------------------------------------------------
  */
@@ -133,7 +157,7 @@ typedef struct mf__job {
 struct mf_store {
     char *dir, *index_path, *chunks_path;
     mf_store_mode mode;
-    bool immutable; /* the index lies in a folder that can't be written */
+    mf__access access; /* of readers of the index */
     bool no_holds;  /* a reader that stays would keep the writer waiting: there is no WAL */
     uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
@@ -158,6 +182,10 @@ struct mf_store {
 
 /* How the two files are written: page size, journal, ... Before anything else is done with it. */
 mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir);
+/* How a command that only looks opens the index of a folder: MF__LOOK or MF__IMMUTABLE. */
+mf_status mf__look_access(const char *dir, const char *index, mf__access *access);
+/* Whether it can be seen what lies in a folder; MF_NOT_FOUND where there is none. */
+mf_status mf__folder_check(const char *dir);
 mf_store *mf__store_ref(mf_store *store);
 void mf__store_unref(mf_store *store);
 mf_status mf__reader_get(mf_store *store, mf__reader **reader);

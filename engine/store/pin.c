@@ -20,7 +20,7 @@ mf_status mf__lock_open(const char *dir, int *file)
     char *path;
     if (asprintf(&path, "%s/lock", dir) < 0)
         return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
-    *file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    *file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     mf_status status =
         *file < 0 ? mf_fail(MF_IO, "cannot open '%s': %s", path, strerror(errno)) : MF_OK;
     free(path);

@@ -336,7 +336,7 @@ static mf_status repair_rows(const char *dir, char *const paths[2], mf__check *k
 
 static mf_status repair(const char *dir, char *const paths[2], findings *f, mf_repaired *result)
 {
-    mf__check k = {.tell = keep, .self = f, .result = &result->found};
+    mf__check k = {.dir = dir, .mends = true, .tell = keep, .self = f, .result = &result->found};
     mf_status status = mend_files(dir, paths, &k, result);
     findings_clear(f);
     if (!status)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -83,8 +84,24 @@ static char *old_columns(salvage *v, const char *table)
     return columns;
 }
 
+/* Whether reading rows only reads: a view or a virtual table in a table's place, or a column that is
+ * computed, would run what somebody has put there. */
+static bool only_rows(salvage *v, const char *table)
+{
+    char *text = ask_text(v->from,
+                          "SELECT count(*) FROM sqlite_master m WHERE m.type = 'table' AND m.name = ?1"
+                          " AND m.rootpage > 0"
+                          " AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden <> 0)",
+                          table);
+    bool only = text && strcmp(text, "1") == 0;
+    free(text);
+    return only;
+}
+
 static mf_status copy_table(salvage *v, const char *table)
 {
+    if (!only_rows(v, table))
+        return MF_OK;
     static const char list[] =
         "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info(?)";
     char *columns = ask_text(v->to, list, table), *from = old_columns(v, table);
@@ -215,7 +232,7 @@ static bool mend_header(const char *path, mf__target file)
 static mf_status open_old(const char *path, mf__target file, mf__connection **c)
 {
     int64_t version;
-    mf_status status = mf__connection_open(path, MF__LOOK, c);
+    mf_status status = mf__connection_open(path, MF__READ, c);
     if (!status)
         status = mf__integer(*c, "PRAGMA schema_version", &version);
     if (!status)
@@ -225,7 +242,7 @@ static mf_status open_old(const char *path, mf__target file, mf__connection **c)
     if (!mend_header(path, file))
         return status;
     mf_error_free(status);
-    return mf__connection_open(path, MF__LOOK, c);
+    return mf__connection_open(path, MF__READ, c);
 }
 
 static mf_status copy_all(salvage *v, const char *dir, mf__target file)
@@ -282,6 +299,7 @@ static mf_status move_aside(const char *path, char **aside)
 mf_status mf__salvage(const char *dir, const char *path, mf__target file, char **aside)
 {
     salvage v = {0};
+    struct stat old;
     char *made;
     *aside = NULL;
     if (asprintf(&made, "%s.new", path) < 0)
@@ -290,6 +308,8 @@ mf_status mf__salvage(const char *dir, const char *path, mf__target file, char *
     remove_with(made, "-wal");
     remove_with(made, "-journal");
     mf_status status = mf__connection_open(made, MF__CREATE, &v.to);
+    if (!status && stat(path, &old) == 0 && chmod(made, old.st_mode & 0777) != 0)
+        status = mf_fail(MF_IO, "cannot set the mode of '%s': %s", made, strerror(errno));
     if (!status) {
         mf_status unreadable = access(path, F_OK) == 0 ? open_old(path, file, &v.from) : MF_OK;
         mf_error_free(unreadable); /* then the new file is empty */

@@ -13,8 +13,9 @@
 /* In both files: chunks.db holds chunks of more than MF__SMALL bytes, cache.db the others, so that
  * a small artifact costs one commit. The directory is apart from the data, so that looking for a
  * chunk touches few pages. */
+#define META_TABLE "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
 #define CHUNK_TABLES                                                                               \
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"                              \
+    META_TABLE ";"                                                                                 \
     "CREATE TABLE chunk (digest BLOB PRIMARY KEY," /* SHA-256 of the bytes uncompressed */         \
     "  data INTEGER NOT NULL,"                                                                     \
     "  raw INTEGER NOT NULL,"    /* bytes uncompressed */                                          \
@@ -120,11 +121,18 @@ static const char *const index_scripts[MF__SCHEMA] = {
      * held is dropped unread. */
     "DROP TABLE binary;"};
 
+static const char *const *scripts_of(mf__target file)
+{
+    return file == MF__INDEX ? index_scripts : chunk_scripts;
+}
+
 /* The version that the tables themselves name since version 2; -1 where they name none. */
 static int64_t get_mark(mf__connection *c)
 {
     sqlite3_stmt *s = NULL;
     int64_t mark = -1;
+    if (!mf__schema_plain(c, "meta", META_TABLE))
+        return -1;
     if (sqlite3_prepare_v2(c->db, "SELECT value FROM meta WHERE name = 'schema'", -1, &s, NULL) ==
             SQLITE_OK &&
         sqlite3_step(s) == SQLITE_ROW)
@@ -133,7 +141,7 @@ static int64_t get_mark(mf__connection *c)
     return mark;
 }
 
-static mf_status read_version(mf__connection *c, int64_t *version)
+static mf_status read_version(mf__connection *c, mf__target file, int64_t *version)
 {
     int64_t application, pages;
     /* The first one holds this state of the file; looking for a table that is not there would not. */
@@ -157,16 +165,16 @@ static mf_status read_version(mf__connection *c, int64_t *version)
                                "%d",
                                c->path, (long long)*version, MF__SCHEMA),
                        "use the newer massflow that made it, or another folder for the cache");
-    return MF_OK;
+    return mf__schema_compare(c, scripts_of(file), *version);
 }
 
 /* In one state of the file: another process may be making it. */
-static mf_status get_version(mf__connection *c, int64_t *version)
+static mf_status get_version(mf__connection *c, mf__target file, int64_t *version)
 {
     bool alone = sqlite3_get_autocommit(c->db);
     if (alone)
         MF_TRY(mf__script(c, "BEGIN"));
-    mf_status status = read_version(c, version);
+    mf_status status = read_version(c, file, version);
     if (alone && status)
         mf_error_free(mf__script(c, "ROLLBACK"));
     else if (alone)
@@ -174,10 +182,10 @@ static mf_status get_version(mf__connection *c, int64_t *version)
     return status;
 }
 
-mf_status mf__schema_check(mf__connection *c)
+mf_status mf__schema_check(mf__connection *c, mf__target file)
 {
     int64_t version;
-    MF_TRY(get_version(c, &version));
+    MF_TRY(get_version(c, file, &version));
     if (version < 1)
         return mf_fail(MF_NOT_FOUND, "'%s' is empty", c->path);
     if (version < MF__SCHEMA)
@@ -279,32 +287,32 @@ static mf_status compute(mf__connection *c, bool index, int version)
     return MF_OK;
 }
 
-static mf_status migrate(mf__connection *c, const char *const *scripts)
+static mf_status migrate(mf__connection *c, mf__target file)
 {
     int64_t version;
-    MF_TRY(get_version(c, &version));
+    MF_TRY(get_version(c, file, &version));
     for (; version < MF__SCHEMA; version++) {
         char tail[160];
         snprintf(tail, sizeof tail,
                  "PRAGMA application_id = %d; PRAGMA user_version = %d;"
                  "%s INSERT OR REPLACE INTO meta VALUES ('schema', %d)",
                  APPLICATION, (int)version + 1, version ? "" : "--", (int)version + 1);
-        MF_TRY(mf__script(c, scripts[version]));
-        MF_TRY(compute(c, scripts == index_scripts, (int)version + 1));
+        MF_TRY(mf__script(c, scripts_of(file)[version]));
+        MF_TRY(compute(c, file == MF__INDEX, (int)version + 1));
         MF_TRY(mf__script(c, tail));
     }
     return MF_OK;
 }
 
-static mf_status migrate_file(mf__connection *c, const char *const *scripts)
+mf_status mf__schema_make(mf__connection *c, mf__target file)
 {
     int64_t version;
-    MF_TRY(get_version(c, &version));
+    MF_TRY(get_version(c, file, &version));
     if (version == MF__SCHEMA)
         return MF_OK;
     /* Inside the transaction the version is read again: another process may have been faster. */
     MF_TRY(mf__script(c, "BEGIN IMMEDIATE"));
-    mf_status status = migrate(c, scripts);
+    mf_status status = migrate(c, file);
     if (!status)
         status = mf__script(c, "COMMIT");
     if (status)
@@ -375,11 +383,6 @@ mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks)
     uint8_t mark[MF_DIGEST_BYTES];
     MF_TRY(new_pair(chunks, mark));
     return set_pair(index, mark);
-}
-
-mf_status mf__schema_make(mf__connection *c, mf__target file)
-{
-    return migrate_file(c, file == MF__INDEX ? index_scripts : chunk_scripts);
 }
 
 mf_status mf__schema_write(mf__connection *index, mf__connection *chunks)

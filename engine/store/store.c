@@ -34,9 +34,10 @@ static mf_status reader_new(mf_store *store, mf__reader **reader)
     if (!r)
         return mf_fail(MF_NO_MEMORY, "no memory to read '%s'", store->index_path);
     mf_status status = mf__connection_open(store->index_path,
-                                           store->immutable ? MF__IMMUTABLE : MF__LOOK, &r->index);
-    if (!status)
-        status = mf__connection_open(store->chunks_path, MF__LOOK, &r->chunks);
+                                           store->access, &r->index);
+    if (!status) /* it has no WAL: what can be read can be looked at */
+        status = mf__connection_open(store->chunks_path,
+                                     store->mode == MF_STORE_WRITE ? MF__READ : MF__LOOK, &r->chunks);
     if (status)
         reader_free(r);
     else
@@ -222,31 +223,49 @@ static mf_status open_writing(mf_store *store)
     return mf__writer_start(store);
 }
 
-static bool empty_file(const char *path, const char *suffix)
+static mf_status no_cache(const char *dir)
 {
-    char *name;
+    return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", dir),
+                   "the first `massflow run` of a graph makes one");
+}
+
+mf_status mf__folder_check(const char *dir)
+{
     struct stat s;
-    if (asprintf(&name, "%s%s", path, suffix) < 0)
-        return false;
-    bool empty = stat(name, &s) != 0 || s.st_size == 0;
-    free(name);
-    return empty;
+    if (stat(dir, &s) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return no_cache(dir);
+    if (access(dir, X_OK) != 0)
+        return mf_fail(MF_IO, "the cache folder '%s' cannot be read: %s", dir, strerror(errno));
+    return MF_OK;
+}
+
+/* Readers of a WAL tell each other what they read in the file -shm beside it, which SQLite makes. In a
+ * folder that can't be written it reads one that is there. Where there is none and no WAL either,
+ * nobody is writing. */
+mf_status mf__look_access(const char *dir, const char *index, mf__access *how)
+{
+    *how = MF__LOOK;
+    if (on_network(dir) || (access(dir, W_OK) == 0 && access(index, W_OK) == 0))
+        return MF_OK;
+    if (mf__file_empty(index, "-wal") && mf__file_empty(index, "-journal"))
+        *how = MF__IMMUTABLE;
+    else if (mf__file_empty(index, "-shm") && mf__file_empty(index, "-journal"))
+        return mf__left(index);
+    return MF_OK;
 }
 
 static mf_status open_reading(mf_store *store)
 {
-    if (empty_file(store->index_path, "") || empty_file(store->chunks_path, ""))
-        return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", store->dir),
-                       "the first `massflow run` of a graph makes one");
+    MF_TRY(mf__folder_check(store->dir));
+    if (mf__file_empty(store->index_path, "") || mf__file_empty(store->chunks_path, ""))
+        return no_cache(store->dir);
     store->no_holds = on_network(store->dir);
-    /* In a folder that can't be written SQLite can't share a WAL with anybody; where there is none,
-     * nobody is writing. */
-    store->immutable = access(store->dir, W_OK) != 0 && empty_file(store->index_path, "-wal");
+    MF_TRY(mf__look_access(store->dir, store->index_path, &store->access));
     mf__reader *r;
     MF_TRY(mf__reader_get(store, &r));
-    mf_status status = mf__schema_check(r->index);
+    mf_status status = mf__schema_check(r->index, MF__INDEX);
     if (!status)
-        status = mf__schema_check(r->chunks);
+        status = mf__schema_check(r->chunks, MF__CHUNKS);
     mf__reader_put(store, r);
     return status;
 }
@@ -259,6 +278,7 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
         return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
     s->refs = 1;
     s->mode = mode;
+    s->access = MF__READ;
     sqlite3_randomness(sizeof s->token, s->token);
     s->lock_file = -1;
     pthread_mutex_init(&s->pin_lock, NULL);

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MOST_MESSAGES "100" /* of SQLite about one file */
 
@@ -530,25 +528,24 @@ static mf_status pass_on(void *self, const mf__finding *finding)
     return MF_OK;
 }
 
-static bool has_bytes(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && st.st_size > 0;
-}
-
 mf_status mf__check_open(mf__check *k, mf__target file, const char *path, mf__connection **c)
 {
-    bool locked = access(path, W_OK) != 0;
-    mf_status status;
+    mf__access how = MF__LOOK;
     *c = NULL;
-    if (!has_bytes(path)) {
+    if (mf__file_empty(path, "")) {
         mf__finding f = {.kind = MF__BAD_FILE, .file = file};
         return tell(k, &f, "all that lay in it is made again where it is needed",
                     "'%s' is missing or empty", path);
     }
-    status = mf__connection_open(path, locked ? MF__IMMUTABLE : MF__LOOK, c);
+    mf_status status = MF_OK;
+    if (k->mends)
+        how = MF__READ;
+    else if (file == MF__INDEX)
+        status = mf__look_access(k->dir, path, &how);
     if (!status)
-        status = mf__schema_check(*c);
+        status = mf__connection_open(path, how, c);
+    if (!status)
+        status = mf__schema_check(*c, file);
     if (!status)
         return MF_OK;
     mf__connection_close(*c);
@@ -582,7 +579,8 @@ mf_status mf__paths(const char *dir, char **index, char **chunks)
         *chunks = NULL;
     if (!*index || !*chunks)
         return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
-    if (has_bytes(*index) || has_bytes(*chunks))
+    MF_TRY(mf__folder_check(dir));
+    if (!mf__file_empty(*index, "") || !mf__file_empty(*chunks, ""))
         return MF_OK;
     return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", dir),
                    "the first `massflow run` of a graph makes one");
@@ -591,7 +589,7 @@ mf_status mf__paths(const char *dir, char **index, char **chunks)
 mf_status mf_store_verify(const char *dir, mf_damage_call call, void *self, mf_verified *result)
 {
     listener l = {call, self};
-    mf__check k = {.tell = pass_on, .self = &l, .result = result};
+    mf__check k = {.dir = dir, .tell = pass_on, .self = &l, .result = result};
     char *index, *chunks;
     *result = (mf_verified){0};
     mf_status status = mf__paths(dir, &index, &chunks);
