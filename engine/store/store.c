@@ -1,5 +1,6 @@
 /* store.c - opens and closes a store; hands out connections to readers. */
 #include "store/internal.h"
+#include "store/trust.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,7 +132,8 @@ void mf_store_release(mf_store *store)
 
 /* ---- opening ---- */
 
-static mf_status make_folder(const char *dir)
+/* *made: by us, just now. */
+static mf_status make_folder(const char *dir, bool *made)
 {
     char *path = strdup(dir);
     if (!path)
@@ -141,10 +143,8 @@ static mf_status make_folder(const char *dir)
         if (*p == '/' || !*p) {
             char kept = *p;
             *p = 0;
-            if (mkdir(path, 0777) != 0 && errno != EEXIST && errno != EISDIR)
-                failed = errno;
-            else
-                failed = 0;
+            *made = mkdir(path, 0777) == 0;
+            failed = *made || errno == EEXIST || errno == EISDIR ? 0 : errno;
             *p = kept;
             if (!kept)
                 break;
@@ -157,6 +157,20 @@ static mf_status make_folder(const char *dir)
                                     strerror(failed)),
                             MF__ELSEWHERE)
                   : MF_OK;
+}
+
+/* Some file systems give what we make to somebody else. */
+static mf_status own_folder(const char *dir, bool made)
+{
+    struct stat s;
+    mf_trusted entry;
+    if (!made)
+        return mf_trust_check(dir);
+    if (stat(dir, &s) != 0 || s.st_uid == geteuid())
+        return MF_OK;
+    mf_error_free(mf_trust_add(dir, &entry)); /* where it can't be kept the next run asks for it */
+    free(entry.path);
+    return MF_OK;
 }
 
 /* WAL needs shared memory, which network file systems do not give. */
@@ -206,7 +220,9 @@ mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir)
 
 static mf_status open_writing(mf_store *store)
 {
-    MF_TRY(make_folder(store->dir));
+    bool made = false;
+    MF_TRY(make_folder(store->dir, &made));
+    MF_TRY(own_folder(store->dir, made));
     store->no_holds = on_network(store->dir);
     if (access(store->dir, W_OK) != 0)
         return mf_hint(mf_fail(MF_IO, "the cache folder '%s' cannot be written: %s", store->dir,
@@ -256,6 +272,7 @@ mf_status mf__look_access(const char *dir, const char *index, mf__access *how)
 
 static mf_status open_reading(mf_store *store)
 {
+    MF_TRY(mf_trust_check(store->dir));
     MF_TRY(mf__folder_check(store->dir));
     if (mf__file_empty(store->index_path, "") || mf__file_empty(store->chunks_path, ""))
         return no_cache(store->dir);

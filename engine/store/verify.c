@@ -1,6 +1,7 @@
 /* verify.c - looks at every byte of a store: SQLite's own structure, the digest of every chunk and
  * record, the key of every action, and that what is named is there. Changes nothing. */
 #include "store/check.h"
+#include "store/trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -579,6 +580,7 @@ mf_status mf__paths(const char *dir, char **index, char **chunks)
         *chunks = NULL;
     if (!*index || !*chunks)
         return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+    MF_TRY(mf_trust_check(dir));
     MF_TRY(mf__folder_check(dir));
     if (!mf__file_empty(*index, "") || !mf__file_empty(*chunks, ""))
         return MF_OK;

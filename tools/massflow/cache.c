@@ -3,13 +3,16 @@
 #include "origin.h"
 #include "past.h"
 #include "run/partial.h"
+#include "store/trust.h"
 #include "store/upkeep.h"
 #include "workspace.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- stat, ls -------------------------------------------------------------------------------- */
 
@@ -419,6 +422,91 @@ static int import(const args *a)
     return EXIT_DONE;
 }
 
+/* ---- trust ----------------------------------------------------------------------------------- */
+
+static mf_status list_trusted(void)
+{
+    mf_trusted *list;
+    size_t count;
+
+    MF_TRY(mf_trust_list(&list, &count));
+    for (size_t i = 0; i < count; i++) {
+        char *who = mf_owner_text(list[i].owner);
+        struct stat s;
+
+        printf("%s  of %s", list[i].path, who ? who : "?");
+        if (stat(list[i].path, &s) != 0)
+            printf("; it is not there now");
+        else if (s.st_uid != list[i].owner)
+            printf("; it has another owner now, and is not used");
+        printf("\n");
+        free(who);
+    }
+    mf_trusted_free(list, count);
+    return MF_OK;
+}
+
+static int forget(const args *a)
+{
+    bool was;
+    mf_status error = mf_trust_forget(args_at(a, 1), &was);
+
+    if (error)
+        return command_fail(error, EXIT_FAILED);
+    if (!was)
+        return command_refuse("'%s' is not among the trusted caches: massflow cache trust --list",
+                              args_at(a, 1));
+    printf("not trusted any more: %s\n", args_at(a, 1));
+    return EXIT_DONE;
+}
+
+/* Whether that is the folder of a graph, with the cache in it. */
+static bool holds_cache(const char *dir)
+{
+    char *own = NULL, *inner = NULL;
+    bool holds = false;
+
+    if (asprintf(&own, "%s/cache.db", dir) >= 0 && asprintf(&inner, "%s/.massflow", dir) >= 0)
+        holds = access(own, F_OK) != 0 && access(inner, F_OK) == 0;
+    free(own);
+    free(inner);
+    return holds;
+}
+
+static int add_trusted(const char *dir)
+{
+    mf_trusted entry;
+    mf_status error;
+    char *who;
+
+    if (holds_cache(dir))
+        return command_refuse("'%s' is no cache, but has one in it: massflow cache trust %s/.massflow", dir,
+                              dir);
+    error = mf_trust_add(dir, &entry);
+    if (error)
+        return command_fail(error, EXIT_REQUEST);
+    who = mf_owner_text(entry.owner);
+    printf("trusted: %s of %s\n  what others write there is used as your own results are, until\n"
+           "  massflow cache trust --forget ",
+           entry.path, who ? who : "?");
+    args_quote_path(stdout, entry.path);
+    printf("\n");
+    free(who);
+    free(entry.path);
+    return EXIT_DONE;
+}
+
+static int trust(const args *a)
+{
+    if (args_has(a, "list")) {
+        mf_status error = list_trusted();
+        return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    }
+    if (args_count(a) < 2)
+        return command_refuse("which folder? massflow cache trust DIR");
+    return args_has(a, "forget") ? forget(a) : add_trusted(args_at(a, 1));
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 typedef struct verb {
@@ -429,7 +517,7 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"stat", 0, show_stat}, {"ls", 1, show_list},      {"verify", 0, verify}, {"repair", 0, repair},
-    {"gc", 0, collect},     {"export", 10000, export}, {"import", 1, import},
+    {"gc", 0, collect},     {"export", 10000, export}, {"import", 1, import}, {"trust", 1, trust},
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 
@@ -465,6 +553,8 @@ static const option cache_options[] = {
     {'n', "dry-run", NULL, "gc: only say what would go"},
     {0, "force", NULL,
      "export: replace also a file that massflow did not write; never what is read"},
+    {0, "list", NULL, "trust: the trusted ones"},
+    {0, "forget", NULL, "trust: this one no more"},
     OPTION_SET,
     OPTION_CASE,
     OPTION_CODE,
@@ -483,7 +573,8 @@ const command command_cache = {
     "            without --size and --age only what nothing needs any more\n"
     "  export    FILE [GRAPH [TARGET...]]: results with all they need to be found elsewhere, in\n"
     "            one file; without GRAPH all that the cache holds\n"
-    "  import    FILE: takes such a file in",
+    "  import    FILE: takes such a file in\n"
+    "  trust     DIR: a cache of another owner may be used from now on; --list, --forget DIR",
     cache_options,
     1,
     -1,
