@@ -22,7 +22,10 @@ mf_status mf__lock_open(const char *dir, int *file)
         return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
     *file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     mf_status status =
-        *file < 0 ? mf_fail(MF_IO, "cannot open '%s': %s", path, strerror(errno)) : MF_OK;
+        *file >= 0 ? MF_OK
+        : errno == ELOOP
+            ? mf_fail(MF_INVALID, "'%s' is a link", path)
+            : mf_hint(mf_fail(MF_IO, "cannot open '%s': %s", path, strerror(errno)), MF__ELSEWHERE);
     free(path);
     return status;
 }

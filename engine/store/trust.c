@@ -163,6 +163,20 @@ static mf_status parse(const char *path, char *text, mf_trusted **list, size_t *
     return MF_OK;
 }
 
+/* Whether nobody else has written the list: it is the user's own, or, where a file system gives all
+ * files to one owner, that of the folder that the user named. Root goes by nobody else's list. */
+static bool is_own(const char *path, uid_t owner)
+{
+    struct stat s;
+    if (owner == geteuid())
+        return true;
+    const char *slash = strrchr(path, '/');
+    char *folder = geteuid() && slash ? strndup(path, (size_t)(slash - path)) : NULL;
+    bool own = folder && stat(folder, &s) == 0 && s.st_uid == owner && (s.st_mode & 022) == 0;
+    free(folder);
+    return own;
+}
+
 /* The whole file, for free(); NULL where there is none. */
 static mf_status read_list(const char *path, char **text)
 {
@@ -176,7 +190,7 @@ static mf_status read_list(const char *path, char **text)
     mf_status status = MF_OK;
     if (fstat(file, &s) != 0)
         status = mf_fail(MF_IO, "cannot read '%s': %s", path, strerror(errno));
-    else if (!S_ISREG(s.st_mode) || s.st_uid != geteuid() || (s.st_mode & 022) != 0)
+    else if (!S_ISREG(s.st_mode) || (s.st_mode & 022) != 0 || !is_own(path, s.st_uid))
         status = mf_hint(mf_fail(MF_INVALID, "'%s' is not the user's alone", path),
                          "it says whose results are used: chmod 600, or delete it");
     else if (s.st_size > MOST_BYTES)

@@ -241,8 +241,7 @@ START_TEST(the_lock_is_no_link_either)
     remove(in_folder("lock"));
     ck_assert_int_eq(symlink("victim", in_folder("lock")), 0);
     fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
-               "while opening the cache: cannot open '%s/lock': Too many levels of symbolic links",
-               folder);
+               "while opening the cache: '%s/lock' is a link", folder);
     ck_assert_int_eq(access(in_folder("victim"), F_OK), -1);
 }
 END_TEST
