@@ -417,6 +417,20 @@ mf_status mf_artifact_array(const mf_artifact *a, const char *name, mf_array **a
     return MF_OK;
 }
 
+mf_status mf_artifact_offsets(const mf_artifact *a, const char *name, mf_array **offsets)
+{
+    entry *e;
+    *offsets = NULL;
+    MF_TRY(get_entry(a, name, &e));
+    if (!e->info.ragged)
+        return mf_fail(MF_INVALID, "array '%s' of an artifact of type %s has no rows", name,
+                       a->type);
+    if (!e->array)
+        return a->source->offsets(a->self, e->index, offsets);
+    *offsets = mf_array_ref(e->offsets);
+    return MF_OK;
+}
+
 mf_status mf_artifact_rows(const mf_artifact *a, const char *name, mf_array **bytes,
                            mf_array **offsets)
 {

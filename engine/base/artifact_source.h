@@ -12,6 +12,7 @@ typedef struct mf_artifact_source {
     mf_status (*row)(void *self, size_t index, int64_t row, uint8_t **bytes, size_t *size);
     /* A ragged array whole: bytes u8 [n], offsets i64 [rows + 1]. */
     mf_status (*rows)(void *self, size_t index, mf_array **bytes, mf_array **offsets);
+    mf_status (*offsets)(void *self, size_t index, mf_array **offsets); /* without its bytes */
     void (*free)(void *self);
 } mf_artifact_source;
 
@@ -26,6 +27,8 @@ MF_MUST_USE mf_status mf_artifact_declare(mf_artifact *a, const mf_array_info *i
 void mf_artifact_set_id(mf_artifact *a, const char *id);
 
 /* A ragged array whole; the caller unrefs both. */
+MF_API MF_MUST_USE mf_status mf_artifact_offsets(const mf_artifact *a, const char *name,
+                                                 mf_array **offsets);
 MF_API MF_MUST_USE mf_status mf_artifact_rows(const mf_artifact *a, const char *name,
                                               mf_array **bytes, mf_array **offsets);
 

@@ -390,7 +390,21 @@ static mf_status get_row(void *self, size_t index, int64_t row, uint8_t **bytes,
     return status;
 }
 
-static const mf_artifact_source source = {get_array, get_box, get_row, get_rows, lazy_free};
+static mf_status get_row_offsets(void *self, size_t index, mf_array **offsets)
+{
+    lazy *l = self;
+    *offsets = NULL;
+    MF_TRY(get_offsets(l, index));
+    *offsets = mf_array_ref(l->ragged[index].offsets);
+    return MF_OK;
+}
+
+static const mf_artifact_source source = {.array = get_array,
+                                          .box = get_box,
+                                          .row = get_row,
+                                          .rows = get_rows,
+                                          .offsets = get_row_offsets,
+                                          .free = lazy_free};
 
 /* ---- making one ---- */
 

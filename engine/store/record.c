@@ -1,7 +1,7 @@
 /* record.c - the record of an artifact: the bytes whose SHA-256 is its id.
  *
- * Integers are 8 bytes, little-endian; a text is its length and its bytes; a real is the 8 bytes of
- * its double. Attributes and arrays are in order of name.
+ * Integers are 8 bytes, little-endian; a text is its length and its bytes, none of them 0; a real is
+ * the 8 bytes of its double. Attributes and arrays are in order of name, each name once.
  *   "massflow artifact 1"   text
  *   type                    text
  *   attributes              count, then each: name (text), kind (0 text, 1 integer, 2 reals), value
@@ -10,7 +10,10 @@
  *                           1), rows (0 where not ragged), digests of the pieces (count, then 32
  *                           bytes each); of a ragged array first those of its offsets (i64
  *                           [rows + 1]), then those of its bytes
- * What the pieces are stands in layout.c. The name of the format stands for both. */
+ * What the pieces are stands in layout.c. The name of the format stands for both.
+ *
+ * A record may come from anybody, with a digest that is right. There is one record for an artifact:
+ * what is read and written again gives the same bytes, and all else is no record. */
 #include "base/artifact_source.h"
 #include "store/check.h"
 
@@ -18,6 +21,8 @@
 #include <string.h>
 
 #define FORMAT "massflow artifact 1"
+#define LEAST_ATTRIBUTE 24 /* bytes: name, kind, value */
+#define LEAST_ARRAY 48     /* bytes: name, dtype, rank, ragged, rows, digests */
 
 /* ---- writing ---- */
 
@@ -147,11 +152,15 @@ static size_t take_count(cursor *c, size_t size)
     return c->failed ? 0 : (size_t)count;
 }
 
-/* A copy for free(); NULL at the record's end and where memory is short. */
+/* A copy for free(); NULL at the record's end, where it holds a zero byte, and where memory is short. */
 static char *take_text(cursor *c)
 {
     size_t size = take_count(c, 1);
     const uint8_t *bytes = take(c, size);
+    if (bytes && memchr(bytes, 0, size)) {
+        c->failed = true;
+        return NULL;
+    }
     char *text = bytes ? strndup((const char *)bytes, size) : NULL;
     c->short_of_memory |= bytes && !text;
     return text;
@@ -195,11 +204,36 @@ static mf_status take_value(cursor *c, const char *name, mf_artifact *a)
     return status;
 }
 
+/* A name that comes after `*last` in order, which it becomes; NULL where it does not. */
+static const char *take_name(cursor *c, char **last)
+{
+    char *name = take_text(c);
+    if (name && *last && strcmp(*last, name) >= 0) {
+        c->failed = true;
+        free(name);
+        return NULL;
+    }
+    free(*last);
+    *last = name;
+    return name;
+}
+
 static mf_status take_digests(cursor *c, const uint8_t **digests, size_t *count)
 {
     *count = take_count(c, MF_DIGEST_BYTES);
     *digests = take(c, *count * MF_DIGEST_BYTES);
     return c->failed ? broken(c) : MF_OK;
+}
+
+/* Sides that can be multiplied with each other, also where one of them is 0. */
+static bool countable(const mf_array_info *info)
+{
+    size_t product = mf_dtype_size(info->dtype);
+    for (int i = 0; i < info->rank; i++)
+        if (info->shape[i] < 0 ||
+            !mf_size_mul(product, info->shape[i] ? (size_t)info->shape[i] : 1, &product))
+            return false;
+    return product <= INT64_MAX;
 }
 
 static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__record_array *r)
@@ -214,11 +248,15 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     info->rank = (int)rank;
     for (int i = 0; i < info->rank; i++)
         info->shape[i] = take_int(c);
-    info->ragged = take_int(c) != 0;
+    int64_t ragged = take_int(c);
+    info->ragged = ragged == 1;
     info->rows = take_int(c);
+    if (!countable(info) || (ragged & ~1) != 0 || (!info->ragged && info->rows != 0))
+        return broken(c);
     size_t count;
     if (info->ragged) {
-        if (info->rank != 1 || info->shape[0] < 0 || info->rows < 0 || info->rows == INT64_MAX)
+        if (info->rank != 1 || info->dtype != MF_U8 || info->rows < 0 ||
+            info->rows >= INT64_MAX / (int64_t)sizeof(int64_t))
             return broken(c);
         int64_t offsets = info->rows + 1;
         MF_TRY(mf__layout_dense(MF_I64, 1, &offsets, &r->layout));
@@ -236,17 +274,18 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
 
 static mf_status take_arrays(cursor *c, mf_artifact *a, mf__record_array **arrays, size_t *count)
 {
-    size_t n = take_count(c, 8);
+    size_t n = take_count(c, LEAST_ARRAY);
     mf__record_array *r = calloc(n ? n : 1, sizeof *r);
     if (!r)
         return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
     mf_status status = MF_OK;
+    char *last = NULL;
     for (size_t i = 0; i < n && !status; i++) {
-        char *name = take_text(c);
+        const char *name = take_name(c, &last);
         status = name ? take_array(c, name, a, &r[i]) : broken(c);
         r[i].info.name = NULL;
-        free(name);
     }
+    free(last);
     if (!status && (c->failed || c->left))
         status = broken(c);
     if (status) {
@@ -280,13 +319,15 @@ mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
     char *type;
     MF_TRY(take_head(&c, &type));
     free(type);
-    size_t attributes = take_count(&c, 8);
-    for (size_t i = 0; i < attributes; i++) {
-        char *name = take_text(&c);
-        mf_status status = name ? take_value(&c, name, a) : broken(&c);
-        free(name);
-        MF_TRY(status);
+    size_t attributes = take_count(&c, LEAST_ATTRIBUTE);
+    mf_status status = MF_OK;
+    char *last = NULL;
+    for (size_t i = 0; i < attributes && !status; i++) {
+        const char *name = take_name(&c, &last);
+        status = name ? take_value(&c, name, a) : broken(&c);
     }
+    free(last);
+    MF_TRY(status);
     return take_arrays(&c, a, arrays, count);
 }
 
