@@ -46,8 +46,6 @@ struct mf_program {
 
 mf_value_record *mf_value_of(const mf_program *p, mf_value x); /* x must be valid */
 void mf_program_fail_code(mf_program *p, mf_code code, const char *format, ...) MF_PRINTF(3, 4);
-/* The first error as a new mf_status, MF_OK when there is none. */
-mf_status mf_program_status(const mf_program *p);
 /* `list` with room for count + 1 elements; NULL when memory is short. Doubles. */
 void *mf_list_grow(void *list, int32_t count, int32_t *room, size_t size);
 

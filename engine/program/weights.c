@@ -178,6 +178,19 @@ void mf_weights_info(const mf_weights *w, size_t i, mf_weight_info *info)
     memcpy(info->shape, weight->shape.dim, sizeof info->shape);
 }
 
+bool mf_program_weight(const mf_program *p, size_t i, mf_weight_info *info)
+{
+    for (int32_t k = 0; k < p->value_count; k++) {
+        const mf_value_record *v = &p->values[k];
+        if (v->kind != MF_VALUE_WEIGHT || i-- > 0)
+            continue;
+        *info = (mf_weight_info){.name = v->name, .rank = v->shape.rank, .count = v->count};
+        memcpy(info->shape, v->shape.dim, sizeof info->shape);
+        return true;
+    }
+    return false;
+}
+
 int mf_weights_find(const mf_weights *w, const char *name)
 {
     for (int32_t i = 0; i < w->count; i++)

@@ -297,6 +297,16 @@ const mf_type *mf_registry_reader(const mf_registry *r, const char *path, bool f
     return NULL;
 }
 
+const mf_type *mf_registry_checker(const mf_registry *r, const char *type, size_t i)
+{
+    for (size_t k = 0; k < r->type_count; k++) {
+        const mf_type *t = r->types[k].type;
+        if (t->check && !strcmp(t->name, type) && i-- == 0)
+            return t;
+    }
+    return NULL;
+}
+
 const mf_type *mf_registry_drawer(const mf_registry *r, const char *type)
 {
     for (size_t i = 0; i < r->type_count; i++) {

@@ -48,6 +48,8 @@ const mf_type *mf_registry_type(const mf_registry *registry, const char *name);
 const mf_type *mf_registry_writer(const mf_registry *registry, const char *type, const char *path);
 /* The declaration whose `read` takes this path: a folder ("/") or a file by its suffix; or NULL. */
 const mf_type *mf_registry_reader(const mf_registry *registry, const char *path, bool folder);
+/* The declarations of this type that check its artifacts: the i-th; NULL past the last. */
+const mf_type *mf_registry_checker(const mf_registry *registry, const char *type, size_t i);
 /* The declaration that draws this type; or NULL. */
 const mf_type *mf_registry_drawer(const mf_registry *registry, const char *type);
 /* How many outputs of a stage can be written as this file; *port is the last of them. */

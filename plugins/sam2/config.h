@@ -37,6 +37,9 @@ bool sam2_recognize(const mf_tensors *t);
  * not is named. */
 MF_MUST_USE mf_status sam2_config_from(const mf_tensors *t, const sam2_config *said,
                                        sam2_config *config);
+/* Whether tensors are, in f32 and shape, those of a model of that configuration: of an artifact both
+ * may be anybody's. */
+MF_MUST_USE mf_status sam2_config_match(const mf_tensors *t, const sam2_config *config);
 /* "tiny", "small", "base_plus", "large", or "of its own size". */
 const char *sam2_config_name(const sam2_config *config);
 

@@ -30,6 +30,8 @@ mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **sessi
     MF_TRY(mf_task_queue(t, &queue));
     mf_status failed = read_tensors(model, &weights);
     if (!failed)
+        failed = sam2_config_match(&weights, &config);
+    if (!failed)
         failed =
             sam2_predictor_new(mf_queue_device(queue), &config, &weights, (size_t)budget << 20, &p);
     mf_tensors_clear(&weights);

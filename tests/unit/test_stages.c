@@ -77,17 +77,17 @@ START_TEST(wrong_plugins_are_named)
                   "DIR/wrong_no_symbol.so is not a plugin: it has no symbol massflow_plugin\n"
                   "  one source of a plugin ends with MF_PLUGIN(\"name\", stages...)");
     check_refusal("wrong_old_major.so",
-                  "plugin DIR/wrong_old_major.so was built for stage interface 2.2; this massflow "
-                  "has 1.2\n"
+                  "plugin DIR/wrong_old_major.so was built for stage interface 2.3; this massflow "
+                  "has 1.3\n"
                   "  build the plugin against the headers of this massflow");
     check_refusal("wrong_new_minor.so",
-                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.3; this massflow "
-                  "has 1.2\n"
+                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.4; this massflow "
+                  "has 1.3\n"
                   "  use a newer massflow, or build the plugin against the headers of this one");
     char expected[400];
     snprintf(expected, sizeof expected,
-             "plugin DIR/wrong_sizes.so (stage interface 1.2) was built with another layout of "
-             "mf_stage: %zu bytes; this massflow (1.2) has %zu\n"
+             "plugin DIR/wrong_sizes.so (stage interface 1.3) was built with another layout of "
+             "mf_stage: %zu bytes; this massflow (1.3) has %zu\n"
              "  build the plugin against the headers of this massflow",
              sizeof(mf_stage) - 8, sizeof(mf_stage));
     check_refusal("wrong_sizes.so", expected);

@@ -47,7 +47,8 @@ MF_API void mf_output(mf_program *p, const char *name, mf_value x);
 MF_API int mf_rank(const mf_program *p, mf_value x);
 MF_API int64_t mf_dim(const mf_program *p, mf_value x, int axis); /* axis -1: the last */
 MF_API int64_t mf_count(const mf_program *p, mf_value x);
-/* The program's first error, borrowed, or NULL. mf_program_fail lets model code add one. */
+/* The program's first error, MF_OK where there is none. mf_program_fail lets model code add one. */
+MF_API MF_MUST_USE mf_status mf_program_status(const mf_program *p);
 MF_API void mf_program_fail(mf_program *p, const char *format, ...) MF_PRINTF(2, 3);
 
 /* ---- ops: x is f32 unless said otherwise ------------------------------------------------------ */
@@ -180,6 +181,9 @@ MF_API int mf_weights_find(const mf_weights *w, const char *name); /* -1: none *
 MF_API MF_MUST_USE mf_status mf_weights_set(mf_weights *w, size_t i, const float *values);
 MF_API MF_MUST_USE mf_status mf_weights_get(mf_weights *w, size_t i, float *values);
 MF_API MF_MUST_USE mf_status mf_weights_get_gradient(mf_weights *w, size_t i, float *values);
+
+/* The i-th weight of a program, in order of declaration; false past the last. */
+MF_API bool mf_program_weight(const mf_program *p, size_t i, mf_weight_info *info);
 
 /* From here on a program that would hold more than this on the device (its arena and its inputs) is
  * MF_NO_MEMORY when it is compiled, before it takes it. SIZE_MAX, as in the beginning: no limit. */

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 2 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 3 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;
 typedef struct mf_stream mf_stream;
@@ -195,6 +195,9 @@ typedef struct mf_type {
      * drawn over; NULL where none is at hand. */
     mf_status (*draw)(const mf_artifact *artifact, const mf_artifact *scan, const mf_view *view,
                       mf_array **rgb);
+    /* What shapes alone do not say of an artifact: whether it is what it says it is. It may come from
+     * anybody, and shapes are those that were declared. From attributes and the shapes of arrays. */
+    mf_status (*check)(const mf_artifact *artifact);
 } mf_type;
 
 typedef struct mf_plugin {

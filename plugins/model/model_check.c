@@ -1,0 +1,101 @@
+/* model_check.c - see model_check.h. Shapes alone are looked at: the numbers are read when a stage needs them. */
+#include "model_check.h"
+#include "architecture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Iris ------------------------------------------------------------------------------------ */
+
+static bool shape_of(const void *self, const char *name, int *rank, int64_t *shape)
+{
+    mf_array_info info;
+    if (!mf_artifact_find(self, name, &info) || info.ragged)
+        return false;
+    *rank = info.rank;
+    memcpy(shape, info.shape, sizeof info.shape);
+    return true;
+}
+
+static mf_status check_tensor(const mf_artifact *a, const char *prefix, const char *name, int rank,
+                              const int64_t *shape)
+{
+    char full[256];
+    int64_t has[MF_MAX_RANK];
+    int has_rank;
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    if (!shape_of(a, full, &has_rank, has))
+        return mf_fail(MF_INVALID, "it has no tensor %s", full);
+    if (has_rank == rank && memcmp(has, shape, sizeof *shape * (size_t)rank) == 0)
+        return MF_OK;
+    return mf_fail(MF_INVALID, "tensor %s has another shape than a model of its sizes", full);
+}
+
+static mf_status check_weights(const mf_artifact *a, const char *prefix, const mf_program *p)
+{
+    mf_weight_info info;
+    for (size_t i = 0; mf_program_weight(p, i, &info); i++)
+        MF_TRY(check_tensor(a, prefix, info.name, info.rank, info.shape));
+    return MF_OK;
+}
+
+static mf_status check_all(const mf_artifact *a, const mf_program *p)
+{
+    int64_t shape[MF_MAX_RANK];
+    int rank;
+    MF_TRY(mf_program_status(p));
+    MF_TRY(check_weights(a, "", p));
+    return shape_of(a, "ema.encoder.inc.conv1.weight", &rank, shape) ? check_weights(a, "ema.", p)
+                                                                     : MF_OK;
+}
+
+static mf_status check_iris(const mf_artifact *a)
+{
+    static const int64_t crop[3] = {16, 16, 16};
+    mf_iris_training training;
+    mf_iris iris;
+    mf_program *p;
+    MF_TRY(mf_iris_from_shapes(shape_of, a, &iris));
+    MF_TRY(mf_program_new(&p));
+    mf_iris_declare_training(p, &iris, crop, 1, &training);
+    mf_status failed = check_all(a, p);
+    mf_program_free(p);
+    return failed;
+}
+
+/* ---- SAM 2 ----------------------------------------------------------------------------------- */
+
+static mf_status check_sam2(const mf_artifact *a)
+{
+    size_t count = mf_artifact_array_count(a);
+    mf_tensors t = {.item = calloc(count + 1, sizeof *t.item), .count = count, .sorted = true};
+    mf_array *shapes = calloc(count + 1, sizeof *shapes); /* without numbers */
+    sam2_config config;
+    mf_status failed = t.item && shapes ? sam2_config_of(a, &config)
+                                        : mf_fail(MF_NO_MEMORY, "no memory for a list of tensors");
+    for (size_t i = 0; i < count && !failed; i++) {
+        mf_array_info info;
+        mf_artifact_array_info(a, i, &info);
+        if (info.ragged)
+            failed = mf_fail(MF_INVALID, "tensor %s has rows", info.name);
+        shapes[i] = (mf_array){.dtype = info.dtype, .rank = info.rank};
+        memcpy(shapes[i].shape, info.shape, sizeof info.shape);
+        t.item[i] = (mf_tensor){(char *)info.name, &shapes[i]};
+    }
+    if (!failed)
+        failed = sam2_config_match(&t, &config);
+    free(t.item);
+    free(shapes);
+    return failed;
+}
+
+mf_status mf_check_model(const mf_artifact *a)
+{
+    const char *architecture = mf_artifact_text(a, "architecture");
+    if (architecture && strcmp(architecture, "iris") == 0)
+        return check_iris(a);
+    if (architecture && strcmp(architecture, "sam2") == 0)
+        return check_sam2(a);
+    return MF_OK;
+}
