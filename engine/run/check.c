@@ -1,12 +1,15 @@
 /* check.c - see check.h. The words of a type's declaration are parsed here; stage.h has their
  * grammar. */
 #include "run/check.h"
+#include "base/artifact_source.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST_MASKS (1 << 22) /* of one artifact: their boxes take 100 MB */
 
 /* Sides that a declaration names, as far as they are known. */
 typedef struct sides {
@@ -254,22 +257,59 @@ static mf_status check_grids(const mf_artifact *a, sides *s)
 
 /* ---- content --------------------------------------------------------------------------------- */
 
-/* Boxes are not empty and lie in the grid. */
+/* One box is not empty, lies in the grid, and has as many bits as voxels. */
+static mf_status check_box(const mf_artifact *a, const mf_grid *grid, int64_t k, const int32_t b[6],
+                           const int64_t *offsets)
+{
+    int64_t voxels = 1;
+
+    for (int i = 0; i < 3; i++) {
+        if (b[i] < 0 || b[i] >= b[3 + i] || b[3 + i] > grid->size[2 - i])
+            return mf_fail(MF_INTERNAL, "mask %lld of a %s has a box outside its grid",
+                           (long long)k, mf_artifact_type(a));
+        voxels *= b[3 + i] - b[i]; /* those of a grid can be counted */
+    }
+    if (offsets[k + 1] - offsets[k] != (voxels + 7) / 8)
+        return mf_fail(MF_INTERNAL, "mask %lld of a %s has %lld bytes of bits for a box of %lld voxels",
+                       (long long)k, mf_artifact_type(a), (long long)(offsets[k + 1] - offsets[k]),
+                       (long long)voxels);
+    return MF_OK;
+}
+
+/* Their number is known to be that of the rows of bits. */
 static mf_status check_boxes(const mf_artifact *a)
 {
     const void *data;
-    const int32_t *b;
+    mf_array *offsets;
+    mf_array_info info;
     int64_t count;
     mf_grid grid;
+    mf_status status = MF_OK;
 
+    if (mf_artifact_find(a, "box", &info) && info.shape[0] > MOST_MASKS)
+        return mf_fail(MF_INTERNAL, "a %s of %lld masks, more than %d", mf_artifact_type(a),
+                       (long long)info.shape[0], MOST_MASKS);
     MF_TRY(mf_artifact_grid(a, &grid));
     MF_TRY(mf_artifact_table(a, "box", MF_I32, &data, &count));
-    b = data;
-    for (int64_t k = 0; k < count / 6; k++, b += 6)
-        for (int i = 0; i < 3; i++)
-            if (b[i] < 0 || b[i] >= b[3 + i] || b[3 + i] > grid.size[2 - i])
-                return mf_fail(MF_INTERNAL, "mask %lld of a %s has a box outside its grid",
-                               (long long)k, mf_artifact_type(a));
+    MF_TRY(mf_artifact_offsets(a, "bits", &offsets));
+    for (int64_t k = 0; k < count / 6 && !status; k++)
+        status = check_box(a, &grid, k, (const int32_t *)data + 6 * k, offsets->data);
+    mf_array_unref(offsets);
+    return status;
+}
+
+/* Where rows of any other array begin and end; reading says what is wrong with it. */
+static mf_status check_rows(const mf_artifact *a)
+{
+    for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
+        mf_array_info info;
+        mf_array *offsets;
+        mf_artifact_array_info(a, i, &info);
+        if (!info.ragged)
+            continue;
+        MF_TRY(mf_artifact_offsets(a, info.name, &offsets));
+        mf_array_unref(offsets);
+    }
     return MF_OK;
 }
 
@@ -299,9 +339,10 @@ static mf_status check_columns(const mf_artifact *a)
     return MF_OK;
 }
 
-mf_status mf_check_artifact(const mf_registry *registry, const mf_artifact *a)
+mf_status mf_check_record(const mf_registry *registry, const mf_artifact *a)
 {
     const mf_type *type = mf_registry_type(registry, mf_artifact_type(a));
+    const mf_type *checker;
     const char *list;
     char word[128];
     sides s = {0};
@@ -313,9 +354,59 @@ mf_status mf_check_artifact(const mf_registry *registry, const mf_artifact *a)
     MF_TRY(check_grids(a, &s));
     for (list = type->arrays; next_word(&list, word, sizeof word);)
         MF_TRY(check_array(a, word, &s));
+    if (strcmp(type->name, "table") == 0)
+        MF_TRY(check_columns(a));
+    for (size_t i = 0; (checker = mf_registry_checker(registry, type->name, i)); i++)
+        MF_TRY(mf_within(checker->check(a), "a %s", type->name));
+    return MF_OK;
+}
+
+mf_status mf_check_artifact(const mf_registry *registry, const mf_artifact *a)
+{
+    MF_TRY(mf_check_record(registry, a));
+    const mf_type *type = mf_registry_type(registry, mf_artifact_type(a));
     if (type->arrays && strstr(type->arrays, "box:i32[k,6]"))
         MF_TRY(check_boxes(a));
-    return strcmp(type->name, "table") ? MF_OK : check_columns(a);
+    return check_rows(a);
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+/* What a key is made of ends with the stage's name: see key.c. */
+static bool key_names(const char *components, const char *stage)
+{
+    char *end;
+    size_t length = strlen(components);
+
+    if (asprintf(&end, "\"stage\":\"%s\"}", stage) < 0)
+        return false;
+    size_t size = strlen(end);
+    bool names = length > size && strcmp(components + length - size, end) == 0;
+    free(end);
+    return names;
+}
+
+mf_status mf_check_action(const mf_registry *registry, const mf_action *action,
+                          const char *const *types)
+{
+    const mf_stage *stage = mf_registry_stage(registry, action->stage);
+
+    if (!stage)
+        return MF_OK;
+    if (action->components && !key_names(action->components, action->stage))
+        return mf_fail(MF_INTERNAL, "its key is not one of %s", action->stage);
+    for (size_t i = 0; i < action->output_count; i++) {
+        const mf_action_output *o = &action->outputs[i];
+        int port = mf_port_find(stage->out, o->port);
+        mf_port_type type;
+        if (port < 0 || !mf_port_type_parse(stage->out[port].type, &type))
+            continue; /* of another version of the stage: nobody reads it */
+        if (strcmp(type.name, types[i]) != 0)
+            return mf_fail(MF_INTERNAL, "output '%s' is a %s, not a %s", o->port, types[i], type.name);
+        if (o->position != 0)
+            return mf_fail(MF_INTERNAL, "output '%s' is there more than once", o->port);
+    }
+    return MF_OK;
 }
 
 mf_status mf_open_artifact(mf_store *store, const mf_registry *registry, const char *id,
@@ -330,6 +421,8 @@ mf_status mf_open_artifact(mf_store *store, const mf_registry *registry, const c
         return MF_OK;
     mf_artifact_unref(*artifact);
     *artifact = NULL;
+    if (mf_error_code(status) != MF_INTERNAL && mf_error_code(status) != MF_INVALID)
+        return status; /* it could not be read */
     char *text = mf_error_text(status);
     mf_error_free(status);
     status = mf_hint(mf_fail(MF_CORRUPT, "artifact %.12s contradicts itself: %s", id,

@@ -111,6 +111,8 @@ static bool take_outputs(const mf_plan_node *n, const mf_action *action, bool wh
         int port = mf_port_find(n->node->stage->out, action->outputs[i].port);
         if (port < 0)
             continue;
+        if (*outputs[port].id || action->outputs[i].position)
+            return false; /* massflow records one for a port */
         memcpy(outputs[port].id, action->outputs[i].id, MF_HEX_SIZE);
         found += !outputs[port].present;
         outputs[port].present = action->outputs[i].present;

@@ -297,14 +297,31 @@ static const mf_feed *feed_of(mf_task *t, const char *port)
     return NULL;
 }
 
+/* What a stage made has the type of its port; what lies in a cache may be anybody's. */
+static mf_status get_element(const mf_host *host, const mf_port *port, const char *id,
+                             mf_artifact **artifact)
+{
+    mf_port_type type;
+    mf_status status;
+
+    MF_TRY(mf_host_get(host, id, artifact));
+    if (!mf_port_type_parse(port->type, &type) || strcmp(type.name, mf_artifact_type(*artifact)) == 0)
+        return MF_OK;
+    status = mf_fail(MF_CORRUPT, "artifact %.12s is a %s, not a %s", id, mf_artifact_type(*artifact),
+                     type.name);
+    mf_artifact_unref(*artifact);
+    *artifact = NULL;
+    return mf_hint(status, "massflow did not make it: delete the cache it came with");
+}
+
 static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artifact **artifact)
 {
     mf_artifact **slot = &t->inputs[input].opened[k];
+    const mf_feed *feed = &t->work->feeds[input];
 
     if (!*slot)
-        MF_TRY(mf_within(mf_host_get(t->host, t->work->feeds[input].elements[k].id, slot),
-                         "input '%s' (%s)", t->work->feeds[input].port->name,
-                         t->work->feeds[input].elements[k].node));
+        MF_TRY(mf_within(get_element(t->host, feed->port, feed->elements[k].id, slot),
+                         "input '%s' (%s)", feed->port->name, feed->elements[k].node));
     *artifact = *slot;
     return MF_OK;
 }
