@@ -317,6 +317,13 @@ mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
 /* Imports from now on, see mf_import; sets import->num. */
 mf_status mf__record_import(mf_store *store, mf_import *import, const uint8_t sum[MF_DIGEST_BYTES]);
 
+/* ---- export, import (move.c, import.c) -------------------------------------------------------- */
+
+#define MF__MOVE_MAGIC "massflow export 1\n"
+#define MF__MOST_BODY ((int64_t)64 << 20) /* bytes of a section */
+/* The name of who runs this; "" where it is not known. */
+const char *mf__user_name(void);
+
 /* ---- records (record.c) ---------------------------------------------------------------------- */
 
 typedef struct mf__buffer {

@@ -89,6 +89,7 @@ MF_API MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *o
 typedef struct mf_moved {
     int64_t actions, new_actions, artifacts, chunks;
     int64_t conflicts; /* of the actions: their outputs are not those that their key has here */
+    int64_t refused;   /* actions of which nothing was taken, beside those */
     int64_t bytes;     /* of chunks as stored: written, or new where they were imported */
 } mf_moved;
 
@@ -103,15 +104,34 @@ typedef struct mf_conflict {
 } mf_conflict;
 typedef void (*mf_conflict_call)(void *self, const mf_conflict *conflict);
 
+/* An action that was not taken. */
+typedef struct mf_refused {
+    const char *key, *stage;
+    const char *port; /* the output that is not what it says it is; NULL: the action itself */
+    const char *why;
+} mf_refused;
+
+/* What an import asks and tells; any may be NULL. Errors of the first two that are about what they are
+ * given refuse it; that memory is short, say, ends the import. */
+typedef struct mf_import_calls {
+    void *self;
+    /* Whether an artifact is what its type says; `whole`: its arrays can be read. */
+    mf_status (*artifact)(void *self, const mf_artifact *artifact, bool whole);
+    /* Whether an action has the outputs of its stage, which have these types. */
+    mf_status (*action)(void *self, const mf_action *action, const char *const *types);
+    mf_conflict_call conflict;
+    void (*refused)(void *self, const mf_refused *refused);
+} mf_import_calls;
+
 /* Writes actions with their artifacts and chunks to one new file: those of `keys`, or all (NULL).
  * Errors do not name the file; after one it is not there. Format: move.c. */
 MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
                                              const char (*keys)[MF_HEX_SIZE], size_t count,
                                              mf_moved *moved);
-/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken. What a key
- * stands for here stays as it is, see mf_store_find; an action with other outputs is recorded, told of
- * (`tell` may be NULL), and not used. */
+/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken, and nothing of
+ * an action that is refused (`calls` may be NULL). What a key stands for here stays as it is, see
+ * mf_store_find; an action with other outputs is recorded, told of, and not used. */
 MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path,
-                                             mf_conflict_call tell, void *self, mf_moved *moved);
+                                             const mf_import_calls *calls, mf_moved *moved);
 
 #endif

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!store)
         PROMISE(!failed(mf_store_open("cache", MF_STORE_WRITE, &store)));
     write_summed(data, size);
-    bool taken = !failed(mf_store_import(store, "in.mfx", NULL, NULL, &moved));
+    bool taken = !failed(mf_store_import(store, "in.mfx", NULL, &moved));
     if (taken || inputs % 64 == 0) {
         PROMISE(!failed(mf_store_verify("cache", NULL, NULL, &verified)));
         PROMISE(verified.damages == 0);

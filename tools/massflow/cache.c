@@ -2,6 +2,7 @@
 #include "args.h"
 #include "origin.h"
 #include "past.h"
+#include "run/check.h"
 #include "run/partial.h"
 #include "store/trust.h"
 #include "store/upkeep.h"
@@ -371,15 +372,16 @@ static int export(const args *a)
     return code;
 }
 
-typedef struct differing {
-    size_t count;
-} differing;
+typedef struct importing {
+    mf_registry *registry;
+    size_t differ, refused; /* told of */
+} importing;
 
 static void print_conflict(void *self, const mf_conflict *c)
 {
-    differing *d = self;
+    importing *i = self;
 
-    if (d->count++ >= 20)
+    if (i->differ++ >= 20)
         return;
     printf("differs: %s%s%s (action %.12s): ", c->stage, c->node ? ", here " : "",
            c->node ? c->node : "", c->key);
@@ -394,23 +396,63 @@ static void print_conflict(void *self, const mf_conflict *c)
     printf("%s\n", c->imported ? "; what is here was imported before" : "");
 }
 
+static mf_status check_artifact(void *self, const mf_artifact *artifact, bool whole)
+{
+    const importing *i = self;
+
+    if (!mf_registry_type(i->registry, mf_artifact_type(artifact)))
+        return MF_OK; /* what no plugin declares no stage reads */
+    return whole ? mf_check_artifact(i->registry, artifact) : mf_check_record(i->registry, artifact);
+}
+
+static mf_status check_action(void *self, const mf_action *action, const char *const *types)
+{
+    const importing *i = self;
+
+    return mf_check_action(i->registry, action, types);
+}
+
+static void print_refused(void *self, const mf_refused *r)
+{
+    importing *i = self;
+
+    if (i->refused++ >= 20)
+        return;
+    printf("refused: %s (action %.12s): ", r->stage, r->key);
+    if (r->port)
+        printf("%s, ", r->port);
+    printf("%s\n", r->why);
+}
+
+static mf_status read_import(const args *a, importing *i, mf_moved *m)
+{
+    const mf_import_calls calls = {i, check_artifact, check_action, print_conflict, print_refused};
+    mf_store *store;
+
+    MF_TRY(mf_store_open(folder(a), MF_STORE_WRITE, &store));
+    mf_status error = mf_store_import(store, args_at(a, 1), &calls, m);
+    mf_store_close(store);
+    return error;
+}
+
 static int import(const args *a)
 {
-    mf_store *store;
-    mf_moved m;
-    differing d = {0};
+    mf_moved m = {0};
+    importing i = {0};
     char bytes[32];
     mf_status error;
 
     if (args_count(a) < 2)
         return command_refuse("which file? massflow cache import FILE");
-    error = mf_store_open(folder(a), MF_STORE_WRITE, &store);
-    if (error)
-        return command_fail(error, EXIT_REQUEST);
-    error = mf_store_import(store, args_at(a, 1), print_conflict, &d, &m);
-    mf_store_close(store);
+    int code = open_registry(a, &i.registry);
+    if (code)
+        return code;
+    error = read_import(a, &i, &m);
+    mf_registry_free(i.registry);
     if (error)
         return command_fail(error, EXIT_FAILED);
+    if (m.refused > 20)
+        printf("... and %" PRId64 " more\n", m.refused - 20);
     words_bytes((double)m.bytes, bytes);
     printf("%s: %" PRId64 " actions (%" PRId64 " new), %" PRId64 " artifacts, %" PRId64
            " chunks (%s new)\n",
@@ -419,6 +461,14 @@ static int import(const args *a)
         printf("%" PRId64
                " of them %s from what is here for the same key; what is here stays in use\n",
                m.conflicts, m.conflicts == 1 ? "differs" : "differ");
+    if (m.refused)
+        return command_fail(mf_hint(mf_fail(MF_CORRUPT,
+                                            "%" PRId64 " action%s of '%s' %s refused: massflow did not "
+                                            "make what it holds",
+                                            m.refused, m.refused == 1 ? "" : "s", args_at(a, 1),
+                                            m.refused == 1 ? "was" : "were"),
+                                    "nothing of them was taken; a run makes them here"),
+                            EXIT_FAILED);
     return EXIT_DONE;
 }
 
