@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_MASKS (1 << 22) /* of one artifact: their boxes take 100 MB */
+/* Of one artifact. Equal pieces of an array are one chunk, so a small record may name numbers without
+ * end; these are the arrays that are read whole before anybody asked for them. */
+#define MOST_MASKS (1 << 22) /* their boxes take 100 MB */
+#define MOST_ROWS (1 << 24)  /* of all arrays: where they begin and end takes 256 MB */
+#define MOST_CELLS (1 << 24) /* of a table: 128 MB */
+#define MOST_TEXT (1 << 27)  /* bytes of all columns of a table */
 
 /* Sides that a declaration names, as far as they are known. */
 typedef struct sides {
@@ -298,6 +303,22 @@ static mf_status check_boxes(const mf_artifact *a)
     return status;
 }
 
+/* Known before any of them is read. */
+static mf_status check_row_count(const mf_artifact *a)
+{
+    int64_t left = MOST_ROWS;
+
+    for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
+        mf_array_info info;
+        mf_artifact_array_info(a, i, &info);
+        if (info.ragged && info.rows > left)
+            return mf_fail(MF_INTERNAL, "arrays of a %s have more than %d rows",
+                           mf_artifact_type(a), MOST_ROWS);
+        left -= info.ragged ? info.rows : 0;
+    }
+    return MF_OK;
+}
+
 /* Where rows of any other array begin and end; reading says what is wrong with it. */
 static mf_status check_rows(const mf_artifact *a)
 {
@@ -318,7 +339,7 @@ static mf_status check_columns(const mf_artifact *a)
 {
     const char *names = mf_artifact_text(a, "columns");
     size_t columns = *names != '\0';
-    int64_t rows = -1;
+    int64_t rows = -1, text = 0;
 
     for (const char *c = names; *c; c++)
         columns += *c == '\t';
@@ -335,7 +356,12 @@ static mf_status check_columns(const mf_artifact *a)
             return mf_fail(MF_INTERNAL, "columns of a table have %lld and %lld rows",
                            (long long)rows, (long long)count);
         rows = count;
+        if (info.ragged && (info.shape[0] > MOST_TEXT || (text += info.shape[0]) > MOST_TEXT))
+            return mf_fail(MF_INTERNAL, "a table of more than %d bytes of text", MOST_TEXT);
     }
+    if (rows > 0 && columns > (size_t)(MOST_CELLS / rows))
+        return mf_fail(MF_INTERNAL, "a table of %lld rows and %zu columns, more than %d cells",
+                       (long long)rows, columns, MOST_CELLS);
     return MF_OK;
 }
 
@@ -363,8 +389,10 @@ mf_status mf_check_record(const mf_registry *registry, const mf_artifact *a)
 
 mf_status mf_check_artifact(const mf_registry *registry, const mf_artifact *a)
 {
-    MF_TRY(mf_check_record(registry, a));
     const mf_type *type = mf_registry_type(registry, mf_artifact_type(a));
+
+    MF_TRY(mf_check_record(registry, a));
+    MF_TRY(check_row_count(a));
     if (type->arrays && strstr(type->arrays, "box:i32[k,6]"))
         MF_TRY(check_boxes(a));
     return check_rows(a);

@@ -305,10 +305,11 @@ static mf_status get_element(const mf_host *host, const mf_port *port, const cha
     mf_status status;
 
     MF_TRY(mf_host_get(host, id, artifact));
-    if (!mf_port_type_parse(port->type, &type) || strcmp(type.name, mf_artifact_type(*artifact)) == 0)
+    if (!mf_port_type_parse(port->type, &type) ||
+        strcmp(type.name, mf_artifact_type(*artifact)) == 0)
         return MF_OK;
-    status = mf_fail(MF_CORRUPT, "artifact %.12s is a %s, not a %s", id, mf_artifact_type(*artifact),
-                     type.name);
+    status = mf_fail(MF_CORRUPT, "artifact %.12s is a %s, not a %s", id,
+                     mf_artifact_type(*artifact), type.name);
     mf_artifact_unref(*artifact);
     *artifact = NULL;
     return mf_hint(status, "massflow did not make it: delete the cache it came with");

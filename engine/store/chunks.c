@@ -325,8 +325,8 @@ mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes
 }
 
 /* Whether the chunk in a row (codec, bytes, size) is what its digest says, whatever its size. */
-static mf_status is_sound(mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES], sqlite3_stmt *s,
-                          bool *sound)
+static mf_status is_sound(mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
+                          sqlite3_stmt *s, bool *sound)
 {
     uint8_t *bytes, got[MF_DIGEST_BYTES];
     size_t raw = (size_t)sqlite3_column_int64(s, 2);
@@ -348,10 +348,11 @@ mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t dige
     char hex[MF_HEX_SIZE];
     mf_hex_encode(digest, hex);
     *damaged = false;
-    MF_TRY(mf__prepare(c,
-                       "SELECT d.codec, d.bytes, k.raw FROM chunk k JOIN chunk_data d ON d.num = k.data"
-                       " WHERE k.digest = ?",
-                       &s, "d", digest));
+    MF_TRY(mf__prepare(
+        c,
+        "SELECT d.codec, d.bytes, k.raw FROM chunk k JOIN chunk_data d ON d.num = k.data"
+        " WHERE k.digest = ?",
+        &s, "d", digest));
     MF_TRY(mf__step(c, s, &found));
     *damaged = !found;
     if (!found)
@@ -362,11 +363,13 @@ mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t dige
     bool other = false;
     if (sqlite3_column_int64(s, 2) != (int64_t)raw)
         status = is_sound(scratch, digest, s, &other);
-    bool good = !status && !other && bytes && known(codec) &&
-                expand(scratch, codec, bytes, (size_t)sqlite3_column_bytes(s, 1), dst, raw, &status);
+    bool good =
+        !status && !other && bytes && known(codec) &&
+        expand(scratch, codec, bytes, (size_t)sqlite3_column_bytes(s, 1), dst, raw, &status);
     sqlite3_reset(s);
     MF_TRY(status);
-    if (other) /* it is what its digest says; nobody else's data is dropped for a record that lies */
+    if (other) /* it is what its digest says; nobody else's data is dropped for a record that lies
+                */
         return mf_fail(MF_CORRUPT, "chunk %.*s has not the %zu bytes that are looked for in it",
                        MF__SHORT_ID, hex, raw);
     uint8_t got[MF_DIGEST_BYTES];

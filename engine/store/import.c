@@ -9,8 +9,8 @@
  * From the third time on chunks are passed over. */
 #include "store/check.h"
 
-#include <massflow/file.h>
 #include <errno.h>
+#include <massflow/file.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,7 +280,8 @@ static mf_status add_arrival(loader *l, const arrived *a)
 static arrival *find_arrival(const loader *l, const char *id)
 {
     uint8_t digest[MF_DIGEST_BYTES];
-    const mf__map_entry *entry = mf_hex_decode(id, digest) ? mf__map_find(&l->artifacts, digest) : NULL;
+    const mf__map_entry *entry =
+        mf_hex_decode(id, digest) ? mf__map_find(&l->artifacts, digest) : NULL;
     return entry ? &l->arrivals[entry->value - 1] : NULL;
 }
 
@@ -435,7 +436,8 @@ static mf_status read_fields(loader *l, mf_action *a)
     a->peak_bytes = cut_int(&c);
     MF_TRY(read_outputs(l, &c, a));
     MF_TRY(cut_end(l, &c, "an action can't be read"));
-    if (!isfinite(a->seconds) || a->seconds < 0 || a->peak_bytes < 0)
+    /* -0 would come back from the cache as 0, and not match the sum of its row */
+    if (!isfinite(a->seconds) || signbit(a->seconds) || a->peak_bytes < 0)
         return damaged(l, "an action took less than no time or memory");
     mf_hex_encode(key, a->key);
     MF_TRY(check_outputs(l, a));

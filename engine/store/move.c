@@ -1,5 +1,5 @@
-/* move.c - actions, artifacts and their chunks in one file, to be carried to another machine; import.c
- * reads it there.
+/* move.c - actions, artifacts and their chunks in one file, to be carried to another machine;
+ * import.c reads it there.
  *
  * The file, integers little-endian:
  *   "massflow export 1\n"        18 bytes

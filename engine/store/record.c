@@ -1,7 +1,7 @@
 /* record.c - the record of an artifact: the bytes whose SHA-256 is its id.
  *
- * Integers are 8 bytes, little-endian; a text is its length and its bytes, none of them 0; a real is
- * the 8 bytes of its double. Attributes and arrays are in order of name, each name once.
+ * Integers are 8 bytes, little-endian; a text is its length and its bytes, none of them 0; a real
+ * is the 8 bytes of its double. Attributes and arrays are in order of name, each name once.
  *   "massflow artifact 1"   text
  *   type                    text
  *   attributes              count, then each: name (text), kind (0 text, 1 integer, 2 reals), value
@@ -152,7 +152,8 @@ static size_t take_count(cursor *c, size_t size)
     return c->failed ? 0 : (size_t)count;
 }
 
-/* A copy for free(); NULL at the record's end, where it holds a zero byte, and where memory is short. */
+/* A copy for free(); NULL at the record's end, where it holds a zero byte, and where memory is
+ * short. */
 static char *take_text(cursor *c)
 {
     size_t size = take_count(c, 1);
@@ -266,8 +267,11 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     MF_TRY(take_digests(c, &r->digests, &count));
     if (count != r->layout.count)
         return broken(c);
-    if (info->ragged)
+    if (info->ragged) {
         MF_TRY(take_digests(c, &r->row_digests, &r->row_digest_count));
+        if (r->row_digest_count < (uint64_t)info->shape[0] / MF__PIECE)
+            return broken(c); /* layout.c takes memory for so many pieces */
+    }
     info->name = name;
     return mf_artifact_declare(a, info);
 }

@@ -1,4 +1,5 @@
-/* model_check.c - see model_check.h. Shapes alone are looked at: the numbers are read when a stage needs them. */
+/* model_check.c - see model_check.h. Shapes alone are looked at: the numbers are read when a stage
+ * needs them. */
 #include "model_check.h"
 #include "architecture.h"
 

@@ -501,17 +501,17 @@ mf_status sam2_config_match(const mf_tensors *t, const sam2_config *c)
             return mf_fail(MF_INVALID, "tensor %s is %s, not f32", t->item[i].name,
                            mf_dtype_text(t->item[i].array->dtype));
     MF_TRY(sam2_config_from(t, c, &of_shapes));
-    bool same = of_shapes.embed == c->embed && of_shapes.background == c->background &&
-                of_shapes.dim == c->dim && of_shapes.memories == c->memories &&
-                of_shapes.memory_dim == c->memory_dim &&
-                of_shapes.memory_layers == c->memory_layers &&
-                of_shapes.fuser_layers == c->fuser_layers &&
-                of_shapes.object_scores == c->object_scores &&
-                of_shapes.pointer_time == c->pointer_time &&
-                of_shapes.no_object_memory == c->no_object_memory &&
-                memcmp(of_shapes.stages, c->stages, sizeof c->stages) == 0;
+    bool same =
+        of_shapes.embed == c->embed && of_shapes.background == c->background &&
+        of_shapes.dim == c->dim && of_shapes.memories == c->memories &&
+        of_shapes.memory_dim == c->memory_dim && of_shapes.memory_layers == c->memory_layers &&
+        of_shapes.fuser_layers == c->fuser_layers && of_shapes.object_scores == c->object_scores &&
+        of_shapes.pointer_time == c->pointer_time &&
+        of_shapes.no_object_memory == c->no_object_memory &&
+        memcmp(of_shapes.stages, c->stages, sizeof c->stages) == 0;
     return same ? MF_OK
-                : mf_fail(MF_INVALID, "the model's attribute %s says other sizes than its tensors have",
+                : mf_fail(MF_INVALID,
+                          "the model's attribute %s says other sizes than its tensors have",
                           SAM2_CONFIG_KEY);
 }
 

@@ -31,6 +31,12 @@ static mf_status check_action(void *self, const mf_action *action, const char *c
     return mf_check_action(forge_registry(), action, types);
 }
 
+static void print_damage(void *self, const mf_damage *d)
+{
+    (void)self;
+    fprintf(stderr, "%s: %s\n", d->what, d->means);
+}
+
 static void use_artifacts(mf_store *store, char (*ids)[MF_HEX_SIZE], size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -65,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool taken = !failed(mf_store_import(store, "in.mfx", &calls, &moved));
     use_artifacts(store, ids, count);
     if ((taken && moved.new_actions && inputs % 4 == 0) || inputs % 64 == 0) {
-        PROMISE(!failed(mf_store_verify("cache", NULL, NULL, &verified)));
+        PROMISE(!failed(mf_store_verify("cache", print_damage, NULL, &verified)));
         PROMISE(verified.damages == 0);
     }
     if (++inputs % 256 == 0) { /* what was imported does not gather without end */

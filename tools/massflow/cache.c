@@ -402,7 +402,8 @@ static mf_status check_artifact(void *self, const mf_artifact *artifact, bool wh
 
     if (!mf_registry_type(i->registry, mf_artifact_type(artifact)))
         return MF_OK; /* what no plugin declares no stage reads */
-    return whole ? mf_check_artifact(i->registry, artifact) : mf_check_record(i->registry, artifact);
+    return whole ? mf_check_artifact(i->registry, artifact)
+                 : mf_check_record(i->registry, artifact);
 }
 
 static mf_status check_action(void *self, const mf_action *action, const char *const *types)
@@ -462,13 +463,14 @@ static int import(const args *a)
                " of them %s from what is here for the same key; what is here stays in use\n",
                m.conflicts, m.conflicts == 1 ? "differs" : "differ");
     if (m.refused)
-        return command_fail(mf_hint(mf_fail(MF_CORRUPT,
-                                            "%" PRId64 " action%s of '%s' %s refused: massflow did not "
-                                            "make what it holds",
-                                            m.refused, m.refused == 1 ? "" : "s", args_at(a, 1),
-                                            m.refused == 1 ? "was" : "were"),
-                                    "nothing of them was taken; a run makes them here"),
-                            EXIT_FAILED);
+        return command_fail(
+            mf_hint(mf_fail(MF_CORRUPT,
+                            "%" PRId64 " action%s of '%s' %s refused: massflow did not "
+                            "make what it holds",
+                            m.refused, m.refused == 1 ? "" : "s", args_at(a, 1),
+                            m.refused == 1 ? "was" : "were"),
+                    "nothing of them was taken; a run makes them here"),
+            EXIT_FAILED);
     return EXIT_DONE;
 }
 
@@ -530,8 +532,8 @@ static int add_trusted(const char *dir)
     char *who;
 
     if (holds_cache(dir))
-        return command_refuse("'%s' is no cache, but has one in it: massflow cache trust %s/.massflow", dir,
-                              dir);
+        return command_refuse(
+            "'%s' is no cache, but has one in it: massflow cache trust %s/.massflow", dir, dir);
     error = mf_trust_add(dir, &entry);
     if (error)
         return command_fail(error, EXIT_REQUEST);
