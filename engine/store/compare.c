@@ -161,6 +161,34 @@ static mf_status make_expected(const char *const *scripts, int64_t version, obje
     return status;
 }
 
+/* Made once for each version of each file, and kept: every connection is compared. */
+static mf_status find_expected(const char *const *scripts, int64_t version, const objects **wanted)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct {
+        const char *const *scripts;
+        int64_t version;
+        objects made;
+    } kept[2 * (MF__SCHEMA + 1)];
+    mf_status status = MF_OK;
+    size_t i = 0;
+    pthread_mutex_lock(&lock);
+    while (kept[i].scripts && (kept[i].scripts != scripts || kept[i].version != version))
+        i++;
+    if (!kept[i].scripts) {
+        status = make_expected(scripts, version, &kept[i].made);
+        if (status) {
+            objects_clear(&kept[i].made);
+        } else {
+            kept[i].version = version;
+            kept[i].scripts = scripts;
+        }
+    }
+    *wanted = &kept[i].made;
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 #define REPLACE                                                                                    \
@@ -218,14 +246,14 @@ static mf_status compare(const mf__connection *c, const objects *has, const obje
 
 mf_status mf__schema_compare(mf__connection *c, const char *const *scripts, int64_t version)
 {
-    objects has = {0}, wanted = {0};
+    objects has = {0};
+    const objects *wanted;
     mf_status status = read_objects(c->db, c, &has);
     if (!status)
-        status = make_expected(scripts, version, &wanted);
+        status = find_expected(scripts, version, &wanted);
     if (!status)
-        status = compare(c, &has, &wanted);
+        status = compare(c, &has, wanted);
     objects_clear(&has);
-    objects_clear(&wanted);
     return status;
 }
 
