@@ -372,6 +372,119 @@ class Forged(unittest.TestCase):
             self.assertIn(said, page)
 
 
+    # ---- actions ----
+
+    def import_changed(self, change, code=1):
+        """Imports the export with this done to the action of phantom.volume."""
+        sections = []
+        for letter, body in self.sound:
+            if letter == b"x":
+                action = Action(body)
+                if action.stage == b"phantom.volume":
+                    change(action)
+                    self.key = action.key.hex()[:12]
+                body = action.pack()
+            sections.append((letter, body))
+        write(os.path.join(self.folder, "f.mfx"), sections)
+        return self.massflow("cache", "import", "f.mfx", code=code)
+
+    def test_an_output_of_another_type(self):
+        def swap(action):
+            ports = {output[0]: output for output in action.outputs}
+            ports[b"volume"][2], ports[b"labels"][2] = ports[b"labels"][2], ports[b"volume"][2]
+        out = self.import_changed(swap)
+        self.assertIn(f"refused: phantom.volume (action {self.key}): output 'labels' is a volume, not a "
+                      "labels\n", out)
+        self.assertEqual(self.rows("SELECT count(*) FROM action WHERE stage = 'phantom.volume'"), [(0,)])
+        shutil.rmtree(os.path.join(self.folder, "w"))
+        sections = read(os.path.join(self.folder, "f.mfx"))
+        write(os.path.join(self.folder, "f.mfx"), [s for s in sections if s[0] != b"x"] +
+              [s for s in sections if s[0] == b"x" and Action(s[1]).stage == b"phantom.volume"])
+        self.take()
+        out = self.massflow("run", "graph.yaml", "found", code=1)
+        self.assertRegex(out, r"input 'volume' \(patient\[case=a\]\): artifact [0-9a-f]{12} is a labels, not "
+                              r"a volume\n  massflow did not make it: delete the cache it came with\n")
+        self.massflow("show", "graph.yaml", "patient.volume")
+        self.massflow("report", "graph.yaml", "-o", "o.html")
+
+    def test_a_key_of_another_stage(self):
+        def rename(action):
+            action.stage = b"slic.masks"
+        out = self.import_changed(rename)
+        self.assertIn(f"refused: slic.masks (action {self.key}): its key is not one of slic.masks\n", out)
+
+    def test_an_output_in_two_places(self):
+        def move(action):
+            action.outputs[0][1] = 1
+        port = next(Action(b).outputs[0][0].decode() for l, b in self.sound
+                    if l == b"x" and Action(b).stage == b"phantom.volume")
+        out = self.import_changed(move)
+        self.assertIn(f"refused: phantom.volume (action {self.key}): output '{port}' is there more than once\n",
+                      out)
+
+    def test_actions_that_cannot_be_read(self):
+        def twice(action):
+            action.outputs.append(action.outputs[0])
+
+        def time(value):
+            def change(action):
+                action.cost = struct.pack("<d", value) + action.cost[8:]
+            return change
+
+        def memory(action):
+            action.cost = action.cost[:8] + number(-1)
+
+        def nowhere(action):
+            action.outputs[0][2] = bytes(32)
+
+        def components(action):
+            action.components = b"{}"
+        for change, why in ((twice, "an action names an output twice"),
+                            (time(-0.0), "an action took less than no time or memory"),
+                            (time(float("nan")), "an action took less than no time or memory"),
+                            (memory, "an action took less than no time or memory"),
+                            (nowhere, "an action names an artifact that is not there"),
+                            (components, "an action does not match its key")):
+            self.assertEqual(self.import_changed(change),
+                             f"massflow: error: while importing: 'f.mfx' is damaged: {why}\n")
+            self.assertEqual(self.rows("SELECT (SELECT count(*) FROM action), (SELECT count(*) FROM artifact)"),
+                             [(0, 0)])
+
+    # ---- records ----
+
+    def test_records_that_are_none(self):
+        def swap(items):
+            items[0], items[1] = items[1], items[0]
+
+        def of_bits(field, value):
+            return lambda a: setattr(a["bits"], field, value)
+        for forge in (lambda a: swap(a.attributes), lambda a: swap(a.arrays),
+                      lambda a: a.attributes.append(a.attributes[-1]), lambda a: a.arrays.append(a.arrays[-1]),
+                      lambda a: setattr(a["box"], "name", b"bo\0"), lambda a: setattr(a["box"], "rows", 3),
+                      lambda a: setattr(a["box"], "shape", [-4, 6]),
+                      lambda a: setattr(a["box"], "shape", [2 ** 32, 2 ** 32]),
+                      lambda a: setattr(a["box"], "shape", [0, 2 ** 62, 2 ** 62]),
+                      lambda a: setattr(a["box"], "shape", [1] * 7),
+                      lambda a: setattr(a["box"], "digests", a["box"].digests * 2),
+                      of_bits("ragged", 2), of_bits("rows", -1), of_bits("rows", 2 ** 60), of_bits("dtype", b"f32"),
+                      of_bits("shape", [2 ** 62]), of_bits("shape", [-1])):
+            self.forge("slic.masks", "masks", forge)
+            self.assertEqual(self.massflow("cache", "import", "f.mfx", code=1),
+                             "massflow: error: while importing: 'f.mfx' is damaged: the record of an artifact "
+                             "can't be read\n")
+
+    def test_a_chunk_of_another_size(self):
+        """The record lies about a chunk that others name too: they keep it."""
+        def narrow(a):
+            a["voxels"].dtype = b"u8"
+        made, _ = self.forge("phantom.volume", "volume", narrow)
+        self.massflow("cache", "import", "f.mfx")
+        out = self.massflow("run", "graph.yaml", "found", code=1)
+        self.assertRegex(out, fr"array 'voxels' of artifact {made[:12]} \(volume\): chunk [0-9a-f]{{12}} has not "
+                              r"the 32768 bytes that are looked for in it\n")
+        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+
+
 def add(number_, kind):
     def test(self):
         self.refused(kind)
