@@ -1,5 +1,6 @@
 /* test_run.c - keys compared in words, artifacts checked against their types, files as written. */
 #include "../expect.h"
+#include "base/artifact_source.h"
 #include "run/check.h"
 #include "run/sheet.h"
 #include "run/why.h"
@@ -315,6 +316,59 @@ START_TEST(masks_and_tables_are_checked)
 }
 END_TEST
 
+static mf_status never_array(void *self, size_t index, mf_array **array)
+{
+    (void)self, (void)index, (void)array;
+    return mf_fail(MF_INTERNAL, "an array was read");
+}
+
+static mf_status never_offsets(void *self, size_t index, mf_array **offsets)
+{
+    return never_array(self, index, offsets);
+}
+
+static void nothing(void *self)
+{
+    (void)self;
+}
+
+/* A table with these arrays, of which none can be read. */
+static mf_artifact *unread(const char *columns, const mf_array_info *infos, size_t count)
+{
+    static const mf_artifact_source source = {
+        .array = never_array, .offsets = never_offsets, .free = nothing};
+    mf_artifact *a;
+    ok(mf_artifact_lazy("table", "", &source, NULL, &a));
+    ok(mf_artifact_set_text(a, "columns", columns));
+    for (size_t i = 0; i < count; i++)
+        ok(mf_artifact_declare(a, &infos[i]));
+    return a;
+}
+
+START_TEST(what_is_read_unasked_has_a_limit)
+{
+    enum { MILLION = 1 << 20 };
+    const mf_array_info numbers = {"column.0", MF_F64, 1, {17 * MILLION}, false, 0},
+                        words = {"column.0", MF_U8, 1, {129 * MILLION}, true, 5},
+                        halves[2] = {{"column.0", MF_U8, 1, {65 * MILLION}, true, 5},
+                                     {"column.1", MF_U8, 1, {65 * MILLION}, true, 5}},
+                        rows[2] = {{"column.0", MF_U8, 1, {0}, true, 8 * MILLION},
+                                   {"other", MF_U8, 1, {0}, true, 9 * MILLION}},
+                        few[2] = {{"column.0", MF_U8, 1, {0}, true, 8 * MILLION},
+                                  {"other", MF_U8, 1, {0}, true, 8 * MILLION}};
+    mf_registry *registry;
+
+    ok(mf_registry_new(&registry));
+    refused(registry, unread("a", &numbers, 1),
+            "a table of 17825792 rows and 1 columns, more than 16777216 cells");
+    refused(registry, unread("a", &words, 1), "a table of more than 134217728 bytes of text");
+    refused(registry, unread("a\tb", halves, 2), "a table of more than 134217728 bytes of text");
+    refused(registry, unread("a", rows, 2), "arrays of a table have more than 16777216 rows");
+    refused(registry, unread("a", few, 2), "an array was read");
+    mf_registry_free(registry);
+}
+END_TEST
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Writes `a` under a name that ends in `suffix` and gives the bytes, NUL-terminated. */
@@ -445,6 +499,7 @@ int main(void)
     tcase_add_test(cases, shapes_are_checked_against_the_grid);
     tcase_add_test(cases, grids_are_checked);
     tcase_add_test(cases, masks_and_tables_are_checked);
+    tcase_add_test(cases, what_is_read_unasked_has_a_limit);
     tcase_add_test(cases, npy);
     tcase_add_test(cases, safetensors);
     tcase_add_test(cases, csv);
