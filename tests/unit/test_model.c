@@ -3,6 +3,7 @@
  * transformers do (state_dict of models of the size tiny). */
 #include "../expect.h"
 #include "architecture.h"
+#include "model_check.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -224,6 +225,54 @@ START_TEST(numbers_must_be_finite)
 }
 END_TEST
 
+/* Of a model that says these sizes, without the tensor `left_out`; `doubles`: which one is f64. */
+static mf_status check_made_up(const mf_tensors *t, const sam2_config *c, const char *left_out,
+                               const char *doubles)
+{
+    mf_artifact *model;
+    ok(mf_artifact_new("model", &model));
+    ok(sam2_config_describe(c, model));
+    for (size_t i = 0; i < t->count; i++) {
+        const mf_array *a = t->item[i].array;
+        mf_array *other = NULL;
+        if (left_out && strcmp(t->item[i].name, left_out) == 0)
+            continue;
+        if (doubles && strcmp(t->item[i].name, doubles) == 0)
+            ok(mf_array_new(MF_F64, a->rank, a->shape, &other));
+        ok(mf_artifact_add(model, t->item[i].name, other ? other : t->item[i].array));
+        mf_array_unref(other);
+    }
+    mf_status failed = mf_check_model(model);
+    mf_artifact_unref(model);
+    return failed;
+}
+
+/* A model that was imported may say anything. */
+START_TEST(tensors_are_those_of_the_sizes_said)
+{
+    mf_tensors t = {0};
+    sam2_config c;
+    mf_artifact *model;
+    make_tensors(ORIGINAL, &t);
+    ok(sam2_config_from(&t, &(sam2_config){0}, &c));
+    ok(check_made_up(&t, &c, NULL, NULL));
+    fails(check_made_up(&t, &c, "no_mem_embed", NULL),
+          "not a whole SAM 2: it has no tensor no_mem_embed");
+    fails(check_made_up(&t, &c, NULL, "no_mem_embed"), "tensor no_mem_embed is f64, not f32");
+    c.memories = 3;
+    fails(check_made_up(&t, &c, NULL, NULL),
+          "the model's attribute massflow.sam2 says other sizes than its tensors have");
+    mf_tensors_clear(&t);
+    ok(mf_artifact_new("model", &model));
+    ok(mf_artifact_set_text(model, "architecture", "iris"));
+    fails(mf_check_model(model), "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
+                                 "  only the ResUNet backbone of MASS is read");
+    ok(mf_artifact_set_text(model, "architecture", "of a plugin's own"));
+    ok(mf_check_model(model));
+    mf_artifact_unref(model);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("model");
@@ -236,6 +285,7 @@ int main(void)
     tcase_add_test(tests, what_is_wrong_is_named);
     tcase_add_test(tests, sizes_go_through_an_artifact);
     tcase_add_test(tests, numbers_must_be_finite);
+    tcase_add_test(tests, tensors_are_those_of_the_sizes_said);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
