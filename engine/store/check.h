@@ -30,6 +30,10 @@ void mf__map_clear(mf__map *map);
  * record. */
 mf_status mf__record_chunks(const uint8_t *record, size_t size,
                             mf_status (*each)(void *self, const uint8_t *digest), void *self);
+/* The same with the size that each has to have; not of the bytes of rows, which depends on offsets. */
+mf_status mf__record_pieces(const uint8_t *record, size_t size,
+                            mf_status (*each)(void *self, const uint8_t *digest, size_t raw),
+                            void *self);
 
 /* ---- findings -------------------------------------------------------------------------------- */
 

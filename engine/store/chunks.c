@@ -280,6 +280,25 @@ mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], s
     return MF_OK;
 }
 
+static mf_status find_raw(mf__connection *c, const uint8_t digest[MF_DIGEST_BYTES], int64_t *raw)
+{
+    sqlite3_stmt *s;
+    bool found;
+    MF_TRY(mf__prepare(c, "SELECT raw FROM chunk WHERE digest = ?", &s, "d", digest));
+    MF_TRY(mf__step(c, s, &found));
+    if (found)
+        *raw = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    return MF_OK;
+}
+
+mf_status mf__chunk_raw(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], int64_t *raw)
+{
+    *raw = -1;
+    MF_TRY(find_raw(r->index, digest, raw));
+    return *raw < 0 ? find_raw(r->chunks, digest, raw) : MF_OK;
+}
+
 /* false where the bytes are no such frame; *status where memory is short. */
 static bool expand(mf__scratch *scratch, int codec, const uint8_t *bytes, size_t size, uint8_t *dst,
                    size_t raw, mf_status *status)

@@ -292,6 +292,20 @@ static bool is_judgement(mf_status status)
     return code != MF_NO_MEMORY && code != MF_IO && code != MF_CANCELLED;
 }
 
+/* What an array says of its chunk; else whoever reads it finds out. */
+static mf_status check_piece(void *self, const uint8_t *digest, size_t size)
+{
+    const loader *l = self;
+    char hex[MF_HEX_SIZE];
+    int64_t raw;
+    MF_TRY(mf__chunk_raw(l->reader, digest, &raw));
+    if (raw == (int64_t)size)
+        return MF_OK;
+    mf_hex_encode(digest, hex);
+    return mf_fail(MF_CORRUPT, "chunk %.*s has %lld bytes, not %zu", MF__SHORT_ID, hex,
+                   (long long)raw, size);
+}
+
 /* Opens the record, as if it were stored, and holds it against its type. */
 static mf_status judge_artifact(arrived *a, arrival *known)
 {
@@ -306,10 +320,11 @@ static mf_status judge_artifact(arrived *a, arrival *known)
     memcpy(record, a->record, a->size);
     mf_hex_encode(a->id, id);
     mf_status status = mf__lazy_new(l->store, id, record, a->size, &artifact);
-    if (!status) {
+    if (!status && a->present)
+        status = mf__record_pieces(a->record, a->size, check_piece, l);
+    if (!status)
         status = l->calls->artifact(l->calls->self, artifact, a->present);
-        mf_artifact_unref(artifact);
-    }
+    mf_artifact_unref(artifact);
     if (!status || !is_judgement(status))
         return status;
     if (asprintf(&known->why, "artifact %.*s: %s", MF__SHORT_ID, id, mf_error_message(status)) < 0)

@@ -270,6 +270,8 @@ void mf__scratch_clear(mf__scratch *scratch);
 /* Stored size of the chunk, or -1 where there is none. `raw` is its uncompressed size. */
 mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], size_t raw,
                          int64_t *stored);
+/* Its uncompressed size, wherever it lies, or -1 where there is none. */
+mf_status mf__chunk_raw(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], int64_t *raw);
 /* Queues `raw` bytes for writing, compressed where that pays, and adds what they take to *stored.
  * `own` is what `bytes` points to where the chunk shall free it (also on failure); where it is NULL
  * the bytes must stay until the ticket has been waited for. `integer`: always compress. */

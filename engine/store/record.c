@@ -335,29 +335,6 @@ mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
     return take_arrays(&c, a, arrays, count);
 }
 
-mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total)
-{
-    char *type;
-    mf_artifact *a = NULL;
-    mf__record_array *arrays = NULL;
-    size_t count = 0;
-    *total = 0;
-    MF_TRY(mf__record_type(bytes, size, &type));
-    mf_status status = mf_artifact_new(type, &a);
-    if (!status)
-        status = mf__record_read(bytes, size, a, &arrays, &count);
-    for (size_t i = 0; i < count && !status; i++) {
-        int64_t rows = arrays[i].info.ragged ? arrays[i].info.shape[0] : 0;
-        if (__builtin_add_overflow(*total, (int64_t)arrays[i].layout.bytes, total) ||
-            __builtin_add_overflow(*total, rows, total))
-            status = mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
-    }
-    mf__record_arrays_free(arrays, count);
-    mf_artifact_unref(a);
-    free(type);
-    return status;
-}
-
 static mf_status each_digest(const uint8_t *digests, size_t count,
                              mf_status (*each)(void *self, const uint8_t *digest), void *self)
 {
@@ -366,25 +343,66 @@ static mf_status each_digest(const uint8_t *digests, size_t count,
     return MF_OK;
 }
 
-mf_status mf__record_chunks(const uint8_t *record, size_t size,
-                            mf_status (*each)(void *self, const uint8_t *digest), void *self)
+/* The arrays of a record, for mf__record_arrays_free. */
+static mf_status read_arrays(const uint8_t *record, size_t size, mf__record_array **arrays,
+                             size_t *count)
 {
     char *type;
     mf_artifact *a = NULL;
-    mf__record_array *arrays = NULL;
-    size_t count = 0;
     MF_TRY(mf__record_type(record, size, &type));
     mf_status status = mf_artifact_new(type, &a);
     if (!status)
-        status = mf__record_read(record, size, a, &arrays, &count);
+        status = mf__record_read(record, size, a, arrays, count);
+    mf_artifact_unref(a);
+    free(type);
+    return status;
+}
+
+mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total)
+{
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    *total = 0;
+    mf_status status = read_arrays(bytes, size, &arrays, &count);
+    for (size_t i = 0; i < count && !status; i++) {
+        int64_t rows = arrays[i].info.ragged ? arrays[i].info.shape[0] : 0;
+        if (__builtin_add_overflow(*total, (int64_t)arrays[i].layout.bytes, total) ||
+            __builtin_add_overflow(*total, rows, total))
+            status = mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
+    }
+    mf__record_arrays_free(arrays, count);
+    return status;
+}
+
+mf_status mf__record_chunks(const uint8_t *record, size_t size,
+                            mf_status (*each)(void *self, const uint8_t *digest), void *self)
+{
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    mf_status status = read_arrays(record, size, &arrays, &count);
     for (size_t i = 0; i < count && !status; i++) {
         status = each_digest(arrays[i].digests, arrays[i].layout.count, each, self);
         if (!status)
             status = each_digest(arrays[i].row_digests, arrays[i].row_digest_count, each, self);
     }
     mf__record_arrays_free(arrays, count);
-    mf_artifact_unref(a);
-    free(type);
+    return status;
+}
+
+mf_status mf__record_pieces(const uint8_t *record, size_t size,
+                            mf_status (*each)(void *self, const uint8_t *digest, size_t raw),
+                            void *self)
+{
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    mf_status status = read_arrays(record, size, &arrays, &count);
+    for (size_t i = 0; i < count && !status; i++)
+        for (size_t k = 0; k < arrays[i].layout.count && !status; k++) {
+            mf__piece piece;
+            mf__layout_piece(&arrays[i].layout, k, &piece);
+            status = each(self, arrays[i].digests + k * MF_DIGEST_BYTES, piece.bytes);
+        }
+    mf__record_arrays_free(arrays, count);
     return status;
 }
 

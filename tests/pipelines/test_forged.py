@@ -477,8 +477,12 @@ class Forged(unittest.TestCase):
         """The record lies about a chunk that others name too: they keep it."""
         def narrow(a):
             a["voxels"].dtype = b"u8"
-        made, _ = self.forge("phantom.volume", "volume", narrow)
-        self.massflow("cache", "import", "f.mfx")
+        made, key = self.forge("phantom.volume", "volume", narrow)
+        out = self.massflow("cache", "import", "f.mfx", code=1)
+        self.assertRegex(out, fr"refused: phantom.volume \(action {key[:12]}\): volume, artifact {made[:12]}: "
+                              r"chunk [0-9a-f]{12} has 65536 bytes, not 32768\n")
+        shutil.rmtree(os.path.join(self.folder, "w"))
+        self.take()
         out = self.massflow("run", "graph.yaml", "found", code=1)
         self.assertRegex(out, fr"array 'voxels' of artifact {made[:12]} \(volume\): chunk [0-9a-f]{{12}} has not "
                               r"the 32768 bytes that are looked for in it\n")
