@@ -34,7 +34,8 @@ static mf_status check_action(void *self, const mf_action *action, const char *c
 static void print_damage(void *self, const mf_damage *d)
 {
     (void)self;
-    fprintf(stderr, "%s: %s\n", d->what, d->means);
+    if (!d->conflict)
+        fprintf(stderr, "%s: %s\n", d->what, d->means);
 }
 
 static void use_artifacts(mf_store *store, char (*ids)[MF_HEX_SIZE], size_t count)
