@@ -99,6 +99,30 @@ static size_t kill_writer(int round)
     return recorded;
 }
 
+/* Who looks rolls nothing back: where a write was cut off it says so, until somebody writes. */
+static size_t look(void)
+{
+    static const char *const files[] = {"chunks.db", "cache.db"};
+    mf_store *store;
+    char text[2][300];
+    mf_status status = mf_store_open(folder, MF_STORE_READ, &store);
+    if (!status) {
+        mf_store_close(store);
+        return check_all(MF_STORE_READ);
+    }
+    for (int i = 0; i < 2; i++)
+        snprintf(text[i], sizeof text[i],
+                 "while opening the cache: '%s/%s' was left in the middle of a write, and looking "
+                 "changes nothing\n  the next `massflow run` mends it, or `massflow cache repair`",
+                 folder, files[i]);
+    char *said = mf_error_text(status);
+    ck_assert_str_eq(said, text[strcmp(said, text[0]) != 0]);
+    free(said);
+    mf_error_free(status);
+    mf_store_close(open_store(MF_STORE_WRITE));
+    return check_all(MF_STORE_READ);
+}
+
 START_TEST(killed_writer_leaves_only_whole_results_and_all_it_recorded)
 {
     size_t recorded = 0;
@@ -106,7 +130,7 @@ START_TEST(killed_writer_leaves_only_whole_results_and_all_it_recorded)
     for (int round = 0; round < KILLS; round++) {
         recorded += kill_writer(round);
         if (round % 5 == 4)
-            ck_assert_uint_ge(check_all(round % 2 ? MF_STORE_READ : MF_STORE_WRITE), recorded);
+            ck_assert_uint_ge(round % 2 ? look() : check_all(MF_STORE_WRITE), recorded);
     }
     ck_assert_uint_ge(recorded, KILLS);
     /* And all can be used on: the same results again are the same artifacts. */
