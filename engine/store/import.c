@@ -688,17 +688,6 @@ static mf_status read_all(loader *l, reading turn)
     return fgetc(l->file) == EOF ? MF_OK : damaged(l, "bytes follow its end");
 }
 
-static mf_status open_file(loader *l)
-{
-    int64_t size;
-    mf_status status = mf_file_open(l->path, &l->file, &size);
-    if (status && mf_error_code(status) == MF_NOT_FOUND) {
-        mf_error_free(status);
-        return mf_fail(MF_NOT_FOUND, "cannot read '%s': No such file or directory", l->path);
-    }
-    return status;
-}
-
 static mf_status read_passes(loader *l)
 {
     MF_TRY(read_all(l, SCAN));
@@ -735,8 +724,9 @@ mf_status mf_store_import(mf_store *store, const char *path, const mf_import_cal
                           mf_moved *moved)
 {
     loader l = {.path = path, .store = store, .calls = calls, .moved = moved};
+    int64_t size;
     *moved = (mf_moved){0};
-    mf_status status = open_file(&l);
+    mf_status status = mf_file_open(path, &l.file, &size);
     if (!status)
         status = mf_digest_new(&l.digest);
     if (!status)
