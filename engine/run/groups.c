@@ -1,6 +1,7 @@
 /* groups.c - see groups.h. The handlers read a table of atomic numbers and call nothing but kill.
  */
 #include "run/groups.h"
+#include "run/signals.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -62,18 +63,9 @@ static void on_continue(int number)
     errno = before;
 }
 
-static void watch(int number, void (*handler)(int))
-{
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, was;
-
-    sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &was) == 0 && was.sa_handler != SIG_IGN)
-        sigaction(number, &action, NULL);
-}
-
 void mf_groups_watch(void)
 {
-    watch(SIGTSTP, on_stop);
-    watch(SIGTTOU, on_stop);
-    watch(SIGCONT, on_continue);
+    mf_signals_catch(SIGTSTP, on_stop);
+    mf_signals_catch(SIGTTOU, on_stop);
+    mf_signals_catch(SIGCONT, on_continue);
 }

@@ -1,6 +1,7 @@
 /* host.c - devices, opened when first asked for; sessions, kept while they may be used again. */
 #include "compute/programs.h"
 #include "run/check.h"
+#include "run/signals.h"
 #include "run/task.h"
 
 #include <pthread.h>
@@ -124,7 +125,10 @@ const mf_registry *mf_host_registry(const mf_host *h)
 
 static mf_status open_devices(mf_host *h)
 {
-    MF_TRY(mf_devices_open(h->device_words, &h->devices, &h->device_count));
+    mf_status status = mf_devices_open(h->device_words, &h->devices, &h->device_count);
+
+    mf_signals_hold();
+    MF_TRY(status);
     h->programs = mf_programs_open(NULL, NULL);
     if (!h->programs)
         return MF_OK; /* each process builds its own; `massflow devices` says why */

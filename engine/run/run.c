@@ -5,11 +5,15 @@
 #include "run/folder.h"
 #include "run/groups.h"
 #include "run/runner.h"
+#include "run/signals.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Milliseconds between looks at the memory that is used, and how many looks between writes of the
  * journal, so that a killed run still says what ran. */
@@ -119,10 +123,8 @@ static void on_look(uv_timer_t *handle);
 static void go_on(mf_runner *r)
 {
     bool more;
-    uv_handle_t *handles[] = {(uv_handle_t *)&r->wake,       (uv_handle_t *)&r->signals[0],
-                              (uv_handle_t *)&r->signals[1], (uv_handle_t *)&r->signals[2],
-                              (uv_handle_t *)&r->timer,      (uv_handle_t *)&r->sampler,
-                              (uv_handle_t *)&r->looker};
+    uv_handle_t *handles[] = {(uv_handle_t *)&r->wake, (uv_handle_t *)&r->timer,
+                              (uv_handle_t *)&r->sampler, (uv_handle_t *)&r->looker};
 
     mf_store_pin(r->store);
     more = mf_runner_start(r);
@@ -135,6 +137,10 @@ static void go_on(mf_runner *r)
     }
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
+    if (r->options->signals) {
+        mf_signals_listen(NULL);
+        uv_close((uv_handle_t *)&r->signals, NULL);
+    }
 }
 
 /* A part of the lines: signals, timers and the heartbeat of leases have their turn in between.
@@ -224,15 +230,35 @@ static void on_log(void *self, const char *node, const char *text)
     uv_async_send(&r->wake);
 }
 
-/* SIGINT and SIGTERM stop the run, a second one ends it at once. So does SIGHUP, of a terminal that
- * is closed or a connection that is lost; but a system sends it as often as it likes, and beside
- * others: it is never the first of two, nor the second. */
-static void on_signal(uv_signal_t *handle, int number)
+/* ---- signals -----------------------------------------------------------------------------------
+ * libuv's own handlers would not hold against those of drivers (signals.h). This one may still run
+ * in another thread when the loop has ended: its pipe stays. */
+
+static int pipe_of_signals[2] = {-1, -1};
+
+static bool on_stop_signal(int number)
 {
-    mf_runner *r = handle->data;
+    unsigned char byte = (unsigned char)number;
+
+    /* One that is full holds more than anybody has to say. */
+    return write(pipe_of_signals[1], &byte, 1) == 1 || errno == EAGAIN;
+}
+
+static mf_status open_pipe(void)
+{
+    if (pipe_of_signals[0] < 0 && pipe2(pipe_of_signals, O_CLOEXEC | O_NONBLOCK) != 0)
+        return mf_fail(MF_IO, "no pipe for signals: %s", strerror(errno));
+    return MF_OK;
+}
+
+/* SIGINT and SIGTERM stop the run, a second one ends it at once. SIGHUP, SIGUSR1 and SIGUSR2 stop it
+ * too: systems send them as a warning. They send them as often as they like, and beside others: they
+ * are never the first of two, nor the second. */
+static void on_signal(mf_runner *r, int number)
+{
     bool again = r->result->interrupted;
 
-    if (number != SIGHUP) {
+    if (number == SIGINT || number == SIGTERM) {
         /* A shell's timeout signals a process and its group: that is one wish, not two. */
         if (r->interrupted > 0 && mf_runner_now() - r->interrupted < ONE_WISH)
             return;
@@ -249,6 +275,16 @@ static void on_signal(uv_signal_t *handle, int number)
     mf_host_cancel(r->host);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STOPPING});
     go_on(r); /* where it only waits, that is all */
+}
+
+static void on_signals(uv_poll_t *handle, int status, int events)
+{
+    unsigned char byte;
+
+    (void)status;
+    (void)events;
+    while (read(pipe_of_signals[0], &byte, 1) == 1)
+        on_signal(handle->data, byte);
 }
 
 static void on_tick(uv_timer_t *handle)
@@ -302,6 +338,7 @@ static void on_sample(uv_timer_t *handle)
     mf_runner *r = handle->data;
 
     mf_run_clock(); /* so that it goes on */
+    mf_signals_hold();
     mf_runner_sample(r);
     for (mf_job *j = r->running; j; j = j->next)
         tell_overtime(r, j);
@@ -313,13 +350,6 @@ static void on_sample(uv_timer_t *handle)
     }
 }
 
-static bool is_ignored(int number)
-{
-    struct sigaction action;
-
-    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 static void open_loop(mf_runner *r)
 {
     uv_loop_init(&r->loop);
@@ -327,17 +357,12 @@ static void open_loop(mf_runner *r)
     uv_timer_init(&r->loop, &r->timer);
     uv_timer_init(&r->loop, &r->sampler);
     uv_timer_init(&r->loop, &r->looker);
-    for (size_t i = 0; i < sizeof r->signals / sizeof *r->signals; i++)
-        uv_signal_init(&r->loop, &r->signals[i]);
     r->sampler.data = r->looker.data = r;
-    r->wake.data = r->timer.data = r;
-    for (size_t i = 0; i < sizeof r->signals / sizeof *r->signals; i++)
-        r->signals[i].data = r;
+    r->wake.data = r->timer.data = r->signals.data = r;
     if (r->options->signals) {
-        uv_signal_start(&r->signals[0], on_signal, SIGINT);
-        uv_signal_start(&r->signals[1], on_signal, SIGTERM);
-        if (!is_ignored(SIGHUP)) /* nohup */
-            uv_signal_start(&r->signals[2], on_signal, SIGHUP);
+        uv_poll_init(&r->loop, &r->signals, pipe_of_signals[0]);
+        uv_poll_start(&r->signals, UV_READABLE, on_signals);
+        mf_signals_listen(on_stop_signal);
         mf_groups_watch();
     }
     uv_timer_start(&r->sampler, on_sample, SAMPLE, SAMPLE);
@@ -414,6 +439,8 @@ static mf_status run_recorded(mf_runner *r, const char *graph)
     mf_run_start start = {graph, o->command ? o->command : "", o->version ? o->version : "",
                           r->slots};
 
+    if (o->signals)
+        MF_TRY(open_pipe());
     MF_TRY(mf_journal_open(r->store, &start, &r->journal));
     result->run = mf_journal_run(r->journal);
     begin(r);

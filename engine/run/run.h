@@ -55,7 +55,7 @@ typedef struct mf_run_options {
     int jobs;            /* worker slots; 0: as many as the machine has cores */
     size_t host_bytes;   /* memory that running stages may need together; 0: what is available */
     bool fail_fast;      /* the first failure stops the run */
-    bool signals;        /* take SIGINT, SIGTERM, SIGHUP; hand SIGTSTP and SIGCONT on */
+    bool signals;        /* listen to requests to stop (signals.h); hand SIGTSTP and SIGCONT on */
     double remind;       /* seconds between lines about a stage whose time is over; 0: a minute */
     int tick;            /* milliseconds between ticks; 0: none */
     const char *command; /* as typed, for the record */

@@ -55,7 +55,7 @@ struct mf_runner {
     mf_run_result *result;
     uv_loop_t loop;
     uv_async_t wake;
-    uv_signal_t signals[3];
+    uv_poll_t signals; /* of the pipe that the handler writes to */
     uv_timer_t timer, sampler, looker;
     int samples; /* since the journal was written */
     int slots, slots_used;

@@ -2,6 +2,7 @@
  *
  * Arrays of a launch go to the device when a launch first names them and come back when the queue
  * is drained; where the device shares the host's memory neither copies anything. */
+#include "run/signals.h"
 #include "run/task_private.h"
 
 #include <stdlib.h>
@@ -25,12 +26,15 @@ mf_status mf_task_queue(mf_task *t, mf_queue **queue)
 mf_status mf_task_module(mf_task *t, const char *options, const mf_module **module)
 {
     mf_device *device;
+    mf_status status;
 
     *module = NULL;
     if (!t->work->stage->kernels)
         return mf_fail(MF_INTERNAL, "%s launches kernels but declares none", t->work->stage->name);
     MF_TRY(mf_host_device(t->host, t->device, &device));
-    return mf_module_build(device, t->work->stage->kernels, options ? options : "", module);
+    status = mf_module_build(device, t->work->stage->kernels, options ? options : "", module);
+    mf_signals_hold();
+    return status;
 }
 
 /* Hands the buffer over to the task. */

@@ -8,6 +8,7 @@
 #include "run/frozen.h"
 #include "run/groups.h"
 #include "run/marked.h"
+#include "run/signals.h"
 #include "run/wire.h"
 #include "run/write.h"
 
@@ -16,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +370,7 @@ static void *hear(void *self)
         bool end = false;
         int heard = poll(&wait, 1, PROGRESS_EVERY);
         mf_run_clock(); /* so that it goes on */
+        mf_signals_hold();
         if (heard <= 0) {
             tell_progress(r, &told);
             continue;
@@ -385,22 +388,21 @@ static void *hear(void *self)
 
 static mf_host *volatile interrupted;
 
-static void on_signal(int number)
+static bool on_signal(int number)
 {
+    static atomic_ullong met; /* a bit a signal */
+    unsigned long long bit = 1ull << number;
+
+    if (atomic_fetch_or(&met, bit) & bit)
+        return false;
     mf_host_interrupt(interrupted, number);
+    return true;
 }
 
 static void watch_signals(mf_host *host)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND}, was;
-
     interrupted = host;
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (sigaction(numbers[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
-            sigaction(numbers[i], &action, NULL);
-    }
+    mf_signals_listen(on_signal);
     mf_groups_watch();
 }
 

@@ -323,9 +323,9 @@ static void end_rest(child *c)
  * knows: that they did is no failure of theirs. */
 static void look_for_stop(child *c)
 {
-    int how = c->how;
-    bool asked = c->ended && WIFSIGNALED(how) &&
-                 (WTERMSIG(how) == SIGTERM || WTERMSIG(how) == SIGINT || WTERMSIG(how) == SIGHUP);
+    int number = c->ended && WIFSIGNALED(c->how) ? WTERMSIG(c->how) : 0;
+    bool asked = number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGUSR1 ||
+                 number == SIGUSR2;
 
     for (int waited = 0; asked && !c->cancelled && waited < 10; waited++) {
         poll(NULL, 0, LOOK_EVERY);

@@ -14,10 +14,10 @@ typedef struct crash_params {
 } crash_params;
 
 static const mf_param table[] = {
-    MF_CHOICE(
-        crash_params, how, "well",
-        "well|segv|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped|flood|daemon",
-        "How to end."),
+    MF_CHOICE(crash_params, how, "well",
+              "well|segv|ill|trap|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped|"
+              "flood|daemon",
+              "How to end."),
     MF_INT(crash_params, lines, "2", 0, 1000, "",
            "Lines written before, by turns to the log, "
            "stdout and stderr."),
@@ -106,6 +106,19 @@ static mf_status leave_daemon(mf_task *t)
     return wait_forever(t);
 }
 
+/* By an instruction, where this machine has one that does so. */
+static void fault(int number)
+{
+#if defined(__x86_64__)
+    if (number == SIGILL)
+        __asm__ volatile("ud2");
+    else
+        __asm__ volatile("int3");
+#else
+    raise(number);
+#endif
+}
+
 /* Uses up the thread's stack. */
 __attribute__((noinline)) static int overflow(int depth)
 {
@@ -152,6 +165,10 @@ static mf_status end(mf_task *t, const char *how)
     }
     if (!strcmp(how, "segv"))
         *(volatile int *)nowhere = 1;
+    else if (!strcmp(how, "ill"))
+        fault(SIGILL);
+    else if (!strcmp(how, "trap"))
+        fault(SIGTRAP);
     else if (!strcmp(how, "abort"))
         abort();
     else if (!strcmp(how, "exit"))
@@ -205,12 +222,19 @@ static const mf_stage crash = {.name = "crash.now",
                                .out = text_out,
                                .run = run};
 
-/* The same after a kernel was built and has run: drivers have set handlers of their own by then. */
+/* The same after kernels were built and have run, one with divisions by zero: drivers have set
+ * handlers of their own by then. */
 static const char *const kernels[] = {"__kernel void ones(__global int *x, int n)\n"
                                       "{\n"
                                       "    int i = (int)get_global_id(0);\n"
                                       "    if (i < n)\n"
                                       "        x[i] = 1;\n"
+                                      "}\n"
+                                      "__kernel void divided(__global int *x, int n)\n"
+                                      "{\n"
+                                      "    int i = (int)get_global_id(0);\n"
+                                      "    if (i < n)\n"
+                                      "        x[i] = n / (x[i] - 1);\n"
                                       "}\n",
                                       NULL};
 
@@ -219,6 +243,7 @@ static mf_status launch(mf_task *t, mf_array *ones)
     mf_queue *queue;
 
     MF_TRY(mf_launch(t, "ones", mf_array_count(ones), mf_write(ones)));
+    MF_TRY(mf_launch(t, "divided", mf_array_count(ones), mf_write(ones)));
     MF_TRY(mf_task_queue(t, &queue));
     return mf_queue_finish(queue);
 }

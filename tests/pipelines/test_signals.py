@@ -102,6 +102,14 @@ class Signals(Isolated):
         self.write("go", "on\n")
         self.assertIn("finished: 1 run, 0 cached", self.rest(run, 0))
 
+    def words_of(self, stage, how):
+        text = WAIT.replace("crash.now", stage).replace("lines: 1", "lines: 0")
+        self.write("g.yaml", text % ("", how))
+        run = self.start()
+        text = run.communicate(timeout=120)[0]
+        self.assertIn(LAST_WORDS, text)
+        return run.returncode, text
+
     def told(self, command):
         """What is recorded of the runs of g.yaml."""
         done = subprocess.run([MASSFLOW, command, "g.yaml"], cwd=self.folder, timeout=60,
@@ -128,14 +136,6 @@ class Signals(Isolated):
 
 
 class LastWords(Signals):
-    def words_of(self, stage, how):
-        text = WAIT.replace("crash.now", stage).replace("lines: 1", "lines: 0")
-        self.write("g.yaml", text % ("", how))
-        run = self.start()
-        text = run.communicate(timeout=120)[0]
-        self.assertIn(LAST_WORDS, text)
-        return run.returncode, text
-
     def test_after_a_driver_was_loaded(self):
         """PoCL's compiler and PoCL itself catch signals."""
         for how, number in (("segv", signal.SIGSEGV), ("abort", signal.SIGABRT)):
@@ -157,9 +157,145 @@ class LastWords(Signals):
         self.assertEqual(text.count("massflow crashed"), 1)
 
 
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT,
+           signal.SIGTRAP, signal.SIGSYS)
+CPU_WORDS = ("\nmassflow: error: the CPU time that this shell allows is used up; running were: boom\n"
+             "  'ulimit -t' says how much; raise it and run again: what is finished stays\n")
+
+
+class Compiled(Signals):
+    """After PoCL has compiled: its LLVM has set handlers for 16 signals by then."""
+
+    def compiled(self, limits="", how="wait", **more):
+        self.write("g.yaml", WAIT.replace("crash.now", "crash.device") % (limits, how))
+        run = self.start(**more)
+        self.until(run, "^boom: logged line 1$")
+        return run
+
+    @staticmethod
+    def caught(pid):
+        """The numbers of the signals that a process catches."""
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            bits = int(re.search(r"^SigCgt:\s*(\w+)", file.read(), re.M).group(1), 16)
+        return {number for number in range(1, 32) if bits >> (number - 1) & 1}
+
+    @unittest.skipIf(sanitized(), "the address sanitizer ends with a report of its own")
+    def test_a_crash_that_is_sent_ends_it(self):
+        for limits in ("", "isolate: true, "):
+            for number in CRASHES:
+                run = self.compiled(limits)
+                run.send_signal(number)
+                text = self.rest(run, -number)
+                self.assertTrue(text.endswith(LAST_WORDS), text)
+                self.assertEqual(text.count("massflow crashed"), 1)
+
+    @unittest.skipIf(sanitized(), "the address sanitizer ends with a report of its own")
+    def test_a_crash_of_an_instruction_ends_it(self):
+        for how, number in (("segv", signal.SIGSEGV), ("ill", signal.SIGILL),
+                            ("trap", signal.SIGTRAP), ("abort", signal.SIGABRT)):
+            self.assertEqual(self.words_of("crash.device", how)[0], -number)
+
+    def test_a_division_by_zero_in_a_kernel_is_no_crash(self):
+        self.write("g.yaml", WAIT.replace("crash.now", "crash.device") % ("", "well"))
+        self.assertIn("finished: 1 run, 0 cached", self.rest(self.start(), 0))
+
+    @unittest.skipIf(sanitized(), "the address sanitizer ends with a report of its own")
+    def test_a_worker_that_is_sent_a_crash(self):
+        for number, words in ((signal.SIGSEGV, "SIGSEGV (Segmentation fault)"),
+                              (signal.SIGFPE, "SIGFPE (Floating point exception)"),
+                              (signal.SIGABRT, "SIGABRT (Aborted)"),
+                              (signal.SIGTRAP, "SIGTRAP (Trace/breakpoint trap)"),
+                              (signal.SIGQUIT, "SIGQUIT (Quit)"),
+                              (signal.SIGXCPU, "SIGXCPU (CPU time limit exceeded)")):
+            run = self.compiled("isolate: true, ")
+            worker, = self.workers(run)
+            os.kill(worker, number)
+            text = self.rest(run, 1)
+            self.assertIn(f"failed: boom\n  its process was killed by {words}; peak memory", text)
+            self.assertNotIn("massflow crashed", text)
+
+    def test_a_worker_is_asked_to_end(self):
+        for name in ("INT", "TERM", "HUP", "USR1", "USR2"):
+            run = self.compiled("isolate: true, ")
+            worker, = self.workers(run)
+            os.kill(worker, getattr(signal, "SIG" + name))
+            text = self.rest(run, 1)
+            self.assertIn(f"failed: boom\n  its process was asked to end by SIG{name}\n", text)
+
+    def test_a_second_request_ends_a_worker(self):
+        run = self.compiled("isolate: true, ", how="hang")
+        worker, = self.workers(run)
+        for _ in range(2):
+            self.wait_for("it is caught", lambda: signal.SIGTERM in self.caught(worker))
+            os.kill(worker, signal.SIGTERM)
+            self.wait_for("it has come", lambda: not self.is_pending(worker, signal.SIGTERM))
+        self.assertIn("its process was killed by SIGTERM (Terminated)", self.rest(run, 1))
+
+    @staticmethod
+    def is_pending(pid, number):
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                bits = int(re.search(r"^ShdPnd:\s*(\w+)", file.read(), re.M).group(1), 16)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return bool(bits >> (number - 1) & 1)
+
+    def test_sigquit_ends_it_at_once(self):
+        for limits in ("", "isolate: true, "):
+            run = self.compiled(limits, how="hang")
+            others = [os.pidfd_open(pid) for pid in self.workers(run)]
+            run.send_signal(signal.SIGQUIT)
+            text = self.rest(run, -signal.SIGQUIT)
+            self.assertNotIn("crashed", text)
+            self.assertNotIn("stopping", text)
+            for end in others:
+                self.assertEqual(select.select([end], [], [], 60)[0], [end])
+                os.close(end)
+
+    def test_the_limit_of_cpu_time(self):
+        for limits in ("", "isolate: true, "):
+            run = self.compiled(limits)
+            run.send_signal(signal.SIGXCPU)
+            text = self.rest(run, -signal.SIGXCPU)
+            self.assertTrue(text.endswith(CPU_WORDS), text)
+
+    def test_requests_to_stop(self):
+        for limits in ("", "isolate: true, "):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
+                           signal.SIGUSR2):
+                run = self.compiled(limits)
+                run.send_signal(number)
+                text = self.rest(run, 130)
+                self.assertIn("stopping: running stages end at their next safe point", text)
+                self.assertRegex(text, r"interrupted: 0 run, 0 cached, 1 left in")
+
+    def test_nothing_that_is_sent_disarms_another(self):
+        """What is caught, and that SIGINT is met, after each signal that leaves the run alive."""
+        for first in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXFSZ,
+                      signal.SIGPIPE, signal.SIGCONT, signal.SIGWINCH):
+            run = self.compiled(how="hang")
+            before = self.caught(run.pid)
+            self.assertLessEqual({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
+                                  signal.SIGUSR2, signal.SIGXCPU, *CRASHES}, before)
+            self.assertNotIn(signal.SIGQUIT, before)
+            run.send_signal(first)
+            if first in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                self.until(run, "^stopping: ")
+            else:
+                self.wait_for("it has come", lambda: not self.is_pending(run.pid, first))  # pylint: disable=W0640
+            self.assertEqual(self.caught(run.pid), before)
+            run.send_signal(signal.SIGINT)
+            if first in (signal.SIGXFSZ, signal.SIGPIPE, signal.SIGCONT, signal.SIGWINCH):
+                self.until(run, "^stopping: ")
+            self.assertEqual(self.caught(run.pid), before)
+            run.send_signal(signal.SIGQUIT)
+            self.rest(run, -signal.SIGQUIT)
+
+
 class Stops(Signals):
     def test_these_stop_a_run(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
+                       signal.SIGUSR2):
             for limits in ("", "isolate: true, "):
                 run = self.waiting(limits)
                 run.send_signal(number)
@@ -167,26 +303,31 @@ class Stops(Signals):
                 self.assertIn("stopping: running stages end at their next safe point", text)
                 self.assertRegex(text, r"interrupted: 0 run, 0 cached, 1 left in")
 
-    def test_a_hangup_never_stops_at_once(self):
+    def test_a_warning_never_stops_at_once(self):
         """A system sends it as often as it likes, and others beside it."""
-        run = self.waiting(how="hang")
-        run.send_signal(signal.SIGHUP)
-        self.until(run, "^stopping: ")
-        run.send_signal(signal.SIGHUP)
-        run.send_signal(signal.SIGTERM)  # the first that counts
-        with self.assertRaises(subprocess.TimeoutExpired):
-            run.wait(1)
-        run.send_signal(signal.SIGTERM)
-        self.assertIn("stopped\n", self.rest(run, 130))
+        for warning in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            run = self.waiting(how="hang")
+            run.send_signal(warning)
+            self.until(run, "^stopping: ")
+            run.send_signal(warning)
+            run.send_signal(signal.SIGTERM)  # the first that counts
+            with self.assertRaises(subprocess.TimeoutExpired):
+                run.wait(1)
+            run.send_signal(signal.SIGINT)
+            self.assertIn("stopped\n", self.rest(run, 130))
 
     def test_nohup_is_heeded(self):
-        run = self.waiting(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        run.send_signal(signal.SIGHUP)
-        with open(f"/proc/{run.pid}/status", encoding="ascii") as file:
-            ignored = int(re.search(r"^SigIgn:\s*(\w+)", file.read(), re.M).group(1), 16)
-        self.assertTrue(ignored >> (signal.SIGHUP - 1) & 1)
-        run.send_signal(signal.SIGINT)
-        self.assertNotIn("stopping", self.rest(run, 130).split("stopping: ", 1)[1])
+        """Also after a driver has set a handler for it."""
+        for stage in ("crash.now", "crash.device"):
+            self.write("g.yaml", WAIT.replace("crash.now", stage) % ("", "wait"))
+            run = self.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+            self.until(run, "^boom: logged line 1$")
+            run.send_signal(signal.SIGHUP)
+            with open(f"/proc/{run.pid}/status", encoding="ascii") as file:
+                ignored = int(re.search(r"^SigIgn:\s*(\w+)", file.read(), re.M).group(1), 16)
+            self.assertTrue(ignored >> (signal.SIGHUP - 1) & 1)
+            run.send_signal(signal.SIGINT)
+            self.assertNotIn("stopping", self.rest(run, 130).split("stopping: ", 1)[1])
 
     def test_a_closed_terminal(self):
         """The kernel's own SIGHUP: the terminal of the session goes away."""
@@ -204,7 +345,7 @@ class Stops(Signals):
         self.assertIn("interrupted", self.told("runs"))
 
     def test_a_command_is_ended(self):
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             run, command = self.commanding()
             run.send_signal(number)
             self.assertIn("interrupted: 0 run, 0 cached, 1 left in", self.rest(run, 130))
@@ -213,15 +354,16 @@ class Stops(Signals):
 
     def test_a_command_that_a_batch_system_signals_too(self):
         """It may end before the run has heard: that is no failure."""
-        run, command = self.commanding()
-        os.kill(run.pid, signal.SIGSTOP)  # it hears later
-        self.wait_for("massflow is stopped", lambda: state_of(run.pid) == "T")
-        os.killpg(command, signal.SIGTERM)
-        run.send_signal(signal.SIGTERM)
-        run.send_signal(signal.SIGCONT)
-        text = self.rest(run, 130)
-        self.assertIn("interrupted: 0 run, 0 cached, 1 left in", text)
-        self.assertNotIn("failed", text)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            run, command = self.commanding()
+            os.kill(run.pid, signal.SIGSTOP)  # it hears later
+            self.wait_for("massflow is stopped", lambda: state_of(run.pid) == "T")  # pylint: disable=W0640
+            os.killpg(command, number)
+            run.send_signal(number)
+            run.send_signal(signal.SIGCONT)
+            text = self.rest(run, 130)
+            self.assertIn("interrupted: 0 run, 0 cached, 1 left in", text)
+            self.assertNotIn("failed", text)
 
     def test_a_worker_that_is_signalled_itself(self):
         for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"),

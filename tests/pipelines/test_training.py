@@ -153,22 +153,41 @@ class Training(unittest.TestCase):
         self.assertEqual(len(trained[0]), 2)
         self.assertEqual(trained[0], trained[1])
 
-    def test_a_closed_terminal_loses_nothing_that_was_learned(self):
+    def stopped_by(self, number, cache, graph="graph.yaml"):
         """No state is due: the last finished step is saved at the stop, in the middle of the next."""
-        run, events = self.following("f")
+        run, events = self.following(cache, graph=graph)
         for event in events:
             if event["event"] == "progress" and event.get("done", 0) >= 2:
                 break
-        run.send_signal(signal.SIGHUP)
+        run.send_signal(number)
         out, err = run.communicate(timeout=240)
         self.assertEqual(run.returncode, 130, out + err)
-        self.assert_goes_on("f")
+        self.assert_goes_on(cache, graph)
 
-    def test_nor_does_a_worker_that_is_told_to_end(self):
+    def test_a_closed_terminal_loses_nothing_that_was_learned(self):
+        self.stopped_by(signal.SIGHUP, "f")
+
+    def test_nor_does_a_warning_of_a_batch_system(self):
+        self.stopped_by(signal.SIGUSR1, "j")
+        self.isolate_all()
+        self.stopped_by(signal.SIGUSR2, "k", graph="own.yaml")
+
+    def test_ctrl_backslash_ends_it_as_a_kill_does(self):
+        code, out = self.disturbed("l", signal.SIGQUIT, "encoder", 2)
+        self.assertEqual(code, -signal.SIGQUIT, out)
+        self.assertNotIn("stopping", out)
+        self.assertRegex(self.made("l"), r"encoder: goes on after step [234] of 5\n")
+        self.assertEqual(self.artifacts("l"), self.expected)
+        self.assert_sound("l")
+
+    def isolate_all(self):
         with open(self.path("graph.yaml"), encoding="utf-8") as file:
             text = file.read()
         with open(self.path("own.yaml"), "w", encoding="utf-8") as file:
             file.write(text.replace("massflow: 1\n", "massflow: 1\nisolate: true\n"))
+
+    def test_nor_does_a_worker_that_is_told_to_end(self):
+        self.isolate_all()
         run, events = self.following("g", graph="own.yaml")
         for event in events:
             if event["event"] == "progress" and event.get("done", 0) >= 2:

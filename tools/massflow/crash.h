@@ -4,8 +4,7 @@
 
 #include "run/run.h"
 
-/* From now on a crash says so on stderr, then goes to who caught it before (a sanitizer), else ends
- * the program as it would have. Called before drivers are loaded. */
+/* From now on a crash (run/signals.h) says so on stderr. */
 void crash_watch(void);
 /* Follows a run; node names must stay where they are. */
 void crash_event(const mf_run_event *event);

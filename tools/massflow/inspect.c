@@ -1,6 +1,7 @@
 /* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
 #include "compute/programs.h"
 #include "command.h"
+#include "run/signals.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,7 @@ static int devices(const args *a)
     mf_status error = mf_devices_list(&infos, &count);
 
     (void)a;
+    mf_signals_hold();
     if (error)
         return command_fail(error, EXIT_FAILED);
     for (size_t i = 0; i < count; i++) {

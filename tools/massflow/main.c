@@ -3,8 +3,9 @@
  * A new command is a file that defines `const command command_NAME` and two lines here. */
 #include "args.h"
 #include "clean.h"
+#include "crash.h"
+#include "run/signals.h"
 #include "store/store.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,10 +94,7 @@ int main(int argc, char **argv)
     int code;
 
     mf_store_on_wait(say_waiting, NULL);
-    /* Write errors, with words, instead of a kill: of `massflow stages | head`, and of a file that
-     * grows over the limit that the shell set (ulimit -f). */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
+    mf_signals_own();
     clean_streams();
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         overview();
@@ -114,6 +112,8 @@ int main(int argc, char **argv)
         command_show(c);
         code = EXIT_DONE;
     } else {
+        if (c->summary) /* a worker's end is told by who started it */
+            crash_watch();
         code = c->run(&a);
     }
     args_clear(&a);

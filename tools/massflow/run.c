@@ -436,7 +436,6 @@ static int run(const args *a)
     mf_plan *plan = NULL;
     int code;
 
-    crash_watch();
     code = check_jobs(a);
     if (code)
         return code;

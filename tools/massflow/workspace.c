@@ -1,5 +1,6 @@
 /* workspace.c - opening what a command needs, and saying why not. */
 #include "workspace.h"
+#include "run/signals.h"
 #include <massflow/compute.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,9 +95,10 @@ static mf_status same_device(const args *a, char **name)
 {
     mf_device **devices;
     size_t count;
-    mf_status error = MF_OK;
+    mf_status error = mf_devices_open(args_value(a, "device"), &devices, &count);
 
-    MF_TRY(mf_devices_open(args_value(a, "device"), &devices, &count));
+    mf_signals_hold();
+    MF_TRY(error);
     *name = strdup(mf_device_get_info(devices[0])->name);
     if (!*name)
         error = mf_fail(MF_NO_MEMORY, "no memory for a name");
