@@ -125,8 +125,10 @@ const mf_registry *mf_host_registry(const mf_host *h)
 
 static mf_status open_devices(mf_host *h)
 {
-    mf_status status = mf_devices_open(h->device_words, &h->devices, &h->device_count);
+    mf_status status;
 
+    mf_signals_before_drivers();
+    status = mf_devices_open(h->device_words, &h->devices, &h->device_count);
     mf_signals_hold();
     MF_TRY(status);
     h->programs = mf_programs_open(NULL, NULL);

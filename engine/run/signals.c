@@ -3,12 +3,14 @@
  *
  * A crash is first told, then handed on to the handlers that were found: a sanitizer's, which was
  * there at the start, and those of drivers, which the table has displaced. They may print a trace.
- * Then the signal ends the process, whatever they did. Divisions by zero are the exception: PoCL
- * mends those of kernels. It is asked first, and nothing is told where it has moved on. */
+ * Then the signal ends the process, whatever they did. Divisions by zero in kernels are the
+ * exception: OpenCL leaves their result open, and PoCL's handler skips them. It would skip those of
+ * any other code as well, so it is asked only of what was loaded after it. */
 #include "run/signals.h"
 #include "run/altstack.h"
 
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -45,6 +47,12 @@ static atomic_bool owned[SIGNALS];
 /* Handlers of drivers, the last one on top; written under the lock of mf_signals_hold. */
 static struct sigaction displaced[SIGNALS][MOST];
 static atomic_int displaced_count[SIGNALS];
+
+/* Machine code that was loaded before any driver. */
+static struct {
+    uintptr_t low, high;
+} code[2048];
+static atomic_size_t code_count;
 
 static _Atomic(bool (*)(int)) listener;
 static _Atomic(void (*)(int)) words;
@@ -121,6 +129,14 @@ static uintptr_t place(const void *context)
 #endif
 }
 
+static bool is_before_drivers(uintptr_t place)
+{
+    for (size_t i = 0, count = atomic_load(&code_count); i < count; i++)
+        if (place >= code[i].low && place < code[i].high)
+            return true;
+    return false;
+}
+
 /* Whether one of them has moved the thread on. */
 static bool ask_drivers(int number, siginfo_t *about, void *context)
 {
@@ -134,7 +150,8 @@ static bool ask_drivers(int number, siginfo_t *about, void *context)
 static void on_crash(int number, siginfo_t *about, void *context)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
-    bool is_division = number == SIGFPE && about->si_code > 0;
+    bool is_division =
+        number == SIGFPE && about->si_code > 0 && !is_before_drivers(place(context));
     void (*say)(int) = atomic_load(&words);
     int before = errno;
 
@@ -185,6 +202,30 @@ void mf_signals_own(void)
     mf_altstack_set();
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         own_as(table[i].number, table[i].answer);
+}
+
+/* Of one loaded file. */
+static int note_code(struct dl_phdr_info *object, size_t size, void *self)
+{
+    (void)size;
+    (void)self;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        size_t count = atomic_load(&code_count);
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) ||
+            count == sizeof code / sizeof *code)
+            continue;
+        code[count].low = (uintptr_t)object->dlpi_addr + part->p_vaddr;
+        code[count].high = code[count].low + part->p_memsz;
+        atomic_store(&code_count, count + 1);
+    }
+    return 0;
+}
+
+void mf_signals_before_drivers(void)
+{
+    if (atomic_load(&code_count) == 0)
+        dl_iterate_phdr(note_code, NULL);
 }
 
 static void displace(int number, const struct sigaction *by)

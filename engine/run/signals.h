@@ -13,6 +13,10 @@ void mf_signals_own(void);
 /* Sets the table again where a driver has changed it: after devices were opened, after programs
  * were built, and every now and then. From any thread; not from a handler. */
 void mf_signals_hold(void);
+/* Before the first device is opened. An integer division by zero in code that is loaded by now (the
+ * program, its libraries and plugins) is a crash; in what is loaded later, the kernels of a CPU
+ * device, the driver may mend it. */
+void mf_signals_before_drivers(void);
 
 /* `stop` is called in the handler of a request to stop; where it is false the signal ends the
  * process. NULL: nobody listens any more. */

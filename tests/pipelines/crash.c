@@ -15,8 +15,8 @@ typedef struct crash_params {
 
 static const mf_param table[] = {
     MF_CHOICE(crash_params, how, "well",
-              "well|segv|ill|trap|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|topped|"
-              "flood|daemon",
+              "well|segv|ill|trap|divide|abort|exit|kill|fail|hang|wait|eat|orphan|overflow|late|"
+              "topped|flood|daemon",
               "How to end."),
     MF_INT(crash_params, lines, "2", 0, 1000, "",
            "Lines written before, by turns to the log, "
@@ -112,6 +112,8 @@ static void fault(int number)
 #if defined(__x86_64__)
     if (number == SIGILL)
         __asm__ volatile("ud2");
+    else if (number == SIGFPE)
+        __asm__ volatile("xorl %%edx, %%edx\n\tdivl %%edx" : : : "eax", "edx", "cc");
     else
         __asm__ volatile("int3");
 #else
@@ -167,6 +169,8 @@ static mf_status end(mf_task *t, const char *how)
         *(volatile int *)nowhere = 1;
     else if (!strcmp(how, "ill"))
         fault(SIGILL);
+    else if (!strcmp(how, "divide"))
+        fault(SIGFPE);
     else if (!strcmp(how, "trap"))
         fault(SIGTRAP);
     else if (!strcmp(how, "abort"))

@@ -192,7 +192,8 @@ class Compiled(Signals):
     @unittest.skipIf(sanitized(), "the address sanitizer ends with a report of its own")
     def test_a_crash_of_an_instruction_ends_it(self):
         for how, number in (("segv", signal.SIGSEGV), ("ill", signal.SIGILL),
-                            ("trap", signal.SIGTRAP), ("abort", signal.SIGABRT)):
+                            ("divide", signal.SIGFPE), ("trap", signal.SIGTRAP),
+                            ("abort", signal.SIGABRT)):
             self.assertEqual(self.words_of("crash.device", how)[0], -number)
 
     def test_a_division_by_zero_in_a_kernel_is_no_crash(self):
