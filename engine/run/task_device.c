@@ -33,7 +33,10 @@ mf_status mf_task_module(mf_task *t, const char *options, const mf_module **modu
         return mf_fail(MF_INTERNAL, "%s launches kernels but declares none", t->work->stage->name);
     MF_TRY(mf_host_device(t->host, t->device, &device));
     status = mf_module_build(device, t->work->stage->kernels, options ? options : "", module);
-    mf_signals_hold();
+    if (*module != t->built) { /* not at each launch */
+        t->built = *module;
+        mf_signals_hold();
+    }
     return status;
 }
 

@@ -44,6 +44,7 @@ struct mf_task {
     bool *inherits;        /* by output port: takes over the scan's own grid */
     held_volume *volumes;
     mf_queue *queue;
+    const mf_module *built; /* the last one that was asked for */
     moved_array *moved;
     held_buffer *buffers;
     pthread_mutex_t lock; /* of state, and of the deadline for other threads */

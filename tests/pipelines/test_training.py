@@ -21,6 +21,11 @@ WHOLE = os.path.abspath(sys.argv[2])
 SETTINGS = {"patients": 2, "steps": 5, "epochs": 20, "checkpoint": 0}
 
 
+def sanitized():
+    with open(MASSFLOW, "rb") as file:
+        return b"libasan" in file.read()
+
+
 class Training(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -179,6 +184,31 @@ class Training(unittest.TestCase):
         self.assertRegex(self.made("l"), r"encoder: goes on after step [234] of 5\n")
         self.assertEqual(self.artifacts("l"), self.expected)
         self.assert_sound("l")
+
+    def test_signals_that_end_it(self):
+        """In the midst of launches, whatever handlers the driver has set."""
+        crashes = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT,
+                   signal.SIGTRAP, signal.SIGSYS)
+        crashed = r"\nmassflow: error: massflow crashed; running were: (.*, )?encoder(, .*)?\n"
+        used_up = (r"\nmassflow: error: the CPU time that this shell allows is used up; running were: "
+                   r"(.*, )?encoder(, .*)?\n")
+        self.isolate_all()
+        for graph, numbers in (("graph.yaml", crashes), ("own.yaml", crashes[:1])):
+            for number in (signal.SIGQUIT, signal.SIGXCPU, *numbers):
+                if number in crashes and sanitized():
+                    continue  # it ends with a report of its own
+                run, events = self.following("m", graph=graph)
+                for event in events:
+                    if event["event"] == "progress" and event.get("done", 0) >= 1:
+                        break
+                run.send_signal(number)
+                err = run.communicate(timeout=240)[1]
+                self.assertEqual(run.returncode, -number, err)
+                self.assertNotIn("stopping", err)
+                if number == signal.SIGQUIT:
+                    self.assertNotIn("massflow: error", err)
+                else:
+                    self.assertRegex(err, used_up if number == signal.SIGXCPU else crashed)
 
     def isolate_all(self):
         with open(self.path("graph.yaml"), encoding="utf-8") as file:
