@@ -329,9 +329,11 @@ static mf_status text_numbers(dicom_walk *r, const dicom_element *e, double *to,
         double v = strtod(at, &end);
         if (end == at || !(v - v == 0))
             break;
+        end += strspn(end, " \t\r\n");
+        if (*end && *end != '\\')
+            break; /* "1,5" is not 1 */
         to[(*count)++] = v;
-        end += strspn(end, " ");
-        if (*end != '\\')
+        if (!*end)
             break;
     }
     free(bytes);

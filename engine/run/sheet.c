@@ -86,7 +86,7 @@ int mf_shortest_digits(double value)
         if (strtod(tried, NULL) == value || isnan(value))
             break;
     }
-    if (fabs(value) < 1e15)
+    if (fabs(value) < 9007199254740992.0) /* 2^53: integers stay as they are written */
         for (double left = fabs(value); left >= 10; left /= 10)
             whole++;
     return digits < whole ? whole : digits;

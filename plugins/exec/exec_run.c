@@ -518,7 +518,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 
 const mf_stage exec_run = {
     .name = "exec.run",
-    .version = 2,
+    .version = 3,
     .summary = "Any command as a stage: a script, a tool, a model in another framework.",
     .help =
         "Inputs are written as files into a folder of their own, the command runs there, and its\n"

@@ -6,8 +6,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* A field takes some 20 bytes here, and one in the file at the least. */
+#define EXACT 9007199254740992.0 /* 2^53: below it a double holds every integer */
 
 typedef struct fields {
     char **at; /* row-major; the texts lie in the file's own bytes */
@@ -51,8 +53,8 @@ static char find_separator(const char *text)
 }
 
 /* Ends the field at *from with a NUL, in place; *from then stands at what parted it from the next.
- * The character there is returned. */
-static char take_field(char **from, char separator, char **text)
+ * The character there is returned. *open: a quote is not closed. */
+static char take_field(char **from, char separator, char **text, bool *open)
 {
     const char ends[] = {separator, '\r', '\n', '\0'};
     char *in = *from, *out = in, part;
@@ -70,6 +72,7 @@ static char take_field(char **from, char separator, char **text)
     part = *in;
     *from = in;
     *out = '\0';
+    *open = quoted;
     return part;
 }
 
@@ -82,8 +85,11 @@ static mf_status split(const char *path, char *bytes, fields *f)
     separator = find_separator(bytes);
     for (char *at = bytes; *at; line++) {
         char part, *text;
+        bool open;
         do {
-            part = take_field(&at, separator, &text);
+            part = take_field(&at, separator, &text, &open);
+            if (open)
+                return mf_fail(MF_CORRUPT, "%s:%zu: a quote is not closed", path, line);
             MF_TRY(add(f, text));
             at += part != '\0'; /* where the NUL is now */
         } while (part == separator);
@@ -98,12 +104,94 @@ static mf_status split(const char *path, char *bytes, fields *f)
     return f->columns ? MF_OK : mf_fail(MF_CORRUPT, "%s: is empty", path);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names part columns: no two alike, and no tab in them, which parts them in the artifact. */
+static mf_status check_names(const char *path, const fields *f)
+{
+    char **sorted = malloc(f->columns * sizeof *sorted);
+    mf_status failed = MF_OK;
+
+    if (!sorted)
+        return no_memory();
+    memcpy(sorted, f->at, f->columns * sizeof *sorted);
+    qsort(sorted, f->columns, sizeof *sorted, by_text);
+    for (size_t c = 0; c < f->columns && !failed; c++)
+        for (const char *at = f->at[c]; *at && !failed; at++)
+            if ((unsigned char)*at < ' ' || *at == 127)
+                failed = mf_fail(MF_CORRUPT, "%s: the name of column %zu has a control character",
+                                 path, c + 1);
+    for (size_t c = 1; c < f->columns && !failed; c++)
+        if (!strcmp(sorted[c - 1], sorted[c]))
+            failed = mf_hint(mf_fail(MF_CORRUPT, "%s: two of its columns are called '%s'", path,
+                                     sorted[c]),
+                             "give every column a name of its own");
+    free(sorted);
+    return failed;
+}
+
+/* Whether it is a decimal number as programs write one: no leading zeros, as codes have them, and
+ * no hexadecimal. *integer: neither a point nor an exponent. *zero: no digit but 0 before the
+ * exponent. */
+static bool is_decimal(const char *text, bool *integer, bool *zero)
+{
+    static const char digits[] = "0123456789";
+    text += *text == '-' || *text == '+';
+    size_t before = strspn(text, digits), behind = 0;
+    if (before > 1 && *text == '0')
+        return false;
+    *zero = strspn(text, "0") == before;
+    text += before;
+    *integer = !*text;
+    if (*text == '.') {
+        behind = strspn(++text, digits);
+        *zero &= strspn(text, "0") == behind;
+        text += behind;
+    }
+    if (!before && !behind)
+        return false;
+    if (*text == 'e' || *text == 'E') {
+        text++;
+        text += *text == '-' || *text == '+';
+        if (!*text)
+            return false;
+        text += strspn(text, digits);
+    }
+    return !*text;
+}
+
+static bool is_word(const char *text)
+{
+    static const char *const words[] = {"nan", "inf", "infinity"};
+    text += *text == '-' || *text == '+';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcasecmp(text, words[i]))
+            return true;
+    return false;
+}
+
+/* Whether a double holds what the field says: an integer exactly, a real to the nearest. Whatever
+ * else looks like a number is text, so that it comes back byte for byte. */
 static bool number(const char *text, double *value)
 {
-    char *end;
+    bool integer, zero;
 
-    *value = *text ? strtod(text, &end) : NAN;
-    return !*text || (end != text && !*end);
+    *value = NAN;
+    if (!*text)
+        return true;
+    text += strspn(text, " "); /* in front, where columns are aligned */
+    if (!is_word(text)) {
+        if (!is_decimal(text, &integer, &zero))
+            return false;
+        *value = strtod(text, NULL);
+        return isfinite(*value) && (zero || *value != 0) &&
+               (!integer || fabs(*value) < EXACT);
+    }
+    *value = strtod(text, NULL);
+    return true;
 }
 
 static mf_status add_numbers(mf_artifact *a, const char *name, const fields *f, size_t c)
@@ -192,6 +280,8 @@ mf_status table_read(const char *path, mf_artifact **table)
         status = mf_fail(MF_CORRUPT, "%s: is no text", path);
     if (!status)
         status = split(path, bytes, &f);
+    if (!status)
+        status = check_names(path, &f);
     if (!status)
         status = make(&f, table);
     free(f.at);

@@ -66,6 +66,20 @@ static mf_status add_file(dicom_series *s, const char *path)
     return MF_OK;
 }
 
+/* A picture of that name is left out, as shells and file managers do, but not unnoticed. */
+static void note_hidden(dicom_series *s, const char *path)
+{
+    dicom_header h = {0};
+    bool is = false;
+    mf_status failed = dicom_header_read(path, &h, &is);
+    if (failed) {
+        mf_error_free(failed);
+        return;
+    }
+    s->hidden += is && h.rows > 0 && h.columns > 0;
+    dicom_header_free(&h);
+}
+
 static mf_status scan_folder(const char *folder, dicom_series *s)
 {
     struct dirent **entry;
@@ -84,9 +98,13 @@ static mf_status scan_folder(const char *folder, dicom_series *s)
                                                  "character: '%s'",
                                      folder, name),
                              "rename it: such a name can pretend to be a message");
-        if (!failed && name[0] != '.' && !mf_path_ignored(name) && fits && !stat(path, &about) &&
-            S_ISREG(about.st_mode))
-            failed = add_file(s, path);
+        if (!failed && !mf_path_ignored(name) && fits && !stat(path, &about) &&
+            S_ISREG(about.st_mode)) {
+            if (name[0] == '.')
+                note_hidden(s, path);
+            else
+                failed = add_file(s, path);
+        }
         free(entry[i]);
     }
     free(entry);
@@ -317,15 +335,28 @@ static bool same_pixels(const dicom_entry *a, const dicom_entry *b)
     return same;
 }
 
+/* Whether the pixels mean the same: what they are, how they are scaled, where they lie. */
+static bool same_meaning(const dicom_header *a, const dicom_header *b)
+{
+    bool same = a->count == b->count && a->count && a->dose_scaling == b->dose_scaling &&
+                !strcmp(a->units, b->units) && !strcmp(a->dose_units, b->dose_units) &&
+                !strcmp(a->modality, b->modality) && !strcmp(a->photometric, b->photometric);
+    for (int64_t i = 0; same && i < a->count; i++) {
+        const dicom_frame *f = &a->frame[i], *g = &b->frame[i];
+        same = !memcmp(f->position, g->position, sizeof f->position) && f->slope == g->slope &&
+               f->intercept == g->intercept &&
+               f->number[DICOM_RESCALED] == g->number[DICOM_RESCALED];
+    }
+    return same;
+}
+
 static bool same_picture(const dicom_entry *a, const dicom_entry *b)
 {
     return a->h.sop_instance[0] && !strcmp(a->h.sop_instance, b->h.sop_instance) &&
-           a->h.instance == b->h.instance && a->h.count == b->h.count && a->h.count &&
-           !memcmp(a->h.frame[0].position, b->h.frame[0].position, sizeof a->h.frame[0].position) &&
-           same_pixels(a, b);
+           a->h.instance == b->h.instance && same_meaning(&a->h, &b->h) && same_pixels(a, b);
 }
 
-/* Copies of a file: the same unique id, place, number and pixels. */
+/* Copies of a file: the same unique id, place, number, scaling and pixels. */
 static void drop_copies(const char *path, dicom_series *s, scan *notes)
 {
     size_t kept = 0, dropped = 0;
@@ -482,6 +513,9 @@ static mf_status find_folder(const char *path, const scan_options *o, dicom_seri
     if (list->other)
         scan_note(notes, "%s: %d files that are no DICOM pictures were left out", path,
                   list->other);
+    if (list->hidden)
+        scan_note(notes, "%s: %d DICOM pictures whose names begin with a dot were left out", path,
+                  list->hidden);
     MF_TRY(choose(path, list, o->series && o->series[0] ? o->series : NULL, notes));
     drop_localizers(path, list, notes);
     drop_copies(path, list, notes);

@@ -19,6 +19,7 @@
 #define DETECTOR 0x00540022u  /* Detector Information Sequence */
 #define DIFFUSION 0x00189117u /* MR Diffusion Sequence */
 #define GRADIENT 0x00189076u  /* Diffusion Gradient Direction Sequence */
+#define VALUES 0x00283000u    /* Modality LUT Sequence */
 #define PIXELS 0x7fe00010u
 
 /* The functional groups that are looked into. */
@@ -192,6 +193,24 @@ static mf_status note_place(walker *w, dicom_frame *f, const dicom_element *e)
     }
 }
 
+/* Rescale slope or intercept. */
+static mf_status note_rescaling(walker *w, dicom_frame *f, const dicom_element *e, int which)
+{
+    char text[8];
+    double v = NAN;
+    int count;
+    MF_TRY(dicom_numbers(&w->r, e, "DS", &v, 1, &count));
+    MF_TRY(dicom_text(&w->r, e, text, sizeof text));
+    if (!count && !text[strspn(text, " ")])
+        return MF_OK; /* empty */
+    if (!count || !(v - v == 0))
+        return dicom_damaged(&w->r, which == DICOM_HAS_SLOPE ? "its rescale slope is no number"
+                                                             : "its rescale intercept is no number");
+    *(which == DICOM_HAS_SLOPE ? &f->slope : &f->intercept) = v;
+    f->number[DICOM_RESCALED] = (int)f->number[DICOM_RESCALED] | which;
+    return MF_OK;
+}
+
 /* When a frame was taken and with what, and how its pixels are scaled. */
 static mf_status note_frame(walker *w, dicom_frame *f, const dicom_element *e)
 {
@@ -227,8 +246,9 @@ static mf_status note_frame(walker *w, dicom_frame *f, const dicom_element *e)
     case 0x0020930d: return one(w, e, "FD", &v[DICOM_REFERENCE]);
     case 0x00200012: return one(w, e, "IS", &v[DICOM_ACQUISITION]);
     case 0x00209156: return one(w, e, "US", &v[DICOM_ACQUISITION]);
-    case 0x00281052: return one(w, e, "DS", &f->intercept);
-    case 0x00281053: return one(w, e, "DS", &f->slope);
+    case 0x00281052: return note_rescaling(w, f, e, DICOM_HAS_INTERCEPT);
+    case 0x00281053: return note_rescaling(w, f, e, DICOM_HAS_SLOPE);
+    case 0x00281054: return text_trait(w, f, e, DICOM_RESCALE_TYPE);
     case 0x00209157:
         return dicom_numbers(&w->r, e, "UL", f->dimension, DICOM_DIMENSIONS, &f->dimensions);
     default: return note_place(w, f, e);
@@ -372,6 +392,16 @@ static mf_status note_dose(walker *w, const dicom_element *e)
     }
 }
 
+/* The identifier of the patient, or the name, which stands before it. */
+static mf_status note_patient(walker *w, const dicom_element *e)
+{
+    char text[sizeof w->h->patient];
+    MF_TRY(dicom_text(&w->r, e, text, sizeof text));
+    if (text[strspn(text, " ")])
+        strcpy(w->h->patient, text);
+    return MF_OK;
+}
+
 /* An element outside of sequences. */
 static mf_status note_file(walker *w, const dicom_element *e)
 {
@@ -391,10 +421,13 @@ static mf_status note_file(walker *w, const dicom_element *e)
     case 0x00080031: return dicom_text(r, e, h->series_time, sizeof h->series_time);
     case 0x00080060: return dicom_text(r, e, h->modality, sizeof h->modality);
     case 0x0008103e: return dicom_text(r, e, h->description, sizeof h->description);
+    case 0x00100010: case 0x00100020: return note_patient(w, e);
     case 0x00101030: return one(w, e, "DS", &h->weight_kg);
+    case 0x0020000d: return dicom_text(r, e, h->study, sizeof h->study);
     case 0x0020000e: return dicom_text(r, e, h->series, sizeof h->series);
     case 0x00200011: return integer(w, e, "IS", &h->series_number);
     case 0x00200013: return integer(w, e, "IS", &h->instance);
+    case 0x00200052: return dicom_text(r, e, h->reference, sizeof h->reference);
     case 0x00280002: return integer(w, e, "US", &h->samples);
     case 0x00280004: return dicom_text(r, e, h->photometric, sizeof h->photometric);
     case 0x00280008: return integer(w, e, "IS", &h->frames);
@@ -419,7 +452,7 @@ static bool is_wanted(const walker *w, uint32_t tag)
 {
     uint32_t in = dicom_inside(&w->r, 0);
     if (!in)
-        return tag == SHARED || tag == PER_FRAME || tag == DOSE || tag == DETECTOR;
+        return tag == SHARED || tag == PER_FRAME || tag == DOSE || tag == DETECTOR || tag == VALUES;
     if (in == DIFFUSION)
         return tag == GRADIENT;
     if (in != SHARED && in != PER_FRAME)
@@ -496,6 +529,7 @@ static mf_status walk(walker *w)
                 w->grouped = true;
                 MF_TRY(add_frame(w));
             }
+            w->h->has_value_table |= dicom_inside(&w->r, 0) == VALUES;
         } else if (event == DICOM_VALUE) {
             bool nested = w->r.depth > 0;
             if (!nested && e.tag == PIXELS)
@@ -599,7 +633,7 @@ mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dic
     walker w = {.h = header};
     *header = (dicom_header){.samples = 1, .high_bit = -1};
     for (int i = 0; i < DICOM_NUMBER_COUNT; i++)
-        w.common.number[i] = NAN;
+        w.common.number[i] = i == DICOM_RESCALED ? 0 : NAN;
     for (int i = 0; i < 3; i++)
         w.common.direction[i] = NAN;
     w.common.acquired_day = w.common.content_day = NAN;

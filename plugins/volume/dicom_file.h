@@ -13,9 +13,11 @@
     X(DICOM_KIND, "image type", true)                                                              \
     X(DICOM_COMPONENT, "image component", true)                                                    \
     X(DICOM_KERNEL, "convolution kernel", true)                                                    \
+    X(DICOM_RESCALE_TYPE, "rescale type", true)                                                    \
     X(DICOM_COIL, "receive coil", false)                                                           \
     X(DICOM_DIRECTION, "diffusion gradient direction", false)
 #define DICOM_NUMBERS(X)                                                                           \
+    X(DICOM_RESCALED, "rescaling", true)                                                           \
     X(DICOM_SEGMENT, "segment number", true)                                                       \
     X(DICOM_ECHO, "echo number", true)                                                             \
     X(DICOM_ECHO_TIME, "echo time", true)                                                          \
@@ -34,6 +36,10 @@
 typedef enum dicom_text_trait { DICOM_TEXTS(X) DICOM_TEXT_COUNT } dicom_text_trait;
 typedef enum dicom_number_trait { DICOM_NUMBERS(X) DICOM_NUMBER_COUNT } dicom_number_trait;
 #undef X
+
+/* DICOM_RESCALED: which of the two a frame gives, whatever their values. */
+#define DICOM_HAS_INTERCEPT 1
+#define DICOM_HAS_SLOPE 2
 
 #define DICOM_DIMENSIONS 8 /* of Dimension Index Values that are looked at */
 
@@ -55,6 +61,9 @@ typedef struct dicom_frame {
 
 /* Text is "" and numbers are 0 where an element is missing. */
 typedef struct dicom_header {
+    /* To be compared, never to be printed: the identifier of the patient (the name where there is
+     * none), and the unique ids of the study and of the frame of reference. */
+    char patient[80], study[80], reference[80];
     char series[80], description[80], modality[20];
     char sop_class[80], sop_instance[80], syntax[80], photometric[20];
     char units[20], decay[20], dose_units[20]; /* PET; dose */
@@ -66,6 +75,7 @@ typedef struct dicom_header {
     int64_t high_bit;        /* -1 where it is missing */
     double slope, intercept; /* of the frame that is to be read: see dicom_frame */
     double dose_scaling;     /* of an RT dose: Gy = stored * it, whatever slope says; else 0 */
+    bool has_value_table;    /* a Modality LUT: values are looked up in it */
     bool compressed, big_endian;
     bool real;             /* has pixels in floating point, and no others */
     int64_t deflated_from; /* where deflated elements begin, whose offsets are those of deflated.h;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MOST_PICTURES 4000000
 #define SAME_AXES 2e-3 /* cosines rounded to three decimals, in two ways */
@@ -53,6 +54,15 @@ static mf_status check_kind(const dicom_entry *e)
     if (h->real)
         return mf_fail(MF_UNSUPPORTED,
                        "%s: its pixels are in floating point (7FE0,0008), which is not read",
+                       e->path);
+    if (h->has_value_table)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: its values are to be looked up in a table (Modality LUT "
+                               "Sequence, 0028,3000), which is not read",
+                               e->path),
+                       "write the looked-up values with a slope of 1 and an intercept of 0");
+    if (!strcasecmp(h->modality, "RTDOSE") && !(h->dose_scaling > 0))
+        return mf_fail(MF_UNSUPPORTED, "%s: is a dose and lacks its Dose Grid Scaling (3004,000E)",
                        e->path);
     if (h->grid > 1)
         return mf_hint(mf_fail(MF_UNSUPPORTED,
@@ -122,6 +132,26 @@ static mf_status check_frame(const dicom_entry *e, int64_t number)
     if (!f->has_position || !f->has_orientation)
         return mf_fail(MF_UNSUPPORTED, "%s: does not say where it lies in the patient (%s)", name,
                        f->has_position ? "0020,0037" : "0020,0032");
+    return MF_OK;
+}
+
+/* Readers differ on these: some take the stored values, some the intercept for all or alone. A dose
+ * has its own scaling. */
+static mf_status check_rescaling(const dicom_entry *e, int64_t number)
+{
+    const dicom_frame *f = &e->h.frame[number];
+    int given = (int)f->number[DICOM_RESCALED];
+    char name[4200];
+    name_frame(e, number, name);
+    if (e->h.dose_scaling > 0)
+        return MF_OK;
+    if (given & DICOM_HAS_SLOPE && f->slope == 0)
+        return mf_fail(MF_UNSUPPORTED,
+                       "%s: its rescale slope (0028,1053) is 0, which makes all values one", name);
+    if (given == DICOM_HAS_INTERCEPT && f->intercept != 0)
+        return mf_fail(MF_UNSUPPORTED,
+                       "%s: has a rescale intercept (0028,1052), %g, and no slope (0028,1053)",
+                       name, f->intercept);
     return MF_OK;
 }
 
@@ -240,8 +270,10 @@ mf_status dicom_pictures(dicom_series *s)
     for (size_t i = 0; i < s->files; i++) {
         const dicom_entry *e = &s->file[i];
         MF_TRY(check_kind(e));
-        for (int64_t k = 0; k < e->h.count; k++)
+        for (int64_t k = 0; k < e->h.count; k++) {
             MF_TRY(check_frame(e, k));
+            MF_TRY(check_rescaling(e, k));
+        }
         MF_TRY(check_pixels(e));
         if (e->h.mosaic || e->h.tiles > 1) {
             MF_TRY(add_mosaic(s, &room, e));

@@ -26,7 +26,8 @@ typedef struct dicom_picture {
 typedef struct dicom_series {
     dicom_entry *file;
     size_t files, room;
-    int other; /* files that are no DICOM pictures */
+    int other;  /* files that are no DICOM pictures */
+    int hidden; /* DICOM pictures whose names begin with a dot */
     dicom_picture *picture;
     size_t count;
     int64_t rows, columns; /* of a picture */

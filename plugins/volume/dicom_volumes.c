@@ -11,6 +11,7 @@
  * tells the order of the volumes. */
 #include "dicom_series.h"
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,12 @@
 #define SAME_PLACE 1e-3 /* mm */
 #define FIRST_TIME DICOM_TEMPORAL
 
-/* A trait: texts first, then numbers, then dimensions. */
-#define TRAITS (DICOM_TEXT_COUNT + DICOM_NUMBER_COUNT + DICOM_DIMENSIONS)
-#define NUMBER_TRAIT(n) (DICOM_TEXT_COUNT + (n))
-#define DIMENSION_TRAIT(n) (DICOM_TEXT_COUNT + DICOM_NUMBER_COUNT + (n))
+/* A trait: texts of the file first, then texts, numbers and dimensions of the frame. */
+enum { REFERENCE, MODALITY, UNIT, PHOTOMETRIC, FILE_TRAITS };
+#define TEXT_TRAIT(n) (FILE_TRAITS + (n))
+#define NUMBER_TRAIT(n) (TEXT_TRAIT(DICOM_TEXT_COUNT) + (n))
+#define DIMENSION_TRAIT(n) (NUMBER_TRAIT(DICOM_NUMBER_COUNT) + (n))
+#define TRAITS DIMENSION_TRAIT(DICOM_DIMENSIONS)
 
 typedef struct trait {
     const char *name;
@@ -29,7 +32,12 @@ typedef struct trait {
 } trait;
 
 #define X(id, name, whole) {name, whole},
-static const trait traits[TRAITS] = {DICOM_TEXTS(X) DICOM_NUMBERS(X)};
+static const trait traits[TRAITS] = {
+    {"frame of reference", true},
+    {"modality", true},
+    {"unit", true},
+    {"photometric interpretation", true},
+    DICOM_TEXTS(X) DICOM_NUMBERS(X)};
 #undef X
 
 /* Pictures that are not parted yet: from .. from + count, `each` at every place. */
@@ -54,18 +62,32 @@ static const char *trait_name(int t)
 static double number_of(const dicom_picture *p, int t)
 {
     if (t < DIMENSION_TRAIT(0))
-        return p->frame->number[t - DICOM_TEXT_COUNT];
+        return p->frame->number[t - NUMBER_TRAIT(0)];
     return t - DIMENSION_TRAIT(0) < p->frame->dimensions
                ? p->frame->dimension[t - DIMENSION_TRAIT(0)]
                : NAN;
+}
+
+static const char *text_of(const dicom_picture *p, int t)
+{
+    const dicom_header *h = &p->file->h;
+    switch (t) {
+    // clang-format off
+    case REFERENCE: return h->reference;
+    case MODALITY: return h->modality;
+    case UNIT: return h->units[0] ? h->units : h->dose_units;
+    case PHOTOMETRIC: return h->photometric;
+    default: return p->frame->text[t - FILE_TRAITS];
+        // clang-format on
+    }
 }
 
 /* Order by one trait; what the file does not say comes last. Numbers that differ by rounding are
  * the same: 1e-4 of the value, times to 0.1 ms. */
 static int compare_trait(const dicom_picture *a, const dicom_picture *b, int t)
 {
-    if (t < DICOM_TEXT_COUNT)
-        return strcmp(a->frame->text[t], b->frame->text[t]);
+    if (t < NUMBER_TRAIT(0))
+        return strcmp(text_of(a, t), text_of(b, t));
     double x = number_of(a, t), y = number_of(b, t);
     if (isnan(x) || isnan(y))
         return isnan(x) - isnan(y);
@@ -103,7 +125,7 @@ static _Thread_local int sorting;
 static int by_trait(const void *a, const void *b)
 {
     const dicom_picture *x = a, *y = b;
-    if (sorting >= DICOM_TEXT_COUNT) {
+    if (sorting >= NUMBER_TRAIT(0)) {
         double v = number_of(x, sorting), w = number_of(y, sorting);
         if (v < w || v > w)
             return v < w ? -1 : 1;
@@ -308,8 +330,12 @@ static mf_status part_all(parting *w)
 
 static void value_text(const dicom_picture *p, int t, char text[96])
 {
-    if (t < DICOM_TEXT_COUNT)
-        snprintf(text, 96, "%s", p->frame->text[t][0] ? p->frame->text[t] : "none");
+    static const char *const rescaled[] = {"none", "intercept only", "slope only",
+                                           "slope and intercept"};
+    if (t < NUMBER_TRAIT(0))
+        snprintf(text, 96, "%s", text_of(p, t)[0] ? text_of(p, t) : "none");
+    else if (t == NUMBER_TRAIT(DICOM_RESCALED))
+        snprintf(text, 96, "%s", rescaled[(int)number_of(p, t) & 3]);
     else if (isnan(number_of(p, t)))
         snprintf(text, 96, "none");
     else
@@ -322,9 +348,9 @@ static bool same_kind(const dicom_picture *a, const dicom_picture *b, int t)
 {
     if (!compare_trait(a, b, t))
         return true;
-    if (t != DICOM_KIND)
+    if (t != TEXT_TRAIT(DICOM_KIND))
         return false;
-    const char *rest[2] = {a->frame->text[t], b->frame->text[t]};
+    const char *rest[2] = {text_of(a, t), text_of(b, t)};
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 2; k++) {
             const char *cut = strchr(rest[i], '\\');
@@ -333,22 +359,35 @@ static bool same_kind(const dicom_picture *a, const dicom_picture *b, int t)
     return !strcmp(rest[0], rest[1]);
 }
 
+static mf_status refuse_mixture(const parting *w, const dicom_picture *p, const dicom_picture *q,
+                                int t)
+{
+    char a[96], b[96], file[300], other[300];
+    value_text(p, t, a);
+    value_text(q, t, b);
+    dicom_picture_name(p, file);
+    dicom_picture_name(q, other);
+    if (t == REFERENCE) { /* unique ids tell the reader nothing */
+        if (strcmp(a, "none") != 0)
+            strcpy(a, "one");
+        if (strcmp(b, "none") != 0)
+            strcpy(b, "another");
+    }
+    return mf_hint(mf_fail(MF_UNSUPPORTED,
+                           "%s: slices of several scans are mixed in it, and not every one has a "
+                           "slice at each position: their %s is %s at %.2f mm (%s), %s at %.2f mm "
+                           "(%s)",
+                           w->path, trait_name(t), a, p->along, file, b, q->along, other),
+                   "put the files of one scan into a folder of their own");
+}
+
 static mf_status check_whole(const parting *w, const group *g)
 {
     const dicom_picture *p = w->p + g->from;
     for (int t = 0; t < TRAITS; t++)
         for (size_t i = 1; traits[t].whole && i < g->count; i++) {
-            char a[96], b[96];
-            if (same_kind(&p[0], &p[i], t))
-                continue;
-            value_text(&p[0], t, a);
-            value_text(&p[i], t, b);
-            return mf_hint(mf_fail(MF_UNSUPPORTED,
-                                   "%s: slices of several scans are mixed in it, and not every one "
-                                   "has a slice at each position: their %s is %s at %.2f mm, %s at "
-                                   "%.2f mm",
-                                   w->path, trait_name(t), a, p[0].along, b, p[i].along),
-                           "put the files of one scan into a folder of their own");
+            if (!same_kind(&p[0], &p[i], t))
+                return refuse_mixture(w, &p[0], &p[i], t);
         }
     return MF_OK;
 }
@@ -394,7 +433,14 @@ static int component_order(const dicom_picture *p)
  * files after that: only traits that parted volumes, or are one value in each of them. Of the
  * texts, the one with the least instance number comes first.
  */
-static const int families[] = {DICOM_KIND, DICOM_COMPONENT, DICOM_KERNEL, DICOM_COIL};
+static const int families[] = {REFERENCE,
+                               MODALITY,
+                               UNIT,
+                               PHOTOMETRIC,
+                               TEXT_TRAIT(DICOM_KIND),
+                               TEXT_TRAIT(DICOM_COMPONENT),
+                               TEXT_TRAIT(DICOM_KERNEL),
+                               TEXT_TRAIT(DICOM_COIL)};
 static const int order_by[] = {
     NUMBER_TRAIT(DICOM_SEGMENT),   NUMBER_TRAIT(DICOM_ECHO),      NUMBER_TRAIT(DICOM_ECHO_TIME),
     NUMBER_TRAIT(DICOM_INVERSION), NUMBER_TRAIT(DICOM_FLIP),      NUMBER_TRAIT(DICOM_TEMPORAL),
@@ -404,7 +450,7 @@ static const int order_by[] = {
 typedef struct volume {
     const dicom_picture *least[TRAITS];            /* the picture with the least value */
     const dicom_picture *first;                    /* the one with the least instance number */
-    const dicom_picture *family[DICOM_TEXT_COUNT]; /* that of all volumes with the same text */
+    const dicom_picture *family[NUMBER_TRAIT(0)]; /* that of all volumes with the same text */
     size_t from;
 } volume;
 
@@ -470,8 +516,11 @@ static void describe(const bool *differs, const volume *v, char *text, size_t ro
     *text = 0;
     for (int t = 0; t < NUMBER_TRAIT(FIRST_TIME); t++)
         if (differs[t] && used + 160 < room) {
-            char value[96];
-            value_text(v->least[t], t, value);
+            char value[308] = "that of ";
+            if (t == REFERENCE)
+                dicom_picture_name(v->least[t], value + strlen(value));
+            else
+                value_text(v->least[t], t, value);
             used += (size_t)snprintf(text + used, room - used, "%s%s %s", used ? ", " : "",
                                      trait_name(t), value);
         }
@@ -539,8 +588,88 @@ static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
     return failed;
 }
 
+/* ---- one patient ------------------------------------------------------------------------------
+ */
+
+/* A series is of one patient and one study; where files say otherwise, no order among them is of
+ * use. What they say is not printed: logs lie where others read them. */
+static mf_status check_same(const char *path, const dicom_series *s, const char *whose,
+                            const char *element, size_t offset)
+{
+    const char *first = (const char *)&s->picture[0].file->h + offset;
+    for (size_t i = 1; i < s->count; i++) {
+        const char *other = (const char *)&s->picture[i].file->h + offset;
+        char a[300], b[300];
+        if (!strcmp(first, other))
+            continue;
+        dicom_picture_name(&s->picture[0], a);
+        dicom_picture_name(&s->picture[i], b);
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "%s: slices of several %s are mixed in one series: their %s is %s in "
+                               "%s, %s in %s",
+                               path, whose, element, *first ? "one" : "none", a,
+                               *other ? "another" : "none", b),
+                       "put the files of one scan into a folder of their own");
+    }
+    return MF_OK;
+}
+
+/* ---- midnight --------------------------------------------------------------------------------
+ */
+
+#define DAY 86400.0 /* s */
+
+static int by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool has_time_alone(const dicom_frame *f, int which)
+{
+    double day = which == DICOM_ACQUIRED ? f->acquired_day : f->content_day;
+    return isnan(day) && !isnan(f->number[which]);
+}
+
+/* Times of day without a date, of a scan that went on over midnight: more than half a day lies
+ * between those after and those before it. Those after it are put behind. */
+static mf_status pass_midnight(const char *path, dicom_series *s, int which, scan *notes)
+{
+    double *times = malloc(s->count * sizeof *times), until = 0;
+    if (!times)
+        return mf_fail(MF_NO_MEMORY, "%s: no memory for its times", path);
+    size_t count = 0;
+    while (count < s->count && has_time_alone(s->picture[count].frame, which)) {
+        times[count] = s->picture[count].frame->number[which];
+        count++;
+    }
+    if (count == s->count)
+        qsort(times, count, sizeof *times, by_number);
+    for (size_t i = 1; count == s->count && i < count; i++)
+        if (times[i] - times[i - 1] > DAY / 2)
+            until = times[i];
+    free(times);
+    if (!(until > 0))
+        return MF_OK;
+    for (size_t i = 0; i < s->files; i++)
+        for (int64_t k = 0; k < s->file[i].h.count; k++)
+            if (s->file[i].h.frame[k].number[which] < until)
+                s->file[i].h.frame[k].number[which] += DAY;
+    scan_note(notes,
+              "%s: its %ss have no date and lie more than 12 hours apart; taken as a scan over "
+              "midnight",
+              path, trait_name(NUMBER_TRAIT(which)));
+    return MF_OK;
+}
+
 mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, scan *notes)
 {
+    MF_TRY(check_same(path, s, "patients", "Patient ID (0010,0020), or name where that is empty,",
+                      offsetof(dicom_header, patient)));
+    MF_TRY(check_same(path, s, "studies", "Study Instance UID (0020,000D)",
+                      offsetof(dicom_header, study)));
+    MF_TRY(pass_midnight(path, s, DICOM_ACQUIRED, notes));
+    MF_TRY(pass_midnight(path, s, DICOM_CONTENT, notes));
     parting w = {.path = path, .p = s->picture, .count = s->count};
     MF_TRY(find_places(path, s, &w.places));
     w.group = malloc(s->count * sizeof *w.group);

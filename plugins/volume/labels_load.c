@@ -61,7 +61,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage labels_load = {
     .name = "labels.load",
-    .version = 2,
+    .version = 3,
     .summary = "A label map from a file, on the grid of the scan that it belongs to.",
     .help =
         "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "

@@ -225,7 +225,9 @@ static mf_status parse_voxels(const entries *e, meta_header *m)
     MF_TRY(truth(e, BINARY_MSB, &m->big));
     MF_TRY(truth(e, ELEMENT_MSB, &msb));
     if (e->value[BINARY_MSB] && e->value[ELEMENT_MSB] && m->big != msb)
-        return damaged(e, ELEMENT_MSB);
+        return mf_fail(MF_CORRUPT, "%s:%d: damaged header: %s = %s contradicts %s = %s in line %d",
+                       e->path, e->line[ELEMENT_MSB], keys[ELEMENT_MSB].name, e->value[ELEMENT_MSB],
+                       keys[BINARY_MSB].name, e->value[BINARY_MSB], e->line[BINARY_MSB]);
     m->big = m->big || msb;
     if (e->value[BINARY])
         MF_TRY(truth(e, BINARY, &binary));

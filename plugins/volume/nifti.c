@@ -349,6 +349,11 @@ static mf_status place_quaternion(const char *path, const header *h, scan *s, do
                        path, h->quaternion[0], h->quaternion[1], h->quaternion[2], h->pixdim[1],
                        h->pixdim[2], h->pixdim[3]);
     quaternion_affine(h, a);
+    if (h->pixdim[0] < 0 && h->pixdim[0] != -1)
+        scan_note(s,
+                  "%s: its pixdim[0] is %g, neither 1 nor -1; taken as -1, as ITK does (nibabel "
+                  "takes 1, which turns an axis): check the sides before you trust them",
+                  path, h->pixdim[0]);
     if (h->pixdim[1] < 0 || h->pixdim[2] < 0 || h->pixdim[3] < 0)
         scan_note(s,
                   "%s: has negative sizes of voxels (%g, %g, %g); their signs are passed over, as "

@@ -107,7 +107,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage volume_load = {
     .name = "volume.load",
-    .version = 2,
+    .version = 3,
     .summary = "A scan from a file or a folder of DICOM files.",
     .help =
         "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM; rescaling that the "

@@ -62,7 +62,24 @@ typedef struct slice {
     int number;         /* of the series */
     double right, down; /* mm that it lies elsewhere */
     const char *position, *orientation, *between;
+    const char *name, *patient, *study, *reference, *units, *photometric, *scale_type;
+    const char *intercept; /* NULL: -1 where there is a slope */
+    bool table;            /* has a Modality LUT */
 } slice;
+
+/* The values 0 to 3 mean 0, 10, 20, 30. */
+static void put_table(void)
+{
+    dcm_sequence(&d, 0x00283000);
+    dcm_item(&d);
+    dcm_head(&d, 0x00283002, "US", 6);
+    dcm_number(&d, 4, 2), dcm_number(&d, 0, 2), dcm_number(&d, 16, 2);
+    dcm_head(&d, 0x00283006, "US", 8);
+    for (unsigned i = 0; i < 4; i++)
+        dcm_number(&d, 10 * i, 2);
+    dcm_item_end(&d);
+    dcm_sequence_end(&d);
+}
 
 static void put_slice(const slice *s, const char *name)
 {
@@ -75,6 +92,10 @@ static void put_slice(const slice *s, const char *name)
     if (s->content)
         dcm_text(&d, 0x00080033, "TM", "%s", s->content);
     dcm_text(&d, 0x00080060, "CS", "%s", s->modality ? s->modality : "MR");
+    if (s->name)
+        dcm_text(&d, 0x00100010, "PN", "%s", s->name);
+    if (s->patient)
+        dcm_text(&d, 0x00100020, "LO", "%s", s->patient);
     dcm_text(&d, 0x00180050, "DS", "3");
     if (s->echo_time > 0)
         dcm_text(&d, 0x00180081, "DS", "%g", s->echo_time);
@@ -90,6 +111,8 @@ static void put_slice(const slice *s, const char *name)
         dcm_text(&d, 0x00181314, "DS", "%g", s->flip);
     if (s->b)
         dcm_real(&d, 0x00189087, 1, s->b);
+    if (s->study)
+        dcm_text(&d, 0x0020000d, "UI", "%s", s->study);
     dcm_text(&d, 0x0020000e, "UI", "%s", s->series ? s->series : "1.2.3.4");
     dcm_text(&d, 0x00200011, "IS", "%d", s->number ? s->number : 1);
     if (s->acquisition)
@@ -102,20 +125,28 @@ static void put_slice(const slice *s, const char *name)
     else if (*s->position)
         dcm_text(&d, 0x00200032, "DS", "%s", s->position);
     dcm_text(&d, 0x00200037, "DS", "%s", s->orientation ? s->orientation : "1\\0\\0\\0\\1\\0");
+    if (s->reference)
+        dcm_text(&d, 0x00200052, "UI", "%s", s->reference);
     if (s->temporal)
         dcm_text(&d, 0x00200100, "IS", "%d", s->temporal);
     dcm_u16(&d, 0x00280002, 1);
-    dcm_text(&d, 0x00280004, "CS", "MONOCHROME2");
+    dcm_text(&d, 0x00280004, "CS", "%s", s->photometric ? s->photometric : "MONOCHROME2");
     dcm_u16(&d, 0x00280010, ROWS);
     dcm_u16(&d, 0x00280011, COLUMNS);
     dcm_text(&d, 0x00280030, "DS", "2\\1.5");
     dcm_u16(&d, 0x00280100, 16);
     dcm_u16(&d, 0x00280101, 16);
     dcm_u16(&d, 0x00280103, 0);
-    if (s->slope) {
-        dcm_text(&d, 0x00281052, "DS", "-1");
+    if (s->slope || s->intercept)
+        dcm_text(&d, 0x00281052, "DS", "%s", s->intercept ? s->intercept : "-1");
+    if (s->slope)
         dcm_text(&d, 0x00281053, "DS", "%s", s->slope);
-    }
+    if (s->scale_type)
+        dcm_text(&d, 0x00281054, "LO", "%s", s->scale_type);
+    if (s->table)
+        put_table();
+    if (s->units)
+        dcm_text(&d, 0x00541001, "CS", "%s", s->units);
     dcm_head(&d, 0x7fe00010, "OW", 2 * ROWS * COLUMNS);
     for (int i = 0; i < ROWS * COLUMNS; i++)
         dcm_number(&d, (uint64_t)s->value, 2);
@@ -368,6 +399,33 @@ START_TEST(times_part)
 }
 END_TEST
 
+/* Times of day without a date. */
+START_TEST(times_go_on_over_midnight)
+{
+    slice s[] = {{0, 10, .instance = 1, .acquired = "235959.5"},
+                 {1, 11, .instance = 2, .acquired = "235959.5"},
+                 {0, 20, .instance = 3, .acquired = "000001.5"},
+                 {1, 21, .instance = 4, .acquired = "000001.5"}};
+    put_slices(s, COUNT(s));
+    expect_slices(0, "10 11");
+    expect_slices(1, "20 21");
+    expect_note(0, ": its acquisition times have no date and lie more than 12 hours apart; taken "
+                   "as a scan over midnight");
+    for (int i = 0; i < 4; i++) {
+        s[i].content = s[i].acquired;
+        s[i].acquired = NULL;
+    }
+    put_slices(s, COUNT(s));
+    expect_slices(0, "10 11");
+    expect_slices(1, "20 21");
+    expect_note(0, ": its content times have no date and lie more than 12 hours apart; taken as a "
+                   "scan over midnight");
+    s[2].content = s[3].content = "120000"; /* less than 12 hours: a time of the same day */
+    put_slices(s, COUNT(s));
+    expect_slices(0, "20 21");
+}
+END_TEST
+
 START_TEST(mixtures_are_refused)
 {
     const slice against[] = {{0, 10, .instance = 1, .content = "120000"},
@@ -385,7 +443,7 @@ START_TEST(mixtures_are_refused)
     put_slices(alternate, COUNT(alternate));
     expect_refused(-1, MF_UNSUPPORTED,
                    "slices of several scans are mixed in it, and not every one has a slice at each "
-                   "position: their echo time is 5 at 30.00 mm, 10 at 33.00 mm\n"
+                   "position: their echo time is 5 at 30.00 mm (999), 10 at 33.00 mm (998)\n"
                    "  put the files of one scan into a folder of their own");
     const slice third[] = {{0, 10, .echo_time = 5, .instance = 1},
                            {0, 20, .echo_time = 10, .instance = 2},
@@ -394,7 +452,7 @@ START_TEST(mixtures_are_refused)
     put_slices(third, COUNT(third));
     expect_refused(1, MF_UNSUPPORTED,
                    "slices of several scans are mixed in it, and not every one has a slice at each "
-                   "position: their echo time is 10 at 30.00 mm, 15 at 33.00 mm\n"
+                   "position: their echo time is 10 at 30.00 mm (998), 15 at 33.00 mm (996)\n"
                    "  put the files of one scan into a folder of their own");
     put_slices(third, 3);
     expect_refused(0, MF_UNSUPPORTED,
@@ -409,6 +467,157 @@ START_TEST(mixtures_are_refused)
 }
 END_TEST
 
+#define ONE_FOLDER "\n  put the files of one scan into a folder of their own"
+#define MIXED                                                                                      \
+    "slices of several scans are mixed in it, and not every one has a slice at each position: "
+
+/* Files of one series that a careless tool gave the same unique id. */
+START_TEST(patients_are_not_mixed)
+{
+    slice s[] = {{0, 10, .instance = 1, .patient = "7", .study = "1.7"},
+                 {1, 11, .instance = 2, .patient = "7", .study = "1.7"},
+                 {0, 20, .instance = 3, .patient = "7", .study = "1.7"},
+                 {1, 21, .instance = 4, .patient = "7", .study = "1.7"}};
+    put_slices(s, 4);
+    expect_slices(1, "20 21");
+    s[1].patient = "8"; /* one volume, slices of two patients: nothing of them is printed */
+    put_slices(s, 2);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "slices of several patients are mixed in one series: their Patient ID "
+                   "(0010,0020), or name where that is empty, is one in 998, another in "
+                   "999" ONE_FOLDER);
+    s[1].patient = "7"; /* two whole volumes: not two time points either */
+    s[2].patient = s[3].patient = "8";
+    put_slices(s, 4);
+    expect_refused(0, MF_UNSUPPORTED,
+                   "slices of several patients are mixed in one series: their Patient ID "
+                   "(0010,0020), or name where that is empty, is one in 996, another in "
+                   "998" ONE_FOLDER);
+    s[1].patient = NULL;
+    put_slices(s, 2);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "slices of several patients are mixed in one series: their Patient ID "
+                   "(0010,0020), or name where that is empty, is none in 998, another in "
+                   "999" ONE_FOLDER);
+    s[0].patient = s[1].patient = "";
+    s[0].name = "A^B";
+    s[1].name = "C^D";
+    put_slices(s, 2);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "slices of several patients are mixed in one series: their Patient ID "
+                   "(0010,0020), or name where that is empty, is one in 998, another in "
+                   "999" ONE_FOLDER);
+    s[0].patient = s[1].patient = "7"; /* the identifier counts, a name has many spellings */
+    put_slices(s, 2);
+    expect_slices(-1, "10 11");
+    s[1].study = "1.8";
+    put_slices(s, 2);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "slices of several studies are mixed in one series: their Study Instance UID "
+                   "(0020,000D) is one in 998, another in 999" ONE_FOLDER);
+}
+END_TEST
+
+/* What tells the meaning of values and places: no volume has two of it, and where both are whole
+ * volumes `time` takes one. */
+START_TEST(meanings_are_not_mixed)
+{
+    static const struct {
+        slice a, b;
+        const char *mixture, *note;
+    } kinds[] = {
+        {{.reference = "1.9.1"},
+         {.reference = "1.9.2"},
+         "frame of reference is one at 30.00 mm (999), another at 33.00 mm (998)",
+         "frame of reference that of 997"},
+        {{.reference = "1.9.1"},
+         {0},
+         "frame of reference is one at 30.00 mm (999), none at 33.00 mm (998)",
+         "frame of reference that of 997"},
+        {{.modality = "CT"},
+         {.modality = "MR"},
+         "modality is CT at 30.00 mm (999), MR at 33.00 mm (998)",
+         "modality MR"},
+        {{.units = "BQML"},
+         {.units = "CNTS"},
+         "unit is BQML at 30.00 mm (999), CNTS at 33.00 mm (998)",
+         "unit CNTS"},
+        {{.units = "BQML"},
+         {0},
+         "unit is BQML at 30.00 mm (999), none at 33.00 mm (998)",
+         "unit none"},
+        {{.photometric = "MONOCHROME1"},
+         {.photometric = "MONOCHROME2"},
+         "photometric interpretation is MONOCHROME1 at 30.00 mm (999), MONOCHROME2 at 33.00 mm "
+         "(998)",
+         "photometric interpretation MONOCHROME2"},
+        {{.slope = "1", .scale_type = "HU"},
+         {.slope = "1", .scale_type = "US"},
+         "rescale type is HU at 30.00 mm (999), US at 33.00 mm (998)",
+         "rescale type US"},
+        {{.slope = "2"},
+         {0},
+         "rescaling is slope and intercept at 30.00 mm (999), none at 33.00 mm (998)",
+         "rescaling none"},
+        {{.slope = "2", .intercept = ""},
+         {.slope = "2"},
+         "rescaling is slope only at 30.00 mm (999), slope and intercept at 33.00 mm (998)",
+         "rescaling slope and intercept"},
+    };
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        char text[512];
+        slice s[] = {kinds[i].a, kinds[i].b, kinds[i].b, kinds[i].a};
+        for (int k = 0; k < 4; k++) {
+            s[k].k = k % 2;
+            s[k].value = 10 + k;
+            s[k].instance = 1 + k;
+        }
+        put_slices(s, 2);
+        snprintf(text, sizeof text, MIXED "their %s" ONE_FOLDER, kinds[i].mixture);
+        expect_refused(-1, MF_UNSUPPORTED, text);
+        put_slices(s, 4); /* the first volume is that of the first instance */
+        snprintf(text, sizeof text, ": volume 1 of 2: %s", kinds[i].note);
+        expect_note(1, text);
+        if (!kinds[i].a.slope) {
+            expect_slices(0, "10 13");
+            expect_slices(1, "12 11");
+        }
+    }
+}
+END_TEST
+
+/* Rescaling that readers disagree on. */
+START_TEST(odd_rescaling_is_refused)
+{
+    const slice zero[] = {{0, 10, .slope = "0", .intercept = "5"}};
+    put_slices(zero, 1);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "/999: its rescale slope (0028,1053) is 0, which makes all values one");
+    const slice alone[] = {{0, 10, .intercept = "-1024"}};
+    put_slices(alone, 1);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "/999: has a rescale intercept (0028,1052), -1024, and no slope (0028,1053)");
+    const slice nothing[] = {{0, 10, .intercept = "0"}};
+    put_slices(nothing, 1);
+    expect_slices(-1, "10");
+    const slice empty[] = {{0, 10, .slope = "", .intercept = ""}};
+    put_slices(empty, 1);
+    expect_slices(-1, "10");
+    const slice comma[] = {{0, 10, .slope = "1,5"}};
+    put_slices(comma, 1);
+    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale slope is no number");
+    const slice far[] = {{0, 10, .slope = "1", .intercept = "1e999"}};
+    put_slices(far, 1);
+    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale intercept is no number");
+    const slice table[] = {{0, 2, .table = true}};
+    put_slices(table, 1);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "/999: its values are to be looked up in a table (Modality LUT Sequence, "
+                   "0028,3000), which is not read\n"
+                   "  write the looked-up values with a slope of 1 and an intercept of 0");
+}
+END_TEST
+
 /* Copies are one slice; what only has the same unique id is not. */
 START_TEST(copies_are_left_out)
 {
@@ -419,6 +628,13 @@ START_TEST(copies_are_left_out)
     expect_slices(-1, "10 11");
     expect_note(-1, ": 1 files that are copies of others were left out");
     s[2].value = 12;
+    put_slices(s, 3);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "2 slices lie at 33.00 mm where others lie in 1s: the series "
+                   "is incomplete or several scans are mixed in it");
+    s[2].value = 11; /* the same pixels, but other values */
+    s[0].slope = s[1].slope = "1";
+    s[2].slope = "2";
     put_slices(s, 3);
     expect_refused(-1, MF_UNSUPPORTED,
                    "2 slices lie at 33.00 mm where others lie in 1s: the series "
@@ -509,6 +725,10 @@ START_TEST(what_is_in_no_key_is_not_read)
         put_slice(&next, names[i]);
         expect_slices(-1, "10 11");
     }
+    put_slices(series, COUNT(series));
+    put_slice(&next, ".2.dcm"); /* in the key, and not taken: not in silence */
+    expect_slices(-1, "10 11");
+    expect_note(-1, ": 1 DICOM pictures whose names begin with a dot were left out");
     put_slices(series, COUNT(series));
     put_slice(&next, "thumbs");
     expect_slices(-1, "10 11 12");
@@ -1318,6 +1538,10 @@ int main(void)
     tcase_add_test(cases, other_traits_part_too);
     tcase_add_test(cases, times_part);
     tcase_add_test(cases, mixtures_are_refused);
+    tcase_add_test(cases, times_go_on_over_midnight);
+    tcase_add_test(cases, patients_are_not_mixed);
+    tcase_add_test(cases, meanings_are_not_mixed);
+    tcase_add_test(cases, odd_rescaling_is_refused);
     tcase_add_test(cases, copies_are_left_out);
     tcase_add_test(cases, shifted_slices_are_refused);
     tcase_add_test(cases, slices_may_come_in_any_way);

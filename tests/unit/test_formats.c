@@ -1098,7 +1098,8 @@ START_TEST(meta_headers_that_contradict_themselves_are_refused)
                  ":4: damaged header: BinaryDataByteOrderMSB = yes");
     refuses_meta(BASE "CompressedData = ?\n" LOCAL, ":4: damaged header: CompressedData = ?");
     refuses_meta(BASE "ElementByteOrderMSB = True\nBinaryDataByteOrderMSB = False\n" LOCAL,
-                 ":4: damaged header: ElementByteOrderMSB = True");
+                 ":4: damaged header: ElementByteOrderMSB = True contradicts "
+                 "BinaryDataByteOrderMSB = False in line 5");
     refuses_meta(BASE "ElementNumberOfChannels = 3\n" LOCAL,
                  ": has 3 values a voxel (colour or vectors), not one\n"
                  "  convert it to a grey-scale scan first");
@@ -1350,6 +1351,22 @@ START_TEST(nifti_places_where_readers_differ_are_noted)
     check_affine(&s, plain);
     ck_assert_int_eq(s.notes, 0);
     scan_free(&s);
+    static const double turned[12] = {1.5, 0, 0, 10, 0, 2, 0, -20, 0, 0, -3, 30};
+    set_float(h, 76, -0.5F);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, turned);
+    ck_assert_str_eq(s.note[0],
+                     "a.nii: its pixdim[0] is -0.5, neither 1 nor -1; taken as -1, as ITK does "
+                     "(nibabel takes 1, which turns an axis): " CHECK_SIDES);
+    scan_free(&s);
+    set_float(h, 76, -1);
+    put_nifti("a.nii", h, ramp, 2 * N);
+    s = scanned("a.nii");
+    check_affine(&s, turned);
+    ck_assert_int_eq(s.notes, 0);
+    scan_free(&s);
+    set_float(h, 76, 1);
     set_float(h, 80, -1.5F);
     put_nifti("a.nii", h, ramp, 2 * N);
     s = scanned("a.nii");
