@@ -126,9 +126,9 @@ static mf_status check_names(const char *path, const fields *f)
                                  path, c + 1);
     for (size_t c = 1; c < f->columns && !failed; c++)
         if (!strcmp(sorted[c - 1], sorted[c]))
-            failed = mf_hint(mf_fail(MF_CORRUPT, "%s: two of its columns are called '%s'", path,
-                                     sorted[c]),
-                             "give every column a name of its own");
+            failed = mf_hint(
+                mf_fail(MF_CORRUPT, "%s: two of its columns are called '%s'", path, sorted[c]),
+                "give every column a name of its own");
     free(sorted);
     return failed;
 }
@@ -187,8 +187,7 @@ static bool number(const char *text, double *value)
         if (!is_decimal(text, &integer, &zero))
             return false;
         *value = strtod(text, NULL);
-        return isfinite(*value) && (zero || *value != 0) &&
-               (!integer || fabs(*value) < EXACT);
+        return isfinite(*value) && (zero || *value != 0) && (!integer || fabs(*value) < EXACT);
     }
     *value = strtod(text, NULL);
     return true;

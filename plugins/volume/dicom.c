@@ -94,8 +94,9 @@ static mf_status scan_folder(const char *folder, dicom_series *s)
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < sizeof path;
         const char *name = entry[i]->d_name;
         if (!failed && !mf_path_plain(name))
-            failed = mf_hint(mf_fail(MF_INVALID, "%s: the name of a file in it has a control "
-                                                 "character: '%s'",
+            failed = mf_hint(mf_fail(MF_INVALID,
+                                     "%s: the name of a file in it has a control "
+                                     "character: '%s'",
                                      folder, name),
                              "rename it: such a name can pretend to be a message");
         if (!failed && !mf_path_ignored(name) && fits && !stat(path, &about) &&

@@ -32,12 +32,11 @@ typedef struct trait {
 } trait;
 
 #define X(id, name, whole) {name, whole},
-static const trait traits[TRAITS] = {
-    {"frame of reference", true},
-    {"modality", true},
-    {"unit", true},
-    {"photometric interpretation", true},
-    DICOM_TEXTS(X) DICOM_NUMBERS(X)};
+static const trait traits[TRAITS] = {[REFERENCE] = {"frame of reference", true},
+                                     [MODALITY] = {"modality", true},
+                                     [UNIT] = {"unit", true},
+                                     [PHOTOMETRIC] = {"photometric interpretation", true},
+                                     DICOM_TEXTS(X) DICOM_NUMBERS(X)};
 #undef X
 
 /* Pictures that are not parted yet: from .. from + count, `each` at every place. */
@@ -448,8 +447,8 @@ static const int order_by[] = {
     NUMBER_TRAIT(DICOM_ACQUIRED),  NUMBER_TRAIT(DICOM_CONTENT)};
 
 typedef struct volume {
-    const dicom_picture *least[TRAITS];            /* the picture with the least value */
-    const dicom_picture *first;                    /* the one with the least instance number */
+    const dicom_picture *least[TRAITS];           /* the picture with the least value */
+    const dicom_picture *first;                   /* the one with the least instance number */
     const dicom_picture *family[NUMBER_TRAIT(0)]; /* that of all volumes with the same text */
     size_t from;
 } volume;
@@ -604,12 +603,13 @@ static mf_status check_same(const char *path, const dicom_series *s, const char 
             continue;
         dicom_picture_name(&s->picture[0], a);
         dicom_picture_name(&s->picture[i], b);
-        return mf_hint(mf_fail(MF_UNSUPPORTED,
-                               "%s: slices of several %s are mixed in one series: their %s is %s in "
-                               "%s, %s in %s",
-                               path, whose, element, *first ? "one" : "none", a,
-                               *other ? "another" : "none", b),
-                       "put the files of one scan into a folder of their own");
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED,
+                    "%s: slices of several %s are mixed in one series: their %s is %s in "
+                    "%s, %s in %s",
+                    path, whose, element, *first ? "one" : "none", a, *other ? "another" : "none",
+                    b),
+            "put the files of one scan into a folder of their own");
     }
     return MF_OK;
 }

@@ -211,6 +211,150 @@ START_TEST(a_table_of_many_columns)
 }
 END_TEST
 
+static void write_csv(const char *text)
+{
+    write_file(".csv", text, strlen(text));
+}
+
+/* What becomes of a column of one cell: a number, or its own text. */
+static void becomes(const char *cell, const char *wanted)
+{
+    char text[100], got[100];
+    const void *data;
+    uint8_t *bytes;
+    size_t size;
+    int64_t count;
+    mf_array_info info;
+    mf_artifact *a;
+
+    snprintf(text, sizeof text, "x,y\n%s,1\n", cell);
+    write_csv(text);
+    ok(table_read(path, &a));
+    unlink(path);
+    ck_assert(mf_artifact_find(a, "column.0", &info));
+    if (info.ragged) {
+        ok(mf_artifact_read_row(a, "column.0", 0, &bytes, &size));
+        snprintf(got, sizeof got, "text %.*s", (int)size, (const char *)bytes);
+        free(bytes);
+    } else {
+        ok(mf_artifact_table(a, "column.0", MF_F64, &data, &count));
+        snprintf(got, sizeof got, "%.17g", *(const double *)data);
+    }
+    ck_assert_str_eq(got, wanted);
+    mf_artifact_unref(a);
+}
+
+/* A number is one that a double holds; all else comes back byte for byte. */
+START_TEST(numbers_of_a_table_are_decimal)
+{
+    static const char *const numbers[][2] = {
+        {"0", "0"},
+        {"-0", "-0"},
+        {"+1", "1"},
+        {"  42", "42"},
+        {"0.5", "0.5"},
+        {".5", "0.5"},
+        {"2.", "2"},
+        {"-1.25e-3", "-0.00125"},
+        {"1E5", "100000"},
+        {"0e0", "0"},
+        {"0.0", "0"},
+        {"9007199254740991", "9007199254740991"},
+        {"-9007199254740991", "-9007199254740991"},
+        {"1e300", "1.0000000000000001e+300"},
+        {"nan", "nan"},
+        {"NaN", "nan"},
+        {"", "nan"},
+        {"inf", "inf"},
+        {"-Infinity", "-inf"},
+    };
+    static const char *const texts[] = {
+        "001",
+        "00",
+        "-01",
+        "007.5",
+        "0x10",
+        "0x1p3",
+        "1e999",
+        "-1e999",
+        "1e-999",
+        "1_000",
+        "1 ",
+        "1,5",
+        "1e",
+        "1e+",
+        "e5",
+        ".",
+        "-",
+        "+",
+        "1.2.3",
+        "nan()",
+        "nan(123)",
+        "infinite",
+        "NA",
+        "1-2",
+        "--1",
+        "\t1",
+        "1d5",
+        "9007199254740992",
+        "9007199254740993",
+        "123456789012345678901234567890",
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        becomes(numbers[i][0], numbers[i][1]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char cell[64], wanted[64];
+        bool quoted = strchr(texts[i], ',');
+        snprintf(cell, sizeof cell, quoted ? "\"%s\"" : "%s", texts[i]);
+        snprintf(wanted, sizeof wanted, "text %s", texts[i]);
+        becomes(cell, wanted);
+    }
+}
+END_TEST
+
+/* One cell that is no number makes texts of all in its column. */
+START_TEST(a_column_is_of_one_kind)
+{
+    static const char text[] = "case,n\n1,2\n010,3\n";
+    const void *data;
+    int64_t count;
+    uint8_t *bytes;
+    size_t size;
+    mf_artifact *a;
+
+    write_csv(text);
+    ok(table_read(path, &a));
+    ok(mf_artifact_read_row(a, "column.0", 0, &bytes, &size));
+    ck_assert(size == 1 && bytes[0] == '1');
+    free(bytes);
+    ok(mf_artifact_read_row(a, "column.0", 1, &bytes, &size));
+    ck_assert(size == 3 && !memcmp(bytes, "010", 3));
+    free(bytes);
+    ok(mf_artifact_table(a, "column.1", MF_F64, &data, &count));
+    ck_assert(count == 2 && ((const double *)data)[1] == 3);
+    mf_artifact_unref(a);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(names_and_quotes_of_a_table)
+{
+    mf_artifact *a;
+    write_csv(",x\n1,2\n"); /* pandas writes its index so */
+    ok(table_read(path, &a));
+    mf_artifact_unref(a);
+    write_csv("x,y,x\n1,2,3\n");
+    refused("table", "two of its columns are called 'x'\n  give every column a name of its own");
+    write_csv("x;\"a\tb\"\n1;2\n");
+    refused("table", "the name of column 2 has a control character");
+    write_csv("x,y\n1,\"2\n3,4\n");
+    char want[120];
+    snprintf(want, sizeof want, "%s:2: a quote is not closed", path);
+    fails(table_read(path, &a), want);
+    unlink(path);
+}
+END_TEST
+
 /* ---- what is no file ------------------------------------------------------------------------- */
 
 #define LINK "is a link, not a file\n  the command is to write the file itself, or copy it there"
@@ -272,6 +416,9 @@ int main(void)
     tcase_add_test(t, a_png_is_no_larger_than_its_file_can_be);
     tcase_add_test(t, texts_are_read_by_their_size);
     tcase_add_test(t, a_table_of_many_columns);
+    tcase_add_test(t, numbers_of_a_table_are_decimal);
+    tcase_add_test(t, a_column_is_of_one_kind);
+    tcase_add_test(t, names_and_quotes_of_a_table);
     tcase_add_test(t, only_files_are_read);
     tcase_add_test(t, a_scan_is_one_file);
     tcase_set_timeout(t, 60);
