@@ -1,15 +1,14 @@
 /* table.c - see table.h: first all fields, then the columns. */
 #include "table.h"
+#include "decimal.h"
 
 #include <massflow/file.h>
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* A field takes some 20 bytes here, and one in the file at the least. */
-#define EXACT 9007199254740992.0 /* 2^53: below it a double holds every integer */
 
 typedef struct fields {
     char **at; /* row-major; the texts lie in the file's own bytes */
@@ -133,64 +132,10 @@ static mf_status check_names(const char *path, const fields *f)
     return failed;
 }
 
-/* Whether it is a decimal number as programs write one: no leading zeros, as codes have them, and
- * no hexadecimal. *integer: neither a point nor an exponent. *zero: no digit but 0 before the
- * exponent. */
-static bool is_decimal(const char *text, bool *integer, bool *zero)
-{
-    static const char digits[] = "0123456789";
-    text += *text == '-' || *text == '+';
-    size_t before = strspn(text, digits), behind = 0;
-    if (before > 1 && *text == '0')
-        return false;
-    *zero = strspn(text, "0") == before;
-    text += before;
-    *integer = !*text;
-    if (*text == '.') {
-        behind = strspn(++text, digits);
-        *zero &= strspn(text, "0") == behind;
-        text += behind;
-    }
-    if (!before && !behind)
-        return false;
-    if (*text == 'e' || *text == 'E') {
-        text++;
-        text += *text == '-' || *text == '+';
-        if (!*text)
-            return false;
-        text += strspn(text, digits);
-    }
-    return !*text;
-}
-
-static bool is_word(const char *text)
-{
-    static const char *const words[] = {"nan", "inf", "infinity"};
-    text += *text == '-' || *text == '+';
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcasecmp(text, words[i]))
-            return true;
-    return false;
-}
-
-/* Whether a double holds what the field says: an integer exactly, a real to the nearest. Whatever
- * else looks like a number is text, so that it comes back byte for byte. */
 static bool number(const char *text, double *value)
 {
-    bool integer, zero;
-
     *value = NAN;
-    if (!*text)
-        return true;
-    text += strspn(text, " "); /* in front, where columns are aligned */
-    if (!is_word(text)) {
-        if (!is_decimal(text, &integer, &zero))
-            return false;
-        *value = strtod(text, NULL);
-        return isfinite(*value) && (zero || *value != 0) && (!integer || fabs(*value) < EXACT);
-    }
-    *value = strtod(text, NULL);
-    return true;
+    return !*text || decimal_number(text, value);
 }
 
 static mf_status add_numbers(mf_artifact *a, const char *name, const fields *f, size_t c)

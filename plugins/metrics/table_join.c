@@ -1,7 +1,9 @@
 /* table_join.c - stage table.join: the tables of many nodes as one, with what tells them apart. */
+#include "decimal.h"
 #include "metrics_stages.h"
 #include "table_join.code.h"
 #include <massflow/stage.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,19 +52,13 @@ static mf_status add_column(join *j, const char *name, bool text, bool of_case)
     return MF_OK;
 }
 
-static bool is_number(const char *text)
-{
-    char *end;
-    (void)strtod(text, &end);
-    return *text && !*end;
-}
-
 /* Whether all values of an axis are numbers. */
 static bool numeric_axis(mf_task *t, size_t axis)
 {
     const char *value;
+    double number;
     for (size_t i = 0; i < mf_in_count(t, "tables"); i++)
-        if (!mf_in_axis(t, "tables", i, axis, &value) || !is_number(value))
+        if (!mf_in_axis(t, "tables", i, axis, &value) || !decimal_number(value, &number))
             return false;
     return true;
 }
@@ -85,6 +81,19 @@ static bool is_text(const mf_artifact *a, size_t i)
     mf_array_info info;
     snprintf(array, sizeof array, "column.%zu", i);
     return mf_artifact_find(a, array, &info) && info.ragged;
+}
+
+/* Whether a column is one of text in any of the tables: case ids 007 and 101, each in a table of
+ * its own, are texts and numbers. */
+static mf_status is_text_in_any(const join *j, size_t number, bool *text)
+{
+    *text = false;
+    for (size_t i = 0; i < mf_in_count(j->task, "tables") && !*text; i++) {
+        const mf_artifact *a;
+        MF_TRY(mf_in_item(j->task, "tables", i, &a));
+        *text = is_text(a, number);
+    }
+    return MF_OK;
 }
 
 static bool has_name(const char *names, const char *wanted)
@@ -130,8 +139,11 @@ static mf_status choose_columns(join *j)
     for (size_t k = 0; (axis = mf_in_axis(j->task, "tables", 0, k, &value)); k++)
         MF_TRY(add_axis(j, axis, k, names));
     j->own = j->count;
-    for (size_t i = 0; next_name(&names, name); i++)
-        MF_TRY(add_column(j, name, is_text(first, i), false));
+    for (size_t i = 0; next_name(&names, name); i++) {
+        bool text;
+        MF_TRY(is_text_in_any(j, i, &text));
+        MF_TRY(add_column(j, name, text, false));
+    }
     return MF_OK;
 }
 
@@ -141,8 +153,7 @@ static mf_status check_columns(const join *j, size_t i, const mf_artifact *a)
     char name[80];
     size_t k = j->own;
     while (names && next_name(&names, name)) {
-        if (k == j->count || strcmp(j->columns[k].name, name) ||
-            j->columns[k].text != is_text(a, k - j->own))
+        if (k == j->count || strcmp(j->columns[k].name, name))
             break;
         k++;
     }
@@ -202,6 +213,21 @@ static void label_row(const join *j, size_t i, double *cells, const char **texts
     }
 }
 
+/* A number among texts, as it was written; the caller frees. Of a real that is not known: 1.10 is
+ * 1.1 by now. */
+static mf_status number_cell(const join *j, size_t k, size_t table, double value, char **text)
+{
+    if (!isnan(value) && (value != floor(value) || fabs(value) >= DECIMAL_EXACT))
+        return mf_fail(
+            MF_INVALID,
+            "the column '%s' holds texts in some tables, and in that of %s the number %g",
+            j->columns[k].name, mf_in_name(j->task, "tables", table), value);
+    if ((isnan(value) ? asprintf(text, "%s", "") : asprintf(text, "%.0f", value)) >= 0)
+        return MF_OK;
+    *text = NULL;
+    return mf_fail(MF_NO_MEMORY, "no memory for a row of a table");
+}
+
 static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *const *numbers,
                          int64_t row)
 {
@@ -213,7 +239,9 @@ static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *cons
     for (size_t k = j->own; k < j->count && !failed; k++) {
         if (numbers[k])
             cells[k] = ((const double *)numbers[k]->data)[row];
-        else
+        if (numbers[k] && j->columns[k].text)
+            failed = number_cell(j, k, i, cells[k], &copies[k]);
+        else if (!numbers[k])
             failed = read_cell(a, k - j->own, row, &copies[k]);
         texts[k] = copies[k];
     }
@@ -274,13 +302,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage table_join = {
     .name = "table.join",
-    .version = 1,
+    .version = 2,
     .summary = "The tables of many nodes as one.",
     .help =
         "For experiments over axes: with scores made for each value of `shots` and `seed`, "
         "{use: table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and "
         "seed before those of the scores. Values that are all numbers make a column of "
-        "numbers. All tables must have the same columns. An axis that has the name of one of their "
+        "numbers. All tables must have the same columns; one that is text in some of them is text, "
+        "and may hold whole numbers in the others. An axis that has the name of one of their "
         "columns stands as axis.NAME.",
     .params = params,
     .params_size = 1,

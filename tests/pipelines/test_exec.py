@@ -437,6 +437,35 @@ stages:
         self.assertIn("1,5", self.massflow("show", "g.yaml", "it"))
         self.assertEqual(self.table(b'"a;b",c\n1,2\n'), [["a;b", "c"], ["1", "2"]])
 
+    def test_what_is_no_plain_number_comes_back_as_it_was(self):
+        header = "case,big,long,hex,far,real"
+        rows = ["001,9007199254740993,9007199254740991,0x10,1e999,1.50",
+                "002,9007199254740992,1234567890123456,0x11,2,2.25"]
+        self.assertEqual(self.table("\n".join([header, *rows, ""]).encode()),
+                         [header.split(","), rows[0].replace("1.50", "1.5").split(","), rows[1].split(",")])
+
+    def joined(self, values):
+        """A table of each case, joined."""
+        self.write("g.yaml", """massflow: 1
+cases:
+  list: [{id: "007", v: "%s"}, {id: "101", v: "%s"}]
+stages:
+  it: {use: exec.run, each: case,
+       with: {shell: true, command: "printf 'id,v\\n${case.id},${case.v}\\n' > {out.table}"}}
+  all: {use: table.join, in: {tables: "it.table[*]"}}
+""" % values)
+
+    def test_whole_numbers_join_texts(self):
+        self.joined(("1", "2.5"))
+        self.massflow("run", "g.yaml")
+        self.massflow("get", "g.yaml", "all", "-o", "all.csv")
+        with open(self.path("all.csv"), encoding="utf-8") as file:
+            lines = file.read().split()
+        self.assertEqual(lines, ["case,id,v", "007,007,1", "101,101,2.5"])
+        self.joined(("x", "2.5"))
+        self.assertIn("the column 'v' holds texts in some tables, and in that of it[case=101] the number 2.5",
+                      self.massflow("run", "g.yaml", code=1))
+
 
 class Outputs(Commands):
     """What a command leaves where an output is to be: only a file is read."""
