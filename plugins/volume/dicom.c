@@ -384,7 +384,8 @@ static mf_dtype wider(mf_dtype a, mf_dtype b)
     if (a == b)
         return a;
     bool real = a == MF_F32 || a == MF_F64 || b == MF_F32 || b == MF_F64;
-    return real ? MF_F64 : MF_I32;
+    bool large = a == MF_U32 || b == MF_U32 || a == MF_I64 || b == MF_I64;
+    return real ? MF_F64 : large ? MF_I64 : MF_I32;
 }
 
 /* The part of a frame that is one tile: [1, rows, columns]. */
@@ -464,23 +465,38 @@ static mf_status read_slices(dicom_reader *r, const dicom_series *list, const sc
     return failed;
 }
 
-/* Standardized uptake: activity over (dose, decayed to the scan's start) per gram of body. */
-static void uptake(const dicom_header *h, scan *s)
+/* Standardized uptake: activity over (dose, decayed to the scan's start) per gram of body. 0 where
+ * the file does not tell. */
+static double suv_factor(const dicom_header *h)
 {
     double from = dicom_seconds(h->dose_start), to = dicom_seconds(h->series_time);
-    if (!strcmp(h->units, "GML")) {
-        snprintf(s->unit, sizeof s->unit, "SUV");
-        s->suv_factor = 1;
-        return;
-    }
-    if (strcmp(h->units, "BQML"))
-        return;
-    snprintf(s->unit, sizeof s->unit, "Bq/ml");
-    if (strcmp(h->decay, "START") || from < 0 || to < 0 || !(h->dose_bq > 0) ||
-        !(h->half_life_s > 0) || !(h->weight_kg > 0))
-        return;
+    if (!strcmp(h->units, "GML"))
+        return 1;
+    if (strcmp(h->units, "BQML") || strcmp(h->decay, "START") || from < 0 || to < 0 ||
+        !(h->dose_bq > 0) || !(h->half_life_s > 0) || !(h->weight_kg > 0))
+        return 0;
     double passed = to - from + (to < from ? 86400 : 0);
-    s->suv_factor = 1000 * h->weight_kg / (h->dose_bq * exp2(-passed / h->half_life_s));
+    return 1000 * h->weight_kg / (h->dose_bq * exp2(-passed / h->half_life_s));
+}
+
+static void uptake(const char *path, const dicom_series *list, scan *s)
+{
+    const char *units = list->picture[0].file->h.units;
+    double least = INFINITY, most = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        double factor = suv_factor(&list->picture[i].file->h);
+        least = fmin(least, factor);
+        most = fmax(most, factor);
+    }
+    if (!strcmp(units, "GML") || !strcmp(units, "BQML"))
+        snprintf(s->unit, sizeof s->unit, "%s", *units == 'G' ? "SUV" : "Bq/ml");
+    if (most - least <= 1e-6 * most)
+        s->suv_factor = most;
+    else
+        scan_note(s,
+                  "%s: the dose, weight and times of its slices give factors to SUV from %g to %g "
+                  "(0: none); none is taken",
+                  path, least, most);
 }
 
 /* Tools write "PT", some "PET", and not all in capitals. */
@@ -494,13 +510,14 @@ static const char *modality_of(const dicom_header *h)
     return "";
 }
 
-static void set_unit(const dicom_header *h, scan *s)
+static void set_unit(const char *path, const dicom_series *list, scan *s)
 {
+    const dicom_header *h = &list->picture[0].file->h;
     snprintf(s->modality, sizeof s->modality, "%s", modality_of(h));
     if (!strcmp(s->modality, "CT"))
         snprintf(s->unit, sizeof s->unit, "HU");
     if (!strcmp(s->modality, "PET"))
-        uptake(h, s);
+        uptake(path, list, s);
     if (!strcasecmp(h->modality, "RTDOSE") && !strcasecmp(h->dose_units, "GY"))
         snprintf(s->unit, sizeof s->unit, "Gy");
 }
@@ -545,7 +562,7 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
     MF_TRY(dicom_choose_volume(path, list, o->time, s));
     MF_TRY(dicom_stack(path, list, &s->grid, s));
     MF_TRY(scan_check_size(path, s->grid.size));
-    set_unit(&list->picture[0].file->h, s);
+    set_unit(path, list, s);
     dicom_reader reader = {.decoder = {.stop = o->stop, .of = o->stop_of}};
     mf_status failed = read_slices(&reader, list, o, s);
     dicom_reader_close(&reader);

@@ -60,11 +60,14 @@ typedef struct slice {
     const double *b;
     const char *kind, *content, *acquired, *kernel, *modality, *uid, *series, *slope;
     int number;         /* of the series */
+    unsigned bits;      /* of a pixel; 0: 16 */
+    bool is_signed;
     double right, down; /* mm that it lies elsewhere */
     const char *position, *orientation, *between;
     const char *name, *patient, *study, *reference, *units, *photometric, *scale_type;
     const char *intercept; /* NULL: -1 where there is a slope */
     bool table;            /* has a Modality LUT */
+    double weight;         /* kg: of PET, with a dose of 200 MBq, one half-life before the series */
 } slice;
 
 /* The values 0 to 3 mean 0, 10, 20, 30. */
@@ -91,11 +94,15 @@ static void put_slice(const slice *s, const char *name)
         dcm_text(&d, 0x00080032, "TM", "%s", s->acquired);
     if (s->content)
         dcm_text(&d, 0x00080033, "TM", "%s", s->content);
+    if (s->weight > 0)
+        dcm_text(&d, 0x00080031, "TM", "110000");
     dcm_text(&d, 0x00080060, "CS", "%s", s->modality ? s->modality : "MR");
     if (s->name)
         dcm_text(&d, 0x00100010, "PN", "%s", s->name);
     if (s->patient)
         dcm_text(&d, 0x00100020, "LO", "%s", s->patient);
+    if (s->weight > 0)
+        dcm_text(&d, 0x00101030, "DS", "%g", s->weight);
     dcm_text(&d, 0x00180050, "DS", "3");
     if (s->echo_time > 0)
         dcm_text(&d, 0x00180081, "DS", "%g", s->echo_time);
@@ -134,9 +141,9 @@ static void put_slice(const slice *s, const char *name)
     dcm_u16(&d, 0x00280010, ROWS);
     dcm_u16(&d, 0x00280011, COLUMNS);
     dcm_text(&d, 0x00280030, "DS", "2\\1.5");
-    dcm_u16(&d, 0x00280100, 16);
-    dcm_u16(&d, 0x00280101, 16);
-    dcm_u16(&d, 0x00280103, 0);
+    dcm_u16(&d, 0x00280100, s->bits ? s->bits : 16);
+    dcm_u16(&d, 0x00280101, s->bits ? s->bits : 16);
+    dcm_u16(&d, 0x00280103, s->is_signed);
     if (s->slope || s->intercept)
         dcm_text(&d, 0x00281052, "DS", "%s", s->intercept ? s->intercept : "-1");
     if (s->slope)
@@ -145,11 +152,23 @@ static void put_slice(const slice *s, const char *name)
         dcm_text(&d, 0x00281054, "LO", "%s", s->scale_type);
     if (s->table)
         put_table();
+    if (s->weight > 0) {
+        dcm_sequence(&d, 0x00540016);
+        dcm_item(&d);
+        dcm_text(&d, 0x00181072, "TM", "100000");
+        dcm_text(&d, 0x00181074, "DS", "200000000");
+        dcm_text(&d, 0x00181075, "DS", "3600");
+        dcm_item_end(&d);
+        dcm_sequence_end(&d);
+    }
     if (s->units)
         dcm_text(&d, 0x00541001, "CS", "%s", s->units);
-    dcm_head(&d, 0x7fe00010, "OW", 2 * ROWS * COLUMNS);
+    if (s->weight > 0)
+        dcm_text(&d, 0x00541102, "CS", "START");
+    int each = s->bits == 32 ? 4 : 2;
+    dcm_head(&d, 0x7fe00010, "OW", (uint32_t)each * ROWS * COLUMNS);
     for (int i = 0; i < ROWS * COLUMNS; i++)
-        dcm_number(&d, (uint64_t)s->value, 2);
+        dcm_number(&d, (uint64_t)s->value, each);
     dcm_write(&d, inside(name));
 }
 
@@ -586,6 +605,34 @@ START_TEST(meanings_are_not_mixed)
 }
 END_TEST
 
+/* One factor to SUV holds for a volume, or none. */
+START_TEST(uptake_is_of_all_slices)
+{
+    slice s[] = {{0, 10, .modality = "PT", .units = "BQML", .weight = 70},
+                 {1, 11, .modality = "PT", .units = "BQML", .weight = 70}};
+    const double *factor;
+    size_t count;
+    scan notes;
+    put_slices(s, 2);
+    mf_artifact *a = load(folder, -1, &notes);
+    factor = mf_artifact_reals(a, "suv_factor", &count);
+    ck_assert(factor && count == 1);
+    ck_assert_double_eq_tol(*factor, 1000 * 70 / 1e8, 1e-15);
+    mf_artifact_unref(a);
+    s[1].weight = 80;
+    put_slices(s, 2);
+    expect_note(-1, ": the dose, weight and times of its slices give factors to SUV from 0.0007 to "
+                    "0.0008 (0: none); none is taken");
+    a = load(folder, -1, &notes);
+    ck_assert_ptr_null(mf_artifact_reals(a, "suv_factor", &count));
+    mf_artifact_unref(a);
+    s[1].weight = 0;
+    put_slices(s, 2);
+    expect_note(-1, ": the dose, weight and times of its slices give factors to SUV from 0 to "
+                    "0.0007 (0: none); none is taken");
+}
+END_TEST
+
 /* Rescaling that readers disagree on. */
 START_TEST(odd_rescaling_is_refused)
 {
@@ -609,6 +656,10 @@ START_TEST(odd_rescaling_is_refused)
     const slice far[] = {{0, 10, .slope = "1", .intercept = "1e999"}};
     put_slices(far, 1);
     expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale intercept is no number");
+    const slice dose[] = {{0, 10, .modality = "RTDOSE"}};
+    put_slices(dose, 1);
+    expect_refused(-1, MF_UNSUPPORTED,
+                   "/999: is a dose and lacks its Dose Grid Scaling (3004,000E)");
     const slice table[] = {{0, 2, .table = true}};
     put_slices(table, 1);
     expect_refused(-1, MF_UNSUPPORTED,
@@ -704,6 +755,9 @@ START_TEST(slices_may_come_in_any_way)
     const slice slopes[] = {{0, 10, .slope = "1"}, {1, 10, .slope = "2"}, {2, 10, .slope = "0.5"}};
     put_slices(slopes, COUNT(slopes));
     expect_slices(-1, "9 19 4");
+    const slice signs[] = {{0, -7, .bits = 32}, {1, -7, .bits = 32, .is_signed = true}};
+    put_slices(signs, COUNT(signs)); /* 2^32 - 7 and -7 */
+    expect_slices(-1, "4.29497e+09 -7");
     const slice nowhere[] = {{0, 10, .position = ""}};
     put_slices(nowhere, COUNT(nowhere));
     expect_refused(-1, MF_UNSUPPORTED,
@@ -1541,6 +1595,7 @@ int main(void)
     tcase_add_test(cases, times_go_on_over_midnight);
     tcase_add_test(cases, patients_are_not_mixed);
     tcase_add_test(cases, meanings_are_not_mixed);
+    tcase_add_test(cases, uptake_is_of_all_slices);
     tcase_add_test(cases, odd_rescaling_is_refused);
     tcase_add_test(cases, copies_are_left_out);
     tcase_add_test(cases, shifted_slices_are_refused);
