@@ -59,8 +59,8 @@ typedef struct slice {
     double echo_time, flip, trigger;
     const double *b;
     const char *kind, *content, *acquired, *kernel, *modality, *uid, *series, *slope;
-    int number;         /* of the series */
-    unsigned bits;      /* of a pixel; 0: 16 */
+    int number;    /* of the series */
+    unsigned bits; /* of a pixel; 0: 16 */
     bool is_signed;
     double right, down; /* mm that it lies elsewhere */
     const char *position, *orientation, *between;
