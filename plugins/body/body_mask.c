@@ -102,7 +102,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 
 static const mf_stage stage = {
     .name = "body.mask",
-    .version = 2,
+    .version = 3,
     .summary = "Where the patient is: what is neither padding nor air, holes filled.",
     .help =
         "Padding is one constant value, or what is not finite, at the border of the scan; air is "

@@ -466,7 +466,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "slic.masks",
-    .version = 2,
+    .version = 3,
     .summary = "Supervoxels of several sizes as masks that need no labels and no weights.",
     .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
             "supervoxel join the neighbour they touch most. Masks with less than half of their "

@@ -406,6 +406,138 @@ START_TEST(small_volumes)
 }
 END_TEST
 
+/* ---- crops without air, dark tissue beside air ------------------------------------------------
+ */
+
+enum { N = 64, CUBE = N * N * N };
+enum noise { ABOVE, NORMAL, RICE }; /* absolute, signed, magnitude */
+
+/* Two tissues: `bright` where a smooth random field of deviation 1 is above `cut`, or within
+ * `radius` voxels of the center. Air lies farther than `body` voxels from the center. */
+typedef struct kind {
+    const char *name;
+    mf_modality modality;
+    double dark, bright, cut, radius, body;
+    double noise;
+    enum noise of;
+    double air, air_noise;
+    double clip[2];    /* if not 0: clipped to this, rounded */
+    bool score;        /* then mean 0, deviation 1 */
+    const char *doubt; /* the words hold this */
+} kind;
+
+#define NO_NOISE "is not like noise about no signal: it counts as body"
+
+static const kind kinds[] = {
+    {"PET, hot on 0.6", MF_MODALITY_PET, 0.6, 8, 1, 0, 0, 0.1, .doubt = NO_NOISE},
+    {"PET, lesion of 5", MF_MODALITY_PET, 0.8, 5, 0, 14, 0, 0.1, .doubt = NO_NOISE},
+    {"PET, lesion of 10", MF_MODALITY_PET, 0.8, 10, 0, 14, 0, 0.1, .doubt = NO_NOISE},
+    {"PET, bladder", MF_MODALITY_PET, 2, 60, 0, 10, 0, 0.2, .doubt = NO_NOISE},
+    {"PET, signed noise", MF_MODALITY_PET, 0.8, 10, 0, 14, 0, 0.15, NORMAL, .doubt = NO_NOISE},
+    {"MR, vessels on 80", MF_MODALITY_MR, 80, 1000, 1.2, 0, 0, 8, .doubt = NO_NOISE},
+    {"MR, 60 and 1000", MF_MODALITY_MR, 60, 1000, 0, 0, 0, 8, .doubt = NO_NOISE},
+    {"MR, Rice", MF_MODALITY_MR, 60, 1000, 1.2, 0, 0, 15, RICE, .doubt = NO_NOISE},
+    {"MR, z-scores", MF_MODALITY_MR, -0.3, 2.5, 0.8, 0, 0, 0.1, NORMAL, .doubt = NO_NOISE},
+    {"MR, scored", MF_MODALITY_MR, 60, 1000, 0.8, 0, 0, 15, RICE, .score = true, .doubt = NO_NOISE},
+    {"CT, lung in a window", MF_MODALITY_CT, -850, 40, 0.3, 0, 0, 20, NORMAL, .clip = {-200, 250},
+     .doubt = "holds the lowest value (-200), which may be clipped tissue: it counts as body"},
+    {"CT, emphysema", MF_MODALITY_CT, -965, 40, 0.8, 0, 0, 45, NORMAL,
+     .doubt = "varies more than air, as lung does: it counts as body"},
+    {"MR, dark tissue in air", MF_MODALITY_MR, 30, 300, 0, 0, 27, 5, NORMAL, 0, 8},
+    {"MR, more of it", MF_MODALITY_MR, 60, 900, 0.8, 0, 25, 10, RICE, 0, 10},
+    {"MR in air, scored", MF_MODALITY_MR, 300, 600, 0, 0, 25, 10, RICE, 0, 10, .score = true},
+    {"MR in signed air", MF_MODALITY_MR, 300, 600, 0, 0, 25, 10, NORMAL, 0, 10},
+    {"PET in air, a hot organ", MF_MODALITY_PET, 0.8, 30, 0, 12, 26, 0.15, NORMAL, 0, 0.03},
+    {"CT in air", MF_MODALITY_CT, -80, 60, 0, 0, 24, 20, NORMAL, -1000, 10},
+    {"CT in air, noise of 60 HU", MF_MODALITY_CT, -80, 60, 0, 0, 24, 60, NORMAL, -1000, 60},
+    {"CT in air, a window", MF_MODALITY_CT, -80, 60, 0, 0, 24, 20, NORMAL, -1000, 10,
+     .clip = {-200, 250}},
+};
+
+static double noisy(mf_random *r, double value, double noise, enum noise of)
+{
+    const double a = noise * mf_random_normal(r);
+    if (of != RICE)
+        return value + (of == ABOVE ? fabs(a) : a);
+    const double b = noise * mf_random_normal(r);
+    return sqrt((value + a) * (value + a) + b * b);
+}
+
+/* A smooth random field of mean 0 and deviation 1: waves along random directions. */
+static void make_field(float *field)
+{
+    enum { WAVES = 24 };
+    double wave[WAVES][4];
+    mf_random r;
+    mf_random_seed(&r, 7, "field", 0);
+    for (int w = 0; w < WAVES; w++) {
+        for (int a = 0; a < 3; a++)
+            wave[w][a] = 0.11 * mf_random_normal(&r);
+        wave[w][3] = mf_random_uniform(&r, 0, 6.28318);
+    }
+    for (int i = 0; i < CUBE; i++) {
+        const int x = i % N, y = i / N % N, z = i / N / N;
+        double sum = 0;
+        for (int w = 0; w < WAVES; w++)
+            sum += cos(wave[w][0] * z + wave[w][1] * y + wave[w][2] * x + wave[w][3]);
+        field[i] = (float)(sum / sqrt(WAVES / 2.0));
+    }
+}
+
+static void make_kind(const kind *k, const float *field, float *v, uint8_t *is)
+{
+    mf_random r;
+    mf_random_seed(&r, 3, k->name, 0);
+    double sum = 0, square = 0;
+    for (int i = 0; i < CUBE; i++) {
+        const double z = i / N / N - 31.5, y = i / N % N - 31.5, x = i % N - 31.5,
+                     far = sqrt(x * x + y * y + z * z);
+        const bool bright = k->radius > 0 ? far < k->radius : (double)field[i] > k->cut;
+        is[i] = k->body > 0 && far >= k->body ? AIR : TISSUE;
+        double value = is[i] == TISSUE ? noisy(&r, bright ? k->bright : k->dark, k->noise, k->of)
+                                       : noisy(&r, k->air, k->air_noise, k->of);
+        if (k->clip[0] < k->clip[1])
+            value = floor(fmin(fmax(value, k->clip[0]), k->clip[1]));
+        v[i] = (float)value;
+        sum += value, square += value * value;
+    }
+    const double mean = sum / CUBE, deviation = sqrt(square / CUBE - mean * mean);
+    for (int i = 0; i < CUBE && k->score; i++)
+        v[i] = (float)((v[i] - mean) / deviation);
+}
+
+/* At least 0.99 of the body is kept, and the air around it is not. */
+START_TEST(dark_tissue_is_no_air)
+{
+    const kind *k = &kinds[_i];
+    float *field = malloc(2 * CUBE * sizeof *field), *v = field + CUBE;
+    uint8_t *is = malloc(2 * (size_t)CUBE), *body = is + CUBE;
+    char words[MF_BACKGROUND_WORDS];
+    mf_background found;
+    ck_assert(field && is);
+    make_field(field);
+    make_kind(k, field, v, is);
+    ok(mf_background_find(v, (const int64_t[]){N, N, N}, (const double[]){2, 2, 2}, k->modality,
+                          -500, body, &found));
+    mf_background_words(&found, words, sizeof words);
+    int64_t tissue = 0, kept = 0, air = 0;
+    for (int i = 0; i < CUBE; i++) {
+        tissue += is[i] == TISSUE;
+        kept += is[i] == TISSUE && body[i];
+        air += is[i] == AIR && body[i];
+    }
+    ck_assert_msg(100 * kept >= 99 * tissue && 100 * air <= CUBE - tissue,
+                  "%s: %.3f of the body and %d voxels of air: %s", k->name,
+                  (double)kept / (double)tissue, (int)air, words);
+    if (k->body > 0)
+        ck_assert_msg(!strstr(words, "in doubt"), "%s: %s", k->name, words);
+    else
+        ck_assert_int_eq(kept, CUBE);
+    ck_assert_msg(!k->doubt || strstr(words, k->doubt), "%s: %s", k->name, words);
+    free(field), free(is);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("background");
@@ -425,6 +557,7 @@ int main(void)
     tcase_add_test(tests, ct_in_a_window);
     tcase_add_test(tests, parts);
     tcase_add_test(tests, small_volumes);
+    tcase_add_loop_test(tests, dark_tissue_is_no_air, 0, (int)(sizeof kinds / sizeof *kinds));
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
