@@ -348,22 +348,24 @@ static bool find_valley(search *s, double from, double least, double *threshold)
     return *threshold < to;
 }
 
-/* Whether the voxels of the scan that are surely air look like it: noise about no signal. No signal
- * is 0, or the lowest value where more than a few voxels are negative. Noise of a magnitude image
- * is skewed, and its level is of the size of its spread. So is the lower half of tissue whose
- * values were clipped, but not skewed, and a share of it that a normal distribution tells holds the
- * lowest value; where less does, the values end there of themselves. A sum over coils has a higher
- * level, but far below the tissue. Else many voxels hold exactly 0, more than a normal distribution
- * that is clipped at 0 would have; or the noise lies about 0. */
+/* Whether the voxels of the scan that are surely air look like it: noise about no signal, which is
+ * 0, or the lowest value where more than a few voxels are negative. Either
+ * - the level is of the size of the spread, as noise of a magnitude image is, and the values are
+ *   skewed as such noise is, or end there of themselves. Tissue that was clipped to percentiles has
+ *   such a level too, but no skew, and about as many voxels at the highest value as at the lowest;
+ * - or a sum over coils has raised the level: it is far below the tissue's, and skewed;
+ * - or many voxels hold exactly 0, more than a normal distribution that is clipped at 0 would have;
+ * - or the noise is signed, and lies about 0. */
 static mf_status is_noise(search *s, mf_background *found, bool *noise)
 {
-    double q[3], high, lowest = INFINITY, mean = 0, square = 0, cube = 0;
-    int64_t negative = 0, count = 0, floor = 0;
+    double q[3], high, lowest = INFINITY, highest = -INFINITY, mean = 0, square = 0, cube = 0;
+    int64_t negative = 0, count = 0, floor = 0, at_lowest = 0, at_highest = 0;
     for (int64_t i = 0; i < s->voxels; i++) {
         const double v = (double)s->scan[i];
         const bool sure = s->is[i] == AIR && !isnan(s->some[i]);
         negative += s->is[i] != PADDING && v < 0;
         lowest = s->is[i] != PADDING && v < lowest ? v : lowest;
+        highest = s->is[i] != PADDING && v > highest ? v : highest;
         mean += sure ? v : 0;
         count += sure;
         s->some[i] = s->is[i] == PADDING ? NAN : s->scan[i];
@@ -375,6 +377,8 @@ static mf_status is_noise(search *s, mf_background *found, bool *noise)
     mean /= (double)count;
     for (int64_t i = 0; i < s->voxels; i++) {
         const double v = (double)s->scan[i];
+        at_lowest += s->is[i] != PADDING && v == lowest;
+        at_highest += s->is[i] != PADDING && v == highest;
         s->some[i] = s->number[i] ? s->scan[i] : NAN;
         if (!s->number[i])
             continue;
@@ -386,7 +390,8 @@ static mf_status is_noise(search *s, mf_background *found, bool *noise)
     const double level = q[1] - zero, spread = (q[2] - q[0]) / 2, n = (double)count;
     const double deviation = sqrt(square / n), skew = cube / n / pow(deviation, 3);
     const double clipped = 0.5 * erfc(level / spread / sqrt(2)); /* if normally distributed */
-    const bool ends = level <= END_LEVEL * spread && (double)floor < 0.5 * clipped * n;
+    const bool ends = level <= END_LEVEL * spread &&
+                      ((double)floor < 0.5 * clipped * n || 2 * at_highest < at_lowest);
     const bool skewed = !(deviation > 0) || skew >= NOISE_SKEW || ends;
     const bool coils =
         found->modality == MF_MODALITY_MR && !shifted && level <= COILS_SHARE * (high - zero);
