@@ -20,7 +20,7 @@ enum { TISSUE, DARK, SEEN, AIR, PADDING }; /* what a voxel is taken for */
 #define REACH_MM 5.0
 #define LUNG_HU (-950.0)
 #define AIR_HU (-995.0)     /* at most this is air, with any noise */
-#define MOST_SPREAD_HU 25.0 /* noise of air; lung with emphysema has 27 and more */
+#define MOST_SPREAD_HU 18.0 /* of means of air; lung with emphysema has more */
 #define LEAST_INNER 50      /* voxels */
 #define MOST_NEGATIVE 0.05  /* share of what is no padding, where 0 is no signal */
 #define NOISE_LEVEL 2.2     /* of the spread: 1.78 if Rayleigh distributed */
@@ -67,8 +67,26 @@ static void surfaces(const search *s, int64_t at, double *border, double *tissue
     }
 }
 
-/* Whether a pocket of `size` voxels, which s->number lists, is air of a CT: half of its voxels are
- * at most -950 HU, and those inside of it (`some` holds them) differ by no more than noise; in
+/* The mean over 3 x 3 x 3 voxels without padding about voxel `at`. */
+static float mean_about(const search *s, int64_t at)
+{
+    const int64_t *n = s->shape, x = at % n[2], y = at / n[2] % n[1], z = at / (n[1] * n[2]);
+    double sum = 0;
+    int count = 0;
+    for (int64_t k = z > 0 ? z - 1 : 0; k <= z + 1 && k < n[0]; k++)
+        for (int64_t j = y > 0 ? y - 1 : 0; j <= y + 1 && j < n[1]; j++)
+            for (int64_t i = x > 0 ? x - 1 : 0; i <= x + 1 && i < n[2]; i++) {
+                const int64_t from = (k * n[1] + j) * n[2] + i;
+                if (s->is[from] == PADDING)
+                    continue;
+                sum += (double)s->v[from];
+                count++;
+            }
+    return count ? (float)(sum / count) : NAN;
+}
+
+/* Whether a pocket of `size` voxels, which s->number lists, is air of a CT: half of its voxels
+ * are at most -950 HU, and means inside of it (`some` holds where) differ by no more than noise; in
  * doubt if they differ by more. */
 static mf_status is_ct_air(const search *s, int64_t size, bool *air, bool *doubt)
 {
@@ -84,9 +102,9 @@ static mf_status is_ct_air(const search *s, int64_t size, bool *air, bool *doubt
         return mf_fail(MF_NO_MEMORY, "no memory for a region of air");
     for (int64_t k = 0; k < size; k++)
         if (!isnan(s->some[s->number[k]]))
-            values[inner++] = s->v[s->number[k]];
+            values[inner++] = mean_about(s, s->number[k]);
     for (int64_t k = 0; k < size && inner < LEAST_INNER; k++)
-        values[k] = s->v[s->number[k]];
+        values[k] = mean_about(s, s->number[k]);
     mf_status failed =
         mf_percentiles(values, inner < LEAST_INNER ? size : inner, (const double[]){16, 50}, 2, q);
     free(values);
@@ -454,26 +472,11 @@ static mf_status find_dark_air(search *s, double least, int32_t *line, mf_backgr
 /* Means over 3 x 3 x 3 voxels without padding: f32 [voxels] for free(). */
 static mf_status smooth(const search *s, float **means)
 {
-    const int64_t *n = s->shape;
     *means = malloc((size_t)s->voxels * sizeof **means);
     if (!*means)
         return mf_fail(MF_NO_MEMORY, "no memory for a smoothed volume");
-    for (int64_t z = 0, at = 0; z < n[0]; z++)
-        for (int64_t y = 0; y < n[1]; y++)
-            for (int64_t x = 0; x < n[2]; x++, at++) {
-                double sum = 0;
-                int count = 0;
-                for (int64_t k = z > 0 ? z - 1 : 0; k <= z + 1 && k < n[0]; k++)
-                    for (int64_t j = y > 0 ? y - 1 : 0; j <= y + 1 && j < n[1]; j++)
-                        for (int64_t i = x > 0 ? x - 1 : 0; i <= x + 1 && i < n[2]; i++) {
-                            const int64_t from = (k * n[1] + j) * n[2] + i;
-                            if (s->is[from] == PADDING)
-                                continue;
-                            sum += (double)s->v[from];
-                            count++;
-                        }
-                (*means)[at] = count ? (float)(sum / count) : NAN;
-            }
+    for (int64_t i = 0; i < s->voxels; i++)
+        (*means)[i] = mean_about(s, i);
     return MF_OK;
 }
 

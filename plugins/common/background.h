@@ -49,9 +49,9 @@ typedef struct mf_background {
  * (percentiles); in CT a value above -950 HU (a window) that does not hold the four edges of the
  * volume along any axis.
  * Air in CT: pockets of voxels at most `threshold` of which half are at most -950 HU; voxels above
- * that are lung even with emphysema (Gevenois et al. 1995). Of those with nothing but dark voxels
- * within reach, the median must be at most -995 HU, or at most 25 HU above percentile 16: lung with
- * emphysema varies more than air does.
+ * that are lung even with emphysema (Gevenois et al. 1995). Where nothing but dark voxels
+ * lies within reach, means of 3 x 3 x 3 voxels must have a median of at most -995 HU, or of at most
+ * 18 HU above their percentile 16: lung with emphysema varies more than air does.
  * Air in MR and PET: pockets of voxels at most T. T is first a tenth of the way from percentile 2
  * to 98 of what is no padding (as BET begins, Smith 2002); it must not be above a quarter of
  * percentile 98, counted from 0, or from the lowest value where that is negative: the darker one of

@@ -422,6 +422,7 @@ typedef struct kind {
     enum noise of;
     double air, air_noise;
     double clip[2];    /* if not 0: clipped to this, rounded */
+    double texture;    /* the field times this is added to the darker tissue */
     bool score;        /* then mean 0, deviation 1 */
     const char *doubt; /* the words hold this */
 } kind;
@@ -441,7 +442,7 @@ static const kind kinds[] = {
     {"MR, scored", MF_MODALITY_MR, 60, 1000, 0.8, 0, 0, 15, RICE, .score = true, .doubt = NO_NOISE},
     {"CT, lung in a window", MF_MODALITY_CT, -850, 40, 0.3, 0, 0, 20, NORMAL, .clip = {-200, 250},
      .doubt = "holds the lowest value (-200), which may be clipped tissue: it counts as body"},
-    {"CT, emphysema", MF_MODALITY_CT, -965, 40, 0.8, 0, 0, 45, NORMAL,
+    {"CT, emphysema", MF_MODALITY_CT, -955, 40, 0.8, 0, 0, 20, NORMAL, .texture = 50,
      .doubt = "varies more than air, as lung does: it counts as body"},
     {"MR, dark tissue in air", MF_MODALITY_MR, 30, 300, 0, 0, 27, 5, NORMAL, 0, 8},
     {"MR, more of it", MF_MODALITY_MR, 60, 900, 0.8, 0, 25, 10, RICE, 0, 10},
@@ -494,8 +495,10 @@ static void make_kind(const kind *k, const float *field, float *v, uint8_t *is)
                      far = sqrt(x * x + y * y + z * z);
         const bool bright = k->radius > 0 ? far < k->radius : (double)field[i] > k->cut;
         is[i] = k->body > 0 && far >= k->body ? AIR : TISSUE;
-        double value = is[i] == TISSUE ? noisy(&r, bright ? k->bright : k->dark, k->noise, k->of)
-                                       : noisy(&r, k->air, k->air_noise, k->of);
+        double value = is[i] == TISSUE
+                           ? noisy(&r, bright ? k->bright : k->dark + k->texture * (double)field[i],
+                                   k->noise, k->of)
+                           : noisy(&r, k->air, k->air_noise, k->of);
         if (k->clip[0] < k->clip[1])
             value = floor(fmin(fmax(value, k->clip[0]), k->clip[1]));
         v[i] = (float)value;
