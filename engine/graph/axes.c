@@ -59,7 +59,7 @@ static bool check_name(mf_graph *g, const yaml *key)
 static bool read_values(mf_graph *g, axis *a, const yaml *node)
 {
     given v;
-    if (yaml_empty(node) || node->kind == YAML_MAP)
+    if (mf_yaml_empty(node) || node->kind == YAML_MAP)
         return graph_error(g, node, "an axis takes a list of values, as in {%s: [1, 2]}", a->name);
     if (!resolve(g, node, NULL, &v))
         return false;
@@ -90,7 +90,7 @@ static bool read_axis(mf_graph *g, const yaml *key, const yaml *node)
 
 bool read_axes(mf_graph *g)
 {
-    const yaml *map = yaml_get(g->root, "axes", NULL);
+    const yaml *map = mf_yaml_get(g->root, "axes", NULL);
     bool good = true;
     axis *cases = &g->axes[0];
     *cases = (axis){.name = "case", .count = (uint32_t)g->case_count};
@@ -98,7 +98,7 @@ bool read_axes(mf_graph *g)
     for (size_t i = 0; i < g->case_count; i++)
         cases->values[i] = g->cases[i].id;
     g->axis_count = 1;
-    if (!map || yaml_empty(map))
+    if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
         return graph_error(g, map,

@@ -223,7 +223,7 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     given v;
     scan_search s = {0};
-    mf_place place = yaml_place(node);
+    mf_place place = mf_yaml_place(node);
     if (!resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
@@ -255,7 +255,7 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
     static const mf_stage holder = {.name = "cases", .params = table, .params_size = 8};
     given v;
     mf_params *parsed;
-    mf_place place = yaml_place(node);
+    mf_place place = mf_yaml_place(node);
     if (!resolve(g, node, NULL, &v))
         return false;
     mf_status error = mf_params_new(&holder, &parsed);
@@ -296,7 +296,7 @@ static bool put_path(mf_graph *g, row *c, const char *base, const char *text, mf
 /* An item of `list`: a path, or a map of columns. */
 static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
 {
-    mf_place place = yaml_place(item);
+    mf_place place = mf_yaml_place(item);
     given v;
     const char *id = NULL, *path = NULL;
     bool good = true;
@@ -321,7 +321,7 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
             id = v.text;
         } else if (!strcmp(key->text, "path")) {
             path = v.text;
-            good &= put_path(g, c, v.base, path, yaml_place(node));
+            good &= put_path(g, c, v.base, path, mf_yaml_place(node));
         } else {
             put(c, key->text, v.text);
         }
@@ -470,7 +470,7 @@ static bool read_source(mf_graph *g, const yaml *node, rows *r)
                            "a source of cases is one of glob, csv, list, count, nnunet, dicom, as "
                            "in {glob: \"scans/*.nii.gz\"}");
     for (const struct source *s = sources; s->name; s++) {
-        yaml *k, *v = yaml_get(node, s->name, &k);
+        yaml *k, *v = mf_yaml_get(node, s->name, &k);
         if (v && chosen)
             return graph_error(g, k, "one source has '%s' or '%s', not both", kind->name, s->name);
         if (v) {
@@ -567,7 +567,7 @@ static void fill_table(mf_graph *g, const rows *r)
 
 bool read_cases(mf_graph *g)
 {
-    const yaml *node = yaml_get(g->root, "cases", NULL);
+    const yaml *node = mf_yaml_get(g->root, "cases", NULL);
     rows r = {0};
     bool good = true;
     if (!node)

@@ -186,7 +186,7 @@ static bool check_skip(mf_graph *g, const stage_def *def)
         for (size_t k = 0; k < def->inputs[i].count; k++)
             gathers |= type.shape == MF_PORT_LIST && def->inputs[i].refs[k].gather;
     }
-    if (gathers || !yaml_get(def->node, "skip_failed", &key) || !def->skip_failed)
+    if (gathers || !mf_yaml_get(def->node, "skip_failed", &key) || !def->skip_failed)
         return true;
     return graph_error(
         g, key, "'skip_failed' is for a stage that gathers, as in \"scan[*]\"; '%s' does not",
@@ -196,7 +196,7 @@ static bool check_skip(mf_graph *g, const stage_def *def)
 bool connect_stage(mf_graph *g, stage_def *def)
 {
     const mf_stage *stage = def->stage;
-    const yaml *map = yaml_get(def->node, "in", NULL);
+    const yaml *map = mf_yaml_get(def->node, "in", NULL);
     bool good = true;
     def->input_count = mf_port_count(stage->in);
     def->inputs = mf_arena_alloc(g->arena, def->input_count, sizeof *def->inputs);

@@ -87,7 +87,7 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
     }
     other = names_add(&files->folded, lower(g->arena, name), index);
     if (other != NAME_NONE) {
-        mf_place place = yaml_place(node);
+        mf_place place = mf_yaml_place(node);
         mf_diagnostics_warning(g->d, &place,
                                "the exports of %s and %s differ only in upper and lower case: on a "
                                "disk that ignores it one replaces the other",
@@ -161,10 +161,10 @@ static bool check_all_folders(mf_graph *g, export_files *files, const yaml *map)
 
 bool read_exports(mf_graph *g)
 {
-    const yaml *map = yaml_get(g->root, "export", NULL);
+    const yaml *map = mf_yaml_get(g->root, "export", NULL);
     export_files files = {0};
     bool good = true;
-    if (!map || yaml_empty(map))
+    if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
         return graph_error(g, map, "'export' takes stages and paths");

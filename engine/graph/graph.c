@@ -26,7 +26,7 @@ bool graph_error(mf_graph *g, const yaml *node, const char *format, ...)
 {
     va_list args;
     char *message;
-    mf_place place = yaml_place(node);
+    mf_place place = mf_yaml_place(node);
     va_start(args, format);
     if (vasprintf(&message, format, args) < 0)
         abort();
@@ -71,7 +71,7 @@ bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *c
 
 static bool read_version(mf_graph *g)
 {
-    const yaml *version = yaml_get(g->root, "massflow", NULL);
+    const yaml *version = mf_yaml_get(g->root, "massflow", NULL);
     if (!version)
         return graph_error(g, g->root, "a graph file begins with 'massflow: 1'");
     if (version->kind != YAML_SCALAR || strcmp(version->text, "1"))
@@ -92,7 +92,7 @@ static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
         if (!strcmp(key->text, source))
             return graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
                                key->text);
-    if (value->kind == YAML_MAP && yaml_get(value, "use", NULL))
+    if (value->kind == YAML_MAP && mf_yaml_get(value, "use", NULL))
         return graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in", key->text);
     return graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
 }
@@ -126,7 +126,7 @@ static void warn_unused(mf_graph *g)
     for (size_t i = 0; i < g->param_count; i++) {
         if (g->params[i].used)
             continue;
-        mf_place place = yaml_place(g->params[i].declared);
+        mf_place place = mf_yaml_place(g->params[i].declared);
         mf_diagnostics_warning(g->d, &place, "parameter '%s' is not used", g->params[i].name);
     }
 }
@@ -179,7 +179,7 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
         g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
         g->path = g->source->name;
         g->folder = g->source->base;
-        g->root = yaml_read(arena, g->source, diagnostics);
+        g->root = mf_yaml_read(arena, g->source, diagnostics);
         if (g->root)
             error = read_graph(g, settings, count, NULL, &good);
         good = !error && good && assemble(g);

@@ -82,7 +82,7 @@ static bool open_file(mf_graph *g, const yaml *key, const yaml *node, mf_graph *
     below->source->from = included_from(g, key);
     below->path = below->source->name;
     below->folder = below->source->base;
-    below->root = yaml_read(g->arena, below->source, g->d);
+    below->root = mf_yaml_read(g->arena, below->source, g->d);
     return below->root != NULL;
 }
 
@@ -101,7 +101,7 @@ static bool check_include(mf_graph *g, const yaml *key, const yaml *node)
         if (strcmp(k->text, "file") && strcmp(k->text, "set"))
             good = graph_unknown(g, k, "an included file has no key", keys, 2);
     }
-    if (!yaml_get(node, "file", NULL))
+    if (!mf_yaml_get(node, "file", NULL))
         good = graph_error(g, key, "'%s' does not say which file: 'file: PATH'", key->text);
     return good;
 }
@@ -117,19 +117,19 @@ static mf_status read_include(mf_graph *g, const yaml *key, const yaml *node, bo
                         .d = g->d,
                         .cwd = g->cwd};
     g->includes[g->include_count++] = (include){key, below};
-    if (!fine || !open_file(g, key, yaml_get(node, "file", NULL), below)) {
+    if (!fine || !open_file(g, key, mf_yaml_get(node, "file", NULL), below)) {
         *good = false;
         return MF_OK;
     }
-    MF_TRY(read_graph(below, NULL, 0, yaml_get(node, "set", NULL), &fine));
+    MF_TRY(read_graph(below, NULL, 0, mf_yaml_get(node, "set", NULL), &fine));
     *good &= fine;
     return MF_OK;
 }
 
 mf_status read_includes(mf_graph *g, bool *good)
 {
-    const yaml *map = yaml_get(g->root, "include", NULL);
-    if (!map || yaml_empty(map))
+    const yaml *map = mf_yaml_get(g->root, "include", NULL);
+    if (!map || mf_yaml_empty(map))
         return MF_OK;
     if (map->kind != YAML_MAP) {
         *good = graph_error(g, map,

@@ -78,7 +78,7 @@ static bool refuse_stream(mf_graph *g, const stage_def *def)
 {
     yaml *key;
     for (size_t i = 0; i < sizeof limit_keys / sizeof *limit_keys; i++)
-        if (yaml_get(def->node, limit_keys[i], &key))
+        if (mf_yaml_get(def->node, limit_keys[i], &key))
             return graph_error(g, key,
                                "'%s' is a stream, which runs with the stage that reads it: write "
                                "'%s' there",
@@ -95,13 +95,13 @@ bool read_limits(mf_graph *g, stage_def *def)
     if (def->stage && def->stage->item)
         return refuse_stream(g, def);
     limits->isolate = g->isolate;
-    if ((node = yaml_get(def->node, "isolate", NULL)))
+    if ((node = mf_yaml_get(def->node, "isolate", NULL)))
         good &= read_flag(g, node, &limits->isolate);
-    if ((node = yaml_get(def->node, "timeout", NULL)))
+    if ((node = mf_yaml_get(def->node, "timeout", NULL)))
         good &= read_timeout(g, node, limits);
-    if ((node = yaml_get(def->node, "retries", NULL)))
+    if ((node = mf_yaml_get(def->node, "retries", NULL)))
         good &= read_retries(g, node, limits);
-    if ((node = yaml_get(def->node, "memory", &key))) {
+    if ((node = mf_yaml_get(def->node, "memory", &key))) {
         good &= read_memory(g, node, limits);
         if (good && !limits->isolate)
             good = graph_error(g, key,
@@ -113,6 +113,6 @@ bool read_limits(mf_graph *g, stage_def *def)
 
 bool read_isolate(mf_graph *g)
 {
-    const yaml *node = yaml_get(g->root, "isolate", NULL);
+    const yaml *node = mf_yaml_get(g->root, "isolate", NULL);
     return !node || read_flag(g, node, &g->isolate);
 }

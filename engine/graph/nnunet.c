@@ -37,9 +37,9 @@ static bool no_file(const dataset *d, const yaml *node, const char *what, const 
 
 static bool check_json(dataset *d)
 {
-    const yaml *json = d->json, *channels = yaml_get(json, "channel_names", NULL),
-               *ending = yaml_get(json, "file_ending", NULL);
-    if (!channels && yaml_get(json, "modality", NULL))
+    const yaml *json = d->json, *channels = mf_yaml_get(json, "channel_names", NULL),
+               *ending = mf_yaml_get(json, "file_ending", NULL);
+    if (!channels && mf_yaml_get(json, "modality", NULL))
         return graph_error(d->g, json,
                            "this is a data set of nnU-Net v1 or of the Medical Segmentation "
                            "Decathlon; v2's has channel_names and file_ending");
@@ -54,7 +54,7 @@ static bool check_json(dataset *d)
     d->ending = ending->text;
     for (size_t i = 0; i < d->channels; i++) {
         char *number = mf_arena_print(d->g->arena, "%zu", i);
-        if (!yaml_get(channels, number, NULL))
+        if (!mf_yaml_get(channels, number, NULL))
             return graph_error(d->g, channels, "channel %zu is missing", i);
     }
     return true;
@@ -68,7 +68,7 @@ static bool read_json(dataset *d)
     if (error)
         return graph_status(d->g, d->node, NULL, error);
     s->from = d->g->source->from;
-    d->json = yaml_read(d->g->arena, s, d->g->d);
+    d->json = mf_yaml_read(d->g->arena, s, d->g->d);
     if (!d->json)
         return false;
     if (d->json->kind != YAML_MAP)
@@ -82,7 +82,7 @@ static bool read_json(dataset *d)
 static row *add_case(dataset *d, const yaml *node, const char *id, const char *set,
                      const char *const *images, const char *label)
 {
-    mf_place place = yaml_place(node);
+    mf_place place = mf_yaml_place(node);
     row *c = new_row(d->g, d->r, &place, d->node->source->base, d->channels + 3, d->e);
     c->from = images[0];
     put(c, "path", images[0]);
@@ -169,8 +169,8 @@ static bool read_listed(dataset *d, const yaml *map, size_t *cases)
         return graph_error(d->g, map, "'dataset' is to be an object of cases");
     for (size_t i = 0; i < map->count; i++) {
         const yaml *key = map->items[2 * i], *one = map->items[2 * i + 1];
-        const yaml *images = one->kind == YAML_MAP ? yaml_get(one, "images", NULL) : NULL;
-        const yaml *label = one->kind == YAML_MAP ? yaml_get(one, "label", NULL) : NULL;
+        const yaml *images = one->kind == YAML_MAP ? mf_yaml_get(one, "images", NULL) : NULL;
+        const yaml *label = one->kind == YAML_MAP ? mf_yaml_get(one, "label", NULL) : NULL;
         const char **paths = mf_arena_alloc(arena, d->channels + 1, sizeof *paths);
         if (!images || images->kind != YAML_LIST || images->count != d->channels || !label ||
             label->kind != YAML_SCALAR)
@@ -195,10 +195,10 @@ static bool read_listed(dataset *d, const yaml *map, size_t *cases)
 
 static void check_count(const dataset *d, size_t cases)
 {
-    const yaml *number = yaml_get(d->json, "numTraining", NULL);
+    const yaml *number = mf_yaml_get(d->json, "numTraining", NULL);
     if (!number || number->kind != YAML_SCALAR || strtoull(number->text, NULL, 10) == cases)
         return;
-    mf_place place = yaml_place(number);
+    mf_place place = mf_yaml_place(number);
     mf_diagnostics_warning(d->g->d, &place, "%zu training cases are there, not %s", cases,
                            number->text);
 }
@@ -209,7 +209,7 @@ bool read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r)
     size_t cases = 0, test;
     if (!source_folder(g, node, "nnunet", &d.folder) || !read_json(&d))
         return false;
-    const yaml *listed = yaml_get(d.json, "dataset", NULL);
+    const yaml *listed = mf_yaml_get(d.json, "dataset", NULL);
     bool good =
         listed ? read_listed(&d, listed, &cases) : read_set(&d, "Tr", "train", true, &cases);
     if (good)

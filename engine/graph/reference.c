@@ -67,8 +67,8 @@ bool compare_values(const char *column, const char *left, compare op, const char
 static mf_place part(const yaml *node, const char *text, const char *at, size_t length)
 {
     if (strcmp(text, node->text))
-        return yaml_place(node);
-    return yaml_place_in(node, (size_t)(at - text), length ? length : 1);
+        return mf_yaml_place(node);
+    return mf_yaml_place_in(node, (size_t)(at - text), length ? length : 1);
 }
 
 static bool unknown_label(mf_graph *g, const yaml *node, const char *text, const mf_graph *in,

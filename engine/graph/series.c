@@ -147,7 +147,7 @@ bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     search s = {.g = g, .node = node, .good = true};
     const char *folder;
-    mf_place place = yaml_place(node);
+    mf_place place = mf_yaml_place(node);
     if (!source_folder(g, node, "dicom", &folder))
         return false;
     search_folder(&s, folder, "", NULL);

@@ -12,7 +12,7 @@
 
 #define MARK "\xef\xbb\xbf" /* the byte order mark in UTF-8 */
 
-char *yaml_folder(mf_arena *arena, const char *path)
+char *mf_yaml_folder(mf_arena *arena, const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash == path ? mf_arena_copy(arena, "/")
@@ -32,7 +32,7 @@ static bool ends_line(const char *c)
     return *c == '\n' || (*c == '\r' && c[1] != '\n');
 }
 
-yaml_source *source_of(mf_arena *arena, const char *name, const char *base, const char *text)
+yaml_source *mf_source_of(mf_arena *arena, const char *name, const char *base, const char *text)
 {
     yaml_source *s = mf_arena_alloc(arena, 1, sizeof *s);
     text += strncmp(text, MARK, 3) ? 0 : 3;
@@ -154,7 +154,7 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
     if (!error) {
         size_t length = text.length;
         const char *copy = mf_arena_copy_n(arena, text.data ? text.data : "", length);
-        *s = source_of(arena, mf_arena_copy(arena, path), yaml_folder(arena, path), copy);
+        *s = mf_source_of(arena, mf_arena_copy(arena, path), mf_yaml_folder(arena, path), copy);
         (*s)->file = true;
         /* A NUL byte inside ends strlen early; source_check refuses it. */
         (*s)->length = length - (size_t)((*s)->text - copy);

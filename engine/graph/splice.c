@@ -26,7 +26,7 @@ static bool check_value(mf_graph *g, const yaml *value)
 {
     if (value->kind == YAML_MAP)
         return graph_error(g, value, "a parameter is one value or a list of values");
-    if (yaml_empty(value))
+    if (mf_yaml_empty(value))
         return graph_error(g, value, "a value is missing; write \"\" for empty text");
     if (value->kind == YAML_SCALAR) {
         if (strstr(value->text, "${"))
@@ -44,9 +44,9 @@ static bool check_value(mf_graph *g, const yaml *value)
 
 static bool declare_params(mf_graph *g)
 {
-    yaml *map = yaml_get(g->root, "params", NULL);
+    yaml *map = mf_yaml_get(g->root, "params", NULL);
     bool good = true;
-    if (!map || yaml_empty(map))
+    if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
         return graph_error(g, map, "'params' takes names and values");
@@ -87,12 +87,12 @@ static bool apply_setting(mf_graph *g, const mf_setting *setting)
         free(list.data);
         return false;
     }
-    yaml_source *s = source_of(g->arena, name, g->cwd, mf_arena_copy(g->arena, setting->value));
+    yaml_source *s = mf_source_of(g->arena, name, g->cwd, mf_arena_copy(g->arena, setting->value));
     if (!source_check(s, g->d))
         return false;
     yaml *value;
     if (s->length >= 2 && s->text[0] == '[' && s->text[s->length - 1] == ']') {
-        value = yaml_read(g->arena, s, g->d);
+        value = mf_yaml_read(g->arena, s, g->d);
         if (!value || !check_value(g, value))
             return false;
     } else {
@@ -149,7 +149,7 @@ static bool set_one(mf_graph *g, const yaml *key, const yaml *node)
         char *what = mf_arena_print(g->arena, "%s has no parameter", g->path);
         return graph_unknown(g->parent, key, what, all, g->param_count);
     }
-    if (yaml_empty(node))
+    if (mf_yaml_empty(node))
         return graph_error(g->parent, node, "a value is missing; write \"\" for empty text");
     if (!resolve(g->parent, node, NULL, &v))
         return false;
@@ -218,7 +218,7 @@ static bool report(mf_graph *g, const yaml *node, const char *at, size_t length,
 {
     const char *in =
         node->text && at >= node->text && at <= node->text + strlen(node->text) ? at : NULL;
-    mf_place place = in ? yaml_place_in(node, (size_t)(in - node->text), length) : yaml_place(node);
+    mf_place place = in ? mf_yaml_place_in(node, (size_t)(in - node->text), length) : mf_yaml_place(node);
     if (near)
         mf_diagnostics_error(g->d, &place, "%s '%s'; did you mean '%s'?", message, name, near);
     else
@@ -410,8 +410,8 @@ bool list_in_cell(mf_graph *g, const yaml *node, given *v)
     size_t length = strlen(v->text);
     if (length < 2 || v->text[0] != '[' || v->text[length - 1] != ']')
         return true;
-    yaml_source *s = source_of(g->arena, node->text, v->base, v->text);
-    const yaml *list = source_check(s, g->d) ? yaml_read(g->arena, s, g->d) : NULL;
+    yaml_source *s = mf_source_of(g->arena, node->text, v->base, v->text);
+    const yaml *list = source_check(s, g->d) ? mf_yaml_read(g->arena, s, g->d) : NULL;
     if (!list)
         return false;
     if (list->kind != YAML_LIST)

@@ -65,7 +65,7 @@ bool graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const c
 
 static bool read_use(mf_graph *g, stage_def *def)
 {
-    def->use = yaml_get(def->node, "use", NULL);
+    def->use = mf_yaml_get(def->node, "use", NULL);
     if (!def->use)
         return graph_error(g, def->key, "'%s' does not say which stage it uses: 'use: STAGE'",
                            def->key->text);
@@ -113,7 +113,7 @@ static bool read_axis(mf_graph *g, stage_def *def, const yaml *node)
 
 static bool read_each(mf_graph *g, stage_def *def)
 {
-    const yaml *each = yaml_get(def->node, "each", NULL);
+    const yaml *each = mf_yaml_get(def->node, "each", NULL);
     bool good = true;
     if (!each)
         return true;
@@ -137,7 +137,7 @@ static bool read_each(mf_graph *g, stage_def *def)
 static bool read_filter(mf_graph *g, const stage_def *def, filter *f, const yaml *key,
                         const yaml *node)
 {
-    mf_place place = yaml_place(key);
+    mf_place place = mf_yaml_place(key);
     given v;
     f->node = node;
     f->varies = mentions(g, node);
@@ -224,7 +224,7 @@ static bool apply_filters(mf_graph *g, stage_def *def, const yaml *where)
 static bool read_where(mf_graph *g, stage_def *def)
 {
     yaml *key;
-    const yaml *where = yaml_get(def->node, "where", &key);
+    const yaml *where = mf_yaml_get(def->node, "where", &key);
     bool good = true;
     def->count = (uint32_t)axes_space(g, def->axes);
     if (!where)
@@ -247,7 +247,7 @@ static bool read_where(mf_graph *g, stage_def *def)
 
 static bool read_skip(mf_graph *g, stage_def *def)
 {
-    const yaml *node = yaml_get(def->node, "skip_failed", NULL);
+    const yaml *node = mf_yaml_get(def->node, "skip_failed", NULL);
     given v;
     if (!node)
         return true;
@@ -282,7 +282,7 @@ static bool read_stage(mf_graph *g, stage_def *def)
     good &= read_limits(g, def);
     good &= read_skip(g, def);
     good &= read_each(g, def) && read_where(g, def);
-    def->with = yaml_get(def->node, "with", NULL);
+    def->with = mf_yaml_get(def->node, "with", NULL);
     return good;
 }
 
@@ -308,9 +308,9 @@ static bool check_label(mf_graph *g, const yaml *key)
 
 bool read_stages(mf_graph *g)
 {
-    const yaml *map = yaml_get(g->root, "stages", NULL);
+    const yaml *map = mf_yaml_get(g->root, "stages", NULL);
     bool good = true;
-    if (!map || yaml_empty(map))
+    if (!map || mf_yaml_empty(map))
         return graph_error(g, map ? map : g->root, "the graph has no stages");
     if (map->kind != YAML_MAP || !map->count)
         return graph_error(g, map, "'stages' takes names, each with the stage that it uses");

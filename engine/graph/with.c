@@ -45,7 +45,7 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
         return false;
     if (v.cell && mf_param_list(p->kind) && !list_in_cell(g, node, &v))
         return false;
-    if (yaml_empty(node))
+    if (mf_yaml_empty(node))
         return graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
                            def->stage->name, p->name);
     mf_status error = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
@@ -79,7 +79,7 @@ static bool check_missing(mf_graph *g, const stage_def *def)
 {
     bool good = true;
     for (const mf_param *p = def->stage->params; p && p->name; p++) {
-        if (!mf_param_required(p) || (def->with && yaml_get(def->with, p->name, NULL)))
+        if (!mf_param_required(p) || (def->with && mf_yaml_get(def->with, p->name, NULL)))
             continue;
         good = graph_error(g, def->key, "%s: required parameter '%s' is missing", def->stage->name,
                            p->name);
@@ -120,7 +120,7 @@ mf_status read_with(mf_graph *g, stage_def *def, bool *good)
 {
     mf_params *common;
     bool fine = true;
-    if (def->with && yaml_empty(def->with))
+    if (def->with && mf_yaml_empty(def->with))
         def->with = NULL;
     if (def->with && def->with->kind != YAML_MAP) {
         *good = graph_error(g, def->with, "'with' takes parameters and their values");

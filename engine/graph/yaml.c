@@ -10,20 +10,20 @@
 
 #define DEEPEST 32
 
-mf_place yaml_place(const yaml *node)
+mf_place mf_yaml_place(const yaml *node)
 {
     return source_place(node->source, node->line, node->column, node->width);
 }
 
-mf_place yaml_place_in(const yaml *node, size_t offset, size_t length)
+mf_place mf_yaml_place_in(const yaml *node, size_t offset, size_t length)
 {
     size_t bytes = strlen(node->text);
     size_t shift = node->quoted ? 1 : 0;
     for (const char *c = node->text; *c; c++)
         if ((unsigned char)*c >= 128)
-            return yaml_place(node);
+            return mf_yaml_place(node);
     if (bytes + 2 * shift != (size_t)node->width)
-        return yaml_place(node);
+        return mf_yaml_place(node);
     return source_place(node->source, node->line, node->column + (int)(offset + shift),
                         (int)length);
 }
@@ -118,7 +118,7 @@ static bool attach(reader *r, yaml *node)
     }
     struct frame *f = &r->stack[r->depth - 1];
     if (f->node->kind == YAML_MAP && f->count % 2 == 0) {
-        mf_place place = yaml_place(node);
+        mf_place place = mf_yaml_place(node);
         if (node->kind != YAML_SCALAR) {
             mf_diagnostics_error(r->d, &place, "a key must be one word");
             return false;
@@ -138,7 +138,7 @@ static bool open_node(reader *r, yaml_kind kind, const yaml_event_t *e)
 {
     yaml *node = make(r, kind, e);
     if (r->depth == DEEPEST) {
-        mf_place place = yaml_place(node);
+        mf_place place = mf_yaml_place(node);
         mf_diagnostics_error(r->d, &place, "nested deeper than %d levels", DEEPEST);
         return false;
     }
@@ -179,7 +179,7 @@ static bool scalar(reader *r, const yaml_event_t *e)
 {
     yaml *node = make(r, YAML_SCALAR, e);
     if (strlen((const char *)e->data.scalar.value) != e->data.scalar.length) {
-        mf_place place = yaml_place(node);
+        mf_place place = mf_yaml_place(node);
         mf_diagnostics_error(r->d, &place, "a NUL character in text");
         return false;
     }
@@ -221,7 +221,7 @@ static bool event(reader *r, const yaml_event_t *e)
     }
 }
 
-yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d)
+yaml *mf_yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d)
 {
     size_t before = mf_diagnostics_errors(d);
     if (!source_check(s, d) || !check_tabs(s, d))
@@ -253,7 +253,7 @@ yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-yaml *yaml_get(const yaml *map, const char *name, yaml **key)
+yaml *mf_yaml_get(const yaml *map, const char *name, yaml **key)
 {
     for (size_t i = 0; i < map->count; i++)
         if (!strcmp(map->items[2 * i]->text, name)) {
@@ -264,7 +264,7 @@ yaml *yaml_get(const yaml *map, const char *name, yaml **key)
     return NULL;
 }
 
-bool yaml_empty(const yaml *node)
+bool mf_yaml_empty(const yaml *node)
 {
     return node->kind == YAML_SCALAR && !node->quoted && !*node->text;
 }

@@ -33,11 +33,11 @@ typedef struct yaml {
  */
 
 /* The folder part of `path` as an absolute path, in `arena`. */
-char *yaml_folder(mf_arena *arena, const char *path);
+char *mf_yaml_folder(mf_arena *arena, const char *path);
 /* A file whole, at most `limit` bytes, in `arena`: without its byte order mark, UTF-16 as UTF-8. */
 MF_MUST_USE mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s);
 /* A text that is there already. */
-yaml_source *source_of(mf_arena *arena, const char *name, const char *base, const char *text);
+yaml_source *mf_source_of(mf_arena *arena, const char *name, const char *base, const char *text);
 
 /* The checks that any text from a user needs: UTF-8 without control characters. */
 bool source_check(const yaml_source *s, mf_diagnostics *d);
@@ -48,13 +48,13 @@ mf_place source_place(const yaml_source *s, int line, int column, int width);
  */
 
 /* The tree, or NULL after reporting what is wrong. */
-yaml *yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d);
-mf_place yaml_place(const yaml *node);
+yaml *mf_yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d);
+mf_place mf_yaml_place(const yaml *node);
 /* A part of a scalar's text: bytes [offset, offset + length). The whole node when the text in the
  * file differs from the text meant (escapes, folded lines). */
-mf_place yaml_place_in(const yaml *node, size_t offset, size_t length);
+mf_place mf_yaml_place_in(const yaml *node, size_t offset, size_t length);
 /* The value of a key of a map, or NULL; *key (may be NULL) is the key's own node. */
-yaml *yaml_get(const yaml *map, const char *name, yaml **key);
-bool yaml_empty(const yaml *node); /* a plain scalar without text: nothing was given */
+yaml *mf_yaml_get(const yaml *map, const char *name, yaml **key);
+bool mf_yaml_empty(const yaml *node); /* a plain scalar without text: nothing was given */
 
 #endif

@@ -101,6 +101,16 @@ START_TEST(wrong_plugins_are_named)
 }
 END_TEST
 
+START_TEST(a_plugin_calls_its_own_functions)
+{
+    char file[4096];
+    const char *const files[] = {file};
+    snprintf(file, sizeof file, "%s/own_names.so", plugins);
+    ok(mf_registry_load(r, files, 1));
+    ck_assert_str_eq(mf_registry_stage(r, "own.names")->summary, "own");
+}
+END_TEST
+
 START_TEST(plugins_of_the_environment)
 {
     ck_assert_int_eq(setenv("MASSFLOW_PLUGINS", "/nowhere/at/all", 1), 0);
@@ -556,6 +566,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_plugin_is_loaded_once);
     tcase_add_test(tests, wrong_plugins_are_named);
+    tcase_add_test(tests, a_plugin_calls_its_own_functions);
     tcase_add_test(tests, plugins_of_the_environment);
     tcase_add_test(tests, stages_that_do_not_hold);
     tcase_add_test(tests, parameters_that_do_not_hold);

@@ -21,7 +21,7 @@ static void teardown(void)
 
 static yaml *read_text(const char *text)
 {
-    return yaml_read(arena, source_of(arena, "t.yaml", "/", text), d);
+    return mf_yaml_read(arena, mf_source_of(arena, "t.yaml", "/", text), d);
 }
 
 static void refused(const char *text, const char *expected)
@@ -63,19 +63,19 @@ START_TEST(every_node_keeps_its_place)
     ck_assert_int_eq(root->kind, YAML_MAP);
     ck_assert_uint_eq(root->count, 4);
     yaml *key;
-    is_scalar(yaml_get(root, "a", &key), "no", false, 2, 4, 2);
+    is_scalar(mf_yaml_get(root, "a", &key), "no", false, 2, 4, 2);
     is_scalar(key, "a", false, 2, 1, 1);
-    yaml *b = yaml_get(root, "b", NULL);
+    yaml *b = mf_yaml_get(root, "b", NULL);
     ck_assert_int_eq(b->kind, YAML_LIST);
     ck_assert_uint_eq(b->count, 3);
     is_scalar(b->items[0], "1e-4", false, 3, 5, 4);
     is_scalar(b->items[1], "x y", true, 3, 11, 5);
     is_scalar(b->items[2], "it's", true, 4, 5, 7);
-    yaml *c = yaml_get(root, "c", NULL);
-    is_scalar(yaml_get(c->items[0], "d", NULL), "012", false, 6, 9, 3);
-    ck_assert(yaml_empty(c->items[1]));
-    ck_assert_str_eq(yaml_get(root, "e", NULL)->text, "two\nlines\n");
-    ck_assert_ptr_null(yaml_get(root, "f", NULL));
+    yaml *c = mf_yaml_get(root, "c", NULL);
+    is_scalar(mf_yaml_get(c->items[0], "d", NULL), "012", false, 6, 9, 3);
+    ck_assert(mf_yaml_empty(c->items[1]));
+    ck_assert_str_eq(mf_yaml_get(root, "e", NULL)->text, "two\nlines\n");
+    ck_assert_ptr_null(mf_yaml_get(root, "f", NULL));
 }
 END_TEST
 
@@ -83,9 +83,9 @@ START_TEST(columns_count_characters)
 {
     yaml *root = read_text("größe: [\"µm\", x]\r\nb: y\r\n");
     ck_assert_ptr_nonnull(root);
-    is_scalar(yaml_get(root, "größe", NULL)->items[1], "x", false, 1, 15, 1);
-    is_scalar(yaml_get(root, "b", NULL), "y", false, 2, 4, 1);
-    mf_place place = yaml_place(yaml_get(root, "größe", NULL)->items[1]);
+    is_scalar(mf_yaml_get(root, "größe", NULL)->items[1], "x", false, 1, 15, 1);
+    is_scalar(mf_yaml_get(root, "b", NULL), "y", false, 2, 4, 1);
+    mf_place place = mf_yaml_place(mf_yaml_get(root, "größe", NULL)->items[1]);
     mf_diagnostics_error(d, &place, "here");
     char *text = mf_diagnostics_text(d);
     ck_assert_str_eq(text, "t.yaml:1:15: error: here\n"
@@ -101,11 +101,11 @@ START_TEST(places_inside_a_scalar)
                            "quoted: \"scan[st=1]\"\n"
                            "escaped: \"sc\\x61n\"\n");
     ck_assert_ptr_nonnull(root);
-    mf_place plain = yaml_place_in(yaml_get(root, "plain", NULL), 5, 2);
+    mf_place plain = mf_yaml_place_in(mf_yaml_get(root, "plain", NULL), 5, 2);
     ck_assert_int_eq(plain.column, 13);
     ck_assert_int_eq(plain.width, 2);
-    ck_assert_int_eq(yaml_place_in(yaml_get(root, "quoted", NULL), 5, 2).column, 15);
-    ck_assert_int_eq(yaml_place_in(yaml_get(root, "escaped", NULL), 1, 1).column, 10);
+    ck_assert_int_eq(mf_yaml_place_in(mf_yaml_get(root, "quoted", NULL), 5, 2).column, 15);
+    ck_assert_int_eq(mf_yaml_place_in(mf_yaml_get(root, "escaped", NULL), 1, 1).column, 10);
 }
 END_TEST
 
@@ -114,7 +114,7 @@ START_TEST(a_byte_order_mark_is_skipped)
     yaml *root = read_text("\xef\xbb\xbf"
                            "a: 1\n");
     ck_assert_ptr_nonnull(root);
-    ck_assert_str_eq(yaml_get(root, "a", NULL)->text, "1");
+    ck_assert_str_eq(mf_yaml_get(root, "a", NULL)->text, "1");
 }
 END_TEST
 
