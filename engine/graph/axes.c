@@ -17,40 +17,40 @@ static bool check_values(mf_graph *g, const axis *a, const yaml *node)
         const yaml *at = node->kind == YAML_LIST ? node->items[i] : node;
         char *end, *same = mf_arena_copy(g->arena, a->values[i]);
         double number = strtod(a->values[i], &end);
-        if (!good_id(a->values[i])) {
-            good = graph_error(g, at,
-                               "'%s' is no value for an axis: no spaces at its ends, none of "
-                               "/ \\ [ ] , = < > ! or quotes, no control characters",
-                               a->values[i]);
+        if (!mf__good_id(a->values[i])) {
+            good = mf__graph_error(g, at,
+                                   "'%s' is no value for an axis: no spaces at its ends, none of "
+                                   "/ \\ [ ] , = < > ! or quotes, no control characters",
+                                   a->values[i]);
             continue;
         }
         if (!*end)
             same = mf_arena_print(g->arena, "%.17g", number);
-        uint32_t other = names_add(&seen, same, i);
+        uint32_t other = mf__names_add(&seen, same, i);
         if (other != NAME_NONE && strcmp(a->values[other], a->values[i]))
-            good = graph_error(g, at, "axis '%s' has '%s' and '%s', which are equal", a->name,
-                               a->values[other], a->values[i]);
+            good = mf__graph_error(g, at, "axis '%s' has '%s' and '%s', which are equal", a->name,
+                                   a->values[other], a->values[i]);
         else if (other != NAME_NONE)
-            good = graph_error(g, at, "axis '%s' has '%s' twice", a->name, a->values[i]);
+            good = mf__graph_error(g, at, "axis '%s' has '%s' twice", a->name, a->values[i]);
     }
-    names_free(&seen);
+    mf__names_free(&seen);
     return good;
 }
 
 static bool check_name(mf_graph *g, const yaml *key)
 {
     static const char *const taken[] = {"case", "id", "path"};
-    uint32_t param = names_get(&g->param_names, key->text);
-    if (!is_name(key->text))
-        return graph_error(g, key, "'%s' is no name for an axis", key->text);
+    uint32_t param = mf__names_get(&g->param_names, key->text);
+    if (!mf__is_name(key->text))
+        return mf__graph_error(g, key, "'%s' is no name for an axis", key->text);
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (!strcmp(key->text, taken[i]))
-            return graph_error(g, key, "'%s' is no name for an axis: it means the cases",
-                               key->text);
+            return mf__graph_error(g, key, "'%s' is no name for an axis: it means the cases",
+                                   key->text);
     if (param == NAME_NONE)
         return true;
-    graph_error(g, key, "'%s' is a parameter already; \"${%s}\" could mean either", key->text,
-                key->text);
+    mf__graph_error(g, key, "'%s' is a parameter already; \"${%s}\" could mean either", key->text,
+                    key->text);
     mf_diagnostics_note(g->d, "the parameter stands in line %d; call it, for example, %s_list",
                         g->params[param].declared->line, key->text);
     return false;
@@ -60,18 +60,19 @@ static bool read_values(mf_graph *g, axis *a, const yaml *node)
 {
     given v;
     if (mf_yaml_empty(node) || node->kind == YAML_MAP)
-        return graph_error(g, node, "an axis takes a list of values, as in {%s: [1, 2]}", a->name);
-    if (!resolve(g, node, NULL, &v))
+        return mf__graph_error(g, node, "an axis takes a list of values, as in {%s: [1, 2]}",
+                               a->name);
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     if (v.list && !v.count)
-        return graph_error(g, node, "axis '%s' has no values", a->name);
+        return mf__graph_error(g, node, "axis '%s' has no values", a->name);
     a->count = v.list ? (uint32_t)v.count : 1;
     a->values = mf_arena_alloc(g->arena, a->count, sizeof *a->values);
     for (uint32_t i = 0; i < a->count; i++)
         a->values[i] = v.list ? v.texts[i] : v.text;
     if (check_values(g, a, node))
         return true;
-    graph_note_param(g, v.param);
+    mf__graph_note_param(g, v.param);
     return false;
 }
 
@@ -82,13 +83,14 @@ static bool read_axis(mf_graph *g, const yaml *key, const yaml *node)
         return false;
     }
     if (g->axis_count == MOST_AXES)
-        return graph_error(g, key, "a graph has at most %d axes beside the cases", MOST_AXES - 1);
+        return mf__graph_error(g, key, "a graph has at most %d axes beside the cases",
+                               MOST_AXES - 1);
     axis *a = &g->axes[g->axis_count++];
     *a = (axis){.name = key->text, .key = key};
     return read_values(g, a, node);
 }
 
-bool read_axes(mf_graph *g)
+bool mf__read_axes(mf_graph *g)
 {
     const yaml *map = mf_yaml_get(g->root, "axes", NULL);
     bool good = true;
@@ -101,8 +103,8 @@ bool read_axes(mf_graph *g)
     if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
-        return graph_error(g, map,
-                           "'axes' takes names, each with its values, as in {fold: [0, 1]}");
+        return mf__graph_error(g, map,
+                               "'axes' takes names, each with its values, as in {fold: [0, 1]}");
     for (size_t i = 0; i < map->count; i++)
         good &= read_axis(g, map->items[2 * i], map->items[2 * i + 1]);
     return good;
@@ -111,7 +113,7 @@ bool read_axes(mf_graph *g)
 /* ---- combinations ------------------------------------------------------------------------------
  */
 
-uint32_t find_axis(const mf_graph *g, const char *name)
+uint32_t mf__find_axis(const mf_graph *g, const char *name)
 {
     for (uint32_t i = 0; i < g->axis_count; i++)
         if (!strcmp(g->axes[i].name, name))
@@ -119,7 +121,7 @@ uint32_t find_axis(const mf_graph *g, const char *name)
     return NAME_NONE;
 }
 
-char *axis_names(const mf_graph *g, uint32_t mask)
+char *mf__axis_names(const mf_graph *g, uint32_t mask)
 {
     mf_text t = {0};
     for (uint32_t i = 0; i < g->axis_count; i++)
@@ -130,7 +132,7 @@ char *axis_names(const mf_graph *g, uint32_t mask)
     return text;
 }
 
-char *axes_pattern(const mf_graph *g, uint32_t mask)
+char *mf__axes_pattern(const mf_graph *g, uint32_t mask)
 {
     mf_text t = {0};
     for (uint32_t i = 0; i < g->axis_count; i++)
@@ -141,7 +143,7 @@ char *axes_pattern(const mf_graph *g, uint32_t mask)
     return text;
 }
 
-uint64_t axes_space(const mf_graph *g, uint32_t mask)
+uint64_t mf__axes_space(const mf_graph *g, uint32_t mask)
 {
     uint64_t space = 1;
     for (uint32_t i = 0; i < g->axis_count; i++)
@@ -153,7 +155,7 @@ uint64_t axes_space(const mf_graph *g, uint32_t mask)
     return space;
 }
 
-uint32_t axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at)
+uint32_t mf__axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at)
 {
     uint32_t code = 0;
     for (uint32_t i = 0; i < g->axis_count; i++)
@@ -162,7 +164,7 @@ uint32_t axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at)
     return code;
 }
 
-void axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at)
+void mf__axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at)
 {
     for (uint32_t i = g->axis_count; i-- > 0;)
         if (mask >> i & 1) {
@@ -171,17 +173,17 @@ void axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at)
         }
 }
 
-uint32_t def_code(const stage_def *def, uint32_t i)
+uint32_t mf__def_code(const stage_def *def, uint32_t i)
 {
     return def->codes ? def->codes[i] : i;
 }
 
-void def_at(const stage_def *def, uint32_t i, uint32_t at[MOST_AXES])
+void mf__def_at(const stage_def *def, uint32_t i, uint32_t at[MOST_AXES])
 {
-    axes_at(def->graph, def->axes, def_code(def, i), at);
+    mf__axes_at(def->graph, def->axes, mf__def_code(def, i), at);
 }
 
-uint32_t code_position(const stage_def *def, uint32_t code)
+uint32_t mf__code_position(const stage_def *def, uint32_t code)
 {
     if (!def->codes)
         return code;
@@ -199,7 +201,7 @@ uint32_t code_position(const stage_def *def, uint32_t code)
 /* ---- texts -------------------------------------------------------------------------------------
  */
 
-char *axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at)
+char *mf__axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at)
 {
     size_t room = 1;
     for (uint32_t i = 0; i < g->axis_count; i++)
@@ -215,7 +217,7 @@ char *axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at)
     return text;
 }
 
-void note_at(mf_graph *g, uint32_t mask, const uint32_t *at)
+void mf__note_at(mf_graph *g, uint32_t mask, const uint32_t *at)
 {
     const mf_place *line = mask & CASE && g->case_places ? g->case_places[at[0]] : NULL;
     if (mask == CASE && line)
@@ -224,7 +226,7 @@ void note_at(mf_graph *g, uint32_t mask, const uint32_t *at)
     else if (mask == CASE)
         mf_diagnostics_note(g->d, "for case '%s'", g->axes[0].values[at[0]]);
     else if (mask)
-        mf_diagnostics_note(g->d, "for %s", axes_text(g, mask, at));
+        mf_diagnostics_note(g->d, "for %s", mf__axes_text(g, mask, at));
 }
 
 /* ---- what a selection looks at -----------------------------------------------------------------
@@ -249,16 +251,16 @@ static bool unknown_subject(const stage_def *def, const char *name, const mf_pla
     else
         mf_diagnostics_error(g->d, place, "%s '%s'", what, name);
     if (def->axes != CASE)
-        mf_diagnostics_note(g->d, "axes of '%s': %s", def->key->text, axis_names(g, def->axes));
+        mf_diagnostics_note(g->d, "axes of '%s': %s", def->key->text, mf__axis_names(g, def->axes));
     if (def->axes & CASE)
-        note_columns(g);
+        mf__note_columns(g);
     return false;
 }
 
-bool find_subject(const stage_def *def, const char *name, const mf_place *place, subject *s)
+bool mf__find_subject(const stage_def *def, const char *name, const mf_place *place, subject *s)
 {
     mf_graph *g = def->graph;
-    uint32_t index = find_axis(g, name);
+    uint32_t index = mf__find_axis(g, name);
     *s = (subject){0, NULL};
     if (index != NAME_NONE && def->axes >> index & 1) {
         s->axis = index;
@@ -267,7 +269,7 @@ bool find_subject(const stage_def *def, const char *name, const mf_place *place,
     }
     const char *column = strncmp(name, "case.", 5) ? name : name + 5;
     s->column = column;
-    if (def->axes & CASE && (g->cases_wrong || has_column(g, column)))
+    if (def->axes & CASE && (g->cases_wrong || mf__has_column(g, column)))
         return true;
     if (g->axes_wrong)
         return false;
@@ -284,7 +286,7 @@ bool find_subject(const stage_def *def, const char *name, const mf_place *place,
     return unknown_subject(def, column, place);
 }
 
-const char *subject_text(const mf_graph *g, const subject *s, const uint32_t *at)
+const char *mf__subject_text(const mf_graph *g, const subject *s, const uint32_t *at)
 {
     if (!s->column)
         return g->axes[s->axis].values[at[s->axis]];

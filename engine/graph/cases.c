@@ -28,15 +28,15 @@ static const struct source {
                {"csv", "path index", read_csv},
                {"list", "path index", read_list},
                {"count", "path index", read_count},
-               {"nnunet", "path index set label channel*", read_nnunet},
-               {"dicom", "path index series number modality description patient", read_dicom},
+               {"nnunet", "path index set label channel*", mf__read_nnunet},
+               {"dicom", "path index series number modality description patient", mf__read_dicom},
                {NULL, NULL, NULL}};
 
 /* ---- one case ----------------------------------------------------------------------------------
  */
 
 /* Ids name nodes ("scan[case=ID]") and files. */
-bool good_id(const char *id)
+bool mf__good_id(const char *id)
 {
     if (!strcmp(id, ".") || !strcmp(id, ".."))
         return false;
@@ -45,7 +45,7 @@ bool good_id(const char *id)
     return mf_path_plain(id) && !strpbrk(id, "/[],=<>!\\\"'");
 }
 
-const char *as_id(mf_arena *arena, const char *text)
+const char *mf__as_id(mf_arena *arena, const char *text)
 {
     char *id = mf_arena_copy(arena, text);
     for (char *c = id; *c; c++)
@@ -54,8 +54,8 @@ const char *as_id(mf_arena *arena, const char *text)
     return id;
 }
 
-row *new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size_t room,
-             const extras *e)
+row *mf__new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size_t room,
+                 const extras *e)
 {
     r->list = mf_grow(r->list, &r->room, r->count + 1, sizeof *r->list);
     row *c = &r->list[r->count++];
@@ -65,7 +65,7 @@ row *new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size
     return c;
 }
 
-void put(row *c, const char *name, const char *text)
+void mf__put(row *c, const char *name, const char *text)
 {
     c->names[c->count] = name;
     c->values[c->count++] = text;
@@ -93,7 +93,7 @@ static const char *with_id(mf_arena *arena, const char *text, const char *id)
 /* ---- columns that a source gives all its cases -------------------------------------------------
  */
 
-const char *graph_source(size_t i)
+const char *mf__graph_source(size_t i)
 {
     return sources[i].name;
 }
@@ -122,14 +122,17 @@ static const char *const exclude = "exclude";
 
 static bool column_name(mf_graph *g, const struct source *source, const yaml *key)
 {
-    if (!is_name(key->text))
-        return graph_error(g, key, "'%s' is no name for a column", key->text);
+    if (!mf__is_name(key->text))
+        return mf__graph_error(g, key, "'%s' is no name for a column", key->text);
     if (listed(source->columns, key->text))
-        return graph_error(g, key, "the column '%s' is the source's own", key->text);
-    /* A slip there would let label maps in as scans, and a column of no use would be all that shows. */
+        return mf__graph_error(g, key, "the column '%s' is the source's own", key->text);
+    /* A slip there would let label maps in as scans, and a column of no use would be all that
+     * shows. */
     if (!strcmp(source->name, "glob") && mf_nearest(key->text, &exclude, 1))
-        return graph_error(g, key, "'%s' would be a column; did you mean '%s'? A column needs a "
-                           "name that is less like it", key->text, exclude);
+        return mf__graph_error(g, key,
+                               "'%s' would be a column; did you mean '%s'? A column needs a "
+                               "name that is less like it",
+                               key->text, exclude);
     return true;
 }
 
@@ -146,14 +149,14 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
         if (!strcmp(key->text, exclude)) {
             e->exclude = node;
             if (strcmp(kind->name, "glob"))
-                good = graph_error(g, key, "'exclude' leaves out files of a glob; '%s' has none",
-                                   kind->name);
+                good = mf__graph_error(
+                    g, key, "'exclude' leaves out files of a glob; '%s' has none", kind->name);
             continue;
         }
-        if (!column_name(g, kind, key) || !resolve(g, node, NULL, &v)) {
+        if (!column_name(g, kind, key) || !mf__resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
-            good = graph_error(g, node, "a column has one value for all cases of its source");
+            good = mf__graph_error(g, node, "a column has one value for all cases of its source");
         } else if (!strcmp(key->text, "id")) {
             e->id = v.text;
         } else {
@@ -164,11 +167,11 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
     return good;
 }
 
-void finish_row(mf_graph *g, row *c, const extras *e, const char *id)
+void mf__finish_row(mf_graph *g, row *c, const extras *e, const char *id)
 {
     c->id = e->id ? with_id(g->arena, e->id, id) : id;
     for (size_t i = 0; i < e->count; i++)
-        put(c, e->names[i], with_id(g->arena, e->values[i], id));
+        mf__put(c, e->names[i], with_id(g->arena, e->values[i], id));
 }
 
 /* ---- sources -----------------------------------------------------------------------------------
@@ -180,7 +183,7 @@ static bool read_exclude(mf_graph *g, const yaml *node, scan_search *s)
     given v;
     if (!node)
         return true;
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     s->exclude = v.texts;
     s->exclude_count = v.count;
@@ -193,11 +196,11 @@ static bool read_exclude(mf_graph *g, const yaml *node, scan_search *s)
     }
     for (size_t i = 0; i < s->exclude_count; i++)
         if (!*s->exclude[i])
-            return graph_error(g, node, "an empty pattern in 'exclude'");
+            return mf__graph_error(g, node, "an empty pattern in 'exclude'");
     return true;
 }
 
-void add_passed(mf_graph *g, const char *text)
+void mf__add_passed(mf_graph *g, const char *text)
 {
     g->passed = mf_grow(g->passed, &g->passed_room, g->passed_count + 1, sizeof *g->passed);
     g->passed[g->passed_count++] = text;
@@ -215,7 +218,7 @@ static void note_passed(mf_graph *g, const char *pattern, const scan_search *s)
     if (s->hidden)
         mf_text_add(&t, "; %zu hidden file%s passed over, such as %s", s->hidden,
                     s->hidden == 1 ? "" : "s", s->a_hidden);
-    add_passed(g, mf_arena_copy(g->arena, t.data));
+    mf__add_passed(g, mf_arena_copy(g->arena, t.data));
     free(t.data);
 }
 
@@ -224,25 +227,25 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
     given v;
     scan_search s = {0};
     mf_place place = mf_yaml_place(node);
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
-        return graph_error(g, node, "'glob' takes one pattern");
+        return mf__graph_error(g, node, "'glob' takes one pattern");
     s.base = v.base;
     s.pattern = v.text;
     if (!read_exclude(g, e->exclude, &s))
         return false;
-    mf_status error = find_scans(g->arena, &s);
+    mf_status error = mf__find_scans(g->arena, &s);
     if (error) {
-        graph_status(g, node, NULL, error);
-        graph_note_param(g, v.param);
+        mf__graph_status(g, node, NULL, error);
+        mf__graph_note_param(g, v.param);
         return false;
     }
     for (size_t i = 0; i < s.count; i++) {
-        row *c = new_row(g, r, &place, node->source->base, 1, e);
-        put(c, "path", s.list[i].path);
+        row *c = mf__new_row(g, r, &place, node->source->base, 1, e);
+        mf__put(c, "path", s.list[i].path);
         c->from = s.list[i].path;
-        finish_row(g, c, e, s.list[i].id);
+        mf__finish_row(g, c, e, s.list[i].id);
     }
     note_passed(g, v.text, &s);
     return true;
@@ -256,7 +259,7 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
     given v;
     mf_params *parsed;
     mf_place place = mf_yaml_place(node);
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     mf_status error = mf_params_new(&holder, &parsed);
     if (!error) {
@@ -264,17 +267,17 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
                               v.list ? v.count : 1, NULL, NULL);
         int64_t count = error ? 0 : *(const int64_t *)mf_params_struct(parsed);
         for (int64_t i = 0; i < count; i++) {
-            row *c = new_row(g, r, &place, node->source->base, 1, e);
-            put(c, "index", mf_arena_print(g->arena, "%lld", (long long)i));
+            row *c = mf__new_row(g, r, &place, node->source->base, 1, e);
+            mf__put(c, "index", mf_arena_print(g->arena, "%lld", (long long)i));
             c->from = "count";
             /* Three digits at least, so that the order of ids is the order of numbers. */
-            finish_row(g, c, e, mf_arena_print(g->arena, "%03lld", (long long)i));
+            mf__finish_row(g, c, e, mf_arena_print(g->arena, "%03lld", (long long)i));
         }
         mf_params_unref(parsed);
     }
     if (error) {
-        graph_status(g, node, NULL, error);
-        graph_note_param(g, v.param);
+        mf__graph_status(g, node, NULL, error);
+        mf__graph_note_param(g, v.param);
         return false;
     }
     return true;
@@ -285,7 +288,7 @@ static bool put_path(mf_graph *g, row *c, const char *base, const char *text, mf
 {
     char *path = *text == '/' ? mf_arena_copy(g->arena, text)
                               : mf_arena_print(g->arena, "%s/%s", base, text);
-    put(c, "path", path);
+    mf__put(c, "path", path);
     c->from = path;
     if (!access(path, F_OK))
         return true;
@@ -301,38 +304,38 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
     const char *id = NULL, *path = NULL;
     bool good = true;
     if (item->kind == YAML_LIST)
-        return graph_error(g, item, "a case is a path, or columns in braces");
-    row *c = new_row(g, r, &place, item->source->base, item->count + 1, e);
+        return mf__graph_error(g, item, "a case is a path, or columns in braces");
+    row *c = mf__new_row(g, r, &place, item->source->base, item->count + 1, e);
     if (item->kind == YAML_SCALAR) {
-        if (!resolve(g, item, NULL, &v) || v.list)
-            return v.list ? graph_error(g, item, "a case is one path") : false;
+        if (!mf__resolve(g, item, NULL, &v) || v.list)
+            return v.list ? mf__graph_error(g, item, "a case is one path") : false;
         path = v.text;
         good = put_path(g, c, v.base, path, place);
     }
     for (size_t i = 0; item->kind == YAML_MAP && i < item->count; i++) {
         const yaml *key = item->items[2 * i], *node = item->items[2 * i + 1];
-        if (!is_name(key->text)) {
-            good = graph_error(g, key, "'%s' is no name for a column", key->text);
-        } else if (!resolve(g, node, NULL, &v)) {
+        if (!mf__is_name(key->text)) {
+            good = mf__graph_error(g, key, "'%s' is no name for a column", key->text);
+        } else if (!mf__resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
-            good = graph_error(g, node, "a column of a case has one value");
+            good = mf__graph_error(g, node, "a column of a case has one value");
         } else if (!strcmp(key->text, "id")) {
             id = v.text;
         } else if (!strcmp(key->text, "path")) {
             path = v.text;
             good &= put_path(g, c, v.base, path, mf_yaml_place(node));
         } else {
-            put(c, key->text, v.text);
+            mf__put(c, key->text, v.text);
         }
     }
     if (!id && path)
-        id = stem_of(g->arena, path);
+        id = mf__stem_of(g->arena, path);
     if (!id)
-        return good ? graph_error(g, item, "a case needs an id or a path") : false;
+        return good ? mf__graph_error(g, item, "a case needs an id or a path") : false;
     if (!c->from)
         c->from = "list";
-    finish_row(g, c, e, id);
+    mf__finish_row(g, c, e, id);
     return good;
 }
 
@@ -340,7 +343,7 @@ static bool read_list(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     bool good = true;
     if (node->kind != YAML_LIST)
-        return graph_error(g, node, "'list' takes a list of cases");
+        return mf__graph_error(g, node, "'list' takes a list of cases");
     for (size_t i = 0; i < node->count; i++)
         good &= read_item(g, node->items[i], e, r);
     return good;
@@ -356,7 +359,7 @@ static int field_named(const csv_row *header, const char *name)
 
 static mf_place field_place(const yaml_source *s, const csv_field *f)
 {
-    return source_place(s, f->line, f->column, 1);
+    return mf__source_place(s, f->line, f->column, 1);
 }
 
 static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *header)
@@ -364,7 +367,7 @@ static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *heade
     for (size_t i = 0; i < header->count; i++) {
         const char *name = header->fields[i].text;
         mf_place place = field_place(s, &header->fields[i]);
-        if (!is_name(name)) {
+        if (!mf__is_name(name)) {
             mf_diagnostics_error(g->d, &place, "'%s' is no name for a column", name);
             return false;
         }
@@ -375,7 +378,7 @@ static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *heade
     }
     if (field_named(header, "id") >= 0 || field_named(header, "path") >= 0)
         return true;
-    mf_place place = source_place(s, header->line, 1, 1);
+    mf_place place = mf__source_place(s, header->line, 1, 1);
     mf_diagnostics_error(g->d, &place, "a column 'id' or 'path' is needed");
     return false;
 }
@@ -386,7 +389,7 @@ static bool read_csv_row(mf_graph *g, const yaml_source *s, const csv_row *heade
     int id = field_named(header, "id"), path = field_named(header, "path");
     const csv_field *named = &fields->fields[id >= 0 ? id : path];
     mf_place place = field_place(s, named);
-    row *c = new_row(g, r, &place, s->base, header->count, e);
+    row *c = mf__new_row(g, r, &place, s->base, header->count, e);
     bool good = true;
     c->from = s->name;
     c->in_file = true;
@@ -395,9 +398,9 @@ static bool read_csv_row(mf_graph *g, const yaml_source *s, const csv_row *heade
         if ((int)i == path && *f->text)
             good &= put_path(g, c, s->base, f->text, field_place(s, f));
         else if ((int)i != id && (int)i != path)
-            put(c, header->fields[i].text, f->text);
+            mf__put(c, header->fields[i].text, f->text);
     }
-    finish_row(g, c, e, id >= 0 ? named->text : stem_of(g->arena, named->text));
+    mf__finish_row(g, c, e, id >= 0 ? named->text : mf__stem_of(g->arena, named->text));
     return good;
 }
 
@@ -407,31 +410,32 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
     yaml_source *s;
     csv_row *list;
     size_t count;
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
-        return graph_error(g, node, "'csv' takes one file");
+        return mf__graph_error(g, node, "'csv' takes one file");
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
-    mf_status error = source_read(g->arena, path, LARGEST_CSV, &s);
+    mf_status error = mf__source_read(g->arena, path, LARGEST_CSV, &s);
     if (error) {
-        graph_status(g, node, NULL, error);
-        graph_note_param(g, v.param);
+        mf__graph_status(g, node, NULL, error);
+        mf__graph_note_param(g, v.param);
         return false;
     }
     g->tables = mf_grow(g->tables, &g->table_room, g->table_count + 1, sizeof *g->tables);
     g->tables[g->table_count++] = path;
     s->name = mf_arena_copy(g->arena, v.text);
     s->from = g->source->from;
-    if (!source_check(s, g->d) || !csv_read(g, s, &list, &count) || !check_header(g, s, &list[0]))
+    if (!mf__source_check(s, g->d) || !mf__csv_read(g, s, &list, &count) ||
+        !check_header(g, s, &list[0]))
         return false;
     if (count < 2)
-        return graph_error(g, node, "%s has no rows", v.text);
+        return mf__graph_error(g, node, "%s has no rows", v.text);
     bool good = true;
     for (size_t i = 0; i < e->count; i++)
         if (field_named(&list[0], e->names[i]) >= 0)
-            good = graph_error(g, node, "the column '%s' is given here and in %s", e->names[i],
-                               v.text);
+            good = mf__graph_error(g, node, "the column '%s' is given here and in %s", e->names[i],
+                                   v.text);
     for (size_t i = 1; good && i < count; i++)
         good = read_csv_row(g, s, &list[0], &list[i], e, r);
     return good;
@@ -440,14 +444,14 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
 /* ---- all of them -------------------------------------------------------------------------------
  */
 
-bool source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder)
+bool mf__source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder)
 {
     given v;
     struct stat st;
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
-        return graph_error(g, node, "'%s' takes one folder", source);
+        return mf__graph_error(g, node, "'%s' takes one folder", source);
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/';)
@@ -455,8 +459,8 @@ bool source_folder(mf_graph *g, const yaml *node, const char *source, const char
     *folder = path;
     if (!stat(path, &st) && S_ISDIR(st.st_mode))
         return true;
-    graph_error(g, node, "no folder '%s'", path);
-    graph_note_param(g, v.param);
+    mf__graph_error(g, node, "no folder '%s'", path);
+    mf__graph_note_param(g, v.param);
     return false;
 }
 
@@ -466,21 +470,23 @@ static bool read_source(mf_graph *g, const yaml *node, rows *r)
     const yaml *chosen = NULL;
     const struct source *kind = NULL;
     if (node->kind != YAML_MAP)
-        return graph_error(g, node,
-                           "a source of cases is one of glob, csv, list, count, nnunet, dicom, as "
-                           "in {glob: \"scans/*.nii.gz\"}");
+        return mf__graph_error(
+            g, node,
+            "a source of cases is one of glob, csv, list, count, nnunet, dicom, as "
+            "in {glob: \"scans/*.nii.gz\"}");
     for (const struct source *s = sources; s->name; s++) {
         yaml *k, *v = mf_yaml_get(node, s->name, &k);
         if (v && chosen)
-            return graph_error(g, k, "one source has '%s' or '%s', not both", kind->name, s->name);
+            return mf__graph_error(g, k, "one source has '%s' or '%s', not both", kind->name,
+                                   s->name);
         if (v) {
             chosen = v;
             kind = s;
         }
     }
     if (!chosen)
-        return graph_error(g, node,
-                           "no source of cases here: glob, csv, list, count, nnunet or dicom");
+        return mf__graph_error(g, node,
+                               "no source of cases here: glob, csv, list, count, nnunet or dicom");
     return read_extras(g, kind, node, &e) && kind->read(g, chosen, &e, r);
 }
 
@@ -496,7 +502,7 @@ static bool check_ids(mf_graph *g, rows *r)
 {
     bool good = true;
     for (size_t i = 0; i < r->count; i++)
-        if (!good_id(r->list[i].id)) {
+        if (!mf__good_id(r->list[i].id)) {
             mf_diagnostics_error(g->d, &r->list[i].place,
                                  "'%s' is no id for a case: no spaces at its ends, none of "
                                  "/ \\ [ ] , = < > ! or quotes, no control characters",
@@ -533,39 +539,39 @@ static void fill_table(mf_graph *g, const rows *r)
     names seen = {0};
     size_t room = 0;
     const char **columns = NULL;
-    names_add(&seen, "id", 0);
+    mf__names_add(&seen, "id", 0);
     columns = mf_grow(columns, &room, 1, sizeof *columns);
     columns[g->column_count++] = "id";
     for (size_t i = 0; i < r->count; i++)
         for (size_t k = 0; k < r->list[i].count; k++)
-            if (names_add(&seen, r->list[i].names[k], 0) == NAME_NONE) {
+            if (mf__names_add(&seen, r->list[i].names[k], 0) == NAME_NONE) {
                 columns = mf_grow(columns, &room, g->column_count + 1, sizeof *columns);
                 columns[g->column_count++] = r->list[i].names[k];
             }
-    names_free(&seen);
+    mf__names_free(&seen);
     qsort(columns, g->column_count, sizeof *columns, by_text);
     g->columns = mf_arena_alloc(g->arena, g->column_count, sizeof *columns);
     memcpy(g->columns, columns, g->column_count * sizeof *columns);
     free(columns);
     for (size_t i = 0; i < g->column_count; i++)
-        names_add(&seen, g->columns[i], (uint32_t)i);
+        mf__names_add(&seen, g->columns[i], (uint32_t)i);
     g->case_count = r->count;
     g->cases = mf_arena_alloc(g->arena, r->count, sizeof *g->cases);
     g->case_places = mf_arena_alloc(g->arena, r->count, sizeof(mf_place *));
     for (size_t i = 0; i < r->count; i++) {
         const row *c = &r->list[i];
         const char **values = mf_arena_alloc(g->arena, g->column_count, sizeof *values);
-        values[names_get(&seen, "id")] = c->id;
+        values[mf__names_get(&seen, "id")] = c->id;
         for (size_t k = 0; k < c->count; k++)
-            values[names_get(&seen, c->names[k])] = c->values[k];
+            values[mf__names_get(&seen, c->names[k])] = c->values[k];
         g->cases[i] = (mf_case){.id = c->id, .base = c->base, .values = values, .graph = g};
         if (c->in_file)
             g->case_places[i] = place_copy(g->arena, &c->place);
     }
-    names_free(&seen);
+    mf__names_free(&seen);
 }
 
-bool read_cases(mf_graph *g)
+bool mf__read_cases(mf_graph *g)
 {
     const yaml *node = mf_yaml_get(g->root, "cases", NULL);
     rows r = {0};
@@ -578,7 +584,7 @@ bool read_cases(mf_graph *g)
     else
         good = read_source(g, node, &r);
     if (good && !r.count)
-        good = graph_error(g, node, "no cases");
+        good = mf__graph_error(g, node, "no cases");
     if (good)
         good = check_ids(g, &r);
     if (good)
@@ -596,13 +602,13 @@ const char *mf_case_column(const mf_case *c, const char *column)
     return at ? c->values[at - c->graph->columns] : NULL;
 }
 
-bool has_column(const mf_graph *g, const char *column)
+bool mf__has_column(const mf_graph *g, const char *column)
 {
     return g->column_count &&
            bsearch(&column, g->columns, g->column_count, sizeof *g->columns, by_text);
 }
 
-void note_columns(mf_graph *g)
+void mf__note_columns(mf_graph *g)
 {
     mf_text list = {0};
     for (size_t i = 0; i < g->column_count; i++)

@@ -28,21 +28,21 @@ typedef struct extras {
 } extras;
 
 /* A case with room for that many columns besides those that all have. */
-row *new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size_t room,
-             const extras *e);
-void put(row *c, const char *name, const char *text);
+row *mf__new_row(mf_graph *g, rows *r, const mf_place *place, const char *base, size_t room,
+                 const extras *e);
+void mf__put(row *c, const char *name, const char *text);
 /* Gives it its id and the columns that all have. */
-void finish_row(mf_graph *g, row *c, const extras *e, const char *id);
+void mf__finish_row(mf_graph *g, row *c, const extras *e, const char *id);
 /* `text` as an id: what an id cannot hold becomes '_'. */
-const char *as_id(mf_arena *arena, const char *text);
+const char *mf__as_id(mf_arena *arena, const char *text);
 /* What a source passed over, a line in `arena`, for who looks at the graph. */
-void add_passed(mf_graph *g, const char *text);
+void mf__add_passed(mf_graph *g, const char *text);
 /* The folder that a source names: absolute. False after reporting. */
-bool source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder);
+bool mf__source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder);
 
 /* nnunet.c: a raw data set of nnU-Net v2. */
-bool read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r);
+bool mf__read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r);
 /* series.c: every DICOM series below a folder. */
-bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r);
+bool mf__read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out)
+void mf__note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out)
 {
     mf_diagnostics_note(g->d, "%s %s of %s is %s: %s", out ? "output" : "input", port->name,
                         stage->name, port->type, port->help ? port->help : "");
@@ -42,11 +42,11 @@ static bool choose_output(mf_graph *g, const stage_def *def, reference *ref, con
         mf_text_add(&list, "%s%s.%s (%s)", i ? ", " : "", label, source->out[i].name,
                     source->out[i].type);
     if (fitting)
-        graph_error(g, ref->node, "'%s' has more than one output of type %s; name one", label,
-                    wanted->name);
+        mf__graph_error(g, ref->node, "'%s' has more than one output of type %s; name one", label,
+                        wanted->name);
     else
-        graph_error(g, ref->node, "%s: port '%s' takes %s, and '%s' has no output of that type",
-                    def->stage->name, port->name, port->type, label);
+        mf__graph_error(g, ref->node, "%s: port '%s' takes %s, and '%s' has no output of that type",
+                        def->stage->name, port->name, port->type, label);
     mf_diagnostics_note(g->d, "outputs of %s: %s", source->name, list.data);
     free(list.data);
     return false;
@@ -64,10 +64,10 @@ static bool check_type(mf_graph *g, const stage_def *def, const reference *ref, 
                 (offered.shape != MF_PORT_LIST || wanted->shape == MF_PORT_LIST);
     if (fits)
         return true;
-    graph_error(g, ref->node, "%s: port '%s' takes %s, but '%s' gives %s", def->stage->name,
-                port->name, port->type, from->label, out->type);
-    note_port(g, def->stage, port, false);
-    note_port(g, from->stage, out, true);
+    mf__graph_error(g, ref->node, "%s: port '%s' takes %s, but '%s' gives %s", def->stage->name,
+                    port->name, port->type, from->label, out->type);
+    mf__note_port(g, def->stage, port, false);
+    mf__note_port(g, from->stage, out, true);
     return false;
 }
 
@@ -76,35 +76,36 @@ static bool lacks_axes(mf_graph *g, const stage_def *def, const reference *ref, 
                        const mf_port *port, const mf_port_type *wanted)
 {
     const char *label = ref->source->label, *own = def->key->text;
-    char *axes = axis_names(ref->source->graph, lacking);
+    char *axes = mf__axis_names(ref->source->graph, lacking);
     bool cases = lacking == CASE;
     if (ref->source->graph != g)
-        return graph_error(g, ref->node,
-                           "'%s' is made for each %s of %s, whose cases and axes are its own: "
-                           "gather it with \"%s[*]\", or choose one with \"[%s]\"",
-                           label, axes, ref->source->graph->path, ref->node->text,
-                           axes_pattern(ref->source->graph, lacking));
+        return mf__graph_error(g, ref->node,
+                               "'%s' is made for each %s of %s, whose cases and axes are its own: "
+                               "gather it with \"%s[*]\", or choose one with \"[%s]\"",
+                               label, axes, ref->source->graph->path, ref->node->text,
+                               mf__axes_pattern(ref->source->graph, lacking));
     if (wanted->shape == MF_PORT_LIST && cases)
-        return graph_error(g, ref->node,
-                           "'%s' is per case and '%s' is not: gather it with \"%s[*]\"", label, own,
-                           ref->node->text);
+        return mf__graph_error(g, ref->node,
+                               "'%s' is per case and '%s' is not: gather it with \"%s[*]\"", label,
+                               own, ref->node->text);
     if (wanted->shape == MF_PORT_LIST)
-        return graph_error(g, ref->node,
-                           "'%s' is made for each value of %s and '%s' is not: gather it with "
-                           "\"%s[*]\"",
-                           label, axes, own, ref->node->text);
+        return mf__graph_error(g, ref->node,
+                               "'%s' is made for each value of %s and '%s' is not: gather it with "
+                               "\"%s[*]\"",
+                               label, axes, own, ref->node->text);
     const char *choice = wanted->shape != MF_PORT_ONE ? ""
                          : cases                      ? ", or choose one case with \"[case=ID]\""
                                  : mf_arena_print(g->arena, ", or choose one with \"[%s]\"",
-                                                  axes_pattern(g, lacking));
+                                                  mf__axes_pattern(g, lacking));
     if (cases)
-        graph_error(g, ref->node, "'%s' is per case and '%s' is not: give '%s' 'each: case'%s",
-                    label, own, own, choice);
+        mf__graph_error(g, ref->node, "'%s' is per case and '%s' is not: give '%s' 'each: case'%s",
+                        label, own, own, choice);
     else
-        graph_error(g, ref->node,
-                    "'%s' is made for each value of %s and '%s' is not: give '%s' 'each: [%s]'%s",
-                    label, axes, own, own, axis_names(g, def->axes | lacking), choice);
-    note_port(g, def->stage, port, false);
+        mf__graph_error(
+            g, ref->node,
+            "'%s' is made for each value of %s and '%s' is not: give '%s' 'each: [%s]'%s", label,
+            axes, own, own, mf__axis_names(g, def->axes | lacking), choice);
+    mf__note_port(g, def->stage, port, false);
     return false;
 }
 
@@ -114,8 +115,8 @@ static bool check_axes(mf_graph *g, const stage_def *def, const reference *ref, 
 {
     uint32_t lacking = ref->source->axes & ~ref->joined;
     if (ref->gather && wanted->shape == MF_PORT_STREAM)
-        return graph_error(g, ref->node, "%s: port '%s' takes one stream, not a selection",
-                           def->stage->name, port->name);
+        return mf__graph_error(g, ref->node, "%s: port '%s' takes one stream, not a selection",
+                               def->stage->name, port->name);
     if (ref->gather || !lacking)
         return true;
     return lacks_axes(g, def, ref, lacking, port, wanted);
@@ -124,7 +125,7 @@ static bool check_axes(mf_graph *g, const stage_def *def, const reference *ref, 
 static bool connect_one(mf_graph *g, stage_def *def, const mf_port *port,
                         const mf_port_type *wanted, const yaml *node, reference *ref)
 {
-    if (!parse_reference(g, def, node, ref))
+    if (!mf__parse_reference(g, def, node, ref))
         return false;
     if (!ref->source->stage)
         return false; /* reported there */
@@ -138,7 +139,7 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
     const mf_stage *stage = def->stage;
     int index = mf_port_find(stage->in, key->text);
     mf_port_type wanted;
-    if (index < 0 && graph_misplaced(g, def, key, "in"))
+    if (index < 0 && mf__graph_misplaced(g, def, key, "in"))
         return false;
     if (index < 0) {
         const char *all[64];
@@ -146,7 +147,7 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
         for (const mf_port *p = stage->in; p && p->name && count < 64; p++)
             all[count++] = p->name;
         char *what = mf_arena_print(g->arena, "%s: unknown port", stage->name);
-        graph_unknown(g, key, what, all, count);
+        mf__graph_unknown(g, key, what, all, count);
         note_inputs(g, stage);
         return false;
     }
@@ -155,16 +156,16 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
     mf_port_type_parse(port->type, &wanted);
     in->node = node;
     if (node->kind == YAML_LIST && wanted.shape != MF_PORT_LIST) {
-        graph_error(g, node, "%s: port '%s' takes one %s, not a list", stage->name, port->name,
-                    wanted.name);
-        note_port(g, stage, port, false);
+        mf__graph_error(g, node, "%s: port '%s' takes one %s, not a list", stage->name, port->name,
+                        wanted.name);
+        mf__note_port(g, stage, port, false);
         return false;
     }
     size_t count = node->kind == YAML_LIST ? node->count : 1;
     bool good = true;
     if (!count && !wanted.optional)
-        return graph_error(g, node, "%s: port '%s' needs at least one %s", stage->name, port->name,
-                           wanted.name);
+        return mf__graph_error(g, node, "%s: port '%s' needs at least one %s", stage->name,
+                               port->name, wanted.name);
     in->refs = mf_arena_alloc(g->arena, count, sizeof *in->refs);
     for (size_t i = 0; i < count; i++)
         good &= connect_one(g, def, port, &wanted, node->kind == YAML_LIST ? node->items[i] : node,
@@ -188,12 +189,12 @@ static bool check_skip(mf_graph *g, const stage_def *def)
     }
     if (gathers || !mf_yaml_get(def->node, "skip_failed", &key) || !def->skip_failed)
         return true;
-    return graph_error(
+    return mf__graph_error(
         g, key, "'skip_failed' is for a stage that gathers, as in \"scan[*]\"; '%s' does not",
         def->key->text);
 }
 
-bool connect_stage(mf_graph *g, stage_def *def)
+bool mf__connect_stage(mf_graph *g, stage_def *def)
 {
     const mf_stage *stage = def->stage;
     const yaml *map = mf_yaml_get(def->node, "in", NULL);
@@ -201,9 +202,9 @@ bool connect_stage(mf_graph *g, stage_def *def)
     def->input_count = mf_port_count(stage->in);
     def->inputs = mf_arena_alloc(g->arena, def->input_count, sizeof *def->inputs);
     if (map && map->kind != YAML_MAP)
-        return graph_error(g, map,
-                           "'in' takes ports and what goes into them, as in "
-                           "{volume: scan}");
+        return mf__graph_error(g, map,
+                               "'in' takes ports and what goes into them, as in "
+                               "{volume: scan}");
     for (size_t i = 0; map && i < map->count; i++)
         good &= connect_port(g, def, map->items[2 * i], map->items[2 * i + 1]);
     for (size_t i = 0; i < def->input_count; i++) {
@@ -211,9 +212,9 @@ bool connect_stage(mf_graph *g, stage_def *def)
         mf_port_type_parse(stage->in[i].type, &type);
         if (def->inputs[i].node || type.optional)
             continue;
-        good = graph_error(g, def->key, "%s: nothing is connected to port '%s'", stage->name,
-                           stage->in[i].name);
-        note_port(g, stage, &stage->in[i], false);
+        good = mf__graph_error(g, def->key, "%s: nothing is connected to port '%s'", stage->name,
+                               stage->in[i].name);
+        mf__note_port(g, stage, &stage->in[i], false);
     }
     return good && check_skip(g, def);
 }
@@ -252,13 +253,13 @@ static bool report_cycle(mf_graph *g, const bool *done)
     mf_text_add(&text, "%s", g->defs[at].key->text);
     for (size_t i = length; i-- > seen[at] - 1;)
         mf_text_add(&text, " -> %s", g->defs[path[i]].key->text);
-    graph_error(g, g->defs[at].key, "stages form a cycle: %s", text.data);
+    mf__graph_error(g, g->defs[at].key, "stages form a cycle: %s", text.data);
     free(text.data);
     return false;
 }
 
 /* Kahn's algorithm; stages that could come next come in the file's order. */
-bool order_stages(mf_graph *g)
+bool mf__order_stages(mf_graph *g)
 {
     struct use { /* one edge, in the list of its source */
         uint32_t user;

@@ -29,7 +29,7 @@ static bool wrong(const reader *r, int line, int column, const char *format, ...
 {
     va_list args;
     char *message;
-    mf_place place = source_place(r->s, line, column, 1);
+    mf_place place = mf__source_place(r->s, line, column, 1);
     va_start(args, format);
     if (vasprintf(&message, format, args) < 0)
         abort();
@@ -196,7 +196,7 @@ static bool keep_row(const reader *r, const fields *header, const fields *f, csv
     return true;
 }
 
-bool csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count)
+bool mf__csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count)
 {
     reader r = {.g = g, .s = s, .at = s->text, .line = 1, .column = 1};
     fields header = {0}, f = {0};

@@ -41,7 +41,7 @@ static mf_status read_elements(dicom_walk *r, dicom_about *a)
     }
 }
 
-mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
+mf_status mf__dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
 {
     dicom_walk r;
     *about = (dicom_about){.series = ""};

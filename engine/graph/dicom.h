@@ -17,6 +17,6 @@ typedef struct dicom_about {
 } dicom_about;
 
 /* *is_dicom is false for a file of another kind. */
-MF_MUST_USE mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom);
+MF_MUST_USE mf_status mf__dicom_about_read(const char *path, dicom_about *about, bool *is_dicom);
 
 #endif

@@ -30,20 +30,20 @@ typedef struct groups {
 static groups group_nodes(const reference *ref)
 {
     const stage_def *from = ref->source;
-    size_t space = axes_space(from->graph, ref->joined);
+    size_t space = mf__axes_space(from->graph, ref->joined);
     uint32_t at[MOST_AXES];
     groups g = {calloc(space + 2, sizeof *g.start), calloc(from->count + 1, sizeof *g.list)};
     if (!g.start || !g.list)
         abort();
     for (uint32_t i = 0; i < from->count; i++) {
-        def_at(from, i, at);
-        g.start[axes_code(from->graph, ref->joined, at) + 2]++;
+        mf__def_at(from, i, at);
+        g.start[mf__axes_code(from->graph, ref->joined, at) + 2]++;
     }
     for (size_t c = 2; c < space + 2; c++)
         g.start[c] += g.start[c - 1];
     for (uint32_t i = 0; i < from->count; i++) {
-        def_at(from, i, at);
-        g.list[g.start[axes_code(from->graph, ref->joined, at) + 1]++] = i;
+        mf__def_at(from, i, at);
+        g.list[g.start[mf__axes_code(from->graph, ref->joined, at) + 1]++] = i;
     }
     return g;
 }
@@ -56,16 +56,16 @@ static bool matches(mf_graph *g, const reference *ref, uint32_t i, const char *c
 {
     const stage_def *from = ref->source;
     uint32_t at[MOST_AXES];
-    def_at(from, i, at);
+    mf__def_at(from, i, at);
     for (size_t k = 0; k < ref->term_count; k++) {
         const term *t = &ref->terms[k];
-        const char *text = t->any ? NULL : subject_text(from->graph, &t->of, at);
+        const char *text = t->any ? NULL : mf__subject_text(from->graph, &t->of, at);
         const char *name = t->of.column ? t->of.column : from->graph->axes[t->of.axis].name;
-        if (text && !check_comparison(g, ref->node, name, text, t->op, values[k])) {
-            note_at(from->graph, from->axes, at);
+        if (text && !mf__check_comparison(g, ref->node, name, text, t->op, values[k])) {
+            mf__note_at(from->graph, from->axes, at);
             return *good = false;
         }
-        if (!t->any && (!text || !compare_values(name, text, t->op, values[k])))
+        if (!t->any && (!text || !mf__compare_values(name, text, t->op, values[k])))
             return false;
     }
     return true;
@@ -76,7 +76,7 @@ static bool term_values(mf_graph *g, const reference *ref, const here *h, const 
 {
     for (size_t i = 0; i < ref->term_count; i++) {
         values[i] = ref->terms[i].value;
-        if (ref->varies && !resolve_text(g, ref->node, values[i], h, &values[i]))
+        if (ref->varies && !mf__resolve_text(g, ref->node, values[i], h, &values[i]))
             return false;
     }
     return true;
@@ -87,11 +87,11 @@ static bool selects_none(mf_graph *g, const reference *ref, uint32_t of, const h
     const stage_def *from = ref->source;
     bool cases = from->axes == CASE;
     if (!of)
-        graph_error(g, ref->node, "'where' of '%s' leaves nothing to select from", from->label);
+        mf__graph_error(g, ref->node, "'where' of '%s' leaves nothing to select from", from->label);
     else
-        graph_error(g, ref->node, "this selects none of the %u %s%s of '%s'", of,
-                    cases ? "case" : "node", of == 1 ? "" : "s", from->label);
-    note_at(g, (ref->joined | ref->varies) & h->def->axes, h->at);
+        mf__graph_error(g, ref->node, "this selects none of the %u %s%s of '%s'", of,
+                        cases ? "case" : "node", of == 1 ? "" : "s", from->label);
+    mf__note_at(g, (ref->joined | ref->varies) & h->def->axes, h->at);
     return false;
 }
 
@@ -116,7 +116,7 @@ static bool add_reference(mf_graph *g, const reference *ref, const groups *by, c
                           edges *e)
 {
     const stage_def *from = ref->source;
-    uint32_t code = axes_code(g, ref->joined, h->at);
+    uint32_t code = mf__axes_code(g, ref->joined, h->at);
     if (ref->gather)
         return add_selection(g, ref, by, code, h, e);
     if (by->start[code + 1] > by->start[code]) {
@@ -124,10 +124,10 @@ static bool add_reference(mf_graph *g, const reference *ref, const groups *by, c
         return true;
     }
     if (ref->joined == CASE)
-        return graph_error(g, ref->node, "'%s' has a case '%s' that 'where' of '%s' leaves out",
-                           h->def->key->text, g->axes[0].values[h->at[0]], from->label);
-    return graph_error(g, ref->node, "'%s' has a node [%s] that 'where' of '%s' leaves out",
-                       h->def->key->text, axes_text(g, ref->joined, h->at), from->label);
+        return mf__graph_error(g, ref->node, "'%s' has a case '%s' that 'where' of '%s' leaves out",
+                               h->def->key->text, g->axes[0].values[h->at[0]], from->label);
+    return mf__graph_error(g, ref->node, "'%s' has a node [%s] that 'where' of '%s' leaves out",
+                           h->def->key->text, mf__axes_text(g, ref->joined, h->at), from->label);
 }
 
 /* ---- ports -------------------------------------------------------------------------------------
@@ -145,10 +145,10 @@ static bool make_input(mf_graph *g, const here *h, size_t port, const groups *by
             return false;
     mf_port_type_parse(def->stage->in[port].type, &type);
     if (type.shape != MF_PORT_LIST && scratch->count > 1) {
-        graph_error(g, in->node, "%s: port '%s' takes one %s, but this selects %zu",
-                    def->stage->name, def->stage->in[port].name, type.name, scratch->count);
-        note_at(g, in->depends & def->axes, h->at);
-        note_port(g, def->stage, &def->stage->in[port], false);
+        mf__graph_error(g, in->node, "%s: port '%s' takes one %s, but this selects %zu",
+                        def->stage->name, def->stage->in[port].name, type.name, scratch->count);
+        mf__note_at(g, in->depends & def->axes, h->at);
+        mf__note_port(g, def->stage, &def->stage->in[port], false);
         return false;
     }
     mf_edge *copy = mf_arena_alloc(g->arena, scratch->count, sizeof *copy);
@@ -166,7 +166,7 @@ static bool make_port(mf_graph *g, const stage_def *def, size_t port, mf_input *
 {
     const port_input *in = &def->inputs[port];
     uint32_t depends = in->depends & def->axes, at[MOST_AXES] = {0};
-    uint32_t *made = calloc(axes_space(g, depends), sizeof *made); /* a node + 1, by code */
+    uint32_t *made = calloc(mf__axes_space(g, depends), sizeof *made); /* a node + 1, by code */
     groups *by = calloc(in->count + 1, sizeof *by);
     bool good = true;
     if (!made || !by)
@@ -174,8 +174,8 @@ static bool make_port(mf_graph *g, const stage_def *def, size_t port, mf_input *
     for (size_t i = 0; i < in->count; i++)
         by[i] = group_nodes(&in->refs[i]);
     for (uint32_t i = 0; i < def->count && good; i++) {
-        def_at(def, i, at);
-        uint32_t *first = &made[axes_code(g, depends, at)];
+        mf__def_at(def, i, at);
+        uint32_t *first = &made[mf__axes_code(g, depends, at)];
         if (*first)
             inputs[i][port] = inputs[*first - 1][port];
         else
@@ -206,7 +206,7 @@ static void name_node(const stage_def *def, mf_node *n, const uint32_t *at)
     n->axes = axes;
     if (def->axes & CASE)
         n->of_case = &g->cases[at[0]];
-    char *values = axes_text(g, def->axes, at), *name;
+    char *values = mf__axes_text(g, def->axes, at), *name;
     name = mf_arena_alloc(g->arena, label + strlen(values) + 3, 1);
     stpcpy(stpcpy(stpcpy(stpcpy(name, def->label), "["), values), "]");
     n->name = name;
@@ -222,12 +222,12 @@ static bool make_nodes(mf_graph *g, const stage_def *def, mf_node *nodes, uint32
         abort();
     for (uint32_t i = 0; i < def->count; i++) {
         mf_node *n = &nodes[i];
-        def_at(def, i, at);
+        mf__def_at(def, i, at);
         inputs[i] = mf_arena_alloc(g->arena, def->input_count, sizeof **inputs);
         *n = (mf_node){.name = def->label,
                        .label = def->label,
                        .stage = def->stage,
-                       .params = def->params[axes_code(g, def->param_axes, at)],
+                       .params = def->params[mf__axes_code(g, def->param_axes, at)],
                        .inputs = inputs[i],
                        .input_count = def->input_count,
                        .group = group};
@@ -240,7 +240,7 @@ static bool make_nodes(mf_graph *g, const stage_def *def, mf_node *nodes, uint32
     return good;
 }
 
-bool expand(mf_graph *g)
+bool mf__expand(mf_graph *g)
 {
     uint64_t total = 0;
     edges scratch = {0};
@@ -260,8 +260,8 @@ bool expand(mf_graph *g)
                                         .skip_failed = def->skip_failed};
         total += def->count;
         if (total > MOST_NODES)
-            return graph_error(def->graph, def->key, "the graph has more than %u nodes",
-                               MOST_NODES);
+            return mf__graph_error(def->graph, def->key, "the graph has more than %u nodes",
+                                   MOST_NODES);
     }
     g->node_count = (size_t)total;
     g->nodes = mf_arena_alloc(g->arena, g->node_count, sizeof *g->nodes);

@@ -10,10 +10,10 @@ static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage
                      uint32_t *port)
 {
     reference ref;
-    if (!parse_reference(g, NULL, key, &ref))
+    if (!mf__parse_reference(g, NULL, key, &ref))
         return false;
     if (ref.gather)
-        return graph_error(g, key, "an export takes a stage, not a selection");
+        return mf__graph_error(g, key, "an export takes a stage, not a selection");
     *def = ref.source;
     const mf_stage *stage = (*def)->stage;
     const char *path = node->kind == YAML_SCALAR ? node->text : "";
@@ -21,9 +21,9 @@ static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage
     if (ref.port != NAME_NONE || mf_port_count(stage->out) == 1 ||
         mf_registry_writable(g->registry, stage, path, port) == 1)
         return true;
-    graph_error(g, key, "which output of '%s' is to be written? Name one", key->text);
+    mf__graph_error(g, key, "which output of '%s' is to be written? Name one", key->text);
     for (const mf_port *p = stage->out; p->name; p++)
-        note_port(g, stage, p, true);
+        mf__note_port(g, stage, p, true);
     return false;
 }
 
@@ -32,12 +32,12 @@ static bool check_writer(mf_graph *g, const yaml *node, const mf_port *out, cons
     mf_port_type type;
     mf_port_type_parse(out->type, &type);
     if (type.shape != MF_PORT_ONE)
-        return graph_error(g, node, "%s cannot be written as a file", out->type);
+        return mf__graph_error(g, node, "%s cannot be written as a file", out->type);
     if (mf_registry_writer(g->registry, type.name, path))
         return true;
     char *suffixes = mf_registry_suffixes(g->registry, type.name);
     const char *name = strrchr(path, '/');
-    graph_error(g, node, "%s cannot be written as '%s'", type.name, name ? name + 1 : path);
+    mf__graph_error(g, node, "%s cannot be written as '%s'", type.name, name ? name + 1 : path);
     mf_diagnostics_note(g->d, "suffixes for %s: %s", type.name, *suffixes ? suffixes : "none");
     free(suffixes);
     return false;
@@ -66,7 +66,7 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
     uint32_t index = (uint32_t)g->export_count;
     const char *reader = reader_of(g, name);
     if (reader) {
-        graph_error(g, node, "the export of %s would replace '%s'", n->name, text);
+        mf__graph_error(g, node, "the export of %s would replace '%s'", n->name, text);
         if (*reader)
             mf_diagnostics_note(g->d, "%s reads it", reader);
         else
@@ -75,17 +75,18 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
     }
     reader = reader_of_folder(g, name);
     if (reader) {
-        graph_error(g, node, "the export of %s lies in a folder that is read: '%s'", n->name, text);
+        mf__graph_error(g, node, "the export of %s lies in a folder that is read: '%s'", n->name,
+                        text);
         mf_diagnostics_note(g->d, "%s reads the folder, and would read the export", reader);
         return false;
     }
-    uint32_t other = names_add(&files->written, name, index);
+    uint32_t other = mf__names_add(&files->written, name, index);
     if (other != NAME_NONE) {
-        graph_error(g, node, "two exports write '%s'", text);
+        mf__graph_error(g, node, "two exports write '%s'", text);
         mf_diagnostics_note(g->d, "%s and %s", g->nodes[g->exports[other].node].name, n->name);
         return false;
     }
-    other = names_add(&files->folded, lower(g->arena, name), index);
+    other = mf__names_add(&files->folded, lower(g->arena, name), index);
     if (other != NAME_NONE) {
         mf_place place = mf_yaml_place(node);
         mf_diagnostics_warning(g->d, &place,
@@ -101,13 +102,13 @@ static bool check_folders(mf_graph *g, const export_files *files, const yaml *no
                           const mf_node *n, const char *name)
 {
     for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        uint32_t other = names_get_n(&files->written, name, (size_t)(slash - name));
+        uint32_t other = mf__names_get_n(&files->written, name, (size_t)(slash - name));
         if (other == NAME_NONE)
             continue;
-        graph_error(g, node,
-                    "the export of %s needs the folder '%.*s', which is a file that "
-                    "another export writes",
-                    n->name, (int)(slash - name), name);
+        mf__graph_error(g, node,
+                        "the export of %s needs the folder '%.*s', which is a file that "
+                        "another export writes",
+                        n->name, (int)(slash - name), name);
         mf_diagnostics_note(g->d, "that of %s", g->nodes[g->exports[other].node].name);
         return false;
     }
@@ -124,11 +125,11 @@ static bool add_export(mf_graph *g, export_files *files, const yaml *node, const
     given v;
     uint32_t node_index = def->first + i, at[MOST_AXES];
     const mf_node *n = &g->nodes[node_index];
-    def_at(def, i, at);
-    if (!resolve(g, node, &(here){def, at, false}, &v))
+    mf__def_at(def, i, at);
+    if (!mf__resolve(g, node, &(here){def, at, false}, &v))
         return false;
     if (v.list || !*v.text)
-        return graph_error(g, node, "an export takes one path");
+        return mf__graph_error(g, node, "an export takes one path");
     if (!check_writer(g, node, &n->stage->out[port], v.text))
         return false;
     /* A path that begins with a column of the case is still meant from the graph's folder. */
@@ -159,7 +160,7 @@ static bool check_all_folders(mf_graph *g, export_files *files, const yaml *map)
     return good;
 }
 
-bool read_exports(mf_graph *g)
+bool mf__read_exports(mf_graph *g)
 {
     const yaml *map = mf_yaml_get(g->root, "export", NULL);
     export_files files = {0};
@@ -167,7 +168,7 @@ bool read_exports(mf_graph *g)
     if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
-        return graph_error(g, map, "'export' takes stages and paths");
+        return mf__graph_error(g, map, "'export' takes stages and paths");
     for (size_t i = 0; i < map->count; i++) {
         const yaml *node = map->items[2 * i + 1];
         const stage_def *def = NULL;
@@ -178,7 +179,7 @@ bool read_exports(mf_graph *g)
         good &= fine;
     }
     good = good && check_all_folders(g, &files, map);
-    names_free(&files.written);
-    names_free(&files.folded);
+    mf__names_free(&files.written);
+    mf__names_free(&files.folded);
     return good;
 }

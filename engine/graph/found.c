@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* The name without folder and suffix: "a/b.nii.gz" is "b". A folder keeps its dots. */
-const char *stem_of(mf_arena *arena, const char *path)
+const char *mf__stem_of(mf_arena *arena, const char *path)
 {
     static const char *const doubled[] = {".gz", ".bz2", ".zst"};
     struct stat st;
@@ -143,7 +143,7 @@ static mf_status add(mf_arena *arena, const char *pattern, bool by_id, char *pat
     if (by_id && fits(pattern, f->path, &id, &id_length) && id)
         f->id = mf_arena_copy_n(arena, id, id_length);
     else
-        f->id = stem_of(arena, f->path);
+        f->id = mf__stem_of(arena, f->path);
     return MF_OK;
 }
 
@@ -279,7 +279,7 @@ static mf_status found_nothing(const scan_search *s, const char *full)
     return error;
 }
 
-mf_status find_scans(mf_arena *arena, scan_search *s)
+mf_status mf__find_scans(mf_arena *arena, scan_search *s)
 {
     const char *pattern = s->pattern;
     char *full = *pattern == '/' ? mf_arena_copy(arena, pattern)

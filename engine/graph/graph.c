@@ -13,7 +13,7 @@ static const char *const root_later[] = {"device", "keep"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-const char *const *graph_root_keys(size_t *count)
+const char *const *mf__graph_root_keys(size_t *count)
 {
     *count = COUNT(root_keys);
     return root_keys;
@@ -22,7 +22,7 @@ const char *const *graph_root_keys(size_t *count)
 /* ---- reporting ---------------------------------------------------------------------------------
  */
 
-bool graph_error(mf_graph *g, const yaml *node, const char *format, ...)
+bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...)
 {
     va_list args;
     char *message;
@@ -36,20 +36,20 @@ bool graph_error(mf_graph *g, const yaml *node, const char *format, ...)
     return false;
 }
 
-bool graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
+bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
 {
     const char *hint = mf_error_hint_text(error);
     if (who)
-        graph_error(g, node, "%s: %s", who, mf_error_message(error));
+        mf__graph_error(g, node, "%s: %s", who, mf_error_message(error));
     else
-        graph_error(g, node, "%s", mf_error_message(error));
+        mf__graph_error(g, node, "%s", mf_error_message(error));
     if (hint)
         mf_diagnostics_note(g->d, "%s", hint);
     mf_error_free(error);
     return false;
 }
 
-void graph_note_param(mf_graph *g, const graph_param *param)
+void mf__graph_note_param(mf_graph *g, const graph_param *param)
 {
     if (param && param->set)
         mf_diagnostics_note(g->d, "'%s' is given by %s", param->name, param->value->source->name);
@@ -57,13 +57,13 @@ void graph_note_param(mf_graph *g, const graph_param *param)
         mf_diagnostics_note(g->d, "'%s' is given in line %d", param->name, param->value->line);
 }
 
-bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *list,
-                   size_t count)
+bool mf__graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *list,
+                       size_t count)
 {
     const char *near = mf_nearest(key->text, list, count);
     if (near)
-        return graph_error(g, key, "%s '%s'; did you mean '%s'?", what, key->text, near);
-    return graph_error(g, key, "%s '%s'", what, key->text);
+        return mf__graph_error(g, key, "%s '%s'; did you mean '%s'?", what, key->text, near);
+    return mf__graph_error(g, key, "%s '%s'", what, key->text);
 }
 
 /* ---- loading -----------------------------------------------------------------------------------
@@ -73,9 +73,9 @@ static bool read_version(mf_graph *g)
 {
     const yaml *version = mf_yaml_get(g->root, "massflow", NULL);
     if (!version)
-        return graph_error(g, g->root, "a graph file begins with 'massflow: 1'");
+        return mf__graph_error(g, g->root, "a graph file begins with 'massflow: 1'");
     if (version->kind != YAML_SCALAR || strcmp(version->text, "1"))
-        return graph_error(g, version, "this massflow reads graph files of version 1");
+        return mf__graph_error(g, version, "this massflow reads graph files of version 1");
     return true;
 }
 
@@ -83,27 +83,28 @@ static bool read_version(mf_graph *g)
 static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
 {
     size_t count;
-    const char *const *keys = graph_stage_keys(&count), *source;
+    const char *const *keys = mf__graph_stage_keys(&count), *source;
     for (size_t i = 0; i < count; i++)
         if (!strcmp(key->text, keys[i]))
-            return graph_error(g, key, "'%s' stands in a stage, as in stages: {NAME: {use: STAGE}}",
-                               key->text);
-    for (size_t i = 0; (source = graph_source(i)); i++)
+            return mf__graph_error(
+                g, key, "'%s' stands in a stage, as in stages: {NAME: {use: STAGE}}", key->text);
+    for (size_t i = 0; (source = mf__graph_source(i)); i++)
         if (!strcmp(key->text, source))
-            return graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
-                               key->text);
+            return mf__graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
+                                   key->text);
     if (value->kind == YAML_MAP && mf_yaml_get(value, "use", NULL))
-        return graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in", key->text);
-    return graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
+        return mf__graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in",
+                               key->text);
+    return mf__graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
 }
 
 static bool read_root(mf_graph *g)
 {
     bool good = true;
     if (g->root->kind != YAML_MAP)
-        return graph_error(g, g->root,
-                           "a graph file has the keys massflow, params, cases, axes, "
-                           "include, stages, export");
+        return mf__graph_error(g, g->root,
+                               "a graph file has the keys massflow, params, cases, axes, "
+                               "include, stages, export");
     for (size_t i = 0; i < g->root->count; i++) {
         const yaml *key = g->root->items[2 * i];
         bool known = false, expected = false;
@@ -112,7 +113,7 @@ static bool read_root(mf_graph *g)
         for (size_t k = 0; k < COUNT(root_later); k++)
             expected |= !strcmp(key->text, root_later[k]);
         if (expected)
-            good = graph_error(g, key, "'%s' is not supported yet in this version", key->text);
+            good = mf__graph_error(g, key, "'%s' is not supported yet in this version", key->text);
         else if (!known)
             good = unknown_key(g, key, g->root->items[2 * i + 1]);
     }
@@ -131,35 +132,36 @@ static void warn_unused(mf_graph *g)
     }
 }
 
-mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
-                     bool *good)
+mf_status mf__read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
+                         bool *good)
 {
     *good = read_root(g);
-    if (g->root->kind != YAML_MAP || !read_params(g, settings, count) || !apply_set(g, set)) {
+    if (g->root->kind != YAML_MAP || !mf__read_params(g, settings, count) ||
+        !mf__apply_set(g, set)) {
         *good = false;
         return MF_OK;
     }
-    g->cases_wrong = !read_cases(g);
+    g->cases_wrong = !mf__read_cases(g);
     *good &= !g->cases_wrong;
-    *good &= read_axes(g);
-    *good &= read_isolate(g);
-    MF_TRY(read_includes(g, good));
-    *good &= read_stages(g);
+    *good &= mf__read_axes(g);
+    *good &= mf__read_isolate(g);
+    MF_TRY(mf__read_includes(g, good));
+    *good &= mf__read_stages(g);
     for (size_t i = 0; i < g->def_count; i++)
         if (g->defs[i].stage) {
-            *good &= connect_stage(g, &g->defs[i]);
-            MF_TRY(read_with(g, &g->defs[i], good));
+            *good &= mf__connect_stage(g, &g->defs[i]);
+            MF_TRY(mf__read_with(g, &g->defs[i], good));
         }
     if (g->def_count)
-        *good &= order_stages(g);
+        *good &= mf__order_stages(g);
     return MF_OK;
 }
 
 /* The files are right one by one: what they come to together. */
 static bool assemble(mf_graph *g)
 {
-    collect_stages(g, g);
-    if (!expand(g) || !read_exports(g))
+    mf__collect_stages(g, g);
+    if (!mf__expand(g) || !mf__read_exports(g))
         return false;
     warn_unused(g);
     return true;
@@ -174,14 +176,14 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
     bool good = false;
     *graph = NULL;
     *g = (mf_graph){.arena = arena, .prefix = "", .registry = registry, .d = diagnostics};
-    mf_status error = source_read(arena, path, LARGEST_GRAPH, &g->source);
+    mf_status error = mf__source_read(arena, path, LARGEST_GRAPH, &g->source);
     if (!error) {
         g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
         g->path = g->source->name;
         g->folder = g->source->base;
         g->root = mf_yaml_read(arena, g->source, diagnostics);
         if (g->root)
-            error = read_graph(g, settings, count, NULL, &good);
+            error = mf__read_graph(g, settings, count, NULL, &good);
         good = !error && good && assemble(g);
     }
     g->d = NULL;
@@ -201,8 +203,8 @@ static void free_file(mf_graph *g)
         for (size_t k = 0; k < g->defs[i].param_count; k++)
             if (g->defs[i].params[k])
                 mf_params_unref(g->defs[i].params[k]);
-    names_free(&g->param_names);
-    names_free(&g->labels);
+    mf__names_free(&g->param_names);
+    mf__names_free(&g->labels);
     free(g->passed);
     free(g->tables);
 }
@@ -214,7 +216,7 @@ void mf_graph_free(mf_graph *g)
     free_file(g);
     free(g->all);
     free(g->exports);
-    names_free(&g->reads.files);
+    mf__names_free(&g->reads.files);
     free(g->reads.numbers);
     mf_arena_free(g->arena);
 }

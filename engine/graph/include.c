@@ -49,7 +49,7 @@ static bool report_cycle(mf_graph *g, const yaml *node, const char *path, const 
     }
     free(real);
     if (cycle)
-        graph_error(g, node, "a file cannot include itself: %s", way);
+        mf__graph_error(g, node, "a file cannot include itself: %s", way);
     return cycle;
 }
 
@@ -62,20 +62,20 @@ static bool open_file(mf_graph *g, const yaml *key, const yaml *node, mf_graph *
         root = above;
     if (++root->file_count > MOST_FILES) /* said once */
         return root->file_count == MOST_FILES + 1 &&
-               graph_error(g, node, "more than %d included files", MOST_FILES);
-    if (!resolve(g, node, NULL, &v))
+               mf__graph_error(g, node, "more than %d included files", MOST_FILES);
+    if (!mf__resolve(g, node, NULL, &v))
         return false;
     if (v.list || !*v.text)
-        return graph_error(g, node, "'file' takes one graph file");
+        return mf__graph_error(g, node, "'file' takes one graph file");
     const char *path = *v.text == '/' ? v.text : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
     if (report_cycle(g, node, path, v.text))
         return false;
     if (depth > DEEPEST)
-        return graph_error(g, node, "files include each other deeper than %d times", DEEPEST);
-    mf_status error = source_read(g->arena, path, LARGEST_GRAPH, &below->source);
+        return mf__graph_error(g, node, "files include each other deeper than %d times", DEEPEST);
+    mf_status error = mf__source_read(g->arena, path, LARGEST_GRAPH, &below->source);
     if (error) {
-        graph_status(g, node, NULL, error);
-        graph_note_param(g, v.param);
+        mf__graph_status(g, node, NULL, error);
+        mf__graph_note_param(g, v.param);
         return false;
     }
     below->source->name = display(g, &v);
@@ -90,19 +90,19 @@ static bool check_include(mf_graph *g, const yaml *key, const yaml *node)
 {
     static const char *const keys[] = {"file", "set"};
     bool good = true;
-    if (!is_name(key->text))
-        good = graph_error(g, key, "'%s' is no name for an included file", key->text);
+    if (!mf__is_name(key->text))
+        good = mf__graph_error(g, key, "'%s' is no name for an included file", key->text);
     if (node->kind != YAML_MAP)
-        return graph_error(g, node,
-                           "an included file is given as in {file: pretrain.yaml, set: {steps: "
-                           "500}}");
+        return mf__graph_error(g, node,
+                               "an included file is given as in {file: pretrain.yaml, set: {steps: "
+                               "500}}");
     for (size_t i = 0; i < node->count; i++) {
         const yaml *k = node->items[2 * i];
         if (strcmp(k->text, "file") && strcmp(k->text, "set"))
-            good = graph_unknown(g, k, "an included file has no key", keys, 2);
+            good = mf__graph_unknown(g, k, "an included file has no key", keys, 2);
     }
     if (!mf_yaml_get(node, "file", NULL))
-        good = graph_error(g, key, "'%s' does not say which file: 'file: PATH'", key->text);
+        good = mf__graph_error(g, key, "'%s' does not say which file: 'file: PATH'", key->text);
     return good;
 }
 
@@ -121,19 +121,19 @@ static mf_status read_include(mf_graph *g, const yaml *key, const yaml *node, bo
         *good = false;
         return MF_OK;
     }
-    MF_TRY(read_graph(below, NULL, 0, mf_yaml_get(node, "set", NULL), &fine));
+    MF_TRY(mf__read_graph(below, NULL, 0, mf_yaml_get(node, "set", NULL), &fine));
     *good &= fine;
     return MF_OK;
 }
 
-mf_status read_includes(mf_graph *g, bool *good)
+mf_status mf__read_includes(mf_graph *g, bool *good)
 {
     const yaml *map = mf_yaml_get(g->root, "include", NULL);
     if (!map || mf_yaml_empty(map))
         return MF_OK;
     if (map->kind != YAML_MAP) {
-        *good = graph_error(g, map,
-                            "'include' takes names and files, as in {pre: {file: pretrain.yaml}}");
+        *good = mf__graph_error(
+            g, map, "'include' takes names and files, as in {pre: {file: pretrain.yaml}}");
         return MF_OK;
     }
     g->includes = mf_arena_alloc(g->arena, map->count, sizeof *g->includes);
@@ -145,17 +145,17 @@ mf_status read_includes(mf_graph *g, bool *good)
 /* ---- the files together ------------------------------------------------------------------------
  */
 
-void collect_stages(mf_graph *g, mf_graph *root)
+void mf__collect_stages(mf_graph *g, mf_graph *root)
 {
     for (size_t i = 0; i < g->include_count; i++)
-        collect_stages(g->includes[i].graph, root);
+        mf__collect_stages(g->includes[i].graph, root);
     root->all =
         mf_grow(root->all, &root->all_room, root->all_count + g->def_count + 1, sizeof *root->all);
     for (size_t i = 0; i < g->def_count; i++)
         root->all[root->all_count++] = &g->defs[g->order[i]];
 }
 
-stage_def *find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in, size_t *at)
+stage_def *mf__find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in, size_t *at)
 {
     *at = 0;
     for (;;) {
@@ -167,7 +167,7 @@ stage_def *find_source(mf_graph *g, const char *text, size_t *length, mf_graph *
                 below = g->includes[i].graph;
         }
         if (!below) {
-            uint32_t index = names_get_n(&g->labels, text + *at, word);
+            uint32_t index = mf__names_get_n(&g->labels, text + *at, word);
             *length = *at + word;
             *in = g;
             return index == NAME_NONE ? NULL : &g->defs[index];
@@ -183,13 +183,13 @@ static const stage_def *same_name(const mf_graph *in, const char *label)
     const stage_def *found_below = NULL;
     for (size_t i = 0; i < in->include_count && !found_below; i++) {
         const mf_graph *below = in->includes[i].graph;
-        uint32_t index = names_get(&below->labels, label);
+        uint32_t index = mf__names_get(&below->labels, label);
         found_below = index == NAME_NONE ? same_name(below, label) : &below->defs[index];
     }
     return found_below;
 }
 
-const char *near_source(const mf_graph *g, const mf_graph *in, const char *label)
+const char *mf__near_source(const mf_graph *g, const mf_graph *in, const char *label)
 {
     const char **all = calloc(in->def_count + 1, sizeof *all), *near = NULL;
     const stage_def *meant = same_name(in, label);

@@ -168,7 +168,7 @@ struct mf_graph {
     bool axes_wrong; /* do not report what follows from it */
     mf_case *cases;
     size_t case_count;
-    bool cases_wrong; /* the same */
+    bool cases_wrong;    /* the same */
     const char **tables; /* files that cases were read from, absolute */
     size_t table_count, table_room;
     const char **passed; /* files that sources of cases passed over, a line each */
@@ -182,7 +182,7 @@ struct mf_graph {
     uint32_t *order; /* defs in topological order */
     /* Of the first file only. */
     size_t file_count; /* that are included, directly or not */
-    stage_def **all; /* of all files, in topological order */
+    stage_def **all;   /* of all files, in topological order */
     size_t all_count, all_room;
     mf_graph_stage *stages;
     bool isolate; /* of stages that do not say */
@@ -197,67 +197,69 @@ struct mf_graph {
  */
 
 /* An error at a node; always returns false. */
-bool graph_error(mf_graph *g, const yaml *node, const char *format, ...) MF_PRINTF(3, 4);
+bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...) MF_PRINTF(3, 4);
 /* The same for a status, which is freed; `who` stands before its message when not NULL. */
-bool graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error);
+bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error);
 /* "'x' is set in line 3" or "by --set", where a value came from a parameter. */
-void graph_note_param(mf_graph *g, const graph_param *param);
+void mf__graph_note_param(mf_graph *g, const graph_param *param);
 /* A key that is not of `names`: the error, with the nearest of them. */
-bool graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *names,
-                   size_t count);
+bool mf__graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *names,
+                       size_t count);
 
 /* ---- include.c ---------------------------------------------------------------------------------
  */
 
 /* Reads the included files whole, and theirs. */
-MF_MUST_USE mf_status read_includes(mf_graph *g, bool *good);
+MF_MUST_USE mf_status mf__read_includes(mf_graph *g, bool *good);
 /* Takes over the values of `set` in an include. */
-bool apply_set(mf_graph *g, const yaml *set);
+bool mf__apply_set(mf_graph *g, const yaml *set);
 /* All stages of a file and of those below it, sources first, into root->all. */
-void collect_stages(mf_graph *g, mf_graph *root);
+void mf__collect_stages(mf_graph *g, mf_graph *root);
 /* The stage that a text begins with, as in "scan", "pre.scan", and the length of its name; NULL
  * for none. *in is the file that was looked in last, *at where in the text its part begins. */
-stage_def *find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in, size_t *at);
+stage_def *mf__find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in,
+                           size_t *at);
 /* The name nearest to one that `in` does not have, as it would be written in `g`; NULL for none. */
-const char *near_source(const mf_graph *g, const mf_graph *in, const char *label);
+const char *mf__near_source(const mf_graph *g, const mf_graph *in, const char *label);
 
 /* ---- graph.c -----------------------------------------------------------------------------------
  */
 
 /* Reads a file that is opened as far as errors leave sense in it. `set` (may be NULL) is that of an
  * include. */
-MF_MUST_USE mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count,
-                                 const yaml *set, bool *good);
+MF_MUST_USE mf_status mf__read_graph(mf_graph *g, const mf_setting *settings, size_t count,
+                                     const yaml *set, bool *good);
 
 /* ---- splice.c ----------------------------------------------------------------------------------
  */
 
-bool read_params(mf_graph *g, const mf_setting *settings, size_t count);
+bool mf__read_params(mf_graph *g, const mf_setting *settings, size_t count);
 /* Resolves "${x}": a parameter, an axis of the stage, "${case.x}"; without `h` only parameters. On
  * failure reports and returns false. */
-bool resolve(mf_graph *g, const yaml *node, const here *h, given *v);
+bool mf__resolve(mf_graph *g, const yaml *node, const here *h, given *v);
 /* Makes a list of the text "[1, 2]" that a column holds; true and no change for another text. */
-bool list_in_cell(mf_graph *g, const yaml *node, given *v);
+bool mf__list_in_cell(mf_graph *g, const yaml *node, given *v);
 /* The same as resolve for a bare text. Without h->at what depends on the node stays as it is. */
-bool resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h, const char **out);
+bool mf__resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h,
+                      const char **out);
 /* The axes that a value mentions: of "${case.x}" that is `case`. */
-uint32_t mentions(const mf_graph *g, const yaml *node);
-uint32_t mentions_text(const mf_graph *g, const char *text);
-bool is_name(const char *text); /* letters, digits, _ and -, not beginning with a digit */
+uint32_t mf__mentions(const mf_graph *g, const yaml *node);
+uint32_t mf__mentions_text(const mf_graph *g, const char *text);
+bool mf__is_name(const char *text); /* letters, digits, _ and -, not beginning with a digit */
 
 /* The words that a file, a stage, and `cases` may have, for the schema. */
-const char *const *graph_root_keys(size_t *count);
-const char *const *graph_stage_keys(size_t *count);
-const char *graph_source(size_t i); /* NULL past the last */
+const char *const *mf__graph_root_keys(size_t *count);
+const char *const *mf__graph_stage_keys(size_t *count);
+const char *mf__graph_source(size_t i); /* NULL past the last */
 
 /* ---- cases.c, found.c, csv.c -------------------------------------------------------------------
  */
 
-bool read_cases(mf_graph *g);
-bool good_id(const char *id); /* can name a node: "scan[case=ID]" */
-bool has_column(const mf_graph *g, const char *column);
+bool mf__read_cases(mf_graph *g);
+bool mf__good_id(const char *id); /* can name a node: "scan[case=ID]" */
+bool mf__has_column(const mf_graph *g, const char *column);
 /* The note that lists the columns. */
-void note_columns(mf_graph *g);
+void mf__note_columns(mf_graph *g);
 
 /* Files that a pattern stands for. `id` is what {id} matched, or the name without its suffix. */
 typedef struct found {
@@ -274,8 +276,8 @@ typedef struct scan_search {
     size_t hidden;    /* files that the glob would name if their names did not begin with a dot */
     const char *a_hidden;
 } scan_search;
-MF_MUST_USE mf_status find_scans(mf_arena *arena, scan_search *search);
-const char *stem_of(mf_arena *arena, const char *path);
+MF_MUST_USE mf_status mf__find_scans(mf_arena *arena, scan_search *search);
+const char *mf__stem_of(mf_arena *arena, const char *path);
 
 /* Fields of a CSV file, row by row. */
 typedef struct csv_field {
@@ -288,51 +290,51 @@ typedef struct csv_row {
     int line;
 } csv_row;
 /* False after reporting. Row 0 is the header. */
-bool csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count);
+bool mf__csv_read(mf_graph *g, const yaml_source *s, csv_row **rows, size_t *count);
 
 /* ---- axes.c ------------------------------------------------------------------------------------
  */
 
-bool read_axes(mf_graph *g);
-uint32_t find_axis(const mf_graph *g, const char *name); /* NAME_NONE */
-char *axis_names(const mf_graph *g, uint32_t mask);   /* "case, shots" */
-char *axes_pattern(const mf_graph *g, uint32_t mask); /* "case=ID, shots=VALUE" */
+bool mf__read_axes(mf_graph *g);
+uint32_t mf__find_axis(const mf_graph *g, const char *name); /* NAME_NONE */
+char *mf__axis_names(const mf_graph *g, uint32_t mask);      /* "case, shots" */
+char *mf__axes_pattern(const mf_graph *g, uint32_t mask);    /* "case=ID, shots=VALUE" */
 /* How many combinations of values there are; at most MOST_NODES + 1. */
-uint64_t axes_space(const mf_graph *g, uint32_t mask);
-uint32_t axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at);
-void axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at);
+uint64_t mf__axes_space(const mf_graph *g, uint32_t mask);
+uint32_t mf__axes_code(const mf_graph *g, uint32_t mask, const uint32_t *at);
+void mf__axes_at(const mf_graph *g, uint32_t mask, uint32_t code, uint32_t *at);
 /* The combination of a stage's i-th node. */
-uint32_t def_code(const stage_def *def, uint32_t i);
-void def_at(const stage_def *def, uint32_t i, uint32_t at[MOST_AXES]);
+uint32_t mf__def_code(const stage_def *def, uint32_t i);
+void mf__def_at(const stage_def *def, uint32_t i, uint32_t at[MOST_AXES]);
 /* The position of a combination among a stage's nodes; NAME_NONE where `where` leaves it out. */
-uint32_t code_position(const stage_def *def, uint32_t code);
+uint32_t mf__code_position(const stage_def *def, uint32_t code);
 /* "case=012,shots=5" */
-char *axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at);
+char *mf__axes_text(const mf_graph *g, uint32_t mask, const uint32_t *at);
 /* "for case '012'" or "for case=012,shots=5", as a note. */
-void note_at(mf_graph *g, uint32_t mask, const uint32_t *at);
+void mf__note_at(mf_graph *g, uint32_t mask, const uint32_t *at);
 /* What a name in brackets or in `where` means at a stage: an axis of it, or a column. */
-bool find_subject(const stage_def *def, const char *name, const mf_place *place, subject *s);
+bool mf__find_subject(const stage_def *def, const char *name, const mf_place *place, subject *s);
 /* The text that is compared; NULL where the case has no such column. */
-const char *subject_text(const mf_graph *g, const subject *s, const uint32_t *at);
+const char *mf__subject_text(const mf_graph *g, const subject *s, const uint32_t *at);
 
 /* ---- typed.c, reference.c, connect.c, with.c, expand.c, export.c --------------------------------
  */
 
-bool read_isolate(mf_graph *g);                /* of the whole graph */
-bool read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
+bool mf__read_isolate(mf_graph *g);                /* of the whole graph */
+bool mf__read_limits(mf_graph *g, stage_def *def); /* limits.c: isolate, timeout, retries, memory */
 /* Reports a key that is right at another place: true. `where` is "use" (beside it), "with" or "in".
  */
-bool graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const char *where);
-bool read_stages(mf_graph *g); /* labels, stages used, each, where */
+bool mf__graph_misplaced(mf_graph *g, const stage_def *def, const yaml *key, const char *where);
+bool mf__read_stages(mf_graph *g); /* labels, stages used, each, where */
 /* `def` is the consumer, NULL for an export. */
-bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref);
+bool mf__parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref);
 /* Ports: references, types, gathering, required ones. */
-bool connect_stage(mf_graph *g, stage_def *def);
+bool mf__connect_stage(mf_graph *g, stage_def *def);
 /* Parameters of a stage, for all its nodes or for each. */
-MF_MUST_USE mf_status read_with(mf_graph *g, stage_def *def, bool *good);
-bool order_stages(mf_graph *g); /* topological order, or the cycle */
-bool expand(mf_graph *g);       /* nodes and their edges; selections are made here */
-bool read_exports(mf_graph *g);
+MF_MUST_USE mf_status mf__read_with(mf_graph *g, stage_def *def, bool *good);
+bool mf__order_stages(mf_graph *g); /* topological order, or the cycle */
+bool mf__expand(mf_graph *g);       /* nodes and their edges; selections are made here */
+bool mf__read_exports(mf_graph *g);
 
 /* ---- reads.c -----------------------------------------------------------------------------------
  */
@@ -346,11 +348,11 @@ const char *reader_of(mf_graph *g, const char *name);
 const char *reader_of_folder(mf_graph *g, const char *name);
 
 /* Whether a column's text stands in this relation to a value. */
-bool compare_values(const char *column, const char *left, compare op, const char *right);
+bool mf__compare_values(const char *column, const char *left, compare op, const char *right);
 /* False after reporting a number with a decimal comma, which would compare as text. */
-bool check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
-                      compare op, const char *right);
+bool mf__check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
+                          compare op, const char *right);
 /* "in volume: volume - Scan." for notes. */
-void note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out);
+void mf__note_port(mf_graph *g, const mf_stage *stage, const mf_port *port, bool out);
 
 #endif

@@ -11,11 +11,11 @@ static const char *const limit_keys[] = {"isolate", "timeout", "retries", "memor
 static const char *scalar(mf_graph *g, const yaml *node, const char *takes)
 {
     given v;
-    if (!resolve(g, node, NULL, &v))
+    if (!mf__resolve(g, node, NULL, &v))
         return NULL;
     if (!v.list && v.text)
         return v.text;
-    graph_error(g, node, "%s", takes);
+    mf__graph_error(g, node, "%s", takes);
     return NULL;
 }
 
@@ -26,7 +26,7 @@ static bool read_flag(mf_graph *g, const yaml *node, bool *flag)
     if (!text)
         return false;
     *flag = !strcmp(text, "true");
-    return *flag || !strcmp(text, "false") || graph_error(g, node, "%s, not '%s'", takes, text);
+    return *flag || !strcmp(text, "false") || mf__graph_error(g, node, "%s, not '%s'", takes, text);
 }
 
 static bool read_timeout(mf_graph *g, const yaml *node, mf_limits *limits)
@@ -38,7 +38,7 @@ static bool read_timeout(mf_graph *g, const yaml *node, mf_limits *limits)
         return false;
     limits->timeout = strtod(text, &end);
     return (end != text && !*end && limits->timeout > 0 && limits->timeout < 1e9) ||
-           graph_error(g, node, "%s, not '%s'", takes, text);
+           mf__graph_error(g, node, "%s, not '%s'", takes, text);
 }
 
 static bool read_retries(mf_graph *g, const yaml *node, mf_limits *limits)
@@ -51,7 +51,7 @@ static bool read_retries(mf_graph *g, const yaml *node, mf_limits *limits)
     long count = strtol(text, &end, 10);
     limits->retries = (int)(count < 0 || count > 100 ? -1 : count);
     return (end != text && !*end && limits->retries >= 0) ||
-           graph_error(g, node, "%s, not '%s'", takes, text);
+           mf__graph_error(g, node, "%s, not '%s'", takes, text);
 }
 
 static bool read_memory(mf_graph *g, const yaml *node, mf_limits *limits)
@@ -70,7 +70,7 @@ static bool read_memory(mf_graph *g, const yaml *node, mf_limits *limits)
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (!strcmp(end, units[i].unit) && value > 0 && value * units[i].bytes < 0x1p60)
             limits->memory = (size_t)(value * units[i].bytes);
-    return limits->memory || graph_error(g, node, "%s, not '%s'", takes, text);
+    return limits->memory || mf__graph_error(g, node, "%s, not '%s'", takes, text);
 }
 
 /* A stream has no process of its own. */
@@ -79,14 +79,15 @@ static bool refuse_stream(mf_graph *g, const stage_def *def)
     yaml *key;
     for (size_t i = 0; i < sizeof limit_keys / sizeof *limit_keys; i++)
         if (mf_yaml_get(def->node, limit_keys[i], &key))
-            return graph_error(g, key,
-                               "'%s' is a stream, which runs with the stage that reads it: write "
-                               "'%s' there",
-                               def->key->text, limit_keys[i]);
+            return mf__graph_error(
+                g, key,
+                "'%s' is a stream, which runs with the stage that reads it: write "
+                "'%s' there",
+                def->key->text, limit_keys[i]);
     return true;
 }
 
-bool read_limits(mf_graph *g, stage_def *def)
+bool mf__read_limits(mf_graph *g, stage_def *def)
 {
     mf_limits *limits = &def->limits;
     yaml *key;
@@ -104,14 +105,15 @@ bool read_limits(mf_graph *g, stage_def *def)
     if ((node = mf_yaml_get(def->node, "memory", &key))) {
         good &= read_memory(g, node, limits);
         if (good && !limits->isolate)
-            good = graph_error(g, key,
-                               "'memory' needs 'isolate: true': only a process of its own can be "
-                               "limited");
+            good =
+                mf__graph_error(g, key,
+                                "'memory' needs 'isolate: true': only a process of its own can be "
+                                "limited");
     }
     return good;
 }
 
-bool read_isolate(mf_graph *g)
+bool mf__read_isolate(mf_graph *g)
 {
     const yaml *node = mf_yaml_get(g->root, "isolate", NULL);
     return !node || read_flag(g, node, &g->isolate);

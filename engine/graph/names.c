@@ -34,11 +34,11 @@ static void grow(names *t)
             larger.values[at] = t->values[i];
         }
     larger.count = t->count;
-    names_free(t);
+    mf__names_free(t);
     *t = larger;
 }
 
-uint32_t names_add(names *t, const char *name, uint32_t value)
+uint32_t mf__names_add(names *t, const char *name, uint32_t value)
 {
     if (t->count * 2 >= t->room)
         grow(t);
@@ -51,7 +51,7 @@ uint32_t names_add(names *t, const char *name, uint32_t value)
     return NAME_NONE;
 }
 
-uint32_t names_get_n(const names *t, const char *name, size_t length)
+uint32_t mf__names_get_n(const names *t, const char *name, size_t length)
 {
     if (!t->room)
         return NAME_NONE;
@@ -59,12 +59,12 @@ uint32_t names_get_n(const names *t, const char *name, size_t length)
     return t->keys[at] ? t->values[at] : NAME_NONE;
 }
 
-uint32_t names_get(const names *t, const char *name)
+uint32_t mf__names_get(const names *t, const char *name)
 {
-    return names_get_n(t, name, strlen(name));
+    return mf__names_get_n(t, name, strlen(name));
 }
 
-void names_free(names *t)
+void mf__names_free(names *t)
 {
     free(t->keys);
     free(t->values);

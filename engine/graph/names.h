@@ -14,9 +14,9 @@ typedef struct names {
 } names;
 
 /* The number that the name has already, or NAME_NONE after adding it with `value`. */
-uint32_t names_add(names *table, const char *name, uint32_t value);
-uint32_t names_get(const names *table, const char *name); /* NAME_NONE for an unknown one */
-uint32_t names_get_n(const names *table, const char *name, size_t length);
-void names_free(names *table);
+uint32_t mf__names_add(names *table, const char *name, uint32_t value);
+uint32_t mf__names_get(const names *table, const char *name); /* NAME_NONE for an unknown one */
+uint32_t mf__names_get_n(const names *table, const char *name, size_t length);
+void mf__names_free(names *table);
 
 #endif

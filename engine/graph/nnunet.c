@@ -29,7 +29,7 @@ typedef struct dataset {
 
 static bool no_file(const dataset *d, const yaml *node, const char *what, const char *path)
 {
-    return graph_error(d->g, node, "%s: no file '%s'", what, path);
+    return mf__graph_error(d->g, node, "%s: no file '%s'", what, path);
 }
 
 /* ---- dataset.json ------------------------------------------------------------------------------
@@ -40,22 +40,22 @@ static bool check_json(dataset *d)
     const yaml *json = d->json, *channels = mf_yaml_get(json, "channel_names", NULL),
                *ending = mf_yaml_get(json, "file_ending", NULL);
     if (!channels && mf_yaml_get(json, "modality", NULL))
-        return graph_error(d->g, json,
-                           "this is a data set of nnU-Net v1 or of the Medical Segmentation "
-                           "Decathlon; v2's has channel_names and file_ending");
+        return mf__graph_error(d->g, json,
+                               "this is a data set of nnU-Net v1 or of the Medical Segmentation "
+                               "Decathlon; v2's has channel_names and file_ending");
     if (!channels || channels->kind != YAML_MAP || !channels->count ||
         channels->count > MOST_CHANNELS)
-        return graph_error(d->g, channels ? channels : json,
-                           "'channel_names' is to name the channels, as in {\"0\": \"CT\"}");
+        return mf__graph_error(d->g, channels ? channels : json,
+                               "'channel_names' is to name the channels, as in {\"0\": \"CT\"}");
     if (!ending || ending->kind != YAML_SCALAR || *ending->text != '.')
-        return graph_error(d->g, ending ? ending : json,
-                           "'file_ending' is to be a suffix, as in \".nii.gz\"");
+        return mf__graph_error(d->g, ending ? ending : json,
+                               "'file_ending' is to be a suffix, as in \".nii.gz\"");
     d->channels = channels->count;
     d->ending = ending->text;
     for (size_t i = 0; i < d->channels; i++) {
         char *number = mf_arena_print(d->g->arena, "%zu", i);
         if (!mf_yaml_get(channels, number, NULL))
-            return graph_error(d->g, channels, "channel %zu is missing", i);
+            return mf__graph_error(d->g, channels, "channel %zu is missing", i);
     }
     return true;
 }
@@ -64,15 +64,15 @@ static bool read_json(dataset *d)
 {
     yaml_source *s;
     char *path = mf_arena_print(d->g->arena, "%s/dataset.json", d->folder);
-    mf_status error = source_read(d->g->arena, path, LARGEST_JSON, &s);
+    mf_status error = mf__source_read(d->g->arena, path, LARGEST_JSON, &s);
     if (error)
-        return graph_status(d->g, d->node, NULL, error);
+        return mf__graph_status(d->g, d->node, NULL, error);
     s->from = d->g->source->from;
     d->json = mf_yaml_read(d->g->arena, s, d->g->d);
     if (!d->json)
         return false;
     if (d->json->kind != YAML_MAP)
-        return graph_error(d->g, d->json, "dataset.json is to be an object");
+        return mf__graph_error(d->g, d->json, "dataset.json is to be an object");
     return check_json(d);
 }
 
@@ -83,15 +83,15 @@ static row *add_case(dataset *d, const yaml *node, const char *id, const char *s
                      const char *const *images, const char *label)
 {
     mf_place place = mf_yaml_place(node);
-    row *c = new_row(d->g, d->r, &place, d->node->source->base, d->channels + 3, d->e);
+    row *c = mf__new_row(d->g, d->r, &place, d->node->source->base, d->channels + 3, d->e);
     c->from = images[0];
-    put(c, "path", images[0]);
+    mf__put(c, "path", images[0]);
     for (size_t i = 0; i < d->channels; i++)
-        put(c, mf_arena_print(d->g->arena, "channel%zu", i), images[i]);
+        mf__put(c, mf_arena_print(d->g->arena, "channel%zu", i), images[i]);
     if (label)
-        put(c, "label", label);
-    put(c, "set", set);
-    finish_row(d->g, c, d->e, id);
+        mf__put(c, "label", label);
+    mf__put(c, "set", set);
+    mf__finish_row(d->g, c, d->e, id);
     return c;
 }
 
@@ -143,14 +143,16 @@ static bool read_set(dataset *d, const char *suffix, const char *set, bool must,
     if (count < 0 && !must && errno == ENOENT)
         return true;
     if (count < 0)
-        return graph_error(d->g, d->node, "cannot read the folder %s: %s", folder, strerror(errno));
+        return mf__graph_error(d->g, d->node, "cannot read the folder %s: %s", folder,
+                               strerror(errno));
     for (int i = 0; i < count; i++) {
         const char *file = entries[i]->d_name;
         size_t length = strlen(file), ending = strlen(d->ending);
         bool scan = length > ending && !strcmp(file + length - ending, d->ending) && *file != '.';
         if (good && scan && !name_length(d, file))
-            good = graph_error(d->g, d->node, "'%s' in %s has no channel number, as in %.*s_0000%s",
-                               file, images, (int)(length - ending), file, d->ending);
+            good = mf__graph_error(d->g, d->node,
+                                   "'%s' in %s has no channel number, as in %.*s_0000%s", file,
+                                   images, (int)(length - ending), file, d->ending);
         else if (good && scan && is_first(d, file)) {
             good = add_scan(d, images, labels, file, set, must);
             ++*cases;
@@ -166,7 +168,7 @@ static bool read_listed(dataset *d, const yaml *map, size_t *cases)
 {
     mf_arena *arena = d->g->arena;
     if (map->kind != YAML_MAP)
-        return graph_error(d->g, map, "'dataset' is to be an object of cases");
+        return mf__graph_error(d->g, map, "'dataset' is to be an object of cases");
     for (size_t i = 0; i < map->count; i++) {
         const yaml *key = map->items[2 * i], *one = map->items[2 * i + 1];
         const yaml *images = one->kind == YAML_MAP ? mf_yaml_get(one, "images", NULL) : NULL;
@@ -174,14 +176,14 @@ static bool read_listed(dataset *d, const yaml *map, size_t *cases)
         const char **paths = mf_arena_alloc(arena, d->channels + 1, sizeof *paths);
         if (!images || images->kind != YAML_LIST || images->count != d->channels || !label ||
             label->kind != YAML_SCALAR)
-            return graph_error(d->g, key,
-                               "'%s' is to have 'images', one for each of %zu channels, "
-                               "and a 'label'",
-                               key->text, d->channels);
+            return mf__graph_error(d->g, key,
+                                   "'%s' is to have 'images', one for each of %zu channels, "
+                                   "and a 'label'",
+                                   key->text, d->channels);
         for (size_t k = 0; k <= d->channels; k++) {
             const yaml *file = k < d->channels ? images->items[k] : label;
             if (file->kind != YAML_SCALAR)
-                return graph_error(d->g, file, "a file's path is wanted");
+                return mf__graph_error(d->g, file, "a file's path is wanted");
             paths[k] = *file->text == '/' ? file->text
                                           : mf_arena_print(arena, "%s/%s", d->folder, file->text);
             if (access(paths[k], F_OK))
@@ -203,11 +205,11 @@ static void check_count(const dataset *d, size_t cases)
                            number->text);
 }
 
-bool read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r)
+bool mf__read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     dataset d = {.g = g, .node = node, .e = e, .r = r};
     size_t cases = 0, test;
-    if (!source_folder(g, node, "nnunet", &d.folder) || !read_json(&d))
+    if (!mf__source_folder(g, node, "nnunet", &d.folder) || !read_json(&d))
         return false;
     const yaml *listed = mf_yaml_get(d.json, "dataset", NULL);
     bool good =

@@ -35,7 +35,7 @@ static void show_with(mf_text *t, const stage_def *def, const mf_params *params)
         const yaml *key = def->with->items[2 * i], *node = def->with->items[2 * i + 1];
         const mf_param *p = mf_param_find(def->stage, key->text);
         mf_text_add(t, "    %s: ", key->text);
-        if (mentions(def->graph, node) & def->axes) {
+        if (mf__mentions(def->graph, node) & def->axes) {
             show_value(t, node);
         } else {
             char *value = mf_param_show(params, p);

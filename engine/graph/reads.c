@@ -68,9 +68,9 @@ char *one_name(mf_graph *g, const char *path)
 static void add_read(mf_graph *root, const char *path, uint32_t node)
 {
     char *real = realpath(path, NULL);
-    names_add(&root->reads.files, one_name(root, path), node);
+    mf__names_add(&root->reads.files, one_name(root, path), node);
     if (real) /* and what a link leads to */
-        names_add(&root->reads.files, mf_arena_copy(root->arena, real), node);
+        mf__names_add(&root->reads.files, mf_arena_copy(root->arena, real), node);
     free(real);
 }
 
@@ -107,14 +107,14 @@ static const char *reader_name(const mf_graph *g, uint32_t reader)
 const char *reader_of(mf_graph *g, const char *name)
 {
     find_read(g);
-    return reader_name(g, names_get(&g->reads.files, name));
+    return reader_name(g, mf__names_get(&g->reads.files, name));
 }
 
 const char *reader_of_folder(mf_graph *g, const char *name)
 {
     find_read(g);
     for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        uint32_t reader = names_get_n(&g->reads.files, name, (size_t)(slash - name));
+        uint32_t reader = mf__names_get_n(&g->reads.files, name, (size_t)(slash - name));
         if (reader != NAME_NONE)
             return reader_name(g, reader);
     }

@@ -23,8 +23,8 @@ static bool decimal_comma(const char *text)
     return strspn(text + sign, "0123456789,") == length - sign;
 }
 
-bool check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
-                      compare op, const char *right)
+bool mf__check_comparison(mf_graph *g, const yaml *node, const char *column, const char *left,
+                          compare op, const char *right)
 {
     double unused;
     bool ordered = op != EQUAL && op != DIFFERENT, comma = decimal_comma(left);
@@ -32,16 +32,16 @@ bool check_comparison(mf_graph *g, const yaml *node, const char *column, const c
         return true;
     if (!ordered && !number(comma ? right : left, &unused))
         return true; /* two texts */
-    graph_error(g, node,
-                "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
-                "point",
-                comma ? left : right, column);
+    mf__graph_error(g, node,
+                    "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
+                    "point",
+                    comma ? left : right, column);
     return false;
 }
 
 /* Numbers compare as numbers, all else as text; what is not a number has no order. Ids are names:
  * 012 is not 12. */
-bool compare_values(const char *column, const char *left, compare op, const char *right)
+bool mf__compare_values(const char *column, const char *left, compare op, const char *right)
 {
     double a = 0, b = 0;
     bool numbers = number(left, &a) && number(right, &b);
@@ -75,7 +75,7 @@ static bool unknown_label(mf_graph *g, const yaml *node, const char *text, const
                           size_t at, size_t length)
 {
     char *label = mf_arena_copy_n(g->arena, text + at, length);
-    const char *who = in == g ? "the graph" : in->path, *near = near_source(g, in, label);
+    const char *who = in == g ? "the graph" : in->path, *near = mf__near_source(g, in, label);
     mf_place place = part(node, text, text, at + length);
     if (!in->root)
         return false; /* the file could not be read, which is reported there */
@@ -169,7 +169,7 @@ static bool read_term(mf_graph *g, const reference *ref, const char *text, const
     t->any = !strcmp(t->value, "*");
     if (!*t->value)
         return no_term(g, &place, "a value is missing in the selection");
-    if (!find_subject(ref->source, trim(g->arena, at, op), &place, &t->of))
+    if (!mf__find_subject(ref->source, trim(g->arena, at, op), &place, &t->of))
         return false;
     if (!t->any || (t->op == EQUAL && (!t->of.column || !strcmp(t->of.column, "id"))))
         return true;
@@ -191,7 +191,7 @@ static bool read_terms(mf_graph *g, const char *text, const char *at, reference 
         term *t = &ref->terms[ref->term_count++];
         if (!read_term(g, ref, text, at, stop, t))
             return false;
-        ref->varies |= mentions_text(g, t->value);
+        ref->varies |= mf__mentions_text(g, t->value);
         at = stop + 1;
     }
     return true;
@@ -206,9 +206,9 @@ static bool read_selection(mf_graph *g, const stage_def *def, const char *text, 
     bool all = !strcmp(trim(g->arena, at, text + strlen(text) - 1), "*");
     ref->gather = true;
     if (!axes)
-        return graph_error(g, ref->node,
-                           "'%s' has no 'each: case', so there is nothing to select from",
-                           ref->source->label);
+        return mf__graph_error(g, ref->node,
+                               "'%s' has no 'each: case', so there is nothing to select from",
+                               ref->source->label);
     if (!all && !read_terms(g, text, at, ref))
         return false;
     for (size_t i = 0; i < ref->term_count; i++)
@@ -216,31 +216,32 @@ static bool read_selection(mf_graph *g, const stage_def *def, const char *text, 
     if (!all || !def || ref->joined != axes)
         return true;
     if (!(axes & CASE))
-        return graph_error(g, ref->node,
-                           "'%s' has all axes of '%s' (%s), so \"[*]\" leaves nothing to gather; "
-                           "name an axis, as in \"[%s=*]\"",
-                           def->label, ref->source->label, axis_names(ref->source->graph, axes),
-                           first_axis(ref->source));
+        return mf__graph_error(
+            g, ref->node,
+            "'%s' has all axes of '%s' (%s), so \"[*]\" leaves nothing to gather; "
+            "name an axis, as in \"[%s=*]\"",
+            def->label, ref->source->label, mf__axis_names(ref->source->graph, axes),
+            first_axis(ref->source));
     ref->joined &= ~CASE;
     return true;
 }
 
-bool parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
+bool mf__parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
 {
     const here h = {def, NULL, false};
     const char *text;
     *ref = (reference){.node = node, .port = NAME_NONE};
     if (node->kind != YAML_SCALAR || !*node->text)
-        return graph_error(g, node,
-                           "a port takes the name of a stage, as in scan, scan.volume or "
-                           "\"scan[*]\"");
-    if (!resolve_text(g, node, node->text, &h, &text))
+        return mf__graph_error(g, node,
+                               "a port takes the name of a stage, as in scan, scan.volume or "
+                               "\"scan[*]\"");
+    if (!mf__resolve_text(g, node, node->text, &h, &text))
         return false;
     if (!strcmp(text, node->text))
         text = node->text; /* so that places can be told */
     size_t length, total = strlen(text), within;
     mf_graph *in;
-    ref->source = find_source(g, text, &length, &in, &within);
+    ref->source = mf__find_source(g, text, &length, &in, &within);
     if (!ref->source)
         return unknown_label(g, node, text, in, within, length - within);
     if (def && def->graph == ref->source->graph)

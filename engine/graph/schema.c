@@ -314,7 +314,7 @@ static js *stage_of(const mf_registry *registry)
 {
     static const char *const needed[] = {"use"};
     size_t count;
-    const char *const *words = graph_stage_keys(&count);
+    const char *const *words = mf__graph_stage_keys(&count);
     js *properties = complete(stage_keys(), words, count), *all = json_object_new_array(),
        *uses = json_object_new_array();
     for (size_t i = 0; i < mf_registry_count(registry); i++) {
@@ -334,7 +334,7 @@ static js *source_of_cases(void)
 {
     js *sources = json_object_new_array(), *properties = json_object_new_object();
     const char *name;
-    for (size_t i = 0; (name = graph_source(i)); i++) {
+    for (size_t i = 0; (name = mf__graph_source(i)); i++) {
         json_object_array_add(sources, one("required", texts(&name, 1)));
         add(properties, name, strcmp(name, "list") ? ref("scalar") : of_type("array"));
     }
@@ -394,7 +394,7 @@ char *mf_graph_schema(const mf_registry *registry)
 {
     static const char *const needed[] = {"massflow", "stages"};
     size_t count;
-    const char *const *known = graph_root_keys(&count);
+    const char *const *known = mf__graph_root_keys(&count);
     js *o = add(closed(complete(root_keys(), known, count)), "required", texts(needed, 2));
     add(o, "$schema", text("http://json-schema.org/draft-07/schema#"));
     add(o, "title", text("massflow graph"));

@@ -33,7 +33,7 @@ typedef struct search {
 
 static bool wrong(search *s, mf_status error)
 {
-    s->good = graph_status(s->g, s->node, NULL, error);
+    s->good = mf__graph_status(s->g, s->node, NULL, error);
     return false;
 }
 
@@ -42,7 +42,7 @@ static void add_file(search *s, const char *path, const char *folder, const char
 {
     dicom_about about;
     bool is_dicom;
-    mf_status error = dicom_about_read(path, &about, &is_dicom);
+    mf_status error = mf__dicom_about_read(path, &about, &is_dicom);
     s->files++;
     if (error) {
         wrong(s, error);
@@ -137,41 +137,41 @@ static const char *name_series(mf_graph *g, const series *s, const char *root)
 {
     const char *slash = strrchr(root, '/');
     const char *name = *s->below ? s->below : slash && slash[1] ? slash + 1 : root;
-    name = as_id(g->arena, name);
+    name = mf__as_id(g->arena, name);
     return s->alone ? name
                     : mf_arena_print(g->arena, "%s-%s", name,
                                      *s->about.number ? s->about.number : s->about.series);
 }
 
-bool read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
+bool mf__read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
     search s = {.g = g, .node = node, .good = true};
     const char *folder;
     mf_place place = mf_yaml_place(node);
-    if (!source_folder(g, node, "dicom", &folder))
+    if (!mf__source_folder(g, node, "dicom", &folder))
         return false;
     search_folder(&s, folder, "", NULL);
     if (s.good && !s.count)
-        s.good =
-            graph_error(g, node, "no DICOM image among the %zu files below '%s'", s.files, folder);
+        s.good = mf__graph_error(g, node, "no DICOM image among the %zu files below '%s'", s.files,
+                                 folder);
     for (size_t i = 0; s.good && i < s.count; i++) {
         const series *x = &s.list[i];
-        row *c = new_row(g, r, &place, node->source->base, 6, e);
+        row *c = mf__new_row(g, r, &place, node->source->base, 6, e);
         c->from = mf_arena_print(g->arena, "%s, series %s", x->folder, x->about.series);
-        put(c, "path", x->folder);
-        put(c, "series", mf_arena_copy(g->arena, x->about.series));
-        put(c, "number", mf_arena_copy(g->arena, x->about.number));
-        put(c, "modality", mf_arena_copy(g->arena, x->about.modality));
-        put(c, "description", mf_arena_copy(g->arena, x->about.description));
-        put(c, "patient", mf_arena_copy(g->arena, x->about.patient));
-        finish_row(g, c, e, name_series(g, x, folder));
+        mf__put(c, "path", x->folder);
+        mf__put(c, "series", mf_arena_copy(g->arena, x->about.series));
+        mf__put(c, "number", mf_arena_copy(g->arena, x->about.number));
+        mf__put(c, "modality", mf_arena_copy(g->arena, x->about.modality));
+        mf__put(c, "description", mf_arena_copy(g->arena, x->about.description));
+        mf__put(c, "patient", mf_arena_copy(g->arena, x->about.patient));
+        mf__finish_row(g, c, e, name_series(g, x, folder));
     }
     if (s.good && s.hidden)
-        add_passed(g,
-                   mf_arena_print(g->arena,
-                                  "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
-                                  folder, s.count, s.count == 1 ? "" : "s", s.hidden,
-                                  s.hidden == 1 ? "" : "s", s.a_hidden));
+        mf__add_passed(
+            g, mf_arena_print(g->arena,
+                              "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
+                              folder, s.count, s.count == 1 ? "" : "s", s.hidden,
+                              s.hidden == 1 ? "" : "s", s.a_hidden));
     free(s.list);
     return s.good;
 }

@@ -132,7 +132,7 @@ static mf_status cannot_read(mf_status failed)
     return said;
 }
 
-mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s)
+mf_status mf__source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s)
 {
     FILE *file;
     mf_text text = {0};
@@ -156,7 +156,7 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
         const char *copy = mf_arena_copy_n(arena, text.data ? text.data : "", length);
         *s = mf_source_of(arena, mf_arena_copy(arena, path), mf_yaml_folder(arena, path), copy);
         (*s)->file = true;
-        /* A NUL byte inside ends strlen early; source_check refuses it. */
+        /* A NUL byte inside ends strlen early; mf__source_check refuses it. */
         (*s)->length = length - (size_t)((*s)->text - copy);
     }
     free(text.data);
@@ -166,7 +166,7 @@ mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_sour
 /* ---- checking --------------------------------------------------------------------------------
  */
 
-mf_place source_place(const yaml_source *s, int line, int column, int width)
+mf_place mf__source_place(const yaml_source *s, int line, int column, int width)
 {
     bool inside = line >= 1 && (size_t)line <= s->line_count;
     return (mf_place){
@@ -206,7 +206,7 @@ static const char *refused(const unsigned char *c, size_t n, char text[40])
     return text;
 }
 
-bool source_check(const yaml_source *s, mf_diagnostics *d)
+bool mf__source_check(const yaml_source *s, mf_diagnostics *d)
 {
     int line = 1, column = 1;
     for (size_t i = 0; i < s->length;) {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool is_name(const char *text)
+bool mf__is_name(const char *text)
 {
     if (!isalpha((unsigned char)*text) && *text != '_')
         return false;
@@ -25,18 +25,18 @@ bool is_name(const char *text)
 static bool check_value(mf_graph *g, const yaml *value)
 {
     if (value->kind == YAML_MAP)
-        return graph_error(g, value, "a parameter is one value or a list of values");
+        return mf__graph_error(g, value, "a parameter is one value or a list of values");
     if (mf_yaml_empty(value))
-        return graph_error(g, value, "a value is missing; write \"\" for empty text");
+        return mf__graph_error(g, value, "a value is missing; write \"\" for empty text");
     if (value->kind == YAML_SCALAR) {
         if (strstr(value->text, "${"))
-            return graph_error(g, value, "parameters cannot refer to each other");
+            return mf__graph_error(g, value, "parameters cannot refer to each other");
         return true;
     }
     bool good = true;
     for (size_t i = 0; i < value->count; i++)
         if (value->items[i]->kind != YAML_SCALAR)
-            good = graph_error(g, value->items[i], "a list in a list");
+            good = mf__graph_error(g, value->items[i], "a list in a list");
         else
             good &= check_value(g, value->items[i]);
     return good;
@@ -49,14 +49,14 @@ static bool declare_params(mf_graph *g)
     if (!map || mf_yaml_empty(map))
         return true;
     if (map->kind != YAML_MAP)
-        return graph_error(g, map, "'params' takes names and values");
+        return mf__graph_error(g, map, "'params' takes names and values");
     g->params = mf_arena_alloc(g->arena, map->count, sizeof *g->params);
     for (size_t i = 0; i < map->count; i++) {
         const yaml *key = map->items[2 * i], *value = map->items[2 * i + 1];
-        if (!is_name(key->text) || !strcmp(key->text, "case"))
-            good = graph_error(g, key, "'%s' is no name for a parameter", key->text);
+        if (!mf__is_name(key->text) || !strcmp(key->text, "case"))
+            good = mf__graph_error(g, key, "'%s' is no name for a parameter", key->text);
         good &= check_value(g, value);
-        names_add(&g->param_names, key->text, (uint32_t)g->param_count);
+        mf__names_add(&g->param_names, key->text, (uint32_t)g->param_count);
         g->params[g->param_count++] =
             (graph_param){.name = key->text, .value = value, .declared = key};
     }
@@ -68,7 +68,7 @@ static bool apply_setting(mf_graph *g, const mf_setting *setting)
 {
     char *name = mf_arena_print(g->arena, "--set %s=%s", setting->name, setting->value);
     mf_place place = {name, 0, 0, 1, NULL, NULL};
-    uint32_t at = names_get(&g->param_names, setting->name);
+    uint32_t at = mf__names_get(&g->param_names, setting->name);
     if (at == NAME_NONE) {
         const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
         for (size_t i = 0; i < g->param_count; i++)
@@ -88,7 +88,7 @@ static bool apply_setting(mf_graph *g, const mf_setting *setting)
         return false;
     }
     yaml_source *s = mf_source_of(g->arena, name, g->cwd, mf_arena_copy(g->arena, setting->value));
-    if (!source_check(s, g->d))
+    if (!mf__source_check(s, g->d))
         return false;
     yaml *value;
     if (s->length >= 2 && s->text[0] == '[' && s->text[s->length - 1] == ']') {
@@ -141,35 +141,35 @@ static const yaml *set_value(mf_graph *g, const yaml *node, const given *v)
 static bool set_one(mf_graph *g, const yaml *key, const yaml *node)
 {
     given v;
-    uint32_t at = names_get(&g->param_names, key->text);
+    uint32_t at = mf__names_get(&g->param_names, key->text);
     if (at == NAME_NONE) {
         const char **all = mf_arena_alloc(g->arena, g->param_count, sizeof *all);
         for (size_t i = 0; i < g->param_count; i++)
             all[i] = g->params[i].name;
         char *what = mf_arena_print(g->arena, "%s has no parameter", g->path);
-        return graph_unknown(g->parent, key, what, all, g->param_count);
+        return mf__graph_unknown(g->parent, key, what, all, g->param_count);
     }
     if (mf_yaml_empty(node))
-        return graph_error(g->parent, node, "a value is missing; write \"\" for empty text");
-    if (!resolve(g->parent, node, NULL, &v))
+        return mf__graph_error(g->parent, node, "a value is missing; write \"\" for empty text");
+    if (!mf__resolve(g->parent, node, NULL, &v))
         return false;
     g->params[at].value = set_value(g, node, &v);
     g->params[at].set = true;
     return true;
 }
 
-bool apply_set(mf_graph *g, const yaml *set)
+bool mf__apply_set(mf_graph *g, const yaml *set)
 {
     bool good = true;
     if (set && set->kind != YAML_MAP)
-        return graph_error(g->parent, set, "'set' takes parameters of %s and their values",
-                           g->path);
+        return mf__graph_error(g->parent, set, "'set' takes parameters of %s and their values",
+                               g->path);
     for (size_t i = 0; set && i < set->count; i++)
         good &= set_one(g, set->items[2 * i], set->items[2 * i + 1]);
     return good;
 }
 
-bool read_params(mf_graph *g, const mf_setting *settings, size_t count)
+bool mf__read_params(mf_graph *g, const mf_setting *settings, size_t count)
 {
     bool good = declare_params(g);
     for (size_t i = 0; i < count; i++)
@@ -191,7 +191,7 @@ static uint32_t axis_mask(const mf_graph *g, const char *at, size_t length)
     return 0;
 }
 
-uint32_t mentions_text(const mf_graph *g, const char *text)
+uint32_t mf__mentions_text(const mf_graph *g, const char *text)
 {
     uint32_t mask = 0;
     for (const char *c = strstr(text, "${"); c; c = strstr(c + 1, "${")) {
@@ -202,14 +202,14 @@ uint32_t mentions_text(const mf_graph *g, const char *text)
     return mask;
 }
 
-uint32_t mentions(const mf_graph *g, const yaml *node)
+uint32_t mf__mentions(const mf_graph *g, const yaml *node)
 {
     uint32_t mask = 0;
     if (node->kind == YAML_SCALAR)
-        return mentions_text(g, node->text);
+        return mf__mentions_text(g, node->text);
     size_t count = node->kind == YAML_MAP ? 2 * node->count : node->count;
     for (size_t i = 0; i < count; i++)
-        mask |= mentions(g, node->items[i]);
+        mask |= mf__mentions(g, node->items[i]);
     return mask;
 }
 
@@ -218,7 +218,8 @@ static bool report(mf_graph *g, const yaml *node, const char *at, size_t length,
 {
     const char *in =
         node->text && at >= node->text && at <= node->text + strlen(node->text) ? at : NULL;
-    mf_place place = in ? mf_yaml_place_in(node, (size_t)(in - node->text), length) : mf_yaml_place(node);
+    mf_place place =
+        in ? mf_yaml_place_in(node, (size_t)(in - node->text), length) : mf_yaml_place(node);
     if (near)
         mf_diagnostics_error(g->d, &place, "%s '%s'; did you mean '%s'?", message, name, near);
     else
@@ -249,11 +250,11 @@ static bool case_column(mf_graph *g, const yaml *node, const char *at, size_t le
     *out = h->at ? mf_case_column(&own->cases[h->at[0]], column) : "";
     if (*out)
         return true;
-    if (has_column(own, column))
+    if (mf__has_column(own, column))
         return report(g, node, at, length, column, NULL, "a case has no column");
     report(g, node, at, length, column, mf_nearest(column, own->columns, own->column_count),
            "the cases have no column");
-    note_columns(own);
+    mf__note_columns(own);
     return false;
 }
 
@@ -280,13 +281,13 @@ static bool lookup(mf_graph *g, const yaml *node, const char *at, size_t length,
 {
     char *name = mf_arena_copy_n(g->arena, at + 2, length - 3);
     const mf_graph *own = h->def ? h->def->graph : g;
-    uint32_t index = find_axis(own, name);
+    uint32_t index = mf__find_axis(own, name);
     *param = NULL;
     if (!strncmp(name, "case.", 5))
         return case_column(g, node, at, length, name + 5, h, text);
     if (index != NAME_NONE && index)
         return axis_value(g, node, at, length, &own->axes[index], h, text);
-    uint32_t i = names_get(&g->param_names, name);
+    uint32_t i = mf__names_get(&g->param_names, name);
     if (i == NAME_NONE)
         return unknown_param(g, node, at, length, name);
     *param = &g->params[i];
@@ -363,7 +364,8 @@ static bool splice(mf_graph *g, const yaml *node, const char *text, const here *
     return true;
 }
 
-bool resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h, const char **out)
+bool mf__resolve_text(mf_graph *g, const yaml *node, const char *text, const here *h,
+                      const char **out)
 {
     mf_text spliced = {0};
     bool good = splice(g, node, text, h, &spliced, NULL);
@@ -405,13 +407,13 @@ static bool resolve_scalar(mf_graph *g, const yaml *node, const here *h, given *
     return good;
 }
 
-bool list_in_cell(mf_graph *g, const yaml *node, given *v)
+bool mf__list_in_cell(mf_graph *g, const yaml *node, given *v)
 {
     size_t length = strlen(v->text);
     if (length < 2 || v->text[0] != '[' || v->text[length - 1] != ']')
         return true;
     yaml_source *s = mf_source_of(g->arena, node->text, v->base, v->text);
-    const yaml *list = source_check(s, g->d) ? mf_yaml_read(g->arena, s, g->d) : NULL;
+    const yaml *list = mf__source_check(s, g->d) ? mf_yaml_read(g->arena, s, g->d) : NULL;
     if (!list)
         return false;
     if (list->kind != YAML_LIST)
@@ -419,7 +421,7 @@ bool list_in_cell(mf_graph *g, const yaml *node, given *v)
     const char **texts = mf_arena_alloc(g->arena, list->count, sizeof *texts);
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i]->kind != YAML_SCALAR)
-            return graph_error(g, list->items[i], "a list in a list");
+            return mf__graph_error(g, list->items[i], "a list in a list");
         texts[i] = list->items[i]->text;
     }
     v->list = true;
@@ -428,7 +430,7 @@ bool list_in_cell(mf_graph *g, const yaml *node, given *v)
     return true;
 }
 
-bool resolve(mf_graph *g, const yaml *node, const here *h, given *v)
+bool mf__resolve(mf_graph *g, const yaml *node, const here *h, given *v)
 {
     static const here nowhere;
     if (!h)
@@ -436,18 +438,18 @@ bool resolve(mf_graph *g, const yaml *node, const here *h, given *v)
     if (node->kind == YAML_SCALAR)
         return resolve_scalar(g, node, h, v);
     if (node->kind == YAML_MAP)
-        return graph_error(g, node, "one value or a list of values is wanted here");
+        return mf__graph_error(g, node, "one value or a list of values is wanted here");
     *v = (given){.list = true, .base = node->source->base, .count = node->count};
     v->texts = mf_arena_alloc(g->arena, node->count, sizeof *v->texts);
     for (size_t i = 0; i < node->count; i++) {
         given element;
         if (node->items[i]->kind != YAML_SCALAR)
-            return graph_error(g, node->items[i], "a list in a list");
+            return mf__graph_error(g, node->items[i], "a list in a list");
         if (!resolve_scalar(g, node->items[i], h, &element))
             return false;
         if (element.list)
-            return graph_error(g, node->items[i], "'%s' is a list, and stands in a list",
-                               element.param->name);
+            return mf__graph_error(g, node->items[i], "'%s' is a list, and stands in a list",
+                                   element.param->name);
         v->texts[i] = element.text;
     }
     return true;

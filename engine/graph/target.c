@@ -10,7 +10,7 @@
 
 static mf_status no_stage(const mf_graph *g, const mf_graph *in, const char *label)
 {
-    const char *near = near_source(g, in, label);
+    const char *near = mf__near_source(g, in, label);
     if (near)
         return mf_fail(MF_NOT_FOUND, "%s has no stage '%s'; did you mean '%s'?", in->path, label,
                        near);
@@ -111,7 +111,7 @@ static mf_status choose_value(const stage_def *def, char *text, mf_target *targe
         return mf_fail(MF_INVALID, "a node is named as in '%s[%s]', not '%s[%s]'", def->label,
                        axis_pattern(def, pattern), def->label, text);
     *value++ = 0;
-    uint32_t index = find_axis(g, text), place = 0;
+    uint32_t index = mf__find_axis(g, text), place = 0;
     if (index == 0 && !(def->axes & CASE))
         return mf_fail(MF_INVALID, "'%s' is not per case", def->label);
     if (index == NAME_NONE || !(def->axes >> index & 1))
@@ -160,7 +160,7 @@ static mf_status choose(const mf_graph *root, const stage_def *def, char *text, 
         MF_TRY(choose_value(def, one + strspn(one, " "), target, at));
     }
     if (target->chosen == (1u << __builtin_popcount(def->axes)) - 1) { /* no need to look at all */
-        first = code_position(def, axes_code(def->graph, def->axes, at));
+        first = mf__code_position(def, mf__axes_code(def->graph, def->axes, at));
         count = first != NAME_NONE;
     } else {
         for (uint32_t i = 0; i < def->count; i++)
@@ -211,7 +211,7 @@ static mf_status read_target(const mf_graph *g, char *text, mf_target *target)
     size_t length, within;
     mf_graph *in;
     /* Finding changes nothing; it gives what may be changed while a file is read. */
-    const stage_def *def = find_source((mf_graph *)g, text, &length, &in, &within);
+    const stage_def *def = mf__find_source((mf_graph *)g, text, &length, &in, &within);
     char *rest = text + length, *port = NULL, *chosen = NULL;
     char mark = *rest, pattern[PATTERN];
     *rest = 0;

@@ -17,7 +17,7 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
     const mf_stage *stage = def->stage;
     size_t count = 0;
     mf_text list = {0};
-    if (graph_misplaced(g, def, key, "with"))
+    if (mf__graph_misplaced(g, def, key, "with"))
         return false;
     while (stage->params && stage->params[count].name)
         count++;
@@ -27,7 +27,7 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
         mf_text_add(&list, "%s%s", i ? ", " : "", all[i]);
     }
     char *what = mf_arena_print(g->arena, "%s: unknown parameter", stage->name);
-    graph_unknown(g, key, what, all, count);
+    mf__graph_unknown(g, key, what, all, count);
     mf_diagnostics_note(g->d, "parameters of %s: %s   (massflow describe %s)", stage->name,
                         list.data ? list.data : "none", stage->name);
     free(list.data);
@@ -41,20 +41,20 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
     given v;
     int at;
     const here own = {h->def, h->at, p->marks & MF_COMMAND};
-    if (!resolve(g, node, &own, &v))
+    if (!mf__resolve(g, node, &own, &v))
         return false;
-    if (v.cell && mf_param_list(p->kind) && !list_in_cell(g, node, &v))
+    if (v.cell && mf_param_list(p->kind) && !mf__list_in_cell(g, node, &v))
         return false;
     if (mf_yaml_empty(node))
-        return graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
-                           def->stage->name, p->name);
+        return mf__graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
+                               def->stage->name, p->name);
     mf_status error = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
                                     v.list ? v.count : 1, v.base, &at);
     if (!error)
         return true;
     bool element = node->kind == YAML_LIST && at >= 0;
-    graph_status(g, element ? node->items[at] : node, def->stage->name, error);
-    graph_note_param(g, v.param);
+    mf__graph_status(g, element ? node->items[at] : node, def->stage->name, error);
+    mf__graph_note_param(g, v.param);
     note_param(g, def->stage, p);
     return false;
 }
@@ -66,7 +66,7 @@ static bool set_all(mf_graph *g, const stage_def *def, mf_params *params, const 
     for (size_t i = 0; def->with && i < def->with->count; i++) {
         const yaml *key = def->with->items[2 * i], *node = def->with->items[2 * i + 1];
         const mf_param *p = mf_param_find(def->stage, key->text);
-        bool depends = (mentions(g, node) & def->axes) != 0;
+        bool depends = (mf__mentions(g, node) & def->axes) != 0;
         if (!p && !h->at)
             good = unknown(g, def, key);
         else if (p && depends == (h->at != NULL))
@@ -81,8 +81,8 @@ static bool check_missing(mf_graph *g, const stage_def *def)
     for (const mf_param *p = def->stage->params; p && p->name; p++) {
         if (!mf_param_required(p) || (def->with && mf_yaml_get(def->with, p->name, NULL)))
             continue;
-        good = graph_error(g, def->key, "%s: required parameter '%s' is missing", def->stage->name,
-                           p->name);
+        good = mf__graph_error(g, def->key, "%s: required parameter '%s' is missing",
+                               def->stage->name, p->name);
         note_param(g, def->stage, p);
     }
     return good;
@@ -91,7 +91,7 @@ static bool check_missing(mf_graph *g, const stage_def *def)
 static bool finish(mf_graph *g, const stage_def *def, mf_params *params)
 {
     mf_status error = mf_params_finish(params);
-    return !error || graph_status(g, def->with ? def->with : def->key, def->stage->name, error);
+    return !error || mf__graph_status(g, def->with ? def->with : def->key, def->stage->name, error);
 }
 
 /* Parameters that depend on the node: a copy of the common ones for each combination of the axes
@@ -99,31 +99,31 @@ static bool finish(mf_graph *g, const stage_def *def, mf_params *params)
 static mf_status each_node(mf_graph *g, stage_def *def, const mf_params *common, bool *good)
 {
     uint32_t failed = 0, at[MOST_AXES];
-    def->param_count = axes_space(g, def->param_axes);
+    def->param_count = mf__axes_space(g, def->param_axes);
     def->params = mf_arena_alloc(g->arena, def->param_count, sizeof *def->params);
     for (uint32_t i = 0; i < def->count && failed < CASES_SHOWN; i++) {
-        def_at(def, i, at);
-        mf_params **own = &def->params[axes_code(g, def->param_axes, at)];
+        mf__def_at(def, i, at);
+        mf_params **own = &def->params[mf__axes_code(g, def->param_axes, at)];
         if (*own)
             continue;
         MF_TRY(mf_params_copy(common, own));
         if (set_all(g, def, *own, &(here){def, at, false}) && finish(g, def, *own))
             continue;
-        note_at(g, def->param_axes, at);
+        mf__note_at(g, def->param_axes, at);
         failed++;
     }
     *good &= !failed;
     return MF_OK;
 }
 
-mf_status read_with(mf_graph *g, stage_def *def, bool *good)
+mf_status mf__read_with(mf_graph *g, stage_def *def, bool *good)
 {
     mf_params *common;
     bool fine = true;
     if (def->with && mf_yaml_empty(def->with))
         def->with = NULL;
     if (def->with && def->with->kind != YAML_MAP) {
-        *good = graph_error(g, def->with, "'with' takes parameters and their values");
+        *good = mf__graph_error(g, def->with, "'with' takes parameters and their values");
         return MF_OK;
     }
     MF_TRY(mf_params_new(def->stage, &common));
@@ -131,7 +131,7 @@ mf_status read_with(mf_graph *g, stage_def *def, bool *good)
     fine &= check_missing(g, def);
     mf_status error = MF_OK;
     if (def->with)
-        def->param_axes = mentions(g, def->with) & def->axes;
+        def->param_axes = mf__mentions(g, def->with) & def->axes;
     if (!fine || (g->cases_wrong && def->axes & CASE)) {
         mf_params_unref(common);
     } else if (def->param_axes) {

@@ -12,7 +12,7 @@
 
 mf_place mf_yaml_place(const yaml *node)
 {
-    return source_place(node->source, node->line, node->column, node->width);
+    return mf__source_place(node->source, node->line, node->column, node->width);
 }
 
 mf_place mf_yaml_place_in(const yaml *node, size_t offset, size_t length)
@@ -24,8 +24,8 @@ mf_place mf_yaml_place_in(const yaml *node, size_t offset, size_t length)
             return mf_yaml_place(node);
     if (bytes + 2 * shift != (size_t)node->width)
         return mf_yaml_place(node);
-    return source_place(node->source, node->line, node->column + (int)(offset + shift),
-                        (int)length);
+    return mf__source_place(node->source, node->line, node->column + (int)(offset + shift),
+                            (int)length);
 }
 
 /* Tabs may not indent. JSON, which begins with a brace, has no indentation that means anything. */
@@ -37,7 +37,7 @@ static bool check_tabs(const yaml_source *s, mf_diagnostics *d)
         size_t spaces = strspn(s->lines[i], " ");
         if (s->lines[i][spaces] != '\t')
             continue;
-        mf_place place = source_place(s, (int)i + 1, (int)spaces + 1, 1);
+        mf_place place = mf__source_place(s, (int)i + 1, (int)spaces + 1, 1);
         mf_diagnostics_error(d, &place, "a tab in the indentation; use spaces");
         return false;
     }
@@ -64,7 +64,7 @@ typedef struct reader {
 
 static mf_place mark_place(const reader *r, const yaml_mark_t *mark)
 {
-    return source_place(r->source, (int)mark->line + 1, (int)mark->column + 1, 1);
+    return mf__source_place(r->source, (int)mark->line + 1, (int)mark->column + 1, 1);
 }
 
 static bool syntax_error(reader *r)
@@ -123,7 +123,7 @@ static bool attach(reader *r, yaml *node)
             mf_diagnostics_error(r->d, &place, "a key must be one word");
             return false;
         }
-        uint32_t first = names_add(&f->seen, node->text, (uint32_t)f->count);
+        uint32_t first = mf__names_add(&f->seen, node->text, (uint32_t)f->count);
         if (first != NAME_NONE) {
             mf_diagnostics_error(r->d, &place, "'%s' is given twice", node->text);
             mf_diagnostics_note(r->d, "first in line %d", f->items[first]->line);
@@ -156,7 +156,7 @@ static void close_node(reader *r)
     if (f->count)
         memcpy(f->node->items, f->items, f->count * sizeof *f->items);
     free(f->items);
-    names_free(&f->seen);
+    mf__names_free(&f->seen);
 }
 
 /* Tags and anchors, on any node. */
@@ -224,7 +224,7 @@ static bool event(reader *r, const yaml_event_t *e)
 yaml *mf_yaml_read(mf_arena *arena, const yaml_source *s, mf_diagnostics *d)
 {
     size_t before = mf_diagnostics_errors(d);
-    if (!source_check(s, d) || !check_tabs(s, d))
+    if (!mf__source_check(s, d) || !check_tabs(s, d))
         return NULL;
     reader *r = mf_arena_alloc(arena, 1, sizeof *r);
     *r = (reader){.arena = arena, .source = s, .d = d};

@@ -11,7 +11,7 @@ typedef struct yaml_source {
     const char *base; /* absolute folder that its relative paths start from */
     const char *text;
     size_t length;
-    const char *from;   /* "included from g.yaml:3", or NULL */
+    const char *from; /* "included from g.yaml:3", or NULL */
     bool file;
     const char **lines; /* where each begins */
     size_t line_count;
@@ -35,14 +35,15 @@ typedef struct yaml {
 /* The folder part of `path` as an absolute path, in `arena`. */
 char *mf_yaml_folder(mf_arena *arena, const char *path);
 /* A file whole, at most `limit` bytes, in `arena`: without its byte order mark, UTF-16 as UTF-8. */
-MF_MUST_USE mf_status source_read(mf_arena *arena, const char *path, size_t limit, yaml_source **s);
+MF_MUST_USE mf_status mf__source_read(mf_arena *arena, const char *path, size_t limit,
+                                      yaml_source **s);
 /* A text that is there already. */
 yaml_source *mf_source_of(mf_arena *arena, const char *name, const char *base, const char *text);
 
 /* The checks that any text from a user needs: UTF-8 without control characters. */
-bool source_check(const yaml_source *s, mf_diagnostics *d);
+bool mf__source_check(const yaml_source *s, mf_diagnostics *d);
 
-mf_place source_place(const yaml_source *s, int line, int column, int width);
+mf_place mf__source_place(const yaml_source *s, int line, int column, int width);
 
 /* ---- yaml.c: trees ----------------------------------------------------------------------------
  */
