@@ -64,7 +64,7 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
                         const char *text, const char *name)
 {
     uint32_t index = (uint32_t)g->export_count;
-    const char *reader = reader_of(g, name);
+    const char *reader = mf__reader_of(g, name);
     if (reader) {
         mf__graph_error(g, node, "the export of %s would replace '%s'", n->name, text);
         if (*reader)
@@ -73,7 +73,7 @@ static bool check_clash(mf_graph *g, export_files *files, const yaml *node, cons
             mf_diagnostics_note(g->d, "it is a file of the graph");
         return false;
     }
-    reader = reader_of_folder(g, name);
+    reader = mf__reader_of_folder(g, name);
     if (reader) {
         mf__graph_error(g, node, "the export of %s lies in a folder that is read: '%s'", n->name,
                         text);
@@ -136,7 +136,7 @@ static bool add_export(mf_graph *g, export_files *files, const yaml *node, const
     const char *base = v.of_node ? g->folder : v.base;
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", base, v.text);
-    char *name = one_name(g, path);
+    char *name = mf__one_name(g, path);
     if (!check_clash(g, files, node, n, v.text, name))
         return false;
     g->exports = mf_grow(g->exports, &g->export_room, g->export_count + 1, sizeof *g->exports);
@@ -155,7 +155,7 @@ static bool check_all_folders(mf_graph *g, export_files *files, const yaml *map)
             if (map->items[2 * k + 1]->line == x->line &&
                 map->items[2 * k + 1]->column == x->column)
                 node = map->items[2 * k + 1];
-        good = check_folders(g, files, node, &g->nodes[x->node], one_name(g, x->path));
+        good = check_folders(g, files, node, &g->nodes[x->node], mf__one_name(g, x->path));
     }
     return good;
 }

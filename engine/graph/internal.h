@@ -341,11 +341,11 @@ bool mf__read_exports(mf_graph *g);
 
 /* The file that `path`, absolute, names: links and detours on the way resolved as far as folders
  * are there, so that one file has one name. A link in its last part is replaced, not followed. */
-char *one_name(mf_graph *g, const char *path);
+char *mf__one_name(mf_graph *g, const char *path);
 /* The node that reads the file of that name, "" where it is a file of the graph, or NULL. */
-const char *reader_of(mf_graph *g, const char *name);
+const char *mf__reader_of(mf_graph *g, const char *name);
 /* Of a folder that holds it, at any depth: there a new file is read, too. */
-const char *reader_of_folder(mf_graph *g, const char *name);
+const char *mf__reader_of_folder(mf_graph *g, const char *name);
 
 /* Whether a column's text stands in this relation to a value. */
 bool mf__compare_values(const char *column, const char *left, compare op, const char *right);

@@ -44,7 +44,7 @@ static const char *real_folder(mf_graph *g, const char *path)
     return g->reads.last.real;
 }
 
-char *one_name(mf_graph *g, const char *path)
+char *mf__one_name(mf_graph *g, const char *path)
 {
     mf_arena *arena = g->arena;
     char *head = mf_arena_copy(arena, path);
@@ -68,7 +68,7 @@ char *one_name(mf_graph *g, const char *path)
 static void add_read(mf_graph *root, const char *path, uint32_t node)
 {
     char *real = realpath(path, NULL);
-    mf__names_add(&root->reads.files, one_name(root, path), node);
+    mf__names_add(&root->reads.files, mf__one_name(root, path), node);
     if (real) /* and what a link leads to */
         mf__names_add(&root->reads.files, mf_arena_copy(root->arena, real), node);
     free(real);
@@ -104,13 +104,13 @@ static const char *reader_name(const mf_graph *g, uint32_t reader)
     return reader == NAME_NONE ? NULL : reader == GRAPH_FILE ? "" : g->nodes[reader].name;
 }
 
-const char *reader_of(mf_graph *g, const char *name)
+const char *mf__reader_of(mf_graph *g, const char *name)
 {
     find_read(g);
     return reader_name(g, mf__names_get(&g->reads.files, name));
 }
 
-const char *reader_of_folder(mf_graph *g, const char *name)
+const char *mf__reader_of_folder(mf_graph *g, const char *name)
 {
     find_read(g);
     for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -206,8 +206,8 @@ static const char *reader_of_same(mf_graph *g, const struct stat *about)
 mf_status mf_graph_check_output(mf_graph *g, const char *path)
 {
     const char *name =
-        one_name(g, *path == '/' ? path : mf_arena_print(g->arena, "%s/%s", g->cwd, path));
-    const char *reader = reader_of(g, name);
+        mf__one_name(g, *path == '/' ? path : mf_arena_print(g->arena, "%s/%s", g->cwd, path));
+    const char *reader = mf__reader_of(g, name);
     struct stat about;
     if (!reader && !lstat(path, &about) && !S_ISLNK(about.st_mode)) /* a link itself is replaced */
         reader = reader_of_same(g, &about);
@@ -215,7 +215,7 @@ mf_status mf_graph_check_output(mf_graph *g, const char *path)
         return mf_hint(*reader ? mf_fail(MF_INVALID, "%s: is read by %s", path, reader)
                                : mf_fail(MF_INVALID, "%s: is a file of the graph", path),
                        "name another file");
-    reader = reader_of_folder(g, name);
+    reader = mf__reader_of_folder(g, name);
     return reader ? mf_hint(mf_fail(MF_INVALID, "%s: lies in a folder that %s reads", path, reader),
                             "write it to another folder")
                   : MF_OK;
