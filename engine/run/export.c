@@ -128,7 +128,7 @@ static mf_status memory_write(const memory *m)
     MF_TRY(mf_partial_begin(m->file, &partial));
     status = put_memory(m, partial.file);
     if (!status)
-        status = mf_partial_end(&partial, true);
+        status = mf_partial_end(&partial);
     mf_partial_drop(&partial);
     return status;
 }

@@ -146,12 +146,14 @@ const char *mf_output_file(const mf_output *o)
     return o->partial.file;
 }
 
-/* Once more, for it may have come meanwhile. */
-static mf_status settle(mf_output *o, const char *path, const char *digest)
+/* Looks once more, for it may have come meanwhile: also from another run, that replaces what this
+ * one has written as this one replaces what that one has. *taken: it came just now. */
+static mf_status settle(mf_output *o, const char *path, const char *digest, bool *taken)
 {
     char there[MF_HEX_SIZE];
     standing found;
 
+    *taken = false;
     MF_TRY(look(path, o->rule, o->known, &found));
     if (!o->rule->force && found == FOREIGN && o->rule->late) {
         MF_TRY(mf_digest_file(path, there));
@@ -161,20 +163,19 @@ static mf_status settle(mf_output *o, const char *path, const char *digest)
     if (!o->rule->force && (found == FOREIGN || found == LINK))
         return is_foreign(path, o->rule, found == LINK);
     mf_written_add(o->rule->written, path, digest);
-    return mf_partial_end(&o->partial, o->rule->force || found == OURS);
+    return mf_partial_place(&o->partial, o->rule->force || found == OURS, taken);
 }
 
 mf_status mf_output_end(mf_output *o, char digest[MF_HEX_SIZE])
 {
-    char *path = strdup(o->partial.path), made[MF_HEX_SIZE];
-    mf_status status =
-        path ? mf_digest_file(o->partial.file, made) : mf_fail(MF_NO_MEMORY, "no memory");
+    char made[MF_HEX_SIZE];
+    mf_status status = mf_digest_file(o->partial.file, made);
+    bool taken = !status;
 
-    if (!status)
-        status = settle(o, path, made);
+    while (taken && !status)
+        status = settle(o, o->partial.path, made, &taken);
     if (!status && digest)
         memcpy(digest, made, sizeof made);
-    free(path);
     mf_output_drop(o);
     return status;
 }

@@ -135,21 +135,24 @@ static int rename_new(const mf_partial *p)
     return renameat(p->opened, name, AT_FDCWD, p->path) == 0 ? 0 : errno;
 }
 
-static mf_status settle(const mf_partial *p, bool replace)
+mf_status mf_partial_place(const mf_partial *p, bool replace, bool *taken)
 {
     int why = 0;
 
+    *taken = false;
     MF_TRY(sync_file(p));
     if (!replace)
         why = rename_new(p);
     else if (renameat(p->opened, name_in(p->path), AT_FDCWD, p->path) != 0)
         why = errno;
-    return why ? failed(p->path, why) : MF_OK;
+    *taken = !replace && why == EEXIST;
+    return why && !*taken ? failed(p->path, why) : MF_OK;
 }
 
-mf_status mf_partial_end(mf_partial *p, bool replace)
+mf_status mf_partial_end(mf_partial *p)
 {
-    mf_status status = settle(p, replace);
+    bool taken;
+    mf_status status = mf_partial_place(p, true, &taken);
 
     mf_partial_drop(p);
     return status;

@@ -80,7 +80,7 @@ mf_status mf_write_artifact(const mf_registry *registry, const mf_artifact *arti
     MF_TRY(mf_partial_begin(path, &partial));
     status = write_at(registry, artifact, partial.file, array);
     if (!status)
-        status = mf_partial_end(&partial, true);
+        status = mf_partial_end(&partial);
     mf_partial_drop(&partial);
     return mf_within(status, "writing %s", path);
 }

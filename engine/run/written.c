@@ -246,21 +246,46 @@ static char *real_name(const char *path)
     return name;
 }
 
-bool mf_written_knows(const mf_written *w, const char *path, const char *digest)
+/* Whether a line says so. */
+static bool has_line(const mf_written *w, const char *name, const char *digest)
 {
-    char *name = real_name(path);
     size_t low = 0, high = w->count;
 
-    while (name && low < high) { /* the first of its path */
+    while (low < high) { /* the first of its path */
         size_t middle = low + (high - low) / 2;
         if (strcmp(w->entries[middle].path, name) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    bool known = false;
-    for (; name && low < w->count && strcmp(w->entries[low].path, name) == 0; low++)
-        known |= strcmp(w->entries[low].digest, digest) == 0;
+    for (; low < w->count && strcmp(w->entries[low].path, name) == 0; low++) {
+        if (strcmp(w->entries[low].digest, digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What has been written since it was read. False where nothing has. */
+static bool read_again(mf_written *w)
+{
+    struct stat about;
+
+    if (w->file < 0 || fstat(w->file, &about) != 0 || (size_t)about.st_size == w->size ||
+        about.st_size > MOST_BYTES)
+        return false;
+    free(w->bytes);
+    w->count = 0;
+    w->size = (size_t)about.st_size;
+    read_lines(w);
+    return true;
+}
+
+bool mf_written_knows(mf_written *w, const char *path, const char *digest)
+{
+    char *name = real_name(path);
+    bool known =
+        name && (has_line(w, name, digest) || (read_again(w) && has_line(w, name, digest)));
+
     free(name);
     return known;
 }

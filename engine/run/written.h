@@ -22,8 +22,8 @@ void mf_written_free(mf_written *written); /* NULL is fine */
 /* Why nothing can be remembered; NULL where it can. */
 const char *mf_written_why_not(const mf_written *written);
 
-/* Whether massflow has written the file with this digest. */
-bool mf_written_knows(const mf_written *written, const char *path, const char *digest);
+/* Whether massflow has written the file with this digest, in this process or another one. */
+bool mf_written_knows(mf_written *written, const char *path, const char *digest);
 void mf_written_add(mf_written *written, const char *path, const char *digest);
 
 #endif

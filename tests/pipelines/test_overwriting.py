@@ -122,6 +122,35 @@ export: {it: out/p1.txt}
         self.assertEqual(self.read("out/p1.txt"), "mine\n")
         self.assertEqual(os.listdir(self.path("out")), ["p1.txt"])
 
+    def test_one_that_another_run_writes_meanwhile(self):
+        """It is massflow's own, also for a run that began before it was there."""
+        os.mkfifo(self.path("go"))
+        with open(self.path("g.yaml"), encoding="utf-8") as file:
+            text = file.read()
+        self.write("slow.yaml", text.replace("cat $0", f"cat {self.path('go')} $0"))
+        slow = self.start("slow.yaml", "word=slow")
+        with open(self.path("go"), "w", encoding="utf-8") as file:  # once it is read
+            self.massflow("run", "g.yaml", "--cache", "other")
+            self.assertEqual(self.read("out/p1.txt"), "a\none\n")
+            file.write("")
+        self.assertIn("wrote ", slow.communicate(timeout=120)[0])
+        self.assertEqual(slow.returncode, 0)
+        self.assertEqual(self.read("out/p1.txt"), "a\nslow\n")
+
+    def start(self, graph, *settings):
+        words = [word for setting in settings for word in ("--set", setting)]
+        return subprocess.Popen([MASSFLOW, "run", graph, *words], cwd=self.folder, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                env=dict(os.environ, TMPDIR=self.temporary, XDG_STATE_HOME=self.state))
+
+    def test_runs_that_write_one_file_at_once(self):
+        for k in range(8):
+            runs = [self.start("g.yaml", f"word={k}-{i}") for i in range(6)]
+            for run in runs:
+                out = run.communicate(timeout=120)[0]
+                self.assertEqual(run.returncode, 0, out)
+            self.assertRegex(self.read("out/p1.txt"), rf"\Aa\n{k}-[0-5]\n\Z")
+
     def test_links(self):
         os.mkdir(self.path("out"))
         self.write("victim", "mine")
