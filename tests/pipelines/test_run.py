@@ -492,7 +492,8 @@ class Files(Pipeline):
         os.mkdir(self.path("all.csv"))
         self.write("graph.yaml", CHAIN + "export:\n  all: all.csv\n")
         self.assertEqual(self.massflow("run", code=2), "massflow: error: graph.yaml:12:8: export of all: "
-                         f"{self.path('all.csv')}: Is a directory\n")
+                         f"{self.path('all.csv')}: is a folder, not a file\n"
+                         "  name a file; one that is not there is made\n")
         self.assertEqual(self.runs(), [])
         # What is not wanted is not looked at.
         self.massflow("run", "upper")
