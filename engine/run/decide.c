@@ -83,8 +83,10 @@ static mf_status make_key(mf_plan *plan, mf_plan_node *n)
     }
     free(n->components);
     status = mf_key_components(&n->work, recipes, &source, &n->components);
-    if (!status)
+    if (!status) {
         mf_digest_hex(n->components, strlen(n->components), n->key);
+        mf_twins_put(&plan->twins, (size_t)(n - plan->nodes), n->key);
+    }
     if (!status)
         status = make_state_key(n, recipes, source);
     free(recipes);

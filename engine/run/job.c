@@ -136,16 +136,6 @@ static size_t input_bytes(mf_task *task, const mf_work *w)
     return bytes;
 }
 
-/* Streams run on the device of the stage that reads them. */
-bool mf_work_wants_device(const mf_work *w)
-{
-    bool wants = w->stage->kernels || w->stage->program;
-
-    for (size_t i = 0; i < w->feed_count && !wants; i++)
-        wants = w->feeds[i].stream && mf_work_wants_device(w->feeds[i].stream);
-    return wants;
-}
-
 static mf_status open_devices(mf_runner *r)
 {
     if (r->devices)

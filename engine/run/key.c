@@ -43,6 +43,15 @@ const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *e, s
     return NULL;
 }
 
+bool mf_work_wants_device(const mf_work *work)
+{
+    bool wants = work->stage->kernels || work->stage->program;
+
+    for (size_t i = 0; i < work->feed_count && !wants; i++)
+        wants = work->feeds[i].stream && mf_work_wants_device(work->feeds[i].stream);
+    return wants;
+}
+
 /* One element of an input. Where case ids are told to the stage they, the columns and the axes that
  * are gathered are part of what it sees; the path is not told. */
 static void put_element(FILE *out, const mf_work *work, const mf_feed *feed, const mf_element *e)

@@ -240,6 +240,23 @@ static mf_status build(mf_plan *plan, const bool *wanted)
     return settle_all(plan);
 }
 
+/* What comes first of what can start: the longest way down, then the order of the graph. */
+static bool starts_before(const void *self, size_t a, size_t b)
+{
+    const mf_plan_node *nodes = self;
+
+    return nodes[a].rank > nodes[b].rank || (!(nodes[a].rank < nodes[b].rank) && a < b);
+}
+
+static mf_status order(mf_plan *plan)
+{
+    MF_TRY(mf_twins_init(&plan->twins, plan->count));
+    MF_TRY(mf_heap_init(&plan->touched, plan->count, NULL, NULL));
+    for (int device = 0; device < 2; device++)
+        MF_TRY(mf_heap_init(&plan->startable[device], plan->count, starts_before, plan->nodes));
+    return MF_OK;
+}
+
 mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
                       const mf_plan_options *options, mf_plan **plan)
 {
@@ -254,10 +271,11 @@ mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted
     p->options = *options;
     p->count = mf_graph_node_count(graph);
     p->nodes = calloc(p->count ? p->count : 1, sizeof *p->nodes);
-    p->touched = calloc(p->count ? p->count : 1, sizeof *p->touched);
-    if (!p->nodes || !p->touched)
+    if (!p->nodes)
         status = mf_fail(MF_NO_MEMORY, "no memory for a plan of %zu nodes", p->count);
     else
+        status = order(p);
+    if (!status)
         status = build(p, wanted);
     if (status) {
         mf_plan_free(p);
@@ -284,7 +302,10 @@ void mf_plan_free(mf_plan *plan)
     mf_files_free(plan->files);
     free(plan->nodes);
     free(plan->consumers);
-    free(plan->touched);
+    mf_heap_clear(&plan->touched);
+    mf_heap_clear(&plan->startable[0]);
+    mf_heap_clear(&plan->startable[1]);
+    mf_twins_clear(&plan->twins);
     free(plan);
 }
 
@@ -293,6 +314,31 @@ void mf_plan_free(mf_plan *plan)
 bool mf_plan_can_start(const mf_plan_node *n)
 {
     return n->state == MF_PLAN_TO_RUN && n->ready;
+}
+
+size_t mf_plan_next(mf_plan *plan, bool device, bool (*may)(void *self, const mf_plan_node *n),
+                    void *self)
+{
+    mf_heap *heap = &plan->startable[device];
+    size_t found = plan->count, kept = plan->count, i;
+
+    /* Those that may not now are chained by their `aside` until it is known who may. */
+    while (heap->count && found == plan->count) {
+        i = mf_heap_take(heap);
+        if (!mf_plan_can_start(&plan->nodes[i]))
+            continue;
+        if (may(self, &plan->nodes[i])) {
+            found = i;
+            continue;
+        }
+        plan->nodes[i].aside = kept;
+        kept = i;
+    }
+    for (; kept != plan->count; kept = plan->nodes[kept].aside)
+        mf_heap_add(heap, kept);
+    if (found != plan->count)
+        mf_heap_add(heap, found); /* it still can, until it is started */
+    return found;
 }
 
 /* What has changed by itself may have to be decided anew. */

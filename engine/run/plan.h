@@ -77,6 +77,7 @@ typedef struct mf_plan_node {
     mf_plan_output *outputs;     /* by output port; set when known */
     const uint32_t *consumers;   /* nodes below, once for each edge */
     size_t consumer_count;
+    size_t aside;      /* plan.c's own */
     double rank;       /* length of the longest way down: what comes first when several can start */
     double seconds;    /* that it ran */
     char *message;     /* of FAILED and BLOCKED; else what skip_failed leaves out */
@@ -122,6 +123,10 @@ typedef void (*mf_plan_changed)(void *self, size_t i);
 void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self);
 
 bool mf_plan_can_start(const mf_plan_node *n); /* to be run, and ready */
+/* Of the nodes that can start and want a device (or do not), the first by rank that `may`; the
+ * plan's count where there is none. */
+size_t mf_plan_next(mf_plan *plan, bool device, bool (*may)(void *self, const mf_plan_node *n),
+                    void *self);
 /* Each of these changes one node. What follows for others is found by mf_plan_settle. */
 void mf_plan_start(mf_plan *plan, size_t i);   /* it runs */
 void mf_plan_not_run(mf_plan *plan, size_t i); /* it was about to: to be run, as before */

@@ -4,7 +4,9 @@
 #define MASSFLOW_RUN_PLAN_PRIVATE_H
 
 #include "run/files.h"
+#include "run/heap.h"
 #include "run/plan.h"
+#include "run/twins.h"
 
 struct mf_plan {
     const mf_graph *graph;
@@ -14,8 +16,9 @@ struct mf_plan {
     size_t count;
     uint32_t *consumers; /* of all nodes, one after another */
     mf_files *files;
-    bool *touched; /* nodes to be looked at; none of them below `next` */
-    size_t touched_count, next;
+    mf_heap touched;      /* nodes to be looked at */
+    mf_heap startable[2]; /* those that can start, and ones that can't any more; [1]: on a device */
+    mf_twins twins;       /* by key */
     size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
     uint64_t changes;
     mf_plan_changed changed;

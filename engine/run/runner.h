@@ -100,8 +100,6 @@ void mf_job_free(mf_job *j); /* NULL is fine */
 /* Starts it on its slots and device, which are settled. */
 void mf_job_launch(mf_runner *r, mf_job *j);
 const char *mf_job_device(const mf_job *j); /* its device's name, or "" */
-/* Streams run on the device of the stage that reads them. */
-bool mf_work_wants_device(const mf_work *w);
 
 /* outcome.c */
 /* Decides what follows from what has changed. */

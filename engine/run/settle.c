@@ -15,12 +15,7 @@
 
 void mf_plan__touch(mf_plan *plan, size_t i)
 {
-    if (plan->touched[i])
-        return;
-    plan->touched[i] = true;
-    plan->touched_count++;
-    if (i < plan->next)
-        plan->next = i;
+    mf_heap_add(&plan->touched, i);
 }
 
 static void touch_consumers(mf_plan *plan, const mf_plan_node *n)
@@ -84,6 +79,8 @@ static void set_ready(mf_plan *plan, mf_plan_node *n, bool ready)
     plan->changes++;
     if (n->state == MF_PLAN_RECIPE)
         touch_consumers(plan, n);
+    if (mf_plan_can_start(n))
+        mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
 }
 
 /* What node n reads is not what it was: so it may not stay what it is, and who reads it waits. */
@@ -366,7 +363,8 @@ static mf_status provide_stream(mf_plan *plan, mf_plan_node *n)
 static void share(mf_plan *plan, mf_plan_node *made)
 {
     made->fresh = false;
-    for (size_t k = 0; k < plan->count; k++) {
+    for (size_t k = mf_twins_first(&plan->twins, made->key); k != MF_TWIN_NONE;
+         k = mf_twins_next(&plan->twins, k)) {
         mf_plan_node *n = &plan->nodes[k];
         bool to_run = n->state == MF_PLAN_TO_RUN;
         if (n == made || n->stale || (!to_run && n->state != MF_PLAN_CACHED) ||
@@ -439,16 +437,8 @@ static mf_status visit(mf_plan *plan, size_t i)
 
 mf_status mf_plan_settle(mf_plan *plan)
 {
-    while (plan->touched_count) {
-        size_t i = plan->next;
-        while (!plan->touched[i])
-            i++;
-        plan->next = i + 1;
-        plan->touched[i] = false;
-        plan->touched_count--;
-        MF_TRY(visit(plan, i));
-    }
-    plan->next = plan->count;
+    while (plan->touched.count)
+        MF_TRY(visit(plan, mf_heap_take(&plan->touched)));
     return MF_OK;
 }
 
@@ -540,7 +530,7 @@ mf_status mf_plan_check(mf_plan *plan)
 {
     size_t tally[MF_PLAN_STATES] = {0};
 
-    if (plan->touched_count)
+    if (plan->touched.count)
         return mf_fail(MF_INTERNAL, "the plan is not settled");
     for (size_t i = 0; i < plan->count; i++) {
         mf_plan_node *n = &plan->nodes[i];

@@ -51,21 +51,9 @@ static bool has_twin(const mf_runner *r, const mf_plan_node *n)
     return false;
 }
 
-/* The highest ranked node that can start here, of those that want a device or of the others; the
- * plan's count when there is none. */
-static size_t pick(const mf_runner *r, bool device)
+static bool may_start(void *self, const mf_plan_node *n)
 {
-    size_t best = mf_plan_count(r->plan);
-
-    for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
-        const mf_plan_node *n = mf_plan_at(r->plan, i);
-        if (!mf_plan_can_start(n) || n->elsewhere || mf_work_wants_device(&n->work) != device ||
-            has_twin(r, n))
-            continue;
-        if (best == mf_plan_count(r->plan) || n->rank > mf_plan_at(r->plan, best)->rank)
-            best = i;
-    }
-    return best;
+    return !n->elsewhere && !has_twin(self, n);
 }
 
 /* Its node can start no more, or would start as something else than it was made for. */
@@ -86,7 +74,7 @@ static void prepare(mf_runner *r, bool device)
         *next = NULL;
     }
     while (!*next && !r->stopping) {
-        size_t i = pick(r, device);
+        size_t i = mf_plan_next(r->plan, device, may_start, r);
         mf_status status;
         if (i == mf_plan_count(r->plan))
             return;

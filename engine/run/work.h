@@ -50,5 +50,7 @@ struct mf_work {
 /* The k-th axis that an element has and the work that reads it has not: what a gather over axes
  * tells elements apart by. NULL past the last. */
 const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *element, size_t k);
+/* Streams run on the device of the stage that reads them. */
+bool mf_work_wants_device(const mf_work *work);
 
 #endif
