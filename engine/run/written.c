@@ -1,6 +1,5 @@
 /* written.c - see written.h. */
 #include "run/written.h"
-#include "base/arena.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,33 +113,54 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+/* False where memory is short. */
+static bool take_line(mf_written *w, char *line)
+{
+    if (w->count == w->room) {
+        size_t room = w->room ? 2 * w->room : 64;
+        entry *more = realloc(w->entries, room * sizeof *more);
+        if (!more)
+            return false;
+        w->entries = more;
+        w->room = room;
+    }
+    line[DIGITS] = '\0';
+    unescape(line + DIGITS + 1);
+    w->entries[w->count] = (entry){line + DIGITS + 1, line, w->count};
+    w->count++;
+    return true;
+}
+
 /* "DIGEST PATH": what is not such a line is passed over. */
-static void take_lines(mf_written *w)
+static bool take_lines(mf_written *w)
 {
     for (char *line = w->bytes, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
         if (end - line < DIGITS + 2 || line[DIGITS] != ' ' ||
             strspn(line, "0123456789abcdef") != DIGITS)
             continue;
-        line[DIGITS] = '\0';
-        unescape(line + DIGITS + 1);
-        w->entries = mf_grow(w->entries, &w->room, w->count + 1, sizeof *w->entries);
-        w->entries[w->count] = (entry){line + DIGITS + 1, line, w->count};
-        w->count++;
+        if (!take_line(w, line))
+            return false;
     }
     if (w->count)
         qsort(w->entries, w->count, sizeof *w->entries, by_path);
+    return true;
 }
 
-static void read_lines(mf_written *w)
+/* False where memory is short: then nothing is known. */
+static bool read_lines(mf_written *w)
 {
+    w->count = 0;
     w->bytes = malloc(w->size + 1);
     if (!w->bytes)
-        return;
+        return false;
     ssize_t got = pread(w->file, w->bytes, w->size, 0);
     w->size = got > 0 ? (size_t)got : 0;
     w->bytes[w->size] = '\0';
-    take_lines(w);
+    if (take_lines(w))
+        return true;
+    w->count = 0;
+    return false;
 }
 
 static void put_line(FILE *out, const char *digest, const char *path)
@@ -205,12 +225,13 @@ mf_written *mf_written_open(void)
     if (w->file < 0)
         return w;
     bool large = w->size > TIDY_BYTES && flock(w->file, LOCK_EX | LOCK_NB) == 0;
-    read_lines(w);
-    if (large && w->bytes) {
+    bool whole = read_lines(w);
+    if (large && whole)
         tidy(w);
-        if (w->file >= 0)
-            flock(w->file, LOCK_UN);
-    }
+    if (large && w->file >= 0)
+        flock(w->file, LOCK_UN);
+    if (!whole && w->file >= 0)
+        unusable(w, "the record of what was written", "no memory");
     return w;
 }
 
@@ -274,10 +295,8 @@ static bool read_again(mf_written *w)
         about.st_size > MOST_BYTES)
         return false;
     free(w->bytes);
-    w->count = 0;
     w->size = (size_t)about.st_size;
-    read_lines(w);
-    return true;
+    return read_lines(w);
 }
 
 bool mf_written_knows(mf_written *w, const char *path, const char *digest)
