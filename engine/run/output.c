@@ -1,5 +1,6 @@
 /* output.c - see output.h. */
 #include "run/output.h"
+#include "base/path.h"
 #include "run/partial.h"
 #include <massflow/file.h>
 
@@ -20,14 +21,11 @@ struct mf_output {
 /* A folder, and all that lies in it. */
 static bool lies_in(const char *path, const char *folder)
 {
-    const char *slash = strrchr(path, '/');
-    char *of = slash ? strndup(path, (size_t)(slash - path + (slash == path))) : strdup(".");
-    char *real = of ? realpath(of, NULL) : NULL, *outer = realpath(folder, NULL);
+    char *real = mf_real_folder(path), *outer = realpath(folder, NULL);
     size_t length = outer ? strlen(outer) : 0;
     bool inside = real && outer && strncmp(real, outer, length) == 0 &&
                   (real[length] == '/' || real[length] == '\0');
 
-    free(of);
     free(real);
     free(outer);
     return inside;

@@ -1,5 +1,6 @@
 /* written.c - see written.h. */
 #include "run/written.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -252,21 +253,6 @@ const char *mf_written_why_not(const mf_written *w)
     return w->file < 0 ? w->why ? w->why : "no memory" : NULL;
 }
 
-/* One name for a file: its folder's, whatever links lead there, and its own. The caller frees. */
-static char *real_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path + (slash == path))) : strdup(".");
-    char *real = folder ? realpath(folder, NULL) : NULL, *name = NULL;
-
-    if (real &&
-        asprintf(&name, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
-        name = NULL;
-    free(folder);
-    free(real);
-    return name;
-}
-
 /* Whether a line says so. */
 static bool has_line(const mf_written *w, const char *name, const char *digest)
 {
@@ -301,7 +287,7 @@ static bool read_again(mf_written *w)
 
 bool mf_written_knows(mf_written *w, const char *path, const char *digest)
 {
-    char *name = real_name(path);
+    char *name = mf_real_name(path);
     bool known =
         name && (has_line(w, name, digest) || (read_again(w) && has_line(w, name, digest)));
 
@@ -324,7 +310,7 @@ static bool add_text(int file, const char *text, size_t size)
 
 void mf_written_add(mf_written *w, const char *path, const char *digest)
 {
-    char *name = real_name(path), *text = NULL;
+    char *name = mf_real_name(path), *text = NULL;
     size_t size;
     FILE *out = name && w->file >= 0 ? open_memstream(&text, &size) : NULL;
 

@@ -1,4 +1,5 @@
 /* connection.c - one SQLite connection, its prepared statements and its errors. */
+#include "base/path.h"
 #include "store/internal.h"
 
 #include <errno.h>
@@ -110,20 +111,6 @@ static int busy(void *arg, int tries)
     return 1;
 }
 
-/* The path with its folder's links followed: SQLite is told to follow none. The caller frees. */
-static char *resolve(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *name = NULL, *folder = slash && slash > path ? strndup(path, (size_t)(slash - path))
-                                                       : strdup(slash ? "/" : ".");
-    char *real = folder ? realpath(folder, NULL) : NULL;
-    if (real && asprintf(&name, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path) < 0)
-        name = NULL;
-    free(real);
-    free(folder);
-    return name;
-}
-
 /* "file:..." with what an URI treats specially escaped. The caller frees. */
 static char *immutable_uri(const char *path)
 {
@@ -192,7 +179,7 @@ static int open_database(mf__connection *c, const char *real, mf__access access)
 static mf_status open_guarded(mf__connection *c, mf__access access)
 {
     MF_TRY(mf__guard(c->path, access == MF__CREATE));
-    char *real = resolve(c->path);
+    char *real = mf_real_name(c->path); /* SQLite is told to follow no links */
     if (!real)
         return errno == ENOMEM
                    ? mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path)

@@ -9,6 +9,7 @@
  * are right where the group may write and not everybody. Root's folders are used as they are, as root
  * can change massflow itself, unless others may write there. */
 #include "store/trust.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,25 +61,6 @@ char *mf_owner_text(uid_t owner)
     else
         made = asprintf(&text, "uid %lu", (unsigned long)owner);
     return made < 0 ? NULL : text;
-}
-
-/* A word for a shell, for free(). */
-static char *shell_word(const char *path)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
-    if (path[strspn(path, plain)] == '\0')
-        return strdup(path);
-    char *word = malloc(4 * strlen(path) + 3), *to = word;
-    if (!word)
-        return NULL;
-    *to++ = '\'';
-    for (; *path; path++)
-        if (*path == '\'')
-            to = stpcpy(to, "'\\''");
-        else
-            *to++ = *path;
-    strcpy(to, "'");
-    return word;
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -401,23 +383,23 @@ static const char *foreign_file(const char *dir, uid_t *owner)
 
 static mf_status refuse(const char *dir, const char *file, uid_t owner, bool shared)
 {
-    char *real = realpath(dir, NULL), *word = shell_word(real ? real : dir);
+    char *real = realpath(dir, NULL), *word = mf_shell_word(real ? real : dir, false);
     char *who = mf_owner_text(owner);
     mf_status status;
-    if (!word || !who)
+    if (!who)
         status = no_memory();
     else if (shared)
         status = mf_fail(MF_INVALID, "the cache '%s' belongs to %s, and others may write to it", dir, who);
     else
         status = mf_fail(MF_INVALID, "%s%s%sthe cache '%s' belongs to %s, not to you", file ? "'" : "",
                          file ? file : "", file ? "' in " : "", dir, who);
-    if (word && who && owner == overflow_uid())
+    if (who && owner == overflow_uid())
         status = mf_hint(status,
                          "whoever can write there decides what your runs find; that number stands for "
                          "owners that this machine or container does not know. If it is a cache of "
                          "yours, or of people whose results you take: massflow cache trust %s",
                          word);
-    else if (word && who)
+    else if (who)
         status = mf_hint(status,
                          "whoever can write there decides what your runs find. If you take their "
                          "results: massflow cache trust %s",

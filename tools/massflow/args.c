@@ -1,6 +1,7 @@
 /* args.c - the command line against a command's declared options, and the help made from them,
  * and how a command says that it cannot go on. */
 #include "args.h"
+#include "base/path.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,23 +191,18 @@ int command_refuse(const char *format, ...)
 
 void args_quote(FILE *out, const char *text)
 {
-    fputc('\'', out);
-    for (; *text; text++)
-        if (*text == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*text, out);
-    fputc('\'', out);
+    char *word = mf_shell_word(text, true);
+
+    fputs(word, out);
+    free(word);
 }
 
 void args_quote_path(FILE *out, const char *path)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+    char *word = mf_shell_word(path, false);
 
-    if (*path && *path != '-' && path[strspn(path, plain)] == '\0')
-        fputs(path, out);
-    else
-        args_quote(out, path);
+    fputs(word, out);
+    free(word);
 }
 
 void args_repeat(FILE *out, const args *a, const char *const *names)
