@@ -417,14 +417,20 @@ mf_status mf_artifact_array(const mf_artifact *a, const char *name, mf_array **a
     return MF_OK;
 }
 
+static mf_status get_ragged(const mf_artifact *a, const char *name, entry **e)
+{
+    MF_TRY(get_entry(a, name, e));
+    return (*e)->info.ragged
+               ? MF_OK
+               : mf_fail(MF_INVALID, "array '%s' of an artifact of type %s has no rows", name,
+                         a->type);
+}
+
 mf_status mf_artifact_offsets(const mf_artifact *a, const char *name, mf_array **offsets)
 {
     entry *e;
     *offsets = NULL;
-    MF_TRY(get_entry(a, name, &e));
-    if (!e->info.ragged)
-        return mf_fail(MF_INVALID, "array '%s' of an artifact of type %s has no rows", name,
-                       a->type);
+    MF_TRY(get_ragged(a, name, &e));
     if (!e->array)
         return a->source->offsets(a->self, e->index, offsets);
     *offsets = mf_array_ref(e->offsets);
@@ -436,10 +442,7 @@ mf_status mf_artifact_rows(const mf_artifact *a, const char *name, mf_array **by
 {
     entry *e;
     *bytes = *offsets = NULL;
-    MF_TRY(get_entry(a, name, &e));
-    if (!e->info.ragged)
-        return mf_fail(MF_INVALID, "array '%s' of an artifact of type %s has no rows", name,
-                       a->type);
+    MF_TRY(get_ragged(a, name, &e));
     if (!e->array)
         return a->source->rows(a->self, e->index, bytes, offsets);
     *bytes = mf_array_ref(e->array);

@@ -8,6 +8,7 @@
  *   artifacts and actions: recorded, where nothing of an action was refused
  * From the third time on chunks are passed over. */
 #include "store/check.h"
+#include "store/cursor.h"
 
 #include <errno.h>
 #include <massflow/file.h>
@@ -126,73 +127,29 @@ static mf_status get_section(loader *l, char *letter, bool *here)
     return l->turn == SCAN && *letter == 'z' ? check_sum(l) : MF_OK;
 }
 
-/* Takes from the front of a body. */
-typedef struct cut {
-    const uint8_t *at;
-    size_t left;
-    bool failed, short_of_memory;
-} cut;
-
-static cut cut_body(const loader *l)
+static mf__cursor cut_body(const loader *l)
 {
-    return (cut){l->body.bytes, l->body.size, false, false};
-}
-
-static const uint8_t *cut_bytes(cut *c, size_t size)
-{
-    if (c->failed || size > c->left) {
-        c->failed = true;
-        return NULL;
-    }
-    const uint8_t *bytes = c->at;
-    if (size)
-        c->at += size;
-    c->left -= size;
-    return bytes;
-}
-
-static int64_t cut_int(cut *c)
-{
-    const uint8_t *bytes = cut_bytes(c, 8);
-    uint64_t value = 0;
-    for (int i = 0; bytes && i < 8; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return (int64_t)value;
-}
-
-/* A copy for free(); NULL where it is not there, holds a zero byte, or memory is short. */
-static char *cut_text(cut *c)
-{
-    int64_t size = cut_int(c);
-    const uint8_t *bytes = size < 0 ? NULL : cut_bytes(c, (size_t)size);
-    if (c->failed || size < 0 || (size && memchr(bytes, 0, (size_t)size))) {
-        c->failed = true;
-        return NULL;
-    }
-    char *text = strndup(size ? (const char *)bytes : "", (size_t)size);
-    c->short_of_memory |= !text;
-    c->failed |= !text;
-    return text;
+    return (mf__cursor){.at = l->body.bytes, .left = l->body.size};
 }
 
 /* A name that is shown to people: short, and one line. */
-static char *cut_name(cut *c)
+static char *cut_name(mf__cursor *c)
 {
-    char *text = cut_text(c);
+    char *text = mf__take_text(c);
     for (const unsigned char *t = (const unsigned char *)text; t && *t; t++)
         c->failed = c->failed || *t < 0x20 || *t == 0x7f || t - (const unsigned char *)text > 254;
     return text;
 }
 
 /* A time that lies behind us, or 0. */
-static int64_t cut_past(cut *c)
+static int64_t cut_past(mf__cursor *c)
 {
-    int64_t at = cut_int(c), now = mf__now();
+    int64_t at = mf__take_int(c), now = mf__now();
     return at < 0 ? 0 : at > now ? now : at;
 }
 
 /* That nothing is missing or left over. */
-static mf_status cut_end(const loader *l, const cut *c, const char *what)
+static mf_status cut_end(const loader *l, const mf__cursor *c, const char *what)
 {
     if (c->short_of_memory)
         return no_memory();
@@ -203,10 +160,10 @@ static mf_status cut_end(const loader *l, const cut *c, const char *what)
 
 static mf_status read_chunk(loader *l)
 {
-    cut c = cut_body(l);
-    const uint8_t *digest = cut_bytes(&c, MF_DIGEST_BYTES);
-    int64_t raw = cut_int(&c), stored;
-    const uint8_t *codec = cut_bytes(&c, 1);
+    mf__cursor c = cut_body(l);
+    const uint8_t *digest = mf__take(&c, MF_DIGEST_BYTES);
+    int64_t raw = mf__take_int(&c), stored;
+    const uint8_t *codec = mf__take(&c, 1);
     uint8_t *bytes = NULL, got[MF_DIGEST_BYTES];
     if (c.failed || raw <= 0 || raw > (int64_t)MF__PIECE)
         return damaged(l, "a chunk does not match its digest");
@@ -366,8 +323,8 @@ static mf_status take_artifact(arrived *a)
 
 static mf_status read_artifact(loader *l)
 {
-    cut c = cut_body(l);
-    const uint8_t *id = cut_bytes(&c, MF_DIGEST_BYTES), *present = cut_bytes(&c, 1);
+    mf__cursor c = cut_body(l);
+    const uint8_t *id = mf__take(&c, MF_DIGEST_BYTES), *present = mf__take(&c, 1);
     arrived a = {.loader = l, .record = c.at, .size = c.left};
     uint8_t got[MF_DIGEST_BYTES];
     char *type = NULL;
@@ -400,19 +357,19 @@ static mf_status check_key(loader *l, const mf_action *a)
     return strcmp(hex, a->key) == 0 ? MF_OK : damaged(l, "an action does not match its key");
 }
 
-static mf_status read_outputs(loader *l, cut *c, mf_action *a)
+static mf_status read_outputs(loader *l, mf__cursor *c, mf_action *a)
 {
-    int64_t count = cut_int(c);
-    if (c->failed || count < 0 || (uint64_t)count > c->left / (16 + MF_DIGEST_BYTES))
+    size_t count = mf__take_count(c, 16 + MF_DIGEST_BYTES);
+    if (c->failed)
         return damaged(l, "an action has no such number of outputs");
-    a->outputs = calloc((size_t)count + 1, sizeof *a->outputs);
+    a->outputs = calloc(count + 1, sizeof *a->outputs);
     if (!a->outputs)
         return no_memory();
-    for (; a->output_count < (size_t)count && !c->failed; a->output_count++) {
+    for (; a->output_count < count && !c->failed; a->output_count++) {
         mf_action_output *o = &a->outputs[a->output_count];
         o->port = cut_name(c);
-        o->position = cut_int(c);
-        const uint8_t *id = cut_bytes(c, MF_DIGEST_BYTES);
+        o->position = mf__take_int(c);
+        const uint8_t *id = mf__take(c, MF_DIGEST_BYTES);
         if (id)
             mf_hex_encode(id, o->id);
     }
@@ -441,14 +398,14 @@ static mf_status check_outputs(loader *l, mf_action *a)
 
 static mf_status read_fields(loader *l, mf_action *a)
 {
-    cut c = cut_body(l);
-    const uint8_t *key = cut_bytes(&c, MF_DIGEST_BYTES);
+    mf__cursor c = cut_body(l);
+    const uint8_t *key = mf__take(&c, MF_DIGEST_BYTES);
     a->device = cut_name(&c);
     a->stage = cut_name(&c);
-    a->components = cut_text(&c);
-    int64_t bits = cut_int(&c);
+    a->components = mf__take_text(&c);
+    int64_t bits = mf__take_int(&c);
     memcpy(&a->seconds, &bits, sizeof bits);
-    a->peak_bytes = cut_int(&c);
+    a->peak_bytes = mf__take_int(&c);
     MF_TRY(read_outputs(l, &c, a));
     MF_TRY(cut_end(l, &c, "an action can't be read"));
     /* -0 would come back from the cache as 0, and not match the sum of its row */
@@ -461,7 +418,7 @@ static mf_status read_fields(loader *l, mf_action *a)
 
 static mf_status read_header(loader *l)
 {
-    cut c = cut_body(l);
+    mf__cursor c = cut_body(l);
     free(l->import.host);
     free(l->import.exporter);
     l->import.host = cut_name(&c);
@@ -479,12 +436,12 @@ static void forget_place(loader *l)
 
 static mf_status read_place(loader *l)
 {
-    cut c = cut_body(l);
-    const uint8_t *key = cut_bytes(&c, MF_DIGEST_BYTES);
+    mf__cursor c = cut_body(l);
+    const uint8_t *key = mf__take(&c, MF_DIGEST_BYTES);
     forget_place(l);
     if (key)
         mf_hex_encode(key, l->place.key);
-    l->place.device = cut_text(&c);
+    l->place.device = mf__take_text(&c);
     l->place.host = cut_name(&c);
     l->place.created = cut_past(&c);
     return cut_end(l, &c, "where an action was made can't be read");

@@ -16,6 +16,7 @@
  * what is read and written again gives the same bytes, and all else is no record. */
 #include "base/artifact_source.h"
 #include "store/check.h"
+#include "store/cursor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -115,74 +116,22 @@ void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count)
 
 /* ---- reading ---- */
 
-typedef struct cursor {
-    const uint8_t *at;
-    size_t left;
-    bool failed;          /* what was asked for is not there; all further answers are 0 or NULL */
-    bool short_of_memory; /* for a text that is there */
-} cursor;
-
-static const uint8_t *take(cursor *c, size_t size)
-{
-    if (c->failed || c->left < size) {
-        c->failed = true;
-        return NULL;
-    }
-    const uint8_t *bytes = c->at;
-    c->at += size;
-    c->left -= size;
-    return bytes;
-}
-
-static int64_t take_int(cursor *c)
-{
-    const uint8_t *bytes = take(c, 8);
-    uint64_t value = 0;
-    for (int i = 0; bytes && i < 8; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return (int64_t)value;
-}
-
-/* A count of things that take `size` bytes or more each. */
-static size_t take_count(cursor *c, size_t size)
-{
-    int64_t count = take_int(c);
-    if (count < 0 || (uint64_t)count > c->left / size)
-        c->failed = true;
-    return c->failed ? 0 : (size_t)count;
-}
-
-/* A copy for free(); NULL at the record's end, where it holds a zero byte, and where memory is
- * short. */
-static char *take_text(cursor *c)
-{
-    size_t size = take_count(c, 1);
-    const uint8_t *bytes = take(c, size);
-    if (bytes && memchr(bytes, 0, size)) {
-        c->failed = true;
-        return NULL;
-    }
-    char *text = bytes ? strndup((const char *)bytes, size) : NULL;
-    c->short_of_memory |= bytes && !text;
-    return text;
-}
-
 /* Why something of the record is not at hand: that memory is short is no damage. */
-static mf_status broken(const cursor *c)
+static mf_status broken(const mf__cursor *c)
 {
     if (c->short_of_memory)
         return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
     return mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
 }
 
-static mf_status take_reals(cursor *c, const char *name, mf_artifact *a)
+static mf_status take_reals(mf__cursor *c, const char *name, mf_artifact *a)
 {
-    size_t count = take_count(c, 8);
+    size_t count = mf__take_count(c, 8);
     double *values = malloc((count ? count : 1) * sizeof *values);
     if (!values)
         return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
     for (size_t i = 0; i < count; i++) {
-        int64_t bits = take_int(c);
+        int64_t bits = mf__take_int(c);
         memcpy(&values[i], &bits, sizeof bits);
     }
     mf_status status = c->failed ? broken(c) : mf_artifact_set_reals(a, name, values, count);
@@ -190,25 +139,25 @@ static mf_status take_reals(cursor *c, const char *name, mf_artifact *a)
     return status;
 }
 
-static mf_status take_value(cursor *c, const char *name, mf_artifact *a)
+static mf_status take_value(mf__cursor *c, const char *name, mf_artifact *a)
 {
-    int64_t kind = take_int(c);
+    int64_t kind = mf__take_int(c);
     if (kind == MF_ATTRIBUTE_INT) {
-        int64_t value = take_int(c);
+        int64_t value = mf__take_int(c);
         return c->failed ? broken(c) : mf_artifact_set_int(a, name, value);
     }
     if (kind == MF_ATTRIBUTE_REALS)
         return take_reals(c, name, a);
-    char *text = kind == MF_ATTRIBUTE_TEXT ? take_text(c) : NULL;
+    char *text = kind == MF_ATTRIBUTE_TEXT ? mf__take_text(c) : NULL;
     mf_status status = text ? mf_artifact_set_text(a, name, text) : broken(c);
     free(text);
     return status;
 }
 
 /* A name that comes after `*last` in order, which it becomes; NULL where it does not. */
-static const char *take_name(cursor *c, char **last)
+static const char *take_name(mf__cursor *c, char **last)
 {
-    char *name = take_text(c);
+    char *name = mf__take_text(c);
     if (name && *last && strcmp(*last, name) >= 0) {
         c->failed = true;
         free(name);
@@ -219,10 +168,10 @@ static const char *take_name(cursor *c, char **last)
     return name;
 }
 
-static mf_status take_digests(cursor *c, const uint8_t **digests, size_t *count)
+static mf_status take_digests(mf__cursor *c, const uint8_t **digests, size_t *count)
 {
-    *count = take_count(c, MF_DIGEST_BYTES);
-    *digests = take(c, *count * MF_DIGEST_BYTES);
+    *count = mf__take_count(c, MF_DIGEST_BYTES);
+    *digests = mf__take(c, *count * MF_DIGEST_BYTES);
     return c->failed ? broken(c) : MF_OK;
 }
 
@@ -237,21 +186,21 @@ static bool countable(const mf_array_info *info)
     return product <= INT64_MAX;
 }
 
-static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__record_array *r)
+static mf_status take_array(mf__cursor *c, const char *name, mf_artifact *a, mf__record_array *r)
 {
     mf_array_info *info = &r->info;
-    char *dtype = take_text(c);
+    char *dtype = mf__take_text(c);
     bool good = dtype && mf_dtype_parse(dtype, &info->dtype);
     free(dtype);
-    int64_t rank = take_int(c);
+    int64_t rank = mf__take_int(c);
     if (!good || rank < 0 || rank > MF_MAX_RANK)
         return broken(c);
     info->rank = (int)rank;
     for (int i = 0; i < info->rank; i++)
-        info->shape[i] = take_int(c);
-    int64_t ragged = take_int(c);
+        info->shape[i] = mf__take_int(c);
+    int64_t ragged = mf__take_int(c);
     info->ragged = ragged == 1;
-    info->rows = take_int(c);
+    info->rows = mf__take_int(c);
     if (!countable(info) || (ragged & ~1) != 0 || (!info->ragged && info->rows != 0))
         return broken(c);
     size_t count;
@@ -276,9 +225,10 @@ static mf_status take_array(cursor *c, const char *name, mf_artifact *a, mf__rec
     return mf_artifact_declare(a, info);
 }
 
-static mf_status take_arrays(cursor *c, mf_artifact *a, mf__record_array **arrays, size_t *count)
+static mf_status take_arrays(mf__cursor *c, mf_artifact *a, mf__record_array **arrays,
+                             size_t *count)
 {
-    size_t n = take_count(c, LEAST_ARRAY);
+    size_t n = mf__take_count(c, LEAST_ARRAY);
     mf__record_array *r = calloc(n ? n : 1, sizeof *r);
     if (!r)
         return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
@@ -301,29 +251,29 @@ static mf_status take_arrays(cursor *c, mf_artifact *a, mf__record_array **array
     return MF_OK;
 }
 
-static mf_status take_head(cursor *c, char **type)
+static mf_status take_head(mf__cursor *c, char **type)
 {
-    char *format = take_text(c);
+    char *format = mf__take_text(c);
     bool good = format && strcmp(format, FORMAT) == 0;
     free(format);
-    *type = good ? take_text(c) : NULL;
+    *type = good ? mf__take_text(c) : NULL;
     return *type ? MF_OK : broken(c);
 }
 
 mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type)
 {
-    cursor c = {bytes, size, false, false};
+    mf__cursor c = {bytes, size, false, false};
     return take_head(&c, type);
 }
 
 mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
                           mf__record_array **arrays, size_t *count)
 {
-    cursor c = {bytes, size, false, false};
+    mf__cursor c = {bytes, size, false, false};
     char *type;
     MF_TRY(take_head(&c, &type));
     free(type);
-    size_t attributes = take_count(&c, LEAST_ATTRIBUTE);
+    size_t attributes = mf__take_count(&c, LEAST_ATTRIBUTE);
     mf_status status = MF_OK;
     char *last = NULL;
     for (size_t i = 0; i < attributes && !status; i++) {
