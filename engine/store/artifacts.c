@@ -148,23 +148,25 @@ typedef struct entry {
     uint8_t id[MF_DIGEST_BYTES];
     const char *type;
     const put *put;
+    const mf__row *row;
 } entry;
 
 static mf_status insert(mf__connection *c, void *arg)
 {
     const entry *r = arg;
-    return mf__exec(c,
+    MF_TRY(mf__exec(c,
                     "INSERT INTO artifact (id, type, present, bytes, stored, created, used, record)"
                     " VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5, ?6)"
                     " ON CONFLICT (id) DO UPDATE SET present = 1, stored = excluded.stored,"
                     " used = excluded.used",
                     "dtiiib", r->id, r->type, r->put->bytes, r->put->stored, mf__now(),
-                    r->put->record.bytes, r->put->record.size);
+                    r->put->record.bytes, r->put->record.size));
+    return r->row ? r->row->insert(c, r->id, r->row->arg) : MF_OK;
 }
 
-static mf_status put_record(put *p, const mf_artifact *a, char id[MF_HEX_SIZE])
+static mf_status put_record(put *p, const mf_artifact *a, const mf__row *row, char id[MF_HEX_SIZE])
 {
-    entry r = {.type = mf_artifact_type(a), .put = p};
+    entry r = {.type = mf_artifact_type(a), .put = p, .row = row};
     mf_digest_bytes(p->record.bytes, p->record.size, r.id);
     mf_hex_encode(r.id, id);
     if (!p->store)
@@ -174,12 +176,13 @@ static mf_status put_record(put *p, const mf_artifact *a, char id[MF_HEX_SIZE])
     return mf__wait(p->store, &p->ticket);
 }
 
-static mf_status put_all(mf_store *store, const mf_artifact *a, char id[MF_HEX_SIZE])
+static mf_status put_all(mf_store *store, const mf_artifact *a, const mf__row *row,
+                         char id[MF_HEX_SIZE])
 {
     put p = {.store = store};
     mf_status status = put_arrays(&p, a);
     if (!status)
-        status = put_record(&p, a, id);
+        status = put_record(&p, a, row, id);
     if (status && store) /* chunks on their way still read from the arrays */
         mf_error_free(mf__wait(store, &p.ticket));
     for (size_t i = 0; i < p.array_count; i++)
@@ -191,7 +194,7 @@ static mf_status put_all(mf_store *store, const mf_artifact *a, char id[MF_HEX_S
 
 mf_status mf_store_identify(const mf_artifact *artifact, char id[MF_HEX_SIZE])
 {
-    return put_all(NULL, artifact, id);
+    return put_all(NULL, artifact, NULL, id);
 }
 
 mf_status mf_store_put(mf_store *store, const mf_artifact *artifact, char id[MF_HEX_SIZE])
@@ -205,7 +208,13 @@ mf_status mf_store_put(mf_store *store, const mf_artifact *artifact, char id[MF_
             return MF_OK;
         }
     }
-    return put_all(store, artifact, id);
+    return put_all(store, artifact, NULL, id);
+}
+
+mf_status mf__put_artifact(mf_store *store, const mf_artifact *artifact, const mf__row *row)
+{
+    char id[MF_HEX_SIZE];
+    return put_all(store, artifact, row, id);
 }
 
 /* ---- getting ---- */

@@ -303,19 +303,29 @@ static mf_status note_all(mf__connection *c, drop *d)
     return status;
 }
 
-/* Rows of checkpoints, then of their artifacts, which nothing else names. May be run again. */
-static mf_status delete_rows(mf__connection *c, void *arg)
+static void forget(drop *d)
 {
-    drop *d = arg;
     d->count = d->artifact_count = 0;
+}
+
+/* Rows of checkpoints, then of their artifacts, which nothing else names. */
+static mf_status delete_more(mf__connection *c, drop *d)
+{
+    size_t first = d->artifact_count;
     MF_TRY(note_all(c, d));
     MF_TRY(mf__exec(c,
                     "DELETE FROM checkpoint"
                     " WHERE key = ? AND step BETWEEN ? AND ? AND step <> ?",
                     "diii", d->key, d->least, d->most, d->keep));
-    for (size_t i = 0; i < d->artifact_count; i++)
+    for (size_t i = first; i < d->artifact_count; i++)
         MF_TRY(mf__exec(c, "DELETE FROM artifact WHERE num = ?", "i", d->artifacts[i]));
     return MF_OK;
+}
+
+static mf_status delete_rows(mf__connection *c, void *arg)
+{
+    forget(arg); /* it may be run again */
+    return delete_more(c, arg);
 }
 
 static mf_status delete_chunks(mf__connection *c, void *arg)
@@ -341,78 +351,73 @@ static mf_status drop_chunks(mf_store *store, drop *d)
     return status;
 }
 
-/* The rows first: a crash between leaves chunks that nothing names. */
-static mf_status drop_steps(mf_store *store, const uint8_t key[MF_DIGEST_BYTES], int64_t least,
-                            int64_t most, int64_t keep)
+/* The rows went first: a crash between leaves chunks that nothing names. `status`: whether the rows
+ * are gone. */
+static mf_status drop_data(mf_store *store, drop *d, mf_status status)
 {
-    drop d = {.least = least, .most = most, .keep = keep};
-    memcpy(d.key, key, sizeof d.key);
-    mf_status status = mf__write(store, delete_rows, &d);
-    if (!status && d.count)
-        status = drop_chunks(store, &d);
-    free(d.artifacts);
-    free(d.digests);
-    return mf_within(status, "while dropping old checkpoints");
+    if (!status && d->count)
+        status = mf_within(drop_chunks(store, d), "while dropping old checkpoints");
+    free(d->artifacts);
+    free(d->digests);
+    return status;
 }
 
 mf_status mf_store_checkpoint_drop(mf_store *store, const char *key, int64_t most, int64_t keep)
 {
-    uint8_t digest[MF_DIGEST_BYTES];
-    MF_TRY(decode(key, digest));
-    return drop_steps(store, digest, 0, most, keep);
+    drop d = {.most = most, .keep = keep};
+    MF_TRY(decode(key, d.key));
+    return drop_data(store, &d,
+                     mf_within(mf__write(store, delete_rows, &d), "while dropping old checkpoints"));
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
 typedef struct save {
-    uint8_t key[MF_DIGEST_BYTES], id[MF_DIGEST_BYTES];
-    int64_t step, before; /* before: the newest older one, -1 where there is none */
+    int64_t step;
+    drop old; /* that the new one takes the place of */
 } save;
 
-static mf_status insert(mf__connection *c, void *arg)
+/* In the transaction that records the artifact `id`: killed before it, nothing is left that no row
+ * names; after it, the old ones are gone. */
+static mf_status insert(mf__connection *c, const uint8_t id[MF_DIGEST_BYTES], void *arg)
 {
     save *s = arg;
+    drop *old = &s->old;
     sqlite3_stmt *q;
     bool row;
     int64_t created = mf__now();
     uint8_t sum[MF_DIGEST_BYTES];
-    MF_TRY(mf__sum_checkpoint(s->key, s->step, created, s->id, sum));
+    forget(old); /* it may be run again */
+    old->least = old->most = s->step;
+    MF_TRY(delete_more(c, old));
+    MF_TRY(mf__sum_checkpoint(old->key, s->step, created, id, sum));
     MF_TRY(mf__exec(c,
-                    "INSERT OR REPLACE INTO checkpoint (key, step, created, artifact, sum)"
+                    "INSERT INTO checkpoint (key, step, created, artifact, sum)"
                     " SELECT ?, ?, ?, num, ? FROM artifact WHERE id = ?",
-                    "diidd", s->key, s->step, created, sum, s->id));
+                    "diidd", old->key, s->step, created, sum, id));
     MF_TRY(mf__prepare(c, "SELECT max(step) FROM checkpoint WHERE key = ? AND step < ?", &q, "di",
-                       s->key, s->step));
+                       old->key, s->step));
     MF_TRY(mf__step(c, q, &row));
-    s->before = row && sqlite3_column_type(q, 0) != SQLITE_NULL ? sqlite3_column_int64(q, 0) : -1;
+    int64_t before = sqlite3_column_type(q, 0) == SQLITE_NULL ? 0 : sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
-    return MF_OK;
-}
-
-static mf_status put(mf_store *store, const mf_artifact *state, double seconds,
-                     uint8_t id[MF_DIGEST_BYTES])
-{
-    mf_artifact *packed;
-    char hex[MF_HEX_SIZE];
-    MF_TRY(pack(state, seconds, &packed));
-    mf_status status = mf_store_put(store, packed, hex);
-    mf_artifact_unref(packed);
-    if (!status)
-        mf_hex_decode(hex, id);
-    return status;
+    old->least = 0;
+    old->most = before - 1;
+    return before > 0 ? delete_more(c, old) : MF_OK;
 }
 
 static mf_status save_all(mf_store *store, const char *key, int64_t step, double seconds,
                           const mf_artifact *state)
 {
-    save s = {.step = step};
-    MF_TRY(decode(key, s.key));
+    save s = {.step = step, .old.keep = -1};
+    mf__row row = {insert, &s};
+    mf_artifact *packed;
+    MF_TRY(decode(key, s.old.key));
     if (step < 0)
         return mf_fail(MF_INVALID, "step %lld: steps count from 0", (long long)step);
-    MF_TRY(put(store, state, seconds, s.id));
-    MF_TRY(drop_steps(store, s.key, step, step, -1)); /* not only overwritten: its data goes too */
-    MF_TRY(mf__write(store, insert, &s));
-    return s.before > 0 ? drop_steps(store, s.key, 0, s.before - 1, -1) : MF_OK;
+    MF_TRY(pack(state, seconds, &packed));
+    mf_status status = mf__put_artifact(store, packed, &row);
+    mf_artifact_unref(packed);
+    return drop_data(store, &s.old, status);
 }
 
 mf_status mf_store_checkpoint_save(mf_store *store, const char *key, int64_t step, double seconds,

@@ -204,6 +204,17 @@ bool mf__ticket_failed(mf_store *store, mf__ticket *ticket);
 /* One job on the index, and its end. */
 mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg), void *arg);
 
+/* ---- artifacts (artifacts.c) ----------------------------------------------------------------- */
+
+/* What is written with the record of an artifact, in one transaction; may be run again. */
+typedef struct mf__row {
+    mf_status (*insert)(mf__connection *c, const uint8_t id[MF_DIGEST_BYTES], void *arg);
+    void *arg;
+} mf__row;
+
+/* mf_store_put of an artifact that no other is like. */
+mf_status mf__put_artifact(mf_store *store, const mf_artifact *artifact, const mf__row *row);
+
 /* ---- leases (leases.c) ----------------------------------------------------------------------- */
 
 mf_status mf__lease_end(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],

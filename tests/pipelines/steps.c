@@ -1,5 +1,5 @@
 /* steps.c - a plugin for tests: a stage that does steps, writes each down into the file that
- * MASSFLOW_TEST_LOG names, saves its state as it is told and dies where it is told. */
+ * MASSFLOW_TEST_LOG names where it is set, saves its state as it is told and dies where it is told. */
 #include <massflow/stage.h>
 
 #include <fcntl.h>
@@ -32,8 +32,11 @@ static void note(int64_t step)
 {
     const char *path = getenv("MASSFLOW_TEST_LOG");
     char line[64];
-    int length = snprintf(line, sizeof line, "step %lld\n", (long long)step);
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int length = snprintf(line, sizeof line, "step %lld\n", (long long)step), file;
+
+    if (!path)
+        return;
+    file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 
     if (write(file, line, (size_t)length) != length)
         abort();
@@ -102,6 +105,7 @@ static mf_status go(mf_task *t, const steps_params *o, int64_t last, double *num
         mf_random_seed(&random, (uint64_t)o->seed, "", (uint64_t)step);
         numbers[step] = (step ? numbers[step - 1] : 0) + mf_random_uniform(&random, 0, 1);
         step++;
+        mf_progress(t, step, o->steps, NULL);
         if (step % o->every == 0 && step < last)
             MF_TRY(save(t, step, numbers, false));
     }

@@ -122,6 +122,17 @@ stages:
         run.send_signal(signal.SIGTERM)
         self.ended(run, 130)
 
+    def test_a_stage_that_saves_without_pause_tells_its_progress(self):
+        """Also from a process of its own, whose messages never leave off."""
+        for limits in ("", "isolate: true, "):
+            self.write("g.yaml", "massflow: 1\nstages:\n  t: {use: steps.do, " + limits +
+                       "with: {steps: 1000000}}\n")
+            run = self.run_to_file(("--log", "json"))
+            self.wait_for("a step is told", lambda: re.search(
+                r'"event":"progress".*"done":[1-9]\d*,"total":1000000', self.tail()))
+            run.kill()
+            self.ended(run, -signal.SIGKILL)
+
     def test_a_stage_that_talks_without_pause(self):
         for limits, code in (("timeout: 1, ", 1), ("isolate: true, timeout: 1, ", 1),
                              ("", 130), ("isolate: true, ", 130)):

@@ -3,6 +3,8 @@
 #include "store_fixture.h"
 
 #include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const char key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -182,6 +184,50 @@ START_TEST(damage_is_said_and_an_older_one_is_sound)
 }
 END_TEST
 
+static void save_many(void)
+{
+    mf_store *store = open_store(MF_STORE_WRITE);
+    for (int64_t step = 0; step < 300; step++)
+        save(store, step, 10000);
+    mf_store_close(store);
+}
+
+/* What a kill would leave is what another process sees: no moment has a state that no row names. */
+START_TEST(a_state_and_its_row_come_together)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    char path[100];
+    int most = 0, how;
+    mf_store_close(open_store(MF_STORE_WRITE));
+    snprintf(path, sizeof path, "%s/cache.db", folder);
+    ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 60000);
+    ck_assert_int_eq(sqlite3_prepare_v2(db,
+                                        "SELECT (SELECT count(*) FROM artifact),"
+                                        " (SELECT count(*) FROM checkpoint)",
+                                        -1, &s, NULL),
+                     SQLITE_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        save_many();
+        _exit(0);
+    }
+    while (waitpid(child, &how, WNOHANG) == 0) {
+        ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+        int artifacts = sqlite3_column_int(s, 0), rows = sqlite3_column_int(s, 1);
+        sqlite3_reset(s);
+        ck_assert_int_eq(artifacts, rows);
+        most = rows > most ? rows : most;
+    }
+    ck_assert(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    ck_assert_int_eq(most, 2); /* the newest, and the one before */
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+}
+END_TEST
+
 START_TEST(a_changed_row_is_found)
 {
     mf_artifact *state;
@@ -236,6 +282,7 @@ int main(void)
     tcase_add_test(c, one_can_be_kept_for_a_longer_run);
     tcase_add_test(c, results_with_equal_bytes_stay);
     tcase_add_test(c, damage_is_said_and_an_older_one_is_sound);
+    tcase_add_test(c, a_state_and_its_row_come_together);
     tcase_add_test(c, a_changed_row_is_found);
     tcase_add_test(c, what_can_not_be_saved_is_refused);
     suite_add_tcase(suite, c);
