@@ -366,8 +366,8 @@ mf_status mf_store_checkpoint_drop(mf_store *store, const char *key, int64_t mos
 {
     drop d = {.most = most, .keep = keep};
     MF_TRY(decode(key, d.key));
-    return drop_data(store, &d,
-                     mf_within(mf__write(store, delete_rows, &d), "while dropping old checkpoints"));
+    return drop_data(
+        store, &d, mf_within(mf__write(store, delete_rows, &d), "while dropping old checkpoints"));
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */

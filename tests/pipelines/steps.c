@@ -1,5 +1,6 @@
 /* steps.c - a plugin for tests: a stage that does steps, writes each down into the file that
- * MASSFLOW_TEST_LOG names where it is set, saves its state as it is told and dies where it is told. */
+ * MASSFLOW_TEST_LOG names where it is set, saves its state as it is told and dies where it is told.
+ */
 #include <massflow/stage.h>
 
 #include <fcntl.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 typedef struct steps_params {
-    int64_t steps, stop_at, every, die, fail, seed, write;
+    int64_t steps, stop_at, every, die, fail, seed, write, ask;
     const char *file;
 } steps_params;
 
@@ -20,7 +21,9 @@ static const mf_param steps_table[] = {
     MF_INT_MARKED(steps_params, every, "1", 1, 1e6, "", MF_NO_CACHE, "Steps between two states."),
     MF_INT_MARKED(steps_params, die, "-1", -1, 1e6, "", MF_NO_CACHE, "Killed in this step."),
     MF_INT_MARKED(steps_params, fail, "-1", -1, 1e6, "", MF_NO_CACHE, "Fails in this step."),
-    MF_INT_MARKED(steps_params, write, "-1", -1, 1e6, "", MF_NO_CACHE, "Adds to `file` in this step."),
+    MF_INT_MARKED(steps_params, write, "-1", -1, 1e6, "", MF_NO_CACHE,
+                  "Adds to `file` in this step."),
+    MF_INT_MARKED(steps_params, ask, "0", 0, 1, "", MF_NO_CACHE, "Asks for a state in each step."),
     MF_PATH(steps_params, file, "", "A file."),
     MF_INT(steps_params, seed, "1", 0, 1e6, "", "Seed."),
     MF_PARAMS_END};
@@ -88,6 +91,17 @@ static mf_status load(mf_task *t, int64_t most, int64_t *step, double *numbers)
     return status;
 }
 
+/* Of step 0, which has none: nothing but a question and its answer. */
+static mf_status ask(mf_task *t)
+{
+    mf_artifact *none;
+    int64_t step;
+
+    MF_TRY(mf_checkpoint_load(t, 0, &step, &none));
+    mf_artifact_unref(none);
+    return MF_OK;
+}
+
 static mf_status go(mf_task *t, const steps_params *o, int64_t last, double *numbers)
 {
     int64_t step;
@@ -102,6 +116,8 @@ static mf_status go(mf_task *t, const steps_params *o, int64_t last, double *num
         note(step);
         if (step == o->write)
             add_to(o->file);
+        if (o->ask)
+            MF_TRY(ask(t));
         mf_random_seed(&random, (uint64_t)o->seed, "", (uint64_t)step);
         numbers[step] = (step ? numbers[step - 1] : 0) + mf_random_uniform(&random, 0, 1);
         step++;

@@ -122,11 +122,11 @@ stages:
         run.send_signal(signal.SIGTERM)
         self.ended(run, 130)
 
-    def test_a_stage_that_saves_without_pause_tells_its_progress(self):
+    def test_a_stage_that_asks_without_pause_tells_its_progress(self):
         """Also from a process of its own, whose messages never leave off."""
         for limits in ("", "isolate: true, "):
             self.write("g.yaml", "massflow: 1\nstages:\n  t: {use: steps.do, " + limits +
-                       "with: {steps: 1000000}}\n")
+                       "with: {steps: 1000000, every: 1000000, ask: 1}}\n")
             run = self.run_to_file(("--log", "json"))
             self.wait_for("a step is told", lambda: re.search(
                 r'"event":"progress".*"done":[1-9]\d*,"total":1000000', self.tail()))
