@@ -54,12 +54,17 @@ static bool is_dicom(const char *path, const char *name)
     return yes || (length > 4 && !strcasecmp(name + length - 4, ".dcm"));
 }
 
-static bool holds_dicom(const char *folder)
+static mf_status unreadable(const char *folder, int number)
+{
+    return mf_fail(MF_IO, "cannot read the folder %s: %s", folder, strerror(number));
+}
+
+static mf_status look_for_dicom(const char *folder, bool *holds)
 {
     DIR *stream = opendir(folder);
     bool yes = false;
     if (!stream)
-        return false;
+        return unreadable(folder, errno);
     for (struct dirent *e; !yes && (e = readdir(stream));) {
         struct stat st;
         mf_text path = {0};
@@ -68,15 +73,19 @@ static bool holds_dicom(const char *folder)
         free(path.data);
     }
     closedir(stream);
-    return yes;
+    *holds = yes;
+    return MF_OK;
 }
 
 static mf_status check_scan(const char *path)
 {
     struct stat st;
+    bool fits = true;
     if (stat(path, &st))
         return mf_fail(MF_NOT_FOUND, "no file or folder '%s'", path);
-    if (S_ISDIR(st.st_mode) && !holds_dicom(path))
+    if (S_ISDIR(st.st_mode))
+        MF_TRY(look_for_dicom(path, &fits));
+    if (!fits)
         return mf_fail(MF_INVALID,
                        "the folder '%s' holds no DICOM files; a scan is a file, a folder of DICOM "
                        "files, or a glob such as 'scans/*.nii.gz'",
@@ -241,23 +250,83 @@ static mf_status take_path(mf_arena *arena, scan_search *s, const char *pattern,
     return add(arena, pattern, by_id, path, &s->list[s->count++]);
 }
 
+/* glob(3) passes over a folder that it may not read, and the patients in it with it. It says so of
+ * folders that it has to list; of those in which it looks for one name it does not. */
+static _Thread_local mf_status not_listed; /* glob's callback takes no argument of ours */
+
+static bool is_there(int number)
+{
+    return number != ENOENT && number != ENOTDIR && number != ELOOP;
+}
+
+static int on_folder(const char *path, int number)
+{
+    if (is_there(number) && !not_listed)
+        not_listed = unreadable(path, number);
+    return not_listed != NULL;
+}
+
+static mf_status list(const char *stars, int flags, glob_t *g)
+{
+    int result = glob(stars, flags, on_folder, g);
+    mf_status error = not_listed;
+    not_listed = NULL;
+    if (!error && result == GLOB_NOSPACE)
+        error = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+    return error;
+}
+
+/* `stars` up to `end` gives folders, in each of which glob looked for the next name. */
+static mf_status check_way(const char *stars, const char *end, const char *next, size_t length)
+{
+    glob_t g = {0};
+    struct stat st;
+    char *folders = strndup(stars, (size_t)(end - stars));
+    mf_status error = folders ? list(folders, GLOB_PERIOD, &g)
+                              : mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+    for (size_t i = 0; i < g.gl_pathc && !error; i++) {
+        mf_text path = {0};
+        mf_text_add(&path, "%s/%.*s", g.gl_pathv[i], (int)length, next);
+        if (lstat(path.data, &st) && is_there(errno))
+            error = unreadable(g.gl_pathv[i], errno);
+        free(path.data);
+    }
+    globfree(&g);
+    free(folders);
+    return error;
+}
+
+static mf_status check_ways(const char *stars)
+{
+    bool wild = false;
+    for (const char *at = stars; *at;) {
+        const char *end = strchrnul(at, '/');
+        size_t length = (size_t)(end - at);
+        bool is_wild = memchr(at, '*', length) || memchr(at, '?', length) || memchr(at, '[', length);
+        if (wild && !is_wild && length)
+            MF_TRY(check_way(stars, at - 1, at, length));
+        wild = is_wild || (wild && !length);
+        at = *end ? end + 1 : end;
+    }
+    return MF_OK;
+}
+
 /* glob(3) with each {id} as a star, then {id} is read off the paths that fit. */
 static mf_status find_glob(mf_arena *arena, scan_search *s, const char *pattern)
 {
     mf_text stars = {0};
     glob_t g = {0};
     mf_status error = star_pattern(pattern, &stars);
-    int result = error ? 0 : glob(stars.data, GLOB_PERIOD, NULL, &g);
-    if (result == GLOB_NOSPACE)
-        error = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", pattern);
-    else if (result && result != GLOB_NOMATCH)
-        error = mf_fail(MF_IO, "cannot read the folders of '%s': %s", pattern, strerror(errno));
-    if (!error && !result) {
+    if (!error)
+        error = list(stars.data, GLOB_PERIOD, &g);
+    if (!error)
+        error = check_ways(stars.data);
+    if (!error) {
         s->list = mf_arena_alloc(arena, g.gl_pathc, sizeof *s->list);
         for (size_t i = 0; i < g.gl_pathc && !error; i++)
             error = take_path(arena, s, pattern, stars.data, g.gl_pathv[i]);
-        globfree(&g);
     }
+    globfree(&g);
     free(stars.data);
     return error;
 }

@@ -107,8 +107,11 @@ static void search_folder(search *s, const char *folder, const char *below, cons
             const char *name = entries[i]->d_name;
             char *path = mf_arena_print(s->g->arena, "%s/%s", folder, name);
             struct stat st;
-            if (stat(path, &st))
+            if (stat(path, &st)) {
+                if (!pass && errno != ENOENT && errno != ELOOP) /* a link to nowhere is no file */
+                    wrong(s, mf_fail(MF_IO, "cannot read %s: %s", path, strerror(errno)));
                 continue;
+            }
             if (!mf_path_plain(name)) {
                 if (!pass)
                     wrong(s, mf_fail(MF_INVALID, "the name of '%s' has a control character", path));

@@ -7,6 +7,7 @@
 #include "dicom_pixels.h"
 #include "dicom_series.h"
 #include <dirent.h>
+#include <errno.h>
 #include <massflow/file.h>
 #include <math.h>
 #include <stdio.h>
@@ -80,32 +81,41 @@ static void note_hidden(dicom_series *s, const char *path)
     dicom_header_free(&h);
 }
 
+static mf_status scan_entry(const char *folder, const char *name, dicom_series *s)
+{
+    char path[4096];
+    struct stat about;
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (!mf_path_plain(name))
+        return mf_hint(mf_fail(MF_INVALID,
+                               "%s: the name of a file in it has a control character: '%s'", folder,
+                               name),
+                       "rename it: such a name can pretend to be a message");
+    if (mf_path_ignored(name))
+        return MF_OK;
+    errno = ENAMETOOLONG;
+    if ((size_t)length >= sizeof path || stat(path, &about))
+        return *name == '.' ? MF_OK /* no slice can be missing */
+                            : mf_fail(MF_IO, "%s: '%s' in it cannot be read: %s", folder, name,
+                                      strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        return MF_OK;
+    if (*name != '.')
+        return add_file(s, path);
+    note_hidden(s, path);
+    return MF_OK;
+}
+
 static mf_status scan_folder(const char *folder, dicom_series *s)
 {
     struct dirent **entry;
     int n = scandir(folder, &entry, NULL, alphasort);
     if (n < 0)
-        return mf_fail(MF_IO, "%s: the folder cannot be read", folder);
+        return mf_fail(MF_IO, "%s: the folder cannot be read: %s", folder, strerror(errno));
     mf_status failed = MF_OK;
     for (int i = 0; i < n; i++) {
-        char path[4096];
-        struct stat about;
-        bool fits =
-            (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < sizeof path;
-        const char *name = entry[i]->d_name;
-        if (!failed && !mf_path_plain(name))
-            failed = mf_hint(mf_fail(MF_INVALID,
-                                     "%s: the name of a file in it has a control "
-                                     "character: '%s'",
-                                     folder, name),
-                             "rename it: such a name can pretend to be a message");
-        if (!failed && !mf_path_ignored(name) && fits && !stat(path, &about) &&
-            S_ISREG(about.st_mode)) {
-            if (name[0] == '.')
-                note_hidden(s, path);
-            else
-                failed = add_file(s, path);
-        }
+        if (!failed)
+            failed = scan_entry(folder, entry[i]->d_name, s);
         free(entry[i]);
     }
     free(entry);

@@ -338,6 +338,32 @@ class Owners(Pipeline):
         shutil.rmtree(self.path(f"home{ANN}/.config"))
         self.assertIn(f"belongs to uid {ANN}, not to you\n", self.user(ANN, "run", preload=OWNER, code=2))
 
+    def test_a_folder_that_may_not_be_read_hides_no_case(self):
+        """What a pattern would have found in it is not left out in silence."""
+        for name, mode in (("p1", 0o755), ("p2", 0o755), ("other", 0o700)):
+            os.makedirs(self.path(f"data/{name}/ct"))
+            with open(self.path(f"data/{name}/ct/a.txt"), "w", encoding="utf-8") as file:
+                file.write(name)
+            os.chmod(self.path(f"data/{name}"), mode)
+        os.symlink("nowhere", self.path("data/p3"))  # is no folder
+
+        def cases(source, code=0):
+            self.write("graph.yaml", "massflow: 1\ncases: {" + source + "}\nstages:\n  text: "
+                       "{use: count.load, each: case, with: {path: \"${case.path}\"}}\n")
+            return self.user(BEN, "plan", code=code)
+
+        patterns = ("data/{id}/ct/a.txt", "data/p*/ct/*.txt", "data/{id}/c?/a.txt", "data/*/ct/a.txt",
+                    "data/*/*/a.txt")
+        self.assertIn("total: 2 nodes; ", cases("glob: \"data/p{id}/ct/a.txt\""))
+        os.chmod(self.path("data/p2"), 0o700)
+        for pattern in patterns:
+            self.assertRegex(cases("glob: \"" + pattern + "\"", 2),
+                             rf"cannot read the folder {self.folder}/data/(p2|other): Permission denied\n")
+        self.assertIn(f"cannot read the folder {self.folder}/data/other: Permission denied\n",
+                      cases("dicom: data", 2))
+        os.chmod(self.path("data"), 0o744)  # names are seen, and nothing more
+        self.assertIn(f"cannot read {self.folder}/data/p1: Permission denied\n", cases("dicom: data", 2))
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1] + sys.argv[4:])

@@ -86,7 +86,7 @@ static const mf_stage masks = {.name = "toy.masks",
                                .check = masks_check,
                                .run = no_run};
 
-/* ---- toy.views, toy.train, toy.segment, toy.dice -----------------------------------------------
+/* ---- toy.views, toy.train, toy.segment, toy.dice, toy.split ------------------------------------
  */
 
 static const mf_port views_in[] = {
@@ -142,6 +142,16 @@ static const mf_stage dice = {.name = "toy.dice",
                               .out = dice_out,
                               .run = no_run};
 
+static const mf_port split_in[] = {{"volume", "volume", "Scan."}, {0}};
+static const mf_port split_out[] = {
+    {"upper", "volume", "The upper half."}, {"lower", "volume", "The lower half."}, {0}};
+static const mf_stage split = {.name = "toy.split",
+                               .version = 1,
+                               .summary = "Cut in halves.",
+                               .in = split_in,
+                               .out = split_out,
+                               .run = no_run};
+
 static mf_status no_write(const mf_artifact *artifact, const char *path)
 {
     (void)artifact;
@@ -152,4 +162,4 @@ static const mf_type masks_nii = {"masks", NULL, NULL, NULL, ".nii.gz", no_write
 static const mf_type model_file = {"model", NULL, NULL, NULL, ".safetensors", no_write};
 static const mf_type *const types[] = {&table_csv, &masks_nii, &model_file, NULL};
 
-MF_PLUGIN_WITH_TYPES("toy", types, &load, &masks, &views, &train, &segment, &dice)
+MF_PLUGIN_WITH_TYPES("toy", types, &load, &masks, &views, &train, &segment, &dice, &split)

@@ -5,11 +5,13 @@
  * the messages -----------------------------------------------------------------------------------
  */
 
+#define MOST_BLOCKS 200
+
 typedef struct block {
     char *name, *graph, *expected;
 } block;
 
-static block blocks[128];
+static block blocks[MOST_BLOCKS];
 static int block_count;
 
 /* Cuts `text` at the first `mark`; gives what follows it. */
@@ -37,7 +39,7 @@ static void read_blocks(void)
         mf_text_add_n(&text, buffer, got);
     fclose(file);
     char *at = cut(mf_text_take(&text), "== "); /* kept to the end of the program */
-    while (at && block_count < 128) {
+    while (at && block_count < MOST_BLOCKS) {
         block *b = &blocks[block_count++];
         b->name = at;
         /* The mark of the next block begins a line; its newline stays with the messages. */
@@ -51,6 +53,10 @@ static void read_blocks(void)
         }
         b->graph = cut(b->name, "\n");
         b->expected = cut(b->graph, "-- expected\n");
+    }
+    if (at) {
+        fprintf(stderr, "%s has more than %d blocks\n", path, MOST_BLOCKS);
+        exit(1);
     }
 }
 
@@ -156,7 +162,7 @@ START_TEST(settings_that_are_wrong)
 }
 END_TEST
 
-START_TEST(a_missing_file_is_a_status)
+START_TEST(a_file_that_can_not_be_read_is_a_status)
 {
     mf_diagnostics *d;
     mf_graph *g;
@@ -165,6 +171,9 @@ START_TEST(a_missing_file_is_a_status)
           "cannot read none.yaml: No such file or directory");
     fails(mf_graph_load("scans", toys, NULL, 0, d, &g),
           "cannot read scans: is a folder, not a file");
+    write_file("large.yaml", "massflow: 1\n");
+    ck_assert_int_eq(truncate("large.yaml", (64 << 20) + 1), 0);
+    fails(mf_graph_load("large.yaml", toys, NULL, 0, d, &g), "large.yaml is larger than 64 MiB");
     ck_assert_ptr_null(g);
     mf_diagnostics_free(d);
 }
@@ -180,7 +189,7 @@ int main(void)
     tcase_add_loop_test(tests, error_texts, 0, block_count);
     tcase_add_test(tests, settings_replace_parameters);
     tcase_add_test(tests, settings_that_are_wrong);
-    tcase_add_test(tests, a_missing_file_is_a_status);
+    tcase_add_test(tests, a_file_that_can_not_be_read_is_a_status);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -55,7 +55,7 @@ START_TEST(a_plugin_is_loaded_once)
     snprintf(file, sizeof file, "%s/toy.so", plugins);
     snprintf(other, sizeof other, "%s/../plugins/toy.so", plugins);
     ok(mf_registry_load(r, files, 2));
-    ck_assert_uint_eq(mf_registry_count(r), 6);
+    ck_assert_uint_eq(mf_registry_count(r), 7);
     for (size_t i = 1; i < 6; i++)
         ck_assert_int_lt(strcmp(mf_registry_at(r, i - 1)->name, mf_registry_at(r, i)->name), 0);
     const mf_stage *masks = mf_registry_stage(r, "toy.masks");
@@ -534,6 +534,7 @@ START_TEST(descriptions)
                            "toy.load     Load a scan.\n"
                            "toy.masks    Find masks.\n"
                            "toy.segment  Segment.\n"
+                           "toy.split    Cut in halves.\n"
                            "toy.train    Train.\n"
                            "toy.views    Make pairs of views.\n");
     free(text);

@@ -90,6 +90,11 @@ START_TEST(selections_of_a_command)
     fails(mf_graph_select(g, NULL, 0, none, 1, &wanted), "g.yaml has no case 't1'");
     ck_assert_ptr_null(wanted);
     mf_graph_free(g);
+    g = load_text("massflow: 1\ncases: {count: 1, id: t001}\n"
+                  "stages: {scan: {use: toy.load, with: {path: scans/a.nii.gz}}}\n");
+    fails(mf_graph_select(g, NULL, 0, cases, 1, &wanted),
+          "no stage of g.yaml has the cases of --case");
+    mf_graph_free(g);
 }
 END_TEST
 
