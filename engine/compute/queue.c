@@ -2,6 +2,7 @@
  *
  * With MASSFLOW_PROFILE=1 in the environment every launch is timed by events, and freeing a queue
  * prints what each kernel took to standard error. */
+#include "base/list.h"
 #include "compute/compute.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct mf_queue {
     row *rows;
     int row_count;
     timed *timed;
-    int timed_count, timed_room;
+    int timed_count;
 };
 
 mf_status mf_queue_new(mf_device *device, mf_queue **queue)
@@ -87,16 +88,12 @@ static void note(mf_queue *q, const char *name, cl_event event)
         snprintf(q->rows[at].name, sizeof q->rows[at].name, "%s", name);
         q->row_count++;
     }
-    if (q->timed_count == q->timed_room) {
-        int room = q->timed_room ? 2 * q->timed_room : 256;
-        timed *more = realloc(q->timed, (size_t)room * sizeof *more);
-        if (!more) {
-            clReleaseEvent(event);
-            return;
-        }
-        q->timed = more;
-        q->timed_room = room;
+    timed *grown = mf_list_more(q->timed, (size_t)q->timed_count, sizeof *grown);
+    if (!grown) {
+        clReleaseEvent(event);
+        return;
     }
+    q->timed = grown;
     q->timed[q->timed_count++] = (timed){event, at};
 }
 

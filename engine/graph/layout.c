@@ -1,5 +1,6 @@
 /* layout.c - see layout.h. */
 #include "graph/layout.h"
+#include "base/list.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -32,9 +33,9 @@ typedef struct layer {
 typedef struct solver {
     mf_layout *l;
     vertex *v;
-    size_t count, room;
+    size_t count;
     segment *s;
-    size_t segment_count, segment_room;
+    size_t segment_count;
     layer *layers;
     int layer_count;
     size_t *slots;        /* everything that the layers point into */
@@ -51,14 +52,10 @@ static mf_status no_memory(void)
 
 static mf_status add_vertex(solver *s, vertex v, size_t *index)
 {
-    if (s->count == s->room) {
-        size_t room = s->room ? 2 * s->room : 64;
-        vertex *grown = realloc(s->v, room * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        s->v = grown;
-        s->room = room;
-    }
+    vertex *grown = mf_list_more(s->v, s->count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    s->v = grown;
     *index = s->count;
     s->v[s->count++] = v;
     return MF_OK;
@@ -70,14 +67,10 @@ static mf_status add_segment(solver *s, size_t a, size_t b)
         if (s->s[i].a == a && s->s[i].b == b)
             return MF_OK;
     }
-    if (s->segment_count == s->segment_room) {
-        size_t room = s->segment_room ? 2 * s->segment_room : 64;
-        segment *grown = realloc(s->s, room * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        s->s = grown;
-        s->segment_room = room;
-    }
+    segment *grown = mf_list_more(s->s, s->segment_count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    s->s = grown;
     s->s[s->segment_count++] = (segment){a, b};
     return MF_OK;
 }

@@ -1,5 +1,6 @@
 /* compile.c - from a declared program to an executable: drop dead ops, record launches, plan the
  * arena, bind buffers. */
+#include "base/list.h"
 #include "compute/stop.h"
 #include "program/record.h"
 #include "program/weights.h"
@@ -48,13 +49,11 @@ static mf_status within_limit(const mf_recorder *r, const mf_executable *e, size
 static mf_status init_storages(mf_recorder *r, mf_executable *e)
 {
     const mf_program *p = r->program;
-    size_t room = (size_t)p->value_count + 64;
-    r->storages = calloc(room, sizeof *r->storages);
+    r->storages = calloc(mf_list_room((size_t)p->value_count), sizeof *r->storages);
     e->inputs = calloc((size_t)p->value_count + 1, sizeof *e->inputs);
     if (!r->storages || !e->inputs)
         return no_memory();
     r->storage_count = p->value_count;
-    r->storage_room = (int32_t)room;
     for (int32_t i = 0; i < p->value_count; i++) {
         const mf_value_record *v = &p->values[i];
         mf_storage *s = &r->storages[i];

@@ -4,12 +4,12 @@
  * is met inside a program, a run waits whenever about AHEAD seconds of work are enqueued, asks, and
  * goes on. What launches take is measured by these waits: in the first run after each launch, then
  * over stretches of them. It says only where to wait, never what is computed. */
+#include "base/seconds.h"
 #include "compute/stop.h"
 #include "program/program.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define AHEAD 0.05
 
@@ -59,20 +59,13 @@ mf_status mf_executable_set(mf_executable *e, const char *input, const void *val
     return mf_buffer_write(e->weights->queue, port->buffer, 0, values, port->bytes);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Waits for the launches first..end - 1, which were expected to take `expected` seconds and began
  * `start`: what each takes is corrected, in proportion. */
 static mf_status wait_for(mf_executable *e, int32_t first, int32_t end, double expected,
                           double start)
 {
     MF_TRY(mf_queue_finish(e->weights->queue));
-    double took = now() - start;
+    double took = mf_seconds() - start;
     for (int32_t i = first; i < end; i++)
         e->seconds[i] = (float)(e->measured ? took * (double)e->seconds[i] / expected
                                             : took / (double)(end - first));
@@ -81,7 +74,7 @@ static mf_status wait_for(mf_executable *e, int32_t first, int32_t end, double e
 
 static mf_status enqueue_all(mf_executable *e)
 {
-    double expected = 0, start = now();
+    double expected = 0, start = mf_seconds();
     int32_t first = 0;
     for (int32_t i = 0; i < e->launch_count; i++) {
         MF_TRY(mf_queue_enqueue(e->weights->queue, &e->launches[i]));
@@ -91,7 +84,7 @@ static mf_status enqueue_all(mf_executable *e)
         MF_TRY(wait_for(e, first, i + 1, expected, start));
         first = i + 1;
         expected = 0;
-        start = now();
+        start = mf_seconds();
     }
     e->measured = true;
     return MF_OK;

@@ -1,20 +1,10 @@
 /* program.c - declaring a program: scopes, values, ops, the error that sticks. */
 #include "program/program.h"
+#include "base/list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void *mf_list_grow(void *list, int32_t count, int32_t *room, size_t size)
-{
-    if (count < *room)
-        return list;
-    int32_t more = *room ? 2 * *room : 64;
-    void *grown = realloc(list, (size_t)more * size);
-    if (grown)
-        *room = more;
-    return grown;
-}
 
 mf_status mf_program_new(mf_program **program)
 {
@@ -178,8 +168,7 @@ static mf_value add_value(mf_program *p, mf_value_kind kind, mf_dtype dtype, mf_
         fits = shape.dim[k] > 0 && mf_size_mul(count, (size_t)shape.dim[k], &count);
     if (fits)
         fits = mf_size_mul(count, mf_dtype_size(dtype), &bytes) && bytes <= INT64_MAX;
-    mf_value_record *values =
-        mf_list_grow(p->values, p->value_count, &p->value_room, sizeof *values);
+    mf_value_record *values = mf_list_more(p->values, (size_t)p->value_count, sizeof *values);
     if (values)
         p->values = values;
     if (!fits || !values) {
@@ -357,7 +346,7 @@ mf_value mf_op_add(mf_program *p, const mf_op *op, const mf_shape *outputs)
 {
     if (p->failure)
         return MF_NONE;
-    mf_op *ops = mf_list_grow(p->ops, p->op_count, &p->op_room, sizeof *ops);
+    mf_op *ops = mf_list_more(p->ops, (size_t)p->op_count, sizeof *ops);
     if (!ops) {
         no_memory(p);
         return MF_NONE;

@@ -28,9 +28,9 @@ typedef struct mf_named_value {
 
 struct mf_program {
     mf_value_record *values;
-    int32_t value_count, value_room;
+    int32_t value_count;
     mf_op *ops;
-    int32_t op_count, op_room;
+    int32_t op_count;
     mf_named_value *outputs;
     int32_t output_count;
     char **scopes; /* every scope met, joined by dots; 0: "" */
@@ -46,8 +46,6 @@ struct mf_program {
 
 mf_value_record *mf_value_of(const mf_program *p, mf_value x); /* x must be valid */
 void mf_program_fail_code(mf_program *p, mf_code code, const char *format, ...) MF_PRINTF(3, 4);
-/* `list` with room for count + 1 elements; NULL when memory is short. Doubles. */
-void *mf_list_grow(void *list, int32_t count, int32_t *room, size_t size);
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
@@ -88,14 +86,14 @@ struct mf_weights {
     mf_device *device;
     mf_queue *queue;
     mf_weight_record *weights;
-    int32_t count, room;
+    int32_t count;
     mf_weight_block *blocks;
     int32_t block_count;
     mf_packing **packings;
-    int32_t packing_count, packing_room;
+    int32_t packing_count;
     int64_t version; /* grows with each change of values */
     const mf_module *optimizer;
-    size_t arena_limit; /* bytes of one buffer; the device's unless a test lowers it */
+    size_t arena_limit;   /* bytes of one buffer; the device's unless a test lowers it */
     size_t program_limit; /* of an arena and inputs together */
 };
 

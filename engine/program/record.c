@@ -1,5 +1,6 @@
 /* record.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
 #include "program/record.h"
+#include "base/list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ mf_status mf_record_module(mf_recorder *r, const char *source, const char *optio
         }
     MF_TRY(
         mf_module_build(r->weights->device, (const char *const[]){source, NULL}, options, module));
-    mf_built *built = mf_list_grow(r->built, r->built_count, &r->built_room, sizeof *built);
+    mf_built *built = mf_list_more(r->built, (size_t)r->built_count, sizeof *built);
     if (built)
         r->built = built;
     char *copy = built ? strdup(options) : NULL;
@@ -67,8 +68,7 @@ mf_status mf_record_module(mf_recorder *r, const char *source, const char *optio
 
 static int32_t add_storage(mf_recorder *r, mf_storage storage)
 {
-    mf_storage *more =
-        mf_list_grow(r->storages, r->storage_count, &r->storage_room, sizeof *r->storages);
+    mf_storage *more = mf_list_more(r->storages, (size_t)r->storage_count, sizeof *r->storages);
     if (!more)
         return -1;
     r->storages = more;
@@ -102,7 +102,7 @@ static mf_packing *find_packing(mf_weights *w, int32_t weight, const char *kind)
 static mf_status new_packing(mf_weights *w, int32_t weight, const char *kind, size_t bytes,
                              mf_packing **packing)
 {
-    mf_packing **list = mf_list_grow(w->packings, w->packing_count, &w->packing_room, sizeof *list);
+    mf_packing **list = mf_list_more(w->packings, (size_t)w->packing_count, sizeof *list);
     if (!list)
         return no_memory();
     w->packings = list;
@@ -143,7 +143,7 @@ static mf_status use_packing(mf_recorder *r, mf_packing *packing)
     for (int32_t i = 0; i < r->packing_count; i++)
         if (r->packings[i] == packing)
             return MF_OK;
-    mf_packing **list = mf_list_grow(r->packings, r->packing_count, &r->packing_room, sizeof *list);
+    mf_packing **list = mf_list_more(r->packings, (size_t)r->packing_count, sizeof *list);
     if (!list)
         return no_memory();
     r->packings = list;
@@ -253,7 +253,7 @@ mf_status mf_record(mf_recorder *r, const mf_module *module, const char *kernel,
     }
     if (r->packing)
         return record_packing(r, module, kernel, range, args, count);
-    mf_recorded *list = mf_list_grow(r->launches, r->launch_count, &r->launch_room, sizeof *list);
+    mf_recorded *list = mf_list_more(r->launches, (size_t)r->launch_count, sizeof *list);
     if (!list)
         return no_memory();
     r->launches = list;

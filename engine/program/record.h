@@ -24,14 +24,14 @@ struct mf_recorder {
     mf_weights *weights;
     const mf_op *op; /* being recorded */
     mf_recorded *launches;
-    int32_t launch_count, launch_room;
+    int32_t launch_count;
     mf_storage *storages; /* [value_count] values, then scratch and packings */
-    int32_t storage_count, storage_room;
+    int32_t storage_count;
     mf_packing **packings;
-    int32_t packing_count, packing_room;
+    int32_t packing_count;
     mf_packing *packing; /* launches go here, at once, instead of to `launches` */
     mf_built *built;
-    int32_t built_count, built_room;
+    int32_t built_count;
     int32_t *op_first; /* [op_count + 1]: an op's first launch */
 };
 

@@ -3,6 +3,7 @@
  * A call of mf_weights_declare lays its new weights one after another in a block (several, where
  * one allocation would be too large), each at a multiple of the device's alignment. */
 #include "program/weights.h"
+#include "base/list.h"
 #include "optimizer.cl.h"
 
 #include <stdlib.h>
@@ -108,7 +109,7 @@ static mf_status make_block(mf_weights *w, mf_weight_block *b)
 static mf_status add_weight(mf_weights *w, const mf_value_record *v, mf_weight_block *b)
 {
     int64_t align = (int64_t)(w->device->alignment / sizeof(float));
-    mf_weight_record *list = mf_list_grow(w->weights, w->count, &w->room, sizeof *list);
+    mf_weight_record *list = mf_list_more(w->weights, (size_t)w->count, sizeof *list);
     if (!list)
         return no_memory();
     w->weights = list;

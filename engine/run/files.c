@@ -1,12 +1,12 @@
 /* files.c - hashing input files. The store remembers what has not changed since it was hashed. */
 #include "run/files.h"
+#include "base/seconds.h"
 #include "store/stamp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HOLD_SECONDS 0.3
 
@@ -41,14 +41,6 @@ static int by_use(const void *a, const void *b)
     if (!order)
         order = strcmp(x->stage->name, y->stage->name);
     return order ? order : strcmp(x->param, y->param);
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* ---- hashing --------------------------------------------------------------------------------- */
@@ -104,16 +96,16 @@ static mf_status hash_entry(file_entry *e)
  * begun anew now and then, for the hashing of large files may take long. */
 static mf_status hash_some(mf_files *files)
 {
-    double since = now();
+    double since = mf_seconds();
     size_t i;
 
     MF_TRY(mf_store_hold(files->store));
     while ((i = atomic_fetch_add(&files->next, 1)) < files->count) {
         files->entries[i].error = hash_entry(&files->entries[i]);
-        if (now() - since > HOLD_SECONDS) {
+        if (mf_seconds() - since > HOLD_SECONDS) {
             mf_store_release(files->store);
             MF_TRY(mf_store_hold(files->store));
-            since = now();
+            since = mf_seconds();
         }
     }
     mf_store_release(files->store);

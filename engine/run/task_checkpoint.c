@@ -1,23 +1,15 @@
 /* task_checkpoint.c - what a task saves of itself and gets back: see stage.h. */
+#include "base/seconds.h"
 #include "run/task_private.h"
 #include "store/checkpoints.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void mf_task_begin_checkpoints(mf_task *t)
 {
     t->saves = false;
-    t->begun = t->saved = now();
+    t->begun = t->saved = mf_seconds();
     t->earlier = 0;
     t->most_step = INT64_MAX;
     t->kept_step = -1;
@@ -77,7 +69,7 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
     if (mf_host_supply(t->host)) {
         MF_TRY(
             mf_host_supply(t->host)->save_state(mf_host_supply(t->host)->self, step, state, keep));
-        t->saved = now();
+        t->saved = mf_seconds();
         return MF_OK;
     }
     /* A state holds what was read, as a result does. */
@@ -85,9 +77,9 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
         MF_TRY(mf_file_watch_end(t->files));
     MF_TRY(state_key(t, key));
     MF_TRY(mf_store_checkpoint_save(mf_host_store(t->host), key, step,
-                                    t->earlier + now() - t->begun, state));
+                                    t->earlier + mf_seconds() - t->begun, state));
     t->saves = true;
-    t->saved = now();
+    t->saved = mf_seconds();
     if (keep)
         t->kept_step = step;
     return MF_OK;
@@ -95,7 +87,7 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 
 bool mf_checkpoint_due(mf_task *t, double seconds)
 {
-    return now() - t->saved >= seconds;
+    return mf_seconds() - t->saved >= seconds;
 }
 
 double mf_task_earlier(const mf_task *t)

@@ -1,4 +1,5 @@
 /* actions.c - what was done: key, where the key comes from, and what came out. */
+#include "base/list.h"
 #include "store/internal.h"
 
 #include <stdlib.h>
@@ -170,13 +171,10 @@ static mf_status take_output(sqlite3_stmt *s, mf_action *a)
 {
     if (sqlite3_column_type(s, 7) == SQLITE_NULL)
         return MF_OK;
-    if ((a->output_count & (a->output_count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        size_t room = a->output_count ? 2 * a->output_count : 1;
-        mf_action_output *grown = realloc(a->outputs, room * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        a->outputs = grown;
-    }
+    mf_action_output *grown = mf_list_more(a->outputs, a->output_count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    a->outputs = grown;
     mf_action_output *o = &a->outputs[a->output_count];
     *o = (mf_action_output){.port = column_text(s, 7),
                             .position = sqlite3_column_int64(s, 8),
@@ -314,21 +312,17 @@ mf_status mf__each_action(mf__connection *c,
 
 typedef struct list {
     mf_action **items;
-    size_t count, room;
+    size_t count;
 } list;
 
 static mf_status append(list *l, mf_action *action)
 {
-    if (l->count == l->room) {
-        size_t room = l->room ? 2 * l->room : 16;
-        mf_action **grown = realloc(l->items, room * sizeof *grown);
-        if (!grown) {
-            mf_action_free(action);
-            return no_memory();
-        }
-        l->items = grown;
-        l->room = room;
+    mf_action **grown = mf_list_more(l->items, l->count, sizeof *grown);
+    if (!grown) {
+        mf_action_free(action);
+        return no_memory();
     }
+    l->items = grown;
     l->items[l->count++] = action;
     return MF_OK;
 }

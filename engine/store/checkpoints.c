@@ -8,6 +8,7 @@
  *   .arrays   a line an array: name, dtype and sizes, separated by tabs
  */
 #include "store/checkpoints.h"
+#include "base/list.h"
 #include "store/check.h"
 #include "store/internal.h"
 
@@ -240,27 +241,15 @@ typedef struct drop {
     uint8_t key[MF_DIGEST_BYTES];
     int64_t least, most, keep; /* steps */
     int64_t *artifacts;        /* that go */
-    size_t artifact_count, artifact_room;
+    size_t artifact_count;
     uint8_t *digests; /* of the chunks that go */
-    size_t count, room;
+    size_t count;
 } drop;
-
-/* Room for one more of `size` bytes in a list that holds `count`. */
-static void *grow(void *list, size_t count, size_t *room, size_t size)
-{
-    if (count < *room)
-        return list;
-    size_t more = *room ? 2 * *room : 64;
-    void *grown = realloc(list, more * size);
-    if (grown)
-        *room = more;
-    return grown;
-}
 
 static mf_status note_chunk(void *self, const uint8_t *digest)
 {
     drop *d = self;
-    uint8_t *grown = grow(d->digests, d->count, &d->room, MF_DIGEST_BYTES);
+    uint8_t *grown = mf_list_more(d->digests, d->count, MF_DIGEST_BYTES);
     if (!grown)
         return no_memory();
     d->digests = grown;
@@ -270,7 +259,7 @@ static mf_status note_chunk(void *self, const uint8_t *digest)
 
 static mf_status note_artifact(sqlite3_stmt *s, drop *d)
 {
-    int64_t *grown = grow(d->artifacts, d->artifact_count, &d->artifact_room, sizeof *grown);
+    int64_t *grown = mf_list_more(d->artifacts, d->artifact_count, sizeof *grown);
     if (!grown)
         return no_memory();
     d->artifacts = grown;

@@ -1,9 +1,10 @@
-/* compare.c - the tables, indexes, views and triggers that a file has, against those that its schema
- * version makes. SQLite runs what a schema holds: a trigger, a view in a table's place, an expression
- * of an index or a generated column. So it is compared before any statement uses it.
+/* compare.c - the tables, indexes, views and triggers that a file has, against those that its
+ * schema version makes. SQLite runs what a schema holds: a trigger, a view in a table's place, an
+ * expression of an index or a generated column. So it is compared before any statement uses it.
  *
  * Texts are compared word by word: blanks do not count, nor do quotes around a plain name, which
  * versions of SQLite set differently where a table is renamed. */
+#include "base/list.h"
 #include "store/internal.h"
 
 #include <ctype.h>
@@ -112,12 +113,10 @@ static const char *column(sqlite3_stmt *s, int i)
 
 static bool add(objects *o, sqlite3_stmt *s)
 {
-    if ((o->count & (o->count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        object *grown = realloc(o->items, (o->count ? 2 * o->count : 1) * sizeof *grown);
-        if (!grown)
-            return false;
-        o->items = grown;
-    }
+    object *grown = mf_list_more(o->items, o->count, sizeof *grown);
+    if (!grown)
+        return false;
+    o->items = grown;
     object *item = &o->items[o->count++];
     *item = (object){strdup(column(s, 0)), strdup(column(s, 1)),
                      object_text(column(s, 2), column(s, 3))};
@@ -150,13 +149,13 @@ static mf_status read_objects(sqlite3 *db, mf__connection *c, objects *o)
 static mf_status make_expected(const char *const *scripts, int64_t version, objects *o)
 {
     sqlite3 *db = NULL;
-    int code = sqlite3_open_v2(":memory:", &db,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int code = sqlite3_open_v2(
+        ":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     for (int64_t i = 0; i < version && code == SQLITE_OK; i++)
         code = sqlite3_exec(db, scripts[i], NULL, NULL, NULL);
-    mf_status status = code == SQLITE_OK
-                           ? read_objects(db, NULL, o)
-                           : mf_fail(MF_INTERNAL, "the schema cannot be made: %s", sqlite3_errmsg(db));
+    mf_status status = code == SQLITE_OK ? read_objects(db, NULL, o)
+                                         : mf_fail(MF_INTERNAL, "the schema cannot be made: %s",
+                                                   sqlite3_errmsg(db));
     sqlite3_close(db);
     return status;
 }
@@ -192,7 +191,8 @@ static mf_status find_expected(const char *const *scripts, int64_t version, cons
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 #define REPLACE                                                                                    \
-    "`massflow cache repair` makes a new file of the rows that massflow knows; or delete the cache"
+    "`massflow cache repair` makes a new file of the rows that massflow knows; or delete the "     \
+    "cache"
 
 /* Names come from the file: what is none is not shown as it stands. */
 static const char *shown(const char *name)
@@ -213,9 +213,9 @@ static mf_status extra(const mf__connection *c, const object *o)
 
 static mf_status lacking(const mf__connection *c, const object *o)
 {
-    return mf_hint(mf_fail(MF_CORRUPT, "'%s' is damaged: it lacks the %s '%s'", c->path, o->type,
-                           o->name),
-                   MF__REPAIR);
+    return mf_hint(
+        mf_fail(MF_CORRUPT, "'%s' is damaged: it lacks the %s '%s'", c->path, o->type, o->name),
+        MF__REPAIR);
 }
 
 static mf_status other(const mf__connection *c, const object *o)

@@ -1,5 +1,6 @@
 /* digest.c - SHA-256 by libcrypto, of bytes, files and folders. Knows nothing of the store. */
 #include "store/digest.h"
+#include "base/list.h"
 #include <massflow/file.h>
 
 #include <dirent.h>
@@ -169,7 +170,7 @@ mf_status mf_digest_file(const char *path, char hex[MF_HEX_SIZE])
 
 typedef struct names {
     char **items; /* paths relative to the root */
-    size_t count, room;
+    size_t count;
 } names;
 
 static void names_free(names *n)
@@ -181,18 +182,12 @@ static void names_free(names *n)
 
 static mf_status names_add(names *n, char *item)
 {
-    if (item && n->count == n->room) {
-        size_t room = n->room ? 2 * n->room : 64;
-        char **grown = realloc(n->items, room * sizeof *grown);
-        if (grown) {
-            n->items = grown;
-            n->room = room;
-        }
-    }
-    if (!item || n->count == n->room) {
+    char **grown = item ? mf_list_more(n->items, n->count, sizeof *grown) : NULL;
+    if (!grown) {
         free(item);
         return mf_fail(MF_NO_MEMORY, "no memory for the names of a folder");
     }
+    n->items = grown;
     n->items[n->count++] = item;
     return MF_OK;
 }

@@ -3,6 +3,7 @@
  * First, with everybody else kept from looking up and storing (pin.c), the artifacts that go are
  * chosen and marked as not present: that is one short transaction. Then chunks are deleted in
  * slices, each alone again, and only those that no artifact names at that moment. */
+#include "base/list.h"
 #include "store/check.h"
 
 #include <errno.h>
@@ -161,12 +162,10 @@ static mf_status find_live(gc *g)
 
 static mf_status take_candidate(gc *g, sqlite3_stmt *s)
 {
-    if ((g->count & (g->count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        candidate *grown = realloc(g->items, (g->count ? 2 * g->count : 1) * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        g->items = grown;
-    }
+    candidate *grown = mf_list_more(g->items, g->count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    g->items = grown;
     candidate *c = &g->items[g->count++];
     *c = (candidate){.num = sqlite3_column_int64(s, 0),
                      .stored = sqlite3_column_int64(s, 1),

@@ -7,6 +7,7 @@
  *   artifacts, whose arrays can be read now: held against their types, by whoever knows types
  *   artifacts and actions: recorded, where nothing of an action was refused
  * From the third time on chunks are passed over. */
+#include "base/list.h"
 #include "store/check.h"
 #include "store/cursor.h"
 
@@ -219,13 +220,10 @@ static mf_status add_arrival(loader *l, const arrived *a)
     MF_TRY(mf__map_add(&l->artifacts, a->id, &entry));
     if (entry->value)
         return damaged(l, "an artifact stands in it twice");
-    if ((l->arrival_count & (l->arrival_count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        arrival *grown =
-            realloc(l->arrivals, (l->arrival_count ? 2 * l->arrival_count : 1) * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        l->arrivals = grown;
-    }
+    arrival *grown = mf_list_more(l->arrivals, l->arrival_count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    l->arrivals = grown;
     char *type = strdup(a->type);
     if (!type)
         return no_memory();

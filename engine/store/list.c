@@ -1,4 +1,5 @@
 /* list.c - what is in a store: artifacts by type and prefix, counts and sizes. */
+#include "base/list.h"
 #include "store/internal.h"
 
 #include <stdio.h>
@@ -31,12 +32,10 @@ static bool prefix_range(const char *prefix, uint8_t low[MF_DIGEST_BYTES],
 
 static mf_status take_artifact(sqlite3_stmt *s, mf_artifact_entry **entries, size_t *count)
 {
-    if ((*count & (*count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        mf_artifact_entry *grown = realloc(*entries, (*count ? 2 * *count : 1) * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        *entries = grown;
-    }
+    mf_artifact_entry *grown = mf_list_more(*entries, *count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    *entries = grown;
     mf_artifact_entry *e = &(*entries)[(*count)++];
     *e = (mf_artifact_entry){.present = sqlite3_column_int(s, 2),
                              .bytes = sqlite3_column_int64(s, 3),

@@ -1,5 +1,6 @@
 /* repair.c - mends what verify finds: drops what is damaged, and marks what then lacks data, so
  * that the next run makes it again. Never changes a result. */
+#include "base/list.h"
 #include "store/check.h"
 
 #include <errno.h>
@@ -42,12 +43,10 @@ static void findings_clear(findings *f)
 static mf_status keep(void *self, const mf__finding *finding)
 {
     findings *f = self;
-    if ((f->count & (f->count - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
-        kept *grown = realloc(f->items, (f->count ? 2 * f->count : 1) * sizeof *grown);
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory to repair a cache");
-        f->items = grown;
-    }
+    kept *grown = mf_list_more(f->items, f->count, sizeof *grown);
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory to repair a cache");
+    f->items = grown;
     kept *k = &f->items[f->count++];
     *k = (kept){finding->kind, finding->file, NULL, finding->num, finding->digest != NULL, {0}};
     if (finding->digest)

@@ -1,4 +1,5 @@
 /* runs.c - which runs there were, how each of their nodes came out, and what they said. */
+#include "base/list.h"
 #include "store/internal.h"
 
 #include <errno.h>
@@ -140,14 +141,6 @@ static char *column_text(sqlite3_stmt *s, int column)
     return strdup(text ? (const char *)text : "");
 }
 
-/* Room for one more of `size` bytes in a list that holds `count`: doubled at powers of two. */
-static void *grow(void *list, size_t count, size_t size)
-{
-    if (count & (count - 1))
-        return list;
-    return realloc(list, (count ? 2 * count : 1) * size);
-}
-
 void mf_run_list_free(mf_run_entry *runs, size_t count)
 {
     for (size_t i = 0; runs && i < count; i++) {
@@ -204,7 +197,7 @@ static bool was_killed(const mf_run_entry *r)
 
 static mf_status take_run(sqlite3_stmt *s, mf_run_entry **runs, size_t *count)
 {
-    mf_run_entry *grown = grow(*runs, *count, sizeof *grown);
+    mf_run_entry *grown = mf_list_more(*runs, *count, sizeof *grown);
     if (!grown)
         return no_memory();
     *runs = grown;
@@ -284,7 +277,7 @@ void mf_run_node_list_free(mf_run_node *list, size_t count)
 static mf_status take_node(sqlite3_stmt *s, mf_run_node **list, size_t *count)
 {
     char key[MF_HEX_SIZE];
-    mf_run_node *grown = grow(*list, *count, sizeof *grown);
+    mf_run_node *grown = mf_list_more(*list, *count, sizeof *grown);
     if (!grown)
         return no_memory();
     *list = grown;
@@ -391,7 +384,7 @@ static mf_status list_lines(mf__connection *c, int64_t run, const char *node, mf
                        &s, "it", run, node));
     MF_TRY(mf__step(c, s, &row));
     while (row && !status) {
-        mf_run_line *grown = grow(*list, *count, sizeof *grown);
+        mf_run_line *grown = mf_list_more(*list, *count, sizeof *grown);
         if (!grown) {
             status = no_memory();
             break;

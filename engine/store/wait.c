@@ -2,6 +2,7 @@
  *
  * Locks on files of the store are held for moments. Where one stays (a program that looks into the
  * database, a process that was stopped) nobody should have to guess. */
+#include "base/seconds.h"
 #include "store/internal.h"
 
 #include <ctype.h>
@@ -160,22 +161,15 @@ char *mf__lock_holder(const char *path)
 /* ---- saying so --------------------------------------------------------------------------------
  */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void mf__delay_begin(mf__delay *w)
 {
-    w->begun = now();
+    w->begun = mf_seconds();
     w->next = w->begun + FIRST;
 }
 
 double mf__delay_look(mf__delay *w, const char *path)
 {
-    double at = now();
+    double at = mf_seconds();
     if (at < w->next)
         return at - w->begun;
     w->next = at + AGAIN;

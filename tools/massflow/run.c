@@ -1,4 +1,5 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
+#include "base/seconds.h"
 #include "clean.h"
 #include "crash.h"
 #include "events.h"
@@ -9,7 +10,6 @@
 #include "workspace.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- plan ------------------------------------------------------------------------------------ */
@@ -331,14 +331,6 @@ static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rul
         *code = EXIT_FAILED;
 }
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Whether anything that may have to run launches kernels. */
 static bool wants_device(mf_plan *plan)
 {
@@ -407,8 +399,8 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     if (result.interrupted && !error)
         code = EXIT_INTERRUPTED;
     if (watching.json)
-        events_end(&watching.told, &result, now() - begun, code);
-    print_summary(watching.people, &result, now() - begun);
+        events_end(&watching.told, &result, mf_seconds() - begun, code);
+    print_summary(watching.people, &result, mf_seconds() - begun);
     print_failures(a, plan);
     mind_output(&watching);
     mf_host_free(host);
@@ -431,7 +423,7 @@ static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
 static int run(const args *a)
 {
     bool dry = args_has(a, "dry-run");
-    double begun = now();
+    double begun = mf_seconds();
     workspace w;
     mf_plan *plan = NULL;
     int code;
