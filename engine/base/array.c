@@ -1,4 +1,5 @@
 /* array.c - dense host arrays and conversion between dtypes. */
+#include <assert.h>
 #include <massflow/array.h>
 
 #include "base/array_shared.h"
@@ -179,7 +180,9 @@ mf_array *mf_array_ref(const mf_array *array)
 void mf_array_unref(const mf_array *array)
 {
     mf_array *a = (mf_array *)array;
-    if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    int left = a ? __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) : 0;
+    assert(left >= 0); /* else somebody gave back what was not theirs */
+    if (!a || left > 0)
         return;
     owned *o = (owned *)a; /* its first member */
     if (o->mapped)

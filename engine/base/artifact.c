@@ -2,6 +2,7 @@
  * Knows nothing of where a source reads from. */
 #include "base/artifact_source.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdio.h>
@@ -200,7 +201,9 @@ static void clear_entry(void *item)
 void mf_artifact_unref(const mf_artifact *artifact)
 {
     mf_artifact *a = (mf_artifact *)artifact;
-    if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    int left = a ? __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) : 0;
+    assert(left >= 0); /* else somebody gave back what was not theirs */
+    if (!a || left > 0)
         return;
     list_free(&a->attributes, clear_attribute);
     list_free(&a->entries, clear_entry);

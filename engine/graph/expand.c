@@ -4,6 +4,7 @@
  * shared by the nodes that have it, so that the whole grows with nodes and written edges. */
 #include "graph/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,6 +268,7 @@ bool mf__expand(mf_graph *g)
     g->nodes = mf_arena_alloc(g->arena, g->node_count, sizeof *g->nodes);
     for (size_t i = 0; i < g->all_count; i++) {
         const stage_def *def = g->all[i];
+        assert(def->first + def->count <= g->node_count);
         good &= make_nodes(def->graph, def, &g->nodes[def->first], (uint32_t)i, &scratch);
     }
     free(scratch.list);

@@ -2,6 +2,7 @@
 #include "program/program.h"
 #include "base/list.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ void mf_scope_end(mf_program *p)
 
 mf_value_record *mf_value_of(const mf_program *p, mf_value x)
 {
+    assert(x.id >= 0 && x.id < p->value_count);
     return &p->values[x.id];
 }
 

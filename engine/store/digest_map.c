@@ -1,6 +1,7 @@
 /* digest_map.c - a table of digests in memory, with numbers of the owner's beside each. */
 #include "store/check.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ mf_status mf__map_add(mf__map *map, const uint8_t digest[MF_DIGEST_BYTES], mf__m
     if (2 * (map->count + 1) > map->room)
         MF_TRY(grow(map));
     mf__map_entry *e = &map->entries[slot(map, digest)];
+    assert(2 * map->count < map->room); /* a search ends at a free entry */
     if (!e->taken) {
         memcpy(e->digest, digest, MF_DIGEST_BYTES);
         e->taken = true;

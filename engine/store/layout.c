@@ -8,6 +8,7 @@
  * several of MF__PIECE bytes. So one row is read without the others. */
 #include "store/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,7 @@ void mf__layout_clear(mf__layout *layout)
 
 void mf__layout_piece(const mf__layout *layout, size_t i, mf__piece *piece)
 {
+    assert(i < layout->count);
     *piece = (mf__piece){0};
     if (layout->cuts) {
         piece->begin = layout->cuts[i];

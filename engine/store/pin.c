@@ -5,6 +5,7 @@
  * kernel lets go of the locks of a process that dies. */
 #include "store/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ void mf__pin(mf_store *store)
 void mf__unpin(mf_store *store)
 {
     pthread_mutex_lock(&store->pin_lock);
+    assert(store->pins > 0);
     if (--store->pins == 0 && store->lock_file >= 0)
         set(store->lock_file, F_OFD_SETLK, F_UNLCK);
     pthread_mutex_unlock(&store->pin_lock);
