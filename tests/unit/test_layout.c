@@ -1,5 +1,5 @@
 /* test_layout.c - places of boxes and lines in a drawing of a graph. */
-#include "graph/layout.h"
+#include "report/layout.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>

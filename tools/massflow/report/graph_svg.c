@@ -1,6 +1,6 @@
 /* graph_svg.c - see graph_svg.h. */
 #include "graph_svg.h"
-#include "graph/layout.h"
+#include "layout.h"
 #include "markup.h"
 #include "states.h"
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * In four steps, after Sugiyama, Tagawa and Toda (1981): layers by the longest way from a source;
  * points on each layer that a long line passes; an order in each layer with few crossings; places
  * that keep the order and pull what is linked together. It knows nothing of graph files. */
-#ifndef MF_GRAPH_LAYOUT_H
-#define MF_GRAPH_LAYOUT_H
+#ifndef MF_REPORT_LAYOUT_H
+#define MF_REPORT_LAYOUT_H
 
 #include <massflow/error.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@ typedef struct mf_layout {
     size_t box_count;
     mf_layout_link *links; /* none from a box to itself or back to one above */
     size_t link_count;
-    double gap_x, gap_y;   /* given: between boxes, between layers */
-    double width, height;  /* found */
+    double gap_x, gap_y;  /* given: between boxes, between layers */
+    double width, height; /* found */
 } mf_layout;
 
 /* Boxes must be in an order in which links go forward. */

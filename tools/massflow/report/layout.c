@@ -1,5 +1,5 @@
 /* layout.c - see layout.h. */
-#include "graph/layout.h"
+#include "layout.h"
 #include "base/list.h"
 
 #include <math.h>

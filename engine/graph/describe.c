@@ -1,4 +1,4 @@
-/* picture.c - a loaded graph as text and as Graphviz, by stage: nodes of one stage differ only in
+/* describe.c - a loaded graph as text and as Graphviz, by stage: nodes of one stage differ only in
  * their case and axes. */
 #include "graph/internal.h"
 
