@@ -21,7 +21,7 @@ static void tell_wait(mf_runner *r, const char *node, const mf_lease_owner *owne
 bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
                             const mf_lease_owner *owner)
 {
-    mf_plan_node *n = mf_plan_at(r->plan, i);
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
     mf_wait *w;
 
     if (state == MF_LEASE_FREE)
@@ -32,7 +32,7 @@ bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
         return true;
     }
     if (state == MF_LEASE_HELD) {
-        n->elsewhere = true;
+        mf_plan_defer(r->plan, i);
         if (mf_wait_seen(w, owner, mf_runner_now()))
             tell_wait(r, n->work.node, owner);
         return true;
@@ -62,13 +62,13 @@ void mf_runner_look(mf_runner *r)
 {
     for (size_t k = 0; k < r->waits.count && !r->stopping; k++) {
         size_t i = r->waits.items[k].index;
-        mf_plan_node *n = mf_plan_at(r->plan, i);
+        const mf_plan_node *n = mf_plan_at(r->plan, i);
         if (!r->waits.items[k].waiting)
             continue;
         if (n->state == MF_PLAN_TO_RUN && mf_runner_made_elsewhere(r, i) && n->elsewhere &&
             n->state == MF_PLAN_TO_RUN)
             continue;
-        n->elsewhere = false;
+        mf_plan_resume(r->plan, i);
         r->waits.items[k].waiting = false;
     }
 }
@@ -77,10 +77,10 @@ void mf_runner_look(mf_runner *r)
 void mf_runner_end_waits(mf_runner *r)
 {
     for (size_t k = 0; k < r->waits.count; k++) {
-        mf_plan_node *n = mf_plan_at(r->plan, r->waits.items[k].index);
+        const mf_plan_node *n = mf_plan_at(r->plan, r->waits.items[k].index);
         if (!r->waits.items[k].waiting || n->state != MF_PLAN_TO_RUN)
             continue;
-        mf_plan_cancelled(r->plan, r->waits.items[k].index);
+        mf_plan_cancel(r->plan, r->waits.items[k].index);
         mf_runner_record(r, r->waits.items[k].index, MF_NODE_CANCELLED, NULL);
     }
     mf_waits_clear(&r->waits);

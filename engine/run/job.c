@@ -24,7 +24,7 @@ static const mf_limits *limits_of(const mf_job *j)
 
 static mf_status publish(mf_job *j)
 {
-    mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
+    const mf_plan_node *n = mf_plan_at(j->run->plan, j->index);
     mf_action_output *outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *outputs);
     mf_plan_output *made = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *made);
     mf_action action = {.stage = n->work.stage->name,
@@ -171,7 +171,7 @@ void mf_job_free(mf_job *j)
 
 mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
 {
-    mf_plan_node *n = mf_plan_at(r->plan, i);
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
     mf_job *j = calloc(1, sizeof *j);
     mf_status status;
 
@@ -198,7 +198,7 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
 
 void mf_job_launch(mf_runner *r, mf_job *j)
 {
-    mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
     const mf_wait *w = mf_waits_find(&r->waits, j->index);
 
     j->dead = w ? w->dead : 0;

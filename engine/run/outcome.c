@@ -54,10 +54,10 @@ void mf_runner_on_change(void *self, size_t i)
 void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
 {
     if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
-        mf_plan_cancelled(r->plan, i);
+        mf_plan_cancel(r->plan, i);
         mf_runner_record(r, i, MF_NODE_CANCELLED, j);
     } else {
-        mf_plan_failed(r->plan, i, mf_error_text(status));
+        mf_plan_fail(r->plan, i, mf_error_text(status), j ? j->seconds : 0);
         node_changed(r, i, j);
     }
     mf_runner_settle(r);
@@ -67,14 +67,14 @@ void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
 /* The other process was first after all. */
 static void job_not_run(mf_runner *r, mf_job *j)
 {
-    mf_plan_not_run(r->plan, j->index);
+    mf_plan_put_back(r->plan, j->index);
     mf_runner_settle_lease(r, j->index, j->lease, &j->owner);
     mf_runner_settle(r);
 }
 
 void mf_runner_end(mf_runner *r, mf_job *j)
 {
-    mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
     size_t i = j->index;
     mf_job **link = &r->running;
 
@@ -93,14 +93,13 @@ void mf_runner_end(mf_runner *r, mf_job *j)
         mf_job_free(j);
         return;
     }
-    n->seconds = j->seconds;
     if (j->store_failed) {
-        mf_plan_cancelled(r->plan, i);
+        mf_plan_cancel(r->plan, i);
         mf_runner_give_up(r, j->status);
     } else if (j->status) {
         mf_runner_failed(r, i, j, j->status);
     } else {
-        mf_plan_done(r->plan, i, j->outputs);
+        mf_plan_finish(r->plan, i, j->outputs, j->seconds);
         mf_runner_record(r, i, MF_NODE_DONE, j);
         mf_runner_tell(
             r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});

@@ -1,6 +1,7 @@
 /* plan.c - making a plan, and telling it how its nodes end. */
 #include "run/plan_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ size_t mf_plan_count(const mf_plan *plan)
     return plan->count;
 }
 
-mf_plan_node *mf_plan_at(mf_plan *plan, size_t i)
+const mf_plan_node *mf_plan_at(const mf_plan *plan, size_t i)
 {
     return &plan->nodes[i];
 }
@@ -254,7 +255,8 @@ static mf_status order(mf_plan *plan)
     MF_TRY(mf_heap_init(&plan->touched, plan->count, NULL, NULL));
     for (int device = 0; device < 2; device++)
         MF_TRY(mf_heap_init(&plan->startable[device], plan->count, starts_before, plan->nodes));
-    return MF_OK;
+    plan->running = calloc(plan->count ? plan->count : 1, sizeof *plan->running);
+    return plan->running ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a plan");
 }
 
 mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
@@ -302,6 +304,7 @@ void mf_plan_free(mf_plan *plan)
     mf_files_free(plan->files);
     free(plan->nodes);
     free(plan->consumers);
+    free(plan->running);
     mf_heap_clear(&plan->touched);
     mf_heap_clear(&plan->startable[0]);
     mf_heap_clear(&plan->startable[1]);
@@ -313,32 +316,28 @@ void mf_plan_free(mf_plan *plan)
 
 bool mf_plan_can_start(const mf_plan_node *n)
 {
-    return n->state == MF_PLAN_TO_RUN && n->ready;
+    return n->state == MF_PLAN_TO_RUN && n->ready && !n->elsewhere;
 }
 
-size_t mf_plan_next(mf_plan *plan, bool device, bool (*may)(void *self, const mf_plan_node *n),
-                    void *self)
+static bool runs_twin(const mf_plan *plan, const mf_plan_node *n)
+{
+    for (size_t k = 0; k < plan->running_count; k++) {
+        if (strcmp(plan->nodes[plan->running[k]].key, n->key) == 0)
+            return true;
+    }
+    return false;
+}
+
+size_t mf_plan_next(mf_plan *plan, bool device)
 {
     mf_heap *heap = &plan->startable[device];
-    size_t found = plan->count, kept = plan->count, i;
 
-    /* Those that may not now are chained by their `aside` until it is known who may. */
-    while (heap->count && found == plan->count) {
-        i = mf_heap_take(heap);
-        if (!mf_plan_can_start(&plan->nodes[i]))
-            continue;
-        if (may(self, &plan->nodes[i])) {
-            found = i;
-            continue;
-        }
-        plan->nodes[i].aside = kept;
-        kept = i;
+    for (; heap->count; mf_heap_take(heap)) {
+        const mf_plan_node *n = &plan->nodes[heap->nodes[0]];
+        if (mf_plan_can_start(n) && !runs_twin(plan, n))
+            return heap->nodes[0];
     }
-    for (; kept != plan->count; kept = plan->nodes[kept].aside)
-        mf_heap_add(heap, kept);
-    if (found != plan->count)
-        mf_heap_add(heap, found); /* it still can, until it is started */
-    return found;
+    return plan->count;
 }
 
 /* What has changed by itself may have to be decided anew. */
@@ -350,34 +349,59 @@ static mf_plan_node *take(mf_plan *plan, size_t i)
 
 void mf_plan_start(mf_plan *plan, size_t i)
 {
-    mf_plan__set(plan, take(plan, i), MF_PLAN_RUNNING);
+    mf_plan_node *n = take(plan, i);
+
+    assert(mf_plan_can_start(n));
+    mf_plan__set(plan, n, MF_PLAN_RUNNING);
 }
 
-void mf_plan_not_run(mf_plan *plan, size_t i)
-{
-    mf_plan__set(plan, take(plan, i), MF_PLAN_TO_RUN);
-}
-
-void mf_plan_done(mf_plan *plan, size_t i, const mf_plan_output *outputs)
+void mf_plan_put_back(mf_plan *plan, size_t i)
 {
     mf_plan_node *n = take(plan, i);
 
+    assert(n->state == MF_PLAN_RUNNING);
+    mf_plan__set(plan, n, MF_PLAN_TO_RUN);
+}
+
+void mf_plan_finish(mf_plan *plan, size_t i, const mf_plan_output *outputs, double seconds)
+{
+    mf_plan_node *n = take(plan, i);
+
+    assert(n->state == MF_PLAN_RUNNING);
+    n->seconds = seconds;
     n->again = n->imported = false;
     n->fresh = true;
     mf_plan__know(plan, n, outputs);
     mf_plan__set(plan, n, MF_PLAN_DONE);
 }
 
-void mf_plan_failed(mf_plan *plan, size_t i, char *message)
+void mf_plan_fail(mf_plan *plan, size_t i, char *message, double seconds)
 {
     mf_plan_node *n = take(plan, i);
 
+    assert(n->state == MF_PLAN_TO_RUN || n->state == MF_PLAN_RUNNING);
+    n->seconds = seconds;
     mf_plan__lose(plan, n, MF_PLAN_FAILED, n->again, message);
 }
 
-void mf_plan_cancelled(mf_plan *plan, size_t i)
+void mf_plan_cancel(mf_plan *plan, size_t i)
 {
-    mf_plan__set(plan, take(plan, i), MF_PLAN_CANCELLED);
+    mf_plan_node *n = take(plan, i);
+
+    assert(n->state == MF_PLAN_TO_RUN || n->state == MF_PLAN_RUNNING);
+    mf_plan__set(plan, n, MF_PLAN_CANCELLED);
+}
+
+void mf_plan_defer(mf_plan *plan, size_t i)
+{
+    assert(plan->nodes[i].state == MF_PLAN_TO_RUN);
+    plan->nodes[i].elsewhere = true;
+}
+
+void mf_plan_resume(mf_plan *plan, size_t i)
+{
+    plan->nodes[i].elsewhere = false;
+    mf_plan__offer(plan, &plan->nodes[i]);
 }
 
 mf_status mf_plan_look_again(mf_plan *plan, size_t i)
@@ -385,6 +409,7 @@ mf_status mf_plan_look_again(mf_plan *plan, size_t i)
     mf_plan_node *n = take(plan, i);
     bool found;
 
+    assert(n->state == MF_PLAN_TO_RUN);
     MF_TRY(mf_plan__look_up(plan, n, n->again, &found));
     n->fresh = found;
     return MF_OK;

@@ -14,8 +14,9 @@
  *             needed is made `again`; identity stays known meanwhile.
  *
  * Nothing is counted up or down: each answer follows from the states of the node's sources, and is
- * found anew (settle.c) whenever one of them changes. mf_plan_check says whether that holds. States
- * and who changes them (S: settling, R: the runner, through the calls below):
+ * found anew (settle.c) whenever one of them changes. mf_plan_check says whether that holds. Nodes
+ * are read by all and written by the plan alone: whoever runs them tells it so by the verbs below.
+ * States and who changes them (S: settling, R: the runner):
  *
  *   WAITING -> RECIPE CACHED TO_RUN FAILED BLOCKED   S  all that it reads is known, or lost
  *   CACHED  -> TO_RUN                                S  again: its data is needed
@@ -23,8 +24,8 @@
  *                                                       another node has its key, and was just made
  *   TO_RUN  -> BLOCKED                               S  data that it reads can't be made
  *   CACHED DONE TO_RUN RECIPE -> as from WAITING     S  what it reads came out as something else
- *   TO_RUN  -> RUNNING CACHED FAILED CANCELLED       R  starts; found stored; can't start; stopped
- *   RUNNING -> DONE FAILED CANCELLED TO_RUN          R  ends; another process was first
+ *   TO_RUN  -> RUNNING CACHED FAILED CANCELLED       R  start; look_again; fail; cancel
+ *   RUNNING -> DONE FAILED CANCELLED TO_RUN          R  finish; fail; cancel; put_back
  *
  * FAILED, BLOCKED and CANCELLED are final. Nodes are in topological order, and the first one that
  * is in no final state, not known and not running is always to be run and ready: so a run can stand
@@ -59,7 +60,7 @@ typedef struct mf_plan_output {
 typedef struct mf_plan_node {
     const mf_node *node;
     mf_plan_state state;
-    bool elsewhere; /* to be run, but another process is at it: set by the scheduler */
+    bool elsewhere; /* to be run, but another process computes it: see mf_plan_defer */
     bool asked;     /* the user asked for its data: it ends the graph, or is named as a target */
     bool known;     /* its identity is */
     bool again;     /* known and to be run, or ran, for data that was dropped and is needed */
@@ -77,7 +78,6 @@ typedef struct mf_plan_node {
     mf_plan_output *outputs;     /* by output port; set when known */
     const uint32_t *consumers;   /* nodes below, once for each edge */
     size_t consumer_count;
-    size_t aside;      /* plan.c's own */
     double rank;       /* length of the longest way down: what comes first when several can start */
     double seconds;    /* that it ran */
     char *message;     /* of FAILED and BLOCKED; else what skip_failed leaves out */
@@ -111,7 +111,7 @@ mf_store *mf_plan_store(const mf_plan *plan);
 const mf_plan_options *mf_plan_get_options(const mf_plan *plan);
 const mf_files *mf_plan_files(const mf_plan *plan); /* NULL without a store; any thread may read it */
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
-mf_plan_node *mf_plan_at(mf_plan *plan, size_t i);
+const mf_plan_node *mf_plan_at(const mf_plan *plan, size_t i);
 size_t mf_plan_tally(const mf_plan *plan, mf_plan_state state); /* nodes in it, without streams */
 size_t mf_plan_wanted(const mf_plan *plan);    /* all but the unwanted, without streams */
 uint64_t mf_plan_changes(const mf_plan *plan); /* of states so far: whether anything has changed */
@@ -122,18 +122,24 @@ uint64_t mf_plan_changes(const mf_plan *plan); /* of states so far: whether anyt
 typedef void (*mf_plan_changed)(void *self, size_t i);
 void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self);
 
-bool mf_plan_can_start(const mf_plan_node *n); /* to be run, and ready */
-/* Of the nodes that can start and want a device (or do not), the first by rank that `may`; the
- * plan's count where there is none. */
-size_t mf_plan_next(mf_plan *plan, bool device, bool (*may)(void *self, const mf_plan_node *n),
-                    void *self);
+/* To be run, ready, and not deferred. */
+bool mf_plan_can_start(const mf_plan_node *n);
+/* Of the nodes that can start and want a device (or do not), the first by rank; not one whose key is
+ * that of a running node, which may answer for both. The plan's count where there is none. */
+size_t mf_plan_next(mf_plan *plan, bool device);
 /* Each of these changes one node. What follows for others is found by mf_plan_settle. */
-void mf_plan_start(mf_plan *plan, size_t i);   /* it runs */
-void mf_plan_not_run(mf_plan *plan, size_t i); /* it was about to: to be run, as before */
-/* `outputs`: by output port; an optional one that was left out has no id. */
-void mf_plan_done(mf_plan *plan, size_t i, const mf_plan_output *outputs);
-void mf_plan_failed(mf_plan *plan, size_t i, char *message); /* takes the message; or NULL */
-void mf_plan_cancelled(mf_plan *plan, size_t i);
+void mf_plan_start(mf_plan *plan, size_t i);    /* it runs */
+void mf_plan_put_back(mf_plan *plan, size_t i); /* it did not run after all: to be run, as before */
+/* It ran for so many seconds. `outputs`: by output port; an optional one that was left out has no
+ * id. */
+void mf_plan_finish(mf_plan *plan, size_t i, const mf_plan_output *outputs, double seconds);
+/* Takes the message; or NULL. Seconds that it ran, 0 where it could not start. */
+void mf_plan_fail(mf_plan *plan, size_t i, char *message, double seconds);
+void mf_plan_cancel(mf_plan *plan, size_t i); /* it was stopped, or the run was */
+/* Node i, to be run, is computed by another process: it can't start until mf_plan_resume, or until
+ * it is decided anew. */
+void mf_plan_defer(mf_plan *plan, size_t i);
+void mf_plan_resume(mf_plan *plan, size_t i);
 /* Node i, to be run, may be stored meanwhile: CACHED where all of it that is needed is. */
 mf_status mf_plan_look_again(mf_plan *plan, size_t i);
 mf_status mf_plan_settle(mf_plan *plan);

@@ -17,7 +17,11 @@ struct mf_plan {
     uint32_t *consumers; /* of all nodes, one after another */
     mf_files *files;
     mf_heap touched;      /* nodes to be looked at */
-    mf_heap startable[2]; /* those that can start, and ones that can't any more; [1]: on a device */
+    /* Those that can start; [1]: on a device. Some can't any more. One whose twin runs may be
+     * missing, until that ends. */
+    mf_heap startable[2];
+    size_t *running; /* those that run, in no order */
+    size_t running_count;
     mf_twins twins;       /* by key */
     size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
     uint64_t changes;
@@ -31,6 +35,8 @@ mf_file_use mf_plan__use(const mf_plan_node *n, size_t i);
 /* ---- settle.c -------------------------------------------------------------------------------- */
 
 void mf_plan__touch(mf_plan *plan, size_t i);
+/* Counts it among those that can start, if it can. */
+void mf_plan__offer(mf_plan *plan, const mf_plan_node *n);
 /* Changes the state, and touches all that it matters to. */
 void mf_plan__set(mf_plan *plan, mf_plan_node *n, mf_plan_state state);
 /* Identity: the ids of its outputs are these. Where they were others, what read them is decided

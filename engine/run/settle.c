@@ -52,6 +52,25 @@ static void touch_rebuilt(mf_plan *plan, const mf_plan_node *n)
     }
 }
 
+void mf_plan__offer(mf_plan *plan, const mf_plan_node *n)
+{
+    if (mf_plan_can_start(n))
+        mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+}
+
+/* Its twins waited for what it would come to. */
+static void end_running(mf_plan *plan, const mf_plan_node *n)
+{
+    size_t at = 0;
+
+    while (plan->running[at] != (size_t)(n - plan->nodes))
+        at++;
+    plan->running[at] = plan->running[--plan->running_count];
+    for (size_t k = mf_twins_first(&plan->twins, n->key); k != MF_TWIN_NONE;
+         k = mf_twins_next(&plan->twins, k))
+        mf_plan__offer(plan, &plan->nodes[k]);
+}
+
 void mf_plan__set(mf_plan *plan, mf_plan_node *n, mf_plan_state state)
 {
     mf_plan_state before = n->state;
@@ -65,6 +84,10 @@ void mf_plan__set(mf_plan *plan, mf_plan_node *n, mf_plan_state state)
     n->state = state;
     n->ready = false;
     plan->changes++;
+    if (state == MF_PLAN_RUNNING)
+        plan->running[plan->running_count++] = (size_t)(n - plan->nodes);
+    else if (before == MF_PLAN_RUNNING)
+        end_running(plan, n);
     touch_consumers(plan, n);
     touch_streams(plan, n);
     if (before == MF_PLAN_TO_RUN && state != MF_PLAN_RUNNING)
@@ -79,8 +102,6 @@ static void set_ready(mf_plan *plan, mf_plan_node *n, bool ready)
     plan->changes++;
     if (n->state == MF_PLAN_RECIPE)
         touch_consumers(plan, n);
-    if (mf_plan_can_start(n))
-        mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
 }
 
 /* What node n reads is not what it was: so it may not stay what it is, and who reads it waits. */
@@ -430,6 +451,7 @@ static mf_status visit(mf_plan *plan, size_t i)
     if (!is_open(plan, n))
         return MF_OK;
     MF_TRY(look(plan, n));
+    mf_plan__offer(plan, n);
     if (plan->changed && (n->state != state || n->turn != turn))
         plan->changed(plan->self, i);
     return MF_OK;
@@ -526,6 +548,24 @@ static const char *wrong(const mf_plan *plan, mf_plan_node *n)
     }
 }
 
+/* Whether the plan knows what runs and what can start. */
+static const char *wrong_place(const mf_plan *plan, const mf_plan_node *n)
+{
+    bool runs = false, twin = false;
+
+    for (size_t k = 0; k < plan->running_count; k++) {
+        const mf_plan_node *other = &plan->nodes[plan->running[k]];
+        runs = runs || other == n;
+        twin = twin || strcmp(other->key, n->key) == 0;
+    }
+    if (runs != (n->state == MF_PLAN_RUNNING))
+        return "runs, or does not";
+    if (mf_plan_can_start(n) && !twin &&
+        !plan->startable[mf_work_wants_device(&n->work)].in[n - plan->nodes])
+        return "can start, and is not found";
+    return NULL;
+}
+
 mf_status mf_plan_check(mf_plan *plan)
 {
     size_t tally[MF_PLAN_STATES] = {0};
@@ -535,6 +575,7 @@ mf_status mf_plan_check(mf_plan *plan)
     for (size_t i = 0; i < plan->count; i++) {
         mf_plan_node *n = &plan->nodes[i];
         const char *what = plan->store && n->state != MF_PLAN_UNWANTED ? wrong(plan, n) : NULL;
+        what = what ? what : wrong_place(plan, n);
         tally[n->state] += !n->node->stage->item;
         if (what)
             return mf_fail(MF_INTERNAL, "node %s %s", n->node->name, what);

@@ -1,8 +1,6 @@
 /* start.c - which nodes start when: by rank, as slots, memory and devices are free. */
 #include "run/runner.h"
 
-#include <string.h>
-
 /* The first device that nobody has, in the order they were asked for; their count if there is none.
  */
 static size_t free_device(const mf_runner *r)
@@ -41,21 +39,6 @@ static bool fits(const mf_runner *r, mf_job *j)
     return r->slots_used + j->slots <= r->slots && r->bytes_used + j->needs.host_bytes <= r->bytes;
 }
 
-/* Another running node computes the same thing. */
-static bool has_twin(const mf_runner *r, const mf_plan_node *n)
-{
-    for (const mf_job *j = r->running; j; j = j->next) {
-        if (strcmp(mf_plan_at(r->plan, j->index)->key, n->key) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool may_start(void *self, const mf_plan_node *n)
-{
-    return !n->elsewhere && !has_twin(self, n);
-}
-
 /* Its node can start no more, or would start as something else than it was made for. */
 static bool outdated(const mf_runner *r, const mf_job *j)
 {
@@ -74,7 +57,7 @@ static void prepare(mf_runner *r, bool device)
         *next = NULL;
     }
     while (!*next && !r->stopping) {
-        size_t i = mf_plan_next(r->plan, device, may_start, r);
+        size_t i = mf_plan_next(r->plan, device);
         mf_status status;
         if (i == mf_plan_count(r->plan))
             return;

@@ -651,12 +651,12 @@ static void end(game *g, size_t i)
     mf_plan_output outputs[PORTS];
 
     if (g->disturbed && chance(10)) {
-        mf_plan_not_run(g->plan, i);
+        mf_plan_put_back(g->plan, i);
     } else if (fails_here(g->world, hash_work(&n->work))) {
-        mf_plan_failed(g->plan, i, strdup("fails"));
+        mf_plan_fail(g->plan, i, strdup("fails"), 0);
     } else {
         record(g->world, n, outputs);
-        mf_plan_done(g->plan, i, outputs);
+        mf_plan_finish(g->plan, i, outputs, 0);
     }
     settle(g);
 }
@@ -684,7 +684,7 @@ static void begin(game *g, size_t i)
         ok(mf_plan_look_again(g->plan, i));
         ck_assert_int_eq(n->state, MF_PLAN_CACHED);
     } else if (g->disturbed && chance(5)) {
-        mf_plan_failed(g->plan, i, strdup("could not be made"));
+        mf_plan_fail(g->plan, i, strdup("could not be made"), 0);
     } else if (chance(15) && !fails_here(g->world, hash_work(&n->work))) {
         record(g->world, n, outputs); /* by another process */
         ok(mf_plan_look_again(g->plan, i));
@@ -950,13 +950,14 @@ START_TEST(what_is_left_is_said)
           "the run ended though 3 nodes are left: scan, masks, picture\n"
           "  this is a fault of massflow, not of the graph; the same command goes on with what is "
           "left");
-    mf_plan_cancelled(plan, 0);
-    mf_plan_cancelled(plan, 1);
+    mf_plan_cancel(plan, 0);
     ok(mf_plan_settle(plan));
-    fails(mf_plan_left(plan), "the run ended though 1 node is left: picture\n"
+    fails(mf_plan_left(plan), "the run ended though 2 nodes are left: masks, picture\n"
                               "  this is a fault of massflow, not of the graph; the same command "
                               "goes on with what is left");
-    mf_plan_failed(plan, 2, strdup("x"));
+    mf_plan_free(plan);
+    ok(mf_plan_new(graph, store, asked, &options, &plan));
+    mf_plan_fail(plan, 0, strdup("x"), 0);
     ok(mf_plan_settle(plan));
     ok(mf_plan_left(plan));
     mf_plan_free(plan);

@@ -13,10 +13,10 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The plan's nodes in order of name; free with free(). NULL when memory is short. */
-static mf_plan_node **sorted_nodes(mf_plan *plan)
+static const mf_plan_node **sorted_nodes(mf_plan *plan)
 {
     size_t count = mf_plan_count(plan);
-    mf_plan_node **nodes = calloc(count + 1, sizeof(mf_plan_node *));
+    const mf_plan_node **nodes = calloc(count + 1, sizeof(mf_plan_node *));
 
     for (size_t i = 0; nodes && i < count; i++)
         nodes[i] = mf_plan_at(plan, i);
@@ -26,11 +26,11 @@ static mf_plan_node **sorted_nodes(mf_plan *plan)
 }
 
 /* Whether a node ran, well or not, as the action that it is in the plan. */
-static bool worked(const mf_run_node *ran, mf_plan_node *const *plan, size_t count)
+static bool worked(const mf_run_node *ran, const mf_plan_node *const *plan, size_t count)
 {
     const mf_node named = {.name = ran->node};
     const mf_plan_node key = {.node = &named}, *wanted = &key;
-    mf_plan_node *const *found;
+    const mf_plan_node *const *found;
 
     if (!ran->key || ran->outcome == MF_NODE_CACHED || ran->outcome == MF_NODE_BLOCKED)
         return false;
@@ -39,7 +39,7 @@ static bool worked(const mf_run_node *ran, mf_plan_node *const *plan, size_t cou
 }
 
 /* Takes the run's nodes when some of them worked for what the plan holds. */
-static mf_status try_run(report *r, mf_run_entry *run, mf_plan_node *const *plan)
+static mf_status try_run(report *r, mf_run_entry *run, const mf_plan_node *const *plan)
 {
     past p = {.store = r->w->store, .run = run->id};
     mf_run_entry *copy = NULL;
@@ -64,7 +64,7 @@ static mf_status try_run(report *r, mf_run_entry *run, mf_plan_node *const *plan
  * all cached, has nothing to show of it. */
 static mf_status find_run(report *r)
 {
-    mf_plan_node **plan;
+    const mf_plan_node **plan;
     mf_status status = MF_OK;
 
     if (!r->w->store)
