@@ -33,7 +33,7 @@ bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
     }
     if (state == MF_LEASE_HELD) {
         mf_plan_defer(r->plan, i);
-        if (mf_wait_seen(w, owner, mf_runner_now()))
+        if (mf_wait_seen(w, owner, r->clock()))
             tell_wait(r, n->work.node, owner);
         return true;
     }

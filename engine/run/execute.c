@@ -1,12 +1,12 @@
-/* local.c - running a task in this thread, and trying again. */
-#include "run/executor.h"
+/* execute.c - running a task in this thread, and trying again. */
+#include "run/execute.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
-static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent)
+static mf_status execute_here(mf_task *task, const mf_limits *limits, mf_spent *spent)
 {
     mf_status status;
 
@@ -16,8 +16,6 @@ static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent
     mf_task_set_timeout(task, 0);
     return status;
 }
-
-const mf_executor mf_executor_local = {"thread", execute};
 
 static void tell_retry(mf_task *task, const mf_error *error, int tried, int tries)
 {
@@ -31,11 +29,10 @@ static void tell_retry(mf_task *task, const mf_error *error, int tried, int trie
 
 mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds)
 {
-    const mf_executor *executor = limits->isolate ? &mf_executor_worker : &mf_executor_local;
-
     for (int tried = 1;; tried++) {
         uint64_t start = uv_hrtime();
-        mf_status status = executor->execute(task, limits, spent);
+        mf_status status = limits->isolate ? mf_execute_isolated(task, limits, spent)
+                                           : execute_here(task, limits, spent);
         *seconds = (double)(uv_hrtime() - start) * 1e-9;
         if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
             return status;

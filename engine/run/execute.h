@@ -1,9 +1,9 @@
-/* executor.h - where a task runs: in a thread of this process, or in a process of its own.
+/* execute.h - running a task's stage: in this thread, or in a process of its own.
  *
- * Both take a task that is ready, run its stage and leave the checked outputs in the task; the
- * caller alone publishes them. `execute` blocks, and is called in a thread of the node's own. */
-#ifndef MASSFLOW_RUN_EXECUTOR_H
-#define MASSFLOW_RUN_EXECUTOR_H
+ * Takes a task that is ready and leaves the checked outputs in it; the caller alone publishes them.
+ * Blocks; called in a thread of the node's own. */
+#ifndef MASSFLOW_RUN_EXECUTE_H
+#define MASSFLOW_RUN_EXECUTE_H
 
 #include "run/task.h"
 
@@ -12,17 +12,11 @@ typedef struct mf_spent {
     int64_t peak_bytes; /* of its process's memory; 0: not known */
 } mf_spent;
 
-typedef struct mf_executor {
-    const char *name;
-    /* After an error the task can be run again. */
-    mf_status (*execute)(mf_task *task, const mf_limits *limits, mf_spent *spent);
-} mf_executor;
-
-extern const mf_executor mf_executor_local;  /* this thread; local.c */
-extern const mf_executor mf_executor_worker; /* a spawned `massflow worker`; isolate.c */
-
-/* Runs the task with its limits, and again where they say so. */
+/* Runs the task with its limits, where they say so in a process of its own, and again where they
+ * say so. */
 mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds);
+/* In a spawned `massflow worker`, once. After an error the task can be run again. isolate.c */
+mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits, mf_spent *spent);
 
 /* The other end: serves one task over the socket and ends the process. worker.c */
 _Noreturn void mf_worker_serve(int socket);

@@ -5,7 +5,7 @@
  * group of its own, so that what it starts ends with it. It reads inputs through this process,
  * which alone has the store open, and hands its outputs back in shared memory. */
 #include "run/clock.h"
-#include "run/executor.h"
+#include "run/execute.h"
 #include "run/folder.h"
 #include "run/frozen.h"
 #include "run/groups.h"
@@ -702,7 +702,7 @@ static mf_status run(process *w, mf_packet *start)
     return outcome(w);
 }
 
-static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent)
+mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits, mf_spent *spent)
 {
     process w = {.task = task,
                  .limits = limits,
@@ -728,5 +728,3 @@ static mf_status execute(mf_task *task, const mf_limits *limits, mf_spent *spent
         mf_task_drop(task);
     return status;
 }
-
-const mf_executor mf_executor_worker = {"process", execute};

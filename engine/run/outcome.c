@@ -40,7 +40,7 @@ static void node_changed(mf_runner *r, size_t i, const mf_job *j)
                                          .seconds = n->seconds});
         if (r->options->fail_fast) {
             r->stopping = true;
-            mf_host_cancel(r->host);
+            r->executor->cancel(r->executor->self);
         }
     }
 }
@@ -53,11 +53,11 @@ void mf_runner_on_change(void *self, size_t i)
 /* `j`: the job that failed, NULL where it could not be made. */
 void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
 {
-    if (mf_error_code(status) == MF_CANCELLED && mf_host_cancelled(r->host)) {
+    if (mf_error_code(status) == MF_CANCELLED && r->executor->cancelled(r->executor->self)) {
         mf_plan_cancel(r->plan, i);
         mf_runner_record(r, i, MF_NODE_CANCELLED, j);
     } else {
-        mf_plan_fail(r->plan, i, mf_error_text(status), j ? j->seconds : 0);
+        mf_plan_fail(r->plan, i, mf_error_text(status), j ? j->end.seconds : 0);
         node_changed(r, i, j);
     }
     mf_runner_settle(r);
@@ -68,7 +68,7 @@ void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
 static void job_not_run(mf_runner *r, mf_job *j)
 {
     mf_plan_put_back(r->plan, j->index);
-    mf_runner_settle_lease(r, j->index, j->lease, &j->owner);
+    mf_runner_settle_lease(r, j->index, j->end.lease, &j->end.owner);
     mf_runner_settle(r);
 }
 
@@ -79,8 +79,6 @@ void mf_runner_end(mf_runner *r, mf_job *j)
     mf_job **link = &r->running;
 
     mf_runner_sample(r);
-    if (!j->threadless)
-        pthread_join(j->thread, NULL);
     while (*link != j)
         link = &(*link)->next;
     *link = j->next;
@@ -88,21 +86,22 @@ void mf_runner_end(mf_runner *r, mf_job *j)
     r->bytes_used -= j->needs.host_bytes;
     if (j->needs.device)
         r->device_busy[j->device] = false;
-    if (j->lease != MF_LEASE_FREE) {
+    if (j->end.lease != MF_LEASE_FREE) {
         job_not_run(r, j);
         mf_job_free(j);
         return;
     }
-    if (j->store_failed) {
+    if (j->end.store_failed) {
         mf_plan_cancel(r->plan, i);
-        mf_runner_give_up(r, j->status);
-    } else if (j->status) {
-        mf_runner_failed(r, i, j, j->status);
+        mf_runner_give_up(r, j->end.status);
+    } else if (j->end.status) {
+        mf_runner_failed(r, i, j, j->end.status);
     } else {
-        mf_plan_finish(r->plan, i, j->outputs, j->seconds);
+        mf_plan_finish(r->plan, i, j->end.outputs, j->end.seconds);
         mf_runner_record(r, i, MF_NODE_DONE, j);
         mf_runner_tell(
-            r, (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->seconds});
+            r,
+            (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->end.seconds});
         mf_runner_settle(r);
     }
     mf_job_free(j);

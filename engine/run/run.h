@@ -1,13 +1,12 @@
-/* run.h - running a plan: a scheduler on one libuv loop, stages on threads of their own.
+/* run.h - running a plan: a scheduler on one libuv loop, nodes run by an executor.
  *
  * The calling thread owns all state: plan, counts, signals, timers. Everything that is to be shown
  * comes through one callback, always in that thread; nothing is printed here. */
 #ifndef MASSFLOW_RUN_RUN_H
 #define MASSFLOW_RUN_RUN_H
 
-#include "run/host.h"
+#include "run/executor.h"
 #include "run/plan.h"
-#include "run/task.h"
 
 typedef struct mf_run_counts {
     size_t wanted; /* nodes that are to be known at the end; streams are not counted */
@@ -70,11 +69,11 @@ typedef struct mf_run_result {
     int64_t run; /* its number in the store */
 } mf_run_result;
 
-/* Runs what is to be run. Failed nodes are no failure of the call: see the result, and the plan's
- * nodes for their messages. A store that can't be written is: the run then stops. Without an error,
- * and where nobody interrupted it, each node that is wanted is done, cached, failed, blocked or,
- * after fail_fast, left: else that is MF_INTERNAL. */
-mf_status mf_run(mf_plan *plan, mf_host *host, const mf_run_options *options,
+/* Has the executor run what is to be run. Failed nodes are no failure of the call: see the result,
+ * and the plan's nodes for their messages. A store that can't be written is: the run then stops.
+ * Without an error, and where nobody interrupted it, each node that is wanted is done, cached,
+ * failed, blocked or, after fail_fast, left: else that is MF_INTERNAL. */
+mf_status mf_run(mf_plan *plan, const mf_executor *executor, const mf_run_options *options,
                  mf_run_result *result);
 
 #endif

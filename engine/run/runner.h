@@ -1,94 +1,77 @@
-/* runner.h - a run under way, as the files of the scheduler share it: run.c (the loop), start.c
- * (what starts when), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c
- * (nodes that another process runs). All of it belongs to the loop's thread but what the lock
- * guards. */
+/* runner.h - a run under way, as the files of the scheduler share it: runner.c (its begin and end,
+ * what is told and recorded), start.c (what starts when), job.c (one running node), outcome.c (what
+ * becomes of nodes), elsewhere.c (nodes that another process runs).
+ *
+ * It runs nothing itself and has no loop: an executor runs nodes, and run.c, or a test, tells it
+ * when one has ended. All of it belongs to one thread; a job is handed over by the executor's. */
 #ifndef MASSFLOW_RUN_RUNNER_H
 #define MASSFLOW_RUN_RUNNER_H
 
 #include "run/executor.h"
 #include "run/journal.h"
-#include "run/lines.h"
 #include "run/run.h"
 #include "run/waits.h"
-
-#include <pthread.h>
-#include <uv.h>
 
 typedef struct mf_runner mf_runner;
 
 /* One running node. */
 typedef struct mf_job {
     struct mf_job *next;     /* of the running ones */
-    struct mf_job *finished; /* of those that the loop has not seen yet */
+    struct mf_job *finished; /* the loop's: of those that have ended */
     mf_runner *run;
     size_t index;
     size_t turn; /* of its node, when the job was made */
-    mf_task *task;
-    mf_file_watch *files;
+    mf_execution *execution;
     mf_needs needs;
     int slots;
-    size_t device;  /* leased, where it needs one */
-    uint64_t start; /* ns */
-    double started; /* since 1970 */
-    int64_t peak;   /* of the process's resident bytes while it ran */
-    double told;    /* how often it was said that its time is over */
-    int64_t dead;   /* for the lease: see store/leases.h */
-    bool insist;
-    pthread_t thread;
-    /* Set by the worker. */
-    mf_lease_state lease; /* not FREE: the node was not run */
-    mf_lease_owner owner;
-    double seconds;
-    mf_spent spent;
-    mf_plan_output *outputs; /* by output port; once they are stored */
-    mf_status status;
-    bool store_failed;
-    bool threadless; /* no thread could be had */
-    uint64_t said;   /* the number of the last line that was put when it ended */
+    size_t device;        /* its own, where it needs one */
+    double start;         /* by the runner's clock */
+    double started;       /* since 1970 */
+    int64_t peak;         /* of the process's resident bytes while it ran */
+    double told;          /* how often it was said that its time is over */
+    uint64_t said;        /* the loop's: the number of the last line that was put when it ended */
+    mf_execution_end end; /* once it has been handed over */
 } mf_job;
 
 struct mf_runner {
     mf_plan *plan;
-    mf_host *host;
     mf_store *store;
+    const mf_executor *executor;
     const mf_run_options *options;
     mf_run_result *result;
-    uv_loop_t loop;
-    uv_async_t wake;
-    uv_poll_t signals; /* of the pipe that the handler writes to */
-    uv_timer_t timer, sampler, looker;
-    int samples; /* since the journal was written */
+    double (*clock)(void); /* seconds; of no beginning */
+    /* A job has ended: for mf_runner_end, in the runner's thread. Called from any. */
+    void (*hand_over)(void *self, mf_job *j);
+    void *self;
     int slots, slots_used;
     size_t bytes, bytes_used;
-    mf_device *const *devices; /* once a node needs one */
-    size_t device_count;
+    size_t device_count; /* once a node needs one */
     bool *device_busy;
     mf_job *running;
-    mf_job *pending[2];    /* next to start on the host and on a device, as soon as they can */
-    mf_waits waits;        /* nodes that another process is running */
-    double beaten;         /* seconds; the last sign of life for the leases held */
-    mf_run_active *active; /* room for `slots` */
-    bool stopping;         /* nothing more is started */
-    double interrupted;    /* seconds; when the user asked for that; 0: not yet */
-    mf_status failure;     /* of the run itself */
+    mf_job *pending[2]; /* next to start on the host and on a device, as soon as they can */
+    mf_waits waits;     /* nodes that another process is running */
+    bool stopping;      /* nothing more is started */
+    mf_status failure;  /* of the run itself */
     mf_journal *journal;
-    pthread_t thread; /* the loop's */
-    mf_lines *lines;
-    uint64_t shown;       /* the number of the last line that was taken */
-    mf_job *ended;        /* finished ones whose lines are still on their way */
-    pthread_mutex_t lock; /* of what follows */
-    mf_job *finished;
 };
 
-/* run.c */
+/* runner.c */
+/* A runner of which all above `slots` is set, and the rest is 0: opens its record. */
+MF_MUST_USE mf_status mf_runner_open(mf_runner *r);
+/* Tells and records what the plan knows already. */
+void mf_runner_begin(mf_runner *r);
+/* Nothing runs any more: what was not started is given up. */
+void mf_runner_close(mf_runner *r);
+/* The error of the run itself, after its record is ended. */
+MF_MUST_USE mf_status mf_runner_free(mf_runner *r);
 void mf_runner_tell(mf_runner *r, mf_run_event event);
 /* Keeps the first error of the run itself and stops it. MF_OK is none. */
 void mf_runner_give_up(mf_runner *r, mf_status status);
 /* `j` is the job that ran or runs; NULL for a node that did not start. */
 void mf_runner_record(mf_runner *r, size_t i, mf_outcome outcome, const mf_job *j);
+void mf_runner_flush(mf_runner *r); /* the record */
 /* The process holds this much now: what runs is remembered with the most of it. */
 void mf_runner_sample(mf_runner *r);
-double mf_runner_now(void); /* seconds; of no beginning */
 
 /* start.c: starts what can start. False once nothing runs and there is nothing left to start or to
  * wait for. */
@@ -108,7 +91,7 @@ void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n);
 void mf_runner_on_change(void *self, size_t i); /* node i has been decided, by the plan */
 /* `j`: the job that failed, NULL where it could not be made. Takes the status. */
 void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status);
-/* A job whose worker is done; frees it. */
+/* A job that has ended; frees it. */
 void mf_runner_end(mf_runner *r, mf_job *j);
 
 /* elsewhere.c */

@@ -18,7 +18,7 @@ static int slots_of(const mf_runner *r, const mf_job *j)
     int slots = j->needs.cpu;
 
     if (j->needs.device) {
-        const mf_device_info *info = mf_device_get_info(r->devices[j->device]);
+        const mf_device_info *info = r->executor->device(r->executor->self, j->device);
         if (info->is_cpu && slots < info->compute_units)
             slots = info->compute_units;
     }

@@ -50,6 +50,10 @@ struct mf_work {
 /* The k-th axis that an element has and the work that reads it has not: what a gather over axes
  * tells elements apart by. NULL past the last. */
 const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *element, size_t k);
+/* A copy, with the streams that it reads, that stays when the plan goes on; what is the graph's or
+ * the registry's is still borrowed. work.c */
+MF_MUST_USE mf_status mf_work_copy(const mf_work *work, mf_work **copy);
+void mf_work_free(mf_work *copy); /* NULL is fine */
 /* Streams run on the device of the stage that reads them. */
 bool mf_work_wants_device(const mf_work *work);
 

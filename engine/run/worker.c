@@ -4,7 +4,7 @@
  * while the stage computes, and tells the progress. When massflow is gone the worker and all that
  * it started end at once. */
 #include "run/clock.h"
-#include "run/executor.h"
+#include "run/execute.h"
 #include "run/frozen.h"
 #include "run/groups.h"
 #include "run/marked.h"

@@ -72,6 +72,7 @@ START_TEST(it_is_said_at_once_and_again)
     mf_graph *graph;
     mf_store *store;
     mf_plan *plan;
+    mf_executor executor;
     mf_host *host;
 
     ok(mf_registry_add(toys, &plugin, "slow.so"));
@@ -81,7 +82,8 @@ START_TEST(it_is_said_at_once_and_again)
     ok(mf_store_open(".massflow", MF_STORE_WRITE, &store));
     ok(mf_plan_new(graph, store, wanted, &how, &plan));
     ok(mf_host_new(store, toys, NULL, &host));
-    ok(mf_run(plan, host, &options, &result));
+    executor = mf_host_executor(host);
+    ok(mf_run(plan, &executor, &options, &result));
     ck_assert_int_eq(result.counts.done, 1);
     ck_assert_int_ge(h.overtime, 3);
     ck_assert_str_eq(

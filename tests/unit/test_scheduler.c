@@ -144,6 +144,7 @@ typedef struct one {
 static mf_status run_plan(one *o, mf_store *store, mf_plan *plan)
 {
     mf_run_options options = {.jobs = 2, .host_bytes = (size_t)1 << 30, .fail_fast = o->fail_fast};
+    mf_executor executor;
     mf_host *host;
     mf_status status;
 
@@ -152,7 +153,8 @@ static mf_status run_plan(one *o, mf_store *store, mf_plan *plan)
         pthread_barrier_wait(o->start);
     if (o->meanwhile)
         o->meanwhile(plan);
-    status = mf_run(plan, host, &options, &o->result);
+    executor = mf_host_executor(host);
+    status = mf_run(plan, &executor, &options, &o->result);
     if (!status && !(o->fail_fast && o->result.counts.failed))
         status = mf_plan_check(plan);
     mf_host_free(host);

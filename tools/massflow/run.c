@@ -378,6 +378,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
                               .watch = watch_run,
                               .self = &watching};
     int code;
+    mf_executor executor;
     mf_host *host;
     mf_status error = open_host(a, w, plan, &host);
 
@@ -390,7 +391,8 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     events_open(&watching.told, stdout);
     progress_open(&watching.shown, watching.people);
     options.tick = watching.shown.live ? 200 : 1000;
-    error = mf_run(plan, host, &options, &result);
+    executor = mf_host_executor(host);
+    error = mf_run(plan, &executor, &options, &result);
     progress_close(&watching.shown);
     code = error || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
                                                                                      : EXIT_DONE;
