@@ -94,6 +94,7 @@ void mf_runner_end(mf_runner *r, mf_job *j)
     if (j->end.store_failed) {
         mf_plan_cancel(r->plan, i);
         mf_runner_give_up(r, j->end.status);
+        mf_runner_settle(r);
     } else if (j->end.status) {
         mf_runner_failed(r, i, j, j->end.status);
     } else {
