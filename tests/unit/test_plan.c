@@ -54,7 +54,21 @@ STAGE(two, "random.two", two_in, outs, .run = no_run);
 STAGE(all, "random.all", all_in, outs, .run = no_run);
 STAGE(items, "random.items", all_in, items_out, .item = no_item);
 STAGE(reader, "random.read", read_in, outs, .run = no_run);
-MF_PLUGIN("random", &make, &two, &all, &items, &reader)
+
+typedef struct path {
+    const char *path;
+} path;
+
+static const mf_param path_table[] = {MF_PATH(path, path, NULL, "A file."), MF_PARAMS_END};
+static const mf_stage file = {.name = "random.file",
+                              .version = 1,
+                              .summary = "Reads a file.",
+                              .params = path_table,
+                              .params_size = sizeof(path),
+                              .in = none,
+                              .out = outs,
+                              .run = no_run};
+MF_PLUGIN("random", &make, &two, &all, &items, &reader, &file)
 
 /* ---- chance ---------------------------------------------------------------------------------- */
 
@@ -620,18 +634,42 @@ static bool twin_runs(game *g, const mf_plan_node *n)
     return false;
 }
 
-/* A random node that can start (or that runs); the count where there is none. */
-static size_t choose(game *g, bool running)
+typedef enum what { CAN_START, RUNS, AWAY } what;
+
+static bool is(game *g, const mf_plan_node *n, what w)
+{
+    if (w == RUNS)
+        return n->state == MF_PLAN_RUNNING;
+    if (w == AWAY)
+        return n->state == MF_PLAN_TO_RUN && n->elsewhere;
+    return mf_plan_can_start(n) && !twin_runs(g, n);
+}
+
+/* A random node of the kind; the count where there is none. */
+static size_t choose(game *g, what w)
 {
     size_t count = mf_plan_count(g->plan), from = below(count);
 
     for (size_t k = 0; k < count; k++) {
         size_t i = (from + k) % count;
-        const mf_plan_node *n = mf_plan_at(g->plan, i);
-        if (running ? n->state == MF_PLAN_RUNNING : mf_plan_can_start(n) && !twin_runs(g, n))
+        if (is(g, mf_plan_at(g->plan, i), w))
             return i;
     }
     return count;
+}
+
+/* The plan finds the node that a plain search finds. */
+static void check_next(game *g)
+{
+    size_t count = mf_plan_count(g->plan), first = count;
+
+    for (size_t i = 0; i < count; i++) {
+        const mf_plan_node *n = mf_plan_at(g->plan, i);
+        if (is(g, n, CAN_START) && (first == count || n->rank > mf_plan_at(g->plan, first)->rank))
+            first = i;
+    }
+    ck_assert_uint_eq(mf_plan_next(g->plan, false), first);
+    ck_assert_uint_eq(mf_plan_next(g->plan, true), count); /* no stage has kernels */
 }
 
 /* All that it reads is in the store. */
@@ -685,6 +723,8 @@ static void begin(game *g, size_t i)
         ck_assert_int_eq(n->state, MF_PLAN_CACHED);
     } else if (g->disturbed && chance(5)) {
         mf_plan_fail(g->plan, i, strdup("could not be made"), 0);
+    } else if (chance(5)) {
+        mf_plan_defer(g->plan, i);
     } else if (chance(15) && !fails_here(g->world, hash_work(&n->work))) {
         record(g->world, n, outputs); /* by another process */
         ok(mf_plan_look_again(g->plan, i));
@@ -696,19 +736,28 @@ static void begin(game *g, size_t i)
     settle(g);
 }
 
+/* The other process gave it up. */
+static void come_back(game *g, size_t i)
+{
+    mf_plan_resume(g->plan, i);
+    settle(g);
+}
+
 static void play(game *g)
 {
+    static void (*const events[])(game * g, size_t i) = {begin, end, come_back};
     size_t count = mf_plan_count(g->plan);
 
     ok(mf_plan_check(g->plan));
     for (;;) {
-        size_t start = choose(g, false), ending = choose(g, true);
-        if (start == count && ending == count)
+        size_t nodes[] = {choose(g, CAN_START), choose(g, RUNS), choose(g, AWAY)};
+        size_t w = chance(60) ? CAN_START : chance(80) ? RUNS : AWAY;
+        check_next(g);
+        for (int k = 0; k < 3 && nodes[w] == count; k++)
+            w = (w + 1) % 3;
+        if (nodes[w] == count)
             break;
-        if (start < count && (ending == count || chance(60)))
-            begin(g, start);
-        else
-            end(g, ending);
+        events[w](g, nodes[w]);
     }
     ok(mf_plan_left(g->plan));
 }
@@ -935,6 +984,329 @@ START_TEST(a_diamond_after_gc)
 }
 END_TEST
 
+/* ---- each change of state -------------------------------------------------------------------- */
+
+typedef struct staged {
+    mf_store *store;
+    mf_graph *graph;
+    mf_plan *plan;
+} staged;
+
+static size_t at(const staged *g, const char *name)
+{
+    for (size_t i = 0; i < mf_plan_count(g->plan); i++)
+        if (strcmp(mf_plan_at(g->plan, i)->node->name, name) == 0)
+            return i;
+    ck_abort_msg("there is no %s", name);
+    return 0;
+}
+
+static void stage_begin(staged *g, const char *text)
+{
+    bool asked[8] = {true, true, true, true, true, true, true, true};
+    mf_plan_options options = {0};
+    ok(mf_store_open("store", MF_STORE_WRITE, &g->store));
+    g->graph = load_text(text);
+    ok(mf_plan_new(g->graph, g->store, asked, &options, &g->plan));
+}
+
+static void stage_end(staged *g)
+{
+    mf_plan_free(g->plan);
+    mf_graph_free(g->graph);
+    mf_store_close(g->store);
+}
+
+/* Settled, the states of all nodes are these; "!" behind one: it can start. */
+static void states(staged *g, const char *expected)
+{
+    static const char *const words[MF_PLAN_STATES] = {"unwanted", "waiting",  "recipe", "cached",
+                                                      "to run",   "running",  "done",   "failed",
+                                                      "blocked",  "cancelled"};
+    char text[512] = "";
+    ok(mf_plan_settle(g->plan));
+    ok(mf_plan_check(g->plan));
+    for (size_t i = 0; i < mf_plan_count(g->plan); i++) {
+        const mf_plan_node *n = mf_plan_at(g->plan, i);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s %s%s", i ? ", " : "",
+                 n->node->name, words[n->state], mf_plan_can_start(n) ? "!" : "");
+    }
+    ck_assert_str_eq(text, expected);
+}
+
+static void stage_store(staged *g, const char *name, const char *content,
+                        mf_plan_output outputs[PORTS])
+{
+    static const char *const ports[PORTS] = {"x", "y", "z"};
+    const mf_plan_node *n = mf_plan_at(g->plan, at(g, name));
+    mf_action_output list[PORTS];
+    mf_action a = {.stage = n->node->stage->name, .components = n->components, .outputs = list};
+    memcpy(a.key, n->key, sizeof a.key);
+    a.output_count = 2; /* z is left out */
+    outputs[2] = (mf_plan_output){.present = true};
+    for (int p = 0; p < 2; p++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s %s", content, ports[p]);
+        outputs[p].present = true;
+        identify(text, outputs[p].id, g->store);
+        list[p] = (mf_action_output){.port = ports[p]};
+        strcpy(list[p].id, outputs[p].id);
+    }
+    ok(mf_store_record(g->store, &a));
+}
+
+static void stage_finish(staged *g, const char *name, const char *content)
+{
+    mf_plan_output outputs[PORTS];
+    stage_store(g, name, content, outputs);
+    mf_plan_finish(g->plan, at(g, name), outputs, 1);
+}
+
+static void stage_run(staged *g, const char *name)
+{
+    mf_plan_start(g->plan, at(g, name));
+    stage_finish(g, name, name);
+    ok(mf_plan_settle(g->plan));
+}
+
+static void stage_drop(const char *text)
+{
+    world w = {0};
+    char id[MF_HEX_SIZE];
+    identify(text, id, NULL);
+    ck_assert_int_eq(sqlite3_open("store/cache.db", &w.db), SQLITE_OK);
+    sqlite3_busy_timeout(w.db, 10000);
+    drop(&w, id);
+    sqlite3_close(w.db);
+}
+
+static const char chain[] = "massflow: 1\n"
+                            "stages:\n"
+                            "  a: {use: random.make}\n"
+                            "  b: {use: random.two, in: {a: a.x}}\n"
+                            "  c: {use: random.two, in: {a: b.x}}\n";
+
+START_TEST(to_run_and_running)
+{
+    staged g;
+    enter_scratch();
+    stage_begin(&g, chain);
+    states(&g, "a to run!, b waiting, c waiting");
+    mf_plan_start(g.plan, 0);
+    states(&g, "a running, b waiting, c waiting");
+    mf_plan_put_back(g.plan, 0);
+    states(&g, "a to run!, b waiting, c waiting");
+    mf_plan_defer(g.plan, 0);
+    states(&g, "a to run, b waiting, c waiting");
+    ck_assert_uint_eq(mf_plan_next(g.plan, false), 3);
+    mf_plan_resume(g.plan, 0);
+    states(&g, "a to run!, b waiting, c waiting");
+    ck_assert_uint_eq(mf_plan_next(g.plan, false), 0);
+    stage_run(&g, "a");
+    states(&g, "a done, b to run!, c waiting");
+    ck_assert_double_eq(mf_plan_at(g.plan, 0)->seconds, 1);
+    mf_plan_start(g.plan, 1);
+    mf_plan_fail(g.plan, 1, strdup("broken"), 3);
+    states(&g, "a done, b failed, c blocked");
+    ck_assert_str_eq(mf_plan_at(g.plan, 1)->message, "broken");
+    ck_assert_double_eq(mf_plan_at(g.plan, 1)->seconds, 3);
+    ck_assert_str_eq(mf_plan_at(g.plan, 2)->message, "needs b");
+    stage_end(&g);
+    stage_begin(&g, chain); /* what ran is found when it is planned */
+    states(&g, "a cached, b to run!, c waiting");
+    mf_plan_fail(g.plan, 1, strdup("can't be made"), 0);
+    states(&g, "a cached, b failed, c blocked");
+    stage_end(&g);
+    stage_begin(&g, chain);
+    mf_plan_cancel(g.plan, 1);
+    states(&g, "a cached, b cancelled, c waiting");
+    stage_end(&g);
+    stage_begin(&g, chain);
+    mf_plan_start(g.plan, 1);
+    mf_plan_cancel(g.plan, 1);
+    states(&g, "a cached, b cancelled, c waiting");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+/* Another process stores it. */
+START_TEST(found_by_another_look)
+{
+    staged g;
+    mf_plan_output outputs[PORTS];
+    enter_scratch();
+    stage_begin(&g, chain);
+    ok(mf_plan_look_again(g.plan, 0)); /* nothing is there */
+    states(&g, "a to run!, b waiting, c waiting");
+    stage_store(&g, "a", "a", outputs);
+    ok(mf_plan_look_again(g.plan, 0));
+    states(&g, "a cached, b to run!, c waiting");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+static const char twins[] = "massflow: 1\n"
+                            "stages:\n"
+                            "  a: {use: random.make}\n"
+                            "  twin: {use: random.make}\n"
+                            "  b: {use: random.two, in: {a: twin.x}}\n";
+
+START_TEST(twins_have_one_result)
+{
+    staged g;
+    enter_scratch();
+    stage_begin(&g, twins);
+    states(&g, "a to run!, twin to run!, b waiting");
+    ck_assert_uint_eq(mf_plan_next(g.plan, false), 1); /* the longer way down */
+    mf_plan_start(g.plan, 1);
+    states(&g, "a to run!, twin running, b waiting");
+    ck_assert_uint_eq(mf_plan_next(g.plan, false), 3); /* it waits for its twin */
+    mf_plan_put_back(g.plan, 1);
+    mf_plan_defer(g.plan, 1);
+    states(&g, "a to run!, twin to run, b waiting");
+    ck_assert_uint_eq(mf_plan_next(g.plan, false), 0);
+    stage_run(&g, "a");
+    states(&g, "a done, twin cached, b to run!");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+/* Its data is needed, and no more. */
+START_TEST(again_and_back)
+{
+    staged g;
+    mf_plan_output outputs[PORTS];
+    enter_scratch();
+    stage_begin(&g, chain);
+    stage_run(&g, "a");
+    stage_run(&g, "b");
+    stage_end(&g);
+    stage_drop("a x");
+    stage_drop("b x");
+    stage_begin(&g, chain);
+    states(&g, "a to run!, b to run, c to run");
+    ck_assert(mf_plan_at(g.plan, 0)->again && mf_plan_at(g.plan, 1)->again);
+    stage_store(&g, "c", "c", outputs);
+    ok(mf_plan_look_again(g.plan, 2));
+    states(&g, "a cached, b cached, c cached");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+/* Data that can't be made blocks who needs it; who is known stays known. */
+START_TEST(data_that_is_lost)
+{
+    staged g;
+    enter_scratch();
+    stage_begin(&g, chain);
+    stage_run(&g, "a");
+    stage_run(&g, "b");
+    stage_end(&g);
+    stage_drop("a x");
+    stage_drop("b x");
+    stage_begin(&g, chain);
+    mf_plan_start(g.plan, 0);
+    mf_plan_fail(g.plan, 0, strdup("broken"), 0);
+    states(&g, "a failed, b blocked, c blocked");
+    ck_assert(mf_plan_at(g.plan, 0)->known && mf_plan_at(g.plan, 1)->known);
+    ck_assert(!mf_plan_at(g.plan, 2)->known);
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+static const char late[] = "massflow: 1\n"
+                           "stages:\n"
+                           "  a: {use: random.make}\n"
+                           "  slow: {use: random.make, with: {salt: 1}}\n"
+                           "  b: {use: random.two, in: {a: a.x}}\n"
+                           "  items: {use: random.items, in: {all: [a.x]}}\n"
+                           "  read: {use: random.read, in: {items: items}}\n"
+                           "  c: {use: random.two, in: {a: slow.x, b: a.y}}\n";
+
+/* `a` ran before, its y was collected; once `slow` is done it is needed, and comes out otherwise.
+ */
+static void late_begin(staged *g)
+{
+    stage_begin(g, "massflow: 1\nstages:\n  a: {use: random.make}\n");
+    stage_run(g, "a");
+    stage_end(g);
+    stage_drop("a y");
+    stage_begin(g, late);
+    states(g, "a cached, slow to run!, b to run!, items recipe, c waiting, read to run!");
+}
+
+START_TEST(what_comes_out_otherwise_is_decided_anew)
+{
+    char b[MF_HEX_SIZE], items_key[MF_HEX_SIZE];
+    staged g;
+    enter_scratch();
+    late_begin(&g);
+    stage_run(&g, "b");
+    strcpy(b, mf_plan_at(g.plan, 2)->key);
+    strcpy(items_key, mf_plan_at(g.plan, 3)->key);
+    stage_run(&g, "slow");
+    states(&g, "a to run!, slow done, b done, items recipe, c to run, read to run");
+    mf_plan_start(g.plan, 0);
+    stage_finish(&g, "a", "other");
+    states(&g, "a done, slow done, b to run!, items recipe, c to run!, read to run!");
+    ck_assert_str_ne(mf_plan_at(g.plan, 2)->key, b);
+    ck_assert_str_ne(mf_plan_at(g.plan, 3)->key, items_key);
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+/* Who runs keeps what it has begun with, and is decided anew when it ends. */
+START_TEST(who_runs_is_left_alone)
+{
+    char b[MF_HEX_SIZE];
+    staged g;
+    enter_scratch();
+    late_begin(&g);
+    mf_plan_start(g.plan, 2);
+    mf_plan_start(g.plan, 5);
+    strcpy(b, mf_plan_at(g.plan, 2)->key);
+    stage_run(&g, "slow");
+    mf_plan_start(g.plan, 0);
+    stage_finish(&g, "a", "other");
+    states(&g, "a done, slow done, b running, items recipe, c to run!, read running");
+    ck_assert_str_eq(mf_plan_at(g.plan, 2)->key, b);
+    stage_finish(&g, "b", "b");
+    states(&g, "a done, slow done, b to run!, items recipe, c to run!, read running");
+    ck_assert_str_ne(mf_plan_at(g.plan, 2)->key, b);
+    stage_finish(&g, "read", "read");
+    states(&g, "a done, slow done, b to run!, items recipe, c to run!, read to run!");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
+/* A file that can't be read fails its node when it is planned. */
+START_TEST(a_file_that_is_not_there)
+{
+    bool asked[2] = {true, true};
+    mf_plan_options options = {0};
+    staged g;
+    enter_scratch();
+    write_file("gone", "");
+    ok(mf_store_open("store", MF_STORE_WRITE, &g.store));
+    g.graph = load_text("massflow: 1\n"
+                        "stages:\n"
+                        "  a: {use: random.file, with: {path: gone}}\n"
+                        "  b: {use: random.two, in: {a: a.x}}\n");
+    ck_assert_int_eq(unlink("gone"), 0);
+    ok(mf_plan_new(g.graph, g.store, asked, &options, &g.plan));
+    states(&g, "a failed, b blocked");
+    stage_end(&g);
+    leave_scratch();
+}
+END_TEST
+
 /* A plan that nobody runs is left, and says so. */
 START_TEST(what_is_left_is_said)
 {
@@ -974,6 +1346,14 @@ int main(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, a_diamond_after_gc);
     tcase_add_test(c, what_is_left_is_said);
+    tcase_add_test(c, to_run_and_running);
+    tcase_add_test(c, found_by_another_look);
+    tcase_add_test(c, twins_have_one_result);
+    tcase_add_test(c, again_and_back);
+    tcase_add_test(c, data_that_is_lost);
+    tcase_add_test(c, what_comes_out_otherwise_is_decided_anew);
+    tcase_add_test(c, who_runs_is_left_alone);
+    tcase_add_test(c, a_file_that_is_not_there);
     tcase_add_test(c, random_graphs);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
