@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +21,30 @@ struct mf_digest {
     EVP_MD_CTX *context;
 };
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const EVP_MD *fetched;
+
+static void fetch(void)
+{
+    fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!fetched)
+        fetched = EVP_sha256(); /* which is fetched at each use */
+}
+
+/* Looking it up takes longer than hashing a key. */
+static const EVP_MD *sha256(void)
+{
+    pthread_once(&once, fetch);
+    return fetched;
+}
+
 mf_status mf_digest_new(mf_digest **digest)
 {
     mf_digest *d = calloc(1, sizeof *d);
     *digest = NULL;
     if (d)
         d->context = EVP_MD_CTX_new();
-    if (!d || !d->context || !EVP_DigestInit_ex(d->context, EVP_sha256(), NULL)) {
+    if (!d || !d->context || !EVP_DigestInit_ex(d->context, sha256(), NULL)) {
         mf_digest_free(d);
         return mf_fail(MF_NO_MEMORY, "no memory for a digest");
     }
@@ -77,7 +95,7 @@ void mf_digest_end_hex(mf_digest *digest, char hex[MF_HEX_SIZE])
 
 void mf_digest_bytes(const void *bytes, size_t size, uint8_t out[MF_DIGEST_BYTES])
 {
-    EVP_Digest(bytes, size, out, NULL, EVP_sha256(), NULL);
+    EVP_Digest(bytes, size, out, NULL, sha256(), NULL);
 }
 
 void mf_digest_hex(const void *bytes, size_t size, char hex[MF_HEX_SIZE])
@@ -99,12 +117,19 @@ void mf_hex_encode(const uint8_t digest[MF_DIGEST_BYTES], char hex[MF_HEX_SIZE])
 
 bool mf_hex_decode(const char *hex, uint8_t digest[MF_DIGEST_BYTES])
 {
-    for (int i = 0; i < 2 * MF_DIGEST_BYTES; i++) {
-        char c = hex[i];
-        int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (value < 0)
+    /* 16 with the value of a digit, 0 for what is none. */
+    static const uint8_t values[256] = {
+        ['0'] = 16, ['1'] = 17, ['2'] = 18, ['3'] = 19, ['4'] = 20, ['5'] = 21,
+        ['6'] = 22, ['7'] = 23, ['8'] = 24, ['9'] = 25, ['a'] = 26, ['b'] = 27,
+        ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31,
+    };
+
+    for (int i = 0; i < MF_DIGEST_BYTES; i++) {
+        uint8_t high = values[(uint8_t)hex[2 * i]];
+        uint8_t low = high ? values[(uint8_t)hex[2 * i + 1]] : 0; /* it may end in between */
+        if (!low)
             return false;
-        digest[i / 2] = (uint8_t)(i % 2 ? digest[i / 2] | value : value << 4);
+        digest[i] = (uint8_t)(high << 4 | (low & 15));
     }
     return hex[2 * MF_DIGEST_BYTES] == 0;
 }

@@ -319,8 +319,8 @@ mf_status mf__record_imported(mf_store *store, const mf_action *action);
  * former the newest, of the latter the one that was imported first. An import never changes what a
  * key stands for. */
 #define MF__ACTION(key, device)                                                                    \
-    "(SELECT num FROM action WHERE key = " key " AND (" device " IS NULL OR device IN (" device    \
-    ", '')) ORDER BY import <> 0, CASE import WHEN 0 THEN -num ELSE num END LIMIT 1)"
+    "(SELECT coalesce(max(CASE import WHEN 0 THEN num END), min(num)) FROM action WHERE key = " key \
+    " AND (" device " IS NULL OR device IN (" device ", '')))"
 
 /* Whether both have the same outputs; else *differs is the first of `b` that `a` has not, or NULL. */
 bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_output **differs);

@@ -76,9 +76,13 @@ static mf_status insert_nodes(mf__connection *c, void *arg)
         if (n->key && !mf_hex_decode(n->key, key))
             return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", n->key);
         MF_TRY(mf__exec(c,
-                        "INSERT OR REPLACE INTO run_node (run, node, outcome, started, seconds,"
-                        " device, peak_bytes, own_process, message, key)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT INTO run_node (run, node, outcome, started, seconds, device,"
+                        " peak_bytes, own_process, message, key)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, node) DO UPDATE"
+                        " SET outcome = excluded.outcome, started = excluded.started,"
+                        " seconds = excluded.seconds, device = excluded.device,"
+                        " peak_bytes = excluded.peak_bytes, own_process = excluded.own_process,"
+                        " message = excluded.message, key = excluded.key",
                         "itirrtiitd", all->run, n->node, (int64_t)n->outcome, n->started,
                         n->seconds, n->device, n->peak_bytes, (int64_t)n->own_process,
                         n->message && n->message[0] ? n->message : NULL, n->key ? key : NULL));
