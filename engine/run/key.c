@@ -7,27 +7,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put_text(FILE *out, const char *text)
+/* A text that grows; what is wrong with it is found at the end. */
+typedef struct text {
+    char *data;
+    size_t length, room;
+    bool failed;
+} text;
+
+static void put_bytes(text *out, const char *bytes, size_t count)
 {
-    fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < 0x20)
-            fprintf(out, "\\u%04x", *c);
-        else
-            fputc(*c, out);
+    if (out->failed)
+        return;
+    if (count >= out->room - out->length) {
+        size_t room = 2 * out->room + count + 512;
+        char *grown = realloc(out->data, room);
+        if (!grown) {
+            out->failed = true;
+            return;
+        }
+        out->data = grown;
+        out->room = room;
     }
-    fputc('"', out);
+    memcpy(out->data + out->length, bytes, count);
+    out->length += count;
+    out->data[out->length] = '\0';
 }
 
-static void put_pair(FILE *out, const char *name, const char *value, bool *first)
+static void put(text *out, const char *bytes)
+{
+    put_bytes(out, bytes, strlen(bytes));
+}
+
+static void put_text(text *out, const char *value)
+{
+    const char *from = value, *c = value;
+    char escaped[8];
+
+    put(out, "\"");
+    for (; *c; c++) {
+        if (*c != '"' && *c != '\\' && (unsigned char)*c >= 0x20)
+            continue;
+        put_bytes(out, from, (size_t)(c - from));
+        snprintf(escaped, sizeof escaped, *c == '"' || *c == '\\' ? "\\%c" : "\\u%04x", *c);
+        put(out, escaped);
+        from = c + 1;
+    }
+    put_bytes(out, from, (size_t)(c - from));
+    put(out, "\"");
+}
+
+static void put_pair(text *out, const char *name, const char *value, bool *first)
 {
     if (!*first)
-        fputc(',', out);
+        put(out, ",");
     *first = false;
     put_text(out, name);
-    fputc(':', out);
+    put(out, ":");
     put_text(out, value);
 }
 
@@ -54,7 +89,7 @@ bool mf_work_wants_device(const mf_work *work)
 
 /* One element of an input. Where case ids are told to the stage they, the columns and the axes that
  * are gathered are part of what it sees; the path is not told. */
-static void put_element(FILE *out, const mf_work *work, const mf_feed *feed, const mf_element *e)
+static void put_element(text *out, const mf_work *work, const mf_feed *feed, const mf_element *e)
 {
     bool first = true;
 
@@ -62,43 +97,43 @@ static void put_element(FILE *out, const mf_work *work, const mf_feed *feed, con
         put_text(out, e->id);
         return;
     }
-    fputs("{\"artifact\":", out);
+    put(out, "{\"artifact\":");
     put_text(out, e->id);
     if (mf_element_axis(work, e, 0)) {
-        fputs(",\"axes\":{", out);
+        put(out, ",\"axes\":{");
         for (size_t k = 0; mf_element_axis(work, e, k); k++)
             put_pair(out, mf_element_axis(work, e, k)->axis, mf_element_axis(work, e, k)->value,
                      &first);
-        fputc('}', out);
+        put(out, "}");
     }
-    fputs(",\"case\":", out);
+    put(out, ",\"case\":");
     put_text(out, e->case_id);
     if (e->row) {
         first = true;
-        fputs(",\"columns\":{", out);
+        put(out, ",\"columns\":{");
         for (size_t i = 0; i < mf_graph_column_count(e->row->graph); i++) {
             const char *name = mf_graph_column(e->row->graph, i);
             const char *value = mf_case_column(e->row, name);
             if (value && strcmp(name, "id") != 0 && strcmp(name, "path") != 0)
                 put_pair(out, name, value, &first);
         }
-        fputc('}', out);
+        put(out, "}");
     }
-    fputc('}', out);
+    put(out, "}");
 }
 
-static void put_feed(FILE *out, const mf_work *work, const mf_feed *feed, const char *recipe)
+static void put_feed(text *out, const mf_work *work, const mf_feed *feed, const char *recipe)
 {
     if (feed->stream) {
-        fputs(recipe, out);
+        put(out, recipe);
     } else if (feed->list) {
-        fputc('[', out);
+        put(out, "[");
         for (size_t i = 0; i < feed->count; i++) {
             if (i)
-                fputc(',', out);
+                put(out, ",");
             put_element(out, work, feed, &feed->elements[i]);
         }
-        fputc(']', out);
+        put(out, "]");
     } else {
         put_element(out, work, feed, &feed->elements[0]);
     }
@@ -111,7 +146,7 @@ static int by_port_name(const void *a, const void *b)
     return strcmp((*x)->port->name, (*y)->port->name);
 }
 
-static mf_status put_inputs(FILE *out, const mf_work *work, const char *const *recipes)
+static mf_status put_inputs(text *out, const mf_work *work, const char *const *recipes)
 {
     const mf_feed **order = calloc(work->feed_count ? work->feed_count : 1, sizeof *order);
     bool first = true;
@@ -122,23 +157,23 @@ static mf_status put_inputs(FILE *out, const mf_work *work, const char *const *r
         order[i] = &work->feeds[i];
     if (work->feed_count)
         qsort(order, work->feed_count, sizeof *order, by_port_name);
-    fputs(",\"inputs\":{", out);
+    put(out, ",\"inputs\":{");
     for (size_t i = 0; i < work->feed_count; i++) {
         if (!order[i]->stream && !order[i]->count && !order[i]->list)
             continue;
         if (!first)
-            fputc(',', out);
+            put(out, ",");
         first = false;
         put_text(out, order[i]->port->name);
-        fputc(':', out);
+        put(out, ":");
         put_feed(out, work, order[i], recipes[order[i] - work->feeds]);
     }
-    fputc('}', out);
+    put(out, "}");
     free(order);
     return MF_OK;
 }
 
-static void put_code(FILE *out, const mf_work *work, bool by_version)
+static void put_code(text *out, const mf_work *work, bool by_version)
 {
     char code[80];
 
@@ -149,13 +184,13 @@ static void put_code(FILE *out, const mf_work *work, bool by_version)
     put_text(out, code);
 }
 
-static mf_status put_paths(FILE *out, const mf_work *work, const mf_key_source *source)
+static mf_status put_paths(text *out, const mf_work *work, const mf_key_source *source)
 {
     size_t count = mf_params_path_count(work->params);
 
     if (!count)
         return MF_OK;
-    fputs(",\"paths\":{", out);
+    put(out, ",\"paths\":{");
     for (size_t i = 0; i < count; i++) {
         mf_file_use use = {.stage = work->stage};
         use.path = mf_params_path(work->params, i, &use.param);
@@ -163,58 +198,54 @@ static mf_status put_paths(FILE *out, const mf_work *work, const mf_key_source *
         if (!digest)
             return mf_fail(MF_IO, "%s could not be read", use.path);
         if (i)
-            fputc(',', out);
+            put(out, ",");
         put_text(out, use.param);
-        fputc(':', out);
+        put(out, ":");
         put_text(out, digest);
     }
-    fputc('}', out);
+    put(out, "}");
     return MF_OK;
 }
 
-static mf_status put_all(FILE *out, const mf_work *work, const char *const *recipes,
+static mf_status put_all(text *out, const mf_work *work, const char *const *recipes,
                          const mf_key_source *source)
 {
-    fputc('{', out);
+    char number[64];
+
+    snprintf(number, sizeof number, ",\"format\":%d", MF_KEY_FORMAT);
+    put(out, "{");
     if (work->stage->random && *work->case_id) {
-        fputs("\"case\":", out);
+        put(out, "\"case\":");
         put_text(out, work->case_id);
-        fputc(',', out);
+        put(out, ",");
     }
-    fputs("\"code\":", out);
+    put(out, "\"code\":");
     put_code(out, work, source->by_version);
-    fprintf(out, ",\"format\":%d", MF_KEY_FORMAT);
+    put(out, number);
     MF_TRY(put_inputs(out, work, recipes));
     if (work->stage->program && source->by_version)
-        fprintf(out, ",\"numerics\":\"version %d\"", MF_NUMERICS_VERSION);
-    else if (work->stage->program)
-        fprintf(out, ",\"numerics\":\"%s\"", MF_NUMERICS_CODE);
-    fprintf(out, ",\"params\":%s",
-            source->of_state ? mf_params_base_json(work->params) : mf_params_json(work->params));
+        snprintf(number, sizeof number, ",\"numerics\":\"version %d\"", MF_NUMERICS_VERSION);
+    if (work->stage->program)
+        put(out, source->by_version ? number : ",\"numerics\":\"" MF_NUMERICS_CODE "\"");
+    put(out, ",\"params\":");
+    put(out, source->of_state ? mf_params_base_json(work->params) : mf_params_json(work->params));
     MF_TRY(put_paths(out, work, source));
-    fputs(",\"stage\":", out);
+    put(out, ",\"stage\":");
     put_text(out, work->stage->name);
-    fputc('}', out);
+    put(out, "}");
     return MF_OK;
 }
 
 mf_status mf_key_components(const mf_work *work, const char *const *recipes,
                             const mf_key_source *source, char **json)
 {
-    size_t size = 0;
-    FILE *out;
-    mf_status status;
+    text out = {0};
+    mf_status status = put_all(&out, work, recipes, source);
 
-    *json = NULL;
-    out = open_memstream(json, &size);
-    if (!out)
-        return mf_fail(MF_NO_MEMORY, "no memory for a key");
-    status = put_all(out, work, recipes, source);
-    if (fclose(out) != 0 && !status)
+    if (!status && out.failed)
         status = mf_fail(MF_NO_MEMORY, "no memory for a key");
-    if (status) {
-        free(*json);
-        *json = NULL;
-    }
+    *json = status ? NULL : out.data;
+    if (status)
+        free(out.data);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "../expect.h"
 #include "base/artifact_source.h"
 #include "run/check.h"
+#include "run/key.h"
 #include "run/sheet.h"
 #include "run/why.h"
 #include "run/write.h"
@@ -12,6 +13,54 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+typedef struct text_params {
+    const char *text;
+} text_params;
+
+static const mf_param key_params[] = {MF_TEXT(text_params, text, "a \"b\" \\c", "A text."),
+                                      MF_PARAMS_END};
+static const mf_port key_in[] = {{"b", "text[]", "", MF_KEYED}, {"a", "text", "", 0}, {0}};
+static const mf_port key_out[] = {{"text", "text", "", 0}, {0}};
+static const mf_stage key_stage = {.name = "key.stage",
+                                   .version = 3,
+                                   .random = true,
+                                   .params = key_params,
+                                   .params_size = sizeof(text_params),
+                                   .in = key_in,
+                                   .out = key_out};
+
+/* A key holds for years: its text, to the letter, also where names are none that anybody expects.
+ */
+START_TEST(components_to_the_letter)
+{
+    const mf_axis_value axis = {"fold", "\x01\x1f"};
+    mf_element elements[] = {{.id = "11", .case_id = "a\"b\\c\td", .axes = &axis, .axis_count = 1},
+                             {.id = "22", .case_id = "\xc3\xa9\n", .axes = &axis, .axis_count = 0}};
+    mf_element other = {.id = "33", .case_id = "unseen"};
+    mf_feed feeds[] = {{.port = &key_in[0], .list = true, .count = 2, .elements = elements},
+                       {.port = &key_in[1], .count = 1, .elements = &other}};
+    const char *recipes[2] = {NULL, NULL};
+    const mf_key_source source = {.by_version = true};
+    mf_work work = {.stage = &key_stage, .case_id = "\"", .feed_count = 2, .feeds = feeds};
+    mf_params *params;
+    char *json;
+
+    ok(mf_params_new(&key_stage, &params));
+    ok(mf_params_finish(params));
+    work.params = params;
+    ok(mf_key_components(&work, recipes, &source, &json));
+    ck_assert_str_eq(json, "{\"case\":\"\\\"\",\"code\":\"version 3\",\"format\":1,\"inputs\":"
+                           "{\"a\":\"33\",\"b\":[{\"artifact\":\"11\",\"axes\":{\"fold\":"
+                           "\"\\u0001\\u001f\"},\"case\":\"a\\\"b\\\\c\\u0009d\"},"
+                           "{\"artifact\":\"22\",\"case\":\"\xc3\xa9\\u000a\"}]},"
+                           "\"params\":{\"text\":\"a \\\"b\\\" \\\\c\"},\"stage\":\"key.stage\"}");
+    free(json);
+    mf_params_unref(params);
+}
+END_TEST
 
 /* ---- why ------------------------------------------------------------------------------------- */
 
@@ -489,6 +538,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_add_test(cases, components_to_the_letter);
     tcase_add_test(cases, parameters_are_named);
     tcase_add_test(cases, nothing_changed);
     tcase_add_test(cases, inputs_are_named);
