@@ -109,7 +109,8 @@ void mf_plan_free(mf_plan *plan);
 const mf_graph *mf_plan_graph(const mf_plan *plan);
 mf_store *mf_plan_store(const mf_plan *plan);
 const mf_plan_options *mf_plan_get_options(const mf_plan *plan);
-const mf_files *mf_plan_files(const mf_plan *plan); /* NULL without a store; any thread may read it */
+const mf_files *
+mf_plan_files(const mf_plan *plan);        /* NULL without a store; any thread may read it */
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
 const mf_plan_node *mf_plan_at(const mf_plan *plan, size_t i);
 size_t mf_plan_tally(const mf_plan *plan, mf_plan_state state); /* nodes in it, without streams */
@@ -124,8 +125,8 @@ void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self);
 
 /* To be run, ready, and not deferred. */
 bool mf_plan_can_start(const mf_plan_node *n);
-/* Of the nodes that can start and want a device (or do not), the first by rank; not one whose key is
- * that of a running node, which may answer for both. The plan's count where there is none. */
+/* Of the nodes that can start and want a device (or do not), the first by rank; not one whose key
+ * is that of a running node, which may answer for both. The plan's count where there is none. */
 size_t mf_plan_next(mf_plan *plan, bool device);
 /* Each of these changes one node. What follows for others is found by mf_plan_settle. */
 void mf_plan_start(mf_plan *plan, size_t i);    /* it runs */

@@ -16,13 +16,13 @@ struct mf_plan {
     size_t count;
     uint32_t *consumers; /* of all nodes, one after another */
     mf_files *files;
-    mf_heap touched;      /* nodes to be looked at */
+    mf_heap touched; /* nodes to be looked at */
     /* Those that can start; [1]: on a device. Some can't any more. One whose twin runs may be
      * missing, until that ends. */
     mf_heap startable[2];
     size_t *running; /* those that run, in no order */
     size_t running_count;
-    mf_twins twins;       /* by key */
+    mf_twins twins;               /* by key */
     size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
     uint64_t changes;
     mf_plan_changed changed;

@@ -1,6 +1,7 @@
 /* run.c - the scheduler's loop: signals, ticks, logs, nodes that have ended. What the scheduler
  * does with them is in the files that runner.h names. */
 #include "run/run.h"
+#include "base/seconds.h"
 #include "run/clock.h"
 #include "run/folder.h"
 #include "run/groups.h"
@@ -50,11 +51,6 @@ typedef struct loop {
     mf_job *finished;
 } loop;
 
-static double now(void)
-{
-    return (double)uv_hrtime() * 1e-9;
-}
-
 static void flush_journal(loop *l)
 {
     l->samples = 0;
@@ -93,10 +89,10 @@ static void go_on(loop *l)
  * False where there may be more. */
 static bool emit_lines(loop *l)
 {
-    double begun = now();
+    double begun = mf_seconds();
     mf_line *line = NULL;
 
-    for (int i = 0; i < LINES_A_TURN && now() - begun < TURN; i++) {
+    for (int i = 0; i < LINES_A_TURN && mf_seconds() - begun < TURN; i++) {
         line = mf_lines_take(l->lines);
         if (!line)
             return true;
@@ -219,13 +215,13 @@ static void on_signal(loop *l, int number)
 
     if (number == SIGINT || number == SIGTERM) {
         /* A shell's timeout signals a process and its group: that is one wish, not two. */
-        if (l->interrupted > 0 && now() - l->interrupted < ONE_WISH)
+        if (l->interrupted > 0 && mf_seconds() - l->interrupted < ONE_WISH)
             return;
         if (l->interrupted > 0) {
             mf_runner_tell(&l->run, (mf_run_event){.kind = MF_RUN_STOP_NOW});
             return;
         }
-        l->interrupted = now();
+        l->interrupted = mf_seconds();
     }
     if (again)
         return;
@@ -254,7 +250,7 @@ static void on_tick(uv_timer_t *handle)
     for (const mf_job *j = l->run.running; j && count < (size_t)l->run.slots; j = j->next) {
         mf_run_active *a = &l->active[count++];
         a->node = mf_plan_at(l->run.plan, j->index)->work.node;
-        a->seconds = now() - j->start;
+        a->seconds = mf_seconds() - j->start;
         l->run.executor->progress(j->execution, &a->state);
     }
     mf_runner_tell(&l->run,
@@ -303,9 +299,9 @@ static void on_sample(uv_timer_t *handle)
         tell_overtime(l, j);
     if (++l->samples >= SAMPLES_A_FLUSH)
         flush_journal(l);
-    if (l->run.running && now() - l->beaten >= MF_LEASE_BEAT) {
+    if (l->run.running && mf_seconds() - l->beaten >= MF_LEASE_BEAT) {
         mf_runner_give_up(&l->run, mf_store_lease_beat(l->run.store));
-        l->beaten = now();
+        l->beaten = mf_seconds();
     }
 }
 
@@ -367,7 +363,7 @@ mf_status mf_run(mf_plan *plan, const mf_executor *executor, const mf_run_option
                       .executor = executor,
                       .options = options,
                       .result = result,
-                      .clock = now,
+                      .clock = mf_seconds,
                       .hand_over = hand_over,
                       .self = &l},
               .thread = pthread_self(),
