@@ -33,7 +33,7 @@ bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
     }
     if (state == MF_LEASE_HELD) {
         mf_plan_defer(r->plan, i);
-        if (mf_wait_seen(w, owner, r->clock()))
+        if (mf_wait_seen(&r->waits, w, owner, r->clock()))
             tell_wait(r, n->work.node, owner);
         return true;
     }
@@ -69,7 +69,7 @@ void mf_runner_look(mf_runner *r)
             n->state == MF_PLAN_TO_RUN)
             continue;
         mf_plan_resume(r->plan, i);
-        r->waits.items[k].waiting = false;
+        mf_wait_over(&r->waits, &r->waits.items[k]);
     }
 }
 
