@@ -2,6 +2,7 @@
 #include "run/altstack.h"
 #include "run/runner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,9 @@ static mf_status find_needs(mf_runner *r, mf_job *j, const mf_work *w)
                           .device = mf_work_wants_device(w),
                           .cost = 1};
     MF_TRY(mf_task_needs(j->task, &j->needs));
+    if (!isfinite(j->needs.cost) || j->needs.cost < 0)
+        return mf_fail(MF_INTERNAL, "needs of %s: it is estimated to take %g seconds",
+                       w->stage->name, j->needs.cost);
     if (limits_of(j)->memory && j->needs.host_bytes > limits_of(j)->memory)
         j->needs.host_bytes = limits_of(j)->memory; /* more it can't have */
     if (j->needs.device)
@@ -210,7 +214,7 @@ void mf_job_launch(mf_runner *r, mf_job *j)
     mf_plan_start(r->plan, j->index);
     mf_runner_settle(r);
     r->slots_used += j->slots;
-    r->bytes_used += j->needs.host_bytes;
+    r->bytes_used += j->bytes;
     if (j->needs.device)
         r->device_busy[j->device] = true;
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED, .node = n->work.node});

@@ -28,6 +28,7 @@ typedef struct mf_job {
     mf_needs needs;
     int slots;
     size_t device;  /* leased, where it needs one */
+    size_t bytes;   /* of the host's memory that it is taken to need; on `device` */
     uint64_t start; /* ns */
     double started; /* since 1970 */
     int64_t peak;   /* of the process's resident bytes while it ran */

@@ -79,8 +79,10 @@ static void set_ready(mf_plan *plan, mf_plan_node *n, bool ready)
     plan->changes++;
     if (n->state == MF_PLAN_RECIPE)
         touch_consumers(plan, n);
-    if (mf_plan_can_start(n))
-        mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+    if (!mf_plan_can_start(n))
+        return;
+    mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+    mf_plan__can_estimate(plan, n);
 }
 
 /* What node n reads is not what it was: so it may not stay what it is, and who reads it waits. */
