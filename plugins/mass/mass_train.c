@@ -234,19 +234,6 @@ static mf_status save(trainer *t, int64_t i, bool keep)
     return failed;
 }
 
-/* Stopped: what has been learned is not to be lost. That it is being stopped is the error to tell.
- */
-static void save_at_end(trainer *t, int64_t i)
-{
-    mf_status failed = save(t, i, false);
-    if (!failed)
-        return;
-    char *text = mf_error_text(failed);
-    mf_log(t->task, "%s", text ? text : "its state could not be saved");
-    free(text);
-    mf_error_free(failed);
-}
-
 static mf_status resume(trainer *t, int64_t *i)
 {
     mf_artifact *state;
@@ -328,7 +315,7 @@ static mf_status train(trainer *t)
     while (i < t->last) {
         mf_status failed = learn_step(t, stream, &schedule, i);
         if (failed && mf_error_code(failed) == MF_CANCELLED && i > first)
-            save_at_end(t, i);
+            mf_log_error(t->task, save(t, i, false)); /* what has been learned is kept */
         MF_TRY(failed);
         i++;
         if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint))

@@ -77,7 +77,8 @@ static const char *note_of(const overlap *v)
 static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
                                const mf_grid *g, int32_t label)
 {
-    const int64_t n[3] = {g->size[2], g->size[1], g->size[0]};
+    int64_t n[3];
+    mf_zyx(g->size, n);
     const double spacing[3] = {g->spacing[2], g->spacing[1], g->spacing[0]};
     double ml = g->spacing[0] * g->spacing[1] * g->spacing[2] / 1000;
     overlap v;
