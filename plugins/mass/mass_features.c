@@ -20,12 +20,12 @@ static const mf_param params[] = {
              "Spacing along x, y, z that the scan is brought to."),
     MF_INT3(features_params, size, "[192, 128, 96]", 16, 1024, "voxels",
             "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
-    MF_NORMALIZE_PARAMS(features_params), MF_PARAMS_END};
+    MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
     {"model", "model", "Its averaged weights are used, where it has them.", 0},
     {"volume", "volume", "Scan.", 0},
-    {0}};
-static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {

@@ -36,14 +36,14 @@ static const mf_param params[] = {
               "What a reference's mean and deviation are taken over: its crop, as in the official "
               "code, or the whole scan, better where crops are small."),
     MF_NORMALIZE_PARAMS(segment_params),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"model", "model", "Its averaged weights are used, where it has them.", 0},
     {"references", "volume[]", "Scans that show what to look for.", 0},
     {"labels", "labels[]", "Their labels, in the same order.", 0},
     {"query", "volume", "Scan to label.", 0},
-    {0}};
-static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, MF_END};
 
 /* ---- session --------------------------------------------------------------------------------- */
 

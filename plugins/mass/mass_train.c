@@ -41,16 +41,16 @@ static const mf_param params[] = {
     MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
     MF_REAL_MARKED(train_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two saved states; 0: one after each step."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
     {"init", "model?",
      "Where to start, instead of random weights; it says channels, blocks, positions.", 0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
     {"metrics", "table", "Loss, Dice and cross entropy losses, rate and gradient norm a step.", 0},
-    {0}};
+    MF_END};
 
 /* ---- state ----------------------------------------------------------------------------------- */
 

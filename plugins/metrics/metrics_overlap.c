@@ -18,11 +18,11 @@ static const mf_param params[] = {
             "Labels that are compared. Empty: in each case those that truth or prediction has."),
     MF_BOOL(overlap_params, surfaces, "true",
             "Also measure HD95 and ASD; false where only Dice is wanted."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"pred", "labels[]", "Predicted labels of each case.", MF_KEYED},
     {"truth", "labels[]", "True labels; each prediction is matched by its case id.", MF_KEYED},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"table", "table",
      "A row for each case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note where one "
@@ -35,7 +35,7 @@ static const mf_port outputs[] = {
      "label "
      "was missed, made up, or in neither (empty).",
      0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 #define MOST_LABELS 1048576
 

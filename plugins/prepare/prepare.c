@@ -16,12 +16,12 @@ static const mf_param params[] = {
              "Spacing of the training grid along x, y, z."),
     MF_INT3(prepare_params, pad, "[135, 135, 135]", 1, 4096, "voxels",
             "Least size along x, y, z: at least the crop that training takes."),
-    MF_NORMALIZE_PARAMS(prepare_params), MF_PARAMS_END};
+    MF_NORMALIZE_PARAMS(prepare_params), MF_END};
 static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0},
                                  {"masks", "masks", "Its masks, on the same grid.", 0},
-                                 {0}};
+                                 MF_END};
 static const mf_port outputs[] = {
-    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, {0}};
+    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, MF_END};
 
 static void settings_of(const prepare_params *o, mf_sample_settings *settings)
 {

@@ -77,15 +77,15 @@ static const mf_param params[] = {
                   "Most of the device's memory that programs take; 0: as they see fit."),
     MF_REAL_MARKED(masks_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what has been found, after a slice each."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as colour slices.", 0},
     {"model", "model", "A SAM 2.", 0},
     {"body", "labels?", "Slices are seeded, and masks kept, inside the body: where this is not 0.",
      0},
     {"dense", "labels?", "More slices are seeded where this is not 0.", 0},
-    {0}};
-static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, MF_END};
 
 /* ---- options --------------------------------------------------------------------------------- */
 

@@ -35,15 +35,15 @@ static const mf_param params[] = {
                   "Most of the device's memory that programs take; 0: as they see fit."),
     MF_REAL_MARKED(propagate_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what is finished, after the things of a slice each."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as colour slices.", 0},
     {"seeds", "seeds", "Masks on some of its slices, across any axis.", 0},
     {"model", "model", "A SAM 2 with its memory.", 0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"masks", "masks", "3D masks; score: the predicted IoU of the seed; seed: axis and slice.", 0},
-    {0}};
+    MF_END};
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {

@@ -58,13 +58,13 @@ static const mf_param params[] = {
             "Masks with a smaller share of visible edge in their border are dropped; 0: none."),
     MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
            "At most as many masks, the same number for each size; the largest stay."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"volume", "volume", "Scan.", 0},
     {"body", "labels?", "The body: not 0 inside. Found by intensity without it.", 0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {{"masks", "masks", "Supervoxels, and unions of them.", 0},
-                                  {0}};
+                                  MF_END};
 static const char *const kernels[] = {slic_cl, NULL};
 
 static mf_status check(const void *p)
