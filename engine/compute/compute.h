@@ -7,11 +7,14 @@
 #include <massflow/compute.h>
 #include <pthread.h>
 
+typedef struct mf_signature mf_signature; /* of a kernel: what arguments it takes */
+
 struct mf_module {
     mf_module *next;
     mf_device *device;
     char key[33];
     cl_program program;
+    mf_signature *signatures; /* of its kernels, in no order */
 };
 
 struct mf_device {
@@ -59,6 +62,13 @@ void mf_digest(const char *const *strings, char hex[33]);
 /* Part of a buffer as one of its own; offset must be a multiple of device->alignment. Freed before
  * its parent. */
 mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buffer **view);
+
+/* ---- signature.c ----------------------------------------------------------------------------- */
+
+mf_signature *mf_signatures_read(cl_program program); /* of its kernels */
+void mf_signatures_free(mf_signature *list);
+/* Whether an argument is of the type that the kernel declares, as far as the driver says it. */
+mf_status mf_signature_check(const mf_module *module, const char *kernel, int i, const mf_arg *arg);
 
 /* ---- launches -------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
  * otherwise often runs two workers on one core, at half speed. It pins workers to the same cores in
  * every process, so where several processes compute at once, set POCL_AFFINITY=0. */
 #include "compute/compute.h"
+#include "compute/devices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,12 @@ const char *mf_device_text(const mf_device *device)
     return device->text;
 }
 
+bool mf_device_same_memory(const mf_device *a, const mf_device *b)
+{
+    size_t length = strcspn(a->text, "/");
+    return length == strcspn(b->text, "/") && !memcmp(a->text, b->text, length);
+}
+
 mf_device *mf_device_ref(mf_device *device)
 {
     __atomic_add_fetch(&device->refs, 1, __ATOMIC_RELAXED);
@@ -215,6 +222,7 @@ void mf_device_unref(mf_device *device)
     while (device->modules) {
         mf_module *module = device->modules;
         device->modules = module->next;
+        mf_signatures_free(module->signatures);
         clReleaseProgram(module->program);
         free(module);
     }

@@ -115,6 +115,7 @@ static mf_status build(mf_device *device, const char *const *sources, const char
         }
         keep_binary(device, key, module->program);
     }
+    module->signatures = mf_signatures_read(module->program);
     module->next = device->modules;
     device->modules = module;
     *found = module;
@@ -126,8 +127,9 @@ mf_status mf_module_build(mf_device *device, const char *const *sources, const c
 {
     *module = NULL;
     char all[1024];
-    int length = snprintf(all, sizeof all, "-cl-std=CL1.2 -DMF_CPU=%d -DMF_VECTOR=%d %s",
-                          device->info.is_cpu, device->vector, options ? options : "");
+    int length =
+        snprintf(all, sizeof all, "-cl-std=CL1.2 -cl-kernel-arg-info -DMF_CPU=%d -DMF_VECTOR=%d %s",
+                 device->info.is_cpu, device->vector, options ? options : "");
     if (length >= (int)sizeof all)
         return mf_fail(MF_INVALID, "build options are longer than %zu characters", sizeof all);
 

@@ -286,8 +286,11 @@ mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char 
     mf_status status = MF_OK;
     if ((int)wanted != count)
         status = mf_fail(MF_INTERNAL, "takes %u arguments, given %d", wanted, count);
-    for (int i = 0; i < count && !status; i++)
-        status = set_arg(launch, (cl_uint)i, &args[i]);
+    for (int i = 0; i < count && !status; i++) {
+        status = mf_signature_check(module, kernel, i, &args[i]);
+        if (!status)
+            status = set_arg(launch, (cl_uint)i, &args[i]);
+    }
     if (!status)
         status = set_range(launch, module->device, range);
     if (status)

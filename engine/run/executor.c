@@ -1,9 +1,11 @@
 /* executor.c - the executor of this process: a thread for each node, which takes its lease, runs
  * its stage and keeps its outputs. See executor.h. */
 #include "run/executor.h"
+#include "compute/devices.h"
 #include "run/altstack.h"
 #include "run/execute.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +204,9 @@ static mf_status find_needs(mf_execution *x)
                           .device = mf_work_wants_device(x->work),
                           .cost = 1};
     MF_TRY(mf_task_needs(x->task, &x->needs));
+    if (!isfinite(x->needs.cost) || x->needs.cost < 0)
+        return mf_fail(MF_INTERNAL, "needs of %s: it is estimated to take %g seconds",
+                       x->work->stage->name, x->needs.cost);
     if (x->limits->memory && x->needs.host_bytes > x->limits->memory)
         x->needs.host_bytes = x->limits->memory; /* more it can't have */
     return MF_OK;
@@ -271,6 +276,16 @@ static const mf_device_info *device(void *self, size_t i)
     return mf_device_get_info(devices[i]);
 }
 
+static bool same_memory(void *self, size_t a, size_t b)
+{
+    mf_device *const *devices;
+    size_t count;
+    mf_status status = mf_host_devices(self, &devices, &count);
+
+    mf_error_free(status);
+    return mf_device_same_memory(devices[a], devices[b]);
+}
+
 static void cancel(void *self)
 {
     mf_host_cancel(self);
@@ -291,6 +306,7 @@ mf_executor mf_host_executor(mf_host *host)
     return (mf_executor){.self = host,
                          .open_devices = open_devices,
                          .device = device,
+                         .same_memory = same_memory,
                          .prepare = prepare,
                          .start = start,
                          .free = free_execution,

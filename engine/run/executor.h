@@ -42,6 +42,7 @@ typedef struct mf_executor {
     /* Called once a node needs a device: there is at least one. */
     mf_status (*open_devices)(void *self, size_t *count);
     const mf_device_info *(*device)(void *self, size_t i);
+    bool (*same_memory)(void *self, size_t a, size_t b); /* they have their memory together */
     /* Node i, which can start, and what it needs. It may never be started. */
     mf_status (*prepare)(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
                          mf_execution **execution);

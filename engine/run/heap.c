@@ -38,18 +38,32 @@ void mf_heap_add(mf_heap *heap, size_t node)
     heap->nodes[at] = node;
 }
 
-size_t mf_heap_take(mf_heap *heap)
+/* Puts `node` at `at` or below, where it belongs. */
+static void sink(mf_heap *heap, size_t at, size_t node)
 {
-    size_t first = heap->nodes[0], last = heap->nodes[--heap->count], at = 0, next;
+    size_t next;
 
-    heap->in[first] = false;
     for (; (next = 2 * at + 1) < heap->count; at = next) {
         if (next + 1 < heap->count && before(heap, heap->nodes[next + 1], heap->nodes[next]))
             next++;
-        if (!before(heap, heap->nodes[next], last))
+        if (!before(heap, heap->nodes[next], node))
             break;
         heap->nodes[at] = heap->nodes[next];
     }
-    heap->nodes[at] = last;
+    heap->nodes[at] = node;
+}
+
+void mf_heap_order(mf_heap *heap)
+{
+    for (size_t at = heap->count / 2; at-- > 0;)
+        sink(heap, at, heap->nodes[at]);
+}
+
+size_t mf_heap_take(mf_heap *heap)
+{
+    size_t first = heap->nodes[0], last = heap->nodes[--heap->count];
+
+    heap->in[first] = false;
+    sink(heap, 0, last);
     return first;
 }

@@ -73,7 +73,7 @@ void mf_job_launch(mf_runner *r, mf_job *j)
     mf_plan_start(r->plan, j->index);
     mf_runner_settle(r);
     r->slots_used += j->slots;
-    r->bytes_used += j->needs.host_bytes;
+    r->bytes_used += j->bytes;
     if (j->needs.device)
         r->device_busy[j->device] = true;
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED,

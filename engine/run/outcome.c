@@ -83,7 +83,7 @@ void mf_runner_end(mf_runner *r, mf_job *j)
         link = &(*link)->next;
     *link = j->next;
     r->slots_used -= j->slots;
-    r->bytes_used -= j->needs.host_bytes;
+    r->bytes_used -= j->bytes;
     if (j->needs.device)
         r->device_busy[j->device] = false;
     if (j->end.lease != MF_LEASE_FREE) {

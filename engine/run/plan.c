@@ -156,19 +156,6 @@ static mf_status link_consumers(mf_plan *plan)
     return MF_OK;
 }
 
-static void rank(mf_plan *plan)
-{
-    for (size_t i = plan->count; i-- > 0;) {
-        mf_plan_node *n = &plan->nodes[i];
-        double below = 0;
-        for (size_t k = 0; k < n->consumer_count; k++) {
-            double r = plan->nodes[n->consumers[k]].rank;
-            below = r > below ? r : below;
-        }
-        n->rank = below + 1;
-    }
-}
-
 mf_file_use mf_plan__use(const mf_plan_node *n, size_t i)
 {
     mf_file_use use = {.stage = n->node->stage};
@@ -234,14 +221,15 @@ static mf_status build(mf_plan *plan, const bool *wanted)
         MF_TRY(init_node(&plan->nodes[i], mf_graph_node(plan->graph, i)));
     mark_wanted(plan, wanted);
     MF_TRY(link_consumers(plan));
-    rank(plan);
+    MF_TRY(mf_plan__pace_all(plan));
+    mf_plan__rank(plan);
     if (plan->store)
         MF_TRY(hash_files(plan));
     begin(plan, wanted);
     return settle_all(plan);
 }
 
-/* What comes first of what can start: the longest way down, then the order of the graph. */
+/* What comes first of what can start: by rank, then by the order of the graph. */
 static bool starts_before(const void *self, size_t a, size_t b)
 {
     const mf_plan_node *nodes = self;
@@ -305,6 +293,8 @@ void mf_plan_free(mf_plan *plan)
     free(plan->nodes);
     free(plan->consumers);
     free(plan->running);
+    free(plan->paces);
+    free(plan->unpaced);
     mf_heap_clear(&plan->touched);
     mf_heap_clear(&plan->startable[0]);
     mf_heap_clear(&plan->startable[1]);

@@ -78,7 +78,7 @@ typedef struct mf_plan_node {
     mf_plan_output *outputs;     /* by output port; set when known */
     const uint32_t *consumers;   /* nodes below, once for each edge */
     size_t consumer_count;
-    double rank;       /* length of the longest way down: what comes first when several can start */
+    double rank;       /* s, its critical path: what comes first when several can start; rank.c */
     double seconds;    /* that it ran */
     char *message;     /* of FAILED and BLOCKED; else what skip_failed leaves out */
     uint32_t *skipped; /* nodes that failed and are left out; see skip.h */
@@ -128,6 +128,14 @@ bool mf_plan_can_start(const mf_plan_node *n);
 /* Of the nodes that can start and want a device (or do not), the first by rank; not one whose key
  * is that of a running node, which may answer for both. The plan's count where there is none. */
 size_t mf_plan_next(mf_plan *plan, bool device);
+/* Orders nodes by the seconds that earlier runs took, as far as the store has any. Before a run; a
+ * plan that is only looked at does without. */
+MF_MUST_USE mf_status mf_plan_expect(mf_plan *plan);
+/* A node that can start, of a stage that has not run here and can estimate what it takes; the
+ * plan's count where there is none. Each stage is asked once. */
+size_t mf_plan_unestimated(mf_plan *plan);
+/* The answer: seconds that all nodes of its stage are taken to take; 0 or more. */
+void mf_plan_estimate(mf_plan *plan, size_t i, double seconds);
 /* Each of these changes one node. What follows for others is found by mf_plan_settle. */
 void mf_plan_start(mf_plan *plan, size_t i);    /* it runs */
 void mf_plan_put_back(mf_plan *plan, size_t i); /* it did not run after all: to be run, as before */

@@ -8,6 +8,13 @@
 #include "run/plan.h"
 #include "run/twins.h"
 
+/* What one node of a graph stage takes: rank.c. */
+typedef struct mf__pace {
+    double seconds;
+    bool known;  /* by earlier runs, or estimated */
+    bool listed; /* among the unpaced */
+} mf__pace;
+
 struct mf_plan {
     const mf_graph *graph;
     mf_store *store;
@@ -22,7 +29,10 @@ struct mf_plan {
     mf_heap startable[2];
     size_t *running; /* those that run, in no order */
     size_t running_count;
-    mf_twins twins;               /* by key */
+    mf_twins twins;  /* by key */
+    mf__pace *paces; /* by graph stage */
+    size_t *unpaced; /* of stages that may be asked for an estimate: a node that can start */
+    size_t unpaced_count;
     size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
     uint64_t changes;
     mf_plan_changed changed;
@@ -31,6 +41,12 @@ struct mf_plan {
 
 /* The i-th path among its parameters. */
 mf_file_use mf_plan__use(const mf_plan_node *n, size_t i);
+
+/* ---- rank.c ---------------------------------------------------------------------------------- */
+
+mf_status mf_plan__pace_all(mf_plan *plan); /* a second for each node, before anything is known */
+void mf_plan__rank(mf_plan *plan);          /* all nodes, and the heaps that go by it */
+void mf_plan__can_estimate(mf_plan *plan, const mf_plan_node *n); /* n can start */
 
 /* ---- settle.c -------------------------------------------------------------------------------- */
 

@@ -131,6 +131,8 @@ void mf_runner_begin(mf_runner *r)
             mf_runner_record(r, i, MF_NODE_CACHED, NULL);
     }
     count_imported(r);
+    if (mf_plan_tally(r->plan, MF_PLAN_TO_RUN))
+        mf_runner_give_up(r, mf_plan_expect(r->plan));
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_PLANNED});
     for (size_t i = 0; i < mf_plan_count(r->plan); i++) {
         mf_plan_state state = mf_plan_at(r->plan, i)->state;

@@ -25,6 +25,7 @@ typedef struct mf_job {
     mf_needs needs;
     int slots;
     size_t device;        /* its own, where it needs one */
+    size_t bytes;         /* of the host's memory that it is taken to need; on `device` */
     double start;         /* by the runner's clock */
     double started;       /* since 1970 */
     int64_t peak;         /* of the process's resident bytes while it ran */

@@ -54,8 +54,10 @@ static void touch_rebuilt(mf_plan *plan, const mf_plan_node *n)
 
 void mf_plan__offer(mf_plan *plan, const mf_plan_node *n)
 {
-    if (mf_plan_can_start(n))
-        mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+    if (!mf_plan_can_start(n))
+        return;
+    mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+    mf_plan__can_estimate(plan, n);
 }
 
 /* Its twins waited for what it would come to. */

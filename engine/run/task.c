@@ -640,6 +640,18 @@ void mf_log(mf_task *t, const char *format, ...)
     mf_host_log(t->host, t->work->node, line);
 }
 
+void mf_log_error(mf_task *t, mf_status error)
+{
+    char *text;
+
+    if (!error)
+        return;
+    text = mf_error_text(error);
+    mf_log(t, "%s", text ? text : "an error for whose text there is no memory");
+    free(text);
+    mf_error_free(error);
+}
+
 mf_status mf_cancel_point(mf_task *t)
 {
     if (mf_host_signal(t->host))

@@ -2,6 +2,7 @@
  *
  * Arrays of a launch go to the device when a launch first names them and come back when the queue
  * is drained; where the device shares the host's memory neither copies anything. */
+#include "compute/devices.h"
 #include "run/signals.h"
 #include "run/task_private.h"
 
@@ -128,9 +129,11 @@ mf_status mf_launch_args(mf_task *t, const char *kernel, int64_t count, const mf
     MF_TRY(mf_task_queue(t, &queue));
     for (int i = 0; i < arg_count; i++) {
         plain[i] = args[i].arg;
-        if (args[i].array)
-            MF_TRY(mf_within(move_array(t, args[i].array, args[i].written, &plain[i].buffer),
-                             "argument %d of kernel %s", i, kernel));
+        if (!args[i].array)
+            continue;
+        MF_TRY(mf_module_check_array(module, kernel, i, args[i].array->dtype));
+        MF_TRY(mf_within(move_array(t, args[i].array, args[i].written, &plain[i].buffer),
+                         "argument %d of kernel %s", i, kernel));
     }
     memset(&plain[arg_count], 0, sizeof plain[0]);
     plain[arg_count].kind = MF_ARG_INT;

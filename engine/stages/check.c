@@ -10,7 +10,7 @@ mf_status mf_plugin_check_abi(const mf_plugin *p, const char *file)
 {
     if (!p)
         return mf_fail(MF_INVALID, "plugin %s: massflow_plugin() returned nothing", file);
-    if (p->abi_major != MF_ABI_MAJOR || p->abi_minor > MF_ABI_MINOR)
+    if (p->abi_major != MF_ABI_MAJOR || p->abi_minor > MF_ABI_MINOR || p->abi_minor < 0)
         return mf_hint(mf_fail(MF_INVALID,
                                "plugin %s was built for stage interface %d.%d; this massflow has "
                                "%d.%d",
@@ -19,22 +19,7 @@ mf_status mf_plugin_check_abi(const mf_plugin *p, const char *file)
                                                       "against the headers of this one"
                                                     : "build the plugin against the headers of "
                                                       "this massflow");
-    const struct {
-        const char *name;
-        size_t theirs, ours;
-    } sizes[] = {{"mf_stage", p->stage_size, sizeof(mf_stage)},
-                 {"mf_param", p->param_size, sizeof(mf_param)},
-                 {"mf_port", p->port_size, sizeof(mf_port)},
-                 {"mf_type", p->type_size, sizeof(mf_type)}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i].theirs != sizes[i].ours)
-            return mf_hint(mf_fail(MF_INVALID,
-                                   "plugin %s (stage interface %d.%d) was built with another "
-                                   "layout of %s: %zu bytes; this massflow (%d.%d) has %zu",
-                                   file, p->abi_major, p->abi_minor, sizes[i].name, sizes[i].theirs,
-                                   MF_ABI_MAJOR, MF_ABI_MINOR, sizes[i].ours),
-                           "build the plugin against the headers of this massflow");
-    return MF_OK;
+    return mf_plugin_check_layout(p, file);
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -191,6 +176,9 @@ mf_status mf_stage_check(const mf_registry *r, const mf_stage *s)
         return mf_fail(MF_INVALID, "version is %d; it starts at 1", s->version);
     if (!s->summary)
         return mf_fail(MF_INVALID, "no summary");
+    if (!(s->tolerance >= 0 && s->tolerance < 1))
+        return mf_fail(MF_INVALID, "tolerance is %g; it is a part, from 0 to below 1",
+                       s->tolerance);
     if (!s->open != !s->close)
         return mf_fail(MF_INVALID, "open and close come together");
     MF_TRY(check_ports(r, s->in));

@@ -154,6 +154,11 @@ char *mf_stage_describe(const mf_registry *r, const mf_stage *s)
         show_param(&t, p, width);
     mf_text_add(&t, "\nplugin %s (%s), version %d\n", mf_registry_plugin(r, s),
                 mf_registry_file(r, s), s->version);
+    if ((s->kernels || s->program) && s->tolerance > 0)
+        mf_text_add(&t, "Computes on a device; results of two devices agree to %g.\n",
+                    s->tolerance);
+    else if (s->kernels || s->program)
+        mf_text_add(&t, "Computes on a device; its results are the same on each.\n");
     if (s->random)
         mf_text_add(&t, "Draws random numbers: seed and case enter its key.\n");
     return mf_text_take(&t);

@@ -1,7 +1,6 @@
 /* registry.c - stages and types of all plugins, by name. */
 #include "stages/registry.h"
 
-#include "base/arena.h"
 #include <dlfcn.h>
 #include <massflow/file.h>
 #include <stdlib.h>
@@ -29,6 +28,7 @@ mf_status mf_registry_new(mf_registry **registry)
         return mf_fail(MF_NO_MEMORY, "no memory for the registry of stages");
     for (size_t i = 0; i < count; i++)
         add_type(r, &types[i], SIZE_MAX);
+    r->arena = mf_arena_new();
     *registry = r;
     return MF_OK;
 }
@@ -46,6 +46,7 @@ void mf_registry_free(mf_registry *r)
     free(r->plugins);
     free(r->stages);
     free(r->types);
+    mf_arena_free(r->arena);
     free(r);
 }
 
@@ -147,7 +148,7 @@ static plugin *append(mf_registry *r, const char *file)
 mf_status mf_registry_add(mf_registry *r, const mf_plugin *declared, const char *file)
 {
     MF_TRY(mf_plugin_check_abi(declared, file));
-    append(r, file)->declared = declared;
+    append(r, file)->declared = mf_plugin_widen(r->arena, declared);
     MF_TRY(declare_types(r, r->plugin_count - 1));
     return declare_stages(r, r->plugin_count - 1);
 }
@@ -187,7 +188,9 @@ static mf_status open_plugin(mf_registry *r, const char *file)
             mf_fail(MF_INVALID, "%s is not a plugin: it has no symbol massflow_plugin", file),
             "one source of a plugin ends with MF_PLUGIN(\"name\", stages...)");
     p->declared = entry();
-    return mf_plugin_check_abi(p->declared, file);
+    MF_TRY(mf_plugin_check_abi(p->declared, file));
+    p->declared = mf_plugin_widen(r->arena, p->declared);
+    return MF_OK;
 }
 
 mf_status mf_registry_load(mf_registry *r, const char *const *files, size_t count)

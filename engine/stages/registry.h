@@ -2,16 +2,18 @@
 #ifndef MF_STAGES_REGISTRY_H
 #define MF_STAGES_REGISTRY_H
 
+#include "base/arena.h"
 #include "stages/stages.h"
 
 typedef struct plugin {
-    char *file;   /* as found; NULL for the engine itself */
-    char *real;   /* resolved; NULL for a plugin that is linked in */
-    void *handle; /* of dlopen, or NULL */
-    const mf_plugin *declared;
+    char *file;                /* as found; NULL for the engine itself */
+    char *real;                /* resolved; NULL for a plugin that is linked in */
+    void *handle;              /* of dlopen, or NULL */
+    const mf_plugin *declared; /* in the layout of this version */
 } plugin;
 
 struct mf_registry {
+    mf_arena *arena; /* of tables of older plugins */
     plugin *plugins;
     size_t plugin_count, plugin_room;
     struct entry {
@@ -28,8 +30,12 @@ struct mf_registry {
 
 const mf_type *mf_builtin_types(size_t *count);
 
-/* The plugin's table fits this engine: versions and struct sizes. */
+/* The plugin's record fits this engine: its version, and the sizes of its tables for that version.
+ */
 MF_MUST_USE mf_status mf_plugin_check_abi(const mf_plugin *plugin, const char *file);
+MF_MUST_USE mf_status mf_plugin_check_layout(const mf_plugin *plugin, const char *file);
+/* A record that fits, with tables in the layout of this version: itself, or a copy in the arena. */
+const mf_plugin *mf_plugin_widen(mf_arena *arena, const mf_plugin *plugin);
 /* The stage's descriptor holds together. Errors do not name the file. */
 MF_MUST_USE mf_status mf_stage_check(const mf_registry *registry, const mf_stage *stage);
 

@@ -18,8 +18,9 @@ MF_MUST_USE mf_status mf_registry_new(mf_registry **registry);
 void mf_registry_free(mf_registry *registry); /* unloads the plugins; NULL is fine */
 
 /* Loads plugins. Stages may use types of any plugin of the same call. Refused, with the file named:
- * no entry symbol, another ABI major, a newer minor, other struct sizes, a descriptor that does
- * not hold (a default out of range, an unknown type, ...), a stage name that another file has.
+ * no entry symbol, another ABI major, a newer minor, struct sizes that its version does not have, a
+ * descriptor that does not hold (a default out of range, an unknown type, ...), a stage name that
+ * another file has. Tables of an older minor version are copied into this version's layout.
  * After a failure the registry can only be freed. */
 MF_MUST_USE mf_status mf_registry_load(mf_registry *registry, const char *const *files,
                                        size_t count);

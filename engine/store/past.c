@@ -49,35 +49,16 @@ static mf_status past_seconds(mf__connection *c, const char *graph, const char *
     return status;
 }
 
-mf_status mf_store_past_seconds(mf_store *store, const char *graph, const char *label, size_t limit,
-                                double **seconds, size_t *count)
-{
-    mf__reader *r;
-    *count = 0;
-    *seconds = calloc(limit ? limit : 1, sizeof **seconds);
-    if (!*seconds)
-        return no_memory();
-    mf_status status = mf__reader_get(store, &r);
-    if (!status) {
-        status = past_seconds(r->index, graph, label, limit, *seconds, count);
-        mf__reader_put(store, r);
-    }
-    if (status) {
-        free(*seconds);
-        *seconds = NULL;
-        *count = 0;
-    }
-    return status;
-}
-
-static mf_status imported_seconds(mf__connection *c, const char *stage, size_t limit,
-                                  double *seconds, size_t *count)
+static mf_status stage_seconds(mf__connection *c, const char *stage, bool imported, size_t limit,
+                               double *seconds, size_t *count)
 {
     sqlite3_stmt *s;
     bool row;
     MF_TRY(mf__prepare(c,
-                       "SELECT seconds FROM action WHERE stage = ? AND import <> 0"
-                       " ORDER BY num DESC LIMIT ?",
+                       imported ? "SELECT seconds FROM action WHERE stage = ? AND import <> 0"
+                                  " ORDER BY num DESC LIMIT ?"
+                                : "SELECT seconds FROM action WHERE stage = ? AND import = 0"
+                                  " ORDER BY num DESC LIMIT ?",
                        &s, "ti", stage, (int64_t)limit));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;
@@ -89,24 +70,46 @@ static mf_status imported_seconds(mf__connection *c, const char *stage, size_t l
     return status;
 }
 
-mf_status mf_store_imported_seconds(mf_store *store, const char *stage, size_t limit,
-                                    double **seconds, size_t *count)
+static int by_size(const void *a, const void *b)
 {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static mf_status find_times(mf__connection *c, const char *graph, const char *label,
+                            const char *stage, double *seconds, mf_past_times *past)
+{
+    MF_TRY(past_seconds(c, graph, label, MF_PAST_MOST, seconds, &past->count));
+    past->from = MF_PAST_GRAPH;
+    if (!past->count) {
+        past->from = MF_PAST_IMPORTED;
+        MF_TRY(stage_seconds(c, stage, true, MF_PAST_MOST, seconds, &past->count));
+    }
+    if (!past->count) {
+        past->from = MF_PAST_STAGE;
+        MF_TRY(stage_seconds(c, stage, false, MF_PAST_MOST, seconds, &past->count));
+    }
+    if (!past->count)
+        return MF_OK;
+    qsort(seconds, past->count, sizeof *seconds, by_size);
+    past->median = seconds[past->count / 2];
+    return MF_OK;
+}
+
+mf_status mf_store_past_times(mf_store *store, const char *graph, const char *label,
+                              const char *stage, mf_past_times *past)
+{
+    double *seconds = calloc(MF_PAST_MOST, sizeof *seconds);
     mf__reader *r;
-    *count = 0;
-    *seconds = calloc(limit ? limit : 1, sizeof **seconds);
-    if (!*seconds)
+    *past = (mf_past_times){0};
+    if (!seconds)
         return no_memory();
     mf_status status = mf__reader_get(store, &r);
     if (!status) {
-        status = imported_seconds(r->index, stage, limit, *seconds, count);
+        status = find_times(r->index, graph, label, stage, seconds, past);
         mf__reader_put(store, r);
     }
-    if (status) {
-        free(*seconds);
-        *seconds = NULL;
-        *count = 0;
-    }
+    free(seconds);
     return status;
 }
 

@@ -243,16 +243,23 @@ MF_API MF_MUST_USE mf_status mf_store_last_outcome(mf_store *store, const char *
 MF_API MF_MUST_USE mf_status mf_store_list_run_lines(mf_store *store, int64_t run, const char *node,
                                                      mf_run_line **lines, size_t *count);
 MF_API void mf_run_line_list_free(mf_run_line *lines, size_t count);
-/* How long the nodes of a stage ran that came out well in the newest runs of a graph, at most
- * `limit` of them, in no order; `label` is the stage's name in the graph. Free with free(). */
-MF_API MF_MUST_USE mf_status mf_store_past_seconds(mf_store *store, const char *graph,
-                                                   const char *label, size_t limit,
-                                                   double **seconds, size_t *count);
-/* What imported results of a stage (by its own name) took where they were made, the last imported
- * first; as mf_store_past_seconds. */
-MF_API MF_MUST_USE mf_status mf_store_imported_seconds(mf_store *store, const char *stage,
-                                                       size_t limit, double **seconds,
-                                                       size_t *count);
+/* How long one node of a stage takes, by what its nodes took that came out well. */
+typedef enum mf_past_from {
+    MF_PAST_GRAPH,    /* in the newest runs of this graph */
+    MF_PAST_IMPORTED, /* where imported results of the stage were made */
+    MF_PAST_STAGE     /* in other graphs on this cache, whatever their parameters were */
+} mf_past_from;
+typedef struct mf_past_times {
+    double median; /* s */
+    size_t count;  /* nodes that it is the median of, the newest MF_PAST_MOST; 0: not known */
+    mf_past_from from;
+} mf_past_times;
+#define MF_PAST_MOST 100
+/* From the first of these sources that has any. `graph`: its real path; `label`: the stage's name
+ * there; `stage`: its own name. */
+MF_API MF_MUST_USE mf_status mf_store_past_times(mf_store *store, const char *graph,
+                                                 const char *label, const char *stage,
+                                                 mf_past_times *past);
 /* The names of that stage's nodes in earlier runs of the graph, newest run first, at most `limit`;
  * *ran says whether the graph ran at all. Free with mf_name_list_free. */
 MF_API MF_MUST_USE mf_status mf_store_past_nodes(mf_store *store, const char *graph,

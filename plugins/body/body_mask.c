@@ -23,9 +23,9 @@ static const mf_param params[] = {
             "unit)."),
     MF_CHOICE_FOLDED(body_params, modality, "volume", "volume|" MF_MODALITIES,
                      "As the volume says (guessed where it says nothing), or this."),
-    MF_PARAMS_END};
-static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0}, {0}};
-static const mf_port outputs[] = {{"labels", "labels", "1 in the body, else 0.", 0}, {0}};
+    MF_END};
+static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0}, MF_END};
+static const mf_port outputs[] = {{"labels", "labels", "1 in the body, else 0.", 0}, MF_END};
 
 static mf_status find_modality(mf_task *t, const body_params *o, const mf_volume *in,
                                mf_modality *modality)

@@ -102,6 +102,17 @@ mf_status mf_modality_guess(const float *voxels, int64_t count, mf_modality *mod
     return MF_OK;
 }
 
+mf_status mf_normalize_check(const mf_normalize *s)
+{
+    if (s->window[0] >= s->window[1])
+        return mf_fail(MF_INVALID, "window_low %g is not below window_high %g", s->window[0],
+                       s->window[1]);
+    if (s->percentiles[0] >= s->percentiles[1])
+        return mf_fail(MF_INVALID, "percentile_low %g is not below percentile_high %g",
+                       s->percentiles[0], s->percentiles[1]);
+    return MF_OK;
+}
+
 mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality,
                               const mf_normalize *settings, mf_normalized *report)
 {

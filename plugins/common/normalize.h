@@ -42,6 +42,9 @@ MF_MUST_USE mf_status mf_modality_guess(const float *voxels, int64_t count, mf_m
 MF_MUST_USE mf_status mf_percentiles(const float *voxels, int64_t count, const double *percents,
                                      int n, double *values);
 
+/* Each lower bound must be below its upper one. */
+MF_MUST_USE mf_status mf_normalize_check(const mf_normalize *settings);
+
 /* Normalizes in place. `report` may be NULL. */
 MF_MUST_USE mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality,
                                           const mf_normalize *settings, mf_normalized *report);

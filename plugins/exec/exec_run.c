@@ -42,7 +42,7 @@ static const mf_param params[] = {
                    "It is ended where it writes more to its folder."),
     MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, keep, "false", 0, 1, "", NULL, MF_NO_CACHE,
               "Keep the folder with its files when it fails, to look into."),
-    MF_PARAMS_END};
+    MF_END};
 
 static const mf_port inputs[] = {
     {"volume", "volume?", "A scan: .nii.gz, on its own grid; {volume.npy} as other stages see it.",
@@ -58,7 +58,7 @@ static const mf_port inputs[] = {
     {"label_maps", "labels[]?", "A folder of label maps.", MF_KEYED},
     {"feature_maps", "features[]?", "A folder of .npy.", MF_KEYED},
     {"tables", "table[]?", "A folder of .csv.", MF_KEYED},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"volume", "volume?", "A scan: .nii.gz on the grid of the input, or .npy.", 0},
     {"labels", "labels?", "A label map, in the same forms.", 0},
@@ -66,7 +66,7 @@ static const mf_port outputs[] = {
     {"table", "table?", ".csv with a line of names.", 0},
     {"image", "image?", "A picture: .png.", 0},
     {"text", "text?", ".txt or .json", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 /* One run of a command. */
 typedef struct call {

@@ -9,12 +9,12 @@ typedef struct labels_masks_params {
 
 static const mf_param params[] = {MF_INT(labels_masks_params, min_voxels, "1", 1, 1e12, "voxels",
                                          "Labels with fewer voxels are left out."),
-                                  MF_PARAMS_END};
+                                  MF_END};
 static const mf_port inputs[] = {{"labels", "labels", "The label map; 0 is background.", 0},
-                                 {NULL, NULL, NULL, 0}};
+                                 MF_END};
 static const mf_port outputs[] = {
     {"masks", "masks", "One mask a label, in order of label; array label says which.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 static mf_status run(mf_task *t, const void *p, void *session)
 {

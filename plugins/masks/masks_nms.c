@@ -18,12 +18,12 @@ static const mf_param params[] = {
     MF_INT(masks_nms_params, min_voxels, "500", 0, 1e12, "voxels", "Smaller masks are dropped."),
     MF_INT(masks_nms_params, most, "0", 0, 1e9, "",
            "At most so many masks are kept, the largest. 0: no limit."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"masks", "masks[]", "Masks of one scan, from one source or several.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {{"masks", "masks", "The masks that are kept, largest first.", 0},
-                                  {NULL, NULL, NULL, 0}};
+                                  MF_END};
 
 static mf_status run(mf_task *t, const void *p, void *session)
 {

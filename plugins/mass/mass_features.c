@@ -1,4 +1,5 @@
 /* mass_features.c - the stage mass.features: what the frozen encoder says of a scan. */
+#include "../common/normalize_params.h"
 #include "mass_features.code.h"
 #include "mass_stages.h"
 #include "model.h"
@@ -11,8 +12,7 @@
 typedef struct features_params {
     mf_real3 spacing;
     mf_int3 size;
-    const char *modality;
-    double window_low, window_high, percentile_low, percentile_high;
+    MF_NORMALIZE_FIELDS;
 } features_params;
 
 static const mf_param params[] = {
@@ -20,21 +20,12 @@ static const mf_param params[] = {
              "Spacing along x, y, z that the scan is brought to."),
     MF_INT3(features_params, size, "[192, 128, 96]", 16, 1024, "voxels",
             "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
-    MF_CHOICE_FOLDED(
-        features_params, modality, "volume", "volume|" MF_MODALITIES,
-        "How to normalize: as the volume says (guessed where it says nothing), or this."),
-    MF_REAL(features_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(features_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(features_params, percentile_low, "2", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_REAL(features_params, percentile_high, "98", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_PARAMS_END};
+    MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
     {"model", "model", "Its averaged weights are used, where it has them.", 0},
     {"volume", "volume", "Scan.", 0},
-    {0}};
-static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {
@@ -43,13 +34,14 @@ static mf_status check(const void *p)
         if (o->size.v[i] % 16)
             return mf_fail(MF_INVALID, "size: %lld is not a multiple of 16",
                            (long long)o->size.v[i]);
-    return MF_OK;
+    return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
 
 static mf_status open(mf_task *t, const void *p, void **session)
 {
     const features_params *o = p;
-    const int64_t crop[3] = {o->size.v[2], o->size.v[1], o->size.v[0]};
+    int64_t crop[3];
+    mf_zyx(o->size.v, crop);
     const mf_artifact *model;
     mf_tensors weights = {0};
     mf_predictor *predictor = NULL;
@@ -73,9 +65,8 @@ static void close_session(void *session)
 /* The box at the center of the scan, normalized with the whole of it; zeros beyond. */
 static mf_status see(const mf_artifact *volume, const features_params *o, float *image)
 {
-    mf_scan_settings settings = {
-        .modality = strcmp(o->modality, "volume") ? o->modality : NULL,
-        .normalize = {{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}}};
+    mf_scan_settings settings = {.modality = mf_normalize_modality(o->modality),
+                                 .normalize = MF_NORMALIZE_OF(o)};
     mf_grid grid;
     mf_modality modality;
     float *voxels;
@@ -84,8 +75,10 @@ static mf_status see(const mf_artifact *volume, const features_params *o, float 
     mf_status failed =
         mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality, &settings.normalize, NULL);
     if (!failed) {
-        const int64_t size[3] = {grid.size[2], grid.size[1], grid.size[0]};
-        const int64_t crop[3] = {o->size.v[2], o->size.v[1], o->size.v[0]};
+        int64_t size[3];
+        mf_zyx(grid.size, size);
+        int64_t crop[3];
+        mf_zyx(o->size.v, crop);
         int64_t lo[3];
         for (int i = 0; i < 3; i++) /* half of what is too much, or lacks, before; rounded down */
             lo[i] = size[i] >= crop[i] ? (size[i] - crop[i]) / 2 : -((crop[i] - size[i]) / 2);

@@ -10,9 +10,9 @@ typedef struct init_params {
 
 static const mf_param params[] = {
     MF_MODEL_PARAMS(init_params),
-    MF_INT(init_params, seed, "42", 0, 9e15, "", "Seed of all weights."), MF_PARAMS_END};
-static const mf_port inputs[] = {{0}};
-static const mf_port outputs[] = {{"model", "model", "Untrained weights.", 0}, {0}};
+    MF_INT(init_params, seed, "42", 0, 9e15, "", "Seed of all weights."), MF_END};
+static const mf_port inputs[] = {MF_END};
+static const mf_port outputs[] = {{"model", "model", "Untrained weights.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {

@@ -1,5 +1,6 @@
 /* mass_segment.c - the stage mass.segment: labels shown on references are found in a query, without
  * training. The steps are those of the official inference. */
+#include "../common/normalize_params.h"
 #include "largest.h"
 #include "mass_segment.code.h"
 #include "mass_stages.h"
@@ -17,8 +18,8 @@ typedef struct segment_params {
     double overlap, threshold;
     mf_ints labels;
     bool largest;
-    const char *normalize, *modality;
-    double window_low, window_high, percentile_low, percentile_high;
+    const char *normalize;
+    MF_NORMALIZE_FIELDS;
 } segment_params;
 
 static const mf_param params[] = {
@@ -34,37 +35,25 @@ static const mf_param params[] = {
     MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
               "What a reference's mean and deviation are taken over: its crop, as in the official "
               "code, or the whole scan, better where crops are small."),
-    MF_CHOICE_FOLDED(
-        segment_params, modality, "volume", "volume|" MF_MODALITIES,
-        "How to normalize: as the volume says (guessed where it says nothing), or this."),
-    MF_REAL(segment_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(segment_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(segment_params, percentile_low, "2", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_REAL(segment_params, percentile_high, "98", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_PARAMS_END};
+    MF_NORMALIZE_PARAMS(segment_params),
+    MF_END};
 static const mf_port inputs[] = {
     {"model", "model", "Its averaged weights are used, where it has them.", 0},
     {"references", "volume[]", "Scans that show what to look for.", 0},
     {"labels", "labels[]", "Their labels, in the same order.", 0},
     {"query", "volume", "Scan to label.", 0},
-    {0}};
-static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, MF_END};
 
 /* ---- session --------------------------------------------------------------------------------- */
 
-static void crop_of(const segment_params *o, int64_t crop[3])
-{
-    for (int i = 0; i < 3; i++)
-        crop[i] = o->crop.v[2 - i];
-}
-
 static mf_status check(const void *p)
 {
+    const segment_params *o = p;
     int64_t crop[3];
-    crop_of(p, crop);
-    return mf_iris_check_crop(crop, 512);
+    mf_zyx(o->crop.v, crop);
+    MF_TRY(mf_iris_check_crop(crop, 512));
+    return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
 
 static mf_status open(mf_task *t, const void *p, void **session)
@@ -75,7 +64,7 @@ static mf_status open(mf_task *t, const void *p, void **session)
     mf_predictor *predictor = NULL;
     mf_queue *queue;
     *session = NULL;
-    crop_of(p, crop);
+    mf_zyx(((const segment_params *)p)->crop.v, crop);
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
     mf_status failed = mf_model_read(model, true, &weights);
@@ -150,7 +139,8 @@ static mf_status choose_labels(work *w, size_t references)
 static bool crop_reference(const work *w, const mf_grid *grid, const float *voxels,
                            const uint16_t *labels, int64_t label, float *image, uint8_t *mask)
 {
-    const int64_t size[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    int64_t size[3];
+    mf_zyx(grid->size, size);
     int64_t lo[3] = {INT64_MAX, INT64_MAX, INT64_MAX}, hi[3] = {-1, -1, -1}, at[3];
     const uint16_t *from = labels;
     for (at[0] = 0; at[0] < size[0]; at[0]++)
@@ -270,7 +260,8 @@ static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t
     float *voxels;
     size_t bytes;
     MF_TRY(mf_scan_read(query, &w->settings, grid, &voxels, &modality));
-    const int64_t size[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    int64_t size[3];
+    mf_zyx(grid->size, size);
     int64_t count = mf_grid_voxels(grid);
     float *probability = NULL;
     *labels = calloc((size_t)count, sizeof **labels);
@@ -299,7 +290,8 @@ static mf_status publish(work *w, const mf_artifact *query, const mf_grid *grid,
     mf_array *voxels;
     mf_artifact *result;
     MF_TRY(mf_artifact_grid(query, &own));
-    const int64_t shape[3] = {own.size[2], own.size[1], own.size[0]};
+    int64_t shape[3];
+    mf_zyx(own.size, shape);
     MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
     mf_status failed = mf_resample_nearest(grid, labels, &own, voxels->data, 2);
     if (!failed)
@@ -344,11 +336,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     w->task = t;
     w->o = o;
     w->predictor = session;
-    crop_of(o, w->crop);
+    mf_zyx(o->crop.v, w->crop);
     memcpy(w->settings.spacing, o->spacing.v, sizeof w->settings.spacing);
-    w->settings.modality = strcmp(o->modality, "volume") ? o->modality : NULL;
-    w->settings.normalize =
-        (mf_normalize){{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}};
+    w->settings.modality = mf_normalize_modality(o->modality);
+    w->settings.normalize = MF_NORMALIZE_OF(o);
     mf_status failed = segment(w);
     mf_priors_clear(&w->priors);
     free(w->seen);

@@ -41,16 +41,16 @@ static const mf_param params[] = {
     MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
     MF_REAL_MARKED(train_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two saved states; 0: one after each step."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
     {"init", "model?",
      "Where to start, instead of random weights; it says channels, blocks, positions.", 0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
     {"metrics", "table", "Loss, Dice and cross entropy losses, rate and gradient norm a step.", 0},
-    {0}};
+    MF_END};
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
@@ -234,19 +234,6 @@ static mf_status save(trainer *t, int64_t i, bool keep)
     return failed;
 }
 
-/* Stopped: what has been learned is not to be lost. That it is being stopped is the error to tell.
- */
-static void save_at_end(trainer *t, int64_t i)
-{
-    mf_status failed = save(t, i, false);
-    if (!failed)
-        return;
-    char *text = mf_error_text(failed);
-    mf_log(t->task, "%s", text ? text : "its state could not be saved");
-    free(text);
-    mf_error_free(failed);
-}
-
 static mf_status resume(trainer *t, int64_t *i)
 {
     mf_artifact *state;
@@ -328,7 +315,7 @@ static mf_status train(trainer *t)
     while (i < t->last) {
         mf_status failed = learn_step(t, stream, &schedule, i);
         if (failed && mf_error_code(failed) == MF_CANCELLED && i > first)
-            save_at_end(t, i);
+            mf_log_error(t->task, save(t, i, false)); /* what has been learned is kept */
         MF_TRY(failed);
         i++;
         if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint))

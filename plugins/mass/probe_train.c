@@ -39,16 +39,16 @@ static const mf_param params[] = {
     MF_INT(probe_params, seed, "42", 0, 9e15, "", "Seed of weights, order and dropout."),
     MF_REAL_MARKED(probe_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two saved states; 0: one after each epoch."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"train", "features[]", "Features to learn from.", MF_KEYED},
     {"test", "features[]", "Features of other cases, to judge by.", MF_KEYED},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"head", "model", "The classifier under the official names.", 0},
     {"metrics", "table", "AUC, accuracy, balanced accuracy, confusion.", 0},
     {"predictions", "table", "Truth, prediction and probabilities of each test case.", 0},
-    {0}};
+    MF_END};
 
 /* ---- classes --------------------------------------------------------------------------------- */
 

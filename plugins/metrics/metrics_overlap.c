@@ -18,11 +18,11 @@ static const mf_param params[] = {
             "Labels that are compared. Empty: in each case those that truth or prediction has."),
     MF_BOOL(overlap_params, surfaces, "true",
             "Also measure HD95 and ASD; false where only Dice is wanted."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"pred", "labels[]", "Predicted labels of each case.", MF_KEYED},
     {"truth", "labels[]", "True labels; each prediction is matched by its case id.", MF_KEYED},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"table", "table",
      "A row for each case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note where one "
@@ -35,7 +35,7 @@ static const mf_port outputs[] = {
      "label "
      "was missed, made up, or in neither (empty).",
      0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 #define MOST_LABELS 1048576
 
@@ -77,7 +77,8 @@ static const char *note_of(const overlap *v)
 static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
                                const mf_grid *g, int32_t label)
 {
-    const int64_t n[3] = {g->size[2], g->size[1], g->size[0]};
+    int64_t n[3];
+    mf_zyx(g->size, n);
     const double spacing[3] = {g->spacing[2], g->spacing[1], g->spacing[0]};
     double ml = g->spacing[0] * g->spacing[1] * g->spacing[2] / 1000;
     overlap v;

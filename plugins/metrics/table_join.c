@@ -10,15 +10,15 @@
 
 #define MOST_COLUMNS 256
 
-static const mf_param params[] = {MF_PARAMS_END};
+static const mf_param params[] = {MF_END};
 static const mf_port inputs[] = {{"tables", "table[]", "Tables with the same columns.", MF_KEYED},
-                                 {NULL, NULL, NULL, 0}};
+                                 MF_END};
 static const mf_port outputs[] = {
     {"table", "table",
      "Their rows, one table after the other, behind columns for what they were gathered over: the "
      "case, and each axis of the graph.",
      0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 /* A column of the result: one of those before the tables' own says of which table a row is. */
 typedef struct column {

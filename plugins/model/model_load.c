@@ -26,9 +26,9 @@ static const mf_param params[] = {
             "SAM 2: edges of the windows of the four stages; none: as known."),
     MF_INTS(load_params, global_blocks, "[]", 0, SAM2_BLOCKS_MOST - 1, "",
             "SAM 2: blocks of the trunk with attention over all tokens; none: as known."),
-    MF_PARAMS_END};
-static const mf_port inputs[] = {{0}};
-static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, {0}};
+    MF_END};
+static const mf_port inputs[] = {MF_END};
+static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {

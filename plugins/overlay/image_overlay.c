@@ -26,15 +26,15 @@ static const mf_param params[] = {
     MF_REALS(overlay_params, percentiles, "[1, 99.5]", 0, 100, "%",
              "Which percentiles of the voxels become black and white, where no window holds."),
     MF_REAL(overlay_params, opacity, "0.4", 0, 1, "", "Of tints; outlines have twice that."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"volume", "volume", "The scan.", 0},
     {"labels", "labels?", "A label map drawn over it.", 0},
     {"masks", "masks?", "Masks drawn over it.", 0},
     {"seeds", "seeds?", "2D masks drawn over the slices that they lie on; one of the three.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {
-    {"image", "image", "The sheet of slices; each bears its number.", 0}, {NULL, NULL, NULL, 0}};
+    {"image", "image", "The sheet of slices; each bears its number.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {

@@ -40,7 +40,8 @@ static mf_status make_volume(const mf_artifact *of, mf_array *voxels, mf_artifac
 
     MF_TRY(mf_artifact_grid(of, &grid));
     if (!voxels) {
-        const int64_t shape[3] = {grid.size[2], grid.size[1], grid.size[0]};
+        int64_t shape[3];
+        mf_zyx(grid.size, shape);
         MF_TRY(mf_array_new(MF_U8, 3, shape, &black));
     }
     mf_status failed = mf_artifact_new("volume", volume);

@@ -348,7 +348,8 @@ mf_status anatomy_draw(const anatomy_options *o, mf_random *random, mf_array **v
                        mf_array **labels, anatomy_lesion *lesion)
 {
     static const mf_dtype dtypes[] = {MF_I16, MF_U16, MF_F32};
-    const int64_t zyx[3] = {o->grid.size[2], o->grid.size[1], o->grid.size[0]};
+    int64_t zyx[3];
+    mf_zyx(o->grid.size, zyx);
     anatomy a;
     mf_array *signal = NULL;
     memset(&a, 0, sizeof a);

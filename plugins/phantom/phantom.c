@@ -40,14 +40,14 @@ static const mf_param params[] = {
     MF_REAL(phantom_params, variation, "1", 0, 3, "",
             "How far cases differ in place, size and outline of organs: 0 not at all."),
     MF_REAL(phantom_params, noise, "1", 0, 20, "", "Noise: 0 none, 1 as in usual scans."),
-    MF_PARAMS_END};
+    MF_END};
 
 static const mf_port outputs[] = {
     {"volume", "volume", "The scan. Attribute lesion: 1 with a lesion, 0 without.", 0},
     {"labels", "labels", "Its organs as a label map. Attribute lesion as above.", 0},
     {"facts", "table", "One row: lesion (0 or 1), its volume in ml and center in RAS+ mm.", 0},
-    {NULL, NULL, NULL, 0}};
-static const mf_port inputs[] = {{NULL, NULL, NULL, 0}};
+    MF_END};
+static const mf_port inputs[] = {MF_END};
 
 static mf_status check(const void *p)
 {

@@ -1,4 +1,5 @@
 /* prepare.c - the stage mass.prepare: a scan and its masks as training reads them. */
+#include "../common/normalize_params.h"
 #include "prepare.code.h"
 #include "sample.h"
 #include <massflow/stage.h>
@@ -7,8 +8,7 @@
 typedef struct prepare_params {
     mf_real3 spacing;
     mf_int3 pad;
-    const char *modality;
-    double window_low, window_high, percentile_low, percentile_high;
+    MF_NORMALIZE_FIELDS;
 } prepare_params;
 
 static const mf_param params[] = {
@@ -16,40 +16,25 @@ static const mf_param params[] = {
              "Spacing of the training grid along x, y, z."),
     MF_INT3(prepare_params, pad, "[135, 135, 135]", 1, 4096, "voxels",
             "Least size along x, y, z: at least the crop that training takes."),
-    MF_CHOICE_FOLDED(
-        prepare_params, modality, "volume", "volume|" MF_MODALITIES,
-        "How to normalize: as the volume says (guessed where it says nothing), or this."),
-    MF_REAL(prepare_params, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(prepare_params, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(prepare_params, percentile_low, "2", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_REAL(prepare_params, percentile_high, "98", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_PARAMS_END};
-static const mf_port inputs[] = {
-    {"volume", "volume", "Scan.", 0}, {"masks", "masks", "Its masks, on the same grid.", 0}, {0}};
+    MF_NORMALIZE_PARAMS(prepare_params), MF_END};
+static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0},
+                                 {"masks", "masks", "Its masks, on the same grid.", 0},
+                                 MF_END};
 static const mf_port outputs[] = {
-    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, {0}};
+    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, MF_END};
 
 static void settings_of(const prepare_params *o, mf_sample_settings *settings)
 {
     memcpy(settings->spacing, o->spacing.v, sizeof settings->spacing);
     memcpy(settings->least, o->pad.v, sizeof settings->least);
-    settings->modality = strcmp(o->modality, "volume") ? o->modality : NULL;
-    settings->normalize =
-        (mf_normalize){{o->window_low, o->window_high}, {o->percentile_low, o->percentile_high}};
+    settings->modality = mf_normalize_modality(o->modality);
+    settings->normalize = MF_NORMALIZE_OF(o);
 }
 
 static mf_status check(const void *p)
 {
     const prepare_params *o = p;
-    if (o->window_low >= o->window_high)
-        return mf_fail(MF_INVALID, "window_low %g is not below window_high %g", o->window_low,
-                       o->window_high);
-    if (o->percentile_low >= o->percentile_high)
-        return mf_fail(MF_INVALID, "percentile_low %g is not below percentile_high %g",
-                       o->percentile_low, o->percentile_high);
-    return MF_OK;
+    return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)

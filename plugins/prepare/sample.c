@@ -51,7 +51,8 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
 {
     mf_array *voxels;
     int64_t count = mf_grid_voxels(inner);
-    const int64_t shape[3] = {inner->size[2], inner->size[1], inner->size[0]};
+    int64_t shape[3];
+    mf_zyx(inner->size, shape);
     MF_TRY(mf_array_new(MF_F32, 3, shape, &voxels));
     /* What a scan has no number for counts as air where air has one, else as no signal. */
     mf_modality known;
@@ -73,7 +74,8 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
             *image = voxels;
         return failed;
     }
-    const int64_t larger[3] = {padded->size[2], padded->size[1], padded->size[0]};
+    int64_t larger[3];
+    mf_zyx(padded->size, larger);
     failed = mf_array_new(MF_F32, 3, larger, image);
     if (!failed)
         place(inner, voxels->data, padded, before, (*image)->data);

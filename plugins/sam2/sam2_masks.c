@@ -77,15 +77,15 @@ static const mf_param params[] = {
                   "Most of the device's memory that programs take; 0: as they see fit."),
     MF_REAL_MARKED(masks_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what has been found, after a slice each."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as colour slices.", 0},
     {"model", "model", "A SAM 2.", 0},
     {"body", "labels?", "Slices are seeded, and masks kept, inside the body: where this is not 0.",
      0},
     {"dense", "labels?", "More slices are seeded where this is not 0.", 0},
-    {0}};
-static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, MF_END};
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -417,18 +417,6 @@ static mf_status resume(work *w, const plan *p, int64_t *i)
     return failed;
 }
 
-/* On the way out, after a stop: what keeps it from being saved is only told. */
-static void save_at_end(work *w, int64_t i)
-{
-    mf_status failed = save(w, i);
-    if (!failed)
-        return;
-    char *text = mf_error_text(failed);
-    mf_log(w->task, "%s", text ? text : "what was found could not be saved");
-    free(text);
-    mf_error_free(failed);
-}
-
 static mf_status search_all(work *w, const plan *p)
 {
     int64_t done;
@@ -440,7 +428,7 @@ static mf_status search_all(work *w, const plan *p)
                  (long long)p->count, (long long)w->list.count);
         mf_status failed = i < done ? MF_OK : search(w, s->axis, s->slice);
         if (failed && mf_error_code(failed) == MF_CANCELLED && i > done)
-            save_at_end(w, i);
+            mf_log_error(w->task, save(w, i)); /* what has been found is kept */
         MF_TRY(mf_within(failed, "slice %lld across %c", (long long)s->slice, "zyx"[s->axis]));
         w->before += s->batches;
         if (i >= done && i + 1 < p->count && mf_checkpoint_due(w->task, w->o->checkpoint))

@@ -35,15 +35,15 @@ static const mf_param params[] = {
                   "Most of the device's memory that programs take; 0: as they see fit."),
     MF_REAL_MARKED(propagate_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what is finished, after the things of a slice each."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as colour slices.", 0},
     {"seeds", "seeds", "Masks on some of its slices, across any axis.", 0},
     {"model", "model", "A SAM 2 with its memory.", 0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"masks", "masks", "3D masks; score: the predicted IoU of the seed; seed: axis and slice.", 0},
-    {0}};
+    MF_END};
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
@@ -202,18 +202,6 @@ static mf_status resume(work *w, int64_t *i)
     return failed;
 }
 
-/* On the way out, after a stop: what keeps it from being saved is only told. */
-static void save_at_end(work *w, int64_t i)
-{
-    mf_status failed = save(w, i);
-    if (!failed)
-        return;
-    char *text = mf_error_text(failed);
-    mf_log(w->task, "%s", text ? text : "what was followed could not be saved");
-    free(text);
-    mf_error_free(failed);
-}
-
 static mf_status follow_all(work *w)
 {
     int64_t done;
@@ -229,7 +217,7 @@ static mf_status follow_all(work *w)
                  (long long)o->slice, "zyx"[o->axis]);
         mf_status failed = follow_group(w, first, n);
         if (failed && mf_error_code(failed) == MF_CANCELLED && first > done)
-            save_at_end(w, first);
+            mf_log_error(w->task, save(w, first)); /* what has been found is kept */
         MF_TRY(mf_within(failed, "%s", w->words));
         if (first + n < w->count && mf_checkpoint_due(w->task, w->o->checkpoint))
             MF_TRY(save(w, first + n));

@@ -47,19 +47,19 @@ static const mf_param params[] = {
         "Memory for what the encoder says of slices, so that it need not be asked again."),
     MF_INT_MARKED(segment_params, memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
                   "Most of the device's memory that programs take; 0: as they see fit."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as colour slices.", 0},
     {"model", "model", "A SAM 2 with its memory.", 0},
     {"prompt", "labels?",
      "Instead of points and boxes: each label is a thing, shown on the slice where it is largest.",
      0},
-    {0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"masks", "masks",
      "3D masks in order of object or label; array label says which. Those too small are not there.",
      0},
-    {0}};
+    MF_END};
 
 static sam2_request request_of(const segment_params *o)
 {

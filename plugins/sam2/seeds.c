@@ -106,7 +106,8 @@ void sam2_slice_box(int axis, int64_t i, const int64_t lo[2], const int64_t hi[2
 
 void sam2_project(const mf_grid *grid, const uint8_t *voxels, int axis, uint8_t *has)
 {
-    const int64_t n[3] = {grid->size[2], grid->size[1], grid->size[0]};
+    int64_t n[3];
+    mf_zyx(grid->size, n);
     int64_t at[3];
     memset(has, 0, (size_t)n[axis]);
     for (at[0] = 0; at[0] < n[0]; at[0]++)

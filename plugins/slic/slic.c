@@ -1,7 +1,7 @@
 /* slic.c - the stage slic.masks: supervoxels as masks of things that have no name. */
 #include "../common/background.h"
 #include "../common/body.h"
-#include "../common/normalize.h"
+#include "../common/normalize_params.h"
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"
@@ -58,12 +58,13 @@ static const mf_param params[] = {
             "Masks with a smaller share of visible edge in their border are dropped; 0: none."),
     MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
            "At most as many masks, the same number for each size; the largest stay."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port inputs[] = {
     {"volume", "volume", "Scan.", 0},
     {"body", "labels?", "The body: not 0 inside. Found by intensity without it.", 0},
-    {0}};
-static const mf_port outputs[] = {{"masks", "masks", "Supervoxels, and unions of them.", 0}, {0}};
+    MF_END};
+static const mf_port outputs[] = {{"masks", "masks", "Supervoxels, and unions of them.", 0},
+                                  MF_END};
 static const char *const kernels[] = {slic_cl, NULL};
 
 static mf_status check(const void *p)
@@ -71,12 +72,7 @@ static mf_status check(const void *p)
     const slic_params *o = p;
     if (o->sizes.count == 0)
         return mf_fail(MF_INVALID, "sizes is empty: name at least one");
-    if (o->window_low >= o->window_high)
-        return mf_fail(MF_INVALID, "window_low %g is not below window_high %g", o->window_low,
-                       o->window_high);
-    if (o->percentile_low >= o->percentile_high)
-        return mf_fail(MF_INVALID, "percentile_low %g is not below percentile_high %g",
-                       o->percentile_low, o->percentile_high);
+    MF_TRY(mf_normalize_check(&MF_NORMALIZE_OF(o)));
     for (size_t i = 1; i < o->unions.count; i++)
         if (o->unions.v[i] <= o->unions.v[i - 1])
             return mf_fail(MF_INVALID, "unions must rise: %g follows %g", o->unions.v[i],
@@ -378,8 +374,7 @@ static mf_status read_volume(work *w, const mf_artifact *source, mf_array **voxe
     mf_array *stored;
     MF_TRY(mf_artifact_grid(source, &w->grid));
     w->voxels = mf_grid_voxels(&w->grid);
-    for (int i = 0; i < 3; i++)
-        w->shape[i] = w->grid.size[2 - i];
+    mf_zyx(w->grid.size, w->shape);
     MF_TRY(mf_artifact_array(source, "voxels", &stored));
     mf_status failed = mf_array_convert(stored, MF_F32, voxels);
     mf_array_unref(stored);

@@ -65,12 +65,12 @@ static const mf_param params[] = {
                 "[0.8, 1.2]", "0.02"),
     VIEW_PARAMS(strong, "0.8", "[0.1, 0.1, 0.1]", "[0.8, 1.3]", "0.15", "[0.8, 1.3]",
                 "[0.8, 1.3]", "[0.7, 1.5]", "0.04"),
-    MF_PARAMS_END};
+    MF_END};
 /* clang-format on */
 
-static const mf_port inputs[] = {{"samples", "sample[]", "What mass.prepare made.", 0}, {0}};
+static const mf_port inputs[] = {{"samples", "sample[]", "What mass.prepare made.", 0}, MF_END};
 static const mf_port outputs[] = {
-    {"pairs", "stream<pair>", "Reference (weakly distorted) and query (strongly).", 0}, {0}};
+    {"pairs", "stream<pair>", "Reference (weakly distorted) and query (strongly).", 0}, MF_END};
 
 static mf_status check_range(const mf_reals *range, const char *view, const char *name)
 {

@@ -21,15 +21,15 @@ static const mf_param params[] = {
     MF_INT(labels_params, time, "-1", -1, 1e6, "",
            "Which volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file "
            "must have one only."),
-    MF_PARAMS_END};
+    MF_END};
 
 static const mf_port inputs[] = {
     {"like", "volume?",
      "The scan that the labels belong to: they are turned and cropped as it was.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {
     {"labels", "labels", "The label map: whole numbers, 0 is background.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 static mf_status check(const void *p)
 {

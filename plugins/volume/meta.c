@@ -52,7 +52,8 @@ static mf_status read_voxels(const char *path, const meta_header *m, const scan_
     MF_TRY(pieces_check(&p));
     MF_TRY(scan_check_time(path, size[3], "time points", o));
     MF_TRY(scan_check_size(path, size));
-    const int64_t shape[3] = {size[2], size[1], size[0]};
+    int64_t shape[3];
+    mf_zyx(size, shape);
     MF_TRY(mf_array_new(m->dtype, 3, shape, &s->voxels));
     MF_TRY(
         pieces_read(&p, one, all, (size_t)(o->time > 0 ? o->time : 0) * one, s->voxels->data, one));

@@ -433,7 +433,8 @@ static mf_status read_voxels(inflate_file *f, const header *h, const scan_option
     MF_TRY(scan_check_time(f->path, size[3], "time points", o));
     MF_TRY(scan_check_size(f->path, size));
     memcpy(s->grid.size, size, sizeof s->grid.size);
-    const int64_t shape[3] = {size[2], size[1], size[0]};
+    int64_t shape[3];
+    mf_zyx(size, shape);
     MF_TRY(mf_array_new(dtype, 3, shape, &s->voxels));
     int64_t before = o->time > 0 ? o->time * (int64_t)one : 0;
     MF_TRY(inflate_skip(f, offset - f->at + before, promised));

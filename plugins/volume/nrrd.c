@@ -118,7 +118,8 @@ static mf_status read_voxels(const char *path, const nrrd_header *h, const layou
     for (int k = 0; k < 3; k++)
         s->grid.size[k] = k < l->count ? h->axis[l->space[k]].size : 1;
     MF_TRY(scan_check_size(path, s->grid.size));
-    const int64_t shape[3] = {s->grid.size[2], s->grid.size[1], s->grid.size[0]};
+    int64_t shape[3];
+    mf_zyx(s->grid.size, shape);
     MF_TRY(mf_array_new(h->dtype, 3, shape, &s->voxels));
     if (l->series < 0)
         inner = all;

@@ -105,7 +105,8 @@ void orient_plan(const mf_grid *source, const char *codes, axis_map *map, mf_gri
 
 mf_status orient_voxels(const mf_array *voxels, const axis_map *map, mf_array **turned)
 {
-    const int64_t size[3] = {voxels->shape[2], voxels->shape[1], voxels->shape[0]};
+    int64_t size[3];
+    mf_zyx(voxels->shape, size);
     const int64_t stride[3] = {1, size[0], size[0] * size[1]};
     int64_t n[3], step[3], start = 0;
     bool same = true;
@@ -120,7 +121,8 @@ mf_status orient_voxels(const mf_array *voxels, const axis_map *map, mf_array **
         *turned = mf_array_ref(voxels);
         return MF_OK;
     }
-    const int64_t shape[3] = {n[2], n[1], n[0]};
+    int64_t shape[3];
+    mf_zyx(n, shape);
     MF_TRY(mf_array_new(voxels->dtype, 3, shape, turned));
     switch (mf_dtype_size(voxels->dtype)) {
     case 1:
@@ -313,7 +315,8 @@ static void place(const mf_array *turned, const int64_t offset[3], mf_array *to)
 /* Trilinear; at[] lies within half a voxel of the grid, whose edge values reach that far. */
 static double interpolate(const mf_array *a, const double at[3])
 {
-    const int64_t n[3] = {a->shape[2], a->shape[1], a->shape[0]};
+    int64_t n[3];
+    mf_zyx(a->shape, n);
     int64_t i[3], j[3];
     double w[3], sum = 0;
     for (int k = 0; k < 3; k++) {
@@ -336,7 +339,8 @@ static double interpolate(const mf_array *a, const double at[3])
 mf_status orient_restore(const mf_array *voxels, const mf_grid *from, const mf_grid *to,
                          bool nearest, double outside, mf_array **restored)
 {
-    const int64_t shape[3] = {to->size[2], to->size[1], to->size[0]};
+    int64_t shape[3];
+    mf_zyx(to->size, shape);
     axis_map map;
     int64_t offset[3];
     bool shared = shared_lattice(from, to, &map, offset);

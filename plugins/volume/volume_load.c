@@ -36,15 +36,15 @@ static const mf_param params[] = {
            "the scan must have one only."),
     MF_CHOICE(load_params, nonfinite, "refuse", "refuse|zero",
               "Voxels that are not a number, or infinite: refuse the scan, or put 0 there."),
-    MF_PARAMS_END};
+    MF_END};
 
-static const mf_port inputs[] = {{NULL, NULL, NULL, 0}};
+static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {
     {"volume", "volume",
      "The scan in the smallest type that holds its values, with its grid, the grid of its file, "
      "and its modality (CT, MR, PET or unknown).",
      0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 
 static mf_status check(const void *p)
 {

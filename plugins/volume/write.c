@@ -152,7 +152,8 @@ static mf_status write_layers(const mf_artifact *a, const char *path, layers *l)
     mf_grid from, to;
     mf_array *all;
     MF_TRY(grids(a, &from, &to));
-    const int64_t shape[3] = {from.size[2], from.size[1], from.size[0]};
+    int64_t shape[3];
+    mf_zyx(from.size, shape);
     int64_t count = mf_masks_count(a);
     if (count > UINT16_MAX)
         return mf_fail(MF_UNSUPPORTED, "%s: %lld masks are more than a label map can number", path,

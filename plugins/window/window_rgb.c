@@ -24,18 +24,18 @@ static const mf_param params[] = {
              "Own quantiles instead of the profile's: lower and upper three times."),
     MF_REAL(window_params, suv_factor, "0", 0, 1e9, "",
             "PET: SUV of a voxel value of 1. 0: the scan must say so itself; 1: it is in SUV."),
-    MF_PARAMS_END};
+    MF_END};
 
 static const mf_port inputs[] = {
     {"volume", "volume", "The scan.", 0},
     {"body", "labels?", "Quantiles are taken where this is not 0; else over the whole scan.", 0},
-    {NULL, NULL, NULL, 0}};
+    MF_END};
 static const mf_port outputs[] = {{"slices", "slices",
                                    "8-bit colour slices [n, h, w, 3] and the axis they cut. "
                                    "Attributes profile (its name), min_pixels and min_voxels: "
                                    "the least sizes of masks that go with it.",
                                    0},
-                                  {NULL, NULL, NULL, 0}};
+                                  MF_END};
 
 static mf_status check(const void *p)
 {

@@ -52,10 +52,10 @@ static mf_status in_text(mf_task *t, const char **text)
     return *text ? MF_OK : mf_fail(MF_INVALID, "the input has no text");
 }
 
-static const mf_port text_in[] = {{"text", "text", "Any text.", 0}, {NULL, NULL, NULL, 0}};
+static const mf_port text_in[] = {{"text", "text", "Any text.", 0}, MF_END};
 static const mf_port text_out[] = {{"text", "text", "What became of it.", 0},
-                                   {NULL, NULL, NULL, 0}};
-static const mf_port no_ports[] = {{NULL, NULL, NULL, 0}};
+                                   MF_END};
+static const mf_port no_ports[] = {MF_END};
 
 /* ---- count.load: a file's text --------------------------------------------------------------- */
 
@@ -63,7 +63,7 @@ typedef struct load_params {
     const char *path;
 } load_params;
 
-static const mf_param load_table[] = {MF_PATH(load_params, path, NULL, "The file."), MF_PARAMS_END};
+static const mf_param load_table[] = {MF_PATH(load_params, path, NULL, "The file."), MF_END};
 
 static mf_status load_run(mf_task *t, const void *p, void *session)
 {
@@ -137,7 +137,7 @@ static const mf_stage header = {.name = "count.header",
 
 /* ---- count.upper: many texts come out as the same -------------------------------------------- */
 
-static const mf_param no_table[] = {MF_PARAMS_END};
+static const mf_param no_table[] = {MF_END};
 
 static mf_status upper_run(mf_task *t, const void *p, void *session)
 {
@@ -171,7 +171,7 @@ typedef struct add_params {
 
 static const mf_param add_table[] = {
     MF_TEXT(add_params, suffix, "!", "What is added."),
-    MF_TEXT(add_params, refuse, "BAD", "A text that holds this is an error."), MF_PARAMS_END};
+    MF_TEXT(add_params, refuse, "BAD", "A text that holds this is an error."), MF_END};
 
 static mf_status add_run(mf_task *t, const void *p, void *session)
 {
@@ -201,8 +201,8 @@ static const mf_stage add = {.name = "count.add",
 /* ---- count.join: gathers --------------------------------------------------------------------- */
 
 static const mf_port join_in[] = {{"texts", "text[]", "All of them.", MF_KEYED},
-                                  {NULL, NULL, NULL, 0}};
-static const mf_port table_out[] = {{"table", "table", "One row each.", 0}, {NULL, NULL, NULL, 0}};
+                                  MF_END};
+static const mf_port table_out[] = {{"table", "table", "One row each.", 0}, MF_END};
 
 /* "a", or "a shots=5" where axes were gathered. */
 static void name_element(mf_task *t, size_t i, char *name, size_t size)
@@ -263,7 +263,7 @@ typedef struct wait_params {
 } wait_params;
 
 static const mf_param wait_table[] = {
-    MF_TEXT(wait_params, file, "", "It ends when this file exists."), MF_PARAMS_END};
+    MF_TEXT(wait_params, file, "", "It ends when this file exists."), MF_END};
 
 static mf_status wait_run(mf_task *t, const void *p, void *session)
 {
@@ -300,11 +300,11 @@ static const mf_param numbers_table[] = {
     MF_INT(numbers_params, seed, "1", 0, 1000, "", "Seed."),
     MF_INT(numbers_params, scale, "1", 1, 1000, "", "Factor."),
     MF_INT(numbers_params, broken, "-1", -1, 1000, "", "The item that is an error."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port numbers_in[] = {{"text", "text?", "Read, not used.", 0},
-                                     {NULL, NULL, NULL, 0}};
+                                     MF_END};
 static const mf_port numbers_out[] = {{"items", "stream<features>", "Random numbers.", 0},
-                                      {NULL, NULL, NULL, 0}};
+                                      MF_END};
 
 static mf_status number(mf_task *t, const numbers_params *o, int64_t i, mf_artifact *a)
 {
@@ -362,9 +362,9 @@ static const mf_param collect_table[] = {
     MF_INT(collect_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(collect_params, count, "8", 0, 10000, "", "Items."),
     MF_INT_MARKED(collect_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."),
-    MF_PARAMS_END};
+    MF_END};
 static const mf_port collect_in[] = {{"items", "stream<features>", "Numbers.", 0},
-                                     {NULL, NULL, NULL, 0}};
+                                     MF_END};
 
 static mf_status collect_rows(mf_task *t, const collect_params *o, mf_table *table)
 {
@@ -439,9 +439,9 @@ typedef struct careless_params {
 } careless_params;
 
 static const mf_param careless_table[] = {
-    MF_CHOICE(careless_params, how, "none", "none|empty", "What it does wrong."), MF_PARAMS_END};
+    MF_CHOICE(careless_params, how, "none", "none|empty", "What it does wrong."), MF_END};
 static const mf_port features_out[] = {{"features", "features", "Never right.", 0},
-                                       {NULL, NULL, NULL, 0}};
+                                       MF_END};
 
 static mf_status careless_run(mf_task *t, const void *p, void *session)
 {
@@ -476,7 +476,7 @@ static const mf_param kernel_table[] = {
     MF_INT(kernel_params, add, "0", 0, 1000, "", "Added to each."),
     MF_INT_MARKED(kernel_params, together, "1", 1, 16, "", MF_NO_CACHE,
                   "Waits until so many of it have started."),
-    MF_PARAMS_END};
+    MF_END};
 static const char *const kernel_sources[] = {
     "kernel void square(global const float *x, global float *y, float add, int count)\n"
     "{\n"
@@ -579,8 +579,8 @@ typedef struct sum_params {
 } sum_params;
 
 static const mf_param sum_table[] = {MF_INT(sum_params, times, "1", 1, 1000, "", "Factor."),
-                                     MF_PARAMS_END};
-static const mf_port sum_in[] = {{"features", "features", "Numbers.", 0}, {NULL, NULL, NULL, 0}};
+                                     MF_END};
+static const mf_port sum_in[] = {{"features", "features", "Numbers.", 0}, MF_END};
 
 static mf_status sum_run(mf_task *t, const void *p, void *session)
 {

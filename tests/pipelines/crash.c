@@ -22,11 +22,11 @@ static const mf_param table[] = {
            "Lines written before, by turns to the log, "
            "stdout and stderr."),
     MF_TEXT(crash_params, once, "", "A file: only who finds none ends so, and makes it."),
-    MF_PARAMS_END,
+    MF_END,
 };
-static const mf_port no_ports[] = {{NULL, NULL, NULL, 0}};
+static const mf_port no_ports[] = {MF_END};
 static const mf_port text_out[] = {{"text", "text", "That it went well.", 0},
-                                   {NULL, NULL, NULL, 0}};
+                                   MF_END};
 
 static void write_lines(mf_task *t, int64_t count)
 {

@@ -12,9 +12,9 @@ static const mf_param read_table[] = {
     MF_INT(read_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(read_params, count, "8", 0, 1000, "", "Items."),
     MF_INT_MARKED(read_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."),
-    MF_PARAMS_END};
-static const mf_port read_in[] = {{"pairs", "stream<pair>", "Pairs.", 0}, {0}};
-static const mf_port read_out[] = {{"table", "table", "One row an item.", 0}, {0}};
+    MF_END};
+static const mf_port read_in[] = {{"pairs", "stream<pair>", "Pairs.", 0}, MF_END};
+static const mf_port read_out[] = {{"table", "table", "One row an item.", 0}, MF_END};
 
 /* A checksum that depends on every byte and its place, exact in a double. */
 static double digest(const mf_array *array)

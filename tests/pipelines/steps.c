@@ -26,10 +26,10 @@ static const mf_param steps_table[] = {
     MF_INT_MARKED(steps_params, ask, "0", 0, 1, "", MF_NO_CACHE, "Asks for a state in each step."),
     MF_PATH(steps_params, file, "", "A file."),
     MF_INT(steps_params, seed, "1", 0, 1e6, "", "Seed."),
-    MF_PARAMS_END};
-static const mf_port steps_in[] = {{NULL, NULL, NULL, 0}};
+    MF_END};
+static const mf_port steps_in[] = {MF_END};
 static const mf_port steps_out[] = {{"numbers", "table", "A number a step.", 0},
-                                    {NULL, NULL, NULL, 0}};
+                                    MF_END};
 
 static void note(int64_t step)
 {

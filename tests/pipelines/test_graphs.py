@@ -136,6 +136,25 @@ class Experiments(Graphs):
         self.massflow("run", self.graph(graph), *flags(settings))
         return self.rows(self.graph(graph), node, *flags(settings))
 
+    def test_bounds_of_intensities_the_wrong_way_round(self):
+        """Every stage that normalizes checks them before anything runs."""
+        for stage, inputs in (("slic.masks", "{volume: scan.volume}"),
+                              ("mass.prepare", "{volume: scan.volume, masks: masks}"),
+                              ("mass.features", "{volume: scan.volume, model: model}"),
+                              ("mass.segment", "{model: model, references: scan.volume, labels: scan.labels,"
+                                               " query: scan.volume}")):
+            for name, value, words in (("window_low", 600, "window_low 600 is not below window_high"),
+                                       ("percentile_low", 99.5, "percentile_low 99.5 is not below percentile_high")):
+                with open(self.path("wrong.yaml"), "w", encoding="utf-8") as file:
+                    file.write(f"""massflow: 1
+stages:
+  scan: {{use: phantom.volume}}
+  masks: {{use: slic.masks, in: {{volume: scan.volume}}}}
+  model: {{use: mass.init}}
+  wrong: {{use: {stage}, in: {inputs}, with: {{{name}: {value}}}}}
+""")
+                self.assertIn(words, self.massflow("plan", self.path("wrong.yaml"), code=2), stage)
+
     def test_on_phantoms(self):
         self.assertIn("finished: 20 run, ", self.massflow("run", self.graph("phantoms")))
 

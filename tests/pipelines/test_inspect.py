@@ -88,7 +88,7 @@ class Inspect(unittest.TestCase):
             "massflow worker NODE - started by massflow itself, never by hand\n"))
 
     def test_wrong_plugins_end_with_2(self):
-        for name, words in {"old_major": "was built for stage interface 2.3; this massflow has 1.3",
+        for name, words in {"old_major": "was built for stage interface 2.4; this massflow has 1.4",
                             "no_symbol": "has no symbol massflow_plugin"}.items():
             folder = os.path.join(self.folder, name)
             os.mkdir(folder)
@@ -116,7 +116,7 @@ class Inspect(unittest.TestCase):
                          "massflow: error: option '--set' needs a value: --set NAME=VALUE\n")
         self.assertEqual(self.massflow("graph", "g.yaml", "--dot=3", code=2).stderr,
                          "massflow: error: option '--dot' takes no value\n")
-        self.assertIn("stage interface 1.3", self.massflow("--version").stdout)
+        self.assertIn("stage interface 1.4", self.massflow("--version").stdout)
 
     def test_models(self):
         listed = self.massflow("models").stdout

@@ -37,7 +37,7 @@ class New(unittest.TestCase):
         self.run_in("vessels", "ninja", "-C", "build")
         self.run_in("vessels", "meson", "test", "-C", "build")
         out = self.run_in("vessels", massflow, "describe", "vessels.above", MASSFLOW_PLUGINS="build")
-        self.assertIn("vessels.above - Label the voxels above a value.\n", out)
+        self.assertIn("vessels.above - Label the voxels at or above a value.\n", out)
         out = self.run_in("vessels", massflow, "run", "vessels.yaml", MASSFLOW_PLUGINS="build")
         self.assertIn("finished: 4 run, 0 cached", out)
 

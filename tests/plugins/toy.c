@@ -26,10 +26,10 @@ static const mf_param load_table[] = {
     MF_PATH(load_params, path, NULL, "Scan."),
     MF_PATH(load_params, labels, "", "Its label map."),
     MF_CHOICE(load_params, orient, "RAS", "RAS|LPS|keep", "Orientation."),
-    MF_PARAMS_END,
+    MF_END,
 };
 static const mf_port load_out[] = {
-    {"volume", "volume", "The scan."}, {"labels", "labels?", "Its labels, when given."}, {0}};
+    {"volume", "volume", "The scan."}, {"labels", "labels?", "Its labels, when given."}, MF_END};
 static const mf_stage load = {.name = "toy.load",
                               .version = 1,
                               .summary = "Load a scan.",
@@ -62,11 +62,11 @@ static const mf_param masks_table[] = {
     MF_BOOL(masks_params, fast, "false", "Skip refinement."),
     MF_TEXT(masks_params, title, "", "A title."),
     MF_INT_MARKED(masks_params, threads, "1", 1, 64, "", MF_NO_CACHE, "Threads."),
-    MF_PARAMS_END,
+    MF_END,
 };
 static const mf_port masks_in[] = {
-    {"volume", "volume", "Scan."}, {"labels", "labels?", "Only inside these."}, {0}};
-static const mf_port masks_out[] = {{"masks", "masks", "What was found."}, {0}};
+    {"volume", "volume", "Scan."}, {"labels", "labels?", "Only inside these."}, MF_END};
+static const mf_port masks_out[] = {{"masks", "masks", "What was found."}, MF_END};
 static mf_status masks_check(const void *params)
 {
     const masks_params *p = params;
@@ -90,8 +90,8 @@ static const mf_stage masks = {.name = "toy.masks",
  */
 
 static const mf_port views_in[] = {
-    {"volumes", "volume[]", "Scans."}, {"masks", "masks[]", "Their masks."}, {0}};
-static const mf_port views_out[] = {{"views", "stream<pair>", "Pairs."}, {0}};
+    {"volumes", "volume[]", "Scans."}, {"masks", "masks[]", "Their masks."}, MF_END};
+static const mf_port views_out[] = {{"views", "stream<pair>", "Pairs."}, MF_END};
 static const mf_stage views = {.name = "toy.views",
                                .version = 1,
                                .summary = "Make pairs of views.",
@@ -106,11 +106,11 @@ typedef struct train_params {
 static const mf_param train_table[] = {
     MF_INT(train_params, steps, NULL, 1, 1000000, "", "Steps of the schedule."),
     MF_INT_MARKED(train_params, stop_at, "0", 0, 1000000, "", MF_EXTENDABLE, "Stop early."),
-    MF_PARAMS_END,
+    MF_END,
 };
-static const mf_port train_in[] = {{"views", "stream<pair>", "What to learn from."}, {0}};
+static const mf_port train_in[] = {{"views", "stream<pair>", "What to learn from."}, MF_END};
 static const mf_port train_out[] = {
-    {"model", "model", "Weights."}, {"metrics", "table", "Loss by step."}, {0}};
+    {"model", "model", "Weights."}, {"metrics", "table", "Loss by step."}, MF_END};
 static const mf_stage train = {.name = "toy.train",
                                .version = 1,
                                .summary = "Train.",
@@ -123,8 +123,8 @@ static const mf_stage train = {.name = "toy.train",
 static const mf_port segment_in[] = {{"volume", "volume", "Query."},
                                      {"model", "model", "Weights."},
                                      {"reference", "volume?", "Reference."},
-                                     {0}};
-static const mf_port segment_out[] = {{"labels", "labels", "Segmentation."}, {0}};
+                                     MF_END};
+static const mf_port segment_out[] = {{"labels", "labels", "Segmentation."}, MF_END};
 static const mf_stage segment = {.name = "toy.segment",
                                  .version = 1,
                                  .summary = "Segment.",
@@ -133,8 +133,8 @@ static const mf_stage segment = {.name = "toy.segment",
                                  .run = no_run};
 
 static const mf_port dice_in[] = {
-    {"predicted", "labels[]", "Segmentations."}, {"truth", "labels[]", "Truth."}, {0}};
-static const mf_port dice_out[] = {{"table", "table", "Dice by label."}, {0}};
+    {"predicted", "labels[]", "Segmentations."}, {"truth", "labels[]", "Truth."}, MF_END};
+static const mf_port dice_out[] = {{"table", "table", "Dice by label."}, MF_END};
 static const mf_stage dice = {.name = "toy.dice",
                               .version = 1,
                               .summary = "Overlap.",
@@ -142,9 +142,9 @@ static const mf_stage dice = {.name = "toy.dice",
                               .out = dice_out,
                               .run = no_run};
 
-static const mf_port split_in[] = {{"volume", "volume", "Scan."}, {0}};
+static const mf_port split_in[] = {{"volume", "volume", "Scan."}, MF_END};
 static const mf_port split_out[] = {
-    {"upper", "volume", "The upper half."}, {"lower", "volume", "The lower half."}, {0}};
+    {"upper", "volume", "The upper half."}, {"lower", "volume", "The lower half."}, MF_END};
 static const mf_stage split = {.name = "toy.split",
                                .version = 1,
                                .summary = "Cut in halves.",

@@ -106,6 +106,12 @@ static inline const mf_device_info *fake_device(void *self, size_t i)
     return &f->devices[i];
 }
 
+static inline bool fake_same_memory(void *self, size_t a, size_t b)
+{
+    (void)self;
+    return a == b;
+}
+
 static inline mf_status fake_prepare(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
                                      mf_execution **execution)
 {
@@ -235,6 +241,7 @@ static inline mf_executor fake_executor(fake *f)
     return (mf_executor){.self = f,
                          .open_devices = fake_open_devices,
                          .device = fake_device,
+                         .same_memory = fake_same_memory,
                          .prepare = fake_prepare,
                          .start = fake_start,
                          .free = fake_free,

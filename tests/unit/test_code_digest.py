@@ -43,7 +43,7 @@ class CodeDigest(unittest.TestCase):
                         os.path.join(root, "kernels/include")], check=True)
         with open(header, encoding="ascii") as file:
             text = file.read()
-        self.assertRegex(text, r'^#define MF_CODE "[0-9a-f]{64}"\n$')
+        self.assertRegex(text, r'^#undef MF_CODE\n#define MF_CODE "[0-9a-f]{64}"\n$')
         with open(depfile, encoding="utf-8") as file:
             self.depends = sorted(os.path.relpath(p, root) for p in file.read().split()[1:])
         return text

@@ -2,6 +2,7 @@
  * wrong. */
 #include "../expect.h"
 #include "compute/compute.h"
+#include "compute/devices.h"
 #include "compute/programs.h"
 
 #include <check.h>
@@ -235,6 +236,53 @@ START_TEST(test_launch_errors)
 }
 END_TEST
 
+/* Sizes alone would let an int pass for a float. */
+START_TEST(test_arguments_are_of_the_declared_types)
+{
+    static const char source[] =
+        "typedef float real;\n"
+        "__kernel void many(int n, uint u, long l, float f, real r, __global const float *x,\n"
+        "                  __constant float4 *c, __local float *t)\n"
+        "{ if (n == 12345) t[0] = u + l + f + r + x[0] + c[0].x; }\n";
+    const mf_module *module = module_of(source, "");
+    const mf_range range = {1, {1}};
+    mf_buffer *y;
+    ok(mf_buffer_new(device, 64, &y));
+    const mf_arg integer = {MF_ARG_INT}, large = {MF_ARG_LONG}, real = {MF_ARG_FLOAT},
+                 buffer = BUFFER(y), local = {MF_ARG_LOCAL, .i = 16};
+    const mf_arg right[8] = {integer, integer, large, real, real, buffer, buffer, local};
+    ok(mf_queue_launch(queue, module, "many", range, right, 8));
+    const struct {
+        int i;
+        mf_arg given;
+        const char *error;
+    } wrong[] = {
+        {0, real, "kernel many: argument 0, 'n', is int; a float is given"},
+        {1, real, "kernel many: argument 1, 'u', is uint; a float is given"},
+        {0, large, "kernel many: argument 0, 'n', is int; a long is given"},
+        {2, integer, "kernel many: argument 2, 'l', is long; an int is given"},
+        {3, integer, "kernel many: argument 3, 'f', is float; an int is given"},
+        {3, buffer, "kernel many: argument 3, 'f', is float; a buffer is given"},
+        {5, real, "kernel many: argument 5, 'x', is float*; a float is given"},
+        {5, local, "kernel many: argument 5, 'x', is float*; local memory is given"},
+        {7, buffer, "kernel many: argument 7, 't', is local float*; a buffer is given"},
+    };
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        mf_arg args[8];
+        memcpy(args, right, sizeof args);
+        args[wrong[k].i] = wrong[k].given;
+        fails(mf_queue_launch(queue, module, "many", range, args, 8), wrong[k].error);
+    }
+    ok(mf_module_check_array(module, "many", 5, MF_F32));
+    ok(mf_module_check_array(module, "many", 6, MF_F32));
+    fails(mf_module_check_array(module, "many", 5, MF_U8),
+          "kernel many: argument 5, 'x', is float*; an array of u8 is given");
+    fails(mf_module_check_array(module, "many", 6, MF_F64),
+          "kernel many: argument 6, 'c', is float4*; an array of f64 is given");
+    mf_buffer_free(y);
+}
+END_TEST
+
 START_TEST(test_build_error_shows_the_log)
 {
     const mf_module *module;
@@ -444,7 +492,8 @@ END_TEST
 START_TEST(test_programs_unused_for_long_are_removed)
 {
     ck_assert_int_eq(chmod(own, 0700), 0);
-    const struct timespec old[2] = {{time(NULL) - 91 * 24 * 3600, 0}, {time(NULL) - 91 * 24 * 3600, 0}};
+    const struct timespec old[2] = {{time(NULL) - 91 * 24 * 3600, 0},
+                                    {time(NULL) - 91 * 24 * 3600, 0}};
     put_in_own("aa", "x", 1, 0600);
     put_in_own("bb", "x", 1, 0600);
     put_in_own(".cc.0", "x", 1, 0600); /* a writer that died */
@@ -529,6 +578,7 @@ int main(void)
     tcase_add_test(t, test_launch);
     tcase_add_test(t, test_groups_and_local_memory);
     tcase_add_test(t, test_launch_errors);
+    tcase_add_test(t, test_arguments_are_of_the_declared_types);
     tcase_add_test(t, test_build_error_shows_the_log);
     tcase_add_test(t, test_modules_are_built_once);
     tcase_add_test(t, test_binaries_are_kept);

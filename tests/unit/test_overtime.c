@@ -29,8 +29,8 @@ static mf_status run(mf_task *t, const void *params, void *session)
     return status;
 }
 
-static const mf_port text_out[] = {{"text", "text", "That it is done.", 0}, {0}};
-static const mf_param no_params[] = {MF_PARAMS_END};
+static const mf_port text_out[] = {{"text", "text", "That it is done.", 0}, MF_END};
+static const mf_param no_params[] = {MF_END};
 static const mf_stage stage = {.name = "slow.one",
                                .version = 1,
                                .summary = "Takes its time.",

@@ -19,14 +19,14 @@ typedef struct salt {
 } salt;
 
 static const mf_param table[] = {MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."),
-                                 MF_PARAMS_END};
-static const mf_port none[] = {{0}};
-static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, {0}};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, {0}};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {"a", "text?", "", 0}, {0}};
+                                 MF_END};
+static const mf_port none[] = {MF_END};
+static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
+static const mf_port all_in[] = {{"all", "text[]", "", 0}, MF_END};
+static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {"a", "text?", "", 0}, MF_END};
 static const mf_port outs[] = {
-    {"x", "text", "", 0}, {"y", "text", "", 0}, {"z", "text?", "", 0}, {0}};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, {0}};
+    {"x", "text", "", 0}, {"y", "text", "", 0}, {"z", "text?", "", 0}, MF_END};
+static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, MF_END};
 
 static mf_status no_run(mf_task *t, const void *params, void *session)
 {

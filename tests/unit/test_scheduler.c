@@ -16,13 +16,13 @@ typedef struct salt {
 } salt;
 
 static const mf_param table[] = {MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."),
-                                 MF_BOOL(salt, fail, "false", "It fails."), MF_PARAMS_END};
-static const mf_port none[] = {{0}};
-static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, {0}};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, {0}};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {0}};
-static const mf_port text_out[] = {{"text", "text", "", 0}, {0}};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, {0}};
+                                 MF_BOOL(salt, fail, "false", "It fails."), MF_END};
+static const mf_port none[] = {MF_END};
+static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
+static const mf_port all_in[] = {{"all", "text[]", "", 0}, MF_END};
+static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
+static const mf_port text_out[] = {{"text", "text", "", 0}, MF_END};
+static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, MF_END};
 
 static atomic_int ran; /* stages */
 

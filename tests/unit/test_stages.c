@@ -77,19 +77,20 @@ START_TEST(wrong_plugins_are_named)
                   "DIR/wrong_no_symbol.so is not a plugin: it has no symbol massflow_plugin\n"
                   "  one source of a plugin ends with MF_PLUGIN(\"name\", stages...)");
     check_refusal("wrong_old_major.so",
-                  "plugin DIR/wrong_old_major.so was built for stage interface 2.3; this massflow "
-                  "has 1.3\n"
+                  "plugin DIR/wrong_old_major.so was built for stage interface 2.4; this massflow "
+                  "has 1.4\n"
                   "  build the plugin against the headers of this massflow");
     check_refusal("wrong_new_minor.so",
-                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.4; this massflow "
-                  "has 1.3\n"
+                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.5; this massflow "
+                  "has 1.4\n"
                   "  use a newer massflow, or build the plugin against the headers of this one");
     char expected[400];
-    snprintf(expected, sizeof expected,
-             "plugin DIR/wrong_sizes.so (stage interface 1.3) was built with another layout of "
-             "mf_stage: %zu bytes; this massflow (1.3) has %zu\n"
-             "  build the plugin against the headers of this massflow",
-             sizeof(mf_stage) - 8, sizeof(mf_stage));
+    snprintf(
+        expected, sizeof expected,
+        "plugin DIR/wrong_sizes.so was built with another layout of mf_stage: %zu bytes; stage "
+        "interface 1.4 has %zu\n"
+        "  build the plugin against the headers of this massflow",
+        sizeof(mf_stage) - 8, sizeof(mf_stage));
     check_refusal("wrong_sizes.so", expected);
     check_refusal("wrong_nothing.so",
                   "plugin DIR/wrong_nothing.so: massflow_plugin() returned nothing");
@@ -148,7 +149,7 @@ static mf_status no_item(mf_task *t, const void *p, void *session, int64_t i, mf
     return MF_OK;
 }
 
-static const mf_port one_volume[] = {{"volume", "volume", "A scan."}, {0}};
+static const mf_port one_volume[] = {{"volume", "volume", "A scan."}, MF_END};
 
 /* A stage that is right, for tests to spoil. */
 static mf_stage good_stage(void)
@@ -180,11 +181,11 @@ static void spoiled(mf_stage stage, const char *expected)
 
 START_TEST(stages_that_do_not_hold)
 {
-    static const mf_port twice[] = {{"a", "volume", ""}, {"a", "labels", ""}, {0}};
-    static const mf_port unknown[] = {{"a", "volum", ""}, {0}};
-    static const mf_port strange[] = {{"a", "volume[3]", ""}, {0}};
-    static const mf_port stream[] = {{"a", "stream<pair>", ""}, {0}};
-    static const mf_port unnamed[] = {{"a b", "volume", ""}, {0}};
+    static const mf_port twice[] = {{"a", "volume", ""}, {"a", "labels", ""}, MF_END};
+    static const mf_port unknown[] = {{"a", "volum", ""}, MF_END};
+    static const mf_port strange[] = {{"a", "volume[3]", ""}, MF_END};
+    static const mf_port stream[] = {{"a", "stream<pair>", ""}, MF_END};
+    static const mf_port unnamed[] = {{"a b", "volume", ""}, MF_END};
     mf_stage s = good_stage();
     s.name = "stage";
     spoiled(s, "a stage's name has two parts, as in \"masks.nms\"");
@@ -219,17 +220,15 @@ END_TEST
 
 START_TEST(parameters_that_do_not_hold)
 {
-    static const mf_param out_of_range[] = {MF_REAL(some_params, a, "3", 0, 2, "mm", "A."),
-                                            MF_PARAMS_END};
+    static const mf_param out_of_range[] = {MF_REAL(some_params, a, "3", 0, 2, "mm", "A."), MF_END};
     static const mf_param no_number[] = {MF_REAL(some_params, a, "three", 0, 2, "mm", "A."),
-                                         MF_PARAMS_END};
+                                         MF_END};
     static const mf_param twice[] = {MF_REAL(some_params, a, "1", 0, 2, "mm", "A."),
-                                     MF_REAL(some_params, a, "1", 0, 2, "mm", "A."), MF_PARAMS_END};
-    static const mf_param reversed[] = {MF_REAL(some_params, a, "1", 2, 0, "mm", "A."),
-                                        MF_PARAMS_END};
+                                     MF_REAL(some_params, a, "1", 0, 2, "mm", "A."), MF_END};
+    static const mf_param reversed[] = {MF_REAL(some_params, a, "1", 2, 0, "mm", "A."), MF_END};
     static const mf_param misplaced[] = {
         {.name = "a", .kind = MF_PARAM_REAL, .offset = 3, .fallback = "1", .max = 2, .help = "A."},
-        MF_PARAMS_END};
+        MF_END};
     mf_stage s = good_stage();
     s.params_size = sizeof(some_params);
     s.params = out_of_range;
@@ -442,8 +441,8 @@ START_TEST(a_choice_may_have_spellings)
 {
     static const mf_param table[] = {
         MF_CHOICE_FOLDED(folded_params, modality, "auto", "auto|" MF_MODALITIES, "What it is."),
-        MF_CHOICE(folded_params, exact, "ct", "ct|a=b", "Words as they are."), MF_PARAMS_END};
-    static const mf_port out[] = {{"volume", "volume", "It.", 0}, {0}};
+        MF_CHOICE(folded_params, exact, "ct", "ct|a=b", "Words as they are."), MF_END};
+    static const mf_port out[] = {{"volume", "volume", "It.", 0}, MF_END};
     static const mf_stage stage = {.name = "toy.folded",
                                    .version = 1,
                                    .summary = "Choose.",

@@ -286,18 +286,20 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     ck_assert_double_eq(said[0].at, 1e9 + 0.5);
     mf_run_line_list_free(said, count);
 
-    double *seconds;
+    mf_past_times past;
     old.run = runs[0];
     ok(mf_store_record(store, &old));
     new.run = runs[1];
     ok(mf_store_record(store, &new));
-    ok(mf_store_past_seconds(store, "/g/a.yaml", "keep", 10, &seconds, &count));
-    ck_assert_uint_eq(count, 2);
-    ck_assert_double_eq(seconds[0] + seconds[1], 2);
-    free(seconds);
-    ok(mf_store_past_seconds(store, "/g/a.yaml", "kee", 10, &seconds, &count));
-    ck_assert_uint_eq(count, 0);
-    free(seconds);
+    ok(mf_store_past_times(store, "/g/a.yaml", "keep", "no.stage", &past));
+    ck_assert_uint_eq(past.count, 2);
+    ck_assert_int_eq(past.from, MF_PAST_GRAPH);
+    ck_assert_double_eq(past.median, 1.5);
+    ok(mf_store_past_times(store, "/g/a.yaml", "kee", "no.stage", &past));
+    ck_assert_uint_eq(past.count, 0);
+    ok(mf_store_past_times(store, "/g/other.yaml", "keep", old.stage, &past));
+    ck_assert_uint_eq(past.count, 2);
+    ck_assert_int_eq(past.from, MF_PAST_STAGE);
 
     char **names, *maker;
     bool is;

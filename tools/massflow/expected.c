@@ -3,37 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Newer runs say more than older ones. */
-#define MOST 100
-
-static int by_size(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static mf_status read_stage(workspace *w, const mf_graph_stage *stage, past_times *past)
-{
-    double *seconds;
-
-    MF_TRY(
-        mf_store_past_seconds(w->store, w->graph_path, stage->label, MOST, &seconds, &past->count));
-    if (!past->count) {
-        free(seconds);
-        past->imported = true;
-        MF_TRY(
-            mf_store_imported_seconds(w->store, stage->stage->name, MOST, &seconds, &past->count));
-    }
-    if (past->count) {
-        qsort(seconds, past->count, sizeof *seconds, by_size);
-        past->median = seconds[past->count / 2];
-    }
-    free(seconds);
-    return MF_OK;
-}
-
-mf_status expected_read(workspace *w, past_times **past)
+mf_status expected_read(workspace *w, mf_past_times **past)
 {
     size_t count = mf_graph_stage_count(w->graph);
     mf_status status = MF_OK;
@@ -41,8 +11,13 @@ mf_status expected_read(workspace *w, past_times **past)
     *past = calloc(count ? count : 1, sizeof **past);
     if (!*past)
         return mf_fail(MF_NO_MEMORY, "no memory for expected times");
-    for (size_t i = 0; w->store && i < count && !status; i++)
-        status = read_stage(w, mf_graph_stage_at(w->graph, i), &(*past)[i]);
+    for (size_t i = 0; w->store && i < count && !status; i++) {
+        const mf_graph_stage *stage = mf_graph_stage_at(w->graph, i);
+        status = mf_store_past_times(w->store, w->graph_path, stage->label, stage->stage->name,
+                                     &(*past)[i]);
+        if ((*past)[i].from == MF_PAST_STAGE) /* other parameters: it only orders nodes */
+            (*past)[i] = (mf_past_times){0};
+    }
     if (status) {
         free(*past);
         *past = NULL;
@@ -64,7 +39,7 @@ static double ends_at(const mf_plan_node *n, const double *ends, double seconds)
     return start + seconds;
 }
 
-mf_status expected_all(mf_plan *plan, const past_times *past, int slots, expected_total *total)
+mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots, expected_total *total)
 {
     size_t count = mf_plan_count(plan);
     double *ends = calloc(count ? count : 1, sizeof *ends);
@@ -75,7 +50,7 @@ mf_status expected_all(mf_plan *plan, const past_times *past, int slots, expecte
         return mf_fail(MF_NO_MEMORY, "no memory for expected times");
     for (size_t i = 0; i < count; i++) {
         const mf_plan_node *n = mf_plan_at(plan, i);
-        const past_times *t = &past[n->node->group];
+        const mf_past_times *t = &past[n->node->group];
         bool run = n->state == MF_PLAN_TO_RUN;
         bool undecided = n->state == MF_PLAN_WAITING && !n->work.stage->item;
         double seconds = run || undecided ? t->median : 0;

@@ -76,7 +76,7 @@ static tally count_stage(mf_plan *plan, const mf_graph_stage *stage)
 }
 
 /* "expected 3 min 2 s, from 12 earlier runs" of those that are to run or may have to. */
-static void print_expected(const tally *t, const past_times *past)
+static void print_expected(const tally *t, const mf_past_times *past)
 {
     size_t count = t->run + t->waiting;
     char took[32];
@@ -87,13 +87,14 @@ static void print_expected(const tally *t, const past_times *past)
     if (past->count)
         printf("%-20s        expected %s%s, from %zu %s%s of it\n", "",
                t->waiting ? "at most " : "", took, past->count,
-               past->imported ? "imported result" : "earlier run", past->count == 1 ? "" : "s");
+               past->from == MF_PAST_IMPORTED ? "imported result" : "earlier run",
+               past->count == 1 ? "" : "s");
     else
         printf("%-20s        expected time not known: it has not run here yet\n", "");
 }
 
 static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage,
-                        const past_times *past)
+                        const mf_past_times *past)
 {
     tally t = count_stage(plan, stage);
 
@@ -121,7 +122,7 @@ static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage
     print_expected(&t, past);
 }
 
-static void print_total(mf_plan *plan, const past_times *past, int slots)
+static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
 {
     expected_total total;
     char took[32];
@@ -151,7 +152,7 @@ static int print_plan(const args *a, workspace *w, mf_plan *plan)
 {
     const char *jobs = args_value(a, "jobs");
     int slots = jobs ? atoi(jobs) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    past_times *past;
+    mf_past_times *past;
     mf_status error = expected_read(w, &past);
 
     if (error)

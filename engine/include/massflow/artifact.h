@@ -93,6 +93,13 @@ typedef struct mf_grid {
     double direction[9]; /* row-major; column j is the RAS+ unit vector of index axis j */
 } mf_grid;
 
+/* From x y z, the order of grids and of graph files, to z y x, the order of arrays, or back: the shape
+ * of an array on a grid is mf_zyx of the grid's size. */
+static inline void mf_zyx(const int64_t xyz[3], int64_t zyx[3])
+{
+    for (int i = 0; i < 3; i++)
+        zyx[i] = xyz[2 - i];
+}
 MF_API int64_t mf_grid_voxels(const mf_grid *grid);
 MF_API void mf_grid_to_world(const mf_grid *grid, const double ijk[3], double xyz[3]);
 MF_API void mf_grid_to_index(const mf_grid *grid, const double xyz[3], double ijk[3]);

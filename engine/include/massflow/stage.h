@@ -2,7 +2,13 @@
  *
  * A plugin is one shared object with one entry symbol; it may hold several stages. What a stage is
  * stands in static data, so that the engine parses, checks, hashes and documents it by itself. No
- * callback may keep global state: two tasks of one stage run at once. */
+ * callback may keep global state: two tasks of one stage run at once.
+ *
+ * Versions: a plugin works with an engine of the same major version and of the same or a newer minor
+ * one. A minor version may add functions, and may append fields to the tables mf_stage, mf_param,
+ * mf_port and mf_type, whose sizes stand in the plugin's record; for a plugin without them they are 0.
+ * It may append to what the engine alone allocates (mf_needs, mf_view, mf_volume). All other structs
+ * of the public headers keep their layout. */
 #ifndef MASSFLOW_STAGE_H
 #define MASSFLOW_STAGE_H
 
@@ -16,7 +22,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 3 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 4 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;
 typedef struct mf_stream mf_stream;
@@ -106,7 +112,10 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_INT, int64_t, s, field, fallback, min, max, unit, NULL, marks, help)
 #define MF_REAL_MARKED(s, field, fallback, min, max, unit, marks, help)                            \
     MF_FIELD_(MF_PARAM_REAL, double, s, field, fallback, min, max, unit, NULL, marks, help)
-#define MF_PARAMS_END {NULL, MF_PARAM_END, 0, NULL, 0, 0, NULL, NULL, NULL, 0}
+
+/* Closes a table of parameters or of ports. */
+#define MF_END {0}
+#define MF_PARAMS_END MF_END /* its name up to interface 1.3 */
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
@@ -119,14 +128,20 @@ typedef struct mf_port {
     unsigned marks;
 } mf_port;
 
+#define MF_PORT(name, type, help) {name, type, help, 0}
+#define MF_PORT_MARKED(name, type, help, marks) {name, type, help, marks}
+
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-/* What a task will need, for the scheduler: filled with defaults, corrected by the stage. */
+/* What a task will need, for the scheduler: filled with defaults, corrected by the stage. Estimates:
+ * what together exceeds the memory there is does not run at once; what alone exceeds it runs alone. */
 typedef struct mf_needs {
-    size_t host_bytes, device_bytes;
-    int cpu;         /* worker slots; default 1 */
-    bool device;     /* launches kernels; default: the stage has kernels */
-    double cost;     /* rough seconds; orders the critical path */
+    size_t host_bytes;   /* default: by the size of its inputs */
+    size_t device_bytes; /* of the device it runs on; default 0 */
+    int cpu;             /* worker slots; default 1 */
+    bool device;         /* launches kernels; default: the stage has kernels */
+    double cost; /* seconds, 0 or more; default 1. Until a stage has run on this cache, what it says
+                  * of the first of its nodes orders all of them by critical path */
 } mf_needs;
 
 /* Called with each further file; its error is passed on. */
@@ -145,7 +160,9 @@ typedef struct mf_stage {
     const char *code; /* digest of the stage's own sources, set by the build helper; or NULL */
     bool random;      /* draws random numbers: seed and case id enter the key */
     bool program;     /* runs tensor programs: the engine's numerics enter the key */
-    double tolerance; /* relative, between devices; 0: bit-identical */
+    /* How far results of two devices may be apart, by array: of reals, part of the largest value; of
+     * integers, part of the elements that differ; of masks, part of their voxels. 0: not at all. */
+    double tolerance;
 
     /* Rules across parameters; before anything runs. */
     mf_status (*check)(const void *params);
@@ -167,6 +184,28 @@ typedef struct mf_stage {
     mf_status (*parts)(const char *param, const char *path, mf_part_call call, void *self);
 } mf_stage;
 
+/* A stage as a static table, in C: what it must have, then its parameters and ports, then any other
+ * field by name. Put `static` before it where it is used in its own file alone.
+ *
+ *     static MF_STAGE(above, "lab.above", 1, "Label the voxels at or above a value.",
+ *                     MF_PARAMETERS(above_params, MF_REAL(above_params, min, ...)),
+ *                     MF_INPUTS(MF_PORT("volume", "volume", "The scan.")),
+ *                     MF_OUTPUTS(MF_PORT("labels", "labels", "1 there, else 0.")), .run = run); */
+#define MF_STAGE(variable, stage_name, stage_version, stage_summary, ...)                          \
+    const mf_stage variable = {.name = stage_name,                                                 \
+                               .version = stage_version,                                           \
+                               .summary = stage_summary,                                           \
+                               .code = MF_CODE,                                                    \
+                               __VA_ARGS__}
+#define MF_PARAMETERS(s, ...)                                                                      \
+    .params = (const mf_param[]){__VA_ARGS__, MF_END}, .params_size = sizeof(s)
+#define MF_INPUTS(...) .in = (const mf_port[]){__VA_ARGS__, MF_END}
+#define MF_OUTPUTS(...) .out = (const mf_port[]){__VA_ARGS__, MF_END}
+#define MF_KERNELS(...) .kernels = (const char *const[]){__VA_ARGS__, NULL}
+/* The digest of the stage's own sources, where the build makes one: in NAME.code.h. */
+#ifndef MF_CODE
+#define MF_CODE NULL
+#endif
 
 /* How an artifact is to be drawn. */
 typedef struct mf_view {
@@ -333,6 +372,9 @@ MF_API void mf_progress(mf_task *t, int64_t done, int64_t total, const char *wor
 /* What is done of the next of them by now, 0 to 1: a rate is known before the first is done. */
 MF_API void mf_progress_part(mf_task *t, double part);
 MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
+/* Logs an error that ends nothing, and frees it; MF_OK logs nothing. For what a stage does beside its
+ * work, such as saving its state once it is being stopped. */
+MF_API void mf_log_error(mf_task *t, mf_status error);
 /* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
 MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);
 MF_API int mf_task_threads(mf_task *t); /* worker threads that the task may use itself */

@@ -1,0 +1,117 @@
+/* compute.h - OpenCL devices, queues, buffers and kernels, as stages and tensor programs use them.
+ *
+ * A device owns its context and its built programs; a queue is one in-order command queue and is
+ * used by one thread at a time. Errors of launches that run later surface in mf_queue_finish, with
+ * the kernel's name. Needs only a C library and the OpenCL loader. */
+#ifndef MASSFLOW_COMPUTE_H
+#define MASSFLOW_COMPUTE_H
+
+#include <massflow/array.h>
+
+/* Raised when kernels or programs compute something else than before: part of the key of what
+ * stages with programs made. */
+#define MF_NUMERICS_VERSION 2
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mf_device mf_device;
+typedef struct mf_queue mf_queue;
+typedef struct mf_buffer mf_buffer;
+typedef struct mf_module mf_module; /* built OpenCL source; owned by its device */
+
+/* ---- devices --------------------------------------------------------------------------------- */
+
+typedef struct mf_device_info {
+    char name[128], vendor[128], platform[128], version[128], driver[128];
+    bool is_cpu;
+    bool shares_host_memory; /* host arrays are used in place */
+    int compute_units;
+    size_t memory, max_allocation, local_memory; /* bytes */
+    size_t max_work_group;
+} mf_device_info;
+
+/* All devices in a fixed order: GPUs before CPUs, then as the platforms list them. None at all is
+ * an error that names the package that brings one. Free *infos with free(). */
+MF_API MF_MUST_USE mf_status mf_devices_list(mf_device_info **infos, size_t *count);
+/* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. Behind it
+ * may stand "/N.I": part I, from 0, of the device cut in N parts with equally many compute units. */
+MF_API MF_MUST_USE mf_status mf_device_open(const char *which, mf_device **device);
+/* Several at once: such texts joined by commas, also "all", "gpus", and "/N" for all N parts of a
+ * device. None may be meant twice. The caller unrefs each and frees the list with free(). */
+MF_API MF_MUST_USE mf_status mf_devices_open(const char *which, mf_device ***devices,
+                                             size_t *count);
+/* The text that opens the same device in another process of this machine: "1", "0/2.1". */
+MF_API const char *mf_device_text(const mf_device *device);
+MF_API mf_device *mf_device_ref(mf_device *device);
+MF_API void mf_device_unref(mf_device *device);
+MF_API const mf_device_info *mf_device_get_info(const mf_device *device);
+
+/* Where built programs are kept between processes. `get` gives NULL where it has none, else bytes
+ * for free(); `key` is a hex digest of source, options, device and driver. May be left unset. */
+typedef struct mf_binary_store {
+    void *self;
+    uint8_t *(*get)(void *self, const char *key, size_t *size);
+    void (*put)(void *self, const char *key, const uint8_t *bytes, size_t size);
+} mf_binary_store;
+MF_API void mf_device_keep_binaries(mf_device *device, const mf_binary_store *store);
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+MF_API MF_MUST_USE mf_status mf_buffer_new(mf_device *device, size_t bytes, mf_buffer **buffer);
+/* The array's own memory where the device shares it, else a copy made now; keeps a reference. */
+MF_API MF_MUST_USE mf_status mf_buffer_of(mf_device *device, const mf_array *array,
+                                          mf_buffer **buffer);
+MF_API void mf_buffer_free(mf_buffer *buffer);
+MF_API size_t mf_buffer_bytes(const mf_buffer *buffer);
+/* Both block until the bytes are there. */
+MF_API MF_MUST_USE mf_status mf_buffer_write(mf_queue *queue, mf_buffer *buffer, size_t offset,
+                                             const void *src, size_t bytes);
+MF_API MF_MUST_USE mf_status mf_buffer_read(mf_queue *queue, const mf_buffer *buffer, size_t offset,
+                                            void *dst, size_t bytes);
+MF_API MF_MUST_USE mf_status mf_buffer_fill(mf_queue *queue, mf_buffer *buffer, size_t offset,
+                                            size_t bytes, uint8_t value);
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+/* Builds `sources` (NULL-terminated, joined in order) with `options` ("-DC=16"), or gives the
+ * module that the device already has for them. Every module sees the traits of its device as
+ * macros: MF_CPU (0 or 1), MF_VECTOR (native float width). */
+MF_API MF_MUST_USE mf_status mf_module_build(mf_device *device, const char *const *sources,
+                                             const char *options, const mf_module **module);
+
+typedef enum mf_arg_kind {
+    MF_ARG_BUFFER,
+    MF_ARG_INT,
+    MF_ARG_LONG,
+    MF_ARG_FLOAT,
+    MF_ARG_LOCAL
+} mf_arg_kind;
+
+typedef struct mf_arg {
+    mf_arg_kind kind;
+    mf_buffer *buffer;
+    size_t offset; /* bytes into buffer; a multiple of the device's base alignment (128 is safe) */
+    int64_t i;     /* INT, LONG; LOCAL: bytes */
+    float f;
+} mf_arg;
+
+typedef struct mf_range {
+    int dims;         /* 1 .. 3 */
+    size_t global[3]; /* work-items; any number: rounded up to whole groups, kernels check bounds */
+    size_t local[3];  /* all 0: the device chooses */
+} mf_range;
+
+MF_API MF_MUST_USE mf_status mf_queue_new(mf_device *device, mf_queue **queue);
+MF_API void mf_queue_free(mf_queue *queue); /* finishes first */
+MF_API mf_device *mf_queue_device(const mf_queue *queue);
+MF_API MF_MUST_USE mf_status mf_queue_launch(mf_queue *queue, const mf_module *module,
+                                             const char *kernel, mf_range range, const mf_arg *args,
+                                             int count);
+MF_API MF_MUST_USE mf_status mf_queue_finish(mf_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

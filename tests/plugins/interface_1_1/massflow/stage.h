@@ -1,0 +1,321 @@
+/* stage.h - all that a stage plugin needs: what a stage is, and what its task may ask for.
+ *
+ * A plugin is one shared object with one entry symbol; it may hold several stages. What a stage is
+ * stands in static data, so that the engine parses, checks, hashes and documents it by itself. No
+ * callback may keep global state: two tasks of one stage run at once. */
+#ifndef MASSFLOW_STAGE_H
+#define MASSFLOW_STAGE_H
+
+#include <massflow/artifact.h>
+#include <massflow/compute.h>
+#include <massflow/random.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MF_ABI_MAJOR 1 /* must equal the engine's */
+#define MF_ABI_MINOR 1 /* must not be newer than the engine's */
+
+typedef struct mf_task mf_task;
+typedef struct mf_stream mf_stream;
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+typedef enum mf_param_kind {
+    MF_PARAM_END, /* closes a table */
+    MF_PARAM_BOOL,
+    MF_PARAM_INT,
+    MF_PARAM_REAL,
+    MF_PARAM_TEXT,
+    MF_PARAM_CHOICE,
+    MF_PARAM_PATH,
+    MF_PARAM_INT3,
+    MF_PARAM_REAL3,
+    MF_PARAM_INTS,
+    MF_PARAM_REALS
+} mf_param_kind;
+
+typedef struct mf_int3 { int64_t v[3]; } mf_int3;   /* x, y, z in the graph file's order */
+typedef struct mf_real3 { double v[3]; } mf_real3;
+typedef struct mf_ints { const int64_t *v; size_t count; } mf_ints;
+typedef struct mf_reals { const double *v; size_t count; } mf_reals;
+
+/* Marks of a parameter. */
+#define MF_NO_CACHE 1u   /* does not change the result: not part of the key */
+#define MF_REQUIRED 2u   /* has no default */
+#define MF_EXTENDABLE 4u /* a longer run may go on from a shorter one's last checkpoint */
+
+typedef struct mf_param {
+    const char *name;
+    mf_param_kind kind;
+    size_t offset;           /* of the field in the parameter struct */
+    const char *fallback;    /* the default, as a user would write it: "1.5", "[1, 1, 1]", "true" */
+    double min, max;         /* numbers, and each element of a list; text and paths: unused */
+    const char *unit;        /* "mm", "HU", "" */
+    const char *help;        /* one line */
+    const char *choices;     /* CHOICE: words joined by '|' */
+    unsigned marks;
+} mf_param;
+
+/* The field's C type is checked against the kind. Fields: bool, int64_t, double, const char *
+ * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals. */
+#define MF_FIELD_(kind, type, s, field, fallback, min, max, unit, choices, marks, help)            \
+    {#field, kind,                                                                                 \
+     offsetof(s, field) + 0 * sizeof(_Generic(&((s *)0)->field, type *: 1)),                       \
+     fallback, min, max, unit, help, choices, marks}
+#define MF_BOOL(s, field, fallback, help)                                                          \
+    MF_FIELD_(MF_PARAM_BOOL, bool, s, field, fallback, 0, 1, "", NULL, 0, help)
+#define MF_INT(s, field, fallback, min, max, unit, help)                                           \
+    MF_FIELD_(MF_PARAM_INT, int64_t, s, field, fallback, min, max, unit, NULL, 0, help)
+#define MF_REAL(s, field, fallback, min, max, unit, help)                                          \
+    MF_FIELD_(MF_PARAM_REAL, double, s, field, fallback, min, max, unit, NULL, 0, help)
+#define MF_TEXT(s, field, fallback, help)                                                          \
+    MF_FIELD_(MF_PARAM_TEXT, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
+#define MF_CHOICE(s, field, fallback, choices, help)                                               \
+    MF_FIELD_(MF_PARAM_CHOICE, const char *, s, field, fallback, 0, 0, "", choices, 0, help)
+/* A file or folder that must exist: its content is part of the key, its name is not. Without a
+ * fallback it is required; with the fallback "" it may be left out (NULL). */
+#define MF_PATH(s, field, fallback, help)                                                          \
+    MF_FIELD_(MF_PARAM_PATH, const char *, s, field, fallback, 0, 0, "", NULL, 0, help)
+#define MF_INT3(s, field, fallback, min, max, unit, help)                                          \
+    MF_FIELD_(MF_PARAM_INT3, mf_int3, s, field, fallback, min, max, unit, NULL, 0, help)
+#define MF_REAL3(s, field, fallback, min, max, unit, help)                                         \
+    MF_FIELD_(MF_PARAM_REAL3, mf_real3, s, field, fallback, min, max, unit, NULL, 0, help)
+#define MF_INTS(s, field, fallback, min, max, unit, help)                                          \
+    MF_FIELD_(MF_PARAM_INTS, mf_ints, s, field, fallback, min, max, unit, NULL, 0, help)
+#define MF_REALS(s, field, fallback, min, max, unit, help)                                         \
+    MF_FIELD_(MF_PARAM_REALS, mf_reals, s, field, fallback, min, max, unit, NULL, 0, help)
+/* As MF_INT and MF_REAL, for a parameter with marks. */
+#define MF_INT_MARKED(s, field, fallback, min, max, unit, marks, help)                             \
+    MF_FIELD_(MF_PARAM_INT, int64_t, s, field, fallback, min, max, unit, NULL, marks, help)
+#define MF_REAL_MARKED(s, field, fallback, min, max, unit, marks, help)                            \
+    MF_FIELD_(MF_PARAM_REAL, double, s, field, fallback, min, max, unit, NULL, marks, help)
+#define MF_PARAMS_END {NULL, MF_PARAM_END, 0, NULL, 0, 0, NULL, NULL, NULL, 0}
+
+/* ---- ports ----------------------------------------------------------------------------------- */
+
+#define MF_KEYED 1u /* an input whose case ids enter the key */
+
+/* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". An optional output may
+ * be left out by the stage; who has to have it is then an error, who need not runs without. */
+typedef struct mf_port {
+    const char *name, *type, *help;
+    unsigned marks;
+} mf_port;
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+/* What a task will need, for the scheduler: filled with defaults, corrected by the stage. */
+typedef struct mf_needs {
+    size_t host_bytes, device_bytes;
+    int cpu;         /* worker slots; default 1 */
+    bool device;     /* launches kernels; default: the stage has kernels */
+    double cost;     /* rough seconds; orders the critical path */
+} mf_needs;
+
+typedef struct mf_stage {
+    const char *name;    /* "plugin.verb" or "noun.verb" */
+    int version;         /* raised with each change of what it computes */
+    const char *summary; /* one line */
+    const char *help;    /* more, or NULL */
+    const mf_param *params;
+    size_t params_size; /* of the parameter struct */
+    const mf_port *in, *out;
+    const char *const *kernels; /* OpenCL sources, joined and built on first launch; or NULL */
+    const char *code; /* digest of the stage's own sources, set by the build helper; or NULL */
+    bool random;      /* draws random numbers: seed and case id enter the key */
+    bool program;     /* runs tensor programs: the engine's numerics enter the key */
+    double tolerance; /* relative, between devices; 0: bit-identical */
+
+    /* Rules across parameters; before anything runs. */
+    mf_status (*check)(const void *params);
+    /* What these inputs will need; inputs are open, lazily. */
+    mf_status (*needs)(mf_task *task, const void *params, mf_needs *needs);
+    /* What many tasks with the same parameters, `model` inputs and device share. */
+    mf_status (*open)(mf_task *task, const void *params, void **session);
+    void (*close)(void *session);
+    /* The work: all outputs set, or an error. `session` is NULL without `open`. */
+    mf_status (*run)(mf_task *task, const void *params, void *session);
+    /* Instead of run, where the output is a stream: item i, a function of the recipe and i alone.
+     * Called from several threads at once. No artifact (NULL) and no error: the stream is finite
+     * and i lies past its end. */
+    mf_status (*item)(mf_task *task, const void *params, void *session, int64_t i,
+                      mf_artifact **artifact);
+} mf_stage;
+
+/* How an artifact is to be drawn. */
+typedef struct mf_view {
+    int axis;       /* slices across 0 z, 1 y or 2 x of its grid */
+    int64_t slice;  /* this one; -1: `slices` of them, spread evenly */
+    int64_t slices;
+    int64_t tile;   /* pixels along the longer side of one slice */
+} mf_view;
+
+/* A type of artifact: what a stage must set when it publishes one. */
+typedef struct mf_type {
+    const char *name, *help;
+    const char *arrays;     /* "voxels image:f32" : names, optionally with a dtype */
+    const char *attributes; /* "spacing origin direction" */
+    /* Writes an artifact as a file, chosen by its suffix; `suffixes` joined by spaces (".nii.gz
+     * .nrrd"). What belongs to a scan is put on the scan's own grid. */
+    const char *suffixes;
+    mf_status (*write)(const mf_artifact *artifact, const char *path);
+    /* Reads a file as an artifact, for a look at it; `reads` as `suffixes`, "/" for folders. */
+    const char *reads;
+    mf_status (*read)(const char *path, mf_artifact **artifact);
+    /* A picture, u8 [h, w, 3]. `scan`: the volume on the same grid that it was made from, to be
+     * drawn over; NULL where none is at hand. */
+    mf_status (*draw)(const mf_artifact *artifact, const mf_artifact *scan, const mf_view *view,
+                      mf_array **rgb);
+} mf_type;
+
+typedef struct mf_plugin {
+    int abi_major, abi_minor;
+    size_t stage_size, param_size, port_size, type_size; /* of the structs it was built with */
+    const char *name;
+    const mf_stage *const *stages; /* NULL-terminated */
+    const mf_type *const *types;   /* NULL-terminated, or NULL */
+} mf_plugin;
+
+/* The entry symbol: `const mf_plugin *massflow_plugin(void)`. */
+#define MF_PLUGIN_WITH_TYPES(plugin_name, plugin_types, ...)                                       \
+    MF_API const mf_plugin *massflow_plugin(void);                                                 \
+    MF_API const mf_plugin *massflow_plugin(void)                                                  \
+    {                                                                                              \
+        static const mf_stage *const stages[] = {__VA_ARGS__, NULL};                               \
+        static const mf_plugin plugin = {MF_ABI_MAJOR,     MF_ABI_MINOR,    sizeof(mf_stage),      \
+                                         sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),       \
+                                         plugin_name,      stages,          plugin_types};         \
+        return &plugin;                                                                            \
+    }
+#define MF_PLUGIN(plugin_name, ...) MF_PLUGIN_WITH_TYPES(plugin_name, NULL, __VA_ARGS__)
+
+/* ---- what a task may ask for ----------------------------------------------------------------- */
+
+/* Inputs, borrowed until the task ends. An optional input that is not connected gives NULL. */
+MF_API MF_MUST_USE mf_status mf_in(mf_task *t, const char *port, const mf_artifact **artifact);
+MF_API size_t mf_in_count(mf_task *t, const char *port); /* elements of a list port */
+MF_API MF_MUST_USE mf_status mf_in_item(mf_task *t, const char *port, size_t i,
+                                        const mf_artifact **artifact);
+/* What to call an element in messages: the node that made it, "scan[case=012]". Never part of a
+ * result: it is no part of the key. i = 0 for a port that is no list. */
+MF_API const char *mf_in_name(mf_task *t, const char *port, size_t i);
+/* Case id of an element, or "". What a stage is told must be part of its key: ports that are not
+ * marked MF_KEYED always give "" here, and NULL below. */
+MF_API const char *mf_in_case(mf_task *t, const char *port, size_t i);
+/* A column of that case, as text; NULL where the case has none of that name, and for "path". */
+MF_API const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column);
+/* What tells elements apart that were gathered over axes of the graph (shots, seed): the name and
+ * *value of the k-th such axis, NULL past the last. mf_in_column gives them by name. */
+MF_API const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k,
+                              const char **value);
+
+typedef struct mf_volume {
+    mf_grid grid;
+    mf_array *voxels; /* [z, y, x], the dtype asked for */
+} mf_volume;
+/* The whole volume in `dtype`; the task frees it when it ends. */
+MF_API MF_MUST_USE mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype dtype,
+                                          const mf_volume **volume);
+
+/* Streams: items come in order 0, 1, ... computed ahead by worker threads; the caller unrefs. NULL
+ * past the end of a finite one. */
+MF_API MF_MUST_USE mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream);
+MF_API MF_MUST_USE mf_status mf_stream_seek(mf_stream *stream, int64_t i); /* next item is i */
+MF_API MF_MUST_USE mf_status mf_stream_next(mf_stream *stream, mf_artifact **item);
+
+/* Writes an artifact as a file, as 'massflow get' does: the suffix says how (".nii.gz", ".npy",
+ * ".csv", ".json", ...). For stages that hand files to a program. */
+MF_API MF_MUST_USE mf_status mf_task_write(mf_task *t, const mf_artifact *artifact,
+                                           const char *path);
+
+/* Outputs. mf_out takes over the caller's reference; the port's type must fit. */
+MF_API MF_MUST_USE mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact);
+/* A new volume on `grid`, zeroed, already set as output; voxels are written through *voxels. */
+MF_API MF_MUST_USE mf_status mf_out_volume(mf_task *t, const char *port, const mf_grid *grid,
+                                           mf_dtype dtype, mf_array **voxels);
+
+/* Compute. The queue is the task's own. mf_task_module builds the stage's kernels with options. */
+MF_API MF_MUST_USE mf_status mf_task_queue(mf_task *t, mf_queue **queue);
+MF_API MF_MUST_USE mf_status mf_task_module(mf_task *t, const char *options,
+                                            const mf_module **module);
+/* A buffer that lives until the task ends. */
+MF_API MF_MUST_USE mf_status mf_task_buffer(mf_task *t, size_t bytes, mf_buffer **buffer);
+MF_API MF_MUST_USE mf_status mf_task_buffer_of(mf_task *t, const mf_array *array,
+                                               mf_buffer **buffer);
+
+/* Arguments of a launch. Arrays are moved to the device and back by the engine. */
+typedef struct mf_launch_arg {
+    mf_arg arg;
+    const mf_array *array; /* instead of arg.buffer */
+    bool written;
+} mf_launch_arg;
+static inline mf_launch_arg mf_read(const mf_array *a)
+{
+    mf_launch_arg x = {{MF_ARG_BUFFER, NULL, 0, 0, 0}, a, false};
+    return x;
+}
+static inline mf_launch_arg mf_write(mf_array *a)
+{
+    mf_launch_arg x = {{MF_ARG_BUFFER, NULL, 0, 0, 0}, a, true};
+    return x;
+}
+static inline mf_launch_arg mf_buf(mf_buffer *b)
+{
+    mf_launch_arg x = {{MF_ARG_BUFFER, b, 0, 0, 0}, NULL, true};
+    return x;
+}
+static inline mf_launch_arg mf_int(int64_t i)
+{
+    mf_launch_arg x = {{MF_ARG_INT, NULL, 0, i, 0}, NULL, false};
+    return x;
+}
+static inline mf_launch_arg mf_float(double f)
+{
+    mf_launch_arg x = {{MF_ARG_FLOAT, NULL, 0, 0, (float)f}, NULL, false};
+    return x;
+}
+/* Launches a kernel of the stage over `count` work-items; kernels check get_global_id(0) < count,
+ * which is passed as their last argument (int). */
+#define mf_launch(t, kernel, count, ...)                                                           \
+    mf_launch_args(t, kernel, count, (const mf_launch_arg[]){__VA_ARGS__},                         \
+                   (int)(sizeof((const mf_launch_arg[]){__VA_ARGS__}) / sizeof(mf_launch_arg)))
+MF_API MF_MUST_USE mf_status mf_launch_args(mf_task *t, const char *kernel, int64_t count,
+                                            const mf_launch_arg *args, int arg_count);
+
+/* Random numbers seeded from the stage's `seed` parameter, the case id and a stream's item. */
+MF_API void mf_task_random(mf_task *t, mf_random *random);
+/* Only for stages that draw random numbers (the key has it for them alone); else "". */
+MF_API const char *mf_task_case(mf_task *t);
+/* Progress: done of total, and a few words ("loss 0.31") or NULL. */
+MF_API void mf_progress(mf_task *t, int64_t done, int64_t total, const char *words);
+MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
+/* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
+MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);
+MF_API int mf_task_threads(mf_task *t); /* worker threads that the task may use itself */
+
+/* Checkpoints: a long stage saves its state from time to time. Killed or stopped and started again,
+ * the same action gets it back and goes on, and must end with the same bytes as if it had never
+ * been disturbed: so the state is all that the rest depends on (values, moments, counters, rows of
+ * tables so far, the position in a stream, the state of random numbers), and no clock enters it.
+ *
+ * States belong to the action without its MF_EXTENDABLE parameters, on this kind of device. So a
+ * run that ends earlier (`stop_at`) may leave its last state to a longer one: it says so by `keep`.
+ * When the stage has succeeded, all other states up to the `most` that it asked for are dropped.
+ *
+ * The newest state of at most step `most`; *state NULL where there is none. Damaged ones are passed
+ * over, with a line in the log. The caller unrefs. */
+MF_API MF_MUST_USE mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step,
+                                                mf_artifact **state);
+/* Saves the state after `step` steps; returns when it is on disk. `state`: any type, dense arrays,
+ * no attribute whose name begins with a dot. Of the older ones only the newest stays. */
+MF_API MF_MUST_USE mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
+                                                bool keep);
+/* Whether `seconds` have passed since the last save (or since the task began). */
+MF_API bool mf_checkpoint_due(mf_task *t, double seconds);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
