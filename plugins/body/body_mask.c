@@ -8,13 +8,13 @@
 #include <string.h>
 
 typedef struct body_params {
-    const char *how, *modality;
+    const char *method, *modality;
     double threshold;
 } body_params;
 
 static const mf_param params[] = {
     MF_CHOICE(
-        body_params, how, "auto", "auto|threshold|rough|none",
+        body_params, method, "auto", "auto|threshold|rough|none",
         "auto: what is neither padding nor air, if the scan has such a background. threshold: "
         "above "
         "`threshold`. rough: above a tenth of the way from percentile 2 to 98. none: everything."),
@@ -62,12 +62,12 @@ static mf_status find_above(mf_task *t, const body_params *o, const mf_volume *i
     const int64_t count = mf_array_count(in->voxels);
     double threshold = o->threshold;
     int64_t inside;
-    if (!strcmp(o->how, "rough"))
+    if (!strcmp(o->method, "rough"))
         MF_TRY(mf_body_rough(in->voxels->data, count, &threshold));
     MF_TRY(mf_body_above(in->voxels->data, in->voxels->shape, threshold, body->data, &inside));
     const double share = count ? (double)inside / (double)count : 0;
     mf_log(t, "the body is above %.6g: %.1f%% of the volume%s", threshold, 100 * share,
-           share < 0.1 ? ", little for a body; look at it, or say how and threshold" : "");
+           share < 0.1 ? ", little for a body; look at it, or set method and threshold" : "");
     return MF_OK;
 }
 
@@ -79,9 +79,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     (void)session;
     MF_TRY(mf_in_volume(t, "volume", MF_F32, &in));
     MF_TRY(mf_out_volume(t, "labels", &in->grid, MF_U8, &body));
-    if (!strcmp(o->how, "auto"))
+    if (!strcmp(o->method, "auto"))
         return find_auto(t, o, in, body);
-    if (strcmp(o->how, "none"))
+    if (strcmp(o->method, "none"))
         return find_above(t, o, in, body);
     memset(body->data, 1, body->bytes);
     mf_log(t, "the body is the whole volume, as asked for");
@@ -102,7 +102,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 
 static const mf_stage stage = {
     .name = "body.mask",
-    .version = 3,
+    .version = 4,
     .summary = "Where the patient is: what is neither padding nor air, holes filled.",
     .help =
         "Padding is one constant value, or what is not finite, at the border of the scan; air is "

@@ -111,8 +111,8 @@ static mf_status read_npy_grid(mf_task *t, const char *type, const char *path,
 static bool names_parameter(const char *text)
 {
     static const char *const names[] = {
-        "orient:", "crop:",  "threshold:", "margin:", "modality:",  "series:",
-        "time:",   "align:", "nonfinite:", "`like`",  "volume.load"};
+        "orientation:", "crop:",  "threshold:", "margin:", "modality:",  "series:",
+        "time:",        "align:", "nonfinite:", "`like`",  "volume.load"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strstr(text, names[i]))

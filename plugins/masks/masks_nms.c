@@ -5,18 +5,18 @@
 #include <stdlib.h>
 
 typedef struct masks_nms_params {
-    double iou;
-    int64_t pool, min_voxels, most;
+    double iou_threshold;
+    int64_t pool, min_voxels, max_masks;
 } masks_nms_params;
 
 static const mf_param params[] = {
-    MF_REAL(masks_nms_params, iou, "0.95", 0, 1, "",
+    MF_REAL(masks_nms_params, iou_threshold, "0.95", 0, 1, "",
             "A mask that overlaps a larger kept one by more than this (intersection over union) "
             "is dropped."),
     MF_INT(masks_nms_params, pool, "4", 1, 64, "voxels",
            "Masks are compared after max-pooling by this along each axis; 1: voxel by voxel."),
     MF_INT(masks_nms_params, min_voxels, "500", 0, 1e12, "voxels", "Smaller masks are dropped."),
-    MF_INT(masks_nms_params, most, "0", 0, 1e9, "",
+    MF_INT(masks_nms_params, max_masks, "0", 0, 1e9, "",
            "At most so many masks are kept, the largest. 0: no limit."),
     MF_END};
 static const mf_port inputs[] = {
@@ -28,7 +28,7 @@ static const mf_port outputs[] = {{"masks", "masks", "The masks that are kept, l
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const masks_nms_params *o = p;
-    nms_options options = {o->iou, o->pool, o->min_voxels, o->most};
+    nms_options options = {o->iou_threshold, o->pool, o->min_voxels, o->max_masks};
     nms_counts counts;
     mf_artifact *kept;
     size_t n = mf_in_count(t, "masks");
@@ -51,7 +51,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage masks_nms = {
     .name = "masks.nms",
-    .version = 1,
+    .version = 2,
     .summary = "Drops small masks and those that are nearly the same as a larger one.",
     .help = "Masks of several sources (say, supervoxels of three sizes) come together here: "
             "in: {masks: [coarse, medium, fine]}. The larger of two near-duplicates stays.",

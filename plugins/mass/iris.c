@@ -21,10 +21,10 @@ mf_status mf_iris_check(const mf_iris *iris)
     }
     for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++)
         if (iris->blocks[i] < 1 || iris->blocks[i] > MF_IRIS_BLOCKS_MOST)
-            return mf_fail(MF_INVALID, "blocks: %lld is not between 1 and %d",
+            return mf_fail(MF_INVALID, "num_block: %lld is not between 1 and %d",
                            (long long)iris->blocks[i], MF_IRIS_BLOCKS_MOST);
     if (iris->positions < 16 || iris->positions > 512)
-        return mf_fail(MF_INVALID, "positions: %lld is not between 16 and 512",
+        return mf_fail(MF_INVALID, "pos_embed_size: %lld is not between 16 and 512",
                        (long long)iris->positions);
     return MF_OK;
 }

@@ -11,14 +11,14 @@
 
 typedef struct features_params {
     mf_real3 spacing;
-    mf_int3 size;
+    mf_int3 roi_size;
     MF_NORMALIZE_FIELDS;
 } features_params;
 
 static const mf_param params[] = {
     MF_REAL3(features_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
              "Spacing along x, y, z that the scan is brought to."),
-    MF_INT3(features_params, size, "[192, 128, 96]", 16, 1024, "voxels",
+    MF_INT3(features_params, roi_size, "[192, 128, 96]", 16, 1024, "voxels",
             "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
     MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
@@ -31,9 +31,9 @@ static mf_status check(const void *p)
 {
     const features_params *o = p;
     for (int i = 0; i < 3; i++)
-        if (o->size.v[i] % 16)
+        if (o->roi_size.v[i] % 16)
             return mf_fail(MF_INVALID, "size: %lld is not a multiple of 16",
-                           (long long)o->size.v[i]);
+                           (long long)o->roi_size.v[i]);
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
 
@@ -41,7 +41,7 @@ static mf_status open(mf_task *t, const void *p, void **session)
 {
     const features_params *o = p;
     int64_t crop[3];
-    mf_zyx(o->size.v, crop);
+    mf_zyx(o->roi_size.v, crop);
     const mf_artifact *model;
     mf_tensors weights = {0};
     mf_predictor *predictor = NULL;
@@ -78,7 +78,7 @@ static mf_status see(const mf_artifact *volume, const features_params *o, float 
         int64_t size[3];
         mf_zyx(grid.size, size);
         int64_t crop[3];
-        mf_zyx(o->size.v, crop);
+        mf_zyx(o->roi_size.v, crop);
         int64_t lo[3];
         for (int i = 0; i < 3; i++) /* half of what is too much, or lacks, before; rounded down */
             lo[i] = size[i] >= crop[i] ? (size[i] - crop[i]) / 2 : -((crop[i] - size[i]) / 2);
@@ -92,7 +92,8 @@ static mf_status fill(mf_predictor *predictor, const features_params *o, const m
                       mf_artifact *features)
 {
     int64_t c = mf_predictor_iris(predictor)->channels[4];
-    const int64_t shape[4] = {c, o->size.v[2] / 16, o->size.v[1] / 16, o->size.v[0] / 16};
+    const int64_t shape[4] = {c, o->roi_size.v[2] / 16, o->roi_size.v[1] / 16,
+                              o->roi_size.v[0] / 16};
     int64_t sites = shape[1] * shape[2] * shape[3];
     mf_array *values;
     float *image = malloc((size_t)(sites * 4096) * sizeof *image);
@@ -132,7 +133,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_mass_features = {
     .name = "mass.features",
-    .version = 1,
+    .version = 2,
     .summary = "The deepest feature map of a frozen encoder.",
     .help = "The scan is brought to the training spacing and normalized as in training; the box at "
             "its center goes through the encoder. 16 voxels along each axis become one site.",

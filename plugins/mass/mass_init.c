@@ -4,8 +4,8 @@
 #include "model.h"
 
 typedef struct init_params {
-    mf_ints channels, blocks;
-    int64_t positions, seed;
+    mf_ints channels, num_block;
+    int64_t pos_embed_size, seed;
 } init_params;
 
 static const mf_param params[] = {
@@ -18,7 +18,7 @@ static mf_status check(const void *p)
 {
     const init_params *o = p;
     mf_iris iris;
-    return mf_model_configure(o->channels, o->blocks, o->positions, &iris);
+    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
 static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_artifact **model)
@@ -41,7 +41,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_weights *w;
     mf_artifact *model;
     (void)session;
-    MF_TRY(mf_model_configure(o->channels, o->blocks, o->positions, &iris));
+    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
     MF_TRY(mf_task_queue(t, &queue));
     MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
     mf_status failed = make(w, &iris, (uint64_t)o->seed, &model);
@@ -51,7 +51,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_mass_init = {
     .name = "mass.init",
-    .version = 1,
+    .version = 2,
     .summary = "A model with random weights: the baseline that training must beat.",
     .help = "Weights are drawn as PyTorch and the official code draw them. With the same seed and "
             "channels, mass.train starts from exactly this model.",

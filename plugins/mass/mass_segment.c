@@ -14,10 +14,10 @@
 
 typedef struct segment_params {
     mf_real3 spacing;
-    mf_int3 crop;
+    mf_int3 patch_size;
     double overlap, threshold;
     mf_ints labels;
-    bool largest;
+    bool keep_largest;
     const char *normalize;
     MF_NORMALIZE_FIELDS;
 } segment_params;
@@ -25,13 +25,13 @@ typedef struct segment_params {
 static const mf_param params[] = {
     MF_REAL3(segment_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
              "Spacing along x, y, z that scans are brought to."),
-    MF_INT3(segment_params, crop, "[128, 128, 128]", 16, 512, "voxels",
+    MF_INT3(segment_params, patch_size, "[128, 128, 128]", 16, 512, "voxels",
             "Crop of a reference and window on the query, along x, y, z: multiples of 16, best as "
             "in training."),
     MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "", "Of neighbouring windows."),
     MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Least probability of a labelled voxel."),
     MF_INTS(segment_params, labels, "[]", 1, 65535, "", "Labels to find; none: all there are."),
-    MF_BOOL(segment_params, largest, "true", "Keep only the largest component of each label."),
+    MF_BOOL(segment_params, keep_largest, "true", "Keep only the largest component of each label."),
     MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
               "What a reference's mean and deviation are taken over: its crop, as in the official "
               "code, or the whole scan, better where crops are small."),
@@ -51,7 +51,7 @@ static mf_status check(const void *p)
 {
     const segment_params *o = p;
     int64_t crop[3];
-    mf_zyx(o->crop.v, crop);
+    mf_zyx(o->patch_size.v, crop);
     MF_TRY(mf_iris_check_crop(crop, 512));
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
@@ -64,7 +64,7 @@ static mf_status open(mf_task *t, const void *p, void **session)
     mf_predictor *predictor = NULL;
     mf_queue *queue;
     *session = NULL;
-    mf_zyx(((const segment_params *)p)->crop.v, crop);
+    mf_zyx(((const segment_params *)p)->patch_size.v, crop);
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
     mf_status failed = mf_model_read(model, true, &weights);
@@ -278,7 +278,7 @@ static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t
         mf_window_compete(probability, w->count, count, w->o->threshold, w->label, *labels);
     free(probability);
     free(voxels);
-    if (!failed && w->o->largest)
+    if (!failed && w->o->keep_largest)
         failed = mf_largest_component(*labels, size);
     return failed;
 }
@@ -336,7 +336,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     w->task = t;
     w->o = o;
     w->predictor = session;
-    mf_zyx(o->crop.v, w->crop);
+    mf_zyx(o->patch_size.v, w->crop);
     memcpy(w->settings.spacing, o->spacing.v, sizeof w->settings.spacing);
     w->settings.modality = mf_normalize_modality(o->modality);
     w->settings.normalize = MF_NORMALIZE_OF(o);
@@ -349,7 +349,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_mass_segment = {
     .name = "mass.segment",
-    .version = 1,
+    .version = 2,
     .summary = "Label a scan by example, without training.",
     .help = "For each label and reference, a crop around the label, normalized by itself, becomes "
             "a task embedding; embeddings of a label are averaged over references. The query goes "

@@ -12,10 +12,11 @@
 #include <string.h>
 
 typedef struct train_params {
-    mf_ints channels, blocks;
-    int64_t positions, steps, stop_at, batch, seed;
-    double lr, weight_decay, clip, ema, rise, divisor, final_divisor, checkpoint;
-    const char *optimizer, *schedule;
+    mf_ints channels, num_block;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed;
+    double lr, weight_decay, max_grad_norm, ema_decay, pct_start, div_factor, final_div_factor,
+        checkpoint_interval;
+    const char *optimizer, *scheduler;
 } train_params;
 
 static const mf_param params[] = {
@@ -25,21 +26,22 @@ static const mf_param params[] = {
         train_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,
         "End after this many of the steps, on the schedule of all; raised later, training "
         "goes on from there. -1: all."),
-    MF_INT(train_params, batch, "4", 1, 4096, "", "Pairs of views an update."),
+    MF_INT(train_params, batch_size, "4", 1, 4096, "", "Pairs of views an update."),
     MF_REAL(train_params, lr, "0.002", 0, 10, "", "Learning rate at its highest."),
     MF_CHOICE(train_params, optimizer, "lamb", "lamb|adamw", "How gradients become updates."),
-    MF_CHOICE(train_params, schedule, "one-cycle", "one-cycle|cosine|constant",
+    MF_CHOICE(train_params, scheduler, "one-cycle", "one-cycle|cosine|constant",
               "How the learning rate goes; one-cycle moves beta1 too, between 0.95 and 0.85."),
-    MF_REAL(train_params, rise, "0.05", 0, 1, "", "One-cycle: part of the steps on the way up."),
-    MF_REAL(train_params, divisor, "25", 1, 1e12, "", "One-cycle: lr over the first rate."),
-    MF_REAL(train_params, final_divisor, "1000", 1, 1e12, "",
+    MF_REAL(train_params, pct_start, "0.05", 0, 1, "",
+            "One-cycle: part of the steps on the way up."),
+    MF_REAL(train_params, div_factor, "25", 1, 1e12, "", "One-cycle: lr over the first rate."),
+    MF_REAL(train_params, final_div_factor, "1000", 1, 1e12, "",
             "One-cycle: the first rate over the last."),
     MF_REAL(train_params, weight_decay, "0.00001", 0, 10, "", "Pull of weights to zero."),
-    MF_REAL(train_params, clip, "1", 0, 1e12, "", "Largest norm of a gradient; 0: any."),
-    MF_REAL(train_params, ema, "0.99", 0, 0.999999, "",
+    MF_REAL(train_params, max_grad_norm, "1", 0, 1e12, "", "Largest norm of a gradient; 0: any."),
+    MF_REAL(train_params, ema_decay, "0.99", 0, 0.999999, "",
             "Decay of the averaged weights that later stages use; 0: none are kept."),
     MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
-    MF_REAL_MARKED(train_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
+    MF_REAL_MARKED(train_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two saved states; 0: one after each step."),
     MF_END};
 static const mf_port inputs[] = {
@@ -92,7 +94,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->steps)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
-    return mf_model_configure(o->channels, o->blocks, o->positions, &iris);
+    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
 /* Weights from `init` if it is connected, else drawn. */
@@ -103,7 +105,7 @@ static mf_status start(trainer *t, mf_device *device)
     MF_TRY(mf_in(t->task, "init", &init));
     mf_status failed =
         init ? mf_model_read(init, false, &from)
-             : mf_model_configure(t->o->channels, t->o->blocks, t->o->positions, &t->iris);
+             : mf_model_configure(t->o->channels, t->o->num_block, t->o->pos_embed_size, &t->iris);
     if (!failed && init)
         failed = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
     if (!failed)
@@ -191,9 +193,9 @@ static mf_status learn_pair(trainer *t, const pair *x, losses *sum)
     MF_TRY(mf_executable_get(e, "loss", &loss));
     MF_TRY(mf_executable_get(e, "dice", &dice));
     MF_TRY(mf_executable_get(e, "bce", &bce));
-    sum->loss += (double)loss / (double)t->o->batch;
-    sum->dice += (double)dice / (double)t->o->batch;
-    sum->bce += (double)bce / (double)t->o->batch;
+    sum->loss += (double)loss / (double)t->o->batch_size;
+    sum->dice += (double)dice / (double)t->o->batch_size;
+    sum->bce += (double)bce / (double)t->o->batch_size;
     return MF_OK;
 }
 
@@ -220,7 +222,7 @@ static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
 static mf_status fill_state(trainer *t, int64_t i, mf_artifact *state)
 {
     MF_TRY(mf_state_put(state, "rows", MF_F64, i * COLUMNS, t->rows));
-    return mf_state_put_weights(state, t->weights, t->o->ema > 0);
+    return mf_state_put_weights(state, t->weights, t->o->ema_decay > 0);
 }
 
 static mf_status save(trainer *t, int64_t i, bool keep)
@@ -242,7 +244,7 @@ static mf_status resume(trainer *t, int64_t *i)
         return MF_OK;
     mf_status failed = mf_state_get(state, "rows", MF_F64, *i * COLUMNS, t->rows);
     if (!failed)
-        failed = mf_state_get_weights(state, t->weights, t->o->ema > 0);
+        failed = mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
     mf_artifact_unref(state);
     if (!failed)
         mf_log(t->task, "goes on after step %lld of %lld", (long long)*i, (long long)t->last);
@@ -253,10 +255,11 @@ static mf_status resume(trainer *t, int64_t *i)
 
 static mf_schedule schedule_of(const train_params *o)
 {
-    mf_schedule_kind kind = !strcmp(o->schedule, "one-cycle") ? MF_SCHEDULE_ONE_CYCLE
-                            : !strcmp(o->schedule, "cosine")  ? MF_SCHEDULE_COSINE
-                                                              : MF_SCHEDULE_CONSTANT;
-    return (mf_schedule){kind, o->lr, o->steps, o->rise, o->divisor, o->final_divisor, 0.9, 0};
+    mf_schedule_kind kind = !strcmp(o->scheduler, "one-cycle") ? MF_SCHEDULE_ONE_CYCLE
+                            : !strcmp(o->scheduler, "cosine")  ? MF_SCHEDULE_COSINE
+                                                               : MF_SCHEDULE_CONSTANT;
+    return (mf_schedule){kind, o->lr, o->steps, o->pct_start, o->div_factor, o->final_div_factor,
+                         0.9,  0};
 }
 
 static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, const losses *l)
@@ -273,9 +276,9 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
                               .beta2 = 0.999,
                               .eps = lamb ? 1e-6 : 1e-8,
                               .weight_decay = o->weight_decay,
-                              .max_norm = o->clip,
-                              .grad_scale = 1 / (double)o->batch,
-                              .ema_decay = o->ema,
+                              .max_norm = o->max_grad_norm,
+                              .grad_scale = 1 / (double)o->batch_size,
+                              .ema_decay = o->ema_decay,
                               .step = i + 1};
     MF_TRY(mf_weights_step(t->weights, &step, &norm));
     if (!isfinite(l->loss) || !isfinite(norm))
@@ -293,9 +296,9 @@ static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *sc
 {
     losses sum = {0};
     MF_TRY(mf_weights_clear_gradients(t->weights));
-    for (int64_t b = 0; b < t->o->batch; b++) {
+    for (int64_t b = 0; b < t->o->batch_size; b++) {
         MF_TRY(learn_next(t, stream, &sum));
-        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch);
+        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
     }
     return update(t, i, schedule, &sum);
 }
@@ -310,7 +313,7 @@ static mf_status train(trainer *t)
     mf_progress(t->task, i, t->last, NULL);
     if (i < t->last) {
         MF_TRY(mf_in_stream(t->task, "pairs", &stream));
-        MF_TRY(mf_stream_seek(stream, i * t->o->batch));
+        MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
     }
     while (i < t->last) {
         mf_status failed = learn_step(t, stream, &schedule, i);
@@ -318,7 +321,7 @@ static mf_status train(trainer *t)
             mf_log_error(t->task, save(t, i, false)); /* what has been learned is kept */
         MF_TRY(failed);
         i++;
-        if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint))
+        if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint_interval))
             MF_TRY(save(t, i, false));
     }
     return t->last > 0 && t->last < t->o->steps ? save(t, t->last, true) : MF_OK;
@@ -326,8 +329,7 @@ static mf_status train(trainer *t)
 
 static mf_status make_metrics(const trainer *t, mf_artifact **metrics)
 {
-    static const char *const columns[] = {"step", "loss",          "dice", "bce",
-                                          "lr",   "gradient_norm", NULL};
+    static const char *const columns[] = {"step", "loss", "dice", "bce", "lr", "grad_norm", NULL};
     mf_table *table;
     MF_TRY(mf_table_new(columns, &table));
     mf_status failed = MF_OK;
@@ -344,7 +346,7 @@ static mf_status make_metrics(const trainer *t, mf_artifact **metrics)
 static mf_status publish(trainer *t)
 {
     mf_artifact *model, *metrics;
-    bool averages = t->o->ema > 0 && t->last > 0;
+    bool averages = t->o->ema_decay > 0 && t->last > 0;
     MF_TRY(mf_model_artifact(t->weights, &t->iris, averages, &t->carried, &model));
     MF_TRY(mf_out(t->task, "model", model));
     MF_TRY(make_metrics(t, &metrics));
@@ -381,7 +383,7 @@ static mf_status run(mf_task *task, const void *p, void *session)
 
 const mf_stage mf_stage_mass_train = {
     .name = "mass.train",
-    .version = 1,
+    .version = 2,
     .summary = "Pretrain the model of MASS on pairs of views with masks.",
     .help =
         "The reference view and its masks become task embeddings; with them the model marks "

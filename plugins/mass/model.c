@@ -13,7 +13,8 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
         return mf_fail(MF_INVALID, "channels: %zu numbers, where the model has %d levels",
                        channels.count, MF_IRIS_DEPTHS);
     if (blocks.count != MF_IRIS_DEPTHS - 1)
-        return mf_fail(MF_INVALID, "blocks: %zu numbers, where the model halves %d times",
+        return mf_fail(MF_INVALID,
+                       "num_block: %zu numbers, but the model has %d levels below full resolution",
                        blocks.count, MF_IRIS_DEPTHS - 1);
     memcpy(iris->channels, channels.v, sizeof iris->channels);
     memcpy(iris->blocks, blocks.v, sizeof iris->blocks);

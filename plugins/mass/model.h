@@ -16,16 +16,16 @@
  */
 enum { MF_MODEL_PRIORS = 73 };
 
-/* What a user says of a model: the fields `channels`, `blocks` (mf_ints) and `positions` (int64_t)
- * of a stage's parameters. */
+/* The parameters of a new model: the fields `channels`, `num_block` (mf_ints) and `pos_embed_size`
+ * (int64_t) of a stage's parameters. */
 #define MF_MODEL_PARAMS(s)                                                                         \
     MF_INTS(s, channels, "[32, 64, 128, 256, 512]", 1, 65536, "",                                  \
-            "Channels from full resolution to the deepest level; the last three multiples of "     \
-            "32."),                                                                                \
-        MF_INTS(s, blocks, "[2, 2, 2, 2]", 1, MF_IRIS_BLOCKS_MOST, "",                             \
-                "Residual blocks after each of the four halvings, and where it is undone."),       \
-        MF_INT(s, positions, "128", 16, 512, "voxels",                                             \
-               "Edge of the learned position embedding: no crop may be larger.")
+            "Channels from full resolution to the deepest level. The last three are multiples "    \
+            "of 32."),                                                                             \
+        MF_INTS(s, num_block, "[2, 2, 2, 2]", 1, MF_IRIS_BLOCKS_MOST, "",                          \
+                "Residual blocks per level below full resolution, in encoder and decoder."),       \
+        MF_INT(s, pos_embed_size, "128", 16, 512, "voxels",                                        \
+               "Edge length of the learned position embedding. No patch may be larger.")
 MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions,
                                          mf_iris *iris);
 

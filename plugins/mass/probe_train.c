@@ -10,10 +10,10 @@
 #include <string.h>
 
 typedef struct probe_params {
-    const char *target, *pooling;
-    int64_t epochs, stop_at, batch, seed;
-    double lr, last_lr, weight_decay, dropout, checkpoint;
-    bool balance, standardize;
+    const char *target, *class_weight, *pooling;
+    int64_t epochs, stop_at, batch_size, seed;
+    double lr, eta_min, weight_decay, dropout, checkpoint_interval;
+    bool standardize;
 } probe_params;
 
 static const mf_param params[] = {
@@ -27,17 +27,18 @@ static const mf_param params[] = {
         probe_params, stop_at, "-1", -1, 1e7, "", MF_EXTENDABLE,
         "End after this many of the epochs, on the schedule of all; raised later, training "
         "goes on from there. -1: all."),
-    MF_INT(probe_params, batch, "8", 1, 4096, "", "Cases an update."),
+    MF_INT(probe_params, batch_size, "8", 1, 4096, "", "Cases an update."),
     MF_REAL(probe_params, lr, "0.0001", 0, 10, "", "Learning rate at first."),
-    MF_REAL(probe_params, last_lr, "0.000001", 0, 10, "", "At last, along a cosine."),
+    MF_REAL(probe_params, eta_min, "0.000001", 0, 10, "", "At last, along a cosine."),
     MF_REAL(probe_params, weight_decay, "0.0001", 0, 10, "", "Of AdamW."),
     MF_REAL(probe_params, dropout, "0.1", 0, 0.95, "", "Part of the pooled channels left out."),
-    MF_BOOL(probe_params, balance, "true", "Let rare classes weigh more in the loss."),
+    MF_CHOICE(probe_params, class_weight, "balanced", "balanced|none",
+              "balanced: classes are weighted in the loss by the inverse of their frequency."),
     MF_BOOL(probe_params, standardize, "false",
             "Bring each channel to mean 0 and deviation 1 over the training cases first (the "
             "official code does not)."),
     MF_INT(probe_params, seed, "42", 0, 9e15, "", "Seed of weights, order and dropout."),
-    MF_REAL_MARKED(probe_params, checkpoint, "300", 0, 1e9, "s", MF_NO_CACHE,
+    MF_REAL_MARKED(probe_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two saved states; 0: one after each epoch."),
     MF_END};
 static const mf_port inputs[] = {
@@ -413,7 +414,7 @@ static mf_status resume(void *user, int64_t *epoch, mf_artifact **state)
 static bool due(void *user)
 {
     const work *w = user;
-    return mf_checkpoint_due(w->task, w->o->checkpoint);
+    return mf_checkpoint_due(w->task, w->o->checkpoint_interval);
 }
 
 static mf_status save(void *user, int64_t epoch, const mf_artifact *state, bool keep)
@@ -430,12 +431,12 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
                       .sites = w->sites,
                       .epochs = o->epochs,
                       .stop = last_epoch(o),
-                      .batch = o->batch < w->train.n ? o->batch : w->train.n,
+                      .batch = o->batch_size < w->train.n ? o->batch_size : w->train.n,
                       .rate = o->lr,
-                      .last_rate = o->last_lr,
+                      .last_rate = o->eta_min,
                       .weight_decay = o->weight_decay,
                       .dropout = o->dropout,
-                      .balance = o->balance,
+                      .balance = !strcmp(o->class_weight, "balanced"),
                       .seed = (uint64_t)o->seed,
                       .begin = begin,
                       .part = part,
@@ -488,7 +489,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_probe_train = {
     .name = "probe.train",
-    .version = 2,
+    .version = 3,
     .summary = "Train a pooled linear classifier on frozen features and judge it.",
     .help = "Feature maps are pooled (by learned attention, mean or maximum); after dropout a "
             "linear layer tells the classes apart. Classes are the values of `target` in order of "

@@ -12,18 +12,19 @@ static double along_cosine(double a, double b, double part)
 }
 
 /* torch.optim.lr_scheduler.OneCycleLR with two phases and momentum: the first ends at step
- * rise * steps - 1, the second at steps - 1; both bounds may be fractions. */
+ * pct_start * steps - 1, the second at steps - 1; both bounds may be fractions. */
 static void one_cycle(const mf_schedule *s, int64_t i, double *rate, double *beta1)
 {
-    double peak = s->rise * (double)s->steps - 1, end = (double)(s->steps - 1), step = (double)i;
-    double low = s->rate / s->divisor;
+    double peak = s->pct_start * (double)s->steps - 1, end = (double)(s->steps - 1),
+           step = (double)i;
+    double low = s->rate / s->div_factor;
     if (step <= peak) {
         double part = peak > 0 ? step / peak : 1; /* one step up: it is the peak */
         *rate = along_cosine(low, s->rate, part);
         *beta1 = along_cosine(0.95, 0.85, part);
     } else {
         double part = (step - peak) / (end - peak);
-        *rate = along_cosine(s->rate, low / s->final_divisor, part);
+        *rate = along_cosine(s->rate, low / s->final_div_factor, part);
         *beta1 = along_cosine(0.85, 0.95, part);
     }
 }

@@ -14,8 +14,9 @@ typedef struct mf_schedule {
     mf_schedule_kind kind;
     double rate; /* the largest */
     int64_t steps;
-    /* one-cycle: part of the steps on the way up, rate / divisor at first, that / final at last */
-    double rise, divisor, final_divisor;
+    /* one-cycle, as PyTorch's OneCycleLR: the fraction of steps with a rising rate; the first rate
+     * is rate / div_factor, the last one that / final_div_factor */
+    double pct_start, div_factor, final_div_factor;
     double beta1; /* of cosine and constant; one-cycle goes 0.95, 0.85 at the peak, 0.95 */
     double floor; /* cosine: the rate at last */
 } mf_schedule;

@@ -10,30 +10,29 @@
 
 typedef struct overlap_params {
     mf_ints labels;
-    bool surfaces;
+    bool surface_distances;
 } overlap_params;
 
 static const mf_param params[] = {
     MF_INTS(overlap_params, labels, "[]", 1, 1048576, "",
-            "Labels that are compared. Empty: in each case those that truth or prediction has."),
-    MF_BOOL(overlap_params, surfaces, "true",
-            "Also measure HD95 and ASD; false where only Dice is wanted."),
+            "Labels to compare. Empty: all labels of each case's truth and prediction."),
+    MF_BOOL(overlap_params, surface_distances, "true",
+            "Compute HD95 and ASD. false: Dice only, which is faster."),
     MF_END};
 static const mf_port inputs[] = {
-    {"pred", "labels[]", "Predicted labels of each case.", MF_KEYED},
-    {"truth", "labels[]", "True labels; each prediction is matched by its case id.", MF_KEYED},
+    {"pred", "labels[]", "Predicted label map of each case.", MF_KEYED},
+    {"truth", "labels[]", "True label maps, matched to the predictions by case id.", MF_KEYED},
     MF_END};
 static const mf_port outputs[] = {
     {"table", "table",
-     "A row for each case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note where one "
-     "is empty.",
+     "A row per case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note if a metric is "
+     "undefined.",
      0},
     {"summary", "table",
-     "A row for each label that was compared, and one for all (label 0): means over the cases "
-     "where "
-     "the measure is defined (cases: Dice, distances: HD95 and ASD), and in how many cases the "
-     "label "
-     "was missed, made up, or in neither (empty).",
+     "A row per label and a last row `mean` over all labels. dice, hd95_mm, asd_mm: means over the "
+     "cases where the metric is defined, counted in cases (Dice) and distance_cases (HD95, ASD). "
+     "false_negatives, false_positives, empty: cases with the label in the truth only, in the "
+     "prediction only, in neither.",
      0},
     MF_END};
 
@@ -42,14 +41,14 @@ static const mf_port outputs[] = {
 /* Sums for one row of the summary. */
 typedef struct sums {
     double dice, hd95, asd;
-    int64_t cases, distances, missed, invented, empty;
+    int64_t cases, distances, false_negatives, false_positives, empty;
 } sums;
 
 typedef struct work {
     mf_task *task;
     const overlap_params *o;
     mf_table *table;
-    sums *label; /* [MOST_LABELS + 1]; [0] is all */
+    sums *label; /* [MOST_LABELS + 1]; [0] is over all labels */
     int32_t most;
 } work;
 
@@ -60,8 +59,8 @@ static void add_sums(sums *s, const overlap *v)
         return;
     s->cases++;
     s->dice += v->dice;
-    s->missed += v->b > 0 && v->a == 0;
-    s->invented += v->a > 0 && v->b == 0;
+    s->false_negatives += v->b > 0 && v->a == 0;
+    s->false_positives += v->a > 0 && v->b == 0;
     if (isnan(v->hd95))
         return;
     s->distances++;
@@ -71,7 +70,7 @@ static void add_sums(sums *s, const overlap *v)
 
 static const char *note_of(const overlap *v)
 {
-    return !v->a && !v->b ? "label in neither" : !v->a ? "missed" : !v->b ? "not in truth" : "";
+    return !v->a && !v->b ? "in neither" : !v->a ? "false negative" : !v->b ? "false positive" : "";
 }
 
 static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
@@ -83,7 +82,7 @@ static mf_status compare_label(work *w, const char *name, const int32_t *a, cons
     double ml = g->spacing[0] * g->spacing[1] * g->spacing[2] / 1000;
     overlap v;
     MF_TRY(overlap_measure(a, b, n, spacing, label, &v));
-    if (!w->o->surfaces)
+    if (!w->o->surface_distances)
         v.hd95 = v.asd = NAN;
     add_sums(&w->label[label], &v);
     add_sums(&w->label[0], &v);
@@ -154,7 +153,7 @@ static mf_status compare_case(work *w, size_t i)
                                name, (long long)gp.size[0], (long long)gp.size[1],
                                (long long)gp.size[2], (long long)gt.size[0], (long long)gt.size[1],
                                (long long)gt.size[2]),
-                       "load the truth by labels.load with the scan as its input `like`");
+                       "load the truth with labels.load, with the scan as its input `like`");
     MF_TRY(wide_voxels(pred, &a));
     mf_status failed = wide_voxels(truth, &b);
     if (!failed) {
@@ -174,33 +173,40 @@ static void say(const work *w)
         snprintf(distances, sizeof distances, ", HD95 %.2f mm, ASD %.2f mm",
                  s->hd95 / (double)s->distances, s->asd / (double)s->distances);
         if (s->distances < s->cases)
-            snprintf(over, sizeof over, "; distances over %lld that both have",
+            snprintf(over, sizeof over, "; distances over the %lld in both",
                      (long long)s->distances);
     }
     if (s->empty)
-        snprintf(empty, sizeof empty, "; %lld in neither, not counted", (long long)s->empty);
+        snprintf(empty, sizeof empty, "; %lld in neither, excluded", (long long)s->empty);
     if (s->cases)
-        mf_log(w->task, "Dice %.4f%s over %lld labels of all cases%s%s", s->dice / (double)s->cases,
-               distances, (long long)s->cases, over, empty);
+        mf_log(w->task, "mean over %lld labels of all cases: Dice %.4f%s%s%s", (long long)s->cases,
+               s->dice / (double)s->cases, distances, over, empty);
     else
-        mf_log(w->task, "nothing to compare: no label is in a prediction or in the truth%s", empty);
+        mf_log(w->task, "nothing to compare: neither predictions nor truth contain a label%s",
+               empty);
 }
 
 static mf_status summarize(work *w)
 {
-    static const char *const columns[] = {"label",  "cases",    "dice",      "hd95_mm", "asd_mm",
-                                          "missed", "invented", "distances", "empty",   NULL};
+    static const char *const columns[] = {
+        "label:text",      "cases",           "dice",           "hd95_mm", "asd_mm",
+        "false_negatives", "false_positives", "distance_cases", "empty",   NULL};
     mf_table *table;
     mf_artifact *summary;
     MF_TRY(mf_table_new(columns, &table));
-    for (int32_t l = 0; l <= w->most; l++) {
-        const sums *s = &w->label[l];
+    for (int32_t l = 1; l <= w->most + 1; l++) {
+        const bool mean = l > w->most;
+        const sums *s = &w->label[mean ? 0 : l];
         double n = (double)s->cases, d = (double)s->distances;
-        if (!s->cases && !s->empty && l)
+        char name[16] = "mean";
+        if (!s->cases && !s->empty && !mean)
             continue;
-        mf_status failed = mf_table_row(
-            table, (double)l, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
-            d > 0 ? s->asd / d : NAN, (double)s->missed, (double)s->invented, d, (double)s->empty);
+        if (!mean)
+            snprintf(name, sizeof name, "%d", l);
+        mf_status failed =
+            mf_table_row(table, name, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
+                         d > 0 ? s->asd / d : NAN, (double)s->false_negatives,
+                         (double)s->false_positives, d, (double)s->empty);
         if (failed) {
             mf_table_free(table);
             return failed;
@@ -243,15 +249,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage metrics_overlap = {
     .name = "metrics.overlap",
-    .version = 2,
-    .summary = "Dice, HD95 and ASD of predicted labels against the truth, as a table.",
+    .version = 3,
+    .summary = "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
     .help =
-        "Dice is twice the common voxels over all voxels of both. HD95 is the larger of the "
-        "two 95th percentiles of distances from one outline to the other, ASD the mean of the "
-        "two mean distances, both in mm and exact for any spacing; outlines are sampled at "
-        "the corners of voxels. A label that is in neither is no success and no failure: its "
-        "measures are left empty. One that is in one of the two has Dice 0 and empty distances. "
-        "Means are over the values that are there, and the summary counts them.",
+        "Dice is 2 |A and B| / (|A| + |B|). HD95 is the larger of the two 95th percentiles of the "
+        "distances from one surface to the other. ASD is the mean of the two average surface "
+        "distances. Both are in mm and exact for any spacing; surfaces are sampled at voxel "
+        "corners. A label that is in neither map is excluded: its metrics are empty. A label that "
+        "is in one map only has Dice 0 and empty distances. Means are over the values that are "
+        "defined, and the summary counts them.",
     .params = params,
     .params_size = sizeof(overlap_params),
     .in = inputs,

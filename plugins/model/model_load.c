@@ -8,8 +8,8 @@
 
 typedef struct load_params {
     const char *path;
-    int64_t image_size, heads, decoder_heads;
-    mf_ints windows, global_blocks;
+    int64_t image_size, num_heads, decoder_num_heads;
+    mf_ints window_spec, global_att_blocks;
 } load_params;
 
 static const mf_param params[] = {
@@ -18,13 +18,13 @@ static const mf_param params[] = {
             ".pth of PyTorch."),
     MF_INT(load_params, image_size, "0", 0, 4096, "px",
            "SAM 2: edge of its input; 0: as the file or the official model of this size has it."),
-    MF_INT(load_params, heads, "0", 0, 64, "",
+    MF_INT(load_params, num_heads, "0", 0, 64, "",
            "SAM 2: attention heads of the trunk's first stage; 0: as known."),
-    MF_INT(load_params, decoder_heads, "0", 0, 64, "",
+    MF_INT(load_params, decoder_num_heads, "0", 0, 64, "",
            "SAM 2: attention heads of the mask decoder; 0: as known, else 8."),
-    MF_INTS(load_params, windows, "[]", 2, 64, "tokens",
+    MF_INTS(load_params, window_spec, "[]", 2, 64, "tokens",
             "SAM 2: edges of the windows of the four stages; none: as known."),
-    MF_INTS(load_params, global_blocks, "[]", 0, SAM2_BLOCKS_MOST - 1, "",
+    MF_INTS(load_params, global_att_blocks, "[]", 0, SAM2_BLOCKS_MOST - 1, "",
             "SAM 2: blocks of the trunk with attention over all tokens; none: as known."),
     MF_END};
 static const mf_port inputs[] = {MF_END};
@@ -33,24 +33,24 @@ static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0},
 static mf_status check(const void *p)
 {
     const load_params *o = p;
-    if (o->windows.count != 0 && o->windows.count != SAM2_STAGES)
-        return mf_fail(MF_INVALID, "windows: %zu numbers, where four stages take %d",
-                       o->windows.count, SAM2_STAGES);
-    if (o->global_blocks.count > SAM2_GLOBAL_MOST)
-        return mf_fail(MF_INVALID, "global_blocks: %zu numbers; at most %d are read",
-                       o->global_blocks.count, SAM2_GLOBAL_MOST);
+    if (o->window_spec.count != 0 && o->window_spec.count != SAM2_STAGES)
+        return mf_fail(MF_INVALID, "window_spec: %zu numbers, where four stages take %d",
+                       o->window_spec.count, SAM2_STAGES);
+    if (o->global_att_blocks.count > SAM2_GLOBAL_MOST)
+        return mf_fail(MF_INVALID, "global_att_blocks: %zu numbers; at most %d are read",
+                       o->global_att_blocks.count, SAM2_GLOBAL_MOST);
     return MF_OK;
 }
 
 static sam2_config said_of(const load_params *o)
 {
     sam2_config said = {
-        .image = o->image_size, .heads = o->heads, .decoder_heads = o->decoder_heads};
-    for (size_t i = 0; i < o->windows.count; i++)
-        said.windows[i] = o->windows.v[i];
-    for (size_t i = 0; i < o->global_blocks.count; i++)
-        said.global[i] = o->global_blocks.v[i];
-    said.global_count = (int64_t)o->global_blocks.count;
+        .image = o->image_size, .heads = o->num_heads, .decoder_heads = o->decoder_num_heads};
+    for (size_t i = 0; i < o->window_spec.count; i++)
+        said.windows[i] = o->window_spec.v[i];
+    for (size_t i = 0; i < o->global_att_blocks.count; i++)
+        said.global[i] = o->global_att_blocks.v[i];
+    said.global_count = (int64_t)o->global_att_blocks.count;
     return said;
 }
 
@@ -102,7 +102,7 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
 
 const mf_stage mf_stage_model_load = {
     .name = "model.load",
-    .version = 2,
+    .version = 3,
     .summary = "A model's weights from a file.",
     .help = "Reads what massflow get -o model.safetensors wrote; checkpoints of the official MASS "
             "code (.pth) with their averages; SAM 2 and 2.1 of any size as .pt or .safetensors, "

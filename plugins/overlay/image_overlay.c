@@ -7,7 +7,7 @@
 
 typedef struct overlay_params {
     const char *axis, *style;
-    int64_t slices, columns, tile, masks;
+    int64_t slices, columns, tile, max_masks;
     mf_reals window, percentiles;
     double opacity;
 } overlay_params;
@@ -19,7 +19,7 @@ static const mf_param params[] = {
     MF_INT(overlay_params, slices, "9", 1, 400, "", "How many slices are shown."),
     MF_INT(overlay_params, columns, "0", 0, 100, "", "Slices in a row; 0: as fits a screen."),
     MF_INT(overlay_params, tile, "256", 32, 2048, "pixels", "Longer side of one slice."),
-    MF_INT(overlay_params, masks, "100", 0, 1e6, "",
+    MF_INT(overlay_params, max_masks, "100", 0, 1e6, "",
            "At most so many masks are drawn, the largest; 0: all."),
     MF_REALS(overlay_params, window, "[]", -1e9, 1e9, "HU",
              "Center and width of the grey window. Empty: 40 and 400 for CT, else percentiles."),
@@ -59,7 +59,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
                                .high = o->percentiles.v[1],
                                .fill = !strcmp(o->style, "fill"),
                                .opacity = o->opacity,
-                               .masks = o->masks};
+                               .masks = o->max_masks};
     const mf_artifact *volume, *labels, *masks, *seeds;
     mf_artifact *image;
     mf_array *rgb;
@@ -90,7 +90,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "image.overlay",
-    .version = 1,
+    .version = 2,
     .summary = "A sheet of slices with labels or masks drawn over them.",
     .help = "For a look at results: massflow get GRAPH overlay -o sheet.png. Slices are spread "
             "evenly over the part that labels or masks cover and shown as radiologists expect "

@@ -12,7 +12,7 @@ typedef struct phantom_params {
     mf_real3 spacing;
     const char *modality;
     int64_t organs;
-    double lesion, lesion_size, lesion_contrast;
+    double lesion_prob, lesion_size, lesion_contrast;
     bool lesion_label;
     double variation, noise;
 } phantom_params;
@@ -29,7 +29,7 @@ static const mf_param params[] = {
         "What the scan looks like: ct in HU; mr with bias field and Rician noise; pet in SUV."),
     MF_INT(phantom_params, organs, "8", 1, ANATOMY_ORGANS, "",
            "How many organs, in the order of the list in the help."),
-    MF_REAL(phantom_params, lesion, "0.5", 0, 1, "",
+    MF_REAL(phantom_params, lesion_prob, "0.5", 0, 1, "",
             "Probability that the liver holds a lesion: 0 never, 1 always."),
     MF_REAL(phantom_params, lesion_size, "1", 0.2, 3, "",
             "Size of lesions: 1 is a third of the liver's smallest half-axis, on average."),
@@ -116,7 +116,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     static const char *const modality_names[] = {"CT", "MR", "PET"};
     const phantom_params *o = p;
     anatomy_options options = {.organs = (int)o->organs,
-                               .lesion = o->lesion,
+                               .lesion = o->lesion_prob,
                                .lesion_size = o->lesion_size,
                                .lesion_contrast = o->lesion_contrast,
                                .lesion_label = o->lesion_label,
@@ -149,7 +149,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "phantom.volume",
-    .version = 1,
+    .version = 2,
     .summary = "A random anatomy as a CT, MR or PET scan, with its organs and perhaps a lesion.",
     .help = "A torso in RAS, centered on the world's origin: skin and fat, muscle, and up to 14 "
             "organs, which are bent and placed differently in each case but always lie in the "

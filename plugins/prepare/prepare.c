@@ -7,14 +7,14 @@
 
 typedef struct prepare_params {
     mf_real3 spacing;
-    mf_int3 pad;
+    mf_int3 min_size;
     MF_NORMALIZE_FIELDS;
 } prepare_params;
 
 static const mf_param params[] = {
     MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
              "Spacing of the training grid along x, y, z."),
-    MF_INT3(prepare_params, pad, "[135, 135, 135]", 1, 4096, "voxels",
+    MF_INT3(prepare_params, min_size, "[135, 135, 135]", 1, 4096, "voxels",
             "Least size along x, y, z: at least the crop that training takes."),
     MF_NORMALIZE_PARAMS(prepare_params), MF_END};
 static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0},
@@ -26,7 +26,7 @@ static const mf_port outputs[] = {
 static void settings_of(const prepare_params *o, mf_sample_settings *settings)
 {
     memcpy(settings->spacing, o->spacing.v, sizeof settings->spacing);
-    memcpy(settings->least, o->pad.v, sizeof settings->least);
+    memcpy(settings->least, o->min_size.v, sizeof settings->least);
     settings->modality = mf_normalize_modality(o->modality);
     settings->normalize = MF_NORMALIZE_OF(o);
 }
@@ -85,7 +85,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "mass.prepare",
-    .version = 1,
+    .version = 2,
     .summary = "Bring a scan and its masks to the training grid.",
     .help = "The image is resampled linearly, clipped by modality, brought to mean 0 and deviation "
             "1, and padded with 0, half of it on either side. Masks take the nearest voxel, on the "

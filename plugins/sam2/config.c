@@ -418,24 +418,24 @@ static mf_status check_rules(const sam2_config *c)
         return mf_fail(MF_INVALID, "image_size %lld is not a multiple of 32 from 64 to 4096",
                        (long long)c->image);
     if (c->heads < 1 || c->embed % c->heads)
-        return mf_fail(MF_INVALID, "heads: %lld channels do not make %lld heads",
+        return mf_fail(MF_INVALID, "num_heads: %lld channels do not make %lld heads",
                        (long long)c->embed, (long long)c->heads);
     if (c->decoder_heads < 1 || c->dim / 2 % c->decoder_heads)
-        return mf_fail(MF_INVALID, "decoder_heads: %lld channels do not make %lld heads",
+        return mf_fail(MF_INVALID, "decoder_num_heads: %lld channels do not make %lld heads",
                        (long long)c->dim / 2, (long long)c->decoder_heads);
     for (int i = 0; i < SAM2_STAGES; i++)
         if (c->windows[i] < 2 || c->windows[i] > 64 || (i < SAM2_STAGES - 1 && c->windows[i] % 2))
             return mf_fail(MF_INVALID,
-                           "windows: %lld is not from 2 to 64 and, but for the last, even",
+                           "window_spec: %lld is not from 2 to 64 and, but for the last, even",
                            (long long)c->windows[i]);
     if (c->image / 4 % c->windows[0])
-        return mf_fail(MF_INVALID, "windows: %lld does not divide the %lld tokens of a row",
+        return mf_fail(MF_INVALID, "window_spec: %lld does not divide the %lld tokens of a row",
                        (long long)c->windows[0], (long long)c->image / 4);
     for (int64_t i = 0; i < c->global_count; i++)
         if (c->global[i] < 0 || c->global[i] >= blocks_of(c) ||
             (i > 0 && c->global[i] <= c->global[i - 1]))
             return mf_fail(MF_INVALID,
-                           "global_blocks: %lld does not rise, or is no block of 0 to %lld",
+                           "global_att_blocks: %lld does not increase, or is no block of 0 to %lld",
                            (long long)c->global[i], (long long)blocks_of(c) - 1);
     return MF_OK;
 }
@@ -444,12 +444,13 @@ static mf_status complete(const sam2_config *said, sam2_config *c)
 {
     const struct known *k = known_of(c);
     if (!k && !(said->image && said->heads && said->windows[0]))
-        return mf_hint(
-            mf_fail(MF_INVALID,
-                    "no official model has %lld channels and %lld %lld %lld %lld blocks",
-                    (long long)c->embed, (long long)c->stages[0], (long long)c->stages[1],
-                    (long long)c->stages[2], (long long)c->stages[3]),
-            "say image_size, heads, windows and global_blocks, which the tensors don't tell");
+        return mf_hint(mf_fail(MF_INVALID,
+                               "no official model has %lld channels and %lld %lld %lld %lld blocks",
+                               (long long)c->embed, (long long)c->stages[0],
+                               (long long)c->stages[1], (long long)c->stages[2],
+                               (long long)c->stages[3]),
+                       "set image_size, num_heads, window_spec and global_att_blocks: the tensors "
+                       "do not contain them");
     int64_t window = c->windows[0];
     c->image = said->image ? said->image : k->c.image;
     c->heads = said->heads ? said->heads : k->c.heads;
@@ -457,9 +458,10 @@ static mf_status complete(const sam2_config *said, sam2_config *c)
     const sam2_config *windows = said->windows[0] ? said : &k->c;
     memcpy(c->windows, windows->windows, sizeof c->windows);
     if (c->windows[0] != window)
-        return mf_fail(MF_INVALID,
-                       "windows: the first is %lld, but pos_embed_window is for windows of %lld",
-                       (long long)c->windows[0], (long long)window);
+        return mf_fail(
+            MF_INVALID,
+            "window_spec: the first is %lld, but pos_embed_window is for windows of %lld",
+            (long long)c->windows[0], (long long)window);
     const sam2_config *global = said->global_count || !k ? said : &k->c;
     memcpy(c->global, global->global, sizeof c->global);
     c->global_count = global->global_count;

@@ -75,13 +75,13 @@ static mf_status note(void *user, int worker, int64_t i)
     tool *own = w->tools + worker;
     float *logits = w->logits + i * w->low * w->low;
     sam2_patch *p = w->patch + i * w->frames + w->at;
-    const int64_t stop_after = w->f->o.stop_after;
+    const int64_t max_empty_slices = w->f->o.max_empty_slices;
     if (w->ended[i])
         return MF_OK;
     MF_TRY(sam2_area_fill(&own->parts, logits, w->low, w->low, w->f->o.fill_hole_area));
     MF_TRY(sam2_zoom_patch(own->zoom, logits, 0, p));
     w->empty[i] = p->bits ? 0 : w->empty[i] + 1;
-    w->ended[i] = stop_after > 0 && w->empty[i] >= stop_after;
+    w->ended[i] = max_empty_slices > 0 && w->empty[i] >= max_empty_slices;
     return MF_OK;
 }
 
@@ -243,10 +243,10 @@ static mf_status finish(walk *w, int64_t i, sam2_list *list)
     const int64_t size[3] = {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]};
     uint8_t *dense = malloc((size_t)(size[0] * size[1] * size[2]));
     mf_status failed = dense ? fill(w, patch, lo, hi, dense) : no_memory();
-    if (!failed && f->o.keep_component)
+    if (!failed && f->o.keep_largest)
         failed = sam2_area_keep(&w->tools[0].parts, dense, size, w->g->axis,
                                 w->g->slice - lo[w->g->axis], &voxels);
-    for (int64_t v = 0; !f->o.keep_component && v < size[0] * size[1] * size[2] && !failed; v++)
+    for (int64_t v = 0; !f->o.keep_largest && v < size[0] * size[1] * size[2] && !failed; v++)
         voxels += dense[v];
     if (!failed && voxels < f->o.min_voxels)
         f->small++;

@@ -28,9 +28,10 @@ typedef struct sam2_group {
 typedef struct sam2_follow_options {
     int64_t batch;          /* objects that go through a program together */
     int64_t fill_hole_area; /* low-resolution pixels; 0: none are filled */
-    int64_t stop_after;     /* an object that was empty on so many slices in a row ends there; 0: never */
+    int64_t max_empty_slices; /* an object that was empty on so many slices in a row ends there; 0:
+                                 never */
     int64_t min_voxels;     /* smaller ones are dropped */
-    bool keep_component;    /* only the largest component that crosses the seed's slice stays */
+    bool keep_largest;      /* only the largest component that crosses the seed's slice stays */
     int threads;
 } sam2_follow_options;
 

@@ -16,7 +16,7 @@ mf_status sam2_request_check(const sam2_request *r)
     if (r->labels.count && r->labels.count != points)
         return mf_fail(MF_INVALID, "labels: %zu for %zu points", r->labels.count, points);
     if (r->object.count && r->object.count != points + boxes)
-        return mf_fail(MF_INVALID, "object: %zu numbers for %zu points and %zu boxes",
+        return mf_fail(MF_INVALID, "obj_ids: %zu numbers for %zu points and %zu boxes",
                        r->object.count, points, boxes);
     return MF_OK;
 }

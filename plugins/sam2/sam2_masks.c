@@ -19,8 +19,8 @@ typedef struct masks_params {
     int64_t min_mask_region_area;
     bool adaptive_area, use_m2m, multimask_output;
     mf_reals point_grids;
-    double physical_interval_mm, body_share, checkpoint;
-    int64_t min_slices_per_sample, dense_factor, max_masks_per_slice, memory;
+    double physical_interval_mm, min_body_fraction, checkpoint_interval;
+    int64_t min_slices_per_sample, dense_factor, max_masks_per_slice, device_memory;
 } masks_params;
 
 static const mf_param params[] = {
@@ -71,11 +71,11 @@ static const mf_param params[] = {
            "So many times as many slices where the input `dense` marks something."),
     MF_INT(masks_params, max_masks_per_slice, "70", 1, 1e6, "",
            "The first so many masks of a slice are kept: those of the smallest crops come first."),
-    MF_REAL(masks_params, body_share, "0.9", 0, 1, "",
+    MF_REAL(masks_params, min_body_fraction, "0.9", 0, 1, "",
             "With a body only masks at least so far inside it are kept."),
-    MF_INT_MARKED(masks_params, memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
+    MF_INT_MARKED(masks_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
                   "Most of the device's memory that programs take; 0: as they see fit."),
-    MF_REAL_MARKED(masks_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
+    MF_REAL_MARKED(masks_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what has been found, after a slice each."),
     MF_END};
 static const mf_port inputs[] = {
@@ -187,7 +187,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     n->host_bytes = (size_t)((double)mf_grid_voxels(&grid) * 5 +
                              (double)o->points_per_batch * pixels * (o->use_m2m ? 2.25 : 1)) +
                     (1u << 30);
-    n->device_bytes = o->memory ? (size_t)o->memory << 20 : 0;
+    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = (double)(o->min_slices_per_sample * batches) * pixels * 1e-6;
     return MF_OK;
@@ -280,7 +280,8 @@ static mf_status keep_some(work *w, const sam2_things *things, int axis, int64_t
     for (int64_t i = 0; i < things->count && kept < w->o->max_masks_per_slice; i++) {
         const sam2_thing *t = things->item + i;
         const double area = (double)sam2_patch_area(&t->patch) + 1e-6;
-        if (w->body && (double)inside_body(w, &t->patch, axis, slice) / area < w->o->body_share) {
+        if (w->body &&
+            (double)inside_body(w, &t->patch, axis, slice) / area < w->o->min_body_fraction) {
             outside++;
             continue;
         }
@@ -431,7 +432,7 @@ static mf_status search_all(work *w, const plan *p)
             mf_log_error(w->task, save(w, i)); /* what has been found is kept */
         MF_TRY(mf_within(failed, "slice %lld across %c", (long long)s->slice, "zyx"[s->axis]));
         w->before += s->batches;
-        if (i >= done && i + 1 < p->count && mf_checkpoint_due(w->task, w->o->checkpoint))
+        if (i >= done && i + 1 < p->count && mf_checkpoint_due(w->task, w->o->checkpoint_interval))
             MF_TRY(save(w, i + 1));
     }
     mf_progress(w->task, w->total, w->total, NULL);
@@ -491,8 +492,8 @@ static mf_status find(work *w)
     if (w->list.count == 0 && w->outside > 0)
         mf_log(w->task,
                "no mask is kept: %lld were found, none with %g%% of it in the body: look at the "
-               "body, or lower body_share",
-               (long long)w->outside, 100 * w->o->body_share);
+               "body, or lower min_body_fraction",
+               (long long)w->outside, 100 * w->o->min_body_fraction);
     else if (w->list.count == 0)
         mf_log(w->task, "no mask was found on any of the slices that were searched");
     return publish(w);
@@ -500,7 +501,7 @@ static mf_status find(work *w)
 
 static mf_status open(mf_task *t, const void *p, void **session)
 {
-    return sam2_session_open(t, ((const masks_params *)p)->memory, false, session);
+    return sam2_session_open(t, ((const masks_params *)p)->device_memory, false, session);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -522,7 +523,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_sam2_masks = {
     .name = "sam2.masks",
-    .version = 1,
+    .version = 2,
     .summary = "Masks of things on some slices of a scan, by SAM 2.",
     .help = "The automatic mask generator of SAM 2: a grid of points on a slice and on its crops, "
             "three masks a point; kept are those that the model is sure of, that are stable, that "

@@ -8,32 +8,33 @@
 #include <string.h>
 
 typedef struct propagate_params {
-    int64_t min_voxels, fill_hole_area, stop_after, batch, together, features, memory;
-    bool keep_component;
-    double checkpoint;
+    int64_t min_voxels, fill_hole_area, max_empty_slices, objects_per_batch, objects_per_pass,
+        feature_cache, device_memory;
+    bool keep_largest;
+    double checkpoint_interval;
 } propagate_params;
 
 static const mf_param params[] = {
     MF_INT(propagate_params, min_voxels, "-1", -1, 1e12, "voxels",
            "Smaller masks are dropped; -1: min_voxels of the seeds, or 1."),
-    MF_BOOL(propagate_params, keep_component, "true",
+    MF_BOOL(propagate_params, keep_largest, "true",
             "Of a mask only the largest component that crosses its seed's slice stays."),
     MF_INT(propagate_params, fill_hole_area, "-1", -1, 1e6, "pixels",
            "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
            "for a model of 1024 px, in proportion for others; 0: none."),
-    MF_INT(propagate_params, stop_after, "0", 0, 1e6, "slices",
+    MF_INT(propagate_params, max_empty_slices, "0", 0, 1e6, "slices",
            "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
-    MF_INT_MARKED(propagate_params, batch, "16", 1, 1024, "", MF_NO_CACHE,
+    MF_INT_MARKED(propagate_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
                   "Things that go through a program together; halved where memory is short."),
-    MF_INT_MARKED(propagate_params, together, "0", 0, 1e6, "", MF_NO_CACHE,
+    MF_INT_MARKED(propagate_params, objects_per_pass, "0", 0, 1e6, "", MF_NO_CACHE,
                   "Things of a slice that walk through the scan together, so that each slice is "
                   "encoded once for them; 0: all; halved where memory is short."),
     MF_INT_MARKED(
-        propagate_params, features, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
+        propagate_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
         "Memory for what the encoder says of slices, so that it need not be asked again."),
-    MF_INT_MARKED(propagate_params, memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
+    MF_INT_MARKED(propagate_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
                   "Most of the device's memory that programs take; 0: as they see fit."),
-    MF_REAL_MARKED(propagate_params, checkpoint, "120", 0, 1e9, "s", MF_NO_CACHE,
+    MF_REAL_MARKED(propagate_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between saves of what is finished, after the things of a slice each."),
     MF_END};
 static const mf_port inputs[] = {
@@ -59,8 +60,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     const double voxels = (double)mf_grid_voxels(&grid), things = (double)mf_masks_count(seeds);
     /* slices, one mask as voxels, all as bits; features; weights while they are read */
     n->host_bytes =
-        (size_t)(voxels * 4 + voxels * things / 64) + ((size_t)o->features << 20) + (1u << 30);
-    n->device_bytes = o->memory ? (size_t)o->memory << 20 : 0;
+        (size_t)(voxels * 4 + voxels * things / 64) + ((size_t)o->feature_cache << 20) + (1u << 30);
+    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = things * (double)grid.size[2] * (double)(config.image * config.image) * 1e-7;
     return MF_OK;
@@ -219,7 +220,7 @@ static mf_status follow_all(work *w)
         if (failed && mf_error_code(failed) == MF_CANCELLED && first > done)
             mf_log_error(w->task, save(w, first)); /* what has been found is kept */
         MF_TRY(mf_within(failed, "%s", w->words));
-        if (first + n < w->count && mf_checkpoint_due(w->task, w->o->checkpoint))
+        if (first + n < w->count && mf_checkpoint_due(w->task, w->o->checkpoint_interval))
             MF_TRY(save(w, first + n));
     }
     return MF_OK;
@@ -227,7 +228,7 @@ static mf_status follow_all(work *w)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-static int64_t least_voxels(const work *w)
+static int64_t min_voxels_of(const work *w)
 {
     int64_t least = w->o->min_voxels;
     if (least < 0 && !mf_artifact_int(w->seeds, "min_voxels", &least))
@@ -249,8 +250,8 @@ static mf_status follow_seeds(work *w)
     for (int64_t i = 0; i < w->count; i++)
         f->total += sam2_stack_count(&w->stack, w->order[i].axis) - 1;
     mf_progress(w->task, 0, f->total, NULL);
-    MF_TRY(sam2_cache_new(f->predictor, &w->stack, (size_t)w->o->features << 20, &f->cache));
-    f->o.min_voxels = least_voxels(w);
+    MF_TRY(sam2_cache_new(f->predictor, &w->stack, (size_t)w->o->feature_cache << 20, &f->cache));
+    f->o.min_voxels = min_voxels_of(w);
     MF_TRY(follow_all(w));
     mf_log(w->task, "%lld masks of %lld seeds: %lld below %lld voxels, %lld were lost at once",
            (long long)w->list.count, (long long)w->count, (long long)f->small,
@@ -262,7 +263,7 @@ static mf_status follow_seeds(work *w)
 
 static mf_status open(mf_task *t, const void *p, void **session)
 {
-    return sam2_session_open(t, ((const propagate_params *)p)->memory, true, session);
+    return sam2_session_open(t, ((const propagate_params *)p)->device_memory, true, session);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -277,12 +278,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
         (sam2_follower){.task = t,
                         .predictor = session,
                         .stack = &w->stack,
-                        .o = {.batch = o->batch,
+                        .o = {.batch = o->objects_per_batch,
                               .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
-                              .stop_after = o->stop_after,
-                              .keep_component = o->keep_component,
+                              .max_empty_slices = o->max_empty_slices,
+                              .keep_largest = o->keep_largest,
                               .threads = mf_task_threads(t)},
-                        .together = o->together,
+                        .together = o->objects_per_pass,
                         .words = w->words};
     mf_status failed = follow_seeds(w);
     sam2_cache_free(w->follower.cache);
@@ -295,7 +296,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_sam2_propagate = {
     .name = "sam2.propagate",
-    .version = 1,
+    .version = 2,
     .summary = "Masks of single slices followed through the scan, by SAM 2.",
     .help = "Each thing starts on its own slice and is followed to the last slice, then to the "
             "first. Of its 3D mask the largest component that crosses the seed's slice stays. Put "

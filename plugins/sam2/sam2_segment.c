@@ -10,10 +10,11 @@
 
 typedef struct segment_params {
     mf_reals points, box;
-    mf_ints labels, object;
+    mf_ints labels, obj_ids;
     const char *unit, *axis;
-    int64_t min_voxels, fill_hole_area, stop_after, batch, features, memory;
-    bool keep_component;
+    int64_t min_voxels, fill_hole_area, max_empty_slices, objects_per_batch, feature_cache,
+        device_memory;
+    bool keep_largest;
 } segment_params;
 
 static const mf_param params[] = {
@@ -24,7 +25,7 @@ static const mf_param params[] = {
     MF_REALS(segment_params, box, "[]", -1e9, 1e9, "",
              "A box around the thing: x, y, z of two corners; six numbers for each box. Of a thick "
              "one the slice in its middle counts."),
-    MF_INTS(segment_params, object, "[]", 1, 1e6, "",
+    MF_INTS(segment_params, obj_ids, "[]", 1, 1e6, "",
             "Which thing each point, then each box, is about. Empty: all about one."),
     MF_CHOICE(segment_params, unit, "voxel", "voxel|mm",
               "Of points and boxes: voxels of the scan's file, from 0, as viewers and nibabel "
@@ -33,19 +34,19 @@ static const mf_param params[] = {
     MF_CHOICE(segment_params, axis, "slices", "slices|z|y|x",
               "The thing is shown on a slice across this axis, and followed along it."),
     MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels", "Smaller masks are dropped."),
-    MF_BOOL(segment_params, keep_component, "false",
+    MF_BOOL(segment_params, keep_largest, "false",
             "Of a mask only the largest component that crosses its slice stays."),
     MF_INT(segment_params, fill_hole_area, "-1", -1, 1e6, "pixels",
            "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
            "for a model of 1024 px, in proportion for others; 0: none."),
-    MF_INT(segment_params, stop_after, "0", 0, 1e6, "slices",
+    MF_INT(segment_params, max_empty_slices, "0", 0, 1e6, "slices",
            "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
-    MF_INT_MARKED(segment_params, batch, "16", 1, 1024, "", MF_NO_CACHE,
+    MF_INT_MARKED(segment_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
                   "Things that go through a program together; halved where memory is short."),
     MF_INT_MARKED(
-        segment_params, features, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
+        segment_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
         "Memory for what the encoder says of slices, so that it need not be asked again."),
-    MF_INT_MARKED(segment_params, memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
+    MF_INT_MARKED(segment_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
                   "Most of the device's memory that programs take; 0: as they see fit."),
     MF_END};
 static const mf_port inputs[] = {
@@ -63,7 +64,7 @@ static const mf_port outputs[] = {
 
 static sam2_request request_of(const segment_params *o)
 {
-    return (sam2_request){o->points, o->labels, o->box, o->object, !strcmp(o->unit, "mm")};
+    return (sam2_request){o->points, o->labels, o->box, o->obj_ids, !strcmp(o->unit, "mm")};
 }
 
 static mf_status check(const void *p)
@@ -80,8 +81,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_in(t, "slices", &slices));
     MF_TRY(mf_artifact_grid(slices, &grid));
     n->host_bytes =
-        (size_t)((double)mf_grid_voxels(&grid) * 6) + ((size_t)o->features << 20) + (1u << 30);
-    n->device_bytes = o->memory ? (size_t)o->memory << 20 : 0;
+        (size_t)((double)mf_grid_voxels(&grid) * 6) + ((size_t)o->feature_cache << 20) + (1u << 30);
+    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = (double)grid.size[2];
     return MF_OK;
@@ -320,7 +321,7 @@ static mf_status segment(work *w)
     MF_TRY(mf_in(w->task, "prompt", &prompt));
     MF_TRY(sam2_stack_read(w->slices, &w->stack));
     w->axis = !strcmp(axis, "slices") ? w->stack.axis : axis[0] == 'z' ? 0 : axis[0] == 'y' ? 1 : 2;
-    MF_TRY(sam2_cache_new(w->follower.predictor, &w->stack, (size_t)w->o->features << 20,
+    MF_TRY(sam2_cache_new(w->follower.predictor, &w->stack, (size_t)w->o->feature_cache << 20,
                           &w->follower.cache));
     MF_TRY(prompt ? follow_labels(w) : follow_targets(w));
     if (w->follower.small + w->follower.empty)
@@ -332,7 +333,7 @@ static mf_status segment(work *w)
 
 static mf_status open(mf_task *t, const void *p, void **session)
 {
-    return sam2_session_open(t, ((const segment_params *)p)->memory, true, session);
+    return sam2_session_open(t, ((const segment_params *)p)->device_memory, true, session);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -347,11 +348,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
         (sam2_follower){.task = t,
                         .predictor = session,
                         .stack = &w->stack,
-                        .o = {.batch = o->batch,
+                        .o = {.batch = o->objects_per_batch,
                               .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
-                              .stop_after = o->stop_after,
+                              .max_empty_slices = o->max_empty_slices,
                               .min_voxels = o->min_voxels,
-                              .keep_component = o->keep_component,
+                              .keep_largest = o->keep_largest,
                               .threads = mf_task_threads(t)},
                         .words = w->words};
     mf_status failed = segment(w);
@@ -364,7 +365,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage mf_stage_sam2_segment = {
     .name = "sam2.segment",
-    .version = 1,
+    .version = 2,
     .summary = "3D masks of things that points, boxes or masks on a slice show, by SAM 2.",
     .help = "A thing is shown on one slice: by points inside and outside of it, by a box, or by a "
             "label map at the input `prompt`. From there it is followed both ways.",

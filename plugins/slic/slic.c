@@ -14,21 +14,21 @@
 #include <string.h>
 
 typedef struct slic_params {
-    mf_reals sizes, unions;
+    mf_reals sizes, merge_thresholds;
     double compactness;
     int64_t iterations;
     const char *modality;
     double window_low, window_high, percentile_low, percentile_high;
-    const char *outside;
+    const char *body_method;
     double threshold;
-    int64_t least_voxels, max_masks;
-    double largest, edge_step, least_edge;
+    int64_t min_voxels, max_masks;
+    double max_union_fraction, edge_threshold, min_edge_fraction;
 } slic_params;
 
 static const mf_param params[] = {
     MF_REALS(slic_params, sizes, "[16, 28, 48]", 0.1, 1000, "mm",
              "Edges of supervoxels; one round for each."),
-    MF_REALS(slic_params, unions, "[4, 8]", 0, 100, "%",
+    MF_REALS(slic_params, merge_thresholds, "[4, 8]", 0, 100, "%",
              "Also unions of neighbours whose means differ by at most this share of the range."),
     MF_REAL(slic_params, compactness, "10", 0.01, 1000, "%",
             "Share of the intensity range that weighs as much as one edge of distance."),
@@ -43,18 +43,19 @@ static const mf_param params[] = {
     MF_REAL(slic_params, percentile_high, "99", 0, 100, "%",
             "MR and PET are clipped to this percentile."),
     MF_CHOICE(
-        slic_params, outside, "auto", "auto|threshold|otsu|none",
+        slic_params, body_method, "auto", "auto|threshold|otsu|none",
         "How the body is found, unless it is given. auto: what is neither padding nor air, as "
         "body.mask does; threshold: above `threshold`; otsu: above Otsu's level; none: the "
         "body is the whole volume."),
     MF_REAL(slic_params, threshold, "-500", -1e9, 1e9, "HU",
             "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
             "unit)."),
-    MF_INT(slic_params, least_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
-    MF_REAL(slic_params, largest, "0.5", 0, 1, "", "A union is at most this share of the body."),
-    MF_REAL(slic_params, edge_step, "8", 0, 100, "%",
+    MF_INT(slic_params, min_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
+    MF_REAL(slic_params, max_union_fraction, "0.5", 0, 1, "",
+            "A union is at most this share of the body."),
+    MF_REAL(slic_params, edge_threshold, "8", 0, 100, "%",
             "Means that differ by this share of the range make a border a visible edge."),
-    MF_REAL(slic_params, least_edge, "0", 0, 1, "",
+    MF_REAL(slic_params, min_edge_fraction, "0", 0, 1, "",
             "Masks with a smaller share of visible edge in their border are dropped; 0: none."),
     MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
            "At most as many masks, the same number for each size; the largest stay."),
@@ -73,10 +74,10 @@ static mf_status check(const void *p)
     if (o->sizes.count == 0)
         return mf_fail(MF_INVALID, "sizes is empty: name at least one");
     MF_TRY(mf_normalize_check(&MF_NORMALIZE_OF(o)));
-    for (size_t i = 1; i < o->unions.count; i++)
-        if (o->unions.v[i] <= o->unions.v[i - 1])
-            return mf_fail(MF_INVALID, "unions must rise: %g follows %g", o->unions.v[i],
-                           o->unions.v[i - 1]);
+    for (size_t i = 1; i < o->merge_thresholds.count; i++)
+        if (o->merge_thresholds.v[i] <= o->merge_thresholds.v[i - 1])
+            return mf_fail(MF_INVALID, "merge_thresholds must increase: %g follows %g", o->merge_thresholds.v[i],
+                           o->merge_thresholds.v[i - 1]);
     return MF_OK;
 }
 
@@ -172,7 +173,7 @@ static mf_status otsu_split(const work *w, int *split)
 
 static mf_status body_above(work *w, const float *voxels)
 {
-    const bool otsu = !strcmp(w->o->outside, "otsu");
+    const bool otsu = !strcmp(w->o->body_method, "otsu");
     const uint16_t *level = w->levels->data;
     int split = 0;
     if (otsu)
@@ -200,7 +201,7 @@ static mf_status make_body(work *w, const float *voxels)
     const mf_artifact *given;
     MF_TRY(mf_in(w->task, "body", &given));
     w->body_voxels = w->voxels;
-    if (!given && !strcmp(w->o->outside, "none")) {
+    if (!given && !strcmp(w->o->body_method, "none")) {
         mf_log(w->task, "the body is the whole volume, as asked for");
         return MF_OK;
     }
@@ -209,17 +210,17 @@ static mf_status make_body(work *w, const float *voxels)
         return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
     if (given)
         MF_TRY(given_body(w));
-    else if (!strcmp(w->o->outside, "auto"))
+    else if (!strcmp(w->o->body_method, "auto"))
         MF_TRY(body_auto(w, voxels));
     else
         MF_TRY(body_above(w, voxels));
     w->body_voxels = 0;
     for (int64_t i = 0; i < w->voxels; i++)
         w->body_voxels += w->body[i] != 0;
-    if (given || strcmp(w->o->outside, "auto"))
+    if (given || strcmp(w->o->body_method, "auto"))
         mf_log(w->task, "the body is %.1f%% of the volume (%s)",
                100 * (double)w->body_voxels / (double)w->voxels,
-               given ? "input body" : w->o->outside);
+               given ? "input body" : w->o->body_method);
     return MF_OK;
 }
 
@@ -275,10 +276,10 @@ static bool is_wanted(work *w, const mf_regions *r, int32_t n, double *edge)
     out->all++;
     if (!mf_region_inside(r->regions + n))
         out->outside++;
-    else if (r->regions[n].voxels < w->o->least_voxels)
+    else if (r->regions[n].voxels < w->o->min_voxels)
         out->small++;
-    else if ((*edge = mf_region_edge(r, n, w->o->edge_step / 100 * (MF_SLIC_LEVELS - 1))) <
-             w->o->least_edge)
+    else if ((*edge = mf_region_edge(r, n, w->o->edge_threshold / 100 * (MF_SLIC_LEVELS - 1))) <
+             w->o->min_edge_fraction)
         out->edgeless++;
     else
         return true;
@@ -317,9 +318,9 @@ static mf_status add_unions(work *w, mf_regions *r, int64_t left)
     int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
     mf_status failed =
         parts ? add_regions(w, r, parts, &left) : mf_fail(MF_NO_MEMORY, "no memory for masks");
-    int64_t most = (int64_t)(w->o->largest * (double)w->body_voxels);
-    for (size_t i = 0; !failed && i < w->o->unions.count; i++) {
-        failed = mf_regions_join(r, w->o->unions.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
+    int64_t most = (int64_t)(w->o->max_union_fraction * (double)w->body_voxels);
+    for (size_t i = 0; !failed && i < w->o->merge_thresholds.count; i++) {
+        failed = mf_regions_join(r, w->o->merge_thresholds.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
         if (!failed)
             failed = add_regions(w, r, parts, &left);
     }
@@ -404,10 +405,10 @@ static void say_left_out(const work *w, int64_t masks)
 {
     const left_out *out = &w->left_out;
     char small[48], edgeless[64], words[400] = "";
-    snprintf(small, sizeof small, "of less than %lld voxels (least_voxels)",
-             (long long)w->o->least_voxels);
-    snprintf(edgeless, sizeof edgeless, "with less visible edge than %g (least_edge)",
-             w->o->least_edge);
+    snprintf(small, sizeof small, "of less than %lld voxels (min_voxels)",
+             (long long)w->o->min_voxels);
+    snprintf(edgeless, sizeof edgeless, "with less visible edge than %g (min_edge_fraction)",
+             w->o->min_edge_fraction);
     const struct {
         int64_t count;
         const char *why;
@@ -423,7 +424,7 @@ static void say_left_out(const work *w, int64_t masks)
     mf_log(w->task, "%lld masks of %lld supervoxels and unions%s", (long long)masks,
            (long long)out->all, *words ? words : ", none left out");
     if (masks == 0 && out->all == out->edgeless + out->small)
-        mf_log(w->task, "no mask: the volume is constant, or too small for least_voxels");
+        mf_log(w->task, "no mask: the volume is constant, or too small for min_voxels");
 }
 
 static mf_status make_masks(work *w)
@@ -461,14 +462,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "slic.masks",
-    .version = 3,
+    .version = 4,
     .summary = "Supervoxels of several sizes as masks that need no labels and no weights.",
     .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
             "supervoxel join the neighbour they touch most. Masks with less than half of their "
             "voxels in the body are dropped. Unions come from joining neighbours, the most "
             "similar first. A mask's score is the share of its border that is a visible edge: "
             "supervoxels within one tissue have little of it, and mark what no other view could "
-            "find again; least_edge drops them.",
+            "find again; min_edge_fraction drops them.",
     .params = params,
     .params_size = sizeof(slic_params),
     .in = inputs,

@@ -41,7 +41,7 @@ void mf_crops_draw(const int64_t shape[3], const mf_pair_settings *settings, mf_
             int64_t size = crops->size[i];
             int64_t lo = most(0, anchor[i] - size + 1), hi = least(anchor[i], shape[i] - size);
             if (view) {
-                int64_t away = size - (int64_t)((double)size * settings->overlap);
+                int64_t away = size - (int64_t)((double)size * settings->overlap_ratio);
                 lo = most(lo, crops->lo[0][i] - away);
                 hi = least(hi, crops->lo[0][i] + away);
             }
@@ -78,7 +78,7 @@ static mf_status candidates(const mf_artifact *sample, const mf_pair_settings *s
 {
     int64_t n = mf_masks_count(sample);
     *count = 0;
-    for (int64_t k = 0; settings->seen_only && k < n; k++) {
+    for (int64_t k = 0; settings->visible_only && k < n; k++) {
         mf_mask mask;
         MF_TRY(mf_masks_get(sample, k, &mask));
         if (meets_both(&mask, crops))
@@ -144,7 +144,7 @@ static void draw_affine(mf_random *random, const mf_view_settings *own, mf_affin
     for (int i = 0; i < 6; i++)
         affine->shear[i] = mf_random_uniform(random, -own->shear.v[i / 2], own->shear.v[i / 2]);
     for (int i = 0; i < 3; i++)
-        affine->shift[i] = mf_random_uniform(random, -own->shift.v[i], own->shift.v[i]);
+        affine->shift[i] = mf_random_uniform(random, -own->translate.v[i], own->translate.v[i]);
     for (int i = 0; i < 3; i++) { /* whole degrees, the upper end left out */
         int64_t r = own->rotate.v[i];
         affine->degrees[i] = (int)(mf_random_below(random, r + most(r, 1)) - r);
@@ -242,20 +242,21 @@ static mf_status change_intensities(view *v)
     float *voxels = v->image->data;
     int64_t count = voxels_of(v->settings->size);
     if (mf_random_uniform(random, 0, 1) < own->brightness_prob)
-        mf_intensity_multiply(voxels, count, (float)draw_in(random, &own->brightness));
-    if (mf_random_uniform(random, 0, 1) < own->add_prob)
-        mf_intensity_add(voxels, count, (float)(own->add * mf_random_normal(random)));
+        mf_intensity_multiply(voxels, count, (float)draw_in(random, &own->brightness_range));
+    if (mf_random_uniform(random, 0, 1) < own->brightness_additive_prob)
+        mf_intensity_add(voxels, count,
+                         (float)(own->brightness_additive_std * mf_random_normal(random)));
     if (mf_random_uniform(random, 0, 1) < own->gamma_prob)
-        mf_intensity_gamma(voxels, count, draw_in(random, &own->gamma));
+        mf_intensity_gamma(voxels, count, draw_in(random, &own->gamma_range));
     if (mf_random_uniform(random, 0, 1) < own->contrast_prob)
-        mf_intensity_contrast(voxels, count, draw_in(random, &own->contrast));
+        mf_intensity_contrast(voxels, count, draw_in(random, &own->contrast_range));
     if (mf_random_uniform(random, 0, 1) < own->blur_prob)
-        MF_TRY(mf_intensity_blur(voxels, v->settings->size, draw_in(random, &own->blur)));
-    if (mf_random_uniform(random, 0, 1) < own->noise_prob) {
+        MF_TRY(mf_intensity_blur(voxels, v->settings->size, draw_in(random, &own->blur_range)));
+    if (mf_random_uniform(random, 0, 1) < own->gaussian_noise_prob) {
         uint32_t key[2];
         key[0] = mf_random_u32(random);
         key[1] = mf_random_u32(random);
-        mf_intensity_noise(voxels, count, key, (float)own->noise);
+        mf_intensity_noise(voxels, count, key, (float)own->gaussian_noise_std);
     }
     return MF_OK;
 }
@@ -319,7 +320,7 @@ static mf_status fill_pair(const mf_artifact *sample, const mf_pair_settings *se
     MF_TRY(check_sample(sample, settings, shape));
     mf_crops_draw(shape, settings, random, &crops);
     MF_TRY(choose_masks(sample, settings, &crops, random, chosen));
-    if (mf_random_uniform(random, 0, 1) < settings->ones_prob)
+    if (mf_random_uniform(random, 0, 1) < settings->ones_mask_prob)
         ones = mf_random_below(random, settings->masks);
     for (int i = 0; i < 2; i++) {
         view v = {.sample = sample,

@@ -7,20 +7,21 @@
 /* What may happen to one view. Ranges are lists of two: lowest and highest. */
 typedef struct mf_view_settings {
     double affine_prob;
-    mf_real3 scale, shift, shear; /* x y z; shear and shift in half extents of the crop */
-    mf_int3 rotate;               /* degrees */
-    double brightness_prob, add_prob, gamma_prob, contrast_prob, blur_prob, noise_prob;
-    mf_reals brightness, gamma, contrast, blur; /* blur: voxels */
-    double add, noise;                          /* standard deviations */
+    mf_real3 scale, translate, shear; /* x y z; shear, translate: in half extents of the crop */
+    mf_int3 rotate;                   /* degrees */
+    double brightness_prob, brightness_additive_prob, gamma_prob, contrast_prob, blur_prob,
+        gaussian_noise_prob;
+    mf_reals brightness_range, gamma_range, contrast_range, blur_range; /* blur: sigma in voxels */
+    double brightness_additive_std, gaussian_noise_std; /* in standard deviations of the scan */
 } mf_view_settings;
 
 typedef struct mf_pair_settings {
     int64_t size[3]; /* z y x, of each view */
     int64_t margin;  /* voxels that a crop has more than its view, along each axis */
-    double overlap;  /* least share of a crop, along each axis, that the other one covers */
+    double overlap_ratio; /* minimum fraction of a crop, along each axis, that the other covers */
     int64_t masks;   /* of each pair */
-    double ones_prob;
-    bool seen_only;
+    double ones_mask_prob;
+    bool visible_only;
     mf_view_settings weak, strong; /* reference, query */
 } mf_pair_settings;
 

@@ -7,10 +7,10 @@
 
 typedef struct views_params {
     int64_t seed;
-    mf_int3 size;
+    mf_int3 patch_size;
     int64_t margin, masks;
-    double overlap, ones_prob;
-    bool seen_only, shuffle;
+    double overlap_ratio, ones_mask_prob;
+    bool visible_only, shuffle;
     mf_view_settings weak, strong;
 } views_params;
 
@@ -26,41 +26,49 @@ typedef struct views_params {
     VIEW(MF_PARAM_REAL, double, view, field, fallback, 0, 1, "", "Probability " what)
 /* clang-format off */
 #define VIEW_PARAMS(v, affine, shears, multiply, adds, gammas, contrasts, blurs, noises)           \
-    PROB(v, affine_prob, affine, "of scale, rotation, shear and shift together."),                 \
+    PROB(v, affine_prob, affine, "of the affine map (scale, rotation, shear and translation)."),   \
     VIEW(MF_PARAM_REAL3, mf_real3, v, scale, "[0.3, 0.3, 0.3]", 0, 0.95, "",                       \
-         "s draws a scale from 1 - s to 1 / (1 - s), along x, y, z."),                             \
+         "The scale is drawn between 1 - s and 1 / (1 - s), with s along x, y, z."),               \
     VIEW(MF_PARAM_INT3, mf_int3, v, rotate, "[30, 30, 30]", 0, 180, "degrees",                     \
-         "Largest rotation about x, y, z."),                                                       \
-    VIEW(MF_PARAM_REAL3, mf_real3, v, shear, shears, 0, 1, "", "Largest shear of x, y, z."),       \
-    VIEW(MF_PARAM_REAL3, mf_real3, v, shift, "[0, 0, 0]", 0, 1, "half extents",                    \
-         "Largest shift along x, y, z."),                                                          \
-    PROB(v, brightness_prob, "0.2", "of the brightness factor."),                                  \
-    VIEW(MF_PARAM_REALS, mf_reals, v, brightness, multiply, 0, 10, "", "Range of the factor."),    \
-    PROB(v, add_prob, "0.2", "of added brightness."),                                              \
-    VIEW(MF_PARAM_REAL, double, v, add, adds, 0, 10, "deviations",                                 \
-         "Standard deviation of what is added to all voxels."),                                    \
+         "Maximum rotation about x, y, z."),                                                       \
+    VIEW(MF_PARAM_REAL3, mf_real3, v, shear, shears, 0, 1, "", "Maximum shear along x, y, z."),    \
+    VIEW(MF_PARAM_REAL3, mf_real3, v, translate, "[0, 0, 0]", 0, 1, "half extents",                \
+         "Maximum translation along x, y, z."),                                                    \
+    PROB(v, brightness_prob, "0.2", "of multiplicative brightness."),                              \
+    VIEW(MF_PARAM_REALS, mf_reals, v, brightness_range, multiply, 0, 10, "",                       \
+         "Minimum and maximum of the brightness factor."),                                         \
+    PROB(v, brightness_additive_prob, "0.2", "of additive brightness."),                           \
+    VIEW(MF_PARAM_REAL, double, v, brightness_additive_std, adds, 0, 10, "SD of the scan",         \
+         "Standard deviation (SD) of the value that is added to all voxels."),                     \
     PROB(v, gamma_prob, "0.2", "of a gamma curve."),                                               \
-    VIEW(MF_PARAM_REALS, mf_reals, v, gamma, gammas, 0.05, 20, "", "Range of gamma."),             \
+    VIEW(MF_PARAM_REALS, mf_reals, v, gamma_range, gammas, 0.05, 20, "",                           \
+         "Minimum and maximum of gamma."),                                                         \
     PROB(v, contrast_prob, "0.2", "of a change of contrast."),                                     \
-    VIEW(MF_PARAM_REALS, mf_reals, v, contrast, contrasts, 0, 20, "", "Range of the factor."),     \
+    VIEW(MF_PARAM_REALS, mf_reals, v, contrast_range, contrasts, 0, 20, "",                        \
+         "Minimum and maximum of the contrast factor."),                                           \
     PROB(v, blur_prob, "0.2", "of a Gaussian blur."),                                              \
-    VIEW(MF_PARAM_REALS, mf_reals, v, blur, blurs, 0.05, 20, "voxels", "Range of its sigma."),     \
-    PROB(v, noise_prob, "0.2", "of Gaussian noise."),                                              \
-    VIEW(MF_PARAM_REAL, double, v, noise, noises, 0, 10, "deviations", "Its standard deviation.")
+    VIEW(MF_PARAM_REALS, mf_reals, v, blur_range, blurs, 0.05, 20, "voxels",                       \
+         "Minimum and maximum of the blur's sigma."),                                              \
+    PROB(v, gaussian_noise_prob, "0.2", "of Gaussian noise."),                                     \
+    VIEW(MF_PARAM_REAL, double, v, gaussian_noise_std, noises, 0, 10, "SD of the scan",            \
+         "Standard deviation (SD) of the noise.")
 
 static const mf_param params[] = {
-    MF_INT(views_params, seed, "42", 0, 9e15, "", "Seed of all draws."),
-    MF_INT3(views_params, size, "[128, 128, 128]", 1, 1024, "voxels", "A view along x, y, z."),
+    MF_INT(views_params, seed, "42", 0, 9e15, "", "Random seed."),
+    MF_INT3(views_params, patch_size, "[128, 128, 128]", 1, 1024, "voxels",
+            "Size of a view along x, y, z."),
     MF_INT(views_params, margin, "40", 0, 1024, "voxels",
-           "A crop is larger than its view by this, along each axis, where the sample is."),
-    MF_REAL(views_params, overlap, "0.67", 0, 1, "",
-            "Least share of a crop, along each axis, that lies in the other one."),
-    MF_INT(views_params, masks, "13", 1, MF_PAIR_MASKS_MAX, "", "Masks of a pair; a sample with fewer shows some twice."),
-    MF_REAL(views_params, ones_prob, "1", 0, 1, "",
-            "Probability that one of the masks is replaced by the whole crop."),
-    MF_BOOL(views_params, seen_only, "false",
-            "Choose among masks whose boxes meet both crops, if any do (official code: among all)."),
-    MF_BOOL(views_params, shuffle, "true", "Visit the samples in a new order each round."),
+           "A crop exceeds patch_size by this along each axis, as far as the sample allows."),
+    MF_REAL(views_params, overlap_ratio, "0.67", 0, 1, "",
+            "Minimum overlap of the two crops along each axis, as a fraction of the crop."),
+    MF_INT(views_params, masks, "13", 1, MF_PAIR_MASKS_MAX, "",
+           "Masks per pair. A sample with fewer masks repeats some."),
+    MF_REAL(views_params, ones_mask_prob, "1", 0, 1, "",
+            "Probability that one mask is replaced by the whole crop."),
+    MF_BOOL(views_params, visible_only, "false",
+            "Draw masks whose bounding boxes intersect both crops, if there are any. The official "
+            "code draws from all masks."),
+    MF_BOOL(views_params, shuffle, "true", "Shuffle the samples in each epoch."),
     VIEW_PARAMS(weak, "0.5", "[0, 0, 0]", "[0.9, 1.1]", "0.1", "[0.8, 1.2]", "[0.8, 1.2]",
                 "[0.8, 1.2]", "0.02"),
     VIEW_PARAMS(strong, "0.8", "[0.1, 0.1, 0.1]", "[0.8, 1.3]", "0.15", "[0.8, 1.3]",
@@ -75,20 +83,20 @@ static const mf_port outputs[] = {
 static mf_status check_range(const mf_reals *range, const char *view, const char *name)
 {
     if (range->count != 2)
-        return mf_fail(MF_INVALID, "%s_%s takes two numbers, a lowest and a highest; it has %zu",
-                       view, name, range->count);
+        return mf_fail(MF_INVALID, "%s_%s takes two numbers, minimum and maximum; it has %zu", view,
+                       name, range->count);
     if (range->v[0] > range->v[1])
-        return mf_fail(MF_INVALID, "%s_%s starts at %g, above its end %g", view, name, range->v[0],
-                       range->v[1]);
+        return mf_fail(MF_INVALID, "%s_%s: minimum %g, above the maximum %g", view, name,
+                       range->v[0], range->v[1]);
     return MF_OK;
 }
 
 static mf_status check_view(const mf_view_settings *view, const char *name)
 {
-    MF_TRY(check_range(&view->brightness, name, "brightness"));
-    MF_TRY(check_range(&view->gamma, name, "gamma"));
-    MF_TRY(check_range(&view->contrast, name, "contrast"));
-    return check_range(&view->blur, name, "blur");
+    MF_TRY(check_range(&view->brightness_range, name, "brightness_range"));
+    MF_TRY(check_range(&view->gamma_range, name, "gamma_range"));
+    MF_TRY(check_range(&view->contrast_range, name, "contrast_range"));
+    return check_range(&view->blur_range, name, "blur_range");
 }
 
 static mf_status check(const void *p)
@@ -104,8 +112,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     double crop = 1, view = 1;
     (void)t;
     for (int i = 0; i < 3; i++) {
-        crop *= (double)(o->size.v[i] + o->margin);
-        view *= (double)o->size.v[i];
+        crop *= (double)(o->patch_size.v[i] + o->margin);
+        view *= (double)o->patch_size.v[i];
     }
     n->host_bytes = (size_t)(crop * 6 + view * 2 * (4 + (double)o->masks)) + (1u << 20);
     n->cost = view * 2e-7;
@@ -156,14 +164,15 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
     const mf_artifact *sample;
     int64_t index = 0;
     mf_random random;
-    mf_pair_settings settings = {.size = {o->size.v[2], o->size.v[1], o->size.v[0]},
-                                 .margin = o->margin,
-                                 .overlap = o->overlap,
-                                 .masks = o->masks,
-                                 .ones_prob = o->ones_prob,
-                                 .seen_only = o->seen_only,
-                                 .weak = o->weak,
-                                 .strong = o->strong};
+    mf_pair_settings settings = {
+        .size = {o->patch_size.v[2], o->patch_size.v[1], o->patch_size.v[0]},
+        .margin = o->margin,
+        .overlap_ratio = o->overlap_ratio,
+        .masks = o->masks,
+        .ones_mask_prob = o->ones_mask_prob,
+        .visible_only = o->visible_only,
+        .weak = o->weak,
+        .strong = o->strong};
     (void)session;
     MF_TRY(find_sample(t, o, i, &sample, &index));
     mf_task_random(t, &random);
@@ -173,7 +182,7 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
 
 static const mf_stage stage = {
     .name = "augment.views",
-    .version = 1,
+    .version = 2,
     .summary = "Pairs of distorted, overlapping views of samples, with masks that mark the same.",
     .help = "Item i shows one sample: two crops that overlap around a random anchor, the same "
             "masks in both. The reference is distorted weakly, the query strongly: by an affine "

@@ -5,18 +5,18 @@
 #include <string.h>
 
 typedef struct labels_params {
-    const char *path, *orient, *align;
-    mf_ints only;
+    const char *path, *orientation, *align;
+    mf_ints select_labels;
     int64_t time;
 } labels_params;
 
 static const mf_param params[] = {
     MF_PATH(labels_params, path, NULL, "The label map: any format that volume.load reads."),
-    MF_TEXT(labels_params, orient, "RAS", "Without `like`: as in volume.load."),
+    MF_TEXT(labels_params, orientation, "RAS", "Without `like`: as in volume.load."),
     MF_CHOICE(labels_params, align, "world", "world|index",
               "With `like`: the headers must place both alike, or (index) only the order of voxels "
               "counts."),
-    MF_INTS(labels_params, only, "[]", 1, 2147483647, "",
+    MF_INTS(labels_params, select_labels, "[]", 1, 2147483647, "",
             "Label values that are kept; the others become background. Empty: all."),
     MF_INT(labels_params, time, "-1", -1, 1e6, "",
            "Which volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file "
@@ -34,9 +34,10 @@ static const mf_port outputs[] = {
 static mf_status check(const void *p)
 {
     const labels_params *o = p;
-    if (strcmp(o->orient, "keep") && !orient_valid(o->orient))
-        return mf_hint(mf_fail(MF_INVALID, "orient: '%s' does not name three axes", o->orient),
-                       "such as RAS, LPS or PSR; or keep");
+    if (strcmp(o->orientation, "keep") && !orient_valid(o->orientation))
+        return mf_hint(
+            mf_fail(MF_INVALID, "orientation: '%s' does not name three axes", o->orientation),
+            "such as RAS, LPS or PSR; or keep");
     return MF_OK;
 }
 
@@ -44,10 +45,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     const labels_params *o = p;
     labels_options options = {.read = {o->time, NULL, volume_stop, t},
-                              .orient = o->orient,
+                              .orient = o->orientation,
                               .by_index = !strcmp(o->align, "index"),
-                              .only = o->only.v,
-                              .only_count = o->only.count};
+                              .only = o->select_labels.v,
+                              .only_count = o->select_labels.count};
     const mf_artifact *like;
     scan s;
     mf_artifact *labels;
@@ -61,12 +62,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage labels_load = {
     .name = "labels.load",
-    .version = 3,
+    .version = 4,
     .summary = "A label map from a file, on the grid of the scan that it belongs to.",
     .help =
         "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
         "on that volume, turned and cropped as it was; a label map of another size or place is "
-        "refused, with both sizes in the message. Without it they are turned to `orient`. Values "
+        "refused, with both sizes in the message. Without it they are turned to `orientation`. "
+        "Values "
         "that were stored as reals or scaled are rounded within 0.001 of a whole number; others "
         "are refused, with the value and its place.",
     .params = params,

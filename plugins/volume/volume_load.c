@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 typedef struct load_params {
-    const char *path, *orient, *crop;
+    const char *path, *orientation, *crop;
     double threshold, margin;
     const char *labels, *modality, *series;
     int64_t time;
@@ -17,7 +17,7 @@ static const mf_param params[] = {
     MF_PATH(load_params, path, NULL,
             "The scan: .nii .nii.gz .hdr/.img .nrrd .nhdr .mha .mhd .dcm, or a folder of DICOM "
             "files."),
-    MF_TEXT(load_params, orient, "RAS",
+    MF_TEXT(load_params, orientation, "RAS",
             "Where the axes x, y, z shall grow to: R or L, A or P, S or I, in any order; or keep."),
     MF_CHOICE(load_params, crop, "none", "none|threshold|labels",
               "Cut away what lies outside: of the largest piece above threshold, or of labels."),
@@ -49,9 +49,10 @@ static const mf_port outputs[] = {
 static mf_status check(const void *p)
 {
     const load_params *o = p;
-    if (strcmp(o->orient, "keep") && !orient_valid(o->orient))
-        return mf_hint(mf_fail(MF_INVALID, "orient: '%s' does not name three axes", o->orient),
-                       "such as RAS, LPS or PSR; or keep");
+    if (strcmp(o->orientation, "keep") && !orient_valid(o->orientation))
+        return mf_hint(
+            mf_fail(MF_INVALID, "orientation: '%s' does not name three axes", o->orientation),
+            "such as RAS, LPS or PSR; or keep");
     if (!strcmp(o->crop, "labels") && !o->labels)
         return mf_fail(MF_INVALID, "crop: labels needs the parameter labels");
     return MF_OK;
@@ -89,7 +90,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     const load_params *o = p;
     load_options options = {.read = {o->time, o->series, volume_stop, t},
-                            .orient = o->orient,
+                            .orient = o->orientation,
                             .crop = o->crop,
                             .threshold = o->threshold,
                             .margin = o->margin,
@@ -107,11 +108,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 const mf_stage volume_load = {
     .name = "volume.load",
-    .version = 3,
+    .version = 4,
     .summary = "A scan from a file or a folder of DICOM files.",
     .help =
         "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM; rescaling that the "
-        "file asks for is applied. The volume is turned to `orient` by swapping and reversing "
+        "file asks for is applied. The volume is turned to `orientation` by swapping and reversing "
         "axes, never by interpolation, so no value changes; a result that is written for the scan "
         "goes back to the orientation and size of its file. Refused in words: damaged or "
         "incomplete files, colour, several time points, echoes or kinds of image (unless `time` "

@@ -6,7 +6,7 @@
 
 typedef struct window_params {
     const char *profile, *axis;
-    mf_reals windows, quantiles;
+    mf_reals windows, percentiles;
     double suv_factor;
 } window_params;
 
@@ -20,7 +20,7 @@ static const mf_param params[] = {
               "Slices across this axis (z: axial). auto: where pixels are finest; axial if equal."),
     MF_REALS(window_params, windows, "[]", -1e9, 1e9, "HU",
              "Own windows instead of the profile's: center and width three times."),
-    MF_REALS(window_params, quantiles, "[]", 0, 100, "%",
+    MF_REALS(window_params, percentiles, "[]", 0, 100, "%",
              "Own quantiles instead of the profile's: lower and upper three times."),
     MF_REAL(window_params, suv_factor, "0", 0, 1e9, "",
             "PET: SUV of a voxel value of 1. 0: the scan must say so itself; 1: it is in SUV."),
@@ -40,22 +40,22 @@ static const mf_port outputs[] = {{"slices", "slices",
 static mf_status check(const void *p)
 {
     const window_params *o = p;
-    if (o->windows.count && o->quantiles.count)
-        return mf_fail(MF_INVALID, "windows and quantiles cannot both be given");
+    if (o->windows.count && o->percentiles.count)
+        return mf_fail(MF_INVALID, "windows and percentiles cannot both be given");
     if (o->windows.count && o->windows.count != 6)
         return mf_fail(MF_INVALID, "windows: %zu numbers; center and width three times are 6",
                        o->windows.count);
-    if (o->quantiles.count && o->quantiles.count != 6)
-        return mf_fail(MF_INVALID, "quantiles: %zu numbers; lower and upper three times are 6",
-                       o->quantiles.count);
+    if (o->percentiles.count && o->percentiles.count != 6)
+        return mf_fail(MF_INVALID, "percentiles: %zu numbers; lower and upper three times are 6",
+                       o->percentiles.count);
     for (size_t c = 0; c + 1 < o->windows.count; c += 2)
         if (!(o->windows.v[c + 1] > 0))
             return mf_fail(MF_INVALID, "windows: a width of %g is not above 0",
                            o->windows.v[c + 1]);
-    for (size_t c = 0; c + 1 < o->quantiles.count; c += 2)
-        if (!(o->quantiles.v[c + 1] > o->quantiles.v[c]))
-            return mf_fail(MF_INVALID, "quantiles: %g is not above %g", o->quantiles.v[c + 1],
-                           o->quantiles.v[c]);
+    for (size_t c = 0; c + 1 < o->percentiles.count; c += 2)
+        if (!(o->percentiles.v[c + 1] > o->percentiles.v[c]))
+            return mf_fail(MF_INVALID, "percentiles: %g is not above %g", o->percentiles.v[c + 1],
+                           o->percentiles.v[c]);
     return MF_OK;
 }
 
@@ -111,10 +111,10 @@ static mf_status make(mf_task *t, const window_params *o, const mf_artifact *vol
     const mf_volume *body;
     window_profile profile = *window_profile_find(o->profile, mf_artifact_text(volume, "modality"));
     double scale = 1, bounds[3][2];
-    if (o->windows.count || o->quantiles.count) {
-        profile.quantiles = o->quantiles.count > 0;
+    if (o->windows.count || o->percentiles.count) {
+        profile.quantiles = o->percentiles.count > 0;
         profile.uptake = false;
-        memcpy(profile.range, profile.quantiles ? o->quantiles.v : o->windows.v,
+        memcpy(profile.range, profile.quantiles ? o->percentiles.v : o->windows.v,
                sizeof profile.range);
     }
     if (profile.uptake)
@@ -167,7 +167,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 
 static const mf_stage stage = {
     .name = "window.rgb",
-    .version = 1,
+    .version = 2,
     .summary = "A scan as 8-bit colour slices: three windows on its values, one a channel.",
     .help =
         "Profiles (red, green, blue): abdomen_ct, lits_ct, totalseg_ct 60/350, 15/250, 150/1200 "

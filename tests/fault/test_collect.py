@@ -33,7 +33,7 @@ stages:
     use: slic.masks
     each: case
     in: {volume: patient.volume}
-    with: {sizes: [16, 24], least_voxels: 50}
+    with: {sizes: [16, 24], min_voxels: 50}
   masks:
     use: masks.nms
     each: case
@@ -48,15 +48,15 @@ stages:
     use: mass.prepare
     each: case
     in: {volume: patient.volume, masks: masks}
-    with: {spacing: [8, 8, 8], pad: ["${pad}", 24, 24]}
+    with: {spacing: [8, 8, 8], min_size: ["${pad}", 24, 24]}
   model:
     use: mass.init
-    with: {channels: [8, 8, 32, 32, 32], blocks: [1, 1, 1, 1]}
+    with: {channels: [8, 8, 32, 32, 32], num_block: [1, 1, 1, 1]}
   features:
     use: mass.features
     each: case
     in: {model: model, volume: patient.volume}
-    with: {spacing: [8, 8, 8], size: ["${size}", 16, 16]}
+    with: {spacing: [8, 8, 8], roi_size: ["${size}", 16, 16]}
 export:
   masks: "out/${case.id}.nii.gz"
   picture: "out/${case.id}.png"

@@ -27,7 +27,7 @@ stages:
   patient: {use: phantom.volume, each: case, with: {size: [24, 24, 24], spacing: [8, 8, 8]}}
   organs: {use: labels.masks, each: case, in: {labels: patient.labels}}
   sample: {use: mass.prepare, each: case, in: {volume: patient.volume, masks: organs},
-           with: {spacing: [8, 8, 8], pad: [24, 24, 24]}}
+           with: {spacing: [8, 8, 8], min_size: [24, 24, 24]}}
   picture: {use: image.overlay, each: case, in: {volume: patient.volume, masks: organs}}
   dice: {use: metrics.overlap, in: {pred: "patient.labels[*]", truth: "patient.labels[*]"}}
 export:

@@ -30,9 +30,9 @@ stages:
          with: {modality: "${modality}", size: [48, 48, 48], spacing: [4, 4, 4]}}
   masks: {use: slic.masks, each: case, in: {volume: scan}, with: {compactness: "${compactness}"}}
   sample: {use: mass.prepare, each: case, in: {volume: scan, masks: masks},
-           with: {spacing: [4, 4, 8], pad: "${pad}"}}
+           with: {spacing: [4, 4, 8], min_size: "${pad}"}}
   views: {use: augment.views, in: {samples: "sample[*]"},
-          with: {size: [32, 32, 24], masks: 5, weak_gamma: "${gamma}", seed: "${seed}"}}
+          with: {patch_size: [32, 32, 24], masks: 5, weak_gamma_range: "${gamma}", seed: "${seed}"}}
   read: {use: pairs.read, in: {pairs: views},
          with: {first: "${first}", count: "${count}", threads: "${threads}"}}
 """
@@ -44,7 +44,7 @@ stages:
   scan: {use: volume.load, each: case, with: {path: "${case.path}"}}
   masks: {use: slic.masks, each: case, in: {volume: scan}, with: {sizes: [30]}}
   sample: {use: mass.prepare, each: case, in: {volume: scan, masks: masks},
-           with: {spacing: [3, 3, 3], pad: [32, 32, 32]}}
+           with: {spacing: [3, 3, 3], min_size: [32, 32, 32]}}
 """
 
 TYPES = {2: "B", 4: "h", 8: "i", 16: "f", 512: "H"}
@@ -183,7 +183,7 @@ class Data(Graphs):
 
     def test_bad_ranges_are_located(self):
         text = self.massflow("run", "phantoms.yaml", "--set", "gamma=[2, 1]", code=2)
-        self.assertIn("augment.views: weak_gamma starts at 2, above its end 1", text)
+        self.assertIn("augment.views: weak_gamma_range: minimum 2, above the maximum 1", text)
         self.assertIn("phantoms.yaml:12:", text)
         text = self.massflow("run", "phantoms.yaml", "--set", "gamma=[1]", code=2)
         self.assertIn("weak_gamma takes two numbers, a lowest and a highest; it has 1", text)
@@ -208,7 +208,7 @@ params: {how: auto}
 cases: {csv: cases.csv}
 stages:
   scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
-  body: {use: body.mask, each: case, in: {volume: scan}, with: {how: "${how}"}}
+  body: {use: body.mask, each: case, in: {volume: scan}, with: {method: "${how}"}}
 """
 
 LABELS = """  labels: {use: labels.load, each: case, where: {labelled: "yes"}, in: {like: scan}, with: {path: "${case.label}"}}
@@ -220,7 +220,7 @@ cases: {csv: cases.csv}
 stages:
   scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
   found: {use: slic.masks, each: case, in: {volume: scan},
-          with: {sizes: [12], outside: "${outside}", least_voxels: 300, max_masks: 10, least_edge: 0.05}}
+          with: {sizes: [12], body_method: "${outside}", min_voxels: 300, max_masks: 10, min_edge_fraction: 0.05}}
 """
 
 
@@ -279,9 +279,9 @@ class Bodies(Graphs):
         lines = [line for line in out.splitlines() if " supervoxels and unions" in line]
         self.assertEqual(sorted(lines), [
             "found[case=air]: 10 masks of 67 supervoxels and unions; left out: 48 outside of the body, 6 of less than "
-            "300 voxels (least_voxels), 3 over the limit (max_masks)",
+            "300 voxels (min_voxels), 3 over the limit (max_masks)",
             "found[case=crop]: 8 masks of 61 supervoxels and unions; left out: 51 of less than 300 voxels "
-            "(least_voxels), 2 with less visible edge than 0.05 (least_edge)"])
+            "(min_voxels), 2 with less visible edge than 0.05 (min_edge_fraction)"])
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=none")
         self.assertIn("found[case=air]: the body is the whole volume, as asked for\n", out)
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=otsu")
@@ -342,7 +342,7 @@ cases: {list: [{id: both}, {id: missed}, {id: invented}, {id: neither}]}
 stages:
   pred: {use: labels.load, each: case, with: {path: "${case.id}_pred.nii.gz"}}
   truth: {use: labels.load, each: case, with: {path: "${case.id}_truth.nii.gz"}}
-  seen: {use: metrics.overlap, in: {pred: "pred[*]", truth: "truth[*]"}, with: {labels: [1, 2], surfaces: %s}}
+  seen: {use: metrics.overlap, in: {pred: "pred[*]", truth: "truth[*]"}, with: {labels: [1, 2], surface_distances: %s}}
   free: {use: metrics.overlap, in: {pred: "pred[case=neither]", truth: "truth[case=neither]"}}
 """
 
@@ -369,35 +369,36 @@ stages:
         self.write_cases()
         out = self.massflow("run", "g.yaml")
         self.assertNotIn("nan", out)
-        self.assertIn("seen: Dice 0.3333, HD95 0.00 mm, ASD 0.00 mm over 3 labels of all cases; distances over 1 that "
-                      "both have; 5 in neither, not counted\n", out)
-        self.assertIn("free: nothing to compare: no label is in a prediction or in the truth\n", out)
+        self.assertIn("seen: mean over 3 labels of all cases: Dice 0.3333, HD95 0.00 mm, ASD 0.00 mm; distances over the "
+                      "1 in both; 5 in neither, excluded\n", out)
+        self.assertIn("free: nothing to compare: neither predictions nor truth contain a label\n", out)
         lines, rows = self.table("seen.table")
         self.assertEqual(lines, ["case,label,dice,hd95_mm,asd_mm,pred_ml,truth_ml,note",
                                  "both,1,1,0,0,0.192,0.192,",
-                                 "both,2,,,,0,0,label in neither",
-                                 "invented,1,0,,,0.192,0,not in truth",
-                                 "invented,2,,,,0,0,label in neither",
-                                 "missed,1,0,,,0,0.192,missed",
-                                 "missed,2,,,,0,0,label in neither",
-                                 "neither,1,,,,0,0,label in neither",
-                                 "neither,2,,,,0,0,label in neither"])
+                                 "both,2,,,,0,0,in neither",
+                                 "invented,1,0,,,0.192,0,false positive",
+                                 "invented,2,,,,0,0,in neither",
+                                 "missed,1,0,,,0,0.192,false negative",
+                                 "missed,2,,,,0,0,in neither",
+                                 "neither,1,,,,0,0,in neither",
+                                 "neither,2,,,,0,0,in neither"])
         self.assertEqual([(row["dice"], row["hd95_mm"]) for row in rows[:3]], [(1, 0), (None, None), (0, None)])
         lines, rows = self.table("seen.summary")
-        self.assertEqual(lines, ["label,cases,dice,hd95_mm,asd_mm,missed,invented,distances,empty",
-                                 "0,3,0.3333333333333333,0,0,1,1,1,5",
+        self.assertEqual(lines, ["label,cases,dice,hd95_mm,asd_mm,false_negatives,false_positives,distance_cases,empty",
                                  "1,3,0.3333333333333333,0,0,1,1,1,1",
-                                 "2,0,,,,0,0,0,4"])
-        self.assertIsNone(rows[2]["dice"])
+                                 "2,0,,,,0,0,0,4",
+                                 "mean,3,0.3333333333333333,0,0,1,1,1,5"])
+        self.assertEqual([row["label"] for row in rows], ["1", "2", "mean"])
+        self.assertIsNone(rows[1]["dice"])
         lines, rows = self.table("free.summary")
-        self.assertEqual(lines[1:], ["0,0,,,,0,0,0,0"])
+        self.assertEqual(lines[1:], ["mean,0,,,,0,0,0,0"])
         self.massflow("report", "g.yaml", "-o", "r.html")
         with open(self.path("r.html"), encoding="utf-8") as file:
             self.assertNotIn(">nan<", file.read().replace("-nan", "nan"))
 
     def test_without_distances(self):
         self.write_cases("false")
-        self.assertIn("seen: Dice 0.3333 over 3 labels of all cases; 5 in neither, not counted\n",
+        self.assertIn("seen: mean over 3 labels of all cases: Dice 0.3333; 5 in neither, excluded\n",
                       self.massflow("run", "g.yaml"))
 
 

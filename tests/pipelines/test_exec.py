@@ -146,7 +146,7 @@ class Files(Commands):
         self.massflow("get", "g.yaml", "scan[case=000].volume", "-o", "x.nii.gz")
         self.write("h.yaml", """massflow: 1
 stages:
-  scan: {use: volume.load, with: {path: x.nii.gz, orient: PSL, crop: threshold, threshold: 0}}
+  scan: {use: volume.load, with: {path: x.nii.gz, orientation: PSL, crop: threshold, threshold: 0}}
   bone: {use: exec.run, in: {volume: scan}, with: {files: threshold.py,
          command: "python3 {files} {volume.nii} {out.labels.nii} 100"}}
   same: {use: exec.run, in: {volume: scan}, with: {command: "cp {volume} {out.volume}"}}

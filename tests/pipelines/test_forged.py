@@ -23,16 +23,16 @@ cases: [{count: 1, id: "a"}]
 stages:
   patient: {use: phantom.volume, each: case, with: {size: [32, 32, 32], spacing: [6, 6, 6], seed: 1}}
   found: {use: slic.masks, each: case, in: {volume: patient.volume},
-          with: {sizes: [16, 24], unions: [3], edge_step: 4, least_edge: 0.9, least_voxels: 150}}
+          with: {sizes: [16, 24], merge_thresholds: [3], edge_threshold: 4, min_edge_fraction: 0.9, min_voxels: 150}}
   kept: {use: masks.nms, each: case, in: {masks: found}, with: {min_voxels: 150, pool: 1}}
   sample: {use: mass.prepare, each: case, in: {volume: patient.volume, masks: kept},
-           with: {spacing: [6, 6, 6], pad: [32, 32, 32], window_low: -150, window_high: 250}}
+           with: {spacing: [6, 6, 6], min_size: [32, 32, 32], window_low: -150, window_high: 250}}
   views: {use: augment.views, in: {samples: "sample[*]"},
-          with: {size: [32, 32, 32], margin: 0, masks: 2, ones_prob: 0, seen_only: true, seed: 1}}
-  encoder: {use: mass.train, in: {pairs: views}, with: {channels: [8, 8, 32, 32, 32], blocks: [1, 1, 1, 1],
-            positions: 32, steps: 1, batch: 1, lr: 0.002, seed: 1}}
+          with: {patch_size: [32, 32, 32], margin: 0, masks: 2, ones_mask_prob: 0, visible_only: true, seed: 1}}
+  encoder: {use: mass.train, in: {pairs: views}, with: {channels: [8, 8, 32, 32, 32], num_block: [1, 1, 1, 1],
+            pos_embed_size: 32, steps: 1, batch_size: 1, lr: 0.002, seed: 1}}
   organs: {use: mass.segment, each: case, in: {model: encoder, references: patient.volume,
-           labels: patient.labels, query: patient.volume}, with: {spacing: [6, 6, 6], crop: [32, 32, 32],
+           labels: patient.labels, query: patient.volume}, with: {spacing: [6, 6, 6], patch_size: [32, 32, 32],
            normalize: scan, window_low: -150, window_high: 250}}
 """
 

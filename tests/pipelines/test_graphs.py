@@ -19,8 +19,8 @@ MASSFLOW = os.path.abspath(sys.argv[1])
 GRAPHS = os.path.abspath(sys.argv[2])
 DATA = os.path.abspath(os.environ.get("MASSFLOW_DATA") or "nowhere")
 REAL = unittest.skipUnless(os.path.isdir(DATA), "no MASSFLOW_DATA")
-SMALL = ["channels=[8,16,32,32,32]", "blocks=[1,1,1,1]", "spacing=[4,4,4]", "crop=[32,32,32]",
-         "pad=[32,32,32]", "sizes=[30]", "masks=4", "batch=1", "steps=3"]
+SMALL = ["channels=[8,16,32,32,32]", "num_block=[1,1,1,1]", "spacing=[4,4,4]",
+         "patch_size=[32,32,32]", "min_size=[32,32,32]", "sizes=[30]", "masks=4", "batch_size=1", "steps=3"]
 
 
 def flags(settings):
@@ -77,7 +77,7 @@ class Graphs(unittest.TestCase):
 
 class Quickstart(Graphs):
     def test_quickstart(self):
-        small = flags(["steps=2", "train=6", "labelled=2", "judge=6", "test=1"])
+        small = flags(["steps=2", "train=6", "probe_train=2", "probe_test=6", "test=1"])
         out = self.massflow("run", "quickstart.yaml", *small)
         self.assertIn(", 0 cached in", out)
         losses = self.rows("quickstart.yaml", "encoder.metrics", *small)
@@ -92,7 +92,7 @@ class Quickstart(Graphs):
         self.assert_picture("m.png")
         self.massflow("get", "quickstart.yaml", "picture[case=test000]", *small, "-o", "o.png")
         self.assert_picture("o.png")
-        self.massflow("get", "quickstart.yaml", "picture_things[case=example000]", *small, "-o", "t.png")
+        self.massflow("get", "quickstart.yaml", "picture_objects[case=example000]", *small, "-o", "t.png")
         self.assert_picture("t.png")
         self.assertIn("finished: 0 run, ", self.massflow("run", "quickstart.yaml", *small))
         self.massflow("report", "quickstart.yaml", *small, "-o", "r.html")
@@ -161,7 +161,7 @@ stages:
         rows = self.table("two-datasets", "table", self.SMALL)
         both = [("ct", "ct"), ("ct", "mr"), ("mr", "ct"), ("mr", "mr")]
         self.assertEqual(sorted({(row["trained"], row["judged"]) for row in rows}), both)
-        self.assertEqual(len(rows), 4 * 9)  # 8 organs, and all of them
+        self.assertEqual(len(rows), 4 * 9)  # 8 organs, and their mean
 
         settings = self.SMALL + ["tune=1", "shots_list=[1,3]", "seeds=[7]"]
         rows = self.table("few-shot", "table", settings)
@@ -196,7 +196,7 @@ stages:
             file.write("massflow: 1\ncases: {count: 2, id: \"p{id}\"}\naxes: {seed: [3, 1], look: [ct, mr]}\n"
                        "stages:\n"
                        "  patient: {use: phantom.volume, each: [case, seed, look], with: {size: [16, 16, 16], "
-                       "spacing: [12, 12, 12], seed: \"${seed}\", modality: \"${look}\", lesion: 1}}\n"
+                       "spacing: [12, 12, 12], seed: \"${seed}\", modality: \"${look}\", lesion_prob: 1}}\n"
                        "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
                        "  of: {use: table.join, each: look, in: {tables: \"patient.facts[case=p001]\"}}\n"
                        "  dice: {use: metrics.overlap, in: {pred: \"patient.labels[seed=1, look=ct]\", truth: "
@@ -220,7 +220,7 @@ stages:
         with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
             file.write("massflow: 1\naxes: {lesion: [0, 1]}\nstages:\n"
                        "  patient: {use: phantom.volume, each: lesion, with: {size: [16, 16, 16], "
-                       "spacing: [12, 12, 12], lesion: \"${lesion}\"}}\n"
+                       "spacing: [12, 12, 12], lesion_prob: \"${lesion}\"}}\n"
                        "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
                        "  again: {use: table.join, each: lesion, in: {tables: [\"patient.facts\"]}}\n")
         self.massflow("run", self.path("g.yaml"))
@@ -244,7 +244,7 @@ stages:
         rows = self.table("two-datasets", "table", self.SMALL + ["ct=ct.csv", "mr=mr.csv", "ct_low=-1000"])
         self.assertEqual([(row["trained"], row["judged"], row["label"], row["cases"]) for row in rows],
                          [(trained, on, label, "1") for trained in ("ct", "mr") for on in ("ct", "mr")
-                          for label in ("0", "1")])
+                          for label in ("1", "mean")])
 
 
 @REAL
@@ -328,8 +328,8 @@ class RealScans(Graphs):
     def test_pretrain_with_sam2(self):
         """From scans to an encoder by the masks of SAM 2, of which there are some."""
         small = [word for word in SMALL if not word.startswith("sizes")]
-        words = flags(["data=" + os.path.join(DATA, "ct/ct_abdomen_pelvis_A.nii.gz"), *small, "points=12",
-                       "layers=0", "least=2", "interval=1000"])
+        words = flags(["data=" + os.path.join(DATA, "ct/ct_abdomen_pelvis_A.nii.gz"), *small, "points_per_side=12",
+                       "crop_n_layers=0", "min_slices_per_sample=2", "physical_interval_mm=1000"])
         self.massflow("run", "pretrain.yaml", *words)
         self.massflow("get", "pretrain.yaml", "masks[case=ct_abdomen_pelvis_A]", *words, "-o", "masks.json")
         with open(self.path("masks.json"), encoding="utf-8") as file:
@@ -348,7 +348,7 @@ class RealScans(Graphs):
         self.cases("examples.csv", ["id", "path", "labels"],
                    [["t1", spine[0], spine[0].replace(".nii", "_labels.nii")]])
         words = flags(["model=encoder.safetensors", "examples=examples.csv", "data=" + spine[1],
-                       "spacing=[4,4,4]", "crop=[32,32,32]"])
+                       "spacing=[4,4,4]", "patch_size=[32,32,32]"])
         self.massflow("run", "segment.yaml", *words)
         self.massflow("get", "segment.yaml", "found[case=mr_spine_t2]", *words, "-o", "l.nii.gz")
         self.assert_same_grid("l.nii.gz", spine[1])
@@ -359,7 +359,7 @@ class RealScans(Graphs):
                    [[str(i), os.path.join(DATA, path), "train" if i < 2 else "test", kind]
                     for i, (path, kind) in enumerate(scans)])
         words = flags(["model=encoder.safetensors", "cases=cases.csv", "spacing=[4,4,4]",
-                       "size=[32,32,32]", "epochs=5"])
+                       "roi_size=[32,32,32]", "epochs=5"])
         self.massflow("run", "probe.yaml", *words)
         metrics = {row["metric"]: float(row["value"])
                    for row in self.rows("probe.yaml", "probe.metrics", *words)}

@@ -256,15 +256,15 @@ cases:
   count: 3
 stages:
   scan: {use: phantom.volume, each: case, with: {size: [32, 32, 32], spacing: [6, 6, 6]}}
-  found: {use: slic.masks, each: case, in: {volume: scan.volume}, with: {sizes: [24, 48], unions: [3], least_voxels: 50}}
+  found: {use: slic.masks, each: case, in: {volume: scan.volume}, with: {sizes: [24, 48], merge_thresholds: [3], min_voxels: 50}}
   sample: {use: mass.prepare, each: case, in: {volume: scan.volume, masks: found},
-           with: {spacing: [6, 6, 6], pad: [32, 32, 32]}}
-  views: {use: augment.views, in: {samples: "sample[*]"}, with: {size: [32, 32, 32], margin: 0, masks: 4}}
+           with: {spacing: [6, 6, 6], min_size: [32, 32, 32]}}
+  views: {use: augment.views, in: {samples: "sample[*]"}, with: {patch_size: [32, 32, 32], margin: 0, masks: 4}}
   encoder: {use: mass.train, in: {pairs: views},
-            with: {channels: [16, 16, 32, 32, 32], blocks: [1, 1, 1, 1], positions: 32, steps: 2, batch: 1}}
+            with: {channels: [16, 16, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32, steps: 2, batch_size: 1}}
   organs: {use: mass.segment, each: case,
            in: {model: encoder, references: "scan.volume[*]", labels: "scan.labels[*]", query: scan.volume},
-           with: {spacing: [6, 6, 6], crop: [32, 32, 32]}}
+           with: {spacing: [6, 6, 6], patch_size: [32, 32, 32]}}
   dice: {use: metrics.overlap, in: {pred: "organs[*]", truth: "scan.labels[*]"}}
   rows: {use: count.collect, in: {items: numbers}, with: {threads: "2", first: "3", count: 20}}
   numbers: {use: count.numbers, with: {seed: "7"}}

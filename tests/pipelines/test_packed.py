@@ -27,7 +27,7 @@ SUM = 728745
 GRAPH = """massflow: 1
 cases: {glob: "*.dcm"}
 stages:
-  scan: {use: volume.load, each: case, with: {path: "${case.path}", orient: keep}}
+  scan: {use: volume.load, each: case, with: {path: "${case.path}", orientation: keep}}
 """
 
 

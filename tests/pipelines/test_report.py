@@ -158,7 +158,7 @@ class Pictures(Files):
         self.assertEqual(self.bare("show", "scan.nii.gz", "--slice", "z=3", "-o", "f.png"), "f.png\n")
         self.assertGreater(grey(pixels(self.read("f.png"))), 20000)
         self.write("graph.yaml", "massflow: 1\nstages:\n  m: {use: mass.init, with: {channels: "
-                   "[8, 16, 32, 32, 32], blocks: [1, 1, 1, 1], positions: 32}}\n")
+                   "[8, 16, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32}}\n")
         self.massflow("run")
         self.massflow("get", "m", "-o", "m.safetensors")
         self.assertRegex(self.bare("show", "m.safetensors"), r"^model\n  architecture +iris\n(.*\n)*"

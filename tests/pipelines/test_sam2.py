@@ -47,12 +47,12 @@ stages:
     with: {{points_per_side: "${{points}}", points_per_batch: "${{batch}}", crop_n_layers: "${{layers}}",
            pred_iou_thresh: "${{iou}}", stability_score_thresh: "${{stability}}", box_nms_thresh: 0.95,
            crop_nms_thresh: 0.95, max_masks_per_slice: 5, min_slices_per_sample: "${{least}}", physical_interval_mm: 1000,
-           axis: "${{axis}}", body_share: "${{share}}", checkpoint: "${{checkpoint}}"}}
+           axis: "${{axis}}", min_body_fraction: "${{share}}", checkpoint_interval: "${{checkpoint}}"}}
   found:
     use: sam2.propagate
     in: {{slices: slices, seeds: seeds, model: weights}}
-    with: {{min_voxels: 1, batch: "${{things}}", together: "${{together}}", features: "${{features}}",
-           checkpoint: "${{checkpoint}}"}}
+    with: {{min_voxels: 1, objects_per_batch: "${{things}}", objects_per_pass: "${{together}}", feature_cache: "${{features}}",
+           checkpoint_interval: "${{checkpoint}}"}}
 """
 PHANTOM = "{use: phantom.volume, with: {size: [32, 28, 16], spacing: [6, 6, 12]}}"
 
@@ -204,7 +204,7 @@ class Phantoms(Sam2):
   points: {use: sam2.segment, in: {slices: slices, model: weights}, with: {points: [16, 14, 8], min_voxels: 0}}
   world: {use: sam2.segment, in: {slices: slices, model: weights}, with: {points: [MM], unit: mm, min_voxels: 0}}
   box: {use: sam2.segment, in: {slices: slices, model: weights},
-        with: {box: [8, 8, 8, 22, 20, 8], points: [4, 14, 6], object: [7, 2], axis: z}}
+        with: {box: [8, 8, 8, 22, 20, 8], points: [4, 14, 6], obj_ids: [7, 2], axis: z}}
   shown: {use: sam2.segment, in: {slices: slices, model: weights, prompt: scan.labels}}
 """
         self.write(PHANTOM)
@@ -256,7 +256,7 @@ class BadInput(Sam2):
 
     def test_wrong_inputs(self):
         self.write(PHANTOM, more="""
-  other: {use: mass.init, with: {channels: [8, 16, 32, 32, 32], blocks: [1, 1, 1, 1]}}
+  other: {use: mass.init, with: {channels: [8, 16, 32, 32, 32], num_block: [1, 1, 1, 1]}}
   wrong: {use: sam2.masks, in: {slices: slices, model: other}}
   apart: {use: phantom.volume, with: {size: [20, 20, 20]}}
   alien: {use: sam2.masks, in: {slices: slices, model: weights, body: apart.labels}}
@@ -289,7 +289,8 @@ class Graphs(Sam2):
     @REAL
     def test_sam2_on_ct(self):
         """The graph that ships, on a scan: masks on the scan's own grid, and a picture."""
-        words = dict(data=f"{DATA}/ct/ct_abdomen_pelvis_A.nii.gz", points=8, layers=0, least=2, interval=1000)
+        words = dict(data=f"{DATA}/ct/ct_abdomen_pelvis_A.nii.gz", points_per_side=8,
+                     crop_n_layers=0, min_slices_per_sample=2, physical_interval_mm=1000)
         graph = os.path.join(GRAPHS, "sam2.yaml")
         self.massflow("run", graph=graph, **words)
         node = "[case=ct_abdomen_pelvis_A]"

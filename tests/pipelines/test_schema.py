@@ -41,7 +41,7 @@ stages:
   model:
     use: mass.train
     in: {pairs: views}
-    with: {lr: 1e-4, steps: "${n}", batch: 1}
+    with: {lr: 1e-4, steps: "${n}", batch_size: 1}
   text: {use: count.add, in: {text: t}, with: {suffix: 3}, where: {set: [a, b], seed: 1}}
   first: {use: mass.init}
 export: {model: out.safetensors, pre.model: "x/${seed}.safetensors"}
@@ -90,7 +90,7 @@ class Schema(unittest.TestCase):
         self.slip("in: {volume: scan}", "in: {volume: [scan]}", ["stages/found/in/volume"])
         self.slip("steps: \"${n}\"", "step: 3", ["stages/model/with"])
         self.slip("lr: 1e-4", "lr: -1.5", ["stages/model/with/lr"])
-        self.slip("batch: 1", "batch: many", ["stages/model/with/batch"])
+        self.slip("batch_size: 1", "batch_size: many", ["stages/model/with/batch_size"])
         self.slip("path: \"${case.path}\", time", "time", ["stages/scan/with"])
         self.slip("skip_failed: true", "skip_failed: maybe", ["stages/views/skip_failed"])
         self.slip("skip_failed: true", "skipfailed: true", ["stages/views"])

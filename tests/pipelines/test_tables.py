@@ -110,7 +110,7 @@ stages: {s: {use: volume.load, each: case, with: {path: "${case.path}", modality
 cases: {csv: lab.csv}\r
 stages:\r
   s: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.kind}"}}\r
-  l: {use: labels.load, each: case, with: {path: "${case.path}", only: "${case.window}"}}\r
+  l: {use: labels.load, each: case, with: {path: "${case.path}", select_labels: "${case.window}"}}\r
 """)
         self.massflow("run", "g.yaml")
         for case, values in (("P 1", "min 0  max 23"), ("P 2", "min 100  max 123")):

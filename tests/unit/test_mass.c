@@ -58,7 +58,7 @@ START_TEST(schedules_are_those_of_pytorch)
     mf_schedule s = {MF_SCHEDULE_ONE_CYCLE, 0.002, 100, 0.05, 25, 1000, 0.9, 0};
     CHECK_RATES(&s, long_cycle);
     s.steps = 10;
-    s.rise = 0.3;
+    s.pct_start = 0.3;
     CHECK_RATES(&s, short_cycle);
     s = (mf_schedule){
         .kind = MF_SCHEDULE_COSINE, .rate = 1e-4, .steps = 20, .beta1 = 0.9, .floor = 1e-6};
@@ -121,7 +121,7 @@ START_TEST(wrong_configurations_are_refused)
     fails(mf_model_configure((mf_ints){channels, 4}, (mf_ints){blocks, 4}, 128, &iris),
           "channels: 4 numbers, where the model has 5 levels");
     fails(mf_model_configure((mf_ints){channels, 5}, (mf_ints){blocks, 3}, 128, &iris),
-          "blocks: 3 numbers, where the model halves 4 times");
+          "num_block: 3 numbers, but the model has 4 levels below full resolution");
     fails(
         mf_model_configure((mf_ints){channels, 5}, (mf_ints){blocks, 4}, 128, &iris),
         "channels: 48 is not a multiple of 32, as the last three must be (attention heads have 32 "

@@ -173,7 +173,7 @@ START_TEST(what_is_wrong_is_named)
           "[200,1536], not [384,1536]");
     item->array->shape[0] = 384;
     fails(sam2_config_from(&t, &(sam2_config){.heads = 5}, &c),
-          "heads: 96 channels do not make 5 heads");
+          "num_heads: 96 channels do not make 5 heads");
     fails(sam2_config_from(&t, &(sam2_config){.image = 1000}, &c),
           "image_size 1000 is not a multiple of 32 from 64 to 4096");
     mf_tensors_clear(&t);

@@ -264,7 +264,7 @@ START_TEST(only_what_hangs_together_stays)
     fixture x;
     begin(&x, SLICES);
     const sam2_group g = {0, 20, 8, x.objects};
-    x.f.o.keep_component = true;
+    x.f.o.keep_largest = true;
     x.f.o.min_voxels = 100;
     ok(sam2_follow(&x.f, &g, &x.list));
     ck_assert_int_eq(x.list.count + x.f.small, 8);
@@ -285,7 +285,7 @@ START_TEST(a_thing_may_end)
     fixture alone, all;
     begin(&all, SLICES);
     const sam2_group g = {0, 3, 8, all.objects};
-    all.f.o.stop_after = 3;
+    all.f.o.max_empty_slices = 3;
     ok(sam2_follow(&all.f, &g, &all.list));
     for (int64_t i = 0; i < 8; i++)
         ck_assert_int_eq(all.list.item[i].mask.hi[0], 3 + i + 2);
@@ -293,7 +293,7 @@ START_TEST(a_thing_may_end)
     for (int i = 0; i < 8; i++) {
         begin(&alone, SLICES);
         const sam2_group one = {0, 3, 1, alone.objects + i};
-        alone.f.o.stop_after = 3;
+        alone.f.o.max_empty_slices = 3;
         ok(sam2_follow(&alone.f, &one, &alone.list));
         const sam2_list mine = {all.list.item + i, 1, 1};
         same(&alone.list, &mine);
@@ -541,7 +541,7 @@ START_TEST(requests_that_make_no_sense)
           "points: 2 numbers; x, y and z of each are a multiple of 3");
     fails(sam2_request_check(&boxes), "box: 3 numbers; two corners of each are a multiple of 6");
     fails(sam2_request_check(&labels), "labels: 2 for 1 points");
-    fails(sam2_request_check(&objects), "object: 2 numbers for 1 points and 0 boxes");
+    fails(sam2_request_check(&objects), "obj_ids: 2 numbers for 1 points and 0 boxes");
     const sam2_request outside = {.points = REALS(1, 2, 40)},
                        apart = {.points = REALS(1, 2, 3, 1, 2, 5)},
                        twice = {.boxes = REALS(1, 1, 1, 2, 2, 1, 1, 1, 1, 3, 3, 1)};

@@ -149,12 +149,12 @@ static mf_pair_settings plain(int64_t size)
 {
     const mf_reals same = {one, 2};
     const mf_view_settings none = {
-        .brightness = same, .gamma = same, .contrast = same, .blur = same};
+        .brightness_range = same, .gamma_range = same, .contrast_range = same, .blur_range = same};
     return (mf_pair_settings){.size = {size, size, size},
                               .margin = 6,
-                              .overlap = 0.67,
+                              .overlap_ratio = 0.67,
                               .masks = 13,
-                              .ones_prob = 0,
+                              .ones_mask_prob = 0,
                               .weak = none,
                               .strong = none};
 }
@@ -296,7 +296,7 @@ START_TEST(plain_views_are_crops)
     mf_pair_settings settings = plain(24), affine;
     mf_artifact *pair;
     mf_random random;
-    settings.ones_prob = 1;
+    settings.ones_mask_prob = 1;
     settings.masks = 4;
     mf_random_seed(&random, 9, "", 1);
     ok(mf_pair_make(sample, &settings, &random, &pair));
@@ -321,7 +321,7 @@ START_TEST(plain_views_are_crops)
     /* After an affine map that reaches outside, all ones ends where the crop ended. */
     affine = settings;
     affine.strong.affine_prob = 1;
-    affine.strong.shift = (mf_real3){{1, 1, 1}};
+    affine.strong.translate = (mf_real3){{1, 1, 1}};
     affine.masks = 1;
     mf_random_seed(&random, 9, "", 2);
     ok(mf_pair_make(sample, &affine, &random, &pair));
@@ -346,7 +346,7 @@ START_TEST(seen_masks_only)
     for (uint64_t i = 0; i < 40; i++) {
         mf_random random;
         mf_random_seed(&random, 4, "", i / 2);
-        settings.seen_only = i & 1;
+        settings.visible_only = i & 1;
         ok(mf_pair_make(sample, &settings, &random, &pair));
         mf_array *masks = array_of(pair, "reference_masks");
         const uint8_t *m = masks->data;
@@ -394,17 +394,17 @@ START_TEST(pairs_repeat)
                             .scale = {{0.3, 0.3, 0.3}},
                             .rotate = {{30, 30, 30}},
                             .brightness_prob = 1,
-                            .add_prob = 1,
+                            .brightness_additive_prob = 1,
                             .gamma_prob = 1,
                             .contrast_prob = 1,
                             .blur_prob = 1,
-                            .noise_prob = 1,
-                            .brightness = wide,
-                            .gamma = wide,
-                            .contrast = wide,
-                            .blur = wide,
-                            .add = 0.1,
-                            .noise = 0.02};
+                            .gaussian_noise_prob = 1,
+                            .brightness_range = wide,
+                            .gamma_range = wide,
+                            .contrast_range = wide,
+                            .blur_range = wide,
+                            .brightness_additive_std = 0.1,
+                            .gaussian_noise_std = 0.02};
     settings.weak = settings.strong = all;
     settings.masks = 4;
     for (uint64_t i = 0; i < 4; i++) {

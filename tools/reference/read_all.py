@@ -233,7 +233,7 @@ stages:
     use: volume.load
     each: case
     isolate: true
-    with: {path: "${case.path}", time: "${case.time}", nonfinite: "${case.nonfinite}", orient: keep}
+    with: {path: "${case.path}", time: "${case.time}", nonfinite: "${case.nonfinite}", orientation: keep}
 export: {scan: "out/${case.id}.nii"}
 """
 
