@@ -36,6 +36,11 @@ static void add_prose(mf_text *t, const char *prose, int indent)
         if (*prose == '\n') {
             mf_text_add(t, "\n%*s", indent, "");
             column = indent;
+            /* Spaces that begin a line stand; the next word brings the last of them. */
+            for (prose++; *prose == ' '; prose++, column++)
+                if (column > indent)
+                    mf_text_add(t, " ");
+            continue;
         }
         prose += *prose != 0;
     }
@@ -131,7 +136,7 @@ static void show_param(mf_text *t, const mf_param *p, int width)
     if (p->marks & MF_NO_CACHE)
         mf_text_add(t, "; does not change the result");
     if (p->marks & MF_EXTENDABLE)
-        mf_text_add(t, "; a longer run goes on from a shorter one");
+        mf_text_add(t, "; a longer run resumes from a shorter one");
     mf_text_add(t, "\n");
 }
 
@@ -160,7 +165,7 @@ char *mf_stage_describe(const mf_registry *r, const mf_stage *s)
     else if (s->kernels || s->program)
         mf_text_add(&t, "Computes on a device; its results are the same on each.\n");
     if (s->random)
-        mf_text_add(&t, "Draws random numbers: seed and case enter its key.\n");
+        mf_text_add(&t, "Random: seed and case id are part of the cache key.\n");
     return mf_text_take(&t);
 }
 
@@ -175,7 +180,8 @@ char *mf_registry_list(const mf_registry *r)
     for (size_t i = 0; i < r->stage_count; i++)
         mf_text_add(&t, "%-*s  %s\n", width, r->stages[i].stage->name, r->stages[i].stage->summary);
     if (!r->stage_count)
-        mf_text_add(&t, "no stages: no plugin folder was found beside the program; name one with "
-                        "MASSFLOW_PLUGINS or --plugins\n");
+        mf_text_add(
+            &t, "no stages: there is no plugin folder beside the program; set MASSFLOW_PLUGINS or "
+                "--plugins\n");
     return mf_text_take(&t);
 }

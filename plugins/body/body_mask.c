@@ -15,17 +15,19 @@ typedef struct body_params {
 static const mf_param params[] = {
     MF_CHOICE(
         body_params, method, "auto", "auto|threshold|rough|none",
-        "auto: what is neither padding nor air, if the scan has such a background. threshold: "
-        "above "
-        "`threshold`. rough: above a tenth of the way from percentile 2 to 98. none: everything."),
+        "auto: the body is all that is neither padding nor air; without such a background it is "
+        "the whole scan. threshold: voxels above `threshold`. rough: voxels above percentile 2 "
+        "plus a tenth of the range from percentile 2 to 98. none: the whole scan."),
     MF_REAL(body_params, threshold, "-500", -1e9, 1e9, "HU",
-            "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
-            "unit)."),
+            "auto in CT: air is at or below this value. threshold: the body is above this value, "
+            "in the scan's unit."),
     MF_CHOICE_FOLDED(body_params, modality, "volume", "volume|" MF_MODALITIES,
-                     "As the volume says (guessed where it says nothing), or this."),
+                     "Modality of the scan. volume: that of the scan, or a guess if the scan does "
+                     "not state it."),
     MF_END};
-static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0}, MF_END};
-static const mf_port outputs[] = {{"labels", "labels", "1 in the body, else 0.", 0}, MF_END};
+static const mf_port inputs[] = {{"volume", "volume", "The scan.", 0}, MF_END};
+static const mf_port outputs[] = {
+    {"labels", "labels", "Body mask: 1 inside the body, 0 outside.", 0}, MF_END};
 
 static mf_status find_modality(mf_task *t, const body_params *o, const mf_volume *in,
                                mf_modality *modality)
@@ -103,13 +105,13 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 static const mf_stage stage = {
     .name = "body.mask",
     .version = 4,
-    .summary = "Where the patient is: what is neither padding nor air, holes filled.",
-    .help =
-        "Padding is one constant value, or what is not finite, at the border of the scan; air is "
-        "dark, at the border, and thick. A scan that has neither (a crop inside of the body) is "
-        "body everywhere, and the log says so. Lungs and bowel gas count as body, also where the "
-        "border cuts them off. A table that touches the patient counts as well. For stages that "
-        "take a body mask: window.rgb, sam2.masks, slic.masks.",
+    .summary =
+        "Computes a body mask: all voxels that are neither padding nor air, with holes filled.",
+    .help = "Padding is a constant or non-finite region at the border of the scan. Air is a thick, "
+            "dark region at the border. If a scan has neither (a crop inside the body), the whole "
+            "scan is the body, and the log says so. Lungs and bowel gas belong to the body, even "
+            "where the border cuts them. A table that touches the patient belongs to it, too. The "
+            "mask is an input of window.rgb, sam2.masks and slic.masks.",
     .params = params,
     .params_size = sizeof(body_params),
     .in = inputs,

@@ -15,15 +15,17 @@
 
 /* Their lines in the table. */
 #define MF_NORMALIZE_PARAMS(s)                                                                     \
-    MF_CHOICE_FOLDED(                                                                              \
-        s, modality, "volume", "volume|" MF_MODALITIES,                                            \
-        "How to normalize: as the volume says (guessed where it says nothing), or this."),         \
-        MF_REAL(s, window_low, "-991", -32768, 32767, "HU", "CT is clipped to this."),             \
-        MF_REAL(s, window_high, "500", -32768, 32767, "HU", "CT is clipped to this."),             \
+    MF_CHOICE_FOLDED(s, modality, "volume", "volume|" MF_MODALITIES,                               \
+                     "Modality that selects the clipping. volume: that of the scan, or a guess "   \
+                     "if the scan does not state it."),                                            \
+        MF_REAL(s, window_low, "-991", -32768, 32767, "HU",                                        \
+                "CT: lower bound of the clipping window."),                                        \
+        MF_REAL(s, window_high, "500", -32768, 32767, "HU",                                        \
+                "CT: upper bound of the clipping window."),                                        \
         MF_REAL(s, percentile_low, "2", 0, 100, "%",                                               \
-                "MR and PET are clipped to this percentile."),                                     \
+                "MR and PET: percentile of the lower clipping bound."),                            \
         MF_REAL(s, percentile_high, "98", 0, 100, "%",                                             \
-                "MR and PET are clipped to this percentile.")
+                "MR and PET: percentile of the upper clipping bound.")
 
 /* What they mean, of a pointer to the struct. */
 #define MF_NORMALIZE_OF(p)                                                                         \

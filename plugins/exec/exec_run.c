@@ -25,47 +25,46 @@ typedef struct exec_params {
 
 static const mf_param params[] = {
     MF_FIELD_(MF_PARAM_TEXT, const char *, exec_params, command, NULL, 0, 0, "", NULL, MF_COMMAND,
-              "The program, found in PATH, and its arguments; {volume}, {out.labels} ... stand for "
-              "files."),
-    MF_PATH(
-        exec_params, files, "",
-        "A script, or a folder with all that the command uses: {files} in the command. When its "
-        "content changes, the command runs again."),
+              "Program, found in PATH, and its arguments. {volume}, {out.labels} and so on are "
+              "replaced by file names."),
+    MF_PATH(exec_params, files, "",
+            "A script, or a folder with everything that the command uses: {files} in the command. "
+            "If its content changes, the command runs again."),
     MF_TEXT(exec_params, version, "",
-            "Anything: changed when a program that is not in `files` changes what it computes."),
-    MF_BOOL(exec_params, shell, "false", "Give the command to sh."),
+            "Any text. Change it when a program outside of `files` changes what it computes."),
+    MF_BOOL(exec_params, shell, "false", "Run the command by sh."),
     MF_INT_MARKED(exec_params, cpu, "1", 1, 1024, "slots", MF_NO_CACHE,
-                  "Cores that it uses: {threads} in the command."),
+                  "CPU cores that the command uses: {threads} in the command."),
     MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, device, "false", 0, 1, "", NULL, MF_NO_CACHE,
-              "It computes on a GPU: no other stage gets the same device meanwhile."),
+              "The command computes on a GPU: no other stage uses the same device meanwhile."),
     MF_REAL_MARKED(exec_params, disk_limit, "16", 0.001, 1e9, "GB", MF_NO_CACHE,
-                   "It is ended where it writes more to its folder."),
+                   "The command is ended if it writes more than this to its folder."),
     MF_FIELD_(MF_PARAM_BOOL, bool, exec_params, keep, "false", 0, 1, "", NULL, MF_NO_CACHE,
-              "Keep the folder with its files when it fails, to look into."),
+              "Keep the folder with its files if the command fails."),
     MF_END};
 
 static const mf_port inputs[] = {
-    {"volume", "volume?", "A scan: .nii.gz, on its own grid; {volume.npy} as other stages see it.",
+    {"volume", "volume?", "Scan: .nii.gz on its own grid, or {volume.npy} as other stages see it.",
      0},
-    {"labels", "labels?", "A label map, in the same forms.", 0},
+    {"labels", "labels?", "Label map, in the same formats.", 0},
     {"masks", "masks?", "Masks as a label map: .nii.gz.", 0},
-    {"features", "features?", "Numbers: .npy.", 0},
-    {"table", "table?", ".csv", 0},
-    {"model", "model?", ".safetensors", 0},
-    {"image", "image?", ".png", 0},
-    {"text", "text?", ".txt", 0},
-    {"volumes", "volume[]?", "A folder of scans, each named by its case.", MF_KEYED},
-    {"label_maps", "labels[]?", "A folder of label maps.", MF_KEYED},
-    {"feature_maps", "features[]?", "A folder of .npy.", MF_KEYED},
-    {"tables", "table[]?", "A folder of .csv.", MF_KEYED},
+    {"features", "features?", "Array of numbers: .npy.", 0},
+    {"table", "table?", "Table: .csv.", 0},
+    {"model", "model?", "Weights: .safetensors.", 0},
+    {"image", "image?", "Image: .png.", 0},
+    {"text", "text?", "Text: .txt.", 0},
+    {"volumes", "volume[]?", "Folder of scans, one file per case.", MF_KEYED},
+    {"label_maps", "labels[]?", "Folder of label maps.", MF_KEYED},
+    {"feature_maps", "features[]?", "Folder of .npy files.", MF_KEYED},
+    {"tables", "table[]?", "Folder of .csv files.", MF_KEYED},
     MF_END};
 static const mf_port outputs[] = {
-    {"volume", "volume?", "A scan: .nii.gz on the grid of the input, or .npy.", 0},
-    {"labels", "labels?", "A label map, in the same forms.", 0},
-    {"features", "features?", "Numbers: .npy.", 0},
-    {"table", "table?", ".csv with a line of names.", 0},
-    {"image", "image?", "A picture: .png.", 0},
-    {"text", "text?", ".txt or .json", 0},
+    {"volume", "volume?", "Scan: .nii.gz on the grid of the input, or .npy.", 0},
+    {"labels", "labels?", "Label map, in the same formats.", 0},
+    {"features", "features?", "Array of numbers: .npy.", 0},
+    {"table", "table?", "Table: .csv with a header line.", 0},
+    {"image", "image?", "Image: .png.", 0},
+    {"text", "text?", "Text: .txt or .json.", 0},
     MF_END};
 
 /* One run of a command. */
@@ -519,19 +518,19 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 const mf_stage exec_run = {
     .name = "exec.run",
     .version = 3,
-    .summary = "Any command as a stage: a script, a tool, a model in another framework.",
-    .help =
-        "Inputs are written as files into a folder of their own, the command runs there, and its\n"
-        "outputs are read back. In the command stand\n"
-        "  {volume} {labels} {table} ...   the file of what is connected there\n"
-        "  {volume.npy} {table.json}       the same in another form\n"
-        "  {volumes} {tables} ...          a folder with a file for each case\n"
-        "  {volumes.index} ...             a table of these files: name, case, axes; in order\n"
-        "  {out.labels} {out.table.csv}    where the command is to write\n"
-        "  {in} {out}                      the two folders\n"
-        "  {files} {threads}               the parameter, and the cores it may use\n"
-        "Each line that it prints is a line of the log. No shell takes part unless 'shell' says "
-        "so.\nWith `timeout` beside `use` it is ended when its time is over.",
+    .summary = "Runs any command as a stage: a script, a tool, a model in another framework.",
+    .help = "Inputs are written as files to a temporary folder, the command runs there, and its "
+            "outputs\n"
+            "are read back. Placeholders in the command:\n"
+            "  {volume} {labels} {table} ...   file of the input with this name\n"
+            "  {volume.npy} {table.json}       the same in another format\n"
+            "  {volumes} {tables} ...          folder with one file per case\n"
+            "  {volumes.index} ...             table of these files, in order: name, case, axes\n"
+            "  {out.labels} {out.table.csv}    file that the command must write\n"
+            "  {in} {out}                      the two folders\n"
+            "  {files} {threads}               parameter `files`; number of cores (`cpu`)\n"
+            "Each line that the command prints is a line of the log. The command runs without a\n"
+            "shell unless `shell` is true. `timeout` beside `use` limits its run time.",
     .params = params,
     .params_size = sizeof(exec_params),
     .in = inputs,

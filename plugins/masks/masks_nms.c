@@ -11,18 +11,18 @@ typedef struct masks_nms_params {
 
 static const mf_param params[] = {
     MF_REAL(masks_nms_params, iou_threshold, "0.95", 0, 1, "",
-            "A mask that overlaps a larger kept one by more than this (intersection over union) "
-            "is dropped."),
+            "A mask is dropped if its IoU (intersection over union) with a larger mask that is "
+            "kept exceeds this."),
     MF_INT(masks_nms_params, pool, "4", 1, 64, "voxels",
-           "Masks are compared after max-pooling by this along each axis; 1: voxel by voxel."),
-    MF_INT(masks_nms_params, min_voxels, "500", 0, 1e12, "voxels", "Smaller masks are dropped."),
+           "Edge of the max pooling before masks are compared. 1: no pooling."),
+    MF_INT(masks_nms_params, min_voxels, "500", 0, 1e12, "voxels",
+           "Minimum size. Smaller masks are dropped."),
     MF_INT(masks_nms_params, max_masks, "0", 0, 1e9, "",
-           "At most so many masks are kept, the largest. 0: no limit."),
+           "Maximum number of masks. The largest are kept. 0: no limit."),
     MF_END};
 static const mf_port inputs[] = {
-    {"masks", "masks[]", "Masks of one scan, from one source or several.", 0},
-    MF_END};
-static const mf_port outputs[] = {{"masks", "masks", "The masks that are kept, largest first.", 0},
+    {"masks", "masks[]", "Masks of one scan, from one source or several.", 0}, MF_END};
+static const mf_port outputs[] = {{"masks", "masks", "Masks that are kept, largest first.", 0},
                                   MF_END};
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -52,9 +52,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage masks_nms = {
     .name = "masks.nms",
     .version = 2,
-    .summary = "Drops small masks and those that are nearly the same as a larger one.",
-    .help = "Masks of several sources (say, supervoxels of three sizes) come together here: "
-            "in: {masks: [coarse, medium, fine]}. The larger of two near-duplicates stays.",
+    .summary = "Non-maximum suppression of 3D masks: drops small masks and near-duplicates of "
+               "larger masks.",
+    .help = "Masks of several sources, such as supervoxels of three sizes, are combined here: in: "
+            "{masks: [coarse, medium, fine]}. Of two near-duplicates the larger is kept.",
     .params = params,
     .params_size = sizeof(masks_nms_params),
     .in = inputs,

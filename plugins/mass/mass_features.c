@@ -17,13 +17,13 @@ typedef struct features_params {
 
 static const mf_param params[] = {
     MF_REAL3(features_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
-             "Spacing along x, y, z that the scan is brought to."),
+             "Target spacing along x, y, z, as in training."),
     MF_INT3(features_params, roi_size, "[192, 128, 96]", 16, 1024, "voxels",
-            "Box along x, y, z that the encoder sees, at the scan's center: multiples of 16."),
+            "Size of the center crop along x, y, z: multiples of 16."),
     MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
-    {"model", "model", "Its averaged weights are used, where it has them.", 0},
-    {"volume", "volume", "Scan.", 0},
+    {"model", "model", "Model. Its averaged (EMA) weights are used if it has them.", 0},
+    {"volume", "volume", "The scan.", 0},
     MF_END};
 static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, MF_END};
 
@@ -134,9 +134,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_mass_features = {
     .name = "mass.features",
     .version = 2,
-    .summary = "The deepest feature map of a frozen encoder.",
-    .help = "The scan is brought to the training spacing and normalized as in training; the box at "
-            "its center goes through the encoder. 16 voxels along each axis become one site.",
+    .summary = "Computes the deepest feature map of a frozen encoder.",
+    .help = "The scan is resampled to the training spacing and normalized as in training. The "
+            "encoder processes the center crop. The feature map has one voxel per 16 voxels of the "
+            "crop along each axis.",
     .params = params,
     .params_size = sizeof(features_params),
     .in = inputs,

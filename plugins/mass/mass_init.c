@@ -10,9 +10,9 @@ typedef struct init_params {
 
 static const mf_param params[] = {
     MF_MODEL_PARAMS(init_params),
-    MF_INT(init_params, seed, "42", 0, 9e15, "", "Seed of all weights."), MF_END};
+    MF_INT(init_params, seed, "42", 0, 9e15, "", "Random seed of the weights."), MF_END};
 static const mf_port inputs[] = {MF_END};
-static const mf_port outputs[] = {{"model", "model", "Untrained weights.", 0}, MF_END};
+static const mf_port outputs[] = {{"model", "model", "Model with random weights.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {
@@ -52,9 +52,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_mass_init = {
     .name = "mass.init",
     .version = 2,
-    .summary = "A model with random weights: the baseline that training must beat.",
+    .summary = "Initializes a model with random weights: the baseline without pretraining.",
     .help = "Weights are drawn as PyTorch and the official code draw them. With the same seed and "
-            "channels, mass.train starts from exactly this model.",
+            "model parameters, mass.train starts from this model.",
     .params = params,
     .params_size = sizeof(init_params),
     .in = inputs,

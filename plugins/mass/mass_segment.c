@@ -24,26 +24,30 @@ typedef struct segment_params {
 
 static const mf_param params[] = {
     MF_REAL3(segment_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
-             "Spacing along x, y, z that scans are brought to."),
+             "Target spacing along x, y, z, as in training."),
     MF_INT3(segment_params, patch_size, "[128, 128, 128]", 16, 512, "voxels",
-            "Crop of a reference and window on the query, along x, y, z: multiples of 16, best as "
-            "in training."),
-    MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "", "Of neighbouring windows."),
-    MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Least probability of a labelled voxel."),
-    MF_INTS(segment_params, labels, "[]", 1, 65535, "", "Labels to find; none: all there are."),
-    MF_BOOL(segment_params, keep_largest, "true", "Keep only the largest component of each label."),
+            "Size of reference crops and of sliding windows along x, y, z: multiples of 16, as in "
+            "training for best results."),
+    MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "",
+            "Overlap of neighbouring windows, as a fraction of the window."),
+    MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Minimum probability of a labelled voxel."),
+    MF_INTS(segment_params, labels, "[]", 1, 65535, "",
+            "Labels to segment. Empty: all labels of the references."),
+    MF_BOOL(segment_params, keep_largest, "true",
+            "Keep only the largest connected component of each label."),
     MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
-              "What a reference's mean and deviation are taken over: its crop, as in the official "
-              "code, or the whole scan, better where crops are small."),
+              "Region that gives mean and standard deviation of a reference. crop: its crop, as in "
+              "the official code. scan: the whole scan, which is better for small crops."),
     MF_NORMALIZE_PARAMS(segment_params),
     MF_END};
 static const mf_port inputs[] = {
-    {"model", "model", "Its averaged weights are used, where it has them.", 0},
-    {"references", "volume[]", "Scans that show what to look for.", 0},
-    {"labels", "labels[]", "Their labels, in the same order.", 0},
-    {"query", "volume", "Scan to label.", 0},
+    {"model", "model", "Model. Its averaged (EMA) weights are used if it has them.", 0},
+    {"references", "volume[]", "Labelled example scans.", 0},
+    {"labels", "labels[]", "Label maps of the references, in the same order.", 0},
+    {"query", "volume", "Scan to segment.", 0},
     MF_END};
-static const mf_port outputs[] = {{"labels", "labels", "Labels on the query's grid.", 0}, MF_END};
+static const mf_port outputs[] = {{"labels", "labels", "Label map on the grid of the query.", 0},
+                                  MF_END};
 
 /* ---- session --------------------------------------------------------------------------------- */
 
@@ -350,12 +354,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_mass_segment = {
     .name = "mass.segment",
     .version = 2,
-    .summary = "Label a scan by example, without training.",
-    .help = "For each label and reference, a crop around the label, normalized by itself, becomes "
-            "a task embedding; embeddings of a label are averaged over references. The query goes "
-            "through overlapping windows whose probabilities are blended by Gaussian weights; "
-            "labels compete for each voxel, and of each only the largest component stays. The "
-            "result lies on the query's own grid.",
+    .summary = "Segments a scan from labelled examples, in context: without training.",
+    .help = "For each label and reference, a crop around the label is normalized and encoded as a "
+            "task embedding. The embeddings of a label are averaged over the references. The query "
+            "is processed in overlapping windows, and their probabilities are blended with "
+            "Gaussian weights. Each voxel gets its most probable label, if the probability is at "
+            "or above `threshold`. With `keep_largest`, only the largest component of each label "
+            "remains. The result is on the grid of the query.",
     .params = params,
     .params_size = sizeof(segment_params),
     .in = inputs,

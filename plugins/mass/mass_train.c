@@ -21,37 +21,45 @@ typedef struct train_params {
 
 static const mf_param params[] = {
     MF_MODEL_PARAMS(train_params),
-    MF_INT(train_params, steps, "100000", 0, 1e9, "", "Updates of the weights."),
-    MF_INT_MARKED(
-        train_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,
-        "End after this many of the steps, on the schedule of all; raised later, training "
-        "goes on from there. -1: all."),
-    MF_INT(train_params, batch_size, "4", 1, 4096, "", "Pairs of views an update."),
-    MF_REAL(train_params, lr, "0.002", 0, 10, "", "Learning rate at its highest."),
-    MF_CHOICE(train_params, optimizer, "lamb", "lamb|adamw", "How gradients become updates."),
+    MF_INT(train_params, steps, "100000", 0, 1e9, "",
+           "Number of optimizer steps of the whole training."),
+    MF_INT_MARKED(train_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,
+                  "Stop after this many steps, without a change of the schedule. If it is raised "
+                  "later, the training resumes there. -1: all steps."),
+    MF_INT(train_params, batch_size, "4", 1, 4096, "", "Pairs of views per step."),
+    MF_REAL(train_params, lr, "0.002", 0, 10, "", "Maximum learning rate."),
+    MF_CHOICE(train_params, optimizer, "lamb", "lamb|adamw", "Optimizer of the training."),
     MF_CHOICE(train_params, scheduler, "one-cycle", "one-cycle|cosine|constant",
-              "How the learning rate goes; one-cycle moves beta1 too, between 0.95 and 0.85."),
+              "Learning rate schedule. one-cycle is OneCycleLR of PyTorch, with beta1 between 0.95 "
+              "and 0.85."),
     MF_REAL(train_params, pct_start, "0.05", 0, 1, "",
-            "One-cycle: part of the steps on the way up."),
-    MF_REAL(train_params, div_factor, "25", 1, 1e12, "", "One-cycle: lr over the first rate."),
+            "One-cycle: warm-up fraction, the fraction of the steps in which the learning rate "
+            "increases."),
+    MF_REAL(train_params, div_factor, "25", 1, 1e12, "",
+            "One-cycle: initial learning rate is lr / div_factor."),
     MF_REAL(train_params, final_div_factor, "1000", 1, 1e12, "",
-            "One-cycle: the first rate over the last."),
-    MF_REAL(train_params, weight_decay, "0.00001", 0, 10, "", "Pull of weights to zero."),
-    MF_REAL(train_params, max_grad_norm, "1", 0, 1e12, "", "Largest norm of a gradient; 0: any."),
+            "One-cycle: final learning rate is initial learning rate / final_div_factor."),
+    MF_REAL(train_params, weight_decay, "0.00001", 0, 10, "", "Weight decay of the optimizer."),
+    MF_REAL(train_params, max_grad_norm, "1", 0, 1e12, "",
+            "Maximum norm of the gradient (gradient clipping). 0: no clipping."),
     MF_REAL(train_params, ema_decay, "0.99", 0, 0.999999, "",
-            "Decay of the averaged weights that later stages use; 0: none are kept."),
-    MF_INT(train_params, seed, "42", 0, 9e15, "", "Seed of the first weights."),
+            "Decay of the exponential moving average (EMA) of the weights. Later stages use the "
+            "averages. 0: no averages."),
+    MF_INT(train_params, seed, "42", 0, 9e15, "", "Random seed of the initial weights."),
     MF_REAL_MARKED(train_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
-                   "Time between two saved states; 0: one after each step."),
+                   "Time between two checkpoints. 0: one after each step."),
     MF_END};
 static const mf_port inputs[] = {
-    {"pairs", "stream<pair>", "Views to learn from; their size is the crop.", 0},
+    {"pairs", "stream<pair>", "Pairs of views. Their size is the patch size.", 0},
     {"init", "model?",
-     "Where to start, instead of random weights; it says channels, blocks, positions.", 0},
+     "Initial weights instead of random ones. It determines channels, num_block and "
+     "pos_embed_size.",
+     0},
     MF_END};
 static const mf_port outputs[] = {
     {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
-    {"metrics", "table", "Loss, Dice and cross entropy losses, rate and gradient norm a step.", 0},
+    {"metrics", "table",
+     "One row per step: loss, Dice loss, cross entropy loss, learning rate, gradient norm.", 0},
     MF_END};
 
 /* ---- state ----------------------------------------------------------------------------------- */
@@ -384,14 +392,14 @@ static mf_status run(mf_task *task, const void *p, void *session)
 const mf_stage mf_stage_mass_train = {
     .name = "mass.train",
     .version = 2,
-    .summary = "Pretrain the model of MASS on pairs of views with masks.",
+    .summary = "Pretrains the MASS model on pairs of views with masks.",
     .help =
-        "The reference view and its masks become task embeddings; with them the model marks "
-        "the same things in the query view. Loss: adaptive Dice plus binary cross entropy, "
-        "each per mask. The model artifact holds the trained weights under PyTorch's names "
-        "and, with ema above 0, their running averages under the prefix `ema.`, which later "
-        "stages use. With steps 0 the untrained model comes out. The state is saved from time to "
-        "time: killed or stopped, the next run goes on from there and ends with the same bytes.",
+        "The reference view and its masks are encoded as task embeddings. With them the model "
+        "segments the same regions in the query view. The loss is adaptive Dice plus binary cross "
+        "entropy, per mask. The output holds the trained weights under their PyTorch names and, if "
+        "ema_decay is above 0, their averages under the prefix `ema.`. With steps 0 it is the "
+        "initial model. The training saves checkpoints. After an interruption it resumes from the "
+        "last checkpoint and gives the same result, bit for bit.",
     .params = params,
     .params_size = sizeof(train_params),
     .in = inputs,

@@ -18,36 +18,38 @@ typedef struct probe_params {
 
 static const mf_param params[] = {
     MF_TEXT(probe_params, target, NULL,
-            "What to tell apart: a column of the cases, or an attribute of their features such as "
+            "Class of a case: a column of the cases, or an attribute of their features such as "
             "`lesion`."),
     MF_CHOICE(probe_params, pooling, "attention", "attention|mean|max",
-              "How a feature map becomes one vector; attention is learned."),
-    MF_INT(probe_params, epochs, "100", 1, 1e7, "", "Passes over the training cases."),
-    MF_INT_MARKED(
-        probe_params, stop_at, "-1", -1, 1e7, "", MF_EXTENDABLE,
-        "End after this many of the epochs, on the schedule of all; raised later, training "
-        "goes on from there. -1: all."),
-    MF_INT(probe_params, batch_size, "8", 1, 4096, "", "Cases an update."),
-    MF_REAL(probe_params, lr, "0.0001", 0, 10, "", "Learning rate at first."),
-    MF_REAL(probe_params, eta_min, "0.000001", 0, 10, "", "At last, along a cosine."),
-    MF_REAL(probe_params, weight_decay, "0.0001", 0, 10, "", "Of AdamW."),
-    MF_REAL(probe_params, dropout, "0.1", 0, 0.95, "", "Part of the pooled channels left out."),
+              "Pooling of a feature map to a vector. attention: learned."),
+    MF_INT(probe_params, epochs, "100", 1, 1e7, "", "Number of passes over the training cases."),
+    MF_INT_MARKED(probe_params, stop_at, "-1", -1, 1e7, "", MF_EXTENDABLE,
+                  "Stop after this many epochs, without a change of the schedule. If it is raised "
+                  "later, the training resumes there. -1: all epochs."),
+    MF_INT(probe_params, batch_size, "8", 1, 4096, "", "Cases per step."),
+    MF_REAL(probe_params, lr, "0.0001", 0, 10, "", "Initial learning rate."),
+    MF_REAL(probe_params, eta_min, "0.000001", 0, 10, "",
+            "Final learning rate of the cosine schedule."),
+    MF_REAL(probe_params, weight_decay, "0.0001", 0, 10, "", "Weight decay (AdamW)."),
+    MF_REAL(probe_params, dropout, "0.1", 0, 0.95, "",
+            "Dropout probability of the pooled channels."),
     MF_CHOICE(probe_params, class_weight, "balanced", "balanced|none",
-              "balanced: classes are weighted in the loss by the inverse of their frequency."),
+              "Class weights of the loss. balanced: inverse class frequency."),
     MF_BOOL(probe_params, standardize, "false",
-            "Bring each channel to mean 0 and deviation 1 over the training cases first (the "
-            "official code does not)."),
-    MF_INT(probe_params, seed, "42", 0, 9e15, "", "Seed of weights, order and dropout."),
+            "Standardize each channel with mean and standard deviation of the training cases. The "
+            "official code does not."),
+    MF_INT(probe_params, seed, "42", 0, 9e15, "", "Random seed of weights, order and dropout."),
     MF_REAL_MARKED(probe_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
-                   "Time between two saved states; 0: one after each epoch."),
+                   "Time between two checkpoints. 0: one after each epoch."),
     MF_END};
 static const mf_port inputs[] = {
-    {"train", "features[]", "Features to learn from.", MF_KEYED},
-    {"test", "features[]", "Features of other cases, to judge by.", MF_KEYED},
+    {"train", "features[]", "Features of the training cases.", MF_KEYED},
+    {"test", "features[]", "Features of the test cases.", MF_KEYED},
     MF_END};
 static const mf_port outputs[] = {
-    {"head", "model", "The classifier under the official names.", 0},
-    {"metrics", "table", "AUC, accuracy, balanced accuracy, confusion.", 0},
+    {"head", "model", "Classifier, under the official parameter names.", 0},
+    {"metrics", "table", "AUC, accuracy, balanced accuracy, confusion matrix of the test cases.",
+     0},
     {"predictions", "table", "Truth, prediction and probabilities of each test case.", 0},
     MF_END};
 
@@ -490,10 +492,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_probe_train = {
     .name = "probe.train",
     .version = 3,
-    .summary = "Train a pooled linear classifier on frozen features and judge it.",
-    .help = "Feature maps are pooled (by learned attention, mean or maximum); after dropout a "
-            "linear layer tells the classes apart. Classes are the values of `target` in order of "
-            "text; with two, AUC is of the second.",
+    .summary = "Trains and tests a pooled linear classifier on frozen features (linear probe).",
+    .help =
+        "Feature maps are pooled to vectors. Dropout and a linear layer follow. Classes are the "
+        "values of `target`, sorted as text. With two classes, AUC is that of the second class.",
     .params = params,
     .params_size = sizeof(probe_params),
     .in = inputs,

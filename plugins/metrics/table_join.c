@@ -15,9 +15,7 @@ static const mf_port inputs[] = {{"tables", "table[]", "Tables with the same col
                                  MF_END};
 static const mf_port outputs[] = {
     {"table", "table",
-     "Their rows, one table after the other, behind columns for what they were gathered over: the "
-     "case, and each axis of the graph.",
-     0},
+     "Rows of all tables, preceded by columns for the case and for each axis of the graph.", 0},
     MF_END};
 
 /* A column of the result: one of those before the tables' own says of which table a row is. */
@@ -303,14 +301,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage table_join = {
     .name = "table.join",
     .version = 2,
-    .summary = "The tables of many nodes as one.",
-    .help =
-        "For experiments over axes: with scores made for each value of `shots` and `seed`, "
-        "{use: table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and "
-        "seed before those of the scores. Values that are all numbers make a column of "
-        "numbers. All tables must have the same columns; one that is text in some of them is text, "
-        "and may hold whole numbers in the others. An axis that has the name of one of their "
-        "columns stands as axis.NAME.",
+    .summary = "Concatenates the tables of many nodes.",
+    .help = "For experiments over axes: with scores for each value of `shots` and `seed`, {use: "
+            "table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and seed "
+            "in front. An axis whose values are all numbers is a column of numbers. All tables "
+            "must have the same columns. A column that is text in some tables is text; it may hold "
+            "integers in the others. If an axis has the name of a column, its column is axis.NAME.",
     .params = params,
     .params_size = 1,
     .in = inputs,

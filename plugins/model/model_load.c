@@ -17,18 +17,23 @@ static const mf_param params[] = {
             "Weights under the official names or those of transformers: .safetensors, or .pt and "
             ".pth of PyTorch."),
     MF_INT(load_params, image_size, "0", 0, 4096, "px",
-           "SAM 2: edge of its input; 0: as the file or the official model of this size has it."),
-    MF_INT(load_params, num_heads, "0", 0, 64, "",
-           "SAM 2: attention heads of the trunk's first stage; 0: as known."),
+           "SAM 2: edge length of the input image. 0: from the file, or as in the official model "
+           "of this size."),
+    MF_INT(
+        load_params, num_heads, "0", 0, 64, "",
+        "SAM 2: attention heads of the first trunk stage. 0: from the file or the official model."),
     MF_INT(load_params, decoder_num_heads, "0", 0, 64, "",
-           "SAM 2: attention heads of the mask decoder; 0: as known, else 8."),
+           "SAM 2: attention heads of the mask decoder. 0: from the file or the official model, "
+           "else 8."),
     MF_INTS(load_params, window_spec, "[]", 2, 64, "tokens",
-            "SAM 2: edges of the windows of the four stages; none: as known."),
+            "SAM 2: window sizes of the four trunk stages. Empty: from the file or the official "
+            "model."),
     MF_INTS(load_params, global_att_blocks, "[]", 0, SAM2_BLOCKS_MOST - 1, "",
-            "SAM 2: blocks of the trunk with attention over all tokens; none: as known."),
+            "SAM 2: indices of the trunk blocks with global attention. Empty: from the file or the "
+            "official model."),
     MF_END};
 static const mf_port inputs[] = {MF_END};
-static const mf_port outputs[] = {{"model", "model", "The weights, as f32.", 0}, MF_END};
+static const mf_port outputs[] = {{"model", "model", "Weights, as 32-bit floats.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {
@@ -103,11 +108,11 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
 const mf_stage mf_stage_model_load = {
     .name = "model.load",
     .version = 3,
-    .summary = "A model's weights from a file.",
-    .help = "Reads what massflow get -o model.safetensors wrote; checkpoints of the official MASS "
-            "code (.pth) with their averages; SAM 2 and 2.1 of any size as .pt or .safetensors, "
-            "under the names of the original repository or of transformers. Nothing in a file is "
-            "executed. Sizes are read from the tensors' shapes.",
+    .summary = "Loads a model's weights from a file.",
+    .help = "Reads files of massflow get -o model.safetensors, checkpoints of the official MASS "
+            "code (.pth) with their averages, and SAM 2 and 2.1 of any size as .pt or "
+            ".safetensors, under the names of the original repository or of transformers. Nothing "
+            "in a file is executed. The model size follows from the shapes of the tensors.",
     .params = params,
     .params_size = sizeof(load_params),
     .in = inputs,

@@ -14,27 +14,31 @@ typedef struct overlay_params {
 
 static const mf_param params[] = {
     MF_CHOICE(overlay_params, axis, "z", "z|y|x",
-              "Slices across this axis: z axial, y coronal, x sagittal."),
-    MF_CHOICE(overlay_params, style, "outline", "outline|fill", "Outlines only, or tinted areas."),
-    MF_INT(overlay_params, slices, "9", 1, 400, "", "How many slices are shown."),
-    MF_INT(overlay_params, columns, "0", 0, 100, "", "Slices in a row; 0: as fits a screen."),
-    MF_INT(overlay_params, tile, "256", 32, 2048, "pixels", "Longer side of one slice."),
+              "Axis across which slices are cut: z axial, y coronal, x sagittal."),
+    MF_CHOICE(overlay_params, style, "outline", "outline|fill",
+              "outline: contours. fill: tinted areas."),
+    MF_INT(overlay_params, slices, "9", 1, 400, "", "Number of slices."),
+    MF_INT(overlay_params, columns, "0", 0, 100, "", "Slices per row. 0: chosen to fit a screen."),
+    MF_INT(overlay_params, tile, "256", 32, 2048, "pixels", "Longer side of a slice."),
     MF_INT(overlay_params, max_masks, "100", 0, 1e6, "",
-           "At most so many masks are drawn, the largest; 0: all."),
+           "Maximum number of masks. The largest are drawn. 0: no limit."),
     MF_REALS(overlay_params, window, "[]", -1e9, 1e9, "HU",
-             "Center and width of the grey window. Empty: 40 and 400 for CT, else percentiles."),
+             "Center and width of the display window. Empty: 40 and 400 for CT, `percentiles` for "
+             "others."),
     MF_REALS(overlay_params, percentiles, "[1, 99.5]", 0, 100, "%",
-             "Which percentiles of the voxels become black and white, where no window holds."),
-    MF_REAL(overlay_params, opacity, "0.4", 0, 1, "", "Of tints; outlines have twice that."),
+             "Percentiles of the voxels that are black and white, where no window is set."),
+    MF_REAL(overlay_params, opacity, "0.4", 0, 1, "",
+            "Opacity of tinted areas. Contours have twice this opacity."),
     MF_END};
 static const mf_port inputs[] = {
     {"volume", "volume", "The scan.", 0},
-    {"labels", "labels?", "A label map drawn over it.", 0},
-    {"masks", "masks?", "Masks drawn over it.", 0},
-    {"seeds", "seeds?", "2D masks drawn over the slices that they lie on; one of the three.", 0},
+    {"labels", "labels?", "Label map to draw.", 0},
+    {"masks", "masks?", "Masks to draw.", 0},
+    {"seeds", "seeds?", "2D masks to draw on their slices. Connect one of labels, masks and seeds.",
+     0},
     MF_END};
 static const mf_port outputs[] = {
-    {"image", "image", "The sheet of slices; each bears its number.", 0}, MF_END};
+    {"image", "image", "Image of the slices, each with its number.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {
@@ -91,10 +95,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 static const mf_stage stage = {
     .name = "image.overlay",
     .version = 2,
-    .summary = "A sheet of slices with labels or masks drawn over them.",
-    .help = "For a look at results: massflow get GRAPH overlay -o sheet.png. Slices are spread "
-            "evenly over the part that labels or masks cover and shown as radiologists expect "
-            "them: the patient's right on the left, front or head up.",
+    .summary = "Draws slices of a scan with labels or masks on top, as one image.",
+    .help = "Write the image with: massflow get GRAPH overlay -o sheet.png. The slices are evenly "
+            "spaced over the range of the labels or masks. They are shown in radiological "
+            "convention: the patient's right is on the left, anterior or superior is at the top.",
     .params = params,
     .params_size = sizeof(overlay_params),
     .in = inputs,

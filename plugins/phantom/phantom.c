@@ -19,33 +19,32 @@ typedef struct phantom_params {
 
 static const mf_param params[] = {
     MF_INT(phantom_params, seed, "0", 0, 9007199254740992.0, "",
-           "Another seed, other patients. Each case draws its own by its id."),
+           "Random seed. Each case has its own anatomy, drawn from the seed and the case id."),
     MF_INT3(phantom_params, size, "[64, 64, 64]", 16, 1024, "voxels",
-            "Voxels along x (right), y (front), z (head)."),
-    MF_REAL3(phantom_params, spacing, "[3, 3, 3]", 0.05, 50, "mm",
-             "Distance of voxel centers along x, y, z."),
+            "Size along x (right), y (anterior), z (superior)."),
+    MF_REAL3(phantom_params, spacing, "[3, 3, 3]", 0.05, 50, "mm", "Spacing along x, y, z."),
     MF_CHOICE_FOLDED(
         phantom_params, modality, "ct", MF_MODALITIES,
-        "What the scan looks like: ct in HU; mr with bias field and Rician noise; pet in SUV."),
+        "Modality of the scan: ct in HU, mr with bias field and Rician noise, pet in SUV."),
     MF_INT(phantom_params, organs, "8", 1, ANATOMY_ORGANS, "",
-           "How many organs, in the order of the list in the help."),
-    MF_REAL(phantom_params, lesion_prob, "0.5", 0, 1, "",
-            "Probability that the liver holds a lesion: 0 never, 1 always."),
+           "Number of organs, in the order of the list above."),
+    MF_REAL(phantom_params, lesion_prob, "0.5", 0, 1, "", "Probability of a lesion in the liver."),
     MF_REAL(phantom_params, lesion_size, "1", 0.2, 3, "",
-            "Size of lesions: 1 is a third of the liver's smallest half-axis, on average."),
-    MF_REAL(phantom_params, lesion_contrast, "1", -3, 3, "",
-            "How far a lesion stands out: 1 is plain to see (+90 HU in CT), below 0 it is darker."),
+            "Mean size of lesions. 1: a third of the smallest half-axis of the liver."),
+    MF_REAL(
+        phantom_params, lesion_contrast, "1", -3, 3, "",
+        "Contrast of lesions. 1: clearly visible (+90 HU in CT). Negative: darker than the liver."),
     MF_BOOL(phantom_params, lesion_label, "false",
-            "Give the lesion a label of its own (organs + 1); else it is part of the liver."),
+            "Label the lesion as organs + 1. false: it has the label of the liver."),
     MF_REAL(phantom_params, variation, "1", 0, 3, "",
-            "How far cases differ in place, size and outline of organs: 0 not at all."),
-    MF_REAL(phantom_params, noise, "1", 0, 20, "", "Noise: 0 none, 1 as in usual scans."),
+            "Variation of position, size and shape of organs between cases. 0: none."),
+    MF_REAL(phantom_params, noise, "1", 0, 20, "", "Noise level. 0: none. 1: as in usual scans."),
     MF_END};
 
 static const mf_port outputs[] = {
     {"volume", "volume", "The scan. Attribute lesion: 1 with a lesion, 0 without.", 0},
-    {"labels", "labels", "Its organs as a label map. Attribute lesion as above.", 0},
-    {"facts", "table", "One row: lesion (0 or 1), its volume in ml and center in RAS+ mm.", 0},
+    {"labels", "labels", "Label map of the organs. Attribute lesion as above.", 0},
+    {"facts", "table", "One row: lesion (0 or 1), its volume in ml and its center in RAS+ mm.", 0},
     MF_END};
 static const mf_port inputs[] = {MF_END};
 
@@ -150,16 +149,16 @@ static mf_status run(mf_task *t, const void *p, void *session)
 static const mf_stage stage = {
     .name = "phantom.volume",
     .version = 2,
-    .summary = "A random anatomy as a CT, MR or PET scan, with its organs and perhaps a lesion.",
-    .help = "A torso in RAS, centered on the world's origin: skin and fat, muscle, and up to 14 "
-            "organs, which are bent and placed differently in each case but always lie in the "
-            "same order to one another. Labels: 1 liver, 2 spleen, 3 right kidney, 4 left kidney, "
-            "5 stomach, 6 spine, 7 aorta, 8 bladder, 9 gallbladder (inside the liver), 10 spinal "
-            "canal (inside the spine), 11 right lung, 12 left lung, 13 heart, 14 heart chamber "
-            "(inside the heart). A lesion lies in the liver; whether a case has one stands in the "
-            "attribute `lesion` (0 or 1) of volume and labels and in the table facts: the truth "
-            "for classifiers. A case with a lesion and the same case without one differ in "
-            "nothing else.",
+    .summary = "Generates a random anatomy as a CT, MR or PET scan, with organ labels and an "
+               "optional lesion.",
+    .help = "A torso in RAS orientation, centered on the world origin: skin, fat, muscle, and up "
+            "to 14 organs. Shape and position of the organs vary between cases; their arrangement "
+            "does not. Labels: 1 liver, 2 spleen, 3 right kidney, 4 left kidney, 5 stomach, 6 "
+            "spine, 7 aorta, 8 bladder, 9 gallbladder (inside the liver), 10 spinal canal (inside "
+            "the spine), 11 right lung, 12 left lung, 13 heart, 14 heart chamber (inside the "
+            "heart). The lesion is in the liver. The attribute `lesion` (0 or 1) of volume and "
+            "labels, and the table facts, are the ground truth for classifiers. A case with a "
+            "lesion and the same case without differ in the lesion only.",
     .params = params,
     .params_size = sizeof(phantom_params),
     .in = inputs,

@@ -11,13 +11,14 @@ typedef struct prepare_params {
     MF_NORMALIZE_FIELDS;
 } prepare_params;
 
-static const mf_param params[] = {
-    MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
-             "Spacing of the training grid along x, y, z."),
-    MF_INT3(prepare_params, min_size, "[135, 135, 135]", 1, 4096, "voxels",
-            "Least size along x, y, z: at least the crop that training takes."),
-    MF_NORMALIZE_PARAMS(prepare_params), MF_END};
-static const mf_port inputs[] = {{"volume", "volume", "Scan.", 0},
+static const mf_param params[] = {MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100,
+                                           "mm", "Target spacing along x, y, z."),
+                                  MF_INT3(prepare_params, min_size, "[135, 135, 135]", 1, 4096,
+                                          "voxels",
+                                          "Minimum size along x, y, z: smaller scans are padded. "
+                                          "It is at least the patch size of the training."),
+                                  MF_NORMALIZE_PARAMS(prepare_params), MF_END};
+static const mf_port inputs[] = {{"volume", "volume", "The scan.", 0},
                                  {"masks", "masks", "Its masks, on the same grid.", 0},
                                  MF_END};
 static const mf_port outputs[] = {
@@ -86,11 +87,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
 static const mf_stage stage = {
     .name = "mass.prepare",
     .version = 2,
-    .summary = "Bring a scan and its masks to the training grid.",
-    .help = "The image is resampled linearly, clipped by modality, brought to mean 0 and deviation "
-            "1, and padded with 0, half of it on either side. Masks take the nearest voxel, on the "
-            "same geometry; those that vanish are dropped and counted in the log. The result "
-            "keeps its place in the world.",
+    .summary = "Resamples and normalizes a scan and its masks for training.",
+    .help = "The image is resampled linearly to `spacing`, clipped by modality, normalized to mean "
+            "0 and standard deviation 1, and padded symmetrically with 0. Masks are resampled by "
+            "nearest neighbour on the same grid. Masks that vanish are dropped; the log counts "
+            "them. The world coordinates are preserved.",
     .params = params,
     .params_size = sizeof(prepare_params),
     .in = inputs,

@@ -25,65 +25,66 @@ typedef struct masks_params {
 
 static const mf_param params[] = {
     MF_CHOICE(masks_params, profile, "auto", "auto|mass|totalseg_mr|head_ct",
-              "Thresholds of MASS. auto: those of the slices' own profile, which for all others is "
-              "mass: 0.4 and 0.7; totalseg_mr: 0.3 and 0.7; head_ct: 0.3 and 0.5."),
+              "Thresholds of MASS. auto: those of the profile of the slices. mass: predicted IoU "
+              "0.4, stability 0.7. totalseg_mr: 0.3, 0.7. head_ct: 0.3, 0.5."),
     MF_CHOICE(masks_params, axis, "slices", "slices|z|y|x|all",
-              "Slices across this axis are seeded: that of the slices, another, or all three."),
+              "Axis of the seed slices. slices: that of the input. all: z, y and x."),
     MF_INT(masks_params, points_per_side, "32", 1, 512, "",
-           "Points along each side of a picture; each is asked for masks."),
+           "Point prompts along each side of an image."),
     MF_INT_MARKED(masks_params, points_per_batch, "128", 1, 4096, "", MF_NO_CACHE,
-                  "Points that go through the decoder together."),
+                  "Point prompts per batch of the decoder."),
     MF_REAL(masks_params, pred_iou_thresh, "-1", -1, 1, "",
-            "Masks must have a predicted IoU above this; -1: the profile's, 0: any."),
-    MF_REAL(
-        masks_params, stability_score_thresh, "-1", -1, 1, "",
-        "Masks must be at least so stable when the threshold moves; -1: the profile's, 0: any."),
+            "Minimum predicted IoU. -1: from the profile. 0: no limit."),
+    MF_REAL(masks_params, stability_score_thresh, "-1", -1, 1, "",
+            "Minimum stability score. -1: from the profile. 0: no limit."),
     MF_REAL(masks_params, stability_score_offset, "1", 0, 100, "",
-            "How far the threshold moves for that, both ways."),
-    MF_REAL(masks_params, mask_threshold, "0", -100, 100, "", "Logits above this are inside."),
+            "Shift of the mask threshold, up and down, for the stability score."),
+    MF_REAL(masks_params, mask_threshold, "0", -100, 100, "",
+            "Logits above this value belong to the mask."),
     MF_REAL(masks_params, box_nms_thresh, "0.5", 0, 1, "",
-            "Of masks in a crop whose boxes overlap more than this the surest stays."),
+            "Box IoU of the non-maximum suppression within a crop. The mask with the higher "
+            "predicted IoU is kept."),
     MF_INT(masks_params, crop_n_layers, "2", 0, 4, "",
-           "Layers of crops beside the whole picture; layer i has 4^i."),
-    MF_REAL(
-        masks_params, crop_nms_thresh, "0.5", 0, 1, "",
-        "Of masks of several crops whose boxes overlap more than this that of the smallest stays."),
+           "Layers of crops in addition to the whole image. Layer i has 4^i crops."),
+    MF_REAL(masks_params, crop_nms_thresh, "0.5", 0, 1, "",
+            "Box IoU of the non-maximum suppression between crops. The mask of the smaller crop is "
+            "kept."),
     MF_REAL(masks_params, crop_overlap_ratio, "0.5", 0, 1, "",
-            "Share of the shorter side that crops of the first layer overlap."),
+            "Overlap of the crops of the first layer, as a fraction of the shorter side."),
     MF_INT(masks_params, crop_n_points_downscale_factor, "1", 1, 512, "",
-           "Points along a side are divided by this in each further layer."),
-    MF_REALS(
-        masks_params, point_grids, "[]", 0, 1, "",
-        "Own points instead of a grid: x, y, x, y, ... as shares of a crop's width and height; "
-        "the same in all layers."),
-    MF_INT(masks_params, min_mask_region_area, "-1", -1, 1e6, "pixels",
-           "Holes and sprinkles of at most this many pixels of the low-resolution logits go; -1: "
-           "min_pixels of the slices for a model of 1024 px, in proportion for others; 0: none."),
+           "Points per side are divided by this factor in each further layer."),
+    MF_REALS(masks_params, point_grids, "[]", 0, 1, "",
+             "Custom points instead of a grid: x, y, x, y, ... as fractions of width and height of "
+             "a crop. All layers have the same points."),
+    MF_INT(
+        masks_params, min_mask_region_area, "-1", -1, 1e6, "pixels",
+        "Maximum area of holes and sprinkles that are removed, in pixels of the low-resolution "
+        "logits. -1: min_pixels of the slices for a model of 1024 px, scaled for others. 0: none."),
     MF_BOOL(masks_params, adaptive_area, "false",
-            "min_mask_region_area is meant for pixels of 1 mm2 and scaled to those of the scan."),
-    MF_BOOL(masks_params, use_m2m, "false", "Each mask is shown to the model once more."),
-    MF_BOOL(masks_params, multimask_output, "true", "Three masks a point; else one."),
+            "min_mask_region_area is for pixels of 1 mm2 and is scaled to the pixels of the scan."),
+    MF_BOOL(masks_params, use_m2m, "false",
+            "Refine each mask by another pass through the decoder (mask to mask)."),
+    MF_BOOL(masks_params, multimask_output, "true", "Three masks per point. false: one."),
     MF_REAL(masks_params, physical_interval_mm, "30", 0.01, 1e6, "mm",
-            "One slice is seeded each so many mm."),
+            "Distance between seed slices."),
     MF_INT(masks_params, min_slices_per_sample, "10", 1, 1e6, "",
-           "But at least so many, or all where there are fewer."),
+           "Minimum number of seed slices. All slices if there are fewer."),
     MF_INT(masks_params, dense_factor, "3", 1, 1000, "",
-           "So many times as many slices where the input `dense` marks something."),
+           "Factor of the number of seed slices where the input `dense` is not 0."),
     MF_INT(masks_params, max_masks_per_slice, "70", 1, 1e6, "",
-           "The first so many masks of a slice are kept: those of the smallest crops come first."),
+           "Maximum number of masks per slice. Those of the smallest crops come first."),
     MF_REAL(masks_params, min_body_fraction, "0.9", 0, 1, "",
-            "With a body only masks at least so far inside it are kept."),
+            "With the input `body`: minimum fraction of a mask inside the body."),
     MF_INT_MARKED(masks_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Most of the device's memory that programs take; 0: as they see fit."),
+                  "Maximum device memory of the model. 0: chosen from the device."),
     MF_REAL_MARKED(masks_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
-                   "Time between saves of what has been found, after a slice each."),
+                   "Minimum time between two checkpoints. Checkpoints are saved between slices."),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as colour slices.", 0},
-    {"model", "model", "A SAM 2.", 0},
-    {"body", "labels?", "Slices are seeded, and masks kept, inside the body: where this is not 0.",
-     0},
-    {"dense", "labels?", "More slices are seeded where this is not 0.", 0},
+    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
+    {"model", "model", "A SAM 2 model.", 0},
+    {"body", "labels?", "Body mask: slices are seeded, and masks kept, where it is not 0.", 0},
+    {"dense", "labels?", "Region with more seed slices: where it is not 0.", 0},
     MF_END};
 static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, MF_END};
 
@@ -524,11 +525,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_sam2_masks = {
     .name = "sam2.masks",
     .version = 2,
-    .summary = "Masks of things on some slices of a scan, by SAM 2.",
-    .help = "The automatic mask generator of SAM 2: a grid of points on a slice and on its crops, "
-            "three masks a point; kept are those that the model is sure of, that are stable, that "
-            "no crop has cut, each thing once. sam2.propagate makes 3D masks of them. Parameters "
-            "have their official names; the defaults are those of MASS (docs/sam2.md).",
+    .summary = "Finds class-agnostic 2D masks on some slices of a scan with SAM 2.",
+    .help = "The automatic mask generator of SAM 2: point prompts on a grid over each slice and "
+            "over its crops, three masks per point. Kept are masks with a high predicted IoU and a "
+            "high stability score that do not touch the edge of a crop, without duplicates. "
+            "sam2.propagate propagates them to 3D masks. Parameters have their official names. "
+            "Their defaults are those of MASS (docs/sam2.md).",
     .params = params,
     .params_size = sizeof(masks_params),
     .in = inputs,

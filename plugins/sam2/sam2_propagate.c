@@ -16,34 +16,35 @@ typedef struct propagate_params {
 
 static const mf_param params[] = {
     MF_INT(propagate_params, min_voxels, "-1", -1, 1e12, "voxels",
-           "Smaller masks are dropped; -1: min_voxels of the seeds, or 1."),
+           "Minimum size. Smaller masks are dropped. -1: min_voxels of the seeds, or 1."),
     MF_BOOL(propagate_params, keep_largest, "true",
-            "Of a mask only the largest component that crosses its seed's slice stays."),
+            "Keep only the largest component of a mask that intersects its seed slice."),
     MF_INT(propagate_params, fill_hole_area, "-1", -1, 1e6, "pixels",
-           "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
-           "for a model of 1024 px, in proportion for others; 0: none."),
+           "Maximum area of holes that are filled, in pixels of the low-resolution logits of a "
+           "slice. -1: 8 for a model of 1024 px, scaled for others. 0: none."),
     MF_INT(propagate_params, max_empty_slices, "0", 0, 1e6, "slices",
-           "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
+           "An object ends after this many consecutive slices without it. 0: no limit, it may "
+           "reappear."),
     MF_INT_MARKED(propagate_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
-                  "Things that go through a program together; halved where memory is short."),
+                  "Objects per batch of the model. It is halved if device memory is short."),
     MF_INT_MARKED(propagate_params, objects_per_pass, "0", 0, 1e6, "", MF_NO_CACHE,
-                  "Things of a slice that walk through the scan together, so that each slice is "
-                  "encoded once for them; 0: all; halved where memory is short."),
-    MF_INT_MARKED(
-        propagate_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
-        "Memory for what the encoder says of slices, so that it need not be asked again."),
+                  "Objects of a slice that are propagated in one pass; each pass encodes every "
+                  "slice once. 0: all. It is halved if memory is short."),
+    MF_INT_MARKED(propagate_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
+                  "Host memory for encoded slices, which are used again."),
     MF_INT_MARKED(propagate_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Most of the device's memory that programs take; 0: as they see fit."),
-    MF_REAL_MARKED(propagate_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
-                   "Time between saves of what is finished, after the things of a slice each."),
+                  "Maximum device memory of the model. 0: chosen from the device."),
+    MF_REAL_MARKED(
+        propagate_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
+        "Minimum time between two checkpoints. Checkpoints are saved between seed slices."),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as colour slices.", 0},
-    {"seeds", "seeds", "Masks on some of its slices, across any axis.", 0},
-    {"model", "model", "A SAM 2 with its memory.", 0},
+    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
+    {"seeds", "seeds", "2D masks on some of its slices, across any axis.", 0},
+    {"model", "model", "A SAM 2 model with memory (video).", 0},
     MF_END};
 static const mf_port outputs[] = {
-    {"masks", "masks", "3D masks; score: the predicted IoU of the seed; seed: axis and slice.", 0},
+    {"masks", "masks", "3D masks. score: predicted IoU of the seed. seed: its axis and slice.", 0},
     MF_END};
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -297,11 +298,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_sam2_propagate = {
     .name = "sam2.propagate",
     .version = 2,
-    .summary = "Masks of single slices followed through the scan, by SAM 2.",
-    .help = "Each thing starts on its own slice and is followed to the last slice, then to the "
-            "first. Of its 3D mask the largest component that crosses the seed's slice stays. Put "
-            "masks.nms behind it: things that were found on several slices come out several times. "
-            "Batch and memory change no result.",
+    .summary = "Propagates 2D masks through the scan to 3D masks, with SAM 2.",
+    .help = "Each object starts on its seed slice and is propagated to the last slice, then to the "
+            "first. Of its 3D mask, the largest component that intersects the seed slice is kept. "
+            "Objects with seeds on several slices give several masks: remove the duplicates with "
+            "masks.nms. Batch sizes and memory limits do not change the result.",
     .params = params,
     .params_size = sizeof(propagate_params),
     .in = inputs,

@@ -19,48 +19,49 @@ typedef struct segment_params {
 
 static const mf_param params[] = {
     MF_REALS(segment_params, points, "[]", -1e9, 1e9, "",
-             "Points: x, y, z, x, y, z, ... in the unit that `unit` names."),
+             "Points: x, y, z, x, y, z, ... in `unit`."),
     MF_INTS(segment_params, labels, "[]", 0, 1, "",
-            "One a point: 1 it lies inside, 0 outside. Empty: all inside."),
+            "Label of each point: 1 foreground, 0 background. Empty: all foreground."),
     MF_REALS(segment_params, box, "[]", -1e9, 1e9, "",
-             "A box around the thing: x, y, z of two corners; six numbers for each box. Of a thick "
-             "one the slice in its middle counts."),
+             "Boxes: x, y, z of two opposite corners, six numbers per box, in `unit`. Of a box "
+             "with several slices, the middle slice is used."),
     MF_INTS(segment_params, obj_ids, "[]", 1, 1e6, "",
-            "Which thing each point, then each box, is about. Empty: all about one."),
+            "Object id of each point, then of each box. Empty: all belong to one object."),
     MF_CHOICE(segment_params, unit, "voxel", "voxel|mm",
-              "Of points and boxes: voxels of the scan's file, from 0, as viewers and nibabel "
-              "count them; or "
-              "millimetres in the patient (RAS+)."),
+              "Unit of points and boxes. voxel: voxels of the scan's file, from 0, as in viewers "
+              "and nibabel. mm: world coordinates (RAS+)."),
     MF_CHOICE(segment_params, axis, "slices", "slices|z|y|x",
-              "The thing is shown on a slice across this axis, and followed along it."),
-    MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels", "Smaller masks are dropped."),
+              "Axis of the prompted slice and of the propagation. slices: that of the input."),
+    MF_INT(segment_params, min_voxels, "1", 0, 1e12, "voxels",
+           "Minimum size. Smaller masks are dropped."),
     MF_BOOL(segment_params, keep_largest, "false",
-            "Of a mask only the largest component that crosses its slice stays."),
+            "Keep only the largest component of a mask that intersects its prompted slice."),
     MF_INT(segment_params, fill_hole_area, "-1", -1, 1e6, "pixels",
-           "Holes of at most this many pixels of a slice's low-resolution logits are filled; -1: 8 "
-           "for a model of 1024 px, in proportion for others; 0: none."),
+           "Maximum area of holes that are filled, in pixels of the low-resolution logits of a "
+           "slice. -1: 8 for a model of 1024 px, scaled for others. 0: none."),
     MF_INT(segment_params, max_empty_slices, "0", 0, 1e6, "slices",
-           "A thing that was not there on so many slices in a row has ended; 0: it may come back."),
+           "An object ends after this many consecutive slices without it. 0: no limit, it may "
+           "reappear."),
     MF_INT_MARKED(segment_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
-                  "Things that go through a program together; halved where memory is short."),
-    MF_INT_MARKED(
-        segment_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
-        "Memory for what the encoder says of slices, so that it need not be asked again."),
+                  "Objects per batch of the model. It is halved if device memory is short."),
+    MF_INT_MARKED(segment_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
+                  "Host memory for encoded slices, which are used again."),
     MF_INT_MARKED(segment_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Most of the device's memory that programs take; 0: as they see fit."),
+                  "Maximum device memory of the model. 0: chosen from the device."),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as colour slices.", 0},
-    {"model", "model", "A SAM 2 with its memory.", 0},
+    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
+    {"model", "model", "A SAM 2 model with memory (video).", 0},
     {"prompt", "labels?",
-     "Instead of points and boxes: each label is a thing, shown on the slice where it is largest.",
+     "Mask prompts instead of points and boxes: each label is an object, prompted on the slice "
+     "where it is largest.",
      0},
     MF_END};
-static const mf_port outputs[] = {
-    {"masks", "masks",
-     "3D masks in order of object or label; array label says which. Those too small are not there.",
-     0},
-    MF_END};
+static const mf_port outputs[] = {{"masks", "masks",
+                                   "3D masks in order of object id or label; the array `label` has "
+                                   "the values. Masks below min_voxels are missing.",
+                                   0},
+                                  MF_END};
 
 static sam2_request request_of(const segment_params *o)
 {
@@ -366,9 +367,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage mf_stage_sam2_segment = {
     .name = "sam2.segment",
     .version = 2,
-    .summary = "3D masks of things that points, boxes or masks on a slice show, by SAM 2.",
-    .help = "A thing is shown on one slice: by points inside and outside of it, by a box, or by a "
-            "label map at the input `prompt`. From there it is followed both ways.",
+    .summary = "Segments objects in 3D from points, boxes or masks on a slice, with SAM 2.",
+    .help =
+        "An object is prompted on one slice: by foreground and background points, by a box, or by "
+        "a label map at the input `prompt`. The mask is propagated from there in both directions.",
     .params = params,
     .params_size = sizeof(segment_params),
     .in = inputs,

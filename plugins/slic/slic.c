@@ -27,45 +27,53 @@ typedef struct slic_params {
 
 static const mf_param params[] = {
     MF_REALS(slic_params, sizes, "[16, 28, 48]", 0.1, 1000, "mm",
-             "Edges of supervoxels; one round for each."),
+             "Edge lengths of the supervoxels. SLIC runs once for each."),
     MF_REALS(slic_params, merge_thresholds, "[4, 8]", 0, 100, "%",
-             "Also unions of neighbours whose means differ by at most this share of the range."),
+             "Neighbours are merged while their means differ by at most this percentage of the "
+             "intensity range. Each union is another mask."),
     MF_REAL(slic_params, compactness, "10", 0.01, 1000, "%",
-            "Share of the intensity range that weighs as much as one edge of distance."),
-    MF_INT(slic_params, iterations, "10", 1, 100, "", "Rounds of assigning voxels to centers."),
-    MF_CHOICE_FOLDED(
-        slic_params, modality, "volume", "volume|" MF_MODALITIES,
-        "What the intensities are: as the volume says (guessed where it says nothing)."),
-    MF_REAL(slic_params, window_low, "-300", -32768, 32767, "HU", "CT is clipped to this."),
-    MF_REAL(slic_params, window_high, "400", -32768, 32767, "HU", "CT is clipped to this."),
+            "Intensity difference, in percent of the range, that weighs as much as a distance of "
+            "one edge length."),
+    MF_INT(slic_params, iterations, "10", 1, 100, "", "Number of k-means iterations."),
+    MF_CHOICE_FOLDED(slic_params, modality, "volume", "volume|" MF_MODALITIES,
+                     "Modality that selects the clipping. volume: that of the scan, or a guess if "
+                     "the scan does not state it."),
+    MF_REAL(slic_params, window_low, "-300", -32768, 32767, "HU",
+            "CT: lower bound of the clipping window."),
+    MF_REAL(slic_params, window_high, "400", -32768, 32767, "HU",
+            "CT: upper bound of the clipping window."),
     MF_REAL(slic_params, percentile_low, "1", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
+            "MR and PET: percentile of the lower clipping bound."),
     MF_REAL(slic_params, percentile_high, "99", 0, 100, "%",
-            "MR and PET are clipped to this percentile."),
-    MF_CHOICE(
-        slic_params, body_method, "auto", "auto|threshold|otsu|none",
-        "How the body is found, unless it is given. auto: what is neither padding nor air, as "
-        "body.mask does; threshold: above `threshold`; otsu: above Otsu's level; none: the "
-        "body is the whole volume."),
+            "MR and PET: percentile of the upper clipping bound."),
+    MF_CHOICE(slic_params, body_method, "auto", "auto|threshold|otsu|none",
+              "Method to find the body without the input `body`. auto: neither padding nor air, as "
+              "in body.mask. threshold: above `threshold`. otsu: above Otsu's threshold. none: the "
+              "whole volume."),
     MF_REAL(slic_params, threshold, "-500", -1e9, 1e9, "HU",
-            "auto in CT: air is at most this; threshold: the body is above it (in the volume's "
-            "unit)."),
-    MF_INT(slic_params, min_voxels, "100", 1, 1e9, "voxels", "Smaller masks are dropped."),
+            "auto in CT: air is at or below this value. threshold: the body is above this value, "
+            "in the scan's unit."),
+    MF_INT(slic_params, min_voxels, "100", 1, 1e9, "voxels",
+           "Minimum size. Smaller masks are dropped."),
     MF_REAL(slic_params, max_union_fraction, "0.5", 0, 1, "",
-            "A union is at most this share of the body."),
+            "Maximum size of a union, as a fraction of the body."),
     MF_REAL(slic_params, edge_threshold, "8", 0, 100, "%",
-            "Means that differ by this share of the range make a border a visible edge."),
+            "A border is a visible edge where the means differ by this percentage of the intensity "
+            "range."),
     MF_REAL(slic_params, min_edge_fraction, "0", 0, 1, "",
-            "Masks with a smaller share of visible edge in their border are dropped; 0: none."),
+            "Minimum fraction of visible edge in the border of a mask. 0: no limit."),
     MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
-           "At most as many masks, the same number for each size; the largest stay."),
+           "Maximum number of masks, divided equally among the sizes. The largest are kept."),
     MF_END};
 static const mf_port inputs[] = {
-    {"volume", "volume", "Scan.", 0},
-    {"body", "labels?", "The body: not 0 inside. Found by intensity without it.", 0},
+    {"volume", "volume", "The scan.", 0},
+    {"body", "labels?", "Body mask: not 0 inside. Without it, the body is found by `body_method`.",
+     0},
     MF_END};
-static const mf_port outputs[] = {{"masks", "masks", "Supervoxels, and unions of them.", 0},
-                                  MF_END};
+static const mf_port outputs[] = {
+    {"masks", "masks",
+     "Supervoxels and unions of them. The score is the fraction of visible edge in the border.", 0},
+    MF_END};
 static const char *const kernels[] = {slic_cl, NULL};
 
 static mf_status check(const void *p)
@@ -76,8 +84,8 @@ static mf_status check(const void *p)
     MF_TRY(mf_normalize_check(&MF_NORMALIZE_OF(o)));
     for (size_t i = 1; i < o->merge_thresholds.count; i++)
         if (o->merge_thresholds.v[i] <= o->merge_thresholds.v[i - 1])
-            return mf_fail(MF_INVALID, "merge_thresholds must increase: %g follows %g", o->merge_thresholds.v[i],
-                           o->merge_thresholds.v[i - 1]);
+            return mf_fail(MF_INVALID, "merge_thresholds must increase: %g follows %g",
+                           o->merge_thresholds.v[i], o->merge_thresholds.v[i - 1]);
     return MF_OK;
 }
 
@@ -463,13 +471,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
 static const mf_stage stage = {
     .name = "slic.masks",
     .version = 4,
-    .summary = "Supervoxels of several sizes as masks that need no labels and no weights.",
-    .help = "SLIC (Achanta et al. 2012) in 3D, distances in mm. Parts that are cut off from their "
-            "supervoxel join the neighbour they touch most. Masks with less than half of their "
-            "voxels in the body are dropped. Unions come from joining neighbours, the most "
-            "similar first. A mask's score is the share of its border that is a visible edge: "
-            "supervoxels within one tissue have little of it, and mark what no other view could "
-            "find again; min_edge_fraction drops them.",
+    .summary =
+        "Computes supervoxels of several sizes as class-agnostic masks, without labels or weights.",
+    .help = "SLIC (Achanta et al. 2012) in 3D, with distances in mm. Fragments of supervoxels join "
+            "the neighbour with the largest common border. Masks with less than half of their "
+            "voxels in the body are dropped. Unions are made by merging neighbours, the most "
+            "similar first. The score of a mask is the fraction of its border that is a visible "
+            "edge. Supervoxels inside one tissue have a low score and cannot be found again in "
+            "another view; min_edge_fraction drops them.",
     .params = params,
     .params_size = sizeof(slic_params),
     .in = inputs,

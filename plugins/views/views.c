@@ -76,9 +76,11 @@ static const mf_param params[] = {
     MF_END};
 /* clang-format on */
 
-static const mf_port inputs[] = {{"samples", "sample[]", "What mass.prepare made.", 0}, MF_END};
+static const mf_port inputs[] = {{"samples", "sample[]", "Samples, from mass.prepare.", 0}, MF_END};
 static const mf_port outputs[] = {
-    {"pairs", "stream<pair>", "Reference (weakly distorted) and query (strongly).", 0}, MF_END};
+    {"pairs", "stream<pair>",
+     "Pairs of a weakly augmented reference view and a strongly augmented query view.", 0},
+    MF_END};
 
 static mf_status check_range(const mf_reals *range, const char *view, const char *name)
 {
@@ -183,14 +185,16 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
 static const mf_stage stage = {
     .name = "augment.views",
     .version = 2,
-    .summary = "Pairs of distorted, overlapping views of samples, with masks that mark the same.",
-    .help = "Item i shows one sample: two crops that overlap around a random anchor, the same "
-            "masks in both. The reference is distorted weakly, the query strongly: by an affine "
-            "map, after which the center of the crop is taken (without one, a random place of "
-            "it), then by brightness, gamma, contrast, blur and noise, each with its own "
-            "probability. Image voxels from outside a crop are 0. A mask may be empty in a view. "
-            "Samples without masks are passed over. Intensities are in standard deviations of "
-            "the scan.",
+    .summary =
+        "Draws pairs of overlapping, augmented views of samples, with the same masks in both.",
+    .help =
+        "An item of the stream shows one sample. Two overlapping crops are drawn around a random "
+        "anchor. The reference view gets weak augmentation, the query view strong augmentation: "
+        "an affine map followed by a center crop (without the affine map: a random crop), then "
+        "brightness, gamma, contrast, blur and noise, each with its own probability. Voxels "
+        "outside of a crop are 0. A mask may be empty in a view. Samples without masks are "
+        "skipped. The parameters have the names and defaults of the official MASS code where it "
+        "has them.",
     .params = params,
     .params_size = sizeof(views_params),
     .in = inputs,

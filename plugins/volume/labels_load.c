@@ -11,25 +11,25 @@ typedef struct labels_params {
 } labels_params;
 
 static const mf_param params[] = {
-    MF_PATH(labels_params, path, NULL, "The label map: any format that volume.load reads."),
-    MF_TEXT(labels_params, orientation, "RAS", "Without `like`: as in volume.load."),
+    MF_PATH(labels_params, path, NULL, "Label map, in any format that volume.load reads."),
+    MF_TEXT(labels_params, orientation, "RAS",
+            "Target orientation without `like`, as in volume.load."),
     MF_CHOICE(labels_params, align, "world", "world|index",
-              "With `like`: the headers must place both alike, or (index) only the order of voxels "
-              "counts."),
+              "With `like`. world: the headers must give both the same position. index: only the "
+              "voxel order counts."),
     MF_INTS(labels_params, select_labels, "[]", 1, 2147483647, "",
-            "Label values that are kept; the others become background. Empty: all."),
+            "Label values to keep; others become background. Empty: all."),
     MF_INT(labels_params, time, "-1", -1, 1e6, "",
-           "Which volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file "
-           "must have one only."),
+           "Volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file must "
+           "have one volume."),
     MF_END};
 
 static const mf_port inputs[] = {
     {"like", "volume?",
-     "The scan that the labels belong to: they are turned and cropped as it was.", 0},
+     "Scan that the labels belong to. The labels are reoriented and cropped as it was.", 0},
     MF_END};
 static const mf_port outputs[] = {
-    {"labels", "labels", "The label map: whole numbers, 0 is background.", 0},
-    MF_END};
+    {"labels", "labels", "Label map of integers; 0 is background.", 0}, MF_END};
 
 static mf_status check(const void *p)
 {
@@ -63,14 +63,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage labels_load = {
     .name = "labels.load",
     .version = 4,
-    .summary = "A label map from a file, on the grid of the scan that it belongs to.",
+    .summary = "Loads a label map from a file, on the grid of its scan.",
     .help =
-        "With the input `like` (a volume from volume.load) the labels come out voxel for voxel "
-        "on that volume, turned and cropped as it was; a label map of another size or place is "
-        "refused, with both sizes in the message. Without it they are turned to `orientation`. "
-        "Values "
-        "that were stored as reals or scaled are rounded within 0.001 of a whole number; others "
-        "are refused, with the value and its place.",
+        "With the input `like` (a volume from volume.load), the labels are reoriented and cropped "
+        "like that volume and match it voxel by voxel. A label map of another size or position is "
+        "refused; the message names both. Without `like`, the labels are reoriented to "
+        "`orientation`. Values that are stored as real numbers, or scaled, are rounded if they are "
+        "within 0.001 of an integer. Others are refused with value and position.",
     .params = params,
     .params_size = sizeof(labels_params),
     .in = inputs,

@@ -15,27 +15,27 @@ typedef struct load_params {
 
 static const mf_param params[] = {
     MF_PATH(load_params, path, NULL,
-            "The scan: .nii .nii.gz .hdr/.img .nrrd .nhdr .mha .mhd .dcm, or a folder of DICOM "
-            "files."),
+            "Scan: .nii .nii.gz .hdr/.img .nrrd .nhdr .mha .mhd .dcm, or a folder of DICOM files."),
     MF_TEXT(load_params, orientation, "RAS",
-            "Where the axes x, y, z shall grow to: R or L, A or P, S or I, in any order; or keep."),
-    MF_CHOICE(load_params, crop, "none", "none|threshold|labels",
-              "Cut away what lies outside: of the largest piece above threshold, or of labels."),
-    MF_REAL(load_params, threshold, "-500", -1e9, 1e9, "HU",
-            "For crop threshold: what is brighter is body. For MR and PET in their own units."),
-    MF_REAL(load_params, margin, "20", 0, 1000, "mm", "Left around what crop found."),
-    MF_PATH(load_params, labels, "", "For crop labels: the scan's label map."),
-    MF_CHOICE_FOLDED(
-        load_params, modality, "auto", "auto|" MF_MODALITIES,
-        "auto: what DICOM says; else ct when values reach -500 or below; else unknown."),
+            "Target orientation: the directions in which x, y, z increase (R or L, A or P, S or I, "
+            "in any order), or keep."),
+    MF_CHOICE(
+        load_params, crop, "none", "none|threshold|labels",
+        "Crop to the largest component above `threshold`, or to the bounding box of `labels`."),
+    MF_REAL(
+        load_params, threshold, "-500", -1e9, 1e9, "HU",
+        "crop: threshold: voxels above this value are body. For MR and PET, in the scan's unit."),
+    MF_REAL(load_params, margin, "20", 0, 1000, "mm", "Margin around the cropped region."),
+    MF_PATH(load_params, labels, "", "crop: labels: the scan's label map."),
+    MF_CHOICE_FOLDED(load_params, modality, "auto", "auto|" MF_MODALITIES,
+                     "auto: from DICOM; else ct if a value is at or below -500; else unknown."),
     MF_TEXT(load_params, series, "",
-            "Which series of a DICOM folder: its number or unique id. Not needed for one only."),
+            "Series of a DICOM folder, by number or UID. Required if there are several."),
     MF_INT(load_params, time, "-1", -1, 1e6, "",
-           "Which time point of a 4D scan, or volume of a DICOM series (echoes, phases ...), from "
-           "0. -1: "
-           "the scan must have one only."),
+           "Time point of a 4D scan, or volume of a DICOM series (echo, phase, ...), from 0. -1: "
+           "the scan must have one volume."),
     MF_CHOICE(load_params, nonfinite, "refuse", "refuse|zero",
-              "Voxels that are not a number, or infinite: refuse the scan, or put 0 there."),
+              "Voxels that are NaN or infinite: refuse the scan, or replace them by 0."),
     MF_END};
 
 static const mf_port inputs[] = {MF_END};
@@ -109,19 +109,16 @@ static mf_status run(mf_task *t, const void *p, void *session)
 const mf_stage volume_load = {
     .name = "volume.load",
     .version = 4,
-    .summary = "A scan from a file or a folder of DICOM files.",
-    .help =
-        "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM; rescaling that the "
-        "file asks for is applied. The volume is turned to `orientation` by swapping and reversing "
-        "axes, never by interpolation, so no value changes; a result that is written for the scan "
-        "goes back to the orientation and size of its file. Refused in words: damaged or "
-        "incomplete files, colour, several time points, echoes or kinds of image (unless `time` "
-        "says "
-        "which), DICOM folders with several series (unless `series` says which, or the others are "
-        "localizers), with slices missing or shifted, with a tilted gantry. Labels that belong to "
-        "the scan are read by "
-        "labels.load with this stage as its input `like`. PET keeps the unit of its file; where "
-        "DICOM gives dose, weight and times, the attribute suv_factor turns it to SUV.",
+    .summary = "Loads a scan from a file or a folder of DICOM files.",
+    .help = "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM, and applies the "
+            "rescaling of the file. The volume is reoriented to `orientation` by permuting and "
+            "flipping axes, without interpolation. Results for the scan are written on the grid of "
+            "its file. Refused with a message: damaged or incomplete files; colour; several time "
+            "points, echoes or image types (choose one by `time`); DICOM folders with several "
+            "series (choose one by `series`; localizers are ignored), with missing or shifted "
+            "slices, or with a tilted gantry. Load label maps of the scan with labels.load, with "
+            "this stage as its input `like`. PET keeps the unit of its file. If DICOM has dose, "
+            "weight and times, the attribute suv_factor converts the values to SUV.",
     .params = params,
     .params_size = sizeof(load_params),
     .in = inputs,

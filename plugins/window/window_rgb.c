@@ -14,28 +14,30 @@ static const mf_param params[] = {
     MF_CHOICE(window_params, profile, "auto",
               "auto|abdomen_ct|chest_ct|wholebody_ct|head_ct|lits_ct|totalseg_ct|pet|abdomen_mr|"
               "cardiac_mr|totalseg_mr|brain_mr",
-              "Which three windows make red, green and blue. auto: abdomen_ct, pet or abdomen_mr, "
-              "by the scan's modality."),
+              "Intensity windows of the red, green and blue channel. auto: abdomen_ct, pet or "
+              "abdomen_mr, by the scan's modality."),
     MF_CHOICE(window_params, axis, "auto", "auto|z|y|x",
-              "Slices across this axis (z: axial). auto: where pixels are finest; axial if equal."),
+              "Axis across which slices are cut (z: axial). auto: the axis with the finest pixels; "
+              "axial if they are equal."),
     MF_REALS(window_params, windows, "[]", -1e9, 1e9, "HU",
-             "Own windows instead of the profile's: center and width three times."),
+             "Custom windows instead of the profile's: center and width, three times."),
     MF_REALS(window_params, percentiles, "[]", 0, 100, "%",
-             "Own quantiles instead of the profile's: lower and upper three times."),
+             "Custom percentiles instead of the profile's: lower and upper, three times."),
     MF_REAL(window_params, suv_factor, "0", 0, 1e9, "",
-            "PET: SUV of a voxel value of 1. 0: the scan must say so itself; 1: it is in SUV."),
+            "PET: SUV of the voxel value 1. 0: taken from the scan. 1: the scan is in SUV."),
     MF_END};
 
 static const mf_port inputs[] = {
     {"volume", "volume", "The scan.", 0},
-    {"body", "labels?", "Quantiles are taken where this is not 0; else over the whole scan.", 0},
+    {"body", "labels?",
+     "Body mask: percentiles are computed where it is not 0. Without it, over the whole scan.", 0},
     MF_END};
-static const mf_port outputs[] = {{"slices", "slices",
-                                   "8-bit colour slices [n, h, w, 3] and the axis they cut. "
-                                   "Attributes profile (its name), min_pixels and min_voxels: "
-                                   "the least sizes of masks that go with it.",
-                                   0},
-                                  MF_END};
+static const mf_port outputs[] = {
+    {"slices", "slices",
+     "8-bit RGB slices [n, h, w, 3] and their axis. Attributes: profile, and the minimum mask "
+     "sizes of the profile, min_pixels and min_voxels.",
+     0},
+    MF_END};
 
 static mf_status check(const void *p)
 {
@@ -168,15 +170,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
 static const mf_stage stage = {
     .name = "window.rgb",
     .version = 2,
-    .summary = "A scan as 8-bit colour slices: three windows on its values, one a channel.",
-    .help =
-        "Profiles (red, green, blue): abdomen_ct, lits_ct, totalseg_ct 60/350, 15/250, 150/1200 "
-        "HU (center/width); chest_ct -600/1500, 50/350, 500/2000; wholebody_ct -600/1500, "
-        "50/350, 700/2500; head_ct 90/300, 55/120, 600/3000; pet 1.5/3, 5/10, 15/30 SUV; "
-        "abdomen_mr, cardiac_mr, totalseg_mr the quantiles 5-95, 15-85, 1-99 %; brain_mr 1-99, "
-        "5-95, 10-90 %. Values are truncated to 8 bits, not rounded, as in the official MASS "
-        "code. Rows and columns keep the order of the volume's voxels: nothing is flipped for "
-        "display.",
+    .summary = "Converts a scan to 8-bit RGB slices: three intensity windows, one per channel.",
+    .help = "Profiles (red, green, blue): abdomen_ct, lits_ct, totalseg_ct 60/350, 15/250, "
+            "150/1200 HU (center/width); chest_ct -600/1500, 50/350, 500/2000; wholebody_ct "
+            "-600/1500, 50/350, 700/2500; head_ct 90/300, 55/120, 600/3000; pet 1.5/3, 5/10, 15/30 "
+            "SUV; abdomen_mr, cardiac_mr, totalseg_mr: percentiles 5-95, 15-85, 1-99; brain_mr: "
+            "percentiles 1-99, 5-95, 10-90. Values are truncated to 8 bits, as in the official "
+            "MASS code. Rows and columns keep the voxel order of the volume, without flips.",
     .params = params,
     .params_size = sizeof(window_params),
     .in = inputs,

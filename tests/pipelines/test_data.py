@@ -186,7 +186,7 @@ class Data(Graphs):
         self.assertIn("augment.views: weak_gamma_range: minimum 2, above the maximum 1", text)
         self.assertIn("phantoms.yaml:12:", text)
         text = self.massflow("run", "phantoms.yaml", "--set", "gamma=[1]", code=2)
-        self.assertIn("weak_gamma takes two numbers, a lowest and a highest; it has 1", text)
+        self.assertIn("weak_gamma_range takes two numbers, minimum and maximum; it has 1", text)
 
     @unittest.skipUnless(os.path.isdir(os.environ.get("MASSFLOW_DATA", "")), "no MASSFLOW_DATA")
     def test_real_scans(self):

@@ -80,12 +80,12 @@ class Inspect(unittest.TestCase):
                          "massflow: error: --set takes NAME=VALUE, not 'steps'\n")
 
     def test_spellings_of_a_choice(self):
-        self.assertIn("\n             choice: auto, ct, mr (or mri), pet (or pt); in upper or lower case; "
+        self.assertIn("\n               choice: auto, ct, mr (or mri), pet (or pt); in upper or lower case; "
                       "default auto\n", self.massflow("describe", "volume.load").stdout)
 
     def test_help_on_a_command_that_is_not_listed(self):
         self.assertTrue(self.massflow("help", "worker").stdout.startswith(
-            "massflow worker NODE - started by massflow itself, never by hand\n"))
+            "massflow worker NODE - internal: started by massflow run\n"))
 
     def test_wrong_plugins_end_with_2(self):
         for name, words in {"old_major": "was built for stage interface 2.4; this massflow has 1.4",
@@ -107,6 +107,11 @@ class Inspect(unittest.TestCase):
         self.assertIn("--set NAME=VALUE", self.massflow("help", "graph").stdout)
         self.assertEqual(self.massflow("graph", "--help").stdout,
                          self.massflow("help", "graph").stdout)
+        # A stage, too; and what is neither.
+        self.assertEqual(self.toys("describe", "toy.masks").stdout.split("\nplugin ")[0],
+                         self.massflow("help", "toy.masks", MASSFLOW_PLUGINS="plugins").stdout.split("\nplugin ")[0])
+        self.assertEqual(self.massflow("help", "volume.laod", code=2).stderr,
+                         "massflow: error: no stage 'volume.laod'; did you mean 'volume.load'?\n")
         self.assertEqual(self.massflow("grahp", code=2).stderr,
                          "massflow: error: unknown command 'grahp'; did you mean 'graph'?\n")
         self.assertEqual(self.massflow("graph", "g.yaml", "--stet", "a=b", code=2).stderr,

@@ -515,7 +515,7 @@ START_TEST(descriptions)
                            "  steps    Steps of the schedule.\n"
                            "           integer, 1 to 1000000; required\n"
                            "  stop_at  Stop early.\n"
-                           "           integer, 0 to 1000000; default 0; a longer run goes on from "
+                           "           integer, 0 to 1000000; default 0; a longer run resumes from "
                            "a shorter one\n"
                            "\n"
                            "plugin toy (toy.so), version 1\n");

@@ -159,7 +159,7 @@ static void show_option(const option *o)
 void command_show(const command *c)
 {
     printf("massflow %s%s%s - %s\n", c->name, *c->operands ? " " : "", c->operands,
-           c->summary ? c->summary : "started by massflow itself, never by hand");
+           c->summary ? c->summary : "internal: started by massflow run");
     if (c->help)
         printf("\n%s\n", c->help);
     printf("\nOptions:\n");

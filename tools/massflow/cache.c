@@ -600,13 +600,13 @@ static int cache(const args *a)
 
 static const option cache_options[] = {
     OPTION_CACHE,
-    {0, "size", "N", "gc: keep at most so much data, as 20G"},
-    {0, "age", "TIME", "gc: keep what was used within this time, as 30d"},
-    {'n', "dry-run", NULL, "gc: only say what would go"},
+    {0, "size", "N", "gc: maximum size of the data to keep, such as 20G"},
+    {0, "age", "TIME", "gc: keep data that was used within this time, such as 30d"},
+    {'n', "dry-run", NULL, "gc: only show what would be deleted"},
     {0, "force", NULL,
-     "export: replace also a file that massflow did not write; never what is read"},
-    {0, "list", NULL, "trust: the trusted ones"},
-    {0, "forget", NULL, "trust: this one no more"},
+     "export: also replace a file that massflow did not write; inputs are never replaced"},
+    {0, "list", NULL, "trust: list the trusted caches"},
+    {0, "forget", NULL, "trust: remove this cache from the list"},
     OPTION_SET,
     OPTION_CASE,
     OPTION_CODE,
@@ -616,17 +616,17 @@ static const option cache_options[] = {
 const command command_cache = {
     "cache",
     "VERB [FILE] [GRAPH [TARGET...]]",
-    "what is in the cache, and care of it",
-    "  stat      how much there is\n"
-    "  ls        [TYPE]: the artifacts\n"
-    "  verify    reads every byte and says what is damaged; exit status 1 if anything is\n"
-    "  repair    drops what is damaged, so that the next run makes it again\n"
-    "  gc        drops data that was not used for long, or was cheapest to make for its size;\n"
-    "            without --size and --age only what nothing needs any more\n"
-    "  export    FILE [GRAPH [TARGET...]]: results with all they need to be found elsewhere, in\n"
-    "            one file; without GRAPH all that the cache holds\n"
-    "  import    FILE: takes such a file in\n"
-    "  trust     DIR: a cache of another owner may be used from now on; --list, --forget DIR",
+    "inspect and maintain the cache",
+    "  stat      show number and size of artifacts\n"
+    "  ls        [TYPE]: list the artifacts\n"
+    "  verify    read every byte and report damage; exit status 1 if there is any\n"
+    "  repair    remove damaged data; the next run computes it again\n"
+    "  gc        delete data that was not used for a long time, or was cheap to compute for its\n"
+    "            size; without --size and --age only data that nothing refers to\n"
+    "  export    FILE [GRAPH [TARGET...]]: write results with all that is needed to find them in\n"
+    "            another cache to one file; without GRAPH the whole cache\n"
+    "  import    FILE: add the results of such a file to the cache\n"
+    "  trust     DIR: allow the use of a cache that another user owns; --list, --forget DIR",
     cache_options,
     1,
     -1,

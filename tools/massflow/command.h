@@ -27,7 +27,7 @@ typedef struct option {
 /* Options that several commands share. */
 #define OPTION_PLUGINS                                                                             \
     {                                                                                              \
-        0, "plugins", "DIR", "load the plugins of this folder as well"                             \
+        0, "plugins", "DIR", "load the plugins of this folder, too"                                \
     }
 #define OPTION_SET                                                                                 \
     {                                                                                              \

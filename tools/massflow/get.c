@@ -153,8 +153,8 @@ static int get(const args *a)
 }
 
 static const option get_options[] = {
-    {'o', "output", "FILE", "the file; its suffix says in which form"},
-    {0, "array", "NAME", "only this array (.npy)"},
+    {'o', "output", "FILE", "output file; its suffix determines the format"},
+    {0, "array", "NAME", "write only this array (.npy)"},
     OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
@@ -165,9 +165,10 @@ static const option get_options[] = {
 const command command_get = {
     "get",
     "GRAPH NODE[.PORT]",
-    "write an artifact as a file: .nii.gz, .npy, .png, .csv, .json, .safetensors ...",
-    "What belongs to a scan is written on the scan's own grid. A file that is there already is\n"
-    "replaced where massflow wrote it and nobody has changed it since.",
+    "write a result to a file: .nii.gz, .npy, .png, .csv, .json, .safetensors ...",
+    "Results that belong to a scan are written on the scan's own grid. An existing file is "
+    "replaced\n"
+    "if massflow wrote it and it has not changed since.",
     get_options,
     2,
     2,

@@ -109,16 +109,16 @@ static int graph(const args *a)
     int code;
 
     if (args_has(a, "dot") && args_has(a, "svg"))
-        return command_refuse("either --dot or --svg");
+        return command_refuse("--dot and --svg exclude each other");
     code = file ? write_file(a, &w, file) : write_graph(a, &w, stdout);
     workspace_close(&w);
     return code;
 }
 
 static const option graph_options[] = {
-    {0, "svg", NULL, "as a drawing, coloured by what is cached"},
-    {0, "dot", NULL, "as Graphviz: massflow graph GRAPH --dot | dot -Tsvg"},
-    {'o', "output", "FILE", "to a file instead of the terminal"},
+    {0, "svg", NULL, "draw the graph; the colour shows what is cached"},
+    {0, "dot", NULL, "in Graphviz format: massflow graph GRAPH --dot | dot -Tsvg"},
+    {'o', "output", "FILE", "output file instead of the terminal"},
     OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,

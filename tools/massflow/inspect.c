@@ -1,6 +1,6 @@
 /* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
-#include "compute/programs.h"
 #include "command.h"
+#include "compute/programs.h"
 #include "run/signals.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +29,8 @@ static int stages(const args *a)
     return code;
 }
 
-const command command_stages = {"stages", "",    "what is installed", NULL, plugin_options, 0,
-                                0,        stages};
+const command command_stages = {
+    "stages", "", "list the installed stages", NULL, plugin_options, 0, 0, stages};
 
 static int describe(const args *a)
 {
@@ -54,7 +54,7 @@ static int describe(const args *a)
 }
 
 const command command_describe = {
-    "describe", "STAGE",        "a stage's ports and parameters, with units and ranges",
+    "describe", "STAGE",        "show the ports and parameters of a stage, with units and ranges",
     NULL,       plugin_options, 1,
     1,          describe};
 
@@ -73,9 +73,9 @@ static int schema(const args *a)
 const command command_schema = {
     "schema",
     "",
-    "a JSON Schema of graph files, for editors",
-    "It knows the stages that are installed, and those of --plugins. An editor that reads schemas\n"
-    "for YAML completes and checks with it what it is told so in a file's first line:\n"
+    "print a JSON Schema of graph files, for editors",
+    "The schema covers the installed stages and those of --plugins. Editors with support for YAML\n"
+    "schemas complete and check a graph file that starts with the line:\n"
     "  # yaml-language-server: $schema=massflow.json",
     plugin_options,
     0,
@@ -95,12 +95,12 @@ static int devices(const args *a)
     for (size_t i = 0; i < count; i++) {
         const mf_device_info *d = &infos[i];
 
-        printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU",
-               i ? "" : "   used unless --device says otherwise");
+        printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU", i ? "" : "   default");
         printf("   platform %s, %s, driver %s\n", d->platform, d->version, d->driver);
-        printf("   %d compute units, %.1f GiB memory, %.1f GiB in one piece, %zu KiB local%s\n",
-               d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
-               d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
+        printf(
+            "   %d compute units, %.1f GiB memory, %.1f GiB maximum allocation, %zu KiB local%s\n",
+            d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
+            d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
     }
     free(infos);
     mf_programs *programs = mf_programs_open(NULL, &error);
@@ -114,7 +114,7 @@ static int devices(const args *a)
 }
 
 const command command_devices = {
-    "devices", "", "OpenCL devices, the one that would be used first", NULL, NULL, 0, 0, devices};
+    "devices", "", "list the OpenCL devices; the first is the default", NULL, NULL, 0, 0, devices};
 
 static int version(const args *a)
 {
@@ -124,4 +124,5 @@ static int version(const args *a)
 }
 
 const command command_version = {
-    "version", "", "of massflow and of its stage interface", NULL, NULL, 0, 0, version};
+    "version", "",     "print the version of massflow and of the stage interface", NULL, NULL, 0,
+    0,         version};

@@ -49,9 +49,10 @@ static const option past_options[] = {OPTION_CACHE, OPTION_END};
 const command command_runs = {
     "runs",
     "[GRAPH]",
-    "past runs, newest first: when, how they ended, how long they took",
-    "Without GRAPH those of all graphs of the cache given with --cache, or of .massflow in the\n"
-    "current folder. 'killed': it never ended, and its process is gone.",
+    "list past runs, newest first, with status and duration",
+    "Without GRAPH: the runs of all graphs in the cache of --cache, or in .massflow in the "
+    "current\n"
+    "folder. 'killed': the process of the run is gone, and the run did not end.",
     past_options,
     0,
     1,
@@ -211,14 +212,14 @@ static int show_log(const args *a)
 }
 
 static const option log_options[] = {
-    {0, "all", NULL, "also the nodes that were cached"}, OPTION_CACHE, OPTION_END};
+    {0, "all", NULL, "include cached nodes"}, OPTION_CACHE, OPTION_END};
 
 const command command_log = {
     "log",
     "[GRAPH] [RUN] [NODE]",
-    "what a run did: its nodes in order of start, what they said, errors",
-    "Without RUN (a number of 'massflow runs') the newest. With NODE, a stage or one node of it,\n"
-    "more of these: device, memory, key. Times are minutes and seconds since the first node.",
+    "show a run: its nodes in order of start, their log lines, errors",
+    "RUN is a number of 'massflow runs'; default: the newest. With NODE, a stage or one of its\n"
+    "nodes: also device, memory and key. Times are minutes:seconds since the first node.",
     log_options,
     0,
     3,

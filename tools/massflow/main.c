@@ -17,8 +17,14 @@ extern const command command_run, command_plan, command_why, command_get, comman
 
 static int help(const args *a);
 
-static const command command_help = {"help", "[COMMAND]", "help on a command", NULL, NULL, 0,
-                                     1,      help};
+static const command command_help = {"help",
+                                     "[COMMAND | STAGE]",
+                                     "show the help of a command, or describe a stage",
+                                     NULL,
+                                     NULL,
+                                     0,
+                                     1,
+                                     help};
 
 static const command *const commands[] = {
     &command_run,     &command_plan,     &command_why,    &command_get,    &command_show_artifact,
@@ -51,7 +57,8 @@ static int refuse_command(const char *name)
 
 static void overview(void)
 {
-    printf("massflow - self-supervised learning on 3D medical images, as a cached graph\n\n");
+    printf(
+        "massflow - self-supervised learning on 3D medical images, as a cached dataflow graph\n\n");
     for (size_t i = 0; i < command_count; i++) {
         char left[64];
 
@@ -59,9 +66,14 @@ static void overview(void)
             continue; /* not for people */
 
         snprintf(left, sizeof left, "%s %s", commands[i]->name, commands[i]->operands);
-        printf("  massflow %-28s %s\n", left, commands[i]->summary);
+        if (strlen(left) > 28)
+            printf("  massflow %s\n%40s%s\n", left, "", commands[i]->summary);
+        else
+            printf("  massflow %-28s %s\n", left, commands[i]->summary);
     }
-    printf("\n'massflow help COMMAND' shows a command's options.\n");
+    printf("\n'massflow help COMMAND' shows the options of a command, 'massflow help STAGE' the "
+           "parameters of\n"
+           "a stage.\n");
 }
 
 /* A lock of another process on the cache. */
@@ -79,6 +91,8 @@ static int help(const args *a)
         overview();
         return EXIT_DONE;
     }
+    if (strchr(args_at(a, 0), '.'))
+        return command_describe.run(a);
     c = find(args_at(a, 0));
     if (!c)
         return refuse_command(args_at(a, 0));

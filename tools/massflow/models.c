@@ -99,14 +99,14 @@ static int models(const args *a)
     return code;
 }
 
-const command command_models = {
-    "models",
-    "[FILE...]",
-    "published weights: where from, and are they whole",
-    "Without a file, lists the weights that stages take and where they come from. With files, "
-    "compares their SHA-256 with those of the published ones; the exit status is 1 where a file "
-    "bears the name of one and is not it.",
-    NULL,
-    0,
-    -1,
-    models};
+const command command_models = {"models",
+                                "[FILE...]",
+                                "list published weights, or check files of them",
+                                "Without FILE: lists the weights that stages can load, and their "
+                                "sources. With FILE: compares the\n"
+                                "SHA-256 with the published one. Exit status 1 if a file has a "
+                                "published name but other content.",
+                                NULL,
+                                0,
+                                -1,
+                                models};

@@ -138,9 +138,9 @@ static const option options[] = {OPTION_PLUGINS, OPTION_END};
 const command command_new = {
     "new",
     "NAME",
-    "a new plugin: source, kernel, build file, test, graph",
-    "Makes the folder NAME with a plugin that builds, is tested and runs as it is.\n"
-    "docs/writing-a-stage.md goes on from there.",
+    "create a plugin: source, kernel, build file, test, graph",
+    "Creates the folder NAME with a plugin that builds, passes its test and runs.\n"
+    "docs/writing-a-stage.md describes the next steps.",
     options,
     1,
     1,

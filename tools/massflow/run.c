@@ -195,7 +195,7 @@ static int show_plan(const args *a)
 static const option plan_options[] = {
     OPTION_SET,
     OPTION_CASE,
-    {'j', "jobs", "N", "worker slots that the expected time is for"},
+    {'j', "jobs", "N", "number of worker slots, for the expected time"},
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     OPTION_CACHE,
@@ -206,10 +206,10 @@ static const option plan_options[] = {
 const command command_plan = {
     "plan",
     "GRAPH [TARGET...]",
-    "what would run, what is cached, and why",
-    "'undecided' depends on what a stage above comes out as: if that makes the same bytes as\n"
-    "before, what lies below it stays cached. Expected times are the median of what the stage's\n"
-    "nodes took in earlier runs of this graph, whatever their parameters were.",
+    "show what would run, what is cached, and why",
+    "'undecided' nodes depend on the result of an upstream node: if it is the same as before,\n"
+    "byte for byte, they stay cached. Expected times are the median time of the stage's nodes in\n"
+    "earlier runs of this graph, for any parameters.",
     plan_options,
     1,
     -1,
@@ -452,14 +452,14 @@ static int run(const args *a)
 static const option run_options[] = {
     OPTION_SET,
     OPTION_CASE,
-    {'j', "jobs", "N", "worker slots; default: one a core"},
+    {'j', "jobs", "N", "number of worker slots; default: one per core"},
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
-    {0, "fail-fast", NULL, "stop at the first failure"},
+    {0, "fail-fast", NULL, "stop after the first failure"},
     {0, "force", NULL,
-     "replace exports also where massflow did not write them; never what is read"},
-    {0, "log", "json", "events on stdout, a JSON object a line; lines for people on stderr"},
-    {'n', "dry-run", NULL, "only say what would run, as 'massflow plan'"},
+     "also replace exports that massflow did not write; inputs are never replaced"},
+    {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
+    {'n', "dry-run", NULL, "only show what would run, as 'massflow plan' does"},
     OPTION_CACHE,
     OPTION_CODE,
     OPTION_PLUGINS,
@@ -468,10 +468,10 @@ static const option run_options[] = {
 const command command_run = {
     "run",
     "GRAPH [TARGET...]",
-    "run a graph, or what some targets of it need",
-    "A TARGET is a stage or some nodes of it: masks, 'masks[case=012]', 'seg[shots=5]'.\n"
-    "Exit status: 0 all done, 1 a stage failed, 2 the request was wrong and nothing was run,\n"
-    "130 interrupted. Ctrl-C once lets running stages end at a safe point; twice stops now.",
+    "run a graph, or only some targets and what they need",
+    "A TARGET is a stage or some of its nodes: masks, 'masks[case=012]', 'seg[shots=5]'.\n"
+    "Exit status: 0 success, 1 a stage failed, 2 invalid request (nothing was run),\n"
+    "130 cancelled. Ctrl-C cancels the run at a safe point; a second Ctrl-C stops at once.",
     run_options,
     1,
     -1,

@@ -311,8 +311,8 @@ static int show(const args *a)
 }
 
 static const option show_options[] = {
-    {0, "slice", "AXIS[=K]", "draw slices across z, y or x, or only slice K; with -o"},
-    {'o', "output", "FILE.png", "where the picture goes"},
+    {0, "slice", "AXIS[=K]", "with -o: draw slices across z, y or x, or slice K only"},
+    {'o', "output", "FILE.png", "output image"},
     OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
@@ -323,11 +323,10 @@ static const option show_options[] = {
 const command command_show_artifact = {
     "show",
     "GRAPH NODE[.PORT] | FILE | ARTIFACT",
-    "an artifact or a file: attributes, shapes, statistics; tables as a table; pictures",
-    "A FILE is a scan, a folder of DICOM files, or weights (.safetensors). An ARTIFACT is the\n"
-    "first digits of its id ('massflow cache ls'), in the cache given with --cache or in\n"
-    ".massflow of the current folder. Labels and masks are drawn over their scan where it is\n"
-    "in the cache.",
+    "show a result or a file: attributes, shapes, statistics, tables, images",
+    "FILE: a scan, a folder of DICOM files, or weights (.safetensors). ARTIFACT: the first digits\n"
+    "of an artifact id ('massflow cache ls'), in the cache of --cache or in .massflow in the\n"
+    "current folder. Labels and masks are drawn over their scan if it is in the cache.",
     show_options,
     1,
     2,

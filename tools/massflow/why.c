@@ -97,8 +97,8 @@ static const option why_options[] = {OPTION_SET,  OPTION_DEVICE,  OPTION_SAME_DE
 
 const command command_why = {"why",
                              "GRAPH NODE",
-                             "which component of a node's key changed, old -> new",
-                             "A NODE is a stage or one node of it: masks, 'masks[case=012]'.",
+                             "show which component of a node's cache key changed, old -> new",
+                             "NODE is a stage or one of its nodes: masks, 'masks[case=012]'.",
                              why_options,
                              2,
                              2,

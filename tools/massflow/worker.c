@@ -10,7 +10,7 @@ static int work(const args *a)
 
     (void)a;
     if (getsockopt(MF_WORKER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
-        return command_refuse("'massflow worker' is started by 'massflow run' alone");
+        return command_refuse("'massflow worker' is internal: only 'massflow run' starts it");
     mf_worker_serve(MF_WORKER_SOCKET);
 }
 

@@ -13,25 +13,28 @@
 #define OPTION_CODE                                                                                \
     {                                                                                              \
         0, "code", "digest|version",                                                               \
-            "tell stages apart by the digest of their sources or by their version"                 \
+            "identify stages by the digest of their sources, or by their version number"           \
     }
 #define OPTION_DEVICE                                                                              \
     {                                                                                              \
         0, "device", "D",                                                                          \
-            "'cpu', 'gpu', 'all', a number of 'massflow devices', part of a name; 'D,D'"           \
+            "device: cpu, gpu, all, a number of 'massflow devices', part of a name; or several: "  \
+            "D,D"                                                                                  \
     }
 #define OPTION_SAME_DEVICE                                                                         \
     {                                                                                              \
-        0, "same-device", NULL, "take only results that this kind of device made, or the host"     \
+        0, "same-device", NULL,                                                                    \
+            "use only cached results of the CPU host or of this kind of device"                    \
     }
 #define OPTION_CASE                                                                                \
     {                                                                                              \
-        0, "case", "ID", "only this case (may be repeated); for stages that are per case"          \
+        0, "case", "ID", "only this case; may be repeated"                                         \
     }
 
 #define OPTION_FORCE                                                                               \
     {                                                                                              \
-        0, "force", NULL, "replace also files that massflow did not write; never what is read"     \
+        0, "force", NULL,                                                                          \
+            "also replace files that massflow did not write; inputs are never replaced"            \
     }
 
 typedef struct workspace {

@@ -136,7 +136,7 @@ static int report_command(const args *a)
     return code;
 }
 
-static const option report_options[] = {{'o', "output", "FILE.html", "the page"},
+static const option report_options[] = {{'o', "output", "FILE.html", "output file"},
                                         OPTION_FORCE,
                                         OPTION_SET,
                                         OPTION_CASE,
@@ -148,8 +148,8 @@ static const option report_options[] = {{'o', "output", "FILE.html", "the page"}
 const command command_report = {
     "report",
     "GRAPH [TARGET...]",
-    "one page: graph, timeline, curves, tables, pictures, parameters, provenance",
-    "The page needs nothing beside it: no network, no script. Its pictures are inside.",
+    "write an HTML page: graph, timeline, curves, tables, images, parameters, provenance",
+    "The page is self-contained: its images are inside, it needs no network and no scripts.",
     report_options,
     1,
     -1,
