@@ -46,7 +46,7 @@ mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buff
 {
     *view = NULL;
     if (offset % parent->device->alignment)
-        return mf_fail(MF_INTERNAL, "offset %zu into a buffer is no multiple of %zu", offset,
+        return mf_fail(MF_INTERNAL, "offset %zu into a buffer is not a multiple of %zu", offset,
                        parent->device->alignment);
     if (offset > parent->bytes || bytes > parent->bytes - offset || !bytes)
         return mf_fail(MF_INTERNAL, "%zu bytes at %zu are outside a buffer of %zu", bytes, offset,

@@ -172,7 +172,7 @@ static mf_status pass_fragments(dicom_walk *r)
         if (e.tag == SEQUENCE_END)
             return MF_OK;
         if (e.tag != ITEM || e.length == DICOM_UNDEFINED)
-            return dicom_damaged(r, "a sequence holds something that is no item");
+            return dicom_damaged(r, "a sequence holds something that is not an item");
         r->at += e.length;
     }
 }
@@ -189,7 +189,7 @@ static mf_status next_item(dicom_walk *r, dicom_event *event, dicom_element *e)
         return MF_OK;
     }
     if (e->tag != ITEM)
-        return dicom_damaged(r, "a sequence holds something that is no item");
+        return dicom_damaged(r, "a sequence holds something that is not an item");
     *event = DICOM_ITEM;
     return begin_item(r, e);
 }

@@ -19,8 +19,8 @@ static bool check_values(mf_graph *g, const axis *a, const yaml *node)
         double number = strtod(a->values[i], &end);
         if (!mf__good_id(a->values[i])) {
             good = mf__graph_error(g, at,
-                                   "'%s' is no value for an axis: no spaces at its ends, none of "
-                                   "/ \\ [ ] , = < > ! or quotes, no control characters",
+                                   "'%s' is not a valid value of an axis: no spaces at its ends, "
+                                   "none of / \\ [ ] , = < > ! or quotes, no control characters",
                                    a->values[i]);
             continue;
         }
@@ -42,11 +42,11 @@ static bool check_name(mf_graph *g, const yaml *key)
     static const char *const taken[] = {"case", "id", "path"};
     uint32_t param = mf__names_get(&g->param_names, key->text);
     if (!mf__is_name(key->text))
-        return mf__graph_error(g, key, "'%s' is no name for an axis", key->text);
+        return mf__graph_error(g, key, "'%s' is not a valid name of an axis", key->text);
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (!strcmp(key->text, taken[i]))
-            return mf__graph_error(g, key, "'%s' is no name for an axis: it means the cases",
-                                   key->text);
+            return mf__graph_error(
+                g, key, "'%s' is not a valid name of an axis: it denotes the cases", key->text);
     if (param == NAME_NONE)
         return true;
     mf__graph_error(g, key, "'%s' is a parameter already; \"${%s}\" could mean either", key->text,

@@ -123,7 +123,7 @@ static const char *const exclude = "exclude";
 static bool column_name(mf_graph *g, const struct source *source, const yaml *key)
 {
     if (!mf__is_name(key->text))
-        return mf__graph_error(g, key, "'%s' is no name for a column", key->text);
+        return mf__graph_error(g, key, "'%s' is not a valid name of a column", key->text);
     if (listed(source->columns, key->text))
         return mf__graph_error(g, key, "the column '%s' is the source's own", key->text);
     /* A slip there would let label maps in as scans, and a column of no use would be all that
@@ -315,7 +315,7 @@ static bool read_item(mf_graph *g, const yaml *item, const extras *e, rows *r)
     for (size_t i = 0; item->kind == YAML_MAP && i < item->count; i++) {
         const yaml *key = item->items[2 * i], *node = item->items[2 * i + 1];
         if (!mf__is_name(key->text)) {
-            good = mf__graph_error(g, key, "'%s' is no name for a column", key->text);
+            good = mf__graph_error(g, key, "'%s' is not a valid name of a column", key->text);
         } else if (!mf__resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
@@ -368,7 +368,7 @@ static bool check_header(mf_graph *g, const yaml_source *s, const csv_row *heade
         const char *name = header->fields[i].text;
         mf_place place = field_place(s, &header->fields[i]);
         if (!mf__is_name(name)) {
-            mf_diagnostics_error(g->d, &place, "'%s' is no name for a column", name);
+            mf_diagnostics_error(g->d, &place, "'%s' is not a valid name of a column", name);
             return false;
         }
         if (field_named(header, name) != (int)i) {
@@ -504,8 +504,8 @@ static bool check_ids(mf_graph *g, rows *r)
     for (size_t i = 0; i < r->count; i++)
         if (!mf__good_id(r->list[i].id)) {
             mf_diagnostics_error(g->d, &r->list[i].place,
-                                 "'%s' is no id for a case: no spaces at its ends, none of "
-                                 "/ \\ [ ] , = < > ! or quotes, no control characters",
+                                 "'%s' is not a valid case id: no spaces at its ends, none of / \\ "
+                                 "[ ] , = < > ! or quotes, no control characters",
                                  r->list[i].id);
             good = false;
         }

@@ -91,7 +91,7 @@ static bool check_include(mf_graph *g, const yaml *key, const yaml *node)
     static const char *const keys[] = {"file", "set"};
     bool good = true;
     if (!mf__is_name(key->text))
-        good = mf__graph_error(g, key, "'%s' is no name for an included file", key->text);
+        good = mf__graph_error(g, key, "'%s' is not a valid name of an included file", key->text);
     if (node->kind != YAML_MAP)
         return mf__graph_error(g, node,
                                "an included file is given as in {file: pretrain.yaml, set: {steps: "

@@ -43,7 +43,7 @@ static bool read_timeout(mf_graph *g, const yaml *node, mf_limits *limits)
 
 static bool read_retries(mf_graph *g, const yaml *node, mf_limits *limits)
 {
-    static const char takes[] = "'retries' is a whole number from 0 to 100";
+    static const char takes[] = "'retries' is an integer from 0 to 100";
     const char *text = scalar(g, node, takes);
     char *end;
     if (!text)

@@ -32,10 +32,10 @@ bool mf__check_comparison(mf_graph *g, const yaml *node, const char *column, con
         return true;
     if (!ordered && !number(comma ? right : left, &unused))
         return true; /* two texts */
-    mf__graph_error(g, node,
-                    "'%s' of column '%s' has a decimal comma: it is no number; write it with a "
-                    "point",
-                    comma ? left : right, column);
+    mf__graph_error(
+        g, node,
+        "'%s' of column '%s' has a decimal comma: it is not a number; write it with a point",
+        comma ? left : right, column);
     return false;
 }
 

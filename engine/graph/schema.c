@@ -292,7 +292,7 @@ static js *stage_keys(void)
     add(keys, "in", helped(of_type("object"), "Ports, and what goes into them."));
     add(keys, "with", helped(json_object_new_object(), "Parameters."));
     add(keys, "skip_failed",
-        helped(ref("flag"), "Goes on with those gathered elements that came through."));
+        helped(ref("flag"), "Continue with the gathered elements that succeeded."));
     add(keys, "isolate", helped(ref("flag"), "Runs in a process of its own."));
     add(keys, "timeout", helped(ref("scalar"), "Seconds for each try."));
     add(keys, "retries", helped(ref("scalar"), "Tries after the first one that failed."));

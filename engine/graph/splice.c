@@ -54,7 +54,7 @@ static bool declare_params(mf_graph *g)
     for (size_t i = 0; i < map->count; i++) {
         const yaml *key = map->items[2 * i], *value = map->items[2 * i + 1];
         if (!mf__is_name(key->text) || !strcmp(key->text, "case"))
-            good = mf__graph_error(g, key, "'%s' is no name for a parameter", key->text);
+            good = mf__graph_error(g, key, "'%s' is not a valid name of a parameter", key->text);
         good &= check_value(g, value);
         mf__names_add(&g->param_names, key->text, (uint32_t)g->param_count);
         g->params[g->param_count++] =

@@ -301,7 +301,8 @@ static bool check_label(mf_graph *g, const yaml *key)
 {
     if (!mf__is_name(key->text))
         return mf__graph_error(
-            g, key, "'%s' is no name for a stage of a graph: letters, digits, _ and -", key->text);
+            g, key, "'%s' is not a valid name of a stage of a graph: letters, digits, _ and -",
+            key->text);
     for (size_t i = 0; i < g->include_count; i++)
         if (!strcmp(g->includes[i].key->text, key->text)) {
             mf__graph_error(g, key, "'%s' is the name of an included file already", key->text);

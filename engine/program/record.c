@@ -249,7 +249,7 @@ mf_status mf_record(mf_recorder *r, const mf_module *module, const char *kernel,
                 : mf_operand_storage(r, &args[i]) < 0 &&
                       (args[i].kind == MF_OPERAND_SCRATCH || args[i].kind == MF_OPERAND_PACKED);
         if (missing)
-            return mf_fail(MF_INTERNAL, "kernel %s: argument %d is no operand", kernel, i);
+            return mf_fail(MF_INTERNAL, "kernel %s: argument %d is not an operand", kernel, i);
     }
     if (r->packing)
         return record_packing(r, module, kernel, range, args, count);

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of one artifact. Equal pieces of an array are one chunk, so a small record may name numbers without
- * end; these are the arrays that are read whole before anybody asked for them. */
+/* Of one artifact. Equal pieces of an array are one chunk, so a small record may name numbers
+ * without end; these are the arrays that are read whole before anybody asked for them. */
 #define MOST_MASKS (1 << 22) /* their boxes take 100 MB */
 #define MOST_ROWS (1 << 24)  /* of all arrays: where they begin and end takes 256 MB */
 #define MOST_CELLS (1 << 24) /* of a table: 128 MB */
@@ -160,13 +160,13 @@ static mf_status check_array(const mf_artifact *a, const char *word, sides *s)
     wanted w;
 
     if (!parse_array(word, &w))
-        return mf_fail(MF_INTERNAL, "the type '%s' declares '%s', which is no array",
+        return mf_fail(MF_INTERNAL, "the type '%s' declares '%s', which is not an array",
                        mf_artifact_type(a), word);
     if (!mf_artifact_find(a, w.name, &info))
         return mf_fail(MF_INTERNAL, "a %s needs an array '%s'", mf_artifact_type(a), w.name);
     if (w.typed && info.dtype != w.dtype)
-        return mf_fail(MF_INTERNAL, "array '%s' of a %s is %s, not %s", w.name,
-                       mf_artifact_type(a), mf_dtype_text(info.dtype), mf_dtype_text(w.dtype));
+        return mf_fail(MF_INTERNAL, "array '%s' of a %s is %s, not %s", w.name, mf_artifact_type(a),
+                       mf_dtype_text(info.dtype), mf_dtype_text(w.dtype));
     return w.shaped ? check_shape(a, &w, &info, s) : MF_OK;
 }
 
@@ -275,7 +275,8 @@ static mf_status check_box(const mf_artifact *a, const mf_grid *grid, int64_t k,
         voxels *= b[3 + i] - b[i]; /* those of a grid can be counted */
     }
     if (offsets[k + 1] - offsets[k] != (voxels + 7) / 8)
-        return mf_fail(MF_INTERNAL, "mask %lld of a %s has %lld bytes of bits for a box of %lld voxels",
+        return mf_fail(MF_INTERNAL,
+                       "mask %lld of a %s has %lld bytes of bits for a box of %lld voxels",
                        (long long)k, mf_artifact_type(a), (long long)(offsets[k + 1] - offsets[k]),
                        (long long)voxels);
     return MF_OK;
@@ -348,10 +349,11 @@ static mf_status check_columns(const mf_artifact *a)
         char name[32];
         snprintf(name, sizeof name, "column.%zu", i);
         if (!mf_artifact_find(a, name, &info))
-            return mf_fail(MF_INTERNAL, "a table names %zu columns; '%s' is missing", columns, name);
+            return mf_fail(MF_INTERNAL, "a table names %zu columns; '%s' is missing", columns,
+                           name);
         int64_t count = info.ragged ? info.rows : info.shape[0];
         if (!info.ragged && (info.rank != 1 || info.dtype != MF_F64))
-            return mf_fail(MF_INTERNAL, "'%s' of a table is no column", name);
+            return mf_fail(MF_INTERNAL, "'%s' of a table is not a column", name);
         if (rows >= 0 && count != rows)
             return mf_fail(MF_INTERNAL, "columns of a table have %lld and %lld rows",
                            (long long)rows, (long long)count);
@@ -430,7 +432,8 @@ mf_status mf_check_action(const mf_registry *registry, const mf_action *action,
         if (port < 0 || !mf_port_type_parse(stage->out[port].type, &type))
             continue; /* of another version of the stage: nobody reads it */
         if (strcmp(type.name, types[i]) != 0)
-            return mf_fail(MF_INTERNAL, "output '%s' is a %s, not a %s", o->port, types[i], type.name);
+            return mf_fail(MF_INTERNAL, "output '%s' is a %s, not a %s", o->port, types[i],
+                           type.name);
         if (o->position != 0)
             return mf_fail(MF_INTERNAL, "output '%s' is there more than once", o->port);
     }
@@ -453,9 +456,9 @@ mf_status mf_open_artifact(mf_store *store, const mf_registry *registry, const c
         return status; /* it could not be read */
     char *text = mf_error_text(status);
     mf_error_free(status);
-    status = mf_hint(mf_fail(MF_CORRUPT, "artifact %.12s contradicts itself: %s", id,
-                             text ? text : "no memory"),
-                     "massflow did not make it: delete the cache it came with");
+    status = mf_hint(
+        mf_fail(MF_CORRUPT, "artifact %.12s contradicts itself: %s", id, text ? text : "no memory"),
+        "massflow did not make it: delete the cache it came with");
     free(text);
     return status;
 }

@@ -193,7 +193,7 @@ static char *lacks_input(const mf_plan_node *n)
         if (!feed->elements || feed->count || !n->node->inputs[p].count ||
             !mf_port_type_parse(feed->port->type, &type) || type.optional)
             continue;
-        status = mf_fail(MF_NOT_FOUND, "%s came out without what port '%s' takes",
+        status = mf_fail(MF_NOT_FOUND, "%s did not produce the input of port '%s'",
                          feed->elements[0].node, feed->port->name);
         text = mf_error_text(status);
         mf_error_free(status);

@@ -8,7 +8,7 @@ static void tell_wait(mf_runner *r, const char *node, const mf_lease_owner *owne
 {
     char text[512];
 
-    snprintf(text, sizeof text, "waiting: process %lld on host %s has been at it for %lld s",
+    snprintf(text, sizeof text, "waiting: process %lld on host %s has been computing it for %lld s",
              (long long)owner->pid, owner->host, (long long)owner->seconds);
     mf_runner_tell(
         r,

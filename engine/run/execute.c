@@ -21,7 +21,7 @@ static void tell_retry(mf_task *task, const mf_error *error, int tried, int trie
 {
     char *text = mf_error_text(error), line[512];
 
-    snprintf(line, sizeof line, "try %d of %d failed, next one starts: %.*s", tried, tries,
+    snprintf(line, sizeof line, "attempt %d of %d failed, retrying: %.*s", tried, tries,
              (int)strcspn(text ? text : "", "\n"), text ? text : "");
     mf_host_log(mf_task_host(task), mf_task_work(task)->node, line);
     free(text);

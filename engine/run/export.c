@@ -280,7 +280,7 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,
         if (n->state != MF_PLAN_CACHED && n->state != MF_PLAN_DONE)
             continue;
         if (!*n->outputs[x->port].id)
-            status = mf_fail(MF_NOT_FOUND, "%s came out without '%s'", n->node->name,
+            status = mf_fail(MF_NOT_FOUND, "%s has no output '%s'", n->node->name,
                              n->node->stage->out[x->port].name);
         else if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
             if (!swept || !same_folder(swept, x->path))

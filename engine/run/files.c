@@ -263,7 +263,7 @@ static mf_status changed(const file_part *part, const char *when)
     char *newest = mf_stamp_newest(part->path);
     bool named = newest && *newest;
     mf_status status =
-        mf_fail(MF_INVALID, "%s changed %s%s%s%s: nothing of it was kept", part->path, when,
+        mf_fail(MF_INVALID, "%s changed %s%s%s%s: the result was discarded", part->path, when,
                 named ? " (last: " : "", named ? newest : "", named ? ")" : "");
 
     free(newest);
@@ -293,7 +293,7 @@ mf_status mf_file_watch_begin(mf_file_watch *w)
             MF_TRY(content_same(w, item->part, &same));
         if (!same)
             return mf_hint(changed(item->part, "after the run was planned"),
-                           "run again: the new content will be taken");
+                           "run again to use the new content");
     }
     return MF_OK;
 }

@@ -144,9 +144,9 @@ static mf_status get_stage(mf_packet *p, const mf_registry *registry, const mf_s
         return mf_fail(MF_NOT_FOUND, "the worker process has no stage %s", name);
     mf_stage_code(*stage, own);
     if (strcmp(own, code) != 0)
-        return mf_hint(mf_fail(MF_INVALID, "the plugin of %s was changed while the run went on",
-                               (*stage)->name),
-                       "start the run again");
+        return mf_hint(
+            mf_fail(MF_INVALID, "the plugin of %s was changed during the run", (*stage)->name),
+            "start the run again");
     return MF_OK;
 }
 

@@ -596,7 +596,7 @@ static void add_tail(mf_text *text, const tail *kept, const char *what)
     size_t first = kept->count > TAIL_LINES ? kept->count - TAIL_LINES : 0;
 
     if (kept->count)
-        mf_text_add(text, "\n  the last that it %s:", what);
+        mf_text_add(text, "\n  last lines that it %s:", what);
     for (size_t i = first; i < kept->count; i++)
         mf_text_add(text, "\n  | %s", kept->lines[i % TAIL_LINES]);
 }
@@ -633,7 +633,7 @@ static mf_status death(const process *w)
     add_tail(&text, &w->printed, "printed");
     status = mf_fail(out_of_time ? MF_CANCELLED : MF_INTERNAL, "%s", text.data);
     if (!out_of_time && WIFSIGNALED(w->how) && WTERMSIG(w->how) == SIGKILL)
-        status = mf_hint(status, "the system does that where memory runs out: see dmesg");
+        status = mf_hint(status, "probably the system is out of memory: see dmesg");
     free(text.data);
     return status;
 }
@@ -645,7 +645,7 @@ static mf_status with_limit(const process *w, mf_status status)
 
     if (!status || !w->limits->memory || (mf_error_code(status) != MF_NO_MEMORY && !signalled))
         return status;
-    return mf_hint(status, "its process may allocate %.0f MB: 'memory' in the graph file",
+    return mf_hint(status, "its process is limited to %.0f MB by 'memory' in the graph file",
                    (double)w->limits->memory * 1e-6);
 }
 

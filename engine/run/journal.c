@@ -131,10 +131,10 @@ mf_status mf_journal_line(mf_journal *j, const char *node, const char *text)
     if (j->said > MOST_LINES || s->lines > MOST_OF_A_NODE)
         return MF_OK;
     if (s->lines++ == MOST_OF_A_NODE)
-        snprintf(limit, sizeof limit, "what it said after this is not kept: %d lines of a node are",
+        snprintf(limit, sizeof limit, "later lines are dropped: %d lines per node are kept",
                  MOST_OF_A_NODE);
     else if (j->said == MOST_LINES)
-        snprintf(limit, sizeof limit, "what was said after this is not kept: %d lines of a run are",
+        snprintf(limit, sizeof limit, "later lines are dropped: %d lines per run are kept",
                  MOST_LINES);
     MF_TRY(make_room((void **)&j->lines, j->line_count, &j->line_room, sizeof *j->lines));
     copy = strdup(*limit ? limit : text);

@@ -159,7 +159,7 @@ mf_line *mf_lines_take(mf_lines *l)
         pthread_cond_broadcast(&l->room);
     pthread_mutex_unlock(&l->lock);
     if (line && line->left_out)
-        snprintf(line->text, GAP_TEXT, "%zu line%s left out here: they came too fast",
+        snprintf(line->text, GAP_TEXT, "%zu line%s dropped here: too many per second",
                  line->left_out, line->left_out == 1 ? " is" : "s are");
     return line;
 }

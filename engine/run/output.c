@@ -43,12 +43,12 @@ static bool same_file(const char *path, const char *other)
 static mf_status check_kept(const char *path, const mf_output_rule *rule)
 {
     if (rule->cache && (lies_in(path, rule->cache) || same_file(path, rule->cache)))
-        return mf_hint(mf_fail(MF_INVALID, "%s: lies in the cache", path),
+        return mf_hint(mf_fail(MF_INVALID, "%s: is in the cache", path),
                        "write it to another folder");
     if (rule->source && same_file(path, rule->source))
-        return mf_hint(mf_fail(MF_INVALID, "%s: is what is read", path), "name another file");
+        return mf_hint(mf_fail(MF_INVALID, "%s: is an input", path), "name another file");
     if (rule->source && lies_in(path, rule->source))
-        return mf_hint(mf_fail(MF_INVALID, "%s: lies in the folder that is read", path),
+        return mf_hint(mf_fail(MF_INVALID, "%s: is in an input folder", path),
                        "write it to another folder");
     return rule->graph ? mf_graph_check_output(rule->graph, path) : MF_OK;
 }
@@ -59,13 +59,12 @@ static mf_status is_foreign(const char *path, const mf_output_rule *rule, bool l
     mf_status status =
         link ? mf_fail(MF_INVALID, "%s: is a link, which massflow did not make", path)
              : mf_fail(MF_INVALID,
-                       "%s: is there already, and massflow did not write it, or it was changed "
-                       "since",
-                       path);
+                       "%s: exists, and massflow did not write it or it has changed since", path);
 
-    return mf_hint(
-        status, "--force replaces it%s; or name another file%s%s%s", link ? " by a file" : "",
-        why ? " (what massflow wrote cannot be remembered: " : "", why ? why : "", why ? ")" : "");
+    return mf_hint(status, "--force replaces it%s; or name another file%s%s%s",
+                   link ? " by a file" : "",
+                   why ? " (the record of written files cannot be saved: " : "", why ? why : "",
+                   why ? ")" : "");
 }
 
 /* What stands at the path. */

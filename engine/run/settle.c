@@ -246,7 +246,7 @@ static void block(mf_plan *plan, mf_plan_node *n, size_t i, bool known)
     if (source->node->stage->item && source->message)
         length = asprintf(&text, "needs %s, which %s", name, source->message);
     else if (mf_skip_could(plan, n, i))
-        length = asprintf(&text, "needs %s; 'skip_failed: true' at '%s' would go on without it",
+        length = asprintf(&text, "needs %s; 'skip_failed: true' at '%s' would continue without it",
                           name, n->node->label);
     else
         length = asprintf(&text, "needs %s", name);
@@ -496,10 +496,10 @@ mf_status mf_plan_left(mf_plan *plan)
     if (fclose(out) != 0)
         status = mf_fail(MF_NO_MEMORY, "no memory to look through a plan");
     else if (left)
-        status = mf_hint(mf_fail(MF_INTERNAL, "the run ended though %zu node%s left: %s", left,
-                                 left == 1 ? " is" : "s are", text),
-                         "this is a fault of massflow, not of the graph; the same command goes on "
-                         "with what is left");
+        status = mf_hint(
+            mf_fail(MF_INTERNAL, "the run ended though %zu node%s left: %s", left,
+                    left == 1 ? " is" : "s are", text),
+            "this is a bug in massflow, not in the graph; run the same command again to continue");
     free(text);
     return status;
 }

@@ -71,7 +71,7 @@ static char *list_skipped(mf_plan *plan, const mf_plan_node *n)
 
     if (!out)
         return NULL;
-    fprintf(out, "goes on without ");
+    fprintf(out, "continues without ");
     for (size_t i = 0; i < n->skipped_count && i < SHOWN; i++)
         fprintf(out, "%s%s", i ? ", " : "", mf_plan_at(plan, n->skipped[i])->node->name);
     if (n->skipped_count > SHOWN)
@@ -117,5 +117,5 @@ char *mf_skip_none_left(const mf_plan *plan, const mf_input *input)
     char *text = NULL;
     const char *label = plan->nodes[input->edges[0].node].node->label;
 
-    return asprintf(&text, "needs %s, of which nothing came through", label) < 0 ? NULL : text;
+    return asprintf(&text, "needs %s, of which none succeeded", label) < 0 ? NULL : text;
 }

@@ -658,7 +658,7 @@ mf_status mf_cancel_point(mf_task *t)
         return mf_fail(MF_CANCELLED, "its process was asked to end by SIG%s",
                        sigabbrev_np(mf_host_signal(t->host)));
     if (mf_host_cancelled(t->host))
-        return mf_fail(MF_CANCELLED, "the run was stopped");
+        return mf_fail(MF_CANCELLED, "the run was cancelled");
     if (t->deadline > 0 && mf_run_clock() > t->deadline)
         return mf_fail(MF_CANCELLED, "it ran longer than its timeout of %g s", t->timeout);
     return MF_OK;

@@ -24,7 +24,7 @@ static mf_status state_key(mf_task *t, char key[MF_HEX_SIZE])
     char text[512];
 
     if (!t->work->state_key || !*t->work->state_key)
-        return mf_fail(MF_INTERNAL, "%s has no key, so it can't save its state", t->work->node);
+        return mf_fail(MF_INTERNAL, "%s has no key and cannot save checkpoints", t->work->node);
     if (stage->kernels || stage->program) {
         mf_device *device;
         MF_TRY(mf_host_device(t->host, t->device, &device));
@@ -53,8 +53,8 @@ mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step, mf_artifac
         if (!status ||
             (mf_error_code(status) != MF_CORRUPT && mf_error_code(status) != MF_NOT_FOUND))
             return status;
-        mf_log(t, "the state saved at step %lld can't be used and is passed over: %s",
-               (long long)*step, mf_error_message(status));
+        mf_log(t, "the checkpoint of step %lld cannot be used and is skipped: %s", (long long)*step,
+               mf_error_message(status));
         mf_error_free(status);
         most = *step - 1;
     }

@@ -80,7 +80,7 @@ static mf_status check_ports(const mf_registry *r, const mf_port *ports)
     for (const mf_port *p = ports; p && p->name; p++) {
         mf_port_type type;
         if (!named(p->name))
-            return mf_fail(MF_INVALID, "'%s' is no name for a port: letters, digits and _",
+            return mf_fail(MF_INVALID, "'%s' is not a valid name of a port: letters, digits and _",
                            p->name);
         if (mf_port_find(ports, p->name) != p - ports)
             return mf_fail(MF_INVALID, "port '%s' stands twice", p->name);
@@ -99,7 +99,7 @@ static mf_status check_param(const mf_stage *s, mf_params *scratch, const mf_par
 {
     size_t size = mf_param_field_size(p->kind);
     if (!named(p->name))
-        return mf_fail(MF_INVALID, "'%s' is no name for a parameter: letters, digits and _",
+        return mf_fail(MF_INVALID, "'%s' is not a valid name of a parameter: letters, digits and _",
                        p->name);
     if (mf_param_find(s, p->name) != p)
         return mf_fail(MF_INVALID, "parameter '%s' stands twice", p->name);

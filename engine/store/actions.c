@@ -14,7 +14,7 @@ static mf_status decode(const char *key, uint8_t digest[MF_DIGEST_BYTES])
 {
     if (mf_hex_decode(key, digest))
         return MF_OK;
-    return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+    return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", key);
 }
 
 /* ---- recording ---- */
@@ -26,7 +26,7 @@ static mf_status insert_output(mf__connection *c, int64_t action, const mf_actio
     sqlite3_stmt *s;
     bool row = false;
     if (!mf_hex_decode(o->id, id))
-        return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", o->id);
+        return mf_fail(MF_INVALID, "'%s' is not an artifact id: 64 hex digits", o->id);
     MF_TRY(mf__prepare(c, "SELECT num FROM artifact WHERE id = ? AND (present = 1 OR ?)", &s, "di",
                        id, (int64_t)known));
     MF_TRY(mf__step(c, s, &row));
@@ -451,7 +451,7 @@ mf_status mf_store_artifact_actions(mf_store *store, const char *id, size_t limi
     mf__reader *r;
     *actions = NULL;
     if (!mf_hex_decode(id, digest))
-        return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", id);
+        return mf_fail(MF_INVALID, "'%s' is not an artifact id: 64 hex digits", id);
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = artifact_actions(r->index, digest, limit, &l);
     mf__reader_put(store, r);

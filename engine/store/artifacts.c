@@ -223,7 +223,7 @@ static mf_status decode(const char *id, uint8_t digest[MF_DIGEST_BYTES])
 {
     if (mf_hex_decode(id, digest))
         return MF_OK;
-    return mf_fail(MF_INVALID, "'%s' is no artifact id: 64 hex digits", id);
+    return mf_fail(MF_INVALID, "'%s' is not an artifact id: 64 hex digits", id);
 }
 
 typedef struct found {
@@ -259,7 +259,7 @@ static mf_status check(const mf_store *store, const char *id, const uint8_t dige
         return mf_hint(mf_fail(MF_NOT_FOUND,
                                "the data of artifact %.*s is not in the cache '%s' any more",
                                MF__SHORT_ID, id, store->dir),
-                       "run the graph again: what is needed is made again");
+                       "run the graph again: missing data is computed again");
     uint8_t got[MF_DIGEST_BYTES];
     mf_digest_bytes(f->record, f->size, got);
     if (memcmp(got, digest, MF_DIGEST_BYTES) != 0)

@@ -28,7 +28,7 @@ static mf_status decode(const char *key, uint8_t digest[MF_DIGEST_BYTES])
 {
     if (mf_hex_decode(key, digest))
         return MF_OK;
-    return mf_fail(MF_INVALID, "'%s' is no key of a checkpoint: 64 hex digits", key);
+    return mf_fail(MF_INVALID, "'%s' is not a key of a checkpoint: 64 hex digits", key);
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */

@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define BUSY_SECONDS 120 /* how long another process may keep a file locked */
-#define MOST_ROW (256 << 20) /* bytes of a row: a record or a key's components; chunks have 4 MiB */
+#define BUSY_SECONDS 120     /* how long another process may keep a file locked */
+#define MOST_ROW (256 << 20) /* bytes of a row: a record or a key's components; chunks have 4 MiB  \
+                              */
 
-/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason. */
+/* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason.
+ */
 #define WRITABLE "files must be readable and writable there, and the disk not full"
 
 /* What one transaction adds to a file at most, about. */
@@ -43,7 +45,7 @@ static mf_status system_failed(mf__connection *c, const char *doing, const char 
                     "cannot write '%s': it would be larger than this shell allows "
                     "files to be",
                     path),
-            "'ulimit -f' says how large; raise it and run again: what is finished stays");
+            "'ulimit -f' says how large; raise it and run again: finished results are kept");
     if (cause)
         return mf_fail(MF_IO, "%s'%s': %s (%s)", doing, path, text, strerror(cause));
     if (code == SQLITE_CANTOPEN)
@@ -66,9 +68,9 @@ mf_status mf__sql_failed(mf__connection *c)
     const char *text = sqlite3_errmsg(c->db);
     switch (code) {
     case SQLITE_FULL:
-        return mf_hint(mf_fail(MF_IO, "cannot write '%s': the disk is full", c->path),
-                       "free some space or put the cache elsewhere, and run again: what is "
-                       "finished stays");
+        return mf_hint(
+            mf_fail(MF_IO, "cannot write '%s': the disk is full", c->path),
+            "free some space or put the cache elsewhere, and run again: finished results are kept");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return locked(c);
@@ -92,9 +94,9 @@ mf_status mf__sql_failed(mf__connection *c)
 
 mf_status mf__left(const char *path)
 {
-    return mf_hint(mf_fail(MF_IO, "'%s' was left in the middle of a write, and looking changes nothing",
-                           path),
-                   "the next `massflow run` mends it, or `massflow cache repair`");
+    return mf_hint(
+        mf_fail(MF_IO, "'%s' was left in the middle of a write, and looking changes nothing", path),
+        "the next `massflow run` mends it, or `massflow cache repair`");
 }
 
 /* Short sleeps: the writer holds a file for milliseconds. */
@@ -136,8 +138,9 @@ static void make_file(const char *path)
     mknod(path, S_IFREG | 0666, 0);
 }
 
-/* What a cache may hold, which may come from others, is never run: no trigger, view, extension, and no
- * function that is not harmless; nor is the schema written. The sizes are what massflow needs. */
+/* What a cache may hold, which may come from others, is never run: no trigger, view, extension, and
+ * no function that is not harmless; nor is the schema written. The sizes are what massflow needs.
+ */
 static mf_status harden(mf__connection *c, mf__access access)
 {
     static const struct {
@@ -181,9 +184,8 @@ static mf_status open_guarded(mf__connection *c, mf__access access)
     MF_TRY(mf__guard(c->path, access == MF__CREATE));
     char *real = mf_real_name(c->path); /* SQLite is told to follow no links */
     if (!real)
-        return errno == ENOMEM
-                   ? mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path)
-                   : mf_fail(MF_IO, "cannot open '%s': %s", c->path, strerror(errno));
+        return errno == ENOMEM ? mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path)
+                               : mf_fail(MF_IO, "cannot open '%s': %s", c->path, strerror(errno));
     if (access == MF__CREATE)
         make_file(real);
     int code = open_database(c, real, access);

@@ -1,10 +1,11 @@
 /* guard.c - what is seen of a store's files before SQLite opens one of them.
  *
- * A cache may come from anybody, and SQLite believes what lies beside a database. A journal that was
- * left behind is rolled back, and at its end it may name another file, the super-journal of a
- * transaction over several databases: SQLite then reads that file and deletes it. massflow has no such
- * transactions, so a journal that names one was made by somebody else. Nothing here opens a database:
- * closing a file drops all locks that the process has on it (fcntl(2)), SQLite's as well. */
+ * A cache may come from anybody, and SQLite believes what lies beside a database. A journal that
+ * was left behind is rolled back, and at its end it may name another file, the super-journal of a
+ * transaction over several databases: SQLite then reads that file and deletes it. massflow has no
+ * such transactions, so a journal that names one was made by somebody else. Nothing here opens a
+ * database: closing a file drops all locks that the process has on it (fcntl(2)), SQLite's as well.
+ */
 #include "store/internal.h"
 
 #include <errno.h>
@@ -84,12 +85,13 @@ static mf_status check_journal(const char *path)
     if (!name)
         return MF_OK;
     free(name); /* whoever wrote it chose what a message would show */
-    return mf_hint(mf_fail(MF_INVALID,
-                           "'%s' names another file, which SQLite would delete; massflow writes no "
-                           "journal like that",
-                           path),
-                   "use another cache; or delete that journal, which belongs to no run, and look with "
-                   "`massflow cache verify` at what is there");
+    return mf_hint(
+        mf_fail(MF_INVALID,
+                "'%s' names another file, which SQLite would delete; massflow writes no "
+                "journal like that",
+                path),
+        "use another cache; or delete that journal, which belongs to no run, and look with "
+        "`massflow cache verify` at what is there");
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -105,7 +107,7 @@ static mf_status check_kind(const char *path, bool writing)
                        "a cache's files are never links, its folder may be one: put the folder "
                        "where the files shall lie");
     if (!S_ISREG(st.st_mode))
-        return mf_fail(MF_INVALID, "'%s' is no regular file", path);
+        return mf_fail(MF_INVALID, "'%s' is not a regular file", path);
     if (writing && st.st_nlink > 1)
         return mf_hint(mf_fail(MF_INVALID,
                                "'%s' has another name as well (a hard link), and would be changed "

@@ -629,7 +629,8 @@ static mf_status read_all(loader *l, reading turn)
     rewind(l->file);
     MF_TRY(get_bytes(l, magic, sizeof magic));
     if (memcmp(magic, MF__MOVE_MAGIC, sizeof magic) != 0)
-        return mf_fail(MF_INVALID, "'%s' is no export of a cache, or of a newer massflow", l->path);
+        return mf_fail(MF_INVALID, "'%s' is not an export of a cache, or of a newer massflow",
+                       l->path);
     if (turn == SCAN)
         mf_digest_add(l->digest, magic, sizeof magic);
     while (letter != 'z') {

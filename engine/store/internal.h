@@ -59,7 +59,7 @@ mf_status mf__script(mf__connection *c, const char *sql);
  * at once, is refused to one of them right away. Waits as all others do. */
 mf_status mf__insist(mf__connection *c, const char *sql);
 /* What users are told to do where a file is damaged. */
-#define MF__REPAIR "`massflow cache repair` saves what can be saved; the rest is made again"
+#define MF__REPAIR "`massflow cache repair` recovers what is readable; the rest is computed again"
 #define MF__ELSEWHERE "--cache DIR puts the cache into another folder"
 mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
 /* A file that a crash left half-written, where nothing may be changed. */
@@ -80,8 +80,8 @@ bool mf__file_empty(const char *path, const char *suffix);
 
 /* ---- what a file holds (compare.c) ----------------------------------------------------------- */
 
-/* MF_CORRUPT where a file's tables, indexes, views and triggers are not those that `version` scripts
- * make: before any statement that uses them. */
+/* MF_CORRUPT where a file's tables, indexes, views and triggers are not those that `version`
+ * scripts make: before any statement that uses them. */
 mf_status mf__schema_compare(mf__connection *c, const char *const *scripts, int64_t version);
 /* Whether a table is there, is a table, and was made by that statement. */
 bool mf__schema_plain(mf__connection *c, const char *table, const char *sql);
@@ -101,8 +101,8 @@ mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks);
 mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
 /* One file, which may be new, without the mark that pairs them. */
 mf_status mf__schema_make(mf__connection *c, mf__target file);
-mf_status mf__schema_check(mf__connection *c, mf__target file); /* for readers: MF_NOT_FOUND where it
-                                                                  is empty */
+mf_status mf__schema_check(mf__connection *c, mf__target file); /* for readers: MF_NOT_FOUND where
+                                                                  it is empty */
 
 /* ---- sums of rows (seal.c) --------------------------------------------------------------------
  */
@@ -113,8 +113,8 @@ typedef struct mf__file {                      /* a row of table file */
     uint8_t digest[MF_DIGEST_BYTES];
 } mf__file;
 
-/* `key`: the one that was looked for. The order of outputs does not matter. Of an imported action also
- * over where it is from, so that one can't pass for the other. */
+/* `key`: the one that was looked for. The order of outputs does not matter. Of an imported action
+ * also over where it is from, so that one can't pass for the other. */
 mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
                          uint8_t sum[MF_DIGEST_BYTES]);
 mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
@@ -124,8 +124,8 @@ mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, i
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES]);
 /* Writes the sums of rows that have none, of schema version 1. */
 mf_status mf__seal_actions(mf__connection *c);
-/* Actions that were imported before this was recorded (they name no run) belong to import `num` from
- * now on; those whose sum does not fit stay as they are. */
+/* Actions that were imported before this was recorded (they name no run) belong to import `num`
+ * from now on; those whose sum does not fit stay as they are. */
 mf_status mf__seal_imported(mf__connection *c, int64_t num);
 mf_status mf__seal_files(mf__connection *c);
 
@@ -158,7 +158,7 @@ struct mf_store {
     char *dir, *index_path, *chunks_path;
     mf_store_mode mode;
     mf__access access; /* of readers of the index */
-    bool no_holds;  /* a reader that stays would keep the writer waiting: there is no WAL */
+    bool no_holds;     /* a reader that stays would keep the writer waiting: there is no WAL */
     uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
 
@@ -322,7 +322,8 @@ mf_status mf__record_imported(mf_store *store, const mf_action *action);
     "(SELECT coalesce(max(CASE import WHEN 0 THEN num END), min(num)) FROM action WHERE key = " key \
     " AND (" device " IS NULL OR device IN (" device ", '')))"
 
-/* Whether both have the same outputs; else *differs is the first of `b` that `a` has not, or NULL. */
+/* Whether both have the same outputs; else *differs is the first of `b` that `a` has not, or NULL.
+ */
 bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_output **differs);
 /* All actions of a key, the one that counts first, unchecked. Free with mf_action_list_free. */
 mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
@@ -330,7 +331,8 @@ mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
 /* Imports from now on, see mf_import; sets import->num. */
 mf_status mf__record_import(mf_store *store, mf_import *import, const uint8_t sum[MF_DIGEST_BYTES]);
 
-/* ---- export, import (move.c, import.c) -------------------------------------------------------- */
+/* ---- export, import (move.c, import.c) --------------------------------------------------------
+ */
 
 #define MF__MOVE_MAGIC "massflow export 1\n"
 #define MF__MOST_BODY ((int64_t)64 << 20) /* bytes of a section */

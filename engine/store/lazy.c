@@ -76,10 +76,10 @@ static mf_status drop(const lazy *l, const uint8_t *digest, size_t raw, mf_statu
     mf_error_free(failed);
     mf_error_free(waited);
     if (dropped)
-        return mf_hint(status, "it counts as missing from now on: run the graph again, and it is "
-                               "made again");
-    return mf_hint(status, "run the graph again, with a cache that can be written: what is damaged "
-                           "is made again");
+        return mf_hint(status,
+                       "it is now marked as missing: run the graph again to compute it again");
+    return mf_hint(status,
+                   "run the graph again with a writable cache: damaged data is computed again");
 }
 
 /* ---- pieces ---- */

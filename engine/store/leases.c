@@ -30,17 +30,18 @@ static mf_status decode(const char *key, uint8_t digest[MF_DIGEST_BYTES])
 {
     if (mf_hex_decode(key, digest))
         return MF_OK;
-    return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+    return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", key);
 }
 
 static mf_status is_done(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], bool *done)
 {
     sqlite3_stmt *s;
-    MF_TRY(mf__prepare(c,
-                       "SELECT 1 FROM action a WHERE a.num = " MF__ACTION("?1", "NULL")
-                       " AND NOT EXISTS (SELECT 1 FROM output o JOIN artifact f"
-                       " ON f.num = o.artifact WHERE o.action = a.num AND f.present = 0)",
-                       &s, "d", key));
+    MF_TRY(mf__prepare(
+        c,
+        "SELECT 1 FROM action a WHERE a.num = " MF__ACTION(
+            "?1", "NULL") " AND NOT EXISTS (SELECT 1 FROM output o JOIN artifact f"
+                          " ON f.num = o.artifact WHERE o.action = a.num AND f.present = 0)",
+        &s, "d", key));
     MF_TRY(mf__step(c, s, done));
     sqlite3_reset(s);
     return MF_OK;
@@ -176,7 +177,7 @@ mf_status mf_store_lease_drop(mf_store *store, const char *key)
 {
     own o = {.token = store->token};
     MF_TRY(decode(key, o.key));
-    return mf_within(mf__write(store, end, &o), "while letting go of a lease");
+    return mf_within(mf__write(store, end, &o), "while releasing a lease");
 }
 
 static mf_status beat(mf__connection *c, void *token)
@@ -186,5 +187,5 @@ static mf_status beat(mf__connection *c, void *token)
 
 mf_status mf_store_lease_beat(mf_store *store)
 {
-    return mf_within(mf__write(store, beat, store->token), "while keeping leases");
+    return mf_within(mf__write(store, beat, store->token), "while renewing leases");
 }

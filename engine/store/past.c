@@ -196,7 +196,7 @@ mf_status mf_store_maker(mf_store *store, int64_t run, const char *key, char **n
     mf__reader *r;
     *node = NULL;
     if (!mf_hex_decode(key, digest))
-        return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+        return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", key);
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = maker(r->index, run, digest, node);
     mf__reader_put(store, r);
@@ -223,7 +223,7 @@ mf_status mf_store_node_used(mf_store *store, const char *graph, const char *nod
     mf__reader *r;
     *used = false;
     if (!mf_hex_decode(key, digest))
-        return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+        return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", key);
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = node_used(r->index, graph, node, digest, used);
     mf__reader_put(store, r);

@@ -329,8 +329,8 @@ static mf_status repair_rows(const char *dir, char *const paths[2], mf__check *k
         if (!f->count)
             return MF_OK;
     }
-    return mf_hint(mf_fail(MF_CORRUPT, "what is damaged in '%s' can't be mended", k->index->path),
-                   "delete the cache folder: everything in it can be made again");
+    return mf_hint(mf_fail(MF_CORRUPT, "the damage in '%s' cannot be repaired", k->index->path),
+                   "delete the cache folder: everything in it can be computed again");
 }
 
 static mf_status repair(const char *dir, char *const paths[2], findings *f, mf_repaired *result)

@@ -74,7 +74,7 @@ static mf_status insert_nodes(mf__connection *c, void *arg)
         const mf_run_node *n = &all->nodes[i];
         uint8_t key[MF_DIGEST_BYTES];
         if (n->key && !mf_hex_decode(n->key, key))
-            return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", n->key);
+            return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", n->key);
         MF_TRY(mf__exec(c,
                         "INSERT INTO run_node (run, node, outcome, started, seconds, device,"
                         " peak_bytes, own_process, message, key)"
@@ -360,7 +360,7 @@ mf_status mf_store_last_outcome(mf_store *store, const char *node, const char *k
     *outcome = MF_OUTCOME_COUNT;
     *message = NULL;
     if (!mf_hex_decode(key, bytes))
-        return mf_fail(MF_INVALID, "'%s' is no action key: 64 hex digits", key);
+        return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", key);
     MF_TRY(mf__reader_get(store, &r));
     mf_status status = find_outcome(r->index, node, bytes, outcome, message);
     mf__reader_put(store, r);

@@ -84,15 +84,16 @@ static char *old_columns(salvage *v, const char *table)
     return columns;
 }
 
-/* Whether reading rows only reads: a view or a virtual table in a table's place, or a column that is
- * computed, would run what somebody has put there. */
+/* Whether reading rows only reads: a view or a virtual table in a table's place, or a column that
+ * is computed, would run what somebody has put there. */
 static bool only_rows(salvage *v, const char *table)
 {
-    char *text = ask_text(v->from,
-                          "SELECT count(*) FROM sqlite_master m WHERE m.type = 'table' AND m.name = ?1"
-                          " AND m.rootpage > 0"
-                          " AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden <> 0)",
-                          table);
+    char *text =
+        ask_text(v->from,
+                 "SELECT count(*) FROM sqlite_master m WHERE m.type = 'table' AND m.name = ?1"
+                 " AND m.rootpage > 0"
+                 " AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden <> 0)",
+                 table);
     bool only = text && strcmp(text, "1") == 0;
     free(text);
     return only;
@@ -324,5 +325,5 @@ mf_status mf__salvage(const char *dir, const char *path, mf__target file, char *
     if (status)
         remove(made);
     free(made);
-    return mf_within(status, "while saving what can be read of '%s'", path);
+    return mf_within(status, "while recovering the readable part of '%s'", path);
 }

@@ -15,15 +15,16 @@
  * chunk touches few pages. */
 #define META_TABLE "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
 #define CHUNK_TABLES                                                                               \
-    META_TABLE ";"                                                                                 \
-    "CREATE TABLE chunk (digest BLOB PRIMARY KEY," /* SHA-256 of the bytes uncompressed */         \
-    "  data INTEGER NOT NULL,"                                                                     \
-    "  raw INTEGER NOT NULL,"    /* bytes uncompressed */                                          \
-    "  stored INTEGER NOT NULL)" /* bytes in chunk_data */                                         \
-    "  WITHOUT ROWID;"                                                                             \
-    "CREATE TABLE chunk_data (num INTEGER PRIMARY KEY,"                                            \
-    "  codec INTEGER NOT NULL," /* see chunks.c */                                                 \
-    "  bytes BLOB NOT NULL);"
+    META_TABLE                                                                                     \
+        ";"                                                                                        \
+        "CREATE TABLE chunk (digest BLOB PRIMARY KEY," /* SHA-256 of the bytes uncompressed */     \
+        "  data INTEGER NOT NULL,"                                                                 \
+        "  raw INTEGER NOT NULL,"    /* bytes uncompressed */                                      \
+        "  stored INTEGER NOT NULL)" /* bytes in chunk_data */                                     \
+        "  WITHOUT ROWID;"                                                                         \
+        "CREATE TABLE chunk_data (num INTEGER PRIMARY KEY,"                                        \
+        "  codec INTEGER NOT NULL," /* see chunks.c */                                             \
+        "  bytes BLOB NOT NULL);"
 
 static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, "", "", ""};
 
@@ -89,19 +90,20 @@ static const char *const index_scripts[MF__SCHEMA] = {
     "  ON DELETE CASCADE, node TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL);"
     "CREATE INDEX run_line_run ON run_line (run, node);",
 
-    /* 3: where results are from. Of an import: the file and its closing sum, when and who imported it,
-     * when, where and who wrote it; '' and 0 where that is not known. */
+    /* 3: where results are from. Of an import: the file and its closing sum, when and who imported
+     * it, when, where and who wrote it; '' and 0 where that is not known. */
     "CREATE TABLE import (num INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, sum BLOB,"
     "  imported INTEGER NOT NULL, user TEXT NOT NULL, exported INTEGER NOT NULL,"
     "  host TEXT NOT NULL, exporter TEXT NOT NULL);"
-    /* import 0: made here. host: where an imported one was made. Both may be there for one key, which a
-     * constraint of the table forbade; so it and what refers to it are made anew. */
+    /* import 0: made here. host: where an imported one was made. Both may be there for one key,
+     * which a constraint of the table forbade; so it and what refers to it are made anew. */
     "CREATE TABLE action_3 (num INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL,"
     "  device TEXT NOT NULL, stage TEXT NOT NULL, seconds REAL NOT NULL,"
     "  peak_bytes INTEGER NOT NULL, created INTEGER NOT NULL, run INTEGER NOT NULL, sum BLOB,"
     "  import INTEGER NOT NULL DEFAULT 0, host TEXT NOT NULL DEFAULT '',"
     "  UNIQUE (key, device, import));"
-    "INSERT INTO action_3 SELECT num, key, device, stage, seconds, peak_bytes, created, run, sum, 0,"
+    "INSERT INTO action_3 SELECT num, key, device, stage, seconds, peak_bytes, created, run, sum, "
+    "0,"
     "  '' FROM action;"
     "CREATE TABLE component_3 (action INTEGER PRIMARY KEY REFERENCES action_3 ON DELETE CASCADE,"
     "  json TEXT NOT NULL);"
@@ -114,11 +116,12 @@ static const char *const index_scripts[MF__SCHEMA] = {
     "DROP TABLE output; DROP TABLE component; DROP TABLE action;"
     "ALTER TABLE action_3 RENAME TO action; ALTER TABLE component_3 RENAME TO component;"
     "ALTER TABLE output_3 RENAME TO output;"
-    "CREATE INDEX action_stage ON action (stage); CREATE INDEX output_artifact ON output (artifact);"
+    "CREATE INDEX action_stage ON action (stage); CREATE INDEX output_artifact ON output "
+    "(artifact);"
     "CREATE INDEX action_import ON action (import) WHERE import <> 0;",
 
-    /* 4: built OpenCL programs lay here. A cache comes from others and is no place for code: what it
-     * held is dropped unread. */
+    /* 4: built OpenCL programs lay here. A cache comes from others and is no place for code: what
+     * it held is dropped unread. */
     "DROP TABLE binary;"};
 
 static const char *const *scripts_of(mf__target file)
@@ -144,7 +147,8 @@ static int64_t get_mark(mf__connection *c)
 static mf_status read_version(mf__connection *c, mf__target file, int64_t *version)
 {
     int64_t application, pages;
-    /* The first one holds this state of the file; looking for a table that is not there would not. */
+    /* The first one holds this state of the file; looking for a table that is not there would not.
+     */
     MF_TRY(mf__integer(c, "PRAGMA user_version", version));
     MF_TRY(mf__integer(c, "PRAGMA application_id", &application));
     MF_TRY(mf__integer(c, "PRAGMA page_count", &pages));
@@ -193,7 +197,7 @@ mf_status mf__schema_check(mf__connection *c, mf__target file)
                                "'%s' has schema version %lld, of an older massflow; this one reads "
                                "version %d",
                                c->path, (long long)version, MF__SCHEMA),
-                       "any `massflow run` with this cache brings it forward; no result is lost");
+                       "any `massflow run` with this cache upgrades it; no result is lost");
     return MF_OK;
 }
 
@@ -267,8 +271,10 @@ static mf_status name_imported(mf__connection *c)
     MF_TRY(mf__integer(c, "SELECT count(*) FROM action WHERE run = 0", &count));
     if (!count)
         return MF_OK;
-    MF_TRY(mf__exec(c, "INSERT INTO import (file, imported, user, exported, host, exporter)"
-                       " VALUES ('', 0, '', 0, '', '')", ""));
+    MF_TRY(mf__exec(c,
+                    "INSERT INTO import (file, imported, user, exported, host, exporter)"
+                    " VALUES ('', 0, '', 0, '', '')",
+                    ""));
     return mf__seal_imported(c, sqlite3_last_insert_rowid(c->db));
 }
 
@@ -352,8 +358,8 @@ static mf_status pair(mf__connection *index, mf__connection *chunks)
     MF_TRY(get_pair(index, mine, &paired));
     if (marked && paired && memcmp(mine, theirs, sizeof mine) == 0)
         return MF_OK;
-    /* Whoever opened it at the same time may have been faster, and have stored something since: with
-     * the lock held it is looked at again. */
+    /* Whoever opened it at the same time may have been faster, and have stored something since:
+     * with the lock held it is looked at again. */
     MF_TRY(mf__script(index, "BEGIN IMMEDIATE"));
     mf_status status = marked ? MF_OK : make_mark(chunks, theirs);
     if (!status)

@@ -34,11 +34,10 @@ static mf_status reader_new(mf_store *store, mf__reader **reader)
     mf__reader *r = calloc(1, sizeof *r);
     if (!r)
         return mf_fail(MF_NO_MEMORY, "no memory to read '%s'", store->index_path);
-    mf_status status = mf__connection_open(store->index_path,
-                                           store->access, &r->index);
+    mf_status status = mf__connection_open(store->index_path, store->access, &r->index);
     if (!status) /* it has no WAL: what can be read can be looked at */
-        status = mf__connection_open(store->chunks_path,
-                                     store->mode == MF_STORE_WRITE ? MF__READ : MF__LOOK, &r->chunks);
+        status = mf__connection_open(
+            store->chunks_path, store->mode == MF_STORE_WRITE ? MF__READ : MF__LOOK, &r->chunks);
     if (status)
         reader_free(r);
     else
@@ -242,7 +241,7 @@ static mf_status open_writing(mf_store *store)
 static mf_status no_cache(const char *dir)
 {
     return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", dir),
-                   "the first `massflow run` of a graph makes one");
+                   "the first `massflow run` of a graph creates one");
 }
 
 mf_status mf__folder_check(const char *dir)
@@ -255,9 +254,9 @@ mf_status mf__folder_check(const char *dir)
     return MF_OK;
 }
 
-/* Readers of a WAL tell each other what they read in the file -shm beside it, which SQLite makes. In a
- * folder that can't be written it reads one that is there. Where there is none and no WAL either,
- * nobody is writing. */
+/* Readers of a WAL tell each other what they read in the file -shm beside it, which SQLite makes.
+ * In a folder that can't be written it reads one that is there. Where there is none and no WAL
+ * either, nobody is writing. */
 mf_status mf__look_access(const char *dir, const char *index, mf__access *how)
 {
     *how = MF__LOOK;

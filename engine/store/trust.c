@@ -1,13 +1,13 @@
 /* trust.c - see trust.h.
  *
- * The list: a line each, the owner's number, a blank and the real path, in which a line's end is \n and
- * a backslash \\. A line that begins with # is for people.
+ * The list: a line each, the owner's number, a blank and the real path, in which a line's end is \n
+ * and a backslash \\. A line that begins with # is for people.
  *
- * Whose a cache is: its folder's owner decides. A file in it may belong to another one: SQLite's files
- * belong to whoever wrote first, and who may write there is said by the folder's mode. So, for a user
- * who is not the folder's owner, the folder has to be trusted by name. For its owner, files of others
- * are right where the group may write and not everybody. Root's folders are used as they are, as root
- * can change massflow itself, unless others may write there. */
+ * Whose a cache is: its folder's owner decides. A file in it may belong to another one: SQLite's
+ * files belong to whoever wrote first, and who may write there is said by the folder's mode. So,
+ * for a user who is not the folder's owner, the folder has to be trusted by name. For its owner,
+ * files of others are right where the group may write and not everybody. Root's folders are used as
+ * they are, as root can change massflow itself, unless others may write there. */
 #include "store/trust.h"
 #include "base/path.h"
 
@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #define MOST_BYTES (1 << 20) /* of the list */
-#define HEAD "# Caches of other owners that massflow uses: uid and real path (massflow cache trust).\n"
+#define HEAD                                                                                       \
+    "# Caches of other owners that massflow uses: uid and real path (massflow cache trust).\n"
 
 static mf_status no_memory(void)
 {
@@ -76,8 +77,9 @@ static mf_status list_path(bool make, char **folder, char **path)
     else if (home && home[0] == '/')
         made = asprintf(folder, "%s/.config/massflow", home);
     else
-        return mf_fail(MF_NOT_FOUND, "neither XDG_CONFIG_HOME nor HOME names a folder for the list of "
-                                     "trusted caches");
+        return mf_fail(MF_NOT_FOUND,
+                       "neither XDG_CONFIG_HOME nor HOME names a folder for the list of "
+                       "trusted caches");
     if (made < 0) {
         *folder = NULL;
         return no_memory();
@@ -100,7 +102,7 @@ static mf_status list_path(bool make, char **folder, char **path)
 
 static mf_status wrong_line(const char *path, int line)
 {
-    return mf_hint(mf_fail(MF_INVALID, "%s:%d: is no uid and path", path, line),
+    return mf_hint(mf_fail(MF_INVALID, "%s:%d: is not a uid and path", path, line),
                    "delete the line; `massflow cache trust DIR` writes it anew");
 }
 
@@ -291,7 +293,8 @@ static mf_status change(const char *path, const uid_t *owner, bool *was)
     size_t count;
     MF_TRY(list_path(true, &folder, &file));
     int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* of two that change it */
-    mf_status status = lock < 0 ? mf_fail(MF_IO, "cannot open '%s': %s", folder, strerror(errno)) : MF_OK;
+    mf_status status =
+        lock < 0 ? mf_fail(MF_IO, "cannot open '%s': %s", folder, strerror(errno)) : MF_OK;
     if (!status)
         flock(lock, LOCK_EX);
     if (!status)
@@ -323,8 +326,9 @@ mf_status mf_trust_add(const char *dir, mf_trusted *entry)
         free(path);
         return status;
     }
-    mf_status status = S_ISDIR(s.st_mode) ? change(path, &s.st_uid, &was)
-                                          : mf_fail(MF_INVALID, "'%s' is no folder of a cache", dir);
+    mf_status status = S_ISDIR(s.st_mode)
+                           ? change(path, &s.st_uid, &was)
+                           : mf_fail(MF_INVALID, "'%s' is not a folder of a cache", dir);
     if (status)
         free(path);
     else
@@ -389,16 +393,18 @@ static mf_status refuse(const char *dir, const char *file, uid_t owner, bool sha
     if (!who)
         status = no_memory();
     else if (shared)
-        status = mf_fail(MF_INVALID, "the cache '%s' belongs to %s, and others may write to it", dir, who);
+        status = mf_fail(MF_INVALID, "the cache '%s' belongs to %s, and others may write to it",
+                         dir, who);
     else
-        status = mf_fail(MF_INVALID, "%s%s%sthe cache '%s' belongs to %s, not to you", file ? "'" : "",
-                         file ? file : "", file ? "' in " : "", dir, who);
+        status = mf_fail(MF_INVALID, "%s%s%sthe cache '%s' belongs to %s, not to you",
+                         file ? "'" : "", file ? file : "", file ? "' in " : "", dir, who);
     if (who && owner == overflow_uid())
-        status = mf_hint(status,
-                         "whoever can write there decides what your runs find; that number stands for "
-                         "owners that this machine or container does not know. If it is a cache of "
-                         "yours, or of people whose results you take: massflow cache trust %s",
-                         word);
+        status =
+            mf_hint(status,
+                    "whoever can write there decides what your runs find; that number stands for "
+                    "owners that this machine or container does not know. If it is a cache of "
+                    "yours, or of people whose results you take: massflow cache trust %s",
+                    word);
     else if (who)
         status = mf_hint(status,
                          "whoever can write there decides what your runs find. If you take their "

@@ -12,9 +12,9 @@
 /* ---- telling --------------------------------------------------------------------------------- */
 
 static const char *const means_missing =
-    "a run that reads it fails once; after a repair the next run that needs it makes it again";
+    "a run that reads it fails once; after a repair the next run computes it again when needed";
 static const char *const means_action =
-    "runs refuse it; after a repair the next run that needs it runs the stage again";
+    "runs refuse it; after a repair the next run computes it again when needed";
 
 static mf_status tell(mf__check *k, mf__finding *f, const char *means, const char *format, ...)
     MF_PRINTF(4, 5);
@@ -40,7 +40,7 @@ static mf_status judge(mf__check *k, mf__target file, mf_status status)
     if (!status || mf_error_code(status) != MF_CORRUPT)
         return status;
     mf__finding f = {.kind = MF__BAD_FILE, .file = file};
-    mf_status told = tell(k, &f, "not all of it can be read; a repair saves what can be", "%s",
+    mf_status told = tell(k, &f, "a part is not readable; a repair recovers the rest", "%s",
                           mf_error_message(status));
     mf_error_free(status);
     return told;
@@ -60,7 +60,7 @@ static mf_status ask_sqlite(mf__check *k, mf__target file, mf__connection *c, bo
         if (text && strcmp(text, "ok") != 0) {
             mf__finding f = {.kind = MF__BAD_FILE, .file = file};
             *sound = false;
-            status = tell(k, &f, "rows of it may be lost; a repair saves those that can be read",
+            status = tell(k, &f, "rows may be lost; a repair recovers the readable ones",
                           "'%s' is damaged: %s", c->path, text);
         }
         if (!status)
@@ -91,7 +91,7 @@ static mf_status check_chunk(mf__check *k, mf__target file, mf__connection *c, s
     int64_t raw = sqlite3_column_int64(s, 1), size = sqlite3_column_bytes(s, 4);
     if (!mf__column_digest(s, 0, digest)) {
         f.digest = NULL;
-        return tell(k, &f, "it is of no use; a repair drops it",
+        return tell(k, &f, "it is unusable; a repair deletes it",
                     "'%s' has a chunk without a digest", c->path);
     }
     mf_hex_encode(digest, hex);
@@ -110,8 +110,10 @@ static mf_status check_chunk(mf__check *k, mf__target file, mf__connection *c, s
     }
     if (!again)
         entry->value = -1;
-    return tell(k, &f, "what reads it fails; a repair drops it, and what needs it is made again",
-                "chunk %.*s in '%s' does not match its digest", MF__SHORT_ID, hex, c->path);
+    return tell(
+        k, &f,
+        "stages that read it fail; a repair deletes it, and it is computed again when needed",
+        "chunk %.*s in '%s' does not match its digest", MF__SHORT_ID, hex, c->path);
 }
 
 /* A slice at a time: a reader of chunks.db keeps runs from writing while it reads. */
@@ -253,7 +255,7 @@ static const char *check_components(sqlite3_stmt *s, const char *hex)
     if (!mf_hex_decode(hex, key))
         return "has no key";
     if (!json)
-        return "lacks what its key was made of";
+        return "lacks the components of its key";
     mf_digest_bytes(json, (size_t)sqlite3_column_bytes(s, 0), got);
     return memcmp(got, key, MF_DIGEST_BYTES) == 0 ? NULL : "does not match its key";
 }
@@ -269,7 +271,7 @@ static mf_status check_action(void *self, int64_t num, const mf_action *a, bool 
     MF_TRY(mf__prepare(k->index, "SELECT json FROM component WHERE action = ?", &s, "i", num));
     MF_TRY(mf__step(k->index, s, &row));
     if (!wrong)
-        wrong = row ? check_components(s, a->key) : "lacks what its key was made of";
+        wrong = row ? check_components(s, a->key) : "lacks the components of its key";
     sqlite3_reset(s);
     if (!wrong)
         return MF_OK;
@@ -335,7 +337,8 @@ static mf_status check_checkpoint(mf__check *k, sqlite3_stmt *s)
     if (good && mf__sum_is(s, 4, sum))
         return MF_OK;
     mf_hex_encode(key, hex);
-    return tell(k, &f, "what would go on from it fails; after a repair it begins anew",
+    return tell(k, &f,
+                "a stage that resumes from it fails; after a repair it starts from the beginning",
                 "the checkpoint of step %lld of %.*s does not match its sum", (long long)f.num,
                 MF__SHORT_ID, hex);
 }
@@ -424,8 +427,7 @@ static mf_status tell_conflict(mf__check *k, const mf_action *here, const mf_act
     if (size < 0)
         return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
     f.damage = (mf_damage){
-        what, here->import ? "what was imported first is used" : "what was made here is used",
-        true};
+        what, here->import ? "the first import is used" : "the local result is used", true};
     k->result->conflicts++;
     mf_status status = k->tell(k->self, &f);
     free(what);
@@ -482,19 +484,18 @@ static mf_status check_pair(mf__check *k)
     mf_status status = mf__schema_paired(k->index, k->chunks);
     if (!status || mf_error_code(status) != MF_CORRUPT)
         return status;
-    mf_status told = tell(k, &f,
-                          "runs take no result from it; after a repair they take all whose "
-                          "data is there",
-                          "%s", mf_error_message(status));
+    mf_status told =
+        tell(k, &f,
+             "runs use no result from it; after a repair they use all results whose data is there",
+             "%s", mf_error_message(status));
     mf_error_free(status);
     return told;
 }
 
 mf_status mf__check_rows(mf__check *k)
 {
-    static mf_status (*const checks[])(mf__check * k) = {check_artifacts,  check_actions,
-                                                         check_references, check_inputs,
-                                                         check_checkpoints};
+    static mf_status (*const checks[])(mf__check * k) = {
+        check_artifacts, check_actions, check_references, check_inputs, check_checkpoints};
     if (k->chunks)
         MF_TRY(judge(k, MF__CHUNKS, check_chunks(k, MF__CHUNKS, k->chunks)));
     if (!k->index)
@@ -535,8 +536,8 @@ mf_status mf__check_open(mf__check *k, mf__target file, const char *path, mf__co
     *c = NULL;
     if (mf__file_empty(path, "")) {
         mf__finding f = {.kind = MF__BAD_FILE, .file = file};
-        return tell(k, &f, "all that lay in it is made again where it is needed",
-                    "'%s' is missing or empty", path);
+        return tell(k, &f, "its content is computed again when needed", "'%s' is missing or empty",
+                    path);
     }
     mf_status status = MF_OK;
     if (k->mends)
@@ -585,7 +586,7 @@ mf_status mf__paths(const char *dir, char **index, char **chunks)
     if (!mf__file_empty(*index, "") || !mf__file_empty(*chunks, ""))
         return MF_OK;
     return mf_hint(mf_fail(MF_NOT_FOUND, "there is no cache in '%s'", dir),
-                   "the first `massflow run` of a graph makes one");
+                   "the first `massflow run` of a graph creates one");
 }
 
 mf_status mf_store_verify(const char *dir, mf_damage_call call, void *self, mf_verified *result)

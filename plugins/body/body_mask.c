@@ -39,7 +39,7 @@ static mf_status find_modality(mf_task *t, const body_params *o, const mf_volume
     if (mf_modality_parse(text, modality))
         return MF_OK;
     MF_TRY(mf_modality_guess(in->voxels->data, mf_array_count(in->voxels), modality));
-    mf_log(t, "the volume does not say its modality: taken for %s",
+    mf_log(t, "the volume does not state its modality: taken for %s",
            *modality == MF_MODALITY_CT ? "CT" : "MR or PET");
     return MF_OK;
 }
@@ -86,7 +86,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (strcmp(o->method, "none"))
         return find_above(t, o, in, body);
     memset(body->data, 1, body->bytes);
-    mf_log(t, "the body is the whole volume, as asked for");
+    mf_log(t, "the body is the whole volume, as requested");
     return MF_OK;
 }
 

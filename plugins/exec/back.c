@@ -70,7 +70,7 @@ static mf_status on_grid(mf_task *t, const char *type, const char *path, mf_arra
     if (labels)
         MF_TRY(voxels_round_labels(path, voxels, &rounded));
     if (rounded)
-        mf_log(t, "%s: %lld voxels were within 0.001 of a whole number and became it", path,
+        mf_log(t, "%s: %lld voxels were within 0.001 of an integer and were rounded", path,
                (long long)rounded);
     MF_TRY(voxels_measure(*voxels, &facts));
     if (facts.nan + facts.inf + facts.beyond > 0)
@@ -128,8 +128,7 @@ static mf_status own_hint(mf_status status)
     if (!hint || !names_parameter(hint))
         return status;
     return mf_hint(status,
-                   "the command is to write one finite value for each voxel, on the grid of "
-                   "its input");
+                   "the command must write one finite value per voxel, on the grid of its input");
 }
 
 /* A scan of several files would be read from wherever its header says. */
@@ -263,7 +262,7 @@ static mf_status read_image(const char *path, mf_artifact **artifact)
         MF_TRY(npy_read(path, &rgb));
     if (rgb->dtype != MF_U8 || rgb->rank != 3 || rgb->shape[2] != 3) {
         mf_array_unref(rgb);
-        return mf_fail(MF_INVALID, "%s: is no picture: bytes [height, width, 3]", path);
+        return mf_fail(MF_INVALID, "%s: is not a picture: bytes [height, width, 3]", path);
     }
     return with_array("image", "rgb", rgb, artifact);
 }
@@ -277,7 +276,7 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
     MF_TRY(mf_file_read(path, MOST_TEXT_BYTES, &text, &size));
     if (memchr(text, 0, size)) {
         free(text);
-        return mf_fail(MF_INVALID, "%s: is no text: a NUL stands in it", path);
+        return mf_fail(MF_INVALID, "%s: is not text: a NUL stands in it", path);
     }
     status = mf_artifact_new("text", artifact);
     if (!status)
@@ -294,7 +293,7 @@ static mf_status check_output(const char *path)
 
     if (lstat(path, &about) == 0 && S_ISLNK(about.st_mode))
         return mf_hint(mf_fail(MF_INVALID, "%s: is a link, not a file", path),
-                       "the command is to write the file itself, or copy it there");
+                       "the command must write the file itself, or copy it there");
     return mf_file_check(path);
 }
 

@@ -315,7 +315,8 @@ static void end_rest(child *c)
     tell(c, SUPERVISE_FORGOTTEN);
     if (!hear(c, &m) || m.kind != SUPERVISE_GONE || m.value == 0)
         return;
-    mf_log(c->task, "%d processes that '%s' started can't be ended, and go on", m.value, c->name);
+    mf_log(c->task, "%d processes that '%s' started cannot be ended and continue", m.value,
+           c->name);
     c->supervisor = 0; /* it goes on too, to end them when it can */
 }
 
@@ -340,7 +341,7 @@ static void add_tail(const child *c, FILE *out)
     size_t first = c->lines > TAIL_LINES ? c->lines - TAIL_LINES : 0;
 
     if (c->lines)
-        fprintf(out, "\n  the last that it printed:");
+        fprintf(out, "\n  last lines that it printed:");
     for (size_t i = first; i < c->lines; i++)
         fprintf(out, "\n  | %s", c->tail[i % TAIL_LINES]);
 }
@@ -355,7 +356,7 @@ static mf_status failure(const child *c)
     if (!out)
         return mf_fail(MF_NO_MEMORY, "no memory for an error");
     if (!c->ended)
-        fprintf(out, "the process that watched '%s' was killed, and it with that", c->name);
+        fprintf(out, "the supervisor of '%s' was killed, and so was the command", c->name);
     else if (WIFSIGNALED(c->how))
         fprintf(out, "'%s' was killed by SIG%s (%s)", c->name,
                 sigabbrev_np(WTERMSIG(c->how)) ? sigabbrev_np(WTERMSIG(c->how)) : "?",

@@ -63,9 +63,8 @@ static char *all_names(void)
 static mf_status unknown(const char *name, int length)
 {
     char *names = all_names();
-    mf_status status =
-        mf_hint(mf_fail(MF_INVALID, "'command': {%.*s} stands for nothing", length, name), "%s",
-                names ? names : "");
+    mf_status status = mf_hint(mf_fail(MF_INVALID, "'command': {%.*s} is unknown", length, name),
+                               "%s", names ? names : "");
 
     free(names);
     return status;

@@ -285,7 +285,7 @@ static mf_status nothing_written(const call *c, const char *what)
     struct dirent *entry;
     DIR *folder;
     FILE *out = open_memstream(&found, &size);
-    mf_status status = mf_fail(MF_INVALID, "the command ended well, but wrote no %s", what);
+    mf_status status = mf_fail(MF_INVALID, "the command succeeded, but did not write %s", what);
 
     if (asprintf(&path, "%s/out", c->folder) < 0)
         path = NULL;
@@ -369,10 +369,10 @@ static void warn_of_files(call *c, char **words)
     for (size_t i = 1; words[i]; i++) {
         if (words[i][0] == '/' && strncmp(words[i], "/usr/", 5) != 0 &&
             stat(words[i], &about) == 0 && S_ISREG(about.st_mode))
-            mf_log(c->task,
-                   "%s is no part of the key: given as 'files' it is, and is {files} in the "
-                   "command",
-                   words[i]);
+            mf_log(
+                c->task,
+                "%s is not part of the key: given as 'files' it is, and is {files} in the command",
+                words[i]);
     }
 }
 

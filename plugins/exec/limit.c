@@ -28,7 +28,7 @@ int64_t limit_used(const char *folder)
 
 static mf_status allow_more(mf_status status, double limit)
 {
-    return mf_hint(status, "if that is as it should be, allow it more: disk_limit: %g", 2 * limit);
+    return mf_hint(status, "if this is intended, raise the limit: disk_limit: %g", 2 * limit);
 }
 
 mf_status limit_check_folder(const char *folder, int64_t before, double limit)
@@ -59,7 +59,7 @@ static mf_status check_output(const char *path, const exec_port *port, double li
     if (most && about.st_size > most)
         return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: has more than the %lld bytes that are read",
                                path, (long long)most),
-                       "the command is to write less to it");
+                       "the command must write less to it");
     if ((double)about.st_size <= limit * GB)
         return MF_OK;
     return allow_more(mf_fail(MF_INVALID, "%s: has more than %g GB", path, limit), limit);

@@ -12,7 +12,7 @@
 
 static mf_status damaged(const char *path)
 {
-    return mf_fail(MF_CORRUPT, "%s: is no .npy file that NumPy would write", path);
+    return mf_fail(MF_CORRUPT, "%s: is not a .npy file that NumPy would write", path);
 }
 
 static mf_status read_header(const char *path, FILE *file, char **header)
@@ -111,7 +111,7 @@ static mf_status check_size(const char *path, FILE *file, int64_t size, mf_dtype
         return MF_OK;
     return mf_hint(mf_fail(MF_CORRUPT, "%s: its header says %zu bytes of %s, behind it are %lld",
                            path, bytes, mf_dtype_text(dtype), (long long)(size - at)),
-                   "numpy.save writes both as they belong together");
+                   "numpy.save writes a consistent file");
 }
 
 static mf_status read_values(const char *path, FILE *file, mf_array **array)

@@ -221,7 +221,7 @@ mf_status table_read(const char *path, mf_artifact **table)
 
     *table = NULL;
     if (!status && memchr(bytes, 0, size))
-        status = mf_fail(MF_CORRUPT, "%s: is no text", path);
+        status = mf_fail(MF_CORRUPT, "%s: is not text", path);
     if (!status)
         status = split(path, bytes, &f);
     if (!status)

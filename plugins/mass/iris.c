@@ -84,8 +84,8 @@ mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris
     }
     if (!find(self, "task_embedding.0.pos_embed.embedding", &rank, shape) || rank != 5 ||
         shape[2] != shape[3] || shape[2] != shape[4])
-        return mf_fail(MF_INVALID, "not an Iris model: task_embedding.0.pos_embed.embedding is "
-                                   "not there, or is no cube");
+        return mf_fail(MF_INVALID, "not an Iris model: task_embedding.0.pos_embed.embedding is not "
+                                   "there, or is not a cube");
     iris->positions = shape[2];
     return mf_iris_check(iris);
 }

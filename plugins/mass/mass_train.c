@@ -255,7 +255,7 @@ static mf_status resume(trainer *t, int64_t *i)
         failed = mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
     mf_artifact_unref(state);
     if (!failed)
-        mf_log(t->task, "goes on after step %lld of %lld", (long long)*i, (long long)t->last);
+        mf_log(t->task, "resumes after step %lld of %lld", (long long)*i, (long long)t->last);
     return failed;
 }
 

@@ -122,7 +122,7 @@ static mf_status collect_classes(mf_task *t, const char *target, classes *c)
         return mf_hint(mf_fail(MF_INVALID, "all %zu training cases have the same '%s'%s%s",
                                mf_in_count(t, "train"), target, c->count ? ": " : "",
                                c->count ? c->name[0] : ""),
-                       "a classifier needs cases of at least two kinds");
+                       "a classifier needs at least two classes");
     qsort(c->name, (size_t)c->count, sizeof *c->name, by_text);
     return MF_OK;
 }
@@ -161,7 +161,7 @@ static mf_status add_case(work *w, const mf_array *values, mf_probe_set *s, size
     }
     if (memcmp(w->shape, values->shape, attention ? sizeof w->shape : sizeof *w->shape))
         return mf_hint(mf_fail(MF_INVALID, "a feature map of another size"),
-                       "give mass.features one size for all cases");
+                       "set the same roi_size for all cases");
     if (!s->x) {
         size_t bytes;
         if (mf_size_mul((size_t)s->n * sizeof(float), (size_t)(w->sites * c), &bytes))
@@ -408,7 +408,7 @@ static mf_status resume(void *user, int64_t *epoch, mf_artifact **state)
     const work *w = user;
     MF_TRY(mf_checkpoint_load(w->task, last_epoch(w->o), epoch, state));
     if (*state)
-        mf_log(w->task, "goes on after epoch %lld of %lld", (long long)*epoch,
+        mf_log(w->task, "resumes after epoch %lld of %lld", (long long)*epoch,
                (long long)last_epoch(w->o));
     return MF_OK;
 }

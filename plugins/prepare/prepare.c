@@ -70,9 +70,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_cancel_point(t));
     MF_TRY(mf_sample_make(volume, masks, &settings, &report, &sample));
     if (report.guessed)
-        mf_log(t, "the volume does not say its modality: normalized like %s",
+        mf_log(t, "the volume does not state its modality: normalized like %s",
                report.modality == MF_MODALITY_CT ? "CT" : "MR and PET");
-    mf_log(t, "%s: clipped to %g..%g, mean %g, deviation %g; %lld masks",
+    mf_log(t, "%s: clipped to %g..%g, mean %g, SD %g; %lld masks",
            mf_modality_text(report.modality), report.normalized.low, report.normalized.high,
            report.normalized.mean, report.normalized.deviation, (long long)report.masks);
     if (report.dropped)

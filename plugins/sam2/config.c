@@ -434,9 +434,10 @@ static mf_status check_rules(const sam2_config *c)
     for (int64_t i = 0; i < c->global_count; i++)
         if (c->global[i] < 0 || c->global[i] >= blocks_of(c) ||
             (i > 0 && c->global[i] <= c->global[i - 1]))
-            return mf_fail(MF_INVALID,
-                           "global_att_blocks: %lld does not increase, or is no block of 0 to %lld",
-                           (long long)c->global[i], (long long)blocks_of(c) - 1);
+            return mf_fail(
+                MF_INVALID,
+                "global_att_blocks: %lld does not increase, or is not a block of 0 to %lld",
+                (long long)c->global[i], (long long)blocks_of(c) - 1);
     return MF_OK;
 }
 

@@ -62,11 +62,11 @@ static int64_t nearest(double at, int64_t count)
 static mf_status settle(sam2_target *t, int64_t slice, const char *what, int axis)
 {
     if (t->count && t->slice != slice)
-        return mf_hint(mf_fail(MF_INVALID,
-                               "%s of object %lld is on slice %lld across %c, others on slice %lld",
-                               what, (long long)t->object, (long long)slice, "zyx"[axis],
-                               (long long)t -> slice),
-                       "an object is shown on one slice; for another give it another number");
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "%s of object %lld is on slice %lld across %c, others on slice %lld", what,
+                    (long long)t->object, (long long)slice, "zyx"[axis], (long long)t -> slice),
+            "an object is prompted on one slice; use another object id for another slice");
     t->slice = slice;
     return MF_OK;
 }

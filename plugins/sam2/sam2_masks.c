@@ -414,7 +414,7 @@ static mf_status resume(work *w, const plan *p, int64_t *i)
     mf_status failed = sam2_list_load(&w->list, state);
     mf_artifact_unref(state);
     if (!failed)
-        mf_log(w->task, "goes on after %lld of %lld slices, with %lld masks", (long long)*i,
+        mf_log(w->task, "resumes after %lld of %lld slices, with %lld masks", (long long)*i,
                (long long)p->count, (long long)w->list.count);
     return failed;
 }

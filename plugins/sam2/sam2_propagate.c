@@ -200,7 +200,7 @@ static mf_status resume(work *w, int64_t *i)
         failed = mf_fail(MF_CORRUPT, "a checkpoint that does not say what was dropped");
     mf_artifact_unref(state);
     if (!failed)
-        mf_log(w->task, "goes on after %lld of %lld seeds", (long long)*i, (long long)w->count);
+        mf_log(w->task, "resumes after %lld of %lld seeds", (long long)*i, (long long)w->count);
     return failed;
 }
 
@@ -215,7 +215,7 @@ static mf_status follow_all(work *w)
             w->follower.done += n * (sam2_stack_count(&w->stack, o->axis) - 1);
             continue;
         }
-        snprintf(w->words, sizeof w->words, "%lld things of slice %lld across %c", (long long)n,
+        snprintf(w->words, sizeof w->words, "%lld objects of slice %lld across %c", (long long)n,
                  (long long)o->slice, "zyx"[o->axis]);
         mf_status failed = follow_group(w, first, n);
         if (failed && mf_error_code(failed) == MF_CANCELLED && first > done)
@@ -254,9 +254,11 @@ static mf_status follow_seeds(work *w)
     MF_TRY(sam2_cache_new(f->predictor, &w->stack, (size_t)w->o->feature_cache << 20, &f->cache));
     f->o.min_voxels = min_voxels_of(w);
     MF_TRY(follow_all(w));
-    mf_log(w->task, "%lld masks of %lld seeds: %lld below %lld voxels, %lld were lost at once",
-           (long long)w->list.count, (long long)w->count, (long long)f->small,
-           (long long)f->o.min_voxels, (long long)f->empty);
+    mf_log(
+        w->task,
+        "%lld masks of %lld seeds: %lld below %lld voxels, %lld without a mask on a second slice",
+        (long long)w->list.count, (long long)w->count, (long long)f->small,
+        (long long)f->o.min_voxels, (long long)f->empty);
     mf_artifact *masks;
     MF_TRY(sam2_list_publish(&w->list, "masks", &w->stack.grid, w->slices, &masks));
     return mf_out(w->task, "masks", masks);
@@ -272,7 +274,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const propagate_params *o = p;
     work *w = calloc(1, sizeof *w);
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to follow seeds");
+        return mf_fail(MF_NO_MEMORY, "no memory for the propagation of seeds");
     w->task = t;
     w->o = o;
     w->follower =

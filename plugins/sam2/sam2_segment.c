@@ -109,7 +109,7 @@ static mf_status follow(work *w, int64_t slice, int64_t count, const sam2_object
                         int64_t next_slice)
 {
     const sam2_group group = {w->axis, slice, count, objects};
-    snprintf(w->words, sizeof w->words, "%lld things of slice %lld across %c", (long long)count,
+    snprintf(w->words, sizeof w->words, "%lld objects of slice %lld across %c", (long long)count,
              (long long)slice, "zyx"[w->axis]);
     w->follower.next_axis = next_slice < 0 ? -1 : w->axis;
     w->follower.next_slice = next_slice;
@@ -137,7 +137,7 @@ static mf_status follow_targets(work *w)
     int64_t count;
     MF_TRY(sam2_request_targets(&r, &w->stack, w->axis, &targets, &count));
     mf_status failed = count ? MF_OK
-                             : mf_hint(mf_fail(MF_INVALID, "nothing is pointed at"),
+                             : mf_hint(mf_fail(MF_INVALID, "there is no prompt"),
                                        "give points, a box, or labels at the input 'prompt'");
     w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
     mf_progress(w->task, 0, w->follower.total, NULL);
@@ -270,7 +270,7 @@ static mf_status follow_labels(work *w)
     const mf_volume *labels;
     int64_t count = 0;
     if (w->o->points.count || w->o->box.count)
-        return mf_fail(MF_INVALID, "either points and boxes or a prompt of labels, not both");
+        return mf_fail(MF_INVALID, "points and boxes exclude the input 'prompt'");
     MF_TRY(mf_in_volume(w->task, "prompt", MF_U16, &labels));
     if (!mf_grid_equal(&labels->grid, &w->stack.grid, 0.01))
         return mf_fail(MF_INVALID, "prompt does not lie on the slices' grid");
@@ -326,7 +326,7 @@ static mf_status segment(work *w)
                           &w->follower.cache));
     MF_TRY(prompt ? follow_labels(w) : follow_targets(w));
     if (w->follower.small + w->follower.empty)
-        mf_log(w->task, "%lld things below %lld voxels and %lld that were not found are left out",
+        mf_log(w->task, "%lld objects below %lld voxels and %lld that were not found are dropped",
                (long long)w->follower.small, (long long)w->o->min_voxels,
                (long long)w->follower.empty);
     return publish(w);

@@ -26,7 +26,7 @@ mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **sessi
     MF_TRY(sam2_config_of(model, &config));
     if (video && config.memories == 0)
         return mf_hint(mf_fail(MF_INVALID, "this model is for still pictures: it has no memory"),
-                       "a whole SAM 2 follows things from slice to slice");
+                       "propagation from slice to slice needs a SAM 2 with its memory");
     MF_TRY(mf_task_queue(t, &queue));
     mf_status failed = read_tensors(model, &weights);
     if (!failed)

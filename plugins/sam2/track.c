@@ -466,8 +466,8 @@ static mf_status make(sam2_predictor *p, int64_t frames, int64_t seed, int64_t b
     sam2_track *t = NULL;
     *track = NULL;
     if (!c->memories)
-        return mf_fail(MF_INVALID, "this SAM 2 is for still pictures: it has no memory to follow "
-                                   "objects with");
+        return mf_fail(MF_INVALID,
+                       "this SAM 2 is for still images: it has no memory, which propagation needs");
     if (frames < 1 || seed < 0 || seed >= frames || batch < 1)
         return mf_fail(MF_INVALID, "%lld objects on slice %lld of %lld", (long long)batch,
                        (long long)seed, (long long)frames);

@@ -132,7 +132,7 @@ static mf_status find_modality(work *w, const mf_artifact *volume, const float *
     if (mf_modality_parse(text, &w->modality))
         return MF_OK;
     MF_TRY(mf_modality_guess(voxels, w->voxels, &w->modality));
-    mf_log(w->task, "the volume does not say its modality: taken for %s",
+    mf_log(w->task, "the volume does not state its modality: taken for %s",
            w->modality == MF_MODALITY_CT ? "CT" : "MR or PET");
     return MF_OK;
 }
@@ -210,7 +210,7 @@ static mf_status make_body(work *w, const float *voxels)
     MF_TRY(mf_in(w->task, "body", &given));
     w->body_voxels = w->voxels;
     if (!given && !strcmp(w->o->body_method, "none")) {
-        mf_log(w->task, "the body is the whole volume, as asked for");
+        mf_log(w->task, "the body is the whole volume, as requested");
         return MF_OK;
     }
     w->body = malloc((size_t)w->voxels);
@@ -427,10 +427,10 @@ static void say_left_out(const work *w, int64_t masks)
     for (size_t i = 0, at = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].count)
             at += (size_t)snprintf(words + at, sizeof words - at, "%s%lld %s",
-                                   at ? ", " : "; left out: ", (long long)reasons[i].count,
+                                   at ? ", " : "; dropped: ", (long long)reasons[i].count,
                                    reasons[i].why);
     mf_log(w->task, "%lld masks of %lld supervoxels and unions%s", (long long)masks,
-           (long long)out->all, *words ? words : ", none left out");
+           (long long)out->all, *words ? words : ", none dropped");
     if (masks == 0 && out->all == out->edgeless + out->small)
         mf_log(w->task, "no mask: the volume is constant, or too small for min_voxels");
 }

@@ -227,12 +227,13 @@ mf_status pixels_mismatch(const char *where, const dicom_header *h, const char *
     va_end(args);
     if (h->bits_stored && h->bits_stored != h->bits)
         snprintf(bits, sizeof bits, "%lld of ", (long long)h->bits_stored);
-    return mf_hint(mf_fail(MF_CORRUPT,
-                           "%s: its pixels do not match its header: the header says %lld x %lld "
-                           "pixels of %s%lld bits, %s; %s",
-                           where, (long long)h->columns, (long long)h->rows, bits,
-                           (long long)h->bits, h->is_signed ? "signed" : "unsigned", what),
-                   "one of the two was changed after the scan; get the file from its source again");
+    return mf_hint(
+        mf_fail(MF_CORRUPT,
+                "%s: its pixels do not match its header: the header says %lld x %lld "
+                "pixels of %s%lld bits, %s; %s",
+                where, (long long)h->columns, (long long)h->rows, bits, (long long)h->bits,
+                h->is_signed ? "signed" : "unsigned", what),
+        "one of the two was changed after the scan; copy the file from its source again");
 }
 
 /* What bits a decoder gives must be those that the header counts. A stream of fewer bits holds the

@@ -559,7 +559,7 @@ static mf_status find_file(const char *path, dicom_series *list)
         return series_add(list, path, &h);
     dicom_header_free(&h);
     if (!is)
-        return mf_fail(MF_CORRUPT, "%s: is no DICOM file, or a damaged one", path);
+        return mf_fail(MF_CORRUPT, "%s: is not a DICOM file, or a damaged one", path);
     return mf_fail(MF_UNSUPPORTED, "%s: is DICOM, but holds no picture (%s)", path,
                    h.modality[0] ? h.modality : "no modality given");
 }

@@ -205,8 +205,8 @@ static mf_status note_rescaling(walker *w, dicom_frame *f, const dicom_element *
         return MF_OK; /* empty */
     if (!count || !(v - v == 0))
         return dicom_damaged(&w->r, which == DICOM_HAS_SLOPE
-                                        ? "its rescale slope is no number"
-                                        : "its rescale intercept is no number");
+                                        ? "its rescale slope is not a number"
+                                        : "its rescale intercept is not a number");
     *(which == DICOM_HAS_SLOPE ? &f->slope : &f->intercept) = v;
     f->number[DICOM_RESCALED] = (int)f->number[DICOM_RESCALED] | which;
     return MF_OK;

@@ -165,7 +165,7 @@ static mf_status check_alike(dicom_series *s, const dicom_entry *e, int64_t numb
     char name[4200];
     name_frame(e, number, name);
     if (!dicom_axes(f->orientation, axis))
-        return mf_fail(MF_CORRUPT, "%s: its image orientation is no right-angled frame", name);
+        return mf_fail(MF_CORRUPT, "%s: its image orientation is not a right-angled frame", name);
     if (!s->count) {
         memcpy(s->axis, axis, sizeof axis);
         memcpy(s->spacing, f->spacing, sizeof s->spacing);

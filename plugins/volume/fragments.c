@@ -77,7 +77,7 @@ mf_status fragments_find(const char *path, FILE *file, const dicom_header *h, co
         if (tag == END)
             break;
         if (tag != ITEM)
-            return damaged(path, "its compressed pixels hold something that is no item");
+            return damaged(path, "its compressed pixels hold something that is not an item");
         fragment one = {at + 8, bytes, 0};
         MF_TRY(begins(path, file, &one, p, &first));
         begun += first;

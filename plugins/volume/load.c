@@ -52,7 +52,7 @@ static mf_status artifact_of(const char *type, const mf_grid *grid, const mf_gri
 /* Values that are no numbers, or that 32-bit reals cannot hold: refused, or 0 in their place. */
 static mf_status check_odd(const char *path, const load_options *o, scan *s, voxel_facts *f)
 {
-    static const char hint[] = "nonfinite: zero puts 0 in their place";
+    static const char hint[] = "nonfinite: zero replaces them by 0";
     if (f->nan + f->inf > 0 && !o->zero_odd)
         return mf_hint(mf_fail(MF_UNSUPPORTED,
                                "%s: %lld voxels are not a number and %lld are infinite, of %lld",
@@ -71,10 +71,12 @@ static mf_status check_odd(const char *path, const load_options *o, scan *s, vox
                                path, f->min, f->max),
                        "multiply them by a power of ten first");
     if (f->nan + f->inf > 0)
-        scan_note(s, "%s: %lld voxels that were not a number and %lld infinite ones became 0", path,
-                  (long long)f->nan, (long long)f->inf);
+        scan_note(
+            s, "%s: %lld voxels that were not a number and %lld infinite ones were replaced by 0",
+            path, (long long)f->nan, (long long)f->inf);
     if (f->beyond > 0)
-        scan_note(s, "%s: %lld voxels beyond 3.4e38 became 0", path, (long long)f->beyond);
+        scan_note(s, "%s: %lld voxels beyond 3.4e38 were replaced by 0", path,
+                  (long long)f->beyond);
     if (f->nan + f->inf + f->beyond > 0) {
         voxels_zero_odd(s->voxels);
         MF_TRY(voxels_measure(s->voxels, f));
@@ -134,8 +136,7 @@ static mf_status check_same(const char *path, const mf_grid *labels, const mf_gr
     sizes_text(labels->size, a);
     sizes_text(scan_grid->size, b);
     if (strcmp(a, b))
-        return mf_fail(MF_INVALID,
-                       "%s: has %s voxels, the scan has %s: they do not belong together", path, a,
+        return mf_fail(MF_INVALID, "%s: has %s voxels, the scan has %s: they do not match", path, a,
                        b);
     double worst = 0,
            least = fmin(fmin(scan_grid->spacing[0], scan_grid->spacing[1]), scan_grid->spacing[2]);
@@ -150,9 +151,9 @@ static mf_status check_same(const char *path, const mf_grid *labels, const mf_gr
     }
     if (!sizes_only && !(worst < 0.5 * least))
         return mf_hint(mf_fail(MF_INVALID,
-                               "%s: its header places it up to %.1f mm away from the scan", path,
+                               "%s: its header puts it up to %.1f mm away from the scan", path,
                                worst),
-                       "where the voxels still belong together, align: index says so");
+                       "if the voxels match nevertheless, set align: index");
     return MF_OK;
 }
 
@@ -162,7 +163,7 @@ static mf_status check_labels(const char *path, scan *s)
     int64_t rounded;
     MF_TRY(voxels_round_labels(path, &s->voxels, &rounded));
     if (rounded)
-        scan_note(s, "%s: %lld voxels were within 0.001 of a whole number and became it", path,
+        scan_note(s, "%s: %lld voxels were within 0.001 of an integer and were rounded", path,
                   (long long)rounded);
     return MF_OK;
 }
@@ -284,10 +285,9 @@ static mf_status follow(const char *path, const labels_options *o, const mf_arti
         box.hi[k] = box.lo[k] + want.size[k];
         if (box.lo[k] < 0 || box.hi[k] > turned_own.size[k] ||
             fabs(want.spacing[k] - turned_own.spacing[k]) > 1e-3 * want.spacing[k])
-            return mf_hint(mf_fail(MF_INVALID,
-                                   "%s: the volume to follow does not lie on its scan's voxels",
-                                   path),
-                           "connect `like` to the stage that loads the scan");
+            return mf_hint(
+                mf_fail(MF_INVALID, "%s: the input 'like' is not on the voxels of its scan", path),
+                "connect `like` to the stage that loads the scan");
     }
     s->grid = own;
     MF_TRY(cut(&s->voxels, grid, &box));

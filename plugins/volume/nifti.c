@@ -403,7 +403,7 @@ static mf_status scale(const char *path, const header *h, scan *s)
     if (!isfinite(h->intercept))
         return mf_hint(mf_fail(MF_CORRUPT,
                                "%s: its header gives the slope %g for its values and an intercept "
-                               "that is no number",
+                               "that is not a number",
                                path, h->slope),
                        "set scl_inter in its header, to 0 if nothing is to be added");
     if (h->analyze)
@@ -506,7 +506,7 @@ static mf_status find_files(const char *path, header *h, part_list *other, const
         failed = inflate_read(&f, head, sizeof head, &got);
     inflate_close(&f);
     if (!failed && !nifti_is(head, got))
-        failed = mf_fail(MF_CORRUPT, "%s: is no header of NIfTI or Analyze", *header_path);
+        failed = mf_fail(MF_CORRUPT, "%s: is not a header of NIfTI or Analyze", *header_path);
     if (!failed)
         failed = parse(*header_path, head, got, h);
     MF_TRY(failed);

@@ -136,7 +136,7 @@ static mf_status keep_line(const text_lines *l, fields *f, bool *list)
     if (found == IGNORED || (found == FIELDS && pair))
         return MF_OK;
     if (found == FIELDS)
-        return mf_fail(MF_CORRUPT, "%s:%d: damaged header: '%.60s' is no field of NRRD", l->path,
+        return mf_fail(MF_CORRUPT, "%s:%d: damaged header: '%.60s' is not a field of NRRD", l->path,
                        l->number, l->text);
     if (f->text[found])
         return mf_fail(MF_CORRUPT, "%s:%d: damaged header: '%.*s' stands twice", l->path, l->number,
@@ -635,7 +635,7 @@ static mf_status read_open(text_lines *l, nrrd_header *h)
     bool more, ended = false;
     MF_TRY(lines_next(l, &more));
     if (!more || strncmp(l->text, "NRRD", 4))
-        return mf_fail(MF_CORRUPT, "%s: is no NRRD file", l->path);
+        return mf_fail(MF_CORRUPT, "%s: is not an NRRD file", l->path);
     if (strncmp(l->text, "NRRD000", 7) || l->text[7] < '1' || l->text[7] > '5' || l->text[8])
         return mf_fail(MF_UNSUPPORTED, "%s: is NRRD of the version '%.20s'; 1 to 5 are read",
                        l->path, l->text);

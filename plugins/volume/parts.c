@@ -80,7 +80,7 @@ static mf_status check(const part_list *l, const char *header, int line, const c
                               "without a folder"
                             : "put both files into one folder");
     if (stat(path, &about) || !S_ISREG(about.st_mode))
-        return mf_fail(MF_INVALID, "%s: %s %s, which is no file", place, names, name);
+        return mf_fail(MF_INVALID, "%s: %s %s, which is not a file", place, names, name);
     return MF_OK;
 }
 

@@ -168,7 +168,7 @@ static mf_status read_word(run *r, void *to)
     if (!n)
         return text_ended(r);
     if (!parse_value(r, word, to))
-        return mf_fail(MF_CORRUPT, "%s: '%s' is no voxel of type %s", r->f.path, word,
+        return mf_fail(MF_CORRUPT, "%s: '%s' is not a voxel of type %s", r->f.path, word,
                        mf_dtype_text(r->p->dtype));
     return MF_OK;
 }
@@ -185,8 +185,7 @@ static mf_status read_hex(run *r, unsigned char *to)
             return text_ended(r);
         if (!isxdigit(c))
             return mf_fail(MF_CORRUPT,
-                           "%s: its voxels hold a character that is no hexadecimal "
-                           "digit",
+                           "%s: its voxels hold a character that is not a hexadecimal digit",
                            r->f.path);
         value = 16 * value + (isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
     }

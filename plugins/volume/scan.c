@@ -92,13 +92,13 @@ static mf_status refuse(const char *path, const unsigned char *head, size_t size
     bool nifti = has_suffix(path, ".nii") || has_suffix(path, ".nii.gz") ||
                  has_suffix(path, ".hdr") || has_suffix(path, ".img");
     if (nifti && size < 348)
-        return mf_fail(MF_CORRUPT, "%s: is no NIfTI file: %s%s%zu bytes, too few for a header",
+        return mf_fail(MF_CORRUPT, "%s: is not a NIfTI file: %s%s%zu bytes, too few for a header",
                        path, kind ? kind : "", kind ? ", " : "", size);
     if (nifti)
-        return mf_fail(MF_CORRUPT, "%s: is no NIfTI file: %s%s", path,
+        return mf_fail(MF_CORRUPT, "%s: is not a NIfTI file: %s%s", path,
                        kind ? "it holds " : "its header does not begin with 348 or 540",
                        kind ? kind : "");
-    return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: is no scan that can be read%s%s", path,
+    return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: is not a scan that can be read%s%s", path,
                            kind ? ": it holds " : "", kind ? kind : ""),
                    "NIfTI, NRRD, MetaImage, Analyze and DICOM are read");
 }

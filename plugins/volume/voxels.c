@@ -146,8 +146,8 @@ static mf_status no_label(const char *path, const mf_array *a, int64_t i, double
 {
     const int64_t *n = a->shape;
     return mf_hint(mf_fail(MF_INVALID,
-                           "%s: is no label map: the value %.9g at voxel (%lld, %lld, %lld) is not "
-                           "within 0.001 of a whole number from 0 to 2147483647",
+                           "%s: is not a label map: the value %.9g at voxel (%lld, %lld, %lld) is "
+                           "not within 0.001 of an integer from 0 to 2147483647",
                            path, v, (long long)(i % n[2]), (long long)(i / n[2] % n[1]),
                            (long long)(i / n[2] / n[1])),
                    "voxels count from 0 along x, y, z as they lie in the file; volume.load reads "
@@ -180,7 +180,7 @@ mf_status voxels_round_labels(const char *path, mf_array **voxels, int64_t *roun
         MF_TRY(round_reals(path, voxels, rounded));
     MF_TRY(voxels_measure(*voxels, &f));
     if (f.min < 0 || f.max > INT32_MAX)
-        return mf_fail(MF_INVALID, "%s: is no label map: its values reach from %.10g to %.10g",
+        return mf_fail(MF_INVALID, "%s: is not a label map: its values reach from %.10g to %.10g",
                        path, f.min, f.max);
     return voxels_narrow(voxels, &f);
 }

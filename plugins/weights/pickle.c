@@ -119,8 +119,8 @@ static mf_status find_mark(pickle *p, size_t *first)
 static mf_status top(pickle *p, size_t depth, pickle_kind kind, pickle_value **v)
 {
     if (!depth || p->stack[depth - 1] == &mark || p->stack[depth - 1]->kind != kind)
-        return damaged(p, kind == PICKLE_DICT ? "it fills what is no dict"
-                                              : "it fills what is no list");
+        return damaged(p, kind == PICKLE_DICT ? "it fills what is not a dict"
+                                              : "it fills what is not a list");
     *v = p->stack[depth - 1];
     return MF_OK;
 }
@@ -188,7 +188,7 @@ static mf_status read_long(pickle *p)
     uint64_t n = 0, value = 0;
     MF_TRY(read_size(p, 1, &n));
     if (n > 8)
-        return damaged(p, "a whole number of more than 64 bits");
+        return damaged(p, "an integer of more than 64 bits");
     if (n)
         MF_TRY(read_size(p, (int)n, &value));
     if (n && n < 8 && value >> (8 * n - 1)) /* negative: fill up with ones */
@@ -296,7 +296,7 @@ static mf_status stack_global(pickle *p)
     MF_TRY(pop(p, &name));
     MF_TRY(pop(p, &module));
     if (module->kind != PICKLE_TEXT || name->kind != PICKLE_TEXT)
-        return damaged(p, "a name that is no text");
+        return damaged(p, "a name that is not text");
     return push_name(p, module->text, name->text);
 }
 
@@ -373,7 +373,7 @@ static mf_status call(pickle *p)
     MF_TRY(pop(p, &args));
     MF_TRY(pop(p, &function));
     if (function->kind != PICKLE_NAME || args->kind != PICKLE_SEQUENCE)
-        return damaged(p, "it calls what is no function");
+        return damaged(p, "it calls what is not a function");
     size_t count = args->list.count;
     if (!strcmp(function->text, "torch._utils _rebuild_tensor_v2"))
         return build_tensor(p, args);

@@ -53,8 +53,7 @@ static mf_status read_shape(json_reader *r, stated *s)
         if (!more)
             break;
         if (!json_natural(r, &side))
-            return mf_hint(mf_fail(MF_CORRUPT, "its shape is no list of whole numbers"), "%s",
-                           anew);
+            return mf_hint(mf_fail(MF_CORRUPT, "its shape is not a list of integers"), "%s", anew);
         if (count <= MF_MAX_RANK)
             s->shape[count - 1] = side;
     }
@@ -75,7 +74,7 @@ static mf_status read_offsets(json_reader *r, stated *s)
     }
     if (good && json_next(r, ']'))
         return MF_OK;
-    return mf_hint(mf_fail(MF_CORRUPT, "its data_offsets are not two whole numbers"), "%s", anew);
+    return mf_hint(mf_fail(MF_CORRUPT, "its data_offsets are not two integers"), "%s", anew);
 }
 
 /* What its shape takes is what its offsets span, within the file. */

@@ -53,7 +53,7 @@ class Flip(Pipeline):
             return [i for i, byte in enumerate(f.read()) if byte]
 
     def command(self, *words):
-        """Exit status and output; dying by a signal or not ending is no way to say anything."""
+        """Exit status and output; dying by a signal or not ending is not a way to say anything."""
         if words[0] != "cache":
             words = (words[0], "graph.yaml", *words[1:], "--plugins", "plugins")
         done = subprocess.run([MASSFLOW, *words], cwd=self.folder, env=self.environment(),

@@ -96,7 +96,7 @@ class Killed(unittest.TestCase):
         out = self.run_whole(cache)
         self.assertEqual(self.outcomes(cache), self.expected, f"kill {kill}\n{out}")
         self.assertEqual(self.ask(cache, "SELECT count(*) FROM lease"), [(0,)])
-        self.assertIn("all is sound", self.massflow("cache", "verify", "--cache", cache))
+        self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", cache))
         return "goes on after" in out
 
     def test_killed_at_random(self):

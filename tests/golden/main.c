@@ -68,7 +68,7 @@ static mf_status whole(const char *option, const char **text, int64_t *value)
     char *end;
     long long v = strtoll(*text, &end, 10);
     if (end == *text || v < 0 || (*end && *end != ','))
-        return mf_fail(MF_INVALID, "--%s %s: not a whole number", option, *text);
+        return mf_fail(MF_INVALID, "--%s %s: not an integer", option, *text);
     *text = *end ? end + 1 : end;
     *value = v;
     return MF_OK;

@@ -192,7 +192,8 @@ static mf_status end(mf_task *t, const char *how)
     else if (!strcmp(how, "daemon"))
         return leave_daemon(t);
     else if (!strcmp(how, "fail"))
-        return mf_hint(mf_fail(MF_INVALID, "it went wrong as it should"), "this is no accident");
+        return mf_hint(mf_fail(MF_INVALID, "it went wrong as it should"),
+                       "this is not an accident");
     while (!strcmp(how, "hang"))
         pause();
     return MF_OK;

@@ -267,7 +267,7 @@ class Bodies(Graphs):
         self.assertEqual(self.inside("crop", False)[0], 1)
         self.assertEqual(self.inside("air", False)[0], 14 * 16 / 24 / 24)
         out = self.massflow("run", "bodies.yaml", "body", "--set", "how=none")
-        self.assertIn("body[case=air]: the body is the whole volume, as asked for\n", out)
+        self.assertIn("body[case=air]: the body is the whole volume, as requested\n", out)
         out = self.massflow("run", "bodies.yaml", "body", "--set", "how=threshold")
         self.assertIn("body[case=air]: the body is above -500: 100.0% of the volume\n", out)
 
@@ -278,12 +278,12 @@ class Bodies(Graphs):
         self.assertIn("found[case=crop]: no background: ", out)
         lines = [line for line in out.splitlines() if " supervoxels and unions" in line]
         self.assertEqual(sorted(lines), [
-            "found[case=air]: 10 masks of 67 supervoxels and unions; left out: 48 outside of the body, 6 of less than "
+            "found[case=air]: 10 masks of 67 supervoxels and unions; dropped: 48 outside of the body, 6 of less than "
             "300 voxels (min_voxels), 3 over the limit (max_masks)",
-            "found[case=crop]: 8 masks of 61 supervoxels and unions; left out: 51 of less than 300 voxels "
+            "found[case=crop]: 8 masks of 61 supervoxels and unions; dropped: 51 of less than 300 voxels "
             "(min_voxels), 2 with less visible edge than 0.05 (min_edge_fraction)"])
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=none")
-        self.assertIn("found[case=air]: the body is the whole volume, as asked for\n", out)
+        self.assertIn("found[case=air]: the body is the whole volume, as requested\n", out)
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=otsu")
         self.assertIn("found[case=air]: the body is 38.9% of the volume (otsu)\n", out)
 

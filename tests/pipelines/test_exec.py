@@ -470,7 +470,7 @@ stages:
 class Outputs(Commands):
     """What a command leaves where an output is to be: only a file is read."""
 
-    LINK = "is a link, not a file\n  the command is to write the file itself, or copy it there\n"
+    LINK = "is a link, not a file\n  the command must write the file itself, or copy it there\n"
 
     def test_no_file(self):
         for command, words in (
@@ -483,7 +483,7 @@ class Outputs(Commands):
         self.assertEqual(self.command("ln -s /dev/zero {out}/table.csv"),
                          "failed: it\n  FOLDER/out/table.csv: " + self.LINK + REPEAT)
 
-    READ = "has more than the %d bytes that are read\n  the command is to write less to it\n"
+    READ = "has more than the %d bytes that are read\n  the command must write less to it\n"
     MORE = "  if that is as it should be, allow it more: disk_limit: %s\n"
 
     def test_a_file_without_end(self):
@@ -628,7 +628,7 @@ class Hints(Commands):
                                                                    more=", files: none.py"))
 
     def test_a_reader_advises_nothing_that_a_command_lacks(self):
-        """volume.load would say: nonfinite: zero puts 0 in their place."""
+        """volume.load would say: nonfinite: zero replaces them by 0."""
         self.write("nan.py", """
 import struct, sys
 header = struct.pack("<i", 348) + bytes(36) + struct.pack("<8h", 3, 2, 2, 2, 1, 1, 1, 1) + bytes(14)
@@ -644,7 +644,7 @@ stages:
         out = self.massflow("run", "g.yaml", code=1)
         self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: it
   FOLDER/out/volume.nii: 8 voxels are not a number and 0 are infinite, of 8
-  the command is to write one finite value for each voxel, on the grid of its input
+  the command must write one finite value per voxel, on the grid of its input
 """ + REPEAT)
 
 
@@ -656,7 +656,7 @@ class Errors(Commands):
 
     def test_exit_status_and_last_lines(self):
         out = self.command('python3 -c "import sys; print(1); print(2, file=sys.stderr); sys.exit(3)" {out}')
-        self.assertIn("'python3' ended with exit status 3\n  the last that it printed:\n", out)
+        self.assertIn("'python3' ended with exit status 3\n  last lines that it printed:\n", out)
         self.assertEqual(sorted(re.findall(r"  \| (.*)", out)), ["1", "2"])
 
     def test_nothing_written(self):
@@ -716,7 +716,7 @@ stages:
     def test_a_file_that_is_no_part_of_the_key_is_said(self):
         self.write("other.py", "")
         out = self.command(f"cp {self.path('other.py')} {{out.text}}", code=0)
-        self.assertIn(f"it: {self.path('other.py')} is no part of the key: given as 'files' it is, "
+        self.assertIn(f"it: {self.path('other.py')} is not part of the key: given as 'files' it is, "
                       "and is {files} in the command\n", out)
 
     def request(self, command, more=""):
@@ -725,7 +725,7 @@ stages:
 
     def test_requests_that_are_wrong(self):
         self.assertEqual(self.request("x {lables} {out}"),
-                         "error: exec.run: 'command': {lables} stands for nothing")
+                         "error: exec.run: 'command': {lables} is unknown")
         self.assertEqual(self.request("x {volume.png} {out}"),
                          "error: exec.run: 'command': volume can't be a .png file")
         self.assertEqual(self.request("x {files} {out}"),

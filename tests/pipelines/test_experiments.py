@@ -88,7 +88,7 @@ class SkipFailed(Pipeline):
     def test_goes_on_with_what_came_through(self):
         self.write("scans/b.txt", "bad b\n")
         out = self.massflow("run", code=1)
-        self.assertIn("each[suffix=-x]: goes on without more[case=b,suffix=-x]\n", out)
+        self.assertIn("each[suffix=-x]: continues without more[case=b,suffix=-x]\n", out)
         self.assertIn("finished: 12 run, 0 cached, 2 failed in", out)
         # What is gathered of the same case goes too: `upper` did not fail.
         self.assertEqual(self.shown("each[suffix=-y]"),
@@ -106,14 +106,14 @@ class SkipFailed(Pipeline):
         self.write("scans/b.txt", "bad b\n")
         out = self.massflow("run", "--set", "skip=false", code=1)
         self.assertIn("blocked  each[suffix=-x]: needs more[case=b,suffix=-x]; 'skip_failed: true' at "
-                      "'each' would go on without it\n", out)
+                      "'each' would continue without it\n", out)
         self.assertIn("finished: 10 run, 0 cached, 2 failed, 2 blocked in", out)
 
     def test_nothing_came_through(self):
         for name in "abc":
             self.write(f"scans/{name}.txt", f"bad {name}\n")
         out = self.massflow("run", code=1)
-        self.assertIn("blocked  each[suffix=-y]: needs more, of which nothing came through\n", out)
+        self.assertIn("blocked  each[suffix=-y]: needs more, of which none succeeded\n", out)
 
     def test_what_is_blocked_above(self):
         """Also a node that was blocked, not only one that failed."""
@@ -121,7 +121,7 @@ class SkipFailed(Pipeline):
         out = self.massflow("run", "below", code=1)
         # `A` is refused by more_text: each_text[case=a] is blocked, and left out.
         self.assertIn("blocked  each_text[case=a]: needs more_text[case=a]\n", out)
-        self.assertIn("below: goes on without each_text[case=a]\n", out)
+        self.assertIn("below: continues without each_text[case=a]\n", out)
 
 
 BASE = """massflow: 1

@@ -351,7 +351,7 @@ class Forged(unittest.TestCase):
         out = self.massflow("cache", "import", "f.mfx", code=1)
         self.assertIn(f"refused: {stage} (action {key[:12]}): {port}, artifact {made[:12]}: {why}\n", out)
         self.assertIn("massflow: error: 1 action of 'f.mfx' was refused: massflow did not make what it holds\n"
-                      "  nothing of them was taken; a run makes them here\n", out)
+                      "  none of them was imported; a run computes them here\n", out)
         self.assertEqual(self.rows(f"SELECT (SELECT count(*) FROM action WHERE hex(key) = '{key.upper()}'), "
                                    f"(SELECT count(*) FROM artifact WHERE hex(id) = '{made.upper()}')"),
                          [(0, 0)])
@@ -486,7 +486,7 @@ class Forged(unittest.TestCase):
         out = self.massflow("run", "graph.yaml", "found", code=1)
         self.assertRegex(out, fr"array 'voxels' of artifact {made[:12]} \(volume\): chunk [0-9a-f]{{12}} has not "
                               r"the 32768 bytes that are looked for in it\n")
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
 
 def add(number_, kind):

@@ -100,7 +100,7 @@ class Quickstart(Graphs):
             page = file.read()
         self.assertEqual(page.count("<figcaption><b>loss</b></figcaption>"), 1)
         self.assertEqual(page.count("data:image/png;base64,"), 19)
-        # An augmentation is no part of scans, masks and samples; training draws its pairs anew.
+        # An augmentation is not part of scans, masks and samples; training draws its pairs anew.
         again = self.massflow("plan", "quickstart.yaml", "encoder", *small, "--set", "rotate=[5, 5, 5]")
         self.assertIn("encoder                   1 to run      ", again)
         self.assertEqual(again.count("to run"), 1, again)
@@ -183,11 +183,11 @@ stages:
             folds = {row["id"]: row["fold"] for row in csv.DictReader(file)}
         self.assertEqual({row["case"]: row["fold"] for row in rows}, folds)
         self.assertEqual(len(rows), len(folds))
-        # A damaged scan is left out, and said so; the folds that it is no part of stay cached.
+        # A damaged scan is left out, and said so; the folds that it is not part of stay cached.
         with open(self.path("graphs/experiments/phantoms/ct-plain004.nii.gz"), "wb") as file:
             file.write(b"no scan")
         out = self.massflow("run", self.graph("k-fold"), *flags(settings), code=1)
-        self.assertIn("probe[fold=0]: goes on without features[case=ct-plain004]\n", out)
+        self.assertIn("probe[fold=0]: continues without features[case=ct-plain004]\n", out)
         rows = self.rows(self.graph("k-fold"), "predictions", *flags(settings))
         self.assertEqual({row["case"] for row in rows}, set(folds) - {"ct-plain004"})
 

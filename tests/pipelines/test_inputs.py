@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Results belong to what was read: test_inputs.py MASSFLOW COUNTING.so STEPS.so
 
-Files that name others, files that change under a run, and what is no part of a folder.
+Files that name others, files that change under a run, and what is not part of a folder.
 """
 import os
 import shutil
@@ -182,7 +182,7 @@ class Changed(Inputs):
     def check_refused(self, out, what, node):
         path = self.path(what)
         self.assertIn(f"failed: {node}\n  {path} changed after the run was planned: nothing of it "
-                      "was kept\n  run again: the new content will be taken\n", out)
+                      "was kept\n  run again to use the new content\n", out)
 
     def check_next(self, what, back):
         """With the old content the next run has the old result, with the new one the new."""
@@ -219,7 +219,7 @@ class Changed(Inputs):
         out = self.meddle(f"cp -p {mine} {mine}.kept; echo '# more' >> {mine}; "
                           f"cat {mine}.kept > {mine}; touch -r {mine}.kept {mine}")
         self.assertIn(
-            f"failed: first\n  {mine} changed while the stage ran: nothing of it was kept\n"
+            f"failed: first\n  {mine} changed while the stage ran: the result was discarded\n"
             "  run again once nothing writes to it; a command that writes beside its own "
             "files has to write to {out} or elsewhere\n", out)
 
@@ -258,7 +258,7 @@ stages: {numbers: {use: steps.do, with: {steps: 6, file: in.txt, write: "${write
 
 
 class Ignored(Inputs):
-    """What systems and editors leave in folders is no part of their content."""
+    """What systems and editors leave in folders is not part of their content."""
 
     LEFT = ["__pycache__/do.cpython-311.pyc", ".DS_Store", "._do.sh", "Thumbs.db", "desktop.ini",
             ".git/HEAD", ".hg/x", ".svn/x", ".do.sh.swp", ".do.sh.swo", ".nfs00ab",

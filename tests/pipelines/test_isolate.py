@@ -81,7 +81,7 @@ class Crashes(Isolated):
         out = self.crash("segv", limits="timeout: 100", code=-signal.SIGSEGV)
         self.assertIn("\nmassflow: error: massflow crashed; running were: boom\n"
                       "  isolate: true at a stage makes its crash an error of that node alone; "
-                      "what is done is kept\n", out)
+                      "finished results are kept\n", out)
 
     def test_a_segmentation_fault(self):
         self.assertEqual(self.crash("segv"), """0 of 1 nodes are cached
@@ -93,7 +93,7 @@ finished: 0 run, 0 cached, 1 failed in TIME
 
 failed: boom
   its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
-  the last that it logged:
+  last lines that it logged:
   | logged line 1
   the last that it printed:
   | printed line 2
@@ -107,14 +107,14 @@ failed: boom
     def test_exit(self):
         self.assertEqual(self.failure("exit", lines=1), """failed: boom
   its process ended with exit status 3 before the stage was done; peak memory N MB
-  the last that it logged:
+  last lines that it logged:
   | logged line 1
 """ + REPEAT)
 
     def test_a_kill_hints_at_memory(self):
         self.assertEqual(self.failure("kill", lines=0), """failed: boom
   its process was killed by SIGKILL (Killed); peak memory N MB
-  the system does that where memory runs out: see dmesg
+  probably the system is out of memory: see dmesg
 """ + REPEAT)
 
     def test_only_the_last_lines_are_shown(self):
@@ -122,7 +122,7 @@ failed: boom
         printed = [f"  | printed line {i}" if i % 3 == 2 else f"  | line {i} of stderr"
                    for i in range(284, 301) if i % 3 != 1]
         self.assertEqual(self.failure("abort", lines=300).splitlines()[2:-1],
-                         ["  the last that it logged:"] + logged[-12:] +
+                         ["  last lines that it logged:"] + logged[-12:] +
                          ["  the last that it printed:"] + printed[-12:])
 
     def test_every_line_is_logged(self):
@@ -139,7 +139,7 @@ failed: boom
         own = self.failure("fail", lines=0)
         self.assertEqual(own, """failed: boom
   it went wrong as it should
-  this is no accident
+  this is not an accident
 """ + REPEAT)
         self.assertEqual(self.failure("fail", lines=0, limits="isolate: false"), own)
 
@@ -160,7 +160,7 @@ class Limits(Isolated):
         self.assertEqual(self.failure("hang", lines=1, limits="isolate: true, timeout: 0.2"),
                          """failed: boom
   it ran longer than its timeout of 0.2 s and was killed; peak memory N MB
-  the last that it logged:
+  last lines that it logged:
   | logged line 1
 """ + REPEAT)
 

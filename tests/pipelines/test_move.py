@@ -63,7 +63,7 @@ class Move(Pipeline):
         self.assertIn("8 of 8 nodes are cached, 8 of them imported\n", out)
         self.assertIn("finished: 0 run, 8 cached (8 imported) in", out)
         self.assertEqual(self.runs(), [])
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
         def ids(listing):
             return sorted(line.split()[0] for line in listing.splitlines())
@@ -196,8 +196,8 @@ class Move(Pipeline):
         out = self.massflow("cache", "verify")
         self.assertIn(f"differs: count.join (action {key[:12]}) imported from "
                       f"{self.path('forged.mfx')}: table is {other}, {mine[:12]} here\n"
-                      "  what was made here is used\n", out)
-        self.assertTrue(out.endswith("1 imported result differs from what is used here\nall is sound\n"))
+                      "  the local result is used\n", out)
+        self.assertTrue(out.endswith("1 imported result differs from what is used here\nno damage found\n"))
         # Also where its data was dropped and is made again.
         self.sql("UPDATE artifact SET present = 0 WHERE type = 'table'")
         self.runs()
@@ -211,10 +211,10 @@ class Move(Pipeline):
         self.massflow("cache", "import", "forged.mfx")
         self.assertEqual(self.massflow("show", "all.table").split()[1], other)
         out = self.massflow("cache", "import", "all.mfx")
-        self.assertIn("; what is here was imported before\n", out)
+        self.assertIn("; the one here was imported before\n", out)
         self.assertIn("(1 new)", out)
         self.assertEqual(self.massflow("show", "all.table").split()[1], other)
-        self.assertIn("  what was imported first is used\n", self.massflow("cache", "verify"))
+        self.assertIn("  the first import is used\n", self.massflow("cache", "verify"))
         # Asked for while its data is gone it is made here, and that is what counts from then on.
         self.sql(f"UPDATE artifact SET present = 0 WHERE id = x'{self.whole(other)}'")
         self.runs()
@@ -224,7 +224,7 @@ class Move(Pipeline):
         self.assertRegex(self.massflow("why", "all"), r"^all: cached\n  made ")
         self.massflow("run", "all")
         self.assertEqual(self.runs(), [])
-        self.assertEqual(self.massflow("cache", "verify").count("  what was made here is used\n"), 1)
+        self.assertEqual(self.massflow("cache", "verify").count("  the local result is used\n"), 1)
 
     def whole(self, prefix):
         (found,), = self.sql(f"SELECT hex(id) FROM artifact WHERE lower(hex(id)) LIKE '{prefix}%'")
@@ -268,7 +268,7 @@ class Move(Pipeline):
                              f"massflow: error: while importing: {name}: is a {what}, not a file\n"
                              "  write the bytes to a file, and name that\n")
         self.assertEqual(self.massflow("cache", "export", code=2),
-                         "massflow: error: which file? massflow cache export FILE\n")
+                         "massflow: error: no file is given: massflow cache export FILE\n")
         self.assertFalse(os.path.exists(self.path("none.mfx")))
 
 

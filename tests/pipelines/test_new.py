@@ -120,7 +120,7 @@ class New(unittest.TestCase):
 
     def test_names(self):
         for name, message in (
-                ("Vessels", "'Vessels' is no name for a plugin: lower-case letters, digits and _, "
+                ("Vessels", "'Vessels' is not a valid name of a plugin: lower-case letters, digits and _, "
                             "beginning with a letter"),
                 ("slic", "there is a plugin 'slic' already"),
                 ("taken", "taken: File exists")):

@@ -127,7 +127,7 @@ class Names(Pipeline):
         self.write("graph.yaml", 'massflow: 1\ncases: {list: [{id: "x\\u001bc"}]}\n'
                                  "stages: {t: {use: exec.run, each: case, with: {command: "
                                  '"touch {out.text}"}}}\n')
-        self.assertIn("'x\\u001bc' is no id for a case", self.massflow("run", code=2))
+        self.assertIn("'x\\u001bc' is not a valid case id", self.massflow("run", code=2))
 
     def test_suggested_commands_can_be_pasted(self):
         os.mkdir(self.path("my graphs"))

@@ -24,7 +24,7 @@ stages:
 {more}"""
 MHD = ("ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
        "Offset = 0 0 0\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nElementDataFile = ct.raw\n")
-FOREIGN = ": is there already, and massflow did not write it, or it was changed since\n"
+FOREIGN = ": exists, and massflow did not write it or it has changed since\n"
 NO_FILE = ", not a file\n  name a file; one that is not there is made\n"
 REMEDY = "  --force replaces it; or name another file\n"
 ERROR = "massflow: error: "
@@ -248,7 +248,7 @@ class Get(Overwriting):
         self.assertEqual(self.read("x.txt"), "a\none\n")
         self.write("x.txt", "changed")
         self.assertEqual(self.text_of("./x.txt", code=1), ERROR + "./x.txt" + FOREIGN + REMEDY)
-        # The same content is no loss, whoever wrote it.
+        # The same content is not a loss, whoever wrote it.
         self.write("x.txt", "a\none\n")
         self.text_of("x.txt")
 

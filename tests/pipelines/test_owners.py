@@ -104,7 +104,7 @@ class Owners(Pipeline):
                              self.refusal(ANN, f"while {prefix} the cache: "))
         out = self.user(BEN, "cache", "trust", ".massflow")
         self.assertEqual(out, f"trusted: {self.cache} of uid {ANN}\n"
-                              "  what others write there is used as your own results are, until\n"
+                              "  results that others write there are used like your own, until\n"
                               f"  massflow cache trust --forget {self.cache}\n")
         self.runs()
         self.assertIn("finished: 0 run, 10 cached in", self.user(BEN, "run"))
@@ -118,7 +118,7 @@ class Owners(Pipeline):
         self.assertIn("finished: 0 run, 10 cached in", self.user(ANN, "run", "--set", "suffix=?"))
         self.assertIn("finished: 4 run, 6 cached in", self.user(ANN, "run", "--set", "suffix=:"))
         self.assertIn("finished: 0 run, 10 cached in", self.user(BEN, "run", "--set", "suffix=:"))
-        self.assertIn("all is sound\n", self.user(BEN, "cache", "verify"))
+        self.assertIn("no damage found\n", self.user(BEN, "cache", "verify"))
         self.user(BEN, "cache", "gc", "--size", "0")
         self.assertIn("finished: ", self.user(ANN, "run"))
         self.assertEqual(set(self.modes().values()), {0o2775, 0o664})
@@ -185,7 +185,7 @@ class Owners(Pipeline):
         self.assertIn(PLANNED, self.user(EVE, "plan"))
         self.assertIn("TEXT A", self.user(EVE, "show", "all"))
         self.assertIn("actions    10", self.user(EVE, "cache", "stat"))
-        self.assertIn("all is sound\n", self.user(EVE, "cache", "verify"))
+        self.assertIn("no damage found\n", self.user(EVE, "cache", "verify"))
         self.assertEqual(self.user(EVE, "run", code=2),
                          f"massflow: error: while opening the cache: the cache folder '{dir}' cannot be "
                          "written: Permission denied\n  --cache DIR puts the cache into another folder\n")
@@ -286,9 +286,9 @@ class Owners(Pipeline):
         shutil.rmtree(odd)
         self.assertRegex(self.user(BEN, "cache", "trust", "--list"),
                          rf"of uid {EVE}; it is not there now\n{self.cache}  of uid {ANN}\n$")
-        self.assertIn("not trusted any more: ", self.user(BEN, "cache", "trust", "--forget", odd))
+        self.assertIn("no longer trusted: ", self.user(BEN, "cache", "trust", "--forget", odd))
         self.assertEqual(self.user(BEN, "cache", "trust", "--forget", ".massflow"),
-                         "not trusted any more: .massflow\n")
+                         "no longer trusted: .massflow\n")
         self.assertEqual(self.user(BEN, "cache", "trust", "--forget", ".massflow", code=2),
                          "massflow: error: '.massflow' is not among the trusted caches: massflow cache "
                          "trust --list\n")
@@ -313,20 +313,20 @@ class Owners(Pipeline):
         self.assertEqual(self.user(BEN, "plan", code=2), says)  # root's
         os.chown(file, BEN, BEN)
         self.assertEqual(self.user(BEN, "plan", code=2),
-                         f"massflow: error: while opening the cache: {file}:4: is no uid and path\n"
+                         f"massflow: error: while opening the cache: {file}:4: is not a uid and path\n"
                          "  delete the line; `massflow cache trust DIR` writes it anew\n")
 
     def test_what_is_named_must_be_a_cache(self):
         self.user(ANN, "run")
         self.assertEqual(self.user(BEN, "cache", "trust", code=2),
-                         "massflow: error: which folder? massflow cache trust DIR\n")
+                         "massflow: error: no folder is given: massflow cache trust DIR\n")
         self.assertEqual(self.user(BEN, "cache", "trust", ".", code=2),
-                         "massflow: error: '.' is no cache, but has one in it: massflow cache trust "
+                         "massflow: error: '.' is not a cache, but has one in it: massflow cache trust "
                          "./.massflow\n")
         self.assertEqual(self.user(BEN, "cache", "trust", "none", code=2),
                          "massflow: error: 'none': No such file or directory\n")
         self.assertEqual(self.user(BEN, "cache", "trust", "graph.yaml", code=2),
-                         "massflow: error: 'graph.yaml' is no folder of a cache\n")
+                         "massflow: error: 'graph.yaml' is not a folder of a cache\n")
 
     def test_where_what_is_made_gets_another_owner(self):
         """Made here, it is used here."""
@@ -345,7 +345,7 @@ class Owners(Pipeline):
             with open(self.path(f"data/{name}/ct/a.txt"), "w", encoding="utf-8") as file:
                 file.write(name)
             os.chmod(self.path(f"data/{name}"), mode)
-        os.symlink("nowhere", self.path("data/p3"))  # is no folder
+        os.symlink("nowhere", self.path("data/p3"))  # is not a folder
 
         def cases(source, code=0):
             self.write("graph.yaml", "massflow: 1\ncases: {" + source + "}\nstages:\n  text: "

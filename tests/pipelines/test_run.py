@@ -364,7 +364,7 @@ class Data(Pipeline):
         self.massflow("run")
         self.assertEqual(self.runs(), [])
         out = self.massflow("plan", "--set", "times=2")
-        self.assertIn("text                      3 to run      its data was dropped, and y[case=a] needs it\n",
+        self.assertIn("text                      3 to run      its data was deleted, and y[case=a] needs it\n",
                       out)
         self.assertIn("s                         3 to run      parameter times: 1 -> 2\n", out)
         self.massflow("run", "s[case=a]", "--set", "times=2")

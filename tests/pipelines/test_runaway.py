@@ -160,7 +160,7 @@ stages:
         self.assertEqual(select.select([death], [], [], 60)[0], [death])
         os.close(death)
         text = self.rest(run, 1)
-        self.assertRegex(text, r"\nt: \d+ lines are left out here: they came too fast\n")
+        self.assertRegex(text, r"\nt: \d+ lines are dropped here: too many per second\n")
         self.assertIn("\nfailed: t\n  it ran longer than its timeout of 2 s\n", text)
 
     def test_the_record_has_a_limit_a_node(self):

@@ -270,7 +270,7 @@ class BadInput(Sam2):
                               ("lost", "the seeds do not lie on the slices' grid"),
                               ("outside", "point 16, 99, 8 (16, 99, 8 in the slices' order) lies outside of "
                                           "their 32 x 28 x 16 voxels"),
-                              ("nothing", "nothing is pointed at")):
+                              ("nothing", "there is no prompt")):
             self.assertIn(message, self.massflow("run", node, code=1))
 
     def test_wrong_parameters(self):

@@ -32,7 +32,7 @@ class Runs(Pipeline):
         self.assertRegex(out, r"\n    0:\d\d\.\d\d\d  done      more\[case=a\]  \(\d+ ms\)\n"
                               r"    0:\d\d\.\d\d\d    adds '!'\n")
         self.assertIn("  blocked   all\n                needs more[case=b]; 'skip_failed: true' "
-                      "at 'all' would go on without it\n", out)
+                      "at 'all' would continue without it\n", out)
         self.assertNotIn("  cached  ", self.massflow("log"))
         self.assertIn("  cached    upper[case=a]\n", self.massflow("log", "--all"))
 
@@ -56,14 +56,14 @@ class Runs(Pipeline):
         self.massflow("run")
         self.assertEqual(self.massflow("log", "7", code=2),
                          "massflow: error: there is no run 7\n"
-                         "  massflow runs lists those that there are\n")
+                         "  'massflow runs' lists the runs\n")
         self.assertEqual(self.massflow("log", "mroe", code=2),
                          "massflow: error: run 1 had no node 'mroe'\n")
         self.assertEqual(self.massflow("runs", "nowhere.yaml", code=2),
-                         "massflow: error: 'nowhere.yaml' is no file\n")
+                         "massflow: error: 'nowhere.yaml' is not a file\n")
         self.write("other.yaml", CHAIN)
         self.assertEqual(self.massflow("log", "other.yaml", code=2),
-                         "massflow: error: there was no run yet\n")
+                         "massflow: error: there are no runs yet\n")
 
 
 class Events(Pipeline):
@@ -89,7 +89,7 @@ class Events(Pipeline):
         self.assertIn({"event": "started", "node": "more[case=b]"}, events)
         self.assertIn({"event": "log", "node": "more[case=b]", "text": "adds '!'"}, events)
         self.assertIn({"event": "blocked", "node": "all", "text": "needs more[case=b]; "
-                       "'skip_failed: true' at 'all' would go on without it"}, events)
+                       "'skip_failed: true' at 'all' would continue without it"}, events)
         failed = [event for event in events if event["event"] == "failed"]
         self.assertEqual(len(failed), 1)
         self.assertLess(failed[0].pop("seconds"), 60)
@@ -239,9 +239,9 @@ class Why(Pipeline):
                          "  it reads upper[case=a], whose data was dropped from the cache and is "
                          "made again\n")
         out = self.massflow("plan", "more", "--set", "suffix=?")
-        self.assertIn("upper                     3 to run      its data was dropped, and more[case=a] "
+        self.assertIn("upper                     3 to run      its data was deleted, and more[case=a] "
                       "needs it\n", out)
-        self.assertIn("text                      3 to run      its data was dropped, and upper[case=a] "
+        self.assertIn("text                      3 to run      its data was deleted, and upper[case=a] "
                       "needs it\n", out)
         self.change("update artifact set present = 1")
         self.change("delete from action where stage = 'count.join'")
@@ -259,7 +259,7 @@ class Why(Pipeline):
         self.assertRegex(out, r"^x: to run: nothing changed, but its result was made by another "
                               r"device, and --same-device asks for one of this\n"
                               r"  device: (.+) / 2 -> \1\n$")
-        self.assertIn("x                         1 to run      only made by another device: ",
+        self.assertIn("x                         1 to run      only computed on another device: ",
                       self.massflow("plan", "--device", "cpu", "--same-device"))
         self.assertIn("x: cached\n", self.why("x", "--device", "cpu"))
 

@@ -162,7 +162,7 @@ class LastWords(Signals):
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT,
            signal.SIGTRAP, signal.SIGSYS)
 CPU_WORDS = ("\nmassflow: error: the CPU time that this shell allows is used up; running were: boom\n"
-             "  'ulimit -t' says how much; raise it and run again: what is finished stays\n")
+             "  'ulimit -t' says how much; raise it and run again: finished results are kept\n")
 
 
 class Compiled(Signals):
@@ -354,7 +354,7 @@ class Stops(Signals):
             self.assertEqual(os.listdir(self.temporary), [])
 
     def test_a_command_that_a_batch_system_signals_too(self):
-        """It may end before the run has heard: that is no failure."""
+        """It may end before the run has heard: that is not a failure."""
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             run, command = self.commanding()
             os.kill(run.pid, signal.SIGSTOP)  # it hears later
@@ -449,7 +449,7 @@ class Output(Signals):
             os.close(write)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(done.stderr.count("massflow: standard output can't be written any "
-                                               "more; the run goes on\n"), 1)
+                                               "more; the run continues\n"), 1)
             self.assertIn("1 of 1 nodes are cached", self.massflow("run", "g.yaml"))
             shutil.rmtree(self.path(".massflow"))
 

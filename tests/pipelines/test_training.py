@@ -32,7 +32,7 @@ class Training(unittest.TestCase):
         cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
         shutil.copy(WHOLE, cls.path("graph.yaml"))
         with open(cls.path("scan.nii.gz"), "wb"):
-            pass  # never read: the stage that would is no target
+            pass  # never read: the stage that would is not a target
         cls.made("whole")
         cls.expected = cls.artifacts("whole")
 

@@ -105,8 +105,8 @@ class Verify(Upkeep):
         self.massflow("run")
         out = self.massflow("cache", "verify")
         self.assertRegex(out, r"^checked \d+ chunks \(\d+ B\), 10 artifacts, 10 actions, "
-                              r"\d+ digests of files\nall is sound\n$")
-        self.assertEqual(self.massflow("cache", "repair"), "all is sound; nothing was changed\n")
+                              r"\d+ digests of files\nno damage found\n$")
+        self.assertEqual(self.massflow("cache", "repair"), "no damage found; nothing was changed\n")
         self.runs()
         self.massflow("run")
         self.assertEqual(self.runs(), [])
@@ -114,7 +114,7 @@ class Verify(Upkeep):
     def test_there_is_no_cache(self):
         self.assertEqual(self.massflow("cache", "verify", code=2),
                          "massflow: error: while checking the cache: there is no cache in "
-                         "'.massflow'\n  the first `massflow run` of a graph makes one\n")
+                         "'.massflow'\n  the first `massflow run` of a graph creates one\n")
 
     def test_unknown_verb(self):
         self.assertEqual(self.massflow("cache", "verfy", code=2),
@@ -133,10 +133,10 @@ class Verify(Upkeep):
         self.assertIn(f"damaged: the record of artifact {art[:12]} (output 'table' of count.join) "
                       "does not match its id\n  runs refuse it; after a repair the next run that "
                       "needs it runs the stage again\n", out)
-        self.assertIn("1 damages; mend them with: massflow cache repair\n", out)
+        self.assertIn("1 damaged items; repair them with: massflow cache repair\n", out)
         out = self.massflow("cache", "repair")
-        self.assertIn("1 artifacts dropped\n", out)
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("1 artifacts deleted\n", out)
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         self.runs()
         self.massflow("run")
         self.assertEqual(self.counts(), {"join": 1})
@@ -149,11 +149,11 @@ class Verify(Upkeep):
         out = self.massflow("cache", "verify", code=1)
         self.assertRegex(out, "damaged: the record of action [0-9a-f]{12} of count.add does not "
                               "match its key\n")
-        self.assertIn("1 actions dropped: run again where needed\n", self.massflow("cache", "repair"))
+        self.assertIn("1 actions deleted: run again when needed\n", self.massflow("cache", "repair"))
         self.runs()
         self.massflow("run")
         self.assertEqual(self.counts(), {"add": 1})
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
     def test_a_lost_index_of_sqlite_is_rebuilt(self):
         self.massflow("run")
@@ -164,7 +164,7 @@ class Verify(Upkeep):
         out = self.massflow("cache", "verify", code=1)
         self.assertIn("damaged: '.massflow/cache.db' is damaged: ", out)
         self.massflow("cache", "repair")
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         self.assertEqual([n for n in os.listdir(self.path(".massflow")) if "damaged" in n], [])
         self.runs()
         self.massflow("run")
@@ -181,7 +181,7 @@ class Verify(Upkeep):
         out = self.massflow("cache", "repair")
         self.assertRegex(out, r"the damaged file was replaced; it is kept as "
                               r".massflow/cache\.db\.damaged-\d{8}-\d{6}\n")
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         self.massflow("run")
         self.assertEqual(self.results(), before)
 
@@ -191,7 +191,7 @@ class Verify(Upkeep):
         out = self.massflow("cache", "verify", code=1)
         self.assertIn("damaged: '.massflow/cache.db' is not an SQLite database\n", out)
         self.massflow("cache", "repair")
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         self.runs()
         self.massflow("run")
         self.assertEqual(self.runs(), [])
@@ -220,7 +220,7 @@ class Verify(Upkeep):
         out = self.massflow("cache", "verify", code=1)
         self.assertIn("damaged: '.massflow/chunks.db' is missing or empty\n", out)
         self.massflow("cache", "repair")
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
 
 class Rows(Upkeep):
@@ -243,7 +243,7 @@ class Rows(Upkeep):
         self.massflow("cache", "repair")
         self.massflow("run")
         self.assertEqual(self.results(), self.before)
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
     def test_an_output_that_is_another(self):
         self.sql("cache.db", "UPDATE output SET artifact = artifact % 3 + 1 WHERE action = "
@@ -364,11 +364,11 @@ class Collect(Upkeep):
 
     def test_dry_run_changes_nothing(self):
         out = self.massflow("cache", "gc", "--age", "1h", "--dry-run")
-        self.assertIn("would drop the data of 0 artifacts", out)
+        self.assertIn("would delete the data of 0 artifacts", out)
         out = self.massflow("cache", "gc", "--size", "10", "--dry-run")
         self.assertRegex(out, r"88db4f037ea6  table          64 B  used \d{4}-\d\d-\d\d  made in \d+ ms"
                               r" +count.join: the cache is over its size\n"
-                              r"would drop the data of 1 artifacts \(64 B\) and 0 chunks that "
+                              r"would delete the data of 1 artifacts \(64 B\) and 0 chunks that "
                               r"nothing needs \(0 B\)\n9 artifacts stay \(0 B\)\n$")
         self.assertEqual((self.present(), self.chunks()), (10, 4))
 
@@ -385,17 +385,17 @@ class Collect(Upkeep):
         self.sql("cache.db", "INSERT INTO chunk_data (num, codec, bytes) VALUES (99, 0, x'78797a')",
                  "INSERT INTO chunk VALUES (x'3608bca1e44ea6c4d268eb6db02260269892c0b42b86bbf1e77a"
                  "6fa16c3c9282', 99, 3, 3)")
-        self.assertIn("1 chunks (3 B) are not needed any more: 'massflow cache gc' drops them\n",
+        self.assertIn("1 chunks (3 B) are unused: 'massflow cache gc' deletes them\n",
                       self.massflow("cache", "verify"))
         out = self.massflow("cache", "gc")
-        self.assertIn("dropped the data of 0 artifacts (0 B) and 1 chunks that nothing needs (3 B)\n",
+        self.assertIn("dropped the data of 0 artifacts (0 B) and 1 unused chunks (3 B)\n",
                       out)
         self.assertEqual(self.chunks(), 4)
 
     def test_a_run_that_goes_on_keeps_what_it_uses(self):
         self.sql("cache.db", f"UPDATE run SET status = 'running', ended = NULL, pid = {os.getpid()}")
         out = self.massflow("cache", "gc", "--size", "0")
-        self.assertIn("10 artifacts stay (64 B); 10 of them are in use by 1 runs that go on\n", out)
+        self.assertIn("10 artifacts are kept (64 B); 10 of them are in use by 1 active runs\n", out)
         self.assertIn("more than --size stays: it is in use, or a state that a stage may go on "
                       "from\n", out)
         self.sql("cache.db", "UPDATE run SET pid = 999999999")
@@ -457,7 +457,7 @@ class Migration(Upkeep):
         for file in ("cache.db", "chunks.db"):
             self.assertEqual(self.ask(file, "PRAGMA user_version"), [(4,)])
         self.assertEqual(self.ask("cache.db", "SELECT name FROM sqlite_schema WHERE name = 'binary'"), [])
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         out = self.massflow("show", "rows", "--code", "version")
         self.assertEqual(len(out.splitlines()), 6003)
 
@@ -478,7 +478,7 @@ class Migration(Upkeep):
                          r"recorded from where\n  made there in \d+ ms\n  since the result before "
                          r"that:\n")
         self.assertIn("  import 1: a file that is not known: 4 actions\n", self.massflow("cache", "stat"))
-        self.assertIn("all is sound\n", self.massflow("cache", "verify"))
+        self.assertIn("no damage found\n", self.massflow("cache", "verify"))
 
     def test_a_damaged_row_does_not_become_sound(self):
         self.unpack(2)

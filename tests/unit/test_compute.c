@@ -229,7 +229,7 @@ START_TEST(test_launch_errors)
              "kernel scale: argument 0: 2147483648 does not fit 32 bits");
     mf_buffer *far;
     fails_as(mf_buffer_view(y, 100, 4, &far), MF_INTERNAL,
-             "offset 100 into a buffer is no multiple of ");
+             "offset 100 into a buffer is not a multiple of ");
     fails_as(mf_buffer_read(queue, y, 60, args, 8), MF_INTERNAL,
              "8 bytes at 60 are outside a buffer of 64");
     mf_buffer_free(y);

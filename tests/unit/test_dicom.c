@@ -652,10 +652,10 @@ START_TEST(odd_rescaling_is_refused)
     expect_slices(-1, "10");
     const slice comma[] = {{0, 10, .slope = "1,5"}};
     put_slices(comma, 1);
-    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale slope is no number");
+    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale slope is not a number");
     const slice far[] = {{0, 10, .slope = "1", .intercept = "1e999"}};
     put_slices(far, 1);
-    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale intercept is no number");
+    expect_refused(-1, MF_CORRUPT, "/999: damaged DICOM: its rescale intercept is not a number");
     const slice dose[] = {{0, 10, .modality = "RTDOSE"}};
     put_slices(dose, 1);
     expect_refused(-1, MF_UNSUPPORTED,
@@ -764,7 +764,7 @@ START_TEST(slices_may_come_in_any_way)
                    "/999: does not say where it lies in the patient (0020,0032)");
     const slice skewed[] = {{0, 10, .orientation = "1\\0\\0\\0.1\\1\\0"}};
     put_slices(skewed, COUNT(skewed));
-    expect_refused(-1, MF_CORRUPT, "/999: its image orientation is no right-angled frame");
+    expect_refused(-1, MF_CORRUPT, "/999: its image orientation is not a right-angled frame");
 }
 END_TEST
 

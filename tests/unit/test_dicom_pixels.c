@@ -259,7 +259,7 @@ static void expect_refusal(mf_code code, const char *rest)
     mf_error_free(failed);
 }
 
-#define SOURCE "\n  one of the two was changed after the scan; get the file from its source again"
+#define SOURCE "\n  one of the two was changed after the scan; copy the file from its source again"
 
 static const char *const lossless_syntaxes[] = {RLE, JPEG_LOSSLESS, JPEG_LS, JPEG_2000};
 

@@ -57,7 +57,7 @@ static void write_npy(const char *dict, size_t data)
 
 #define DICT(descr, shape)                                                                         \
     "{'descr': '" descr "', 'fortran_order': False, 'shape': (" shape "), }\n"
-#define NUMPY "\n  numpy.save writes both as they belong together"
+#define NUMPY "\n  numpy.save writes a consistent file"
 
 START_TEST(an_npy_has_what_its_header_says)
 {
@@ -84,13 +84,13 @@ START_TEST(an_npy_has_what_its_header_says)
     write_npy(DICT("<f4", "4294967296, 4294967296"), 0);
     refused("features", "its shape has more values than can be counted");
     write_npy(DICT("<f4", "99999999999999999999"), 0);
-    refused("features", "is no .npy file that NumPy would write");
+    refused("features", "is not a .npy file that NumPy would write");
     write_npy(DICT("<f4", "-1"), 0);
-    refused("features", "is no .npy file that NumPy would write");
+    refused("features", "is not a .npy file that NumPy would write");
     write_npy(DICT("<f4", "1, 1, 1, 1, 1, 1, 1"), 4);
     refused("features", "has more than 6 dimensions");
     write_file(".npy", "\x93NUMPY\2\0\xff\xff\xff\x7f", 12); /* a header of 2 GB */
-    refused("features", "is no .npy file that NumPy would write");
+    refused("features", "is not a .npy file that NumPy would write");
 }
 END_TEST
 
@@ -170,7 +170,7 @@ START_TEST(texts_are_read_by_their_size)
     ck_assert_str_eq(mf_artifact_text(a, "text"), "a\nb");
     mf_artifact_unref(a);
     write_file(".txt", "a\0b", 3);
-    refused("text", "is no text: a NUL stands in it");
+    refused("text", "is not text: a NUL stands in it");
     write_file(".txt", "", 0);
     ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
     refused("text", "has 1099511627776 bytes; at most 67108864 are read");
@@ -178,7 +178,7 @@ START_TEST(texts_are_read_by_their_size)
     ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
     refused("table", "has 1099511627776 bytes; at most 268435456 are read");
     write_file(".csv", "a,b\n1,\0\n", 8);
-    refused("table", "is no text");
+    refused("table", "is not text");
 }
 END_TEST
 
@@ -357,7 +357,7 @@ END_TEST
 
 /* ---- what is no file ------------------------------------------------------------------------- */
 
-#define LINK "is a link, not a file\n  the command is to write the file itself, or copy it there"
+#define LINK "is a link, not a file\n  the command must write the file itself, or copy it there"
 
 /* No link is followed, wherever it leads. */
 START_TEST(only_files_are_read)

@@ -2,9 +2,9 @@
  * way to store voxels, with files that the test writes. Value and place are checked, and of what is
  * refused the whole text. The inputs of public reports are used where they are (MASSFLOW_DATA). */
 #include "../expect.h"
-#include "load.h"
 #include "dicom_file.h"
 #include "inflate.h"
+#include "load.h"
 #include "meta_header.h"
 #include "nrrd_header.h"
 #include "scan.h"
@@ -274,7 +274,7 @@ START_TEST(no_file_outside_of_the_folder_is_read)
                                 "without a folder");
     ck_assert_int_eq(mkfifo("a/fifo", 0600), 0);
     put("a/fifo.mhd", MHD "ElementDataFile = fifo\n", "", 0);
-    cannot_list("a/fifo.mhd", "a/fifo.mhd:8: names fifo, which is no file");
+    cannot_list("a/fifo.mhd", "a/fifo.mhd:8: names fifo, which is not a file");
     put("a/percent.mhd", MHD "ElementDataFile = ct%n%s.raw 1 2 1\n", "", 0);
     cannot_list("a/percent.mhd",
                 "a/percent.mhd:8: the pattern ct%n%s.raw of data files is not understood\n"
@@ -618,7 +618,7 @@ START_TEST(nrrd_headers_are_read_as_they_are_written)
     reads("a.nrrd", 0, 1, "");
     refuses_nrrd("NRRD0006\n", ": is NRRD of the version 'NRRD0006'; 1 to 5 are read");
     refuses_nrrd("NRRD0005\ntype: short\n", ": damaged header: it lacks dimension");
-    refuses_nrrd(NRRD "spaces: RAS\n", ":7: damaged header: 'spaces: RAS' is no field of NRRD");
+    refuses_nrrd(NRRD "spaces: RAS\n", ":7: damaged header: 'spaces: RAS' is not a field of NRRD");
     refuses_nrrd(NRRD "sizes: 4 3 3\n", ":7: damaged header: 'sizes' stands twice");
     refuses_nrrd(NRRD DIRECTIONS,
                  ":7: damaged header: it lacks the space (or space dimension) that "
@@ -811,11 +811,11 @@ START_TEST(nrrd_skips_and_text_values)
     put("a.nrrd", ASCII("uchar", "0 85 170 255\n"), "", 0);
     reads("a.nrrd", 0, 85, "");
     put("a.nrrd", ASCII("uchar", "0 85 170 256\n"), "", 0);
-    refuses("a.nrrd", "a.nrrd: '256' is no voxel of type u8");
+    refuses("a.nrrd", "a.nrrd: '256' is not a voxel of type u8");
     put("a.nrrd", ASCII("short", "0 85 17.5 256\n"), "", 0);
-    refuses("a.nrrd", "a.nrrd: '17.5' is no voxel of type i16");
+    refuses("a.nrrd", "a.nrrd: '17.5' is not a voxel of type i16");
     put("a.nrrd", ASCII("uint64", "0 1 2 -1\n"), "", 0);
-    refuses("a.nrrd", "a.nrrd: '-1' is no voxel of type i64");
+    refuses("a.nrrd", "a.nrrd: '-1' is not a voxel of type i64");
     put("a.nrrd", ASCII("short", "0 85 17\n"), "", 0);
     refuses("a.nrrd", "a.nrrd: cut off: its header promises 2 x 1 x 2 voxels, it has 3");
     put("a.nrrd", ASCII("short", "0 1\n"), "", 0);
@@ -1328,8 +1328,8 @@ START_TEST(nifti_scaling)
         set_float(h, 116, odd[i][1]);
         put_nifti("a.nii", h, ramp, 2 * N);
         snprintf(message, sizeof message,
-                 "a.nii: its header gives the slope %s for its values and an intercept that is no "
-                 "number\n  set scl_inter in its header, to 0 if nothing is to be added",
+                 "a.nii: its header gives the slope %s for its values and an intercept that is not "
+                 "a number\n  set scl_inter in its header, to 0 if nothing is to be added",
                  text[i]);
         refuses("a.nii", message);
     }
@@ -1504,7 +1504,7 @@ START_TEST(reported_nifti_files)
         char text[1200];
         snprintf(text, sizeof text,
                  "%s: 1 voxels of 210 are beyond 3.4e38, which 32-bit reals cannot hold\n"
-                 "  nonfinite: zero puts 0 in their place",
+                 "  nonfinite: zero replaces them by 0",
                  data_path(beyond[i]));
         fails(load_volume(data_path(beyond[i]), &options, &s, &volume), text);
     }
@@ -1553,7 +1553,7 @@ START_TEST(reals_that_32_bits_cannot_hold)
     for (int i = 0; i < 3; i++) {
         snprintf(text, sizeof text,
                  "%s: 2 voxels of 4 are beyond 3.4e38, which 32-bit reals cannot hold\n"
-                 "  nonfinite: zero puts 0 in their place",
+                 "  nonfinite: zero replaces them by 0",
                  three[i]);
         fails(load_as(three[i], "refuse", &s, &a), text);
         ok(load_as(three[i], "zero", &s, &a));
@@ -1598,7 +1598,7 @@ START_TEST(reals_that_32_bits_cannot_hold)
     put_nifti("a.nii", h, ramp, 2 * N);
     fails(load_as("a.nii", "refuse", &s, &a),
           "a.nii: 22 voxels of 24 are beyond 3.4e38, which 32-bit reals cannot hold\n"
-          "  nonfinite: zero puts 0 in their place");
+          "  nonfinite: zero replaces them by 0");
     set_float(h, 112, 1e-45F);
     put_nifti("a.nii", h, ramp, 2 * N);
     fails(load_as("a.nii", "refuse", &s, &a),
@@ -1615,8 +1615,8 @@ static mf_status load_map(const char *path, scan *s, mf_artifact **labels)
 }
 
 #define NOT_WHOLE(value, place)                                                                    \
-    "a.nii: is no label map: the value " value " at voxel " place " is not within 0.001 of a "     \
-    "whole number from 0 to 2147483647\n"                                                          \
+    "a.nii: is not a label map: the value " value " at voxel " place " is not within 0.001 of an " \
+    "integer from 0 to 2147483647\n"                                                               \
     "  voxels count from 0 along x, y, z as they lie in the file; volume.load reads scans"
 
 START_TEST(label_maps_stored_as_reals_or_scaled)
@@ -1641,7 +1641,7 @@ START_TEST(label_maps_stored_as_reals_or_scaled)
                 ck_assert_int_eq(((uint8_t *)v->data)[(z * NY + y) * NX + NX - 1 - x],
                                  ((z * NY + y) * NX + x) % 5);
     ck_assert_str_eq(s.note[0],
-                     "a.nii: 16 voxels were within 0.001 of a whole number and became it");
+                     "a.nii: 16 voxels were within 0.001 of an integer and were rounded");
     mf_array_unref(v);
     mf_artifact_unref(a);
     /* Voxel (1, 2, 1) of the file. */
@@ -1687,12 +1687,12 @@ START_TEST(label_maps_stored_as_reals_or_scaled)
     wide[3]++;
     put_nifti("a.nii", h, wide, sizeof wide);
     fails(load_map("a.nii", &s, &a),
-          "a.nii: is no label map: its values reach from 0 to 2147483648");
+          "a.nii: is not a label map: its values reach from 0 to 2147483648");
     int64_t longs[N] = {[3] = 9007199254740993};
     set_short(h, 70, 1024), set_short(h, 72, 64);
     put_nifti("a.nii", h, longs, sizeof longs);
     fails(load_map("a.nii", &s, &a),
-          "a.nii: is no label map: its values reach from 0 to 9.007199255e+15");
+          "a.nii: is not a label map: its values reach from 0 to 9.007199255e+15");
     leave();
 }
 END_TEST
@@ -1803,13 +1803,13 @@ START_TEST(a_pipe_is_no_scan_and_no_part_of_one)
     }
     ck_assert_int_eq(mkfifo("ct.raw", 0600), 0);
     put("a.mhd", MHD "ElementDataFile = ct.raw\n", "", 0);
-    cannot_list("a.mhd", "a.mhd:8: names ct.raw, which is no file");
+    cannot_list("a.mhd", "a.mhd:8: names ct.raw, which is not a file");
     put("a.nhdr", NHDR "data file: ct.raw\n", "", 0);
-    cannot_list("a.nhdr", "a.nhdr:10: names ct.raw, which is no file");
+    cannot_list("a.nhdr", "a.nhdr:10: names ct.raw, which is not a file");
     make_header(h, "ni1");
     put("b.hdr", "", h, 348);
     ck_assert_int_eq(mkfifo("b.img", 0600), 0);
-    cannot_list("b.hdr", "b.hdr: belongs to b.img, which is no file");
+    cannot_list("b.hdr", "b.hdr: belongs to b.img, which is not a file");
     mkdir("series", 0700);
     ck_assert_int_eq(mkfifo("series/1.dcm", 0600), 0);
     refuses("series", "series: no DICOM picture among its 0 files");

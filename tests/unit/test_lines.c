@@ -58,8 +58,8 @@ START_TEST(test_full)
         expect_line(l, a, text);
     }
     put(l, a, 7, false);
-    expect_line(l, a, "6 lines are left out here: they came too fast");
-    expect_line(l, b, "2 lines are left out here: they came too fast");
+    expect_line(l, a, "6 lines are dropped here: too many per second");
+    expect_line(l, b, "2 lines are dropped here: too many per second");
     expect_line(l, a, "line 7");
     ck_assert_ptr_null(mf_lines_take(l));
     mf_lines_free(l);
@@ -77,7 +77,7 @@ START_TEST(test_a_wait_in_vain)
         put(l, a, i, true);
     for (int i = 0; i < MF_LINES_ROOM; i++)
         free(mf_lines_take(l));
-    expect_line(l, a, "1000000 lines are left out here: they came too fast");
+    expect_line(l, a, "1000000 lines are dropped here: too many per second");
     put(l, a, 1, true);
     expect_line(l, a, "line 1");
     mf_lines_free(l);

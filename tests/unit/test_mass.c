@@ -308,7 +308,7 @@ typedef struct follower {
 
 static mf_status ask(void *self)
 {
-    return ((follower *)self)->stopped ? mf_fail(MF_CANCELLED, "the run was stopped") : MF_OK;
+    return ((follower *)self)->stopped ? mf_fail(MF_CANCELLED, "the run was cancelled") : MF_OK;
 }
 
 static void follow_part(void *self, double part)
@@ -381,7 +381,7 @@ static double *probe_of(mf_device *device, const mf_probe_set *train, const mf_p
         return p;
     }
     free(p);
-    fails(status, "the run was stopped");
+    fails(status, "the run was cancelled");
     return NULL;
 }
 

@@ -1320,13 +1320,12 @@ START_TEST(what_is_left_is_said)
     ok(mf_plan_new(graph, store, asked, &options, &plan));
     fails(mf_plan_left(plan),
           "the run ended though 3 nodes are left: scan, masks, picture\n"
-          "  this is a fault of massflow, not of the graph; the same command goes on with what is "
-          "left");
+          "  this is a bug in massflow, not in the graph; run the same command again to continue");
     mf_plan_cancel(plan, 0);
     ok(mf_plan_settle(plan));
-    fails(mf_plan_left(plan), "the run ended though 2 nodes are left: masks, picture\n"
-                              "  this is a fault of massflow, not of the graph; the same command "
-                              "goes on with what is left");
+    fails(mf_plan_left(plan),
+          "the run ended though 2 nodes are left: masks, picture\n"
+          "  this is a bug in massflow, not in the graph; run the same command again to continue");
     mf_plan_free(plan);
     ok(mf_plan_new(graph, store, asked, &options, &plan));
     mf_plan_fail(plan, 0, strdup("x"), 0);

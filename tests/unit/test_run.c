@@ -360,7 +360,7 @@ START_TEST(masks_and_tables_are_checked)
     ok(mf_artifact_new("table", &a));
     ok(mf_artifact_set_text(a, "columns", "one"));
     add(a, "column.0", MF_F32, 1, (int64_t[]){3}, NULL);
-    refused(registry, a, "'column.0' of a table is no column");
+    refused(registry, a, "'column.0' of a table is not a column");
     mf_registry_free(registry);
 }
 END_TEST

@@ -222,8 +222,8 @@ END_TEST
 
 START_TEST(numbers_are_whole)
 {
-    static const char shape[] = "tensor a: its shape is no list of whole numbers" ANEW;
-    static const char offsets[] = "tensor a: its data_offsets are not two whole numbers" ANEW;
+    static const char shape[] = "tensor a: its shape is not a list of integers" ANEW;
+    static const char offsets[] = "tensor a: its data_offsets are not two integers" ANEW;
     refuses("{" F32("a", -1, 0, 4) "}", 4, shape);
     refuses("{" F32("a", 1.0, 0, 4) "}", 4, shape);
     refuses("{" F32("a", 1e0, 0, 4) "}", 4, shape);

@@ -551,7 +551,7 @@ START_TEST(requests_that_make_no_sense)
           "  unit: voxel counts in the scan's own file, from 0; mm are the patient's, RAS+");
     fails(sam2_request_targets(&apart, &x.stack, 0, &t, &n),
           "a point of object 1 is on slice 5 across z, others on slice 3\n"
-          "  an object is shown on one slice; for another give it another number");
+          "  an object is prompted on one slice; use another object id for another slice");
     fails(sam2_request_targets(&twice, &x.stack, 0, &t, &n), "object 1 has several boxes");
     end(&x);
 }

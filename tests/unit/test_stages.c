@@ -214,7 +214,7 @@ START_TEST(stages_that_do_not_hold)
     s.in = strange;
     spoiled(s, "port 'a' has the type 'volume[3]'; write T, T?, T[] or stream<T>");
     s.in = unnamed;
-    spoiled(s, "'a b' is no name for a port: letters, digits and _");
+    spoiled(s, "'a b' is not a valid name of a port: letters, digits and _");
 }
 END_TEST
 

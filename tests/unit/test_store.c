@@ -377,7 +377,7 @@ START_TEST(ids_are_checked_and_resolved)
                "no artifact in the cache '%s' begins with '0000000000'", folder);
     fails_like(mf_store_resolve(store, "xyz!", full),
                "'xyz!' is not the beginning of an id: hex digits, at most 64");
-    fails_like(mf_store_get(store, "ab", &lazy), "'ab' is no artifact id: 64 hex digits");
+    fails_like(mf_store_get(store, "ab", &lazy), "'ab' is not an artifact id: 64 hex digits");
     id[0] = id[0] == '0' ? '1' : '0';
     fails_like(mf_store_get(store, id, &lazy), "there is no artifact %.12s in the cache '%s'", id,
                folder);

@@ -129,7 +129,7 @@ START_TEST(action_is_refused_without_its_outputs_and_leaves_nothing)
     strcpy(a.key, "12");
     fails_like(
         mf_store_record(store, &a),
-        "while recording an action of stage demo.keep: '12' is no action key: 64 hex digits");
+        "while recording an action of stage demo.keep: '12' is not an action key: 64 hex digits");
     mf_store_close(store);
 }
 END_TEST

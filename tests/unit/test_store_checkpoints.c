@@ -259,7 +259,7 @@ START_TEST(what_can_not_be_saved_is_refused)
                "while saving the checkpoint of step -1: step -1: steps count from 0");
     fails_like(
         mf_store_checkpoint_save(store, "12", 1, 2.5, a),
-        "while saving the checkpoint of step 1: '12' is no key of a checkpoint: 64 hex digits");
+        "while saving the checkpoint of step 1: '12' is not a key of a checkpoint: 64 hex digits");
     ok(mf_artifact_add_rows(a, "names", bytes, offsets));
     fails_like(
         mf_store_checkpoint_save(store, key, 1, 2.5, a),

@@ -45,8 +45,7 @@ START_TEST(damaged_chunk_is_found_said_and_made_again)
     fails_like(
         mf_artifact_array(lazy, "voxels", &array),
         "array 'voxels' of artifact %.12s (volume): chunk %s in '%s/chunks.db' does not match its "
-        "digest\n  run the graph again, with a cache that can be written: what is damaged is made "
-        "again",
+        "digest\n  run the graph again with a writable cache: damaged data is computed again",
         id, chunk, folder);
     mf_artifact_unref(lazy);
     mf_store_close(store);
@@ -56,14 +55,14 @@ START_TEST(damaged_chunk_is_found_said_and_made_again)
     fails_like(
         mf_artifact_array(lazy, "voxels", &array),
         "array 'voxels' of artifact %.12s (volume): chunk %s in '%s/chunks.db' does not match its "
-        "digest\n  it counts as missing from now on: run the graph again, and it is made again",
+        "digest\n  it is now marked as missing: run the graph again to compute it again",
         id, chunk, folder);
     mf_artifact_unref(lazy);
     ok(mf_store_has(store, id, &present));
     ck_assert(!present);
     fails_like(mf_store_get(store, id, &lazy),
                "the data of artifact %.12s is not in the cache '%s' any more\n"
-               "  run the graph again: what is needed is made again",
+               "  run the graph again: missing data is computed again",
                id, folder);
     ok(mf_store_put(store, a, id));
     ok(mf_store_get(store, id, &lazy));
@@ -118,7 +117,7 @@ START_TEST(damaged_record_is_found)
     store = open_store(MF_STORE_READ);
     fails_like(mf_store_get(store, id, &lazy),
                "the record of artifact %.12s in '%s/cache.db' is damaged\n"
-               "  `massflow cache repair` saves what can be saved; the rest is made again",
+               "  `massflow cache repair` recovers what is readable; the rest is computed again",
                id, folder);
     mf_artifact_unref(a);
     mf_store_close(store);

@@ -1,5 +1,5 @@
-/* test_store_guard.c - caches that others made: journals that name files, links, triggers and views;
- * and looking, which changes nothing of what a crash left. */
+/* test_store_guard.c - caches that others made: journals that name files, links, triggers and
+ * views; and looking, which changes nothing of what a crash left. */
 #include "store/internal.h"
 #include "store/upkeep.h"
 #include "store_fixture.h"
@@ -84,7 +84,8 @@ static uint32_t sum_of(const char *name, bool sign)
     return sum;
 }
 
-static char *super_of(const char *before, size_t size, const char *name, uint32_t length, uint32_t sum)
+static char *super_of(const char *before, size_t size, const char *name, uint32_t length,
+                      uint32_t sum)
 {
     FILE *f = fopen(in_folder("journal"), "wb");
     char *found;
@@ -111,15 +112,18 @@ START_TEST(a_journals_end_is_read_as_sqlite_reads_it)
     found = super_of("page", 4, name, sizeof name - 1, sum_of(name, true));
     ck_assert_str_eq(found, name);
     free(found);
-    found = super_of("", 0, name, sizeof name - 1, sum_of(name, true)); /* nothing else in the file */
+    found =
+        super_of("", 0, name, sizeof name - 1, sum_of(name, true)); /* nothing else in the file */
     ck_assert_str_eq(found, name);
     free(found);
-    for (int sign = 0; sign < 2; sign++) { /* of a byte above 127, as on this machine and on others */
+    for (int sign = 0; sign < 2;
+         sign++) { /* of a byte above 127, as on this machine and on others */
         found = super_of("page", 4, odd, sizeof odd - 1, sum_of(odd, sign));
         ck_assert_str_eq(found, odd);
         free(found);
     }
-    /* What SQLite passes over is no name: another sum, a length of nothing or of more than there is. */
+    /* What SQLite passes over is no name: another sum, a length of nothing or of more than there
+     * is. */
     ck_assert_ptr_null(super_of("page", 4, name, sizeof name - 1, sum_of(name, true) + 1));
     ck_assert_ptr_null(super_of("page", 4, name, 0, 0));
     ck_assert_ptr_null(super_of("", 0, name, sizeof name, sum_of(name, true)));
@@ -166,8 +170,10 @@ static void refused_everywhere(const char *text)
     const mf_gc_options options = {-1, -1, false};
     fails_like(mf_store_open(folder, MF_STORE_READ, &store), "while opening the cache: %s", text);
     fails_like(mf_store_open(folder, MF_STORE_WRITE, &store), "while opening the cache: %s", text);
-    fails_like(mf_store_verify(folder, NULL, NULL, &verified), "while checking the cache: %s", text);
-    fails_like(mf_store_repair(folder, NULL, NULL, &repaired), "while repairing the cache: %s", text);
+    fails_like(mf_store_verify(folder, NULL, NULL, &verified), "while checking the cache: %s",
+               text);
+    fails_like(mf_store_repair(folder, NULL, NULL, &repaired), "while repairing the cache: %s",
+               text);
     mf_repaired_clear(&repaired);
     fails_like(mf_store_gc(folder, &options, NULL, NULL, &collected),
                "while collecting in the cache: while opening the cache: %s", text);
@@ -183,11 +189,12 @@ START_TEST(a_journal_that_names_a_file_is_refused_and_the_file_stays)
         char journal[32];
         snprintf(journal, sizeof journal, "%s-journal", files[i]);
         write_hot_journal(files[i], in_folder("victim"));
-        snprintf(text, sizeof text,
-                 "'%s/%s' names another file, which SQLite would delete; massflow writes no journal "
-                 "like that\n  use another cache; or delete that journal, which belongs to no run, "
-                 "and look with `massflow cache verify` at what is there",
-                 folder, journal);
+        snprintf(
+            text, sizeof text,
+            "'%s/%s' names another file, which SQLite would delete; massflow writes no journal "
+            "like that\n  use another cache; or delete that journal, which belongs to no run, "
+            "and look with `massflow cache verify` at what is there",
+            folder, journal);
         refused_everywhere(text);
         ck_assert_int_eq(access(in_folder("victim"), F_OK), 0);
         ck_assert_int_eq(access(in_folder(journal), F_OK), 0);
@@ -223,9 +230,9 @@ START_TEST(links_and_odd_files_are_refused)
         mf_store *store;
         if (i > 1) /* of the others looking says that there is no cache */
             fails_like(mf_store_open(folder, MF_STORE_READ, &store),
-                       "while opening the cache: '%s/%s' is no regular file", folder, names[i]);
+                       "while opening the cache: '%s/%s' is not a regular file", folder, names[i]);
         fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
-                   "while opening the cache: '%s/%s' is no regular file", folder, names[i]);
+                   "while opening the cache: '%s/%s' is not a regular file", folder, names[i]);
         remove(in_folder(names[i]));
         rename(kept, in_folder(names[i]));
     }
@@ -252,11 +259,12 @@ START_TEST(a_second_name_is_refused_for_writing)
     mf_store *store;
     make_store(id);
     ck_assert_int_eq(link(in_folder("chunks.db"), in_folder("other")), 0);
-    fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
-               "while opening the cache: '%s/chunks.db' has another name as well (a hard link), and "
-               "would be changed under both\n"
-               "  give the cache a copy of its own: cp FILE COPY && mv COPY FILE",
-               folder);
+    fails_like(
+        mf_store_open(folder, MF_STORE_WRITE, &store),
+        "while opening the cache: '%s/chunks.db' has another name as well (a hard link), and "
+        "would be changed under both\n"
+        "  give the cache a copy of its own: cp FILE COPY && mv COPY FILE",
+        folder);
     mf_store_close(open_store(MF_STORE_READ));
     remove(in_folder("other"));
     mf_store_close(open_store(MF_STORE_WRITE));
@@ -311,9 +319,10 @@ START_TEST(looking_leaves_a_hot_journal_and_says_so)
     mf_repaired repaired;
     for (int repair = 0; repair < 2; repair++) {
         make_store(id);
-        leave_journal("chunks.db",
-                      "INSERT INTO chunk_data (codec, bytes) WITH RECURSIVE n (i) AS (SELECT 1 UNION "
-                      "ALL SELECT i + 1 FROM n WHERE i < 100) SELECT 0, zeroblob(100000) FROM n");
+        leave_journal(
+            "chunks.db",
+            "INSERT INTO chunk_data (codec, bytes) WITH RECURSIVE n (i) AS (SELECT 1 UNION "
+            "ALL SELECT i + 1 FROM n WHERE i < 100) SELECT 0, zeroblob(100000) FROM n");
         char *before = look_of(NULL);
         ck_assert_ptr_nonnull(strstr(before, "chunks.db-journal"));
         fails_like(mf_store_open(folder, MF_STORE_READ, &store),
@@ -321,11 +330,12 @@ START_TEST(looking_leaves_a_hot_journal_and_says_so)
                    "looking changes nothing\n"
                    "  the next `massflow run` mends it, or `massflow cache repair`",
                    folder);
-        fails_like(mf_store_verify(folder, NULL, NULL, &verified),
-                   "while checking the cache: '%s/chunks.db' was left in the middle of a write, and "
-                   "looking changes nothing\n"
-                   "  the next `massflow run` mends it, or `massflow cache repair`",
-                   folder);
+        fails_like(
+            mf_store_verify(folder, NULL, NULL, &verified),
+            "while checking the cache: '%s/chunks.db' was left in the middle of a write, and "
+            "looking changes nothing\n"
+            "  the next `massflow run` mends it, or `massflow cache repair`",
+            folder);
         char *after = look_of("cache.db-shm");
         for (char *from = before, *to; (to = strchr(from, '\n')); from = to + 1) {
             *to = 0; /* all that was there is there as it was */
@@ -410,10 +420,11 @@ START_TEST(looking_reads_a_wal_and_leaves_it)
     free(after);
     /* Copied without its -shm it can be looked at where that can be made anew. */
     remove(in_folder("cache.db-shm"));
-    snprintf(expected, sizeof expected,
-             "while opening the cache: '%s/cache.db' was left in the middle of a write, and looking "
-             "changes nothing\n  the next `massflow run` mends it, or `massflow cache repair`",
-             folder);
+    snprintf(
+        expected, sizeof expected,
+        "while opening the cache: '%s/cache.db' was left in the middle of a write, and looking "
+        "changes nothing\n  the next `massflow run` mends it, or `massflow cache repair`",
+        folder);
     ck_assert_int_eq(look_without_rights(id, expected), 0);
     store = open_store(MF_STORE_READ);
     ok(mf_store_has(store, id, &present));
@@ -483,8 +494,7 @@ END_TEST
 static const struct planted {
     const char *file, *sql, *text;
 } planted[] = {
-    {"cache.db",
-     "CREATE TRIGGER sneaky AFTER INSERT ON run BEGIN DELETE FROM action; END",
+    {"cache.db", "CREATE TRIGGER sneaky AFTER INSERT ON run BEGIN DELETE FROM action; END",
      "'%s/cache.db' holds a trigger 'sneaky' that massflow did not make\n"},
     {"chunks.db", "CREATE VIEW look AS SELECT * FROM chunk",
      "'%s/chunks.db' holds a view 'look' that massflow did not make\n"},
@@ -499,11 +509,13 @@ static const struct planted {
     {"cache.db", "DROP INDEX run_graph; CREATE INDEX run_graph ON run (graph) WHERE num > 0",
      "the index 'run_graph' of '%s/cache.db' is not as massflow makes it\n"},
     {"cache.db",
-     "ALTER TABLE file RENAME TO old; CREATE VIEW file AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL "
+     "ALTER TABLE file RENAME TO old; CREATE VIEW file AS WITH RECURSIVE n (i) AS (SELECT 1 UNION "
+     "ALL "
      "SELECT i + 1 FROM n) SELECT i AS path FROM n; DROP TABLE old",
      "'%s/cache.db' is damaged: it lacks the table 'file'\n"},
     {"chunks.db",
-     "DROP TABLE chunk_data; CREATE TABLE chunk_data (num INTEGER PRIMARY KEY, codec INTEGER NOT NULL,"
+     "DROP TABLE chunk_data; CREATE TABLE chunk_data (num INTEGER PRIMARY KEY, codec INTEGER NOT "
+     "NULL,"
      " bytes BLOB NOT NULL AS (zeroblob(1000000000)))",
      "the table 'chunk_data' of '%s/chunks.db' is not as massflow makes it\n"},
     {"cache.db", "DROP INDEX artifact_type",
@@ -550,11 +562,12 @@ START_TEST(a_view_alone_is_refused)
 {
     mf_store *store;
     run_sql("cache.db", "CREATE VIEW meta AS SELECT 'schema' AS name, 4 AS value");
-    fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
-               "while opening the cache: '%s/cache.db' holds a view 'meta' that massflow did not "
-               "make\n  `massflow cache repair` makes a new file of the rows that massflow knows; or "
-               "delete the cache",
-               folder);
+    fails_like(
+        mf_store_open(folder, MF_STORE_WRITE, &store),
+        "while opening the cache: '%s/cache.db' holds a view 'meta' that massflow did not "
+        "make\n  `massflow cache repair` makes a new file of the rows that massflow knows; or "
+        "delete the cache",
+        folder);
 }
 END_TEST
 
@@ -570,14 +583,17 @@ START_TEST(connections_run_nothing_of_a_file)
     for (int i = 0; i < 3; i++) {
         ok(mf__connection_open(in_folder("cache.db"), how[i], &c));
         ck_assert_int_ne(sqlite3_exec(c->db, "SELECT * FROM v", NULL, NULL, NULL), SQLITE_OK);
-        ck_assert_int_ne(sqlite3_exec(c->db, "ATTACH ':memory:' AS m", NULL, NULL, NULL), SQLITE_OK);
-        ck_assert_int_ne(sqlite3_exec(c->db, "SELECT load_extension('x')", NULL, NULL, NULL), SQLITE_OK);
-        ck_assert_int_ne(sqlite3_exec(c->db, "SELECT length(zeroblob(400000000))", NULL, NULL, NULL),
+        ck_assert_int_ne(sqlite3_exec(c->db, "ATTACH ':memory:' AS m", NULL, NULL, NULL),
                          SQLITE_OK);
+        ck_assert_int_ne(sqlite3_exec(c->db, "SELECT load_extension('x')", NULL, NULL, NULL),
+                         SQLITE_OK);
+        ck_assert_int_ne(
+            sqlite3_exec(c->db, "SELECT length(zeroblob(400000000))", NULL, NULL, NULL), SQLITE_OK);
         int code = sqlite3_exec(c->db, "INSERT INTO meta VALUES ('x', 1)", NULL, NULL, NULL);
         ck_assert_int_eq(code == SQLITE_OK, how[i] == MF__CREATE);
         sqlite3_exec(c->db, "PRAGMA writable_schema = 1", NULL, NULL, NULL);
-        ck_assert_int_ne(sqlite3_exec(c->db, "DELETE FROM sqlite_schema", NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_ne(sqlite3_exec(c->db, "DELETE FROM sqlite_schema", NULL, NULL, NULL),
+                         SQLITE_OK);
         int64_t artifacts;
         ok(mf__integer(c, "SELECT count(*) FROM artifact", &artifacts));
         ck_assert_int_eq(artifacts, 1);

@@ -57,7 +57,7 @@ START_TEST(foreign_files_are_refused)
                1000000000);
     fails_like(mf_store_open(folder, MF_STORE_WRITE, &store),
                "while opening the cache: '%s/cache.db' is not an SQLite database\n"
-               "  `massflow cache repair` saves what can be saved; the rest is made again",
+               "  `massflow cache repair` recovers what is readable; the rest is computed again",
                folder);
     char path[128];
     snprintf(path, sizeof path, "%s/cache.db/x", folder);
@@ -73,7 +73,7 @@ START_TEST(reader_needs_a_store_and_never_writes)
     mf_store *store;
     fails_like(mf_store_open(folder, MF_STORE_READ, &store),
                "while opening the cache: there is no cache in '%s'\n"
-               "  the first `massflow run` of a graph makes one",
+               "  the first `massflow run` of a graph creates one",
                folder);
     store = open_store(MF_STORE_WRITE);
     mf_store_close(store);
@@ -139,8 +139,8 @@ START_TEST(read_only_folder_can_be_read)
 }
 END_TEST
 
-/* The faster of two processes that open a new store: it has the lock when the slower one, which sees
- * no mark yet, comes to it, and gives the files their mark as soon as it hears of `go`. */
+/* The faster of two processes that open a new store: it has the lock when the slower one, which
+ * sees no mark yet, comes to it, and gives the files their mark as soon as it hears of `go`. */
 static void be_first(int ready, int go)
 {
     char path[128], byte = 0;
@@ -222,7 +222,7 @@ START_TEST(full_disk_is_an_error_that_reaches_the_caller)
         snprintf(expected, sizeof expected,
                  "while storing an artifact of type volume: cannot write '%s': it would be larger "
                  "than this shell allows files to be\n"
-                 "  'ulimit -f' says how large; raise it and run again: what is finished stays",
+                 "  'ulimit -f' says how large; raise it and run again: finished results are kept",
                  path);
         if (!text || strcmp(text, expected) != 0) {
             fprintf(stderr, "%s\n", text ? text : "no error");

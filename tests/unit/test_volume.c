@@ -80,9 +80,9 @@ START_TEST(damaged_files_say_what_is_wrong)
     load_options o = defaults();
     refused("edge/bad_empty.nii.gz", &o, MF_CORRUPT, "is empty (0 bytes)");
     refused("edge/bad_text.nii.gz", &o, MF_CORRUPT,
-            "is no NIfTI file: text, 21 bytes, too few for a header");
+            "is not a NIfTI file: text, 21 bytes, too few for a header");
     refused("edge/bad_png_named_nii.nii", &o, MF_CORRUPT,
-            "is no NIfTI file: it holds a PNG picture");
+            "is not a NIfTI file: it holds a PNG picture");
     refused("edge/bad_dims_huge.nii", &o, MF_CORRUPT,
             "cut off: its header promises 32767 x 32767 x 32767 x 1 voxels (70362301923678 bytes), "
             "the file has 4096 bytes");
@@ -96,7 +96,7 @@ START_TEST(damaged_files_say_what_is_wrong)
             "cut off: its header promises 739672 bytes (decompressed), it has 444163");
     refused("edge/dcm_MR_truncated.dcm", &o, MF_CORRUPT,
             "cut off: its header promises 64 x 64 pixels (8192 bytes), 8130 are there");
-    refused("edge/dcm_no_meta.dcm", &o, MF_CORRUPT, "is no DICOM file, or a damaged one");
+    refused("edge/dcm_no_meta.dcm", &o, MF_CORRUPT, "is not a DICOM file, or a damaged one");
     refused("edge/dcm_rtplan_truncated.dcm", &o, MF_CORRUPT,
             "damaged DICOM: an element reaches beyond the end of the file");
     scan s;
@@ -154,7 +154,7 @@ START_TEST(odd_files_are_refused_in_words)
             "  convert it to a grey-scale scan first");
     refused("edge/odd_nan_inf.nii.gz", &o, MF_UNSUPPORTED,
             "6400 voxels are not a number and 1 are infinite, of 64000\n"
-            "  nonfinite: zero puts 0 in their place");
+            "  nonfinite: zero replaces them by 0");
     refused("edge/dcm_SC_rgb_small_odd.dcm", &o, MF_UNSUPPORTED,
             "is a colour picture (3 values a pixel)");
     refused("dicom/mr_epi_ge", &o, MF_UNSUPPORTED,
@@ -338,8 +338,7 @@ START_TEST(labels_follow_their_scan)
     mf_artifact *whole = load(ct, &o);
     const char *wrong = data_path("edge/odd_labels_shape_mismatch.nii.gz");
     expect_error(load_labels(wrong, &l, whole, &s, &labels), MF_INVALID, wrong,
-                 "has 122 x 101 x 30 voxels, the scan has 122 x 101 x 112: they do not belong "
-                 "together");
+                 "has 122 x 101 x 30 voxels, the scan has 122 x 101 x 112: they do not match");
     mf_artifact_unref(whole);
     o.crop = "threshold";
     o.margin = 3;

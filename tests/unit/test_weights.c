@@ -116,7 +116,7 @@ START_TEST(calls_are_refused)
     refused(PICKLE("\x80\x02"
                    "ccollections\nOrderedDict\nK\x01\x85R."),
             "it calls collections OrderedDict in a way that is not known");
-    refused(PICKLE("\x80\x02K\x01)R."), "byte 6 of its pickle: it calls what is no function");
+    refused(PICKLE("\x80\x02K\x01)R."), "byte 6 of its pickle: it calls what is not a function");
 }
 END_TEST
 
@@ -131,9 +131,9 @@ START_TEST(broken_pickles)
     refused(PICKLE("h\x05."), "byte 2 of its pickle: it recalls what it never saw");
     refused(PICKLE("t."), "byte 1 of its pickle: a mark is missing");
     refused(PICKLE("}(Nu."), "byte 4 of its pickle: a key without a value");
-    refused(PICKLE("N(NNu."), "byte 5 of its pickle: it fills what is no dict");
+    refused(PICKLE("N(NNu."), "byte 5 of its pickle: it fills what is not a dict");
     refused(PICKLE("\x8a\x09\1\1\1\1\1\1\1\1\1."),
-            "byte 2 of its pickle: a whole number of more than 64 bits");
+            "byte 2 of its pickle: an integer of more than 64 bits");
     refused(PICKLE("(."), "byte 2 of its pickle: it takes from an empty stack");
 }
 END_TEST

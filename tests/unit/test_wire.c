@@ -409,7 +409,7 @@ START_TEST(another_plugin_is_refused)
     ck_assert_ptr_nonnull(code);
     code[8] = '2';
     fails(mf_frozen_get(&p, registry, &frozen),
-          "the plugin of toy.train was changed while the run went on\n  start the run again");
+          "the plugin of toy.train was changed during the run\n  start the run again");
     mf_packet_clear(&p);
     mf_registry_free(none);
     mf_registry_free(registry);

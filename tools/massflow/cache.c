@@ -78,7 +78,7 @@ static mf_status print_list(mf_store *store, const char *type)
         strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
         words_bytes((double)entries[i].bytes, bytes);
         printf("%.12s  %-10s %8s  %s%s\n", entries[i].id, entries[i].type, bytes, when,
-               entries[i].present ? "" : "  (data dropped)");
+               entries[i].present ? "" : "  (data deleted)");
     }
     free(entries);
     return MF_OK;
@@ -133,8 +133,8 @@ static void print_checked(const mf_verified *v)
            v->chunks, bytes, v->artifacts, v->actions, v->files);
     words_bytes((double)v->unnamed_bytes, bytes);
     if (v->unnamed)
-        printf("%" PRId64 " chunks (%s) are not needed any more: 'massflow cache gc' drops them\n",
-               v->unnamed, bytes);
+        printf("%" PRId64 " chunks (%s) are unused: 'massflow cache gc' deletes them\n", v->unnamed,
+               bytes);
 }
 
 static int verify(const args *a)
@@ -146,13 +146,13 @@ static int verify(const args *a)
         return command_fail(error, EXIT_REQUEST);
     print_checked(&v);
     if (v.conflicts)
-        printf("%" PRId64 " imported result%s from what is used here\n", v.conflicts,
+        printf("%" PRId64 " imported result%s from the local one\n", v.conflicts,
                v.conflicts == 1 ? " differs" : "s differ");
     if (!v.damages) {
-        printf("all is sound\n");
+        printf("no damage found\n");
         return EXIT_DONE;
     }
-    printf("%" PRId64 " damages; mend them with: massflow cache repair%s%s\n", v.damages,
+    printf("%" PRId64 " damaged items; repair them with: massflow cache repair%s%s\n", v.damages,
            args_value(a, "cache") ? " --cache " : "",
            args_value(a, "cache") ? args_value(a, "cache") : "");
     return EXIT_FAILED;
@@ -171,17 +171,17 @@ static int repair(const args *a)
 
     for (int i = 0; i < 2; i++) {
         if (r.aside[i])
-            printf("the damaged file was replaced; it is kept as %s\n"
-                   "  delete it when the cache is as you want it\n",
+            printf("the damaged file was replaced; the old one is %s\n"
+                   "  delete it when you do not need it any more\n",
                    r.aside[i]);
     }
     if (!error && !r.found.damages)
-        printf("all is sound; nothing was changed\n");
-    print_mended(r.chunks_dropped, "chunks dropped");
-    print_mended(r.artifacts_missing, "artifacts count as missing: made again where needed");
-    print_mended(r.artifacts_dropped, "artifacts dropped");
-    print_mended(r.actions_dropped, "actions dropped: run again where needed");
-    print_mended(r.others_dropped, "other rows dropped");
+        printf("no damage found; nothing was changed\n");
+    print_mended(r.chunks_dropped, "chunks deleted");
+    print_mended(r.artifacts_missing, "artifacts marked as missing: computed again when needed");
+    print_mended(r.artifacts_dropped, "artifacts deleted");
+    print_mended(r.actions_dropped, "actions deleted: run again when needed");
+    print_mended(r.others_dropped, "other rows deleted");
     mf_repaired_clear(&r);
     return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
 }
@@ -246,16 +246,14 @@ static void print_collected(const mf_gc_result *r, bool dry)
     words_bytes((double)r->unnamed_bytes, unnamed);
     words_bytes((double)r->kept_bytes, kept);
     words_bytes((double)(r->file_bytes_before - r->file_bytes), freed);
-    printf("%s the data of %" PRId64 " artifacts (%s) and %" PRId64
-           " chunks that nothing needs (%s)\n",
-           dry ? "would drop" : "dropped", r->artifacts, bytes, r->unnamed, unnamed);
-    printf("%" PRId64 " artifacts stay (%s)", r->kept, kept);
+    printf("%s the data of %" PRId64 " artifacts (%s) and %" PRId64 " unused chunks (%s)\n",
+           dry ? "would delete" : "dropped", r->artifacts, bytes, r->unnamed, unnamed);
+    printf("%" PRId64 " artifacts are kept (%s)", r->kept, kept);
     if (r->runs)
-        printf("; %" PRId64 " of them are in use by %" PRId64 " runs that go on", r->in_use,
-               r->runs);
+        printf("; %" PRId64 " of them are in use by %" PRId64 " active runs", r->in_use, r->runs);
     printf("\n");
     if (!dry)
-        printf("%s given back to the file system\n", freed);
+        printf("%s freed on disk\n", freed);
 }
 
 static int collect(const args *a)
@@ -276,7 +274,8 @@ static int collect(const args *a)
         printf("... and %zu more\n", shown.count - 20);
     print_collected(&result, dry);
     if (options.size >= 0 && result.kept_bytes > options.size)
-        printf("more than --size stays: it is in use, or a state that a stage may go on from\n");
+        printf("more than --size is kept: the rest is in use, or a checkpoint that a stage may "
+               "resume from\n");
     return EXIT_DONE;
 }
 
@@ -353,7 +352,7 @@ static int export(const args *a)
     int code;
 
     if (args_count(a) < 2)
-        return command_refuse("which file? massflow cache export FILE");
+        return command_refuse("no file is given: massflow cache export FILE");
     graph.operands += 2;
     graph.operand_count -= 2;
     code = graph.operand_count ? workspace_open(&graph, MF_STORE_READ, &w)
@@ -393,7 +392,7 @@ static void print_conflict(void *self, const mf_conflict *c)
     if (strcmp(c->here_device, c->there_device) != 0)
         printf("; made on %s, here on %s", *c->there_device ? c->there_device : "no device",
                *c->here_device ? c->here_device : "no device");
-    printf("%s\n", c->imported ? "; what is here was imported before" : "");
+    printf("%s\n", c->imported ? "; the one here was imported before" : "");
 }
 
 static mf_status check_artifact(void *self, const mf_artifact *artifact, bool whole)
@@ -444,7 +443,7 @@ static int import(const args *a)
     mf_status error;
 
     if (args_count(a) < 2)
-        return command_refuse("which file? massflow cache import FILE");
+        return command_refuse("no file is given: massflow cache import FILE");
     int code = open_registry(a, &i.registry);
     if (code)
         return code;
@@ -460,7 +459,7 @@ static int import(const args *a)
            args_at(a, 1), m.actions, m.new_actions, m.artifacts, m.chunks, bytes);
     if (m.conflicts)
         printf("%" PRId64
-               " of them %s from what is here for the same key; what is here stays in use\n",
+               " of them %s from what is here for the same key; the local results stay in use\n",
                m.conflicts, m.conflicts == 1 ? "differs" : "differ");
     if (m.refused)
         return command_fail(
@@ -469,7 +468,7 @@ static int import(const args *a)
                             "make what it holds",
                             m.refused, m.refused == 1 ? "" : "s", args_at(a, 1),
                             m.refused == 1 ? "was" : "were"),
-                    "nothing of them was taken; a run makes them here"),
+                    "none of them was imported; a run computes them here"),
             EXIT_FAILED);
     return EXIT_DONE;
 }
@@ -508,7 +507,7 @@ static int forget(const args *a)
     if (!was)
         return command_refuse("'%s' is not among the trusted caches: massflow cache trust --list",
                               args_at(a, 1));
-    printf("not trusted any more: %s\n", args_at(a, 1));
+    printf("no longer trusted: %s\n", args_at(a, 1));
     return EXIT_DONE;
 }
 
@@ -533,12 +532,13 @@ static int add_trusted(const char *dir)
 
     if (holds_cache(dir))
         return command_refuse(
-            "'%s' is no cache, but has one in it: massflow cache trust %s/.massflow", dir, dir);
+            "'%s' is not a cache, but has one in it: massflow cache trust %s/.massflow", dir, dir);
     error = mf_trust_add(dir, &entry);
     if (error)
         return command_fail(error, EXIT_REQUEST);
     who = mf_owner_text(entry.owner);
-    printf("trusted: %s of %s\n  what others write there is used as your own results are, until\n"
+    printf("trusted: %s of %s\n"
+           "  results that others write there are used like your own, until\n"
            "  massflow cache trust --forget ",
            entry.path, who ? who : "?");
     args_quote_path(stdout, entry.path);
@@ -555,7 +555,7 @@ static int trust(const args *a)
         return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
     }
     if (args_count(a) < 2)
-        return command_refuse("which folder? massflow cache trust DIR");
+        return command_refuse("no folder is given: massflow cache trust DIR");
     return args_has(a, "forget") ? forget(a) : add_trusted(args_at(a, 1));
 }
 

@@ -40,10 +40,10 @@ static void last_words(int number)
         put(node);
     }
     if (number == SIGXCPU)
-        put("\n  'ulimit -t' says how much; raise it and run again: what is finished stays\n");
+        put("\n  'ulimit -t' says how much; raise it and run again: finished results are kept\n");
     else if (named)
-        put("\n  isolate: true at a stage makes its crash an error of that node alone; what is "
-            "done is kept\n");
+        put("\n  isolate: true at a stage makes its crash an error of that node alone; finished "
+            "results are kept\n");
     else
         put("\n");
     if (write(STDERR_FILENO, said, length) < 0)

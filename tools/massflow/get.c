@@ -39,7 +39,7 @@ static int several_outputs(const mf_node *node, const mf_plan_node *n)
 static int no_such_output(const mf_node *node, const mf_plan_node *n, const char *port)
 {
     char *list = list_outputs(node, n);
-    mf_status error = mf_hint(mf_fail(MF_INVALID, "%s came out without '%s'", node->name, port),
+    mf_status error = mf_hint(mf_fail(MF_INVALID, "%s has no output '%s'", node->name, port),
                               "it has: %s", list && *list ? list : "no output");
 
     free(list);
@@ -104,7 +104,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
         return code;
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present) {
         char *again = args_again(a, name);
-        code = command_refuse("%s is not in the cache; make it with: %s", name,
+        code = command_refuse("%s is not in the cache; compute it with: %s", name,
                               again ? again : "massflow run");
         free(again);
     } else if (!*n->outputs[port].id)
@@ -132,8 +132,8 @@ static int get(const args *a)
     int code;
 
     if (!file)
-        return command_refuse("where to? massflow get %s '%s' -o FILE", args_at(a, 0),
-                              args_at(a, 1));
+        return command_refuse("no output file is given: massflow get %s '%s' -o FILE",
+                              args_at(a, 0), args_at(a, 1));
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;

@@ -31,7 +31,7 @@ static int runs(const args *a)
     if (p.run || p.node) {
         code = p.run
                    ? command_refuse("what run %" PRId64 " did: massflow log %" PRId64, p.run, p.run)
-                   : command_refuse("'%s' is no file", p.node);
+                   : command_refuse("'%s' is not a file", p.node);
     } else {
         error = mf_store_list_runs(p.store, p.graph, 0, &list, &count);
         if (error)
@@ -114,13 +114,14 @@ static void print_details(const mf_run_entry *run, const mf_run_node *n)
         printf("  %10s    on %s\n", "", n->device);
     if (n->peak_bytes) {
         words_bytes((double)n->peak_bytes, bytes);
-        printf("  %10s    at most %s were resident in %s\n", "", bytes,
-               n->own_process ? "its process" : "massflow meanwhile, with all that ran beside it");
+        printf("  %10s    peak resident memory %s, of %s\n", "", bytes,
+               n->own_process ? "its process"
+                              : "massflow with all nodes that ran at the same time");
     }
     if (n->key)
         printf("  %10s    key %.12s\n", "", n->key);
     if (n->outcome == MF_NODE_FAILED)
-        printf("  %10s    again: massflow run %s '%s'\n", "", run->graph, n->node);
+        printf("  %10s    retry: massflow run %s '%s'\n", "", run->graph, n->node);
 }
 
 static void print_node(const mf_run_entry *run, const mf_run_node *n, double zero,

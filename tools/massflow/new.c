@@ -112,8 +112,8 @@ static int make(const args *a)
     int code;
 
     if (!good_name(name))
-        return command_refuse("'%s' is no name for a plugin: lower-case letters, digits and _, "
-                              "beginning with a letter",
+        return command_refuse("'%s' is not a valid name of a plugin: lower-case letters, digits "
+                              "and _, beginning with a letter",
                               name);
     code = open_registry(a, &registry);
     if (code)

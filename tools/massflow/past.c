@@ -94,9 +94,9 @@ mf_status past_run(const past *p, mf_run_entry **run, mf_run_node **nodes, size_
     if (i >= runs) {
         mf_run_list_free(list, runs);
         if (!p->run)
-            return mf_fail(MF_NOT_FOUND, "there was no run yet");
+            return mf_fail(MF_NOT_FOUND, "there are no runs yet");
         return mf_hint(mf_fail(MF_NOT_FOUND, "there is no run %" PRId64, p->run),
-                       "massflow runs lists those that there are");
+                       "'massflow runs' lists the runs");
     }
     *run = calloc(1, sizeof **run);
     if (!*run) {

@@ -45,10 +45,10 @@ void why_in_short(mf_plan *plan, size_t i, const mf_why *why)
         printf("its result is not in the cache any more");
         break;
     case MF_WHY_DROPPED:
-        printf("its data was dropped, and %s needs it", name_of(plan, mf_why_needs(plan, i)));
+        printf("its data was deleted, and %s needs it", name_of(plan, mf_why_needs(plan, i)));
         break;
     case MF_WHY_DEVICE:
-        printf("only made by another device: %s", why->other);
+        printf("only computed on another device: %s", why->other);
         break;
     case MF_WHY_CHANGED:
         if (!why->changes.count) {
@@ -80,8 +80,8 @@ static void print_new(const mf_node *node, const mf_why *why)
         printf("%s: to run: never run: no earlier run of this graph had a stage '%s'\n", node->name,
                node->label);
     else if (why->kind == MF_WHY_RENAMED)
-        printf("%s: to run: as %s of earlier runs under another name; %s draws random numbers, so "
-               "the case's id counts\n",
+        printf("%s: to run: same as %s of earlier runs, but %s draws random numbers, which depend "
+               "on the case id\n",
                node->name, why->other, node->stage->name);
     else
         printf("%s: to run: never run: it is new among the nodes of %s\n", node->name, node->label);
@@ -97,7 +97,7 @@ static void print_rebuilt(mf_plan *plan, size_t i)
     while (n->waits && mf_plan_at(plan, n->waits->node)->state == MF_PLAN_RECIPE)
         n = mf_plan_at(plan, n->waits->node);
     if (n->waits && mf_plan_at(plan, n->waits->node)->again)
-        printf("  it reads %s, whose data was dropped from the cache and is made again\n",
+        printf("  it reads %s, whose data was deleted from the cache and is computed again\n",
                mf_plan_at(plan, n->waits->node)->node->name);
 }
 
@@ -119,13 +119,13 @@ void why_in_full(mf_plan *plan, size_t i, const mf_why *why)
                node->name);
         break;
     case MF_WHY_DROPPED:
-        printf("%s: to run: nothing changed, but its data was dropped from the cache, and %s needs "
+        printf("%s: to run: nothing changed, but its data was deleted from the cache, and %s needs "
                "it\n",
                node->name, name_of(plan, mf_why_needs(plan, i)));
         break;
     case MF_WHY_DEVICE:
-        printf("%s: to run: nothing changed, but its result was made by another device, and "
-               "--same-device asks for one of this\n"
+        printf("%s: to run: nothing changed, but its result was computed on another device, and "
+               "--same-device requires this\n"
                "  device: %s -> %s\n",
                node->name, why->other, mf_plan_get_options(plan)->same_device);
         return;

@@ -250,7 +250,7 @@ static void print_failures(const args *a, mf_plan *plan)
             continue;
         fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
         char *again = args_again(a, n->node->name);
-        fprintf(stderr, "  again: %s\n", again ? again : "no memory");
+        fprintf(stderr, "  retry: %s\n", again ? again : "no memory");
         free(again);
     }
 }
@@ -292,7 +292,7 @@ static void mind_output(watcher *w)
     if (w->deaf || !ferror(stdout))
         return;
     w->deaf = true;
-    fprintf(stderr, "massflow: standard output can't be written any more; the run goes on\n");
+    fprintf(stderr, "massflow: standard output can't be written any more; the run continues\n");
     clean_silence(stdout);
 }
 

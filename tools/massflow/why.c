@@ -39,7 +39,7 @@ static mf_status explain(workspace *w, mf_plan *plan, size_t i)
             printf("%s: undecided: its inputs are not known yet\n", n->node->name);
             return MF_OK;
         }
-        printf("%s: undecided: depends on what %s makes\n", n->node->name,
+        printf("%s: undecided: depends on the result of %s\n", n->node->name,
                mf_plan_at(plan, above)->node->name);
         return explain(w, plan, above);
     }
@@ -52,7 +52,7 @@ static mf_status explain(workspace *w, mf_plan *plan, size_t i)
         if (!error)
             why_changes(&why.changes);
     } else if (!error && n->state == MF_PLAN_RECIPE) {
-        printf("%s: a stream; it is made while it is read\n", n->node->name);
+        printf("%s: a stream: computed while it is read\n", n->node->name);
     } else if (!error) {
         why_in_full(plan, i, &why);
     }

@@ -20,7 +20,7 @@ static void put_outputs(report *r, const mf_plan_node *n)
             fputc(' ', r->out);
         }
         fprintf(r->out, "<span class=\"id\">%.12s</span>%s", n->outputs[p].id,
-                n->outputs[p].present ? "" : " (data dropped)");
+                n->outputs[p].present ? "" : " (data deleted)");
     }
 }
 
