@@ -1,4 +1,5 @@
-/* nms.h - keeps the masks worth keeping: large enough, and not nearly the same as a larger one. */
+/* nms.h - non-maximum suppression: keeps masks that are large enough and no near-duplicates of a
+ * larger one. */
 #ifndef MASKS_NMS_H
 #define MASKS_NMS_H
 

@@ -1,5 +1,5 @@
 /* picture.c - see picture.h. A tile is drawn pixel by pixel: grey from the scan (interpolated),
- * then for each thing to be drawn over it the voxel that the pixel lies in. */
+ * then for each object drawn on top the voxel that the pixel lies in. */
 #include "picture.h"
 #include "../common/normalize.h"
 #include <math.h>
@@ -8,7 +8,7 @@
 
 #define GAP 4 /* pixels between tiles */
 
-typedef struct sheet {
+typedef struct canvas {
     const picture_options *o;
     mf_grid grid;
     const float *voxels;      /* [z, y, x] */
@@ -27,9 +27,9 @@ typedef struct sheet {
     int64_t width, height; /* of a tile */
     int64_t columns, rows; /* of tiles */
     uint8_t *rgb;          /* [rows * (height + GAP) - GAP, ..., 3] */
-    int64_t pitch;         /* pixels a row of the sheet */
+    int64_t pitch;         /* pixels a row of the canvas */
     int32_t *tile;         /* [height, width]: what is drawn over each pixel; 0 nothing */
-} sheet;
+} canvas;
 
 void picture_color(int64_t label, uint8_t rgb[3])
 {
@@ -55,7 +55,7 @@ static bool grows_positive(const mf_grid *g, int axis)
 }
 
 /* Digits as 3 x 5 dots, rows from the top, three bits each. */
-static void draw_number(sheet *s, int64_t x0, int64_t y0, int64_t number)
+static void draw_number(canvas *s, int64_t x0, int64_t y0, int64_t number)
 {
     static const uint16_t digits[10] = {075557, 026227, 071747, 071717, 055711,
                                         074717, 074757, 071111, 075757, 075717};
@@ -75,7 +75,7 @@ static void draw_number(sheet *s, int64_t x0, int64_t y0, int64_t number)
         }
 }
 
-static float voxel(const sheet *s, const int64_t at[3])
+static float voxel(const canvas *s, const int64_t at[3])
 {
     return s->voxels[(at[2] * s->grid.size[1] + at[1]) * s->grid.size[0] + at[0]];
 }
@@ -93,7 +93,7 @@ static int64_t nearest(double at, int64_t n)
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-static double grey(const sheet *s, int64_t slice, double u, double v)
+static double grey(const canvas *s, int64_t slice, double u, double v)
 {
     const int64_t *n = s->grid.size;
     double at[2] = {u, v}, w[2], sum = 0;
@@ -119,7 +119,7 @@ static double grey(const sheet *s, int64_t slice, double u, double v)
 }
 
 /* Colours the pixels of s->tile: whole areas, or where a neighbour differs. */
-static void tint(sheet *s, int64_t x0, int64_t y0)
+static void tint(canvas *s, int64_t x0, int64_t y0)
 {
     for (int64_t y = 0; y < s->height; y++)
         for (int64_t x = 0; x < s->width; x++) {
@@ -140,7 +140,7 @@ static void tint(sheet *s, int64_t x0, int64_t y0)
         }
 }
 
-static void tint_labels(sheet *s, int64_t slice, int64_t x0, int64_t y0)
+static void tint_labels(canvas *s, int64_t slice, int64_t x0, int64_t y0)
 {
     const int64_t *n = s->grid.size;
     for (int64_t y = 0; y < s->height; y++)
@@ -156,7 +156,7 @@ static void tint_labels(sheet *s, int64_t slice, int64_t x0, int64_t y0)
     tint(s, x0, y0);
 }
 
-static mf_status tint_mask(sheet *s, int64_t k, int64_t slice, int64_t x0, int64_t y0)
+static mf_status tint_mask(canvas *s, int64_t k, int64_t slice, int64_t x0, int64_t y0)
 {
     const int64_t *n = s->grid.size;
     mf_mask m;
@@ -192,7 +192,7 @@ static mf_status tint_mask(sheet *s, int64_t k, int64_t slice, int64_t x0, int64
     return failed;
 }
 
-static mf_status draw_tile(sheet *s, int64_t index, int64_t slice)
+static mf_status draw_tile(canvas *s, int64_t index, int64_t slice)
 {
     int64_t x0 = index % s->columns * (s->width + GAP), y0 = index / s->columns * (s->height + GAP);
     const int64_t *n = s->grid.size;
@@ -211,7 +211,7 @@ static mf_status draw_tile(sheet *s, int64_t index, int64_t slice)
 }
 
 /* First and one past the last slice that holds something to draw over; all where nothing does. */
-static mf_status drawn_range(const sheet *s, int64_t *first, int64_t *end)
+static mf_status drawn_range(const canvas *s, int64_t *first, int64_t *end)
 {
     const int64_t *n = s->grid.size;
     *first = n[s->cut];
@@ -238,7 +238,7 @@ static mf_status drawn_range(const sheet *s, int64_t *first, int64_t *end)
     return MF_OK;
 }
 
-/* Tiles a row, so that the sheet is shaped like a screen and few places stay empty. */
+/* Tiles a row, so that the mosaic is shaped like a screen and few places stay empty. */
 static int64_t best_columns(int64_t tiles, int64_t width, int64_t height)
 {
     int64_t best = 1;
@@ -255,7 +255,7 @@ static int64_t best_columns(int64_t tiles, int64_t width, int64_t height)
     return best;
 }
 
-static mf_status layout(sheet *s, int64_t tiles, mf_array **rgb)
+static mf_status layout(canvas *s, int64_t tiles, mf_array **rgb)
 {
     const mf_grid *g = &s->grid;
     double w = (double)g->size[s->across] * g->spacing[s->across];
@@ -289,7 +289,7 @@ static int larger_first(const void *a, const void *b)
 }
 
 /* Which masks are drawn: the largest, large before small so that small ones stay visible. */
-static mf_status choose_masks(sheet *s)
+static mf_status choose_masks(canvas *s)
 {
     int64_t n = mf_masks_count(s->masks);
     sized *list = calloc((size_t)n + 1, sizeof *list);
@@ -310,8 +310,8 @@ static mf_status choose_masks(sheet *s)
     return failed;
 }
 
-/* Seeds lie on few slices: only those are worth a look. None where they were cut another way. */
-static mf_status find_held(sheet *s)
+/* Seeds lie on few slices: only those are shown. None where they were cut another way. */
+static mf_status find_held(canvas *s)
 {
     const int64_t slices = s->grid.size[s->cut];
     s->held = calloc((size_t)slices + 1, sizeof *s->held);
@@ -330,13 +330,13 @@ static mf_status find_held(sheet *s)
 }
 
 /* Tile i of so many: its slice, of first..end or of those that hold seeds. */
-static int64_t slice_of(const sheet *s, int64_t i, int64_t tiles, int64_t first, int64_t end)
+static int64_t slice_of(const canvas *s, int64_t i, int64_t tiles, int64_t first, int64_t end)
 {
     const int64_t at = (2 * i + 1) * (end - first) / (2 * tiles);
     return s->held_count ? s->held[at] : first + at;
 }
 
-static mf_status draw(sheet *s, const mf_array *voxels, mf_array **rgb)
+static mf_status draw(canvas *s, const mf_array *voxels, mf_array **rgb)
 {
     const picture_options *o = s->o;
     s->black = o->center - o->width / 2;
@@ -410,7 +410,7 @@ static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const picture_options *o,
                        mf_array **rgb)
 {
-    sheet s = {.o = o};
+    canvas s = {.o = o};
     mf_grid other;
     mf_array *voxels = NULL, *labels = NULL;
     *rgb = NULL;

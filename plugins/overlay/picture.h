@@ -1,4 +1,4 @@
-/* picture.h - a sheet of slices with outlines or fills over them, as a radiologist expects to see
+/* picture.h - a mosaic of slices with outlines or fills on top, as a radiologist expects to see
  * them: the patient's right on the left, head or front up. */
 #ifndef OVERLAY_PICTURE_H
 #define OVERLAY_PICTURE_H

@@ -1,7 +1,7 @@
 /* anatomy.h - a random torso from a seed: a body with nested, deformed organs, as CT, MR or PET.
  *
  * The arrangement is the same in every case (the liver lies to the right of the spine), so that one
- * example teaches where things are; place, size, tilt and outline differ from case to case. */
+ * example teaches where organs are; place, size, tilt and outline differ from case to case. */
 #ifndef PHANTOM_ANATOMY_H
 #define PHANTOM_ANATOMY_H
 

@@ -1,4 +1,4 @@
-/* constants.h - what SAM 2 computes from its sizes alone, once, in double: where things lie. */
+/* constants.h - what SAM 2 computes from its sizes alone, once, in double: positions and grids. */
 #ifndef SAM2_CONSTANTS_H
 #define SAM2_CONSTANTS_H
 

@@ -14,20 +14,20 @@ static mf_status no_memory(void)
     return mf_fail(MF_NO_MEMORY, "no memory for the masks of a picture");
 }
 
-void sam2_things_clear(sam2_things *t)
+void sam2_proposals_clear(sam2_proposals *t)
 {
     for (int64_t i = 0; i < t->count; i++)
         sam2_patch_clear(&t->item[i].patch);
     free(t->item);
-    *t = (sam2_things){0};
+    *t = (sam2_proposals){0};
 }
 
 /* Takes the patch over, on failure too. */
-static mf_status add(sam2_things *t, const sam2_thing *one)
+static mf_status add(sam2_proposals *t, const sam2_proposal *one)
 {
     if (t->count == t->room) {
         const int64_t room = t->room ? 2 * t->room : 64;
-        sam2_thing *more = realloc(t->item, (size_t)room * sizeof *more);
+        sam2_proposal *more = realloc(t->item, (size_t)room * sizeof *more);
         if (!more) {
             free(one->patch.bits);
             return no_memory();
@@ -123,14 +123,14 @@ mf_status sam2_box_nms(const float *boxes, const float *scores, int64_t count, d
     return MF_OK;
 }
 
-/* Keeps of the things from `first` on those that suppression leaves, in its order. */
-static mf_status suppress(sam2_things *t, int64_t first, const float *scores, double threshold)
+/* Keeps of the proposals from `first` on those that survive suppression, in its order. */
+static mf_status suppress(sam2_proposals *t, int64_t first, const float *scores, double threshold)
 {
     const int64_t n = t->count - first;
     int64_t kept = 0;
     float *boxes = malloc((size_t)(n + 1) * sizeof(float[4]));
     int64_t *keep = malloc((size_t)(n + 1) * sizeof *keep);
-    sam2_thing *item = malloc((size_t)(n + 1) * sizeof *item);
+    sam2_proposal *item = malloc((size_t)(n + 1) * sizeof *item);
     mf_status failed = boxes && keep && item ? MF_OK : no_memory();
     for (int64_t i = 0; i < n && !failed; i++)
         memcpy(boxes + 4 * i, t->item[first + i].box, sizeof(float[4]));
@@ -165,7 +165,7 @@ typedef struct tool {
 typedef struct candidate {
     float *logits;
     float iou, point[2];
-    sam2_thing thing;
+    sam2_proposal proposal;
     bool good;
 } candidate;
 
@@ -185,7 +185,7 @@ typedef struct work {
     float *xy;               /* [points_per_batch, 2] */
     int32_t *labels, *index; /* [points_per_batch] */
     int64_t done, total;     /* batches of points */
-    sam2_things *things;
+    sam2_proposals *proposals;
 } work;
 
 static bool near(float a, float b)
@@ -203,7 +203,7 @@ static bool is_cut(const work *w, const float box[4])
     return false;
 }
 
-/* Whether a mask is worth keeping, and then what it is; its logits are changed. */
+/* Filters a mask and makes a proposal of it; its logits are changed. */
 static mf_status judge(void *user, int worker, int64_t i)
 {
     const work *w = user;
@@ -223,20 +223,20 @@ static mf_status judge(void *user, int worker, int64_t i)
     if (!e.above[1] || /* also where 0/0 has no stability */
         (o->stability_score_thresh > 0 && !(stability >= (float)o->stability_score_thresh)))
         return MF_OK;
-    sam2_thing *thing = &c->thing;
-    *thing = (sam2_thing){.iou = c->iou, .stability = stability};
+    sam2_proposal *proposal = &c->proposal;
+    *proposal = (sam2_proposal){.iou = c->iou, .stability = stability};
     for (int k = 0; k < 2; k++) {
-        thing->box[k] = (float)(e.lo[1 - k] + w->box[k]);
-        thing->box[2 + k] = (float)(e.hi[1 - k] - 1 + w->box[k]);
-        thing->point[k] = c->point[k] + (float)w->box[k];
+        proposal->box[k] = (float)(e.lo[1 - k] + w->box[k]);
+        proposal->box[2 + k] = (float)(e.hi[1 - k] - 1 + w->box[k]);
+        proposal->point[k] = c->point[k] + (float)w->box[k];
     }
-    if (is_cut(w, thing->box))
+    if (is_cut(w, proposal->box))
         return MF_OK;
-    memcpy(thing->crop, w->box, sizeof thing->crop);
-    MF_TRY(sam2_zoom_patch(own->zoom, c->logits, thresholds[1], &thing->patch));
+    memcpy(proposal->crop, w->box, sizeof proposal->crop);
+    MF_TRY(sam2_zoom_patch(own->zoom, c->logits, thresholds[1], &proposal->patch));
     for (int k = 0; k < 2; k++) {
-        thing->patch.lo[k] += w->box[1 - k];
-        thing->patch.hi[k] += w->box[1 - k];
+        proposal->patch.lo[k] += w->box[1 - k];
+        proposal->patch.hi[k] += w->box[1 - k];
     }
     c->good = true;
     return MF_OK;
@@ -255,9 +255,9 @@ static mf_status judge_all(work *w)
     for (int64_t i = 0; i < w->candidate_count; i++) {
         candidate *c = w->candidates + i;
         if (c->good && !failed)
-            failed = add(w->things, &c->thing);
+            failed = add(w->proposals, &c->proposal);
         else if (c->good)
-            sam2_patch_clear(&c->thing.patch);
+            sam2_patch_clear(&c->proposal.patch);
     }
     w->candidate_count = 0;
     return failed;
@@ -378,19 +378,19 @@ static mf_status run_points(work *w, int64_t layer, int64_t ch, int64_t cw)
 
 static mf_status suppress_crop(work *w, int64_t first)
 {
-    float *scores = malloc((size_t)(w->things->count - first + 1) * sizeof *scores);
+    float *scores = malloc((size_t)(w->proposals->count - first + 1) * sizeof *scores);
     if (!scores)
         return no_memory();
-    for (int64_t i = first; i < w->things->count; i++)
-        scores[i - first] = w->things->item[i].iou;
-    mf_status failed = suppress(w->things, first, scores, w->o->box_nms_thresh);
+    for (int64_t i = first; i < w->proposals->count; i++)
+        scores[i - first] = w->proposals->item[i].iou;
+    mf_status failed = suppress(w->proposals, first, scores, w->o->box_nms_thresh);
     free(scores);
     return failed;
 }
 
 static mf_status run_crop(work *w, const sam2_picture *p, const int32_t box[5])
 {
-    const int64_t ch = box[3] - box[1], cw = box[2] - box[0], first = w->things->count;
+    const int64_t ch = box[3] - box[1], cw = box[2] - box[0], first = w->proposals->count;
     const sam2_picture crop = {p->rgb + 3 * (box[1] * p->pitch + box[0]), ch, cw, p->pitch};
     memcpy(w->box, box, sizeof w->box);
     MF_TRY(w->eye->look(w->eye->self, &crop));
@@ -411,14 +411,14 @@ static mf_status run_crop(work *w, const sam2_picture *p, const int32_t box[5])
 /* Masks of smaller crops are preferred. */
 static mf_status suppress_all(work *w)
 {
-    float *scores = malloc((size_t)(w->things->count + 1) * sizeof *scores);
+    float *scores = malloc((size_t)(w->proposals->count + 1) * sizeof *scores);
     if (!scores)
         return no_memory();
-    for (int64_t i = 0; i < w->things->count; i++) {
-        const int32_t *c = w->things->item[i].crop;
+    for (int64_t i = 0; i < w->proposals->count; i++) {
+        const int32_t *c = w->proposals->item[i].crop;
         scores[i] = 1 / (float)((int64_t)(c[2] - c[0]) * (c[3] - c[1]));
     }
-    mf_status failed = suppress(w->things, 0, scores, w->o->crop_nms_thresh);
+    mf_status failed = suppress(w->proposals, 0, scores, w->o->crop_nms_thresh);
     free(scores);
     return failed;
 }
@@ -488,7 +488,7 @@ mf_status sam2_generate_batches(int64_t h, int64_t w, const sam2_generate_option
 }
 
 mf_status sam2_generate(const sam2_eye *eye, const sam2_picture *picture,
-                        const sam2_generate_options *o, sam2_things *things)
+                        const sam2_generate_options *o, sam2_proposals *proposals)
 {
     const int64_t side = eye->image / 4;
     work w = {.eye = eye,
@@ -497,10 +497,10 @@ mf_status sam2_generate(const sam2_eye *eye, const sam2_picture *picture,
               .pixels = side * side,
               .width = picture->w,
               .height = picture->h,
-              .things = things};
+              .proposals = proposals};
     int32_t(*boxes)[5];
     int64_t count;
-    *things = (sam2_things){0};
+    *proposals = (sam2_proposals){0};
     MF_TRY(sam2_crop_boxes(picture->h, picture->w, o->crop_n_layers, o->crop_overlap_ratio, &boxes,
                            &count));
     w.total = count_batches(o, boxes, count);
@@ -512,6 +512,6 @@ mf_status sam2_generate(const sam2_eye *eye, const sam2_picture *picture,
     work_clear(&w);
     free(boxes);
     if (failed)
-        sam2_things_clear(things);
+        sam2_proposals_clear(proposals);
     return failed;
 }

@@ -1,6 +1,6 @@
-/* generate.h - the automatic mask generator: a grid of points on a picture and its crops, masks that
- * the model is sure of, each thing once. Follows the official SAM2AutomaticMaskGenerator, with its
- * names; knows the model only by what it asks of it. */
+/* generate.h - the automatic mask generator: a grid of points on a picture and its crops, masks
+ * that the model is sure of, each proposal once. Follows the official SAM2AutomaticMaskGenerator,
+ * with its names; knows the model only by what it asks of it. */
 #ifndef SAM2_GENERATE_H
 #define SAM2_GENERATE_H
 
@@ -33,19 +33,19 @@ typedef struct sam2_eye {
     mf_status (*step)(void *self, int64_t done, int64_t total);
 } sam2_eye;
 
-typedef struct sam2_thing {
+typedef struct sam2_proposal {
     sam2_patch patch; /* on the whole picture; never empty */
     float iou, stability;
     float point[2];  /* x y, px of the picture */
     int32_t crop[4]; /* x0 y0 x1 y1, half-open */
     float box[4];    /* x0 y0 x1 y1 of the outermost pixels, as official code has it */
-} sam2_thing;
+} sam2_proposal;
 
-typedef struct sam2_things {
-    sam2_thing *item;
+typedef struct sam2_proposals {
+    sam2_proposal *item;
     int64_t count, room;
-} sam2_things; /* starts as {0} */
-void sam2_things_clear(sam2_things *t);
+} sam2_proposals; /* starts as {0} */
+void sam2_proposals_clear(sam2_proposals *t);
 
 /* Crops of a picture, the whole first: x0 y0 x1 y1 half-open, and the layer of each. Official crops
  * of no width are left out. *boxes: [count, 5], for free(). */
@@ -64,6 +64,6 @@ MF_MUST_USE mf_status sam2_generate_batches(int64_t h, int64_t w, const sam2_gen
 /* The masks of a picture in official order: with crops those of the smallest first, else by
  * predicted IoU. */
 MF_MUST_USE mf_status sam2_generate(const sam2_eye *eye, const sam2_picture *picture,
-                                    const sam2_generate_options *o, sam2_things *things);
+                                    const sam2_generate_options *o, sam2_proposals *proposals);
 
 #endif

@@ -59,7 +59,7 @@ static int64_t nearest(double at, int64_t count)
 }
 
 /* An object's slice is that of its first prompt; all others must agree. */
-static mf_status settle(sam2_target *t, int64_t slice, const char *what, int axis)
+static mf_status set_slice(sam2_target *t, int64_t slice, const char *what, int axis)
 {
     if (t->count && t->slice != slice)
         return mf_hint(
@@ -91,7 +91,7 @@ static mf_status add_box(const sam2_request *r, const sam2_stack *s, int axis, s
         hi[k] = fmax(a[k], b[k]);
     }
     const double middle = (lo[2 - axis] + hi[2 - axis]) / 2;
-    MF_TRY(settle(t, nearest(middle, sam2_stack_count(s, axis)), "the box", axis));
+    MF_TRY(set_slice(t, nearest(middle, sam2_stack_count(s, axis)), "the box", axis));
     put(t, lo, axis, 2);
     put(t, hi, axis, 3);
     return MF_OK;
@@ -102,7 +102,7 @@ static mf_status add_point(const sam2_request *r, const sam2_stack *s, int axis,
 {
     double ijk[3];
     MF_TRY(index_of(r, s, r->points.v + 3 * i, "point", ijk));
-    MF_TRY(settle(t, nearest(ijk[2 - axis], sam2_stack_count(s, axis)), "a point", axis));
+    MF_TRY(set_slice(t, nearest(ijk[2 - axis], sam2_stack_count(s, axis)), "a point", axis));
     put(t, ijk, axis, r->labels.count ? (int32_t)r->labels.v[i] : 1);
     return MF_OK;
 }

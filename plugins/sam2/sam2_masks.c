@@ -1,4 +1,4 @@
-/* sam2_masks.c - stage sam2.masks: things that SAM 2 sees in some slices of a scan. */
+/* sam2_masks.c - stage sam2.masks: class-agnostic masks on some slices of a scan, by SAM 2. */
 #include "area.h"
 #include "collect.h"
 #include "generate.h"
@@ -257,7 +257,7 @@ static int64_t inside_body(const work *w, const sam2_patch *p, int axis, int64_t
     return inside;
 }
 
-static mf_status keep(work *w, const sam2_thing *t, int axis, int64_t slice)
+static mf_status keep(work *w, const sam2_proposal *t, int axis, int64_t slice)
 {
     const int64_t lo[2] = {t->patch.lo[0], t->patch.lo[1]},
                   hi[2] = {t->patch.hi[0], t->patch.hi[1]};
@@ -275,11 +275,11 @@ static mf_status keep(work *w, const sam2_thing *t, int axis, int64_t slice)
     return failed;
 }
 
-static mf_status keep_some(work *w, const sam2_things *things, int axis, int64_t slice)
+static mf_status keep_some(work *w, const sam2_proposals *proposals, int axis, int64_t slice)
 {
     int64_t kept = 0, outside = 0;
-    for (int64_t i = 0; i < things->count && kept < w->o->max_masks_per_slice; i++) {
-        const sam2_thing *t = things->item + i;
+    for (int64_t i = 0; i < proposals->count && kept < w->o->max_masks_per_slice; i++) {
+        const sam2_proposal *t = proposals->item + i;
         const double area = (double)sam2_patch_area(&t->patch) + 1e-6;
         if (w->body &&
             (double)inside_body(w, &t->patch, axis, slice) / area < w->o->min_body_fraction) {
@@ -291,7 +291,7 @@ static mf_status keep_some(work *w, const sam2_things *things, int axis, int64_t
     }
     w->outside += outside;
     mf_log(w->task, "slice %lld across %c: %lld masks, %lld outside of the body, %lld kept",
-           (long long)slice, "zyx"[axis], (long long)things -> count, (long long)outside,
+           (long long)slice, "zyx"[axis], (long long)proposals -> count, (long long)outside,
            (long long)kept);
     return MF_OK;
 }
@@ -299,7 +299,7 @@ static mf_status keep_some(work *w, const sam2_things *things, int axis, int64_t
 static mf_status search(work *w, int axis, int64_t slice)
 {
     int64_t h, width;
-    sam2_things things;
+    sam2_proposals proposals;
     const sam2_eye eye = {w,   sam2_predictor_config(w->predictor)->image, look, decode, choose,
                           step};
     sam2_stack_size(&w->stack, axis, &h, &width);
@@ -309,11 +309,11 @@ static mf_status search(work *w, int axis, int64_t slice)
     sam2_stack_slice(&w->stack, axis, slice, rgb);
     const sam2_picture picture = {rgb, h, width, width};
     w->options.min_mask_region_area = area_of(w->o, w->slices, &w->stack, axis, eye.image);
-    mf_status failed = sam2_generate(&eye, &picture, &w->options, &things);
+    mf_status failed = sam2_generate(&eye, &picture, &w->options, &proposals);
     free(rgb);
     MF_TRY(failed);
-    failed = keep_some(w, &things, axis, slice);
-    sam2_things_clear(&things);
+    failed = keep_some(w, &proposals, axis, slice);
+    sam2_proposals_clear(&proposals);
     return failed;
 }
 

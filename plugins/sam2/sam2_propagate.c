@@ -1,5 +1,5 @@
-/* sam2_propagate.c - stage sam2.propagate: 2D masks followed through the scan. */
-#include "follow.h"
+/* sam2_propagate.c - stage sam2.propagate: propagates 2D masks through the scan. */
+#include "propagation.h"
 #include "sam2_propagate.code.h"
 #include "sam2_stages.h"
 #include "session.h"
@@ -58,13 +58,13 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_artifact_grid(slices, &grid));
     MF_TRY(sam2_config_of(model, &config));
-    const double voxels = (double)mf_grid_voxels(&grid), things = (double)mf_masks_count(seeds);
+    const double voxels = (double)mf_grid_voxels(&grid), objects = (double)mf_masks_count(seeds);
     /* slices, one mask as voxels, all as bits; features; weights while they are read */
-    n->host_bytes =
-        (size_t)(voxels * 4 + voxels * things / 64) + ((size_t)o->feature_cache << 20) + (1u << 30);
+    n->host_bytes = (size_t)(voxels * 4 + voxels * objects / 64) +
+                    ((size_t)o->feature_cache << 20) + (1u << 30);
     n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
-    n->cost = things * (double)grid.size[2] * (double)(config.image * config.image) * 1e-7;
+    n->cost = objects * (double)grid.size[2] * (double)(config.image * config.image) * 1e-7;
     return MF_OK;
 }
 
@@ -90,7 +90,7 @@ typedef struct work {
     const propagate_params *o;
     const mf_artifact *slices, *seeds;
     sam2_stack stack;
-    sam2_follower follower;
+    sam2_propagator propagator;
     order *order; /* [seeds] */
     int64_t count;
     sam2_list list;
@@ -150,7 +150,7 @@ static mf_status read_seed(const work *w, int64_t index, int64_t image, uint8_t 
 
 static mf_status follow_group(work *w, int64_t first, int64_t n)
 {
-    sam2_follower *f = &w->follower;
+    sam2_propagator *f = &w->propagator;
     const order *o = w->order + first, *next = first + n < w->count ? o + n : NULL;
     const int64_t image = sam2_predictor_config(f->predictor)->image, pixels = image * image;
     sam2_object *object = calloc((size_t)n, sizeof *object);
@@ -165,7 +165,7 @@ static mf_status follow_group(work *w, int64_t first, int64_t n)
     f->next_axis = next ? next->axis : -1;
     f->next_slice = next ? next->slice : 0;
     if (!failed)
-        failed = sam2_follow(f, &group, &w->list);
+        failed = sam2_propagate(f, &group, &w->list);
     free(object);
     free(masks);
     return failed;
@@ -178,9 +178,9 @@ static mf_status save(work *w, int64_t i)
 {
     mf_artifact *state;
     MF_TRY(sam2_list_save(&w->list, &state));
-    mf_status failed = mf_artifact_set_int(state, "small", w->follower.small);
+    mf_status failed = mf_artifact_set_int(state, "small", w->propagator.small);
     if (!failed)
-        failed = mf_artifact_set_int(state, "empty", w->follower.empty);
+        failed = mf_artifact_set_int(state, "empty", w->propagator.empty);
     if (!failed)
         failed = mf_checkpoint_save(w->task, i, state, false);
     mf_artifact_unref(state);
@@ -195,8 +195,8 @@ static mf_status resume(work *w, int64_t *i)
     if (!state)
         return MF_OK;
     mf_status failed = sam2_list_load(&w->list, state);
-    if (!failed && (!mf_artifact_int(state, "small", &w->follower.small) ||
-                    !mf_artifact_int(state, "empty", &w->follower.empty)))
+    if (!failed && (!mf_artifact_int(state, "small", &w->propagator.small) ||
+                    !mf_artifact_int(state, "empty", &w->propagator.empty)))
         failed = mf_fail(MF_CORRUPT, "a checkpoint that does not say what was dropped");
     mf_artifact_unref(state);
     if (!failed)
@@ -212,7 +212,7 @@ static mf_status follow_all(work *w)
         n = group_size(w, first);
         const order *o = w->order + first;
         if (first < done) {
-            w->follower.done += n * (sam2_stack_count(&w->stack, o->axis) - 1);
+            w->propagator.done += n * (sam2_stack_count(&w->stack, o->axis) - 1);
             continue;
         }
         snprintf(w->words, sizeof w->words, "%lld objects of slice %lld across %c", (long long)n,
@@ -239,7 +239,7 @@ static int64_t min_voxels_of(const work *w)
 
 static mf_status follow_seeds(work *w)
 {
-    sam2_follower *f = &w->follower;
+    sam2_propagator *f = &w->propagator;
     mf_grid grid;
     MF_TRY(mf_in(w->task, "slices", &w->slices));
     MF_TRY(mf_in(w->task, "seeds", &w->seeds));
@@ -277,19 +277,19 @@ static mf_status run(mf_task *t, const void *p, void *session)
         return mf_fail(MF_NO_MEMORY, "no memory for the propagation of seeds");
     w->task = t;
     w->o = o;
-    w->follower =
-        (sam2_follower){.task = t,
-                        .predictor = session,
-                        .stack = &w->stack,
-                        .o = {.batch = o->objects_per_batch,
-                              .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
-                              .max_empty_slices = o->max_empty_slices,
-                              .keep_largest = o->keep_largest,
-                              .threads = mf_task_threads(t)},
-                        .together = o->objects_per_pass,
-                        .words = w->words};
+    w->propagator =
+        (sam2_propagator){.task = t,
+                          .predictor = session,
+                          .stack = &w->stack,
+                          .o = {.batch = o->objects_per_batch,
+                                .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
+                                .max_empty_slices = o->max_empty_slices,
+                                .keep_largest = o->keep_largest,
+                                .threads = mf_task_threads(t)},
+                          .together = o->objects_per_pass,
+                          .words = w->words};
     mf_status failed = follow_seeds(w);
-    sam2_cache_free(w->follower.cache);
+    sam2_cache_free(w->propagator.cache);
     sam2_list_clear(&w->list);
     sam2_stack_clear(&w->stack);
     free(w->order);

@@ -1,5 +1,5 @@
-/* sam2_segment.c - stage sam2.segment: things that somebody points at, as 3D masks. */
-#include "follow.h"
+/* sam2_segment.c - stage sam2.segment: 3D masks of objects from points, boxes or masks. */
+#include "propagation.h"
 #include "request.h"
 #include "sam2_segment.code.h"
 #include "sam2_stages.h"
@@ -94,7 +94,7 @@ typedef struct work {
     const segment_params *o;
     const mf_artifact *slices;
     sam2_stack stack;
-    sam2_follower follower;
+    sam2_propagator propagator;
     int axis;
     sam2_list list;
     char words[64];
@@ -102,7 +102,7 @@ typedef struct work {
 
 static int64_t image_of(const work *w)
 {
-    return sam2_predictor_config(w->follower.predictor)->image;
+    return sam2_predictor_config(w->propagator.predictor)->image;
 }
 
 static mf_status follow(work *w, int64_t slice, int64_t count, const sam2_object *objects,
@@ -111,9 +111,9 @@ static mf_status follow(work *w, int64_t slice, int64_t count, const sam2_object
     const sam2_group group = {w->axis, slice, count, objects};
     snprintf(w->words, sizeof w->words, "%lld objects of slice %lld across %c", (long long)count,
              (long long)slice, "zyx"[w->axis]);
-    w->follower.next_axis = next_slice < 0 ? -1 : w->axis;
-    w->follower.next_slice = next_slice;
-    return mf_within(sam2_follow(&w->follower, &group, &w->list), "%s", w->words);
+    w->propagator.next_axis = next_slice < 0 ? -1 : w->axis;
+    w->propagator.next_slice = next_slice;
+    return mf_within(sam2_propagate(&w->propagator, &group, &w->list), "%s", w->words);
 }
 
 /* ---- points and boxes ------------------------------------------------------------------------ */
@@ -139,8 +139,8 @@ static mf_status follow_targets(work *w)
     mf_status failed = count ? MF_OK
                              : mf_hint(mf_fail(MF_INVALID, "there is no prompt"),
                                        "give points, a box, or labels at the input 'prompt'");
-    w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
-    mf_progress(w->task, 0, w->follower.total, NULL);
+    w->propagator.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    mf_progress(w->task, 0, w->propagator.total, NULL);
     for (int64_t i = 0; i < count && !failed; i++) {
         sam2_target *t = targets + i;
         to_model(w, t);
@@ -279,8 +279,8 @@ static mf_status follow_labels(work *w)
                             : mf_fail(MF_NO_MEMORY, "no memory for labels");
     if (!failed && count == 0)
         failed = mf_fail(MF_INVALID, "prompt has no label other than 0");
-    w->follower.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
-    mf_progress(w->task, 0, w->follower.total, NULL);
+    w->propagator.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
+    mf_progress(w->task, 0, w->propagator.total, NULL);
     for (int64_t i = 0, n; i < count && !failed; i += n) {
         for (n = 1; i + n < count && list[i + n].slice == list[i].slice; n++)
             ;
@@ -322,13 +322,13 @@ static mf_status segment(work *w)
     MF_TRY(mf_in(w->task, "prompt", &prompt));
     MF_TRY(sam2_stack_read(w->slices, &w->stack));
     w->axis = !strcmp(axis, "slices") ? w->stack.axis : axis[0] == 'z' ? 0 : axis[0] == 'y' ? 1 : 2;
-    MF_TRY(sam2_cache_new(w->follower.predictor, &w->stack, (size_t)w->o->feature_cache << 20,
-                          &w->follower.cache));
+    MF_TRY(sam2_cache_new(w->propagator.predictor, &w->stack, (size_t)w->o->feature_cache << 20,
+                          &w->propagator.cache));
     MF_TRY(prompt ? follow_labels(w) : follow_targets(w));
-    if (w->follower.small + w->follower.empty)
+    if (w->propagator.small + w->propagator.empty)
         mf_log(w->task, "%lld objects below %lld voxels and %lld that were not found are dropped",
-               (long long)w->follower.small, (long long)w->o->min_voxels,
-               (long long)w->follower.empty);
+               (long long)w->propagator.small, (long long)w->o->min_voxels,
+               (long long)w->propagator.empty);
     return publish(w);
 }
 
@@ -345,19 +345,19 @@ static mf_status run(mf_task *t, const void *p, void *session)
         return mf_fail(MF_NO_MEMORY, "no memory to segment");
     w->task = t;
     w->o = o;
-    w->follower =
-        (sam2_follower){.task = t,
-                        .predictor = session,
-                        .stack = &w->stack,
-                        .o = {.batch = o->objects_per_batch,
-                              .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
-                              .max_empty_slices = o->max_empty_slices,
-                              .min_voxels = o->min_voxels,
-                              .keep_largest = o->keep_largest,
-                              .threads = mf_task_threads(t)},
-                        .words = w->words};
+    w->propagator =
+        (sam2_propagator){.task = t,
+                          .predictor = session,
+                          .stack = &w->stack,
+                          .o = {.batch = o->objects_per_batch,
+                                .fill_hole_area = sam2_hole_area(session, o->fill_hole_area),
+                                .max_empty_slices = o->max_empty_slices,
+                                .min_voxels = o->min_voxels,
+                                .keep_largest = o->keep_largest,
+                                .threads = mf_task_threads(t)},
+                          .words = w->words};
     mf_status failed = segment(w);
-    sam2_cache_free(w->follower.cache);
+    sam2_cache_free(w->propagator.cache);
     sam2_list_clear(&w->list);
     sam2_stack_clear(&w->stack);
     free(w);

@@ -1,4 +1,4 @@
-/* seeds.h - which slices of a scan are searched for things, and the slices themselves. */
+/* seeds.h - which slices of a scan are seeded, and the slices themselves. */
 #ifndef SAM2_SEEDS_H
 #define SAM2_SEEDS_H
 

@@ -7,7 +7,7 @@
 #include <massflow/stage.h>
 
 /* Opens the artifact of port "model"; budget: MiB of the device for programs, 0: as it sees fit.
- * video: the model has to know how to follow things. */
+ * video: the model needs its memory, for propagation. */
 MF_MUST_USE mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session);
 void sam2_session_close(void *session); /* a sam2_predictor */
 

@@ -316,8 +316,8 @@ static mf_status ask(sam2_track *t, answer *a, sam2_decoding *d)
 
 /* Of object i: mask `mask` and the pointer of token `token`, both as of an object that is not there
  * where the score says so. */
-static void settle(const sam2_track *t, const answer *a, int64_t i, int32_t mask, int32_t token,
-                   float *low_res, float *pointer)
+static void record_answer(const sam2_track *t, const answer *a, int64_t i, int32_t mask,
+                          int32_t token, float *low_res, float *pointer)
 {
     const sam2_config *c = &t->p->config;
     int64_t area = 16 * sites(c);
@@ -349,7 +349,7 @@ static mf_status seed_masks(sam2_track *t, const uint8_t *masks, const sam2_feat
     for (int64_t i = 0; i < t->batch && !failed; i++) {
         bool there = memchr(masks + i * area, 1, (size_t)area) != NULL;
         float *low_res = t->low_res + i * n * n;
-        settle(t, &a, i, 0, 0, NULL, t->prompt.pointer);
+        record_answer(t, &a, i, 0, 0, NULL, t->prompt.pointer);
         failed = sam2_picture_share(masks + i * area, c->image, c->image, n, low_res);
         for (int64_t k = 0; k < n * n; k++)
             low_res[k] = 20 * low_res[k] - 10;
@@ -362,7 +362,7 @@ static mf_status seed_masks(sam2_track *t, const uint8_t *masks, const sam2_feat
     return failed;
 }
 
-/* One point at most may mean several things: the best of three masks. */
+/* One point may mean several objects: the mask with the top predicted IoU of three. */
 static mf_status seed_prompts(sam2_track *t, const sam2_prompts *prompts, const sam2_features *f)
 {
     answer a = {0};
@@ -388,7 +388,7 @@ static mf_status seed_prompts(sam2_track *t, const sam2_prompts *prompts, const 
                            t->batch, index);
         for (int64_t i = 0; i < t->batch; i++) {
             int32_t mask = three ? sam2_choose_best(a.iou + 4 * i) : index[i];
-            settle(t, &a, i, mask, three ? mask : 0, t->low_res, t->prompt.pointer);
+            record_answer(t, &a, i, mask, three ? mask : 0, t->low_res, t->prompt.pointer);
             t->score[i] = a.score[i];
         }
     }
@@ -534,7 +534,7 @@ void sam2_track_free(sam2_track *t)
     free(t);
 }
 
-/* ---- following ---------------------------------------------------------------------------------
+/* ---- propagation -------------------------------------------------------------------------------
  */
 
 void sam2_track_seed_output(const sam2_track *t, float *low_res, float *object_score,
@@ -569,7 +569,7 @@ static mf_status see(sam2_track *t, int64_t frame, const sam2_features *f, answe
     MF_TRY(failed);
     for (int64_t i = 0; i < t->batch; i++) {
         int32_t best = sam2_choose_best(a->iou + 4 * i);
-        settle(t, a, i, best, best, low_res, r->pointer);
+        record_answer(t, a, i, best, best, low_res, r->pointer);
     }
     t->last = frame;
     if (wanted(t, frame, c->memories - 1))

@@ -1,4 +1,4 @@
-/* track.h - objects that share a seed slice, followed through a stack of slices. They don't see each
+/* track.h - objects with one seed slice, propagated through a stack of slices. They don't see each
  * other: results do not depend on the batch. Forward first, then reverse, which reads what forward
  * left near the seed, as the official video predictor does. h = image / 16. */
 #ifndef SAM2_TRACK_H

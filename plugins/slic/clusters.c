@@ -52,9 +52,9 @@ static double gradient(const uint16_t *image, const int64_t shape[3], const doub
     return sum;
 }
 
-/* Where around `middle` the gradient is least, the middle itself first. */
-static void settle(const uint16_t *image, const int64_t shape[3], const double spacing[3],
-                   const int64_t middle[3], float center[4])
+/* The voxel around `middle` with the lowest gradient; the middle itself if there are several. */
+static void lowest_gradient(const uint16_t *image, const int64_t shape[3], const double spacing[3],
+                            const int64_t middle[3], float center[4])
 {
     int64_t best[3];
     double least = gradient(image, shape, spacing, middle);
@@ -99,7 +99,7 @@ static mf_status fill_clusters(const uint16_t *image, const double spacing[3], d
         int64_t middle[3];
         for (int i = 0; i < 3; i++)
             middle[i] = (c->cells[i].edge[cell[i]] + c->cells[i].edge[cell[i] + 1] - 1) / 2;
-        settle(image, c->shape, spacing, middle, c->centers[n]);
+        lowest_gradient(image, c->shape, spacing, middle, c->centers[n]);
     }
     return MF_OK;
 }

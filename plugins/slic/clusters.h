@@ -28,8 +28,8 @@ typedef struct mf_clusters {
 } mf_clusters;
 
 /* Cells of about `size` mm, and centers in their middles, moved to the least gradient of the 27
- * voxels there. compactness: how many of 100 steps of intensity one `size` of distance is worth.
- * image: u16 [z,y,x]; spacing: mm, x y z. */
+ * voxels there. compactness: the steps of intensity, of 100, that weigh as much as one `size` of
+ * distance. image: u16 [z,y,x]; spacing: mm, x y z. */
 MF_MUST_USE mf_status mf_clusters_new(const uint16_t *image, const int64_t shape[3],
                                       const double spacing[3], double size, double compactness,
                                       mf_clusters *clusters);

@@ -34,8 +34,8 @@ void mf_regions_free(mf_regions *regions);
 MF_MUST_USE mf_status mf_regions_join(mf_regions *regions, double difference, int64_t most);
 
 /* Share of region n's border, in faces within the image, across which the mean intensity of regions
- * steps by at least `step` (in levels): 0 inside one tissue, 1 for a thing that stands out. 0
- * without a border. */
+ * steps by at least `step` (in levels): 0 inside one tissue, 1 for an object with a visible border.
+ * 0 without a border. */
 double mf_region_edge(const mf_regions *regions, int32_t n, double step);
 
 /* Half of the region or more lies in the body. */

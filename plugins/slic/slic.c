@@ -1,4 +1,4 @@
-/* slic.c - the stage slic.masks: supervoxels as masks of things that have no name. */
+/* slic.c - the stage slic.masks: supervoxels as class-agnostic masks. */
 #include "../common/background.h"
 #include "../common/body.h"
 #include "../common/normalize_params.h"

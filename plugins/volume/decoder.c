@@ -16,7 +16,7 @@
 
 #define PROGRAM "massflow-decode"
 #define LOOK_EVERY 50 /* ms between looks for a stop */
-#define PATIENCE 10   /* times the processor time that a frame may take */
+#define TIMEOUT_FACTOR 10 /* times the processor time that a frame may take */
 
 extern char **environ;
 
@@ -24,7 +24,7 @@ extern char **environ;
 typedef struct exchange {
     const char *where, *name;
     const decode_request *request;
-    double looked, waited, patience; /* the last look; s without a byte; s to wait for one */
+    double looked, waited, timeout; /* the last look; s without a byte; s to wait for one */
     bool gone, refused;     /* the process has ended; it has said why it gives no pixels */
 } exchange;
 
@@ -135,19 +135,19 @@ static double now(void)
 
 /* A process whose memory is damaged may wait for itself: that takes no processor time. That massflow
  * was stopped (Ctrl-Z) does not count: no look is longer than two. */
-static mf_status check_patience(const decoder *d, exchange *x)
+static mf_status check_timeout(const decoder *d, exchange *x)
 {
     double time = now(), gap = time - x->looked, most = 2e-3 * LOOK_EVERY;
     x->looked = time;
     x->waited += gap > most ? most : gap;
     if (d->stop)
         MF_TRY(d->stop(d->of));
-    if (x->waited < x->patience)
+    if (x->waited < x->timeout)
         return MF_OK;
     return mf_fail(MF_CORRUPT,
                    "%s: the decoder of its %s pixels gave no answer within %.0f s; the file is "
                    "damaged",
-                   x->where, x->name, x->patience);
+                   x->where, x->name, x->timeout);
 }
 
 /* Sends or receives `size` bytes, unless the other side has ended. */
@@ -157,7 +157,7 @@ static mf_status move(decoder *d, exchange *x, void *bytes, size_t size, bool ou
     while (done < size && !x->gone) {
         struct pollfd wait = {.fd = d->socket, .events = out ? POLLOUT : POLLIN};
         if (poll(&wait, 1, LOOK_EVERY) <= 0) {
-            MF_TRY(check_patience(d, x));
+            MF_TRY(check_timeout(d, x));
             continue;
         }
         char *at = (char *)bytes + done;
@@ -233,7 +233,8 @@ mf_status decoder_run(decoder *d, const char *where, const char *name, const dec
                   .name = name,
                   .request = r,
                   .looked = now(),
-                  .patience = d->patience > 0 ? d->patience : PATIENCE * (double)decode_seconds(r)};
+                  .timeout =
+                      d->timeout > 0 ? d->timeout : TIMEOUT_FACTOR * (double)decode_seconds(r)};
     MF_TRY(start(d, where));
     mf_status failed = talk(d, &x, stream, dtype, pixels);
     if (x.gone)

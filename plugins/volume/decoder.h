@@ -12,7 +12,7 @@ typedef struct decoder {
     const char *program;         /* NULL: massflow-decode beside this module */
     mf_status (*stop)(void *of); /* asked while waiting; its error ends the wait; NULL: never */
     void *of;
-    double patience; /* s without an answer, for whatever reason; 0: see decode_seconds */
+    double timeout; /* s without an answer, for whatever reason; 0: see decode_seconds */
     bool running;
     pid_t pid;
     int socket;

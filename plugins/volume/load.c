@@ -84,7 +84,7 @@ static mf_status check_odd(const char *path, const load_options *o, scan *s, vox
     return MF_OK;
 }
 
-/* Odd values are settled; a constant or flat scan is said. */
+/* Checks intensities and replaces non-finite values; notes a constant or flat scan. */
 static mf_status judge(const char *path, const load_options *o, scan *s, voxel_facts *f)
 {
     MF_TRY(voxels_measure(s->voxels, f));

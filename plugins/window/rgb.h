@@ -4,7 +4,7 @@
 
 #include <massflow/artifact.h>
 
-/* Sizes below which a mask is not worth keeping go with a profile: read by what makes masks. */
+/* Minimum mask sizes belong to a profile; the stages that make masks read them. */
 typedef struct window_profile {
     const char *name;
     bool quantiles; /* range: percents of the values; else center and width in the scan's unit */

@@ -377,7 +377,7 @@ static void pack(const uint8_t *dense, int64_t h, int64_t w, uint8_t *bits)
             bits[i / w * pitch + i % w / 8] |= (uint8_t)(0x80 >> i % w % 8);
 }
 
-static mf_status copy_things(run *r, const sam2_things *t, int64_t h, int64_t w)
+static mf_status copy_things(run *r, const sam2_proposals *t, int64_t h, int64_t w)
 {
     int64_t n = t->count, lo[2] = {0, 0}, hi[2] = {h, w};
     float *box, *crop, *iou, *stability, *point;
@@ -392,7 +392,7 @@ static mf_status copy_things(run *r, const sam2_things *t, int64_t h, int64_t w)
     if (!dense)
         return mf_fail(MF_NO_MEMORY, "no memory for a mask");
     for (int64_t i = 0; i < n; i++) {
-        const sam2_thing *one = &t->item[i];
+        const sam2_proposal *one = &t->item[i];
         sam2_patch_crop(&one->patch, lo, hi, w, dense);
         pack(dense, h, w, (uint8_t *)packed->data + i * h * ((w + 7) / 8));
         for (int k = 0; k < 4; k++) {
@@ -412,12 +412,12 @@ static mf_status automatic(run *r, const sam2_generate_options *o, const sam2_pi
     eye e = {.r = r,
              .input = calloc((size_t)(r->config.image * r->config.image * 3), sizeof(float))};
     const sam2_eye ways = {&e, r->config.image, look, decode, choose, step};
-    sam2_things things = {0};
+    sam2_proposals things = {0};
     mf_status failed = e.input ? sam2_generate(&ways, p, o, &things)
                                : mf_fail(MF_NO_MEMORY, "no memory for a picture");
     if (!failed)
         failed = copy_things(r, &things, p->h, p->w);
-    sam2_things_clear(&things);
+    sam2_proposals_clear(&things);
     sam2_features_clear(&e.seen);
     free(e.input);
     return failed;

@@ -959,7 +959,7 @@ END_TEST
 
 START_TEST(a_decoder_that_never_answers)
 {
-    decoder d = {.patience = 1};
+    decoder d = {.timeout = 1};
     mf_array *pixels = NULL;
     mf_status failed = run_broken(&d, 7, &pixels);
     ck_assert_msg(failed, "no error");

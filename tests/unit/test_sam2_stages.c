@@ -378,7 +378,7 @@ static const sam2_generate_options mass = {.points_per_side = 8,
                                            .multimask_output = true,
                                            .threads = 3};
 
-static void made(int64_t h, int64_t w, const sam2_generate_options *o, sam2_things *things)
+static void made(int64_t h, int64_t w, const sam2_generate_options *o, sam2_proposals *things)
 {
     sam2_picture p = picture_of(h, w);
     eye e = {0};
@@ -392,11 +392,11 @@ static void made(int64_t h, int64_t w, const sam2_generate_options *o, sam2_thin
 static void same_masks(int64_t h, int64_t w, const sam2_generate_options *o, const float *golden,
                        size_t numbers)
 {
-    sam2_things things;
+    sam2_proposals things;
     made(h, w, o, &things);
     ck_assert_uint_eq((size_t)things.count * 13, numbers);
     for (int64_t i = 0; i < things.count; i++, golden += 13) {
-        const sam2_thing *t = things.item + i;
+        const sam2_proposal *t = things.item + i;
         for (int k = 0; k < 4; k++) {
             ck_assert_float_eq(t->box[k], golden[k]);
             ck_assert_float_eq((float)t->crop[k], golden[9 + k]);
@@ -409,7 +409,7 @@ static void same_masks(int64_t h, int64_t w, const sam2_generate_options *o, con
         ck_assert_float_eq(t->point[0], golden[7]);
         ck_assert_float_eq(t->point[1], golden[8]);
     }
-    sam2_things_clear(&things);
+    sam2_proposals_clear(&things);
 }
 
 #define SAME_MASKS(h, w, o, golden) same_masks(h, w, o, golden, sizeof golden / sizeof *golden)
@@ -463,14 +463,14 @@ START_TEST(points_can_be_given)
 {
     static const double grid[4] = {0.5 / 8, 0.5 / 8, 3.5 / 8, 2.5 / 8};
     sam2_generate_options o = mass;
-    sam2_things things;
+    sam2_proposals things;
     o.point_grids = grid;
     o.grid_points = 2;
     o.crop_n_layers = 1;
     made(90, 110, &o, &things);
     ck_assert_int_gt(things.count, 0);
     for (int64_t i = 0; i < things.count; i++) {
-        const sam2_thing *t = things.item + i;
+        const sam2_proposal *t = things.item + i;
         bool found = false;
         for (int k = 0; k < 4; k += 2)
             found = found || (fabs((double)t->point[0] - t->crop[0] -
@@ -479,7 +479,7 @@ START_TEST(points_can_be_given)
                                    grid[k + 1] * (t->crop[3] - t->crop[1])) < 1e-4);
         ck_assert(found);
     }
-    sam2_things_clear(&things);
+    sam2_proposals_clear(&things);
     o.point_grids = NULL;
     o.points_per_side = 2;
     o.crop_n_points_downscale_factor = 4; /* none are left in the crops */
@@ -501,13 +501,13 @@ START_TEST(pictures_of_any_size)
     sam2_generate_options o = mass;
     o.crop_n_layers = 2;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        sam2_things things;
+        sam2_proposals things;
         made(sizes[i][0], sizes[i][1], &o, &things);
         for (int64_t k = 0; k < things.count; k++) {
             ck_assert_int_le(things.item[k].patch.hi[0], sizes[i][0]);
             ck_assert_int_le(things.item[k].patch.hi[1], sizes[i][1]);
         }
-        sam2_things_clear(&things);
+        sam2_proposals_clear(&things);
     }
 }
 END_TEST

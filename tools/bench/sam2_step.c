@@ -138,9 +138,9 @@ static void generate(sam2_predictor *p, int64_t side, int64_t points)
     uint8_t *rgb = draw_picture(side);
     double start = now();
     for (int i = 0; i < 2; i++) {
-        sam2_things things = {0};
-        check(sam2_generate(&seen, &(sam2_picture){rgb, side, side, side}, &o, &things));
-        sam2_things_clear(&things);
+        sam2_proposals proposals = {0};
+        check(sam2_generate(&seen, &(sam2_picture){rgb, side, side, side}, &o, &proposals));
+        sam2_proposals_clear(&proposals);
         lap(&start);
     }
     sam2_features_clear(&e.f);

@@ -45,7 +45,7 @@ static void list(void)
         "\n"
         "  sam2-small.safetensors     comes with massflow, in graphs/models: the same "
         "architecture, small\n"
-        "                             and briefly trained, to try things and for tests; never "
+        "                             and briefly trained, for trials and tests; never "
         "for results\n"
         "\n"
         "'massflow models FILE...' says whether a file is one of the published ones, whole. "

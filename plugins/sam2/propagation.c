@@ -1,6 +1,6 @@
-/* follow.c - see follow.h. A slice's features are asked for once for all objects that walk
- * together; what they leave on it is kept as bits. */
-#include "follow.h"
+/* propagation.c - see propagation.h. A slice's features are asked for once for all objects that
+ * walk together; what they leave on it is kept as bits. */
+#include "propagation.h"
 #include "area.h"
 #include "parallel.h"
 #include "zoom.h"
@@ -28,7 +28,7 @@ typedef struct tool {
 } tool;
 
 typedef struct walk {
-    sam2_follower *f;
+    sam2_propagator *f;
     const sam2_group *g;
     int64_t first, count; /* objects of the group that walk now */
     int64_t frames, at;   /* at: the slice that is looked at */
@@ -54,7 +54,7 @@ static int64_t place(int64_t slice, int64_t seed, int64_t frames)
 static int64_t when(const void *user, int64_t slice)
 {
     const walk *w = user;
-    const sam2_follower *f = w->f;
+    const sam2_propagator *f = w->f;
     const int64_t now = place(w->at, w->g->slice, w->frames);
     const int64_t then = place(slice, w->g->slice, w->frames);
     if (then > now)
@@ -229,7 +229,7 @@ static mf_status fill(const walk *w, const sam2_patch *patch, const int64_t lo[3
 /* Object i as a 3D mask: cleaned up, and dropped where little is left. */
 static mf_status finish(walk *w, int64_t i, sam2_list *list)
 {
-    sam2_follower *f = w->f;
+    sam2_propagator *f = w->f;
     sam2_found found = {.mask = {.score = w->g->object[w->first + i].score,
                                  .seed_axis = w->g->axis,
                                  .seed_slice = (int32_t)w->g->slice},
@@ -295,7 +295,7 @@ static mf_status walk_new(walk *w)
 }
 
 /* Objects first..first + count - 1 of the group. Nothing is added before all has gone well. */
-static mf_status run(sam2_follower *f, const sam2_group *g, int64_t first, int64_t count,
+static mf_status run(sam2_propagator *f, const sam2_group *g, int64_t first, int64_t count,
                      sam2_list *list)
 {
     walk w = {.f = f,
@@ -328,7 +328,7 @@ static mf_status run(sam2_follower *f, const sam2_group *g, int64_t first, int64
 }
 
 /* Fewer together, then smaller batches; false when there is but one object. */
-static bool shrink(sam2_follower *f, int64_t count)
+static bool shrink(sam2_propagator *f, int64_t count)
 {
     if (count <= 1)
         return false;
@@ -339,7 +339,7 @@ static bool shrink(sam2_follower *f, int64_t count)
     return true;
 }
 
-mf_status sam2_follow(sam2_follower *f, const sam2_group *g, sam2_list *list)
+mf_status sam2_propagate(sam2_propagator *f, const sam2_group *g, sam2_list *list)
 {
     for (int64_t first = 0; first < g->count;) {
         const int64_t rest = g->count - first;

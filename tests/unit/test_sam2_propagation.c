@@ -2,7 +2,7 @@
  * object is, count what they are asked, and run out of memory when told to. Also of the lists that
  * results are kept in, and of what a user points at. */
 #include "../expect.h"
-#include "follow.h"
+#include "propagation.h"
 #include "request.h"
 #include <math.h>
 #include <string.h>
@@ -164,7 +164,7 @@ void mf_log(mf_task *t, const char *format, ...)
 
 typedef struct fixture {
     sam2_stack stack;
-    sam2_follower f;
+    sam2_propagator f;
     sam2_list list;
     uint8_t *masks;
     sam2_object objects[8];
@@ -184,12 +184,12 @@ static void begin(fixture *x, size_t cached)
         memset((uint8_t *)x->stack.rgb->data + i * H * W * 3, (int)i, H * W * 3);
     /* a slice: 4 x 4 x (8 + 8 + 16) floats */
     const size_t bytes = 4 * 4 * (8 + 4 * 2 + 16 * 1) * sizeof(float) * cached;
-    x->f = (sam2_follower){.predictor = &model,
-                           .stack = &x->stack,
-                           .o = {.batch = 16, .threads = 2, .min_voxels = 1, .fill_hole_area = 3},
-                           .total = INT64_MAX,
-                           .next_axis = -1,
-                           .words = "words"};
+    x->f = (sam2_propagator){.predictor = &model,
+                             .stack = &x->stack,
+                             .o = {.batch = 16, .threads = 2, .min_voxels = 1, .fill_hole_area = 3},
+                             .total = INT64_MAX,
+                             .next_axis = -1,
+                             .words = "words"};
     ok(sam2_cache_new(&model, &x->stack, bytes, &x->f.cache));
     x->masks = calloc(8, IMAGE * IMAGE);
     for (int i = 0; i < 8; i++) { /* reaches 1 to 8 */
@@ -237,7 +237,7 @@ START_TEST(objects_are_followed_both_ways)
     begin(&x, SLICES);
     const sam2_group g = {0, 20, 8, x.objects};
     x.f.total = 8 * (SLICES - 1);
-    ok(sam2_follow(&x.f, &g, &x.list));
+    ok(sam2_propagate(&x.f, &g, &x.list));
     ck_assert_int_eq(told, 8 * (SLICES - 1));
     ck_assert_int_eq(told_of, told);
     ck_assert_int_eq(model.encoded, SLICES);
@@ -266,7 +266,7 @@ START_TEST(only_what_hangs_together_stays)
     const sam2_group g = {0, 20, 8, x.objects};
     x.f.o.keep_largest = true;
     x.f.o.min_voxels = 100;
-    ok(sam2_follow(&x.f, &g, &x.list));
+    ok(sam2_propagate(&x.f, &g, &x.list));
     ck_assert_int_eq(x.list.count + x.f.small, 8);
     ck_assert_int_gt(x.f.small, 0);
     for (int64_t i = 0; i < x.list.count; i++) {
@@ -286,7 +286,7 @@ START_TEST(a_thing_may_end)
     begin(&all, SLICES);
     const sam2_group g = {0, 3, 8, all.objects};
     all.f.o.max_empty_slices = 3;
-    ok(sam2_follow(&all.f, &g, &all.list));
+    ok(sam2_propagate(&all.f, &g, &all.list));
     for (int64_t i = 0; i < 8; i++)
         ck_assert_int_eq(all.list.item[i].mask.hi[0], 3 + i + 2);
     ck_assert_int_eq(model.furthest, 3 + 16); /* all had ended long before */
@@ -294,7 +294,7 @@ START_TEST(a_thing_may_end)
         begin(&alone, SLICES);
         const sam2_group one = {0, 3, 1, alone.objects + i};
         alone.f.o.max_empty_slices = 3;
-        ok(sam2_follow(&alone.f, &one, &alone.list));
+        ok(sam2_propagate(&alone.f, &one, &alone.list));
         const sam2_list mine = {all.list.item + i, 1, 1};
         same(&alone.list, &mine);
         end(&alone);
@@ -308,14 +308,14 @@ START_TEST(short_memory_changes_nothing_but_time)
     fixture wanted, x;
     begin(&wanted, SLICES);
     const sam2_group g = {0, 20, 8, wanted.objects};
-    ok(sam2_follow(&wanted.f, &g, &wanted.list));
+    ok(sam2_propagate(&wanted.f, &g, &wanted.list));
     for (int64_t most = 1; most <= 8; most++)
         for (int64_t batch = 1; batch <= 8; batch += 3) {
             begin(&x, SLICES);
             const sam2_group own = {0, 20, 8, x.objects};
             model.most = most;
             x.f.o.batch = batch;
-            ok(sam2_follow(&x.f, &own, &x.list));
+            ok(sam2_propagate(&x.f, &own, &x.list));
             same(&x.list, &wanted.list);
             ck_assert_int_eq(model.steps, 8 * (SLICES - 1));
             ck_assert_int_le(x.f.o.batch, batch);
@@ -330,12 +330,12 @@ START_TEST(short_memory_changes_nothing_but_time)
     begin(&x, SLICES);
     const sam2_group one = {0, 20, 1, x.objects};
     model.alive = model.most = 1; /* not even one */
-    fails(sam2_follow(&x.f, &one, &x.list), "the device has no memory for 1 more");
+    fails(sam2_propagate(&x.f, &one, &x.list), "the device has no memory for 1 more");
     ck_assert_int_eq(x.list.count, 0);
     model.alive = 0;
     model.stop_at = 30;
     model.most = 0;
-    fails(sam2_follow(&x.f, &one, &x.list), "stopped");
+    fails(sam2_propagate(&x.f, &one, &x.list), "stopped");
     ck_assert_int_eq(x.list.count, 0);
     end(&x);
 }
@@ -351,10 +351,10 @@ START_TEST(slices_are_kept_as_long_as_they_fit)
         const sam2_group a = {0, 20, 2, x.objects}, b = {0, 24, 2, x.objects};
         x.f.next_axis = 0;
         x.f.next_slice = 24;
-        ok(sam2_follow(&x.f, &a, &x.list));
+        ok(sam2_propagate(&x.f, &a, &x.list));
         ck_assert_int_eq(model.encoded, SLICES);
         x.f.next_axis = -1;
-        ok(sam2_follow(&x.f, &b, &x.list));
+        ok(sam2_propagate(&x.f, &b, &x.list));
         const int64_t again = 2 * SLICES - model.encoded;
         ck_assert_int_eq(again, kept == 1 ? 0 : (int64_t)kept);
         end(&x);
@@ -374,7 +374,7 @@ START_TEST(points_across_another_axis)
     const int32_t labels[3] = {1, 0, 1};
     const sam2_object o = {.xy = xy, .labels = labels, .points = 3, .score = 1};
     const sam2_group g = {2, 10, 1, &o};
-    ok(sam2_follow(&x.f, &g, &x.list));
+    ok(sam2_propagate(&x.f, &g, &x.list));
     ck_assert_int_eq(model.encoded, W);
     ck_assert_int_eq(x.list.count, 1);
     const mf_mask *m = &x.list.item[0].mask;
@@ -398,7 +398,7 @@ START_TEST(lists_survive_a_checkpoint)
     sam2_list back;
     begin(&x, SLICES);
     const sam2_group g = {0, 20, 5, x.objects};
-    ok(sam2_follow(&x.f, &g, &x.list));
+    ok(sam2_propagate(&x.f, &g, &x.list));
     for (int64_t i = 0; i < x.list.count; i++) {
         sam2_found *f = x.list.item + i;
         f->stability = 0.25f * (float)i;
@@ -559,8 +559,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sam2_follow");
-    TCase *cases = tcase_create("sam2_follow");
+    Suite *suite = suite_create("sam2_propagation");
+    TCase *cases = tcase_create("sam2_propagation");
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, objects_are_followed_both_ways);
     tcase_add_test(cases, only_what_hangs_together_stays);
