@@ -356,7 +356,7 @@ static mf_status take_outputs(call *c)
 
     for (size_t i = 0; exec_outputs[i].name; i++)
         MF_TRY(look_for(c, i, &taken));
-    return taken ? MF_OK : nothing_written(c, "file that is an output");
+    return taken ? MF_OK : nothing_written(c, "a file that is an output");
 }
 
 /* ---- the stage ------------------------------------------------------------------------------- */

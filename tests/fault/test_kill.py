@@ -97,7 +97,7 @@ class Killed(unittest.TestCase):
         self.assertEqual(self.outcomes(cache), self.expected, f"kill {kill}\n{out}")
         self.assertEqual(self.ask(cache, "SELECT count(*) FROM lease"), [(0,)])
         self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", cache))
-        return "goes on after" in out
+        return "resumes after" in out
 
     def test_killed_at_random(self):
         chance = random.Random(options.seed)

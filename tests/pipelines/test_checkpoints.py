@@ -131,7 +131,7 @@ class Checkpoints(Pipeline):
         db.commit()
         db.close()
         out = self.massflow("run")
-        self.assertIn("numbers: the state saved at step 4 can't be used and is passed over: chunk",
+        self.assertIn("numbers: the checkpoint of step 4 cannot be used and is skipped: chunk",
                       out)
         self.assertEqual(self.steps(), [3, 4, 5])
         self.assertEqual(self.result(), expected)

@@ -108,7 +108,7 @@ stages:
             return file.read()
 
 
-REPEAT = "  again: massflow run g.yaml 'it'\n"
+REPEAT = "  retry: massflow run g.yaml 'it'\n"
 
 
 class Files(Commands):
@@ -244,14 +244,14 @@ stages:
 """)
         out = self.massflow("run", "g.yaml", code=1)
         self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: found[case=000]
-  it[case=000] came out without what port 'labels' takes
-  again: massflow run g.yaml 'found[case=000]'
+  it[case=000] did not produce the input of port 'labels'
+  retry: massflow run g.yaml 'found[case=000]'
 """)
         self.assertIn("finished: 3 run, 0 cached, 1 failed in TIME\n", out)
         self.assertIn("finished: 0 run, 3 cached, 1 failed in TIME\n",
                       self.massflow("run", "g.yaml", code=1))
         self.assertEqual(self.massflow("get", "g.yaml", "it.labels", "-o", "x.nii", code=2),
-                         "massflow: error: it[case=000] came out without 'labels'\n"
+                         "massflow: error: it[case=000] has no output 'labels'\n"
                          "  it has: 'it[case=000].text'\n")
         # The only one that came out is meant.
         self.assertEqual(self.massflow("show", "g.yaml", "it").splitlines()[0].split()[0], "text")
@@ -484,7 +484,7 @@ class Outputs(Commands):
                          "failed: it\n  FOLDER/out/table.csv: " + self.LINK + REPEAT)
 
     READ = "has more than the %d bytes that are read\n  the command must write less to it\n"
-    MORE = "  if that is as it should be, allow it more: disk_limit: %s\n"
+    MORE = "  if this is intended, raise the limit: disk_limit: %s\n"
 
     def test_a_file_without_end(self):
         """It is ended while it writes, with all that it started, and what it wrote is removed."""
@@ -661,10 +661,10 @@ class Errors(Commands):
 
     def test_nothing_written(self):
         self.assertEqual(self.command("touch {out}/label.nii.gz {out.labels.nii.gz}.tmp"), """failed: it
-  the command ended well, but wrote no {out.labels}: out/labels.nii.gz
+  the command succeeded, but did not write {out.labels}: out/labels.nii.gz
   in {out} there is: """ + "label.nii.gz labels.nii.gz.tmp\n" + REPEAT)
         self.assertEqual(self.command("true {out}"), """failed: it
-  the command ended well, but wrote no file that is an output
+  the command succeeded, but did not write a file that is an output
   in {out} there is: nothing
 """ + REPEAT)
 
@@ -686,7 +686,7 @@ stages:
         self.assertEqual(out[out.index("\nfailed: ") + 1:], """failed: it[case=000]
   FOLDER/out/labels.npy: has the shape [2, 3, 4]; the input's is [20, 18, 16] (z, y, x)
   a result on another grid comes back as .nii.gz, which says where it lies
-  again: massflow run g.yaml 'it[case=000]'
+  retry: massflow run g.yaml 'it[case=000]'
 """)
 
     def test_killed(self):
@@ -704,7 +704,7 @@ stages:
     def test_a_crashed_command_is_tried_again(self):
         out = self.command('sh -c "test -f $0 && cp $0 $1; test -f $0 || {{ touch $0; exit 7; }}" '
                            + self.path("seen") + " {out.text}", limits="retries: 1, ", code=0)
-        self.assertIn("it: try 1 of 2 failed, next one starts: 'sh' ended with exit status 7\n", out)
+        self.assertIn("it: attempt 1 of 2 failed, retrying: 'sh' ended with exit status 7\n", out)
 
     def test_the_folder_is_kept_where_asked(self):
         out = self.command("false {text} {out}", more=", keep: true")

@@ -170,7 +170,7 @@ class Include(Pipeline):
     def test_failures_name_the_node(self):
         self.write("scans/b.txt", "BAD b\n")
         out = self.massflow("run", "--cache", "cache", graph="sub/graph.yaml", code=1)
-        self.assertIn("  again: massflow run sub/graph.yaml 'base.more[case=b]' ", out)
+        self.assertIn("  retry: massflow run sub/graph.yaml 'base.more[case=b]' ", out)
 
 
 if __name__ == "__main__":

@@ -159,8 +159,8 @@ stages:
   scan: {use: volume.load, with: {path: p1/ct.mhd, modality: mr}}
 """)
         out = self.massflow("run", "-j", "1", code=1)
-        self.assertIn(f"failed: scan\n  {self.path('p1/ct.raw')} changed after the run was planned: "
-                      "nothing of it was kept\n", out)
+        self.assertIn("failed: scan\n"
+                      f"  {self.path('p1/ct.raw')} changed after the run was planned: the result was discarded\n", out)
 
     def test_voxels_outside_of_the_header_s_folder(self):
         self.make("ct.mhd", self.MHD.replace("= ct.raw", "= ../p2/ct.raw").encode(), "ct.raw")
@@ -181,8 +181,9 @@ class Changed(Inputs):
 
     def check_refused(self, out, what, node):
         path = self.path(what)
-        self.assertIn(f"failed: {node}\n  {path} changed after the run was planned: nothing of it "
-                      "was kept\n  run again to use the new content\n", out)
+        self.assertIn(f"failed: {node}\n"
+                      f"  {path} changed after the run was planned: the result was discarded\n"
+                      "  run again to use the new content\n", out)
 
     def check_next(self, what, back):
         """With the old content the next run has the old result, with the new one the new."""
@@ -234,8 +235,7 @@ stages:
   first: {use: exec.run, with: {command: "sh {files}/do.sh {out.text}", files: mine}}
 """)
         out = self.massflow("run", code=1)
-        self.assertIn(f"{self.path('mine')} changed while the stage ran (last: my.log): nothing of "
-                      "it was kept\n", out)
+        self.assertIn(f"{self.path('mine')} changed while the stage ran (last: my.log): the result was discarded\n", out)
 
     def test_a_state_of_another_file_is_not_saved(self):
         graph = """massflow: 1
@@ -249,8 +249,7 @@ stages: {numbers: {use: steps.do, with: {steps: 6, file: in.txt, write: "${write
                 self.write("in.txt", f"{isolate}\n")
                 self.old("in.txt")
                 out = self.massflow("run", "--set", "write=3", code=1)
-                self.assertIn(f"{self.path('in.txt')} changed while the stage ran: nothing of it "
-                              "was kept", out)
+                self.assertIn(f"{self.path('in.txt')} changed while the stage ran: the result was discarded", out)
                 self.assertEqual(self.runs(), ["step 0", "step 1", "step 2", "step 3"])
                 self.write("in.txt", f"{isolate}\n")
                 self.massflow("run")

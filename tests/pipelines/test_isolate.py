@@ -72,7 +72,7 @@ class Isolated(unittest.TestCase):
         return out[out.index("\nfailed: ") + 1:]
 
 
-REPEAT = "  again: massflow run g.yaml 'boom' --plugins 'plugins'\n"
+REPEAT = "  retry: massflow run g.yaml 'boom' --plugins 'plugins'\n"
 
 
 class Crashes(Isolated):
@@ -95,7 +95,7 @@ failed: boom
   its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
   last lines that it logged:
   | logged line 1
-  the last that it printed:
+  last lines that it printed:
   | printed line 2
 """ + REPEAT)
 
@@ -123,7 +123,7 @@ failed: boom
                    for i in range(284, 301) if i % 3 != 1]
         self.assertEqual(self.failure("abort", lines=300).splitlines()[2:-1],
                          ["  last lines that it logged:"] + logged[-12:] +
-                         ["  the last that it printed:"] + printed[-12:])
+                         ["  last lines that it printed:"] + printed[-12:])
 
     def test_every_line_is_logged(self):
         out = self.crash("well", lines=300, code=0)
@@ -175,7 +175,7 @@ class Limits(Isolated):
         text = self.failure("eat", lines=0, limits="isolate: true, memory: 300 MB")
         self.assertEqual(text, """failed: boom
   its process was killed by SIGSEGV (Segmentation fault); peak memory N MB
-  its process may allocate 300 MB: 'memory' in the graph file
+  its process is limited to 300 MB by 'memory' in the graph file
 """ + REPEAT)
 
     def test_a_retry_after_a_crash(self):
@@ -184,11 +184,11 @@ class Limits(Isolated):
                              limits=f"isolate: {isolate}, retries: 2")
             what = ("its process was killed by SIGSEGV (Segmentation fault); peak memory N MB"
                     if how == "segv" else "it went wrong as it should")
-            self.assertIn(f"boom: try 1 of 3 failed, next one starts: {what}\ndone     boom", out)
+            self.assertIn(f"boom: attempt 1 of 3 failed, retrying: {what}\ndone     boom", out)
 
     def test_the_last_retry_fails(self):
         out = self.crash("exit", lines=0, limits="isolate: true, retries: 1")
-        self.assertEqual(out.count("next one starts"), 1)
+        self.assertEqual(out.count("retrying"), 1)
         self.assertIn("\n  its process ended with exit status 3 before the stage was done", out)
 
     def test_limits_are_no_part_of_a_key(self):
@@ -328,8 +328,7 @@ class Command(Isolated):
     def test_worker_is_not_for_people(self):
         done = subprocess.run([MASSFLOW, "worker", "x"], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr),
-                         (2, "massflow: error: 'massflow worker' is started by 'massflow run' "
-                             "alone\n"))
+                         (2, "massflow: error: 'massflow worker' is internal: only 'massflow run' starts it\n"))
         done = subprocess.run([MASSFLOW, "help"], capture_output=True, text=True)
         self.assertNotIn("worker", done.stdout)
 

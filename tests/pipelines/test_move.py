@@ -189,15 +189,14 @@ class Move(Pipeline):
             out = self.massflow("cache", "import", "forged.mfx")
             self.assertIn(says, out)
             self.assertIn(f"forged.mfx: 8 actions ({new} new), ", out)
-            self.assertIn("1 of them differs from what is here for the same key; what is here stays in "
-                          "use\n", out)
+            self.assertIn("1 of them differs from what is here for the same key; the local results stay in use\n", out)
         self.assertIn("finished: 0 run, 8 cached in", self.massflow("run"))
         self.assertEqual(self.massflow("show", "all").splitlines()[4:], shown)
         out = self.massflow("cache", "verify")
         self.assertIn(f"differs: count.join (action {key[:12]}) imported from "
                       f"{self.path('forged.mfx')}: table is {other}, {mine[:12]} here\n"
                       "  the local result is used\n", out)
-        self.assertTrue(out.endswith("1 imported result differs from what is used here\nno damage found\n"))
+        self.assertTrue(out.endswith("1 imported result differs from the local one\nno damage found\n"))
         # Also where its data was dropped and is made again.
         self.sql("UPDATE artifact SET present = 0 WHERE type = 'table'")
         self.runs()

@@ -136,7 +136,7 @@ class Names(Pipeline):
                           "stages: {t: {use: exec.run, each: case, with: {command: \"false ${words} "
                           "{out.text}\"}}}\n")
         out = self.massflow("run", "--set", "words=p 'q' $r", graph=graph, code=1)
-        again = re.search(r"^  again: massflow (.*)$", out, re.M).group(1)
+        again = re.search(r"^  retry: massflow (.*)$", out, re.M).group(1)
         told = subprocess.run(["sh", "-c", f"for w in {again}; do echo \"$w\"; done"],
                               capture_output=True, text=True, check=True).stdout.splitlines()
         self.assertEqual(told, ["run", graph, "t[case=a;b]", "--set", "words=p 'q' $r", "--plugins",

@@ -223,7 +223,7 @@ export: {it: out/p1.txt}
         self.graph('export: {it: ".massflow/exports.txt"}\n')
         for words in ((), ("--force",)):
             self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), ERROR + "g.yaml:7:14: export of "
-                             f"it[case=p1]: {self.path('.massflow/exports.txt')}: lies in the cache\n"
+                             f"it[case=p1]: {self.path('.massflow/exports.txt')}: is in the cache\n"
                              "  write it to another folder\n")
 
 
@@ -258,11 +258,11 @@ class Get(Overwriting):
         why = "neither XDG_STATE_HOME nor HOME names a folder"
         self.assertEqual(self.massflow("get", "g.yaml", "it[case=p1].text", "-o", "x.txt", "--set", "word=two", code=1,
                                        XDG_STATE_HOME="", HOME=""),
-                         ERROR + "x.txt" + FOREIGN + "  --force replaces it; or name another file (what massflow wrote "
-                         f"cannot be remembered: the record of what was written: {why})\n")
+                         ERROR + "x.txt" + FOREIGN + "  --force replaces it; or name another file (the record of written files "
+                         f"cannot be saved: the record of what was written: {why})\n")
         record = self.path("state/massflow/written")
         os.chmod(record, 0o666)
-        self.assertIn(f"cannot be remembered: {record}: is not the user's alone)\n",
+        self.assertIn(f"the record of written files cannot be saved: {record}: is not the user's alone)\n",
                       self.text_of("x.txt", "--set", "word=two", code=1))
         os.chmod(record, 0o600)
         # A line that was cut off is passed over, and so is what is none.
@@ -344,7 +344,7 @@ class Get(Overwriting):
 
     def test_the_cache(self):
         self.assertEqual(self.text_of(".massflow/x.txt", "--force", code=1),
-                         ERROR + ".massflow/x.txt: lies in the cache\n  write it to another folder\n")
+                         ERROR + ".massflow/x.txt: is in the cache\n  write it to another folder\n")
 
     def test_what_is_no_file(self):
         os.mkfifo(self.path("pipe.txt"))
@@ -424,7 +424,7 @@ class Others(Overwriting):
         self.massflow("cache", "export", "all.mfx")
         self.assertEqual(self.read("victim"), "mine")
         self.assertEqual(self.massflow("cache", "export", ".massflow/cache.db", "--force", code=1),
-                         ERROR + ".massflow/cache.db: lies in the cache\n  write it to another folder\n")
+                         ERROR + ".massflow/cache.db: is in the cache\n  write it to another folder\n")
         for words in (("g.yaml", "g.yaml"), ("scan/ct.raw", "g.yaml", "--force")):
             self.assertRegex(self.massflow("cache", "export", *words, code=1), "is (read by|a file of the graph)")
         self.assertEqual(len(self.read("scan/ct.raw")), 24)
@@ -433,14 +433,14 @@ class Others(Overwriting):
         self.massflow("get", "g.yaml", "scan", "-o", "s.nii")
         os.link(self.path("s.nii"), self.path("s.png"))
         self.assertEqual(self.massflow("show", "s.nii", "-o", "s.png", "--force", code=1),
-                         ERROR + "s.png: is what is read\n  name another file\n")
+                         ERROR + "s.png: is an input\n  name another file\n")
         # A picture in a series would be read with it the next time.
         os.mkdir(self.path("series"))
         for i in range(2):
             with open(self.path(f"series/{i}.dcm"), "wb") as file:
                 file.write(slice_at(i))
         out = self.massflow("show", "series", "-o", "series/s.png", "--force", code=1)
-        self.assertEqual(out, ERROR + "series/s.png: lies in the folder that is read\n  write it to another folder\n")
+        self.assertEqual(out, ERROR + "series/s.png: is in an input folder\n  write it to another folder\n")
         self.massflow("show", "series", "-o", "series.png")
         self.assertEqual(sorted(os.listdir(self.path("series"))), ["0.dcm", "1.dcm"])
 

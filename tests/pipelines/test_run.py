@@ -192,7 +192,7 @@ class Why(Pipeline):
                               r"  content of path: [0-9a-f]{12} -> [0-9a-f]{12}\n$")
         out = self.massflow("why", "more[case=a]")
         self.assertTrue(out.startswith(
-            "more[case=a]: undecided: depends on what text[case=a] makes\ntext[case=a]: to run\n"),
+            "more[case=a]: undecided: depends on the result of text[case=a]\ntext[case=a]: to run\n"),
             out)
 
     def test_why_never_run(self):
@@ -211,10 +211,9 @@ class Failures(Pipeline):
         out = self.massflow("run", code=1)
         self.assertEqual(self.counts(), {"load": 3, "upper": 3, "add": 3})
         self.assertIn("finished: 8 run, 0 cached, 1 failed, 1 blocked in", out)
-        self.assertIn("blocked  all: needs more[case=b]; 'skip_failed: true' at 'all' would go on "
-                      "without it\n", out)
+        self.assertIn("blocked  all: needs more[case=b]; 'skip_failed: true' at 'all' would continue without it\n", out)
         self.assertIn("the text holds 'BAD'\n", out)
-        self.assertIn("  again: massflow run graph.yaml 'more[case=b]' --plugins 'plugins'\n", out)
+        self.assertIn("  retry: massflow run graph.yaml 'more[case=b]' --plugins 'plugins'\n", out)
         # Nothing of it is kept as a result, and all else is.
         self.massflow("run", code=1)
         self.assertEqual(self.runs(), ["add BAD B"])
@@ -526,8 +525,8 @@ class Files(Pipeline):
         self.write("out/c.txt", "mine")
         self.write("scans/a.txt", "new a")
         self.assertEqual(self.massflow("run", code=2),
-                         f"massflow: error: graph.yaml:13:9: export of more[case=c]: {self.path('out/c.txt')}: is there "
-                         "already, and massflow did not write it, or it was changed since\n"
+                         f"massflow: error: graph.yaml:13:9: export of more[case=c]: {self.path('out/c.txt')}: "
+                         "exists, and massflow did not write it or it has changed since\n"
                          "  --force replaces it; or name another file\n")
         out = self.massflow("run", "--force")
         self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()

@@ -178,8 +178,7 @@ stages:
         if not left:
             self.assertEqual(kept, [str(i) for i in range(1, 10001)])
         self.assertLessEqual(len(kept), 10000)
-        self.assertEqual(lines.count("what it said after this is not kept: 10000 lines of a node "
-                                     "are"), 1)
+        self.assertEqual(lines.count("later lines are dropped: 10000 lines per node are kept"), 1)
         self.assertEqual(lines.count("hello"), 1)
 
 
@@ -261,7 +260,7 @@ stages:
         supervisor, = self.children_of(run.pid)
         self.assertIn(b"massflow-supervise", self.command_line(supervisor))
         os.kill(supervisor, signal.SIGKILL)
-        self.assertIn("failed: it\n  the process that watched 'sh' was killed, and it with that\n",
+        self.assertIn("failed: it\n  the supervisor of 'sh' was killed, and so was the command\n",
                       self.rest(run, 1))
         self.gone(command)
 

@@ -187,7 +187,7 @@ class Phantoms(Sam2):
                 self.assertIsNone(run.poll(), "it was over before its state could be seen")
                 run.send_signal(signal.SIGKILL)
                 run.wait()
-            self.assertIn(f"{node}: goes on after ", self.massflow("run", node, checkpoint=0))
+            self.assertIn(f"{node}: resumes after ", self.massflow("run", node, checkpoint=0))
             self.assertEqual(self.json(node)["id"], self.json(node, cache="other")["id"])
 
     def states(self):

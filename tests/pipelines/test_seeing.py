@@ -41,12 +41,9 @@ class Runs(Pipeline):
         self.massflow("run", code=1)
         out = self.massflow("log", "more[case=b]")
         graph = os.path.join(os.path.realpath(self.folder), "graph.yaml")
-        self.assertRegex(out, r"\n +0:\d\d\.\d\d\d  failed    more\[case=b\]  \(\d+ ms\)\n"
-                              r" +0:\d\d\.\d\d\d    adds '!'\n"
-                              r" +the text holds 'BAD'\n"
-                              r" +at most \d+ MB were resident in massflow meanwhile, with all "
-                              r"that ran beside it\n +key [0-9a-f]{12}\n"
-                              r" +again: massflow run " + re.escape(graph) +
+        self.assertRegex(out, r"\n +0:\d\d\.\d\d\d  failed    more\[case=b\]  \(\d+ ms\)\n +0:\d\d\.\d\d\d    "
+                              r"adds '!'\n +the text holds 'BAD'\n +peak resident memory \d+ MB, of massflow with "
+                              r"all nodes that ran at the same time\n +key [0-9a-f]{12}\n +retry: massflow run " + re.escape(graph) +
                          r" 'more\[case=b\]'\n$")
         self.assertEqual(len(re.findall(r"more\[case=.\]  \(", self.massflow("log", "graph.yaml", "1",
                                                                         "more"))), 3)
@@ -235,9 +232,9 @@ class Why(Pipeline):
         self.change("update artifact set present = 0 where type = 'text'")
         self.assertIn(": cached\n", self.why("all"))  # what lies between is not needed
         self.assertEqual(self.why("more[case=a]", "--set", "suffix=?"),
-                         "more[case=a]: to run\n  parameter suffix: ! -> ?\n"
-                         "  it reads upper[case=a], whose data was dropped from the cache and is "
-                         "made again\n")
+                         "more[case=a]: to run\n"
+                         "  parameter suffix: ! -> ?\n"
+                         "  it reads upper[case=a], whose data was deleted from the cache and is computed again\n")
         out = self.massflow("plan", "more", "--set", "suffix=?")
         self.assertIn("upper                     3 to run      its data was deleted, and more[case=a] "
                       "needs it\n", out)
@@ -256,9 +253,8 @@ class Why(Pipeline):
                    "  x: {use: count.kernel, in: {text: text}}\n")
         self.massflow("run", "--device", "cpu/2.0")
         out = self.why("x", "--device", "cpu", "--same-device")
-        self.assertRegex(out, r"^x: to run: nothing changed, but its result was made by another "
-                              r"device, and --same-device asks for one of this\n"
-                              r"  device: (.+) / 2 -> \1\n$")
+        self.assertRegex(out, r"^x: to run: nothing changed, but its result was computed on another device, and "
+                              r"--same-device requires this\n  device: (.+) / 2 -> \1\n$")
         self.assertIn("x                         1 to run      only computed on another device: ",
                       self.massflow("plan", "--device", "cpu", "--same-device"))
         self.assertIn("x: cached\n", self.why("x", "--device", "cpu"))
@@ -272,8 +268,8 @@ class Renamed(Pipeline):
         self.massflow("run")
         self.write("graph.yaml", graph.replace("NAME", "q"))
         self.assertEqual(self.massflow("why", "scan[case=q001]"),
-                         "scan[case=q001]: to run: as scan[case=p000] of earlier runs under another "
-                         "name; phantom.volume draws random numbers, so the case's id counts\n"
+                         "scan[case=q001]: to run: same as scan[case=p000] of earlier runs, but phantom.volume "
+                         "draws random numbers, which depend on the case id\n"
                          "  case: p000 -> q001\n")
         self.assertIn("scan                      2 to run      case renamed: p000 -> q000\n",
                       self.massflow("plan"))

@@ -91,8 +91,8 @@ class Sharing(Shared):
         self.until_runs(first)
         second = self.start("wait[case=a]")
         line = self.until_says(second, "waiting for")
-        self.assertRegex(line, rf"^waiting for wait\[case=a\]: process {first.pid} on host {HOST}"
-                               r" has been at it for \d+ s\n$")
+        self.assertRegex(line, fr"^waiting for wait\[case=a\]: process {first.pid} on host {HOST} has been "
+                               r"computing it for \d+ s\n$")
         self.write("go", "")
         self.assertIn("finished: 2 run, 0 cached in", self.end(first))
         self.assertIn("finished: 0 run, 2 cached in", self.end(second))

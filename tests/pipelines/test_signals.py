@@ -27,9 +27,10 @@ COMMAND = """massflow: 1
 stages:
   it: {use: exec.run, %swith: {shell: true, %scommand: "echo $$; read line <%s; echo done >{out.text}"}}
 """
-LAST_WORDS = ("\nmassflow: error: massflow crashed; running were: boom\n"
-              "  isolate: true at a stage makes its crash an error of that node alone; what is done "
-              "is kept\n")
+LAST_WORDS = ("\n"
+              "massflow: error: massflow crashed; running were: boom\n"
+              "  isolate: true at a stage makes its crash an error of that node alone; finished results are "
+              "kept\n")
 
 
 def state_of(pid):
@@ -475,10 +476,9 @@ stages:
 """)
         run = self.start("scan", preexec_fn=self.small_files)
         text = self.rest(run, 1)
-        self.assertRegex(text, r"massflow: error: .*cannot write '.*\.db': it would be larger than this "
-                               r"shell allows files to be\n"
-                               r"  'ulimit -f' says how large; raise it and run again: what is "
-                               r"finished stays\n")
+        self.assertRegex(text, r"massflow: error: .*cannot write '.*\.db': it would be larger than this shell "
+                               r"allows files to be\n  'ulimit -f' says how large; raise it and run again: "
+                               r"finished results are kept\n")
         self.massflow("run", "g.yaml")
 
     def test_a_command_meets_it_as_ever(self):

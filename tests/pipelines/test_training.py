@@ -107,7 +107,7 @@ class Training(unittest.TestCase):
         self.assertEqual(code, -signal.SIGKILL, out)
         self.assertNotIn("done     encoder", out)
         out = self.made("a")
-        self.assertRegex(out, r"encoder: goes on after step [234] of 5\n")
+        self.assertRegex(out, r"encoder: resumes after step [234] of 5\n")
         self.assertEqual(self.artifacts("a"), self.expected)
         whole = self.ask("a", "SELECT seconds FROM action WHERE stage = 'mass.train'")
         last = self.ask("a", "SELECT max(seconds) FROM run_node WHERE node = 'encoder'")
@@ -118,7 +118,7 @@ class Training(unittest.TestCase):
         code, out = self.disturbed("b", signal.SIGKILL, "probe", 3)
         self.assertEqual(code, -signal.SIGKILL, out)
         out = self.made("b")
-        self.assertRegex(out, r"probe: goes on after epoch \d+ of 20\n")
+        self.assertRegex(out, r"probe: resumes after epoch \d+ of 20\n")
         self.assertEqual(self.artifacts("b"), self.expected)
         self.assert_sound("b")
 
@@ -127,7 +127,7 @@ class Training(unittest.TestCase):
         self.assertEqual(code, 130, out)
         saved = self.ask("c", "SELECT max(step) FROM checkpoint")[0][0]
         out = self.made("c")
-        self.assertIn(f"encoder: goes on after step {saved} of 5\n", out)
+        self.assertIn(f"encoder: resumes after step {saved} of 5\n", out)
         self.assertEqual(self.artifacts("c"), self.expected)
 
     def following(self, cache, *, graph="graph.yaml", **values):
@@ -149,7 +149,7 @@ class Training(unittest.TestCase):
         line[2:4] = [graph, "encoder"]
         done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn(f"encoder: goes on after step {saved} of {saved + 1}\n", done.stdout)
+        self.assertIn(f"encoder: resumes after step {saved} of {saved + 1}\n", done.stdout)
         line[line.index("--cache") + 1] = cache + "-undisturbed"
         done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -181,7 +181,7 @@ class Training(unittest.TestCase):
         code, out = self.disturbed("l", signal.SIGQUIT, "encoder", 2)
         self.assertEqual(code, -signal.SIGQUIT, out)
         self.assertNotIn("stopping", out)
-        self.assertRegex(self.made("l"), r"encoder: goes on after step [234] of 5\n")
+        self.assertRegex(self.made("l"), r"encoder: resumes after step [234] of 5\n")
         self.assertEqual(self.artifacts("l"), self.expected)
         self.assert_sound("l")
 
@@ -265,13 +265,13 @@ class Training(unittest.TestCase):
 failed: encoder
   item 0 of views: sample \d \(sample\[case=p00\d\]\): the sample has 24x24x24 voxels, a view 32x32x32
   let mass.prepare pad samples to at least the view
-  again: massflow run small.yaml 'encoder' """)
+  retry: massflow run small.yaml 'encoder' """)
 
     def test_extended(self):
         self.made("d", stop_at=2, probe_stop_at=4)
         out = self.made("d", stop_at=5, probe_stop_at=20)
-        self.assertIn("encoder: goes on after step 2 of 5\n", out)
-        self.assertNotIn("probe: goes on", out)  # of other features
+        self.assertIn("encoder: resumes after step 2 of 5\n", out)
+        self.assertNotIn("probe: resumes", out)  # of other features
         got = sorted(self.artifacts("d").values())
         for name, artifact in self.expected.items():
             self.assertIn(artifact, got, name)
@@ -279,7 +279,7 @@ failed: encoder
     def test_a_probe_is_extended(self):
         self.made("e", probe_stop_at=4)
         out = self.made("e", probe_stop_at=20)
-        self.assertIn("probe: goes on after epoch 4 of 20\n", out)
+        self.assertIn("probe: resumes after epoch 4 of 20\n", out)
         got = sorted(self.artifacts("e").values())
         for name, artifact in self.expected.items():
             self.assertIn(artifact, got, name)

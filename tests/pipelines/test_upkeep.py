@@ -130,9 +130,9 @@ class Verify(Upkeep):
         self.sql("cache.db", f"UPDATE artifact SET record = CAST(x'15' || substr(record, 2) AS "
                              f"BLOB) WHERE num = {num}")
         out = self.massflow("cache", "verify", code=1)
-        self.assertIn(f"damaged: the record of artifact {art[:12]} (output 'table' of count.join) "
-                      "does not match its id\n  runs refuse it; after a repair the next run that "
-                      "needs it runs the stage again\n", out)
+        self.assertIn(f"damaged: the record of artifact {art[:12]} (output 'table' of count.join) does not match "
+                      "its id\n"
+                      "  runs refuse it; after a repair the next run computes it again when needed\n", out)
         self.assertIn("1 damaged items; repair them with: massflow cache repair\n", out)
         out = self.massflow("cache", "repair")
         self.assertIn("1 artifacts deleted\n", out)
@@ -203,8 +203,8 @@ class Verify(Upkeep):
         with open(self.path(".massflow/cache.db"), "wb") as f:
             f.write(b"\xa5" * size)
         out = self.massflow("run", code=2)
-        self.assertIn("'%s' is not an SQLite database\n  `massflow cache repair` saves what can "
-                      "be saved; the rest is made again\n" % self.path(".massflow/cache.db"), out)
+        self.assertIn("'%s' is not an SQLite database\n"
+                      "  `massflow cache repair` recovers what is readable; the rest is computed again\n" % self.path(".massflow/cache.db"), out)
         out = self.massflow("cache", "repair")
         aside, = re.findall(r"kept as (\S+)", out)
         with open(self.path(aside), "rb") as f:
@@ -234,9 +234,8 @@ class Rows(Upkeep):
 
     def refused(self, stage):
         out = self.massflow("plan", code=2)
-        self.assertRegex(out, r"error: the record of action [0-9a-f]{12} in '.*/cache.db' is "
-                              r"damaged\n  `massflow cache repair` saves what can be saved; the "
-                              r"rest is made again\n$")
+        self.assertRegex(out, r"error: the record of action [0-9a-f]{12} in '.*/cache.db' is damaged\n  `massflow "
+                              r"cache repair` recovers what is readable; the rest is computed again\n$")
         out = self.massflow("cache", "verify", code=1)
         self.assertRegex(out, f"the record of action [0-9a-f]{{12}} of {stage} does not match its "
                               "sum\n")
@@ -366,10 +365,9 @@ class Collect(Upkeep):
         out = self.massflow("cache", "gc", "--age", "1h", "--dry-run")
         self.assertIn("would delete the data of 0 artifacts", out)
         out = self.massflow("cache", "gc", "--size", "10", "--dry-run")
-        self.assertRegex(out, r"88db4f037ea6  table          64 B  used \d{4}-\d\d-\d\d  made in \d+ ms"
-                              r" +count.join: the cache is over its size\n"
-                              r"would delete the data of 1 artifacts \(64 B\) and 0 chunks that "
-                              r"nothing needs \(0 B\)\n9 artifacts stay \(0 B\)\n$")
+        self.assertRegex(out, r"88db4f037ea6  table          64 B  used \d{4}-\d\d-\d\d  made in \d+ ms "
+                              r"+count.join: the cache is over its size\nwould delete the data of 1 artifacts "
+                              r"\(64 B\) and 0 unused chunks \(0 B\)\n9 artifacts are kept \(0 B\)\n$")
         self.assertEqual((self.present(), self.chunks()), (10, 4))
 
     def test_a_limit_of_size(self):
@@ -396,7 +394,7 @@ class Collect(Upkeep):
         self.sql("cache.db", f"UPDATE run SET status = 'running', ended = NULL, pid = {os.getpid()}")
         out = self.massflow("cache", "gc", "--size", "0")
         self.assertIn("10 artifacts are kept (64 B); 10 of them are in use by 1 active runs\n", out)
-        self.assertIn("more than --size stays: it is in use, or a state that a stage may go on "
+        self.assertIn("more than --size is kept: the rest is in use, or a checkpoint that a stage may resume "
                       "from\n", out)
         self.sql("cache.db", "UPDATE run SET pid = 999999999")
         self.massflow("cache", "gc", "--size", "0")
@@ -488,7 +486,7 @@ class Migration(Upkeep):
         for stage in ("count.load", "count.add"):
             self.assertRegex(out, f"the record of action [0-9a-f]{{12}} of {stage} does not match its "
                                   "sum\n")
-        self.assertIn("2 damages; ", out)
+        self.assertIn("2 damaged items; ", out)
 
     def test_what_comes_forward_has_the_tables_of_a_new_one(self):
         self.massflow("run", "--code", "version")
@@ -503,9 +501,8 @@ class Migration(Upkeep):
         before = [open(f, "rb").read() for f in files]
         for words in (["plan"], ["cache", "stat"], ["cache", "verify"]):
             out = self.massflow(*words, code=2)
-            self.assertRegex(out, r"cache.db' has schema version 1, of an older massflow; this one "
-                                  r"reads version 4\n  any `massflow run` with this cache brings it "
-                                  r"forward; no result is lost\n$")
+            self.assertRegex(out, r"cache.db' has schema version 1, of an older massflow; this one reads version "
+                                  r"4\n  any `massflow run` with this cache upgrades it; no result is lost\n$")
         self.assertEqual([open(f, "rb").read() for f in files], before)
 
 

@@ -171,7 +171,7 @@ static int repair(const args *a)
 
     for (int i = 0; i < 2; i++) {
         if (r.aside[i])
-            printf("the damaged file was replaced; the old one is %s\n"
+            printf("the damaged file was replaced; it is kept as %s\n"
                    "  delete it when you do not need it any more\n",
                    r.aside[i]);
     }
