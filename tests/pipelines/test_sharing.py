@@ -104,7 +104,7 @@ class Sharing(Shared):
         second = self.start("wait[case=a]", "--log", "json")
         event = json.loads(self.until_says(second, '"waiting"'))
         self.assertEqual(event["node"], "wait[case=a]")
-        self.assertIn(f"process {first.pid} on host {HOST} has been at it for ", event["text"])
+        self.assertIn(f"process {first.pid} on host {HOST} has been computing it for ", event["text"])
         self.write("go", "")
         self.end(first)
         self.end(second)

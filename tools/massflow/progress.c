@@ -232,7 +232,7 @@ void progress_event(void *self, const mf_run_event *e)
     else if (e->kind == MF_RUN_LOG)
         fprintf(p->out, "%s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_STOPPING)
-        fprintf(p->out, "cancelling: running stages end at their next safe point; a second signal "
+        fprintf(p->out, "stopping: running stages end at their next safe point; a second signal "
                         "stops at once\n");
     fflush(p->out);
 }
