@@ -205,7 +205,7 @@ class Graphs(Files):
         self.assertIn(">3 to run</text>", text)
         self.assertIn(">undecided</text>", text)
         self.assertEqual(self.massflow("graph", "--svg", "--dot", code=2),
-                         "massflow: error: either --dot or --svg\n")
+                         "massflow: error: --dot and --svg exclude each other\n")
 
 
 class Report(Files):
