@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Links between pages lead somewhere, and docs/README.md leads to
-every page: test_docs.py ROOT"""
+"""Links between pages lead somewhere, docs/README.md leads to every page, and the names of files and
+functions on the pages for developers exist: test_docs.py ROOT"""
 import os
 import re
 import sys
 import unittest
 
 ROOT = os.path.abspath(sys.argv[1])
+DEVELOPERS = ("docs/architecture.md",)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$", re.S | re.M)
 
@@ -65,6 +66,40 @@ class Links(unittest.TestCase):
         for line in read("docs/README.md").splitlines():
             if line.startswith("| ["):
                 self.assertRegex(line, r"^\| \[[^\]]+\]\([^)]+\) \| .{20,}\. \|$")
+
+
+class Names(unittest.TestCase):
+    """What stands in backquotes in the pages for developers."""
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.words = set()
+        for top in ("engine", "plugins", "tools", "tests", "kernels"):
+            for folder, _, files in os.walk(os.path.join(ROOT, top)):
+                for name in files:
+                    if name.endswith((".c", ".h", ".cc", ".cl", ".in", ".py", ".build")):
+                        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                            cls.words.update(re.findall(r"\w+", file.read()))
+
+    def quoted(self):
+        for page in DEVELOPERS:
+            for text in re.findall(r"`([^`\n]+)`", CODE.sub("", read(page))):
+                yield page, text
+
+    def test_files_exist(self):
+        """A noun may stand for its .h and .c file."""
+        top = "engine/", "plugins/", "tools/", "tests/", "kernels/", "docs/", "graphs/"
+        gone = [f"{page}: {text}" for page, text in self.quoted()
+                if text.startswith(top) and re.fullmatch(r"[\w./+-]+", text)
+                and not any(os.path.exists(os.path.join(ROOT, text + end)) for end in ("", ".h"))]
+        self.assertEqual(gone, [])
+
+    def test_functions_exist(self):
+        gone = [f"{page}: {text}" for page, text in self.quoted()
+                for name in re.findall(r"\b(?:mf|MF)_\w+", text)
+                if name not in self.words and not any(w.startswith(name) for w in self.words if name.endswith("_"))]
+        self.assertEqual(gone, [])
 
 
 if __name__ == "__main__":
