@@ -32,16 +32,19 @@ extern "C" {
     X(MF_CANCELLED, "cancelled")     /* the user or a failing neighbour stopped the work */        \
     X(MF_INTERNAL, "internal")       /* a defect in massflow or a plugin */
 
+/* The kind of an error. */
 typedef enum mf_code {
 #define X(code, text) code,
     MF_CODES(X)
 #undef X
 } mf_code;
 
-typedef struct mf_error mf_error;
-typedef mf_error *mf_status;
-#define MF_OK ((mf_status)0)
+typedef struct mf_error mf_error; /* opaque */
+typedef mf_error *mf_status;      /* what calls return: NULL, or an error that the receiver owns */
+#define MF_OK ((mf_status)0)      /* no error */
 
+/* Marks of functions: arguments as of printf, a result that must be used, a function of the public
+ * interface. */
 #if defined(__GNUC__)
 #define MF_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #define MF_MUST_USE __attribute__((warn_unused_result))
@@ -71,9 +74,9 @@ MF_API MF_MUST_USE mf_status mf_within(mf_status error, const char *format, ...)
 MF_API MF_MUST_USE mf_status mf_at(mf_status error, const char *file, int line, int column);
 MF_API MF_MUST_USE mf_status mf_hint(mf_status error, const char *format, ...) MF_PRINTF(2, 3);
 
-MF_API mf_code mf_error_code(const mf_error *error);
-MF_API const char *mf_code_text(mf_code code);
-MF_API const char *mf_error_message(const mf_error *error); /* without contexts, place and hint */
+MF_API mf_code mf_error_code(const mf_error *error);          /* its kind */
+MF_API const char *mf_code_text(mf_code code);                /* "not found"; static */
+MF_API const char *mf_error_message(const mf_error *error);   /* without contexts, place and hint */
 MF_API const char *mf_error_hint_text(const mf_error *error); /* NULL when there is none */
 
 /* The whole error as lines of text: "[file:line:column: ]context: context: message\n  hint".
