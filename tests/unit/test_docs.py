@@ -95,6 +95,16 @@ class Names(unittest.TestCase):
                 and not any(os.path.exists(os.path.join(ROOT, text + end)) for end in ("", ".h"))]
         self.assertEqual(gone, [])
 
+    def test_names_of_files_exist(self):
+        """A file without its folder."""
+        names = set(os.listdir(ROOT))
+        for top in ("engine", "plugins", "tools", "tests", "kernels", "docs", "graphs"):
+            for _, _, files in os.walk(os.path.join(ROOT, top)):
+                names.update(files)
+        gone = [f"{page}: {text}" for page, text in self.quoted()
+                if re.fullmatch(r"[\w-]+\.(c|h|cc|cl|py|md|build|map|yaml)", text) and text not in names]
+        self.assertEqual(gone, [])
+
     def test_functions_exist(self):
         gone = [f"{page}: {text}" for page, text in self.quoted()
                 for name in re.findall(r"\b(?:mf|MF)_\w+", text)
