@@ -2,8 +2,8 @@
  *
  * Data is row-major (the last axis is the fastest) and aligned so that a CPU OpenCL device can use
  * it in place: to a page, or to 128 bytes where it is smaller than one. An array that belongs to a
- * published artifact is frozen: nobody writes to it any more. Counting references is thread-safe;
- * the data is not guarded. */
+ * published artifact is frozen: nobody writes to it any more. Reference counting is thread-safe;
+ * access to the data is not synchronized. */
 #ifndef MASSFLOW_ARRAY_H
 #define MASSFLOW_ARRAY_H
 
@@ -67,7 +67,7 @@ MF_API int64_t mf_array_count(const mf_array *array); /* elements */
 MF_API MF_MUST_USE mf_status mf_array_convert(const mf_array *array, mf_dtype dtype,
                                               mf_array **converted);
 
-/* a * b into *product; false where that overflows. Use on every size that comes from a file. */
+/* a * b into *product; false on overflow. Use it for every size that comes from a file. */
 MF_API bool mf_size_mul(size_t a, size_t b, size_t *product);
 
 #ifdef __cplusplus

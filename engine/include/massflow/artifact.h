@@ -1,13 +1,13 @@
 /* artifact.h - what flows along a graph's edges: a type name, typed attributes, named arrays.
  *
- * An artifact that a stage builds lives in memory. One that comes from the store is lazy: its
- * attributes are there at once, its arrays are read when they are asked for, whole, by box or by
- * row, so that a corpus need not fit in memory. Both are read by the same calls.
+ * An artifact that a stage builds is in memory. One from the store is lazy: its attributes are
+ * available at once, its arrays are read on demand, whole, by box or by row, so a data set need not
+ * fit in memory. The same calls read both.
  *
  * Axis order. Arrays are [z, y, x], x fastest; boxes and array shapes are given in that order.
  * Geometry (mf_grid) is in the field's order x, y, z. World coordinates are RAS+ millimetres, as in
- * NIfTI: x grows to the patient's right, y to the front, z to the head. An orientation such as
- * "RAS" says where voxel indices i, j, k grow to (as nibabel's aff2axcodes does). */
+ * NIfTI: x increases to the patient's right, y to the front, z to the head. An orientation such as
+ * "RAS" gives the directions of increasing voxel indices i, j, k (as nibabel's aff2axcodes). */
 #ifndef MASSFLOW_ARTIFACT_H
 #define MASSFLOW_ARTIFACT_H
 

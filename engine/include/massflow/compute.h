@@ -8,8 +8,8 @@
 
 #include <massflow/array.h>
 
-/* Raised when kernels or programs compute something else than before: part of the key of what
- * stages with programs made. */
+/* Raised when kernels or programs give other results than before. It is part of the keys of stages
+ * with programs. */
 #define MF_NUMERICS_VERSION 2
 
 #ifdef __cplusplus
