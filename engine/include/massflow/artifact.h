@@ -1,13 +1,13 @@
 /* artifact.h - what flows along a graph's edges: a type name, typed attributes, named arrays.
  *
- * An artifact that a stage builds lives in memory. One that comes from the store is lazy: its
- * attributes are there at once, its arrays are read when they are asked for, whole, by box or by
- * row, so that a corpus need not fit in memory. Both are read by the same calls.
+ * An artifact that a stage builds is in memory. One from the store is lazy: its attributes are
+ * available at once, its arrays are read on demand, whole, by box or by row, so a data set need not
+ * fit in memory. The same calls read both.
  *
  * Axis order. Arrays are [z, y, x], x fastest; boxes and array shapes are given in that order.
  * Geometry (mf_grid) is in the field's order x, y, z. World coordinates are RAS+ millimetres, as in
- * NIfTI: x grows to the patient's right, y to the front, z to the head. An orientation such as
- * "RAS" says where voxel indices i, j, k grow to (as nibabel's aff2axcodes does). */
+ * NIfTI: x increases to the patient's right, y to the front, z to the head. An orientation such as
+ * "RAS" gives the directions of increasing voxel indices i, j, k (as nibabel's aff2axcodes). */
 #ifndef MASSFLOW_ARTIFACT_H
 #define MASSFLOW_ARTIFACT_H
 
@@ -17,13 +17,15 @@
 extern "C" {
 #endif
 
-typedef struct mf_artifact mf_artifact;
+typedef struct mf_artifact mf_artifact; /* opaque; references are counted */
 
 /* ---- building -------------------------------------------------------------------------------- */
 
+/* An empty artifact of a type ("volume", "masks", ...) with one reference, which the caller unrefs.
+ */
 MF_API MF_MUST_USE mf_status mf_artifact_new(const char *type, mf_artifact **artifact);
-MF_API mf_artifact *mf_artifact_ref(const mf_artifact *artifact);
-MF_API void mf_artifact_unref(const mf_artifact *artifact); /* NULL is fine */
+MF_API mf_artifact *mf_artifact_ref(const mf_artifact *artifact); /* one reference more */
+MF_API void mf_artifact_unref(const mf_artifact *artifact);       /* NULL is fine */
 
 /* Setting an attribute twice replaces it. Values and names are copied. */
 MF_API MF_MUST_USE mf_status mf_artifact_set_text(mf_artifact *a, const char *name, const char *v);
@@ -41,7 +43,7 @@ MF_API MF_MUST_USE mf_status mf_artifact_add_rows(mf_artifact *a, const char *na
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-MF_API const char *mf_artifact_type(const mf_artifact *a);
+MF_API const char *mf_artifact_type(const mf_artifact *a); /* borrowed */
 /* The content id, 64 hex digits; NULL for an artifact that is not stored. */
 MF_API const char *mf_artifact_id(const mf_artifact *a);
 
@@ -50,22 +52,29 @@ MF_API const char *mf_artifact_text(const mf_artifact *a, const char *name);
 MF_API bool mf_artifact_int(const mf_artifact *a, const char *name, int64_t *value);
 MF_API const double *mf_artifact_reals(const mf_artifact *a, const char *name, size_t *count);
 
-typedef enum mf_attribute_kind { MF_ATTRIBUTE_TEXT, MF_ATTRIBUTE_INT, MF_ATTRIBUTE_REALS }
-    mf_attribute_kind;
-MF_API size_t mf_artifact_attribute_count(const mf_artifact *a);
-/* Attributes are in order of name. */
+/* What an attribute holds: a text, an integer, or a list of reals. */
+typedef enum mf_attribute_kind {
+    MF_ATTRIBUTE_TEXT,
+    MF_ATTRIBUTE_INT,
+    MF_ATTRIBUTE_REALS
+} mf_attribute_kind;
+MF_API size_t mf_artifact_attribute_count(const mf_artifact *a); /* how many it has */
+/* The name of the i-th attribute, in order of name; borrowed. *kind: what it holds. */
 MF_API const char *mf_artifact_attribute(const mf_artifact *a, size_t i, mf_attribute_kind *kind);
 
+/* What an artifact says of one of its arrays, without reading it. */
 typedef struct mf_array_info {
-    const char *name;
-    mf_dtype dtype;
-    int rank;
+    const char *name;           /* borrowed from the artifact */
+    mf_dtype dtype;             /* kind of its elements */
+    int rank;                   /* number of dimensions */
     int64_t shape[MF_MAX_RANK]; /* of a ragged array: [total bytes] */
-    bool ragged;
-    int64_t rows; /* of a ragged array */
+    bool ragged;                /* rows of different lengths, see mf_artifact_add_rows */
+    int64_t rows;               /* of a ragged array */
 } mf_array_info;
 MF_API size_t mf_artifact_array_count(const mf_artifact *a); /* arrays are in order of name */
+/* Of the i-th array; i is below the count. */
 MF_API void mf_artifact_array_info(const mf_artifact *a, size_t i, mf_array_info *info);
+/* Of the array of that name; false where there is none. */
 MF_API bool mf_artifact_find(const mf_artifact *a, const char *name, mf_array_info *info);
 
 /* The whole array; the caller unrefs it. Lazy artifacts read it each time and keep nothing. */
@@ -86,6 +95,7 @@ MF_API MF_MUST_USE mf_status mf_artifact_table(const mf_artifact *a, const char 
 
 /* ---- geometry -------------------------------------------------------------------------------- */
 
+/* Where the voxels of a volume lie. */
 typedef struct mf_grid {
     int64_t size[3];     /* voxels along x, y, z */
     double spacing[3];   /* mm along x, y, z */
@@ -100,12 +110,18 @@ static inline void mf_zyx(const int64_t xyz[3], int64_t zyx[3])
     for (int i = 0; i < 3; i++)
         zyx[i] = xyz[2 - i];
 }
-MF_API int64_t mf_grid_voxels(const mf_grid *grid);
+MF_API int64_t mf_grid_voxels(const mf_grid *grid); /* how many it has */
+/* From voxel indices along x, y, z (with fractions; the center of the first voxel is 0, 0, 0) to
+ * world coordinates in RAS+ mm, and back. */
 MF_API void mf_grid_to_world(const mf_grid *grid, const double ijk[3], double xyz[3]);
 MF_API void mf_grid_to_index(const mf_grid *grid, const double xyz[3], double ijk[3]);
+/* Whether two grids have the same size and the corners of both lie within `tolerance_mm`. */
 MF_API bool mf_grid_equal(const mf_grid *a, const mf_grid *b, double tolerance_mm);
+/* A grid with its origin at 0, 0, 0 and its axes along x, y and z; sizes in voxels, spacing in mm.
+ */
 MF_API void mf_grid_identity(mf_grid *grid, const int64_t size_xyz[3], const double spacing[3]);
-/* Attributes size, spacing, origin, direction of an artifact. */
+/* The grid as the attributes size, spacing, origin and direction of an artifact. Reading it fails
+ * where one of them is missing or is not what it should be. */
 MF_API MF_MUST_USE mf_status mf_artifact_set_grid(mf_artifact *a, const mf_grid *grid);
 MF_API MF_MUST_USE mf_status mf_artifact_grid(const mf_artifact *a, mf_grid *grid);
 
@@ -125,13 +141,15 @@ MF_API MF_MUST_USE mf_status mf_artifact_inherit(mf_artifact *result, const mf_a
  *     bits   rows         one row a mask: bit i of the box in row-major order, lowest bit first
  * A `sample` holds the same arrays beside its image. */
 
+/* One mask without its bits. */
 typedef struct mf_mask {
-    int64_t lo[3], hi[3]; /* z y x, half-open */
-    float score;
-    int32_t seed_axis, seed_slice;
+    int64_t lo[3], hi[3];          /* z y x, half-open */
+    float score;                   /* its quality, 1 where its source knows none */
+    int32_t seed_axis, seed_slice; /* that it was found on; -1 where there is none */
 } mf_mask;
 
-typedef struct mf_masks_builder mf_masks_builder;
+typedef struct mf_masks_builder mf_masks_builder; /* opaque: masks that are being collected */
+/* Begins to collect masks of one grid. mf_masks_finish or mf_masks_abandon frees the builder. */
 MF_API MF_MUST_USE mf_status mf_masks_begin(const mf_grid *grid, mf_masks_builder **builder);
 /* Adds the voxels of `dense` (u8, not 0 = inside) that lie in the box mask->lo..hi; dense is the
  * box alone, row-major. The box is shrunk to the voxels set; an empty mask is not added, and
@@ -140,10 +158,12 @@ MF_API MF_MUST_USE mf_status mf_masks_add(mf_masks_builder *builder, const mf_ma
                                           const uint8_t *dense, bool *added);
 /* Writes the four arrays into `artifact` (type masks or sample) and frees the builder. */
 MF_API MF_MUST_USE mf_status mf_masks_finish(mf_masks_builder *builder, mf_artifact *artifact);
-MF_API void mf_masks_abandon(mf_masks_builder *builder);
+MF_API void mf_masks_abandon(mf_masks_builder *builder); /* frees it without a result */
 
 MF_API int64_t mf_masks_count(const mf_artifact *a); /* 0 when it has none */
+/* Box, score and seed of mask k. */
 MF_API MF_MUST_USE mf_status mf_masks_get(const mf_artifact *a, int64_t k, mf_mask *mask);
+/* The number of voxels that are set in mask k. */
 MF_API MF_MUST_USE mf_status mf_masks_volume(const mf_artifact *a, int64_t k, int64_t *voxels);
 /* Writes 0 or 1 for each voxel of the box [lo, hi), which may reach outside the grid (0 there). */
 MF_API MF_MUST_USE mf_status mf_masks_crop(const mf_artifact *a, int64_t k, const int64_t lo[3],
@@ -153,8 +173,9 @@ MF_API MF_MUST_USE mf_status mf_masks_crop(const mf_artifact *a, int64_t k, cons
  * Type `table`: attribute `columns` (names joined by tabs); array `column.N` f64 [rows], or, for a
  * column of text, rows of UTF-8 bytes under the same name. */
 
-typedef struct mf_table mf_table;
-/* columns: "name" for numbers, "name:text" for text, NULL at the end. */
+typedef struct mf_table mf_table; /* opaque: a table that is being written */
+/* columns: "name" for numbers, "name:text" for text, NULL at the end. mf_table_finish or
+ * mf_table_free frees the table. */
 MF_API MF_MUST_USE mf_status mf_table_new(const char *const *columns, mf_table **table);
 /* One value a column: double or const char * as declared. */
 MF_API MF_MUST_USE mf_status mf_table_row(mf_table *table, ...);
@@ -164,7 +185,7 @@ MF_API MF_MUST_USE mf_status mf_table_put(mf_table *table, const double *numbers
                                           const char *const *texts);
 /* The finished artifact; frees the table. */
 MF_API MF_MUST_USE mf_status mf_table_finish(mf_table *table, mf_artifact **artifact);
-MF_API void mf_table_free(mf_table *table);
+MF_API void mf_table_free(mf_table *table); /* frees it without a result */
 
 #ifdef __cplusplus
 }

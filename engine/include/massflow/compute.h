@@ -8,35 +8,38 @@
 
 #include <massflow/array.h>
 
-/* Raised when kernels or programs compute something else than before: part of the key of what
- * stages with programs made. */
+/* Raised when kernels or programs give other results than before. It is part of the keys of stages
+ * with programs. */
 #define MF_NUMERICS_VERSION 2
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef struct mf_device mf_device;
-typedef struct mf_queue mf_queue;
-typedef struct mf_buffer mf_buffer;
+typedef struct mf_device mf_device; /* opened device with its context; references are counted */
+typedef struct mf_queue mf_queue;   /* in-order command queue of one device */
+typedef struct mf_buffer mf_buffer; /* memory of one device */
 typedef struct mf_module mf_module; /* built OpenCL source; owned by its device */
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
+/* What a device says of itself. */
 typedef struct mf_device_info {
-    char name[128], vendor[128], platform[128], version[128], driver[128];
-    bool is_cpu;
-    bool shares_host_memory; /* host arrays are used in place */
-    int compute_units;
+    char name[128], vendor[128], platform[128], version[128],
+        driver[128];                             /* as OpenCL reports it */
+    bool is_cpu;                                 /* not a GPU */
+    bool shares_host_memory;                     /* host arrays are used in place */
+    int compute_units;                           /* cores of a CPU */
     size_t memory, max_allocation, local_memory; /* bytes */
-    size_t max_work_group;
+    size_t max_work_group;                       /* work-items of a group, at most */
 } mf_device_info;
 
 /* All devices in a fixed order: GPUs before CPUs, then as the platforms list them. None at all is
  * an error that names the package that brings one. Free *infos with free(). */
 MF_API MF_MUST_USE mf_status mf_devices_list(mf_device_info **infos, size_t *count);
-/* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. Behind it
- * may stand "/N.I": part I, from 0, of the device cut in N parts with equally many compute units. */
+/* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. Behind
+ * it may stand "/N.I": part I, from 0, of the device cut in N parts with equally many compute
+ * units. */
 MF_API MF_MUST_USE mf_status mf_device_open(const char *which, mf_device **device);
 /* Several at once: such texts joined by commas, also "all", "gpus", and "/N" for all N parts of a
  * device. None may be meant twice. The caller unrefs each and frees the list with free(). */
@@ -51,21 +54,24 @@ MF_API const mf_device_info *mf_device_get_info(const mf_device *device);
 /* Where built programs are kept between processes. `get` gives NULL where it has none, else bytes
  * for free(); `key` is a hex digest of source, options, device and driver. May be left unset. */
 typedef struct mf_binary_store {
-    void *self;
-    uint8_t *(*get)(void *self, const char *key, size_t *size);
-    void (*put)(void *self, const char *key, const uint8_t *bytes, size_t size);
+    void *self;                                                 /* passed to both calls */
+    uint8_t *(*get)(void *self, const char *key, size_t *size); /* looks one up */
+    void (*put)(void *self, const char *key, const uint8_t *bytes, size_t size); /* keeps one */
 } mf_binary_store;
+/* Sets it; `store` is copied, what it points to must outlive the device. */
 MF_API void mf_device_keep_binaries(mf_device *device, const mf_binary_store *store);
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
+/* New memory of a device, not cleared; the caller frees it. */
 MF_API MF_MUST_USE mf_status mf_buffer_new(mf_device *device, size_t bytes, mf_buffer **buffer);
 /* The array's own memory where the device shares it, else a copy made now; keeps a reference. */
 MF_API MF_MUST_USE mf_status mf_buffer_of(mf_device *device, const mf_array *array,
                                           mf_buffer **buffer);
-MF_API void mf_buffer_free(mf_buffer *buffer);
-MF_API size_t mf_buffer_bytes(const mf_buffer *buffer);
-/* Both block until the bytes are there. */
+MF_API void mf_buffer_free(mf_buffer *buffer);          /* NULL is fine */
+MF_API size_t mf_buffer_bytes(const mf_buffer *buffer); /* its size */
+/* Write and read block until the bytes are there. `offset` and `bytes` are in bytes and must lie
+ * inside the buffer. */
 MF_API MF_MUST_USE mf_status mf_buffer_write(mf_queue *queue, mf_buffer *buffer, size_t offset,
                                              const void *src, size_t bytes);
 MF_API MF_MUST_USE mf_status mf_buffer_read(mf_queue *queue, const mf_buffer *buffer, size_t offset,
@@ -81,34 +87,41 @@ MF_API MF_MUST_USE mf_status mf_buffer_fill(mf_queue *queue, mf_buffer *buffer, 
 MF_API MF_MUST_USE mf_status mf_module_build(mf_device *device, const char *const *sources,
                                              const char *options, const mf_module **module);
 
+/* What an argument of a kernel is. */
 typedef enum mf_arg_kind {
-    MF_ARG_BUFFER,
-    MF_ARG_INT,
-    MF_ARG_LONG,
-    MF_ARG_FLOAT,
-    MF_ARG_LOCAL
+    MF_ARG_BUFFER, /* __global pointer */
+    MF_ARG_INT,    /* int, 32 bits */
+    MF_ARG_LONG,   /* long, 64 bits */
+    MF_ARG_FLOAT,  /* float */
+    MF_ARG_LOCAL   /* __local pointer */
 } mf_arg_kind;
 
+/* One argument of a kernel. */
 typedef struct mf_arg {
-    mf_arg_kind kind;
-    mf_buffer *buffer;
+    mf_arg_kind kind;  /* which of the fields count */
+    mf_buffer *buffer; /* BUFFER */
     size_t offset; /* bytes into buffer; a multiple of the device's base alignment (128 is safe) */
     int64_t i;     /* INT, LONG; LOCAL: bytes */
-    float f;
+    float f;       /* FLOAT */
 } mf_arg;
 
+/* The work-items of a launch. */
 typedef struct mf_range {
     int dims;         /* 1 .. 3 */
     size_t global[3]; /* work-items; any number: rounded up to whole groups, kernels check bounds */
     size_t local[3];  /* all 0: the device chooses */
 } mf_range;
 
+/* A queue of a device, which it keeps a reference to; the caller frees it. */
 MF_API MF_MUST_USE mf_status mf_queue_new(mf_device *device, mf_queue **queue);
-MF_API void mf_queue_free(mf_queue *queue); /* finishes first */
-MF_API mf_device *mf_queue_device(const mf_queue *queue);
+MF_API void mf_queue_free(mf_queue *queue);               /* finishes first */
+MF_API mf_device *mf_queue_device(const mf_queue *queue); /* borrowed */
+/* Enqueues a kernel of a module with `count` arguments, in their order; returns before it has run.
+ */
 MF_API MF_MUST_USE mf_status mf_queue_launch(mf_queue *queue, const mf_module *module,
                                              const char *kernel, mf_range range, const mf_arg *args,
                                              int count);
+/* Waits until all that was enqueued has run; the error of the first launch that failed. */
 MF_API MF_MUST_USE mf_status mf_queue_finish(mf_queue *queue);
 
 #ifdef __cplusplus

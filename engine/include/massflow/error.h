@@ -1,15 +1,15 @@
 /* error.h - the one error type of massflow.
  *
- * Every call that can fail returns an mf_status: NULL when all went well, else an error that the
- * receiver owns and either passes on (MF_TRY) or frees. An error is a message, what kind it is, an
+ * Every call that can fail returns an mf_status: NULL on success, otherwise an error. The receiver
+ * owns the error and either passes it on (MF_TRY) or frees it. An error has a message, a kind, an
  * optional place in a file, any number of contexts ("while ..."), and an optional hint on what to
  * do. Library code never prints and never exits.
  *
- * Out parameters: a function that hands an object out through a pointer (T **out) sets *out to NULL
- * before anything can fail, and after an error *out is NULL: what was made till then has been
- * freed. So whoever calls it may free *out in either case. Plain values (counts, sizes, flags) are
- * defined only without an error. Of what a plugin's callback left behind after an error the engine
- * takes nothing. tests/unit/test_out_parameters.py holds the sources against the first half. */
+ * Out parameters: a function that returns an object through a pointer (T **out) sets *out to NULL
+ * before anything can fail. After an error *out is NULL, and everything made until then has been
+ * freed, so the caller may free *out in either case. Plain values (counts, sizes, flags) are
+ * defined only without an error. The engine uses nothing that a plugin's callback left behind after
+ * an error. tests/unit/test_out_parameters.py checks the sources for the first rule. */
 #ifndef MASSFLOW_ERROR_H
 #define MASSFLOW_ERROR_H
 
@@ -26,22 +26,25 @@ extern "C" {
     X(MF_NOT_FOUND, "not found")     /* a file, stage, port or artifact does not exist */          \
     X(MF_IO, "i/o")                  /* reading or writing failed */                               \
     X(MF_CORRUPT, "corrupt")         /* a file or record is damaged */                             \
-    X(MF_UNSUPPORTED, "unsupported") /* well-formed, but not something that is read here */        \
+    X(MF_UNSUPPORTED, "unsupported") /* well-formed, but not supported by massflow */              \
     X(MF_NO_MEMORY, "no memory")     /* host or device memory ran out, or a size overflows */      \
     X(MF_DEVICE, "device")           /* OpenCL reported an error */                                \
     X(MF_CANCELLED, "cancelled")     /* the user or a failing neighbour stopped the work */        \
     X(MF_INTERNAL, "internal")       /* a defect in massflow or a plugin */
 
+/* The kind of an error. */
 typedef enum mf_code {
 #define X(code, text) code,
     MF_CODES(X)
 #undef X
 } mf_code;
 
-typedef struct mf_error mf_error;
-typedef mf_error *mf_status;
-#define MF_OK ((mf_status)0)
+typedef struct mf_error mf_error; /* opaque */
+typedef mf_error *mf_status;      /* what calls return: NULL, or an error that the receiver owns */
+#define MF_OK ((mf_status)0)      /* no error */
 
+/* Marks of functions: arguments as of printf, a result that must be used, a function of the public
+ * interface. */
 #if defined(__GNUC__)
 #define MF_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #define MF_MUST_USE __attribute__((warn_unused_result))
@@ -71,9 +74,9 @@ MF_API MF_MUST_USE mf_status mf_within(mf_status error, const char *format, ...)
 MF_API MF_MUST_USE mf_status mf_at(mf_status error, const char *file, int line, int column);
 MF_API MF_MUST_USE mf_status mf_hint(mf_status error, const char *format, ...) MF_PRINTF(2, 3);
 
-MF_API mf_code mf_error_code(const mf_error *error);
-MF_API const char *mf_code_text(mf_code code);
-MF_API const char *mf_error_message(const mf_error *error); /* without contexts, place and hint */
+MF_API mf_code mf_error_code(const mf_error *error);          /* its kind */
+MF_API const char *mf_code_text(mf_code code);                /* "not found"; static */
+MF_API const char *mf_error_message(const mf_error *error);   /* without contexts, place and hint */
 MF_API const char *mf_error_hint_text(const mf_error *error); /* NULL when there is none */
 
 /* The whole error as lines of text: "[file:line:column: ]context: context: message\n  hint".

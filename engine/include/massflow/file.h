@@ -1,7 +1,7 @@
-/* file.h - opening what massflow reads.
+/* file.h - opening input files.
  *
- * Every input is opened here. A name can stand for a pipe that nobody writes to, or lead to a device
- * that never ends: both are told apart from a file before anything is read. */
+ * Every input is opened by these functions. A name can be a pipe that nobody writes to, or lead to
+ * a device that never ends: both are refused before anything is read. */
 #ifndef MASSFLOW_FILE_H
 #define MASSFLOW_FILE_H
 
@@ -23,13 +23,13 @@ MF_API MF_MUST_USE mf_status mf_file_descriptor(const char *path, int *file, int
 /* The same without opening it. */
 MF_API MF_MUST_USE mf_status mf_file_check(const char *path);
 
-/* The bytes of a regular file of at most `most`, with a NUL behind them. Memory is taken for what
- * the file has, once that is known to be allowed. The caller frees *bytes. */
+/* The content of a regular file of at most `most` bytes, followed by a NUL. Memory is allocated for
+ * the size of the file once that size is known to be allowed. The caller frees *bytes. */
 MF_API MF_MUST_USE mf_status mf_file_read(const char *path, size_t most, char **bytes,
                                           size_t *size);
 
-/* Whether a name has no control characters: with a line end or an escape sequence in it a name could
- * pretend to be a message. */
+/* Whether a name has no control characters: with a line end or an escape sequence in it a name
+ * could pretend to be a message. */
 MF_API bool mf_path_plain(const char *path);
 
 /* Whether a name in a folder is one that systems and editors leave there (".DS_Store", "Thumbs.db",

@@ -22,12 +22,16 @@
 extern "C" {
 #endif
 
-typedef struct mf_program mf_program;
-typedef struct mf_value { int32_t id; } mf_value; /* of one program; id < 0: none */
+typedef struct mf_program mf_program; /* opaque: declared ops */
+typedef struct mf_value {
+    int32_t id;
+} mf_value; /* of one program; id < 0: none */
+/* No value: an operand that is left out, a result after an error. */
 #define MF_NONE ((mf_value){-1})
 
+/* An empty program, which the caller frees. */
 MF_API MF_MUST_USE mf_status mf_program_new(mf_program **program);
-MF_API void mf_program_free(mf_program *program);
+MF_API void mf_program_free(mf_program *program); /* NULL is fine */
 
 /* ---- declaring ------------------------------------------------------------------------------- */
 
@@ -44,14 +48,15 @@ MF_API mf_value mf_weight(mf_program *p, const char *name, int rank, const int64
 /* Marks a value that is read after replay under this name. */
 MF_API void mf_output(mf_program *p, const char *name, mf_value x);
 
-MF_API int mf_rank(const mf_program *p, mf_value x);
+MF_API int mf_rank(const mf_program *p, mf_value x);              /* number of dimensions */
 MF_API int64_t mf_dim(const mf_program *p, mf_value x, int axis); /* axis -1: the last */
-MF_API int64_t mf_count(const mf_program *p, mf_value x);
+MF_API int64_t mf_count(const mf_program *p, mf_value x);         /* number of elements */
 /* The program's first error, MF_OK where there is none. mf_program_fail lets model code add one. */
 MF_API MF_MUST_USE mf_status mf_program_status(const mf_program *p);
 MF_API void mf_program_fail(mf_program *p, const char *format, ...) MF_PRINTF(2, 3);
 
-/* ---- ops: x is f32 unless said otherwise ------------------------------------------------------ */
+/* ---- ops: x is f32 unless said otherwise ------------------------------------------------------
+ */
 
 /* x [N,D,H,W,I], weight [O,I,k,k,k] with k 1 or 3, bias [O] or MF_NONE -> [N,D,H,W,O]; stride 1,
  * zero padding k/2. */
@@ -71,7 +76,7 @@ MF_API mf_value mf_add_rows(mf_program *p, mf_value x, mf_value y);
 MF_API mf_value mf_mul_rows(mf_program *p, mf_value x, mf_value y);
 MF_API mf_value mf_scale(mf_program *p, mf_value x, float factor);
 MF_API mf_value mf_relu(mf_program *p, mf_value x);
-MF_API mf_value mf_gelu(mf_program *p, mf_value x);    /* exact: x Phi(x) */
+MF_API mf_value mf_gelu(mf_program *p, mf_value x); /* exact: x Phi(x) */
 MF_API mf_value mf_sigmoid(mf_program *p, mf_value x);
 MF_API mf_value mf_tanh(mf_program *p, mf_value x);
 MF_API mf_value mf_softmax(mf_program *p, mf_value x); /* over the last axis */
@@ -104,8 +109,8 @@ MF_API mf_value mf_conv2d(mf_program *p, mf_value x, mf_value weight, mf_value b
 /* Each channel by its own filter: x [N,H,W,C], weight [C,1,k,k] with k odd, bias [C] or MF_NONE ->
  * [N,H,W,C]; stride 1, zero padding k/2. */
 MF_API mf_value mf_conv2d_depthwise(mf_program *p, mf_value x, mf_value weight, mf_value bias);
-/* Kernel 2, stride 2: x [N,H,W,I], weight [I,O,2,2], bias [O] or MF_NONE -> [N,2H,2W,O]; every pixel
- * becomes a square of its own. */
+/* Kernel 2, stride 2: x [N,H,W,I], weight [I,O,2,2], bias [O] or MF_NONE -> [N,2H,2W,O]; every
+ * pixel becomes a square of its own. */
 MF_API mf_value mf_conv2d_transpose2(mf_program *p, mf_value x, mf_value weight, mf_value bias);
 /* 2x2, stride 2, sizes rounded down: x [N,H,W,C] -> [N,H/2,W/2,C] */
 MF_API mf_value mf_max_pool2d(mf_program *p, mf_value x);
@@ -120,13 +125,16 @@ MF_API mf_value mf_window_partition(mf_program *p, mf_value x, int size);
 /* The way back: x [n*nh*nw, size*size, C] -> [n,height,width,C], without what was padded. */
 MF_API mf_value mf_window_merge(mf_program *p, mf_value x, int size, int64_t n, int64_t height,
                                 int64_t width);
-/* Rotary position: x [N,L,C], table [T,C/2,2] of (cos, sin). Of the first `count` tokens (a multiple
- * of T), token i's pair (a, b) of channels (2j, 2j+1) becomes (a cos - b sin, a sin + b cos) by
- * table[i % T][j]; later tokens are copied. */
+/* Rotary position: x [N,L,C], table [T,C/2,2] of (cos, sin). Of the first `count` tokens (a
+ * multiple of T), token i's pair (a, b) of channels (2j, 2j+1) becomes (a cos - b sin, a sin + b
+ * cos) by table[i % T][j]; later tokens are copied. */
 MF_API mf_value mf_rotary(mf_program *p, mf_value x, mf_value table, int64_t count);
 
+/* a [..., A, ...], b [..., B, ...], equal but along `axis` -> [..., A + B, ...] */
 MF_API mf_value mf_concat(mf_program *p, mf_value a, mf_value b, int axis);
+/* Of `axis` the `count` elements from `start` on. */
 MF_API mf_value mf_slice(mf_program *p, mf_value x, int axis, int64_t start, int64_t count);
+/* The same elements in their order, in another shape with as many of them. */
 MF_API mf_value mf_reshape(mf_program *p, mf_value x, int rank, const int64_t *shape);
 /* A new axis 0 of x [...] is put before and x is repeated along it: [count, ...]. */
 MF_API mf_value mf_repeat(mf_program *p, mf_value x, int64_t count);
@@ -153,14 +161,16 @@ MF_API mf_value mf_bce_loss(mf_program *p, mf_value logits, mf_value target);
  * the cross entropies. */
 MF_API mf_value mf_cross_entropy(mf_program *p, mf_value logits, mf_value target, mf_value weight);
 
-/* ---- differentiating -------------------------------------------------------------------------- */
+/* ---- differentiating --------------------------------------------------------------------------
+ */
 
 /* Adds d loss / d weight for every weight that loss (one element) depends on. */
 MF_API void mf_differentiate(mf_program *p, mf_value loss);
 /* The gradient of a weight, in its published shape; MF_NONE where loss does not depend on it. */
 MF_API mf_value mf_gradient(const mf_program *p, mf_value weight);
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------
+ */
 
 /* Weights on a device, by name, in published layout: shared by all programs compiled against it
  * (training and inference, several input sizes), with gradients and optimizer state beside them. */
@@ -169,15 +179,19 @@ MF_API MF_MUST_USE mf_status mf_weights_new(mf_device *device, mf_weights **weig
 MF_API void mf_weights_free(mf_weights *weights);
 /* Adds the weights of `p` that are not there yet, zeroed. */
 MF_API MF_MUST_USE mf_status mf_weights_declare(mf_weights *w, const mf_program *p);
-MF_API size_t mf_weights_count(const mf_weights *w);
+MF_API size_t mf_weights_count(const mf_weights *w); /* how many there are */
+/* A weight as it is published. */
 typedef struct mf_weight_info {
-    const char *name;
-    int rank;
-    int64_t shape[MF_MAX_RANK];
-    int64_t count;
+    const char *name;           /* full name, borrowed */
+    int rank;                   /* number of dimensions */
+    int64_t shape[MF_MAX_RANK]; /* published shape */
+    int64_t count;              /* of its elements */
 } mf_weight_info;
+/* Of weight i, below the count. */
 MF_API void mf_weights_info(const mf_weights *w, size_t i, mf_weight_info *info);
 MF_API int mf_weights_find(const mf_weights *w, const char *name); /* -1: none */
+/* Weight i in published layout, from and to `values`, which has as many floats as the weight has
+ * elements; and its gradient. They wait for the device. */
 MF_API MF_MUST_USE mf_status mf_weights_set(mf_weights *w, size_t i, const float *values);
 MF_API MF_MUST_USE mf_status mf_weights_get(mf_weights *w, size_t i, float *values);
 MF_API MF_MUST_USE mf_status mf_weights_get_gradient(mf_weights *w, size_t i, float *values);
@@ -189,34 +203,39 @@ MF_API bool mf_program_weight(const mf_program *p, size_t i, mf_weight_info *inf
  * MF_NO_MEMORY when it is compiled, before it takes it. SIZE_MAX, as in the beginning: no limit. */
 MF_API void mf_weights_limit(mf_weights *w, size_t bytes);
 
-typedef struct mf_executable mf_executable;
+typedef struct mf_executable mf_executable; /* opaque: a compiled program */
 /* Plans and records. Gradients of a differentiated program are added to those of `weights`
  * (mf_weights_clear_gradients before the first of a batch). */
 MF_API MF_MUST_USE mf_status mf_program_compile(mf_program *p, mf_weights *weights,
                                                 mf_executable **executable);
-MF_API void mf_executable_free(mf_executable *executable);
+MF_API void mf_executable_free(mf_executable *executable); /* NULL is fine; before its weights */
+/* Sets an input, and gets an output after a run: `values` has all elements in the shape and layout
+ * of the program, f32 or, for an input that was declared so, u8. */
 MF_API MF_MUST_USE mf_status mf_executable_set(mf_executable *e, const char *input,
                                                const void *values);
 /* In a thread that works for a task a stop is met between launches: MF_CANCELLED, and the weights
  * are what they were. Gradients are then worth nothing until they are cleared. */
 MF_API MF_MUST_USE mf_status mf_executable_run(mf_executable *e);
-MF_API MF_MUST_USE mf_status mf_executable_get(mf_executable *e, const char *output,
-                                               float *values);
-MF_API size_t mf_executable_arena_bytes(const mf_executable *e);
+/* See mf_executable_set. */
+MF_API MF_MUST_USE mf_status mf_executable_get(mf_executable *e, const char *output, float *values);
+MF_API size_t mf_executable_arena_bytes(const mf_executable *e); /* of its values on the device */
 /* All that it holds on the device beside the weights: its arena and its inputs. */
 MF_API size_t mf_executable_bytes(const mf_executable *e);
 
+/* All gradients become 0. */
 MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
 
-/* ---- optimizing ------------------------------------------------------------------------------- */
+/* ---- optimizing -------------------------------------------------------------------------------
+ */
 
+/* What one update of the weights is made with. */
 typedef struct mf_optimizer_step {
-    enum { MF_LAMB, MF_ADAMW } kind;
+    enum { MF_LAMB, MF_ADAMW } kind;              /* the optimizer */
     double rate, beta1, beta2, eps, weight_decay; /* rounded once, after 1 - beta */
-    double max_norm;   /* of the whole gradient (clipping); 0: none */
-    double grad_scale; /* multiplies gradients first: 1 / batch */
-    double ema_decay;  /* averages kept beside the weights; 0: none */
-    int64_t step;      /* 1, 2, ...: AdamW's bias correction (LAMB: none, as in the official code) */
+    double max_norm;                              /* of the whole gradient (clipping); 0: none */
+    double grad_scale;                            /* multiplies gradients first: 1 / batch */
+    double ema_decay;                             /* averages kept beside the weights; 0: none */
+    int64_t step; /* 1, 2, ...: AdamW's bias correction (LAMB: none, as in the official code) */
 } mf_optimizer_step;
 /* One update of all weights from their gradients. LAMB: You et al. 2020, weight norm clamped to 10,
  * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. */
@@ -229,6 +248,7 @@ typedef enum mf_weight_part {
     MF_WEIGHT_SECOND_MOMENT, /* moments: 0 before the first step */
     MF_WEIGHT_AVERAGE        /* the value before the first step that keeps averages */
 } mf_weight_part;
+/* One part of weight i; `values` as of mf_weights_get. */
 MF_API MF_MUST_USE mf_status mf_weights_get_part(mf_weights *w, size_t i, mf_weight_part part,
                                                  float *values);
 /* A part that is set for one weight must be set for all, before the next step. */

@@ -24,11 +24,12 @@ extern "C" {
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
 #define MF_ABI_MINOR 4 /* must not be newer than the engine's */
 
-typedef struct mf_task mf_task;
-typedef struct mf_stream mf_stream;
+typedef struct mf_task mf_task;     /* opaque: a stage that runs */
+typedef struct mf_stream mf_stream; /* opaque: a stream that a task reads */
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
+/* What a parameter holds, and so how its text is read; MF_FIELD_ has the type of its field. */
 typedef enum mf_param_kind {
     MF_PARAM_END, /* closes a table */
     MF_PARAM_BOOL,
@@ -44,9 +45,9 @@ typedef enum mf_param_kind {
 } mf_param_kind;
 
 typedef struct mf_int3 { int64_t v[3]; } mf_int3;   /* x, y, z in the graph file's order */
-typedef struct mf_real3 { double v[3]; } mf_real3;
-typedef struct mf_ints { const int64_t *v; size_t count; } mf_ints;
-typedef struct mf_reals { const double *v; size_t count; } mf_reals;
+typedef struct mf_real3 { double v[3]; } mf_real3; /* the same in reals */
+typedef struct mf_ints { const int64_t *v; size_t count; } mf_ints;   /* a list; borrowed */
+typedef struct mf_reals { const double *v; size_t count; } mf_reals; /* the same in reals */
 
 /* Marks of a parameter. */
 #define MF_NO_CACHE 1u   /* does not change the result: not part of the key */
@@ -58,16 +59,17 @@ typedef struct mf_reals { const double *v; size_t count; } mf_reals;
 #define MF_COMMAND 16u
 #define MF_COMMAND_PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
 
+/* One parameter. MF_INT and its siblings below make them. */
 typedef struct mf_param {
-    const char *name;
-    mf_param_kind kind;
+    const char *name;        /* as a graph file writes it */
+    mf_param_kind kind;      /* how its text is read */
     size_t offset;           /* of the field in the parameter struct */
     const char *fallback;    /* the default, as a user would write it: "1.5", "[1, 1, 1]", "true" */
     double min, max;         /* numbers, and each element of a list; text and paths: unused */
     const char *unit;        /* "mm", "HU", "" */
     const char *help;        /* one line */
     const char *choices;     /* CHOICE: words joined by '|'; see MF_ANY_CASE */
-    unsigned marks;
+    unsigned marks;          /* MF_NO_CACHE ... joined by | */
 } mf_param;
 
 /* The field's C type is checked against the kind. Fields: bool, int64_t, double, const char *
@@ -124,8 +126,8 @@ typedef struct mf_param {
 /* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". An optional output may
  * be left out by the stage; who has to have it is then an error, who need not runs without. */
 typedef struct mf_port {
-    const char *name, *type, *help;
-    unsigned marks;
+    const char *name, *type, *help; /* help: one line */
+    unsigned marks;                 /* MF_KEYED or 0 */
 } mf_port;
 
 #define MF_PORT(name, type, help) {name, type, help, 0}
@@ -153,9 +155,9 @@ typedef struct mf_stage {
     int version;         /* raised with each change of what it computes */
     const char *summary; /* one line */
     const char *help;    /* more, or NULL */
-    const mf_param *params;
+    const mf_param *params; /* ends with MF_PARAMS_END; NULL: none */
     size_t params_size; /* of the parameter struct */
-    const mf_port *in, *out;
+    const mf_port *in, *out; /* end with a NULL name */
     const char *const *kernels; /* OpenCL sources, joined and built on first launch; or NULL */
     const char *code; /* digest of the stage's own sources, set by the build helper; or NULL */
     bool random;      /* draws random numbers: seed and case id enter the key */
@@ -211,13 +213,13 @@ typedef struct mf_stage {
 typedef struct mf_view {
     int axis;       /* slices across 0 z, 1 y or 2 x of its grid */
     int64_t slice;  /* this one; -1: `slices` of them, spread evenly */
-    int64_t slices;
+    int64_t slices; /* how many */
     int64_t tile;   /* pixels along the longer side of one slice */
 } mf_view;
 
 /* A type of artifact: what a stage must set when it publishes one. */
 typedef struct mf_type {
-    const char *name, *help;
+    const char *name, *help; /* help: one line */
     /* "voxels image:f32[z,y,x] bits:u8{k}": names, each optionally with a dtype and a shape. Sides are
      * numbers, * for any, or letters, which mean the same side in all arrays; z, y and x are those of
      * the artifact's grid where it has one. {k}: an array of k rows of different lengths. */
@@ -239,10 +241,11 @@ typedef struct mf_type {
     mf_status (*check)(const mf_artifact *artifact);
 } mf_type;
 
+/* What massflow_plugin returns: static data. */
 typedef struct mf_plugin {
-    int abi_major, abi_minor;
+    int abi_major, abi_minor; /* MF_ABI_MAJOR, MF_ABI_MINOR */
     size_t stage_size, param_size, port_size, type_size; /* of the structs it was built with */
-    const char *name;
+    const char *name;              /* of the plugin, for messages */
     const mf_stage *const *stages; /* NULL-terminated */
     const mf_type *const *types;   /* NULL-terminated, or NULL */
 } mf_plugin;
@@ -280,8 +283,9 @@ MF_API const char *mf_in_column(mf_task *t, const char *port, size_t i, const ch
 MF_API const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k,
                               const char **value);
 
+/* A volume that was read whole. */
 typedef struct mf_volume {
-    mf_grid grid;
+    mf_grid grid;     /* where its voxels lie */
     mf_array *voxels; /* [z, y, x], the dtype asked for */
 } mf_volume;
 /* The whole volume in `dtype`; the task frees it when it ends. */
@@ -326,9 +330,9 @@ MF_API MF_MUST_USE mf_status mf_task_buffer_of(mf_task *t, const mf_array *array
 
 /* Arguments of a launch. Arrays are moved to the device and back by the engine. */
 typedef struct mf_launch_arg {
-    mf_arg arg;
+    mf_arg arg;            /* without an array */
     const mf_array *array; /* instead of arg.buffer */
-    bool written;
+    bool written;          /* the kernel writes to the array or buffer */
 } mf_launch_arg;
 static inline mf_launch_arg mf_read(const mf_array *a)
 {
