@@ -1,4 +1,5 @@
-/* expect.h - what a test expects of a status: that there is no error, or one with this whole text. */
+/* expect.h - what a test expects of a status: that there is no error, or one with this whole text.
+ */
 #ifndef MF_TESTS_EXPECT_H
 #define MF_TESTS_EXPECT_H
 

@@ -1,4 +1,5 @@
-/* array_shared.h - arrays in shared memory, to hand them to another process. For the engine only. */
+/* array_shared.h - arrays in shared memory, to hand them to another process. For the engine only.
+ */
 #ifndef MASSFLOW_BASE_ARRAY_SHARED_H
 #define MASSFLOW_BASE_ARRAY_SHARED_H
 

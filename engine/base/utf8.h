@@ -15,7 +15,8 @@ MF_API size_t mf_utf8_length(unsigned char first);
 /* Control characters but tab and line feed, and what turns the direction of text (Unicode UAX 9):
  * they can make a terminal or a page show something else than what is there. */
 MF_API bool mf_utf8_is_control(uint32_t code);
-/* A copy in valid UTF-8, U+FFFD for each byte that is none; the caller frees. NULL without memory. */
+/* A copy in valid UTF-8, U+FFFD for each byte that is none; the caller frees. NULL without memory.
+ */
 MF_API char *mf_utf8_clean(const char *text);
 
 #endif

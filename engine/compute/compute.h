@@ -46,29 +46,31 @@ typedef struct mf_found_device {
 } mf_found_device;
 
 /* All devices, GPUs before CPUs; *list is freed with free(). */
-mf_status mf_devices_find(mf_found_device **list, size_t *count);
+MF_MUST_USE mf_status mf_devices_find(mf_found_device **list, size_t *count);
 /* Opens the index-th of the list, or with parts > 0 the part-th of so many. */
-mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,
-                        mf_device **device);
+MF_MUST_USE mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,
+                                    mf_device **device);
 
 /* "CL_OUT_OF_RESOURCES (-5)" */
 const char *mf_cl_text(cl_int code);
 /* MF_OK, or an error that says what was being done. */
-mf_status mf_cl_check(cl_int code, const char *doing);
+MF_MUST_USE mf_status mf_cl_check(cl_int code, const char *doing);
 
 /* 128 bits over the strings (with their ends) as 32 hex digits; names binaries, guards nothing. */
 void mf_digest(const char *const *strings, char hex[33]);
 
 /* Part of a buffer as one of its own; offset must be a multiple of device->alignment. Freed before
  * its parent. */
-mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buffer **view);
+MF_MUST_USE mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes,
+                                     mf_buffer **view);
 
 /* ---- signature.c ----------------------------------------------------------------------------- */
 
 mf_signature *mf_signatures_read(cl_program program); /* of its kernels */
 void mf_signatures_free(mf_signature *list);
 /* Whether an argument is of the type that the kernel declares, as far as the driver says it. */
-mf_status mf_signature_check(const mf_module *module, const char *kernel, int i, const mf_arg *arg);
+MF_MUST_USE mf_status mf_signature_check(const mf_module *module, const char *kernel, int i,
+                                         const mf_arg *arg);
 
 /* ---- launches -------------------------------------------------------------------------------- */
 
@@ -85,10 +87,11 @@ enum { MF_LAUNCH_ARGS = 32 };
 
 /* Looks the kernel up, sets its arguments, settles group and grid. `label` must outlive the launch.
  */
-mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char *kernel,
-                         mf_range range, const mf_arg *args, int count, const char *label);
+MF_MUST_USE mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char *kernel,
+                                     mf_range range, const mf_arg *args, int count,
+                                     const char *label);
 void mf_launch_clear(mf_launch *launch);
-mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch);
-mf_status mf_queue_flush(mf_queue *queue); /* starts what is enqueued, does not wait */
+MF_MUST_USE mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch);
+MF_MUST_USE mf_status mf_queue_flush(mf_queue *queue); /* starts what is enqueued, does not wait */
 
 #endif

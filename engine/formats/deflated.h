@@ -11,7 +11,8 @@
 
 /* The file as it would be without: a temporary one that begins with the first `from` bytes and goes
  * on with what the others inflate to. The caller closes *whole, which is then gone. */
-mf_status deflated_open(const char *path, FILE *file, int64_t from, FILE **whole, int64_t *size);
+MF_MUST_USE mf_status deflated_open(const char *path, FILE *file, int64_t from, FILE **whole,
+                                    int64_t *size);
 
 #pragma GCC visibility pop
 

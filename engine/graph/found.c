@@ -302,7 +302,8 @@ static mf_status check_ways(const char *stars)
     for (const char *at = stars; *at;) {
         const char *end = strchrnul(at, '/');
         size_t length = (size_t)(end - at);
-        bool is_wild = memchr(at, '*', length) || memchr(at, '?', length) || memchr(at, '[', length);
+        bool is_wild =
+            memchr(at, '*', length) || memchr(at, '?', length) || memchr(at, '[', length);
         if (wild && !is_wild && length)
             MF_TRY(check_way(stars, at - 1, at, length));
         wild = is_wild || (wild && !length);

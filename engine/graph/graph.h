@@ -3,8 +3,9 @@
  *
  * Reading goes in steps, each in its own file: yaml.c (libyaml events -> a tree in which every node
  * keeps its place), cases.c (sources -> cases), axes.c, include.c (other files, read the same way),
- * typed.c (tree -> stages, every rule checked), expand.c (stages x cases x axes -> nodes). All errors of a file are collected; nothing is run. A graph
- * is not changed after loading, so any thread may read it. */
+ * typed.c (tree -> stages, every rule checked), expand.c (stages x cases x axes -> nodes). All
+ * errors of a file are collected; nothing is run. A graph is not changed after loading, so any
+ * thread may read it. */
 #ifndef MF_GRAPH_H
 #define MF_GRAPH_H
 
@@ -76,7 +77,7 @@ typedef struct mf_node {
     const char *name;  /* "model", "scan[case=012]", "seg[case=012,shots=5]" */
     const char *label; /* the stage's name in the graph: "scan" */
     const mf_stage *stage;
-    const mf_case *of_case; /* NULL for a stage without `each: case` */
+    const mf_case *of_case;    /* NULL for a stage without `each: case` */
     const mf_axis_value *axes; /* `case` first, the others as the file declares them */
     size_t axis_count;
     const mf_params *params; /* often shared by all nodes of a stage */
@@ -120,10 +121,10 @@ const mf_graph_stage *mf_graph_stage_at(const mf_graph *graph, size_t i);
  * "stage[shots=5]": the nodes that have these values. An error says what is unknown, with the
  * nearest right name. */
 typedef struct mf_target {
-    uint32_t first, count;          /* the first node, and how many there are */
-    int port;                       /* index in stage->out; -1 when none is named */
-    uint32_t group;                 /* index of the stage */
-    uint32_t chosen;                /* axes that are named, as bits, by their place in `axes` */
+    uint32_t first, count;             /* the first node, and how many there are */
+    int port;                          /* index in stage->out; -1 when none is named */
+    uint32_t group;                    /* index of the stage */
+    uint32_t chosen;                   /* axes that are named, as bits, by their place in `axes` */
     const char *value[MF_TARGET_AXES]; /* of those */
 } mf_target;
 /* Whether node i is one of them. */
@@ -149,8 +150,8 @@ typedef struct mf_export {
 size_t mf_graph_export_count(const mf_graph *graph);
 const mf_export *mf_graph_export(const mf_graph *graph, size_t i);
 /* An error where a file must not be written because the graph reads it: its own files, what nodes
- * name, what lies in folders that they name (a new file would be read there as well), what they open
- * beside a file, and the same files by other names, which are found out once. */
+ * name, what lies in folders that they name (a new file would be read there as well), what they
+ * open beside a file, and the same files by other names, which are found out once. */
 MF_MUST_USE mf_status mf_graph_check_output(mf_graph *graph, const char *path);
 
 /* ---- pictures of a graph --------------------------------------------------------------------- */

@@ -109,8 +109,8 @@ const mf_program *mf_recorder_program(const mf_recorder *r);
 const mf_device_info *mf_recorder_device(const mf_recorder *r);
 
 /* A built module; `options` as for mf_module_build, or NULL. */
-mf_status mf_record_module(mf_recorder *r, const char *source, const char *options,
-                           const mf_module **module);
+MF_MUST_USE mf_status mf_record_module(mf_recorder *r, const char *source, const char *options,
+                                       const mf_module **module);
 
 /* Memory that lives during this op only. */
 mf_operand mf_scratch(mf_recorder *r, size_t bytes);
@@ -122,14 +122,14 @@ mf_operand mf_scratch(mf_recorder *r, size_t bytes);
  * computed, the copy is scratch, and the launches of `pack` are recorded here, in each run. `pack`
  * may not ask for scratch or packed operands itself. */
 typedef mf_status (*mf_pack)(mf_recorder *r, const mf_op *op, mf_operand source, mf_operand packed);
-mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char *kind,
-                    size_t bytes, mf_pack pack, mf_operand *packed);
+MF_MUST_USE mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char *kind,
+                                size_t bytes, mf_pack pack, mf_operand *packed);
 
 /* Records one launch. local all 0: the kernel's own reqd_work_group_size (which every kernel should
  * state: PoCL compiles a kernel anew for each local size it meets), else 64 along x. Global sizes
  * are rounded up to whole groups, so kernels check bounds. A range with a zero is dropped. */
-mf_status mf_record(mf_recorder *r, const mf_module *module, const char *kernel, mf_range range,
-                    const mf_operand *args, int count);
+MF_MUST_USE mf_status mf_record(mf_recorder *r, const mf_module *module, const char *kernel,
+                                mf_range range, const mf_operand *args, int count);
 #define MF_RECORD(r, module, kernel, range, ...)                                                   \
     mf_record(r, module, kernel, range, (const mf_operand[]){__VA_ARGS__},                         \
               (int)(sizeof((const mf_operand[]){__VA_ARGS__}) / sizeof(mf_operand)))

@@ -99,7 +99,7 @@ struct mf_weights {
 
 enum { MF_WEIGHT_CHUNK = 4096 }; /* floats a work-item of the optimizer covers */
 
-mf_status mf_weights_refresh(mf_weights *w, mf_packing *packing);
+MF_MUST_USE mf_status mf_weights_refresh(mf_weights *w, mf_packing *packing);
 
 /* ---- executables ----------------------------------------------------------------------------- */
 

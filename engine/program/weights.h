@@ -5,9 +5,10 @@
 #include "program/record.h"
 
 /* Makes room for the gradient of weight i (and its neighbours in the block), zeroed. */
-mf_status mf_weights_need_gradient(mf_weights *w, int32_t i);
+MF_MUST_USE mf_status mf_weights_need_gradient(mf_weights *w, int32_t i);
 /* sum[i] += g[i]; `sum` is a weight's gradient. */
-mf_status mf_record_accumulate(mf_recorder *r, mf_value g, mf_buffer *sum, int64_t count);
+MF_MUST_USE mf_status mf_record_accumulate(mf_recorder *r, mf_value g, mf_buffer *sum,
+                                           int64_t count);
 size_t mf_arena_limit(const mf_weights *w);
 
 #endif

@@ -14,9 +14,10 @@ typedef struct mf_spent {
 
 /* Runs the task with its limits, where they say so in a process of its own, and again where they
  * say so. */
-mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds);
+MF_MUST_USE mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent,
+                                 double *seconds);
 /* In a spawned `massflow worker`, once. After an error the task can be run again. isolate.c */
-mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits, mf_spent *spent);
+MF_MUST_USE mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits, mf_spent *spent);
 
 /* The other end: serves one task over the socket and ends the process. worker.c */
 _Noreturn void mf_worker_serve(int socket);

@@ -20,11 +20,11 @@ typedef struct mf_file_use {
 
 /* `uses` may hold repeats. A file that can't be read is no failure of the call: it has an error
  * instead of a digest. */
-mf_status mf_files_new(mf_store *store, const mf_file_use *uses, size_t count, int threads,
-                       mf_files **files);
+MF_MUST_USE mf_status mf_files_new(mf_store *store, const mf_file_use *uses, size_t count,
+                                   int threads, mf_files **files);
 void mf_files_free(mf_files *files); /* NULL is fine */
-/* Of the path and of all that the stage reads with it (mf_stage.parts). Both are NULL for a use that
- * was not given. */
+/* Of the path and of all that the stage reads with it (mf_stage.parts). Both are NULL for a use
+ * that was not given. */
 const char *mf_files_digest(const mf_files *files, const mf_file_use *use);
 const mf_error *mf_files_error(const mf_files *files, const mf_file_use *use);
 
@@ -33,11 +33,12 @@ const mf_error *mf_files_error(const mf_files *files, const mf_file_use *use);
 typedef struct mf_file_watch mf_file_watch;
 
 /* The files of a node and of the streams that it reads. */
-mf_status mf_file_watch_new(const mf_files *files, const mf_work *work, mf_file_watch **watch);
+MF_MUST_USE mf_status mf_file_watch_new(const mf_files *files, const mf_work *work,
+                                        mf_file_watch **watch);
 void mf_file_watch_free(mf_file_watch *watch); /* NULL is fine */
 /* Before the stage runs: an error where a file is no longer what the plan hashed. In any thread. */
-mf_status mf_file_watch_begin(mf_file_watch *watch);
+MF_MUST_USE mf_status mf_file_watch_begin(mf_file_watch *watch);
 /* After it: an error where a file may have been another one while the stage ran. */
-mf_status mf_file_watch_end(const mf_file_watch *watch);
+MF_MUST_USE mf_status mf_file_watch_end(const mf_file_watch *watch);
 
 #endif

@@ -9,11 +9,11 @@
 #include "run/work.h"
 
 /* Appends `work` with the streams that it reads. */
-mf_status mf_frozen_put(mf_packet *p, const mf_work *work);
+MF_MUST_USE mf_status mf_frozen_put(mf_packet *p, const mf_work *work);
 
 /* The work again, with everything that it points to. `p` must outlive it. */
 typedef struct mf_frozen mf_frozen;
-mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen **frozen);
+MF_MUST_USE mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen **frozen);
 const mf_work *mf_frozen_work(const mf_frozen *frozen);
 void mf_frozen_free(mf_frozen *frozen); /* NULL is fine */
 

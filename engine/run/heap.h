@@ -19,7 +19,8 @@ typedef struct mf_heap {
 } mf_heap;
 
 /* For numbers below `most`. After an error mf_heap_clear is safe. */
-mf_status mf_heap_init(mf_heap *heap, size_t most, mf_heap_before before, const void *self);
+MF_MUST_USE mf_status mf_heap_init(mf_heap *heap, size_t most, mf_heap_before before,
+                                   const void *self);
 void mf_heap_clear(mf_heap *heap);
 void mf_heap_add(mf_heap *heap, size_t node); /* each is there once */
 void mf_heap_order(mf_heap *heap);            /* what `before` says has changed */

@@ -21,7 +21,7 @@ typedef struct mf_key_source {
  * inputs stand there by their recipe, which is the same of the stage that makes them. What stays
  * out: paths, host names, dates, threads, devices, a case's place in the list. `recipes` is, by
  * input port, the components of the stream that is connected. The caller frees *json. */
-mf_status mf_key_components(const mf_work *work, const char *const *recipes,
-                            const mf_key_source *source, char **json);
+MF_MUST_USE mf_status mf_key_components(const mf_work *work, const char *const *recipes,
+                                        const mf_key_source *source, char **json);
 
 #endif

@@ -20,8 +20,8 @@ MF_MUST_USE mf_status mf_partial_begin(const char *path, mf_partial *p);
 /* The file is on disk, then has its name, in the place of what has that name now. Clears `p`, also
  * after an error. */
 MF_MUST_USE mf_status mf_partial_end(mf_partial *p);
-/* The same, but with `replace` unset only where nothing has the name: else *taken is set, and all is
- * as before. Does not clear `p`. */
+/* The same, but with `replace` unset only where nothing has the name: else *taken is set, and all
+ * is as before. Does not clear `p`. */
 MF_MUST_USE mf_status mf_partial_place(const mf_partial *p, bool replace, bool *taken);
 /* Removes what was written, and clears `p`; one that was not begun is fine. */
 void mf_partial_drop(mf_partial *p);

@@ -103,8 +103,8 @@ typedef struct mf_plan mf_plan;
 
 /* `wanted`: for each node whether it is asked for (mf_graph_select); what these need is added.
  * `store` may be NULL: then nothing is cached. Graph and store are borrowed. */
-mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
-                      const mf_plan_options *options, mf_plan **plan);
+MF_MUST_USE mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
+                                  const mf_plan_options *options, mf_plan **plan);
 void mf_plan_free(mf_plan *plan);
 const mf_graph *mf_plan_graph(const mf_plan *plan);
 mf_store *mf_plan_store(const mf_plan *plan);
@@ -150,13 +150,13 @@ void mf_plan_cancel(mf_plan *plan, size_t i); /* it was stopped, or the run was 
 void mf_plan_defer(mf_plan *plan, size_t i);
 void mf_plan_resume(mf_plan *plan, size_t i);
 /* Node i, to be run, may be stored meanwhile: CACHED where all of it that is needed is. */
-mf_status mf_plan_look_again(mf_plan *plan, size_t i);
-mf_status mf_plan_settle(mf_plan *plan);
+MF_MUST_USE mf_status mf_plan_look_again(mf_plan *plan, size_t i);
+MF_MUST_USE mf_status mf_plan_settle(mf_plan *plan);
 
 /* MF_INTERNAL, with the nodes' names, where a node that is wanted is not known, nor failed, blocked
  * or cancelled: at the end of a run that nobody stopped. */
-mf_status mf_plan_left(mf_plan *plan);
+MF_MUST_USE mf_status mf_plan_left(mf_plan *plan);
 /* MF_INTERNAL where a settled plan is not what is said above. For tests. */
-mf_status mf_plan_check(mf_plan *plan);
+MF_MUST_USE mf_status mf_plan_check(mf_plan *plan);
 
 #endif

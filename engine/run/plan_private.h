@@ -44,8 +44,9 @@ mf_file_use mf_plan__use(const mf_plan_node *n, size_t i);
 
 /* ---- rank.c ---------------------------------------------------------------------------------- */
 
-mf_status mf_plan__pace_all(mf_plan *plan); /* a second for each node, before anything is known */
-void mf_plan__rank(mf_plan *plan);          /* all nodes, and the heaps that go by it */
+MF_MUST_USE mf_status
+mf_plan__pace_all(mf_plan *plan);  /* a second for each node, before anything is known */
+void mf_plan__rank(mf_plan *plan); /* all nodes, and the heaps that go by it */
 void mf_plan__can_estimate(mf_plan *plan, const mf_plan_node *n); /* n can start */
 
 /* ---- settle.c -------------------------------------------------------------------------------- */
@@ -70,8 +71,8 @@ bool mf_plan__lost(const mf_plan *plan, const mf_edge *edge, bool data);
 
 /* The identity of all that node n reads is known or lost: its key, and whether it is stored.
  * `data`: what of its inputs' data is lost is left out too (see skip.h). */
-mf_status mf_plan__decide(mf_plan *plan, mf_plan_node *n, bool data);
+MF_MUST_USE mf_status mf_plan__decide(mf_plan *plan, mf_plan_node *n, bool data);
 /* Looks node n up by its key. *found: it is CACHED; `whole`: only where all its data is there. */
-mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *found);
+MF_MUST_USE mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *found);
 
 #endif

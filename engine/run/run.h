@@ -73,7 +73,7 @@ typedef struct mf_run_result {
  * and the plan's nodes for their messages. A store that can't be written is: the run then stops.
  * Without an error, and where nobody interrupted it, each node that is wanted is done, cached,
  * failed, blocked or, after fail_fast, left: else that is MF_INTERNAL. */
-mf_status mf_run(mf_plan *plan, const mf_executor *executor, const mf_run_options *options,
-                 mf_run_result *result);
+MF_MUST_USE mf_status mf_run(mf_plan *plan, const mf_executor *executor,
+                             const mf_run_options *options, mf_run_result *result);
 
 #endif

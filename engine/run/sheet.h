@@ -17,7 +17,7 @@ typedef struct mf_sheet {
     int64_t rows;
 } mf_sheet;
 
-mf_status mf_sheet_read(const mf_artifact *table, mf_sheet *sheet);
+MF_MUST_USE mf_status mf_sheet_read(const mf_artifact *table, mf_sheet *sheet);
 void mf_sheet_clear(mf_sheet *sheet);
 /* The significant digits, for %g, with which a number reads back the same; whole numbers below 1e15
  * get as many as keep them free of an exponent. */

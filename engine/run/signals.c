@@ -35,10 +35,10 @@ static const struct {
     int number;
     answer answer;
 } table[] = {
-    {SIGINT, STOPS},    {SIGTERM, STOPS},   {SIGHUP, WARNS},    {SIGUSR1, WARNS},
-    {SIGUSR2, WARNS},   {SIGQUIT, STAYS},   {SIGSEGV, CRASHES}, {SIGBUS, CRASHES},
-    {SIGFPE, CRASHES},  {SIGILL, CRASHES},  {SIGABRT, CRASHES}, {SIGTRAP, CRASHES},
-    {SIGSYS, CRASHES},  {SIGXCPU, CRASHES}, {SIGPIPE, FAILS},   {SIGXFSZ, FAILS},
+    {SIGINT, STOPS},   {SIGTERM, STOPS},   {SIGHUP, WARNS},    {SIGUSR1, WARNS},
+    {SIGUSR2, WARNS},  {SIGQUIT, STAYS},   {SIGSEGV, CRASHES}, {SIGBUS, CRASHES},
+    {SIGFPE, CRASHES}, {SIGILL, CRASHES},  {SIGABRT, CRASHES}, {SIGTRAP, CRASHES},
+    {SIGSYS, CRASHES}, {SIGXCPU, CRASHES}, {SIGPIPE, FAILS},   {SIGXFSZ, FAILS},
 };
 
 /* Written before `owned` is, then left alone. */
@@ -150,8 +150,7 @@ static bool ask_drivers(int number, siginfo_t *about, void *context)
 static void on_crash(int number, siginfo_t *about, void *context)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
-    bool is_division =
-        number == SIGFPE && about->si_code > 0 && !is_before_drivers(place(context));
+    bool is_division = number == SIGFPE && about->si_code > 0 && !is_before_drivers(place(context));
     void (*say)(int) = atomic_load(&words);
     int before = errno;
 

@@ -12,7 +12,7 @@ bool mf_skip_edge(const mf_plan *plan, const mf_plan_node *n, const mf_edge *edg
 bool mf_skip_could(const mf_plan *plan, const mf_plan_node *n, size_t i);
 /* All that node n waits for is decided: sets n->skipped, and n->message to what is left out.
  * `data`: also that of which only the data is lost. */
-mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data);
+MF_MUST_USE mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data);
 /* Whether an edge is left out. What fails for a case is left out with all else that is gathered of
  * that case, so that lists which belong together (predictions and truth) stay so; where there is no
  * case, with what has the same axes. */

@@ -15,7 +15,7 @@ typedef struct mf_twins {
 } mf_twins;
 
 /* For nodes below `most`. After an error mf_twins_clear is safe. */
-mf_status mf_twins_init(mf_twins *twins, size_t most);
+MF_MUST_USE mf_status mf_twins_init(mf_twins *twins, size_t most);
 void mf_twins_clear(mf_twins *twins);
 /* The node has this key now. */
 void mf_twins_put(mf_twins *twins, size_t node, const char *key);

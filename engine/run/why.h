@@ -16,7 +16,8 @@ typedef struct mf_changes {
 } mf_changes;
 
 /* Both are components as mf_key_components makes them. */
-mf_status mf_changes_between(const char *before, const char *after, mf_changes *changes);
+MF_MUST_USE mf_status mf_changes_between(const char *before, const char *after,
+                                         mf_changes *changes);
 void mf_changes_clear(mf_changes *changes);
 
 typedef enum mf_why_kind {
@@ -41,7 +42,7 @@ typedef struct mf_why {
 
 /* Compares node i of a plan with what it was when it was last run under another key. `graph` is
  * the graph file's absolute path. Clear also after an error. */
-mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why);
+MF_MUST_USE mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why);
 void mf_why_clear(mf_why *why);
 
 /* The first node that is to be run and reads the data of node i, itself or through a stream; the

@@ -21,7 +21,7 @@ struct mf_params {
     char *json, *base_json;
     struct {
         const char *name, *path;
-    } *paths;
+    } * paths;
     size_t path_count;
     atomic_int refs;
 };

@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define BUSY_SECONDS 120     /* how long another process may keep a file locked */
-#define MOST_ROW (256 << 20) /* bytes of a row: a record or a key's components; chunks have 4 MiB  \
-                              */
+#define BUSY_SECONDS 120 /* how long another process may keep a file locked */
+#define MOST_ROW                                                                                   \
+    (256 << 20) /* bytes of a row: a record or a key's components; chunks have 4 MiB               \
+                 */
 
 /* SQLite opens a file for reading alone where it cannot have it for writing, whatever the reason.
  */

@@ -36,8 +36,8 @@ typedef mf_status (*mf_digest_file_call)(void *self, const char *path, char hex[
 
 /* A file: the digest of its bytes. A folder: the digest over the paths of all files below it,
  * relative to it and in order of their bytes, each with its file's digest. The path itself plays no
- * part. Links are followed. Names for which mf_path_ignored holds are passed over, and what lies below
- * them. `call` may be NULL. */
+ * part. Links are followed. Names for which mf_path_ignored holds are passed over, and what lies
+ * below them. `call` may be NULL. */
 MF_API MF_MUST_USE mf_status mf_digest_path(const char *path, mf_digest_file_call call, void *self,
                                             char hex[MF_HEX_SIZE]);
 

@@ -42,29 +42,31 @@ typedef enum mf__access {
     MF__IMMUTABLE /* reads a file that nobody can change */
 } mf__access;
 
-mf_status mf__connection_open(const char *path, mf__access access, mf__connection **connection);
+MF_MUST_USE mf_status mf__connection_open(const char *path, mf__access access,
+                                          mf__connection **connection);
 void mf__connection_close(mf__connection *connection); /* NULL is fine */
 /* The statement of `sql` with `kinds` bound, one letter an argument: t text (NULL: null), i
  * int64_t, r double, d digest (32 bytes, NULL: null), b blob (pointer, size_t). Arguments are
  * borrowed until the statement has been stepped to its end or reset. */
-mf_status mf__prepare(mf__connection *c, const char *sql, sqlite3_stmt **statement,
-                      const char *kinds, ...);
+MF_MUST_USE mf_status mf__prepare(mf__connection *c, const char *sql, sqlite3_stmt **statement,
+                                  const char *kinds, ...);
 /* *row false at the end, where the statement has been reset. */
-mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row);
+MF_MUST_USE mf_status mf__step(mf__connection *c, sqlite3_stmt *statement, bool *row);
 /* Prepares and steps to the end. */
-mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
+MF_MUST_USE mf_status mf__exec(mf__connection *c, const char *sql, const char *kinds, ...);
 /* Any number of statements, not kept. */
-mf_status mf__script(mf__connection *c, const char *sql);
+MF_MUST_USE mf_status mf__script(mf__connection *c, const char *sql);
 /* One statement that SQLite does not wait with: a change of the journal, which two processes begin
  * at once, is refused to one of them right away. Waits as all others do. */
-mf_status mf__insist(mf__connection *c, const char *sql);
+MF_MUST_USE mf_status mf__insist(mf__connection *c, const char *sql);
 /* What users are told to do where a file is damaged. */
 #define MF__REPAIR "`massflow cache repair` recovers what is readable; the rest is computed again"
 #define MF__ELSEWHERE "--cache DIR puts the cache into another folder"
-mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
+MF_MUST_USE mf_status mf__sql_failed(mf__connection *c); /* the connection's last error */
 /* A file that a crash left half-written, where nothing may be changed. */
-mf_status mf__left(const char *path);
-mf_status mf__integer(mf__connection *c, const char *sql, int64_t *value); /* of the first column */
+MF_MUST_USE mf_status mf__left(const char *path);
+MF_MUST_USE mf_status mf__integer(mf__connection *c, const char *sql,
+                                  int64_t *value); /* of the first column */
 bool mf__column_digest(sqlite3_stmt *s, int column, uint8_t digest[MF_DIGEST_BYTES]);
 bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 
@@ -72,9 +74,9 @@ bool mf__column_hex(sqlite3_stmt *s, int column, char hex[MF_HEX_SIZE]);
 
 /* A file of SQLite's and what lies beside it: regular files, and no journal that names another one.
  * Before SQLite opens it. `writing`: also without a second name. */
-mf_status mf__guard(const char *path, bool writing);
+MF_MUST_USE mf_status mf__guard(const char *path, bool writing);
 /* The file that a journal names as its super-journal, for free(); NULL where it names none. */
-mf_status mf__journal_super(const char *path, char **name);
+MF_MUST_USE mf_status mf__journal_super(const char *path, char **name);
 /* Whether a file (path and suffix) is missing or empty. */
 bool mf__file_empty(const char *path, const char *suffix);
 
@@ -82,7 +84,8 @@ bool mf__file_empty(const char *path, const char *suffix);
 
 /* MF_CORRUPT where a file's tables, indexes, views and triggers are not those that `version`
  * scripts make: before any statement that uses them. */
-mf_status mf__schema_compare(mf__connection *c, const char *const *scripts, int64_t version);
+MF_MUST_USE mf_status mf__schema_compare(mf__connection *c, const char *const *scripts,
+                                         int64_t version);
 /* Whether a table is there, is a table, and was made by that statement. */
 bool mf__schema_plain(mf__connection *c, const char *table, const char *sql);
 /* The words of a statement, each followed by a blank; for free(), NULL where memory is short. */
@@ -94,15 +97,15 @@ char *mf__schema_words(const char *sql);
 
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */
-mf_status mf__schema_write(mf__connection *index, mf__connection *chunks);
+MF_MUST_USE mf_status mf__schema_write(mf__connection *index, mf__connection *chunks);
 /* MF_CORRUPT where the two files do not carry the same mark. */
-mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks);
+MF_MUST_USE mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks);
 /* Gives both files a new mark: they belong together. */
-mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
+MF_MUST_USE mf_status mf__schema_pair(mf__connection *index, mf__connection *chunks);
 /* One file, which may be new, without the mark that pairs them. */
-mf_status mf__schema_make(mf__connection *c, mf__target file);
-mf_status mf__schema_check(mf__connection *c, mf__target file); /* for readers: MF_NOT_FOUND where
-                                                                  it is empty */
+MF_MUST_USE mf_status mf__schema_make(mf__connection *c, mf__target file);
+MF_MUST_USE mf_status mf__schema_check(mf__connection *c, mf__target file); /* for readers:
+                                                                  MF_NOT_FOUND where it is empty */
 
 /* ---- sums of rows (seal.c) --------------------------------------------------------------------
  */
@@ -115,19 +118,20 @@ typedef struct mf__file {                      /* a row of table file */
 
 /* `key`: the one that was looked for. The order of outputs does not matter. Of an imported action
  * also over where it is from, so that one can't pass for the other. */
-mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
-                         uint8_t sum[MF_DIGEST_BYTES]);
-mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
-mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, int64_t created,
-                             const uint8_t artifact[MF_DIGEST_BYTES], uint8_t sum[MF_DIGEST_BYTES]);
+MF_MUST_USE mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
+                                     uint8_t sum[MF_DIGEST_BYTES]);
+MF_MUST_USE mf_status mf__sum_file(const mf__file *f, uint8_t sum[MF_DIGEST_BYTES]);
+MF_MUST_USE mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step,
+                                         int64_t created, const uint8_t artifact[MF_DIGEST_BYTES],
+                                         uint8_t sum[MF_DIGEST_BYTES]);
 /* Whether the column holds that sum. */
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES]);
 /* Writes the sums of rows that have none, of schema version 1. */
-mf_status mf__seal_actions(mf__connection *c);
+MF_MUST_USE mf_status mf__seal_actions(mf__connection *c);
 /* Actions that were imported before this was recorded (they name no run) belong to import `num`
  * from now on; those whose sum does not fit stay as they are. */
-mf_status mf__seal_imported(mf__connection *c, int64_t num);
-mf_status mf__seal_files(mf__connection *c);
+MF_MUST_USE mf_status mf__seal_imported(mf__connection *c, int64_t num);
+MF_MUST_USE mf_status mf__seal_files(mf__connection *c);
 
 /* ---- the store (store.c) --------------------------------------------------------------------- */
 
@@ -181,28 +185,29 @@ struct mf_store {
 };
 
 /* How the two files are written: page size, journal, ... Before anything else is done with it. */
-mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir);
+MF_MUST_USE mf_status mf__set_up(mf__connection *c, mf__target file, const char *dir);
 /* How a command that only looks opens the index of a folder: MF__LOOK or MF__IMMUTABLE. */
-mf_status mf__look_access(const char *dir, const char *index, mf__access *access);
+MF_MUST_USE mf_status mf__look_access(const char *dir, const char *index, mf__access *access);
 /* Whether it can be seen what lies in a folder; MF_NOT_FOUND where there is none. */
-mf_status mf__folder_check(const char *dir);
+MF_MUST_USE mf_status mf__folder_check(const char *dir);
 mf_store *mf__store_ref(mf_store *store);
 void mf__store_unref(mf_store *store);
-mf_status mf__reader_get(mf_store *store, mf__reader **reader);
+MF_MUST_USE mf_status mf__reader_get(mf_store *store, mf__reader **reader);
 void mf__reader_put(mf_store *store, mf__reader *reader);
 int64_t mf__now(void);
 
 /* ---- writing (writer.c) ---------------------------------------------------------------------- */
 
-mf_status mf__writer_start(mf_store *store);
+MF_MUST_USE mf_status mf__writer_start(mf_store *store);
 void mf__writer_stop(mf_store *store); /* writes what is waiting first */
 /* Queues a copy of `job`; blocks while too much is waiting. On failure job->free is called. */
-mf_status mf__submit(mf_store *store, const mf__job *job);
+MF_MUST_USE mf_status mf__submit(mf_store *store, const mf__job *job);
 /* Returns when all jobs of the ticket are committed or have failed. */
-mf_status mf__wait(mf_store *store, mf__ticket *ticket);
+MF_MUST_USE mf_status mf__wait(mf_store *store, mf__ticket *ticket);
 bool mf__ticket_failed(mf_store *store, mf__ticket *ticket);
 /* One job on the index, and its end. */
-mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg), void *arg);
+MF_MUST_USE mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg),
+                                void *arg);
 
 /* ---- artifacts (artifacts.c) ----------------------------------------------------------------- */
 
@@ -213,21 +218,22 @@ typedef struct mf__row {
 } mf__row;
 
 /* mf_store_put of an artifact that no other is like. */
-mf_status mf__put_artifact(mf_store *store, const mf_artifact *artifact, const mf__row *row);
+MF_MUST_USE mf_status mf__put_artifact(mf_store *store, const mf_artifact *artifact,
+                                       const mf__row *row);
 
 /* ---- leases (leases.c) ----------------------------------------------------------------------- */
 
-mf_status mf__lease_end(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
-                        const uint8_t token[MF_DIGEST_BYTES]);
+MF_MUST_USE mf_status mf__lease_end(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
+                                    const uint8_t token[MF_DIGEST_BYTES]);
 
 /* ---- pins (pin.c) ---------------------------------------------------------------------------- */
 
-mf_status mf__lock_open(const char *dir, int *file);
+MF_MUST_USE mf_status mf__lock_open(const char *dir, int *file);
 void mf__pin(mf_store *store);
 void mf__unpin(mf_store *store);
 void mf__planned(mf_store *store);
 /* For gc: waits until nobody has pinned. */
-mf_status mf__lock_alone(int file, const char *dir);
+MF_MUST_USE mf_status mf__lock_alone(int file, const char *dir);
 void mf__lock_release(int file);
 
 /* ---- layouts (layout.c) ---------------------------------------------------------------------- *
@@ -255,9 +261,10 @@ typedef struct mf__layout {
 } mf__layout;
 
 /* `shape` and `rank` of a dense array. Fails where sizes overflow. */
-mf_status mf__layout_dense(mf_dtype dtype, int rank, const int64_t *shape, mf__layout *layout);
+MF_MUST_USE mf_status mf__layout_dense(mf_dtype dtype, int rank, const int64_t *shape,
+                                       mf__layout *layout);
 /* The bytes of a ragged array. offsets i64 [rows + 1], checked by the caller. */
-mf_status mf__layout_rows(const int64_t *offsets, int64_t rows, mf__layout *layout);
+MF_MUST_USE mf_status mf__layout_rows(const int64_t *offsets, int64_t rows, mf__layout *layout);
 void mf__layout_clear(mf__layout *layout);
 void mf__layout_piece(const mf__layout *layout, size_t i, mf__piece *piece);
 
@@ -279,57 +286,62 @@ uint8_t *mf__scratch_get(mf__scratch *scratch, int which, size_t size); /* NULL:
 void mf__scratch_clear(mf__scratch *scratch);
 
 /* Stored size of the chunk, or -1 where there is none. `raw` is its uncompressed size. */
-mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], size_t raw,
-                         int64_t *stored);
+MF_MUST_USE mf_status mf__chunk_find(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES],
+                                     size_t raw, int64_t *stored);
 /* Its uncompressed size, wherever it lies, or -1 where there is none. */
-mf_status mf__chunk_raw(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], int64_t *raw);
+MF_MUST_USE mf_status mf__chunk_raw(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES],
+                                    int64_t *raw);
 /* Queues `raw` bytes for writing, compressed where that pays, and adds what they take to *stored.
  * `own` is what `bytes` points to where the chunk shall free it (also on failure); where it is NULL
  * the bytes must stay until the ticket has been waited for. `integer`: always compress. */
-mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scratch,
-                          const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes, uint8_t *own,
-                          size_t raw, size_t element, bool integer, int64_t *stored);
+MF_MUST_USE mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scratch,
+                                      const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes,
+                                      uint8_t *own, size_t raw, size_t element, bool integer,
+                                      int64_t *stored);
 /* Queues a chunk that is known by its digest in the form in which it is to be stored; copies it. */
-mf_status mf__chunk_keep(mf_store *store, mf__ticket *ticket, const uint8_t digest[MF_DIGEST_BYTES],
-                         size_t raw, int codec, const uint8_t *bytes, size_t size);
+MF_MUST_USE mf_status mf__chunk_keep(mf_store *store, mf__ticket *ticket,
+                                     const uint8_t digest[MF_DIGEST_BYTES], size_t raw, int codec,
+                                     const uint8_t *bytes, size_t size);
 /* Reads, expands and verifies. MF_CORRUPT and *damaged where the chunk is missing or is not what
  * its digest says. */
-mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t digest[MF_DIGEST_BYTES],
-                         uint8_t *dst, size_t raw, bool *damaged);
+MF_MUST_USE mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch,
+                                     const uint8_t digest[MF_DIGEST_BYTES], uint8_t *dst,
+                                     size_t raw, bool *damaged);
 /* The bytes of a chunk as stored, in scratch 0; NULL where they are no chunk of `raw` bytes. */
-mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes, size_t size,
-                           size_t raw, uint8_t **expanded);
+MF_MUST_USE mf_status mf__chunk_expand(mf__scratch *scratch, int codec, const uint8_t *bytes,
+                                       size_t size, size_t raw, uint8_t **expanded);
 mf__target mf__chunk_place(size_t raw); /* the file that holds chunks of that size */
-mf_status mf__chunk_delete(mf__connection *c, void *digest); /* a job */
+MF_MUST_USE mf_status mf__chunk_delete(mf__connection *c, void *digest); /* a job */
 
 /* ---- actions (actions.c) --------------------------------------------------------------------- */
 
 /* Every action with its outputs, in order of number, unchecked; `sound`: whether its sum fits. */
-mf_status mf__each_action(mf__connection *c,
-                          mf_status (*each)(void *self, int64_t num, const mf_action *a,
-                                            bool sound),
-                          void *self);
+MF_MUST_USE mf_status mf__each_action(mf__connection *c,
+                                      mf_status (*each)(void *self, int64_t num, const mf_action *a,
+                                                        bool sound),
+                                      void *self);
 
 /* Records an imported action: its outputs may be known by their ids alone, and its date, place and
  * import are taken as they are. */
-mf_status mf__record_imported(mf_store *store, const mf_action *action);
+MF_MUST_USE mf_status mf__record_imported(mf_store *store, const mf_action *action);
 
 /* The action of key `key` that counts, one of device class `device` or of the host alone where that
  * is not NULL; parameters of a statement. What was made here comes before what was imported: of the
  * former the newest, of the latter the one that was imported first. An import never changes what a
  * key stands for. */
 #define MF__ACTION(key, device)                                                                    \
-    "(SELECT coalesce(max(CASE import WHEN 0 THEN num END), min(num)) FROM action WHERE key = " key \
-    " AND (" device " IS NULL OR device IN (" device ", '')))"
+    "(SELECT coalesce(max(CASE import WHEN 0 THEN num END), min(num)) FROM action WHERE key "      \
+    "= " key " AND (" device " IS NULL OR device IN (" device ", '')))"
 
 /* Whether both have the same outputs; else *differs is the first of `b` that `a` has not, or NULL.
  */
 bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_output **differs);
 /* All actions of a key, the one that counts first, unchecked. Free with mf_action_list_free. */
-mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
-                         mf_action ***actions, size_t *count);
+MF_MUST_USE mf_status mf__actions_of(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES],
+                                     mf_action ***actions, size_t *count);
 /* Imports from now on, see mf_import; sets import->num. */
-mf_status mf__record_import(mf_store *store, mf_import *import, const uint8_t sum[MF_DIGEST_BYTES]);
+MF_MUST_USE mf_status mf__record_import(mf_store *store, mf_import *import,
+                                        const uint8_t sum[MF_DIGEST_BYTES]);
 
 /* ---- export, import (move.c, import.c) --------------------------------------------------------
  */
@@ -365,19 +377,19 @@ void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count);
 
 /* Sets the attributes of `a`, declares its arrays, fills arrays in order of declaration
  * (freed by the caller with mf__record_arrays_free). Digests are borrowed from `bytes`. */
-mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
-                          mf__record_array **arrays, size_t *count);
+MF_MUST_USE mf_status mf__record_read(const uint8_t *bytes, size_t size, mf_artifact *a,
+                                      mf__record_array **arrays, size_t *count);
 /* The bytes of its arrays, uncompressed. */
-mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total);
+MF_MUST_USE mf_status mf__record_bytes(const uint8_t *bytes, size_t size, int64_t *total);
 /* The type of a record; the caller frees. */
-mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type);
+MF_MUST_USE mf_status mf__record_type(const uint8_t *bytes, size_t size, char **type);
 void mf__record_arrays_free(mf__record_array *arrays, size_t count);
 
 /* ---- lazy artifacts (lazy.c) ----------------------------------------------------------------- */
 
 /* Takes over `record` (size bytes), also on failure. */
-mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
-                       mf_artifact **artifact);
+MF_MUST_USE mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
+                                   mf_artifact **artifact);
 
 /* ---- several threads (parallel.c) ------------------------------------------------------------ */
 
@@ -386,7 +398,7 @@ typedef struct mf__counter mf__counter;
 bool mf__next(mf__counter *counter, size_t *i);
 /* Runs `work` in up to as many threads as there are processors, where `bytes` of work make it worth
  * it; each draws numbers below `count`. Returns the first error. */
-mf_status mf__parallel(size_t count, size_t bytes,
-                       mf_status (*work)(void *arg, mf__counter *counter), void *arg);
+MF_MUST_USE mf_status mf__parallel(size_t count, size_t bytes,
+                                   mf_status (*work)(void *arg, mf__counter *counter), void *arg);
 
 #endif

@@ -16,15 +16,15 @@
 #define META_TABLE "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"
 #define CHUNK_TABLES                                                                               \
     META_TABLE                                                                                     \
-        ";"                                                                                        \
-        "CREATE TABLE chunk (digest BLOB PRIMARY KEY," /* SHA-256 of the bytes uncompressed */     \
-        "  data INTEGER NOT NULL,"                                                                 \
-        "  raw INTEGER NOT NULL,"    /* bytes uncompressed */                                      \
-        "  stored INTEGER NOT NULL)" /* bytes in chunk_data */                                     \
-        "  WITHOUT ROWID;"                                                                         \
-        "CREATE TABLE chunk_data (num INTEGER PRIMARY KEY,"                                        \
-        "  codec INTEGER NOT NULL," /* see chunks.c */                                             \
-        "  bytes BLOB NOT NULL);"
+    ";"                                                                                            \
+    "CREATE TABLE chunk (digest BLOB PRIMARY KEY," /* SHA-256 of the bytes uncompressed */         \
+    "  data INTEGER NOT NULL,"                                                                     \
+    "  raw INTEGER NOT NULL,"    /* bytes uncompressed */                                          \
+    "  stored INTEGER NOT NULL)" /* bytes in chunk_data */                                         \
+    "  WITHOUT ROWID;"                                                                             \
+    "CREATE TABLE chunk_data (num INTEGER PRIMARY KEY,"                                            \
+    "  codec INTEGER NOT NULL," /* see chunks.c */                                                 \
+    "  bytes BLOB NOT NULL);"
 
 static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, "", "", ""};
 

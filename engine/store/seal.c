@@ -109,8 +109,7 @@ static mf_status seal_action(void *self, int64_t num, const mf_action *a, bool s
     if (!mf_hex_decode(a->key, key))
         return mf_fail(MF_CORRUPT, "'%s' is damaged: an action has no key", c->path);
     MF_TRY(mf__sum_action(a, key, sum));
-    return mf__exec(c, "UPDATE action SET sum = ? WHERE num = ? AND sum IS NULL", "di",
-                    sum, num);
+    return mf__exec(c, "UPDATE action SET sum = ? WHERE num = ? AND sum IS NULL", "di", sum, num);
 }
 
 mf_status mf__seal_actions(mf__connection *c)

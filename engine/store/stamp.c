@@ -98,8 +98,7 @@ char *mf_stamp_newest(const char *path)
         status = mf_digest_new(&w.meta);
     if (!status)
         status = mf_digest_path(path, stamp_file, &w, hex);
-    if (!status && stat(path, &s) == 0 && S_ISDIR(s.st_mode) &&
-        nanoseconds(s.st_ctim) > w.latest)
+    if (!status && stat(path, &s) == 0 && S_ISDIR(s.st_mode) && nanoseconds(s.st_ctim) > w.latest)
         note_latest(&w, path, &s);
     mf_error_free(status);
     mf_digest_free(w.change);

@@ -21,11 +21,12 @@ typedef struct mf_stamp {
 
 /* Of a file, or of all files below a folder (as mf_digest_path takes them). */
 MF_MUST_USE mf_status mf_stamp_take(const char *path, mf_stamp *stamp);
-/* Whether nothing was written between the two. False where that can't be told: see mf_stamp_touched.
+/* Whether nothing was written between the two. False where that can't be told: see
+ * mf_stamp_touched.
  */
 bool mf_stamp_same(const mf_stamp *a, const mf_stamp *b);
-/* Whether the files, if their content is the same now as it was at `before`, held it all the time in
- * between: sizes and times of modification are the same, and a change of mode, owner or links
+/* Whether the files, if their content is the same now as it was at `before`, held it all the time
+ * in between: sizes and times of modification are the same, and a change of mode, owner or links
  * explains the new time of change. */
 bool mf_stamp_touched(const mf_stamp *before, const mf_stamp *now);
 /* The file of a path that changed last, relative to it ("" for a file, and for a folder in which

@@ -42,14 +42,15 @@ MF_API const char *mf_store_dir(const mf_store *store);
 
 /* Between these two the calling thread's look-ups share one read transaction: many are then several
  * times faster, and all see one state of the store (not what is written meanwhile, also not by this
- * thread). For a plan over many nodes. Hold it for seconds, not for a whole run. Calls nest. On a network
- * file system, where there is no WAL, it does nothing: a reader would keep the writer waiting. */
+ * thread). For a plan over many nodes. Hold it for seconds, not for a whole run. Calls nest. On a
+ * network file system, where there is no WAL, it does nothing: a reader would keep the writer
+ * waiting. */
 MF_API MF_MUST_USE mf_status mf_store_hold(mf_store *store);
 MF_API void mf_store_release(mf_store *store);
 
-/* Between these two no other process collects what this one has just looked up or stored, and has not
- * yet named in an action or in its run. Pinned from opening for writing until a run's first nodes
- * are recorded. Calls nest; any thread. Hold it for moments. */
+/* Between these two no other process collects what this one has just looked up or stored, and has
+ * not yet named in an action or in its run. Pinned from opening for writing until a run's first
+ * nodes are recorded. Calls nest; any thread. Hold it for moments. */
 MF_API void mf_store_pin(mf_store *store);
 MF_API void mf_store_unpin(mf_store *store);
 
@@ -140,12 +141,12 @@ MF_API void mf_action_list_free(mf_action **actions, size_t count);
 /* Where imported actions came from. Texts are "" and times 0 where that is not known. */
 typedef struct mf_import {
     int64_t num;
-    char *file;                   /* the export file; "": before this was recorded */
-    int64_t imported;             /* when */
-    char *user;                   /* who imported it */
-    int64_t exported;             /* when the file was written, */
-    char *host, *exporter;        /* where and by whom */
-    int64_t actions;              /* that came with it and are there */
+    char *file;            /* the export file; "": before this was recorded */
+    int64_t imported;      /* when */
+    char *user;            /* who imported it */
+    int64_t exported;      /* when the file was written, */
+    char *host, *exporter; /* where and by whom */
+    int64_t actions;       /* that came with it and are there */
 } mf_import;
 
 /* In order of number; free with mf_import_list_free. */
@@ -155,8 +156,9 @@ MF_API MF_MUST_USE mf_status mf_store_list_imports(mf_store *store, mf_import **
 MF_API MF_MUST_USE mf_status mf_store_get_import(mf_store *store, int64_t num, mf_import **import);
 MF_API void mf_import_list_free(mf_import *imports, size_t count);
 /* Actions that name an artifact, those made here first, at most `limit`, without components. */
-MF_API MF_MUST_USE mf_status mf_store_artifact_actions(mf_store *store, const char *id, size_t limit,
-                                                       mf_action ***actions, size_t *count);
+MF_API MF_MUST_USE mf_status mf_store_artifact_actions(mf_store *store, const char *id,
+                                                       size_t limit, mf_action ***actions,
+                                                       size_t *count);
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
@@ -293,7 +295,7 @@ typedef struct mf_store_type_stat {
 typedef struct mf_store_stat {
     int schema;
     int64_t artifacts, dropped; /* present; known but without data */
-    int64_t actions, imported; /* imported ones among the actions */
+    int64_t actions, imported;  /* imported ones among the actions */
     int64_t runs, files, chunks;
     int64_t bytes;             /* logical: arrays of all present artifacts, uncompressed */
     int64_t stored;            /* chunks as stored, each once */

@@ -13,7 +13,7 @@
 typedef struct mf_damage {
     const char *what;  /* "chunk 0123456789ab in 'DIR/chunks.db' does not match its digest" */
     const char *means; /* for results, and what the next run does */
-    bool conflict;     /* no damage: an imported action with other outputs than the one that counts */
+    bool conflict; /* no damage: an imported action with other outputs than the one that counts */
 } mf_damage;
 typedef void (*mf_damage_call)(void *self, const mf_damage *damage);
 
@@ -31,13 +31,13 @@ MF_API MF_MUST_USE mf_status mf_store_verify(const char *dir, mf_damage_call tel
                                              mf_verified *result);
 
 typedef struct mf_repaired {
-    mf_verified found;             /* before the repair */
-    int64_t chunks_dropped;        /* did not match their digest */
-    int64_t artifacts_missing;     /* known by id, to be made again where needed */
-    int64_t artifacts_dropped;     /* their record was damaged */
-    int64_t actions_dropped;       /* to be run again where needed */
-    int64_t others_dropped;        /* digests of input files, states of long stages */
-    char *aside[2];                /* where damaged files were moved to; NULL: were not */
+    mf_verified found;         /* before the repair */
+    int64_t chunks_dropped;    /* did not match their digest */
+    int64_t artifacts_missing; /* known by id, to be made again where needed */
+    int64_t artifacts_dropped; /* their record was damaged */
+    int64_t actions_dropped;   /* to be run again where needed */
+    int64_t others_dropped;    /* digests of input files, states of long stages */
+    char *aside[2];            /* where damaged files were moved to; NULL: were not */
 } mf_repaired;
 
 /* Verifies, and mends: what is damaged is dropped, what depended on it counts as missing, so that
@@ -68,11 +68,11 @@ typedef struct mf_gc_item {
 typedef void (*mf_gc_call)(void *self, const mf_gc_item *item);
 
 typedef struct mf_gc_result {
-    int64_t artifacts, bytes;         /* that go; bytes: of chunks that no other artifact needs */
-    int64_t unnamed, unnamed_bytes;   /* chunks that no artifact needs any more, beside those */
-    int64_t kept, kept_bytes;         /* artifacts that stay, and their chunks */
-    int64_t in_use;                   /* of those, kept for runs that are going on */
-    int64_t runs;                     /* that are going on */
+    int64_t artifacts, bytes;       /* that go; bytes: of chunks that no other artifact needs */
+    int64_t unnamed, unnamed_bytes; /* chunks that no artifact needs any more, beside those */
+    int64_t kept, kept_bytes;       /* artifacts that stay, and their chunks */
+    int64_t in_use;                 /* of those, kept for runs that are going on */
+    int64_t runs;                   /* that are going on */
     int64_t file_bytes, file_bytes_before; /* of both files on disk */
 } mf_gc_result;
 
@@ -96,11 +96,11 @@ typedef struct mf_moved {
 /* An imported action whose key has other outputs here. */
 typedef struct mf_conflict {
     const char *key, *stage;
-    const char *node; /* that made it here; NULL where that is not known */
-    const char *port; /* the first output that differs; NULL where one is missing */
-    const char *here, *there;               /* ids of that output; "" where it is not there */
+    const char *node;         /* that made it here; NULL where that is not known */
+    const char *port;         /* the first output that differs; NULL where one is missing */
+    const char *here, *there; /* ids of that output; "" where it is not there */
     const char *here_device, *there_device; /* that made it; "" for the host */
-    bool imported; /* what is here was imported as well */
+    bool imported;                          /* what is here was imported as well */
 } mf_conflict;
 typedef void (*mf_conflict_call)(void *self, const mf_conflict *conflict);
 
@@ -111,8 +111,8 @@ typedef struct mf_refused {
     const char *why;
 } mf_refused;
 
-/* What an import asks and tells; any may be NULL. Errors of the first two that are about what they are
- * given refuse it; that memory is short, say, ends the import. */
+/* What an import asks and tells; any may be NULL. Errors of the first two that are about what they
+ * are given refuse it; that memory is short, say, ends the import. */
 typedef struct mf_import_calls {
     void *self;
     /* Whether an artifact is what its type says; `whole`: its arrays can be read. */
@@ -128,9 +128,9 @@ typedef struct mf_import_calls {
 MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
                                              const char (*keys)[MF_HEX_SIZE], size_t count,
                                              mf_moved *moved);
-/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken, and nothing of
- * an action that is refused (`calls` may be NULL). What a key stands for here stays as it is, see
- * mf_store_find; an action with other outputs is recorded, told of, and not used. */
+/* Takes such a file in. All of it is checked first: nothing of a damaged file is taken, and nothing
+ * of an action that is refused (`calls` may be NULL). What a key stands for here stays as it is,
+ * see mf_store_find; an action with other outputs is recorded, told of, and not used. */
 MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path,
                                              const mf_import_calls *calls, mf_moved *moved);
 

@@ -1,4 +1,5 @@
-/* layers.h - layers that the models of several plugins declare, each with its weights under `name`. */
+/* layers.h - layers that the models of several plugins declare, each with its weights under `name`.
+ */
 #ifndef MF_COMMON_LAYERS_H
 #define MF_COMMON_LAYERS_H
 

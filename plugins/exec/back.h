@@ -10,7 +10,7 @@
 /* Reads `path`, which has to be a regular file and no link, as what belongs on the output port. A
  * volume or label map is put on the grid of `like` (a volume or label map, or NULL): a .npy has to
  * have its shape, other files have to lie on its scan's own grid. */
-mf_status back_read(mf_task *t, const exec_port *port, const char *path, const mf_artifact *like,
-                    mf_artifact **artifact);
+MF_MUST_USE mf_status back_read(mf_task *t, const exec_port *port, const char *path,
+                                const mf_artifact *like, mf_artifact **artifact);
 
 #endif

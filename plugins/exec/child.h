@@ -11,7 +11,7 @@ typedef mf_status (*child_look)(void *self);
 /* Runs words[0], found in PATH, in `folder`, and waits. When the task is cancelled or its time is
  * over the program is asked to end (SIGTERM), and killed two seconds later. What it started and
  * left running is killed when it has ended, and when this process is gone. */
-mf_status child_run(mf_task *t, char *const *words, const char *folder, child_look look,
-                    void *self);
+MF_MUST_USE mf_status child_run(mf_task *t, char *const *words, const char *folder, child_look look,
+                                void *self);
 
 #endif

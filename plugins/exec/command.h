@@ -15,16 +15,17 @@ typedef struct exec_port {
 extern const exec_port exec_inputs[], exec_outputs[]; /* end with a NULL name */
 
 typedef enum place_kind {
-    PLACE_IN,     /* {in}: the folder of all inputs */
-    PLACE_OUT,    /* {out}: the folder for outputs */
-    PLACE_FILES,  /* {files} */
+    PLACE_IN,      /* {in}: the folder of all inputs */
+    PLACE_OUT,     /* {out}: the folder for outputs */
+    PLACE_FILES,   /* {files} */
     PLACE_THREADS, /* {threads} */
-    PLACE_INPUT,  /* {volume}, {volume.npy} */
-    PLACE_OUTPUT  /* {out.labels}, {out.labels.npy} */
+    PLACE_INPUT,   /* {volume}, {volume.npy} */
+    PLACE_OUTPUT   /* {out.labels}, {out.labels.npy} */
 } place_kind;
 
-#define INDEX_SUFFIX ".index" /* {volumes.index}: a table of the elements instead of their folder  \
-                               */
+#define INDEX_SUFFIX                                                                               \
+    ".index" /* {volumes.index}: a table of the elements instead of their folder                   \
+              */
 
 /* By output: the suffix of the file that a command names, or "" where it names none. */
 typedef char output_suffix[16];
@@ -42,11 +43,11 @@ typedef mf_status (*place_text)(void *self, const place *place, char **text);
 /* Replaces the places of `text`; "{{" and "}}" are braces. {'...'} is the text in it as it is, with
  * each quote in it doubled: what comes from a case stands so (MF_COMMAND). For `shell` all that is
  * put in is quoted as its place in the script needs. */
-mf_status command_expand(const char *text, bool shell, place_text fill, void *self,
-                         char **expanded);
+MF_MUST_USE mf_status command_expand(const char *text, bool shell, place_text fill, void *self,
+                                     char **expanded);
 /* Words are separated by white space; quotes '...' and "..." keep it, and so does {'...'}; no other
  * character is special. Free *words, one block, with free(); NULL stands behind the last. */
-mf_status command_split(const char *text, char ***words);
+MF_MUST_USE mf_status command_split(const char *text, char ***words);
 /* Whether a word holds {'...'}. */
 bool command_has_literal(const char *word);
 

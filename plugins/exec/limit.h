@@ -11,9 +11,10 @@
 int64_t limit_used(const char *folder);
 
 /* An error where `folder` has more than `limit` bytes (GB: 1e9) beyond `before` on the disk. */
-mf_status limit_check_folder(const char *folder, int64_t before, double limit);
+MF_MUST_USE mf_status limit_check_folder(const char *folder, int64_t before, double limit);
 /* An error where outputs in `folder` are larger than what is read of their kind, or than `limit`
  * GB: by their size, which a file with holes has without the bytes. */
-mf_status limit_check_outputs(const char *folder, const output_suffix *wanted, double limit);
+MF_MUST_USE mf_status limit_check_outputs(const char *folder, const output_suffix *wanted,
+                                          double limit);
 
 #endif

@@ -5,6 +5,6 @@
 #include <massflow/array.h>
 
 /* Row-major arrays of the dtypes that massflow has; booleans become u8. */
-mf_status npy_read(const char *path, mf_array **array);
+MF_MUST_USE mf_status npy_read(const char *path, mf_array **array);
 
 #endif

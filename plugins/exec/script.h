@@ -6,7 +6,7 @@
 
 /* Adds to the failure of a command a word on a script that it names and that is not there. `files`:
  * the parameter, or NULL. `folder`: where the command ran. */
-mf_status script_hint(mf_status failure, const char *command, const char *files,
-                      const char *folder);
+MF_MUST_USE mf_status script_hint(mf_status failure, const char *command, const char *files,
+                                  const char *folder);
 
 #endif

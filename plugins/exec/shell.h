@@ -22,6 +22,6 @@ void shell_begin(shell_state *s, const char *script);
 void shell_feed(shell_state *s, char c);
 /* Writes `value` so that sh takes it for a piece of one word and for nothing else. A value of plain
  * characters is written as it is; another is refused where the place is unclear. */
-mf_status shell_put(shell_state *s, const char *value, FILE *out);
+MF_MUST_USE mf_status shell_put(shell_state *s, const char *value, FILE *out);
 
 #endif

@@ -9,6 +9,6 @@
 /* The first line names the columns. A column whose every field is a number is one of numbers (an
  * empty field, or NaN, is not a number there); any other is one of texts. Fields may be in double
  * quotes, with "" for a quote, as in RFC 4180. */
-mf_status table_read(const char *path, mf_artifact **table);
+MF_MUST_USE mf_status table_read(const char *path, mf_artifact **table);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct nms_counts {
 } nms_counts;
 
 /* Masks of all sources, which lie on one grid, as one artifact: largest first. */
-mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_options *options,
-                    mf_artifact **kept, nms_counts *counts);
+MF_MUST_USE mf_status nms_apply(const mf_artifact *const *sources, size_t count,
+                                const nms_options *options, mf_artifact **kept, nms_counts *counts);
 
 #endif

@@ -7,8 +7,8 @@
 #ifndef MF_MASS_MODEL_H
 #define MF_MASS_MODEL_H
 
-#include "iris.h"
 #include "../weights/tensors.h"
+#include "iris.h"
 
 #include <massflow/stage.h>
 

@@ -2,8 +2,8 @@
 #ifndef MF_MASS_PREDICT_H
 #define MF_MASS_PREDICT_H
 
-#include "iris.h"
 #include "../weights/tensors.h"
+#include "iris.h"
 #include "window.h"
 
 /* One model on one device for crops of one size; programs are made when first asked for. */

@@ -2,8 +2,10 @@
 #include "model_check.h"
 #include "model_stages.h"
 
-static const mf_type model_type = {
-    .name = "model", .reads = ".safetensors .pt .pth", .read = mf_read_model, .check = mf_check_model};
+static const mf_type model_type = {.name = "model",
+                                   .reads = ".safetensors .pt .pth",
+                                   .read = mf_read_model,
+                                   .check = mf_check_model};
 static const mf_type *const types[] = {&model_type, NULL};
 
 MF_PLUGIN_WITH_TYPES("model", types, &mf_stage_model_load)

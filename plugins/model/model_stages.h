@@ -7,6 +7,6 @@
 extern const mf_stage mf_stage_model_load;
 
 /* Any file of weights as an artifact of type model, for a look at it. */
-mf_status mf_read_model(const char *path, mf_artifact **model);
+MF_MUST_USE mf_status mf_read_model(const char *path, mf_artifact **model);
 
 #endif

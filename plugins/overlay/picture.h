@@ -22,8 +22,8 @@ typedef struct picture_options {
 
 /* over: labels, masks or seeds on the volume's grid, or NULL. Of seeds only slices that hold some
  * are shown, if they lie across this axis. */
-mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
-                       const picture_options *options, mf_array **rgb);
+MF_MUST_USE mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
+                                   const picture_options *options, mf_array **rgb);
 
 /* The usual window of a CT; other scans have none. */
 void picture_window(const mf_artifact *volume, picture_options *options);

@@ -31,8 +31,8 @@ typedef struct anatomy_lesion {
 } anatomy_lesion;
 
 /* Draws one anatomy. voxels: i16 (CT), u16 (MR) or f32 (PET, SUV), labels: u8, both [z, y, x]. */
-mf_status anatomy_draw(const anatomy_options *options, mf_random *random, mf_array **voxels,
-                       mf_array **labels, anatomy_lesion *lesion);
+MF_MUST_USE mf_status anatomy_draw(const anatomy_options *options, mf_random *random,
+                                   mf_array **voxels, mf_array **labels, anatomy_lesion *lesion);
 
 const char *anatomy_organ(int label); /* "liver" for 1 .. */
 

@@ -18,8 +18,9 @@ struct sam2_parts {
 void sam2_parts_clear(sam2_parts *p);
 
 /* Changes logits f32 [h, w] as official code with its CUDA extension does: holes (parts of what is
- * not above the threshold) of at most `holes` pixels become threshold + 10, sprinkles (parts of what
- * is above it) of at most `sprinkles` pixels threshold - 10. Pixels touch at corners too. 0: none. */
+ * not above the threshold) of at most `holes` pixels become threshold + 10, sprinkles (parts of
+ * what is above it) of at most `sprinkles` pixels threshold - 10. Pixels touch at corners too. 0:
+ * none. */
 MF_MUST_USE mf_status sam2_area_clean(sam2_parts *p, float *logits, int64_t h, int64_t w,
                                       float threshold, int64_t holes, int64_t sprinkles);
 /* So many low-resolution pixels of a model of 1024 px in those of another. */

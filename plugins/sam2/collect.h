@@ -7,7 +7,7 @@
 
 typedef struct sam2_found {
     mf_mask mask;
-    uint8_t *bits; /* of the box, row-major, lowest bit first */
+    uint8_t *bits;             /* of the box, row-major, lowest bit first */
     float stability, point[2]; /* of seeds: x y px on the slice */
     int32_t crop[4];           /* of seeds: x0 y0 x1 y1 px */
     int32_t label;             /* of what a user asked for; not kept in checkpoints */
@@ -22,8 +22,7 @@ void sam2_list_cut(sam2_list *list, int64_t count); /* all but the first `count`
 
 /* Adds what is inside dense u8 [found->mask.hi - lo]; nothing where nothing is. found->bits is not
  * read. */
-MF_MUST_USE mf_status sam2_list_add(sam2_list *list, const sam2_found *found,
-                                    const uint8_t *dense);
+MF_MUST_USE mf_status sam2_list_add(sam2_list *list, const sam2_found *found, const uint8_t *dense);
 
 /* An artifact of type `masks` or `seeds` (which has stability, point and crop too) on a grid, with
  * what it inherits from a scan. */

@@ -1,6 +1,6 @@
-/* config.h - the sizes of a SAM 2 model (Ravi et al. 2024, arXiv 2408.00714), SAM 2.0 and 2.1 of any
- * size. Nearly all of them stand in the shapes of its tensors; the others are known for the four
- * official models and must be said for a model of another size. */
+/* config.h - the sizes of a SAM 2 model (Ravi et al. 2024, arXiv 2408.00714), SAM 2.0 and 2.1 of
+ * any size. Nearly all of them stand in the shapes of its tensors; the others are known for the
+ * four official models and must be said for a model of another size. */
 #ifndef SAM2_CONFIG_H
 #define SAM2_CONFIG_H
 
@@ -11,10 +11,10 @@
 enum { SAM2_STAGES = 4, SAM2_GLOBAL_MOST = 16, SAM2_BLOCKS_MOST = 128, SAM2_LAYERS_MOST = 16 };
 
 typedef struct sam2_config {
-    int64_t image;               /* px, edge of the square input; a multiple of 32 */
-    int64_t embed;               /* channels of the trunk's first stage; doubled at each of the next */
-    int64_t stages[SAM2_STAGES]; /* blocks */
-    int64_t heads;               /* of the first stage; doubled at each of the next */
+    int64_t image; /* px, edge of the square input; a multiple of 32 */
+    int64_t embed; /* channels of the trunk's first stage; doubled at each of the next */
+    int64_t stages[SAM2_STAGES];      /* blocks */
+    int64_t heads;                    /* of the first stage; doubled at each of the next */
     int64_t windows[SAM2_STAGES];     /* edges, in tokens of their stage */
     int64_t global[SAM2_GLOBAL_MOST]; /* blocks with attention over all tokens, ascending */
     int64_t global_count;
@@ -31,14 +31,14 @@ typedef struct sam2_config {
 
 /* Whether these are tensors of a SAM 2, under the names of the original repository. */
 bool sam2_recognize(const mf_tensors *t);
-/* t: all tensors of a model, f32, under the original names. `said`: image, heads, windows, global and
- * decoder_heads where they are not 0; else those of the official model of these sizes, or an error
- * that asks for them. Every tensor must be there, in its shape, and none beside: the first that is
- * not is named. */
+/* t: all tensors of a model, f32, under the original names. `said`: image, heads, windows, global
+ * and decoder_heads where they are not 0; else those of the official model of these sizes, or an
+ * error that asks for them. Every tensor must be there, in its shape, and none beside: the first
+ * that is not is named. */
 MF_MUST_USE mf_status sam2_config_from(const mf_tensors *t, const sam2_config *said,
                                        sam2_config *config);
-/* Whether tensors are, in f32 and shape, those of a model of that configuration: of an artifact both
- * may be anybody's. */
+/* Whether tensors are, in f32 and shape, those of a model of that configuration: of an artifact
+ * both may be anybody's. */
 MF_MUST_USE mf_status sam2_config_match(const mf_tensors *t, const sam2_config *config);
 /* "tiny", "small", "base_plus", "large", or "of its own size". */
 const char *sam2_config_name(const sam2_config *config);

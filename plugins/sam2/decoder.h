@@ -11,8 +11,8 @@ typedef enum sam2_mask_kind { SAM2_NO_MASK, SAM2_MASK_LOGITS, SAM2_MASK_PIXELS }
 
 typedef struct sam2_decoder_shape {
     int64_t batch, tokens; /* prompts; tokens of each */
-    bool own_picture;      /* each prompt has its own (after memory attention), else all share one */
-    bool no_memory;        /* the learned embedding for that is added to the picture */
+    bool own_picture; /* each prompt has its own (after memory attention), else all share one */
+    bool no_memory;   /* the learned embedding for that is added to the picture */
     sam2_mask_kind mask;
 } sam2_decoder_shape;
 

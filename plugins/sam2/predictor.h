@@ -1,5 +1,5 @@
-/* predictor.h - one SAM 2 model on one device: what it sees in a picture, and the masks that prompts
- * make of it. All arrays are host memory, row-major, channels last; h = image / 16. */
+/* predictor.h - one SAM 2 model on one device: what it sees in a picture, and the masks that
+ * prompts make of it. All arrays are host memory, row-major, channels last; h = image / 16. */
 #ifndef SAM2_PREDICTOR_H
 #define SAM2_PREDICTOR_H
 
@@ -8,8 +8,8 @@
 #include <massflow/compute.h>
 
 typedef struct sam2_predictor sam2_predictor;
-/* weights: checked by sam2_config_from, f32, original names. budget: most device bytes for programs,
- * 0: half of the device. */
+/* weights: checked by sam2_config_from, f32, original names. budget: most device bytes for
+ * programs, 0: half of the device. */
 MF_MUST_USE mf_status sam2_predictor_new(mf_device *device, const sam2_config *config,
                                          const mf_tensors *weights, size_t budget,
                                          sam2_predictor **p);
@@ -30,10 +30,11 @@ MF_MUST_USE mf_status sam2_encode(sam2_predictor *p, const float *image, sam2_fe
 typedef struct sam2_prompts {
     int64_t batch, points; /* points of each; may be 0 */
     const float *xy;       /* [batch,points,2] px of the model's input, BEFORE the shift by 0.5 */
-    const int32_t *labels; /* [batch,points]: 1 inside, 0 outside, 2 and 3 corners of a box, -1 none */
-    bool pad;              /* one more point with label -1 behind them (official: unless there is a
-                            * box apart from the points) */
-    const float *masks;    /* [batch,4h,4h] logits, or NULL */
+    const int32_t
+        *labels;        /* [batch,points]: 1 inside, 0 outside, 2 and 3 corners of a box, -1 none */
+    bool pad;           /* one more point with label -1 behind them (official: unless there is a
+                         * box apart from the points) */
+    const float *masks; /* [batch,4h,4h] logits, or NULL */
 } sam2_prompts;
 /* The caller's arrays; any may be NULL. */
 typedef struct sam2_answers {

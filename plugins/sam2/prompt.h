@@ -12,12 +12,12 @@ enum { SAM2_POINT_LABELS = 4 }; /* outside, inside, first and second corner of a
 /* What tokens are made of; borrowed from the model's tensors. */
 typedef struct sam2_token_source {
     int64_t dim, image;
-    const float *object_score;               /* [dim], or NULL */
-    const float *iou;                        /* [dim] */
-    const float *masks;                      /* [4,dim] */
-    const float *frequencies;                /* [2,dim/2] */
-    const float *labels[SAM2_POINT_LABELS];  /* [dim] each */
-    const float *none;                       /* [dim] */
+    const float *object_score;              /* [dim], or NULL */
+    const float *iou;                       /* [dim] */
+    const float *masks;                     /* [4,dim] */
+    const float *frequencies;               /* [2,dim/2] */
+    const float *labels[SAM2_POINT_LABELS]; /* [dim] each */
+    const float *none;                      /* [dim] */
 } sam2_token_source;
 
 MF_MUST_USE mf_status sam2_token_source_of(const mf_tensors *t, const sam2_config *c,

@@ -6,8 +6,8 @@
 
 #include <massflow/stage.h>
 
-/* As the user gives them: x y z each, in voxels of the scan's own file (as viewers count them from 0;
- * centers are whole numbers) or RAS+ mm. */
+/* As the user gives them: x y z each, in voxels of the scan's own file (as viewers count them from
+ * 0; centers are whole numbers) or RAS+ mm. */
 typedef struct sam2_request {
     mf_reals points; /* [n, 3] */
     mf_ints labels;  /* [n] 1 inside, 0 outside; or empty: all inside */

@@ -12,7 +12,7 @@ typedef struct sam2_stack {
     mf_grid scan;  /* of the scan's own file; `grid` where it has none */
     int axis;      /* that rgb is cut across */
     mf_array *rgb; /* u8 [n, h, w, 3] */
-} sam2_stack; /* starts as {0} */
+} sam2_stack;      /* starts as {0} */
 void sam2_stack_clear(sam2_stack *s);
 /* From an artifact `slices`; what does not fit together is an error. */
 MF_MUST_USE mf_status sam2_stack_read(const mf_artifact *slices, sam2_stack *s);
@@ -24,13 +24,13 @@ double sam2_stack_spacing(const sam2_stack *s, int axis); /* mm from slice to sl
 void sam2_stack_slice(const sam2_stack *s, int axis, int64_t i, uint8_t *rgb);
 
 typedef struct sam2_seeding {
-    double interval;  /* mm between seeded slices */
-    int64_t least;    /* seeded slices at least, or all */
-    int64_t densely;  /* so many times as dense where `dense` is */
+    double interval; /* mm between seeded slices */
+    int64_t least;   /* seeded slices at least, or all */
+    int64_t densely; /* so many times as dense where `dense` is */
 } sam2_seeding;
 
-/* Seeded slices, ascending, of `count` slices `spacing` mm apart. body, dense: u8 [count], whether a
- * slice has voxels of them, or NULL (all have; none has). A body without any slice is an error.
+/* Seeded slices, ascending, of `count` slices `spacing` mm apart. body, dense: u8 [count], whether
+ * a slice has voxels of them, or NULL (all have; none has). A body without any slice is an error.
  * *slices: for free(). As official MASS code. */
 MF_MUST_USE mf_status sam2_seed_slices(const sam2_seeding *o, int64_t count, double spacing,
                                        const uint8_t *body, const uint8_t *dense, int64_t **slices,

@@ -1,4 +1,5 @@
-/* widths.h - the widths of hidden layers: free choices that stand in the shapes of tensors alone. */
+/* widths.h - the widths of hidden layers: free choices that stand in the shapes of tensors alone.
+ */
 #ifndef SAM2_WIDTHS_H
 #define SAM2_WIDTHS_H
 

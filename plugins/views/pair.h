@@ -16,10 +16,10 @@ typedef struct mf_view_settings {
 } mf_view_settings;
 
 typedef struct mf_pair_settings {
-    int64_t size[3]; /* z y x, of each view */
-    int64_t margin;  /* voxels that a crop has more than its view, along each axis */
+    int64_t size[3];      /* z y x, of each view */
+    int64_t margin;       /* voxels that a crop has more than its view, along each axis */
     double overlap_ratio; /* minimum fraction of a crop, along each axis, that the other covers */
-    int64_t masks;   /* of each pair */
+    int64_t masks;        /* of each pair */
     double ones_mask_prob;
     bool visible_only;
     mf_view_settings weak, strong; /* reference, query */

@@ -35,16 +35,16 @@ bool code_stream_begins(const packing *p, const unsigned char *bytes, size_t siz
 
 /* Reads a stream's own header and finds its end. Not for CODEC_NONE and CODEC_RLE, whose streams
  * do not say what they hold. `where` names file and frame. */
-mf_status code_stream_read(const char *where, const packing *p, const unsigned char *bytes,
-                           size_t size, code_stream *s);
+MF_MUST_USE mf_status code_stream_read(const char *where, const packing *p,
+                                       const unsigned char *bytes, size_t size, code_stream *s);
 
 /* An error unless the stream is what the DICOM header announces. */
-mf_status code_stream_check(const char *where, const packing *p, const dicom_header *h,
-                            const code_stream *s);
+MF_MUST_USE mf_status code_stream_check(const char *where, const packing *p, const dicom_header *h,
+                                        const code_stream *s);
 
 /* The error of pixels that are not what the header says: "the header says ..., " and then the
  * words given. */
-mf_status pixels_mismatch(const char *where, const dicom_header *h, const char *format, ...)
-    MF_PRINTF(3, 4);
+MF_MUST_USE mf_status pixels_mismatch(const char *where, const dicom_header *h, const char *format,
+                                      ...) MF_PRINTF(3, 4);
 
 #endif

@@ -6,6 +6,7 @@
 
 /* The box of the largest component (six neighbours) of the voxels above `threshold`; false where
  * no voxel is above it. */
-mf_status crop_largest(const mf_array *voxels, double threshold, index_box *box, bool *found);
+MF_MUST_USE mf_status crop_largest(const mf_array *voxels, double threshold, index_box *box,
+                                   bool *found);
 
 #endif

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define PROGRAM "massflow-decode"
-#define LOOK_EVERY 50 /* ms between looks for a stop */
+#define LOOK_EVERY 50     /* ms between looks for a stop */
 #define TIMEOUT_FACTOR 10 /* times the processor time that a frame may take */
 
 extern char **environ;
@@ -25,7 +25,7 @@ typedef struct exchange {
     const char *where, *name;
     const decode_request *request;
     double looked, waited, timeout; /* the last look; s without a byte; s to wait for one */
-    bool gone, refused;     /* the process has ended; it has said why it gives no pixels */
+    bool gone, refused;             /* the process has ended; it has said why it gives no pixels */
 } exchange;
 
 /* ---- starting and ending --------------------------------------------------------------------- */
@@ -133,8 +133,8 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* A process whose memory is damaged may wait for itself: that takes no processor time. That massflow
- * was stopped (Ctrl-Z) does not count: no look is longer than two. */
+/* A process whose memory is damaged may wait for itself: that takes no processor time. That
+ * massflow was stopped (Ctrl-Z) does not count: no look is longer than two. */
 static mf_status check_timeout(const decoder *d, exchange *x)
 {
     double time = now(), gap = time - x->looked, most = 2e-3 * LOOK_EVERY;

@@ -21,8 +21,9 @@ typedef struct decoder {
 /* Decodes a stream: pixels [1, rows, columns] of `dtype`, whose size is that of the request's
  * pixels. `where` names file and frame, `name` the kind of stream. Where an error ended the
  * process, the next frame starts a new one. */
-mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,
-                      const unsigned char *stream, mf_dtype dtype, mf_array **pixels);
+MF_MUST_USE mf_status decoder_run(decoder *d, const char *where, const char *name,
+                                  const decode_request *r, const unsigned char *stream,
+                                  mf_dtype dtype, mf_array **pixels);
 void decoder_close(decoder *d);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "scan.h"
 
-mf_status dicom_read(const char *path, bool folder, const scan_options *options, scan *s);
+MF_MUST_USE mf_status dicom_read(const char *path, bool folder, const scan_options *options,
+                                 scan *s);
 
 #endif

@@ -96,7 +96,7 @@ typedef struct dicom_header {
 
 /* Reads and checks the elements up to the pixels; *is_dicom is false for a file of another kind.
  * The header is to be freed unless this fails. */
-mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dicom);
+MF_MUST_USE mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dicom);
 void dicom_header_free(dicom_header *header);
 
 /* Whether one of the values of a multi-valued text is `word`. */

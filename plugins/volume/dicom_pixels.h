@@ -16,8 +16,9 @@ typedef struct dicom_reader {
 
 /* Frame `frame` (from 0) of the max(1, header->frames) of a file, rescaled to what its values
  * measure: [1, rows, columns]. One value a pixel; MONOCHROME1 is not turned round. */
-mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header *header,
-                           int64_t frame, mf_array **pixels);
+MF_MUST_USE mf_status dicom_frame_read(dicom_reader *r, const char *path,
+                                       const dicom_header *header, int64_t frame,
+                                       mf_array **pixels);
 void dicom_reader_close(dicom_reader *r);
 
 #endif

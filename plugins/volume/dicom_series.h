@@ -37,14 +37,16 @@ typedef struct dicom_series {
 
 /* Makes pictures of all files, and refuses in words what has no place in the patient or is unlike
  * the first. */
-mf_status dicom_pictures(dicom_series *s);
+MF_MUST_USE mf_status dicom_pictures(dicom_series *s);
 
 /* Parts the pictures into volumes and keeps those of volume number `time` (-1: there must be one),
  * sorted by place: afterwards one picture a place. */
-mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, scan *notes);
+MF_MUST_USE mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time,
+                                          scan *notes);
 
 /* The grid of the pictures of one volume; refuses missing, shifted and tilted slices. */
-mf_status dicom_stack(const char *path, const dicom_series *s, mf_grid *grid, scan *notes);
+MF_MUST_USE mf_status dicom_stack(const char *path, const dicom_series *s, mf_grid *grid,
+                                  scan *notes);
 
 /* "NAME" or "NAME, frame N", without the folder: for messages that begin with it. */
 void dicom_picture_name(const dicom_picture *p, char name[300]);

@@ -18,12 +18,12 @@ typedef struct fragments {
 } fragments;
 
 /* Finds the fragments of `frames` frames; an error unless there are just so many. */
-mf_status fragments_find(const char *path, FILE *file, const dicom_header *h, const packing *p,
-                         int64_t frames, fragments *f);
+MF_MUST_USE mf_status fragments_find(const char *path, FILE *file, const dicom_header *h,
+                                     const packing *p, int64_t frames, fragments *f);
 
 /* The code stream of one frame, put together; the caller frees *bytes. */
-mf_status fragments_read(const char *where, FILE *file, const fragments *f, int64_t frame,
-                         unsigned char **bytes, size_t *size);
+MF_MUST_USE mf_status fragments_read(const char *where, FILE *file, const fragments *f,
+                                     int64_t frame, unsigned char **bytes, size_t *size);
 
 void fragments_free(fragments *f);
 

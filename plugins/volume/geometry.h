@@ -6,6 +6,6 @@
 
 /* Splits an affine (RAS+, three rows of four) into spacing, direction and origin of `grid`. Axes
  * that are not at right angles, and voxels of no sensible size, are refused. */
-mf_status geometry_split(const char *path, const double affine[12], mf_grid *grid);
+MF_MUST_USE mf_status geometry_split(const char *path, const double affine[12], mf_grid *grid);
 
 #endif

@@ -27,20 +27,20 @@ typedef struct inflate_file {
 } inflate_file;
 
 /* Opens a file that is gzip-compressed, or plain where it does not begin like that. */
-mf_status inflate_open(const char *path, inflate_file *f);
+MF_MUST_USE mf_status inflate_open(const char *path, inflate_file *f);
 /* Opens a file whose packed data begins at byte `start`. */
-mf_status inflate_open_at(const char *path, int64_t start, inflate_packing packing,
-                          inflate_file *f);
+MF_MUST_USE mf_status inflate_open_at(const char *path, int64_t start, inflate_packing packing,
+                                      inflate_file *f);
 /* Reads up to `size` bytes; *got is less only at the end of the file. A damaged stream is an error,
  * one that was cut off is an end. */
-mf_status inflate_read(inflate_file *f, void *to, size_t size, size_t *got);
+MF_MUST_USE mf_status inflate_read(inflate_file *f, void *to, size_t size, size_t *got);
 /* `size` bytes, or an error that says how many of `promised` bytes (of the whole file) there are.
  */
-mf_status inflate_exactly(inflate_file *f, void *to, size_t size, int64_t promised);
-mf_status inflate_skip(inflate_file *f, int64_t bytes, int64_t promised);
+MF_MUST_USE mf_status inflate_exactly(inflate_file *f, void *to, size_t size, int64_t promised);
+MF_MUST_USE mf_status inflate_skip(inflate_file *f, int64_t bytes, int64_t promised);
 /* Unpacks what is left, up to the checksum that ends packed data: only then is it known that all
  * was right. Nothing for a plain file. */
-mf_status inflate_finish(inflate_file *f);
+MF_MUST_USE mf_status inflate_finish(inflate_file *f);
 /* False where a file of this size on disk cannot hold so many bytes (deflate shrinks 1032-fold at
  * most): told before any memory is asked for. */
 bool inflate_can_hold(const inflate_file *f, int64_t bytes);

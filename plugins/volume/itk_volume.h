@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. */
-mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels);
+MF_MUST_USE mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels);
 
 #ifdef __cplusplus
 }

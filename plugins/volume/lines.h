@@ -16,7 +16,7 @@ typedef struct text_lines {
 } text_lines;
 
 /* Reads the next line; *more is false where there is none. A line of more than 1 MiB is refused. */
-mf_status lines_next(text_lines *l, bool *more);
+MF_MUST_USE mf_status lines_next(text_lines *l, bool *more);
 void lines_free(text_lines *l);
 
 /* Cuts blanks off both ends of a text, in place. */

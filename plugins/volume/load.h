@@ -17,7 +17,8 @@ typedef struct load_options {
 } load_options;
 
 /* Reads `path` and makes the artifact of type volume. `notes` gets what is to be logged. */
-mf_status load_volume(const char *path, const load_options *o, scan *notes, mf_artifact **volume);
+MF_MUST_USE mf_status load_volume(const char *path, const load_options *o, scan *notes,
+                                  mf_artifact **volume);
 
 typedef struct labels_options {
     scan_options read;
@@ -29,11 +30,12 @@ typedef struct labels_options {
 
 /* Reads a label map; with `like` (a volume) onto that volume's grid, which must be of the scan that
  * the labels were drawn on. */
-mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like,
-                      scan *notes, mf_artifact **labels);
+MF_MUST_USE mf_status load_labels(const char *path, const labels_options *o,
+                                  const mf_artifact *like, scan *notes, mf_artifact **labels);
 
-/* Reads a scan that lies on the own grid of `like` (a volume or label map) and turns and crops it as
- * that was. */
-mf_status load_like(const char *path, const mf_artifact *like, scan *notes, mf_artifact **volume);
+/* Reads a scan that lies on the own grid of `like` (a volume or label map) and turns and crops it
+ * as that was. */
+MF_MUST_USE mf_status load_like(const char *path, const mf_artifact *like, scan *notes,
+                                mf_artifact **volume);
 
 #endif

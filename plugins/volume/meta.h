@@ -7,8 +7,8 @@
 
 /* Whether a file that begins with this text (ended by a zero) is a MetaImage. */
 bool meta_is(const char *head);
-mf_status meta_read(const char *path, const scan_options *options, scan *s);
+MF_MUST_USE mf_status meta_read(const char *path, const scan_options *options, scan *s);
 /* The data files, which meta_read opens too. */
-mf_status meta_parts(const char *path, part_list *parts);
+MF_MUST_USE mf_status meta_parts(const char *path, part_list *parts);
 
 #endif

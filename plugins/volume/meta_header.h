@@ -27,7 +27,7 @@ typedef struct meta_header {
 } meta_header;
 
 /* On success the caller frees with meta_header_free. */
-mf_status meta_header_read(const char *path, meta_header *m);
+MF_MUST_USE mf_status meta_header_read(const char *path, meta_header *m);
 void meta_header_free(meta_header *m);
 
 #endif

@@ -7,8 +7,8 @@
 
 /* Whether these first bytes of a (decompressed) file are NIfTI's or Analyze's. */
 bool nifti_is(const unsigned char *head, size_t size);
-mf_status nifti_read(const char *path, const scan_options *options, scan *s);
+MF_MUST_USE mf_status nifti_read(const char *path, const scan_options *options, scan *s);
 /* The other file of a pair, which nifti_read opens too. */
-mf_status nifti_parts(const char *path, part_list *parts);
+MF_MUST_USE mf_status nifti_parts(const char *path, part_list *parts);
 
 #endif

@@ -6,6 +6,6 @@
 
 /* voxels [z, y, x] or [layer, z, y, x] of any type but f16; compressed when the path ends in .gz.
  * The place in the world stands in the file both as sform and as qform. */
-mf_status nifti_write(const char *path, const mf_grid *grid, const mf_array *voxels);
+MF_MUST_USE mf_status nifti_write(const char *path, const mf_grid *grid, const mf_array *voxels);
 
 #endif

@@ -5,8 +5,8 @@
 #include "parts.h"
 #include "scan.h"
 
-mf_status nrrd_read(const char *path, const scan_options *options, scan *s);
+MF_MUST_USE mf_status nrrd_read(const char *path, const scan_options *options, scan *s);
 /* The data files, which nrrd_read opens too. */
-mf_status nrrd_parts(const char *path, part_list *parts);
+MF_MUST_USE mf_status nrrd_parts(const char *path, part_list *parts);
 
 #endif

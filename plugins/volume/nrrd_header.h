@@ -39,10 +39,10 @@ typedef struct nrrd_axis {
     int64_t size;
     nrrd_kind kind;
     bool has_direction;
-    double direction[4];              /* in space, length is the spacing */
-    double spacing, min, max;         /* NaN where the header does not say */
-    bool node;     /* samples lie on the ends of the axis, not in the middle of cells */
-    char unit[16]; /* "" where the header does not say */
+    double direction[4];      /* in space, length is the spacing */
+    double spacing, min, max; /* NaN where the header does not say */
+    bool node;                /* samples lie on the ends of the axis, not in the middle of cells */
+    char unit[16];            /* "" where the header does not say */
 } nrrd_axis;
 
 typedef struct nrrd_header {
@@ -66,7 +66,7 @@ typedef struct nrrd_header {
 } nrrd_header;
 
 /* On success the caller frees with nrrd_header_free. */
-mf_status nrrd_header_read(const char *path, nrrd_header *h);
+MF_MUST_USE mf_status nrrd_header_read(const char *path, nrrd_header *h);
 void nrrd_header_free(nrrd_header *h);
 
 #endif

@@ -17,10 +17,11 @@ typedef struct part_list {
 
 /* Adds the file `name` that stands in line `line` of `header` (0: in no line). Refused: one that is
  * no file, or lies (by a path, `..` or a link) outside of the header's folder. */
-mf_status parts_add(part_list *l, const char *header, int line, const char *name);
+MF_MUST_USE mf_status parts_add(part_list *l, const char *header, int line, const char *name);
 /* Adds the files of a pattern such as "slice%03d.raw", from `first` to `last` by `step`. */
-mf_status parts_add_numbered(part_list *l, const char *header, int line, const char *pattern,
-                             long long first, long long last, long long step);
+MF_MUST_USE mf_status parts_add_numbered(part_list *l, const char *header, int line,
+                                         const char *pattern, long long first, long long last,
+                                         long long step);
 void parts_free(part_list *l);
 
 #endif

@@ -29,11 +29,11 @@ typedef struct voxel_pieces {
 } voxel_pieces;
 
 /* Whether the files can hold so many voxels: asked before there is memory for them. */
-mf_status pieces_check(const voxel_pieces *p);
+MF_MUST_USE mf_status pieces_check(const voxel_pieces *p);
 /* Reads, of every `period` bytes, the `inner` ones that begin with byte `phase`, until `to` has
  * `size` bytes: one volume of a series, wherever its axis stands. A packed file is unpacked to its
  * end, where its checksum stands. */
-mf_status pieces_read(const voxel_pieces *p, size_t inner, size_t period, size_t phase, void *to,
-                      size_t size);
+MF_MUST_USE mf_status pieces_read(const voxel_pieces *p, size_t inner, size_t period, size_t phase,
+                                  void *to, size_t size);
 
 #endif

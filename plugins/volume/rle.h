@@ -6,8 +6,8 @@
 
 /* Decodes one frame of h->rows x h->columns pixels of h->bits bits into `pixels`, in the order of
  * bytes of this machine. A frame that holds more or less is an error. */
-mf_status rle_decode(const char *where, const dicom_header *h, const unsigned char *bytes,
-                     size_t size, unsigned char *pixels);
+MF_MUST_USE mf_status rle_decode(const char *where, const dicom_header *h,
+                                 const unsigned char *bytes, size_t size, unsigned char *pixels);
 
 /* False where so few bytes cannot hold the frame. */
 bool rle_can_hold(const dicom_header *h, size_t size);

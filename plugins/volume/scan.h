@@ -26,7 +26,7 @@ typedef struct scan {
 
 /* Reads a file or a folder of DICOM files. The format is known by content, then by suffix. Errors
  * name the file and what is wrong with it. */
-mf_status scan_read(const char *path, const scan_options *options, scan *s);
+MF_MUST_USE mf_status scan_read(const char *path, const scan_options *options, scan *s);
 void scan_free(scan *s);
 
 /* Calls `call` for each further file that scan_read would open for `path`, by the names that it
@@ -35,12 +35,12 @@ void scan_free(scan *s);
  * file outside of its folder, fails here with the same error; an error of `call` ends the listing
  * and comes back. */
 typedef mf_status (*scan_part_call)(void *self, const char *part_path);
-mf_status scan_parts(const char *path, scan_part_call call, void *self);
+MF_MUST_USE mf_status scan_parts(const char *path, scan_part_call call, void *self);
 /* For readers, before they ask for memory: refuses a scan of more voxels than stages can number,
  * and one of several volumes (`what`: "time points") unless the options take one that is there. */
-mf_status scan_check_size(const char *path, const int64_t size[3]);
-mf_status scan_check_time(const char *path, int64_t count, const char *what,
-                          const scan_options *options);
+MF_MUST_USE mf_status scan_check_size(const char *path, const int64_t size[3]);
+MF_MUST_USE mf_status scan_check_time(const char *path, int64_t count, const char *what,
+                                      const scan_options *options);
 void scan_note(scan *s, const char *format, ...) MF_PRINTF(2, 3);
 
 #endif

@@ -5,12 +5,13 @@
 #include <massflow/stage.h>
 
 /* mf_stage.parts of both: the voxels of a header, the other file of a pair. */
-mf_status volume_parts(const char *param, const char *path, mf_part_call call, void *self);
+MF_MUST_USE mf_status volume_parts(const char *param, const char *path, mf_part_call call,
+                                   void *self);
 
 extern const mf_stage volume_load, labels_load;
 
 /* For scan_options.stop; `task` is the stage's mf_task. */
-static inline mf_status volume_stop(void *task)
+static inline MF_MUST_USE mf_status volume_stop(void *task)
 {
     return mf_cancel_point(task);
 }

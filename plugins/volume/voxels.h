@@ -11,21 +11,21 @@ typedef struct voxel_facts {
     bool faint;     /* 64-bit reals of which too little would be left in 32 bits */
     bool whole;
 } voxel_facts;
-mf_status voxels_measure(const mf_array *voxels, voxel_facts *facts);
+MF_MUST_USE mf_status voxels_measure(const mf_array *voxels, voxel_facts *facts);
 /* Reals that are all whole become integers, wide integers narrow ones; 64-bit reals are rounded to
  * 32 bits. */
-mf_status voxels_narrow(mf_array **voxels, const voxel_facts *facts);
+MF_MUST_USE mf_status voxels_narrow(mf_array **voxels, const voxel_facts *facts);
 /* v * slope + intercept: in integers where slope, intercept and voxels are whole, in 64-bit reals
  * where 32 bits cannot hold the values, else in 32-bit reals. */
-mf_status voxels_scale(mf_array **voxels, double slope, double intercept);
+MF_MUST_USE mf_status voxels_scale(mf_array **voxels, double slope, double intercept);
 /* Makes whole numbers of the values of a label map that lie within 1e-3 of one (such maps were
  * stored as reals or scaled), and narrows them. Refuses others, with the value and its place along
  * the array's axes x, y, z. *rounded: how many were not whole. */
-mf_status voxels_round_labels(const char *path, mf_array **voxels, int64_t *rounded);
+MF_MUST_USE mf_status voxels_round_labels(const char *path, mf_array **voxels, int64_t *rounded);
 /* NaN, infinity and what 32-bit reals cannot hold become 0. */
 void voxels_zero_odd(mf_array *voxels);
 /* Refuses 64-bit integers that were read from an unsigned type and reach beyond the signed one. */
-mf_status voxels_check_unsigned(const char *path, const mf_array *voxels);
+MF_MUST_USE mf_status voxels_check_unsigned(const char *path, const mf_array *voxels);
 /* Turns each voxel to the other byte order. */
 void voxels_swap(mf_array *voxels);
 

@@ -4,8 +4,8 @@
 
 #include <massflow/artifact.h>
 
-mf_status write_volume(const mf_artifact *volume, const char *path);
-mf_status write_labels(const mf_artifact *labels, const char *path);
-mf_status write_masks(const mf_artifact *masks, const char *path);
+MF_MUST_USE mf_status write_volume(const mf_artifact *volume, const char *path);
+MF_MUST_USE mf_status write_labels(const mf_artifact *labels, const char *path);
+MF_MUST_USE mf_status write_masks(const mf_artifact *masks, const char *path);
 
 #endif

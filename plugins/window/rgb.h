@@ -24,7 +24,8 @@ int window_best_axis(const mf_grid *grid);
  * A value v becomes (v - low) / (high - low) * 255, clipped and truncated. `scale` is applied to
  * voxels first (1; or the factor to SUV). body: u8 [z, y, x] or NULL: quantiles are taken where it
  * is not 0. bounds gets low and high of each channel. */
-mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile, double scale,
-                          const mf_array *body, int axis, mf_array **rgb, double bounds[3][2]);
+MF_MUST_USE mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile,
+                                      double scale, const mf_array *body, int axis, mf_array **rgb,
+                                      double bounds[3][2]);
 
 #endif

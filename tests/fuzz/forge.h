@@ -1,5 +1,5 @@
-/* forge.h - artifacts as a liar makes them, from any bytes: what their type asks for, but here and there
- * something else. Every digest is right, so what lies behind the digests is reached. */
+/* forge.h - artifacts as a liar makes them, from any bytes: what their type asks for, but here and
+ * there something else. Every digest is right, so what lies behind the digests is reached. */
 #ifndef MASSFLOW_FUZZ_FORGE_H
 #define MASSFLOW_FUZZ_FORGE_H
 
@@ -36,8 +36,8 @@ void forge_clear(forged *f);
 
 /* The types that are checked and drawn, and the stages of tests/plugins/toy.c. */
 const mf_registry *forge_registry(void);
-/* Reads of an artifact whatever a stage, `show` and `report` read, and draws it, which takes long; it may be
- * refused. Whether it was taken for what it says. */
+/* Reads of an artifact whatever a stage, `show` and `report` read, and draws it, which takes long;
+ * it may be refused. Whether it was taken for what it says. */
 bool forge_use(const mf_artifact *a, bool draw);
 
 /* An export: `artifacts` of them, and actions that name them. For free(); ids (room for 4) of those

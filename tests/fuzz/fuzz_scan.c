@@ -1,8 +1,8 @@
 /* fuzz_scan.c - folders of DICOM files, and NIfTI, NRRD and MetaImage files with what their headers
  * name. Bits of the first byte: 1: several files, parted by the bytes ff 25 25 ff; 2: a label map,
  * not a scan; 4: the first of the files is loaded, not their folder; 8: the first time point of a
- * scan. Each file begins with its name and a zero byte. Left out are ITK (no_itk.c) and the decoders
- * of compressed pixels, which run in another process (no_decoder.c; fuzz_decode.c). */
+ * scan. Each file begins with its name and a zero byte. Left out are ITK (no_itk.c) and the
+ * decoders of compressed pixels, which run in another process (no_decoder.c; fuzz_decode.c). */
 #include "fuzz.h"
 #include "load.h"
 #include "scan.h"

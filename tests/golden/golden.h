@@ -1,5 +1,5 @@
-/* golden.h - stored results of float64 and how far PyTorch's own float32 lies from them: drawing the
- * same weights and inputs, and comparing. Failures end the test. */
+/* golden.h - stored results of float64 and how far PyTorch's own float32 lies from them: drawing
+ * the same weights and inputs, and comparing. Failures end the test. */
 #ifndef GOLDEN_H
 #define GOLDEN_H
 
@@ -14,8 +14,8 @@ void golden_read(const char *name, mf_tensors *golden);
 /* f32 of `name`: the same bits as golden.py's, since each step rounds at most once. */
 void golden_draw_weight(const char *name, int rank, const int64_t *shape, float *values);
 
-/* How far `ours` (by the name `name`) lies from the elements stored as `stored`, relative L2, and how
- * far PyTorch's float32 does at most, at least one rounding of each element. */
+/* How far `ours` (by the name `name`) lies from the elements stored as `stored`, relative L2, and
+ * how far PyTorch's float32 does at most, at least one rounding of each element. */
 double golden_distance(const mf_tensors *golden, const char *stored, const char *name,
                        const mf_array *ours, double *theirs);
 

@@ -9,7 +9,6 @@ Pillow 13, SciPy 1.17. The official generator runs here with its model replaced 
 tests/unit/test_sam2.c has too, its connected components by SciPy's (the original has them in CUDA),
 and torchvision's few functions by what PyTorch says of them.
 """
-import os
 import sys
 import types
 

@@ -53,8 +53,7 @@ static mf_status in_text(mf_task *t, const char **text)
 }
 
 static const mf_port text_in[] = {{"text", "text", "Any text.", 0}, MF_END};
-static const mf_port text_out[] = {{"text", "text", "What became of it.", 0},
-                                   MF_END};
+static const mf_port text_out[] = {{"text", "text", "What became of it.", 0}, MF_END};
 static const mf_port no_ports[] = {MF_END};
 
 /* ---- count.load: a file's text --------------------------------------------------------------- */
@@ -90,7 +89,8 @@ static const mf_stage load = {.name = "count.load",
                               .out = text_out,
                               .run = load_run};
 
-/* ---- count.header: a file that names another one, which is read with it ------------------------ */
+/* ---- count.header: a file that names another one, which is read with it ------------------------
+ */
 
 /* The file that the first line names, in the same folder. */
 static mf_status named_file(const char *path, char to[512])
@@ -200,8 +200,7 @@ static const mf_stage add = {.name = "count.add",
 
 /* ---- count.join: gathers --------------------------------------------------------------------- */
 
-static const mf_port join_in[] = {{"texts", "text[]", "All of them.", MF_KEYED},
-                                  MF_END};
+static const mf_port join_in[] = {{"texts", "text[]", "All of them.", MF_KEYED}, MF_END};
 static const mf_port table_out[] = {{"table", "table", "One row each.", 0}, MF_END};
 
 /* "a", or "a shots=5" where axes were gathered. */
@@ -299,12 +298,9 @@ typedef struct numbers_params {
 static const mf_param numbers_table[] = {
     MF_INT(numbers_params, seed, "1", 0, 1000, "", "Seed."),
     MF_INT(numbers_params, scale, "1", 1, 1000, "", "Factor."),
-    MF_INT(numbers_params, broken, "-1", -1, 1000, "", "The item that is an error."),
-    MF_END};
-static const mf_port numbers_in[] = {{"text", "text?", "Read, not used.", 0},
-                                     MF_END};
-static const mf_port numbers_out[] = {{"items", "stream<features>", "Random numbers.", 0},
-                                      MF_END};
+    MF_INT(numbers_params, broken, "-1", -1, 1000, "", "The item that is an error."), MF_END};
+static const mf_port numbers_in[] = {{"text", "text?", "Read, not used.", 0}, MF_END};
+static const mf_port numbers_out[] = {{"items", "stream<features>", "Random numbers.", 0}, MF_END};
 
 static mf_status number(mf_task *t, const numbers_params *o, int64_t i, mf_artifact *a)
 {
@@ -361,10 +357,8 @@ typedef struct collect_params {
 static const mf_param collect_table[] = {
     MF_INT(collect_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(collect_params, count, "8", 0, 10000, "", "Items."),
-    MF_INT_MARKED(collect_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."),
-    MF_END};
-static const mf_port collect_in[] = {{"items", "stream<features>", "Numbers.", 0},
-                                     MF_END};
+    MF_INT_MARKED(collect_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."), MF_END};
+static const mf_port collect_in[] = {{"items", "stream<features>", "Numbers.", 0}, MF_END};
 
 static mf_status collect_rows(mf_task *t, const collect_params *o, mf_table *table)
 {
@@ -440,8 +434,7 @@ typedef struct careless_params {
 
 static const mf_param careless_table[] = {
     MF_CHOICE(careless_params, how, "none", "none|empty", "What it does wrong."), MF_END};
-static const mf_port features_out[] = {{"features", "features", "Never right.", 0},
-                                       MF_END};
+static const mf_port features_out[] = {{"features", "features", "Never right.", 0}, MF_END};
 
 static mf_status careless_run(mf_task *t, const void *p, void *session)
 {
@@ -619,5 +612,5 @@ static const mf_stage sum_stage = {.name = "count.sum",
                                    .out = table_out,
                                    .run = sum_run};
 
-MF_PLUGIN("counting", &load, &header, &upper, &add, &join, &wait_stage, &numbers, &collect, &careless,
-          &kernel_stage, &sum_stage)
+MF_PLUGIN("counting", &load, &header, &upper, &add, &join, &wait_stage, &numbers, &collect,
+          &careless, &kernel_stage, &sum_stage)

@@ -25,8 +25,7 @@ static const mf_param table[] = {
     MF_END,
 };
 static const mf_port no_ports[] = {MF_END};
-static const mf_port text_out[] = {{"text", "text", "That it went well.", 0},
-                                   MF_END};
+static const mf_port text_out[] = {{"text", "text", "That it went well.", 0}, MF_END};
 
 static void write_lines(mf_task *t, int64_t count)
 {

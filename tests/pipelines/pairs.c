@@ -11,8 +11,7 @@ typedef struct read_params {
 static const mf_param read_table[] = {
     MF_INT(read_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(read_params, count, "8", 0, 1000, "", "Items."),
-    MF_INT_MARKED(read_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."),
-    MF_END};
+    MF_INT_MARKED(read_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."), MF_END};
 static const mf_port read_in[] = {{"pairs", "stream<pair>", "Pairs.", 0}, MF_END};
 static const mf_port read_out[] = {{"table", "table", "One row an item.", 0}, MF_END};
 

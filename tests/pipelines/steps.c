@@ -28,8 +28,7 @@ static const mf_param steps_table[] = {
     MF_INT(steps_params, seed, "1", 0, 1e6, "", "Seed."),
     MF_END};
 static const mf_port steps_in[] = {MF_END};
-static const mf_port steps_out[] = {{"numbers", "table", "A number a step.", 0},
-                                    MF_END};
+static const mf_port steps_out[] = {{"numbers", "table", "A number a step.", 0}, MF_END};
 
 static void note(int64_t step)
 {

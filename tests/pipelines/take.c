@@ -1,5 +1,5 @@
-/* take.c - take CACHE FILE: imports without asking what is in the file, as a massflow that knows no types
- * would: so a cache comes to hold what somebody made up. */
+/* take.c - take CACHE FILE: imports without asking what is in the file, as a massflow that knows no
+ * types would: so a cache comes to hold what somebody made up. */
 #include "store/upkeep.h"
 
 #include <stdio.h>

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from test_run import MASSFLOW, Pipeline
+from test_run import Pipeline
 
 STEPS = os.path.abspath(sys.argv[3])
 

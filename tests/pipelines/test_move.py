@@ -142,7 +142,7 @@ class Move(Pipeline):
         self.assertRegex(self.massflow("show", graph=art[:12]), rf"^table [0-9a-f]{{12}}\n{words}")
         self.assertIn("text                      3 cached      3 of them imported\n",
                       self.massflow("plan"))
-        self.assertRegex(self.massflow("cache", "stat"), rf"(?m)^  actions    8 \(8 imported\)$")
+        self.assertRegex(self.massflow("cache", "stat"), r"(?m)^  actions    8 \(8 imported\)$")
         self.assertRegex(self.massflow("cache", "stat"),
                          rf"(?m)^  import 1: {re.escape(self.path('all.mfx'))}, {DATE} by {user}: 8 "
                          r"actions$")

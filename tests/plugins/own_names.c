@@ -37,9 +37,15 @@ MF_API const mf_plugin *massflow_plugin(void);
 const mf_plugin *massflow_plugin(void)
 {
     static const mf_stage *const stages[] = {&stage, NULL};
-    static const mf_plugin plugin = {MF_ABI_MAJOR,     MF_ABI_MINOR,    sizeof(mf_stage),
-                                     sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
-                                     "own",            stages,          NULL};
+    static const mf_plugin plugin = {MF_ABI_MAJOR,
+                                     MF_ABI_MINOR,
+                                     sizeof(mf_stage),
+                                     sizeof(mf_param),
+                                     sizeof(mf_port),
+                                     sizeof(mf_type),
+                                     "own",
+                                     stages,
+                                     NULL};
     stage.summary = is_name();
     return &plugin;
 }

@@ -92,7 +92,7 @@ struct fake {
     bool cancelled;
 };
 
-static inline mf_status fake_open_devices(void *self, size_t *count)
+static inline MF_MUST_USE mf_status fake_open_devices(void *self, size_t *count)
 {
     fake *f = self;
     *count = f->device_count;
@@ -112,8 +112,8 @@ static inline bool fake_same_memory(void *self, size_t a, size_t b)
     return a == b;
 }
 
-static inline mf_status fake_prepare(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
-                                     mf_execution **execution)
+static inline MF_MUST_USE mf_status fake_prepare(void *self, const mf_plan *plan, size_t i,
+                                                 mf_needs *needs, mf_execution **execution)
 {
     fake *f = self;
     const mf_plan_node *n = mf_plan_at(plan, i);

@@ -78,7 +78,7 @@ static inline void trial_run(trial *t)
     for (int k = 0; k < t->operands; k++) {
         t->gradient[k] = malloc((size_t)t->count[k] * sizeof(float));
         ok(mf_weights_get_gradient(weights, (size_t)mf_weights_find(weights, names[k]),
-                                         t->gradient[k]));
+                                   t->gradient[k]));
     }
     mf_executable_free(e);
     mf_weights_free(weights);

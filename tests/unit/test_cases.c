@@ -158,10 +158,10 @@ START_TEST(every_series_below_a_folder_is_a_case)
     free(messages);
     write_slice("study/p1/t1/b", "", "4");
     ck_assert_ptr_null(load(NULL, 0, &messages));
-    ck_assert_str_eq(messages,
-                     "g.yaml:2:16: error: DIR/study/p1/t1/b does not say to which series it belongs\n"
-                     "    2 | cases: {dicom: study/p1}\n"
-                     "      |                ^~~~~~~~\n");
+    ck_assert_str_eq(
+        messages, "g.yaml:2:16: error: DIR/study/p1/t1/b does not say to which series it belongs\n"
+                  "    2 | cases: {dicom: study/p1}\n"
+                  "      |                ^~~~~~~~\n");
     free(messages);
 }
 END_TEST

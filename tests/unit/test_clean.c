@@ -28,8 +28,8 @@ START_TEST(controls_are_shown)
     SHOWS("\033[31mred\033]52;c;cHdu\a", "\\u001b[31mred\\u001b]52;c;cHdu\\u0007");
     SHOWS("back\rover\b\x7f", "back\\u000dover\\u0008\\u007f");
     SHOWS("a\0b", "a\\u0000b");
-    SHOWS("\xc2\x9b[2J", "\\u009b[2J");           /* a control sequence of one character */
-    SHOWS("\x9b[2J", "\\x9b[2J");                 /* and of one byte */
+    SHOWS("\xc2\x9b[2J", "\\u009b[2J");               /* a control sequence of one character */
+    SHOWS("\x9b[2J", "\\x9b[2J");                     /* and of one byte */
     SHOWS("a\xe2\x80\xaetxt.exe", "a\\u202etxt.exe"); /* right to left from here */
     SHOWS("\xe2\x81\xa6x\xe2\x81\xa9\xd8\x9c\xe2\x80\xa8", "\\u2066x\\u2069\\u061c\\u2028");
     SHOWS("\xff\xc0\xaf\xed\xa0\x80\xf5", "\\xff\\xc0\\xaf\\xed\\xa0\\x80\\xf5");
@@ -42,7 +42,7 @@ END_TEST
 /* However the bytes come in pieces, the same is shown, and nothing that a terminal obeys. */
 START_TEST(pieces_make_no_difference)
 {
-    static const unsigned char likely[] = {0x1b, 'a', '\n', 0xc2, 0x9b, 0xe2, 0x80, 0xae,
+    static const unsigned char likely[] = {0x1b, 'a',  '\n', 0xc2, 0x9b, 0xe2, 0x80, 0xae,
                                            0xf0, 0x9f, 0xa9, 0xbb, 0xff, 0x7f, 0xed, 0xa0};
     mf_random random;
 

@@ -18,7 +18,7 @@
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU};
 static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 /* Those of LLVM, in which all of the above are. */
-static const int all[] = {SIGHUP, SIGINT,  SIGTERM, SIGUSR2, SIGILL, SIGTRAP, SIGABRT, SIGFPE,
+static const int all[] = {SIGHUP, SIGINT,  SIGTERM, SIGUSR2, SIGILL,  SIGTRAP, SIGABRT, SIGFPE,
                           SIGBUS, SIGSEGV, SIGQUIT, SIGSYS,  SIGXCPU, SIGXFSZ, SIGUSR1};
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
@@ -114,7 +114,8 @@ static void expect_well(void (*body)(int), int number, const char *text)
     ck_assert_msg(WIFEXITED(how) && WEXITSTATUS(how) == 0, "signal %d: %x", number, how);
 }
 
-/* ---- after a driver --------------------------------------------------------------------------- */
+/* ---- after a driver ---------------------------------------------------------------------------
+ */
 
 static void own_and_hold(void)
 {
@@ -180,7 +181,8 @@ START_TEST(failing_writes_end_nothing)
 }
 END_TEST
 
-/* ---- what was ignored at the start ------------------------------------------------------------ */
+/* ---- what was ignored at the start ------------------------------------------------------------
+ */
 
 static void ignored(int number)
 {
@@ -236,7 +238,8 @@ START_TEST(others_can_be_added)
 }
 END_TEST
 
-/* ---- divisions by zero ------------------------------------------------------------------------ */
+/* ---- divisions by zero ------------------------------------------------------------------------
+ */
 
 #if defined(__x86_64__)
 /* As PoCL's: skips the instruction, here one of two bytes. */

@@ -89,8 +89,8 @@ START_TEST(done_ends_it)
 }
 END_TEST
 
-/* What is done is what a look-up finds, the newest that was made here: that an older one, of another
- * device, is all there, does not serve whoever looks up. */
+/* What is done is what a look-up finds, the newest that was made here: that an older one, of
+ * another device, is all there, does not serve whoever looks up. */
 START_TEST(done_is_what_a_look_up_finds)
 {
     mf_store *store = open_store(MF_STORE_WRITE);

@@ -1,5 +1,5 @@
-/* clean.h - what massflow prints, made harmless: names of files, lines of commands and texts of files
- * are somebody else's, and may hold what a terminal obeys. */
+/* clean.h - what massflow prints, made harmless: names of files, lines of commands and texts of
+ * files are somebody else's, and may hold what a terminal obeys. */
 #ifndef MF_CLEAN_H
 #define MF_CLEAN_H
 

@@ -45,8 +45,8 @@ static void add_count(json_object *o, const char *name, size_t count)
 /* Each line is flushed: whoever reads follows the run. Lines of commands may be no UTF-8. */
 static void put(events *e, json_object *o)
 {
-    char *line = mf_utf8_clean(json_object_to_json_string_ext(
-        o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    char *line = mf_utf8_clean(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 
     if (line)
         fprintf(e->out, "%s\n", line);

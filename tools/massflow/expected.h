@@ -5,7 +5,7 @@
 #include "workspace.h"
 
 /* One for each stage of the graph; the caller frees. */
-mf_status expected_read(workspace *w, mf_past_times **past);
+MF_MUST_USE mf_status expected_read(workspace *w, mf_past_times **past);
 
 typedef struct expected_total {
     double seconds; /* of what is known */
@@ -15,6 +15,7 @@ typedef struct expected_total {
 
 /* Roughly: no less than the longest way down, nor than all work over all slots, where what wants a
  * device takes all of them, as it does on a CPU. */
-mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots, expected_total *total);
+MF_MUST_USE mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots,
+                                   expected_total *total);
 
 #endif

@@ -19,7 +19,8 @@ void past_close(past *p);
 
 /* The run that is meant, with its nodes in the order they started, those that did not start last.
  * The caller frees both. */
-mf_status past_run(const past *p, mf_run_entry **run, mf_run_node **nodes, size_t *count);
+MF_MUST_USE mf_status past_run(const past *p, mf_run_entry **run, mf_run_node **nodes,
+                               size_t *count);
 
 /* "2026-11-25 07:02:11", local time */
 void words_time(int64_t seconds, char text[32]);

@@ -11,11 +11,10 @@ import sys
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
-
 import training
 from iris import Iris
 from philox import uniform
+from safetensors.numpy import save_file
 
 # name, channels, blocks, crop (z y x), masks
 SIZES = [("iris_small", (8, 16, 32, 64, 96), (2, 2, 2, 2), (32, 32, 32), 3),

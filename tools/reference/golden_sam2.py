@@ -14,10 +14,9 @@ import sys
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
-
 from golden import INPUTS, distance, sample, weight
 from philox import uniform
+from safetensors.numpy import save_file
 from sam2 import SAM2, Config
 
 MICRO = Config(image_size=128, embed_dim=16, heads=2, stages=(1, 2, 3, 1), global_blocks=(4,),

@@ -14,7 +14,6 @@ import argparse
 import numpy as np
 import torch
 from safetensors import safe_open
-
 from sam2 import SAM2, Config
 from slices import Scan, Warp, read_nifti
 from train_sam2 import any_slice, as_planes, draw_object, followed, start

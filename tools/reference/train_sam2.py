@@ -15,11 +15,10 @@ import tempfile
 import time
 
 import numpy as np
+import sam2
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-
-import sam2
 from sam2 import SAM2, Config
 from slices import Scan, Warp, component, draw_object, draw_scene, read_nifti, recolor
 

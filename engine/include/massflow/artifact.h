@@ -103,8 +103,8 @@ typedef struct mf_grid {
     double direction[9]; /* row-major; column j is the RAS+ unit vector of index axis j */
 } mf_grid;
 
-/* From x y z, the order of grids and of graph files, to z y x, the order of arrays, or back: the shape
- * of an array on a grid is mf_zyx of the grid's size. */
+/* From x y z, the order of grids and of graph files, to z y x, the order of arrays, or back: the
+ * shape of an array on a grid is mf_zyx of the grid's size. */
 static inline void mf_zyx(const int64_t xyz[3], int64_t zyx[3])
 {
     for (int i = 0; i < 3; i++)

@@ -4,11 +4,11 @@
  * stands in static data, so that the engine parses, checks, hashes and documents it by itself. No
  * callback may keep global state: two tasks of one stage run at once.
  *
- * Versions: a plugin works with an engine of the same major version and of the same or a newer minor
- * one. A minor version may add functions, and may append fields to the tables mf_stage, mf_param,
- * mf_port and mf_type, whose sizes stand in the plugin's record; for a plugin without them they are 0.
- * It may append to what the engine alone allocates (mf_needs, mf_view, mf_volume). All other structs
- * of the public headers keep their layout. */
+ * Versions: a plugin works with an engine of the same major version and of the same or a newer
+ * minor one. A minor version may add functions, and may append fields to the tables mf_stage,
+ * mf_param, mf_port and mf_type, whose sizes stand in the plugin's record; for a plugin without
+ * them they are 0. It may append to what the engine alone allocates (mf_needs, mf_view, mf_volume).
+ * All other structs of the public headers keep their layout. */
 #ifndef MASSFLOW_STAGE_H
 #define MASSFLOW_STAGE_H
 
@@ -44,10 +44,20 @@ typedef enum mf_param_kind {
     MF_PARAM_REALS
 } mf_param_kind;
 
-typedef struct mf_int3 { int64_t v[3]; } mf_int3;   /* x, y, z in the graph file's order */
-typedef struct mf_real3 { double v[3]; } mf_real3; /* the same in reals */
-typedef struct mf_ints { const int64_t *v; size_t count; } mf_ints;   /* a list; borrowed */
-typedef struct mf_reals { const double *v; size_t count; } mf_reals; /* the same in reals */
+typedef struct mf_int3 {
+    int64_t v[3];
+} mf_int3; /* x, y, z in the graph file's order */
+typedef struct mf_real3 {
+    double v[3];
+} mf_real3; /* the same in reals */
+typedef struct mf_ints {
+    const int64_t *v;
+    size_t count;
+} mf_ints; /* a list; borrowed */
+typedef struct mf_reals {
+    const double *v;
+    size_t count;
+} mf_reals; /* the same in reals */
 
 /* Marks of a parameter. */
 #define MF_NO_CACHE 1u   /* does not change the result: not part of the key */
@@ -61,23 +71,24 @@ typedef struct mf_reals { const double *v; size_t count; } mf_reals; /* the same
 
 /* One parameter. MF_INT and its siblings below make them. */
 typedef struct mf_param {
-    const char *name;        /* as a graph file writes it */
-    mf_param_kind kind;      /* how its text is read */
-    size_t offset;           /* of the field in the parameter struct */
-    const char *fallback;    /* the default, as a user would write it: "1.5", "[1, 1, 1]", "true" */
-    double min, max;         /* numbers, and each element of a list; text and paths: unused */
-    const char *unit;        /* "mm", "HU", "" */
-    const char *help;        /* one line */
-    const char *choices;     /* CHOICE: words joined by '|'; see MF_ANY_CASE */
-    unsigned marks;          /* MF_NO_CACHE ... joined by | */
+    const char *name;     /* as a graph file writes it */
+    mf_param_kind kind;   /* how its text is read */
+    size_t offset;        /* of the field in the parameter struct */
+    const char *fallback; /* the default, as a user would write it: "1.5", "[1, 1, 1]", "true" */
+    double min, max;      /* numbers, and each element of a list; text and paths: unused */
+    const char *unit;     /* "mm", "HU", "" */
+    const char *help;     /* one line */
+    const char *choices;  /* CHOICE: words joined by '|'; see MF_ANY_CASE */
+    unsigned marks;       /* MF_NO_CACHE ... joined by | */
 } mf_param;
 
 /* The field's C type is checked against the kind. Fields: bool, int64_t, double, const char *
  * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals. */
 #define MF_FIELD_(kind, type, s, field, fallback, min, max, unit, choices, marks, help)            \
-    {#field, kind,                                                                                 \
-     offsetof(s, field) + 0 * sizeof(_Generic(&((s *)0)->field, type *: 1)),                       \
-     fallback, min, max, unit, help, choices, marks}
+    {                                                                                              \
+#field, kind, offsetof(s, field) + 0 * sizeof(_Generic(&((s *)0)->field, type * : 1)),     \
+            fallback, min, max, unit, help, choices, marks                                         \
+    }
 #define MF_BOOL(s, field, fallback, help)                                                          \
     MF_FIELD_(MF_PARAM_BOOL, bool, s, field, fallback, 0, 1, "", NULL, 0, help)
 #define MF_INT(s, field, fallback, min, max, unit, help)                                           \
@@ -116,27 +127,38 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_REAL, double, s, field, fallback, min, max, unit, NULL, marks, help)
 
 /* Closes a table of parameters or of ports. */
-#define MF_END {0}
+#define MF_END                                                                                     \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #define MF_PARAMS_END MF_END /* its name up to interface 1.3 */
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
 #define MF_KEYED 1u /* an input whose case ids enter the key */
 
-/* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". An optional output may
- * be left out by the stage; who has to have it is then an error, who need not runs without. */
+/* type: a type's name, with "?" (optional), "[]" (list) or as "stream<type>". An optional output
+ * may be left out by the stage; who has to have it is then an error, who need not runs without. */
 typedef struct mf_port {
     const char *name, *type, *help; /* help: one line */
     unsigned marks;                 /* MF_KEYED or 0 */
 } mf_port;
 
-#define MF_PORT(name, type, help) {name, type, help, 0}
-#define MF_PORT_MARKED(name, type, help, marks) {name, type, help, marks}
+/* One row of a table of ports; MARKED: with MF_KEYED. The table ends with MF_END. */
+#define MF_PORT(name, type, help)                                                                  \
+    {                                                                                              \
+        name, type, help, 0                                                                        \
+    }
+#define MF_PORT_MARKED(name, type, help, marks)                                                    \
+    {                                                                                              \
+        name, type, help, marks                                                                    \
+    }
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-/* What a task will need, for the scheduler: filled with defaults, corrected by the stage. Estimates:
- * what together exceeds the memory there is does not run at once; what alone exceeds it runs alone. */
+/* What a task will need, for the scheduler: filled with defaults, corrected by the stage.
+ * Estimates: what together exceeds the memory there is does not run at once; what alone exceeds it
+ * runs alone. */
 typedef struct mf_needs {
     size_t host_bytes;   /* default: by the size of its inputs */
     size_t device_bytes; /* of the device it runs on; default 0 */
@@ -151,19 +173,20 @@ typedef mf_status (*mf_part_call)(void *self, const char *path);
 
 /* Of what a callback left in *session or *artifact nothing is taken where it returns an error. */
 typedef struct mf_stage {
-    const char *name;    /* "plugin.verb" or "noun.verb" */
-    int version;         /* raised with each change of what it computes */
-    const char *summary; /* one line */
-    const char *help;    /* more, or NULL */
-    const mf_param *params; /* ends with MF_PARAMS_END; NULL: none */
-    size_t params_size; /* of the parameter struct */
-    const mf_port *in, *out; /* end with a NULL name */
+    const char *name;           /* "plugin.verb" or "noun.verb" */
+    int version;                /* raised with each change of what it computes */
+    const char *summary;        /* one line */
+    const char *help;           /* more, or NULL */
+    const mf_param *params;     /* ends with MF_PARAMS_END; NULL: none */
+    size_t params_size;         /* of the parameter struct */
+    const mf_port *in, *out;    /* end with a NULL name */
     const char *const *kernels; /* OpenCL sources, joined and built on first launch; or NULL */
     const char *code; /* digest of the stage's own sources, set by the build helper; or NULL */
     bool random;      /* draws random numbers: seed and case id enter the key */
     bool program;     /* runs tensor programs: the engine's numerics enter the key */
-    /* How far results of two devices may be apart, by array: of reals, part of the largest value; of
-     * integers, part of the elements that differ; of masks, part of their voxels. 0: not at all. */
+    /* How far results of two devices may be apart, by array: of reals, part of the largest value;
+     * of integers, part of the elements that differ; of masks, part of their voxels. 0: not at all.
+     */
     double tolerance;
 
     /* Rules across parameters; before anything runs. */
@@ -201,9 +224,21 @@ typedef struct mf_stage {
                                __VA_ARGS__}
 #define MF_PARAMETERS(s, ...)                                                                      \
     .params = (const mf_param[]){__VA_ARGS__, MF_END}, .params_size = sizeof(s)
-#define MF_INPUTS(...) .in = (const mf_port[]){__VA_ARGS__, MF_END}
-#define MF_OUTPUTS(...) .out = (const mf_port[]){__VA_ARGS__, MF_END}
-#define MF_KERNELS(...) .kernels = (const char *const[]){__VA_ARGS__, NULL}
+#define MF_INPUTS(...)                                                                             \
+    .in = (const mf_port[])                                                                        \
+    {                                                                                              \
+        __VA_ARGS__, MF_END                                                                        \
+    }
+#define MF_OUTPUTS(...)                                                                            \
+    .out = (const mf_port[])                                                                       \
+    {                                                                                              \
+        __VA_ARGS__, MF_END                                                                        \
+    }
+#define MF_KERNELS(...)                                                                            \
+    .kernels = (const char *const[])                                                               \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 /* The digest of the stage's own sources, where the build makes one: in NAME.code.h. */
 #ifndef MF_CODE
 #define MF_CODE NULL
@@ -220,11 +255,13 @@ typedef struct mf_view {
 /* A type of artifact: what a stage must set when it publishes one. */
 typedef struct mf_type {
     const char *name, *help; /* help: one line */
-    /* "voxels image:f32[z,y,x] bits:u8{k}": names, each optionally with a dtype and a shape. Sides are
-     * numbers, * for any, or letters, which mean the same side in all arrays; z, y and x are those of
-     * the artifact's grid where it has one. {k}: an array of k rows of different lengths. */
+    /* "voxels image:f32[z,y,x] bits:u8{k}": names, each optionally with a dtype and a shape. Sides
+     * are numbers, * for any, or letters, which mean the same side in all arrays; z, y and x are
+     * those of the artifact's grid where it has one. {k}: an array of k rows of different lengths.
+     */
     const char *arrays;
-    const char *attributes; /* "spacing:reals axis:int": names, optionally with text, int or reals */
+    const char
+        *attributes; /* "spacing:reals axis:int": names, optionally with text, int or reals */
     /* Writes an artifact as a file, chosen by its suffix; `suffixes` joined by spaces (".nii.gz
      * .nrrd"). What belongs to a scan is put on the scan's own grid. */
     const char *suffixes;
@@ -236,18 +273,19 @@ typedef struct mf_type {
      * drawn over; NULL where none is at hand. */
     mf_status (*draw)(const mf_artifact *artifact, const mf_artifact *scan, const mf_view *view,
                       mf_array **rgb);
-    /* What shapes alone do not say of an artifact: whether it is what it says it is. It may come from
-     * anybody, and shapes are those that were declared. From attributes and the shapes of arrays. */
+    /* What shapes alone do not say of an artifact: whether it is what it says it is. It may come
+     * from anybody, and shapes are those that were declared. From attributes and the shapes of
+     * arrays. */
     mf_status (*check)(const mf_artifact *artifact);
 } mf_type;
 
 /* What massflow_plugin returns: static data. */
 typedef struct mf_plugin {
-    int abi_major, abi_minor; /* MF_ABI_MAJOR, MF_ABI_MINOR */
+    int abi_major, abi_minor;                            /* MF_ABI_MAJOR, MF_ABI_MINOR */
     size_t stage_size, param_size, port_size, type_size; /* of the structs it was built with */
-    const char *name;              /* of the plugin, for messages */
-    const mf_stage *const *stages; /* NULL-terminated */
-    const mf_type *const *types;   /* NULL-terminated, or NULL */
+    const char *name;                                    /* of the plugin, for messages */
+    const mf_stage *const *stages;                       /* NULL-terminated */
+    const mf_type *const *types;                         /* NULL-terminated, or NULL */
 } mf_plugin;
 
 /* The entry symbol: `const mf_plugin *massflow_plugin(void)`. */
@@ -280,8 +318,7 @@ MF_API const char *mf_in_case(mf_task *t, const char *port, size_t i);
 MF_API const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column);
 /* What tells elements apart that were gathered over axes of the graph (shots, seed): the name and
  * *value of the k-th such axis, NULL past the last. mf_in_column gives them by name. */
-MF_API const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k,
-                              const char **value);
+MF_API const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k, const char **value);
 
 /* A volume that was read whole. */
 typedef struct mf_volume {
@@ -376,8 +413,8 @@ MF_API void mf_progress(mf_task *t, int64_t done, int64_t total, const char *wor
 /* What is done of the next of them by now, 0 to 1: a rate is known before the first is done. */
 MF_API void mf_progress_part(mf_task *t, double part);
 MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
-/* Logs an error that ends nothing, and frees it; MF_OK logs nothing. For what a stage does beside its
- * work, such as saving its state once it is being stopped. */
+/* Logs an error that ends nothing, and frees it; MF_OK logs nothing. For what a stage does beside
+ * its work, such as saving its state once it is being stopped. */
 MF_API void mf_log_error(mf_task *t, mf_status error);
 /* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
 MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);

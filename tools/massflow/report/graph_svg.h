@@ -7,6 +7,6 @@
 
 /* `plan`: colours and counts of what is cached; NULL: without. `standalone`: a file of its own,
  * else a part of an HTML page. */
-mf_status graph_svg(FILE *out, const mf_graph *graph, mf_plan *plan, bool standalone);
+MF_MUST_USE mf_status graph_svg(FILE *out, const mf_graph *graph, mf_plan *plan, bool standalone);
 
 #endif

@@ -33,7 +33,7 @@ typedef struct mf_layout {
 } mf_layout;
 
 /* Boxes must be in an order in which links go forward. */
-mf_status mf_layout_solve(mf_layout *layout);
+MF_MUST_USE mf_status mf_layout_solve(mf_layout *layout);
 /* Frees the points; boxes and links are the caller's. */
 void mf_layout_clear(mf_layout *layout);
 

@@ -19,23 +19,23 @@ typedef struct report {
 } report;
 
 /* The whole page. */
-mf_status report_write(report *r);
+MF_MUST_USE mf_status report_write(report *r);
 
 /* Sections. A section that has nothing to show writes nothing. */
-mf_status report_overview(report *r);
-mf_status report_graph(report *r);
-mf_status report_timeline(report *r);
-mf_status report_curves(report *r);
-mf_status report_tables(report *r);
-mf_status report_pictures(report *r);
-mf_status report_settings(report *r);
-mf_status report_provenance(report *r);
-mf_status report_source(report *r);
+MF_MUST_USE mf_status report_overview(report *r);
+MF_MUST_USE mf_status report_graph(report *r);
+MF_MUST_USE mf_status report_timeline(report *r);
+MF_MUST_USE mf_status report_curves(report *r);
+MF_MUST_USE mf_status report_tables(report *r);
+MF_MUST_USE mf_status report_pictures(report *r);
+MF_MUST_USE mf_status report_settings(report *r);
+MF_MUST_USE mf_status report_provenance(report *r);
+MF_MUST_USE mf_status report_source(report *r);
 
 /* ---- shared by sections ---------------------------------------------------------------------- */
 
 /* A node's stored output, or NULL where it is not there; the caller unrefs. */
-mf_status report_output(report *r, size_t node, size_t port, mf_artifact **artifact);
+MF_MUST_USE mf_status report_output(report *r, size_t node, size_t port, mf_artifact **artifact);
 /* What could not be read or drawn is said in its place, and the rest of the page goes on. Frees the
  * status; MF_OK is fine. */
 void report_trouble(report *r, size_t node, mf_status status);
