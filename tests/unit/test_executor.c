@@ -217,8 +217,8 @@ START_TEST(it_tries_again)
     broken = 2;
     ok(run_node(&p, 0).status);
     check_stored(&p, 0, "made");
-    ck_assert_str_eq(p.lines, "make: try 1 of 3 failed, next one starts: 1 more\n"
-                              "make: try 2 of 3 failed, next one starts: 0 more\n");
+    ck_assert_str_eq(p.lines, "make: attempt 1 of 3 failed, retrying: 1 more\n"
+                              "make: attempt 2 of 3 failed, retrying: 0 more\n");
     close_place(&p);
 }
 END_TEST

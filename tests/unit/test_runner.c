@@ -251,7 +251,7 @@ START_TEST(skip_failed_goes_on_without)
     finish(&t, "one[case=c0]");
     told(&t, "fail one[case=c1]: it is broken\ndone one[case=c0]\n");
     finish(&t, "one[case=c2]");
-    told(&t, "done one[case=c2]\nlog all: goes on without one[case=c1]\nstart all\n");
+    told(&t, "done one[case=c2]\nlog all: continues without one[case=c1]\nstart all\n");
     ck_assert_uint_eq(node_of(&t, "all")->work.feeds[0].count, 2);
     finish(&t, "all");
     end_trial(&t, "3 0 1 0 0");
@@ -267,7 +267,7 @@ START_TEST(skip_failed_needs_one)
     t.log[0] = '\0';
     ck_assert(!fail_node(&t, "one[case=c2]"));
     told(&t,
-         "fail one[case=c2]: it is broken\nblock all: needs one, of which nothing came through\n");
+         "fail one[case=c2]: it is broken\nblock all: needs one, of which none succeeded\n");
     end_trial(&t, "0 0 3 1 0");
 }
 END_TEST
