@@ -92,7 +92,7 @@ class NoMemory(unittest.TestCase):
         """Where it crashed, "" where it did not or may."""
         frames = [place_of(line) for line in done.stderr.splitlines() if line.startswith("frame ")]
         ours = [place for place in frames if re.search(r"/(engine|plugins)/\S+:\d", place)
-                and "/engine/run/signals.c:" not in place]  # which hands the signal on
+                and "/engine/run/process/signals.c:" not in place]  # which hands the signal on
         if done.returncode == -signal.SIGABRT and ours and any(p in ours[0] for p in MAY_ABORT):
             return ""
         return "\n".join(ours or frames)

@@ -4,7 +4,7 @@
 #define MASSFLOW_FUZZ_FORGE_H
 
 #include "fuzz.h"
-#include "run/check.h"
+#include "run/artifact/check.h"
 #include "store/check.h"
 
 /* What is left of an input; zeros follow its end. */

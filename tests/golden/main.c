@@ -1,6 +1,6 @@
 /* main.c - tools/parity: run massflow's model on weights and inputs from outside. */
 #include "parity.h"
-#include "run/write.h"
+#include "run/artifact/write.h"
 
 #include <getopt.h>
 #include <stdio.h>

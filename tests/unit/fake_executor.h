@@ -6,7 +6,7 @@
 #define FAKE_EXECUTOR_H
 
 #include "graph_fixture.h"
-#include "run/runner.h"
+#include "run/schedule/runner.h"
 
 #include <sqlite3.h>
 

@@ -6,8 +6,8 @@
  * the CPU with its own form of the kernels, the CPU with the form for GPUs, and every GPU. */
 #include "../expect.h"
 #include "graph/graph.h"
-#include "run/execute.h"
-#include "run/run.h"
+#include "run/schedule/run.h"
+#include "run/worker/execute.h"
 
 #include <ftw.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* test_executor.c - the executor of this process, without a scheduler: leases, tries, what is
  * stored; and that it needs nothing of the plan once a node is prepared. */
 #include "graph_fixture.h"
-#include "run/executor.h"
+#include "run/schedule/executor.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* test_heap.c - the order of nodes, and nodes by key, against plain searches. */
-#include "run/heap.h"
-#include "run/twins.h"
+#include "run/plan/heap.h"
+#include "run/plan/twins.h"
 
 #include "../expect.h"
 

@@ -21,8 +21,10 @@ def sources():
 
 
 def module(path):
-    """engine/run/plan.c -> run; engine/include/massflow/x.h -> include; plugins/mass/x.c -> plugins/mass."""
+    """engine/store/x.c -> store; engine/run/plan/x.c -> run/plan; plugins/mass/x.c -> plugins/mass."""
     parts = path.split("/")
+    if parts[:2] == ["engine", "run"]:
+        return "/".join(parts[1:3])
     return parts[1] if parts[0] == "engine" else "/".join(parts[:2])
 
 

@@ -1,6 +1,6 @@
 /* test_lines.c - log lines on their way to the loop: bounded, in order, counted where left out. */
 #include "../expect.h"
-#include "run/lines.h"
+#include "run/schedule/lines.h"
 
 #include <check.h>
 #include <pthread.h>

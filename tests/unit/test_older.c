@@ -1,7 +1,7 @@
 /* test_older.c - a plugin that was built with the headers of stage interface 1.1 works. */
 #include "../plugins/layouts.h"
 #include "graph_fixture.h"
-#include "run/run.h"
+#include "run/schedule/run.h"
 
 static mf_plan *plan_of(mf_graph *g, mf_store *store)
 {

@@ -1,8 +1,8 @@
 /* test_overtime.c - a stage in a thread whose time is over: said at once, and again and again; and
  * the clock that time is measured by. */
 #include "graph_fixture.h"
-#include "run/clock.h"
-#include "run/run.h"
+#include "run/process/clock.h"
+#include "run/schedule/run.h"
 
 #include <signal.h>
 #include <stdatomic.h>

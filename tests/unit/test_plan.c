@@ -7,7 +7,7 @@
  *
  * MASSFLOW_GRAPHS: how many graphs; MASSFLOW_SEED: the first one, to repeat one that failed. */
 #include "graph_fixture.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 #include <inttypes.h>
 #include <sqlite3.h>

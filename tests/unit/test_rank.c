@@ -2,8 +2,8 @@
  * stages' own estimates give it; and what runs together on the memory of a device. */
 #include "compute/devices.h"
 #include "graph_fixture.h"
-#include "run/plan.h"
-#include "run/run.h"
+#include "run/plan/plan.h"
+#include "run/schedule/run.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,11 +1,11 @@
 /* test_run.c - keys compared in words, artifacts checked against their types, files as written. */
 #include "../expect.h"
 #include "base/artifact_source.h"
-#include "run/check.h"
-#include "run/key.h"
-#include "run/sheet.h"
-#include "run/why.h"
-#include "run/write.h"
+#include "run/artifact/check.h"
+#include "run/artifact/sheet.h"
+#include "run/artifact/write.h"
+#include "run/plan/key.h"
+#include "run/plan/why.h"
 
 #include <check.h>
 #include <math.h>

@@ -266,8 +266,7 @@ START_TEST(skip_failed_needs_one)
     fail_node(&t, "one[case=c1]");
     t.log[0] = '\0';
     ck_assert(!fail_node(&t, "one[case=c2]"));
-    told(&t,
-         "fail one[case=c2]: it is broken\nblock all: needs one, of which none succeeded\n");
+    told(&t, "fail one[case=c2]: it is broken\nblock all: needs one, of which none succeeded\n");
     end_trial(&t, "0 0 3 1 0");
 }
 END_TEST

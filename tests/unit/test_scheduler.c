@@ -2,7 +2,7 @@
  * for a device. However they meet, each run ends with all that it wants, and each action runs once.
  */
 #include "graph_fixture.h"
-#include "run/run.h"
+#include "run/schedule/run.h"
 
 #include <inttypes.h>
 #include <pthread.h>

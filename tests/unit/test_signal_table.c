@@ -1,6 +1,6 @@
 /* test_signal_table.c - the table of signals, held against handlers that come later. Each case is a
  * process of its own, which ends as the signals say. */
-#include "run/signals.h"
+#include "run/process/signals.h"
 
 #include <check.h>
 #include <errno.h>

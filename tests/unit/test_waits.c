@@ -1,6 +1,6 @@
 /* test_waits.c - waiting for another process: when the user is told, when its owner counts as dead.
  */
-#include "run/waits.h"
+#include "run/schedule/waits.h"
 
 #include <check.h>
 #include <stdlib.h>

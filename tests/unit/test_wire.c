@@ -3,8 +3,8 @@
 #include "../expect.h"
 #include "base/array_shared.h"
 #include "base/artifact_source.h"
-#include "run/frozen.h"
-#include "run/wire.h"
+#include "run/worker/frozen.h"
+#include "run/worker/wire.h"
 #include "stages/stages.h"
 #include "store/store.h"
 

@@ -1,7 +1,7 @@
 /* crash.c - see crash.h. The words are said in a program of which nothing can be trusted: only
  * texts that stand ready are written. */
 #include "crash.h"
-#include "run/signals.h"
+#include "run/process/signals.h"
 
 #include <signal.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef MF_CRASH_H
 #define MF_CRASH_H
 
-#include "run/run.h"
+#include "run/schedule/run.h"
 
 /* From now on a crash (run/signals.h) says so on stderr. */
 void crash_watch(void);

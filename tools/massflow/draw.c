@@ -1,6 +1,6 @@
 /* draw.c - see draw.h. */
 #include "draw.h"
-#include "run/check.h"
+#include "run/artifact/check.h"
 #include <stdlib.h>
 #include <string.h>
 

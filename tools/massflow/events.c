@@ -1,7 +1,7 @@
 /* events.c - see events.h. */
 #include "events.h"
 #include "base/utf8.h"
-#include "run/journal.h"
+#include "run/schedule/journal.h"
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>

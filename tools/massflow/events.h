@@ -5,8 +5,8 @@
 #define MF_EVENTS_H
 
 #include "rate.h"
-#include "run/export.h"
-#include "run/run.h"
+#include "run/schedule/export.h"
+#include "run/schedule/run.h"
 #include <stdio.h>
 
 #define EVENTS_VERSION 1

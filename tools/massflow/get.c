@@ -1,7 +1,7 @@
 /* get.c - the command get: one artifact as a file. */
-#include "run/check.h"
-#include "run/partial.h"
-#include "run/write.h"
+#include "run/artifact/check.h"
+#include "run/artifact/write.h"
+#include "run/output/partial.h"
 #include "workspace.h"
 #include <stdio.h>
 #include <stdlib.h>

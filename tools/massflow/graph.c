@@ -1,6 +1,6 @@
 /* graph.c - the command graph: a graph file checked, as text or drawn. */
 #include "report/graph_svg.h"
-#include "run/partial.h"
+#include "run/output/partial.h"
 #include "workspace.h"
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
 #include "command.h"
 #include "compute/programs.h"
-#include "run/signals.h"
+#include "run/process/signals.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

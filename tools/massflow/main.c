@@ -4,7 +4,7 @@
 #include "args.h"
 #include "clean.h"
 #include "crash.h"
-#include "run/signals.h"
+#include "run/process/signals.h"
 #include "store/store.h"
 #include <stdio.h>
 #include <stdlib.h>

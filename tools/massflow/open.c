@@ -1,6 +1,6 @@
 /* open.c - what most commands begin with: load the plugins, read the graph, say what is wrong. */
 #include "command.h"
-#include "run/write.h"
+#include "run/artifact/write.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #define MF_PROGRESS_H
 
 #include "rate.h"
-#include "run/run.h"
+#include "run/schedule/run.h"
 #include <stdio.h>
 
 typedef struct progress {

@@ -2,7 +2,7 @@
 #ifndef MF_RATE_H
 #define MF_RATE_H
 
-#include "run/run.h"
+#include "run/schedule/run.h"
 
 /* Where a node stood when it was first seen, and after its first advance: one that goes on from a
  * saved state begins late, and the first advance holds the building of kernels. */

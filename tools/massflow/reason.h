@@ -2,7 +2,7 @@
 #ifndef MF_REASON_H
 #define MF_REASON_H
 
-#include "run/why.h"
+#include "run/plan/why.h"
 
 /* One line's worth, without a line's end: "parameter sizes: [16] -> [20] (and 1 more)". */
 void why_in_short(mf_plan *plan, size_t i, const mf_why *why);

@@ -6,7 +6,7 @@
 #include "expected.h"
 #include "progress.h"
 #include "reason.h"
-#include "run/export.h"
+#include "run/schedule/export.h"
 #include "workspace.h"
 #include <stdlib.h>
 #include <string.h>

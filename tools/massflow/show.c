@@ -1,10 +1,10 @@
 /* show.c - the command show: an artifact in words. */
 #include "draw.h"
 #include "origin.h"
-#include "run/check.h"
-#include "run/partial.h"
-#include "run/sheet.h"
-#include "run/write.h"
+#include "run/artifact/check.h"
+#include "run/artifact/sheet.h"
+#include "run/artifact/write.h"
+#include "run/output/partial.h"
 #include "workspace.h"
 #include <inttypes.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* worker.c - the command that massflow itself starts for an isolated node; nobody types it. */
 #include "command.h"
-#include "run/execute.h"
+#include "run/worker/execute.h"
 #include <sys/socket.h>
 
 static int work(const args *a)

@@ -1,6 +1,6 @@
 /* workspace.c - opening what a command needs, and saying why not. */
 #include "workspace.h"
-#include "run/signals.h"
+#include "run/process/signals.h"
 #include <massflow/compute.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #define MF_WORKSPACE_H
 
 #include "command.h"
-#include "run/export.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
+#include "run/schedule/export.h"
 
 #define OPTION_CACHE                                                                               \
     {                                                                                              \

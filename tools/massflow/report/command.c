@@ -1,7 +1,7 @@
 /* command.c - the command report: one page about a graph and the run that made its results. */
 #include "../past.h"
 #include "report.h"
-#include "run/partial.h"
+#include "run/output/partial.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef MF_REPORT_GRAPH_SVG_H
 #define MF_REPORT_GRAPH_SVG_H
 
-#include "run/plan.h"
+#include "run/plan/plan.h"
 #include <stdio.h>
 
 /* `plan`: colours and counts of what is cached; NULL: without. `standalone`: a file of its own,

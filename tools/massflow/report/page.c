@@ -2,7 +2,7 @@
 #include "markup.h"
 #include "page.css.h"
 #include "report.h"
-#include "run/check.h"
+#include "run/artifact/check.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

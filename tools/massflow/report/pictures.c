@@ -3,7 +3,7 @@
 #include "../draw.h"
 #include "markup.h"
 #include "report.h"
-#include "run/write.h"
+#include "run/artifact/write.h"
 #include <stdlib.h>
 #include <string.h>
 

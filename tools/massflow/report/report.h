@@ -2,7 +2,7 @@
 #ifndef MF_REPORT_H
 #define MF_REPORT_H
 
-#include "run/sheet.h"
+#include "run/artifact/sheet.h"
 #include "workspace.h"
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #ifndef MF_REPORT_STATES_H
 #define MF_REPORT_STATES_H
 
-#include "run/plan.h"
+#include "run/plan/plan.h"
 
 typedef enum state {
     STATE_CACHED,

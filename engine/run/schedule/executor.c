@@ -1,0 +1,318 @@
+/* executor.c - the executor of this process: a thread for each node, which takes its lease, runs
+ * its stage and keeps its outputs. See executor.h. */
+#include "run/schedule/executor.h"
+#include "compute/devices.h"
+#include "run/process/altstack.h"
+#include "run/worker/execute.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a task is taken to need besides its inputs. */
+#define BASE_BYTES ((size_t)64 << 20)
+/* A stage that says nothing of its needs gets this many times the size of its inputs. */
+#define INPUT_FACTOR 3
+
+struct mf_execution {
+    mf_host *host;
+    mf_work *work; /* a copy, as the rest that is of the plan */
+    char key[MF_HEX_SIZE];
+    char *components;
+    const mf_limits *limits; /* the graph's */
+    mf_task *task;
+    mf_file_watch *files;
+    mf_needs needs;
+    /* Once it is started. */
+    mf_grant grant;
+    mf_execution_ended ended;
+    void *ended_self;
+    pthread_t thread;
+    bool threaded;
+    mf_execution_end end;
+    mf_plan_output *outputs;
+};
+
+/* ---- in its thread --------------------------------------------------------------------------- */
+
+/* The name of its device, or "". */
+static mf_status device_name(const mf_execution *x, const char **name)
+{
+    mf_device *device;
+
+    *name = "";
+    if (!x->needs.device)
+        return MF_OK;
+    MF_TRY(mf_host_device(x->host, x->grant.device, &device));
+    *name = mf_device_get_info(device)->name;
+    return MF_OK;
+}
+
+/* Stores the outputs; `list` has room for all of them. */
+static mf_status put_outputs(mf_execution *x, mf_action *action, mf_action_output *list)
+{
+    for (size_t i = 0; i < x->work->out_count; i++) {
+        mf_artifact *output = mf_task_output(x->task, i);
+        mf_action_output *o = &list[action->output_count];
+        x->outputs[i].present = true;
+        if (!output)
+            continue; /* optional, and left out */
+        action->output_count++;
+        o->port = x->work->stage->out[i].name;
+        o->present = true;
+        MF_TRY(mf_store_put(mf_host_store(x->host), output, o->id));
+        memcpy(x->outputs[i].id, o->id, MF_HEX_SIZE);
+    }
+    return MF_OK;
+}
+
+static mf_status publish(mf_execution *x)
+{
+    mf_store *store = mf_host_store(x->host);
+    mf_action_output *list = calloc(x->work->out_count + 1, sizeof *list);
+    mf_action action = {.stage = x->work->stage->name,
+                        .components = x->components,
+                        .seconds = x->end.seconds + mf_task_earlier(x->task),
+                        .peak_bytes = x->end.peak_bytes,
+                        .run = x->grant.run,
+                        .outputs = list};
+    mf_status status = device_name(x, &action.device);
+
+    x->outputs = calloc(x->work->out_count + 1, sizeof *x->outputs);
+    if (!status && (!list || !x->outputs))
+        status = mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", x->work->node);
+    memcpy(action.key, x->key, sizeof action.key);
+    mf_store_pin(store);
+    if (!status)
+        status = put_outputs(x, &action, list);
+    if (!status)
+        status = mf_store_record(store, &action);
+    if (!status)
+        status = mf_task_end_checkpoints(x->task);
+    mf_store_unpin(store);
+    free(list);
+    return mf_within(status, "keeping the outputs of %s", x->work->node);
+}
+
+/* What was read must be what the key says. */
+static mf_status run_watched(mf_execution *x)
+{
+    mf_spent spent = {0};
+    mf_status status;
+
+    MF_TRY(mf_file_watch_begin(x->files));
+    status = mf_execute(x->task, x->limits, &spent, &x->end.seconds);
+    x->end.peak_bytes = spent.peak_bytes;
+    MF_TRY(status);
+    return mf_file_watch_end(x->files);
+}
+
+/* Runs the node, unless another process has done so meanwhile or is about to. */
+static mf_status run_leased(mf_execution *x)
+{
+    mf_store *store = mf_host_store(x->host);
+    mf_status status = mf_store_lease_take(store, x->key, x->grant.dead, x->grant.insist,
+                                           &x->end.lease, &x->end.owner);
+
+    if (!status && x->end.lease != MF_LEASE_FREE)
+        return MF_OK;
+    if (!status) {
+        status = run_watched(x);
+        if (status) {
+            /* One that stays ends with this process. */
+            mf_error_free(mf_store_lease_drop(store, x->key));
+            return status;
+        }
+        status = publish(x);
+    }
+    x->end.store_failed = status != NULL;
+    return status;
+}
+
+static void *work(void *self)
+{
+    mf_execution *x = self;
+
+    mf_altstack_set();
+    x->end.status = run_leased(x);
+    x->end.outputs = x->outputs;
+    x->ended(x->ended_self, &x->end);
+    return NULL;
+}
+
+/* ---- in the scheduler's ---------------------------------------------------------------------- */
+
+static void start(mf_execution *x, const mf_grant *grant, mf_execution_ended ended,
+                  void *ended_self)
+{
+    x->grant = *grant;
+    x->ended = ended;
+    x->ended_self = ended_self;
+    mf_task_set_threads(x->task, grant->slots);
+    mf_task_set_device(x->task, grant->device);
+    x->threaded = pthread_create(&x->thread, NULL, work, x) == 0;
+    if (x->threaded)
+        return;
+    /* It ends as if the stage had said so. */
+    x->end.status = mf_fail(MF_NO_MEMORY, "no thread for %s could be started", x->work->node);
+    ended(ended_self, &x->end);
+}
+
+static void free_execution(mf_execution *x)
+{
+    if (!x)
+        return;
+    if (x->threaded)
+        pthread_join(x->thread, NULL);
+    mf_task_free(x->task);
+    mf_file_watch_free(x->files);
+    mf_work_free(x->work);
+    free(x->components);
+    free(x->outputs);
+    free(x);
+}
+
+static size_t input_bytes(mf_task *task, const mf_work *w)
+{
+    size_t bytes = 0;
+
+    for (size_t p = 0; p < w->feed_count; p++) {
+        const mf_artifact *a = NULL;
+        mf_array_info info;
+        mf_status status;
+        if (w->feeds[p].list || w->feeds[p].stream)
+            continue;
+        status = mf_in(task, w->feeds[p].port->name, &a);
+        mf_error_free(status); /* the stage meets it again and reports it */
+        for (size_t i = 0; a && i < mf_artifact_array_count(a); i++) {
+            size_t size;
+            mf_artifact_array_info(a, i, &info);
+            size = mf_dtype_size(info.dtype);
+            for (int d = 0; d < info.rank; d++)
+                size *= (size_t)info.shape[d];
+            bytes += size;
+        }
+    }
+    return bytes;
+}
+
+static mf_status find_needs(mf_execution *x)
+{
+    x->needs = (mf_needs){.host_bytes = BASE_BYTES + INPUT_FACTOR * input_bytes(x->task, x->work),
+                          .cpu = 1,
+                          .device = mf_work_wants_device(x->work),
+                          .cost = 1};
+    MF_TRY(mf_task_needs(x->task, &x->needs));
+    if (!isfinite(x->needs.cost) || x->needs.cost < 0)
+        return mf_fail(MF_INTERNAL, "needs of %s: it is estimated to take %g seconds",
+                       x->work->stage->name, x->needs.cost);
+    if (x->limits->memory && x->needs.host_bytes > x->limits->memory)
+        x->needs.host_bytes = x->limits->memory; /* more it can't have */
+    return MF_OK;
+}
+
+static mf_status fill(mf_execution *x, const mf_plan *plan, const mf_plan_node *n)
+{
+    MF_TRY(mf_work_copy(&n->work, &x->work));
+    memcpy(x->key, n->key, sizeof x->key);
+    x->components = strdup(n->components);
+    if (!x->components)
+        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+    x->limits = &mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->limits;
+    MF_TRY(mf_task_new(x->host, x->work, 1, &x->task));
+    MF_TRY(mf_file_watch_new(mf_plan_files(plan), x->work, &x->files));
+    mf_task_set_files(x->task, x->files);
+    return find_needs(x);
+}
+
+static mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
+                         mf_execution **execution)
+{
+    const mf_plan_node *n = mf_plan_at(plan, i);
+    mf_execution *x = calloc(1, sizeof *x);
+    mf_status status;
+
+    *execution = NULL;
+    if (!x)
+        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+    x->host = self;
+    status = fill(x, plan, n);
+    if (status) {
+        free_execution(x);
+        return status;
+    }
+    *needs = x->needs;
+    *execution = x;
+    return MF_OK;
+}
+
+static void progress(mf_execution *x, mf_task_state *state)
+{
+    mf_task_progress(x->task, state);
+}
+
+static double overtime(mf_execution *x)
+{
+    return mf_task_overtime(x->task);
+}
+
+/* ---- of the host ----------------------------------------------------------------------------- */
+
+static mf_status open_devices(void *self, size_t *count)
+{
+    mf_device *const *devices;
+
+    return mf_host_devices(self, &devices, count);
+}
+
+static const mf_device_info *device(void *self, size_t i)
+{
+    mf_device *const *devices;
+    size_t count;
+    mf_status status = mf_host_devices(self, &devices, &count);
+
+    mf_error_free(status); /* they are open: see open_devices */
+    return mf_device_get_info(devices[i]);
+}
+
+static bool same_memory(void *self, size_t a, size_t b)
+{
+    mf_device *const *devices;
+    size_t count;
+    mf_status status = mf_host_devices(self, &devices, &count);
+
+    mf_error_free(status);
+    return mf_device_same_memory(devices[a], devices[b]);
+}
+
+static void cancel(void *self)
+{
+    mf_host_cancel(self);
+}
+
+static bool cancelled(void *self)
+{
+    return mf_host_cancelled(self);
+}
+
+static void set_log(void *self, mf_log_sink sink, void *sink_self)
+{
+    mf_host_set_log(self, sink, sink_self);
+}
+
+mf_executor mf_host_executor(mf_host *host)
+{
+    return (mf_executor){.self = host,
+                         .open_devices = open_devices,
+                         .device = device,
+                         .same_memory = same_memory,
+                         .prepare = prepare,
+                         .start = start,
+                         .free = free_execution,
+                         .progress = progress,
+                         .overtime = overtime,
+                         .cancel = cancel,
+                         .cancelled = cancelled,
+                         .set_log = set_log};
+}

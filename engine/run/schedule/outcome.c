@@ -1,0 +1,109 @@
+/* outcome.c - what becomes of nodes: found, done, failed, blocked; and what follows for others. */
+#include "run/schedule/runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void mf_runner_settle(mf_runner *r)
+{
+    mf_runner_give_up(r, mf_plan_settle(r->plan));
+}
+
+/* What a node leaves out that may do so. */
+void mf_runner_tell_skipped(mf_runner *r, const mf_plan_node *n)
+{
+    if (n->skipped_count && n->message && n->state != MF_PLAN_BLOCKED)
+        mf_runner_tell(
+            r, (mf_run_event){.kind = MF_RUN_LOG, .node = n->work.node, .text = n->message});
+}
+
+static void node_changed(mf_runner *r, size_t i, const mf_job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, i);
+
+    mf_runner_tell_skipped(r, n);
+    if (n->state == MF_PLAN_CACHED) {
+        mf_runner_record(r, i, MF_NODE_CACHED, NULL);
+        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FOUND, .node = n->work.node});
+    } else if (n->state == MF_PLAN_BLOCKED) {
+        /* Streams are no nodes of their own to the user. */
+        if (n->work.stage->item)
+            return;
+        mf_runner_record(r, i, MF_NODE_BLOCKED, NULL);
+        mf_runner_tell(
+            r, (mf_run_event){.kind = MF_RUN_BLOCKED, .node = n->work.node, .text = n->message});
+    } else if (n->state == MF_PLAN_FAILED) {
+        mf_runner_record(r, i, MF_NODE_FAILED, j);
+        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
+                                         .node = n->work.node,
+                                         .text = n->message ? n->message : "no memory",
+                                         .seconds = n->seconds});
+        if (r->options->fail_fast) {
+            r->stopping = true;
+            r->executor->cancel(r->executor->self);
+        }
+    }
+}
+
+void mf_runner_on_change(void *self, size_t i)
+{
+    node_changed(self, i, NULL);
+}
+
+/* `j`: the job that failed, NULL where it could not be made. */
+void mf_runner_failed(mf_runner *r, size_t i, const mf_job *j, mf_status status)
+{
+    if (mf_error_code(status) == MF_CANCELLED && r->executor->cancelled(r->executor->self)) {
+        mf_plan_cancel(r->plan, i);
+        mf_runner_record(r, i, MF_NODE_CANCELLED, j);
+    } else {
+        mf_plan_fail(r->plan, i, mf_error_text(status), j ? j->end.seconds : 0);
+        node_changed(r, i, j);
+    }
+    mf_runner_settle(r);
+    mf_error_free(status);
+}
+
+/* The other process was first after all. */
+static void job_not_run(mf_runner *r, mf_job *j)
+{
+    mf_plan_put_back(r->plan, j->index);
+    mf_runner_settle_lease(r, j->index, j->end.lease, &j->end.owner);
+    mf_runner_settle(r);
+}
+
+void mf_runner_end(mf_runner *r, mf_job *j)
+{
+    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
+    size_t i = j->index;
+    mf_job **link = &r->running;
+
+    mf_runner_sample(r);
+    while (*link != j)
+        link = &(*link)->next;
+    *link = j->next;
+    r->slots_used -= j->slots;
+    r->bytes_used -= j->bytes;
+    if (j->needs.device)
+        r->device_busy[j->device] = false;
+    if (j->end.lease != MF_LEASE_FREE) {
+        job_not_run(r, j);
+        mf_job_free(j);
+        return;
+    }
+    if (j->end.store_failed) {
+        mf_plan_cancel(r->plan, i);
+        mf_runner_give_up(r, j->end.status);
+        mf_runner_settle(r);
+    } else if (j->end.status) {
+        mf_runner_failed(r, i, j, j->end.status);
+    } else {
+        mf_plan_finish(r->plan, i, j->end.outputs, j->end.seconds);
+        mf_runner_record(r, i, MF_NODE_DONE, j);
+        mf_runner_tell(
+            r,
+            (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->end.seconds});
+        mf_runner_settle(r);
+    }
+    mf_job_free(j);
+}

@@ -1,0 +1,59 @@
+/* task.h - a running stage: its inputs, outputs, device objects and progress.
+ *
+ * A task belongs to one worker thread; only its progress is read from elsewhere. stage.h declares
+ * what the stage itself may call on it. */
+#ifndef MASSFLOW_RUN_TASK_H
+#define MASSFLOW_RUN_TASK_H
+
+#include "run/plan/files.h"
+#include "run/plan/work.h"
+#include "run/task/host.h"
+
+/* `threads`: what mf_task_threads answers, and how many workers its streams get. */
+MF_MUST_USE mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task **task);
+void mf_task_free(mf_task *task);
+void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
+/* The index of its device among the host's; 0 until it is set, before it runs. */
+void mf_task_set_device(mf_task *task, size_t device);
+size_t mf_task_device(const mf_task *task);
+/* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
+void mf_task_set_files(mf_task *task, const mf_file_watch *files);
+/* From now on; the stage meets it at its next cancel point. 0: none. */
+void mf_task_set_timeout(mf_task *task, double seconds);
+/* Seconds since its time was over, from any thread; below 0: it is not. */
+double mf_task_overtime(mf_task *task);
+
+/* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
+ * by output port. Nothing is published here. */
+MF_MUST_USE mf_status mf_task_execute(mf_task *task);
+MF_MUST_USE mf_status mf_task_check_outputs(mf_task *task); /* all there and as their types say */
+void mf_task_drop(mf_task *task); /* outputs and streams, so that it can run again */
+mf_artifact *mf_task_output(const mf_task *task, size_t port); /* borrowed */
+
+/* Computes item i of a stream stage, checked; the caller unrefs. NULL past a finite stream's end.
+ */
+MF_MUST_USE mf_status mf_task_item(mf_task *task, void *session, int64_t i, mf_artifact **item);
+
+/* Corrects `needs`, which holds the defaults, by what the stage says. */
+MF_MUST_USE mf_status mf_task_needs(mf_task *task, mf_needs *needs);
+
+/* Waits for the task's launches and moves what they wrote back to the host. */
+MF_MUST_USE mf_status mf_task_drain(mf_task *task);
+
+void mf_task_begin_checkpoints(mf_task *task); /* it begins to run: nothing is saved yet */
+/* Seconds of work before this start that its result rests on: 0 unless it went on from a state. */
+double mf_task_earlier(const mf_task *task);
+/* The task's outputs are recorded: drops the checkpoints that nobody needs any more. */
+MF_MUST_USE mf_status mf_task_end_checkpoints(mf_task *task);
+
+typedef struct mf_task_state {
+    int64_t done, total;
+    double part; /* of the next one */
+    char words[96];
+} mf_task_state;
+void mf_task_progress(mf_task *task, mf_task_state *state); /* from any thread */
+
+const mf_work *mf_task_work(const mf_task *task);
+mf_host *mf_task_host(const mf_task *task);
+
+#endif

@@ -1,0 +1,43 @@
+/* execute.c - running a task in this thread, and trying again. */
+#include "run/worker/execute.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+static mf_status execute_here(mf_task *task, const mf_limits *limits, mf_spent *spent)
+{
+    mf_status status;
+
+    *spent = (mf_spent){0};
+    mf_task_set_timeout(task, limits->timeout);
+    status = mf_task_execute(task);
+    mf_task_set_timeout(task, 0);
+    return status;
+}
+
+static void tell_retry(mf_task *task, const mf_error *error, int tried, int tries)
+{
+    char *text = mf_error_text(error), line[512];
+
+    snprintf(line, sizeof line, "attempt %d of %d failed, retrying: %.*s", tried, tries,
+             (int)strcspn(text ? text : "", "\n"), text ? text : "");
+    mf_host_log(mf_task_host(task), mf_task_work(task)->node, line);
+    free(text);
+}
+
+mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds)
+{
+    for (int tried = 1;; tried++) {
+        uint64_t start = uv_hrtime();
+        mf_status status = limits->isolate ? mf_execute_isolated(task, limits, spent)
+                                           : execute_here(task, limits, spent);
+        *seconds = (double)(uv_hrtime() - start) * 1e-9;
+        if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
+            return status;
+        tell_retry(task, status, tried, limits->retries + 1);
+        mf_error_free(status);
+        mf_task_drop(task);
+    }
+}
