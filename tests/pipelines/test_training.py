@@ -18,6 +18,8 @@ import unittest
 
 MASSFLOW = os.path.abspath(sys.argv[1])
 WHOLE = os.path.abspath(sys.argv[2])
+# A shell's background jobs begin with it ignored.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 SETTINGS = {"patients": 2, "steps": 5, "epochs": 20, "checkpoint": 0}
 
 
