@@ -1,5 +1,6 @@
 /* The model against PyTorch: results of float64 stored by tools/reference/golden.py, and how far
  * PyTorch's own float32 lies from them. Weights and inputs are drawn here as there. */
+#include "../run_suite.h"
 #include "../expect.h"
 #include "golden.h"
 #include "parity.h"
@@ -277,9 +278,5 @@ int main(void)
     tcase_add_test(tests, classifier);
     tcase_add_test(tests, sliding_window);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

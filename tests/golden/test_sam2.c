@@ -1,6 +1,7 @@
 /* SAM 2 against PyTorch: results of float64 of a very small model, stored by
  * tools/reference/golden_sam2.py, and how far PyTorch's own float32 lies from them. Weights and
  * pictures are drawn here as there. */
+#include "../run_suite.h"
 #include "../expect.h"
 #include "golden.h"
 #include "parity.h"
@@ -415,9 +416,5 @@ int main(void)
     tcase_add_test(tests, little_memory_changes_nothing);
     tcase_add_test(tests, what_does_not_fit_is_said);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -7,52 +7,22 @@
 
 #include "graph_fixture.h"
 #include "run/schedule/runner.h"
+#include "small_stages.h"
 
 #include <sqlite3.h>
 
 /* ---- stages, which are never run ------------------------------------------------------------- */
 
-typedef struct salt {
-    int64_t salt;
-} salt;
-
-static const mf_param table[] = {MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."),
-                                 MF_PARAMS_END};
-static const mf_port none[] = {{0}};
-static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, {0}};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, {0}};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {0}};
-static const mf_port outs[] = {{"x", "text", "", 0}, {"y", "text", "", 0}, {0}};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, {0}};
-static const char *const kernels[] = {"kernel void nothing(int count) {}\n", NULL};
-
-static mf_status no_run(mf_task *t, const void *params, void *session)
-{
-    (void)t, (void)params, (void)session;
-    return mf_fail(MF_INTERNAL, "nothing is run here");
-}
-
-static mf_status no_item(mf_task *t, const void *params, void *session, int64_t i, mf_artifact **a)
-{
-    (void)i, (void)a;
-    return no_run(t, params, session);
-}
-
-#define STAGE(variable, its_name, inputs, outputs, ...)                                            \
-    static const mf_stage variable = {.name = its_name,                                            \
-                                      .version = 1,                                                \
-                                      .summary = "For tests.",                                     \
-                                      .params = table,                                             \
-                                      .params_size = sizeof(salt),                                 \
-                                      .in = inputs,                                                \
-                                      .out = outputs,                                              \
-                                      __VA_ARGS__}
-STAGE(make, "fake.make", none, outs, .run = no_run);
-STAGE(two, "fake.two", two_in, outs, .run = no_run);
-STAGE(device, "fake.device", two_in, outs, .run = no_run, .kernels = kernels);
-STAGE(all, "fake.all", all_in, outs, .run = no_run);
-STAGE(items, "fake.items", all_in, items_out, .item = no_item);
-STAGE(reading, "fake.read", read_in, outs, .run = no_run);
+static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
+static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
+static const mf_port outs[] = {{"x", "text", "", 0}, {"y", "text", "", 0}, MF_END};
+SMALL_STAGE(make, "fake.make", salt, salt_table, none, outs, .run = no_run);
+SMALL_STAGE(two, "fake.two", salt, salt_table, two_in, outs, .run = no_run);
+SMALL_STAGE(device, "fake.device", salt, salt_table, two_in, outs, .run = no_run,
+            .kernels = kernels);
+SMALL_STAGE(all, "fake.all", salt, salt_table, all_in, outs, .run = no_run);
+SMALL_STAGE(items, "fake.items", salt, salt_table, all_in, items_out, .item = no_item);
+SMALL_STAGE(reading, "fake.read", salt, salt_table, read_in, outs, .run = no_run);
 MF_PLUGIN("fake", &make, &two, &device, &all, &items, &reading)
 
 #define PORTS 2

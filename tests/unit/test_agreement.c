@@ -5,6 +5,7 @@
  * inputs, on the other device, and its outputs are compared with the stored ones. The devices are
  * the CPU with its own form of the kernels, the CPU with the form for GPUs, and every GPU. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "graph/graph.h"
 #include "run/schedule/run.h"
 #include "run/worker/execute.h"
@@ -345,10 +346,5 @@ int main(void)
     tcase_add_test(c, stages_of_mass);
     tcase_add_test(c, stages_of_sam2);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* an OpenCL driver does not survive a fork */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite_as(suite, CK_NOFORK); /* an OpenCL driver does not survive a fork */
 }

@@ -1,4 +1,5 @@
 /* test_attention.c - attention against softmax in double, with the gradients of q, k and v. */
+#include "../run_suite.h"
 #include "gradients.h"
 
 typedef struct sides {
@@ -184,9 +185,5 @@ int main(void)
     tcase_add_test(tests, attention_equals_softmax_in_double_in_gpu_form);
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

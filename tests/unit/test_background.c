@@ -1,6 +1,7 @@
 /* Whether a scan has a background, and the body in it: made scans of each kind whose body is known.
  */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "background.h"
 
 #include <check.h>
@@ -562,9 +563,5 @@ int main(void)
     tcase_add_test(tests, small_volumes);
     tcase_add_loop_test(tests, dark_tissue_is_no_air, 0, (int)(sizeof kinds / sizeof *kinds));
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* test_base.c - errors, arrays, files, artifacts, grids, masks, tables, random numbers. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include <massflow/artifact.h>
 #include <massflow/file.h>
 #include <massflow/random.h>
@@ -478,9 +479,5 @@ int main(void)
     tcase_add_test(tests, philox_gives_the_published_vectors);
     tcase_add_test(tests, draws_depend_on_seed_name_and_item_alone);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

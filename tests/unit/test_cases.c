@@ -1,4 +1,5 @@
 /* test_cases.c - what the cases of a graph come from: patterns, lists, DICOM, nnU-Net. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 
 #define SCAN "stages:\n  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
@@ -404,9 +405,5 @@ int main(void)
     tcase_add_test(tests, a_cell_may_hold_a_list);
     tcase_add_test(tests, a_glob_leaves_out_what_exclude_names);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* test_clean.c - what massflow prints of other people's texts. */
 #include "../../tools/massflow/clean.h"
 #include "../expect.h"
+#include "../run_suite.h"
 #include "base/utf8.h"
 
 #include <check.h>
@@ -95,9 +96,5 @@ int main(void)
     tcase_add_test(cases, pieces_make_no_difference);
     tcase_add_test(cases, copies_are_valid);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* What plugins share: resampling between grids, intensities. Expected values are worked out by hand
  * or, where marked, with numpy 2.x. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -417,9 +418,5 @@ int main(void)
     tcase_add_test(tests, body_is_the_largest_part_without_holes);
     tcase_add_test(tests, a_body_is_found_by_intensity);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

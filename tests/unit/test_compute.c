@@ -1,6 +1,7 @@
 /* test_compute.c - devices, modules and their kept binaries, buffers, launches, and what goes
  * wrong. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "compute/compute.h"
 #include "compute/devices.h"
 #include "compute/programs.h"
@@ -587,10 +588,5 @@ int main(void)
     suite_add_tcase(suite, alone);
     suite_add_tcase(suite, programs);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK); /* test_no_platform changes the environment */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_as(suite, CK_FORK); /* test_no_platform changes the environment */
 }

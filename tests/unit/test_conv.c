@@ -1,4 +1,5 @@
 /* test_conv.c - 3D convolutions against sums in double, with all three gradients. */
+#include "../run_suite.h"
 #include "gradients.h"
 
 typedef struct layer {
@@ -145,9 +146,5 @@ int main(void)
     tcase_add_test(tests, convolutions_equal_sums_in_double_in_gpu_form);
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

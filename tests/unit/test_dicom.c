@@ -1,6 +1,7 @@
 /* test_dicom.c - DICOM series on files that the test writes itself: what is read, in which order
  * and where it lies, and the whole texts of what is refused. Real files are used where they are
  * (MASSFLOW_DATA). */
+#include "../run_suite.h"
 #include "dicom_csa.h"
 #include "dicom_writer.h"
 #include "load.h"
@@ -1614,9 +1615,5 @@ int main(void)
     tcase_add_test(cases, reported_series);
     tcase_add_test(cases, mosaics_agree_with_their_conversion);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* Tests of the pixels of DICOM files: each packing gives the voxels that were packed, whatever its
  * fragments look like; a code stream that is not what its header says, or is damaged, is refused in
  * words; and what ends the decoding process is an error here. The files are made here. */
+#include "../run_suite.h"
 #include "dicom_pixels.h"
 #include "encode.h"
 #include "load.h"
@@ -1083,9 +1084,5 @@ int main(void)
     tcase_add_test(cases, a_decoder_that_is_not_there);
     tcase_add_test(cases, reported_files);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* test_exec_read.c - what exec.run reads back: sizes that a file states are held against the file
  * before memory is taken. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "back.h"
 #include "npy.h"
 #include "table.h"
@@ -423,9 +424,5 @@ int main(void)
     tcase_add_test(t, a_scan_is_one_file);
     tcase_set_timeout(t, 60);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,25 +1,18 @@
 /* test_executor.c - the executor of this process, without a scheduler: leases, tries, what is
  * stored; and that it needs nothing of the plan once a node is prepared. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/schedule/executor.h"
+#include "small_stages.h"
 
 #include <pthread.h>
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-typedef struct nothing {
-    int64_t salt;
-} nothing;
-
 static int broken; /* so many tries fail; set while nothing runs */
 
-static const mf_param table[] = {MF_INT(nothing, salt, "0", 0, 9, "", "Part of the key."),
-                                 MF_PARAMS_END};
-static const mf_port none[] = {{0}};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, {0}};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {0}};
-static const mf_port outs[] = {{"text", "text", "", 0}, {"more", "text?", "", 0}, {0}};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, {0}};
+static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
+static const mf_port outs[] = {{"text", "text", "", 0}, {"more", "text?", "", 0}, MF_END};
 
 static mf_status new_text(const char *text, mf_artifact **a)
 {
@@ -68,18 +61,9 @@ static mf_status read_run(mf_task *t, const void *p, void *session)
     return put(t, text);
 }
 
-#define STAGE(variable, its_name, inputs, outputs, ...)                                            \
-    static const mf_stage variable = {.name = its_name,                                            \
-                                      .version = 1,                                                \
-                                      .summary = "For tests.",                                     \
-                                      .params = table,                                             \
-                                      .params_size = sizeof(nothing),                              \
-                                      .in = inputs,                                                \
-                                      .out = outputs,                                              \
-                                      __VA_ARGS__}
-STAGE(make, "here.make", none, outs, .run = make_run);
-STAGE(items, "here.items", all_in, items_out, .item = items_item);
-STAGE(reading, "here.read", read_in, outs, .run = read_run);
+SMALL_STAGE(make, "here.make", salt, salt_table, none, outs, .run = make_run);
+SMALL_STAGE(items, "here.items", salt, salt_table, all_in, items_out, .item = items_item);
+SMALL_STAGE(reading, "here.read", salt, salt_table, read_in, outs, .run = read_run);
 MF_PLUGIN("here", &make, &items, &reading)
 
 /* ---- one node -------------------------------------------------------------------------------- */
@@ -299,9 +283,5 @@ int main(void)
     tcase_add_test(c, it_stops);
     tcase_add_test(c, another_process_has_it);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_expand.c - the nodes and edges that a graph is expanded to: axes, joins, included files. */
+#include "../run_suite.h"
 #include "graph_nodes.h"
 
 START_TEST(nodes_and_edges)
@@ -355,9 +356,5 @@ int main(void)
     tcase_add_test(tests, json_is_a_graph_file_too);
     tcase_add_test(tests, pictures);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

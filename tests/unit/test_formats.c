@@ -2,6 +2,7 @@
  * way to store voxels, with files that the test writes. Value and place are checked, and of what is
  * refused the whole text. The inputs of public reports are used where they are (MASSFLOW_DATA). */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "dicom_file.h"
 #include "inflate.h"
 #include "load.h"
@@ -1863,9 +1864,5 @@ int main(void)
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, parts);
     suite_add_tcase(suite, nrrd);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_graph.c - graph files: every error text (graph_errors.txt), parameters that are set. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 
 /* ---- errors: blocks "== name", a graph, perhaps "-- file NAME" and what is in it, "-- expected",
@@ -191,9 +192,5 @@ int main(void)
     tcase_add_test(tests, settings_that_are_wrong);
     tcase_add_test(tests, a_file_that_can_not_be_read_is_a_status);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_heap.c - the order of nodes, and nodes by key, against plain searches. */
+#include "../run_suite.h"
 #include "run/plan/heap.h"
 #include "run/plan/twins.h"
 
@@ -107,9 +108,5 @@ int main(void)
     tcase_add_test(c, the_first_is_taken);
     tcase_add_test(c, nodes_with_a_key_are_found_in_the_order_they_got_it);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

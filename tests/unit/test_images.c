@@ -1,5 +1,6 @@
 /* test_images.c - ops over images [N,H,W,C], rotary position and rows against references in double,
  * and what happens where a gradient is missing. */
+#include "../run_suite.h"
 #include "op_case.h"
 
 #include <check.h>
@@ -510,9 +511,5 @@ int main(void)
     tcase_add_test(t, test_no_gradient_is_missed);
     tcase_add_test(t, test_shapes_are_checked);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_layout.c - places of boxes and lines in a drawing of a graph. */
+#include "../run_suite.h"
 #include "report/layout.h"
 #include <check.h>
 #include <math.h>
@@ -194,8 +195,6 @@ int main(void)
 {
     Suite *suite = suite_create("layout");
     TCase *tests = tcase_create("layout");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tests, chain_stands_straight);
     tcase_add_test(tests, order_saves_crossings);
@@ -205,9 +204,5 @@ int main(void)
     tcase_add_test(tests, any_graph_is_sound);
     tcase_add_test(tests, nothing_and_backward_links);
     suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

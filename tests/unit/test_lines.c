@@ -1,5 +1,6 @@
 /* test_lines.c - log lines on their way to the loop: bounded, in order, counted where left out. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "run/schedule/lines.h"
 
 #include <check.h>
@@ -129,9 +130,5 @@ int main(void)
     tcase_add_test(lines, test_a_wait_in_vain);
     tcase_add_test(lines, test_from_a_thread);
     suite_add_tcase(suite, lines);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_losses.c - softmax, and the losses with their gradients. */
+#include "../run_suite.h"
 #include "op_case.h"
 
 #include <check.h>
@@ -211,9 +212,5 @@ int main(void)
     tcase_add_test(t, test_cross_entropy);
     tcase_add_test(t, test_empty_mask);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* Tests of labels as masks and of the suppression of near-duplicates. */
+#include "../run_suite.h"
 #include "labels.h"
 #include "nms.h"
 #include <check.h>
@@ -131,9 +132,5 @@ int main(void)
     tcase_add_test(cases, duplicates_go_and_the_larger_stays);
     tcase_add_test(cases, grids_must_agree);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

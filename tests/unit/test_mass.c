@@ -1,6 +1,7 @@
 /* Tests of what the stages of MASS stand on: schedules against PyTorch, configuration from
  * shapes, windows, components, scores, the probe. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "compute/stop.h"
 #include "iris.h"
 #include "largest.h"
@@ -432,9 +433,5 @@ int main(void)
     tcase_add_test(tests, a_probe_learns);
     tcase_add_test(tests, a_probe_stopped_inside_an_epoch_goes_on);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_matmul.c - products of matrices and linear layers against sums in double, with gradients. */
+#include "../run_suite.h"
 #include "gradients.h"
 
 typedef struct sides {
@@ -177,9 +178,5 @@ int main(void)
     tcase_add_test(tests, linear_layers_equal_sums_in_double);
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests of overlap and surface distances: against brute force over all pairs of outline corners,
  * and on shapes whose distances are known. */
+#include "../run_suite.h"
 #include "surface.h"
 #include <check.h>
 #include <massflow/random.h>
@@ -145,9 +146,5 @@ int main(void)
     tcase_add_test(cases, known_shapes);
     tcase_add_test(cases, distances_of_one_point);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
  * names, and what is refused. tests/golden/sam2_tiny_*.txt list them as the official code and
  * transformers do (state_dict of models of the size tiny). */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "architecture.h"
 #include "model_check.h"
 
@@ -287,9 +288,5 @@ int main(void)
     tcase_add_test(tests, numbers_must_be_finite);
     tcase_add_test(tests, tensors_are_those_of_the_sizes_said);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

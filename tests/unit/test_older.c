@@ -1,5 +1,6 @@
 /* test_older.c - a plugin that was built with the headers of stage interface 1.1 works. */
 #include "../plugins/layouts.h"
+#include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/schedule/run.h"
 
@@ -113,10 +114,5 @@ int main(void)
     tcase_add_test(c, what_was_appended_since_is_not_there);
     tcase_add_test(c, it_runs);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* an OpenCL driver does not survive a fork */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite_as(suite, CK_NOFORK); /* an OpenCL driver does not survive a fork */
 }

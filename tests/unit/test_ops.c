@@ -1,5 +1,6 @@
 /* test_ops.c - elementwise ops, reductions, moves and norms: values and gradients of each on odd
  * sizes and all classes of channels. */
+#include "../run_suite.h"
 #include "op_case.h"
 
 #include <check.h>
@@ -461,9 +462,5 @@ int main(void)
     tcase_add_test(t, test_instance_norm_in_chunks);
     tcase_add_test(t, test_layer_norm);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

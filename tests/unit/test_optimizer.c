@@ -1,4 +1,5 @@
 /* test_optimizer.c - LAMB, AdamW, clipping and averages against the same in double. */
+#include "../run_suite.h"
 #include "op_case.h"
 
 #include <check.h>
@@ -260,9 +261,5 @@ int main(void)
     tcase_add_loop_test(t, test_parts_are_all_that_a_step_needs, 0, 2);
     tcase_add_test(t, test_adamw_counts_from_one);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

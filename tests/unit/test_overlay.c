@@ -1,5 +1,6 @@
 /* Tests of picture sheets: sides are right, outlines have their label's colour, tiles are laid out.
  */
+#include "../run_suite.h"
 #include "picture.h"
 #include <check.h>
 #include <string.h>
@@ -193,9 +194,5 @@ int main(void)
     tcase_add_test(cases, seeds_are_shown_where_they_are);
     tcase_add_test(cases, tiles_are_laid_out);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* test_overtime.c - a stage in a thread whose time is over: said at once, and again and again; and
  * the clock that time is measured by. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/process/clock.h"
 #include "run/schedule/run.h"
@@ -142,16 +143,11 @@ int main(void)
 {
     Suite *suite = suite_create("overtime");
     TCase *cases = tcase_create("overtime");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(cases, enter_scratch, leave_scratch);
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, it_is_said_at_once_and_again);
     tcase_add_test(cases, the_clock_stands_still_while_stopped);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

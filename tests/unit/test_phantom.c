@@ -1,5 +1,6 @@
 /* Tests of the phantom: the same seed gives the same bytes, cases differ, organs lie where they
  * should and look as they should, and a lesion is there when it is said to be. */
+#include "../run_suite.h"
 #include "anatomy.h"
 #include <check.h>
 #include <math.h>
@@ -169,9 +170,5 @@ int main(void)
     tcase_add_test(cases, lesion_is_the_only_difference);
     tcase_add_test(cases, lesions_come_with_their_probability);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -6,68 +6,33 @@
  * have run as often.
  *
  * MASSFLOW_GRAPHS: how many graphs; MASSFLOW_SEED: the first one, to repeat one that failed. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/plan/plan.h"
+#include "small_stages.h"
 
 #include <inttypes.h>
 #include <sqlite3.h>
 
 /* ---- stages, which are never run ------------------------------------------------------------- */
 
-typedef struct salt {
-    int64_t salt;
-} salt;
-
-static const mf_param table[] = {MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."),
-                                 MF_END};
-static const mf_port none[] = {MF_END};
 static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, MF_END};
 static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {"a", "text?", "", 0}, MF_END};
 static const mf_port outs[] = {
     {"x", "text", "", 0}, {"y", "text", "", 0}, {"z", "text?", "", 0}, MF_END};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, MF_END};
 
-static mf_status no_run(mf_task *t, const void *params, void *session)
-{
-    (void)t, (void)params, (void)session;
-    return mf_fail(MF_INTERNAL, "nothing is run here");
-}
-
-static mf_status no_item(mf_task *t, const void *params, void *session, int64_t i, mf_artifact **a)
-{
-    (void)i, (void)a;
-    return no_run(t, params, session);
-}
-
-#define STAGE(variable, its_name, inputs, outputs, function)                                       \
-    static const mf_stage variable = {.name = its_name,                                            \
-                                      .version = 1,                                                \
-                                      .summary = "Random.",                                        \
-                                      .params = table,                                             \
-                                      .params_size = sizeof(salt),                                 \
-                                      .in = inputs,                                                \
-                                      .out = outputs,                                              \
-                                      function}
-STAGE(make, "random.make", none, outs, .run = no_run);
-STAGE(two, "random.two", two_in, outs, .run = no_run);
-STAGE(all, "random.all", all_in, outs, .run = no_run);
-STAGE(items, "random.items", all_in, items_out, .item = no_item);
-STAGE(reader, "random.read", read_in, outs, .run = no_run);
+SMALL_STAGE(make, "random.make", salt, salt_table, none, outs, .run = no_run);
+SMALL_STAGE(two, "random.two", salt, salt_table, two_in, outs, .run = no_run);
+SMALL_STAGE(all, "random.all", salt, salt_table, all_in, outs, .run = no_run);
+SMALL_STAGE(items, "random.items", salt, salt_table, all_in, items_out, .item = no_item);
+SMALL_STAGE(reader, "random.read", salt, salt_table, read_in, outs, .run = no_run);
 
 typedef struct path {
     const char *path;
 } path;
 
-static const mf_param path_table[] = {MF_PATH(path, path, NULL, "A file."), MF_PARAMS_END};
-static const mf_stage file = {.name = "random.file",
-                              .version = 1,
-                              .summary = "Reads a file.",
-                              .params = path_table,
-                              .params_size = sizeof(path),
-                              .in = none,
-                              .out = outs,
-                              .run = no_run};
+static const mf_param path_table[] = {MF_PATH(path, path, NULL, "A file."), MF_END};
+SMALL_STAGE(file, "random.file", path, path_table, none, outs, .run = no_run);
 MF_PLUGIN("random", &make, &two, &all, &items, &reader, &file)
 
 /* ---- chance ---------------------------------------------------------------------------------- */
@@ -1355,9 +1320,5 @@ int main(void)
     tcase_add_test(c, a_file_that_is_not_there);
     tcase_add_test(c, random_graphs);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

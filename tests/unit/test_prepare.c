@@ -1,5 +1,6 @@
 /* mass.prepare's work: a scan and its masks on the training grid. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -199,9 +200,5 @@ int main(void)
     tcase_add_test(tests, modality_is_asked_or_guessed);
     tcase_add_test(tests, grids_must_fit);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

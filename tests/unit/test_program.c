@@ -1,5 +1,6 @@
 /* test_program.c - declaring, errors that stick, differentiation, the arena, packed weights,
  * replay. */
+#include "../run_suite.h"
 #include "compute/stop.h"
 #include "op_case.h"
 #include "program/program.h"
@@ -612,9 +613,5 @@ int main(void)
     tcase_add_test(t, test_values_that_are_read_stay);
     tcase_add_test(t, test_a_thousand_ops_are_planned);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

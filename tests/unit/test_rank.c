@@ -1,5 +1,6 @@
 /* test_rank.c - which node starts first: by the critical path in seconds, as earlier runs and the
  * stages' own estimates give it; and what runs together on the memory of a device. */
+#include "../run_suite.h"
 #include "compute/devices.h"
 #include "graph_fixture.h"
 #include "run/plan/plan.h"
@@ -364,10 +365,5 @@ int main(void)
     tcase_add_test(c, what_does_not_fit_on_a_device_together_runs_one_by_one);
     tcase_add_test(c, what_needs_more_than_a_device_has_runs_alone);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* an OpenCL driver does not survive a fork */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite_as(suite, CK_NOFORK); /* an OpenCL driver does not survive a fork */
 }

@@ -1,5 +1,6 @@
 /* test_run.c - keys compared in words, artifacts checked against their types, files as written. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "base/artifact_source.h"
 #include "run/artifact/check.h"
 #include "run/artifact/sheet.h"
@@ -20,10 +21,9 @@ typedef struct text_params {
     const char *text;
 } text_params;
 
-static const mf_param key_params[] = {MF_TEXT(text_params, text, "a \"b\" \\c", "A text."),
-                                      MF_PARAMS_END};
-static const mf_port key_in[] = {{"b", "text[]", "", MF_KEYED}, {"a", "text", "", 0}, {0}};
-static const mf_port key_out[] = {{"text", "text", "", 0}, {0}};
+static const mf_param key_params[] = {MF_TEXT(text_params, text, "a \"b\" \\c", "A text."), MF_END};
+static const mf_port key_in[] = {{"b", "text[]", "", MF_KEYED}, {"a", "text", "", 0}, MF_END};
+static const mf_port key_out[] = {{"text", "text", "", 0}, MF_END};
 static const mf_stage key_stage = {.name = "key.stage",
                                    .version = 3,
                                    .random = true,
@@ -535,8 +535,6 @@ int main(void)
 {
     Suite *suite = suite_create("run");
     TCase *cases = tcase_create("run");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(cases, components_to_the_letter);
     tcase_add_test(cases, parameters_are_named);
@@ -555,8 +553,5 @@ int main(void)
     tcase_add_test(cases, csv);
     tcase_add_test(cases, refusals);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

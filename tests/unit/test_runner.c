@@ -1,5 +1,6 @@
 /* test_runner.c - the scheduler with a fake executor: what starts when, what becomes of nodes, what
  * is told of it. Nothing runs, nothing waits, and time is what the test says. */
+#include "../run_suite.h"
 #include "fake_executor.h"
 
 static const char diamond[] = "massflow: 1\n"
@@ -639,9 +640,5 @@ int main(void)
     tcase_add_test(c, streams_run_with_their_readers);
     tcase_add_test(c, the_loop_ends);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* test_safetensors.c - files of safetensors: read as they lie, and every way in which a header can
  * say what the file does not hold. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "read.h"
 
 #include <check.h>
@@ -380,9 +381,5 @@ int main(void)
     tcase_add_test(t, the_header_is_strict_json);
     tcase_set_timeout(t, 60);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

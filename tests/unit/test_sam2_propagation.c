@@ -2,6 +2,7 @@
  * object is, count what they are asked, and run out of memory when told to. Also of the lists that
  * results are kept in, and of what a user points at. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "propagation.h"
 #include "request.h"
 #include <math.h>
@@ -574,9 +575,5 @@ int main(void)
     tcase_add_test(cases, requests_in_voxels_of_a_turned_file);
     tcase_add_test(cases, requests_that_make_no_sense);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

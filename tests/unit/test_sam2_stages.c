@@ -1,6 +1,7 @@
 /* Tests of what surrounds the model of SAM 2: pictures, areas, the automatic generator, seeds. The
  * golden numbers are those of PyTorch, Pillow, SciPy and the official code. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "area.h"
 #include "generate.h"
 #include "sam2_golden.h"
@@ -673,9 +674,5 @@ int main(void)
     tcase_add_test(cases, slices_are_cut_across_any_axis);
     tcase_add_test(cases, a_body_is_seen_from_each_side);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

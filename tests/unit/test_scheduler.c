@@ -1,8 +1,10 @@
 /* test_scheduler.c - whole runs, several at once on one cache, with small stages for the host and
  * for a device. However they meet, each run ends with all that it wants, and each action runs once.
  */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/schedule/run.h"
+#include "small_stages.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -10,19 +12,16 @@
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-typedef struct salt {
+typedef struct failing {
     int64_t salt;
     bool fail;
-} salt;
+} failing;
 
-static const mf_param table[] = {MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."),
-                                 MF_BOOL(salt, fail, "false", "It fails."), MF_END};
-static const mf_port none[] = {MF_END};
+static const mf_param table[] = {MF_INT(failing, salt, "0", 0, 1000000000, "", "Part of the key."),
+                                 MF_BOOL(failing, fail, "false", "It fails."), MF_END};
 static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, MF_END};
 static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
 static const mf_port text_out[] = {{"text", "text", "", 0}, MF_END};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, MF_END};
 
 static atomic_int ran; /* stages */
 
@@ -41,7 +40,7 @@ static mf_status new_text(uint64_t h, mf_artifact **a)
     return mf_artifact_set_text(*a, "text", text);
 }
 
-static mf_status finish(mf_task *t, const salt *p, uint64_t h)
+static mf_status finish(mf_task *t, const failing *p, uint64_t h)
 {
     mf_artifact *a;
     atomic_fetch_add(&ran, 1);
@@ -91,7 +90,7 @@ static mf_status items_item(mf_task *t, const void *p, void *session, int64_t i,
     uint64_t h;
     (void)session;
     MF_TRY(hash_all(t, &h));
-    return new_text(h + (uint64_t)((const salt *)p)->salt + (uint64_t)i, a);
+    return new_text(h + (uint64_t)((const failing *)p)->salt + (uint64_t)i, a);
 }
 
 static mf_status read_run(mf_task *t, const void *p, void *session)
@@ -109,24 +108,13 @@ static mf_status read_run(mf_task *t, const void *p, void *session)
     return finish(t, p, h);
 }
 
-/* That a stage has kernels is what makes it one for a device. */
-static const char *const kernels[] = {"kernel void nothing(int count) {}\n", NULL};
-
-#define STAGE(variable, its_name, inputs, outputs, ...)                                            \
-    static const mf_stage variable = {.name = its_name,                                            \
-                                      .version = 1,                                                \
-                                      .summary = "For tests.",                                     \
-                                      .params = table,                                             \
-                                      .params_size = sizeof(salt),                                 \
-                                      .in = inputs,                                                \
-                                      .out = outputs,                                              \
-                                      __VA_ARGS__}
-STAGE(make, "meet.make", none, text_out, .run = make_run);
-STAGE(two, "meet.two", two_in, text_out, .run = two_run);
-STAGE(device, "meet.device", two_in, text_out, .run = two_run, .kernels = kernels);
-STAGE(all, "meet.all", all_in, text_out, .run = all_run);
-STAGE(items, "meet.items", all_in, items_out, .item = items_item);
-STAGE(reading, "meet.read", read_in, text_out, .run = read_run);
+SMALL_STAGE(make, "meet.make", failing, table, none, text_out, .run = make_run);
+SMALL_STAGE(two, "meet.two", failing, table, two_in, text_out, .run = two_run);
+SMALL_STAGE(device, "meet.device", failing, table, two_in, text_out, .run = two_run,
+            .kernels = kernels);
+SMALL_STAGE(all, "meet.all", failing, table, all_in, text_out, .run = all_run);
+SMALL_STAGE(items, "meet.items", failing, table, all_in, items_out, .item = items_item);
+SMALL_STAGE(reading, "meet.read", failing, table, read_in, text_out, .run = read_run);
 MF_PLUGIN("meet", &make, &two, &device, &all, &items, &reading)
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -368,10 +356,5 @@ int main(void)
     tcase_add_test(c, what_is_found_late_decides_nodes_of_both_kinds);
     tcase_add_test(c, runs_that_meet);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* an OpenCL driver does not survive a fork */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite_as(suite, CK_NOFORK); /* an OpenCL driver does not survive a fork */
 }

@@ -1,5 +1,6 @@
 /* test_signal_table.c - the table of signals, held against handlers that come later. Each case is a
  * process of its own, which ends as the signals say. */
+#include "../run_suite.h"
 #include "run/process/signals.h"
 
 #include <check.h>
@@ -315,8 +316,6 @@ int main(void)
 {
     Suite *suite = suite_create("signal_table");
     TCase *cases = tcase_create("signal_table");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, a_crash_that_is_sent_ends_the_process);
@@ -329,8 +328,5 @@ int main(void)
     tcase_add_test(cases, divisions_by_zero_are_mended_in_kernels_alone);
 #endif
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* slic.masks' parts: the kernels against plain C, connectivity, unions. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,9 +293,5 @@ int main(void)
     tcase_add_test(tests, likes_are_joined_most_similar_first);
     tcase_add_test(tests, edges_are_where_means_step);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_space.c - max pool, trilinear resize and its adjoint, position embedding. */
+#include "../run_suite.h"
 #include "op_case.h"
 
 #include <check.h>
@@ -186,9 +187,5 @@ int main(void)
     tcase_add_test(t, test_resize);
     tcase_add_test(t, test_add_position);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_stages.c - the plugin host: loading, refusals, descriptors, parameters, words. */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 
 #include "stages/params.h"
@@ -582,9 +583,5 @@ int main(void)
     tcase_add_test(tests, descriptions);
     tcase_add_test(tests, nearest_names);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

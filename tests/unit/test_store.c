@@ -1,4 +1,5 @@
 /* test_store.c - artifacts: identity, round trips, boxes, rows, what is stored once. */
+#include "../run_suite.h"
 #include "store_fixture.h"
 
 #include <pthread.h>
@@ -415,9 +416,5 @@ int main(void)
     tcase_add_test(tests, labels_and_whole_numbers_are_compressed);
     tcase_add_test(tests, ids_are_checked_and_resolved);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

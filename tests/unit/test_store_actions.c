@@ -1,4 +1,5 @@
 /* test_store_actions.c - actions, runs, digests of files. */
+#include "../run_suite.h"
 #include "store/internal.h"
 #include "store_fixture.h"
 
@@ -481,9 +482,5 @@ int main(void)
     tcase_add_test(tests, file_is_read_again_only_when_it_may_have_changed);
     tcase_add_test(tests, folder_is_its_files_names_and_contents);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

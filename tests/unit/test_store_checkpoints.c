@@ -1,4 +1,5 @@
 /* test_store_checkpoints.c - what long stages save of themselves: kept, found, dropped. */
+#include "../run_suite.h"
 #include "store/checkpoints.h"
 #include "store_fixture.h"
 
@@ -286,9 +287,5 @@ int main(void)
     tcase_add_test(c, a_changed_row_is_found);
     tcase_add_test(c, what_can_not_be_saved_is_refused);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* test_store_crash.c - kill -9 at any moment: what is recorded afterwards is whole. */
+#include "../run_suite.h"
 #include "store_fixture.h"
 
 #include <signal.h>
@@ -178,9 +179,5 @@ int main(void)
     tcase_add_test(tests, killed_writer_leaves_only_whole_results_and_all_it_recorded);
     tcase_add_test(tests, processes_share_a_store);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

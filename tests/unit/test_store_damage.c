@@ -1,4 +1,5 @@
 /* test_store_damage.c - data that is damaged or gone: found, said, and made good again. */
+#include "../run_suite.h"
 #include "store_fixture.h"
 
 #include <sqlite3.h>
@@ -243,9 +244,5 @@ int main(void)
     tcase_add_test(tests, lost_chunks_file_is_noticed);
     tcase_add_test(tests, any_changed_byte_is_harmless_or_found);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

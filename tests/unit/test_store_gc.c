@@ -1,4 +1,5 @@
 /* test_store_gc.c - what gc chooses to drop. */
+#include "../run_suite.h"
 #include "store/upkeep.h"
 #include "store_fixture.h"
 
@@ -64,9 +65,5 @@ int main(void)
     tcase_add_checked_fixture(tests, make_folder, delete_folder);
     tcase_add_test(tests, small_ones_stay_where_a_large_one_has_to_go);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* test_store_guard.c - caches that others made: journals that name files, links, triggers and
  * views; and looking, which changes nothing of what a crash left. */
+#include "../run_suite.h"
 #include "store/internal.h"
 #include "store/upkeep.h"
 #include "store_fixture.h"
@@ -623,9 +624,5 @@ int main(void)
     tcase_add_test(tests, a_view_alone_is_refused);
     tcase_add_test(tests, connections_run_nothing_of_a_file);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

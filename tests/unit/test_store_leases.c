@@ -1,4 +1,5 @@
 /* test_store_leases.c - who runs an action: one of two, until it is done, has failed or is gone. */
+#include "../run_suite.h"
 #include "store/leases.h"
 #include "store_fixture.h"
 
@@ -190,9 +191,5 @@ int main(void)
     tcase_add_test(c, a_number_that_is_used_again_is_another_process);
     tcase_add_test(c, on_another_machine_only_the_heartbeat_tells);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

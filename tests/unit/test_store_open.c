@@ -1,4 +1,5 @@
 /* test_store_open.c - opening a store: newer, foreign, read-only, missing; a full disk. */
+#include "../run_suite.h"
 #include "store/internal.h"
 #include "store_fixture.h"
 
@@ -255,9 +256,5 @@ int main(void)
     tcase_add_test(tests, who_opens_second_keeps_what_the_first_has_stored);
     tcase_add_test(tests, full_disk_is_an_error_that_reaches_the_caller);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

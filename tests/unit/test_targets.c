@@ -1,4 +1,5 @@
 /* test_targets.c - targets and selections; that large graphs take time in proportion. */
+#include "../run_suite.h"
 #include "graph_nodes.h"
 
 #include <sys/resource.h>
@@ -212,9 +213,5 @@ int main(void)
     tcase_add_test(tests, selections_of_a_command);
     tcase_add_test(tests, ten_thousand_nodes);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* The parts of augment.views: draws, the affine map, intensities, whole pairs. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
@@ -484,9 +485,5 @@ int main(void)
     tcase_add_test(tests, pairs_repeat);
     tcase_add_test(tests, bad_samples_are_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* Tests of loading and writing: damaged files give their error, odd ones come out right or are
  * refused in words, one head in five orientations is one volume, and what is written for a scan
  * lies on that scan's voxels again. Real files are used where they are (MASSFLOW_DATA). */
+#include "../run_suite.h"
 #include "load.h"
 #include "write.h"
 #include <check.h>
@@ -525,9 +526,5 @@ int main(void)
     tcase_add_test(cases, crops_are_undone);
     tcase_add_test(cases, masks_keep_their_overlap);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

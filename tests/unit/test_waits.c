@@ -1,5 +1,6 @@
 /* test_waits.c - waiting for another process: when the user is told, when its owner counts as dead.
  */
+#include "../run_suite.h"
 #include "run/schedule/waits.h"
 
 #include <check.h>
@@ -76,9 +77,5 @@ int main(void)
     tcase_add_test(c, dead_after_a_minute_without_a_beat);
     tcase_add_test(c, each_node_is_found);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* test_weights.c - PyTorch checkpoints: one that PyTorch wrote, and what is refused. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "pickle.h"
 #include "read.h"
 
@@ -597,9 +598,5 @@ int main(void)
     tcase_add_test(t, only_files_are_read);
     tcase_add_test(t, other_files);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* Tests of colour slices: the arithmetic, the axis, the order of pixels, quantiles in a body. */
+#include "../run_suite.h"
 #include "rgb.h"
 #include <check.h>
 #include <stdlib.h>
@@ -155,9 +156,5 @@ int main(void)
     tcase_add_test(cases, axis_is_the_finest);
     tcase_add_test(cases, quantiles_are_those_of_the_body);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

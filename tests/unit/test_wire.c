@@ -1,6 +1,7 @@
 /* test_wire.c - messages between massflow and its workers: all that goes in comes out, and what was
  * cut off or changed is refused. */
 #include "../expect.h"
+#include "../run_suite.h"
 #include "base/array_shared.h"
 #include "base/artifact_source.h"
 #include "run/worker/frozen.h"
@@ -420,8 +421,6 @@ int main(void)
 {
     Suite *suite = suite_create("wire");
     TCase *cases = tcase_create("wire");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(cases, values);
     tcase_add_test(cases, lengths_that_lie);
@@ -434,8 +433,5 @@ int main(void)
     tcase_add_test(cases, damaged_work);
     tcase_add_test(cases, another_plugin_is_refused);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* test_yaml.c - the YAML tree: places, quoting, what is refused; and that no damaged text crashes.
  */
+#include "../run_suite.h"
 #include "graph_fixture.h"
 
 #include "graph/yaml.h"
@@ -276,9 +277,5 @@ int main(void)
     tcase_add_test(damaged, damaged_graphs);
     suite_add_tcase(suite, tree);
     suite_add_tcase(suite, damaged);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }
