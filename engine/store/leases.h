@@ -8,16 +8,16 @@
 
 #include "store/store.h"
 
-/* Seconds between two signs of life of an owner, and how long one on another machine may give none
- * before it is taken for dead. */
+/* Seconds between two heartbeats of an owner, and after how many without one an owner on another
+ * machine is taken for dead. */
 #define MF_LEASE_BEAT 10
-#define MF_LEASE_PATIENCE 60
+#define MF_LEASE_TIMEOUT 60
 
 typedef struct mf_lease_owner {
     char host[256];
     int64_t pid;
     int64_t seconds;   /* since it took the lease */
-    int64_t heartbeat; /* its last sign of life, by its own clock: only whether it changes counts */
+    int64_t heartbeat; /* by its own clock: only whether it changes counts */
 } mf_lease_owner;
 
 typedef enum mf_lease_state {
@@ -35,7 +35,7 @@ MF_API MF_MUST_USE mf_status mf_store_lease_take(mf_store *store, const char *ke
                                                  bool insist, mf_lease_state *state,
                                                  mf_lease_owner *owner);
 MF_API MF_MUST_USE mf_status mf_store_lease_drop(mf_store *store, const char *key);
-/* A sign of life for all leases that this store holds. */
+/* A heartbeat for all leases that this store holds. */
 MF_API MF_MUST_USE mf_status mf_store_lease_beat(mf_store *store);
 
 #endif

@@ -75,8 +75,7 @@ static const mf_param params[] = {
            "Maximum number of masks per slice. Those of the smallest crops come first."),
     MF_REAL(masks_params, min_body_fraction, "0.9", 0, 1, "",
             "With the input `body`: minimum fraction of a mask inside the body."),
-    MF_INT_MARKED(masks_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Maximum device memory of the model. 0: chosen from the device."),
+    SAM2_MEMORY_PARAM(masks_params),
     MF_REAL_MARKED(masks_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
                    "Minimum time between two checkpoints. Checkpoints are saved between slices."),
     MF_END};

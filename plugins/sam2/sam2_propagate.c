@@ -19,21 +19,12 @@ static const mf_param params[] = {
            "Minimum size. Smaller masks are dropped. -1: min_voxels of the seeds, or 1."),
     MF_BOOL(propagate_params, keep_largest, "true",
             "Keep only the largest component of a mask that intersects its seed slice."),
-    MF_INT(propagate_params, fill_hole_area, "-1", -1, 1e6, "pixels",
-           "Maximum area of holes that are filled, in pixels of the low-resolution logits of a "
-           "slice. -1: 8 for a model of 1024 px, scaled for others. 0: none."),
-    MF_INT(propagate_params, max_empty_slices, "0", 0, 1e6, "slices",
-           "An object ends after this many consecutive slices without it. 0: no limit, it may "
-           "reappear."),
-    MF_INT_MARKED(propagate_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
-                  "Objects per batch of the model. It is halved if device memory is short."),
+    SAM2_OBJECT_PARAMS(propagate_params),
     MF_INT_MARKED(propagate_params, objects_per_pass, "0", 0, 1e6, "", MF_NO_CACHE,
                   "Objects of a slice that are propagated in one pass; each pass encodes every "
                   "slice once. 0: all. It is halved if memory is short."),
-    MF_INT_MARKED(propagate_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Host memory for encoded slices, which are used again."),
-    MF_INT_MARKED(propagate_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Maximum device memory of the model. 0: chosen from the device."),
+    SAM2_FEATURE_PARAM(propagate_params),
+    SAM2_MEMORY_PARAM(propagate_params),
     MF_REAL_MARKED(
         propagate_params, checkpoint_interval, "120", 0, 1e9, "s", MF_NO_CACHE,
         "Minimum time between two checkpoints. Checkpoints are saved between seed slices."),

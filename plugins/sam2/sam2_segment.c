@@ -36,18 +36,9 @@ static const mf_param params[] = {
            "Minimum size. Smaller masks are dropped."),
     MF_BOOL(segment_params, keep_largest, "false",
             "Keep only the largest component of a mask that intersects its prompted slice."),
-    MF_INT(segment_params, fill_hole_area, "-1", -1, 1e6, "pixels",
-           "Maximum area of holes that are filled, in pixels of the low-resolution logits of a "
-           "slice. -1: 8 for a model of 1024 px, scaled for others. 0: none."),
-    MF_INT(segment_params, max_empty_slices, "0", 0, 1e6, "slices",
-           "An object ends after this many consecutive slices without it. 0: no limit, it may "
-           "reappear."),
-    MF_INT_MARKED(segment_params, objects_per_batch, "16", 1, 1024, "", MF_NO_CACHE,
-                  "Objects per batch of the model. It is halved if device memory is short."),
-    MF_INT_MARKED(segment_params, feature_cache, "2048", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Host memory for encoded slices, which are used again."),
-    MF_INT_MARKED(segment_params, device_memory, "0", 0, 1e7, "MiB", MF_NO_CACHE,
-                  "Maximum device memory of the model. 0: chosen from the device."),
+    SAM2_OBJECT_PARAMS(segment_params),
+    SAM2_FEATURE_PARAM(segment_params),
+    SAM2_MEMORY_PARAM(segment_params),
     MF_END};
 static const mf_port inputs[] = {
     {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},

@@ -1,7 +1,7 @@
 /* The model against PyTorch: results of float64 stored by tools/reference/golden.py, and how far
  * PyTorch's own float32 lies from them. Weights and inputs are drawn here as there. */
-#include "../run_suite.h"
 #include "../expect.h"
+#include "../run_suite.h"
 #include "golden.h"
 #include "parity.h"
 

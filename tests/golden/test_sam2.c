@@ -1,8 +1,8 @@
 /* SAM 2 against PyTorch: results of float64 of a very small model, stored by
  * tools/reference/golden_sam2.py, and how far PyTorch's own float32 lies from them. Weights and
  * pictures are drawn here as there. */
-#include "../run_suite.h"
 #include "../expect.h"
+#include "../run_suite.h"
 #include "golden.h"
 #include "parity.h"
 #include "track.h"

@@ -31,13 +31,13 @@ START_TEST(dead_after_a_minute_without_a_beat)
     mf_lease_owner owner = {.heartbeat = 5};
     mf_wait *w = mf_waits_need(&waits, 1);
     mf_wait_seen(&waits, w, &owner, 0);
-    mf_wait_seen(&waits, w, &owner, MF_LEASE_PATIENCE - 1);
+    mf_wait_seen(&waits, w, &owner, MF_LEASE_TIMEOUT - 1);
     ck_assert_int_eq(w->dead, 0);
     owner.heartbeat = 3; /* a clock may go back: that it changes is what counts */
-    mf_wait_seen(&waits, w, &owner, MF_LEASE_PATIENCE);
-    mf_wait_seen(&waits, w, &owner, 2 * MF_LEASE_PATIENCE - 1);
+    mf_wait_seen(&waits, w, &owner, MF_LEASE_TIMEOUT);
+    mf_wait_seen(&waits, w, &owner, 2 * MF_LEASE_TIMEOUT - 1);
     ck_assert_int_eq(w->dead, 0);
-    mf_wait_seen(&waits, w, &owner, 2 * MF_LEASE_PATIENCE);
+    mf_wait_seen(&waits, w, &owner, 2 * MF_LEASE_TIMEOUT);
     ck_assert_int_eq(w->dead, 3);
     mf_waits_clear(&waits);
 }

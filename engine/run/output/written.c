@@ -1,5 +1,6 @@
 /* written.c - see written.h. */
 #include "run/output/written.h"
+#include "base/list.h"
 #include "base/path.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ struct mf_written {
     char *bytes;
     size_t size;
     entry *entries; /* by path, the newest first */
-    size_t count, room;
+    size_t count;
 };
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -117,14 +118,10 @@ static void unescape(char *text)
 /* False where memory is short. */
 static bool take_line(mf_written *w, char *line)
 {
-    if (w->count == w->room) {
-        size_t room = w->room ? 2 * w->room : 64;
-        entry *more = realloc(w->entries, room * sizeof *more);
-        if (!more)
-            return false;
-        w->entries = more;
-        w->room = room;
-    }
+    entry *more = mf_list_more(w->entries, w->count, sizeof *more);
+    if (!more)
+        return false;
+    w->entries = more;
     line[DIGITS] = '\0';
     unescape(line + DIGITS + 1);
     w->entries[w->count] = (entry){line + DIGITS + 1, line, w->count};

@@ -5,6 +5,7 @@
 #include "run/process/altstack.h"
 #include "run/worker/execute.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -266,24 +267,25 @@ static mf_status open_devices(void *self, size_t *count)
     return mf_host_devices(self, &devices, count);
 }
 
+/* After open_devices. */
+static const mf_device *open_device(mf_host *host, size_t i)
+{
+    mf_device *const *devices = NULL;
+    size_t count = 0;
+
+    mf_error_free(mf_host_devices(host, &devices, &count));
+    assert(i < count);
+    return devices[i];
+}
+
 static const mf_device_info *device(void *self, size_t i)
 {
-    mf_device *const *devices;
-    size_t count;
-    mf_status status = mf_host_devices(self, &devices, &count);
-
-    mf_error_free(status); /* they are open: see open_devices */
-    return mf_device_get_info(devices[i]);
+    return mf_device_get_info(open_device(self, i));
 }
 
 static bool same_memory(void *self, size_t a, size_t b)
 {
-    mf_device *const *devices;
-    size_t count;
-    mf_status status = mf_host_devices(self, &devices, &count);
-
-    mf_error_free(status);
-    return mf_device_same_memory(devices[a], devices[b]);
+    return mf_device_same_memory(open_device(self, a), open_device(self, b));
 }
 
 static void cancel(void *self)

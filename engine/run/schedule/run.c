@@ -29,7 +29,7 @@
 #define LINES_A_TURN 256
 #define TURN 0.02
 /* Seconds within which two signals count as one. */
-#define ONE_WISH 0.3
+#define DEBOUNCE 0.3
 /* Seconds between two lines about the same stage whose time is over. */
 #define REMIND 60
 
@@ -40,7 +40,7 @@ typedef struct loop {
     uv_poll_t signals; /* of the pipe that the handler writes to */
     uv_timer_t timer, sampler, looker;
     int samples;           /* since the journal was written */
-    double beaten;         /* seconds; the last sign of life for the leases held */
+    double beaten;         /* seconds; the last heartbeat of the leases held */
     mf_run_active *active; /* room for the runner's slots */
     double interrupted;    /* seconds; when the user asked for that; 0: not yet */
     pthread_t thread;
@@ -214,8 +214,8 @@ static void on_signal(loop *l, int number)
     bool again = l->run.result->interrupted;
 
     if (number == SIGINT || number == SIGTERM) {
-        /* A shell's timeout signals a process and its group: that is one wish, not two. */
-        if (l->interrupted > 0 && mf_seconds() - l->interrupted < ONE_WISH)
+        /* A shell's timeout signals a process and its group: that is one request, not two. */
+        if (l->interrupted > 0 && mf_seconds() - l->interrupted < DEBOUNCE)
             return;
         if (l->interrupted > 0) {
             mf_runner_tell(&l->run, (mf_run_event){.kind = MF_RUN_STOP_NOW});

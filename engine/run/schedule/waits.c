@@ -1,5 +1,6 @@
 /* waits.c - nodes that another process on the same cache is running now. */
 #include "run/schedule/waits.h"
+#include "base/list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +24,11 @@ mf_wait *mf_waits_find(const mf_waits *waits, size_t index)
 
 static bool make_room(mf_waits *waits, size_t index)
 {
-    if (waits->count == waits->room) {
-        size_t room = waits->room ? 2 * waits->room : 16;
-        mf_wait *grown = realloc(waits->items, room * sizeof *grown);
-        if (!grown)
-            return false;
-        waits->items = grown;
-        waits->room = room;
-    }
+    mf_wait *items = mf_list_more(waits->items, waits->count, sizeof *items);
+
+    if (!items)
+        return false;
+    waits->items = items;
     if (index >= waits->place_room) {
         size_t room = 2 * index + 16;
         size_t *grown = realloc(waits->places, room * sizeof *grown);
@@ -74,7 +72,7 @@ bool mf_wait_seen(mf_waits *waits, mf_wait *wait, const mf_lease_owner *owner, d
     if (begins || wait->heartbeat != owner->heartbeat) {
         wait->heartbeat = owner->heartbeat;
         wait->changed = now;
-    } else if (now - wait->changed >= MF_LEASE_PATIENCE) {
+    } else if (now - wait->changed >= MF_LEASE_TIMEOUT) {
         wait->dead = owner->heartbeat; /* counts only for an owner on another machine */
     }
     waits->waiting += begins;

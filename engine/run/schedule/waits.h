@@ -19,7 +19,7 @@ typedef struct mf_wait {
 
 typedef struct mf_waits {
     mf_wait *items; /* in no order; entries stay when the wait is over */
-    size_t count, room;
+    size_t count;
     size_t waiting; /* how many are */
     size_t *places; /* by node: of its item, counted from 1; 0: it has none */
     size_t place_room;
