@@ -113,9 +113,10 @@ bool mf_path_ignored(const char *name)
         /* Python, version control, editors' projects */
         "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".git",
         ".hg", ".svn", ".idea", ".vscode",
-        /* macOS, Windows, storage; removed files that are still open on NFS and FUSE */
+        /* macOS, Windows, file systems, storage; removed files that are still open on NFS and FUSE
+         */
         ".DS_Store", "._*", "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", ".nfs*",
-        ".fuse_hidden*",
+        ".fuse_hidden*", "lost+found", "System Volume Information", "$RECYCLE.BIN",
         /* open in Vim, Emacs (a link to nowhere, and what is not saved yet), Kate, LibreOffice */
         ".?*.sw[a-p]", ".#*", "#*#", ".*.kate-swp", ".~lock.*#"};
 

@@ -251,24 +251,35 @@ static mf_status take_path(mf_arena *arena, scan_search *s, const char *pattern,
 }
 
 /* glob(3) passes over a folder that it may not read, and the patients in it with it. It says so of
- * folders that it has to list; of those in which it looks for one name it does not. */
-static _Thread_local mf_status not_listed; /* glob's callback takes no argument of ours */
+ * folders that it has to list; of those in which it looks for one name it does not.
+ *
+ * Its callback takes no argument of ours. */
+static _Thread_local const char *listed; /* the pattern */
+static _Thread_local mf_status not_listed;
 
-static bool is_there(int number)
+/* Whether the folder is there, and is not one whose files would be passed over. */
+static bool matters(const char *stars, const char *folder, int number)
 {
-    return number != ENOENT && number != ENOTDIR && number != ELOOP;
+    const char *slash = strrchr(folder, '/');
+    bool loop = false;
+    if (number == ENOENT || number == ENOTDIR || number == ELOOP)
+        return false;
+    return !is_hidden(stars, folder, &loop) && !mf_path_ignored(slash ? slash + 1 : folder);
 }
 
 static int on_folder(const char *path, int number)
 {
-    if (is_there(number) && !not_listed)
-        not_listed = unreadable(path, number);
+    if (!not_listed && matters(listed, path, number))
+        not_listed = mf_hint(unreadable(path, number),
+                             "scans in it would be left out: narrow the pattern, or get the right "
+                             "to read it");
     return not_listed != NULL;
 }
 
-static mf_status list(const char *stars, int flags, glob_t *g)
+static mf_status list(const char *stars, glob_t *g)
 {
-    int result = glob(stars, flags, on_folder, g);
+    listed = stars;
+    int result = glob(stars, GLOB_PERIOD, on_folder, g);
     mf_status error = not_listed;
     not_listed = NULL;
     if (!error && result == GLOB_NOSPACE)
@@ -282,15 +293,17 @@ static mf_status check_way(const char *stars, const char *end, const char *next,
     glob_t g = {0};
     struct stat st;
     char *folders = strndup(stars, (size_t)(end - stars));
-    mf_status error = folders ? list(folders, GLOB_PERIOD, &g)
+    mf_status error = folders ? list(folders, &g)
                               : mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
     for (size_t i = 0; i < g.gl_pathc && !error; i++) {
         mf_text path = {0};
         mf_text_add(&path, "%s/%.*s", g.gl_pathv[i], (int)length, next);
-        if (lstat(path.data, &st) && is_there(errno))
-            error = unreadable(g.gl_pathv[i], errno);
+        if (lstat(path.data, &st))
+            on_folder(g.gl_pathv[i], errno);
         free(path.data);
+        error = not_listed;
     }
+    not_listed = NULL;
     globfree(&g);
     free(folders);
     return error;
@@ -319,7 +332,7 @@ static mf_status find_glob(mf_arena *arena, scan_search *s, const char *pattern)
     glob_t g = {0};
     mf_status error = star_pattern(pattern, &stars);
     if (!error)
-        error = list(stars.data, GLOB_PERIOD, &g);
+        error = list(stars.data, &g);
     if (!error)
         error = check_ways(stars.data);
     if (!error) {
