@@ -32,7 +32,7 @@ static mf_status check(const void *p)
     const features_params *o = p;
     for (int i = 0; i < 3; i++)
         if (o->roi_size.v[i] % 16)
-            return mf_fail(MF_INVALID, "roi_roi_size: %lld is not a multiple of 16",
+            return mf_fail(MF_INVALID, "roi_size: %lld is not a multiple of 16",
                            (long long)o->roi_size.v[i]);
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }

@@ -155,6 +155,17 @@ stages:
 """)
                 self.assertIn(words, self.massflow("plan", self.path("wrong.yaml"), code=2), stage)
 
+    def test_a_region_that_the_encoder_does_not_halve(self):
+        with open(self.path("wrong.yaml"), "w", encoding="utf-8") as file:
+            file.write("""massflow: 1
+stages:
+  scan: {use: phantom.volume}
+  model: {use: mass.init}
+  wrong: {use: mass.features, in: {volume: scan.volume, model: model}, with: {roi_size: [64, 40, 64]}}
+""")
+        self.assertIn("error: mass.features: roi_size: 40 is not a multiple of 16\n",
+                      self.massflow("plan", self.path("wrong.yaml"), code=2))
+
     def test_on_phantoms(self):
         self.assertIn("finished: 20 run, ", self.massflow("run", self.graph("phantoms")))
 
