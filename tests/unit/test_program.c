@@ -3,7 +3,7 @@
 #include "../run_suite.h"
 #include "compute/stop.h"
 #include "op_case.h"
-#include "program/program.h"
+#include "program/ir/program.h"
 
 #include <check.h>
 #include <math.h>

@@ -6,9 +6,9 @@
  * core. oneDNN chooses its formats, and reorders into them are not counted; nor is our packing of
  * weights, once an update. OpenBLAS packs in each call, as we do for what is no weight. */
 #include "bench.h"
-#include "program/op.h"
-#include "program/program.h"
-#include "program/weights.h"
+#include "program/ir/op.h"
+#include "program/ir/program.h"
+#include "program/weights/weights.h"
 
 #include <cblas.h>
 #include <oneapi/dnnl/dnnl.h>

@@ -6,7 +6,7 @@
 #include "bench.h"
 #include "encoder.h"
 #include "memory.h"
-#include "program/program.h"
+#include "program/ir/program.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* record.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
-#include "program/record.h"
+#include "program/record/record.h"
 #include "base/list.h"
 
 #include <stdio.h>

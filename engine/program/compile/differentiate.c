@@ -1,6 +1,6 @@
 /* differentiate.c - reverse-mode differentiation: ops are walked backward from the loss, and each
  * adds its gradient as more ops. */
-#include "program/program.h"
+#include "program/ir/program.h"
 
 bool mf_wants_gradient(const mf_program *p, mf_value x)
 {

@@ -2,7 +2,7 @@
  *
  * A call of mf_weights_declare lays its new weights one after another in a block (several, where
  * one allocation would be too large), each at a multiple of the device's alignment. */
-#include "program/weights.h"
+#include "program/weights/weights.h"
 #include "base/list.h"
 #include "optimizer.cl.h"
 

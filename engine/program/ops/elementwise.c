@@ -1,6 +1,6 @@
 /* elementwise.c - add and mul (also by rows), rotary position, scale, activations, u8 to float. */
 #include "elementwise.cl.h"
-#include "program/op.h"
+#include "program/ir/op.h"
 
 static mf_status module_of(mf_recorder *r, const mf_module **module)
 {

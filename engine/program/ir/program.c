@@ -1,5 +1,5 @@
 /* program.c - declaring a program: scopes, values, ops, the error that sticks. */
-#include "program/program.h"
+#include "program/ir/program.h"
 #include "base/list.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* norm.c - instance norm (alone, or with the ReLU after it), layer norm. */
 #include "norm.cl.h"
-#include "program/op.h"
+#include "program/ir/op.h"
 
 /* ---- instance norm: in x [N,V..,C]; out y, stats [N,3,C]; i[0] relu; f[0] eps ------------------
  */

@@ -1,6 +1,6 @@
 /* attention.c - multi-head attention without projections; scores are never stored. */
 #include "attention.cl.h"
-#include "program/op.h"
+#include "program/ir/op.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* shape.c - ops that move elements: reshape, slice, concat, pixel shuffles. */
-#include "program/program.h"
+#include "program/ir/program.h"
 #include "shape.cl.h"
 
 /* ---- reshape: another shape for the same storage ----------------------------------------------

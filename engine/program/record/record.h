@@ -2,7 +2,7 @@
 #ifndef MF_PROGRAM_RECORD_H
 #define MF_PROGRAM_RECORD_H
 
-#include "program/program.h"
+#include "program/ir/program.h"
 
 typedef struct mf_recorded {
     const mf_module *module;

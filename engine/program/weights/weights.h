@@ -2,7 +2,7 @@
 #ifndef MF_PROGRAM_WEIGHTS_H
 #define MF_PROGRAM_WEIGHTS_H
 
-#include "program/record.h"
+#include "program/record/record.h"
 
 /* Makes room for the gradient of weight i (and its neighbours in the block), zeroed. */
 MF_MUST_USE mf_status mf_weights_need_gradient(mf_weights *w, int32_t i);

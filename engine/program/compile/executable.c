@@ -6,7 +6,7 @@
  * over stretches of them. It says only where to wait, never what is computed. */
 #include "base/seconds.h"
 #include "compute/stop.h"
-#include "program/program.h"
+#include "program/ir/program.h"
 
 #include <stdlib.h>
 #include <string.h>

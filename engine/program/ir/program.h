@@ -4,7 +4,7 @@
 #define MF_PROGRAM_PROGRAM_H
 
 #include "compute/compute.h"
-#include "program/op.h"
+#include "program/ir/op.h"
 
 typedef enum mf_value_kind { MF_VALUE_INPUT, MF_VALUE_WEIGHT, MF_VALUE_RESULT } mf_value_kind;
 

@@ -2,8 +2,8 @@
  * arena, bind buffers. */
 #include "base/list.h"
 #include "compute/stop.h"
-#include "program/record.h"
-#include "program/weights.h"
+#include "program/record/record.h"
+#include "program/weights/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* reduce.c - sum and mean over an axis, repeat, division of rows. A value is seen as [A, R, B] with
  * the axis in the middle. */
-#include "program/op.h"
+#include "program/ir/op.h"
 #include "reduce.cl.h"
 
 #include <stdio.h>
