@@ -21,11 +21,14 @@ def sources():
 
 
 def module(path):
-    """engine/store/x.c -> store; engine/run/plan/x.c -> run/plan; plugins/mass/x.c -> plugins/mass."""
-    parts = path.split("/")
-    if parts[:2] == ["engine", "run"]:
-        return "/".join(parts[1:3])
-    return parts[1] if parts[0] == "engine" else "/".join(parts[:2])
+    """engine/store/x.c -> store; engine/run/plan/x.c -> run/plan; plugins/sam2/model/x.c ->
+    plugins/sam2/model. A tool is one module, whatever its folders."""
+    folder = os.path.dirname(path)
+    if folder.startswith("engine/include/"):
+        return "include"
+    if folder.startswith("tools/"):
+        return "/".join(folder.split("/")[:2])
+    return folder[len("engine/"):] if folder.startswith("engine/") else folder
 
 
 def includes():

@@ -3,7 +3,10 @@
 #include "../run_suite.h"
 #include "compute/stop.h"
 #include "op_case.h"
+#include "program/compile/executable.h"
 #include "program/ir/program.h"
+#include "program/record/record.h"
+#include "program/record/storage.h"
 
 #include <check.h>
 #include <math.h>

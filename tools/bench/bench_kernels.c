@@ -6,9 +6,11 @@
  * core. oneDNN chooses its formats, and reorders into them are not counted; nor is our packing of
  * weights, once an update. OpenBLAS packs in each call, as we do for what is no weight. */
 #include "bench.h"
-#include "program/ir/op.h"
+#include "program/compile/executable.h"
 #include "program/ir/program.h"
-#include "program/weights/weights.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
+#include "program/record/recorder.h"
 
 #include <cblas.h>
 #include <oneapi/dnnl/dnnl.h>

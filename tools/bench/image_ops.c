@@ -7,6 +7,7 @@
 #include "encoder.h"
 #include "memory.h"
 #include "program/ir/program.h"
+#include "program/weights/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>

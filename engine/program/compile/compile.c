@@ -2,8 +2,10 @@
  * arena, bind buffers. */
 #include "base/list.h"
 #include "compute/stop.h"
-#include "program/record/record.h"
-#include "program/weights/weights.h"
+#include "optimizer.cl.h"
+#include "program/compile/executable.h"
+#include "program/ir/program.h"
+#include "program/record/recorder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +80,16 @@ static mf_status init_storages(mf_recorder *r, mf_executable *e)
     return MF_OK;
 }
 
+/* sum[i] += g[i]; `sum` is a weight's gradient. */
+static mf_status add_to(mf_recorder *r, mf_value g, mf_buffer *sum, int64_t count)
+{
+    const mf_module *module;
+    MF_TRY(mf_record_module(r, optimizer_cl, NULL, &module));
+    mf_operand to = mf_outside(r, sum);
+    return MF_RECORD(r, module, "accumulate", mf_range_wide(r, count), MF_LONG(count), MF_AT(g),
+                     to);
+}
+
 /* Adds gradients that op i has completed to those of the weights. */
 static mf_status record_accumulate(mf_recorder *r, mf_executable *e, int32_t op)
 {
@@ -91,7 +103,7 @@ static mf_status record_accumulate(mf_recorder *r, mf_executable *e, int32_t op)
             int w = mf_weights_find(r->weights, v->name);
             MF_TRY(mf_weights_need_gradient(r->weights, w));
             e->trained[e->trained_count++] = w;
-            MF_TRY(mf_record_accumulate(r, v->gradient, r->weights->weights[w].gradient, v->count));
+            MF_TRY(add_to(r, v->gradient, r->weights->weights[w].gradient, v->count));
         }
     }
     return MF_OK;

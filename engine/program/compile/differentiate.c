@@ -1,26 +1,7 @@
 /* differentiate.c - reverse-mode differentiation: ops are walked backward from the loss, and each
  * adds its gradient as more ops. */
 #include "program/ir/program.h"
-
-bool mf_wants_gradient(const mf_program *p, mf_value x)
-{
-    return !mf_bad(p, x) && mf_value_of(p, x)->wants;
-}
-
-void mf_add_gradient(mf_program *p, mf_value x, mf_value g)
-{
-    if (mf_bad(p, x) || mf_bad(p, g) || !mf_value_of(p, x)->wants)
-        return;
-    if (!mf_shape_equal(mf_shape_of(p, x), mf_shape_of(p, g))) {
-        mf_program_fail_code(p, MF_INTERNAL, "a gradient %s for a value %s", mf_shape_text(p, g),
-                             mf_shape_text(p, x));
-        return;
-    }
-    mf_value old = mf_value_of(p, x)->gradient;
-    mf_value all = old.id < 0 ? g : mf_add(p, old, g);
-    if (!p->failure)
-        mf_value_of(p, x)->gradient = all;
-}
+#include "program/ops/shared.h"
 
 /* A value wants a gradient when it is a weight or is computed from one in floats. */
 static void mark_wanted(mf_program *p)
@@ -53,6 +34,7 @@ void mf_differentiate(mf_program *p, mf_value loss)
         return;
     }
     p->differentiated = true;
+    p->add = mf_add;
     mark_wanted(p);
     if (!mf_value_of(p, loss)->wants)
         return;
@@ -79,9 +61,4 @@ void mf_differentiate(mf_program *p, mf_value loss)
                             op.type->name);
     }
     p->scope = scope;
-}
-
-mf_value mf_gradient(const mf_program *p, mf_value weight)
-{
-    return mf_bad(p, weight) ? MF_NONE : mf_value_of(p, weight)->gradient;
 }

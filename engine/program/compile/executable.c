@@ -4,9 +4,9 @@
  * is met inside a program, a run waits whenever about AHEAD seconds of work are enqueued, asks, and
  * goes on. What launches take is measured by these waits: in the first run after each launch, then
  * over stretches of them. It says only where to wait, never what is computed. */
+#include "program/compile/executable.h"
 #include "base/seconds.h"
 #include "compute/stop.h"
-#include "program/ir/program.h"
 
 #include <stdlib.h>
 #include <string.h>

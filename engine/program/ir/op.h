@@ -1,14 +1,16 @@
-/* op.h - how an op family is written. Seen by engine/program only.
+/* op.h - an op, and how an op family is written. Seen by engine/program only.
  *
- * A family is one C file and one .cl file. For each op the C file holds
+ * A family is one C file of engine/program/ops and one .cl file of kernels. It includes this
+ * header, record/record.h and, for what families share, ops/shared.h. For each op the C file holds
  *
- *   the builder    a function of program.h: checks shapes (mf_program_fail), fills an mf_op and
- * hands it to mf_op_add. After an error builders return MF_NONE and add nothing. `gradient` adds
- * more ops through the same builders and passes each result on with mf_add_gradient. Ops that only
- * gradients use have builders declared at the end of this file. `record`       runs once at
- * compile: chooses kernels for shape and device, asks for scratch and packed weights, records
- * launches. Launches name their operands; where those lie in memory is decided after all ops are
- * recorded, so scratch is planned like any value, and replay only enqueues.
+ * - the builder, a function of <massflow/program.h>: checks shapes (mf_program_fail), fills an
+ * mf_op and hands it to mf_op_add. After an error builders return MF_NONE and add nothing;
+ * - `gradient`: adds more ops through the same builders and passes each result on with
+ *   mf_add_gradient. Ops that only gradients use have builders in ops/shared.h;
+ * - `record`: runs once at compile. It chooses kernels for shape and device, asks for scratch and
+ *   packed weights, and records launches. Launches name their operands; where those lie in memory
+ * is decided after all ops are recorded, so scratch is planned like any value, and replay only
+ *   enqueues.
  *
  * Values are dense and row-major, channels last, without padding: fewer than 16 channels or a
  * multiple of 16 take the fast paths, other counts are computed correctly by slower ones. Storage
@@ -34,6 +36,9 @@ typedef struct mf_op_type {
     /* Bit k: the kernels allow out[0] to take the storage of in[k] (each element is read before it
      * is written, by the same work-item); done where that is the last use of in[k]. */
     unsigned in_place;
+    /* The builder of this op fused with the ReLU of its out[0], x; NULL: there is none. MF_NONE
+     * where this op cannot take it. The plain op is dropped as dead when nothing else uses it. */
+    mf_value (*relu)(mf_program *p, const mf_op *op, mf_value x);
 } mf_op_type;
 
 struct mf_op {
@@ -70,9 +75,7 @@ bool mf_expect(mf_program *p, const char *op, mf_value x, mf_dtype dtype, int ra
  * Returns out[0]; the others (statistics kept for the gradient, ...) are read from mf_producer. */
 mf_value mf_op_add(mf_program *p, const mf_op *op, const mf_shape *outputs);
 
-/* The op that makes x, NULL for inputs and weights; valid until the next op is added. For peephole
- * fusion: mf_relu of an instance norm adds the fused op, and the plain one is dropped as dead when
- * nothing else uses it. */
+/* The op that makes x, NULL for inputs and weights; valid until the next op is added. */
 const mf_op *mf_producer(const mf_program *p, mf_value x);
 
 /* ---- gradients ------------------------------------------------------------------------------- */
@@ -81,92 +84,5 @@ const mf_op *mf_producer(const mf_program *p, mf_value x);
 bool mf_wants_gradient(const mf_program *p, mf_value x);
 /* d loss / d x += g (same shape as x). */
 void mf_add_gradient(mf_program *p, mf_value x, mf_value g);
-
-/* ---- recording ------------------------------------------------------------------------------- */
-
-typedef struct mf_operand {
-    enum {
-        MF_OPERAND_VALUE,   /* index: value id */
-        MF_OPERAND_SCRATCH, /* index: given by mf_scratch */
-        MF_OPERAND_PACKED,  /* index: given by mf_packed */
-        MF_OPERAND_INT,     /* `int` */
-        MF_OPERAND_LONG,    /* `long` */
-        MF_OPERAND_FLOAT,
-        MF_OPERAND_LOCAL /* i bytes of local memory */
-    } kind;
-    int32_t index;
-    int64_t i;
-    float f;
-} mf_operand;
-
-#define MF_AT(value) ((mf_operand){.kind = MF_OPERAND_VALUE, .index = (value).id})
-#define MF_INT(n) ((mf_operand){.kind = MF_OPERAND_INT, .i = (n)})
-#define MF_LONG(n) ((mf_operand){.kind = MF_OPERAND_LONG, .i = (n)})
-#define MF_FLOAT(x) ((mf_operand){.kind = MF_OPERAND_FLOAT, .f = (x)})
-#define MF_LOCAL(bytes) ((mf_operand){.kind = MF_OPERAND_LOCAL, .i = (int64_t)(bytes)})
-
-const mf_program *mf_recorder_program(const mf_recorder *r);
-const mf_device_info *mf_recorder_device(const mf_recorder *r);
-
-/* A built module; `options` as for mf_module_build, or NULL. */
-MF_MUST_USE mf_status mf_record_module(mf_recorder *r, const char *source, const char *options,
-                                       const mf_module **module);
-
-/* Memory that lives during this op only. */
-mf_operand mf_scratch(mf_recorder *r, size_t bytes);
-
-/* A packed form of `source`, `bytes` long, for the kernels of this op. Where source is a weight (or
- * a reshape of one), the copy is kept beside the weights under (weight, kind), shared by all ops
- * and programs that name the same, and made again by `pack` before the first run after each update;
- * so `kind` must tell the packing and its tile sizes ("conv3 forward 32"). Where source is
- * computed, the copy is scratch, and the launches of `pack` are recorded here, in each run. `pack`
- * may not ask for scratch or packed operands itself. */
-typedef mf_status (*mf_pack)(mf_recorder *r, const mf_op *op, mf_operand source, mf_operand packed);
-MF_MUST_USE mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char *kind,
-                                size_t bytes, mf_pack pack, mf_operand *packed);
-
-/* Records one launch. local all 0: the kernel's own reqd_work_group_size (which every kernel should
- * state: PoCL compiles a kernel anew for each local size it meets), else 64 along x. Global sizes
- * are rounded up to whole groups, so kernels check bounds. A range with a zero is dropped. */
-MF_MUST_USE mf_status mf_record(mf_recorder *r, const mf_module *module, const char *kernel,
-                                mf_range range, const mf_operand *args, int count);
-#define MF_RECORD(r, module, kernel, range, ...)                                                   \
-    mf_record(r, module, kernel, range, (const mf_operand[]){__VA_ARGS__},                         \
-              (int)(sizeof((const mf_operand[]){__VA_ARGS__}) / sizeof(mf_operand)))
-
-static inline mf_range mf_range1(int64_t x)
-{
-    return (mf_range){1, {(size_t)x, 1, 1}, {0, 0, 0}};
-}
-static inline mf_range mf_range2(int64_t x, int64_t y)
-{
-    return (mf_range){2, {(size_t)x, (size_t)y, 1}, {0, 0, 0}};
-}
-static inline mf_range mf_range3(int64_t x, int64_t y, int64_t z)
-{
-    return (mf_range){3, {(size_t)x, (size_t)y, (size_t)z}, {0, 0, 0}};
-}
-
-/* Kernels of common.clh work on `wide` vectors (16 floats on the CPU, 4 on a GPU), or give a row to
- * a team of work-items (1 on the CPU, 64 on a GPU). */
-int mf_wide(const mf_recorder *r);
-mf_range mf_range_wide(const mf_recorder *r, int64_t floats);
-mf_range mf_range_teams(const mf_recorder *r, int64_t rows);
-mf_range mf_range_rows(const mf_recorder *r, int64_t rows); /* for kernels with FOR_ROWS */
-
-/* ---- builders for gradients that more than one family uses ----------------------------------- */
-
-/* Sum over all axes but the last: x [..., C] -> [C] (gradient of a bias). */
-mf_value mf_sum_rows(mf_program *p, mf_value x);
-/* The ReLU of x fused with the instance norm that makes x; MF_NONE where x is none. */
-mf_value mf_instance_norm_relu(mf_program *p, mf_value x);
-/* Of a 3x3x3 convolution: dy [N,D,H,W,O], weight [O,I,3,3,3] -> dx [N,D,H,W,I]; x [N,D,H,W,I] ->
- * dw [O,I,3,3,3]. */
-mf_value mf_conv3d_data(mf_program *p, mf_value dy, mf_value weight);
-mf_value mf_conv3d_weights(mf_program *p, mf_value x, mf_value dy);
-/* a [B,K,M], b [B,K,N] -> a^T b [B,M,N] */
-mf_value mf_matmul_tn(mf_program *p, mf_value a, mf_value b);
-/* f32 of x's shape, every element `value`. */
-mf_value mf_fill_like(mf_program *p, mf_value x, float value);
 
 #endif

@@ -1,6 +1,6 @@
 /* attention.c - multi-head attention without projections; scores are never stored. */
 #include "attention.cl.h"
-#include "program/ir/op.h"
+#include "program/record/record.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -1,7 +1,8 @@
 /* conv.c - 3x3x3 convolution of volumes, channels last, and its gradients. A 1x1x1 convolution
  * is a linear layer on the same matrix. */
 #include "conv.cl.h"
-#include "program/ir/op.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
 #include <stdio.h>
 
 static const mf_op_type conv_type, conv_data_type, conv_weights_type;

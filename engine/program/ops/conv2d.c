@@ -1,7 +1,7 @@
 /* conv2d.c - convolutions of images [N,H,W,C]: of all channels, of each by itself, and the
  * transpose with kernel and stride 2. */
 #include "conv2d.cl.h"
-#include "program/ir/op.h"
+#include "program/record/record.h"
 
 #include <stdio.h>
 

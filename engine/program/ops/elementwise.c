@@ -1,6 +1,7 @@
 /* elementwise.c - add and mul (also by rows), rotary position, scale, activations, u8 to float. */
 #include "elementwise.cl.h"
-#include "program/ir/op.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
 
 static mf_status module_of(mf_recorder *r, const mf_module **module)
 {
@@ -276,7 +277,8 @@ static mf_value unary(mf_program *p, int which, mf_value x)
 
 mf_value mf_relu(mf_program *p, mf_value x)
 {
-    mf_value fused = mf_instance_norm_relu(p, x);
+    const mf_op *op = mf_producer(p, x);
+    mf_value fused = op && op->type->relu ? op->type->relu(p, op, x) : MF_NONE;
     return fused.id >= 0 ? fused : unary(p, RELU, x);
 }
 

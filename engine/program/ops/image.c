@@ -1,6 +1,6 @@
 /* image.c - ops over the pixels of [N,H,W,C]: max pool, resize, windows. */
 #include "image.cl.h"
-#include "program/ir/op.h"
+#include "program/record/record.h"
 
 /* Coordinates are 32-bit in kernels. */
 static bool fits(mf_program *p, const char *name, mf_value x)

@@ -1,6 +1,6 @@
 /* loss.c - softmax, and the losses: Dice and binary cross entropy per mask, cross entropy. */
 #include "loss.cl.h"
-#include "program/ir/op.h"
+#include "program/record/record.h"
 
 enum { CHUNK = 4096 }; /* elements of a mask that a team sums */
 

@@ -3,7 +3,8 @@
  * One op, `product`, stands behind all of them: C [M,N] = A B for each matrix of a batch, where
  * either operand may be stored transposed. Its gradients are products again. */
 #include "matmul.cl.h"
-#include "program/ir/op.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
 #include <stdio.h>
 
 enum { A_T, B_T, BATCH, ROWS, COLUMNS, DEPTH, KEPT }; /* integers of the op; KEPT: b is a weight */

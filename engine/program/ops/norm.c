@@ -1,6 +1,7 @@
 /* norm.c - instance norm (alone, or with the ReLU after it), layer norm. */
 #include "norm.cl.h"
-#include "program/ir/op.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
 
 /* ---- instance norm: in x [N,V..,C]; out y, stats [N,3,C]; i[0] relu; f[0] eps ------------------
  */
@@ -83,7 +84,9 @@ static void gradient_instance(mf_program *p, const mf_op *op, const mf_value *gr
     mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type instance_type = {"instance_norm", gradient_instance, record_instance, 1};
+static mf_value instance_relu(mf_program *p, const mf_op *op, mf_value x);
+static const mf_op_type instance_type = {"instance_norm", gradient_instance, record_instance, 1,
+                                         instance_relu};
 
 static mf_value instance_norm(mf_program *p, mf_value x, float eps, bool relu)
 {
@@ -104,10 +107,9 @@ mf_value mf_instance_norm(mf_program *p, mf_value x, float eps)
     return instance_norm(p, x, eps, false);
 }
 
-mf_value mf_instance_norm_relu(mf_program *p, mf_value x)
+static mf_value instance_relu(mf_program *p, const mf_op *op, mf_value x)
 {
-    const mf_op *op = mf_producer(p, x);
-    if (!op || op->type != &instance_type || op->i[0] || op->out[0].id != x.id)
+    if (op->i[0] || op->out[0].id != x.id)
         return MF_NONE;
     return instance_norm(p, op->in[0], op->f[0], true);
 }

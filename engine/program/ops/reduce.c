@@ -1,6 +1,7 @@
 /* reduce.c - sum and mean over an axis, repeat, division of rows. A value is seen as [A, R, B] with
  * the axis in the middle. */
-#include "program/ir/op.h"
+#include "program/ops/shared.h"
+#include "program/record/record.h"
 #include "reduce.cl.h"
 
 #include <stdio.h>

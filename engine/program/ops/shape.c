@@ -1,5 +1,6 @@
 /* shape.c - ops that move elements: reshape, slice, concat, pixel shuffles. */
 #include "program/ir/program.h"
+#include "program/record/record.h"
 #include "shape.cl.h"
 
 /* ---- reshape: another shape for the same storage ----------------------------------------------

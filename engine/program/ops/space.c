@@ -1,6 +1,6 @@
 /* space.c - ops over the voxels of [N,D,H,W,C]: max pool, trilinear resize and its adjoint,
  * position embedding. */
-#include "program/ir/op.h"
+#include "program/record/record.h"
 #include "space.cl.h"
 
 static int64_t blocks_of(const mf_recorder *r, int64_t channels)

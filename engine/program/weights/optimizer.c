@@ -1,7 +1,8 @@
 /* optimizer.c - one update of all weights: LAMB or AdamW, clipping, averages. A few launches a
  * block of weights; the norm of the gradient is summed on the host in double. */
+#include "compute/range.h"
 #include "optimizer.cl.h"
-#include "program/ir/program.h"
+#include "program/weights/weights.h"
 
 #include <math.h>
 #include <stdlib.h>

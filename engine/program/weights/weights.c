@@ -4,7 +4,7 @@
  * one allocation would be too large), each at a multiple of the device's alignment. */
 #include "program/weights/weights.h"
 #include "base/list.h"
-#include "optimizer.cl.h"
+#include "program/ir/program.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -267,15 +267,6 @@ mf_status mf_weights_clear_gradients(mf_weights *w)
     for (int32_t i = 0; i < w->count; i++)
         w->weights[i].touched = false;
     return MF_OK;
-}
-
-mf_status mf_record_accumulate(mf_recorder *r, mf_value g, mf_buffer *sum, int64_t count)
-{
-    const mf_module *module;
-    MF_TRY(mf_record_module(r, optimizer_cl, NULL, &module));
-    mf_operand to = mf_outside(r, sum);
-    return MF_RECORD(r, module, "accumulate", mf_range_wide(r, count), MF_LONG(count), MF_AT(g),
-                     to);
 }
 
 /* ---- packed copies --------------------------------------------------------------------------- */

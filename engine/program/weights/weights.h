@@ -1,14 +1,64 @@
-/* weights.h - what compiling asks of the weights. */
+/* weights.h - weights on a device: values, gradients, what optimizers keep, packed copies. */
 #ifndef MF_PROGRAM_WEIGHTS_H
 #define MF_PROGRAM_WEIGHTS_H
 
-#include "program/record/record.h"
+#include "compute/compute.h"
+#include "program/ir/op.h"
+
+typedef struct mf_weight_record {
+    char *name;
+    mf_shape shape;
+    int64_t count;
+    int32_t block;
+    int64_t start;                /* floats into its block */
+    mf_buffer *values, *gradient; /* views */
+    bool touched;                 /* a gradient was added since the last clearing */
+} mf_weight_record;
+
+/* Weights lie one after another in blocks, so that one launch updates all of a block. */
+typedef struct mf_weight_block {
+    int64_t floats;
+    int32_t first, count; /* weights */
+    int32_t chunks;
+    mf_buffer *values, *gradients;
+    mf_buffer *chunk_table;  /* int4 [chunks]: weight in block, start, count, 0 */
+    mf_buffer *weight_table; /* int4 [count]: first chunk, chunks, touched, 0 */
+    mf_buffer *first_moment, *second_moment, *average; /* NULL until needed */
+    mf_buffer *sums;                                   /* float2 [chunks] */
+    mf_buffer *trust;                                  /* float [count] */
+    float *host_sums;                                  /* [2 chunks] */
+} mf_weight_block;
+
+typedef struct mf_packing {
+    int32_t weight;
+    char *kind;
+    mf_buffer *buffer;
+    mf_launch *launches;
+    int launch_count;
+    int64_t version; /* of the weights it was made from, -1: never */
+} mf_packing;
+
+struct mf_weights {
+    mf_device *device;
+    mf_queue *queue;
+    mf_weight_record *weights;
+    int32_t count;
+    mf_weight_block *blocks;
+    int32_t block_count;
+    mf_packing **packings;
+    int32_t packing_count;
+    int64_t version; /* grows with each change of values */
+    const mf_module *optimizer;
+    size_t arena_limit;   /* bytes of one buffer; the device's unless a test lowers it */
+    size_t program_limit; /* of an arena and inputs together */
+};
+
+enum { MF_WEIGHT_CHUNK = 4096 }; /* floats a work-item of the optimizer covers */
+
+MF_MUST_USE mf_status mf_weights_refresh(mf_weights *w, mf_packing *packing);
 
 /* Makes room for the gradient of weight i (and its neighbours in the block), zeroed. */
 MF_MUST_USE mf_status mf_weights_need_gradient(mf_weights *w, int32_t i);
-/* sum[i] += g[i]; `sum` is a weight's gradient. */
-MF_MUST_USE mf_status mf_record_accumulate(mf_recorder *r, mf_value g, mf_buffer *sum,
-                                           int64_t count);
 size_t mf_arena_limit(const mf_weights *w);
 
 #endif

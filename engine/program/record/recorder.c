@@ -1,6 +1,7 @@
-/* record.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
-#include "program/record/record.h"
+/* recorder.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
 #include "base/list.h"
+#include "program/ir/program.h"
+#include "program/record/recorder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* parts.c - the optimizer's side of weights, read and set: moments and averages, which exist only
+/* moments.c - the optimizer's side of weights, read and set: moments and averages, which exist only
  * once a step has needed them. */
-#include "program/ir/program.h"
+#include "program/weights/weights.h"
 
 #include <string.h>
 

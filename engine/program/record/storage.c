@@ -1,6 +1,6 @@
-/* plan.c - where values lie in the arena: largest first, each at the lowest offset where nothing
- * that lives at the same time is. */
-#include "program/ir/program.h"
+/* storage.c - where values and scratch lie in the arena: largest first, each at the lowest offset
+ * where nothing that lives at the same time is. */
+#include "program/record/storage.h"
 
 #include <stdlib.h>
 
