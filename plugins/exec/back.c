@@ -2,6 +2,7 @@
 #include "back.h"
 
 #include "../volume/load.h"
+#include "../volume/read.h"
 #include "../volume/voxels.h"
 #include "npy.h"
 #include "table.h"

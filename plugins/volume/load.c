@@ -2,6 +2,7 @@
  */
 #include "load.h"
 #include "component.h"
+#include "read.h"
 #include "voxels.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* scan.h - a scan as it lies in its file: what every reader delivers and the stages work on. */
+/* scan.h - a scan as it lies in its file: what every reader fills and the stages work on. */
 #ifndef VOLUME_SCAN_H
 #define VOLUME_SCAN_H
 
@@ -24,18 +24,8 @@ typedef struct scan {
     int notes;
 } scan;
 
-/* Reads a file or a folder of DICOM files. The format is known by content, then by suffix. Errors
- * name the file and what is wrong with it. */
-MF_MUST_USE mf_status scan_read(const char *path, const scan_options *options, scan *s);
 void scan_free(scan *s);
 
-/* Calls `call` for each further file that scan_read would open for `path`, by the names that it
- * would open: the data files of a detached header, the other file of a pair. None for a file that
- * holds all of its scan, nor for a folder. A header that scan_read would refuse, or that names a
- * file outside of its folder, fails here with the same error; an error of `call` ends the listing
- * and comes back. */
-typedef mf_status (*scan_part_call)(void *self, const char *part_path);
-MF_MUST_USE mf_status scan_parts(const char *path, scan_part_call call, void *self);
 /* For readers, before they ask for memory: refuses a scan of more voxels than stages can number,
  * and one of several volumes (`what`: "time points") unless the options take one that is there. */
 MF_MUST_USE mf_status scan_check_size(const char *path, const int64_t size[3]);

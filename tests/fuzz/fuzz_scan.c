@@ -5,6 +5,7 @@
  * decoders of compressed pixels, which run in another process (no_decoder.c; fuzz_decode.c). */
 #include "fuzz.h"
 #include "load.h"
+#include "read.h"
 #include "scan.h"
 
 #include <limits.h>

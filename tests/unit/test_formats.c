@@ -8,6 +8,7 @@
 #include "load.h"
 #include "meta_header.h"
 #include "nrrd_header.h"
+#include "read.h"
 #include "scan.h"
 #include "voxels.h"
 #include <bzlib.h>
