@@ -3,7 +3,7 @@
 
 #include "../volume/load.h"
 #include "../volume/read.h"
-#include "../volume/voxels.h"
+#include "../volume/scan/voxels.h"
 #include "npy.h"
 #include "table.h"
 

@@ -2,7 +2,7 @@
  * one: see supervise/main.c. */
 #include "child.h"
 
-#include "../volume/beside.h"
+#include "../common/beside.h"
 #include "supervise/protocol.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* load.c - see load.h: from a file to a volume or label map in the orientation and crop asked for.
  */
 #include "load.h"
-#include "component.h"
+#include "grid/component.h"
 #include "read.h"
-#include "voxels.h"
+#include "scan/voxels.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

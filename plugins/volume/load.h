@@ -2,8 +2,8 @@
 #ifndef VOLUME_LOAD_H
 #define VOLUME_LOAD_H
 
-#include "orient.h"
-#include "scan.h"
+#include "grid/orient.h"
+#include "scan/scan.h"
 
 typedef struct load_options {
     scan_options read;

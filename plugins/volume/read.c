@@ -1,11 +1,11 @@
 /* read.c - finds out what a file is, and hands it to the reader for that. */
 #include "read.h"
-#include "dicom.h"
-#include "dicom_file.h"
-#include "inflate.h"
-#include "meta.h"
-#include "nifti.h"
-#include "nrrd.h"
+#include "dicom/dicom.h"
+#include "dicom/dicom_file.h"
+#include "meta/meta.h"
+#include "nifti/nifti.h"
+#include "nrrd/nrrd.h"
+#include "scan/inflate.h"
 #include <ctype.h>
 #include <errno.h>
 #include <massflow/file.h>

@@ -2,7 +2,7 @@
 #ifndef VOLUME_READ_H
 #define VOLUME_READ_H
 
-#include "scan.h"
+#include "scan/scan.h"
 
 /* Reads a file or a folder of DICOM files. The format is known by content, then by suffix. Errors
  * name the file and what is wrong with it. */

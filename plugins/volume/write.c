@@ -1,9 +1,9 @@
 /* write.c - writes volumes, labels and masks on the grid of the scan that they belong to. */
 #include "write.h"
+#include "grid/orient.h"
 #include "itk_volume.h"
-#include "nifti_write.h"
-#include "orient.h"
-#include "voxels.h"
+#include "nifti/nifti_write.h"
+#include "scan/voxels.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* fuzz_decode.c - code streams of JPEG, JPEG-LS and JPEG 2000, as DICOM has them, decoded by the
  * real decoders in their process. The first byte says which kind. Whatever a stream holds, it comes
  * to pixels of the size that its header announces, or to an error; never to a wait without end. */
-#include "code_stream.h"
-#include "decoder.h"
+#include "dicom/code_stream.h"
+#include "dicom/decoder.h"
 #include "fuzz.h"
 
 static const struct {

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "load.h"
 #include "read.h"
-#include "scan.h"
+#include "scan/scan.h"
 
 #include <limits.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* no_decoder.c - in place of decoder.c: the stream itself stands for what it would decode to. */
-#include "decoder.h"
+#include "dicom/decoder.h"
 #include <string.h>
 
 mf_status decoder_run(decoder *d, const char *where, const char *name, const decode_request *r,

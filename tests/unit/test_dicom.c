@@ -2,7 +2,7 @@
  * and where it lies, and the whole texts of what is refused. Real files are used where they are
  * (MASSFLOW_DATA). */
 #include "../run_suite.h"
-#include "dicom_csa.h"
+#include "dicom/dicom_csa.h"
 #include "dicom_writer.h"
 #include "load.h"
 #include <math.h>

@@ -2,7 +2,7 @@
  * fragments look like; a code stream that is not what its header says, or is damaged, is refused in
  * words; and what ends the decoding process is an error here. The files are made here. */
 #include "../run_suite.h"
-#include "dicom_pixels.h"
+#include "dicom/dicom_pixels.h"
 #include "encode.h"
 #include "load.h"
 #include <check.h>

@@ -3,14 +3,14 @@
  * refused the whole text. The inputs of public reports are used where they are (MASSFLOW_DATA). */
 #include "../expect.h"
 #include "../run_suite.h"
-#include "dicom_file.h"
-#include "inflate.h"
+#include "dicom/dicom_file.h"
 #include "load.h"
-#include "meta_header.h"
-#include "nrrd_header.h"
+#include "meta/meta_header.h"
+#include "nrrd/nrrd_header.h"
 #include "read.h"
-#include "scan.h"
-#include "voxels.h"
+#include "scan/inflate.h"
+#include "scan/scan.h"
+#include "scan/voxels.h"
 #include <bzlib.h>
 #include <math.h>
 #include <stdio.h>

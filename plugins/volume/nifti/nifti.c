@@ -4,9 +4,9 @@
  * that was cut off for a whole one; the header must be read here anyway to tell, so the rest is
  * read too. Header layouts: nifti1.h and nifti2.h of the NIfTI Data Format Working Group. */
 #include "nifti.h"
-#include "geometry.h"
-#include "inflate.h"
-#include "voxels.h"
+#include "../scan/geometry.h"
+#include "../scan/inflate.h"
+#include "../scan/voxels.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* meta_header.c - see meta_header.h. */
 #include "meta_header.h"
-#include "lines.h"
+#include "../scan/lines.h"
 #include <ctype.h>
 #include <massflow/file.h>
 #include <math.h>

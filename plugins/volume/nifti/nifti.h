@@ -2,8 +2,8 @@
 #ifndef VOLUME_NIFTI_H
 #define VOLUME_NIFTI_H
 
-#include "parts.h"
-#include "scan.h"
+#include "../scan/parts.h"
+#include "../scan/scan.h"
 
 /* Whether these first bytes of a (decompressed) file are NIfTI's or Analyze's. */
 bool nifti_is(const unsigned char *head, size_t size);

@@ -1,6 +1,6 @@
 /* nrrd_header.c - see nrrd_header.h. */
 #include "nrrd_header.h"
-#include "lines.h"
+#include "../scan/lines.h"
 #include <ctype.h>
 #include <massflow/file.h>
 #include <math.h>

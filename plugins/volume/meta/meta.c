@@ -3,10 +3,10 @@
  * ITK's reader prints to the terminal and hands out a half-read volume as a whole one, so this
  * format is read here. https://itk.org/Wiki/MetaIO/Documentation */
 #include "meta.h"
-#include "geometry.h"
+#include "../scan/geometry.h"
+#include "../scan/pieces.h"
+#include "../scan/voxels.h"
 #include "meta_header.h"
-#include "pieces.h"
-#include "voxels.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>

@@ -2,7 +2,7 @@
 #ifndef VOLUME_DICOM_H
 #define VOLUME_DICOM_H
 
-#include "scan.h"
+#include "../scan/scan.h"
 
 MF_MUST_USE mf_status dicom_read(const char *path, bool folder, const scan_options *options,
                                  scan *s);

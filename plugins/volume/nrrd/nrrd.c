@@ -4,10 +4,10 @@
  * and hands out what it read of a file that was cut off, so this format is read here.
  * http://teem.sourceforge.net/nrrd/format.html */
 #include "nrrd.h"
-#include "geometry.h"
+#include "../scan/geometry.h"
+#include "../scan/pieces.h"
+#include "../scan/voxels.h"
 #include "nrrd_header.h"
-#include "pieces.h"
-#include "voxels.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* dicom_pixels.c - see dicom_pixels.h. What a header says of its pixels is checked before memory is
  * asked for. Stored values: DICOM PS3.5, section 8. */
 #include "dicom_pixels.h"
+#include "../scan/voxels.h"
 #include "deflated.h"
 #include "rle.h"
-#include "voxels.h"
 #include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef VOLUME_DECODER_H
 #define VOLUME_DECODER_H
 
-#include "decode/frame.h"
+#include "../decode/frame.h"
 #include <massflow/array.h>
 #include <sys/types.h>
 

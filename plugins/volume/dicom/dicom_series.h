@@ -3,8 +3,8 @@
 #ifndef VOLUME_DICOM_SERIES_H
 #define VOLUME_DICOM_SERIES_H
 
+#include "../scan/scan.h"
 #include "dicom_file.h"
-#include "scan.h"
 
 typedef struct dicom_entry {
     char *path;

@@ -6,7 +6,7 @@
 #ifndef VOLUME_NRRD_HEADER_H
 #define VOLUME_NRRD_HEADER_H
 
-#include "parts.h"
+#include "../scan/parts.h"
 #include <massflow/array.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 #ifndef VOLUME_NRRD_H
 #define VOLUME_NRRD_H
 
-#include "parts.h"
-#include "scan.h"
+#include "../scan/parts.h"
+#include "../scan/scan.h"
 
 MF_MUST_USE mf_status nrrd_read(const char *path, const scan_options *options, scan *s);
 /* The data files, which nrrd_read opens too. */

@@ -1,6 +1,6 @@
 /* decoder.c - see decoder.h. */
 #include "decoder.h"
-#include "beside.h"
+#include "../../common/beside.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

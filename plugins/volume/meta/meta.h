@@ -2,8 +2,8 @@
 #ifndef VOLUME_META_H
 #define VOLUME_META_H
 
-#include "parts.h"
-#include "scan.h"
+#include "../scan/parts.h"
+#include "../scan/scan.h"
 
 /* Whether a file that begins with this text (ended by a zero) is a MetaImage. */
 bool meta_is(const char *head);
