@@ -1,11 +1,11 @@
 /* sam2_masks.c - stage sam2.masks: class-agnostic masks on some slices of a scan, by SAM 2. */
-#include "area.h"
-#include "collect.h"
-#include "generate.h"
+#include "masks/generate.h"
+#include "model/session.h"
 #include "sam2_masks.code.h"
 #include "sam2_stages.h"
-#include "seeds.h"
-#include "session.h"
+#include "shared/area.h"
+#include "shared/collect.h"
+#include "shared/seeds.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

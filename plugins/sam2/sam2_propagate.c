@@ -1,8 +1,8 @@
 /* sam2_propagate.c - stage sam2.propagate: propagates 2D masks through the scan. */
-#include "propagation.h"
+#include "model/session.h"
+#include "propagation/propagation.h"
 #include "sam2_propagate.code.h"
 #include "sam2_stages.h"
-#include "session.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

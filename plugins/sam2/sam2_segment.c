@@ -1,9 +1,9 @@
 /* sam2_segment.c - stage sam2.segment: 3D masks of objects from points, boxes or masks. */
-#include "propagation.h"
-#include "request.h"
+#include "model/session.h"
+#include "propagation/propagation.h"
+#include "propagation/request.h"
 #include "sam2_segment.code.h"
 #include "sam2_stages.h"
-#include "session.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

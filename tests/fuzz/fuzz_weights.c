@@ -2,8 +2,8 @@
  * and never take more memory than the file allows. What begins with a pickle's mark is read as a
  * pickle alone, and put into a checkpoint with right checksums: a changed one would not get past
  * them. */
-#include "../../plugins/sam2/config.h"
-#include "../../plugins/sam2/names.h"
+#include "../../plugins/sam2/model/config.h"
+#include "../../plugins/sam2/model/names.h"
 #include "fuzz.h"
 #include "pickle.h"
 #include "read.h"

@@ -4,7 +4,7 @@
 #ifndef MF_PARITY_H
 #define MF_PARITY_H
 
-#include "../../plugins/sam2/generate.h"
+#include "../../plugins/sam2/masks/generate.h"
 #include "read.h"
 #include <massflow/compute.h>
 

@@ -3,12 +3,12 @@
 #include "parity.h"
 
 #include "../../plugins/common/layers.h"
-#include "encoder.h"
-#include "load.h"
-#include "names.h"
-#include "picture.h"
-#include "predictor.h"
-#include "track.h"
+#include "model/encoder.h"
+#include "model/load.h"
+#include "model/names.h"
+#include "model/predictor.h"
+#include "propagation/track.h"
+#include "shared/picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>

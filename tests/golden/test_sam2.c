@@ -5,7 +5,7 @@
 #include "../run_suite.h"
 #include "golden.h"
 #include "parity.h"
-#include "track.h"
+#include "propagation/track.h"
 
 #include <check.h>
 #include <massflow/random.h>

@@ -3,8 +3,8 @@
  * results are kept in, and of what a user points at. */
 #include "../expect.h"
 #include "../run_suite.h"
-#include "propagation.h"
-#include "request.h"
+#include "propagation/propagation.h"
+#include "propagation/request.h"
 #include <math.h>
 #include <string.h>
 

@@ -2,11 +2,11 @@
  * golden numbers are those of PyTorch, Pillow, SciPy and the official code. */
 #include "../expect.h"
 #include "../run_suite.h"
-#include "area.h"
-#include "generate.h"
+#include "masks/generate.h"
 #include "sam2_golden.h"
-#include "seeds.h"
-#include "zoom.h"
+#include "shared/area.h"
+#include "shared/seeds.h"
+#include "shared/zoom.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

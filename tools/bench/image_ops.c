@@ -4,8 +4,8 @@
  * once to warm up, then `repeats` times, and prints the seconds of one. What it has compiled it
  * keeps: the same op again is only run. */
 #include "bench.h"
-#include "encoder.h"
-#include "memory.h"
+#include "model/encoder.h"
+#include "model/memory.h"
 #include "program/ir/program.h"
 #include "program/weights/weights.h"
 

@@ -7,11 +7,11 @@
  * prints the seconds of each encoding, of each picture (two of them), or of each frame, one a line.
  */
 #include "bench.h"
-#include "generate.h"
-#include "names.h"
-#include "predictor.h"
+#include "masks/generate.h"
+#include "model/names.h"
+#include "model/predictor.h"
+#include "propagation/track.h"
 #include "read.h"
-#include "track.h"
 
 #include <massflow/random.h>
 #include <stdio.h>

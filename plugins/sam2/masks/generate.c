@@ -1,8 +1,8 @@
 /* generate.c - see generate.h. Comparisons are made in the precision that PyTorch makes them in. */
 #include "generate.h"
-#include "area.h"
-#include "parallel.h"
-#include "zoom.h"
+#include "../shared/area.h"
+#include "../shared/parallel.h"
+#include "../shared/zoom.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

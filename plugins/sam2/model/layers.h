@@ -3,7 +3,7 @@
 #ifndef SAM2_LAYERS_H
 #define SAM2_LAYERS_H
 
-#include "../common/layers.h"
+#include "../../common/layers.h"
 
 /* x [N,H,W,C] -> [N,..,channels], k x k */
 mf_value sam2_conv(mf_program *p, const char *name, mf_value x, int64_t channels, int k, int stride,

@@ -1,6 +1,6 @@
 /* session.c - see session.h. */
 #include "session.h"
-#include "area.h"
+#include "../shared/area.h"
 
 static mf_status read_tensors(const mf_artifact *model, mf_tensors *t)
 {

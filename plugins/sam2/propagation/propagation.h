@@ -3,8 +3,8 @@
 #ifndef SAM2_PROPAGATION_H
 #define SAM2_PROPAGATION_H
 
+#include "../shared/collect.h"
 #include "cache.h"
-#include "collect.h"
 #include "track.h"
 
 #include <massflow/stage.h>

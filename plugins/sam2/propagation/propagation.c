@@ -1,9 +1,9 @@
 /* propagation.c - see propagation.h. A slice's features are asked for once for all objects that
  * walk together; what they leave on it is kept as bits. */
 #include "propagation.h"
-#include "area.h"
-#include "parallel.h"
-#include "zoom.h"
+#include "../shared/area.h"
+#include "../shared/parallel.h"
+#include "../shared/zoom.h"
 #include <stdlib.h>
 #include <string.h>
 

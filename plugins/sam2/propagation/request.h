@@ -2,7 +2,7 @@
 #ifndef SAM2_REQUEST_H
 #define SAM2_REQUEST_H
 
-#include "seeds.h"
+#include "../shared/seeds.h"
 
 #include <massflow/stage.h>
 

@@ -3,8 +3,8 @@
 #ifndef SAM2_CACHE_H
 #define SAM2_CACHE_H
 
-#include "predictor.h"
-#include "seeds.h"
+#include "../model/predictor.h"
+#include "../shared/seeds.h"
 
 typedef struct sam2_cache sam2_cache;
 /* Both are borrowed. bytes: of the host, for features; one slice is always kept. */

@@ -4,7 +4,7 @@
 #ifndef SAM2_TRACK_H
 #define SAM2_TRACK_H
 
-#include "predictor.h"
+#include "../model/predictor.h"
 
 typedef struct sam2_track sam2_track;
 /* masks [batch,image,image], 0 or 1, on slice `seed` of `frames`; f: that slice's features, read

@@ -4,7 +4,7 @@
 #ifndef SAM2_CONFIG_H
 #define SAM2_CONFIG_H
 
-#include "../weights/tensors.h"
+#include "../../weights/tensors.h"
 
 #include <massflow/artifact.h>
 

@@ -4,9 +4,9 @@
 #ifndef SAM2_GENERATE_H
 #define SAM2_GENERATE_H
 
-#include "patch.h"
-#include "picture.h"
-#include "predictor.h"
+#include "../model/predictor.h"
+#include "../shared/patch.h"
+#include "../shared/picture.h"
 
 /* Official names; ranges are the caller's to check. */
 typedef struct sam2_generate_options {

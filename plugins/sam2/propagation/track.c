@@ -1,11 +1,11 @@
 /* track.c - see track.h. The memory bank is kept on the host: maps in bfloat16, as the official
  * predictor keeps them, of those frames alone that a later one may still read. */
 #include "track.h"
-#include "area.h"
-#include "constants.h"
-#include "picture.h"
-#include "predictor_private.h"
-#include "zoom.h"
+#include "../model/constants.h"
+#include "../model/predictor_private.h"
+#include "../shared/area.h"
+#include "../shared/picture.h"
+#include "../shared/zoom.h"
 
 #include <stdlib.h>
 #include <string.h>

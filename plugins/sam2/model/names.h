@@ -2,7 +2,7 @@
 #ifndef SAM2_NAMES_H
 #define SAM2_NAMES_H
 
-#include "../weights/tensors.h"
+#include "../../weights/tensors.h"
 
 /* Whether these are tensors of Sam2Model or Sam2VideoModel. */
 bool sam2_names_foreign(const mf_tensors *t);
