@@ -2,7 +2,7 @@
 #include "back.h"
 
 #include "../volume/load.h"
-#include "../volume/read.h"
+#include "../volume/reader.h"
 #include "../volume/scan/voxels.h"
 #include "npy.h"
 #include "table.h"

@@ -2,7 +2,7 @@
  */
 #include "load.h"
 #include "grid/component.h"
-#include "read.h"
+#include "reader.h"
 #include "scan/voxels.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* read.c - finds out what a file is, and hands it to the reader for that. */
-#include "read.h"
+/* reader.c - finds out what a file is, and hands it to the reader for that. */
+#include "reader.h"
 #include "dicom/dicom.h"
 #include "dicom/dicom_file.h"
 #include "meta/meta.h"

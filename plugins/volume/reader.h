@@ -1,6 +1,6 @@
-/* read.h - finds out what a file is, and has the reader for that read it. */
-#ifndef VOLUME_READ_H
-#define VOLUME_READ_H
+/* reader.h - finds out what a file is, and has the reader for that read it. */
+#ifndef VOLUME_READER_H
+#define VOLUME_READER_H
 
 #include "scan/scan.h"
 

@@ -1,6 +1,6 @@
 /* volume.c - plugin "volume": scans and label maps from files, and back into files. */
 #include "load.h"
-#include "read.h"
+#include "reader.h"
 #include "volume_stages.h"
 #include "write.h"
 

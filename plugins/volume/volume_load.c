@@ -1,6 +1,6 @@
 /* volume_load.c - stage volume.load: a scan from a file or a DICOM folder. */
 #include "load.h"
-#include "read.h"
+#include "reader.h"
 #include "volume_load.code.h"
 #include "volume_stages.h"
 #include <string.h>

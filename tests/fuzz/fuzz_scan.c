@@ -5,7 +5,7 @@
  * decoders of compressed pixels, which run in another process (no_decoder.c; fuzz_decode.c). */
 #include "fuzz.h"
 #include "load.h"
-#include "read.h"
+#include "reader.h"
 #include "scan/scan.h"
 
 #include <limits.h>

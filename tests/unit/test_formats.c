@@ -7,7 +7,7 @@
 #include "load.h"
 #include "meta/meta_header.h"
 #include "nrrd/nrrd_header.h"
-#include "read.h"
+#include "reader.h"
 #include "scan/inflate.h"
 #include "scan/scan.h"
 #include "scan/voxels.h"
