@@ -4,7 +4,7 @@
 
 #include "../mass/model.h"
 #include "../sam2/model/config.h"
-#include "../sam2/model/names.h"
+#include "../sam2/model/tensor_names.h"
 
 /* A model artifact from the tensors of a file, as f32, under the names of the official code: an
  * Iris (MASS) or a SAM 2. said: what the user says of a SAM 2 of a size of its own; else it is

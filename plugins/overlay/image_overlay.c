@@ -1,6 +1,6 @@
 /* image_overlay.c - stage image.overlay: slices of a scan with labels or masks drawn over them. */
 #include "image_overlay.code.h"
-#include "picture.h"
+#include "mosaic.h"
 #include "view.h"
 #include <massflow/stage.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* view.c - see view.h. What lies over a scan is drawn over it; without one, on black. */
 #include "view.h"
-#include "picture.h"
+#include "mosaic.h"
 #include <stdlib.h>
 #include <string.h>
 

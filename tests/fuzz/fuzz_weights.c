@@ -3,7 +3,7 @@
  * pickle alone, and put into a checkpoint with right checksums: a changed one would not get past
  * them. */
 #include "../../plugins/sam2/model/config.h"
-#include "../../plugins/sam2/model/names.h"
+#include "../../plugins/sam2/model/tensor_names.h"
 #include "fuzz.h"
 #include "pickle.h"
 #include "read.h"

@@ -4,9 +4,9 @@
 
 #include "../../plugins/common/layers.h"
 #include "model/encoder.h"
-#include "model/load.h"
-#include "model/names.h"
+#include "model/load_weights.h"
 #include "model/predictor.h"
+#include "model/tensor_names.h"
 #include "propagation/track.h"
 #include "shared/picture.h"
 

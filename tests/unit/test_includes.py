@@ -51,8 +51,9 @@ def includes():
                     break
             else:
                 # Folders that meson puts on the include path by themselves.
-                if "/" not in name and len(by_name[name]) == 1:
-                    edges[path].add(by_name[name][0])
+                found = [p for p in by_name[os.path.basename(name)] if p.endswith("/" + name)]
+                if len(found) == 1:
+                    edges[path].add(found[0])
     return edges
 
 
@@ -121,6 +122,14 @@ class Includes(unittest.TestCase):
 
     def test_no_circle_of_files(self):
         self.assertEqual(circles(self.edges), [])
+
+    def test_base_names(self):
+        """A reader who is told the name of a file looks in two places at most."""
+        folders = collections.defaultdict(set)
+        for path in self.edges:
+            stem = os.path.splitext(path)[0]
+            folders[os.path.basename(stem)].add(os.path.dirname(stem))
+        self.assertEqual({name: sorted(f) for name, f in folders.items() if len(f) > 2}, {})
 
     def test_circles_of_nouns(self):
         """x.c and x.h are one noun. A circle of nouns is in the page, with its reason."""

@@ -8,8 +8,8 @@
  */
 #include "bench.h"
 #include "masks/generate.h"
-#include "model/names.h"
 #include "model/predictor.h"
+#include "model/tensor_names.h"
 #include "propagation/track.h"
 #include "read.h"
 

@@ -1,6 +1,6 @@
 /* decoder.c - see decoder.h. */
 #include "decoder.h"
-#include "layers.h"
+#include "blocks.h"
 #include "prompt.h"
 
 /* ---- tokens and picture look at each other ----------------------------------------------------

@@ -1,6 +1,6 @@
 /* encoder.c - see encoder.h. */
 #include "encoder.h"
-#include "layers.h"
+#include "blocks.h"
 
 /* What a block is made with. */
 typedef struct block {

@@ -1,6 +1,6 @@
 /* memory.c - see memory.h. */
 #include "memory.h"
-#include "layers.h"
+#include "blocks.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* programs.c - see programs.h. */
 #include "programs.h"
 #include "encoder.h"
-#include "load.h"
+#include "load_weights.h"
 
 #include <stdlib.h>
 

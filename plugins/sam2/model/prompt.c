@@ -1,6 +1,6 @@
 /* prompt.c - see prompt.h. */
 #include "prompt.h"
-#include "layers.h"
+#include "blocks.h"
 
 #include <math.h>
 #include <stdio.h>

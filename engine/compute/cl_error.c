@@ -1,4 +1,4 @@
-/* error.c - OpenCL's error numbers in words. */
+/* cl_error.c - OpenCL's error numbers in words. */
 #include "compute/compute.h"
 
 #include <stdio.h>

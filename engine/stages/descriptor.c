@@ -1,4 +1,4 @@
-/* check.c - whether a plugin fits this engine, and whether a stage's descriptor holds together, so
+/* descriptor.c - whether a plugin fits this engine, and whether a stage's descriptor holds together, so
  * that everything after loading may trust it. */
 #include "stages/params.h"
 #include "stages/registry.h"

@@ -1,6 +1,6 @@
-/* load.h - a model's tensors as weights of its programs. */
-#ifndef SAM2_LOAD_H
-#define SAM2_LOAD_H
+/* load_weights.h - a model's tensors as weights of its programs. */
+#ifndef SAM2_LOAD_WEIGHTS_H
+#define SAM2_LOAD_WEIGHTS_H
 
 #include "widths.h"
 

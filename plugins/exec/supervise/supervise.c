@@ -1,4 +1,4 @@
-/* main.c - massflow-supervise: starts one command and ends all that it started.
+/* supervise.c - massflow-supervise: starts one command and ends all that it started.
  *
  * Whatever the command starts is a descendant of this process for as long as it lives: what loses
  * its parent is handed to this process (PR_SET_CHILD_SUBREAPER), whatever session or group it has

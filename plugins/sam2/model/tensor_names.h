@@ -1,6 +1,7 @@
-/* names.h - SAM 2's tensors as the package `transformers` calls them, under the original names. */
-#ifndef SAM2_NAMES_H
-#define SAM2_NAMES_H
+/* tensor_names.h - SAM 2's tensors as the package `transformers` calls them, under the original
+ * names. */
+#ifndef SAM2_TENSOR_NAMES_H
+#define SAM2_TENSOR_NAMES_H
 
 #include "../../weights/tensors.h"
 

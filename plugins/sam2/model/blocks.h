@@ -1,7 +1,7 @@
-/* layers.h - what all parts of SAM 2 are made of, each with its weights under `name`. A published
+/* blocks.h - what all parts of SAM 2 are made of, each with its weights under `name`. A published
  * 1x1 convolution is mf_layer_linear. */
-#ifndef SAM2_LAYERS_H
-#define SAM2_LAYERS_H
+#ifndef SAM2_BLOCKS_H
+#define SAM2_BLOCKS_H
 
 #include "../../common/layers.h"
 

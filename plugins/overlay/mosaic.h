@@ -1,7 +1,7 @@
-/* picture.h - a mosaic of slices with outlines or fills on top, as a radiologist expects to see
+/* mosaic.h - a mosaic of slices with outlines or fills on top, as a radiologist expects to see
  * them: the patient's right on the left, head or front up. */
-#ifndef OVERLAY_PICTURE_H
-#define OVERLAY_PICTURE_H
+#ifndef OVERLAY_MOSAIC_H
+#define OVERLAY_MOSAIC_H
 
 #include <massflow/artifact.h>
 

@@ -1,5 +1,5 @@
-/* main.c - massflow-decode: decodes compressed pixels for massflow in a process of its own, so that
- * a damaged file can end no more than this. It is started by decoder.c with a socket as its
+/* decode.c - massflow-decode: decodes compressed pixels for massflow in a process of its own, so
+ * that a damaged file can end no more than this. It is started by decoder.c with a socket as its
  * standard input, answers requests until the other side closes that, and opens no file. */
 #include "decoders.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* picture.c - see picture.h. A tile is drawn pixel by pixel: grey from the scan (interpolated),
+/* mosaic.c - see mosaic.h. A tile is drawn pixel by pixel: grey from the scan (interpolated),
  * then for each object drawn on top the voxel that the pixel lies in. */
-#include "picture.h"
+#include "mosaic.h"
 #include "../common/normalize.h"
 #include <math.h>
 #include <stdlib.h>

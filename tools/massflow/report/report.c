@@ -1,6 +1,6 @@
-/* command.c - the command report: one page about a graph and the run that made its results. */
-#include "../past.h"
+/* report.c - the command report: one page about a graph and the run that made its results. */
 #include "report.h"
+#include "../past.h"
 #include "run/output/partial.h"
 #include <errno.h>
 #include <stdlib.h>

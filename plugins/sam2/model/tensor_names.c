@@ -1,5 +1,6 @@
-/* names.c - see names.h. A rule is a pattern and its replacement; # stands for a number. */
-#include "names.h"
+/* tensor_names.c - see tensor_names.h. A rule is a pattern and its replacement; # stands for a
+ * number. */
+#include "tensor_names.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* layers.c - see layers.h. */
-#include "layers.h"
+/* blocks.c - see blocks.h. */
+#include "blocks.h"
 
 mf_value sam2_conv(mf_program *p, const char *name, mf_value x, int64_t channels, int k, int stride,
                    int padding)

@@ -1,5 +1,5 @@
-/* load.c - see load.h. */
-#include "load.h"
+/* load_weights.c - see load_weights.h. */
+#include "load_weights.h"
 #include "constants.h"
 #include "decoder.h"
 #include "encoder.h"
