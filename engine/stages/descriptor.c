@@ -1,5 +1,5 @@
-/* descriptor.c - whether a plugin fits this engine, and whether a stage's descriptor holds together, so
- * that everything after loading may trust it. */
+/* descriptor.c - whether a plugin fits this engine, and whether a stage's descriptor holds
+ * together, so that everything after loading may trust it. */
 #include "stages/params.h"
 #include "stages/registry.h"
 

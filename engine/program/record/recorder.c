@@ -1,7 +1,7 @@
 /* recorder.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
+#include "program/record/recorder.h"
 #include "base/list.h"
 #include "program/ir/program.h"
-#include "program/record/recorder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
