@@ -1,7 +1,7 @@
 /* fuzz_graph.c - graph files with the toy stages. The input is up to four files, parted by lines
  * "%%": the graph, a file that it may include, a table of cases, a target. */
 #include "fuzz.h"
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 
 #include <ctype.h>
 #include <sys/stat.h>

@@ -5,7 +5,7 @@
 
 #include "../expect.h"
 #include "base/arena.h"
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 
 #include <check.h>
 #include <ftw.h>

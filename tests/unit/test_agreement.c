@@ -6,7 +6,7 @@
  * the CPU with its own form of the kernels, the CPU with the form for GPUs, and every GPU. */
 #include "../expect.h"
 #include "../run_suite.h"
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 #include "run/schedule/run.h"
 #include "run/worker/execute.h"
 

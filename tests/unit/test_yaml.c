@@ -3,7 +3,7 @@
 #include "../run_suite.h"
 #include "graph_fixture.h"
 
-#include "graph/yaml.h"
+#include "graph/text/yaml.h"
 
 static mf_arena *arena;
 static mf_diagnostics *d;

@@ -5,7 +5,7 @@
 #ifndef MF_COMMAND_H
 #define MF_COMMAND_H
 
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 #include "stages/stages.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #ifndef MASSFLOW_RUN_OUTPUT_H
 #define MASSFLOW_RUN_OUTPUT_H
 
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 #include "run/output/written.h"
 
 #include <stdbool.h>

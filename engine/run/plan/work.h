@@ -5,7 +5,7 @@
 #ifndef MASSFLOW_RUN_WORK_H
 #define MASSFLOW_RUN_WORK_H
 
-#include "graph/graph.h"
+#include "graph/data/graph.h"
 #include "store/digest.h"
 #include <massflow/stage.h>
 

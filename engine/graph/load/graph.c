@@ -1,0 +1,285 @@
+/* graph.c - loading a graph file from end to end, and answering questions about the result. */
+#include "graph/data/internal.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const root_keys[] = {"massflow", "params", "cases",  "axes",
+                                        "include",  "stages", "export", "isolate"};
+static const char *const root_later[] = {"device", "keep"};
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+const char *const *mf__graph_root_keys(size_t *count)
+{
+    *count = COUNT(root_keys);
+    return root_keys;
+}
+
+/* ---- reporting ---------------------------------------------------------------------------------
+ */
+
+bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...)
+{
+    va_list args;
+    char *message;
+    mf_place place = mf_yaml_place(node);
+    va_start(args, format);
+    if (vasprintf(&message, format, args) < 0)
+        abort();
+    va_end(args);
+    mf_diagnostics_error(g->d, &place, "%s", message);
+    free(message);
+    return false;
+}
+
+bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
+{
+    const char *hint = mf_error_hint_text(error);
+    if (who)
+        mf__graph_error(g, node, "%s: %s", who, mf_error_message(error));
+    else
+        mf__graph_error(g, node, "%s", mf_error_message(error));
+    if (hint)
+        mf_diagnostics_note(g->d, "%s", hint);
+    mf_error_free(error);
+    return false;
+}
+
+void mf__graph_note_param(mf_graph *g, const graph_param *param)
+{
+    if (param && param->set)
+        mf_diagnostics_note(g->d, "'%s' is given by %s", param->name, param->value->source->name);
+    else if (param)
+        mf_diagnostics_note(g->d, "'%s' is given in line %d", param->name, param->value->line);
+}
+
+bool mf__graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *list,
+                       size_t count)
+{
+    const char *near = mf_nearest(key->text, list, count);
+    if (near)
+        return mf__graph_error(g, key, "%s '%s'; did you mean '%s'?", what, key->text, near);
+    return mf__graph_error(g, key, "%s '%s'", what, key->text);
+}
+
+/* ---- loading -----------------------------------------------------------------------------------
+ */
+
+static bool read_version(mf_graph *g)
+{
+    const yaml *version = mf_yaml_get(g->root, "massflow", NULL);
+    if (!version)
+        return mf__graph_error(g, g->root, "a graph file begins with 'massflow: 1'");
+    if (version->kind != YAML_SCALAR || strcmp(version->text, "1"))
+        return mf__graph_error(g, version, "this massflow reads graph files of version 1");
+    return true;
+}
+
+/* A key that is none of the file's; what belongs further in is told so. */
+static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
+{
+    size_t count;
+    const char *const *keys = mf__graph_stage_keys(&count), *source;
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(key->text, keys[i]))
+            return mf__graph_error(
+                g, key, "'%s' stands in a stage, as in stages: {NAME: {use: STAGE}}", key->text);
+    for (size_t i = 0; (source = mf__graph_source(i)); i++)
+        if (!strcmp(key->text, source))
+            return mf__graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
+                                   key->text);
+    if (value->kind == YAML_MAP && mf_yaml_get(value, "use", NULL))
+        return mf__graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in",
+                               key->text);
+    return mf__graph_unknown(g, key, "a graph file has no key", root_keys, COUNT(root_keys));
+}
+
+static bool read_root(mf_graph *g)
+{
+    bool good = true;
+    if (g->root->kind != YAML_MAP)
+        return mf__graph_error(g, g->root,
+                               "a graph file has the keys massflow, params, cases, axes, "
+                               "include, stages, export");
+    for (size_t i = 0; i < g->root->count; i++) {
+        const yaml *key = g->root->items[2 * i];
+        bool known = false, expected = false;
+        for (size_t k = 0; k < COUNT(root_keys); k++)
+            known |= !strcmp(key->text, root_keys[k]);
+        for (size_t k = 0; k < COUNT(root_later); k++)
+            expected |= !strcmp(key->text, root_later[k]);
+        if (expected)
+            good = mf__graph_error(g, key, "'%s' is not supported yet in this version", key->text);
+        else if (!known)
+            good = unknown_key(g, key, g->root->items[2 * i + 1]);
+    }
+    good &= read_version(g);
+    return good;
+}
+
+/* Names in texts that are not read any more when all went well, such as a file that exists. */
+static void warn_unused(mf_graph *g)
+{
+    for (size_t i = 0; i < g->param_count; i++) {
+        if (g->params[i].used)
+            continue;
+        mf_place place = mf_yaml_place(g->params[i].declared);
+        mf_diagnostics_warning(g->d, &place, "parameter '%s' is not used", g->params[i].name);
+    }
+}
+
+mf_status mf__read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
+                         bool *good)
+{
+    *good = read_root(g);
+    if (g->root->kind != YAML_MAP || !mf__read_params(g, settings, count) ||
+        !mf__apply_set(g, set)) {
+        *good = false;
+        return MF_OK;
+    }
+    g->cases_wrong = !mf__read_cases(g);
+    *good &= !g->cases_wrong;
+    *good &= mf__read_axes(g);
+    *good &= mf__read_isolate(g);
+    MF_TRY(mf__read_includes(g, good));
+    *good &= mf__read_stages(g);
+    for (size_t i = 0; i < g->def_count; i++)
+        if (g->defs[i].stage) {
+            *good &= mf__connect_stage(g, &g->defs[i]);
+            MF_TRY(mf__read_with(g, &g->defs[i], good));
+        }
+    if (g->def_count)
+        *good &= mf__order_stages(g);
+    return MF_OK;
+}
+
+/* The files are right one by one: what they come to together. */
+static bool assemble(mf_graph *g)
+{
+    mf__collect_stages(g, g);
+    if (!mf__expand(g) || !mf__read_exports(g))
+        return false;
+    warn_unused(g);
+    return true;
+}
+
+mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_setting *settings,
+                        size_t count, mf_diagnostics *diagnostics, mf_graph **graph)
+{
+    mf_arena *arena = mf_arena_new();
+    mf_graph *g = mf_arena_alloc(arena, 1, sizeof *g);
+    char cwd[PATH_MAX];
+    bool good = false;
+    *graph = NULL;
+    *g = (mf_graph){.arena = arena, .prefix = "", .registry = registry, .d = diagnostics};
+    mf_status error = mf__source_read(arena, path, LARGEST_GRAPH, &g->source);
+    if (!error) {
+        g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
+        g->path = g->source->name;
+        g->folder = g->source->base;
+        g->root = mf_yaml_read(arena, g->source, diagnostics);
+        if (g->root)
+            error = mf__read_graph(g, settings, count, NULL, &good);
+        good = !error && good && assemble(g);
+    }
+    g->d = NULL;
+    if (error || !good)
+        mf_graph_free(g);
+    else
+        *graph = g;
+    return error;
+}
+
+/* What does not lie in the arena. */
+static void free_file(mf_graph *g)
+{
+    for (size_t i = 0; i < g->include_count; i++)
+        free_file(g->includes[i].graph);
+    for (size_t i = 0; i < g->def_count; i++)
+        for (size_t k = 0; k < g->defs[i].param_count; k++)
+            if (g->defs[i].params[k])
+                mf_params_unref(g->defs[i].params[k]);
+    mf__names_free(&g->param_names);
+    mf__names_free(&g->labels);
+    free(g->passed);
+    free(g->tables);
+}
+
+void mf_graph_free(mf_graph *g)
+{
+    if (!g)
+        return;
+    free_file(g);
+    free(g->all);
+    free(g->exports);
+    mf__names_free(&g->reads.files);
+    free(g->reads.numbers);
+    mf_arena_free(g->arena);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+const char *mf_graph_path(const mf_graph *g)
+{
+    return g->path;
+}
+
+const char *mf_graph_folder(const mf_graph *g)
+{
+    return g->folder;
+}
+
+size_t mf_graph_case_count(const mf_graph *g)
+{
+    return g->case_count;
+}
+
+const mf_case *mf_graph_case(const mf_graph *g, size_t i)
+{
+    return &g->cases[i];
+}
+
+size_t mf_graph_column_count(const mf_graph *g)
+{
+    return g->column_count;
+}
+
+const char *mf_graph_column(const mf_graph *g, size_t i)
+{
+    return g->columns[i];
+}
+
+size_t mf_graph_node_count(const mf_graph *g)
+{
+    return g->node_count;
+}
+
+const mf_node *mf_graph_node(const mf_graph *g, size_t i)
+{
+    return &g->nodes[i];
+}
+
+size_t mf_graph_stage_count(const mf_graph *g)
+{
+    return g->all_count;
+}
+
+const mf_graph_stage *mf_graph_stage_at(const mf_graph *g, size_t i)
+{
+    return &g->stages[i];
+}
+
+size_t mf_graph_export_count(const mf_graph *g)
+{
+    return g->export_count;
+}
+
+const mf_export *mf_graph_export(const mf_graph *g, size_t i)
+{
+    return &g->exports[i];
+}
