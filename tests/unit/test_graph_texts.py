@@ -80,7 +80,7 @@ def expected():
 class Texts(unittest.TestCase):
     def test_all_are_shown_by_a_test(self):
         shown, missing, count = expected(), [], 0
-        for path in sorted(glob.glob(os.path.join(SOURCE, "engine", "graph", "*.c"))):
+        for path in sorted(glob.glob(os.path.join(SOURCE, "engine", "graph", "**", "*.c"), recursive=True)):
             for line, said in formats(path):
                 count += 1
                 if not is_shown(said, shown):

@@ -2,7 +2,7 @@
 #ifndef MF_GRAPH_CASES_H
 #define MF_GRAPH_CASES_H
 
-#include "graph/data/internal.h"
+#include "graph/data/graph_private.h"
 
 /* Its columns as a list. */
 typedef struct row {
@@ -44,5 +44,9 @@ bool mf__source_folder(mf_graph *g, const yaml *node, const char *source, const 
 bool mf__read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r);
 /* series.c: every DICOM series below a folder. */
 bool mf__read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r);
+
+/* The cases of a file. */
+bool mf__read_cases(mf_graph *g);
+const char *mf__graph_source(size_t i); /* NULL past the last */
 
 #endif

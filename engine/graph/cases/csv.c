@@ -8,7 +8,7 @@
  * - Rows whose fields are all blank are passed over, as empty lines are.
  * - A column without a name is passed over while all its fields are blank.
  * - Spaces around a field that is not in quotes are no part of it. */
-#include "graph/data/internal.h"
+#include "graph/cases/csv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

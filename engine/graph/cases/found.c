@@ -1,5 +1,6 @@
 /* found.c - scans on disk: a file, a folder of DICOM files, or a glob with "{id}". */
-#include "graph/data/internal.h"
+#include "graph/cases/found.h"
+#include "graph/data/graph_private.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,6 +8,7 @@
  * (nnU-Net's documentation/dataset_format.md.) Where dataset.json lists files under `dataset`,
  * those are the training cases. */
 #include "graph/cases/cases.h"
+#include "graph/data/report.h"
 
 #include <dirent.h>
 #include <errno.h>

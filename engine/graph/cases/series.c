@@ -4,6 +4,7 @@
  * what a stage can be told: the folder and which of its series. */
 #include "graph/cases/cases.h"
 #include "graph/cases/dicom.h"
+#include "graph/data/report.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* connect.c - a stage's input ports: what is connected to them, and whether it fits. */
-#include "graph/data/internal.h"
+#include "graph/check/connect.h"
+#include "graph/check/reference.h"
+#include "graph/check/typed.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* limits.c - how a stage is run, never what it computes: isolate, timeout, retries, memory. None of
  * it is part of a key. */
-#include "graph/data/internal.h"
+#include "graph/check/limits.h"
+#include "graph/data/report.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>

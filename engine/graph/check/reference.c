@@ -1,5 +1,9 @@
 /* reference.c - "stage", "stage.port", "stage[*]", "stage[set=train, rank<=3]". */
-#include "graph/data/internal.h"
+#include "graph/check/reference.h"
+#include "graph/data/combine.h"
+#include "graph/data/lookup.h"
+#include "graph/data/report.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,11 @@
 /* typed.c - the tree's stages: labels, the stages they use, `each` and `where`. */
-#include "graph/data/internal.h"
+#include "graph/check/typed.h"
+#include "graph/check/limits.h"
+#include "graph/check/reference.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
+#include "graph/text/names.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>

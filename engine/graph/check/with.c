@@ -1,6 +1,10 @@
 /* with.c - the parameters of a stage: what does not depend on the node is parsed once, and what
  * depends on some of its axes once for each combination of these. */
-#include "graph/data/internal.h"
+#include "graph/check/with.h"
+#include "graph/check/typed.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>

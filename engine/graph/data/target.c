@@ -1,6 +1,8 @@
 /* target.c - parts of a loaded graph by name: "stage", "stage[case=012,shots=5]", either with
  * ".port", which may stand before the brackets as it does in a graph file. */
-#include "graph/data/internal.h"
+#include "graph/data/combine.h"
+#include "graph/data/graph_private.h"
+#include "graph/data/lookup.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,12 @@
  *
  * The edges of a port are made once for every combination of the axes that they depend on, and
  * shared by the nodes that have it, so that the whole grows with nodes and written edges. */
-#include "graph/data/internal.h"
+#include "graph/expand/expand.h"
+#include "graph/check/connect.h"
+#include "graph/check/reference.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
+#include "graph/values/splice.h"
 
 #include <assert.h>
 #include <stdlib.h>

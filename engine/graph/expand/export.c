@@ -1,5 +1,11 @@
 /* export.c - `export`: files wanted outside the cache, one for each node of a stage. */
-#include "graph/data/internal.h"
+#include "graph/expand/export.h"
+#include "graph/check/connect.h"
+#include "graph/check/reference.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
+#include "graph/expand/reads.h"
+#include "graph/values/splice.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* reads.c - the files that a graph reads, so that nothing is written in their place. */
-#include "graph/data/internal.h"
+#include "graph/expand/reads.h"
 
 #include <fts.h>
 #include <stdlib.h>

@@ -2,7 +2,10 @@
  *
  * An included file is read as if it stood alone: its parameters, cases and axes are its own, and
  * nothing of it joins by itself with what has the same name here. Its exports are not written. */
-#include "graph/data/internal.h"
+#include "graph/load/include.h"
+#include "graph/data/report.h"
+#include "graph/text/names.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +109,8 @@ static bool check_include(mf_graph *g, const yaml *key, const yaml *node)
     return good;
 }
 
-static mf_status read_include(mf_graph *g, const yaml *key, const yaml *node, bool *good)
+static mf_status read_include(mf_graph *g, const yaml *key, const yaml *node, mf__reading read,
+                              bool *good)
 {
     bool fine = check_include(g, key, node);
     mf_graph *below = mf_arena_alloc(g->arena, 1, sizeof *below);
@@ -121,12 +125,12 @@ static mf_status read_include(mf_graph *g, const yaml *key, const yaml *node, bo
         *good = false;
         return MF_OK;
     }
-    MF_TRY(mf__read_graph(below, NULL, 0, mf_yaml_get(node, "set", NULL), &fine));
+    MF_TRY(read(below, NULL, 0, mf_yaml_get(node, "set", NULL), &fine));
     *good &= fine;
     return MF_OK;
 }
 
-mf_status mf__read_includes(mf_graph *g, bool *good)
+mf_status mf__read_includes(mf_graph *g, mf__reading read, bool *good)
 {
     const yaml *map = mf_yaml_get(g->root, "include", NULL);
     if (!map || mf_yaml_empty(map))
@@ -138,7 +142,7 @@ mf_status mf__read_includes(mf_graph *g, bool *good)
     }
     g->includes = mf_arena_alloc(g->arena, map->count, sizeof *g->includes);
     for (size_t i = 0; i < map->count; i++)
-        MF_TRY(read_include(g, map->items[2 * i], map->items[2 * i + 1], good));
+        MF_TRY(read_include(g, map->items[2 * i], map->items[2 * i + 1], read, good));
     return MF_OK;
 }
 
@@ -153,53 +157,4 @@ void mf__collect_stages(mf_graph *g, mf_graph *root)
         mf_grow(root->all, &root->all_room, root->all_count + g->def_count + 1, sizeof *root->all);
     for (size_t i = 0; i < g->def_count; i++)
         root->all[root->all_count++] = &g->defs[g->order[i]];
-}
-
-stage_def *mf__find_source(mf_graph *g, const char *text, size_t *length, mf_graph **in, size_t *at)
-{
-    *at = 0;
-    for (;;) {
-        size_t word = strcspn(text + *at, ".[");
-        mf_graph *below = NULL;
-        for (size_t i = 0; i < g->include_count && text[*at + word] == '.'; i++) {
-            const char *name = g->includes[i].key->text;
-            if (!strncmp(name, text + *at, word) && !name[word])
-                below = g->includes[i].graph;
-        }
-        if (!below) {
-            uint32_t index = mf__names_get_n(&g->labels, text + *at, word);
-            *length = *at + word;
-            *in = g;
-            return index == NAME_NONE ? NULL : &g->defs[index];
-        }
-        *at += word + 1;
-        g = below;
-    }
-}
-
-/* A stage below `in` that has exactly this name. */
-static const stage_def *same_name(const mf_graph *in, const char *label)
-{
-    const stage_def *found_below = NULL;
-    for (size_t i = 0; i < in->include_count && !found_below; i++) {
-        const mf_graph *below = in->includes[i].graph;
-        uint32_t index = mf__names_get(&below->labels, label);
-        found_below = index == NAME_NONE ? same_name(below, label) : &below->defs[index];
-    }
-    return found_below;
-}
-
-const char *mf__near_source(const mf_graph *g, const mf_graph *in, const char *label)
-{
-    const char **all = calloc(in->def_count + 1, sizeof *all), *near = NULL;
-    const stage_def *meant = same_name(in, label);
-    for (size_t i = 0; all && i < in->def_count; i++)
-        all[i] = in->defs[i].key->text;
-    if (all && !meant)
-        near = mf_nearest(label, all, in->def_count);
-    free(all);
-    for (size_t i = 0; near && i < in->def_count; i++)
-        if (in->defs[i].key->text == near)
-            meant = &in->defs[i];
-    return meant ? meant->label + strlen(g->prefix) : NULL;
 }

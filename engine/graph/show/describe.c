@@ -1,6 +1,7 @@
 /* describe.c - a loaded graph as text and as Graphviz, by stage: nodes of one stage differ only in
  * their case and axes. */
-#include "graph/data/internal.h"
+#include "graph/data/graph_private.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>

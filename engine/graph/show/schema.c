@@ -3,7 +3,10 @@
  *
  * It is made from the same tables as everything else. It must not refuse what loading accepts: a
  * value may always be "${x}", and numbers may stand in quotes. */
-#include "graph/data/internal.h"
+#include "graph/cases/cases.h"
+#include "graph/check/typed.h"
+#include "graph/data/graph_private.h"
+#include "graph/load/load.h"
 
 #include <ctype.h>
 #include <json-c/json.h>

@@ -1,5 +1,6 @@
 /* names.c - open addressing with FNV-1a; half full at most. */
 #include "graph/text/names.h"
+#include <ctype.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,4 +70,14 @@ void mf__names_free(names *t)
     free(t->keys);
     free(t->values);
     *t = (names){0};
+}
+
+bool mf__is_name(const char *text)
+{
+    if (!isalpha((unsigned char)*text) && *text != '_')
+        return false;
+    for (; *text; text++)
+        if (!isalnum((unsigned char)*text) && *text != '_' && *text != '-')
+            return false;
+    return true;
 }

@@ -3,21 +3,15 @@
  * "${x}" alone puts the parameter itself in place, so that a list stays a list; inside a text its
  * text is spliced in. "${case.x}" is a column of the case, "${axis}" the node's value on an axis.
  * "$${" writes a plain "${". */
-#include "graph/data/internal.h"
+#include "graph/values/splice.h"
+#include "graph/data/columns.h"
+#include "graph/data/combine.h"
+#include "graph/data/report.h"
+#include "graph/text/names.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-bool mf__is_name(const char *text)
-{
-    if (!isalpha((unsigned char)*text) && *text != '_')
-        return false;
-    for (; *text; text++)
-        if (!isalnum((unsigned char)*text) && *text != '_' && *text != '-')
-            return false;
-    return true;
-}
 
 /* ---- declared parameters -----------------------------------------------------------------------
  */

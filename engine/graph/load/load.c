@@ -1,5 +1,16 @@
-/* graph.c - loading a graph file from end to end, and answering questions about the result. */
-#include "graph/data/internal.h"
+/* load.c - loading a graph file from end to end. */
+#include "graph/load/load.h"
+#include "graph/cases/cases.h"
+#include "graph/check/axes.h"
+#include "graph/check/connect.h"
+#include "graph/check/limits.h"
+#include "graph/check/typed.h"
+#include "graph/check/with.h"
+#include "graph/data/report.h"
+#include "graph/expand/expand.h"
+#include "graph/expand/export.h"
+#include "graph/load/include.h"
+#include "graph/values/splice.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -17,53 +28,6 @@ const char *const *mf__graph_root_keys(size_t *count)
 {
     *count = COUNT(root_keys);
     return root_keys;
-}
-
-/* ---- reporting ---------------------------------------------------------------------------------
- */
-
-bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...)
-{
-    va_list args;
-    char *message;
-    mf_place place = mf_yaml_place(node);
-    va_start(args, format);
-    if (vasprintf(&message, format, args) < 0)
-        abort();
-    va_end(args);
-    mf_diagnostics_error(g->d, &place, "%s", message);
-    free(message);
-    return false;
-}
-
-bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
-{
-    const char *hint = mf_error_hint_text(error);
-    if (who)
-        mf__graph_error(g, node, "%s: %s", who, mf_error_message(error));
-    else
-        mf__graph_error(g, node, "%s", mf_error_message(error));
-    if (hint)
-        mf_diagnostics_note(g->d, "%s", hint);
-    mf_error_free(error);
-    return false;
-}
-
-void mf__graph_note_param(mf_graph *g, const graph_param *param)
-{
-    if (param && param->set)
-        mf_diagnostics_note(g->d, "'%s' is given by %s", param->name, param->value->source->name);
-    else if (param)
-        mf_diagnostics_note(g->d, "'%s' is given in line %d", param->name, param->value->line);
-}
-
-bool mf__graph_unknown(mf_graph *g, const yaml *key, const char *what, const char *const *list,
-                       size_t count)
-{
-    const char *near = mf_nearest(key->text, list, count);
-    if (near)
-        return mf__graph_error(g, key, "%s '%s'; did you mean '%s'?", what, key->text, near);
-    return mf__graph_error(g, key, "%s '%s'", what, key->text);
 }
 
 /* ---- loading -----------------------------------------------------------------------------------
@@ -132,8 +96,8 @@ static void warn_unused(mf_graph *g)
     }
 }
 
-mf_status mf__read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
-                         bool *good)
+static mf_status read_graph(mf_graph *g, const mf_setting *settings, size_t count, const yaml *set,
+                            bool *good)
 {
     *good = read_root(g);
     if (g->root->kind != YAML_MAP || !mf__read_params(g, settings, count) ||
@@ -145,7 +109,7 @@ mf_status mf__read_graph(mf_graph *g, const mf_setting *settings, size_t count, 
     *good &= !g->cases_wrong;
     *good &= mf__read_axes(g);
     *good &= mf__read_isolate(g);
-    MF_TRY(mf__read_includes(g, good));
+    MF_TRY(mf__read_includes(g, read_graph, good));
     *good &= mf__read_stages(g);
     for (size_t i = 0; i < g->def_count; i++)
         if (g->defs[i].stage) {
@@ -183,7 +147,7 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
         g->folder = g->source->base;
         g->root = mf_yaml_read(arena, g->source, diagnostics);
         if (g->root)
-            error = mf__read_graph(g, settings, count, NULL, &good);
+            error = read_graph(g, settings, count, NULL, &good);
         good = !error && good && assemble(g);
     }
     g->d = NULL;
@@ -192,94 +156,4 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
     else
         *graph = g;
     return error;
-}
-
-/* What does not lie in the arena. */
-static void free_file(mf_graph *g)
-{
-    for (size_t i = 0; i < g->include_count; i++)
-        free_file(g->includes[i].graph);
-    for (size_t i = 0; i < g->def_count; i++)
-        for (size_t k = 0; k < g->defs[i].param_count; k++)
-            if (g->defs[i].params[k])
-                mf_params_unref(g->defs[i].params[k]);
-    mf__names_free(&g->param_names);
-    mf__names_free(&g->labels);
-    free(g->passed);
-    free(g->tables);
-}
-
-void mf_graph_free(mf_graph *g)
-{
-    if (!g)
-        return;
-    free_file(g);
-    free(g->all);
-    free(g->exports);
-    mf__names_free(&g->reads.files);
-    free(g->reads.numbers);
-    mf_arena_free(g->arena);
-}
-
-/* ---- asking ------------------------------------------------------------------------------------
- */
-
-const char *mf_graph_path(const mf_graph *g)
-{
-    return g->path;
-}
-
-const char *mf_graph_folder(const mf_graph *g)
-{
-    return g->folder;
-}
-
-size_t mf_graph_case_count(const mf_graph *g)
-{
-    return g->case_count;
-}
-
-const mf_case *mf_graph_case(const mf_graph *g, size_t i)
-{
-    return &g->cases[i];
-}
-
-size_t mf_graph_column_count(const mf_graph *g)
-{
-    return g->column_count;
-}
-
-const char *mf_graph_column(const mf_graph *g, size_t i)
-{
-    return g->columns[i];
-}
-
-size_t mf_graph_node_count(const mf_graph *g)
-{
-    return g->node_count;
-}
-
-const mf_node *mf_graph_node(const mf_graph *g, size_t i)
-{
-    return &g->nodes[i];
-}
-
-size_t mf_graph_stage_count(const mf_graph *g)
-{
-    return g->all_count;
-}
-
-const mf_graph_stage *mf_graph_stage_at(const mf_graph *g, size_t i)
-{
-    return &g->stages[i];
-}
-
-size_t mf_graph_export_count(const mf_graph *g)
-{
-    return g->export_count;
-}
-
-const mf_export *mf_graph_export(const mf_graph *g, size_t i)
-{
-    return &g->exports[i];
 }
