@@ -1,23 +1,30 @@
 #!/usr/bin/env python3
-"""The directions of #include are those that docs/architecture.md lists: test_includes.py ROOT"""
+"""The directions of #include and of calls are those that docs/architecture.md lists:
+test_includes.py ROOT BUILD"""
 import collections
+import glob
 import os
 import re
+import subprocess
 import sys
 import unittest
 
-ROOT = os.path.abspath(sys.argv[1])
+ROOT, BUILD = map(os.path.abspath, sys.argv[1:3])
 PAGE = os.path.join(ROOT, "docs/architecture.md")
 FOLDERS = ("engine", "plugins", "tools")
 SOURCES = (".c", ".h", ".cc", ".cpp")
 
 
+def sources_of(top):
+    for folder, _, files in os.walk(os.path.join(ROOT, top)):
+        for file in files:
+            if file.endswith(SOURCES):
+                yield os.path.relpath(os.path.join(folder, file), ROOT)
+
+
 def sources():
     for top in FOLDERS:
-        for folder, _, files in os.walk(os.path.join(ROOT, top)):
-            for file in files:
-                if file.endswith(SOURCES):
-                    yield os.path.relpath(os.path.join(folder, file), ROOT)
+        yield from sources_of(top)
 
 
 def module(path):
@@ -54,6 +61,30 @@ def includes():
                 found = [p for p in by_name[os.path.basename(name)] if p.endswith("/" + name)]
                 if len(found) == 1:
                     edges[path].add(found[0])
+    return edges
+
+
+def calls():
+    """{module of the engine: {module whose functions or data its objects name: the symbols}}"""
+    sources = {os.path.relpath(path, "engine").replace("/", "_"): module(path) for path in sources_of("engine")}
+    defined, named = {}, collections.defaultdict(set)
+    objects = glob.glob(os.path.join(BUILD, "engine/*.p/*.o"))
+    lines = subprocess.run(["nm", "-A", *objects], check=True, capture_output=True, text=True).stdout
+    for line in lines.splitlines():
+        path, rest = line.rsplit(":", 1)
+        room = sources.get(os.path.basename(path)[:-len(".o")])
+        *_, kind, symbol = rest.split()
+        if not room:  # generated, or of a source that is no more
+            continue
+        if kind == "U":
+            named[room].add(symbol)
+        elif kind in "TDRB":
+            defined[symbol] = room
+    edges = {room: collections.defaultdict(set) for room in named}
+    for room, symbols in named.items():
+        for symbol in symbols & set(defined):
+            if defined[symbol] != room:
+                edges[room][defined[symbol]].add(symbol)
     return edges
 
 
@@ -119,6 +150,14 @@ class Includes(unittest.TestCase):
         for path, targets in self.edges.items():
             edges[module(path)] |= {module(t) for t in targets} - {module(path)}
         self.assertEqual(circles(edges), [])
+
+    def test_no_circle_of_calls(self):
+        """Also where a header in front declares what a room behind it defines."""
+        edges = calls()
+        self.assertGreater(len(edges), 3)
+        found = circles(edges)
+        shown = [(a, b, sorted(edges[a][b])) for part in found for a in part for b in part if b in edges[a]]
+        self.assertEqual(shown, [])
 
     def test_no_circle_of_files(self):
         self.assertEqual(circles(self.edges), [])
