@@ -27,9 +27,9 @@ MF_MUST_USE mf_status mf_artifact_declare(mf_artifact *a, const mf_array_info *i
 void mf_artifact_set_id(mf_artifact *a, const char *id);
 
 /* A ragged array whole; the caller unrefs both. */
-MF_API MF_MUST_USE mf_status mf_artifact_offsets(const mf_artifact *a, const char *name,
-                                                 mf_array **offsets);
-MF_API MF_MUST_USE mf_status mf_artifact_rows(const mf_artifact *a, const char *name,
-                                              mf_array **bytes, mf_array **offsets);
+MF_MUST_USE mf_status mf_artifact_offsets(const mf_artifact *a, const char *name,
+                                          mf_array **offsets);
+MF_MUST_USE mf_status mf_artifact_rows(const mf_artifact *a, const char *name, mf_array **bytes,
+                                       mf_array **offsets);
 
 #endif

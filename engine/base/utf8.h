@@ -9,14 +9,14 @@
 
 /* The bytes of the character at `c`, of which `left` (at least 1) are there, and its *code. 0 where
  * they are none: overlong, a surrogate, past U+10FFFF, or cut off. */
-MF_API size_t mf_utf8_next(const void *c, size_t left, uint32_t *code);
+size_t mf_utf8_next(const void *c, size_t left, uint32_t *code);
 /* How many bytes a character that begins with this byte has; 0 for a byte that begins none. */
-MF_API size_t mf_utf8_length(unsigned char first);
+size_t mf_utf8_length(unsigned char first);
 /* Control characters but tab and line feed, and what turns the direction of text (Unicode UAX 9):
  * they can make a terminal or a page show something else than what is there. */
-MF_API bool mf_utf8_is_control(uint32_t code);
+bool mf_utf8_is_control(uint32_t code);
 /* A copy in valid UTF-8, U+FFFD for each byte that is none; the caller frees. NULL without memory.
  */
-MF_API char *mf_utf8_clean(const char *text);
+char *mf_utf8_clean(const char *text);
 
 #endif

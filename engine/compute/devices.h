@@ -5,7 +5,7 @@
 #include <massflow/compute.h>
 
 /* Whether they are one device or parts of one: these have its memory together. */
-MF_API bool mf_device_same_memory(const mf_device *a, const mf_device *b);
+bool mf_device_same_memory(const mf_device *a, const mf_device *b);
 
 /* Whether the kernel's argument i points to elements of `dtype`, as far as the driver says it. */
 MF_MUST_USE mf_status mf_module_check_array(const mf_module *module, const char *kernel, int i,

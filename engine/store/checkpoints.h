@@ -14,17 +14,15 @@
  * Saves `state` (dense arrays only; no attribute's name begins with a dot) and returns when it is
  * committed. Of the older ones of that key only the newest stays, for the case that this one turns
  * out damaged. */
-MF_API MF_MUST_USE mf_status mf_store_checkpoint_save(mf_store *store, const char *key,
-                                                      int64_t step, double seconds,
-                                                      const mf_artifact *state);
+MF_MUST_USE mf_status mf_store_checkpoint_save(mf_store *store, const char *key, int64_t step,
+                                               double seconds, const mf_artifact *state);
 /* The newest of at most step `most`, whole in memory, and its step; *state NULL where there is
  * none. MF_CORRUPT or MF_NOT_FOUND, with *step set, where its data is damaged or gone: an older one
  * may be sound. */
-MF_API MF_MUST_USE mf_status mf_store_checkpoint_load(mf_store *store, const char *key,
-                                                      int64_t most, int64_t *step, double *seconds,
-                                                      mf_artifact **state);
+MF_MUST_USE mf_status mf_store_checkpoint_load(mf_store *store, const char *key, int64_t most,
+                                               int64_t *step, double *seconds, mf_artifact **state);
 /* Drops all of at most step `most` but the one of step `keep` (-1: none is kept). */
-MF_API MF_MUST_USE mf_status mf_store_checkpoint_drop(mf_store *store, const char *key,
-                                                      int64_t most, int64_t keep);
+MF_MUST_USE mf_status mf_store_checkpoint_drop(mf_store *store, const char *key, int64_t most,
+                                               int64_t keep);
 
 #endif

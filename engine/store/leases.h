@@ -28,14 +28,14 @@ typedef enum mf_lease_state {
 
 /* A process of this machine that is gone holds nothing; nor does one whose heartbeat is still
  * `dead` (0: none), which the caller has watched for long enough. */
-MF_API MF_MUST_USE mf_status mf_store_lease_look(mf_store *store, const char *key, int64_t dead,
-                                                 mf_lease_state *state, mf_lease_owner *owner);
+MF_MUST_USE mf_status mf_store_lease_look(mf_store *store, const char *key, int64_t dead,
+                                          mf_lease_state *state, mf_lease_owner *owner);
 /* Takes the lease where it is free. `insist`: also where the action is done. */
-MF_API MF_MUST_USE mf_status mf_store_lease_take(mf_store *store, const char *key, int64_t dead,
-                                                 bool insist, mf_lease_state *state,
-                                                 mf_lease_owner *owner);
-MF_API MF_MUST_USE mf_status mf_store_lease_drop(mf_store *store, const char *key);
+MF_MUST_USE mf_status mf_store_lease_take(mf_store *store, const char *key, int64_t dead,
+                                          bool insist, mf_lease_state *state,
+                                          mf_lease_owner *owner);
+MF_MUST_USE mf_status mf_store_lease_drop(mf_store *store, const char *key);
 /* A heartbeat for all leases that this store holds. */
-MF_API MF_MUST_USE mf_status mf_store_lease_beat(mf_store *store);
+MF_MUST_USE mf_status mf_store_lease_beat(mf_store *store);
 
 #endif

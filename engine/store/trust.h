@@ -18,16 +18,16 @@ typedef struct mf_trusted {
 
 /* MF_INVALID, with whose it is and what to do, where the cache in `dir` is somebody else's and not
  * trusted. MF_OK where there is none. */
-MF_API MF_MUST_USE mf_status mf_trust_check(const char *dir);
+MF_MUST_USE mf_status mf_trust_check(const char *dir);
 /* From now on `dir` is used as long as `owner` has it; *entry says how it is kept
  * (mf_trusted_free). */
-MF_API MF_MUST_USE mf_status mf_trust_add(const char *dir, mf_trusted *entry);
+MF_MUST_USE mf_status mf_trust_add(const char *dir, mf_trusted *entry);
 /* *was false where it was not trusted. */
-MF_API MF_MUST_USE mf_status mf_trust_forget(const char *dir, bool *was);
+MF_MUST_USE mf_status mf_trust_forget(const char *dir, bool *was);
 /* In the order in which they were named. */
-MF_API MF_MUST_USE mf_status mf_trust_list(mf_trusted **list, size_t *count);
-MF_API void mf_trusted_free(mf_trusted *list, size_t count);
+MF_MUST_USE mf_status mf_trust_list(mf_trusted **list, size_t *count);
+void mf_trusted_free(mf_trusted *list, size_t count);
 /* "ann (uid 1001)"; the caller frees. */
-MF_API char *mf_owner_text(uid_t owner);
+char *mf_owner_text(uid_t owner);
 
 #endif

@@ -27,8 +27,8 @@ typedef struct mf_verified {
 
 /* Reads all of the store and tells each damage; changes nothing. May go on beside runs. Fails only
  * where the store can't be looked at: there is none, it is of another schema, memory is short. */
-MF_API MF_MUST_USE mf_status mf_store_verify(const char *dir, mf_damage_call tell, void *self,
-                                             mf_verified *result);
+MF_MUST_USE mf_status mf_store_verify(const char *dir, mf_damage_call tell, void *self,
+                                      mf_verified *result);
 
 typedef struct mf_repaired {
     mf_verified found;         /* before the repair */
@@ -45,9 +45,9 @@ typedef struct mf_repaired {
  * is moved aside and replaced by a new one with all rows that could be read and are sound. No
  * result is ever changed. Fails where another process has the store open while a file must be
  * replaced. */
-MF_API MF_MUST_USE mf_status mf_store_repair(const char *dir, mf_damage_call tell, void *self,
-                                             mf_repaired *result);
-MF_API void mf_repaired_clear(mf_repaired *result);
+MF_MUST_USE mf_status mf_store_repair(const char *dir, mf_damage_call tell, void *self,
+                                      mf_repaired *result);
+void mf_repaired_clear(mf_repaired *result);
 
 /* ---- gc -------------------------------------------------------------------------------------- */
 
@@ -81,8 +81,8 @@ typedef struct mf_gc_result {
  * actions and ids of artifacts stay, so what lies below is still found. What runs that are going on
  * have made or found is kept. Gives the room back to the file system. Runs may start, look up and
  * store meanwhile: they wait for moments. */
-MF_API MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *options,
-                                         mf_gc_call tell, void *self, mf_gc_result *result);
+MF_MUST_USE mf_status mf_store_gc(const char *dir, const mf_gc_options *options, mf_gc_call tell,
+                                  void *self, mf_gc_result *result);
 
 /* ---- export, import -------------------------------------------------------------------------- */
 
@@ -125,13 +125,13 @@ typedef struct mf_import_calls {
 
 /* Writes actions with their artifacts and chunks to one new file: those of `keys`, or all (NULL).
  * Errors do not name the file; after one it is not there. Format: move.c. */
-MF_API MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
-                                             const char (*keys)[MF_HEX_SIZE], size_t count,
-                                             mf_moved *moved);
+MF_MUST_USE mf_status mf_store_export(mf_store *store, const char *path,
+                                      const char (*keys)[MF_HEX_SIZE], size_t count,
+                                      mf_moved *moved);
 /* Takes such a file in. All of it is checked first: nothing of a damaged file is taken, and nothing
  * of an action that is refused (`calls` may be NULL). What a key stands for here stays as it is,
  * see mf_store_find; an action with other outputs is recorded, told of, and not used. */
-MF_API MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path,
-                                             const mf_import_calls *calls, mf_moved *moved);
+MF_MUST_USE mf_status mf_store_import(mf_store *store, const char *path,
+                                      const mf_import_calls *calls, mf_moved *moved);
 
 #endif
