@@ -1,6 +1,6 @@
 /* no_memory.c - preloaded into a program, makes one allocation of massflow fail.
  *
- * Counts the allocations that libmassflow and plugins make themselves (those of libraries below
+ * Counts the allocations that massflow and its plugins make themselves (those of libraries below
  * them do not count). Number MASSFLOW_FAULT_AT (from 1; 0: none) fails. At its end the program
  * leaves the count in the file MASSFLOW_FAULT_COUNT. A crash is told on stderr as lines "frame FILE
  * OFFSET". */
@@ -29,13 +29,16 @@ void *__libc_realloc(void *old, size_t size);
 static atomic_long calls;
 static atomic_long fail_at;
 
-/* Whether code at `address` is massflow's: the library, or a plugin. */
+/* Whether code at `address` is massflow's: the command, which holds the engine, or a plugin. */
 static bool is_ours(const void *address)
 {
     Dl_info about;
 
-    return dladdr(address, &about) && about.dli_fname &&
-           (strstr(about.dli_fname, "libmassflow") || strstr(about.dli_fname, "/plugins/"));
+    if (!dladdr(address, &about) || !about.dli_fname)
+        return false;
+    const char *slash = strrchr(about.dli_fname, '/');
+    return strcmp(slash ? slash + 1 : about.dli_fname, "massflow") == 0 ||
+           strstr(about.dli_fname, "/plugins/");
 }
 
 static bool fails(const void *caller)

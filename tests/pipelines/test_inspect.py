@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The commands that only look, their texts and exit codes: test_inspect.py MASSFLOW PLUGIN_FOLDER
 
-PLUGIN_FOLDER holds toy.so and the plugins that must be refused."""
+PLUGIN_FOLDER holds toy.so, engines.so and the plugins that must be refused."""
 import os
 import subprocess
 import sys
@@ -100,6 +100,11 @@ class Inspect(unittest.TestCase):
         self.assertEqual(self.massflow("stages", "--plugins", "nowhere", code=2).stderr,
                          "massflow: error: cannot read the plugin folder nowhere: "
                          "No such file or directory\n")
+
+    def test_plugins_call_the_engine_of_the_command(self):
+        os.symlink(os.path.join(PLUGINS, "engines.so"), os.path.join(self.folder, "plugins/engines.so"))
+        self.assertIn(f"engines.count - Calls {os.path.realpath(MASSFLOW)}; engines in this process: 1.\n",
+                      self.toys("describe", "engines.count").stdout)
 
     def test_help_and_wrong_requests(self):
         self.assertIn("massflow graph GRAPH", self.massflow("--help").stdout)

@@ -113,6 +113,21 @@ START_TEST(a_plugin_calls_its_own_functions)
 }
 END_TEST
 
+/* This program has the engine in itself, as the command has. */
+START_TEST(a_plugin_calls_the_engine_of_the_program)
+{
+    char file[4096], program[4096], expected[4200];
+    const char *const files[] = {file};
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    ck_assert_int_gt(length, 0);
+    program[length] = 0;
+    snprintf(file, sizeof file, "%s/engines.so", plugins);
+    ok(mf_registry_load(r, files, 1));
+    snprintf(expected, sizeof expected, "Calls %s; engines in this process: 1.", program);
+    ck_assert_str_eq(mf_registry_stage(r, "engines.count")->summary, expected);
+}
+END_TEST
+
 START_TEST(plugins_of_the_environment)
 {
     ck_assert_int_eq(setenv("MASSFLOW_PLUGINS", "/nowhere/at/all", 1), 0);
@@ -568,6 +583,7 @@ int main(void)
     tcase_add_test(tests, a_plugin_is_loaded_once);
     tcase_add_test(tests, wrong_plugins_are_named);
     tcase_add_test(tests, a_plugin_calls_its_own_functions);
+    tcase_add_test(tests, a_plugin_calls_the_engine_of_the_program);
     tcase_add_test(tests, plugins_of_the_environment);
     tcase_add_test(tests, stages_that_do_not_hold);
     tcase_add_test(tests, parameters_that_do_not_hold);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What library and plugins export, read from their dynamic symbol tables.
+"""What library, command and plugins export, read from their dynamic symbol tables.
 
-test_symbols.py ROOT LIBRARY PLUGIN...
+test_symbols.py ROOT LIBRARY COMMAND PLUGIN...
 """
 import glob
 import os
@@ -12,49 +12,73 @@ import sys
 import tempfile
 import unittest
 
-ROOT, LIBRARY, *PLUGINS = (os.path.abspath(path) for path in sys.argv[1:])
-HEADERS = sorted(glob.glob(f"{ROOT}/engine/include/massflow/*.h"))
-PUBLIC, PRIVATE = "MASSFLOW_1", "MASSFLOW_PRIVATE"
+ROOT, LIBRARY, COMMAND, *PLUGINS = (os.path.abspath(path) for path in sys.argv[1:])
+HEADERS = f"{ROOT}/engine/include/massflow"
+OLDER_HEADERS = f"{ROOT}/tests/plugins/interface_1_1/massflow"
+VERSION = "MASSFLOW_1"
 
 
 def symbols(path, *options):
-    """(name, version) of each dynamic symbol."""
+    """(name, version) of each dynamic symbol; not the versions themselves, which are symbols too."""
     lines = subprocess.run(["nm", "-D", "--with-symbol-versions", *options, path], check=True,
                            capture_output=True, text=True).stdout.splitlines()
-    found = [re.split("@+", line.split()[-1]) for line in lines]
+    found = [re.split("@+", line.split()[-1]) for line in lines if line.split()[-2] != "A"]
     return [(name, version[0] if version else "") for name, *version in found]
 
 
-def declared():
-    """The functions of the public headers."""
-    text = "".join(pathlib.Path(path).read_text(encoding="utf-8") for path in HEADERS)
+def declared(folder):
+    """The functions of public headers."""
+    text = "".join(path.read_text(encoding="utf-8") for path in pathlib.Path(folder).glob("*.h"))
     text = re.sub(r"/\*.*?\*/|^#(\\\n|.)*?$", " ", text, flags=re.S | re.M)
     return set(re.findall(r"MF_API\b[^;{]*?\b(mf_\w+)\(", text))
 
 
+def shared_names(*files):
+    """What the files of an archive's objects see of each other."""
+    lines = subprocess.run(["nm", "--defined-only", *files], check=True, capture_output=True,
+                           text=True).stdout.splitlines()
+    return [line.split()[2] for line in lines if re.match(r"\w+ [TDBR] ", line)]
+
+
+def dynamic(path):
+    return subprocess.run(["readelf", "-d", path], check=True, capture_output=True, text=True).stdout
+
+
 class Symbols(unittest.TestCase):
-    def test_the_library_exports_its_public_headers(self):
-        exported = [one for one in symbols(LIBRARY, "--defined-only") if one[0] != one[1]]
-        exported = [one for one in exported if one[0] not in (PUBLIC, PRIVATE)]
-        self.assertEqual({name for name, version in exported if version == PUBLIC}, declared())
-        self.assertEqual([one for one in exported if one[1] not in (PUBLIC, PRIVATE)], [])
-        self.assertEqual([one for one in exported if not one[0].startswith("mf_")], [])
+    def test_the_library_exports_its_public_headers_and_nothing_else(self):
+        self.assertEqual(sorted(symbols(LIBRARY, "--defined-only")),
+                         sorted((name, VERSION) for name in declared(HEADERS)))
+
+    def test_the_command_exports_the_same_to_its_plugins(self):
+        """Besides, the linker makes visible where a program has its copies of variables: the C
+        library's, such as stdout, and the address sanitizer's."""
+        exported = [one for one in symbols(COMMAND, "--defined-only")
+                    if not one[1].startswith("GLIBC") and not one[0].startswith("__asan_")]
+        self.assertEqual(sorted(exported),
+                         sorted((name, VERSION) for name in declared(HEADERS)))
+
+    def test_no_function_of_an_older_interface_is_gone(self):
+        self.assertGreater(len(declared(OLDER_HEADERS)), 100)
+        self.assertEqual(declared(OLDER_HEADERS) - declared(HEADERS), set())
 
     def test_names_that_files_share_have_the_prefix(self):
         objects = glob.glob(f"{os.path.dirname(LIBRARY)}/*.p/*.o")
         self.assertGreater(len(objects), 100)
-        lines = subprocess.run(["nm", "--defined-only", *objects], check=True, capture_output=True,
-                               text=True).stdout.splitlines()
-        shared = [line.split()[2] for line in lines if re.match(r"\w+ [TDBR] ", line)]
+        shared = shared_names(*objects)
         self.assertGreater(len(shared), 500)
         self.assertEqual([name for name in shared if not name.startswith(("mf_", "_"))], [])
 
-    def test_the_library_has_a_name_with_a_version(self):
-        text = subprocess.run(["readelf", "-d", LIBRARY], check=True, capture_output=True,
-                              text=True).stdout
-        self.assertIn("Library soname: [libmassflow.so.1]", text)
+    def test_one_name_for_what_plugins_ask_for(self):
+        """Plugins ask for the library by its name, with a version; the command bears it, so that its
+        plugins find it and bring no second engine along."""
+        for path in (LIBRARY, COMMAND):
+            self.assertIn("Library soname: [libmassflow.so.1]", dynamic(path))
+        self.assertNotIn("Shared library: [libmassflow", dynamic(COMMAND))
 
     def test_a_plugin_exports_its_entry_and_uses_public_functions(self):
+        engine = set(shared_names(*(path for archive in ("engine", "numerics") for path in
+                                    glob.glob(f"{os.path.dirname(LIBRARY)}/libmassflow-{archive}.a.p/*.o"))))
+        self.assertIn("mf_fail", engine)
         self.assertGreater(len(PLUGINS), 10)
         for path in PLUGINS:
             with self.subTest(os.path.basename(path)):
@@ -62,10 +86,12 @@ class Symbols(unittest.TestCase):
                 used = [one for one in symbols(path, "--undefined-only")
                         if one[0].startswith("mf_")]
                 self.assertNotEqual(used, [])
-                self.assertEqual([one for one in used if one[1] != PUBLIC], [])
+                self.assertEqual([one for one in used if one[1] != VERSION], [])
+                self.assertIn("Shared library: [libmassflow.so.1]", dynamic(path))
+                self.assertEqual(engine & set(shared_names(path)), set())
 
     def test_each_public_header_compiles_alone(self):
-        for path in HEADERS:
+        for path in sorted(glob.glob(f"{HEADERS}/*.h")):
             for compiler, language, standard in (("cc", "c", "c11"), ("c++", "c++", "c++17")):
                 with self.subTest(os.path.basename(path), standard=standard), \
                         tempfile.TemporaryDirectory() as folder:
