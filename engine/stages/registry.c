@@ -161,6 +161,36 @@ static bool loaded(const mf_registry *r, const char *real)
     return false;
 }
 
+/* Why the dynamic linker refused a plugin. Where that is a function that is not there, it is named
+ * with what to do. */
+static mf_status not_loaded(const char *file, const char *reason)
+{
+    static const char missing[] = "undefined symbol: ";
+    const char *name = strstr(reason, missing);
+    if (strstr(reason, "version `MASSFLOW_PRIVATE' not found"))
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "cannot load plugin %s: it calls functions that are private to massflow", file),
+            "link it again with this massflow and -Wl,--no-undefined: the linker names "
+            "them; a plugin may call what massflow's public headers declare");
+    if (!name)
+        return mf_fail(MF_INVALID, "cannot load plugin %s: %s", file, reason);
+    name += strlen(missing);
+    int length = (int)strcspn(name, ", (");
+    if (!strncmp(name, "mf_", 3))
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "cannot load plugin %s: it calls %.*s, which is not a public function "
+                    "of this massflow",
+                    file, length, name),
+            "a plugin may call what the public headers of the massflow that loads it "
+            "declare; with -Wl,--no-undefined the linker says what else it calls");
+    return mf_hint(mf_fail(MF_INVALID, "cannot load plugin %s: it uses %.*s, which nothing defines",
+                           file, length, name),
+                   "link the plugin with the library that defines it; with -Wl,--no-undefined the "
+                   "linker says what is missing");
+}
+
 static mf_status open_plugin(mf_registry *r, const char *file)
 {
     char *real = realpath(file, NULL);
@@ -180,7 +210,7 @@ static mf_status open_plugin(mf_registry *r, const char *file)
     /* NODELETE: libraries that a plugin brings may have threads that outlive the registry. */
     p->handle = dlopen(real, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!p->handle)
-        return mf_fail(MF_INVALID, "cannot load plugin %s: %s", file, dlerror());
+        return not_loaded(file, dlerror());
     const mf_plugin *(*entry)(void);
     *(void **)&entry = dlsym(p->handle, "massflow_plugin");
     if (!entry)

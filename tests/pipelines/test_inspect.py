@@ -89,7 +89,8 @@ class Inspect(unittest.TestCase):
 
     def test_wrong_plugins_end_with_2(self):
         for name, words in {"old_major": "was built for stage interface 2.4; this massflow has 1.4",
-                            "no_symbol": "has no symbol massflow_plugin"}.items():
+                            "no_symbol": "has no symbol massflow_plugin",
+                            "private": "it calls mf_outcome_text, which is not a public function"}.items():
             folder = os.path.join(self.folder, name)
             os.mkdir(folder)
             os.symlink(os.path.join(PLUGINS, f"wrong_{name}.so"), os.path.join(folder, "wrong.so"))

@@ -102,6 +102,17 @@ class New(unittest.TestCase):
         self.replace("vessels.cl", "nothing +", "nothing  +") # meson does not follow what a kernel includes
         self.assertRegex(self.build_and_fail(), r"(?m)^.*\bmore\.clh\D3\D.*'?nowhere'?")
 
+    def test_a_function_that_massflow_does_not_have(self):
+        """Misspelled, or private to massflow: the link says so, not the load."""
+        self.run_in(".", MASSFLOW, "new", "vessels")
+        self.run_in("vessels", "meson", "setup", "build", PKG_CONFIG_PATH=BUILD + "/engine")
+        self.replace("vessels.c", "mf_log(", "mf_lgo(")
+        self.assertIn("undefined reference to `mf_lgo'", self.run_in("vessels", "ninja", "-C", "build", code=1))
+        self.replace("vessels.c", "mf_lgo(t", 'mf_log(t, "%s", mf_outcome_text(0)), mf_log(t')
+        self.replace("vessels.c", "typedef", "const char *mf_outcome_text(int outcome);\n\ntypedef")
+        self.assertIn("undefined reference to `mf_outcome_text'",
+                      self.run_in("vessels", "ninja", "-C", "build", code=1))
+
     def test_against_an_installation(self):
         """Moved elsewhere, as a package would be."""
         root = os.path.join(self.folder, "root")

@@ -6,11 +6,15 @@
 #define NEW_MINOR 3
 #define SIZES 4
 #define NOTHING 5
+#define PRIVATE 6
+#define UNDEFINED 7
 
 #if WRONG == NO_SYMBOL
 MF_API int another_symbol;
 int another_symbol = 1;
 #else
+const char *mf_outcome_text(int outcome); /* of engine/store/store.h */
+const char *mri_text(void);               /* of nothing */
 MF_API const mf_plugin *massflow_plugin(void);
 const mf_plugin *massflow_plugin(void)
 {
@@ -25,6 +29,10 @@ const mf_plugin *massflow_plugin(void)
         .name = "wrong",
         .stages = stages,
     };
+    if (WRONG == PRIVATE)
+        return mf_outcome_text(0) ? &plugin : NULL;
+    if (WRONG == UNDEFINED)
+        return mri_text() ? &plugin : NULL;
     return WRONG == NOTHING ? NULL : &plugin;
 }
 #endif

@@ -96,6 +96,23 @@ START_TEST(wrong_plugins_are_named)
     check_refusal("wrong_nothing.so",
                   "plugin DIR/wrong_nothing.so: massflow_plugin() returned nothing");
     check_refusal("none.so", "no plugin file DIR/none.so");
+    check_refusal(
+        "wrong_private.so",
+        "cannot load plugin DIR/wrong_private.so: it calls mf_outcome_text, which is not a "
+        "public function of this massflow\n"
+        "  a plugin may call what the public headers of the massflow that loads it declare; "
+        "with -Wl,--no-undefined the linker says what else it calls");
+    check_refusal(
+        "wrong_unsealed.so",
+        "cannot load plugin DIR/wrong_unsealed.so: it calls functions that are private to "
+        "massflow\n"
+        "  link it again with this massflow and -Wl,--no-undefined: the linker names them; a "
+        "plugin may call what massflow's public headers declare");
+    check_refusal("wrong_undefined.so",
+                  "cannot load plugin DIR/wrong_undefined.so: it uses mri_text, which nothing "
+                  "defines\n"
+                  "  link the plugin with the library that defines it; with -Wl,--no-undefined the "
+                  "linker says what is missing");
     char *text = load_error("../../meson-info/meson-info.json");
     ck_assert_ptr_nonnull(
         strstr(text, "cannot load plugin DIR/../../meson-info/meson-info.json: "));
