@@ -117,9 +117,10 @@ static void show_choices(mf_text *t, const mf_param *p)
 
 static void show_param(mf_text *t, const mf_param *p, int width)
 {
+    const char *kind = kind_word(p->kind), *comma = *kind ? "; " : "";
     mf_text_add(t, "  %-*s  ", width, p->name);
     add_prose(t, p->help, width + 4);
-    mf_text_add(t, "  %-*s  %s", width, "", kind_word(p->kind));
+    mf_text_add(t, "  %-*s  %s", width, "", kind);
     if (p->kind == MF_PARAM_CHOICE) {
         show_choices(t, p);
     } else if (numeric(p->kind)) {
@@ -128,11 +129,11 @@ static void show_param(mf_text *t, const mf_param *p, int width)
         free(range);
     }
     if (mf_param_required(p))
-        mf_text_add(t, "; required");
+        mf_text_add(t, "%srequired", comma);
     else if (*p->fallback)
-        mf_text_add(t, "; default %s", p->fallback);
+        mf_text_add(t, "%sdefault %s", comma, p->fallback);
     else
-        mf_text_add(t, "; default: none");
+        mf_text_add(t, "%sdefault: none", comma);
     if (p->marks & MF_NO_CACHE)
         mf_text_add(t, "; does not change the result");
     if (p->marks & MF_EXTENDABLE)
@@ -140,10 +141,20 @@ static void show_param(mf_text *t, const mf_param *p, int width)
     mf_text_add(t, "\n");
 }
 
+static void show_params(mf_text *t, const char *title, const mf_param *params)
+{
+    int width = 0;
+    for (const mf_param *p = params; p && p->name; p++)
+        width = (int)strlen(p->name) > width ? (int)strlen(p->name) : width;
+    if (width)
+        mf_text_add(t, "\n%s\n", title);
+    for (const mf_param *p = params; p && p->name; p++)
+        show_param(t, p, width);
+}
+
 char *mf_stage_describe(const mf_registry *r, const mf_stage *s)
 {
     mf_text t = {0};
-    int width = 0;
     mf_text_add(&t, "%s - %s\n", s->name, s->summary);
     if (s->help) {
         mf_text_add(&t, "\n");
@@ -151,12 +162,7 @@ char *mf_stage_describe(const mf_registry *r, const mf_stage *s)
     }
     show_ports(&t, "in", s->in);
     show_ports(&t, "out", s->out);
-    for (const mf_param *p = s->params; p && p->name; p++)
-        width = (int)strlen(p->name) > width ? (int)strlen(p->name) : width;
-    if (width)
-        mf_text_add(&t, "\nwith\n");
-    for (const mf_param *p = s->params; p && p->name; p++)
-        show_param(&t, p, width);
+    show_params(&t, "with", s->params);
     mf_text_add(&t, "\nplugin %s (%s), version %d\n", mf_registry_plugin(r, s),
                 mf_registry_file(r, s), s->version);
     if ((s->kernels || s->program) && s->tolerance > 0)
@@ -166,6 +172,33 @@ char *mf_stage_describe(const mf_registry *r, const mf_stage *s)
         mf_text_add(&t, "Computes on a device; its results are the same on each.\n");
     if (s->random)
         mf_text_add(&t, "Random: seed and case id are part of the cache key.\n");
+    return mf_text_take(&t);
+}
+
+char *mf_case_source_describe(const mf_registry *r, const mf_case_source *s)
+{
+    mf_text t = {0};
+    int width = 0;
+    mf_text_add(&t, "%s - %s\nA source of cases, as in cases: {%s: ...}.\n", s->name, s->summary,
+                s->name);
+    if (s->help) {
+        mf_text_add(&t, "\n");
+        add_prose(&t, s->help, 0);
+    }
+    show_params(&t, "options", s->params);
+    for (const mf_source_column *c = s->columns; c && c->name; c++)
+        width = (int)strlen(c->name) > width ? (int)strlen(c->name) : width;
+    if (width)
+        mf_text_add(&t, "\ncolumns of its cases\n");
+    for (const mf_source_column *c = s->columns; c && c->name; c++) {
+        mf_text_add(&t, "  %-*s  ", width, c->name);
+        add_prose(&t, c->help, width + 4);
+    }
+    if (mf_registry_source_file(r, s))
+        mf_text_add(&t, "\nplugin %s (%s)\n", mf_registry_source_plugin(r, s),
+                    mf_registry_source_file(r, s));
+    else
+        mf_text_add(&t, "\nbuilt into massflow\n");
     return mf_text_take(&t);
 }
 
@@ -183,5 +216,14 @@ char *mf_registry_list(const mf_registry *r)
         mf_text_add(
             &t, "no stages: there is no plugin folder beside the program; set MASSFLOW_PLUGINS or "
                 "--plugins\n");
+    width = 0;
+    for (size_t i = 0; i < r->source_count; i++) {
+        int length = (int)strlen(r->sources[i].source->name);
+        width = length > width ? length : width;
+    }
+    mf_text_add(&t, "\nsources of cases, as in cases: {glob: ...}\n");
+    for (size_t i = 0; i < r->source_count; i++)
+        mf_text_add(&t, "  %-*s  %s\n", width, r->sources[i].source->name,
+                    r->sources[i].source->summary);
     return mf_text_take(&t);
 }

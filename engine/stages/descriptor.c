@@ -186,3 +186,45 @@ mf_status mf_stage_check(const mf_registry *r, const mf_stage *s)
     MF_TRY(check_streams(s));
     return check_params(s);
 }
+
+/* ---- sources of cases ------------------------------------------------------------------------ */
+
+/* What every source's map may hold beside its options. */
+static bool reserved(const char *name)
+{
+    return !strcmp(name, "id") || !strcmp(name, "path") || !strcmp(name, "exclude");
+}
+
+static mf_status check_columns(const mf_case_source *s, const mf_stage *options)
+{
+    for (const mf_source_column *c = s->columns; c && c->name; c++) {
+        size_t length = strcspn(c->name, "*");
+        if (!length || c->name[length + (c->name[length] == '*')] || reserved(c->name))
+            return mf_fail(MF_INVALID, "'%s' is not a valid name of a column of a source", c->name);
+        if (!c->help)
+            return mf_fail(MF_INVALID, "column '%s' has no help", c->name);
+        if (mf_param_find(options, c->name))
+            return mf_fail(MF_INVALID, "'%s' is an option and a column", c->name);
+    }
+    return MF_OK;
+}
+
+mf_status mf_case_source_check(const mf_case_source *s)
+{
+    const mf_stage options = {.name = s->name, .params = s->params, .params_size = s->params_size};
+
+    if (!named(s->name) || reserved(s->name))
+        return mf_fail(MF_INVALID, "that is not a valid name of a source: letters, digits and _");
+    if (!s->summary)
+        return mf_fail(MF_INVALID, "no summary");
+    if (!s->read)
+        return mf_fail(MF_INVALID, "read is not set");
+    if (!s->params || !s->params->name || strcmp(s->params->name, s->name))
+        return mf_fail(MF_INVALID, "its first option must have the source's name");
+    for (const mf_param *p = s->params; p->name; p++)
+        if (reserved(p->name))
+            return mf_fail(MF_INVALID, "'%s' cannot be an option: it has a meaning for all sources",
+                           p->name);
+    MF_TRY(check_columns(s, &options));
+    return check_params(&options);
+}

@@ -29,6 +29,7 @@ mf_status mf_registry_new(mf_registry **registry)
     for (size_t i = 0; i < count; i++)
         add_type(r, &types[i], SIZE_MAX);
     r->arena = mf_arena_new();
+    mf_registry_builtin_sources(r);
     *registry = r;
     return MF_OK;
 }
@@ -46,6 +47,7 @@ void mf_registry_free(mf_registry *r)
     free(r->plugins);
     free(r->stages);
     free(r->types);
+    free(r->sources);
     mf_arena_free(r->arena);
     free(r);
 }
@@ -134,6 +136,14 @@ static mf_status declare_stages(mf_registry *r, size_t owner)
     return MF_OK;
 }
 
+static mf_status declare_sources(mf_registry *r, size_t owner)
+{
+    const mf_case_source *const *sources = r->plugins[owner].declared->sources;
+    for (size_t i = 0; sources && sources[i]; i++)
+        MF_TRY(mf_registry_declare_source(r, sources[i], owner));
+    return MF_OK;
+}
+
 static plugin *append(mf_registry *r, const char *file)
 {
     r->plugins = mf_grow(r->plugins, &r->plugin_room, r->plugin_count + 1, sizeof *r->plugins);
@@ -150,7 +160,8 @@ mf_status mf_registry_add(mf_registry *r, const mf_plugin *declared, const char 
     MF_TRY(mf_plugin_check_abi(declared, file));
     append(r, file)->declared = mf_plugin_widen(r->arena, declared);
     MF_TRY(declare_types(r, r->plugin_count - 1));
-    return declare_stages(r, r->plugin_count - 1);
+    MF_TRY(declare_stages(r, r->plugin_count - 1));
+    return declare_sources(r, r->plugin_count - 1);
 }
 
 static bool loaded(const mf_registry *r, const char *real)
@@ -231,6 +242,8 @@ mf_status mf_registry_load(mf_registry *r, const char *const *files, size_t coun
     MF_TRY(declare_types(r, first));
     for (size_t i = first; i < r->plugin_count; i++)
         MF_TRY(declare_stages(r, i));
+    for (size_t i = first; i < r->plugin_count; i++)
+        MF_TRY(declare_sources(r, i));
     return MF_OK;
 }
 

@@ -6,7 +6,7 @@
 #ifndef MF_STAGES_H
 #define MF_STAGES_H
 
-#include <massflow/stage.h>
+#include <massflow/cases.h>
 
 /* ---- the registry ---------------------------------------------------------------------------- */
 
@@ -63,6 +63,27 @@ char *mf_registry_suffixes(const mf_registry *registry, const char *type);
  * made one, else its declared version ("version 3"). */
 void mf_stage_code(const mf_stage *stage, char text[80]);
 
+/* ---- sources of cases ------------------------------------------------------------------------ */
+
+#define MF_MOST_CASES 1000000
+
+/* The i-th: those of massflow itself (`read` is NULL, for they are read by engine/graph), then
+ * those of plugins in order of name. NULL past the last. */
+const mf_case_source *mf_registry_source_at(const mf_registry *registry, size_t i);
+const mf_case_source *mf_registry_source(const mf_registry *registry,
+                                         const char *name);                         /* or NULL */
+const char *mf_registry_source_near(const mf_registry *registry, const char *name); /* or NULL */
+/* Its options as the parameters of a stage, for mf_params_new. */
+const mf_stage *mf_registry_source_options(const mf_registry *registry,
+                                           const mf_case_source *source);
+/* Where it comes from; NULL for massflow itself. */
+const char *mf_registry_source_file(const mf_registry *registry, const mf_case_source *source);
+const char *mf_registry_source_plugin(const mf_registry *registry, const mf_case_source *source);
+/* Whether a column is the source's own. */
+bool mf_case_source_column(const mf_case_source *source, const char *name);
+/* Their names with ", " between them, `last` before the last one; the caller frees. */
+char *mf_registry_sources(const mf_registry *registry, const char *last);
+
 /* ---- ports ----------------------------------------------------------------------------------- */
 
 typedef enum mf_port_shape { MF_PORT_ONE, MF_PORT_LIST, MF_PORT_STREAM } mf_port_shape;
@@ -118,7 +139,8 @@ bool mf_param_required(const mf_param *param);
 
 /* Texts that the caller frees; NULL when memory is short. */
 char *mf_stage_describe(const mf_registry *registry, const mf_stage *stage);
-char *mf_registry_list(const mf_registry *registry); /* all stages, one a line */
+char *mf_case_source_describe(const mf_registry *registry, const mf_case_source *source);
+char *mf_registry_list(const mf_registry *registry); /* all stages and sources, one a line */
 
 /* The name of the list that is nearest to `word` by edit distance, if it is near enough to be what
  * was meant; else NULL. */

@@ -1,6 +1,6 @@
 /* table.c - see table.h: first all fields, then the columns. */
 #include "table.h"
-#include "decimal.h"
+#include "../common/decimal.h"
 
 #include <massflow/file.h>
 

@@ -1,5 +1,5 @@
 /* table_join.c - stage table.join: the tables of many nodes as one, with what tells them apart. */
-#include "decimal.h"
+#include "../common/decimal.h"
 #include "metrics_stages.h"
 #include "table_join.code.h"
 #include <massflow/stage.h>

@@ -1,4 +1,5 @@
 /* volume.c - plugin "volume": scans and label maps from files, and back into files. */
+#include "dicom/dicom_cases.h"
 #include "load.h"
 #include "reader.h"
 #include "volume_stages.h"
@@ -33,4 +34,6 @@ static const mf_type masks_type = {.name = "masks", .suffixes = SUFFIXES, .write
 static const mf_type seeds_type = {.name = "seeds", .suffixes = SUFFIXES, .write = write_masks};
 static const mf_type *const types[] = {&volume_type, &labels_type, &masks_type, &seeds_type, NULL};
 
-MF_PLUGIN_WITH_TYPES("volume", types, &volume_load, &labels_load)
+static const mf_case_source *const sources[] = {&dicom_cases, NULL};
+
+MF_PLUGIN_WITH_SOURCES("volume", types, sources, &volume_load, &labels_load)

@@ -55,6 +55,23 @@ static inline void enter_scratch(void)
     ok(mf_registry_add(toys, massflow_plugin(), "toy.so"));
 }
 
+/* The plugins whose sources of cases a graph names. */
+static inline void load_sources(const char *graph)
+{
+    static const struct {
+        const char *source, *folder, *plugin;
+    } all[] = {{"dicom: ", "PLUGINS", "volume"},
+               {"nnunet: ", "PLUGINS", "nnunet"},
+               {"lines: ", "TEST_PLUGINS", "lines"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char path[400];
+        const char *const file = path;
+        snprintf(path, sizeof path, "%s/%s.so", getenv(all[i].folder), all[i].plugin);
+        if (strstr(graph, all[i].source))
+            ok(mf_registry_load(toys, &file, 1));
+    }
+}
+
 static inline int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *walk)
 {
     (void)st, (void)flag, (void)walk;

@@ -4,6 +4,12 @@
 
 #define SCAN "stages:\n  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
 
+static void enter(void)
+{
+    enter_scratch();
+    load_sources("dicom: nnunet: lines: ");
+}
+
 static void check_case(const mf_graph *g, size_t i, const char *id, const char *column,
                        const char *expected)
 {
@@ -392,7 +398,7 @@ int main(void)
 {
     Suite *suite = suite_create("cases");
     TCase *tests = tcase_create("cases");
-    tcase_add_checked_fixture(tests, enter_scratch, leave_scratch);
+    tcase_add_checked_fixture(tests, enter, leave_scratch);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, sources_add_up);
     tcase_add_test(tests, a_folder_of_dicom_files_is_a_case);

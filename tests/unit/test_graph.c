@@ -77,6 +77,7 @@ START_TEST(error_texts)
         write_below(more, text);
         more = next;
     }
+    load_sources(b->graph);
     mf_graph *g = load(NULL, 0, &messages);
     ck_assert_msg(!strcmp(messages, b->expected), "%s: got\n%s\nexpected\n%s", b->name, messages,
                   b->expected);

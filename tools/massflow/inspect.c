@@ -30,33 +30,47 @@ static int stages(const args *a)
 }
 
 const command command_stages = {
-    "stages", "", "list the installed stages", NULL, plugin_options, 0, 0, stages};
+    "stages", "",    "list the installed stages and sources of cases", NULL, plugin_options, 0,
+    0,        stages};
 
 static int describe(const args *a)
 {
     mf_registry *registry;
-    const char *name = args_at(a, 0), *near;
+    const char *name = args_at(a, 0), *near, *near_source;
     const mf_stage *stage;
+    const mf_case_source *source;
     int code = open_registry(a, &registry);
 
     if (code)
         return code;
     stage = mf_registry_stage(registry, name);
+    source = mf_registry_source(registry, name);
     near = mf_registry_near(registry, name);
-    if (stage)
+    near_source = mf_registry_source_near(registry, name);
+    if (source)
+        code = put(mf_case_source_describe(registry, source));
+    else if (stage)
         code = put(mf_stage_describe(registry, stage));
     else if (near)
         code = command_refuse("no stage '%s'; did you mean '%s'?", name, near);
+    else if (near_source)
+        code = command_refuse("no source of cases '%s'; did you mean '%s'?", name, near_source);
     else
-        code = command_refuse("no stage '%s'; 'massflow stages' lists them", name);
+        code =
+            command_refuse("no stage or source of cases '%s'; 'massflow stages' lists them", name);
     mf_registry_free(registry);
     return code;
 }
 
 const command command_describe = {
-    "describe", "STAGE",        "show the ports and parameters of a stage, with units and ranges",
-    NULL,       plugin_options, 1,
-    1,          describe};
+    "describe",
+    "STAGE",
+    "show the ports and parameters of a stage, with units and ranges",
+    "STAGE may also be a source of cases, such as glob: its options and columns are shown.",
+    plugin_options,
+    1,
+    1,
+    describe};
 
 static int schema(const args *a)
 {

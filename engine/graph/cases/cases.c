@@ -1,8 +1,8 @@
 /* cases.c - the sources of `cases` into a table: one row a scan or generated item.
  *
- * Sources: glob, csv, list, count; nnunet and dicom in files of their own. Other keys of a source
- * become columns of its cases; in them and in `id`, "{id}" stands for what the source found. Ids
- * are unique over all sources. */
+ * The sources glob, csv, list and count are read here; those that plugins declare, in declared.c.
+ * Keys of a source that are no options of it become columns of its cases; in them and in `id`,
+ * "{id}" stands for what the source found. Ids are unique over all sources. */
 #include "graph/cases/cases.h"
 #include "graph/cases/csv.h"
 #include "graph/cases/found.h"
@@ -15,10 +15,8 @@
 #include <massflow/file.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define MOST_CASES 1000000
 #define LARGEST_CSV ((size_t)256 << 20)
 
 static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r);
@@ -26,17 +24,11 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r);
 static bool read_list(mf_graph *g, const yaml *node, const extras *e, rows *r);
 static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r);
 
-/* A source, and the columns that are its own. */
-static const struct source {
-    const char *name, *columns;
+/* Sources that are built in. */
+static const struct reader {
+    const char *name;
     bool (*read)(mf_graph *g, const yaml *node, const extras *e, rows *r);
-} sources[] = {{"glob", "path index", read_glob},
-               {"csv", "path index", read_csv},
-               {"list", "path index", read_list},
-               {"count", "path index", read_count},
-               {"nnunet", "path index set label channel*", mf__read_nnunet},
-               {"dicom", "path index series number modality description patient", mf__read_dicom},
-               {NULL, NULL, NULL}};
+} readers[] = {{"glob", read_glob}, {"csv", read_csv}, {"list", read_list}, {"count", read_count}};
 
 /* ---- one case ----------------------------------------------------------------------------------
  */
@@ -89,50 +81,38 @@ static const char *with_id(mf_arena *arena, const char *text, const char *id)
 /* ---- columns that a source gives all its cases -------------------------------------------------
  */
 
-const char *mf__graph_source(size_t i)
-{
-    return sources[i].name;
-}
-
-static const struct source *find_source_kind(const char *name)
-{
-    for (const struct source *s = sources; s->name; s++)
-        if (!strcmp(s->name, name))
-            return s;
-    return NULL;
-}
-
-/* Whether a word is one of those in `list`, parted by blanks; "channel*" is any that begins so. */
-static bool listed(const char *list, const char *word)
-{
-    for (size_t n; *list; list += n + strspn(list + n, " ")) {
-        n = strcspn(list, " ");
-        bool star = list[n - 1] == '*';
-        if (!strncmp(list, word, n - star) && (star || !word[n]))
-            return true;
-    }
-    return false;
-}
-
 static const char *const exclude = "exclude";
 
-static bool column_name(mf_graph *g, const struct source *source, const yaml *key)
+/* The option that a key may have been meant for, other than the source's own name. */
+static const char *near_option(mf_graph *g, const mf_case_source *source, const char *key)
+{
+    size_t count = 0, room = 0;
+    while (source->params[room].name)
+        room++;
+    const char **options = mf_arena_alloc(g->arena, room, sizeof *options);
+    for (const mf_param *p = source->params + 1; p->name; p++)
+        options[count++] = p->name;
+    return mf_nearest(key, options, count);
+}
+
+static bool column_name(mf_graph *g, const mf_case_source *source, const yaml *key)
 {
     if (!mf__is_name(key->text))
         return mf__graph_error(g, key, "'%s' is not a valid name of a column", key->text);
-    if (listed(source->columns, key->text))
+    if (mf_case_source_column(source, key->text))
         return mf__graph_error(g, key, "the column '%s' is the source's own", key->text);
     /* A slip there would let label maps in as scans, and a column of no use would be all that
      * shows. */
-    if (!strcmp(source->name, "glob") && mf_nearest(key->text, &exclude, 1))
+    const char *near = near_option(g, source, key->text);
+    if (near)
         return mf__graph_error(g, key,
                                "'%s' would be a column; did you mean '%s'? A column needs a "
                                "name that is less like it",
-                               key->text, exclude);
+                               key->text, near);
     return true;
 }
 
-static bool read_extras(mf_graph *g, const struct source *kind, const yaml *source, extras *e)
+static bool read_extras(mf_graph *g, const mf_case_source *kind, const yaml *source, extras *e)
 {
     bool good = true;
     *e = (extras){.names = mf_arena_alloc(g->arena, source->count, sizeof(char *)),
@@ -140,7 +120,7 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
     for (size_t i = 0; i < source->count; i++) {
         const yaml *key = source->items[2 * i], *node = source->items[2 * i + 1];
         given v;
-        if (find_source_kind(key->text))
+        if (mf_registry_source(g->registry, key->text))
             continue;
         if (!strcmp(key->text, exclude)) {
             e->exclude = node;
@@ -149,6 +129,8 @@ static bool read_extras(mf_graph *g, const struct source *kind, const yaml *sour
                     g, key, "'exclude' leaves out files of a glob; '%s' has none", kind->name);
             continue;
         }
+        if (mf_param_find(mf_registry_source_options(g->registry, kind), key->text))
+            continue;
         if (!column_name(g, kind, key) || !mf__resolve(g, node, NULL, &v)) {
             good = false;
         } else if (v.list) {
@@ -202,6 +184,12 @@ void mf__add_passed(mf_graph *g, const char *text)
     g->passed[g->passed_count++] = text;
 }
 
+void mf__add_table(mf_graph *g, const char *path)
+{
+    g->tables = mf_grow(g->tables, &g->table_room, g->table_count + 1, sizeof *g->tables);
+    g->tables[g->table_count++] = path;
+}
+
 /* What a glob passed over. */
 static void note_passed(mf_graph *g, const char *pattern, const scan_search *s)
 {
@@ -249,17 +237,16 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
 
 static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
 {
-    static const mf_param table[] = {
-        {"count", MF_PARAM_INT, 0, NULL, 1, MOST_CASES, "", "", NULL, 0}, MF_PARAMS_END};
-    static const mf_stage holder = {.name = "cases", .params = table, .params_size = 8};
+    const mf_stage *options =
+        mf_registry_source_options(g->registry, mf_registry_source(g->registry, "count"));
     given v;
     mf_params *parsed;
     mf_place place = mf_yaml_place(node);
     if (!mf__resolve(g, node, NULL, &v))
         return false;
-    mf_status error = mf_params_new(&holder, &parsed);
+    mf_status error = mf_params_new(options, &parsed);
     if (!error) {
-        error = mf_params_set(parsed, table, v.list, v.list ? v.texts : &v.text,
+        error = mf_params_set(parsed, options->params, v.list, v.list ? v.texts : &v.text,
                               v.list ? v.count : 1, NULL, NULL);
         int64_t count = error ? 0 : *(const int64_t *)mf_params_struct(parsed);
         for (int64_t i = 0; i < count; i++) {
@@ -418,8 +405,7 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
         mf__graph_note_param(g, v.param);
         return false;
     }
-    g->tables = mf_grow(g->tables, &g->table_room, g->table_count + 1, sizeof *g->tables);
-    g->tables[g->table_count++] = path;
+    mf__add_table(g, path);
     s->name = mf_arena_copy(g->arena, v.text);
     s->from = g->source->from;
     if (!mf__source_check(s, g->d) || !mf__csv_read(g, s, &list, &count) ||
@@ -440,23 +426,22 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
 /* ---- all of them -------------------------------------------------------------------------------
  */
 
-bool mf__source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder)
+/* No key chooses a source. */
+static bool no_source(mf_graph *g, const yaml *node)
 {
-    given v;
-    struct stat st;
-    if (!mf__resolve(g, node, NULL, &v))
-        return false;
-    if (v.list || !*v.text)
-        return mf__graph_error(g, node, "'%s' takes one folder", source);
-    char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
-                                : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
-    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/';)
-        path[--n] = 0;
-    *folder = path;
-    if (!stat(path, &st) && S_ISDIR(st.st_mode))
-        return true;
-    mf__graph_error(g, node, "no folder '%s'", path);
-    mf__graph_note_param(g, v.param);
+    char *known = mf_registry_sources(g->registry, " or ");
+    const char *near = NULL;
+    for (size_t i = 0; !near && i < node->count; i++) {
+        const yaml *key = node->items[2 * i];
+        near = mf_registry_source_near(g->registry, key->text);
+        if (near)
+            mf__graph_error(g, key, "no source of cases '%s'; did you mean '%s'?", key->text, near);
+    }
+    if (near)
+        mf_diagnostics_note(g->d, "sources of cases: %s   (massflow describe %s)", known, near);
+    else
+        mf__graph_error(g, node, "no source of cases here: %s", known);
+    free(known);
     return false;
 }
 
@@ -464,13 +449,15 @@ static bool read_source(mf_graph *g, const yaml *node, rows *r)
 {
     extras e;
     const yaml *chosen = NULL;
-    const struct source *kind = NULL;
-    if (node->kind != YAML_MAP)
-        return mf__graph_error(
-            g, node,
-            "a source of cases is one of glob, csv, list, count, nnunet, dicom, as "
-            "in {glob: \"scans/*.nii.gz\"}");
-    for (const struct source *s = sources; s->name; s++) {
+    const mf_case_source *kind = NULL, *s;
+    if (node->kind != YAML_MAP) {
+        char *known = mf_registry_sources(g->registry, ", ");
+        mf__graph_error(g, node, "a source of cases is one of %s, as in {glob: \"scans/*.nii.gz\"}",
+                        known);
+        free(known);
+        return false;
+    }
+    for (size_t i = 0; (s = mf_registry_source_at(g->registry, i)); i++) {
         yaml *k, *v = mf_yaml_get(node, s->name, &k);
         if (v && chosen)
             return mf__graph_error(g, k, "one source has '%s' or '%s', not both", kind->name,
@@ -481,9 +468,13 @@ static bool read_source(mf_graph *g, const yaml *node, rows *r)
         }
     }
     if (!chosen)
-        return mf__graph_error(g, node,
-                               "no source of cases here: glob, csv, list, count, nnunet or dicom");
-    return read_extras(g, kind, node, &e) && kind->read(g, chosen, &e, r);
+        return no_source(g, node);
+    if (!read_extras(g, kind, node, &e))
+        return false;
+    for (size_t i = 0; !kind->read && i < sizeof readers / sizeof *readers; i++)
+        if (!strcmp(readers[i].name, kind->name))
+            return readers[i].read(g, chosen, &e, r);
+    return mf__read_declared(g, kind, node, chosen, &e, r);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------

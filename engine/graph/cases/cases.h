@@ -37,16 +37,15 @@ void mf__finish_row(mf_graph *g, row *c, const extras *e, const char *id);
 const char *mf__as_id(mf_arena *arena, const char *text);
 /* What a source passed over, a line in `arena`, for who looks at the graph. */
 void mf__add_passed(mf_graph *g, const char *text);
-/* The folder that a source names: absolute. False after reporting. */
-bool mf__source_folder(mf_graph *g, const yaml *node, const char *source, const char **folder);
+/* A file, absolute, that says which cases there are: it is not to be written to. */
+void mf__add_table(mf_graph *g, const char *path);
 
-/* nnunet.c: a raw data set of nnU-Net v2. */
-bool mf__read_nnunet(mf_graph *g, const yaml *node, const extras *e, rows *r);
-/* series.c: every DICOM series below a folder. */
-bool mf__read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r);
+/* declared.c: a source that a plugin brings; `map` is the whole source in the graph file, `value`
+ * what its name has. */
+bool mf__read_declared(mf_graph *g, const mf_case_source *source, const yaml *map,
+                       const yaml *value, const extras *e, rows *r);
 
 /* The cases of a file. */
 bool mf__read_cases(mf_graph *g);
-const char *mf__graph_source(size_t i); /* NULL past the last */
 
 #endif

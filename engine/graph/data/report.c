@@ -21,10 +21,15 @@ bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...)
 bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
 {
     const char *hint = mf_error_hint_text(error);
+    char *text = mf_error_text(error); /* with its contexts; the hint is its last line */
+    if (text && hint)
+        text[strlen(text) - strlen(hint) - strlen("\n  ")] = 0;
+    const char *said = text ? text : mf_error_message(error);
     if (who)
-        mf__graph_error(g, node, "%s: %s", who, mf_error_message(error));
+        mf__graph_error(g, node, "%s: %s", who, said);
     else
-        mf__graph_error(g, node, "%s", mf_error_message(error));
+        mf__graph_error(g, node, "%s", said);
+    free(text);
     if (hint)
         mf_diagnostics_note(g->d, "%s", hint);
     mf_error_free(error);

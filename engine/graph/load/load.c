@@ -47,15 +47,14 @@ static bool read_version(mf_graph *g)
 static bool unknown_key(mf_graph *g, const yaml *key, const yaml *value)
 {
     size_t count;
-    const char *const *keys = mf__graph_stage_keys(&count), *source;
+    const char *const *keys = mf__graph_stage_keys(&count);
     for (size_t i = 0; i < count; i++)
         if (!strcmp(key->text, keys[i]))
             return mf__graph_error(
                 g, key, "'%s' stands in a stage, as in stages: {NAME: {use: STAGE}}", key->text);
-    for (size_t i = 0; (source = mf__graph_source(i)); i++)
-        if (!strcmp(key->text, source))
-            return mf__graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
-                                   key->text);
+    if (mf_registry_source(g->registry, key->text))
+        return mf__graph_error(g, key, "'%s' is a source of cases: it stands in 'cases'",
+                               key->text);
     if (value->kind == YAML_MAP && mf_yaml_get(value, "use", NULL))
         return mf__graph_error(g, key, "'%s' is a stage: it stands in 'stages', further in",
                                key->text);

@@ -3,7 +3,6 @@
  *
  * It is made from the same tables as everything else. It must not refuse what loading accepts: a
  * value may always be "${x}", and numbers may stand in quotes. */
-#include "graph/cases/cases.h"
 #include "graph/check/typed.h"
 #include "graph/data/graph_private.h"
 #include "graph/load/load.h"
@@ -332,21 +331,38 @@ static js *stage_of(const mf_registry *registry)
 /* ---- the rest of a file ------------------------------------------------------------------------
  */
 
-/* Exactly one of the sources; other keys are columns. */
-static js *source_of_cases(void)
+/* An option; those without a kind are of massflow itself. */
+static js *option(const mf_param *p)
 {
-    js *sources = json_object_new_array(), *properties = json_object_new_object();
-    const char *name;
-    for (size_t i = 0; (name = mf__graph_source(i)); i++) {
-        json_object_array_add(sources, one("required", texts(&name, 1)));
-        add(properties, name, strcmp(name, "list") ? ref("scalar") : of_type("array"));
+    if (p->kind != MF_PARAM_END)
+        return parameter(p);
+    return helped(strcmp(p->name, "list") ? either("anyOf", ref("scalar"), list_of(ref("scalar")))
+                                          : of_type("array"),
+                  p->help);
+}
+
+/* A source with its options; other keys are columns. */
+static js *one_source(const mf_case_source *source)
+{
+    js *properties = json_object_new_object(), *needed = json_object_new_array();
+    for (const mf_param *p = source->params; p->name; p++) {
+        add(properties, p->name, option(p));
+        if (mf_param_required(p))
+            json_object_array_add(needed, text(p->name));
     }
-    add(properties, "exclude",
-        helped(either("anyOf", ref("scalar"), list_of(ref("scalar"))),
-               "Patterns of files that 'glob' leaves out."));
-    js *o = add(of_type("object"), "properties", properties);
-    add(o, "additionalProperties", ref("scalar"));
-    return add(o, "oneOf", sources);
+    js *o = helped(add(of_type("object"), "properties", properties), source->summary);
+    add(o, "required", needed);
+    return add(o, "additionalProperties", ref("scalar"));
+}
+
+/* Exactly one of the sources. */
+static js *source_of_cases(const mf_registry *registry)
+{
+    js *sources = json_object_new_array();
+    const mf_case_source *source;
+    for (size_t i = 0; (source = mf_registry_source_at(registry, i)); i++)
+        json_object_array_add(sources, one_source(source));
+    return one("oneOf", sources);
 }
 
 static js *definitions(const mf_registry *registry)
@@ -360,7 +376,7 @@ static js *definitions(const mf_registry *registry)
     add(d, "reference",
         helped(pattern("^[A-Za-z_$]"),
                "stage, stage.port, or with [*] or [column=value, axis=value] behind."));
-    add(d, "source", source_of_cases());
+    add(d, "source", source_of_cases(registry));
     add(d, "include",
         add(closed(add(one("file", of_type("string")), "set", map_of(ref("value")))), "required",
             texts(file, 1)));

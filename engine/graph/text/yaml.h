@@ -19,12 +19,13 @@ typedef struct yaml_source {
 
 typedef enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP } yaml_kind;
 
-typedef struct yaml {
+/* Sources of cases know it as an mf_entry (massflow/cases.h). */
+typedef struct mf_entry {
     yaml_kind kind;
     int line, column, width; /* as in mf_place */
     bool quoted;             /* a scalar in quotes or a block scalar: never "nothing" */
     const char *text;        /* of a scalar */
-    struct yaml **items;     /* LIST: count items; MAP: count keys and values in turn */
+    struct mf_entry **items; /* LIST: count items; MAP: count keys and values in turn */
     size_t count;
     const yaml_source *source;
 } yaml;

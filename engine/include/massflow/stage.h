@@ -6,8 +6,9 @@
  *
  * Versions: a plugin works with an engine of the same major version and of the same or a newer
  * minor one. A minor version may add functions, and may append fields to the tables mf_stage,
- * mf_param, mf_port and mf_type, whose sizes stand in the plugin's record; for a plugin without
- * them they are 0. It may append to what the engine alone allocates (mf_needs, mf_view, mf_volume).
+ * mf_param, mf_port, mf_type and mf_case_source, whose sizes stand in the plugin's record, and to
+ * that record itself (mf_plugin); for a plugin without them they are 0. It may append to what the
+ * engine alone allocates (mf_needs, mf_view, mf_volume).
  * All other structs of the public headers keep their layout. */
 #ifndef MASSFLOW_STAGE_H
 #define MASSFLOW_STAGE_H
@@ -279,6 +280,8 @@ typedef struct mf_type {
     mf_status (*check)(const mf_artifact *artifact);
 } mf_type;
 
+struct mf_case_source; /* see cases.h */
+
 /* What massflow_plugin returns: static data. */
 typedef struct mf_plugin {
     int abi_major, abi_minor;                            /* MF_ABI_MAJOR, MF_ABI_MINOR */
@@ -286,19 +289,25 @@ typedef struct mf_plugin {
     const char *name;                                    /* of the plugin, for messages */
     const mf_stage *const *stages;                       /* NULL-terminated */
     const mf_type *const *types;                         /* NULL-terminated, or NULL */
+    /* Since 1.4; a record of an older minor version ends above. */
+    size_t source_size;                          /* of mf_case_source; 0 without sources */
+    const struct mf_case_source *const *sources; /* NULL-terminated, or NULL */
 } mf_plugin;
 
 /* The entry symbol: `const mf_plugin *massflow_plugin(void)`. */
-#define MF_PLUGIN_WITH_TYPES(plugin_name, plugin_types, ...)                                       \
+#define MF_PLUGIN_RECORD_(plugin_name, plugin_types, plugin_source_size, plugin_sources, ...)      \
     MF_API const mf_plugin *massflow_plugin(void);                                                 \
     MF_API const mf_plugin *massflow_plugin(void)                                                  \
     {                                                                                              \
         static const mf_stage *const stages[] = {__VA_ARGS__, NULL};                               \
-        static const mf_plugin plugin = {MF_ABI_MAJOR,     MF_ABI_MINOR,    sizeof(mf_stage),      \
-                                         sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),       \
-                                         plugin_name,      stages,          plugin_types};         \
+        static const mf_plugin plugin = {MF_ABI_MAJOR,       MF_ABI_MINOR,    sizeof(mf_stage),    \
+                                         sizeof(mf_param),   sizeof(mf_port), sizeof(mf_type),     \
+                                         plugin_name,        stages,          plugin_types,        \
+                                         plugin_source_size, plugin_sources};                      \
         return &plugin;                                                                            \
     }
+#define MF_PLUGIN_WITH_TYPES(plugin_name, plugin_types, ...)                                       \
+    MF_PLUGIN_RECORD_(plugin_name, plugin_types, 0, NULL, __VA_ARGS__)
 #define MF_PLUGIN(plugin_name, ...) MF_PLUGIN_WITH_TYPES(plugin_name, NULL, __VA_ARGS__)
 
 /* ---- what a task may ask for ----------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* decimal.h - which texts of a table are numbers. */
-#ifndef DECIMAL_H
-#define DECIMAL_H
+#ifndef MF_PLUGINS_DECIMAL_H
+#define MF_PLUGINS_DECIMAL_H
 
 #include <stdbool.h>
 

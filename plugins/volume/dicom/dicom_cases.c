@@ -1,10 +1,9 @@
-/* series.c - the source `dicom`: every series below a folder is a case.
+/* dicom_cases.c - see dicom_cases.h.
  *
  * Files belong to one case that lie in one folder and have one Series Instance UID, for that is
  * what a stage can be told: the folder and which of its series. */
-#include "graph/cases/cases.h"
-#include "graph/cases/dicom.h"
-#include "graph/data/report.h"
+#include "dicom_cases.h"
+#include "dicom_about.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,8 +21,7 @@ typedef struct series {
 } series;
 
 typedef struct search {
-    mf_graph *g;
-    const yaml *node;
+    mf_cases *cases;
     series *list;
     size_t count, room;
     size_t files; /* looked at */
@@ -32,10 +30,11 @@ typedef struct search {
     bool good;
 } search;
 
-static bool wrong(search *s, mf_status error)
+/* The search goes on: all that is wrong is reported. */
+static void wrong(search *s, mf_status error)
 {
-    s->good = mf__graph_status(s->g, s->node, NULL, error);
-    return false;
+    mf_cases_report(s->cases, NULL, error);
+    s->good = false;
 }
 
 static void add_file(search *s, const char *path, const char *folder, const char *below,
@@ -43,7 +42,7 @@ static void add_file(search *s, const char *path, const char *folder, const char
 {
     dicom_about about;
     bool is_dicom;
-    mf_status error = mf__dicom_about_read(path, &about, &is_dicom);
+    mf_status error = dicom_about_read(path, &about, &is_dicom);
     s->files++;
     if (error) {
         wrong(s, error);
@@ -58,7 +57,16 @@ static void add_file(search *s, const char *path, const char *folder, const char
     for (size_t i = first; i < s->count; i++)
         if (!strcmp(s->list[i].about.series, about.series))
             return;
-    s->list = mf_grow(s->list, &s->room, s->count + 1, sizeof *s->list);
+    if (s->count == s->room) {
+        size_t room = s->room ? 2 * s->room : 64;
+        series *list = reallocarray(s->list, room, sizeof *list);
+        if (!list) {
+            wrong(s, mf_fail(MF_NO_MEMORY, "no memory for the series"));
+            return;
+        }
+        s->list = list;
+        s->room = room;
+    }
     s->list[s->count++] = (series){folder, below, about, false};
 }
 
@@ -87,7 +95,7 @@ static void pass_hidden(search *s, const char *name, bool counts)
     if (!counts)
         return;
     if (!s->hidden++)
-        s->a_hidden = mf_arena_copy(s->g->arena, name);
+        s->a_hidden = mf_cases_text(s->cases, "%s", name);
 }
 
 static void search_folder(search *s, const char *folder, const char *below, const way *up)
@@ -106,7 +114,7 @@ static void search_folder(search *s, const char *folder, const char *below, cons
     for (int pass = 0; pass < 2; pass++) /* the folder's own files, then those below it */
         for (int i = 0; i < count; i++) {
             const char *name = entries[i]->d_name;
-            char *path = mf_arena_print(s->g->arena, "%s/%s", folder, name);
+            const char *path = mf_cases_text(s->cases, "%s/%s", folder, name);
             struct stat st;
             if (stat(path, &st)) {
                 if (!pass && errno != ENOENT && errno != ELOOP) /* a link to nowhere is no file */
@@ -124,8 +132,7 @@ static void search_folder(search *s, const char *folder, const char *below, cons
                 add_file(s, path, folder, below, first);
             else if (pass && S_ISDIR(st.st_mode))
                 search_folder(s, path,
-                              *below ? mf_arena_print(s->g->arena, "%s/%s", below, name)
-                                     : mf_arena_copy(s->g->arena, name),
+                              mf_cases_text(s->cases, "%s%s%s", below, *below ? "/" : "", name),
                               &here_at);
             if (!pass)
                 for (size_t k = first; k < s->count; k++)
@@ -137,45 +144,71 @@ static void search_folder(search *s, const char *folder, const char *below, cons
 }
 
 /* The way from the folder that is searched, and the number where a folder holds several. */
-static const char *name_series(mf_graph *g, const series *s, const char *root)
+static const char *name_series(mf_cases *cases, const series *s, const char *root)
 {
     const char *slash = strrchr(root, '/');
-    const char *name = *s->below ? s->below : slash && slash[1] ? slash + 1 : root;
-    name = mf__as_id(g->arena, name);
+    const char *name = mf_cases_id(cases, *s->below ? s->below : slash[1] ? slash + 1 : root);
     return s->alone ? name
-                    : mf_arena_print(g->arena, "%s-%s", name,
-                                     *s->about.number ? s->about.number : s->about.series);
+                    : mf_cases_text(cases, "%s-%s", name,
+                                    *s->about.number ? s->about.number : s->about.series);
 }
 
-bool mf__read_dicom(mf_graph *g, const yaml *node, const extras *e, rows *r)
+static void add_case(mf_cases *cases, const series *s, const char *root)
 {
-    search s = {.g = g, .node = node, .good = true};
-    const char *folder;
-    mf_place place = mf_yaml_place(node);
-    if (!mf__source_folder(g, node, "dicom", &folder))
-        return false;
+    mf_cases_add(cases, NULL, name_series(cases, s, root));
+    mf_cases_from(cases, mf_cases_text(cases, "%s, series %s", s->folder, s->about.series));
+    mf_cases_set(cases, "path", s->folder);
+    mf_cases_set(cases, "series", s->about.series);
+    mf_cases_set(cases, "number", s->about.number);
+    mf_cases_set(cases, "modality", s->about.modality);
+    mf_cases_set(cases, "description", s->about.description);
+    mf_cases_set(cases, "patient", s->about.patient);
+}
+
+/* Without the slashes at its end: ids begin with the last name of it. */
+static const char *trimmed(mf_cases *cases, const char *folder)
+{
+    size_t n = strlen(folder);
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    return mf_cases_text(cases, "%.*s", (int)n, folder);
+}
+
+typedef struct dicom_params {
+    const char *dicom;
+} dicom_params;
+
+static mf_status read_cases(mf_cases *cases, const void *params)
+{
+    const dicom_params *p = params;
+    const char *folder = trimmed(cases, p->dicom);
+    search s = {.cases = cases, .good = true};
+    struct stat st;
+    if (stat(folder, &st) || !S_ISDIR(st.st_mode))
+        return mf_fail(MF_NOT_FOUND, "no folder '%s'", folder);
     search_folder(&s, folder, "", NULL);
     if (s.good && !s.count)
-        s.good = mf__graph_error(g, node, "no DICOM image among the %zu files below '%s'", s.files,
-                                 folder);
-    for (size_t i = 0; s.good && i < s.count; i++) {
-        const series *x = &s.list[i];
-        row *c = mf__new_row(g, r, &place, node->source->base, 6, e);
-        c->from = mf_arena_print(g->arena, "%s, series %s", x->folder, x->about.series);
-        mf__put(c, "path", x->folder);
-        mf__put(c, "series", mf_arena_copy(g->arena, x->about.series));
-        mf__put(c, "number", mf_arena_copy(g->arena, x->about.number));
-        mf__put(c, "modality", mf_arena_copy(g->arena, x->about.modality));
-        mf__put(c, "description", mf_arena_copy(g->arena, x->about.description));
-        mf__put(c, "patient", mf_arena_copy(g->arena, x->about.patient));
-        mf__finish_row(g, c, e, name_series(g, x, folder));
-    }
+        wrong(&s, mf_fail(MF_NOT_FOUND, "no DICOM image among the %zu files below '%s'", s.files,
+                          folder));
+    for (size_t i = 0; s.good && i < s.count; i++)
+        add_case(cases, &s.list[i], folder);
     if (s.good && s.hidden)
-        mf__add_passed(
-            g, mf_arena_print(g->arena,
-                              "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
-                              folder, s.count, s.count == 1 ? "" : "s", s.hidden,
-                              s.hidden == 1 ? "" : "s", s.a_hidden));
+        mf_cases_note(cases, "dicom %s: %zu case%s; %zu hidden file%s passed over, such as %s",
+                      folder, s.count, s.count == 1 ? "" : "s", s.hidden, s.hidden == 1 ? "" : "s",
+                      s.a_hidden);
     free(s.list);
-    return s.good;
+    return MF_OK;
 }
+
+MF_CASE_SOURCE(
+    dicom_cases, "dicom", "A case for each DICOM series below a folder.", read_cases,
+    MF_PARAMETERS(dicom_params, MF_PATH(dicom_params, dicom, NULL,
+                                        "The folder; it is searched with all folders in it.")),
+    MF_COLUMNS({"series", "Series Instance UID (0020,000E)."},
+               {"number", "Series Number (0020,0011)."}, {"modality", "Modality (0008,0060)."},
+               {"description", "Series Description (0008,103E)."},
+               {"patient", "Patient ID (0010,0020)."}),
+    .help =
+        "`path` is the folder of the series: volume.load takes it with the column `series`. "
+        "The id is its path below the folder that is searched, with the series number behind it "
+        "where a folder holds several.");

@@ -1,6 +1,6 @@
-/* dicom.c - see dicom.h. What is damaged is an error, for its series would come out with a slice
- * missing. */
-#include "graph/cases/dicom.h"
+/* dicom_about.c - see dicom_about.h. What is damaged is an error, for its series would come out
+ * with a slice missing. */
+#include "dicom_about.h"
 #include "dicom_elements.h"
 
 #include <string.h>
@@ -41,7 +41,7 @@ static mf_status read_elements(dicom_walk *r, dicom_about *a)
     }
 }
 
-mf_status mf__dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
+mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
 {
     dicom_walk r;
     *about = (dicom_about){.series = ""};

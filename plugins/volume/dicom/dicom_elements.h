@@ -1,22 +1,20 @@
 /* dicom_elements.h - walks the elements of a DICOM file (PS3.5, section 7).
  *
- * The one reader of elements, built into libmassflow (the source `dicom` of cases) and into the
- * plugin `volume` (scans); it knows neither. It keeps to the file's size and to the lengths of the
+ * The one reader of elements, for scans and for the source `dicom` of cases; it knows neither. It
+ * keeps to the file's size and to the lengths of the
  * sequences around an element, whatever the file claims, and goes no deeper than DICOM_DEEPEST
  * sequences. Values are read on demand.
  *
  * A value of VR UN and undefined length is a sequence in implicit VR little endian, with all that
  * is nested in it (PS3.5 6.2.2). Files written before that rule have it in explicit VR: an item
  * whose first element spells a VR is taken so. */
-#ifndef DICOM_ELEMENTS_H
-#define DICOM_ELEMENTS_H
+#ifndef VOLUME_DICOM_ELEMENTS_H
+#define VOLUME_DICOM_ELEMENTS_H
 
 #include <massflow/error.h>
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#pragma GCC visibility push(hidden)
 
 #define DICOM_DEEPEST 16 /* sequences in sequences */
 #define DICOM_UNDEFINED -1
@@ -98,7 +96,5 @@ MF_MUST_USE mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigne
 
 /* "PATH: damaged DICOM: WHAT" */
 MF_MUST_USE mf_status dicom_damaged(const dicom_walk *r, const char *what);
-
-#pragma GCC visibility pop
 
 #endif

@@ -1,7 +1,6 @@
-/* dicom.h - as much of a DICOM file as tells series apart. Pixels are the business of the stage
- * that loads the scan. */
-#ifndef MF_GRAPH_DICOM_H
-#define MF_GRAPH_DICOM_H
+/* dicom_about.h - as much of a DICOM file as tells series apart. */
+#ifndef VOLUME_DICOM_ABOUT_H
+#define VOLUME_DICOM_ABOUT_H
 
 #include <massflow/error.h>
 #include <stdbool.h>
@@ -17,6 +16,6 @@ typedef struct dicom_about {
 } dicom_about;
 
 /* *is_dicom is false for a file of another kind. */
-MF_MUST_USE mf_status mf__dicom_about_read(const char *path, dicom_about *about, bool *is_dicom);
+MF_MUST_USE mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom);
 
 #endif
