@@ -206,6 +206,55 @@ START_TEST(a_data_set_of_nnunet)
 }
 END_TEST
 
+START_TEST(a_source_of_a_plugin)
+{
+    write_below("lists/scans.txt", "\xef\xbb\xbf../scans/a.nii.gz\r\n"
+                                   "\r\n"
+                                   "second scan/../../scans/b.nii.gz\r\n");
+    ck_assert_int_eq(mkdir("lists/scan", 0700), 0);
+    write_file("marks.yaml", "{a: [1]}");
+    mf_graph *g =
+        load_text("massflow: 1\n"
+                  "params: {list: lists/scans.txt}\n"
+                  "cases: {lines: \"${list}\", marks: marks.yaml, site: \"{id}-x\"}\n"
+                  "stages:\n"
+                  "  scan: {use: toy.load, each: case, with: {path: \"${case.path}\"}}\n");
+    ck_assert_uint_eq(mf_graph_case_count(g), 2);
+    check_case(g, 0, "a", "path", "DIR/lists/../scans/a.nii.gz");
+    check_case(g, 0, "a", "line", "1");
+    check_case(g, 0, "a", "site", "a-x");
+    check_case(g, 1, "second_scan_.._.._scans_b.nii.gz", "path",
+               "DIR/lists/scan/../../scans/b.nii.gz");
+    check_case(g, 1, "second_scan_.._.._scans_b.nii.gz", "line", "3");
+    check_case(g, 1, "second_scan_.._.._scans_b.nii.gz", "word1",
+               "second scan/../../scans/b.nii.gz");
+    char *text = mf_graph_text(g);
+    ck_assert_ptr_nonnull(strstr(text, "g.yaml: 1 stages, 2 cases, 2 nodes\nlines: 1 empty\n"));
+    free(text);
+    /* What it was read from is not overwritten. */
+    static const char *const read[] = {"lists/scans.txt", "marks.yaml", "used.txt"};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s/%s", scratch, read[i]);
+        mf_status error = mf_graph_check_output(g, path);
+        ck_assert_msg(error != MF_OK, "%s would be overwritten", read[i]);
+        mf_error_free(error);
+    }
+    mf_graph_free(g);
+    const mf_setting setting = {"list", "../lists/scans.txt"};
+    char *messages;
+    ck_assert_int_eq(mkdir("below", 0700), 0);
+    ck_assert_int_eq(chdir("below"), 0); /* --set is relative to here */
+    write_file("g.yaml", "massflow: 1\nparams: {list: none}\ncases: {lines: \"${list}\", skip: 2}\n"
+                         "stages: {scan: {use: toy.load, with: {path: ../scans/a.nii.gz}}}\n");
+    g = load(&setting, 1, &messages);
+    ck_assert_str_eq(messages, "");
+    ck_assert_uint_eq(mf_graph_case_count(g), 1);
+    free(messages);
+    mf_graph_free(g);
+}
+END_TEST
+
 START_TEST(a_folder_may_have_wildcards_in_its_name)
 {
     ck_assert_int_eq(mkdir("old [1]", 0700), 0);
@@ -404,6 +453,7 @@ int main(void)
     tcase_add_test(tests, a_folder_of_dicom_files_is_a_case);
     tcase_add_test(tests, every_series_below_a_folder_is_a_case);
     tcase_add_test(tests, a_data_set_of_nnunet);
+    tcase_add_test(tests, a_source_of_a_plugin);
     tcase_add_test(tests, a_folder_may_have_wildcards_in_its_name);
     tcase_add_test(tests, separators_are_read_off_the_header);
     tcase_add_test(tests, byte_order_marks_and_utf16_are_read);

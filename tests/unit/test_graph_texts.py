@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Each text that the graph language can say is shown by a test: test_graph_texts.py SOURCE
 
-The formats of errors, warnings and notes are read from engine/graph; each has to occur, with
+The formats of errors, warnings and notes are read from engine/graph and from the sources of cases that
+plugins declare; each has to occur, with
 something in the place of its conversions, in what the tests expect.
 """
 import glob
@@ -11,7 +12,9 @@ import sys
 import unittest
 
 SOURCE = sys.argv.pop(1)
-SAYS = re.compile(r"\b(?:mf__graph_error|mf_diagnostics_(?:error|warning|note)|wrong|mf_fail|mf_hint)\(")
+SAYS = re.compile(r"\b(?:mf__graph_error|mf_diagnostics_(?:error|warning|note)|error_at|wrong|mf_fail|mf_hint"
+                  r"|mf_cases_(?:warn|note))\(")
+SOURCES = ("engine/graph/**/*.c", "plugins/nnunet/*.c", "plugins/volume/**/dicom_cases.c")
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 CHARACTER = re.compile(r"'(?:[^'\\\n]|\\.)'")
 COMMENT = re.compile(r'("(?:[^"\\\n]|\\.)*")|/\*.*?\*/', re.S)
@@ -80,7 +83,8 @@ def expected():
 class Texts(unittest.TestCase):
     def test_all_are_shown_by_a_test(self):
         shown, missing, count = expected(), [], 0
-        for path in sorted(glob.glob(os.path.join(SOURCE, "engine", "graph", "**", "*.c"), recursive=True)):
+        for path in sorted(path for pattern in SOURCES
+                           for path in glob.glob(os.path.join(SOURCE, pattern), recursive=True)):
             for line, said in formats(path):
                 count += 1
                 if not is_shown(said, shown):

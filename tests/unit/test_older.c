@@ -4,6 +4,10 @@
 #include "graph_fixture.h"
 #include "run/schedule/run.h"
 
+typedef struct plugin_text {
+    const char *made;
+} plugin_text;
+
 static mf_plan *plan_of(mf_graph *g, mf_store *store)
 {
     const bool asked[] = {true, true};
@@ -87,6 +91,47 @@ START_TEST(what_was_appended_since_is_not_there)
     char *text = mf_stage_describe(toys, s);
     ck_assert_ptr_nonnull(strstr(text, "Times this."));
     free(text);
+    ck_assert_ptr_null(mf_registry_source_at(toys, 4)); /* its record ends before them */
+    leave_scratch();
+}
+END_TEST
+
+static mf_status read_nothing(mf_cases *cases, const void *params)
+{
+    (void)cases, (void)params;
+    return MF_OK;
+}
+
+/* A record of 1.3 and one of today whose sources have another layout. */
+START_TEST(records_without_sources_are_not_read_past_their_end)
+{
+    static const mf_param table[] = {MF_TEXT(plugin_text, made, NULL, "Text."), MF_END};
+    static const mf_case_source made = {.name = "made",
+                                        .summary = "Made.",
+                                        .params = table,
+                                        .params_size = sizeof(plugin_text),
+                                        .read = read_nothing};
+    static const mf_case_source *const sources[] = {&made, NULL};
+    mf_plugin plugin = {.abi_major = 1,
+                        .abi_minor = 3,
+                        .stage_size = sizeof(mf_stage),
+                        .param_size = sizeof(mf_param),
+                        .port_size = sizeof(mf_port),
+                        .type_size = sizeof(mf_type),
+                        .name = "made",
+                        .source_size = 1,
+                        .sources = sources};
+    char expected[300];
+
+    enter_scratch();
+    ok(mf_registry_add(toys, &plugin, "made.so"));
+    ck_assert_ptr_null(mf_registry_source(toys, "made"));
+    plugin.abi_minor = MF_ABI_MINOR;
+    snprintf(expected, sizeof expected,
+             "plugin made.so was built with another layout of mf_case_source: 1 bytes; stage "
+             "interface 1.4 has %zu\n  build the plugin against the headers of this massflow",
+             sizeof(mf_case_source));
+    fails(mf_registry_add(toys, &plugin, "made.so"), expected);
     leave_scratch();
 }
 END_TEST
@@ -112,6 +157,7 @@ int main(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, layouts_are_those_of_the_first_headers);
     tcase_add_test(c, what_was_appended_since_is_not_there);
+    tcase_add_test(c, records_without_sources_are_not_read_past_their_end);
     tcase_add_test(c, it_runs);
     suite_add_tcase(suite, c);
     return run_suite_as(suite, CK_NOFORK); /* an OpenCL driver does not survive a fork */

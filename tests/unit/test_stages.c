@@ -568,8 +568,162 @@ START_TEST(descriptions)
                            "toy.segment  Segment.\n"
                            "toy.split    Cut in halves.\n"
                            "toy.train    Train.\n"
-                           "toy.views    Make pairs of views.\n");
+                           "toy.views    Make pairs of views.\n"
+                           "\n"
+                           "sources of cases, as in cases: {glob: ...}\n"
+                           "  glob   A case for each file or folder that fits a pattern.\n"
+                           "  csv    A case for each row of a table.\n"
+                           "  list   Cases written out in the graph file.\n"
+                           "  count  Numbered cases without a file.\n");
     free(text);
+}
+END_TEST
+
+/* ---- sources of cases --------------------------------------------------------------------------
+ */
+
+START_TEST(sources_are_described)
+{
+    char file[4096];
+    const char *const files[] = {file};
+    snprintf(file, sizeof file, "%s/lines.so", plugins);
+    ok(mf_registry_load(r, files, 1));
+    ck_assert_str_eq(mf_registry_source_at(r, 4)->name, "lines");
+    ck_assert_str_eq(mf_registry_source_at(r, 5)->name, "strict");
+    ck_assert_ptr_null(mf_registry_source_at(r, 6));
+    ck_assert_ptr_null(mf_registry_source(r, "line"));
+    ck_assert_str_eq(mf_registry_source_near(r, "line"), "lines");
+    const mf_case_source *lines = mf_registry_source(r, "lines");
+    ck_assert_str_eq(mf_registry_source_file(r, lines), file);
+    char *text = mf_case_source_describe(r, lines);
+    char *end = strstr(text, "\nplugin lines (/");
+    ck_assert_ptr_nonnull(end);
+    *end = 0;
+    ck_assert_str_eq(text, "lines - The scans that a text file lists.\n"
+                           "A source of cases, as in cases: {lines: ...}.\n"
+                           "\n"
+                           "Empty lines are passed over.\n"
+                           "\n"
+                           "options\n"
+                           "  lines    The text file.\n"
+                           "           file or folder; required\n"
+                           "  skip     Lines that are passed over.\n"
+                           "           integer, 0 to 100 lines; default 0\n"
+                           "  weights  Read by nobody.\n"
+                           "           list of numbers, 0 to 1; default []\n"
+                           "  marks    What words mean.\n"
+                           "           file or folder; default: none\n"
+                           "\n"
+                           "columns of its cases\n"
+                           "  line   Its number in the file.\n"
+                           "  word*  What stands in it.\n");
+    free(text);
+    text = mf_case_source_describe(r, mf_registry_source(r, "list"));
+    ck_assert_str_eq(text, "list - Cases written out in the graph file.\n"
+                           "A source of cases, as in cases: {list: ...}.\n"
+                           "\n"
+                           "options\n"
+                           "  list  A list of paths, or of columns in braces.\n"
+                           "        required\n"
+                           "\n"
+                           "built into massflow\n");
+    free(text);
+}
+END_TEST
+
+typedef struct source_params {
+    const char *made, *more;
+} source_params;
+
+static mf_status read_nothing(mf_cases *cases, const void *params)
+{
+    (void)cases, (void)params;
+    return MF_OK;
+}
+
+/* Why a plugin with this source is refused; "" where it is not. */
+static void check_source(const mf_case_source *source, const char *expected)
+{
+    const mf_case_source *const sources[] = {source, NULL};
+    const mf_plugin plugin = {.abi_major = MF_ABI_MAJOR,
+                              .abi_minor = MF_ABI_MINOR,
+                              .stage_size = sizeof(mf_stage),
+                              .param_size = sizeof(mf_param),
+                              .port_size = sizeof(mf_port),
+                              .type_size = sizeof(mf_type),
+                              .source_size = sizeof(mf_case_source),
+                              .name = "made",
+                              .sources = sources};
+    mf_registry *own;
+    ok(mf_registry_new(&own));
+    if (*expected)
+        fails(mf_registry_add(own, &plugin, "made.so"), expected);
+    else
+        ok(mf_registry_add(own, &plugin, "made.so"));
+    mf_registry_free(own);
+}
+
+START_TEST(sources_that_do_not_hold_are_refused)
+{
+    static const mf_param made[] = {MF_TEXT(source_params, made, NULL, "Text."), MF_END},
+                          wide[] = {MF_TEXT(source_params, made, NULL, "Text."),
+                                    MF_TEXT(source_params, more, "", "Text."), MF_END},
+                          path[] = {MF_TEXT(source_params, made, NULL, "Text."),
+                                    {"path", MF_PARAM_TEXT, 0, "", 0, 0, "", "Text.", NULL, 0},
+                                    MF_END},
+                          glob[] = {{"glob", MF_PARAM_TEXT, 0, NULL, 0, 0, "", "Text.", NULL, 0},
+                                    MF_END};
+    static const mf_source_column starred[] = {{"a*b", "Help."}, MF_END},
+                                  bare[] = {{"a", NULL}, MF_END},
+                                  both[] = {{"more", "Help."}, MF_END},
+                                  good[] = {{"a*", "Help."}, {"b", "Help."}, MF_END};
+    const mf_case_source right = {.name = "made",
+                                  .summary = "Made.",
+                                  .params = wide,
+                                  .params_size = sizeof(source_params),
+                                  .columns = good,
+                                  .read = read_nothing};
+    mf_case_source s = right;
+    check_source(&right, "");
+    s.name = "a.b";
+    check_source(&s, "plugin made.so: source of cases 'a.b': that is not a valid name of a source: "
+                     "letters, digits and _");
+    s.name = "exclude";
+    check_source(&s, "plugin made.so: source of cases 'exclude': that is not a valid name of a "
+                     "source: letters, digits and _");
+    s = right;
+    s.summary = NULL;
+    check_source(&s, "plugin made.so: source of cases 'made': no summary");
+    s = right;
+    s.read = NULL;
+    check_source(&s, "plugin made.so: source of cases 'made': read is not set");
+    s = right;
+    s.name = "other";
+    check_source(&s, "plugin made.so: source of cases 'other': its first option must have the "
+                     "source's name");
+    s = right;
+    s.params = path;
+    check_source(&s, "plugin made.so: source of cases 'made': 'path' cannot be an option: it has "
+                     "a meaning for all sources");
+    s = right;
+    s.params_size = sizeof(char *);
+    check_source(&s, "plugin made.so: source of cases 'made': parameter 'more' lies outside the "
+                     "parameter struct");
+    s = right;
+    s.columns = starred;
+    check_source(&s, "plugin made.so: source of cases 'made': 'a*b' is not a valid name of a "
+                     "column of a source");
+    s.columns = bare;
+    check_source(&s, "plugin made.so: source of cases 'made': column 'a' has no help");
+    s.columns = both;
+    check_source(&s, "plugin made.so: source of cases 'made': 'more' is an option and a column");
+    s = right;
+    s.params = glob;
+    s.name = "glob";
+    check_source(&s, "the source of cases 'glob' is in both massflow itself and made.so");
+    s = right;
+    s.params = made;
+    check_source(&s, "");
 }
 END_TEST
 
@@ -599,6 +753,8 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_plugin_is_loaded_once);
     tcase_add_test(tests, wrong_plugins_are_named);
+    tcase_add_test(tests, sources_are_described);
+    tcase_add_test(tests, sources_that_do_not_hold_are_refused);
     tcase_add_test(tests, a_plugin_calls_its_own_functions);
     tcase_add_test(tests, a_plugin_calls_the_engine_of_the_program);
     tcase_add_test(tests, plugins_of_the_environment);

@@ -111,7 +111,7 @@ MF_API void mf_cases_note(mf_cases *cases, const char *format, ...) MF_PRINTF(2,
     const mf_case_source variable = {                                                              \
         .name = source_name, .summary = source_summary, .read = source_read, __VA_ARGS__}
 #define MF_COLUMNS(...)                                                                            \
-    .columns = (const mf_source_column[])                                                            \
+    .columns = (const mf_source_column[])                                                          \
     {                                                                                              \
         __VA_ARGS__, MF_END                                                                        \
     }
