@@ -4,6 +4,7 @@
 
 #include <massflow/array.h>
 #include <massflow/artifact.h>
+#include <massflow/cases.h>
 #include <massflow/compute.h>
 #include <massflow/error.h>
 #include <massflow/file.h>
