@@ -52,6 +52,15 @@ class Inspect(unittest.TestCase):
         self.assertIn("toy.masks - Find masks.\n", self.toys("describe", "toy.masks").stdout)
         self.assertEqual(self.toys("describe", "toy.mask", code=2).stderr,
                          "massflow: error: no stage 'toy.mask'; did you mean 'toy.masks'?\n")
+        self.assertIn("\nsources of cases, as in cases: {glob: ...}\n  glob ", self.toys("stages").stdout)
+        self.assertIn("count - Numbered cases without a file.\n", self.toys("describe", "count").stdout)
+        self.assertIn("dicom - A case for each DICOM series below a folder.\n",
+                      self.massflow("help", "dicom").stdout)
+        self.assertEqual(self.massflow("describe", "dicmo", code=2).stderr,
+                         "massflow: error: no source of cases 'dicmo'; did you mean 'dicom'?\n")
+        self.assertEqual(self.toys("describe", "bidsish", code=2).stderr,
+                         "massflow: error: no stage or source of cases 'bidsish'; "
+                         "'massflow stages' lists them\n")
         self.assertEqual(self.massflow("describe", code=2).stderr,
                          "massflow: error: usage: massflow describe STAGE\n"
                          "  massflow help describe\n")

@@ -82,8 +82,18 @@ class Schema(unittest.TestCase):
         self.assertIn(before, GOOD)
         self.assertEqual(self.wrong(GOOD.replace(before, after)), where)
 
+    def test_sources_of_plugins_are_known(self):
+        sources = self.schema["definitions"]["source"]["oneOf"]
+        self.assertEqual([source["required"] for source in sources],
+                         [["glob"], ["csv"], ["list"], ["count"], ["dicom"], ["nnunet"]])
+        self.assertEqual(sources[4]["properties"]["dicom"]["description"],
+                         "The folder; it is searched with all folders in it.")
+
     def test_slips(self):
         self.slip("stages:", "stage:", [""])
+        self.slip("{dicom: study}", "{dicom: [study]}", ["cases"])
+        self.slip("{dicom: study}", "{dicom: study, nnunet: D}", ["cases"])
+        self.slip("{dicom: study}", "{dicmo: study}", ["cases"])
         self.slip("massflow: 1", "massflow: 2", ["massflow"])
         self.slip("use: slic.masks", "use: slic.mask", ["stages/found/use"])
         self.slip("in: {volume: scan}", "in: {volum: scan}", ["stages/found/in"])

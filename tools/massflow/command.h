@@ -75,6 +75,8 @@ int command_refuse(const char *format, ...) MF_PRINTF(1, 2);
 
 /* Loads the plugins, honouring --plugins. 0, or an exit code after printing why not. */
 int open_registry(const args *a, mf_registry **registry);
+/* Whether the first operand is a source of cases. */
+bool describes_source(const args *a);
 /* The plugins and the graph of the first operand, honouring --plugins and --set. Prints all
  * errors and warnings of the graph file. */
 int open_graph(const args *a, mf_registry **registry, mf_graph **graph);

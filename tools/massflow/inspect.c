@@ -62,6 +62,18 @@ static int describe(const args *a)
     return code;
 }
 
+bool describes_source(const args *a)
+{
+    mf_registry *registry;
+    bool known;
+
+    if (open_registry(a, &registry))
+        return false;
+    known = mf_registry_source(registry, args_at(a, 0));
+    mf_registry_free(registry);
+    return known;
+}
+
 const command command_describe = {
     "describe",
     "STAGE",

@@ -73,7 +73,7 @@ static void overview(void)
     }
     printf("\n'massflow help COMMAND' shows the options of a command, 'massflow help STAGE' the "
            "parameters of\n"
-           "a stage.\n");
+           "a stage or the options of a source of cases.\n");
 }
 
 /* A lock of another process on the cache. */
@@ -94,6 +94,8 @@ static int help(const args *a)
     if (strchr(args_at(a, 0), '.'))
         return command_describe.run(a);
     c = find(args_at(a, 0));
+    if (!c && describes_source(a))
+        return command_describe.run(a);
     if (!c)
         return refuse_command(args_at(a, 0));
     command_show(c);

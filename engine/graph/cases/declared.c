@@ -228,6 +228,7 @@ static mf_status told(mf_cases *c, const char *path)
 {
     mf_status error = mf_cases_at(c, NULL, mf_fail(MF_INVALID, "%s cannot be read", path));
     c->told = true;
+    c->good = false;
     return error;
 }
 
@@ -353,12 +354,10 @@ static void run(mf_cases *c, const mf_params *params)
     }
     if (error != c->placed)
         c->placed_at = NULL;
-    else if (c->told) {
-        c->good = false;
+    if (error == c->placed && c->told)
         mf_error_free(error);
-        return;
-    }
-    mf_cases_report(c, c->placed_at, error);
+    else
+        mf_cases_report(c, c->placed_at, error);
 }
 
 bool mf__read_declared(mf_graph *g, const mf_case_source *source, const yaml *map,

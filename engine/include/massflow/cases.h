@@ -1,9 +1,8 @@
-/* cases.h - what a plugin needs that brings a source of cases: `cases: {KEY: VALUE, ...}` in a
- * graph file, where KEY is the source's name.
+/* cases.h - what a plugin needs to declare a source of cases: `cases: {KEY: VALUE, ...}` in a graph
+ * file, where KEY is the source's name.
  *
- * What a source is stands in static data, as with a stage: the engine reads its options from the
- * graph file, checks them, documents them and gives every case the columns that the graph adds.
- * Since interface 1.4. */
+ * A source is static data, as a stage is: the engine reads its options from the graph file, checks
+ * and documents them, and gives every case the columns that the graph adds. Since interface 1.4. */
 #ifndef MASSFLOW_CASES_H
 #define MASSFLOW_CASES_H
 
@@ -25,7 +24,7 @@ typedef struct mf_source_column {
 } mf_source_column;
 
 typedef struct mf_case_source {
-    /* Letters, digits, _ and -. It is the key that chooses the source, and the name of its first
+    /* Letters, digits and _. It is the key that chooses the source, and the name of its first
      * option. No case can have a column of this name. */
     const char *name;
     const char *summary;    /* one line */
@@ -33,14 +32,16 @@ typedef struct mf_case_source {
     const mf_param *params; /* the options; the first has the source's name; ends with MF_END */
     size_t params_size;     /* of the struct that they are read into */
     const mf_source_column *columns; /* beside `id` and `path`; NULL: none */
-    /* Adds the cases, in any order. Several graphs may be read at once. An error without a place of
+    /* Adds the cases, in any order. It keeps no global state: several graphs may be read at
+     * once. An error without a place of
      * its own (see mf_cases_at) is reported at the source's value in the graph file. */
     mf_status (*read)(mf_cases *cases, const void *params);
 } mf_case_source;
 
 /* ---- where things stand ---------------------------------------------------------------------- */
 
-/* The value that the graph file gives an option; the source's own value where it gives none. */
+/* The value that the graph file gives an option; the source's own value where it gives none. For
+ * the place of an error: its text is as written, with "${x}" in it. */
 MF_API const mf_entry *mf_cases_option(const mf_cases *cases, const char *name);
 MF_API const char *mf_cases_folder(const mf_cases *cases); /* of the graph file, absolute */
 
