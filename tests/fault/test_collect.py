@@ -9,16 +9,15 @@ cache from which nothing was ever dropped, and `cache verify` finds nothing. The
 dropped that is in nobody's use. Without --limits a few.
 """
 import argparse
-import contextlib
 import os
 import random
 import re
 import shutil
-import sqlite3
-import subprocess
 import sys
-import tempfile
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
+from harness import Massflow, flags  # noqa: E402 (its folder has to be on the path)
 
 GRAPH = """massflow: 1
 params: {slices: 2, pool: 1, pad: 24, size: 16}
@@ -64,9 +63,6 @@ export:
 SETTINGS = {"pool": ("1", "2"), "pad": ("24", "32"), "size": ("16", "32")}
 TARGETS = ([], ["picture"], ["picture[case=p000]", "sample"], ["picture", "features"],
            ["masks", "picture"])
-OUTCOMES = ("SELECT hex(a.key) || o.port, hex(f.id) FROM action a JOIN output o ON o.action = a.num"
-            " JOIN artifact f ON f.num = o.artifact")
-
 parser = argparse.ArgumentParser()
 parser.add_argument("massflow", type=os.path.abspath)
 parser.add_argument("--limits", type=int, default=6)
@@ -74,33 +70,15 @@ parser.add_argument("--seed", type=int, default=1)
 options = parser.parse_args()
 
 
-class Collected(unittest.TestCase):
+class Collected(Massflow):
+    TIMEOUT = 300
+
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        with open(self.path("graph.yaml"), "w", encoding="utf-8") as file:
-            file.write(GRAPH)
+        super().setUp()
+        self.write("graph.yaml", GRAPH)
         self.massflow("run", "graph.yaml", "--cache", "first")
-        self.size = sum(self.ask("first", file, "SELECT sum(stored) FROM chunk")[0][0]
+        self.size = sum(self.ask("SELECT sum(stored) FROM chunk", "first", file)[0][0]
                         for file in ("cache.db", "chunks.db"))
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def massflow(self, *words):
-        done = subprocess.run([options.massflow, *words], cwd=self.folder, timeout=300,
-                              check=False, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, f"{words}\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def ask(self, cache, file, query):
-        with contextlib.closing(sqlite3.connect(self.path(f"{cache}/{file}"))) as db:
-            return db.execute(query).fetchall()
-
-    def outcomes(self, cache):
-        return dict(self.ask(cache, "cache.db", OUTCOMES))
 
     def exported(self):
         return sorted(os.listdir(self.path("out")))
@@ -130,8 +108,8 @@ class Collected(unittest.TestCase):
             self.assertEqual(self.exported(), files)
             self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", "cache"))
             self.massflow("run", "graph.yaml", "--cache", "first", *words[-8:])
-            expected = self.outcomes("first")
-            for key, artifact in self.outcomes("cache").items():
+            expected = self.results("first")
+            for key, artifact in self.results("cache").items():
                 self.assertEqual(artifact, expected[key])
         print(f"{options.limits} limits of 0 to {self.size} bytes", file=sys.stderr)
 
@@ -139,19 +117,14 @@ class Collected(unittest.TestCase):
         """Runs of the graph with other parameters, three at a time, while all is dropped that can be."""
         rounds, collected, dropped = max(1, options.limits // 3), 0, 0
         for k in range(rounds):
-            runs = [subprocess.Popen([options.massflow, "run", "graph.yaml", "picture", "features",
-                                      "--cache", "first", "-j", "2", "--set", f"slices={100 + 3 * k + i}",
-                                      "--set", f"size={16 + 16 * (k % 2)}"],
-                                     cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                     text=True) for i in range(3)]
+            runs = [self.start("run", "graph.yaml", "picture", "features", "--cache", "first", "-j", "2",
+                               *flags(slices=100 + 3 * k + i, size=16 + 16 * (k % 2))) for i in range(3)]
             while any(run.poll() is None for run in runs):
                 out = self.massflow("cache", "gc", "--size", "0", "--cache", "first")
                 dropped += int(re.search(r"dropped the data of (\d+) artifacts", out).group(1))
                 collected += 1
             for run in runs:
-                out = run.communicate()[0]
-                self.assertEqual(run.returncode, 0, out)
-                self.assertRegex(out, r"(?m)^finished: \d+ run, \d+ cached in ")
+                self.assertRegex(self.rest(run, 0), r"(?m)^finished: \d+ run, \d+ cached in ")
         self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", "first"))
         print(f"{3 * rounds} runs beside {collected} times gc, which dropped {dropped} artifacts",
               file=sys.stderr)

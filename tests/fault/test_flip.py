@@ -10,12 +10,11 @@ import hashlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
-from test_run import MASSFLOW, Pipeline  # noqa: E402 (its folder has to be on the path)
+from harness import MASSFLOW, Pipeline  # noqa: E402 (its folder has to be on the path)
 
 PLACES = int(sys.argv[3]) if len(sys.argv) > 3 else 60
 SEED = int(sys.argv[4]) if len(sys.argv) > 4 else 1
@@ -35,9 +34,10 @@ WANTED = {"all": "all.csv", "rows": "rows.csv", "upper[case=b]": "b.json"}
 
 
 class Flip(Pipeline):
+    GRAPH = GRAPH
+
     def setUp(self):
         super().setUp()
-        self.write("graph.yaml", GRAPH)
         self.massflow("run")
         self.massflow("run")
         shutil.copytree(self.path(".massflow"), self.path("sound"))
@@ -56,9 +56,7 @@ class Flip(Pipeline):
         """Exit status and output; dying by a signal or not ending is not a way to say anything."""
         if words[0] != "cache":
             words = (words[0], "graph.yaml", *words[1:], "--plugins", "plugins")
-        done = subprocess.run([MASSFLOW, *words], cwd=self.folder, env=self.environment(),
-                              timeout=60, capture_output=True, text=True, errors="replace")
-        self.assertIn(done.returncode, (0, 1, 2), f"{words}: {done.stdout}{done.stderr}")
+        done = self.ended([MASSFLOW, *words], (0, 1, 2), timeout=60, errors="replace")
         if done.returncode:
             self.assertIn("error: ", done.stderr + "error: " * (words[0] in ("run", "cache")))
         return done.returncode, done.stdout + done.stderr

@@ -6,17 +6,16 @@ Whatever happens, the run must say so, and the next run with room must end with 
 undisturbed one. Without --all a share of the writes, spread over the whole run. At last the same
 on file systems that are really full.
 """
-import contextlib
 import errno
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
+from harness import MASSFLOW, Massflow, preloading  # noqa: E402 (its folder has to be on the path)
+
 FAILING = os.path.abspath(sys.argv[2])
 ALL = "--all" in sys.argv
 SHARE = 1 if ALL else 40  # every so-manieth write
@@ -38,60 +37,35 @@ export:
 EXPORTS = ["out/000.nii.gz", "out/001.nii.gz", "out/000.png", "out/001.png", "out/dice.csv"]
 
 
-class Folder:
-    """A graph and its cache in a folder of its own."""
+class Full(Massflow):
+    ONE_FOLDER = True
 
-    def __init__(self, where):
-        self.where = where
-        os.makedirs(where, exist_ok=True)
-        with open(os.path.join(where, "graph.yaml"), "w", encoding="utf-8") as file:
-            file.write(GRAPH)
+    def prepare(self):
+        count = self.path("count")
+        self.begin("calm")
+        self.run_graph("calm", code=0, at=0, count=count)
+        type(self).expected = self.made("calm")
+        type(self).writes = int(self.read("count"))
 
-    def massflow(self, *words, **faults):
-        env = dict(os.environ)
+    def begin(self, where):
+        """A folder of a run's own."""
+        os.makedirs(self.path(where), exist_ok=True)
+        self.write(f"{where}/graph.yaml", GRAPH)
+
+    def run_graph(self, where, code=None, **faults):
+        env = self.environment()
         if faults:
-            env["LD_PRELOAD"] = FAILING
-            env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-            env["MASSFLOW_FAULT_FOLDER"] = self.where
-            for name, value in faults.items():
-                env["MASSFLOW_FAULT_" + name.upper()] = str(value)
-        return subprocess.run([MASSFLOW, *words], cwd=self.where, env=env, capture_output=True,
-                              text=True, timeout=120, check=False)
+            env.update(preloading(FAILING), MASSFLOW_FAULT_FOLDER=self.path(where),
+                       **{"MASSFLOW_FAULT_" + name.upper(): str(value) for name, value in faults.items()})
+        return self.ended(self.line("run", "graph.yaml"), code, cwd=self.path(where), env=env)
 
-    def results(self):
+    def made(self, where):
         """What the cache says was made, and the exported bytes."""
-        path = f"file:{self.where}/.massflow/cache.db?mode=ro"
-        with contextlib.closing(sqlite3.connect(path, uri=True)) as cache:
-            made = sorted(cache.execute(
-                "SELECT hex(a.key), o.port, o.position, hex(x.id) FROM action a"
-                " JOIN output o ON o.action = a.num JOIN artifact x ON x.num = o.artifact"))
-        files = []
-        for name in EXPORTS:
-            with open(os.path.join(self.where, name), "rb") as file:
-                files.append(file.read())
-        return made, files
+        return self.results(f"{where}/.massflow"), [self.read_bytes(f"{where}/{name}") for name in EXPORTS]
 
-    def strangers(self):
+    def strangers(self, where):
         """Files in the folder of exports that nobody asked for."""
-        return sorted(set(os.listdir(os.path.join(self.where, "out"))) -
-                      {os.path.basename(name) for name in EXPORTS})
-
-
-class Full(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.top = tempfile.mkdtemp(prefix="massflow-test-")
-        calm = Folder(os.path.join(cls.top, "calm"))
-        count = os.path.join(cls.top, "count")
-        done = calm.massflow("run", "graph.yaml", at=0, count=count)
-        assert done.returncode == 0, done.stderr
-        cls.expected = calm.results()
-        with open(count, encoding="ascii") as file:
-            cls.writes = int(file.read())
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.top)
+        return sorted(set(os.listdir(self.path(where + "/out"))) - {os.path.basename(name) for name in EXPORTS})
 
     def check_told(self, done, place):
         """A failed run says so; one that says nothing is right."""
@@ -102,25 +76,25 @@ class Full(unittest.TestCase):
             self.assertRegex(said, r"(?i)disk (is|not) full|No space left|I/O error|"
                              r"Input/output error", place)
 
-    def check_mended(self, folder, place):
-        done = folder.massflow("run", "graph.yaml")
+    def check_mended(self, where, place):
+        done = self.run_graph(where)
         self.assertEqual(done.returncode, 0, f"{place}: {done.stdout}{done.stderr}")
-        self.assertEqual(folder.results(), self.expected, place)
-        self.assertEqual(folder.strangers(), [], place)
+        self.assertEqual(self.made(where), self.expected, place)
+        self.assertEqual(self.strangers(where), [], place)
 
     def sweep(self, first, **fault):
         failed = 0
         places = range(first, self.writes + 1, SHARE)
         for at in places:
             place = f"write {at} of {self.writes}, {fault}"
-            folder = Folder(os.path.join(self.top, "run"))
-            done = folder.massflow("run", "graph.yaml", at=at, **fault)
+            self.begin("run")
+            done = self.run_graph("run", at=at, **fault)
             self.check_told(done, place)
             failed += done.returncode != 0
             if done.returncode == 0:
-                self.assertEqual(folder.results(), self.expected, place)
-            self.check_mended(folder, place)
-            shutil.rmtree(folder.where)
+                self.assertEqual(self.made("run"), self.expected, place)
+            self.check_mended("run", place)
+            shutil.rmtree(self.path("run"))
         print(f"{len(places)} of {self.writes} writes failed in turn ({fault}):"
               f" {failed} runs failed, the others came out right, all were mended")
         self.assertGreater(failed, 0)
@@ -132,7 +106,7 @@ class Full(unittest.TestCase):
         self.sweep(1 + SHARE // 2, errno=errno.EIO, lasts=0)
 
     def test_small_file_systems(self):
-        mount = os.path.join(self.top, "small")
+        mount = self.path("small")
         os.mkdir(mount)
         inner = os.environ.get("MASSFLOW_TEST_INSIDE")
         if not inner:
@@ -150,12 +124,12 @@ class Full(unittest.TestCase):
         sizes = range(64, 4096, 64 if ALL else 448)
         for size in sizes:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "small", mount], check=True)
-            folder = Folder(mount)
-            done = folder.massflow("run", "graph.yaml")
+            self.begin("small")
+            done = self.run_graph("small")
             self.check_told(done, f"{size} kB")
             failed += done.returncode != 0
             subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
-            self.check_mended(folder, f"{size} kB")
+            self.check_mended("small", f"{size} kB")
             subprocess.run(["umount", mount], check=True)
         print(f"{len(sizes)} file systems of 64 kB to 4 MB: {failed} were too small,"
               " all runs were mended")

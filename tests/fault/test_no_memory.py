@@ -7,37 +7,22 @@ describes graphs and stages (engine/base/arena.c, engine/graph, engine/stages). 
 anything runs, and not worth a path of its own through every reader. COUNT of the allocations, spread
 over the run.
 """
-import contextlib
 import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import unittest
 
 from test_full_disk import GRAPH
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
+from harness import Massflow, sanitized  # noqa: E402 (its folder has to be on the path)
+
 NO_MEMORY = os.path.abspath(sys.argv[2])
 POINTS = sys.argv[3:]
 MAY_ABORT = ("/engine/base/arena.c", "/engine/graph/", "/engine/stages/")
-
-
-def sanitized():
-    with open(MASSFLOW, "rb") as file:
-        return b"libasan" in file.read()
-
-
-def artifacts_of(cache):
-    """By action and port: what came out."""
-    path = f"file:{cache}/cache.db?mode=ro"
-    with contextlib.closing(sqlite3.connect(path, uri=True)) as db:
-        return sorted(db.execute(
-            "SELECT hex(a.key), o.port, hex(x.id) FROM action a JOIN output o ON o.action = a.num"
-            " JOIN artifact x ON x.num = o.artifact"))
 
 
 def place_of(frame):
@@ -50,26 +35,19 @@ def place_of(frame):
 
 @unittest.skipIf(sanitized(), "the address sanitizer allocates in its own way")
 @unittest.skipIf(not shutil.which("addr2line"), "addr2line (binutils) is not there")
-class NoMemory(unittest.TestCase):
+class NoMemory(Massflow):
+    TIMEOUT = 300
+
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        with open(self.path("graph.yaml"), "w", encoding="utf-8") as file:
-            file.write(GRAPH)
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
+        super().setUp()
+        self.write("graph.yaml", GRAPH)
 
     def run_graph(self, at=None):
-        env = dict(os.environ)
+        env = self.environment()
         if at is not None:
             env.update(LD_PRELOAD=NO_MEMORY, MASSFLOW_FAULT_AT=str(at), MALLOC_PERTURB_="165",
                        MASSFLOW_FAULT_COUNT=self.path("count"))
-        return subprocess.run([MASSFLOW, "run", "graph.yaml", "-j", "1"], cwd=self.folder, env=env,
-                              capture_output=True, text=True, timeout=300, errors="replace",
-                              check=False)
+        return self.ended(self.line("run", "graph.yaml", "-j", "1"), None, env=env, errors="replace")
 
     def clear(self):
         for name in (".massflow", "out"):
@@ -99,7 +77,7 @@ class NoMemory(unittest.TestCase):
 
     def test_each_in_turn(self):
         points = self.points()
-        expected = artifacts_of(self.path(".massflow"))
+        expected = self.results()
         self.assertTrue(expected)
         failed = []
         for at in points:
@@ -114,7 +92,7 @@ class NoMemory(unittest.TestCase):
             elif done.returncode and "memory" not in done.stdout + done.stderr:
                 failed.append(f"allocation {at}: not said\n{done.stdout}{done.stderr}")
             again = self.run_graph()
-            if again.returncode or artifacts_of(self.path(".massflow")) != expected:
+            if again.returncode or self.results() != expected:
                 failed.append(f"allocation {at}: the next run\n{again.stdout}{again.stderr}")
         print(f"{len(points)} allocations failed in turn, {len(failed)} of them not well")
         self.assertEqual(failed, [], "\n\n".join(failed))

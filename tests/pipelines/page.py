@@ -8,15 +8,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW, BUILD, PAGE = map(os.path.abspath, sys.argv[1:4])
+from harness import MASSFLOW, TIMES, Massflow
+
+BUILD, PAGE = map(os.path.abspath, sys.argv[2:4])
 MARK = "=== end of block"
-
-# What differs each time.
-TIMES = re.compile(r"\(\d[^)]*s\)| in \d\S* ?m?s$")
-
 
 def blocks():
     with open(PAGE, encoding="utf-8") as file:
@@ -43,17 +39,17 @@ def script():
     return "".join(lines)
 
 
-class Page(unittest.TestCase):
+class Page(Massflow):
+    TIMEOUT = 280
+    REPLACED = TIMES
+
     def told(self):
         """How many lines of ```text were looked for, all of which stood there."""
-        env = dict(os.environ, PATH=os.path.dirname(MASSFLOW) + ":" + os.environ["PATH"],
+        env = dict(self.environment(), PATH=os.path.dirname(MASSFLOW) + ":" + os.environ["PATH"],
                    PKG_CONFIG_PATH=BUILD + "/engine")
-        for name in ("MASSFLOW_PLUGINS", "MESON_TEST_ITERATION", "LD_LIBRARY_PATH"):
+        for name in ("MESON_TEST_ITERATION", "LD_LIBRARY_PATH"):
             env.pop(name, None)
-        with tempfile.TemporaryDirectory(prefix="massflow-test-") as folder:
-            done = subprocess.run(["sh"], input=script(), cwd=folder, env=env, timeout=280,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, 0, done.stdout)
+        done = self.ended(["sh"], input=script(), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         printed, before = {}, ""
         parts = re.split(rf"{MARK} (\d+)\n", done.stdout)
         for output, number in zip(parts[0::2], parts[1::2]):
@@ -61,9 +57,9 @@ class Page(unittest.TestCase):
         told = 0
         for i, (kind, text) in enumerate(blocks()):
             if kind != "text":
-                before = [TIMES.sub("", line) for line in printed[i].splitlines()]
+                before = [self.replaced(line) for line in printed[i].splitlines()]
                 continue
             for line in text.splitlines():
-                self.assertIn(TIMES.sub("", line), before)
+                self.assertIn(self.replaced(line), before)
                 told += 1
         return told

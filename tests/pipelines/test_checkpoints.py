@@ -4,12 +4,9 @@
 Killed, stopped or failed in the middle, a stage goes on from its last state and ends with the same
 bytes as if nothing had happened.
 """
-import os
-import sqlite3
-import subprocess
-import unittest
+import signal
 
-from test_run import MASSFLOW, Pipeline
+from harness import Pipeline, flags, main
 
 GRAPH = """massflow: 1
 params: {stop_at: -1, every: 1, die: -1, fail: -1, seed: 1}
@@ -20,49 +17,27 @@ stages:
 
 
 class Checkpoints(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", GRAPH)
-
-    def set(self, **values):
-        return [w for name, value in values.items() for w in ("--set", f"{name}={value}")]
+    GRAPH = GRAPH
 
     def result(self, **values):
-        out = self.massflow("show", "numbers", *self.set(**values))
+        out = self.massflow("show", "numbers", *flags(**values))
         return out.splitlines()[0]
 
     def steps(self):
         """Which steps were done since the last call, in order."""
-        return [int(line.split()[1]) for line in self.lines()]
-
-    def lines(self):
-        if not os.path.exists(self.log):
-            return []
-        with open(self.log, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        os.remove(self.log)
-        return lines
-
-    def ask(self, query):
-        db = sqlite3.connect(self.path(".massflow/cache.db"))
-        rows = db.execute(query).fetchall()
-        db.close()
-        return rows
+        return [int(line.split()[1]) for line in self.steps_logged()]
 
     def saved(self):
         return [step for step, in self.ask("SELECT step FROM checkpoint ORDER BY step")]
 
     def undisturbed(self, **values):
-        self.massflow("run", "--cache", "other", *self.set(**values))
-        out = self.massflow("show", "numbers", "--cache", "other", *self.set(**values))
-        self.lines()
+        self.massflow("run", "--cache", "other", *flags(**values))
+        out = self.massflow("show", "numbers", "--cache", "other", *flags(**values))
+        self.steps_logged()
         return out.splitlines()[0]
 
     def killed(self, **values):
-        done = subprocess.run([MASSFLOW, "run", "graph.yaml", "--plugins", "plugins",
-                               *self.set(**values)], cwd=self.folder, env=self.environment(),
-                              capture_output=True, timeout=120)
-        self.assertEqual(done.returncode, -9, done.stderr)
+        self.massflow("run", *flags(**values), code=-signal.SIGKILL)
 
     def test_killed_and_started_again(self):
         expected = self.undisturbed()
@@ -86,7 +61,7 @@ class Checkpoints(Pipeline):
 
     def test_failed_and_run_again(self):
         expected = self.undisturbed()
-        out = self.massflow("run", *self.set(fail=3), code=1)
+        out = self.massflow("run", *flags(fail=3), code=1)
         self.assertIn("failed as told", out)
         self.massflow("run")
         self.assertEqual(self.steps(), [0, 1, 2, 3, 4, 5])
@@ -94,19 +69,19 @@ class Checkpoints(Pipeline):
 
     def test_another_action_has_another_state(self):
         self.killed(die=4)
-        self.lines()
-        self.massflow("run", *self.set(seed=2))
+        self.steps_logged()
+        self.massflow("run", *flags(seed=2))
         self.assertEqual(self.steps(), [0, 1, 2, 3, 4, 5])
         self.assertEqual(self.saved(), [3, 4])
 
     def test_a_longer_run_goes_on_from_a_shorter_one(self):
         expected = self.undisturbed()
         shorter = self.undisturbed(stop_at=5)
-        self.massflow("run", *self.set(stop_at=3))
+        self.massflow("run", *flags(stop_at=3))
         self.assertEqual(self.saved(), [3])
-        self.massflow("run", *self.set(stop_at=5))
+        self.massflow("run", *flags(stop_at=5))
         self.assertEqual(self.saved(), [5])
-        self.massflow("run", *self.set(stop_at=6))
+        self.massflow("run", *flags(stop_at=6))
         self.assertEqual(self.steps(), [0, 1, 2, 3, 4, 5])
         self.assertEqual(self.saved(), [])
         self.assertEqual(self.result(stop_at=6), expected)
@@ -114,9 +89,9 @@ class Checkpoints(Pipeline):
 
     def test_a_shorter_run_takes_nothing_from_a_longer_one(self):
         expected = self.undisturbed(stop_at=2)
-        self.massflow("run", *self.set(stop_at=4))
-        self.lines()
-        self.massflow("run", *self.set(stop_at=2))
+        self.massflow("run", *flags(stop_at=4))
+        self.steps_logged()
+        self.massflow("run", *flags(stop_at=2))
         self.assertEqual(self.steps(), [0, 1])
         self.assertEqual(self.result(stop_at=2), expected)
         self.assertEqual(self.saved(), [2, 4])
@@ -124,12 +99,9 @@ class Checkpoints(Pipeline):
     def test_a_damaged_state_is_passed_over(self):
         expected = self.undisturbed()
         self.killed(die=4)
-        self.lines()
-        db = sqlite3.connect(self.path(".massflow/cache.db"))
-        db.execute("UPDATE chunk_data SET bytes = CAST(x'0000' || substr(bytes, 3) AS BLOB)"
-                   " WHERE num = (SELECT max(num) FROM chunk_data)")
-        db.commit()
-        db.close()
+        self.steps_logged()
+        self.change("UPDATE chunk_data SET bytes = CAST(x'0000' || substr(bytes, 3) AS BLOB)"
+                    " WHERE num = (SELECT max(num) FROM chunk_data)")
         out = self.massflow("run")
         self.assertIn("numbers: the checkpoint of step 4 cannot be used and is skipped: chunk",
                       out)
@@ -138,4 +110,4 @@ class Checkpoints(Pipeline):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_checkpoints"])
+    main(2)

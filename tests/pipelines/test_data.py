@@ -5,20 +5,13 @@ Supervoxels must mark organs that nobody named, samples must lie where their sca
 changed parameter must run what depends on it and nothing else. Real scans are read from
 MASSFLOW_DATA; without it that test is skipped.
 """
-import array
 import collections
 import csv
-import gzip
-import json
 import os
-import shutil
-import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import DATA, REAL, Massflow, flags, main, read_nifti, write_nifti
+
 PLUGINS = os.path.dirname(os.path.abspath(sys.argv[2]))
 
 PHANTOMS = """massflow: 1
@@ -47,36 +40,6 @@ stages:
            with: {spacing: [3, 3, 3], min_size: [32, 32, 32]}}
 """
 
-TYPES = {2: "B", 4: "h", 8: "i", 16: "f", 512: "H"}
-
-
-def read_nifti(path):
-    """Volumes of a .nii.gz, each a flat array."""
-    with gzip.open(path) as file:
-        data = file.read()
-    sizes = struct.unpack_from("<8h", data, 40)
-    code, = struct.unpack_from("<h", data, 70)
-    start, = struct.unpack_from("<f", data, 108)
-    values = array.array(TYPES[code], data[int(start):])
-    voxels = sizes[1] * sizes[2] * sizes[3]
-    return [values[i:i + voxels] for i in range(0, len(values), voxels)]
-
-
-def write_nifti(path, size, voxels, code=2):
-    """A .nii.gz of 2 mm voxels, RAS, of a type of TYPES."""
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, *size, 1, 1, 1, 1)
-    struct.pack_into("<hh", header, 70, code, 8 * struct.calcsize(TYPES[code]))
-    struct.pack_into("<8f", header, 76, 1, 2, 2, 2, 0, 0, 0, 0)
-    struct.pack_into("<3f", header, 108, 352, 1, 0)
-    struct.pack_into("<hh", header, 252, 0, 1)
-    struct.pack_into("<12f", header, 280, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0)
-    header[344:348] = b"n+1\0"
-    with gzip.open(path, "wb", 1) as file:
-        file.write(bytes(header) + array.array(TYPES[code], voxels).tobytes())
-
-
 def best_dice(layers, labels):
     """Per label the Dice of the mask that fits it best. Masks are numbered over all layers."""
     best = collections.Counter()
@@ -90,32 +53,20 @@ def best_dice(layers, labels):
     return best
 
 
-class Graphs(unittest.TestCase):
+class Graphs(Massflow):
+    TIMEOUT = 240
+
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        super().setUp()
         self.write("phantoms.yaml", PHANTOMS)
         self.write("scans.yaml", SCANS)
 
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def write(self, name, text):
-        with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def massflow(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, *words, "--plugins", PLUGINS], cwd=self.folder, timeout=240, check=False,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
+    def line(self, *words):
+        return [*super().line(*words), "--plugins", PLUGINS]
 
     def facts(self, graph, node):
         self.massflow("get", graph, node, "-o", "facts.json")
-        with open(os.path.join(self.folder, "facts.json"), encoding="utf-8") as file:
-            return json.load(file)
+        return self.read_json("facts.json")
 
 
 class Data(Graphs):
@@ -123,8 +74,8 @@ class Data(Graphs):
         self.massflow("run", "phantoms.yaml", "masks")
         self.massflow("get", "phantoms.yaml", "masks[case=000]", "-o", "masks.nii.gz")
         self.massflow("get", "phantoms.yaml", "scan[case=000].labels", "-o", "labels.nii.gz")
-        labels, = read_nifti(os.path.join(self.folder, "labels.nii.gz"))
-        dice = best_dice(read_nifti(os.path.join(self.folder, "masks.nii.gz")), labels)
+        labels, = read_nifti(self.path("labels.nii.gz"))[1]
+        dice = best_dice(read_nifti(self.path("masks.nii.gz"))[1], labels)
         self.assertGreaterEqual(len(dice), 8)
         # The liver (1) and half of the organs are found well; cubes would reach 0.5 at best.
         self.assertGreater(dice[1], 0.75, dice)
@@ -157,11 +108,10 @@ class Data(Graphs):
         self.assertIn("0 run, 6 cached", self.massflow(*run, "--set", "gamma=[0.5, 2]"))
 
     def rows(self, *settings):
-        flags = [word for setting in settings for word in ("--set", setting)]
-        self.massflow("run", "phantoms.yaml", "read", *flags)
-        self.massflow("get", "phantoms.yaml", "read", *flags, "-o", "rows.csv")
-        with open(os.path.join(self.folder, "rows.csv"), encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        words = flags(settings)
+        self.massflow("run", "phantoms.yaml", "read", *words)
+        self.massflow("get", "phantoms.yaml", "read", *words, "-o", "rows.csv")
+        return self.read_csv("rows.csv")
 
     def test_pairs_depend_on_recipe_and_item_only(self):
         rows = self.rows()
@@ -188,17 +138,15 @@ class Data(Graphs):
         text = self.massflow("run", "phantoms.yaml", "--set", "gamma=[1]", code=2)
         self.assertIn("weak_gamma_range takes two numbers, minimum and maximum; it has 1", text)
 
-    @unittest.skipUnless(os.path.isdir(os.environ.get("MASSFLOW_DATA", "")), "no MASSFLOW_DATA")
+    @REAL
     def test_real_scans(self):
-        data = os.environ["MASSFLOW_DATA"]
         for name, modality, least in (("ct/ct_abdomen_pelvis_A.nii.gz", "CT", 50),
                                       ("mri/mr_spine_t1.nii.gz", "", 5)):
-            path = "data=" + os.path.join(data, name)
+            path = "data=" + os.path.join(DATA, name)
             self.massflow("run", "scans.yaml", "--set", path)
             case = os.path.basename(name).split(".")[0]
             self.massflow("get", "scans.yaml", f"sample[case={case}]", "--set", path, "-o", "s.json")
-            with open(os.path.join(self.folder, "s.json"), encoding="utf-8") as file:
-                sample = json.load(file)
+            sample = self.read_json("s.json")
             self.assertEqual(sample["attributes"]["modality"], modality)
             self.assertGreater(sample["arrays"]["box"]["shape"][0], least)
 
@@ -235,11 +183,11 @@ class Bodies(Graphs):
     def inside(self, case, labelled=True):
         """Shares of the volume, and of the labels, that lie in the body."""
         self.massflow("get", "bodies.yaml", f"body[case={case}]", "-o", "body.nii.gz")
-        body, = read_nifti(self.path("body.nii.gz"))
+        body, = read_nifti(self.path("body.nii.gz"))[1]
         if not labelled:
             return sum(map(bool, body)) / len(body), None
         self.massflow("get", "bodies.yaml", f"labels[case={case}]", "-o", "labels.nii.gz")
-        labels, = read_nifti(self.path("labels.nii.gz"))
+        labels, = read_nifti(self.path("labels.nii.gz"))[1]
         both = sum(1 for b, l in zip(body, labels) if b and l)
         return sum(map(bool, body)) / len(body), both / sum(map(bool, labels))
 
@@ -252,8 +200,8 @@ class Bodies(Graphs):
                     shade = (400 if x + y < 22 else 700) + (x * 7 + y * 5 + z * 3) % 23
                     crop.append(30 if (x * y + z) % 37 == 0 else shade)
                     air.append(shade if 5 <= x < 19 and 4 <= y < 20 else (x * 3 + y * 5 + z * 7) % 11)
-        write_nifti(self.path("crop.nii.gz"), [24, 24, 24], crop, 4)
-        write_nifti(self.path("air.nii.gz"), [24, 24, 24], air, 4)
+        write_nifti(self.path("crop.nii.gz"), [24, 24, 24], crop, spacing=(2, 2, 2))
+        write_nifti(self.path("air.nii.gz"), [24, 24, 24], air, spacing=(2, 2, 2))
         self.cases([("crop", "crop.nii.gz", "mr", "", "no"), ("air", "air.nii.gz", "mr", "", "no")])
 
     def test_a_crop_and_a_scan_in_air(self):
@@ -287,10 +235,9 @@ class Bodies(Graphs):
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=otsu")
         self.assertIn("found[case=air]: the body is 38.9% of the volume (otsu)\n", out)
 
-    @unittest.skipUnless(os.path.isdir(os.environ.get("MASSFLOW_DATA", "")), "no MASSFLOW_DATA")
+    @REAL
     def test_real_scans(self):
         """All labels lie in the body, and where there is air around it does not; docs/samples.md."""
-        data = os.path.abspath(os.environ["MASSFLOW_DATA"])
         wanted, rows = {}, []
         for name, modality, share in (("ct/ct_abdomen_pelvis_A", "ct", 0.649), ("ct/ct_upper_abdomen_A_crop", "ct", 0.667),
                                       ("ct/cta_thoracic_aorta_dissection_C", "ct", 0.978),
@@ -298,20 +245,20 @@ class Bodies(Graphs):
                                       ("mri/mr_upper_abdomen", "mr", 0.804), ("mri/mr_brain_F_fs", "mr", 0.389),
                                       ("mri/mr_brain_oasis_B", "mr", 0.540), ("mri/mr_spine_t1", "mr", 1),
                                       ("mri/mr_spine_t2", "mr", 1)):
-            path = os.path.join(data, name)
+            path = os.path.join(DATA, name)
             rows.append((os.path.basename(name), path + ".nii.gz", modality, path + "_labels.nii.gz", "yes"))
             wanted[rows[-1][0]] = share
         for name, few in (("msd_hippocampus", 10), ("chaos_mr_t2", 4), ("ixi_brain_2mm", 4)):
-            with open(os.path.join(data, "sets", name, "cases.csv"), encoding="utf-8", newline="") as file:
+            with open(os.path.join(DATA, "sets", name, "cases.csv"), encoding="utf-8", newline="") as file:
                 for row in list(csv.DictReader(file))[:few]:
-                    image, label = (os.path.join(data, "sets", name, row[k]) for k in ("image", "label"))
+                    image, label = (os.path.join(DATA, "sets", name, row[k]) for k in ("image", "label"))
                     rows.append((row["id"], image, "mr", label, "yes"))
                     wanted[row["id"]] = 1 if name == "msd_hippocampus" else None
         stripped = ("mr_brain_oasis_A", "mr_brain_colin27")
         for name, label in zip(stripped, ("mr_brain_oasis_A_labels", "mr_brain_colin27_aal_labels")):
-            rows.append((name, os.path.join(data, "mri", name + ".nii.gz"), "mr",
-                         os.path.join(data, "mri", label + ".nii.gz"), "yes"))
-        rows.append(("pet", os.path.join(data, "pet/pet_brain_template.nii"), "pet", "", "no"))
+            rows.append((name, os.path.join(DATA, "mri", name + ".nii.gz"), "mr",
+                         os.path.join(DATA, "mri", label + ".nii.gz"), "yes"))
+        rows.append(("pet", os.path.join(DATA, "pet/pet_brain_template.nii"), "pet", "", "no"))
         self.cases(rows, LABELS)
         self.massflow("run", "bodies.yaml")
         for case, share in wanted.items():
@@ -329,7 +276,7 @@ class Bodies(Graphs):
                 body, labels, scan = [], [], []
                 for node, voxels in (("body", body), ("labels", labels), ("scan", scan)):
                     self.massflow("get", "bodies.yaml", f"{node}[case={case}]", "-o", "v.nii.gz")
-                    voxels.extend(read_nifti(self.path("v.nii.gz"))[0])
+                    voxels.extend(read_nifti(self.path("v.nii.gz"))[1][0])
                 self.assertEqual(sum(1 for b, l, v in zip(body, labels, scan) if l and v and not b), 0)
                 self.assertGreater(sum(1 for b, l in zip(body, labels) if l and not b), 0)
 
@@ -351,15 +298,13 @@ stages:
         block = [int(i % 6 in (2, 3) and i // 6 % 6 in (2, 3)) for i in range(216)]
         for case, pred, truth in (("both", 1, 1), ("missed", 0, 1), ("invented", 1, 0), ("neither", 0, 0)):
             for name, there in (("pred", pred), ("truth", truth)):
-                write_nifti(self.path(f"{case}_{name}.nii.gz"), [6, 6, 6], [there * v for v in block])
+                write_nifti(self.path(f"{case}_{name}.nii.gz"), [6, 6, 6], [there * v for v in block], "B", (2, 2, 2))
 
     def table(self, node):
         self.massflow("get", "g.yaml", node, "-o", "t.csv")
-        with open(self.path("t.csv"), encoding="utf-8") as file:
-            text = file.read()
+        text = self.read("t.csv")
         self.massflow("get", "g.yaml", node, "-o", "t.json")
-        with open(self.path("t.json"), encoding="utf-8") as file:
-            rows = json.load(file, parse_constant=self.fail)["rows"]
+        rows = self.read_json("t.json", parse_constant=self.fail)["rows"]
         shown = self.massflow("show", "g.yaml", node)
         for said in (text, shown):
             self.assertNotIn("nan", said)
@@ -393,8 +338,7 @@ stages:
         lines, rows = self.table("free.summary")
         self.assertEqual(lines[1:], ["mean,0,,,,0,0,0,0"])
         self.massflow("report", "g.yaml", "-o", "r.html")
-        with open(self.path("r.html"), encoding="utf-8") as file:
-            self.assertNotIn(">nan<", file.read().replace("-nan", "nan"))
+        self.assertNotIn(">nan<", self.read("r.html").replace("-nan", "nan"))
 
     def test_without_distances(self):
         self.write_cases("false")
@@ -403,4 +347,4 @@ stages:
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(2)

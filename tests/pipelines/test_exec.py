@@ -10,19 +10,9 @@ import re
 import shutil
 import signal
 import struct
-import subprocess
-import sys
-import tempfile
-import unittest
 import zlib
 
-MASSFLOW = os.path.abspath(sys.argv[1])
-
-# What differs each time.
-TIMES = [(re.compile(r"/\S*/massflow-exec-\w{6}"), "FOLDER"),
-         (re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
-         (re.compile(r"\(\d[^)]*s\)"), "(TIME)"),
-         (re.compile(r" in \d\S* ?m?s$", re.M), " in TIME")]
+from harness import Commands, main, read_npy
 
 # Labels what is above 100 HU, on the scan's own grid: NIfTI in, NIfTI out.
 THRESHOLD = """
@@ -56,41 +46,7 @@ stages:
 """
 
 
-def read_npy(path):
-    with open(path, "rb") as file:
-        data = file.read()
-    length, = struct.unpack_from("<H", data, 8)
-    header = eval(data[10:10 + length])
-    code = {"|u1": "B", "<i2": "h", "<f4": "f", "<u2": "H", "|i1": "b"}[header["descr"]]
-    body = data[10 + length:]
-    return header["shape"], struct.unpack(f"<{len(body) // struct.calcsize(code)}{code}", body)
-
-
-class Commands(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        self.temporary = os.path.join(self.folder, "t")
-        os.mkdir(self.temporary)
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def massflow(self, *words, code=0, **env):
-        done = subprocess.run([MASSFLOW, *words], cwd=self.folder, capture_output=True, text=True,
-                              env=dict(os.environ, TMPDIR=self.temporary, **env), timeout=120)
-        text = done.stdout + done.stderr
-        self.assertEqual(done.returncode, code, text)
-        for pattern, word in TIMES:
-            text = pattern.sub(word, text)
-        return text
-
+class Exec(Commands):
     def command(self, command, *, code=1, limits="", more="", inputs="in: {text: note}, "):
         """Runs a graph with one command that is given a text; the report from 'failed:' on."""
         self.write("note.py", "")
@@ -104,14 +60,13 @@ stages:
 
     def text(self):
         self.massflow("get", "g.yaml", "it.text", "-o", "it.txt")
-        with open(self.path("it.txt"), encoding="utf-8") as file:
-            return file.read()
+        return self.read("it.txt")
 
 
 REPEAT = "  retry: massflow run g.yaml 'it'\n"
 
 
-class Files(Commands):
+class Files(Exec):
     def test_a_script_labels_scans(self):
         self.write("threshold.py", THRESHOLD)
         self.write("g.yaml", GRAPH)
@@ -196,8 +151,7 @@ stages:
         texts = []
         for name in ("sizes", "back"):
             self.massflow("get", "g.yaml", name + ".table", "-o", name + ".csv")
-            with open(self.path(name + ".csv"), encoding="utf-8") as file:
-                texts.append(file.read())
+            texts.append(self.read(name + ".csv"))
         self.assertEqual(texts[0], texts[1])
         rows = list(csv.reader(io.StringIO(texts[0])))
         self.assertEqual([row[0] for row in rows], ["case", "p000.nii", "p001.nii", "p002.nii"])
@@ -211,8 +165,7 @@ stages:
         png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 2, 0, 0, 0)) +
                chunk(b"IDAT", zlib.compress(b"".join(b"\0" + pixels[i:i + 9] for i in (0, 9)))) +
                chunk(b"IEND", b""))
-        with open(self.path("a.png"), "wb") as file:
-            file.write(png)
+        self.write("a.png", png)
         self.write("g.yaml", """massflow: 1
 stages:
   it: {use: exec.run, with: {command: "cp {files} {out.image}", files: a.png}}
@@ -275,7 +228,7 @@ with open(sys.argv[1], "w", encoding="utf-8") as out:
 TABLE = """{use: exec.run, each: %s, with: {shell: true, command: "echo n > {out.table}; echo 1 >> {out.table}"}}"""
 
 
-class Gathered(Commands):
+class Gathered(Exec):
     """The files of elements: as many as elements, whatever these are called."""
 
     def listed(self, head, gather, command="{tables}"):
@@ -335,7 +288,7 @@ stages:
                                  "tables", "tables_json"])
 
 
-class Values(Commands):
+class Values(Exec):
     """What comes from a case is one piece of text, never parted, filled in, or run."""
 
     ODD = ["a b", "$(touch PWN)", "x;touch PWN", "{in}", "it''s `touch PWN` \"q\" \\\\", "012"]
@@ -356,8 +309,7 @@ stages:
         texts = []
         for i in range(len(self.ODD)):
             self.massflow("get", "g.yaml", f"it[case=c{i}].text", "-o", "it.txt")
-            with open(self.path("it.txt"), encoding="utf-8") as file:
-                texts.append(file.read())
+            texts.append(self.read("it.txt"))
         return texts
 
     def expected(self, form):
@@ -414,11 +366,10 @@ stages:
         self.assertEqual(self.text(), "here\n")
 
 
-class Tables(Commands):
+class Tables(Exec):
     def table(self, text):
         """A table that a command writes, as massflow understands it."""
-        with open(self.path("t.csv"), "wb") as file:
-            file.write(text)
+        self.write("t.csv", text)
         self.write("g.yaml", """massflow: 1
 stages:
   it: {use: exec.run, with: {files: t.csv, command: "cp {files} {out.table}"}}
@@ -459,15 +410,14 @@ stages:
         self.joined(("1", "2.5"))
         self.massflow("run", "g.yaml")
         self.massflow("get", "g.yaml", "all", "-o", "all.csv")
-        with open(self.path("all.csv"), encoding="utf-8") as file:
-            lines = file.read().split()
+        lines = self.read("all.csv").split()
         self.assertEqual(lines, ["case,id,v", "007,007,1", "101,101,2.5"])
         self.joined(("x", "2.5"))
         self.assertIn("the column 'v' holds texts in some tables, and in that of it[case=101] the number 2.5",
                       self.massflow("run", "g.yaml", code=1))
 
 
-class Outputs(Commands):
+class Outputs(Exec):
     """What a command leaves where an output is to be: only a file is read."""
 
     LINK = "is a link, not a file\n  the command must write the file itself, or copy it there\n"
@@ -560,7 +510,7 @@ stages:
 """ + REPEAT)
 
 
-class Temporary(Commands):
+class Temporary(Exec):
     """TMPDIR: of any length, of any characters; and where it can't be used."""
 
     def uses(self, folder, shell=False, limits=""):
@@ -611,7 +561,7 @@ stages:
             self.refused(self.path("closed"), "Permission denied")
 
 
-class Hints(Commands):
+class Hints(Exec):
     def test_a_script_that_is_not_there(self):
         self.assertIn("""  there is no 'score.py' in the folder where the command runs, nor in """
                       f"""{os.path.realpath(self.folder)}; a script is given as 'files', and is {{files}} in the command
@@ -648,7 +598,7 @@ stages:
 """ + REPEAT)
 
 
-class Errors(Commands):
+class Errors(Exec):
     def test_not_found(self):
         self.assertEqual(self.command("segx {text} {out.text}"), """failed: it
   there is no command 'segx' in PATH
@@ -745,19 +695,14 @@ stages:
 stages:
   it: {use: exec.run, with: {command: 'sh -c "echo $$; exec sleep 100" {out}'}}
 """)
-        run = subprocess.Popen([MASSFLOW, "run", "g.yaml"], cwd=self.folder, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for line in run.stdout:
-            if line.startswith("it: "):
-                command = os.pidfd_open(int(line[4:]))
-                run.send_signal(signal.SIGINT)
-                break
-        run.communicate(timeout=60)
-        self.assertEqual(run.returncode, 130)
+        run = self.start("run", "g.yaml")
+        command = os.pidfd_open(int(self.until(run, r"^it: (\d+)$").group(1)))
+        run.send_signal(signal.SIGINT)
+        self.rest(run, 130)
         with self.assertRaises(ProcessLookupError):
             signal.pidfd_send_signal(command, 0)
         os.close(command)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:])
+    main(1)

@@ -3,9 +3,8 @@
 command: test_experiments.py MASSFLOW COUNTING.so
 """
 import os
-import unittest
 
-from test_run import Pipeline
+from harness import Pipeline, main
 
 SWEEP = """massflow: 1
 params: {suffixes: [-x, -y]}
@@ -22,9 +21,7 @@ stages:
 
 
 class Axes(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", SWEEP)
+    GRAPH = SWEEP
 
     def test_what_is_the_same_runs_once(self):
         out = self.massflow("run")
@@ -76,9 +73,7 @@ stages:
 
 
 class SkipFailed(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", SKIP.split("  below")[0])
+    GRAPH = SKIP.split("  below")[0]
 
     def shown(self, node):
         lines = self.massflow("show", node).splitlines()
@@ -174,4 +169,4 @@ class Include(Pipeline):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_experiments.py"])
+    main(2)

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """docs/README.md, done as it says: test_first.py MASSFLOW BUILD PAGE"""
-import sys
-import unittest
 
+from harness import main
 from page import Page
 
 
@@ -12,4 +11,4 @@ class First(Page):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    main(3)

@@ -6,15 +6,10 @@ import hashlib
 import html
 import os
 import shutil
-import sqlite3
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_run import MASSFLOW  # noqa: E402 (its folder has to be on the path)
+from harness import Massflow, main
 
 TAKE = os.path.abspath(sys.argv[3])
 MAGIC = b"massflow export 1\n"
@@ -274,39 +269,28 @@ PLACES = {"volume": ("phantom.volume", "volume", "patient.volume", "found"),
           "model": ("mass.train", "model", "encoder.model", "organs")}
 
 
-class Forged(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        with open(os.path.join(cls.folder, "graph.yaml"), "w", encoding="utf-8") as file:
-            file.write(GRAPH)
-        for words in (["run", "graph.yaml"], ["cache", "export", "all.mfx"]):
-            subprocess.run([MASSFLOW, *words], cwd=cls.folder, check=True, capture_output=True, timeout=120)
-        cls.sound = read(os.path.join(cls.folder, "all.mfx"))
+class Forged(Massflow):
+    ONE_FOLDER = True
 
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
+    def prepare(self):
+        self.write("graph.yaml", GRAPH)
+        for words in (["run", "graph.yaml"], ["cache", "export", "all.mfx"]):
+            self.ended(super().line(*words))
+        type(self).sound = read(self.path("all.mfx"))
+
+    def line(self, *words):
+        return [*super().line(*words), "--cache", "w"]
+
+    def ask(self, query):
+        return super().ask(query, cache="w")
 
     def tearDown(self):
         for name in ("w", "f.mfx", "o.html"):
-            path = os.path.join(self.folder, name)
+            path = self.path(name)
             if os.path.isdir(path):
                 shutil.rmtree(path)
             elif os.path.exists(path):
                 os.remove(path)
-
-    def massflow(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, *words, "--cache", "w"], cwd=self.folder, timeout=120, text=True,
-                              capture_output=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def rows(self, query):
-        db = sqlite3.connect(os.path.join(self.folder, "w/cache.db"))
-        found = db.execute(query).fetchall()
-        db.close()
-        return found
 
     def forge(self, stage, port, forge, chosen=lambda action: True):
         """Changes the artifact of that output; keeps the actions above it and itself. Its id and key."""
@@ -337,11 +321,11 @@ class Forged(unittest.TestCase):
         chunks = [(letter, body) for letter, body in self.sound if letter == b"c"]
         known = {body[:32] for _, body in chunks}
         chunks += [chunk(raw) for raw in {sha(raw): raw for raw in made if sha(raw) not in known}.values()]
-        write(os.path.join(self.folder, "f.mfx"), chunks + artifacts + actions)
+        write(self.path("f.mfx"), chunks + artifacts + actions)
         return new.hex(), key.hex()
 
     def take(self):
-        subprocess.run([TAKE, "w", "f.mfx"], cwd=self.folder, check=True, timeout=120)
+        self.ended([TAKE, "w", "f.mfx"])
 
     def refused(self, kind):
         type_, forge, why = FORGED[kind]
@@ -352,10 +336,10 @@ class Forged(unittest.TestCase):
         self.assertIn(f"refused: {stage} (action {key[:12]}): {port}, artifact {made[:12]}: {why}\n", out)
         self.assertIn("massflow: error: 1 action of 'f.mfx' was refused: massflow did not make what it holds\n"
                       "  none of them was imported; a run computes them here\n", out)
-        self.assertEqual(self.rows(f"SELECT (SELECT count(*) FROM action WHERE hex(key) = '{key.upper()}'), "
+        self.assertEqual(self.ask(f"SELECT (SELECT count(*) FROM action WHERE hex(key) = '{key.upper()}'), "
                                    f"(SELECT count(*) FROM artifact WHERE hex(id) = '{made.upper()}')"),
                          [(0, 0)])
-        shutil.rmtree(os.path.join(self.folder, "w"))
+        shutil.rmtree(self.path("w"))
         # It lies there all the same.
         self.take()
         said = why if why.startswith("array 'bits' of artifact") else \
@@ -366,8 +350,7 @@ class Forged(unittest.TestCase):
             self.assertIn(" 1 failed", out)
         self.assertIn(f"massflow: error: {said}", self.massflow("show", "graph.yaml", shown, code=1))
         self.massflow("report", "graph.yaml", "-o", "o.html")
-        with open(os.path.join(self.folder, "o.html"), encoding="utf-8") as file:
-            page = html.unescape(file.read())
+        page = html.unescape(self.read("o.html"))
         if port != "model":  # of a model the page shows nothing that is in it
             self.assertIn(said, page)
 
@@ -385,7 +368,7 @@ class Forged(unittest.TestCase):
                     self.key = action.key.hex()[:12]
                 body = action.pack()
             sections.append((letter, body))
-        write(os.path.join(self.folder, "f.mfx"), sections)
+        write(self.path("f.mfx"), sections)
         return self.massflow("cache", "import", "f.mfx", code=code)
 
     def test_an_output_of_another_type(self):
@@ -395,10 +378,10 @@ class Forged(unittest.TestCase):
         out = self.import_changed(swap)
         self.assertIn(f"refused: phantom.volume (action {self.key}): output 'labels' is a volume, not a "
                       "labels\n", out)
-        self.assertEqual(self.rows("SELECT count(*) FROM action WHERE stage = 'phantom.volume'"), [(0,)])
-        shutil.rmtree(os.path.join(self.folder, "w"))
-        sections = read(os.path.join(self.folder, "f.mfx"))
-        write(os.path.join(self.folder, "f.mfx"), [s for s in sections if s[0] != b"x"] +
+        self.assertEqual(self.ask("SELECT count(*) FROM action WHERE stage = 'phantom.volume'"), [(0,)])
+        shutil.rmtree(self.path("w"))
+        sections = read(self.path("f.mfx"))
+        write(self.path("f.mfx"), [s for s in sections if s[0] != b"x"] +
               [s for s in sections if s[0] == b"x" and Action(s[1]).stage == b"phantom.volume"])
         self.take()
         out = self.massflow("run", "graph.yaml", "found", code=1)
@@ -447,7 +430,7 @@ class Forged(unittest.TestCase):
                             (components, "an action does not match its key")):
             self.assertEqual(self.import_changed(change),
                              f"massflow: error: while importing: 'f.mfx' is damaged: {why}\n")
-            self.assertEqual(self.rows("SELECT (SELECT count(*) FROM action), (SELECT count(*) FROM artifact)"),
+            self.assertEqual(self.ask("SELECT (SELECT count(*) FROM action), (SELECT count(*) FROM artifact)"),
                              [(0, 0)])
 
     # ---- records ----
@@ -481,7 +464,7 @@ class Forged(unittest.TestCase):
         out = self.massflow("cache", "import", "f.mfx", code=1)
         self.assertRegex(out, fr"refused: phantom.volume \(action {key[:12]}\): volume, artifact {made[:12]}: "
                               r"chunk [0-9a-f]{12} has 65536 bytes, not 32768\n")
-        shutil.rmtree(os.path.join(self.folder, "w"))
+        shutil.rmtree(self.path("w"))
         self.take()
         out = self.massflow("run", "graph.yaml", "found", code=1)
         self.assertRegex(out, fr"array 'voxels' of artifact {made[:12]} \(volume\): chunk [0-9a-f]{{12}} has not "
@@ -500,4 +483,4 @@ for index, name in enumerate(FORGED):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]] + sys.argv[4:])
+    main(3)

@@ -6,57 +6,31 @@ without it.
 """
 import csv
 import glob
-import json
 import os
 import shutil
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import DATA, REAL, Massflow, flags, main, nifti_bytes
+
 GRAPHS = os.path.abspath(sys.argv[2])
-DATA = os.path.abspath(os.environ.get("MASSFLOW_DATA") or "nowhere")
-REAL = unittest.skipUnless(os.path.isdir(DATA), "no MASSFLOW_DATA")
 SMALL = ["channels=[8,16,32,32,32]", "num_block=[1,1,1,1]", "spacing=[4,4,4]",
          "patch_size=[32,32,32]", "min_size=[32,32,32]", "sizes=[30]", "masks=4", "batch_size=1", "steps=3"]
 
 
-def flags(settings):
-    return [word for setting in settings for word in ("--set", setting)]
+class Graphs(Massflow):
+    TIMEOUT = 900
 
-
-class Graphs(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def massflow(self, command, graph, *words, code=0):
-        done = subprocess.run([MASSFLOW, command, os.path.join(GRAPHS, graph), *words, "--cache",
-                               self.path("cache")], cwd=self.folder, timeout=900, check=False,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+    def line(self, command, graph, *words):
+        return super().line(command, os.path.join(GRAPHS, graph), *words, "--cache", self.path("cache"))
 
     def rows(self, graph, node, *words):
         self.massflow("get", graph, node, *words, "-o", "rows.csv")
-        with open(self.path("rows.csv"), encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-
-    def cases(self, name, columns, rows):
-        with open(self.path(name), "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([columns, *rows])
+        return self.read_csv("rows.csv")
 
     def assert_picture(self, name):
         """A PNG, and not of one colour: it can't be compressed to a few bytes a row."""
-        with open(self.path(name), "rb") as file:
-            data = file.read()
+        data = self.read_bytes(name)
         self.assertEqual(data[:8], b"\x89PNG\r\n\x1a\n")
         width, height = struct.unpack(">II", data[16:24])
         self.assertGreater(width, 64)
@@ -64,11 +38,7 @@ class Graphs(unittest.TestCase):
 
     def assert_same_grid(self, name, like):
         """Two NIfTI files have one size and place."""
-        headers = []
-        for path in (self.path(name), like):
-            with subprocess.Popen(["gzip", "-dc", path], stdout=subprocess.PIPE) as unpacked:
-                headers.append(unpacked.stdout.read(348))
-                unpacked.stdout.read()
+        headers = [nifti_bytes(path) for path in (self.path(name), like)]
         self.assertEqual(headers[0][42:48], headers[1][42:48])
         ours, scan = (struct.unpack_from("<12f", h, 280) for h in headers)
         for a, b in zip(ours, scan):
@@ -96,8 +66,7 @@ class Quickstart(Graphs):
         self.assert_picture("t.png")
         self.assertIn("finished: 0 run, ", self.massflow("run", "quickstart.yaml", *small))
         self.massflow("report", "quickstart.yaml", *small, "-o", "r.html")
-        with open(self.path("r.html"), encoding="utf-8") as file:
-            page = file.read()
+        page = self.read("r.html")
         self.assertEqual(page.count("<figcaption><b>loss</b></figcaption>"), 1)
         self.assertEqual(page.count("data:image/png;base64,"), 19)
         # An augmentation is not part of scans, masks and samples; training draws its pairs anew.
@@ -195,24 +164,22 @@ stages:
         self.assertEqual({row["case"]: row["fold"] for row in rows}, folds)
         self.assertEqual(len(rows), len(folds))
         # A damaged scan is left out, and said so; the folds that it is not part of stay cached.
-        with open(self.path("graphs/experiments/phantoms/ct-plain004.nii.gz"), "wb") as file:
-            file.write(b"no scan")
+        self.write("graphs/experiments/phantoms/ct-plain004.nii.gz", b"no scan")
         out = self.massflow("run", self.graph("k-fold"), *flags(settings), code=1)
         self.assertIn("probe[fold=0]: continues without features[case=ct-plain004]\n", out)
         rows = self.rows(self.graph("k-fold"), "predictions", *flags(settings))
         self.assertEqual({row["case"] for row in rows}, set(folds) - {"ct-plain004"})
 
     def test_tables_joined(self):
-        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
-            file.write("massflow: 1\ncases: {count: 2, id: \"p{id}\"}\naxes: {seed: [3, 1], look: [ct, mr]}\n"
-                       "stages:\n"
-                       "  patient: {use: phantom.volume, each: [case, seed, look], with: {size: [16, 16, 16], "
-                       "spacing: [12, 12, 12], seed: \"${seed}\", modality: \"${look}\", lesion_prob: 1}}\n"
-                       "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
-                       "  of: {use: table.join, each: look, in: {tables: \"patient.facts[case=p001]\"}}\n"
-                       "  dice: {use: metrics.overlap, in: {pred: \"patient.labels[seed=1, look=ct]\", truth: "
-                       "\"patient.labels[seed=1, look=ct]\"}}\n"
-                       "  wrong: {use: table.join, in: {tables: [\"patient.facts[*]\", dice.summary]}}\n")
+        self.write("g.yaml", "massflow: 1\ncases: {count: 2, id: \"p{id}\"}\naxes: {seed: [3, 1], look: [ct, mr]}\n"
+                   "stages:\n"
+                   "  patient: {use: phantom.volume, each: [case, seed, look], with: {size: [16, 16, 16], "
+                   "spacing: [12, 12, 12], seed: \"${seed}\", modality: \"${look}\", lesion_prob: 1}}\n"
+                   "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
+                   "  of: {use: table.join, each: look, in: {tables: \"patient.facts[case=p001]\"}}\n"
+                   "  dice: {use: metrics.overlap, in: {pred: \"patient.labels[seed=1, look=ct]\", truth: "
+                   "\"patient.labels[seed=1, look=ct]\"}}\n"
+                   "  wrong: {use: table.join, in: {tables: [\"patient.facts[*]\", dice.summary]}}\n")
         out = self.massflow("run", self.path("g.yaml"), code=1)
         self.assertIn("failed: wrong\n  the table of dice has other columns than that of "
                       "patient[case=p000,seed=3,look=ct]\n", out)
@@ -228,12 +195,11 @@ stages:
 
     def test_an_axis_with_the_name_of_a_column(self):
         """What was computed for each value is joined all the same."""
-        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
-            file.write("massflow: 1\naxes: {lesion: [0, 1]}\nstages:\n"
-                       "  patient: {use: phantom.volume, each: lesion, with: {size: [16, 16, 16], "
-                       "spacing: [12, 12, 12], lesion_prob: \"${lesion}\"}}\n"
-                       "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
-                       "  again: {use: table.join, each: lesion, in: {tables: [\"patient.facts\"]}}\n")
+        self.write("g.yaml", "massflow: 1\naxes: {lesion: [0, 1]}\nstages:\n"
+                   "  patient: {use: phantom.volume, each: lesion, with: {size: [16, 16, 16], "
+                   "spacing: [12, 12, 12], lesion_prob: \"${lesion}\"}}\n"
+                   "  all: {use: table.join, in: {tables: \"patient.facts[*]\"}}\n"
+                   "  again: {use: table.join, each: lesion, in: {tables: [\"patient.facts\"]}}\n")
         self.massflow("run", self.path("g.yaml"))
         rows = self.rows(self.path("g.yaml"), "all")
         self.assertEqual(list(rows[0])[:2], ["axis.lesion", "lesion"])
@@ -247,10 +213,10 @@ stages:
             return [name, scan, scan.replace(".nii", "_labels.nii"), part]
         columns = ["id", "path", "labels", "set"]
         lung, cord = "ct/ct_lung_D_", "mri/mr_spine_t"
-        self.cases("ct.csv", columns, [case("c0", lung + "baseline", "pre"),
+        self.write_csv("ct.csv", columns, [case("c0", lung + "baseline", "pre"),
                                        case("c1", lung + "baseline", "train"),
                                        case("c2", lung + "followup", "test")])
-        self.cases("mr.csv", columns, [case("m0", cord + "1", "pre"), case("m1", cord + "1", "train"),
+        self.write_csv("mr.csv", columns, [case("m0", cord + "1", "pre"), case("m1", cord + "1", "train"),
                                        case("m2", cord + "2", "test")])
         rows = self.table("two-datasets", "table", self.SMALL + ["ct=ct.csv", "mr=mr.csv", "ct_low=-1000"])
         self.assertEqual([(row["trained"], row["judged"], row["label"], row["cases"]) for row in rows],
@@ -281,10 +247,9 @@ class RealScans(Graphs):
         self.assertIn("finished: 4 run, ", out)
 
     def test_dicom_series_below_a_folder(self):
-        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
-            file.write("massflow: 1\nparams: {data: x}\ncases: {dicom: \"${data}\"}\nstages:\n"
-                       "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\", "
-                       "series: \"${case.series}\", time: 0}}\n")
+        self.write("g.yaml", "massflow: 1\nparams: {data: x}\ncases: {dicom: \"${data}\"}\nstages:\n"
+                   "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\", "
+                   "series: \"${case.series}\", time: 0}}\n")
         data = flags(["data=" + os.path.join(DATA, "dicom")])
         out = self.massflow("run", self.path("g.yaml"), *data)
         self.assertIn("done     scan[case=mr_epi_ge]", out)
@@ -299,16 +264,14 @@ class RealScans(Graphs):
                              ("labelsTr/s1", "mri/mr_spine_t1_labels"),
                              ("imagesTs/s2_0000", "mri/mr_spine_t2")):
             os.symlink(os.path.join(DATA, source + ".nii.gz"), self.path(f"D/{name}.nii.gz"))
-        with open(self.path("D/dataset.json"), "w", encoding="utf-8") as file:
-            file.write('{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "cord": 1},\n'
-                       ' "numTraining": 1, "file_ending": ".nii.gz"}\n')
-        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
-            file.write("massflow: 1\ncases: {nnunet: D}\nstages:\n"
-                       "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\"}}\n"
-                       "  truth: {use: labels.load, each: case, where: {set: train}, in: {like: scan},"
-                       " with: {path: \"${case.label}\"}}\n"
-                       "  seen: {use: metrics.overlap, in: {pred: \"truth[*]\", truth: "
-                       "\"truth[set=train]\"}}\n")
+        self.write("D/dataset.json", '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "cord": 1},\n'
+                   ' "numTraining": 1, "file_ending": ".nii.gz"}\n')
+        self.write("g.yaml", "massflow: 1\ncases: {nnunet: D}\nstages:\n"
+                   "  scan: {use: volume.load, each: case, with: {path: \"${case.path}\"}}\n"
+                   "  truth: {use: labels.load, each: case, where: {set: train}, in: {like: scan},"
+                   " with: {path: \"${case.label}\"}}\n"
+                   "  seen: {use: metrics.overlap, in: {pred: \"truth[*]\", truth: "
+                   "\"truth[set=train]\"}}\n")
         self.assertIn("finished: 4 run, ", self.massflow("run", self.path("g.yaml")))
         rows = self.rows(self.path("g.yaml"), "seen.table")
         self.assertEqual([(row["case"], row["label"], float(row["dice"])) for row in rows],
@@ -343,8 +306,7 @@ class RealScans(Graphs):
                        "crop_n_layers=0", "min_slices_per_sample=2", "physical_interval_mm=1000"])
         self.massflow("run", "pretrain.yaml", *words)
         self.massflow("get", "pretrain.yaml", "masks[case=ct_abdomen_pelvis_A]", *words, "-o", "masks.json")
-        with open(self.path("masks.json"), encoding="utf-8") as file:
-            masks = json.load(file)
+        masks = self.read_json("masks.json")
         self.assertGreater(masks["arrays"]["box"]["shape"][0], 0)
         for row in self.rows("pretrain.yaml", "model.metrics", *words):
             self.assertTrue(0 < float(row["loss"]) < 10, row)
@@ -356,7 +318,7 @@ class RealScans(Graphs):
     def test_segment_and_probe(self):
         self.pretrain("mri/mr_spine_t[12].nii.gz")
         spine = [os.path.join(DATA, f"mri/mr_spine_t{n}.nii.gz") for n in (1, 2)]
-        self.cases("examples.csv", ["id", "path", "labels"],
+        self.write_csv("examples.csv", ["id", "path", "labels"],
                    [["t1", spine[0], spine[0].replace(".nii", "_labels.nii")]])
         words = flags(["model=encoder.safetensors", "examples=examples.csv", "data=" + spine[1],
                        "spacing=[4,4,4]", "patch_size=[32,32,32]"])
@@ -366,7 +328,7 @@ class RealScans(Graphs):
 
         scans = [["ct/ct_upper_abdomen_A_crop.nii.gz", "ct"], ["mri/mr_spine_t1.nii.gz", "mr"],
                  ["ct/ct_lung_D_baseline.nii.gz", "ct"], ["mri/mr_spine_t2.nii.gz", "mr"]]
-        self.cases("cases.csv", ["id", "path", "set", "label"],
+        self.write_csv("cases.csv", ["id", "path", "set", "label"],
                    [[str(i), os.path.join(DATA, path), "train" if i < 2 else "test", kind]
                     for i, (path, kind) in enumerate(scans)])
         words = flags(["model=encoder.safetensors", "cases=cases.csv", "spacing=[4,4,4]",
@@ -382,4 +344,4 @@ class RealScans(Graphs):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(2)

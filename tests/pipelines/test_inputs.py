@@ -3,14 +3,13 @@
 
 Files that name others, files that change under a run, and what is not part of a folder.
 """
+import hashlib
 import os
 import shutil
 import struct
-import subprocess
 import sys
-import unittest
 
-from test_run import Pipeline
+from harness import Pipeline, main, nifti_header
 
 STEPS = os.path.abspath(sys.argv[3])
 
@@ -26,9 +25,7 @@ stages:
 
 
 class Inputs(Pipeline):
-    def setUp(self):
-        super().setUp()
-        os.symlink(STEPS, self.path("plugins/steps.so"))
+    PLUGINS = (*Pipeline.PLUGINS, STEPS)
 
     def old(self, *names):
         """Long enough ago, so that a change shows in the times of a file system of any kind."""
@@ -81,8 +78,7 @@ stages:
         """A path with nothing beside it has the digest of its bytes, as ever."""
         self.write("graph.yaml", self.GRAPH.replace("count.header", "count.load"))
         self.massflow("run", "text[case=p1]")
-        out = subprocess.run(["sha256sum", self.path("p1/head.txt")], capture_output=True,
-                             text=True, check=True).stdout[:12]
+        out = hashlib.sha256(self.read_bytes("p1/head.txt")).hexdigest()[:12]
         self.write("p1/head.txt", "other\n")
         self.assertIn(f"content of path: {out} -> ", self.massflow("why", "text[case=p1]"))
 
@@ -102,37 +98,23 @@ stages:
     NHDR = ("NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\n"
             "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\n"
             "endian: little\nencoding: raw\ndata file: ct.raw\n")
-
-    def nifti(self):
-        header = bytearray(348)
-        struct.pack_into("<i", header, 0, 348)
-        struct.pack_into("<8h", header, 40, 3, 4, 4, 4, 1, 1, 1, 1)
-        struct.pack_into("<hh", header, 70, 4, 16)
-        struct.pack_into("<8f", header, 76, 1, 2, 2, 2, 0, 0, 0, 0)
-        struct.pack_into("<ff", header, 112, 1, 0)
-        struct.pack_into("<hh", header, 252, 0, 1)
-        for row in range(3):
-            struct.pack_into("<f", header, 280 + 20 * row, 2)
-        header[344:348] = b"ni1\0"
-        return bytes(header)
+    NII = nifti_header((4, 4, 4), spacing=(2, 2, 2), magic=b"ni1\0")
 
     def make(self, name, header, voxels):
         for number, patient in enumerate(("p1", "p2"), 1):
             os.makedirs(self.path(patient), exist_ok=True)
-            with open(self.path(f"{patient}/{name}"), "wb") as file:
-                file.write(header)
-            with open(self.path(f"{patient}/{voxels}"), "wb") as file:
-                file.write(struct.pack("<64h", *[100 * number] * 63, 0))
+            self.write(f"{patient}/{name}", header)
+            self.write(f"{patient}/{voxels}", struct.pack("<64h", *[100 * number] * 63, 0))
         self.write("graph.yaml", self.GRAPH.replace("FILE", name))
 
     def test_equal_headers(self):
         for name, header, voxels in (("ct.mhd", self.MHD.encode(), "ct.raw"),
                                      ("ct.nhdr", self.NHDR.encode(), "ct.raw"),
-                                     ("t.hdr", self.nifti(), "t.img"),
+                                     ("t.hdr", self.NII, "t.img"),
                                      ("u.img", None, "u.img")):
             with self.subTest(name=name):
                 if name == "u.img":  # a pair may be named by its voxels
-                    self.make("u.hdr", self.nifti(), voxels)
+                    self.make("u.hdr", self.NII, voxels)
                     self.write("graph.yaml", self.GRAPH.replace("FILE", name))
                 else:
                     self.make(name, header, voxels)
@@ -142,8 +124,7 @@ stages:
                         self.assertIn(f"max {number}00 ",
                                       self.massflow("show", f"{stage}[case=p{number}]"))
                 self.assertIn("finished: 0 run, 4 cached", self.massflow("run"))
-                with open(self.path(f"p1/{voxels}"), "wb") as file:
-                    file.write(struct.pack("<64h", *[7] * 63, 0))
+                self.write(f"p1/{voxels}", struct.pack("<64h", *[7] * 63, 0))
                 self.assertIn("content of path", self.massflow("why", "scan[case=p1]"))
                 self.massflow("run")
                 for stage in ("scan", "labels"):
@@ -188,8 +169,7 @@ class Changed(Inputs):
     def check_next(self, what, back):
         """With the old content the next run has the old result, with the new one the new."""
         node, old = ("second.text", "one") if "second" in what else ("text", "text a")
-        with open(self.path(what), encoding="utf-8") as file:
-            new = file.read()
+        new = self.read(what)
         self.write("meddle.sh", "echo x > $1\n")
         for content, expected in ((back, old), (new, "two")):
             self.write(what, content)
@@ -306,4 +286,4 @@ stages:
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(3)

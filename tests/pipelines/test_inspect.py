@@ -3,12 +3,10 @@
 
 PLUGIN_FOLDER holds toy.so, engines.so and the plugins that must be refused."""
 import os
-import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import MASSFLOW, Massflow, main
+
 PLUGINS = os.path.abspath(sys.argv[2])
 
 GRAPH = """massflow: 1
@@ -22,27 +20,19 @@ stages:
 """
 
 
-class Inspect(unittest.TestCase):
+class Inspect(Massflow):
     def setUp(self):
-        self.scratch = tempfile.TemporaryDirectory(prefix="massflow-test-")
-        self.folder = self.scratch.name
-        os.makedirs(os.path.join(self.folder, "scans"))
-        os.makedirs(os.path.join(self.folder, "plugins"))
-        os.symlink(os.path.join(PLUGINS, "toy.so"), os.path.join(self.folder, "plugins/toy.so"))
+        super().setUp()
+        for name in ("scans", "plugins"):
+            os.mkdir(self.path(name))
+        os.symlink(os.path.join(PLUGINS, "toy.so"), self.path("plugins/toy.so"))
         for name in "ab":
-            open(os.path.join(self.folder, f"scans/{name}.nii"), "w").close()
-        with open(os.path.join(self.folder, "g.yaml"), "w", encoding="ascii") as file:
-            file.write(GRAPH)
+            self.write(f"scans/{name}.nii", "")
+        self.write("g.yaml", GRAPH)
 
-    def tearDown(self):
-        self.scratch.cleanup()
-
-    def massflow(self, *args, code=0, **variables):
-        environment = dict(os.environ, **variables)
-        done = subprocess.run([MASSFLOW, *args], cwd=self.folder, env=environment, text=True,
-                              capture_output=True, timeout=60)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done
+    def massflow(self, *words, code=0, **env):
+        """What has ended: its stdout and stderr."""
+        return self.ended([MASSFLOW, *words], code, env={**self.environment(), **env})
 
     def toys(self, *args, code=0):
         return self.massflow(*args, "--plugins", "plugins", code=code)
@@ -100,7 +90,7 @@ class Inspect(unittest.TestCase):
         for name, words in {"old_major": "was built for stage interface 2.4; this massflow has 1.4",
                             "no_symbol": "has no symbol massflow_plugin",
                             "private": "it calls mf_outcome_text, which is not a public function"}.items():
-            folder = os.path.join(self.folder, name)
+            folder = self.path(name)
             os.mkdir(folder)
             os.symlink(os.path.join(PLUGINS, f"wrong_{name}.so"), os.path.join(folder, "wrong.so"))
             error = self.massflow("stages", "--plugins", folder, code=2).stderr
@@ -144,11 +134,11 @@ class Inspect(unittest.TestCase):
             self.assertIn(name, listed)
         small = os.path.join(os.path.dirname(__file__), "../../graphs/models/sam2-small.safetensors")
         self.assertIn("the small SAM 2 of this massflow", self.massflow("models", small).stdout)
-        path = os.path.join(self.folder, "weights.pt")
+        path = self.path("weights.pt")
         with open(path, "wb") as file:
             file.write(b"no weights")
         self.assertIn("none of the published files", self.massflow("models", path).stdout)
-        half = os.path.join(self.folder, "sam2.1_hiera_tiny.pt")
+        half = self.path("sam2.1_hiera_tiny.pt")
         os.rename(path, half)
         told = self.massflow("models", half, code=1).stdout
         self.assertIn("NOT the published file", told)
@@ -157,4 +147,4 @@ class Inspect(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(2)

@@ -5,62 +5,14 @@ What a crash, a time-out and a retry look like to the user, and that a graph com
 and without isolation.
 """
 import os
-import re
 import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
-import tempfile
 import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
-PLUGINS = [os.path.abspath(name) for name in sys.argv[2:5]]
-
-def sanitized():
-    with open(MASSFLOW, "rb") as file:
-        return b"libasan" in file.read()
+from harness import MASSFLOW, Isolated, children_of, main, sanitized
 
 
-# Not the test's business: how long it took, and how much memory.
-TIMES = [(re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
-         (re.compile(r"\(\d[^)]*s\)"), "(TIME)"),
-         (re.compile(r" in \d\S* ?m?s$", re.M), " in TIME")]
-
-
-class Isolated(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        os.mkdir(self.path("plugins"))
-        for file in PLUGINS:
-            os.symlink(file, self.path("plugins/" + os.path.basename(file)))
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def environment(self):
-        env = dict(os.environ)
-        env.pop("MASSFLOW_PLUGINS", None)
-        # Signals are to end the process as they do without a sanitizer.
-        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":handle_segv=0:handle_abort=0"
-        return env
-
-    def massflow(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, *words, "--plugins", "plugins"], cwd=self.folder,
-                              env=self.environment(), timeout=120, capture_output=True, text=True)
-        text = done.stdout + done.stderr
-        self.assertEqual(done.returncode, code, text)
-        for pattern, word in TIMES:
-            text = pattern.sub(word, text)
-        return text
-
+class Crashing(Isolated):
     def crash(self, how, *, lines=2, limits="isolate: true", code=1, once=""):
         self.write("g.yaml", "massflow: 1\nstages:\n  boom: {use: crash.now, " + limits +
                    f", with: {{how: {how}, lines: {lines}, once: '{once}'}}}}\n")
@@ -75,7 +27,7 @@ class Isolated(unittest.TestCase):
 REPEAT = "  retry: massflow run g.yaml 'boom' --plugins 'plugins'\n"
 
 
-class Crashes(Isolated):
+class Crashes(Crashing):
     def test_without_isolation(self):
         """massflow goes down with the plugin, but says with which."""
         out = self.crash("segv", limits="timeout: 100", code=-signal.SIGSEGV)
@@ -155,7 +107,7 @@ stages:
         self.assertIn("1 of 2 nodes are cached\n", self.massflow("run", "g.yaml", code=1))
 
 
-class Limits(Isolated):
+class Limits(Crashing):
     def test_a_hang_is_killed(self):
         self.assertEqual(self.failure("hang", lines=1, limits="isolate: true, timeout: 0.2"),
                          """failed: boom
@@ -199,54 +151,29 @@ class Limits(Isolated):
 
     def test_peak_memory_is_kept(self):
         self.crash("well", code=0)
-        with sqlite3.connect(self.path(".massflow/cache.db")) as db:
-            peak, = db.execute("SELECT peak_bytes FROM action").fetchone()
+        (peak,), = self.ask("SELECT peak_bytes FROM action")
         self.assertGreater(peak, 1 << 20)
 
 
-class Interrupted(Isolated):
+class Interrupted(Crashing):
     def test_an_interrupt_reaches_the_stage(self):
         self.write("g.yaml", "massflow: 1\nisolate: true\n"
                              "stages:\n  boom: {use: crash.now, with: {how: wait, lines: 1}}\n")
-        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
-                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
-        for line in run.stdout:
-            if line == "boom: logged line 1\n":
-                run.send_signal(signal.SIGINT)
-                break
-        rest = run.communicate(timeout=60)[0]
-        self.assertEqual(run.returncode, 130, rest)
-        self.assertIn("interrupted: 0 run, 0 cached, 1 left in", rest)
+        run = self.start("run", "g.yaml")
+        self.until(run, "^boom: logged line 1$")
+        run.send_signal(signal.SIGINT)
+        self.assertIn("interrupted: 0 run, 0 cached, 1 left in", self.rest(run, 130))
 
     def test_when_massflow_is_killed_its_workers_end(self):
         self.write("g.yaml", "massflow: 1\nisolate: true\n"
                              "stages:\n  boom: {use: crash.now, with: {how: hang, lines: 1}}\n")
-        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
-                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
-        for line in run.stdout:
-            if line == "boom: logged line 1\n":
-                break
-        with open(f"/proc/{run.pid}/task/{run.pid}/children", encoding="ascii") as file:
-            children = file.read().split()
-        workers = [int(pid) for pid in children] or self.children_of_threads(run.pid)
-        self.assertEqual(len(workers), 1)
-        death = os.pidfd_open(workers[0])
+        run = self.start("run", "g.yaml")
+        self.until(run, "^boom: logged line 1$")
+        worker, = children_of(run.pid)
+        death = os.pidfd_open(worker)
         run.kill()
         run.communicate()
-        import select
-        self.assertEqual(select.select([death], [], [], 60)[0], [death])
-        os.close(death)
-
-    @staticmethod
-    def children_of_threads(pid):
-        found = []
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found += [int(child) for child in file.read().split()]
-        return found
-
+        self.wait_for_death(death)
 
 # Every kind of port: one, list, optional, keyed, stream; kernels, programs, sessions.
 GRAPH = """massflow: 1
@@ -274,8 +201,7 @@ stages:
 class Same(Isolated):
     def ids(self, cache, isolate):
         self.massflow("run", "g.yaml", "--cache", cache, "--set", f"isolate={isolate}")
-        with sqlite3.connect(self.path(cache + "/cache.db")) as db:
-            return sorted(row[0] for row in db.execute("SELECT hex(id) FROM artifact"))
+        return sorted(self.ask("SELECT hex(id) FROM artifact", cache=cache))
 
     def test_results_are_the_same_bytes(self):
         self.write("g.yaml", GRAPH)
@@ -288,21 +214,15 @@ class States(Isolated):
     """A stage that saves its state goes on from it, whichever process it is in."""
 
     def steps(self, isolate, *settings, code=0):
-        log = self.path("steps")
         self.write("g.yaml", f"""massflow: 1
 params: {{die: -1}}
 isolate: {isolate}
 stages:
   numbers: {{use: steps.do, with: {{steps: 6, every: 1, die: "${{die}}"}}}}
 """)
-        os.environ["MASSFLOW_TEST_LOG"] = log
-        try:
-            out = self.massflow("run", "g.yaml", *settings, code=code)
-        finally:
-            del os.environ["MASSFLOW_TEST_LOG"]
-        with open(log, encoding="utf-8") as file:
-            found = [int(line.split()[1]) for line in file]
-        os.remove(log)
+        out = self.massflow("run", "g.yaml", *settings, code=code, MASSFLOW_TEST_LOG=self.path("steps"))
+        found = [int(line.split()[1]) for line in self.read("steps").splitlines()]
+        os.remove(self.path("steps"))
         return found, out
 
     def test_killed_and_gone_on_with(self):
@@ -312,26 +232,22 @@ stages:
             self.assertEqual(steps, [0, 1, 2, 3])
             self.assertIn("its process was killed by SIGKILL (Killed)", out)
             self.assertEqual(self.steps(second)[0], [4, 5])
-            with sqlite3.connect(self.path(".massflow/cache.db")) as db:
-                self.assertEqual(db.execute("SELECT count(*) FROM checkpoint").fetchone(), (0,))
-                result = db.execute("SELECT id FROM artifact").fetchall()
+            self.assertEqual(self.ask("SELECT count(*) FROM checkpoint"), [(0,)])
+            result = self.ask("SELECT id FROM artifact")
             self.assertEqual(len(result), 1)
             self.assertIn(wanted, (None, result))
             wanted = result
             shutil.rmtree(self.path(".massflow"))
         self.assertEqual(self.steps("false")[0], [0, 1, 2, 3, 4, 5])
-        with sqlite3.connect(self.path(".massflow/cache.db")) as db:
-            self.assertEqual(db.execute("SELECT id FROM artifact").fetchall(), wanted)
+        self.assertEqual(self.ask("SELECT id FROM artifact"), wanted)
 
 
 class Command(Isolated):
     def test_worker_is_not_for_people(self):
-        done = subprocess.run([MASSFLOW, "worker", "x"], capture_output=True, text=True)
-        self.assertEqual((done.returncode, done.stderr),
-                         (2, "massflow: error: 'massflow worker' is internal: only 'massflow run' starts it\n"))
-        done = subprocess.run([MASSFLOW, "help"], capture_output=True, text=True)
-        self.assertNotIn("worker", done.stdout)
+        self.assertEqual(self.ended([MASSFLOW, "worker", "x"], 2).stderr,
+                         "massflow: error: 'massflow worker' is internal: only 'massflow run' starts it\n")
+        self.assertNotIn("worker", self.ended([MASSFLOW, "help"]).stdout)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    main(4)

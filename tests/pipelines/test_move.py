@@ -6,13 +6,9 @@ import pwd
 import random
 import re
 import shutil
-import sqlite3
 import struct
-import sys
-import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_run import Pipeline  # noqa: E402 (its folder has to be on the path)
+from harness import Pipeline, main
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 GRAPH = """massflow: 1
@@ -34,16 +30,6 @@ class Move(Pipeline):
         self.write("graph.yaml", GRAPH)
         self.massflow("run")
         self.runs()
-
-    def file(self, name):
-        return self.path(name)
-
-    def sql(self, query):
-        db = sqlite3.connect(self.path(".massflow/cache.db"))
-        rows = db.execute(query).fetchall()
-        db.commit()
-        db.close()
-        return rows
 
     def elsewhere(self):
         """From here on this is another machine: the same scans and graph, no cache."""
@@ -85,7 +71,7 @@ class Move(Pipeline):
                             "plugins", "--cache", "none", code=2)
         self.assertEqual(out, "massflow: error: there is no cache to export from; make it with: "
                               "massflow run graph.yaml\n")
-        self.sql("DELETE FROM action WHERE stage = 'count.join'")
+        self.change("DELETE FROM action WHERE stage = 'count.join'")
         out = self.massflow("cache", "export", "part.mfx", "graph.yaml", "--plugins", "plugins")
         self.assertIn("1 of 8 nodes are not in the cache: left out\n", out)
 
@@ -94,41 +80,38 @@ class Move(Pipeline):
         self.massflow("cache", "export", "all.mfx")
         self.elsewhere()
         self.massflow("cache", "import", "all.mfx")
-        self.assertEqual(self.sql("SELECT count(*) FROM artifact WHERE present = 0"), [(2,)])
+        self.assertEqual(self.ask("SELECT count(*) FROM artifact WHERE present = 0"), [(2,)])
         self.massflow("run", "upper")
         self.assertEqual(self.runs(), [])
 
     def test_a_damaged_export_is_refused_whole(self):
         self.massflow("cache", "export", "all.mfx")
-        with open(self.path("all.mfx"), "rb") as f:
-            sound = f.read()
+        sound = self.read_bytes("all.mfx")
         self.elsewhere()
         random_ = random.Random(3)
         for i in range(25):
             at = random_.randrange(len(sound))
             damaged = sound[:at] if i % 5 == 0 else \
                 sound[:at] + bytes([sound[at] ^ random_.randrange(1, 256)]) + sound[at + 1:]
-            with open(self.path("all.mfx"), "wb") as f:
-                f.write(damaged)
+            self.write("all.mfx", damaged)
             out = self.massflow("cache", "import", "all.mfx", code=1)
             self.assertIn("massflow: error: while importing: 'all.mfx' is ", out)
-        self.assertEqual(self.sql("SELECT (SELECT count(*) FROM action), (SELECT count(*) FROM "
+        self.assertEqual(self.ask("SELECT (SELECT count(*) FROM action), (SELECT count(*) FROM "
                                   "artifact)"), [(0, 0)])
-        with open(self.path("all.mfx"), "wb") as f:
-            f.write(sound + b"x")
+        self.write("all.mfx", sound + b"x")
         self.assertEqual(self.massflow("cache", "import", "all.mfx", code=1),
                          "massflow: error: while importing: 'all.mfx' is damaged: bytes follow its "
                          "end\n")
 
     def test_where_results_are_from(self):
         self.massflow("cache", "export", "all.mfx")
-        (created, host), = self.sql("SELECT a.created, r.host FROM action a JOIN run r ON r.num = "
+        (created, host), = self.ask("SELECT a.created, r.host FROM action a JOIN run r ON r.num = "
                                     "a.run WHERE a.stage = 'count.join'")
         self.assertRegex(self.massflow("show", "all"), rf"(?m)^  made {DATE} in \d+ ms by run 1$")
         self.elsewhere()
         # It is imported an hour later, by another clock and on another host.
         self.massflow("cache", "import", "all.mfx")
-        self.assertEqual(self.sql("SELECT created, host, run, import FROM action WHERE stage = "
+        self.assertEqual(self.ask("SELECT created, host, run, import FROM action WHERE stage = "
                                   "'count.join'"), [(created, host, 0, 1)])
         user = re.escape(pwd.getpwuid(os.getuid()).pw_name)
         words = (rf"  imported {DATE} by {user} from {re.escape(self.path('all.mfx'))}, written "
@@ -136,7 +119,7 @@ class Move(Pipeline):
                  rf"  made there {DATE} on host {re.escape(host)} in \d+ ms\n")
         self.assertRegex(self.massflow("why", "all"), rf"^all: cached, imported\n{words}$")
         self.assertRegex(self.massflow("show", "all"), rf"^table [0-9a-f]{{12}}\n{words}")
-        (art,), = self.sql("SELECT lower(hex(id)) FROM artifact WHERE type = 'table' AND num IN (SELECT "
+        (art,), = self.ask("SELECT lower(hex(id)) FROM artifact WHERE type = 'table' AND num IN (SELECT "
                            "artifact FROM output o JOIN action a ON a.num = o.action WHERE a.stage = "
                            "'count.join')")
         self.assertRegex(self.massflow("show", graph=art[:12]), rf"^table [0-9a-f]{{12}}\n{words}")
@@ -153,13 +136,12 @@ class Move(Pipeline):
         self.massflow("cache", "export", "again.mfx")
         shutil.rmtree(self.path(".massflow"))
         self.massflow("cache", "import", "again.mfx")
-        self.assertEqual(self.sql("SELECT created, host FROM action WHERE stage = 'count.join'"),
+        self.assertEqual(self.ask("SELECT created, host FROM action WHERE stage = 'count.join'"),
                          [(created, host)])
 
     def forge(self, name, stage, device):
         """all.mfx, with another artifact as what came out of a stage, and made by another device."""
-        with open(self.path("all.mfx"), "rb") as file:
-            whole = file.read()
+        whole = self.read_bytes("all.mfx")
         at, out, other = 18, whole[:18], None
         while whole[at:at + 1] != b"z":
             size, = struct.unpack_from("<Q", whole, at + 1)
@@ -172,15 +154,14 @@ class Move(Pipeline):
                 body = body[:32] + struct.pack("<q", len(device)) + device + body[40:-32] + other
             out += letter + struct.pack("<Q", len(body)) + body
         out += b"z" + struct.pack("<Q", 32) + hashlib.sha256(out).digest()
-        with open(self.path(name), "wb") as file:
-            file.write(out)
+        self.write(name, out)
         return other.hex()[:12]
 
     def test_what_was_made_here_stays(self):
         self.massflow("cache", "export", "all.mfx")
         other = self.forge("forged.mfx", b"count.join", b"elsewhere")
         shown = self.massflow("show", "all").splitlines()[4:]
-        (key, mine), = self.sql("SELECT lower(hex(a.key)), lower(hex(f.id)) FROM action a JOIN output o "
+        (key, mine), = self.ask("SELECT lower(hex(a.key)), lower(hex(f.id)) FROM action a JOIN output o "
                                 "ON o.action = a.num JOIN artifact f ON f.num = o.artifact WHERE a.stage "
                                 "= 'count.join'")
         says = (f"differs: count.join, here all (action {key[:12]}): table is {other} in the file, "
@@ -198,7 +179,7 @@ class Move(Pipeline):
                       "  the local result is used\n", out)
         self.assertTrue(out.endswith("1 imported result differs from the local one\nno damage found\n"))
         # Also where its data was dropped and is made again.
-        self.sql("UPDATE artifact SET present = 0 WHERE type = 'table'")
+        self.change("UPDATE artifact SET present = 0 WHERE type = 'table'")
         self.runs()
         self.massflow("run", "all")
         self.assertEqual(self.counts(), {"join": 1})
@@ -215,7 +196,7 @@ class Move(Pipeline):
         self.assertEqual(self.massflow("show", "all.table").split()[1], other)
         self.assertIn("  the first import is used\n", self.massflow("cache", "verify"))
         # Asked for while its data is gone it is made here, and that is what counts from then on.
-        self.sql(f"UPDATE artifact SET present = 0 WHERE id = x'{self.whole(other)}'")
+        self.change(f"UPDATE artifact SET present = 0 WHERE id = x'{self.whole(other)}'")
         self.runs()
         self.massflow("run", "all")
         self.assertEqual(self.counts()["join"], 1)
@@ -226,14 +207,14 @@ class Move(Pipeline):
         self.assertEqual(self.massflow("cache", "verify").count("  the local result is used\n"), 1)
 
     def whole(self, prefix):
-        (found,), = self.sql(f"SELECT hex(id) FROM artifact WHERE lower(hex(id)) LIKE '{prefix}%'")
+        (found,), = self.ask(f"SELECT hex(id) FROM artifact WHERE lower(hex(id)) LIKE '{prefix}%'")
         return found
 
     def test_an_import_that_is_told_to_be_from_here_is_damage(self):
         self.massflow("cache", "export", "all.mfx")
         self.elsewhere()
         self.massflow("cache", "import", "all.mfx")
-        self.sql("UPDATE action SET import = 0 WHERE stage = 'count.join'")
+        self.change("UPDATE action SET import = 0 WHERE stage = 'count.join'")
         self.assertRegex(self.massflow("cache", "verify", code=1),
                          "the record of action [0-9a-f]{12} of count.join does not match its sum\n")
         self.assertIn("is damaged", self.massflow("plan", code=2))
@@ -241,16 +222,14 @@ class Move(Pipeline):
     def test_a_file_of_an_older_massflow(self):
         """Without sections 'h' and 'p'."""
         self.massflow("cache", "export", "all.mfx")
-        with open(self.path("all.mfx"), "rb") as file:
-            whole = file.read()
+        whole = self.read_bytes("all.mfx")
         at, out = 18, whole[:18]
         while whole[at:at + 1] != b"z":
             size, = struct.unpack_from("<Q", whole, at + 1)
             if whole[at:at + 1] not in b"hp":
                 out += whole[at:at + 9 + size]
             at += 9 + size
-        with open(self.path("old.mfx"), "wb") as file:
-            file.write(out + b"z" + struct.pack("<Q", 32) + hashlib.sha256(out).digest())
+        self.write("old.mfx", out + b"z" + struct.pack("<Q", 32) + hashlib.sha256(out).digest())
         self.elsewhere()
         self.massflow("cache", "import", "old.mfx")
         self.assertRegex(self.massflow("why", "all"),
@@ -272,4 +251,4 @@ class Move(Pipeline):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
+    main(2)

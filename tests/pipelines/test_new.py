@@ -4,32 +4,25 @@
 What `massflow new` makes builds against the build tree and against an installation, passes its own
 test and runs; an edit to its source or kernel makes it run again.
 """
+import glob
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import MASSFLOW, Massflow, main
+
 BUILD = os.path.abspath(sys.argv[2])
 
 
-class New(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
+class New(Massflow):
+    TIMEOUT = 200
 
     def run_in(self, folder, *words, code=0, **env):
         env = dict(os.environ, **env)
         for name in ("DESTDIR", "MESON_TEST_ITERATION", "LD_LIBRARY_PATH"):
             env.pop(name, None)
-        done = subprocess.run(words, cwd=os.path.join(self.folder, folder), env=env, timeout=200,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}")
-        return done.stdout
+        return self.ended(words, code, cwd=self.path(folder), env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT).stdout
 
     def build_and_run(self, massflow, pkg_config):
         """As the new plugin's README says."""
@@ -60,7 +53,7 @@ class New(unittest.TestCase):
         # Sources and kernels are part of the key.
         for file, old, new in (("vessels.c", "%lld voxels", "of %lld voxels"),
                                ("vessels.cl", "voxels[i] >=", "voxels[i] >")):
-            path = os.path.join(self.folder, "vessels", file)
+            path = self.path(f"vessels/{file}")
             with open(path, encoding="ascii") as source:
                 text = source.read()
             self.assertIn(old, text)
@@ -71,7 +64,7 @@ class New(unittest.TestCase):
             self.assertIn("finished: 2 run, 2 cached", out)
 
     def replace(self, file, old, new):
-        path = os.path.join(self.folder, "vessels", file)
+        path = self.path(f"vessels/{file}")
         with open(path, encoding="ascii") as source:
             text = source.read()
         self.assertIn(old, text)
@@ -93,11 +86,10 @@ class New(unittest.TestCase):
         self.assertRegex(self.build_and_fail(), r"(?m)^.*\bvessels\.cl\D4\D.*'?nothing'?")
         # Behind an included file the lines are still the user's.
         self.replace("vessels.cl", "__kernel", '#include "more.clh"\n__kernel')
-        with open(os.path.join(self.folder, "vessels/more.clh"), "w", encoding="ascii") as file:
-            file.write("/* one\n   two */\n")
+        self.write("vessels/more.clh", "/* one\n   two */\n")
         out = self.build_and_fail()
         self.assertRegex(out, r"(?m)^.*\bvessels\.cl\D5\D.*'?nothing'?")
-        with open(os.path.join(self.folder, "vessels/more.clh"), "a", encoding="ascii") as file:
+        with open(self.path("vessels/more.clh"), "a", encoding="ascii") as file:
             file.write("int wrong(void) { return nowhere; }\n")
         self.replace("vessels.cl", "nothing +", "nothing  +") # meson does not follow what a kernel includes
         self.assertRegex(self.build_and_fail(), r"(?m)^.*\bmore\.clh\D3\D.*'?nowhere'?")
@@ -115,12 +107,10 @@ class New(unittest.TestCase):
 
     def test_against_an_installation(self):
         """Moved elsewhere, as a package would be."""
-        root = os.path.join(self.folder, "root")
+        root = self.path("root")
         self.run_in(".", "meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root)
-        found = subprocess.run(["find", root, "-name", "massflow", "-path", "*/bin/*", "-o", "-name",
-                                "massflow.pc"], capture_output=True, text=True).stdout.split()
-        massflow, = [name for name in found if name.endswith("/bin/massflow")]
-        pkg_config, = [os.path.dirname(name) for name in found if name.endswith(".pc")]
+        massflow, = glob.glob(f"{root}/**/bin/massflow", recursive=True)
+        pkg_config, = map(os.path.dirname, glob.glob(f"{root}/**/massflow.pc", recursive=True))
         out = self.run_in(".", massflow, "new", "vessels")
         self.assertIn(f"  export PKG_CONFIG_PATH={pkg_config}\n", out)
         self.build_and_run(massflow, pkg_config)
@@ -136,10 +126,10 @@ class New(unittest.TestCase):
                 ("slic", "there is a plugin 'slic' already"),
                 ("taken", "taken: File exists")):
             if name == "taken":
-                os.mkdir(os.path.join(self.folder, name))
+                os.mkdir(self.path(name))
             self.assertEqual(self.run_in(".", MASSFLOW, "new", name, code=2),
                              f"massflow: error: {message}\n")
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    main(2)

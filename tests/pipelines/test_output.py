@@ -9,11 +9,8 @@ import json
 import os
 import pty
 import re
-import subprocess
-import sys
-import unittest
 
-from test_run import MASSFLOW, Pipeline
+from harness import MASSFLOW, Pipeline, main
 
 # Clears a screen, sets a title and the clipboard, turns the direction, and is no UTF-8.
 EVIL = (b"\x1b[2Jred\x1b]52;c;aGk=\x07 \xc2\x9b31m \xe2\x80\xaetxt.exe \xff\xfe caf\xc3\xa9\x08")
@@ -33,19 +30,15 @@ OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e
 class Output(Pipeline):
     def setUp(self):
         super().setUp()
-        with open(self.path("evil"), "wb") as file:
-            file.write(EVIL)
-        with open(self.path("table.csv"), "wb") as file:
-            file.write(b"name,value\n" + EVIL + b",1\n")
+        self.write("evil", EVIL)
+        self.write("table.csv", b"name,value\n" + EVIL + b",1\n")
         self.write("evil.sh", f"cd {self.path('')}; cat evil; echo; cat evil >&2; echo >&2; "
                               "cp table.csv $1; cp table.csv $2\n")
         self.write("bad.sh", f"cat {self.path('evil')} >&2; exit 3\n")
         self.write("graph.yaml", GRAPH)
 
     def raw(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, *words], cwd=self.folder,
-                              env=self.environment(), timeout=120, capture_output=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        done = self.ended([MASSFLOW, *words], code, text=False)
         return done.stdout + done.stderr
 
     def check(self, out):
@@ -63,8 +56,7 @@ class Output(Pipeline):
         self.check(self.raw("why", "graph.yaml", "bad", code=0))
 
     def test_events_are_json_in_utf_8(self):
-        done = subprocess.run([MASSFLOW, "run", "graph.yaml", "--log", "json"], cwd=self.folder,
-                              env=self.environment(), timeout=120, capture_output=True)
+        done = self.ended([MASSFLOW, "run", "graph.yaml", "--log", "json"], 1, text=False)
         self.check(done.stdout)
         events = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
         said = [e["text"] for e in events if e["event"] == "log" and e["node"] == "t[case=p1]"]
@@ -77,14 +69,12 @@ class Output(Pipeline):
             self.raw("get", "graph.yaml", "t[case=p1].table", "-o", f"t.{suffix}")
         with open(self.path("t.csv"), encoding="utf-8", newline="") as file:
             self.assertEqual(list(csv.reader(file)), [["name", "value"], [CLEAN, "1"]])
-        with open(self.path("t.json"), encoding="utf-8") as file:
-            self.assertEqual(json.load(file)["rows"], [{"name": CLEAN, "value": 1}])
+        self.assertEqual(self.read_json("t.json")["rows"], [{"name": CLEAN, "value": 1}])
 
     def test_the_report_shows_controls(self):
         self.raw("run", "graph.yaml", code=1)
         self.raw("report", "graph.yaml", "-o", "r.html")
-        with open(self.path("r.html"), "rb") as file:
-            page = file.read().decode("utf-8")
+        page = self.read_bytes("r.html").decode("utf-8")
         self.assertEqual(OBEYED.findall(page), [])
         self.assertIn("\\u202etxt.exe", page)
         self.assertIn("a\\u202ebcd", page)
@@ -94,8 +84,7 @@ class Output(Pipeline):
         self.write("bad.sh", f"cat {self.path('evil')}; echo; sleep 1; exit 3\n")
         out = b""
         master, slave = pty.openpty()
-        run = subprocess.Popen([MASSFLOW, "run", "graph.yaml"], cwd=self.folder, stdin=slave,
-                               stdout=slave, stderr=slave, env=self.environment())
+        run = self.popen([MASSFLOW, "run", "graph.yaml"], stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
         while True:
             try:
@@ -137,15 +126,12 @@ class Names(Pipeline):
                           "{out.text}\"}}}\n")
         out = self.massflow("run", "--set", "words=p 'q' $r", graph=graph, code=1)
         again = re.search(r"^  retry: massflow (.*)$", out, re.M).group(1)
-        told = subprocess.run(["sh", "-c", f"for w in {again}; do echo \"$w\"; done"],
-                              capture_output=True, text=True, check=True).stdout.splitlines()
+        told = self.ended(["sh", "-c", f"for w in {again}; do echo \"$w\"; done"]).stdout.splitlines()
         self.assertEqual(told, ["run", graph, "t[case=a;b]", "--set", "words=p 'q' $r", "--plugins",
                                 "plugins"])
-        done = subprocess.run(f"{MASSFLOW} {again}", shell=True, cwd=self.folder,
-                              env=self.environment(), capture_output=True, text=True)
-        self.assertEqual(done.returncode, 1)
+        done = self.ended(f"{MASSFLOW} {again}", 1, shell=True)
         self.assertIn("failed: t[case=a;b]", done.stderr)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(2)

@@ -8,12 +8,8 @@ import os
 import re
 import shutil
 import stat
-import struct
-import subprocess
-import sys
-import unittest
 
-from test_exec import MASSFLOW, Commands
+from harness import MASSFLOW, Commands, dicom_file, flags, main
 
 GRAPH = """massflow: 1
 params: {{word: one}}
@@ -28,21 +24,6 @@ FOREIGN = ": exists, and massflow did not write it or it has changed since\n"
 NO_FILE = ", not a file\n  name a file; one that is not there is made\n"
 REMEDY = "  --force replaces it; or name another file\n"
 ERROR = "massflow: error: "
-
-
-def slice_at(z):
-    """A DICOM file of 4 x 3 voxels."""
-    def element(group, number, vr, value):
-        value = struct.pack("<H", value) if isinstance(value, int) else value + b" " * (len(value) % 2)
-        size = struct.pack("<2xI" if vr == "OW" else "<H", len(value))
-        return struct.pack("<HH", group, number) + vr.encode() + size + value
-    return b"".join([
-        bytes(128), b"DICM", element(2, 0x10, "UI", b"1.2.840.10008.1.2.1\0"), element(8, 0x60, "CS", b"CT"),
-        element(0x20, 0xe, "UI", b"1.2\0"), element(0x20, 0x32, "DS", b"0\\0\\%d" % z),
-        element(0x20, 0x37, "DS", b"1\\0\\0\\0\\1\\0"), element(0x28, 2, "US", 1),
-        element(0x28, 4, "CS", b"MONOCHROME2"), element(0x28, 0x10, "US", 3), element(0x28, 0x11, "US", 4),
-        element(0x28, 0x30, "DS", b"1\\1"), element(0x28, 0x100, "US", 16), element(0x28, 0x101, "US", 16),
-        element(0x28, 0x102, "US", 15), element(0x28, 0x103, "US", 1), element(0x7fe0, 0x10, "OW", bytes(range(24)))])
 
 
 class Overwriting(Commands):
@@ -60,12 +41,8 @@ class Overwriting(Commands):
     def graph(self, more=""):
         self.write("g.yaml", GRAPH.format(more=more))
 
-    def massflow(self, *words, code=0, **env):
-        return super().massflow(*words, code=code, **{"XDG_STATE_HOME": self.state, **env})
-
-    def read(self, name):
-        with open(self.path(name), encoding="utf-8") as file:
-            return file.read()
+    def environment(self):
+        return {**super().environment(), "XDG_STATE_HOME": self.state}
 
     def text_of(self, name, *words, code=0):
         return self.massflow("get", "g.yaml", "it[case=p1].text", "-o", name, *words, code=code)
@@ -125,30 +102,21 @@ export: {it: out/p1.txt}
     def test_one_that_another_run_writes_meanwhile(self):
         """It is massflow's own, also for a run that began before it was there."""
         os.mkfifo(self.path("go"))
-        with open(self.path("g.yaml"), encoding="utf-8") as file:
-            text = file.read()
+        text = self.read("g.yaml")
         self.write("slow.yaml", text.replace("cat $0", f"cat {self.path('go')} $0"))
-        slow = self.start("slow.yaml", "word=slow")
+        slow = self.start("run", "slow.yaml", *flags(word="slow"))
         with open(self.path("go"), "w", encoding="utf-8") as file:  # once it is read
             self.massflow("run", "g.yaml", "--cache", "other")
             self.assertEqual(self.read("out/p1.txt"), "a\none\n")
             file.write("")
-        self.assertIn("wrote ", slow.communicate(timeout=120)[0])
-        self.assertEqual(slow.returncode, 0)
+        self.assertIn("wrote ", self.rest(slow, 0))
         self.assertEqual(self.read("out/p1.txt"), "a\nslow\n")
-
-    def start(self, graph, *settings):
-        words = [word for setting in settings for word in ("--set", setting)]
-        return subprocess.Popen([MASSFLOW, "run", graph, *words], cwd=self.folder, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                env=dict(os.environ, TMPDIR=self.temporary, XDG_STATE_HOME=self.state))
 
     def test_runs_that_write_one_file_at_once(self):
         for k in range(8):
-            runs = [self.start("g.yaml", f"word={k}-{i}") for i in range(6)]
+            runs = [self.start("run", "g.yaml", *flags(word=f"{k}-{i}")) for i in range(6)]
             for run in runs:
-                out = run.communicate(timeout=120)[0]
-                self.assertEqual(run.returncode, 0, out)
+                self.rest(run, 0)
             self.assertRegex(self.read("out/p1.txt"), rf"\Aa\n{k}-[0-5]\n\Z")
 
     def test_links(self):
@@ -437,8 +405,7 @@ class Others(Overwriting):
         # A picture in a series would be read with it the next time.
         os.mkdir(self.path("series"))
         for i in range(2):
-            with open(self.path(f"series/{i}.dcm"), "wb") as file:
-                file.write(slice_at(i))
+            self.write(f"series/{i}.dcm", dicom_file(3, 4, bytes(range(24)), modality="CT", z=i, signed=1))
         out = self.massflow("show", "series", "-o", "series/s.png", "--force", code=1)
         self.assertEqual(out, ERROR + "series/s.png: is in an input folder\n  write it to another folder\n")
         self.massflow("show", "series", "-o", "series.png")
@@ -467,17 +434,12 @@ stages:
                                  ("out/all.mfx", "cache export", "while exporting to 'out/all.mfx': action ID of phantom.volume: "
                                   "artifact ID")):
             self.write(name, "mine")
-            done = subprocess.run(["bash", "-c", f"ulimit -f 40; {MASSFLOW} {words} {name} --force"],
-                                  cwd=self.folder, capture_output=True, text=True, timeout=60,
-                                  env=dict(os.environ, XDG_STATE_HOME=self.state))
-            self.assertEqual((done.returncode, re.sub("[0-9a-f]{12}", "ID", done.stderr)),
-                             (1, ERROR + why + ": File too large\n"))
+            done = self.ended(["bash", "-c", f"ulimit -f 40; {MASSFLOW} {words} {name} --force"], 1)
+            self.assertEqual(re.sub("[0-9a-f]{12}", "ID", done.stderr), ERROR + why + ": File too large\n")
             self.assertEqual(os.listdir(self.path("out")), [os.path.basename(name)])
             self.assertEqual(self.read(name), "mine")
             os.remove(self.path(name))
 
 
-del Commands
-
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:])
+    main(1)

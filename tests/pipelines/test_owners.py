@@ -11,8 +11,7 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_run import MASSFLOW, PLUGIN, WAIT, Pipeline  # noqa: E402 (its folder has to be on the path)
+from harness import MASSFLOW, WAIT, Pipeline, main, preloading
 
 OWNER = os.path.abspath(sys.argv[3])
 PLANNED = "text                      3 cached\nupper                     3 cached\nmore                      3 cached\n"
@@ -38,7 +37,7 @@ class Owners(Pipeline):
     def setUp(self):
         super().setUp()
         os.remove(self.path("plugins/counting.so"))
-        shutil.copy(PLUGIN, self.path("plugins/counting.so"))
+        shutil.copy(*self.PLUGINS, self.path("plugins/counting.so"))
         os.chmod(self.path("plugins/counting.so"), 0o755)
         self.write("log", "")
         os.chmod(self.log, 0o666)
@@ -50,9 +49,9 @@ class Owners(Pipeline):
         os.chmod(self.folder, 0o2775)
         self.cache = self.path(".massflow")
 
-    def runs(self):
+    def steps_logged(self):
         with open(self.log, "r+", encoding="utf-8") as file:
-            lines = sorted(line.rstrip("\n") for line in file)
+            lines = file.read().splitlines()
             file.truncate(0)
         return lines
 
@@ -60,18 +59,15 @@ class Owners(Pipeline):
         command, *rest = words
         line = [MASSFLOW, command, *rest]
         if command in ("run", "plan", "show"):
-            line = [MASSFLOW, command, "graph.yaml", *rest, "--plugins", "plugins"]
+            line = self.line(command, *rest)
         env = {key: value for key, value in self.environment().items() if key != "XDG_CONFIG_HOME"}
         env["HOME"] = self.path(f"home{user}")
         env["XDG_CACHE_HOME"] = self.path(f"home{user}")
         if preload:
-            env["LD_PRELOAD"] = preload
-            env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+            env.update(preloading(preload))
         ids = {} if user == 0 else {"user": user, "group": user,
                                     "extra_groups": [LAB] if user != EVE else []}
-        done = subprocess.run(line, cwd=self.folder, env=env, timeout=120, capture_output=True, text=True,
-                              umask=umask, **ids)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        done = self.ended(line, code, env=env, umask=umask, **ids)
         return done.stdout + done.stderr
 
     def refusal(self, owner, prefix="while opening the cache: ", what="the cache", dir=".massflow"):
@@ -205,20 +201,14 @@ class Owners(Pipeline):
     def test_who_looks_while_ann_runs(self):
         self.write("graph.yaml", WAIT)
         env = dict(self.environment(), HOME=self.path(f"home{ANN}"))
-        command = [MASSFLOW, "run", "graph.yaml", "--plugins", "plugins", "--set", "file=" + self.path("go")]
-        run = subprocess.Popen(command, cwd=self.folder, env=env, user=ANN, group=ANN, extra_groups=[LAB],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, umask=0o022)
-        out = ""
-        while "start    wait[case=a]" not in out:  # the texts are done and recorded
-            line = run.stdout.readline()
-            self.assertNotEqual(line, "", out)
-            out += line
+        run = self.start("run", "--set", "file=" + self.path("go"), env=env, user=ANN, group=ANN,
+                         extra_groups=[LAB], umask=0o022)
+        self.until(run, r"start    wait\[case=a\]")  # the texts are done and recorded
         self.user(EVE, "cache", "trust", ".massflow")
         self.assertRegex(self.user(EVE, "plan", "--set", "file=" + self.path("go")),
                          r"^text +(3 cached|2 cached|1 cached)")
         self.write("go", "")
-        out += run.communicate(timeout=60)[0]
-        self.assertEqual(run.returncode, 0, out)
+        self.rest(run, 0)
         self.assertRegex(self.user(EVE, "plan", "--set", "file=" + self.path("go")),
                          r"^text +3 cached\nwait +3 cached\n")
 
@@ -342,8 +332,7 @@ class Owners(Pipeline):
         """What a pattern would have found in it is not left out in silence."""
         for name, mode in (("p1", 0o755), ("p2", 0o755), ("other", 0o700)):
             os.makedirs(self.path(f"data/{name}/ct"))
-            with open(self.path(f"data/{name}/ct/a.txt"), "w", encoding="utf-8") as file:
-                file.write(name)
+            self.write(f"data/{name}/ct/a.txt", name)
             os.chmod(self.path(f"data/{name}"), mode)
         os.symlink("nowhere", self.path("data/p3"))  # is not a folder
 
@@ -370,4 +359,4 @@ class Owners(Pipeline):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    main(3)

@@ -6,17 +6,12 @@ run go on. The program that decodes is found beside the plugin, in the build tre
 installation. The JPEG 2000 stream is the seed of the fuzz target, random voxels that imagecodecs
 encoded.
 """
-import array
-import gzip
 import os
-import shutil
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import MASSFLOW, Massflow, dicom_file, main, read_nifti
+
 BUILD = os.path.abspath(sys.argv[2])
 with open(os.path.join(sys.argv[3], "j2k16_signed"), "rb") as seed:
     STREAM = seed.read()[1:]
@@ -31,53 +26,25 @@ stages:
 """
 
 
-def element(tag, vr, value):
-    head = struct.pack("<HH", tag >> 16, tag & 0xffff) + vr.encode()
-    if isinstance(value, int):
-        value = struct.pack("<H", value)
-    elif isinstance(value, str):
-        value = value.encode() + b"\0" * (len(value) % 2)
-    return head + struct.pack("<H", len(value)) + value
+def dicom(stream, rows=ROWS):
+    return dicom_file(rows, COLUMNS, stream, signed=1, syntax="1.2.840.10008.1.2.4.90")
 
 
-def dicom(stream, rows=ROWS, syntax="1.2.840.10008.1.2.4.90"):
-    item = b"\xfe\xff\x00\xe0"
-    stream += b"\0" * (len(stream) % 2)
-    return b"".join([
-        bytes(128), b"DICM", element(0x00020010, "UI", syntax), element(0x00080060, "CS", "MR"),
-        element(0x0020000e, "UI", "1.2"), element(0x00200032, "DS", "0\\0\\0 "),
-        element(0x00200037, "DS", "1\\0\\0\\0\\1\\0 "), element(0x00280002, "US", 1),
-        element(0x00280004, "CS", "MONOCHROME2 "), element(0x00280010, "US", rows),
-        element(0x00280011, "US", COLUMNS), element(0x00280030, "DS", "1\\1 "),
-        element(0x00280100, "US", 16), element(0x00280101, "US", 16), element(0x00280102, "US", 15),
-        element(0x00280103, "US", 1), b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff", item, bytes(4),
-        item, struct.pack("<I", len(stream)), stream, b"\xfe\xff\xdd\xe0", bytes(4)])
+class Packed(Massflow):
+    TIMEOUT = 240
 
-
-class Packed(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        self.write("scans.yaml", GRAPH.encode())
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def write(self, name, data):
-        with open(os.path.join(self.folder, name), "wb") as file:
-            file.write(data)
+        super().setUp()
+        self.write("scans.yaml", GRAPH)
 
     def massflow(self, *words, code=0, command=MASSFLOW):
-        done = subprocess.run([command, *words], cwd=self.folder, timeout=240, check=False,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        done = self.ended([command, *words], code)
         return done.stdout + done.stderr
 
     def expect_voxels(self, node, command=MASSFLOW):
         self.massflow("get", "scans.yaml", node, "-o", "scan.nii.gz", command=command)
-        with gzip.open(os.path.join(self.folder, "scan.nii.gz")) as file:
-            data = file.read()
-        self.assertEqual(struct.unpack_from("<4h", data, 40), (3, COLUMNS, ROWS, 1))
-        voxels = array.array("h", data[352:])
+        size, (voxels,) = read_nifti(self.path("scan.nii.gz"))
+        self.assertEqual(size, (COLUMNS, ROWS, 1))
         self.assertEqual(list(voxels[:COLUMNS]), FIRST)
         self.assertEqual(sum(voxels), SUM)
 
@@ -101,9 +68,8 @@ class Packed(unittest.TestCase):
         self.expect_voxels("scan[case=e]")
 
     def test_an_installation_finds_its_decoder(self):
-        root = os.path.join(self.folder, "root")
-        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root],
-                       check=True, capture_output=True, timeout=240)
+        root = self.path("root")
+        self.ended(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root])
         found = [os.path.join(at, name) for at, _, names in os.walk(root) for name in names]
         command, = [path for path in found if path.endswith("/bin/massflow")]
         decoder, = [path for path in found if os.path.basename(path) == "massflow-decode"]
@@ -118,4 +84,4 @@ class Packed(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]], verbosity=2)
+    main(3)

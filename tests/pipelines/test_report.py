@@ -4,14 +4,11 @@ import base64
 import html.parser
 import os
 import re
-import sqlite3
 import struct
-import subprocess
-import unittest
 import xml.dom.minidom
 import zlib
 
-from test_run import MASSFLOW, Pipeline
+from harness import Pipeline, main
 
 NASTY = "<script>alert('x')</script>&\"<b>"
 VOID = {"meta", "img", "br"}
@@ -101,19 +98,7 @@ def grey(rows):
     return sum(max(p) - min(p) < 3 and 60 < p[0] < 250 for row in rows for p in row)
 
 
-class Files(Pipeline):
-    def bare(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, *words], cwd=self.folder, env=self.environment(),
-                              timeout=120, capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def read(self, name):
-        with open(self.path(name), "rb") as file:
-            return file.read()
-
-
-class Pictures(Files):
+class Pictures(Pipeline):
     def setUp(self):
         super().setUp()
         self.write("graph.yaml", SCANS)
@@ -121,7 +106,7 @@ class Pictures(Files):
 
     def draw(self, *words):
         self.assertEqual(self.massflow("show", *words, "-o", "p.png"), "p.png\n")
-        return pixels(self.read("p.png"))
+        return pixels(self.read_bytes("p.png"))
 
     def test_slices(self):
         rows = self.draw("scan[case=001].volume", "--slice", "z=7")
@@ -140,13 +125,10 @@ class Pictures(Files):
             self.assertGreater(colored(rows), 1000)
             self.assertGreater(grey(rows), 5000)
         # The scan of another case is not theirs, though its grid is the same.
-        base = sqlite3.connect(self.path(".massflow/cache.db"))
-        base.execute("update artifact set present = 0 where id in (select a.id from artifact a "
-                     "join output o on o.artifact = a.num join action x on x.num = o.action join "
-                     "run_node n on n.key = x.key where n.node = 'scan[case=001]' and "
-                     "o.port = 'volume')")
-        base.commit()
-        base.close()
+        self.change("update artifact set present = 0 where id in (select a.id from artifact a "
+                    "join output o on o.artifact = a.num join action x on x.num = o.action join "
+                    "run_node n on n.key = x.key where n.node = 'scan[case=001]' and "
+                    "o.port = 'volume')")
         rows = self.draw("found[case=001]", "--slice", "z=7")
         self.assertGreater(colored(rows), 1000)
         self.assertLess(grey(rows), 50)  # the number of the slice
@@ -156,7 +138,7 @@ class Pictures(Files):
         self.assertRegex(self.bare("show", "scan.nii.gz"),
                          r"^volume\n  direction .*\n(.*\n)+  voxels +i16 \[16, 24, 24\]  min ")
         self.assertEqual(self.bare("show", "scan.nii.gz", "--slice", "z=3", "-o", "f.png"), "f.png\n")
-        self.assertGreater(grey(pixels(self.read("f.png"))), 20000)
+        self.assertGreater(grey(pixels(self.read_bytes("f.png"))), 20000)
         self.write("graph.yaml", "massflow: 1\nstages:\n  m: {use: mass.init, with: {channels: "
                    "[8, 16, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32}}\n")
         self.massflow("run")
@@ -183,10 +165,10 @@ class Pictures(Files):
         self.assertFalse(os.path.exists(self.path("p.png")))
 
 
-class Graphs(Files):
+class Graphs(Pipeline):
     def svg(self, *words):
         self.massflow("graph", "--svg", "-o", "g.svg", *words)
-        text = self.read("g.svg").decode()
+        text = self.read("g.svg")
         xml.dom.minidom.parseString(text)
         return text
 
@@ -208,10 +190,10 @@ class Graphs(Files):
                          "massflow: error: --dot and --svg exclude each other\n")
 
 
-class Report(Files):
+class Report(Pipeline):
     def report(self, *words):
         self.assertEqual(self.massflow("report", "-o", "r.html", *words), "r.html\n")
-        text = self.read("r.html").decode()
+        text = self.read("r.html")
         page = Page(text)
         # Nothing is fetched, nothing runs.
         self.assertNotIn("script", page.tags)
@@ -294,10 +276,7 @@ class Report(Files):
         self.write("graph.yaml", SCANS)
         self.massflow("run")
         for name in ("cache.db", "chunks.db"):
-            base = sqlite3.connect(self.path(".massflow/" + name))
-            base.execute("update chunk_data set bytes = zeroblob(length(bytes))")
-            base.commit()
-            base.close()
+            self.change("update chunk_data set bytes = zeroblob(length(bytes))", file=name)
         _, words, page = self.report()
         self.assertEqual(page.tags.get("img", 0), 0)
         self.assertIn("scan[case=000] can't be shown: ", words)
@@ -305,4 +284,4 @@ class Report(Files):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_report.py"])
+    main(2)

@@ -3,43 +3,15 @@
 
 The stages of counting.c write down each time they run, so that a test can say exactly which did.
 """
-import json
 import os
 import re
 import resource
 import shutil
 import signal
-import sqlite3
 import struct
-import subprocess
-import sys
-import tempfile
-import time
 import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
-PLUGIN = os.path.abspath(sys.argv[2])
-
-CHAIN = """massflow: 1
-params:
-  suffix: "!"
-cases:
-  glob: scans/{id}.txt
-stages:
-  text: {use: count.load, each: case, with: {path: "${case.path}"}}
-  upper: {use: count.upper, each: case, in: {text: text}}
-  more: {use: count.add, each: case, in: {text: upper}, with: {suffix: "${suffix}"}}
-  all: {use: count.join, in: {texts: "more[*]"}}
-"""
-
-WAIT = """massflow: 1
-params: {file: never}
-cases:
-  glob: scans/{id}.txt
-stages:
-  text: {use: count.load, each: case, with: {path: "${case.path}"}}
-  wait: {use: count.wait, each: case, in: {text: text}, with: {file: "${file}"}}
-"""
+from harness import CHAIN, WAIT, Pipeline, main
 
 STREAM = """massflow: 1
 params: {threads: "1", seed: "1", first: "0", broken: "-1"}
@@ -48,59 +20,6 @@ stages:
   rows: {use: count.collect, in: {items: numbers},
          with: {threads: "${threads}", first: "${first}", count: 20}}
 """
-
-
-class Pipeline(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        self.log = os.path.join(self.folder, "log")
-        os.mkdir(self.path("scans"))
-        os.mkdir(self.path("plugins"))
-        os.symlink(PLUGIN, self.path("plugins/counting.so"))
-        for name in "abc":
-            self.write(f"scans/{name}.txt", f"text {name}\n")
-        self.write("graph.yaml", CHAIN)
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def environment(self):
-        env = dict(os.environ, MASSFLOW_TEST_LOG=self.log)
-        env.pop("MASSFLOW_PLUGINS", None)
-        return env
-
-    def massflow(self, *words, graph="graph.yaml", code=0):
-        command, *rest = words
-        line = [MASSFLOW, command, graph, *rest, "--plugins", "plugins"]
-        if command in ("cache", "runs", "log"):
-            line = [MASSFLOW, command, *rest]
-        done = subprocess.run(line, cwd=self.folder, env=self.environment(), timeout=120,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def runs(self):
-        """Which stages ran since the last call, sorted."""
-        if not os.path.exists(self.log):
-            return []
-        with open(self.log, encoding="utf-8") as file:
-            lines = sorted(line.rstrip("\n") for line in file)
-        os.remove(self.log)
-        return lines
-
-    def counts(self):
-        found = {}
-        for line in self.runs():
-            stage = line.split(" ")[0]
-            found[stage] = found.get(stage, 0) + 1
-        return found
 
 
 class Caching(Pipeline):
@@ -250,10 +169,7 @@ class Failures(Pipeline):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 65536, largest + 65536))
 
-        done = subprocess.run([MASSFLOW, "run", "graph.yaml", "--plugins", "plugins"],
-                              cwd=self.folder, env=self.environment(), timeout=120,
-                              capture_output=True, text=True, preexec_fn=limit)
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        done = self.ended(self.line("run"), 1, preexec_fn=limit)
         self.assertIn("massflow: error: ", done.stderr)
         self.assertLess(self.counts().get("add", 0), 203)
         self.massflow("run")
@@ -283,8 +199,7 @@ class Devices(Pipeline):
         # All cases share one session.
         self.assertEqual(self.counts(), {"load": 3, "kernel": 3, "open": 1})
         self.massflow("get", "y[case=b]", "-o", "y.npy")
-        with open(self.path("y.npy"), "rb") as file:
-            data = file.read()[-5 * 4:]
+        data = self.read_bytes("y.npy")[-5 * 4:]
         self.assertEqual(struct.unpack("<5f", data), (2, 3, 6, 11, 18))
 
     def test_two_devices_at_once(self):
@@ -295,8 +210,7 @@ class Devices(Pipeline):
                    "  two: {use: count.kernel, with: {add: 5, together: 2}}\n")
         self.massflow("run", "--device", "cpu/2", "-j", "2")
         self.assertEqual(self.counts(), {"kernel": 2, "open": 2})
-        with sqlite3.connect(self.path(".massflow/cache.db")) as cache:
-            devices = [row[0] for row in cache.execute("SELECT DISTINCT device FROM action")]
+        devices = [device for device, in self.ask("SELECT DISTINCT device FROM action")]
         self.assertEqual(len(devices), 1) # the parts are alike
         self.assertRegex(devices[0], r" / 2$")
         # What a part made is good for the whole.
@@ -352,14 +266,8 @@ class Data(Pipeline):
         self.massflow("run")
         self.runs()
 
-    def change(self, name, statement):
-        base = sqlite3.connect(self.path(".massflow/" + name))
-        base.execute(statement)
-        base.commit()
-        base.close()
-
     def test_dropped_data_is_made_again_where_it_is_needed(self):
-        self.change("cache.db", "update artifact set present = 0 where type != 'table'")
+        self.change("update artifact set present = 0 where type != 'table'")
         self.massflow("run")
         self.assertEqual(self.runs(), [])
         out = self.massflow("plan", "--set", "times=2")
@@ -370,11 +278,10 @@ class Data(Pipeline):
         self.assertEqual(self.counts(), {"load": 1, "open": 1, "kernel": 1, "sum": 1})
         self.massflow("get", "s[case=a]", "--set", "times=2", "-o", "s.csv")
         total = sum(struct.unpack("<f", struct.pack("<f", i * i))[0] for i in range(5000))
-        with open(self.path("s.csv"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), f"sum\n{int(2 * total)}\n")
+        self.assertEqual(self.read("s.csv"), f"sum\n{int(2 * total)}\n")
 
     def test_damaged_data_is_reported_and_made_again(self):
-        self.change("chunks.db", "update chunk_data set bytes = zeroblob(length(bytes))")
+        self.change("update chunk_data set bytes = zeroblob(length(bytes))", file="chunks.db")
         out = self.massflow("run", "--set", "times=2", code=1)
         self.assertIn("failed   s[case=a]: ", out)
         self.runs()
@@ -383,28 +290,10 @@ class Data(Pipeline):
 
 
 class Stopping(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", WAIT)
-
-    def start(self, *words):
-        return subprocess.Popen([MASSFLOW, "run", "graph.yaml", "--plugins", "plugins", *words],
-                                cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
-
-    def until_logged(self, word, count, process):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            self.assertIsNone(process.poll())
-            if os.path.exists(self.log):
-                with open(self.log, encoding="utf-8") as file:
-                    if sum(line.startswith(word) for line in file) >= count:
-                        return
-            time.sleep(0.005)
-        self.fail(f"no '{word}' was logged")
+    GRAPH = WAIT
 
     def test_interrupted(self):
-        process = self.start("-j", "2")
+        process = self.start("run", "-j", "2")
         self.until_logged("wait", 2, process)
         process.send_signal(signal.SIGINT)
         out = process.communicate(timeout=60)[0]
@@ -416,7 +305,7 @@ class Stopping(Pipeline):
         self.assertEqual(self.counts(), {"wait": 3})
 
     def test_killed(self):
-        process = self.start("-j", "2")
+        process = self.start("run", "-j", "2")
         self.until_logged("wait", 2, process)
         process.kill()
         process.communicate()
@@ -427,15 +316,12 @@ class Stopping(Pipeline):
 
 
 class Streams(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", STREAM)
+    GRAPH = STREAM
 
     def rows(self, *words):
         self.massflow("run", "-j", "4", *words)
         self.massflow("get", "rows", "-o", "rows.json", *words)
-        with open(self.path("rows.json"), encoding="utf-8") as file:
-            return json.load(file)["rows"]
+        return self.read_json("rows.json")["rows"]
 
     def test_order_and_threads(self):
         one = self.rows("--cache", "one")
@@ -466,11 +352,9 @@ class Files(Pipeline):
     def test_get_and_show(self):
         self.massflow("run")
         self.massflow("get", "all", "-o", "all.csv")
-        with open(self.path("all.csv"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "case,text\na,TEXT A!\nb,TEXT B!\nc,TEXT C!\n")
+        self.assertEqual(self.read("all.csv"), "case,text\na,TEXT A!\nb,TEXT B!\nc,TEXT C!\n")
         self.massflow("get", "more[case=b]", "-o", "b.txt")
-        with open(self.path("b.txt"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "TEXT B!")
+        self.assertEqual(self.read("b.txt"), "TEXT B!")
         self.assertIn("names 3 nodes", self.massflow("get", "more", "-o", "x.txt", code=2))
         self.assertIn("no writer takes a table by this suffix",
                       self.massflow("get", "all", "-o", "x.png", code=1))
@@ -517,8 +401,7 @@ class Files(Pipeline):
                    "  more: \"out/${case.id}.txt\"\n")
         out = self.massflow("run")
         self.assertEqual(out.count("wrote "), 4)
-        with open(self.path("out/b.txt"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "TEXT B!")
+        self.assertEqual(self.read("out/b.txt"), "TEXT B!")
         self.assertNotIn("wrote", self.massflow("run"))
         # What is missing or is of another result is written again; what somebody changed is theirs.
         os.remove(self.path("out/b.txt"))
@@ -532,9 +415,8 @@ class Files(Pipeline):
         self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()
                                 if line.startswith("wrote ")),
                          ["a.txt", "all.csv", "b.txt", "c.txt"])
-        with open(self.path("out/c.txt"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "TEXT C!")
+        self.assertEqual(self.read("out/c.txt"), "TEXT C!")
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    main(2)

@@ -8,12 +8,9 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
-import unittest
 
-from test_isolate import MASSFLOW, sanitized
-from test_signals import Signals, state_of
+from harness import Signals, children_of, command_line, main, sanitized, state_of
 
 # A process that has left its group, its session and its parents, and says its number.
 DAEMON = """
@@ -55,13 +52,9 @@ stages:
 
     def run_to_file(self, words=()):
         with open(self.path("out"), "wb") as out:
-            run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins", *words],
-                                   cwd=self.folder, env=self.environment(), stdout=out,
-                                   stderr=subprocess.STDOUT)
-        self.addCleanup(lambda: run.poll() is not None or (run.kill(), run.wait()))
-        return run
+            return self.start(*words, stdout=out)
 
-    def ended(self, run, code):
+    def end_of(self, run, code):
         """Its end, and the most memory that it and its workers had (MB)."""
         death = os.pidfd_open(run.pid)
         self.assertEqual(select.select([death], [], [], 100)[0], [death])
@@ -82,7 +75,7 @@ stages:
 
     def test_a_time_out(self):
         for limits in ("timeout: 1, ", "isolate: true, timeout: 1, "):
-            text = self.ended(self.flood(limits), 1)
+            text = self.end_of(self.flood(limits), 1)
             self.assertIn("\nfailed: t\n  it ran longer than its timeout of 1 s\n", text)
 
     def test_one_signal(self):
@@ -90,7 +83,7 @@ stages:
             run = self.flood()
             self.wait_for("it floods", self.is_flooding)
             run.send_signal(number)
-            self.assertRegex(self.ended(run, 130), r"interrupted: 0 run, 0 cached, 1 left in")
+            self.assertRegex(self.end_of(run, 130), r"interrupted: 0 run, 0 cached, 1 left in")
 
     def test_a_second_one(self):
         """The command does not heed the first; signals count as two after a fraction of a second."""
@@ -120,7 +113,7 @@ stages:
                 return '"event":"progress"' in text
         self.wait_for("progress is told", progress)
         run.send_signal(signal.SIGTERM)
-        self.ended(run, 130)
+        self.end_of(run, 130)
 
     def test_a_stage_that_asks_without_pause_tells_its_progress(self):
         """Also from a process of its own, whose messages never leave off."""
@@ -131,7 +124,7 @@ stages:
             self.wait_for("a step is told", lambda: re.search(
                 r'"event":"progress".*"done":[1-9]\d*,"total":1000000', self.tail()))
             run.kill()
-            self.ended(run, -signal.SIGKILL)
+            self.end_of(run, -signal.SIGKILL)
 
     def test_a_stage_that_talks_without_pause(self):
         for limits, code in (("timeout: 1, ", 1), ("isolate: true, timeout: 1, ", 1),
@@ -142,7 +135,7 @@ stages:
             if code == 130:
                 self.wait_for("it floods", self.is_flooding)
                 run.send_signal(signal.SIGINT)
-            text = self.ended(run, code)
+            text = self.end_of(run, code)
             self.assertRegex(text, "it ran longer than its timeout of 1 s" if code == 1
                              else "interrupted: 0 run")
 
@@ -153,7 +146,7 @@ stages:
         self.wait_for("the loop waits", lambda: state_of(run.pid) == "S" and
                       select.select([run.stdout], [], [], 0)[0])
         children = []
-        self.wait_for("the command has begun", lambda: children.extend(self.children_of(run.pid))
+        self.wait_for("the command has begun", lambda: children.extend(children_of(run.pid))
                       or children)
         # Its supervisor ends with it: its time is over although nothing is shown.
         death = os.pidfd_open(children[0])
@@ -173,7 +166,7 @@ stages:
         shown = len(re.findall(r"^many: \d+$", out, re.M))
         left = sum(int(n) for n in re.findall(r"^many: (\d+) lines? (?:is|are) left out", out, re.M))
         self.assertEqual(shown + left, 20000)
-        lines = re.findall(r"^ +\S+    (.*)$", self.told("log"), re.M)
+        lines = re.findall(r"^ +\S+    (.*)$", self.recorded("log"), re.M)
         kept = [line for line in lines if line.isdigit()]
         if not left:
             self.assertEqual(kept, [str(i) for i in range(1, 10001)])
@@ -257,8 +250,8 @@ stages:
 """)
         run = self.start()
         command = int(self.until(run, r"^it: (\d+)$").group(1))
-        supervisor, = self.children_of(run.pid)
-        self.assertIn(b"massflow-supervise", self.command_line(supervisor))
+        supervisor, = children_of(run.pid)
+        self.assertIn(b"massflow-supervise", command_line(supervisor))
         os.kill(supervisor, signal.SIGKILL)
         self.assertIn("failed: it\n  the supervisor of 'sh' was killed, and so was the command\n",
                       self.rest(run, 1))
@@ -274,7 +267,6 @@ stages:
 
 
 # The tests of the module that this one takes its ways from are run there.
-del Signals
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    main(4)

@@ -3,24 +3,14 @@
 
 Real scans come from MASSFLOW_DATA; tests that read them are skipped without it.
 """
-import gzip
-import json
 import os
-import shutil
-import signal
-import sqlite3
 import struct
 import subprocess
 import sys
-import tempfile
-import time
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import DATA, REAL, Massflow, flags, main, nifti_bytes, read_nifti, read_npy, write_nifti
+
 GRAPHS = os.path.abspath(sys.argv[2])
-DATA = os.path.abspath(os.environ.get("MASSFLOW_DATA") or "nowhere")
-REAL = unittest.skipUnless(os.path.isdir(DATA), "no MASSFLOW_DATA")
-
 # Everything in one file, on a phantom or on a scan. `some` is little work, whatever the model is worth.
 GRAPH = """massflow: 1
 params:
@@ -57,59 +47,18 @@ stages:
 PHANTOM = "{use: phantom.volume, with: {size: [32, 28, 16], spacing: [6, 6, 12]}}"
 
 
-def nifti(path):
-    """Voxels of a NIfTI file as bytes, and its size x, y, z, layers."""
-    with gzip.open(path) as file:
-        data = file.read()
-    size = struct.unpack_from("<8h", data, 40)
-    kind, = struct.unpack_from("<h", data, 70)
-    first, = struct.unpack_from("<f", data, 108)
-    code = {2: "B", 4: "h", 512: "H"}[kind]
-    shape = [size[1], size[2], size[3], size[4] if size[0] > 3 else 1]
-    count = shape[0] * shape[1] * shape[2] * shape[3]
-    return struct.unpack_from(f"<{count}{code}", data, int(first)), shape
+class Sam2(Massflow):
+    TIMEOUT = 900
 
-
-def write_nifti(path, size, voxels):
-    """16-bit voxels (bytes) with 1 mm spacing."""
-    head = bytearray(352)
-    struct.pack_into("<i", head, 0, 348)
-    struct.pack_into("<8h", head, 40, 3, *size, 1, 1, 1, 1)
-    struct.pack_into("<2h", head, 70, 4, 16)
-    struct.pack_into("<8f", head, 76, 1, 1, 1, 1, 0, 0, 0, 0)
-    struct.pack_into("<f", head, 108, 352)
-    struct.pack_into("<2h", head, 252, 1, 1)
-    struct.pack_into("<12f", head, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
-    head[344:348] = b"n+1\0"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(bytes(head) + voxels)
-
-
-class Sam2(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, scan, port=".volume", body="", more=""):
-        with open(self.path("g.yaml"), "w", encoding="utf-8") as file:
-            file.write(GRAPH.format(graphs=GRAPHS, scan=scan, port=port, body=body) + more)
+    def graph(self, scan, port=".volume", body="", more=""):
+        self.write("g.yaml", GRAPH.format(graphs=GRAPHS, scan=scan, port=port, body=body) + more)
 
     def massflow(self, command, *words, code=0, graph="g.yaml", cache="cache", **values):
-        flags = [w for name, value in values.items() for w in ("--set", f"{name}={value}")]
-        done = subprocess.run([MASSFLOW, command, graph, *words, *flags, "--cache", cache],
-                              cwd=self.folder, timeout=900, check=False, capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return super().massflow(command, graph, *words, *flags(**values), "--cache", cache, code=code)
 
     def json(self, node, **values):
         self.massflow("get", node, "-o", "a.json", **values)
-        with open(self.path("a.json"), encoding="utf-8") as file:
-            return json.load(file)
+        return self.read_json("a.json")
 
     def count(self, node, **values):
         return self.json(node, **values)["arrays"]["box"]["shape"][0]
@@ -117,17 +66,14 @@ class Sam2(unittest.TestCase):
     def array(self, node, name, **values):
         """An integer array of an artifact, flat."""
         self.massflow("get", node, "--array", name, "-o", "a.npy", **values)
-        with open(self.path("a.npy"), "rb") as file:
-            data = file.read()
-        start = 10 + struct.unpack_from("<H", data, 8)[0]
-        return list(struct.unpack(f"<{(len(data) - start) // 4}i", data[start:]))
+        return list(read_npy(self.path("a.npy"))[1])
 
 
 class Phantoms(Sam2):
     def test_from_a_scan_to_masks(self):
         """Seeds lie on their slices, masks cross them, a second run does nothing, and neither batch
         nor memory changes a bit."""
-        self.write(PHANTOM)
+        self.graph(PHANTOM)
         self.massflow("run", "found")
         seeds, found = self.json("seeds"), self.json("found")
         self.assertEqual(seeds["attributes"]["min_pixels"], 500)
@@ -146,57 +92,46 @@ class Phantoms(Sam2):
         self.massflow("run", "found", cache="other", batch=5, things=1, together=2, features=0)
         for node, one in (("seeds", seeds), ("found", found)):
             self.massflow("get", node, "-o", "b.json", cache="other")
-            with open(self.path("b.json"), encoding="utf-8") as file:
-                self.assertEqual(json.load(file)["id"], one["id"])
+            self.assertEqual(self.read_json("b.json")["id"], one["id"])
 
     def test_all_axes_inside_a_body(self):
         """Slices across all axes are seeded where the body is; masks are kept that lie in it far enough."""
-        self.write(PHANTOM, body=", body: scan.labels")
+        self.graph(PHANTOM, body=", body: scan.labels")
         self.massflow("run", "found", axis="all", points=4, share=0.3)
         seed = self.array("seeds", "seed", axis="all", points=4, share=0.3)
         self.assertEqual(set(seed[::2]), {0, 1, 2})
         self.massflow("get", "scan.labels", "-o", "body.nii.gz")
-        body, size = nifti(self.path("body.nii.gz"))
+        size, (body,) = read_nifti(self.path("body.nii.gz"))
         for axis, slice_ in zip(seed[::2], seed[1::2]):
             step = (size[0] * size[1], size[0], 1)[axis]
             here = (body[i] for i in range(len(body)) if i // step % size[2 - axis] == slice_)
             self.assertTrue(any(here))
         self.massflow("get", "seeds", "-o", "seeds.nii.gz", axis="all", points=4, share=0.3)
-        voxels, shape = nifti(self.path("seeds.nii.gz"))
-        self.assertEqual(shape[:3], size[:3])
+        shape, layers = read_nifti(self.path("seeds.nii.gz"))
+        self.assertEqual(shape, size)
         area, inside = [0] * (len(seed) // 2), [0] * (len(seed) // 2)
-        for i, value in enumerate(voxels):
-            if value:
-                area[value - 1] += 1
-                inside[value - 1] += body[i % len(body)] != 0
+        for layer in layers:
+            for i, value in enumerate(layer):
+                if value:
+                    area[value - 1] += 1
+                    inside[value - 1] += body[i] != 0
         for k, pixels in enumerate(area):
             self.assertGreater(pixels, 0)
             self.assertGreaterEqual(inside[k], 0.3 * pixels)
 
     def test_killed_and_started_again(self):
         """Killed in the middle, both stages go on from their last state and end with the same bytes."""
-        self.write(PHANTOM)
+        self.graph(PHANTOM)
         self.massflow("run", "found", cache="other")
         for node in ("seeds", "found"):
-            words = [MASSFLOW, "run", "g.yaml", node, "--cache", "cache", "--set", "checkpoint=0"]
-            with subprocess.Popen(words, cwd=self.folder, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL) as run:
-                deadline = time.monotonic() + 300
-                while run.poll() is None and time.monotonic() < deadline and not self.states():
-                    time.sleep(0.01)
-                self.assertIsNone(run.poll(), "it was over before its state could be seen")
-                run.send_signal(signal.SIGKILL)
-                run.wait()
+            run = self.start("run", "g.yaml", node, "--cache", "cache", *flags(checkpoint=0),
+                             stdout=subprocess.DEVNULL)
+            self.wait_for("a state is saved before it is over",
+                          lambda: self.ask_early("SELECT * FROM checkpoint", "cache"), run, seconds=300)
+            run.kill()
+            run.wait()
             self.assertIn(f"{node}: resumes after ", self.massflow("run", node, checkpoint=0))
             self.assertEqual(self.json(node)["id"], self.json(node, cache="other")["id"])
-
-    def states(self):
-        """How many states are saved."""
-        try:
-            with sqlite3.connect(f"file:{self.path('cache/cache.db')}?mode=ro", uri=True) as db:
-                return db.execute("SELECT count(*) FROM checkpoint").fetchone()[0]
-        except sqlite3.Error:
-            return 0
 
     def test_point_at_a_thing(self):
         """Things that are pointed at, boxed or labelled; in voxels and in mm they are the same."""
@@ -207,11 +142,11 @@ class Phantoms(Sam2):
         with: {box: [8, 8, 8, 22, 20, 8], points: [4, 14, 6], obj_ids: [7, 2], axis: z}}
   shown: {use: sam2.segment, in: {slices: slices, model: weights, prompt: scan.labels}}
 """
-        self.write(PHANTOM)
+        self.graph(PHANTOM)
         self.massflow("run", "scan")
         attributes = self.json("scan.volume")["attributes"]
         place = [o + s * i for o, s, i in zip(attributes["origin"], attributes["spacing"], (16, 14, 8))]
-        self.write(PHANTOM, more=more.replace("MM", ", ".join(map(str, place))))
+        self.graph(PHANTOM, more=more.replace("MM", ", ".join(map(str, place))))
         self.massflow("run", "points", "world", "box", "shown")
         self.assertEqual(self.json("points")["id"], self.json("world")["id"])
         self.assertEqual(self.array("points", "seed"), [0, 8])
@@ -220,7 +155,7 @@ class Phantoms(Sam2):
         labels = self.array("shown", "label")
         self.assertEqual(labels, sorted(set(labels)))
         self.massflow("get", "scan.labels", "-o", "labels.nii.gz")
-        voxels, _ = nifti(self.path("labels.nii.gz"))
+        _, (voxels,) = read_nifti(self.path("labels.nii.gz"))
         self.assertTrue(set(labels) <= set(voxels) - {0})
 
 
@@ -235,27 +170,27 @@ class BadInput(Sam2):
 
     def test_one_slice(self):
         size = (40, 36, 1)
-        self.write(self.scan(size, self.stripes(size)), port="")
+        self.graph(self.scan(size, self.stripes(size)), port="")
         self.massflow("run", "found")
         self.assertEqual(set(self.array("found", "seed")), {0})
 
     def test_slices_of_any_size(self):
         for size in ((16, 16, 3), (4096, 4096, 1)):
-            self.write(self.scan(size, self.stripes(size)), port="")
+            self.graph(self.scan(size, self.stripes(size)), port="")
             self.massflow("run", "found", points=2)
             boxes = self.array("found", "box", points=2)
             self.assertTrue(all(b <= size[2 - i % 3] for i, b in enumerate(boxes)))
 
     def test_nothing_found(self):
         """No mask is surer than sure: empty seeds and masks, and it says so."""
-        self.write(PHANTOM)
+        self.graph(PHANTOM)
         out = self.massflow("run", "found", iou=1)
         self.assertIn("seeds: no mask was found on any of the slices that were searched", out)
         self.assertIn("found: 0 masks of 0 seeds", out)
         self.assertEqual((self.count("seeds", iou=1), self.count("found", iou=1)), (0, 0))
 
     def test_wrong_inputs(self):
-        self.write(PHANTOM, more="""
+        self.graph(PHANTOM, more="""
   other: {use: mass.init, with: {channels: [8, 16, 32, 32, 32], num_block: [1, 1, 1, 1]}}
   wrong: {use: sam2.masks, in: {slices: slices, model: other}}
   apart: {use: phantom.volume, with: {size: [20, 20, 20]}}
@@ -279,7 +214,7 @@ class BadInput(Sam2):
                                ("point_grids: [0.5]", "point_grids: 1 numbers; x and y of each point are "
                                                       "an even count"),
                                ("points_per_side: 0", "'points_per_side' is 0; it must be 1 to 512")):
-            self.write(PHANTOM, more=f"""
+            self.graph(PHANTOM, more=f"""
   bad: {{use: sam2.masks, in: {{slices: slices, model: weights}}, with: {{{words}}}}}
 """)
             self.assertIn(message, self.massflow("run", "bad", code=2))
@@ -296,12 +231,11 @@ class Graphs(Sam2):
         node = "[case=ct_abdomen_pelvis_A]"
         self.massflow("get", "masks" + node, "-o", "m.nii.gz", graph=graph, **words)
         self.massflow("get", "picture" + node, "-o", "p.png", graph=graph, **words)
-        _, size = nifti(self.path("m.nii.gz"))
-        with gzip.open(words["data"]) as file:
-            self.assertEqual(tuple(size[:3]), struct.unpack_from("<3h", file.read(64), 42))
+        size, _ = read_nifti(self.path("m.nii.gz"))
+        self.assertEqual(size, struct.unpack_from("<3h", nifti_bytes(words["data"]), 42))
         self.assertGreater(os.path.getsize(self.path("p.png")), 20000)
         self.assertIn("finished: 0 run, ", self.massflow("run", graph=graph, **words))
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    main(2)

@@ -6,11 +6,9 @@ It must accept what massflow accepts, first of all the graphs that ship, and ref
 import glob
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import unittest
+
+from harness import Massflow, main
 
 try:
     import jsonschema
@@ -18,10 +16,7 @@ try:
 except ImportError as missing:
     sys.exit(f"test_schema.py needs python3-jsonschema and python3-yaml (tools/packages test): {missing}")
 
-MASSFLOW = os.path.abspath(sys.argv[1])
 GRAPHS = os.path.abspath(sys.argv[2])
-PLUGIN = os.path.abspath(sys.argv[3])
-
 GOOD = """massflow: 1
 params: {n: 3, sizes: [1, 2], data: "x*", flag: no}
 cases:
@@ -48,20 +43,14 @@ export: {model: out.safetensors, pre.model: "x/${seed}.safetensors"}
 """
 
 
-class Schema(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        os.symlink(PLUGIN, os.path.join(cls.folder, "counting.so"))
-        out = subprocess.run([MASSFLOW, "schema", "--plugins", cls.folder], check=True,
-                             capture_output=True, text=True).stdout
-        cls.schema = json.loads(out)
-        jsonschema.Draft7Validator.check_schema(cls.schema)
-        cls.validator = jsonschema.Draft7Validator(cls.schema)
+class Schema(Massflow):
+    PLUGINS = tuple(map(os.path.abspath, sys.argv[3:4]))
+    ONE_FOLDER = True
 
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
+    def prepare(self):
+        type(self).schema = json.loads(self.massflow("schema"))
+        jsonschema.Draft7Validator.check_schema(self.schema)
+        type(self).validator = jsonschema.Draft7Validator(self.schema)
 
     def wrong(self, text):
         """Where the schema finds fault: paths below the root."""
@@ -119,4 +108,4 @@ class Schema(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    main(3)

@@ -4,12 +4,10 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import time
-import unittest
 
-from test_run import CHAIN, MASSFLOW, WAIT, Pipeline, Stopping
+from harness import CHAIN, WAIT, Pipeline, main
 
 
 class Runs(Pipeline):
@@ -67,10 +65,7 @@ class Events(Pipeline):
     """run --log json: stdout holds nothing but events."""
 
     def events(self, *words, code=0):
-        done = subprocess.run([MASSFLOW, "run", "graph.yaml", *words, "--log", "json", "--plugins",
-                               "plugins"], cwd=self.folder, env=self.environment(), timeout=120,
-                              capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        done = self.ended(self.line("run", *words, "--log", "json"), code)
         self.people = done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -110,18 +105,14 @@ class Events(Pipeline):
 
     def test_progress_and_stopping(self):
         self.write("graph.yaml", WAIT)
-        with subprocess.Popen([MASSFLOW, "run", "graph.yaml", "wait[case=a]", "--log", "json",
-                               "--plugins", "plugins"], cwd=self.folder, env=self.environment(),
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True) as process:
-            events = []
-            for line in process.stdout:  # each comes as it happens
-                events.append(json.loads(line))
-                if events[-1]["event"] == "progress":
-                    process.send_signal(signal.SIGINT)
-                    break
-            events += [json.loads(line) for line in process.stdout]
-        self.assertEqual(process.returncode, 130)
+        process = self.start("run", "wait[case=a]", "--log", "json", stderr=subprocess.DEVNULL)
+        events = []
+        for line in process.stdout:  # each comes as it happens
+            events.append(json.loads(line))
+            if events[-1]["event"] == "progress":
+                process.send_signal(signal.SIGINT)
+                break
+        events += [json.loads(line) for line in self.rest(process, 130).splitlines()]
         progress = next(e for e in events if e["event"] == "progress")
         self.assertEqual(progress["node"], "wait[case=a]")
         self.assertGreater(progress["seconds"], 0.5)
@@ -144,11 +135,8 @@ class Plan(Pipeline):
         self.assertTrue(out.endswith("\ntotal: 3 nodes and 7 undecided ones; expected time not "
                                      "known: none of it has run here yet\n"), out)
         self.massflow("run", "more")
-        base = sqlite3.connect(self.path(".massflow/cache.db"))
         for node, seconds in (("more[case=a]", 10), ("more[case=b]", 20), ("more[case=c]", 90)):
-            base.execute("update run_node set seconds = ? where node = ?", (seconds, node))
-        base.commit()
-        base.close()
+            self.change(f"update run_node set seconds = {seconds} where node = '{node}'")
         out = self.massflow("plan", "more", "--set", "suffix=?", "-j", "2")
         self.assertIn("                            expected 1 min 0 s, from 3 earlier runs of it\n",
                       out)
@@ -178,12 +166,6 @@ class Why(Pipeline):
     def why(self, *words):
         """Ids are of no interest here."""
         return re.sub(r"\b[0-9a-f]{12}\b", "ID", self.massflow("why", *words))
-
-    def change(self, statement):
-        base = sqlite3.connect(self.path(".massflow/cache.db"))
-        base.execute(statement)
-        base.commit()
-        base.close()
 
     def test_input(self):
         self.write("scans/b.txt", "other b\n")
@@ -278,37 +260,29 @@ class Renamed(Pipeline):
                          r"^scan\[case=p000\]: to run\n  code: [0-9a-f]{12} -> version \d+\n$")
 
 
-class Killed(Stopping):
+class Killed(Pipeline):
     """A run that is killed: what it did is told, and what it was at."""
     def test_killed(self):
         self.write("graph.yaml", WAIT)
-        process = self.start("-j", "2")
+        process = self.start("run", "-j", "2")
         self.until_logged("wait", 2, process)
         # The journal is written at least once a second.
-        base = sqlite3.connect(self.path(".massflow/cache.db"), timeout=60)
-        while not base.execute("select count(*) from run_node where outcome = 5 and "
-                               "node >= 'wait'").fetchone()[0] == 2:
-            self.assertIsNone(process.poll())
+        running = "select count(*) from run_node where outcome = 5 and node >= 'wait'"
+        self.wait_for("it is recorded", lambda: self.ask(running) == [(2,)], process)
         self.assertIn("  running ", self.massflow("runs"))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
-        base.close()
         self.assertIn("  killed  ", self.massflow("runs"))
         out = self.massflow("log")
         self.assertIn("\n  killed; 3 done, 2 running\n", out)
         self.assertRegex(out, r"\n    0:\d\d\.\d\d\d  running   wait\[case=[abc]\]\n")
-        base = sqlite3.connect(self.path(".massflow/cache.db"))
         for change, status in (
                 (f"pid = {os.getpid()}, started = 1000000000", "killed"),  # the number is another's
                 (f"pid = {os.getpid()}, started = {int(time.time())}", "running"),
                 ("pid = 1, host = 'elsewhere'", "running")):  # of another host it can't be seen
-            base.execute("update run set " + change)
-            base.commit()
+            self.change("update run set " + change)
             self.assertIn(f"  {status} ", self.massflow("runs"), change)
-        base.close()
 
-
-del Stopping  # its own tests run in test_run.py
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_seeing.py"])
+    main(2)

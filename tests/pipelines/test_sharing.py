@@ -10,79 +10,27 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
-import unittest
 
-from test_run import MASSFLOW, WAIT, Pipeline
+from harness import MASSFLOW, WAIT, Pipeline, main, preloading
 
 NETWORK = os.path.abspath(sys.argv[3])
 # A program built with the address sanitizer wants to be the first library, which does not matter here.
-PRETENDED = {"LD_PRELOAD": NETWORK,
-             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+PRETENDED = preloading(NETWORK)
 HOST = socket.gethostname()
 
 
 class Shared(Pipeline):
-    def setUp(self):
-        super().setUp()
-        self.write("graph.yaml", WAIT)
-        self.going = []
-
-    def tearDown(self):
-        for process in self.going:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            process.stdout.close()
-        super().tearDown()
+    GRAPH = WAIT
 
     def start(self, *targets, env=None):
-        process = subprocess.Popen(
-            [MASSFLOW, "run", "graph.yaml", *targets, "--plugins", "plugins",
-             "--set", "file=" + self.path("go")], cwd=self.folder,
-            env={**self.environment(), **(env or {})}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True)
-        self.going.append(process)
-        return process
-
-    def until(self, condition, *processes):
-        end = time.monotonic() + 60
-        while not condition():
-            self.assertLess(time.monotonic(), end)
-            for process in processes:
-                self.assertIsNone(process.poll())
-            time.sleep(0.005)
-
-    def logged(self, word):
-        if not os.path.exists(self.log):
-            return 0
-        with open(self.log, encoding="utf-8") as file:
-            return sum(line.startswith(word) for line in file)
+        """A run that waits for the file go."""
+        return super().start("run", *targets, "--set", "file=" + self.path("go"),
+                             env={**self.environment(), **(env or {})})
 
     def until_runs(self, process, count=1):
-        self.until(lambda: self.logged("wait") >= count, process)
-
-    def until_says(self, process, words):
-        """Reads lines up to one that has the words, and gives it."""
-        for line in process.stdout:
-            if words in line:
-                return line
-        self.fail("it ended without saying: " + words)
-
-    def end(self, process, code=0):
-        out = process.communicate(timeout=60)[0]
-        self.assertEqual(process.returncode, code, out)
-        return out
-
-    def change(self, sql):
-        db = sqlite3.connect(self.path(".massflow/cache.db"), timeout=60)
-        db.execute(sql)
-        db.commit()
-        db.close()
+        self.until_logged("wait", count, process)
 
 
 class Sharing(Shared):
@@ -90,24 +38,24 @@ class Sharing(Shared):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         second = self.start("wait[case=a]")
-        line = self.until_says(second, "waiting for")
+        line = self.until(second, "waiting for").string
         self.assertRegex(line, fr"^waiting for wait\[case=a\]: process {first.pid} on host {HOST} has been "
                                r"computing it for \d+ s\n$")
         self.write("go", "")
-        self.assertIn("finished: 2 run, 0 cached in", self.end(first))
-        self.assertIn("finished: 0 run, 2 cached in", self.end(second))
+        self.assertIn("finished: 2 run, 0 cached in", self.rest(first))
+        self.assertIn("finished: 0 run, 2 cached in", self.rest(second))
         self.assertEqual(self.runs(), ["load text a", "wait text a"])
 
     def test_waiting_is_an_event(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         second = self.start("wait[case=a]", "--log", "json")
-        event = json.loads(self.until_says(second, '"waiting"'))
+        event = json.loads(self.until(second, '"waiting"').string)
         self.assertEqual(event["node"], "wait[case=a]")
         self.assertIn(f"process {first.pid} on host {HOST} has been computing it for ", event["text"])
         self.write("go", "")
-        self.end(first)
-        self.end(second)
+        self.rest(first)
+        self.rest(second)
 
     def test_meanwhile_it_does_other_things(self):
         first = self.start("wait[case=a]")
@@ -115,52 +63,52 @@ class Sharing(Shared):
         second = self.start()
         self.until_runs(second, 3)
         self.write("go", "")
-        self.end(first)
-        self.assertIn("finished: 4 run, 2 cached in", self.end(second))
+        self.rest(first)
+        self.assertIn("finished: 4 run, 2 cached in", self.rest(second))
         self.assertEqual(self.counts(), {"load": 3, "wait": 3})
 
     def test_ctrl_c_ends_the_waiter_alone(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         second = self.start("wait[case=a]")
-        self.until_says(second, "waiting for")
+        self.until(second, "waiting for")
         second.send_signal(signal.SIGINT)
-        self.assertIn("interrupted: 0 run, 1 cached, 1 left in", self.end(second, 130))
+        self.assertIn("interrupted: 0 run, 1 cached, 1 left in", self.rest(second, 130))
         self.write("go", "")
-        self.end(first)
+        self.rest(first)
 
     def test_a_killed_owner_is_noticed_at_once(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         second = self.start("wait[case=a]")
-        self.until_says(second, "waiting for")
+        self.until(second, "waiting for")
         first.kill()
         first.communicate()
         self.until_runs(second, 2)
         self.write("go", "")
-        self.assertIn("finished: 1 run, 1 cached in", self.end(second))
+        self.assertIn("finished: 1 run, 1 cached in", self.rest(second))
 
     def test_an_owner_that_gives_up_lets_go(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         second = self.start("wait[case=a]")
-        self.until_says(second, "waiting for")
+        self.until(second, "waiting for")
         first.send_signal(signal.SIGINT)
-        self.end(first, 130)
+        self.rest(first, 130)
         self.until_runs(second, 2)
         self.write("go", "")
-        self.end(second)
+        self.rest(second)
 
     def test_an_owner_elsewhere_lives_while_its_heart_beats(self):
         first = self.start("wait[case=a]")
         self.until_runs(first)
         self.change("UPDATE lease SET machine = 'other', host = 'far'")
         second = self.start("wait[case=a]")
-        line = self.until_says(second, "waiting for")
+        line = self.until(second, "waiting for").string
         self.assertIn(f"process {first.pid} on host far has been", line)
         self.write("go", "")
-        self.end(first)
-        self.assertIn("finished: 0 run, 2 cached in", self.end(second))
+        self.rest(first)
+        self.assertIn("finished: 0 run, 2 cached in", self.rest(second))
 
     def test_many_at_once_run_everything_once(self):
         self.write("go", "")
@@ -168,7 +116,7 @@ class Sharing(Shared):
             self.write(f"scans/{name}.txt", f"text {name}\n")
         runs = [self.start() for _ in range(4)]
         for run in runs:
-            self.end(run)
+            self.rest(run)
         self.assertEqual(self.counts(), {"load": 15, "wait": 15})
 
 
@@ -194,10 +142,7 @@ class Looking(Shared):
         for words, expected in asked.items():
             line = [MASSFLOW, *words, *([] if words[0] in ("cache", "runs") else
                                         ["--plugins", "plugins"])]
-            done = subprocess.run(line, cwd=self.folder, env={**self.environment(), **(env or {})},
-                                  capture_output=True, text=True, timeout=60, check=False,
-                                  user=user)
-            self.assertEqual(done.returncode, 0, (words, done.stdout + done.stderr))
+            done = self.ended(line, env={**self.environment(), **(env or {})}, user=user)
             self.assertIn(expected, done.stdout, words)
         with open(out, encoding="utf-8") as file:
             self.assertIn("text a", file.read())
@@ -208,7 +153,7 @@ class Looking(Shared):
         self.until_runs(run)
         self.looks()
         self.write("go", "")
-        self.assertIn("finished: 2 run, 0 cached in", self.end(run))
+        self.assertIn("finished: 2 run, 0 cached in", self.rest(run))
         self.looks()
 
     def read_only(self):
@@ -227,7 +172,7 @@ class Looking(Shared):
 
     def test_in_a_folder_that_can_not_be_written(self):
         self.write("go", "")
-        self.end(self.start())
+        self.rest(self.start())
         self.looks(user=self.read_only())
 
     def test_in_a_folder_that_a_killed_run_left_and_that_can_not_be_written(self):
@@ -245,7 +190,7 @@ class Looking(Shared):
         for folder, _, _ in os.walk(self.folder):
             os.chmod(folder, 0o755)
         self.write("go", "")
-        self.end(run)
+        self.rest(run)
 
 
 class Network(Sharing, Looking):
@@ -261,15 +206,15 @@ class Network(Sharing, Looking):
 
     def test_the_index_has_a_rollback_journal(self):
         self.write("go", "")
-        self.end(self.start())
+        self.rest(self.start())
         self.assertEqual(self.journal(), b"\1\1")  # 2 2: WAL
-        self.assertIn("finished: 0 run, 6 cached in", self.end(self.start()))
+        self.assertIn("finished: 0 run, 6 cached in", self.rest(self.start()))
 
     def test_a_cache_that_moves(self):
         self.write("go", "")
         self.massflow("run", "--set", "file=" + self.path("go"))
         self.assertEqual(self.journal(), b"\2\2")
-        self.assertIn("finished: 0 run, 6 cached in", self.end(self.start()))
+        self.assertIn("finished: 0 run, 6 cached in", self.rest(self.start()))
         self.assertEqual(self.journal(), b"\1\1")
         self.massflow("run", "--set", "file=" + self.path("go"))
         self.assertEqual(self.journal(), b"\2\2")
@@ -284,4 +229,4 @@ class Network(Sharing, Looking):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_sharing"])
+    main(3)

@@ -8,137 +8,35 @@ import json
 import os
 import re
 import resource
-import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import unittest
 
-from test_isolate import MASSFLOW, Isolated, sanitized
+from harness import CRASH, MASSFLOW, Signals, main, sanitized, state_of
 
-WAIT = """massflow: 1
-stages:
-  boom: {use: crash.now, %swith: {how: %s, lines: 1}}
-"""
-# Tells its number, then waits for a line of a fifo.
-COMMAND = """massflow: 1
-stages:
-  it: {use: exec.run, %swith: {shell: true, %scommand: "echo $$; read line <%s; echo done >{out.text}"}}
-"""
 LAST_WORDS = ("\n"
               "massflow: error: massflow crashed; running were: boom\n"
               "  isolate: true at a stage makes its crash an error of that node alone; finished results are "
               "kept\n")
 
 
-def state_of(pid):
-    """The letter of /proc/PID/stat, or "" where there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 # A shell's background jobs begin with it ignored.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
-class Signals(Isolated):
-    def setUp(self):
-        super().setUp()
-        self.temporary = self.path("t")
-        os.mkdir(self.temporary)
-
-    def environment(self):
-        env = dict(super().environment(), TMPDIR=self.temporary)
-        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":handle_sigbus=0:handle_sigfpe=0"
-        return env
-
-    def start(self, *words, **more):
-        run = subprocess.Popen([MASSFLOW, "run", "g.yaml", "--plugins", "plugins", *words],
-                               cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, **more)
-        self.addCleanup(lambda: (run.kill(), run.wait(), run.stdout.close()))
-        return run
-
-    def until(self, run, pattern):
-        """Reads lines until one matches; gives its match."""
-        seen = []
-        for line in run.stdout:
-            seen.append(line)
-            found = re.search(pattern, line)
-            if found:
-                return found
-        self.fail("no " + pattern + " in " + "".join(seen))
-
-    def wait_for(self, what, condition, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.01)
-
-    def rest(self, run, code):
-        text = run.communicate(timeout=120)[0]
-        self.assertEqual(run.returncode, code, text)
-        return text
-
-    def waiting(self, limits="", how="wait", **more):
-        """A run with one stage that has begun."""
-        self.write("g.yaml", WAIT % (limits, how))
-        run = self.start(**more)
-        self.until(run, "^boom: logged line 1$")
-        return run
-
-    def commanding(self, limits="", keep=""):
-        """A run with one command that has begun, and the command's number."""
-        self.write("g.yaml", COMMAND % (limits, keep, self.path("go")))
-        if not os.path.exists(self.path("go")):
-            os.mkfifo(self.path("go"))
-        run = self.start()
-        return run, int(self.until(run, r"^it: (\d+)$").group(1))
-
-    def finish(self, run):
-        """Lets the command of `commanding` end."""
-        self.write("go", "on\n")
-        self.assertIn("finished: 1 run, 0 cached", self.rest(run, 0))
-
+class Crashing(Signals):
     def words_of(self, stage, how):
-        text = WAIT.replace("crash.now", stage).replace("lines: 1", "lines: 0")
+        text = CRASH.replace("crash.now", stage).replace("lines: 1", "lines: 0")
         self.write("g.yaml", text % ("", how))
         run = self.start()
         text = run.communicate(timeout=120)[0]
         self.assertIn(LAST_WORDS, text)
         return run.returncode, text
 
-    def told(self, command):
-        """What is recorded of the runs of g.yaml."""
-        done = subprocess.run([MASSFLOW, command, "g.yaml"], cwd=self.folder, timeout=60,
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
 
-    def workers(self, run):
-        return [pid for pid in self.children_of(run.pid)
-                if b"\0worker\0" in self.command_line(pid)]
-
-    @staticmethod
-    def children_of(pid):
-        found = []
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found += [int(child) for child in file.read().split()]
-        return found
-
-    @staticmethod
-    def command_line(pid):
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read()
-
-
-class LastWords(Signals):
+class LastWords(Crashing):
     def test_after_a_driver_was_loaded(self):
         """PoCL's compiler and PoCL itself catch signals."""
         for how, number in (("segv", signal.SIGSEGV), ("abort", signal.SIGABRT)):
@@ -166,11 +64,11 @@ CPU_WORDS = ("\nmassflow: error: the CPU time that this shell allows is used up;
              "  'ulimit -t' says how much; raise it and run again: finished results are kept\n")
 
 
-class Compiled(Signals):
+class Compiled(Crashing):
     """After PoCL has compiled: its LLVM has set handlers for 16 signals by then."""
 
     def compiled(self, limits="", how="wait", **more):
-        self.write("g.yaml", WAIT.replace("crash.now", "crash.device") % (limits, how))
+        self.write("g.yaml", CRASH.replace("crash.now", "crash.device") % (limits, how))
         run = self.start(**more)
         self.until(run, "^boom: logged line 1$")
         return run
@@ -198,7 +96,7 @@ class Compiled(Signals):
             self.assertEqual(self.words_of("crash.device", how)[0], -number)
 
     def test_a_division_by_zero_in_a_kernel_is_no_crash(self):
-        self.write("g.yaml", WAIT.replace("crash.now", "crash.device") % ("", "well"))
+        self.write("g.yaml", CRASH.replace("crash.now", "crash.device") % ("", "well"))
         self.assertIn("finished: 1 run, 0 cached", self.rest(self.start(), 0))
 
     def test_a_worker_that_is_sent_a_crash(self):
@@ -250,8 +148,7 @@ class Compiled(Signals):
             self.assertNotIn("crashed", text)
             self.assertNotIn("stopping", text)
             for end in others:
-                self.assertEqual(select.select([end], [], [], 60)[0], [end])
-                os.close(end)
+                self.wait_for_death(end)
 
     def test_the_limit_of_cpu_time(self):
         for limits in ("", "isolate: true, "):
@@ -321,7 +218,7 @@ class Stops(Signals):
     def test_nohup_is_heeded(self):
         """Also after a driver has set a handler for it."""
         for stage in ("crash.now", "crash.device"):
-            self.write("g.yaml", WAIT.replace("crash.now", stage) % ("", "wait"))
+            self.write("g.yaml", CRASH.replace("crash.now", stage) % ("", "wait"))
             run = self.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
             self.until(run, "^boom: logged line 1$")
             run.send_signal(signal.SIGHUP)
@@ -333,18 +230,17 @@ class Stops(Signals):
 
     def test_a_closed_terminal(self):
         """The kernel's own SIGHUP: the terminal of the session goes away."""
-        self.write("g.yaml", WAIT % ("", "wait"))
+        self.write("g.yaml", CRASH % ("", "wait"))
         pid, terminal = os.forkpty()
         if pid == 0:
             os.chdir(self.folder)
-            os.execve(MASSFLOW, [MASSFLOW, "run", "g.yaml", "--plugins", "plugins"],
-                      self.environment())
+            os.execve(MASSFLOW, self.line("run", "g.yaml"), self.environment())
         seen = b""
         while b"logged line 1" not in seen:
             seen += os.read(terminal, 4096)
         os.close(terminal)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130)
-        self.assertIn("interrupted", self.told("runs"))
+        self.assertIn("interrupted", self.recorded("runs"))
 
     def test_a_command_is_ended(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -382,14 +278,12 @@ class Stops(Signals):
         end = os.pidfd_open(worker)
         run.send_signal(signal.SIGQUIT)
         self.rest(run, -signal.SIGQUIT)
-        self.assertEqual(select.select([end], [], [], 60)[0], [end])
-        os.close(end)
+        self.wait_for_death(end)
         run, command = self.commanding()
         end = os.pidfd_open(command)
         run.send_signal(signal.SIGQUIT)
         self.rest(run, -signal.SIGQUIT)
-        self.assertEqual(select.select([end], [], [], 60)[0], [end])
-        os.close(end)
+        self.wait_for_death(end)
 
 
 class Paused(Signals):
@@ -440,29 +334,23 @@ class Paused(Signals):
 
 class Output(Signals):
     def test_a_closed_pipe_ends_no_run(self):
-        self.write("g.yaml", WAIT % ("", "well"))
+        self.write("g.yaml", CRASH % ("", "well"))
         for words in ([], ["--log", "json"]):
             read, write = os.pipe()
             os.close(read)
-            done = subprocess.run([MASSFLOW, "run", "g.yaml", "--plugins", "plugins", *words],
-                                  cwd=self.folder, env=self.environment(), stdout=write,
-                                  stderr=subprocess.PIPE, text=True, timeout=120)
+            done = self.ended(self.line("run", "g.yaml", *words), stdout=write)
             os.close(write)
-            self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(done.stderr.count("massflow: standard output can't be written any "
                                                "more; the run continues\n"), 1)
             self.assertIn("1 of 1 nodes are cached", self.massflow("run", "g.yaml"))
             shutil.rmtree(self.path(".massflow"))
 
     def test_its_failures_still_count(self):
-        self.write("g.yaml", WAIT % ("", "fail"))
+        self.write("g.yaml", CRASH % ("", "fail"))
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run([MASSFLOW, "run", "g.yaml", "--plugins", "plugins"], cwd=self.folder,
-                              env=self.environment(), stdout=write, stderr=subprocess.PIPE,
-                              text=True, timeout=120)
+        done = self.ended(self.line("run", "g.yaml"), 1, stdout=write)
         os.close(write)
-        self.assertEqual(done.returncode, 1)
         self.assertIn("failed: boom\n  it went wrong as it should\n", done.stderr)
 
     @staticmethod
@@ -501,8 +389,7 @@ class Left(Signals):
         end = os.pidfd_open(command)
         run.kill()
         run.communicate()
-        self.assertEqual(select.select([end], [], [], 60)[0], [end])
-        os.close(end)
+        self.wait_for_death(end)
         self.wait_for("the command's children end", lambda: not self.group_lives(command))
 
     def group_lives(self, group):
@@ -515,7 +402,7 @@ class Left(Signals):
             return True
 
     def small_run(self):
-        self.write("h.yaml", WAIT % ("", "well"))
+        self.write("h.yaml", CRASH % ("", "well"))
         self.massflow("run", "h.yaml")
 
     def test_the_next_run_sweeps_the_folder(self):
@@ -566,15 +453,14 @@ class Left(Signals):
         end = os.pidfd_open(command)
         os.kill(worker, signal.SIGKILL)
         self.rest(run, 1)
-        self.assertEqual(select.select([end], [], [], 60)[0], [end])
-        os.close(end)
+        self.wait_for_death(end)
         self.wait_for("the command's children end", lambda: not self.group_lives(command))
         self.small_run()
         self.assertEqual(self.folders(), [])
 
     def test_half_files_of_a_killed_process(self):
         os.mkdir(self.path("out"))
-        self.write("g.yaml", WAIT % ("", "well") + "export: {boom: out/a.txt}\n")
+        self.write("g.yaml", CRASH % ("", "well") + "export: {boom: out/a.txt}\n")
         self.massflow("run", "g.yaml")
         self.assertEqual(os.listdir(self.path("out")), ["a.txt"])
         run = self.waiting()  # one that lives
@@ -599,11 +485,10 @@ class Left(Signals):
             if not left:
                 stays.append(name)
         os.symlink("..", self.path(f"out/.writing-{digits}-4194304-1-ghijkl"))
-        self.write("g.yaml", WAIT % ("", "well") + "export: {boom: out/b.txt}\n")
+        self.write("g.yaml", CRASH % ("", "well") + "export: {boom: out/b.txt}\n")
         self.massflow("run", "g.yaml")
         self.assertEqual(sorted(os.listdir(self.path("out"))), sorted([*stays, "a.txt", "b.txt"]))
-        with open(self.path("victim"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "mine")
+        self.assertEqual(self.read("victim"), "mine")
         run.kill()
 
 
@@ -622,19 +507,16 @@ stages:
             while not left:  # until one is met in the midst
                 tries += 1
                 self.assertLess(tries, 100)
-                with subprocess.Popen(line, cwd=self.folder, env=self.environment(),
-                                      stdout=subprocess.DEVNULL) as export:
-                    while not any(name.startswith(".writing-") for name in
-                                  os.listdir(self.path("out"))) and export.poll() is None:
-                        pass
-                    export.send_signal(number)
-                    code = export.wait(60)
+                export = self.popen(line, stdout=subprocess.DEVNULL)
+                while not any(name.startswith(".writing-") for name in
+                              os.listdir(self.path("out"))) and export.poll() is None:
+                    pass
+                export.send_signal(number)
+                code = export.wait(60)
                 left = [name for name in os.listdir(self.path("out")) if name != "all.mfx"]
             self.assertEqual(code, -number)
             self.assertEqual([name[:9] for name in left], [".writing-"])
-            done = subprocess.run(line, cwd=self.folder, env=self.environment(), timeout=60,
-                                  capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.ended(line)
             self.assertEqual(os.listdir(self.path("out")), ["all.mfx"])
 
 
@@ -645,10 +527,10 @@ class Overtime(Signals):
     def test_a_stage_whose_time_is_over_says_so(self):
         run = self.waiting("timeout: 0.2, ", how="hang")
         self.assertEqual(self.until(run, "^overtime .*$").group(0), "overtime boom: " + self.WORDS)
-        self.wait_for("it is recorded", lambda: self.WORDS in self.told("log"))
+        self.wait_for("it is recorded", lambda: self.WORDS in self.recorded("log"))
 
     def test_to_a_program(self):
-        self.write("g.yaml", WAIT % ("timeout: 0.2, ", "hang"))
+        self.write("g.yaml", CRASH % ("timeout: 0.2, ", "hang"))
         run = self.start("--log", "json")
         for line in run.stdout:
             if line.startswith("{") and json.loads(line)["event"] == "overtime":
@@ -659,11 +541,16 @@ class Overtime(Signals):
         run.kill()
 
     def test_not_of_one_that_ends_in_time(self):
-        self.write("g.yaml", WAIT % ("timeout: 100, ", "well"))
+        self.write("g.yaml", CRASH % ("timeout: 100, ", "well"))
         self.assertNotIn("overtime", self.massflow("run", "g.yaml"))
 
 
 class Help(Signals):
+    def help_text(self, *words):
+        text = self.ended([MASSFLOW, *words]).stdout
+        self.assertNotIn("(null)", text)
+        return text
+
     def test_of_every_command(self):
         names = re.findall(r"^  massflow (\S+)", self.help_text("help"), re.M)
         self.assertGreater(len(names), 15)
@@ -676,15 +563,6 @@ class Help(Signals):
         text = self.help_text("help", "cache")
         self.assertIn("gc", text)
 
-    def help_text(self, *words):
-        done = subprocess.run([MASSFLOW, *words], capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertNotIn("(null)", done.stdout)
-        return done.stdout
-
-
-# The tests of the module that this one takes its ways from are run there.
-del Isolated
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    main(4)

@@ -4,105 +4,59 @@
 Whatever happened on the way, the artifacts are those of an undisturbed run, byte for byte (an
 artifact's id is the digest of its content).
 """
-import contextlib
 import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-import unittest
 
-MASSFLOW = os.path.abspath(sys.argv[1])
+from harness import Massflow, children_of, flags, main, sanitized
+
 WHOLE = os.path.abspath(sys.argv[2])
 # A shell's background jobs begin with it ignored.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 SETTINGS = {"patients": 2, "steps": 5, "epochs": 20, "checkpoint": 0}
 
 
-def sanitized():
-    with open(MASSFLOW, "rb") as file:
-        return b"libasan" in file.read()
+class Training(Massflow):
+    ONE_FOLDER = True
+    TIMEOUT = 300
 
+    def prepare(self):
+        shutil.copy(WHOLE, self.path("graph.yaml"))
+        self.write("scan.nii.gz", "")  # never read: the stage that would is not a target
+        self.made("whole")
+        type(self).expected = self.results("whole")
 
-class Training(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="massflow-test-")
-        shutil.copy(WHOLE, cls.path("graph.yaml"))
-        with open(cls.path("scan.nii.gz"), "wb"):
-            pass  # never read: the stage that would is not a target
-        cls.made("whole")
-        cls.expected = cls.artifacts("whole")
+    def words(self, cache, graph="graph.yaml", target="probe", **values):
+        return ["run", graph, target, "--cache", cache, *flags(**{**SETTINGS, **values})]
 
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def path(cls, name):
-        return os.path.join(cls.folder, name)
-
-    @classmethod
-    def line(cls, cache, **values):
-        settings = {**SETTINGS, **values}
-        return [MASSFLOW, "run", "graph.yaml", "probe", "--cache", cache,
-                *(w for name, value in settings.items() for w in ("--set", f"{name}={value}"))]
-
-    @classmethod
-    def made(cls, cache, **values):
-        done = subprocess.run(cls.line(cache, **values), cwd=cls.folder, timeout=300, check=False,
-                              capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @classmethod
-    def ask(cls, cache, query):
-        try:
-            db = sqlite3.connect(f"file:{cls.path(cache)}/cache.db?mode=ro", uri=True, timeout=60)
-            with contextlib.closing(db):
-                return db.execute(query).fetchall()
-        except sqlite3.OperationalError:
-            return []  # not made yet
-
-    @classmethod
-    def artifacts(cls, cache):
-        """By action and port: what came out."""
-        return dict(cls.ask(cache, "SELECT a.stage || '.' || o.port || hex(a.key), hex(f.id)"
-                            " FROM action a JOIN output o ON o.action = a.num"
-                            " JOIN artifact f ON f.num = o.artifact"))
+    def made(self, cache, *more, code=0, **values):
+        return self.massflow(*self.words(cache, *more, **values), code=code)
 
     def disturbed(self, cache, sign, stage, step, **values):
         """Runs until `stage` has saved a state of at least `step` steps, then sends it a signal."""
-        with subprocess.Popen(self.line(cache, **values), cwd=self.folder,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
-            end = time.monotonic() + 240
-            while run.poll() is None and time.monotonic() < end:
-                if stage == self.running(cache) and self.saved(cache, step):
-                    run.send_signal(sign)
-                    break
-                time.sleep(0.002)
-            out = run.communicate(timeout=240)[0]
-            return run.returncode, out
+        run = self.start(*self.words(cache, **values))
+        self.wait_for(f"{stage} has saved a state", lambda: run.poll() is not None or (
+            stage == self.running(cache) and self.saved(cache, step)), seconds=240)
+        run.send_signal(sign)
+        out = run.communicate(timeout=240)[0]
+        return run.returncode, out
 
     def running(self, cache):
         """The stage whose state is saved now: the encoder's are dropped before features are made."""
-        done = self.ask(cache, "SELECT count(*) FROM action WHERE stage = 'mass.features'")
+        done = self.ask_early("SELECT count(*) FROM action WHERE stage = 'mass.features'", cache)
         return "probe" if done and done[0][0] else "encoder"
 
     def saved(self, cache, step):
-        return bool(self.ask(cache, f"SELECT step FROM checkpoint WHERE step >= {step}"))
+        return bool(self.ask_early(f"SELECT step FROM checkpoint WHERE step >= {step}", cache))
 
     def assert_sound(self, cache, left=0):
-        self.assertEqual(self.ask(cache, "SELECT count(*) FROM checkpoint"), [(left,)])
-        self.assertEqual(self.ask(cache, "SELECT count(*) FROM artifact WHERE type = 'state'"),
+        self.assertEqual(self.ask("SELECT count(*) FROM checkpoint", cache), [(left,)])
+        self.assertEqual(self.ask("SELECT count(*) FROM artifact WHERE type = 'state'", cache),
                          [(left,)])
-        done = subprocess.run([MASSFLOW, "cache", "verify", "--cache", cache], cwd=self.folder,
-                              timeout=300, check=False, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.massflow("cache", "verify", "--cache", cache)
 
     def test_killed_while_it_trains(self):
         code, out = self.disturbed("a", signal.SIGKILL, "encoder", 2)
@@ -110,9 +64,9 @@ class Training(unittest.TestCase):
         self.assertNotIn("done     encoder", out)
         out = self.made("a")
         self.assertRegex(out, r"encoder: resumes after step [234] of 5\n")
-        self.assertEqual(self.artifacts("a"), self.expected)
-        whole = self.ask("a", "SELECT seconds FROM action WHERE stage = 'mass.train'")
-        last = self.ask("a", "SELECT max(seconds) FROM run_node WHERE node = 'encoder'")
+        self.assertEqual(self.results("a"), self.expected)
+        whole = self.ask("SELECT seconds FROM action WHERE stage = 'mass.train'", "a")
+        last = self.ask("SELECT max(seconds) FROM run_node WHERE node = 'encoder'", "a")
         self.assertGreater(whole[0][0], last[0][0])  # both starts count
         self.assert_sound("a")
 
@@ -121,42 +75,34 @@ class Training(unittest.TestCase):
         self.assertEqual(code, -signal.SIGKILL, out)
         out = self.made("b")
         self.assertRegex(out, r"probe: resumes after epoch \d+ of 20\n")
-        self.assertEqual(self.artifacts("b"), self.expected)
+        self.assertEqual(self.results("b"), self.expected)
         self.assert_sound("b")
 
     def test_stopped_with_ctrl_c_nothing_learned_is_lost(self):
         code, out = self.disturbed("c", signal.SIGINT, "encoder", 1)
         self.assertEqual(code, 130, out)
-        saved = self.ask("c", "SELECT max(step) FROM checkpoint")[0][0]
+        saved = self.ask("SELECT max(step) FROM checkpoint", "c")[0][0]
         out = self.made("c")
         self.assertIn(f"encoder: resumes after step {saved} of 5\n", out)
-        self.assertEqual(self.artifacts("c"), self.expected)
+        self.assertEqual(self.results("c"), self.expected)
 
     def following(self, cache, *, graph="graph.yaml", **values):
         """A run that trains for ever, and its events about the encoder."""
-        line = self.line(cache, steps=100000, checkpoint=1e6, **values)
-        line[2] = graph
-        run = subprocess.Popen([*line, "--log", "json"], cwd=self.folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-        self.addCleanup(lambda: (run.kill(), run.wait(), run.stdout.close(), run.stderr.close()))
+        words = self.words(cache, graph, steps=100000, checkpoint=1e6, **values)
+        run = self.start(*words, "--log", "json", stderr=subprocess.PIPE)
         events = (json.loads(text) for text in run.stdout)
         return run, (event for event in events if event.get("node") == "encoder")
 
     def assert_goes_on(self, cache, graph="graph.yaml"):
         """What was saved is what an undisturbed run has after as many steps: both end alike."""
-        (saved,), = self.ask(cache, "SELECT max(step) FROM checkpoint")
+        (saved,), = self.ask("SELECT max(step) FROM checkpoint", cache)
         self.assertGreater(saved, 0)
         more = {"steps": 100000, "stop_at": saved + 1}
-        line = self.line(cache, **more)
-        line[2:4] = [graph, "encoder"]
-        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn(f"encoder: resumes after step {saved} of {saved + 1}\n", done.stdout)
-        line[line.index("--cache") + 1] = cache + "-undisturbed"
-        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        trained = [{name: artifact for name, artifact in self.artifacts(made).items()
-                    if name.startswith("mass.train.")} for made in (cache, cache + "-undisturbed")]
+        self.assertIn(f"encoder: resumes after step {saved} of {saved + 1}\n",
+                      self.made(cache, graph, "encoder", **more))
+        self.made(cache + "-undisturbed", graph, "encoder", **more)
+        trained = [{name: artifact for name, artifact in self.results(made).items()
+                    if "mass.train." in name} for made in (cache, cache + "-undisturbed")]
         self.assertEqual(len(trained[0]), 2)
         self.assertEqual(trained[0], trained[1])
 
@@ -184,7 +130,7 @@ class Training(unittest.TestCase):
         self.assertEqual(code, -signal.SIGQUIT, out)
         self.assertNotIn("stopping", out)
         self.assertRegex(self.made("l"), r"encoder: resumes after step [234] of 5\n")
-        self.assertEqual(self.artifacts("l"), self.expected)
+        self.assertEqual(self.results("l"), self.expected)
         self.assert_sound("l")
 
     def test_signals_that_end_it(self):
@@ -213,10 +159,8 @@ class Training(unittest.TestCase):
                     self.assertRegex(err, used_up if number == signal.SIGXCPU else crashed)
 
     def isolate_all(self):
-        with open(self.path("graph.yaml"), encoding="utf-8") as file:
-            text = file.read()
-        with open(self.path("own.yaml"), "w", encoding="utf-8") as file:
-            file.write(text.replace("massflow: 1\n", "massflow: 1\nisolate: true\n"))
+        text = self.read("graph.yaml")
+        self.write("own.yaml", text.replace("massflow: 1\n", "massflow: 1\nisolate: true\n"))
 
     def test_nor_does_a_worker_that_is_told_to_end(self):
         self.isolate_all()
@@ -224,10 +168,8 @@ class Training(unittest.TestCase):
         for event in events:
             if event["event"] == "progress" and event.get("done", 0) >= 2:
                 break
-        for thread in os.listdir(f"/proc/{run.pid}/task"):
-            with open(f"/proc/{run.pid}/task/{thread}/children", encoding="ascii") as file:
-                for child in file.read().split():
-                    os.kill(int(child), signal.SIGTERM)
+        for child in children_of(run.pid):
+            os.kill(child, signal.SIGTERM)
         for event in events:
             if event["event"] == "failed":
                 self.assertEqual(event["error"], "its process was asked to end by SIGTERM")
@@ -255,15 +197,9 @@ class Training(unittest.TestCase):
         self.assertLessEqual(left, known["done"] + 1.1)
 
     def test_a_sample_smaller_than_a_view_is_an_error(self):
-        with open(self.path("graph.yaml"), encoding="utf-8") as file:
-            text = file.read()
-        with open(self.path("small.yaml"), "w", encoding="utf-8") as file:
-            file.write(text.replace("size: [16, 16, 16], margin: 0", "size: [32, 32, 32], margin: 0"))
-        line = self.line("i")
-        line[2:4] = ["small.yaml", "encoder"]
-        done = subprocess.run(line, cwd=self.folder, timeout=300, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertRegex(done.stderr, r"""
+        text = self.read("graph.yaml")
+        self.write("small.yaml", text.replace("size: [16, 16, 16], margin: 0", "size: [32, 32, 32], margin: 0"))
+        self.assertRegex(self.made("i", "small.yaml", "encoder", code=1), r"""
 failed: encoder
   item 0 of views: sample \d \(sample\[case=p00\d\]\): the sample has 24x24x24 voxels, a view 32x32x32
   let mass.prepare pad samples to at least the view
@@ -274,7 +210,7 @@ failed: encoder
         out = self.made("d", stop_at=5, probe_stop_at=20)
         self.assertIn("encoder: resumes after step 2 of 5\n", out)
         self.assertNotIn("probe: resumes", out)  # of other features
-        got = sorted(self.artifacts("d").values())
+        got = sorted(self.results("d").values())
         for name, artifact in self.expected.items():
             self.assertIn(artifact, got, name)
 
@@ -282,11 +218,11 @@ failed: encoder
         self.made("e", probe_stop_at=4)
         out = self.made("e", probe_stop_at=20)
         self.assertIn("probe: resumes after epoch 4 of 20\n", out)
-        got = sorted(self.artifacts("e").values())
+        got = sorted(self.results("e").values())
         for name, artifact in self.expected.items():
             self.assertIn(artifact, got, name)
         self.assert_sound("e")
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["test_training"])
+    main(2)

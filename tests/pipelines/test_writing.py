@@ -1,12 +1,8 @@
 #!/usr/bin/env python3
 """docs/writing-a-stage.md, done as it says: test_writing.py MASSFLOW BUILD PAGE"""
-import os
-import subprocess
-import sys
-import tempfile
-import unittest
 
-from page import MASSFLOW, Page, blocks
+from harness import MASSFLOW, main
+from page import Page, blocks
 
 
 class Writing(Page):
@@ -15,13 +11,8 @@ class Writing(Page):
 
     def test_sources_on_the_page_are_those_of_new(self):
         """What the page shows of lab.c and lab.cl is what `massflow new` writes."""
-        with tempfile.TemporaryDirectory(prefix="massflow-test-") as folder:
-            subprocess.run([MASSFLOW, "new", "lab"], cwd=folder, check=True,
-                           stdout=subprocess.DEVNULL)
-            made = ""
-            for name in ("lab.c", "lab.cl"):
-                with open(os.path.join(folder, "lab", name), encoding="utf-8") as file:
-                    made += file.read()
+        self.ended([MASSFLOW, "new", "lab"])
+        made = self.read("lab/lab.c") + self.read("lab/lab.cl")
         parts = [text for kind, text in blocks() if kind == "c" and not text.startswith(("/* cubes.c", "/* lines.c"))]
         self.assertEqual(len(parts), 2)
         for part in parts:
@@ -29,4 +20,4 @@ class Writing(Page):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    main(3)
