@@ -2,6 +2,8 @@
  * Knows nothing of where a source reads from. */
 #include "base/artifact_source.h"
 
+#include <massflow/memory.h>
+
 #include <assert.h>
 #include <pthread.h>
 #include <search.h>
@@ -17,7 +19,7 @@ typedef struct named {
 
 typedef struct list {
     named **item; /* in order of name, unless `mixed` */
-    size_t count, room;
+    size_t count;
     void *tree; /* of tsearch; NULL while everything came in order */
     bool mixed; /* sorted when somebody asks for the order */
 } list;
@@ -99,14 +101,10 @@ static bool plant(list *l)
  * where there is no memory. */
 static void *list_add(list *l, const char *name, size_t size)
 {
-    if (l->count == l->room) {
-        size_t room = l->room ? 2 * l->room : 8;
-        named **grown = realloc(l->item, room * sizeof *grown);
-        if (!grown)
-            return NULL;
-        l->item = grown;
-        l->room = room;
-    }
+    named **grown = mf_list_more(l->item, l->count, sizeof *grown);
+    if (!grown)
+        return NULL;
+    l->item = grown;
     named *made = calloc(1, size);
     if (!made || !(made->name = strdup(name))) {
         free(made);

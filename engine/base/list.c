@@ -1,5 +1,5 @@
 /* list.c - arrays that grow by one. */
-#include "base/list.h"
+#include <massflow/memory.h>
 
 #include <assert.h>
 #include <stdlib.h>

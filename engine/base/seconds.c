@@ -1,5 +1,5 @@
 /* seconds.c - the clock by which durations are measured. */
-#include "base/seconds.h"
+#include <massflow/seconds.h>
 
 #include <time.h>
 

@@ -7,6 +7,8 @@
 #include "compute/compute.h"
 #include "compute/devices.h"
 
+#include <massflow/memory.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +91,7 @@ mf_status mf_devices_find(mf_found_device **list, size_t *count)
                 describe(ids[k], platform, &one.info);
                 if (one.info.is_cpu != (cpus == 1))
                     continue;
-                mf_found_device *more = realloc(all, (n + 1) * sizeof *all);
+                mf_found_device *more = mf_list_more(all, n, sizeof *all);
                 if (!more) {
                     free(all);
                     return mf_fail(MF_NO_MEMORY, "no memory for the list of devices");

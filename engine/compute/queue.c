@@ -2,8 +2,9 @@
  *
  * With MASSFLOW_PROFILE=1 in the environment every launch is timed by events, and freeing a queue
  * prints what each kernel took to standard error. */
-#include "base/list.h"
 #include "compute/compute.h"
+
+#include <massflow/memory.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static void note(mf_queue *q, const char *name, cl_event event)
     while (at < q->row_count && strncmp(q->rows[at].name, name, sizeof q->rows[at].name - 1))
         at++;
     if (at == q->row_count) {
-        row *more = realloc(q->rows, (size_t)(at + 1) * sizeof *more);
+        row *more = mf_list_more(q->rows, (size_t)at, sizeof *more);
         if (!more) {
             clReleaseEvent(event);
             return;

@@ -1,6 +1,7 @@
 /* actions.c - what was done: key, where the key comes from, and what came out. */
-#include "base/list.h"
 #include "store/internal.h"
+
+#include <massflow/memory.h>
 
 #include <stdlib.h>
 #include <string.h>

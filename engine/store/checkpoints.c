@@ -8,9 +8,10 @@
  *   .arrays   a line an array: name, dtype and sizes, separated by tabs
  */
 #include "store/checkpoints.h"
-#include "base/list.h"
 #include "store/check.h"
 #include "store/internal.h"
+
+#include <massflow/memory.h>
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,9 @@
  *
  * Texts are compared word by word: blanks do not count, nor do quotes around a plain name, which
  * versions of SQLite set differently where a table is renamed. */
-#include "base/list.h"
 #include "store/internal.h"
+
+#include <massflow/memory.h>
 
 #include <ctype.h>
 #include <stdio.h>

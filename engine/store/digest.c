@@ -1,7 +1,7 @@
 /* digest.c - SHA-256 by libcrypto, of bytes, files and folders. Knows nothing of the store. */
 #include "store/digest.h"
-#include "base/list.h"
 #include <massflow/file.h>
+#include <massflow/memory.h>
 
 #include <dirent.h>
 #include <errno.h>

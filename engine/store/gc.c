@@ -3,8 +3,9 @@
  * First, with everybody else kept from looking up and storing (pin.c), the artifacts that go are
  * chosen and marked as not present: that is one short transaction. Then chunks are deleted in
  * slices, each alone again, and only those that no artifact names at that moment. */
-#include "base/list.h"
 #include "store/check.h"
+
+#include <massflow/memory.h>
 
 #include <errno.h>
 #include <signal.h>

@@ -7,12 +7,12 @@
  *   artifacts, whose arrays can be read now: held against their types, by whoever knows types
  *   artifacts and actions: recorded, where nothing of an action was refused
  * From the third time on chunks are passed over. */
-#include "base/list.h"
 #include "store/check.h"
 #include "store/cursor.h"
 
 #include <errno.h>
 #include <massflow/file.h>
+#include <massflow/memory.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /* imports.c - where imported actions came from. */
 #include "store/internal.h"
 
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +59,7 @@ static char *column_text(sqlite3_stmt *s, int column)
 
 static mf_status take(sqlite3_stmt *s, mf_import **imports, size_t *count)
 {
-    mf_import *grown = realloc(*imports, (*count + 1) * sizeof *grown);
+    mf_import *grown = mf_list_more(*imports, *count, sizeof *grown);
     if (!grown)
         return no_memory();
     *imports = grown;

@@ -1,6 +1,7 @@
 /* list.c - what is in a store: artifacts by type and prefix, counts and sizes. */
-#include "base/list.h"
 #include "store/internal.h"
+
+#include <massflow/memory.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static mf_status count_chunks(mf__connection *c, mf_store_stat *stat)
 
 static mf_status take_type(sqlite3_stmt *s, mf_store_stat *stat)
 {
-    mf_store_type_stat *grown = realloc(stat->types, (stat->type_count + 1) * sizeof *grown);
+    mf_store_type_stat *grown = mf_list_more(stat->types, stat->type_count, sizeof *grown);
     if (!grown)
         return no_memory();
     stat->types = grown;

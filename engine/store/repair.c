@@ -1,7 +1,8 @@
 /* repair.c - mends what verify finds: drops what is damaged, and marks what then lacks data, so
  * that the next run makes it again. Never changes a result. */
-#include "base/list.h"
 #include "store/check.h"
+
+#include <massflow/memory.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* runs.c - which runs there were, how each of their nodes came out, and what they said. */
-#include "base/list.h"
 #include "store/internal.h"
+
+#include <massflow/memory.h>
 
 #include <errno.h>
 #include <signal.h>

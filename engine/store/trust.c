@@ -11,6 +11,8 @@
 #include "store/trust.h"
 #include "base/path.h"
 
+#include <massflow/memory.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -136,7 +138,7 @@ static mf_status parse(const char *path, char *text, mf_trusted **list, size_t *
             *end++ = '\0';
         if (*line == '#' || !*line)
             continue;
-        mf_trusted *grown = realloc(*list, (*count + 1) * sizeof *grown);
+        mf_trusted *grown = mf_list_more(*list, *count, sizeof *grown);
         if (!grown)
             return no_memory();
         *list = grown;
@@ -277,7 +279,7 @@ static bool drop(mf_trusted *list, size_t *count, const char *path)
 
 static bool append(mf_trusted **list, size_t *count, uid_t owner, const char *path)
 {
-    mf_trusted *grown = realloc(*list, (*count + 1) * sizeof *grown);
+    mf_trusted *grown = mf_list_more(*list, *count, sizeof *grown);
     if (!grown)
         return false;
     *list = grown;

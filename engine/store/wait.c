@@ -2,8 +2,9 @@
  *
  * Locks on files of the store are held for moments. Where one stays (a program that looks into the
  * database, a process that was stopped) nobody should have to guess. */
-#include "base/seconds.h"
 #include "store/internal.h"
+
+#include <massflow/seconds.h>
 
 #include <ctype.h>
 #include <dirent.h>

@@ -4,6 +4,9 @@
 
 #include "../common/beside.h"
 #include "supervise/protocol.h"
+
+#include <massflow/seconds.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -46,14 +49,6 @@ typedef struct child {
     bool ended; /* it has: */
     int how;    /* as wait says */
 } child;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- the supervisor -------------------------------------------------------------------------- */
 
@@ -253,7 +248,7 @@ static bool read_output(child *c)
 static void look_for_cancel(child *c)
 {
     if (c->cancelled) {
-        if (!c->killed && now() - c->asked > GRACE) {
+        if (!c->killed && mf_seconds() - c->asked > GRACE) {
             tell(c, SUPERVISE_KILL);
             c->killed = true;
         }
@@ -262,19 +257,19 @@ static void look_for_cancel(child *c)
     c->cancelled = mf_cancel_point(c->task);
     if (!c->cancelled)
         return;
-    c->asked = now();
+    c->asked = mf_seconds();
     tell(c, SUPERVISE_ASK);
 }
 
 /* What the caller finds is no reason to let it end by itself. */
 static void look_in(child *c)
 {
-    double begun = now();
+    double begun = mf_seconds();
 
     if (c->cancelled || begun < c->next_look)
         return;
     c->cancelled = c->look(c->self);
-    c->next_look = now() + LOOK_IN + 20 * (now() - begun);
+    c->next_look = mf_seconds() + LOOK_IN + 20 * (mf_seconds() - begun);
     if (!c->cancelled)
         return;
     tell(c, SUPERVISE_KILL);

@@ -3,6 +3,7 @@
 #include "../common/decimal.h"
 
 #include <massflow/file.h>
+#include <massflow/memory.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 typedef struct fields {
     char **at; /* row-major; the texts lie in the file's own bytes */
-    size_t count, room, columns;
+    size_t count, columns;
 } fields;
 
 static mf_status no_memory(void)
@@ -22,14 +23,10 @@ static mf_status no_memory(void)
 
 static mf_status add(fields *f, char *text)
 {
-    if (f->count == f->room) {
-        size_t room = f->room ? 2 * f->room : 256;
-        char **grown = realloc(f->at, room * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        f->at = grown;
-        f->room = room;
-    }
+    char **grown = mf_list_more(f->at, f->count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    f->at = grown;
     f->at[f->count++] = text;
     return MF_OK;
 }

@@ -1,6 +1,8 @@
 /* regions.c - see regions.h. All orders are fixed: by first voxel, by index, by difference. */
 #include "regions.h"
 
+#include <massflow/memory.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,7 +283,7 @@ double mf_region_edge(const mf_regions *r, int32_t n, double step)
 
 typedef struct edges {
     edge *list;
-    size_t count, room;
+    size_t count;
 } edges;
 
 /* Notes that regions a and b touch, if they may be joined. */
@@ -296,14 +298,10 @@ static mf_status add_edge(edges *e, const mf_regions *r, int32_t a, int32_t b, d
     touch.difference = fabs(mean_of(r->regions + a) - mean_of(r->regions + b));
     if (touch.difference > difference)
         return MF_OK;
-    if (e->count == e->room) {
-        size_t room = e->room ? 2 * e->room : 4096;
-        edge *grown = realloc(e->list, room * sizeof *grown);
-        if (!grown)
-            return no_memory();
-        e->list = grown;
-        e->room = room;
-    }
+    edge *grown = mf_list_more(e->list, e->count, sizeof *grown);
+    if (!grown)
+        return no_memory();
+    e->list = grown;
     e->list[e->count++] = touch;
     return MF_OK;
 }

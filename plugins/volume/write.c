@@ -4,6 +4,9 @@
 #include "itk_volume.h"
 #include "nifti/nifti_write.h"
 #include "scan/voxels.h"
+
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +75,7 @@ typedef struct layers {
 
 static mf_status add_layer(layers *l, const int64_t shape[3])
 {
-    mf_array **more = realloc(l->layer, (l->count + 1) * sizeof *more);
+    mf_array **more = mf_list_more(l->layer, l->count, sizeof *more);
     if (!more)
         return mf_fail(MF_NO_MEMORY, "no memory for another layer of masks");
     l->layer = more;

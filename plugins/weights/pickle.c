@@ -1,6 +1,8 @@
 /* pickle.c - the stack machine of a pickle, reduced to what tensors and plain containers need. */
 #include "pickle.h"
 
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@ struct pickle {
     block *blocks;
     const uint8_t *start, *at, *end;
     pickle_value **stack;
-    size_t depth, room;
+    size_t depth;
     pickle_value **memo;
     size_t memo_room, memo_count;
 };
@@ -86,14 +88,10 @@ static mf_status push(pickle *p, pickle_value *v)
 {
     if (!v)
         return no_memory();
-    if (p->depth == p->room) {
-        size_t room = p->room ? 2 * p->room : 256;
-        pickle_value **more = realloc(p->stack, room * sizeof *more);
-        if (!more)
-            return no_memory();
-        p->stack = more;
-        p->room = room;
-    }
+    pickle_value **more = mf_list_more(p->stack, p->depth, sizeof *more);
+    if (!more)
+        return no_memory();
+    p->stack = more;
     p->stack[p->depth++] = v;
     return MF_OK;
 }

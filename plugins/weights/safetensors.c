@@ -4,6 +4,8 @@
 #include "json_reader.h"
 #include "number.h"
 
+#include <massflow/memory.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ typedef struct stated {
 typedef struct header {
     char *text;   /* with a NUL behind it */
     stated *item; /* in order of their offsets, once checked */
-    size_t count, room;
+    size_t count;
     size_t data; /* bytes behind the header */
 } header;
 
@@ -153,14 +155,10 @@ static mf_status read_notes(json_reader *r, mf_tensors *t)
 
 static mf_status add_stated(header *h, stated **s)
 {
-    if (h->count == h->room) {
-        size_t room = h->room ? 2 * h->room : 64;
-        stated *grown = realloc(h->item, room * sizeof *grown);
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", room);
-        h->item = grown;
-        h->room = room;
-    }
+    stated *grown = mf_list_more(h->item, h->count, sizeof *grown);
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", h->count + 1);
+    h->item = grown;
     *s = &h->item[h->count++];
     **s = (stated){0};
     return MF_OK;

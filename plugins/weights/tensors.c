@@ -1,6 +1,8 @@
 /* tensors.c - see tensors.h. */
 #include "tensors.h"
 
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,19 +41,13 @@ void mf_tensors_clear(mf_tensors *t)
 mf_status mf_tensors_add(mf_tensors *t, const char *name, mf_array *array)
 {
     char *copy = strdup(name);
-    if (t->count == t->room && copy) {
-        size_t room = t->room ? 2 * t->room : 16;
-        mf_tensor *more = realloc(t->item, room * sizeof *more);
-        if (more) {
-            t->item = more;
-            t->room = room;
-        }
-    }
-    if (!copy || t->count == t->room) {
+    mf_tensor *more = copy ? mf_list_more(t->item, t->count, sizeof *more) : NULL;
+    if (!more) {
         free(copy);
         mf_array_unref(array);
         return mf_fail(MF_NO_MEMORY, "no memory for tensor %s", name);
     }
+    t->item = more;
     t->item[t->count++] = (mf_tensor){copy, array};
     t->sorted = false;
     return MF_OK;
@@ -97,14 +93,10 @@ mf_status mf_tensors_add_note(mf_tensors *t, const char *key, const char *text)
     if (t->notes == MOST_NOTES)
         return mf_hint(mf_fail(MF_UNSUPPORTED, "more than %d entries", MOST_NOTES),
                        "save it with fewer");
-    if (t->notes == t->notes_room) {
-        size_t room = t->notes_room ? 2 * t->notes_room : 8;
-        mf_note *more = realloc(t->note, room * sizeof *more);
-        if (!more)
-            return mf_fail(MF_NO_MEMORY, "no memory for what a file says of its tensors");
-        t->note = more;
-        t->notes_room = room;
-    }
+    mf_note *more = mf_list_more(t->note, t->notes, sizeof *more);
+    if (!more)
+        return mf_fail(MF_NO_MEMORY, "no memory for what a file says of its tensors");
+    t->note = more;
     mf_note *made = &t->note[t->notes++];
     *made = (mf_note){strdup(key), strdup(text)};
     if (!made->key || !made->text)

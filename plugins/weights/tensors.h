@@ -15,10 +15,10 @@ typedef struct mf_note {
 
 typedef struct mf_tensors {
     mf_tensor *item; /* in order of name, once read */
-    size_t count, room;
+    size_t count;
     bool sorted;   /* since nothing was added */
     mf_note *note; /* what the file says of them all */
-    size_t notes, notes_room;
+    size_t notes;
 } mf_tensors; /* starts as {0} */
 
 void mf_tensors_clear(mf_tensors *t);

@@ -3,6 +3,8 @@
 #include "number.h"
 #include "pickle.h"
 
+#include <massflow/memory.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,7 @@ typedef struct checkpoint {
     pickle *pickle;
     const pickle_value *root;
     wanted *item;
-    size_t count, room;
+    size_t count;
     size_t bytes;    /* that these take, in the file's numbers */
     size_t storages; /* bytes of those read */
 } checkpoint;
@@ -311,14 +313,10 @@ static mf_status want(checkpoint *c, const char *name, const pickle_tensor *p)
     if (!w.number)
         return mf_fail(MF_UNSUPPORTED, "a %s is not read here", p->storage->type);
     MF_TRY(count_bytes(c, &w));
-    if (c->count == c->room) {
-        size_t room = c->room ? 2 * c->room : 64;
-        wanted *grown = realloc(c->item, room * sizeof *grown);
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", room);
-        c->item = grown;
-        c->room = room;
-    }
+    wanted *grown = mf_list_more(c->item, c->count, sizeof *grown);
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", c->count + 1);
+    c->item = grown;
     if (!(w.name = strdup(name)))
         return no_name();
     c->item[c->count++] = w;

@@ -296,7 +296,7 @@ START_TEST(a_thing_may_end)
         const sam2_group one = {0, 3, 1, alone.objects + i};
         alone.f.o.max_empty_slices = 3;
         ok(sam2_propagate(&alone.f, &one, &alone.list));
-        const sam2_list mine = {all.list.item + i, 1, 1};
+        const sam2_list mine = {all.list.item + i, 1};
         same(&alone.list, &mine);
         end(&alone);
     }

@@ -3,10 +3,10 @@
 #define MF_BENCH_H
 
 #include <massflow/error.h>
+#include <massflow/seconds.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static inline void check(mf_status status)
 {
@@ -15,14 +15,6 @@ static inline void check(mf_status status)
     char *text = mf_error_text(status);
     fprintf(stderr, "benchmark: %s\n", text ? text : "no memory");
     exit(1);
-}
-
-/* Seconds of no beginning. */
-static inline double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 #endif

@@ -45,10 +45,10 @@ static double measure(side s, int repeats)
 {
     rest();
     s.run(s.self);
-    const double start = now();
+    const double start = mf_seconds();
     for (int i = 0; i < repeats; i++)
         s.run(s.self);
-    return (now() - start) / repeats;
+    return (mf_seconds() - start) / repeats;
 }
 
 static int ascending(const void *a, const void *b)

@@ -53,7 +53,7 @@ static const char *peer_path(void)
 
 static double write_bytes(const void *bytes, size_t size)
 {
-    double start = now();
+    double start = mf_seconds();
     int fd = open(peer_path(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
     need(fd >= 0, "open");
     for (size_t done = 0; done < size;) {
@@ -63,12 +63,12 @@ static double write_bytes(const void *bytes, size_t size)
     }
     need(fsync(fd) == 0, "fsync");
     close(fd);
-    return now() - start;
+    return mf_seconds() - start;
 }
 
 static double read_bytes(void *bytes, size_t size)
 {
-    double start = now();
+    double start = mf_seconds();
     int fd = open(peer_path(), O_RDONLY);
     need(fd >= 0, "open");
     for (size_t done = 0; done < size;) {
@@ -77,7 +77,7 @@ static double read_bytes(void *bytes, size_t size)
         done += (size_t)n;
     }
     close(fd);
-    return now() - start;
+    return mf_seconds() - start;
 }
 
 /* ---- one comparison ---- */
@@ -144,35 +144,35 @@ static void compare(const char *name, const mf_artifact *a, const void *bytes, s
         char id[MF_HEX_SIZE], path[4200];
         snprintf(path, sizeof path, "%s/store%d", folder, i);
         check(mf_store_open(path, MF_STORE_WRITE, &s));
-        double start = now();
+        double start = mf_seconds();
         check(mf_store_put(s, a, id));
-        store.ours[i] = now() - start;
-        start = now();
+        store.ours[i] = mf_seconds() - start;
+        start = mf_seconds();
         check(mf_store_get(s, id, &lazy));
         load(lazy);
-        loading.ours[i] = now() - start;
+        loading.ours[i] = mf_seconds() - start;
         mf_artifact_unref(lazy);
         mf_store_close(s);
         nftw(path, delete_one, 8, FTW_DEPTH | FTW_PHYS);
 
         store.plain[i] = write_bytes(bytes, size);
-        start = now();
+        start = mf_seconds();
         void *fresh = malloc(size); /* a reader starts without the memory, as load() does */
         need(fresh != NULL, "malloc");
         read_bytes(fresh, size);
-        loading.plain[i] = now() - start;
+        loading.plain[i] = mf_seconds() - start;
         need(memcmp(fresh, bytes, size) == 0, "compare");
         free(fresh);
 
-        start = now();
+        start = mf_seconds();
         size_t n = ZSTD_compress(packed, room, bytes, size, LEVEL);
         need(!ZSTD_isError(n), "zstd");
         write_bytes(packed, n);
-        store.packed[i] = now() - start;
-        start = now();
+        store.packed[i] = mf_seconds() - start;
+        start = mf_seconds();
         read_bytes(packed, n);
         need(ZSTD_decompress(back, size, packed, n) == size, "zstd");
-        loading.packed[i] = now() - start;
+        loading.packed[i] = mf_seconds() - start;
         remove(peer_path());
     }
     char text[128];

@@ -179,10 +179,10 @@ int main(void)
             prepare(device, &all[at]);
         }
         run(&all[at]);
-        const double start = now();
+        const double start = mf_seconds();
         for (int i = 0; i < repeats; i++)
             run(&all[at]);
-        printf("%.9f\n", (now() - start) / repeats);
+        printf("%.9f\n", (mf_seconds() - start) / repeats);
         fflush(stdout);
     }
     for (int i = 0; i < count; i++) {

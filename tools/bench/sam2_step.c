@@ -29,10 +29,10 @@ static void *room(size_t count, size_t size)
 
 static void lap(double *start)
 {
-    double end = now();
+    double end = mf_seconds();
     printf("%.6f\n", end - *start);
     fflush(stdout);
-    *start = now();
+    *start = mf_seconds();
 }
 
 static sam2_predictor *open_model(mf_device *device, const char *path)
@@ -80,7 +80,7 @@ static void encode(sam2_predictor *p, int count)
     float *input = draw_input(p);
     sam2_features f = {0};
     check(sam2_encode(p, input, &f)); /* kernels are built */
-    double start = now();
+    double start = mf_seconds();
     for (int i = 0; i < count; i++) {
         check(sam2_encode(p, input, &f));
         lap(&start);
@@ -136,7 +136,7 @@ static void generate(sam2_predictor *p, int64_t side, int64_t points)
                                      .multimask_output = true,
                                      .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     uint8_t *rgb = draw_picture(side);
-    double start = now();
+    double start = mf_seconds();
     for (int i = 0; i < 2; i++) {
         sam2_proposals proposals = {0};
         check(sam2_generate(&seen, &(sam2_picture){rgb, side, side, side}, &o, &proposals));
@@ -162,7 +162,7 @@ static void follow(sam2_predictor *p, int64_t objects, int64_t frames)
         memset(masks + (k * n + k * n / objects) * n, 1, (size_t)(n / objects * n));
     check(sam2_encode(p, input, &f));
     check(sam2_track_new(p, frames + 1, 0, objects, masks, &f, 0, &track));
-    double start = now();
+    double start = mf_seconds();
     for (int64_t t = 1; t <= frames; t++) {
         check(sam2_track_step(track, t, false, &f, logits, NULL, NULL));
         lap(&start);

@@ -47,14 +47,14 @@ static void train(mf_weights *w, mf_executable *e, int steps)
                                         .grad_scale = 1,
                                         .ema_decay = 0.99};
         float loss, norm;
-        double start = now();
+        double start = mf_seconds();
         check(mf_weights_clear_gradients(w));
         check(mf_executable_run(e));
         check(mf_executable_get(e, "loss", &loss));
         check(mf_weights_step(w, &step, &norm));
         check(mf_weights_get(w, 0, (float[27 * 512]){0})); /* waits for the update */
         if (i >= WARM_UP)
-            printf("%.6f\n", now() - start);
+            printf("%.6f\n", mf_seconds() - start);
     }
 }
 

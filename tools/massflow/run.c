@@ -1,5 +1,4 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
-#include "base/seconds.h"
 #include "clean.h"
 #include "crash.h"
 #include "events.h"
@@ -8,6 +7,9 @@
 #include "reason.h"
 #include "run/schedule/export.h"
 #include "workspace.h"
+
+#include <massflow/seconds.h>
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

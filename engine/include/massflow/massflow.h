@@ -8,8 +8,10 @@
 #include <massflow/compute.h>
 #include <massflow/error.h>
 #include <massflow/file.h>
+#include <massflow/memory.h>
 #include <massflow/program.h>
 #include <massflow/random.h>
+#include <massflow/seconds.h>
 #include <massflow/stage.h>
 
 #endif

@@ -1,11 +1,12 @@
 /* compile.c - from a declared program to an executable: drop dead ops, record launches, plan the
  * arena, bind buffers. */
-#include "base/list.h"
 #include "compute/stop.h"
 #include "optimizer.cl.h"
 #include "program/compile/executable.h"
 #include "program/ir/program.h"
 #include "program/record/recorder.h"
+
+#include <massflow/memory.h>
 
 #include <stdio.h>
 #include <stdlib.h>

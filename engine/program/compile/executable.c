@@ -5,8 +5,9 @@
  * goes on. What launches take is measured by these waits: in the first run after each launch, then
  * over stretches of them. It says only where to wait, never what is computed. */
 #include "program/compile/executable.h"
-#include "base/seconds.h"
 #include "compute/stop.h"
+
+#include <massflow/seconds.h>
 
 #include <stdlib.h>
 #include <string.h>

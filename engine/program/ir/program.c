@@ -1,6 +1,7 @@
 /* program.c - declaring a program: scopes, values, ops, the error that sticks. */
 #include "program/ir/program.h"
-#include "base/list.h"
+
+#include <massflow/memory.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -126,7 +127,7 @@ void mf_scope(mf_program *p, const char *format, ...)
             p->scope = i;
             return;
         }
-    char **scopes = realloc(p->scopes, (size_t)(p->scope_count + 1) * sizeof *scopes);
+    char **scopes = mf_list_more(p->scopes, (size_t)p->scope_count, sizeof *scopes);
     if (!scopes) {
         free(full);
         no_memory(p);
@@ -262,7 +263,7 @@ void mf_output(mf_program *p, const char *name, mf_value x)
             mf_program_fail(p, "output %s is declared twice", name);
             return;
         }
-    mf_named_value *more = realloc(p->outputs, (size_t)(p->output_count + 1) * sizeof *more);
+    mf_named_value *more = mf_list_more(p->outputs, (size_t)p->output_count, sizeof *more);
     char *copy = strdup(name);
     if (more)
         p->outputs = more;

@@ -1,7 +1,8 @@
 /* recorder.c - what an op's `record` calls: modules, scratch, packed weights, launches. */
 #include "program/record/recorder.h"
-#include "base/list.h"
 #include "program/ir/program.h"
+
+#include <massflow/memory.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,8 +223,7 @@ static mf_status record_packing(mf_recorder *r, const mf_module *module, const c
 {
     mf_packing *packing = r->packing;
     mf_arg args[MF_LAUNCH_ARGS];
-    mf_launch *list =
-        realloc(packing->launches, (size_t)(packing->launch_count + 1) * sizeof *list);
+    mf_launch *list = mf_list_more(packing->launches, (size_t)packing->launch_count, sizeof *list);
     if (!list)
         return no_memory();
     packing->launches = list;

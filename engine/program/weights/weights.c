@@ -3,8 +3,9 @@
  * A call of mf_weights_declare lays its new weights one after another in a block (several, where
  * one allocation would be too large), each at a multiple of the device's alignment. */
 #include "program/weights/weights.h"
-#include "base/list.h"
 #include "program/ir/program.h"
+
+#include <massflow/memory.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static mf_status end_block(mf_weights *w, mf_weight_block *b)
 {
     if (!b->count)
         return MF_OK;
-    mf_weight_block *blocks = realloc(w->blocks, (size_t)(w->block_count + 1) * sizeof *blocks);
+    mf_weight_block *blocks = mf_list_more(w->blocks, (size_t)w->block_count, sizeof *blocks);
     if (!blocks)
         return no_memory();
     w->blocks = blocks;

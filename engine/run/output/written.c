@@ -1,7 +1,8 @@
 /* written.c - see written.h. */
 #include "run/output/written.h"
-#include "base/list.h"
 #include "base/path.h"
+
+#include <massflow/memory.h>
 
 #include <errno.h>
 #include <fcntl.h>

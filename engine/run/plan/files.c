@@ -1,7 +1,9 @@
 /* files.c - hashing input files. The store remembers what has not changed since it was hashed. */
 #include "run/plan/files.h"
-#include "base/seconds.h"
 #include "store/stamp.h"
+
+#include <massflow/memory.h>
+#include <massflow/seconds.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,7 +22,7 @@ typedef struct file_part {
 typedef struct file_entry {
     mf_file_use use;
     file_part *parts; /* the path itself, then what is read with it */
-    size_t count, room;
+    size_t count;
     char digest[MF_HEX_SIZE]; /* of all */
     mf_store *store;
     mf_status error;
@@ -49,14 +51,10 @@ static mf_status add_part(void *self, const char *path)
 {
     file_entry *e = self;
 
-    if (e->count == e->room) {
-        size_t room = e->room ? 2 * e->room : 1;
-        file_part *grown = realloc(e->parts, room * sizeof *grown);
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for the files of %s", e->use.path);
-        e->parts = grown;
-        e->room = room;
-    }
+    file_part *grown = mf_list_more(e->parts, e->count, sizeof *grown);
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory for the files of %s", e->use.path);
+    e->parts = grown;
     file_part *part = &e->parts[e->count];
     *part = (file_part){.path = strdup(path)};
     if (!part->path)

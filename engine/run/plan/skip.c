@@ -2,6 +2,8 @@
 #include "run/plan/skip.h"
 #include "run/plan/plan_private.h"
 
+#include <massflow/memory.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +84,6 @@ static char *list_skipped(mf_plan *plan, const mf_plan_node *n)
 
 mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data)
 {
-    size_t room = 0;
 
     free(n->message); /* of what was left out when it was last decided */
     n->message = NULL;
@@ -96,14 +97,10 @@ mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data)
         for (size_t k = 0; k < input->count; k++) {
             if (!mf_plan__lost(plan, &input->edges[k], data))
                 continue;
-            if (n->skipped_count == room) {
-                size_t larger = room ? 2 * room : 16;
-                uint32_t *grown = realloc(n->skipped, larger * sizeof *grown);
-                if (!grown)
-                    return mf_fail(MF_NO_MEMORY, "no memory for a plan");
-                n->skipped = grown;
-                room = larger;
-            }
+            uint32_t *grown = mf_list_more(n->skipped, n->skipped_count, sizeof *grown);
+            if (!grown)
+                return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+            n->skipped = grown;
             n->skipped[n->skipped_count++] = input->edges[k].node;
         }
     }

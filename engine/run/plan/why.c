@@ -1,6 +1,8 @@
 /* why.c - comparing the stored components of two keys. */
 #include "run/plan/why.h"
 
+#include <massflow/memory.h>
+
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +52,10 @@ static mf_status add(mf_changes *changes, const char *prefix, const char *kind, 
 {
     mf_change *c;
 
-    if (changes->count == changes->room) {
-        size_t room = changes->room ? 2 * changes->room : 8;
-        mf_change *grown = realloc(changes->items, room * sizeof *grown);
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
-        changes->items = grown;
-        changes->room = room;
-    }
+    mf_change *grown = mf_list_more(changes->items, changes->count, sizeof *grown);
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+    changes->items = grown;
     c = &changes->items[changes->count];
     if (asprintf(&c->name, "%s%s%s%s", prefix, kind, *kind ? " " : "", name) < 0)
         return mf_fail(MF_NO_MEMORY, "no memory to compare keys");

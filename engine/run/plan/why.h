@@ -12,7 +12,7 @@ typedef struct mf_change {
 
 typedef struct mf_changes {
     mf_change *items;
-    size_t count, room;
+    size_t count;
 } mf_changes;
 
 /* Both are components as mf_key_components makes them. */

@@ -1,7 +1,7 @@
 /* clock.c - see clock.h. */
 #include "run/process/clock.h"
 
-#include "base/seconds.h"
+#include <massflow/seconds.h>
 
 #include <pthread.h>
 

@@ -7,6 +7,7 @@
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
 #include <massflow/file.h>
+#include <massflow/memory.h>
 
 #include <errno.h>
 #include <stddef.h>
@@ -24,7 +25,7 @@ typedef struct entry {
 typedef struct memory {
     char *file;
     entry *entries;
-    size_t count, room;
+    size_t count;
 } memory;
 
 struct mf_exports {
@@ -54,15 +55,11 @@ static mf_status remember(memory *m, const char *path, const char *id, const cha
 {
     entry *e = find(m, path);
 
-    if (!e && m->count == m->room) {
-        size_t room = m->room ? 2 * m->room : 16;
-        entry *grown = realloc(m->entries, room * sizeof *grown);
+    if (!e) {
+        entry *grown = mf_list_more(m->entries, m->count, sizeof *grown);
         if (!grown)
             return mf_fail(MF_NO_MEMORY, "no memory for exports");
         m->entries = grown;
-        m->room = room;
-    }
-    if (!e) {
         e = &m->entries[m->count];
         e->path = strdup(path);
         if (!e->path)

@@ -1,13 +1,14 @@
 /* run.c - the scheduler's loop: signals, ticks, logs, nodes that have ended. What the scheduler
  * does with them is in the files that runner.h names. */
 #include "run/schedule/run.h"
-#include "base/seconds.h"
 #include "run/process/clock.h"
 #include "run/process/folder.h"
 #include "run/process/groups.h"
 #include "run/process/signals.h"
 #include "run/schedule/lines.h"
 #include "run/schedule/runner.h"
+
+#include <massflow/seconds.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* waits.c - nodes that another process on the same cache is running now. */
 #include "run/schedule/waits.h"
-#include "base/list.h"
+
+#include <massflow/memory.h>
 
 #include <stdlib.h>
 #include <string.h>

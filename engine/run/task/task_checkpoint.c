@@ -1,7 +1,8 @@
 /* task_checkpoint.c - what a task saves of itself and gets back: see stage.h. */
-#include "base/seconds.h"
 #include "run/task/task_private.h"
 #include "store/checkpoints.h"
+
+#include <massflow/seconds.h>
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,11 @@
 /* execute.c - running a task in this thread, and trying again. */
 #include "run/worker/execute.h"
 
+#include <massflow/seconds.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 static mf_status execute_here(mf_task *task, const mf_limits *limits, mf_spent *spent)
 {
@@ -30,10 +31,10 @@ static void tell_retry(mf_task *task, const mf_error *error, int tried, int trie
 mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, double *seconds)
 {
     for (int tried = 1;; tried++) {
-        uint64_t start = uv_hrtime();
+        double start = mf_seconds();
         mf_status status = limits->isolate ? mf_execute_isolated(task, limits, spent)
                                            : execute_here(task, limits, spent);
-        *seconds = (double)(uv_hrtime() - start) * 1e-9;
+        *seconds = mf_seconds() - start;
         if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
             return status;
         tell_retry(task, status, tried, limits->retries + 1);

@@ -8,6 +8,9 @@
  * massflow-supervise FOLDER COMMAND [ARGUMENT...], with the stage's socket as file 3. */
 #include "protocol.h"
 
+#include <massflow/memory.h>
+#include <massflow/seconds.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,14 +35,6 @@ static pid_t command; /* 0 once it is reaped */
 static pid_t group;   /* that it leads */
 static int deaths;    /* can be read when a child has ended */
 static bool alone;    /* the stage is gone, or was told all */
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void tell(supervise_kind kind, int value)
 {
@@ -112,16 +107,13 @@ static process *list_all(size_t *count)
     DIR *folder = opendir("/proc");
     struct dirent *entry;
     process *all = NULL;
-    size_t room = 0;
 
     *count = 0;
     while (folder && (entry = readdir(folder))) {
-        if (*count == room) {
-            process *grown = realloc(all, (room = room ? 2 * room : 256) * sizeof *all);
-            if (!grown)
-                break;
-            all = grown;
-        }
+        process *grown = mf_list_more(all, *count, sizeof *all);
+        if (!grown)
+            break;
+        all = grown;
         *count += look_at(entry->d_name, &all[*count]);
     }
     if (folder)
@@ -195,13 +187,13 @@ static void wait_for_death(int ms)
  * watched on. */
 static void end_all(void)
 {
-    double begun = now();
+    double begun = mf_seconds();
     int left = 0;
     bool told = false;
 
     while (!reap()) {
         left = kill_round();
-        if (!told && now() - begun > GIVE_UP) {
+        if (!told && mf_seconds() - begun > GIVE_UP) {
             tell(SUPERVISE_GONE, left);
             told = true;
             alone = true;
@@ -271,7 +263,7 @@ static void supervise(void)
     int how = SIGKILL;
 
     if (!wait_for_end(&how)) {
-        for (double begun = now(); !has_ended(&how) && now() - begun < GIVE_UP;) {
+        for (double begun = mf_seconds(); !has_ended(&how) && mf_seconds() - begun < GIVE_UP;) {
             kill_round();
             wait_for_death(LOOK_EVERY);
         }

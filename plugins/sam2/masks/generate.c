@@ -3,6 +3,9 @@
 #include "../shared/area.h"
 #include "../shared/parallel.h"
 #include "../shared/zoom.h"
+
+#include <massflow/memory.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +28,12 @@ void sam2_proposals_clear(sam2_proposals *t)
 /* Takes the patch over, on failure too. */
 static mf_status add(sam2_proposals *t, const sam2_proposal *one)
 {
-    if (t->count == t->room) {
-        const int64_t room = t->room ? 2 * t->room : 64;
-        sam2_proposal *more = realloc(t->item, (size_t)room * sizeof *more);
-        if (!more) {
-            free(one->patch.bits);
-            return no_memory();
-        }
-        t->item = more;
-        t->room = room;
+    sam2_proposal *more = mf_list_more(t->item, (size_t)t->count, sizeof *more);
+    if (!more) {
+        free(one->patch.bits);
+        return no_memory();
     }
+    t->item = more;
     t->item[t->count++] = *one;
     return MF_OK;
 }

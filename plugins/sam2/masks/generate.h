@@ -43,7 +43,7 @@ typedef struct sam2_proposal {
 
 typedef struct sam2_proposals {
     sam2_proposal *item;
-    int64_t count, room;
+    int64_t count;
 } sam2_proposals; /* starts as {0} */
 void sam2_proposals_clear(sam2_proposals *t);
 

@@ -7,6 +7,8 @@
 #include "../shared/picture.h"
 #include "../shared/zoom.h"
 
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ struct sam2_track {
     bool reverse;  /* which way it goes */
     record prompt; /* of the seed */
     record *seen;  /* the others, in the order in which they were seen */
-    int64_t count, room;
+    int64_t count;
     float *sines;           /* [h*h,memory_dim]: where a map's tokens lie */
     float *low_res, *score; /* of the seed: [batch,4h,4h], [batch] */
     float *tokens;          /* [batch,token_count,dim] of a frame without prompts */
@@ -131,16 +133,12 @@ static void forget(sam2_track *t)
 /* Takes over what r holds, on failure too. */
 static mf_status keep(sam2_track *t, record *r)
 {
-    if (t->count == t->room) {
-        int64_t room = t->room ? 2 * t->room : 8;
-        record *more = realloc(t->seen, (size_t)room * sizeof *more);
-        if (!more) {
-            record_clear(r);
-            return mf_fail(MF_NO_MEMORY, "no memory for a frame");
-        }
-        t->seen = more;
-        t->room = room;
+    record *more = mf_list_more(t->seen, (size_t)t->count, sizeof *more);
+    if (!more) {
+        record_clear(r);
+        return mf_fail(MF_NO_MEMORY, "no memory for a frame");
     }
+    t->seen = more;
     t->seen[t->count++] = *r;
     forget(t);
     return MF_OK;

@@ -1,5 +1,8 @@
 /* collect.c - see collect.h. */
 #include "collect.h"
+
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,14 +36,10 @@ static size_t bytes_of(const mf_mask *m)
 
 static mf_status reserve(sam2_list *list)
 {
-    if (list->count < list->room)
-        return MF_OK;
-    const int64_t room = list->room ? 2 * list->room : 64;
-    sam2_found *more = realloc(list->item, (size_t)room * sizeof *more);
+    sam2_found *more = mf_list_more(list->item, (size_t)list->count, sizeof *more);
     if (!more)
         return no_memory();
     list->item = more;
-    list->room = room;
     return MF_OK;
 }
 

@@ -15,7 +15,7 @@ typedef struct sam2_found {
 
 typedef struct sam2_list {
     sam2_found *item;
-    int64_t count, room;
+    int64_t count;
 } sam2_list; /* starts as {0} */
 void sam2_list_clear(sam2_list *list);
 void sam2_list_cut(sam2_list *list, int64_t count); /* all but the first `count` go */

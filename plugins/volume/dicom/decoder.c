@@ -1,6 +1,9 @@
 /* decoder.c - see decoder.h. */
 #include "decoder.h"
 #include "../../common/beside.h"
+
+#include <massflow/seconds.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -126,18 +129,11 @@ static mf_status ended(const exchange *x, int how)
 
 /* ---- talking --------------------------------------------------------------------------------- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* A process whose memory is damaged may wait for itself: that takes no processor time. That
  * massflow was stopped (Ctrl-Z) does not count: no look is longer than two. */
 static mf_status check_timeout(const decoder *d, exchange *x)
 {
-    double time = now(), gap = time - x->looked, most = 2e-3 * LOOK_EVERY;
+    double time = mf_seconds(), gap = time - x->looked, most = 2e-3 * LOOK_EVERY;
     x->looked = time;
     x->waited += gap > most ? most : gap;
     if (d->stop)
@@ -167,7 +163,7 @@ static mf_status move(decoder *d, exchange *x, void *bytes, size_t size, bool ou
             continue;
         x->gone = n <= 0;
         done += n > 0 ? (size_t)n : 0;
-        x->looked = now();
+        x->looked = mf_seconds();
         x->waited = 0;
     }
     return MF_OK;
@@ -232,7 +228,7 @@ mf_status decoder_run(decoder *d, const char *where, const char *name, const dec
     exchange x = {.where = where,
                   .name = name,
                   .request = r,
-                  .looked = now(),
+                  .looked = mf_seconds(),
                   .timeout =
                       d->timeout > 0 ? d->timeout : TIMEOUT_FACTOR * (double)decode_seconds(r)};
     MF_TRY(start(d, where));

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <massflow/file.h>
+#include <massflow/memory.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,19 +39,13 @@ static void series_free(dicom_series *s)
 static mf_status series_add(dicom_series *s, const char *path, dicom_header *h)
 {
     char *copy = strdup(path);
-    if (copy && s->files == s->room) {
-        size_t room = s->room ? 2 * s->room : 64;
-        dicom_entry *more = realloc(s->file, room * sizeof *more);
-        if (more) {
-            s->file = more;
-            s->room = room;
-        }
-    }
-    if (!copy || s->files == s->room) {
+    dicom_entry *more = copy ? mf_list_more(s->file, s->files, sizeof *more) : NULL;
+    if (!more) {
         free(copy);
         dicom_header_free(h);
         return mf_fail(MF_NO_MEMORY, "no memory for a list of DICOM files");
     }
+    s->file = more;
     s->file[s->files++] = (dicom_entry){copy, *h};
     return MF_OK;
 }

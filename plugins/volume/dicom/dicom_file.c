@@ -8,6 +8,9 @@
 #include "dicom_file.h"
 #include "dicom_csa.h"
 #include "dicom_elements.h"
+
+#include <massflow/memory.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +84,6 @@ typedef struct walker {
     dicom_walk r;
     dicom_header *h;
     dicom_frame common; /* what holds for all frames */
-    size_t room;        /* of h->frame */
     bool grouped;       /* has per-frame functional groups */
     struct {
         uint32_t block; /* group << 8 | number */
@@ -490,14 +492,10 @@ static mf_status add_frame(walker *w)
     dicom_header *h = w->h;
     if (h->count >= (h->frames > 1 ? h->frames : 1))
         return dicom_damaged(&w->r, "it describes more frames than it says to have");
-    if ((size_t)h->count == w->room) {
-        size_t room = w->room ? 2 * w->room : 64;
-        dicom_frame *more = realloc(h->frame, room * sizeof *more);
-        if (!more)
-            return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", w->r.path);
-        h->frame = more;
-        w->room = room;
-    }
+    dicom_frame *more = mf_list_more(h->frame, (size_t)h->count, sizeof *more);
+    if (!more)
+        return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", w->r.path);
+    h->frame = more;
     h->frame[h->count++] = w->common;
     return MF_OK;
 }

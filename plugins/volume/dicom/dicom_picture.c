@@ -1,5 +1,8 @@
 /* dicom_picture.c - see dicom_series.h: the pictures in DICOM files, and where each lies. */
 #include "dicom_series.h"
+
+#include <massflow/memory.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,22 +222,18 @@ static mf_status mosaic_tiles(const dicom_entry *e, int64_t *across)
     return MF_OK;
 }
 
-static mf_status add(dicom_series *s, size_t *room, const dicom_picture *p)
+static mf_status add(dicom_series *s, const dicom_picture *p)
 {
-    if (s->count == *room) {
-        size_t more = *room ? 2 * *room : 64;
-        dicom_picture *grown =
-            more <= 2 * (size_t)MOST_PICTURES ? realloc(s->picture, more * sizeof *grown) : NULL;
-        if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu DICOM pictures", more);
-        s->picture = grown;
-        *room = more;
-    }
+    dicom_picture *grown =
+        s->count < MOST_PICTURES ? mf_list_more(s->picture, s->count, sizeof *grown) : NULL;
+    if (!grown)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu DICOM pictures", s->count + 1);
+    s->picture = grown;
     s->picture[s->count++] = *p;
     return MF_OK;
 }
 
-static mf_status add_mosaic(dicom_series *s, size_t *room, const dicom_entry *e)
+static mf_status add_mosaic(dicom_series *s, const dicom_entry *e)
 {
     const dicom_header *h = &e->h;
     const dicom_frame *f = h->frame;
@@ -259,14 +258,13 @@ static mf_status add_mosaic(dicom_series *s, size_t *room, const dicom_entry *e)
         for (int i = 0; i < 3; i++)
             p.position[i] =
                 f->position[i] + axis[i] * right + axis[3 + i] * down + axis[6 + i] * along;
-        MF_TRY(add(s, room, &p));
+        MF_TRY(add(s, &p));
     }
     return MF_OK;
 }
 
 mf_status dicom_pictures(dicom_series *s)
 {
-    size_t room = 0;
     for (size_t i = 0; i < s->files; i++) {
         const dicom_entry *e = &s->file[i];
         MF_TRY(check_kind(e));
@@ -276,14 +274,14 @@ mf_status dicom_pictures(dicom_series *s)
         }
         MF_TRY(check_pixels(e));
         if (e->h.mosaic || e->h.tiles > 1) {
-            MF_TRY(add_mosaic(s, &room, e));
+            MF_TRY(add_mosaic(s, e));
             continue;
         }
         for (int64_t k = 0; k < e->h.count; k++) {
             dicom_picture p = {.file = e, .frame = &e->h.frame[k], .number = k, .across = 1};
             memcpy(p.position, p.frame->position, sizeof p.position);
             MF_TRY(check_alike(s, e, k, e->h.rows, e->h.columns));
-            MF_TRY(add(s, &room, &p));
+            MF_TRY(add(s, &p));
         }
     }
     return MF_OK;

@@ -25,7 +25,7 @@ typedef struct dicom_picture {
 
 typedef struct dicom_series {
     dicom_entry *file;
-    size_t files, room;
+    size_t files;
     int other;  /* files that are no DICOM pictures */
     int hidden; /* DICOM pictures whose names begin with a dot */
     dicom_picture *picture;

@@ -2,6 +2,9 @@
  * are often wrong. Frames follow one another in order, and where each begins is known without it: a
  * frame in RLE or without compression is one fragment, a JPEG stream begins with a mark. */
 #include "fragments.h"
+
+#include <massflow/memory.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,15 +49,12 @@ static mf_status begins(const char *path, FILE *file, const fragment *f, const p
     return MF_OK;
 }
 
-static mf_status add(fragments *f, size_t *room, fragment one)
+static mf_status add(fragments *f, fragment one)
 {
-    if (f->count == *room) {
-        *room = *room ? 2 * *room : 16;
-        fragment *more = realloc(f->list, *room * sizeof *more);
-        if (!more)
-            return mf_fail(MF_NO_MEMORY, "no memory for a list of fragments");
-        f->list = more;
-    }
+    fragment *more = mf_list_more(f->list, f->count, sizeof *more);
+    if (!more)
+        return mf_fail(MF_NO_MEMORY, "no memory for a list of fragments");
+    f->list = more;
     f->list[f->count++] = one;
     return MF_OK;
 }
@@ -64,7 +64,6 @@ mf_status fragments_find(const char *path, FILE *file, const dicom_header *h, co
 {
     int64_t at = h->pixel_offset, end = at + h->pixel_bytes, bytes, begun = 0;
     uint32_t tag;
-    size_t room = 0;
     *f = (fragments){0};
     if (!h->pixels_in_items)
         return damaged(path, "its compressed pixels do not lie in items");
@@ -84,7 +83,7 @@ mf_status fragments_find(const char *path, FILE *file, const dicom_header *h, co
         one.frame = begun - 1;
         if (begun == 0)
             return damaged(path, "its first fragment does not begin a frame");
-        MF_TRY(add(f, &room, one));
+        MF_TRY(add(f, one));
     }
     if (begun != frames)
         return mf_fail(MF_CORRUPT,

@@ -1,6 +1,9 @@
 /* component.c - the largest component of a thresholded volume, by runs: memory grows with the
  * number of runs along x, not with the number of voxels. */
 #include "component.h"
+
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +15,7 @@ typedef struct run {
 
 typedef struct runs {
     run *run;
-    int64_t count, room;
+    int64_t count;
 } runs;
 
 static int32_t root(run *r, int32_t i)
@@ -26,14 +29,10 @@ static int32_t root(run *r, int32_t i)
 
 static mf_status add(runs *r, run one)
 {
-    if (r->count == r->room) {
-        int64_t room = r->room ? 2 * r->room : 1 << 14;
-        run *more = room < INT32_MAX ? realloc(r->run, (size_t)room * sizeof *more) : NULL;
-        if (!more)
-            return mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
-        r->run = more;
-        r->room = room;
-    }
+    run *more = r->count < INT32_MAX ? mf_list_more(r->run, (size_t)r->count, sizeof *more) : NULL;
+    if (!more)
+        return mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
+    r->run = more;
     one.parent = (int32_t)r->count;
     r->run[r->count++] = one;
     return MF_OK;

@@ -3,6 +3,7 @@
 #include "../scan/lines.h"
 #include <ctype.h>
 #include <massflow/file.h>
+#include <massflow/memory.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,7 +154,7 @@ static mf_status keep_line(const text_lines *l, fields *f, bool *list)
 static mf_status keep_name(const text_lines *l, fields *f)
 {
     char *name = strdup(text_trim(l->text));
-    char **more = name ? realloc(f->listed, (f->count + 1) * sizeof *more) : NULL;
+    char **more = name ? mf_list_more(f->listed, f->count, sizeof *more) : NULL;
     if (!more) {
         free(name);
         return no_memory(l->path);

@@ -1,5 +1,8 @@
 /* parts.c - see parts.h. */
 #include "parts.h"
+
+#include <massflow/memory.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -93,13 +96,10 @@ mf_status parts_add(part_list *l, const char *header, int line, const char *name
     if (l->count == PARTS_MOST)
         return mf_fail(MF_UNSUPPORTED, "%s: more than %d data files", place, PARTS_MOST);
     MF_TRY(find_folders(l, header));
-    /* Room for one more; doubled when the count is a power of two. */
-    if (!(l->count & (l->count - 1))) {
-        char **more = realloc(l->path, (l->count ? 2 * l->count : 1) * sizeof *more);
-        if (!more)
-            return no_memory(header);
-        l->path = more;
-    }
+    char **more = mf_list_more(l->path, l->count, sizeof *more);
+    if (!more)
+        return no_memory(header);
+    l->path = more;
     if (*name == '/')
         path = strdup(name);
     else if ((folder = folder_of(header)) &&

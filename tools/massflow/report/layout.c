@@ -1,6 +1,7 @@
 /* layout.c - see layout.h. */
 #include "layout.h"
-#include "base/list.h"
+
+#include <massflow/memory.h>
 
 #include <math.h>
 #include <stdbool.h>
