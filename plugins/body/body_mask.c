@@ -25,9 +25,9 @@ static const mf_param params[] = {
                      "Modality of the scan. volume: that of the scan, or a guess if the scan does "
                      "not state it."),
     MF_END};
-static const mf_port inputs[] = {{"volume", "volume", "The scan.", 0}, MF_END};
+static const mf_port inputs[] = {MF_PORT("volume", "volume", "The scan."), MF_END};
 static const mf_port outputs[] = {
-    {"labels", "labels", "Body mask: 1 inside the body, 0 outside.", 0}, MF_END};
+    MF_PORT("labels", "labels", "Body mask: 1 inside the body, 0 outside."), MF_END};
 
 static mf_status find_modality(mf_task *t, const body_params *o, const mf_volume *in,
                                mf_modality *modality)
@@ -102,22 +102,15 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-static const mf_stage stage = {
-    .name = "body.mask",
-    .version = 4,
-    .summary =
-        "Computes a body mask: all voxels that are neither padding nor air, with holes filled.",
+static MF_STAGE(
+    stage, "body.mask", 4,
+    "Computes a body mask: all voxels that are neither padding nor air, with holes filled.",
     .help = "Padding is a constant or non-finite region at the border of the scan. Air is a thick, "
             "dark region at the border. If a scan has neither (a crop inside the body), the whole "
             "scan is the body, and the log says so. Lungs and bowel gas belong to the body, even "
             "where the border cuts them. A table that touches the patient belongs to it, too. The "
             "mask is an input of window.rgb, sam2.masks and slic.masks.",
-    .params = params,
-    .params_size = sizeof(body_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .needs = needs,
-    .run = run};
+    .params = params, .params_size = sizeof(body_params), .in = inputs, .out = outputs,
+    .needs = needs, .run = run);
 
 MF_PLUGIN("body", &stage)

@@ -44,27 +44,27 @@ static const mf_param params[] = {
     MF_END};
 
 static const mf_port inputs[] = {
-    {"volume", "volume?", "Scan: .nii.gz on its own grid, or {volume.npy} as other stages see it.",
-     0},
-    {"labels", "labels?", "Label map, in the same formats.", 0},
-    {"masks", "masks?", "Masks as a label map: .nii.gz.", 0},
-    {"features", "features?", "Array of numbers: .npy.", 0},
-    {"table", "table?", "Table: .csv.", 0},
-    {"model", "model?", "Weights: .safetensors.", 0},
-    {"image", "image?", "Image: .png.", 0},
-    {"text", "text?", "Text: .txt.", 0},
-    {"volumes", "volume[]?", "Folder of scans, one file per case.", MF_KEYED},
-    {"label_maps", "labels[]?", "Folder of label maps.", MF_KEYED},
-    {"feature_maps", "features[]?", "Folder of .npy files.", MF_KEYED},
-    {"tables", "table[]?", "Folder of .csv files.", MF_KEYED},
+    MF_PORT("volume", "volume?",
+            "Scan: .nii.gz on its own grid, or {volume.npy} as other stages see it."),
+    MF_PORT("labels", "labels?", "Label map, in the same formats."),
+    MF_PORT("masks", "masks?", "Masks as a label map: .nii.gz."),
+    MF_PORT("features", "features?", "Array of numbers: .npy."),
+    MF_PORT("table", "table?", "Table: .csv."),
+    MF_PORT("model", "model?", "Weights: .safetensors."),
+    MF_PORT("image", "image?", "Image: .png."),
+    MF_PORT("text", "text?", "Text: .txt."),
+    MF_PORT_MARKED("volumes", "volume[]?", "Folder of scans, one file per case.", MF_KEYED),
+    MF_PORT_MARKED("label_maps", "labels[]?", "Folder of label maps.", MF_KEYED),
+    MF_PORT_MARKED("feature_maps", "features[]?", "Folder of .npy files.", MF_KEYED),
+    MF_PORT_MARKED("tables", "table[]?", "Folder of .csv files.", MF_KEYED),
     MF_END};
 static const mf_port outputs[] = {
-    {"volume", "volume?", "Scan: .nii.gz on the grid of the input, or .npy.", 0},
-    {"labels", "labels?", "Label map, in the same formats.", 0},
-    {"features", "features?", "Array of numbers: .npy.", 0},
-    {"table", "table?", "Table: .csv with a header line.", 0},
-    {"image", "image?", "Image: .png.", 0},
-    {"text", "text?", "Text: .txt or .json.", 0},
+    MF_PORT("volume", "volume?", "Scan: .nii.gz on the grid of the input, or .npy."),
+    MF_PORT("labels", "labels?", "Label map, in the same formats."),
+    MF_PORT("features", "features?", "Array of numbers: .npy."),
+    MF_PORT("table", "table?", "Table: .csv with a header line."),
+    MF_PORT("image", "image?", "Image: .png."),
+    MF_PORT("text", "text?", "Text: .txt or .json."),
     MF_END};
 
 /* One run of a command. */
@@ -515,28 +515,20 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-const mf_stage exec_run = {
-    .name = "exec.run",
-    .version = 3,
-    .summary = "Runs any command as a stage: a script, a tool, a model in another framework.",
-    .help = "Inputs are written as files to a temporary folder, the command runs there, and its "
-            "outputs\n"
-            "are read back. Placeholders in the command:\n"
-            "  {volume} {labels} {table} ...   file of the input with this name\n"
-            "  {volume.npy} {table.json}       the same in another format\n"
-            "  {volumes} {tables} ...          folder with one file per case\n"
-            "  {volumes.index} ...             table of these files, in order: name, case, axes\n"
-            "  {out.labels} {out.table.csv}    file that the command must write\n"
-            "  {in} {out}                      the two folders\n"
-            "  {files} {threads}               parameter `files`; number of cores (`cpu`)\n"
-            "Each line that the command prints is a line of the log. The command runs without a\n"
-            "shell unless `shell` is true. `timeout` beside `use` limits its run time.",
-    .params = params,
-    .params_size = sizeof(exec_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .needs = needs,
-    .run = run,
-};
+MF_STAGE(exec_run, "exec.run", 3,
+         "Runs any command as a stage: a script, a tool, a model in another framework.",
+         .help =
+             "Inputs are written as files to a temporary folder, the command runs there, and its "
+             "outputs\n"
+             "are read back. Placeholders in the command:\n"
+             "  {volume} {labels} {table} ...   file of the input with this name\n"
+             "  {volume.npy} {table.json}       the same in another format\n"
+             "  {volumes} {tables} ...          folder with one file per case\n"
+             "  {volumes.index} ...             table of these files, in order: name, case, axes\n"
+             "  {out.labels} {out.table.csv}    file that the command must write\n"
+             "  {in} {out}                      the two folders\n"
+             "  {files} {threads}               parameter `files`; number of cores (`cpu`)\n"
+             "Each line that the command prints is a line of the log. The command runs without a\n"
+             "shell unless `shell` is true. `timeout` beside `use` limits its run time.",
+         .params = params, .params_size = sizeof(exec_params), .in = inputs, .out = outputs,
+         .check = check, .needs = needs, .run = run);

@@ -10,10 +10,11 @@ typedef struct labels_masks_params {
 static const mf_param params[] = {MF_INT(labels_masks_params, min_voxels, "1", 1, 1e12, "voxels",
                                          "Minimum size. Smaller labels are dropped."),
                                   MF_END};
-static const mf_port inputs[] = {{"labels", "labels", "Label map; 0 is background.", 0}, MF_END};
+static const mf_port inputs[] = {MF_PORT("labels", "labels", "Label map; 0 is background."),
+                                 MF_END};
 static const mf_port outputs[] = {
-    {"masks", "masks", "One mask per label, in order of label. The array `label` has the values.",
-     0},
+    MF_PORT("masks", "masks",
+            "One mask per label, in order of label. The array `label` has the values."),
     MF_END};
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -39,14 +40,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "masks", masks);
 }
 
-const mf_stage labels_masks = {.name = "labels.masks",
-                               .version = 1,
-                               .summary = "Converts a label map to masks, one per label.",
-                               .help = "Where labels are available they are the best masks to "
-                                       "train on. Label values have no influence on the training.",
-                               .params = params,
-                               .params_size = sizeof(labels_masks_params),
-                               .in = inputs,
-                               .out = outputs,
-                               .code = MF_CODE,
-                               .run = run};
+MF_STAGE(labels_masks, "labels.masks", 1, "Converts a label map to masks, one per label.",
+         .help = "Where labels are available they are the best masks to "
+                 "train on. Label values have no influence on the training.",
+         .params = params, .params_size = sizeof(labels_masks_params), .in = inputs, .out = outputs,
+         .run = run);

@@ -21,8 +21,8 @@ static const mf_param params[] = {
            "Maximum number of masks. The largest are kept. 0: no limit."),
     MF_END};
 static const mf_port inputs[] = {
-    {"masks", "masks[]", "Masks of one scan, from one source or several.", 0}, MF_END};
-static const mf_port outputs[] = {{"masks", "masks", "Masks that are kept, largest first.", 0},
+    MF_PORT("masks", "masks[]", "Masks of one scan, from one source or several."), MF_END};
+static const mf_port outputs[] = {MF_PORT("masks", "masks", "Masks that are kept, largest first."),
                                   MF_END};
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -49,16 +49,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "masks", kept);
 }
 
-const mf_stage masks_nms = {
-    .name = "masks.nms",
-    .version = 2,
-    .summary = "Non-maximum suppression of 3D masks: drops small masks and near-duplicates of "
-               "larger masks.",
-    .help = "Masks of several sources, such as supervoxels of three sizes, are combined here: in: "
-            "{masks: [coarse, medium, fine]}. Of two near-duplicates the larger is kept.",
-    .params = params,
-    .params_size = sizeof(masks_nms_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .run = run};
+MF_STAGE(masks_nms, "masks.nms", 2,
+         "Non-maximum suppression of 3D masks: drops small masks and near-duplicates of "
+         "larger masks.",
+         .help =
+             "Masks of several sources, such as supervoxels of three sizes, are combined here: in: "
+             "{masks: [coarse, medium, fine]}. Of two near-duplicates the larger is kept.",
+         .params = params, .params_size = sizeof(masks_nms_params), .in = inputs, .out = outputs,
+         .run = run);

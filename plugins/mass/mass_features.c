@@ -22,10 +22,9 @@ static const mf_param params[] = {
             "Size of the center crop along x, y, z: multiples of 16."),
     MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
-    {"model", "model", "Model. Its averaged (EMA) weights are used if it has them.", 0},
-    {"volume", "volume", "The scan.", 0},
-    MF_END};
-static const mf_port outputs[] = {{"features", "features", "Deepest feature map.", 0}, MF_END};
+    MF_PORT("model", "model", "Model. Its averaged (EMA) weights are used if it has them."),
+    MF_PORT("volume", "volume", "The scan."), MF_END};
+static const mf_port outputs[] = {MF_PORT("features", "features", "Deepest feature map."), MF_END};
 
 static mf_status check(const void *p)
 {
@@ -131,21 +130,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "features", features);
 }
 
-const mf_stage mf_stage_mass_features = {
-    .name = "mass.features",
-    .version = 2,
-    .summary = "Computes the deepest feature map of a frozen encoder.",
+MF_STAGE(
+    mf_stage_mass_features, "mass.features", 2,
+    "Computes the deepest feature map of a frozen encoder.",
     .help = "The scan is resampled to the training spacing and normalized as in training. The "
             "encoder processes the center crop. The feature map has one voxel per 16 voxels of the "
             "crop along each axis.",
-    .params = params,
-    .params_size = sizeof(features_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-3,
-    .check = check,
-    .open = open,
-    .close = close_session,
-    .run = run};
+    .params = params, .params_size = sizeof(features_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-3, .check = check, .open = open, .close = close_session,
+    .run = run);

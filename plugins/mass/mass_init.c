@@ -12,7 +12,7 @@ static const mf_param params[] = {
     MF_MODEL_PARAMS(init_params),
     MF_INT(init_params, seed, "42", 0, 9e15, "", "Random seed of the weights."), MF_END};
 static const mf_port inputs[] = {MF_END};
-static const mf_port outputs[] = {{"model", "model", "Model with random weights.", 0}, MF_END};
+static const mf_port outputs[] = {MF_PORT("model", "model", "Model with random weights."), MF_END};
 
 static mf_status check(const void *p)
 {
@@ -49,17 +49,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed ? failed : mf_out(t, "model", model);
 }
 
-const mf_stage mf_stage_mass_init = {
-    .name = "mass.init",
-    .version = 2,
-    .summary = "Initializes a model with random weights: the baseline without pretraining.",
-    .help = "Weights are drawn as PyTorch and the official code draw them. With the same seed and "
-            "model parameters, mass.train starts from this model.",
-    .params = params,
-    .params_size = sizeof(init_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .check = check,
-    .run = run};
+MF_STAGE(mf_stage_mass_init, "mass.init", 2,
+         "Initializes a model with random weights: the baseline without pretraining.",
+         .help =
+             "Weights are drawn as PyTorch and the official code draw them. With the same seed and "
+             "model parameters, mass.train starts from this model.",
+         .params = params, .params_size = sizeof(init_params), .in = inputs, .out = outputs,
+         .program = true, .check = check, .run = run);

@@ -41,13 +41,12 @@ static const mf_param params[] = {
     MF_NORMALIZE_PARAMS(segment_params),
     MF_END};
 static const mf_port inputs[] = {
-    {"model", "model", "Model. Its averaged (EMA) weights are used if it has them.", 0},
-    {"references", "volume[]", "Labelled example scans.", 0},
-    {"labels", "labels[]", "Label maps of the references, in the same order.", 0},
-    {"query", "volume", "Scan to segment.", 0},
-    MF_END};
-static const mf_port outputs[] = {{"labels", "labels", "Label map on the grid of the query.", 0},
-                                  MF_END};
+    MF_PORT("model", "model", "Model. Its averaged (EMA) weights are used if it has them."),
+    MF_PORT("references", "volume[]", "Labelled example scans."),
+    MF_PORT("labels", "labels[]", "Label maps of the references, in the same order."),
+    MF_PORT("query", "volume", "Scan to segment."), MF_END};
+static const mf_port outputs[] = {
+    MF_PORT("labels", "labels", "Label map on the grid of the query."), MF_END};
 
 /* ---- session --------------------------------------------------------------------------------- */
 
@@ -351,24 +350,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_mass_segment = {
-    .name = "mass.segment",
-    .version = 2,
-    .summary = "Segments a scan from labelled examples, in context: without training.",
+MF_STAGE(
+    mf_stage_mass_segment, "mass.segment", 2,
+    "Segments a scan from labelled examples, in context: without training.",
     .help = "For each label and reference, a crop around the label is normalized and encoded as a "
             "task embedding. The embeddings of a label are averaged over the references. The query "
             "is processed in overlapping windows, and their probabilities are blended with "
             "Gaussian weights. Each voxel gets its most probable label, if the probability is at "
             "or above `threshold`. With `keep_largest`, only the largest component of each label "
             "remains. The result is on the grid of the query.",
-    .params = params,
-    .params_size = sizeof(segment_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2, /* part of the voxels, at the edge of the threshold */
-    .check = check,
-    .open = open,
-    .close = close_session,
-    .run = run};
+    .params = params, .params_size = sizeof(segment_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, /* part of the voxels, at the edge of the threshold */
+    .check = check, .open = open, .close = close_session, .run = run);

@@ -50,16 +50,15 @@ static const mf_param params[] = {
                    "Time between two checkpoints. 0: one after each step."),
     MF_END};
 static const mf_port inputs[] = {
-    {"pairs", "stream<pair>", "Pairs of views. Their size is the patch size.", 0},
-    {"init", "model?",
-     "Initial weights instead of random ones. It determines channels, num_block and "
-     "pos_embed_size.",
-     0},
+    MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
+    MF_PORT("init", "model?",
+            "Initial weights instead of random ones. It determines channels, num_block and "
+            "pos_embed_size."),
     MF_END};
 static const mf_port outputs[] = {
-    {"model", "model", "Trained weights, and their averages under the prefix ema.", 0},
-    {"metrics", "table",
-     "One row per step: loss, Dice loss, cross entropy loss, learning rate, gradient norm.", 0},
+    MF_PORT("model", "model", "Trained weights, and their averages under the prefix ema."),
+    MF_PORT("metrics", "table",
+            "One row per step: loss, Dice loss, cross entropy loss, learning rate, gradient norm."),
     MF_END};
 
 /* ---- state ----------------------------------------------------------------------------------- */
@@ -389,10 +388,8 @@ static mf_status run(mf_task *task, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_mass_train = {
-    .name = "mass.train",
-    .version = 2,
-    .summary = "Pretrains the MASS model on pairs of views with masks.",
+MF_STAGE(
+    mf_stage_mass_train, "mass.train", 2, "Pretrains the MASS model on pairs of views with masks.",
     .help =
         "The reference view and its masks are encoded as task embeddings. With them the model "
         "segments the same regions in the query view. The loss is adaptive Dice plus binary cross "
@@ -400,12 +397,6 @@ const mf_stage mf_stage_mass_train = {
         "ema_decay is above 0, their averages under the prefix `ema.`. With steps 0 it is the "
         "initial model. The training saves checkpoints. After an interruption it resumes from the "
         "last checkpoint and gives the same result, bit for bit.",
-    .params = params,
-    .params_size = sizeof(train_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2, /* between devices: updates amplify rounding */
-    .check = check,
-    .run = run};
+    .params = params, .params_size = sizeof(train_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, /* between devices: updates amplify rounding */
+    .check = check, .run = run);

@@ -43,14 +43,13 @@ static const mf_param params[] = {
                    "Time between two checkpoints. 0: one after each epoch."),
     MF_END};
 static const mf_port inputs[] = {
-    {"train", "features[]", "Features of the training cases.", MF_KEYED},
-    {"test", "features[]", "Features of the test cases.", MF_KEYED},
-    MF_END};
+    MF_PORT_MARKED("train", "features[]", "Features of the training cases.", MF_KEYED),
+    MF_PORT_MARKED("test", "features[]", "Features of the test cases.", MF_KEYED), MF_END};
 static const mf_port outputs[] = {
-    {"head", "model", "Classifier, under the official parameter names.", 0},
-    {"metrics", "table", "AUC, accuracy, balanced accuracy, confusion matrix of the test cases.",
-     0},
-    {"predictions", "table", "Truth, prediction and probabilities of each test case.", 0},
+    MF_PORT("head", "model", "Classifier, under the official parameter names."),
+    MF_PORT("metrics", "table",
+            "AUC, accuracy, balanced accuracy, confusion matrix of the test cases."),
+    MF_PORT("predictions", "table", "Truth, prediction and probabilities of each test case."),
     MF_END};
 
 /* ---- classes --------------------------------------------------------------------------------- */
@@ -489,19 +488,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_probe_train = {
-    .name = "probe.train",
-    .version = 3,
-    .summary = "Trains and tests a pooled linear classifier on frozen features (linear probe).",
+MF_STAGE(
+    mf_stage_probe_train, "probe.train", 3,
+    "Trains and tests a pooled linear classifier on frozen features (linear probe).",
     .help =
         "Feature maps are pooled to vectors. Dropout and a linear layer follow. Classes are the "
         "values of `target`, sorted as text. With two classes, AUC is that of the second class.",
-    .params = params,
-    .params_size = sizeof(probe_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2,
-    .check = check,
-    .run = run};
+    .params = params, .params_size = sizeof(probe_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, .check = check, .run = run);

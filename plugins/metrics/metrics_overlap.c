@@ -20,20 +20,23 @@ static const mf_param params[] = {
             "Compute HD95 and ASD. false: Dice only, which is faster."),
     MF_END};
 static const mf_port inputs[] = {
-    {"pred", "labels[]", "Predicted label map of each case.", MF_KEYED},
-    {"truth", "labels[]", "True label maps, matched to the predictions by case id.", MF_KEYED},
+    MF_PORT_MARKED("pred", "labels[]", "Predicted label map of each case.", MF_KEYED),
+    MF_PORT_MARKED("truth", "labels[]", "True label maps, matched to the predictions by case id.",
+                   MF_KEYED),
     MF_END};
 static const mf_port outputs[] = {
-    {"table", "table",
-     "A row per case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note if a metric is "
-     "undefined.",
-     0},
-    {"summary", "table",
-     "A row per label and a last row `mean` over all labels. dice, hd95_mm, asd_mm: means over the "
-     "cases where the metric is defined, counted in cases (Dice) and distance_cases (HD95, ASD). "
-     "false_negatives, false_positives, empty: cases with the label in the truth only, in the "
-     "prediction only, in neither.",
-     0},
+    MF_PORT("table", "table",
+            "A row per case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note if a "
+            "metric is "
+            "undefined."),
+    MF_PORT(
+        "summary", "table",
+        "A row per label and a last row `mean` over all labels. dice, hd95_mm, asd_mm: means over "
+        "the "
+        "cases where the metric is defined, counted in cases (Dice) and distance_cases (HD95, "
+        "ASD). "
+        "false_negatives, false_positives, empty: cases with the label in the truth only, in the "
+        "prediction only, in neither."),
     MF_END};
 
 #define MOST_LABELS 1048576
@@ -247,10 +250,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage metrics_overlap = {
-    .name = "metrics.overlap",
-    .version = 3,
-    .summary = "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
+MF_STAGE(
+    metrics_overlap, "metrics.overlap", 3,
+    "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
     .help =
         "Dice is 2 |A and B| / (|A| + |B|). HD95 is the larger of the two 95th percentiles of the "
         "distances from one surface to the other. ASD is the mean of the two average surface "
@@ -258,9 +260,5 @@ const mf_stage metrics_overlap = {
         "corners. A label that is in neither map is excluded: its metrics are empty. A label that "
         "is in one map only has Dice 0 and empty distances. Means are over the values that are "
         "defined, and the summary counts them.",
-    .params = params,
-    .params_size = sizeof(overlap_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .run = run};
+    .params = params, .params_size = sizeof(overlap_params), .in = inputs, .out = outputs,
+    .run = run);

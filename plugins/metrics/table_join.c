@@ -11,11 +11,11 @@
 #define MOST_COLUMNS 256
 
 static const mf_param params[] = {MF_END};
-static const mf_port inputs[] = {{"tables", "table[]", "Tables with the same columns.", MF_KEYED},
-                                 MF_END};
+static const mf_port inputs[] = {
+    MF_PORT_MARKED("tables", "table[]", "Tables with the same columns.", MF_KEYED), MF_END};
 static const mf_port outputs[] = {
-    {"table", "table",
-     "Rows of all tables, preceded by columns for the case and for each axis of the graph.", 0},
+    MF_PORT("table", "table",
+            "Rows of all tables, preceded by columns for the case and for each axis of the graph."),
     MF_END};
 
 /* A column of the result: one of those before the tables' own says of which table a row is. */
@@ -298,18 +298,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed ? failed : mf_out(t, "table", table);
 }
 
-const mf_stage table_join = {
-    .name = "table.join",
-    .version = 2,
-    .summary = "Concatenates the tables of many nodes.",
+MF_STAGE(
+    table_join, "table.join", 2, "Concatenates the tables of many nodes.",
     .help = "For experiments over axes: with scores for each value of `shots` and `seed`, {use: "
             "table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and seed "
             "in front. An axis whose values are all numbers is a column of numbers. All tables "
             "must have the same columns. A column that is text in some tables is text; it may hold "
             "integers in the others. If an axis has the name of a column, its column is axis.NAME.",
-    .params = params,
-    .params_size = 1,
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .run = run};
+    .params = params, .params_size = 1, .in = inputs, .out = outputs, .run = run);

@@ -33,7 +33,7 @@ static const mf_param params[] = {
             "official model."),
     MF_END};
 static const mf_port inputs[] = {MF_END};
-static const mf_port outputs[] = {{"model", "model", "Weights, as 32-bit floats.", 0}, MF_END};
+static const mf_port outputs[] = {MF_PORT("model", "model", "Weights, as 32-bit floats."), MF_END};
 
 static mf_status check(const void *p)
 {
@@ -105,18 +105,11 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
     return failed;
 }
 
-const mf_stage mf_stage_model_load = {
-    .name = "model.load",
-    .version = 3,
-    .summary = "Loads a model's weights from a file.",
-    .help = "Reads files of massflow get -o model.safetensors, checkpoints of the official MASS "
-            "code (.pth) with their averages, and SAM 2 and 2.1 of any size as .pt or "
-            ".safetensors, under the names of the original repository or of transformers. Nothing "
-            "in a file is executed. The model size follows from the shapes of the tensors.",
-    .params = params,
-    .params_size = sizeof(load_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .run = run};
+MF_STAGE(mf_stage_model_load, "model.load", 3, "Loads a model's weights from a file.",
+         .help =
+             "Reads files of massflow get -o model.safetensors, checkpoints of the official MASS "
+             "code (.pth) with their averages, and SAM 2 and 2.1 of any size as .pt or "
+             ".safetensors, under the names of the original repository or of transformers. Nothing "
+             "in a file is executed. The model size follows from the shapes of the tensors.",
+         .params = params, .params_size = sizeof(load_params), .in = inputs, .out = outputs,
+         .check = check, .run = run);

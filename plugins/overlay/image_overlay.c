@@ -31,14 +31,13 @@ static const mf_param params[] = {
             "Opacity of tinted areas. Contours have twice this opacity."),
     MF_END};
 static const mf_port inputs[] = {
-    {"volume", "volume", "The scan.", 0},
-    {"labels", "labels?", "Label map to draw.", 0},
-    {"masks", "masks?", "Masks to draw.", 0},
-    {"seeds", "seeds?", "2D masks to draw on their slices. Connect one of labels, masks and seeds.",
-     0},
+    MF_PORT("volume", "volume", "The scan."), MF_PORT("labels", "labels?", "Label map to draw."),
+    MF_PORT("masks", "masks?", "Masks to draw."),
+    MF_PORT("seeds", "seeds?",
+            "2D masks to draw on their slices. Connect one of labels, masks and seeds."),
     MF_END};
 static const mf_port outputs[] = {
-    {"image", "image", "Image of the slices, each with its number.", 0}, MF_END};
+    MF_PORT("image", "image", "Image of the slices, each with its number."), MF_END};
 
 static mf_status check(const void *p)
 {
@@ -92,19 +91,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "image", image);
 }
 
-static const mf_stage stage = {
-    .name = "image.overlay",
-    .version = 2,
-    .summary = "Draws slices of a scan with labels or masks on top, as one image.",
+static MF_STAGE(
+    stage, "image.overlay", 2, "Draws slices of a scan with labels or masks on top, as one image.",
     .help = "Write the image with: massflow get GRAPH overlay -o sheet.png. The slices are evenly "
             "spaced over the range of the labels or masks. They are shown in radiological "
             "convention: the patient's right is on the left, anterior or superior is at the top.",
-    .params = params,
-    .params_size = sizeof(overlay_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .run = run};
+    .params = params, .params_size = sizeof(overlay_params), .in = inputs, .out = outputs,
+    .check = check, .run = run);
 
 MF_PLUGIN_WITH_TYPES("overlay", view_types, &stage)

@@ -42,9 +42,10 @@ static const mf_param params[] = {
     MF_END};
 
 static const mf_port outputs[] = {
-    {"volume", "volume", "The scan. Attribute lesion: 1 with a lesion, 0 without.", 0},
-    {"labels", "labels", "Label map of the organs. Attribute lesion as above.", 0},
-    {"facts", "table", "One row: lesion (0 or 1), its volume in ml and its center in RAS+ mm.", 0},
+    MF_PORT("volume", "volume", "The scan. Attribute lesion: 1 with a lesion, 0 without."),
+    MF_PORT("labels", "labels", "Label map of the organs. Attribute lesion as above."),
+    MF_PORT("facts", "table",
+            "One row: lesion (0 or 1), its volume in ml and its center in RAS+ mm."),
     MF_END};
 static const mf_port inputs[] = {MF_END};
 
@@ -146,11 +147,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-static const mf_stage stage = {
-    .name = "phantom.volume",
-    .version = 2,
-    .summary = "Generates a random anatomy as a CT, MR or PET scan, with organ labels and an "
-               "optional lesion.",
+static MF_STAGE(
+    stage, "phantom.volume", 2,
+    "Generates a random anatomy as a CT, MR or PET scan, with organ labels and an "
+    "optional lesion.",
     .help = "A torso in RAS orientation, centered on the world origin: skin, fat, muscle, and up "
             "to 14 organs. Shape and position of the organs vary between cases; their arrangement "
             "does not. Labels: 1 liver, 2 spleen, 3 right kidney, 4 left kidney, 5 stomach, 6 "
@@ -159,14 +159,7 @@ static const mf_stage stage = {
             "heart). The lesion is in the liver. The attribute `lesion` (0 or 1) of volume and "
             "labels, and the table facts, are the ground truth for classifiers. A case with a "
             "lesion and the same case without differ in the lesion only.",
-    .params = params,
-    .params_size = sizeof(phantom_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .random = true,
-    .check = check,
-    .needs = needs,
-    .run = run};
+    .params = params, .params_size = sizeof(phantom_params), .in = inputs, .out = outputs,
+    .random = true, .check = check, .needs = needs, .run = run);
 
 MF_PLUGIN("phantom", &stage)

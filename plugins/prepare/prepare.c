@@ -18,11 +18,10 @@ static const mf_param params[] = {MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 
                                           "Minimum size along x, y, z: smaller scans are padded. "
                                           "It is at least the patch size of the training."),
                                   MF_NORMALIZE_PARAMS(prepare_params), MF_END};
-static const mf_port inputs[] = {{"volume", "volume", "The scan.", 0},
-                                 {"masks", "masks", "Its masks, on the same grid.", 0},
-                                 MF_END};
+static const mf_port inputs[] = {MF_PORT("volume", "volume", "The scan."),
+                                 MF_PORT("masks", "masks", "Its masks, on the same grid."), MF_END};
 static const mf_port outputs[] = {
-    {"sample", "sample", "Normalized image and masks on the training grid.", 0}, MF_END};
+    MF_PORT("sample", "sample", "Normalized image and masks on the training grid."), MF_END};
 
 static void settings_of(const prepare_params *o, mf_sample_settings *settings)
 {
@@ -84,21 +83,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "sample", sample);
 }
 
-static const mf_stage stage = {
-    .name = "mass.prepare",
-    .version = 2,
-    .summary = "Resamples and normalizes a scan and its masks for training.",
+static MF_STAGE(
+    stage, "mass.prepare", 2, "Resamples and normalizes a scan and its masks for training.",
     .help = "The image is resampled linearly to `spacing`, clipped by modality, normalized to mean "
             "0 and standard deviation 1, and padded symmetrically with 0. Masks are resampled by "
             "nearest neighbour on the same grid. Masks that vanish are dropped; the log counts "
             "them. The world coordinates are preserved.",
-    .params = params,
-    .params_size = sizeof(prepare_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .needs = needs,
-    .run = run,
-};
+    .params = params, .params_size = sizeof(prepare_params), .in = inputs, .out = outputs,
+    .check = check, .needs = needs, .run = run);
 MF_PLUGIN("prepare", &stage)

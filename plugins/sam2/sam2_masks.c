@@ -80,12 +80,11 @@ static const mf_param params[] = {
                    "Minimum time between two checkpoints. Checkpoints are saved between slices."),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
-    {"model", "model", "A SAM 2 model.", 0},
-    {"body", "labels?", "Body mask: slices are seeded, and masks kept, where it is not 0.", 0},
-    {"dense", "labels?", "Region with more seed slices: where it is not 0.", 0},
-    MF_END};
-static const mf_port outputs[] = {{"seeds", "seeds", "2D masks of single slices.", 0}, MF_END};
+    MF_PORT("slices", "slices", "The scan as RGB slices, from window.rgb."),
+    MF_PORT("model", "model", "A SAM 2 model."),
+    MF_PORT("body", "labels?", "Body mask: slices are seeded, and masks kept, where it is not 0."),
+    MF_PORT("dense", "labels?", "Region with more seed slices: where it is not 0."), MF_END};
+static const mf_port outputs[] = {MF_PORT("seeds", "seeds", "2D masks of single slices."), MF_END};
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -521,24 +520,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_sam2_masks = {
-    .name = "sam2.masks",
-    .version = 2,
-    .summary = "Finds class-agnostic 2D masks on some slices of a scan with SAM 2.",
+MF_STAGE(
+    mf_stage_sam2_masks, "sam2.masks", 2,
+    "Finds class-agnostic 2D masks on some slices of a scan with SAM 2.",
     .help = "The automatic mask generator of SAM 2: point prompts on a grid over each slice and "
             "over its crops, three masks per point. Kept are masks with a high predicted IoU and a "
             "high stability score that do not touch the edge of a crop, without duplicates. "
             "sam2.propagate propagates them to 3D masks. Parameters have their official names. "
             "Their defaults are those of MASS (docs/sam2.md).",
-    .params = params,
-    .params_size = sizeof(masks_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2, /* pixels at the edge of a threshold */
-    .check = check,
-    .needs = needs,
-    .open = open,
-    .close = sam2_session_close,
-    .run = run};
+    .params = params, .params_size = sizeof(masks_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, /* pixels at the edge of a threshold */
+    .check = check, .needs = needs, .open = open, .close = sam2_session_close, .run = run);

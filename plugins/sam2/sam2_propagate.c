@@ -30,12 +30,12 @@ static const mf_param params[] = {
         "Minimum time between two checkpoints. Checkpoints are saved between seed slices."),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
-    {"seeds", "seeds", "2D masks on some of its slices, across any axis.", 0},
-    {"model", "model", "A SAM 2 model with memory (video).", 0},
-    MF_END};
+    MF_PORT("slices", "slices", "The scan as RGB slices, from window.rgb."),
+    MF_PORT("seeds", "seeds", "2D masks on some of its slices, across any axis."),
+    MF_PORT("model", "model", "A SAM 2 model with memory (video)."), MF_END};
 static const mf_port outputs[] = {
-    {"masks", "masks", "3D masks. score: predicted IoU of the seed. seed: its axis and slice.", 0},
+    MF_PORT("masks", "masks",
+            "3D masks. score: predicted IoU of the seed. seed: its axis and slice."),
     MF_END};
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -288,22 +288,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_sam2_propagate = {
-    .name = "sam2.propagate",
-    .version = 2,
-    .summary = "Propagates 2D masks through the scan to 3D masks, with SAM 2.",
+MF_STAGE(
+    mf_stage_sam2_propagate, "sam2.propagate", 2,
+    "Propagates 2D masks through the scan to 3D masks, with SAM 2.",
     .help = "Each object starts on its seed slice and is propagated to the last slice, then to the "
             "first. Of its 3D mask, the largest component that intersects the seed slice is kept. "
             "Objects with seeds on several slices give several masks: remove the duplicates with "
             "masks.nms. Batch sizes and memory limits do not change the result.",
-    .params = params,
-    .params_size = sizeof(propagate_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2, /* voxels at the edge of a threshold */
-    .needs = needs,
-    .open = open,
-    .close = sam2_session_close,
-    .run = run};
+    .params = params, .params_size = sizeof(propagate_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, /* voxels at the edge of a threshold */
+    .needs = needs, .open = open, .close = sam2_session_close, .run = run);

@@ -41,18 +41,18 @@ static const mf_param params[] = {
     SAM2_MEMORY_PARAM(segment_params),
     MF_END};
 static const mf_port inputs[] = {
-    {"slices", "slices", "The scan as RGB slices, from window.rgb.", 0},
-    {"model", "model", "A SAM 2 model with memory (video).", 0},
-    {"prompt", "labels?",
-     "Mask prompts instead of points and boxes: each label is an object, prompted on the slice "
-     "where it is largest.",
-     0},
+    MF_PORT("slices", "slices", "The scan as RGB slices, from window.rgb."),
+    MF_PORT("model", "model", "A SAM 2 model with memory (video)."),
+    MF_PORT(
+        "prompt", "labels?",
+        "Mask prompts instead of points and boxes: each label is an object, prompted on the slice "
+        "where it is largest."),
     MF_END};
-static const mf_port outputs[] = {{"masks", "masks",
-                                   "3D masks in order of object id or label; the array `label` has "
-                                   "the values. Masks below min_voxels are missing.",
-                                   0},
-                                  MF_END};
+static const mf_port outputs[] = {
+    MF_PORT("masks", "masks",
+            "3D masks in order of object id or label; the array `label` has "
+            "the values. Masks below min_voxels are missing."),
+    MF_END};
 
 static sam2_request request_of(const segment_params *o)
 {
@@ -355,22 +355,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-const mf_stage mf_stage_sam2_segment = {
-    .name = "sam2.segment",
-    .version = 2,
-    .summary = "Segments objects in 3D from points, boxes or masks on a slice, with SAM 2.",
+MF_STAGE(
+    mf_stage_sam2_segment, "sam2.segment", 2,
+    "Segments objects in 3D from points, boxes or masks on a slice, with SAM 2.",
     .help =
         "An object is prompted on one slice: by foreground and background points, by a box, or by "
         "a label map at the input `prompt`. The mask is propagated from there in both directions.",
-    .params = params,
-    .params_size = sizeof(segment_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .program = true,
-    .tolerance = 1e-2, /* voxels at the edge of a threshold */
-    .check = check,
-    .needs = needs,
-    .open = open,
-    .close = sam2_session_close,
-    .run = run};
+    .params = params, .params_size = sizeof(segment_params), .in = inputs, .out = outputs,
+    .program = true, .tolerance = 1e-2, /* voxels at the edge of a threshold */
+    .check = check, .needs = needs, .open = open, .close = sam2_session_close, .run = run);

@@ -66,13 +66,14 @@ static const mf_param params[] = {
            "Maximum number of masks, divided equally among the sizes. The largest are kept."),
     MF_END};
 static const mf_port inputs[] = {
-    {"volume", "volume", "The scan.", 0},
-    {"body", "labels?", "Body mask: not 0 inside. Without it, the body is found by `body_method`.",
-     0},
+    MF_PORT("volume", "volume", "The scan."),
+    MF_PORT("body", "labels?",
+            "Body mask: not 0 inside. Without it, the body is found by `body_method`."),
     MF_END};
 static const mf_port outputs[] = {
-    {"masks", "masks",
-     "Supervoxels and unions of them. The score is the fraction of visible edge in the border.", 0},
+    MF_PORT(
+        "masks", "masks",
+        "Supervoxels and unions of them. The score is the fraction of visible edge in the border."),
     MF_END};
 static const char *const kernels[] = {slic_cl, NULL};
 
@@ -468,26 +469,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-static const mf_stage stage = {
-    .name = "slic.masks",
-    .version = 4,
-    .summary =
-        "Computes supervoxels of several sizes as class-agnostic masks, without labels or weights.",
+static MF_STAGE(
+    stage, "slic.masks", 4,
+    "Computes supervoxels of several sizes as class-agnostic masks, without labels or weights.",
     .help = "SLIC (Achanta et al. 2012) in 3D, with distances in mm. Fragments of supervoxels join "
             "the neighbour with the largest common border. Masks with less than half of their "
             "voxels in the body are dropped. Unions are made by merging neighbours, the most "
             "similar first. The score of a mask is the fraction of its border that is a visible "
             "edge. Supervoxels inside one tissue have a low score and cannot be found again in "
             "another view; min_edge_fraction drops them.",
-    .params = params,
-    .params_size = sizeof(slic_params),
-    .in = inputs,
-    .out = outputs,
-    .kernels = kernels,
-    .code = MF_CODE,
-    .tolerance = 0,
-    .check = check,
-    .needs = needs,
-    .run = run,
-};
+    .params = params, .params_size = sizeof(slic_params), .in = inputs, .out = outputs,
+    .kernels = kernels, .tolerance = 0, .check = check, .needs = needs, .run = run);
 MF_PLUGIN("slic", &stage)

@@ -76,10 +76,11 @@ static const mf_param params[] = {
     MF_END};
 /* clang-format on */
 
-static const mf_port inputs[] = {{"samples", "sample[]", "Samples, from mass.prepare.", 0}, MF_END};
+static const mf_port inputs[] = {MF_PORT("samples", "sample[]", "Samples, from mass.prepare."),
+                                 MF_END};
 static const mf_port outputs[] = {
-    {"pairs", "stream<pair>",
-     "Pairs of a weakly augmented reference view and a strongly augmented query view.", 0},
+    MF_PORT("pairs", "stream<pair>",
+            "Pairs of a weakly augmented reference view and a strongly augmented query view."),
     MF_END};
 
 static mf_status check_range(const mf_reals *range, const char *view, const char *name)
@@ -182,11 +183,9 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
                      (long long)index, mf_in_name(t, "samples", (size_t)index));
 }
 
-static const mf_stage stage = {
-    .name = "augment.views",
-    .version = 2,
-    .summary =
-        "Draws pairs of overlapping, augmented views of samples, with the same masks in both.",
+static MF_STAGE(
+    stage, "augment.views", 2,
+    "Draws pairs of overlapping, augmented views of samples, with the same masks in both.",
     .help =
         "An item of the stream shows one sample. Two overlapping crops are drawn around a random "
         "anchor. The reference view gets weak augmentation, the query view strong augmentation: "
@@ -195,14 +194,6 @@ static const mf_stage stage = {
         "outside of a crop are 0. A mask may be empty in a view. Samples without masks are "
         "skipped. The parameters have the names and defaults of the official MASS code where it "
         "has them.",
-    .params = params,
-    .params_size = sizeof(views_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .random = true,
-    .check = check,
-    .needs = needs,
-    .item = item,
-};
+    .params = params, .params_size = sizeof(views_params), .in = inputs, .out = outputs,
+    .random = true, .check = check, .needs = needs, .item = item);
 MF_PLUGIN("views", &stage)

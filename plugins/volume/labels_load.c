@@ -25,11 +25,11 @@ static const mf_param params[] = {
     MF_END};
 
 static const mf_port inputs[] = {
-    {"like", "volume?",
-     "Scan that the labels belong to. The labels are reoriented and cropped as it was.", 0},
+    MF_PORT("like", "volume?",
+            "Scan that the labels belong to. The labels are reoriented and cropped as it was."),
     MF_END};
 static const mf_port outputs[] = {
-    {"labels", "labels", "Label map of integers; 0 is background.", 0}, MF_END};
+    MF_PORT("labels", "labels", "Label map of integers; 0 is background."), MF_END};
 
 static mf_status check(const void *p)
 {
@@ -60,21 +60,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "labels", labels);
 }
 
-const mf_stage labels_load = {
-    .name = "labels.load",
-    .version = 4,
-    .summary = "Loads a label map from a file, on the grid of its scan.",
+MF_STAGE(
+    labels_load, "labels.load", 4, "Loads a label map from a file, on the grid of its scan.",
     .help =
         "With the input `like` (a volume from volume.load), the labels are reoriented and cropped "
         "like that volume and match it voxel by voxel. A label map of another size or position is "
         "refused; the message names both. Without `like`, the labels are reoriented to "
         "`orientation`. Values that are stored as real numbers, or scaled, are rounded if they are "
         "within 0.001 of an integer. Others are refused with value and position.",
-    .params = params,
-    .params_size = sizeof(labels_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .parts = volume_parts,
-    .run = run};
+    .params = params, .params_size = sizeof(labels_params), .in = inputs, .out = outputs,
+    .check = check, .parts = volume_parts, .run = run);

@@ -41,10 +41,10 @@ static const mf_param params[] = {
 
 static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {
-    {"volume", "volume",
-     "The scan in the smallest type that holds its values, with its grid, the grid of its file, "
-     "and its modality (CT, MR, PET or unknown).",
-     0},
+    MF_PORT(
+        "volume", "volume",
+        "The scan in the smallest type that holds its values, with its grid, the grid of its file, "
+        "and its modality (CT, MR, PET or unknown)."),
     MF_END};
 
 static mf_status check(const void *p)
@@ -107,10 +107,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "volume", volume);
 }
 
-const mf_stage volume_load = {
-    .name = "volume.load",
-    .version = 4,
-    .summary = "Loads a scan from a file or a folder of DICOM files.",
+MF_STAGE(
+    volume_load, "volume.load", 4, "Loads a scan from a file or a folder of DICOM files.",
     .help = "Reads NIfTI (also NIfTI-2 and Analyze), NRRD, MetaImage and DICOM, and applies the "
             "rescaling of the file. The volume is reoriented to `orientation` by permuting and "
             "flipping axes, without interpolation. Results for the scan are written on the grid of "
@@ -120,12 +118,5 @@ const mf_stage volume_load = {
             "slices, or with a tilted gantry. Load label maps of the scan with labels.load, with "
             "this stage as its input `like`. PET keeps the unit of its file. If DICOM has dose, "
             "weight and times, the attribute suv_factor converts the values to SUV.",
-    .params = params,
-    .params_size = sizeof(load_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .needs = needs,
-    .parts = volume_parts,
-    .run = run};
+    .params = params, .params_size = sizeof(load_params), .in = inputs, .out = outputs,
+    .check = check, .needs = needs, .parts = volume_parts, .run = run);

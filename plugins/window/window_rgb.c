@@ -28,15 +28,16 @@ static const mf_param params[] = {
     MF_END};
 
 static const mf_port inputs[] = {
-    {"volume", "volume", "The scan.", 0},
-    {"body", "labels?",
-     "Body mask: percentiles are computed where it is not 0. Without it, over the whole scan.", 0},
+    MF_PORT("volume", "volume", "The scan."),
+    MF_PORT(
+        "body", "labels?",
+        "Body mask: percentiles are computed where it is not 0. Without it, over the whole scan."),
     MF_END};
 static const mf_port outputs[] = {
-    {"slices", "slices",
-     "8-bit RGB slices [n, h, w, 3] and their axis. Attributes: profile, and the minimum mask "
-     "sizes of the profile, min_pixels and min_voxels.",
-     0},
+    MF_PORT(
+        "slices", "slices",
+        "8-bit RGB slices [n, h, w, 3] and their axis. Attributes: profile, and the minimum mask "
+        "sizes of the profile, min_pixels and min_voxels."),
     MF_END};
 
 static mf_status check(const void *p)
@@ -167,23 +168,16 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return failed;
 }
 
-static const mf_stage stage = {
-    .name = "window.rgb",
-    .version = 2,
-    .summary = "Converts a scan to 8-bit RGB slices: three intensity windows, one per channel.",
+static MF_STAGE(
+    stage, "window.rgb", 2,
+    "Converts a scan to 8-bit RGB slices: three intensity windows, one per channel.",
     .help = "Profiles (red, green, blue): abdomen_ct, lits_ct, totalseg_ct 60/350, 15/250, "
             "150/1200 HU (center/width); chest_ct -600/1500, 50/350, 500/2000; wholebody_ct "
             "-600/1500, 50/350, 700/2500; head_ct 90/300, 55/120, 600/3000; pet 1.5/3, 5/10, 15/30 "
             "SUV; abdomen_mr, cardiac_mr, totalseg_mr: percentiles 5-95, 15-85, 1-99; brain_mr: "
             "percentiles 1-99, 5-95, 10-90. Values are truncated to 8 bits, as in the official "
             "MASS code. Rows and columns keep the voxel order of the volume, without flips.",
-    .params = params,
-    .params_size = sizeof(window_params),
-    .in = inputs,
-    .out = outputs,
-    .code = MF_CODE,
-    .check = check,
-    .needs = needs,
-    .run = run};
+    .params = params, .params_size = sizeof(window_params), .in = inputs, .out = outputs,
+    .check = check, .needs = needs, .run = run);
 
 MF_PLUGIN("window", &stage)

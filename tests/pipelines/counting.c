@@ -52,8 +52,8 @@ static mf_status in_text(mf_task *t, const char **text)
     return *text ? MF_OK : mf_fail(MF_INVALID, "the input has no text");
 }
 
-static const mf_port text_in[] = {{"text", "text", "Any text.", 0}, MF_END};
-static const mf_port text_out[] = {{"text", "text", "What became of it.", 0}, MF_END};
+static const mf_port text_in[] = {MF_PORT("text", "text", "Any text."), MF_END};
+static const mf_port text_out[] = {MF_PORT("text", "text", "What became of it."), MF_END};
 static const mf_port no_ports[] = {MF_END};
 
 /* ---- count.load: a file's text --------------------------------------------------------------- */
@@ -80,14 +80,9 @@ static mf_status load_run(mf_task *t, const void *p, void *session)
     return out_text(t, text);
 }
 
-static const mf_stage load = {.name = "count.load",
-                              .version = 1,
-                              .summary = "A file's first line.",
-                              .params = load_table,
-                              .params_size = sizeof(load_params),
-                              .in = no_ports,
-                              .out = text_out,
-                              .run = load_run};
+static MF_STAGE(load, "count.load", 1, "A file's first line.", .params = load_table,
+                .params_size = sizeof(load_params), .in = no_ports, .out = text_out,
+                .run = load_run);
 
 /* ---- count.header: a file that names another one, which is read with it ------------------------
  */
@@ -125,15 +120,9 @@ static mf_status header_run(mf_task *t, const void *p, void *session)
     return load_run(t, &(load_params){named}, session);
 }
 
-static const mf_stage header = {.name = "count.header",
-                                .version = 1,
-                                .summary = "The first line of the file that a file names.",
-                                .params = load_table,
-                                .params_size = sizeof(load_params),
-                                .in = no_ports,
-                                .out = text_out,
-                                .parts = header_parts,
-                                .run = header_run};
+static MF_STAGE(header, "count.header", 1, "The first line of the file that a file names.",
+                .params = load_table, .params_size = sizeof(load_params), .in = no_ports,
+                .out = text_out, .parts = header_parts, .run = header_run);
 
 /* ---- count.upper: many texts come out as the same -------------------------------------------- */
 
@@ -154,14 +143,8 @@ static mf_status upper_run(mf_task *t, const void *p, void *session)
     return out_text(t, upper);
 }
 
-static const mf_stage upper = {.name = "count.upper",
-                               .version = 1,
-                               .summary = "The text in capitals.",
-                               .params = no_table,
-                               .params_size = 1,
-                               .in = text_in,
-                               .out = text_out,
-                               .run = upper_run};
+static MF_STAGE(upper, "count.upper", 1, "The text in capitals.", .params = no_table,
+                .params_size = 1, .in = text_in, .out = text_out, .run = upper_run);
 
 /* ---- count.add: fails where the text holds a word -------------------------------------------- */
 
@@ -189,19 +172,14 @@ static mf_status add_run(mf_task *t, const void *p, void *session)
     return out_text(t, longer);
 }
 
-static const mf_stage add = {.name = "count.add",
-                             .version = 1,
-                             .summary = "The text and more.",
-                             .params = add_table,
-                             .params_size = sizeof(add_params),
-                             .in = text_in,
-                             .out = text_out,
-                             .run = add_run};
+static MF_STAGE(add, "count.add", 1, "The text and more.", .params = add_table,
+                .params_size = sizeof(add_params), .in = text_in, .out = text_out, .run = add_run);
 
 /* ---- count.join: gathers --------------------------------------------------------------------- */
 
-static const mf_port join_in[] = {{"texts", "text[]", "All of them.", MF_KEYED}, MF_END};
-static const mf_port table_out[] = {{"table", "table", "One row each.", 0}, MF_END};
+static const mf_port join_in[] = {MF_PORT_MARKED("texts", "text[]", "All of them.", MF_KEYED),
+                                  MF_END};
+static const mf_port table_out[] = {MF_PORT("table", "table", "One row each."), MF_END};
 
 /* "a", or "a shots=5" where axes were gathered. */
 static void name_element(mf_task *t, size_t i, char *name, size_t size)
@@ -245,14 +223,8 @@ static mf_status join_run(mf_task *t, const void *p, void *session)
     return mf_out(t, "table", artifact);
 }
 
-static const mf_stage join = {.name = "count.join",
-                              .version = 1,
-                              .summary = "A table of texts.",
-                              .params = no_table,
-                              .params_size = 1,
-                              .in = join_in,
-                              .out = table_out,
-                              .run = join_run};
+static MF_STAGE(join, "count.join", 1, "A table of texts.", .params = no_table, .params_size = 1,
+                .in = join_in, .out = table_out, .run = join_run);
 
 /* ---- count.wait: runs until a file exists or the run is stopped -------------------------------
  */
@@ -280,14 +252,9 @@ static mf_status wait_run(mf_task *t, const void *p, void *session)
     return out_text(t, text);
 }
 
-static const mf_stage wait_stage = {.name = "count.wait",
-                                    .version = 1,
-                                    .summary = "Waits for a file.",
-                                    .params = wait_table,
-                                    .params_size = sizeof(wait_params),
-                                    .in = text_in,
-                                    .out = text_out,
-                                    .run = wait_run};
+static MF_STAGE(wait_stage, "count.wait", 1, "Waits for a file.", .params = wait_table,
+                .params_size = sizeof(wait_params), .in = text_in, .out = text_out,
+                .run = wait_run);
 
 /* ---- count.numbers: a stream; count.collect: its reader -------------------------------------- */
 
@@ -299,8 +266,9 @@ static const mf_param numbers_table[] = {
     MF_INT(numbers_params, seed, "1", 0, 1000, "", "Seed."),
     MF_INT(numbers_params, scale, "1", 1, 1000, "", "Factor."),
     MF_INT(numbers_params, broken, "-1", -1, 1000, "", "The item that is an error."), MF_END};
-static const mf_port numbers_in[] = {{"text", "text?", "Read, not used.", 0}, MF_END};
-static const mf_port numbers_out[] = {{"items", "stream<features>", "Random numbers.", 0}, MF_END};
+static const mf_port numbers_in[] = {MF_PORT("text", "text?", "Read, not used."), MF_END};
+static const mf_port numbers_out[] = {MF_PORT("items", "stream<features>", "Random numbers."),
+                                      MF_END};
 
 static mf_status number(mf_task *t, const numbers_params *o, int64_t i, mf_artifact *a)
 {
@@ -340,15 +308,9 @@ static mf_status numbers_item(mf_task *t, const void *p, void *session, int64_t 
     return status;
 }
 
-static const mf_stage numbers = {.name = "count.numbers",
-                                 .version = 1,
-                                 .summary = "A stream of random numbers.",
-                                 .params = numbers_table,
-                                 .params_size = sizeof(numbers_params),
-                                 .in = numbers_in,
-                                 .out = numbers_out,
-                                 .random = true,
-                                 .item = numbers_item};
+static MF_STAGE(numbers, "count.numbers", 1, "A stream of random numbers.", .params = numbers_table,
+                .params_size = sizeof(numbers_params), .in = numbers_in, .out = numbers_out,
+                .random = true, .item = numbers_item);
 
 typedef struct collect_params {
     int64_t first, count, threads;
@@ -358,7 +320,7 @@ static const mf_param collect_table[] = {
     MF_INT(collect_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(collect_params, count, "8", 0, 10000, "", "Items."),
     MF_INT_MARKED(collect_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."), MF_END};
-static const mf_port collect_in[] = {{"items", "stream<features>", "Numbers.", 0}, MF_END};
+static const mf_port collect_in[] = {MF_PORT("items", "stream<features>", "Numbers."), MF_END};
 
 static mf_status collect_rows(mf_task *t, const collect_params *o, mf_table *table)
 {
@@ -415,15 +377,9 @@ static mf_status collect_needs(mf_task *t, const void *p, mf_needs *needs)
     return MF_OK;
 }
 
-static const mf_stage collect = {.name = "count.collect",
-                                 .version = 1,
-                                 .summary = "A stream's items as a table.",
-                                 .params = collect_table,
-                                 .params_size = sizeof(collect_params),
-                                 .in = collect_in,
-                                 .out = table_out,
-                                 .needs = collect_needs,
-                                 .run = collect_run};
+static MF_STAGE(collect, "count.collect", 1, "A stream's items as a table.",
+                .params = collect_table, .params_size = sizeof(collect_params), .in = collect_in,
+                .out = table_out, .needs = collect_needs, .run = collect_run);
 
 /* ---- count.careless: forgets its output, or makes one of another type -------------------------
  */
@@ -434,7 +390,7 @@ typedef struct careless_params {
 
 static const mf_param careless_table[] = {
     MF_CHOICE(careless_params, how, "none", "none|empty", "What it does wrong."), MF_END};
-static const mf_port features_out[] = {{"features", "features", "Never right.", 0}, MF_END};
+static const mf_port features_out[] = {MF_PORT("features", "features", "Never right."), MF_END};
 
 static mf_status careless_run(mf_task *t, const void *p, void *session)
 {
@@ -448,14 +404,9 @@ static mf_status careless_run(mf_task *t, const void *p, void *session)
     return mf_out(t, "features", a);
 }
 
-static const mf_stage careless = {.name = "count.careless",
-                                  .version = 1,
-                                  .summary = "Breaks the rules.",
-                                  .params = careless_table,
-                                  .params_size = sizeof(careless_params),
-                                  .in = no_ports,
-                                  .out = features_out,
-                                  .run = careless_run};
+static MF_STAGE(careless, "count.careless", 1, "Breaks the rules.", .params = careless_table,
+                .params_size = sizeof(careless_params), .in = no_ports, .out = features_out,
+                .run = careless_run);
 
 /* ---- count.kernel: squares, on the device; a session that is shared ---------------------------
  */
@@ -552,17 +503,9 @@ static mf_status kernel_run(mf_task *t, const void *p, void *session)
     return mf_out(t, "features", a);
 }
 
-static const mf_stage kernel_stage = {.name = "count.kernel",
-                                      .version = 1,
-                                      .summary = "Squares.",
-                                      .params = kernel_table,
-                                      .params_size = sizeof(kernel_params),
-                                      .in = numbers_in,
-                                      .out = features_out,
-                                      .kernels = kernel_sources,
-                                      .open = kernel_open,
-                                      .close = free,
-                                      .run = kernel_run};
+static MF_STAGE(kernel_stage, "count.kernel", 1, "Squares.", .params = kernel_table,
+                .params_size = sizeof(kernel_params), .in = numbers_in, .out = features_out,
+                .kernels = kernel_sources, .open = kernel_open, .close = free, .run = kernel_run);
 
 /* ---- count.sum: reads an array back -----------------------------------------------------------
  */
@@ -573,7 +516,7 @@ typedef struct sum_params {
 
 static const mf_param sum_table[] = {MF_INT(sum_params, times, "1", 1, 1000, "", "Factor."),
                                      MF_END};
-static const mf_port sum_in[] = {{"features", "features", "Numbers.", 0}, MF_END};
+static const mf_port sum_in[] = {MF_PORT("features", "features", "Numbers."), MF_END};
 
 static mf_status sum_run(mf_task *t, const void *p, void *session)
 {
@@ -603,14 +546,8 @@ static mf_status sum_run(mf_task *t, const void *p, void *session)
     return mf_out(t, "table", artifact);
 }
 
-static const mf_stage sum_stage = {.name = "count.sum",
-                                   .version = 1,
-                                   .summary = "The sum.",
-                                   .params = sum_table,
-                                   .params_size = sizeof(sum_params),
-                                   .in = sum_in,
-                                   .out = table_out,
-                                   .run = sum_run};
+static MF_STAGE(sum_stage, "count.sum", 1, "The sum.", .params = sum_table,
+                .params_size = sizeof(sum_params), .in = sum_in, .out = table_out, .run = sum_run);
 
 MF_PLUGIN("counting", &load, &header, &upper, &add, &join, &wait_stage, &numbers, &collect,
           &careless, &kernel_stage, &sum_stage)

@@ -25,7 +25,7 @@ static const mf_param table[] = {
     MF_END,
 };
 static const mf_port no_ports[] = {MF_END};
-static const mf_port text_out[] = {{"text", "text", "That it went well.", 0}, MF_END};
+static const mf_port text_out[] = {MF_PORT("text", "text", "That it went well."), MF_END};
 
 static void write_lines(mf_task *t, int64_t count)
 {
@@ -217,14 +217,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "text", a);
 }
 
-static const mf_stage crash = {.name = "crash.now",
-                               .version = 1,
-                               .summary = "End in the way that is asked for.",
-                               .params = table,
-                               .params_size = sizeof(crash_params),
-                               .in = no_ports,
-                               .out = text_out,
-                               .run = run};
+static MF_STAGE(crash, "crash.now", 1, "End in the way that is asked for.", .params = table,
+                .params_size = sizeof(crash_params), .in = no_ports, .out = text_out, .run = run);
 
 /* The same after kernels were built and have run, one with divisions by zero: drivers have set
  * handlers of their own by then. */
@@ -266,14 +260,8 @@ static mf_status run_on_device(mf_task *t, const void *p, void *session)
     return status;
 }
 
-static const mf_stage on_device = {.name = "crash.device",
-                                   .version = 1,
-                                   .summary = "End so after a kernel has run.",
-                                   .params = table,
-                                   .params_size = sizeof(crash_params),
-                                   .in = no_ports,
-                                   .out = text_out,
-                                   .kernels = kernels,
-                                   .run = run_on_device};
+static MF_STAGE(on_device, "crash.device", 1, "End so after a kernel has run.", .params = table,
+                .params_size = sizeof(crash_params), .in = no_ports, .out = text_out,
+                .kernels = kernels, .run = run_on_device);
 
 MF_PLUGIN("crash", &crash, &on_device)

@@ -12,8 +12,8 @@ static const mf_param read_table[] = {
     MF_INT(read_params, first, "0", 0, 1000, "", "Item to begin with."),
     MF_INT(read_params, count, "8", 0, 1000, "", "Items."),
     MF_INT_MARKED(read_params, threads, "1", 1, 16, "", MF_NO_CACHE, "Worker slots."), MF_END};
-static const mf_port read_in[] = {{"pairs", "stream<pair>", "Pairs.", 0}, MF_END};
-static const mf_port read_out[] = {{"table", "table", "One row an item.", 0}, MF_END};
+static const mf_port read_in[] = {MF_PORT("pairs", "stream<pair>", "Pairs."), MF_END};
+static const mf_port read_out[] = {MF_PORT("table", "table", "One row an item."), MF_END};
 
 /* A checksum that depends on every byte and its place, exact in a double. */
 static double digest(const mf_array *array)
@@ -86,13 +86,7 @@ static mf_status read_needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-static const mf_stage stage = {.name = "pairs.read",
-                               .version = 1,
-                               .summary = "Reads pairs and describes them.",
-                               .params = read_table,
-                               .params_size = sizeof(read_params),
-                               .in = read_in,
-                               .out = read_out,
-                               .needs = read_needs,
-                               .run = read_run};
+static MF_STAGE(stage, "pairs.read", 1, "Reads pairs and describes them.", .params = read_table,
+                .params_size = sizeof(read_params), .in = read_in, .out = read_out,
+                .needs = read_needs, .run = read_run);
 MF_PLUGIN("pairs", &stage)

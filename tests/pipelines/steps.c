@@ -28,7 +28,7 @@ static const mf_param steps_table[] = {
     MF_INT(steps_params, seed, "1", 0, 1e6, "", "Seed."),
     MF_END};
 static const mf_port steps_in[] = {MF_END};
-static const mf_port steps_out[] = {{"numbers", "table", "A number a step.", 0}, MF_END};
+static const mf_port steps_out[] = {MF_PORT("numbers", "table", "A number a step."), MF_END};
 
 static void note(int64_t step)
 {
@@ -154,13 +154,7 @@ static mf_status steps_run(mf_task *t, const void *p, void *session)
     return mf_out(t, "numbers", a);
 }
 
-static const mf_stage stage_steps = {.name = "steps.do",
-                                     .version = 1,
-                                     .summary = "Numbers, step by step.",
-                                     .params = steps_table,
-                                     .params_size = sizeof(steps_params),
-                                     .in = steps_in,
-                                     .out = steps_out,
-                                     .random = true,
-                                     .run = steps_run};
+static MF_STAGE(stage_steps, "steps.do", 1, "Numbers, step by step.", .params = steps_table,
+                .params_size = sizeof(steps_params), .in = steps_in, .out = steps_out,
+                .random = true, .run = steps_run);
 MF_PLUGIN("steps", &stage_steps)

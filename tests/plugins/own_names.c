@@ -30,7 +30,7 @@ static mf_status run(mf_task *task, const void *params, void *state)
     return MF_OK;
 }
 
-static const mf_port out[] = {{"out", "table", "Nothing.", 0}, MF_END};
+static const mf_port out[] = {MF_PORT("out", "table", "Nothing."), MF_END};
 static mf_stage stage = {.name = "own.names", .version = 1, .out = out, .run = run};
 
 MF_API const mf_plugin *massflow_plugin(void);

@@ -28,15 +28,10 @@ static const mf_param load_table[] = {
     MF_CHOICE(load_params, orient, "RAS", "RAS|LPS|keep", "Orientation."),
     MF_END,
 };
-static const mf_port load_out[] = {
-    {"volume", "volume", "The scan."}, {"labels", "labels?", "Its labels, when given."}, MF_END};
-static const mf_stage load = {.name = "toy.load",
-                              .version = 1,
-                              .summary = "Load a scan.",
-                              .params = load_table,
-                              .params_size = sizeof(load_params),
-                              .out = load_out,
-                              .run = no_run};
+static const mf_port load_out[] = {MF_PORT("volume", "volume", "The scan."),
+                                   MF_PORT("labels", "labels?", "Its labels, when given."), MF_END};
+static MF_STAGE(load, "toy.load", 1, "Load a scan.", .params = load_table,
+                .params_size = sizeof(load_params), .out = load_out, .run = no_run);
 
 /* ---- toy.masks ---------------------------------------------------------------------------------
  */
@@ -64,9 +59,9 @@ static const mf_param masks_table[] = {
     MF_INT_MARKED(masks_params, threads, "1", 1, 64, "", MF_NO_CACHE, "Threads."),
     MF_END,
 };
-static const mf_port masks_in[] = {
-    {"volume", "volume", "Scan."}, {"labels", "labels?", "Only inside these."}, MF_END};
-static const mf_port masks_out[] = {{"masks", "masks", "What was found."}, MF_END};
+static const mf_port masks_in[] = {MF_PORT("volume", "volume", "Scan."),
+                                   MF_PORT("labels", "labels?", "Only inside these."), MF_END};
+static const mf_port masks_out[] = {MF_PORT("masks", "masks", "What was found."), MF_END};
 static mf_status masks_check(const void *params)
 {
     const masks_params *p = params;
@@ -74,30 +69,18 @@ static mf_status masks_check(const void *params)
         return mf_fail(MF_INVALID, "'fast' works up to a sigma of 5 mm only");
     return MF_OK;
 }
-static const mf_stage masks = {.name = "toy.masks",
-                               .version = 3,
-                               .summary = "Find masks.",
-                               .help = "Finds masks as a toy does.",
-                               .params = masks_table,
-                               .params_size = sizeof(masks_params),
-                               .in = masks_in,
-                               .out = masks_out,
-                               .random = true,
-                               .check = masks_check,
-                               .run = no_run};
+static MF_STAGE(masks, "toy.masks", 3, "Find masks.", .help = "Finds masks as a toy does.",
+                .params = masks_table, .params_size = sizeof(masks_params), .in = masks_in,
+                .out = masks_out, .random = true, .check = masks_check, .run = no_run);
 
 /* ---- toy.views, toy.train, toy.segment, toy.dice, toy.split ------------------------------------
  */
 
-static const mf_port views_in[] = {
-    {"volumes", "volume[]", "Scans."}, {"masks", "masks[]", "Their masks."}, MF_END};
-static const mf_port views_out[] = {{"views", "stream<pair>", "Pairs."}, MF_END};
-static const mf_stage views = {.name = "toy.views",
-                               .version = 1,
-                               .summary = "Make pairs of views.",
-                               .in = views_in,
-                               .out = views_out,
-                               .item = no_item};
+static const mf_port views_in[] = {MF_PORT("volumes", "volume[]", "Scans."),
+                                   MF_PORT("masks", "masks[]", "Their masks."), MF_END};
+static const mf_port views_out[] = {MF_PORT("views", "stream<pair>", "Pairs."), MF_END};
+static MF_STAGE(views, "toy.views", 1, "Make pairs of views.", .in = views_in, .out = views_out,
+                .item = no_item);
 
 typedef struct train_params {
     int64_t steps, stop_at;
@@ -108,49 +91,30 @@ static const mf_param train_table[] = {
     MF_INT_MARKED(train_params, stop_at, "0", 0, 1000000, "", MF_EXTENDABLE, "Stop early."),
     MF_END,
 };
-static const mf_port train_in[] = {{"views", "stream<pair>", "What to learn from."}, MF_END};
-static const mf_port train_out[] = {
-    {"model", "model", "Weights."}, {"metrics", "table", "Loss by step."}, MF_END};
-static const mf_stage train = {.name = "toy.train",
-                               .version = 1,
-                               .summary = "Train.",
-                               .params = train_table,
-                               .params_size = sizeof(train_params),
-                               .in = train_in,
-                               .out = train_out,
-                               .run = no_run};
+static const mf_port train_in[] = {MF_PORT("views", "stream<pair>", "What to learn from."), MF_END};
+static const mf_port train_out[] = {MF_PORT("model", "model", "Weights."),
+                                    MF_PORT("metrics", "table", "Loss by step."), MF_END};
+static MF_STAGE(train, "toy.train", 1, "Train.", .params = train_table,
+                .params_size = sizeof(train_params), .in = train_in, .out = train_out,
+                .run = no_run);
 
-static const mf_port segment_in[] = {{"volume", "volume", "Query."},
-                                     {"model", "model", "Weights."},
-                                     {"reference", "volume?", "Reference."},
-                                     MF_END};
-static const mf_port segment_out[] = {{"labels", "labels", "Segmentation."}, MF_END};
-static const mf_stage segment = {.name = "toy.segment",
-                                 .version = 1,
-                                 .summary = "Segment.",
-                                 .in = segment_in,
-                                 .out = segment_out,
-                                 .run = no_run};
+static const mf_port segment_in[] = {MF_PORT("volume", "volume", "Query."),
+                                     MF_PORT("model", "model", "Weights."),
+                                     MF_PORT("reference", "volume?", "Reference."), MF_END};
+static const mf_port segment_out[] = {MF_PORT("labels", "labels", "Segmentation."), MF_END};
+static MF_STAGE(segment, "toy.segment", 1, "Segment.", .in = segment_in, .out = segment_out,
+                .run = no_run);
 
-static const mf_port dice_in[] = {
-    {"predicted", "labels[]", "Segmentations."}, {"truth", "labels[]", "Truth."}, MF_END};
-static const mf_port dice_out[] = {{"table", "table", "Dice by label."}, MF_END};
-static const mf_stage dice = {.name = "toy.dice",
-                              .version = 1,
-                              .summary = "Overlap.",
-                              .in = dice_in,
-                              .out = dice_out,
-                              .run = no_run};
+static const mf_port dice_in[] = {MF_PORT("predicted", "labels[]", "Segmentations."),
+                                  MF_PORT("truth", "labels[]", "Truth."), MF_END};
+static const mf_port dice_out[] = {MF_PORT("table", "table", "Dice by label."), MF_END};
+static MF_STAGE(dice, "toy.dice", 1, "Overlap.", .in = dice_in, .out = dice_out, .run = no_run);
 
-static const mf_port split_in[] = {{"volume", "volume", "Scan."}, MF_END};
-static const mf_port split_out[] = {
-    {"upper", "volume", "The upper half."}, {"lower", "volume", "The lower half."}, MF_END};
-static const mf_stage split = {.name = "toy.split",
-                               .version = 1,
-                               .summary = "Cut in halves.",
-                               .in = split_in,
-                               .out = split_out,
-                               .run = no_run};
+static const mf_port split_in[] = {MF_PORT("volume", "volume", "Scan."), MF_END};
+static const mf_port split_out[] = {MF_PORT("upper", "volume", "The upper half."),
+                                    MF_PORT("lower", "volume", "The lower half."), MF_END};
+static MF_STAGE(split, "toy.split", 1, "Cut in halves.", .in = split_in, .out = split_out,
+                .run = no_run);
 
 static mf_status no_write(const mf_artifact *artifact, const char *path)
 {

@@ -13,8 +13,8 @@ typedef struct salt {
 static const mf_param salt_table[] = {
     MF_INT(salt, salt, "0", 0, 1000000000, "", "Part of the key."), MF_END};
 static const mf_port none[] = {MF_END};
-static const mf_port all_in[] = {{"all", "text[]", "", 0}, MF_END};
-static const mf_port items_out[] = {{"items", "stream<text>", "", 0}, MF_END};
+static const mf_port all_in[] = {MF_PORT("all", "text[]", ""), MF_END};
+static const mf_port items_out[] = {MF_PORT("items", "stream<text>", ""), MF_END};
 
 /* That a stage has kernels is what makes it one for a device. */
 static const char *const kernels[] = {"kernel void nothing(int count) {}\n", NULL};

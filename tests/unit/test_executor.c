@@ -11,8 +11,8 @@
 
 static int broken; /* so many tries fail; set while nothing runs */
 
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
-static const mf_port outs[] = {{"text", "text", "", 0}, {"more", "text?", "", 0}, MF_END};
+static const mf_port read_in[] = {MF_PORT("items", "stream<text>", ""), MF_END};
+static const mf_port outs[] = {MF_PORT("text", "text", ""), MF_PORT("more", "text?", ""), MF_END};
 
 static mf_status new_text(const char *text, mf_artifact **a)
 {

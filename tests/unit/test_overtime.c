@@ -30,14 +30,10 @@ static mf_status run(mf_task *t, const void *params, void *session)
     return status;
 }
 
-static const mf_port text_out[] = {{"text", "text", "That it is done.", 0}, MF_END};
+static const mf_port text_out[] = {MF_PORT("text", "text", "That it is done."), MF_END};
 static const mf_param no_params[] = {MF_END};
-static const mf_stage stage = {.name = "slow.one",
-                               .version = 1,
-                               .summary = "Takes its time.",
-                               .params = no_params,
-                               .out = text_out,
-                               .run = run};
+static MF_STAGE(stage, "slow.one", 1, "Takes its time.", .params = no_params, .out = text_out,
+                .run = run);
 static const mf_stage *const stages[] = {&stage, NULL};
 static const mf_plugin plugin = {MF_ABI_MAJOR,     MF_ABI_MINOR,    sizeof(mf_stage),
                                  sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),

@@ -16,10 +16,11 @@
 
 /* ---- stages, which are never run ------------------------------------------------------------- */
 
-static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, {"a", "text?", "", 0}, MF_END};
-static const mf_port outs[] = {
-    {"x", "text", "", 0}, {"y", "text", "", 0}, {"z", "text?", "", 0}, MF_END};
+static const mf_port two_in[] = {MF_PORT("a", "text", ""), MF_PORT("b", "text?", ""), MF_END};
+static const mf_port read_in[] = {MF_PORT("items", "stream<text>", ""), MF_PORT("a", "text?", ""),
+                                  MF_END};
+static const mf_port outs[] = {MF_PORT("x", "text", ""), MF_PORT("y", "text", ""),
+                               MF_PORT("z", "text?", ""), MF_END};
 
 SMALL_STAGE(make, "random.make", salt, salt_table, none, outs, .run = no_run);
 SMALL_STAGE(two, "random.two", salt, salt_table, two_in, outs, .run = no_run);

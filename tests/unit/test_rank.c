@@ -21,8 +21,8 @@ static const mf_param table[] = {
     MF_REAL(rank_params, seconds, "1", -1, HUGE_VAL, "s", "Estimated time."),
     MF_REAL(rank_params, memory, "0", 0, 2, "", "Part of the device's memory."),
     MF_TEXT(rank_params, salt, "", "Part of the key."), MF_END};
-static const mf_port texts_in[] = {{"all", "text[]?", "", 0}, MF_END};
-static const mf_port text_out[] = {{"text", "text", "", 0}, MF_END};
+static const mf_port texts_in[] = {MF_PORT("all", "text[]?", ""), MF_END};
+static const mf_port text_out[] = {MF_PORT("text", "text", ""), MF_END};
 
 static size_t device_memory;
 static pthread_barrier_t *together; /* two that run at once meet here; or NULL */

@@ -22,8 +22,9 @@ typedef struct text_params {
 } text_params;
 
 static const mf_param key_params[] = {MF_TEXT(text_params, text, "a \"b\" \\c", "A text."), MF_END};
-static const mf_port key_in[] = {{"b", "text[]", "", MF_KEYED}, {"a", "text", "", 0}, MF_END};
-static const mf_port key_out[] = {{"text", "text", "", 0}, MF_END};
+static const mf_port key_in[] = {MF_PORT_MARKED("b", "text[]", "", MF_KEYED),
+                                 MF_PORT("a", "text", ""), MF_END};
+static const mf_port key_out[] = {MF_PORT("text", "text", ""), MF_END};
 static const mf_stage key_stage = {.name = "key.stage",
                                    .version = 3,
                                    .random = true,

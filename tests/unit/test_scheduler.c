@@ -19,9 +19,9 @@ typedef struct failing {
 
 static const mf_param table[] = {MF_INT(failing, salt, "0", 0, 1000000000, "", "Part of the key."),
                                  MF_BOOL(failing, fail, "false", "It fails."), MF_END};
-static const mf_port two_in[] = {{"a", "text", "", 0}, {"b", "text?", "", 0}, MF_END};
-static const mf_port read_in[] = {{"items", "stream<text>", "", 0}, MF_END};
-static const mf_port text_out[] = {{"text", "text", "", 0}, MF_END};
+static const mf_port two_in[] = {MF_PORT("a", "text", ""), MF_PORT("b", "text?", ""), MF_END};
+static const mf_port read_in[] = {MF_PORT("items", "stream<text>", ""), MF_END};
+static const mf_port text_out[] = {MF_PORT("text", "text", ""), MF_END};
 
 static atomic_int ran; /* stages */
 

@@ -182,7 +182,7 @@ static mf_status no_item(mf_task *t, const void *p, void *session, int64_t i, mf
     return MF_OK;
 }
 
-static const mf_port one_volume[] = {{"volume", "volume", "A scan."}, MF_END};
+static const mf_port one_volume[] = {MF_PORT("volume", "volume", "A scan."), MF_END};
 
 /* A stage that is right, for tests to spoil. */
 static mf_stage good_stage(void)
@@ -214,11 +214,11 @@ static void spoiled(mf_stage stage, const char *expected)
 
 START_TEST(stages_that_do_not_hold)
 {
-    static const mf_port twice[] = {{"a", "volume", ""}, {"a", "labels", ""}, MF_END};
-    static const mf_port unknown[] = {{"a", "volum", ""}, MF_END};
-    static const mf_port strange[] = {{"a", "volume[3]", ""}, MF_END};
-    static const mf_port stream[] = {{"a", "stream<pair>", ""}, MF_END};
-    static const mf_port unnamed[] = {{"a b", "volume", ""}, MF_END};
+    static const mf_port twice[] = {MF_PORT("a", "volume", ""), MF_PORT("a", "labels", ""), MF_END};
+    static const mf_port unknown[] = {MF_PORT("a", "volum", ""), MF_END};
+    static const mf_port strange[] = {MF_PORT("a", "volume[3]", ""), MF_END};
+    static const mf_port stream[] = {MF_PORT("a", "stream<pair>", ""), MF_END};
+    static const mf_port unnamed[] = {MF_PORT("a b", "volume", ""), MF_END};
     mf_stage s = good_stage();
     s.name = "stage";
     spoiled(s, "a stage's name has two parts, as in \"masks.nms\"");
@@ -475,14 +475,9 @@ START_TEST(a_choice_may_have_spellings)
     static const mf_param table[] = {
         MF_CHOICE_FOLDED(folded_params, modality, "auto", "auto|" MF_MODALITIES, "What it is."),
         MF_CHOICE(folded_params, exact, "ct", "ct|a=b", "Words as they are."), MF_END};
-    static const mf_port out[] = {{"volume", "volume", "It.", 0}, MF_END};
-    static const mf_stage stage = {.name = "toy.folded",
-                                   .version = 1,
-                                   .summary = "Choose.",
-                                   .params = table,
-                                   .params_size = sizeof(folded_params),
-                                   .out = out,
-                                   .run = no_run};
+    static const mf_port out[] = {MF_PORT("volume", "volume", "It."), MF_END};
+    static MF_STAGE(stage, "toy.folded", 1, "Choose.", .params = table,
+                    .params_size = sizeof(folded_params), .out = out, .run = no_run);
     static const char *const met[][2] = {{"CT", "ct"},  {"ct", "ct"},    {"MR", "mr"},
                                          {"MRI", "mr"}, {"PT", "pet"},   {"PET", "pet"},
                                          {"pt", "pet"}, {"Auto", "auto"}};
