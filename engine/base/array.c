@@ -41,7 +41,7 @@ const char *mf_dtype_text(mf_dtype dtype)
 bool mf_dtype_parse(const char *text, mf_dtype *dtype)
 {
     for (int i = 0; i < MF_DTYPE_COUNT; i++)
-        if (strcmp(text, mf_dtype_text((mf_dtype)i)) == 0) {
+        if (!strcmp(text, mf_dtype_text((mf_dtype)i))) {
             *dtype = (mf_dtype)i;
             return true;
         }

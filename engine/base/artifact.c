@@ -163,10 +163,10 @@ mf_status mf_artifact_new(const char *type, mf_artifact **artifact)
 mf_status mf_artifact_lazy(const char *type, const char *id, const mf_artifact_source *source,
                            void *self, mf_artifact **artifact)
 {
-    mf_status failed = mf_artifact_new(type, artifact);
-    if (failed) {
+    mf_status status = mf_artifact_new(type, artifact);
+    if (status) {
         source->free(self);
-        return failed;
+        return status;
     }
     (*artifact)->source = source;
     (*artifact)->self = self;
@@ -505,15 +505,15 @@ mf_status mf_artifact_table(const mf_artifact *a, const char *name, mf_dtype dty
     MF_TRY(get_entry(a, name, &e));
     if (e->info.ragged || e->info.dtype != dtype || e->info.rank < 1 || e->info.rank > 2)
         return mf_fail(MF_INVALID, "array '%s' is not a table of %s", name, mf_dtype_text(dtype));
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     pthread_mutex_t *lock = &((mf_artifact *)a)->lock;
     pthread_mutex_lock(lock);
     if (!e->table)
-        failed = mf_artifact_array(a, name, &e->table);
-    if (!failed) {
+        status = mf_artifact_array(a, name, &e->table);
+    if (!status) {
         *data = e->table->data;
         *count = mf_array_count(e->table);
     }
     pthread_mutex_unlock(lock);
-    return failed;
+    return status;
 }

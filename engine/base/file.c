@@ -45,11 +45,11 @@ mf_status mf_file_descriptor(const char *path, int *file, int64_t *size)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return cannot_open(path, errno);
-    mf_status failed =
+    mf_status status =
         fstat(fd, &about) ? cannot_open(path, errno) : check_regular(path, about.st_mode);
-    if (failed) {
+    if (status) {
         close(fd);
-        return failed;
+        return status;
     }
     *file = fd;
     *size = (int64_t)about.st_size;
@@ -79,13 +79,13 @@ static mf_status read_opened(const char *path, FILE *file, size_t size, char **b
     (*bytes)[got] = '\0';
     if (got == size)
         return MF_OK;
-    mf_status failed =
+    mf_status status =
         ferror(file) ? cannot_open(path, errno)
                      : mf_hint(mf_fail(MF_IO, "%s: ended after %zu of %zu bytes", path, got, size),
                                "wait until it has been written");
     free(*bytes);
     *bytes = NULL;
-    return failed;
+    return status;
 }
 
 mf_status mf_file_read(const char *path, size_t most, char **bytes, size_t *size)
@@ -95,16 +95,16 @@ mf_status mf_file_read(const char *path, size_t most, char **bytes, size_t *size
     *bytes = NULL;
     *size = 0;
     MF_TRY(mf_file_open(path, &file, &has));
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     if ((uint64_t)has > most)
-        failed = mf_fail(MF_UNSUPPORTED, "%s: has %lld bytes; at most %zu are read", path,
+        status = mf_fail(MF_UNSUPPORTED, "%s: has %lld bytes; at most %zu are read", path,
                          (long long)has, most);
-    if (!failed)
-        failed = read_opened(path, file, (size_t)has, bytes);
+    if (!status)
+        status = read_opened(path, file, (size_t)has, bytes);
     fclose(file);
-    if (!failed)
+    if (!status)
         *size = (size_t)has;
-    return failed;
+    return status;
 }
 
 bool mf_path_ignored(const char *name)

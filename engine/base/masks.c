@@ -173,11 +173,11 @@ static mf_status finish(mf_masks_builder *b, mf_artifact *artifact, mf_array *ar
 mf_status mf_masks_finish(mf_masks_builder *b, mf_artifact *artifact)
 {
     mf_array *arrays[5] = {NULL};
-    mf_status failed = finish(b, artifact, arrays);
+    mf_status status = finish(b, artifact, arrays);
     for (int i = 0; i < 5; i++)
         mf_array_unref(arrays[i]);
     mf_masks_abandon(b);
-    return failed;
+    return status;
 }
 
 int64_t mf_masks_count(const mf_artifact *a)

@@ -56,7 +56,7 @@ mf_status mf_table_new(const char *const *columns, mf_table **table)
     t->count = count;
     for (size_t i = 0; i < count; i++) {
         const char *mark = strchr(columns[i], ':');
-        t->columns[i].text = mark && strcmp(mark, ":text") == 0;
+        t->columns[i].text = mark && !strcmp(mark, ":text");
         t->columns[i].name =
             mark ? strndup(columns[i], (size_t)(mark - columns[i])) : strdup(columns[i]);
         if (!t->columns[i].name) {
@@ -108,18 +108,18 @@ mf_status mf_table_row(mf_table *t, ...)
 {
     va_list args;
     MF_TRY(reserve(t));
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     va_start(args, t);
-    for (size_t i = 0; i < t->count && !failed; i++) {
+    for (size_t i = 0; i < t->count && !status; i++) {
         if (t->columns[i].text)
-            failed = append_text(&t->columns[i], t->rows, va_arg(args, const char *));
+            status = append_text(&t->columns[i], t->rows, va_arg(args, const char *));
         else
             t->columns[i].numbers[t->rows] = va_arg(args, double);
     }
     va_end(args);
-    if (!failed)
+    if (!status)
         t->rows++;
-    return failed;
+    return status;
 }
 
 mf_status mf_table_put(mf_table *t, const double *numbers, const char *const *texts)
@@ -140,30 +140,30 @@ static mf_status finish_column(const column *c, size_t i, int64_t rows, mf_artif
     char name[32];
     mf_array *array = NULL, *offsets = NULL;
     snprintf(name, sizeof name, "column.%zu", i);
-    mf_status failed;
+    mf_status status;
     if (c->text) {
         int64_t size = (int64_t)c->size, ends = rows + 1;
-        failed = mf_array_new(MF_U8, 1, &size, &array);
-        if (!failed)
-            failed = mf_array_new(MF_I64, 1, &ends, &offsets);
-        if (!failed) {
+        status = mf_array_new(MF_U8, 1, &size, &array);
+        if (!status)
+            status = mf_array_new(MF_I64, 1, &ends, &offsets);
+        if (!status) {
             if (size)
                 memcpy(array->data, c->bytes, c->size);
             if (rows)
                 memcpy(offsets->data, c->offsets, offsets->bytes);
-            failed = mf_artifact_add_rows(artifact, name, array, offsets);
+            status = mf_artifact_add_rows(artifact, name, array, offsets);
         }
     } else {
-        failed = mf_array_new(MF_F64, 1, &rows, &array);
-        if (!failed) {
+        status = mf_array_new(MF_F64, 1, &rows, &array);
+        if (!status) {
             if (rows)
                 memcpy(array->data, c->numbers, array->bytes);
-            failed = mf_artifact_add(artifact, name, array);
+            status = mf_artifact_add(artifact, name, array);
         }
     }
     mf_array_unref(array);
     mf_array_unref(offsets);
-    return failed;
+    return status;
 }
 
 mf_status mf_table_finish(mf_table *t, mf_artifact **artifact)
@@ -172,20 +172,20 @@ mf_status mf_table_finish(mf_table *t, mf_artifact **artifact)
     size_t size = 0;
     *artifact = NULL;
     FILE *out = open_memstream(&names, &size);
-    mf_status failed = out ? mf_artifact_new("table", artifact) : no_memory();
-    for (size_t i = 0; i < t->count && !failed; i++) {
+    mf_status status = out ? mf_artifact_new("table", artifact) : no_memory();
+    for (size_t i = 0; i < t->count && !status; i++) {
         fprintf(out, "%s%s", i ? "\t" : "", t->columns[i].name);
-        failed = finish_column(&t->columns[i], i, t->rows, *artifact);
+        status = finish_column(&t->columns[i], i, t->rows, *artifact);
     }
-    if (out && fclose(out) != 0 && !failed)
-        failed = no_memory();
-    if (!failed)
-        failed = mf_artifact_set_text(*artifact, "columns", names);
-    if (failed) {
+    if (out && fclose(out) != 0 && !status)
+        status = no_memory();
+    if (!status)
+        status = mf_artifact_set_text(*artifact, "columns", names);
+    if (status) {
         mf_artifact_unref(*artifact);
         *artifact = NULL;
     }
     free(names);
     mf_table_free(t);
-    return failed;
+    return status;
 }

@@ -142,7 +142,7 @@ static mf_status check_scalar(const parameter *p, int i, const char *a, const ch
 {
     if (is_pointer(p))
         return mismatch(p, i, given);
-    if (scalar_of(p->type) && strcmp(p->type, a) != 0 && strcmp(p->type, b) != 0)
+    if (scalar_of(p->type) && strcmp(p->type, a) && strcmp(p->type, b))
         return mismatch(p, i, given);
     return MF_OK;
 }

@@ -128,13 +128,13 @@ static mf_status check_params(const mf_stage *s)
     if (!s->params)
         return MF_OK;
     mf_params *scratch = mf_params_empty(s);
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     if (!scratch)
         return mf_fail(MF_NO_MEMORY, "no memory for the parameters");
-    for (const mf_param *p = s->params; p->name && !error; p++)
-        error = check_param(s, scratch, p);
+    for (const mf_param *p = s->params; p->name && !status; p++)
+        status = check_param(s, scratch, p);
     mf_params_unref(scratch);
-    return error;
+    return status;
 }
 
 /* ---- stages ---------------------------------------------------------------------------------- */

@@ -55,10 +55,10 @@ static mf_status list_variable(files *f)
         size_t length = strcspn(rest, ":");
         if (length) {
             char *folder = strndup(rest, length);
-            mf_status error = folder ? list_folder(f, folder)
-                                     : mf_fail(MF_NO_MEMORY, "no memory for a folder's name");
+            mf_status status = folder ? list_folder(f, folder)
+                                      : mf_fail(MF_NO_MEMORY, "no memory for a folder's name");
             free(folder);
-            MF_TRY(mf_within(error, "MASSFLOW_PLUGINS"));
+            MF_TRY(mf_within(status, "MASSFLOW_PLUGINS"));
         }
         rest += length + (rest[length] == ':');
     }
@@ -72,7 +72,7 @@ static mf_status list_own(files *f)
     char program[4096];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     mf_text folder = {0};
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     if (length <= 0)
         return MF_OK;
     program[length] = 0;
@@ -87,23 +87,23 @@ static mf_status list_own(files *f)
     else
         mf_text_add(&folder, "%s/" MF_LIBDIR "/massflow", program);
     if (!access(folder.data, F_OK))
-        error = list_folder(f, folder.data);
+        status = list_folder(f, folder.data);
     free(folder.data);
-    return error;
+    return status;
 }
 
 mf_status mf_registry_load_standard(mf_registry *registry, const char *folder)
 {
     files f = {0};
-    mf_status error = folder ? list_folder(&f, folder) : MF_OK;
-    if (!error)
-        error = list_variable(&f);
-    if (!error)
-        error = list_own(&f);
-    if (!error)
-        error = mf_registry_load(registry, (const char *const *)f.names, f.count);
+    mf_status status = folder ? list_folder(&f, folder) : MF_OK;
+    if (!status)
+        status = list_variable(&f);
+    if (!status)
+        status = list_own(&f);
+    if (!status)
+        status = mf_registry_load(registry, (const char *const *)f.names, f.count);
     for (size_t i = 0; i < f.count; i++)
         free(f.names[i]);
     free(f.names);
-    return error;
+    return status;
 }

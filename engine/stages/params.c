@@ -97,17 +97,17 @@ char *mf_param_range(const mf_param *p)
 static mf_status outside(const mf_param *p, const char *text)
 {
     char *range = mf_param_range(p);
-    mf_status error = mf_fail(MF_INVALID, "'%s' is %s; it must be %s", p->name, text, range);
+    mf_status status = mf_fail(MF_INVALID, "'%s' is %s; it must be %s", p->name, text, range);
     free(range);
-    return error;
+    return status;
 }
 
 /* "1,5" is refused with a word, for it is how half of the world's spreadsheets write numbers. */
 static mf_status no_number(const mf_param *p, const char *text, const char *what)
 {
-    mf_status error = mf_fail(MF_INVALID, "'%s' is '%s', which is not %s", p->name, text, what);
+    mf_status status = mf_fail(MF_INVALID, "'%s' is '%s', which is not %s", p->name, text, what);
     bool comma = strchr(text, ',') && !text[strspn(text, "0123456789+-.,eE")];
-    return comma ? mf_hint(error, "decimals are written with a point, as in 1.5") : error;
+    return comma ? mf_hint(status, "decimals are written with a point, as in 1.5") : status;
 }
 
 static mf_status parse_int(const mf_param *p, const char *text, int64_t *value)
@@ -188,7 +188,7 @@ static mf_status no_choice(const mf_param *p, const char *text)
     size_t count = 0, room = 0;
     mf_choice c;
     mf_text list = {0};
-    mf_status error;
+    mf_status status;
     while (mf_param_word(p, &rest, &c)) {
         words = mf_grow(words, &room, count + 1, sizeof *words);
         words[count] = mf_arena_copy_n(scratch, c.word, c.length);
@@ -196,14 +196,14 @@ static mf_status no_choice(const mf_param *p, const char *text)
         count++;
     }
     near = mf_nearest(text, words, count);
-    error =
+    status =
         near ? mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s; did you mean '%s'?", p->name,
                        text, list.data, near)
              : mf_fail(MF_INVALID, "'%s' is '%s', which is none of %s", p->name, text, list.data);
     free(list.data);
     free(words);
     mf_arena_free(scratch);
-    return error;
+    return status;
 }
 
 static mf_status parse_choice(mf_params *params, const mf_param *p, const char *text,
@@ -323,9 +323,9 @@ mf_status mf_params_fallback(mf_params *params, const mf_param *p)
         texts = mf_grow(texts, &room, count + 1, sizeof *texts);
         texts[count++] = word;
     }
-    mf_status error = mf_params_set(params, p, true, texts, count, NULL, NULL);
+    mf_status status = mf_params_set(params, p, true, texts, count, NULL, NULL);
     free(texts);
-    return error;
+    return status;
 }
 
 static size_t param_count(const mf_stage *stage)
@@ -351,18 +351,18 @@ mf_params *mf_params_empty(const mf_stage *stage)
 
 mf_status mf_params_new(const mf_stage *stage, mf_params **params)
 {
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     *params = mf_params_empty(stage);
     if (!*params)
         return mf_fail(MF_NO_MEMORY, "no memory for the parameters of %s", stage->name);
-    for (const mf_param *p = stage->params; p && p->name && !error; p++)
+    for (const mf_param *p = stage->params; p && p->name && !status; p++)
         if (!mf_param_required(p))
-            error = mf_params_fallback(*params, p);
-    if (error) {
+            status = mf_params_fallback(*params, p);
+    if (status) {
         mf_params_unref(*params);
         *params = NULL;
     }
-    return error;
+    return status;
 }
 
 mf_status mf_params_copy(const mf_params *from, mf_params **params)

@@ -93,7 +93,7 @@ mf_status mf_store_record(mf_store *store, const mf_action *action)
 static const mf_action_output *find_output(const mf_action *a, const mf_action_output *o)
 {
     for (size_t i = 0; i < a->output_count; i++)
-        if (strcmp(a->outputs[i].port, o->port) == 0 && a->outputs[i].position == o->position)
+        if (!strcmp(a->outputs[i].port, o->port) && a->outputs[i].position == o->position)
             return &a->outputs[i];
     return NULL;
 }
@@ -103,7 +103,7 @@ bool mf__same_outputs(const mf_action *a, const mf_action *b, const mf_action_ou
     *differs = NULL;
     for (size_t i = 0; i < b->output_count; i++) {
         const mf_action_output *o = find_output(a, &b->outputs[i]);
-        if (!o || strcmp(o->id, b->outputs[i].id) != 0) {
+        if (!o || strcmp(o->id, b->outputs[i].id)) {
             *differs = &b->outputs[i];
             return false;
         }
@@ -222,7 +222,7 @@ static mf_status find(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES], con
         return status;
     /* The key that was looked for: also an index may lead to the wrong row. */
     MF_TRY(mf__sum_action(*action, key, sum));
-    if (memcmp(sum, sealed, sizeof sum) == 0)
+    if (!memcmp(sum, sealed, sizeof sum))
         return MF_OK;
     char hex[MF_HEX_SIZE];
     mf_hex_encode(key, hex);
@@ -302,7 +302,7 @@ mf_status mf__each_action(mf__connection *c,
         if (!status)
             status = mf__sum_action(a, key, sum);
         if (!status)
-            status = each(self, num, a, memcmp(sum, sealed, sizeof sum) == 0);
+            status = each(self, num, a, !memcmp(sum, sealed, sizeof sum));
         mf_action_free(a);
     }
     sqlite3_reset(s);

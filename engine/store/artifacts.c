@@ -262,7 +262,7 @@ static mf_status check(const mf_store *store, const char *id, const uint8_t dige
                        "run the graph again: missing data is computed again");
     uint8_t got[MF_DIGEST_BYTES];
     mf_digest_bytes(f->record, f->size, got);
-    if (memcmp(got, digest, MF_DIGEST_BYTES) != 0)
+    if (memcmp(got, digest, MF_DIGEST_BYTES))
         return mf_hint(mf_fail(MF_CORRUPT, "the record of artifact %.*s in '%s' is damaged",
                                MF__SHORT_ID, id, store->index_path),
                        MF__REPAIR);

@@ -354,7 +354,7 @@ static mf_status is_sound(mf__scratch *scratch, const uint8_t digest[MF_DIGEST_B
                             (size_t)sqlite3_column_bytes(s, 1), raw, &bytes));
     if (bytes)
         mf_digest_bytes(bytes, raw, got);
-    *sound = bytes && memcmp(got, digest, MF_DIGEST_BYTES) == 0;
+    *sound = bytes && !memcmp(got, digest, MF_DIGEST_BYTES);
     return MF_OK;
 }
 
@@ -394,7 +394,7 @@ mf_status mf__chunk_read(mf__reader *r, mf__scratch *scratch, const uint8_t dige
     uint8_t got[MF_DIGEST_BYTES];
     if (good)
         mf_digest_bytes(dst, raw, got);
-    if (good && memcmp(got, digest, MF_DIGEST_BYTES) == 0)
+    if (good && !memcmp(got, digest, MF_DIGEST_BYTES))
         return MF_OK;
     *damaged = true;
     return mf_fail(MF_CORRUPT, "chunk %.*s in '%s' does not match its digest", MF__SHORT_ID, hex,

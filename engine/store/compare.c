@@ -237,7 +237,7 @@ static mf_status compare(const mf__connection *c, const objects *has, const obje
             return extra(c, &has->items[i]);
         if (order > 0)
             return lacking(c, &wanted->items[k]);
-        if (strcmp(has->items[i].text, wanted->items[k].text) != 0)
+        if (strcmp(has->items[i].text, wanted->items[k].text))
             return other(c, &wanted->items[k]);
         i++;
         k++;
@@ -269,7 +269,7 @@ bool mf__schema_plain(mf__connection *c, const char *table, const char *sql)
         sqlite3_bind_text(s, 1, table, -1, SQLITE_STATIC);
         if (sqlite3_step(s) == SQLITE_ROW) {
             char *has = mf__schema_words(column(s, 0)), *wanted = mf__schema_words(sql);
-            plain = has && wanted && strcmp(has, wanted) == 0;
+            plain = has && wanted && !strcmp(has, wanted);
             free(has);
             free(wanted);
         }

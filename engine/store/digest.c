@@ -247,7 +247,7 @@ static mf_status walk(const char *root, const char *below, int depth, names *fil
     mf_status status = MF_OK;
     struct dirent *entry;
     while (!status && (errno = 0, entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
             mf_path_ignored(entry->d_name))
             continue;
         char *relative = join(below, entry->d_name);

@@ -11,7 +11,7 @@ static size_t slot(const mf__map *map, const uint8_t *digest)
     uint64_t start;
     memcpy(&start, digest, sizeof start);
     size_t i = (size_t)start & (map->room - 1);
-    while (map->entries[i].taken && memcmp(map->entries[i].digest, digest, MF_DIGEST_BYTES) != 0)
+    while (map->entries[i].taken && memcmp(map->entries[i].digest, digest, MF_DIGEST_BYTES))
         i = (i + 1) & (map->room - 1);
     return i;
 }

@@ -121,7 +121,7 @@ static bool alive(const char *host, int64_t pid, int64_t started, bool running, 
     char here[256] = "";
     if (gethostname(here, sizeof here - 1) != 0)
         here[0] = 0;
-    if (strcmp(host, here) == 0)
+    if (!strcmp(host, here))
         return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
     return running && (double)(now - started) < FOREIGN_DAYS * DAY;
 }
@@ -146,7 +146,7 @@ static mf_status find_live(gc *g)
         const char *state = (const char *)sqlite3_column_text(s, 4);
         int64_t started = sqlite3_column_int64(s, 3);
         if (alive(host ? host : "", sqlite3_column_int64(s, 2), started,
-                  state && strcmp(state, "running") == 0, g->now)) {
+                  state && !strcmp(state, "running"), g->now)) {
             g->result->runs++;
             g->oldest = started < g->oldest ? started : g->oldest;
             status =

@@ -43,7 +43,7 @@ static mf_status read_super(int file, const char *path, int64_t size, char **nam
     static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
     uint8_t tail[TAIL];
     if (size < TAIL || pread(file, tail, TAIL, size - TAIL) != TAIL ||
-        memcmp(tail + 8, magic, sizeof magic) != 0)
+        memcmp(tail + 8, magic, sizeof magic))
         return MF_OK;
     uint32_t length = big32(tail), sum = big32(tail + 4);
     if (length == 0 || length > MOST_NAME || (int64_t)length > size - TAIL)

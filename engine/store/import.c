@@ -88,7 +88,7 @@ static mf_status get_body(loader *l, uint64_t size, bool sum)
 static mf_status check_sum(loader *l)
 {
     mf_digest_end(l->digest, l->sum);
-    if (l->body.size == sizeof l->sum && memcmp(l->body.bytes, l->sum, sizeof l->sum) == 0)
+    if (l->body.size == sizeof l->sum && !memcmp(l->body.bytes, l->sum, sizeof l->sum))
         return MF_OK;
     return damaged(l, "its bytes do not match its sum");
 }
@@ -173,7 +173,7 @@ static mf_status read_chunk(loader *l)
     MF_TRY(mf__chunk_expand(&l->scratch, *codec, c.at, c.left, (size_t)raw, &bytes));
     if (bytes)
         mf_digest_bytes(bytes, (size_t)raw, got);
-    if (!bytes || memcmp(got, digest, sizeof got) != 0)
+    if (!bytes || memcmp(got, digest, sizeof got))
         return damaged(l, "a chunk does not match its digest");
     l->moved->chunks++;
     MF_TRY(mf__chunk_find(l->reader, digest, (size_t)raw, &stored));
@@ -328,7 +328,7 @@ static mf_status read_artifact(loader *l)
     char *type = NULL;
     if (!c.failed)
         mf_digest_bytes(c.at, c.left, got);
-    if (c.failed || memcmp(got, id, sizeof got) != 0)
+    if (c.failed || memcmp(got, id, sizeof got))
         return damaged(l, "the record of an artifact does not match its id");
     memcpy(a.id, id, sizeof a.id);
     a.present = *present != 0;
@@ -352,7 +352,7 @@ static mf_status check_key(loader *l, const mf_action *a)
 {
     char hex[MF_HEX_SIZE];
     mf_digest_hex(a->components, strlen(a->components), hex);
-    return strcmp(hex, a->key) == 0 ? MF_OK : damaged(l, "an action does not match its key");
+    return !strcmp(hex, a->key) ? MF_OK : damaged(l, "an action does not match its key");
 }
 
 static mf_status read_outputs(loader *l, mf__cursor *c, mf_action *a)
@@ -478,7 +478,7 @@ static mf_status tell_conflict(loader *l, const mf_action *here, const mf_action
     if (!l->calls || !l->calls->conflict)
         return MF_OK;
     for (size_t i = 0; differs && i < here->output_count; i++)
-        if (strcmp(here->outputs[i].port, differs->port) == 0 &&
+        if (!strcmp(here->outputs[i].port, differs->port) &&
             here->outputs[i].position == differs->position)
             c.here = here->outputs[i].id;
     MF_TRY(mf_store_maker(l->store, here->run, here->key, &node));
@@ -493,7 +493,7 @@ static bool has_it(mf_action **actions, size_t count, const mf_action *a)
 {
     const mf_action_output *differs;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(actions[i]->device, a->device) == 0 && mf__same_outputs(actions[i], a, &differs))
+        if (!strcmp(actions[i]->device, a->device) && mf__same_outputs(actions[i], a, &differs))
             return true;
     return false;
 }
@@ -566,8 +566,8 @@ static mf_status judge_action(loader *l, const mf_action *a)
 
 static mf_status take_action(loader *l, mf_action *a)
 {
-    bool placed = strcmp(l->place.key, a->key) == 0 && l->place.device &&
-                  strcmp(l->place.device, a->device) == 0;
+    bool placed =
+        !strcmp(l->place.key, a->key) && l->place.device && !strcmp(l->place.device, a->device);
     mf_status status = MF_OK;
     a->created = placed ? l->place.created : 0;
     a->host = strdup(placed ? l->place.host : "");
@@ -628,7 +628,7 @@ static mf_status read_all(loader *l, reading turn)
     forget_place(l);
     rewind(l->file);
     MF_TRY(get_bytes(l, magic, sizeof magic));
-    if (memcmp(magic, MF__MOVE_MAGIC, sizeof magic) != 0)
+    if (memcmp(magic, MF__MOVE_MAGIC, sizeof magic))
         return mf_fail(MF_INVALID, "'%s' is not an export of a cache, or of a newer massflow",
                        l->path);
     if (turn == SCAN)

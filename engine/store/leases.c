@@ -73,7 +73,7 @@ static mf_status find_owner(mf__connection *c, const uint8_t key[MF_DIGEST_BYTES
     if (!row)
         return MF_OK;
     know_self(&me);
-    bool ours = mf__column_digest(s, 0, theirs) && memcmp(theirs, token, MF_DIGEST_BYTES) == 0;
+    bool ours = mf__column_digest(s, 0, theirs) && !memcmp(theirs, token, MF_DIGEST_BYTES);
     const char *host = (const char *)sqlite3_column_text(s, 1);
     snprintf(owner->host, sizeof owner->host, "%s", host ? host : "");
     owner->pid = sqlite3_column_int64(s, 2);

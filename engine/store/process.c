@@ -45,7 +45,7 @@ void mf_process_self(mf_process *self)
 
 bool mf_process_near(const mf_process *a, const char *machine)
 {
-    return machine && strcmp(a->machine, machine) == 0;
+    return machine && !strcmp(a->machine, machine);
 }
 
 bool mf_process_gone(const mf_process *process)

@@ -254,7 +254,7 @@ static mf_status take_arrays(mf__cursor *c, mf_artifact *a, mf__record_array **a
 static mf_status take_head(mf__cursor *c, char **type)
 {
     char *format = mf__take_text(c);
-    bool good = format && strcmp(format, FORMAT) == 0;
+    bool good = format && !strcmp(format, FORMAT);
     free(format);
     *type = good ? mf__take_text(c) : NULL;
     return *type ? MF_OK : broken(c);

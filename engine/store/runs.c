@@ -193,7 +193,7 @@ static bool was_killed(const mf_run_entry *r)
     char host[256];
 
     get_host(host);
-    if (strcmp(r->status, "running") != 0 || strcmp(r->host, host) != 0)
+    if (strcmp(r->status, "running") || strcmp(r->host, host))
         return false;
     if (kill((pid_t)r->pid, 0) != 0 && errno == ESRCH)
         return true;

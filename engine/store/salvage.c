@@ -77,7 +77,7 @@ static char *old_columns(salvage *v, const char *table)
     char *old = v->from ? ask_text(v->from, count, table) : NULL;
     char *new = ask_text(v->to, count, table);
     char *columns = NULL;
-    if (old && new &&strcmp(old, new) == 0)
+    if (old && new && !strcmp(old, new))
         columns = strdup("*");
     free(old);
     free(new);
@@ -94,7 +94,7 @@ static bool only_rows(salvage *v, const char *table)
                  " AND m.rootpage > 0"
                  " AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden <> 0)",
                  table);
-    bool only = text && strcmp(text, "1") == 0;
+    bool only = text && !strcmp(text, "1");
     free(text);
     return only;
 }
@@ -225,7 +225,7 @@ static bool mend_header(const char *path, mf__target file)
     if (!f)
         return false;
     bool good = fseek(f, 68, SEEK_SET) == 0 && fread(mark, 1, sizeof mark, f) == sizeof mark &&
-                memcmp(mark, "mass", sizeof mark) == 0 && fseek(f, 0, SEEK_SET) == 0 &&
+                !memcmp(mark, "mass", sizeof mark) && fseek(f, 0, SEEK_SET) == 0 &&
                 fwrite(bytes, 1, sizeof bytes, f) == sizeof bytes;
     return fclose(f) == 0 && good;
 }

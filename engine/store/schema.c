@@ -241,7 +241,7 @@ static mf_status get_pair(mf__connection *c, uint8_t mark[MF_DIGEST_BYTES], bool
     sqlite3_reset(s);
     if (*found)
         mf_digest_bytes(mark, MF_DIGEST_BYTES, got);
-    if (*found == summed && (!summed || memcmp(sum, got, sizeof sum) == 0))
+    if (*found == summed && (!summed || !memcmp(sum, got, sizeof sum)))
         return MF_OK;
     return mf_hint(mf_fail(MF_CORRUPT, "'%s' is damaged: its mark does not match its sum", c->path),
                    MF__REPAIR);
@@ -356,7 +356,7 @@ static mf_status pair(mf__connection *index, mf__connection *chunks)
     bool paired, marked;
     MF_TRY(get_pair(chunks, theirs, &marked));
     MF_TRY(get_pair(index, mine, &paired));
-    if (marked && paired && memcmp(mine, theirs, sizeof mine) == 0)
+    if (marked && paired && !memcmp(mine, theirs, sizeof mine))
         return MF_OK;
     /* Whoever opened it at the same time may have been faster, and have stored something since:
      * with the lock held it is looked at again. */
@@ -364,7 +364,7 @@ static mf_status pair(mf__connection *index, mf__connection *chunks)
     mf_status status = marked ? MF_OK : make_mark(chunks, theirs);
     if (!status)
         status = get_pair(index, mine, &paired);
-    if (!status && !(paired && memcmp(mine, theirs, sizeof mine) == 0))
+    if (!status && !(paired && !memcmp(mine, theirs, sizeof mine)))
         status = renew(index, theirs);
     if (!status)
         status = mf__script(index, "COMMIT");
@@ -379,7 +379,7 @@ mf_status mf__schema_paired(mf__connection *index, mf__connection *chunks)
     bool paired, marked;
     MF_TRY(get_pair(chunks, theirs, &marked));
     MF_TRY(get_pair(index, mine, &paired));
-    if (marked && paired && memcmp(mine, theirs, sizeof mine) == 0)
+    if (marked && paired && !memcmp(mine, theirs, sizeof mine))
         return MF_OK;
     return mf_fail(MF_CORRUPT, "'%s' and '%s' are not of one cache", index->path, chunks->path);
 }

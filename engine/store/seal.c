@@ -96,7 +96,7 @@ mf_status mf__sum_checkpoint(const uint8_t key[MF_DIGEST_BYTES], int64_t step, i
 bool mf__sum_is(sqlite3_stmt *s, int column, const uint8_t sum[MF_DIGEST_BYTES])
 {
     uint8_t stored[MF_DIGEST_BYTES];
-    return mf__column_digest(s, column, stored) && memcmp(stored, sum, MF_DIGEST_BYTES) == 0;
+    return mf__column_digest(s, column, stored) && !memcmp(stored, sum, MF_DIGEST_BYTES);
 }
 
 /* ---- rows that have no sum yet --------------------------------------------------------------- */

@@ -78,14 +78,14 @@ mf_status mf_stamp_take(const char *path, mf_stamp *stamp)
 
 bool mf_stamp_same(const mf_stamp *a, const mf_stamp *b)
 {
-    return a->settled && strcmp(a->data, b->data) == 0 && strcmp(a->change, b->change) == 0;
+    return a->settled && !strcmp(a->data, b->data) && !strcmp(a->change, b->change);
 }
 
 bool mf_stamp_touched(const mf_stamp *before, const mf_stamp *now)
 {
-    if (strcmp(before->data, now->data) != 0)
+    if (strcmp(before->data, now->data))
         return false;
-    return strcmp(before->change, now->change) == 0 || strcmp(before->meta, now->meta) != 0;
+    return !strcmp(before->change, now->change) || strcmp(before->meta, now->meta) != 0;
 }
 
 char *mf_stamp_newest(const char *path)

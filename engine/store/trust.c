@@ -268,7 +268,7 @@ static bool drop(mf_trusted *list, size_t *count, const char *path)
 {
     size_t kept = 0;
     for (size_t i = 0; i < *count; i++)
-        if (strcmp(list[i].path, path) == 0)
+        if (!strcmp(list[i].path, path))
             free(list[i].path);
         else
             list[kept++] = list[i];
@@ -361,7 +361,7 @@ static mf_status is_listed(const char *dir, uid_t owner, bool *listed)
     MF_TRY(status);
     char *path = realpath(dir, NULL);
     for (size_t i = 0; path && i < count; i++)
-        *listed = *listed || (list[i].owner == owner && strcmp(list[i].path, path) == 0);
+        *listed = *listed || (list[i].owner == owner && !strcmp(list[i].path, path));
     mf_trusted_free(list, count);
     free(path);
     return MF_OK;

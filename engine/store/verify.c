@@ -57,7 +57,7 @@ static mf_status ask_sqlite(mf__check *k, mf__target file, mf__connection *c, bo
     mf_status status = MF_OK;
     while (row && !status) {
         const char *text = (const char *)sqlite3_column_text(s, 0);
-        if (text && strcmp(text, "ok") != 0) {
+        if (text && strcmp(text, "ok")) {
             mf__finding f = {.kind = MF__BAD_FILE, .file = file};
             *sound = false;
             status = tell(k, &f, "rows may be lost; a repair recovers the readable ones",
@@ -104,7 +104,7 @@ static mf_status check_chunk(mf__check *k, mf__target file, mf__connection *c, s
                                 (size_t)size, (size_t)raw, &bytes));
     if (bytes)
         mf_digest_bytes(bytes, (size_t)raw, got);
-    if (bytes && memcmp(got, digest, MF_DIGEST_BYTES) == 0) {
+    if (bytes && !memcmp(got, digest, MF_DIGEST_BYTES)) {
         entry->value = size;
         return MF_OK;
     }
@@ -211,7 +211,7 @@ static mf_status check_artifact(mf__check *k, sqlite3_stmt *s)
     if (good) {
         mf_digest_bytes(record, size, got);
         mf_hex_encode(id, hex);
-        good = memcmp(got, id, MF_DIGEST_BYTES) == 0;
+        good = !memcmp(got, id, MF_DIGEST_BYTES);
     }
     mf_status status = MF_OK;
     if (good && present)
@@ -257,7 +257,7 @@ static const char *check_components(sqlite3_stmt *s, const char *hex)
     if (!json)
         return "lacks the components of its key";
     mf_digest_bytes(json, (size_t)sqlite3_column_bytes(s, 0), got);
-    return memcmp(got, key, MF_DIGEST_BYTES) == 0 ? NULL : "does not match its key";
+    return !memcmp(got, key, MF_DIGEST_BYTES) ? NULL : "does not match its key";
 }
 
 static mf_status check_action(void *self, int64_t num, const mf_action *a, bool sound)
@@ -399,7 +399,7 @@ static mf_status difference(const mf_action *here, const mf_action *other, char 
     if (mf__same_outputs(here, other, &differs))
         return MF_OK;
     for (size_t i = 0; differs && i < here->output_count; i++)
-        if (strcmp(here->outputs[i].port, differs->port) == 0 &&
+        if (!strcmp(here->outputs[i].port, differs->port) &&
             here->outputs[i].position == differs->position)
             id = here->outputs[i].id;
     if (differs)

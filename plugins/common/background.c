@@ -105,12 +105,12 @@ static mf_status is_ct_air(const search *s, int64_t size, bool *air, bool *doubt
             values[inner++] = mean_about(s, s->number[k]);
     for (int64_t k = 0; k < size && inner < LEAST_INNER; k++)
         values[k] = mean_about(s, s->number[k]);
-    mf_status failed =
+    mf_status status =
         mf_percentiles(values, inner < LEAST_INNER ? size : inner, (const double[]){16, 50}, 2, q);
     free(values);
     *air = q[1] <= AIR_HU || q[1] - q[0] <= MOST_SPREAD_HU;
     *doubt = !*air;
-    return failed;
+    return status;
 }
 
 /* Dark regions that are pockets become `as`, others tissue, and how many voxels became `as`. In a
@@ -484,21 +484,21 @@ static mf_status find_mr_air(search *s, int32_t *line, mf_background *found)
 {
     float *means = NULL;
     mf_background again = *found;
-    mf_status failed = find_dark_air(s, LEAST_AIR, line, found);
-    if (!failed && !(found->air > 0)) {
+    mf_status status = find_dark_air(s, LEAST_AIR, line, found);
+    if (!status && !(found->air > 0)) {
         const float *scan = s->v;
-        failed = smooth(s, &means);
+        status = smooth(s, &means);
         s->v = means;
-        if (!failed)
-            failed = find_dark_air(s, LEAST_SMOOTHED, line, &again);
+        if (!status)
+            status = find_dark_air(s, LEAST_SMOOTHED, line, &again);
         s->v = scan;
-        if (!failed && (again.air > 0 || (again.doubtful > 0 && !(found->doubtful > 0)))) {
+        if (!status && (again.air > 0 || (again.doubtful > 0 && !(found->doubtful > 0)))) {
             *found = again;
             found->smoothed = true;
         }
     }
     free(means);
-    return failed;
+    return status;
 }
 
 /* Air of a CT. `some` holds the voxels around which all is dark within reach. */
@@ -527,14 +527,14 @@ static mf_status find_air(search *s, double threshold, mf_background *found)
     longest = longest > n[2] ? longest : n[2];
     int32_t *line = malloc((size_t)(longest + 1) * sizeof *line);
     s->some = malloc((size_t)s->voxels * sizeof *s->some);
-    mf_status failed =
+    mf_status status =
         line && s->some ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the search for air");
-    if (!failed)
-        failed = found->modality == MF_MODALITY_CT ? find_ct_air(s, threshold, line, found)
+    if (!status)
+        status = found->modality == MF_MODALITY_CT ? find_ct_air(s, threshold, line, found)
                                                    : find_mr_air(s, line, found);
     free(line);
     free(s->some);
-    return failed;
+    return status;
 }
 
 static int64_t count_inside(uint8_t *body, int64_t voxels)
@@ -587,11 +587,11 @@ mf_status mf_background_find(const float *voxels, const int64_t shape[3], const 
     }
     s.is = malloc((size_t)s.voxels);
     s.number = malloc((size_t)s.voxels * sizeof *s.number);
-    mf_status failed = s.is && s.number ? find(&s, threshold, body, found)
+    mf_status status = s.is && s.number ? find(&s, threshold, body, found)
                                         : mf_fail(MF_NO_MEMORY, "no memory for a body mask");
     free(s.is);
     free(s.number);
-    return failed;
+    return status;
 }
 
 static void words_of_some(const mf_background *f, const char *unit, char *words, size_t size)

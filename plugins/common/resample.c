@@ -149,13 +149,13 @@ mf_status mf_resample_linear(const mf_grid *from, const float *src, const mf_gri
     axis axes[3] = {{0}};
     int64_t width = from->size[0], plane = width * from->size[1];
     float *row = malloc((size_t)(width > 0 ? width : 1) * sizeof *row);
-    mf_status failed = row ? axes_linear(from, to, axes) : no_memory();
-    for (int64_t z = 0; !failed && z < to->size[2]; z++)
+    mf_status status = row ? axes_linear(from, to, axes) : no_memory();
+    for (int64_t z = 0; !status && z < to->size[2]; z++)
         blend_slice(axes, width, src + axes[2].lower[z] * plane, src + axes[2].upper[z] * plane,
                     axes[2].weight[z], row, dst + z * to->size[0] * to->size[1]);
     free(row);
     axis_free(axes);
-    return failed;
+    return status;
 }
 
 /* Slices z0..z1 of the source as f32; voxels that are not finite become `missing`, and those of
@@ -168,12 +168,12 @@ static mf_status read_slab(const mf_artifact *source, const char *name, const mf
     const int64_t lo[3] = {z0, 0, 0}, hi[3] = {z1, shape[1], shape[2]};
     mf_array *raw;
     MF_TRY(mf_array_new(info->dtype, 3, shape, &raw));
-    mf_status failed = mf_artifact_read_box(source, name, lo, hi, raw->data);
-    if (!failed)
-        failed = mf_array_convert(raw, MF_F32, slab);
+    mf_status status = mf_artifact_read_box(source, name, lo, hi, raw->data);
+    if (!status)
+        status = mf_array_convert(raw, MF_F32, slab);
     mf_array_unref(raw);
-    if (failed)
-        return failed;
+    if (status)
+        return status;
     float *voxels = (*slab)->data;
     int64_t first = (fresh - z0) * shape[1] * shape[2];
     for (int64_t i = 0, n = mf_array_count(*slab); i < n; i++)
@@ -225,12 +225,12 @@ mf_status mf_resample_artifact(const mf_artifact *source, const char *name, cons
     axis axes[3] = {{0}};
     float *row = malloc((size_t)info.shape[2] * sizeof *row);
     *replaced = 0;
-    mf_status failed = row ? axes_linear(from, to, axes) : no_memory();
-    if (!failed)
-        failed = resample_slabs(source, name, &info, axes, missing, row, dst, replaced);
+    mf_status status = row ? axes_linear(from, to, axes) : no_memory();
+    if (!status)
+        status = resample_slabs(source, name, &info, axes, missing, row, dst, replaced);
     free(row);
     axis_free(axes);
-    return failed;
+    return status;
 }
 
 /* Nearest source index of each target index, by axis x y z; the caller frees each. */
@@ -263,8 +263,8 @@ mf_status mf_resample_nearest(const mf_grid *from, const void *src, const mf_gri
                               size_t size)
 {
     int64_t *tables[3] = {NULL};
-    mf_status failed = nearest_tables(from, to, tables);
-    for (int64_t z = 0; !failed && z < to->size[2]; z++)
+    mf_status status = nearest_tables(from, to, tables);
+    for (int64_t z = 0; !status && z < to->size[2]; z++)
         for (int64_t y = 0; y < to->size[1]; y++)
             if (size == 1)
                 PICK(uint8_t);
@@ -276,7 +276,7 @@ mf_status mf_resample_nearest(const mf_grid *from, const void *src, const mf_gri
                 PICK(uint64_t);
     for (int j = 0; j < 3; j++)
         free(tables[j]);
-    return failed;
+    return status;
 }
 
 /* The target indices whose source lies in lo..hi; tables never fall. */
@@ -321,11 +321,11 @@ static mf_status resample_mask(const mf_artifact *source, int64_t k, int64_t *co
     if (outer == 0)
         return MF_OK;
     uint8_t *dense = malloc(inner), *picked = malloc(outer);
-    mf_status failed =
+    mf_status status =
         dense && picked ? mf_masks_crop(source, k, mask.lo, mask.hi, dense) : no_memory();
     uint8_t *out = picked;
     int64_t height = mask.hi[1] - mask.lo[1], width = mask.hi[2] - mask.lo[2];
-    for (int64_t z = range[0][0]; !failed && z < range[0][1]; z++)
+    for (int64_t z = range[0][0]; !status && z < range[0][1]; z++)
         for (int64_t y = range[1][0]; y < range[1][1]; y++) {
             const uint8_t *line =
                 dense + ((tables[2][z] - mask.lo[0]) * height + tables[1][y] - mask.lo[1]) * width -
@@ -333,25 +333,25 @@ static mf_status resample_mask(const mf_artifact *source, int64_t k, int64_t *co
             for (int64_t x = range[2][0]; x < range[2][1]; x++)
                 *out++ = line[tables[0][x]];
         }
-    if (!failed)
-        failed = mf_masks_add(builder, &result, picked, added);
+    if (!status)
+        status = mf_masks_add(builder, &result, picked, added);
     free(dense);
     free(picked);
-    return failed;
+    return status;
 }
 
 mf_status mf_resample_masks(const mf_artifact *source, const mf_grid *from, const mf_grid *to,
                             const int64_t before[3], mf_masks_builder *builder, int64_t *dropped)
 {
     int64_t *tables[3] = {NULL}, count = mf_masks_count(source);
-    mf_status failed = nearest_tables(from, to, tables);
+    mf_status status = nearest_tables(from, to, tables);
     *dropped = 0;
-    for (int64_t k = 0; !failed && k < count; k++) {
+    for (int64_t k = 0; !status && k < count; k++) {
         bool added;
-        failed = resample_mask(source, k, tables, to, before, builder, &added);
-        *dropped += !failed && !added;
+        status = resample_mask(source, k, tables, to, before, builder, &added);
+        *dropped += !status && !added;
     }
     for (int j = 0; j < 3; j++)
         free(tables[j]);
-    return failed;
+    return status;
 }

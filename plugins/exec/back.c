@@ -18,7 +18,7 @@ static bool ends_in(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
 
-    return n >= m && strcmp(path + n - m, suffix) == 0;
+    return n >= m && !strcmp(path + n - m, suffix);
 }
 
 /* The artifact with one array; takes over the array. */
@@ -64,7 +64,7 @@ static mf_status on_grid(mf_task *t, const char *type, const char *path, mf_arra
     voxel_facts facts;
     mf_grid grid;
     int64_t rounded = 0;
-    bool labels = strcmp(type, "labels") == 0;
+    bool labels = !strcmp(type, "labels");
 
     MF_TRY(mf_artifact_grid(like, &grid));
     MF_TRY(check_shape(path, *voxels, &grid));
@@ -153,7 +153,7 @@ static mf_status read_grid(mf_task *t, const char *type, const char *path, const
     if (ends_in(path, ".npy"))
         return read_npy_grid(t, type, path, like, artifact);
     MF_TRY(own_hint(scan_parts(path, refuse_part, (void *)path)));
-    if (strcmp(type, "labels") == 0)
+    if (!strcmp(type, "labels"))
         MF_TRY(own_hint(load_labels(path, &labels, like, &notes, artifact)));
     else if (like)
         MF_TRY(own_hint(load_like(path, like, &notes, artifact)));
@@ -199,7 +199,7 @@ static mf_status check_png(const char *path, FILE *file, int64_t size)
     size_t got = fread(start, 1, sizeof start, file);
 
     rewind(file);
-    if (got < sizeof start || memcmp(start + 12, "IHDR", 4) != 0)
+    if (got < sizeof start || memcmp(start + 12, "IHDR", 4))
         return MF_OK;
     const uint64_t width = big_endian(start + 16), height = big_endian(start + 20);
     const uint64_t row = width * start[24] * samples[start[25] & 7] / 8;
@@ -303,13 +303,13 @@ mf_status back_read(mf_task *t, const exec_port *port, const char *path, const m
 {
     *artifact = NULL;
     MF_TRY(check_output(path));
-    if (strcmp(port->name, "features") == 0)
+    if (!strcmp(port->name, "features"))
         return read_features(path, artifact);
-    if (strcmp(port->name, "table") == 0)
+    if (!strcmp(port->name, "table"))
         return table_read(path, artifact);
-    if (strcmp(port->name, "image") == 0)
+    if (!strcmp(port->name, "image"))
         return read_image(path, artifact);
-    if (strcmp(port->name, "text") == 0)
+    if (!strcmp(port->name, "text"))
         return read_text(path, artifact);
     return read_grid(t, port->name, path, like, artifact);
 }

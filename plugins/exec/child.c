@@ -88,7 +88,7 @@ static char **environment_for(void)
         count++;
     char **made = calloc(count + 1, sizeof *made), **to = made;
     for (size_t i = 0; made && i < count; i++)
-        if (strncmp(environ[i], MF_WORKER_MARK "=", length) != 0)
+        if (strncmp(environ[i], MF_WORKER_MARK "=", length))
             *to++ = environ[i];
     return made;
 }

@@ -94,7 +94,7 @@ static mf_status port_place(const exec_port *ports, const char *name, int length
     while (stem < length && name[stem] != '.')
         stem++;
     for (const exec_port *p = ports; p->name; p++) {
-        if ((int)strlen(p->name) != stem || strncmp(p->name, name, (size_t)stem) != 0)
+        if ((int)strlen(p->name) != stem || strncmp(p->name, name, (size_t)stem))
             continue;
         found->port = p;
         if (take_suffix(p, name + stem + 1, stem < length ? length - stem - 1 : 0, found))

@@ -158,7 +158,7 @@ static mf_status write_elements(call *c, const exec_port *port, char *const *nam
 /* The folder of a list, or its index; written once, however often the command names it. */
 static mf_status write_list(call *c, const exec_port *port, const char *path, const char *suffix)
 {
-    bool index = strcmp(suffix, INDEX_SUFFIX) == 0;
+    bool index = !strcmp(suffix, INDEX_SUFFIX);
     char **names;
     mf_status status;
 
@@ -175,14 +175,14 @@ static mf_status write_list(call *c, const exec_port *port, const char *path, co
 /* Each form of a list has a folder of its own: in/volumes, in/volumes_npy; in/volumes.index.csv. */
 static char *list_path(const call *c, const exec_port *port, const char *suffix)
 {
-    bool usual = strncmp(port->suffixes, suffix, strlen(suffix)) == 0 &&
+    bool usual = !strncmp(port->suffixes, suffix, strlen(suffix)) &&
                  strchr(" ", port->suffixes[strlen(suffix)]);
     char form[16], *path;
 
     snprintf(form, sizeof form, "%s", usual ? "" : suffix);
     for (char *dot = form; *dot; dot++)
         *dot = *dot == '.' ? '_' : *dot;
-    if (strcmp(suffix, INDEX_SUFFIX) == 0)
+    if (!strcmp(suffix, INDEX_SUFFIX))
         snprintf(form, sizeof form, "%s.csv", INDEX_SUFFIX);
     return asprintf(&path, "%s/in/%s%s", c->folder, port->name, form) < 0 ? NULL : path;
 }
@@ -367,8 +367,8 @@ static void warn_of_files(call *c, char **words)
     struct stat about;
 
     for (size_t i = 1; words[i]; i++) {
-        if (words[i][0] == '/' && strncmp(words[i], "/usr/", 5) != 0 &&
-            stat(words[i], &about) == 0 && S_ISREG(about.st_mode))
+        if (words[i][0] == '/' && strncmp(words[i], "/usr/", 5) && stat(words[i], &about) == 0 &&
+            S_ISREG(about.st_mode))
             mf_log(
                 c->task,
                 "%s is not part of the key: given as 'files' it is, and is {files} in the command",
@@ -382,7 +382,7 @@ static bool is_shell(const char *word)
     const char *slash = strrchr(word, '/'), *name = slash ? slash + 1 : word;
 
     for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
-        if (strcmp(name, shells[i]) == 0)
+        if (!strcmp(name, shells[i]))
             return true;
     return false;
 }

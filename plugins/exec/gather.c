@@ -115,7 +115,7 @@ static int by_name(const void *a, const void *b)
 
 static bool one_file(const element *a, const element *b)
 {
-    return strcasecmp(a->name, b->name) == 0;
+    return !strcasecmp(a->name, b->name);
 }
 
 /* Different elements with one name get digits. */

@@ -44,9 +44,9 @@ mf_status limit_check_folder(const char *folder, int64_t before, double limit)
 /* As its reader has it; 0: none of its own. */
 static int64_t most_of(const exec_port *port)
 {
-    return strcmp(port->name, "text") == 0    ? MOST_TEXT_BYTES
-           : strcmp(port->name, "table") == 0 ? MOST_TABLE_BYTES
-                                              : 0;
+    return !strcmp(port->name, "text")    ? MOST_TEXT_BYTES
+           : !strcmp(port->name, "table") ? MOST_TABLE_BYTES
+                                          : 0;
 }
 
 static mf_status check_output(const char *path, const exec_port *port, double limit)

@@ -20,7 +20,7 @@ static mf_status read_header(const char *path, FILE *file, char **header)
     uint8_t start[8], length[4] = {0};
     size_t size, digits;
 
-    if (fread(start, 1, 8, file) != 8 || memcmp(start, "\x93NUMPY", 6) != 0 || start[6] < 1 ||
+    if (fread(start, 1, 8, file) != 8 || memcmp(start, "\x93NUMPY", 6) || start[6] < 1 ||
         start[6] > 3)
         return damaged(path);
     digits = start[6] == 1 ? 2 : 4;
@@ -83,7 +83,7 @@ static mf_status parse_shape(const char *path, const char *header, int *rank,
 
     if (!at || *at != '(' || !order)
         return damaged(path);
-    if (strncmp(order, "False", 5) != 0)
+    if (strncmp(order, "False", 5))
         return mf_hint(mf_fail(MF_UNSUPPORTED, "%s: is in Fortran order", path),
                        "save numpy.ascontiguousarray(x)");
     for (at++, *rank = 0; *at != ')'; at = end + strspn(end, ", ")) {

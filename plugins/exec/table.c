@@ -77,7 +77,7 @@ static mf_status split(const char *path, char *bytes, fields *f)
     size_t line = 1, first = 0;
     char separator;
 
-    bytes += strncmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark */
+    bytes += !strncmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0; /* a byte order mark */
     separator = find_separator(bytes);
     for (char *at = bytes; *at; line++) {
         char part, *text;
@@ -109,24 +109,24 @@ static int by_text(const void *a, const void *b)
 static mf_status check_names(const char *path, const fields *f)
 {
     char **sorted = malloc(f->columns * sizeof *sorted);
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
 
     if (!sorted)
         return no_memory();
     memcpy(sorted, f->at, f->columns * sizeof *sorted);
     qsort(sorted, f->columns, sizeof *sorted, by_text);
-    for (size_t c = 0; c < f->columns && !failed; c++)
-        for (const char *at = f->at[c]; *at && !failed; at++)
+    for (size_t c = 0; c < f->columns && !status; c++)
+        for (const char *at = f->at[c]; *at && !status; at++)
             if ((unsigned char)*at < ' ' || *at == 127)
-                failed = mf_fail(MF_CORRUPT, "%s: the name of column %zu has a control character",
+                status = mf_fail(MF_CORRUPT, "%s: the name of column %zu has a control character",
                                  path, c + 1);
-    for (size_t c = 1; c < f->columns && !failed; c++)
+    for (size_t c = 1; c < f->columns && !status; c++)
         if (!strcmp(sorted[c - 1], sorted[c]))
-            failed = mf_hint(
+            status = mf_hint(
                 mf_fail(MF_CORRUPT, "%s: two of its columns are called '%s'", path, sorted[c]),
                 "give every column a name of its own");
     free(sorted);
-    return failed;
+    return status;
 }
 
 static bool number(const char *text, double *value)

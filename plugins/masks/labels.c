@@ -53,9 +53,9 @@ static mf_status add(const mf_array *wide, const found *f, int32_t label, mf_mas
             for (int64_t x = m.lo[2]; x < m.hi[2]; x++)
                 *d++ = row[x] == label;
         }
-    mf_status failed = mf_masks_add(builder, &m, dense, &added);
+    mf_status status = mf_masks_add(builder, &m, dense, &added);
     free(dense);
-    return failed;
+    return status;
 }
 
 static mf_status build(const mf_array *wide, const mf_grid *grid, int64_t min_voxels, int32_t most,
@@ -67,17 +67,17 @@ static mf_status build(const mf_array *wide, const mf_grid *grid, int64_t min_vo
         count += f[l].voxels > 0 && f[l].voxels >= min_voxels;
     mf_array *values;
     MF_TRY(mf_array_new(MF_I32, 1, &count, &values));
-    mf_status failed = mf_artifact_set_grid(masks, grid);
+    mf_status status = mf_artifact_set_grid(masks, grid);
     int32_t *value = values->data;
-    for (int32_t l = 1; l <= most && !failed; l++)
+    for (int32_t l = 1; l <= most && !status; l++)
         if (f[l].voxels > 0 && f[l].voxels >= min_voxels) {
-            failed = add(wide, &f[l], l, builder);
+            status = add(wide, &f[l], l, builder);
             *value++ = l;
         }
-    if (!failed)
-        failed = mf_artifact_add(masks, "label", values);
+    if (!status)
+        status = mf_artifact_add(masks, "label", values);
     mf_array_unref(values);
-    return failed;
+    return status;
 }
 
 mf_status masks_of_labels(const mf_array *voxels, const mf_grid *grid, int64_t min_voxels,
@@ -93,27 +93,27 @@ mf_status masks_of_labels(const mf_array *voxels, const mf_grid *grid, int64_t m
     mf_masks_builder *builder = NULL;
     mf_artifact *masks = NULL;
     found *f = NULL;
-    mf_status failed =
+    mf_status status =
         most > MOST_LABELS
             ? mf_fail(MF_UNSUPPORTED, "a label of %d; at most %d are read", most, MOST_LABELS)
             : mf_artifact_new("masks", &masks);
-    if (!failed) {
+    if (!status) {
         f = malloc(((size_t)most + 1) * sizeof *f);
-        failed = f ? mf_masks_begin(grid, &builder) : mf_fail(MF_NO_MEMORY, "no memory for labels");
+        status = f ? mf_masks_begin(grid, &builder) : mf_fail(MF_NO_MEMORY, "no memory for labels");
     }
-    if (!failed) {
-        failed = build(wide, grid, min_voxels, most, f, builder, masks);
-        if (failed)
+    if (!status) {
+        status = build(wide, grid, min_voxels, most, f, builder, masks);
+        if (status)
             mf_masks_abandon(builder);
         else
-            failed = mf_masks_finish(builder, masks);
+            status = mf_masks_finish(builder, masks);
     }
     free(f);
     mf_array_unref(wide);
-    if (failed) {
+    if (status) {
         mf_artifact_unref(masks);
         masks = NULL;
     }
     *made = masks;
-    return failed;
+    return status;
 }

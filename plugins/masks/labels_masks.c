@@ -28,13 +28,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in(t, "labels", &labels));
     MF_TRY(mf_artifact_grid(labels, &grid));
     MF_TRY(mf_artifact_array(labels, "voxels", &voxels));
-    mf_status failed = masks_of_labels(voxels, &grid, o->min_voxels, &masks);
+    mf_status status = masks_of_labels(voxels, &grid, o->min_voxels, &masks);
     mf_array_unref(voxels);
-    MF_TRY(failed);
-    failed = mf_artifact_inherit(masks, labels);
-    if (failed) {
+    MF_TRY(status);
+    status = mf_artifact_inherit(masks, labels);
+    if (status) {
         mf_artifact_unref(masks);
-        return failed;
+        return status;
     }
     mf_log(t, "%lld masks", (long long)mf_masks_count(masks));
     return mf_out(t, "masks", masks);

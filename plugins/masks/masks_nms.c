@@ -36,13 +36,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const mf_artifact **sources = calloc(n + 1, sizeof(*sources));
     if (!sources)
         return mf_fail(MF_NO_MEMORY, "no memory for a list of sources");
-    mf_status failed = MF_OK;
-    for (size_t i = 0; i < n && !failed; i++)
-        failed = mf_in_item(t, "masks", i, &sources[i]);
-    if (!failed)
-        failed = nms_apply(sources, n, &options, &kept, &counts);
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < n && !status; i++)
+        status = mf_in_item(t, "masks", i, &sources[i]);
+    if (!status)
+        status = nms_apply(sources, n, &options, &kept, &counts);
     free(sources);
-    MF_TRY(failed);
+    MF_TRY(status);
     mf_log(t, "%lld of %lld masks kept: %lld too small, %lld near-duplicates, %lld over the limit",
            (long long)counts.kept, (long long)counts.given, (long long)counts.small,
            (long long)counts.doubles, (long long)counts.surplus);

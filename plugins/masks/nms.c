@@ -34,12 +34,12 @@ static mf_status dense_mask(const candidate *c, mf_mask *m, uint8_t **dense)
     *dense = malloc(bytes ? bytes : 1);
     if (!*dense)
         return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)c->index);
-    mf_status failed = mf_masks_crop(c->source, c->index, m->lo, m->hi, *dense);
-    if (failed) {
+    mf_status status = mf_masks_crop(c->source, c->index, m->lo, m->hi, *dense);
+    if (status) {
         free(*dense);
         *dense = NULL;
     }
-    return failed;
+    return status;
 }
 
 static mf_status pool_mask(const mf_mask *m, const uint8_t *dense, int64_t by, pooled *p)
@@ -141,38 +141,38 @@ static mf_status choose(const candidate *list, const nms_options *o, mf_masks_bu
         }
         MF_TRY(dense_mask(&list[i], &m, &dense));
         pooled *p = &kept[counts->kept];
-        mf_status failed = pool_mask(&m, dense, o->pool, p);
-        if (!failed && is_double(p, kept, counts->kept, o->iou)) {
+        mf_status status = pool_mask(&m, dense, o->pool, p);
+        if (!status && is_double(p, kept, counts->kept, o->iou)) {
             counts->doubles++;
             free(p->words);
             p->words = NULL;
-        } else if (!failed) {
-            failed = mf_masks_add(builder, &m, dense, &added);
+        } else if (!status) {
+            status = mf_masks_add(builder, &m, dense, &added);
             counts->kept++;
         }
         free(dense);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
 
 static mf_status finish(mf_masks_builder *builder, const mf_grid *grid, mf_artifact **made)
 {
-    mf_status failed = mf_artifact_new("masks", made);
-    if (failed) {
+    mf_status status = mf_artifact_new("masks", made);
+    if (status) {
         mf_masks_abandon(builder);
-        return failed;
+        return status;
     }
-    failed = mf_artifact_set_grid(*made, grid);
-    if (failed)
+    status = mf_artifact_set_grid(*made, grid);
+    if (status)
         mf_masks_abandon(builder);
     else
-        failed = mf_masks_finish(builder, *made);
-    if (failed) {
+        status = mf_masks_finish(builder, *made);
+    if (status) {
         mf_artifact_unref(*made);
         *made = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_options *o,
@@ -195,28 +195,28 @@ mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_o
     candidate *list = NULL;
     pooled *kept = NULL;
     mf_masks_builder *builder = NULL;
-    mf_status failed = collect(sources, count, &list, &counts->given);
-    if (!failed) {
+    mf_status status = collect(sources, count, &list, &counts->given);
+    if (!status) {
         kept = calloc((size_t)counts->given + 1, sizeof *kept);
-        failed = kept ? mf_masks_begin(&grid, &builder)
+        status = kept ? mf_masks_begin(&grid, &builder)
                       : mf_fail(MF_NO_MEMORY, "no memory for pooled masks");
     }
-    if (!failed)
-        failed = choose(list, o, builder, kept, counts);
-    if (!failed)
-        failed = finish(builder, &grid, made);
+    if (!status)
+        status = choose(list, o, builder, kept, counts);
+    if (!status)
+        status = finish(builder, &grid, made);
     else if (builder)
         mf_masks_abandon(builder);
     for (int64_t i = 0; kept && i < counts->given; i++)
         free(kept[i].words);
     free(kept);
     free(list);
-    if (!failed) {
-        failed = mf_artifact_inherit(*made, sources[0]);
-        if (failed) {
+    if (!status) {
+        status = mf_artifact_inherit(*made, sources[0]);
+        if (status) {
             mf_artifact_unref(*made);
             *made = NULL;
         }
     }
-    return failed;
+    return status;
 }

@@ -43,9 +43,9 @@ mf_status mf_largest_component(uint16_t *labels, const int64_t size[3])
     f.seen = calloc((size_t)f.voxels, 1);
     f.stack = malloc((size_t)f.voxels * sizeof *f.stack);
     int64_t *best = calloc(65536, sizeof *best), *start = calloc(65536, sizeof *start);
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     if (!f.seen || !f.stack || !best || !start) {
-        failed =
+        status =
             mf_fail(MF_NO_MEMORY, "no memory for components of %lld voxels", (long long)f.voxels);
     } else {
         for (int64_t v = 0; v < f.voxels; v++) {
@@ -68,5 +68,5 @@ mf_status mf_largest_component(uint16_t *labels, const int64_t size[3])
     free(f.stack);
     free(best);
     free(start);
-    return failed;
+    return status;
 }

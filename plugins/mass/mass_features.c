@@ -48,12 +48,12 @@ static mf_status open(mf_task *t, const void *p, void **session)
     *session = NULL;
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
-    mf_status failed = mf_model_read(model, true, &weights);
-    if (!failed)
-        failed = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
+    mf_status status = mf_model_read(model, true, &weights);
+    if (!status)
+        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
     mf_tensors_clear(&weights);
     *session = predictor;
-    return failed;
+    return status;
 }
 
 static void close_session(void *session)
@@ -71,9 +71,9 @@ static mf_status see(const mf_artifact *volume, const features_params *o, float 
     float *voxels;
     memcpy(settings.spacing, o->spacing.v, sizeof settings.spacing);
     MF_TRY(mf_scan_read(volume, &settings, &grid, &voxels, &modality));
-    mf_status failed =
+    mf_status status =
         mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality, &settings.normalize, NULL);
-    if (!failed) {
+    if (!status) {
         int64_t size[3];
         mf_zyx(grid.size, size);
         int64_t crop[3];
@@ -84,7 +84,7 @@ static mf_status see(const mf_artifact *volume, const features_params *o, float 
         mf_scan_crop(voxels, size, lo, crop, sizeof(float), image);
     }
     free(voxels);
-    return failed;
+    return status;
 }
 
 static mf_status fill(mf_predictor *predictor, const features_params *o, const mf_artifact *volume,
@@ -97,22 +97,22 @@ static mf_status fill(mf_predictor *predictor, const features_params *o, const m
     mf_array *values;
     float *image = malloc((size_t)(sites * 4096) * sizeof *image);
     float *raw = malloc((size_t)(sites * c) * sizeof *raw); /* channels last */
-    mf_status failed = image && raw ? see(volume, o, image)
+    mf_status status = image && raw ? see(volume, o, image)
                                     : mf_fail(MF_NO_MEMORY, "no memory for a box of the scan");
-    if (!failed)
-        failed = mf_predictor_features(predictor, image, raw);
-    if (!failed)
-        failed = mf_array_new(MF_F32, 4, shape, &values);
-    if (!failed) {
+    if (!status)
+        status = mf_predictor_features(predictor, image, raw);
+    if (!status)
+        status = mf_array_new(MF_F32, 4, shape, &values);
+    if (!status) {
         for (int64_t v = 0; v < sites; v++)
             for (int64_t k = 0; k < c; k++)
                 ((float *)values->data)[k * sites + v] = raw[v * c + k];
-        failed = mf_artifact_add(features, "values", values);
+        status = mf_artifact_add(features, "values", values);
         mf_array_unref(values);
     }
     free(image);
     free(raw);
-    return failed ? failed : mf_artifact_inherit(features, volume);
+    return status ? status : mf_artifact_inherit(features, volume);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -122,10 +122,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_cancel_point(t));
     MF_TRY(mf_artifact_new("features", &features));
-    mf_status failed = fill(session, p, volume, features);
-    if (failed) {
+    mf_status status = fill(session, p, volume, features);
+    if (status) {
         mf_artifact_unref(features);
-        return failed;
+        return status;
     }
     return mf_out(t, "features", features);
 }

@@ -26,11 +26,11 @@ static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_arti
     mf_tensors carried = {0};
     MF_TRY(mf_model_declare(w, iris));
     MF_TRY(mf_model_draw(w, seed));
-    mf_status failed = mf_model_carry(iris, NULL, &carried);
-    if (!failed)
-        failed = mf_model_artifact(w, iris, false, &carried, model);
+    mf_status status = mf_model_carry(iris, NULL, &carried);
+    if (!status)
+        status = mf_model_artifact(w, iris, false, &carried, model);
     mf_tensors_clear(&carried);
-    return failed;
+    return status;
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -44,9 +44,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
     MF_TRY(mf_task_queue(t, &queue));
     MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
-    mf_status failed = make(w, &iris, (uint64_t)o->seed, &model);
+    mf_status status = make(w, &iris, (uint64_t)o->seed, &model);
     mf_weights_free(w);
-    return failed ? failed : mf_out(t, "model", model);
+    return status ? status : mf_out(t, "model", model);
 }
 
 MF_STAGE(mf_stage_mass_init, "mass.init", 2,

@@ -70,12 +70,12 @@ static mf_status open(mf_task *t, const void *p, void **session)
     mf_zyx(((const segment_params *)p)->patch_size.v, crop);
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
-    mf_status failed = mf_model_read(model, true, &weights);
-    if (!failed)
-        failed = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
+    mf_status status = mf_model_read(model, true, &weights);
+    if (!status)
+        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
     mf_tensors_clear(&weights);
     *session = predictor;
-    return failed;
+    return status;
 }
 
 static void close_session(void *session)
@@ -105,9 +105,9 @@ static mf_status read_labels(work *w, size_t i, mf_grid *grid, mf_array **labels
     MF_TRY(mf_in_item(w->task, "labels", i, &a));
     MF_TRY(mf_artifact_grid(a, grid));
     MF_TRY(mf_artifact_array(a, "voxels", &raw));
-    mf_status failed = mf_array_convert(raw, MF_U16, labels);
+    mf_status status = mf_array_convert(raw, MF_U16, labels);
     mf_array_unref(raw);
-    return failed;
+    return status;
 }
 
 /* Which labels to find: those asked for, or all that some reference has. */
@@ -118,12 +118,12 @@ static mf_status choose_labels(work *w, size_t references)
         return mf_fail(MF_NO_MEMORY, "no memory for labels");
     for (size_t i = 0; i < w->o->labels.count; i++)
         there[w->o->labels.v[i]] = true;
-    mf_status failed = MF_OK;
-    for (size_t i = 0; i < references && !w->o->labels.count && !failed; i++) {
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < references && !w->o->labels.count && !status; i++) {
         mf_grid grid;
         mf_array *labels;
-        failed = read_labels(w, i, &grid, &labels);
-        if (failed)
+        status = read_labels(w, i, &grid, &labels);
+        if (status)
             break;
         for (int64_t v = 0; v < mf_array_count(labels); v++)
             there[((const uint16_t *)labels->data)[v]] = true;
@@ -133,9 +133,9 @@ static mf_status choose_labels(work *w, size_t references)
         if (there[label])
             w->label[w->count++] = label;
     free(there);
-    if (!failed && w->count == 0)
-        failed = mf_fail(MF_INVALID, "the references have no label other than 0");
-    return failed;
+    if (!status && w->count == 0)
+        status = mf_fail(MF_INVALID, "the references have no label other than 0");
+    return status;
 }
 
 /* The crop of a reference around one label: image f32 and mask u8 [crop]. False without voxels. */
@@ -194,24 +194,24 @@ static mf_status embed_reference(work *w, size_t index, float *image, uint8_t *m
     MF_TRY(mf_in_item(w->task, "references", index, &volume));
     MF_TRY(mf_scan_read(volume, &w->settings, &grid, &voxels, &modality));
     uint16_t *here = calloc((size_t)mf_grid_voxels(&grid), sizeof *here);
-    mf_status failed = here ? read_labels(w, index, &labels_grid, &labels)
+    mf_status status = here ? read_labels(w, index, &labels_grid, &labels)
                             : mf_fail(MF_NO_MEMORY, "no memory for labels");
-    if (!failed) {
-        failed = mf_within(mf_resample_nearest(&labels_grid, labels->data, &grid, here, 2),
+    if (!status) {
+        status = mf_within(mf_resample_nearest(&labels_grid, labels->data, &grid, here, 2),
                            "its labels");
         mf_array_unref(labels);
     }
-    if (!failed && !strcmp(w->o->normalize, "scan"))
-        failed = mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality,
+    if (!status && !strcmp(w->o->normalize, "scan"))
+        status = mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality,
                                      &w->settings.normalize, NULL);
-    for (int64_t i = 0; i < w->count && !failed; i++) {
-        failed = mf_cancel_point(w->task);
-        if (!failed)
-            failed = embed_label(w, i, &grid, voxels, here, modality, image, mask);
+    for (int64_t i = 0; i < w->count && !status; i++) {
+        status = mf_cancel_point(w->task);
+        if (!status)
+            status = embed_label(w, i, &grid, voxels, here, modality, image, mask);
     }
     free(here);
     free(voxels);
-    return failed;
+    return status;
 }
 
 /* The mean embedding of each label over the references that show it. */
@@ -228,14 +228,14 @@ static mf_status embed(work *w)
     w->seen = calloc((size_t)w->count, sizeof *w->seen);
     float *image = malloc(count * sizeof *image);
     uint8_t *mask = malloc(count * sizeof(uint16_t));
-    mf_status failed =
+    mf_status status =
         w->seen && image && mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a crop");
-    for (size_t i = 0; i < references && !failed; i++)
-        failed = mf_within(embed_reference(w, i, image, mask), "reference %zu (%s)", i,
+    for (size_t i = 0; i < references && !status; i++)
+        status = mf_within(embed_reference(w, i, image, mask), "reference %zu (%s)", i,
                            mf_in_case(w->task, "references", i));
     free(image);
     free(mask);
-    for (int64_t i = 0; i < w->count && !failed; i++) {
+    for (int64_t i = 0; i < w->count && !status; i++) {
         if (!w->seen[i])
             return mf_fail(MF_INVALID, "no reference has voxels of label %lld",
                            (long long)w->label[i]);
@@ -245,7 +245,7 @@ static mf_status embed(work *w)
                 w->priors.level[level][i * n + v] /= (float)w->seen[i];
         }
     }
-    return failed;
+    return status;
 }
 
 /* ---- query ----------------------------------------------------------------------------------- */
@@ -270,20 +270,20 @@ static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t
     *labels = calloc((size_t)count, sizeof **labels);
     if (mf_size_mul((size_t)count * sizeof(float), (size_t)w->count, &bytes))
         probability = malloc(bytes);
-    mf_status failed =
+    mf_status status =
         *labels && probability
             ? mf_normalize_voxels(voxels, count, modality, &w->settings.normalize, NULL)
             : mf_fail(MF_NO_MEMORY, "no memory for %lld probability maps", (long long)w->count);
-    if (!failed)
-        failed = mf_predictor_segment(w->predictor, voxels, size, &w->priors, w->o->overlap, step,
+    if (!status)
+        status = mf_predictor_segment(w->predictor, voxels, size, &w->priors, w->o->overlap, step,
                                       w->task, probability);
-    if (!failed)
+    if (!status)
         mf_window_compete(probability, w->count, count, w->o->threshold, w->label, *labels);
     free(probability);
     free(voxels);
-    if (!failed && w->o->keep_largest)
-        failed = mf_largest_component(*labels, size);
-    return failed;
+    if (!status && w->o->keep_largest)
+        status = mf_largest_component(*labels, size);
+    return status;
 }
 
 static mf_status publish(work *w, const mf_artifact *query, const mf_grid *grid,
@@ -296,22 +296,22 @@ static mf_status publish(work *w, const mf_artifact *query, const mf_grid *grid,
     int64_t shape[3];
     mf_zyx(own.size, shape);
     MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
-    mf_status failed = mf_resample_nearest(grid, labels, &own, voxels->data, 2);
-    if (!failed)
-        failed = mf_artifact_new("labels", &result);
-    if (failed) {
+    mf_status status = mf_resample_nearest(grid, labels, &own, voxels->data, 2);
+    if (!status)
+        status = mf_artifact_new("labels", &result);
+    if (status) {
         mf_array_unref(voxels);
-        return failed;
+        return status;
     }
-    failed = mf_artifact_add(result, "voxels", voxels);
+    status = mf_artifact_add(result, "voxels", voxels);
     mf_array_unref(voxels);
-    if (!failed)
-        failed = mf_artifact_set_grid(result, &own);
-    if (!failed)
-        failed = mf_artifact_inherit(result, query);
-    if (failed) {
+    if (!status)
+        status = mf_artifact_set_grid(result, &own);
+    if (!status)
+        status = mf_artifact_inherit(result, query);
+    if (status) {
         mf_artifact_unref(result);
-        return failed;
+        return status;
     }
     return mf_out(w->task, "labels", result);
 }
@@ -323,11 +323,11 @@ static mf_status segment(work *w)
     uint16_t *labels = NULL;
     MF_TRY(embed(w));
     MF_TRY(mf_in(w->task, "query", &query));
-    mf_status failed = mf_within(find(w, query, &grid, &labels), "the query");
-    if (!failed)
-        failed = publish(w, query, &grid, labels);
+    mf_status status = mf_within(find(w, query, &grid, &labels), "the query");
+    if (!status)
+        status = publish(w, query, &grid, labels);
     free(labels);
-    return failed;
+    return status;
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -343,11 +343,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
     memcpy(w->settings.spacing, o->spacing.v, sizeof w->settings.spacing);
     w->settings.modality = mf_normalize_modality(o->modality);
     w->settings.normalize = MF_NORMALIZE_OF(o);
-    mf_status failed = segment(w);
+    mf_status status = segment(w);
     mf_priors_clear(&w->priors);
     free(w->seen);
     free(w);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

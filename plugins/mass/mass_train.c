@@ -110,22 +110,22 @@ static mf_status start(trainer *t, mf_device *device)
     const mf_artifact *init;
     mf_tensors from = {0};
     MF_TRY(mf_in(t->task, "init", &init));
-    mf_status failed =
+    mf_status status =
         init ? mf_model_read(init, false, &from)
              : mf_model_configure(t->o->channels, t->o->num_block, t->o->pos_embed_size, &t->iris);
-    if (!failed && init)
-        failed = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
-    if (!failed)
-        failed = mf_weights_new(device, &t->weights);
-    if (!failed)
-        failed = mf_model_declare(t->weights, &t->iris);
-    if (!failed)
-        failed = init ? mf_model_load(t->weights, &from)
+    if (!status && init)
+        status = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
+    if (!status)
+        status = mf_weights_new(device, &t->weights);
+    if (!status)
+        status = mf_model_declare(t->weights, &t->iris);
+    if (!status)
+        status = init ? mf_model_load(t->weights, &from)
                       : mf_model_draw(t->weights, (uint64_t)t->o->seed);
-    if (!failed)
-        failed = mf_model_carry(&t->iris, init ? &from : NULL, &t->carried);
+    if (!status)
+        status = mf_model_carry(&t->iris, init ? &from : NULL, &t->carried);
     mf_tensors_clear(&from);
-    return failed;
+    return status;
 }
 
 /* ---- one pair -------------------------------------------------------------------------------- */
@@ -178,9 +178,9 @@ static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
         mf_differentiate(p, values.loss);
         if (t->arenas > arena_budget)
             drop_programs(t);
-        mf_status failed = mf_program_compile(p, t->weights, &t->programs[k]);
+        mf_status status = mf_program_compile(p, t->weights, &t->programs[k]);
         mf_program_free(p);
-        MF_TRY(failed);
+        MF_TRY(status);
         t->arenas += mf_executable_arena_bytes(t->programs[k]);
     }
     *e = t->programs[k];
@@ -214,12 +214,12 @@ static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
     MF_TRY(mf_stream_next(stream, &item));
     if (!item)
         return mf_fail(MF_INVALID, "the stream of pairs has ended");
-    mf_status failed = pair_read(t, item, &x);
-    if (!failed)
-        failed = learn_pair(t, &x, sum);
+    mf_status status = pair_read(t, item, &x);
+    if (!status)
+        status = learn_pair(t, &x, sum);
     pair_clear(&x);
     mf_artifact_unref(item);
-    return failed;
+    return status;
 }
 
 /* ---- its state ------------------------------------------------------------------------------- *
@@ -236,11 +236,11 @@ static mf_status save(trainer *t, int64_t i, bool keep)
 {
     mf_artifact *state;
     MF_TRY(mf_artifact_new("training", &state));
-    mf_status failed = fill_state(t, i, state);
-    if (!failed)
-        failed = mf_checkpoint_save(t->task, i, state, keep);
+    mf_status status = fill_state(t, i, state);
+    if (!status)
+        status = mf_checkpoint_save(t->task, i, state, keep);
     mf_artifact_unref(state);
-    return failed;
+    return status;
 }
 
 static mf_status resume(trainer *t, int64_t *i)
@@ -249,13 +249,13 @@ static mf_status resume(trainer *t, int64_t *i)
     MF_TRY(mf_checkpoint_load(t->task, t->last, i, &state));
     if (!state)
         return MF_OK;
-    mf_status failed = mf_state_get(state, "rows", MF_F64, *i * COLUMNS, t->rows);
-    if (!failed)
-        failed = mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
+    mf_status status = mf_state_get(state, "rows", MF_F64, *i * COLUMNS, t->rows);
+    if (!status)
+        status = mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
     mf_artifact_unref(state);
-    if (!failed)
+    if (!status)
         mf_log(t->task, "resumes after step %lld of %lld", (long long)*i, (long long)t->last);
-    return failed;
+    return status;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -323,10 +323,10 @@ static mf_status train(trainer *t)
         MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
     }
     while (i < t->last) {
-        mf_status failed = learn_step(t, stream, &schedule, i);
-        if (failed && mf_error_code(failed) == MF_CANCELLED && i > first)
+        mf_status status = learn_step(t, stream, &schedule, i);
+        if (status && mf_error_code(status) == MF_CANCELLED && i > first)
             mf_log_error(t->task, save(t, i, false)); /* what has been learned is kept */
-        MF_TRY(failed);
+        MF_TRY(status);
         i++;
         if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint_interval))
             MF_TRY(save(t, i, false));
@@ -339,15 +339,15 @@ static mf_status make_metrics(const trainer *t, mf_artifact **metrics)
     static const char *const columns[] = {"step", "loss", "dice", "bce", "lr", "grad_norm", NULL};
     mf_table *table;
     MF_TRY(mf_table_new(columns, &table));
-    mf_status failed = MF_OK;
-    for (int64_t i = 0; i < t->last && !failed; i++) {
+    mf_status status = MF_OK;
+    for (int64_t i = 0; i < t->last && !status; i++) {
         const double *r = t->rows[i];
-        failed = mf_table_row(table, r[0], r[1], r[2], r[3], r[4], r[5]);
+        status = mf_table_row(table, r[0], r[1], r[2], r[3], r[4], r[5]);
     }
-    if (!failed)
+    if (!status)
         return mf_table_finish(table, metrics);
     mf_table_free(table);
-    return failed;
+    return status;
 }
 
 static mf_status publish(trainer *t)
@@ -371,21 +371,21 @@ static mf_status run(mf_task *task, const void *p, void *session)
     t->o = p;
     t->last = t->o->stop_at >= 0 ? t->o->stop_at : t->o->steps;
     t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
-    mf_status failed = t->rows
+    mf_status status = t->rows
                            ? mf_task_queue(task, &queue)
                            : mf_fail(MF_NO_MEMORY, "no memory for %lld steps", (long long)t->last);
-    if (!failed)
-        failed = start(t, mf_queue_device(queue));
-    if (!failed)
-        failed = train(t);
-    if (!failed)
-        failed = publish(t);
+    if (!status)
+        status = start(t, mf_queue_device(queue));
+    if (!status)
+        status = train(t);
+    if (!status)
+        status = publish(t);
     drop_programs(t);
     mf_weights_free(t->weights);
     mf_tensors_clear(&t->carried);
     free(t->rows);
     free(t);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

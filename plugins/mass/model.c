@@ -30,9 +30,9 @@ mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
     MF_TRY(mf_iris_check(iris));
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, iris, crop, 1, &t);
-    mf_status failed = mf_weights_declare(w, p);
+    mf_status status = mf_weights_declare(w, p);
     mf_program_free(p);
-    return failed;
+    return status;
 }
 
 /* "[8,1,3,3,3]" */
@@ -62,9 +62,9 @@ mf_status mf_model_load(mf_weights *w, const mf_tensors *t)
                            shape_text(info.rank, info.shape, want, sizeof want));
         mf_array *values;
         MF_TRY(mf_array_convert(a, MF_F32, &values));
-        mf_status failed = mf_weights_set(w, i, values->data);
+        mf_status status = mf_weights_set(w, i, values->data);
         mf_array_unref(values);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -132,9 +132,9 @@ mf_status mf_model_draw(mf_weights *w, uint64_t seed)
             values[n] = kind == DRAW_ONES     ? 1
                         : kind == DRAW_NORMAL ? (float)mf_random_normal(&random)
                                               : (float)mf_random_uniform(&random, -bound, bound);
-        mf_status failed = mf_weights_set(w, i, values);
+        mf_status status = mf_weights_set(w, i, values);
         free(values);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -167,12 +167,12 @@ static mf_status add_weights(mf_weights *w, const char *prefix, bool average, mf
         mf_weights_info(w, i, &info);
         snprintf(name, sizeof name, "%s%s", prefix, info.name);
         MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
-        mf_status failed =
+        mf_status status =
             average ? mf_weights_get_average(w, i, array->data) : mf_weights_get(w, i, array->data);
-        if (!failed)
-            failed = mf_artifact_add(a, name, array);
+        if (!status)
+            status = mf_artifact_add(a, name, array);
         mf_array_unref(array);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -205,12 +205,12 @@ mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
                             const mf_tensors *carried, mf_artifact **artifact)
 {
     MF_TRY(mf_artifact_new("model", artifact));
-    mf_status failed = fill(w, iris, averages, carried, *artifact);
-    if (failed) {
+    mf_status status = fill(w, iris, averages, carried, *artifact);
+    if (status) {
         mf_artifact_unref(*artifact);
         *artifact = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from, mf_tensors *carried)

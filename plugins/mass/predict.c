@@ -31,14 +31,14 @@ mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t
         return mf_fail(MF_NO_MEMORY, "no memory for a model");
     p->iris = iris;
     memcpy(p->crop, crop, sizeof p->crop);
-    mf_status failed = mf_weights_new(device, &p->weights);
-    if (!failed)
-        failed = mf_model_declare(p->weights, &iris);
-    if (!failed)
-        failed = mf_model_load(p->weights, t);
-    if (failed) {
+    mf_status status = mf_weights_new(device, &p->weights);
+    if (!status)
+        status = mf_model_declare(p->weights, &iris);
+    if (!status)
+        status = mf_model_load(p->weights, t);
+    if (status) {
         mf_predictor_free(p);
-        return failed;
+        return status;
     }
     *predictor = p;
     return MF_OK;
@@ -117,9 +117,9 @@ static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
     *c = (compiled){.k = k};
     MF_TRY(mf_program_new(&program));
     what(program, &p->iris, p->crop, k);
-    mf_status failed = mf_program_compile(program, p->weights, &c->executable);
+    mf_status status = mf_program_compile(program, p->weights, &c->executable);
     mf_program_free(program);
-    return failed;
+    return status;
 }
 
 mf_status mf_predictor_embed(mf_predictor *p, const float *image, const uint8_t *masks, int64_t k,
@@ -134,10 +134,10 @@ mf_status mf_predictor_embed(mf_predictor *p, const float *image, const uint8_t 
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         char name[16];
         snprintf(name, sizeof name, "prior%d", i);
-        mf_status failed = mf_executable_get(e, name, priors->level[i]);
-        if (failed) {
+        mf_status status = mf_executable_get(e, name, priors->level[i]);
+        if (status) {
             mf_priors_clear(priors);
-            return failed;
+            return status;
         }
     }
     return MF_OK;

@@ -32,18 +32,18 @@ static mf_status compile(trainer *t)
     mf_program *p;
     MF_TRY(mf_program_new(&p));
     mf_head_training(p, &o->head, o->batch, o->sites, true);
-    mf_status failed = mf_weights_declare(t->weights, p);
-    if (!failed)
-        failed = mf_model_draw(t->weights, o->seed);
-    if (!failed)
-        failed = mf_program_compile(p, t->weights, &t->train);
+    mf_status status = mf_weights_declare(t->weights, p);
+    if (!status)
+        status = mf_model_draw(t->weights, o->seed);
+    if (!status)
+        status = mf_program_compile(p, t->weights, &t->train);
     mf_program_free(p);
-    MF_TRY(failed);
+    MF_TRY(status);
     MF_TRY(mf_program_new(&p));
     mf_head_logits(p, &o->head, o->batch, o->sites, false);
-    failed = mf_program_compile(p, t->weights, &t->test);
+    status = mf_program_compile(p, t->weights, &t->test);
     mf_program_free(p);
-    return failed;
+    return status;
 }
 
 static mf_status allocate(trainer *t, const mf_probe_set *train)
@@ -163,10 +163,10 @@ static mf_status keep_state(trainer *t, mf_artifact **state)
 {
     mf_artifact *made;
     MF_TRY(mf_artifact_new("training", &made));
-    mf_status failed = fill_state(t, made);
-    if (failed) {
+    mf_status status = fill_state(t, made);
+    if (status) {
         mf_artifact_unref(made);
-        return failed;
+        return status;
     }
     mf_artifact_unref(*state);
     *state = made;
@@ -194,9 +194,9 @@ static mf_status resume(trainer *t, int64_t *epoch)
     MF_TRY(t->o->resume(t->o->user, epoch, &state));
     if (!state)
         return MF_OK;
-    mf_status failed = take_state(t, state);
+    mf_status status = take_state(t, state);
     mf_artifact_unref(state);
-    return failed;
+    return status;
 }
 
 /* ---- training -------------------------------------------------------------------------------- */
@@ -259,9 +259,9 @@ static mf_status train_all(trainer *t, const mf_probe_set *train)
     MF_TRY(resume(t, &epoch));
     if (t->o->begin)
         t->o->begin(t->o->user, epoch);
-    mf_status failed = learn_all(t, train, epoch, last, &state);
+    mf_status status = learn_all(t, train, epoch, last, &state);
     mf_artifact_unref(state);
-    return failed;
+    return status;
 }
 
 static mf_status predict_all(trainer *t, const mf_probe_set *test, double *probability)
@@ -269,16 +269,16 @@ static mf_status predict_all(trainer *t, const mf_probe_set *test, double *proba
     const mf_probe *o = t->o;
     int64_t classes = o->head.classes;
     float *logits = calloc((size_t)(o->batch * classes), sizeof *logits);
-    mf_status failed = logits ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for logits");
-    for (int64_t first = 0; first < test->n && !failed; first += o->batch) {
+    mf_status status = logits ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for logits");
+    for (int64_t first = 0; first < test->n && !status; first += o->batch) {
         int64_t n = test->n - first < o->batch ? test->n - first : o->batch;
         memcpy(t->x, test->x + first * case_size(o), sizeof(float) * (size_t)(n * case_size(o)));
-        failed = mf_executable_set(t->test, "features", t->x);
-        if (!failed)
-            failed = mf_executable_run(t->test);
-        if (!failed)
-            failed = mf_executable_get(t->test, "logits", logits);
-        for (int64_t i = 0; i < n && !failed; i++) {
+        status = mf_executable_set(t->test, "features", t->x);
+        if (!status)
+            status = mf_executable_run(t->test);
+        if (!status)
+            status = mf_executable_get(t->test, "logits", logits);
+        for (int64_t i = 0; i < n && !status; i++) {
             double *p = probability + (first + i) * classes, sum = 0, most = -INFINITY;
             for (int64_t c = 0; c < classes; c++)
                 most = fmax(most, (double)logits[i * classes + c]);
@@ -289,20 +289,20 @@ static mf_status predict_all(trainer *t, const mf_probe_set *test, double *proba
         }
     }
     free(logits);
-    return failed;
+    return status;
 }
 
 mf_status mf_probe_run(const mf_probe *o, mf_weights *w, const mf_probe_set *train,
                        const mf_probe_set *test, double *probability)
 {
     trainer t = {.o = o, .weights = w};
-    mf_status failed = allocate(&t, train);
-    if (!failed)
-        failed = compile(&t);
-    if (!failed)
-        failed = train_all(&t, train);
-    if (!failed)
-        failed = predict_all(&t, test, probability);
+    mf_status status = allocate(&t, train);
+    if (!status)
+        status = compile(&t);
+    if (!status)
+        status = train_all(&t, train);
+    if (!status)
+        status = predict_all(&t, test, probability);
     mf_executable_free(t.train);
     mf_executable_free(t.test);
     free(t.order);
@@ -311,5 +311,5 @@ mf_status mf_probe_run(const mf_probe *o, mf_weights *w, const mf_probe_set *tra
     free(t.target);
     free(t.weight);
     free(t.class_weight);
-    return failed;
+    return status;
 }

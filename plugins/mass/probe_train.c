@@ -192,9 +192,9 @@ static mf_status read_case(work *w, const char *port, mf_probe_set *s, size_t i)
                        text);
     MF_TRY(mf_in_item(w->task, port, i, &a));
     MF_TRY(mf_artifact_array(a, "values", &values));
-    mf_status failed = add_case(w, values, s, i);
+    mf_status status = add_case(w, values, s, i);
     mf_array_unref(values);
-    return failed;
+    return status;
 }
 
 static mf_status read_set(work *w, const char *port, mf_probe_set *s)
@@ -273,19 +273,19 @@ static mf_status publish_metrics(work *w, const mf_scores *s)
     mf_table *table;
     mf_artifact *a;
     MF_TRY(mf_table_new(columns, &table));
-    mf_status failed = mf_table_row(table, "auc", s->auc);
-    if (!failed)
-        failed = mf_table_row(table, "accuracy", s->accuracy);
-    if (!failed)
-        failed = mf_table_row(table, "balanced_accuracy", s->balanced);
-    for (int64_t i = 0; i < n * n && !failed; i++) {
+    mf_status status = mf_table_row(table, "auc", s->auc);
+    if (!status)
+        status = mf_table_row(table, "accuracy", s->accuracy);
+    if (!status)
+        status = mf_table_row(table, "balanced_accuracy", s->balanced);
+    for (int64_t i = 0; i < n * n && !status; i++) {
         char name[600];
         snprintf(name, sizeof name, "%s as %s", w->classes.name[i / n], w->classes.name[i % n]);
-        failed = mf_table_row(table, name, (double)s->confusion[i]);
+        status = mf_table_row(table, name, (double)s->confusion[i]);
     }
-    if (failed) {
+    if (status) {
         mf_table_free(table);
-        return failed;
+        return status;
     }
     MF_TRY(mf_table_finish(table, &a));
     return mf_out(w->task, "metrics", a);
@@ -300,19 +300,19 @@ static mf_status publish_predictions(work *w, const double *probability)
     mf_table *table;
     mf_artifact *a;
     MF_TRY(mf_table_new(columns, &table));
-    mf_status failed = MF_OK;
-    for (int64_t i = 0; i < w->test.n && !failed; i++) {
+    mf_status status = MF_OK;
+    for (int64_t i = 0; i < w->test.n && !status; i++) {
         const double *p = probability + i * n;
         int64_t best = 0;
         for (int64_t c = 1; c < n; c++)
             best = p[c] > p[best] ? c : best;
-        failed = mf_table_row(table, mf_in_case(w->task, "test", (size_t)i),
+        status = mf_table_row(table, mf_in_case(w->task, "test", (size_t)i),
                               w->classes.name[w->test.truth[i]], w->classes.name[best],
                               p[w->test.truth[i]], p[n - 1]);
     }
-    if (failed) {
+    if (status) {
         mf_table_free(table);
-        return failed;
+        return status;
     }
     MF_TRY(mf_table_finish(table, &a));
     return mf_out(w->task, "predictions", a);
@@ -323,9 +323,9 @@ static mf_status add_vector(mf_artifact *a, const char *name, const float *value
     mf_array *array;
     MF_TRY(mf_array_new(MF_F32, 1, &n, &array));
     memcpy(array->data, values, array->bytes);
-    mf_status failed = mf_artifact_add(a, name, array);
+    mf_status status = mf_artifact_add(a, name, array);
     mf_array_unref(array);
-    return failed;
+    return status;
 }
 
 static mf_status fill_head(work *w, mf_weights *weights, mf_artifact *a)
@@ -342,11 +342,11 @@ static mf_status fill_head(work *w, mf_weights *weights, mf_artifact *a)
         mf_array *array;
         mf_weights_info(weights, i, &info);
         MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
-        mf_status failed = mf_weights_get(weights, i, array->data);
-        if (!failed)
-            failed = mf_artifact_add(a, info.name, array);
+        mf_status status = mf_weights_get(weights, i, array->data);
+        if (!status)
+            status = mf_artifact_add(a, info.name, array);
         mf_array_unref(array);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     if (!w->mean)
         return MF_OK;
@@ -358,10 +358,10 @@ static mf_status publish_head(work *w, mf_weights *weights)
 {
     mf_artifact *a;
     MF_TRY(mf_artifact_new("model", &a));
-    mf_status failed = fill_head(w, weights, a);
-    if (failed) {
+    mf_status status = fill_head(w, weights, a);
+    if (status) {
         mf_artifact_unref(a);
-        return failed;
+        return status;
     }
     return mf_out(w->task, "head", a);
 }
@@ -449,9 +449,9 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
     MF_TRY(mf_probe_run(&probe, weights, &w->train, &w->test, probability));
     MF_TRY(mf_scores_make(probability, w->test.truth, w->test.n, w->classes.count, &scores));
     say_scores(w, &scores);
-    mf_status failed = publish_metrics(w, &scores);
+    mf_status status = publish_metrics(w, &scores);
     mf_scores_clear(&scores);
-    MF_TRY(failed);
+    MF_TRY(status);
     MF_TRY(publish_predictions(w, probability));
     return publish_head(w, weights);
 }
@@ -466,26 +466,26 @@ static mf_status work_all(work *w)
     MF_TRY(standardize(w));
     MF_TRY(mf_task_queue(w->task, &queue));
     double *probability = calloc((size_t)(w->test.n * w->classes.count), sizeof *probability);
-    mf_status failed = probability ? mf_weights_new(mf_queue_device(queue), &weights)
+    mf_status status = probability ? mf_weights_new(mf_queue_device(queue), &weights)
                                    : mf_fail(MF_NO_MEMORY, "no memory for probabilities");
-    if (!failed)
-        failed = judge(w, weights, probability);
+    if (!status)
+        status = judge(w, weights, probability);
     mf_weights_free(weights);
     free(probability);
-    return failed;
+    return status;
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     (void)session;
     work w = {.task = t, .o = p};
-    mf_status failed = work_all(&w);
+    mf_status status = work_all(&w);
     set_clear(&w.train);
     set_clear(&w.test);
     free(w.mean);
     free(w.scale);
     classes_clear(&w.classes);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

@@ -24,15 +24,15 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
         !(*voxels = malloc(bytes)))
         return mf_fail(MF_NO_MEMORY, "no memory for %lld voxels", (long long)mf_grid_voxels(grid));
     float missing = known && *modality == MF_MODALITY_CT ? (float)settings->normalize.window[0] : 0;
-    mf_status failed =
+    mf_status status =
         mf_resample_artifact(volume, "voxels", &from, grid, missing, *voxels, &replaced);
-    if (!failed && !known)
-        failed = mf_modality_guess(*voxels, mf_grid_voxels(grid), modality);
-    if (failed) {
+    if (!status && !known)
+        status = mf_modality_guess(*voxels, mf_grid_voxels(grid), modality);
+    if (status) {
         free(*voxels);
         *voxels = NULL;
     }
-    return failed;
+    return status;
 }
 
 void mf_scan_crop(const void *src, const int64_t size[3], const int64_t lo[3],

@@ -25,9 +25,9 @@ static mf_status add_auc(const double *probability, const int64_t *truth, int64_
 {
     double *score = calloc((size_t)n, sizeof *score), auc, sum = 0;
     bool *positive = calloc((size_t)n, sizeof *positive);
-    mf_status failed = score && positive ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for scores");
+    mf_status status = score && positive ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for scores");
     int64_t first = classes == 2 ? 1 : 0;
-    for (int64_t c = first; c < classes && !failed; c++) {
+    for (int64_t c = first; c < classes && !status; c++) {
         for (int64_t i = 0; i < n; i++) {
             score[i] = probability[i * classes + c];
             positive[i] = truth[i] == c;
@@ -40,7 +40,7 @@ static mf_status add_auc(const double *probability, const int64_t *truth, int64_
     s->auc = s->auc_classes ? sum / (double)s->auc_classes : NAN;
     free(score);
     free(positive);
-    return failed;
+    return status;
 }
 
 mf_status mf_scores_make(const double *probability, const int64_t *truth, int64_t n,
@@ -52,10 +52,10 @@ mf_status mf_scores_make(const double *probability, const int64_t *truth, int64_
     scores->confusion = calloc((size_t)(classes * classes), sizeof(int64_t));
     if (!scores->confusion)
         return mf_fail(MF_NO_MEMORY, "no memory for %lld classes", (long long)classes);
-    mf_status failed = add_auc(probability, truth, n, classes, scores);
-    if (failed) {
+    mf_status status = add_auc(probability, truth, n, classes, scores);
+    if (status) {
         mf_scores_clear(scores);
-        return failed;
+        return status;
     }
     int64_t right = 0, present = 0;
     for (int64_t i = 0; i < n; i++) {

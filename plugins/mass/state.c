@@ -28,11 +28,11 @@ static mf_status put_weight(mf_artifact *state, mf_weights *w, size_t i, size_t 
     mf_weights_info(w, i, &info);
     name_of(name, part, &info);
     MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
-    mf_status failed = mf_weights_get_part(w, i, parts[part].part, array->data);
-    if (!failed)
-        failed = mf_artifact_add(state, name, array);
+    mf_status status = mf_weights_get_part(w, i, parts[part].part, array->data);
+    if (!status)
+        status = mf_artifact_add(state, name, array);
     mf_array_unref(array);
-    return failed;
+    return status;
 }
 
 mf_status mf_state_put_weights(mf_artifact *state, mf_weights *w, bool averages)
@@ -63,9 +63,9 @@ static mf_status get_weight(const mf_artifact *state, mf_weights *w, size_t i, s
     mf_weights_info(w, i, &info);
     name_of(name, part, &info);
     MF_TRY(get(state, name, MF_F32, info.count, &array));
-    mf_status failed = mf_weights_set_part(w, i, parts[part].part, array->data);
+    mf_status status = mf_weights_set_part(w, i, parts[part].part, array->data);
     mf_array_unref(array);
-    return failed;
+    return status;
 }
 
 mf_status mf_state_get_weights(const mf_artifact *state, mf_weights *w, bool averages)
@@ -85,9 +85,9 @@ mf_status mf_state_put(mf_artifact *state, const char *name, mf_dtype dtype, int
     MF_TRY(mf_array_new(dtype, 1, &count, &array));
     if (count)
         memcpy(array->data, values, array->bytes);
-    mf_status failed = mf_artifact_add(state, name, array);
+    mf_status status = mf_artifact_add(state, name, array);
     mf_array_unref(array);
-    return failed;
+    return status;
 }
 
 mf_status mf_state_get(const mf_artifact *state, const char *name, mf_dtype dtype, int64_t count,

@@ -132,10 +132,10 @@ static mf_status visit_all(const mf_window *w, work *k)
 mf_status mf_window_run(const mf_window *w, const float *image, float *probability)
 {
     work k = {0};
-    mf_status failed = prepare(w, image, &k);
-    if (!failed)
-        failed = visit_all(w, &k);
-    if (!failed) {
+    mf_status status = prepare(w, image, &k);
+    if (!status)
+        status = visit_all(w, &k);
+    if (!status) {
         int64_t voxels = volume(k.padded);
         for (int64_t i = 0; i < w->k; i++)
             for (int64_t z = 0; z < w->size[0]; z++)
@@ -147,7 +147,7 @@ mf_status mf_window_run(const mf_window *w, const float *image, float *probabili
                     }
     }
     work_free(&k);
-    return failed;
+    return status;
 }
 
 void mf_window_compete(const float *probability, int64_t k, int64_t voxels, double threshold,

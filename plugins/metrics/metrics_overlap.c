@@ -105,32 +105,32 @@ static mf_status compare(work *w, const char *name, const mf_array *pred, const 
         return MF_OK;
     }
     bool *seen = calloc(MOST_LABELS + 1, 1);
-    mf_status failed = seen ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of labels");
-    for (int64_t i = 0; i < n && !failed; i++)
+    mf_status status = seen ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of labels");
+    for (int64_t i = 0; i < n && !status; i++)
         for (int k = 0; k < 2; k++) {
             int32_t l = k ? b[i] : a[i];
             if (l > MOST_LABELS || l < 0)
-                failed = mf_fail(MF_UNSUPPORTED, "case %s: label %d; 0 to %d are compared", name, l,
+                status = mf_fail(MF_UNSUPPORTED, "case %s: label %d; 0 to %d are compared", name, l,
                                  MOST_LABELS);
             else
                 seen[l] = true;
-            if (failed)
+            if (status)
                 break;
         }
-    for (int32_t l = 1; l <= MOST_LABELS && !failed; l++)
+    for (int32_t l = 1; l <= MOST_LABELS && !status; l++)
         if (seen[l])
-            failed = compare_label(w, name, a, b, g, l);
+            status = compare_label(w, name, a, b, g, l);
     free(seen);
-    return failed;
+    return status;
 }
 
 static mf_status wide_voxels(const mf_artifact *a, mf_array **wide)
 {
     mf_array *voxels;
     MF_TRY(mf_artifact_array(a, "voxels", &voxels));
-    mf_status failed = mf_array_convert(voxels, MF_I32, wide);
+    mf_status status = mf_array_convert(voxels, MF_I32, wide);
     mf_array_unref(voxels);
-    return failed;
+    return status;
 }
 
 static mf_status compare_case(work *w, size_t i)
@@ -158,13 +158,13 @@ static mf_status compare_case(work *w, size_t i)
                                (long long)gt.size[2]),
                        "load the truth with labels.load, with the scan as its input `like`");
     MF_TRY(wide_voxels(pred, &a));
-    mf_status failed = wide_voxels(truth, &b);
-    if (!failed) {
-        failed = compare(w, name, a, b, &gt);
+    mf_status status = wide_voxels(truth, &b);
+    if (!status) {
+        status = compare(w, name, a, b, &gt);
         mf_array_unref(b);
     }
     mf_array_unref(a);
-    return failed;
+    return status;
 }
 
 /* Means over all labels of all cases, each over those where it is defined. */
@@ -206,13 +206,13 @@ static mf_status summarize(work *w)
             continue;
         if (!mean)
             snprintf(name, sizeof name, "%d", l);
-        mf_status failed =
+        mf_status status =
             mf_table_row(table, name, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
                          d > 0 ? s->asd / d : NAN, (double)s->false_negatives,
                          (double)s->false_positives, d, (double)s->empty);
-        if (failed) {
+        if (status) {
             mf_table_free(table);
-            return failed;
+            return status;
         }
     }
     say(w);
@@ -230,24 +230,24 @@ static mf_status run(mf_task *t, const void *p, void *session)
     (void)session;
     MF_TRY(mf_table_new(columns, &w.table));
     w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
-    mf_status failed = w.label ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a summary");
-    for (size_t i = 0; i < cases && !failed; i++) {
-        failed = mf_cancel_point(t);
-        if (!failed)
-            failed = compare_case(&w, i);
+    mf_status status = w.label ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a summary");
+    for (size_t i = 0; i < cases && !status; i++) {
+        status = mf_cancel_point(t);
+        if (!status)
+            status = compare_case(&w, i);
         mf_progress(t, (int64_t)i + 1, (int64_t)cases, NULL);
     }
-    if (failed) {
+    if (status) {
         mf_table_free(w.table);
     } else {
-        failed = mf_table_finish(w.table, &table);
-        if (!failed)
-            failed = mf_out(t, "table", table);
+        status = mf_table_finish(w.table, &table);
+        if (!status)
+            status = mf_out(t, "table", table);
     }
-    if (!failed)
-        failed = summarize(&w);
+    if (!status)
+        status = summarize(&w);
     free(w.label);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

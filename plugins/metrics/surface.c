@@ -155,19 +155,19 @@ static mf_status measure_surfaces(const int32_t *a, const int32_t *b, const int6
     uint8_t *touched = malloc((size_t)corners);
     float *room = malloc((size_t)corners * 4 * sizeof *room);
     double *sorted = malloc((size_t)corners * sizeof *sorted), mean[2], p95[2];
-    mf_status failed = touched && room && sorted
+    mf_status status = touched && room && sorted
                            ? MF_OK
                            : mf_fail(MF_NO_MEMORY, "no memory for surface distances");
-    if (!failed) {
+    if (!status) {
         float *edge_a = room, *edge_b = room + corners, *to_a = room + 2 * corners,
               *to_b = room + 3 * corners;
         outline(a, n, label, lo, m, touched, edge_a);
         outline(b, n, label, lo, m, touched, edge_b);
         memcpy(to_a, edge_a, (size_t)(2 * corners) * sizeof *room);
-        failed = surface_distances(to_a, m, spacing);
-        if (!failed)
-            failed = surface_distances(to_b, m, spacing);
-        if (!failed) {
+        status = surface_distances(to_a, m, spacing);
+        if (!status)
+            status = surface_distances(to_b, m, spacing);
+        if (!status) {
             directed(edge_a, to_b, corners, sorted, &mean[0], &p95[0]);
             directed(edge_b, to_a, corners, sorted, &mean[1], &p95[1]);
             o->asd = (mean[0] + mean[1]) / 2;
@@ -177,7 +177,7 @@ static mf_status measure_surfaces(const int32_t *a, const int32_t *b, const int6
     free(touched);
     free(room);
     free(sorted);
-    return failed;
+    return status;
 }
 
 mf_status overlap_measure(const int32_t *a, const int32_t *b, const int64_t n[3],

@@ -232,22 +232,22 @@ static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *cons
     double cells[MOST_COLUMNS];
     const char *texts[MOST_COLUMNS] = {0};
     char *copies[MOST_COLUMNS] = {0};
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     label_row(j, i, cells, texts);
-    for (size_t k = j->own; k < j->count && !failed; k++) {
+    for (size_t k = j->own; k < j->count && !status; k++) {
         if (numbers[k])
             cells[k] = ((const double *)numbers[k]->data)[row];
         if (numbers[k] && j->columns[k].text)
-            failed = number_cell(j, k, i, cells[k], &copies[k]);
+            status = number_cell(j, k, i, cells[k], &copies[k]);
         else if (!numbers[k])
-            failed = read_cell(a, k - j->own, row, &copies[k]);
+            status = read_cell(a, k - j->own, row, &copies[k]);
         texts[k] = copies[k];
     }
-    if (!failed)
-        failed = mf_table_put(j->table, cells, texts);
+    if (!status)
+        status = mf_table_put(j->table, cells, texts);
     for (size_t k = j->own; k < j->count; k++)
         free(copies[k]);
-    return failed;
+    return status;
 }
 
 static mf_status add_table(join *j, size_t i)
@@ -257,12 +257,12 @@ static mf_status add_table(join *j, size_t i)
     int64_t rows = 0;
     MF_TRY(mf_in_item(j->task, "tables", i, &a));
     MF_TRY(check_columns(j, i, a));
-    mf_status failed = read_numbers(j, a, numbers, &rows);
-    for (int64_t row = 0; row < rows && !failed; row++)
-        failed = put_row(j, i, a, numbers, row);
+    mf_status status = read_numbers(j, a, numbers, &rows);
+    for (int64_t row = 0; row < rows && !status; row++)
+        status = put_row(j, i, a, numbers, row);
     for (size_t k = j->own; k < j->count; k++)
         mf_array_unref(numbers[k]);
-    return failed;
+    return status;
 }
 
 static mf_status new_table(join *j)
@@ -285,17 +285,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (!j)
         return mf_fail(MF_NO_MEMORY, "no memory for a table");
     j->task = t;
-    mf_status failed = choose_columns(j);
-    if (!failed)
-        failed = new_table(j);
-    for (size_t i = 0; i < mf_in_count(t, "tables") && !failed; i++)
-        failed = add_table(j, i);
-    if (failed)
+    mf_status status = choose_columns(j);
+    if (!status)
+        status = new_table(j);
+    for (size_t i = 0; i < mf_in_count(t, "tables") && !status; i++)
+        status = add_table(j, i);
+    if (status)
         mf_table_free(j->table);
     else
-        failed = mf_table_finish(j->table, &table);
+        status = mf_table_finish(j->table, &table);
     free(j);
-    return failed ? failed : mf_out(t, "table", table);
+    return status ? status : mf_out(t, "table", table);
 }
 
 MF_STAGE(

@@ -19,11 +19,11 @@ static mf_status fill(mf_artifact *model, const mf_tensors *t)
     for (size_t i = 0; i < t->count; i++) {
         mf_array *values;
         MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));
-        mf_status failed = check_finite(t->item[i].name, values);
-        if (!failed)
-            failed = mf_artifact_add(model, t->item[i].name, values);
+        mf_status status = check_finite(t->item[i].name, values);
+        if (!status)
+            status = mf_artifact_add(model, t->item[i].name, values);
         mf_array_unref(values);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -64,12 +64,12 @@ mf_status mf_architecture_model(mf_tensors *t, const sam2_config *said, mf_artif
     if (sam2_names_foreign(t))
         MF_TRY(sam2_names_original(t));
     MF_TRY(mf_artifact_new("model", model));
-    mf_status failed = describe(t, said, *model);
-    if (!failed)
-        failed = fill(*model, t);
-    if (failed) {
+    mf_status status = describe(t, said, *model);
+    if (!status)
+        status = fill(*model, t);
+    if (status) {
         mf_artifact_unref(*model);
         *model = NULL;
     }
-    return failed;
+    return status;
 }

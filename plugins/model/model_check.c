@@ -28,7 +28,7 @@ static mf_status check_tensor(const mf_artifact *a, const char *prefix, const ch
     snprintf(full, sizeof full, "%s%s", prefix, name);
     if (!shape_of(a, full, &has_rank, has))
         return mf_fail(MF_INVALID, "it has no tensor %s", full);
-    if (has_rank == rank && memcmp(has, shape, sizeof *shape * (size_t)rank) == 0)
+    if (has_rank == rank && !memcmp(has, shape, sizeof *shape * (size_t)rank))
         return MF_OK;
     return mf_fail(MF_INVALID, "tensor %s has another shape than a model of its sizes", full);
 }
@@ -60,9 +60,9 @@ static mf_status check_iris(const mf_artifact *a)
     MF_TRY(mf_iris_from_shapes(shape_of, a, &iris));
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, &iris, crop, 1, &training);
-    mf_status failed = check_all(a, p);
+    mf_status status = check_all(a, p);
     mf_program_free(p);
-    return failed;
+    return status;
 }
 
 /* ---- SAM 2 ----------------------------------------------------------------------------------- */
@@ -73,30 +73,30 @@ static mf_status check_sam2(const mf_artifact *a)
     mf_tensors t = {.item = calloc(count + 1, sizeof *t.item), .count = count, .sorted = true};
     mf_array *shapes = calloc(count + 1, sizeof *shapes); /* without numbers */
     sam2_config config;
-    mf_status failed = t.item && shapes ? sam2_config_of(a, &config)
+    mf_status status = t.item && shapes ? sam2_config_of(a, &config)
                                         : mf_fail(MF_NO_MEMORY, "no memory for a list of tensors");
-    for (size_t i = 0; i < count && !failed; i++) {
+    for (size_t i = 0; i < count && !status; i++) {
         mf_array_info info;
         mf_artifact_array_info(a, i, &info);
         if (info.ragged)
-            failed = mf_fail(MF_INVALID, "tensor %s has rows", info.name);
+            status = mf_fail(MF_INVALID, "tensor %s has rows", info.name);
         shapes[i] = (mf_array){.dtype = info.dtype, .rank = info.rank};
         memcpy(shapes[i].shape, info.shape, sizeof info.shape);
         t.item[i] = (mf_tensor){(char *)info.name, &shapes[i]};
     }
-    if (!failed)
-        failed = sam2_config_match(&t, &config);
+    if (!status)
+        status = sam2_config_match(&t, &config);
     free(t.item);
     free(shapes);
-    return failed;
+    return status;
 }
 
 mf_status mf_check_model(const mf_artifact *a)
 {
     const char *architecture = mf_artifact_text(a, "architecture");
-    if (architecture && strcmp(architecture, "iris") == 0)
+    if (architecture && !strcmp(architecture, "iris"))
         return check_iris(a);
-    if (architecture && strcmp(architecture, "sam2") == 0)
+    if (architecture && !strcmp(architecture, "sam2"))
         return check_sam2(a);
     return MF_OK;
 }

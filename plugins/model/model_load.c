@@ -67,25 +67,25 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_artifact *model = NULL;
     (void)session;
     MF_TRY(mf_tensors_read(o->path, &tensors));
-    mf_status failed = mf_within(mf_architecture_model(&tensors, &said, &model), "%s", o->path);
+    mf_status status = mf_within(mf_architecture_model(&tensors, &said, &model), "%s", o->path);
     mf_tensors_clear(&tensors);
-    return failed ? failed : mf_out(t, "model", model);
+    return status ? status : mf_out(t, "model", model);
 }
 
 /* Whatever tensors the file has, as they are, and why they are no model. */
 static mf_status bare(const mf_tensors *t, const char *why, mf_artifact **model)
 {
     MF_TRY(mf_artifact_new("model", model));
-    mf_status failed = mf_artifact_set_text(*model, "architecture", "unknown");
-    if (!failed)
-        failed = mf_artifact_set_text(*model, "reason", why);
-    for (size_t i = 0; i < t->count && !failed; i++)
-        failed = mf_artifact_add(*model, t->item[i].name, t->item[i].array);
-    if (failed) {
+    mf_status status = mf_artifact_set_text(*model, "architecture", "unknown");
+    if (!status)
+        status = mf_artifact_set_text(*model, "reason", why);
+    for (size_t i = 0; i < t->count && !status; i++)
+        status = mf_artifact_add(*model, t->item[i].name, t->item[i].array);
+    if (status) {
         mf_artifact_unref(*model);
         *model = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status mf_read_model(const char *path, mf_artifact **model)
@@ -93,16 +93,16 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
     mf_tensors tensors = {0};
     *model = NULL;
     MF_TRY(mf_tensors_read(path, &tensors));
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     mf_status unknown = mf_architecture_model(&tensors, &(sam2_config){0}, model);
     if (unknown) {
         char *why = mf_error_text(unknown);
-        failed = bare(&tensors, why, model);
+        status = bare(&tensors, why, model);
         free(why);
         mf_error_free(unknown);
     }
     mf_tensors_clear(&tensors);
-    return failed;
+    return status;
 }
 
 MF_STAGE(mf_stage_model_load, "model.load", 3, "Loads a model's weights from a file.",

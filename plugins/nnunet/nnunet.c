@@ -159,19 +159,19 @@ static mf_status read_set(dataset *d, const char *suffix, const char *set, bool 
     struct dirent **entries;
     const char *folder = mf_cases_text(d->cases, "%s/images%s", d->folder, suffix);
     int count = scandir(folder, &entries, NULL, alphasort);
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     *cases = 0;
     if (count < 0 && !must && errno == ENOENT)
         return MF_OK;
     if (count < 0)
         return mf_fail(MF_IO, "cannot read the folder %s: %s", folder, strerror(errno));
     for (int i = 0; i < count; i++) {
-        if (!error)
-            error = read_file(d, suffix, entries[i]->d_name, set, must, cases);
+        if (!status)
+            status = read_file(d, suffix, entries[i]->d_name, set, must, cases);
         free(entries[i]);
     }
     free(entries);
-    return error;
+    return status;
 }
 
 /* A file that dataset.json names, from the data set's folder. */

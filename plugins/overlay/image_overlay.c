@@ -80,14 +80,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
         picture_window(volume, &options);
     }
     MF_TRY(picture_draw(volume, labels ? labels : masks ? masks : seeds, &options, &rgb));
-    mf_status failed = mf_artifact_new("image", &image);
-    if (!failed) {
-        failed = mf_artifact_add(image, "rgb", rgb);
-        if (failed)
+    mf_status status = mf_artifact_new("image", &image);
+    if (!status) {
+        status = mf_artifact_add(image, "rgb", rgb);
+        if (status)
             mf_artifact_unref(image);
     }
     mf_array_unref(rgb);
-    MF_TRY(failed);
+    MF_TRY(status);
     return mf_out(t, "image", image);
 }
 

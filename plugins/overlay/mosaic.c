@@ -170,8 +170,8 @@ static mf_status tint_mask(canvas *s, int64_t k, int64_t slice, int64_t x0, int6
     uint8_t *dense = malloc((size_t)(size[0] * size[1] * size[2]));
     if (!dense)
         return mf_fail(MF_NO_MEMORY, "no memory for a slice of mask %lld", (long long)k);
-    mf_status failed = mf_masks_crop(s->masks, k, m.lo, m.hi, dense);
-    for (int64_t y = 0; y < s->height && !failed; y++)
+    mf_status status = mf_masks_crop(s->masks, k, m.lo, m.hi, dense);
+    for (int64_t y = 0; y < s->height && !status; y++)
         for (int64_t x = 0; x < s->width; x++) {
             int64_t i[3];
             bool in = true;
@@ -187,9 +187,9 @@ static mf_status tint_mask(canvas *s, int64_t k, int64_t slice, int64_t x0, int6
                 in && dense[(i[2] * size[1] + i[1]) * size[0] + i[0]] ? (int32_t)k + 1 : 0;
         }
     free(dense);
-    if (!failed)
+    if (!status)
         tint(s, x0, y0);
-    return failed;
+    return status;
 }
 
 static mf_status draw_tile(canvas *s, int64_t index, int64_t slice)
@@ -294,20 +294,20 @@ static mf_status choose_masks(canvas *s)
     int64_t n = mf_masks_count(s->masks);
     sized *list = calloc((size_t)n + 1, sizeof *list);
     s->mask = calloc((size_t)n + 1, sizeof *s->mask);
-    mf_status failed =
+    mf_status status =
         list && s->mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of masks");
-    for (int64_t k = 0; k < n && !failed; k++) {
+    for (int64_t k = 0; k < n && !status; k++) {
         list[k].index = k;
-        failed = mf_masks_volume(s->masks, k, &list[k].voxels);
+        status = mf_masks_volume(s->masks, k, &list[k].voxels);
     }
-    if (!failed) {
+    if (!status) {
         qsort(list, (size_t)n, sizeof *list, larger_first);
         s->mask_count = s->o->masks && s->o->masks < n ? s->o->masks : n;
         for (int64_t k = 0; k < s->mask_count; k++)
             s->mask[k] = list[k].index;
     }
     free(list);
-    return failed;
+    return status;
 }
 
 /* Seeds lie on few slices: only those are shown. None where they were cut another way. */
@@ -402,9 +402,9 @@ static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
 {
     mf_array *own;
     MF_TRY(mf_artifact_array(a, "voxels", &own));
-    mf_status failed = mf_array_convert(own, dtype, made);
+    mf_status status = mf_array_convert(own, dtype, made);
     mf_array_unref(own);
-    return failed;
+    return status;
 }
 
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const picture_options *o,
@@ -425,24 +425,24 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
                            (long long)other.size[2], (long long)s.grid.size[0],
                            (long long)s.grid.size[1], (long long)s.grid.size[2]);
     }
-    mf_status failed = in_type(volume, MF_F32, &voxels);
-    if (!failed && over && !strcmp(mf_artifact_type(over), "labels"))
-        failed = in_type(over, MF_I32, &labels);
+    mf_status status = in_type(volume, MF_F32, &voxels);
+    if (!status && over && !strcmp(mf_artifact_type(over), "labels"))
+        status = in_type(over, MF_I32, &labels);
     else
         s.masks = over;
     s.labels = labels ? labels->data : NULL;
     s.border = labels && o->outline_single && is_single(labels->data, mf_array_count(labels));
     s.fill = o->fill && !s.border;
-    if (!failed)
-        failed = draw(&s, voxels, rgb);
+    if (!status)
+        status = draw(&s, voxels, rgb);
     free(s.tile);
     free(s.mask);
     free(s.held);
     mf_array_unref(voxels);
     mf_array_unref(labels);
-    if (failed) {
+    if (status) {
         mf_array_unref(*rgb);
         *rgb = NULL;
     }
-    return failed;
+    return status;
 }

@@ -17,7 +17,7 @@ static mf_status draw_sheet(const mf_artifact *volume, const mf_artifact *over, 
                          .low = 1,
                          .high = 99.5,
                          .opacity = 0.45,
-                         .fill = over && strcmp(mf_artifact_type(over), "labels") == 0,
+                         .fill = over && !strcmp(mf_artifact_type(over), "labels"),
                          .outline_single = true,
                          .masks = 100};
 
@@ -44,18 +44,18 @@ static mf_status make_volume(const mf_artifact *of, mf_array *voxels, mf_artifac
         mf_zyx(grid.size, shape);
         MF_TRY(mf_array_new(MF_U8, 3, shape, &black));
     }
-    mf_status failed = mf_artifact_new("volume", volume);
-    if (!failed) {
-        failed = mf_artifact_set_grid(*volume, &grid);
-        if (!failed)
-            failed = mf_artifact_add(*volume, "voxels", voxels ? voxels : black);
-        if (failed) {
+    mf_status status = mf_artifact_new("volume", volume);
+    if (!status) {
+        status = mf_artifact_set_grid(*volume, &grid);
+        if (!status)
+            status = mf_artifact_add(*volume, "voxels", voxels ? voxels : black);
+        if (status) {
             mf_artifact_unref(*volume);
             *volume = NULL;
         }
     }
     mf_array_unref(black);
-    return failed;
+    return status;
 }
 
 /* Labels, masks or seeds. */
@@ -67,9 +67,9 @@ static mf_status draw_over(const mf_artifact *a, const mf_artifact *scan, const 
     if (scan)
         return draw_sheet(scan, a, v, rgb);
     MF_TRY(make_volume(a, NULL, &black));
-    mf_status failed = draw_sheet(black, a, v, rgb);
+    mf_status status = draw_sheet(black, a, v, rgb);
     mf_artifact_unref(black);
-    return failed;
+    return status;
 }
 
 /* The masks of a sample over its own image. */
@@ -81,12 +81,12 @@ static mf_status draw_sample(const mf_artifact *a, const mf_artifact *scan, cons
 
     (void)scan;
     MF_TRY(mf_artifact_array(a, "image", &image));
-    mf_status failed = make_volume(a, image, &volume);
+    mf_status status = make_volume(a, image, &volume);
     mf_array_unref(image);
-    MF_TRY(failed);
-    failed = draw_sheet(volume, a, v, rgb);
+    MF_TRY(status);
+    status = draw_sheet(volume, a, v, rgb);
     mf_artifact_unref(volume);
-    return failed;
+    return status;
 }
 
 static const mf_type volume_type = {.name = "volume", .draw = draw_volume};

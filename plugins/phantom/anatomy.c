@@ -324,8 +324,8 @@ static mf_status make(const anatomy_options *o, anatomy *a, mf_random *r, mf_arr
     int64_t longest = n[0] > n[1] ? n[0] : n[1], lesion_voxels = 0;
     longest = longest > n[2] ? longest : n[2];
     float *line = malloc((size_t)longest * sizeof *line);
-    mf_status failed = line ? anatomy_new(o, r, a) : mf_fail(MF_NO_MEMORY, "no memory for a line");
-    if (!failed) {
+    mf_status status = line ? anatomy_new(o, r, a) : mf_fail(MF_NO_MEMORY, "no memory for a line");
+    if (!status) {
         fill(o, a, signal->data, labels->data, &lesion_voxels);
         for (int pass = 0; pass < (o->modality == ANATOMY_PET ? 3 : 1); pass++)
             blur(n, signal->data, line);
@@ -341,7 +341,7 @@ static mf_status make(const anatomy_options *o, anatomy *a, mf_random *r, mf_arr
         }
     }
     free(line);
-    return failed;
+    return status;
 }
 
 mf_status anatomy_draw(const anatomy_options *o, mf_random *random, mf_array **voxels,
@@ -354,19 +354,19 @@ mf_status anatomy_draw(const anatomy_options *o, mf_random *random, mf_array **v
     mf_array *signal = NULL;
     memset(&a, 0, sizeof a);
     *voxels = *labels = NULL;
-    mf_status failed = mf_array_new(MF_F32, 3, zyx, &signal);
-    if (!failed)
-        failed = mf_array_new(dtypes[o->modality], 3, zyx, voxels);
-    if (!failed)
-        failed = mf_array_new(MF_U8, 3, zyx, labels);
-    if (!failed)
-        failed = make(o, &a, random, signal, *voxels, *labels, lesion);
+    mf_status status = mf_array_new(MF_F32, 3, zyx, &signal);
+    if (!status)
+        status = mf_array_new(dtypes[o->modality], 3, zyx, voxels);
+    if (!status)
+        status = mf_array_new(MF_U8, 3, zyx, labels);
+    if (!status)
+        status = make(o, &a, random, signal, *voxels, *labels, lesion);
     anatomy_free(&a);
     mf_array_unref(signal);
-    if (failed) {
+    if (status) {
         mf_array_unref(*voxels);
         mf_array_unref(*labels);
         *voxels = *labels = NULL;
     }
-    return failed;
+    return status;
 }

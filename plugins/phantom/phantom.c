@@ -77,20 +77,20 @@ static mf_status publish(mf_task *t, const char *port, const char *type, const c
 {
     mf_artifact *a;
     MF_TRY(mf_artifact_new(type, &a));
-    mf_status failed = mf_artifact_set_grid(a, grid);
-    if (!failed)
-        failed = mf_artifact_set_scan_grid(a, grid);
-    if (!failed)
-        failed = mf_artifact_set_text(a, "modality", modality);
-    if (!failed && !strcmp(modality, "PET"))
-        failed = mf_artifact_set_text(a, "unit", "SUV");
-    if (!failed)
-        failed = mf_artifact_set_int(a, "lesion", lesion);
-    if (!failed)
-        failed = mf_artifact_add(a, "voxels", voxels);
-    if (failed) {
+    mf_status status = mf_artifact_set_grid(a, grid);
+    if (!status)
+        status = mf_artifact_set_scan_grid(a, grid);
+    if (!status)
+        status = mf_artifact_set_text(a, "modality", modality);
+    if (!status && !strcmp(modality, "PET"))
+        status = mf_artifact_set_text(a, "unit", "SUV");
+    if (!status)
+        status = mf_artifact_set_int(a, "lesion", lesion);
+    if (!status)
+        status = mf_artifact_add(a, "voxels", voxels);
+    if (status) {
         mf_artifact_unref(a);
-        return failed;
+        return status;
     }
     return mf_out(t, port, a);
 }
@@ -101,11 +101,11 @@ static mf_status publish_facts(mf_task *t, const anatomy_lesion *l)
     mf_table *table;
     mf_artifact *a;
     MF_TRY(mf_table_new(columns, &table));
-    mf_status failed = mf_table_row(table, l->present ? 1.0 : 0.0, l->volume_ml, l->center[0],
+    mf_status status = mf_table_row(table, l->present ? 1.0 : 0.0, l->volume_ml, l->center[0],
                                     l->center[1], l->center[2]);
-    if (failed) {
+    if (status) {
         mf_table_free(table);
-        return failed;
+        return status;
     }
     MF_TRY(mf_table_finish(table, &a));
     return mf_out(t, "facts", a);
@@ -136,15 +136,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_task_random(t, &random);
     MF_TRY(anatomy_draw(&options, &random, &voxels, &labels, &lesion));
     const char *modality = modality_names[options.modality];
-    mf_status failed =
+    mf_status status =
         publish(t, "volume", "volume", modality, &options.grid, lesion.present, voxels);
-    if (!failed)
-        failed = publish(t, "labels", "labels", modality, &options.grid, lesion.present, labels);
-    if (!failed)
-        failed = publish_facts(t, &lesion);
+    if (!status)
+        status = publish(t, "labels", "labels", modality, &options.grid, lesion.present, labels);
+    if (!status)
+        status = publish_facts(t, &lesion);
     mf_array_unref(voxels);
     mf_array_unref(labels);
-    return failed;
+    return status;
 }
 
 static MF_STAGE(

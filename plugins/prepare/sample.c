@@ -59,28 +59,28 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
     const char *own = mf_artifact_text(volume, "modality");
     bool ct = mf_modality_parse(settings->modality ? settings->modality : own, &known) &&
               known == MF_MODALITY_CT;
-    mf_status failed = mf_resample_artifact(volume, "voxels", from, inner,
+    mf_status status = mf_resample_artifact(volume, "voxels", from, inner,
                                             ct ? (float)settings->normalize.window[0] : 0,
                                             voxels->data, &report->replaced);
-    if (!failed)
-        failed = pick_modality(volume, settings, voxels->data, count, report);
-    if (!failed)
-        failed = mf_normalize_voxels(voxels->data, count, report->modality, &settings->normalize,
+    if (!status)
+        status = pick_modality(volume, settings, voxels->data, count, report);
+    if (!status)
+        status = mf_normalize_voxels(voxels->data, count, report->modality, &settings->normalize,
                                      &report->normalized);
-    if (failed || !memcmp(inner->size, padded->size, sizeof inner->size)) {
-        if (failed)
+    if (status || !memcmp(inner->size, padded->size, sizeof inner->size)) {
+        if (status)
             mf_array_unref(voxels);
         else
             *image = voxels;
-        return failed;
+        return status;
     }
     int64_t larger[3];
     mf_zyx(padded->size, larger);
-    failed = mf_array_new(MF_F32, 3, larger, image);
-    if (!failed)
+    status = mf_array_new(MF_F32, 3, larger, image);
+    if (!status)
         place(inner, voxels->data, padded, before, (*image)->data);
     mf_array_unref(voxels);
-    return failed;
+    return status;
 }
 
 static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks,
@@ -98,15 +98,15 @@ static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks
         return mf_fail(MF_INVALID, "the masks do not lie on the volume's grid");
     MF_TRY(mf_sample_grids(&from, settings, &inner, &padded, before));
     MF_TRY(make_image(volume, &from, &inner, &padded, before, settings, report, &image));
-    mf_status failed = mf_artifact_add(sample, "image", image);
+    mf_status status = mf_artifact_add(sample, "image", image);
     mf_array_unref(image);
-    MF_TRY(failed);
+    MF_TRY(status);
 
     MF_TRY(mf_masks_begin(&padded, &builder));
-    failed = mf_resample_masks(masks, &from, &inner, before, builder, &report->dropped);
-    if (failed) {
+    status = mf_resample_masks(masks, &from, &inner, before, builder, &report->dropped);
+    if (status) {
         mf_masks_abandon(builder);
-        return failed;
+        return status;
     }
     MF_TRY(mf_masks_finish(builder, sample));
     report->masks = mf_masks_count(sample);
@@ -122,10 +122,10 @@ mf_status mf_sample_make(const mf_artifact *volume, const mf_artifact *masks,
 {
     *report = (mf_sample_report){0};
     MF_TRY(mf_artifact_new("sample", sample));
-    mf_status failed = fill_sample(volume, masks, settings, report, *sample);
-    if (failed) {
+    mf_status status = fill_sample(volume, masks, settings, report, *sample);
+    if (status) {
         mf_artifact_unref(*sample);
         *sample = NULL;
     }
-    return failed;
+    return status;
 }

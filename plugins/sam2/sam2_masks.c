@@ -268,9 +268,9 @@ static mf_status keep(work *w, const sam2_proposal *t, int axis, int64_t slice)
     if (!dense)
         return mf_fail(MF_NO_MEMORY, "no memory for a mask");
     sam2_patch_crop(&t->patch, lo, hi, hi[1] - lo[1], dense);
-    mf_status failed = sam2_list_add(&w->list, &found, dense);
+    mf_status status = sam2_list_add(&w->list, &found, dense);
     free(dense);
-    return failed;
+    return status;
 }
 
 static mf_status keep_some(work *w, const sam2_proposals *proposals, int axis, int64_t slice)
@@ -307,12 +307,12 @@ static mf_status search(work *w, int axis, int64_t slice)
     sam2_stack_slice(&w->stack, axis, slice, rgb);
     const sam2_picture picture = {rgb, h, width, width};
     w->options.min_mask_region_area = area_of(w->o, w->slices, &w->stack, axis, eye.image);
-    mf_status failed = sam2_generate(&eye, &picture, &w->options, &proposals);
+    mf_status status = sam2_generate(&eye, &picture, &w->options, &proposals);
     free(rgb);
-    MF_TRY(failed);
-    failed = keep_some(w, &proposals, axis, slice);
+    MF_TRY(status);
+    status = keep_some(w, &proposals, axis, slice);
     sam2_proposals_clear(&proposals);
-    return failed;
+    return status;
 }
 
 /* ---- which slices ---------------------------------------------------------------------------- */
@@ -346,15 +346,15 @@ static mf_status slices_of(const work *w, int axis, int64_t **slices, int64_t *c
                               w->o->dense_factor};
     uint8_t *body, *dense = NULL;
     *slices = NULL;
-    mf_status failed = marked(w, w->body, axis, &body);
-    if (!failed)
-        failed = marked(w, w->dense, axis, &dense);
-    if (!failed)
-        failed = sam2_seed_slices(&how, sam2_stack_count(&w->stack, axis),
+    mf_status status = marked(w, w->body, axis, &body);
+    if (!status)
+        status = marked(w, w->dense, axis, &dense);
+    if (!status)
+        status = sam2_seed_slices(&how, sam2_stack_count(&w->stack, axis),
                                   sam2_stack_spacing(&w->stack, axis), body, dense, slices, chosen);
     free(body);
     free(dense);
-    return failed;
+    return status;
 }
 
 static mf_status add_axis(work *w, int axis, plan *p)
@@ -362,18 +362,18 @@ static mf_status add_axis(work *w, int axis, plan *p)
     int64_t *slices, chosen, h, width, batches;
     MF_TRY(slices_of(w, axis, &slices, &chosen));
     sam2_stack_size(&w->stack, axis, &h, &width);
-    mf_status failed = sam2_generate_batches(h, width, &w->options, &batches);
-    seed *more = failed ? NULL : realloc(p->seed, (size_t)(p->count + chosen) * sizeof *more);
-    if (!failed && !more)
-        failed = mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+    mf_status status = sam2_generate_batches(h, width, &w->options, &batches);
+    seed *more = status ? NULL : realloc(p->seed, (size_t)(p->count + chosen) * sizeof *more);
+    if (!status && !more)
+        status = mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
     if (more)
         p->seed = more;
-    for (int64_t i = 0; i < chosen && !failed; i++) {
+    for (int64_t i = 0; i < chosen && !status; i++) {
         p->seed[p->count++] = (seed){axis, slices[i], batches};
         w->total += batches;
     }
     free(slices);
-    return failed;
+    return status;
 }
 
 static mf_status make_plan(work *w, plan *p)
@@ -397,9 +397,9 @@ static mf_status save(work *w, int64_t i)
 {
     mf_artifact *state;
     MF_TRY(sam2_list_save(&w->list, &state));
-    mf_status failed = mf_checkpoint_save(w->task, i, state, false);
+    mf_status status = mf_checkpoint_save(w->task, i, state, false);
     mf_artifact_unref(state);
-    return failed;
+    return status;
 }
 
 static mf_status resume(work *w, const plan *p, int64_t *i)
@@ -409,12 +409,12 @@ static mf_status resume(work *w, const plan *p, int64_t *i)
     MF_TRY(mf_checkpoint_load(w->task, p->count, i, &state));
     if (!state)
         return MF_OK;
-    mf_status failed = sam2_list_load(&w->list, state);
+    mf_status status = sam2_list_load(&w->list, state);
     mf_artifact_unref(state);
-    if (!failed)
+    if (!status)
         mf_log(w->task, "resumes after %lld of %lld slices, with %lld masks", (long long)*i,
                (long long)p->count, (long long)w->list.count);
-    return failed;
+    return status;
 }
 
 static mf_status search_all(work *w, const plan *p)
@@ -426,10 +426,10 @@ static mf_status search_all(work *w, const plan *p)
         const seed *s = p->seed + i;
         snprintf(w->words, sizeof w->words, "slice %lld of %lld, %lld masks", (long long)i + 1,
                  (long long)p->count, (long long)w->list.count);
-        mf_status failed = i < done ? MF_OK : search(w, s->axis, s->slice);
-        if (failed && mf_error_code(failed) == MF_CANCELLED && i > done)
+        mf_status status = i < done ? MF_OK : search(w, s->axis, s->slice);
+        if (status && mf_error_code(status) == MF_CANCELLED && i > done)
             mf_log_error(w->task, save(w, i)); /* what has been found is kept */
-        MF_TRY(mf_within(failed, "slice %lld across %c", (long long)s->slice, "zyx"[s->axis]));
+        MF_TRY(mf_within(status, "slice %lld across %c", (long long)s->slice, "zyx"[s->axis]));
         w->before += s->batches;
         if (i >= done && i + 1 < p->count && mf_checkpoint_due(w->task, w->o->checkpoint_interval))
             MF_TRY(save(w, i + 1));
@@ -460,12 +460,12 @@ static mf_status publish(work *w)
     MF_TRY(sam2_list_publish(&w->list, "seeds", &w->stack.grid, w->slices, &seeds));
     for (int i = 0; i < 2; i++) {
         int64_t value;
-        mf_status failed = mf_artifact_int(w->slices, kept[i], &value)
+        mf_status status = mf_artifact_int(w->slices, kept[i], &value)
                                ? mf_artifact_set_int(seeds, kept[i], value)
                                : MF_OK;
-        if (failed) {
+        if (status) {
             mf_artifact_unref(seeds);
-            return failed;
+            return status;
         }
     }
     return mf_out(w->task, "seeds", seeds);
@@ -482,12 +482,12 @@ static mf_status find(work *w)
     w->options.threads = mf_task_threads(w->task);
     const int64_t image = sam2_predictor_config(w->predictor)->image;
     w->input = malloc((size_t)(image * image * 3) * sizeof *w->input);
-    mf_status failed =
+    mf_status status =
         w->input ? make_plan(w, &p) : mf_fail(MF_NO_MEMORY, "no memory for a picture");
-    if (!failed)
-        failed = search_all(w, &p);
+    if (!status)
+        status = search_all(w, &p);
     free(p.seed);
-    MF_TRY(failed);
+    MF_TRY(status);
     if (w->list.count == 0 && w->outside > 0)
         mf_log(w->task,
                "no mask is kept: %lld were found, none with %g%% of it in the body: look at the "
@@ -511,13 +511,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     w->task = t;
     w->o = p;
     w->predictor = session;
-    mf_status failed = find(w);
+    mf_status status = find(w);
     sam2_features_clear(&w->features);
     sam2_list_clear(&w->list);
     sam2_stack_clear(&w->stack);
     free(w->input);
     free(w);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

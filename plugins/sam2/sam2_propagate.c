@@ -131,12 +131,12 @@ static mf_status read_seed(const work *w, int64_t index, int64_t image, uint8_t 
     if (!slice)
         return mf_fail(MF_NO_MEMORY, "no memory for a seed");
     sam2_slice_box(m.seed_axis, m.seed_slice, (int64_t[]){0, 0}, (int64_t[]){h, width}, lo, hi);
-    mf_status failed = mf_masks_crop(w->seeds, index, lo, hi, slice);
-    if (!failed)
-        failed = sam2_picture_mask(slice, h, width, image, mask);
+    mf_status status = mf_masks_crop(w->seeds, index, lo, hi, slice);
+    if (!status)
+        status = sam2_picture_mask(slice, h, width, image, mask);
     free(slice);
     *score = m.score;
-    return failed;
+    return status;
 }
 
 static mf_status follow_group(work *w, int64_t first, int64_t n)
@@ -146,20 +146,20 @@ static mf_status follow_group(work *w, int64_t first, int64_t n)
     const int64_t image = sam2_predictor_config(f->predictor)->image, pixels = image * image;
     sam2_object *object = calloc((size_t)n, sizeof *object);
     uint8_t *masks = malloc((size_t)(n * pixels));
-    mf_status failed =
+    mf_status status =
         object && masks ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the seeds of a slice");
-    for (int64_t i = 0; i < n && !failed; i++) {
+    for (int64_t i = 0; i < n && !status; i++) {
         object[i].mask = masks + i * pixels;
-        failed = read_seed(w, o[i].index, image, masks + i * pixels, &object[i].score);
+        status = read_seed(w, o[i].index, image, masks + i * pixels, &object[i].score);
     }
     const sam2_group group = {o->axis, o->slice, n, object};
     f->next_axis = next ? next->axis : -1;
     f->next_slice = next ? next->slice : 0;
-    if (!failed)
-        failed = sam2_propagate(f, &group, &w->list);
+    if (!status)
+        status = sam2_propagate(f, &group, &w->list);
     free(object);
     free(masks);
-    return failed;
+    return status;
 }
 
 /* ---- checkpoints: the masks of the first i seeds in their order, and what was dropped ---------
@@ -169,13 +169,13 @@ static mf_status save(work *w, int64_t i)
 {
     mf_artifact *state;
     MF_TRY(sam2_list_save(&w->list, &state));
-    mf_status failed = mf_artifact_set_int(state, "small", w->propagator.small);
-    if (!failed)
-        failed = mf_artifact_set_int(state, "empty", w->propagator.empty);
-    if (!failed)
-        failed = mf_checkpoint_save(w->task, i, state, false);
+    mf_status status = mf_artifact_set_int(state, "small", w->propagator.small);
+    if (!status)
+        status = mf_artifact_set_int(state, "empty", w->propagator.empty);
+    if (!status)
+        status = mf_checkpoint_save(w->task, i, state, false);
     mf_artifact_unref(state);
-    return failed;
+    return status;
 }
 
 static mf_status resume(work *w, int64_t *i)
@@ -185,14 +185,14 @@ static mf_status resume(work *w, int64_t *i)
     MF_TRY(mf_checkpoint_load(w->task, w->count, i, &state));
     if (!state)
         return MF_OK;
-    mf_status failed = sam2_list_load(&w->list, state);
-    if (!failed && (!mf_artifact_int(state, "small", &w->propagator.small) ||
+    mf_status status = sam2_list_load(&w->list, state);
+    if (!status && (!mf_artifact_int(state, "small", &w->propagator.small) ||
                     !mf_artifact_int(state, "empty", &w->propagator.empty)))
-        failed = mf_fail(MF_CORRUPT, "a checkpoint that does not say what was dropped");
+        status = mf_fail(MF_CORRUPT, "a checkpoint that does not say what was dropped");
     mf_artifact_unref(state);
-    if (!failed)
+    if (!status)
         mf_log(w->task, "resumes after %lld of %lld seeds", (long long)*i, (long long)w->count);
-    return failed;
+    return status;
 }
 
 static mf_status follow_all(work *w)
@@ -208,10 +208,10 @@ static mf_status follow_all(work *w)
         }
         snprintf(w->words, sizeof w->words, "%lld objects of slice %lld across %c", (long long)n,
                  (long long)o->slice, "zyx"[o->axis]);
-        mf_status failed = follow_group(w, first, n);
-        if (failed && mf_error_code(failed) == MF_CANCELLED && first > done)
+        mf_status status = follow_group(w, first, n);
+        if (status && mf_error_code(status) == MF_CANCELLED && first > done)
             mf_log_error(w->task, save(w, first)); /* what has been found is kept */
-        MF_TRY(mf_within(failed, "%s", w->words));
+        MF_TRY(mf_within(status, "%s", w->words));
         if (first + n < w->count && mf_checkpoint_due(w->task, w->o->checkpoint_interval))
             MF_TRY(save(w, first + n));
     }
@@ -279,13 +279,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
                                 .threads = mf_task_threads(t)},
                           .together = o->objects_per_pass,
                           .words = w->words};
-    mf_status failed = follow_seeds(w);
+    mf_status status = follow_seeds(w);
     sam2_cache_free(w->propagator.cache);
     sam2_list_clear(&w->list);
     sam2_stack_clear(&w->stack);
     free(w->order);
     free(w);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

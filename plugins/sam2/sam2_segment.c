@@ -127,12 +127,12 @@ static mf_status follow_targets(work *w)
     sam2_target *targets;
     int64_t count;
     MF_TRY(sam2_request_targets(&r, &w->stack, w->axis, &targets, &count));
-    mf_status failed = count ? MF_OK
+    mf_status status = count ? MF_OK
                              : mf_hint(mf_fail(MF_INVALID, "there is no prompt"),
                                        "give points, a box, or labels at the input 'prompt'");
     w->propagator.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
     mf_progress(w->task, 0, w->propagator.total, NULL);
-    for (int64_t i = 0; i < count && !failed; i++) {
+    for (int64_t i = 0; i < count && !status; i++) {
         sam2_target *t = targets + i;
         to_model(w, t);
         const sam2_object object = {.xy = t->xy,
@@ -140,10 +140,10 @@ static mf_status follow_targets(work *w)
                                     .points = t->count,
                                     .score = 1,
                                     .label = (int32_t)t->object};
-        failed = follow(w, t->slice, 1, &object, i + 1 < count ? targets[i + 1].slice : -1);
+        status = follow(w, t->slice, 1, &object, i + 1 < count ? targets[i + 1].slice : -1);
     }
     sam2_targets_free(targets, count);
-    return failed;
+    return status;
 }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
@@ -226,9 +226,9 @@ static mf_status read_mask(const work *w, const uint16_t *voxels, const shown *s
                            end);
             slice[y * width + x] = voxels[(at[0] * size[1] + at[1]) * size[0] + at[2]] == s->label;
         }
-    mf_status failed = sam2_picture_mask(slice, h, width, image_of(w), mask);
+    mf_status status = sam2_picture_mask(slice, h, width, image_of(w), mask);
     free(slice);
-    return failed;
+    return status;
 }
 
 static mf_status follow_slice(work *w, const uint16_t *voxels, const shown *list, int64_t n,
@@ -237,17 +237,17 @@ static mf_status follow_slice(work *w, const uint16_t *voxels, const shown *list
     const int64_t pixels = image_of(w) * image_of(w);
     sam2_object *objects = calloc((size_t)n, sizeof *objects);
     uint8_t *masks = malloc((size_t)(n * pixels));
-    mf_status failed =
+    mf_status status =
         objects && masks ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the masks of a slice");
-    for (int64_t i = 0; i < n && !failed; i++) {
+    for (int64_t i = 0; i < n && !status; i++) {
         objects[i] = (sam2_object){.mask = masks + i * pixels, .score = 1, .label = list[i].label};
-        failed = read_mask(w, voxels, list + i, masks + i * pixels);
+        status = read_mask(w, voxels, list + i, masks + i * pixels);
     }
-    if (!failed)
-        failed = follow(w, list->slice, n, objects, next_slice);
+    if (!status)
+        status = follow(w, list->slice, n, objects, next_slice);
     free(objects);
     free(masks);
-    return failed;
+    return status;
 }
 
 static int by_label(const void *a, const void *b)
@@ -266,22 +266,22 @@ static mf_status follow_labels(work *w)
     if (!mf_grid_equal(&labels->grid, &w->stack.grid, 0.01))
         return mf_fail(MF_INVALID, "prompt does not lie on the slices' grid");
     shown *list = calloc(65536, sizeof *list);
-    mf_status failed = list ? find_labels(w, labels->voxels->data, list, &count)
+    mf_status status = list ? find_labels(w, labels->voxels->data, list, &count)
                             : mf_fail(MF_NO_MEMORY, "no memory for labels");
-    if (!failed && count == 0)
-        failed = mf_fail(MF_INVALID, "prompt has no label other than 0");
+    if (!status && count == 0)
+        status = mf_fail(MF_INVALID, "prompt has no label other than 0");
     w->propagator.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
     mf_progress(w->task, 0, w->propagator.total, NULL);
-    for (int64_t i = 0, n; i < count && !failed; i += n) {
+    for (int64_t i = 0, n; i < count && !status; i += n) {
         for (n = 1; i + n < count && list[i + n].slice == list[i].slice; n++)
             ;
-        failed = follow_slice(w, labels->voxels->data, list + i, n,
+        status = follow_slice(w, labels->voxels->data, list + i, n,
                               i + n < count ? list[i + n].slice : -1);
     }
     free(list);
-    if (!failed && w->list.count)
+    if (!status && w->list.count)
         qsort(w->list.item, (size_t)w->list.count, sizeof *w->list.item, by_label);
-    return failed;
+    return status;
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -291,16 +291,16 @@ static mf_status publish(work *w)
     mf_artifact *masks;
     mf_array *label;
     MF_TRY(sam2_list_publish(&w->list, "masks", &w->stack.grid, w->slices, &masks));
-    mf_status failed = mf_array_new(MF_I32, 1, &w->list.count, &label);
-    if (!failed) {
+    mf_status status = mf_array_new(MF_I32, 1, &w->list.count, &label);
+    if (!status) {
         for (int64_t i = 0; i < w->list.count; i++)
             ((int32_t *)label->data)[i] = w->list.item[i].label;
-        failed = mf_artifact_add(masks, "label", label);
+        status = mf_artifact_add(masks, "label", label);
         mf_array_unref(label);
     }
-    if (failed) {
+    if (status) {
         mf_artifact_unref(masks);
-        return failed;
+        return status;
     }
     return mf_out(w->task, "masks", masks);
 }
@@ -347,12 +347,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
                                 .keep_largest = o->keep_largest,
                                 .threads = mf_task_threads(t)},
                           .words = w->words};
-    mf_status failed = segment(w);
+    mf_status status = segment(w);
     sam2_cache_free(w->propagator.cache);
     sam2_list_clear(&w->list);
     sam2_stack_clear(&w->stack);
     free(w);
-    return failed;
+    return status;
 }
 
 MF_STAGE(

@@ -108,10 +108,10 @@ mf_status mf_clusters_new(const uint16_t *image, const int64_t shape[3], const d
                           double size, double compactness, mf_clusters *clusters)
 {
     *clusters = (mf_clusters){.shape = {shape[0], shape[1], shape[2]}};
-    mf_status failed = fill_clusters(image, spacing, size, compactness, clusters);
-    if (failed)
+    mf_status status = fill_clusters(image, spacing, size, compactness, clusters);
+    if (status)
         mf_clusters_free(clusters);
-    return failed;
+    return status;
 }
 
 void mf_clusters_move(mf_clusters *c, const int64_t *sums)
@@ -274,13 +274,13 @@ mf_status mf_clusters_iterate(mf_clusters *clusters, mf_queue *queue, const mf_m
 {
     slic_buffers buffers = {0};
     int64_t *sums = malloc((size_t)clusters->count * 27 * 5 * sizeof *sums);
-    mf_status failed =
+    mf_status status =
         sums ? buffers_make(clusters, queue, run, image, slots, &buffers) : no_memory();
-    if (!failed)
-        failed = iterate(clusters, queue, module, &buffers, iterations, sums, slots);
+    if (!status)
+        status = iterate(clusters, queue, module, &buffers, iterations, sums, slots);
     buffers_free(&buffers);
     free(sums);
-    return failed;
+    return status;
 }
 
 void mf_clusters_labels(const mf_clusters *c, const uint8_t *slots, int32_t *label)

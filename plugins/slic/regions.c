@@ -215,17 +215,17 @@ mf_status mf_regions_new(int32_t *label, const int64_t shape[3], int64_t least,
 {
     parts p = {0};
     *regions = (mf_regions){.shape = {shape[0], shape[1], shape[2]}, .of = label};
-    mf_status failed = shape[0] * shape[1] * shape[2] > INT32_MAX
+    mf_status status = shape[0] * shape[1] * shape[2] > INT32_MAX
                            ? mf_fail(MF_UNSUPPORTED, "regions in an image of over 2^31 voxels")
                            : parts_find(label, shape, &p);
-    if (!failed)
-        failed = parts_join_small(&p, shape, least);
-    if (!failed)
-        failed = fill_regions(&p, image, body, regions);
+    if (!status)
+        status = parts_join_small(&p, shape, least);
+    if (!status)
+        status = fill_regions(&p, image, body, regions);
     parts_free(&p);
-    if (failed)
+    if (status)
         mf_regions_free(regions);
-    return failed;
+    return status;
 }
 
 void mf_regions_free(mf_regions *regions)
@@ -354,8 +354,8 @@ mf_status mf_regions_join(mf_regions *r, double difference, int64_t most)
         return no_memory();
     for (int32_t i = 0; i < r->count; i++)
         parent[i] = i;
-    mf_status failed = find_edges(r, difference, &e);
-    for (size_t i = 0; !failed && i < e.count; i++) {
+    mf_status status = find_edges(r, difference, &e);
+    for (size_t i = 0; !status && i < e.count; i++) {
         int32_t a = root_of(parent, e.list[i].a), b = root_of(parent, e.list[i].b);
         int32_t into = a < b ? a : b, from = a < b ? b : a;
         mf_region *x = r->regions + into, *y = r->regions + from;
@@ -364,9 +364,9 @@ mf_status mf_regions_join(mf_regions *r, double difference, int64_t most)
         parent[from] = into;
         join(x, y);
     }
-    for (int64_t i = 0; !failed && i < r->shape[0] * r->shape[1] * r->shape[2]; i++)
+    for (int64_t i = 0; !status && i < r->shape[0] * r->shape[1] * r->shape[2]; i++)
         r->of[i] = root_of(parent, r->of[i]);
     free(e.list);
     free(parent);
-    return failed;
+    return status;
 }

@@ -253,9 +253,9 @@ static mf_status add_region(work *w, const mf_regions *r, int32_t n, double scor
             for (int64_t x = mask.lo[2]; x < mask.hi[2]; x++)
                 *out++ = line[x] == n;
         }
-    mf_status failed = mf_masks_add(w->masks, &mask, dense, &added);
+    mf_status status = mf_masks_add(w->masks, &mask, dense, &added);
     free(dense);
-    return failed;
+    return status;
 }
 
 /* A region that may become a mask, for choosing the largest. */
@@ -302,39 +302,39 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
     size_t count = 0;
     double edge;
     choice *choices = malloc((size_t)(r->count > 0 ? r->count : 1) * sizeof *choices);
-    mf_status failed = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
-    for (int32_t i = 0; !failed && i < r->count; i++) {
+    mf_status status = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
+    for (int32_t i = 0; !status && i < r->count; i++) {
         const mf_region *region = r->regions + i;
         if (region->parts > parts[i] && is_wanted(w, r, i, &edge))
             choices[count++] = (choice){region->voxels, i, edge};
         parts[i] = region->parts;
     }
-    if (!failed && (int64_t)count > *left) {
+    if (!status && (int64_t)count > *left) {
         w->left_out.beyond += (int64_t)count - *left;
         qsort(choices, count, sizeof *choices, larger_first);
         count = (size_t)*left;
         qsort(choices, count, sizeof *choices, by_region);
     }
-    for (size_t i = 0; !failed && i < count; i++)
-        failed = add_region(w, r, choices[i].region, choices[i].edge);
+    for (size_t i = 0; !status && i < count; i++)
+        status = add_region(w, r, choices[i].region, choices[i].edge);
     *left -= (int64_t)count;
     free(choices);
-    return failed;
+    return status;
 }
 
 static mf_status add_unions(work *w, mf_regions *r, int64_t left)
 {
     int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
-    mf_status failed =
+    mf_status status =
         parts ? add_regions(w, r, parts, &left) : mf_fail(MF_NO_MEMORY, "no memory for masks");
     int64_t most = (int64_t)(w->o->max_union_fraction * (double)w->body_voxels);
-    for (size_t i = 0; !failed && i < w->o->merge_thresholds.count; i++) {
-        failed = mf_regions_join(r, w->o->merge_thresholds.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
-        if (!failed)
-            failed = add_regions(w, r, parts, &left);
+    for (size_t i = 0; !status && i < w->o->merge_thresholds.count; i++) {
+        status = mf_regions_join(r, w->o->merge_thresholds.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
+        if (!status)
+            status = add_regions(w, r, parts, &left);
     }
     free(parts);
-    return failed;
+    return status;
 }
 
 /* Supervoxels of one size, and their unions. */
@@ -346,21 +346,21 @@ static mf_status one_size(work *w, mf_queue *queue, const mf_module *module, dou
     MF_TRY(mf_clusters_new(levels, w->shape, w->grid.spacing, size, w->o->compactness, &clusters));
     /* Achanta's code joins parts of less than a quarter of the expected volume. */
     int64_t least = w->voxels / clusters.count / 4, left = w->o->max_masks;
-    mf_status failed = mf_clusters_iterate(&clusters, queue, module, mf_clusters_run(queue),
+    mf_status status = mf_clusters_iterate(&clusters, queue, module, mf_clusters_run(queue),
                                            w->levels, (int)w->o->iterations, w->slots);
-    int32_t *label = failed ? NULL : malloc((size_t)w->voxels * sizeof *label);
+    int32_t *label = status ? NULL : malloc((size_t)w->voxels * sizeof *label);
     if (label)
         mf_clusters_labels(&clusters, w->slots->data, label);
-    else if (!failed)
-        failed = mf_fail(MF_NO_MEMORY, "no memory for labels");
+    else if (!status)
+        status = mf_fail(MF_NO_MEMORY, "no memory for labels");
     mf_clusters_free(&clusters);
-    if (failed)
-        return failed;
+    if (status)
+        return status;
     MF_TRY(mf_regions_new(label, w->shape, least, levels, w->body, &regions));
     left = (left + (int64_t)w->o->sizes.count - 1) / (int64_t)w->o->sizes.count;
-    failed = add_unions(w, &regions, left);
+    status = add_unions(w, &regions, left);
     mf_regions_free(&regions);
-    return failed;
+    return status;
 }
 
 static mf_status all_sizes(work *w)
@@ -386,9 +386,9 @@ static mf_status read_volume(work *w, const mf_artifact *source, mf_array **voxe
     w->voxels = mf_grid_voxels(&w->grid);
     mf_zyx(w->grid.size, w->shape);
     MF_TRY(mf_artifact_array(source, "voxels", &stored));
-    mf_status failed = mf_array_convert(stored, MF_F32, voxels);
+    mf_status status = mf_array_convert(stored, MF_F32, voxels);
     mf_array_unref(stored);
-    MF_TRY(failed);
+    MF_TRY(status);
     if (w->voxels > 0 && mf_array_count(*voxels) == w->voxels)
         return MF_OK;
     mf_array_unref(*voxels);
@@ -400,13 +400,13 @@ static mf_status make_inputs(work *w, const mf_artifact *source)
 {
     mf_array *voxels;
     MF_TRY(read_volume(w, source, &voxels));
-    mf_status failed = find_modality(w, source, voxels->data);
-    if (!failed)
-        failed = make_levels(w, voxels->data);
-    if (!failed)
-        failed = make_body(w, voxels->data);
+    mf_status status = find_modality(w, source, voxels->data);
+    if (!status)
+        status = make_levels(w, voxels->data);
+    if (!status)
+        status = make_body(w, voxels->data);
     mf_array_unref(voxels);
-    MF_TRY(failed);
+    MF_TRY(status);
     return mf_array_new(MF_U8, 3, w->shape, &w->slots);
 }
 
@@ -445,13 +445,13 @@ static mf_status make_masks(work *w)
     MF_TRY(mf_masks_begin(&w->grid, &w->masks));
     MF_TRY(all_sizes(w));
     MF_TRY(mf_artifact_new("masks", &masks));
-    mf_status failed = mf_masks_finish(w->masks, masks);
+    mf_status status = mf_masks_finish(w->masks, masks);
     w->masks = NULL;
-    if (!failed)
-        failed = mf_artifact_inherit(masks, source);
-    if (failed) {
+    if (!status)
+        status = mf_artifact_inherit(masks, source);
+    if (status) {
         mf_artifact_unref(masks);
-        return failed;
+        return status;
     }
     say_left_out(w, mf_masks_count(masks));
     return mf_out(w->task, "masks", masks);
@@ -461,12 +461,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     work w = {.task = t, .o = p};
     (void)session;
-    mf_status failed = make_masks(&w);
+    mf_status status = make_masks(&w);
     mf_array_unref(w.levels);
     mf_array_unref(w.slots);
     free(w.body);
     mf_masks_abandon(w.masks);
-    return failed;
+    return status;
 }
 
 static MF_STAGE(

@@ -101,16 +101,16 @@ static mf_status choose_masks(const mf_artifact *sample, const mf_pair_settings 
     int64_t *list = malloc((size_t)mf_masks_count(sample) * sizeof *list);
     if (!list)
         return no_memory();
-    mf_status failed = candidates(sample, settings, crops, list, &n);
-    int64_t count = failed ? 0 : least(settings->masks, n);
-    if (!failed)
-        failed = mf_subset_draw(n, count, random, chosen);
-    for (int64_t i = 0; !failed && i < count; i++)
+    mf_status status = candidates(sample, settings, crops, list, &n);
+    int64_t count = status ? 0 : least(settings->masks, n);
+    if (!status)
+        status = mf_subset_draw(n, count, random, chosen);
+    for (int64_t i = 0; !status && i < count; i++)
         chosen[i] = list[chosen[i]];
-    for (int64_t i = count; !failed && i < settings->masks; i++)
+    for (int64_t i = count; !status && i < settings->masks; i++)
         chosen[i] = chosen[i - count];
     free(list);
-    return failed;
+    return status;
 }
 
 /* One view while it is being made. */
@@ -176,8 +176,8 @@ static mf_status pack_masks(const view *v, int64_t first, int n, uint16_t *bits)
         uint8_t *dense = malloc((size_t)voxels_of(size)), *line = dense;
         if (!dense)
             return no_memory();
-        mf_status failed = mf_masks_crop(v->sample, v->chosen[first + b], lo, hi, dense);
-        for (int64_t z = lo[0] - v->crop_lo[0]; !failed && z < hi[0] - v->crop_lo[0]; z++)
+        mf_status status = mf_masks_crop(v->sample, v->chosen[first + b], lo, hi, dense);
+        for (int64_t z = lo[0] - v->crop_lo[0]; !status && z < hi[0] - v->crop_lo[0]; z++)
             for (int64_t y = lo[1] - v->crop_lo[1]; y < hi[1] - v->crop_lo[1]; y++) {
                 uint16_t *out =
                     bits + (z * v->crop_size[1] + y) * v->crop_size[2] + lo[2] - v->crop_lo[2];
@@ -185,7 +185,7 @@ static mf_status pack_masks(const view *v, int64_t first, int n, uint16_t *bits)
                     out[x] |= (uint16_t)(*line++ << b);
             }
         free(dense);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -268,11 +268,11 @@ static mf_status make_view(view *v)
         size_t n = (size_t)voxels_of(v->crop_size);
         float *crop = malloc(n * sizeof *crop);
         uint16_t *bits = malloc(n * sizeof *bits), *row = malloc((size_t)size[2] * sizeof *row);
-        mf_status failed = crop && bits && row ? cut_affine(v, crop, bits, row) : no_memory();
+        mf_status status = crop && bits && row ? cut_affine(v, crop, bits, row) : no_memory();
         free(crop);
         free(bits);
         free(row);
-        MF_TRY(failed);
+        MF_TRY(status);
     } else {
         MF_TRY(cut_plain(v));
     }
@@ -332,11 +332,11 @@ static mf_status fill_pair(const mf_artifact *sample, const mf_pair_settings *se
                   .chosen = chosen,
                   .count = settings->masks,
                   .ones = ones};
-        mf_status failed =
+        mf_status status =
             add_view(pair, i ? "query" : "reference", i ? "query_masks" : "reference_masks", &v);
         mf_array_unref(v.image);
         mf_array_unref(v.masks);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -345,10 +345,10 @@ mf_status mf_pair_make(const mf_artifact *sample, const mf_pair_settings *settin
                        mf_random *random, mf_artifact **pair)
 {
     MF_TRY(mf_artifact_new("pair", pair));
-    mf_status failed = fill_pair(sample, settings, random, *pair);
-    if (failed) {
+    mf_status status = fill_pair(sample, settings, random, *pair);
+    if (status) {
         mf_artifact_unref(*pair);
         *pair = NULL;
     }
-    return failed;
+    return status;
 }

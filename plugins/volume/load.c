@@ -38,16 +38,16 @@ static mf_status artifact_of(const char *type, const mf_grid *grid, const mf_gri
                              mf_array *voxels, mf_artifact **made)
 {
     MF_TRY(mf_artifact_new(type, made));
-    mf_status failed = mf_artifact_set_grid(*made, grid);
-    if (!failed)
-        failed = mf_artifact_set_scan_grid(*made, scan_grid);
-    if (!failed)
-        failed = mf_artifact_add(*made, "voxels", voxels);
-    if (failed) {
+    mf_status status = mf_artifact_set_grid(*made, grid);
+    if (!status)
+        status = mf_artifact_set_scan_grid(*made, scan_grid);
+    if (!status)
+        status = mf_artifact_add(*made, "voxels", voxels);
+    if (status) {
         mf_artifact_unref(*made);
         *made = NULL;
     }
-    return failed;
+    return status;
 }
 
 /* Values that are no numbers, or that 32-bit reals cannot hold: refused, or 0 in their place. */
@@ -182,15 +182,15 @@ static mf_status crop_box(const char *path, const load_options *o, const mf_arra
         scan l;
         mf_grid target = {{0}};
         MF_TRY(scan_read(o->labels, &o->read, &l));
-        mf_status failed = check_same(o->labels, &l.grid, &s->grid, false);
-        if (!failed)
-            failed = check_labels(o->labels, &l);
+        mf_status status = check_same(o->labels, &l.grid, &s->grid, false);
+        if (!status)
+            status = check_labels(o->labels, &l);
         target = l.grid;
-        if (!failed)
-            failed = turn(&l.voxels, &target, o->orient);
-        found = !failed && crop_box_of(l.voxels, box);
+        if (!status)
+            status = turn(&l.voxels, &target, o->orient);
+        found = !status && crop_box_of(l.voxels, box);
         scan_free(&l);
-        MF_TRY(failed);
+        MF_TRY(status);
         if (!found)
             return mf_fail(MF_INVALID, "%s: holds no label to crop by", o->labels);
     }
@@ -212,25 +212,25 @@ static mf_status make_volume(const char *path, const load_options *o, scan *s, m
         MF_TRY(cut(&s->voxels, &grid, &box));
     }
     MF_TRY(artifact_of("volume", &grid, &s->grid, s->voxels, volume));
-    mf_status failed = mf_artifact_set_text(*volume, "modality", modality);
-    if (!failed && s->unit[0])
-        failed = mf_artifact_set_text(*volume, "unit", s->unit);
-    if (!failed && s->suv_factor > 0)
-        failed = mf_artifact_set_reals(*volume, "suv_factor", &s->suv_factor, 1);
-    if (failed) {
+    mf_status status = mf_artifact_set_text(*volume, "modality", modality);
+    if (!status && s->unit[0])
+        status = mf_artifact_set_text(*volume, "unit", s->unit);
+    if (!status && s->suv_factor > 0)
+        status = mf_artifact_set_reals(*volume, "suv_factor", &s->suv_factor, 1);
+    if (status) {
         mf_artifact_unref(*volume);
         *volume = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status load_volume(const char *path, const load_options *o, scan *s, mf_artifact **volume)
 {
     *volume = NULL;
     MF_TRY(scan_read(path, &o->read, s));
-    mf_status failed = make_volume(path, o, s, volume);
+    mf_status status = make_volume(path, o, s, volume);
     scan_free(s);
-    return failed;
+    return status;
 }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
@@ -240,10 +240,10 @@ static mf_status keep_only(mf_array **voxels, const int64_t *only, size_t count)
     mf_array *copy;
     MF_TRY(mf_array_new(MF_I32, 3, (*voxels)->shape, &copy));
     mf_array *wide;
-    mf_status failed = mf_array_convert(*voxels, MF_I32, &wide);
-    if (failed) {
+    mf_status status = mf_array_convert(*voxels, MF_I32, &wide);
+    if (status) {
         mf_array_unref(copy);
-        return failed;
+        return status;
     }
     const int32_t *from = wide->data;
     int32_t *to = copy->data;
@@ -318,9 +318,9 @@ mf_status load_labels(const char *path, const labels_options *o, const mf_artifa
 {
     *labels = NULL;
     MF_TRY(scan_read(path, &o->read, s));
-    mf_status failed = make_labels(path, o, like, s, labels);
+    mf_status status = make_labels(path, o, like, s, labels);
     scan_free(s);
-    return failed;
+    return status;
 }
 
 static mf_status make_like(const char *path, const mf_artifact *like, scan *s, mf_artifact **volume)
@@ -333,14 +333,14 @@ static mf_status make_like(const char *path, const mf_artifact *like, scan *s, m
     MF_TRY(voxels_narrow(&s->voxels, &f));
     MF_TRY(follow(path, &by_header, like, s, &grid));
     MF_TRY(artifact_of("volume", &grid, &s->grid, s->voxels, volume));
-    mf_status failed = mf_artifact_set_text(*volume, "modality", s->modality);
-    if (!failed)
-        failed = mf_artifact_inherit(*volume, like);
-    if (failed) {
+    mf_status status = mf_artifact_set_text(*volume, "modality", s->modality);
+    if (!status)
+        status = mf_artifact_inherit(*volume, like);
+    if (status) {
         mf_artifact_unref(*volume);
         *volume = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status load_like(const char *path, const mf_artifact *like, scan *s, mf_artifact **volume)
@@ -348,7 +348,7 @@ mf_status load_like(const char *path, const mf_artifact *like, scan *s, mf_artif
     const scan_options read = {-1, NULL};
     *volume = NULL;
     MF_TRY(scan_read(path, &read, s));
-    mf_status failed = make_like(path, like, s, volume);
+    mf_status status = make_like(path, like, s, volume);
     scan_free(s);
-    return failed;
+    return status;
 }

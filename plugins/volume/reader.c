@@ -105,11 +105,11 @@ static mf_status read_as(const char *path, const unsigned char *head, size_t siz
     if (!strchr(strrchr(path, '/') ? strrchr(path, '/') : path, '.') && !other_kind(head, size)) {
         dicom_header header; /* DICOM files often have no suffix, and old ones no mark */
         bool is = false;
-        mf_status failed = dicom_header_read(path, &header, &is);
-        if (!failed)
+        mf_status status = dicom_header_read(path, &header, &is);
+        if (!status)
             dicom_header_free(&header);
-        if (failed || is) {
-            mf_error_free(failed);
+        if (status || is) {
+            mf_error_free(status);
             return dicom_read(path, false, o, s);
         }
     }
@@ -119,11 +119,11 @@ static mf_status read_as(const char *path, const unsigned char *head, size_t siz
 /* The first bytes of a file, unpacked; *f is closed again and says how the file lies on disk. */
 static mf_status read_head(const char *path, unsigned char head[2048], size_t *got, inflate_file *f)
 {
-    mf_status failed = inflate_open(path, f);
-    if (!failed)
-        failed = inflate_read(f, head, 2048, got);
+    mf_status status = inflate_open(path, f);
+    if (!status)
+        status = inflate_read(f, head, 2048, got);
     inflate_close(f);
-    return failed;
+    return status;
 }
 
 mf_status scan_read(const char *path, const scan_options *o, scan *s)
@@ -146,14 +146,14 @@ mf_status scan_read(const char *path, const scan_options *o, scan *s)
     unsigned char head[2048];
     size_t got = 0;
     inflate_file f;
-    mf_status failed = read_head(path, head, &got, &f);
-    if (!failed && got == 0)
-        failed = mf_fail(MF_CORRUPT, "%s: is empty once decompressed", path);
-    if (!failed)
-        failed = read_as(path, head, got, &f, o, s);
-    if (failed)
+    mf_status status = read_head(path, head, &got, &f);
+    if (!status && got == 0)
+        status = mf_fail(MF_CORRUPT, "%s: is empty once decompressed", path);
+    if (!status)
+        status = read_as(path, head, got, &f, o, s);
+    if (status)
         scan_free(s);
-    return failed;
+    return status;
 }
 
 static mf_status find_parts(const char *path, part_list *parts)
@@ -185,9 +185,9 @@ static mf_status find_parts(const char *path, part_list *parts)
 mf_status scan_parts(const char *path, scan_part_call call, void *self)
 {
     part_list parts = {0};
-    mf_status failed = find_parts(path, &parts);
-    for (size_t i = 0; i < parts.count && !failed; i++)
-        failed = call(self, parts.path[i]);
+    mf_status status = find_parts(path, &parts);
+    for (size_t i = 0; i < parts.count && !status; i++)
+        status = call(self, parts.path[i]);
     parts_free(&parts);
-    return failed;
+    return status;
 }

@@ -32,9 +32,9 @@ static mf_status write_restored(const char *path, mf_array *voxels, const mf_gri
 {
     mf_array *restored;
     MF_TRY(orient_restore(voxels, from, to, nearest, outside, &restored));
-    mf_status failed = write_file(path, to, restored);
+    mf_status status = write_file(path, to, restored);
     mf_array_unref(restored);
-    return failed;
+    return status;
 }
 
 mf_status write_volume(const mf_artifact *a, const char *path)
@@ -44,11 +44,11 @@ mf_status write_volume(const mf_artifact *a, const char *path)
     voxel_facts f;
     MF_TRY(grids(a, &from, &to));
     MF_TRY(mf_artifact_array(a, "voxels", &voxels));
-    mf_status failed = voxels_measure(voxels, &f);
-    if (!failed)
-        failed = write_restored(path, voxels, &from, &to, false, f.min);
+    mf_status status = voxels_measure(voxels, &f);
+    if (!status)
+        status = write_restored(path, voxels, &from, &to, false, f.min);
     mf_array_unref(voxels);
-    return failed;
+    return status;
 }
 
 mf_status write_labels(const mf_artifact *a, const char *path)
@@ -58,13 +58,13 @@ mf_status write_labels(const mf_artifact *a, const char *path)
     voxel_facts f;
     MF_TRY(grids(a, &from, &to));
     MF_TRY(mf_artifact_array(a, "voxels", &voxels));
-    mf_status failed = voxels_measure(voxels, &f);
-    if (!failed)
-        failed = voxels_narrow(&voxels, &f);
-    if (!failed)
-        failed = write_restored(path, voxels, &from, &to, true, 0);
+    mf_status status = voxels_measure(voxels, &f);
+    if (!status)
+        status = voxels_narrow(&voxels, &f);
+    if (!status)
+        status = write_restored(path, voxels, &from, &to, true, 0);
     mf_array_unref(voxels);
-    return failed;
+    return status;
 }
 
 /* Layers of a label map in which masks do not overlap: u16 [z, y, x] each. */
@@ -115,17 +115,17 @@ static mf_status put_mask(const mf_artifact *a, int64_t k, const int64_t shape[3
     uint8_t *dense = malloc(bytes ? bytes : 1);
     if (!dense)
         return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)k);
-    mf_status failed = mf_masks_crop(a, k, m.lo, m.hi, dense);
+    mf_status status = mf_masks_crop(a, k, m.lo, m.hi, dense);
     bool done = false;
-    for (size_t i = 0; i < l->count && !failed && !done; i++)
+    for (size_t i = 0; i < l->count && !status && !done; i++)
         done = put(l->layer[i], &m, dense, (uint16_t)(k + 1));
-    if (!failed && !done) {
-        failed = add_layer(l, shape);
-        if (!failed)
+    if (!status && !done) {
+        status = add_layer(l, shape);
+        if (!status)
             put(l->layer[l->count - 1], &m, dense, (uint16_t)(k + 1));
     }
     free(dense);
-    return failed;
+    return status;
 }
 
 /* All layers on the scan's grid, as one array: [z, y, x], or [layer, z, y, x] where masks overlap.
@@ -138,11 +138,11 @@ static mf_status restore_layers(const layers *l, const mf_grid *from, const mf_g
     MF_TRY(mf_array_new(MF_U16, one ? 3 : 4, shape + one, all));
     for (size_t i = 0; i < l->count; i++) {
         mf_array *restored;
-        mf_status failed = orient_restore(l->layer[i], from, to, true, 0, &restored);
-        if (failed) {
+        mf_status status = orient_restore(l->layer[i], from, to, true, 0, &restored);
+        if (status) {
             mf_array_unref(*all);
             *all = NULL;
-            return failed;
+            return status;
         }
         memcpy((char *)(*all)->data + i * restored->bytes, restored->data, restored->bytes);
         mf_array_unref(restored);
@@ -165,17 +165,17 @@ static mf_status write_layers(const mf_artifact *a, const char *path, layers *l)
     for (int64_t k = 0; k < count; k++)
         MF_TRY(put_mask(a, k, shape, l));
     MF_TRY(restore_layers(l, &from, &to, &all));
-    mf_status failed = write_file(path, &to, all);
+    mf_status status = write_file(path, &to, all);
     mf_array_unref(all);
-    return failed;
+    return status;
 }
 
 mf_status write_masks(const mf_artifact *a, const char *path)
 {
     layers l = {0};
-    mf_status failed = write_layers(a, path, &l);
+    mf_status status = write_layers(a, path, &l);
     for (size_t i = 0; i < l.count; i++)
         mf_array_unref(l.layer[i]);
     free(l.layer);
-    return failed;
+    return status;
 }

@@ -608,10 +608,10 @@ mf_status pickle_read(const uint8_t *bytes, size_t size, pickle **out, const pic
         return no_memory();
     p->start = p->at = bytes;
     p->end = bytes + size;
-    mf_status failed = run(p, root);
-    if (failed) {
+    mf_status status = run(p, root);
+    if (status) {
         pickle_free(p);
-        return failed;
+        return status;
     }
     *out = p;
     return MF_OK;

@@ -27,11 +27,11 @@ mf_status mf_tensors_read(const char *path, mf_tensors *t)
     FILE *f;
     int64_t size;
     MF_TRY(mf_file_open(path, &f, &size));
-    mf_status failed = read_any(f, (size_t)size, t);
+    mf_status status = read_any(f, (size_t)size, t);
     fclose(f);
-    if (!failed)
-        failed = mf_tensors_sort(t);
-    if (failed)
+    if (!status)
+        status = mf_tensors_sort(t);
+    if (status)
         mf_tensors_clear(t);
-    return mf_within(failed, "%s", path);
+    return mf_within(status, "%s", path);
 }

@@ -285,10 +285,10 @@ mf_status mf_safetensors_read(FILE *f, size_t size, mf_tensors *t)
     header h = {0};
     MF_TRY(read_length(f, size, &length));
     h.data = size - 8 - length;
-    mf_status failed = read_header(f, length, &h, t);
-    for (size_t i = 0; i < h.count && !failed; i++)
-        failed = load(f, &h.item[i], t);
+    mf_status status = read_header(f, length, &h, t);
+    for (size_t i = 0; i < h.count && !status; i++)
+        status = load(f, &h.item[i], t);
     free(h.item);
     free(h.text);
-    return failed;
+    return status;
 }

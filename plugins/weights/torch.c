@@ -83,15 +83,15 @@ static mf_status read_entry(const checkpoint *c, const zip_stat_t *stat, void *t
     size_t done = 0;
     while (done < size && (got = zip_fread(file, (uint8_t *)to + done, size - done)) > 0)
         done += (size_t)got;
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     if (done < size)
-        failed = mf_fail(MF_CORRUPT, "the entry %s of its zip ends after %zu of %zu bytes: %s",
+        status = mf_fail(MF_CORRUPT, "the entry %s of its zip ends after %zu of %zu bytes: %s",
                          stat->name, done, size, zip_file_strerror(file));
     else if (zip_fread(file, &more, 1) != 0)
-        failed = mf_fail(MF_CORRUPT, "the entry %s of its zip is damaged: %s", stat->name,
+        status = mf_fail(MF_CORRUPT, "the entry %s of its zip is damaged: %s", stat->name,
                          zip_file_strerror(file));
     zip_fclose(file);
-    return mf_hint(failed, "%s", again);
+    return mf_hint(status, "%s", again);
 }
 
 static mf_status find_prefix(checkpoint *c)
@@ -123,11 +123,11 @@ static mf_status read_pickle_bytes(checkpoint *c, const zip_stat_t *stat)
     uint8_t *bytes = malloc(stat->size ? stat->size : 1);
     if (!bytes)
         return mf_fail(MF_NO_MEMORY, "no memory for its pickle");
-    mf_status failed = read_entry(c, stat, bytes);
-    if (!failed)
-        failed = pickle_read(bytes, stat->size, &c->pickle, &c->root);
+    mf_status status = read_entry(c, stat, bytes);
+    if (!status)
+        status = pickle_read(bytes, stat->size, &c->pickle, &c->root);
     free(bytes);
-    return failed;
+    return status;
 }
 
 static mf_status read_pickle(checkpoint *c)
@@ -136,11 +136,11 @@ static mf_status read_pickle(checkpoint *c)
     char *name = entry_name(c, "data.pkl");
     if (!name)
         return no_name();
-    mf_status failed = find_entry(c, name, &stat);
-    if (!failed)
-        failed = read_pickle_bytes(c, &stat);
+    mf_status status = find_entry(c, name, &stat);
+    if (!status)
+        status = read_pickle_bytes(c, &stat);
     free(name);
-    return failed;
+    return status;
 }
 
 /* PyTorch writes the order of its machine since 1.14; files without it are little-endian. */
@@ -148,16 +148,16 @@ static mf_status check_order(const checkpoint *c)
 {
     zip_stat_t stat;
     char order[7] = "little", *name = entry_name(c, "byteorder");
-    mf_status failed = name ? MF_OK : no_name();
-    if (!failed && zip_name_locate(c->zip, name, 0) >= 0) {
-        failed = find_entry(c, name, &stat);
-        if (!failed && stat.size == 6)
-            failed = read_entry(c, &stat, order);
-        if (!failed && (stat.size != 6 || strcmp(order, "little")))
-            failed = mf_fail(MF_UNSUPPORTED, "its numbers are not little-endian");
+    mf_status status = name ? MF_OK : no_name();
+    if (!status && zip_name_locate(c->zip, name, 0) >= 0) {
+        status = find_entry(c, name, &stat);
+        if (!status && stat.size == 6)
+            status = read_entry(c, &stat, order);
+        if (!status && (stat.size != 6 || strcmp(order, "little")))
+            status = mf_fail(MF_UNSUPPORTED, "its numbers are not little-endian");
     }
     free(name);
-    return failed;
+    return status;
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -233,9 +233,9 @@ static mf_status read_storage(checkpoint *c, const char *key, uint8_t **bytes, s
     zip_stat_t stat;
     if (asprintf(&name, "%sdata/%s", c->prefix, key) < 0)
         return no_name();
-    mf_status failed = find_entry(c, name, &stat);
+    mf_status status = find_entry(c, name, &stat);
     free(name);
-    MF_TRY(failed);
+    MF_TRY(status);
     *size = (size_t)stat.size;
     if (*size > c->file_size - c->storages)
         return mf_hint(mf_fail(MF_CORRUPT,
@@ -247,12 +247,12 @@ static mf_status read_storage(checkpoint *c, const char *key, uint8_t **bytes, s
     *bytes = malloc(*size ? *size : 1);
     if (!*bytes)
         return mf_fail(MF_NO_MEMORY, "no memory for its storage of %zu bytes", *size);
-    failed = read_entry(c, &stat, *bytes);
-    if (failed) {
+    status = read_entry(c, &stat, *bytes);
+    if (status) {
         free(*bytes);
         *bytes = NULL;
     }
-    return failed;
+    return status;
 }
 
 /* The tensors from `first` up to `end`, which have one storage. */
@@ -260,16 +260,16 @@ static mf_status read_shared(checkpoint *c, wanted *first, const wanted *end)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    mf_status failed = mf_within(read_storage(c, first->tensor->storage->key, &bytes, &size),
+    mf_status status = mf_within(read_storage(c, first->tensor->storage->key, &bytes, &size),
                                  "tensor %s", first->name);
-    for (wanted *w = first; w < end && !failed; w++) {
+    for (wanted *w = first; w < end && !status; w++) {
         if (w > first && !by_storage(w - 1, w))
             w->array = mf_array_ref(w[-1].array);
         else
-            failed = mf_within(cut_out(w, bytes, size), "tensor %s", w->name);
+            status = mf_within(cut_out(w, bytes, size), "tensor %s", w->name);
     }
     free(bytes);
-    return failed;
+    return status;
 }
 
 static mf_status read_wanted(checkpoint *c, mf_tensors *t)
@@ -348,9 +348,9 @@ static mf_status want_state(checkpoint *c, const pickle_value *dict, const char 
         MF_TRY(mf_tensors_check_name(plain_name(key->text)));
         if (asprintf(&name, "%s%s", prefix, plain_name(key->text)) < 0)
             return no_name();
-        mf_status failed = mf_within(want(c, name, value->tensor), "tensor %s", name);
+        mf_status status = mf_within(want(c, name, value->tensor), "tensor %s", name);
         free(name);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -399,17 +399,17 @@ static mf_status open_zip(FILE *file, zip_t **zip)
     close(fd);
     zip_error_t error;
     zip_error_init_with_code(&error, code);
-    mf_status failed = mf_hint(
+    mf_status status = mf_hint(
         mf_fail(MF_CORRUPT, "its zip cannot be read: %s", zip_error_strerror(&error)), "%s", again);
     zip_error_fini(&error);
-    return failed;
+    return status;
 }
 
 mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t)
 {
     checkpoint c = {.file_size = size};
     MF_TRY(open_zip(file, &c.zip));
-    mf_status failed = read_opened(&c, t);
+    mf_status status = read_opened(&c, t);
     for (size_t i = 0; i < c.count; i++) {
         free(c.item[i].name);
         mf_array_unref(c.item[i].array);
@@ -418,5 +418,5 @@ mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t)
     pickle_free(c.pickle);
     free(c.prefix);
     zip_discard(c.zip);
-    return failed;
+    return status;
 }

@@ -68,9 +68,9 @@ static mf_status percentiles(const mf_array *voxels, const mf_array *body, const
     MF_TRY(mf_array_convert(voxels, MF_F32, &real));
     int64_t n = mf_array_count(real), count = 0;
     if (!body) {
-        mf_status failed = mf_percentiles(real->data, n, percents, 6, values);
+        mf_status status = mf_percentiles(real->data, n, percents, 6, values);
         mf_array_unref(real);
-        return failed;
+        return status;
     }
     const float *v = real->data;
     const uint8_t *b = body->data;
@@ -83,10 +83,10 @@ static mf_status percentiles(const mf_array *voxels, const mf_array *body, const
         if (b[i])
             inside[count++] = v[i];
     mf_array_unref(real);
-    mf_status failed = count ? mf_percentiles(inside, count, percents, 6, values)
+    mf_status status = count ? mf_percentiles(inside, count, percents, 6, values)
                              : mf_fail(MF_INVALID, "the body mask holds no voxel");
     free(inside);
-    return failed;
+    return status;
 }
 
 static uint8_t shade(double v, const double range[2])
@@ -136,18 +136,18 @@ static mf_status paint(const mf_array *voxels, double scale, double bounds[3][2]
         step[a] = pixel_step(axis, n, a);
     MF_TRY(mf_array_new(voxels->dtype, 2, shape, &slice));
     uint8_t *table = narrow ? make_table(voxels->dtype == MF_I16, scale, bounds) : NULL;
-    mf_status failed = !narrow || table ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a table");
-    for (int64_t z = 0; z < n[0] && !failed; z++) {
+    mf_status status = !narrow || table ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a table");
+    for (int64_t z = 0; z < n[0] && !status; z++) {
         memcpy(slice->data, (const char *)voxels->data + (size_t)z * slice->bytes, slice->bytes);
-        failed = mf_array_convert(slice, narrow ? slice->dtype : MF_F64, &real);
-        if (failed)
+        status = mf_array_convert(slice, narrow ? slice->dtype : MF_F64, &real);
+        if (status)
             break;
         paint_slice(slice, real->data, table, scale, bounds, step, rgb + z * step[0]);
         mf_array_unref(real);
     }
     free(table);
     mf_array_unref(slice);
-    return failed;
+    return status;
 }
 
 mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile, double scale,
@@ -169,10 +169,10 @@ mf_status window_rgb_make(const mf_array *voxels, const window_profile *profile,
     const int64_t shapes[3][4] = {
         {n[0], n[1], n[2], 3}, {n[1], n[0], n[2], 3}, {n[2], n[0], n[1], 3}};
     MF_TRY(mf_array_new(MF_U8, 4, shapes[axis], rgb));
-    mf_status failed = paint(voxels, scale, bounds, axis, (*rgb)->data);
-    if (failed) {
+    mf_status status = paint(voxels, scale, bounds, axis, (*rgb)->data);
+    if (status) {
         mf_array_unref(*rgb);
         *rgb = NULL;
     }
-    return failed;
+    return status;
 }

@@ -88,22 +88,22 @@ static mf_status publish(mf_task *t, const mf_artifact *volume, const mf_grid *g
 {
     mf_artifact *slices;
     MF_TRY(mf_artifact_new("slices", &slices));
-    mf_status failed = mf_artifact_set_grid(slices, grid);
-    if (!failed)
-        failed = mf_artifact_inherit(slices, volume);
-    if (!failed)
-        failed = mf_artifact_set_int(slices, "axis", axis);
-    if (!failed)
-        failed = mf_artifact_set_text(slices, "profile", profile->name);
-    if (!failed)
-        failed = mf_artifact_set_int(slices, "min_pixels", profile->min_pixels);
-    if (!failed)
-        failed = mf_artifact_set_int(slices, "min_voxels", profile->min_voxels);
-    if (!failed)
-        failed = mf_artifact_add(slices, "rgb", rgb);
-    if (failed) {
+    mf_status status = mf_artifact_set_grid(slices, grid);
+    if (!status)
+        status = mf_artifact_inherit(slices, volume);
+    if (!status)
+        status = mf_artifact_set_int(slices, "axis", axis);
+    if (!status)
+        status = mf_artifact_set_text(slices, "profile", profile->name);
+    if (!status)
+        status = mf_artifact_set_int(slices, "min_pixels", profile->min_pixels);
+    if (!status)
+        status = mf_artifact_set_int(slices, "min_voxels", profile->min_voxels);
+    if (!status)
+        status = mf_artifact_add(slices, "rgb", rgb);
+    if (status) {
         mf_artifact_unref(slices);
-        return failed;
+        return status;
     }
     return mf_out(t, "slices", slices);
 }
@@ -134,9 +134,9 @@ static mf_status make(mf_task *t, const window_params *o, const mf_artifact *vol
         window_rgb_make(voxels, &profile, scale, body ? body->voxels : NULL, axis, &rgb, bounds));
     mf_log(t, "%s along %c: red %g to %g, green %g to %g, blue %g to %g", profile.name, "zyx"[axis],
            bounds[0][0], bounds[0][1], bounds[1][0], bounds[1][1], bounds[2][0], bounds[2][1]);
-    mf_status failed = publish(t, volume, grid, axis, &profile, rgb);
+    mf_status status = publish(t, volume, grid, axis, &profile, rgb);
     mf_array_unref(rgb);
-    return failed;
+    return status;
 }
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -163,9 +163,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_artifact_grid(volume, &grid));
     MF_TRY(mf_artifact_array(volume, "voxels", &voxels)); /* in its own, narrow type */
-    mf_status failed = make(t, p, volume, voxels, &grid);
+    mf_status status = make(t, p, volume, voxels, &grid);
     mf_array_unref(voxels);
-    return failed;
+    return status;
 }
 
 static MF_STAGE(

@@ -42,7 +42,7 @@ static bool below(const char *path)
         strcat(whole, "/");
         path = strcat(whole, path);
     }
-    return strncmp(path, folder, strlen(folder)) == 0;
+    return !strncmp(path, folder, strlen(folder));
 }
 
 static bool fails(const char *path)

@@ -37,7 +37,7 @@ static bool is_ours(const void *address)
     if (!dladdr(address, &about) || !about.dli_fname)
         return false;
     const char *slash = strrchr(about.dli_fname, '/');
-    return strcmp(slash ? slash + 1 : about.dli_fname, "massflow") == 0 ||
+    return !strcmp(slash ? slash + 1 : about.dli_fname, "massflow") ||
            strstr(about.dli_fname, "/plugins/");
 }
 

@@ -51,7 +51,7 @@ static void add_piece(forged *f, const uint8_t *bytes, size_t size, uint8_t dige
     if (f->count == sizeof f->chunk / sizeof *f->chunk)
         return;
     for (size_t i = 0; i < f->count; i++)
-        if (memcmp(f->chunk[i].digest, digest, MF_DIGEST_BYTES) == 0)
+        if (!memcmp(f->chunk[i].digest, digest, MF_DIGEST_BYTES))
             return;
     forged_chunk *c = &f->chunk[f->count++];
     c->bytes = malloc(size ? size : 1);

@@ -97,7 +97,7 @@ static bool get_one(mf_store *store, int n, bool ours)
     int64_t number = -1;
     bool good = !failed(mf_store_find(store, keys[n], NULL, &action)) && action;
     if (good && ours)
-        PROMISE(action->output_count == 1 && strcmp(action->outputs[0].id, ids[n]) == 0);
+        PROMISE(action->output_count == 1 && !strcmp(action->outputs[0].id, ids[n]));
     if (good)
         good = !failed(mf_store_get(store, ids[n], &a)) &&
                !failed(mf_artifact_array(a, "voxels", &voxels));

@@ -18,7 +18,7 @@ mf_status __wrap_mf__chunk_read(mf__reader *r, mf__scratch *memory,
     *damaged = false;
     for (size_t i = 0; i < at_hand.count; i++) {
         const forged_chunk *c = &at_hand.chunk[i];
-        if (memcmp(c->digest, digest, MF_DIGEST_BYTES) != 0 || c->size != raw)
+        if (memcmp(c->digest, digest, MF_DIGEST_BYTES) || c->size != raw)
             continue;
         memcpy(dst, c->bytes, raw);
         return MF_OK;
@@ -46,7 +46,7 @@ static void write_again(const mf_artifact *a, const mf__record_array *arrays, si
         if (info.ragged)
             mf__record_digests(&b, arrays[i].row_digests, arrays[i].row_digest_count);
     }
-    PROMISE(!b.failed && b.size == size && memcmp(b.bytes, data, size) == 0);
+    PROMISE(!b.failed && b.size == size && !memcmp(b.bytes, data, size));
     free(b.bytes);
 }
 

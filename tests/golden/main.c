@@ -216,41 +216,41 @@ static mf_status write_all(const mf_tensors *t, const char *path)
 {
     mf_artifact *all;
     MF_TRY(mf_artifact_new("features", &all));
-    mf_status failed = MF_OK;
-    for (size_t i = 0; i < t->count && !failed; i++)
-        failed = mf_artifact_add(all, t->item[i].name, t->item[i].array);
-    if (!failed)
-        failed = mf_within(mf_write_safetensors(all, path), "%s", path);
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < t->count && !status; i++)
+        status = mf_artifact_add(all, t->item[i].name, t->item[i].array);
+    if (!status)
+        status = mf_within(mf_write_safetensors(all, path), "%s", path);
     mf_artifact_unref(all);
-    return failed;
+    return status;
 }
 
 static mf_status work(command run, const mf_parity *o, const char *which, char **files)
 {
     mf_tensors weights = {0}, in = {0}, out = {0};
     mf_device *device = NULL;
-    mf_status failed = mf_tensors_read(files[0], &weights);
-    if (!failed)
-        failed = mf_tensors_read(files[1], &in);
-    if (!failed)
-        failed = mf_device_open(which, &device);
-    if (!failed)
-        failed = run(device, o, &weights, &in, &out);
-    if (!failed)
-        failed = write_all(&out, files[2]);
+    mf_status status = mf_tensors_read(files[0], &weights);
+    if (!status)
+        status = mf_tensors_read(files[1], &in);
+    if (!status)
+        status = mf_device_open(which, &device);
+    if (!status)
+        status = run(device, o, &weights, &in, &out);
+    if (!status)
+        status = write_all(&out, files[2]);
     mf_device_unref(device);
     mf_tensors_clear(&weights);
     mf_tensors_clear(&in);
     mf_tensors_clear(&out);
-    return failed;
+    return status;
 }
 
-static int report(mf_status failed, int code)
+static int report(mf_status status, int code)
 {
-    char *text = mf_error_text(failed);
+    char *text = mf_error_text(status);
     fprintf(stderr, "parity: %s\n", text ? text : "no memory");
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
     return code;
 }
 
@@ -274,13 +274,13 @@ int main(int argc, char **argv)
         mf_parity o = {commands[i].rate,   commands[i].weight_decay, 0.5, "mean", {0}, false,
                        mf_parity_generator};
         const char *device = "";
-        mf_status failed = parse(argc, argv, &o, &device);
-        if (failed) {
+        mf_status status = parse(argc, argv, &o, &device);
+        if (status) {
             fputs(usage, stderr);
-            return report(failed, 2);
+            return report(status, 2);
         }
-        failed = work(commands[i].run, &o, device, argv + optind + 1);
-        return failed ? report(failed, 1) : 0;
+        status = work(commands[i].run, &o, device, argv + optind + 1);
+        return status ? report(status, 1) : 0;
     }
     fputs(usage, stderr);
     return report(mf_fail(MF_INVALID, "no command %s", argv[1]), 2);

@@ -62,12 +62,12 @@ static mf_status collect(mf_executable *e, const wanted *w, mf_tensors *out)
     if (!w->last)
         return mf_executable_get(e, w->name, a->data);
     MF_TRY(mf_array_new(MF_F32, w->rank, w->shape, &raw));
-    mf_status failed = mf_executable_get(e, w->name, raw->data);
-    if (!failed)
+    mf_status status = mf_executable_get(e, w->name, raw->data);
+    if (!status)
         mf_parity_channels_first(raw->data, w->shape[0], w->shape[1],
                                  mf_array_count(a) / (w->shape[0] * w->shape[1]), a->data);
     mf_array_unref(raw);
-    return failed;
+    return status;
 }
 
 /* grad.NAME or after.NAME of every weight. */
@@ -182,11 +182,11 @@ static mf_status iris_program(mf_program *p, mf_weights *w, const mf_parity *o, 
     MF_TRY(mf_weights_declare(w, p));
     MF_TRY(mf_model_load(w, weights));
     MF_TRY(mf_program_compile(p, w, &e));
-    mf_status failed = mf_weights_clear_gradients(w);
-    if (!failed)
-        failed = iris_run(e, s, all, n, out);
+    mf_status status = mf_weights_clear_gradients(w);
+    if (!status)
+        status = iris_run(e, s, all, n, out);
     mf_executable_free(e);
-    MF_TRY(failed);
+    MF_TRY(status);
     mf_optimizer_step step = {.kind = MF_LAMB,
                               .rate = o->rate,
                               .beta1 = 0.9,
@@ -207,17 +207,17 @@ mf_status mf_parity_iris(mf_device *device, const mf_parity *o, const mf_tensors
     mf_program *p = NULL;
     sample s = {0};
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, weights, &iris));
-    mf_status failed = sample_read(in, iris.positions, &s);
-    if (!failed)
-        failed = mf_weights_new(device, &w);
-    if (!failed)
-        failed = mf_program_new(&p);
-    if (!failed)
-        failed = iris_program(p, w, o, &iris, weights, &s, out);
+    mf_status status = sample_read(in, iris.positions, &s);
+    if (!status)
+        status = mf_weights_new(device, &w);
+    if (!status)
+        status = mf_program_new(&p);
+    if (!status)
+        status = iris_program(p, w, o, &iris, weights, &s, out);
     mf_program_free(p);
     mf_weights_free(w);
     sample_clear(&s);
-    return failed;
+    return status;
 }
 
 /* ---- head ------------------------------------------------------------------------------------ */
@@ -297,11 +297,11 @@ static mf_status head_program(mf_program *p, mf_weights *w, const mf_parity *o, 
     MF_TRY(mf_weights_declare(w, p));
     MF_TRY(mf_model_load(w, weights));
     MF_TRY(mf_program_compile(p, w, &e));
-    mf_status failed = mf_weights_clear_gradients(w);
-    if (!failed)
-        failed = head_run(e, b, head, out);
+    mf_status status = mf_weights_clear_gradients(w);
+    if (!status)
+        status = head_run(e, b, head, out);
     mf_executable_free(e);
-    MF_TRY(failed);
+    MF_TRY(status);
     mf_optimizer_step step = {.kind = MF_ADAMW,
                               .rate = o->rate,
                               .beta1 = 0.9,
@@ -324,17 +324,17 @@ mf_status mf_parity_head(mf_device *device, const mf_parity *o, const mf_tensors
     mf_weights *w = NULL;
     mf_program *p = NULL;
     batch b = {0};
-    mf_status failed = batch_read(in, o, &head, &b);
-    if (!failed)
-        failed = mf_weights_new(device, &w);
-    if (!failed)
-        failed = mf_program_new(&p);
-    if (!failed)
-        failed = head_program(p, w, o, &head, weights, &b, out);
+    mf_status status = batch_read(in, o, &head, &b);
+    if (!status)
+        status = mf_weights_new(device, &w);
+    if (!status)
+        status = mf_program_new(&p);
+    if (!status)
+        status = head_program(p, w, o, &head, weights, &b, out);
     mf_program_free(p);
     mf_weights_free(w);
     batch_clear(&b);
-    return failed;
+    return status;
 }
 
 /* ---- window ---------------------------------------------------------------------------------- */
@@ -348,11 +348,11 @@ static mf_status window_labels(const mf_array *probability, const int64_t *size,
         return mf_fail(MF_NO_MEMORY, "no memory for %lld labels", (long long)k);
     for (int64_t i = 0; i < k; i++)
         values[i] = i + 1;
-    mf_status failed = mf_tensors_make(out, "labels", MF_U16, 3, size, &labels);
-    if (!failed)
+    mf_status status = mf_tensors_make(out, "labels", MF_U16, 3, size, &labels);
+    if (!status)
         mf_window_compete(probability->data, k, mf_array_count(labels), 0.5, values, labels->data);
     free(values);
-    return failed;
+    return status;
 }
 
 static mf_status window_run(mf_predictor *p, const mf_parity *o, const sample *s,
@@ -363,25 +363,25 @@ static mf_status window_run(mf_predictor *p, const mf_parity *o, const sample *s
     mf_array *probability;
     int64_t shape[5] = {1, s->k, size[0], size[1], size[2]};
     MF_TRY(mf_predictor_embed(p, s->reference->data, s->reference_masks->data, s->k, &priors));
-    mf_status failed = MF_OK;
-    for (int i = 0; i < MF_IRIS_LEVELS && !failed; i++) {
+    mf_status status = MF_OK;
+    for (int i = 0; i < MF_IRIS_LEVELS && !status; i++) {
         char name[16];
         mf_array *a;
         int64_t dims[4] = {1, s->k, MF_IRIS_TOKENS, iris->channels[4 - i]};
         snprintf(name, sizeof name, "prior%d", i);
-        failed = mf_tensors_make(out, name, MF_F32, 4, dims, &a);
-        if (!failed)
+        status = mf_tensors_make(out, name, MF_F32, 4, dims, &a);
+        if (!status)
             memcpy(a->data, priors.level[i], a->bytes);
     }
-    if (!failed)
-        failed = mf_tensors_make(out, "probability", MF_F32, 5, shape, &probability);
-    if (!failed)
-        failed = mf_predictor_segment(p, s->target->data, size, &priors, o->overlap, NULL, NULL,
+    if (!status)
+        status = mf_tensors_make(out, "probability", MF_F32, 5, shape, &probability);
+    if (!status)
+        status = mf_predictor_segment(p, s->target->data, size, &priors, o->overlap, NULL, NULL,
                                       probability->data);
-    if (!failed)
-        failed = window_labels(probability, size, s->k, out);
+    if (!status)
+        status = window_labels(probability, size, s->k, out);
     mf_priors_clear(&priors);
-    return failed;
+    return status;
 }
 
 mf_status mf_parity_window(mf_device *device, const mf_parity *o, const mf_tensors *weights,
@@ -390,20 +390,20 @@ mf_status mf_parity_window(mf_device *device, const mf_parity *o, const mf_tenso
     const int64_t *size, *crop, *masks;
     mf_predictor *p = NULL;
     sample s = {0};
-    mf_status failed = mf_parity_input(in, "target", MF_F32, 3, &s.target, &size);
-    if (!failed)
-        failed = mf_parity_input(in, "reference", MF_F32, 3, &s.reference, &crop);
-    if (!failed)
-        failed = mf_parity_input(in, "reference_masks", MF_U8, 4, &s.reference_masks, &masks);
-    if (!failed)
-        failed = same_shape("reference_masks", masks + 1, "reference", crop, 3);
-    if (!failed) {
+    mf_status status = mf_parity_input(in, "target", MF_F32, 3, &s.target, &size);
+    if (!status)
+        status = mf_parity_input(in, "reference", MF_F32, 3, &s.reference, &crop);
+    if (!status)
+        status = mf_parity_input(in, "reference_masks", MF_U8, 4, &s.reference_masks, &masks);
+    if (!status)
+        status = same_shape("reference_masks", masks + 1, "reference", crop, 3);
+    if (!status) {
         s.k = masks[0];
-        failed = mf_predictor_new(device, weights, crop, &p);
+        status = mf_predictor_new(device, weights, crop, &p);
     }
-    if (!failed)
-        failed = window_run(p, o, &s, size, out);
+    if (!status)
+        status = window_run(p, o, &s, size, out);
     mf_predictor_free(p);
     sample_clear(&s);
-    return failed;
+    return status;
 }

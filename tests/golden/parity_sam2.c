@@ -117,11 +117,11 @@ static mf_status collect_map(run *r, mf_executable *e, const map *m)
     float *raw = calloc((size_t)(m->edge * m->edge * m->channels), sizeof *raw);
     if (!raw)
         return mf_fail(MF_NO_MEMORY, "no memory for %s", m->name);
-    mf_status failed = mf_executable_get(e, m->name, raw);
-    if (!failed)
-        failed = copy_map(r, m->name, m->edge, m->channels, raw);
+    mf_status status = mf_executable_get(e, m->name, raw);
+    if (!status)
+        status = copy_map(r, m->name, m->edge, m->channels, raw);
     free(raw);
-    return failed;
+    return status;
 }
 
 static mf_status run_encoder(run *r, mf_weights *weights, const float *image)
@@ -133,27 +133,27 @@ static mf_status run_encoder(run *r, mf_weights *weights, const float *image)
     MF_TRY(sam2_widths_of(&r->weights, &r->config, &w));
     MF_TRY(sam2_load(weights, &r->weights, &r->config, &w));
     MF_TRY(mf_program_new(&p));
-    mf_status failed = declare_encoder(r, &w, p, maps);
-    if (!failed)
-        failed = mf_program_compile(p, weights, &e);
+    mf_status status = declare_encoder(r, &w, p, maps);
+    if (!status)
+        status = mf_program_compile(p, weights, &e);
     mf_program_free(p);
-    if (!failed)
-        failed = mf_executable_set(e, "image", image);
-    if (!failed)
-        failed = mf_executable_run(e);
-    for (int i = 0; i < 8 && !failed; i++)
-        failed = collect_map(r, e, &maps[i]);
+    if (!status)
+        status = mf_executable_set(e, "image", image);
+    if (!status)
+        status = mf_executable_run(e);
+    for (int i = 0; i < 8 && !status; i++)
+        status = collect_map(r, e, &maps[i]);
     mf_executable_free(e);
-    return failed;
+    return status;
 }
 
 static mf_status encode_all(run *r, const float *image)
 {
     mf_weights *weights;
     MF_TRY(mf_weights_new(r->device, &weights));
-    mf_status failed = run_encoder(r, weights, image);
+    mf_status status = run_encoder(r, weights, image);
     mf_weights_free(weights);
-    return failed;
+    return status;
 }
 
 /* ---- prompts on a picture ----------------------------------------------------------------------
@@ -203,16 +203,16 @@ static mf_status ask(run *r, const sam2_features *f, const sam2_prompts *prompts
     sam2_answers a = {calloc((size_t)(4 * n * area), sizeof(float)),
                       calloc((size_t)(4 * n), sizeof(float)), calloc((size_t)n, sizeof(float))};
     int32_t *first = calloc((size_t)n, sizeof *first);
-    mf_status failed = a.logits && a.iou && a.object_score && first
+    mf_status status = a.logits && a.iou && a.object_score && first
                            ? sam2_decode(r->predictor, f, prompts, &a)
                            : mf_fail(MF_NO_MEMORY, "no memory for masks");
-    if (!failed)
-        failed = answer(r, prompts, prefix, &a, first);
+    if (!status)
+        status = answer(r, prompts, prefix, &a, first);
     free(a.logits);
     free(a.iou);
     free(a.object_score);
     free(first);
-    return failed;
+    return status;
 }
 
 /* An input of prompts [B,..] or of one prompt [..], as `dtype`, without its name's tensor if there
@@ -279,19 +279,19 @@ static mf_status prompt(run *r, const sam2_features *f, int n, const int64_t siz
     given g = {0};
     sam2_prompts p = {0};
     snprintf(prefix, sizeof prefix, "p%d.", n);
-    mf_status failed = read_prompt(r, n, size, &g, &p);
-    if (!failed)
-        failed = ask(r, f, &p, prefix);
-    if (!failed && mask && p.batch == 1) {
+    mf_status status = read_prompt(r, n, size, &g, &p);
+    if (!status)
+        status = ask(r, f, &p, prefix);
+    if (!status && mask && p.batch == 1) {
         p.masks = mask;
         snprintf(prefix, sizeof prefix, "p%d.mask.", n);
-        failed = ask(r, f, &p, prefix);
+        status = ask(r, f, &p, prefix);
     }
     mf_array_unref(g.points);
     mf_array_unref(g.labels);
     mf_array_unref(g.mask);
     free(g.xy);
-    return failed;
+    return status;
 }
 
 static bool has_prompt(const run *r, int n)
@@ -307,18 +307,18 @@ static mf_status prompts(run *r, const sam2_features *f, const int64_t size[2])
     int64_t edge = r->config.image / 4;
     const mf_array *low = mf_tensors_find(r->in, "mask_prompt_low");
     mf_array *mask = NULL;
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     if (low && mf_array_count(low) != edge * edge)
         return mf_fail(MF_INVALID, "mask_prompt_low is not [%lld,%lld]", (long long)edge,
                        (long long)edge);
     if (low) {
         MF_TRY(mf_array_convert(low, MF_F32, &mask));
-        failed = ask(r, f, &(sam2_prompts){.batch = 1, .masks = mask->data}, "mask.");
+        status = ask(r, f, &(sam2_prompts){.batch = 1, .masks = mask->data}, "mask.");
     }
-    for (int n = 0; !failed && has_prompt(r, n); n++)
-        failed = prompt(r, f, n, size, mask ? mask->data : NULL);
+    for (int n = 0; !status && has_prompt(r, n); n++)
+        status = prompt(r, f, n, size, mask ? mask->data : NULL);
     mf_array_unref(mask);
-    return failed;
+    return status;
 }
 
 /* ---- masks of the whole picture -----------------------------------------------------------------
@@ -413,14 +413,14 @@ static mf_status automatic(run *r, const sam2_generate_options *o, const sam2_pi
              .input = calloc((size_t)(r->config.image * r->config.image * 3), sizeof(float))};
     const sam2_eye ways = {&e, r->config.image, look, decode, choose, step};
     sam2_proposals things = {0};
-    mf_status failed = e.input ? sam2_generate(&ways, p, o, &things)
+    mf_status status = e.input ? sam2_generate(&ways, p, o, &things)
                                : mf_fail(MF_NO_MEMORY, "no memory for a picture");
-    if (!failed)
-        failed = copy_things(r, &things, p->h, p->w);
+    if (!status)
+        status = copy_things(r, &things, p->h, p->w);
     sam2_proposals_clear(&things);
     sam2_features_clear(&e.seen);
     free(e.input);
-    return failed;
+    return status;
 }
 
 /* ---- a picture ----------------------------------------------------------------------------------
@@ -436,9 +436,9 @@ static mf_status image_embed(run *r, const sam2_features *f)
         return mf_fail(MF_NO_MEMORY, "no memory for features");
     for (int64_t i = 0; i < h * h * dim; i++)
         embed[i] = f->embed[i] + ((const float *)none->data)[i % dim];
-    mf_status failed = copy_map(r, "image_embed", h, dim, embed);
+    mf_status status = copy_map(r, "image_embed", h, dim, embed);
     free(embed);
-    return failed;
+    return status;
 }
 
 static mf_status picture(run *r)
@@ -450,25 +450,25 @@ static mf_status picture(run *r)
     MF_TRY(mf_parity_input(r->in, "image", MF_U8, 3, &pixels, &s));
     const sam2_picture p = {pixels->data, s[0], s[1], s[1]};
     float *input = calloc((size_t)(image * image * 3), sizeof *input);
-    mf_status failed = input ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a picture");
-    if (!failed && s[2] != 3)
-        failed = mf_fail(MF_INVALID, "input image is not [H,W,3]");
-    if (!failed)
-        failed = sam2_picture_still(&p, image, input);
-    if (!failed)
-        failed = encode_all(r, input);
-    if (!failed)
-        failed = sam2_encode(r->predictor, input, &f);
-    if (!failed)
-        failed = image_embed(r, &f);
-    if (!failed)
-        failed = prompts(r, &f, s);
-    if (!failed && r->options->automatic)
-        failed = automatic(r, &r->options->generate, &p);
+    mf_status status = input ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    if (!status && s[2] != 3)
+        status = mf_fail(MF_INVALID, "input image is not [H,W,3]");
+    if (!status)
+        status = sam2_picture_still(&p, image, input);
+    if (!status)
+        status = encode_all(r, input);
+    if (!status)
+        status = sam2_encode(r->predictor, input, &f);
+    if (!status)
+        status = image_embed(r, &f);
+    if (!status)
+        status = prompts(r, &f, s);
+    if (!status && r->options->automatic)
+        status = automatic(r, &r->options->generate, &p);
     sam2_features_clear(&f);
     free(input);
     mf_array_unref(pixels);
-    return failed;
+    return status;
 }
 
 /* ---- along frames ------------------------------------------------------------------------------
@@ -538,14 +538,14 @@ static mf_status masked(run *r, video *v, const char *name, int64_t seed, sam2_t
     int64_t image = r->config.image;
     MF_TRY(mf_parity_input(r->in, name, MF_U8, 2, &mask, &s));
     uint8_t *pixels = calloc((size_t)(image * image), 1);
-    mf_status failed = pixels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a mask");
-    if (!failed)
-        failed = sam2_picture_mask(mask->data, s[0], s[1], image, pixels);
-    if (!failed)
-        failed = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], 0, t);
+    mf_status status = pixels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a mask");
+    if (!status)
+        status = sam2_picture_mask(mask->data, s[0], s[1], image, pixels);
+    if (!status)
+        status = sam2_track_new(r->predictor, v->count, seed, 1, pixels, &v->seen[seed], 0, t);
     free(pixels);
     mf_array_unref(mask);
-    return failed;
+    return status;
 }
 
 /* point_prompt.oI.frameJ f32 [P,3]: x, y in px of the frame, and the label. */
@@ -556,23 +556,23 @@ static mf_status pointed(run *r, video *v, const char *name, int64_t seed, sam2_
     MF_TRY(mf_parity_input(r->in, name, MF_F32, 2, &points, &s));
     float *xy = calloc((size_t)(2 * s[0]), sizeof *xy);
     int32_t *labels = calloc((size_t)s[0], sizeof *labels);
-    mf_status failed = xy && labels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for points");
-    if (!failed && s[1] != 3)
-        failed = mf_fail(MF_INVALID, "input %s is not [P,3]", name);
-    for (int64_t i = 0; i < s[0] && !failed; i++) {
+    mf_status status = xy && labels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for points");
+    if (!status && s[1] != 3)
+        status = mf_fail(MF_INVALID, "input %s is not [P,3]", name);
+    for (int64_t i = 0; i < s[0] && !status; i++) {
         const float *point = (const float *)points->data + 3 * i;
         xy[2 * i] = point[0] / (float)v->w * (float)r->config.image;
         xy[2 * i + 1] = point[1] / (float)v->h * (float)r->config.image;
         labels[i] = (int32_t)point[2];
     }
     const sam2_prompts prompts = {.batch = 1, .points = s[0], .xy = xy, .labels = labels};
-    if (!failed)
-        failed =
+    if (!status)
+        status =
             sam2_track_new_prompted(r->predictor, v->count, seed, &prompts, &v->seen[seed], 0, t);
     free(xy);
     free(labels);
     mf_array_unref(points);
-    return failed;
+    return status;
 }
 
 /* Each object by itself. */
@@ -586,11 +586,11 @@ static mf_status object(run *r, video *v, const char *name)
     if (sscanf(name, form, &index, &seed) != 2 || seed < 0 || seed >= v->count)
         return mf_fail(MF_INVALID, "input %s: no such frame", name);
     MF_TRY(see(r, v, seed));
-    mf_status failed = (mask ? masked : pointed)(r, v, name, seed, &t);
-    if (!failed)
-        failed = both_ways(r, v, t, seed, index);
+    mf_status status = (mask ? masked : pointed)(r, v, name, seed, &t);
+    if (!status)
+        status = both_ways(r, v, t, seed, index);
     sam2_track_free(t);
-    return failed;
+    return status;
 }
 
 static mf_status objects(run *r, video *v)
@@ -615,7 +615,7 @@ static mf_status frames(run *r)
     const int64_t *s;
     MF_TRY(mf_parity_input(r->in, "frames", MF_U8, 4, &pixels, &s));
     video v = {.frames = pixels->data, .count = s[0], .h = s[1], .w = s[2]};
-    mf_status failed =
+    mf_status status =
         s[3] == 3 ? objects(r, &v) : mf_fail(MF_INVALID, "input frames is not [T,H,W,3]");
     for (int64_t i = 0; i < v.count && v.seen; i++)
         sam2_features_clear(&v.seen[i]);
@@ -624,23 +624,23 @@ static mf_status frames(run *r)
     free(v.low_res);
     free(v.pointer);
     mf_array_unref(pixels);
-    return failed;
+    return status;
 }
 
 mf_status mf_parity_sam2(mf_device *device, const mf_parity *o, const mf_tensors *weights,
                          const mf_tensors *in, mf_tensors *out)
 {
     run r = {.device = device, .options = o, .in = in, .out = out};
-    mf_status failed = configure(weights, o, &r);
-    if (!failed)
-        failed = sam2_predictor_new(device, &r.config, &r.weights, 0, &r.predictor);
-    if (!failed && mf_tensors_find(in, "image"))
-        failed = picture(&r);
-    if (!failed && mf_tensors_find(in, "frames"))
-        failed = frames(&r);
-    if (!failed && !out->count)
-        failed = mf_fail(MF_INVALID, "the inputs have neither image nor frames");
+    mf_status status = configure(weights, o, &r);
+    if (!status)
+        status = sam2_predictor_new(device, &r.config, &r.weights, 0, &r.predictor);
+    if (!status && mf_tensors_find(in, "image"))
+        status = picture(&r);
+    if (!status && mf_tensors_find(in, "frames"))
+        status = frames(&r);
+    if (!status && !out->count)
+        status = mf_fail(MF_INVALID, "the inputs have neither image nor frames");
     sam2_predictor_free(r.predictor);
     mf_tensors_clear(&r.weights);
-    return failed;
+    return status;
 }

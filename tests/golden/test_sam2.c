@@ -384,10 +384,10 @@ START_TEST(what_does_not_fit_is_said)
     sam2_features f;
     sam2_track *t;
     scene_open(&s, 0, 1);
-    mf_status failed = sam2_encode(s.p, input, &f);
-    ck_assert_int_eq(mf_error_code(failed), MF_NO_MEMORY);
-    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "where it may have 0 MiB"));
-    mf_error_free(failed);
+    mf_status status = sam2_encode(s.p, input, &f);
+    ck_assert_int_eq(mf_error_code(status), MF_NO_MEMORY);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(status), "where it may have 0 MiB"));
+    mf_error_free(status);
     scene_close(&s);
 
     scene_open(&s, 1, 0);

@@ -398,7 +398,7 @@ static mf_status careless_run(mf_task *t, const void *p, void *session)
     mf_artifact *a;
 
     (void)session;
-    if (strcmp(o->how, "none") == 0)
+    if (!strcmp(o->how, "none"))
         return MF_OK;
     MF_TRY(mf_artifact_new("features", &a));
     return mf_out(t, "features", a);

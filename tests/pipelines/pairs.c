@@ -45,12 +45,12 @@ static mf_status read_item(mf_stream *stream, int64_t i, mf_table *table)
     static const char *const names[] = {"reference", "query", "reference_masks", "query_masks"};
     double digests[4], means[4];
     mf_artifact *pair;
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     MF_TRY(mf_stream_next(stream, &pair));
-    for (int j = 0; j < 4 && !failed; j++)
-        failed = digest_of(pair, names[j], &digests[j], &means[j]);
+    for (int j = 0; j < 4 && !status; j++)
+        status = digest_of(pair, names[j], &digests[j], &means[j]);
     mf_artifact_unref(pair);
-    MF_TRY(failed);
+    MF_TRY(status);
     return mf_table_row(table, (double)i, digests[0], digests[1], digests[2], digests[3], means[0],
                         means[1], means[2], means[3]);
 }
@@ -68,12 +68,12 @@ static mf_status read_run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in_stream(t, "pairs", &stream));
     MF_TRY(mf_stream_seek(stream, o->first));
     MF_TRY(mf_table_new(columns, &table));
-    mf_status failed = MF_OK;
-    for (int64_t i = o->first; i < o->first + o->count && !failed; i++)
-        failed = read_item(stream, i, table);
-    if (failed) {
+    mf_status status = MF_OK;
+    for (int64_t i = o->first; i < o->first + o->count && !status; i++)
+        status = read_item(stream, i, table);
+    if (status) {
         mf_table_free(table);
-        return failed;
+        return status;
     }
     MF_TRY(mf_table_finish(table, &result));
     return mf_out(t, "table", result);

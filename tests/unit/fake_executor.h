@@ -91,7 +91,7 @@ static inline MF_MUST_USE mf_status fake_prepare(void *self, const mf_plan *plan
 
     ck_assert(mf_plan_can_start(n));
     *execution = NULL;
-    if (f->impossible && strcmp(f->impossible, n->node->name) == 0)
+    if (f->impossible && !strcmp(f->impossible, n->node->name))
         return mf_fail(MF_INVALID, "it can't be prepared");
     x = calloc(1, sizeof *x);
     x->of = f;
@@ -101,7 +101,7 @@ static inline MF_MUST_USE mf_status fake_prepare(void *self, const mf_plan *plan
     strcpy(x->key, n->key);
     *needs = (mf_needs){.cpu = 1, .device = mf_work_wants_device(&n->work), .cost = 1};
     for (int k = 0; k < MOST && f->needs[k].node; k++) {
-        if (strcmp(f->needs[k].node, x->node) != 0)
+        if (strcmp(f->needs[k].node, x->node))
             continue;
         needs->cpu = f->needs[k].cpu;
         needs->host_bytes = f->needs[k].host_bytes;
@@ -318,7 +318,7 @@ static inline void begin_trial(trial *t, const char *text)
 static inline mf_execution *running(trial *t, const char *node)
 {
     for (size_t k = 0; k < t->f.count; k++)
-        if (strcmp(t->f.running[k]->node, node) == 0)
+        if (!strcmp(t->f.running[k]->node, node))
             return t->f.running[k];
     ck_abort_msg("%s does not run", node);
     return NULL;
@@ -361,7 +361,7 @@ static inline bool fail_node(trial *t, const char *node)
 static inline const mf_plan_node *node_of(const trial *t, const char *node)
 {
     for (size_t i = 0; i < mf_plan_count(t->plan); i++)
-        if (strcmp(mf_plan_at(t->plan, i)->node->name, node) == 0)
+        if (!strcmp(mf_plan_at(t->plan, i)->node->name, node))
             return mf_plan_at(t->plan, i);
     ck_abort_msg("there is no %s", node);
     return NULL;
@@ -411,7 +411,7 @@ static inline void drop_outputs(const char *node, const char *port)
     for (int p = 0; p < PORTS; p++) {
         char text[128], id[MF_HEX_SIZE];
         mf_artifact *a;
-        if (port && strcmp(port, ports[p]) != 0)
+        if (port && strcmp(port, ports[p]))
             continue;
         snprintf(text, sizeof text, "%s %s", node, ports[p]);
         ok(mf_artifact_new("text", &a));

@@ -94,7 +94,7 @@ static inline void assert_same_array(const mf_array *a, const mf_array *b)
     for (int i = 0; i < a->rank; i++)
         ck_assert_int_eq(a->shape[i], b->shape[i]);
     ck_assert_uint_eq(a->bytes, b->bytes);
-    ck_assert(a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
+    ck_assert(a->bytes == 0 || !memcmp(a->data, b->data, a->bytes));
 }
 
 /* Stores a text artifact. */

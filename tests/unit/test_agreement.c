@@ -99,7 +99,7 @@ static double distance_of_rows(const mf_artifact *a, const mf_artifact *b, const
         size_t n, m;
         ok(mf_artifact_read_row(a, name, i, &p, &n));
         ok(mf_artifact_read_row(b, name, i, &q, &m));
-        differ += n != m || (n && memcmp(p, q, n) != 0);
+        differ += n != m || (n && memcmp(p, q, n));
         free(p);
         free(q);
     }
@@ -108,7 +108,7 @@ static double distance_of_rows(const mf_artifact *a, const mf_artifact *b, const
 
 static bool is_one_of(const char *name, const char *const *names)
 {
-    while (*names && strcmp(*names, name) != 0)
+    while (*names && strcmp(*names, name))
         names++;
     return *names != NULL;
 }

@@ -285,7 +285,7 @@ START_TEST(boxes_and_rows_are_read_from_memory)
     uint8_t *row;
     size_t size;
     ok(mf_artifact_read_row(a, "names", 0, &row, &size));
-    ck_assert(size == 2 && memcmp(row, "ab", 2) == 0);
+    ck_assert(size == 2 && !memcmp(row, "ab", 2));
     free(row);
     ok(mf_artifact_read_row(a, "names", 1, &row, &size));
     ck_assert(size == 0 && !row);
@@ -409,7 +409,7 @@ START_TEST(table_keeps_numbers_and_text)
     uint8_t *row;
     size_t size;
     ok(mf_artifact_read_row(a, "column.0", 39, &row, &size));
-    ck_assert(size == 3 && memcmp(row, "odd", 3) == 0);
+    ck_assert(size == 3 && !memcmp(row, "odd", 3));
     free(row);
     mf_array_unref(numbers);
     mf_artifact_unref(a);

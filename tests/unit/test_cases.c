@@ -236,9 +236,9 @@ START_TEST(a_source_of_a_plugin)
     for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
         char path[64];
         snprintf(path, sizeof path, "%s/%s", scratch, read[i]);
-        mf_status error = mf_graph_check_output(g, path);
-        ck_assert_msg(error != MF_OK, "%s would be overwritten", read[i]);
-        mf_error_free(error);
+        mf_status status = mf_graph_check_output(g, path);
+        ck_assert_msg(status != MF_OK, "%s would be overwritten", read[i]);
+        mf_error_free(status);
     }
     mf_graph_free(g);
     const mf_setting setting = {"list", "../lists/scans.txt"};

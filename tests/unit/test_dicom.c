@@ -197,9 +197,9 @@ static mf_artifact *load(const char *path, int64_t time, scan *notes)
 {
     load_options o = defaults(time);
     mf_artifact *a = NULL;
-    mf_status failed = load_volume(path, &o, notes, &a);
-    char *text = failed ? mf_error_text(failed) : NULL;
-    ck_assert_msg(!failed, "%s", text);
+    mf_status status = load_volume(path, &o, notes, &a);
+    char *text = status ? mf_error_text(status) : NULL;
+    ck_assert_msg(!status, "%s", text);
     return a;
 }
 
@@ -250,15 +250,15 @@ static void expect_refused_at(const char *path, int64_t time, mf_code code, cons
     load_options o = defaults(time);
     scan notes;
     mf_artifact *a = NULL;
-    mf_status failed = load_volume(path, &o, &notes, &a);
-    ck_assert_msg(failed, "was read instead of: %s", wanted);
-    char whole[2048], *text = mf_error_text(failed);
+    mf_status status = load_volume(path, &o, &notes, &a);
+    ck_assert_msg(status, "was read instead of: %s", wanted);
+    char whole[2048], *text = mf_error_text(status);
     snprintf(whole, sizeof whole, "%s%s%s", *wanted == '/' ? folder : path,
              *wanted == '/' ? "" : ": ", wanted);
     ck_assert_str_eq(text, whole);
-    ck_assert_int_eq(mf_error_code(failed), code);
+    ck_assert_int_eq(mf_error_code(status), code);
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 
 /* wanted: behind "FOLDER: ", or behind "FOLDER" where it begins with '/'. */

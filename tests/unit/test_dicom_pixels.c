@@ -222,9 +222,9 @@ static mf_status load(const char *from, mf_array **voxels)
     scan s;
     mf_artifact *a = NULL;
     MF_TRY(load_volume(from, &o, &s, &a));
-    mf_status failed = mf_artifact_array(a, "voxels", voxels);
+    mf_status status = mf_artifact_array(a, "voxels", voxels);
     mf_artifact_unref(a);
-    return failed;
+    return status;
 }
 
 /* Each voxel is value_of(i, bits, is_signed) * slope + intercept, or `near` beside it. */
@@ -232,9 +232,9 @@ static void expect_voxels(const char *what, int bits, bool is_signed, double slo
                           double intercept, double near)
 {
     mf_array *v, *wide;
-    mf_status failed = load(path, &v);
-    char *text = failed ? mf_error_text(failed) : NULL;
-    ck_assert_msg(!failed, "%s of %d bits: %s", what, bits, text);
+    mf_status status = load(path, &v);
+    char *text = status ? mf_error_text(status) : NULL;
+    ck_assert_msg(!status, "%s of %d bits: %s", what, bits, text);
     ck_assert_ptr_null(mf_array_convert(v, MF_F64, &wide));
     ck_assert_int_eq(mf_array_count(v), PIXELS);
     for (int i = 0; i < PIXELS; i++) {
@@ -250,14 +250,14 @@ static void expect_voxels(const char *what, int bits, bool is_signed, double slo
 static void expect_refusal(mf_code code, const char *rest)
 {
     mf_array *v = NULL;
-    mf_status failed = load(path, &v);
-    ck_assert_msg(failed, "no error, but: %s", rest);
-    char wanted[2048], *text = mf_error_text(failed);
+    mf_status status = load(path, &v);
+    ck_assert_msg(status, "no error, but: %s", rest);
+    char wanted[2048], *text = mf_error_text(status);
     snprintf(wanted, sizeof wanted, "%s%s", path, rest);
     ck_assert_str_eq(text, wanted);
-    ck_assert_int_eq(mf_error_code(failed), code);
+    ck_assert_int_eq(mf_error_code(status), code);
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 
 #define SOURCE "\n  one of the two was changed after the scan; copy the file from its source again"
@@ -488,9 +488,9 @@ static void expect_frames(const char *what)
     ck_assert_int_eq(h.frames, 3);
     for (int k = 2; k >= 0; k--) {
         mf_array *v;
-        mf_status failed = dicom_frame_read(&r, path, &h, k, &v);
-        char *text = failed ? mf_error_text(failed) : NULL;
-        ck_assert_msg(!failed, "%s: %s", what, text);
+        mf_status status = dicom_frame_read(&r, path, &h, k, &v);
+        char *text = status ? mf_error_text(status) : NULL;
+        ck_assert_msg(!status, "%s: %s", what, text);
         ck_assert_int_eq(v->rank, 3);
         ck_assert_int_eq(v->shape[1], ROWS);
         ck_assert_int_eq(v->shape[2], COLUMNS);
@@ -744,12 +744,12 @@ START_TEST(frames_that_are_not_there)
     a.frames = 3;
     write_plain(&a, room, sizeof room);
     ck_assert_ptr_null(dicom_header_read(path, &h, &is));
-    mf_status failed = dicom_frame_read(&r, path, &h, 0, &v);
-    ck_assert_msg(failed, "frames that are not there were read");
-    ck_assert_ptr_nonnull(strstr(mf_error_message(failed),
+    mf_status status = dicom_frame_read(&r, path, &h, 0, &v);
+    ck_assert_msg(status, "frames that are not there were read");
+    ck_assert_ptr_nonnull(strstr(mf_error_message(status),
                                  ": cut off: its header promises 37 x 21 pixels of 3 frames (1554 "
                                  "bytes each), 3108 bytes are there"));
-    mf_error_free(failed);
+    mf_error_free(status);
     dicom_reader_close(&r);
 }
 END_TEST
@@ -845,9 +845,9 @@ START_TEST(damage_anywhere_is_survived)
         for (long at = length - 1; at > 400; at -= at > length - 12 ? 1 : 23) {
             mf_array *v = NULL;
             ck_assert_int_eq(truncate(path, at), 0);
-            mf_status failed = load(path, &v);
-            ck_assert_msg(failed, "%s cut to %ld of %ld bytes was read", a.syntax, at, length);
-            mf_error_free(failed);
+            mf_status status = load(path, &v);
+            ck_assert_msg(status, "%s cut to %ld of %ld bytes was read", a.syntax, at, length);
+            mf_error_free(status);
         }
         dicom_reader r = {0};
         for (long at = length - (long)size - 16; at < length; at += 3) {
@@ -861,14 +861,14 @@ START_TEST(damage_anywhere_is_survived)
             fclose(f);
             bytes[at] = was;
             ck_assert_ptr_null(dicom_header_read(path, &h, &is));
-            mf_status failed = dicom_frame_read(&r, path, &h, 0, &v);
-            if (failed)
-                ck_assert_msg(mf_error_code(failed) == MF_CORRUPT ||
-                                  mf_error_code(failed) == MF_UNSUPPORTED,
-                              "byte %ld: %s", at, mf_error_message(failed));
+            mf_status status = dicom_frame_read(&r, path, &h, 0, &v);
+            if (status)
+                ck_assert_msg(mf_error_code(status) == MF_CORRUPT ||
+                                  mf_error_code(status) == MF_UNSUPPORTED,
+                              "byte %ld: %s", at, mf_error_message(status));
             else
                 mf_array_unref(v);
-            mf_error_free(failed);
+            mf_error_free(status);
             dicom_header_free(&h);
         }
         dicom_reader_close(&r);
@@ -895,14 +895,14 @@ static void expect_broken(uint32_t columns, mf_code code, const char *wanted)
 {
     decoder d = {0};
     mf_array *pixels = NULL;
-    mf_status failed = run_broken(&d, columns, &pixels);
-    ck_assert_msg(failed, "no error, but: %s", wanted);
-    char *text = mf_error_text(failed);
+    mf_status status = run_broken(&d, columns, &pixels);
+    ck_assert_msg(status, "no error, but: %s", wanted);
+    char *text = mf_error_text(status);
     ck_assert_str_eq(text, wanted);
-    ck_assert_int_eq(mf_error_code(failed), code);
+    ck_assert_int_eq(mf_error_code(status), code);
     ck_assert(d.running == (columns == 5)); /* which only said no */
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
     /* The next frame gets a process of its own. */
     ck_assert_ptr_null(run_broken(&d, 1, &pixels));
     ck_assert_int_eq(((uint8_t *)pixels->data)[1], '2');
@@ -947,14 +947,14 @@ START_TEST(a_stop_ends_the_wait)
     int asked = 0;
     decoder d = {.stop = stop_now, .of = &asked};
     mf_array *pixels = NULL;
-    mf_status failed = run_broken(&d, 7, &pixels);
-    ck_assert_msg(failed, "no error");
-    ck_assert_str_eq(mf_error_message(failed), "stopped");
+    mf_status status = run_broken(&d, 7, &pixels);
+    ck_assert_msg(status, "no error");
+    ck_assert_str_eq(mf_error_message(status), "stopped");
     ck_assert_int_eq(asked, 1);
     ck_assert(!d.running);
     ck_assert_int_eq(kill(d.pid, 0), -1);
     ck_assert_int_eq(errno, ESRCH);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 END_TEST
 
@@ -962,12 +962,12 @@ START_TEST(a_decoder_that_never_answers)
 {
     decoder d = {.timeout = 1};
     mf_array *pixels = NULL;
-    mf_status failed = run_broken(&d, 7, &pixels);
-    ck_assert_msg(failed, "no error");
-    ck_assert_str_eq(mf_error_message(failed), "a.dcm: the decoder of its JPEG 2000 pixels gave no "
+    mf_status status = run_broken(&d, 7, &pixels);
+    ck_assert_msg(status, "no error");
+    ck_assert_str_eq(mf_error_message(status), "a.dcm: the decoder of its JPEG 2000 pixels gave no "
                                                "answer within 1 s; the file is damaged");
     ck_assert(!d.running);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 END_TEST
 
@@ -976,14 +976,14 @@ START_TEST(a_decoder_that_is_not_there)
     decoder d = {.program = "/nowhere/massflow-decode"};
     const decode_request r = {.columns = 1, .rows = 1, .bits = 8};
     mf_array *pixels = NULL;
-    mf_status failed = decoder_run(&d, "a.dcm", "JPEG", &r, NULL, MF_U8, &pixels);
-    char *text = mf_error_text(failed);
+    mf_status status = decoder_run(&d, "a.dcm", "JPEG", &r, NULL, MF_U8, &pixels);
+    char *text = mf_error_text(status);
     ck_assert_str_eq(text,
                      "a.dcm: its pixels cannot be decoded: /nowhere/massflow-decode cannot be "
                      "started: No such file or directory\n  it is a part of massflow: build or "
                      "install massflow again");
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 END_TEST
 

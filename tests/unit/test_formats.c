@@ -740,10 +740,10 @@ START_TEST(nrrd_voxels_of_each_type_and_encoding)
                 put("a.nrrd", header, bytes, size - (strchr("tah", encodings[e][0]) ? 5 : 1));
                 scan cut;
                 const scan_options o = {-1, NULL};
-                mf_status failed = scan_read("a.nrrd", &o, &cut);
-                ck_assert_msg(failed, "%s %s", types[t].name, encodings[e]);
-                ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "cut off"));
-                mf_error_free(failed);
+                mf_status status = scan_read("a.nrrd", &o, &cut);
+                ck_assert_msg(status, "%s %s", types[t].name, encodings[e]);
+                ck_assert_ptr_nonnull(strstr(mf_error_message(status), "cut off"));
+                mf_error_free(status);
                 FILE *f = fopen("a.nrrd", "wb");
                 fputs(header, f);
                 fwrite(bytes, 1, size, f);
@@ -766,10 +766,10 @@ START_TEST(nrrd_skips_and_text_values)
     put("a.nhdr", NHDR "line skip: 90\ndata file: a.raw\n", "", 0);
     scan s;
     const scan_options o = {-1, NULL};
-    mf_status failed = scan_read("a.nhdr", &o, &s);
-    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "a.raw: cut off: 90 lines are to be "
+    mf_status status = scan_read("a.nhdr", &o, &s);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(status), "a.raw: cut off: 90 lines are to be "
                                                            "skipped, it has "));
-    mf_error_free(failed);
+    mf_error_free(status);
     /* Of compressed voxels lines are skipped before, bytes behind unpacking. */
     unsigned char plain[3 + 2 * N], packed[512];
     memcpy(plain, "abc", 3);
@@ -1274,11 +1274,11 @@ START_TEST(reported_meta_images)
     for (int i = 0; i < 4 && !missing(refused[i][0]); i++) {
         scan s;
         const scan_options o = {-1, NULL};
-        mf_status failed = scan_read(data_path(refused[i][0]), &o, &s);
-        ck_assert_msg(failed, "%s was read", refused[i][0]);
-        ck_assert_msg(strstr(mf_error_message(failed), refused[i][1]), "%s",
-                      mf_error_message(failed));
-        mf_error_free(failed);
+        mf_status status = scan_read(data_path(refused[i][0]), &o, &s);
+        ck_assert_msg(status, "%s was read", refused[i][0]);
+        ck_assert_msg(strstr(mf_error_message(status), refused[i][1]), "%s",
+                      mf_error_message(status));
+        mf_error_free(status);
     }
 }
 END_TEST
@@ -1493,10 +1493,10 @@ START_TEST(reported_nifti_files)
         scan_free(&s);
     }
     const scan_options o = {-1, NULL};
-    mf_status failed = scan_read(data_path("reports/nifti-values/slope2_inter_nan.nii"), &o, &s);
-    ck_assert_ptr_nonnull(failed);
-    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "the slope 2 for its values"));
-    mf_error_free(failed);
+    mf_status status = scan_read(data_path("reports/nifti-values/slope2_inter_nan.nii"), &o, &s);
+    ck_assert_ptr_nonnull(status);
+    ck_assert_ptr_nonnull(strstr(mf_error_message(status), "the slope 2 for its values"));
+    mf_error_free(status);
     static const char *const beyond[] = {"reports/nifti-values/f64_lowest.nii",
                                          "reports/nifti-values/f64_lowest.nrrd"};
     for (int i = 0; i < 2; i++) {

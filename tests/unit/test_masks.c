@@ -116,10 +116,10 @@ START_TEST(grids_must_agree)
     const mf_artifact *sources[] = {one, two};
     nms_options o = {.iou = 0.95, .pool = 4};
     nms_counts c;
-    mf_status failed = nms_apply(sources, 2, &o, &kept, &c);
-    ck_assert_str_eq(mf_error_message(failed),
+    mf_status status = nms_apply(sources, 2, &o, &kept, &c);
+    ck_assert_str_eq(mf_error_message(status),
                      "the masks of source 2 lie on another grid than those of the first");
-    mf_error_free(failed);
+    mf_error_free(status);
     mf_artifact_unref(one), mf_artifact_unref(two);
 }
 END_TEST

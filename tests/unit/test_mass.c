@@ -109,8 +109,8 @@ START_TEST(configuration_comes_from_shapes)
     ok(mf_iris_from_shapes(mf_tensors_shape, &t, &found));
     ck_assert_mem_eq(&found, &iris, sizeof iris);
     mf_tensors_clear(&t);
-    mf_status failed = mf_iris_from_shapes(mf_tensors_shape, &t, &found);
-    fails(failed, "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
+    mf_status status = mf_iris_from_shapes(mf_tensors_shape, &t, &found);
+    fails(status, "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
                   "  only the ResUNet backbone of MASS is read");
 }
 END_TEST

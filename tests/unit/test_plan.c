@@ -404,7 +404,7 @@ static how make_key(model *m, size_t i, uint64_t *key)
 
     h = mix_text(h, mf_params_json(n->params));
     for (size_t p = 0; p < n->input_count; p++) {
-        bool stream = strncmp(n->stage->in[p].type, "stream", 6) == 0;
+        bool stream = !strncmp(n->stage->in[p].type, "stream", 6);
         size_t came = 0, elements = 0;
         h = mix_text(h, n->stage->in[p].name);
         for (size_t k = 0; k < n->inputs[p].count; k++) {
@@ -594,7 +594,7 @@ static bool twin_runs(game *g, const mf_plan_node *n)
 {
     for (size_t i = 0; i < mf_plan_count(g->plan); i++) {
         const mf_plan_node *other = mf_plan_at(g->plan, i);
-        if (other->state == MF_PLAN_RUNNING && strcmp(other->key, n->key) == 0)
+        if (other->state == MF_PLAN_RUNNING && !strcmp(other->key, n->key))
             return true;
     }
     return false;
@@ -742,7 +742,7 @@ static void check_node(model *m, size_t i)
         return;
     }
     for (int p = 0; p < PORTS; p++)
-        ck_assert_msg(strcmp(n->outputs[p].id, v->out[p]) == 0, "%s", n->node->name);
+        ck_assert_msg(!strcmp(n->outputs[p].id, v->out[p]), "%s", n->node->name);
     if (v->runs) {
         ck_assert_msg(s == MF_PLAN_DONE || s == MF_PLAN_CACHED, "%s is %d", n->node->name, s);
     } else if (v->must || v->may) {
@@ -961,7 +961,7 @@ typedef struct staged {
 static size_t at(const staged *g, const char *name)
 {
     for (size_t i = 0; i < mf_plan_count(g->plan); i++)
-        if (strcmp(mf_plan_at(g->plan, i)->node->name, name) == 0)
+        if (!strcmp(mf_plan_at(g->plan, i)->node->name, name))
             return i;
     ck_abort_msg("there is no %s", name);
     return 0;

@@ -136,7 +136,7 @@ START_TEST(attributes_come_back)
     size_t count;
     ck_assert(mf_artifact_int(lazy, "low", &low) && low == INT64_MIN);
     const double *back = mf_artifact_reals(lazy, "reals", &count);
-    ck_assert(count == 3 && memcmp(back, reals, sizeof reals) == 0);
+    ck_assert(count == 3 && !memcmp(back, reals, sizeof reals));
     ck_assert_ptr_nonnull(mf_artifact_reals(lazy, "none", &count));
     ck_assert_uint_eq(count, 0);
     mf_artifact_unref(a);
@@ -211,7 +211,7 @@ START_TEST(rows_come_back_alone_and_together)
             ok(mf_artifact_read_row(lazy, "bits", row, &got, &size));
             ck_assert_uint_eq(size, want_size);
             ck_assert((got == NULL) == (size == 0));
-            ck_assert(size == 0 || memcmp(got, want, size) == 0);
+            ck_assert(size == 0 || !memcmp(got, want, size));
             free(want);
             free(got);
         }
@@ -267,7 +267,7 @@ static void *use_store(void *arg)
         ok(mf_store_get(u->store, id, &lazy));
         ok(mf_artifact_read_box(a, "voxels", lo, hi, want));
         ok(mf_artifact_read_box(lazy, "voxels", lo, hi, got));
-        u->same = u->same && memcmp(want, got, sizeof want) == 0;
+        u->same = u->same && !memcmp(want, got, sizeof want);
         mf_artifact_unref(a);
         mf_artifact_unref(lazy);
     }

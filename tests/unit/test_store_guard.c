@@ -391,9 +391,9 @@ static int look_without_rights(const char *id, const char *expected)
         mf_status status = mf_store_open(folder, MF_STORE_READ, &store);
         if (status) {
             char *text = mf_error_text(status);
-            if (!expected || strcmp(text, expected) != 0)
+            if (!expected || strcmp(text, expected))
                 fprintf(stderr, "%s\n", text);
-            _exit(expected && strcmp(text, expected) == 0 ? 0 : 3);
+            _exit(expected && !strcmp(text, expected) ? 0 : 3);
         }
         status = mf_store_has(store, id, &present);
         mf_store_close(store);

@@ -104,7 +104,7 @@ static int use_read_only_folder(const char *id)
     mf_status status = mf_store_open(folder, MF_STORE_READ, &store);
     if (!status)
         status = mf_store_get(store, id, &lazy);
-    if (!status && strcmp(mf_artifact_text(lazy, "text"), "kept") != 0)
+    if (!status && strcmp(mf_artifact_text(lazy, "text"), "kept"))
         return 3;
     if (status) {
         char *text = mf_error_text(status);
@@ -119,7 +119,7 @@ static int use_read_only_folder(const char *id)
              "while opening the cache: the cache folder '%s' cannot be written: Permission denied\n"
              "  --cache DIR puts the cache into another folder",
              folder);
-    return text && strcmp(text, expected) == 0 ? 0 : (fprintf(stderr, "%s\n", text), 5);
+    return text && !strcmp(text, expected) ? 0 : (fprintf(stderr, "%s\n", text), 5);
 }
 
 START_TEST(read_only_folder_can_be_read)
@@ -225,7 +225,7 @@ START_TEST(full_disk_is_an_error_that_reaches_the_caller)
                  "than this shell allows files to be\n"
                  "  'ulimit -f' says how large; raise it and run again: finished results are kept",
                  path);
-        if (!text || strcmp(text, expected) != 0) {
+        if (!text || strcmp(text, expected)) {
             fprintf(stderr, "%s\n", text ? text : "no error");
             _exit(3);
         }

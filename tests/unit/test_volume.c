@@ -43,9 +43,9 @@ static mf_artifact *load(const char *path, const load_options *o)
 {
     scan s;
     mf_artifact *a = NULL;
-    mf_status failed = load_volume(path, o, &s, &a);
-    char *text = failed ? mf_error_text(failed) : NULL;
-    ck_assert_msg(!failed, "%s", text);
+    mf_status status = load_volume(path, o, &s, &a);
+    char *text = status ? mf_error_text(status) : NULL;
+    ck_assert_msg(!status, "%s", text);
     return a;
 }
 
@@ -56,15 +56,15 @@ static mf_array *voxels_of(const mf_artifact *a)
     return v;
 }
 
-static void expect_error(mf_status failed, mf_code code, const char *path, const char *rest)
+static void expect_error(mf_status status, mf_code code, const char *path, const char *rest)
 {
-    ck_assert_msg(failed, "%s: no error", path);
-    char wanted[2048], *text = mf_error_text(failed);
+    ck_assert_msg(status, "%s: no error", path);
+    char wanted[2048], *text = mf_error_text(status);
     snprintf(wanted, sizeof wanted, "%s: %s", path, rest);
     ck_assert_str_eq(text, wanted);
-    ck_assert_int_eq(mf_error_code(failed), code);
+    ck_assert_int_eq(mf_error_code(status), code);
     free(text);
-    mf_error_free(failed);
+    mf_error_free(status);
 }
 
 static void refused(const char *name, const load_options *o, mf_code code, const char *rest)
@@ -126,9 +126,9 @@ static void cut_everywhere(const char *name, const char *copy, long step, long f
             file = fopen(copy, "wb");
             fwrite(changed, 1, pass ? n : at, file);
             fclose(file);
-            mf_status failed = load_volume(copy, &o, &s, &a);
-            ck_assert_msg(pass || failed, "%s cut at %zu was loaded", name, at);
-            mf_error_free(failed);
+            mf_status status = load_volume(copy, &o, &s, &a);
+            ck_assert_msg(pass || status, "%s cut at %zu was loaded", name, at);
+            mf_error_free(status);
             mf_artifact_unref(a);
         }
     unlink(copy);
@@ -268,12 +268,12 @@ START_TEST(folders_of_series)
     snprintf(path, sizeof path, "%s/ct", folder);
     ck_assert_int_eq(symlink(full, path), 0);
     free(full);
-    mf_status failed = load_volume(folder, &o, &s, &a);
-    ck_assert_msg(failed, "two series were loaded");
+    mf_status status = load_volume(folder, &o, &s, &a);
+    ck_assert_msg(status, "two series were loaded");
     ck_assert_ptr_nonnull(
-        strstr(mf_error_message(failed), ": holds 2 series, not one:\n  1: 1 files, CT,"));
-    ck_assert_str_eq(mf_error_hint_text(failed), "series: NUMBER takes one of them");
-    mf_error_free(failed);
+        strstr(mf_error_message(status), ": holds 2 series, not one:\n  1: 1 files, CT,"));
+    ck_assert_str_eq(mf_error_hint_text(status), "series: NUMBER takes one of them");
+    mf_error_free(status);
     o.read.series = "1";
     a = load(folder, &o);
     ck_assert_str_eq(mf_artifact_text(a, "modality"), "CT");
@@ -284,10 +284,10 @@ START_TEST(folders_of_series)
     strcpy(folder + strlen(folder) - 6, "XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     link_series(folder, 1, 15, 4);
-    failed = load_volume(folder, &o, &s, &a);
-    ck_assert_msg(failed, "a series with a missing slice was loaded");
-    ck_assert_ptr_nonnull(strstr(mf_error_message(failed), "one may be missing"));
-    mf_error_free(failed);
+    status = load_volume(folder, &o, &s, &a);
+    ck_assert_msg(status, "a series with a missing slice was loaded");
+    ck_assert_ptr_nonnull(strstr(mf_error_message(status), "one may be missing"));
+    mf_error_free(status);
     remove_folder(folder);
 }
 END_TEST
@@ -386,8 +386,8 @@ static void make_file(const char *path, mf_grid *grid)
     ck_assert_ptr_null(mf_artifact_new("volume", &a));
     ck_assert_ptr_null(mf_artifact_set_grid(a, grid));
     ck_assert_ptr_null(mf_artifact_add(a, "voxels", v));
-    mf_status failed = write_volume(a, path);
-    ck_assert_msg(!failed, "%s", failed ? mf_error_text(failed) : "");
+    mf_status status = write_volume(a, path);
+    ck_assert_msg(!status, "%s", status ? mf_error_text(status) : "");
     mf_array_unref(v);
     mf_artifact_unref(a);
 }

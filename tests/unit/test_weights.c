@@ -325,7 +325,7 @@ static void change(const char *path, const void *from, const void *to, size_t si
     FILE *f = fopen(path, "r+b");
     ck_assert_uint_eq(fread(bytes, 1, length, f), length);
     size_t at = length - size;
-    while (at && memcmp(bytes + at, from, size) != 0)
+    while (at && memcmp(bytes + at, from, size))
         at--;
     ck_assert_uint_gt(at, 0);
     fseek(f, (long)at, SEEK_SET);

@@ -38,7 +38,7 @@ static mf_packet passed_on(const mf_packet *p)
 START_TEST(values)
 {
     mf_packet p = {.kind = MF_WIRE_LOG}, got;
-    mf_status error = mf_hint(mf_fail(MF_IO, "no %s", "disk"), "buy one");
+    mf_status status = mf_hint(mf_fail(MF_IO, "no %s", "disk"), "buy one");
     size_t size;
 
     mf_packet_int(&p, INT64_MIN);
@@ -47,8 +47,8 @@ START_TEST(values)
     mf_packet_text(&p, "word");
     mf_packet_bytes(&p, "a\0b", 3);
     mf_packet_status(&p, MF_OK);
-    mf_packet_status(&p, error);
-    mf_error_free(error);
+    mf_packet_status(&p, status);
+    mf_error_free(status);
     got = passed_on(&p);
     ck_assert_int_eq(got.kind, MF_WIRE_LOG);
     ck_assert(mf_packet_get_int(&got) == INT64_MIN);
@@ -58,9 +58,9 @@ START_TEST(values)
     ck_assert_mem_eq(mf_packet_get_bytes(&got, &size), "a\0b", 3);
     ck_assert_uint_eq(size, 3);
     ok(mf_packet_get_status(&got));
-    error = mf_packet_get_status(&got);
-    ck_assert_int_eq(mf_error_code(error), MF_IO);
-    fails(error, "no disk\n  buy one");
+    status = mf_packet_get_status(&got);
+    ck_assert_int_eq(mf_error_code(status), MF_IO);
+    fails(status, "no disk\n  buy one");
     ok(mf_packet_check(&got));
     mf_packet_get_int(&got);
     fails(mf_packet_check(&got), "a message of the other process is damaged");

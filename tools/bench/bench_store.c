@@ -161,7 +161,7 @@ static void compare(const char *name, const mf_artifact *a, const void *bytes, s
         need(fresh != NULL, "malloc");
         read_bytes(fresh, size);
         loading.plain[i] = mf_seconds() - start;
-        need(memcmp(fresh, bytes, size) == 0, "compare");
+        need(!memcmp(fresh, bytes, size), "compare");
         free(fresh);
 
         start = mf_seconds();

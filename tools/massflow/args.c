@@ -70,18 +70,18 @@ static mf_status unknown(const command *c, const char *word)
     const char *bare = word + strspn(word, "-");
     char *head = strndup(bare, strcspn(bare, "="));
     const char *near = NULL;
-    mf_status error;
+    mf_status status;
 
     for (const option *o = c->options; o && o->name && count < 32; o++)
         names[count++] = o->name;
     if (head)
         near = mf_nearest(head, names, count);
     if (near)
-        error = mf_fail(MF_INVALID, "unknown option '%s'; did you mean '--%s'?", word, near);
+        status = mf_fail(MF_INVALID, "unknown option '%s'; did you mean '--%s'?", word, near);
     else
-        error = mf_fail(MF_INVALID, "unknown option '%s'", word);
+        status = mf_fail(MF_INVALID, "unknown option '%s'", word);
     free(head);
-    return mf_hint(error, "massflow help %s", c->name);
+    return mf_hint(status, "massflow help %s", c->name);
 }
 
 static mf_status give(args *a, const option *o, const char *value)
@@ -168,25 +168,25 @@ void command_show(const command *c)
     show_option(&help_option);
 }
 
-int command_fail(mf_status error, int code)
+int command_fail(mf_status status, int code)
 {
-    char *text = mf_error_text(error);
+    char *text = mf_error_text(status);
 
     fprintf(stderr, "massflow: error: %s\n", text ? text : "no memory");
     free(text);
-    mf_error_free(error);
+    mf_error_free(status);
     return code;
 }
 
 int command_refuse(const char *format, ...)
 {
     va_list list;
-    mf_status error;
+    mf_status status;
 
     va_start(list, format);
-    error = mf_vfail(MF_INVALID, format, list);
+    status = mf_vfail(MF_INVALID, format, list);
     va_end(list);
-    return command_fail(error, EXIT_REQUEST);
+    return command_fail(status, EXIT_REQUEST);
 }
 
 void args_quote(FILE *out, const char *text)

@@ -87,27 +87,27 @@ static mf_status print_list(mf_store *store, const char *type)
 static int show_stat(const args *a)
 {
     workspace w;
-    mf_status error;
+    mf_status status;
     int code = workspace_open_cache(a, &w);
 
     if (code)
         return code;
-    error = print_stat(w.store);
+    status = print_stat(w.store);
     workspace_close(&w);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 static int show_list(const args *a)
 {
     workspace w;
-    mf_status error;
+    mf_status status;
     int code = workspace_open_cache(a, &w);
 
     if (code)
         return code;
-    error = print_list(w.store, args_count(a) > 1 ? args_at(a, 1) : NULL);
+    status = print_list(w.store, args_count(a) > 1 ? args_at(a, 1) : NULL);
     workspace_close(&w);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 /* ---- verify, repair -------------------------------------------------------------------------- */
@@ -140,10 +140,10 @@ static void print_checked(const mf_verified *v)
 static int verify(const args *a)
 {
     mf_verified v;
-    mf_status error = mf_store_verify(folder(a), print_damage, NULL, &v);
+    mf_status status = mf_store_verify(folder(a), print_damage, NULL, &v);
 
-    if (error)
-        return command_fail(error, EXIT_REQUEST);
+    if (status)
+        return command_fail(status, EXIT_REQUEST);
     print_checked(&v);
     if (v.conflicts)
         printf("%" PRId64 " imported result%s from the local one\n", v.conflicts,
@@ -167,7 +167,7 @@ static void print_mended(int64_t count, const char *what)
 static int repair(const args *a)
 {
     mf_repaired r;
-    mf_status error = mf_store_repair(folder(a), print_damage, NULL, &r);
+    mf_status status = mf_store_repair(folder(a), print_damage, NULL, &r);
 
     for (int i = 0; i < 2; i++) {
         if (r.aside[i])
@@ -175,7 +175,7 @@ static int repair(const args *a)
                    "  delete it when you do not need it any more\n",
                    r.aside[i]);
     }
-    if (!error && !r.found.damages)
+    if (!status && !r.found.damages)
         printf("no damage found; nothing was changed\n");
     print_mended(r.chunks_dropped, "chunks deleted");
     print_mended(r.artifacts_missing, "artifacts marked as missing: computed again when needed");
@@ -183,7 +183,7 @@ static int repair(const args *a)
     print_mended(r.actions_dropped, "actions deleted: run again when needed");
     print_mended(r.others_dropped, "other rows deleted");
     mf_repaired_clear(&r);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 /* ---- gc -------------------------------------------------------------------------------------- */
@@ -260,16 +260,16 @@ static int collect(const args *a)
 {
     mf_gc_options options;
     mf_gc_result result;
-    mf_status error;
+    mf_status status;
     bool dry = args_has(a, "dry-run");
     gc_shown shown = {0, dry};
 
     if (!read_limits(a, &options))
         return command_refuse("--size is a number with k, M, G or T (bytes), --age one with s, m, "
                               "h, d or w: cache gc --size 20G --age 30d");
-    error = mf_store_gc(folder(a), &options, print_going, &shown, &result);
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    status = mf_store_gc(folder(a), &options, print_going, &shown, &result);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     if (!dry && shown.count > 20)
         printf("... and %zu more\n", shown.count - 20);
     print_collected(&result, dry);
@@ -329,14 +329,14 @@ static int write_export(const args *a, const char *file, workspace *w,
     mf_moved m;
     char bytes[32];
     mf_output_rule rule;
-    mf_status error;
+    mf_status status;
     int code = workspace_rule(a, w, false, &rule);
 
     if (code)
         return code;
-    error = export_to(file, w, &rule, keys, count, &m);
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    status = export_to(file, w, &rule, keys, count, &m);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     words_bytes((double)m.bytes, bytes);
     printf("%s: %" PRId64 " actions, %" PRId64 " artifacts, %" PRId64 " chunks (%s)\n", file,
            m.actions, m.artifacts, m.chunks, bytes);
@@ -389,7 +389,7 @@ static void print_conflict(void *self, const mf_conflict *c)
                *c->here ? c->here : "not there");
     else
         printf("it has fewer outputs in the file");
-    if (strcmp(c->here_device, c->there_device) != 0)
+    if (strcmp(c->here_device, c->there_device))
         printf("; made on %s, here on %s", *c->there_device ? c->there_device : "no device",
                *c->here_device ? c->here_device : "no device");
     printf("%s\n", c->imported ? "; the one here was imported before" : "");
@@ -430,9 +430,9 @@ static mf_status read_import(const args *a, importing *i, mf_moved *m)
     mf_store *store;
 
     MF_TRY(mf_store_open(folder(a), MF_STORE_WRITE, &store));
-    mf_status error = mf_store_import(store, args_at(a, 1), &calls, m);
+    mf_status status = mf_store_import(store, args_at(a, 1), &calls, m);
     mf_store_close(store);
-    return error;
+    return status;
 }
 
 static int import(const args *a)
@@ -440,17 +440,17 @@ static int import(const args *a)
     mf_moved m = {0};
     importing i = {0};
     char bytes[32];
-    mf_status error;
+    mf_status status;
 
     if (args_count(a) < 2)
         return command_refuse("no file is given: massflow cache import FILE");
     int code = open_registry(a, &i.registry);
     if (code)
         return code;
-    error = read_import(a, &i, &m);
+    status = read_import(a, &i, &m);
     mf_registry_free(i.registry);
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     if (m.refused > 20)
         printf("... and %" PRId64 " more\n", m.refused - 20);
     words_bytes((double)m.bytes, bytes);
@@ -500,10 +500,10 @@ static mf_status list_trusted(void)
 static int forget(const args *a)
 {
     bool was;
-    mf_status error = mf_trust_forget(args_at(a, 1), &was);
+    mf_status status = mf_trust_forget(args_at(a, 1), &was);
 
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     if (!was)
         return command_refuse("'%s' is not among the trusted caches: massflow cache trust --list",
                               args_at(a, 1));
@@ -527,15 +527,15 @@ static bool holds_cache(const char *dir)
 static int add_trusted(const char *dir)
 {
     mf_trusted entry;
-    mf_status error;
+    mf_status status;
     char *who;
 
     if (holds_cache(dir))
         return command_refuse(
             "'%s' is not a cache, but has one in it: massflow cache trust %s/.massflow", dir, dir);
-    error = mf_trust_add(dir, &entry);
-    if (error)
-        return command_fail(error, EXIT_REQUEST);
+    status = mf_trust_add(dir, &entry);
+    if (status)
+        return command_fail(status, EXIT_REQUEST);
     who = mf_owner_text(entry.owner);
     printf("trusted: %s of %s\n"
            "  results that others write there are used like your own, until\n"
@@ -551,8 +551,8 @@ static int add_trusted(const char *dir)
 static int trust(const args *a)
 {
     if (args_has(a, "list")) {
-        mf_status error = list_trusted();
-        return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+        mf_status status = list_trusted();
+        return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
     }
     if (args_count(a) < 2)
         return command_refuse("no folder is given: massflow cache trust DIR");
@@ -588,7 +588,7 @@ static int refuse_verb(const char *what)
 static int cache(const args *a)
 {
     for (size_t i = 0; i < verb_count; i++) {
-        if (strcmp(verbs[i].name, args_at(a, 0)) != 0)
+        if (strcmp(verbs[i].name, args_at(a, 0)))
             continue;
         if (args_count(a) > 1 + verbs[i].most)
             return command_refuse("'cache %s' takes no '%s'", verbs[i].name,

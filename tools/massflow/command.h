@@ -69,7 +69,7 @@ void args_repeat(FILE *out, const args *a, const char *const *names);
 char *args_again(const args *a, const char *target);
 
 /* Prints "massflow: error: ..." and frees the error; returns `code`. */
-int command_fail(mf_status error, int code);
+int command_fail(mf_status status, int code);
 /* The same for a wrong request, with a message. */
 int command_refuse(const char *format, ...) MF_PRINTF(1, 2);
 

@@ -25,7 +25,7 @@ mf_status draw_parse(const char *text, mf_view *view)
 
 bool draw_can(const mf_registry *registry, const char *type)
 {
-    return strcmp(type, "image") == 0 || mf_registry_drawer(registry, type) != NULL;
+    return !strcmp(type, "image") || mf_registry_drawer(registry, type) != NULL;
 }
 
 /* A volume of node i on that grid: present, or NULL. */
@@ -39,7 +39,7 @@ static mf_status volume_of(const mf_registry *registry, mf_plan *plan, size_t i,
         mf_artifact *a;
         mf_grid own;
         mf_status status;
-        if (strcmp(n->work.stage->out[p].type, "volume") != 0 || !n->outputs[p].present)
+        if (strcmp(n->work.stage->out[p].type, "volume") || !n->outputs[p].present)
             continue;
         MF_TRY(mf_open_artifact(mf_plan_store(plan), registry, n->outputs[p].id, &a));
         status = mf_artifact_grid(a, &own);
@@ -56,7 +56,7 @@ static mf_status volume_of(const mf_registry *registry, mf_plan *plan, size_t i,
 /* Another case's scan may lie on an equal grid. */
 static bool same_case(const mf_node *a, const mf_node *b)
 {
-    return a->of_case && b->of_case ? strcmp(a->of_case->id, b->of_case->id) == 0
+    return a->of_case && b->of_case ? !strcmp(a->of_case->id, b->of_case->id)
                                     : a->of_case == b->of_case;
 }
 
@@ -115,11 +115,11 @@ mf_status draw_artifact(const mf_registry *registry, mf_plan *plan, size_t node,
     mf_status status;
 
     *rgb = NULL;
-    if (strcmp(name, "image") == 0)
+    if (!strcmp(name, "image"))
         return mf_artifact_array(artifact, "rgb", rgb);
     if (!type)
         return mf_fail(MF_UNSUPPORTED, "no plugin draws a %s", name);
-    if (strcmp(name, "volume") != 0)
+    if (strcmp(name, "volume"))
         MF_TRY(find_scan(registry, plan, node, artifact, &scan));
     status = type->draw(artifact, scan, view, rgb);
     if (status)

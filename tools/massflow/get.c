@@ -39,11 +39,11 @@ static int several_outputs(const mf_node *node, const mf_plan_node *n)
 static int no_such_output(const mf_node *node, const mf_plan_node *n, const char *port)
 {
     char *list = list_outputs(node, n);
-    mf_status error = mf_hint(mf_fail(MF_INVALID, "%s has no output '%s'", node->name, port),
-                              "it has: %s", list && *list ? list : "no output");
+    mf_status status = mf_hint(mf_fail(MF_INVALID, "%s has no output '%s'", node->name, port),
+                               "it has: %s", list && *list ? list : "no output");
 
     free(list);
-    return command_fail(error, EXIT_REQUEST);
+    return command_fail(status, EXIT_REQUEST);
 }
 
 /* The output that is meant: the one named, the only one, the only one that `file` can hold, or the
@@ -77,15 +77,15 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
 {
     mf_target target = {0};
     const mf_plan_node *n;
-    mf_status error = mf_graph_target(w->graph, text, &target);
+    mf_status status = mf_graph_target(w->graph, text, &target);
     const char *name;
     char *bare;
     uint32_t port = 0;
     int code;
 
     memset(f, 0, sizeof *f);
-    if (error)
-        return command_fail(error, EXIT_REQUEST);
+    if (status)
+        return command_fail(status, EXIT_REQUEST);
     if (target.count != 1)
         return command_refuse("'%s' names %u nodes; take one of them: '%s'", text, target.count,
                               target.count ? mf_graph_node(w->graph, target.first)->name : "");
@@ -110,9 +110,9 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     } else if (!*n->outputs[port].id)
         code = no_such_output(n->node, n, n->node->stage->out[port].name);
     else
-        error = mf_open_artifact(w->store, w->registry, n->outputs[port].id, &f->artifact);
+        status = mf_open_artifact(w->store, w->registry, n->outputs[port].id, &f->artifact);
     f->node = target.first;
-    return error ? command_fail(error, EXIT_FAILED) : code;
+    return status ? command_fail(status, EXIT_FAILED) : code;
 }
 
 static mf_status write_file(const args *a, const workspace *w, const mf_artifact *artifact,
@@ -128,7 +128,7 @@ static int get(const args *a)
     workspace w;
     located f = {0};
     mf_output_rule rule;
-    mf_status error;
+    mf_status status;
     int code;
 
     if (!file)
@@ -141,9 +141,9 @@ static int get(const args *a)
     if (!code)
         code = workspace_rule(a, &w, true, &rule);
     if (!code) {
-        error = write_file(a, &w, f.artifact, file, &rule);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
+        status = write_file(a, &w, f.artifact, file, &rule);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
         else
             printf("%s\n", file);
     }

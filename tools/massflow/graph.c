@@ -22,7 +22,7 @@ static mf_status put_words(const mf_graph *graph, bool dot, FILE *out)
 static int draw(const args *a, workspace *w, FILE *out)
 {
     mf_plan *plan = NULL;
-    mf_status error;
+    mf_status status;
     int code = workspace_open(a, MF_STORE_READ, w);
 
     if (code)
@@ -31,9 +31,9 @@ static int draw(const args *a, workspace *w, FILE *out)
     if (w->store)
         code = workspace_plan(a, w, NULL, 0, &plan);
     if (!code) {
-        error = graph_svg(out, w->graph, plan, true);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
+        status = graph_svg(out, w->graph, plan, true);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
     }
     mf_plan_free(plan);
     return code;
@@ -41,7 +41,7 @@ static int draw(const args *a, workspace *w, FILE *out)
 
 static int write_graph(const args *a, workspace *w, FILE *out)
 {
-    mf_status error;
+    mf_status status;
     int code;
 
     if (args_has(a, "svg"))
@@ -49,8 +49,8 @@ static int write_graph(const args *a, workspace *w, FILE *out)
     code = open_graph(a, &w->registry, &w->graph);
     if (code)
         return code;
-    error = put_words(w->graph, args_has(a, "dot"), out);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    status = put_words(w->graph, args_has(a, "dot"), out);
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 static mf_status put_text(const char *path, const char *file, const char *text)
@@ -94,9 +94,9 @@ static int write_file(const args *a, workspace *w, const char *path)
     if (!code)
         code = workspace_rule(a, w, true, &rule);
     if (!code) {
-        mf_status error = put_file(path, text, &rule);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
+        mf_status status = put_file(path, text, &rule);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
     }
     free(text);
     return code;

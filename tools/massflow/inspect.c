@@ -112,12 +112,12 @@ static int devices(const args *a)
 {
     mf_device_info *infos;
     size_t count;
-    mf_status error = mf_devices_list(&infos, &count);
+    mf_status status = mf_devices_list(&infos, &count);
 
     (void)a;
     mf_signals_hold();
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < count; i++) {
         const mf_device_info *d = &infos[i];
 
@@ -129,12 +129,12 @@ static int devices(const args *a)
             d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
     }
     free(infos);
-    mf_programs *programs = mf_programs_open(NULL, &error);
+    mf_programs *programs = mf_programs_open(NULL, &status);
     if (programs)
         printf("Built kernels are kept in %s\n", mf_programs_folder(programs));
     else
-        printf("Built kernels are not kept: %s\n", mf_error_message(error));
-    mf_error_free(error);
+        printf("Built kernels are not kept: %s\n", mf_error_message(status));
+    mf_error_free(status);
     mf_programs_free(programs);
     return EXIT_DONE;
 }

@@ -23,7 +23,7 @@ static int runs(const args *a)
     past p;
     mf_run_entry *list = NULL;
     size_t count = 0;
-    mf_status error;
+    mf_status status;
     int code = past_open(a, &p);
 
     if (code)
@@ -33,9 +33,9 @@ static int runs(const args *a)
                    ? command_refuse("what run %" PRId64 " did: massflow log %" PRId64, p.run, p.run)
                    : command_refuse("'%s' is not a file", p.node);
     } else {
-        error = mf_store_list_runs(p.store, p.graph, 0, &list, &count);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
+        status = mf_store_list_runs(p.store, p.graph, 0, &list, &count);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
     }
     for (size_t i = 0; i < count; i++)
         print_run(&list[i]);
@@ -75,8 +75,8 @@ static bool is_meant(const char *node, const char *wanted)
 {
     size_t length = wanted ? strlen(wanted) : 0;
 
-    return !wanted || strcmp(node, wanted) == 0 ||
-           (strncmp(node, wanted, length) == 0 && node[length] == '[');
+    return !wanted || !strcmp(node, wanted) ||
+           (!strncmp(node, wanted, length) && node[length] == '[');
 }
 
 /* The run's zero: its own time has whole seconds only. */
@@ -90,7 +90,7 @@ static void print_lines(const mf_run_line *lines, size_t count, const char *node
     char at[32];
 
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(lines[i].node, node) != 0)
+        if (strcmp(lines[i].node, node))
             continue;
         words_offset(lines[i].at - zero, at);
         printf("  %10s    %s\n", at, lines[i].text);
@@ -202,14 +202,14 @@ static mf_status tell(const past *p, bool all)
 static int show_log(const args *a)
 {
     past p;
-    mf_status error;
+    mf_status status;
     int code = past_open(a, &p);
 
     if (code)
         return code;
-    error = tell(&p, args_has(a, "all"));
+    status = tell(&p, args_has(a, "all"));
     past_close(&p);
-    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 static const option log_options[] = {

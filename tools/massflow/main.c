@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 {
     const command *c;
     args a;
-    mf_status error;
+    mf_status status;
     int code;
 
     mf_store_on_wait(say_waiting, NULL);
@@ -119,10 +119,10 @@ int main(int argc, char **argv)
     c = find(strcmp(argv[1], "--version") ? argv[1] : "version");
     if (!c)
         return refuse_command(argv[1]);
-    error = args_parse(c, argc - 2, argv + 2, &a);
-    if (error) {
+    status = args_parse(c, argc - 2, argv + 2, &a);
+    if (status) {
         args_clear(&a);
-        return command_fail(error, EXIT_REQUEST);
+        return command_fail(status, EXIT_REQUEST);
     }
     if (args_has(&a, "help")) {
         command_show(c);

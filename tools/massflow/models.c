@@ -90,9 +90,9 @@ static int models(const args *a)
         list();
     for (size_t i = 0; i < args_count(a); i++) {
         char digest[MF_HEX_SIZE];
-        mf_status failed = mf_digest_file(args_at(a, i), digest);
-        if (failed)
-            return command_fail(failed, EXIT_REQUEST);
+        mf_status status = mf_digest_file(args_at(a, i), digest);
+        if (status)
+            return command_fail(status, EXIT_REQUEST);
         if (!tell(args_at(a, i), digest))
             code = EXIT_FAILED;
     }

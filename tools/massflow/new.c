@@ -95,7 +95,7 @@ static void print_next(const char *name)
     program[length > 0 ? length : 0] = '\0';
     if ((cut = strstr(program, "/tools/massflow/massflow")))
         printf("  export PKG_CONFIG_PATH=%.*s/engine\n", (int)(cut - program), program);
-    else if ((cut = strstr(program, "/bin/massflow")) && strncmp(program, "/usr/", 5) != 0)
+    else if ((cut = strstr(program, "/bin/massflow")) && strncmp(program, "/usr/", 5))
         printf("  export PKG_CONFIG_PATH=%.*s/" MF_LIBDIR "/pkgconfig\n", (int)(cut - program),
                program);
     printf("  meson setup build && ninja -C build && meson test -C build\n"
@@ -107,7 +107,7 @@ static int make(const args *a)
 {
     const char *name = args_at(a, 0);
     mf_registry *registry;
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     bool taken;
     int code;
 
@@ -125,10 +125,10 @@ static int make(const args *a)
     if (mkdir(name, 0777) != 0)
         return command_refuse("%s: %s", name, strerror(errno));
     printf("%s/\n", name);
-    for (size_t i = 0; i < FILE_COUNT && !error; i++)
-        error = write_file(i, name, !strcmp(files[i].from, "test.py.in"));
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    for (size_t i = 0; i < FILE_COUNT && !status; i++)
+        status = write_file(i, name, !strcmp(files[i].from, "test.py.in"));
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     print_next(name);
     return EXIT_DONE;
 }

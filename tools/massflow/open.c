@@ -7,17 +7,17 @@
 
 int open_registry(const args *a, mf_registry **registry)
 {
-    mf_status error = mf_registry_new(registry);
+    mf_status status = mf_registry_new(registry);
 
-    if (!error)
-        error = mf_write_register(*registry);
-    if (!error)
-        error = mf_registry_load_standard(*registry, args_value(a, "plugins"));
-    if (!error)
+    if (!status)
+        status = mf_write_register(*registry);
+    if (!status)
+        status = mf_registry_load_standard(*registry, args_value(a, "plugins"));
+    if (!status)
         return EXIT_DONE;
     mf_registry_free(*registry);
     *registry = NULL;
-    return command_fail(error, EXIT_REQUEST);
+    return command_fail(status, EXIT_REQUEST);
 }
 
 /* --set NAME=VALUE ... ; names are split off in place in `names`. */
@@ -44,42 +44,42 @@ static mf_status load(const args *a, const mf_registry *registry, mf_diagnostics
     size_t count = args_value_count(a, "set");
     mf_setting *settings = calloc(count + 1, sizeof *settings);
     char **names = calloc(count + 1, sizeof *names);
-    mf_status error;
+    mf_status status;
 
     if (settings && names)
-        error = read_settings(a, settings, names, count);
+        status = read_settings(a, settings, names, count);
     else
-        error = mf_fail(MF_NO_MEMORY, "no memory for the command line");
-    if (!error)
-        error = mf_graph_load(args_at(a, 0), registry, settings, count, d, graph);
+        status = mf_fail(MF_NO_MEMORY, "no memory for the command line");
+    if (!status)
+        status = mf_graph_load(args_at(a, 0), registry, settings, count, d, graph);
     for (size_t i = 0; names && i < count; i++)
         free(names[i]);
     free(names);
     free(settings);
-    return error;
+    return status;
 }
 
 int open_graph(const args *a, mf_registry **registry, mf_graph **graph)
 {
     mf_diagnostics *d = NULL;
-    mf_status error;
+    mf_status status;
     int code = open_registry(a, registry);
 
     *graph = NULL;
     if (code)
         return code;
-    error = mf_diagnostics_new(&d);
-    if (!error)
-        error = load(a, *registry, d, graph);
-    if (!error && mf_diagnostics_errors(d) + mf_diagnostics_warnings(d)) {
+    status = mf_diagnostics_new(&d);
+    if (!status)
+        status = load(a, *registry, d, graph);
+    if (!status && mf_diagnostics_errors(d) + mf_diagnostics_warnings(d)) {
         char *text = mf_diagnostics_text(d);
 
         fputs(text ? text : "massflow: error: no memory\n", stderr);
         free(text);
     }
     mf_diagnostics_free(d);
-    if (error)
-        code = command_fail(error, EXIT_REQUEST);
+    if (status)
+        code = command_fail(status, EXIT_REQUEST);
     else if (!*graph)
         code = EXIT_REQUEST;
     if (code) {

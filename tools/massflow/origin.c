@@ -37,7 +37,7 @@ static mf_status print_made(mf_store *store, const mf_action *a, const char *nod
     print_took(a);
     if (a->run)
         printf(" by run %" PRId64, a->run);
-    if (maker && (!node || strcmp(maker, node) != 0))
+    if (maker && (!node || strcmp(maker, node)))
         printf(" as %s", maker);
     printf("\n");
     free(maker);

@@ -36,7 +36,7 @@ static int sort_operands(const args *a, past *p)
 int past_open(const args *a, past *p)
 {
     char *dir = NULL;
-    mf_status error;
+    mf_status status;
     int code;
 
     memset(p, 0, sizeof *p);
@@ -53,14 +53,14 @@ int past_open(const args *a, past *p)
              0)
         dir = NULL;
     if (dir)
-        error = mf_store_open(dir, MF_STORE_READ, &p->store);
+        status = mf_store_open(dir, MF_STORE_READ, &p->store);
     else
-        error = mf_fail(MF_NO_MEMORY, "no memory for the name of the cache");
+        status = mf_fail(MF_NO_MEMORY, "no memory for the name of the cache");
     free(dir);
-    if (!error)
+    if (!status)
         return EXIT_DONE;
     past_close(p);
-    return command_fail(error, EXIT_REQUEST);
+    return command_fail(status, EXIT_REQUEST);
 }
 
 void past_close(past *p)
@@ -131,7 +131,7 @@ void words_took(const mf_run_entry *run, char text[32])
     int64_t end = run->end;
 
     text[0] = '\0';
-    if (!end && strcmp(run->status, "running") == 0)
+    if (!end && !strcmp(run->status, "running"))
         end = (int64_t)time(NULL);
     if (!end)
         return;

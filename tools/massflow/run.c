@@ -20,7 +20,7 @@ static void print_reason(workspace *w, mf_plan *plan, size_t i)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
     mf_why why;
-    mf_status error;
+    mf_status status;
 
     if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
         printf("%s", n->message ? n->message : "");
@@ -32,12 +32,12 @@ static void print_reason(workspace *w, mf_plan *plan, size_t i)
                above < mf_plan_count(plan) ? mf_plan_at(plan, above)->node->name : "its inputs");
         return;
     }
-    error = mf_why_node(plan, i, w->graph_path, &why);
-    if (error)
+    status = mf_why_node(plan, i, w->graph_path, &why);
+    if (status)
         printf("not known");
     else
         why_in_short(plan, i, &why);
-    mf_error_free(error);
+    mf_error_free(status);
     mf_why_clear(&why);
 }
 
@@ -128,10 +128,10 @@ static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
 {
     expected_total total;
     char took[32];
-    mf_status error = expected_all(plan, past, slots, &total);
+    mf_status status = expected_all(plan, past, slots, &total);
 
-    if (error) {
-        command_fail(error, EXIT_FAILED);
+    if (status) {
+        command_fail(status, EXIT_FAILED);
         return;
     }
     if (!total.run && !total.undecided)
@@ -155,10 +155,10 @@ static int print_plan(const args *a, workspace *w, mf_plan *plan)
     const char *jobs = args_value(a, "jobs");
     int slots = jobs ? atoi(jobs) : (int)sysconf(_SC_NPROCESSORS_ONLN);
     mf_past_times *past;
-    mf_status error = expected_read(w, &past);
+    mf_status status = expected_read(w, &past);
 
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
         print_stage(w, plan, mf_graph_stage_at(w->graph, i), &past[i]);
     print_total(plan, past, slots);
@@ -326,10 +326,10 @@ static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rul
                           watcher *watching, int *code)
 {
     size_t failed = 0;
-    mf_status error = mf_export_all(plan, w->registry, rule, watch_export, watching, &failed);
+    mf_status status = mf_export_all(plan, w->registry, rule, watch_export, watching, &failed);
 
-    if (error)
-        *code = command_fail(error, EXIT_FAILED);
+    if (status)
+        *code = command_fail(status, EXIT_FAILED);
     else if (failed)
         *code = EXIT_FAILED;
 }
@@ -352,18 +352,18 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
 {
     mf_device *const *devices;
     size_t count;
-    mf_status error;
+    mf_status status;
 
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
     /* This very program, also when its file is replaced meanwhile. */
-    error = mf_host_set_program(*host, "/proc/self/exe");
-    if (!error && wants_device(plan))
-        error = mf_host_devices(*host, &devices, &count);
-    if (error) {
+    status = mf_host_set_program(*host, "/proc/self/exe");
+    if (!status && wants_device(plan))
+        status = mf_host_devices(*host, &devices, &count);
+    if (status) {
         mf_host_free(*host);
         *host = NULL;
     }
-    return error;
+    return status;
 }
 
 static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_rule *rule,
@@ -383,11 +383,11 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     int code;
     mf_executor executor;
     mf_host *host;
-    mf_status error = open_host(a, w, plan, &host);
+    mf_status status = open_host(a, w, plan, &host);
 
-    if (error) {
+    if (status) {
         free(line);
-        return command_fail(error, EXIT_REQUEST);
+        return command_fail(status, EXIT_REQUEST);
     }
     if (watching.json)
         watching.people = stderr;
@@ -395,13 +395,13 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     progress_open(&watching.shown, watching.people);
     options.tick = watching.shown.live ? 200 : 1000;
     executor = mf_host_executor(host);
-    error = mf_run(plan, &executor, &options, &result);
+    status = mf_run(plan, &executor, &options, &result);
     progress_close(&watching.shown);
-    code = error || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
-                                                                                     : EXIT_DONE;
-    if (!error && !result.interrupted)
+    code = status || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
+                                                                                      : EXIT_DONE;
+    if (!status && !result.interrupted)
         write_exports(w, plan, rule, &watching, &code);
-    if (result.interrupted && !error)
+    if (result.interrupted && !status)
         code = EXIT_INTERRUPTED;
     if (watching.json)
         events_end(&watching.told, &result, mf_seconds() - begun, code);
@@ -410,19 +410,19 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     mind_output(&watching);
     mf_host_free(host);
     free(line);
-    return error ? command_fail(error, EXIT_FAILED) : code;
+    return status ? command_fail(status, EXIT_FAILED) : code;
 }
 
 static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
 {
     mf_output_rule rule;
-    mf_status error;
+    mf_status status;
     int code = workspace_rule(a, w, false, &rule);
 
     if (code)
         return code;
-    error = mf_export_check(plan, &rule);
-    return error ? command_fail(error, EXIT_REQUEST) : run_plan(a, w, plan, &rule, begun);
+    status = mf_export_check(plan, &rule);
+    return status ? command_fail(status, EXIT_REQUEST) : run_plan(a, w, plan, &rule, begun);
 }
 
 static int run(const args *a)
@@ -436,7 +436,7 @@ static int run(const args *a)
     code = check_jobs(a);
     if (code)
         return code;
-    if (args_has(a, "log") && strcmp(args_value(a, "log"), "json") != 0)
+    if (args_has(a, "log") && strcmp(args_value(a, "log"), "json"))
         return command_refuse("--log is 'json', not '%s'", args_value(a, "log"));
     code = workspace_open(a, dry ? MF_STORE_READ : MF_STORE_WRITE, &w);
     if (code)

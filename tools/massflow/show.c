@@ -23,7 +23,7 @@ static void print_attributes(const mf_artifact *a)
         const char *name = mf_artifact_attribute(a, i, &kind);
         int64_t number;
         size_t count = 0;
-        if (strcmp(name, "columns") == 0 && strcmp(mf_artifact_type(a), "table") == 0)
+        if (!strcmp(name, "columns") && !strcmp(mf_artifact_type(a), "table"))
             continue;
         printf("  %-16s ", name);
         if (kind == MF_ATTRIBUTE_TEXT) {
@@ -196,12 +196,12 @@ static mf_status print_artifact(const workspace *w, const located *f)
     printf("%s%s%.12s\n", mf_artifact_type(a), mf_artifact_id(a) ? " " : "",
            mf_artifact_id(a) ? mf_artifact_id(a) : "");
     MF_TRY(print_origin(w, f));
-    if (strcmp(mf_artifact_type(a), "text") == 0 && text) {
+    if (!strcmp(mf_artifact_type(a), "text") && text) {
         printf("%s\n", text);
         return MF_OK;
     }
     print_attributes(a);
-    if (strcmp(mf_artifact_type(a), "table") == 0)
+    if (!strcmp(mf_artifact_type(a), "table"))
         return print_table(a);
     return print_arrays(a);
 }
@@ -255,7 +255,7 @@ static int find_bare(const args *a, workspace *w, located *f)
     const char *text = args_at(a, 0);
     char id[MF_HEX_SIZE];
     struct stat about;
-    mf_status error;
+    mf_status status;
     int code;
 
     if (stat(text, &about) == 0) {
@@ -263,8 +263,8 @@ static int find_bare(const args *a, workspace *w, located *f)
         code = open_registry(a, &w->registry);
         if (code)
             return code;
-        error = read_file(w, text, S_ISDIR(about.st_mode), f);
-        return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+        status = read_file(w, text, S_ISDIR(about.st_mode), f);
+        return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
     }
     code = workspace_open_cache(a, w);
     if (code)
@@ -272,10 +272,10 @@ static int find_bare(const args *a, workspace *w, located *f)
     code = open_registry(a, &w->registry);
     if (code)
         return code;
-    error = mf_store_resolve(w->store, text, id);
-    if (!error)
-        error = mf_open_artifact(w->store, w->registry, id, &f->artifact);
-    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    status = mf_store_resolve(w->store, text, id);
+    if (!status)
+        status = mf_open_artifact(w->store, w->registry, id, &f->artifact);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 static int show(const args *a)
@@ -284,7 +284,7 @@ static int show(const args *a)
     workspace w = {0};
     located f = {0};
     mf_output_rule rule = {0};
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     int code;
 
     if (args_has(a, "slice") && !picture)
@@ -302,9 +302,9 @@ static int show(const args *a)
     if (picture && args_count(a) == 1)
         rule.source = args_at(a, 0);
     if (!code)
-        error = picture ? draw(a, &w, &f, &rule) : print_artifact(&w, &f);
-    if (error)
-        code = command_fail(error, EXIT_FAILED);
+        status = picture ? draw(a, &w, &f, &rule) : print_artifact(&w, &f);
+    if (status)
+        code = command_fail(status, EXIT_FAILED);
     located_clear(&f);
     workspace_close(&w);
     return code;

@@ -12,20 +12,20 @@
 static mf_status made(workspace *w, const mf_plan_node *n)
 {
     mf_action *action = NULL;
-    mf_status error;
+    mf_status status;
 
     MF_TRY(mf_store_find(w->store, n->key, w->device, &action));
     if (!action)
         return MF_OK;
-    error = origin_print(w->store, action, n->node->name);
+    status = origin_print(w->store, action, n->node->name);
     mf_action_free(action);
-    return error;
+    return status;
 }
 
 static mf_status explain(workspace *w, mf_plan *plan, size_t i)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
-    mf_status error;
+    mf_status status;
     mf_why why;
     size_t above;
 
@@ -43,21 +43,21 @@ static mf_status explain(workspace *w, mf_plan *plan, size_t i)
                mf_plan_at(plan, above)->node->name);
         return explain(w, plan, above);
     }
-    error = mf_why_node(plan, i, w->graph_path, &why);
-    if (!error && n->state == MF_PLAN_CACHED) {
+    status = mf_why_node(plan, i, w->graph_path, &why);
+    if (!status && n->state == MF_PLAN_CACHED) {
         printf("%s: cached%s\n", n->node->name, n->imported ? ", imported" : "");
-        error = made(w, n);
-        if (!error && why.changes.count)
+        status = made(w, n);
+        if (!status && why.changes.count)
             printf("  since the result before that:\n");
-        if (!error)
+        if (!status)
             why_changes(&why.changes);
-    } else if (!error && n->state == MF_PLAN_RECIPE) {
+    } else if (!status && n->state == MF_PLAN_RECIPE) {
         printf("%s: a stream: computed while it is read\n", n->node->name);
-    } else if (!error) {
+    } else if (!status) {
         why_in_full(plan, i, &why);
     }
     mf_why_clear(&why);
-    return error;
+    return status;
 }
 
 static int why(const args *a)
@@ -66,25 +66,25 @@ static int why(const args *a)
     workspace w;
     mf_plan *plan = NULL;
     mf_target found = {0};
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     int code = workspace_open(a, MF_STORE_READ, &w);
 
     if (code)
         return code;
-    error = mf_graph_target(w.graph, target, &found);
-    if (error)
-        code = command_fail(error, EXIT_REQUEST);
+    status = mf_graph_target(w.graph, target, &found);
+    if (status)
+        code = command_fail(status, EXIT_REQUEST);
     else
         code = workspace_plan(a, &w, &target, 1, &plan);
-    error = MF_OK;
+    status = MF_OK;
     for (size_t i = found.first, shown = 0;
-         !code && !error && shown < found.count && shown < EXPLAINED; i++)
+         !code && !status && shown < found.count && shown < EXPLAINED; i++)
         if (mf_target_has(w.graph, &found, i)) {
-            error = explain(&w, plan, i);
+            status = explain(&w, plan, i);
             shown++;
         }
-    if (error)
-        code = command_fail(error, EXIT_FAILED);
+    if (status)
+        code = command_fail(status, EXIT_FAILED);
     if (!code && found.count > EXPLAINED)
         printf("and %u more\n", found.count - EXPLAINED);
     mf_plan_free(plan);

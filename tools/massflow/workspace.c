@@ -9,14 +9,14 @@
 
 static int open_store(const char *dir, mf_store_mode mode, workspace *w)
 {
-    mf_status error = mf_store_open(dir, mode, &w->store);
+    mf_status status = mf_store_open(dir, mode, &w->store);
 
-    if (error && mode == MF_STORE_READ && mf_error_code(error) == MF_NOT_FOUND) {
-        mf_error_free(error); /* nothing is cached yet */
+    if (status && mode == MF_STORE_READ && mf_error_code(status) == MF_NOT_FOUND) {
+        mf_error_free(status); /* nothing is cached yet */
         w->store = NULL;
         return EXIT_DONE;
     }
-    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 int workspace_open(const args *a, mf_store_mode mode, workspace *w)
@@ -46,11 +46,11 @@ int workspace_open(const args *a, mf_store_mode mode, workspace *w)
 int workspace_open_cache(const args *a, workspace *w)
 {
     const char *dir = args_value(a, "cache") ? args_value(a, "cache") : ".massflow";
-    mf_status error;
+    mf_status status;
 
     memset(w, 0, sizeof *w);
-    error = mf_store_open(dir, MF_STORE_READ, &w->store);
-    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    status = mf_store_open(dir, MF_STORE_READ, &w->store);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 void workspace_close(workspace *w)
@@ -95,24 +95,24 @@ static mf_status same_device(const args *a, char **name)
 {
     mf_device **devices;
     size_t count;
-    mf_status error = mf_devices_open(args_value(a, "device"), &devices, &count);
+    mf_status status = mf_devices_open(args_value(a, "device"), &devices, &count);
 
     mf_signals_hold();
-    MF_TRY(error);
+    MF_TRY(status);
     *name = strdup(mf_device_get_info(devices[0])->name);
     if (!*name)
-        error = mf_fail(MF_NO_MEMORY, "no memory for a name");
-    for (size_t i = 1; i < count && !error; i++) {
+        status = mf_fail(MF_NO_MEMORY, "no memory for a name");
+    for (size_t i = 1; i < count && !status; i++) {
         const char *other = mf_device_get_info(devices[i])->name;
-        if (strcmp(*name, other) != 0)
-            error = mf_hint(
+        if (strcmp(*name, other))
+            status = mf_hint(
                 mf_fail(MF_INVALID, "--same-device: %s and %s are different devices", *name, other),
                 "choose devices of one kind with --device");
     }
     for (size_t i = 0; i < count; i++)
         mf_device_unref(devices[i]);
     free(devices);
-    return error;
+    return status;
 }
 
 /* A run has to have the data of what it exports. */
@@ -135,29 +135,29 @@ int workspace_plan(const args *a, workspace *w, const char *const *targets, size
     const char *const *cases;
     size_t case_count;
     bool *wanted = NULL;
-    mf_status error;
+    mf_status status;
 
-    if (code && strcmp(code, "digest") != 0 && strcmp(code, "version") != 0)
+    if (code && strcmp(code, "digest") && strcmp(code, "version"))
         return command_refuse("--code is 'digest' or 'version', not '%s'", code);
     options.recall_failures = w->looking;
     options.named = count > 0;
-    options.by_version = code && strcmp(code, "version") == 0;
+    options.by_version = code && !strcmp(code, "version");
     if (args_has(a, "same-device")) {
-        error = same_device(a, &w->device);
-        if (error)
-            return command_fail(error, EXIT_REQUEST);
+        status = same_device(a, &w->device);
+        if (status)
+            return command_fail(status, EXIT_REQUEST);
         options.same_device = w->device;
     }
-    error = ask_exports(w, &options);
-    if (error)
-        return command_fail(error, EXIT_REQUEST);
+    status = ask_exports(w, &options);
+    if (status)
+        return command_fail(status, EXIT_REQUEST);
     cases = all_values(a, "case", &case_count);
-    error = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
+    status = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
     free((void *)cases);
-    if (!error)
-        error = mf_plan_new(w->graph, w->store, wanted, &options, plan);
+    if (!status)
+        status = mf_plan_new(w->graph, w->store, wanted, &options, plan);
     free(wanted);
-    return error ? command_fail(error, EXIT_REQUEST) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 void words_seconds(double seconds, char text[32])

@@ -219,9 +219,9 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
     s.pattern = v.text;
     if (!read_exclude(g, e->exclude, &s))
         return false;
-    mf_status error = mf__find_scans(g->arena, &s);
-    if (error) {
-        mf__graph_status(g, node, NULL, error);
+    mf_status status = mf__find_scans(g->arena, &s);
+    if (status) {
+        mf__graph_status(g, node, NULL, status);
         mf__graph_note_param(g, v.param);
         return false;
     }
@@ -244,11 +244,11 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
     mf_place place = mf_yaml_place(node);
     if (!mf__resolve(g, node, NULL, &v))
         return false;
-    mf_status error = mf_params_new(options, &parsed);
-    if (!error) {
-        error = mf_params_set(parsed, options->params, v.list, v.list ? v.texts : &v.text,
-                              v.list ? v.count : 1, NULL, NULL);
-        int64_t count = error ? 0 : *(const int64_t *)mf_params_struct(parsed);
+    mf_status status = mf_params_new(options, &parsed);
+    if (!status) {
+        status = mf_params_set(parsed, options->params, v.list, v.list ? v.texts : &v.text,
+                               v.list ? v.count : 1, NULL, NULL);
+        int64_t count = status ? 0 : *(const int64_t *)mf_params_struct(parsed);
         for (int64_t i = 0; i < count; i++) {
             row *c = mf__new_row(g, r, &place, node->source->base, 1, e);
             mf__put(c, "index", mf_arena_print(g->arena, "%lld", (long long)i));
@@ -258,8 +258,8 @@ static bool read_count(mf_graph *g, const yaml *node, const extras *e, rows *r)
         }
         mf_params_unref(parsed);
     }
-    if (error) {
-        mf__graph_status(g, node, NULL, error);
+    if (status) {
+        mf__graph_status(g, node, NULL, status);
         mf__graph_note_param(g, v.param);
         return false;
     }
@@ -399,9 +399,9 @@ static bool read_csv(mf_graph *g, const yaml *node, const extras *e, rows *r)
         return mf__graph_error(g, node, "'csv' takes one file");
     char *path = *v.text == '/' ? mf_arena_copy(g->arena, v.text)
                                 : mf_arena_print(g->arena, "%s/%s", v.base, v.text);
-    mf_status error = mf__source_read(g->arena, path, LARGEST_CSV, &s);
-    if (error) {
-        mf__graph_status(g, node, NULL, error);
+    mf_status status = mf__source_read(g->arena, path, LARGEST_CSV, &s);
+    if (status) {
+        mf__graph_status(g, node, NULL, status);
         mf__graph_note_param(g, v.param);
         return false;
     }

@@ -51,12 +51,12 @@ static bool set_option(mf_cases *c, mf_params *params, const mf_param *p, const 
         return mf__graph_error(g, node, "'%s' has no value; write \"\" for empty text", p->name);
     if (node == c->value)
         c->param = v.param;
-    mf_status error = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
-                                    v.list ? v.count : 1, v.base, &at);
-    if (!error)
+    mf_status status = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
+                                     v.list ? v.count : 1, v.base, &at);
+    if (!status)
         return true;
     bool element = node->kind == YAML_LIST && at >= 0;
-    mf__graph_status(g, element ? node->items[at] : node, NULL, error);
+    mf__graph_status(g, element ? node->items[at] : node, NULL, status);
     mf__graph_note_param(g, v.param);
     note_option(g, c->source, p);
     return false;
@@ -170,19 +170,19 @@ const char *mf_cases_id(mf_cases *c, const char *text)
 /* ---- what is wrong -----------------------------------------------------------------------------
  */
 
-mf_status mf_cases_at(mf_cases *c, const mf_entry *at, mf_status error)
+mf_status mf_cases_at(mf_cases *c, const mf_entry *at, mf_status status)
 {
-    c->placed = error;
+    c->placed = status;
     c->placed_at = at;
     c->told = false;
-    return error;
+    return status;
 }
 
-void mf_cases_report(mf_cases *c, const mf_entry *at, mf_status error)
+void mf_cases_report(mf_cases *c, const mf_entry *at, mf_status status)
 {
-    if (!error)
+    if (!status)
         return;
-    c->good = mf__graph_status(c->g, at ? at : c->value, NULL, error);
+    c->good = mf__graph_status(c->g, at ? at : c->value, NULL, status);
     if (!at || at == c->value)
         mf__graph_note_param(c->g, c->param);
 }
@@ -226,10 +226,10 @@ const char *mf_cases_text(mf_cases *c, const char *format, ...)
 /* What is wrong with a file has been reported at its places. */
 static mf_status told(mf_cases *c, const char *path)
 {
-    mf_status error = mf_cases_at(c, NULL, mf_fail(MF_INVALID, "%s cannot be read", path));
+    mf_status status = mf_cases_at(c, NULL, mf_fail(MF_INVALID, "%s cannot be read", path));
     c->told = true;
     c->good = false;
-    return error;
+    return status;
 }
 
 /* ---- where things stand, and files -------------------------------------------------------------
@@ -347,17 +347,17 @@ const mf_entry *mf_entry_get(const mf_entry *entry, const char *key)
 
 static void run(mf_cases *c, const mf_params *params)
 {
-    mf_status error = c->source->read(c, mf_params_struct(params));
-    if (!error) {
+    mf_status status = c->source->read(c, mf_params_struct(params));
+    if (!status) {
         close_last(c);
         return;
     }
-    if (error != c->placed)
+    if (status != c->placed)
         c->placed_at = NULL;
-    if (error == c->placed && c->told)
-        mf_error_free(error);
+    if (status == c->placed && c->told)
+        mf_error_free(status);
     else
-        mf_cases_report(c, c->placed_at, error);
+        mf_cases_report(c, c->placed_at, status);
 }
 
 bool mf__read_declared(mf_graph *g, const mf_case_source *source, const yaml *map,
@@ -366,9 +366,9 @@ bool mf__read_declared(mf_graph *g, const mf_case_source *source, const yaml *ma
     mf_cases c = {
         .g = g, .source = source, .map = map, .value = value, .e = e, .r = r, .good = true};
     mf_params *params;
-    mf_status error = mf_params_new(mf_registry_source_options(g->registry, source), &params);
-    if (error)
-        return mf__graph_status(g, value, NULL, error);
+    mf_status status = mf_params_new(mf_registry_source_options(g->registry, source), &params);
+    if (status)
+        return mf__graph_status(g, value, NULL, status);
     c.good = set_options(&c, params);
     if (c.good)
         run(&c, params);

@@ -281,11 +281,11 @@ static mf_status list(const char *stars, glob_t *g)
 {
     listed = stars;
     int result = glob(stars, GLOB_PERIOD, on_folder, g);
-    mf_status error = not_listed;
+    mf_status status = not_listed;
     not_listed = NULL;
-    if (!error && result == GLOB_NOSPACE)
-        error = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
-    return error;
+    if (!status && result == GLOB_NOSPACE)
+        status = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+    return status;
 }
 
 /* `stars` up to `end` gives folders, in each of which glob looked for the next name. */
@@ -294,20 +294,20 @@ static mf_status check_way(const char *stars, const char *end, const char *next,
     glob_t g = {0};
     struct stat st;
     char *folders = strndup(stars, (size_t)(end - stars));
-    mf_status error = folders ? list(folders, &g)
-                              : mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
-    for (size_t i = 0; i < g.gl_pathc && !error; i++) {
+    mf_status status = folders ? list(folders, &g)
+                               : mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+    for (size_t i = 0; i < g.gl_pathc && !status; i++) {
         mf_text path = {0};
         mf_text_add(&path, "%s/%.*s", g.gl_pathv[i], (int)length, next);
         if (lstat(path.data, &st))
             on_folder(g.gl_pathv[i], errno);
         free(path.data);
-        error = not_listed;
+        status = not_listed;
     }
     not_listed = NULL;
     globfree(&g);
     free(folders);
-    return error;
+    return status;
 }
 
 static mf_status check_ways(const char *stars)
@@ -331,36 +331,36 @@ static mf_status find_glob(mf_arena *arena, scan_search *s, const char *pattern)
 {
     mf_text stars = {0};
     glob_t g = {0};
-    mf_status error = star_pattern(pattern, &stars);
-    if (!error)
-        error = list(stars.data, &g);
-    if (!error)
-        error = check_ways(stars.data);
-    if (!error) {
+    mf_status status = star_pattern(pattern, &stars);
+    if (!status)
+        status = list(stars.data, &g);
+    if (!status)
+        status = check_ways(stars.data);
+    if (!status) {
         s->list = mf_arena_alloc(arena, g.gl_pathc, sizeof *s->list);
-        for (size_t i = 0; i < g.gl_pathc && !error; i++)
-            error = take_path(arena, s, pattern, stars.data, g.gl_pathv[i]);
+        for (size_t i = 0; i < g.gl_pathc && !status; i++)
+            status = take_path(arena, s, pattern, stars.data, g.gl_pathv[i]);
     }
     globfree(&g);
     free(stars.data);
-    return error;
+    return status;
 }
 
 static mf_status found_nothing(const scan_search *s, const char *full)
 {
     size_t excluded = 0;
-    mf_status error;
+    mf_status status;
     for (size_t i = 0; i < s->exclude_count; i++)
         excluded += s->excluded[i];
     if (excluded)
-        error = mf_fail(MF_NOT_FOUND, "nothing is left of '%s': 'exclude' leaves out %zu file%s",
-                        full, excluded, excluded == 1 ? "" : "s");
+        status = mf_fail(MF_NOT_FOUND, "nothing is left of '%s': 'exclude' leaves out %zu file%s",
+                         full, excluded, excluded == 1 ? "" : "s");
     else
-        error = mf_fail(MF_NOT_FOUND, "no file matches '%s'", full);
+        status = mf_fail(MF_NOT_FOUND, "no file matches '%s'", full);
     if (s->hidden)
-        error = mf_hint(error, "%zu hidden file%s, such as %s, %s passed over", s->hidden,
-                        s->hidden == 1 ? "" : "s", s->a_hidden, s->hidden == 1 ? "is" : "are");
-    return error;
+        status = mf_hint(status, "%zu hidden file%s, such as %s, %s passed over", s->hidden,
+                         s->hidden == 1 ? "" : "s", s->a_hidden, s->hidden == 1 ? "is" : "are");
+    return status;
 }
 
 mf_status mf__find_scans(mf_arena *arena, scan_search *s)

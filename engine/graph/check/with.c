@@ -52,12 +52,12 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
     if (mf_yaml_empty(node))
         return mf__graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
                                def->stage->name, p->name);
-    mf_status error = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
-                                    v.list ? v.count : 1, v.base, &at);
-    if (!error)
+    mf_status status = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
+                                     v.list ? v.count : 1, v.base, &at);
+    if (!status)
         return true;
     bool element = node->kind == YAML_LIST && at >= 0;
-    mf__graph_status(g, element ? node->items[at] : node, def->stage->name, error);
+    mf__graph_status(g, element ? node->items[at] : node, def->stage->name, status);
     mf__graph_note_param(g, v.param);
     note_param(g, def->stage, p);
     return false;
@@ -94,8 +94,9 @@ static bool check_missing(mf_graph *g, const stage_def *def)
 
 static bool finish(mf_graph *g, const stage_def *def, mf_params *params)
 {
-    mf_status error = mf_params_finish(params);
-    return !error || mf__graph_status(g, def->with ? def->with : def->key, def->stage->name, error);
+    mf_status status = mf_params_finish(params);
+    return !status ||
+           mf__graph_status(g, def->with ? def->with : def->key, def->stage->name, status);
 }
 
 /* Parameters that depend on the node: a copy of the common ones for each combination of the axes
@@ -133,13 +134,13 @@ mf_status mf__read_with(mf_graph *g, stage_def *def, bool *good)
     MF_TRY(mf_params_new(def->stage, &common));
     fine = set_all(g, def, common, &(here){def, NULL, false});
     fine &= check_missing(g, def);
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     if (def->with)
         def->param_axes = mf__mentions(g, def->with) & def->axes;
     if (!fine || (g->cases_wrong && def->axes & CASE)) {
         mf_params_unref(common);
     } else if (def->param_axes) {
-        error = each_node(g, def, common, &fine);
+        status = each_node(g, def, common, &fine);
         mf_params_unref(common);
     } else {
         def->params = mf_arena_alloc(g->arena, 1, sizeof *def->params);
@@ -147,5 +148,5 @@ mf_status mf__read_with(mf_graph *g, stage_def *def, bool *good)
         fine = finish(g, def, common);
     }
     *good &= fine;
-    return error;
+    return status;
 }

@@ -18,13 +18,13 @@ bool mf__graph_error(mf_graph *g, const yaml *node, const char *format, ...)
     return false;
 }
 
-bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status error)
+bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status status)
 {
-    const char *hint = mf_error_hint_text(error);
-    char *text = mf_error_text(error); /* with its contexts; the hint is its last line */
+    const char *hint = mf_error_hint_text(status);
+    char *text = mf_error_text(status); /* with its contexts; the hint is its last line */
     if (text && hint)
         text[strlen(text) - strlen(hint) - strlen("\n  ")] = 0;
-    const char *said = text ? text : mf_error_message(error);
+    const char *said = text ? text : mf_error_message(status);
     if (who)
         mf__graph_error(g, node, "%s: %s", who, said);
     else
@@ -32,7 +32,7 @@ bool mf__graph_status(mf_graph *g, const yaml *node, const char *who, mf_status 
     free(text);
     if (hint)
         mf_diagnostics_note(g->d, "%s", hint);
-    mf_error_free(error);
+    mf_error_free(status);
     return false;
 }
 

@@ -90,18 +90,18 @@ static mf_status no_value(const axis *a, const char *text)
 {
     const char *near = mf_nearest(text, a->values, a->count);
     mf_text list = {0};
-    mf_status error;
+    mf_status status;
     for (uint32_t i = 0; i < a->count && i < 12; i++)
         mf_text_add(&list, "%s%s", i ? ", " : "", a->values[i]);
     mf_text_add(&list, "%s", a->count > 12 ? ", ..." : "");
     if (near)
-        error = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; did you mean '%s'?", a->name,
-                        text, near);
+        status = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; did you mean '%s'?", a->name,
+                         text, near);
     else
-        error = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; it has %s", a->name, text,
-                        list.data);
+        status = mf_fail(MF_NOT_FOUND, "axis '%s' has no value '%s'; it has %s", a->name, text,
+                         list.data);
     free(list.data);
-    return error;
+    return status;
 }
 
 /* "axis=value". *at is the value's place in the axis. */
@@ -141,13 +141,13 @@ static mf_status left_out(const stage_def *def, const mf_target *target)
                         target->value[place]);
         place++;
     }
-    mf_status error =
+    mf_status status =
         def->axes == CASE
             ? mf_fail(MF_INVALID, "'where' of '%s' leaves out case '%s'", def->label,
                       target->value[0])
             : mf_fail(MF_INVALID, "'where' of '%s' leaves out [%s]", def->label, t.data);
     free(t.data);
-    return error;
+    return status;
 }
 
 /* "axis=value, axis=value" */
@@ -197,15 +197,15 @@ static mf_status choose_port(const mf_stage *stage, const char *name, mf_target 
     for (const mf_port *p = stage->out; p && p->name && count < 64; p++)
         all[count++] = p->name;
     const char *near = mf_nearest(name, all, count);
-    mf_status error = near ? mf_fail(MF_NOT_FOUND, "%s has no output '%s'; did you mean '%s'?",
-                                     stage->name, name, near)
-                           : mf_fail(MF_NOT_FOUND, "%s has no output '%s'", stage->name, name);
+    mf_status status = near ? mf_fail(MF_NOT_FOUND, "%s has no output '%s'; did you mean '%s'?",
+                                      stage->name, name, near)
+                            : mf_fail(MF_NOT_FOUND, "%s has no output '%s'", stage->name, name);
     mf_text list = {0};
     for (size_t i = 0; i < count; i++)
         mf_text_add(&list, "%s%s", i ? ", " : "", all[i]);
-    error = mf_hint(error, "outputs of %s: %s", stage->name, list.data ? list.data : "none");
+    status = mf_hint(status, "outputs of %s: %s", stage->name, list.data ? list.data : "none");
     free(list.data);
-    return error;
+    return status;
 }
 
 static mf_status read_target(const mf_graph *g, char *text, mf_target *target)
@@ -244,9 +244,9 @@ mf_status mf_graph_target(const mf_graph *g, const char *text, mf_target *target
     char *copy = strdup(text);
     if (!copy)
         return mf_fail(MF_NO_MEMORY, "no memory for a name");
-    mf_status error = read_target(g, copy, target);
+    mf_status status = read_target(g, copy, target);
     free(copy);
-    return error;
+    return status;
 }
 
 /* ---- selecting ---------------------------------------------------------------------------------
@@ -311,20 +311,20 @@ mf_status mf_graph_select(const mf_graph *g, const char *const *targets, size_t 
                           const char *const *cases, size_t case_count, bool **wanted)
 {
     const kept k = {cases, case_count};
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     *wanted = calloc(g->node_count + 1, sizeof **wanted);
     if (!*wanted)
-        error = mf_fail(MF_NO_MEMORY, "no memory for %zu nodes", g->node_count);
-    for (size_t i = 0; i < case_count && !error; i++)
+        status = mf_fail(MF_NO_MEMORY, "no memory for %zu nodes", g->node_count);
+    for (size_t i = 0; i < case_count && !status; i++)
         if (!any_case(g, cases[i]))
-            error = no_case(g, cases[i]);
-    for (size_t i = 0; i < target_count && !error; i++)
-        error = mark_target(g, targets[i], &k, *wanted);
-    if (!error && !target_count)
-        error = mark_all(g, &k, *wanted);
-    if (error) {
+            status = no_case(g, cases[i]);
+    for (size_t i = 0; i < target_count && !status; i++)
+        status = mark_target(g, targets[i], &k, *wanted);
+    if (!status && !target_count)
+        status = mark_all(g, &k, *wanted);
+    if (status) {
         free(*wanted);
         *wanted = NULL;
     }
-    return error;
+    return status;
 }

@@ -75,9 +75,9 @@ static bool open_file(mf_graph *g, const yaml *key, const yaml *node, mf_graph *
         return false;
     if (depth > DEEPEST)
         return mf__graph_error(g, node, "files include each other deeper than %d times", DEEPEST);
-    mf_status error = mf__source_read(g->arena, path, LARGEST_GRAPH, &below->source);
-    if (error) {
-        mf__graph_status(g, node, NULL, error);
+    mf_status status = mf__source_read(g->arena, path, LARGEST_GRAPH, &below->source);
+    if (status) {
+        mf__graph_status(g, node, NULL, status);
         mf__graph_note_param(g, v.param);
         return false;
     }

@@ -139,20 +139,20 @@ mf_status mf_graph_load(const char *path, const mf_registry *registry, const mf_
     bool good = false;
     *graph = NULL;
     *g = (mf_graph){.arena = arena, .prefix = "", .registry = registry, .d = diagnostics};
-    mf_status error = mf__source_read(arena, path, LARGEST_GRAPH, &g->source);
-    if (!error) {
+    mf_status status = mf__source_read(arena, path, LARGEST_GRAPH, &g->source);
+    if (!status) {
         g->cwd = mf_arena_copy(arena, getcwd(cwd, sizeof cwd) ? cwd : ".");
         g->path = g->source->name;
         g->folder = g->source->base;
         g->root = mf_yaml_read(arena, g->source, diagnostics);
         if (g->root)
-            error = read_graph(g, settings, count, NULL, &good);
-        good = !error && good && assemble(g);
+            status = read_graph(g, settings, count, NULL, &good);
+        good = !status && good && assemble(g);
     }
     g->d = NULL;
-    if (error || !good)
+    if (status || !good)
         mf_graph_free(g);
     else
         *graph = g;
-    return error;
+    return status;
 }

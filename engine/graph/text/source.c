@@ -120,15 +120,15 @@ static mf_status decode(const char *path, mf_text *text)
  */
 
 /* "PATH: why", said of a text. */
-static mf_status cannot_read(mf_status failed)
+static mf_status cannot_read(mf_status status)
 {
-    if (!failed)
+    if (!status)
         return MF_OK;
-    const char *hint = mf_error_hint_text(failed);
-    mf_status said = mf_fail(mf_error_code(failed), "cannot read %s", mf_error_message(failed));
+    const char *hint = mf_error_hint_text(status);
+    mf_status said = mf_fail(mf_error_code(status), "cannot read %s", mf_error_message(status));
     if (hint)
         said = mf_hint(said, "%s", hint);
-    mf_error_free(failed);
+    mf_error_free(status);
     return said;
 }
 
@@ -143,15 +143,15 @@ mf_status mf__source_read(mf_arena *arena, const char *path, size_t limit, yaml_
     MF_TRY(cannot_read(mf_file_open(path, &file, &size)));
     while (text.length <= limit && (got = fread(buffer, 1, sizeof buffer, file)) > 0)
         mf_text_add_n(&text, buffer, got);
-    mf_status error = MF_OK;
+    mf_status status = MF_OK;
     if (ferror(file))
-        error = mf_fail(MF_IO, "cannot read %s: %s", path, strerror(errno));
+        status = mf_fail(MF_IO, "cannot read %s: %s", path, strerror(errno));
     else if (text.length > limit)
-        error = mf_fail(MF_INVALID, "%s is larger than %zu MiB", path, limit >> 20);
+        status = mf_fail(MF_INVALID, "%s is larger than %zu MiB", path, limit >> 20);
     else
-        error = decode(path, &text);
+        status = decode(path, &text);
     fclose(file);
-    if (!error) {
+    if (!status) {
         size_t length = text.length;
         const char *copy = mf_arena_copy_n(arena, text.data ? text.data : "", length);
         *s = mf_source_of(arena, mf_arena_copy(arena, path), mf_yaml_folder(arena, path), copy);
@@ -160,7 +160,7 @@ mf_status mf__source_read(mf_arena *arena, const char *path, size_t limit, yaml_
         (*s)->length = length - (size_t)((*s)->text - copy);
     }
     free(text.data);
-    return error;
+    return status;
 }
 
 /* ---- checking --------------------------------------------------------------------------------

@@ -92,10 +92,10 @@ MF_API const char *mf_cases_id(mf_cases *cases, const char *text);
  * `at` NULL: at the source's value. A hint of an error is shown below it. */
 
 /* Gives an error its place: for `return mf_cases_at(cases, entry, mf_fail(...))`. */
-MF_API MF_MUST_USE mf_status mf_cases_at(mf_cases *cases, const mf_entry *at, mf_status error);
+MF_API MF_MUST_USE mf_status mf_cases_at(mf_cases *cases, const mf_entry *at, mf_status status);
 /* Reports an error and frees it, for who looks for more of them: the graph is refused when `read`
  * has ended. */
-MF_API void mf_cases_report(mf_cases *cases, const mf_entry *at, mf_status error);
+MF_API void mf_cases_report(mf_cases *cases, const mf_entry *at, mf_status status);
 MF_API void mf_cases_warn(mf_cases *cases, const mf_entry *at, const char *format, ...)
     MF_PRINTF(3, 4);
 /* A line for who looks at the graph (massflow graph), such as what was passed over. */

@@ -424,7 +424,7 @@ MF_API void mf_progress_part(mf_task *t, double part);
 MF_API void mf_log(mf_task *t, const char *format, ...) MF_PRINTF(2, 3);
 /* Logs an error that ends nothing, and frees it; MF_OK logs nothing. For what a stage does beside
  * its work, such as saving its state once it is being stopped. */
-MF_API void mf_log_error(mf_task *t, mf_status error);
+MF_API void mf_log_error(mf_task *t, mf_status status);
 /* MF_CANCELLED once the run is being stopped: call it in long loops and pass it on. */
 MF_API MF_MUST_USE mf_status mf_cancel_point(mf_task *t);
 MF_API int mf_task_threads(mf_task *t); /* worker threads that the task may use itself */

@@ -89,7 +89,7 @@ static bool parse_array(const char *word, wanted *w)
 /* A side that is named is what it was first; a number is that number; * is anything. */
 static bool side_fits(const char *side, int64_t size, sides *s)
 {
-    if (strcmp(side, "*") == 0)
+    if (!strcmp(side, "*"))
         return true;
     if (isdigit((unsigned char)side[0]))
         return strtoll(side, NULL, 10) == size;
@@ -175,7 +175,7 @@ static mf_status check_array(const mf_artifact *a, const char *word, sides *s)
 static bool find_attribute(const mf_artifact *a, const char *name, mf_attribute_kind *kind)
 {
     for (size_t i = 0; i < mf_artifact_attribute_count(a); i++) {
-        if (strcmp(mf_artifact_attribute(a, i, kind), name) == 0)
+        if (!strcmp(mf_artifact_attribute(a, i, kind), name))
             return true;
     }
     return false;
@@ -192,7 +192,7 @@ static mf_status check_attribute(const mf_artifact *a, char *word)
         *colon = '\0';
     if (!find_attribute(a, word, &kind))
         return mf_fail(MF_INTERNAL, "a %s needs an attribute '%s'", mf_artifact_type(a), word);
-    if (colon && strcmp(colon + 1, kinds[kind]) != 0)
+    if (colon && strcmp(colon + 1, kinds[kind]))
         return mf_fail(MF_INTERNAL, "attribute '%s' of a %s is %s, not %s", word,
                        mf_artifact_type(a), kinds[kind], colon + 1);
     return MF_OK;
@@ -382,7 +382,7 @@ mf_status mf_check_record(const mf_registry *registry, const mf_artifact *a)
     MF_TRY(check_grids(a, &s));
     for (list = type->arrays; next_word(&list, word, sizeof word);)
         MF_TRY(check_array(a, word, &s));
-    if (strcmp(type->name, "table") == 0)
+    if (!strcmp(type->name, "table"))
         MF_TRY(check_columns(a));
     for (size_t i = 0; (checker = mf_registry_checker(registry, type->name, i)); i++)
         MF_TRY(mf_within(checker->check(a), "a %s", type->name));
@@ -411,7 +411,7 @@ static bool key_names(const char *components, const char *stage)
     if (asprintf(&end, "\"stage\":\"%s\"}", stage) < 0)
         return false;
     size_t size = strlen(end);
-    bool names = length > size && strcmp(components + length - size, end) == 0;
+    bool names = length > size && !strcmp(components + length - size, end);
     free(end);
     return names;
 }
@@ -431,7 +431,7 @@ mf_status mf_check_action(const mf_registry *registry, const mf_action *action,
         mf_port_type type;
         if (port < 0 || !mf_port_type_parse(stage->out[port].type, &type))
             continue; /* of another version of the stage: nobody reads it */
-        if (strcmp(type.name, types[i]) != 0)
+        if (strcmp(type.name, types[i]))
             return mf_fail(MF_INTERNAL, "output '%s' is a %s, not a %s", o->port, types[i],
                            type.name);
         if (o->position != 0)

@@ -64,7 +64,7 @@ static mf_status write_at(const mf_registry *registry, const mf_artifact *a, con
     const mf_type *type = mf_registry_writer(registry, mf_artifact_type(a), path);
     size_t length = strlen(path);
 
-    if (array && (length < 4 || strcmp(path + length - 4, ".npy") != 0))
+    if (array && (length < 4 || strcmp(path + length - 4, ".npy")))
         return mf_fail(MF_INVALID, "one array alone is written as .npy");
     if (array)
         return mf_write_npy_array(a, path, array);

@@ -130,7 +130,7 @@ static void put_metadata(const mf_artifact *a, FILE *out)
         int64_t number;
         size_t count;
         const double *reals;
-        if (strcmp(name, "type") == 0)
+        if (!strcmp(name, "type"))
             continue;
         fputc(',', out);
         put_json_text(out, name);

@@ -122,7 +122,7 @@ mf_status mf_write_json(const mf_artifact *a, const char *path)
         json_object_object_add(top, "id", json_object_new_string(mf_artifact_id(a)));
     json_object_object_add(top, "attributes", attributes(a));
     json_object_object_add(top, "arrays", arrays(a));
-    if (strcmp(mf_artifact_type(a), "table") == 0)
+    if (!strcmp(mf_artifact_type(a), "table"))
         status = rows(a, &table);
     if (table)
         json_object_object_add(top, "rows", table);

@@ -23,7 +23,7 @@ static bool lies_in(const char *path, const char *folder)
 {
     char *real = mf_real_folder(path), *outer = realpath(folder, NULL);
     size_t length = outer ? strlen(outer) : 0;
-    bool inside = real && outer && strncmp(real, outer, length) == 0 &&
+    bool inside = real && outer && !strncmp(real, outer, length) &&
                   (real[length] == '/' || real[length] == '\0');
 
     free(real);
@@ -92,7 +92,7 @@ static mf_status look_at(const char *path, const mf_output_rule *rule, const cha
         return MF_OK;
     unread = mf_digest_file(path, digest);
     if (!unread &&
-        ((known && strcmp(known, digest) == 0) || mf_written_knows(rule->written, path, digest)))
+        ((known && !strcmp(known, digest)) || mf_written_knows(rule->written, path, digest)))
         *found = OURS;
     mf_error_free(unread);
     return MF_OK;
@@ -154,7 +154,7 @@ static mf_status settle(mf_output *o, const char *path, const char *digest, bool
     MF_TRY(look(path, o->rule, o->known, &found));
     if (!o->rule->force && found == FOREIGN && o->rule->late) {
         MF_TRY(mf_digest_file(path, there));
-        if (strcmp(there, digest) == 0)
+        if (!strcmp(there, digest))
             return MF_OK;
     }
     if (!o->rule->force && (found == FOREIGN || found == LINK))

@@ -183,7 +183,7 @@ static bool is_left(const char *name, const mf_process *self)
 
     digits_of(self, digits);
     if (sscanf(name, PREFIX "%8[0-9a-f]-%lld-%lld-%n", theirs, &pid, &start, &length) != 3 ||
-        !length || strcmp(digits, theirs) != 0)
+        !length || strcmp(digits, theirs))
         return false;
     owner.pid = pid;
     owner.start = start;

@@ -263,8 +263,8 @@ static bool has_line(const mf_written *w, const char *name, const char *digest)
         else
             high = middle;
     }
-    for (; low < w->count && strcmp(w->entries[low].path, name) == 0; low++) {
-        if (strcmp(w->entries[low].digest, digest) == 0)
+    for (; low < w->count && !strcmp(w->entries[low].path, name); low++) {
+        if (!strcmp(w->entries[low].digest, digest))
             return true;
     }
     return false;

@@ -221,7 +221,7 @@ static mf_status decide_by_key(mf_plan *plan, mf_plan_node *n)
 
     memcpy(key, n->key, sizeof key);
     MF_TRY(mf_within(make_key(plan, n), "the key of %s", n->node->name));
-    same = decided && strcmp(key, n->key) == 0;
+    same = decided && !strcmp(key, n->key);
     if (same)
         return MF_OK; /* as it is: also where it has run just now */
     n->turn++;

@@ -274,7 +274,7 @@ static mf_status content_same(const mf_file_watch *w, const file_part *part, boo
     char digest[MF_HEX_SIZE];
 
     MF_TRY(mf_store_file(w->store, part->path, digest));
-    *same = strcmp(digest, part->digest) == 0;
+    *same = !strcmp(digest, part->digest);
     return MF_OK;
 }
 

@@ -71,7 +71,7 @@ const mf_axis_value *mf_element_axis(const mf_work *work, const mf_element *e, s
     for (size_t i = 0; i < e->axis_count; i++) {
         bool own = false;
         for (size_t j = 0; j < work->axis_count && !own; j++)
-            own = strcmp(work->axes[j].axis, e->axes[i].axis) == 0;
+            own = !strcmp(work->axes[j].axis, e->axes[i].axis);
         if (!own && k-- == 0)
             return &e->axes[i];
     }
@@ -114,7 +114,7 @@ static void put_element(text *out, const mf_work *work, const mf_feed *feed, con
         for (size_t i = 0; i < mf_graph_column_count(e->row->graph); i++) {
             const char *name = mf_graph_column(e->row->graph, i);
             const char *value = mf_case_column(e->row, name);
-            if (value && strcmp(name, "id") != 0 && strcmp(name, "path") != 0)
+            if (value && strcmp(name, "id") && strcmp(name, "path"))
                 put_pair(out, name, value, &first);
         }
         put(out, "}");

@@ -312,7 +312,7 @@ bool mf_plan_can_start(const mf_plan_node *n)
 static bool runs_twin(const mf_plan *plan, const mf_plan_node *n)
 {
     for (size_t k = 0; k < plan->running_count; k++) {
-        if (strcmp(plan->nodes[plan->running[k]].key, n->key) == 0)
+        if (!strcmp(plan->nodes[plan->running[k]].key, n->key))
             return true;
     }
     return false;

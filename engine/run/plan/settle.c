@@ -130,7 +130,7 @@ void mf_plan__know(mf_plan *plan, mf_plan_node *n, const mf_plan_output *outputs
     bool same = true;
 
     for (size_t i = 0; i < n->work.out_count; i++) {
-        same = same && strcmp(n->outputs[i].id, outputs[i].id) == 0;
+        same = same && !strcmp(n->outputs[i].id, outputs[i].id);
         n->outputs[i] = outputs[i];
     }
     n->known = true;
@@ -391,7 +391,7 @@ static void share(mf_plan *plan, mf_plan_node *made)
         mf_plan_node *n = &plan->nodes[k];
         bool to_run = n->state == MF_PLAN_TO_RUN;
         if (n == made || n->stale || (!to_run && n->state != MF_PLAN_CACHED) ||
-            strcmp(n->key, made->key) != 0)
+            strcmp(n->key, made->key))
             continue;
         n->again = false;
         n->imported = made->imported;
@@ -558,7 +558,7 @@ static const char *wrong_place(const mf_plan *plan, const mf_plan_node *n)
     for (size_t k = 0; k < plan->running_count; k++) {
         const mf_plan_node *other = &plan->nodes[plan->running[k]];
         runs = runs || other == n;
-        twin = twin || strcmp(other->key, n->key) == 0;
+        twin = twin || !strcmp(other->key, n->key);
     }
     if (runs != (n->state == MF_PLAN_RUNNING))
         return "runs, or does not";
@@ -582,7 +582,7 @@ mf_status mf_plan_check(mf_plan *plan)
         if (what)
             return mf_fail(MF_INTERNAL, "node %s %s", n->node->name, what);
     }
-    if (memcmp(tally, plan->tally, sizeof tally) != 0)
+    if (memcmp(tally, plan->tally, sizeof tally))
         return mf_fail(MF_INTERNAL, "nodes are miscounted");
     return MF_OK;
 }

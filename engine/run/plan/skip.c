@@ -39,8 +39,7 @@ static bool same_axes(const mf_node *a, const mf_node *b)
     if (a->axis_count != b->axis_count)
         return false;
     for (size_t i = 0; i < a->axis_count; i++) {
-        if (strcmp(a->axes[i].axis, b->axes[i].axis) != 0 ||
-            strcmp(a->axes[i].value, b->axes[i].value) != 0)
+        if (strcmp(a->axes[i].axis, b->axes[i].axis) || strcmp(a->axes[i].value, b->axes[i].value))
             return false;
     }
     return true;

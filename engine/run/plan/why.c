@@ -172,7 +172,7 @@ static void match_cases(json_object *list, json_object *others, size_t *match, b
         for (size_t k = 0; k < count && id && match[i] == SIZE_MAX; k++) {
             size_t at = (next + k) % count;
             const char *other = case_of(json_object_array_get_idx(others, at));
-            if (!taken[at] && other && strcmp(id, other) == 0)
+            if (!taken[at] && other && !strcmp(id, other))
                 match[i] = at;
         }
         if (match[i] == SIZE_MAX)
@@ -260,7 +260,7 @@ static mf_status compare_member(mf_changes *changes, const char *prefix, const c
 
     if (same(before, after))
         return MF_OK;
-    if (strcmp(group, "inputs") != 0)
+    if (strcmp(group, "inputs"))
         return add(changes, prefix, strcmp(group, "params") ? "content of" : "parameter", name,
                    before, after);
     if (json_object_is_type(before, json_type_array) && json_object_is_type(after, json_type_array))
@@ -375,8 +375,8 @@ static mf_status compare_past(mf_plan *plan, const char *graph, const char *node
 
     MF_TRY(mf_store_node_actions(mf_plan_store(plan), graph, node, 2, &past, &count));
     *found = count;
-    *same = count && strcmp(past[0]->key, n->key) == 0;
-    while (k < count && strcmp(past[k]->key, n->key) == 0)
+    *same = count && !strcmp(past[0]->key, n->key);
+    while (k < count && !strcmp(past[k]->key, n->key))
         k++;
     if (k < count && past[k]->components && n->components)
         status = mf_changes_between(past[k]->components, n->components, changes);
@@ -421,7 +421,7 @@ static mf_status nearest(mf_plan *plan, const char *graph, const mf_plan_node *n
         if (!why->other)
             return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
     }
-    if (gone && why->changes.count == 1 && strcmp(why->changes.items[0].name, "case") == 0)
+    if (gone && why->changes.count == 1 && !strcmp(why->changes.items[0].name, "case"))
         why->kind = MF_WHY_RENAMED;
     return MF_OK;
 }

@@ -31,7 +31,7 @@ static const char *base(void)
 static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
 {
     (void)about, (void)kind;
-    if (where->level > 1 || (where->level == 1 && strcmp(path + where->base, OWNER) != 0))
+    if (where->level > 1 || (where->level == 1 && strcmp(path + where->base, OWNER)))
         remove(path); /* what can't be removed is left to the system */
     return 0;
 }
@@ -142,7 +142,7 @@ static bool is_left(FILE *file)
         return false;
     owner.pid = pid;
     owner.start = start;
-    if (!fgets(line, sizeof line, file) || strcmp(line, "drop\n") != 0 || !mf_process_gone(&owner))
+    if (!fgets(line, sizeof line, file) || strcmp(line, "drop\n") || !mf_process_gone(&owner))
         return false;
     while (fgets(line, sizeof line, file)) {
         if (group_lives(strtol(line, NULL, 10)))
@@ -180,7 +180,7 @@ int mf_folders_sweep(void)
 
     while (folder && (entry = readdir(folder))) {
         char *path = NULL;
-        if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) != 0 ||
+        if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) ||
             asprintf(&path, "%s/%s", base(), entry->d_name) < 0)
             continue;
         count += sweep_one(path);

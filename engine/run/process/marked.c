@@ -38,7 +38,7 @@ static bool holds(const char *bytes, size_t size, const char *mark)
         const char *next = memchr(at, 0, (size_t)(end - at));
         if (!next)
             return false;
-        if ((size_t)(next + 1 - at) == length && memcmp(at, mark, length) == 0)
+        if ((size_t)(next + 1 - at) == length && !memcmp(at, mark, length))
             return true;
         at = next + 1;
     }

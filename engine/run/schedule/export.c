@@ -45,7 +45,7 @@ static void memory_free(memory *m)
 static entry *find(memory *m, const char *path)
 {
     for (size_t i = 0; i < m->count; i++) {
-        if (strcmp(m->entries[i].path, path) == 0)
+        if (!strcmp(m->entries[i].path, path))
             return &m->entries[i];
     }
     return NULL;
@@ -182,14 +182,14 @@ static bool stands(mf_store *store, memory *m, const char *path, const char *id)
     char digest[MF_HEX_SIZE];
     mf_status status;
 
-    if (!e || strcmp(e->id, id) != 0 || access(path, R_OK) != 0)
+    if (!e || strcmp(e->id, id) || access(path, R_OK) != 0)
         return false;
     status = mf_store_file(store, path, digest);
     if (status) {
         mf_error_free(status); /* it is written again, and that error is told */
         return false;
     }
-    return strcmp(digest, e->digest) == 0;
+    return !strcmp(digest, e->digest);
 }
 
 static mf_status check_target(mf_plan *plan, memory *m, const mf_output_rule *rule,
@@ -257,7 +257,7 @@ static bool same_folder(const char *a, const char *b)
     const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
     ptrdiff_t length = x ? x - a : 0;
 
-    return length == (y ? y - b : 0) && strncmp(a, b, (size_t)length) == 0;
+    return length == (y ? y - b : 0) && !strncmp(a, b, (size_t)length);
 }
 
 static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,

@@ -234,7 +234,7 @@ static mf_status session_key(const mf_work *work, char key[MF_HEX_SIZE])
     }
     for (size_t i = 0; i < work->feed_count; i++) {
         const mf_feed *feed = &work->feeds[i];
-        if (!mf_port_type_parse(feed->port->type, &type) || strcmp(type.name, "model") != 0)
+        if (!mf_port_type_parse(feed->port->type, &type) || strcmp(type.name, "model"))
             continue;
         mf_digest_add_text(digest, feed->port->name);
         for (size_t k = 0; k < feed->count; k++)
@@ -251,7 +251,7 @@ static mf_session *take_idle(mf_host *h, const mf_stage *stage, size_t device, c
 
     pthread_mutex_lock(&h->lock);
     for (s = h->sessions; s; s = s->next) {
-        if (!s->busy && s->stage == stage && s->device == device && strcmp(s->key, key) == 0)
+        if (!s->busy && s->stage == stage && s->device == device && !strcmp(s->key, key))
             break;
     }
     if (s)

@@ -279,7 +279,7 @@ mf_status mf_task_needs(mf_task *t, mf_needs *needs)
 static mf_status find_input(mf_task *t, const char *port, size_t *index)
 {
     for (size_t i = 0; i < t->work->feed_count; i++) {
-        if (strcmp(t->work->feeds[i].port->name, port) == 0) {
+        if (!strcmp(t->work->feeds[i].port->name, port)) {
             *index = i;
             return MF_OK;
         }
@@ -291,7 +291,7 @@ static mf_status find_input(mf_task *t, const char *port, size_t *index)
 static const mf_feed *feed_of(mf_task *t, const char *port)
 {
     for (size_t i = 0; i < t->work->feed_count; i++) {
-        if (strcmp(t->work->feeds[i].port->name, port) == 0)
+        if (!strcmp(t->work->feeds[i].port->name, port))
             return &t->work->feeds[i];
     }
     return NULL;
@@ -305,8 +305,7 @@ static mf_status get_element(const mf_host *host, const mf_port *port, const cha
     mf_status status;
 
     MF_TRY(mf_host_get(host, id, artifact));
-    if (!mf_port_type_parse(port->type, &type) ||
-        strcmp(type.name, mf_artifact_type(*artifact)) == 0)
+    if (!mf_port_type_parse(port->type, &type) || !strcmp(type.name, mf_artifact_type(*artifact)))
         return MF_OK;
     status = mf_fail(MF_CORRUPT, "artifact %.12s is a %s, not a %s", id,
                      mf_artifact_type(*artifact), type.name);
@@ -398,15 +397,15 @@ const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *col
     const char *axis, *value;
 
     for (size_t k = 0; (axis = mf_in_axis(t, port, i, k, &value)); k++) {
-        if (strcmp(axis, column) == 0)
+        if (!strcmp(axis, column))
             return value;
     }
-    if (!e || strcmp(column, "path") == 0)
+    if (!e || !strcmp(column, "path"))
         return NULL;
     if (e->row)
         return mf_case_column(e->row, column);
     for (const char *const *c = e->columns; c && *c; c += 2) {
-        if (strcmp(*c, column) == 0)
+        if (!strcmp(*c, column))
             return c[1];
     }
     return NULL;
@@ -438,7 +437,7 @@ mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype dtype, const mf_vo
 
     *volume = NULL;
     for (held = t->volumes; held; held = held->next) {
-        if (held->dtype == dtype && strcmp(held->port, port) == 0) {
+        if (held->dtype == dtype && !strcmp(held->port, port)) {
             *volume = &held->volume;
             return MF_OK;
         }
@@ -515,10 +514,10 @@ mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact)
     mf_port_type type;
 
     for (size_t i = 0; i < t->work->out_count; i++) {
-        if (strcmp(stage->out[i].name, port) != 0)
+        if (strcmp(stage->out[i].name, port))
             continue;
         if (!mf_port_type_parse(stage->out[i].type, &type) ||
-            strcmp(type.name, mf_artifact_type(artifact)) != 0) {
+            strcmp(type.name, mf_artifact_type(artifact))) {
             mf_status status =
                 mf_fail(MF_INTERNAL, "%s put an artifact of type %s at its output '%s' (%s)",
                         stage->name, mf_artifact_type(artifact), port, stage->out[i].type);
@@ -537,7 +536,7 @@ mf_status mf_out(mf_task *t, const char *port, mf_artifact *artifact)
 static const char *out_type(mf_task *t, const char *port, size_t *index)
 {
     for (size_t i = 0; i < t->work->out_count; i++) {
-        if (strcmp(t->work->stage->out[i].name, port) == 0) {
+        if (!strcmp(t->work->stage->out[i].name, port)) {
             *index = i;
             return t->work->stage->out[i].type;
         }
@@ -559,7 +558,7 @@ static mf_status new_volume(const char *type, const mf_grid *grid, mf_dtype dtyp
     }
     if (!status)
         status = mf_artifact_set_grid(*artifact, grid);
-    if (!status && strcmp(type, "volume") == 0)
+    if (!status && !strcmp(type, "volume"))
         status = mf_artifact_set_text(*artifact, "modality", "");
     if (status) {
         mf_artifact_unref(*artifact);
@@ -594,7 +593,7 @@ void mf_task_random(mf_task *t, mf_random *random)
     int64_t seed = 0;
 
     for (const mf_param *p = t->work->stage->params; p && p->kind != MF_PARAM_END; p++) {
-        if (p->kind == MF_PARAM_INT && strcmp(p->name, "seed") == 0)
+        if (p->kind == MF_PARAM_INT && !strcmp(p->name, "seed"))
             memcpy(&seed, (const char *)mf_params_struct(t->work->params) + p->offset, sizeof seed);
     }
     mf_random_seed(random, (uint64_t)seed, mf_task_case(t), (uint64_t)t->item);
@@ -640,16 +639,16 @@ void mf_log(mf_task *t, const char *format, ...)
     mf_host_log(t->host, t->work->node, line);
 }
 
-void mf_log_error(mf_task *t, mf_status error)
+void mf_log_error(mf_task *t, mf_status status)
 {
     char *text;
 
-    if (!error)
+    if (!status)
         return;
-    text = mf_error_text(error);
+    text = mf_error_text(status);
     mf_log(t, "%s", text ? text : "an error for whose text there is no memory");
     free(text);
-    mf_error_free(error);
+    mf_error_free(status);
 }
 
 mf_status mf_cancel_point(mf_task *t)

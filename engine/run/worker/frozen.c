@@ -67,7 +67,7 @@ static void put_columns(mf_packet *p, const mf_feed *feed, const mf_case *row)
 
     for (size_t i = 0; i < count; i++) {
         const char *name = mf_graph_column(row->graph, i), *value = mf_case_column(row, name);
-        if (!value || strcmp(name, "path") == 0)
+        if (!value || !strcmp(name, "path"))
             continue;
         mf_packet_text(p, name);
         mf_packet_text(p, value);
@@ -143,7 +143,7 @@ static mf_status get_stage(mf_packet *p, const mf_registry *registry, const mf_s
     if (!*stage)
         return mf_fail(MF_NOT_FOUND, "the worker process has no stage %s", name);
     mf_stage_code(*stage, own);
-    if (strcmp(own, code) != 0)
+    if (strcmp(own, code))
         return mf_hint(
             mf_fail(MF_INVALID, "the plugin of %s was changed during the run", (*stage)->name),
             "start the run again");

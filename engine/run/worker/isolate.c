@@ -89,7 +89,7 @@ static void keep_line(process *w, tail *kept, const char *node, const char *line
 /* The name of the work or of a stream below it: log lines outlive the packet. */
 static const char *name_of(const mf_work *work, const char *node)
 {
-    if (strcmp(work->node, node) == 0)
+    if (!strcmp(work->node, node))
         return work->node;
     for (size_t i = 0; i < work->feed_count; i++) {
         const char *found = work->feeds[i].stream ? name_of(work->feeds[i].stream, node) : NULL;
@@ -146,7 +146,7 @@ static known *add_known(process *w, const char *id)
     known *k = NULL;
 
     for (size_t i = 0; i < w->input_count && !k; i++)
-        k = strcmp(w->inputs[i].id, id) == 0 ? &w->inputs[i] : NULL;
+        k = !strcmp(w->inputs[i].id, id) ? &w->inputs[i] : NULL;
     if (k) {
         mf_artifact_unref(k->artifact);
         return k;
@@ -163,7 +163,7 @@ static mf_status input(process *w, const char *id, const mf_artifact **artifact)
     mf_artifact *opened;
 
     for (size_t i = 0; i < w->input_count; i++) {
-        if (strcmp(w->inputs[i].id, id) == 0) {
+        if (!strcmp(w->inputs[i].id, id)) {
             *artifact = w->inputs[i].artifact;
             return MF_OK;
         }

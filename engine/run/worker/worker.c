@@ -334,7 +334,7 @@ static void tell_progress(remote *r, mf_task_state *told)
 
     mf_task_progress(r->task, &state);
     if (state.done == told->done && state.total == told->total && state.part == told->part &&
-        strcmp(state.words, told->words) == 0)
+        !strcmp(state.words, told->words))
         return;
     *told = state;
     mf_packet_int(&p, state.done);

@@ -130,12 +130,12 @@ static mf_status suppress(sam2_proposals *t, int64_t first, const float *scores,
     float *boxes = malloc((size_t)(n + 1) * sizeof(float[4]));
     int64_t *keep = malloc((size_t)(n + 1) * sizeof *keep);
     sam2_proposal *item = malloc((size_t)(n + 1) * sizeof *item);
-    mf_status failed = boxes && keep && item ? MF_OK : no_memory();
-    for (int64_t i = 0; i < n && !failed; i++)
+    mf_status status = boxes && keep && item ? MF_OK : no_memory();
+    for (int64_t i = 0; i < n && !status; i++)
         memcpy(boxes + 4 * i, t->item[first + i].box, sizeof(float[4]));
-    if (!failed)
-        failed = sam2_box_nms(boxes, scores, n, threshold, keep, &kept);
-    if (!failed) {
+    if (!status)
+        status = sam2_box_nms(boxes, scores, n, threshold, keep, &kept);
+    if (!status) {
         for (int64_t i = 0; i < kept; i++) {
             item[i] = t->item[first + keep[i]];
             t->item[first + keep[i]].patch.bits = NULL; /* moved */
@@ -149,7 +149,7 @@ static mf_status suppress(sam2_proposals *t, int64_t first, const float *scores,
     free(boxes);
     free(keep);
     free(item);
-    return failed;
+    return status;
 }
 
 /* ---- one crop -------------------------------------------------------------------------------- */
@@ -250,16 +250,16 @@ static void propose(work *w, float *logits, float iou, const float point[2])
 /* Adds the good ones of the candidates, in their order. */
 static mf_status judge_all(work *w)
 {
-    mf_status failed = sam2_parallel(w->o->threads, w->candidate_count, judge, w);
+    mf_status status = sam2_parallel(w->o->threads, w->candidate_count, judge, w);
     for (int64_t i = 0; i < w->candidate_count; i++) {
         candidate *c = w->candidates + i;
-        if (c->good && !failed)
-            failed = add(w->proposals, &c->proposal);
+        if (c->good && !status)
+            status = add(w->proposals, &c->proposal);
         else if (c->good)
             sam2_patch_clear(&c->proposal.patch);
     }
     w->candidate_count = 0;
-    return failed;
+    return status;
 }
 
 /* Points px of the crop [n, 2] as the model has them. */
@@ -364,15 +364,15 @@ static mf_status run_points(work *w, int64_t layer, int64_t ch, int64_t cw)
 {
     const int64_t count = points_in(w->o, layer);
     float *points;
-    mf_status failed = make_points(w->o, layer, ch, cw, &points);
-    for (int64_t i = 0; i < count && !failed; i += w->o->points_per_batch) {
+    mf_status status = make_points(w->o, layer, ch, cw, &points);
+    for (int64_t i = 0; i < count && !status; i += w->o->points_per_batch) {
         const int64_t n = count - i < w->o->points_per_batch ? count - i : w->o->points_per_batch;
-        failed = w->eye->step(w->eye->self, w->done++, w->total);
-        if (!failed)
-            failed = run_batch(w, points + 2 * i, n);
+        status = w->eye->step(w->eye->self, w->done++, w->total);
+        if (!status)
+            status = run_batch(w, points + 2 * i, n);
     }
     free(points);
-    return failed;
+    return status;
 }
 
 static mf_status suppress_crop(work *w, int64_t first)
@@ -382,9 +382,9 @@ static mf_status suppress_crop(work *w, int64_t first)
         return no_memory();
     for (int64_t i = first; i < w->proposals->count; i++)
         scores[i - first] = w->proposals->item[i].iou;
-    mf_status failed = suppress(w->proposals, first, scores, w->o->box_nms_thresh);
+    mf_status status = suppress(w->proposals, first, scores, w->o->box_nms_thresh);
     free(scores);
-    return failed;
+    return status;
 }
 
 static mf_status run_crop(work *w, const sam2_picture *p, const int32_t box[5])
@@ -393,16 +393,16 @@ static mf_status run_crop(work *w, const sam2_picture *p, const int32_t box[5])
     const sam2_picture crop = {p->rgb + 3 * (box[1] * p->pitch + box[0]), ch, cw, p->pitch};
     memcpy(w->box, box, sizeof w->box);
     MF_TRY(w->eye->look(w->eye->self, &crop));
-    mf_status failed = MF_OK;
-    for (int i = 0; i < w->o->threads && !failed; i++)
-        failed = sam2_zoom_new(w->side, ch, cw, &w->tools[i].zoom);
-    if (!failed)
-        failed = run_points(w, box[4], ch, cw);
+    mf_status status = MF_OK;
+    for (int i = 0; i < w->o->threads && !status; i++)
+        status = sam2_zoom_new(w->side, ch, cw, &w->tools[i].zoom);
+    if (!status)
+        status = run_points(w, box[4], ch, cw);
     for (int i = 0; i < w->o->threads; i++) {
         sam2_zoom_free(w->tools[i].zoom);
         w->tools[i].zoom = NULL;
     }
-    return failed ? failed : suppress_crop(w, first);
+    return status ? status : suppress_crop(w, first);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -417,9 +417,9 @@ static mf_status suppress_all(work *w)
         const int32_t *c = w->proposals->item[i].crop;
         scores[i] = 1 / (float)((int64_t)(c[2] - c[0]) * (c[3] - c[1]));
     }
-    mf_status failed = suppress(w->proposals, 0, scores, w->o->crop_nms_thresh);
+    mf_status status = suppress(w->proposals, 0, scores, w->o->crop_nms_thresh);
     free(scores);
-    return failed;
+    return status;
 }
 
 static bool answers_new(sam2_answers *a, int64_t batch, int64_t pixels)
@@ -503,14 +503,14 @@ mf_status sam2_generate(const sam2_eye *eye, const sam2_picture *picture,
     MF_TRY(sam2_crop_boxes(picture->h, picture->w, o->crop_n_layers, o->crop_overlap_ratio, &boxes,
                            &count));
     w.total = count_batches(o, boxes, count);
-    mf_status failed = work_new(&w);
-    for (int64_t i = 0; i < count && !failed; i++)
-        failed = run_crop(&w, picture, boxes[i]);
-    if (!failed && count > 1)
-        failed = suppress_all(&w);
+    mf_status status = work_new(&w);
+    for (int64_t i = 0; i < count && !status; i++)
+        status = run_crop(&w, picture, boxes[i]);
+    if (!status && count > 1)
+        status = suppress_all(&w);
     work_clear(&w);
     free(boxes);
-    if (failed)
+    if (status)
         sam2_proposals_clear(proposals);
-    return failed;
+    return status;
 }

@@ -511,7 +511,7 @@ mf_status sam2_config_match(const mf_tensors *t, const sam2_config *c)
         of_shapes.fuser_layers == c->fuser_layers && of_shapes.object_scores == c->object_scores &&
         of_shapes.pointer_time == c->pointer_time &&
         of_shapes.no_object_memory == c->no_object_memory &&
-        memcmp(of_shapes.stages, c->stages, sizeof c->stages) == 0;
+        !memcmp(of_shapes.stages, c->stages, sizeof c->stages);
     return same ? MF_OK
                 : mf_fail(MF_INVALID,
                           "the model's attribute %s says other sizes than its tensors have",
@@ -555,14 +555,14 @@ mf_status sam2_config_describe(const sam2_config *c, mf_artifact *model)
     put_ints(o, "stages", c->stages, SAM2_STAGES);
     put_ints(o, "windows", c->windows, SAM2_STAGES);
     put_ints(o, "global_blocks", c->global, c->global_count);
-    mf_status failed = mf_artifact_set_text(model, "architecture", "sam2");
-    if (!failed)
-        failed = mf_artifact_set_text(model, "size", sam2_config_name(c));
-    if (!failed)
-        failed = mf_artifact_set_text(model, SAM2_CONFIG_KEY,
+    mf_status status = mf_artifact_set_text(model, "architecture", "sam2");
+    if (!status)
+        status = mf_artifact_set_text(model, "size", sam2_config_name(c));
+    if (!status)
+        status = mf_artifact_set_text(model, SAM2_CONFIG_KEY,
                                       json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
     json_object_put(o);
-    return failed;
+    return status;
 }
 
 static mf_status get_int(json_object *o, const char *name, int64_t *value)
@@ -625,11 +625,11 @@ static mf_status read_text(const char *text, sam2_config *c)
         return mf_fail(MF_INVALID, "%s has %zu bytes; at most %d are read", SAM2_CONFIG_KEY,
                        strlen(text), MOST_TEXT);
     json_object *o = json_tokener_parse(text);
-    mf_status failed = o && json_object_is_type(o, json_type_object)
+    mf_status status = o && json_object_is_type(o, json_type_object)
                            ? read_all(o, c)
                            : mf_fail(MF_INVALID, "it is not a JSON object");
     json_object_put(o);
-    return mf_within(failed, "%s", SAM2_CONFIG_KEY);
+    return mf_within(status, "%s", SAM2_CONFIG_KEY);
 }
 
 mf_status sam2_config_said(const char *text, sam2_config *said)

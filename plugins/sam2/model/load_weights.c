@@ -40,9 +40,9 @@ static mf_status declare(mf_weights *weights, const sam2_config *c, const sam2_w
         mf_program *p;
         MF_TRY(mf_program_new(&p));
         declare_all(p, c, w, i);
-        mf_status failed = mf_weights_declare(weights, p);
+        mf_status status = mf_weights_declare(weights, p);
         mf_program_free(p);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -106,12 +106,12 @@ static mf_status fill(mf_weights *weights, size_t i, const mf_tensors *t, const 
     float *made = calloc((size_t)info.count, sizeof *made);
     if (!made)
         return mf_fail(MF_NO_MEMORY, "no memory for %s", info.name);
-    mf_status failed =
+    mf_status status =
         compute(t, c, info.name, made)
             ? mf_weights_set(weights, i, made)
             : mf_fail(MF_INVALID, "tensor %s is not there or of another size", info.name);
     free(made);
-    return failed;
+    return status;
 }
 
 mf_status sam2_load(mf_weights *weights, const mf_tensors *t, const sam2_config *c,

@@ -52,14 +52,14 @@ mf_status sam2_predictor_new(mf_device *device, const sam2_config *config,
     *predictor = NULL;
     MF_TRY(sam2_allocate("a model", 1, sizeof *p, &p));
     p->config = *config;
-    mf_status failed = keep_small(weights, &p->small);
-    if (!failed)
-        failed = sam2_token_source_of(&p->small, config, &p->source);
-    if (!failed)
-        failed = sam2_programs_new(device, config, weights, budget, &p->programs);
-    if (failed) {
+    mf_status status = keep_small(weights, &p->small);
+    if (!status)
+        status = sam2_token_source_of(&p->small, config, &p->source);
+    if (!status)
+        status = sam2_programs_new(device, config, weights, budget, &p->programs);
+    if (status) {
         sam2_predictor_free(p);
-        return failed;
+        return status;
     }
     *predictor = p;
     return MF_OK;
@@ -109,10 +109,10 @@ static mf_status encode(sam2_predictor *p, const float *image, sam2_features *f)
 mf_status sam2_encode(sam2_predictor *p, const float *image, sam2_features *f)
 {
     *f = (sam2_features){0};
-    mf_status failed = encode(p, image, f);
-    if (failed)
+    mf_status status = encode(p, image, f);
+    if (status)
         sam2_features_clear(f);
-    return failed;
+    return status;
 }
 
 /* ---- prompts -----------------------------------------------------------------------------------
@@ -139,13 +139,13 @@ mf_status sam2_prompts_embed(const sam2_predictor *p, const sam2_prompts *prompt
     int32_t *labels = NULL;
     *tokens = sam2_token_count(s, points);
     *made = NULL;
-    mf_status failed =
+    mf_status status =
         sam2_allocate("prompts", prompts->batch * *tokens * s->dim, sizeof **made, made);
-    if (!failed)
-        failed = sam2_allocate("prompts", 2 * (points + 1), sizeof *xy, &xy);
-    if (!failed)
-        failed = sam2_allocate("prompts", points + 1, sizeof *labels, &labels);
-    for (int64_t i = 0; i < prompts->batch && !failed; i++) {
+    if (!status)
+        status = sam2_allocate("prompts", 2 * (points + 1), sizeof *xy, &xy);
+    if (!status)
+        status = sam2_allocate("prompts", points + 1, sizeof *labels, &labels);
+    for (int64_t i = 0; i < prompts->batch && !status; i++) {
         if (given) {
             memcpy(xy, prompts->xy + 2 * i * given, 2 * (size_t)given * sizeof *xy);
             memcpy(labels, prompts->labels + i * given, (size_t)given * sizeof *labels);
@@ -155,11 +155,11 @@ mf_status sam2_prompts_embed(const sam2_predictor *p, const sam2_prompts *prompt
     }
     free(xy);
     free(labels);
-    if (failed) {
+    if (status) {
         free(*made);
         *made = NULL;
     }
-    return failed;
+    return status;
 }
 
 /* ---- the decoder -------------------------------------------------------------------------------
@@ -174,9 +174,9 @@ static mf_status set_padded(mf_executable *e, const char *name, const void *from
         return mf_executable_set(e, name, from);
     MF_TRY(sam2_allocate("prompts", count, size, &all));
     memcpy(all, from, (size_t)have * size);
-    mf_status failed = mf_executable_set(e, name, all);
+    mf_status status = mf_executable_set(e, name, all);
     free(all);
-    return failed;
+    return status;
 }
 
 /* The first `have` of an output's `count` values. */
@@ -189,11 +189,11 @@ static mf_status get_padded(mf_executable *e, const char *name, float *to, int64
     if (have == count)
         return mf_executable_get(e, name, to);
     MF_TRY(sam2_allocate("masks", count, sizeof *all, &all));
-    mf_status failed = mf_executable_get(e, name, all);
-    if (!failed)
+    mf_status status = mf_executable_get(e, name, all);
+    if (!status)
         memcpy(to, all, (size_t)have * sizeof *to);
     free(all);
-    return failed;
+    return status;
 }
 
 static mf_status set_inputs(const sam2_config *c, const sam2_decoding *d, mf_executable *e,
@@ -263,9 +263,9 @@ static mf_status decode_part(sam2_predictor *p, const sam2_features *f, const sa
                        .logits = offset(answers->logits, 4 * first * area),
                        .iou = offset(answers->iou, 4 * first),
                        .score = offset(answers->object_score, first)};
-    mf_status failed = sam2_decoder_run(p, &d);
+    mf_status status = sam2_decoder_run(p, &d);
     free(made);
-    return failed;
+    return status;
 }
 
 mf_status sam2_decode(sam2_predictor *p, const sam2_features *f, const sam2_prompts *prompts,
@@ -277,13 +277,13 @@ mf_status sam2_decode(sam2_predictor *p, const sam2_features *f, const sam2_prom
     int64_t most = part_bytes / one > 1 ? part_bytes / one : 1;
     for (int64_t first = 0; first < prompts->batch;) {
         int64_t left = prompts->batch - first, count = left < most ? left : most;
-        mf_status failed = decode_part(p, f, prompts, first, count, answers);
-        if (failed && mf_error_code(failed) == MF_NO_MEMORY && count > 1) {
-            mf_error_free(failed);
+        mf_status status = decode_part(p, f, prompts, first, count, answers);
+        if (status && mf_error_code(status) == MF_NO_MEMORY && count > 1) {
+            mf_error_free(status);
             most = count / 2;
             continue;
         }
-        MF_TRY(failed);
+        MF_TRY(status);
         first += count;
     }
     return MF_OK;

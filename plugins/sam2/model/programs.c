@@ -56,14 +56,14 @@ mf_status sam2_programs_new(mf_device *device, const sam2_config *c, const mf_te
         return mf_fail(MF_NO_MEMORY, "no memory for a model");
     a->config = *c;
     a->budget = budget ? budget : mf_device_get_info(device)->memory / 2;
-    mf_status failed = sam2_widths_of(t, c, &a->widths);
-    if (!failed)
-        failed = mf_weights_new(device, &a->weights);
-    if (!failed)
-        failed = sam2_load(a->weights, t, c, &a->widths);
-    if (failed) {
+    mf_status status = sam2_widths_of(t, c, &a->widths);
+    if (!status)
+        status = mf_weights_new(device, &a->weights);
+    if (!status)
+        status = sam2_load(a->weights, t, c, &a->widths);
+    if (status) {
         sam2_programs_free(a);
-        return failed;
+        return status;
     }
     *all = a;
     return MF_OK;
@@ -122,9 +122,9 @@ static mf_status compile(sam2_programs *all, const sam2_shape *s, mf_executable 
         sam2_memory_declare(p, c, w, &s->memory);
         break;
     }
-    mf_status failed = mf_program_compile(p, all->weights, executable);
+    mf_status status = mf_program_compile(p, all->weights, executable);
     mf_program_free(p);
-    return failed;
+    return status;
 }
 
 /* Compiles; where there is no room, again without those kept longest. */
@@ -132,13 +132,13 @@ static mf_status make(sam2_programs *all, const sam2_shape *shape, mf_executable
 {
     for (;;) {
         mf_weights_limit(all->weights, all->budget - bytes_kept(all));
-        mf_status failed = compile(all, shape, executable);
-        if (!failed || mf_error_code(failed) != MF_NO_MEMORY)
-            return failed;
+        mf_status status = compile(all, shape, executable);
+        if (!status || mf_error_code(status) != MF_NO_MEMORY)
+            return status;
         if (!all->count)
-            return mf_hint(mf_within(failed, "a part of SAM 2"),
+            return mf_hint(mf_within(status, "a part of SAM 2"),
                            "raise the budget, or take fewer objects at a time");
-        mf_error_free(failed);
+        mf_error_free(status);
         drop_oldest(all);
     }
 }

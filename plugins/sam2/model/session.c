@@ -28,15 +28,15 @@ mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **sessi
         return mf_hint(mf_fail(MF_INVALID, "this model is for still pictures: it has no memory"),
                        "propagation from slice to slice needs a SAM 2 with its memory");
     MF_TRY(mf_task_queue(t, &queue));
-    mf_status failed = read_tensors(model, &weights);
-    if (!failed)
-        failed = sam2_config_match(&weights, &config);
-    if (!failed)
-        failed =
+    mf_status status = read_tensors(model, &weights);
+    if (!status)
+        status = sam2_config_match(&weights, &config);
+    if (!status)
+        status =
             sam2_predictor_new(mf_queue_device(queue), &config, &weights, (size_t)budget << 20, &p);
     mf_tensors_clear(&weights);
     *session = p;
-    return failed;
+    return status;
 }
 
 void sam2_session_close(void *session)

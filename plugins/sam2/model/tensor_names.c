@@ -215,14 +215,14 @@ static mf_status rename_one(const mf_tensors *t, const mf_tensor *from, mf_tenso
 mf_status sam2_names_original(mf_tensors *t)
 {
     mf_tensors out = {0};
-    mf_status failed = MF_OK;
-    for (size_t i = 0; i < t->count && !failed; i++)
-        failed = rename_one(t, &t->item[i], &out);
-    if (!failed)
-        failed = mf_tensors_sort(&out);
-    if (failed) {
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < t->count && !status; i++)
+        status = rename_one(t, &t->item[i], &out);
+    if (!status)
+        status = mf_tensors_sort(&out);
+    if (status) {
         mf_tensors_clear(&out);
-        return failed;
+        return status;
     }
     mf_tensors_clear(t);
     *t = out;

@@ -103,11 +103,11 @@ static mf_status encode(sam2_cache *c, int axis, int64_t i, sam2_features *f)
         return mf_fail(MF_NO_MEMORY, "no memory for a slice");
     sam2_stack_slice(c->stack, axis, i, rgb);
     const sam2_picture picture = {rgb, h, w, w};
-    mf_status failed =
+    mf_status status =
         sam2_picture_frame(&picture, sam2_predictor_config(c->predictor)->image, c->input);
     free(rgb);
     c->encoded++;
-    return failed ? failed : sam2_encode(c->predictor, c->input, f);
+    return status ? status : sam2_encode(c->predictor, c->input, f);
 }
 
 mf_status sam2_cache_get(sam2_cache *c, int axis, int64_t i, sam2_when when, const void *user,

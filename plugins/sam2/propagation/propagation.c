@@ -138,10 +138,10 @@ static mf_status start_masks(walk *w, chunk *c, const sam2_features *features)
         return no_memory();
     for (int64_t i = 0; i < c->count; i++)
         memcpy(masks + i * pixels, w->g->object[c->first + i].mask, (size_t)pixels);
-    mf_status failed = sam2_track_new(w->f->predictor, w->frames, w->g->slice, c->count, masks,
+    mf_status status = sam2_track_new(w->f->predictor, w->frames, w->g->slice, c->count, masks,
                                       features, w->f->o.fill_hole_area, &c->track);
     free(masks);
-    return failed;
+    return status;
 }
 
 static mf_status start_points(walk *w, chunk *c, const sam2_features *features)
@@ -149,19 +149,19 @@ static mf_status start_points(walk *w, chunk *c, const sam2_features *features)
     const int64_t points = w->g->object[c->first].points, n = c->count * points;
     float *xy = malloc((size_t)n * sizeof(float[2]));
     int32_t *labels = malloc((size_t)n * sizeof *labels);
-    mf_status failed = xy && labels ? MF_OK : no_memory();
-    for (int64_t i = 0; i < c->count && !failed; i++) {
+    mf_status status = xy && labels ? MF_OK : no_memory();
+    for (int64_t i = 0; i < c->count && !status; i++) {
         const sam2_object *o = w->g->object + c->first + i;
         memcpy(xy + 2 * i * points, o->xy, (size_t)points * sizeof(float[2]));
         memcpy(labels + i * points, o->labels, (size_t)points * sizeof *labels);
     }
     const sam2_prompts prompts = {c->count, points, xy, labels, true, NULL};
-    if (!failed)
-        failed = sam2_track_new_prompted(w->f->predictor, w->frames, w->g->slice, &prompts,
+    if (!status)
+        status = sam2_track_new_prompted(w->f->predictor, w->frames, w->g->slice, &prompts,
                                          features, w->f->o.fill_hole_area, &c->track);
     free(xy);
     free(labels);
-    return failed;
+    return status;
 }
 
 static mf_status start(walk *w)
@@ -242,18 +242,18 @@ static mf_status finish(walk *w, int64_t i, sam2_list *list)
     }
     const int64_t size[3] = {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]};
     uint8_t *dense = malloc((size_t)(size[0] * size[1] * size[2]));
-    mf_status failed = dense ? fill(w, patch, lo, hi, dense) : no_memory();
-    if (!failed && f->o.keep_largest)
-        failed = sam2_area_keep(&w->tools[0].parts, dense, size, w->g->axis,
+    mf_status status = dense ? fill(w, patch, lo, hi, dense) : no_memory();
+    if (!status && f->o.keep_largest)
+        status = sam2_area_keep(&w->tools[0].parts, dense, size, w->g->axis,
                                 w->g->slice - lo[w->g->axis], &voxels);
-    for (int64_t v = 0; !f->o.keep_largest && v < size[0] * size[1] * size[2] && !failed; v++)
+    for (int64_t v = 0; !f->o.keep_largest && v < size[0] * size[1] * size[2] && !status; v++)
         voxels += dense[v];
-    if (!failed && voxels < f->o.min_voxels)
+    if (!status && voxels < f->o.min_voxels)
         f->small++;
-    else if (!failed)
-        failed = sam2_list_add(list, &found, dense);
+    else if (!status)
+        status = sam2_list_add(list, &found, dense);
     free(dense);
-    return failed;
+    return status;
 }
 
 /* ---- a walk ---------------------------------------------------------------------------------- */
@@ -306,16 +306,16 @@ static mf_status run(sam2_propagator *f, const sam2_group *g, int64_t first, int
               .low = sam2_predictor_config(f->predictor)->image / 4};
     const int64_t before = list->count, small = f->small, empty = f->empty;
     int64_t steps = 0;
-    mf_status failed = walk_new(&w);
-    if (!failed)
-        failed = start(&w);
-    if (!failed)
-        failed = go(&w, false, &steps);
-    if (!failed)
-        failed = go(&w, true, &steps);
-    for (int64_t i = 0; i < count && !failed; i++)
-        failed = finish(&w, i, list);
-    if (failed) {
+    mf_status status = walk_new(&w);
+    if (!status)
+        status = start(&w);
+    if (!status)
+        status = go(&w, false, &steps);
+    if (!status)
+        status = go(&w, true, &steps);
+    for (int64_t i = 0; i < count && !status; i++)
+        status = finish(&w, i, list);
+    if (status) {
         sam2_list_cut(list, before);
         f->small = small;
         f->empty = empty;
@@ -324,7 +324,7 @@ static mf_status run(sam2_propagator *f, const sam2_group *g, int64_t first, int
         mf_progress(f->task, f->done, f->total, f->words);
     }
     walk_clear(&w);
-    return failed;
+    return status;
 }
 
 /* Fewer together, then smaller batches; false when there is but one object. */
@@ -344,14 +344,14 @@ mf_status sam2_propagate(sam2_propagator *f, const sam2_group *g, sam2_list *lis
     for (int64_t first = 0; first < g->count;) {
         const int64_t rest = g->count - first;
         const int64_t count = f->together && f->together < rest ? f->together : rest;
-        mf_status failed = run(f, g, first, count, list);
-        if (!failed) {
+        mf_status status = run(f, g, first, count, list);
+        if (!status) {
             first += count;
             continue;
         }
-        if (mf_error_code(failed) != MF_NO_MEMORY || !shrink(f, count))
-            return failed;
-        mf_error_free(failed);
+        if (mf_error_code(status) != MF_NO_MEMORY || !shrink(f, count))
+            return status;
+        mf_error_free(status);
     }
     return MF_OK;
 }

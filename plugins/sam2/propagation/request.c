@@ -147,23 +147,23 @@ mf_status sam2_request_targets(const sam2_request *r, const sam2_stack *s, int a
     int64_t *numbers = calloc(all + 1, sizeof *numbers);
     *targets = calloc(all + 1, sizeof **targets);
     *count = 0;
-    mf_status failed = numbers && *targets ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for prompts");
-    for (size_t i = 0; i < all && !failed; i++)
+    mf_status status = numbers && *targets ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for prompts");
+    for (size_t i = 0; i < all && !status; i++)
         numbers[i] = object_of(r, i);
-    if (!failed)
+    if (!status)
         qsort(numbers, all, sizeof *numbers, by_number);
-    for (size_t i = 0; i < all && !failed; i++) {
+    for (size_t i = 0; i < all && !status; i++) {
         if (i && numbers[i] == numbers[i - 1])
             continue;
         sam2_target *t = *targets + (*count)++;
         t->object = numbers[i];
-        failed = collect(r, s, axis, t);
+        status = collect(r, s, axis, t);
     }
     free(numbers);
-    if (failed) {
+    if (status) {
         sam2_targets_free(*targets, *count);
         *targets = NULL;
         *count = 0;
     }
-    return failed;
+    return status;
 }

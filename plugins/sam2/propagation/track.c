@@ -87,13 +87,13 @@ static mf_status remember(sam2_track *t, const sam2_features *f, const void *mas
     MF_TRY(mf_executable_run(e));
     MF_TRY(sam2_allocate("a memory", count, sizeof *r->memory, &r->memory));
     MF_TRY(sam2_allocate("a memory", count, sizeof *memory, &memory));
-    mf_status failed = mf_executable_get(e, "memory", memory);
-    for (int64_t i = 0; i < count && !failed; i++) {
+    mf_status status = mf_executable_get(e, "memory", memory);
+    for (int64_t i = 0; i < count && !status; i++) {
         bool gone = missing && !(score[i / one] > 0);
         r->memory[i] = to_bfloat(gone ? memory[i] + missing[i % c->memory_dim] : memory[i]);
     }
     free(memory);
-    return failed;
+    return status;
 }
 
 static void record_clear(record *r)
@@ -255,20 +255,20 @@ static mf_status recall(sam2_track *t, int64_t frame, const sam2_features *f, fl
     mf_executable *e;
     float *memory = NULL, *places = NULL;
     MF_TRY(sam2_programs_get(t->p->programs, &shape, &e));
-    mf_status failed = sam2_allocate("memories", t->batch * count, sizeof *memory, &memory);
-    if (!failed)
-        failed = sam2_allocate("memories", count, sizeof *places, &places);
-    if (!failed)
-        failed = fill_places(t, &b, places);
-    if (!failed) {
+    mf_status status = sam2_allocate("memories", t->batch * count, sizeof *memory, &memory);
+    if (!status)
+        status = sam2_allocate("memories", count, sizeof *places, &places);
+    if (!status)
+        status = fill_places(t, &b, places);
+    if (!status) {
         fill_memory(t, &b, memory);
-        failed = mf_executable_set(e, "memory", memory);
+        status = mf_executable_set(e, "memory", memory);
     }
-    if (!failed)
-        failed = mf_executable_set(e, "places", places);
+    if (!status)
+        status = mf_executable_set(e, "places", places);
     free(memory);
     free(places);
-    MF_TRY(failed);
+    MF_TRY(status);
     MF_TRY(mf_executable_set(e, "picture", f->embed));
     MF_TRY(mf_executable_run(e));
     return mf_executable_get(e, "picture", picture);
@@ -343,12 +343,12 @@ static mf_status seed_masks(sam2_track *t, const uint8_t *masks, const sam2_feat
                        .features = f,
                        .tokens = t->tokens,
                        .masks = masks};
-    mf_status failed = ask(t, &a, &d);
-    for (int64_t i = 0; i < t->batch && !failed; i++) {
+    mf_status status = ask(t, &a, &d);
+    for (int64_t i = 0; i < t->batch && !status; i++) {
         bool there = memchr(masks + i * area, 1, (size_t)area) != NULL;
         float *low_res = t->low_res + i * n * n;
         record_answer(t, &a, i, 0, 0, NULL, t->prompt.pointer);
-        failed = sam2_picture_share(masks + i * area, c->image, c->image, n, low_res);
+        status = sam2_picture_share(masks + i * area, c->image, c->image, n, low_res);
         for (int64_t k = 0; k < n * n; k++)
             low_res[k] = 20 * low_res[k] - 10;
         t->score[i] = there ? 10 : -10;
@@ -357,7 +357,7 @@ static mf_status seed_masks(sam2_track *t, const uint8_t *masks, const sam2_feat
                    (size_t)c->dim * sizeof(float));
     }
     answer_clear(&a);
-    return failed;
+    return status;
 }
 
 /* One point may mean several objects: the mask with the top predicted IoU of three. */
@@ -377,10 +377,10 @@ static mf_status seed_prompts(sam2_track *t, const sam2_prompts *prompts, const 
                        .features = f,
                        .tokens = made,
                        .masks = prompts->masks};
-    mf_status failed = sam2_allocate("masks", t->batch, sizeof *index, &index);
-    if (!failed)
-        failed = ask(t, &a, &d);
-    if (!failed) {
+    mf_status status = sam2_allocate("masks", t->batch, sizeof *index, &index);
+    if (!status)
+        status = ask(t, &a, &d);
+    if (!status) {
         bool three = prompts->points <= 1;
         sam2_choose_single(&t->p->config, &(sam2_answers){.logits = a.logits, .iou = a.iou},
                            t->batch, index);
@@ -393,18 +393,18 @@ static mf_status seed_prompts(sam2_track *t, const sam2_prompts *prompts, const 
     answer_clear(&a);
     free(index);
     free(made);
-    return failed;
+    return status;
 }
 
 static mf_status fill_seed(sam2_track *t, int64_t holes)
 {
     const int64_t n = t->p->config.image / 4;
     sam2_parts parts = {0};
-    mf_status failed = MF_OK;
-    for (int64_t i = 0; i < t->batch && !failed; i++)
-        failed = sam2_area_fill(&parts, t->low_res + i * n * n, n, n, holes);
+    mf_status status = MF_OK;
+    for (int64_t i = 0; i < t->batch && !status; i++)
+        status = sam2_area_fill(&parts, t->low_res + i * n * n, n, n, holes);
     sam2_parts_clear(&parts);
-    return failed;
+    return status;
 }
 
 /* Where logits are above 0 at full size: mask [edge,edge] */
@@ -428,14 +428,14 @@ static mf_status remember_seed(sam2_track *t, const sam2_features *f, int64_t ho
     sam2_zoom *zoom = NULL;
     MF_TRY(fill_seed(t, holes));
     MF_TRY(sam2_allocate("masks", t->batch * 16 * n * n, sizeof *pixels, &pixels));
-    mf_status failed = sam2_zoom_new(n, c->image, c->image, &zoom);
-    for (int64_t i = 0; i < t->batch && !failed; i++)
-        failed = draw(zoom, t->low_res + i * n * n, c->image, pixels + i * 16 * n * n);
+    mf_status status = sam2_zoom_new(n, c->image, c->image, &zoom);
+    for (int64_t i = 0; i < t->batch && !status; i++)
+        status = draw(zoom, t->low_res + i * n * n, c->image, pixels + i * 16 * n * n);
     sam2_zoom_free(zoom);
-    if (!failed)
-        failed = remember(t, f, pixels, true, t->score, &t->prompt);
+    if (!status)
+        status = remember(t, f, pixels, true, t->score, &t->prompt);
     free(pixels);
-    return failed;
+    return status;
 }
 
 /* Tokens of a frame without prompts: the official code gives it a point that is none, and pads. */
@@ -444,17 +444,17 @@ static mf_status empty_tokens(sam2_track *t)
     int32_t *labels = NULL;
     float *xy = NULL;
     MF_TRY(sam2_allocate("prompts", t->batch, sizeof *labels, &labels));
-    mf_status failed = sam2_allocate("prompts", 2 * t->batch, sizeof *xy, &xy);
+    mf_status status = sam2_allocate("prompts", 2 * t->batch, sizeof *xy, &xy);
     for (int64_t i = 0; i < t->batch; i++)
         labels[i] = -1;
-    if (!failed) {
+    if (!status) {
         sam2_prompts none = {
             .batch = t->batch, .points = 1, .xy = xy, .labels = labels, .pad = true};
-        failed = sam2_prompts_embed(t->p, &none, &t->token_count, &t->tokens);
+        status = sam2_prompts_embed(t->p, &none, &t->token_count, &t->tokens);
         free(xy);
     }
     free(labels);
-    return failed;
+    return status;
 }
 
 static mf_status make(sam2_predictor *p, int64_t frames, int64_t seed, int64_t batch,
@@ -482,25 +482,25 @@ static mf_status make(sam2_predictor *p, int64_t frames, int64_t seed, int64_t b
 }
 
 /* Frees the track where something failed. */
-static mf_status done(mf_status failed, sam2_track **track)
+static mf_status done(mf_status status, sam2_track **track)
 {
-    if (failed) {
+    if (status) {
         sam2_track_free(*track);
         *track = NULL;
     }
-    return failed;
+    return status;
 }
 
 mf_status sam2_track_new(sam2_predictor *p, int64_t frames, int64_t seed, int64_t batch,
                          const uint8_t *masks, const sam2_features *f, int64_t holes,
                          sam2_track **track)
 {
-    mf_status failed = make(p, frames, seed, batch, track);
-    if (!failed)
-        failed = seed_masks(*track, masks, f);
-    if (!failed)
-        failed = remember_seed(*track, f, holes);
-    return done(failed, track);
+    mf_status status = make(p, frames, seed, batch, track);
+    if (!status)
+        status = seed_masks(*track, masks, f);
+    if (!status)
+        status = remember_seed(*track, f, holes);
+    return done(status, track);
 }
 
 mf_status sam2_track_new_prompted(sam2_predictor *p, int64_t frames, int64_t seed,
@@ -509,12 +509,12 @@ mf_status sam2_track_new_prompted(sam2_predictor *p, int64_t frames, int64_t see
 {
     *track = NULL;
     MF_TRY(sam2_prompts_check(prompts));
-    mf_status failed = make(p, frames, seed, prompts->batch, track);
-    if (!failed)
-        failed = seed_prompts(*track, prompts, f);
-    if (!failed)
-        failed = remember_seed(*track, f, holes);
-    return done(failed, track);
+    mf_status status = make(p, frames, seed, prompts->batch, track);
+    if (!status)
+        status = seed_prompts(*track, prompts, f);
+    if (!status)
+        status = remember_seed(*track, f, holes);
+    return done(status, track);
 }
 
 void sam2_track_free(sam2_track *t)
@@ -556,15 +556,15 @@ static mf_status see(sam2_track *t, int64_t frame, const sam2_features *f, answe
     float *picture = NULL;
     MF_TRY(sam2_allocate("a frame", t->batch * c->dim, sizeof(float), &r->pointer));
     MF_TRY(sam2_allocate("a frame", t->batch * sites(c) * c->dim, sizeof(float), &picture));
-    mf_status failed = recall(t, frame, f, picture);
+    mf_status status = recall(t, frame, f, picture);
     sam2_decoding d = {.shape = {.tokens = t->token_count, .own_picture = true},
                        .picture = picture,
                        .features = f,
                        .tokens = t->tokens};
-    if (!failed)
-        failed = ask(t, a, &d);
+    if (!status)
+        status = ask(t, a, &d);
     free(picture);
-    MF_TRY(failed);
+    MF_TRY(status);
     for (int64_t i = 0; i < t->batch; i++) {
         int32_t best = sam2_choose_best(a->iou + 4 * i);
         record_answer(t, a, i, best, best, low_res, r->pointer);
@@ -589,17 +589,17 @@ mf_status sam2_track_step(sam2_track *t, int64_t frame, bool reverse, const sam2
                        (long long)frame, (long long)t->frames, (long long)t->last);
     answer a = {0};
     record r = {.frame = frame};
-    mf_status failed = see(t, frame, f, &a, low_res, &r);
-    if (!failed) {
+    mf_status status = see(t, frame, f, &a, low_res, &r);
+    if (!status) {
         size_t n = (size_t)t->batch * sizeof(float);
         if (object_score)
             memcpy(object_score, a.score, n);
         if (pointer)
             memcpy(pointer, r.pointer, n * (size_t)t->p->config.dim);
-        failed = keep(t, &r);
+        status = keep(t, &r);
     } else {
         record_clear(&r);
     }
     answer_clear(&a);
-    return failed;
+    return status;
 }

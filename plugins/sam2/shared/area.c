@@ -154,18 +154,18 @@ mf_status sam2_area_clean(sam2_parts *p, float *logits, int64_t h, int64_t w, fl
                           int64_t holes, int64_t sprinkles)
 {
     sam2_parts spots = {0};
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     /* Both are found before either is changed: a filled hole joins no sprinkle. */
     if (sprinkles > 0)
-        failed = parts_of(&spots, logits, h, w, threshold, true);
-    if (!failed && holes > 0)
-        failed = parts_of(p, logits, h, w, threshold, false);
-    if (!failed && holes > 0)
+        status = parts_of(&spots, logits, h, w, threshold, true);
+    if (!status && holes > 0)
+        status = parts_of(p, logits, h, w, threshold, false);
+    if (!status && holes > 0)
         set_small(p, logits, h, w, holes, threshold + 10);
-    if (!failed && sprinkles > 0)
+    if (!status && sprinkles > 0)
         set_small(&spots, logits, h, w, sprinkles, threshold - 10);
     sam2_parts_clear(&spots);
-    return failed;
+    return status;
 }
 
 int64_t sam2_area_for(int64_t pixels, int64_t image)

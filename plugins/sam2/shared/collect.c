@@ -70,23 +70,23 @@ mf_status sam2_list_add(sam2_list *list, const sam2_found *found, const uint8_t 
 static mf_status add_masks(const sam2_list *list, mf_masks_builder *builder)
 {
     uint8_t *dense = NULL;
-    mf_status failed = MF_OK;
-    for (int64_t i = 0; i < list->count && !failed; i++) {
+    mf_status status = MF_OK;
+    for (int64_t i = 0; i < list->count && !status; i++) {
         const sam2_found *f = list->item + i;
         const int64_t voxels = voxels_of(&f->mask);
         uint8_t *more = realloc(dense, (size_t)voxels);
         bool added;
         if (!more) {
-            failed = no_memory();
+            status = no_memory();
             break;
         }
         dense = more;
         for (int64_t v = 0; v < voxels; v++)
             dense[v] = f->bits[v >> 3] >> (v & 7) & 1;
-        failed = mf_masks_add(builder, &f->mask, dense, &added);
+        status = mf_masks_add(builder, &f->mask, dense, &added);
     }
     free(dense);
-    return failed;
+    return status;
 }
 
 typedef struct notes {
@@ -104,14 +104,14 @@ static mf_status notes_make(const sam2_list *list, notes *n)
 {
     const int64_t k = list->count;
     *n = (notes){0};
-    mf_status failed = mf_array_new(MF_F32, 1, &k, &n->stability);
-    if (!failed)
-        failed = mf_array_new(MF_F32, 2, (int64_t[]){k, 2}, &n->point);
-    if (!failed)
-        failed = mf_array_new(MF_I32, 2, (int64_t[]){k, 4}, &n->crop);
-    if (failed) {
+    mf_status status = mf_array_new(MF_F32, 1, &k, &n->stability);
+    if (!status)
+        status = mf_array_new(MF_F32, 2, (int64_t[]){k, 2}, &n->point);
+    if (!status)
+        status = mf_array_new(MF_I32, 2, (int64_t[]){k, 4}, &n->crop);
+    if (status) {
         notes_clear(n);
-        return failed;
+        return status;
     }
     for (int64_t i = 0; i < k; i++) {
         const sam2_found *f = list->item + i;
@@ -126,13 +126,13 @@ static mf_status notes_add(const sam2_list *list, mf_artifact *a)
 {
     notes n;
     MF_TRY(notes_make(list, &n));
-    mf_status failed = mf_artifact_add(a, "stability", n.stability);
-    if (!failed)
-        failed = mf_artifact_add(a, "point", n.point);
-    if (!failed)
-        failed = mf_artifact_add(a, "crop", n.crop);
+    mf_status status = mf_artifact_add(a, "stability", n.stability);
+    if (!status)
+        status = mf_artifact_add(a, "point", n.point);
+    if (!status)
+        status = mf_artifact_add(a, "crop", n.crop);
     notes_clear(&n);
-    return failed;
+    return status;
 }
 
 mf_status sam2_list_publish(const sam2_list *list, const char *type, const mf_grid *grid,
@@ -142,20 +142,20 @@ mf_status sam2_list_publish(const sam2_list *list, const char *type, const mf_gr
     mf_artifact *a = NULL;
     *artifact = NULL;
     MF_TRY(mf_masks_begin(grid, &builder));
-    mf_status failed = add_masks(list, builder);
-    if (!failed)
-        failed = mf_artifact_new(type, &a);
-    if (failed)
+    mf_status status = add_masks(list, builder);
+    if (!status)
+        status = mf_artifact_new(type, &a);
+    if (status)
         mf_masks_abandon(builder);
     else
-        failed = mf_masks_finish(builder, a);
-    if (!failed)
-        failed = mf_artifact_inherit(a, scan);
-    if (!failed && !strcmp(type, "seeds"))
-        failed = notes_add(list, a);
-    if (failed) {
+        status = mf_masks_finish(builder, a);
+    if (!status)
+        status = mf_artifact_inherit(a, scan);
+    if (!status && !strcmp(type, "seeds"))
+        status = notes_add(list, a);
+    if (status) {
         mf_artifact_unref(a);
-        return failed;
+        return status;
     }
     *artifact = a;
     return MF_OK;
@@ -172,13 +172,13 @@ static mf_status fill_state(const sam2_list *list, mf_artifact *state)
     int64_t bytes = 0;
     for (int64_t i = 0; i < list->count; i++)
         bytes += (int64_t)bytes_of(&list->item[i].mask);
-    mf_status failed = mf_array_new(MF_I64, 2, (int64_t[]){list->count, ROW}, &rows);
-    if (!failed)
-        failed = mf_array_new(MF_F32, 1, &list->count, &scores);
-    if (!failed)
-        failed = mf_array_new(MF_U8, 1, &bytes, &bits);
-    uint8_t *to = failed ? NULL : bits->data;
-    for (int64_t i = 0; i < list->count && !failed; i++) {
+    mf_status status = mf_array_new(MF_I64, 2, (int64_t[]){list->count, ROW}, &rows);
+    if (!status)
+        status = mf_array_new(MF_F32, 1, &list->count, &scores);
+    if (!status)
+        status = mf_array_new(MF_U8, 1, &bytes, &bits);
+    uint8_t *to = status ? NULL : bits->data;
+    for (int64_t i = 0; i < list->count && !status; i++) {
         const sam2_found *f = list->item + i;
         int64_t *row = (int64_t *)rows->data + ROW * i;
         memcpy(row, f->mask.lo, sizeof f->mask.lo);
@@ -189,29 +189,29 @@ static mf_status fill_state(const sam2_list *list, mf_artifact *state)
         memcpy(to, f->bits, bytes_of(&f->mask));
         to += bytes_of(&f->mask);
     }
-    if (!failed)
-        failed = mf_artifact_add(state, "rows", rows);
-    if (!failed)
-        failed = mf_artifact_add(state, "scores", scores);
-    if (!failed)
-        failed = mf_artifact_add(state, "bits", bits);
-    if (!failed)
-        failed = notes_add(list, state);
+    if (!status)
+        status = mf_artifact_add(state, "rows", rows);
+    if (!status)
+        status = mf_artifact_add(state, "scores", scores);
+    if (!status)
+        status = mf_artifact_add(state, "bits", bits);
+    if (!status)
+        status = notes_add(list, state);
     mf_array_unref(rows);
     mf_array_unref(scores);
     mf_array_unref(bits);
-    return failed;
+    return status;
 }
 
 mf_status sam2_list_save(const sam2_list *list, mf_artifact **state)
 {
     MF_TRY(mf_artifact_new("masks", state));
-    mf_status failed = fill_state(list, *state);
-    if (failed) {
+    mf_status status = fill_state(list, *state);
+    if (status) {
         mf_artifact_unref(*state);
         *state = NULL;
     }
-    return failed;
+    return status;
 }
 
 /* The arrays of a state, in the order of their names below. */
@@ -258,12 +258,12 @@ mf_status sam2_list_load(sam2_list *list, const mf_artifact *state)
 {
     mf_array *a[ARRAYS] = {NULL};
     *list = (sam2_list){0};
-    mf_status failed = read_state(state, a);
-    if (!failed)
-        failed = take_state(list, a);
+    mf_status status = read_state(state, a);
+    if (!status)
+        status = take_state(list, a);
     for (int i = 0; i < ARRAYS; i++)
         mf_array_unref(a[i]);
-    if (failed)
+    if (status)
         sam2_list_clear(list);
-    return failed;
+    return status;
 }

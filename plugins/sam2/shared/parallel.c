@@ -45,14 +45,14 @@ mf_status sam2_parallel(int threads, int64_t count,
             workers[i].started = pthread_create(&workers[i].thread, NULL, run, &workers[i]) == 0;
     }
     run(&workers[0]);
-    mf_status failed = workers[0].failed;
+    mf_status status = workers[0].failed;
     for (int i = 1; i < n; i++) {
         if (workers[i].started)
             pthread_join(workers[i].thread, NULL);
-        if (failed)
+        if (status)
             mf_error_free(workers[i].failed);
         else
-            failed = workers[i].failed;
+            status = workers[i].failed;
     }
-    return failed;
+    return status;
 }

@@ -98,11 +98,11 @@ mf_status sam2_picture_still(const sam2_picture *p, int64_t image, float *input)
     const int64_t width = 3 * image;
     float *rows = malloc((size_t)(p->h * width) * sizeof *rows);
     float *line = malloc((size_t)(3 * p->w) * sizeof *line);
-    mf_status failed = rows && line ? taps_make(p->w, image, triangle, 1, &across) : no_memory();
-    if (failed) {
+    mf_status status = rows && line ? taps_make(p->w, image, triangle, 1, &across) : no_memory();
+    if (status) {
         free(rows);
         free(line);
-        return failed;
+        return status;
     }
     for (int64_t y = 0; y < p->h; y++) {
         for (int64_t i = 0; i < 3 * p->w; i++)
@@ -115,15 +115,15 @@ mf_status sam2_picture_still(const sam2_picture *p, int64_t image, float *input)
     }
     free(line);
     taps_clear(&across);
-    failed = taps_make(p->h, image, triangle, 1, &down);
-    if (!failed) {
+    status = taps_make(p->h, image, triangle, 1, &down);
+    if (!status) {
         resize_columns(&down, rows, width, input);
         taps_clear(&down);
         for (int64_t i = 0; i < image * width; i++)
             input[i] = (input[i] / 255 - mean[i % 3]) / deviation[i % 3];
     }
     free(rows);
-    return failed;
+    return status;
 }
 
 /* ---- frames: Pillow's arithmetic on bytes ---------------------------------------------------- */
@@ -165,10 +165,10 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
     taps across, down;
     const int64_t width = 3 * image;
     uint8_t *rows = malloc((size_t)(p->h * width));
-    mf_status failed = rows ? taps_make_fixed(p->w, image, &across) : no_memory();
-    if (failed) {
+    mf_status status = rows ? taps_make_fixed(p->w, image, &across) : no_memory();
+    if (status) {
         free(rows);
-        return failed;
+        return status;
     }
     for (int64_t y = 0; y < p->h; y++)
         for (int64_t x = 0; x < image; x++)
@@ -177,8 +177,8 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
                     mix_bytes(p->rgb + 3 * (y * p->pitch + across.from[x]) + c, 3,
                               across.fixed + x * across.most, across.count[x]);
     taps_clear(&across);
-    failed = taps_make_fixed(p->h, image, &down);
-    if (!failed) {
+    status = taps_make_fixed(p->h, image, &down);
+    if (!status) {
         for (int64_t i = 0; i < image * width; i++) {
             const int64_t y = i / width, x = i % width;
             const uint8_t v = mix_bytes(rows + down.from[y] * width + x, width,
@@ -188,7 +188,7 @@ mf_status sam2_picture_frame(const sam2_picture *p, int64_t image, float *input)
         taps_clear(&down);
     }
     free(rows);
-    return failed;
+    return status;
 }
 
 mf_status sam2_picture_share(const uint8_t *mask, int64_t h, int64_t w, int64_t edge, float *share)
@@ -196,11 +196,11 @@ mf_status sam2_picture_share(const uint8_t *mask, int64_t h, int64_t w, int64_t 
     taps across, down;
     float *rows = malloc((size_t)(h * edge) * sizeof *rows);
     float *line = malloc((size_t)w * sizeof *line);
-    mf_status failed = rows && line ? taps_make(w, edge, triangle, 1, &across) : no_memory();
-    if (failed) {
+    mf_status status = rows && line ? taps_make(w, edge, triangle, 1, &across) : no_memory();
+    if (status) {
         free(rows);
         free(line);
-        return failed;
+        return status;
     }
     for (int64_t y = 0; y < h; y++) {
         for (int64_t x = 0; x < w; x++)
@@ -211,21 +211,21 @@ mf_status sam2_picture_share(const uint8_t *mask, int64_t h, int64_t w, int64_t 
     }
     free(line);
     taps_clear(&across);
-    failed = taps_make(h, edge, triangle, 1, &down);
-    if (!failed) {
+    status = taps_make(h, edge, triangle, 1, &down);
+    if (!status) {
         resize_columns(&down, rows, edge, share);
         taps_clear(&down);
     }
     free(rows);
-    return failed;
+    return status;
 }
 
 mf_status sam2_picture_mask(const uint8_t *mask, int64_t h, int64_t w, int64_t image, uint8_t *out)
 {
     float *share = malloc((size_t)(image * image) * sizeof *share);
-    mf_status failed = share ? sam2_picture_share(mask, h, w, image, share) : no_memory();
-    for (int64_t i = 0; i < image * image && !failed; i++)
+    mf_status status = share ? sam2_picture_share(mask, h, w, image, share) : no_memory();
+    for (int64_t i = 0; i < image * image && !status; i++)
         out[i] = share[i] >= 0.5f;
     free(share);
-    return failed;
+    return status;
 }

@@ -195,12 +195,12 @@ static mf_status take_pixels(decoder *d, exchange *x, mf_dtype dtype, mf_array *
 {
     const int64_t shape[3] = {1, x->request->rows, x->request->columns};
     MF_TRY(mf_array_new(dtype, 3, shape, pixels));
-    mf_status failed = move(d, x, (*pixels)->data, (*pixels)->bytes, false);
-    if (failed || x->gone) {
+    mf_status status = move(d, x, (*pixels)->data, (*pixels)->bytes, false);
+    if (status || x->gone) {
         mf_array_unref(*pixels);
         *pixels = NULL;
     }
-    return failed;
+    return status;
 }
 
 static mf_status talk(decoder *d, exchange *x, const unsigned char *stream, mf_dtype dtype,
@@ -232,10 +232,10 @@ mf_status decoder_run(decoder *d, const char *where, const char *name, const dec
                   .timeout =
                       d->timeout > 0 ? d->timeout : TIMEOUT_FACTOR * (double)decode_seconds(r)};
     MF_TRY(start(d, where));
-    mf_status failed = talk(d, &x, stream, dtype, pixels);
+    mf_status status = talk(d, &x, stream, dtype, pixels);
     if (x.gone)
         return ended(&x, end(d, false));
-    if (failed && !x.refused)
+    if (status && !x.refused)
         (void)end(d, true);
-    return failed;
+    return status;
 }

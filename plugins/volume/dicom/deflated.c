@@ -78,16 +78,16 @@ mf_status deflated_open(const char *path, FILE *file, int64_t from, FILE **whole
     *whole = nameless();
     if (!*whole)
         return not_kept(path);
-    mf_status failed = copy_head(path, file, from, *whole);
-    if (!failed && inflateInit2(&z, -MAX_WBITS) != Z_OK)
-        failed = mf_fail(MF_NO_MEMORY, "%s: no memory to inflate it", path);
-    if (!failed)
-        failed = inflate_rest(path, file, &z, *whole);
+    mf_status status = copy_head(path, file, from, *whole);
+    if (!status && inflateInit2(&z, -MAX_WBITS) != Z_OK)
+        status = mf_fail(MF_NO_MEMORY, "%s: no memory to inflate it", path);
+    if (!status)
+        status = inflate_rest(path, file, &z, *whole);
     (void)inflateEnd(&z);
     *size = ftello(*whole);
-    if (!failed && fseeko(*whole, (off_t)from, SEEK_SET))
-        failed = not_kept(path);
-    if (failed)
+    if (!status && fseeko(*whole, (off_t)from, SEEK_SET))
+        status = not_kept(path);
+    if (status)
         fclose(*whole);
-    return failed;
+    return status;
 }

@@ -67,9 +67,9 @@ static void note_hidden(dicom_series *s, const char *path)
 {
     dicom_header h = {0};
     bool is = false;
-    mf_status failed = dicom_header_read(path, &h, &is);
-    if (failed) {
-        mf_error_free(failed);
+    mf_status status = dicom_header_read(path, &h, &is);
+    if (status) {
+        mf_error_free(status);
         return;
     }
     s->hidden += is && h.rows > 0 && h.columns > 0;
@@ -107,14 +107,14 @@ static mf_status scan_folder(const char *folder, dicom_series *s)
     int n = scandir(folder, &entry, NULL, alphasort);
     if (n < 0)
         return mf_fail(MF_IO, "%s: the folder cannot be read: %s", folder, strerror(errno));
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     for (int i = 0; i < n; i++) {
-        if (!failed)
-            failed = scan_entry(folder, entry[i]->d_name, s);
+        if (!status)
+            status = scan_entry(folder, entry[i]->d_name, s);
         free(entry[i]);
     }
     free(entry);
-    return failed;
+    return status;
 }
 
 /* ---- which series -----------------------------------------------------------------------------
@@ -222,7 +222,7 @@ static mf_status named(const char *path, const dicom_series *s, const run *r, si
         const dicom_header *h = &s->file[r[i].from].h;
         char number[32];
         snprintf(number, sizeof number, "%lld", (long long)h->series_number);
-        if (strcmp(wanted, number) != 0 && strcmp(wanted, h->series) != 0)
+        if (strcmp(wanted, number) && strcmp(wanted, h->series))
             continue;
         if (*kept)
             return mf_fail(MF_INVALID,
@@ -282,9 +282,9 @@ static mf_status choose(const char *path, dicom_series *s, const char *wanted, s
     if (!r)
         return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its series", path);
     qsort(s->file, s->files, sizeof *s->file, by_series);
-    mf_status failed = choose_run(path, s, r, wanted, notes);
+    mf_status status = choose_run(path, s, r, wanted, notes);
     free(r);
-    return failed;
+    return status;
 }
 
 /* ---- which files of it ------------------------------------------------------------------------
@@ -441,33 +441,33 @@ static mf_status read_slices(dicom_reader *r, const dicom_series *list, const sc
 {
     const int64_t shape[3] = {(int64_t)list->count, list->rows, list->columns};
     mf_array *frame = NULL;
-    mf_status failed = MF_OK;
-    for (size_t i = 0; !failed && i < list->count; i++) {
+    mf_status status = MF_OK;
+    for (size_t i = 0; !status && i < list->count; i++) {
         const dicom_picture *p = &list->picture[i], *before = i ? p - 1 : NULL;
         mf_array *tile;
         if (!before || before->file != p->file || before->number != p->number) {
             mf_array_unref(frame);
             frame = NULL;
-            failed = o->stop ? o->stop(o->stop_of) : MF_OK;
-            if (!failed)
-                failed = read_frame(r, p, &frame);
-            if (failed) {
+            status = o->stop ? o->stop(o->stop_of) : MF_OK;
+            if (!status)
+                status = read_frame(r, p, &frame);
+            if (status) {
                 frame = NULL; /* not ours where it could not be read */
                 break;
             }
         }
         if (p->across == 1) {
-            failed = put_slice(frame, i, shape, s);
+            status = put_slice(frame, i, shape, s);
             continue;
         }
-        failed = cut_tile(list, p, frame, &tile);
-        if (!failed) {
-            failed = put_slice(tile, i, shape, s);
+        status = cut_tile(list, p, frame, &tile);
+        if (!status) {
+            status = put_slice(tile, i, shape, s);
             mf_array_unref(tile);
         }
     }
     mf_array_unref(frame);
-    return failed;
+    return status;
 }
 
 /* Standardized uptake: activity over (dose, decayed to the scan's start) per gram of body. 0 where
@@ -569,15 +569,15 @@ static mf_status assemble(const char *path, bool folder, const scan_options *o, 
     MF_TRY(scan_check_size(path, s->grid.size));
     set_unit(path, list, s);
     dicom_reader reader = {.decoder = {.stop = o->stop, .of = o->stop_of}};
-    mf_status failed = read_slices(&reader, list, o, s);
+    mf_status status = read_slices(&reader, list, o, s);
     dicom_reader_close(&reader);
-    return failed;
+    return status;
 }
 
 mf_status dicom_read(const char *path, bool folder, const scan_options *o, scan *s)
 {
     dicom_series list = {0};
-    mf_status failed = assemble(path, folder, o, &list, s);
+    mf_status status = assemble(path, folder, o, &list, s);
     series_free(&list);
-    return failed;
+    return status;
 }

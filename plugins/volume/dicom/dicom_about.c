@@ -45,15 +45,15 @@ mf_status dicom_about_read(const char *path, dicom_about *about, bool *is_dicom)
 {
     dicom_walk r;
     *about = (dicom_about){.series = ""};
-    mf_status error = dicom_open(path, &r, is_dicom);
-    if (!error && *is_dicom)
-        error = read_elements(&r, about);
+    mf_status status = dicom_open(path, &r, is_dicom);
+    if (!status && *is_dicom)
+        status = read_elements(&r, about);
     dicom_close(&r);
     if (!r.marked && *is_dicom) {
         /* Old files have no mark: they are taken for DICOM when they come to an image. */
         *is_dicom = about->image;
-        mf_error_free(error);
+        mf_error_free(status);
         return MF_OK;
     }
-    return error;
+    return status;
 }

@@ -31,9 +31,9 @@ typedef struct search {
 } search;
 
 /* The search goes on: all that is wrong is reported. */
-static void wrong(search *s, mf_status error)
+static void wrong(search *s, mf_status status)
 {
-    mf_cases_report(s->cases, NULL, error);
+    mf_cases_report(s->cases, NULL, status);
     s->good = false;
 }
 
@@ -42,10 +42,10 @@ static void add_file(search *s, const char *path, const char *folder, const char
 {
     dicom_about about;
     bool is_dicom;
-    mf_status error = dicom_about_read(path, &about, &is_dicom);
+    mf_status status = dicom_about_read(path, &about, &is_dicom);
     s->files++;
-    if (error) {
-        wrong(s, error);
+    if (status) {
+        wrong(s, status);
         return;
     }
     if (!is_dicom || !about.image)

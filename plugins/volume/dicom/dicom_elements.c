@@ -307,13 +307,13 @@ mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **byt
     *bytes = malloc(*size + 1);
     if (!*bytes)
         return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", r->path);
-    mf_status failed = read_at(r, e->at, *bytes, *size);
+    mf_status status = read_at(r, e->at, *bytes, *size);
     (*bytes)[*size] = 0;
-    if (failed) {
+    if (status) {
         free(*bytes);
         *bytes = NULL;
     }
-    return failed;
+    return status;
 }
 
 /* Numbers of DS and IS, parted by backslashes. */
@@ -370,7 +370,7 @@ mf_status dicom_numbers(dicom_walk *r, const dicom_element *e, const char *vr, d
     *count = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         int bytes = kinds[i].bytes;
-        if (strcmp(is, kinds[i].vr) != 0)
+        if (strcmp(is, kinds[i].vr))
             continue;
         for (; *count < most && (int64_t)(*count + 1) * bytes <= e->length; (*count)++) {
             unsigned char b[8];
@@ -391,9 +391,9 @@ static mf_status inflate_elements(dicom_walk *r)
     FILE *whole, *packed;
     int64_t size;
     MF_TRY(mf_file_open(r->path, &packed, &size));
-    mf_status failed = deflated_open(r->path, packed, r->at, &whole, &r->size);
+    mf_status status = deflated_open(r->path, packed, r->at, &whole, &r->size);
     fclose(packed);
-    MF_TRY(failed);
+    MF_TRY(status);
     int file = fcntl(fileno(whole), F_DUPFD_CLOEXEC, 0);
     fclose(whole);
     if (file < 0)

@@ -615,14 +615,14 @@ static mf_status read_header(walker *w, const char *path, bool *is_dicom)
     h->deflated_from = w->r.deflated_from;
     h->compressed = w->r.marked && w->r.explicit && !w->r.big && !h->deflated_from &&
                     strcmp(h->syntax, "1.2.840.10008.1.2.1") != 0;
-    mf_status failed = walk_marked(w);
+    mf_status status = walk_marked(w);
     if (w->r.marked)
-        return failed;
+        return status;
     /* Without the mark a file is DICOM when it comes to a picture. */
     *is_dicom = h->sop_class[0] || (h->rows && h->columns);
     if (*is_dicom)
-        return failed;
-    mf_error_free(failed);
+        return status;
+    mf_error_free(status);
     dicom_header_free(h);
     return MF_OK;
 }
@@ -636,14 +636,14 @@ mf_status dicom_header_read(const char *path, dicom_header *header, bool *is_dic
     for (int i = 0; i < 3; i++)
         w.common.direction[i] = NAN;
     w.common.acquired_day = w.common.content_day = NAN;
-    mf_status failed = read_header(&w, path, is_dicom);
+    mf_status status = read_header(&w, path, is_dicom);
     dicom_close(&w.r);
     free(w.offsets.v);
     for (size_t i = 0; i < VECTORS; i++)
         free(w.vector[i].v);
-    if (failed)
+    if (status)
         dicom_header_free(header);
-    return failed;
+    return status;
 }
 
 void dicom_header_free(dicom_header *h)

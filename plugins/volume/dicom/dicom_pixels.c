@@ -142,14 +142,14 @@ static mf_status decode_rle(const char *where, const dicom_header *h, const unsi
     if (!rle_can_hold(h, size))
         return pixels_mismatch(where, h, "its RLE pixels are %zu bytes, too few", size);
     MF_TRY(new_pixels(h, pixels));
-    mf_status failed = rle_decode(where, h, stream, size, (*pixels)->data);
-    if (failed) {
+    mf_status status = rle_decode(where, h, stream, size, (*pixels)->data);
+    if (status) {
         mf_array_unref(*pixels);
         *pixels = NULL;
     } else {
         keep_bits(*pixels, h->is_signed, stored_bits(h));
     }
-    return failed;
+    return status;
 }
 
 /* Values of a stream that has more bits than the header counts. In a lossless one the others are
@@ -187,12 +187,12 @@ static mf_status decode_foreign(dicom_reader *r, const char *where, const dicom_
     MF_TRY(decoder_run(&r->decoder, where, p->name, &request, stream,
                        dtype_of(h, s.bits > 8 ? 16 : 8), pixels));
     keep_bits(*pixels, h->is_signed, used);
-    mf_status failed = used > stored_bits(h) ? check_values(where, h, *pixels) : MF_OK;
-    if (failed) {
+    mf_status status = used > stored_bits(h) ? check_values(where, h, *pixels) : MF_OK;
+    if (status) {
         mf_array_unref(*pixels);
         *pixels = NULL;
     }
-    return failed;
+    return status;
 }
 
 static mf_status read_compressed(dicom_reader *r, const char *path, const dicom_header *h,
@@ -213,12 +213,12 @@ static mf_status read_compressed(dicom_reader *r, const char *path, const dicom_
         MF_TRY(fragments_find(path, r->file, h, p, frames_of(h), &r->fragments));
     name_frame(path, h, frame, where);
     MF_TRY(fragments_read(where, r->file, &r->fragments, frame, &stream, &size));
-    mf_status failed = p->codec == CODEC_NONE ? decode_none(where, h, stream, size, pixels)
+    mf_status status = p->codec == CODEC_NONE ? decode_none(where, h, stream, size, pixels)
                        : p->codec == CODEC_RLE
                            ? decode_rle(where, h, stream, size, pixels)
                            : decode_foreign(r, where, h, p, stream, size, pixels);
     free(stream);
-    return failed;
+    return status;
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */
@@ -261,23 +261,23 @@ mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header
 {
     *pixels = NULL;
     MF_TRY(check_header(path, h, frame));
-    mf_status failed = enter_file(r, path, h);
-    if (!failed)
-        failed = h->compressed ? read_compressed(r, path, h, frame, pixels)
+    mf_status status = enter_file(r, path, h);
+    if (!status)
+        status = h->compressed ? read_compressed(r, path, h, frame, pixels)
                                : read_plain(r, path, h, frame, pixels);
-    if (failed)
+    if (status)
         leave_file(r);
-    MF_TRY(failed);
+    MF_TRY(status);
     bool dose = h->dose_scaling > 0;
     double slope = dose ? h->dose_scaling : h->slope, intercept = dose ? 0 : h->intercept;
     if (slope == 0 || (slope == 1 && intercept == 0))
         return MF_OK;
-    failed = voxels_scale(pixels, slope, intercept);
-    if (failed) {
+    status = voxels_scale(pixels, slope, intercept);
+    if (status) {
         mf_array_unref(*pixels);
         *pixels = NULL;
     }
-    return failed;
+    return status;
 }
 
 void dicom_reader_close(dicom_reader *r)

@@ -367,9 +367,9 @@ static mf_status refuse_mixture(const parting *w, const dicom_picture *p, const 
     dicom_picture_name(p, file);
     dicom_picture_name(q, other);
     if (t == REFERENCE) { /* unique ids tell the reader nothing */
-        if (strcmp(a, "none") != 0)
+        if (strcmp(a, "none"))
             strcpy(a, "one");
-        if (strcmp(b, "none") != 0)
+        if (strcmp(b, "none"))
             strcpy(b, "another");
     }
     return mf_hint(mf_fail(MF_UNSUPPORTED,
@@ -551,7 +551,7 @@ static mf_status refuse_several(const parting *w, const volume *v, const bool *d
 static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
 {
     bool may_order[TRAITS], differs[TRAITS] = {false};
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     volume *v = calloc(w->groups, sizeof *v);
     if (!v)
         return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its volumes", w->path);
@@ -569,11 +569,11 @@ static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
     usable = may_order;
     qsort(v, w->groups, sizeof *v, by_volume);
     if (w->groups > 1 && time < 0)
-        failed = refuse_several(w, v, differs);
+        status = refuse_several(w, v, differs);
     else if (time >= (int64_t)w->groups)
-        failed = mf_fail(MF_INVALID, "%s: has %zu time points; time: %lld is not one of them",
+        status = mf_fail(MF_INVALID, "%s: has %zu time points; time: %lld is not one of them",
                          w->path, w->groups, (long long)time);
-    if (!failed) {
+    if (!status) {
         char what[256];
         size_t from = v[time < 0 ? 0 : time].from;
         describe(differs, &v[time < 0 ? 0 : time], what, sizeof what);
@@ -584,7 +584,7 @@ static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
         s->count = w->places;
     }
     free(v);
-    return failed;
+    return status;
 }
 
 /* ---- one patient ------------------------------------------------------------------------------
@@ -674,17 +674,17 @@ mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, s
     MF_TRY(find_places(path, s, &w.places));
     w.group = malloc(s->count * sizeof *w.group);
     w.next = malloc(s->count * sizeof *w.next);
-    mf_status failed =
+    mf_status status =
         w.group && w.next ? MF_OK : mf_fail(MF_NO_MEMORY, "%s: no memory for its pictures", path);
-    if (!failed) {
+    if (!status) {
         w.group[w.groups++] = (group){0, s->count, s->count / w.places};
-        failed = part_all(&w);
+        status = part_all(&w);
     }
-    if (!failed)
-        failed = check_parted(&w);
-    if (!failed)
-        failed = keep(&w, s, time, notes);
+    if (!status)
+        status = check_parted(&w);
+    if (!status)
+        status = keep(&w, s, time, notes);
     free(w.group);
     free(w.next);
-    return failed;
+    return status;
 }

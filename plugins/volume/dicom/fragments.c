@@ -110,10 +110,10 @@ mf_status fragments_read(const char *where, FILE *file, const fragments *f, int6
             continue;
         if (fseeko(file, (off_t)one->offset, SEEK_SET) ||
             fread(*bytes + used, 1, (size_t)one->bytes, file) < (size_t)one->bytes) {
-            mf_status failed = not_read(where);
+            mf_status status = not_read(where);
             free(*bytes);
             *bytes = NULL;
-            return failed;
+            return status;
         }
         used += (size_t)one->bytes;
     }

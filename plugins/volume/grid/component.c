@@ -83,22 +83,22 @@ static mf_status collect(const mf_array *v, double threshold, runs *r, int64_t *
         MF_TRY(mf_array_new(v->dtype, 3, shape, &slice));
         memcpy(slice->data, (const char *)v->data + (size_t)(z * height * width) * element,
                slice->bytes);
-        mf_status failed = mf_array_convert(slice, MF_F32, &real);
+        mf_status status = mf_array_convert(slice, MF_F32, &real);
         mf_array_unref(slice);
-        MF_TRY(failed);
-        for (int64_t y = 0; y < height && !failed; y++) {
+        MF_TRY(status);
+        for (int64_t y = 0; y < height && !status; y++) {
             int64_t i = z * height + y;
             starts[i] = r->count;
-            failed = find_runs((const float *)real->data + y * width, width, threshold, (int32_t)y,
+            status = find_runs((const float *)real->data + y * width, width, threshold, (int32_t)y,
                                (int32_t)z, r);
             starts[i + 1] = r->count;
-            if (!failed && y)
+            if (!status && y)
                 join(r, starts[i], r->count, starts[i - 1], starts[i]);
-            if (!failed && z)
+            if (!status && z)
                 join(r, starts[i], r->count, starts[i - height], starts[i - height + 1]);
         }
         mf_array_unref(real);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }
@@ -134,11 +134,11 @@ mf_status crop_largest(const mf_array *voxels, double threshold, index_box *box,
 {
     runs r = {0};
     int64_t *starts = calloc((size_t)(voxels->shape[0] * voxels->shape[1]) + 1, sizeof *starts);
-    mf_status failed = starts ? collect(voxels, threshold, &r, starts)
+    mf_status status = starts ? collect(voxels, threshold, &r, starts)
                               : mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
-    if (!failed)
-        failed = largest(&r, box, found);
+    if (!status)
+        status = largest(&r, box, found);
     free(starts);
     free(r.run);
-    return failed;
+    return status;
 }

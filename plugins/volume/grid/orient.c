@@ -352,10 +352,10 @@ mf_status orient_restore(const mf_array *voxels, const mf_grid *from, const mf_g
         set_value(out, i, outside);
     *restored = out;
     if (shared) {
-        mf_status failed = orient_voxels(voxels, &map, &turned);
-        if (failed) {
+        mf_status status = orient_voxels(voxels, &map, &turned);
+        if (status) {
             mf_array_unref(out);
-            return failed;
+            return status;
         }
         place(turned, offset, out);
         mf_array_unref(turned);

@@ -97,11 +97,11 @@ mf_status meta_read(const char *path, const scan_options *o, scan *s)
 {
     meta_header m;
     MF_TRY(meta_header_read(path, &m));
-    mf_status failed = read_voxels(path, &m, o, s);
-    if (!failed)
-        failed = place(path, &m, s);
+    mf_status status = read_voxels(path, &m, o, s);
+    if (!status)
+        status = place(path, &m, s);
     meta_header_free(&m);
-    return failed;
+    return status;
 }
 
 mf_status meta_parts(const char *path, part_list *parts)

@@ -313,16 +313,16 @@ static mf_status add_pattern(const entries *e, meta_header *m)
         n[1] = n[0] + count - 1, n[2] = 1;
     else if (given == 2)
         n[2] = count > 1 ? (n[1] - n[0]) / (count - 1) : 1;
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     const long long most = 1000000000;
     if (llabs(n[0]) > most || llabs(n[1]) > most || n[2] < 1 || n[1] < n[0] ||
         (n[1] - n[0]) / n[2] + 1 < count)
-        failed = damaged(e, DATA_FILE);
-    if (!failed) /* more files than slices: the first ones count, as in MetaIO */
-        failed = parts_add_numbered(&m->parts, e->path, e->line[DATA_FILE], text, n[0],
+        status = damaged(e, DATA_FILE);
+    if (!status) /* more files than slices: the first ones count, as in MetaIO */
+        status = parts_add_numbered(&m->parts, e->path, e->line[DATA_FILE], text, n[0],
                                     n[0] + (count - 1) * n[2], n[2]);
     free(text);
-    return failed;
+    return status;
 }
 
 static mf_status add_parts(const entries *e, text_lines *l, meta_header *m)
@@ -388,16 +388,16 @@ mf_status meta_header_read(const char *path, meta_header *m)
     text_lines l = {.path = path};
     int64_t size;
     MF_TRY(mf_file_open(path, &l.file, &size));
-    mf_status failed = collect(&l, &e);
-    if (!failed)
-        failed = interpret(&e, &l, m);
+    mf_status status = collect(&l, &e);
+    if (!status)
+        status = interpret(&e, &l, m);
     fclose(l.file);
     lines_free(&l);
     for (int k = 0; k < KEYS; k++)
         free(e.value[k]);
-    if (failed)
+    if (status)
         meta_header_free(m);
-    return failed;
+    return status;
 }
 
 void meta_header_free(meta_header *m)

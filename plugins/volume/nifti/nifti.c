@@ -475,11 +475,11 @@ static mf_status find_other(const char *path, const char *suffix, part_list *fou
         const char *pack = way / 9 == 2 ? ".GZ" : (way / 9 == 0) == packed ? ".gz" : "";
         if (asprintf(&other, "%.*s.%s%s", (int)(own - path), path, letters, pack) < 0)
             return mf_fail(MF_NO_MEMORY, "%s: no memory for the name of its other file", path);
-        mf_status failed =
+        mf_status status =
             access(other, F_OK) ? MF_OK : parts_add(found, path, 0, other + (name - path));
         free(other);
-        if (failed || found->count)
-            return failed;
+        if (status || found->count)
+            return status;
     }
     return MF_OK;
 }
@@ -501,15 +501,15 @@ static mf_status find_files(const char *path, header *h, part_list *other, const
         *image = path;
     }
     inflate_file f = {0};
-    mf_status failed = inflate_open(*header_path, &f);
-    if (!failed)
-        failed = inflate_read(&f, head, sizeof head, &got);
+    mf_status status = inflate_open(*header_path, &f);
+    if (!status)
+        status = inflate_read(&f, head, sizeof head, &got);
     inflate_close(&f);
-    if (!failed && !nifti_is(head, got))
-        failed = mf_fail(MF_CORRUPT, "%s: is not a header of NIfTI or Analyze", *header_path);
-    if (!failed)
-        failed = parse(*header_path, head, got, h);
-    MF_TRY(failed);
+    if (!status && !nifti_is(head, got))
+        status = mf_fail(MF_CORRUPT, "%s: is not a header of NIfTI or Analyze", *header_path);
+    if (!status)
+        status = parse(*header_path, head, got, h);
+    MF_TRY(status);
     if (!h->pair)
         *image = *header_path;
     else if (!*image) {
@@ -530,11 +530,11 @@ static mf_status read_files(const char *header_path, const char *image, const he
         return mf_fail(MF_CORRUPT, "%s: its header places voxels at byte %g%s", header_path,
                        h->offset, h->pair ? "" : ", inside itself");
     inflate_file voxels = {0};
-    mf_status failed = inflate_open(image, &voxels);
-    if (!failed)
-        failed = read_voxels(&voxels, h, o, (int64_t)h->offset, s);
+    mf_status status = inflate_open(image, &voxels);
+    if (!status)
+        status = read_voxels(&voxels, h, o, (int64_t)h->offset, s);
     inflate_close(&voxels);
-    MF_TRY(failed);
+    MF_TRY(status);
     MF_TRY(scale(header_path, h, s));
     return place(header_path, h, s);
 }
@@ -544,11 +544,11 @@ mf_status nifti_read(const char *path, const scan_options *o, scan *s)
     header h;
     part_list other = {0};
     const char *header_path, *image;
-    mf_status failed = find_files(path, &h, &other, &header_path, &image);
-    if (!failed)
-        failed = read_files(header_path, image, &h, o, s);
+    mf_status status = find_files(path, &h, &other, &header_path, &image);
+    if (!status)
+        status = read_files(header_path, image, &h, o, s);
     parts_free(&other);
-    return failed;
+    return status;
 }
 
 mf_status nifti_parts(const char *path, part_list *parts)

@@ -286,13 +286,13 @@ mf_status nrrd_read(const char *path, const scan_options *o, scan *s)
     nrrd_header h;
     layout l;
     MF_TRY(nrrd_header_read(path, &h));
-    mf_status failed = lay_out(path, &h, &l);
-    if (!failed)
-        failed = read_voxels(path, &h, &l, o, s);
-    if (!failed)
-        failed = place(path, &h, &l, s);
+    mf_status status = lay_out(path, &h, &l);
+    if (!status)
+        status = read_voxels(path, &h, &l, o, s);
+    if (!status)
+        status = place(path, &h, &l, s);
     nrrd_header_free(&h);
-    return failed;
+    return status;
 }
 
 mf_status nrrd_parts(const char *path, part_list *parts)

@@ -567,19 +567,19 @@ static mf_status add_pattern(const fields *f, nrrd_header *h)
     char *numbers = text + name + (text[name] ? 1 : 0);
     text[name] = 0;
     int count = text_reals(numbers, n, 4);
-    mf_status failed = MF_OK;
+    mf_status status = MF_OK;
     for (int i = 0; i < count; i++)
         if (n[i] != rint(n[i]) || fabs(n[i]) > 1e9)
             count = -1;
     if (count < 3)
-        failed = damaged(f, DATA_FILE);
-    if (!failed)
-        failed = parts_add_numbered(&h->parts, f->path, f->line[DATA_FILE], text, (long long)n[0],
+        status = damaged(f, DATA_FILE);
+    if (!status)
+        status = parts_add_numbered(&h->parts, f->path, f->line[DATA_FILE], text, (long long)n[0],
                                     (long long)n[1], (long long)n[2]);
-    if (!failed)
-        failed = check_count(f, h, count == 4 ? (long long)n[3] : h->rank - 1);
+    if (!status)
+        status = check_count(f, h, count == 4 ? (long long)n[3] : h->rank - 1);
     free(text);
-    return failed;
+    return status;
 }
 
 static mf_status add_listed(const fields *f, nrrd_header *h)
@@ -640,14 +640,14 @@ static mf_status read_open(text_lines *l, nrrd_header *h)
     if (strncmp(l->text, "NRRD000", 7) || l->text[7] < '1' || l->text[7] > '5' || l->text[8])
         return mf_fail(MF_UNSUPPORTED, "%s: is NRRD of the version '%.20s'; 1 to 5 are read",
                        l->path, l->text);
-    mf_status failed = collect(l, &f, &ended);
-    if (!failed)
-        failed = interpret(&f, h);
-    if (!failed && !h->detached && !ended)
-        failed = mf_fail(MF_CORRUPT, "%s: cut off inside its header", l->path);
+    mf_status status = collect(l, &f, &ended);
+    if (!status)
+        status = interpret(&f, h);
+    if (!status && !h->detached && !ended)
+        status = mf_fail(MF_CORRUPT, "%s: cut off inside its header", l->path);
     h->end = ftell(l->file);
     fields_free(&f);
-    return failed;
+    return status;
 }
 
 mf_status nrrd_header_read(const char *path, nrrd_header *h)
@@ -656,12 +656,12 @@ mf_status nrrd_header_read(const char *path, nrrd_header *h)
     text_lines l = {.path = path};
     int64_t size;
     MF_TRY(mf_file_open(path, &l.file, &size));
-    mf_status failed = read_open(&l, h);
+    mf_status status = read_open(&l, h);
     fclose(l.file);
     lines_free(&l);
-    if (failed)
+    if (status)
         nrrd_header_free(h);
-    return failed;
+    return status;
 }
 
 void nrrd_header_free(nrrd_header *h)

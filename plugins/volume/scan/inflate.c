@@ -50,10 +50,10 @@ mf_status inflate_open_at(const char *path, int64_t start, inflate_packing packi
         return mf_fail(MF_IO, "%s: %s", path, strerror(why));
     }
     f->file_bytes = size > start ? size - start : 0;
-    mf_status failed = f->compressed ? begin(f) : MF_OK;
-    if (failed)
+    mf_status status = f->compressed ? begin(f) : MF_OK;
+    if (status)
         inflate_close(f);
-    return failed;
+    return status;
 }
 
 mf_status inflate_open(const char *path, inflate_file *f)

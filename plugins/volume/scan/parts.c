@@ -108,10 +108,10 @@ mf_status parts_add(part_list *l, const char *header, int line, const char *name
     free(folder);
     if (!path)
         return no_memory(header);
-    mf_status failed = check(l, header, line, name, path);
-    if (failed) {
+    mf_status status = check(l, header, line, name, path);
+    if (status) {
         free(path);
-        return failed;
+        return status;
     }
     l->path[l->count++] = path;
     return MF_OK;
@@ -169,9 +169,9 @@ mf_status parts_add_numbered(part_list *l, const char *header, int line, const c
                 : asprintf(&name, "%.*s%*lld%s", (int)before, pattern, digits, i, pattern + behind);
         if (length < 0)
             return no_memory(header);
-        mf_status failed = parts_add(l, header, line, name);
+        mf_status status = parts_add(l, header, line, name);
         free(name);
-        MF_TRY(failed);
+        MF_TRY(status);
     }
     return MF_OK;
 }

@@ -32,9 +32,9 @@ static mf_status find_start(const voxel_pieces *p, const char *path, int64_t *st
     int64_t size;
     MF_TRY(mf_file_open(path, &file, &size));
     if (fseeko(file, (off_t)p->start, SEEK_SET)) {
-        mf_status failed = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
+        mf_status status = mf_fail(MF_IO, "%s: %s", path, strerror(errno));
         fclose(file);
-        return failed;
+        return status;
     }
     int64_t lines = 0;
     for (int c; lines < p->line_skip && (c = getc(file)) != EOF;)
@@ -98,9 +98,9 @@ static mf_status open_next(run *r)
 
 static mf_status close_piece(run *r)
 {
-    mf_status failed = inflate_finish(&r->f);
+    mf_status status = inflate_finish(&r->f);
     inflate_close(&r->f);
-    return failed;
+    return status;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -263,15 +263,15 @@ static mf_status pick(run *r, size_t inner, size_t period, size_t phase, char *t
     char *block = malloc(at_once * period);
     if (!block)
         return mf_fail(MF_NO_MEMORY, "no memory to read voxels");
-    mf_status failed = MF_OK;
-    for (size_t done = 0; done < size && !failed;) {
+    mf_status status = MF_OK;
+    for (size_t done = 0; done < size && !status;) {
         size_t n = (size - done) / inner < at_once ? (size - done) / inner : at_once;
-        failed = run_read(r, block, n * period);
-        for (size_t i = 0; i < n && !failed; i++, done += inner)
+        status = run_read(r, block, n * period);
+        for (size_t i = 0; i < n && !status; i++, done += inner)
             memcpy(to + done, block + i * period + phase, inner);
     }
     free(block);
-    return failed;
+    return status;
 }
 
 static mf_status read_all(run *r, size_t inner, size_t period, size_t phase, char *to, size_t size)
@@ -292,9 +292,9 @@ mf_status pieces_read(const voxel_pieces *p, size_t inner, size_t period, size_t
                       size_t size)
 {
     run r = {.p = p};
-    mf_status failed = read_all(&r, inner, period, phase, to, size);
-    if (!failed && r.f.file)
-        failed = close_piece(&r);
+    mf_status status = read_all(&r, inner, period, phase, to, size);
+    if (!status && r.f.file)
+        status = close_piece(&r);
     inflate_close(&r.f);
-    return failed;
+    return status;
 }

@@ -47,7 +47,7 @@ static mf_status read_node(report *r, size_t node, size_t port, family *f)
 static const double *column(const mf_sheet *sheet, const char *name)
 {
     for (size_t c = 0; c < sheet->count; c++) {
-        if (strcmp(sheet->columns[c].name, name) == 0 && sheet->columns[c].numbers)
+        if (!strcmp(sheet->columns[c].name, name) && sheet->columns[c].numbers)
             return sheet->columns[c].numbers->data;
     }
     return NULL;
@@ -139,7 +139,7 @@ mf_status report_curves(report *r)
     for (size_t i = 0; i < mf_graph_stage_count(r->w->graph); i++) {
         const mf_graph_stage *stage = mf_graph_stage_at(r->w->graph, i);
         for (size_t p = 0; p < mf_port_count(stage->stage->out); p++) {
-            if (strcmp(stage->stage->out[p].type, "table") == 0)
+            if (!strcmp(stage->stage->out[p].type, "table"))
                 draw_stage(r, stage, p, &any);
         }
     }

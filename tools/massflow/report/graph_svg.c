@@ -100,7 +100,7 @@ static mf_status add_link(drawing *d, size_t *room, uint32_t from, uint32_t slot
     d->lines[l->link_count] =
         (line){.type = source->type,
                .gathers = is_list(port),
-               .stream = source->type[0] == 's' && strncmp(source->type, "stream<", 7) == 0};
+               .stream = source->type[0] == 's' && !strncmp(source->type, "stream<", 7)};
     l->links[l->link_count++] = (mf_layout_link){.from = from, .slot = slot, .to = to};
     return MF_OK;
 }

@@ -72,7 +72,7 @@ int sheet_steps(const mf_sheet *sheet)
         const mf_sheet_column *column = &sheet->columns[c];
         const double *v = column->numbers ? column->numbers->data : NULL;
         bool rising = true;
-        if (!v || (strcmp(column->name, "step") != 0 && strcmp(column->name, "epoch") != 0))
+        if (!v || (strcmp(column->name, "step") != 0 && strcmp(column->name, "epoch")))
             continue;
         for (int64_t i = 1; i < sheet->rows && rising; i++)
             rising = v[i] > v[i - 1];

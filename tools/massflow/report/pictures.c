@@ -19,7 +19,7 @@ static size_t wanted(const char *type)
                  {"sample", 1}, {"seeds", 1},  {"volume", 1}};
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (strcmp(types[i].type, type) == 0)
+        if (!strcmp(types[i].type, type))
             return types[i].count;
     }
     return 1; /* a plugin's own */

@@ -35,7 +35,7 @@ static bool worked(const mf_run_node *ran, const mf_plan_node *const *plan, size
     if (!ran->key || ran->outcome == MF_NODE_CACHED || ran->outcome == MF_NODE_BLOCKED)
         return false;
     found = bsearch(&wanted, plan, count, sizeof(mf_plan_node *), by_name);
-    return found && strcmp((*found)->key, ran->key) == 0;
+    return found && !strcmp((*found)->key, ran->key);
 }
 
 /* Takes the run's nodes when some of them worked for what the plan holds. */
@@ -108,7 +108,7 @@ static int report_command(const args *a)
     workspace w;
     report r = {.a = a, .w = &w};
     mf_output_rule rule;
-    mf_status error;
+    mf_status status;
     int code;
 
     if (!path)
@@ -121,11 +121,11 @@ static int report_command(const args *a)
     if (!code)
         code = workspace_plan(a, &w, args_all(a) + 1, args_count(a) - 1, &r.plan);
     if (!code) {
-        error = find_run(&r);
-        if (!error)
-            error = write_page(&r, path, &rule);
-        if (error)
-            code = command_fail(error, EXIT_FAILED);
+        status = find_run(&r);
+        if (!status)
+            status = write_page(&r, path, &rule);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
         else
             printf("%s\n", path);
     }

@@ -65,7 +65,7 @@ static void put_version(report *r, const mf_graph_stage *stage)
     mf_stage_code(stage->stage, code);
     put_text(r->out, stage->stage->name);
     fprintf(r->out, "<br><span class=\"sub\">version %d", stage->stage->version);
-    if (strncmp(code, "version", 7) != 0)
+    if (strncmp(code, "version", 7))
         fprintf(r->out, ", code <span class=\"id\">%.12s</span>", code);
     fputs("</span>", r->out);
 }

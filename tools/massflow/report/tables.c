@@ -124,7 +124,7 @@ mf_status report_tables(report *r)
     for (size_t i = mf_graph_stage_count(r->w->graph); i-- > 0;) {
         const mf_graph_stage *stage = mf_graph_stage_at(r->w->graph, i);
         for (size_t p = 0; p < mf_port_count(stage->stage->out); p++) {
-            if (strcmp(stage->stage->out[p].type, "table") == 0)
+            if (!strcmp(stage->stage->out[p].type, "table"))
                 put_stage(r, stage, p, &any);
         }
     }

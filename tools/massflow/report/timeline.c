@@ -37,7 +37,7 @@ static size_t stage_of(const report *r, const char *node)
 
     for (; i < mf_graph_stage_count(r->w->graph); i++) {
         const char *label = mf_graph_stage_at(r->w->graph, i)->label;
-        if (strlen(label) == length && strncmp(label, node, length) == 0)
+        if (strlen(label) == length && !strncmp(label, node, length))
             break;
     }
     return i;
