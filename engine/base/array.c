@@ -84,7 +84,7 @@ static mf_status array_of(mf_dtype dtype, int rank, const int64_t *shape, owned 
     }
     owned *o = calloc(1, sizeof *o);
     if (!o)
-        return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);
+        return mf_no_memory(0, "an array of %zu bytes", bytes);
     o->array = (mf_array){.dtype = dtype, .rank = rank, .bytes = bytes, .refs = 1};
     for (int i = 0; i < rank; i++)
         o->array.shape[i] = shape[i];
@@ -104,7 +104,7 @@ mf_status mf_array_new(mf_dtype dtype, int rank, const int64_t *shape, mf_array 
     o->array.data = aligned_alloc(alignment_of(bytes), padded);
     if (!o->array.data) {
         free(o);
-        return mf_fail(MF_NO_MEMORY, "no memory for an array of %zu bytes", bytes);
+        return mf_no_memory(0, "an array of %zu bytes", bytes);
     }
     memset(o->array.data, 0, padded);
     *array = &o->array;
@@ -133,8 +133,7 @@ mf_status mf_array_share(const mf_array *array, int *fd)
     *fd = memfd_create("massflow array", MFD_CLOEXEC);
     if (*fd >= 0 && write_all(*fd, array->data, array->bytes))
         return MF_OK;
-    mf_status status = mf_fail(MF_NO_MEMORY, "no shared memory for an array of %zu bytes: %s",
-                               array->bytes, strerror(errno));
+    mf_status status = mf_no_memory(array->bytes, "a shared array: %s", strerror(errno));
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
@@ -159,7 +158,7 @@ mf_status mf_array_of_shared(int fd, mf_dtype dtype, int rank, const int64_t *sh
         if (!whole)
             return mf_fail(MF_CORRUPT, "shared memory is smaller than its array of %zu bytes",
                            bytes);
-        return mf_fail(MF_NO_MEMORY, "no room to map an array of %zu bytes", bytes);
+        return mf_no_memory(bytes, "mapping an array");
     }
     o->array.data = data;
     o->mapped = padded;

@@ -54,7 +54,7 @@ struct mf_artifact {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+    return mf_no_memory(0, "an artifact");
 }
 
 /* ---- lists by name ---- */

@@ -15,8 +15,10 @@ struct mf_error {
     char *hint; /* or NULL */
 };
 
+static char more_memory[] = "run fewer stages at once (-j 1), or use a machine with more memory";
+
 /* What is returned when there is no memory for an error. Never freed, never changed. */
-static mf_error no_memory = {MF_NO_MEMORY, "out of memory", NULL, NULL, 0, 0, NULL};
+static mf_error no_memory = {MF_NO_MEMORY, "out of memory", NULL, NULL, 0, 0, more_memory};
 
 static char *format_text(const char *format, va_list args)
 {
@@ -47,6 +49,20 @@ mf_status mf_fail(mf_code code, const char *format, ...)
     mf_status error = mf_vfail(code, format, args);
     va_end(args);
     return error;
+}
+
+mf_status mf_no_memory(size_t bytes, const char *what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    char *text = format_text(what, args);
+    va_end(args);
+    if (!text)
+        return &no_memory;
+    mf_status status = bytes ? mf_fail(MF_NO_MEMORY, "out of memory: %zu bytes for %s", bytes, text)
+                             : mf_fail(MF_NO_MEMORY, "out of memory for %s", text);
+    free(text);
+    return mf_hint(status, "%s", more_memory);
 }
 
 mf_status mf_within(mf_status error, const char *format, ...)

@@ -74,7 +74,7 @@ static mf_status read_opened(const char *path, FILE *file, size_t size, char **b
 {
     *bytes = malloc(size + 1);
     if (!*bytes)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its %zu bytes", path, size);
+        return mf_no_memory(size, "%s", path);
     size_t got = fread(*bytes, 1, size, file);
     (*bytes)[got] = '\0';
     if (got == size)

@@ -17,7 +17,7 @@ struct mf_masks_builder {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for masks");
+    return mf_no_memory(0, "masks");
 }
 
 static int64_t box_voxels(const int64_t lo[3], const int64_t hi[3])

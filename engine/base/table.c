@@ -23,7 +23,7 @@ struct mf_table {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a table");
+    return mf_no_memory(0, "a table");
 }
 
 void mf_table_free(mf_table *t)

@@ -13,7 +13,7 @@ static mf_status create(mf_device *device, size_t bytes, cl_mem_flags flags, voi
                        device->info.name, device->info.max_allocation);
     mf_buffer *b = calloc(1, sizeof *b);
     if (!b)
-        return mf_fail(MF_NO_MEMORY, "no memory for a buffer");
+        return mf_no_memory(sizeof *b, "a buffer");
     cl_int code;
     b->mem = clCreateBuffer(device->context, flags, bytes ? bytes : 1, host, &code);
     if (!b->mem) {
@@ -53,7 +53,7 @@ mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buff
                        parent->bytes);
     mf_buffer *b = calloc(1, sizeof *b);
     if (!b)
-        return mf_fail(MF_NO_MEMORY, "no memory for a buffer");
+        return mf_no_memory(sizeof *b, "a buffer");
     cl_int code;
     cl_buffer_region region = {offset, bytes};
     b->mem = clCreateSubBuffer(parent->mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,

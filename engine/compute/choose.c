@@ -140,7 +140,7 @@ mf_status mf_devices_open(const char *which, mf_device ***devices, size_t *count
     MF_TRY(mf_devices_find(&found, &found_count));
     opened o = {.list = calloc(MOST_DEVICES, sizeof *o.list)};
     mf_status status = o.list ? add_all(&o, found, found_count, which ? which : "")
-                              : mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
+                              : mf_no_memory(0, "the list of devices");
     free(found);
     if (status) {
         while (o.count)

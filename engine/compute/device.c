@@ -94,7 +94,7 @@ mf_status mf_devices_find(mf_found_device **list, size_t *count)
                 mf_found_device *more = mf_list_more(all, n, sizeof *all);
                 if (!more) {
                     free(all);
-                    return mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
+                    return mf_no_memory(0, "the list of devices");
                 }
                 all = more;
                 all[n++] = one;
@@ -120,7 +120,7 @@ mf_status mf_devices_list(mf_device_info **infos, size_t *count)
         for (size_t i = 0; i < *count; i++)
             (*infos)[i] = all[i].info;
     free(all);
-    return *infos ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
+    return *infos ? MF_OK : mf_no_memory(0, "the list of devices");
 }
 
 /* One of `parts` equal parts of a device; the caller releases it. */
@@ -173,7 +173,7 @@ mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, in
     mf_device *d = calloc(1, sizeof *d);
     *device = NULL;
     if (!d)
-        return mf_fail(MF_NO_MEMORY, "no memory for a device");
+        return mf_no_memory(0, "a device");
     d->refs = 1;
     d->info = whole->info;
     d->id = whole->id;

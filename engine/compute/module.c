@@ -79,7 +79,7 @@ static mf_status from_source(mf_device *device, const char *const *sources, cons
     cl_int code;
     const char **strings = malloc(count * sizeof *strings);
     if (!strings)
-        return mf_fail(MF_NO_MEMORY, "no memory for OpenCL source");
+        return mf_no_memory(count * sizeof *strings, "OpenCL source");
     memcpy(strings, sources, count * sizeof *strings);
     *program = clCreateProgramWithSource(device->context, count, strings, NULL, &code);
     free(strings);
@@ -103,7 +103,7 @@ static mf_status build(mf_device *device, const char *const *sources, const char
         }
     mf_module *module = calloc(1, sizeof *module);
     if (!module)
-        return mf_fail(MF_NO_MEMORY, "no memory for a module");
+        return mf_no_memory(sizeof *module, "a module");
     module->device = device;
     memcpy(module->key, key, sizeof module->key);
     module->program = from_binary(device, key, options);
@@ -141,7 +141,7 @@ mf_status mf_module_build(mf_device *device, const char *const *sources, const c
     const size_t head = sizeof identity / sizeof identity[0];
     const char **strings = calloc(head + count + 1, sizeof *strings);
     if (!strings)
-        return mf_fail(MF_NO_MEMORY, "no memory for a module");
+        return mf_no_memory((size_t)(head + count + 1) * sizeof *strings, "a module");
     memcpy(strings, identity, sizeof identity);
     memcpy(strings + head, sources, count * sizeof *strings);
     char key[33];

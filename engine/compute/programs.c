@@ -91,7 +91,7 @@ mf_programs *mf_programs_open(const char *folder, mf_status *why)
         atomic_flag_clear(&p->swept);
     }
     if (!p)
-        status = mf_fail(MF_NO_MEMORY, "no memory for built programs");
+        status = mf_no_memory(0, "built programs");
     else if (!path)
         status = mf_fail(MF_NOT_FOUND, "neither XDG_CACHE_HOME nor HOME names a folder");
     if (!status) {

@@ -37,7 +37,7 @@ mf_status mf_queue_new(mf_device *device, mf_queue **queue)
     *queue = NULL;
     mf_queue *q = calloc(1, sizeof *q);
     if (!q)
-        return mf_fail(MF_NO_MEMORY, "no memory for a queue");
+        return mf_no_memory(sizeof *q, "a queue");
     const char *profile = getenv("MASSFLOW_PROFILE");
     q->profile = profile && !strcmp(profile, "1");
     cl_int code;

@@ -130,7 +130,7 @@ static mf_status check_params(const mf_stage *s)
     mf_params *scratch = mf_params_empty(s);
     mf_status status = MF_OK;
     if (!scratch)
-        return mf_fail(MF_NO_MEMORY, "no memory for the parameters");
+        return mf_no_memory(0, "the parameters");
     for (const mf_param *p = s->params; p->name && !status; p++)
         status = check_param(s, scratch, p);
     mf_params_unref(scratch);

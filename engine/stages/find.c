@@ -55,8 +55,7 @@ static mf_status list_variable(files *f)
         size_t length = strcspn(rest, ":");
         if (length) {
             char *folder = strndup(rest, length);
-            mf_status status = folder ? list_folder(f, folder)
-                                      : mf_fail(MF_NO_MEMORY, "no memory for a folder's name");
+            mf_status status = folder ? list_folder(f, folder) : mf_no_memory(0, "a folder's name");
             free(folder);
             MF_TRY(mf_within(status, "MASSFLOW_PLUGINS"));
         }

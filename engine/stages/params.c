@@ -354,7 +354,7 @@ mf_status mf_params_new(const mf_stage *stage, mf_params **params)
     mf_status status = MF_OK;
     *params = mf_params_empty(stage);
     if (!*params)
-        return mf_fail(MF_NO_MEMORY, "no memory for the parameters of %s", stage->name);
+        return mf_no_memory(0, "the parameters of %s", stage->name);
     for (const mf_param *p = stage->params; p && p->name && !status; p++)
         if (!mf_param_required(p))
             status = mf_params_fallback(*params, p);
@@ -371,7 +371,7 @@ mf_status mf_params_copy(const mf_params *from, mf_params **params)
     mf_params *to = mf_params_empty(stage);
     *params = to;
     if (!to)
-        return mf_fail(MF_NO_MEMORY, "no memory for the parameters of %s", stage->name);
+        return mf_no_memory(0, "the parameters of %s", stage->name);
     memcpy(to->values, from->values, stage->params_size);
     memcpy(to->set, from->set, param_count(stage) * sizeof *to->set);
     for (const mf_param *p = stage->params; p && p->name; p++) {

@@ -25,7 +25,7 @@ mf_status mf_registry_new(mf_registry **registry)
     const mf_type *types = mf_builtin_types(&count);
     *registry = NULL;
     if (!r)
-        return mf_fail(MF_NO_MEMORY, "no memory for the registry of stages");
+        return mf_no_memory(0, "the registry of stages");
     for (size_t i = 0; i < count; i++)
         add_type(r, &types[i], SIZE_MAX);
     r->arena = mf_arena_new();

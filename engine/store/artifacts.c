@@ -46,7 +46,7 @@ static mf_status put_piece(part *p, mf__reader *r, mf__scratch *scratch, size_t 
     uint8_t *digest = p->digests + i * MF_DIGEST_BYTES, *own = NULL;
     mf__layout_piece(p->layout, i, &piece);
     if (p->layout->bricks && !(own = gather(p->layout, p->data, &piece)))
-        return mf_fail(MF_NO_MEMORY, "no memory for a chunk of data");
+        return mf_no_memory(0, "a chunk of data");
     const uint8_t *bytes = own ? own : p->data + piece.begin;
     mf_digest_bytes(bytes, piece.bytes, digest);
     int64_t stored = 0;
@@ -85,7 +85,7 @@ static mf_status put_part(put *p, const mf__layout *layout, const void *data, bo
     part o = {.put = p, .layout = layout, .data = data, .integer = integer};
     o.digests = malloc(layout->count * MF_DIGEST_BYTES + 1);
     if (!o.digests)
-        return mf_fail(MF_NO_MEMORY, "no memory for the digests of an array");
+        return mf_no_memory(layout->count * MF_DIGEST_BYTES + 1, "the digests of an array");
     mf_status status = mf__parallel(layout->count, layout->bytes, put_pieces, &o);
     if (!status)
         mf__record_digests(&p->record, o.digests, layout->count);
@@ -134,14 +134,14 @@ static mf_status put_arrays(put *p, const mf_artifact *a)
     size_t count = mf_artifact_array_count(a);
     p->arrays = malloc((2 * count + 1) * sizeof *p->arrays);
     if (!p->arrays)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory((2 * count + 1) * sizeof *p->arrays, "an artifact");
     mf__record_begin(&p->record, a);
     for (size_t i = 0; i < count; i++) {
         mf_array_info info;
         mf_artifact_array_info(a, i, &info);
         MF_TRY(mf_within(put_array(p, a, &info), "while storing array '%s'", info.name));
     }
-    return p->record.failed ? mf_fail(MF_NO_MEMORY, "no memory for an artifact") : MF_OK;
+    return p->record.failed ? mf_no_memory(0, "an artifact") : MF_OK;
 }
 
 typedef struct entry {
@@ -246,7 +246,7 @@ static mf_status find(mf__reader *r, const uint8_t id[MF_DIGEST_BYTES], found *f
     if (f->record && bytes)
         memcpy(f->record, bytes, f->size);
     sqlite3_reset(s);
-    return f->record ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+    return f->record ? MF_OK : mf_no_memory(0, "an artifact");
 }
 
 static mf_status check(const mf_store *store, const char *id, const uint8_t digest[MF_DIGEST_BYTES],

@@ -22,7 +22,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a checkpoint");
+    return mf_no_memory(0, "a checkpoint");
 }
 
 static mf_status decode(const char *key, uint8_t digest[MF_DIGEST_BYTES])

@@ -39,7 +39,7 @@ void mf__scratch_clear(mf__scratch *scratch)
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a chunk of data");
+    return mf_no_memory(0, "a chunk of data");
 }
 
 /* ---- planes ---- */

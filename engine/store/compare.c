@@ -137,7 +137,7 @@ static mf_status read_objects(sqlite3 *db, mf__connection *c, objects *o)
     }
     mf_status status = MF_OK;
     if (!memory)
-        status = mf_fail(MF_NO_MEMORY, "no memory to look at a cache");
+        status = mf_no_memory(0, "looking at a cache");
     else if (code != SQLITE_DONE)
         status = c ? mf__sql_failed(c) : mf_fail(MF_INTERNAL, "%s", sqlite3_errmsg(db));
     sqlite3_finalize(s);

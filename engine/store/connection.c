@@ -83,7 +83,7 @@ mf_status mf__sql_failed(mf__connection *c)
     case SQLITE_NOTADB:
         return mf_hint(mf_fail(MF_CORRUPT, "'%s' is not an SQLite database", c->path), MF__REPAIR);
     case SQLITE_NOMEM:
-        return mf_fail(MF_NO_MEMORY, "no memory to use '%s'", c->path);
+        return mf_no_memory(0, "using '%s'", c->path);
     case SQLITE_READONLY:
         if (sqlite3_extended_errcode(c->db) != SQLITE_READONLY)
             return mf__left(c->path);
@@ -185,14 +185,14 @@ static mf_status open_guarded(mf__connection *c, mf__access access)
     MF_TRY(mf__guard(c->path, access == MF__CREATE));
     char *real = mf_real_name(c->path); /* SQLite is told to follow no links */
     if (!real)
-        return errno == ENOMEM ? mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path)
+        return errno == ENOMEM ? mf_no_memory(0, "opening '%s'", c->path)
                                : mf_fail(MF_IO, "cannot open '%s': %s", c->path, strerror(errno));
     if (access == MF__CREATE)
         make_file(real);
     int code = open_database(c, real, access);
     free(real);
     if (!c->db)
-        return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", c->path);
+        return mf_no_memory(0, "opening '%s'", c->path);
     if ((code & 0xff) == SQLITE_CANTOPEN)
         return system_failed(c, "cannot open ", c->path);
     if (code != SQLITE_OK)
@@ -208,7 +208,7 @@ mf_status mf__connection_open(const char *path, mf__access access, mf__connectio
     *connection = NULL;
     if (!c || !(c->path = strdup(path))) {
         mf__connection_close(c);
-        return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
+        return mf_no_memory(0, "opening '%s'", path);
     }
     mf_status status = open_guarded(c, access);
     if (status)

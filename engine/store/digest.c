@@ -46,7 +46,7 @@ mf_status mf_digest_new(mf_digest **digest)
         d->context = EVP_MD_CTX_new();
     if (!d || !d->context || !EVP_DigestInit_ex(d->context, sha256(), NULL)) {
         mf_digest_free(d);
-        return mf_fail(MF_NO_MEMORY, "no memory for a digest");
+        return mf_no_memory(0, "a digest");
     }
     *digest = d;
     return MF_OK;
@@ -140,7 +140,7 @@ static mf_status add_file(mf_digest *digest, int fd, const char *path)
 {
     uint8_t *bytes = malloc(READ_BYTES);
     if (!bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory to read '%s'", path);
+        return mf_no_memory(READ_BYTES, "reading '%s'", path);
     ssize_t got;
     while ((got = read(fd, bytes, READ_BYTES)) != 0) {
         if (got < 0 && errno == EINTR)
@@ -210,7 +210,7 @@ static mf_status names_add(names *n, char *item)
     char **grown = item ? mf_list_more(n->items, n->count, sizeof *grown) : NULL;
     if (!grown) {
         free(item);
-        return mf_fail(MF_NO_MEMORY, "no memory for the names of a folder");
+        return mf_no_memory(0, "the names of a folder");
     }
     n->items = grown;
     n->items[n->count++] = item;
@@ -230,7 +230,7 @@ static mf_status walk(const char *root, const char *below, int depth, names *fil
 {
     char *folder = below[0] ? join(root, below) : strdup(root);
     if (!folder)
-        return mf_fail(MF_NO_MEMORY, "no memory for the names of a folder");
+        return mf_no_memory(0, "the names of a folder");
     if (depth > FOLDER_DEPTH) {
         mf_status deep =
             mf_fail(MF_INVALID, "'%s' is nested more than %d deep: a link in a circle?", folder,
@@ -253,7 +253,7 @@ static mf_status walk(const char *root, const char *below, int depth, names *fil
         char *relative = join(below, entry->d_name);
         struct stat s;
         if (!relative) {
-            status = mf_fail(MF_NO_MEMORY, "no memory for the names of a folder");
+            status = mf_no_memory(0, "the names of a folder");
         } else if (fstatat(dirfd(dir), entry->d_name, &s, 0) != 0) {
             status = mf_fail(MF_IO, "cannot read '%s' in '%s': %s", entry->d_name, folder,
                              strerror(errno));
@@ -291,7 +291,7 @@ static mf_status add_folder(mf_digest *digest, const char *root, const names *fi
     for (size_t i = 0; i < files->count; i++) {
         char file[MF_HEX_SIZE], *path = join(root, files->items[i]);
         if (!path)
-            return mf_fail(MF_NO_MEMORY, "no memory for the names of a folder");
+            return mf_no_memory(0, "the names of a folder");
         mf_status status = call(self, path, file);
         free(path);
         MF_TRY(status);

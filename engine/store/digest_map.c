@@ -27,7 +27,7 @@ static mf_status grow(mf__map *map)
     mf__map grown = {.room = map->room ? 2 * map->room : 1024, .count = map->count};
     grown.entries = calloc(grown.room, sizeof *grown.entries);
     if (!grown.entries)
-        return mf_fail(MF_NO_MEMORY, "no memory for the digests of a cache");
+        return mf_no_memory((size_t)grown.room * sizeof *grown.entries, "the digests of a cache");
     for (size_t i = 0; i < map->room; i++)
         if (map->entries[i].taken)
             grown.entries[slot(&grown, map->entries[i].digest)] = map->entries[i];

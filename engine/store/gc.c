@@ -45,7 +45,7 @@ typedef struct gc {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to collect in a cache");
+    return mf_no_memory(0, "collecting in a cache");
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ static mf_status read_super(int file, const char *path, int64_t size, char **nam
         return MF_OK;
     uint8_t *bytes = malloc(length + 1);
     if (!bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory to look at '%s'", path);
+        return mf_no_memory(length + 1, "looking at '%s'", path);
     if (pread(file, bytes, length, size - TAIL - (int64_t)length) != (ssize_t)length ||
         !sum_fits(bytes, length, sum)) {
         free(bytes);
@@ -123,7 +123,7 @@ mf_status mf__guard(const char *path, bool writing)
     for (int i = 0; i < 4; i++) {
         char *name;
         if (asprintf(&name, "%s%s", path, suffixes[i]) < 0)
-            return mf_fail(MF_NO_MEMORY, "no memory to open '%s'", path);
+            return mf_no_memory(0, "opening '%s'", path);
         mf_status status = check_kind(name, writing);
         if (!status && i == 1)
             status = check_journal(name);

@@ -51,7 +51,7 @@ typedef struct loader {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to carry a cache");
+    return mf_no_memory(0, "carrying a cache");
 }
 
 static mf_status damaged(const loader *l, const char *what)

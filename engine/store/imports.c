@@ -8,7 +8,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the record of an import");
+    return mf_no_memory(0, "the record of an import");
 }
 
 /* ---- recording ---- */

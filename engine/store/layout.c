@@ -46,7 +46,8 @@ mf_status mf__layout_rows(const int64_t *offsets, int64_t rows, mf__layout *layo
     size_t total = (size_t)offsets[rows];
     size_t *cuts = malloc(((size_t)rows + total / MF__PIECE + 2) * sizeof *cuts);
     if (!cuts)
-        return mf_fail(MF_NO_MEMORY, "no memory for the rows of an array");
+        return mf_no_memory(((size_t)rows + total / MF__PIECE + 2) * sizeof *cuts,
+                            "the rows of an array");
     *layout = (mf__layout){.element = 1, .bytes = total, .cuts = cuts};
     size_t begin = 0, count = 0; /* of the piece that is being filled */
     for (int64_t i = 0; i < rows; i++) {

@@ -116,7 +116,7 @@ static mf_status read_brick(const reading *o, mf__reader *r, mf__scratch *scratc
     mf__layout_piece(o->layout, i, &piece);
     uint8_t *bytes = mf__scratch_get(scratch, 0, piece.bytes);
     if (!bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory for a chunk of data");
+        return mf_no_memory(0, "a chunk of data");
     MF_TRY(read_piece(o, r, scratch, i, &piece, bytes));
     for (int k = 0; k < 3; k++) {
         lo[k] = piece.lo[k] > o->lo[k] ? piece.lo[k] : o->lo[k];
@@ -333,7 +333,7 @@ static mf_status read_shared(lazy *l, const reading *o, mf__reader *r, mf__scrat
     mf__layout_piece(o->layout, i, &piece);
     uint8_t *bytes = malloc(piece.bytes);
     if (!bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory for a chunk of data");
+        return mf_no_memory(piece.bytes, "a chunk of data");
     mf_status status = read_piece(o, r, scratch, i, &piece, bytes);
     if (status) {
         free(bytes);
@@ -372,7 +372,7 @@ static mf_status get_row(void *self, size_t index, int64_t row, uint8_t **bytes,
         return MF_OK;
     uint8_t *dst = malloc(end - begin);
     if (!dst)
-        return mf_fail(MF_NO_MEMORY, "no memory for a row of an array");
+        return mf_no_memory(end - begin, "a row of an array");
     reading o = {
         .lazy = l, .index = index, .layout = &g->layout, .digests = l->arrays[index].row_digests};
     mf__scratch scratch = {0};
@@ -419,7 +419,7 @@ static mf_status fill(lazy *l, size_t size, mf_artifact *a)
         mf_artifact_array_info(a, i, &info);
         good = (l->names[i] = strdup(info.name)) != NULL;
     }
-    return good ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+    return good ? MF_OK : mf_no_memory(0, "an artifact");
 }
 
 mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
@@ -429,7 +429,7 @@ mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t 
     *artifact = NULL;
     if (!l) {
         free(record);
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     }
     l->store = mf__store_ref(store);
     l->record = record;

@@ -10,7 +10,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a list of artifacts");
+    return mf_no_memory(0, "a list of artifacts");
 }
 
 /* ---- artifacts ---- */

@@ -28,7 +28,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to carry a cache");
+    return mf_no_memory(0, "carrying a cache");
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the record of a run");
+    return mf_no_memory(0, "the record of a run");
 }
 
 /* The nodes of a stage: "scan" itself, and what lies between "scan[" and the character behind. In a

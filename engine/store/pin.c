@@ -20,7 +20,7 @@ mf_status mf__lock_open(const char *dir, int *file)
 {
     char *path;
     if (asprintf(&path, "%s/lock", dir) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+        return mf_no_memory(0, "opening a cache");
     *file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     mf_status status =
         *file >= 0 ? MF_OK
@@ -138,7 +138,7 @@ mf_status mf__lock_alone(int file, const char *dir)
 {
     char *path;
     if (asprintf(&path, "%s/lock", dir) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to lock a cache");
+        return mf_no_memory(0, "locking a cache");
     mf_status status = lock_alone(file, dir, path);
     free(path);
     return status;

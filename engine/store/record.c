@@ -120,7 +120,7 @@ void mf__record_digests(mf__buffer *b, const uint8_t *digests, size_t count)
 static mf_status broken(const mf__cursor *c)
 {
     if (c->short_of_memory)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     return mf_fail(MF_CORRUPT, "the record of an artifact is damaged");
 }
 
@@ -129,7 +129,7 @@ static mf_status take_reals(mf__cursor *c, const char *name, mf_artifact *a)
     size_t count = mf__take_count(c, 8);
     double *values = malloc((count ? count : 1) * sizeof *values);
     if (!values)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     for (size_t i = 0; i < count; i++) {
         int64_t bits = mf__take_int(c);
         memcpy(&values[i], &bits, sizeof bits);
@@ -231,7 +231,7 @@ static mf_status take_arrays(mf__cursor *c, mf_artifact *a, mf__record_array **a
     size_t n = mf__take_count(c, LEAST_ARRAY);
     mf__record_array *r = calloc(n ? n : 1, sizeof *r);
     if (!r)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     mf_status status = MF_OK;
     char *last = NULL;
     for (size_t i = 0; i < n && !status; i++) {

@@ -46,7 +46,7 @@ static mf_status keep(void *self, const mf__finding *finding)
     findings *f = self;
     kept *grown = mf_list_more(f->items, f->count, sizeof *grown);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory to repair a cache");
+        return mf_no_memory(0, "repairing a cache");
     f->items = grown;
     kept *k = &f->items[f->count++];
     *k = (kept){finding->kind, finding->file, NULL, finding->num, finding->digest != NULL, {0}};
@@ -55,7 +55,7 @@ static mf_status keep(void *self, const mf__finding *finding)
     if (f->tell)
         f->tell(f->self, &finding->damage);
     if (finding->text && !(k->text = strdup(finding->text)))
-        return mf_fail(MF_NO_MEMORY, "no memory to repair a cache");
+        return mf_no_memory(0, "repairing a cache");
     return MF_OK;
 }
 
@@ -99,7 +99,7 @@ static mf_status drop_dangling(mf__connection *c, const char *table)
                      (const char *)sqlite3_column_text(s, 0),
                      (const char *)sqlite3_column_text(s, 1)) < 0) {
             sqlite3_reset(s);
-            return mf_fail(MF_NO_MEMORY, "no memory to repair a cache");
+            return mf_no_memory(0, "repairing a cache");
         }
         status = mf__script(c, sql);
         free(sql);

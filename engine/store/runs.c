@@ -23,7 +23,7 @@ const char *mf_outcome_text(mf_outcome outcome)
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the record of a run");
+    return mf_no_memory(0, "the record of a run");
 }
 
 /* ---- writing ---- */

@@ -23,7 +23,7 @@ typedef struct salvage {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to save a cache");
+    return mf_no_memory(0, "saving a cache");
 }
 
 /* A text from the only column of the only row, for free(); NULL where there is none. */

@@ -14,7 +14,7 @@ static mf_status end(mf__buffer *b, uint8_t sum[MF_DIGEST_BYTES])
     if (!failed)
         mf_digest_bytes(b->bytes, b->size, sum);
     free(b->bytes);
-    return failed ? mf_fail(MF_NO_MEMORY, "no memory for the sum of a row") : MF_OK;
+    return failed ? mf_no_memory(0, "the sum of a row") : MF_OK;
 }
 
 static void add_real(mf__buffer *b, double value)
@@ -48,7 +48,7 @@ mf_status mf__sum_action(const mf_action *a, const uint8_t key[MF_DIGEST_BYTES],
     if (a->output_count > 16)
         order = malloc(a->output_count * sizeof *order);
     if (!order)
-        return mf_fail(MF_NO_MEMORY, "no memory for the sum of a row");
+        return mf_no_memory(a->output_count * sizeof *order, "the sum of a row");
     for (size_t i = 0; i < a->output_count; i++)
         order[i] = &a->outputs[i];
     qsort(order, a->output_count, sizeof *order, by_port);

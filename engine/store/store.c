@@ -33,7 +33,7 @@ static mf_status reader_new(mf_store *store, mf__reader **reader)
 {
     mf__reader *r = calloc(1, sizeof *r);
     if (!r)
-        return mf_fail(MF_NO_MEMORY, "no memory to read '%s'", store->index_path);
+        return mf_no_memory(sizeof *r, "reading '%s'", store->index_path);
     mf_status status = mf__connection_open(store->index_path, store->access, &r->index);
     if (!status) /* it has no WAL: what can be read can be looked at */
         status = mf__connection_open(
@@ -136,7 +136,7 @@ static mf_status make_folder(const char *dir, bool *made)
 {
     char *path = strdup(dir);
     if (!path)
-        return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+        return mf_no_memory(0, "opening a cache");
     int failed = 0;
     for (char *p = path + 1;; p++)
         if (*p == '/' || !*p) {
@@ -291,7 +291,7 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
     mf_store *s = calloc(1, sizeof *s);
     *store = NULL;
     if (!s)
-        return mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+        return mf_no_memory(0, "opening a cache");
     s->refs = 1;
     s->mode = mode;
     s->access = MF__READ;
@@ -305,13 +305,13 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
     pthread_cond_init(&s->done, NULL);
     mf_status status = MF_OK;
     if (!(s->dir = strdup(dir)))
-        status = mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+        status = mf_no_memory(0, "opening a cache");
     else if (asprintf(&s->index_path, "%s/cache.db", dir) < 0)
         s->index_path = NULL;
     else if (asprintf(&s->chunks_path, "%s/chunks.db", dir) < 0)
         s->chunks_path = NULL;
     if (!status && (!s->index_path || !s->chunks_path))
-        status = mf_fail(MF_NO_MEMORY, "no memory to open a cache");
+        status = mf_no_memory(0, "opening a cache");
     if (!status)
         status = mode == MF_STORE_WRITE ? open_writing(s) : open_reading(s);
     if (status)

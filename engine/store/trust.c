@@ -30,7 +30,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the list of trusted caches");
+    return mf_no_memory(0, "the list of trusted caches");
 }
 
 void mf_trusted_free(mf_trusted *list, size_t count)

@@ -26,7 +26,7 @@ static mf_status tell(mf__check *k, mf__finding *f, const char *means, const cha
     int size = vasprintf(&what, format, args);
     va_end(args);
     if (size < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+        return mf_no_memory(0, "checking a cache");
     f->damage = (mf_damage){what, means, false};
     k->result->damages++;
     mf_status status = k->tell(k->self, f);
@@ -410,7 +410,7 @@ static mf_status difference(const mf_action *here, const mf_action *other, char 
     if (size >= 0)
         return MF_OK;
     *text = NULL;
-    return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+    return mf_no_memory(0, "checking a cache");
 }
 
 static mf_status tell_conflict(mf__check *k, const mf_action *here, const mf_action *other,
@@ -425,7 +425,7 @@ static mf_status tell_conflict(mf__check *k, const mf_action *here, const mf_act
                         other->key, file && *file ? file : "a file that is not known", text);
     free(text);
     if (size < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+        return mf_no_memory(0, "checking a cache");
     f.damage = (mf_damage){
         what, here->import ? "the first import is used" : "the local result is used", true};
     k->result->conflicts++;
@@ -442,7 +442,7 @@ static mf_status import_file(mf__connection *c, int64_t num, char **file)
     MF_TRY(mf__step(c, s, &row));
     *file = row ? strdup((const char *)sqlite3_column_text(s, 0)) : NULL;
     sqlite3_reset(s);
-    return row && !*file ? mf_fail(MF_NO_MEMORY, "no memory to check a cache") : MF_OK;
+    return row && !*file ? mf_no_memory(0, "checking a cache") : MF_OK;
 }
 
 static mf_status check_key_conflicts(mf__check *k, sqlite3_stmt *s)
@@ -580,7 +580,7 @@ mf_status mf__paths(const char *dir, char **index, char **chunks)
     if (asprintf(chunks, "%s/chunks.db", dir) < 0)
         *chunks = NULL;
     if (!*index || !*chunks)
-        return mf_fail(MF_NO_MEMORY, "no memory to check a cache");
+        return mf_no_memory(0, "checking a cache");
     MF_TRY(mf_trust_check(dir));
     MF_TRY(mf__folder_check(dir));
     if (!mf__file_empty(*index, "") || !mf__file_empty(*chunks, ""))

@@ -170,7 +170,7 @@ mf_status mf__submit(mf_store *store, const mf__job *job)
     if (!copy) {
         if (job->free)
             job->free(job->arg);
-        return mf_fail(MF_NO_MEMORY, "no memory to write '%s'", store->dir);
+        return mf_no_memory(sizeof *copy, "writing '%s'", store->dir);
     }
     *copy = *job;
     copy->next = NULL;

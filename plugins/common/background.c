@@ -99,7 +99,7 @@ static mf_status is_ct_air(const search *s, int64_t size, bool *air, bool *doubt
         return MF_OK;
     float *values = malloc((size_t)size * sizeof *values);
     if (!values)
-        return mf_fail(MF_NO_MEMORY, "no memory for a region of air");
+        return mf_no_memory((size_t)size * sizeof *values, "a region of air");
     for (int64_t k = 0; k < size; k++)
         if (!isnan(s->some[s->number[k]]))
             values[inner++] = mean_about(s, s->number[k]);
@@ -155,7 +155,8 @@ static mf_status commonest(const search *s, float *value, bool *any)
     int64_t count = 0, most = 0;
     float *face = malloc((size_t)(2 * (n[0] * n[1] + n[0] * n[2] + n[1] * n[2])) * sizeof *face);
     if (!face)
-        return mf_fail(MF_NO_MEMORY, "no memory for the faces of a volume");
+        return mf_no_memory((size_t)(2 * (n[0] * n[1] + n[0] * n[2] + n[1] * n[2])) * sizeof *face,
+                            "the faces of a volume");
     for (int64_t i = 0; i < s->voxels; i++) {
         const int64_t x = i % n[2], y = i / n[2] % n[1], z = i / (n[1] * n[2]);
         const int faces =
@@ -474,7 +475,7 @@ static mf_status smooth(const search *s, float **means)
 {
     *means = malloc((size_t)s->voxels * sizeof **means);
     if (!*means)
-        return mf_fail(MF_NO_MEMORY, "no memory for a smoothed volume");
+        return mf_no_memory(0, "a smoothed volume");
     for (int64_t i = 0; i < s->voxels; i++)
         (*means)[i] = mean_about(s, i);
     return MF_OK;
@@ -527,8 +528,7 @@ static mf_status find_air(search *s, double threshold, mf_background *found)
     longest = longest > n[2] ? longest : n[2];
     int32_t *line = malloc((size_t)(longest + 1) * sizeof *line);
     s->some = malloc((size_t)s->voxels * sizeof *s->some);
-    mf_status status =
-        line && s->some ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the search for air");
+    mf_status status = line && s->some ? MF_OK : mf_no_memory(0, "the search for air");
     if (!status)
         status = found->modality == MF_MODALITY_CT ? find_ct_air(s, threshold, line, found)
                                                    : find_mr_air(s, line, found);
@@ -587,8 +587,8 @@ mf_status mf_background_find(const float *voxels, const int64_t shape[3], const 
     }
     s.is = malloc((size_t)s.voxels);
     s.number = malloc((size_t)s.voxels * sizeof *s.number);
-    mf_status status = s.is && s.number ? find(&s, threshold, body, found)
-                                        : mf_fail(MF_NO_MEMORY, "no memory for a body mask");
+    mf_status status =
+        s.is && s.number ? find(&s, threshold, body, found) : mf_no_memory(0, "a body mask");
     free(s.is);
     free(s.number);
     return status;

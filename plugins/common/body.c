@@ -80,7 +80,7 @@ mf_status mf_body_clean(uint8_t *body, const int64_t shape[3], double least_part
         return mf_fail(MF_UNSUPPORTED, "a body mask of over 2^31 voxels");
     int32_t *queue = malloc((size_t)(voxels > 0 ? voxels : 1) * sizeof *queue);
     if (!queue)
-        return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
+        return mf_no_memory(0, "a body mask");
     for (int64_t i = 0; i < voxels; i++)
         body[i] = body[i] ? UNSEEN : OUT;
     for (int64_t i = 0; i < voxels; i++) {

@@ -74,7 +74,7 @@ mf_status mf_percentiles(const float *voxels, int64_t count, const double *perce
 {
     int64_t *upper = calloc(2 * 65536, sizeof *upper), finite = 0;
     if (!upper)
-        return mf_fail(MF_NO_MEMORY, "no memory for percentiles");
+        return mf_no_memory(0, "percentiles");
     for (int64_t i = 0; i < count; i++)
         if (isfinite(voxels[i])) {
             upper[rank_key(voxels[i]) >> 16]++;

@@ -9,7 +9,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for resampling");
+    return mf_no_memory(0, "resampling");
 }
 
 mf_status mf_resample_grid(const mf_grid *from, const double spacing[3], mf_grid *to)

@@ -157,7 +157,7 @@ static mf_status spawn_supervisor(child *c, char *const *words, const char *fold
     if (!arguments || !program) {
         free(arguments);
         free(program);
-        return mf_fail(MF_NO_MEMORY, "no memory for a command");
+        return mf_no_memory(0, "a command");
     }
     arguments[0] = (char *)SUPERVISOR;
     arguments[1] = (char *)folder;
@@ -349,7 +349,7 @@ static mf_status failure(const child *c)
     mf_status status;
 
     if (!out)
-        return mf_fail(MF_NO_MEMORY, "no memory for an error");
+        return mf_no_memory(0, "an error");
     if (!c->ended)
         fprintf(out, "the supervisor of '%s' was killed, and so was the command", c->name);
     else if (WIFSIGNALED(c->how))

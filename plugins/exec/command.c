@@ -37,7 +37,7 @@ const exec_port exec_outputs[] = {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a command");
+    return mf_no_memory(0, "a command");
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ typedef struct call {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a command");
+    return mf_no_memory(0, "a command");
 }
 
 /* ---- the folder ------------------------------------------------------------------------------ */

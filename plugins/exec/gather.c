@@ -28,7 +28,7 @@ typedef struct element {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the names of files");
+    return mf_no_memory(0, "the names of files");
 }
 
 /* ---- one element ------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ static mf_status check_port(const char *folder, const exec_port *port, const cha
         int n = (int)strcspn(s, " ");
         char *path;
         if (asprintf(&path, "%s/%s%.*s", folder, port->name, n, s) < 0)
-            return mf_fail(MF_NO_MEMORY, "no memory for a command");
+            return mf_no_memory(0, "a command");
         mf_status status = check_output(path, port, limit);
         free(path);
         MF_TRY(status);

@@ -18,7 +18,7 @@ typedef struct fields {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a table");
+    return mf_no_memory(0, "a table");
 }
 
 static mf_status add(fields *f, char *text)

@@ -46,7 +46,7 @@ static mf_status add(const mf_array *wide, const found *f, int32_t label, mf_mas
     }
     uint8_t *dense = malloc((size_t)bytes), *d = dense;
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for the mask of label %d", label);
+        return mf_no_memory(0, "the mask of label %d", label);
     for (int64_t z = m.lo[0]; z < m.hi[0]; z++)
         for (int64_t y = m.lo[1]; y < m.hi[1]; y++) {
             const int32_t *row = (const int32_t *)wide->data + (z * n[1] + y) * n[2];
@@ -99,7 +99,7 @@ mf_status masks_of_labels(const mf_array *voxels, const mf_grid *grid, int64_t m
             : mf_artifact_new("masks", &masks);
     if (!status) {
         f = malloc(((size_t)most + 1) * sizeof *f);
-        status = f ? mf_masks_begin(grid, &builder) : mf_fail(MF_NO_MEMORY, "no memory for labels");
+        status = f ? mf_masks_begin(grid, &builder) : mf_no_memory(0, "labels");
     }
     if (!status) {
         status = build(wide, grid, min_voxels, most, f, builder, masks);

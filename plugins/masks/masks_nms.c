@@ -35,7 +35,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     (void)session;
     const mf_artifact **sources = calloc(n + 1, sizeof(*sources));
     if (!sources)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of sources");
+        return mf_no_memory((size_t)(n + 1) * sizeof(*sources), "a list of sources");
     mf_status status = MF_OK;
     for (size_t i = 0; i < n && !status; i++)
         status = mf_in_item(t, "masks", i, &sources[i]);

@@ -33,7 +33,7 @@ static mf_status dense_mask(const candidate *c, mf_mask *m, uint8_t **dense)
             return mf_fail(MF_CORRUPT, "mask %lld has an impossible box", (long long)c->index);
     *dense = malloc(bytes ? bytes : 1);
     if (!*dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)c->index);
+        return mf_no_memory(0, "mask %lld", (long long)c->index);
     mf_status status = mf_masks_crop(c->source, c->index, m->lo, m->hi, *dense);
     if (status) {
         free(*dense);
@@ -53,7 +53,7 @@ static mf_status pool_mask(const mf_mask *m, const uint8_t *dense, int64_t by, p
     int64_t words = (p->hi[0] - p->lo[0]) * rows * width;
     p->words = calloc((size_t)words, sizeof *p->words);
     if (!p->words)
-        return mf_fail(MF_NO_MEMORY, "no memory for a pooled mask");
+        return mf_no_memory((size_t)words * sizeof *p->words, "a pooled mask");
     for (int64_t z = m->lo[0]; z < m->hi[0]; z++)
         for (int64_t y = m->lo[1]; y < m->hi[1]; y++) {
             uint64_t *row = p->words + ((z / by - p->lo[0]) * rows + y / by - p->lo[1]) * width;
@@ -112,7 +112,7 @@ static mf_status collect(const mf_artifact *const *sources, size_t count, candid
         *n += mf_masks_count(sources[i]);
     *list = calloc((size_t)*n + 1, sizeof **list);
     if (!*list)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of %lld masks", (long long)*n);
+        return mf_no_memory(0, "a list of %lld masks", (long long)*n);
     int64_t at = 0;
     for (size_t i = 0; i < count; i++)
         for (int64_t k = 0; k < mf_masks_count(sources[i]); k++, at++) {
@@ -198,8 +198,7 @@ mf_status nms_apply(const mf_artifact *const *sources, size_t count, const nms_o
     mf_status status = collect(sources, count, &list, &counts->given);
     if (!status) {
         kept = calloc((size_t)counts->given + 1, sizeof *kept);
-        status = kept ? mf_masks_begin(&grid, &builder)
-                      : mf_fail(MF_NO_MEMORY, "no memory for pooled masks");
+        status = kept ? mf_masks_begin(&grid, &builder) : mf_no_memory(0, "pooled masks");
     }
     if (!status)
         status = choose(list, o, builder, kept, counts);

@@ -45,8 +45,7 @@ mf_status mf_largest_component(uint16_t *labels, const int64_t size[3])
     int64_t *best = calloc(65536, sizeof *best), *start = calloc(65536, sizeof *start);
     mf_status status = MF_OK;
     if (!f.seen || !f.stack || !best || !start) {
-        status =
-            mf_fail(MF_NO_MEMORY, "no memory for components of %lld voxels", (long long)f.voxels);
+        status = mf_no_memory(0, "components of %lld voxels", (long long)f.voxels);
     } else {
         for (int64_t v = 0; v < f.voxels; v++) {
             if (!labels[v] || f.seen[v])

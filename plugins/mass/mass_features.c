@@ -97,8 +97,7 @@ static mf_status fill(mf_predictor *predictor, const features_params *o, const m
     mf_array *values;
     float *image = malloc((size_t)(sites * 4096) * sizeof *image);
     float *raw = malloc((size_t)(sites * c) * sizeof *raw); /* channels last */
-    mf_status status = image && raw ? see(volume, o, image)
-                                    : mf_fail(MF_NO_MEMORY, "no memory for a box of the scan");
+    mf_status status = image && raw ? see(volume, o, image) : mf_no_memory(0, "a box of the scan");
     if (!status)
         status = mf_predictor_features(predictor, image, raw);
     if (!status)

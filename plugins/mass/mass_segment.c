@@ -115,7 +115,7 @@ static mf_status choose_labels(work *w, size_t references)
 {
     bool *there = calloc(65536, sizeof *there);
     if (!there)
-        return mf_fail(MF_NO_MEMORY, "no memory for labels");
+        return mf_no_memory(65536 * sizeof *there, "labels");
     for (size_t i = 0; i < w->o->labels.count; i++)
         there[w->o->labels.v[i]] = true;
     mf_status status = MF_OK;
@@ -194,8 +194,8 @@ static mf_status embed_reference(work *w, size_t index, float *image, uint8_t *m
     MF_TRY(mf_in_item(w->task, "references", index, &volume));
     MF_TRY(mf_scan_read(volume, &w->settings, &grid, &voxels, &modality));
     uint16_t *here = calloc((size_t)mf_grid_voxels(&grid), sizeof *here);
-    mf_status status = here ? read_labels(w, index, &labels_grid, &labels)
-                            : mf_fail(MF_NO_MEMORY, "no memory for labels");
+    mf_status status =
+        here ? read_labels(w, index, &labels_grid, &labels) : mf_no_memory(0, "labels");
     if (!status) {
         status = mf_within(mf_resample_nearest(&labels_grid, labels->data, &grid, here, 2),
                            "its labels");
@@ -228,8 +228,7 @@ static mf_status embed(work *w)
     w->seen = calloc((size_t)w->count, sizeof *w->seen);
     float *image = malloc(count * sizeof *image);
     uint8_t *mask = malloc(count * sizeof(uint16_t));
-    mf_status status =
-        w->seen && image && mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a crop");
+    mf_status status = w->seen && image && mask ? MF_OK : mf_no_memory(0, "a crop");
     for (size_t i = 0; i < references && !status; i++)
         status = mf_within(embed_reference(w, i, image, mask), "reference %zu (%s)", i,
                            mf_in_case(w->task, "references", i));
@@ -273,7 +272,7 @@ static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t
     mf_status status =
         *labels && probability
             ? mf_normalize_voxels(voxels, count, modality, &w->settings.normalize, NULL)
-            : mf_fail(MF_NO_MEMORY, "no memory for %lld probability maps", (long long)w->count);
+            : mf_no_memory(0, "%lld probability maps", (long long)w->count);
     if (!status)
         status = mf_predictor_segment(w->predictor, voxels, size, &w->priors, w->o->overlap, step,
                                       w->task, probability);
@@ -335,7 +334,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const segment_params *o = p;
     work *w = calloc(1, sizeof *w);
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to segment");
+        return mf_no_memory(sizeof *w, "segmenting");
     w->task = t;
     w->o = o;
     w->predictor = session;

@@ -366,14 +366,13 @@ static mf_status run(mf_task *task, const void *p, void *session)
     (void)session;
     trainer *t = calloc(1, sizeof *t);
     if (!t)
-        return mf_fail(MF_NO_MEMORY, "no memory for a trainer");
+        return mf_no_memory(sizeof *t, "a trainer");
     t->task = task;
     t->o = p;
     t->last = t->o->stop_at >= 0 ? t->o->stop_at : t->o->steps;
     t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
-    mf_status status = t->rows
-                           ? mf_task_queue(task, &queue)
-                           : mf_fail(MF_NO_MEMORY, "no memory for %lld steps", (long long)t->last);
+    mf_status status =
+        t->rows ? mf_task_queue(task, &queue) : mf_no_memory(0, "%lld steps", (long long)t->last);
     if (!status)
         status = start(t, mf_queue_device(queue));
     if (!status)

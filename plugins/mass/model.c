@@ -126,7 +126,7 @@ mf_status mf_model_draw(mf_weights *w, uint64_t seed)
         draw_kind kind = rule(w, &info, &bound);
         float *values = calloc((size_t)info.count, sizeof *values);
         if (!values)
-            return mf_fail(MF_NO_MEMORY, "no memory for %s", info.name);
+            return mf_no_memory((size_t)info.count * sizeof *values, "%s", info.name);
         mf_random_seed(&random, seed, info.name, 0); /* by name: one weight never moves another */
         for (int64_t n = 0; n < info.count && kind != DRAW_NOTHING; n++)
             values[n] = kind == DRAW_ONES     ? 1

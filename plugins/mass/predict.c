@@ -28,7 +28,7 @@ mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t
     MF_TRY(mf_iris_check_crop(crop, iris.positions));
     mf_predictor *p = calloc(1, sizeof *p);
     if (!p)
-        return mf_fail(MF_NO_MEMORY, "no memory for a model");
+        return mf_no_memory(sizeof *p, "a model");
     p->iris = iris;
     memcpy(p->crop, crop, sizeof p->crop);
     mf_status status = mf_weights_new(device, &p->weights);
@@ -81,7 +81,8 @@ mf_status mf_priors_make(const mf_iris *iris, int64_t k, mf_priors *priors)
         priors->level[i] = calloc((size_t)(k * prior_size(iris, i)), sizeof(float));
         if (!priors->level[i]) {
             mf_priors_clear(priors);
-            return mf_fail(MF_NO_MEMORY, "no memory for task embeddings");
+            return mf_no_memory((size_t)(k * prior_size(iris, i)) * sizeof(float),
+                                "task embeddings");
         }
     }
     return MF_OK;

@@ -57,7 +57,7 @@ static mf_status allocate(trainer *t, const mf_probe_set *train)
     t->weight = calloc((size_t)o->batch, sizeof *t->weight);
     t->class_weight = calloc((size_t)o->head.classes, sizeof *t->class_weight);
     if (!t->order || !t->x || !t->drop || !t->target || !t->weight || !t->class_weight)
-        return mf_fail(MF_NO_MEMORY, "no memory for a batch of %lld cases", (long long)o->batch);
+        return mf_no_memory(0, "a batch of %lld cases", (long long)o->batch);
     for (int64_t i = 0; i < train->n; i++) {
         t->order[i] = i;
         t->class_weight[train->truth[i]]++;
@@ -269,7 +269,7 @@ static mf_status predict_all(trainer *t, const mf_probe_set *test, double *proba
     const mf_probe *o = t->o;
     int64_t classes = o->head.classes;
     float *logits = calloc((size_t)(o->batch * classes), sizeof *logits);
-    mf_status status = logits ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for logits");
+    mf_status status = logits ? MF_OK : mf_no_memory(0, "logits");
     for (int64_t first = 0; first < test->n && !status; first += o->batch) {
         int64_t n = test->n - first < o->batch ? test->n - first : o->batch;
         memcpy(t->x, test->x + first * case_size(o), sizeof(float) * (size_t)(n * case_size(o)));

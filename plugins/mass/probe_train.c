@@ -114,7 +114,7 @@ static mf_status collect_classes(mf_task *t, const char *target, classes *c)
         if (c->count == MOST_CLASSES)
             return mf_fail(MF_INVALID, "'%s' has more than %d values", target, MOST_CLASSES);
         if (!(c->name[c->count] = strdup(text)))
-            return mf_fail(MF_NO_MEMORY, "no memory for a class");
+            return mf_no_memory(0, "a class");
         c->count++;
     }
     if (c->count < 2)
@@ -166,7 +166,7 @@ static mf_status add_case(work *w, const mf_array *values, mf_probe_set *s, size
         if (mf_size_mul((size_t)s->n * sizeof(float), (size_t)(w->sites * c), &bytes))
             s->x = malloc(bytes);
         if (!s->x)
-            return mf_fail(MF_NO_MEMORY, "no memory for %lld feature maps", (long long)s->n);
+            return mf_no_memory(bytes, "%lld feature maps", (long long)s->n);
     }
     float *to = s->x + (int64_t)i * w->sites * c;
     const float *from = values->data;
@@ -205,7 +205,7 @@ static mf_status read_set(work *w, const char *port, mf_probe_set *s)
     s->n = (int64_t)n;
     s->truth = calloc(n, sizeof *s->truth);
     if (!s->truth)
-        return mf_fail(MF_NO_MEMORY, "no memory for %zu cases", n);
+        return mf_no_memory((size_t)n * sizeof *s->truth, "%zu cases", n);
     for (size_t i = 0; i < n; i++)
         MF_TRY(mf_within(read_case(w, port, s, i), "%s case '%s'", port,
                          mf_in_case(w->task, port, i)));
@@ -227,7 +227,7 @@ static mf_status standardize(work *w)
     w->mean = calloc((size_t)c, sizeof *w->mean);
     w->scale = calloc((size_t)c, sizeof *w->scale);
     if (!w->mean || !w->scale)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld channels", (long long)c);
+        return mf_no_memory(0, "%lld channels", (long long)c);
     for (int64_t k = 0; k < c; k++) {
         double sum = 0, squares = 0;
         for (int64_t i = 0; i < rows; i++)
@@ -467,7 +467,7 @@ static mf_status work_all(work *w)
     MF_TRY(mf_task_queue(w->task, &queue));
     double *probability = calloc((size_t)(w->test.n * w->classes.count), sizeof *probability);
     mf_status status = probability ? mf_weights_new(mf_queue_device(queue), &weights)
-                                   : mf_fail(MF_NO_MEMORY, "no memory for probabilities");
+                                   : mf_no_memory(0, "probabilities");
     if (!status)
         status = judge(w, weights, probability);
     mf_weights_free(weights);

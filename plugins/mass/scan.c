@@ -22,7 +22,7 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
     size_t bytes;
     if (!mf_size_mul((size_t)mf_grid_voxels(grid), sizeof(float), &bytes) ||
         !(*voxels = malloc(bytes)))
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld voxels", (long long)mf_grid_voxels(grid));
+        return mf_no_memory(0, "%lld voxels", (long long)mf_grid_voxels(grid));
     float missing = known && *modality == MF_MODALITY_CT ? (float)settings->normalize.window[0] : 0;
     mf_status status =
         mf_resample_artifact(volume, "voxels", &from, grid, missing, *voxels, &replaced);

@@ -25,7 +25,7 @@ static mf_status add_auc(const double *probability, const int64_t *truth, int64_
 {
     double *score = calloc((size_t)n, sizeof *score), auc, sum = 0;
     bool *positive = calloc((size_t)n, sizeof *positive);
-    mf_status status = score && positive ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for scores");
+    mf_status status = score && positive ? MF_OK : mf_no_memory(0, "scores");
     int64_t first = classes == 2 ? 1 : 0;
     for (int64_t c = first; c < classes && !status; c++) {
         for (int64_t i = 0; i < n; i++) {
@@ -51,7 +51,8 @@ mf_status mf_scores_make(const double *probability, const int64_t *truth, int64_
         return mf_fail(MF_INVALID, "there are no test cases");
     scores->confusion = calloc((size_t)(classes * classes), sizeof(int64_t));
     if (!scores->confusion)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld classes", (long long)classes);
+        return mf_no_memory((size_t)(classes * classes) * sizeof(int64_t), "%lld classes",
+                            (long long)classes);
     mf_status status = add_auc(probability, truth, n, classes, scores);
     if (status) {
         mf_scores_clear(scores);

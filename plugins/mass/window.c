@@ -16,7 +16,7 @@ mf_status mf_window_starts(int64_t size, int64_t window, double overlap, int64_t
     int64_t n = size <= window ? 1 : (size - window + step - 1) / step + 1;
     *starts = malloc((size_t)n * sizeof **starts);
     if (!*starts)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld windows", (long long)n);
+        return mf_no_memory(0, "%lld windows", (long long)n);
     for (int64_t i = 0; i < n; i++)
         (*starts)[i] = i < n - 1 ? i * step : size > window ? size - window : 0;
     *count = n;
@@ -68,7 +68,7 @@ static mf_status prepare(const mf_window *w, const float *image, work *k)
             mf_window_starts(w->size[i], w->window[i], w->overlap, &k->starts[i], &k->counts[i]));
         k->axis[i] = calloc((size_t)w->window[i], sizeof(double));
         if (!k->axis[i])
-            return mf_fail(MF_NO_MEMORY, "no memory for a window");
+            return mf_no_memory((size_t)w->window[i] * sizeof(double), "a window");
         mf_window_gaussian(w->window[i], k->axis[i]);
     }
     size_t voxels = (size_t)volume(k->padded), window = (size_t)volume(w->window), all, some;
@@ -80,8 +80,7 @@ static mf_status prepare(const mf_window *w, const float *image, work *k)
     k->patch = calloc(window, sizeof(float));
     k->fresh = calloc(some, sizeof(float));
     if (!k->image || !k->weight || !k->total || !k->patch || !k->fresh)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld probability maps of %zu voxels",
-                       (long long)w->k, voxels);
+        return mf_no_memory(0, "%lld probability maps of %zu voxels", (long long)w->k, voxels);
     for (int64_t z = 0; z < w->size[0]; z++)
         for (int64_t y = 0; y < w->size[1]; y++)
             memcpy(k->image + (z * k->padded[1] + y) * k->padded[2],

@@ -105,7 +105,7 @@ static mf_status compare(work *w, const char *name, const mf_array *pred, const 
         return MF_OK;
     }
     bool *seen = calloc(MOST_LABELS + 1, 1);
-    mf_status status = seen ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of labels");
+    mf_status status = seen ? MF_OK : mf_no_memory(0, "a list of labels");
     for (int64_t i = 0; i < n && !status; i++)
         for (int k = 0; k < 2; k++) {
             int32_t l = k ? b[i] : a[i];
@@ -230,7 +230,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     (void)session;
     MF_TRY(mf_table_new(columns, &w.table));
     w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
-    mf_status status = w.label ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a summary");
+    mf_status status = w.label ? MF_OK : mf_no_memory(0, "a summary");
     for (size_t i = 0; i < cases && !status; i++) {
         status = mf_cancel_point(t);
         if (!status)

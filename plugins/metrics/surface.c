@@ -56,7 +56,7 @@ mf_status surface_distances(float *squared, const int64_t n[3], const double spa
     if (!room || !place) {
         free(room);
         free(place);
-        return mf_fail(MF_NO_MEMORY, "no memory for a distance transform");
+        return mf_no_memory(0, "a distance transform");
     }
     double *f = room, *d = room + longest, *from = room + 2 * longest;
     for (int a = 2; a >= 0; a--) {
@@ -155,9 +155,7 @@ static mf_status measure_surfaces(const int32_t *a, const int32_t *b, const int6
     uint8_t *touched = malloc((size_t)corners);
     float *room = malloc((size_t)corners * 4 * sizeof *room);
     double *sorted = malloc((size_t)corners * sizeof *sorted), mean[2], p95[2];
-    mf_status status = touched && room && sorted
-                           ? MF_OK
-                           : mf_fail(MF_NO_MEMORY, "no memory for surface distances");
+    mf_status status = touched && room && sorted ? MF_OK : mf_no_memory(0, "surface distances");
     if (!status) {
         float *edge_a = room, *edge_b = room + corners, *to_a = room + 2 * corners,
               *to_b = room + 3 * corners;

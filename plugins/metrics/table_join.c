@@ -194,7 +194,7 @@ static mf_status read_cell(const mf_artifact *a, size_t index, int64_t row, char
     MF_TRY(mf_artifact_read_row(a, array, row, &bytes, &size));
     *text = strndup(bytes ? (const char *)bytes : "", size);
     free(bytes);
-    return *text ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a row of a table");
+    return *text ? MF_OK : mf_no_memory(0, "a row of a table");
 }
 
 /* What tells the table: its case and axes. */
@@ -223,7 +223,7 @@ static mf_status number_cell(const join *j, size_t k, size_t table, double value
     if ((isnan(value) ? asprintf(text, "%s", "") : asprintf(text, "%.0f", value)) >= 0)
         return MF_OK;
     *text = NULL;
-    return mf_fail(MF_NO_MEMORY, "no memory for a row of a table");
+    return mf_no_memory(0, "a row of a table");
 }
 
 static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *const *numbers,
@@ -283,7 +283,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_artifact *table = NULL;
     (void)p, (void)session;
     if (!j)
-        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+        return mf_no_memory(0, "a table");
     j->task = t;
     mf_status status = choose_columns(j);
     if (!status)

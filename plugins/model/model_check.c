@@ -73,8 +73,8 @@ static mf_status check_sam2(const mf_artifact *a)
     mf_tensors t = {.item = calloc(count + 1, sizeof *t.item), .count = count, .sorted = true};
     mf_array *shapes = calloc(count + 1, sizeof *shapes); /* without numbers */
     sam2_config config;
-    mf_status status = t.item && shapes ? sam2_config_of(a, &config)
-                                        : mf_fail(MF_NO_MEMORY, "no memory for a list of tensors");
+    mf_status status =
+        t.item && shapes ? sam2_config_of(a, &config) : mf_no_memory(0, "a list of tensors");
     for (size_t i = 0; i < count && !status; i++) {
         mf_array_info info;
         mf_artifact_array_info(a, i, &info);

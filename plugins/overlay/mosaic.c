@@ -169,7 +169,8 @@ static mf_status tint_mask(canvas *s, int64_t k, int64_t slice, int64_t x0, int6
     int64_t size[3] = {m.hi[2] - m.lo[2], m.hi[1] - m.lo[1], m.hi[0] - m.lo[0]};
     uint8_t *dense = malloc((size_t)(size[0] * size[1] * size[2]));
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for a slice of mask %lld", (long long)k);
+        return mf_no_memory((size_t)(size[0] * size[1] * size[2]), "a slice of mask %lld",
+                            (long long)k);
     mf_status status = mf_masks_crop(s->masks, k, m.lo, m.hi, dense);
     for (int64_t y = 0; y < s->height && !status; y++)
         for (int64_t x = 0; x < s->width; x++) {
@@ -273,7 +274,7 @@ static mf_status layout(canvas *s, int64_t tiles, mf_array **rgb)
     memset((*rgb)->data, 32, (*rgb)->bytes);
     s->rgb = (*rgb)->data;
     s->tile = calloc((size_t)(s->width * s->height), sizeof *s->tile);
-    return s->tile ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a tile");
+    return s->tile ? MF_OK : mf_no_memory(0, "a tile");
 }
 
 typedef struct sized {
@@ -294,8 +295,7 @@ static mf_status choose_masks(canvas *s)
     int64_t n = mf_masks_count(s->masks);
     sized *list = calloc((size_t)n + 1, sizeof *list);
     s->mask = calloc((size_t)n + 1, sizeof *s->mask);
-    mf_status status =
-        list && s->mask ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a list of masks");
+    mf_status status = list && s->mask ? MF_OK : mf_no_memory(0, "a list of masks");
     for (int64_t k = 0; k < n && !status; k++) {
         list[k].index = k;
         status = mf_masks_volume(s->masks, k, &list[k].voxels);
@@ -316,7 +316,7 @@ static mf_status find_held(canvas *s)
     const int64_t slices = s->grid.size[s->cut];
     s->held = calloc((size_t)slices + 1, sizeof *s->held);
     if (!s->held)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+        return mf_no_memory(((size_t)slices + 1) * sizeof *s->held, "a list of slices");
     for (int64_t k = 0; k < mf_masks_count(s->masks); k++) {
         mf_mask m;
         MF_TRY(mf_masks_get(s->masks, k, &m));

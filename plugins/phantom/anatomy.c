@@ -63,7 +63,7 @@ static mf_status field_new(field *f, int n, mf_random *r)
                  .plane = malloc((size_t)(n * n) * sizeof *f->plane),
                  .row = malloc((size_t)n * sizeof *f->row)};
     if (!f->control || !f->plane || !f->row)
-        return mf_fail(MF_NO_MEMORY, "no memory for a field of %d^3 control points", n);
+        return mf_no_memory(0, "a field of %d^3 control points", n);
     for (size_t i = 0; i < count; i++)
         f->control[i] = (float)mf_random_normal(r);
     return MF_OK;
@@ -324,7 +324,7 @@ static mf_status make(const anatomy_options *o, anatomy *a, mf_random *r, mf_arr
     int64_t longest = n[0] > n[1] ? n[0] : n[1], lesion_voxels = 0;
     longest = longest > n[2] ? longest : n[2];
     float *line = malloc((size_t)longest * sizeof *line);
-    mf_status status = line ? anatomy_new(o, r, a) : mf_fail(MF_NO_MEMORY, "no memory for a line");
+    mf_status status = line ? anatomy_new(o, r, a) : mf_no_memory(0, "a line");
     if (!status) {
         fill(o, a, signal->data, labels->data, &lesion_voxels);
         for (int pass = 0; pass < (o->modality == ANATOMY_PET ? 3 : 1); pass++)

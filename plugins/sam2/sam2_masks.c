@@ -266,7 +266,7 @@ static mf_status keep(work *w, const sam2_proposal *t, int axis, int64_t slice)
     sam2_slice_box(axis, slice, lo, hi, found.mask.lo, found.mask.hi);
     uint8_t *dense = malloc((size_t)((hi[0] - lo[0]) * (hi[1] - lo[1])));
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+        return mf_no_memory((size_t)((hi[0] - lo[0]) * (hi[1] - lo[1])), "a mask");
     sam2_patch_crop(&t->patch, lo, hi, hi[1] - lo[1], dense);
     mf_status status = sam2_list_add(&w->list, &found, dense);
     free(dense);
@@ -303,7 +303,7 @@ static mf_status search(work *w, int axis, int64_t slice)
     sam2_stack_size(&w->stack, axis, &h, &width);
     uint8_t *rgb = malloc((size_t)(h * width * 3));
     if (!rgb)
-        return mf_fail(MF_NO_MEMORY, "no memory for a slice");
+        return mf_no_memory((size_t)(h * width * 3), "a slice");
     sam2_stack_slice(&w->stack, axis, slice, rgb);
     const sam2_picture picture = {rgb, h, width, width};
     w->options.min_mask_region_area = area_of(w->o, w->slices, &w->stack, axis, eye.image);
@@ -335,7 +335,7 @@ static mf_status marked(const work *w, const mf_volume *labels, int axis, uint8_
         return MF_OK;
     *has = malloc((size_t)sam2_stack_count(&w->stack, axis));
     if (!*has)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+        return mf_no_memory(0, "a list of slices");
     sam2_project(&labels->grid, labels->voxels->data, axis, *has);
     return MF_OK;
 }
@@ -365,7 +365,7 @@ static mf_status add_axis(work *w, int axis, plan *p)
     mf_status status = sam2_generate_batches(h, width, &w->options, &batches);
     seed *more = status ? NULL : realloc(p->seed, (size_t)(p->count + chosen) * sizeof *more);
     if (!status && !more)
-        status = mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+        status = mf_no_memory(0, "a list of slices");
     if (more)
         p->seed = more;
     for (int64_t i = 0; i < chosen && !status; i++) {
@@ -482,8 +482,7 @@ static mf_status find(work *w)
     w->options.threads = mf_task_threads(w->task);
     const int64_t image = sam2_predictor_config(w->predictor)->image;
     w->input = malloc((size_t)(image * image * 3) * sizeof *w->input);
-    mf_status status =
-        w->input ? make_plan(w, &p) : mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    mf_status status = w->input ? make_plan(w, &p) : mf_no_memory(0, "a picture");
     if (!status)
         status = search_all(w, &p);
     free(p.seed);
@@ -507,7 +506,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     work *w = calloc(1, sizeof *w);
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to search slices");
+        return mf_no_memory(sizeof *w, "searching slices");
     w->task = t;
     w->o = p;
     w->predictor = session;

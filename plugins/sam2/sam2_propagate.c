@@ -94,7 +94,7 @@ static mf_status sort_seeds(work *w)
     w->count = mf_masks_count(w->seeds);
     w->order = calloc((size_t)w->count + 1, sizeof *w->order);
     if (!w->order)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of seeds");
+        return mf_no_memory(((size_t)w->count + 1) * sizeof *w->order, "a list of seeds");
     for (int64_t i = 0; i < w->count; i++) {
         mf_mask m;
         MF_TRY(mf_masks_get(w->seeds, i, &m));
@@ -129,7 +129,7 @@ static mf_status read_seed(const work *w, int64_t index, int64_t image, uint8_t 
     sam2_stack_size(&w->stack, m.seed_axis, &h, &width);
     uint8_t *slice = malloc((size_t)(h * width));
     if (!slice)
-        return mf_fail(MF_NO_MEMORY, "no memory for a seed");
+        return mf_no_memory((size_t)(h * width), "a seed");
     sam2_slice_box(m.seed_axis, m.seed_slice, (int64_t[]){0, 0}, (int64_t[]){h, width}, lo, hi);
     mf_status status = mf_masks_crop(w->seeds, index, lo, hi, slice);
     if (!status)
@@ -146,8 +146,7 @@ static mf_status follow_group(work *w, int64_t first, int64_t n)
     const int64_t image = sam2_predictor_config(f->predictor)->image, pixels = image * image;
     sam2_object *object = calloc((size_t)n, sizeof *object);
     uint8_t *masks = malloc((size_t)(n * pixels));
-    mf_status status =
-        object && masks ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the seeds of a slice");
+    mf_status status = object && masks ? MF_OK : mf_no_memory(0, "the seeds of a slice");
     for (int64_t i = 0; i < n && !status; i++) {
         object[i].mask = masks + i * pixels;
         status = read_seed(w, o[i].index, image, masks + i * pixels, &object[i].score);
@@ -265,7 +264,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const propagate_params *o = p;
     work *w = calloc(1, sizeof *w);
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory for the propagation of seeds");
+        return mf_no_memory(sizeof *w, "the propagation of seeds");
     w->task = t;
     w->o = o;
     w->propagator =

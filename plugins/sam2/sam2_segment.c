@@ -193,12 +193,13 @@ static mf_status find_labels(const work *w, const uint16_t *voxels, shown *list,
     const int64_t slices = sam2_stack_count(&w->stack, w->axis);
     int32_t *number = calloc(65536, sizeof *number);
     if (!number)
-        return mf_fail(MF_NO_MEMORY, "no memory for labels");
+        return mf_no_memory(65536 * sizeof *number, "labels");
     *count = number_labels(voxels, mf_grid_voxels(&w->stack.grid), number, list);
     int64_t *areas = calloc((size_t)(*count * slices) + 1, sizeof *areas);
     if (!areas) {
         free(number);
-        return mf_fail(MF_NO_MEMORY, "no memory for the areas of %lld labels", (long long)*count);
+        return mf_no_memory(((size_t)(*count * slices) + 1) * sizeof *areas,
+                            "the areas of %lld labels", (long long)*count);
     }
     count_areas(w, voxels, number, areas);
     for (int64_t i = 0; i < *count; i++)
@@ -219,7 +220,7 @@ static mf_status read_mask(const work *w, const uint16_t *voxels, const shown *s
     sam2_stack_size(&w->stack, w->axis, &h, &width);
     uint8_t *slice = malloc((size_t)(h * width));
     if (!slice)
-        return mf_fail(MF_NO_MEMORY, "no memory for a slice");
+        return mf_no_memory((size_t)(h * width), "a slice");
     for (int64_t y = 0; y < h; y++)
         for (int64_t x = 0; x < width; x++) {
             sam2_slice_box(w->axis, s->slice, (int64_t[]){y, x}, (int64_t[]){y + 1, x + 1}, at,
@@ -237,8 +238,7 @@ static mf_status follow_slice(work *w, const uint16_t *voxels, const shown *list
     const int64_t pixels = image_of(w) * image_of(w);
     sam2_object *objects = calloc((size_t)n, sizeof *objects);
     uint8_t *masks = malloc((size_t)(n * pixels));
-    mf_status status =
-        objects && masks ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the masks of a slice");
+    mf_status status = objects && masks ? MF_OK : mf_no_memory(0, "the masks of a slice");
     for (int64_t i = 0; i < n && !status; i++) {
         objects[i] = (sam2_object){.mask = masks + i * pixels, .score = 1, .label = list[i].label};
         status = read_mask(w, voxels, list + i, masks + i * pixels);
@@ -266,8 +266,8 @@ static mf_status follow_labels(work *w)
     if (!mf_grid_equal(&labels->grid, &w->stack.grid, 0.01))
         return mf_fail(MF_INVALID, "prompt does not lie on the slices' grid");
     shown *list = calloc(65536, sizeof *list);
-    mf_status status = list ? find_labels(w, labels->voxels->data, list, &count)
-                            : mf_fail(MF_NO_MEMORY, "no memory for labels");
+    mf_status status =
+        list ? find_labels(w, labels->voxels->data, list, &count) : mf_no_memory(0, "labels");
     if (!status && count == 0)
         status = mf_fail(MF_INVALID, "prompt has no label other than 0");
     w->propagator.total = count * (sam2_stack_count(&w->stack, w->axis) - 1);
@@ -333,7 +333,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const segment_params *o = p;
     work *w = calloc(1, sizeof *w);
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to segment");
+        return mf_no_memory(sizeof *w, "segmenting");
     w->task = t;
     w->o = o;
     w->propagator =

@@ -7,7 +7,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for supervoxels");
+    return mf_no_memory(0, "supervoxels");
 }
 
 /* `voxels` voxels in cells of about `size` voxels, as even as whole numbers allow. */

@@ -9,7 +9,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for regions");
+    return mf_no_memory(0, "regions");
 }
 
 bool mf_region_inside(const mf_region *region)

@@ -172,7 +172,7 @@ static mf_status otsu_split(const work *w, int *split)
     const uint16_t *level = w->levels->data;
     int64_t *bins = calloc(MF_SLIC_LEVELS, sizeof *bins);
     if (!bins)
-        return mf_fail(MF_NO_MEMORY, "no memory for a histogram");
+        return mf_no_memory((size_t)MF_SLIC_LEVELS * sizeof *bins, "a histogram");
     for (int64_t i = 0; i < w->voxels; i++)
         bins[level[i]]++;
     *split = mf_otsu(bins, MF_SLIC_LEVELS);
@@ -216,7 +216,7 @@ static mf_status make_body(work *w, const float *voxels)
     }
     w->body = malloc((size_t)w->voxels);
     if (!w->body)
-        return mf_fail(MF_NO_MEMORY, "no memory for a body mask");
+        return mf_no_memory((size_t)w->voxels, "a body mask");
     if (given)
         MF_TRY(given_body(w));
     else if (!strcmp(w->o->body_method, "auto"))
@@ -246,7 +246,7 @@ static mf_status add_region(work *w, const mf_regions *r, int32_t n, double scor
     }
     uint8_t *dense = malloc(voxels), *out = dense;
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+        return mf_no_memory(0, "a mask");
     for (int64_t z = mask.lo[0]; z < mask.hi[0]; z++)
         for (int64_t y = mask.lo[1]; y < mask.hi[1]; y++) {
             const int32_t *line = r->of + (z * r->shape[1] + y) * r->shape[2];
@@ -302,7 +302,7 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
     size_t count = 0;
     double edge;
     choice *choices = malloc((size_t)(r->count > 0 ? r->count : 1) * sizeof *choices);
-    mf_status status = choices ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for masks");
+    mf_status status = choices ? MF_OK : mf_no_memory(0, "masks");
     for (int32_t i = 0; !status && i < r->count; i++) {
         const mf_region *region = r->regions + i;
         if (region->parts > parts[i] && is_wanted(w, r, i, &edge))
@@ -325,8 +325,7 @@ static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64
 static mf_status add_unions(work *w, mf_regions *r, int64_t left)
 {
     int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
-    mf_status status =
-        parts ? add_regions(w, r, parts, &left) : mf_fail(MF_NO_MEMORY, "no memory for masks");
+    mf_status status = parts ? add_regions(w, r, parts, &left) : mf_no_memory(0, "masks");
     int64_t most = (int64_t)(w->o->max_union_fraction * (double)w->body_voxels);
     for (size_t i = 0; !status && i < w->o->merge_thresholds.count; i++) {
         status = mf_regions_join(r, w->o->merge_thresholds.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
@@ -352,7 +351,7 @@ static mf_status one_size(work *w, mf_queue *queue, const mf_module *module, dou
     if (label)
         mf_clusters_labels(&clusters, w->slots->data, label);
     else if (!status)
-        status = mf_fail(MF_NO_MEMORY, "no memory for labels");
+        status = mf_no_memory(0, "labels");
     mf_clusters_free(&clusters);
     if (status)
         return status;

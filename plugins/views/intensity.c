@@ -111,7 +111,7 @@ mf_status mf_intensity_blur(float *voxels, const int64_t size[3], double sigma)
     if (!weight || !line) {
         free(weight);
         free(line);
-        return mf_fail(MF_NO_MEMORY, "no memory to blur");
+        return mf_no_memory(0, "blurring");
     }
     for (int64_t d = -r; d <= r; d++)
         sum += exp(-(double)(d * d) / (2 * sigma * sigma));

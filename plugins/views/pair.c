@@ -8,7 +8,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a pair of views");
+    return mf_no_memory(0, "a pair of views");
 }
 
 static int64_t least(int64_t a, int64_t b)

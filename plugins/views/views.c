@@ -134,7 +134,7 @@ static mf_status pick(const views_params *o, int64_t n, int64_t i, int64_t *samp
     mf_random_seed(&random, (uint64_t)o->seed, "round", (uint64_t)(i / n));
     int64_t *order = calloc((size_t)n, sizeof *order);
     if (!order)
-        return mf_fail(MF_NO_MEMORY, "no memory to shuffle %lld samples", (long long)n);
+        return mf_no_memory((size_t)n * sizeof *order, "shuffling %lld samples", (long long)n);
     for (int64_t j = 0; j < n; j++) { /* Fisher and Yates, inside out */
         int64_t k = mf_random_below(&random, j + 1);
         order[j] = order[k];

@@ -42,7 +42,7 @@ template <typename work> mf_status guarded(const char *path, const char *doing, 
     } catch (const itk::ExceptionObject &e) {
         return translate(path, doing, e.GetDescription());
     } catch (const std::bad_alloc &) {
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its voxels", path);
+        return mf_no_memory(0, "the voxels of %s", path);
     } catch (const std::exception &e) {
         return translate(path, doing, e.what());
     } catch (...) {

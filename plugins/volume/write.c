@@ -77,7 +77,7 @@ static mf_status add_layer(layers *l, const int64_t shape[3])
 {
     mf_array **more = mf_list_more(l->layer, l->count, sizeof *more);
     if (!more)
-        return mf_fail(MF_NO_MEMORY, "no memory for another layer of masks");
+        return mf_no_memory(0, "another layer of masks");
     l->layer = more;
     MF_TRY(mf_array_new(MF_U16, 3, shape, &l->layer[l->count]));
     l->count++;
@@ -114,7 +114,7 @@ static mf_status put_mask(const mf_artifact *a, int64_t k, const int64_t shape[3
         return mf_fail(MF_CORRUPT, "mask %lld has an impossible box", (long long)k);
     uint8_t *dense = malloc(bytes ? bytes : 1);
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for mask %lld", (long long)k);
+        return mf_no_memory(0, "mask %lld", (long long)k);
     mf_status status = mf_masks_crop(a, k, m.lo, m.hi, dense);
     bool done = false;
     for (size_t i = 0; i < l->count && !status && !done; i++)

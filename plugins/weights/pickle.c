@@ -53,7 +53,7 @@ static void *take(pickle *p, size_t size)
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for its pickle");
+    return mf_no_memory(0, "its pickle");
 }
 
 static pickle_value *new_value(pickle *p, pickle_kind kind)

@@ -157,7 +157,7 @@ static mf_status add_stated(header *h, stated **s)
 {
     stated *grown = mf_list_more(h->item, h->count, sizeof *grown);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", h->count + 1);
+        return mf_no_memory(0, "a list of %zu tensors", h->count + 1);
     h->item = grown;
     *s = &h->item[h->count++];
     **s = (stated){0};
@@ -271,7 +271,7 @@ static mf_status read_header(FILE *f, size_t length, header *h, mf_tensors *t)
 {
     h->text = malloc(length + 1);
     if (!h->text)
-        return mf_fail(MF_NO_MEMORY, "no memory for a header of %zu bytes", length);
+        return mf_no_memory(0, "a header of %zu bytes", length);
     if (fread(h->text, 1, length, f) != length)
         return mf_fail(MF_CORRUPT, "the file ends within its header");
     h->text[length] = 0;

@@ -45,7 +45,7 @@ mf_status mf_tensors_add(mf_tensors *t, const char *name, mf_array *array)
     if (!more) {
         free(copy);
         mf_array_unref(array);
-        return mf_fail(MF_NO_MEMORY, "no memory for tensor %s", name);
+        return mf_no_memory(0, "tensor %s", name);
     }
     t->item = more;
     t->item[t->count++] = (mf_tensor){copy, array};
@@ -95,12 +95,12 @@ mf_status mf_tensors_add_note(mf_tensors *t, const char *key, const char *text)
                        "save it with fewer");
     mf_note *more = mf_list_more(t->note, t->notes, sizeof *more);
     if (!more)
-        return mf_fail(MF_NO_MEMORY, "no memory for what a file says of its tensors");
+        return mf_no_memory(0, "what a file says of its tensors");
     t->note = more;
     mf_note *made = &t->note[t->notes++];
     *made = (mf_note){strdup(key), strdup(text)};
     if (!made->key || !made->text)
-        return mf_fail(MF_NO_MEMORY, "no memory for what a file says of its tensors");
+        return mf_no_memory(0, "what a file says of its tensors");
     return MF_OK;
 }
 

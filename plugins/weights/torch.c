@@ -42,7 +42,7 @@ static const char again[] = "copy or download it again";
 
 static mf_status no_name(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a name");
+    return mf_no_memory(0, "a name");
 }
 
 /* ---- the zip --------------------------------------------------------------------------------- */
@@ -122,7 +122,7 @@ static mf_status read_pickle_bytes(checkpoint *c, const zip_stat_t *stat)
     MF_TRY(pickle_check_size((size_t)stat->size));
     uint8_t *bytes = malloc(stat->size ? stat->size : 1);
     if (!bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory for its pickle");
+        return mf_no_memory(0, "its pickle");
     mf_status status = read_entry(c, stat, bytes);
     if (!status)
         status = pickle_read(bytes, stat->size, &c->pickle, &c->root);
@@ -246,7 +246,7 @@ static mf_status read_storage(checkpoint *c, const char *key, uint8_t **bytes, s
     c->storages += *size;
     *bytes = malloc(*size ? *size : 1);
     if (!*bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory for its storage of %zu bytes", *size);
+        return mf_no_memory(0, "its storage of %zu bytes", *size);
     status = read_entry(c, &stat, *bytes);
     if (status) {
         free(*bytes);
@@ -315,7 +315,7 @@ static mf_status want(checkpoint *c, const char *name, const pickle_tensor *p)
     MF_TRY(count_bytes(c, &w));
     wanted *grown = mf_list_more(c->item, c->count, sizeof *grown);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu tensors", c->count + 1);
+        return mf_no_memory(0, "a list of %zu tensors", c->count + 1);
     c->item = grown;
     if (!(w.name = strdup(name)))
         return no_name();

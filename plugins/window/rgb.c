@@ -77,7 +77,7 @@ static mf_status percentiles(const mf_array *voxels, const mf_array *body, const
     float *inside = malloc((size_t)n * sizeof *inside);
     if (!inside) {
         mf_array_unref(real);
-        return mf_fail(MF_NO_MEMORY, "no memory for the voxels of the body");
+        return mf_no_memory((size_t)n * sizeof *inside, "the voxels of the body");
     }
     for (int64_t i = 0; i < n; i++)
         if (b[i])
@@ -136,7 +136,7 @@ static mf_status paint(const mf_array *voxels, double scale, double bounds[3][2]
         step[a] = pixel_step(axis, n, a);
     MF_TRY(mf_array_new(voxels->dtype, 2, shape, &slice));
     uint8_t *table = narrow ? make_table(voxels->dtype == MF_I16, scale, bounds) : NULL;
-    mf_status status = !narrow || table ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a table");
+    mf_status status = !narrow || table ? MF_OK : mf_no_memory(0, "a table");
     for (int64_t z = 0; z < n[0] && !status; z++) {
         memcpy(slice->data, (const char *)voxels->data + (size_t)z * slice->bytes, slice->bytes);
         status = mf_array_convert(slice, narrow ? slice->dtype : MF_F64, &real);

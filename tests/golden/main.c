@@ -248,7 +248,7 @@ static mf_status work(command run, const mf_parity *o, const char *which, char *
 static int report(mf_status status, int code)
 {
     char *text = mf_error_text(status);
-    fprintf(stderr, "parity: %s\n", text ? text : "no memory");
+    fprintf(stderr, "parity: %s\n", text ? text : "out of memory");
     free(text);
     mf_error_free(status);
     return code;

@@ -257,7 +257,7 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
     b->one_hot = calloc((size_t)(b->n * head->classes), sizeof(float));
     b->weight = calloc((size_t)b->n, sizeof(float));
     if (!b->x || !b->one_hot || !b->weight)
-        return mf_fail(MF_NO_MEMORY, "no memory for the features");
+        return mf_no_memory(0, "the features");
     const float *from = b->features->data;
     for (int64_t i = 0; i < b->n; i++) {
         int64_t target = ((const int64_t *)b->target->data)[i];
@@ -345,7 +345,7 @@ static mf_status window_labels(const mf_array *probability, const int64_t *size,
     mf_array *labels;
     int64_t *values = calloc((size_t)k, sizeof *values);
     if (!values)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld labels", (long long)k);
+        return mf_no_memory((size_t)k * sizeof *values, "%lld labels", (long long)k);
     for (int64_t i = 0; i < k; i++)
         values[i] = i + 1;
     mf_status status = mf_tensors_make(out, "labels", MF_U16, 3, size, &labels);

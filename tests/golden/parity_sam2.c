@@ -116,7 +116,7 @@ static mf_status collect_map(run *r, mf_executable *e, const map *m)
 {
     float *raw = calloc((size_t)(m->edge * m->edge * m->channels), sizeof *raw);
     if (!raw)
-        return mf_fail(MF_NO_MEMORY, "no memory for %s", m->name);
+        return mf_no_memory((size_t)(m->edge * m->edge * m->channels) * sizeof *raw, "%s", m->name);
     mf_status status = mf_executable_get(e, m->name, raw);
     if (!status)
         status = copy_map(r, m->name, m->edge, m->channels, raw);
@@ -205,7 +205,7 @@ static mf_status ask(run *r, const sam2_features *f, const sam2_prompts *prompts
     int32_t *first = calloc((size_t)n, sizeof *first);
     mf_status status = a.logits && a.iou && a.object_score && first
                            ? sam2_decode(r->predictor, f, prompts, &a)
-                           : mf_fail(MF_NO_MEMORY, "no memory for masks");
+                           : mf_no_memory(0, "masks");
     if (!status)
         status = answer(r, prompts, prefix, &a, first);
     free(a.logits);
@@ -260,7 +260,7 @@ static mf_status read_prompt(run *r, int n, const int64_t size[2], given *g, sam
         return mf_fail(MF_INVALID, "p%d.points and p%d.labels are not [B,P,2] and [B,P]", n, n);
     g->xy = calloc((size_t)(2 * count + 1), sizeof *g->xy);
     if (!g->xy)
-        return mf_fail(MF_NO_MEMORY, "no memory for prompts");
+        return mf_no_memory((size_t)(2 * count + 1) * sizeof *g->xy, "prompts");
     for (int64_t i = 0; i < 2 * count; i++)
         g->xy[i] =
             ((const float *)g->points->data)[i] / (float)size[1 - i % 2] * (float)r->config.image;
@@ -390,7 +390,7 @@ static mf_status copy_things(run *r, const sam2_proposals *t, int64_t h, int64_t
     MF_TRY(result(r, "point_coords", SHAPE(n, 2), &point));
     uint8_t *dense = calloc((size_t)(h * w), 1);
     if (!dense)
-        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+        return mf_no_memory((size_t)(h * w), "a mask");
     for (int64_t i = 0; i < n; i++) {
         const sam2_proposal *one = &t->item[i];
         sam2_patch_crop(&one->patch, lo, hi, w, dense);
@@ -413,8 +413,7 @@ static mf_status automatic(run *r, const sam2_generate_options *o, const sam2_pi
              .input = calloc((size_t)(r->config.image * r->config.image * 3), sizeof(float))};
     const sam2_eye ways = {&e, r->config.image, look, decode, choose, step};
     sam2_proposals things = {0};
-    mf_status status = e.input ? sam2_generate(&ways, p, o, &things)
-                               : mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    mf_status status = e.input ? sam2_generate(&ways, p, o, &things) : mf_no_memory(0, "a picture");
     if (!status)
         status = copy_things(r, &things, p->h, p->w);
     sam2_proposals_clear(&things);
@@ -433,7 +432,7 @@ static mf_status image_embed(run *r, const sam2_features *f)
     const mf_array *none = mf_tensors_find(&r->weights, "no_mem_embed");
     float *embed = calloc((size_t)(h * h * dim), sizeof *embed);
     if (!embed)
-        return mf_fail(MF_NO_MEMORY, "no memory for features");
+        return mf_no_memory((size_t)(h * h * dim) * sizeof *embed, "features");
     for (int64_t i = 0; i < h * h * dim; i++)
         embed[i] = f->embed[i] + ((const float *)none->data)[i % dim];
     mf_status status = copy_map(r, "image_embed", h, dim, embed);
@@ -450,7 +449,7 @@ static mf_status picture(run *r)
     MF_TRY(mf_parity_input(r->in, "image", MF_U8, 3, &pixels, &s));
     const sam2_picture p = {pixels->data, s[0], s[1], s[1]};
     float *input = calloc((size_t)(image * image * 3), sizeof *input);
-    mf_status status = input ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    mf_status status = input ? MF_OK : mf_no_memory(0, "a picture");
     if (!status && s[2] != 3)
         status = mf_fail(MF_INVALID, "input image is not [H,W,3]");
     if (!status)
@@ -538,7 +537,7 @@ static mf_status masked(run *r, video *v, const char *name, int64_t seed, sam2_t
     int64_t image = r->config.image;
     MF_TRY(mf_parity_input(r->in, name, MF_U8, 2, &mask, &s));
     uint8_t *pixels = calloc((size_t)(image * image), 1);
-    mf_status status = pixels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a mask");
+    mf_status status = pixels ? MF_OK : mf_no_memory(0, "a mask");
     if (!status)
         status = sam2_picture_mask(mask->data, s[0], s[1], image, pixels);
     if (!status)
@@ -556,7 +555,7 @@ static mf_status pointed(run *r, video *v, const char *name, int64_t seed, sam2_
     MF_TRY(mf_parity_input(r->in, name, MF_F32, 2, &points, &s));
     float *xy = calloc((size_t)(2 * s[0]), sizeof *xy);
     int32_t *labels = calloc((size_t)s[0], sizeof *labels);
-    mf_status status = xy && labels ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for points");
+    mf_status status = xy && labels ? MF_OK : mf_no_memory(0, "points");
     if (!status && s[1] != 3)
         status = mf_fail(MF_INVALID, "input %s is not [P,3]", name);
     for (int64_t i = 0; i < s[0] && !status; i++) {
@@ -601,7 +600,7 @@ static mf_status objects(run *r, video *v)
     v->low_res = calloc((size_t)(image * image / 16), sizeof *v->low_res);
     v->pointer = calloc((size_t)r->config.dim, sizeof *v->pointer);
     if (!v->seen || !v->input || !v->low_res || !v->pointer)
-        return mf_fail(MF_NO_MEMORY, "no memory for frames");
+        return mf_no_memory(0, "frames");
     for (size_t i = 0; i < r->in->count; i++)
         if (!strncmp(r->in->item[i].name, "mask_prompt.o", 13) ||
             !strncmp(r->in->item[i].name, "point_prompt.o", 14))

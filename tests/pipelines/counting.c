@@ -435,7 +435,7 @@ static mf_status kernel_open(mf_task *t, const void *p, void **session)
     (void)t, (void)p;
     MF_TRY(note("open", ""));
     *session = malloc(1);
-    return *session ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory");
+    return *session ? MF_OK : mf_no_memory(0, "a session");
 }
 
 static mf_status square(mf_task *t, const kernel_params *o, mf_array *x, mf_artifact *a)

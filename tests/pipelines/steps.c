@@ -139,7 +139,7 @@ static mf_status steps_run(mf_task *t, const void *p, void *session)
 
     (void)session;
     if (!numbers)
-        return mf_fail(MF_NO_MEMORY, "no memory for %lld steps", (long long)last);
+        return mf_no_memory(0, "%lld steps", (long long)last);
     status = go(t, o, last, numbers);
     if (!status)
         status = mf_table_new(columns, &table);

@@ -19,7 +19,7 @@ int main(int argc, char **argv)
     if (!status)
         return EXIT_SUCCESS;
     char *text = mf_error_text(status);
-    fprintf(stderr, "%s\n", text ? text : "no memory");
+    fprintf(stderr, "%s\n", text ? text : "out of memory");
     free(text);
     mf_error_free(status);
     return EXIT_FAILURE;

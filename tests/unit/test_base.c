@@ -30,6 +30,24 @@ START_TEST(error_text_has_place_contexts_and_hint)
 }
 END_TEST
 
+/* One text and one remedy wherever memory of the host runs out. */
+START_TEST(out_of_memory_says_for_what)
+{
+    mf_status status = mf_no_memory(4096, "the header of %s", "a.nii");
+    char *text = mf_error_text(status);
+
+    ck_assert_int_eq(mf_error_code(status), MF_NO_MEMORY);
+    ck_assert_str_eq(text, "out of memory: 4096 bytes for the header of a.nii\n"
+                           "  run fewer stages at once (-j 1), or use a machine with more memory");
+    free(text);
+    mf_error_free(status);
+    status = mf_no_memory(0, "a plan");
+    ck_assert_str_eq(mf_error_message(status), "out of memory for a plan");
+    mf_error_free(status);
+    ck_assert_str_eq(mf_code_text(MF_NO_MEMORY), "out of memory");
+}
+END_TEST
+
 START_TEST(array_refuses_sizes_that_overflow)
 {
     mf_array *a;
@@ -462,6 +480,7 @@ int main(void)
     TCase *tests = tcase_create("base");
     tcase_set_timeout(tests, 60); /* on a busy machine too */
     tcase_add_test(tests, error_text_has_place_contexts_and_hint);
+    tcase_add_test(tests, out_of_memory_says_for_what);
     tcase_add_test(tests, array_refuses_sizes_that_overflow);
     tcase_add_test(tests, arrays_are_aligned);
     tcase_add_test(tests, only_regular_files_are_opened);

@@ -13,7 +13,7 @@ static inline void check(mf_status status)
     if (!status)
         return;
     char *text = mf_error_text(status);
-    fprintf(stderr, "benchmark: %s\n", text ? text : "no memory");
+    fprintf(stderr, "benchmark: %s\n", text ? text : "out of memory");
     exit(1);
 }
 

@@ -105,7 +105,7 @@ static float *noise(size_t count)
         x[i] = (float)((double)(state >> 40) / (1 << 23) - 1.0);
     }
     if (!x)
-        check(mf_fail(MF_NO_MEMORY, "no memory for %zu floats", count));
+        check(mf_no_memory(0, "%zu floats", count));
     return x;
 }
 

@@ -23,7 +23,7 @@ static void *room(size_t count, size_t size)
 {
     void *p = calloc(count, size);
     if (!p)
-        check(mf_fail(MF_NO_MEMORY, "no memory"));
+        check(mf_no_memory(0, "a benchmark"));
     return p;
 }
 

@@ -123,7 +123,7 @@ mf_status args_parse(const command *c, int argc, char **argv, args *a)
     a->operands = calloc((size_t)argc + 1, sizeof *a->operands);
     a->given = calloc((size_t)argc + 1, sizeof *a->given);
     if (!a->operands || !a->given)
-        return mf_fail(MF_NO_MEMORY, "no memory for the command line");
+        return mf_no_memory(0, "the command line");
     for (int i = 0; i < argc; i++) {
         if (!only_operands && !strcmp(argv[i], "--"))
             only_operands = true;
@@ -172,7 +172,7 @@ int command_fail(mf_status status, int code)
 {
     char *text = mf_error_text(status);
 
-    fprintf(stderr, "massflow: error: %s\n", text ? text : "no memory");
+    fprintf(stderr, "massflow: error: %s\n", text ? text : "out of memory");
     free(text);
     mf_error_free(status);
     return code;

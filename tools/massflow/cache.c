@@ -301,7 +301,7 @@ static int graph_keys(const args *a, workspace *w, char (**keys)[MF_HEX_SIZE], s
     }
     mf_plan_free(plan);
     if (!*keys)
-        return command_fail(mf_fail(MF_NO_MEMORY, "no memory to export"), EXIT_FAILED);
+        return command_fail(mf_no_memory(0, "exporting"), EXIT_FAILED);
     if (*count < wanted)
         printf("%zu of %zu nodes are not in the cache: left out\n", wanted - *count, wanted);
     return EXIT_DONE;

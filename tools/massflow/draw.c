@@ -96,7 +96,7 @@ static mf_status find_scan(const mf_registry *registry, mf_plan *plan, size_t no
 
     *scan = NULL;
     if (!queue || !seen)
-        status = mf_fail(MF_NO_MEMORY, "no memory to look for the scan");
+        status = mf_no_memory(0, "looking for the scan");
     else if (plan)
         status = mf_artifact_grid(artifact, &grid);
     if (!status && plan)

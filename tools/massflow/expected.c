@@ -10,7 +10,7 @@ mf_status expected_read(workspace *w, mf_past_times **past)
 
     *past = calloc(count ? count : 1, sizeof **past);
     if (!*past)
-        return mf_fail(MF_NO_MEMORY, "no memory for expected times");
+        return mf_no_memory(0, "expected times");
     for (size_t i = 0; w->store && i < count && !status; i++) {
         const mf_graph_stage *stage = mf_graph_stage_at(w->graph, i);
         status = mf_store_past_times(w->store, w->graph_path, stage->label, stage->stage->name,
@@ -47,7 +47,7 @@ mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots, expe
 
     memset(total, 0, sizeof *total);
     if (!ends)
-        return mf_fail(MF_NO_MEMORY, "no memory for expected times");
+        return mf_no_memory(0, "expected times");
     for (size_t i = 0; i < count; i++) {
         const mf_plan_node *n = mf_plan_at(plan, i);
         const mf_past_times *t = &past[n->node->group];

@@ -12,7 +12,7 @@ static mf_status put_words(const mf_graph *graph, bool dot, FILE *out)
     char *text = dot ? mf_graph_dot(graph) : mf_graph_text(graph);
 
     if (!text)
-        return mf_fail(MF_NO_MEMORY, "no memory for the answer");
+        return mf_no_memory(0, "the answer");
     fputs(text, out);
     free(text);
     return MF_OK;
@@ -87,10 +87,10 @@ static int write_file(const args *a, workspace *w, const char *path)
     int code;
 
     if (!out)
-        return command_fail(mf_fail(MF_NO_MEMORY, "no memory for the graph"), EXIT_FAILED);
+        return command_fail(mf_no_memory(0, "the graph"), EXIT_FAILED);
     code = write_graph(a, w, out);
     if (fclose(out) != 0 && !code)
-        code = command_fail(mf_fail(MF_NO_MEMORY, "no memory for the graph"), EXIT_FAILED);
+        code = command_fail(mf_no_memory(0, "the graph"), EXIT_FAILED);
     if (!code)
         code = workspace_rule(a, w, true, &rule);
     if (!code) {

@@ -9,7 +9,7 @@
 static int put(char *text)
 {
     if (!text)
-        return command_fail(mf_fail(MF_NO_MEMORY, "no memory for the answer"), EXIT_FAILED);
+        return command_fail(mf_no_memory(0, "the answer"), EXIT_FAILED);
     fputs(text, stdout);
     free(text);
     return EXIT_DONE;

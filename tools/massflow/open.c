@@ -31,7 +31,7 @@ static mf_status read_settings(const args *a, mf_setting *settings, char **names
             return mf_fail(MF_INVALID, "--set takes NAME=VALUE, not '%s'", text);
         names[i] = strndup(text, (size_t)(sign - text));
         if (!names[i])
-            return mf_fail(MF_NO_MEMORY, "no memory for the command line");
+            return mf_no_memory(0, "the command line");
         settings[i].name = names[i];
         settings[i].value = sign + 1;
     }
@@ -49,7 +49,7 @@ static mf_status load(const args *a, const mf_registry *registry, mf_diagnostics
     if (settings && names)
         status = read_settings(a, settings, names, count);
     else
-        status = mf_fail(MF_NO_MEMORY, "no memory for the command line");
+        status = mf_no_memory(0, "the command line");
     if (!status)
         status = mf_graph_load(args_at(a, 0), registry, settings, count, d, graph);
     for (size_t i = 0; names && i < count; i++)

@@ -55,7 +55,7 @@ int past_open(const args *a, past *p)
     if (dir)
         status = mf_store_open(dir, MF_STORE_READ, &p->store);
     else
-        status = mf_fail(MF_NO_MEMORY, "no memory for the name of the cache");
+        status = mf_no_memory(0, "the name of the cache");
     free(dir);
     if (!status)
         return EXIT_DONE;
@@ -101,7 +101,7 @@ mf_status past_run(const past *p, mf_run_entry **run, mf_run_node **nodes, size_
     *run = calloc(1, sizeof **run);
     if (!*run) {
         mf_run_list_free(list, runs);
-        return mf_fail(MF_NO_MEMORY, "no memory for a run");
+        return mf_no_memory(0, "a run");
     }
     **run = list[i];
     list[i] = list[runs - 1]; /* its texts are the caller's now */

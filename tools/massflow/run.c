@@ -252,7 +252,7 @@ static void print_failures(const args *a, mf_plan *plan)
             continue;
         fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
         char *again = args_again(a, n->node->name);
-        fprintf(stderr, "  retry: %s\n", again ? again : "no memory");
+        fprintf(stderr, "  retry: %s\n", again ? again : "out of memory");
         free(again);
     }
 }

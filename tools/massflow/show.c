@@ -144,7 +144,7 @@ static mf_status print_table(const mf_artifact *a)
     widths = calloc(sheet.count ? sheet.count : 1, sizeof *widths);
     if (!widths) {
         mf_sheet_clear(&sheet);
-        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+        return mf_no_memory(0, "a table");
     }
     for (size_t c = 0; c < sheet.count; c++) {
         widths[c] = cell_width(&sheet, c);

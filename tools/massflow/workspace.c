@@ -36,7 +36,7 @@ int workspace_open(const args *a, mf_store_mode mode, workspace *w)
     if (dir && w->graph_path)
         code = open_store(dir, mode, w);
     else
-        code = command_fail(mf_fail(MF_NO_MEMORY, "no memory to open the cache"), EXIT_FAILED);
+        code = command_fail(mf_no_memory(0, "opening the cache"), EXIT_FAILED);
     free(dir);
     if (code)
         workspace_close(w);
@@ -70,7 +70,7 @@ int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule)
     if (!w->written)
         w->written = mf_written_open();
     if (!w->written)
-        return command_fail(mf_fail(MF_NO_MEMORY, "no memory to write"), EXIT_FAILED);
+        return command_fail(mf_no_memory(0, "writing"), EXIT_FAILED);
     *rule = (mf_output_rule){.force = args_has(a, "force"),
                              .late = late,
                              .graph = w->graph,
@@ -101,7 +101,7 @@ static mf_status same_device(const args *a, char **name)
     MF_TRY(status);
     *name = strdup(mf_device_get_info(devices[0])->name);
     if (!*name)
-        status = mf_fail(MF_NO_MEMORY, "no memory for a name");
+        status = mf_no_memory(0, "a name");
     for (size_t i = 1; i < count && !status; i++) {
         const char *other = mf_device_get_info(devices[i])->name;
         if (strcmp(*name, other))

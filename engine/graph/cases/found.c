@@ -284,7 +284,7 @@ static mf_status list(const char *stars, glob_t *g)
     mf_status status = not_listed;
     not_listed = NULL;
     if (!status && result == GLOB_NOSPACE)
-        status = mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+        status = mf_no_memory(0, "the files of '%s'", stars);
     return status;
 }
 
@@ -294,8 +294,7 @@ static mf_status check_way(const char *stars, const char *end, const char *next,
     glob_t g = {0};
     struct stat st;
     char *folders = strndup(stars, (size_t)(end - stars));
-    mf_status status = folders ? list(folders, &g)
-                               : mf_fail(MF_NO_MEMORY, "no memory for the files of '%s'", stars);
+    mf_status status = folders ? list(folders, &g) : mf_no_memory(0, "the files of '%s'", stars);
     for (size_t i = 0; i < g.gl_pathc && !status; i++) {
         mf_text path = {0};
         mf_text_add(&path, "%s/%.*s", g.gl_pathv[i], (int)length, next);

@@ -243,7 +243,7 @@ mf_status mf_graph_target(const mf_graph *g, const char *text, mf_target *target
 {
     char *copy = strdup(text);
     if (!copy)
-        return mf_fail(MF_NO_MEMORY, "no memory for a name");
+        return mf_no_memory(0, "a name");
     mf_status status = read_target(g, copy, target);
     free(copy);
     return status;
@@ -314,7 +314,7 @@ mf_status mf_graph_select(const mf_graph *g, const char *const *targets, size_t 
     mf_status status = MF_OK;
     *wanted = calloc(g->node_count + 1, sizeof **wanted);
     if (!*wanted)
-        status = mf_fail(MF_NO_MEMORY, "no memory for %zu nodes", g->node_count);
+        status = mf_no_memory(0, "%zu nodes", g->node_count);
     for (size_t i = 0; i < case_count && !status; i++)
         if (!any_case(g, cases[i]))
             status = no_case(g, cases[i]);

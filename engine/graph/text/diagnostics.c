@@ -31,7 +31,7 @@ mf_status mf_diagnostics_new(mf_diagnostics **diagnostics)
     mf_diagnostics *d = calloc(1, sizeof *d);
     *diagnostics = NULL;
     if (!d)
-        return mf_fail(MF_NO_MEMORY, "no memory for error messages");
+        return mf_no_memory(0, "error messages");
     d->arena = mf_arena_new();
     *diagnostics = d;
     return MF_OK;

@@ -27,7 +27,7 @@ extern "C" {
     X(MF_IO, "i/o")                  /* reading or writing failed */                               \
     X(MF_CORRUPT, "corrupt")         /* a file or record is damaged */                             \
     X(MF_UNSUPPORTED, "unsupported") /* well-formed, but not supported by massflow */              \
-    X(MF_NO_MEMORY, "no memory")     /* host or device memory ran out, or a size overflows */      \
+    X(MF_NO_MEMORY, "out of memory") /* host or device memory ran out, or a size overflows */      \
     X(MF_DEVICE, "device")           /* OpenCL reported an error */                                \
     X(MF_CANCELLED, "cancelled")     /* the user or a failing neighbour stopped the work */        \
     X(MF_INTERNAL, "internal")       /* a defect in massflow or a plugin */
@@ -67,6 +67,10 @@ typedef mf_error *mf_status;      /* what calls return: NULL, or an error that t
 MF_API MF_MUST_USE mf_status mf_fail(mf_code code, const char *format, ...) MF_PRINTF(2, 3);
 MF_API MF_MUST_USE mf_status mf_vfail(mf_code code, const char *format, va_list args)
     MF_PRINTF(2, 0);
+
+/* The one error of host memory that ran out: "out of memory: 4096 bytes for a list of series", and
+ * what to do about it. bytes: what was asked for; 0 where that is not known. */
+MF_API MF_MUST_USE mf_status mf_no_memory(size_t bytes, const char *what, ...) MF_PRINTF(2, 3);
 
 /* Each of these adds to `error` and returns it; a NULL error stays NULL, so a call can be wrapped:
  *     return mf_within(load(path), "while loading case %s", id);                                 */

@@ -14,7 +14,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    return mf_no_memory(0, "a plan");
 }
 
 /* Which ops something that is read depends on: outputs and gradients of weights. */

@@ -18,7 +18,7 @@ mf_status mf_program_new(mf_program **program)
         free(p);
         free(scopes);
         free(root);
-        return mf_fail(MF_NO_MEMORY, "no memory for a program");
+        return mf_no_memory(0, "a program");
     }
     scopes[0] = root;
     p->scopes = scopes;
@@ -87,7 +87,7 @@ mf_status mf_program_status(const mf_program *p)
 
 static void no_memory(mf_program *p)
 {
-    mf_program_fail_code(p, MF_NO_MEMORY, "no memory for a program");
+    mf_program_fail_code(p, MF_NO_MEMORY, "out of memory for a program");
 }
 
 /* ---- scopes ---------------------------------------------------------------------------------- */

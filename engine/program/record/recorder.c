@@ -10,7 +10,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    return mf_no_memory(0, "a plan");
 }
 
 const mf_program *mf_recorder_program(const mf_recorder *r)

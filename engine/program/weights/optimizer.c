@@ -44,7 +44,7 @@ static mf_status make_tables(mf_weights *w, mf_weight_block *b)
     b->host_sums = calloc((size_t)chunks, 2 * sizeof(float));
     if (!table || !b->host_sums) {
         free(table);
-        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+        return mf_no_memory(0, "the optimizer");
     }
     int32_t n = 0;
     for (int32_t i = 0; i < b->count; i++) {
@@ -74,7 +74,7 @@ static mf_status mark_touched(mf_weights *w, mf_weight_block *b, bool *any)
     *any = false;
     int32_t(*table)[4] = calloc((size_t)b->count, sizeof *table);
     if (!table)
-        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+        return mf_no_memory(0, "the optimizer");
     int32_t chunk = 0;
     for (int32_t i = 0; i < b->count; i++) {
         const mf_weight_record *weight = &w->weights[b->first + i];
@@ -175,7 +175,7 @@ mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *n
                                &w->optimizer));
     bool *any = calloc((size_t)w->block_count + 1, sizeof *any);
     if (!any)
-        return mf_fail(MF_NO_MEMORY, "no memory for the optimizer");
+        return mf_no_memory(((size_t)w->block_count + 1) * sizeof *any, "the optimizer");
     mf_status status = MF_OK;
     for (int32_t k = 0; k < w->block_count && !status; k++) {
         status = make_tables(w, &w->blocks[k]);

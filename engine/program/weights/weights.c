@@ -12,7 +12,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for weights");
+    return mf_no_memory(0, "weights");
 }
 
 mf_status mf_weights_new(mf_device *device, mf_weights **weights)

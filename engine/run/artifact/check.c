@@ -456,9 +456,9 @@ mf_status mf_open_artifact(mf_store *store, const mf_registry *registry, const c
         return status; /* it could not be read */
     char *text = mf_error_text(status);
     mf_error_free(status);
-    status = mf_hint(
-        mf_fail(MF_CORRUPT, "artifact %.12s contradicts itself: %s", id, text ? text : "no memory"),
-        "massflow did not make it: delete the cache it came with");
+    status = mf_hint(mf_fail(MF_CORRUPT, "artifact %.12s contradicts itself: %s", id,
+                             text ? text : "out of memory"),
+                     "massflow did not make it: delete the cache it came with");
     free(text);
     return status;
 }

@@ -48,14 +48,14 @@ static mf_status read_all(const mf_artifact *table, mf_sheet *sheet)
         room += *c == '\t';
     sheet->columns = calloc(room, sizeof *sheet->columns);
     if (!sheet->columns)
-        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+        return mf_no_memory((size_t)room * sizeof *sheet->columns, "a table");
     while (*names) {
         size_t length = strcspn(names, "\t");
         size_t i = sheet->count++;
         int64_t rows = 0;
         sheet->columns[i].name = strndup(names, length);
         if (!sheet->columns[i].name)
-            return mf_fail(MF_NO_MEMORY, "no memory for a table");
+            return mf_no_memory(0, "a table");
         MF_TRY(read_column(table, i, &sheet->columns[i], &rows));
         if (i && rows != sheet->rows)
             return mf_fail(MF_CORRUPT, "the columns of the table differ in length");

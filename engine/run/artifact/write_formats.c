@@ -199,7 +199,7 @@ mf_status mf_write_safetensors(const mf_artifact *a, const char *path)
     mf_status status;
 
     if (!out)
-        return mf_fail(MF_NO_MEMORY, "no memory for a header");
+        return mf_no_memory(0, "a header");
     status = put_header(a, out);
     fclose(out);
     if (!status)
@@ -269,7 +269,7 @@ static mf_status put_csv(FILE *file, const char *text)
     char *clean = mf_utf8_clean(text);
 
     if (!clean)
-        return mf_fail(MF_NO_MEMORY, "no memory for a table");
+        return mf_no_memory(0, "a table");
     put_quoted(file, clean);
     free(clean);
     return MF_OK;
@@ -287,7 +287,7 @@ static mf_status put_sheet(FILE *file, const mf_sheet *sheet)
             char *cell = mf_sheet_cell(sheet, c, r, 0);
             mf_status status;
             if (!cell)
-                return mf_fail(MF_NO_MEMORY, "no memory for a table");
+                return mf_no_memory(0, "a table");
             fputs(c ? "," : "", file);
             status = put_csv(file, cell);
             free(cell);

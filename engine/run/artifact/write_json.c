@@ -99,7 +99,7 @@ static mf_status put_file(const char *path, const char *json)
     mf_status status = MF_OK;
 
     if (!clean)
-        return mf_fail(MF_NO_MEMORY, "no memory for a file of JSON");
+        return mf_no_memory(0, "a file of JSON");
     bool good = file && fputs(clean, file) >= 0;
     int failed = errno;
     if (file && fclose(file) != 0) {

@@ -127,7 +127,7 @@ mf_status mf_output_begin(const char *path, const mf_output_rule *rule, const ch
     MF_TRY(mf_output_check(path, rule, known));
     o = calloc(1, sizeof *o);
     if (!o)
-        return mf_fail(MF_NO_MEMORY, "no memory to write %s", path);
+        return mf_no_memory(sizeof *o, "writing %s", path);
     o->rule = rule;
     o->known = known;
     status = mf_partial_begin(path, &o->partial);

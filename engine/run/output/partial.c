@@ -37,7 +37,7 @@ static const char *name_in(const char *path)
 
 static mf_status no_memory(const char *path)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to write %s", path);
+    return mf_no_memory(0, "writing %s", path);
 }
 
 static mf_status failed(const char *path, int why)

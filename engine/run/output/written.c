@@ -230,7 +230,7 @@ mf_written *mf_written_open(void)
     if (large && w->file >= 0)
         flock(w->file, LOCK_UN);
     if (!whole && w->file >= 0)
-        unusable(w, "the record of what was written", "no memory");
+        unusable(w, "the record of what was written", "out of memory");
     return w;
 }
 
@@ -248,7 +248,7 @@ void mf_written_free(mf_written *w)
 
 const char *mf_written_why_not(const mf_written *w)
 {
-    return w->file < 0 ? w->why ? w->why : "no memory" : NULL;
+    return w->file < 0 ? w->why ? w->why : "out of memory" : NULL;
 }
 
 /* Whether a line says so. */

@@ -76,7 +76,7 @@ static mf_status make_key(mf_plan *plan, mf_plan_node *n)
     mf_status status;
 
     if (!recipes)
-        return mf_fail(MF_NO_MEMORY, "no memory for a key");
+        return mf_no_memory(0, "a key");
     for (size_t p = 0; p < n->work.feed_count; p++) {
         if (n->work.feeds[p].stream)
             recipes[p] = plan->nodes[n->node->inputs[p].edges[0].node].components;
@@ -132,7 +132,7 @@ mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *fou
 
     *found = false;
     if (!outputs)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     status = mf_store_find(plan->store, n->key, plan->options.same_device, &action);
     *found = !status && action && take_outputs(n, action, whole, outputs);
     if (*found) {
@@ -197,7 +197,7 @@ static char *lacks_input(const mf_plan_node *n)
                          feed->elements[0].node, feed->port->name);
         text = mf_error_text(status);
         mf_error_free(status);
-        return text ? text : strdup("no memory");
+        return text ? text : strdup("out of memory");
     }
     return NULL;
 }

@@ -25,7 +25,7 @@ typedef struct file_entry {
     size_t count;
     char digest[MF_HEX_SIZE]; /* of all */
     mf_store *store;
-    mf_status error;
+    mf_status status;
 } file_entry;
 
 struct mf_files {
@@ -53,12 +53,12 @@ static mf_status add_part(void *self, const char *path)
 
     file_part *grown = mf_list_more(e->parts, e->count, sizeof *grown);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory for the files of %s", e->use.path);
+        return mf_no_memory(0, "the files of %s", e->use.path);
     e->parts = grown;
     file_part *part = &e->parts[e->count];
     *part = (file_part){.path = strdup(path)};
     if (!part->path)
-        return mf_fail(MF_NO_MEMORY, "no memory for the files of %s", e->use.path);
+        return mf_no_memory(0, "the files of %s", e->use.path);
     e->count++;
     MF_TRY(mf_stamp_take(path, &part->stamp));
     return mf_store_file(e->store, path, part->digest);
@@ -99,7 +99,7 @@ static mf_status hash_some(mf_files *files)
 
     MF_TRY(mf_store_hold(files->store));
     while ((i = atomic_fetch_add(&files->next, 1)) < files->count) {
-        files->entries[i].error = hash_entry(&files->entries[i]);
+        files->entries[i].status = hash_entry(&files->entries[i]);
         if (mf_seconds() - since > HOLD_SECONDS) {
             mf_store_release(files->store);
             MF_TRY(mf_store_hold(files->store));
@@ -149,7 +149,7 @@ mf_status mf_files_new(mf_store *store, const mf_file_use *uses, size_t count, i
     if (!f || !entries) {
         free(f);
         free(entries);
-        return mf_fail(MF_NO_MEMORY, "no memory for %zu input files", count);
+        return mf_no_memory(0, "%zu input files", count);
     }
     for (size_t i = 0; i < count; i++)
         entries[i] = (file_entry){.use = uses[i], .store = store};
@@ -177,7 +177,7 @@ void mf_files_free(mf_files *f)
         for (size_t k = 0; k < f->entries[i].count; k++)
             free(f->entries[i].parts[k].path);
         free(f->entries[i].parts);
-        mf_error_free(f->entries[i].error);
+        mf_error_free(f->entries[i].status);
     }
     free(f->entries);
     free(f);
@@ -194,14 +194,14 @@ const char *mf_files_digest(const mf_files *f, const mf_file_use *use)
 {
     const file_entry *e = find(f, use);
 
-    return e && !e->error ? e->digest : NULL;
+    return e && !e->status ? e->digest : NULL;
 }
 
 const mf_error *mf_files_error(const mf_files *f, const mf_file_use *use)
 {
     const file_entry *e = find(f, use);
 
-    return e ? e->error : NULL;
+    return e ? e->status : NULL;
 }
 
 /* ---- watching -------------------------------------------------------------------------------- */
@@ -243,7 +243,7 @@ mf_status mf_file_watch_new(const mf_files *files, const mf_work *work, mf_file_
 
     *watch = w;
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to watch the files of %s", work->node);
+        return mf_no_memory(0, "watching the files of %s", work->node);
     w->store = files ? files->store : NULL;
     w->count = count;
     (void)gather(files, work, w, 0);

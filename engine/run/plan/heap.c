@@ -10,7 +10,7 @@ mf_status mf_heap_init(mf_heap *heap, size_t most, mf_heap_before before, const 
     heap->in = calloc(most ? most : 1, sizeof *heap->in);
     if (heap->nodes && heap->in)
         return MF_OK;
-    return mf_fail(MF_NO_MEMORY, "no memory for the order of %zu nodes", most);
+    return mf_no_memory(0, "the order of %zu nodes", most);
 }
 
 void mf_heap_clear(mf_heap *heap)

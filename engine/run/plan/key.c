@@ -152,7 +152,7 @@ static mf_status put_inputs(text *out, const mf_work *work, const char *const *r
     bool first = true;
 
     if (!order)
-        return mf_fail(MF_NO_MEMORY, "no memory for a key");
+        return mf_no_memory(0, "a key");
     for (size_t i = 0; i < work->feed_count; i++)
         order[i] = &work->feeds[i];
     if (work->feed_count)
@@ -243,7 +243,7 @@ mf_status mf_key_components(const mf_work *work, const char *const *recipes,
     mf_status status = put_all(&out, work, recipes, source);
 
     if (!status && out.failed)
-        status = mf_fail(MF_NO_MEMORY, "no memory for a key");
+        status = mf_no_memory(0, "a key");
     *json = status ? NULL : out.data;
     if (status)
         free(out.data);

@@ -74,7 +74,7 @@ static mf_status init_feed(mf_feed *feed, const mf_port *port, const mf_input *i
         return MF_OK;
     feed->elements = calloc(input->count ? input->count : 1, sizeof *feed->elements);
     if (!feed->elements)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     return MF_OK;
 }
 
@@ -93,7 +93,7 @@ static mf_status init_node(mf_plan_node *n, const mf_node *node)
     n->work.feeds = calloc(node->input_count ? node->input_count : 1, sizeof *n->work.feeds);
     n->outputs = calloc(n->work.out_count ? n->work.out_count : 1, sizeof *n->outputs);
     if (!n->work.feeds || !n->outputs)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     n->work.feed_count = node->input_count;
     for (size_t i = 0; i < node->input_count; i++)
         MF_TRY(init_feed(&n->work.feeds[i], &node->stage->in[i], &node->inputs[i]));
@@ -134,7 +134,7 @@ static mf_status link_consumers(mf_plan *plan)
     }
     plan->consumers = calloc(edges ? edges : 1, sizeof *plan->consumers);
     if (!plan->consumers)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     for (size_t i = 0; i < plan->count; i++) {
         plan->nodes[i].consumers = plan->consumers + at;
         at += plan->nodes[i].consumer_count;
@@ -176,7 +176,7 @@ static mf_status hash_files(mf_plan *plan)
     }
     uses = calloc(count ? count : 1, sizeof *uses);
     if (!uses)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     for (size_t i = 0; i < plan->count; i++) {
         const mf_plan_node *n = &plan->nodes[i];
         if (n->state == MF_PLAN_UNWANTED)
@@ -244,7 +244,7 @@ static mf_status order(mf_plan *plan)
     for (int device = 0; device < 2; device++)
         MF_TRY(mf_heap_init(&plan->startable[device], plan->count, starts_before, plan->nodes));
     plan->running = calloc(plan->count ? plan->count : 1, sizeof *plan->running);
-    return plan->running ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a plan");
+    return plan->running ? MF_OK : mf_no_memory(0, "a plan");
 }
 
 mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
@@ -255,14 +255,14 @@ mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted
 
     *plan = NULL;
     if (!p)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     p->graph = graph;
     p->store = store;
     p->options = *options;
     p->count = mf_graph_node_count(graph);
     p->nodes = calloc(p->count ? p->count : 1, sizeof *p->nodes);
     if (!p->nodes)
-        status = mf_fail(MF_NO_MEMORY, "no memory for a plan of %zu nodes", p->count);
+        status = mf_no_memory(0, "a plan of %zu nodes", p->count);
     else
         status = order(p);
     if (!status)

@@ -36,7 +36,7 @@ mf_status mf_plan__pace_all(mf_plan *plan)
     plan->paces = calloc(count ? count : 1, sizeof *plan->paces);
     plan->unpaced = calloc(count ? count : 1, sizeof *plan->unpaced);
     if (!plan->paces || !plan->unpaced)
-        return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+        return mf_no_memory(0, "a plan");
     for (size_t g = 0; g < count; g++)
         plan->paces[g].seconds = 1;
     return MF_OK;

@@ -484,7 +484,7 @@ mf_status mf_plan_left(mf_plan *plan)
     mf_status status = MF_OK;
 
     if (!out)
-        return mf_fail(MF_NO_MEMORY, "no memory to look through a plan");
+        return mf_no_memory(0, "looking through a plan");
     for (size_t i = 0; i < plan->count; i++) {
         if (is_final(&plan->nodes[i]))
             continue;
@@ -494,7 +494,7 @@ mf_status mf_plan_left(mf_plan *plan)
     if (left > NAMED)
         fprintf(out, " and %zu more", left - NAMED);
     if (fclose(out) != 0)
-        status = mf_fail(MF_NO_MEMORY, "no memory to look through a plan");
+        status = mf_no_memory(0, "looking through a plan");
     else if (left)
         status = mf_hint(
             mf_fail(MF_INTERNAL, "the run ended though %zu node%s left: %s", left,

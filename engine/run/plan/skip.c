@@ -98,7 +98,7 @@ mf_status mf_skip_choose(mf_plan *plan, mf_plan_node *n, bool data)
                 continue;
             uint32_t *grown = mf_list_more(n->skipped, n->skipped_count, sizeof *grown);
             if (!grown)
-                return mf_fail(MF_NO_MEMORY, "no memory for a plan");
+                return mf_no_memory(0, "a plan");
             n->skipped = grown;
             n->skipped[n->skipped_count++] = input->edges[k].node;
         }

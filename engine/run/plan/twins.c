@@ -27,7 +27,7 @@ mf_status mf_twins_init(mf_twins *twins, size_t most)
                         .buckets = buckets};
     if (twins->first && twins->last && twins->next && twins->previous && twins->bucket)
         return MF_OK;
-    return mf_fail(MF_NO_MEMORY, "no memory for the keys of %zu nodes", most);
+    return mf_no_memory(0, "the keys of %zu nodes", most);
 }
 
 void mf_twins_clear(mf_twins *twins)

@@ -54,11 +54,11 @@ static mf_status add(mf_changes *changes, const char *prefix, const char *kind, 
 
     mf_change *grown = mf_list_more(changes->items, changes->count, sizeof *grown);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+        return mf_no_memory(0, "comparing keys");
     changes->items = grown;
     c = &changes->items[changes->count];
     if (asprintf(&c->name, "%s%s%s%s", prefix, kind, *kind ? " " : "", name) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+        return mf_no_memory(0, "comparing keys");
     c->before = words(before);
     c->after = words(after);
     changes->count++;
@@ -203,7 +203,7 @@ static mf_status compare_cases(mf_changes *changes, const char *prefix, const ch
     char text[256];
 
     if (!match || !taken)
-        status = mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+        status = mf_no_memory(0, "comparing keys");
     else
         match_cases(after, before, match, taken);
     for (size_t i = 0; i < new && !status; i++) {
@@ -359,7 +359,7 @@ static mf_status other_device(mf_plan *plan, const mf_plan_node *n, mf_why *why)
         why->other = strdup(made->device);
         if (!why->other) {
             mf_action_free(made);
-            return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+            return mf_no_memory(0, "comparing keys");
         }
     }
     mf_action_free(made);
@@ -419,7 +419,7 @@ static mf_status nearest(mf_plan *plan, const char *graph, const mf_plan_node *n
         *why = (mf_why){kind, changes, strdup(names[i])};
         gone = left;
         if (!why->other)
-            return mf_fail(MF_NO_MEMORY, "no memory to compare keys");
+            return mf_no_memory(0, "comparing keys");
     }
     if (gone && why->changes.count == 1 && !strcmp(why->changes.items[0].name, "case"))
         why->kind = MF_WHY_RENAMED;

@@ -27,7 +27,7 @@ static mf_status copy_feed(const mf_feed *feed, mf_feed *copy)
     if (feed->elements) {
         copy->elements = calloc(feed->count ? feed->count : 1, sizeof *copy->elements);
         if (!copy->elements)
-            return mf_fail(MF_NO_MEMORY, "no memory for %zu inputs", feed->count);
+            return mf_no_memory(0, "%zu inputs", feed->count);
         if (feed->count)
             memcpy(copy->elements, feed->elements, feed->count * sizeof *copy->elements);
     }
@@ -44,7 +44,7 @@ static mf_status fill(const mf_work *work, mf_work *w)
     w->feeds = calloc(work->feed_count ? work->feed_count : 1, sizeof *w->feeds);
     w->state_key = strdup(work->state_key);
     if (!w->feeds || !w->state_key)
-        return mf_fail(MF_NO_MEMORY, "no memory to start %s", work->node);
+        return mf_no_memory(0, "starting %s", work->node);
     for (size_t i = 0; i < work->feed_count; i++)
         MF_TRY(copy_feed(&work->feeds[i], &w->feeds[i]));
     return MF_OK;
@@ -57,7 +57,7 @@ mf_status mf_work_copy(const mf_work *work, mf_work **copy)
 
     *copy = NULL;
     if (!w)
-        return mf_fail(MF_NO_MEMORY, "no memory to start %s", work->node);
+        return mf_no_memory(0, "starting %s", work->node);
     status = fill(work, w);
     if (status) {
         mf_work_free(w);

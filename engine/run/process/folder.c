@@ -59,10 +59,10 @@ static mf_status write_owner(const char *path, bool keep)
     bool good;
 
     if (asprintf(&name, "%s/" OWNER, path) < 0)
-        return mf_fail(MF_NO_MEMORY, "no memory for a folder");
+        return mf_no_memory(0, "a folder");
     if (asprintf(&begun, "%s.new", name) < 0) {
         free(name);
-        return mf_fail(MF_NO_MEMORY, "no memory for a folder");
+        return mf_no_memory(0, "a folder");
     }
     mf_process_self(&self);
     file = fopen(begun, "wxe");
@@ -83,7 +83,7 @@ mf_status mf_folder_new(bool keep, char **path)
 
     if (asprintf(path, "%s/" PREFIX "XXXXXX", base()) < 0) {
         *path = NULL;
-        return mf_fail(MF_NO_MEMORY, "no memory for a folder");
+        return mf_no_memory(0, "a folder");
     }
     if (mkdtemp(*path)) {
         char *whole = realpath(*path, NULL); /* commands run elsewhere */

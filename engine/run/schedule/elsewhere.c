@@ -28,7 +28,7 @@ bool mf_runner_settle_lease(mf_runner *r, size_t i, mf_lease_state state,
         return false;
     w = mf_waits_need(&r->waits, i);
     if (!w) {
-        mf_runner_give_up(r, mf_fail(MF_NO_MEMORY, "no memory to wait for %s", n->work.node));
+        mf_runner_give_up(r, mf_no_memory(0, "waiting for %s", n->work.node));
         return true;
     }
     if (state == MF_LEASE_HELD) {

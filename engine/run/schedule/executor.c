@@ -82,7 +82,7 @@ static mf_status publish(mf_execution *x)
 
     x->outputs = calloc(x->work->out_count + 1, sizeof *x->outputs);
     if (!status && (!list || !x->outputs))
-        status = mf_fail(MF_NO_MEMORY, "no memory for the outputs of %s", x->work->node);
+        status = mf_no_memory(0, "the outputs of %s", x->work->node);
     memcpy(action.key, x->key, sizeof action.key);
     mf_store_pin(store);
     if (!status)
@@ -219,7 +219,7 @@ static mf_status fill(mf_execution *x, const mf_plan *plan, const mf_plan_node *
     memcpy(x->key, n->key, sizeof x->key);
     x->components = strdup(n->components);
     if (!x->components)
-        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+        return mf_no_memory(0, "starting %s", n->work.node);
     x->limits = &mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->limits;
     MF_TRY(mf_task_new(x->host, x->work, 1, &x->task));
     MF_TRY(mf_file_watch_new(mf_plan_files(plan), x->work, &x->files));
@@ -236,7 +236,7 @@ static mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *ne
 
     *execution = NULL;
     if (!x)
-        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+        return mf_no_memory(0, "starting %s", n->work.node);
     x->host = self;
     status = fill(x, plan, n);
     if (status) {

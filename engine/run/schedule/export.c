@@ -58,12 +58,12 @@ static mf_status remember(memory *m, const char *path, const char *id, const cha
     if (!e) {
         entry *grown = mf_list_more(m->entries, m->count, sizeof *grown);
         if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for exports");
+            return mf_no_memory(0, "exports");
         m->entries = grown;
         e = &m->entries[m->count];
         e->path = strdup(path);
         if (!e->path)
-            return mf_fail(MF_NO_MEMORY, "no memory for exports");
+            return mf_no_memory(0, "exports");
         m->count++;
     }
     snprintf(e->id, sizeof e->id, "%s", id);
@@ -82,7 +82,7 @@ static mf_status memory_read(memory *m, const char *dir)
 
     if (asprintf(&m->file, "%s/exports", dir) < 0) {
         m->file = NULL;
-        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        return mf_no_memory(0, "exports");
     }
     status = mf_file_open(m->file, &file, &size);
     if (status && mf_error_code(status) == MF_NOT_FOUND) {
@@ -136,7 +136,7 @@ static mf_status make_folders(const char *path)
     mf_status status = MF_OK;
 
     if (!copy)
-        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        return mf_no_memory(0, "exports");
     for (char *slash = strchr(copy + 1, '/'); slash && !status; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (mkdir(copy, 0777) != 0 && errno != EEXIST)
@@ -157,7 +157,7 @@ static mf_status check_folder(const char *path)
     mf_status status = MF_OK;
 
     if (!copy)
-        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        return mf_no_memory(0, "exports");
     while ((slash = strrchr(copy, '/'))) {
         const char *folder = slash == copy ? "/" : copy;
         *slash = '\0';
@@ -290,7 +290,7 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,
         if (status) {
             (*failed)++;
             text = mf_error_text(status);
-            file.error = text ? text : "no memory";
+            file.error = text ? text : "out of memory";
             mf_error_free(status);
         }
         if (watch)
@@ -323,7 +323,7 @@ mf_status mf_exports_new(const mf_graph *graph, mf_store *store, mf_exports **ex
 
     *exports = NULL;
     if (!x)
-        return mf_fail(MF_NO_MEMORY, "no memory for exports");
+        return mf_no_memory(0, "exports");
     x->graph = graph;
     x->store = store;
     status = memory_read(&x->memory, mf_store_dir(store));

@@ -16,7 +16,7 @@ static mf_status open_devices(mf_runner *r)
         return MF_OK;
     MF_TRY(r->executor->open_devices(r->executor->self, &r->device_count));
     r->device_busy = calloc(r->device_count, sizeof *r->device_busy);
-    return r->device_busy ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the list of devices");
+    return r->device_busy ? MF_OK : mf_no_memory(0, "the list of devices");
 }
 
 void mf_job_free(mf_job *j)
@@ -35,7 +35,7 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
 
     *out = NULL;
     if (!j)
-        return mf_fail(MF_NO_MEMORY, "no memory to start %s", n->work.node);
+        return mf_no_memory(0, "starting %s", n->work.node);
     j->run = r;
     j->index = i;
     j->turn = n->turn;

@@ -43,7 +43,7 @@ mf_status mf_journal_open(mf_store *store, const mf_run_start *start, mf_journal
 
     *journal = NULL;
     if (!j)
-        return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+        return mf_no_memory(0, "the record of the run");
     j->store = store;
     status = mf_store_run_begin(store, start, &j->run);
     if (status) {
@@ -68,7 +68,7 @@ static mf_status make_room(void **list, size_t count, size_t *room, size_t size)
         return MF_OK;
     grown = realloc(*list, (*room ? 2 * *room : 256) * size);
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+        return mf_no_memory(0, "the record of the run");
     *list = grown;
     *room = *room ? 2 * *room : 256;
     return MF_OK;
@@ -86,7 +86,7 @@ mf_status mf_journal_node(mf_journal *j, const mf_run_node *entry)
     if ((entry->message && !n->message) || (entry->key && !n->key)) {
         free((char *)n->message);
         free((char *)n->key);
-        return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+        return mf_no_memory(0, "the record of the run");
     }
     j->node_count++;
     return MF_OK;
@@ -108,7 +108,7 @@ static mf_status find_speaker(mf_journal *j, const char *node, speaker **found)
         size_t room = j->speaker_room ? 2 * j->speaker_room : 64;
         speaker *grown = calloc(room, sizeof *grown);
         if (!grown)
-            return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+            return mf_no_memory((size_t)room * sizeof *grown, "the record of the run");
         for (size_t i = 0; i < j->speaker_room; i++)
             if (j->speakers[i].node)
                 *place_of(grown, room, j->speakers[i].node) = j->speakers[i];
@@ -139,7 +139,7 @@ mf_status mf_journal_line(mf_journal *j, const char *node, const char *text)
     MF_TRY(make_room((void **)&j->lines, j->line_count, &j->line_room, sizeof *j->lines));
     copy = strdup(*limit ? limit : text);
     if (!copy)
-        return mf_fail(MF_NO_MEMORY, "no memory for the record of the run");
+        return mf_no_memory(0, "the record of the run");
     j->said++;
     j->lines[j->line_count++] = (mf_run_line){node, mf_journal_now(), copy};
     return MF_OK;

@@ -36,7 +36,7 @@ static void node_changed(mf_runner *r, size_t i, const mf_job *j)
         mf_runner_record(r, i, MF_NODE_FAILED, j);
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
                                          .node = n->work.node,
-                                         .text = n->message ? n->message : "no memory",
+                                         .text = n->message ? n->message : "out of memory",
                                          .seconds = n->seconds});
         if (r->options->fail_fast) {
             r->stopping = true;

@@ -349,7 +349,7 @@ static mf_status run_recorded(loop *l)
     MF_TRY(mf_runner_open(&l->run));
     l->active = calloc((size_t)l->run.slots, sizeof *l->active);
     if (!l->lines || !l->active)
-        return mf_fail(MF_NO_MEMORY, "no memory for a run");
+        return mf_no_memory(0, "a run");
     mf_runner_begin(&l->run);
     run_loop(l);
     mf_runner_close(&l->run);

@@ -113,7 +113,7 @@ mf_status mf_runner_open(mf_runner *r)
     memset(r->result, 0, sizeof *r->result);
     size_up(r);
     if (!graph)
-        return mf_fail(MF_NO_MEMORY, "no memory for a run");
+        return mf_no_memory(0, "a run");
     const mf_run_start start = {graph, o->command ? o->command : "", o->version ? o->version : "",
                                 r->slots};
     status = mf_journal_open(r->store, &start, &r->journal);

@@ -48,7 +48,7 @@ mf_status mf_host_new(mf_store *store, const mf_registry *registry, const char *
     *host = NULL;
     if (!h || !(h->device_words = strdup(devices ? devices : ""))) {
         free(h);
-        return mf_fail(MF_NO_MEMORY, "no memory to start a run");
+        return mf_no_memory(0, "starting a run");
     }
     h->store = store;
     h->registry = registry;
@@ -174,7 +174,7 @@ mf_status mf_host_set_program(mf_host *h, const char *path)
     char *copy = strdup(path);
 
     if (!copy)
-        return mf_fail(MF_NO_MEMORY, "no memory for the name of a program");
+        return mf_no_memory(0, "the name of a program");
     free(h->program);
     h->program = copy;
     return MF_OK;
@@ -277,7 +277,7 @@ mf_status mf_session_acquire(mf_host *h, mf_task *task, const mf_work *work, mf_
     }
     s = calloc(1, sizeof *s);
     if (!s)
-        return mf_fail(MF_NO_MEMORY, "no memory for a session");
+        return mf_no_memory(sizeof *s, "a session");
     s->stage = work->stage;
     s->device = mf_task_device(task);
     s->busy = true;

@@ -118,7 +118,7 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
 
     *stream = NULL;
     if (!s)
-        return mf_fail(MF_NO_MEMORY, "no memory for a stream");
+        return mf_no_memory(0, "a stream");
     s->host = reader->host;
     s->device = reader->device;
     s->timeout = reader->timeout;
@@ -131,8 +131,7 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
     pthread_cond_init(&s->filled, NULL);
     s->slots = calloc((size_t)s->depth, sizeof *s->slots);
     s->workers = calloc((size_t)s->threads, sizeof *s->workers);
-    status =
-        s->slots && s->workers ? open_stream(s) : mf_fail(MF_NO_MEMORY, "no memory for a stream");
+    status = s->slots && s->workers ? open_stream(s) : mf_no_memory(0, "a stream");
     if (status) {
         mf_stream_free(s);
         return mf_within(status, "stream %s", work->node);

@@ -18,7 +18,7 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
 
     *task = NULL;
     if (!t)
-        return mf_fail(MF_NO_MEMORY, "no memory for a task");
+        return mf_no_memory(0, "a task");
     t->host = host;
     t->work = work;
     t->threads = threads < 1 ? 1 : threads;
@@ -38,7 +38,7 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
     return MF_OK;
 memory:
     mf_task_free(t);
-    return mf_fail(MF_NO_MEMORY, "no memory for a task");
+    return mf_no_memory(0, "a task");
 }
 
 static void free_volumes(mf_task *t)
@@ -218,7 +218,7 @@ mf_status mf_task_execute(mf_task *t)
 
     t->inherits = calloc(t->work->out_count ? t->work->out_count : 1, sizeof *t->inherits);
     if (!t->inherits)
-        return mf_fail(MF_NO_MEMORY, "no memory for a task");
+        return mf_no_memory(0, "a task");
     before = mf_stop_set((mf_stop){ask, t});
     status = mf_session_acquire(t->host, t, t->work, &session);
     if (!status)
@@ -447,7 +447,7 @@ mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype dtype, const mf_vo
         return MF_OK;
     held = calloc(1, sizeof *held);
     if (!held)
-        return mf_fail(MF_NO_MEMORY, "no memory for a volume");
+        return mf_no_memory(sizeof *held, "a volume");
     status = read_voxels(artifact, dtype, &held->volume);
     if (status) {
         free(held);

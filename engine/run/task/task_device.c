@@ -48,7 +48,7 @@ static mf_status keep_buffer(mf_task *t, mf_buffer *buffer)
 
     if (!held) {
         mf_buffer_free(buffer);
-        return mf_fail(MF_NO_MEMORY, "no memory for a buffer");
+        return mf_no_memory(sizeof *held, "a buffer");
     }
     held->buffer = buffer;
     held->next = t->buffers;
@@ -94,7 +94,7 @@ static mf_status move_array(mf_task *t, const mf_array *array, bool written, mf_
         MF_TRY(mf_host_device(t->host, t->device, &device));
         m = calloc(1, sizeof *m);
         if (!m)
-            return mf_fail(MF_NO_MEMORY, "no memory for a buffer");
+            return mf_no_memory(sizeof *m, "a buffer");
         status = mf_buffer_of(device, array, &m->buffer);
         if (status) {
             free(m);

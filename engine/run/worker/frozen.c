@@ -158,7 +158,7 @@ static mf_status get_value(mf_packet *p, mf_params *params, const mf_param *para
     mf_status status;
 
     if (!texts)
-        return mf_fail(MF_NO_MEMORY, "no memory for parameters");
+        return mf_no_memory(0, "parameters");
     for (size_t i = 0; i < count; i++) {
         texts[i] = mf_packet_get_text(p);
         p->failed |= !texts[i];
@@ -274,7 +274,7 @@ mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen **f
 
     *frozen = NULL;
     if (!f)
-        return mf_fail(MF_NO_MEMORY, "no memory for a node");
+        return mf_no_memory(0, "a node");
     f->arena = mf_arena_new();
     status = get_work(p, registry, f, &f->work);
     if (status) {

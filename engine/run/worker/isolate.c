@@ -190,7 +190,7 @@ static mf_status put_box(mf_packet *p, mf_packet *q, const mf_artifact *a,
     MF_TRY(mf_packet_check(q));
     data = malloc(bytes ? bytes : 1);
     if (!data)
-        return mf_fail(MF_NO_MEMORY, "no memory for a box of an array");
+        return mf_no_memory(0, "a box of an array");
     status = mf_artifact_read_box(a, info->name, lo, hi, data);
     if (!status)
         mf_packet_bytes(p, data, bytes);

@@ -66,7 +66,7 @@ void mf_packet_status(mf_packet *p, const mf_error *status)
     char *text = status ? mf_error_text(status) : NULL;
 
     mf_packet_int(p, status ? (int64_t)mf_error_code(status) : -1);
-    mf_packet_text(p, status && !text ? "no memory" : text);
+    mf_packet_text(p, status && !text ? "out of memory" : text);
     free(text);
 }
 
@@ -250,7 +250,7 @@ static mf_status get_attribute(mf_packet *p, mf_artifact *a)
         return mf_artifact_set_int(a, name, value);
     reals = malloc(size + sizeof *reals); /* aligned, as the packet's bytes are not */
     if (!reals)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     memcpy(reals, bytes, size);
     status = mf_artifact_set_reals(a, name, reals, size / sizeof *reals);
     free(reals);
@@ -295,7 +295,7 @@ mf_status mf_packet_get_arrays(mf_packet *p, mf_array_info **arrays, size_t *cou
     *arrays = calloc(n ? n : 1, sizeof **arrays);
     *count = n;
     if (!*arrays)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     for (size_t i = 0; i < n && !p->failed; i++)
         get_info(p, &(*arrays)[i]);
     if (!p->failed)
@@ -366,7 +366,7 @@ mf_status mf_wire_send(int socket, const mf_packet *p)
     size_t done = 0;
 
     if (p->failed)
-        return mf_fail(MF_NO_MEMORY, "no memory for a message");
+        return mf_no_memory(0, "a message");
     MF_TRY(send_header(socket, p));
     while (done < p->size) {
         ssize_t sent = send(socket, p->bytes + done, p->size - done, MSG_NOSIGNAL);
@@ -445,7 +445,7 @@ mf_status mf_wire_receive(int socket, mf_packet *p, bool *end)
     p->kind = (mf_wire_kind)h.kind;
     p->bytes = malloc(h.size ? h.size : 1);
     if (!p->bytes)
-        return mf_fail(MF_NO_MEMORY, "no memory for a message");
+        return mf_no_memory(0, "a message");
     p->size = p->room = h.size;
     return receive_bytes(socket, p->bytes, p->size);
 }

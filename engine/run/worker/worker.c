@@ -181,7 +181,7 @@ static mf_status source_row(void *self, size_t index, int64_t row, uint8_t **byt
         if (*bytes)
             memcpy(*bytes, data, *size);
         else
-            status = mf_fail(MF_NO_MEMORY, "no memory for a row of an array");
+            status = mf_no_memory(0, "a row of an array");
     }
     mf_packet_clear(&answer);
     return status;
@@ -232,7 +232,7 @@ static mf_status get_artifact(void *self, const char *id, mf_artifact **artifact
 
     *artifact = NULL;
     if (!s)
-        return mf_fail(MF_NO_MEMORY, "no memory for an artifact");
+        return mf_no_memory(0, "an artifact");
     s->remote = r;
     snprintf(s->id, sizeof s->id, "%s", id);
     mf_packet_text(&p, id);
@@ -427,7 +427,7 @@ static mf_status load(mf_packet *start, mf_registry **registry)
 {
     size_t count = mf_packet_get_count(start);
     const char **files = calloc(count + 1, sizeof *files);
-    mf_status status = files ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for the plugins");
+    mf_status status = files ? MF_OK : mf_no_memory(0, "the plugins");
 
     for (size_t i = 0; !status && i < count; i++) {
         files[i] = mf_packet_get_text(start);

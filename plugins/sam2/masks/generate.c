@@ -14,7 +14,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the masks of a picture");
+    return mf_no_memory(0, "the masks of a picture");
 }
 
 void sam2_proposals_clear(sam2_proposals *t)

@@ -72,7 +72,7 @@ const char *sam2_config_name(const sam2_config *c)
 typedef struct reader {
     const mf_tensors *t;
     bool *met; /* [count] */
-    mf_status failed;
+    mf_status status;
     char scope[192];
 } reader;
 
@@ -108,12 +108,12 @@ static void shape_text(int rank, const int64_t *shape, char *text, size_t room)
 static void take(reader *r, const char *name, int rank, int64_t *shape)
 {
     char full[256], want[96], got[96];
-    if (r->failed)
+    if (r->status)
         return;
     snprintf(full, sizeof full, "%s%s", r->scope, name);
     size_t at = index_of(r->t, full);
     if (at == r->t->count) {
-        r->failed = mf_fail(MF_INVALID, "it has no tensor %s", full);
+        r->status = mf_fail(MF_INVALID, "it has no tensor %s", full);
         return;
     }
     const mf_array *a = r->t->item[at].array;
@@ -123,7 +123,7 @@ static void take(reader *r, const char *name, int rank, int64_t *shape)
     if (!same) {
         shape_text(rank, shape, want, sizeof want);
         shape_text(a->rank, a->shape, got, sizeof got);
-        r->failed = mf_fail(MF_INVALID, "tensor %s is [%s], not [%s]", full, got, want);
+        r->status = mf_fail(MF_INVALID, "tensor %s is [%s], not [%s]", full, got, want);
         return;
     }
     memcpy(shape, a->shape, sizeof(int64_t) * (size_t)rank);
@@ -206,13 +206,13 @@ static void read_trunk(reader *r, sam2_config *c)
     positions[1] = window[1] = c->embed;
     take(r, "pos_embed", 4, positions);
     take(r, "pos_embed_window", 4, window);
-    if (!r->failed && (positions[2] != positions[3] || window[2] != window[3]))
-        r->failed = mf_fail(MF_INVALID, "position embeddings of the trunk are not square");
+    if (!r->status && (positions[2] != positions[3] || window[2] != window[3]))
+        r->status = mf_fail(MF_INVALID, "position embeddings of the trunk are not square");
     c->background = positions[2];
     c->windows[0] = window[2];
     int64_t in = c->embed, out = c->embed;
     int stage = 0;
-    for (int i = 0; !r->failed; i++) {
+    for (int i = 0; !r->status; i++) {
         char full[96];
         snprintf(full, sizeof full, "image_encoder.trunk.blocks.%d.norm1.weight", i);
         if (!has(r, full))
@@ -220,7 +220,7 @@ static void read_trunk(reader *r, sam2_config *c)
         snprintf(full, sizeof full, "image_encoder.trunk.blocks.%d.proj.weight", i);
         bool wider = has(r, full);
         if (i >= SAM2_BLOCKS_MOST || (wider && stage == SAM2_STAGES - 1)) {
-            r->failed = mf_fail(MF_INVALID, "the trunk has more than %d blocks or %d stages",
+            r->status = mf_fail(MF_INVALID, "the trunk has more than %d blocks or %d stages",
                                 SAM2_BLOCKS_MOST, SAM2_STAGES);
             break;
         }
@@ -239,23 +239,23 @@ static void read_trunk(reader *r, sam2_config *c)
             linear(r, "proj", out, in);
         in = out;
     }
-    if (!r->failed && stage != SAM2_STAGES - 1)
-        r->failed = mf_fail(MF_INVALID, "the trunk has %d stages, not %d", stage + 1, SAM2_STAGES);
+    if (!r->status && stage != SAM2_STAGES - 1)
+        r->status = mf_fail(MF_INVALID, "the trunk has %d stages, not %d", stage + 1, SAM2_STAGES);
 }
 
 static void read_neck(reader *r, sam2_config *c)
 {
     char name[16];
     c->dim = -1;
-    if (r->failed)
+    if (r->status)
         return; /* the trunk's channels are not known */
     set_scope(r, "image_encoder.neck.convs.");
     for (int i = 0; i < SAM2_STAGES; i++) {
         snprintf(name, sizeof name, "%d.conv", i);
         c->dim = conv(r, name, c->dim, c->embed << (SAM2_STAGES - 1 - i), 1);
     }
-    if (!r->failed && (c->dim % 8 || c->dim < 8))
-        r->failed = mf_fail(MF_INVALID, "the neck has %lld channels, not a multiple of 8",
+    if (!r->status && (c->dim % 8 || c->dim < 8))
+        r->status = mf_fail(MF_INVALID, "the neck has %lld channels, not a multiple of 8",
                             (long long)c->dim);
 }
 
@@ -384,13 +384,13 @@ static void read_memory(reader *r, sam2_config *c)
     take(r, "maskmem_tpos_enc", 4, times);
     c->memories = times[0];
     c->memory_dim = times[3];
-    if (!r->failed && (c->memories < 2 || c->memories > 64 || d % c->memory_dim))
-        r->failed = mf_fail(MF_INVALID,
+    if (!r->status && (c->memories < 2 || c->memories > 64 || d % c->memory_dim))
+        r->status = mf_fail(MF_INVALID,
                             "a memory bank of %lld slots of %lld channels: slots are 2 to 64, and "
                             "the channels divide %lld",
                             (long long)c->memories, (long long)c->memory_dim, (long long)d);
-    if (!r->failed && !c->object_scores)
-        r->failed = mf_fail(MF_INVALID, "it has no tensor sam_mask_decoder.obj_score_token.weight");
+    if (!r->status && !c->object_scores)
+        r->status = mf_fail(MF_INVALID, "it has no tensor sam_mask_decoder.obj_score_token.weight");
     TAKE(r, "no_mem_pos_enc", 1, 1, d);
     TAKE(r, "no_obj_ptr", 1, d);
     conv(r, "mask_downsample", 1, 1, 4);
@@ -480,19 +480,19 @@ mf_status sam2_config_from(const mf_tensors *t, const sam2_config *said, sam2_co
 {
     reader r = {.t = t, .met = calloc(t->count ? t->count : 1, sizeof(bool))};
     if (!r.met)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of tensors");
+        return mf_no_memory(0, "a list of tensors");
     *c = (sam2_config){0};
     read_trunk(&r, c);
     read_neck(&r, c);
     read_prompts(&r, c);
     read_decoder(&r, c);
     read_memory(&r, c);
-    for (size_t i = 0; i < t->count && !r.failed; i++)
+    for (size_t i = 0; i < t->count && !r.status; i++)
         if (!r.met[i])
-            r.failed = mf_fail(MF_INVALID, "tensor %s is none of a SAM 2", t->item[i].name);
+            r.status = mf_fail(MF_INVALID, "tensor %s is none of a SAM 2", t->item[i].name);
     free(r.met);
-    if (r.failed)
-        return mf_within(r.failed, "not a whole SAM 2");
+    if (r.status)
+        return mf_within(r.status, "not a whole SAM 2");
     return complete(said, c);
 }
 
@@ -545,7 +545,7 @@ mf_status sam2_config_describe(const sam2_config *c, mf_artifact *model)
 {
     json_object *o = json_object_new_object();
     if (!o)
-        return mf_fail(MF_NO_MEMORY, "no memory for a model's sizes");
+        return mf_no_memory(0, "a model's sizes");
 #define PUT(name, field) json_object_object_add(o, #name, json_object_new_int64(c->field));
     FIELDS(PUT)
 #undef PUT

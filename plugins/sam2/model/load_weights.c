@@ -105,7 +105,7 @@ static mf_status fill(mf_weights *weights, size_t i, const mf_tensors *t, const 
         return mf_weights_set(weights, i, part);
     float *made = calloc((size_t)info.count, sizeof *made);
     if (!made)
-        return mf_fail(MF_NO_MEMORY, "no memory for %s", info.name);
+        return mf_no_memory((size_t)info.count * sizeof *made, "%s", info.name);
     mf_status status =
         compute(t, c, info.name, made)
             ? mf_weights_set(weights, i, made)

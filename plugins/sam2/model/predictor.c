@@ -11,7 +11,7 @@ mf_status sam2_allocate(const char *what, int64_t count, size_t size, void *made
 {
     void *memory = count > 0 ? calloc((size_t)count, size) : NULL;
     if (!memory)
-        return mf_fail(MF_NO_MEMORY, "no memory for %s", what);
+        return mf_no_memory(0, "%s", what);
     memcpy(made, &memory, sizeof memory);
     return MF_OK;
 }

@@ -53,7 +53,7 @@ mf_status sam2_programs_new(mf_device *device, const sam2_config *c, const mf_te
     sam2_programs *a = calloc(1, sizeof *a);
     *all = NULL;
     if (!a)
-        return mf_fail(MF_NO_MEMORY, "no memory for a model");
+        return mf_no_memory(0, "a model");
     a->config = *c;
     a->budget = budget ? budget : mf_device_get_info(device)->memory / 2;
     mf_status status = sam2_widths_of(t, c, &a->widths);

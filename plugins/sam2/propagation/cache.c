@@ -30,14 +30,15 @@ mf_status sam2_cache_new(sam2_predictor *predictor, const sam2_stack *stack, siz
     sam2_cache *c = calloc(1, sizeof *c);
     *cache = NULL;
     if (!c)
-        return mf_fail(MF_NO_MEMORY, "no memory for features");
+        return mf_no_memory(0, "features");
     *c = (sam2_cache){.predictor = predictor, .stack = stack, .axis = -1};
     c->most = (int64_t)(bytes / bytes_of(config));
     c->most = c->most < 1 ? 1 : c->most;
     c->input = malloc((size_t)(config->image * config->image * 3) * sizeof *c->input);
     if (!c->input) {
         free(c);
-        return mf_fail(MF_NO_MEMORY, "no memory for a picture");
+        return mf_no_memory((size_t)(config->image * config->image * 3) * sizeof *c->input,
+                            "a picture");
     }
     *cache = c;
     return MF_OK;
@@ -68,7 +69,7 @@ static mf_status start_axis(sam2_cache *c, int axis)
     c->count = slices < c->most ? slices : c->most;
     c->entry = calloc((size_t)c->count, sizeof *c->entry);
     if (!c->entry)
-        return mf_fail(MF_NO_MEMORY, "no memory for features");
+        return mf_no_memory((size_t)c->count * sizeof *c->entry, "features");
     for (int64_t i = 0; i < c->count; i++)
         c->entry[i].slice = -1;
     c->axis = axis;
@@ -100,7 +101,7 @@ static mf_status encode(sam2_cache *c, int axis, int64_t i, sam2_features *f)
     sam2_stack_size(c->stack, axis, &h, &w);
     uint8_t *rgb = malloc((size_t)(h * w * 3));
     if (!rgb)
-        return mf_fail(MF_NO_MEMORY, "no memory for a slice");
+        return mf_no_memory((size_t)(h * w * 3), "a slice");
     sam2_stack_slice(c->stack, axis, i, rgb);
     const sam2_picture picture = {rgb, h, w, w};
     mf_status status =

@@ -13,7 +13,7 @@ enum { REMEMBERED = 16 };
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the propagation of objects");
+    return mf_no_memory(0, "the propagation of objects");
 }
 
 /* Objects first..first + count - 1 of a group, as one batch of the model. */

@@ -120,7 +120,7 @@ static mf_status collect(const sam2_request *r, const sam2_stack *s, int axis, s
     t->xy = malloc((points + 2 * boxes) * sizeof(float[2]));
     t->labels = malloc((points + 2 * boxes) * sizeof *t->labels);
     if (!t->xy || !t->labels)
-        return mf_fail(MF_NO_MEMORY, "no memory for prompts");
+        return mf_no_memory(0, "prompts");
     for (size_t i = 0; i < boxes; i++) {
         if (object_of(r, points + i) != t->object)
             continue;
@@ -147,7 +147,7 @@ mf_status sam2_request_targets(const sam2_request *r, const sam2_stack *s, int a
     int64_t *numbers = calloc(all + 1, sizeof *numbers);
     *targets = calloc(all + 1, sizeof **targets);
     *count = 0;
-    mf_status status = numbers && *targets ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for prompts");
+    mf_status status = numbers && *targets ? MF_OK : mf_no_memory(0, "prompts");
     for (size_t i = 0; i < all && !status; i++)
         numbers[i] = object_of(r, i);
     if (!status)

@@ -136,7 +136,7 @@ static mf_status keep(sam2_track *t, record *r)
     record *more = mf_list_more(t->seen, (size_t)t->count, sizeof *more);
     if (!more) {
         record_clear(r);
-        return mf_fail(MF_NO_MEMORY, "no memory for a frame");
+        return mf_no_memory(0, "a frame");
     }
     t->seen = more;
     t->seen[t->count++] = *r;

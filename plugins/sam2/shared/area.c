@@ -21,7 +21,7 @@ void sam2_parts_clear(sam2_parts *p)
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the parts of a mask");
+    return mf_no_memory(0, "the parts of a mask");
 }
 
 static int32_t root(run *r, int32_t i)

@@ -8,7 +8,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for masks");
+    return mf_no_memory(0, "masks");
 }
 
 void sam2_list_cut(sam2_list *list, int64_t count)

@@ -18,16 +18,16 @@ typedef struct worker {
     int index;
     pthread_t thread;
     bool started;
-    mf_status failed;
+    mf_status status;
 } worker;
 
 static void *run(void *user)
 {
     worker *own = user;
     work *w = own->w;
-    for (int64_t i; !own->failed && (i = atomic_fetch_add(&w->next, 1)) < w->count;) {
-        own->failed = w->piece(w->user, own->index, i);
-        if (own->failed)
+    for (int64_t i; !own->status && (i = atomic_fetch_add(&w->next, 1)) < w->count;) {
+        own->status = w->piece(w->user, own->index, i);
+        if (own->status)
             atomic_store(&w->next, w->count);
     }
     return NULL;
@@ -45,14 +45,14 @@ mf_status sam2_parallel(int threads, int64_t count,
             workers[i].started = pthread_create(&workers[i].thread, NULL, run, &workers[i]) == 0;
     }
     run(&workers[0]);
-    mf_status status = workers[0].failed;
+    mf_status status = workers[0].status;
     for (int i = 1; i < n; i++) {
         if (workers[i].started)
             pthread_join(workers[i].thread, NULL);
         if (status)
-            mf_error_free(workers[i].failed);
+            mf_error_free(workers[i].status);
         else
-            status = workers[i].failed;
+            status = workers[i].status;
     }
     return status;
 }

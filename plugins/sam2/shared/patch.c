@@ -43,7 +43,7 @@ mf_status sam2_patch_pack(const int64_t lo[2], const int64_t hi[2], const uint8_
         return MF_OK;
     p->bits = calloc((size_t)((high[0] - low[0]) * (high[1] - low[1]) + 7) / 8, 1);
     if (!p->bits)
-        return mf_fail(MF_NO_MEMORY, "no memory for a mask");
+        return mf_no_memory(((size_t)((high[0] - low[0]) * (high[1] - low[1]) + 7) / 8), "a mask");
     for (int k = 0; k < 2; k++) {
         p->lo[k] = (int32_t)low[k];
         p->hi[k] = (int32_t)high[k];

@@ -9,7 +9,7 @@ static const float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a picture");
+    return mf_no_memory(0, "a picture");
 }
 
 /* ---- resizing -------------------------------------------------------------------------------- */

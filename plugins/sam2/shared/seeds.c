@@ -179,7 +179,7 @@ mf_status sam2_seed_slices(const sam2_seeding *o, int64_t count, double spacing,
         free(regions);
         free(*slices);
         *slices = NULL;
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of slices");
+        return mf_no_memory(0, "a list of slices");
     }
     if (dense)
         find_regions(dense, count, regions);

@@ -5,7 +5,7 @@
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory to stretch masks");
+    return mf_no_memory(0, "stretching masks");
 }
 
 struct sam2_zoom {

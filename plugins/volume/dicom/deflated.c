@@ -80,7 +80,7 @@ mf_status deflated_open(const char *path, FILE *file, int64_t from, FILE **whole
         return not_kept(path);
     mf_status status = copy_head(path, file, from, *whole);
     if (!status && inflateInit2(&z, -MAX_WBITS) != Z_OK)
-        status = mf_fail(MF_NO_MEMORY, "%s: no memory to inflate it", path);
+        status = mf_no_memory(0, "inflating %s", path);
     if (!status)
         status = inflate_rest(path, file, &z, *whole);
     (void)inflateEnd(&z);

@@ -43,7 +43,7 @@ static mf_status series_add(dicom_series *s, const char *path, dicom_header *h)
     if (!more) {
         free(copy);
         dicom_header_free(h);
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of DICOM files");
+        return mf_no_memory(0, "a list of DICOM files");
     }
     s->file = more;
     s->file[s->files++] = (dicom_entry){copy, *h};
@@ -280,7 +280,7 @@ static mf_status choose(const char *path, dicom_series *s, const char *wanted, s
 {
     run *r = malloc(s->files * sizeof *r);
     if (!r)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its series", path);
+        return mf_no_memory(s->files * sizeof *r, "a list of the series of %s", path);
     qsort(s->file, s->files, sizeof *s->file, by_series);
     mf_status status = choose_run(path, s, r, wanted, notes);
     free(r);

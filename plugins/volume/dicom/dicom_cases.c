@@ -61,7 +61,7 @@ static void add_file(search *s, const char *path, const char *folder, const char
         size_t room = s->room ? 2 * s->room : 64;
         series *list = reallocarray(s->list, room, sizeof *list);
         if (!list) {
-            wrong(s, mf_fail(MF_NO_MEMORY, "no memory for the series"));
+            wrong(s, mf_no_memory(0, "the series"));
             return;
         }
         s->list = list;

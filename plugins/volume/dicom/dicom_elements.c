@@ -306,7 +306,7 @@ mf_status dicom_bytes(dicom_walk *r, const dicom_element *e, unsigned char **byt
     *size = e->length < 0 ? 0 : (size_t)e->length;
     *bytes = malloc(*size + 1);
     if (!*bytes)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", r->path);
+        return mf_no_memory(0, "the header of %s", r->path);
     mf_status status = read_at(r, e->at, *bytes, *size);
     (*bytes)[*size] = 0;
     if (status) {

@@ -375,7 +375,7 @@ static mf_status note_list(walker *w, const dicom_element *e, const char *vr, nu
     int most = e->length < 2 ? 1 : e->length < 1 << 20 ? (int)e->length : 1 << 20, count;
     double *v = realloc(list->v, (size_t)most * sizeof *v);
     if (!v)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", w->r.path);
+        return mf_no_memory((size_t)most * sizeof *v, "the header of %s", w->r.path);
     list->v = v;
     MF_TRY(dicom_numbers(&w->r, e, vr, v, most, &count));
     list->count = count;
@@ -494,7 +494,7 @@ static mf_status add_frame(walker *w)
         return dicom_damaged(&w->r, "it describes more frames than it says to have");
     dicom_frame *more = mf_list_more(h->frame, (size_t)h->count, sizeof *more);
     if (!more)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", w->r.path);
+        return mf_no_memory(0, "the header of %s", w->r.path);
     h->frame = more;
     h->frame[h->count++] = w->common;
     return MF_OK;

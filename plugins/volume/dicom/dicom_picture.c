@@ -227,7 +227,7 @@ static mf_status add(dicom_series *s, const dicom_picture *p)
     dicom_picture *grown =
         s->count < MOST_PICTURES ? mf_list_more(s->picture, s->count, sizeof *grown) : NULL;
     if (!grown)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of %zu DICOM pictures", s->count + 1);
+        return mf_no_memory(0, "a list of %zu DICOM pictures", s->count + 1);
     s->picture = grown;
     s->picture[s->count++] = *p;
     return MF_OK;

@@ -253,7 +253,7 @@ static mf_status enter_file(dicom_reader *r, const char *path, const dicom_heade
     if (h->deflated_from)
         MF_TRY(inflate_file(r, path, h));
     r->path = strdup(path);
-    return r->path ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a path");
+    return r->path ? MF_OK : mf_no_memory(0, "a path");
 }
 
 mf_status dicom_frame_read(dicom_reader *r, const char *path, const dicom_header *h, int64_t frame,

@@ -134,7 +134,7 @@ mf_status dicom_stack(const char *path, const dicom_series *s, mf_grid *grid, sc
     const dicom_picture *first = &s->picture[0], *last = &s->picture[s->count - 1];
     double line[4], axis[9], *work = malloc(s->count * sizeof *work);
     if (!work)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its slices", path);
+        return mf_no_memory(s->count * sizeof *work, "the slices of %s", path);
     for (int k = 0; k < 2; k++)
         fit_line(s, s->axis + 3 * k, work, &line[2 * k], &line[2 * k + 1]);
     free(work);

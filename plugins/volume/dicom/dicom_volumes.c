@@ -554,7 +554,7 @@ static mf_status keep(parting *w, dicom_series *s, int64_t time, scan *notes)
     mf_status status = MF_OK;
     volume *v = calloc(w->groups, sizeof *v);
     if (!v)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for a list of its volumes", w->path);
+        return mf_no_memory((size_t)w->groups * sizeof *v, "a list of the volumes of %s", w->path);
     for (int t = 0; t < TRAITS; t++)
         may_order[t] = true;
     for (size_t i = 0; i < w->groups; i++)
@@ -637,7 +637,7 @@ static mf_status pass_midnight(const char *path, dicom_series *s, int which, sca
 {
     double *times = malloc(s->count * sizeof *times), until = 0;
     if (!times)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its times", path);
+        return mf_no_memory(0, "the times of %s", path);
     size_t count = 0;
     while (count < s->count && has_time_alone(s->picture[count].frame, which)) {
         times[count] = s->picture[count].frame->number[which];
@@ -674,8 +674,7 @@ mf_status dicom_choose_volume(const char *path, dicom_series *s, int64_t time, s
     MF_TRY(find_places(path, s, &w.places));
     w.group = malloc(s->count * sizeof *w.group);
     w.next = malloc(s->count * sizeof *w.next);
-    mf_status status =
-        w.group && w.next ? MF_OK : mf_fail(MF_NO_MEMORY, "%s: no memory for its pictures", path);
+    mf_status status = w.group && w.next ? MF_OK : mf_no_memory(0, "the pictures of %s", path);
     if (!status) {
         w.group[w.groups++] = (group){0, s->count, s->count / w.places};
         status = part_all(&w);

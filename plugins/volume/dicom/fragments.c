@@ -53,7 +53,7 @@ static mf_status add(fragments *f, fragment one)
 {
     fragment *more = mf_list_more(f->list, f->count, sizeof *more);
     if (!more)
-        return mf_fail(MF_NO_MEMORY, "no memory for a list of fragments");
+        return mf_no_memory(0, "a list of fragments");
     f->list = more;
     f->list[f->count++] = one;
     return MF_OK;
@@ -103,7 +103,7 @@ mf_status fragments_read(const char *where, FILE *file, const fragments *f, int6
             *size += (size_t)f->list[i].bytes;
     *bytes = malloc(*size + 1);
     if (!*bytes)
-        return mf_fail(MF_NO_MEMORY, "%s: no memory for its compressed pixels", where);
+        return mf_no_memory(0, "the compressed pixels of %s", where);
     for (size_t i = 0; i < f->count; i++) {
         const fragment *one = &f->list[i];
         if (one->frame != frame)

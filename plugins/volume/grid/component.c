@@ -31,7 +31,7 @@ static mf_status add(runs *r, run one)
 {
     run *more = r->count < INT32_MAX ? mf_list_more(r->run, (size_t)r->count, sizeof *more) : NULL;
     if (!more)
-        return mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
+        return mf_no_memory(0, "the components of a volume");
     r->run = more;
     one.parent = (int32_t)r->count;
     r->run[r->count++] = one;
@@ -107,7 +107,7 @@ static mf_status largest(runs *r, index_box *box, bool *found)
 {
     int64_t *size = calloc((size_t)r->count + 1, sizeof *size), best = 0;
     if (!size)
-        return mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
+        return mf_no_memory(0, "the components of a volume");
     for (int64_t i = 0; i < r->count; i++)
         size[root(r->run, (int32_t)i)] += r->run[i].to - r->run[i].from;
     for (int64_t i = 1; i < r->count; i++)
@@ -135,7 +135,7 @@ mf_status crop_largest(const mf_array *voxels, double threshold, index_box *box,
     runs r = {0};
     int64_t *starts = calloc((size_t)(voxels->shape[0] * voxels->shape[1]) + 1, sizeof *starts);
     mf_status status = starts ? collect(voxels, threshold, &r, starts)
-                              : mf_fail(MF_NO_MEMORY, "no memory for the components of a volume");
+                              : mf_no_memory(0, "the components of a volume");
     if (!status)
         status = largest(&r, box, found);
     free(starts);

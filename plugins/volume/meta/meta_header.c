@@ -69,7 +69,7 @@ typedef struct entries {
 
 static mf_status no_memory(const char *path)
 {
-    return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", path);
+    return mf_no_memory(0, "the header of %s", path);
 }
 
 static mf_status damaged(const entries *e, key k)

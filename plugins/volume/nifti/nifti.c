@@ -474,7 +474,7 @@ static mf_status find_other(const char *path, const char *suffix, part_list *fou
         }
         const char *pack = way / 9 == 2 ? ".GZ" : (way / 9 == 0) == packed ? ".gz" : "";
         if (asprintf(&other, "%.*s.%s%s", (int)(own - path), path, letters, pack) < 0)
-            return mf_fail(MF_NO_MEMORY, "%s: no memory for the name of its other file", path);
+            return mf_no_memory(0, "the name of the other file of %s", path);
         mf_status status =
             access(other, F_OK) ? MF_OK : parts_add(found, path, 0, other + (name - path));
         free(other);

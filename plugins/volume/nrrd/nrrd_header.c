@@ -108,7 +108,7 @@ static void fields_free(fields *f)
 
 static mf_status no_memory(const char *path)
 {
-    return mf_fail(MF_NO_MEMORY, "%s: no memory for its header", path);
+    return mf_no_memory(0, "the header of %s", path);
 }
 
 static mf_status damaged(const fields *f, field which)

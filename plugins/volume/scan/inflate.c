@@ -22,7 +22,7 @@ typedef struct unpacker {
 
 static mf_status no_memory(const char *path)
 {
-    return mf_fail(MF_NO_MEMORY, "%s: no memory to unpack it", path);
+    return mf_no_memory(0, "unpacking %s", path);
 }
 
 static mf_status begin(inflate_file *f)

@@ -19,7 +19,7 @@ mf_status lines_next(text_lines *l, bool *more)
             char *text = n < LINE_MOST ? realloc(l->text, room) : NULL;
             if (!text)
                 return n < LINE_MOST
-                           ? mf_fail(MF_NO_MEMORY, "%s: no memory for its header", l->path)
+                           ? mf_no_memory(0, "the header of %s", l->path)
                            : mf_fail(MF_CORRUPT,
                                      "%s:%d: damaged header: a line of more than %zu bytes",
                                      l->path, l->number + 1, LINE_MOST);

@@ -15,7 +15,7 @@
 
 static mf_status no_memory(const char *header)
 {
-    return mf_fail(MF_NO_MEMORY, "%s: no memory for the names of its files", header);
+    return mf_no_memory(0, "the names of the files of %s", header);
 }
 
 /* "header" or "header:line", for errors. */

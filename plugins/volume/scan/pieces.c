@@ -262,7 +262,7 @@ static mf_status pick(run *r, size_t inner, size_t period, size_t phase, char *t
     size_t at_once = BLOCK_BYTES / period;
     char *block = malloc(at_once * period);
     if (!block)
-        return mf_fail(MF_NO_MEMORY, "no memory to read voxels");
+        return mf_no_memory(at_once * period, "reading voxels");
     mf_status status = MF_OK;
     for (size_t done = 0; done < size && !status;) {
         size_t n = (size - done) / inner < at_once ? (size - done) / inner : at_once;

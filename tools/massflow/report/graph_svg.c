@@ -31,7 +31,7 @@ typedef struct drawing {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a drawing of the graph");
+    return mf_no_memory(0, "a drawing of the graph");
 }
 
 /* ---- boxes and links ------------------------------------------------------------------------- */

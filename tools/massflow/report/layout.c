@@ -46,7 +46,7 @@ typedef struct solver {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a drawing of the graph");
+    return mf_no_memory(0, "a drawing of the graph");
 }
 
 /* ---- layers and bends ------------------------------------------------------------------------ */

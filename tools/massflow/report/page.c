@@ -60,7 +60,7 @@ void report_trouble(report *r, size_t node, mf_status status)
     fputs("<p class=\"bad\"><b>", r->out);
     put_text(r->out, mf_plan_at(r->plan, node)->node->name);
     fputs("</b> can't be shown: ", r->out);
-    put_text(r->out, text ? text : "no memory");
+    put_text(r->out, text ? text : "out of memory");
     fputs("</p>\n", r->out);
     free(text);
     mf_error_free(status);

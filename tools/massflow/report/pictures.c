@@ -33,10 +33,10 @@ static mf_status put_png(FILE *out, const mf_array *rgb)
     mf_status status;
 
     if (!file)
-        return mf_fail(MF_NO_MEMORY, "no memory for a picture");
+        return mf_no_memory(0, "a picture");
     status = mf_encode_png(file, rgb);
     if (fclose(file) != 0 && !status)
-        status = mf_fail(MF_NO_MEMORY, "no memory for a picture");
+        status = mf_no_memory(0, "a picture");
     if (!status)
         put_base64(out, (const uint8_t *)bytes, size);
     free(bytes);

@@ -72,7 +72,7 @@ static mf_status find_run(report *r)
     MF_TRY(mf_store_list_runs(r->w->store, r->w->graph_path, 0, &r->runs, &r->run_count));
     plan = sorted_nodes(r->plan);
     if (!plan)
-        return mf_fail(MF_NO_MEMORY, "no memory for the report");
+        return mf_no_memory(0, "the report");
     for (size_t i = 0; i < r->run_count && !r->run && !status; i++)
         status = try_run(r, &r->runs[i], plan);
     free(plan);

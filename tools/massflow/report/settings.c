@@ -75,7 +75,7 @@ static mf_status put_stage(report *r, const mf_graph_stage *stage)
     json_object **all = calloc(stage->count + 1, sizeof *all);
 
     if (!all)
-        return mf_fail(MF_NO_MEMORY, "no memory for a report");
+        return mf_no_memory((size_t)(stage->count + 1) * sizeof *all, "a report");
     for (size_t i = 0; i < stage->count; i++)
         all[i] = json_tokener_parse(
             mf_params_json(mf_graph_node(r->w->graph, stage->first + i)->params));

@@ -51,7 +51,7 @@ static mf_status put_row(writer *w, const mf_sheet *sheet, int64_t row, const ch
     for (size_t c = 0; c < sheet->count; c++) {
         char *cell = mf_sheet_cell(sheet, c, row, 5);
         if (!cell)
-            return mf_fail(MF_NO_MEMORY, "no memory for a table");
+            return mf_no_memory(0, "a table");
         fprintf(out, "<td%s>", sheet->columns[c].numbers ? " class=\"n\"" : "");
         put_text(out, sheet->columns[c].numbers && !*cell ? "\xe2\x80\x93" : cell);
         fputs("</td>", out);

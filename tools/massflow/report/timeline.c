@@ -51,7 +51,7 @@ static mf_status lay_out(times *t)
 
     t->spans = calloc(r->node_count + 1, sizeof *t->spans);
     if (!t->spans)
-        return mf_fail(MF_NO_MEMORY, "no memory for a timeline");
+        return mf_no_memory((size_t)(r->node_count + 1) * sizeof *t->spans, "a timeline");
     for (size_t i = 0; i < r->node_count; i++) {
         const mf_run_node *n = &r->nodes[i];
         span *s = &t->spans[t->count];
@@ -273,7 +273,7 @@ static mf_status put_stages(report *r)
     bool shown[COLUMNS] = {false}, own = false;
 
     if (!sums)
-        return mf_fail(MF_NO_MEMORY, "no memory for a report");
+        return mf_no_memory(0, "a report");
     sum_up(r, sums);
     for (size_t i = 0; i < count; i++) {
         own |= sums[i].own_process;
