@@ -200,6 +200,33 @@ mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, in
     return MF_OK;
 }
 
+mf_status mf_device_again(mf_device *device, bool is_cpu, mf_device **other)
+{
+    mf_device *d = calloc(1, sizeof *d);
+    *other = NULL;
+    if (!d)
+        return mf_fail(MF_NO_MEMORY, "no memory for a device");
+    pthread_mutex_lock(&device->lock);
+    d->store = device->store;
+    pthread_mutex_unlock(&device->lock);
+    d->refs = 1;
+    d->info = device->info;
+    d->info.is_cpu = is_cpu;
+    d->id = device->id;
+    d->is_part = device->is_part;
+    memcpy(d->text, device->text, sizeof d->text);
+    mf_status status = open_context(d);
+    if (status) {
+        free(d);
+        return status;
+    }
+    if (d->is_part)
+        clRetainDevice(d->id);
+    pthread_mutex_init(&d->lock, NULL);
+    *other = d;
+    return MF_OK;
+}
+
 const char *mf_device_text(const mf_device *device)
 {
     return device->text;

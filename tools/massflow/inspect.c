@@ -1,7 +1,5 @@
-/* inspect.c - the commands that only look: stages, describe, schema, devices, version. */
+/* inspect.c - the commands that only look: stages, describe, schema, version. */
 #include "command.h"
-#include "compute/programs.h"
-#include "run/process/signals.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,40 +105,6 @@ const command command_schema = {
     0,
     0,
     schema};
-
-static int devices(const args *a)
-{
-    mf_device_info *infos;
-    size_t count;
-    mf_status status = mf_devices_list(&infos, &count);
-
-    (void)a;
-    mf_signals_hold();
-    if (status)
-        return command_fail(status, EXIT_FAILED);
-    for (size_t i = 0; i < count; i++) {
-        const mf_device_info *d = &infos[i];
-
-        printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU", i ? "" : "   default");
-        printf("   platform %s, %s, driver %s\n", d->platform, d->version, d->driver);
-        printf(
-            "   %d compute units, %.1f GiB memory, %.1f GiB maximum allocation, %zu KiB local%s\n",
-            d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
-            d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
-    }
-    free(infos);
-    mf_programs *programs = mf_programs_open(NULL, &status);
-    if (programs)
-        printf("Built kernels are kept in %s\n", mf_programs_folder(programs));
-    else
-        printf("Built kernels are not kept: %s\n", mf_error_message(status));
-    mf_error_free(status);
-    mf_programs_free(programs);
-    return EXIT_DONE;
-}
-
-const command command_devices = {
-    "devices", "", "list the OpenCL devices; the first is the default", NULL, NULL, 0, 0, devices};
 
 static int version(const args *a)
 {

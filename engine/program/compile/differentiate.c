@@ -1,5 +1,6 @@
 /* differentiate.c - reverse-mode differentiation: ops are walked backward from the loss, and each
  * adds its gradient as more ops. */
+#include "program/compile/differentiate.h"
 #include "program/ir/program.h"
 #include "program/ops/shared.h"
 
@@ -18,31 +19,10 @@ static void mark_wanted(mf_program *p)
     }
 }
 
-void mf_differentiate(mf_program *p, mf_value loss)
+/* Walks back from all that has a gradient already. */
+static void walk(mf_program *p)
 {
-    if (mf_bad(p, loss)) {
-        if (!p->failure)
-            mf_program_fail(p, "the loss names no value");
-        return;
-    }
-    if (p->differentiated) {
-        mf_program_fail(p, "a program is differentiated once");
-        return;
-    }
-    if (mf_count(p, loss) != 1 || mf_dtype_of(p, loss) != MF_F32) {
-        mf_program_fail(p, "the loss has shape %s; it must be one number", mf_shape_text(p, loss));
-        return;
-    }
-    p->differentiated = true;
-    p->add = mf_add;
-    mark_wanted(p);
-    if (!mf_value_of(p, loss)->wants)
-        return;
     int32_t scope = p->scope;
-    mf_value one = mf_fill_like(p, loss, 1.0f);
-    if (p->failure)
-        return;
-    mf_value_of(p, loss)->gradient = one;
     for (int32_t i = p->op_count - 1; i >= 0 && !p->failure; i--) {
         mf_op op = p->ops[i];
         mf_value grad[MF_OP_OUTPUTS] = {MF_NONE, MF_NONE, MF_NONE};
@@ -61,4 +41,53 @@ void mf_differentiate(mf_program *p, mf_value loss)
                             op.type->name);
     }
     p->scope = scope;
+}
+
+/* Whether a program can be differentiated from x. */
+static bool can_begin(mf_program *p, mf_value x)
+{
+    if (mf_bad(p, x)) {
+        if (!p->failure)
+            mf_program_fail(p, "the loss names no value");
+        return false;
+    }
+    if (p->differentiated) {
+        mf_program_fail(p, "a program is differentiated once");
+        return false;
+    }
+    return true;
+}
+
+static void begin(mf_program *p)
+{
+    p->differentiated = true;
+    p->add = mf_add;
+    mark_wanted(p);
+}
+
+void mf_differentiate_from(mf_program *p, mf_value y, mf_value gradient)
+{
+    if (!can_begin(p, y) || mf_bad(p, gradient))
+        return;
+    begin(p);
+    mf_add_gradient(p, y, gradient);
+    walk(p);
+}
+
+void mf_differentiate(mf_program *p, mf_value loss)
+{
+    if (!can_begin(p, loss))
+        return;
+    if (mf_count(p, loss) != 1 || mf_dtype_of(p, loss) != MF_F32) {
+        mf_program_fail(p, "the loss has shape %s; it must be one number", mf_shape_text(p, loss));
+        return;
+    }
+    begin(p);
+    if (!mf_value_of(p, loss)->wants)
+        return;
+    mf_value one = mf_fill_like(p, loss, 1.0f);
+    if (p->failure)
+        return;
+    mf_value_of(p, loss)->gradient = one;
+    walk(p);
 }

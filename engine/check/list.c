@@ -1,0 +1,102 @@
+/* list.c - the list of ops and sizes, and what references share. */
+#include "check/list.h"
+#include "base/list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const mf_check_family mf_check_families[] = {
+    {"elementwise", mf_check_elementwise},
+    {"reduce", mf_check_reduce},
+    {"shape", mf_check_shape},
+    {"norm", mf_check_norm},
+    {"space", mf_check_space},
+    {"loss", mf_check_loss},
+    {"conv", mf_check_conv},
+    {"matmul", mf_check_matmul},
+    {"attention", mf_check_attention},
+    {"conv2d", mf_check_conv2d},
+    {"image", mf_check_image},
+    {"optimizer", mf_check_optimizer},
+};
+const size_t mf_check_family_count = sizeof mf_check_families / sizeof mf_check_families[0];
+
+mf_check_case *mf_check_add(mf_check_list *list, mf_check_case c)
+{
+    static _Thread_local mf_check_case spare;
+    mf_check_case *more = mf_list_more(list->cases, list->count, sizeof *more);
+    if (!more) {
+        list->short_of_memory = true;
+        spare = c;
+        return &spare;
+    }
+    list->cases = more;
+    list->cases[list->count] = c;
+    return &list->cases[list->count++];
+}
+
+mf_status mf_check_list_make(const char *family, mf_check_list *list)
+{
+    bool found = false;
+    *list = (mf_check_list){NULL};
+    for (size_t i = 0; i < mf_check_family_count; i++)
+        if (!family || !strcmp(family, mf_check_families[i].name)) {
+            mf_check_families[i].add(list);
+            found = true;
+        }
+    if (list->short_of_memory)
+        return mf_fail(MF_NO_MEMORY, "no memory for the list of checks");
+    return found ? MF_OK : mf_fail(MF_NOT_FOUND, "no family of ops is called %s", family);
+}
+
+void mf_check_list_clear(mf_check_list *list)
+{
+    free(list->cases);
+    *list = (mf_check_list){NULL};
+}
+
+int64_t mf_check_count(const mf_check_case *c, int k)
+{
+    int64_t n = 1;
+    for (int d = 0; d < c->in[k].rank; d++)
+        n *= c->in[k].dim[d];
+    return n;
+}
+
+double mf_check_uniform(uint64_t *state)
+{
+    *state ^= *state << 13; /* xorshift64 (Marsaglia 2003) */
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (double)(*state >> 11) / 9007199254740992.0;
+}
+
+void mf_check_moved(const mf_check_case *c, double *const *in, int64_t count, const double *g,
+                    mf_check_number *const *dx)
+{
+    double *numbers[MF_CHECK_INPUTS] = {NULL};
+    int64_t first[MF_CHECK_INPUTS + 1] = {1};
+    (void)in;
+    for (int k = 0; k < c->inputs; k++) {
+        int64_t n = mf_check_count(c, k);
+        first[k + 1] = first[k] + n;
+        numbers[k] = malloc((size_t)n * sizeof(double));
+        for (int64_t i = 0; numbers[k] && i < n; i++)
+            numbers[k][i] = (double)(first[k] + i);
+    }
+    mf_check_number *from = calloc((size_t)count + 1, sizeof *from);
+    bool complete = from != NULL;
+    for (int k = 0; k < c->inputs; k++)
+        complete &= numbers[k] != NULL;
+    if (complete)
+        c->op->value(c, numbers, from);
+    for (int64_t i = 0; complete && i < count; i++) {
+        int64_t at = (int64_t)from[i].value;
+        for (int k = 0; k < c->inputs; k++)
+            if (at >= first[k] && at < first[k + 1] && dx[k])
+                mf_term(&dx[k][at - first[k]], g[i]);
+    }
+    for (int k = 0; k < c->inputs; k++)
+        free(numbers[k]);
+    free(from);
+}
