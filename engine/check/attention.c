@@ -1,5 +1,5 @@
 /* attention.c - reference of attention: softmax of all scores, with the gradients of q, k and v. */
-#include "check/list.h"
+#include "check/reference.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* conv.c - reference of 3D convolutions and of their three gradients. */
-#include "check/list.h"
+#include "check/reference.h"
 
 /* ---- x [N,D,H,W,I], weight [O,I,k,k,k], bias [O] or none: then there are two operands ----------
  */

@@ -1,5 +1,5 @@
 /* conv2d.c - references of convolutions over images. */
-#include "check/list.h"
+#include "check/reference.h"
 
 #include <string.h>
 

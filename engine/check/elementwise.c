@@ -1,5 +1,5 @@
 /* elementwise.c - references of ops on elements and on rows of the same shape, rotary position. */
-#include "check/list.h"
+#include "check/reference.h"
 #include "program/ops/shared.h"
 
 /* ---- two operands ---------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* image.c - references of pool, resize and windows of images [N,H,W,C]. */
-#include "check/list.h"
+#include "check/reference.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* list.c - the list of ops and sizes, and what references share. */
+/* list.c - see list.h. */
 #include "check/list.h"
 #include "base/list.h"
 
@@ -53,50 +53,4 @@ void mf_check_list_clear(mf_check_list *list)
 {
     free(list->cases);
     *list = (mf_check_list){NULL};
-}
-
-int64_t mf_check_count(const mf_check_case *c, int k)
-{
-    int64_t n = 1;
-    for (int d = 0; d < c->in[k].rank; d++)
-        n *= c->in[k].dim[d];
-    return n;
-}
-
-double mf_check_uniform(uint64_t *state)
-{
-    *state ^= *state << 13; /* xorshift64 (Marsaglia 2003) */
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (double)(*state >> 11) / 9007199254740992.0;
-}
-
-void mf_check_moved(const mf_check_case *c, double *const *in, int64_t count, const double *g,
-                    mf_check_number *const *dx)
-{
-    double *numbers[MF_CHECK_INPUTS] = {NULL};
-    int64_t first[MF_CHECK_INPUTS + 1] = {1};
-    (void)in;
-    for (int k = 0; k < c->inputs; k++) {
-        int64_t n = mf_check_count(c, k);
-        first[k + 1] = first[k] + n;
-        numbers[k] = malloc((size_t)n * sizeof(double));
-        for (int64_t i = 0; numbers[k] && i < n; i++)
-            numbers[k][i] = (double)(first[k] + i);
-    }
-    mf_check_number *from = calloc((size_t)count + 1, sizeof *from);
-    bool complete = from != NULL;
-    for (int k = 0; k < c->inputs; k++)
-        complete &= numbers[k] != NULL;
-    if (complete)
-        c->op->value(c, numbers, from);
-    for (int64_t i = 0; complete && i < count; i++) {
-        int64_t at = (int64_t)from[i].value;
-        for (int k = 0; k < c->inputs; k++)
-            if (at >= first[k] && at < first[k + 1] && dx[k])
-                mf_term(&dx[k][at - first[k]], g[i]);
-    }
-    for (int k = 0; k < c->inputs; k++)
-        free(numbers[k]);
-    free(from);
 }

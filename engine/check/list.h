@@ -1,83 +1,89 @@
-/* list.h - what the families' files share: adding cases, sums with their sizes, index arithmetic.
- */
+/* list.h - the list of ops and sizes: an op with its reference, a case of it, the families.
+ *
+ * A reference is plain and slow, in double. A new op gets one in the file of its family; the test
+ * `check_list` fails until its kernels are reached. */
 #ifndef MF_CHECK_LIST_H
 #define MF_CHECK_LIST_H
 
-#include "check/case.h"
-#include "compute/compute.h"
+#include "check/check.h"
+#include <massflow/program.h>
 
-#include <float.h>
-#include <math.h>
+enum { MF_CHECK_INPUTS = 3, MF_CHECK_INTS = 6 };
 
-#define COUNT_OF(x) ((int)(sizeof(x) / sizeof((x)[0])))
+/* What a float should be, and what it may differ by. */
+typedef struct mf_check_number {
+    double value;
+    double size;   /* that roundings are relative to; INFINITY: anything goes */
+    int64_t terms; /* that were added up */
+} mf_check_number;
 
+typedef struct mf_check_op mf_check_op;
+
+typedef enum mf_check_kind {
+    MF_CHECK_TRAINED,  /* a weight, with a gradient where the op has one */
+    MF_CHECK_CONSTANT, /* an input */
+    MF_CHECK_MASK      /* u8, 0 or 1 */
+} mf_check_kind;
+
+/* An op with the sizes of its operands. */
+typedef struct mf_check_case {
+    const mf_check_op *op;
+    int inputs;
+    struct {
+        int rank;
+        int64_t dim[MF_MAX_RANK];
+        mf_check_kind kind;
+        double low, high; /* of random values; both 0: -2 .. 2 */
+    } in[MF_CHECK_INPUTS];
+    int64_t i[MF_CHECK_INTS]; /* parameters, as the op defines them */
+    double f;
+    bool quick;    /* in the short form */
+    bool thorough; /* in the long form alone: it compiles kernels for sizes of its own */
+    bool model;    /* a layer of a model: timed, and in the device's own form only */
+} mf_check_case;
+
+struct mf_check_op {
+    const char *name;
+    mf_value (*build)(mf_program *p, const mf_value *in, const mf_check_case *c);
+    /* in[k] -> out, which begins as zeros and has as many numbers as the op's value. */
+    void (*value)(const mf_check_case *c, double *const *in, mf_check_number *out);
+    /* g [count], d loss / d value -> dx[k], which begin as zeros; dx[k] is NULL for what is not
+     * trained. NULL: the op has no gradient. */
+    void (*gradient)(const mf_check_case *c, double *const *in, int64_t count, const double *g,
+                     mf_check_number *const *dx);
+    double roundings[2]; /* of each element of the value, of a gradient; beside sums */
+    /* Changes random inputs so that none lies where rounding decides; or NULL. */
+    void (*prepare)(const mf_check_case *c, double *const *in);
+    /* Multiplications and additions of the value alone; NULL where memory bounds it. */
+    double (*work)(const mf_check_case *c);
+    /* Instead of all these: runs and compares by itself. */
+    mf_status (*own)(const mf_check_case *c, mf_device *device, mf_check_result *result,
+                     mf_check_labels *labels);
+};
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+typedef struct mf_check_list {
+    mf_check_case *cases;
+    size_t count;
+    bool short_of_memory;
+} mf_check_list;
+
+/* Cases of a family of kernels, in the order of the table. */
+typedef struct mf_check_family {
+    const char *name;
+    void (*add)(mf_check_list *list);
+} mf_check_family;
+
+extern const mf_check_family mf_check_families[];
+extern const size_t mf_check_family_count;
+
+/* All cases of a family, or with NULL of all; *list is cleared by the caller also after an error.
+ */
+MF_MUST_USE mf_status mf_check_list_make(const char *family, mf_check_list *list);
+void mf_check_list_clear(mf_check_list *list);
 /* Appends a case; returns it, or a spare one where memory is short (the list keeps that). */
 mf_check_case *mf_check_add(mf_check_list *list, mf_check_case c);
-
-/* Elements of operand k. */
-int64_t mf_check_count(const mf_check_case *c, int k);
-
-/* Operand 0 seen as [a, rows, b] with the axis in the middle. */
-static inline void mf_check_sides(const mf_check_case *c, int64_t axis, int64_t *a, int64_t *b)
-{
-    *a = *b = 1;
-    for (int k = 0; k < c->in[0].rank; k++) {
-        *a *= k < axis ? c->in[0].dim[k] : 1;
-        *b *= k > axis ? c->in[0].dim[k] : 1;
-    }
-}
-
-static inline void mf_term(mf_check_number *n, double term)
-{
-    n->value += term;
-    n->size += fabs(term);
-    n->terms++;
-}
-
-/* A term that is itself the result of an operation whose roundings are relative to `size`. */
-static inline void mf_term_of(mf_check_number *n, double term, double size)
-{
-    n->value += term;
-    n->size += size;
-    n->terms++;
-}
-
-/* What an element may differ by; `roundings` beside those of its sum. Results below FLT_MIN may be
- * flushed to 0. */
-static inline double mf_check_bound(const mf_check_number *n, double roundings)
-{
-    const double sums = n->terms > 1 ? 2 * sqrt((double)n->terms) : 0;
-    return sums + roundings > 0 ? FLT_EPSILON * (sums + roundings) * n->size + FLT_MIN : 0;
-}
-
-/* Index into [N,D,H,W,C]. */
-static inline int64_t mf_at5(const int64_t *dim, int64_t n, int64_t z, int64_t y, int64_t x,
-                             int64_t c)
-{
-    return (((n * dim[1] + z) * dim[2] + y) * dim[3] + x) * dim[4] + c;
-}
-
-/* The gradient of an op that only moves elements, from its `value`: where each comes from is found
- * by moving their numbers. */
-void mf_check_moved(const mf_check_case *c, double *const *in, int64_t count, const double *g,
-                    mf_check_number *const *dx);
-
-/* Random and the same everywhere: uniform in [0, 1). */
-double mf_check_uniform(uint64_t *state);
-
-/* Compares `count` floats of a value of this shape; keeps the worst ratio, and the first wrong
- * element as `what` with its place. */
-void mf_check_compare(mf_check_result *result, const char *what, int rank, const int64_t *shape,
-                      int64_t count, const float *got, const mf_check_number *want,
-                      double roundings);
-/* Notes what the kernels of an executable, or one of them, take of the device. */
-void mf_check_note_launch(mf_device *device, const mf_launch *launch, mf_check_result *result,
-                          mf_check_labels *labels);
-MF_MUST_USE mf_status mf_check_note_kernel(mf_device *device, const mf_module *module,
-                                           const char *kernel, mf_check_result *result,
-                                           mf_check_labels *labels);
-void mf_check_note_executable(const mf_executable *e, mf_check_result *result,
-                              mf_check_labels *labels);
 
 /* Families, one a file. */
 void mf_check_elementwise(mf_check_list *list);

@@ -1,5 +1,5 @@
 /* loss.c - references of softmax and of the losses. */
-#include "check/list.h"
+#include "check/reference.h"
 
 /* ---- softmax --------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* matmul.c - references of products of matrices and of linear layers, with their gradients. */
-#include "check/list.h"
+#include "check/reference.h"
 #include "program/ops/shared.h"
 
 /* ---- products; i: whether b is [B,N,K] --------------------------------------------------------

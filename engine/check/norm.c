@@ -1,6 +1,6 @@
 /* norm.c - references of instance norm, with and without the ReLU that is fused with it, and of
  * layer norm. */
-#include "check/list.h"
+#include "check/reference.h"
 
 /* ---- instance norm; i: whether with ReLU; f: eps --------------------------------------------- */
 

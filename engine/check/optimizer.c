@@ -1,6 +1,7 @@
 /* optimizer.c - references of LAMB, AdamW, clipping and averages: some steps of each, weight by
  * weight. */
-#include "check/list.h"
+#include "check/reference.h"
+#include "check/resources.h"
 #include "program/weights/weights.h"
 
 #include <stdio.h>

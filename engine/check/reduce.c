@@ -1,5 +1,5 @@
 /* reduce.c - references of sums over axes, repetition, division of rows. */
-#include "check/list.h"
+#include "check/reference.h"
 #include "program/ops/shared.h"
 
 #include <string.h>

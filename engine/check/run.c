@@ -1,5 +1,6 @@
 /* run.c - the list on a device, in the forms of its kernels that are asked for. */
-#include "check/list.h"
+#include "check/case.h"
+#include "check/resources.h"
 #include "compute/compute.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* shape.c - references of ops that move elements and change none. */
-#include "check/list.h"
+#include "check/reference.h"
 
 /* ---- reshape, slice, concat ------------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* space.c - references of max pool, trilinear resize and its adjoint, position embedding. */
-#include "check/list.h"
+#include "check/reference.h"
 
 #include <string.h>
 
