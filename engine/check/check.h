@@ -22,6 +22,7 @@ typedef struct mf_check_labels {
     char **texts;
     int count;
 } mf_check_labels;
+void mf_check_labels_clear(mf_check_labels *labels);
 
 /* How a case ended. */
 typedef struct mf_check_result {

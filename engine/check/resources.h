@@ -14,6 +14,5 @@ MF_MUST_USE mf_status mf_check_note_kernel(mf_device *device, const mf_module *m
                                            mf_check_labels *labels);
 void mf_check_note_executable(const mf_executable *e, mf_check_result *result,
                               mf_check_labels *labels);
-void mf_check_labels_clear(mf_check_labels *labels);
 
 #endif

@@ -2,7 +2,7 @@
  * replay. */
 #include "../run_suite.h"
 #include "compute/stop.h"
-#include "op_case.h"
+#include "checked.h"
 #include "program/compile/executable.h"
 #include "program/ir/program.h"
 #include "program/record/record.h"

@@ -2,7 +2,7 @@
 #ifndef MF_PROGRAM_DIFFERENTIATE_H
 #define MF_PROGRAM_DIFFERENTIATE_H
 
-#include <massflow/program.h>
+#include "program/ir/op.h"
 
 /* Instead of mf_differentiate, where d loss / d y is a value of the program: the result of an op, so
  * that it can be added to the gradient of a weight that is y itself. */
