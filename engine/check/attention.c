@@ -128,12 +128,11 @@ void mf_check_attention(mf_check_list *list)
         bool quick, model, thorough;
     } cases[] = {
         {1, 11, 70, 2, 32, .quick = true},
-        {1, 3, 65, 2, 301}, /* a head in two parts */
-        {2, 5, 333, 2, 16}, /* keys in two shares */
-        {8, 11, 67, 1, 256},
         {2, 67, 11, 1, 32},
-        {1, 33, 512, 8, 32, .model = true}, /* task tokens to sites */
-        {9, 64, 64, 2, 96, .model = true},  /* windows of SAM 2's encoder */
+        {2, 5, 333, 2, 32},                  /* keys in two shares */
+        {1, 33, 512, 8, 32, .model = true},  /* task tokens to sites */
+        {9, 64, 64, 2, 96, .model = true},   /* windows of SAM 2's encoder */
+        {1, 67, 131, 1, 256, .model = true}, /* its memory attention */
         {1, 1, 1, 3, 8, .thorough = true},
         {1, 33, 32, 2, 24, .thorough = true},
         {1, 9, 40, 1, 64, .thorough = true},
@@ -143,10 +142,13 @@ void mf_check_attention(mf_check_list *list)
         {1, 9, 66, 2, 80, .thorough = true},
         {1, 8, 5, 1, 112, .thorough = true},
         {4, 30, 70, 2, 72, .thorough = true}, /* each work-item packs for itself */
+        {8, 11, 67, 1, 256, .thorough = true},
         {1, 70, 5, 1, 3, .thorough = true},
         {1, 65, 131, 2, 16, .thorough = true},
+        {2, 5, 333, 2, 16, .thorough = true},
         {2, 9, 67, 1, 56, .thorough = true},
         {1, 67, 129, 1, 256, .thorough = true},
+        {1, 3, 65, 2, 301, .thorough = true}, /* a head in two parts */
     };
     for (int i = 0; i < COUNT_OF(cases); i++) {
         int64_t channels = cases[i].heads * cases[i].head;

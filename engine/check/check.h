@@ -56,7 +56,7 @@ typedef struct mf_check_observer {
 
 typedef enum mf_check_depth {
     MF_CHECK_QUICK, /* one small case of each op */
-    MF_CHECK_USUAL,
+    MF_CHECK_USUAL, /* all sizes in the device's own form, one small case in the other */
     MF_CHECK_THOROUGH /* every case of the list */
 } mf_check_depth;
 

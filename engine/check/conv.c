@@ -92,7 +92,7 @@ void mf_check_conv(mf_check_list *list)
         bool bias, quick, model, thorough;
     } layers[] = {
         {2, 2, 3, 9, 48, 16, 3, true, .quick = true},
-        {2, 3, 4, 5, 1, 32, 3, false},
+        {2, 3, 4, 5, 1, 32, 3, false, .thorough = true},
         {1, 2, 5, 17, 24, 5, 3, true},
         {2, 3, 4, 37, 1, 1, 3, true},
         {1, 1, 3, 16, 1, 1, 3, false},
@@ -109,7 +109,7 @@ void mf_check_conv(mf_check_list *list)
         {1, 2, 3, 4, 64, 3, 1, false, .thorough = true},
         {1, 32, 32, 32, 1, 32, 3, .model = true},
         {1, 11, 12, 19, 32, 32, 3, .model = true},
-        {1, 8, 8, 8, 64, 128, 3, .model = true},
+        {1, 8, 8, 8, 64, 128, 3, .model = true, .thorough = true},
         {1, 4, 4, 4, 256, 256, 3, .model = true, .thorough = true},
     };
     for (int k = 0; k < COUNT_OF(layers); k++)

@@ -54,9 +54,9 @@ static void add_conv(mf_check_list *list)
         bool quick, model, thorough;
     } cases[] = {
         {{2, 8, 6, 4}, 16, 3, 2, 1, 1, .quick = true},
-        {{2, 17, 30, 3}, 96, 7, 4, 3, 1},
+        {{2, 17, 30, 3}, 96, 7, 4, 3, 1, .thorough = true},
         {{2, 5, 7, 5}, 3, 1, 2, 0, 1},
-        {{1, 3, 3, 5}, 7, 3, 1, 1, 0},
+        {{1, 3, 3, 5}, 7, 3, 1, 1, 0, .thorough = true},
         {{2, 9, 11, 1}, 4, 3, 2, 1, 1, .thorough = true},
         {{1, 7, 8, 16}, 64, 3, 2, 1, 0, .thorough = true},
         {{2, 8, 70, 4}, 32, 3, 2, 1, 1, .thorough = true},
@@ -164,7 +164,7 @@ static void add_either(mf_check_list *list, const mf_check_op *op, const int64_t
                                .in = {{4, {d[0], d[1], d[2], d[3]}, MF_CHECK_CONSTANT}, {4}, {1}},
                                .i = {bias},
                                .quick = k == 0 && bias,
-                               .thorough = k > 0 && k < count - 1 && !bias,
+                               .thorough = k > 0 && k < count - 1,
                                .model = k == count - 1 && bias};
             int64_t filter[4] = {d[3], depthwise ? 1 : d[4], depthwise ? d[4] : 2,
                                  depthwise ? d[4] : 2};

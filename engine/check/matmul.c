@@ -133,11 +133,17 @@ static const mf_check_op op_linear = {"linear",        build_linear, value_linea
  * sum in parts, launch after launch; then a layer of the model. */
 static const struct {
     int64_t batch, m, n, k;
-    bool quick, model;
+    bool quick, model, thorough;
 } products[] = {
-    {1, 1, 1, 1},    {2, 5, 3, 7},      {2, 37, 50, 45, .quick = true},
-    {1, 64, 64, 32}, {1, 3, 700, 32},   {1, 700, 13, 32},
-    {2, 13, 48, 8},  {1, 13, 32, 3000}, {1, 1000, 256, 300, .model = true},
+    {1, 1, 1, 1},
+    {2, 37, 50, 45, .quick = true},
+    {1, 1000, 256, 300, .model = true},
+    {2, 5, 3, 7, .thorough = true},
+    {1, 64, 64, 32, .thorough = true},
+    {1, 3, 700, 32, .thorough = true},
+    {1, 700, 13, 32, .thorough = true},
+    {2, 13, 48, 8, .thorough = true},
+    {1, 13, 32, 3000, .thorough = true},
 };
 
 static void add_products(mf_check_list *list)
@@ -153,6 +159,7 @@ static void add_products(mf_check_list *list)
                                                t ? products[i].k : products[i].n}}},
                                       .i = {t},
                                       .quick = products[i].quick,
+                                      .thorough = products[i].thorough,
                                       .model = products[i].model});
     for (int i = 0; i < COUNT_OF(products); i++)
         mf_check_add(
@@ -163,6 +170,7 @@ static void add_products(mf_check_list *list)
                 .in = {{3, {products[i].batch, products[i].k, products[i].m}, MF_CHECK_CONSTANT},
                        {3, {products[i].batch, products[i].k, products[i].n}, MF_CHECK_CONSTANT}},
                 .quick = products[i].quick,
+                .thorough = products[i].thorough,
                 .model = products[i].model});
 }
 
@@ -170,14 +178,11 @@ void mf_check_matmul(mf_check_list *list)
 {
     static const struct {
         int64_t rows, in, out;
-        bool bias, quick, model;
+        bool bias, quick, model, thorough;
     } layers[] = {
-        {11, 32, 96, true},
-        {1, 5, 3, true},
-        {300, 48, 8, false},
-        {1111, 24, 40, true},
-        {150, 20, 70, true, .quick = true},
-        {512, 256, 768, true, .model = true},
+        {150, 20, 70, true, .quick = true},    {1, 5, 3, true},
+        {512, 256, 768, true, .model = true},  {11, 32, 96, true, .thorough = true},
+        {300, 48, 8, false, .thorough = true}, {1111, 24, 40, true, .thorough = true},
     };
     add_products(list);
     for (int i = 0; i < COUNT_OF(layers); i++)
@@ -187,5 +192,6 @@ void mf_check_matmul(mf_check_list *list)
                                                   {2, {layers[i].out, layers[i].in}},
                                                   {1, {layers[i].out}}},
                                            .quick = layers[i].quick,
+                                           .thorough = layers[i].thorough,
                                            .model = layers[i].model});
 }

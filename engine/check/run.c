@@ -28,9 +28,9 @@ static bool chosen(const mf_check_case *c, const mf_check_options *o, bool own_f
 {
     if (o->only && !strstr(c->op->name, o->only))
         return false;
-    if (o->depth == MF_CHECK_QUICK)
-        return c->quick;
-    return (o->depth == MF_CHECK_THOROUGH || !c->thorough) && (!c->model || own_form);
+    if (o->depth == MF_CHECK_THOROUGH)
+        return !c->model || own_form;
+    return o->depth == MF_CHECK_QUICK || !own_form ? c->quick : !c->thorough;
 }
 
 /* One form; *at counts the cases of all forms. */

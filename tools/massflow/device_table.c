@@ -97,9 +97,9 @@ void check_show_sum(FILE *out, const check_report *report)
             fprintf(out, "%s  %s: %s\n", d->text, d->info.name, d->error);
         if (d->wrong || d->error[0])
             fprintf(out,
-                    "Do not use device %s (%s) with this driver: its results can be wrong. Use "
-                    "--device cpu, try\nanother version of the driver, and send the output of "
-                    "'massflow devices --check %s --json'.\n",
-                    d->text, d->info.name, d->text);
+                    "Do not use device %s with this driver: its results can be wrong.\n"
+                    "Install another version of the driver%s. Please send the file that\n"
+                    "  massflow devices %s --check --json > check.json\nwrites.\n",
+                    d->text, d->form == MF_CHECK_CPU_FORM ? "" : ", or use --device cpu", d->text);
     }
 }

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""`massflow devices` and its checks, with a right driver and with one that lies, crashes and waits:
+test_devices.py MASSFLOW LYING"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MASSFLOW = os.path.abspath(sys.argv[1])
+LYING = os.path.abspath(sys.argv[2])
+COLUMNS = r"op +form cases error/bound +time +rate +local private  result"
+ADVICE = (r"Do not use device 0 with this driver: its results can be wrong\.\n"
+          r"Install another version of the driver(, or use --device cpu)?\. Please send the file that\n"
+          r"  massflow devices 0 --check --json > check\.json\nwrites\.\n")
+ROW = {"op", "form", "result", "cases", "wrong", "ratio", "local_memory", "private_memory", "group_multiple",
+       "max_group", "failures"}
+TIMED = {"timed", "seconds"}
+DEVICE = {"device", "name", "vendor", "platform", "version", "driver", "form", "compute_units", "memory",
+          "max_allocation", "local_memory", "max_work_group", "cases", "wrong", "seconds", "rows"}
+
+
+def massflow(*args, code=0, **variables):
+    done = subprocess.run([MASSFLOW, *args], env=dict(os.environ, **variables), text=True, capture_output=True,
+                          timeout=280)
+    if done.returncode != code:
+        raise AssertionError(f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def check(*args, code=0, **variables):
+    """The first device alone, so that a machine with a GPU and one without show the same."""
+    return massflow("devices", "0", "--check", *args, code=code, **variables)
+
+
+class Devices(unittest.TestCase):
+    maxDiff = None
+
+    def test_list(self):
+        self.assertRegex(massflow("devices").stdout, r"^0  .+ \((CPU|GPU)\)   default\n   platform ")
+
+    def test_wrong_requests(self):
+        for args, text in [
+                (["cpu"], "a device is named with --check only"),
+                (["--json"], "--json goes with --check"),
+                (["--only", "add"], "--only goes with --check"),
+                (["--check", "--quick", "--thorough"], "--quick and --thorough exclude each other")]:
+            self.assertEqual(massflow("devices", *args, code=2).stderr.split("\n")[0],
+                             f"massflow: error: {text}")
+        self.assertEqual(massflow("devices", "abacus", "--check", code=1).stderr.split("\n")[0],
+                         'massflow: error: no OpenCL device matches "abacus"')
+        self.assertEqual(check("--only", "wavelet", code=1).stderr,
+                         'massflow: error: no op is called "wavelet"\n')
+
+    def test_table(self):
+        text = check("--only", "scale").stdout
+        device, table = text.split("\n\n", 1)
+        self.assertRegex(device, r"^0  .+ \((CPU|GPU)\)\n   vendor .+, platform .+\n   OpenCL .+, driver .+\n"
+                                 r"   \d+ compute units, [\d.]+ GiB memory, [\d.]+ GiB maximum allocation, "
+                                 r"\d+ KiB local, work-groups up to \d+$")
+        lines = table.split("\n")
+        self.assertRegex(lines[0], "^" + COLUMNS + "$")
+        self.assertRegex(lines[1], r"^scale +(cpu|gpu) +6 +[01]\.\d\d +[\d.]+ ms +[\d.]+ GB/s +\d+ [BK] +\d+ [BK]  ok$")
+        self.assertRegex(table, r"\n\n[67] cases on 1 device in \d+ s: all right\n$")
+
+    def test_forms(self):
+        own = json.loads(check("--only", "relu", "--quick", "--own-form", "--json").stdout)
+        both = json.loads(check("--only", "relu", "--quick", "--json").stdout)
+        forms = lambda report: {row["form"] for row in report["devices"][0]["rows"]}
+        form = own["devices"][0]["form"]
+        self.assertEqual(forms(own), {form})
+        self.assertEqual(forms(both), {"cpu", "gpu"} if form == "cpu" else {"gpu"})
+
+    def test_json(self):
+        done = check("--only", "mul_rows", "--json")
+        self.assertRegex(done.stderr, COLUMNS)
+        report = json.loads(done.stdout)
+        self.assertEqual(set(report), {"version", "massflow", "numerics", "result", "seconds", "devices"})
+        self.assertEqual((report["version"], report["result"]), (1, "ok"))
+        device, = report["devices"]
+        self.assertEqual(set(device), DEVICE)
+        self.assertEqual(device["cases"], sum(row["cases"] for row in device["rows"]))
+        own = device["rows"][0]
+        self.assertEqual(set(own), ROW | TIMED | {"bytes"})
+        self.assertEqual((own["op"], own["result"], own["wrong"], own["failures"]), ("mul_rows", "ok", 0, []))
+        self.assertEqual(own["timed"], "mul_rows [1,1024,256] [256] 1")
+        self.assertLessEqual(own["ratio"], 1)
+
+    def test_a_wrong_result(self):
+        lie = {"LD_PRELOAD": LYING, "LIE_ABOUT": "add_rows"}
+        text = check("--only", "add", "--quick", "--own-form", code=1, **lie).stdout
+        self.assertRegex(text, r"\nadd +(cpu|gpu) +1 +[01]\.\d\d .+  ok\n")
+        self.assertRegex(text, r"\nadd_rows +(cpu|gpu) +1 +\d+\.\d\d +.+  WRONG\n"
+                               r"    add_rows \[2,5,3\] \[3\]\n"
+                               r"      value \[0,0,1\] is \S+, should be \S+, may differ by \S+\n")
+        self.assertRegex(text, r"\n\n4 cases on 1 device in \d+ s: 1 wrong\n" + ADVICE + "$")
+        report = json.loads(check("--only", "add_rows", "--quick", "--own-form", "--json", code=1, **lie).stdout)
+        self.assertEqual(report["result"], "wrong")
+        row, = report["devices"][0]["rows"]
+        failure, = row["failures"]
+        self.assertEqual((row["result"], row["wrong"]), ("wrong", 1))
+        self.assertEqual((failure["case"], failure["element"]), ("add_rows [2,5,3] [3]", "value [0,0,1]"))
+        self.assertAlmostEqual(failure["value"] - failure["expected"], 1, 5)
+        self.assertLess(failure["bound"], 1e-6)
+
+    def test_each_kernel_of_a_gradient_is_compared(self):
+        for op, kernel in [("sigmoid", "sigmoid_gradient"), ("sum", "expand"), ("layer_norm", "layer_norm_gradient")]:
+            text = check("--only", op, "--quick", "--own-form", code=1, LD_PRELOAD=LYING, LIE_ABOUT=kernel).stdout
+            self.assertIn("WRONG", text)
+
+    def test_a_crash(self):
+        crash = {"LD_PRELOAD": LYING, "CRASH_IN": "add_rows"}
+        text = check("--only", "rows", "--quick", "--own-form", code=1, **crash).stdout
+        self.assertRegex(text, r"\nadd_rows +(cpu|gpu) +1 +.+  CRASHED\n    add_rows \[2,5,3\] \[3\]\n"
+                               r"      the driver crashed: signal 11, Segmentation fault\n")
+        self.assertRegex(text, r"\nmul_rows +(cpu|gpu) +1 +.+  ok\n") # in another process
+        self.assertRegex(text, ADVICE + "$")
+        report = json.loads(check("--only", "rows", "--quick", "--own-form", "--json", code=1, **crash).stdout)
+        results = {row["op"]: row["result"] for row in report["devices"][0]["rows"]}
+        self.assertEqual(results["add_rows"], "crashed")
+        self.assertEqual(results["mul_rows"], "ok")
+
+    def test_many_crashes_end_the_check_of_a_device(self):
+        text = check("--only", "add", "--own-form", code=1, LD_PRELOAD=LYING, CRASH_IN="add").stdout
+        self.assertEqual(len(re.findall("the driver crashed: signal 11", text)), 4 + 2) # 4 of a row are shown
+        self.assertIn("    and 2 more\n", text)
+        self.assertRegex(text, r"\n0  .+: the driver crashed in 8 cases; the rest was not run\n" + ADVICE + "$")
+        self.assertNotIn("\nadd_rows", text)
+
+    def test_a_case_that_takes_long_is_named(self):
+        with tempfile.TemporaryDirectory(prefix="massflow-test-") as folder:
+            file = os.path.join(folder, "go")
+            child = subprocess.Popen([MASSFLOW, "devices", "0", "--check", "--only", "scale", "--quick",
+                                      "--own-form"], text=True, stdout=subprocess.PIPE,
+                                     env=dict(os.environ, LD_PRELOAD=LYING, WAIT_IN="scale", WAIT_FOR=file))
+            for line in child.stdout:
+                if "so far" in line:
+                    self.assertRegex(line, r"^    scale \[77\]: \d\d s so far\n$")
+                    open(file, "w", encoding="ascii").close()
+                    break
+            rest = child.communicate()[0]
+            self.assertEqual(child.returncode, 0)
+            self.assertRegex(rest, r"^scale +(cpu|gpu) +1 +[01]\.\d\d .*ok\n")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
