@@ -18,6 +18,7 @@ const mf_check_family mf_check_families[] = {
     {"conv2d", mf_check_conv2d},
     {"image", mf_check_image},
     {"optimizer", mf_check_optimizer},
+    {"model", mf_check_model},
 };
 const size_t mf_check_family_count = sizeof mf_check_families / sizeof mf_check_families[0];
 

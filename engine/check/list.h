@@ -98,5 +98,6 @@ void mf_check_attention(mf_check_list *list);
 void mf_check_conv2d(mf_check_list *list);
 void mf_check_image(mf_check_list *list);
 void mf_check_optimizer(mf_check_list *list);
+void mf_check_model(mf_check_list *list);
 
 #endif

@@ -84,8 +84,8 @@ void check_show_sum(FILE *out, const check_report *report)
         cases += report->devices[i].cases;
         wrong += report->devices[i].wrong;
     }
-    fprintf(out, "\n%zu cases on %zu device%s in %.0f s: ", cases, report->count,
-            report->count == 1 ? "" : "s", report->seconds);
+    fprintf(out, "\n%zu case%s on %zu device%s in %.0f s: ", cases, cases == 1 ? "" : "s",
+            report->count, report->count == 1 ? "" : "s", report->seconds);
     if (report->right) {
         fprintf(out, "all right\n");
         return;
