@@ -208,14 +208,11 @@ static mf_status measure(one *t, mf_check_result *result)
         }
         result->seconds += best;
     }
-    int directions = 1;
     double bytes = (double)t->count;
-    for (int k = 0; k < t->c->inputs; k++) {
+    for (int k = 0; k < t->c->inputs; k++)
         bytes += (double)mf_check_count(t->c, k);
-        directions += t->gradients[k] != NULL;
-    }
-    if (t->c->op->work)
-        result->flops = directions * t->c->op->work(t->c);
+    if (t->c->op->work) /* of a product, a gradient for each factor */
+        result->flops = t->c->op->work(t->c) * (t->differentiated ? 3 : 1);
     else /* each operand and result once, and once more with their gradients */
         result->bytes = 4 * bytes * (t->differentiated ? 3 : 1);
     return MF_OK;
