@@ -3,12 +3,12 @@
  * Its memory is filled with NaN before the run, so that a kernel that reads what nothing has
  * written shows. It runs twice and must give the same bits. */
 #include "check/case.h"
-#include "base/seconds.h"
 #include "check/reference.h"
 #include "check/resources.h"
 #include "program/compile/differentiate.h"
 #include "program/compile/executable.h"
 
+#include <massflow/seconds.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ typedef struct one {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a check");
+    return mf_no_memory(0, "a check");
 }
 
 static bool trained(const one *t, int k)

@@ -1,7 +1,7 @@
 /* list.c - see list.h. */
 #include "check/list.h"
-#include "base/list.h"
 
+#include <massflow/memory.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +46,7 @@ mf_status mf_check_list_make(const char *family, mf_check_list *list)
             found = true;
         }
     if (list->short_of_memory)
-        return mf_fail(MF_NO_MEMORY, "no memory for the list of checks");
+        return mf_no_memory(0, "the list of checks");
     return found ? MF_OK : mf_fail(MF_NOT_FOUND, "no family of ops is called %s", family);
 }
 

@@ -169,7 +169,7 @@ typedef struct model {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for a check");
+    return mf_no_memory(0, "a check");
 }
 
 static const mf_check_op *find_op(const mf_check_list *list, const char *name)

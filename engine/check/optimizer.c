@@ -123,7 +123,7 @@ static mf_status make(rig *r, mf_device *device)
     r->o = calloc(1, sizeof *r->o);
     r->values = calloc(MOST, sizeof(float));
     if (!r->o || !r->values)
-        return mf_fail(MF_NO_MEMORY, "no memory for a check");
+        return mf_no_memory(0, "a check");
     MF_TRY(mf_program_new(&r->p));
     MF_TRY(mf_weights_new(device, &r->w));
     for (int k = 0; k < WEIGHTS; k++) {
@@ -166,7 +166,7 @@ static mf_status compare(rig *r, const double (*want)[MOST], const double (*erro
                          bool average, mf_check_result *result)
 {
     mf_check_number *numbers = calloc(MOST, sizeof *numbers);
-    mf_status status = numbers ? MF_OK : mf_fail(MF_NO_MEMORY, "no memory for a check");
+    mf_status status = numbers ? MF_OK : mf_no_memory(0, "a check");
     for (int k = 0; k < WEIGHTS && !status; k++) {
         char what[32];
         snprintf(what, sizeof what, "%s %d", average ? "average" : "weight", k);

@@ -1,7 +1,7 @@
 /* resources.c - see resources.h. */
 #include "check/resources.h"
-#include "base/list.h"
 
+#include <massflow/memory.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

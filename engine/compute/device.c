@@ -205,7 +205,7 @@ mf_status mf_device_again(mf_device *device, bool is_cpu, mf_device **other)
     mf_device *d = calloc(1, sizeof *d);
     *other = NULL;
     if (!d)
-        return mf_fail(MF_NO_MEMORY, "no memory for a device");
+        return mf_no_memory(sizeof *d, "a device");
     pthread_mutex_lock(&device->lock);
     d->store = device->store;
     pthread_mutex_unlock(&device->lock);

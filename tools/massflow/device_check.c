@@ -4,12 +4,13 @@
  * in which that was, and starts another child behind it. While a case takes long it says so. The
  * child is the same program, forked before any driver is loaded, so messages are structs. */
 #include "device_check.h"
-#include "base/seconds.h"
 #include "compute/compute.h"
 #include "compute/programs.h"
 #include "run/process/signals.h"
 
 #include <errno.h>
+#include <massflow/memory.h>
+#include <massflow/seconds.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -55,13 +56,13 @@ static void tell(child *c)
     }
 }
 
-static void tell_error(child *c, mf_status error)
+static void tell_error(child *c, mf_status status)
 {
-    char *text = mf_error_text(error);
+    char *text = mf_error_text(status);
     c->m.kind = FAILED;
     snprintf(c->m.error, sizeof c->m.error, "%s", text ? text : "an error");
     free(text);
-    mf_error_free(error);
+    mf_error_free(status);
     tell(c);
 }
 
@@ -152,7 +153,7 @@ typedef struct parent {
 
 static mf_status no_memory(void)
 {
-    return mf_fail(MF_NO_MEMORY, "no memory for the checks of devices");
+    return mf_no_memory(0, "the checks of devices");
 }
 
 static void end_row(parent *p)
@@ -173,8 +174,7 @@ static mf_status begin_device(parent *p, const message *m)
 {
     if (m->device < p->report->count)
         return MF_OK; /* again, after a crash */
-    check_device *more =
-        realloc(p->report->devices, (p->report->count + 1) * sizeof *p->report->devices);
+    check_device *more = mf_list_more(p->report->devices, p->report->count, sizeof *more);
     if (!more)
         return no_memory();
     end_device(p);
@@ -200,7 +200,7 @@ static mf_status begin_case(parent *p, const message *m)
         return MF_OK;
     end_row(p);
     check_device *d = p->device;
-    check_row *more = realloc(d->rows, (d->row_count + 1) * sizeof *d->rows);
+    check_row *more = mf_list_more(d->rows, d->row_count, sizeof *more);
     if (!more)
         return no_memory();
     d->rows = more;

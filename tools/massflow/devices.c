@@ -12,11 +12,11 @@ static int list(void)
 {
     mf_device_info *infos;
     size_t count;
-    mf_status error = mf_devices_list(&infos, &count);
+    mf_status status = mf_devices_list(&infos, &count);
 
     mf_signals_hold();
-    if (error)
-        return command_fail(error, EXIT_FAILED);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < count; i++) {
         const mf_device_info *d = &infos[i];
 
@@ -28,12 +28,12 @@ static int list(void)
             d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
     }
     free(infos);
-    mf_programs *programs = mf_programs_open(NULL, &error);
+    mf_programs *programs = mf_programs_open(NULL, &status);
     if (programs)
         printf("Built kernels are kept in %s\n", mf_programs_folder(programs));
     else
-        printf("Built kernels are not kept: %s\n", mf_error_message(error));
-    mf_error_free(error);
+        printf("Built kernels are not kept: %s\n", mf_error_message(status));
+    mf_error_free(status);
     mf_programs_free(programs);
     return EXIT_DONE;
 }
@@ -49,24 +49,24 @@ static int check(const args *a)
                              .own_form = args_has(a, "own-form")};
     FILE *out = json ? stderr : stdout;
     check_report report;
-    mf_status error = device_check(&request, out, &report);
+    mf_status status = device_check(&request, out, &report);
     int code = report.right ? EXIT_DONE : EXIT_FAILED;
 
-    if (!error && !report.devices->cases)
-        error = mf_fail(MF_NOT_FOUND, "no op is called \"%s\"", request.options.only);
-    if (!error)
+    if (!status && !report.devices->cases)
+        status = mf_fail(MF_NOT_FOUND, "no op is called \"%s\"", request.options.only);
+    if (!status)
         check_show_sum(out, &report);
-    if (!error && json) {
+    if (!status && json) {
         char *text = check_json(&report);
 
         if (text)
             printf("%s\n", text);
         else
-            error = mf_fail(MF_NO_MEMORY, "no memory for the answer");
+            status = mf_no_memory(0, "the answer");
         free(text);
     }
     check_report_clear(&report);
-    return error ? command_fail(error, EXIT_FAILED) : code;
+    return status ? command_fail(status, EXIT_FAILED) : code;
 }
 
 static int devices(const args *a)
