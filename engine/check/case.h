@@ -2,7 +2,7 @@
 #ifndef MF_CHECK_CASE_H
 #define MF_CHECK_CASE_H
 
-#include "check/list.h"
+#include "check/op_list.h"
 
 /* One case. labels: added to, or NULL. */
 MF_MUST_USE mf_status mf_check_case_run(const mf_check_case *c, mf_device *device,

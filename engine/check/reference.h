@@ -2,7 +2,7 @@
 #ifndef MF_CHECK_REFERENCE_H
 #define MF_CHECK_REFERENCE_H
 
-#include "check/list.h"
+#include "check/op_list.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef MF_CHECK_RESOURCES_H
 #define MF_CHECK_RESOURCES_H
 
-#include "check/check.h"
+#include "check/checks.h"
 #include "compute/compute.h"
 #include "program/compile/executable.h"
 

@@ -68,10 +68,9 @@ class Devices(unittest.TestCase):
     def test_forms(self):
         own = json.loads(check("--only", "relu", "--quick", "--own-form", "--json").stdout)
         both = json.loads(check("--only", "relu", "--quick", "--json").stdout)
-        forms = lambda report: {row["form"] for row in report["devices"][0]["rows"]}
         form = own["devices"][0]["form"]
-        self.assertEqual(forms(own), {form})
-        self.assertEqual(forms(both), {"cpu", "gpu"} if form == "cpu" else {"gpu"})
+        for report, wanted in (own, {form}), (both, {"cpu", "gpu"} if form == "cpu" else {"gpu"}):
+            self.assertEqual({row["form"] for row in report["devices"][0]["rows"]}, wanted)
 
     def test_json(self):
         done = check("--only", "mul_rows", "--json")

@@ -1,8 +1,8 @@
 /* test_program.c - declaring, errors that stick, differentiation, the arena, packed weights,
  * replay. */
 #include "../run_suite.h"
-#include "compute/stop.h"
 #include "checked.h"
+#include "compute/stop.h"
 #include "program/compile/executable.h"
 #include "program/ir/program.h"
 #include "program/record/record.h"

@@ -3,7 +3,7 @@
 #ifndef MF_DEVICE_CHECK_H
 #define MF_DEVICE_CHECK_H
 
-#include "check/check.h"
+#include "check/checks.h"
 
 #include <stdio.h>
 

@@ -4,8 +4,8 @@
 
 #include "program/ir/op.h"
 
-/* Instead of mf_differentiate, where d loss / d y is a value of the program: the result of an op, so
- * that it can be added to the gradient of a weight that is y itself. */
+/* Instead of mf_differentiate, where d loss / d y is a value of the program: the result of an op,
+ * so that it can be added to the gradient of a weight that is y itself. */
 void mf_differentiate_from(mf_program *p, mf_value y, mf_value gradient);
 
 #endif

@@ -1,5 +1,5 @@
-/* list.c - see list.h. */
-#include "check/list.h"
+/* op_list.c - see op_list.h. */
+#include "check/op_list.h"
 
 #include <massflow/memory.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* run.c - the list on a device, in the forms of its kernels that are asked for. */
+/* sweep.c - the list on a device, in the forms of its kernels that are asked for. */
 #include "check/case.h"
 #include "check/resources.h"
 #include "compute/compute.h"

@@ -1,4 +1,4 @@
-/* check.h - whether a device and its driver compute what they should: one list of ops and sizes,
+/* checks.h - whether a device and its driver compute what they should: one list of ops and sizes,
  * each with a plain reference on the host, run in the form of the kernels for CPUs and in that for
  * GPUs.
  *
@@ -12,8 +12,8 @@
  * roundings of each element: 0.5 for a product, and what OpenCL 1.2 allows a function (table 7.1 of
  * its specification: exp and log 3, tanh 5, division 2.5 units in the last place). What only copies
  * has bound 0. Knows ops and devices; it never prints. */
-#ifndef MF_CHECK_CHECK_H
-#define MF_CHECK_CHECK_H
+#ifndef MF_CHECK_CHECKS_H
+#define MF_CHECK_CHECKS_H
 
 #include <massflow/compute.h>
 
@@ -55,8 +55,8 @@ typedef struct mf_check_observer {
 } mf_check_observer;
 
 typedef enum mf_check_depth {
-    MF_CHECK_QUICK, /* one small case of each op */
-    MF_CHECK_USUAL, /* all sizes in the device's own form, one small case in the other */
+    MF_CHECK_QUICK,   /* one small case of each op */
+    MF_CHECK_USUAL,   /* all sizes in the device's own form, one small case in the other */
     MF_CHECK_THOROUGH /* every case of the list */
 } mf_check_depth;
 

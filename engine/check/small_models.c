@@ -1,5 +1,5 @@
-/* model.c - small models end to end: a training step in the manner of MASS, and an image through
- * parts of SAM 2, each against the references of its ops, one after another.
+/* small_models.c - small models end to end: a training step in the manner of MASS, and an image
+ * through parts of SAM 2, each against the references of its ops, one after another.
  *
  * A model is a table from which both sides are made: the program, by the builders of the ops, and
  * what it should compute, by their references, forward and backward. What the whole may be wrong by

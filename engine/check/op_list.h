@@ -1,11 +1,11 @@
-/* list.h - the list of ops and sizes: an op with its reference, a case of it, the families.
+/* op_list.h - the list of ops and sizes: an op with its reference, a case of it, the families.
  *
  * A reference is plain and slow, in double. A new op gets one in the file of its family; the test
  * `check_list` fails until its kernels are reached. */
-#ifndef MF_CHECK_LIST_H
-#define MF_CHECK_LIST_H
+#ifndef MF_CHECK_OP_LIST_H
+#define MF_CHECK_OP_LIST_H
 
-#include "check/check.h"
+#include "check/checks.h"
 #include <massflow/program.h>
 
 enum { MF_CHECK_INPUTS = 3, MF_CHECK_INTS = 6 };
