@@ -109,7 +109,8 @@ static mf_status add_words(opened *o, const mf_found_device *list, size_t count,
     bool gpus = !strcasecmp(w->name, "gpus"), all = gpus || !strcasecmp(w->name, "all");
     size_t before = o->count;
     for (size_t i = 0; i < count; i++) {
-        if (all ? gpus && list[i].info.is_cpu : !means(list, i, w->name))
+        if (all ? (gpus && list[i].info.is_cpu) || list[i].info.same_as >= 0
+                : !means(list, i, w->name))
             continue;
         MF_TRY(add_parts(o, list, i, w));
         if (!all)

@@ -43,9 +43,21 @@ struct mf_buffer {
 typedef struct mf_found_device {
     mf_device_info info;
     cl_device_id id;
+    cl_platform_id platform;
+    enum { MF_FOUND_GPU, MF_FOUND_CPU, MF_FOUND_EMULATION } kind;
+    int64_t pci; /* domain << 16 | bus << 8 | device << 3 | function; -1: not told */
 } mf_found_device;
 
-/* All devices, GPUs before CPUs; *list is freed with free(). */
+/* ---- rank.c ---------------------------------------------------------------------------------- */
+
+/* Whether a device of this name is a program that emulates one on the CPU. */
+bool mf_device_is_emulation(const char *name);
+/* Sorts the list, best first, and sets same_as. */
+MF_MUST_USE mf_status mf_devices_rank(mf_found_device *list, size_t count);
+
+/* ---- device.c -------------------------------------------------------------------------------- */
+
+/* All devices, as ranked; *list is freed with free(). */
 MF_MUST_USE mf_status mf_devices_find(mf_found_device **list, size_t *count);
 /* Opens the index-th of the list, or with parts > 0 the part-th of so many. */
 MF_MUST_USE mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,

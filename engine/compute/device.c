@@ -41,9 +41,54 @@ static size_t number(cl_device_id id, cl_device_info what)
     return got == sizeof(cl_uint) ? value.u : (size_t)value.l;
 }
 
-static void describe(cl_device_id id, const char *platform, mf_device_info *info)
+static bool has_extension(cl_device_id id, const char *name)
 {
-    memset(info, 0, sizeof *info);
+    size_t size = 0;
+    char *all;
+    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) || !(all = calloc(1, size + 1)))
+        return false;
+    const bool has =
+        !clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) && strstr(all, name);
+    free(all);
+    return has;
+}
+
+/* Queries of extensions, which OpenCL's own header lacks. */
+enum {
+    PCI_BUS_INFO_KHR = 0x410F,
+    PCI_BUS_ID_NV = 0x4008,
+    PCI_SLOT_ID_NV = 0x4009,
+    PCI_DOMAIN_ID_NV = 0x400A,
+    TOPOLOGY_AMD = 0x4037
+};
+
+/* Where a GPU is on the PCI bus; -1 where its driver does not tell. */
+static int64_t pci_of(cl_device_id id)
+{
+    cl_uint khr[4]; /* domain, bus, device, function */
+    if (has_extension(id, "cl_khr_pci_bus_info") &&
+        !clGetDeviceInfo(id, PCI_BUS_INFO_KHR, sizeof khr, khr, NULL))
+        return (int64_t)khr[0] << 16 | khr[1] << 8 | khr[2] << 3 | khr[3];
+    cl_uint bus, slot, domain = 0; /* of the slot the lower three bits are the function */
+    if (has_extension(id, "cl_nv_device_attribute_query") &&
+        !clGetDeviceInfo(id, PCI_BUS_ID_NV, sizeof bus, &bus, NULL) &&
+        !clGetDeviceInfo(id, PCI_SLOT_ID_NV, sizeof slot, &slot, NULL)) {
+        clGetDeviceInfo(id, PCI_DOMAIN_ID_NV, sizeof domain, &domain, NULL);
+        return (int64_t)domain << 16 | bus << 8 | slot;
+    }
+    struct {
+        cl_uint type; /* 1: PCI Express */
+        cl_uchar unused[17], bus, device, function;
+    } amd;
+    if (has_extension(id, "cl_amd_device_attribute_query") &&
+        !clGetDeviceInfo(id, TOPOLOGY_AMD, sizeof amd, &amd, NULL) && amd.type == 1)
+        return amd.bus << 8 | amd.device << 3 | amd.function;
+    return -1;
+}
+
+static void describe(cl_device_id id, const char *platform, mf_found_device *found)
+{
+    mf_device_info *info = &found->info;
     text(id, CL_DEVICE_NAME, info->name, sizeof info->name);
     text(id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
     snprintf(info->platform, sizeof info->platform, "%s", platform);
@@ -51,7 +96,11 @@ static void describe(cl_device_id id, const char *platform, mf_device_info *info
     text(id, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
     cl_device_type type = 0;
     clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
-    info->is_cpu = type & CL_DEVICE_TYPE_CPU;
+    found->kind = mf_device_is_emulation(info->name) ? MF_FOUND_EMULATION
+                  : type & CL_DEVICE_TYPE_CPU        ? MF_FOUND_CPU
+                                                     : MF_FOUND_GPU;
+    found->pci = found->kind == MF_FOUND_GPU ? pci_of(id) : -1;
+    info->is_cpu = found->kind != MF_FOUND_GPU;
     /* An integrated GPU shares memory too, but needs its caches flushed by map and unmap. */
     info->shares_host_memory = info->is_cpu && number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
     /* For tests: the GPU form of every kernel, on whatever device there is. */
@@ -63,9 +112,20 @@ static void describe(cl_device_id id, const char *platform, mf_device_info *info
     info->max_allocation = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     info->local_memory = number(id, CL_DEVICE_LOCAL_MEM_SIZE);
     info->max_work_group = number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info->same_as = -1;
 }
 
-mf_status mf_devices_find(mf_found_device **list, size_t *count)
+/* Whether kernels can be built for it: OpenCL 1.2 or newer ("OpenCL 3.0 PoCL"), and a compiler. */
+static bool is_usable(const mf_found_device *d)
+{
+    int major = 0, minor = 0;
+    if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2)
+        return false;
+    return (major > 1 || (major == 1 && minor >= 2)) && number(d->id, CL_DEVICE_COMPILER_AVAILABLE);
+}
+
+/* The devices of all platforms that are usable, or those that are not, in the platforms' order. */
+static mf_status look(bool usable, mf_found_device **list, size_t *count)
 {
     pthread_once(&once, set_affinity);
     *list = NULL;
@@ -78,49 +138,87 @@ mf_status mf_devices_find(mf_found_device **list, size_t *count)
         platform_count = 16;
     mf_found_device *all = NULL;
     size_t n = 0;
-    for (int cpus = 0; cpus < 2; cpus++)
-        for (cl_uint i = 0; i < platform_count; i++) {
-            cl_device_id ids[32];
-            cl_uint found_here = 0;
-            char platform[128] = "";
-            clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof platform - 1, platform, NULL);
-            if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 32, ids, &found_here))
+    for (cl_uint i = 0; i < platform_count; i++) {
+        cl_device_id ids[32];
+        cl_uint found_here = 0;
+        char platform[128] = "";
+        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof platform - 1, platform, NULL);
+        if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 32, ids, &found_here))
+            continue;
+        for (cl_uint k = 0; k < found_here && k < 32; k++) {
+            mf_found_device one = {.id = ids[k], .platform = platforms[i]};
+            describe(ids[k], platform, &one);
+            if (is_usable(&one) != usable)
                 continue;
-            for (cl_uint k = 0; k < found_here && k < 32; k++) {
-                mf_found_device one = {.id = ids[k]};
-                describe(ids[k], platform, &one.info);
-                if (one.info.is_cpu != (cpus == 1))
-                    continue;
-                mf_found_device *more = mf_list_more(all, n, sizeof *all);
-                if (!more) {
-                    free(all);
-                    return mf_no_memory(0, "the list of devices");
-                }
-                all = more;
-                all[n++] = one;
+            mf_found_device *more = mf_list_more(all, n, sizeof *all);
+            if (!more) {
+                free(all);
+                return mf_no_memory(0, "the list of devices");
             }
+            all = more;
+            all[n++] = one;
         }
-    if (!n)
-        return mf_hint(mf_fail(MF_NOT_FOUND, "no OpenCL device"),
-                       "install the package pocl-opencl-icd to compute on the CPU, or the OpenCL "
-                       "driver of your GPU's vendor; `clinfo -l` lists what is found");
+    }
     *list = all;
     *count = n;
     return MF_OK;
+}
+
+mf_status mf_devices_find(mf_found_device **list, size_t *count)
+{
+    MF_TRY(look(true, list, count));
+    if (!*count)
+        return mf_hint(mf_fail(MF_NOT_FOUND, "no OpenCL device"),
+                       "install the package pocl-opencl-icd to compute on the CPU, or the OpenCL "
+                       "driver of your GPU's vendor; `clinfo -l` lists what is found");
+    mf_status status = mf_devices_rank(*list, *count);
+    if (status) {
+        free(*list);
+        *list = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+/* Copies what is said of devices; frees the list. */
+static mf_status infos_of(mf_found_device *list, size_t count, mf_device_info **infos)
+{
+    *infos = calloc(count + 1, sizeof **infos);
+    for (size_t i = 0; *infos && i < count; i++)
+        (*infos)[i] = list[i].info;
+    free(list);
+    return *infos ? MF_OK : mf_no_memory(0, "the list of devices");
 }
 
 mf_status mf_devices_list(mf_device_info **infos, size_t *count)
 {
     mf_found_device *all;
     *infos = NULL;
-    *count = 0;
     MF_TRY(mf_devices_find(&all, count));
-    *infos = calloc(*count, sizeof **infos);
-    if (*infos)
-        for (size_t i = 0; i < *count; i++)
-            (*infos)[i] = all[i].info;
-    free(all);
-    return *infos ? MF_OK : mf_no_memory(0, "the list of devices");
+    return infos_of(all, *count, infos);
+}
+
+mf_status mf_devices_refused(mf_device_info **infos, size_t *count)
+{
+    mf_found_device *all;
+    *infos = NULL;
+    MF_TRY(look(false, &all, count));
+    return infos_of(all, *count, infos);
+}
+
+/* Whether the driver divides a device by counts of units. It is asked first: Mesa 22.3 does not,
+ * and has no function at all where OpenCL 1.2 wants one that gives an error. */
+static bool divides(cl_device_id id)
+{
+    cl_device_partition_property ways[16] = {0};
+    size_t size = 0;
+    if (number(id, CL_DEVICE_PARTITION_MAX_SUB_DEVICES) < 2 ||
+        clGetDeviceInfo(id, CL_DEVICE_PARTITION_PROPERTIES, sizeof ways, ways, &size))
+        return false;
+    for (size_t i = 0; i < size / sizeof *ways; i++)
+        if (ways[i] == CL_DEVICE_PARTITION_BY_COUNTS)
+            return true;
+    return false;
 }
 
 /* One of `parts` equal parts of a device; the caller releases it. */
@@ -135,6 +233,9 @@ static mf_status cut(const mf_found_device *whole, int parts, int part, cl_devic
                        whole->info.name, units, parts);
     if (part >= parts)
         return mf_fail(MF_INVALID, "of %d parts of a device the last is %d", parts, parts - 1);
+    if (!divides(whole->id))
+        return mf_fail(MF_UNSUPPORTED, "device %s: its driver (%s) does not cut it in parts",
+                       whole->info.name, whole->info.platform);
     int n = 0;
     wanted[n++] = CL_DEVICE_PARTITION_BY_COUNTS;
     for (int i = 0; i < parts; i++)
@@ -265,6 +366,11 @@ void mf_device_unref(mf_device *device)
 const mf_device_info *mf_device_get_info(const mf_device *device)
 {
     return &device->info;
+}
+
+size_t mf_device_alignment(const mf_device *device)
+{
+    return device->alignment;
 }
 
 void mf_device_keep_binaries(mf_device *device, const mf_binary_store *store)

@@ -4,6 +4,10 @@
 
 #include <massflow/compute.h>
 
+/* The devices that are not listed because their OpenCL is older than 1.2, or because their driver
+ * does not compile; free *infos with free(). */
+MF_MUST_USE mf_status mf_devices_refused(mf_device_info **infos, size_t *count);
+
 /* Whether they are one device or parts of one: these have its memory together. */
 bool mf_device_same_memory(const mf_device *a, const mf_device *b);
 

@@ -51,8 +51,9 @@ START_TEST(test_list_and_open)
         ck_assert_int_gt(infos[i].compute_units, 0);
         ck_assert_uint_gt(infos[i].memory, 0);
         ck_assert_uint_gt(infos[i].max_allocation, 0);
-        if (i) /* GPUs stand before CPUs */
-            ck_assert(!infos[i - 1].is_cpu || infos[i].is_cpu);
+        ck_assert_int_lt(infos[i].same_as, (int)i);
+        if (i && infos[i].same_as < 0) /* GPUs stand before CPUs, other drivers of them last */
+            ck_assert((!infos[i - 1].is_cpu || infos[i].is_cpu) && infos[i - 1].same_as < 0);
         mf_device *by_number, *by_name;
         char number[24], part[8];
         snprintf(number, sizeof number, "%zu", i);
@@ -64,6 +65,85 @@ START_TEST(test_list_and_open)
         mf_device_unref(by_name);
     }
     free(infos);
+}
+END_TEST
+
+/* Platforms as their numbers; of a list that is ranked. */
+static mf_found_device made(int platform, const char *platform_name, const char *name, int kind,
+                            int64_t pci)
+{
+    mf_found_device d = {.platform = (cl_platform_id)(intptr_t)platform, .pci = pci};
+    snprintf(d.info.platform, sizeof d.info.platform, "%s", platform_name);
+    snprintf(d.info.name, sizeof d.info.name, "%s", name);
+    d.kind = kind;
+    return d;
+}
+
+/* The list, once ranked, is this text: names and, where another driver of its processor stands
+ * before, that one's number. */
+static void ranks(mf_found_device *list, size_t count, const char *expected)
+{
+    char text[512] = "";
+    ok(mf_devices_rank(list, count));
+    for (size_t i = 0; i < count; i++) {
+        size_t at = strlen(text);
+        snprintf(text + at, sizeof text - at, "%s%s/%.4s", i ? ", " : "", list[i].info.name,
+                 list[i].info.platform);
+        at = strlen(text);
+        if (list[i].info.same_as >= 0)
+            snprintf(text + at, sizeof text - at, " = %d", list[i].info.same_as);
+    }
+    ck_assert_str_eq(text, expected);
+}
+#define RANKS(expected, ...)                                                                       \
+    do {                                                                                           \
+        mf_found_device list[] = {__VA_ARGS__};                                                    \
+        ranks(list, sizeof list / sizeof *list, expected);                                         \
+    } while (0)
+#define POCL(platform, name) made(platform, "Portable Computing Language", name, MF_FOUND_CPU, -1)
+
+/* Whatever order the loader gives platforms in. */
+START_TEST(test_order_of_devices)
+{
+    const mf_found_device pocl = POCL(1, "cpu"),
+                          llvmpipe = made(2, "rusticl", "pipe", MF_FOUND_EMULATION, -1),
+                          grind = made(3, "Oclgrind", "grind", MF_FOUND_EMULATION, -1),
+                          intel = made(4, "Intel(R) OpenCL", "cpu", MF_FOUND_CPU, -1);
+    RANKS("cpu/Port, grind/Oclg = 0, pipe/rust = 0", grind, pocl, llvmpipe);
+    RANKS("cpu/Port, pipe/rust = 0", llvmpipe, pocl);
+    RANKS("cpu/Port, cpu/Inte = 0, pipe/rust = 0", llvmpipe, intel, pocl);
+    RANKS("pipe/rust, grind/Oclg = 0", llvmpipe, grind);
+    /* two of one platform are two */
+    RANKS("cpu/Port, basic/Port", POCL(1, "cpu"), POCL(1, "basic"));
+    const mf_found_device gpu = made(5, "NVIDIA CUDA", "H", MF_FOUND_GPU, 0x100);
+    RANKS("H/NVID, cpu/Port, pipe/rust = 1", llvmpipe, pocl, gpu);
+}
+END_TEST
+
+START_TEST(test_one_card_by_two_drivers)
+{
+    const mf_found_device rocm = made(1, "AMD Accelerated Parallel Processing", "gfx", MF_FOUND_GPU,
+                                      0x300),
+                          rusticl = made(2, "rusticl", "RX", MF_FOUND_GPU, 0x300),
+                          untold = made(2, "rusticl", "RX", MF_FOUND_GPU, -1),
+                          clover = made(3, "Clover", "RX", MF_FOUND_GPU, -1),
+                          other = made(2, "rusticl", "RX", MF_FOUND_GPU, 0x400);
+    /* the vendor's driver stands for the card, by its place on the bus */
+    RANKS("gfx/AMD , cpu/Port, RX/rust = 0", rusticl, POCL(4, "cpu"), rocm);
+    RANKS("RX/rust, gfx/AMD ", other, rocm);
+    /* by name where the place is not told: the second of one platform is the second of the other */
+    RANKS("RX/rust, RX/rust, RX/Clov = 0, RX/Clov = 1", clover, clover, untold, untold);
+    /* by name and place only where one of them does not tell it */
+    RANKS("gfx/AMD , RX/rust", rocm, untold);
+}
+END_TEST
+
+START_TEST(test_emulations)
+{
+    ck_assert(mf_device_is_emulation("llvmpipe (LLVM 15.0.6, 256 bits)"));
+    ck_assert(mf_device_is_emulation("Oclgrind Simulator"));
+    ck_assert(!mf_device_is_emulation("pthread-skylake-avx512-Intel(R) Xeon(R) Processor"));
+    ck_assert(!mf_device_is_emulation("AMD Radeon RX 6800 (radeonsi, navi21, LLVM 15.0.6)"));
 }
 END_TEST
 
@@ -83,10 +163,20 @@ START_TEST(test_parts_of_a_device)
     mf_device_info *whole;
     size_t count, all;
     ok(mf_devices_list(&whole, &all));
-    char words[32];
-    snprintf(words, sizeof words, "%zu/2", all - 1); /* CPUs come last */
-    if (!whole[all - 1].is_cpu || whole[all - 1].compute_units < 2) {
+    char words[24], text[300];
+    size_t cpu = 0;
+    while (cpu < all && (!whole[cpu].is_cpu || whole[cpu].compute_units < 2))
+        cpu++;
+    if (cpu == all) {
         printf("skipped: no CPU device that could be cut in two\n");
+        free(whole);
+        return;
+    }
+    snprintf(words, sizeof words, "%zu/2", cpu);
+    if (!strcmp(whole[cpu].platform, "rusticl")) {
+        snprintf(text, sizeof text, "device %s: its driver (rusticl) does not cut it in parts",
+                 whole[cpu].name);
+        fails(mf_devices_open(words, &parts, &count), text);
         free(whole);
         return;
     }
@@ -94,19 +184,18 @@ START_TEST(test_parts_of_a_device)
     ck_assert_uint_eq(count, 2);
     for (size_t i = 0; i < count; i++) {
         const mf_device_info *info = mf_device_get_info(parts[i]);
-        char name[160], text[40];
-        snprintf(name, sizeof name, "%s / 2", whole[all - 1].name);
-        snprintf(text, sizeof text, "%zu/2.%zu", all - 1, i);
+        char name[160], part[48];
+        snprintf(name, sizeof name, "%s / 2", whole[cpu].name);
+        snprintf(part, sizeof part, "%zu/2.%zu", cpu, i);
         ck_assert_str_eq(info->name, name);
-        ck_assert_int_eq(info->compute_units, whole[all - 1].compute_units / 2);
-        ck_assert_str_eq(mf_device_text(parts[i]), text);
-        ok(mf_device_open(text, &again));
-        ck_assert_str_eq(mf_device_text(again), text);
+        ck_assert_int_eq(info->compute_units, whole[cpu].compute_units / 2);
+        ck_assert_str_eq(mf_device_text(parts[i]), part);
+        ok(mf_device_open(part, &again));
+        ck_assert_str_eq(mf_device_text(again), part);
         mf_device_unref(again);
         mf_device_unref(parts[i]);
     }
     free(parts);
-    char text[80];
     snprintf(text, sizeof text, "\"%s\" means 2 devices where one is wanted", words);
     fails_as(mf_device_open(words, &again), MF_INVALID, text);
     free(whole);
@@ -164,9 +253,10 @@ START_TEST(test_launch)
     const mf_module *module = module_of(scale_source, "");
     mf_buffer *x, *y;
     float values[300], got[300];
+    const size_t offset = mf_device_alignment(device);
     for (int i = 0; i < 300; i++)
         values[i] = (float)i;
-    ok(mf_buffer_new(device, sizeof values, &x));
+    ok(mf_buffer_new(device, offset + sizeof values, &x));
     ok(mf_buffer_new(device, sizeof values, &y));
     ok(mf_buffer_write(queue, x, 0, values, sizeof values));
     ok(mf_buffer_fill(queue, y, 0, sizeof values, 0));
@@ -177,15 +267,23 @@ START_TEST(test_launch)
     for (int i = 0; i < 300; i++)
         ck_assert_float_eq(got[i], i < 299 ? 2.0f * (float)i : 0.0f);
 
-    /* an offset of 256 bytes is element 64 */
+    /* the same values one step behind the start, through an offset of that many bytes */
+    ck_assert_uint_ge(offset, 256);
+    ok(mf_buffer_write(queue, x, offset, values, sizeof values));
     mf_arg moved[] = {{MF_ARG_INT, .i = 3},
-                      {MF_ARG_FLOAT, .f = 1},
-                      {MF_ARG_BUFFER, .buffer = x, .offset = 256},
+                      {MF_ARG_FLOAT, .f = 3},
+                      {MF_ARG_BUFFER, .buffer = x, .offset = offset},
                       BUFFER(y)};
     ok(mf_queue_launch(queue, module, "scale", (mf_range){1, {3}}, moved, 4));
-    ok(mf_buffer_read(queue, y, 4, got, 8));
-    ck_assert_float_eq(got[0], 65.0f);
-    ck_assert_float_eq(got[1], 66.0f);
+    ok(mf_buffer_read(queue, y, 0, got, 16));
+    for (int i = 0; i < 4; i++) /* the last is what the launch before left */
+        ck_assert_float_eq(got[i], i < 3 ? 3.0f * (float)i : 6.0f);
+    moved[2].offset = offset + 128;
+    char text[128];
+    snprintf(text, sizeof text, "kernel scale: offset %zu into a buffer is not a multiple of %zu",
+             offset + 128, offset);
+    fails_as(mf_queue_launch(queue, module, "scale", (mf_range){1, {3}}, moved, 4), MF_INTERNAL,
+             text);
     mf_buffer_free(x);
     mf_buffer_free(y);
 }
@@ -349,7 +447,9 @@ START_TEST(test_binaries_are_kept)
 {
     shelf s = {.bytes = NULL};
     mf_binary_store store = {&s, shelf_get, shelf_put};
-    for (int round = 0; round < 3; round++) {
+    /* rusticl 22.3 ends the process at a damaged binary; what is kept on disk has a checksum. */
+    const int rounds = strcmp(mf_device_get_info(device)->platform, "rusticl") ? 3 : 2;
+    for (int round = 0; round < rounds; round++) {
         mf_device *again;
         const mf_module *module;
         ok(mf_device_open(getenv("MASSFLOW_DEVICE"), &again));
@@ -565,6 +665,9 @@ int main(void)
     tcase_add_test(alone, test_no_platform);
     tcase_add_test(alone, test_digest);
     tcase_add_test(alone, test_list_and_open);
+    tcase_add_test(alone, test_order_of_devices);
+    tcase_add_test(alone, test_one_card_by_two_drivers);
+    tcase_add_test(alone, test_emulations);
     tcase_add_test(alone, test_no_such_device);
     tcase_add_test(alone, test_parts_of_a_device);
     TCase *programs = tcase_create("programs");

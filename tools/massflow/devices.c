@@ -1,12 +1,43 @@
 /* devices.c - the command devices: which OpenCL devices there are, and whether they compute right.
  */
 #include "command.h"
+#include "compute/devices.h"
 #include "compute/programs.h"
 #include "device_check.h"
 #include "run/process/signals.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* A processor once: other drivers of it are lines of its entry. */
+static void print_device(const mf_device_info *infos, size_t count, size_t i)
+{
+    const mf_device_info *d = &infos[i];
+
+    printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU", i ? "" : "   default");
+    printf("   platform %s, %s, driver %s\n", d->platform, d->version, d->driver);
+    printf("   %d compute units, %.1f GiB memory, %.1f GiB maximum allocation, %zu KiB local%s\n",
+           d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
+           d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
+    for (size_t k = 0; k < count; k++)
+        if (infos[k].same_as == (int)i)
+            printf("   also device %zu: %s, platform %s, %s, driver %s\n", k, infos[k].name,
+                   infos[k].platform, infos[k].version, infos[k].driver);
+}
+
+/* Drivers that massflow passes over. */
+static mf_status print_refused(void)
+{
+    mf_device_info *infos;
+    size_t count;
+
+    MF_TRY(mf_devices_refused(&infos, &count));
+    for (size_t i = 0; i < count; i++)
+        printf("Not used: %s, platform %s, %s: massflow needs OpenCL 1.2 with a compiler\n",
+               infos[i].name, infos[i].platform, infos[i].version);
+    free(infos);
+    return MF_OK;
+}
 
 static int list(void)
 {
@@ -17,17 +48,13 @@ static int list(void)
     mf_signals_hold();
     if (status)
         return command_fail(status, EXIT_FAILED);
-    for (size_t i = 0; i < count; i++) {
-        const mf_device_info *d = &infos[i];
-
-        printf("%zu  %s (%s)%s\n", i, d->name, d->is_cpu ? "CPU" : "GPU", i ? "" : "   default");
-        printf("   platform %s, %s, driver %s\n", d->platform, d->version, d->driver);
-        printf(
-            "   %d compute units, %.1f GiB memory, %.1f GiB maximum allocation, %zu KiB local%s\n",
-            d->compute_units, (double)d->memory / 0x1p30, (double)d->max_allocation / 0x1p30,
-            d->local_memory / 1024, d->shares_host_memory ? ", shares the host's memory" : "");
-    }
+    for (size_t i = 0; i < count; i++)
+        if (infos[i].same_as < 0)
+            print_device(infos, count, i);
     free(infos);
+    status = print_refused();
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     mf_programs *programs = mf_programs_open(NULL, &status);
     if (programs)
         printf("Built kernels are kept in %s\n", mf_programs_folder(programs));

@@ -27,15 +27,17 @@ typedef struct mf_module mf_module; /* built OpenCL source; owned by its device 
 typedef struct mf_device_info {
     char name[128], vendor[128], platform[128], version[128],
         driver[128];                             /* as OpenCL reports it */
-    bool is_cpu;                                 /* not a GPU */
+    bool is_cpu;                                 /* not a GPU; also what emulates one on the CPU */
     bool shares_host_memory;                     /* host arrays are used in place */
     int compute_units;                           /* cores of a CPU */
     size_t memory, max_allocation, local_memory; /* bytes */
     size_t max_work_group;                       /* work-items of a group, at most */
+    int same_as; /* number in the list of the same processor by a better driver; -1: none */
 } mf_device_info;
 
-/* All devices in a fixed order: GPUs before CPUs, then as the platforms list them. None at all is
- * an error that names the package that brings one. Free *infos with free(). */
+/* All devices in a fixed order: GPUs, CPUs, emulations of devices, each as the platforms list them;
+ * behind them other drivers of the same processors. None at all is an error that names the package
+ * that brings one. Free *infos with free(). */
 MF_API MF_MUST_USE mf_status mf_devices_list(mf_device_info **infos, size_t *count);
 /* `which`: "" or NULL for the best, "cpu", "gpu", a number of the list, or part of a name. Behind
  * it may stand "/N.I": part I, from 0, of the device cut in N parts with equally many compute
@@ -50,6 +52,9 @@ MF_API const char *mf_device_text(const mf_device *device);
 MF_API mf_device *mf_device_ref(mf_device *device);
 MF_API void mf_device_unref(mf_device *device);
 MF_API const mf_device_info *mf_device_get_info(const mf_device *device);
+/* Bytes that the offset of an mf_arg must be a multiple of: 256 or more; 512 on NVIDIA's GPUs and
+ * under Mesa's rusticl. */
+MF_API size_t mf_device_alignment(const mf_device *device);
 
 /* Where built programs are kept between processes. `get` gives NULL where it has none, else bytes
  * for free(); `key` is a hex digest of source, options, device and driver. May be left unset. */
@@ -100,9 +105,9 @@ typedef enum mf_arg_kind {
 typedef struct mf_arg {
     mf_arg_kind kind;  /* which of the fields count */
     mf_buffer *buffer; /* BUFFER */
-    size_t offset; /* bytes into buffer; a multiple of the device's base alignment (128 is safe) */
-    int64_t i;     /* INT, LONG; LOCAL: bytes */
-    float f;       /* FLOAT */
+    size_t offset;     /* bytes into buffer; a multiple of mf_device_alignment */
+    int64_t i;         /* INT, LONG; LOCAL: bytes */
+    float f;           /* FLOAT */
 } mf_arg;
 
 /* The work-items of a launch. */
