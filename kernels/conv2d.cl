@@ -181,7 +181,7 @@ ROWS __kernel void depthwise(int H, int W, int C, int has_bias, IN x, IN weight,
     const int j = get_global_id(1), n = get_global_id(2);
     if (i0 >= W)
         return;
-    const long left = C - c;
+    const int left = C - c;
     const wide start = has_bias ? load(bias + c, left) : (wide)(0.0f);
     wide sums[PIXELS];
     UNROLL for (int i = 0; i < PIXELS; i++) sums[i] = start;

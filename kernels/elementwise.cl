@@ -129,7 +129,7 @@ ITEMS __kernel void mul_rows(long n, long C, X x, X y, Y z)
 ITEMS __kernel void rotary(int C, int count, int T, X x, X table, Y y)
 {
     const int c = get_global_id(0) * WIDE, token = get_global_id(1);
-    const long left = C - c;
+    const int left = C - c;
     if (left <= 0)
         return;
     const long at = ((long)get_global_id(2) * get_global_size(1) + token) * C + c;

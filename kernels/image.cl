@@ -9,7 +9,8 @@ ITEMS __kernel void max_pool2d(int H, int W, int C, IN x, OUT y)
     const int j = get_global_id(1), n = get_global_id(2);
     if (i >= w)
         return;
-    const long left = C - c, row = (long)W * C;
+    const int left = C - c;
+    const long row = (long)W * C;
     x += (((long)n * H + j * 2) * W + i * 2) * C + c;
     const wide upper = fmax(load(x, left), load(x + C, left));
     const wide lower = fmax(load(x + row, left), load(x + row + C, left));
@@ -33,7 +34,7 @@ static inline wide_int places(int o, int in, int out, int nearest, wide *fractio
 {
     const int unit = nearest ? out : 2 * out;
     const wide_int each = o + LANES;
-    const wide_int at = nearest ? each * in : max((2 * each + 1) * in - out, 0);
+    const wide_int at = nearest ? each * in : max((2 * each + 1) * in - out, (wide_int)(0));
     wide_int i = WIDE_SUFFIX(convert_int)(WIDE_SUFFIX(convert_float)(at) / (float)unit);
     i -= select((wide_int)(0), (wide_int)(1), i * unit > at);
     i += select((wide_int)(0), (wide_int)(1), at - i * unit >= unit);
@@ -52,7 +53,7 @@ ITEMS __kernel void resize2d(int h, int w, int H, int W, int C, int nearest, IN 
         return;
     float fy, fx;
     const int y0 = place(j, h, H, nearest, &fy), x0 = place(i, w, W, nearest, &fx);
-    const long left = C - c;
+    const int left = C - c;
     x += (((long)n * h + y0) * w + x0) * C + c;
     y += (((long)n * H + j) * W + i) * C + c;
     if (nearest) {
@@ -75,7 +76,7 @@ ITEMS __kernel void resize2d_single(int h, int w, int H, int W, int nearest, IN 
     wide fx;
     const int y0 = place(j, h, H, nearest, &fy);
     int at[WIDE];
-    WIDE_SUFFIX(vstore)(min(places(i, w, W, nearest, &fx), w - 1), 0, at);
+    WIDE_SUFFIX(vstore)(min(places(i, w, W, nearest, &fx), (wide_int)(w - 1)), 0, at);
     IN upper = x + ((long)n * h + y0) * w;
     IN lower = upper + (!nearest && y0 + 1 < h ? w : 0);
     float same[WIDE], column[WIDE], next[WIDE]; /* the last two lie between the rows */

@@ -52,7 +52,7 @@ static inline wide logistic(wide x, wide e)
 }
 
 /* Lanes past the end, of which `left` are not. */
-static inline wide mask_rest(wide v, long left)
+static inline wide mask_rest(wide v, int left)
 {
     if (left >= WIDE)
         return v;
@@ -74,7 +74,7 @@ TEAMS __kernel void mask_parts(int V, int chunk, IN logits, __global const uchar
     int first = k * chunk, end = min(first + chunk, V);
     wide tp = (wide)(0.0f), fp = tp, fn = tp, bce = tp;
     for (int v = first + get_local_id(0) * WIDE; v < end; v += TEAM * WIDE) {
-        long left = end - v;
+        int left = end - v;
         wide x = load_rest(logits + row + v, left, -INFINITY), t = load_u8(target + row + v, left);
         wide e = exp(-fabs(x)), p = logistic(x, e);
         tp += p * t;
@@ -126,7 +126,8 @@ ITEMS __kernel void dice_gradient(int V, IN logits, __global const uchar *restri
                                   IN g, OUT dx)
 {
     int v = get_global_id(0) * WIDE, k = get_global_id(1);
-    long left = V - v, at = (long)k * V + v;
+    int left = V - v;
+    long at = (long)k * V + v;
     if (left <= 0)
         return;
     float4 s = vload4(k, sums);
@@ -154,7 +155,8 @@ ROWS __kernel void bce_merge(int K, int V, int chunks, IN parts, OUT loss)
 ITEMS __kernel void bce_gradient(int V, IN logits, __global const uchar *restrict target, IN g, OUT dx)
 {
     int v = get_global_id(0) * WIDE, k = get_global_id(1);
-    long left = V - v, at = (long)k * V + v;
+    int left = V - v;
+    long at = (long)k * V + v;
     if (left <= 0)
         return;
     wide x = load(logits + at, left);

@@ -16,7 +16,8 @@ ROWS __kernel void instance_parts(int V, int C, int chunk, int chunks, IN x, OUT
     int b = get_global_id(0) % blocks * WIDE, k = get_global_id(0) / blocks;
     if (k >= chunks)
         return;
-    long n = get_global_id(1), left = C - b;
+    int left = C - b;
+    long n = get_global_id(1);
     int first = k * chunk, end = min(first + chunk, V);
     __global const float *row = x + n * V * C + b;
     wide sum = (wide)(0.0f), rest = (wide)(0.0f), m2 = (wide)(0.0f);
@@ -106,7 +107,8 @@ ROWS __kernel void instance_parts_narrow(int V, int C, int chunk, int chunks, IN
 ROWS __kernel void instance_merge(int V, int C, int chunk, int chunks, float eps, IN parts, OUT stats)
 {
     int b = get_global_id(0) * WIDE;
-    long n = get_global_id(1), left = C - b;
+    int left = C - b;
+    long n = get_global_id(1);
     if (left <= 0)
         return;
     __global const float *part = parts + n * chunks * 3 * C + b;
@@ -178,7 +180,8 @@ ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, 
     int b = get_global_id(0) % blocks * WIDE, k = get_global_id(0) / blocks;
     if (k >= chunks)
         return;
-    long n = get_global_id(1), left = C - b;
+    int left = C - b;
+    long n = get_global_id(1);
     int first = k * chunk, end = min(first + chunk, V);
     stats += n * 3 * C + b;
     wide mean = load(stats, left), rest = load(stats + C, left), scale = load(stats + 2 * C, left);
@@ -236,7 +239,8 @@ ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int c
 ROWS __kernel void instance_gradient_merge(int V, int C, int chunks, IN parts, OUT means)
 {
     int b = get_global_id(0) * WIDE;
-    long n = get_global_id(1), left = 2 * C - b;
+    int left = 2 * C - b;
+    long n = get_global_id(1);
     if (left <= 0)
         return;
     wide sum = (wide)(0.0f);

@@ -10,7 +10,7 @@ ROWS __kernel void sum_axis(int R, int B, int chunk, float factor, IN x, OUT y)
     int b = get_global_id(0) * WIDE;
     int c = get_global_id(1), chunks = get_global_size(1);
     long a = get_global_id(2);
-    long left = B - b;
+    int left = B - b;
     if (left <= 0)
         return;
     int first = c * chunk, end = min(first + chunk, R);

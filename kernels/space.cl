@@ -13,7 +13,8 @@ ITEMS __kernel void max_pool(int D, int H, int W, int C, IN x, OUT y)
     if (i >= w)
         return;
     long at = ((((long)(nz / d) * D + nz % d * 2) * H + j * 2) * W + i * 2) * C + c;
-    long row = (long)W * C, slab = row * H, left = C - c;
+    int left = C - c;
+    long row = (long)W * C, slab = row * H;
     wide v = load(x + at, left);
     for (int k = 1; k < 8; k++)
         v = fmax(v, load(x + at + (k >> 2) * slab + (k >> 1 & 1) * row + (k & 1) * (long)C, left));
@@ -33,7 +34,8 @@ ITEMS __kernel void max_pool_gradient(int D, int H, int W, int C, IN x, IN g, OU
     int d = D / 2, h = H / 2, w = W / 2;
     bool whole = i < w && j < h && k < d;
     long at = ((((long)n * D + k * 2) * H + j * 2) * W + i * 2) * C + c;
-    long row = (long)W * C, slab = row * H, left = C - c;
+    int left = C - c;
+    long row = (long)W * C, slab = row * H;
     wide largest = (wide)(0.0f), grad = (wide)(0.0f);
     wide_int best = (wide_int)(0);
     if (whole) {
@@ -75,7 +77,8 @@ ITEMS __kernel void resize(int d, int h, int w, int D, int H, int W, int C, IN x
         return;
     float fz, fy, fx;
     int z0 = place(nz % D, d, D, &fz), y0 = place(j, h, H, &fy), x0 = place(i, w, W, &fx);
-    long left = C - c, row = (long)w * C, slab = row * h;
+    int left = C - c;
+    long row = (long)w * C, slab = row * h;
     __global const float *at =
         x + ((((long)(nz / D) * d + z0) * h + y0) * w + x0) * C + c;
     long dz = z0 + 1 < d ? slab : 0, dy = y0 + 1 < h ? row : 0, dx = x0 + 1 < w ? C : 0;
@@ -107,7 +110,7 @@ static inline int share(int o, int i, int in, int out)
 static inline wide shares(int o, int i, int in, int out)
 {
     const wide_int apart = (o + LANES) * (in - 1) - i * UNIT(out);
-    return WIDE_SUFFIX(convert_float)(max(UNIT(out) - max(apart, -apart), 0));
+    return WIDE_SUFFIX(convert_float)(max(UNIT(out) - max(apart, -apart), (wide_int)(0)));
 }
 
 /* y [N,D,H,W,C] -> x [N,d,h,w,C], the transpose of resize; each x gathers. Vectors go over channels,
@@ -120,7 +123,7 @@ ITEMS __kernel void resize_adjoint(int d, int h, int w, int D, int H, int W, int
     if (i >= w)
         return;
     int n = nz / d, k = nz % d;
-    long left = C - c;
+    int left = C - c;
     int2 zs = touching(k, d, D), ys = touching(j, h, H), xs = touching(i, w, W);
     wide all = (wide)(0.0f);
     for (int oz = zs.x; oz <= zs.y; oz++) {
@@ -159,7 +162,8 @@ ITEMS __kernel void add_position(int D, int H, int W, int C, int X, int Y, int Z
     int j = get_global_id(1), nz = get_global_id(2);
     if (i >= W)
         return;
-    long from = ((long)(nz % D) * Y + j) * Z + i, step = (long)X * Y * Z, left = C - c;
+    long from = ((long)(nz % D) * Y + j) * Z + i, step = (long)X * Y * Z;
+    int left = C - c;
     if (C == 1) {
         const long at = ((long)nz * H + j) * W + i;
         store(load(x + at, W - i) + load(embedding + from, W - i), y + at, W - i);
@@ -187,7 +191,8 @@ ITEMS __kernel void add_position_gradient(int N, int D, int H, int W, int C, int
     int j = get_global_id(1), i = get_global_id(2);
     if (k >= Z)
         return;
-    long to = ((long)i * Y + j) * Z + k, step = (long)X * Y * Z, left = C - c;
+    long to = ((long)i * Y + j) * Z + k, step = (long)X * Y * Z;
+    int left = C - c;
     if (C == 1) {
         wide all = (wide)(0.0f);
         if (i < D && j < H && k < W)
