@@ -3,6 +3,27 @@
 
 #include <stdlib.h>
 
+/* Many drivers hand out more than the device has, and fail in a later launch: so it is counted. */
+static mf_status take(mf_device *device, size_t bytes)
+{
+    size_t memory = device->counting ? SIZE_MAX : device->info.memory;
+    size_t used = device->used;
+
+    do {
+        if (used > memory || bytes > memory - used)
+            return mf_fail(MF_NO_MEMORY,
+                           "a buffer of %.1f MiB does not fit: %s has %.1f MiB of memory, of which "
+                           "%.1f MiB are in use",
+                           (double)bytes / 0x1p20, device->info.name, (double)memory / 0x1p20,
+                           (double)used / 0x1p20);
+    } while (!atomic_compare_exchange_weak(&device->used, &used, used + bytes));
+    used += bytes;
+    for (size_t most = device->most_used; most < used;)
+        if (atomic_compare_exchange_weak(&device->most_used, &most, used))
+            break;
+    return MF_OK;
+}
+
 static mf_status create(mf_device *device, size_t bytes, cl_mem_flags flags, void *host,
                         mf_buffer **buffer)
 {
@@ -14,10 +35,20 @@ static mf_status create(mf_device *device, size_t bytes, cl_mem_flags flags, voi
     mf_buffer *b = calloc(1, sizeof *b);
     if (!b)
         return mf_no_memory(sizeof *b, "a buffer");
-    cl_int code;
-    b->mem = clCreateBuffer(device->context, flags, bytes ? bytes : 1, host, &code);
-    if (!b->mem) {
+    b->taken = flags & CL_MEM_USE_HOST_PTR ? 0 : bytes;
+    mf_status status = take(device, b->taken);
+    if (status) {
         free(b);
+        return status;
+    }
+    cl_int code = CL_SUCCESS;
+    if (!device->counting)
+        b->mem = clCreateBuffer(device->context, flags, bytes ? bytes : 1, host, &code);
+    if (!b->mem && !device->counting) {
+        device->used -= b->taken;
+        free(b);
+        if (code == CL_OUT_OF_RESOURCES) /* some drivers' word for the memory that they lack */
+            code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         return mf_within(mf_cl_check(code, "allocating"), "buffer of %zu bytes", bytes);
     }
     b->bytes = bytes;
@@ -54,11 +85,12 @@ mf_status mf_buffer_view(mf_buffer *parent, size_t offset, size_t bytes, mf_buff
     mf_buffer *b = calloc(1, sizeof *b);
     if (!b)
         return mf_no_memory(sizeof *b, "a buffer");
-    cl_int code;
+    cl_int code = CL_SUCCESS;
     cl_buffer_region region = {offset, bytes};
-    b->mem = clCreateSubBuffer(parent->mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
-                               &region, &code);
-    if (!b->mem) {
+    if (parent->mem)
+        b->mem = clCreateSubBuffer(parent->mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
+                                   &region, &code);
+    if (!b->mem && parent->mem) {
         free(b);
         return mf_cl_check(code, "making a view of a buffer");
     }
@@ -73,7 +105,9 @@ void mf_buffer_free(mf_buffer *buffer)
 {
     if (!buffer)
         return;
-    clReleaseMemObject(buffer->mem);
+    if (buffer->mem)
+        clReleaseMemObject(buffer->mem);
+    buffer->device->used -= buffer->taken;
     mf_array_unref(buffer->array);
     mf_device_unref(buffer->device);
     free(buffer);

@@ -54,6 +54,14 @@ mf_status mf_cl_check(cl_int code, const char *doing)
     if (code == CL_SUCCESS)
         return MF_OK;
     bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
-    return mf_fail(memory ? MF_NO_MEMORY : MF_DEVICE, "%s: %s (%d)", doing, mf_cl_text(code),
-                   (int)code);
+    mf_status status = mf_fail(memory ? MF_NO_MEMORY : MF_DEVICE, "%s: %s (%d)", doing,
+                               mf_cl_text(code), (int)code);
+    /* What drivers say of a kernel that a watchdog has ended, and of memory that they lack late. */
+    if (code == CL_OUT_OF_RESOURCES || code == CL_INVALID_COMMAND_QUEUE ||
+        code == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
+        return mf_hint(status,
+                       "the driver may have stopped a kernel that took too long, as it does "
+                       "on a card with a display, or may lack memory: lower the crop or the "
+                       "batch, or see docs/devices.md");
+    return status;
 }

@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 #include <massflow/compute.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct mf_signature mf_signature; /* of a kernel: what arguments it takes */
 
@@ -24,17 +25,20 @@ struct mf_device {
     bool is_part;
     cl_device_id id;
     cl_context context;
+    bool counting;        /* mf_device_counting: no context, nothing is computed */
     size_t alignment;     /* of views, bytes */
     int vector;           /* native float width */
     pthread_mutex_t lock; /* guards modules and store */
     mf_module *modules;
     mf_binary_store store;
+    _Atomic size_t used, most_used; /* bytes of its buffers, now and at most */
 };
 
 struct mf_buffer {
     mf_device *device;
-    cl_mem mem;
+    cl_mem mem; /* NULL on a counting device */
     size_t bytes;
+    size_t taken;          /* of the device's memory: nothing for views and host memory in place */
     const mf_array *array; /* whose memory this is, or NULL */
     mf_buffer *parent;     /* of a view; borrowed */
 };

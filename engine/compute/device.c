@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What kernels in the GPU form take: of the largest group and of local memory; in the plain form.
+ */
+enum { GROUP_OF_TILES = 256, LOCAL_OF_TILES = 32768, GROUP_OF_ITEMS = 64 };
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void set_affinity(void)
@@ -103,16 +107,22 @@ static void describe(cl_device_id id, const char *platform, mf_found_device *fou
     info->is_cpu = found->kind != MF_FOUND_GPU;
     /* An integrated GPU shares memory too, but needs its caches flushed by map and unmap. */
     info->shares_host_memory = info->is_cpu && number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
-    /* For tests: the GPU form of every kernel, on whatever device there is. */
+    info->plain = info->is_cpu;
+    /* The GPU form of every kernel, on whatever device there is, for tests; the plain form on a GPU
+     * whose driver fails with the other. */
     const char *form = getenv("MASSFLOW_KERNELS");
     if (form && !strcmp(form, "gpu"))
-        info->is_cpu = false;
+        info->is_cpu = info->plain = false;
+    else if (form && !strcmp(form, "cpu"))
+        info->plain = true;
     info->compute_units = (int)number(id, CL_DEVICE_MAX_COMPUTE_UNITS);
     info->memory = number(id, CL_DEVICE_GLOBAL_MEM_SIZE);
     info->max_allocation = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     info->local_memory = number(id, CL_DEVICE_LOCAL_MEM_SIZE);
     info->max_work_group = number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
     info->same_as = -1;
+    if (info->max_work_group < GROUP_OF_TILES || info->local_memory < LOCAL_OF_TILES)
+        info->plain = true;
 }
 
 /* Whether kernels can be built for it: OpenCL 1.2 or newer ("OpenCL 3.0 PoCL"), and a compiler. */
@@ -271,8 +281,13 @@ mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, in
                         mf_device **device)
 {
     const mf_found_device *whole = &list[index];
-    mf_device *d = calloc(1, sizeof *d);
     *device = NULL;
+    if (whole->info.max_work_group < GROUP_OF_ITEMS)
+        return mf_hint(mf_fail(MF_UNSUPPORTED,
+                               "device %s runs groups of at most %zu work-items; massflow needs %d",
+                               whole->info.name, whole->info.max_work_group, GROUP_OF_ITEMS),
+                       "choose another with --device; 'massflow devices' lists them");
+    mf_device *d = calloc(1, sizeof *d);
     if (!d)
         return mf_no_memory(0, "a device");
     d->refs = 1;
@@ -353,14 +368,43 @@ void mf_device_unref(mf_device *device)
         mf_module *module = device->modules;
         device->modules = module->next;
         mf_signatures_free(module->signatures);
-        clReleaseProgram(module->program);
+        if (module->program)
+            clReleaseProgram(module->program);
         free(module);
     }
-    clReleaseContext(device->context);
+    if (device->context)
+        clReleaseContext(device->context);
     if (device->is_part)
         clReleaseDevice(device->id);
     pthread_mutex_destroy(&device->lock);
     free(device);
+}
+
+mf_status mf_device_counting(const mf_device *like, mf_device **counting)
+{
+    mf_device *d = calloc(1, sizeof *d);
+    *counting = NULL;
+    if (!d)
+        return mf_no_memory(sizeof *d, "a device");
+    d->refs = 1;
+    d->info = like->info;
+    memcpy(d->text, like->text, sizeof d->text);
+    d->counting = true;
+    d->alignment = like->alignment;
+    d->vector = like->vector;
+    pthread_mutex_init(&d->lock, NULL);
+    *counting = d;
+    return MF_OK;
+}
+
+size_t mf_device_used(const mf_device *device)
+{
+    return device->used;
+}
+
+size_t mf_device_most_used(const mf_device *device)
+{
+    return device->most_used;
 }
 
 const mf_device_info *mf_device_get_info(const mf_device *device)

@@ -33,6 +33,10 @@ static mf_status build_log(const mf_device *device, cl_program program, const ch
         mf_fail(MF_DEVICE, "OpenCL source does not build on %s with \"%s\": %s\n%.*s",
                 device->info.name, options, mf_cl_text(code), 4000, log ? log : "");
     free(log);
+    if (!device->info.plain)
+        status =
+            mf_hint(status, "if the driver fails, and not the source: MASSFLOW_KERNELS=cpu in the "
+                            "environment chooses simpler kernels");
     return status;
 }
 
@@ -106,8 +110,8 @@ static mf_status build(mf_device *device, const char *const *sources, const char
         return mf_no_memory(sizeof *module, "a module");
     module->device = device;
     memcpy(module->key, key, sizeof module->key);
-    module->program = from_binary(device, key, options);
-    if (!module->program) {
+    module->program = device->counting ? NULL : from_binary(device, key, options);
+    if (!module->program && !device->counting) {
         mf_status status = from_source(device, sources, options, &module->program);
         if (status) {
             free(module);
@@ -115,7 +119,7 @@ static mf_status build(mf_device *device, const char *const *sources, const char
         }
         keep_binary(device, key, module->program);
     }
-    module->signatures = mf_signatures_read(module->program);
+    module->signatures = module->program ? mf_signatures_read(module->program) : NULL;
     module->next = device->modules;
     device->modules = module;
     *found = module;
@@ -129,7 +133,7 @@ mf_status mf_module_build(mf_device *device, const char *const *sources, const c
     char all[1024];
     int length =
         snprintf(all, sizeof all, "-cl-std=CL1.2 -cl-kernel-arg-info -DMF_CPU=%d -DMF_VECTOR=%d %s",
-                 device->info.is_cpu, device->vector, options ? options : "");
+                 device->info.plain, device->vector, options ? options : "");
     if (length >= (int)sizeof all)
         return mf_fail(MF_INVALID, "build options are longer than %zu characters", sizeof all);
 

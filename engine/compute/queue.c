@@ -40,10 +40,11 @@ mf_status mf_queue_new(mf_device *device, mf_queue **queue)
         return mf_no_memory(sizeof *q, "a queue");
     const char *profile = getenv("MASSFLOW_PROFILE");
     q->profile = profile && !strcmp(profile, "1");
-    cl_int code;
-    q->queue = clCreateCommandQueue(device->context, device->id,
-                                    q->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
-    if (!q->queue) {
+    cl_int code = CL_SUCCESS;
+    if (!device->counting)
+        q->queue = clCreateCommandQueue(device->context, device->id,
+                                        q->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    if (!q->queue && !device->counting) {
         free(q);
         return mf_cl_check(code, "creating a queue");
     }
@@ -121,13 +122,15 @@ void mf_queue_free(mf_queue *queue)
 {
     if (!queue)
         return;
-    clFinish(queue->queue);
+    if (queue->queue)
+        clFinish(queue->queue);
     if (queue->profile) {
         drain(queue);
         if (queue->row_count)
             print_profile(queue);
     }
-    clReleaseCommandQueue(queue->queue);
+    if (queue->queue)
+        clReleaseCommandQueue(queue->queue);
     mf_device_unref(queue->device);
     free(queue->rows);
     free(queue->timed);
@@ -155,7 +158,7 @@ mf_status mf_buffer_write(mf_queue *queue, mf_buffer *buffer, size_t offset, con
                           size_t bytes)
 {
     MF_TRY(check_part(buffer, offset, bytes));
-    if (!bytes)
+    if (!bytes || !queue->queue)
         return MF_OK;
     return finished(
         queue,
@@ -167,7 +170,9 @@ mf_status mf_buffer_read(mf_queue *queue, const mf_buffer *buffer, size_t offset
                          size_t bytes)
 {
     MF_TRY(check_part(buffer, offset, bytes));
-    if (!bytes)
+    if (!queue->queue)
+        memset(dst, 0, bytes);
+    if (!bytes || !queue->queue)
         return MF_OK;
     return finished(
         queue,
@@ -179,7 +184,7 @@ mf_status mf_buffer_fill(mf_queue *queue, mf_buffer *buffer, size_t offset, size
                          uint8_t value)
 {
     MF_TRY(check_part(buffer, offset, bytes));
-    if (!bytes)
+    if (!bytes || !queue->queue)
         return MF_OK;
     cl_int code =
         clEnqueueFillBuffer(queue->queue, buffer->mem, &value, 1, offset, bytes, 0, NULL, NULL);
@@ -230,6 +235,22 @@ static mf_status set_arg(mf_launch *launch, cl_uint i, const mf_arg *arg)
                 : MF_OK;
 }
 
+/* A kernel that takes many registers may run in smaller groups than the device does. */
+static mf_status check_group(const mf_launch *launch, const mf_device *device)
+{
+    size_t most = 0, wanted = launch->local[0] * launch->local[1] * launch->local[2];
+    if (clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most,
+                                 &most, NULL) ||
+        wanted <= most)
+        return MF_OK;
+    mf_status status = mf_fail(
+        MF_UNSUPPORTED, "groups of %zu work-items, where %s runs it in groups of at most %zu",
+        wanted, device->info.name, most);
+    return device->info.plain
+               ? status
+               : mf_hint(status, "MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels");
+}
+
 static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range range)
 {
     if (range.dims < 1 || range.dims > 3)
@@ -251,7 +272,7 @@ static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range 
         launch->local[k] = local;
         launch->global[k] = (global + local - 1) / local * local;
     }
-    return MF_OK;
+    return check_group(launch, device);
 }
 
 /* A wrong name is the usual reason: the names that there are. */
@@ -278,6 +299,8 @@ mf_status mf_launch_init(mf_launch *launch, const mf_module *module, const char 
 {
     *launch = (mf_launch){.kernel = NULL};
     snprintf(launch->label, sizeof launch->label, "%s", label);
+    if (module->device->counting)
+        return MF_OK;
     cl_int code;
     launch->kernel = clCreateKernel(module->program, kernel, &code);
     if (!launch->kernel)
@@ -310,14 +333,14 @@ void mf_launch_clear(mf_launch *launch)
 
 mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch)
 {
-    if (!launch->global[0] || !launch->global[1] || !launch->global[2])
+    if (!queue->queue || !launch->global[0] || !launch->global[1] || !launch->global[2])
         return MF_OK;
     cl_event event = NULL;
     cl_int code = clEnqueueNDRangeKernel(queue->queue, launch->kernel, (cl_uint)launch->dims, NULL,
                                          launch->global, launch->local, 0, NULL,
                                          queue->profile ? &event : NULL);
     if (code)
-        return mf_fail(MF_DEVICE, "kernel %s: %s (%d)", launch->label, mf_cl_text(code), (int)code);
+        return mf_within(mf_cl_check(code, "launching"), "kernel %s", launch->label);
     memcpy(queue->last, launch->label, sizeof queue->last);
     if (event)
         note(queue, launch->label, event);
@@ -336,12 +359,12 @@ mf_status mf_queue_launch(mf_queue *queue, const mf_module *module, const char *
 
 mf_status mf_queue_flush(mf_queue *queue)
 {
-    return mf_cl_check(clFlush(queue->queue), "starting launches");
+    return queue->queue ? mf_cl_check(clFlush(queue->queue), "starting launches") : MF_OK;
 }
 
 mf_status mf_queue_finish(mf_queue *queue)
 {
-    cl_int code = clFinish(queue->queue);
+    cl_int code = queue->queue ? clFinish(queue->queue) : CL_SUCCESS;
     if (queue->profile)
         drain(queue);
     return finished(queue, code, "finishing");

@@ -1,5 +1,6 @@
 /* mass_features.c - the stage mass.features: what the frozen encoder says of a scan. */
 #include "../common/normalize_params.h"
+#include "footprint.h"
 #include "mass_features.code.h"
 #include "mass_stages.h"
 #include "model.h"
@@ -34,6 +35,22 @@ static mf_status check(const void *p)
             return mf_fail(MF_INVALID, "roi_size: %lld is not a multiple of 16",
                            (long long)o->roi_size.v[i]);
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    static const mf_memory_words words = {"encoding a scan", "roi_size", NULL};
+    mf_iris iris;
+    mf_memory_of of = {.iris = &iris};
+    const mf_artifact *model;
+    mf_device *device;
+    mf_zyx(((const features_params *)p)->roi_size.v, of.crop);
+    MF_TRY(mf_in(t, "model", &model));
+    MF_TRY(mf_model_iris(model, &iris));
+    MF_TRY(mf_task_counting(t, &device));
+    mf_status status = mf_memory_check(device, mf_memory_features, &of, &words, &n->device_bytes);
+    mf_device_unref(device);
+    return status;
 }
 
 static mf_status open(mf_task *t, const void *p, void **session)
@@ -136,5 +153,5 @@ MF_STAGE(
             "encoder processes the center crop. The feature map has one voxel per 16 voxels of the "
             "crop along each axis.",
     .params = params, .params_size = sizeof(features_params), .in = inputs, .out = outputs,
-    .program = true, .tolerance = 1e-3, .check = check, .open = open, .close = close_session,
-    .run = run);
+    .program = true, .tolerance = 1e-3, .check = check, .needs = needs, .open = open,
+    .close = close_session, .run = run);

@@ -1,6 +1,7 @@
 /* mass_segment.c - the stage mass.segment: labels shown on references are found in a query, without
  * training. The steps are those of the official inference. */
 #include "../common/normalize_params.h"
+#include "footprint.h"
 #include "largest.h"
 #include "mass_segment.code.h"
 #include "mass_stages.h"
@@ -57,6 +58,27 @@ static mf_status check(const void *p)
     mf_zyx(o->patch_size.v, crop);
     MF_TRY(mf_iris_check_crop(crop, 512));
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
+}
+
+/* How many labels the references have is known when they are read. */
+enum { USUAL_LABELS = 8 };
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    static const mf_memory_words words = {"segmentation", "patch_size", NULL};
+    const segment_params *o = p;
+    mf_iris iris;
+    mf_memory_of of = {.iris = &iris,
+                       .masks = o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS};
+    const mf_artifact *model;
+    mf_device *device;
+    mf_zyx(o->patch_size.v, of.crop);
+    MF_TRY(mf_in(t, "model", &model));
+    MF_TRY(mf_model_iris(model, &iris));
+    MF_TRY(mf_task_counting(t, &device));
+    mf_status status = mf_memory_check(device, mf_memory_segment, &of, &words, &n->device_bytes);
+    mf_device_unref(device);
+    return status;
 }
 
 static mf_status open(mf_task *t, const void *p, void **session)
@@ -360,4 +382,4 @@ MF_STAGE(
             "remains. The result is on the grid of the query.",
     .params = params, .params_size = sizeof(segment_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* part of the voxels, at the edge of the threshold */
-    .check = check, .open = open, .close = close_session, .run = run);
+    .check = check, .needs = needs, .open = open, .close = close_session, .run = run);

@@ -1,5 +1,6 @@
 /* mass_train.c - the stage mass.train: the model learns to find in one view what masks mark in
  * another. A batch is its samples one after another, their gradients added. */
+#include "footprint.h"
 #include "mass_stages.h"
 #include "mass_train.code.h"
 #include "model.h"
@@ -77,6 +78,7 @@ typedef struct trainer {
     int64_t crop[3];                         /* z y x; 0 before the first pair */
     mf_executable *programs[MOST_MASKS + 1]; /* by number of masks */
     size_t arenas;
+    int64_t checked;         /* the most masks that are known to fit the device */
     int64_t last;            /* steps to do */
     double (*rows)[COLUMNS]; /* [last], of the metrics */
 } trainer;
@@ -102,6 +104,38 @@ static mf_status check(const void *p)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
+}
+
+static const mf_memory_words memory_words = {"training", "patch_size of the pairs",
+                                             "lower channels of the model"};
+
+/* Pairs of augment.views are as large as it says. Those of other stages are met in the run. */
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const train_params *o = p;
+    const mf_artifact *init;
+    double size[3], masks;
+    mf_iris iris;
+    mf_device *device;
+    mf_memory_of of = {.iris = &iris, .averages = o->ema_decay > 0};
+    if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
+        !mf_in_stream_param(t, "pairs", "masks", 1, &masks))
+        return MF_OK;
+    for (int i = 0; i < 3; i++)
+        of.crop[i] = (int64_t)size[2 - i];
+    of.masks = (int64_t)masks;
+    MF_TRY(mf_in(t, "init", &init));
+    MF_TRY(init ? mf_model_iris(init, &iris)
+                : mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
+    mf_status status = mf_iris_check_crop(of.crop, iris.positions);
+    if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
+        mf_error_free(status);
+        return MF_OK;
+    }
+    MF_TRY(mf_task_counting(t, &device));
+    status = mf_memory_check(device, mf_memory_training, &of, &memory_words, &n->device_bytes);
+    mf_device_unref(device);
+    return status;
 }
 
 /* Weights from `init` if it is connected, else drawn. */
@@ -167,19 +201,49 @@ static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
     return MF_OK;
 }
 
-/* The program for k masks, made when it is first wanted. */
-static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
+static mf_status compile(trainer *t, int64_t k)
 {
     mf_iris_training values;
     mf_program *p;
+    MF_TRY(mf_program_new(&p));
+    mf_iris_declare_training(p, &t->iris, t->crop, k, &values);
+    mf_differentiate(p, values.loss);
+    mf_status status = mf_program_compile(p, t->weights, &t->programs[k]);
+    mf_program_free(p);
+    return status;
+}
+
+/* Whether a step with k masks fits the device, where that was not known before the first pair. */
+static mf_status check_memory(trainer *t, int64_t k)
+{
+    const mf_memory_of of = {.iris = &t->iris,
+                             .crop = {t->crop[0], t->crop[1], t->crop[2]},
+                             .masks = k,
+                             .averages = t->o->ema_decay > 0};
+    mf_queue *queue;
+    size_t bytes;
+    if (k <= t->checked)
+        return MF_OK;
+    MF_TRY(mf_task_queue(t->task, &queue));
+    MF_TRY(mf_memory_check(mf_queue_device(queue), mf_memory_training, &of, &memory_words, &bytes));
+    t->checked = k;
+    return MF_OK;
+}
+
+/* The program for k masks, made when it is first wanted. Those for other numbers go where the
+ * device has no room for both. */
+static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
+{
     if (!t->programs[k]) {
-        MF_TRY(mf_program_new(&p));
-        mf_iris_declare_training(p, &t->iris, t->crop, k, &values);
-        mf_differentiate(p, values.loss);
+        MF_TRY(check_memory(t, k));
         if (t->arenas > arena_budget)
             drop_programs(t);
-        mf_status status = mf_program_compile(p, t->weights, &t->programs[k]);
-        mf_program_free(p);
+        mf_status status = compile(t, k);
+        if (status && mf_error_code(status) == MF_NO_MEMORY && t->arenas) {
+            mf_error_free(status);
+            drop_programs(t);
+            status = compile(t, k);
+        }
         MF_TRY(status);
         t->arenas += mf_executable_arena_bytes(t->programs[k]);
     }
@@ -398,4 +462,4 @@ MF_STAGE(
         "last checkpoint and gives the same result, bit for bit.",
     .params = params, .params_size = sizeof(train_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* between devices: updates amplify rounding */
-    .check = check, .run = run);
+    .check = check, .needs = needs, .run = run);

@@ -22,6 +22,21 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
     return mf_iris_check(iris);
 }
 
+bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape)
+{
+    mf_array_info info;
+    if (!mf_artifact_find(self, name, &info) || info.ragged)
+        return false;
+    *rank = info.rank;
+    memcpy(shape, info.shape, sizeof info.shape);
+    return true;
+}
+
+mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris)
+{
+    return mf_iris_from_shapes(mf_model_shape, a, iris);
+}
+
 mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
 {
     static const int64_t crop[3] = {16, 16, 16};

@@ -29,6 +29,10 @@ enum { MF_MODEL_PRIORS = 73 };
 MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions,
                                          mf_iris *iris);
 
+/* For mf_iris_from_shapes: self is a mf_artifact. */
+bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);
+/* The configuration of a model artifact, from the shapes of its arrays. */
+MF_MUST_USE mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris);
 /* All weights of an Iris, declared and zeroed. */
 MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
 /* Values for all weights of `w`: each must be there, in its shape; other tensors are passed over.

@@ -25,17 +25,28 @@ mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t
     mf_iris iris;
     *predictor = NULL;
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
-    MF_TRY(mf_iris_check_crop(crop, iris.positions));
+    MF_TRY(mf_predictor_new_empty(device, &iris, crop, predictor));
+    mf_status status = mf_model_load((*predictor)->weights, t);
+    if (status) {
+        mf_predictor_free(*predictor);
+        *predictor = NULL;
+    }
+    return status;
+}
+
+mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris, const int64_t crop[3],
+                                 mf_predictor **predictor)
+{
+    *predictor = NULL;
+    MF_TRY(mf_iris_check_crop(crop, iris->positions));
     mf_predictor *p = calloc(1, sizeof *p);
     if (!p)
         return mf_no_memory(sizeof *p, "a model");
-    p->iris = iris;
+    p->iris = *iris;
     memcpy(p->crop, crop, sizeof p->crop);
     mf_status status = mf_weights_new(device, &p->weights);
     if (!status)
-        status = mf_model_declare(p->weights, &iris);
-    if (!status)
-        status = mf_model_load(p->weights, t);
+        status = mf_model_declare(p->weights, iris);
     if (status) {
         mf_predictor_free(p);
         return status;
@@ -123,6 +134,17 @@ static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
     return status;
 }
 
+mf_status mf_predictor_make_segment(mf_predictor *p, int64_t k)
+{
+    MF_TRY(want(p, &p->reference, mf_iris_declare_reference, 1));
+    return want(p, &p->query, mf_iris_declare_query, k);
+}
+
+mf_status mf_predictor_make_features(mf_predictor *p)
+{
+    return want(p, &p->features, declare_features, 0);
+}
+
 mf_status mf_predictor_embed(mf_predictor *p, const float *image, const uint8_t *masks, int64_t k,
                              mf_priors *priors)
 {
@@ -172,7 +194,7 @@ mf_status mf_predictor_segment(mf_predictor *p, const float *image, const int64_
 
 mf_status mf_predictor_features(mf_predictor *p, const float *image, float *features)
 {
-    MF_TRY(want(p, &p->features, declare_features, 0));
+    MF_TRY(mf_predictor_make_features(p));
     MF_TRY(mf_executable_set(p->features.executable, "image", image));
     MF_TRY(mf_executable_run(p->features.executable));
     return mf_executable_get(p->features.executable, "features", features);

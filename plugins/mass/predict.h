@@ -11,6 +11,13 @@ typedef struct mf_predictor mf_predictor;
 /* t: the model's weights; the configuration comes from their shapes. */
 MF_MUST_USE mf_status mf_predictor_new(mf_device *device, const mf_tensors *t,
                                        const int64_t crop[3], mf_predictor **predictor);
+/* The same without values for the weights. */
+MF_MUST_USE mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris,
+                                             const int64_t crop[3], mf_predictor **predictor);
+/* Makes the programs of mf_predictor_embed for one mask and of mf_predictor_segment for k; of
+ * mf_predictor_features. */
+MF_MUST_USE mf_status mf_predictor_make_segment(mf_predictor *predictor, int64_t k);
+MF_MUST_USE mf_status mf_predictor_make_features(mf_predictor *predictor);
 void mf_predictor_free(mf_predictor *predictor);
 const mf_iris *mf_predictor_iris(const mf_predictor *predictor);
 

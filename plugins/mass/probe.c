@@ -292,6 +292,29 @@ static mf_status predict_all(trainer *t, const mf_probe_set *test, double *proba
     return status;
 }
 
+mf_status mf_probe_count(const mf_probe *o, mf_device *device, size_t *bytes)
+{
+    const mf_optimizer_step step = {
+        .kind = MF_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .grad_scale = 1, .step = 1};
+    trainer t = {.o = o};
+    mf_device *counting;
+    *bytes = 0;
+    MF_TRY(mf_device_counting(device, &counting));
+    mf_status status = mf_weights_new(counting, &t.weights);
+    if (!status)
+        status = compile(&t);
+    if (!status)
+        status = mf_executable_run(t.train);
+    if (!status)
+        status = mf_weights_step(t.weights, &step, NULL);
+    *bytes = mf_device_most_used(counting);
+    mf_executable_free(t.train);
+    mf_executable_free(t.test);
+    mf_weights_free(t.weights);
+    mf_device_unref(counting);
+    return status;
+}
+
 mf_status mf_probe_run(const mf_probe *o, mf_weights *w, const mf_probe_set *train,
                        const mf_probe_set *test, double *probability)
 {

@@ -33,6 +33,9 @@ typedef struct mf_probe {
     void *user;
 } mf_probe;
 
+/* What its weights, programs and the optimizer take of the memory of a device like `device`: head,
+ * sites and batch are read. */
+MF_MUST_USE mf_status mf_probe_count(const mf_probe *o, mf_device *device, size_t *bytes);
 /* Draws the head's weights, trains them, and gives probabilities [test->n, classes]. */
 MF_MUST_USE mf_status mf_probe_run(const mf_probe *o, mf_weights *w, const mf_probe_set *train,
                                    const mf_probe_set *test, double *probability);

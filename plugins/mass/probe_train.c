@@ -382,6 +382,52 @@ static mf_status check(const void *p)
     return MF_OK;
 }
 
+static mf_status count_needs(mf_task *t, const probe_params *o, const classes *all, mf_needs *n)
+{
+    const mf_artifact *first;
+    mf_array_info info;
+    mf_device *device;
+    const int64_t cases = (int64_t)mf_in_count(t, "train");
+    const bool attention = !strcmp(o->pooling, "attention");
+    MF_TRY(mf_in_item(t, "train", 0, &first));
+    if (!mf_artifact_find(first, "values", &info) || info.rank != 4)
+        return MF_OK; /* met in the run */
+    const mf_probe probe = {.head = {info.shape[0], all->count, attention},
+                            .sites = attention ? info.shape[1] * info.shape[2] * info.shape[3] : 1,
+                            .batch = o->batch_size < cases ? o->batch_size : cases};
+    MF_TRY(mf_task_counting(t, &device));
+    mf_status status =
+        mf_hint(mf_probe_count(&probe, device, &n->device_bytes), "lower batch_size");
+    const mf_device_info *has = mf_device_get_info(device);
+    if (!status && n->device_bytes > has->memory)
+        status =
+            mf_hint(mf_fail(MF_NO_MEMORY,
+                            "batches of %lld cases take %.1f GiB of device memory; %s has %.1f "
+                            "GiB",
+                            (long long)probe.batch, (double)n->device_bytes / 0x1p30, has->name,
+                            (double)has->memory / 0x1p30),
+                    "lower batch_size");
+    mf_device_unref(device);
+    return status;
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const probe_params *o = p;
+    classes all = {0};
+    if (!mf_in_count(t, "train"))
+        return MF_OK;
+    mf_status status = collect_classes(t, o->target, &all);
+    if (status) { /* met in the run */
+        mf_error_free(status);
+        status = MF_OK;
+    } else {
+        status = count_needs(t, o, &all, n);
+    }
+    classes_clear(&all);
+    return status;
+}
+
 static void begin(void *user, int64_t epoch)
 {
     const work *w = user;
@@ -495,4 +541,4 @@ MF_STAGE(
         "Feature maps are pooled to vectors. Dropout and a linear layer follow. Classes are the "
         "values of `target`, sorted as text. With two classes, AUC is that of the second class.",
     .params = params, .params_size = sizeof(probe_params), .in = inputs, .out = outputs,
-    .program = true, .tolerance = 1e-2, .check = check, .run = run);
+    .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run);

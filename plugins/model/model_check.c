@@ -1,6 +1,7 @@
 /* model_check.c - see model_check.h. Shapes alone are looked at: the numbers are read when a stage
  * needs them. */
 #include "model_check.h"
+#include "../mass/model.h"
 #include "architecture.h"
 
 #include <stdio.h>
@@ -9,16 +10,6 @@
 
 /* ---- Iris ------------------------------------------------------------------------------------ */
 
-static bool shape_of(const void *self, const char *name, int *rank, int64_t *shape)
-{
-    mf_array_info info;
-    if (!mf_artifact_find(self, name, &info) || info.ragged)
-        return false;
-    *rank = info.rank;
-    memcpy(shape, info.shape, sizeof info.shape);
-    return true;
-}
-
 static mf_status check_tensor(const mf_artifact *a, const char *prefix, const char *name, int rank,
                               const int64_t *shape)
 {
@@ -26,7 +17,7 @@ static mf_status check_tensor(const mf_artifact *a, const char *prefix, const ch
     int64_t has[MF_MAX_RANK];
     int has_rank;
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    if (!shape_of(a, full, &has_rank, has))
+    if (!mf_model_shape(a, full, &has_rank, has))
         return mf_fail(MF_INVALID, "it has no tensor %s", full);
     if (has_rank == rank && !memcmp(has, shape, sizeof *shape * (size_t)rank))
         return MF_OK;
@@ -47,8 +38,9 @@ static mf_status check_all(const mf_artifact *a, const mf_program *p)
     int rank;
     MF_TRY(mf_program_status(p));
     MF_TRY(check_weights(a, "", p));
-    return shape_of(a, "ema.encoder.inc.conv1.weight", &rank, shape) ? check_weights(a, "ema.", p)
-                                                                     : MF_OK;
+    return mf_model_shape(a, "ema.encoder.inc.conv1.weight", &rank, shape)
+               ? check_weights(a, "ema.", p)
+               : MF_OK;
 }
 
 static mf_status check_iris(const mf_artifact *a)
@@ -57,7 +49,7 @@ static mf_status check_iris(const mf_artifact *a)
     mf_iris_training training;
     mf_iris iris;
     mf_program *p;
-    MF_TRY(mf_iris_from_shapes(shape_of, a, &iris));
+    MF_TRY(mf_model_iris(a, &iris));
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, &iris, crop, 1, &training);
     mf_status status = check_all(a, p);

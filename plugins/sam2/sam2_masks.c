@@ -186,10 +186,9 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     n->host_bytes = (size_t)((double)mf_grid_voxels(&grid) * 5 +
                              (double)o->points_per_batch * pixels * (o->use_m2m ? 2.25 : 1)) +
                     (1u << 30);
-    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = (double)(o->min_slices_per_sample * batches) * pixels * 1e-6;
-    return MF_OK;
+    return sam2_session_needs(t, o->device_memory, o->points_per_batch, 0, &grid, n);
 }
 
 /* ---- the work -------------------------------------------------------------------------------- */

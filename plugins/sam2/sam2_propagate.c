@@ -53,10 +53,9 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     /* slices, one mask as voxels, all as bits; features; weights while they are read */
     n->host_bytes = (size_t)(voxels * 4 + voxels * objects / 64) +
                     ((size_t)o->feature_cache << 20) + (1u << 30);
-    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = objects * (double)grid.size[2] * (double)(config.image * config.image) * 1e-7;
-    return MF_OK;
+    return sam2_session_needs(t, o->device_memory, 0, o->objects_per_batch, &grid, n);
 }
 
 /* ---- groups ---------------------------------------------------------------------------------- */

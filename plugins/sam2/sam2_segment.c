@@ -74,10 +74,9 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_artifact_grid(slices, &grid));
     n->host_bytes =
         (size_t)((double)mf_grid_voxels(&grid) * 6) + ((size_t)o->feature_cache << 20) + (1u << 30);
-    n->device_bytes = o->device_memory ? (size_t)o->device_memory << 20 : 0;
     n->cpu = 4;
     n->cost = (double)grid.size[2];
-    return MF_OK;
+    return sam2_session_needs(t, o->device_memory, 1, o->objects_per_batch, &grid, n);
 }
 
 typedef struct work {

@@ -10,11 +10,16 @@ static mf_status no_memory(void)
     return mf_no_memory(0, "supervoxels");
 }
 
+static int cell_count(int64_t voxels, double size)
+{
+    double count = nearbyint((double)voxels / size);
+    return count < 1 ? 1 : count > (double)voxels ? (int)voxels : (int)count;
+}
+
 /* `voxels` voxels in cells of about `size` voxels, as even as whole numbers allow. */
 static mf_status cells_new(int64_t voxels, double size, mf_cells *cells)
 {
-    double count = nearbyint((double)voxels / size);
-    cells->count = count < 1 ? 1 : count > (double)voxels ? (int)voxels : (int)count;
+    cells->count = cell_count(voxels, size);
     cells->edge = malloc(((size_t)cells->count + 1) * sizeof *cells->edge);
     cells->of = malloc((size_t)voxels * sizeof *cells->of);
     if (!cells->edge || !cells->of)
@@ -25,6 +30,16 @@ static mf_status cells_new(int64_t voxels, double size, mf_cells *cells)
         for (int i = cells->edge[c]; i < cells->edge[c + 1]; i++)
             cells->of[i] = c;
     return MF_OK;
+}
+
+size_t mf_clusters_bytes(const mf_grid *grid, double size)
+{
+    double clusters = 1;
+    for (int i = 0; i < 3; i++)
+        clusters *= cell_count(grid->size[i], size / grid->spacing[i]);
+    /* image and choices; centers and sums */
+    return (size_t)((double)mf_grid_voxels(grid) * 3 +
+                    clusters * (double)(4 * sizeof(float) + 27 * 5 * sizeof(int64_t)));
 }
 
 void mf_clusters_free(mf_clusters *clusters)
@@ -182,7 +197,7 @@ static mf_status upload(mf_queue *queue, const void *data, size_t bytes, mf_buff
 
 int mf_clusters_run(const mf_queue *queue)
 {
-    return mf_device_get_info(mf_queue_device(queue))->is_cpu ? 16 : 1;
+    return mf_device_get_info(mf_queue_device(queue))->plain ? 16 : 1;
 }
 
 static mf_status buffers_make(const mf_clusters *c, mf_queue *queue, int run, const mf_array *image,

@@ -33,6 +33,8 @@ typedef struct mf_clusters {
 MF_MUST_USE mf_status mf_clusters_new(const uint16_t *image, const int64_t shape[3],
                                       const double spacing[3], double size, double compactness,
                                       mf_clusters *clusters);
+/* About what they take of a device's memory while they are iterated. */
+size_t mf_clusters_bytes(const mf_grid *grid, double size);
 void mf_clusters_free(mf_clusters *clusters);
 
 /* New centers from what mf slic_sum gives: sums i64 [count, 27, 5]. */

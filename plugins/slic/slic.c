@@ -100,7 +100,10 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     double voxels = (double)mf_grid_voxels(&grid);
     /* volume, level, body, and what finding the body takes: more than slot, label, order later */
     n->host_bytes = (size_t)(voxels * 21) + (64u << 20);
-    n->device_bytes = (size_t)(voxels * 3);
+    for (size_t i = 0; i < o->sizes.count; i++) {
+        size_t bytes = mf_clusters_bytes(&grid, o->sizes.v[i]);
+        n->device_bytes = bytes > n->device_bytes ? bytes : n->device_bytes;
+    }
     n->cost = voxels * 3e-8 * (double)(o->iterations * (int64_t)o->sizes.count);
     return MF_OK;
 }

@@ -289,6 +289,60 @@ START_TEST(test_launch)
 }
 END_TEST
 
+START_TEST(test_buffers_are_counted)
+{
+    const size_t before = mf_device_used(device), memory = mf_device_get_info(device)->memory;
+    mf_buffer *buffers[3], *view;
+    ok(mf_buffer_new(device, 1000, &buffers[0]));
+    ok(mf_buffer_view(buffers[0], 0, 500, &view));
+    ok(mf_buffer_new(device, 24, &buffers[1]));
+    ck_assert_uint_eq(mf_device_used(device), before + 1024);
+    ck_assert_uint_ge(mf_device_most_used(device), before + 1024);
+    mf_buffer_free(view);
+    mf_buffer_free(buffers[1]);
+    mf_buffer_free(buffers[0]);
+    ck_assert_uint_eq(mf_device_used(device), before);
+
+    /* A counting device takes more than there is, and computes nothing. */
+    mf_device *counting;
+    mf_queue *q;
+    const mf_module *module;
+    float values[2] = {1, 2};
+    size_t most = mf_device_get_info(device)->max_allocation, taken = 0;
+    ok(mf_device_counting(device, &counting));
+    ok(mf_queue_new(counting, &q));
+    for (int i = 0; i < 3; i++, taken += most)
+        ok(mf_buffer_new(counting, most, &buffers[i]));
+    ck_assert_uint_eq(mf_device_used(counting), 3 * most);
+    ok(mf_module_build(counting, (const char *const[]){broken_source, NULL}, "", &module));
+    mf_arg args[] = {BUFFER(buffers[0])};
+    ok(mf_queue_launch(q, module, "f", (mf_range){1, {64}}, args, 1));
+    ok(mf_buffer_write(q, buffers[0], 0, values, sizeof values));
+    ok(mf_queue_finish(q));
+    ok(mf_buffer_read(q, buffers[0], 0, values, sizeof values));
+    ck_assert(values[0] == 0 && values[1] == 0);
+    for (int i = 0; i < 3; i++)
+        mf_buffer_free(buffers[i]);
+    ck_assert_uint_eq(mf_device_used(counting), 0);
+    ck_assert_uint_eq(mf_device_most_used(counting), taken);
+    mf_queue_free(q);
+    mf_device_unref(counting);
+
+    /* What together does not fit is refused, whatever the driver would do. */
+    char text[400];
+    buffers[0] = NULL;
+    device->used += memory - 10; /* as if it were taken */
+    snprintf(
+        text, sizeof text,
+        "a buffer of 1.0 MiB does not fit: %s has %.1f MiB of memory, of which %.1f MiB are in "
+        "use",
+        mf_device_get_info(device)->name, (double)memory / 0x1p20, (double)device->used / 0x1p20);
+    fails_as(mf_buffer_new(device, 1 << 20, &buffers[0]), MF_NO_MEMORY, text);
+    ck_assert_ptr_null(buffers[0]);
+    device->used -= memory - 10;
+}
+END_TEST
+
 START_TEST(test_groups_and_local_memory)
 {
     const mf_module *module = module_of(scale_source, "");
@@ -680,6 +734,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_affinity_is_set_and_left);
     tcase_add_test(t, test_launch);
+    tcase_add_test(t, test_buffers_are_counted);
     tcase_add_test(t, test_groups_and_local_memory);
     tcase_add_test(t, test_launch_errors);
     tcase_add_test(t, test_arguments_are_of_the_declared_types);

@@ -95,7 +95,45 @@ static void print_expected(const tally *t, const mf_past_times *past)
         printf("%-20s        expected time not known: it has not run here yet\n", "");
 }
 
-static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage,
+/* What the node says of its needs where no device has so much memory; else MF_OK. What else is
+ * wrong there is said when it runs. */
+static mf_status check_memory(mf_host *host, mf_plan *plan, size_t i)
+{
+    const mf_work *work = &mf_plan_at(plan, i)->work;
+    mf_needs needs = {0};
+    mf_task *task;
+
+    mf_plan_preview(plan, i);
+    MF_TRY(mf_task_new(host, work, 1, &task));
+    mf_status error = mf_task_needs(task, &needs);
+    mf_task_free(task);
+    if (!error || mf_error_code(error) == MF_NO_MEMORY)
+        return error;
+    mf_error_free(error);
+    return MF_OK;
+}
+
+/* Of the first node of a stage that is to run or may have to. */
+static void print_memory(mf_host *host, mf_plan *plan, const mf_graph_stage *stage, const tally *t)
+{
+    mf_status error;
+    char *text;
+
+    if ((!t->run && !t->waiting) || !stage->stage->needs)
+        return;
+    error = check_memory(host, plan, t->run ? t->first_run : t->first_waiting);
+    text = error ? mf_error_text(error) : NULL;
+    for (char *line = text, *rest; line; line = rest) {
+        rest = strchr(line, '\n');
+        if (rest)
+            *rest++ = 0;
+        printf("%-20s        %s%s\n", "", line == text ? "will fail: " : "", line);
+    }
+    free(text);
+    mf_error_free(error);
+}
+
+static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_graph_stage *stage,
                         const mf_past_times *past)
 {
     tally t = count_stage(plan, stage);
@@ -122,6 +160,7 @@ static void print_stage(workspace *w, mf_plan *plan, const mf_graph_stage *stage
         printf("\n");
     }
     print_expected(&t, past);
+    print_memory(host, plan, stage, &t);
 }
 
 static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
@@ -155,14 +194,18 @@ static int print_plan(const args *a, workspace *w, mf_plan *plan)
     const char *jobs = args_value(a, "jobs");
     int slots = jobs ? atoi(jobs) : (int)sysconf(_SC_NPROCESSORS_ONLN);
     mf_past_times *past;
+    mf_host *host;
     mf_status status = expected_read(w, &past);
 
+    if (!status)
+        status = mf_host_new(w->store, w->registry, args_value(a, "device"), &host);
     if (status)
         return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
-        print_stage(w, plan, mf_graph_stage_at(w->graph, i), &past[i]);
+        print_stage(w, host, plan, mf_graph_stage_at(w->graph, i), &past[i]);
     print_total(plan, past, slots);
     free(past);
+    mf_host_free(host);
     return EXIT_DONE;
 }
 

@@ -26,9 +26,12 @@ typedef struct mf_module mf_module; /* built OpenCL source; owned by its device 
 /* What a device says of itself. */
 typedef struct mf_device_info {
     char name[128], vendor[128], platform[128], version[128],
-        driver[128];                             /* as OpenCL reports it */
-    bool is_cpu;                                 /* not a GPU; also what emulates one on the CPU */
-    bool shares_host_memory;                     /* host arrays are used in place */
+        driver[128];         /* as OpenCL reports it */
+    bool is_cpu;             /* not a GPU; also what emulates one on the CPU */
+    bool shares_host_memory; /* host arrays are used in place */
+    /* Kernels in the form for CPUs: no work-items that work together, groups of at most 64. Also on
+     * a GPU whose groups are smaller than the other form needs. */
+    bool plain;
     int compute_units;                           /* cores of a CPU */
     size_t memory, max_allocation, local_memory; /* bytes */
     size_t max_work_group;                       /* work-items of a group, at most */
@@ -55,6 +58,15 @@ MF_API const mf_device_info *mf_device_get_info(const mf_device *device);
 /* Bytes that the offset of an mf_arg must be a multiple of: 256 or more; 512 on NVIDIA's GPUs and
  * under Mesa's rusticl. */
 MF_API size_t mf_device_alignment(const mf_device *device);
+/* Bytes of the buffers that were made through `device`, now and at most so far. Host memory that is
+ * used in place is not counted. */
+MF_API size_t mf_device_used(const mf_device *device);
+MF_API size_t mf_device_most_used(const mf_device *device);
+/* A device like `like` that computes nothing: buffers have a size but no memory, kernels are not
+ * built, launches do nothing, reads give zeros. Weights and programs are made on it to find out
+ * what they will take of the memory of `like`; more than there is may be taken. The caller unrefs
+ * it. */
+MF_API MF_MUST_USE mf_status mf_device_counting(const mf_device *like, mf_device **counting);
 
 /* Where built programs are kept between processes. `get` gives NULL where it has none, else bytes
  * for free(); `key` is a hex digest of source, options, device and driver. May be left unset. */

@@ -161,10 +161,14 @@ typedef struct mf_port {
  * Estimates: what together exceeds the memory there is does not run at once; what alone exceeds it
  * runs alone. */
 typedef struct mf_needs {
-    size_t host_bytes;   /* default: by the size of its inputs */
-    size_t device_bytes; /* of the device it runs on; default 0 */
-    int cpu;             /* worker slots; default 1 */
-    bool device;         /* launches kernels; default: the stage has kernels */
+    size_t host_bytes; /* default: by the size of its inputs */
+    /* Of the device it runs on; default 0. What its weights and programs take is counted on the
+     * device that mf_task_counting gives. Where no device has so much, `needs` may fail with
+     * MF_NO_MEMORY and a hint at what to lower: the node then fails before it starts, and
+     * 'massflow plan' says so. */
+    size_t device_bytes;
+    int cpu;     /* worker slots; default 1 */
+    bool device; /* launches kernels; default: the stage has kernels */
     double cost; /* seconds, 0 or more; default 1. Until a stage has run on this cache, what it says
                   * of the first of its nodes orders all of them by critical path */
 } mf_needs;
@@ -343,6 +347,10 @@ MF_API MF_MUST_USE mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype
 MF_API MF_MUST_USE mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream);
 MF_API MF_MUST_USE mf_status mf_stream_seek(mf_stream *stream, int64_t i); /* next item is i */
 MF_API MF_MUST_USE mf_status mf_stream_next(mf_stream *stream, mf_artifact **item);
+/* For `needs`: the `count` numbers of a parameter (INT, REAL: 1; INT3, REAL3: 3) of the stage whose
+ * stream is connected. False where it has no such parameter. */
+MF_API bool mf_in_stream_param(mf_task *t, const char *port, const char *param, int count,
+                               double *values);
 
 /* Writes an artifact as a file, as 'massflow get' does: the suffix says how (".nii.gz", ".npy",
  * ".csv", ".json", ...). For stages that hand files to a program. */
@@ -365,6 +373,9 @@ MF_API MF_MUST_USE mf_status mf_out(mf_task *t, const char *port, mf_artifact *a
 MF_API MF_MUST_USE mf_status mf_out_volume(mf_task *t, const char *port, const mf_grid *grid,
                                            mf_dtype dtype, mf_array **voxels);
 
+/* For `needs`: a counting device (compute.h) like the one with the most memory that the task may
+ * get. The caller unrefs it. */
+MF_API MF_MUST_USE mf_status mf_task_counting(mf_task *t, mf_device **counting);
 /* Compute. The queue is the task's own. mf_task_module builds the stage's kernels with options. */
 MF_API MF_MUST_USE mf_status mf_task_queue(mf_task *t, mf_queue **queue);
 MF_API MF_MUST_USE mf_status mf_task_module(mf_task *t, const char *options,

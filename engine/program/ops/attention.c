@@ -66,7 +66,7 @@ static mf_status gradient_module(mf_recorder *r, const sizes *z, bool keys,
 /* Work-items over `rows`: tiles of them on a CPU, groups of 64 on a GPU. */
 static mf_range range_of(mf_recorder *r, const sizes *z, int64_t rows)
 {
-    if (mf_recorder_device(r)->is_cpu)
+    if (mf_recorder_device(r)->plain)
         return mf_range3(blocks(rows, z->rb), z->heads, z->batch);
     return (mf_range){
         3, {(size_t)blocks(rows, 64) * 64, (size_t)z->heads, (size_t)z->batch}, {64, 1, 1}};
@@ -77,7 +77,7 @@ static mf_status columns_of(mf_recorder *r, const sizes *z, const mf_module *mod
                             int64_t rows, int64_t panels, mf_operand *form)
 {
     *form = MF_AT(x);
-    if (!mf_recorder_device(r)->is_cpu)
+    if (!mf_recorder_device(r)->plain)
         return MF_OK;
     *form = mf_scratch(r, (size_t)(z->batch * panels * 16 * z->c) * sizeof(float));
     return MF_RECORD(r, module, "pack_heads", mf_range3(panels, z->heads, z->batch), MF_INT(rows),
@@ -131,7 +131,7 @@ static mf_status shares_record(mf_recorder *r, const sizes *z, const mf_op *op)
 static mf_status attention_record(mf_recorder *r, const mf_op *op)
 {
     const sizes z = sizes_of(mf_recorder_program(r), op);
-    if (!mf_recorder_device(r)->is_cpu)
+    if (!mf_recorder_device(r)->plain)
         return shares_record(r, &z, op);
     const mf_module *module;
     int64_t tiles;

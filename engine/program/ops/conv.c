@@ -42,7 +42,7 @@ static tiles choose_tiles(int64_t in, int64_t out)
 static mf_status conv_module(mf_recorder *r, const tiles *t, const mf_module **module)
 {
     char options[128];
-    if (mf_recorder_device(r)->is_cpu)
+    if (mf_recorder_device(r)->plain)
         snprintf(options, sizeof(options),
                  "-DVW=%d -DOCB=%d -DCB=%d -DXB_WIDE=%d -DXB_NARROW=%d -DJT=%d", t->vw, t->ocb,
                  t->cb, t->wide, t->narrow, t->jt);
@@ -54,7 +54,7 @@ static mf_status conv_module(mf_recorder *r, const tiles *t, const mf_module **m
 /* One channel in and out has kernels of its own on a CPU. */
 static bool is_single(const mf_device_info *device, const tiles *t)
 {
-    return device->is_cpu && t->in == 1 && t->out == 1;
+    return device->plain && t->in == 1 && t->out == 1;
 }
 
 /* ---- forward and backward data ----------------------------------------------------------------
@@ -76,8 +76,8 @@ static mf_status pack_weights(mf_recorder *r, const mf_op *op, mf_operand source
     const tiles t = op_tiles(mf_recorder_program(r), op);
     const mf_module *module;
     MF_TRY(conv_module(r, &t, &module));
-    const mf_range range = mf_recorder_device(r)->is_cpu ? mf_range2(t.in / t.cb, t.out / t.nr)
-                                                         : mf_range1(27 * (int64_t)t.in * t.out);
+    const mf_range range = mf_recorder_device(r)->plain ? mf_range2(t.in / t.cb, t.out / t.nr)
+                                                        : mf_range1(27 * (int64_t)t.in * t.out);
     return MF_RECORD(r, module, "pack_weights", range, MF_INT(t.in), MF_INT(t.out),
                      MF_INT(is_flipped(op)), source, packed);
 }
@@ -96,7 +96,7 @@ static mf_status conv_record(mf_recorder *r, const mf_op *op)
 
     char kind[96];
     snprintf(kind, sizeof(kind), "conv %s %d in %d", is_flipped(op) ? "flipped" : "forward",
-             device->is_cpu ? t.nr : t.out, device->is_cpu ? t.cb : t.in);
+             device->plain ? t.nr : t.out, device->plain ? t.cb : t.in);
     mf_operand packed;
     MF_TRY(mf_packed(r, op, op->in[1], kind, 27 * (size_t)t.in * (size_t)t.out * sizeof(float),
                      pack_weights, &packed));
@@ -107,7 +107,7 @@ static mf_status conv_record(mf_recorder *r, const mf_op *op)
                          bias ? MF_AT(op->in[2]) : packed, MF_AT(op->out[0]));
     const char *kernel = "conv";
     mf_range range;
-    if (device->is_cpu) {
+    if (device->plain) {
         int xb = t.wide;
         if (blocks(w, t.narrow) * t.narrow * 8 < blocks(w, t.wide) * t.wide * 7) {
             kernel = "conv_narrow";
@@ -144,8 +144,8 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
      * cache while they are read nine times, then chunks of rows, their partial sums within 64 MiB.
      */
     const bool cached = (t.in + t.out) * all * w <= 2 * 1024 * 1024;
-    const int planes = device->is_cpu && cached && !is_single(device, &t) ? 1 : 9;
-    const int64_t groups = device->is_cpu
+    const int planes = device->plain && cached && !is_single(device, &t) ? 1 : 9;
+    const int64_t groups = device->plain
                                ? t.out / t.nr * (9 / planes)
                                : blocks(27 * (int64_t)t.in, 128) * blocks(t.out, 16 * t.gn);
     int64_t chunks = blocks(8 * (int64_t)device->compute_units, groups);
@@ -159,7 +159,7 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
     const int64_t sweep = blocks(64, w);
     const mf_operand part = mf_scratch(r, (size_t)(chunks * elements) * sizeof(float));
     mf_range range;
-    if (device->is_cpu)
+    if (device->plain)
         range = mf_range3(chunks, t.out / t.nr, 9 / planes);
     else
         range = (mf_range){3,
@@ -175,7 +175,7 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
                          MF_INT(d), MF_INT(h), MF_INT(w), MF_INT(rows), MF_INT(sweep),
                          MF_INT(planes), MF_AT(op->in[0]), MF_AT(op->in[1]), part));
     return MF_RECORD(r, module, "conv_weights_sum",
-                     mf_range2(device->is_cpu ? t.out / t.vw : t.out, t.in), MF_INT(t.in),
+                     mf_range2(device->plain ? t.out / t.vw : t.out, t.in), MF_INT(t.in),
                      MF_INT(t.out), MF_INT(chunks), part, MF_AT(op->out[0]));
 }
 

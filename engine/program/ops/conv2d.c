@@ -68,7 +68,7 @@ static mf_status conv_module(mf_recorder *r, const mf_op *op, const plan *t,
                              const mf_module **module)
 {
     char options[128];
-    if (mf_recorder_device(r)->is_cpu)
+    if (mf_recorder_device(r)->plain)
         snprintf(options, sizeof options,
                  "-DK=%d -DS=%d -DI=%d -DO=%d -DUP=%d -DMR=%d -DNV=%d -DVW=%d", (int)t->k,
                  (int)op->i[STRIDE], (int)t->in, (int)t->out, (int)op->i[UP], t->mr, t->nv, t->vw);
@@ -110,7 +110,7 @@ static mf_status record_conv(mf_recorder *r, const mf_op *op)
         3,
         {(size_t)blocks(h * w, 128) * 16, (size_t)blocks(t.out, 64) * 16, (size_t)in.dim[0]},
         {16, 16, 1}};
-    if (mf_recorder_device(r)->is_cpu) {
+    if (mf_recorder_device(r)->plain) {
         char kind[64];
         snprintf(kind, sizeof kind, "conv2d%s in %d", op->i[UP] ? " up" : "", t.nv * t.vw);
         MF_TRY(mf_packed(r, op, op->in[1], kind, (size_t)t.floats * sizeof(float), pack_conv,

@@ -101,7 +101,7 @@ static int tile_vectors(int64_t n, int vw)
 static void group_tiles(plan *t, const mf_device_info *device)
 {
     t->tiles = t->across = 1;
-    if (!device->is_cpu || t->chunks > 1 || t->part < t->k)
+    if (!device->plain || t->chunks > 1 || t->part < t->k)
         return;
     const int64_t wanted = 8 * (int64_t)device->compute_units * t->batch;
     const int64_t rows = blocks(t->m, t->mr), panels = blocks(t->n, t->nr);
@@ -139,7 +139,7 @@ static plan plan_product(const mf_device_info *device, const mf_op *op)
     }
 
     int64_t tiles, shortest;
-    if (device->is_cpu) {
+    if (device->plain) {
         t.vw = kept && t.n <= 8 ? 8 : 16;
         t.panels = kept || t.c_t || !in_place || (t.m >= 64 && !t.a_t);
         if (t.panels) {
@@ -166,7 +166,7 @@ static plan plan_product(const mf_device_info *device, const mf_op *op)
     if (!bias && t.k >= 2 * shortest) {
         if (tiles < wanted)
             t.chunks = blocks(wanted, tiles);
-        if (device->is_cpu && t.a_t) {
+        if (device->plain && t.a_t) {
             const int64_t operands = t.k * (t.m + t.n), fit = blocks(operands, 128 * 1024);
             if (fit > t.chunks && fit * t.m * t.n <= operands / 2)
                 t.chunks = fit;
@@ -185,7 +185,7 @@ static plan plan_product(const mf_device_info *device, const mf_op *op)
 static mf_status product_module(mf_recorder *r, const plan *t, const mf_module **module)
 {
     char options[96];
-    if (mf_recorder_device(r)->is_cpu)
+    if (mf_recorder_device(r)->plain)
         snprintf(options, sizeof(options), "-DA_T=%d -DMR=%d -DNV=%d -DVW=%d", t->a_t, t->mr, t->nv,
                  t->vw);
     else
@@ -230,7 +230,7 @@ static mf_status product_record(mf_recorder *r, const mf_op *op)
     if (t.chunks > 1)
         c = mf_scratch(r, (size_t)(t.batch * t.chunks * t.m * t.n) * sizeof(float));
     mf_range range = {3, {0, 0, (size_t)(t.batch * t.chunks)}, {1, 1, 1}};
-    if (device->is_cpu) {
+    if (device->plain) {
         range.global[0] = (size_t)blocks(blocks(t.m, t.mr), t.tiles);
         range.global[1] = (size_t)blocks(blocks(t.n, t.nr), t.across);
     } else {

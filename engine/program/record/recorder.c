@@ -25,7 +25,7 @@ const mf_device_info *mf_recorder_device(const mf_recorder *r)
 
 int mf_wide(const mf_recorder *r)
 {
-    return mf_recorder_device(r)->is_cpu ? 16 : 4;
+    return mf_recorder_device(r)->plain ? 16 : 4;
 }
 
 mf_range mf_range_wide(const mf_recorder *r, int64_t floats)
@@ -35,14 +35,14 @@ mf_range mf_range_wide(const mf_recorder *r, int64_t floats)
 
 mf_range mf_range_teams(const mf_recorder *r, int64_t rows)
 {
-    return mf_range1(rows * (mf_recorder_device(r)->is_cpu ? 1 : 64));
+    return mf_range1(rows * (mf_recorder_device(r)->plain ? 1 : 64));
 }
 
 mf_range mf_range_rows(const mf_recorder *r, int64_t rows)
 {
     /* on a CPU, groups enough for all cores to end together */
     int64_t most = (int64_t)mf_recorder_device(r)->compute_units * 64;
-    return mf_range_teams(r, mf_recorder_device(r)->is_cpu && rows > most ? most : rows);
+    return mf_range_teams(r, mf_recorder_device(r)->plain && rows > most ? most : rows);
 }
 
 /* Sources are literals of the families, so an address stands for the text. */

@@ -21,7 +21,7 @@ static mf_status launch(mf_weights *w, const char *kernel, mf_range range, const
 
 static mf_range teams(const mf_weights *w, int64_t rows)
 {
-    return mf_range1(rows * (w->device->info.is_cpu ? 1 : 64));
+    return mf_range1(rows * (w->device->info.plain ? 1 : 64));
 }
 
 static mf_status fill(mf_weights *w, mf_buffer *like, mf_buffer **buffer)
@@ -143,7 +143,7 @@ static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_st
 static mf_status mix_average(mf_weights *w, mf_weight_block *b, double decay)
 {
     int64_t n = b->floats;
-    int wide = w->device->info.is_cpu ? 16 : 4;
+    int wide = w->device->info.plain ? 16 : 4;
     return LAUNCH(w, "average", mf_range1((n + wide - 1) / wide),
                   ((mf_arg){.kind = MF_ARG_LONG, .i = n}), FLOAT(decay), FLOAT(1 - decay),
                   BUFFER(b->values), BUFFER(b->average));

@@ -49,6 +49,22 @@ static const mf_input *fill_feeds(mf_plan *plan, mf_plan_node *n)
     return NULL;
 }
 
+void mf_plan_preview(mf_plan *plan, size_t i)
+{
+    mf_plan_node *n = &plan->nodes[i];
+
+    for (size_t p = 0; p < n->work.feed_count; p++) {
+        mf_feed *feed = &n->work.feeds[p];
+        const mf_input *input = &n->node->inputs[p];
+        if (!feed->elements)
+            feed->stream = input->count ? &plan->nodes[input->edges[0].node].work : NULL;
+        for (size_t k = 0; feed->elements && k < input->count; k++)
+            fill_element(plan, &input->edges[k], &feed->elements[k]);
+        if (feed->elements)
+            feed->count = input->count;
+    }
+}
+
 static const char *path_digest(void *self, const mf_file_use *use)
 {
     return mf_files_digest(self, use);

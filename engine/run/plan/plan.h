@@ -113,6 +113,9 @@ const mf_files *
 mf_plan_files(const mf_plan *plan);        /* NULL without a store; any thread may read it */
 size_t mf_plan_count(const mf_plan *plan); /* nodes, as in the graph */
 const mf_plan_node *mf_plan_at(const mf_plan *plan, size_t i);
+/* Fills in the inputs of node i, which is to run or waits, as far as they are known: an element's
+ * id is "" where it is not. For a task that only says what it needs. */
+void mf_plan_preview(mf_plan *plan, size_t i);
 size_t mf_plan_tally(const mf_plan *plan, mf_plan_state state); /* nodes in it, without streams */
 size_t mf_plan_wanted(const mf_plan *plan);    /* all but the unwanted, without streams */
 uint64_t mf_plan_changes(const mf_plan *plan); /* of states so far: whether anything has changed */

@@ -6,9 +6,19 @@ static size_t plus(size_t a, size_t b)
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-/* Parts of a device have its memory together. What alone needs more than there is runs while
- * nothing else does on any of them: it may know how to do with less, and the driver says where it
- * can't. */
+/* Whether some device has so much memory, free or not. */
+static bool held_by_any(const mf_runner *r, size_t bytes)
+{
+    for (size_t i = 0; i < r->device_count; i++)
+        if (bytes <= r->executor->device(r->executor->self, i)->memory)
+            return true;
+    return false;
+}
+
+/* Parts of a device have its memory together. What needs more than any device has runs while
+ * nothing else does on the one it gets: it may know how to do with less, and the driver says where
+ * it can't.
+ */
 static bool fits_device(const mf_runner *r, const mf_job *j, size_t device)
 {
     const mf_executor *e = r->executor;
@@ -21,7 +31,9 @@ static bool fits_device(const mf_runner *r, const mf_job *j, size_t device)
         used = plus(used, other->needs.device_bytes);
         alone = false;
     }
-    return alone || used <= e->device(e->self, device)->memory;
+    if (used <= e->device(e->self, device)->memory)
+        return true;
+    return alone && !held_by_any(r, j->needs.device_bytes);
 }
 
 /* The first device that nobody has and whose memory suffices, in the order they were asked for;

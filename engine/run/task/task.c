@@ -319,6 +319,9 @@ static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artif
     mf_artifact **slot = &t->inputs[input].opened[k];
     const mf_feed *feed = &t->work->feeds[input];
 
+    if (!*feed->elements[k].id) /* only before the task can run */
+        return mf_fail(MF_NOT_FOUND, "input '%s' (%s) is not there yet", feed->port->name,
+                       feed->elements[k].node);
     if (!*slot)
         MF_TRY(mf_within(get_element(t->host, feed->port, feed->elements[k].id, slot),
                          "input '%s' (%s)", feed->port->name, feed->elements[k].node));
@@ -338,6 +341,33 @@ mf_status mf_in(mf_task *t, const char *port, const mf_artifact **artifact)
     if (!t->work->feeds[input].count)
         return MF_OK;
     return open_element(t, input, 0, artifact);
+}
+
+/* The field of a number or a list of fixed length; *count 0 for other kinds. */
+static const void *numbers_of(const mf_param *p, const char *values, int *count)
+{
+    *count = p->kind == MF_PARAM_INT || p->kind == MF_PARAM_REAL     ? 1
+             : p->kind == MF_PARAM_INT3 || p->kind == MF_PARAM_REAL3 ? 3
+                                                                     : 0;
+    return values + p->offset;
+}
+
+bool mf_in_stream_param(mf_task *t, const char *port, const char *param, int count, double *values)
+{
+    const mf_feed *feed = feed_of(t, port);
+    const mf_work *stream = feed ? feed->stream : NULL;
+
+    for (const mf_param *p = stream ? stream->stage->params : NULL; p && p->name; p++) {
+        int there;
+        const void *field = numbers_of(p, mf_params_struct(stream->params), &there);
+        bool whole = p->kind == MF_PARAM_INT || p->kind == MF_PARAM_INT3;
+        if (strcmp(p->name, param) != 0)
+            continue;
+        for (int i = 0; i < there && there == count; i++)
+            values[i] = whole ? (double)((const int64_t *)field)[i] : ((const double *)field)[i];
+        return there == count;
+    }
+    return false;
 }
 
 size_t mf_in_count(mf_task *t, const char *port)

@@ -24,6 +24,19 @@ mf_status mf_task_queue(mf_task *t, mf_queue **queue)
     return MF_OK;
 }
 
+mf_status mf_task_counting(mf_task *t, mf_device **counting)
+{
+    mf_device *const *devices;
+    size_t count, largest = 0;
+
+    *counting = NULL;
+    MF_TRY(mf_host_devices(t->host, &devices, &count));
+    for (size_t i = 1; i < count; i++)
+        if (mf_device_get_info(devices[i])->memory > mf_device_get_info(devices[largest])->memory)
+            largest = i;
+    return mf_device_counting(devices[largest], counting);
+}
+
 mf_status mf_task_module(mf_task *t, const char *options, const mf_module **module)
 {
     mf_device *device;

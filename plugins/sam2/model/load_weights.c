@@ -34,7 +34,7 @@ static void declare_all(mf_program *p, const sam2_config *c, const sam2_widths *
     }
 }
 
-static mf_status declare(mf_weights *weights, const sam2_config *c, const sam2_widths *w)
+mf_status sam2_declare(mf_weights *weights, const sam2_config *c, const sam2_widths *w)
 {
     for (int i = 0; i < (c->memories ? 5 : 3); i++) {
         mf_program *p;
@@ -117,7 +117,7 @@ static mf_status fill(mf_weights *weights, size_t i, const mf_tensors *t, const 
 mf_status sam2_load(mf_weights *weights, const mf_tensors *t, const sam2_config *c,
                     const sam2_widths *w)
 {
-    MF_TRY(declare(weights, c, w));
+    MF_TRY(sam2_declare(weights, c, w));
     for (size_t i = 0; i < mf_weights_count(weights); i++)
         MF_TRY(fill(weights, i, t, c));
     return MF_OK;

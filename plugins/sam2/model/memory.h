@@ -10,6 +10,7 @@
 /* Memory attention of `batch` objects that share a frame and have equally many memories. Inputs
  * picture [1,h*h,dim], memory [batch,S,memory_dim], places [S,memory_dim], where S = slots*h*h
  * + extra: maps, then object pointers. Output picture [batch,h*h,dim]. */
+enum { SAM2_POINTERS_MOST = 16 }; /* of objects, that a frame looks at */
 typedef struct sam2_attention_shape {
     int64_t batch, slots, extra;
 } sam2_attention_shape;

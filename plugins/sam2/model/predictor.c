@@ -268,13 +268,17 @@ static mf_status decode_part(sam2_predictor *p, const sam2_features *f, const sa
     return status;
 }
 
+int64_t sam2_part_batch(const sam2_config *c)
+{
+    int64_t one = c->image / 4 * (c->image / 4) * (c->dim / 8) * (int64_t)sizeof(float);
+    return part_bytes / one > 1 ? part_bytes / one : 1;
+}
+
 mf_status sam2_decode(sam2_predictor *p, const sam2_features *f, const sam2_prompts *prompts,
                       sam2_answers *answers)
 {
-    const sam2_config *c = &p->config;
     MF_TRY(sam2_prompts_check(prompts));
-    int64_t one = c->image / 4 * (c->image / 4) * (c->dim / 8) * (int64_t)sizeof(float);
-    int64_t most = part_bytes / one > 1 ? part_bytes / one : 1;
+    int64_t most = sam2_part_batch(&p->config);
     for (int64_t first = 0; first < prompts->batch;) {
         int64_t left = prompts->batch - first, count = left < most ? left : most;
         mf_status status = decode_part(p, f, prompts, first, count, answers);

@@ -42,6 +42,8 @@ typedef struct sam2_answers {
     float *iou;          /* [batch,4] */
     float *object_score; /* [batch] logits; 10 where the model has none */
 } sam2_answers;
+/* The most prompts that are decoded at once. */
+int64_t sam2_part_batch(const sam2_config *c);
 /* The picture is one without memory (no_mem_embed is added). Any batch: it is cut in parts that fit
  * the device. */
 MF_MUST_USE mf_status sam2_decode(sam2_predictor *p, const sam2_features *f,

@@ -47,6 +47,12 @@ static bool same(const sam2_shape *a, const sam2_shape *b)
     return true;
 }
 
+/* Half of the device, which is more than its weights leave on a small one. */
+static size_t budget_of(mf_device *device, size_t budget)
+{
+    return budget ? budget : mf_device_get_info(device)->memory / 2;
+}
+
 mf_status sam2_programs_new(mf_device *device, const sam2_config *c, const mf_tensors *t,
                             size_t budget, sam2_programs **all)
 {
@@ -55,7 +61,7 @@ mf_status sam2_programs_new(mf_device *device, const sam2_config *c, const mf_te
     if (!a)
         return mf_no_memory(0, "a model");
     a->config = *c;
-    a->budget = budget ? budget : mf_device_get_info(device)->memory / 2;
+    a->budget = budget_of(device, budget);
     mf_status status = sam2_widths_of(t, c, &a->widths);
     if (!status)
         status = mf_weights_new(device, &a->weights);
@@ -137,7 +143,7 @@ static mf_status make(sam2_programs *all, const sam2_shape *shape, mf_executable
             return status;
         if (!all->count)
             return mf_hint(mf_within(status, "a part of SAM 2"),
-                           "raise the budget, or take fewer objects at a time");
+                           "raise device_memory, or take a smaller model");
         mf_error_free(status);
         drop_oldest(all);
     }
@@ -157,6 +163,49 @@ mf_status sam2_programs_get(sam2_programs *all, const sam2_shape *shape, mf_exec
     MF_TRY(make(all, shape, executable));
     all->kept[all->count++] = (kept){*shape, *executable, ++all->uses};
     return MF_OK;
+}
+
+static int64_t *batch_of(sam2_shape *s)
+{
+    return s->kind == SAM2_DECODER     ? &s->decoder.batch
+           : s->kind == SAM2_ATTENTION ? &s->attention.batch
+           : s->kind == SAM2_MEMORY    ? &s->memory.batch
+                                       : NULL;
+}
+
+static mf_status count_shape(sam2_programs *all, sam2_shape shape)
+{
+    int64_t *batch = batch_of(&shape);
+    mf_executable *e;
+    for (;;) {
+        mf_status status = sam2_programs_get(all, &shape, &e);
+        if (!status || mf_error_code(status) != MF_NO_MEMORY || !batch || *batch <= 1)
+            return status;
+        mf_error_free(status);
+        *batch /= 2;
+    }
+}
+
+mf_status sam2_programs_count(mf_device *device, const sam2_config *c, const sam2_widths *w,
+                              size_t budget, const sam2_shape *shapes, int count, size_t *bytes)
+{
+    mf_device *counting;
+    sam2_programs *all = calloc(1, sizeof *all);
+    *bytes = 0;
+    if (!all)
+        return mf_no_memory(sizeof *all, "a model");
+    *all = (sam2_programs){.config = *c, .widths = *w, .budget = budget_of(device, budget)};
+    mf_status status = mf_device_counting(device, &counting);
+    if (!status)
+        status = mf_weights_new(counting, &all->weights);
+    if (!status)
+        status = sam2_declare(all->weights, c, w);
+    for (int i = 0; i < count && !status; i++)
+        status = count_shape(all, shapes[i]);
+    *bytes = counting ? mf_device_most_used(counting) : 0;
+    sam2_programs_free(all);
+    mf_device_unref(counting);
+    return status;
 }
 
 int64_t sam2_programs_batch(const sam2_programs *all, const sam2_decoder_shape *decoder)

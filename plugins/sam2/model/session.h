@@ -9,6 +9,11 @@
 /* Opens the artifact of port "model"; budget: MiB of the device for programs, 0: as it sees fit.
  * video: the model needs its memory, for propagation. */
 MF_MUST_USE mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session);
+/* What the session's programs will take of a device: of `points` prompts at once where it is above
+ * 0, of `objects` that are propagated at once through slices of a scan where that is. MF_NO_MEMORY
+ * where not even one fits. */
+MF_MUST_USE mf_status sam2_session_needs(mf_task *t, int64_t budget, int64_t points,
+                                         int64_t objects, const mf_grid *slices, mf_needs *n);
 void sam2_session_close(void *session); /* a sam2_predictor */
 
 /* What is meant by fill_hole_area: pixels, or -1 for the official 8 in proportion to the model. */

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POINTERS_MOST = 16 };       /* that a frame looks at */
 static const float absent = -1024; /* logits of an object that is not there */
 
 /* What is known of a frame. */
@@ -122,7 +121,7 @@ static void forget(sam2_track *t)
             free(r->memory);
             r->memory = NULL;
         }
-        if (wanted(t, r->frame, POINTERS_MOST - 1))
+        if (wanted(t, r->frame, SAM2_POINTERS_MOST - 1))
             t->seen[kept++] = *r;
         else
             record_clear(r);
@@ -158,8 +157,8 @@ static const record *find(const sam2_track *t, int64_t frame)
 typedef struct bank {
     const record *maps[64]; /* of slots; which of the learned times each has */
     int64_t times[64];
-    const record *pointers[POINTERS_MOST];
-    int64_t distances[POINTERS_MOST]; /* frames between */
+    const record *pointers[SAM2_POINTERS_MOST];
+    int64_t distances[SAM2_POINTERS_MOST]; /* frames between */
     int64_t map_count, pointer_count;
     int64_t farthest; /* distance that counts as 1 */
 } bank;
@@ -177,7 +176,7 @@ static void look_back(const sam2_track *t, int64_t frame, bank *b)
         b->maps[b->map_count] = r;
         b->times[b->map_count++] = away - 1;
     }
-    int64_t most = least(t->frames, POINTERS_MOST);
+    int64_t most = least(t->frames, SAM2_POINTERS_MOST);
     b->farthest = most - 1;
     b->pointers[0] = &t->prompt;
     b->distances[0] = t->reverse ? t->seed - frame : frame - t->seed;

@@ -1,0 +1,141 @@
+/* footprint.c - the model's own code, run on a device that only counts. */
+#include "footprint.h"
+#include "model.h"
+#include "predict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static mf_status one_step(mf_weights *w, const mf_memory_of *of)
+{
+    const mf_optimizer_step step = {.kind = MF_LAMB,
+                                    .beta1 = 0.9,
+                                    .beta2 = 0.999,
+                                    .eps = 1e-6,
+                                    .max_norm = 1,
+                                    .grad_scale = 1,
+                                    .ema_decay = of->averages ? 0.5 : 0,
+                                    .step = 1};
+    mf_executable *e = NULL;
+    mf_iris_training values;
+    mf_program *p;
+    float norm;
+    MF_TRY(mf_model_declare(w, of->iris));
+    MF_TRY(mf_program_new(&p));
+    mf_iris_declare_training(p, of->iris, of->crop, of->masks, &values);
+    mf_differentiate(p, values.loss);
+    mf_status status = mf_program_compile(p, w, &e);
+    mf_program_free(p);
+    if (!status)
+        status = mf_executable_run(e);
+    if (!status)
+        status = mf_weights_step(w, &step, &norm);
+    mf_executable_free(e);
+    return status;
+}
+
+mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    mf_device *counting;
+    mf_weights *w;
+    *bytes = 0;
+    MF_TRY(mf_device_counting(device, &counting));
+    mf_status status = mf_weights_new(counting, &w);
+    if (!status)
+        status = one_step(w, of);
+    *bytes = mf_device_most_used(counting);
+    mf_weights_free(w);
+    mf_device_unref(counting);
+    return status;
+}
+
+static mf_status count_predictor(mf_device *device, const mf_memory_of *of, bool features,
+                                 size_t *bytes)
+{
+    mf_device *counting;
+    mf_predictor *p;
+    *bytes = 0;
+    MF_TRY(mf_device_counting(device, &counting));
+    mf_status status = mf_predictor_new_empty(counting, of->iris, of->crop, &p);
+    if (!status)
+        status = features ? mf_predictor_make_features(p) : mf_predictor_make_segment(p, of->masks);
+    *bytes = mf_device_most_used(counting);
+    mf_predictor_free(p);
+    mf_device_unref(counting);
+    return status;
+}
+
+mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    return count_predictor(device, of, false, bytes);
+}
+
+mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    return count_predictor(device, of, true, bytes);
+}
+
+/* ---- what does not fit ----------------------------------------------------------------------- */
+
+/* "1.5 GiB", "12 MiB" */
+static const char *bytes_text(size_t bytes, char text[24])
+{
+    if (bytes < (size_t)1 << 30)
+        snprintf(text, 24, "%.0f MiB", (double)bytes / 0x1p20);
+    else
+        snprintf(text, 24, "%.1f GiB", (double)bytes / 0x1p30);
+    return text;
+}
+
+static bool fits(mf_device *device, mf_memory_count count, const mf_memory_of *of, size_t *bytes)
+{
+    mf_status status = count(device, of, bytes);
+    bool enough = !status && *bytes <= mf_device_get_info(device)->memory;
+    mf_error_free(status);
+    return enough;
+}
+
+/* The largest crop of which no side is longer, nor longer than some multiple of 16. */
+static bool find_crop(mf_device *device, mf_memory_count count, const mf_memory_of *of,
+                      mf_memory_of *smaller, size_t *bytes)
+{
+    int64_t side = 0;
+    *smaller = *of;
+    for (int i = 0; i < 3; i++)
+        side = of->crop[i] > side ? of->crop[i] : side;
+    for (side = (side - 1) / 16 * 16; side >= 16; side -= 16) {
+        for (int i = 0; i < 3; i++)
+            smaller->crop[i] = of->crop[i] < side ? of->crop[i] : side;
+        if (fits(device, count, smaller, bytes))
+            return true;
+    }
+    return false;
+}
+
+mf_status mf_memory_check(mf_device *device, mf_memory_count count, const mf_memory_of *of,
+                          const mf_memory_words *words, size_t *bytes)
+{
+    const mf_device_info *info = mf_device_get_info(device);
+    mf_memory_of smaller;
+    size_t less;
+    char needed[24], there[24];
+    mf_status status = count(device, of, bytes);
+    if (status && mf_error_code(status) != MF_NO_MEMORY)
+        return status;
+    if (!status && *bytes <= info->memory)
+        return MF_OK;
+    if (!status)
+        status = mf_fail(MF_NO_MEMORY,
+                         "%s with crops of %lld x %lld x %lld voxels and %lld masks takes %s of "
+                         "device memory; %s has %s",
+                         words->what, (long long)of->crop[2], (long long)of->crop[1],
+                         (long long)of->crop[0], (long long)of->masks, bytes_text(*bytes, needed),
+                         info->name, bytes_text(info->memory, there));
+    if (!find_crop(device, count, of, &smaller, &less))
+        return mf_hint(status, "no %s is small enough: %s", words->crop,
+                       words->other ? words->other : "take a smaller model");
+    return mf_hint(status, "lower %s: [%lld, %lld, %lld] takes %s%s%s", words->crop,
+                   (long long)smaller.crop[2], (long long)smaller.crop[1],
+                   (long long)smaller.crop[0], bytes_text(less, needed),
+                   words->other ? "; or " : "", words->other ? words->other : "");
+}

@@ -1,0 +1,38 @@
+/* footprint.h - what the programs of a model take of a device's memory, known before they run. */
+#ifndef MF_MASS_FOOTPRINT_H
+#define MF_MASS_FOOTPRINT_H
+
+#include "iris.h"
+
+#include <massflow/stage.h>
+
+/* A program for crops [z y x] of one model. */
+typedef struct mf_memory_of {
+    const mf_iris *iris;
+    int64_t crop[3], masks; /* in one program */
+    bool averages;          /* of training: the averages (EMA) of the weights are kept */
+} mf_memory_of;
+
+/* Counts on a counting device, which is made like `device`, what is used of it at most. */
+typedef mf_status (*mf_memory_count)(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* A step of training: weights, gradients, moments, averages, and the program of one pair. */
+MF_MUST_USE mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* Task embeddings of a mask, then `masks` of a query. */
+MF_MUST_USE mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* The deepest features. */
+MF_MUST_USE mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *bytes);
+
+/* Words of an error about memory. */
+typedef struct mf_memory_words {
+    const char *what;  /* "training" */
+    const char *crop;  /* the parameter that sets the crop: "patch_size" */
+    const char *other; /* what else helps: "lower channels of the model", or NULL */
+} mf_memory_words;
+
+/* *bytes as `count` gives it. MF_NO_MEMORY where that is more than `device` has, with what is
+ * needed, what is there, and the largest crop that would do. */
+MF_MUST_USE mf_status mf_memory_check(mf_device *device, mf_memory_count count,
+                                      const mf_memory_of *of, const mf_memory_words *words,
+                                      size_t *bytes);
+
+#endif
