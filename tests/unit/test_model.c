@@ -202,6 +202,27 @@ START_TEST(sizes_go_through_an_artifact)
     fails(sam2_config_said("{\"heads\": -1}", &said),
           "massflow.sam2: heads is not a number from 0 to 65536");
     fails(sam2_config_said("[1]", &said), "massflow.sam2: it is not a JSON object");
+    fails(sam2_config_said("{\"heads\": 1.5}", &said),
+          "massflow.sam2: heads is not a number from 0 to 65536");
+    fails(sam2_config_said("{\"windows\": [8, 4, 8]}", &said),
+          "massflow.sam2: windows are 3, not 4");
+    fails(sam2_config_said("{\"windows\": [8, 4, 8, 4, 2]}", &said),
+          "massflow.sam2: windows is not a list of at most 4 numbers");
+    fails(sam2_config_said("{\"windows\": [8, -4]}", &said),
+          "massflow.sam2: windows: not a number from 0 to 65536");
+    fails(sam2_config_said("{\"pointer_time\": 1}", &said),
+          "massflow.sam2: pointer_time is neither true nor false");
+    ok(sam2_config_said(
+        "{\"a\": {\"b\": [1, \"x\"]}, \"image_size\": 256, \"pointer_time\" : false }", &said));
+    ck_assert_int_eq(said.image, 256);
+    /* As it stands in artifacts that were made before. */
+    ck_assert_str_eq(
+        mf_artifact_text(model, SAM2_CONFIG_KEY),
+        "{\"image_size\":512,\"heads\":1,\"decoder_heads\":8,\"embed\":96,\"background\":7,"
+        "\"dim\":256,\"memories\":7,\"memory_dim\":64,\"memory_layers\":4,"
+        "\"fuser_layers\":2,\"object_scores\":true,\"pointer_time\":true,"
+        "\"no_object_memory\":true,\"stages\":[1,2,7,2],\"windows\":[8,4,14,7],"
+        "\"global_blocks\":[9]}");
     mf_artifact_unref(model);
     mf_tensors_clear(&t);
 }

@@ -1,13 +1,10 @@
 /* config.c - see config.h. Every tensor of a model is listed here once, with its shape. */
 #include "config.h"
 
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_TEXT = 65536 }; /* bytes of a description in JSON: ours have some 300 */
 
 /* What the shapes of the official models don't say: sam2/configs of the original repository. */
 static const struct known {
@@ -412,7 +409,7 @@ static int64_t blocks_of(const sam2_config *c)
     return c->stages[0] + c->stages[1] + c->stages[2] + c->stages[3];
 }
 
-static mf_status check_rules(const sam2_config *c)
+mf_status sam2_config_check(const sam2_config *c)
 {
     if (c->image < 64 || c->image > 4096 || c->image % 32)
         return mf_fail(MF_INVALID, "image_size %lld is not a multiple of 32 from 64 to 4096",
@@ -466,7 +463,7 @@ static mf_status complete(const sam2_config *said, sam2_config *c)
     const sam2_config *global = said->global_count || !k ? said : &k->c;
     memcpy(c->global, global->global, sizeof c->global);
     c->global_count = global->global_count;
-    return check_rules(c);
+    return sam2_config_check(c);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -516,147 +513,6 @@ mf_status sam2_config_match(const mf_tensors *t, const sam2_config *c)
                 : mf_fail(MF_INVALID,
                           "the model's attribute %s says other sizes than its tensors have",
                           SAM2_CONFIG_KEY);
-}
-
-/* ---- as text --------------------------------------------------------------------------------- */
-
-static void put_ints(json_object *o, const char *name, const int64_t *v, int64_t count)
-{
-    json_object *list = json_object_new_array();
-    for (int64_t i = 0; i < count; i++)
-        json_object_array_add(list, json_object_new_int64(v[i]));
-    json_object_object_add(o, name, list);
-}
-
-#define FIELDS(X)                                                                                  \
-    X(image_size, image)                                                                           \
-    X(heads, heads)                                                                                \
-    X(decoder_heads, decoder_heads)                                                                \
-    X(embed, embed)                                                                                \
-    X(background, background)                                                                      \
-    X(dim, dim)                                                                                    \
-    X(memories, memories)                                                                          \
-    X(memory_dim, memory_dim)                                                                      \
-    X(memory_layers, memory_layers)                                                                \
-    X(fuser_layers, fuser_layers)
-#define FLAGS(X) X(object_scores) X(pointer_time) X(no_object_memory)
-
-mf_status sam2_config_describe(const sam2_config *c, mf_artifact *model)
-{
-    json_object *o = json_object_new_object();
-    if (!o)
-        return mf_no_memory(0, "a model's sizes");
-#define PUT(name, field) json_object_object_add(o, #name, json_object_new_int64(c->field));
-    FIELDS(PUT)
-#undef PUT
-#define PUT(name) json_object_object_add(o, #name, json_object_new_boolean(c->name));
-    FLAGS(PUT)
-#undef PUT
-    put_ints(o, "stages", c->stages, SAM2_STAGES);
-    put_ints(o, "windows", c->windows, SAM2_STAGES);
-    put_ints(o, "global_blocks", c->global, c->global_count);
-    mf_status status = mf_artifact_set_text(model, "architecture", "sam2");
-    if (!status)
-        status = mf_artifact_set_text(model, "size", sam2_config_name(c));
-    if (!status)
-        status = mf_artifact_set_text(model, SAM2_CONFIG_KEY,
-                                      json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-    json_object_put(o);
-    return status;
-}
-
-static mf_status get_int(json_object *o, const char *name, int64_t *value)
-{
-    json_object *v;
-    *value = 0;
-    if (!json_object_object_get_ex(o, name, &v))
-        return MF_OK;
-    if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
-        json_object_get_int64(v) > 65536)
-        return mf_fail(MF_INVALID, "%s is not a number from 0 to 65536", name);
-    *value = json_object_get_int64(v);
-    return MF_OK;
-}
-
-static mf_status get_ints(json_object *o, const char *name, int64_t *v, int64_t most,
-                          int64_t *count)
-{
-    json_object *list;
-    *count = 0;
-    if (!json_object_object_get_ex(o, name, &list))
-        return MF_OK;
-    if (!json_object_is_type(list, json_type_array) ||
-        (int64_t)json_object_array_length(list) > most)
-        return mf_fail(MF_INVALID, "%s is not a list of at most %lld numbers", name,
-                       (long long)most);
-    for (size_t i = 0; i < json_object_array_length(list); i++) {
-        json_object *item = json_object_array_get_idx(list, i);
-        if (!json_object_is_type(item, json_type_int) || json_object_get_int64(item) < 0 ||
-            json_object_get_int64(item) > 65536)
-            return mf_fail(MF_INVALID, "%s: not a number from 0 to 65536", name);
-        v[(*count)++] = json_object_get_int64(item);
-    }
-    return MF_OK;
-}
-
-static mf_status read_all(json_object *o, sam2_config *c)
-{
-    json_object *v;
-    int64_t stages, windows;
-    *c = (sam2_config){0};
-#define GET(name, field) MF_TRY(get_int(o, #name, &c->field));
-    FIELDS(GET)
-#undef GET
-#define GET(name) c->name = json_object_object_get_ex(o, #name, &v) && json_object_get_boolean(v);
-    FLAGS(GET)
-#undef GET
-    MF_TRY(get_ints(o, "stages", c->stages, SAM2_STAGES, &stages));
-    MF_TRY(get_ints(o, "windows", c->windows, SAM2_STAGES, &windows));
-    MF_TRY(get_ints(o, "global_blocks", c->global, SAM2_GLOBAL_MOST, &c->global_count));
-    if (windows != 0 && windows != SAM2_STAGES)
-        return mf_fail(MF_INVALID, "windows are %lld, not %d", (long long)windows, SAM2_STAGES);
-    return MF_OK;
-}
-
-static mf_status read_text(const char *text, sam2_config *c)
-{
-    /* Out of a file: json-c builds some 100 bytes for each that it reads. */
-    if (strlen(text) > MOST_TEXT)
-        return mf_fail(MF_INVALID, "%s has %zu bytes; at most %d are read", SAM2_CONFIG_KEY,
-                       strlen(text), MOST_TEXT);
-    json_object *o = json_tokener_parse(text);
-    mf_status status = o && json_object_is_type(o, json_type_object)
-                           ? read_all(o, c)
-                           : mf_fail(MF_INVALID, "it is not a JSON object");
-    json_object_put(o);
-    return mf_within(status, "%s", SAM2_CONFIG_KEY);
-}
-
-mf_status sam2_config_said(const char *text, sam2_config *said)
-{
-    sam2_config all;
-    MF_TRY(read_text(text, &all));
-    *said = (sam2_config){.image = all.image,
-                          .heads = all.heads,
-                          .decoder_heads = all.decoder_heads,
-                          .global_count = all.global_count};
-    memcpy(said->windows, all.windows, sizeof all.windows);
-    memcpy(said->global, all.global, sizeof all.global);
-    return MF_OK;
-}
-
-mf_status sam2_config_of(const mf_artifact *model, sam2_config *c)
-{
-    const char *architecture = mf_artifact_text(model, "architecture");
-    const char *text = mf_artifact_text(model, SAM2_CONFIG_KEY);
-    if (!architecture || strcmp(architecture, "sam2") || !text)
-        return mf_hint(mf_fail(MF_INVALID, "the model is %s, not a SAM 2",
-                               architecture ? architecture : "of no known architecture"),
-                       "load one with model.load; 'massflow models' says where they come from");
-    MF_TRY(read_text(text, c));
-    if (c->dim < 8 || c->embed < 1)
-        return mf_fail(MF_INVALID, "the model's attribute %s lacks its sizes", SAM2_CONFIG_KEY);
-    return check_rules(c);
 }
 
 void sam2_config_override(sam2_config *said, const sam2_config *later)

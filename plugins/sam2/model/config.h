@@ -37,6 +37,8 @@ bool sam2_recognize(const mf_tensors *t);
  * that is not is named. */
 MF_MUST_USE mf_status sam2_config_from(const mf_tensors *t, const sam2_config *said,
                                        sam2_config *config);
+/* The rules between the sizes that the tensors do not contain; an error names the setting. */
+MF_MUST_USE mf_status sam2_config_check(const sam2_config *config);
 /* Whether tensors are, in f32 and shape, those of a model of that configuration: of an artifact
  * both may be anybody's. */
 MF_MUST_USE mf_status sam2_config_match(const mf_tensors *t, const sam2_config *config);
