@@ -12,7 +12,7 @@ const char *mf_check_form_text(mf_check_form form)
 
 mf_check_form mf_check_form_of(const mf_device *device)
 {
-    return device->info.is_cpu ? MF_CHECK_CPU_FORM : MF_CHECK_GPU_FORM;
+    return device->info.plain ? MF_CHECK_CPU_FORM : MF_CHECK_GPU_FORM;
 }
 
 mf_status mf_check_device(mf_device *device, mf_check_form form, mf_device **other)

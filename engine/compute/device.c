@@ -316,7 +316,7 @@ mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, in
     return MF_OK;
 }
 
-mf_status mf_device_again(mf_device *device, bool is_cpu, mf_device **other)
+mf_status mf_device_again(mf_device *device, bool plain, mf_device **other)
 {
     mf_device *d = calloc(1, sizeof *d);
     *other = NULL;
@@ -327,7 +327,7 @@ mf_status mf_device_again(mf_device *device, bool is_cpu, mf_device **other)
     pthread_mutex_unlock(&device->lock);
     d->refs = 1;
     d->info = device->info;
-    d->info.is_cpu = is_cpu;
+    d->info.plain = plain;
     d->id = device->id;
     d->is_part = device->is_part;
     memcpy(d->text, device->text, sizeof d->text);

@@ -105,24 +105,24 @@ static mf_status check_memory(mf_host *host, mf_plan *plan, size_t i)
 
     mf_plan_preview(plan, i);
     MF_TRY(mf_task_new(host, work, 1, &task));
-    mf_status error = mf_task_needs(task, &needs);
+    mf_status status = mf_task_needs(task, &needs);
     mf_task_free(task);
-    if (!error || mf_error_code(error) == MF_NO_MEMORY)
-        return error;
-    mf_error_free(error);
+    if (!status || mf_error_code(status) == MF_NO_MEMORY)
+        return status;
+    mf_error_free(status);
     return MF_OK;
 }
 
 /* Of the first node of a stage that is to run or may have to. */
 static void print_memory(mf_host *host, mf_plan *plan, const mf_graph_stage *stage, const tally *t)
 {
-    mf_status error;
+    mf_status status;
     char *text;
 
     if ((!t->run && !t->waiting) || !stage->stage->needs)
         return;
-    error = check_memory(host, plan, t->run ? t->first_run : t->first_waiting);
-    text = error ? mf_error_text(error) : NULL;
+    status = check_memory(host, plan, t->run ? t->first_run : t->first_waiting);
+    text = status ? mf_error_text(status) : NULL;
     for (char *line = text, *rest; line; line = rest) {
         rest = strchr(line, '\n');
         if (rest)
@@ -130,7 +130,7 @@ static void print_memory(mf_host *host, mf_plan *plan, const mf_graph_stage *sta
         printf("%-20s        %s%s\n", "", line == text ? "will fail: " : "", line);
     }
     free(text);
-    mf_error_free(error);
+    mf_error_free(status);
 }
 
 static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_graph_stage *stage,
