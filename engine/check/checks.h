@@ -55,6 +55,7 @@ typedef struct mf_check_observer {
 } mf_check_observer;
 
 typedef enum mf_check_depth {
+    MF_CHECK_FIRST,   /* the quick cases of a few ops: at the first use of a device */
     MF_CHECK_QUICK,   /* one small case of each op */
     MF_CHECK_USUAL,   /* all sizes in the device's own form, one small case in the other */
     MF_CHECK_THOROUGH /* every case of the list */

@@ -2,6 +2,7 @@
 #include "check/case.h"
 #include "check/resources.h"
 #include "compute/compute.h"
+#include "compute/devices.h"
 
 #include <string.h>
 
@@ -24,10 +25,31 @@ mf_status mf_check_device(mf_device *device, mf_check_form form, mf_device **oth
     return mf_device_again(device, form == MF_CHECK_CPU_FORM, other);
 }
 
-static bool chosen(const mf_check_case *c, const mf_check_options *o, bool own_form)
+/* At the first use of a device, on a GPU one op of each family. On a CPU, whose compiler takes a
+ * second or more for each family and many for matmul, convolution and attention, only one family:
+ * sums over rows, columns and chunks, with local memory in the form for GPUs. */
+/* clang-format off */
+static const char *const first_of_gpus[] = {
+    "mul_rows", "sum", "slice", "instance_norm", "layer_norm", "max_pool2", "resize_adjoint",
+    "cross_entropy", "conv3d", "linear", "attention", "conv2d", "resize2d, bilinear",
+    "AdamW, clipped, averaged", NULL};
+/* clang-format on */
+static const char *const first_of_cpus[] = {"sum", "sum of rows", "repeat", "divide_rows", NULL};
+
+static bool is_first(const mf_check_case *c, bool cpu)
+{
+    for (const char *const *name = cpu ? first_of_cpus : first_of_gpus; *name; name++)
+        if (!strcmp(*name, c->op->name))
+            return c->quick;
+    return false;
+}
+
+static bool chosen(const mf_check_case *c, const mf_check_options *o, bool own_form, bool cpu)
 {
     if (o->only && !strstr(c->op->name, o->only))
         return false;
+    if (o->depth == MF_CHECK_FIRST)
+        return is_first(c, cpu);
     if (o->depth == MF_CHECK_THOROUGH)
         return !c->model || own_form;
     return o->depth == MF_CHECK_QUICK || !own_form ? c->quick : !c->thorough;
@@ -44,7 +66,7 @@ static mf_status run_form(mf_device *device, bool own, const mf_check_list *list
         mf_check_result result;
         mf_check_labels labels = {NULL, 0};
         char text[sizeof result.text];
-        if (!chosen(c, o, own) || (*at)++ < o->skip)
+        if (!chosen(c, o, own, device->info.is_cpu) || (*at)++ < o->skip)
             continue;
         mf_check_case_text(c, text, sizeof text);
         observer->begins(observer->self, form, c->op->name, text);

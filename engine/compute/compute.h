@@ -67,9 +67,6 @@ MF_MUST_USE mf_status mf_devices_find(mf_found_device **list, size_t *count);
 MF_MUST_USE mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, int part,
                                     mf_device **device);
 
-/* The same device in a context of its own, with the kernels for CPUs (plain) or those for GPUs. */
-MF_MUST_USE mf_status mf_device_again(mf_device *device, bool plain, mf_device **other);
-
 /* "CL_OUT_OF_RESOURCES (-5)" */
 const char *mf_cl_text(cl_int code);
 /* MF_OK, or an error that says what was being done. */

@@ -11,6 +11,9 @@ MF_MUST_USE mf_status mf_devices_refused(mf_device_info **infos, size_t *count);
 /* Whether they are one device or parts of one: these have its memory together. */
 bool mf_device_same_memory(const mf_device *a, const mf_device *b);
 
+/* The same device in a context of its own, with the kernels for CPUs (plain) or those for GPUs. */
+MF_MUST_USE mf_status mf_device_again(mf_device *device, bool plain, mf_device **other);
+
 /* Whether the kernel's argument i points to elements of `dtype`, as far as the driver says it. */
 MF_MUST_USE mf_status mf_module_check_array(const mf_module *module, const char *kernel, int i,
                                             mf_dtype dtype);

@@ -94,8 +94,8 @@ static void check_one(child *c, mf_device *device, const check_request *request,
     mf_check_form own = mf_check_form_of(device);
     size_t wrong;
     options.skip = skip;
-    options.forms[own] = true;
-    options.forms[!own] = own == MF_CHECK_CPU_FORM && !request->own_form;
+    options.forms[own] = !request->other_form;
+    options.forms[!own] = request->other_form || (own == MF_CHECK_CPU_FORM && !request->own_form);
     c->m.kind = DEVICE;
     c->m.info = *mf_device_get_info(device);
     c->m.form = own;

@@ -48,7 +48,8 @@ typedef struct check_report {
 typedef struct check_request {
     const char *device; /* as --device takes it; NULL: all */
     mf_check_options options;
-    bool own_form; /* only that, also on a CPU */
+    bool own_form;   /* only that, also on a CPU */
+    bool other_form; /* only the other one */
 } check_request;
 
 /* Runs the checks and shows them on `out` as they come. */

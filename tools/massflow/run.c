@@ -3,6 +3,7 @@
 #include "crash.h"
 #include "events.h"
 #include "expected.h"
+#include "first_use.h"
 #include "progress.h"
 #include "reason.h"
 #include "run/schedule/export.h"
@@ -393,15 +394,13 @@ static bool wants_device(mf_plan *plan)
  * anything runs. */
 static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host **host)
 {
-    mf_device *const *devices;
-    size_t count;
     mf_status status;
 
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
     /* This very program, also when its file is replaced meanwhile. */
     status = mf_host_set_program(*host, "/proc/self/exe");
     if (!status && wants_device(plan))
-        status = mf_host_devices(*host, &devices, &count);
+        status = first_use(*host);
     if (status) {
         mf_host_free(*host);
         *host = NULL;

@@ -1,4 +1,5 @@
 /* host.c - devices, opened when first asked for; sessions, kept while they may be used again. */
+#include "compute/devices.h"
 #include "compute/programs.h"
 #include "run/artifact/check.h"
 #include "run/process/signals.h"
@@ -13,6 +14,9 @@
 
 /* Sessions that wait for their next user; more are closed, the least recently used first. */
 #define IDLE_SESSIONS 4
+
+/* No list of devices is longer (choose.c). */
+#define MOST_DEVICES 64
 
 struct mf_session {
     mf_session *next; /* newest use first */
@@ -36,6 +40,7 @@ struct mf_host {
     pthread_mutex_t lock; /* of what follows */
     mf_device **devices;
     size_t device_count;
+    enum { OWN, FOR_GPUS, FOR_CPUS } forms[MOST_DEVICES];
     mf_programs *programs; /* NULL where none can be kept */
     mf_session *sessions;
 };
@@ -123,6 +128,28 @@ const mf_registry *mf_host_registry(const mf_host *h)
     return h->registry;
 }
 
+static mf_status use_form(mf_host *h, size_t i)
+{
+    mf_device *other;
+
+    if (h->forms[i] == OWN)
+        return MF_OK;
+    MF_TRY(mf_device_again(h->devices[i], h->forms[i] == FOR_CPUS, &other));
+    mf_device_unref(h->devices[i]);
+    h->devices[i] = other;
+    return MF_OK;
+}
+
+static void keep_programs(mf_host *h)
+{
+    h->programs = mf_programs_open(NULL, NULL);
+    if (!h->programs)
+        return; /* each process builds its own; `massflow devices` says why */
+    const mf_binary_store store = mf_programs_store(h->programs);
+    for (size_t i = 0; i < h->device_count; i++)
+        mf_device_keep_binaries(h->devices[i], &store);
+}
+
 static mf_status open_devices(mf_host *h)
 {
     mf_status status;
@@ -131,12 +158,9 @@ static mf_status open_devices(mf_host *h)
     status = mf_devices_open(h->device_words, &h->devices, &h->device_count);
     mf_signals_hold();
     MF_TRY(status);
-    h->programs = mf_programs_open(NULL, NULL);
-    if (!h->programs)
-        return MF_OK; /* each process builds its own; `massflow devices` says why */
-    const mf_binary_store store = mf_programs_store(h->programs);
+    keep_programs(h);
     for (size_t i = 0; i < h->device_count; i++)
-        mf_device_keep_binaries(h->devices[i], &store);
+        MF_TRY(use_form(h, i));
     return MF_OK;
 }
 
@@ -162,6 +186,25 @@ mf_status mf_host_device(mf_host *h, size_t index, mf_device **device)
     MF_TRY(mf_host_devices(h, &devices, &count));
     *device = devices[index];
     return MF_OK;
+}
+
+mf_status mf_host_set_form(mf_host *h, size_t index, bool plain)
+{
+    mf_status status = MF_OK;
+
+    if (index >= MOST_DEVICES)
+        return mf_fail(MF_INVALID, "there is no device %zu", index);
+    pthread_mutex_lock(&h->lock);
+    h->forms[index] = plain ? FOR_CPUS : FOR_GPUS;
+    if (index < h->device_count)
+        status = use_form(h, index);
+    pthread_mutex_unlock(&h->lock);
+    return status;
+}
+
+int mf_host_form(const mf_host *h, size_t index)
+{
+    return index < MOST_DEVICES ? (int)h->forms[index] - 1 : -1;
 }
 
 const char *mf_host_device_words(const mf_host *h)

@@ -41,6 +41,10 @@ const mf_registry *mf_host_registry(const mf_host *host);
 MF_MUST_USE mf_status mf_host_devices(mf_host *host, mf_device *const **devices, size_t *count);
 /* One of them. */
 MF_MUST_USE mf_status mf_host_device(mf_host *host, size_t index, mf_device **device);
+/* Has a device use the kernels for CPUs, or those for GPUs, whatever it is. Before any task. */
+MF_MUST_USE mf_status mf_host_set_form(mf_host *host, size_t index, bool plain);
+/* As it was set: 1 for CPUs, 0 for GPUs; -1: the device's own. */
+int mf_host_form(const mf_host *host, size_t index);
 const char *mf_host_device_words(const mf_host *host); /* as given */
 
 /* The program whose command `worker` runs isolated nodes; copied. Without one none can be. */

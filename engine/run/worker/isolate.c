@@ -442,6 +442,7 @@ static mf_status put_start(process *w, mf_packet *p)
     mf_packet_int(p, (int64_t)w->limits->memory);
     mf_packet_int(p, mf_task_threads(w->task));
     mf_packet_int(p, (int64_t)mf_task_device(w->task));
+    mf_packet_int(p, mf_host_form(host, mf_task_device(w->task)));
     mf_packet_int(p, (int64_t)(w->limits->timeout * 1e6));
     mf_packet_text(p, mf_host_device_words(host));
     mf_packet_int(p, files);

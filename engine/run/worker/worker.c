@@ -464,7 +464,8 @@ static mf_status serve(remote *r, mf_packet *start)
 {
     static mf_supply supply;
     int64_t memory = mf_packet_get_int(start), threads = mf_packet_get_int(start),
-            device = mf_packet_get_int(start), timeout = mf_packet_get_int(start);
+            device = mf_packet_get_int(start), form = mf_packet_get_int(start),
+            timeout = mf_packet_get_int(start);
     const char *words = mf_packet_get_text(start);
     mf_registry *registry;
     mf_frozen *frozen;
@@ -473,6 +474,8 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(load(start, &registry));
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
+    if (form >= 0)
+        MF_TRY(mf_host_set_form(r->host, (size_t)device, form == 1));
     watch_signals(r->host);
     supply = (mf_supply){r, get_artifact, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
