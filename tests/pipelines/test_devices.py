@@ -4,6 +4,7 @@ test_devices.py MASSFLOW LYING"""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,101 @@ class Devices(unittest.TestCase):
             rest = child.communicate()[0]
             self.assertEqual(child.returncode, 0)
             self.assertRegex(rest, r"^scale +(cpu|gpu) +1 +[01]\.\d\d .*ok\n")
+
+
+
+GRAPH = """massflow: 1
+cases: [{count: 1, id: "a"}]
+stages:
+  patient: {use: phantom.volume, each: case, with: {size: [32, 32, 32], spacing: [6, 6, 6], seed: 1}}
+  found: {use: slic.masks, each: case, in: {volume: patient.volume}, ISOLATE
+          with: {sizes: [16], merge_thresholds: [3], edge_threshold: 4, min_edge_fraction: 0.9, min_voxels: 150}}
+"""
+ELEMENT = r"sum \[3,5,7\] \S+: value \[0,\d\] is \S+, should be \S+, may differ by \S+"
+
+
+class FirstUse(unittest.TestCase):
+    """What a driver says is its version is the test's, so that nothing is known of it beforehand."""
+    maxDiff = None
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="massflow-test-")
+        self.caches = 0
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def run_graph(self, code=0, isolate="", **variables):
+        """The driver's launches ("kernel form"), what the run says on stderr, and what it found."""
+        self.caches += 1
+        log, cache = os.path.join(self.folder, f"log{self.caches}"), os.path.join(self.folder, f"c{self.caches}")
+        graph = os.path.join(self.folder, "graph.yaml")
+        with open(graph, "w", encoding="ascii") as file:
+            file.write(GRAPH.replace("ISOLATE", isolate))
+        done = massflow("run", graph, "--cache", cache, code=code, LD_PRELOAD=LYING, LAUNCHES=log,
+                        XDG_CACHE_HOME=os.path.join(self.folder, "home"),
+                        POCL_CACHE_DIR=os.path.join(self.folder, "pocl"), **variables)
+        launches = []
+        if os.path.exists(log):
+            with open(log, encoding="ascii") as file:
+                launches = file.read().splitlines()
+        errors = re.sub(r"massflow: device 0 .* is used for the first time .*\n", "", done.stderr) # compiling
+        return launches, errors, [line for line in done.stdout.splitlines() if line.startswith("found[case=a]: ")]
+
+    def test_first_use(self):
+        launches, errors, right = self.run_graph(DRIVER="1.0")
+        self.assertTrue(any(line.startswith("sum_last ") for line in launches))
+        self.assertEqual(errors, "")
+        own = launches[0].split()[1]
+        other = "gpu" if own == "cpu" else "cpu"
+        again, errors, _ = self.run_graph(DRIVER="1.0")
+        self.assertFalse(any(line.startswith("sum_last ") for line in again)) # remembered
+        self.assertEqual(errors, "")
+        ignored, _, _ = self.run_graph(DRIVER="1.0", LIE_ABOUT="sum_last")
+        self.assertEqual(ignored, again) # also where it lies by now: no check was run
+
+        lie = {"DRIVER": "2.0", "LIE_ABOUT": "sum_last", "LIE_FORM": f"MF_CPU={int(own == 'cpu')}"}
+        kernels = {"cpu": "kernels for CPUs", "gpu": "kernels for GPUs"}
+        warning = (rf"^massflow: warning: device 0 \(.+\), driver 2\.0: the {kernels[own]} are wrong: {ELEMENT}\n"
+                   rf"  The run uses the {kernels[other]} on it instead, which are slower there\. massflow devices 0 "
+                   r"--check shows all that is wrong\.\n$")
+        launches, errors, found = self.run_graph(**lie) # another version: checked again
+        self.assertRegex(errors, warning)
+        self.assertTrue(any(line.startswith("sum_last ") for line in launches))
+        stage = {line.split()[1] for line in launches if line.startswith("slic_")}
+        self.assertEqual(stage, {other})
+        self.assertEqual(found, right)
+        for isolate in ["", "isolate: true,"]: # a worker neither checks nor uses another form
+            launches, errors, found = self.run_graph(isolate=isolate, **lie)
+            self.assertRegex(errors, warning)
+            self.assertEqual({line.split()[1] for line in launches}, {other})
+            self.assertFalse(any(line.startswith("sum_last ") for line in launches))
+            self.assertEqual(found, right)
+
+        both = {"DRIVER": "3.0", "LIE_ABOUT": "sum_last"}
+        for _ in range(2): # a refusal is not remembered
+            launches, errors, _ = self.run_graph(code=2, **both)
+            self.assertRegex(errors, r"^massflow: error: device 0 \(.+\) computes wrong results with driver 3\.0\n"
+                                     rf"  {kernels[own]}: {ELEMENT}\n  {kernels[other]}: {ELEMENT}\n"
+                                     r"  use another version of the driver( or --device cpu)?; massflow devices 0 "
+                                     r"--check shows all that is wrong\n$")
+            self.assertFalse(any(line.startswith("slic_") for line in launches))
+        launches, errors, _ = self.run_graph(MASSFLOW_FIRST_USE="0", **both)
+        self.assertEqual(errors, "")
+        self.assertFalse(any(line.startswith("sum_last ") for line in launches))
+
+        crash = {"DRIVER": "4.0", "CRASH_IN": "sum_last"}
+        launches, errors, _ = self.run_graph(code=2, **crash)
+        self.assertIn("the driver crashed: signal 11, Segmentation fault", errors)
+
+    def test_a_folder_that_is_not_there(self):
+        """Nothing is remembered, and the run goes on."""
+        file = os.path.join(self.folder, "home")
+        open(file, "w", encoding="ascii").close()
+        for _ in range(2):
+            launches, errors, _ = self.run_graph(DRIVER="1.0")
+            self.assertTrue(any(line.startswith("sum_last ") for line in launches))
+            self.assertEqual(errors, "")
 
 
 if __name__ == "__main__":

@@ -99,14 +99,14 @@ static mf_status find_verdict(const char *device, FILE *out)
 static int check(const args *a)
 {
     FILE *out = fopen("/dev/null", "w");
-    mf_status error;
+    mf_status status;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!out)
         return command_refuse("/dev/null: %s", strerror(errno));
-    error = find_verdict(args_at(a, 0), out);
+    status = find_verdict(args_at(a, 0), out);
     fclose(out);
-    return error ? command_fail(error, EXIT_FAILED) : EXIT_DONE;
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 /* Without a summary it is not listed. */
@@ -197,9 +197,9 @@ static mf_status ask(const mf_host *host, const mf_device *device, char verdict[
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-static const char *form_words(bool is_cpu)
+static const char *form_words(bool plain)
 {
-    return is_cpu ? "kernels for CPUs" : "kernels for GPUs";
+    return plain ? "kernels for CPUs" : "kernels for GPUs";
 }
 
 /* Cuts the next line off. */
@@ -216,8 +216,8 @@ static mf_status refuse(const mf_device *device, const char *own, const char *ot
     return mf_hint(
         mf_fail(MF_DEVICE,
                 "device %s (%s) computes wrong results with driver %s\n  %s: %s\n  %s: %s",
-                mf_device_text(device), info->name, info->driver, form_words(info->is_cpu), own,
-                form_words(!info->is_cpu), other),
+                mf_device_text(device), info->name, info->driver, form_words(info->plain), own,
+                form_words(!info->plain), other),
         "use another version of the driver%s; massflow devices %s --check shows all that is wrong",
         info->is_cpu ? "" : " or --device cpu", mf_device_text(device));
 }
@@ -240,18 +240,18 @@ static mf_status follow(mf_host *host, size_t index, mf_device *device, char *ve
             "massflow: warning: device %s (%s), driver %s: the %s are wrong: %s\n"
             "  The run uses the %s on it instead, which are slower there. massflow devices %s "
             "--check shows all that is wrong.\n",
-            mf_device_text(device), info->name, info->driver, form_words(info->is_cpu), own,
-            form_words(!info->is_cpu), mf_device_text(device));
-    return mf_host_set_form(host, index, !info->is_cpu);
+            mf_device_text(device), info->name, info->driver, form_words(info->plain), own,
+            form_words(!info->plain), mf_device_text(device));
+    return mf_host_set_form(host, index, !info->plain);
 }
 
 /* Another text of a driver, other kernels and another massflow are another key. */
 static mf_status make_key(const mf_device *device, char key[MF_HEX_SIZE])
 {
     const mf_device_info *info = mf_device_get_info(device);
-    const char *const texts[] = {FIRST_USE,    form_words(info->is_cpu), info->name,
-                                 info->vendor, info->platform,           info->version,
-                                 info->driver, MF_KERNELS_SHA256,        MF_VERSION};
+    const char *const texts[] = {FIRST_USE,    form_words(info->plain), info->name,
+                                 info->vendor, info->platform,          info->version,
+                                 info->driver, MF_KERNELS_SHA256,       MF_VERSION};
     mf_digest *digest;
 
     MF_TRY(mf_digest_new(&digest));

@@ -4,9 +4,9 @@
 
 #include "run/schedule/executor.h"
 
-/* Opens the devices of a run and checks them, each once for its driver and these kernels: docs/devices.md. One
- * whose own form of the kernels is wrong gets the other form, and a line on stderr says so; where
- * both are wrong that is the error. */
+/* Opens the devices of a run and checks them, each once for its driver and these kernels:
+ * docs/devices.md. One whose own form of the kernels is wrong gets the other form, and a line on
+ * stderr says so; where both are wrong that is the error. */
 MF_MUST_USE mf_status first_use(mf_host *host);
 
 #endif
