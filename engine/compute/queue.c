@@ -235,13 +235,25 @@ static mf_status set_arg(mf_launch *launch, cl_uint i, const mf_arg *arg)
                 : MF_OK;
 }
 
-/* A kernel that takes many registers may run in smaller groups than the device does. */
-static mf_status check_group(const mf_launch *launch, const mf_device *device)
+/* The most work-items that a group of the kernel may have: fewer than on the device where it takes
+ * many registers. */
+static size_t most_of(const mf_launch *launch, const mf_device *device)
 {
-    size_t most = 0, wanted = launch->local[0] * launch->local[1] * launch->local[2];
+    size_t most = 0;
     if (clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most,
                                  &most, NULL) ||
-        wanted <= most)
+        !most || most > device->info.max_work_group)
+        most = device->info.max_work_group;
+    return most;
+}
+
+/* For groups that the caller chose. A size in the kernel itself is the compiler's to keep: Mesa's
+ * rusticl 22.3 states less for such kernels than it runs. */
+static mf_status check_group(const mf_launch *launch, const mf_device *device)
+{
+    size_t most = most_of(launch, device),
+           wanted = launch->local[0] * launch->local[1] * launch->local[2];
+    if (wanted <= most)
         return MF_OK;
     mf_status status = mf_fail(
         MF_UNSUPPORTED, "groups of %zu work-items, where %s runs it in groups of at most %zu",
@@ -261,18 +273,17 @@ static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range 
                                                 CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof own, own,
                                                 NULL),
                        "asking for the group size"));
+    const size_t most = most_of(launch, device);
     launch->dims = range.dims;
     for (int k = 0; k < 3; k++) {
-        size_t local = given ? range.local[k] : own[0] ? own[k] : k ? 1 : 64;
+        size_t local = given ? range.local[k] : own[0] ? own[k] : k ? 1 : most < 64 ? most : 64;
         if (local == 0)
             local = 1;
-        if (!given && !own[0] && local > device->info.max_work_group)
-            local = device->info.max_work_group;
         size_t global = k < range.dims ? range.global[k] : 1;
         launch->local[k] = local;
         launch->global[k] = (global + local - 1) / local * local;
     }
-    return check_group(launch, device);
+    return given ? check_group(launch, device) : MF_OK;
 }
 
 /* A wrong name is the usual reason: the names that there are. */

@@ -96,7 +96,8 @@ mf_status mf_devices_rank(mf_found_device *list, size_t count)
                     sorted[n++] = list[i];
                 }
     for (size_t i = 0; i < count; i++)
-        sorted[place[i]].info.same_as = best[i] == i ? -1 : (int)place[best[i]];
+        sorted[place[i]].info.same_as =
+            best[i] == i || place[best[i]] > INT8_MAX ? -1 : (int8_t)place[best[i]];
     if (count)
         memcpy(list, sorted, count * sizeof *list);
     free(sorted);

@@ -32,10 +32,11 @@ typedef struct mf_device_info {
     /* Kernels in the form for CPUs: no work-items that work together, groups of at most 64. Also on
      * a GPU whose groups are smaller than the other form needs. */
     bool plain;
+    /* Number in the list of the same processor by a better driver; -1: none, or above 127. */
+    int8_t same_as;
     int compute_units;                           /* cores of a CPU */
     size_t memory, max_allocation, local_memory; /* bytes */
     size_t max_work_group;                       /* work-items of a group, at most */
-    int same_as; /* number in the list of the same processor by a better driver; -1: none */
 } mf_device_info;
 
 /* All devices in a fixed order: GPUs, CPUs, emulations of devices, each as the platforms list them;
