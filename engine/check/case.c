@@ -39,9 +39,9 @@ static bool trained(const one *t, int k)
     return t->c->in[k].kind == MF_CHECK_TRAINED;
 }
 
-static void input_name(int k, char name[8])
+static void input_name(int k, char name[16])
 {
-    snprintf(name, 8, "x%d", k);
+    snprintf(name, 16, "x%d", k);
 }
 
 static void declare(one *t)
@@ -50,7 +50,7 @@ static void declare(one *t)
     mf_program *p = t->program;
     bool wanted = false;
     for (int k = 0; k < c->inputs; k++) {
-        char name[8];
+        char name[16];
         input_name(k, name);
         wanted |= trained(t, k);
         t->in[k] = trained(t, k)
@@ -122,7 +122,7 @@ static mf_status set_operands(one *t)
     const mf_check_case *c = t->c;
     float *values = t->floats[0];
     for (int k = 0; k < c->inputs; k++) {
-        char name[8];
+        char name[16];
         input_name(k, name);
         int64_t n = mf_check_count(c, k);
         uint8_t *bytes = (uint8_t *)values;
@@ -150,7 +150,7 @@ static mf_status compare_gradients(one *t, mf_check_result *result)
         return MF_OK;
     c->op->gradient(c, t->x, t->count, t->g, t->gradients);
     for (int k = 0; k < c->inputs; k++) {
-        char name[8], what[32];
+        char name[16], what[32];
         if (!trained(t, k))
             continue;
         input_name(k, name);
