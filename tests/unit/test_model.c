@@ -212,6 +212,8 @@ START_TEST(sizes_go_through_an_artifact)
           "massflow.sam2: windows: not a number from 0 to 65536");
     fails(sam2_config_said("{\"pointer_time\": 1}", &said),
           "massflow.sam2: pointer_time is neither true nor false");
+    fails(sam2_config_said("{\"pointer_time\": t rue}", &said),
+          "massflow.sam2: pointer_time is neither true nor false");
     ok(sam2_config_said(
         "{\"a\": {\"b\": [1, \"x\"]}, \"image_size\": 256, \"pointer_time\" : false }", &said));
     ck_assert_int_eq(said.image, 256);

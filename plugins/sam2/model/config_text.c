@@ -110,11 +110,11 @@ static mf_status read_flag(json_reader *r, const char *key, bool *value)
 {
     *value = json_next(r, 't');
     const char *rest = *value ? "rue" : "alse";
-    if (!*value && !json_next(r, 'f'))
+    const size_t length = strlen(rest);
+    if ((!*value && !json_next(r, 'f')) || (size_t)(r->end - r->at) < length ||
+        memcmp(r->at, rest, length))
         return mf_fail(MF_INVALID, "%s is neither true nor false", key);
-    for (; *rest; rest++)
-        if (!json_next(r, *rest))
-            return mf_fail(MF_INVALID, "%s is neither true nor false", key);
+    r->at += length;
     return MF_OK;
 }
 
