@@ -77,6 +77,17 @@ class CheckList(unittest.TestCase):
         forms = {form: reached(form) for form in ("cpu", "gpu")}
         self.assertEqual("\n".join(missing(ops, kernels, forms)), "")
 
+    def test_first_use_checks_ops_that_there_are(self):
+        """A name that no op has would leave its check out, in silence."""
+        sources = dict(texts("engine/check/*.c"))
+        lists = re.findall(r"\bfirst_of_\w+\[\] = \{(.*?)NULL\}", sources.pop("engine/check/sweep.c"), flags=re.S)
+        self.assertEqual(len(lists), 2)
+        for names in lists:
+            names = re.findall(r'"([^"]+)"', names)
+            self.assertGreater(len(names), 2)
+            for name in names:
+                self.assertIn(f'"{name}"', "".join(sources.values()))
+
     def test_what_is_not_reached_is_named(self):
         source = ('static const mf_op_type a_type = {"a", NULL, record_a, 0};\n'
                   'static const mf_op_type types[] = {\n    {"b", gradient_b, record_b, 1},\n'

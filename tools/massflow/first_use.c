@@ -69,6 +69,8 @@ static mf_status check_form(const char *device, bool other, FILE *out, bool *rig
     check_report report;
     mf_status status = device_check(&request, out, &report);
 
+    if (!status && (!report.count || (report.right && !report.devices->cases)))
+        status = mf_fail(MF_INTERNAL, "no op was checked on device %s", device);
     *right = report.right;
     if (!status && !report.right)
         *numbers &= describe(&report, text);
