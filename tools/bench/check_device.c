@@ -1,7 +1,8 @@
-/* check_device.c - `massflow devices --check` without the rest of massflow, for a machine that has none of
- * its packages (tools/gpu).
+/* check_device.c - `massflow devices --check` without the rest of massflow, for a machine that has
+ * none of its packages (tools/gpu).
  *
- * check_device [DEVICE]    as the command takes it; default: the best. Exit status 1 where one is wrong. */
+ * check_device [DEVICE]    as the command takes it; default: the best. Exit status 1 where one is
+ * wrong. */
 #include "bench.h"
 #include "device_check.h"
 

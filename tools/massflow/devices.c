@@ -1,7 +1,7 @@
 /* devices.c - the command devices: which OpenCL devices there are, and whether they compute right.
  */
-#include "command.h"
 #include "compute/devices.h"
+#include "command.h"
 #include "compute/programs.h"
 #include "device_check.h"
 #include "run/process/signals.h"

@@ -23,6 +23,7 @@ typedef struct mf_source_column {
     const char *name, *help; /* help: one line */
 } mf_source_column;
 
+/* What a plugin declares to be a source of cases. */
 typedef struct mf_case_source {
     /* Letters, digits and _. It is the key that chooses the source, and the name of its first
      * option. No case can have a column of this name. */
@@ -32,9 +33,9 @@ typedef struct mf_case_source {
     const mf_param *params; /* the options; the first has the source's name; ends with MF_END */
     size_t params_size;     /* of the struct that they are read into */
     const mf_source_column *columns; /* beside `id` and `path`; NULL: none */
-    /* Adds the cases, in any order. It keeps no global state: several graphs may be read at
-     * once. An error without a place of
-     * its own (see mf_cases_at) is reported at the source's value in the graph file. */
+    /* Adds the cases, in any order. It keeps no global state: several graphs may be read at once.
+     * An error without a place of its own (see mf_cases_at) is reported at the source's value in
+     * the graph file. */
     mf_status (*read)(mf_cases *cases, const void *params);
 } mf_case_source;
 
@@ -60,7 +61,9 @@ MF_API MF_MUST_USE mf_status mf_cases_tree(mf_cases *cases, const char *path, si
 /* A file or folder that the source reads by itself, and that says which cases there are. */
 MF_API void mf_cases_uses(mf_cases *cases, const char *path);
 
+/* What an entry of a read file is. */
 typedef enum mf_entry_kind { MF_ENTRY_TEXT, MF_ENTRY_LIST, MF_ENTRY_MAP } mf_entry_kind;
+/* Which of the three. The others below answer NULL or 0 for an entry of another kind. */
 MF_API mf_entry_kind mf_entry_is(const mf_entry *entry);
 MF_API const char *mf_entry_text(const mf_entry *entry); /* NULL of a list and of a mapping */
 MF_API size_t mf_entry_count(const mf_entry *entry);     /* items, or keys; 0 of a text */
