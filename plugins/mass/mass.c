@@ -1,5 +1,9 @@
 /* mass.c - the plugin's entry. */
+#include "embedding.h"
 #include "mass_stages.h"
 
-MF_PLUGIN("mass", &mf_stage_mass_init, &mf_stage_mass_train, &mf_stage_mass_segment,
-          &mf_stage_mass_features, &mf_stage_probe_train)
+static const mf_type embedding_type = {.name = "embedding", .check = mf_embedding_check};
+static const mf_type *const types[] = {&embedding_type, NULL};
+
+MF_PLUGIN_WITH_TYPES("mass", types, &mf_stage_mass_init, &mf_stage_mass_train,
+                     &mf_stage_mass_segment, &mf_stage_mass_features, &mf_stage_probe_train)
