@@ -136,6 +136,154 @@ START_TEST(test_adamw_counts_from_one)
 }
 END_TEST
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+static const mf_optimizer_step adamw = {.kind = MF_ADAMW,
+                                        .rate = 0.01,
+                                        .beta1 = 0.9,
+                                        .beta2 = 0.99,
+                                        .eps = 1e-8,
+                                        .weight_decay = 0.1,
+                                        .max_norm = 0.5,
+                                        .grad_scale = 0.5,
+                                        .ema_decay = 0.9};
+
+static void go_in_groups(rig *r, mf_optimizer_step step, const mf_optimizer_group *groups,
+                         int count, float *norm)
+{
+    for (step.step = 1; step.step <= 3; step.step++) {
+        feed(r, (int)step.step);
+        ok(mf_weights_step_groups(r->w, &step, groups, count, norm));
+    }
+}
+
+START_TEST(test_one_group_is_all_weights)
+{
+    static float one[4][WEIGHTS][MOST], all[4][WEIGHTS][MOST];
+    const mf_optimizer_group group = {adamw.rate, adamw.weight_decay, true};
+    rig first = make_rig(), second = make_rig();
+    float norm, whole = 0;
+    go_in_groups(&first, adamw, &group, 1, &norm);
+    mf_optimizer_step step = adamw;
+    for (step.step = 1; step.step <= 3; step.step++) {
+        feed(&second, (int)step.step);
+        ok(mf_weights_step(second.w, &step, &whole));
+    }
+    copy_parts(&first, one, false);
+    copy_parts(&second, all, false);
+    ck_assert_mem_eq(one, all, sizeof one);
+    ck_assert(norm == whole && norm > 0.5f);
+    free_rig(&first);
+    free_rig(&second);
+}
+END_TEST
+
+/* Weights 0 and 1 are clipped, 2 has another rate and is not, 4 stays; the others have no group of
+ * their own, and 5 no gradient. Each group is what a step over it alone makes of it. */
+START_TEST(test_groups_have_rates_and_norms_of_their_own)
+{
+    static float got[4][WEIGHTS][MOST], clipped[4][WEIGHTS][MOST], free_of[4][WEIGHTS][MOST];
+    static float before[4][WEIGHTS][MOST];
+    const mf_optimizer_group groups[] = {{0.01, 0.1, true}, {0.003, 0.2, false}};
+    rig r = make_rig(), a = make_rig(), b = make_rig();
+    float norm;
+    copy_parts(&r, before, false);
+    ok(mf_weights_set_group(r.w, 2, 1));
+    ok(mf_weights_set_group(r.w, LARGE, -1));
+    go_in_groups(&r, adamw, groups, 2, &norm);
+    for (size_t k = 0; k < WEIGHTS; k++) {
+        ok(mf_weights_set_group(a.w, k, k == 2 || k == LARGE ? -1 : 0));
+        ok(mf_weights_set_group(b.w, k, k == 2 ? 0 : -1));
+    }
+    go_in_groups(&a, adamw, groups, 1, NULL);
+    mf_optimizer_step step = adamw;
+    step.max_norm = 0;
+    go_in_groups(&b, step, groups + 1, 1, NULL);
+    copy_parts(&r, got, false);
+    copy_parts(&a, clipped, false);
+    copy_parts(&b, free_of, false);
+    for (int part = 0; part < 4; part++)
+        for (int k = 0; k < WEIGHTS; k++)
+            ck_assert_mem_eq(got[part][k], k == 2 ? free_of[part][k] : clipped[part][k],
+                             (size_t)counts[k] * sizeof(float));
+    ck_assert_mem_eq(got[MF_WEIGHT_VALUE][LARGE], before[MF_WEIGHT_VALUE][LARGE], 400 * 4);
+    ck_assert_mem_eq(got[MF_WEIGHT_VALUE][UNUSED], before[MF_WEIGHT_VALUE][UNUSED], 9 * 4);
+    double squares = 0;
+    for (int k = 0; k < UNUSED; k++)
+        for (int64_t i = 0; i < counts[k] && k != 2 && k != LARGE; i++)
+            squares += pow(0.5 * (double)gradient(k, i, 3), 2);
+    ck_assert_double_eq_tol(norm, sqrt(squares), 1e-6);
+    free_rig(&r);
+    free_rig(&a);
+    free_rig(&b);
+}
+END_TEST
+
+START_TEST(test_a_gradient_that_is_not_finite_changes_nothing)
+{
+    static float before[4][WEIGHTS][MOST], after[4][WEIGHTS][MOST];
+    const mf_optimizer_group groups[] = {{0.01, 0.1, true}, {0.01, 0.1, false}};
+    rig r = make_rig();
+    go_in_groups(&r, adamw, groups, 2, NULL);
+    copy_parts(&r, before, false);
+    ok(mf_weights_set_group(r.w, 1, 1));
+    feed(&r, 4);
+    float g[7] = {1, 2, NAN};
+    ok(mf_weights_clear_gradients(r.w));
+    ok(mf_executable_set(r.e, "w1", g));
+    ok(mf_executable_run(r.e));
+    mf_optimizer_step step = adamw;
+    step.step = 4;
+    mf_status status = mf_weights_step_groups(r.w, &step, groups, 2, NULL);
+    ck_assert_ptr_nonnull(status);
+    ck_assert_str_eq(mf_error_message(status), "the norm of the gradient is nan");
+    mf_error_free(status);
+    copy_parts(&r, after, false);
+    ck_assert_mem_eq(before, after, sizeof before);
+    status = mf_weights_step_groups(r.w, &step, groups, 1, NULL);
+    ck_assert_str_eq(mf_error_message(status), "weight w1 is of group 1, of 1");
+    mf_error_free(status);
+    status = mf_weights_set_group(r.w, WEIGHTS, 0);
+    ck_assert_str_eq(mf_error_message(status), "weight 6 of 6, group 0");
+    mf_error_free(status);
+    free_rig(&r);
+}
+END_TEST
+
+/* loss = (a.w) (b.w): frozen, b.w still passes its value on, and has no gradient. */
+START_TEST(test_frozen_weights_get_no_gradient)
+{
+    const int64_t shape[1] = {3};
+    const float a[3] = {1, 2, 3}, b[3] = {4, 5, 6};
+    float values[3];
+    mf_program *p;
+    mf_weights *w;
+    mf_executable *e;
+    ok(mf_program_new(&p));
+    ok(mf_weights_new(test_device(), &w));
+    mf_value x = mf_weight(p, "a.w", 1, shape), y = mf_weight(p, "b.w", 1, shape);
+    mf_value loss = mf_sum(p, mf_mul(p, x, y), 0);
+    mf_freeze(p, "b.");
+    mf_differentiate(p, loss);
+    ck_assert_int_ge(mf_gradient(p, x).id, 0);
+    ck_assert_int_lt(mf_gradient(p, y).id, 0);
+    ok(mf_program_compile(p, w, &e));
+    ok(mf_weights_set(w, 0, a));
+    ok(mf_weights_set(w, 1, b));
+    ok(mf_executable_run(e));
+    ok(mf_weights_get_gradient(w, 0, values));
+    ck_assert_mem_eq(values, b, sizeof b);
+    mf_optimizer_step step = adamw;
+    step.step = 1;
+    ok(mf_weights_step(w, &step, NULL));
+    ok(mf_weights_get(w, 1, values));
+    ck_assert_mem_eq(values, b, sizeof b);
+    mf_executable_free(e);
+    mf_weights_free(w);
+    mf_program_free(p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("optimizer");
@@ -144,6 +292,10 @@ int main(void)
     tcase_add_test(t, test_family);
     tcase_add_loop_test(t, test_parts_are_all_that_a_step_needs, 0, 2);
     tcase_add_test(t, test_adamw_counts_from_one);
+    tcase_add_test(t, test_one_group_is_all_weights);
+    tcase_add_test(t, test_groups_have_rates_and_norms_of_their_own);
+    tcase_add_test(t, test_a_gradient_that_is_not_finite_changes_nothing);
+    tcase_add_test(t, test_frozen_weights_get_no_gradient);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

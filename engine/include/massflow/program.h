@@ -166,6 +166,9 @@ MF_API mf_value mf_cross_entropy(mf_program *p, mf_value logits, mf_value target
 
 /* Adds d loss / d weight for every weight that loss (one element) depends on. */
 MF_API void mf_differentiate(mf_program *p, mf_value loss);
+/* Before that: the weights declared so far whose full names begin with `prefix` get no gradient,
+ * and nothing is computed for one. */
+MF_API void mf_freeze(mf_program *p, const char *prefix);
 /* The gradient of a weight, in its published shape; MF_NONE where loss does not depend on it. */
 MF_API mf_value mf_gradient(const mf_program *p, mf_value weight);
 
@@ -241,6 +244,20 @@ typedef struct mf_optimizer_step {
  * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. */
 MF_API MF_MUST_USE mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step,
                                              float *norm);
+/* Groups of weights, each with a rate of its own. Weight i is of group 0 until it is set; -1: no
+ * step changes it. */
+MF_API MF_MUST_USE mf_status mf_weights_set_group(mf_weights *w, size_t i, int group);
+/* What a group is updated with, in place of the step's own. */
+typedef struct mf_optimizer_group {
+    double rate, weight_decay; /* see mf_optimizer_step */
+    bool clipped;              /* part of the norm, and clipped with it; else neither */
+} mf_optimizer_group;
+/* As mf_weights_step, by groups 0 .. count - 1. *norm: of the clipped groups. A gradient that is
+ * not finite is MF_INVALID, and all weights are what they were. Averages of weights that no
+ * gradient has reached are their values. */
+MF_API MF_MUST_USE mf_status mf_weights_step_groups(mf_weights *w, const mf_optimizer_step *step,
+                                                    const mf_optimizer_group *groups, int count,
+                                                    float *norm);
 /* All that a step reads and leaves behind: to save training in the middle, and to go on with it. */
 typedef enum mf_weight_part {
     MF_WEIGHT_VALUE,

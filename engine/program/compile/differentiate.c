@@ -4,11 +4,22 @@
 #include "program/ir/program.h"
 #include "program/ops/shared.h"
 
+#include <string.h>
+
+void mf_freeze(mf_program *p, const char *prefix)
+{
+    for (int32_t i = 0; i < p->value_count; i++) {
+        mf_value_record *v = &p->values[i];
+        if (v->kind == MF_VALUE_WEIGHT && !strncmp(v->name, prefix, strlen(prefix)))
+            v->frozen = true;
+    }
+}
+
 /* A value wants a gradient when it is a weight or is computed from one in floats. */
 static void mark_wanted(mf_program *p)
 {
     for (int32_t i = 0; i < p->value_count; i++)
-        p->values[i].wants = p->values[i].kind == MF_VALUE_WEIGHT;
+        p->values[i].wants = p->values[i].kind == MF_VALUE_WEIGHT && !p->values[i].frozen;
     for (int32_t i = 0; i < p->op_count; i++) {
         const mf_op *op = &p->ops[i];
         bool wants = false;

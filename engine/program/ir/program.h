@@ -15,6 +15,7 @@ typedef struct mf_value_record {
     int32_t op;        /* that makes it, -1: input or weight */
     int32_t storage;   /* the value whose memory this is: itself, or the source of a reshape */
     bool wants;        /* gradient; settled by mf_differentiate */
+    bool frozen;       /* a weight that gets none: mf_freeze */
     mf_value gradient; /* d loss / d this */
     char *name;        /* of inputs and weights */
 } mf_value_record;

@@ -68,8 +68,16 @@ static mf_status make_tables(mf_weights *w, mf_weight_block *b)
     return mf_buffer_new(w->device, (size_t)b->count * 4 * sizeof(int32_t), &b->weight_table);
 }
 
-/* Says which weights of the block have a gradient; *any: whether one has. */
-static mf_status mark_touched(mf_weights *w, mf_weight_block *b, bool *any)
+/* Which weights of a block a launch is for: those with a gradient, of one group or of all. */
+enum { ANY_GROUP = -2 };
+
+static bool takes_part(const mf_weight_record *weight, int32_t group)
+{
+    return weight->touched && (group == ANY_GROUP ? weight->group >= 0 : weight->group == group);
+}
+
+/* Says which weights of the block take part; *any: whether one does. */
+static mf_status mark_touched(mf_weights *w, mf_weight_block *b, int32_t group, bool *any)
 {
     *any = false;
     int32_t(*table)[4] = calloc((size_t)b->count, sizeof *table);
@@ -80,9 +88,9 @@ static mf_status mark_touched(mf_weights *w, mf_weight_block *b, bool *any)
         const mf_weight_record *weight = &w->weights[b->first + i];
         table[i][0] = chunk;
         table[i][1] = (int32_t)((weight->count + MF_WEIGHT_CHUNK - 1) / MF_WEIGHT_CHUNK);
-        table[i][2] = weight->touched;
+        table[i][2] = takes_part(weight, group);
         chunk += table[i][1];
-        *any |= weight->touched;
+        *any |= table[i][2] != 0;
     }
     mf_status status =
         mf_buffer_write(w->queue, b->weight_table, 0, table, (size_t)b->count * sizeof *table);
@@ -90,20 +98,24 @@ static mf_status mark_touched(mf_weights *w, mf_weight_block *b, bool *any)
     return status;
 }
 
+/* Adds the squares of the gradient of the weights that are marked. */
+static mf_status add_squares(mf_weights *w, mf_weight_block *b, double *all)
+{
+    MF_TRY(LAUNCH(w, "gradient_sums", teams(w, b->chunks), BUFFER(b->chunk_table),
+                  BUFFER(b->weight_table), BUFFER(b->gradients), BUFFER(b->sums)));
+    MF_TRY(
+        mf_buffer_read(w->queue, b->sums, 0, b->host_sums, (size_t)b->chunks * 2 * sizeof(float)));
+    for (int32_t i = 0; i < b->chunks; i++)
+        *all += b->host_sums[2 * i];
+    return MF_OK;
+}
+
 static mf_status gradient_norm(mf_weights *w, const bool *any, double *norm)
 {
     double all = 0;
-    for (int32_t k = 0; k < w->block_count; k++) {
-        mf_weight_block *b = &w->blocks[k];
-        if (!any[k])
-            continue;
-        MF_TRY(LAUNCH(w, "gradient_sums", teams(w, b->chunks), BUFFER(b->chunk_table),
-                      BUFFER(b->weight_table), BUFFER(b->gradients), BUFFER(b->sums)));
-        MF_TRY(mf_buffer_read(w->queue, b->sums, 0, b->host_sums,
-                              (size_t)b->chunks * 2 * sizeof(float)));
-        for (int32_t i = 0; i < b->chunks; i++)
-            all += b->host_sums[2 * i];
-    }
+    for (int32_t k = 0; k < w->block_count; k++)
+        if (any[k])
+            MF_TRY(add_squares(w, &w->blocks[k], &all));
     *norm = sqrt(all);
     return MF_OK;
 }
@@ -166,30 +178,41 @@ static mf_status step_blocks(mf_weights *w, const mf_optimizer_step *step, const
     return MF_OK;
 }
 
-mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *norm)
+/* What a step needs beside the weights, made with the first. */
+static mf_status prepare(mf_weights *w, const mf_optimizer_step *step)
 {
     if (step->kind == MF_ADAMW && step->step < 1)
         return mf_fail(MF_INVALID, "AdamW counts steps from 1, given %lld", (long long)step->step);
     if (!w->optimizer)
         MF_TRY(mf_module_build(w->device, (const char *const[]){optimizer_cl, NULL}, NULL,
                                &w->optimizer));
+    for (int32_t k = 0; k < w->block_count; k++)
+        MF_TRY(make_tables(w, &w->blocks[k]));
+    return MF_OK;
+}
+
+/* What multiplies gradients whose norm, as they are, is *length; after that it is that of the mean
+ * gradient. */
+static double scale_of(const mf_optimizer_step *step, double *length)
+{
+    *length *= fabs(step->grad_scale);
+    double clip = step->max_norm > 0 ? step->max_norm / (*length + 1e-6) : 1; /* as PyTorch's */
+    return clip >= 1 ? step->grad_scale : step->grad_scale * clip;
+}
+
+mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *norm)
+{
+    MF_TRY(prepare(w, step));
     bool *any = calloc((size_t)w->block_count + 1, sizeof *any);
     if (!any)
         return mf_no_memory(((size_t)w->block_count + 1) * sizeof *any, "the optimizer");
     mf_status status = MF_OK;
-    for (int32_t k = 0; k < w->block_count && !status; k++) {
-        status = make_tables(w, &w->blocks[k]);
-        if (!status)
-            status = mark_touched(w, &w->blocks[k], &any[k]);
-    }
+    for (int32_t k = 0; k < w->block_count && !status; k++)
+        status = mark_touched(w, &w->blocks[k], ANY_GROUP, &any[k]);
     double length = 0;
     if (!status && (norm || step->max_norm > 0))
         status = gradient_norm(w, any, &length);
-    length *= fabs(step->grad_scale);
-    double scale = step->grad_scale;
-    double clip = step->max_norm > 0 ? step->max_norm / (length + 1e-6) : 1; /* as PyTorch's */
-    if (!(clip >= 1))
-        scale *= clip;
+    double scale = scale_of(step, &length);
     if (!status)
         status = step_blocks(w, step, any, scale);
     free(any);
@@ -197,5 +220,83 @@ mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *n
     w->version++;
     if (norm)
         *norm = (float)length;
+    return mf_queue_flush(w->queue);
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+mf_status mf_weights_set_group(mf_weights *w, size_t i, int group)
+{
+    if (i >= (size_t)w->count || group < -1)
+        return mf_fail(MF_INVALID, "weight %zu of %d, group %d", i, (int)w->count, group);
+    w->weights[i].group = group;
+    return MF_OK;
+}
+
+/* The norms of the gradient, of all groups and of those that are clipped. */
+static mf_status group_norms(mf_weights *w, const mf_optimizer_group *groups, int count,
+                             double *all, double *clipped)
+{
+    double sum = 0, part = 0;
+    for (int g = 0; g < count; g++) {
+        double squares = 0;
+        for (int32_t k = 0; k < w->block_count; k++) {
+            bool any;
+            MF_TRY(mark_touched(w, &w->blocks[k], g, &any));
+            if (any)
+                MF_TRY(add_squares(w, &w->blocks[k], &squares));
+        }
+        sum += squares;
+        part += groups[g].clipped ? squares : 0;
+    }
+    *all = sqrt(sum);
+    *clipped = sqrt(part);
+    return MF_OK;
+}
+
+/* Averages of a block that no gradient reaches stay as they are, to the bit. */
+static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
+                                      const mf_optimizer_step *step,
+                                      const mf_optimizer_group *groups, int count, double scale)
+{
+    bool mixed = false;
+    for (int32_t i = b->first; i < b->first + b->count; i++)
+        mixed |= takes_part(&w->weights[i], ANY_GROUP);
+    if (!mixed)
+        return MF_OK;
+    if (step->ema_decay > 0 && !b->average) {
+        MF_TRY(fill(w, b->values, &b->average));
+        MF_TRY(mix_average(w, b, 0));
+    }
+    for (int g = 0; g < count; g++) {
+        mf_optimizer_step own = *step;
+        bool any;
+        own.rate = groups[g].rate;
+        own.weight_decay = groups[g].weight_decay;
+        MF_TRY(mark_touched(w, b, g, &any));
+        if (any)
+            MF_TRY(update(w, b, &own, groups[g].clipped ? scale : step->grad_scale));
+    }
+    return step->ema_decay > 0 ? mix_average(w, b, step->ema_decay) : MF_OK;
+}
+
+mf_status mf_weights_step_groups(mf_weights *w, const mf_optimizer_step *step,
+                                 const mf_optimizer_group *groups, int count, float *norm)
+{
+    double all, length;
+    for (int32_t i = 0; i < w->count; i++)
+        if (w->weights[i].group >= count)
+            return mf_fail(MF_INVALID, "weight %s is of group %d, of %d", w->weights[i].name,
+                           (int)w->weights[i].group, count);
+    MF_TRY(prepare(w, step));
+    MF_TRY(group_norms(w, groups, count, &all, &length));
+    double scale = scale_of(step, &length);
+    if (norm)
+        *norm = (float)length;
+    if (!isfinite(all))
+        return mf_fail(MF_INVALID, "the norm of the gradient is %g", all);
+    for (int32_t k = 0; k < w->block_count; k++)
+        MF_TRY(step_block_of_groups(w, &w->blocks[k], step, groups, count, scale));
+    w->version++;
     return mf_queue_flush(w->queue);
 }

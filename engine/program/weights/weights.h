@@ -13,6 +13,7 @@ typedef struct mf_weight_record {
     int64_t start;                /* floats into its block */
     mf_buffer *values, *gradient; /* views */
     bool touched;                 /* a gradient was added since the last clearing */
+    int32_t group;                /* of mf_weights_step_groups; -1: it stays as it is */
 } mf_weight_record;
 
 /* Weights lie one after another in blocks, so that one launch updates all of a block. */
