@@ -12,6 +12,16 @@ ITEMS __kernel void accumulate(long n, IN g, __global float *sum)
         store(load(sum + i, n - i) + load(g + i, n - i), sum + i, n - i);
 }
 
+/* kept = sum, and sum starts again from 0 */
+ITEMS __kernel void set_aside(long n, __global float *sum, OUT kept)
+{
+    long i = (long)get_global_id(0) * WIDE;
+    if (i >= n)
+        return;
+    store(load(sum + i, n - i), kept + i, n - i);
+    store((wide)(0.0f), sum + i, n - i);
+}
+
 /* sums[i] = sum over chunk i of g^2 */
 TEAMS __kernel void gradient_sums(__global const int4 *restrict chunks,
                                   __global const int4 *restrict weights, IN g, OUT sums)

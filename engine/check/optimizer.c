@@ -1,5 +1,5 @@
 /* optimizer.c - references of LAMB, AdamW, clipping and averages: some steps of each, weight by
- * weight. */
+ * weight; and of gradients that are sums of batches. */
 #include "check/reference.h"
 #include "check/resources.h"
 #include "program/weights/weights.h"
@@ -162,6 +162,25 @@ static mf_status feed(rig *r, int t)
     return mf_executable_run(r->e);
 }
 
+/* The gradients of step t as the sum of a batch: items that take turns cancel all but the last. */
+static mf_status feed_batch(rig *r, int t)
+{
+    enum { ITEMS = 7 };
+    MF_TRY(mf_weights_begin_batch(r->w, ITEMS));
+    for (int item = 0; item < ITEMS; item++) {
+        for (int k = 0; k < UNUSED; k++) {
+            char name[8];
+            snprintf(name, sizeof name, "w%d", k);
+            for (int64_t i = 0; i < counts[k]; i++)
+                r->values[i] = gradient(k, i, t) * (item % 2 ? -1 : 1);
+            MF_TRY(mf_executable_set(r->e, name, r->values));
+        }
+        MF_TRY(mf_executable_run(r->e));
+        MF_TRY(mf_weights_end_item(r->w));
+    }
+    return MF_OK;
+}
+
 static mf_status compare(rig *r, const double (*want)[MOST], const double (*error)[MOST],
                          bool average, mf_check_result *result)
 {
@@ -181,12 +200,12 @@ static mf_status compare(rig *r, const double (*want)[MOST], const double (*erro
     return status;
 }
 
-static mf_status train(rig *r, mf_optimizer_step step, mf_check_result *result)
+static mf_status train(rig *r, mf_optimizer_step step, bool batch, mf_check_result *result)
 {
     model *o = r->o;
     for (int t = 1; t <= STEPS; t++) {
         float norm;
-        MF_TRY(feed(r, t));
+        MF_TRY(batch ? feed_batch(r, t) : feed(r, t));
         step.step = t;
         MF_TRY(mf_weights_step(r->w, &step, &norm));
         double want = norm_of(t, step.grad_scale);
@@ -203,11 +222,13 @@ static mf_status train(rig *r, mf_optimizer_step step, mf_check_result *result)
 }
 
 /* The optimizer's kernels are launched one by one: they are noted by their names. */
-static mf_status note(rig *r, const mf_optimizer_step *step, mf_check_result *result,
+static mf_status note(rig *r, const mf_optimizer_step *step, bool batch, mf_check_result *result,
                       mf_check_labels *labels)
 {
     static const char *const names[2][4] = {
         {"gradient_sums", "lamb_moments", "lamb_trust", "lamb_apply"}, {"gradient_sums", "adamw"}};
+    if (batch)
+        MF_TRY(mf_check_note_kernel(r->w->device, r->w->optimizer, "set_aside", result, labels));
     for (int i = 0; i < 5; i++) {
         const char *name =
             i < 4 ? names[step->kind == MF_ADAMW][i] : (step->ema_decay > 0 ? "average" : NULL);
@@ -217,7 +238,7 @@ static mf_status note(rig *r, const mf_optimizer_step *step, mf_check_result *re
     return MF_OK;
 }
 
-/* i: which of the steps */
+/* i: which of the steps, whether its gradients are sums of batches */
 static mf_status run(const mf_check_case *c, mf_device *device, mf_check_result *result,
                      mf_check_labels *labels)
 {
@@ -225,10 +246,10 @@ static mf_status run(const mf_check_case *c, mf_device *device, mf_check_result 
     mf_status status = make(&r, device);
     if (!status) {
         mf_check_note_executable(r.e, result, labels);
-        status = train(&r, steps[c->i[0]], result);
+        status = train(&r, steps[c->i[0]], c->i[1], result);
     }
     if (!status)
-        status = note(&r, &steps[c->i[0]], result, labels);
+        status = note(&r, &steps[c->i[0]], c->i[1], result, labels);
     mf_executable_free(r.e);
     mf_weights_free(r.w);
     mf_program_free(r.p);
@@ -239,10 +260,11 @@ static mf_status run(const mf_check_case *c, mf_device *device, mf_check_result 
 
 static const mf_check_op ops[] = {{"LAMB", .own = run},
                                   {"LAMB, clipped, averaged", .own = run},
-                                  {"AdamW, clipped, averaged", .own = run}};
+                                  {"AdamW, clipped, averaged", .own = run},
+                                  {"LAMB, sums of batches", .own = run}};
 
 void mf_check_optimizer(mf_check_list *list)
 {
     for (int i = 0; i < COUNT_OF(ops); i++)
-        mf_check_add(list, (mf_check_case){.op = &ops[i], .i = {i}, .quick = true});
+        mf_check_add(list, (mf_check_case){.op = &ops[i], .i = {i % 3, i / 3}, .quick = true});
 }

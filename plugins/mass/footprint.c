@@ -27,7 +27,11 @@ static mf_status one_step(mf_weights *w, const mf_memory_of *of)
     mf_status status = mf_program_compile(p, w, &e);
     mf_program_free(p);
     if (!status)
+        status = mf_weights_begin_batch(w, of->batch);
+    if (!status)
         status = mf_executable_run(e);
+    for (int64_t i = 0; i < of->batch && !status; i++)
+        status = mf_weights_end_item(w);
     if (!status)
         status = mf_weights_step(w, &step, &norm);
     mf_executable_free(e);

@@ -11,11 +11,13 @@ typedef struct mf_memory_of {
     const mf_iris *iris;
     int64_t crop[3], masks; /* in one program */
     bool averages;          /* of training: the averages (EMA) of the weights are kept */
+    int64_t batch;          /* of training: pairs whose gradients are added before a step */
 } mf_memory_of;
 
 /* Counts on a counting device, which is made like `device`, what is used of it at most. */
 typedef mf_status (*mf_memory_count)(mf_device *device, const mf_memory_of *of, size_t *bytes);
-/* A step of training: weights, gradients, moments, averages, and the program of one pair. */
+/* A step of training: weights, gradients and their sums, moments, averages, and the program of one
+ * pair. */
 MF_MUST_USE mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* Task embeddings of a mask, then `masks` of a query. */
 MF_MUST_USE mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes);

@@ -1,5 +1,6 @@
 /* mass_train.c - the stage mass.train: the model learns to find in one view what masks mark in
- * another. A batch is its samples one after another, their gradients added. */
+ * another. A batch is its samples one after another. Their gradients are added as a fixed binary
+ * tree (mf_weights_begin_batch). */
 #include "footprint.h"
 #include "mass_stages.h"
 #include "mass_train.code.h"
@@ -117,7 +118,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     double size[3], masks;
     mf_iris iris;
     mf_device *device;
-    mf_memory_of of = {.iris = &iris, .averages = o->ema_decay > 0};
+    mf_memory_of of = {.iris = &iris, .averages = o->ema_decay > 0, .batch = o->batch_size};
     if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
         !mf_in_stream_param(t, "pairs", "masks", 1, &masks))
         return MF_OK;
@@ -219,7 +220,8 @@ static mf_status check_memory(trainer *t, int64_t k)
     const mf_memory_of of = {.iris = &t->iris,
                              .crop = {t->crop[0], t->crop[1], t->crop[2]},
                              .masks = k,
-                             .averages = t->o->ema_decay > 0};
+                             .averages = t->o->ema_decay > 0,
+                             .batch = t->o->batch_size};
     mf_queue *queue;
     size_t bytes;
     if (k <= t->checked)
@@ -366,9 +368,10 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
 static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *schedule, int64_t i)
 {
     losses sum = {0};
-    MF_TRY(mf_weights_clear_gradients(t->weights));
+    MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
     for (int64_t b = 0; b < t->o->batch_size; b++) {
         MF_TRY(learn_next(t, stream, &sum));
+        MF_TRY(mf_weights_end_item(t->weights));
         mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
     }
     return update(t, i, schedule, &sum);
@@ -452,7 +455,7 @@ static mf_status run(mf_task *task, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_mass_train, "mass.train", 2, "Pretrains the MASS model on pairs of views with masks.",
+    mf_stage_mass_train, "mass.train", 3, "Pretrains the MASS model on pairs of views with masks.",
     .help =
         "The reference view and its masks are encoded as task embeddings. With them the model "
         "segments the same regions in the query view. The loss is adaptive Dice plus binary cross "

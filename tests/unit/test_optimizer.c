@@ -2,6 +2,7 @@
  * continued. */
 #include "../run_suite.h"
 #include "checked.h"
+#include "program/weights/weights.h"
 
 #include <check.h>
 #include <math.h>
@@ -62,9 +63,8 @@ static void free_rig(rig *r)
     mf_program_free(r->p);
 }
 
-static void feed(rig *r, int t)
+static void feed_item(rig *r, int t)
 {
-    ok(mf_weights_clear_gradients(r->w));
     for (int k = 0; k < UNUSED; k++) {
         static float g[MOST];
         char name[8];
@@ -73,6 +73,12 @@ static void feed(rig *r, int t)
             g[i] = gradient(k, i, t);
         ok(mf_executable_set(r->e, name, g));
     }
+}
+
+static void feed(rig *r, int t)
+{
+    ok(mf_weights_clear_gradients(r->w));
+    feed_item(r, t);
     ok(mf_executable_run(r->e));
 }
 
@@ -121,6 +127,139 @@ START_TEST(test_parts_are_all_that_a_step_needs)
     ck_assert_mem_eq(whole, again, sizeof whole);
     free_rig(&first);
     free_rig(&second);
+}
+END_TEST
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+enum { ITEMS_MOST = 33 };
+
+/* The gradients of `count` items from `first` on, which the device sums. */
+static void sum_on_device(rig *r, int first, int count, float (*sum)[MOST])
+{
+    ok(mf_weights_begin_batch(r->w, count));
+    for (int i = first; i < first + count; i++) {
+        feed_item(r, i);
+        ok(mf_executable_run(r->e));
+        ok(mf_weights_end_item(r->w));
+    }
+    for (int k = 0; k < WEIGHTS; k++)
+        ok(mf_weights_get_gradient(r->w, (size_t)k, sum[k]));
+}
+
+/* The same by the definition in <massflow/program.h>, from the gradients of single items. */
+static float sum_by_hand(const float *item, int64_t stride, int count)
+{
+    if (count == 1)
+        return *item;
+    const int half = (count + 1) / 2;
+    const float left = sum_by_hand(item, stride, half);
+    return left + sum_by_hand(item + half * stride, stride, count - half);
+}
+
+START_TEST(test_a_batch_is_summed_as_a_tree)
+{
+    static float items[ITEMS_MOST][WEIGHTS][MOST], sum[WEIGHTS][MOST];
+    rig r = make_rig();
+    int64_t other = 0;
+    for (int i = 0; i < ITEMS_MOST; i++)
+        sum_on_device(&r, i, 1, items[i]);
+    for (int count = 1; count <= ITEMS_MOST; count++) {
+        sum_on_device(&r, 0, count, sum);
+        for (int k = 0; k < WEIGHTS; k++)
+            for (int64_t i = 0; i < counts[k]; i++) {
+                const float want = sum_by_hand(&items[0][k][i], WEIGHTS * MOST, count);
+                float chain = 0;
+                for (int n = 0; n < count; n++)
+                    chain += items[n][k][i];
+                ck_assert_msg(sum[k][i] == want, "batch of %d, weight %d, %lld: %a, by hand %a",
+                              count, k, (long long)i, (double)sum[k][i], (double)want);
+                other += want != chain;
+            }
+    }
+    ck_assert_int_gt(other, 10000); /* or the test would not tell a tree from a chain */
+    free_rig(&r);
+}
+END_TEST
+
+/* What 2, 4 and 8 processes do: each sums a part, then they add theirs pairwise. */
+START_TEST(test_parts_of_a_batch_are_computed_apart)
+{
+    static float whole[WEIGHTS][MOST], part[8][WEIGHTS][MOST];
+    rig r = make_rig();
+    for (int count = 8; count <= ITEMS_MOST; count++) {
+        sum_on_device(&r, 0, count, whole);
+        for (int ranks = 2; ranks <= 8; ranks *= 2) {
+            int sizes[8] = {count}, first = 0;
+            for (int parts = 1; parts < ranks; parts *= 2)
+                for (int n = parts - 1; n >= 0; n--) {
+                    const int all = sizes[n];
+                    sizes[2 * n] = (all + 1) / 2;
+                    sizes[2 * n + 1] = all / 2;
+                }
+            for (int n = 0; n < ranks; first += sizes[n++]) {
+                ck_assert_int_ge(sizes[n], count / ranks);
+                ck_assert_int_le(sizes[n], (count + ranks - 1) / ranks);
+                sum_on_device(&r, first, sizes[n], part[n]);
+            }
+            for (int step = 1; step < ranks; step *= 2)
+                for (int n = 0; n < ranks; n += 2 * step)
+                    for (int k = 0; k < WEIGHTS; k++)
+                        for (int64_t i = 0; i < counts[k]; i++)
+                            part[n][k][i] += part[n + step][k][i];
+            for (int k = 0; k < WEIGHTS; k++)
+                ck_assert_mem_eq(whole[k], part[0][k], (size_t)counts[k] * sizeof(float));
+        }
+    }
+    free_rig(&r);
+}
+END_TEST
+
+/* The sums that wait: none for 1 and 2 items, then ceil(log2(count)) - 1 at most. */
+START_TEST(test_memory_of_a_batch)
+{
+    static const struct {
+        int items, sums;
+    } expected[] = {{1, 0}, {2, 0}, {3, 1}, {4, 1}, {5, 1}, {6, 2}, {8, 2}, {16, 3}, {32, 4}};
+    for (size_t n = 0; n < sizeof expected / sizeof *expected; n++) {
+        rig r = make_rig();
+        ok(mf_weights_begin_batch(r.w, expected[n].items));
+        for (int i = 0; i < expected[n].items; i++) {
+            ok(mf_executable_run(r.e));
+            ok(mf_weights_end_item(r.w));
+        }
+        int sums = 0;
+        while (r.w->blocks[0].kept[sums])
+            sums++;
+        ck_assert_int_eq(sums, expected[n].sums);
+        free_rig(&r);
+    }
+}
+END_TEST
+
+START_TEST(test_a_batch_is_used_in_order)
+{
+    rig r = make_rig();
+    const mf_optimizer_step step = {MF_LAMB, 1e-3, 0.9, 0.999, 1e-8, .grad_scale = 1};
+    fails(mf_weights_begin_batch(r.w, 0), "a batch of 0 items; it has 1 to 1073741824");
+    fails(mf_weights_end_item(r.w), "item 1 of a batch of 0");
+    ok(mf_weights_begin_batch(r.w, 3));
+    ok(mf_executable_run(r.e));
+    fails(mf_executable_run(r.e), "item 1 of a batch of 3 has had its run");
+    ok(mf_weights_end_item(r.w));
+    fails(mf_weights_step(r.w, &step, NULL), "a step after 1 of a batch of 3 items");
+    for (int i = 1; i < 3; i++) {
+        ok(mf_executable_run(r.e));
+        ok(mf_weights_end_item(r.w));
+    }
+    fails(mf_weights_end_item(r.w), "item 4 of a batch of 3");
+    ok(mf_weights_step(r.w, &step, NULL));
+    ok(mf_weights_begin_batch(r.w, 3));
+    ok(mf_weights_clear_gradients(r.w)); /* forgets it */
+    ok(mf_executable_run(r.e));
+    ok(mf_executable_run(r.e));
+    ok(mf_weights_step(r.w, &step, NULL));
+    free_rig(&r);
 }
 END_TEST
 
@@ -291,6 +430,10 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_family);
     tcase_add_loop_test(t, test_parts_are_all_that_a_step_needs, 0, 2);
+    tcase_add_test(t, test_a_batch_is_summed_as_a_tree);
+    tcase_add_test(t, test_parts_of_a_batch_are_computed_apart);
+    tcase_add_test(t, test_memory_of_a_batch);
+    tcase_add_test(t, test_a_batch_is_used_in_order);
     tcase_add_test(t, test_adamw_counts_from_one);
     tcase_add_test(t, test_one_group_is_all_weights);
     tcase_add_test(t, test_groups_have_rates_and_norms_of_their_own);

@@ -208,7 +208,7 @@ MF_API void mf_weights_limit(mf_weights *w, size_t bytes);
 
 typedef struct mf_executable mf_executable; /* opaque: a compiled program */
 /* Plans and records. Gradients of a differentiated program are added to those of `weights`
- * (mf_weights_clear_gradients before the first of a batch). */
+ * (mf_weights_clear_gradients before the first, or mf_weights_begin_batch). */
 MF_API MF_MUST_USE mf_status mf_program_compile(mf_program *p, mf_weights *weights,
                                                 mf_executable **executable);
 MF_API void mf_executable_free(mf_executable *executable); /* NULL is fine; before its weights */
@@ -225,8 +225,24 @@ MF_API size_t mf_executable_arena_bytes(const mf_executable *e); /* of its value
 /* All that it holds on the device beside the weights: its arena and its inputs. */
 MF_API size_t mf_executable_bytes(const mf_executable *e);
 
-/* All gradients become 0. */
+/* All gradients become 0, and a batch that was begun is forgotten. */
 MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
+
+/* The gradient of a batch of `count` items is the sum of theirs, added in a fixed order: a binary
+ * tree over the index of the item. Of one item it is that item's gradient. Of n items it is
+ *
+ *     sum(n items) = sum(the first ceil(n / 2)) + sum(the last floor(n / 2))
+ *
+ * So a part of the tree is the batch of its own items: 2^k processes that each sum one of the parts
+ * k levels below the root, and then add these pairwise, get the same bytes as one process does. The
+ * parts of a level differ by at most one item.
+ *
+ * mf_weights_begin_batch clears all gradients. Then, for each item in order: one mf_executable_run
+ * that gives gradients, and mf_weights_end_item. After the last item the gradients are the sum.
+ * Beside the gradients, up to ceil(log2(count)) - 1 sums are kept on the device. */
+MF_API MF_MUST_USE mf_status mf_weights_begin_batch(mf_weights *w, int64_t count);
+/* See mf_weights_begin_batch. */
+MF_API MF_MUST_USE mf_status mf_weights_end_item(mf_weights *w);
 
 /* ---- optimizing -------------------------------------------------------------------------------
  */

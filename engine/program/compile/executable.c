@@ -95,6 +95,8 @@ mf_status mf_executable_run(mf_executable *e)
 {
     mf_queue *queue = e->weights->queue;
     MF_TRY(mf_stop_ask());
+    if (e->trained_count)
+        MF_TRY(mf_batch_take_run(e->weights));
     for (int32_t i = 0; i < e->arena_count && e->poison; i++)
         MF_TRY(mf_buffer_fill(queue, e->arena[i], 0, e->arena[i]->bytes, 0xff));
     for (int32_t i = 0; i < e->packing_count; i++)

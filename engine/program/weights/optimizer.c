@@ -7,6 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+mf_status mf_weights_module(mf_weights *w)
+{
+    if (w->optimizer)
+        return MF_OK;
+    return mf_module_build(w->device, (const char *const[]){optimizer_cl, NULL}, NULL,
+                           &w->optimizer);
+}
+
 static mf_status launch(mf_weights *w, const char *kernel, mf_range range, const mf_arg *args,
                         int count)
 {
@@ -183,9 +191,8 @@ static mf_status prepare(mf_weights *w, const mf_optimizer_step *step)
 {
     if (step->kind == MF_ADAMW && step->step < 1)
         return mf_fail(MF_INVALID, "AdamW counts steps from 1, given %lld", (long long)step->step);
-    if (!w->optimizer)
-        MF_TRY(mf_module_build(w->device, (const char *const[]){optimizer_cl, NULL}, NULL,
-                               &w->optimizer));
+    MF_TRY(mf_batch_check_whole(w));
+    MF_TRY(mf_weights_module(w));
     for (int32_t k = 0; k < w->block_count; k++)
         MF_TRY(make_tables(w, &w->blocks[k]));
     return MF_OK;

@@ -44,6 +44,8 @@ static void free_block(mf_weight_block *b)
     mf_buffer_free(b->average);
     mf_buffer_free(b->sums);
     mf_buffer_free(b->trust);
+    for (int k = 0; k < MF_WEIGHT_LEVELS; k++)
+        mf_buffer_free(b->kept[k]);
     free(b->host_sums);
 }
 
@@ -267,6 +269,7 @@ mf_status mf_weights_clear_gradients(mf_weights *w)
     }
     for (int32_t i = 0; i < w->count; i++)
         w->weights[i].touched = false;
+    w->batch = (mf_batch){0};
     return MF_OK;
 }
 

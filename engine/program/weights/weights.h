@@ -16,6 +16,15 @@ typedef struct mf_weight_record {
     int32_t group;                /* of mf_weights_step_groups; -1: it stays as it is */
 } mf_weight_record;
 
+enum { MF_WEIGHT_LEVELS = 30 }; /* of sums that a batch keeps */
+
+/* A batch whose gradients are being summed, see batch.c. */
+typedef struct mf_batch {
+    int64_t count, done; /* items; count 0: there is none */
+    int levels;          /* sums that are kept */
+    int runs;            /* of the item that is being computed */
+} mf_batch;
+
 /* Weights lie one after another in blocks, so that one launch updates all of a block. */
 typedef struct mf_weight_block {
     int64_t floats;
@@ -25,9 +34,12 @@ typedef struct mf_weight_block {
     mf_buffer *chunk_table;  /* int4 [chunks]: weight in block, start, count, 0 */
     mf_buffer *weight_table; /* int4 [count]: first chunk, chunks, touched, 0 */
     mf_buffer *first_moment, *second_moment, *average; /* NULL until needed */
-    mf_buffer *sums;                                   /* float2 [chunks] */
-    mf_buffer *trust;                                  /* float [count] */
-    float *host_sums;                                  /* [2 chunks] */
+    mf_buffer *kept[MF_WEIGHT_LEVELS]; /* sums of a batch that wait for their siblings; NULL until
+                                        * needed */
+    bool holds[MF_WEIGHT_LEVELS];      /* a sum of this batch */
+    mf_buffer *sums;                   /* float2 [chunks] */
+    mf_buffer *trust;                  /* float [count] */
+    float *host_sums;                  /* [2 chunks] */
 } mf_weight_block;
 
 typedef struct mf_packing {
@@ -50,6 +62,7 @@ struct mf_weights {
     int32_t packing_count;
     int64_t version; /* grows with each change of values */
     const mf_module *optimizer;
+    mf_batch batch;
     size_t arena_limit;   /* bytes of one buffer; the device's unless a test lowers it */
     size_t program_limit; /* of an arena and inputs together */
 };
@@ -60,6 +73,12 @@ MF_MUST_USE mf_status mf_weights_refresh(mf_weights *w, mf_packing *packing);
 
 /* Makes room for the gradient of weight i (and its neighbours in the block), zeroed. */
 MF_MUST_USE mf_status mf_weights_need_gradient(mf_weights *w, int32_t i);
+/* Before a run that gives gradients: MF_INVALID where the item of a batch has had its run. */
+MF_MUST_USE mf_status mf_batch_take_run(mf_weights *w);
+/* Before a step: MF_INVALID inside a batch. */
+MF_MUST_USE mf_status mf_batch_check_whole(const mf_weights *w);
+/* The module of the optimizer and of the sums of a batch. */
+MF_MUST_USE mf_status mf_weights_module(mf_weights *w);
 size_t mf_arena_limit(const mf_weights *w);
 
 #endif
