@@ -70,7 +70,7 @@ END_TEST
 
 START_TEST(an_embedding_of_another_model_is_refused)
 {
-    static const char hint[] = "\n  hint: use the model that the embedding was made with, or make "
+    static const char hint[] = "\n  use the model that the embedding was made with, or make "
                                "the embedding again with this model";
     char text[512];
     mf_embedding e;
