@@ -16,6 +16,7 @@ static const mf_type types[] = {
     {"embedding", "task embeddings of labels under a model (MASS), deepest level first",
      "tokens0:f32[k,11,c] tokens1:f32[k,11,d] tokens2:f32[k,11,e] labels:i32[k] examples:i32[k]",
      "architecture:text channels:reals model:text target_spacing:reals patch_size:reals normalize:text modality:text window:reals percentiles:reals", NULL, NULL},
+    {"probabilities", "a probability map for each label",        "values:f32[k,z,y,x] labels:i32[k]", GRID, NULL, NULL},
     {"features", "feature maps [C, d, h, w]",                    "values:f32", "", NULL, NULL},
     {"table",    "columns of numbers and text",                  "", "columns:text", NULL, NULL},
     {"image",    "an RGB picture [h, w, 3]",                     "rgb:u8[h,w,3]", "", NULL, NULL},

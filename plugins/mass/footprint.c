@@ -53,7 +53,12 @@ mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *
     return status;
 }
 
-static mf_status count_predictor(mf_device *device, const mf_memory_of *of, bool features,
+/* The programs of a predictor. */
+typedef struct programs {
+    bool embed, query, features;
+} programs;
+
+static mf_status count_predictor(mf_device *device, const mf_memory_of *of, programs wanted,
                                  size_t *bytes)
 {
     mf_device *counting;
@@ -61,22 +66,36 @@ static mf_status count_predictor(mf_device *device, const mf_memory_of *of, bool
     *bytes = 0;
     MF_TRY(mf_device_counting(device, &counting));
     mf_status status = mf_predictor_new_empty(counting, of->iris, of->crop, &p);
-    if (!status)
-        status = features ? mf_predictor_make_features(p) : mf_predictor_make_segment(p, of->masks);
+    if (!status && wanted.embed)
+        status = mf_predictor_make_embed(p);
+    if (!status && wanted.query)
+        status = mf_predictor_make_segment(p, of->masks);
+    if (!status && wanted.features)
+        status = mf_predictor_make_features(p);
     *bytes = mf_device_most_used(counting);
     mf_predictor_free(p);
     mf_device_unref(counting);
     return status;
 }
 
+mf_status mf_memory_embed(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    return count_predictor(device, of, (programs){.embed = true}, bytes);
+}
+
+mf_status mf_memory_query(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    return count_predictor(device, of, (programs){.query = true}, bytes);
+}
+
 mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes)
 {
-    return count_predictor(device, of, false, bytes);
+    return count_predictor(device, of, (programs){.embed = true, .query = true}, bytes);
 }
 
 mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *bytes)
 {
-    return count_predictor(device, of, true, bytes);
+    return count_predictor(device, of, (programs){.features = true}, bytes);
 }
 
 /* ---- what does not fit ----------------------------------------------------------------------- */

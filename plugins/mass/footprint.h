@@ -19,6 +19,10 @@ typedef mf_status (*mf_memory_count)(mf_device *device, const mf_memory_of *of, 
 /* A step of training: weights, gradients and their sums, moments, averages, and the program of one
  * pair. */
 MF_MUST_USE mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* The task embedding of a mask. */
+MF_MUST_USE mf_status mf_memory_embed(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* `masks` of a query, from their task embeddings. */
+MF_MUST_USE mf_status mf_memory_query(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* Task embeddings of a mask, then `masks` of a query. */
 MF_MUST_USE mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* The deepest features. */

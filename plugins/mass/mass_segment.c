@@ -1,27 +1,30 @@
-/* mass_segment.c - the stage mass.segment: labels shown on references are found in a query, without
- * training. The steps are those of the official inference. */
+/* mass_segment.c - the stage mass.segment: labels are found in a query, by labelled references or
+ * by a task embedding. The steps are those of the official scripts. */
 #include "../common/normalize_params.h"
 #include "footprint.h"
-#include "largest.h"
 #include "mass_segment.code.h"
 #include "mass_stages.h"
 #include "model.h"
-#include "predict.h"
-#include "scan.h"
+#include "query.h"
+#include "references.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct segment_params {
     mf_real3 spacing;
-    mf_int3 patch_size;
+    mf_int3 patch_size, body_margin;
     double overlap, threshold;
     mf_ints labels;
-    bool keep_largest;
-    const char *normalize;
+    int64_t classes_per_forward;
+    bool probabilities;
+    const char *like, *reference_crop, *normalize, *body_crop, *window, *last_window_twice,
+        *compete, *keep_largest, *flips;
     MF_NORMALIZE_FIELDS;
 } segment_params;
+
+#define SWITCH "auto|true|false"
 
 static const mf_param params[] = {
     MF_REAL3(segment_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
@@ -33,23 +36,111 @@ static const mf_param params[] = {
             "Overlap of neighbouring windows, as a fraction of the window."),
     MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Minimum probability of a labelled voxel."),
     MF_INTS(segment_params, labels, "[]", 1, 65535, "",
-            "Labels to segment. Empty: all labels of the references."),
-    MF_BOOL(segment_params, keep_largest, "true",
-            "Keep only the largest connected component of each label."),
-    MF_CHOICE(segment_params, normalize, "crop", "crop|scan",
-              "Region that gives mean and standard deviation of a reference. crop: its crop, as in "
-              "the official code. scan: the whole scan, which is better for small crops."),
+            "Labels to segment. Empty: all labels of the references or of the embedding."),
+    MF_CHOICE(segment_params, like, "massflow", "massflow|inference|evaluate",
+              "Settings that the parameters with the value auto take. inference: those of the "
+              "official inference.py. evaluate: those of evaluate.py. massflow: as inference, but "
+              "without the body crop."),
+    MF_CHOICE(segment_params, reference_crop, "auto", "auto|" MF_EXAMPLE_PLACES,
+              "Position of a reference crop, as in mass.embed: box (massflow, inference), middle "
+              "(evaluate) or mean."),
+    MF_CHOICE(segment_params, normalize, "auto", "auto|crop|scan",
+              "Region that gives clipping bounds, mean and standard deviation of a reference. "
+              "crop: its crop "
+              "(massflow, inference). scan: the whole scan (evaluate), which is better for small "
+              "crops."),
+    MF_CHOICE(segment_params, body_crop, "auto", SWITCH,
+              "Normalize and segment the query inside the box of the body only: CT above -500 HU; "
+              "MR and PET above a thousandth of the 99th percentile. true: inference."),
+    MF_INT3(segment_params, body_margin, "[32, 32, 16]", 0, 1024, "voxels",
+            "Margin around the body along x, y, z."),
+    MF_INT(segment_params, classes_per_forward, "-1", -1, 65535, "",
+           "Labels processed together, in ascending order. It changes results, because labels "
+           "that are processed together influence each other. 0: all (massflow, inference). "
+           "evaluate: 8. -1: as `like`."),
+    MF_CHOICE(segment_params, window, "auto", "auto|gaussian|uniform",
+              "Weights of overlapping windows. gaussian: massflow, inference. uniform: evaluate."),
+    MF_CHOICE(segment_params, last_window_twice, "auto", SWITCH,
+              "Place windows as evaluate.py does. If the size of the scan is a multiple of the "
+              "step, its last window counts twice. true: evaluate."),
+    MF_CHOICE(segment_params, compete, "auto", SWITCH,
+              "Each voxel has only its most probable label. false: each label is segmented alone, "
+              "and the output `masks` has a mask for each. false: evaluate."),
+    MF_CHOICE(
+        segment_params, keep_largest, "auto", SWITCH,
+        "Keep only the largest connected component of each label. true: massflow, inference."),
+    MF_CHOICE(segment_params, flips, "none", "none|x|y|z|xy|xz|yz|xyz",
+              "Axes of test-time flips. Probabilities are averaged over all flips of a window "
+              "along these axes: 2, 4 or 8 forward passes."),
+    MF_BOOL(segment_params, probabilities, "false", "Compute the output `probabilities`."),
     MF_NORMALIZE_PARAMS(segment_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("model", "model", "Model. Its averaged (EMA) weights are used if it has them."),
-    MF_PORT("references", "volume[]", "Labelled example scans."),
-    MF_PORT("labels", "labels[]", "Label maps of the references, in the same order."),
-    MF_PORT("query", "volume", "Scan to segment."), MF_END};
+    MF_PORT("references", "volume[]?", "Labelled example scans. Not with an embedding."),
+    MF_PORT("labels", "labels[]?", "Label maps of the references, in the same order."),
+    MF_PORT("embedding", "embedding?",
+            "Task embeddings of mass.embed or mass.finetune, instead of references."),
+    MF_PORT("query", "volume", "Scan to segment."),
+    MF_END};
 static const mf_port outputs[] = {
-    MF_PORT("labels", "labels", "Label map on the grid of the query."), MF_END};
+    MF_PORT("labels", "labels", "Label map on the grid of the query."),
+    MF_PORT("masks", "masks?",
+            "With `compete: false`: a mask for each label on the grid of the query, which may "
+            "overlap; the array `label` has the labels. Labels without a voxel are missing."),
+    MF_PORT("probabilities", "probabilities?",
+            "With `probabilities: true`: a probability map for each label on the grid of the "
+            "query, by linear interpolation."),
+    MF_END};
 
-/* ---- session --------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static bool switched(const char *word, bool otherwise)
+{
+    return !strcmp(word, "auto") ? otherwise : !strcmp(word, "true");
+}
+
+static mf_query query_of(const segment_params *o)
+{
+    bool evaluate = !strcmp(o->like, "evaluate"), inference = !strcmp(o->like, "inference");
+    mf_query q = {
+        .scan = {.modality = mf_normalize_modality(o->modality), .normalize = MF_NORMALIZE_OF(o)},
+        .windows = {.overlap = o->overlap,
+                    .uniform =
+                        !strcmp(o->window, "auto") ? evaluate : !strcmp(o->window, "uniform"),
+                    .repeat_last = switched(o->last_window_twice, evaluate)},
+        .threshold = o->threshold,
+        .group = o->classes_per_forward >= 0 ? o->classes_per_forward
+                 : evaluate                  ? 8
+                                             : 0,
+        .compete = switched(o->compete, !evaluate),
+        .keep_largest = switched(o->keep_largest, !evaluate),
+        .body_crop = switched(o->body_crop, inference),
+        .probabilities = o->probabilities};
+    for (const char *axis = strcmp(o->flips, "none") ? o->flips : ""; *axis; axis++)
+        q.windows.flips |= *axis == 'z' ? 1 : *axis == 'y' ? 2 : 4;
+    memcpy(q.scan.spacing, o->spacing.v, sizeof q.scan.spacing);
+    mf_zyx(o->body_margin.v, q.margin);
+    return q;
+}
+
+static mf_references references_of(mf_task *t, const segment_params *o, const mf_query *q)
+{
+    bool evaluate = !strcmp(o->like, "evaluate");
+    mf_references r = {.task = t,
+                       .scans = "references",
+                       .labels = "labels",
+                       .settings = q->scan,
+                       .place = evaluate ? MF_EXAMPLE_MIDDLE : MF_EXAMPLE_BOX,
+                       .whole_scan = evaluate,
+                       .wanted = o->labels};
+    memcpy(r.patch_size, o->patch_size.v, sizeof r.patch_size);
+    if (strcmp(o->reference_crop, "auto") != 0)
+        r.place = mf_example_place_of(o->reference_crop);
+    if (strcmp(o->normalize, "auto") != 0)
+        r.whole_scan = !strcmp(o->normalize, "scan");
+    return r;
+}
 
 static mf_status check(const void *p)
 {
@@ -57,26 +148,86 @@ static mf_status check(const void *p)
     int64_t crop[3];
     mf_zyx(o->patch_size.v, crop);
     MF_TRY(mf_iris_check_crop(crop, 512));
+    if (query_of(o).windows.repeat_last && o->overlap < 0.5)
+        return mf_hint(mf_fail(MF_INVALID,
+                               "overlap: windows placed as evaluate.py does leave gaps below 0.5; "
+                               "it is %g",
+                               o->overlap),
+                       "set last_window_twice: false, or overlap to 0.5 or more");
     return mf_normalize_check(&MF_NORMALIZE_OF(o));
 }
+
+/* Either references with labels, or an embedding. */
+static mf_status check_inputs(mf_task *t, const segment_params *o, const mf_artifact **embedding)
+{
+    size_t references = mf_in_count(t, "references"), labels = mf_in_count(t, "labels");
+    MF_TRY(mf_in(t, "embedding", embedding));
+    if (!*embedding && !references && !labels)
+        return mf_hint(mf_fail(MF_INVALID, "nothing says which labels to find"),
+                       "connect the input embedding, or the inputs references and labels");
+    if (!*embedding && references != labels)
+        return mf_fail(MF_INVALID, "%zu references with %zu label maps", references, labels);
+    if (*embedding && (references || labels))
+        return mf_hint(mf_fail(MF_INVALID, "an embedding together with references"),
+                       "leave out the input embedding, or the inputs references and labels");
+    if (*embedding && strcmp(o->reference_crop, "auto") != 0)
+        return mf_hint(mf_fail(MF_INVALID, "reference_crop says how references are cropped; the "
+                                           "input is an embedding"),
+                       "set it in mass.embed");
+    if (*embedding && strcmp(o->normalize, "auto") != 0)
+        return mf_hint(mf_fail(MF_INVALID, "normalize says how references are normalized; the "
+                                           "input is an embedding"),
+                       "set it in mass.embed");
+    return MF_OK;
+}
+
+/* ---- session --------------------------------------------------------------------------------- */
 
 /* How many labels the references have is known when they are read. */
 enum { USUAL_LABELS = 8 };
 
+static int64_t count_labels(const segment_params *o, const mf_artifact *embedding)
+{
+    mf_array_info info;
+    if (o->labels.count)
+        return (int64_t)o->labels.count;
+    if (embedding && mf_artifact_find(embedding, "labels", &info) && info.shape[0] > 0)
+        return info.shape[0];
+    return USUAL_LABELS;
+}
+
+static mf_status host_needs(mf_task *t, const mf_query *q, int64_t labels, mf_needs *n)
+{
+    const mf_artifact *scan;
+    mf_grid own, grid;
+    MF_TRY(mf_in(t, "query", &scan));
+    MF_TRY(mf_artifact_grid(scan, &own));
+    MF_TRY(mf_resample_grid(&own, q->scan.spacing, &grid));
+    size_t bytes = mf_query_host_bytes(q, labels, mf_grid_voxels(&own), mf_grid_voxels(&grid));
+    n->host_bytes = bytes > n->host_bytes ? bytes : n->host_bytes;
+    return MF_OK;
+}
+
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
-    static const mf_memory_words words = {"segmentation", "patch_size", NULL};
+    static const mf_memory_words words = {"segmentation", "patch_size",
+                                          "lower classes_per_forward"};
     const segment_params *o = p;
+    const mf_query q = query_of(o);
     mf_iris iris;
-    mf_memory_of of = {.iris = &iris,
-                       .masks = o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS};
-    const mf_artifact *model;
+    mf_memory_of of = {.iris = &iris};
+    const mf_artifact *model, *embedding;
     mf_device *device;
     mf_zyx(o->patch_size.v, of.crop);
+    MF_TRY(check_inputs(t, o, &embedding));
+    int64_t labels = count_labels(o, embedding);
+    of.masks = q.group > 0 && q.group < labels ? q.group : labels;
+    MF_TRY(host_needs(t, &q, labels, n));
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_model_iris(model, &iris));
     MF_TRY(mf_task_counting(t, &device));
-    mf_status status = mf_memory_check(device, mf_memory_segment, &of, &words, &n->device_bytes);
+    mf_status status = mf_memory_check(device, embedding ? mf_memory_query : mf_memory_segment, &of,
+                                       &words, &n->device_bytes);
     mf_device_unref(device);
     return status;
 }
@@ -105,281 +256,150 @@ static void close_session(void *session)
     mf_predictor_free(session);
 }
 
-/* ---- references ------------------------------------------------------------------------------ */
+/* ---- embeddings ------------------------------------------------------------------------------ */
 
-typedef struct work {
-    mf_task *task;
-    const segment_params *o;
-    mf_scan_settings settings;
-    mf_predictor *predictor;
-    int64_t crop[3];
-    int64_t label[65536]; /* the labels to find, ascending */
-    int64_t count;
-    mf_priors priors; /* sums, then means over references */
-    int64_t *seen;    /* references that show label i */
-} work;
-
-/* The voxels of reference i's labels as u16, and their grid. */
-static mf_status read_labels(work *w, size_t i, mf_grid *grid, mf_array **labels)
+/* Keeps the labels that are wanted. */
+static mf_status select_labels(mf_embedding *e, const mf_iris *iris, mf_ints wanted)
 {
-    const mf_artifact *a;
-    mf_array *raw;
-    MF_TRY(mf_in_item(w->task, "labels", i, &a));
-    MF_TRY(mf_artifact_grid(a, grid));
-    MF_TRY(mf_artifact_array(a, "voxels", &raw));
-    mf_status status = mf_array_convert(raw, MF_U16, labels);
-    mf_array_unref(raw);
-    return status;
-}
-
-/* Which labels to find: those asked for, or all that some reference has. */
-static mf_status choose_labels(work *w, size_t references)
-{
-    bool *there = calloc(65536, sizeof *there);
-    if (!there)
-        return mf_no_memory(65536 * sizeof *there, "labels");
-    for (size_t i = 0; i < w->o->labels.count; i++)
-        there[w->o->labels.v[i]] = true;
-    mf_status status = MF_OK;
-    for (size_t i = 0; i < references && !w->o->labels.count && !status; i++) {
-        mf_grid grid;
-        mf_array *labels;
-        status = read_labels(w, i, &grid, &labels);
-        if (status)
-            break;
-        for (int64_t v = 0; v < mf_array_count(labels); v++)
-            there[((const uint16_t *)labels->data)[v]] = true;
-        mf_array_unref(labels);
+    bool *keep = calloc(65536, sizeof *keep);
+    int64_t count = 0;
+    mf_status status = keep ? MF_OK : mf_no_memory(65536, "labels");
+    for (size_t i = 0; i < wanted.count && !status; i++) {
+        int64_t k = 0;
+        while (k < e->priors.k && e->labels[k] != wanted.v[i])
+            k++;
+        if (k == e->priors.k)
+            status = mf_fail(MF_INVALID,
+                             "the embedding has no label %lld; it has %lld labels from "
+                             "%lld to %lld",
+                             (long long)wanted.v[i], (long long)e->priors.k,
+                             (long long)e->labels[0], (long long)e->labels[e->priors.k - 1]);
+        keep[wanted.v[i]] = true;
     }
-    for (int64_t label = 1; label < 65536; label++)
-        if (there[label])
-            w->label[w->count++] = label;
-    free(there);
-    if (!status && w->count == 0)
-        status = mf_fail(MF_INVALID, "the references have no label other than 0");
-    return status;
-}
-
-/* The crop of a reference around one label: image f32 and mask u8 [crop]. False without voxels. */
-static bool crop_reference(const work *w, const mf_grid *grid, const float *voxels,
-                           const uint16_t *labels, int64_t label, float *image, uint8_t *mask)
-{
-    int64_t size[3];
-    mf_zyx(grid->size, size);
-    int64_t lo[3] = {INT64_MAX, INT64_MAX, INT64_MAX}, hi[3] = {-1, -1, -1}, at[3];
-    const uint16_t *from = labels;
-    for (at[0] = 0; at[0] < size[0]; at[0]++)
-        for (at[1] = 0; at[1] < size[1]; at[1]++)
-            for (at[2] = 0; at[2] < size[2]; at[2]++)
-                if (*from++ == label)
-                    for (int i = 0; i < 3; i++) {
-                        lo[i] = at[i] < lo[i] ? at[i] : lo[i];
-                        hi[i] = at[i] > hi[i] ? at[i] : hi[i];
-                    }
-    if (hi[0] < 0)
-        return false;
-    int64_t start[3], count = w->crop[0] * w->crop[1] * w->crop[2];
-    for (int i = 0; i < 3; i++)
-        start[i] = (int64_t)rint((double)(lo[i] + hi[i]) / 2) - w->crop[i] / 2;
-    mf_scan_crop(voxels, size, start, w->crop, sizeof(float), image);
-    uint16_t *cut = (uint16_t *)(void *)mask; /* room for u16: narrowed in place below */
-    mf_scan_crop(labels, size, start, w->crop, sizeof(uint16_t), cut);
-    for (int64_t v = 0; v < count; v++)
-        mask[v] = cut[v] == label;
-    return true;
-}
-
-static mf_status embed_label(work *w, int64_t i, const mf_grid *grid, const float *voxels,
-                             const uint16_t *labels, mf_modality modality, float *image,
-                             uint8_t *mask)
-{
-    mf_priors priors;
-    int64_t count = w->crop[0] * w->crop[1] * w->crop[2];
-    if (!crop_reference(w, grid, voxels, labels, w->label[i], image, mask))
-        return MF_OK;
-    if (!strcmp(w->o->normalize, "crop"))
-        MF_TRY(mf_normalize_voxels(image, count, modality, &w->settings.normalize, NULL));
-    MF_TRY(mf_predictor_embed(w->predictor, image, mask, 1, &priors));
-    mf_priors_add(mf_predictor_iris(w->predictor), &w->priors, i, &priors, 1);
-    mf_priors_clear(&priors);
-    w->seen[i]++;
-    return MF_OK;
-}
-
-static mf_status embed_reference(work *w, size_t index, float *image, uint8_t *mask)
-{
-    const mf_artifact *volume;
-    mf_grid grid, labels_grid;
-    mf_modality modality;
-    mf_array *labels;
-    float *voxels;
-    MF_TRY(mf_in_item(w->task, "references", index, &volume));
-    MF_TRY(mf_scan_read(volume, &w->settings, &grid, &voxels, &modality));
-    uint16_t *here = calloc((size_t)mf_grid_voxels(&grid), sizeof *here);
-    mf_status status =
-        here ? read_labels(w, index, &labels_grid, &labels) : mf_no_memory(0, "labels");
-    if (!status) {
-        status = mf_within(mf_resample_nearest(&labels_grid, labels->data, &grid, here, 2),
-                           "its labels");
-        mf_array_unref(labels);
-    }
-    if (!status && !strcmp(w->o->normalize, "scan"))
-        status = mf_normalize_voxels(voxels, mf_grid_voxels(&grid), modality,
-                                     &w->settings.normalize, NULL);
-    for (int64_t i = 0; i < w->count && !status; i++) {
-        status = mf_cancel_point(w->task);
-        if (!status)
-            status = embed_label(w, i, &grid, voxels, here, modality, image, mask);
-    }
-    free(here);
-    free(voxels);
-    return status;
-}
-
-/* The mean embedding of each label over the references that show it. */
-static mf_status embed(work *w)
-{
-    const mf_iris *iris = mf_predictor_iris(w->predictor);
-    size_t references = mf_in_count(w->task, "references");
-    size_t count = (size_t)(w->crop[0] * w->crop[1] * w->crop[2]);
-    if (references == 0 || references != mf_in_count(w->task, "labels"))
-        return mf_fail(MF_INVALID, "%zu references with %zu label maps", references,
-                       mf_in_count(w->task, "labels"));
-    MF_TRY(choose_labels(w, references));
-    MF_TRY(mf_priors_make(iris, w->count, &w->priors));
-    w->seen = calloc((size_t)w->count, sizeof *w->seen);
-    float *image = malloc(count * sizeof *image);
-    uint8_t *mask = malloc(count * sizeof(uint16_t));
-    mf_status status = w->seen && image && mask ? MF_OK : mf_no_memory(0, "a crop");
-    for (size_t i = 0; i < references && !status; i++)
-        status = mf_within(embed_reference(w, i, image, mask), "reference %zu (%s)", i,
-                           mf_in_case(w->task, "references", i));
-    free(image);
-    free(mask);
-    for (int64_t i = 0; i < w->count && !status; i++) {
-        if (!w->seen[i])
-            return mf_fail(MF_INVALID, "no reference has voxels of label %lld",
-                           (long long)w->label[i]);
+    for (int64_t k = 0; k < e->priors.k && !status; k++) {
+        if (wanted.count && !keep[e->labels[k]])
+            continue;
         for (int level = 0; level < MF_IRIS_LEVELS; level++) {
             int64_t n = MF_IRIS_TOKENS * iris->channels[4 - level];
-            for (int64_t v = 0; v < n; v++)
-                w->priors.level[level][i * n + v] /= (float)w->seen[i];
+            memmove(e->priors.level[level] + count * n, e->priors.level[level] + k * n,
+                    (size_t)n * sizeof(float));
         }
+        e->labels[count] = e->labels[k];
+        e->examples[count++] = e->examples[k];
     }
+    if (!status)
+        e->priors.k = count;
+    free(keep);
     return status;
 }
 
-/* ---- query ----------------------------------------------------------------------------------- */
-
-static mf_status step(void *user, int64_t done, int64_t total)
+/* Numbers of an embedding that must be those of the parameters. */
+static mf_status same_numbers(const char *parameter, const double *made, const double *here,
+                              int count)
 {
-    mf_progress(user, done, total, NULL);
-    return mf_cancel_point(user);
+    char texts[2][96];
+    bool same = true;
+    for (int side = 0; side < 2; side++) {
+        size_t n = 0;
+        for (int i = 0; i < count; i++)
+            n += (size_t)snprintf(texts[side] + n, sizeof texts[side] - n, "%s%g", i ? ", " : "",
+                                  side ? here[i] : made[i]);
+    }
+    for (int i = 0; i < count; i++)
+        same = same && made[i] == here[i];
+    return same ? MF_OK
+                : mf_hint(mf_fail(MF_INVALID, "the embedding was made with %s %s; here it is %s",
+                                  parameter, texts[0], texts[1]),
+                          "set the same value in both stages");
 }
 
-/* Labels u16 on the training grid. */
-static mf_status find(work *w, const mf_artifact *query, mf_grid *grid, uint16_t **labels)
+static mf_status read_embedding(mf_task *t, const segment_params *o, const mf_artifact *a,
+                                mf_predictor *predictor, mf_embedding *e)
 {
-    mf_modality modality;
-    float *voxels;
-    size_t bytes;
-    MF_TRY(mf_scan_read(query, &w->settings, grid, &voxels, &modality));
-    int64_t size[3];
-    mf_zyx(grid->size, size);
-    int64_t count = mf_grid_voxels(grid);
-    float *probability = NULL;
-    *labels = calloc((size_t)count, sizeof **labels);
-    if (mf_size_mul((size_t)count * sizeof(float), (size_t)w->count, &bytes))
-        probability = malloc(bytes);
-    mf_status status =
-        *labels && probability
-            ? mf_normalize_voxels(voxels, count, modality, &w->settings.normalize, NULL)
-            : mf_no_memory(0, "%lld probability maps", (long long)w->count);
-    if (!status)
-        status = mf_predictor_segment(w->predictor, voxels, size, &w->priors, w->o->overlap, step,
-                                      w->task, probability);
-    if (!status)
-        mf_window_compete(probability, w->count, count, w->o->threshold, w->label, *labels);
-    free(probability);
-    free(voxels);
-    if (!status && w->o->keep_largest)
-        status = mf_largest_component(*labels, size);
+    const mf_normalize here = MF_NORMALIZE_OF(o);
+    const mf_embedding_settings *s = &e->settings;
+    char model[MF_FINGERPRINT];
+    MF_TRY(mf_embedding_fingerprint(mf_predictor_weights(predictor), false, model));
+    MF_TRY(mf_embedding_read(a, mf_predictor_iris(predictor), model, e));
+    MF_TRY(same_numbers("spacing", s->spacing, o->spacing.v, 3));
+    MF_TRY(same_numbers("window_low, window_high", s->clip.window, here.window, 2));
+    MF_TRY(
+        same_numbers("percentile_low, percentile_high", s->clip.percentiles, here.percentiles, 2));
+    if (memcmp(s->patch_size, o->patch_size.v, sizeof s->patch_size) != 0)
+        mf_log(t,
+               "the examples of the embedding were crops of %lld x %lld x %lld voxels; windows "
+               "are %lld x %lld x %lld",
+               (long long)s->patch_size[0], (long long)s->patch_size[1],
+               (long long)s->patch_size[2], (long long)o->patch_size.v[0],
+               (long long)o->patch_size.v[1], (long long)o->patch_size.v[2]);
+    return select_labels(e, mf_predictor_iris(predictor), o->labels);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static mf_status publish(mf_task *t, mf_query_result *r)
+{
+    const struct {
+        const char *port;
+        mf_artifact **artifact;
+    } all[] = {{"labels", &r->labels}, {"masks", &r->masks}, {"probabilities", &r->probabilities}};
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < sizeof all / sizeof *all && !status; i++) {
+        mf_artifact *a = *all[i].artifact;
+        *all[i].artifact = NULL;
+        if (a)
+            status = mf_out(t, all[i].port, a);
+    }
+    mf_query_result_clear(r);
     return status;
 }
 
-static mf_status publish(work *w, const mf_artifact *query, const mf_grid *grid,
-                         const uint16_t *labels)
+static mf_status segment(mf_task *t, const segment_params *o, mf_predictor *predictor,
+                         mf_embedding *e)
 {
-    mf_grid own;
-    mf_array *voxels;
-    mf_artifact *result;
-    MF_TRY(mf_artifact_grid(query, &own));
-    int64_t shape[3];
-    mf_zyx(own.size, shape);
-    MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
-    mf_status status = mf_resample_nearest(grid, labels, &own, voxels->data, 2);
-    if (!status)
-        status = mf_artifact_new("labels", &result);
-    if (status) {
-        mf_array_unref(voxels);
-        return status;
+    mf_query q = query_of(o);
+    const mf_artifact *scan, *embedding;
+    mf_query_result result;
+    MF_TRY(check_inputs(t, o, &embedding));
+    if (embedding) {
+        MF_TRY(read_embedding(t, o, embedding, predictor, e));
+    } else {
+        const mf_references r = references_of(t, o, &q);
+        MF_TRY(mf_references_embed(&r, predictor, e));
     }
-    status = mf_artifact_add(result, "voxels", voxels);
-    mf_array_unref(voxels);
-    if (!status)
-        status = mf_artifact_set_grid(result, &own);
-    if (!status)
-        status = mf_artifact_inherit(result, query);
-    if (status) {
-        mf_artifact_unref(result);
-        return status;
-    }
-    return mf_out(w->task, "labels", result);
-}
-
-static mf_status segment(work *w)
-{
-    const mf_artifact *query;
-    mf_grid grid;
-    uint16_t *labels = NULL;
-    MF_TRY(embed(w));
-    MF_TRY(mf_in(w->task, "query", &query));
-    mf_status status = mf_within(find(w, query, &grid, &labels), "the query");
-    if (!status)
-        status = publish(w, query, &grid, labels);
-    free(labels);
-    return status;
+    q.modality = e->settings.modality;
+    MF_TRY(mf_in(t, "query", &scan));
+    MF_TRY(mf_within(mf_query_segment(t, predictor, &q, scan, e, &result), "the query"));
+    return publish(t, &result);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
 {
-    const segment_params *o = p;
-    work *w = calloc(1, sizeof *w);
-    if (!w)
-        return mf_no_memory(sizeof *w, "segmenting");
-    w->task = t;
-    w->o = o;
-    w->predictor = session;
-    mf_zyx(o->patch_size.v, w->crop);
-    memcpy(w->settings.spacing, o->spacing.v, sizeof w->settings.spacing);
-    w->settings.modality = mf_normalize_modality(o->modality);
-    w->settings.normalize = MF_NORMALIZE_OF(o);
-    mf_status status = segment(w);
-    mf_priors_clear(&w->priors);
-    free(w->seen);
-    free(w);
+    mf_embedding e = {0};
+    mf_status status = segment(t, p, session, &e);
+    mf_embedding_clear(&e);
     return status;
 }
 
 MF_STAGE(
-    mf_stage_mass_segment, "mass.segment", 2,
-    "Segments a scan from labelled examples, in context: without training.",
-    .help = "For each label and reference, a crop around the label is normalized and encoded as a "
-            "task embedding. The embeddings of a label are averaged over the references. The query "
-            "is processed in overlapping windows, and their probabilities are blended with "
-            "Gaussian weights. Each voxel gets its most probable label, if the probability is at "
-            "or above `threshold`. With `keep_largest`, only the largest component of each label "
-            "remains. The result is on the grid of the query.",
+    mf_stage_mass_segment, "mass.segment", 3,
+    "Segments a scan from labelled examples or from task embeddings, without training.",
+    .help =
+        "For each label and reference, a crop around the label is normalized and encoded as a "
+        "task embedding. The embeddings of a label are averaged over the references. Instead of "
+        "references, the input `embedding` takes the result of mass.embed or mass.finetune. The "
+        "query is processed in overlapping windows, and their probabilities are blended. Each "
+        "voxel gets its most probable label, if the probability is at or above `threshold`. With "
+        "`keep_largest`, only the largest component of each label remains. Results are on the "
+        "grid of the query.\n"
+        "With `compete: false` each label is segmented alone: a mask of the voxels at or above "
+        "the threshold, or of its largest component. Where masks overlap, the label map has the "
+        "most probable of their labels.\n"
+        "`like` sets the parameters with the value auto. massflow: reference_crop box, normalize "
+        "crop, body_crop false, classes_per_forward 0, window gaussian, last_window_twice false, "
+        "compete true, keep_largest true. inference: the same with body_crop true. evaluate: "
+        "reference_crop middle, normalize scan, body_crop false, classes_per_forward 8, window "
+        "uniform, last_window_twice true, compete false, keep_largest false.",
     .params = params, .params_size = sizeof(segment_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* part of the voxels, at the edge of the threshold */
     .check = check, .needs = needs, .open = open, .close = close_session, .run = run);

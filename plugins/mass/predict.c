@@ -71,6 +71,11 @@ const mf_iris *mf_predictor_iris(const mf_predictor *p)
     return &p->iris;
 }
 
+mf_weights *mf_predictor_weights(mf_predictor *p)
+{
+    return p->weights;
+}
+
 /* ---- priors ---------------------------------------------------------------------------------- */
 
 static int64_t prior_size(const mf_iris *iris, int level)
@@ -134,9 +139,13 @@ static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
     return status;
 }
 
+mf_status mf_predictor_make_embed(mf_predictor *p)
+{
+    return want(p, &p->reference, mf_iris_declare_reference, 1);
+}
+
 mf_status mf_predictor_make_segment(mf_predictor *p, int64_t k)
 {
-    MF_TRY(want(p, &p->reference, mf_iris_declare_reference, 1));
     return want(p, &p->query, mf_iris_declare_query, k);
 }
 
@@ -166,30 +175,90 @@ mf_status mf_predictor_embed(mf_predictor *p, const float *image, const uint8_t 
     return MF_OK;
 }
 
-static mf_status see(void *self, const float *patch, float *probability)
+/* A model that fills windows: also sees them flipped. */
+typedef struct seer {
+    mf_predictor *predictor;
+    int64_t k;
+    unsigned flips;
+    float *patch, *probability; /* [crop] and [k, crop], where there are flips */
+} seer;
+
+static mf_status see(mf_predictor *p, const float *patch, float *probability)
 {
-    mf_executable *e = ((mf_predictor *)self)->query.executable;
+    mf_executable *e = p->query.executable;
     MF_TRY(mf_executable_set(e, "target", patch));
     MF_TRY(mf_executable_run(e));
     return mf_executable_get(e, "probability", probability);
 }
 
-mf_status mf_predictor_segment(mf_predictor *p, const float *image, const int64_t size[3],
-                               const mf_priors *priors, double overlap,
-                               mf_status (*step)(void *, int64_t, int64_t), void *user,
-                               float *probability)
+/* to [k, crop] = from, reversed along the axes of `flip`; added where `add` is set. */
+static void flip_maps(const float *from, int64_t k, const int64_t crop[3], unsigned flip, bool add,
+                      float *to)
 {
-    MF_TRY(want(p, &p->query, mf_iris_declare_query, priors->k));
+    for (int64_t i = 0; i < k * crop[0]; i++)
+        for (int64_t y = 0; y < crop[1]; y++) {
+            int64_t z = i % crop[0], source_z = flip & 1 ? crop[0] - 1 - z : z;
+            int64_t source_y = flip & 2 ? crop[1] - 1 - y : y;
+            const float *row = from + ((i - z + source_z) * crop[1] + source_y) * crop[2];
+            for (int64_t x = 0; x < crop[2]; x++, to++) {
+                float value = row[flip & 4 ? crop[2] - 1 - x : x];
+                *to = add ? *to + value : value;
+            }
+        }
+}
+
+static mf_status see_flipped(void *self, const float *patch, float *probability)
+{
+    const seer *s = self;
+    const int64_t *crop = s->predictor->crop, count = s->k * crop[0] * crop[1] * crop[2];
+    float views = 1;
+    MF_TRY(see(s->predictor, patch, probability));
+    for (unsigned flip = 1; flip < 8; flip++) {
+        if (flip & ~s->flips)
+            continue;
+        flip_maps(patch, 1, crop, flip, false, s->patch);
+        MF_TRY(see(s->predictor, s->patch, s->probability));
+        flip_maps(s->probability, s->k, crop, flip, true, probability);
+        views++;
+    }
+    for (int64_t i = 0; i < count && views > 1; i++)
+        probability[i] /= views;
+    return MF_OK;
+}
+
+mf_status mf_predictor_segment(mf_predictor *p, const float *image, const int64_t size[3],
+                               const mf_priors *priors, int64_t first, int64_t count,
+                               const mf_segmenting *how, float *probability)
+{
+    size_t voxels = (size_t)(p->crop[0] * p->crop[1] * p->crop[2]);
+    seer s = {.predictor = p, .k = count, .flips = how->flips & 7};
+    MF_TRY(want(p, &p->query, mf_iris_declare_query, count));
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         char name[16];
         snprintf(name, sizeof name, "prior%d", i);
-        MF_TRY(mf_executable_set(p->query.executable, name, priors->level[i]));
+        MF_TRY(mf_executable_set(p->query.executable, name,
+                                 priors->level[i] + first * prior_size(&p->iris, i)));
     }
-    mf_window w = {
-        .overlap = overlap, .k = priors->k, .model = see, .self = p, .step = step, .user = user};
+    mf_window w = {.overlap = how->overlap,
+                   .uniform = how->uniform,
+                   .repeat_last = how->repeat_last,
+                   .k = count,
+                   .model = see_flipped,
+                   .self = &s,
+                   .step = how->step,
+                   .user = how->user};
     memcpy(w.size, size, sizeof w.size);
     memcpy(w.window, p->crop, sizeof w.window);
-    return mf_window_run(&w, image, probability);
+    if (s.flips) {
+        s.patch = malloc(voxels * sizeof *s.patch);
+        s.probability = malloc(voxels * (size_t)count * sizeof *s.probability);
+    }
+    mf_status status = s.flips && (!s.patch || !s.probability)
+                           ? mf_no_memory(0, "a flipped window")
+                           : mf_window_run(&w, image, probability);
+    free(s.patch);
+    free(s.probability);
+    return status;
 }
 
 mf_status mf_predictor_features(mf_predictor *p, const float *image, float *features)

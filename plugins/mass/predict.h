@@ -14,12 +14,14 @@ MF_MUST_USE mf_status mf_predictor_new(mf_device *device, const mf_tensors *t,
 /* The same without values for the weights. */
 MF_MUST_USE mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris,
                                              const int64_t crop[3], mf_predictor **predictor);
-/* Makes the programs of mf_predictor_embed for one mask and of mf_predictor_segment for k; of
+/* Makes the program of mf_predictor_embed for one mask; of mf_predictor_segment for k; of
  * mf_predictor_features. */
+MF_MUST_USE mf_status mf_predictor_make_embed(mf_predictor *predictor);
 MF_MUST_USE mf_status mf_predictor_make_segment(mf_predictor *predictor, int64_t k);
 MF_MUST_USE mf_status mf_predictor_make_features(mf_predictor *predictor);
 void mf_predictor_free(mf_predictor *predictor);
 const mf_iris *mf_predictor_iris(const mf_predictor *predictor);
+mf_weights *mf_predictor_weights(mf_predictor *predictor);
 
 /* Task embeddings of k masks. */
 typedef struct mf_priors {
@@ -35,11 +37,19 @@ void mf_priors_add(const mf_iris *iris, mf_priors *to, int64_t at, const mf_prio
 /* image f32 [crop], masks u8 [k, crop] (0 or 1) -> priors of k masks, made here. */
 MF_MUST_USE mf_status mf_predictor_embed(mf_predictor *predictor, const float *image,
                                          const uint8_t *masks, int64_t k, mf_priors *priors);
-/* image f32 [size] -> probability [k, size]. step as in window.h, or NULL. */
+/* How a volume is processed in windows: see window.h. */
+typedef struct mf_segmenting {
+    double overlap;
+    bool uniform, repeat_last; /* as evaluate.py does */
+    unsigned flips;            /* 1 z, 2 y, 4 x, or sums: also seen flipped along these axes */
+    mf_status (*step)(void *user, int64_t done, int64_t total); /* as in window.h, or NULL */
+    void *user;
+} mf_segmenting;
+/* image f32 [size] -> probability [count, size] of the task embeddings first .. first + count - 1.
+ * With flips, the mean over all flips along any of the axes. */
 MF_MUST_USE mf_status mf_predictor_segment(mf_predictor *predictor, const float *image,
                                            const int64_t size[3], const mf_priors *priors,
-                                           double overlap,
-                                           mf_status (*step)(void *, int64_t, int64_t), void *user,
+                                           int64_t first, int64_t count, const mf_segmenting *how,
                                            float *probability);
 /* image f32 [crop] -> the deepest feature map [crop/16 .., C], channels last. */
 MF_MUST_USE mf_status mf_predictor_features(mf_predictor *predictor, const float *image,

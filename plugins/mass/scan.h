@@ -4,6 +4,7 @@
 
 #include "../common/normalize.h"
 #include "../common/resample.h"
+#include "crop.h"
 
 typedef struct mf_scan_settings {
     double spacing[3];    /* mm along x, y, z */
@@ -15,10 +16,5 @@ typedef struct mf_scan_settings {
  * *voxels [z,y,x]. */
 MF_MUST_USE mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settings,
                                    mf_grid *grid, float **voxels, mf_modality *modality);
-
-/* The box [lo, lo + crop) of src [size], z y x all, zeros where it lies outside; elements of
- * `bytes`. */
-void mf_scan_crop(const void *src, const int64_t size[3], const int64_t lo[3],
-                  const int64_t crop[3], size_t bytes, void *dst);
 
 #endif

@@ -23,6 +23,32 @@ mf_status mf_window_starts(int64_t size, int64_t window, double overlap, int64_t
     return MF_OK;
 }
 
+mf_status mf_window_starts_repeated(int64_t size, int64_t window, double overlap, int64_t **starts,
+                                    int64_t **times, int64_t *count)
+{
+    int64_t step = (int64_t)((double)window * (1 - overlap));
+    int64_t most = size > window ? size - window : 0, padded = most + window;
+    if (step < 1)
+        step = 1;
+    int64_t n = padded / step > 1 ? padded / step : 1;
+    *count = 0;
+    *starts = malloc((size_t)n * sizeof **starts);
+    *times = calloc((size_t)n, sizeof **times);
+    if (!*starts || !*times) {
+        free(*starts);
+        free(*times);
+        *starts = *times = NULL;
+        return mf_no_memory(0, "%lld windows", (long long)n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t start = i * step < most ? i * step : most;
+        if (*count == 0 || (*starts)[*count - 1] != start)
+            (*starts)[(*count)++] = start;
+        (*times)[*count - 1]++;
+    }
+    return MF_OK;
+}
+
 void mf_window_gaussian(int64_t window, double *weights)
 {
     double sigma = (double)window / 8, center = (double)(window - 1) / 2, most = 0;
@@ -39,7 +65,7 @@ typedef struct work {
     int64_t padded[3]; /* at least a window */
     float *image, *patch, *fresh, *total, *weight;
     double *axis[3];
-    int64_t *starts[3], counts[3];
+    int64_t *starts[3], *times[3], counts[3]; /* times: NULL for once */
 } work;
 
 static void work_free(work *k)
@@ -52,6 +78,7 @@ static void work_free(work *k)
     for (int i = 0; i < 3; i++) {
         free(k->axis[i]);
         free(k->starts[i]);
+        free(k->times[i]);
     }
 }
 
@@ -64,12 +91,17 @@ static mf_status prepare(const mf_window *w, const float *image, work *k)
 {
     for (int i = 0; i < 3; i++) {
         k->padded[i] = w->size[i] > w->window[i] ? w->size[i] : w->window[i];
-        MF_TRY(
-            mf_window_starts(w->size[i], w->window[i], w->overlap, &k->starts[i], &k->counts[i]));
+        MF_TRY(w->repeat_last
+                   ? mf_window_starts_repeated(w->size[i], w->window[i], w->overlap, &k->starts[i],
+                                               &k->times[i], &k->counts[i])
+                   : mf_window_starts(w->size[i], w->window[i], w->overlap, &k->starts[i],
+                                      &k->counts[i]));
         k->axis[i] = calloc((size_t)w->window[i], sizeof(double));
         if (!k->axis[i])
             return mf_no_memory((size_t)w->window[i] * sizeof(double), "a window");
         mf_window_gaussian(w->window[i], k->axis[i]);
+        for (int64_t v = 0; v < w->window[i] && w->uniform; v++)
+            k->axis[i][v] = 1;
     }
     size_t voxels = (size_t)volume(k->padded), window = (size_t)volume(w->window), all, some;
     if (!mf_size_mul(voxels, (size_t)w->k, &all) || !mf_size_mul(window, (size_t)w->k, &some))
@@ -88,8 +120,8 @@ static mf_status prepare(const mf_window *w, const float *image, work *k)
     return MF_OK;
 }
 
-/* One window whose first voxel is at z y x: runs the model and adds what it says. */
-static mf_status visit(const mf_window *w, work *k, const int64_t at[3])
+/* One window whose first voxel is at z y x: runs the model and adds what it says, `times` over. */
+static mf_status visit(const mf_window *w, work *k, const int64_t at[3], double times)
 {
     int64_t d = w->window[0], h = w->window[1], n = w->window[2], window = d * h * n;
     int64_t voxels = volume(k->padded);
@@ -103,7 +135,7 @@ static mf_status visit(const mf_window *w, work *k, const int64_t at[3])
         for (int64_t y = 0; y < h; y++) {
             int64_t to = ((at[0] + z) * k->padded[1] + at[1] + y) * k->padded[2] + at[2];
             const float *from = k->fresh + (z * h + y) * n;
-            double plane = k->axis[0][z] * k->axis[1][y];
+            double plane = times * k->axis[0][z] * k->axis[1][y];
             for (int64_t x = 0; x < n; x++) {
                 float g = (float)(plane * k->axis[2][x]);
                 k->weight[to + x] += g;
@@ -112,6 +144,14 @@ static mf_status visit(const mf_window *w, work *k, const int64_t at[3])
             }
         }
     return MF_OK;
+}
+
+/* How often the window at these starts counts. */
+static double times_of(const work *k, int64_t z, int64_t y, int64_t x)
+{
+    if (!k->times[0])
+        return 1;
+    return (double)(k->times[0][z] * k->times[1][y] * k->times[2][x]);
 }
 
 static mf_status visit_all(const mf_window *w, work *k)
@@ -123,7 +163,7 @@ static mf_status visit_all(const mf_window *w, work *k)
                 int64_t at[3] = {k->starts[0][z], k->starts[1][y], k->starts[2][x]};
                 if (w->step)
                     MF_TRY(w->step(w->user, done++, total));
-                MF_TRY(visit(w, k, at));
+                MF_TRY(visit(w, k, at, times_of(k, z, y, x)));
             }
     return MF_OK;
 }
@@ -149,18 +189,14 @@ mf_status mf_window_run(const mf_window *w, const float *image, float *probabili
     return status;
 }
 
-void mf_window_compete(const float *probability, int64_t k, int64_t voxels, double threshold,
-                       const int64_t *values, uint16_t *label)
+void mf_window_claim(const float *probability, int64_t voxels, double threshold,
+                     const uint8_t *mask, int64_t value, float *best, uint16_t *label)
 {
     for (int64_t v = 0; v < voxels; v++) {
-        float best = 0;
-        label[v] = 0;
-        for (int64_t i = 0; i < k; i++) {
-            float p = probability[i * voxels + v];
-            if ((double)p >= threshold && p > best) {
-                best = p;
-                label[v] = (uint16_t)values[i];
-            }
+        float p = probability[v];
+        if ((double)p >= threshold && p > best[v] && (!mask || mask[v])) {
+            best[v] = p;
+            label[v] = (uint16_t)value;
         }
     }
 }

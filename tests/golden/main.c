@@ -11,7 +11,8 @@ static const char usage[] =
     "usage: parity iris   WEIGHTS.safetensors IN.safetensors OUT.safetensors [--lr 0.002]\n"
     "                     [--weight-decay 1e-5] [--device NAME]\n"
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
-    "       parity window WEIGHTS IN OUT [--overlap 0.5]\n"
+    "       parity window WEIGHTS IN OUT [--overlap 0.5] [--like inference|evaluate]\n"
+    "       parity embed  WEIGHTS IN OUT [--size 128] [--like finetune|evaluate]\n"
     "       parity sam2   WEIGHTS IN OUT [--image N] [--heads N] [--windows A,B,C,D]\n"
     "                     [--global A,B,..] [--decoder-heads N] [--automatic]\n"
     "                     [--points-per-side 32] [--points-per-batch 64]\n"
@@ -29,7 +30,14 @@ static const char usage[] =
     "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
     "clip)\n"
     "window  in: target f32 [D,H,W], reference f32 [d,h,w] (the window), reference_masks\n"
-    "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W]\n"
+    "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W].\n"
+    "        --like evaluate: uniform weights, places of windows as in evaluate.py (the last one\n"
+    "        twice, if a size is a multiple of the step)\n"
+    "embed   in: images f32 [N,D,H,W], normalized, labels u8 [N,D,H,W] (1..K, 0 background); out:\n"
+    "        tokens.0..2 [K,11,C] (deepest first), the means over the images that show a label, "
+    "of\n"
+    "        crops of size^3 around the mean of its voxels (as fine-tuning starts), or around the\n"
+    "        middle one (--like evaluate)\n"
     "sam2    weights: under original names or those of transformers. h = image / 16.\n"
     "        in: image u8 [H,W,3]; prompts pN.points f32 [P,2] or [B,P,2] (x, y px of the\n"
     "        image), pN.labels (1 inside, 0 outside, 2 and 3 corners of a box), or\n"
@@ -159,6 +167,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"weight-decay", required_argument, NULL, 'w'},
         {"overlap", required_argument, NULL, 'o'},
         {"pooling", required_argument, NULL, 'p'},
+        {"like", required_argument, NULL, 'k'},
+        {"size", required_argument, NULL, 'n'},
         {"device", required_argument, NULL, 'd'},
         {"image", required_argument, NULL, 's'},
         {"heads", required_argument, NULL, 's'},
@@ -181,6 +191,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"use-m2m", required_argument, NULL, 'g'},
         {"multimask-output", required_argument, NULL, 'g'},
         {0}};
+    const char *like = "";
+    int64_t count;
     int c, which = 0;
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
@@ -194,6 +206,10 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             o->pooling = optarg;
         else if (c == 'd')
             *device = optarg;
+        else if (c == 'k')
+            like = optarg;
+        else if (c == 'n')
+            MF_TRY(wholes("size", optarg, &o->size, 1, 1, &count));
         else if (c == 's')
             MF_TRY(parse_size(options[which].name, optarg, &o->said));
         else if (c == 'g')
@@ -208,6 +224,12 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         return mf_fail(MF_INVALID, "--pooling %s: mean or max", o->pooling);
     if (argc - optind != 4)
         return mf_fail(MF_INVALID, "give a command and three files");
+    o->evaluate = !strcmp(like, "evaluate");
+    const char *usual = !strcmp(argv[optind], "embed") ? "finetune" : "inference";
+    if (*like && !o->evaluate && strcmp(like, usual) != 0)
+        return mf_fail(MF_INVALID, "--like %s: %s or evaluate", like, usual);
+    if (o->evaluate && o->overlap < 0.5)
+        return mf_fail(MF_INVALID, "--overlap %g: at least 0.5 with --like evaluate", o->overlap);
     return MF_OK;
 }
 
@@ -263,6 +285,7 @@ int main(int argc, char **argv)
     } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
                     {"head", mf_parity_head, 1e-4, 1e-4},
                     {"window", mf_parity_window, 0, 0},
+                    {"embed", mf_parity_embed, 0, 0},
                     {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
@@ -271,8 +294,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name))
             continue;
-        mf_parity o = {commands[i].rate,   commands[i].weight_decay, 0.5, "mean", {0}, false,
-                       mf_parity_generator};
+        mf_parity o = {.rate = commands[i].rate,
+                       .weight_decay = commands[i].weight_decay,
+                       .overlap = 0.5,
+                       .size = 128,
+                       .pooling = "mean",
+                       .generate = mf_parity_generator};
         const char *device = "";
         mf_status status = parse(argc, argv, &o, &device);
         if (status) {

@@ -342,16 +342,16 @@ mf_status mf_parity_head(mf_device *device, const mf_parity *o, const mf_tensors
 static mf_status window_labels(const mf_array *probability, const int64_t *size, int64_t k,
                                mf_tensors *out)
 {
+    const int64_t voxels = size[0] * size[1] * size[2];
     mf_array *labels;
-    int64_t *values = calloc((size_t)k, sizeof *values);
-    if (!values)
-        return mf_no_memory((size_t)k * sizeof *values, "%lld labels", (long long)k);
-    for (int64_t i = 0; i < k; i++)
-        values[i] = i + 1;
+    float *best = calloc((size_t)voxels, sizeof *best);
+    if (!best)
+        return mf_no_memory((size_t)voxels * sizeof *best, "%lld labels", (long long)k);
     mf_status status = mf_tensors_make(out, "labels", MF_U16, 3, size, &labels);
-    if (!status)
-        mf_window_compete(probability->data, k, mf_array_count(labels), 0.5, values, labels->data);
-    free(values);
+    for (int64_t i = 0; i < k && !status; i++)
+        mf_window_claim((const float *)probability->data + i * voxels, voxels, 0.5, NULL, i + 1,
+                        best, labels->data);
+    free(best);
     return status;
 }
 
@@ -375,8 +375,10 @@ static mf_status window_run(mf_predictor *p, const mf_parity *o, const sample *s
     }
     if (!status)
         status = mf_tensors_make(out, "probability", MF_F32, 5, shape, &probability);
+    const mf_segmenting how = {
+        .overlap = o->overlap, .uniform = o->evaluate, .repeat_last = o->evaluate};
     if (!status)
-        status = mf_predictor_segment(p, s->target->data, size, &priors, o->overlap, NULL, NULL,
+        status = mf_predictor_segment(p, s->target->data, size, &priors, 0, s->k, &how,
                                       probability->data);
     if (!status)
         status = window_labels(probability, size, s->k, out);

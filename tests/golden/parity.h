@@ -11,6 +11,8 @@
 typedef struct mf_parity {
     double rate, weight_decay; /* of the one step */
     double overlap;
+    bool evaluate;       /* as evaluate.py: else as inference.py (window), fine-tuning (embed) */
+    int64_t size;        /* edge of a reference's crop */
     const char *pooling; /* "mean" or "max", where the weights have no attention */
     sam2_config said;    /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
     bool automatic;      /* masks of the whole picture, too */
@@ -40,6 +42,12 @@ MF_MUST_USE mf_status mf_parity_head(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,
                                        const mf_tensors *weights, const mf_tensors *in,
                                        mf_tensors *out);
+/* in: images f32 [N,D,H,W], normalized, labels u8 [N,D,H,W] (1..K, 0 background). out: tokens.0..2
+ * [K,11,C], deepest first: means over the images that show the label, of crops of size^3 around the
+ * mean voxel (as fine-tuning starts) or the middle one (evaluate). */
+MF_MUST_USE mf_status mf_parity_embed(mf_device *device, const mf_parity *o,
+                                      const mf_tensors *weights, const mf_tensors *in,
+                                      mf_tensors *out);
 /* The official generator's defaults. */
 extern const sam2_generate_options mf_parity_generator;
 

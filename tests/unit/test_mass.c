@@ -181,10 +181,19 @@ START_TEST(labels_compete)
      */
     const float p[8] = {0.9f, 0.5f, 0.4f, 0.6f, 0.2f, 0.7f, 0.3f, 0.6f};
     const int64_t values[2] = {7, 3};
-    uint16_t label[4];
-    mf_window_compete(p, 2, 4, 0.5, values, label);
+    const uint8_t mask[4] = {1, 1, 1, 0};
+    uint16_t label[4] = {0};
+    float best[4] = {0};
+    for (int i = 0; i < 2; i++)
+        mf_window_claim(p + 4 * i, 4, 0.5, NULL, values[i], best, label);
     const uint16_t want[4] = {7, 3, 0, 7};
     ck_assert_mem_eq(label, want, sizeof want);
+    /* Where a mask lets it. */
+    const uint16_t masked[4] = {7, 7, 0, 0};
+    memset(label, 0, sizeof label);
+    memset(best, 0, sizeof best);
+    mf_window_claim(p, 4, 0.5, mask, 7, best, label);
+    ck_assert_mem_eq(label, masked, sizeof masked);
 }
 END_TEST
 

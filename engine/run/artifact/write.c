@@ -28,6 +28,7 @@ static const mf_type writers[] = {
     {.name = "model",    .suffixes = ".json",        .write = mf_write_json},
     {.name = "features", .suffixes = ".json",        .write = mf_write_json},
     {.name = "embedding", .suffixes = ".json",       .write = mf_write_json},
+    {.name = "probabilities", .suffixes = ".json",   .write = mf_write_json},
     {.name = "table",    .suffixes = ".json",        .write = mf_write_json},
     {.name = "image",    .suffixes = ".json",        .write = mf_write_json},
     {.name = "text",     .suffixes = ".json",        .write = mf_write_json},
