@@ -219,7 +219,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     const mf_artifact *model, *embedding;
     mf_device *device;
     mf_zyx(o->patch_size.v, of.crop);
-    MF_TRY(check_inputs(t, o, &embedding));
+    MF_TRY(mf_in(t, "embedding", &embedding));
     int64_t labels = count_labels(o, embedding);
     of.masks = q.group > 0 && q.group < labels ? q.group : labels;
     MF_TRY(host_needs(t, &q, labels, n));

@@ -50,6 +50,13 @@ static const char graph_text[] =
     "0},\n"
     "             in: {model: encoder, references: \"scan.volume[case=p000]\",\n"
     "                  labels: \"scan.labels[case=p000]\", query: \"scan.volume[case=q000]\"}}\n"
+    "  embedding: {use: mass.embed, with: {spacing: [6, 6, 6], patch_size: [32, 32, 16]},\n"
+    "              in: {model: encoder, references: \"scan.volume[case=p000]\",\n"
+    "                   labels: \"scan.labels[case=p000]\"}}\n"
+    "  grouped: {use: mass.segment, with: {spacing: [6, 6, 6], patch_size: [32, 32, 16], overlap: "
+    "0,\n"
+    "                                      classes_per_forward: 2, probabilities: true},\n"
+    "            in: {model: encoder, embedding: embedding, query: \"scan.volume[case=q000]\"}}\n"
     "  slices: {use: window.rgb, in: {volume: \"scan.volume[case=p000]\"}, with: {axis: z}}\n"
     "  weights: {use: model.load, with: {path: \"${models}/sam2-small.safetensors\"}}\n"
     "  seeds: {use: sam2.masks, in: {slices: slices, model: weights},\n"
@@ -139,7 +146,7 @@ START_TEST(estimates_are_near_what_is_taken)
         if (first && (n->work.stage->kernels || n->work.stage->program))
             compare(store, registry, n);
     }
-    ck_assert_int_eq(compared, 10);
+    ck_assert_int_eq(compared, 12);
     mf_plan_free(plan);
     mf_store_close(store);
     free(asked);
