@@ -20,7 +20,11 @@ static const mf_param params[] = {
             "Compute HD95 and ASD. false: Dice only, which is faster."),
     MF_END};
 static const mf_port inputs[] = {
-    MF_PORT_MARKED("pred", "labels[]", "Predicted label map of each case.", MF_KEYED),
+    MF_PORT_MARKED("pred", "labels[]?", "Predicted label map of each case.", MF_KEYED),
+    MF_PORT_MARKED("masks", "masks[]?",
+                   "Instead of label maps: masks with labels, which may overlap, from mass.segment "
+                   "with `compete: false` or sam2.segment.",
+                   MF_KEYED),
     MF_PORT_MARKED("truth", "labels[]", "True label maps, matched to the predictions by case id.",
                    MF_KEYED),
     MF_END};
@@ -50,6 +54,7 @@ typedef struct sums {
 typedef struct work {
     mf_task *task;
     const overlap_params *o;
+    const char *port; /* of the predictions: "pred" or "masks" */
     mf_table *table;
     sums *label; /* [MOST_LABELS + 1]; [0] is over all labels */
     int32_t most;
@@ -94,32 +99,74 @@ static mf_status compare_label(work *w, const char *name, const int32_t *a, cons
                         (double)v.b * ml, note_of(&v));
 }
 
-static mf_status compare(work *w, const char *name, const mf_array *pred, const mf_array *truth,
+/* What is predicted of a case: a label map, or masks with the label of each. */
+typedef struct prediction {
+    mf_array *map;
+    const mf_artifact *masks;
+    mf_array *labels; /* i32, of the masks */
+    uint8_t *dense;   /* room for one of them */
+} prediction;
+
+static void prediction_clear(prediction *p)
+{
+    mf_array_unref(p->map);
+    mf_array_unref(p->labels);
+    free(p->dense);
+}
+
+static mf_status note_label(const char *name, int32_t l, bool *seen)
+{
+    if (l > MOST_LABELS || l < 0)
+        return mf_fail(MF_UNSUPPORTED, "case %s: label %d; 0 to %d are compared", name, l,
+                       MOST_LABELS);
+    seen[l] = true;
+    return MF_OK;
+}
+
+/* The voxels of the masks of a label get it in the map, all others 0. */
+static mf_status draw_label(prediction *p, const mf_grid *g, int32_t label)
+{
+    const int64_t lo[3] = {0}, hi[3] = {g->size[2], g->size[1], g->size[0]};
+    const int32_t *labels = p->labels->data;
+    int32_t *map = p->map->data;
+    memset(map, 0, p->map->bytes);
+    for (int64_t k = 0; k < mf_array_count(p->labels); k++) {
+        if (labels[k] != label)
+            continue;
+        MF_TRY(mf_masks_crop(p->masks, k, lo, hi, p->dense));
+        for (int64_t v = 0; v < mf_array_count(p->map); v++)
+            map[v] = p->dense[v] ? label : map[v];
+    }
+    return MF_OK;
+}
+
+static mf_status compare_one(work *w, const char *name, prediction *p, const mf_array *truth,
+                             const mf_grid *g, int32_t label)
+{
+    if (p->masks)
+        MF_TRY(draw_label(p, g, label));
+    return compare_label(w, name, p->map->data, truth->data, g, label);
+}
+
+static mf_status compare(work *w, const char *name, prediction *p, const mf_array *truth,
                          const mf_grid *g)
 {
-    const int32_t *a = pred->data, *b = truth->data;
-    int64_t n = mf_array_count(pred);
     if (w->o->labels.count) {
         for (size_t i = 0; i < w->o->labels.count; i++)
-            MF_TRY(compare_label(w, name, a, b, g, (int32_t)w->o->labels.v[i]));
+            MF_TRY(compare_one(w, name, p, truth, g, (int32_t)w->o->labels.v[i]));
         return MF_OK;
     }
+    const mf_array *said = p->masks ? p->labels : p->map;
+    const int32_t *a = said->data, *b = truth->data;
     bool *seen = calloc(MOST_LABELS + 1, 1);
     mf_status status = seen ? MF_OK : mf_no_memory(0, "a list of labels");
-    for (int64_t i = 0; i < n && !status; i++)
-        for (int k = 0; k < 2; k++) {
-            int32_t l = k ? b[i] : a[i];
-            if (l > MOST_LABELS || l < 0)
-                status = mf_fail(MF_UNSUPPORTED, "case %s: label %d; 0 to %d are compared", name, l,
-                                 MOST_LABELS);
-            else
-                seen[l] = true;
-            if (status)
-                break;
-        }
+    for (int64_t i = 0; i < mf_array_count(said) && !status; i++)
+        status = note_label(name, a[i], seen);
+    for (int64_t i = 0; i < mf_array_count(truth) && !status; i++)
+        status = note_label(name, b[i], seen);
     for (int32_t l = 1; l <= MOST_LABELS && !status; l++)
         if (seen[l])
-            status = compare_label(w, name, a, b, g, l);
+            status = compare_one(w, name, p, truth, g, l);
     free(seen);
     return status;
 }
@@ -133,19 +180,37 @@ static mf_status wide_voxels(const mf_artifact *a, mf_array **wide)
     return status;
 }
 
+static mf_status read_masks(const mf_artifact *a, const char *name, const mf_grid *g, prediction *p)
+{
+    mf_array_info info;
+    int64_t shape[3];
+    mf_zyx(g->size, shape);
+    if (!mf_artifact_find(a, "label", &info) || info.ragged || info.rank != 1 ||
+        info.dtype != MF_I32 || info.shape[0] != mf_masks_count(a))
+        return mf_hint(
+            mf_fail(MF_INVALID, "case %s: the masks have no labels", name),
+            "mass.segment with `compete: false` and sam2.segment give masks with labels");
+    p->masks = a;
+    MF_TRY(mf_artifact_array(a, "label", &p->labels));
+    MF_TRY(mf_array_new(MF_I32, 3, shape, &p->map));
+    p->dense = malloc((size_t)mf_grid_voxels(g));
+    return p->dense ? MF_OK : mf_no_memory((size_t)mf_grid_voxels(g), "a mask");
+}
+
 static mf_status compare_case(work *w, size_t i)
 {
-    const char *name = mf_in_case(w->task, "pred", i);
+    const char *name = mf_in_case(w->task, w->port, i);
     size_t n = mf_in_count(w->task, "truth"), match = n;
     const mf_artifact *pred, *truth;
     mf_grid gp, gt;
-    mf_array *a, *b;
+    prediction p = {0};
+    mf_array *b;
     for (size_t k = 0; k < n; k++)
         if (!strcmp(mf_in_case(w->task, "truth", k), name))
             match = k;
     if (match == n)
         return mf_fail(MF_INVALID, "case %s has a prediction but no truth", name);
-    MF_TRY(mf_in_item(w->task, "pred", i, &pred));
+    MF_TRY(mf_in_item(w->task, w->port, i, &pred));
     MF_TRY(mf_in_item(w->task, "truth", match, &truth));
     MF_TRY(mf_artifact_grid(pred, &gp));
     MF_TRY(mf_artifact_grid(truth, &gt));
@@ -157,13 +222,15 @@ static mf_status compare_case(work *w, size_t i)
                                (long long)gp.size[2], (long long)gt.size[0], (long long)gt.size[1],
                                (long long)gt.size[2]),
                        "load the truth with labels.load, with the scan as its input `like`");
-    MF_TRY(wide_voxels(pred, &a));
-    mf_status status = wide_voxels(truth, &b);
+    mf_status status =
+        !strcmp(w->port, "masks") ? read_masks(pred, name, &gp, &p) : wide_voxels(pred, &p.map);
+    if (!status)
+        status = wide_voxels(truth, &b);
     if (!status) {
-        status = compare(w, name, a, b, &gt);
+        status = compare(w, name, &p, b, &gt);
         mf_array_unref(b);
     }
-    mf_array_unref(a);
+    prediction_clear(&p);
     return status;
 }
 
@@ -224,10 +291,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     static const char *const columns[] = {"case:text", "label",    "dice",      "hd95_mm", "asd_mm",
                                           "pred_ml",   "truth_ml", "note:text", NULL};
-    work w = {.task = t, .o = p};
+    size_t maps = mf_in_count(t, "pred"), masks = mf_in_count(t, "masks");
+    size_t cases = maps ? maps : masks;
+    work w = {.task = t, .o = p, .port = masks ? "masks" : "pred"};
     mf_artifact *table;
-    size_t cases = mf_in_count(t, "pred");
     (void)session;
+    if (!cases)
+        return mf_hint(mf_fail(MF_INVALID, "nothing is predicted"),
+                       "connect the input pred or the input masks");
+    if (maps && masks)
+        return mf_hint(mf_fail(MF_INVALID, "label maps and masks are compared one at a time"),
+                       "leave out the input pred or the input masks");
     MF_TRY(mf_table_new(columns, &w.table));
     w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
     mf_status status = w.label ? MF_OK : mf_no_memory(0, "a summary");
@@ -259,6 +333,7 @@ MF_STAGE(
         "distances. Both are in mm and exact for any spacing; surfaces are sampled at voxel "
         "corners. A label that is in neither map is excluded: its metrics are empty. A label that "
         "is in one map only has Dice 0 and empty distances. Means are over the values that are "
-        "defined, and the summary counts them.",
+        "defined, and the summary counts them. Masks are compared label by label, also where they "
+        "overlap.",
     .params = params, .params_size = sizeof(overlap_params), .in = inputs, .out = outputs,
     .run = run);

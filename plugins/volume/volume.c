@@ -32,7 +32,10 @@ static const mf_type labels_type = {.name = "labels", .suffixes = SUFFIXES, .wri
  * keep every mask whole. */
 static const mf_type masks_type = {.name = "masks", .suffixes = SUFFIXES, .write = write_masks};
 static const mf_type seeds_type = {.name = "seeds", .suffixes = SUFFIXES, .write = write_masks};
-static const mf_type *const types[] = {&volume_type, &labels_type, &masks_type, &seeds_type, NULL};
+static const mf_type probabilities_type = {
+    .name = "probabilities", .suffixes = SUFFIXES, .write = write_probabilities};
+static const mf_type *const types[] = {&volume_type, &labels_type,        &masks_type,
+                                       &seeds_type,  &probabilities_type, NULL};
 
 static const mf_case_source *const sources[] = {&dicom_cases, NULL};
 

@@ -179,3 +179,43 @@ mf_status write_masks(const mf_artifact *a, const char *path)
     free(l.layer);
     return status;
 }
+
+/* All maps [k, z, y, x] on the scan's grid: [z, y, x] of one, else along a fourth axis. */
+static mf_status restore_maps(const mf_array *maps, const mf_grid *from, const mf_grid *to,
+                              mf_array **all)
+{
+    const int64_t k = maps->shape[0], shape[4] = {k, to->size[2], to->size[1], to->size[0]};
+    mf_array *map, *restored;
+    int one = k == 1;
+    MF_TRY(mf_array_new(MF_F32, 3, maps->shape + 1, &map));
+    mf_status status = mf_array_new(MF_F32, one ? 3 : 4, shape + one, all);
+    for (int64_t i = 0; i < k && !status; i++) {
+        memcpy(map->data, (const char *)maps->data + (size_t)i * map->bytes, map->bytes);
+        status = orient_restore(map, from, to, false, 0, &restored);
+        if (!status) {
+            memcpy((char *)(*all)->data + (size_t)i * restored->bytes, restored->data,
+                   restored->bytes);
+            mf_array_unref(restored);
+        }
+    }
+    mf_array_unref(map);
+    if (status) {
+        mf_array_unref(*all);
+        *all = NULL;
+    }
+    return status;
+}
+
+mf_status write_probabilities(const mf_artifact *a, const char *path)
+{
+    mf_grid from, to;
+    mf_array *maps, *all = NULL;
+    MF_TRY(grids(a, &from, &to));
+    MF_TRY(mf_artifact_array(a, "values", &maps));
+    mf_status status = restore_maps(maps, &from, &to, &all);
+    mf_array_unref(maps);
+    if (!status)
+        status = write_file(path, &to, all);
+    mf_array_unref(all);
+    return status;
+}

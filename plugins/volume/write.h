@@ -7,5 +7,7 @@
 MF_MUST_USE mf_status write_volume(const mf_artifact *volume, const char *path);
 MF_MUST_USE mf_status write_labels(const mf_artifact *labels, const char *path);
 MF_MUST_USE mf_status write_masks(const mf_artifact *masks, const char *path);
+/* A map a label, along a fourth axis in the order of labels. */
+MF_MUST_USE mf_status write_probabilities(const mf_artifact *maps, const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 Phantoms of 32^3 voxels and small models nobody trained: what is tested is which numbers go where.
 """
 import os
+import struct
 import sys
 
 from harness import Massflow, flags, main, read_npy
@@ -93,7 +94,13 @@ class Embeddings(Segment):
 class Choices(Segment):
     def test_each_label_alone(self):
         """Masks of all labels, from the threshold on, whatever other labels say."""
-        self.graph(embed(), segment(like="evaluate", probabilities="true"), segment("map", window="uniform",
+        compare = ("  {}: {{use: metrics.overlap, in: {{{}, truth: \"patient.labels[set=query]\"}}, "
+                   "with: {{surface_distances: false}}}}\n")
+        self.graph(embed(), compare.format("dice", "masks: \"each.masks[*]\""),
+                   compare.format("of_map", "pred: \"each.labels[*]\""), segment("each", like="evaluate").replace(
+                       "mass.segment", "mass.segment, each: case, where: {set: query}").replace(
+                       '"patient.volume[set=query]"', "patient.volume"),
+                   segment(like="evaluate", probabilities="true"), segment("map", window="uniform",
                    last_window_twice="true", keep_largest="false", classes_per_forward=8, probabilities="true"))
         self.massflow("run", "g.yaml")
         self.assertEqual(self.id_of("found.probabilities"), self.id_of("map.probabilities"))
@@ -104,7 +111,21 @@ class Choices(Segment):
         sizes = [sum(v >= 0.1 for v in p[k * voxels:(k + 1) * voxels]) for k in range(8)]
         labels = self.array("found.masks", "label")[1]
         self.assertEqual(labels, tuple(k + 1 for k in range(8) if sizes[k]))
-        self.massflow("get", "g.yaml", "found.masks", "-o", "masks.json", "--force")
+        truth = self.array("patient.labels[case=q000]", "voxels")[1]
+        for node in ("dice", "of_map"):
+            self.massflow("get", "g.yaml", node + ".table", "-o", node + ".csv")
+        alone, competing = ({int(row["label"]): float(row["dice"]) for row in self.read_csv(node + ".csv")}
+                            for node in ("dice", "of_map"))
+        self.assertEqual(list(alone), list(range(1, 9)))
+        for k in range(8):
+            both = sum(p[k * voxels + v] >= 0.1 and truth[v] == k + 1 for v in range(voxels))
+            self.assertAlmostEqual(alone[k + 1], 2 * both / (sizes[k] + truth.count(k + 1)), 6)
+        self.assertNotEqual(alone, competing)
+        self.massflow("get", "g.yaml", "found.probabilities", "-o", "p.nii")
+        with open(self.path("p.nii"), "rb") as file:
+            data = file.read()
+        self.assertEqual(struct.unpack_from("<5h", data, 40), (4, 32, 32, 32, 8))
+        self.assertEqual(struct.unpack_from("<f", data, 352 + 4 * 7 * voxels + 4 * 12345)[0], p[7 * voxels + 12345])
         best = self.array("found.labels", "voxels")[1]
         for v in range(0, voxels, 97):
             at = [p[k * voxels + v] for k in range(8)]
@@ -197,6 +218,17 @@ class Wrong(Segment):
         self.assertEqual(said, "reference 1 (patient[case=e000]): the scan (32 x 32 x 32) and its labels "
                          "small[case=e000] (32 x 32 x 30) lie on different grids\n"
                          "  load the labels with labels.load, with the scan as its input `like`")
+
+    def test_masks_that_cannot_be_compared(self):
+        found = ("  masks: {use: slic.masks, each: case, where: {set: query}, in: {volume: patient.volume}}\n"
+                 '  found: {use: metrics.overlap, in: {%s, truth: "patient.labels[set=query]"}}\n')
+        self.assertEqual(self.fails(found % 'masks: "masks[*]"'), "case q000: the masks have no labels\n"
+                         "  mass.segment with `compete: false` and sam2.segment give masks with labels")
+        self.assertEqual(self.fails(found % 'masks: "masks[*]", pred: "patient.labels[set=query]"'),
+                         "label maps and masks are compared one at a time\n"
+                         "  leave out the input pred or the input masks")
+        self.assertEqual(self.fails('  found: {use: metrics.overlap, in: {truth: "patient.labels[set=query]"}}\n'),
+                         "nothing is predicted\n  connect the input pred or the input masks")
 
     def test_windows_that_leave_gaps(self):
         self.graph(embed(), segment(like="evaluate", overlap=0.25))
