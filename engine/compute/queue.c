@@ -247,20 +247,25 @@ static size_t most_of(const mf_launch *launch, const mf_device *device)
     return most;
 }
 
-/* For groups that the caller chose. A size in the kernel itself is the compiler's to keep: Mesa's
- * rusticl 22.3 states less for such kernels than it runs. */
+static mf_status hint_at_plain(mf_status status, const mf_device *device)
+{
+    return device->info.plain
+               ? status
+               : mf_hint(status, "MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels");
+}
+
+/* For groups that the caller chose, where the kernel states none. A size in the kernel itself is the
+ * compiler's to keep: Mesa's rusticl 22.3 states less for such kernels than it runs. */
 static mf_status check_group(const mf_launch *launch, const mf_device *device)
 {
     size_t most = most_of(launch, device),
            wanted = launch->local[0] * launch->local[1] * launch->local[2];
     if (wanted <= most)
         return MF_OK;
-    mf_status status = mf_fail(
-        MF_UNSUPPORTED, "groups of %zu work-items, where %s runs it in groups of at most %zu",
-        wanted, device->info.name, most);
-    return device->info.plain
-               ? status
-               : mf_hint(status, "MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels");
+    return hint_at_plain(mf_fail(MF_UNSUPPORTED,
+                                 "groups of %zu work-items, where %s runs it in groups of at most %zu",
+                                 wanted, device->info.name, most),
+                         device);
 }
 
 static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range range)
@@ -283,7 +288,7 @@ static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range 
         launch->local[k] = local;
         launch->global[k] = (global + local - 1) / local * local;
     }
-    return given ? check_group(launch, device) : MF_OK;
+    return given && !own[0] ? check_group(launch, device) : MF_OK;
 }
 
 /* A wrong name is the usual reason: the names that there are. */
@@ -350,8 +355,13 @@ mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch)
     cl_int code = clEnqueueNDRangeKernel(queue->queue, launch->kernel, (cl_uint)launch->dims, NULL,
                                          launch->global, launch->local, 0, NULL,
                                          queue->profile ? &event : NULL);
-    if (code)
-        return mf_within(mf_cl_check(code, "launching"), "kernel %s", launch->label);
+    if (code) {
+        mf_status status = mf_within(mf_cl_check(code, "launching"), "kernel %s", launch->label);
+        /* The second is what NVIDIA says of a group whose registers do not fit. */
+        return code == CL_INVALID_WORK_GROUP_SIZE || code == CL_OUT_OF_RESOURCES
+                   ? hint_at_plain(status, queue->device)
+                   : status;
+    }
     memcpy(queue->last, launch->label, sizeof queue->last);
     if (event)
         note(queue, launch->label, event);

@@ -6,9 +6,13 @@
  *   MASSFLOW_LIMIT_ALLOCATION  bytes of one buffer
  *   MASSFLOW_LIMIT_LOCAL       bytes of local memory of a group
  *   MASSFLOW_LIMIT_GROUP       work-items of a group: a program with a kernel that wants more does
- * not build, a launch of more is refused MASSFLOW_LIMIT_MULTIPLE    the width of sub-groups, as the
- * preferred multiple of a group's size MASSFLOW_LIMIT_ALIGNMENT   bytes: offsets of sub-buffers are
- * multiples of it
+ *                              not build, a launch of more is refused
+ *   MASSFLOW_LIMIT_KERNEL      work-items of a group, as each kernel says: larger groups of a kernel
+ *                              that states no size of its own are refused, the others run
+ *   MASSFLOW_LIMIT_STATED      work-items of a group: larger ones are refused of all kernels, which
+ *                              say nothing of it
+ *   MASSFLOW_LIMIT_MULTIPLE    the width of sub-groups, as the preferred multiple of a group's size
+ *   MASSFLOW_LIMIT_ALIGNMENT   bytes: offsets of sub-buffers are multiples of it
  *
  * A build with an option that gives up exactness (-cl-fast-relaxed-math and its parts) is refused.
  * MASSFLOW_LIMIT_LOG names a file to which each refusal is appended. */
@@ -22,6 +26,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,8 +105,10 @@ cl_int clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
 
     if (code || !value)
         return code;
-    if (what == CL_KERNEL_WORK_GROUP_SIZE)
+    if (what == CL_KERNEL_WORK_GROUP_SIZE) {
         *(size_t *)value = smaller(*(size_t *)value, "MASSFLOW_LIMIT_GROUP");
+        *(size_t *)value = smaller(*(size_t *)value, "MASSFLOW_LIMIT_KERNEL");
+    }
     if (what == CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE && limit("MASSFLOW_LIMIT_MULTIPLE"))
         *(size_t *)value = limit("MASSFLOW_LIMIT_MULTIPLE");
     return code;
@@ -235,15 +242,19 @@ cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint 
                               cl_uint waits, const cl_event *wait_list, cl_event *event)
 {
     REAL(clEnqueueNDRangeKernel);
-    size_t most = limit("MASSFLOW_LIMIT_GROUP"), room = limit("MASSFLOW_LIMIT_LOCAL");
+    size_t room = limit("MASSFLOW_LIMIT_LOCAL");
     cl_device_id device;
+    if (clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof device, &device, NULL))
+        return CL_INVALID_COMMAND_QUEUE;
+    size_t most = smaller(smaller(SIZE_MAX, "MASSFLOW_LIMIT_GROUP"), "MASSFLOW_LIMIT_STATED");
+    if (!wanted_group(kernel, device))
+        most = smaller(most, "MASSFLOW_LIMIT_KERNEL");
 
-    if (most && local && product(local, dims) > most) {
+    if (local && product(local, dims) > most) {
         say("launch of groups of %zu work-items, where %zu are run", product(local, dims), most);
         return CL_INVALID_WORK_GROUP_SIZE;
     }
-    if (room && !clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof device, &device, NULL) &&
-        local_bytes(kernel, device) > room) {
+    if (room && local_bytes(kernel, device) > room) {
         say("launch with %zu bytes of local memory, where there are %zu",
             local_bytes(kernel, device), room);
         return CL_OUT_OF_RESOURCES;

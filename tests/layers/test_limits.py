@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Devices with little memory and other limits: test_limits.py MASSFLOW LIMITS.so UNIT MODELS
+"""Devices with little memory and other limits: test_limits.py MASSFLOW LIMITS.so GROUPS UNIT MODELS
 
 A layer (limits.c) makes the device look small and refuses what such a device would refuse. Kernels and
-stages have to give the same results there, and nothing may be refused. UNIT is the folder of the unit
+stages have to give the same results there, and nothing may be refused. GROUPS is the program of groups.c, UNIT is the folder of the unit
 tests, MODELS that of the small SAM 2.
 """
 import os
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import unittest
 
-MASSFLOW, LAYER, UNIT, MODELS = (os.path.abspath(a) for a in sys.argv[1:5])
+MASSFLOW, LAYER, GROUPS, UNIT, MODELS = (os.path.abspath(a) for a in sys.argv[1:6])
 MIB = 1 << 20
 SMALL = 60 * MIB
 # Under the address sanitizer: a library stands before its runtime.
@@ -99,6 +99,30 @@ class Limits(unittest.TestCase):
                 self.run_with([os.path.join(UNIT, "test_" + name)], GROUP=group, MULTIPLE=multiple,
                               LOCAL=32768, ALLOCATION=64 * MIB, ALIGNMENT=4096)
 
+    def test_a_kernel_runs_in_smaller_groups_than_the_device(self):
+        # What a driver says of kernels with many registers. The size of `stated` is its compiler's to
+        # keep, whatever is said of it; where none is given, groups are as large as may be.
+        text = self.run_with([GROUPS], KERNEL=32)
+        self.assertRegex(text, "\\Astated: 128\n"
+                               r"kernel free: groups of 128 work-items, where .+ runs it in groups of "
+                               "at most 32\n"
+                               "  MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels\n"
+                               "free: 32\n\\Z")
+        text = self.run_with([GROUPS], kernels="cpu", KERNEL=32)
+        self.assertRegex(text, "\\Astated: 128\n"
+                               r"kernel free: groups of 128 work-items, where .+ runs it in groups of "
+                               "at most 32\nfree: 32\n\\Z")
+        self.run_with([MASSFLOW, "devices", "--check", "0", "--quick", "--own-form", "--only", "linear"],
+                      KERNEL=32)
+
+    def test_a_driver_that_refuses_a_launch(self):
+        ended = subprocess.run([GROUPS], text=True, check=True, stdout=subprocess.PIPE,
+                               env=dict(os.environ, LD_PRELOAD=LAYER, MASSFLOW_LIMIT_STATED="64",
+                                        MASSFLOW_KERNELS="gpu"))
+        refused = ": launching: CL_INVALID_WORK_GROUP_SIZE (-54)\n  " \
+                  "MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels\n"
+        self.assertEqual(ended.stdout, f"kernel stated{refused}kernel free{refused}free: 64\n")
+
     def test_groups_that_are_too_small_are_refused(self):
         self.assertIn("device pthread", self.massflow("run", "model", code=2, GROUP=32))
 
@@ -145,4 +169,4 @@ class Limits(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]] + sys.argv[5:])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[6:])
