@@ -31,6 +31,7 @@ struct mf_device {
     pthread_mutex_t lock; /* guards modules and store */
     mf_module *modules;
     mf_binary_store store;
+    bool keeps_kernels; /* its driver does, between processes: the store is not used */
     _Atomic size_t used, most_used; /* bytes of its buffers, now and at most */
 };
 
@@ -56,6 +57,9 @@ typedef struct mf_found_device {
 
 /* Whether a device of this name is a program that emulates one on the CPU. */
 bool mf_device_is_emulation(const char *name);
+/* Whether an emulation of this name takes the form of the kernels for GPUs: llvmpipe computes a
+ * work-item in each lane of a vector, and needs minutes to compile a work-item that owns a tile. */
+bool mf_device_runs_groups(const char *name);
 /* Sorts the list, best first, and sets same_as. */
 MF_MUST_USE mf_status mf_devices_rank(mf_found_device *list, size_t count);
 

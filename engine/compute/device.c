@@ -107,7 +107,7 @@ static void describe(cl_device_id id, const char *platform, mf_found_device *fou
     info->is_cpu = found->kind != MF_FOUND_GPU;
     /* An integrated GPU shares memory too, but needs its caches flushed by map and unmap. */
     info->shares_host_memory = info->is_cpu && number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
-    info->plain = info->is_cpu;
+    info->plain = info->is_cpu && !mf_device_runs_groups(info->name);
     /* The GPU form of every kernel, on whatever device there is, for tests; the plain form on a GPU
      * whose driver fails with the other. */
     const char *form = getenv("MASSFLOW_KERNELS");
@@ -263,6 +263,14 @@ static mf_status cut(const mf_found_device *whole, int parts, int part, cl_devic
     return MF_OK;
 }
 
+/* PoCL keeps each kernel that ran. Asking it for a binary compiles all kernels of a source, and for
+ * groups of any size, which more than doubles what a first run compiles. */
+static bool keeps_kernels(const mf_device_info *info)
+{
+    const char *kept = getenv("POCL_KERNEL_CACHE");
+    return strcasestr(info->platform, "Portable Computing Language") && !(kept && !strcmp(kept, "0"));
+}
+
 static mf_status open_context(mf_device *d)
 {
     cl_int code;
@@ -274,6 +282,7 @@ static mf_status open_context(mf_device *d)
     d->alignment = bits / 8 > 256 ? bits / 8 : 256;
     size_t width = number(d->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
     d->vector = width ? (int)width : 1;
+    d->keeps_kernels = keeps_kernels(&d->info);
     return MF_OK;
 }
 

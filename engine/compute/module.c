@@ -43,7 +43,7 @@ static mf_status build_log(const mf_device *device, cl_program program, const ch
 /* The kept binary as a program; NULL where there is none or the driver does not take it. */
 static cl_program from_binary(mf_device *device, const char *key, const char *options)
 {
-    if (!device->store.get)
+    if (!device->store.get || device->keeps_kernels)
         return NULL;
     size_t size = 0;
     uint8_t *bytes = device->store.get(device->store.self, key, &size);
@@ -63,7 +63,7 @@ static cl_program from_binary(mf_device *device, const char *key, const char *op
 
 static void keep_binary(mf_device *device, const char *key, cl_program program)
 {
-    if (!device->store.put)
+    if (!device->store.put || device->keeps_kernels)
         return;
     size_t size = 0;
     if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) || !size)

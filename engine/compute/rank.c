@@ -18,6 +18,11 @@ bool mf_device_is_emulation(const char *name)
     return false;
 }
 
+bool mf_device_runs_groups(const char *name)
+{
+    return strcasestr(name, "llvmpipe");
+}
+
 static int class_of(const mf_found_device *d)
 {
     return d->kind == MF_FOUND_GPU ? 0 : d->kind == MF_FOUND_CPU ? 1 : 2;

@@ -403,18 +403,24 @@ START_TEST(what_does_not_fit_is_said)
 }
 END_TEST
 
+/* A case of its own: CK_RUN_CASE chooses it. */
+static void add(Suite *suite, const char *name, const TTest *test)
+{
+    TCase *tests = tcase_create(name);
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, test);
+    suite_add_tcase(suite, tests);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("golden_sam2");
-    TCase *tests = tcase_create("pytorch");
-    tcase_set_timeout(tests, 0);
-    tcase_add_test(tests, picture_and_prompts);
-    tcase_add_test(tests, objects_along_frames);
-    tcase_add_test(tests, object_that_goes);
-    tcase_add_test(tests, answers_do_not_depend_on_the_batch);
-    tcase_add_test(tests, objects_do_not_depend_on_the_batch);
-    tcase_add_test(tests, little_memory_changes_nothing);
-    tcase_add_test(tests, what_does_not_fit_is_said);
-    suite_add_tcase(suite, tests);
+    add(suite, "picture_and_prompts", picture_and_prompts);
+    add(suite, "objects_along_frames", objects_along_frames);
+    add(suite, "object_that_goes", object_that_goes);
+    add(suite, "answers_do_not_depend_on_the_batch", answers_do_not_depend_on_the_batch);
+    add(suite, "objects_do_not_depend_on_the_batch", objects_do_not_depend_on_the_batch);
+    add(suite, "little_memory_changes_nothing", little_memory_changes_nothing);
+    add(suite, "what_does_not_fit_is_said", what_does_not_fit_is_said);
     return run_suite(suite);
 }

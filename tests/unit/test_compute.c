@@ -144,6 +144,8 @@ START_TEST(test_emulations)
     ck_assert(mf_device_is_emulation("Oclgrind Simulator"));
     ck_assert(!mf_device_is_emulation("pthread-skylake-avx512-Intel(R) Xeon(R) Processor"));
     ck_assert(!mf_device_is_emulation("AMD Radeon RX 6800 (radeonsi, navi21, LLVM 15.0.6)"));
+    ck_assert(mf_device_runs_groups("llvmpipe (LLVM 15.0.6, 256 bits)"));
+    ck_assert(!mf_device_runs_groups("Oclgrind Simulator"));
 }
 END_TEST
 
@@ -500,6 +502,8 @@ static void shelf_put(void *self, const char *key, const uint8_t *bytes, size_t 
 START_TEST(test_binaries_are_kept)
 {
     shelf s = {.bytes = NULL};
+    /* As other drivers: PoCL keeps kernels itself unless it is told not to. */
+    ck_assert_int_eq(setenv("POCL_KERNEL_CACHE", "0", 1), 0);
     mf_binary_store store = {&s, shelf_get, shelf_put};
     /* rusticl 22.3 ends the process at a damaged binary; what is kept on disk has a checksum. */
     const int rounds = strcmp(mf_device_get_info(device)->platform, "rusticl") ? 3 : 2;
@@ -529,6 +533,23 @@ START_TEST(test_binaries_are_kept)
         ck_assert_uint_eq(strlen(s.key), 32);
     }
     free(s.bytes);
+}
+END_TEST
+
+START_TEST(test_binaries_are_left_to_pocl)
+{
+    shelf s = {.bytes = NULL};
+    mf_binary_store store = {&s, shelf_get, shelf_put};
+    const mf_module *module;
+    mf_device *again;
+    if (!strcasestr(mf_device_get_info(device)->platform, "Portable Computing Language"))
+        return;
+    ok(mf_device_open(getenv("MASSFLOW_DEVICE"), &again));
+    mf_device_keep_binaries(again, &store);
+    ok(mf_module_build(again, (const char *const[]){scale_source, NULL}, "-DKEPT", &module));
+    mf_device_unref(again);
+    ck_assert_int_eq(s.gets, 0);
+    ck_assert_int_eq(s.puts, 0);
 }
 END_TEST
 
@@ -741,6 +762,7 @@ int main(void)
     tcase_add_test(t, test_build_error_shows_the_log);
     tcase_add_test(t, test_modules_are_built_once);
     tcase_add_test(t, test_binaries_are_kept);
+    tcase_add_test(t, test_binaries_are_left_to_pocl);
     tcase_add_test(t, test_buffer_of_an_array);
     tcase_add_test(t, test_too_large_a_buffer);
     suite_add_tcase(suite, alone);
