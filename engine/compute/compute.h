@@ -32,6 +32,12 @@ struct mf_device {
     mf_module *modules;
     mf_binary_store store;
     bool keeps_kernels; /* its driver does, between processes: the store is not used */
+    struct {
+        pthread_mutex_t lock; /* never held while anything is built */
+        double begun, ended;  /* seconds; of builds that follow each other closely */
+        int sources;          /* that were compiled, the present one included */
+        bool now;
+    } building;
     _Atomic size_t used, most_used; /* bytes of its buffers, now and at most */
 };
 

@@ -268,7 +268,8 @@ static mf_status cut(const mf_found_device *whole, int parts, int part, cl_devic
 static bool keeps_kernels(const mf_device_info *info)
 {
     const char *kept = getenv("POCL_KERNEL_CACHE");
-    return strcasestr(info->platform, "Portable Computing Language") && !(kept && !strcmp(kept, "0"));
+    return strcasestr(info->platform, "Portable Computing Language") &&
+           !(kept && !strcmp(kept, "0"));
 }
 
 static mf_status open_context(mf_device *d)
@@ -321,6 +322,7 @@ mf_status mf_device_new(const mf_found_device *list, size_t index, int parts, in
         return status;
     }
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->building.lock, NULL);
     *device = d;
     return MF_OK;
 }
@@ -348,6 +350,7 @@ mf_status mf_device_again(mf_device *device, bool plain, mf_device **other)
     if (d->is_part)
         clRetainDevice(d->id);
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->building.lock, NULL);
     *other = d;
     return MF_OK;
 }
@@ -386,6 +389,7 @@ void mf_device_unref(mf_device *device)
     if (device->is_part)
         clReleaseDevice(device->id);
     pthread_mutex_destroy(&device->lock);
+    pthread_mutex_destroy(&device->building.lock);
     free(device);
 }
 
@@ -402,6 +406,7 @@ mf_status mf_device_counting(const mf_device *like, mf_device **counting)
     d->alignment = like->alignment;
     d->vector = like->vector;
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->building.lock, NULL);
     *counting = d;
     return MF_OK;
 }

@@ -11,6 +11,10 @@ MF_MUST_USE mf_status mf_devices_refused(mf_device_info **infos, size_t *count);
 /* Whether they are one device or parts of one: these have its memory together. */
 bool mf_device_same_memory(const mf_device *a, const mf_device *b);
 
+/* How many sources its driver has compiled in this process, where it is at it for longer than a
+ * second; else 0. From any thread, and without waiting for the compiler. */
+int mf_device_compiling(mf_device *device);
+
 /* The same device in a context of its own, with the kernels for CPUs (plain) or those for GPUs. */
 MF_MUST_USE mf_status mf_device_again(mf_device *device, bool plain, mf_device **other);
 

@@ -1,7 +1,9 @@
 /* module.c - building OpenCL source: once a device for each (source, options), from a kept binary
  * where there is one. */
 #include "compute/compute.h"
+#include "compute/devices.h"
 
+#include <massflow/seconds.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,41 @@ static mf_status from_source(mf_device *device, const char *const *sources, cons
     return status;
 }
 
+/* Seconds: how long a compiler works before it is worth a word, and what separates two bursts of
+ * sources. */
+#define WORTH_A_WORD 1.0
+
+static void begin_compiling(mf_device *device)
+{
+    double now = mf_seconds();
+    pthread_mutex_lock(&device->building.lock);
+    if (!device->building.sources || now - device->building.ended > WORTH_A_WORD)
+        device->building.begun = now;
+    device->building.sources++;
+    device->building.now = true;
+    pthread_mutex_unlock(&device->building.lock);
+}
+
+static void end_compiling(mf_device *device)
+{
+    pthread_mutex_lock(&device->building.lock);
+    device->building.now = false;
+    device->building.ended = mf_seconds();
+    pthread_mutex_unlock(&device->building.lock);
+}
+
+int mf_device_compiling(mf_device *device)
+{
+    double now = mf_seconds();
+    pthread_mutex_lock(&device->building.lock);
+    int sources = device->building.sources;
+    if (!sources || now - device->building.begun < WORTH_A_WORD ||
+        (!device->building.now && now - device->building.ended > WORTH_A_WORD))
+        sources = 0;
+    pthread_mutex_unlock(&device->building.lock);
+    return sources;
+}
+
 /* Under the device's lock. */
 static mf_status build(mf_device *device, const char *const *sources, const char *options,
                        const char *key, const mf_module **found)
@@ -112,12 +149,15 @@ static mf_status build(mf_device *device, const char *const *sources, const char
     memcpy(module->key, key, sizeof module->key);
     module->program = device->counting ? NULL : from_binary(device, key, options);
     if (!module->program && !device->counting) {
+        begin_compiling(device);
         mf_status status = from_source(device, sources, options, &module->program);
+        if (!status)
+            keep_binary(device, key, module->program); /* some compile no sooner */
+        end_compiling(device);
         if (status) {
             free(module);
             return status;
         }
-        keep_binary(device, key, module->program);
     }
     module->signatures = module->program ? mf_signatures_read(module->program) : NULL;
     module->next = device->modules;

@@ -254,18 +254,19 @@ static mf_status hint_at_plain(mf_status status, const mf_device *device)
                : mf_hint(status, "MASSFLOW_KERNELS=cpu in the environment chooses simpler kernels");
 }
 
-/* For groups that the caller chose, where the kernel states none. A size in the kernel itself is the
- * compiler's to keep: Mesa's rusticl 22.3 states less for such kernels than it runs. */
+/* For groups that the caller chose, where the kernel states none. A size in the kernel itself is
+ * the compiler's to keep: Mesa's rusticl 22.3 states less for such kernels than it runs. */
 static mf_status check_group(const mf_launch *launch, const mf_device *device)
 {
     size_t most = most_of(launch, device),
            wanted = launch->local[0] * launch->local[1] * launch->local[2];
     if (wanted <= most)
         return MF_OK;
-    return hint_at_plain(mf_fail(MF_UNSUPPORTED,
-                                 "groups of %zu work-items, where %s runs it in groups of at most %zu",
-                                 wanted, device->info.name, most),
-                         device);
+    return hint_at_plain(
+        mf_fail(MF_UNSUPPORTED,
+                "groups of %zu work-items, where %s runs it in groups of at most %zu", wanted,
+                device->info.name, most),
+        device);
 }
 
 static mf_status set_range(mf_launch *launch, const mf_device *device, mf_range range)

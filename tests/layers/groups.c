@@ -1,5 +1,5 @@
-/* groups.c - launches a kernel that states the size of its groups, and one that states none, both in
- * groups of 128; prints their errors, or what they computed. */
+/* groups.c - launches a kernel that states the size of its groups, and one that states none, both
+ * in groups of 128; prints their errors, or what they computed. */
 #include <massflow/compute.h>
 #include <massflow/error.h>
 
@@ -12,8 +12,8 @@ static const char *const source[] = {
     "__kernel void free(__global int *y) { y[get_global_id(0)] = get_local_size(0); }\n",
     NULL};
 
-static mf_status launch(mf_queue *queue, const mf_module *module, const char *kernel, mf_range range,
-                        mf_buffer *y, int *last)
+static mf_status launch(mf_queue *queue, const mf_module *module, const char *kernel,
+                        mf_range range, mf_buffer *y, int *last)
 {
     const mf_arg arg = {MF_ARG_BUFFER, .buffer = y};
     MF_TRY(mf_queue_launch(queue, module, kernel, range, &arg, 1));
@@ -36,7 +36,8 @@ static mf_status run(mf_device *device)
     static const struct {
         const char *kernel;
         mf_range range;
-    } launches[] = {{"stated", {1, {256}, {128}}}, {"free", {1, {256}, {128}}}, {"free", {1, {256}, {0}}}};
+    } launches[] = {
+        {"stated", {1, {256}, {128}}}, {"free", {1, {256}, {128}}}, {"free", {1, {256}, {0}}}};
     const mf_module *module;
     mf_buffer *y;
     mf_queue *queue;

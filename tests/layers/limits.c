@@ -7,10 +7,9 @@
  *   MASSFLOW_LIMIT_LOCAL       bytes of local memory of a group
  *   MASSFLOW_LIMIT_GROUP       work-items of a group: a program with a kernel that wants more does
  *                              not build, a launch of more is refused
- *   MASSFLOW_LIMIT_KERNEL      work-items of a group, as each kernel says: larger groups of a kernel
- *                              that states no size of its own are refused, the others run
- *   MASSFLOW_LIMIT_STATED      work-items of a group: larger ones are refused of all kernels, which
- *                              say nothing of it
+ *   MASSFLOW_LIMIT_KERNEL      work-items of a group, as each kernel says: larger groups of a
+ * kernel that states no size of its own are refused, the others run MASSFLOW_LIMIT_STATED
+ * work-items of a group: larger ones are refused of all kernels, which say nothing of it
  *   MASSFLOW_LIMIT_MULTIPLE    the width of sub-groups, as the preferred multiple of a group's size
  *   MASSFLOW_LIMIT_ALIGNMENT   bytes: offsets of sub-buffers are multiples of it
  *

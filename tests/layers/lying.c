@@ -2,9 +2,9 @@
  *
  * LIE_ABOUT names a kernel. After it was launched, the next read of floats gets another second one.
  * LIE_FORM is the form of the kernels that alone lies: MF_CPU=1 or MF_CPU=0. CRASH_IN names one
- * whose launch is a crash. WAIT_IN names one whose launch waits until the file WAIT_FOR is there.
- * LAUNCHES is a file to which each launch adds a line: the kernel and its form. DRIVER is the
- * version that the driver says it has. */
+ * whose launch is a crash. WAIT_IN names one whose launch waits until the file WAIT_FOR is there,
+ * or is "build": then each build waits. LAUNCHES is a file to which each launch adds a line: the
+ * kernel and its form. DRIVER is the version that the driver says it has. */
 #include <CL/cl.h>
 #include <dlfcn.h>
 #include <signal.h>
@@ -63,6 +63,25 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t size, vo
     return CL_SUCCESS;
 }
 
+static void wait_for_file(void)
+{
+    while (access(getenv("WAIT_FOR"), F_OK))
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+}
+
+cl_int clBuildProgram(cl_program program, cl_uint count, const cl_device_id *devices,
+                      const char *options, void(CL_CALLBACK *notify)(cl_program, void *),
+                      void *user)
+{
+    cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
+                   void(CL_CALLBACK *)(cl_program, void *), void *) =
+        dlsym(RTLD_NEXT, "clBuildProgram");
+    const char *where = getenv("WAIT_IN");
+    if (where && !strcmp(where, "build"))
+        wait_for_file();
+    return real(program, count, devices, options, notify, user);
+}
+
 cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
                               const size_t *offset, const size_t *global, const size_t *local,
                               cl_uint count, const cl_event *list, cl_event *event)
@@ -75,8 +94,8 @@ cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint 
     armed |= is(kernel, "LIE_ABOUT") && (!form || built_with(kernel, form));
     if (is(kernel, "CRASH_IN"))
         raise(SIGSEGV);
-    while (is(kernel, "WAIT_IN") && access(getenv("WAIT_FOR"), F_OK))
-        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    if (is(kernel, "WAIT_IN"))
+        wait_for_file();
     return real(queue, kernel, dims, offset, global, local, count, list, event);
 }
 

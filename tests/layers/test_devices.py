@@ -158,6 +158,12 @@ stages:
 ELEMENT = r"sum \[3,5,7\] \S+: value \[0,\d\] is \S+, should be \S+, may differ by \S+"
 
 
+def said(output):
+    """What the stage found, without the line that tells its device's form."""
+    return [line for line in output.splitlines()
+            if line.startswith("found[case=a]: ") and not line.startswith("found[case=a]: device ")]
+
+
 class FirstUse(unittest.TestCase):
     """What a driver says is its version is the test's, so that nothing is known of it beforehand."""
     maxDiff = None
@@ -184,7 +190,7 @@ class FirstUse(unittest.TestCase):
             with open(log, encoding="ascii") as file:
                 launches = file.read().splitlines()
         errors = re.sub(r"massflow: device 0 .* is used for the first time .*\n", "", done.stderr) # compiling
-        return launches, errors, [line for line in done.stdout.splitlines() if line.startswith("found[case=a]: ")]
+        return launches, errors, said(done.stdout)
 
     def test_first_use(self):
         launches, errors, right = self.run_graph(DRIVER="1.0")
@@ -212,6 +218,11 @@ class FirstUse(unittest.TestCase):
         for isolate in ["", "isolate: true,"]: # a worker neither checks nor uses another form
             launches, errors, found = self.run_graph(isolate=isolate, **lie)
             self.assertRegex(errors, warning)
+            # The log of the node keeps which form it ran in.
+            self.assertRegex(massflow("log", os.path.join(self.folder, "graph.yaml"), "found", "--cache",
+                                      os.path.join(self.folder, f"c{self.caches}")).stdout,
+                             rf"device 0 \(.+\), driver 2\.0: its {kernels[own]} are wrong; it uses those for "
+                             rf"{other.upper()}s\n")
             self.assertEqual({line.split()[1] for line in launches}, {other})
             self.assertFalse(any(line.startswith("sum_last ") for line in launches))
             self.assertEqual(found, right)
@@ -232,6 +243,59 @@ class FirstUse(unittest.TestCase):
         launches, errors, _ = self.run_graph(code=2, **crash)
         self.assertIn("the driver crashed: signal 11, Segmentation fault", errors)
 
+    def test_compiling_is_shown(self):
+        """A build that waits for a file: the run's events say so until it is there."""
+        for isolate in ["", "isolate: true,"]:
+            go = os.path.join(self.folder, "go" + isolate[:3])
+            graph = os.path.join(self.folder, "graph.yaml")
+            with open(graph, "w", encoding="ascii") as file:
+                file.write(GRAPH.replace("ISOLATE", isolate))
+            child = subprocess.Popen(
+                [MASSFLOW, "run", graph, "--log", "json", "--cache", os.path.join(self.folder, "c" + isolate[:3])],
+                text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=dict(os.environ, LD_PRELOAD=LYING, WAIT_IN="build", WAIT_FOR=go, MASSFLOW_FIRST_USE="0",
+                         XDG_CACHE_HOME=os.path.join(self.folder, "home")))
+            told = []
+            for line in child.stdout:
+                event = json.loads(line)
+                if event["event"] == "progress" and event.get("words"):
+                    told.append((event["node"], event["words"]))
+                    open(go, "w", encoding="ascii").close()
+            self.assertEqual(child.wait(), 0)
+            child.stdout.close()
+            self.assertEqual(told[0], ("found[case=a]", "compiling kernels, source 1"))
+
+    def test_two_first_uses_at_once(self):
+        """Both end right; what they leave is whole: the next run uses it."""
+        home = os.path.join(self.folder, "home")
+        runs = []
+        for i in range(2):
+            graph = os.path.join(self.folder, f"graph{i}.yaml")
+            with open(graph, "w", encoding="ascii") as file:
+                file.write(GRAPH.replace("ISOLATE", ""))
+            runs.append(subprocess.Popen(
+                [MASSFLOW, "run", graph, "--cache", os.path.join(self.folder, f"both{i}")], text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=dict(os.environ, LD_PRELOAD=LYING, DRIVER="5.0", XDG_CACHE_HOME=home,
+                         LAUNCHES=os.path.join(self.folder, f"both{i}.log"),
+                         WAIT_IN="sum_last", WAIT_FOR=os.path.join(self.folder, "go"))))
+        for i in range(2): # both are in the middle of their check
+            while not os.path.exists(os.path.join(self.folder, f"both{i}.log")):
+                self.assertIsNone(runs[i].poll())
+                os.sched_yield()
+        open(os.path.join(self.folder, "go"), "w", encoding="ascii").close()
+        found = []
+        for run in runs:
+            out, _ = run.communicate()
+            self.assertEqual(run.returncode, 0)
+            found.append(said(out))
+        self.assertEqual(found[0], found[1])
+        left = os.listdir(os.path.join(home, "massflow", "programs"))
+        self.assertEqual([name for name in left if name.startswith(".")], []) # nothing half written
+        launches, errors, again = self.run_graph(DRIVER="5.0")
+        self.assertFalse(any(line.startswith("sum_last ") for line in launches))
+        self.assertEqual((errors, again), ("", found[0]))
+
     def test_a_folder_that_is_not_there(self):
         """Nothing is remembered, and the run goes on."""
         file = os.path.join(self.folder, "home")
@@ -243,4 +307,4 @@ class FirstUse(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])

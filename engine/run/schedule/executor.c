@@ -97,12 +97,35 @@ static mf_status publish(mf_execution *x)
 }
 
 /* What was read must be what the key says. */
+/* A node's log says in which form of the kernels it ran, where that is not the device's own. */
+static void tell_form(mf_execution *x)
+{
+    mf_device *device;
+    mf_status status;
+    char line[512];
+    int plain = mf_host_form(x->host, x->grant.device);
+
+    if (!x->needs.device || plain < 0)
+        return;
+    status = mf_host_device(x->host, x->grant.device, &device);
+    if (!status) {
+        const mf_device_info *info = mf_device_get_info(device);
+        snprintf(line, sizeof line,
+                 "device %s (%s), driver %s: its kernels for %s are wrong; it uses those for %s",
+                 mf_device_text(device), info->name, info->driver, plain ? "GPUs" : "CPUs",
+                 plain ? "CPUs" : "GPUs");
+        mf_host_log(x->host, x->work->node, line);
+    }
+    mf_error_free(status); /* the task meets it again */
+}
+
 static mf_status run_watched(mf_execution *x)
 {
     mf_spent spent = {0};
     mf_status status;
 
     MF_TRY(mf_file_watch_begin(x->files));
+    tell_form(x);
     status = mf_execute(x->task, x->limits, &spent, &x->end.seconds);
     x->end.peak_bytes = spent.peak_bytes;
     MF_TRY(status);
@@ -250,7 +273,10 @@ static mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *ne
 
 static void progress(mf_execution *x, mf_task_state *state)
 {
-    mf_task_progress(x->task, state);
+    if (x->needs.device)
+        mf_task_device_progress(x->task, state);
+    else
+        mf_task_progress(x->task, state);
 }
 
 static double overtime(mf_execution *x)

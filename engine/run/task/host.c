@@ -188,6 +188,20 @@ mf_status mf_host_device(mf_host *h, size_t index, mf_device **device)
     return MF_OK;
 }
 
+int mf_host_compiling(mf_host *h, size_t index)
+{
+    mf_device *device = NULL;
+
+    if (pthread_mutex_trylock(&h->lock))
+        return 0; /* held while a driver starts: who shows progress does not wait for it */
+    if (index < h->device_count)
+        device = mf_device_ref(h->devices[index]);
+    pthread_mutex_unlock(&h->lock);
+    int sources = device ? mf_device_compiling(device) : 0;
+    mf_device_unref(device);
+    return sources;
+}
+
 mf_status mf_host_set_form(mf_host *h, size_t index, bool plain)
 {
     mf_status status = MF_OK;

@@ -41,6 +41,8 @@ const mf_registry *mf_host_registry(const mf_host *host);
 MF_MUST_USE mf_status mf_host_devices(mf_host *host, mf_device *const **devices, size_t *count);
 /* One of them. */
 MF_MUST_USE mf_status mf_host_device(mf_host *host, size_t index, mf_device **device);
+/* As mf_device_compiling, without opening the device; 0 also while devices are opened. */
+int mf_host_compiling(mf_host *host, size_t index);
 /* Has a device use the kernels for CPUs, or those for GPUs, whatever it is. Before any task. */
 MF_MUST_USE mf_status mf_host_set_form(mf_host *host, size_t index, bool plain);
 /* As it was set: 1 for CPUs, 0 for GPUs; -1: the device's own. */

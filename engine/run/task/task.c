@@ -658,6 +658,15 @@ void mf_task_progress(mf_task *t, mf_task_state *state)
     pthread_mutex_unlock(&t->lock);
 }
 
+void mf_task_device_progress(mf_task *t, mf_task_state *state)
+{
+    int sources = mf_host_compiling(t->host, t->device);
+
+    mf_task_progress(t, state);
+    if (sources)
+        snprintf(state->words, sizeof state->words, "compiling kernels, source %d", sources);
+}
+
 void mf_log(mf_task *t, const char *format, ...)
 {
     char line[1024];

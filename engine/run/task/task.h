@@ -52,6 +52,8 @@ typedef struct mf_task_state {
     char words[96];
 } mf_task_state;
 void mf_task_progress(mf_task *task, mf_task_state *state); /* from any thread */
+/* The same of a task that launches kernels: while they are compiled, its words say so. */
+void mf_task_device_progress(mf_task *task, mf_task_state *state);
 
 const mf_work *mf_task_work(const mf_task *task);
 mf_host *mf_task_host(const mf_task *task);

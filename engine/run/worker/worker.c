@@ -332,7 +332,7 @@ static void tell_progress(remote *r, mf_task_state *told)
     mf_packet p = {.kind = MF_WIRE_PROGRESS};
     mf_task_state state;
 
-    mf_task_progress(r->task, &state);
+    mf_task_device_progress(r->task, &state);
     if (state.done == told->done && state.total == told->total && state.part == told->part &&
         !strcmp(state.words, told->words))
         return;
