@@ -314,6 +314,16 @@ START_TEST(stages_of_mass)
         "0},\n"
         "             in: {model: encoder, references: \"scan.volume[case=p000]\",\n"
         "                  labels: \"scan.labels[case=p000]\", query: "
+        "\"scan.volume[case=q000]\"}}\n"
+        "  embedding: {use: mass.embed, with: {spacing: [8, 8, 8], patch_size: [16, 16, 16], like: "
+        "finetune},\n"
+        "              in: {model: encoder, references: \"scan.volume[case=p000]\",\n"
+        "                   labels: \"scan.labels[case=p000]\"}}\n"
+        "  blended: {use: mass.segment, with: {spacing: [8, 8, 8], patch_size: [16, 16, 16], "
+        "window: "
+        "uniform,\n"
+        "                                    flips: x, probabilities: true},\n"
+        "          in: {model: encoder, embedding: embedding, query: "
         "\"scan.volume[case=q000]\"}}\n");
 }
 END_TEST
