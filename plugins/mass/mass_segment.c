@@ -232,28 +232,48 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return status;
 }
 
-static mf_status open(mf_task *t, const void *p, void **session)
+typedef struct session {
+    mf_predictor *predictor;
+    char model[MF_FINGERPRINT];
+} session;
+
+static void close_session(void *p)
+{
+    session *s = p;
+    if (s)
+        mf_predictor_free(s->predictor);
+    free(s);
+}
+
+static mf_status open_model(mf_task *t, const segment_params *o, session *s)
 {
     int64_t crop[3];
     const mf_artifact *model;
     mf_tensors weights = {0};
-    mf_predictor *predictor = NULL;
     mf_queue *queue;
-    *session = NULL;
-    mf_zyx(((const segment_params *)p)->patch_size.v, crop);
+    mf_zyx(o->patch_size.v, crop);
     MF_TRY(mf_in(t, "model", &model));
     MF_TRY(mf_task_queue(t, &queue));
     mf_status status = mf_model_read(model, true, &weights);
     if (!status)
-        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
+        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &s->predictor);
     mf_tensors_clear(&weights);
-    *session = predictor;
-    return status;
+    return status ? status
+                  : mf_embedding_fingerprint(mf_predictor_weights(s->predictor), false, s->model);
 }
 
-static void close_session(void *session)
+static mf_status open(mf_task *t, const void *p, void **opened)
 {
-    mf_predictor_free(session);
+    session *s = calloc(1, sizeof *s);
+    *opened = NULL;
+    if (!s)
+        return mf_no_memory(sizeof *s, "a model");
+    mf_status status = open_model(t, p, s);
+    if (status)
+        close_session(s);
+    else
+        *opened = s;
+    return status;
 }
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
@@ -314,13 +334,12 @@ static mf_status same_numbers(const char *parameter, const double *made, const d
 }
 
 static mf_status read_embedding(mf_task *t, const segment_params *o, const mf_artifact *a,
-                                mf_predictor *predictor, mf_embedding *e)
+                                const session *with, mf_embedding *e)
 {
+    const mf_iris *iris = mf_predictor_iris(with->predictor);
     const mf_normalize here = MF_NORMALIZE_OF(o);
     const mf_embedding_settings *s = &e->settings;
-    char model[MF_FINGERPRINT];
-    MF_TRY(mf_embedding_fingerprint(mf_predictor_weights(predictor), false, model));
-    MF_TRY(mf_embedding_read(a, mf_predictor_iris(predictor), model, e));
+    MF_TRY(mf_embedding_read(a, iris, with->model, e));
     MF_TRY(same_numbers("spacing", s->spacing, o->spacing.v, 3));
     MF_TRY(same_numbers("window_low, window_high", s->clip.window, here.window, 2));
     MF_TRY(
@@ -332,7 +351,7 @@ static mf_status read_embedding(mf_task *t, const segment_params *o, const mf_ar
                (long long)s->patch_size[0], (long long)s->patch_size[1],
                (long long)s->patch_size[2], (long long)o->patch_size.v[0],
                (long long)o->patch_size.v[1], (long long)o->patch_size.v[2]);
-    return select_labels(e, mf_predictor_iris(predictor), o->labels);
+    return select_labels(e, iris, o->labels);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -354,29 +373,29 @@ static mf_status publish(mf_task *t, mf_query_result *r)
     return status;
 }
 
-static mf_status segment(mf_task *t, const segment_params *o, mf_predictor *predictor,
-                         mf_embedding *e)
+static mf_status segment(mf_task *t, const segment_params *o, const session *with, mf_embedding *e)
 {
     mf_query q = query_of(o);
     const mf_artifact *scan, *embedding;
     mf_query_result result;
     MF_TRY(check_inputs(t, o, &embedding));
     if (embedding) {
-        MF_TRY(read_embedding(t, o, embedding, predictor, e));
+        MF_TRY(read_embedding(t, o, embedding, with, e));
     } else {
-        const mf_references r = references_of(t, o, &q);
-        MF_TRY(mf_references_embed(&r, predictor, e));
+        mf_references r = references_of(t, o, &q);
+        r.model = with->model;
+        MF_TRY(mf_references_embed(&r, with->predictor, e));
     }
     q.modality = e->settings.modality;
     MF_TRY(mf_in(t, "query", &scan));
-    MF_TRY(mf_within(mf_query_segment(t, predictor, &q, scan, e, &result), "the query"));
+    MF_TRY(mf_within(mf_query_segment(t, with->predictor, &q, scan, e, &result), "the query"));
     return publish(t, &result);
 }
 
-static mf_status run(mf_task *t, const void *p, void *session)
+static mf_status run(mf_task *t, const void *p, void *opened)
 {
     mf_embedding e = {0};
-    mf_status status = segment(t, p, session, &e);
+    mf_status status = segment(t, p, opened, &e);
     mf_embedding_clear(&e);
     return status;
 }

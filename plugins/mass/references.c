@@ -190,6 +190,10 @@ static mf_status describe(const work *w, mf_predictor *predictor, mf_embedding_s
     s->whole_scan = r->whole_scan;
     s->modality = w->mixed ? "" : mf_modality_text(w->common);
     s->clip = r->settings.normalize;
+    if (r->model) {
+        snprintf(s->model, sizeof s->model, "%s", r->model);
+        return MF_OK;
+    }
     return mf_embedding_fingerprint(mf_predictor_weights(predictor), false, s->model);
 }
 
