@@ -98,6 +98,13 @@ class Schema(Massflow):
         self.slip('exclude: "*_seg*"', "exclude: {a: b}", ["cases"])
         self.slip("{file: pre.yaml, ", "{", ["include/pre"])
 
+    def test_choices_between_true_and_false(self):
+        """YAML reads these words as booleans."""
+        for value, where in (("false", []), ("true", []), ("auto", []), ("no way", ["stages/s/with/compete"]),
+                             ("0", ["stages/s/with/compete"])):
+            self.assertEqual(self.wrong("massflow: 1\nstages:\n  s: {use: mass.segment, in: {model: m, query: q}, "
+                                        f"with: {{compete: {value}}}}}\n"), where, value)
+
     def test_users_plugins(self):
         """Their parameters too."""
         self.slip("suffix: 3", "sufix: 3", ["stages/text/with"])

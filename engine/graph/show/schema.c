@@ -131,7 +131,8 @@ static void add_folded(mf_text *t, const char *word, size_t length)
                         word[i]);
 }
 
-/* The words for completion; where other spellings mean the same, these too. */
+/* The words for completion; where other spellings mean the same, these too. The words true and
+ * false are also booleans, which YAML takes them for. */
 static js *choice(const mf_param *p)
 {
     js *words = json_object_new_array();
@@ -140,6 +141,9 @@ static js *choice(const mf_param *p)
     mf_choice c;
     while (mf_param_word(p, &rest, &c)) {
         json_object_array_add(words, json_object_new_string_len(c.word, (int)c.length));
+        if ((c.length == 4 && !strncmp(c.word, "true", 4)) ||
+            (c.length == 5 && !strncmp(c.word, "false", 5)))
+            json_object_array_add(words, json_object_new_boolean(c.length == 4));
         mf_text_add(&folded, "%s", folded.length ? "|" : "^(");
         add_folded(&folded, c.word, c.length);
         for (const char *other = c.others; other < c.others + c.others_length;) {
