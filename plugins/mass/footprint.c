@@ -23,6 +23,8 @@ static mf_status one_step(mf_weights *w, const mf_memory_of *of)
     MF_TRY(mf_model_declare(w, of->iris));
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, of->iris, of->crop, of->masks, &values);
+    if (of->recompute)
+        mf_recompute(p);
     mf_differentiate(p, values.loss);
     mf_status status = mf_program_compile(p, w, &e);
     mf_program_free(p);

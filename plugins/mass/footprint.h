@@ -11,6 +11,7 @@ typedef struct mf_memory_of {
     const mf_iris *iris;
     int64_t crop[3], masks; /* in one program */
     bool averages;          /* of training: the averages (EMA) of the weights are kept */
+    bool recompute;         /* of training: mf_recompute */
     int64_t batch;          /* of training: pairs whose gradients are added before a step */
 } mf_memory_of;
 

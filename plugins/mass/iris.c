@@ -92,23 +92,32 @@ mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris
 
 /* ---- convolution blocks ---------------------------------------------------------------------- */
 
-/* Instance norm, ReLU, 3x3x3 convolution without bias.  [N,D,H,W,I] -> [N,D,H,W,channels] */
+static mf_value activated(mf_program *p, mf_value x)
+{
+    return mf_relu(p, mf_instance_norm(p, x, 1e-4f));
+}
+
+/* 3x3x3 convolution without bias.  [N,D,H,W,I] -> [N,D,H,W,channels] */
 static mf_value conv(mf_program *p, const char *name, mf_value x, int64_t channels)
 {
     mf_scope(p, "%s", name);
     mf_value w = mf_weight(p, "conv.weight", SHAPE(channels, mf_dim(p, x, -1), 3, 3, 3));
-    x = mf_conv3d(p, mf_relu(p, mf_instance_norm(p, x, 1e-4f)), w, MF_NONE);
+    x = mf_conv3d(p, x, w, MF_NONE);
     mf_scope_end(p);
     return x;
 }
 
-/* Pre-activation residual block (He et al. 2016): two of the above, plus a shortcut, which has its
- * own where the number of channels changes. */
+/* Pre-activation residual block (He et al. 2016): instance norm, ReLU and convolution, twice, plus
+ * a shortcut, which has a convolution of its own where the number of channels changes. */
 static mf_value residual(mf_program *p, mf_value x, int64_t channels)
 {
-    mf_value y = conv(p, "conv2", conv(p, "conv1", x, channels), channels);
-    mf_value s = mf_dim(p, x, -1) == channels ? x : conv(p, "shortcut", x, channels);
-    return mf_add(p, y, s);
+    mf_value a = activated(p, x), s = x;
+    if (mf_dim(p, x, -1) != channels)
+        s = conv(p, "shortcut", a, channels);
+    mf_value y = conv(p, "conv2", activated(p, conv(p, "conv1", a, channels)), channels);
+    y = mf_add(p, y, s);
+    mf_keep(p, y);
+    return y;
 }
 
 /* Residual blocks one after another, numbered from `first` within "conv". */
@@ -164,31 +173,33 @@ static mf_value attention(mf_program *p, mf_value x, mf_value memory)
 }
 
 /* The three kinds of block: x + f(norm(x)). */
+static mf_value block_end(mf_program *p, mf_value y, mf_value x)
+{
+    y = mf_add(p, y, x);
+    mf_keep(p, y);
+    mf_scope_end(p);
+    return y;
+}
+
 static mf_value self_block(mf_program *p, const char *name, mf_value x)
 {
     mf_scope(p, "%s", name);
     mf_value y = mf_layer_normed(p, "norm", x, 1e-4f);
-    x = mf_add(p, attention(p, y, y), x);
-    mf_scope_end(p);
-    return x;
+    return block_end(p, attention(p, y, y), x);
 }
 
 static mf_value cross_block(mf_program *p, const char *name, mf_value x, mf_value memory)
 {
     mf_scope(p, "%s", name);
     mf_value y = mf_layer_normed(p, "norm1", x, 1e-5f);
-    x = mf_add(p, attention(p, y, mf_layer_normed(p, "norm2", memory, 1e-5f)), x);
-    mf_scope_end(p);
-    return x;
+    return block_end(p, attention(p, y, mf_layer_normed(p, "norm2", memory, 1e-5f)), x);
 }
 
 static mf_value mlp_block(mf_program *p, const char *name, mf_value x)
 {
     mf_scope(p, "%s", name);
     int64_t c = mf_dim(p, x, -1);
-    x = mf_add(p, perceptron(p, "fn", mf_layer_normed(p, "norm", x, 1e-4f), 4 * c, c), x);
-    mf_scope_end(p);
-    return x;
+    return block_end(p, perceptron(p, "fn", mf_layer_normed(p, "norm", x, 1e-4f), 4 * c, c), x);
 }
 
 /* ---- encoder --------------------------------------------------------------------------------- */
@@ -253,7 +264,8 @@ static mf_value merge(mf_program *p, mf_value map, mf_value masks)
 }
 
 /* The feature map with each mask worked into it at full resolution: [K,L,C]. Up to the mask all
- * tasks share one map, and a channel's instance norm does not see the others. */
+ * tasks share one map, and a channel's instance norm does not see the others: `masks` come normed,
+ * which is the same for all levels. */
 static mf_value marked(mf_program *p, const mf_iris *iris, mf_value feature, mf_value masks,
                        int scale)
 {
@@ -262,14 +274,16 @@ static mf_value marked(mf_program *p, const mf_iris *iris, mf_value feature, mf_
 
     mf_value x = mf_pixel_shuffle3(p, pointwise(p, "expand", feature, cell), scale);
     x = mf_relu(p, mf_instance_norm(p, x, 1e-5f));
-    x = merge(p, x, mf_relu(p, mf_instance_norm(p, masks, 1e-5f)));
+    x = merge(p, x, masks);
     mf_value position = mf_weight(p, "pos_embed.embedding",
                                   SHAPE(1, 1, iris->positions, iris->positions, iris->positions));
     x = mf_pixel_unshuffle3(p, mf_add_position(p, x, position), scale);
     x = tokens_of(p, pointwise(p, "squeeze", x, c));
     mf_value plain = tokens_of(p, feature);
     plain = mf_repeat(p, mf_reshape(p, plain, SHAPE(mf_dim(p, plain, 1), c)), k);
-    return mf_add(p, x, plain);
+    x = mf_add(p, x, plain);
+    mf_keep(p, x);
+    return x;
 }
 
 /* Ten learned queries and the foreground's mean, through two blocks of attention to the marked
@@ -289,7 +303,9 @@ static mf_value task_tokens(mf_program *p, mf_value mean, mf_value sites)
         x = mlp_block(p, "query_ffn_2", self_block(p, "query_attn_block_2", x));
         mf_scope_end(p);
     }
-    return mf_layer_normed(p, "norm_post", x, 1e-5f);
+    x = mf_layer_normed(p, "norm_post", x, 1e-5f);
+    mf_keep(p, x);
+    return x;
 }
 
 void mf_iris_task_embedding(mf_program *p, const mf_iris *iris,
@@ -299,9 +315,10 @@ void mf_iris_task_embedding(mf_program *p, const mf_iris *iris,
     mf_value m = mf_to_float(p, masks);
     m = mf_reshape(p, m,
                    SHAPE(mf_dim(p, m, 0), mf_dim(p, m, 1), mf_dim(p, m, 2), mf_dim(p, m, 3), 1));
+    mf_value normed = mf_relu(p, mf_instance_norm(p, m, 1e-5f));
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         mf_scope(p, "task_embedding.%d", i);
-        mf_value sites = marked(p, iris, features[i], m, 16 >> i);
+        mf_value sites = marked(p, iris, features[i], normed, 16 >> i);
         priors[i] = task_tokens(p, foreground(p, features[i], m), sites);
         mf_scope_end(p);
     }
@@ -389,6 +406,7 @@ void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t 
     embed_reference(p, iris, crop, k, t->priors);
     t->decoded = mf_iris_decoder(p, iris, t->features, t->priors, t->posteriors);
     t->logits = mf_iris_classifier(p, iris, t->decoded, t->posteriors);
+    mf_keep(p, t->logits);
     t->dice = mf_mean(p, mf_reshape(p, mf_dice_loss(p, t->logits, masks), SHAPE(1, k)), 1);
     t->bce = mf_mean(p, mf_reshape(p, mf_bce_loss(p, t->logits, masks), SHAPE(1, k)), 1);
     t->loss = mf_add(p, t->dice, t->bce);

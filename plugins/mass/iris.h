@@ -54,7 +54,8 @@ typedef struct mf_iris_training {
     mf_value decoded, logits; /* [1,D,H,W,C0], [K,V] */
     mf_value dice, bce, loss; /* one element each */
 } mf_iris_training;
-/* Inputs target and reference (f32 [1,D,H,W,1]), target_masks (u8 [K,V]), reference_masks
+/* The ends of blocks are marked as kept (mf_recompute).
+ * Inputs target and reference (f32 [1,D,H,W,1]), target_masks (u8 [K,V]), reference_masks
  * (u8 [K,D,H,W]); outputs dice, bce, loss. */
 void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
                               mf_iris_training *t);

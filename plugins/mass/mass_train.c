@@ -18,7 +18,7 @@ typedef struct train_params {
     int64_t pos_embed_size, steps, stop_at, batch_size, seed;
     double lr, weight_decay, max_grad_norm, ema_decay, pct_start, div_factor, final_div_factor,
         checkpoint_interval;
-    const char *optimizer, *scheduler;
+    const char *optimizer, *scheduler, *recompute;
 } train_params;
 
 static const mf_param params[] = {
@@ -50,6 +50,10 @@ static const mf_param params[] = {
     MF_INT(train_params, seed, "42", 0, 9e15, "", "Random seed of the initial weights."),
     MF_REAL_MARKED(train_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two checkpoints. 0: one after each step."),
+    MF_FIELD_(MF_PARAM_CHOICE, const char *, train_params, recompute, "none", 0, 0, "",
+              "none|blocks", MF_NO_CACHE,
+              "blocks: the values inside of residual and attention blocks are computed again for "
+              "the gradient. It takes less memory and more time, with the same result."),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
@@ -88,6 +92,11 @@ typedef struct losses {
     double loss, dice, bce; /* means over a batch */
 } losses;
 
+static bool recomputes(const train_params *o)
+{
+    return !strcmp(o->recompute, "blocks");
+}
+
 static void drop_programs(trainer *t)
 {
     for (int k = 0; k <= MOST_MASKS; k++) {
@@ -107,8 +116,8 @@ static mf_status check(const void *p)
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
-static const mf_memory_words memory_words = {"training", "patch_size of the pairs",
-                                             "lower channels of the model"};
+static const mf_memory_words memory_words = {
+    "training", "patch_size of the pairs", "set recompute: blocks, or lower channels of the model"};
 
 /* Pairs of augment.views are as large as it says. Those of other stages are met in the run. */
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -118,7 +127,10 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     double size[3], masks;
     mf_iris iris;
     mf_device *device;
-    mf_memory_of of = {.iris = &iris, .averages = o->ema_decay > 0, .batch = o->batch_size};
+    mf_memory_of of = {.iris = &iris,
+                       .averages = o->ema_decay > 0,
+                       .batch = o->batch_size,
+                       .recompute = recomputes(o)};
     if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
         !mf_in_stream_param(t, "pairs", "masks", 1, &masks))
         return MF_OK;
@@ -208,6 +220,8 @@ static mf_status compile(trainer *t, int64_t k)
     mf_program *p;
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, &t->iris, t->crop, k, &values);
+    if (recomputes(t->o))
+        mf_recompute(p);
     mf_differentiate(p, values.loss);
     mf_status status = mf_program_compile(p, t->weights, &t->programs[k]);
     mf_program_free(p);
@@ -221,7 +235,8 @@ static mf_status check_memory(trainer *t, int64_t k)
                              .crop = {t->crop[0], t->crop[1], t->crop[2]},
                              .masks = k,
                              .averages = t->o->ema_decay > 0,
-                             .batch = t->o->batch_size};
+                             .batch = t->o->batch_size,
+                             .recompute = recomputes(t->o)};
     mf_queue *queue;
     size_t bytes;
     if (k <= t->checked)

@@ -7,6 +7,7 @@
 #include "largest.h"
 #include "model.h"
 #include "probe.h"
+#include "program/ir/program.h"
 #include "schedule.h"
 #include "scores.h"
 #include "window.h"
@@ -151,6 +152,88 @@ START_TEST(weights_must_fit)
     mf_tensors_clear(&t);
     mf_weights_free(w);
     mf_device_unref(device);
+}
+END_TEST
+
+/* ---- what gradients need of the forward pass ---------------------------------------------------
+ */
+
+enum { PLAIN, CHEAP, BLOCKS, WAYS };
+
+/* The loss and all gradients of one pair, where everything is kept (as no program of a stage does
+ * it), where what is cheap is computed again, and where blocks are. */
+static float *learn(int way, size_t *count, size_t *arena)
+{
+    const mf_iris iris = {{16, 16, 32, 32, 32}, {2, 1, 1, 2}, 48};
+    const int64_t crop[3] = {32, 32, 48};
+    enum { MASKS = 3, VOXELS = 32 * 32 * 48 };
+    static float image[2][VOXELS];
+    static uint8_t masks[2][MASKS * VOXELS];
+    mf_iris_training values;
+    mf_device *device;
+    mf_weights *w;
+    mf_program *p;
+    mf_executable *e;
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < VOXELS; i++)
+            image[side][i] = sinf((float)(i * (side + 3)));
+        for (int i = 0; i < MASKS * VOXELS; i++)
+            masks[side][i] = (i * 7 + side) % 11 < 4;
+    }
+    ok(mf_device_open("", &device));
+    ok(mf_weights_new(device, &w));
+    ok(mf_model_declare(w, &iris));
+    ok(mf_model_draw(w, 1));
+    ok(mf_program_new(&p));
+    mf_iris_declare_training(p, &iris, crop, MASKS, &values);
+    mf_differentiate(p, values.loss);
+    p->rematerialized = way == PLAIN; /* it is not done any more */
+    if (way == BLOCKS)
+        mf_recompute(p);
+    ok(mf_program_compile(p, w, &e));
+    ok(mf_executable_set(e, "target", image[0]));
+    ok(mf_executable_set(e, "reference", image[1]));
+    ok(mf_executable_set(e, "target_masks", masks[0]));
+    ok(mf_executable_set(e, "reference_masks", masks[1]));
+    ok(mf_executable_run(e));
+    *count = 1;
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_weights_info(w, i, &info);
+        *count += (size_t)info.count;
+    }
+    float *all = malloc(*count * sizeof *all), *at = all;
+    ck_assert_ptr_nonnull(all);
+    ok(mf_executable_get(e, "loss", at++));
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_weights_info(w, i, &info);
+        ok(mf_weights_get_gradient(w, i, at));
+        at += info.count;
+    }
+    *arena = mf_executable_arena_bytes(e);
+    mf_executable_free(e);
+    mf_program_free(p);
+    mf_weights_free(w);
+    mf_device_unref(device);
+    return all;
+}
+
+START_TEST(computing_again_changes_no_byte)
+{
+    float *results[WAYS];
+    size_t count, arena[WAYS];
+    setenv("MASSFLOW_POISON", "1", 1);
+    for (int way = 0; way < WAYS; way++)
+        results[way] = learn(way, &count, &arena[way]);
+    unsetenv("MASSFLOW_POISON");
+    ck_assert(isfinite(results[PLAIN][0]));
+    for (int way = CHEAP; way < WAYS; way++) {
+        ck_assert_mem_eq(results[way], results[PLAIN], count * sizeof(float));
+        ck_assert_uint_lt(arena[way], arena[way - 1]);
+        free(results[way]);
+    }
+    free(results[PLAIN]);
 }
 END_TEST
 
@@ -435,6 +518,7 @@ int main(void)
     tcase_add_test(tests, configuration_comes_from_shapes);
     tcase_add_test(tests, wrong_configurations_are_refused);
     tcase_add_test(tests, weights_must_fit);
+    tcase_add_test(tests, computing_again_changes_no_byte);
     tcase_add_test(tests, windows_cover_an_axis);
     tcase_add_test(tests, labels_compete);
     tcase_add_test(tests, largest_components_stay);

@@ -3,6 +3,7 @@
 #include "compute/stop.h"
 #include "optimizer.cl.h"
 #include "program/compile/executable.h"
+#include "program/compile/rematerialize.h"
 #include "program/ir/program.h"
 #include "program/record/recorder.h"
 
@@ -108,6 +109,17 @@ static mf_status record_accumulate(mf_recorder *r, mf_executable *e, int32_t op)
         }
     }
     return MF_OK;
+}
+
+static mf_status rematerialize(mf_program *p)
+{
+    bool *live = calloc((size_t)p->op_count + 1, sizeof *live);
+    if (!live)
+        return no_memory();
+    mark_live(p, live);
+    mf_status status = mf_rematerialize(p, live);
+    free(live);
+    return status;
 }
 
 static mf_status record_ops(mf_recorder *r, mf_executable *e)
@@ -272,7 +284,8 @@ static mf_status bind(mf_recorder *r, mf_executable *e)
 
 static mf_status compile(mf_recorder *r, mf_executable *e)
 {
-    const mf_program *p = r->program;
+    mf_program *p = r->program;
+    MF_TRY(rematerialize(p));
     r->op_first = calloc((size_t)p->op_count + 2, sizeof *r->op_first);
     e->trained = calloc((size_t)p->value_count + 1, sizeof *e->trained);
     if (!r->op_first || !e->trained)
@@ -303,6 +316,9 @@ mf_status mf_program_compile(mf_program *p, mf_weights *weights, mf_executable *
     free(r.storages);
     free(r.packings);
     free(r.op_first);
+    for (int32_t i = 0; i < r.run_packing_count; i++)
+        free(r.run_packings[i].kind);
+    free(r.run_packings);
     for (int32_t i = 0; i < r.built_count; i++)
         free(r.built[i].options);
     free(r.built);

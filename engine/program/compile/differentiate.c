@@ -72,8 +72,20 @@ static bool can_begin(mf_program *p, mf_value x)
 static void begin(mf_program *p)
 {
     p->differentiated = true;
+    p->forward_ops = p->op_count;
     p->add = mf_add;
     mark_wanted(p);
+}
+
+void mf_recompute(mf_program *p)
+{
+    p->recompute = true;
+}
+
+void mf_keep(mf_program *p, mf_value x)
+{
+    if (!mf_bad(p, x))
+        mf_value_of(p, x)->keep = true;
 }
 
 void mf_differentiate_from(mf_program *p, mf_value y, mf_value gradient)

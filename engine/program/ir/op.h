@@ -26,6 +26,16 @@ enum { MF_OP_INPUTS = 6, MF_OP_OUTPUTS = 3, MF_OP_INTS = 8, MF_OP_FLOATS = 4 };
 typedef struct mf_op mf_op;
 typedef struct mf_recorder mf_recorder;
 
+struct mf_op {
+    const struct mf_op_type *type;
+    int inputs, outputs;
+    mf_value in[MF_OP_INPUTS]; /* MF_NONE for an optional one that is absent */
+    mf_value out[MF_OP_OUTPUTS];
+    int64_t i[MF_OP_INTS]; /* parameters, as the family defines them */
+    float f[MF_OP_FLOATS];
+    int32_t scope; /* set by mf_op_add */
+};
+
 typedef struct mf_op_type {
     const char *name; /* as errors and profiles show it */
     /* `op` is a copy that stays valid while ops are added. grad[k] is d loss / d out[k], MF_NONE
@@ -39,17 +49,14 @@ typedef struct mf_op_type {
     /* The builder of this op fused with the ReLU of its out[0], x; NULL: there is none. MF_NONE
      * where this op cannot take it. The plain op is dropped as dead when nothing else uses it. */
     mf_value (*relu)(mf_program *p, const mf_op *op, mf_value x);
+    /* Quick enough to be computed twice rather than kept for a gradient: it moves or touches each
+     * element once. */
+    bool cheap;
+    bool (*is_cheap)(const mf_program *p, const mf_op *op); /* instead, where it depends on sizes */
+    /* The op that makes out[0] again from inputs and other outputs of `op`, which are kept. NULL:
+     * `op` once more. */
+    mf_op (*again)(const mf_op *op);
 } mf_op_type;
-
-struct mf_op {
-    const mf_op_type *type;
-    int inputs, outputs;
-    mf_value in[MF_OP_INPUTS]; /* MF_NONE for an optional one that is absent */
-    mf_value out[MF_OP_OUTPUTS];
-    int64_t i[MF_OP_INTS]; /* parameters, as the family defines them */
-    float f[MF_OP_FLOATS];
-    int32_t scope; /* set by mf_op_add */
-};
 
 typedef struct mf_shape {
     int rank;

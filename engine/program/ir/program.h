@@ -17,6 +17,7 @@ typedef struct mf_value_record {
     bool wants;        /* gradient; settled by mf_differentiate */
     bool frozen;       /* a weight that gets none: mf_freeze */
     mf_value gradient; /* d loss / d this */
+    bool keep;         /* mf_keep */
     char *name;        /* of inputs and weights */
 } mf_value_record;
 
@@ -36,7 +37,8 @@ struct mf_program {
     int32_t scope_count, scope;
     int32_t stack[64];
     int depth;
-    bool differentiated;
+    bool differentiated, recompute, rematerialized;
+    int32_t forward_ops; /* before those of gradients; where it is differentiated */
     /* Adds two gradients; given by mf_differentiate. */
     mf_value (*add)(mf_program *p, mf_value a, mf_value b);
     char *failure, *failure_scope; /* the first error */

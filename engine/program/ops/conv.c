@@ -185,15 +185,23 @@ static mf_status conv_weights_record(mf_recorder *r, const mf_op *op)
 static void conv_gradient(mf_program *p, const mf_op *op, const mf_value *grad)
 {
     const mf_value x = op->in[0], weight = op->in[1], bias = op->in[2];
-    if (mf_wants_gradient(p, x))
-        mf_add_gradient(p, x, mf_conv3d_data(p, grad[0], weight));
+    /* The weights first: after them x is not needed any more, before the gradient of x exists. */
     if (mf_wants_gradient(p, weight))
         mf_add_gradient(p, weight, mf_conv3d_weights(p, x, grad[0]));
+    if (mf_wants_gradient(p, x))
+        mf_add_gradient(p, x, mf_conv3d_data(p, grad[0], weight));
     if (bias.id >= 0 && mf_wants_gradient(p, bias))
         mf_add_gradient(p, bias, mf_sum_rows(p, grad[0]));
 }
 
-static const mf_op_type conv_type = {"conv3d", conv_gradient, conv_record, 0};
+/* From one or two channels it takes about as long as a norm. */
+static bool conv_is_cheap(const mf_program *p, const mf_op *op)
+{
+    return mf_dim(p, op->in[0], 4) <= 2 && mf_dim(p, op->out[0], 4) > mf_dim(p, op->in[0], 4);
+}
+
+static const mf_op_type conv_type = {"conv3d", conv_gradient, conv_record, 0,
+                                     .is_cheap = conv_is_cheap};
 static const mf_op_type conv_data_type = {"conv3d backward data", NULL, conv_record, 0};
 static const mf_op_type conv_weights_type = {"conv3d backward weights", NULL, conv_weights_record,
                                              0};

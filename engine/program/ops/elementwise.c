@@ -24,7 +24,7 @@ static mf_status record_fill(mf_recorder *r, const mf_op *op)
                      MF_AT(op->out[0]));
 }
 
-static const mf_op_type fill_type = {"fill", NULL, record_fill, 0};
+static const mf_op_type fill_type = {"fill", NULL, record_fill, 0, .cheap = true};
 
 mf_value mf_fill_like(mf_program *p, mf_value x, float value)
 {
@@ -59,8 +59,8 @@ static mf_status record_binary(mf_recorder *r, const mf_op *op)
                      MF_AT(op->in[1]), MF_AT(op->out[0]));
 }
 
-static const mf_op_type add_type = {"add", gradient_add, record_binary, 3};
-static const mf_op_type mul_type = {"mul", gradient_mul, record_binary, 3};
+static const mf_op_type add_type = {"add", gradient_add, record_binary, 3, .cheap = true};
+static const mf_op_type mul_type = {"mul", gradient_mul, record_binary, 3, .cheap = true};
 
 static mf_value binary(mf_program *p, const mf_op_type *type, mf_value a, mf_value b)
 {
@@ -123,8 +123,10 @@ static mf_status record_rows(mf_recorder *r, const mf_op *op)
                      MF_AT(op->out[0]));
 }
 
-static const mf_op_type add_rows_type = {"add_rows", gradient_add_rows, record_rows, 1};
-static const mf_op_type mul_rows_type = {"mul_rows", gradient_mul_rows, record_rows, 1};
+static const mf_op_type add_rows_type = {"add_rows", gradient_add_rows, record_rows, 1,
+                                         .cheap = true};
+static const mf_op_type mul_rows_type = {"mul_rows", gradient_mul_rows, record_rows, 1,
+                                         .cheap = true};
 
 static mf_value by_rows(mf_program *p, const mf_op_type *type, mf_value x, mf_value y)
 {
@@ -206,7 +208,7 @@ static mf_status record_scale(mf_recorder *r, const mf_op *op)
                      MF_AT(op->in[0]), MF_AT(op->out[0]));
 }
 
-static const mf_op_type scale_type = {"scale", gradient_scale, record_scale, 1};
+static const mf_op_type scale_type = {"scale", gradient_scale, record_scale, 1, .cheap = true};
 
 mf_value mf_scale(mf_program *p, mf_value x, float factor)
 {
@@ -260,10 +262,10 @@ static mf_status record_unary(mf_recorder *r, const mf_op *op)
 }
 
 static const mf_op_type unary_types[] = {
-    {"relu", gradient_unary, record_unary, 1},
-    {"gelu", gradient_unary, record_unary, 1},
-    {"sigmoid", gradient_unary, record_unary, 1},
-    {"tanh", gradient_unary, record_unary, 1},
+    {"relu", gradient_unary, record_unary, 1, .cheap = true},
+    {"gelu", gradient_unary, record_unary, 1, .cheap = true},
+    {"sigmoid", gradient_unary, record_unary, 1, .cheap = true},
+    {"tanh", gradient_unary, record_unary, 1, .cheap = true},
 };
 
 static mf_value unary(mf_program *p, int which, mf_value x)
@@ -308,7 +310,7 @@ static mf_status record_to_float(mf_recorder *r, const mf_op *op)
                      MF_AT(op->out[0]));
 }
 
-static const mf_op_type to_float_type = {"to_float", NULL, record_to_float, 0};
+static const mf_op_type to_float_type = {"to_float", NULL, record_to_float, 0, .cheap = true};
 
 mf_value mf_to_float(mf_program *p, mf_value x)
 {

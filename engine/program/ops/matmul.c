@@ -46,14 +46,7 @@ static void product_gradient(mf_program *p, const mf_op *op, const mf_value *gra
     const mf_value a = op->in[0], b = op->in[1], bias = op->in[2], c = grad[0];
     const int64_t batch = op->i[BATCH], m = op->i[ROWS], n = op->i[COLUMNS], k = op->i[DEPTH];
     const int a_t = op->i[A_T] != 0, b_t = op->i[B_T] != 0, kept = op->i[KEPT] != 0;
-    if (mf_wants_gradient(p, a)) {
-        /* dA [M,K] = dC B^T, and its transpose [K,M] = B dC^T. */
-        const mf_value da = a_t ? product(p, (int64_t[]){b_t, 1, batch, k, m, n, 0}, b, c, MF_NONE,
-                                          mf_shape_of(p, a))
-                                : product(p, (int64_t[]){0, !b_t, batch, m, k, n, kept}, c, b,
-                                          MF_NONE, mf_shape_of(p, a));
-        mf_add_gradient(p, a, da);
-    }
+    /* b, the weights of a layer, first: after them a is not needed any more. */
     if (mf_wants_gradient(p, b)) {
         /* dB [K,N] = A^T dC, and its transpose [N,K] = dC^T A. */
         const mf_value db = b_t ? product(p, (int64_t[]){1, a_t, batch, n, k, m, 0}, c, a, MF_NONE,
@@ -61,6 +54,14 @@ static void product_gradient(mf_program *p, const mf_op *op, const mf_value *gra
                                 : product(p, (int64_t[]){!a_t, 0, batch, k, n, m, 0}, a, c, MF_NONE,
                                           mf_shape_of(p, b));
         mf_add_gradient(p, b, db);
+    }
+    if (mf_wants_gradient(p, a)) {
+        /* dA [M,K] = dC B^T, and its transpose [K,M] = B dC^T. */
+        const mf_value da = a_t ? product(p, (int64_t[]){b_t, 1, batch, k, m, n, 0}, b, c, MF_NONE,
+                                          mf_shape_of(p, a))
+                                : product(p, (int64_t[]){0, !b_t, batch, m, k, n, kept}, c, b,
+                                          MF_NONE, mf_shape_of(p, a));
+        mf_add_gradient(p, a, da);
     }
     if (bias.id >= 0 && mf_wants_gradient(p, bias))
         mf_add_gradient(p, bias, mf_sum_rows(p, c));

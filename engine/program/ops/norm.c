@@ -49,6 +49,29 @@ static mf_status record_instance(mf_recorder *r, const mf_op *op)
                      MF_INT(s.v), MF_INT(s.c), MF_INT(op->i[0]), MF_AT(x), MF_AT(stats), MF_AT(y));
 }
 
+/* in: x, stats; out: y, as the whole op made it */
+static mf_status record_instance_again(mf_recorder *r, const mf_op *op)
+{
+    const mf_module *module;
+    sizes s = sizes_of(r, op->in[0]);
+    MF_TRY(mf_record_module(r, norm_cl, NULL, &module));
+    return MF_RECORD(r, module, "instance_apply", by_n(mf_range_wide(r, s.v * s.c), s.n),
+                     MF_INT(s.v), MF_INT(s.c), MF_INT(op->i[0]), MF_AT(op->in[0]), MF_AT(op->in[1]),
+                     MF_AT(op->out[0]));
+}
+
+static const mf_op_type instance_again_type = {"instance_norm again", NULL, record_instance_again,
+                                               1};
+
+static mf_op instance_again(const mf_op *op)
+{
+    return (mf_op){.type = &instance_again_type,
+                   .inputs = 2,
+                   .outputs = 1,
+                   .in = {op->in[0], op->out[1]},
+                   .i = {op->i[0]}};
+}
+
 /* in: x, stats, g; out: dx */
 static mf_status record_instance_gradient(mf_recorder *r, const mf_op *op)
 {
@@ -85,8 +108,9 @@ static void gradient_instance(mf_program *p, const mf_op *op, const mf_value *gr
 }
 
 static mf_value instance_relu(mf_program *p, const mf_op *op, mf_value x);
-static const mf_op_type instance_type = {"instance_norm", gradient_instance, record_instance, 1,
-                                         instance_relu};
+static const mf_op_type instance_type = {
+    "instance_norm", gradient_instance, record_instance,        1,
+    instance_relu,   .cheap = true,     .again = instance_again};
 
 static mf_value instance_norm(mf_program *p, mf_value x, float eps, bool relu)
 {
@@ -162,7 +186,7 @@ static void gradient_layer(mf_program *p, const mf_op *op, const mf_value *grad)
         mf_add_gradient(p, op->in[2], mf_sum_rows(p, grad[0]));
 }
 
-static const mf_op_type layer_type = {"layer_norm", gradient_layer, record_layer, 0};
+static const mf_op_type layer_type = {"layer_norm", gradient_layer, record_layer, 0, .cheap = true};
 
 mf_value mf_layer_norm(mf_program *p, mf_value x, mf_value gain, mf_value bias, float eps)
 {

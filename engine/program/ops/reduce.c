@@ -77,7 +77,7 @@ static void gradient_expand(mf_program *p, const mf_op *op, const mf_value *grad
         sum(p, grad[0], op->i[0], op->i[1], op->i[2], op->f[0], mf_shape_of(p, op->in[0])));
 }
 
-static const mf_op_type expand_type = {"repeat", gradient_expand, record_expand, 0};
+static const mf_op_type expand_type = {"repeat", gradient_expand, record_expand, 0, .cheap = true};
 
 static mf_value expand(mf_program *p, mf_value x, int64_t a, int64_t rows, int64_t b, float factor,
                        mf_shape shape)

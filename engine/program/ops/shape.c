@@ -12,7 +12,7 @@ static void gradient_reshape(mf_program *p, const mf_op *op, const mf_value *gra
     mf_add_gradient(p, op->in[0], mf_reshape(p, grad[0], s.rank, s.dim));
 }
 
-static const mf_op_type reshape_type = {"reshape", gradient_reshape, NULL, 0};
+static const mf_op_type reshape_type = {"reshape", gradient_reshape, NULL, 0, .cheap = true};
 
 mf_value mf_reshape(mf_program *p, mf_value x, int rank, const int64_t *shape)
 {
@@ -98,7 +98,7 @@ static void gradient_pad(mf_program *p, const mf_op *op, const mf_value *grad)
     mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type pad_type = {"pad", gradient_pad, record_pad, 0};
+static const mf_op_type pad_type = {"pad", gradient_pad, record_pad, 0, .cheap = true};
 
 static void gradient_slice(mf_program *p, const mf_op *op, const mf_value *grad)
 {
@@ -109,7 +109,7 @@ static void gradient_slice(mf_program *p, const mf_op *op, const mf_value *grad)
     mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type slice_type = {"slice", gradient_slice, record_slice, 0};
+static const mf_op_type slice_type = {"slice", gradient_slice, record_slice, 0, .cheap = true};
 
 /* Products of the axes before and after `axis`. */
 static void around(mf_shape s, int axis, int64_t *before, int64_t *after)
@@ -164,7 +164,7 @@ static void gradient_concat(mf_program *p, const mf_op *op, const mf_value *grad
                             mf_slice(p, grad[0], axis, k ? op->i[4] : 0, op->i[4 + k]));
 }
 
-static const mf_op_type concat_type = {"concat", gradient_concat, record_concat, 0};
+static const mf_op_type concat_type = {"concat", gradient_concat, record_concat, 0, .cheap = true};
 
 mf_value mf_concat(mf_program *p, mf_value a, mf_value b, int axis)
 {
@@ -218,7 +218,8 @@ static void gradient_trade(mf_program *p, const mf_op *op, const mf_value *grad)
     mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type trade_type = {"pixel shuffle", gradient_trade, record_trade, 0};
+static const mf_op_type trade_type = {"pixel shuffle", gradient_trade, record_trade, 0,
+                                      .cheap = true};
 
 mf_value mf_pixel_shuffle3(mf_program *p, mf_value x, int scale)
 {

@@ -56,7 +56,7 @@ static void gradient_pool(mf_program *p, const mf_op *op, const mf_value *grad)
     mf_add_gradient(p, op->in[0], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type pool_type = {"max_pool2", gradient_pool, record_pool, 0};
+static const mf_op_type pool_type = {"max_pool2", gradient_pool, record_pool, 0, .cheap = true};
 
 mf_value mf_max_pool2(mf_program *p, mf_value x)
 {
@@ -101,8 +101,8 @@ static void gradient_resize(mf_program *p, const mf_op *op, const mf_value *grad
 }
 
 static const mf_op_type resize_types[2] = {
-    {"resize", gradient_resize, record_resize, 0},
-    {"resize_adjoint", gradient_resize, record_resize, 0},
+    {"resize", gradient_resize, record_resize, 0, .cheap = true},
+    {"resize_adjoint", gradient_resize, record_resize, 0, .cheap = true},
 };
 
 static mf_value resize(mf_program *p, mf_value x, int64_t depth, int64_t height, int64_t width,
@@ -183,7 +183,8 @@ static void gradient_position(mf_program *p, const mf_op *op, const mf_value *gr
     mf_add_gradient(p, op->in[1], mf_op_add(p, &g, &shape));
 }
 
-static const mf_op_type position_type = {"add_position", gradient_position, record_position, 1};
+static const mf_op_type position_type = {"add_position", gradient_position, record_position, 1,
+                                         .cheap = true};
 
 mf_value mf_add_position(mf_program *p, mf_value x, mf_value embedding)
 {

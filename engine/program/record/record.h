@@ -41,7 +41,8 @@ mf_operand mf_scratch(mf_recorder *r, size_t bytes);
  * a reshape of one), the copy is kept beside the weights under (weight, kind), shared by all ops
  * and programs that name the same, and made again by `pack` before the first run after each update;
  * so `kind` must tell the packing and its tile sizes ("conv3 forward 32"). Where source is
- * computed, the copy is scratch, and the launches of `pack` are recorded here, in each run. `pack`
+ * computed, and in programs that train, the copy is scratch, and the launches of `pack` are
+ * recorded here, in each run. `pack`
  * may not ask for scratch or packed operands itself. */
 typedef mf_status (*mf_pack)(mf_recorder *r, const mf_op *op, mf_operand source, mf_operand packed);
 MF_MUST_USE mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char *kind,

@@ -153,6 +153,38 @@ static mf_status use_packing(mf_recorder *r, mf_packing *packing)
     return MF_OK;
 }
 
+/* In a program that trains, weights change from run to run, and packed copies of all of them would
+ * take twice their memory. So a copy lies in the arena from its first use in a pass, forward or
+ * backward, to the last; in a program that recomputes, only for uses that are near. */
+enum { MF_PACKED_NEAR = 64 }; /* launches */
+
+static mf_status pack_in_run(mf_recorder *r, const mf_op *op, mf_value source, int32_t weight,
+                             const char *kind, size_t bytes, mf_pack pack, mf_operand *packed)
+{
+    const bool backward = r->op - r->program->ops >= r->program->forward_ops;
+    for (int32_t i = 0; i < r->run_packing_count; i++) {
+        mf_run_packing *made = &r->run_packings[i];
+        if (made->weight != weight || made->backward != backward || strcmp(made->kind, kind) ||
+            (r->program->recompute && r->launch_count - made->used > MF_PACKED_NEAR))
+            continue;
+        made->used = r->launch_count;
+        *packed = made->packed;
+        return MF_OK;
+    }
+    mf_run_packing *list =
+        mf_list_more(r->run_packings, (size_t)r->run_packing_count, sizeof *list);
+    if (!list)
+        return no_memory();
+    r->run_packings = list;
+    char *copy = strdup(kind);
+    if (!copy)
+        return no_memory();
+    *packed = mf_scratch(r, bytes);
+    list[r->run_packing_count++] =
+        (mf_run_packing){weight, copy, backward, r->launch_count, *packed};
+    return pack(r, op, MF_AT(source), *packed);
+}
+
 mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char *kind,
                     size_t bytes, mf_pack pack, mf_operand *packed)
 {
@@ -161,6 +193,8 @@ mf_status mf_packed(mf_recorder *r, const mf_op *op, mf_value source, const char
         *packed = mf_scratch(r, bytes);
         return pack(r, op, MF_AT(source), *packed);
     }
+    if (r->program->differentiated)
+        return pack_in_run(r, op, source, weight, kind, bytes, pack, packed);
     mf_packing *packing = find_packing(r->weights, weight, kind);
     bool made = !packing;
     if (made)

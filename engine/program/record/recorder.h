@@ -15,6 +15,15 @@ typedef struct mf_recorded {
     mf_operand args[MF_LAUNCH_ARGS];
 } mf_recorded;
 
+/* A packed weight in the arena, made in each run: what training does. */
+typedef struct mf_run_packing {
+    int32_t weight;
+    char *kind;
+    bool backward; /* among the ops of gradients */
+    int32_t used;  /* the last launch that reads it, about */
+    mf_operand packed;
+} mf_run_packing;
+
 typedef struct mf_built {
     const char *source;
     char *options;
@@ -31,6 +40,8 @@ struct mf_recorder {
     int32_t storage_count;
     mf_packing **packings;
     int32_t packing_count;
+    mf_run_packing *run_packings;
+    int32_t run_packing_count;
     mf_packing *packing; /* launches go here, at once, instead of to `launches` */
     mf_built *built;
     int32_t built_count;
