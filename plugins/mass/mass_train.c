@@ -116,8 +116,11 @@ static mf_status check(const void *p)
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
-static const mf_memory_words memory_words = {
-    "training", "patch_size of the pairs", "set recompute: blocks, or lower channels of the model"};
+/* What to do where a step does not fit, by whether blocks are computed again already. */
+static const mf_memory_words memory_words[2] = {
+    {"training", "patch_size of the pairs",
+     "set recompute: blocks, or lower channels of the model"},
+    {"training", "patch_size of the pairs", "lower channels of the model"}};
 
 /* Pairs of augment.views are as large as it says. Those of other stages are met in the run. */
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -146,7 +149,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         return MF_OK;
     }
     MF_TRY(mf_task_counting(t, &device));
-    status = mf_memory_check(device, mf_memory_training, &of, &memory_words, &n->device_bytes);
+    status = mf_memory_check(device, mf_memory_training, &of, &memory_words[of.recompute],
+                             &n->device_bytes);
     mf_device_unref(device);
     return status;
 }
@@ -242,7 +246,8 @@ static mf_status check_memory(trainer *t, int64_t k)
     if (k <= t->checked)
         return MF_OK;
     MF_TRY(mf_task_queue(t->task, &queue));
-    MF_TRY(mf_memory_check(mf_queue_device(queue), mf_memory_training, &of, &memory_words, &bytes));
+    MF_TRY(mf_memory_check(mf_queue_device(queue), mf_memory_training, &of,
+                           &memory_words[of.recompute], &bytes));
     t->checked = k;
     return MF_OK;
 }

@@ -15,7 +15,7 @@ import unittest
 
 MASSFLOW, LAYER, GROUPS, UNIT, MODELS = (os.path.abspath(a) for a in sys.argv[1:6])
 MIB = 1 << 20
-SMALL = 60 * MIB
+SMALL = 38 * MIB
 # Under the address sanitizer: a library stands before its runtime.
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
 
@@ -138,9 +138,9 @@ class Limits(unittest.TestCase):
     def test_memory_for_training(self):
         text = self.massflow("plan", "model", kernels="cpu", MEMORY=SMALL)
         needed = re.search(r"will fail: needs of mass.train: training with crops of 32 x 32 x 32 "
-                           r"voxels and 4 masks takes (\d+) MiB of device memory; \S+.* has 60 MiB\n"
+                           r"voxels and 4 masks takes (\d+) MiB of device memory; \S+.* has 38 MiB\n"
                            r" +lower patch_size of the pairs: \[16, 16, 16\] takes (\d+) MiB; or "
-                           r"lower channels of the model\n", text)
+                           r"set recompute: blocks, or lower channels of the model\n", text)
         self.assertTrue(needed, text)
         text = self.massflow("run", "model", code=1, kernels="cpu", MEMORY=SMALL)
         self.assertIn("  needs of mass.train: training with crops of 32 x 32 x 32 voxels and 4 masks "
@@ -159,13 +159,16 @@ class Limits(unittest.TestCase):
         self.write("g.yaml", OFFICIAL)
         for gib, words in ((2, ": decoder.up4: concat makes [1,128,128,128,96], 805306368 bytes, more "
                                "than the device allocates at once (536870912)"),
-                           (4, "lower patch_size of the pairs: [48, 48, 48] takes 3."),
-                           (8, "lower patch_size of the pairs: [80, 80, 80] takes 6.")):
+                           (4, "lower patch_size of the pairs: [64, 64, 64] takes 3."),
+                           (8, "lower patch_size of the pairs: [112, 112, 112] takes 6.")):
             text = self.run_with([MASSFLOW, "plan", "g.yaml", "model"], MEMORY=gib << 30,
                                  ALLOCATION=gib << 28)
             self.assertIn(words, text)
-        text = self.run_with([MASSFLOW, "plan", "g.yaml", "model"], MEMORY=24 << 30)
-        self.assertNotIn("will fail", text)
+        self.write("g.yaml", OFFICIAL.replace("in: {pairs: views}", "in: {pairs: views}, with: {recompute: blocks}"))
+        for gib in (8, 24):
+            text = self.run_with([MASSFLOW, "plan", "g.yaml", "model"], MEMORY=gib << 30,
+                                 ALLOCATION=gib << 28)
+            self.assertNotIn("will fail", text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /* train_step.c - our side of bench_train: training steps of the model on noise.
  *
- * train_step CHANNELS CROP MASKS STEPS, as in `train_step 8,16,32,64,96 64 6 5`. After two steps to
+ * train_step CHANNELS CROP MASKS STEPS [none|blocks], as in `train_step 8,16,32,64,96 64 6 5`. The
+ * word is `recompute` of mass.train. After two steps to
  * warm up prints the seconds of each, one a line: two encoders, task embedding, decoder, loss,
  * gradients, clipping, LAMB, average, and reading the loss. */
 #include "bench.h"
@@ -10,6 +11,7 @@
 #include <massflow/random.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { WARM_UP = 2 };
 
@@ -67,9 +69,9 @@ int main(int argc, char **argv)
     mf_program *p;
     mf_executable *e;
     long long c[MF_IRIS_DEPTHS];
-    if (argc != 5 ||
+    if (argc < 5 || argc > 6 ||
         sscanf(argv[1], "%lld,%lld,%lld,%lld,%lld", &c[0], &c[1], &c[2], &c[3], &c[4]) != 5) {
-        fprintf(stderr, "usage: train_step C,C,C,C,C CROP MASKS STEPS\n");
+        fprintf(stderr, "usage: train_step C,C,C,C,C CROP MASKS STEPS [none|blocks]\n");
         return 2;
     }
     for (int i = 0; i < MF_IRIS_DEPTHS; i++)
@@ -84,6 +86,8 @@ int main(int argc, char **argv)
     check(mf_program_new(&p));
     mf_iris_declare_training(p, &iris, crop, k, &values);
     mf_differentiate(p, values.loss);
+    if (argc > 5 && !strcmp(argv[5], "blocks"))
+        mf_recompute(p);
     check(mf_program_compile(p, w, &e));
     mf_program_free(p);
     set_inputs(e, side * side * side, k);
