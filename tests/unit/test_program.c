@@ -497,6 +497,54 @@ START_TEST(test_memory_is_reused_without_trace)
 }
 END_TEST
 
+/* A long chain of cheap ops, kept here and there, or (i: 1) wholly computed again: each value a few
+ * times at most. */
+START_TEST(test_computing_again_is_bounded)
+{
+    enum { SIDE = 256, OPS = 300 };
+    fixture f = begin();
+    mf_value w = mf_weight(f.p, "w", 2, DIMS(SIDE, SIDE)), y = w;
+    for (int i = 0; i < OPS; i++)
+        y = mf_mul(f.p, mf_gelu(f.p, y), w);
+    mf_differentiate(f.p, mf_sum(f.p, mf_reshape(f.p, y, 1, DIMS(SIDE * SIDE)), 0));
+    if (_i)
+        mf_recompute(f.p);
+    const int32_t forward = f.p->forward_ops, before = f.p->op_count;
+    ck_assert_int_ge(forward, 2 * OPS);
+    ok(mf_program_compile(f.p, f.w, &f.e));
+    ck_assert_int_gt(f.p->op_count, before);
+    ck_assert_int_lt(f.p->op_count, before + 6 * forward);
+    ok(mf_executable_run(f.e));
+    end(&f);
+}
+END_TEST
+
+/* Values that are marked are not computed again, and what is made of them is. */
+START_TEST(test_marked_values_are_kept)
+{
+    enum { SIDE = 256, OPS = 16 };
+    for (int marked = 0; marked < 2; marked++) {
+        fixture f = begin();
+        mf_value w = mf_weight(f.p, "w", 2, DIMS(SIDE, SIDE)), y = w;
+        mf_value x = mf_input(f.p, "x", MF_F32, 2, DIMS(SIDE, SIDE));
+        for (int i = 0; i < OPS; i++) {
+            y = mf_mul(f.p, mf_linear(f.p, y, w, MF_NONE), x);
+            if (marked)
+                mf_keep(f.p, y);
+        }
+        mf_recompute(f.p);
+        mf_differentiate(f.p, mf_sum(f.p, mf_reshape(f.p, y, 1, DIMS(SIDE * SIDE)), 0));
+        const int32_t before = f.p->op_count;
+        ok(mf_program_compile(f.p, f.w, &f.e));
+        if (marked)
+            ck_assert_int_eq(f.p->op_count, before);
+        else
+            ck_assert_int_gt(f.p->op_count, before + OPS);
+        end(&f);
+    }
+}
+END_TEST
+
 START_TEST(test_value_larger_than_a_buffer)
 {
     fixture f = begin();
@@ -607,6 +655,8 @@ int main(void)
     tcase_add_test(t, test_plan_packs_lifetimes);
     tcase_add_test(t, test_plan_keeps_buffers_apart);
     tcase_add_test(t, test_memory_is_reused_without_trace);
+    tcase_add_loop_test(t, test_computing_again_is_bounded, 0, 2);
+    tcase_add_test(t, test_marked_values_are_kept);
     tcase_add_test(t, test_value_larger_than_a_buffer);
     tcase_add_test(t, test_dead_ops_are_dropped);
     tcase_add_test(t, test_a_limit_is_kept_before_memory_is_taken);
