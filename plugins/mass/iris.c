@@ -73,15 +73,22 @@ static int64_t count_blocks(mf_iris_find find, const void *self, int depth)
     }
 }
 
-mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
+mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
 {
-    int64_t shape[MF_MAX_RANK];
-    int rank;
+    iris->positions = 0;
     for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
         MF_TRY(read_channels(find, self, i, iris));
         if (i > 0)
             iris->blocks[i - 1] = count_blocks(find, self, i);
     }
+    return MF_OK;
+}
+
+mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
+{
+    int64_t shape[MF_MAX_RANK];
+    int rank;
+    MF_TRY(mf_iris_encoder_from_shapes(find, self, iris));
     if (!find(self, "task_embedding.0.pos_embed.embedding", &rank, shape) || rank != 5 ||
         shape[2] != shape[3] || shape[2] != shape[4])
         return mf_fail(MF_INVALID, "not an Iris model: task_embedding.0.pos_embed.embedding is not "

@@ -30,6 +30,9 @@ MF_MUST_USE mf_status mf_iris_check_crop(const int64_t crop[3], int64_t position
 /* Reads the configuration from the shapes of weights. `find` gives false for a name not there. */
 typedef bool (*mf_iris_find)(const void *self, const char *name, int *rank, int64_t *shape);
 MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris);
+/* The same of an encoder alone: positions becomes 0. */
+MF_MUST_USE mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self,
+                                                  mf_iris *iris);
 
 /* image [1,D,H,W,1] -> features[i] [1,D/16..,C], deepest first (PyTorch's feat5 .. feat1). */
 void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,

@@ -57,6 +57,21 @@ static mf_status check_iris(const mf_artifact *a)
     return status;
 }
 
+static mf_status check_encoder(const mf_artifact *a)
+{
+    static const int64_t crop[3] = {16, 16, 16};
+    mf_iris iris;
+    mf_program *p;
+    MF_TRY(mf_iris_encoder_from_shapes(mf_model_shape, a, &iris));
+    MF_TRY(mf_program_new(&p));
+    mf_iris_declare_features(p, &iris, crop);
+    mf_status status = mf_program_status(p);
+    if (!status)
+        status = check_weights(a, "", p);
+    mf_program_free(p);
+    return status;
+}
+
 /* ---- SAM 2 ----------------------------------------------------------------------------------- */
 
 static mf_status check_sam2(const mf_artifact *a)
@@ -88,6 +103,8 @@ mf_status mf_check_model(const mf_artifact *a)
     const char *architecture = mf_artifact_text(a, "architecture");
     if (architecture && !strcmp(architecture, "iris"))
         return check_iris(a);
+    if (architecture && !strcmp(architecture, "iris-encoder"))
+        return check_encoder(a);
     if (architecture && !strcmp(architecture, "sam2"))
         return check_sam2(a);
     return MF_OK;

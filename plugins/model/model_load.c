@@ -5,9 +5,10 @@
 #include "model_stages.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct load_params {
-    const char *path;
+    const char *path, *part;
     int64_t image_size, num_heads, decoder_num_heads;
     mf_ints window_spec, global_att_blocks;
 } load_params;
@@ -16,6 +17,9 @@ static const mf_param params[] = {
     MF_PATH(load_params, path, NULL,
             "Weights under the official names or those of transformers: .safetensors, or .pt and "
             ".pth of PyTorch."),
+    MF_CHOICE(load_params, part, "model", "model|head",
+              "model: the weights and their averages; of a classifier's checkpoint, the encoder. "
+              "head: the head of a classifier's checkpoint."),
     MF_INT(load_params, image_size, "0", 0, 4096, "px",
            "SAM 2: edge length of the input image. 0: from the file, or as in the official model "
            "of this size."),
@@ -66,7 +70,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_tensors tensors = {0};
     mf_artifact *model = NULL;
     (void)session;
-    MF_TRY(mf_tensors_read(o->path, &tensors));
+    MF_TRY(mf_tensors_read_part(o->path, strcmp(o->part, "head") ? MF_TORCH_MODEL : MF_TORCH_HEAD,
+                                &tensors));
     mf_status status = mf_within(mf_architecture_model(&tensors, &said, &model), "%s", o->path);
     mf_tensors_clear(&tensors);
     return status ? status : mf_out(t, "model", model);
@@ -105,10 +110,11 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
     return status;
 }
 
-MF_STAGE(mf_stage_model_load, "model.load", 3, "Loads a model's weights from a file.",
+MF_STAGE(mf_stage_model_load, "model.load", 4, "Loads a model's weights from a file.",
          .help =
              "Reads files of massflow get -o model.safetensors, checkpoints of the official MASS "
-             "code (.pth) with their averages, and SAM 2 and 2.1 of any size as .pt or "
+             "code (.pth) with their averages (of pretraining, fine-tuning and classification), "
+             "and SAM 2 and 2.1 of any size as .pt or "
              ".safetensors, under the names of the original repository or of transformers. Nothing "
              "in a file is executed. The model size follows from the shapes of the tensors.",
          .params = params, .params_size = sizeof(load_params), .in = inputs, .out = outputs,

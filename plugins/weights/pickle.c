@@ -253,7 +253,18 @@ static const char *const known_names[] = {
     "torch CharStorage",
     "torch ByteStorage",
     "torch BoolStorage",
+    "_codecs encode",
+    "numpy dtype",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
 };
+
+/* Of these a checkpoint of the official MASS code holds single numbers, such as its best Dice: what
+ * they would make is passed over. */
+static bool makes_other(const char *name)
+{
+    return !strncmp(name, "numpy", 5) || !strcmp(name, "_codecs encode");
+}
 
 static mf_status push_name(pickle *p, const char *module, const char *name)
 {
@@ -383,14 +394,19 @@ static mf_status call(pickle *p)
         return push(p, (pickle_value *)args->list.item[0]);
     if (!strcmp(function->text, "collections OrderedDict") && !count)
         return push(p, new_value(p, PICKLE_DICT));
+    if (makes_other(function->text))
+        return push(p, new_value(p, PICKLE_OTHER));
     return mf_fail(MF_UNSUPPORTED, "it calls %.200s in a way that is not known", function->text);
 }
 
-/* Attributes of an object: of a dict they are notes (_metadata of a state dict), passed over. */
+/* Attributes of an object: of a dict they are notes (_metadata of a state dict), passed over, as
+ * those of an object that is itself passed over. */
 static mf_status set_state(pickle *p)
 {
     pickle_value *state, *dict;
     MF_TRY(pop(p, &state));
+    if (p->depth && p->stack[p->depth - 1]->kind == PICKLE_OTHER)
+        return MF_OK;
     return top(p, p->depth, PICKLE_DICT, &dict);
 }
 

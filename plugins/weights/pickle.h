@@ -19,7 +19,8 @@ typedef enum pickle_kind {
     PICKLE_DICT,
     PICKLE_NAME, /* of a function or class that is known here */
     PICKLE_STORAGE,
-    PICKLE_TENSOR
+    PICKLE_TENSOR,
+    PICKLE_OTHER /* an object that is not read: a number of NumPy */
 } pickle_kind;
 
 typedef struct pickle_value pickle_value;

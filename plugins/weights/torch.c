@@ -363,28 +363,94 @@ static const pickle_value *first_of(const pickle_value *dict, const char *const 
     return found;
 }
 
-static mf_status want_all(checkpoint *c)
+/* A running average alone is the weights. */
+static mf_status want_model(checkpoint *c)
 {
     static const char *const weights[] = {"model", "model_state_dict", "state_dict", NULL};
     static const char *const averages[] = {"ema_model", "ema_state_dict", NULL};
-    const pickle_value *model = first_of(c->root, weights);
+    const pickle_value *model = first_of(c->root, weights), *average = first_of(c->root, averages),
+                       *encoder = pickle_get(c->root, "encoder_state_dict");
+    if (!model && encoder) /* of a classifier: its names start below the encoder */
+        return want_state(c, encoder, "encoder.");
+    if (!model && average)
+        return want_state(c, average, "");
     MF_TRY(want_state(c, model ? model : c->root, ""));
-    MF_TRY(want_state(c, first_of(c->root, averages), "ema."));
-    if (c->count)
+    return want_state(c, average, "ema.");
+}
+
+/* Of a list of tensors, or of a ParameterList's state dict: "0", "1", ... */
+static mf_status want_list(checkpoint *c, const pickle_value *list, const char *prefix)
+{
+    if (!list || list->kind != PICKLE_SEQUENCE)
+        return want_state(c, list, prefix);
+    for (size_t i = 0; i < list->list.count; i++) {
+        char name[32];
+        if (list->list.item[i]->kind != PICKLE_TENSOR)
+            continue;
+        snprintf(name, sizeof name, "%s%zu", prefix, i);
+        MF_TRY(mf_within(want(c, name, list->list.item[i]->tensor), "tensor %s", name));
+    }
+    return MF_OK;
+}
+
+/* "class_names": a list of texts, each a note of its own. */
+static mf_status take_names(const pickle_value *names, mf_tensors *t)
+{
+    if (!names || names->kind != PICKLE_SEQUENCE)
         return MF_OK;
-    return mf_hint(mf_fail(MF_INVALID, "no tensors under \"model\", \"model_state_dict\", "
-                                       "\"state_dict\", \"ema_model\" or at the top"),
-                   "in Python: torch.save(model.state_dict(), ...)");
+    for (size_t i = 0; i < names->list.count; i++) {
+        char key[40];
+        if (names->list.item[i]->kind != PICKLE_TEXT)
+            continue;
+        snprintf(key, sizeof key, "class_names.%zu", i);
+        MF_TRY(mf_tensors_add_note(t, key, names->list.item[i]->text));
+    }
+    return MF_OK;
+}
+
+static mf_status want_priors(checkpoint *c, mf_tensors *t)
+{
+    static const char *const averaged[] = {"ema_learnable_priors", "learnable_priors", "priors",
+                                           NULL};
+    MF_TRY(want_list(c, first_of(c->root, averaged), "priors."));
+    return take_names(pickle_get(c->root, "class_names"), t);
+}
+
+static mf_status want_all(checkpoint *c, mf_torch_part part, mf_tensors *t)
+{
+    switch (part) {
+    case MF_TORCH_MODEL:
+        MF_TRY(want_model(c));
+        return c->count ? MF_OK
+                        : mf_hint(mf_fail(MF_INVALID,
+                                          "no tensors under \"model\", \"model_state_dict\", "
+                                          "\"state_dict\", \"ema_model\" or at the top"),
+                                  "in Python: torch.save(model.state_dict(), ...)");
+    case MF_TORCH_HEAD:
+        MF_TRY(want_state(c, pickle_get(c->root, "head_state_dict"), ""));
+        return c->count ? MF_OK
+                        : mf_hint(mf_fail(MF_INVALID, "no tensors under \"head_state_dict\""),
+                                  "checkpoints of the official classification training have them");
+    case MF_TORCH_PRIORS:
+        MF_TRY(want_priors(c, t));
+        return c->count
+                   ? MF_OK
+                   : mf_hint(mf_fail(MF_INVALID, "no tensors under \"ema_learnable_priors\", "
+                                                 "\"learnable_priors\" or \"priors\""),
+                             "checkpoints of the official fine-tuning and its learned_priors.pth "
+                             "have them");
+    }
+    return MF_OK;
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static mf_status read_opened(checkpoint *c, mf_tensors *t)
+static mf_status read_opened(checkpoint *c, mf_torch_part part, mf_tensors *t)
 {
     MF_TRY(find_prefix(c));
     MF_TRY(check_order(c));
     MF_TRY(read_pickle(c));
-    MF_TRY(want_all(c));
+    MF_TRY(want_all(c, part, t));
     return read_wanted(c, t);
 }
 
@@ -405,11 +471,11 @@ static mf_status open_zip(FILE *file, zip_t **zip)
     return status;
 }
 
-mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t)
+mf_status mf_torch_read(FILE *file, size_t size, mf_torch_part part, mf_tensors *t)
 {
     checkpoint c = {.file_size = size};
     MF_TRY(open_zip(file, &c.zip));
-    mf_status status = read_opened(&c, t);
+    mf_status status = read_opened(&c, part, t);
     for (size_t i = 0; i < c.count; i++) {
         free(c.item[i].name);
         mf_array_unref(c.item[i].array);

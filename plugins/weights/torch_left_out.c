@@ -2,9 +2,9 @@
  * libzip: see torch.h. */
 #include "torch.h"
 
-mf_status mf_torch_read(FILE *file, size_t size, mf_tensors *t)
+mf_status mf_torch_read(FILE *file, size_t size, mf_torch_part part, mf_tensors *t)
 {
-    (void)file, (void)size, (void)t;
+    (void)file, (void)size, (void)part, (void)t;
     return mf_hint(mf_fail(MF_UNSUPPORTED,
                            "a PyTorch checkpoint, and this build has no libzip to read it with"),
                    "build again where libzip is installed, or save it as safetensors");
