@@ -1,10 +1,10 @@
 /* back.c - see back.h. */
 #include "back.h"
 
+#include "../common/npy.h"
 #include "../volume/load.h"
 #include "../volume/reader.h"
 #include "../volume/scan/voxels.h"
-#include "npy.h"
 #include "table.h"
 
 #include <massflow/file.h>

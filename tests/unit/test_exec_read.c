@@ -3,7 +3,7 @@
 #include "../expect.h"
 #include "../run_suite.h"
 #include "back.h"
-#include "npy.h"
+#include "../../plugins/common/npy.h"
 #include "table.h"
 
 #include <check.h>

@@ -13,6 +13,7 @@ static const mf_type writers[] = {
     {.name = "slices",   .suffixes = ".npy",         .write = mf_write_npy},
     {.name = "image",    .suffixes = ".npy",         .write = mf_write_npy},
     {.name = "features", .suffixes = ".npy",         .write = mf_write_npy},
+    {.name = "sample",   .suffixes = ".npy",         .write = mf_write_npy_image},
     {.name = "features", .suffixes = ".safetensors", .write = mf_write_safetensors},
     {.name = "model",    .suffixes = ".safetensors", .write = mf_write_safetensors},
     {.name = "embedding", .suffixes = ".safetensors", .write = mf_write_safetensors},

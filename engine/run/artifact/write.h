@@ -25,6 +25,8 @@ MF_MUST_USE mf_status mf_write_output(const mf_registry *registry, const mf_arti
 /* The built-in ones; write_formats.c and write_json.c. */
 MF_MUST_USE mf_status mf_write_npy(const mf_artifact *a, const char *path);
 MF_MUST_USE mf_status mf_write_npy_array(const mf_artifact *a, const char *path, const char *array);
+MF_MUST_USE mf_status mf_write_npy_image(const mf_artifact *a,
+                                         const char *path); /* "image" alone */
 MF_MUST_USE mf_status mf_write_csv(const mf_artifact *a, const char *path);
 MF_MUST_USE mf_status mf_write_json(const mf_artifact *a, const char *path);
 MF_MUST_USE mf_status mf_write_safetensors(const mf_artifact *a, const char *path);

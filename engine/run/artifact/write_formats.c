@@ -93,6 +93,11 @@ mf_status mf_write_npy(const mf_artifact *a, const char *path)
     return mf_write_npy_array(a, path, NULL);
 }
 
+mf_status mf_write_npy_image(const mf_artifact *a, const char *path)
+{
+    return mf_write_npy_array(a, path, "image");
+}
+
 /* ---- .safetensors ---------------------------------------------------------------------------- *
  * u64 header length, JSON {name: {dtype, shape, data_offsets}}, the data, little-endian. */
 

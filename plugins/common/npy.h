@@ -1,6 +1,6 @@
 /* npy.h - reads NumPy's .npy files. */
-#ifndef EXEC_NPY_H
-#define EXEC_NPY_H
+#ifndef COMMON_NPY_H
+#define COMMON_NPY_H
 
 #include <massflow/array.h>
 
