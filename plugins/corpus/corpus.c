@@ -27,6 +27,7 @@ static mf_status write_masks(const mf_artifact *a, const char *path)
 static const mf_type mass_masks = {.name = "mass_masks",
                                    .help = "masks of many scans as one HDF5 file",
                                    .arrays = "file:u8[n]",
+                                   .attributes = "",
                                    .suffixes = ".h5",
                                    .write = write_masks};
 static const mf_type *const types[] = {&mass_masks, NULL};

@@ -31,6 +31,7 @@ typedef struct mass_params {
 typedef struct split {
     const char *set;
     const mf_entry *names;
+    size_t count;
     bool *met; /* of each name: whether it is there */
 } split;
 
@@ -65,7 +66,8 @@ static mf_status read_splits(mf_cases *cases, const mass_params *o, split splits
         if (names && mf_entry_is(names) != MF_ENTRY_LIST)
             return mf_cases_at(cases, names,
                                mf_fail(MF_INVALID, "'%s' is to be a list of names", sets[i]));
-        splits[i] = (split){sets[i], names, calloc(mf_entry_count(names) + 1, 1)};
+        size_t count = names ? mf_entry_count(names) : 0;
+        splits[i] = (split){sets[i], names, count, calloc(count + 1, 1)};
         if (!splits[i].met)
             return mf_no_memory(0, "the splits");
         found += names != NULL;
@@ -82,7 +84,7 @@ static mf_status read_splits(mf_cases *cases, const mass_params *o, split splits
 static const char *set_of(split splits[SETS], const char *name)
 {
     for (int s = 0; s < SETS; s++)
-        for (size_t i = 0; i < mf_entry_count(splits[s].names); i++) {
+        for (size_t i = 0; i < splits[s].count; i++) {
             const char *text = mf_entry_text(mf_entry_at(splits[s].names, i));
             if (text && !strcmp(text, name)) {
                 splits[s].met[i] = true;
@@ -95,7 +97,7 @@ static const char *set_of(split splits[SETS], const char *name)
 static mf_status check_met(mf_cases *cases, const mass_params *o, split splits[SETS])
 {
     for (int s = 0; s < SETS; s++)
-        for (size_t i = 0; i < mf_entry_count(splits[s].names); i++) {
+        for (size_t i = 0; i < splits[s].count; i++) {
             const mf_entry *at = mf_entry_at(splits[s].names, i);
             if (splits[s].met[i])
                 continue;
@@ -260,9 +262,13 @@ static mf_status read_header(mf_cases *cases, const mf_entry *line, const char *
     return MF_OK;
 }
 
+/* NULL of a column that the official code does not read either. */
 static const char *column_name(const char *name)
 {
-    return !strcmp(name, "split") ? "set" : !strcmp(name, "filename") ? "name" : name;
+    return !strcmp(name, "split")       ? "set"
+           : !strcmp(name, "filename")  ? "name"
+           : !strncmp(name, "label", 5) ? name
+                                        : NULL;
 }
 
 static mf_status add_row(mf_cases *cases, const labels_params *o, const mf_entry *line,
@@ -286,7 +292,7 @@ static mf_status add_row(mf_cases *cases, const labels_params *o, const mf_entry
     mf_cases_add(cases, line, mf_cases_id(cases, mf_cases_text(cases, "%.*s", (int)length, file)));
     mf_cases_set(cases, "path", path);
     for (size_t i = 0; i < columns; i++)
-        if (*field[i])
+        if (*field[i] && column_name(name[i]))
             mf_cases_set(cases, column_name(name[i]), field[i]);
     return MF_OK;
 }
@@ -319,4 +325,4 @@ MF_CASE_SOURCE(
                {"set", "train, val or test: the column `split`."},
                {"label*",
                 "Its class from 0 (label), or one column for each class (label_0, ...)."}),
-    .help = "Other columns of the table are columns of the cases too; an empty field is none.");
+    .help = "Columns whose names begin otherwise are passed over; an empty field is none.");

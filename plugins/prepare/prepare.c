@@ -1,6 +1,7 @@
 /* prepare.c - the stage mass.prepare: a scan and its masks as training reads them. */
 #include "../common/normalize_params.h"
 #include "prepare.code.h"
+#include "prepare_stages.h"
 #include "sample.h"
 #include <massflow/stage.h>
 #include <string.h>
@@ -83,12 +84,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "sample", sample);
 }
 
-static MF_STAGE(
-    stage, "mass.prepare", 2, "Resamples and normalizes a scan and its masks for training.",
+MF_STAGE(
+    mf_stage_mass_prepare, "mass.prepare", 2,
+    "Resamples and normalizes a scan and its masks for training.",
     .help = "The image is resampled linearly to `spacing`, clipped by modality, normalized to mean "
             "0 and standard deviation 1, and padded symmetrically with 0. Masks are resampled by "
             "nearest neighbour on the same grid. Masks that vanish are dropped; the log counts "
             "them. The world coordinates are preserved.",
     .params = params, .params_size = sizeof(prepare_params), .in = inputs, .out = outputs,
     .check = check, .needs = needs, .run = run);
-MF_PLUGIN("prepare", &stage)
+MF_PLUGIN("prepare", &mf_stage_mass_prepare, &mf_stage_mass_labels)

@@ -1,0 +1,134 @@
+/* mass_labels.c - the stage mass.labels: a label map on the grid of a sample. */
+#include "mass_labels.code.h"
+#include "prepare_stages.h"
+#include "sample.h"
+
+#include <string.h>
+
+typedef struct labels_params {
+    mf_real3 spacing;
+    mf_int3 min_size;
+} labels_params;
+
+static const mf_param params[] = {
+    MF_REAL3(labels_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
+             "Target spacing along x, y, z, as in mass.prepare."),
+    MF_INT3(labels_params, min_size, "[135, 135, 135]", 1, 4096, "voxels",
+            "Minimum size along x, y, z, as in mass.prepare."),
+    MF_END};
+static const mf_port inputs[] = {
+    MF_PORT("labels", "labels", "Label map of a scan, on the scan's grid."),
+    MF_PORT("sample", "sample?", "The scan's sample: the labels must come to lie on its grid."),
+    MF_END};
+static const mf_port outputs[] = {MF_PORT("labels", "labels", "Labels on the training grid."),
+                                  MF_END};
+
+static mf_status check_sample(mf_task *t, const mf_grid *padded)
+{
+    const mf_artifact *sample;
+    mf_grid grid;
+    MF_TRY(mf_in(t, "sample", &sample));
+    if (!sample)
+        return MF_OK;
+    MF_TRY(mf_artifact_grid(sample, &grid));
+    if (mf_grid_equal(&grid, padded, 1e-3))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "the labels come to lie on another grid than the sample"),
+                   "give spacing and min_size as in the mass.prepare of the sample, and labels "
+                   "that are loaded `like` its scan");
+}
+
+static mf_status needs(mf_task *t, const void *p, mf_needs *n)
+{
+    const labels_params *o = p;
+    mf_sample_settings settings = {0};
+    const mf_artifact *labels;
+    mf_grid from, inner, padded;
+    int64_t before[3];
+    memcpy(settings.spacing, o->spacing.v, sizeof settings.spacing);
+    memcpy(settings.least, o->min_size.v, sizeof settings.least);
+    MF_TRY(mf_in(t, "labels", &labels));
+    MF_TRY(mf_artifact_grid(labels, &from));
+    MF_TRY(mf_sample_grids(&from, &settings, &inner, &padded, before));
+    n->host_bytes =
+        (size_t)(4 * (double)mf_grid_voxels(&from) + 8 * (double)mf_grid_voxels(&padded));
+    n->cost = 5e-9 * (double)mf_grid_voxels(&padded);
+    return MF_OK;
+}
+
+/* Rows of inner, elements of `width` bytes, into the box of padded that starts at `before`. */
+static void place(const mf_grid *inner, const char *src, const mf_grid *padded,
+                  const int64_t before[3], size_t width, char *dst)
+{
+    const size_t row = (size_t)inner->size[0] * width;
+    for (int64_t z = 0; z < inner->size[2]; z++)
+        for (int64_t y = 0; y < inner->size[1]; y++, src += row) {
+            int64_t at = ((z + before[2]) * padded->size[1] + y + before[1]) * padded->size[0];
+            memcpy(dst + (size_t)(at + before[0]) * width, src, row);
+        }
+}
+
+static mf_status resample(const mf_array *voxels, const mf_grid *from, const mf_grid *inner,
+                          const mf_grid *padded, const int64_t before[3], mf_array **out)
+{
+    int64_t shape[3];
+    mf_array *made;
+    const size_t width = mf_dtype_size(voxels->dtype);
+    mf_zyx(inner->size, shape);
+    MF_TRY(mf_array_new(voxels->dtype, 3, shape, &made));
+    mf_status status = mf_resample_nearest(from, voxels->data, inner, made->data, width);
+    mf_zyx(padded->size, shape);
+    if (!status)
+        status = mf_array_new(voxels->dtype, 3, shape, out);
+    if (!status)
+        place(inner, made->data, padded, before, width, (*out)->data);
+    mf_array_unref(made);
+    return status;
+}
+
+static mf_status publish(mf_task *t, const mf_artifact *labels, const mf_grid *padded,
+                         mf_array *voxels)
+{
+    mf_artifact *a;
+    MF_TRY(mf_artifact_new("labels", &a));
+    mf_status status = mf_artifact_set_grid(a, padded);
+    if (!status)
+        status = mf_artifact_inherit(a, labels);
+    if (!status)
+        status = mf_artifact_add(a, "voxels", voxels);
+    if (!status)
+        return mf_out(t, "labels", a);
+    mf_artifact_unref(a);
+    return status;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    const labels_params *o = p;
+    mf_sample_settings settings = {0};
+    const mf_artifact *labels;
+    mf_grid from, inner, padded;
+    int64_t before[3];
+    mf_array *voxels, *resampled;
+    (void)session;
+    memcpy(settings.spacing, o->spacing.v, sizeof settings.spacing);
+    memcpy(settings.least, o->min_size.v, sizeof settings.least);
+    MF_TRY(mf_in(t, "labels", &labels));
+    MF_TRY(mf_artifact_grid(labels, &from));
+    MF_TRY(mf_sample_grids(&from, &settings, &inner, &padded, before));
+    MF_TRY(check_sample(t, &padded));
+    MF_TRY(mf_artifact_array(labels, "voxels", &voxels));
+    mf_status status = resample(voxels, &from, &inner, &padded, before, &resampled);
+    mf_array_unref(voxels);
+    MF_TRY(status);
+    status = publish(t, labels, &padded, resampled);
+    mf_array_unref(resampled);
+    return status;
+}
+
+MF_STAGE(mf_stage_mass_labels, "mass.labels", 1, "Puts a label map on the grid of a sample.",
+         .help = "Nearest neighbour, padded with 0 as mass.prepare pads the image. For `export: "
+                 "{labels: \"bcv/${case.id}_gt.npy\"}`, which the official MASS code evaluates and "
+                 "fine-tunes on.",
+         .params = params, .params_size = sizeof(labels_params), .in = inputs, .out = outputs,
+         .needs = needs, .run = run);
