@@ -10,6 +10,7 @@
 typedef struct import_params {
     const char *image, *masks, *labels, *group, *modality;
     mf_real3 spacing;
+    double weight;
 } import_params;
 
 static const mf_param params[] = {
@@ -24,6 +25,9 @@ static const mf_param params[] = {
              "Spacing along x, y, z that it was resampled to: the files do not say."),
     MF_CHOICE_FOLDED(import_params, modality, "unknown", "unknown|" MF_MODALITIES,
                      "Modality of the scan: the files do not say."),
+    MF_REAL(import_params, weight, "1", 0, 1e6, "",
+            "How often augment.views draws this sample with sampling: weighted, in proportion to "
+            "the others. 0: never."),
     MF_END};
 static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {
@@ -250,6 +254,8 @@ static mf_status make_sample(mf_task *t, const import_params *o, const mf_grid *
     mf_status status = describe(o, grid, a);
     if (!status)
         status = mf_artifact_add(a, "image", image);
+    if (!status && o->weight != 1)
+        status = mf_artifact_set_reals(a, "weight", &o->weight, 1);
     if (!status)
         status = fill_masks(t, o, grid, a);
     return publish(t, "sample", status, a);

@@ -9,16 +9,20 @@
 typedef struct prepare_params {
     mf_real3 spacing;
     mf_int3 min_size;
+    double weight;
     MF_NORMALIZE_FIELDS;
 } prepare_params;
 
-static const mf_param params[] = {MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100,
-                                           "mm", "Target spacing along x, y, z."),
-                                  MF_INT3(prepare_params, min_size, "[135, 135, 135]", 1, 4096,
-                                          "voxels",
-                                          "Minimum size along x, y, z: smaller scans are padded. "
-                                          "It is at least the patch size of the training."),
-                                  MF_NORMALIZE_PARAMS(prepare_params), MF_END};
+static const mf_param params[] = {
+    MF_REAL3(prepare_params, spacing, "[1.5, 1.5, 1.5]", 0.05, 100, "mm",
+             "Target spacing along x, y, z."),
+    MF_INT3(prepare_params, min_size, "[135, 135, 135]", 1, 4096, "voxels",
+            "Minimum size along x, y, z: smaller scans are padded. "
+            "It is at least the patch size of the training."),
+    MF_REAL(prepare_params, weight, "1", 0, 1e6, "",
+            "How often augment.views draws this sample with sampling: "
+            "weighted, in proportion to the others. 0: never."),
+    MF_NORMALIZE_PARAMS(prepare_params), MF_END};
 static const mf_port inputs[] = {MF_PORT("volume", "volume", "The scan."),
                                  MF_PORT("masks", "masks", "Its masks, on the same grid."), MF_END};
 static const mf_port outputs[] = {
@@ -62,6 +66,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_sample_report report;
     const mf_artifact *volume, *masks;
     mf_artifact *sample;
+    const prepare_params *o = p;
 
     (void)session;
     settings_of(p, &settings);
@@ -81,6 +86,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (report.replaced)
         mf_log(t, "%lld voxels were NaN or infinite: taken as %s", (long long)report.replaced,
                report.modality == MF_MODALITY_CT ? "air" : "0");
+    if (o->weight != 1) {
+        mf_status status = mf_artifact_set_reals(sample, "weight", &o->weight, 1);
+        if (status) {
+            mf_artifact_unref(sample);
+            return status;
+        }
+    }
     return mf_out(t, "sample", sample);
 }
 

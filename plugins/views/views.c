@@ -1,7 +1,9 @@
 /* views.c - the stage augment.views: an endless stream of training pairs. */
+#include "draw.h"
 #include "pair.h"
 #include "views.code.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@ typedef struct views_params {
     int64_t margin, masks;
     double overlap_ratio, ones_mask_prob;
     bool visible_only, shuffle;
+    const char *sampling;
     mf_view_settings weak, strong;
 } views_params;
 
@@ -68,7 +71,11 @@ static const mf_param params[] = {
     MF_BOOL(views_params, visible_only, "false",
             "Draw masks whose bounding boxes intersect both crops, if there are any. The official "
             "code draws from all masks."),
-    MF_BOOL(views_params, shuffle, "true", "Shuffle the samples in each epoch."),
+    MF_CHOICE(views_params, sampling, "each", "each|weighted",
+              "each: every sample once in each epoch. weighted: samples are drawn with replacement, "
+              "with probabilities in proportion to the `weight` that mass.prepare or mass.import "
+              "gave them (1 where it gave none), as the official code samples mixed data sets."),
+    MF_BOOL(views_params, shuffle, "true", "sampling: each. Shuffle the samples in each epoch."),
     VIEW_PARAMS(weak, "0.5", "[0, 0, 0]", "[0.9, 1.1]", "0.1", "[0.8, 1.2]", "[0.8, 1.2]",
                 "[0.8, 1.2]", "0.02"),
     VIEW_PARAMS(strong, "0.8", "[0.1, 0.1, 0.1]", "[0.8, 1.3]", "0.15", "[0.8, 1.3]",
@@ -123,36 +130,53 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-/* Which sample item i shows: each once a round, in an order that only seed and round decide. */
-static mf_status pick(const views_params *o, int64_t n, int64_t i, int64_t *sample)
+/* What a sample counts for in weighted sampling: nothing where it has no mask. */
+static mf_status weigh(mf_task *t, int64_t k, double *weight)
 {
-    int64_t at = i % n;
-    *sample = at;
-    if (!o->shuffle || n == 1)
-        return MF_OK;
-    mf_random random;
-    mf_random_seed(&random, (uint64_t)o->seed, "round", (uint64_t)(i / n));
-    int64_t *order = calloc((size_t)n, sizeof *order);
-    if (!order)
-        return mf_no_memory((size_t)n * sizeof *order, "shuffling %lld samples", (long long)n);
-    for (int64_t j = 0; j < n; j++) { /* Fisher and Yates, inside out */
-        int64_t k = mf_random_below(&random, j + 1);
-        order[j] = order[k];
-        order[k] = j;
-    }
-    *sample = order[at];
-    free(order);
+    const mf_artifact *sample;
+    size_t count = 0;
+    MF_TRY(mf_in_item(t, "samples", (size_t)k, &sample));
+    const double *said = mf_artifact_reals(sample, "weight", &count);
+    if (said && (count != 1 || !isfinite(*said) || *said < 0))
+        return mf_fail(MF_CORRUPT, "sample %lld (%s): its weight is no number of 0 or more",
+                       (long long)k, mf_in_name(t, "samples", (size_t)k));
+    *weight = !mf_masks_count(sample) ? 0 : said ? *said : 1;
     return MF_OK;
 }
 
-/* A sample with masks, item i's or the next in the list that has any. */
+static mf_status pick_weighted(mf_task *t, const views_params *o, int64_t n, int64_t i,
+                               int64_t *sample)
+{
+    double *weight = calloc((size_t)n, sizeof *weight);
+    mf_status status = weight ? MF_OK : mf_no_memory((size_t)n * sizeof *weight, "weights");
+    for (int64_t k = 0; k < n && !status; k++)
+        status = weigh(t, k, &weight[k]);
+    if (!status)
+        *sample = mf_draw_weighted((uint64_t)o->seed, weight, n, i);
+    free(weight);
+    MF_TRY(status);
+    if (*sample >= 0)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "none of the %lld samples has a mask and a weight above 0",
+                           (long long)n),
+                   "weight: of mass.prepare or mass.import");
+}
+
+/* A sample with masks: the one that is drawn, or without weights the next in the list that has any.
+ */
 static mf_status find_sample(mf_task *t, const views_params *o, int64_t i,
                              const mf_artifact **sample, int64_t *index)
 {
     int64_t n = (int64_t)mf_in_count(t, "samples");
     if (n == 0)
         return mf_fail(MF_INVALID, "there are no samples");
-    MF_TRY(pick(o, n, i, index));
+    if (!strcmp(o->sampling, "weighted")) {
+        MF_TRY(pick_weighted(t, o, n, i, index));
+        return mf_in_item(t, "samples", (size_t)*index, sample);
+    }
+    *index = i % n;
+    if (o->shuffle && n > 1)
+        MF_TRY(mf_draw_each((uint64_t)o->seed, n, i, index));
     for (int64_t tried = 0; tried < n; tried++, *index = (*index + 1) % n) {
         MF_TRY(mf_in_item(t, "samples", (size_t)*index, sample));
         if (mf_masks_count(*sample) > 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "affine.h"
+#include "draw.h"
 #include "intensity.h"
 #include "pair.h"
 #include "views_golden.h"
@@ -468,6 +469,42 @@ START_TEST(bad_samples_are_refused)
 }
 END_TEST
 
+/* Exact draws, so that none moves unseen; frequencies as the weights are, those of weight 0 never.
+ */
+START_TEST(weighted_draws)
+{
+    static const double weight[] = {6, 0, 1.5, 0.5}, nothing[] = {0, 0};
+    static const int64_t first[] = {2, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0};
+    int64_t count[4] = {0};
+    for (int64_t i = 0; i < 8000; i++)
+        count[mf_draw_weighted(42, weight, 4, i)]++;
+    ck_assert_int_eq(count[1], 0);
+    for (int k = 0; k < 4; k++) { /* 5 standard deviations of a binomial */
+        double p = weight[k] / 8;
+        ck_assert_double_le(fabs((double)count[k] - 8000 * p), 5 * sqrt(8000 * p * (1 - p)));
+    }
+    for (int64_t i = 0; i < 12; i++)
+        ck_assert_int_eq(mf_draw_weighted(7, weight, 4, i), first[i]);
+    ck_assert_int_eq(mf_draw_weighted(42, nothing, 2, 0), -1);
+    ck_assert_int_eq(mf_draw_weighted(42, weight, 1, 7), 0);
+}
+END_TEST
+
+/* Each sample once a round. */
+START_TEST(draws_of_each)
+{
+    for (int64_t round = 0; round < 3; round++) {
+        int met = 0;
+        for (int64_t i = 0; i < 7; i++) {
+            int64_t sample = -1;
+            ok(mf_draw_each(42, 7, 7 * round + i, &sample));
+            met |= 1 << sample;
+        }
+        ck_assert_int_eq(met, 127);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("views");
@@ -484,6 +521,8 @@ int main(void)
     tcase_add_test(tests, seen_masks_only);
     tcase_add_test(tests, pairs_repeat);
     tcase_add_test(tests, bad_samples_are_refused);
+    tcase_add_test(tests, weighted_draws);
+    tcase_add_test(tests, draws_of_each);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
