@@ -31,6 +31,7 @@ static const mf_type mass_masks = {.name = "mass_masks",
                                    .suffixes = ".h5",
                                    .write = write_masks};
 static const mf_type *const types[] = {&mass_masks, NULL};
-static const mf_case_source *const sources[] = {&mass_cases, &mass_labels_cases, NULL};
+static const mf_case_source *const sources[] = {&autopet_cases, &mass_cases, &mass_labels_cases,
+                                                NULL};
 
 MF_PLUGIN_WITH_SOURCES("corpus", types, sources, &mf_stage_mass_import, &mf_stage_mass_export)

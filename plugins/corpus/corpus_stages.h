@@ -5,6 +5,6 @@
 #include <massflow/cases.h>
 
 extern const mf_stage mf_stage_mass_import, mf_stage_mass_export;
-extern const mf_case_source mass_cases, mass_labels_cases;
+extern const mf_case_source autopet_cases, mass_cases, mass_labels_cases;
 
 #endif

@@ -8,6 +8,8 @@ typedef struct labels_params {
     const char *path, *orientation, *align;
     mf_ints select_labels;
     int64_t time;
+    const char *file_orientation, *labelled;
+    mf_reals file_spacing;
 } labels_params;
 
 static const mf_param params[] = {
@@ -22,6 +24,13 @@ static const mf_param params[] = {
     MF_INT(labels_params, time, "-1", -1, 1e6, "",
            "Volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file must "
            "have one volume."),
+    MF_TEXT(labels_params, file_orientation, "",
+            "For a file whose header is wrong: where its axes point, such as LAS, whatever it "
+            "says. The position of its first voxel stays."),
+    MF_REALS(labels_params, file_spacing, "[]", 0, 1000, "mm",
+             "For a file whose header is wrong: the spacing along its axes."),
+    MF_PATH(labels_params, labelled, "",
+            "A 4D label map of the scan: `time` counts only its time points that have a label."),
     MF_END};
 
 static const mf_port inputs[] = {
@@ -38,7 +47,7 @@ static mf_status check(const void *p)
         return mf_hint(
             mf_fail(MF_INVALID, "orientation: '%s' does not name three axes", o->orientation),
             "such as RAS, LPS or PSR; or keep");
-    return MF_OK;
+    return load_fix_check(o->file_orientation, &o->file_spacing);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -46,6 +55,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const labels_params *o = p;
     labels_options options = {.read = {o->time, NULL, volume_stop, t},
                               .orient = o->orientation,
+                              .fix = {o->file_orientation, o->file_spacing, o->labelled},
                               .by_index = !strcmp(o->align, "index"),
                               .only = o->select_labels.v,
                               .only_count = o->select_labels.count};

@@ -8,6 +8,73 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ---- files that say it wrongly --------------------------------------------------------------- */
+
+mf_status load_fix_check(const char *orientation, const mf_reals *spacing)
+{
+    if (*orientation && !orient_valid(orientation))
+        return mf_hint(
+            mf_fail(MF_INVALID, "file_orientation: '%s' does not name three axes", orientation),
+            "such as LAS or RPI");
+    if (spacing->count && spacing->count != 3)
+        return mf_fail(MF_INVALID, "file_spacing: %zu numbers, not three", spacing->count);
+    for (size_t i = 0; i < spacing->count; i++)
+        if (!(spacing->v[i] > 0))
+            return mf_fail(MF_INVALID, "file_spacing: %g is not above 0", spacing->v[i]);
+    return MF_OK;
+}
+
+/* Column j of the direction is where axis j of the file grows to. The origin stays. */
+static void set_orientation(mf_grid *grid, const char *codes)
+{
+    static const char letters[] = "RLAPSI";
+    for (int j = 0; j < 3; j++) {
+        int at = (int)(strchr(letters, codes[j]) - letters);
+        for (int i = 0; i < 3; i++)
+            grid->direction[3 * i + j] = i != at / 2 ? 0 : at % 2 ? -1 : 1;
+    }
+}
+
+/* The time point of `path` that is the `nth` (from 0) with a label. */
+static mf_status find_labelled(const char *path, const scan_options *read, int64_t nth,
+                               int64_t *time)
+{
+    int64_t times = 1, found = 0;
+    scan_options o = *read;
+    o.times = &times;
+    for (o.time = 0; o.time < times; o.time++) {
+        index_box box;
+        scan s;
+        MF_TRY(scan_read(path, &o, &s));
+        bool labelled = crop_box_of(s.voxels, &box);
+        scan_free(&s);
+        if (!labelled)
+            continue;
+        if (found++ == nth) {
+            *time = o.time;
+            return MF_OK;
+        }
+    }
+    return mf_fail(MF_INVALID,
+                   "%s: has %lld time points with a label; time: %lld is not one of them", path,
+                   (long long)found, (long long)nth);
+}
+
+static mf_status read_fixed(const char *path, const scan_options *read, const load_fix *fix,
+                            scan *s)
+{
+    scan_options o = *read;
+    memset(s, 0, sizeof *s);
+    if (fix->labelled)
+        MF_TRY(find_labelled(fix->labelled, read, read->time < 0 ? 0 : read->time, &o.time));
+    MF_TRY(scan_read(path, &o, s));
+    if (fix->orientation && *fix->orientation)
+        set_orientation(&s->grid, fix->orientation);
+    for (size_t i = 0; i < fix->spacing.count; i++)
+        s->grid.spacing[i] = fix->spacing.v[i];
+    return MF_OK;
+}
+
 /* voxels and a grid on their way through turning and cropping. */
 static mf_status turn(mf_array **voxels, mf_grid *grid, const char *codes)
 {
@@ -181,7 +248,7 @@ static mf_status crop_box(const char *path, const load_options *o, const mf_arra
     } else {
         scan l;
         mf_grid target = {{0}};
-        MF_TRY(scan_read(o->labels, &o->read, &l));
+        MF_TRY(read_fixed(o->labels, &o->read, &o->fix, &l));
         mf_status status = check_same(o->labels, &l.grid, &s->grid, false);
         if (!status)
             status = check_labels(o->labels, &l);
@@ -194,7 +261,7 @@ static mf_status crop_box(const char *path, const load_options *o, const mf_arra
         if (!found)
             return mf_fail(MF_INVALID, "%s: holds no label to crop by", o->labels);
     }
-    crop_widen(grid, o->margin, box);
+    crop_widen(grid, (const double[]){o->margin, o->margin, o->margin}, box);
     return MF_OK;
 }
 
@@ -227,7 +294,7 @@ static mf_status make_volume(const char *path, const load_options *o, scan *s, m
 mf_status load_volume(const char *path, const load_options *o, scan *s, mf_artifact **volume)
 {
     *volume = NULL;
-    MF_TRY(scan_read(path, &o->read, s));
+    MF_TRY(read_fixed(path, &o->read, &o->fix, s));
     mf_status status = make_volume(path, o, s, volume);
     scan_free(s);
     return status;
@@ -317,7 +384,7 @@ mf_status load_labels(const char *path, const labels_options *o, const mf_artifa
                       mf_artifact **labels)
 {
     *labels = NULL;
-    MF_TRY(scan_read(path, &o->read, s));
+    MF_TRY(read_fixed(path, &o->read, &o->fix, s));
     mf_status status = make_labels(path, o, like, s, labels);
     scan_free(s);
     return status;

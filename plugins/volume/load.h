@@ -4,9 +4,20 @@
 
 #include "grid/orient.h"
 #include "scan/scan.h"
+#include <massflow/stage.h>
+
+/* What a file's header says wrongly, and which of its time points are meant. */
+typedef struct load_fix {
+    const char *orientation; /* axis codes of the file's axes; "" or NULL: as the header says */
+    mf_reals spacing;        /* mm along the file's axes; count 0: as the header says */
+    const char *labelled;    /* a 4D label map: time counts its time points with a label; NULL */
+} load_fix;
+/* The rules of the two parameters. */
+MF_MUST_USE mf_status load_fix_check(const char *orientation, const mf_reals *spacing);
 
 typedef struct load_options {
     scan_options read;
+    load_fix fix;
     const char *orient;   /* axis codes, or "keep" */
     const char *crop;     /* "none", "threshold" or "labels" */
     double threshold;     /* voxels above it make the body */
@@ -22,6 +33,7 @@ MF_MUST_USE mf_status load_volume(const char *path, const load_options *o, scan 
 
 typedef struct labels_options {
     scan_options read;
+    load_fix fix;
     const char *orient;  /* without `like` */
     bool by_index;       /* with `like`: trust the order of voxels, not the header */
     const int64_t *only; /* values that are kept; the others become 0; count 0: all */

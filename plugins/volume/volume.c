@@ -39,4 +39,5 @@ static const mf_type *const types[] = {&volume_type, &labels_type,        &masks
 
 static const mf_case_source *const sources[] = {&dicom_cases, NULL};
 
-MF_PLUGIN_WITH_SOURCES("volume", types, sources, &volume_load, &labels_load)
+MF_PLUGIN_WITH_SOURCES("volume", types, sources, &volume_load, &labels_load, &volume_crop,
+                       &labels_merge)

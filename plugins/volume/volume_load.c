@@ -11,7 +11,8 @@ typedef struct load_params {
     double threshold, margin;
     const char *labels, *modality, *series;
     int64_t time;
-    const char *nonfinite;
+    const char *nonfinite, *file_orientation, *labelled;
+    mf_reals file_spacing;
 } load_params;
 
 static const mf_param params[] = {
@@ -37,6 +38,13 @@ static const mf_param params[] = {
            "the scan must have one volume."),
     MF_CHOICE(load_params, nonfinite, "refuse", "refuse|zero",
               "Voxels that are NaN or infinite: refuse the scan, or replace them by 0."),
+    MF_TEXT(load_params, file_orientation, "",
+            "For a file whose header is wrong: where its axes point, such as LAS, whatever it "
+            "says. The position of its first voxel stays."),
+    MF_REALS(load_params, file_spacing, "[]", 0, 1000, "mm",
+             "For a file whose header is wrong: the spacing along its axes."),
+    MF_PATH(load_params, labelled, "",
+            "A 4D label map of the scan: `time` counts only its time points that have a label."),
     MF_END};
 
 static const mf_port inputs[] = {MF_END};
@@ -56,7 +64,7 @@ static mf_status check(const void *p)
             "such as RAS, LPS or PSR; or keep");
     if (!strcmp(o->crop, "labels") && !o->labels)
         return mf_fail(MF_INVALID, "crop: labels needs the parameter labels");
-    return MF_OK;
+    return load_fix_check(o->file_orientation, &o->file_spacing);
 }
 
 static mf_status add_size(void *self, const char *part)
@@ -91,6 +99,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     const load_params *o = p;
     load_options options = {.read = {o->time, o->series, volume_stop, t},
+                            .fix = {o->file_orientation, o->file_spacing, o->labelled},
                             .orient = o->orientation,
                             .crop = o->crop,
                             .threshold = o->threshold,

@@ -74,8 +74,9 @@ class Schema(Massflow):
     def test_sources_of_plugins_are_known(self):
         sources = self.schema["definitions"]["source"]["oneOf"]
         self.assertEqual([source["required"] for source in sources],
-                         [["glob"], ["csv"], ["list"], ["count"], ["dicom"], ["nnunet"]])
-        self.assertEqual(sources[4]["properties"]["dicom"]["description"],
+                         [["glob"], ["csv"], ["list"], ["count"], ["autopet"], ["dicom"], ["mass"],
+                          ["mass_labels"], ["nnunet"]])
+        self.assertEqual(sources[5]["properties"]["dicom"]["description"],
                          "The folder; it is searched with all folders in it.")
 
     def test_slips(self):

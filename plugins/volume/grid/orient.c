@@ -172,10 +172,10 @@ mf_status crop_voxels(const mf_array *voxels, const index_box *b, mf_array **cro
     return MF_OK;
 }
 
-void crop_widen(const mf_grid *grid, double mm, index_box *box)
+void crop_widen(const mf_grid *grid, const double mm[3], index_box *box)
 {
     for (int i = 0; i < 3; i++) {
-        int64_t by = (int64_t)ceil(mm / grid->spacing[i] - 1e-9);
+        int64_t by = (int64_t)ceil(mm[i] / grid->spacing[i] - 1e-9);
         box->lo[i] = box->lo[i] > by ? box->lo[i] - by : 0;
         box->hi[i] = box->hi[i] + by < grid->size[i] ? box->hi[i] + by : grid->size[i];
     }

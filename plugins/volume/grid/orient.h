@@ -27,8 +27,8 @@ typedef struct index_box {
 } index_box;
 void crop_grid(const mf_grid *grid, const index_box *box, mf_grid *cropped);
 MF_MUST_USE mf_status crop_voxels(const mf_array *voxels, const index_box *box, mf_array **cropped);
-/* Widens a box by `mm` on every side, within the grid. */
-void crop_widen(const mf_grid *grid, double mm, index_box *box);
+/* Widens a box by `mm` on every side (x, y, z), within the grid. */
+void crop_widen(const mf_grid *grid, const double mm[3], index_box *box);
 /* The box of all voxels that are not 0; false where there is none. */
 bool crop_box_of(const mf_array *voxels, index_box *box);
 /* Puts voxels that lie on `from` on `to`. Where the two share a lattice (turned, flipped, cropped)

@@ -36,6 +36,8 @@ mf_status scan_check_size(const char *path, const int64_t size[3])
 
 mf_status scan_check_time(const char *path, int64_t count, const char *what, const scan_options *o)
 {
+    if (o->times)
+        *o->times = count;
     if (count > 1 && o->time < 0)
         return mf_hint(
             mf_fail(MF_UNSUPPORTED, "%s: has %lld %s, not one", path, (long long)count, what),

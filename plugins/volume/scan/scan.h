@@ -12,6 +12,7 @@ typedef struct scan_options {
     mf_status (*stop)(void *of); /* its error, asked from time to time, ends a long reading; NULL:
                                     never */
     void *stop_of;
+    int64_t *times; /* gets how many volumes the file has; NULL: not asked */
 } scan_options;
 
 typedef struct scan {

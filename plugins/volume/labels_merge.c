@@ -1,0 +1,222 @@
+/* labels_merge.c - stage labels.merge: one label map from a folder with a mask for each class. */
+#include "labels_merge.code.h"
+#include "load.h"
+#include "volume_stages.h"
+
+#include <massflow/file.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_CLASSES = 65535, MOST_NAME = 255 };
+
+typedef struct merge_params {
+    const char *folder, *classes;
+} merge_params;
+
+static const mf_param params[] = {
+    MF_PATH(merge_params, folder, NULL,
+            "Folder with a mask for each class: NAME.nii.gz or NAME.nii, above 0 inside."),
+    MF_PATH(merge_params, classes, NULL,
+            "Text file with a class name on each line: the first has the label 1."),
+    MF_END};
+static const mf_port inputs[] = {
+    MF_PORT("like", "volume", "Scan that the masks belong to, from volume.load or volume.crop."),
+    MF_END};
+static const mf_port outputs[] = {
+    MF_PORT("labels", "labels",
+            "Label map. Where masks overlap, the last in order of file name "
+            "counts."),
+    MF_END};
+
+/* Names of classes; number i has the label i + 1. */
+typedef struct classes {
+    char **name;
+    int64_t count;
+} classes;
+
+static void classes_clear(classes *c)
+{
+    for (int64_t i = 0; i < c->count; i++)
+        free(c->name[i]);
+    free(c->name);
+}
+
+static mf_status add_class(const char *path, classes *c, const char *name)
+{
+    char **more = realloc(c->name, (size_t)(c->count + 1) * sizeof *more);
+    if (more)
+        c->name = more;
+    if (!more || !(more[c->count] = strdup(name)))
+        return mf_no_memory(0, "names of classes");
+    c->count++;
+    for (int64_t i = 0; i + 1 < c->count; i++)
+        if (!strcmp(c->name[i], name))
+            return mf_fail(MF_INVALID, "%s: line %lld: the class %s stands there twice", path,
+                           (long long)c->count, name);
+    return MF_OK;
+}
+
+static mf_status read_classes(const char *path, classes *c)
+{
+    FILE *file;
+    int64_t size;
+    char line[MOST_NAME + 3];
+    mf_status status = MF_OK;
+    MF_TRY(mf_file_open(path, &file, &size));
+    while (!status && fgets(line, sizeof line, file)) {
+        size_t length = strcspn(line, "\r\n");
+        if (!line[length] && !feof(file))
+            status = mf_fail(MF_INVALID, "%s: line %lld has more than %d bytes", path,
+                             (long long)c->count + 1, MOST_NAME);
+        line[length] = '\0';
+        if (!status && (!length || strchr(line, '/')))
+            status = mf_fail(MF_INVALID, "%s: line %lld is no name of a class", path,
+                             (long long)c->count + 1);
+        if (!status && c->count == MOST_CLASSES)
+            status = mf_fail(MF_UNSUPPORTED, "%s: more than %d classes", path, MOST_CLASSES);
+        if (!status)
+            status = add_class(path, c, line);
+    }
+    fclose(file);
+    if (!status && !c->count)
+        status = mf_fail(MF_INVALID, "%s: names no class", path);
+    return status;
+}
+
+/* The label of a file; 0 where it is none of a class. */
+static int64_t label_of(const classes *c, const char *file)
+{
+    for (int64_t i = 0; i < c->count; i++) {
+        size_t n = strlen(c->name[i]);
+        if (!strncmp(file, c->name[i], n) &&
+            (!strcmp(file + n, ".nii.gz") || !strcmp(file + n, ".nii")))
+            return i + 1;
+    }
+    return 0;
+}
+
+/* ---- merging --------------------------------------------------------------------------------- */
+
+typedef struct merge {
+    mf_task *task;
+    const merge_params *params;
+    const mf_artifact *like;
+    classes classes;
+    uint16_t *to;
+    int64_t voxels, merged, other;
+} merge;
+
+static mf_status add_mask(merge *m, const char *path, int64_t label)
+{
+    const labels_options options = {.read = {-1, NULL, volume_stop, m->task}};
+    mf_artifact *mask;
+    mf_array *voxels, *wide = NULL;
+    scan notes;
+    MF_TRY(load_labels(path, &options, m->like, &notes, &mask));
+    mf_status status = mf_artifact_array(mask, "voxels", &voxels);
+    if (!status) {
+        status = mf_array_convert(voxels, MF_I32, &wide);
+        mf_array_unref(voxels);
+    }
+    mf_artifact_unref(mask);
+    MF_TRY(status);
+    const int32_t *from = wide->data;
+    for (int64_t i = 0; i < m->voxels; i++)
+        if (from[i] > 0)
+            m->to[i] = (uint16_t)label;
+    mf_array_unref(wide);
+    m->merged++;
+    return MF_OK;
+}
+
+static mf_status add_file(merge *m, const char *file)
+{
+    char *path;
+    int64_t label = label_of(&m->classes, file);
+    if (!label) {
+        m->other += *file != '.';
+        return MF_OK;
+    }
+    if (asprintf(&path, "%s/%s", m->params->folder, file) < 0)
+        return mf_no_memory(0, "a path");
+    mf_status status = add_mask(m, path, label);
+    free(path);
+    return status;
+}
+
+static mf_status add_folder(merge *m)
+{
+    struct dirent **entries;
+    mf_status status = MF_OK;
+    int count = scandir(m->params->folder, &entries, NULL, NULL);
+    if (count < 0)
+        return mf_fail(MF_IO, "cannot read the folder %s: %s", m->params->folder, strerror(errno));
+    /* Bytes, whatever the language of the machine. */
+    for (int i = 1; i < count; i++)
+        for (int k = i; k > 0 && strcmp(entries[k - 1]->d_name, entries[k]->d_name) > 0; k--) {
+            struct dirent *e = entries[k];
+            entries[k] = entries[k - 1];
+            entries[k - 1] = e;
+        }
+    for (int i = 0; i < count; i++) {
+        if (!status)
+            status = add_file(m, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    if (!status && !m->merged)
+        status = mf_hint(mf_fail(MF_NOT_FOUND, "%s: has no mask of a class that %s names",
+                                 m->params->folder, m->params->classes),
+                         "a mask is called as its class, with the suffix .nii.gz or .nii");
+    return status;
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    merge m = {.task = t, .params = p};
+    mf_grid grid;
+    mf_array *voxels;
+    mf_artifact *labels;
+    int64_t shape[3];
+    (void)session;
+    MF_TRY(mf_in(t, "like", &m.like));
+    MF_TRY(mf_artifact_grid(m.like, &grid));
+    mf_zyx(grid.size, shape);
+    MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
+    m.to = voxels->data;
+    m.voxels = mf_array_count(voxels);
+    mf_status status = read_classes(m.params->classes, &m.classes);
+    if (!status)
+        status = add_folder(&m);
+    classes_clear(&m.classes);
+    if (!status)
+        status = mf_artifact_new("labels", &labels);
+    if (!status) {
+        status = mf_artifact_set_grid(labels, &grid);
+        if (!status)
+            status = mf_artifact_inherit(labels, m.like);
+        if (!status)
+            status = mf_artifact_add(labels, "voxels", voxels);
+        if (status)
+            mf_artifact_unref(labels);
+    }
+    mf_array_unref(voxels);
+    MF_TRY(status);
+    mf_log(t, "%lld classes merged; %lld other files passed over", (long long)m.merged,
+           (long long)m.other);
+    return mf_out(t, "labels", labels);
+}
+
+MF_STAGE(labels_merge, "labels.merge", 1,
+         "Merges a folder of masks, one for each class, to a label map.",
+         .help =
+             "As TotalSegmentator's data sets are laid out. Masks are taken in order of their "
+             "file names (byte by byte); where two overlap the later one counts. Files that are "
+             "no class of `classes` are passed over and counted in the log. Each mask must lie "
+             "on the scan, as in labels.load.",
+         .params = params, .params_size = sizeof(merge_params), .in = inputs, .out = outputs,
+         .run = run);
