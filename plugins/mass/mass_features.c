@@ -46,7 +46,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     mf_device *device;
     mf_zyx(((const features_params *)p)->roi_size.v, of.crop);
     MF_TRY(mf_in(t, "model", &model));
-    MF_TRY(mf_model_iris(model, &iris));
+    MF_TRY(mf_model_encoder(model, &iris));
     MF_TRY(mf_task_counting(t, &device));
     mf_status status = mf_memory_check(device, mf_memory_features, &of, &words, &n->device_bytes);
     mf_device_unref(device);

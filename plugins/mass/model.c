@@ -37,14 +37,26 @@ mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris)
     return mf_iris_from_shapes(mf_model_shape, a, iris);
 }
 
+mf_status mf_model_encoder(const mf_artifact *a, mf_iris *iris)
+{
+    const char *architecture = mf_artifact_text(a, "architecture");
+    return architecture && !strcmp(architecture, "iris-encoder")
+               ? mf_iris_encoder_from_shapes(mf_model_shape, a, iris)
+               : mf_model_iris(a, iris);
+}
+
 mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
 {
     static const int64_t crop[3] = {16, 16, 16};
     mf_iris_training t;
     mf_program *p;
-    MF_TRY(mf_iris_check(iris));
+    if (iris->positions)
+        MF_TRY(mf_iris_check(iris));
     MF_TRY(mf_program_new(&p));
-    mf_iris_declare_training(p, iris, crop, 1, &t);
+    if (iris->positions)
+        mf_iris_declare_training(p, iris, crop, 1, &t);
+    else
+        mf_iris_declare_features(p, iris, crop);
     mf_status status = mf_weights_declare(w, p);
     mf_program_free(p);
     return status;

@@ -33,7 +33,10 @@ MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);
 /* The configuration of a model artifact, from the shapes of its arrays. */
 MF_MUST_USE mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris);
-/* All weights of an Iris, declared and zeroed. */
+/* The same of a model that may be an encoder alone, as a classifier's checkpoint has it: positions
+ * is 0 then. */
+MF_MUST_USE mf_status mf_model_encoder(const mf_artifact *a, mf_iris *iris);
+/* All weights of an Iris, declared and zeroed; those of its encoder where positions is 0. */
 MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
 /* Values for all weights of `w`: each must be there, in its shape; other tensors are passed over.
  */

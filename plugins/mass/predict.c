@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An encoder alone takes crops as large as the largest model. */
+enum { ENCODER_MOST = 512 };
+
 /* A compiled program and the number of masks that it was made for. */
 typedef struct compiled {
     mf_executable *executable;
@@ -19,12 +22,22 @@ struct mf_predictor {
     compiled reference, query, features;
 };
 
+/* Where all that there is belongs to the encoder, it is an encoder alone. */
+static mf_status of_shapes(const mf_tensors *t, mf_iris *iris)
+{
+    bool alone = t->count > 0;
+    for (size_t i = 0; i < t->count; i++)
+        alone = alone && !strncmp(t->item[i].name, "encoder.", 8);
+    return alone ? mf_iris_encoder_from_shapes(mf_tensors_shape, t, iris)
+                 : mf_iris_from_shapes(mf_tensors_shape, t, iris);
+}
+
 mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t crop[3],
                            mf_predictor **predictor)
 {
     mf_iris iris;
     *predictor = NULL;
-    MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
+    MF_TRY(of_shapes(t, &iris));
     MF_TRY(mf_predictor_new_empty(device, &iris, crop, predictor));
     mf_status status = mf_model_load((*predictor)->weights, t);
     if (status) {
@@ -38,7 +51,7 @@ mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris, const i
                                  mf_predictor **predictor)
 {
     *predictor = NULL;
-    MF_TRY(mf_iris_check_crop(crop, iris->positions));
+    MF_TRY(mf_iris_check_crop(crop, iris->positions ? iris->positions : ENCODER_MOST));
     mf_predictor *p = calloc(1, sizeof *p);
     if (!p)
         return mf_no_memory(sizeof *p, "a model");
@@ -130,6 +143,9 @@ static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
     mf_program *program;
     if (c->executable && c->k == k)
         return MF_OK;
+    if (!p->iris.positions && what != declare_features)
+        return mf_hint(mf_fail(MF_INVALID, "the model is an encoder alone"),
+                       "only features can be computed with it");
     mf_executable_free(c->executable);
     *c = (compiled){.k = k};
     MF_TRY(mf_program_new(&program));

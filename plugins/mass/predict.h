@@ -8,7 +8,8 @@
 
 /* One model on one device for crops of one size; programs are made when first asked for. */
 typedef struct mf_predictor mf_predictor;
-/* t: the model's weights; the configuration comes from their shapes. */
+/* t: the model's weights; the configuration comes from their shapes. Of an encoder alone only
+ * features can be computed. */
 MF_MUST_USE mf_status mf_predictor_new(mf_device *device, const mf_tensors *t,
                                        const int64_t crop[3], mf_predictor **predictor);
 /* The same without values for the weights. */

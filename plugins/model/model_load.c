@@ -110,7 +110,7 @@ mf_status mf_read_model(const char *path, mf_artifact **model)
     return status;
 }
 
-MF_STAGE(mf_stage_model_load, "model.load", 4, "Loads a model's weights from a file.",
+MF_STAGE(mf_stage_model_load, "model.load", 3, "Loads a model's weights from a file.",
          .help =
              "Reads files of massflow get -o model.safetensors, checkpoints of the official MASS "
              "code (.pth) with their averages (of pretraining, fine-tuning and classification), "

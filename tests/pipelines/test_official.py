@@ -115,6 +115,42 @@ stages:
         shown = self.massflow("show", "g.yaml", "head")
         self.assertIn("fc.weight", shown)
 
+    @PEER
+    def test_classifier(self):
+        """The encoder of a classifier's checkpoint: its features are those of the whole model; segmentation is refused."""
+        write_nifti(self.path("a.nii"), (16, 16, 16), [(i * i) % 300 for i in range(4096)])
+        write_nifti(self.path("b.nii"), (16, 16, 16), [i // 2048 for i in range(4096)])
+        self.write("g.yaml", MODEL)
+        self.massflow("run", "g.yaml", "model")
+        self.massflow("get", "g.yaml", "model", "-o", "m.pth")
+        self.peer("""
+import torch
+weights = torch.load("m.pth", weights_only=True)["model"]
+torch.save({"encoder_state_dict": {k[8:]: v for k, v in weights.items() if k.startswith("encoder.")},
+            "head_state_dict": {"fc.weight": torch.ones(2, 32), "fc.bias": torch.zeros(2)}}, "best.pth")
+lacking = {k: v for k, v in weights.items() if not k.startswith("out.")}
+torch.save({"model": lacking}, "lacking.pth")
+""")
+        self.write("g.yaml", """massflow: 1
+stages:
+  scan: {use: volume.load, with: {path: a.nii, modality: mr}}
+  truth: {use: labels.load, in: {like: scan}, with: {path: b.nii}}
+  whole: {use: model.load, with: {path: m.pth}}
+  encoder: {use: model.load, with: {path: best.pth}}
+  of_whole: {use: mass.features, in: {model: whole, volume: scan}, with: {roi_size: [16, 16, 16], spacing: [1, 1, 1]}}
+  of_encoder: {use: mass.features, in: {model: encoder, volume: scan}, with: {roi_size: [16, 16, 16], spacing: [1, 1, 1]}}
+  lacking: {use: model.load, with: {path: lacking.pth}}
+  labels: {use: mass.segment, in: {model: encoder, query: scan, references: [scan], labels: [truth]}, with: {patch_size: [16, 16, 16]}}
+""")
+        self.massflow("run", "g.yaml", "of_whole", "of_encoder")
+        for name in "whole", "encoder":
+            self.massflow("get", "g.yaml", "of_" + name, "-o", name + ".npy")
+        self.assertEqual(self.read_bytes("whole.npy"), self.read_bytes("encoder.npy"))
+        text = self.massflow("run", "g.yaml", "lacking", code=1)
+        self.assertIn("it has no tensor out.", text)
+        text = self.massflow("run", "g.yaml", "labels", code=1)
+        self.assertIn("not an Iris model: task_embedding.0.pos_embed.embedding is not there", text)
+
     # Task embeddings.
 
     def test_embedding(self):
