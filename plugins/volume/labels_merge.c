@@ -4,6 +4,7 @@
 #include "volume_stages.h"
 
 #include <massflow/file.h>
+#include <massflow/memory.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,7 +48,7 @@ static void classes_clear(classes *c)
 
 static mf_status add_class(const char *path, classes *c, const char *name)
 {
-    char **more = realloc(c->name, (size_t)(c->count + 1) * sizeof *more);
+    char **more = mf_list_more(c->name, (size_t)c->count, sizeof *more);
     if (more)
         c->name = more;
     if (!more || !(more[c->count] = strdup(name)))
