@@ -1,9 +1,9 @@
 /* test_exec_read.c - what exec.run reads back: sizes that a file states are held against the file
  * before memory is taken. */
+#include "../../plugins/common/npy.h"
 #include "../expect.h"
 #include "../run_suite.h"
 #include "back.h"
-#include "../../plugins/common/npy.h"
 #include "table.h"
 
 #include <check.h>
