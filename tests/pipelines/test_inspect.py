@@ -79,7 +79,7 @@ class Inspect(Massflow):
                          "massflow: error: --set takes NAME=VALUE, not 'steps'\n")
 
     def test_spellings_of_a_choice(self):
-        self.assertIn("\n               choice: auto, ct, mr (or mri), pet (or pt); in upper or lower case; "
+        self.assertIn("\n                    choice: auto, ct, mr (or mri), pet (or pt); in upper or lower case; "
                       "default auto\n", self.massflow("describe", "volume.load").stdout)
 
     def test_help_on_a_command_that_is_not_listed(self):

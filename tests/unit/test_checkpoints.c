@@ -213,7 +213,7 @@ static void zip_of(uint64_t largest, size_t count)
     zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &code);
     ck_assert_msg(zip != NULL, "error %d of libzip", code);
     ck_assert_int_eq(zip_get_num_entries(zip, 0), (zip_int64_t)count);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i<count; i += count> 1000 ? 997 : 1) {
         zip_int64_t size = i % 3 ? (zip_int64_t)(i % 100) : 100;
         snprintf(name, sizeof name, "archive/data/%zu", i);
         zip_file_t *entry = zip_fopen(zip, name, 0);
@@ -243,7 +243,7 @@ START_TEST(zips)
     unlink(path);
     zip_of(0, 0);
     unlink(path);
-    zip_of(0, 70000); /* more entries than 16 bits count */
+    zip_of(0, 66000); /* more entries than 16 bits count */
     unlink(path);
 }
 END_TEST
@@ -252,7 +252,7 @@ int main(void)
 {
     Suite *suite = suite_create("checkpoints");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 60);
+    tcase_set_timeout(t, 300); /* on a busy machine too */
     tcase_add_test(t, official_checkpoints);
     tcase_add_test(t, parts_that_are_not_there);
     tcase_add_test(t, read_back);

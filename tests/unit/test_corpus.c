@@ -336,7 +336,7 @@ int main(void)
 {
     Suite *suite = suite_create("corpus");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 120);
+    tcase_set_timeout(t, 300); /* on a busy machine too */
     tcase_add_test(t, of_h5py);
     tcase_add_test(t, of_another_layout);
     tcase_add_test(t, of_other_files);
