@@ -181,6 +181,29 @@ print([list(p.shape) for p in c["priors"]], float(c["priors"][1][1, 0, 0]), c["n
 """)
             self.assertEqual(said, "[[2, 11, 32], [2, 11, 32], [2, 11, 32]] 1352.0 2 ['3', '7'] False\n")
 
+    def test_segmentation(self):
+        """What mass.embed has found, written as the official code writes it and loaded again, segments to the same labels."""
+        write_nifti(self.path("a.nii"), (16, 16, 16), [(i * i) % 300 for i in range(4096)])
+        write_nifti(self.path("b.nii"), (16, 16, 16), [3 * (i // 2048) for i in range(4096)])
+        stages = """massflow: 1
+stages:
+  scan: {use: volume.load, with: {path: a.nii, modality: mr}}
+  truth: {use: labels.load, in: {like: scan}, with: {path: b.nii}}
+  model: {use: mass.init, with: {channels: [1, 1, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 16}}
+  it: {use: %s, with: {%s, patch_size: [16, 16, 16], spacing: [1, 1, 1], modality: mr}}
+  found: {use: mass.segment, in: {model: model, embedding: it, query: scan}, with: {patch_size: [16, 16, 16], spacing: [1, 1, 1], modality: mr}}
+"""
+        self.write("g.yaml", stages % ("mass.embed, in: {model: model, references: [scan], labels: [truth]}", "normalize: crop"))
+        self.massflow("run", "g.yaml")
+        self.massflow("get", "g.yaml", "it", "-o", "learned_priors.pth")
+        self.write("h.yaml", stages % ("embedding.load, in: {model: model}", "path: learned_priors.pth, normalize: crop, labels: [3]"))
+        self.massflow("run", "h.yaml")
+        for graph in "g", "h":
+            self.massflow("get", f"{graph}.yaml", "found", "-o", f"{graph}.npy")
+            self.massflow("get", f"{graph}.yaml", "it", "--array", "tokens0", "-o", f"{graph}-tokens.npy")
+        self.assertEqual(self.read_bytes("g-tokens.npy"), self.read_bytes("h-tokens.npy"))
+        self.assertEqual(self.read_bytes("g.npy"), self.read_bytes("h.npy"))
+
     @staticmethod
     def priors(classes, channels):
         """A safetensors file of three levels: level L begins with 1000 L and counts."""
