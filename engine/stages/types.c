@@ -12,6 +12,7 @@ static const mf_type types[] = {
     {"masks",    "3D masks, sparse",                             MASKS, GRID, NULL, NULL},
     {"sample",   "an image on the training grid with its masks", "image:f32[z,y,x] " MASKS, GRID, NULL, NULL},
     {"pair",     "a reference and a query view with their masks", "reference:f32[z,y,x] query:f32[z,y,x] reference_masks:u8[k,z,y,x] query_masks:u8[k,z,y,x]", "", NULL, NULL},
+    {"crop",     "a crop of a scan with its label map",          "image:f32[z,y,x] labels:u16[z,y,x]", "", NULL, NULL},
     {"model",    "weights under PyTorch's names",                "", "architecture:text", NULL, NULL},
     {"embedding", "task embeddings of labels under a model (MASS), deepest level first",
      "tokens0:f32[k,11,c] tokens1:f32[k,11,d] tokens2:f32[k,11,e] labels:i32[k] examples:i32[k]",

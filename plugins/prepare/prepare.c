@@ -24,12 +24,17 @@ static const mf_param params[] = {
             "weighted, in proportion to the others. 0: never."),
     MF_NORMALIZE_PARAMS(prepare_params), MF_END};
 static const mf_port inputs[] = {MF_PORT("volume", "volume", "The scan."),
-                                 MF_PORT("masks", "masks", "Its masks, on the same grid."), MF_END};
+                                 MF_PORT("masks", "masks?", "Its masks, on the same grid."),
+                                 MF_PORT("labels", "labels?",
+                                         "Its label map, on the same grid, for stages that train "
+                                         "on label values (mass.finetune)."),
+                                 MF_END};
 static const mf_port outputs[] = {
     MF_PORT("sample", "sample", "Normalized image and masks on the training grid."), MF_END};
 
 static void settings_of(const prepare_params *o, mf_sample_settings *settings)
 {
+    *settings = (mf_sample_settings){0};
     memcpy(settings->spacing, o->spacing.v, sizeof settings->spacing);
     memcpy(settings->least, o->min_size.v, sizeof settings->least);
     settings->modality = mf_normalize_modality(o->modality);
@@ -72,6 +77,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     settings_of(p, &settings);
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_in(t, "masks", &masks));
+    MF_TRY(mf_in(t, "labels", &settings.labels));
+    if (!masks && !settings.labels)
+        return mf_hint(mf_fail(MF_INVALID, "neither masks nor labels are connected"),
+                       "connect the input `masks`, `labels` or both");
     MF_TRY(mf_cancel_point(t));
     MF_TRY(mf_sample_make(volume, masks, &settings, &report, &sample));
     if (report.guessed)
@@ -101,8 +110,9 @@ MF_STAGE(
     "Resamples and normalizes a scan and its masks for training.",
     .help = "The image is resampled linearly to `spacing`, clipped by modality, normalized to mean "
             "0 and standard deviation 1, and padded symmetrically with 0. Masks are resampled by "
-            "nearest neighbour on the same grid. Masks that vanish are dropped; the log counts "
-            "them. The world coordinates are preserved.",
+            "nearest neighbour on the same grid, and so is a label map, with its values. Masks "
+            "that vanish are dropped; the log counts them. The world coordinates are "
+            "preserved.",
     .params = params, .params_size = sizeof(prepare_params), .in = inputs, .out = outputs,
     .check = check, .needs = needs, .run = run);
 MF_PLUGIN("prepare", &mf_stage_mass_prepare, &mf_stage_mass_labels)

@@ -32,15 +32,20 @@ static mf_status pick_modality(const mf_artifact *volume, const mf_sample_settin
     return mf_modality_guess(voxels, count, &report->modality);
 }
 
-/* inner [z,y,x] into the box of padded [z,y,x] that starts at `before` (x y z). */
-static void place(const mf_grid *inner, const float *src, const mf_grid *padded,
-                  const int64_t before[3], float *dst)
+/* inner [z,y,x], of elements of `bytes`, into the box of padded [z,y,x] that starts at `before` (x
+ * y z). */
+static void place(const mf_grid *inner, const void *src, size_t bytes, const mf_grid *padded,
+                  const int64_t before[3], void *dst)
 {
+    size_t row = (size_t)inner->size[0] * bytes;
+    const char *from = src;
     for (int64_t z = 0; z < inner->size[2]; z++)
-        for (int64_t y = 0; y < inner->size[1]; y++, src += inner->size[0])
-            memcpy(dst + ((z + before[2]) * padded->size[1] + y + before[1]) * padded->size[0] +
-                       before[0],
-                   src, (size_t)inner->size[0] * sizeof *src);
+        for (int64_t y = 0; y < inner->size[1]; y++, from += row)
+            memcpy((char *)dst + (size_t)(((z + before[2]) * padded->size[1] + y + before[1]) *
+                                              padded->size[0] +
+                                          before[0]) *
+                                     bytes,
+                   from, row);
 }
 
 /* The normalized image on the padded grid. */
@@ -78,9 +83,69 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
     mf_zyx(padded->size, larger);
     status = mf_array_new(MF_F32, 3, larger, image);
     if (!status)
-        place(inner, voxels->data, padded, before, (*image)->data);
+        place(inner, voxels->data, sizeof(float), padded, before, (*image)->data);
     mf_array_unref(voxels);
     return status;
+}
+
+/* Label values as they are: u16 [z,y,x] on the padded grid. */
+static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *from,
+                             const mf_grid *inner, const mf_grid *padded, const int64_t before[3],
+                             mf_array **labels)
+{
+    mf_array *raw, *own;
+    mf_grid other;
+    int64_t larger[3], size[3];
+    MF_TRY(mf_artifact_grid(settings->labels, &other));
+    if (!mf_grid_equal(from, &other, 1e-3))
+        return mf_fail(MF_INVALID, "the labels do not lie on the volume's grid");
+    mf_zyx(padded->size, larger);
+    mf_zyx(inner->size, size);
+    MF_TRY(mf_artifact_array(settings->labels, "voxels", &raw));
+    mf_status status = mf_array_convert(raw, MF_U16, &own);
+    mf_array_unref(raw);
+    MF_TRY(status);
+    status = mf_array_new(MF_U16, 3, size, &raw);
+    if (!status) {
+        status = mf_resample_nearest(from, own->data, inner, raw->data, sizeof(uint16_t));
+        if (!status)
+            status = mf_array_new(MF_U16, 3, larger, labels);
+        if (!status)
+            place(inner, raw->data, sizeof(uint16_t), padded, before, (*labels)->data);
+        mf_array_unref(raw);
+    }
+    mf_array_unref(own);
+    return status;
+}
+
+static mf_status add_labels(const mf_sample_settings *settings, const mf_grid *from,
+                            const mf_grid *inner, const mf_grid *padded, const int64_t before[3],
+                            mf_artifact *sample)
+{
+    const mf_normalize *clip = &settings->normalize;
+    mf_array *labels;
+    MF_TRY(make_labels(settings, from, inner, padded, before, &labels));
+    mf_status status = mf_artifact_add(sample, "labels", labels);
+    mf_array_unref(labels);
+    MF_TRY(status);
+    MF_TRY(mf_artifact_set_reals(sample, "window", clip->window, 2));
+    return mf_artifact_set_reals(sample, "percentiles", clip->percentiles, 2);
+}
+
+static mf_status add_masks(const mf_artifact *masks, const mf_grid *from, const mf_grid *inner,
+                           const mf_grid *padded, const int64_t before[3], mf_sample_report *report,
+                           mf_artifact *sample)
+{
+    mf_masks_builder *builder;
+    MF_TRY(mf_masks_begin(padded, &builder));
+    mf_status status = MF_OK;
+    if (masks)
+        status = mf_resample_masks(masks, from, inner, before, builder, &report->dropped);
+    if (status) {
+        mf_masks_abandon(builder);
+        return status;
+    }
+    return mf_masks_finish(builder, sample);
 }
 
 static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks,
@@ -90,25 +155,22 @@ static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks
     mf_grid from, other, inner, padded;
     int64_t before[3];
     mf_array *image;
-    mf_masks_builder *builder;
 
     MF_TRY(mf_artifact_grid(volume, &from));
-    MF_TRY(mf_artifact_grid(masks, &other));
-    if (!mf_grid_equal(&from, &other, 1e-3))
-        return mf_fail(MF_INVALID, "the masks do not lie on the volume's grid");
+    if (masks) {
+        MF_TRY(mf_artifact_grid(masks, &other));
+        if (!mf_grid_equal(&from, &other, 1e-3))
+            return mf_fail(MF_INVALID, "the masks do not lie on the volume's grid");
+    }
     MF_TRY(mf_sample_grids(&from, settings, &inner, &padded, before));
     MF_TRY(make_image(volume, &from, &inner, &padded, before, settings, report, &image));
     mf_status status = mf_artifact_add(sample, "image", image);
     mf_array_unref(image);
     MF_TRY(status);
 
-    MF_TRY(mf_masks_begin(&padded, &builder));
-    status = mf_resample_masks(masks, &from, &inner, before, builder, &report->dropped);
-    if (status) {
-        mf_masks_abandon(builder);
-        return status;
-    }
-    MF_TRY(mf_masks_finish(builder, sample));
+    MF_TRY(add_masks(masks, &from, &inner, &padded, before, report, sample));
+    if (settings->labels)
+        MF_TRY(add_labels(settings, &from, &inner, &padded, before, sample));
     report->masks = mf_masks_count(sample);
     MF_TRY(mf_artifact_inherit(sample, volume));
     if (report->guessed) /* a guess is good enough to normalize by, not to be handed on */

@@ -10,6 +10,7 @@ typedef struct mf_sample_settings {
     int64_t least[3];     /* voxels along x, y, z, padded to where there are fewer */
     const char *modality; /* "CT", "MR", "PET", or NULL for the volume's own */
     mf_normalize normalize;
+    const mf_artifact *labels; /* a label map on the volume's grid that the sample keeps, or NULL */
 } mf_sample_settings;
 
 typedef struct mf_sample_report {
@@ -25,9 +26,10 @@ typedef struct mf_sample_report {
 MF_MUST_USE mf_status mf_sample_grids(const mf_grid *from, const mf_sample_settings *settings,
                                       mf_grid *inner, mf_grid *padded, int64_t before[3]);
 
-/* volume: type volume or lazy; masks: type masks on the same grid. The new artifact (type sample)
- * has image f32 [z,y,x], whose padding is 0 (after the z-score: the mean of the scan, as in the
- * official export), and the masks that have voxels left. */
+/* volume: type volume or lazy; masks: type masks on the same grid, or NULL. The new artifact (type
+ * sample) has image f32 [z,y,x], whose padding is 0 (after the z-score: the mean of the scan, as in
+ * the official export), and the masks that have voxels left. With labels it has labels u16 [z,y,x],
+ * 0 in the padding, and attributes window and percentiles: how the image was clipped. */
 MF_MUST_USE mf_status mf_sample_make(const mf_artifact *volume, const mf_artifact *masks,
                                      const mf_sample_settings *settings, mf_sample_report *report,
                                      mf_artifact **sample);

@@ -184,27 +184,44 @@ static int64_t nearest(double v)
     return (int64_t)(v + shift - shift);
 }
 
+/* One row of the target from src u16 [size]: nearest voxels, 0 outside. */
+static void nearest_row(const mf_index_map *map, const uint16_t *src, const int64_t size[3],
+                        const int64_t at[3], int64_t count, uint16_t *row)
+{
+    const double low[3] = {-0.5, -0.5, -0.5};
+    const double high[3] = {(double)size[2], (double)size[1], (double)size[0]};
+    line l;
+    int64_t from, to;
+    line_at(map, at[2], at[1], at[0], &l);
+    clip(&l, low, high, count, &from, &to);
+    memset(row, 0, (size_t)count * sizeof *row);
+    for (int64_t i = from; i < to; i++) {
+        int64_t ix = nearest(l.start[0] + l.step[0] * (double)i);
+        int64_t iy = nearest(l.start[1] + l.step[1] * (double)i);
+        int64_t iz = nearest(l.start[2] + l.step[2] * (double)i);
+        if (ix < size[2] && iy < size[1] && iz < size[0])
+            row[i] = src[(iz * size[1] + iy) * size[2] + ix];
+    }
+}
+
+void mf_affine_labels(const mf_index_map *map, const uint16_t *src, const int64_t size[3],
+                      const int64_t lo[3], const int64_t count[3], uint16_t *dst)
+{
+    for (int64_t z = 0; z < count[0]; z++)
+        for (int64_t y = 0; y < count[1]; y++, dst += count[2])
+            nearest_row(map, src, size, (const int64_t[3]){lo[0] + z, lo[1] + y, lo[2]}, count[2],
+                        dst);
+}
+
 void mf_affine_masks(const mf_index_map *map, const uint16_t *src, const int64_t size[3],
                      const int64_t lo[3], const int64_t count[3], int masks, uint16_t *row,
                      uint8_t *dst)
 {
     const int64_t voxels = count[0] * count[1] * count[2];
-    const double low[3] = {-0.5, -0.5, -0.5};
-    const double high[3] = {(double)size[2], (double)size[1], (double)size[0]};
     for (int64_t z = 0; z < count[0]; z++)
         for (int64_t y = 0; y < count[1]; y++, dst += count[2]) {
-            line l;
-            int64_t from, to;
-            line_at(map, lo[2], lo[1] + y, lo[0] + z, &l);
-            clip(&l, low, high, count[2], &from, &to);
-            memset(row, 0, (size_t)count[2] * sizeof *row);
-            for (int64_t i = from; i < to; i++) {
-                int64_t ix = nearest(l.start[0] + l.step[0] * (double)i);
-                int64_t iy = nearest(l.start[1] + l.step[1] * (double)i);
-                int64_t iz = nearest(l.start[2] + l.step[2] * (double)i);
-                if (ix < size[2] && iy < size[1] && iz < size[0])
-                    row[i] = src[(iz * size[1] + iy) * size[2] + ix];
-            }
+            nearest_row(map, src, size, (const int64_t[3]){lo[0] + z, lo[1] + y, lo[2]}, count[2],
+                        row);
             for (int k = 0; k < masks; k++) {
                 uint8_t *out = dst + k * voxels;
                 for (int64_t i = 0; i < count[2]; i++)

@@ -36,5 +36,8 @@ void mf_affine_image(const mf_index_map *map, const float *src, const int64_t si
 void mf_affine_masks(const mf_index_map *map, const uint16_t *src, const int64_t size[3],
                      const int64_t lo[3], const int64_t count[3], int masks, uint16_t *row,
                      uint8_t *dst);
+/* The same for a label map: dst u16 [count] from src u16 [size]. */
+void mf_affine_labels(const mf_index_map *map, const uint16_t *src, const int64_t size[3],
+                      const int64_t lo[3], const int64_t count[3], uint16_t *dst);
 
 #endif

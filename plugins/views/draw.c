@@ -5,8 +5,11 @@
 
 #include <stdlib.h>
 
-mf_status mf_draw_each(uint64_t seed, int64_t n, int64_t i, int64_t *sample)
+mf_status mf_draw_each(bool shuffle, uint64_t seed, int64_t n, int64_t i, int64_t *sample)
 {
+    *sample = i % n;
+    if (!shuffle || n == 1)
+        return MF_OK;
     mf_random random;
     mf_random_seed(&random, seed, "round", (uint64_t)(i / n));
     int64_t *order = calloc((size_t)n, sizeof *order);

@@ -5,8 +5,10 @@
 #include <massflow/error.h>
 #include <massflow/random.h>
 
-/* Each of n samples once a round, in an order that seed and round decide: the i-th. */
-MF_MUST_USE mf_status mf_draw_each(uint64_t seed, int64_t n, int64_t i, int64_t *sample);
+/* Each of n samples once a round: the i-th. `shuffle`: in an order that only seed and round decide.
+ */
+MF_MUST_USE mf_status mf_draw_each(bool shuffle, uint64_t seed, int64_t n, int64_t i,
+                                   int64_t *sample);
 /* With replacement: sample k with probability weight[k] / (sum of all), for item i. Weights are
  * finite, none is negative; -1 where all are 0. (PyTorch: WeightedRandomSampler.) */
 int64_t mf_draw_weighted(uint64_t seed, const double *weight, int64_t n, int64_t i);

@@ -1,7 +1,6 @@
 /* pair.c - see pair.h. The draws follow the official MASS data set step by step. */
 #include "pair.h"
 #include "affine.h"
-#include "intensity.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,26 +130,6 @@ static int64_t voxels_of(const int64_t size[3])
     return size[0] * size[1] * size[2];
 }
 
-static double draw_in(mf_random *random, const mf_reals *range)
-{
-    return mf_random_uniform(random, range->v[0], range->v[1]);
-}
-
-static void draw_affine(mf_random *random, const mf_view_settings *own, mf_affine *affine)
-{
-    for (int i = 0; i < 3; i++)
-        affine->scale[i] =
-            mf_random_uniform(random, 1 - own->scale.v[i], 1 / (1 - own->scale.v[i]));
-    for (int i = 0; i < 6; i++)
-        affine->shear[i] = mf_random_uniform(random, -own->shear.v[i / 2], own->shear.v[i / 2]);
-    for (int i = 0; i < 3; i++)
-        affine->shift[i] = mf_random_uniform(random, -own->translate.v[i], own->translate.v[i]);
-    for (int i = 0; i < 3; i++) { /* whole degrees, the upper end left out */
-        int64_t r = own->rotate.v[i];
-        affine->degrees[i] = (int)(mf_random_below(random, r + most(r, 1)) - r);
-    }
-}
-
 /* Masks first .. first + n of the view's, as bits of u16 [crop_size]. */
 static mf_status pack_masks(const view *v, int64_t first, int n, uint16_t *bits)
 {
@@ -197,7 +176,7 @@ static mf_status cut_affine(view *v, float *crop, uint16_t *bits, uint16_t *row)
     mf_index_map map;
     int64_t lo[3], hi[3];
     const int64_t *size = v->settings->size;
-    draw_affine(v->random, v->own, &affine);
+    mf_view_draw_affine(v->own, v->random, &affine);
     mf_affine_map(&affine, v->crop_size, &map);
     for (int i = 0; i < 3; i++)
         hi[i] = v->crop_lo[i] + v->crop_size[i];
@@ -235,32 +214,6 @@ static mf_status cut_plain(view *v)
     return MF_OK;
 }
 
-static mf_status change_intensities(view *v)
-{
-    const mf_view_settings *own = v->own;
-    mf_random *random = v->random;
-    float *voxels = v->image->data;
-    int64_t count = voxels_of(v->settings->size);
-    if (mf_random_uniform(random, 0, 1) < own->brightness_prob)
-        mf_intensity_multiply(voxels, count, (float)draw_in(random, &own->brightness_range));
-    if (mf_random_uniform(random, 0, 1) < own->brightness_additive_prob)
-        mf_intensity_add(voxels, count,
-                         (float)(own->brightness_additive_std * mf_random_normal(random)));
-    if (mf_random_uniform(random, 0, 1) < own->gamma_prob)
-        mf_intensity_gamma(voxels, count, draw_in(random, &own->gamma_range));
-    if (mf_random_uniform(random, 0, 1) < own->contrast_prob)
-        mf_intensity_contrast(voxels, count, draw_in(random, &own->contrast_range));
-    if (mf_random_uniform(random, 0, 1) < own->blur_prob)
-        MF_TRY(mf_intensity_blur(voxels, v->settings->size, draw_in(random, &own->blur_range)));
-    if (mf_random_uniform(random, 0, 1) < own->gaussian_noise_prob) {
-        uint32_t key[2];
-        key[0] = mf_random_u32(random);
-        key[1] = mf_random_u32(random);
-        mf_intensity_noise(voxels, count, key, (float)own->gaussian_noise_std);
-    }
-    return MF_OK;
-}
-
 static mf_status make_view(view *v)
 {
     const int64_t *size = v->settings->size;
@@ -276,7 +229,7 @@ static mf_status make_view(view *v)
     } else {
         MF_TRY(cut_plain(v));
     }
-    return change_intensities(v);
+    return mf_view_change_intensities(v->own, v->settings->size, v->random, v->image->data);
 }
 
 static mf_status add_view(mf_artifact *pair, const char *image, const char *masks, view *v)

@@ -2,18 +2,7 @@
 #ifndef MF_VIEWS_PAIR_H
 #define MF_VIEWS_PAIR_H
 
-#include <massflow/stage.h>
-
-/* What may happen to one view. Ranges are lists of two: lowest and highest. */
-typedef struct mf_view_settings {
-    double affine_prob;
-    mf_real3 scale, translate, shear; /* x y z; shear, translate: in half extents of the crop */
-    mf_int3 rotate;                   /* degrees */
-    double brightness_prob, brightness_additive_prob, gamma_prob, contrast_prob, blur_prob,
-        gaussian_noise_prob;
-    mf_reals brightness_range, gamma_range, contrast_range, blur_range; /* blur: sigma in voxels */
-    double brightness_additive_std, gaussian_noise_std; /* in standard deviations of the scan */
-} mf_view_settings;
+#include "view.h"
 
 typedef struct mf_pair_settings {
     int64_t size[3];      /* z y x, of each view */

@@ -1,9 +1,11 @@
 /* views.c - the stage augment.views: an endless stream of training pairs. */
+#include "crop.h"
 #include "draw.h"
 #include "pair.h"
 #include "views.code.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,23 +92,21 @@ static const mf_port outputs[] = {
             "Pairs of a weakly augmented reference view and a strongly augmented query view."),
     MF_END};
 
-static mf_status check_range(const mf_reals *range, const char *view, const char *name)
-{
-    if (range->count != 2)
-        return mf_fail(MF_INVALID, "%s_%s takes two numbers, minimum and maximum; it has %zu", view,
-                       name, range->count);
-    if (range->v[0] > range->v[1])
-        return mf_fail(MF_INVALID, "%s_%s: minimum %g, above the maximum %g", view, name,
-                       range->v[0], range->v[1]);
-    return MF_OK;
-}
-
 static mf_status check_view(const mf_view_settings *view, const char *name)
 {
-    MF_TRY(check_range(&view->brightness_range, name, "brightness_range"));
-    MF_TRY(check_range(&view->gamma_range, name, "gamma_range"));
-    MF_TRY(check_range(&view->contrast_range, name, "contrast_range"));
-    return check_range(&view->blur_range, name, "blur_range");
+    const struct {
+        const char *name;
+        const mf_reals *range;
+    } ranges[] = {{"brightness_range", &view->brightness_range},
+                  {"gamma_range", &view->gamma_range},
+                  {"contrast_range", &view->contrast_range},
+                  {"blur_range", &view->blur_range}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        char full[64];
+        snprintf(full, sizeof full, "%s_%s", name, ranges[i].name);
+        MF_TRY(mf_view_check_range(ranges[i].range, full));
+    }
+    return MF_OK;
 }
 
 static mf_status check(const void *p)
@@ -174,9 +174,7 @@ static mf_status find_sample(mf_task *t, const views_params *o, int64_t i,
         MF_TRY(pick_weighted(t, o, n, i, index));
         return mf_in_item(t, "samples", (size_t)*index, sample);
     }
-    *index = i % n;
-    if (o->shuffle && n > 1)
-        MF_TRY(mf_draw_each((uint64_t)o->seed, n, i, index));
+    MF_TRY(mf_draw_each(o->shuffle, (uint64_t)o->seed, n, i, index));
     for (int64_t tried = 0; tried < n; tried++, *index = (*index + 1) % n) {
         MF_TRY(mf_in_item(t, "samples", (size_t)*index, sample));
         if (mf_masks_count(*sample) > 0)
@@ -220,4 +218,4 @@ static MF_STAGE(
         "has them.",
     .params = params, .params_size = sizeof(views_params), .in = inputs, .out = outputs,
     .random = true, .check = check, .needs = needs, .item = item);
-MF_PLUGIN("views", &stage)
+MF_PLUGIN("views", &stage, &mf_stage_augment_crops)

@@ -1,0 +1,60 @@
+/* view.c - see view.h. The draws follow the official MASS data sets step by step. */
+#include "view.h"
+#include "intensity.h"
+
+#include <stdlib.h>
+
+static double draw_in(mf_random *random, const mf_reals *range)
+{
+    return mf_random_uniform(random, range->v[0], range->v[1]);
+}
+
+void mf_view_draw_affine(const mf_view_settings *own, mf_random *random, mf_affine *affine)
+{
+    for (int i = 0; i < 3; i++)
+        affine->scale[i] =
+            mf_random_uniform(random, 1 - own->scale.v[i], 1 / (1 - own->scale.v[i]));
+    for (int i = 0; i < 6; i++)
+        affine->shear[i] = mf_random_uniform(random, -own->shear.v[i / 2], own->shear.v[i / 2]);
+    for (int i = 0; i < 3; i++)
+        affine->shift[i] = mf_random_uniform(random, -own->translate.v[i], own->translate.v[i]);
+    for (int i = 0; i < 3; i++) { /* whole degrees, the upper end left out */
+        int64_t r = own->rotate.v[i];
+        affine->degrees[i] = (int)(mf_random_below(random, r + (r > 1 ? r : 1)) - r);
+    }
+}
+
+mf_status mf_view_change_intensities(const mf_view_settings *own, const int64_t size[3],
+                                     mf_random *random, float *voxels)
+{
+    int64_t count = size[0] * size[1] * size[2];
+    if (mf_random_uniform(random, 0, 1) < own->brightness_prob)
+        mf_intensity_multiply(voxels, count, (float)draw_in(random, &own->brightness_range));
+    if (mf_random_uniform(random, 0, 1) < own->brightness_additive_prob)
+        mf_intensity_add(voxels, count,
+                         (float)(own->brightness_additive_std * mf_random_normal(random)));
+    if (mf_random_uniform(random, 0, 1) < own->gamma_prob)
+        mf_intensity_gamma(voxels, count, draw_in(random, &own->gamma_range));
+    if (mf_random_uniform(random, 0, 1) < own->contrast_prob)
+        mf_intensity_contrast(voxels, count, draw_in(random, &own->contrast_range));
+    if (mf_random_uniform(random, 0, 1) < own->blur_prob)
+        MF_TRY(mf_intensity_blur(voxels, size, draw_in(random, &own->blur_range)));
+    if (mf_random_uniform(random, 0, 1) < own->gaussian_noise_prob) {
+        uint32_t key[2];
+        key[0] = mf_random_u32(random);
+        key[1] = mf_random_u32(random);
+        mf_intensity_noise(voxels, count, key, (float)own->gaussian_noise_std);
+    }
+    return MF_OK;
+}
+
+mf_status mf_view_check_range(const mf_reals *range, const char *name)
+{
+    if (range->count != 2)
+        return mf_fail(MF_INVALID, "%s takes two numbers, minimum and maximum; it has %zu", name,
+                       range->count);
+    if (range->v[0] > range->v[1])
+        return mf_fail(MF_INVALID, "%s: minimum %g, above the maximum %g", name, range->v[0],
+                       range->v[1]);
+    return MF_OK;
+}
