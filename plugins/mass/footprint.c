@@ -2,6 +2,7 @@
 #include "footprint.h"
 #include "model.h"
 #include "predict.h"
+#include "tuning.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,58 @@ mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *
         status = one_step(w, of);
     *bytes = mf_device_most_used(counting);
     mf_weights_free(w);
+    mf_device_unref(counting);
+    return status;
+}
+
+static mf_status tune(mf_weights *w, const mf_memory_of *of)
+{
+    const mf_tuning tuning = {
+        of->iris, {of->crop[0], of->crop[1], of->crop[2]}, of->masks, of->probing};
+    const mf_tuning_step step = {
+        .max_norm = 1, .ema_decay = of->averages ? 0.5 : 0, .batch = of->batch, .step = 1};
+    mf_executable *e = NULL;
+    mf_iris_training values;
+    mf_program *p;
+    float norm;
+    MF_TRY(mf_tuning_declare(w, &tuning));
+    MF_TRY(mf_program_new(&p));
+    mf_tuning_program(p, &tuning, &values);
+    mf_status status = mf_program_compile(p, w, &e);
+    mf_program_free(p);
+    if (!status)
+        status = mf_weights_begin_batch(w, of->batch);
+    for (int64_t i = 0; i < of->batch && !status; i++) {
+        status = mf_executable_run(e);
+        if (!status)
+            status = mf_weights_end_item(w);
+    }
+    if (!status)
+        status = mf_tuning_update(w, &step, &norm);
+    mf_executable_free(e);
+    return status;
+}
+
+/* The predictor first makes the tokens, then stays for the validations. */
+mf_status mf_memory_tuning(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    mf_device *counting;
+    mf_predictor *predictor = NULL;
+    mf_weights *w = NULL;
+    *bytes = 0;
+    MF_TRY(mf_device_counting(device, &counting));
+    mf_status status = mf_predictor_new_empty(counting, of->iris, of->crop, &predictor);
+    if (!status)
+        status = mf_predictor_make_embed(predictor);
+    if (!status)
+        status = mf_predictor_make_segment(predictor, of->masks);
+    if (!status)
+        status = mf_weights_new(counting, &w);
+    if (!status)
+        status = tune(w, of);
+    *bytes = mf_device_most_used(counting);
+    mf_weights_free(w);
+    mf_predictor_free(predictor);
     mf_device_unref(counting);
     return status;
 }

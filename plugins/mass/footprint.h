@@ -13,6 +13,7 @@ typedef struct mf_memory_of {
     bool averages;          /* of training: the averages (EMA) of the weights are kept */
     bool recompute;         /* of training: mf_recompute */
     int64_t batch;          /* of training: pairs whose gradients are added before a step */
+    bool probing;           /* of fine-tuning: encoder and decoder are frozen */
 } mf_memory_of;
 
 /* Counts on a counting device, which is made like `device`, what is used of it at most. */
@@ -20,6 +21,8 @@ typedef mf_status (*mf_memory_count)(mf_device *device, const mf_memory_of *of, 
 /* A step of training: weights, gradients and their sums, moments, averages, and the program of one
  * pair. */
 MF_MUST_USE mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *bytes);
+/* A step of fine-tuning on `masks` classes, and beside it the model that validates. */
+MF_MUST_USE mf_status mf_memory_tuning(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* The task embedding of a mask. */
 MF_MUST_USE mf_status mf_memory_embed(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* `masks` of a query, from their task embeddings. */

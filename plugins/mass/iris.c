@@ -405,6 +405,19 @@ static void embed_reference(mf_program *p, const mf_iris *iris, const int64_t cr
     mf_iris_task_embedding(p, iris, features, masks, priors);
 }
 
+/* dice, bce, loss of the logits: means over masks. */
+static void declare_losses(mf_program *p, mf_value masks, mf_iris_training *t)
+{
+    int64_t k = mf_dim(p, masks, 0);
+    mf_keep(p, t->logits); /* of a few maps: not computed again */
+    t->dice = mf_mean(p, mf_reshape(p, mf_dice_loss(p, t->logits, masks), SHAPE(1, k)), 1);
+    t->bce = mf_mean(p, mf_reshape(p, mf_bce_loss(p, t->logits, masks), SHAPE(1, k)), 1);
+    t->loss = mf_add(p, t->dice, t->bce);
+    mf_output(p, "dice", t->dice);
+    mf_output(p, "bce", t->bce);
+    mf_output(p, "loss", t->loss);
+}
+
 void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
                               mf_iris_training *t)
 {
@@ -413,13 +426,22 @@ void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t 
     embed_reference(p, iris, crop, k, t->priors);
     t->decoded = mf_iris_decoder(p, iris, t->features, t->priors, t->posteriors);
     t->logits = mf_iris_classifier(p, iris, t->decoded, t->posteriors);
-    mf_keep(p, t->logits);
-    t->dice = mf_mean(p, mf_reshape(p, mf_dice_loss(p, t->logits, masks), SHAPE(1, k)), 1);
-    t->bce = mf_mean(p, mf_reshape(p, mf_bce_loss(p, t->logits, masks), SHAPE(1, k)), 1);
-    t->loss = mf_add(p, t->dice, t->bce);
-    mf_output(p, "dice", t->dice);
-    mf_output(p, "bce", t->bce);
-    mf_output(p, "loss", t->loss);
+    declare_losses(p, masks, t);
+}
+
+void mf_iris_declare_tuning(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                            mf_iris_training *t)
+{
+    mf_value masks = mf_input(p, "target_masks", MF_U8, SHAPE(k, crop[0] * crop[1] * crop[2]));
+    mf_iris_encoder(p, iris, image_input(p, "target", crop), t->features);
+    for (int i = 0; i < MF_IRIS_LEVELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "tokens.%d", i);
+        t->priors[i] = mf_weight(p, name, SHAPE(k, MF_IRIS_TOKENS, iris->channels[4 - i]));
+    }
+    t->decoded = mf_iris_decoder(p, iris, t->features, t->priors, t->posteriors);
+    t->logits = mf_iris_classifier(p, iris, t->decoded, t->posteriors);
+    declare_losses(p, masks, t);
 }
 
 void mf_iris_declare_reference(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k)

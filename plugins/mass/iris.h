@@ -62,6 +62,10 @@ typedef struct mf_iris_training {
  * (u8 [K,D,H,W]); outputs dice, bce, loss. */
 void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
                               mf_iris_training *t);
+/* The same with task embeddings that are weights themselves, tokens.0..2 [K,11,C], deepest first,
+ * in place of a reference. Inputs target, target_masks. */
+void mf_iris_declare_tuning(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
+                            mf_iris_training *t);
 /* Inputs reference (f32 [1,D,H,W,1]) and reference_masks (u8 [K,D,H,W]); outputs prior0..2. */
 void mf_iris_declare_reference(mf_program *p, const mf_iris *iris, const int64_t crop[3],
                                int64_t k);

@@ -192,6 +192,8 @@ static mf_status add_weights(mf_weights *w, const char *prefix, bool average, mf
         mf_array *array;
         char name[256];
         mf_weights_info(w, i, &info);
+        if (!strncmp(info.name, "tokens.", 7)) /* what fine-tuning learns beside the model */
+            continue;
         snprintf(name, sizeof name, "%s%s", prefix, info.name);
         MF_TRY(mf_array_new(MF_F32, info.rank, info.shape, &array));
         mf_status status =

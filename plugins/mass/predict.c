@@ -68,6 +68,11 @@ mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris, const i
     return MF_OK;
 }
 
+mf_status mf_predictor_load(mf_predictor *p, const mf_tensors *t)
+{
+    return mf_model_load(p->weights, t);
+}
+
 void mf_predictor_free(mf_predictor *p)
 {
     if (!p)

@@ -20,6 +20,8 @@ MF_MUST_USE mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *i
 MF_MUST_USE mf_status mf_predictor_make_embed(mf_predictor *predictor);
 MF_MUST_USE mf_status mf_predictor_make_segment(mf_predictor *predictor, int64_t k);
 MF_MUST_USE mf_status mf_predictor_make_features(mf_predictor *predictor);
+/* Other values for all its weights. */
+MF_MUST_USE mf_status mf_predictor_load(mf_predictor *predictor, const mf_tensors *t);
 void mf_predictor_free(mf_predictor *predictor);
 const mf_iris *mf_predictor_iris(const mf_predictor *predictor);
 mf_weights *mf_predictor_weights(mf_predictor *predictor);

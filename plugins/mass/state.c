@@ -20,7 +20,7 @@ static void name_of(char name[320], size_t part, const mf_weight_info *info)
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-static mf_status put_weight(mf_artifact *state, mf_weights *w, size_t i, size_t part)
+static mf_status put_part(mf_artifact *state, mf_weights *w, size_t i, size_t part)
 {
     char name[320];
     mf_weight_info info;
@@ -35,11 +35,17 @@ static mf_status put_weight(mf_artifact *state, mf_weights *w, size_t i, size_t 
     return status;
 }
 
-mf_status mf_state_put_weights(mf_artifact *state, mf_weights *w, bool averages)
+mf_status mf_state_put_weight(mf_artifact *state, mf_weights *w, size_t i, bool averages)
 {
     for (size_t part = 0; part < (averages ? PARTS : PARTS - 1u); part++)
-        for (size_t i = 0; i < mf_weights_count(w); i++)
-            MF_TRY(put_weight(state, w, i, part));
+        MF_TRY(put_part(state, w, i, part));
+    return MF_OK;
+}
+
+mf_status mf_state_put_weights(mf_artifact *state, mf_weights *w, bool averages)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++)
+        MF_TRY(mf_state_put_weight(state, w, i, averages));
     return MF_OK;
 }
 
@@ -55,7 +61,7 @@ static mf_status get(const mf_artifact *state, const char *name, mf_dtype dtype,
     return mf_fail(MF_CORRUPT, "the saved state has another '%s'", name);
 }
 
-static mf_status get_weight(const mf_artifact *state, mf_weights *w, size_t i, size_t part)
+static mf_status get_part(const mf_artifact *state, mf_weights *w, size_t i, size_t part)
 {
     char name[320];
     mf_weight_info info;
@@ -68,11 +74,17 @@ static mf_status get_weight(const mf_artifact *state, mf_weights *w, size_t i, s
     return status;
 }
 
-mf_status mf_state_get_weights(const mf_artifact *state, mf_weights *w, bool averages)
+mf_status mf_state_get_weight(const mf_artifact *state, mf_weights *w, size_t i, bool averages)
 {
     for (size_t part = 0; part < (averages ? PARTS : PARTS - 1u); part++)
-        for (size_t i = 0; i < mf_weights_count(w); i++)
-            MF_TRY(get_weight(state, w, i, part));
+        MF_TRY(get_part(state, w, i, part));
+    return MF_OK;
+}
+
+mf_status mf_state_get_weights(const mf_artifact *state, mf_weights *w, bool averages)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++)
+        MF_TRY(mf_state_get_weight(state, w, i, averages));
     return MF_OK;
 }
 

@@ -9,6 +9,12 @@
 MF_MUST_USE mf_status mf_state_put_weights(mf_artifact *state, mf_weights *w, bool averages);
 MF_MUST_USE mf_status mf_state_get_weights(const mf_artifact *state, mf_weights *w, bool averages);
 
+/* The same of weight i alone. */
+MF_MUST_USE mf_status mf_state_put_weight(mf_artifact *state, mf_weights *w, size_t i,
+                                          bool averages);
+MF_MUST_USE mf_status mf_state_get_weight(const mf_artifact *state, mf_weights *w, size_t i,
+                                          bool averages);
+
 /* Adds a vector of `count` elements; copies one that must have as many. */
 MF_MUST_USE mf_status mf_state_put(mf_artifact *state, const char *name, mf_dtype dtype,
                                    int64_t count, const void *values);

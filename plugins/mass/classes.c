@@ -1,0 +1,139 @@
+/* classes.c - see classes.h. */
+#include "classes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LABELS = 65536 };
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+void mf_labelled_clear(mf_labelled *s)
+{
+    mf_array_unref(s->image);
+    mf_array_unref(s->labels);
+    *s = (mf_labelled){0};
+}
+
+static mf_status read_labels(const mf_artifact *sample, mf_array **labels)
+{
+    mf_array_info info;
+    if (!mf_artifact_find(sample, "labels", &info) || info.dtype != MF_U16 || info.rank != 3)
+        return mf_hint(mf_fail(MF_INVALID, "the sample has no labels"),
+                       "connect the input `labels` of mass.prepare");
+    return mf_artifact_array(sample, "labels", labels);
+}
+
+mf_status mf_labelled_read(const mf_artifact *sample, mf_labelled *s)
+{
+    *s = (mf_labelled){0};
+    MF_TRY(read_labels(sample, &s->labels));
+    mf_status status = mf_artifact_array(sample, "image", &s->image);
+    if (!status && (s->image->dtype != MF_F32 || s->image->rank != 3 ||
+                    memcmp(s->image->shape, s->labels->shape, sizeof s->size) != 0))
+        status = mf_fail(MF_INVALID, "the sample's image and its labels differ in size");
+    if (status)
+        mf_labelled_clear(s);
+    else
+        memcpy(s->size, s->image->shape, sizeof s->size);
+    return status;
+}
+
+/* ---- classes --------------------------------------------------------------------------------- */
+
+int mf_classes_index(const mf_classes *c, int64_t label)
+{
+    for (int i = 0; i < (int)c->count; i++)
+        if (c->label[i] == label)
+            return i;
+    return -1;
+}
+
+void mf_classes_masks(const mf_classes *c, const uint16_t *labels, int64_t n, uint8_t *masks)
+{
+    for (int64_t k = 0; k < c->count; k++)
+        for (int64_t v = 0; v < n; v++)
+            masks[k * n + v] = labels[v] == c->label[k];
+}
+
+/* Counts into cases [LABELS] the samples that hold each label. */
+static mf_status count_labels(const mf_artifact *sample, int64_t *cases)
+{
+    mf_array *labels;
+    MF_TRY(read_labels(sample, &labels));
+    bool *there = calloc(LABELS, sizeof *there);
+    mf_status status = there ? MF_OK : mf_no_memory(LABELS * sizeof *there, "labels");
+    for (int64_t v = 0; v < mf_array_count(labels) && !status; v++)
+        there[((const uint16_t *)labels->data)[v]] = true;
+    for (int64_t label = 0; label < LABELS && !status; label++)
+        cases[label] += there[label];
+    free(there);
+    mf_array_unref(labels);
+    return status;
+}
+
+/* Voxels of the first sample and of this one must be as large. */
+static mf_status same_spacing(mf_task *t, const char *port, size_t i, const mf_artifact *sample,
+                              mf_grid *first)
+{
+    mf_grid grid;
+    MF_TRY(mf_artifact_grid(sample, &grid));
+    if (i == 0)
+        *first = grid;
+    for (int a = 0; a < 3; a++)
+        if (fabs(grid.spacing[a] - first->spacing[a]) > 1e-5 * first->spacing[a])
+            return mf_hint(
+                mf_fail(MF_INVALID, "its voxels have %g x %g x %g mm, those of %s %g x %g x %g mm",
+                        grid.spacing[0], grid.spacing[1], grid.spacing[2], mf_in_name(t, port, 0),
+                        first->spacing[0], first->spacing[1], first->spacing[2]),
+                "prepare all samples with one `spacing`");
+    return MF_OK;
+}
+
+static mf_status choose(mf_ints wanted, const int64_t *cases, const char *port, mf_classes *c)
+{
+    for (int64_t label = 1; label < LABELS; label++) {
+        bool asked = false;
+        for (size_t i = 0; i < wanted.count; i++)
+            asked |= wanted.v[i] == label;
+        if (wanted.count ? !asked : !cases[label])
+            continue;
+        if (c->count == MF_CLASSES_MOST)
+            return mf_hint(mf_fail(MF_INVALID, "more than %d labels", MF_CLASSES_MOST),
+                           "choose with the parameter `labels`");
+        c->label[c->count] = label;
+        c->cases[c->count++] = cases[label];
+    }
+    return c->count ? MF_OK
+                    : mf_fail(MF_INVALID, "the samples of `%s` have no label other than 0", port);
+}
+
+mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_classes *c)
+{
+    size_t n = mf_in_count(t, port);
+    mf_grid first = {0};
+    *c = (mf_classes){0};
+    if (n == 0)
+        return mf_hint(mf_fail(MF_INVALID, "there is no sample in `%s`", port),
+                       "its selection in the graph chooses no case");
+    int64_t *cases = calloc(LABELS, sizeof *cases);
+    if (!cases)
+        return mf_no_memory(LABELS * sizeof *cases, "labels");
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        const mf_artifact *sample;
+        status = mf_cancel_point(t);
+        if (!status)
+            status = mf_in_item(t, port, i, &sample);
+        if (!status)
+            status = same_spacing(t, port, i, sample, &first);
+        if (!status)
+            status = count_labels(sample, cases);
+        status = mf_within(status, "sample %zu of `%s` (%s)", i, port, mf_in_name(t, port, i));
+    }
+    if (!status)
+        status = choose(wanted, cases, port, c);
+    free(cases);
+    return status;
+}
