@@ -1,6 +1,7 @@
 /* golden.c - see golden.h. */
 #include "golden.h"
 #include "../expect.h"
+#include "iris.h"
 #include "read.h"
 
 #include <check.h>
@@ -44,6 +45,54 @@ void golden_draw_weight(const char *name, int rank, const int64_t *shape, float 
     }
 }
 
+void golden_draw_model(const mf_iris *iris, mf_tensors *t)
+{
+    static const int64_t crop[3] = {16, 16, 16};
+    mf_iris_training training;
+    mf_program *p;
+    mf_device *device;
+    mf_weights *w;
+    ok(mf_device_open("", &device));
+    ok(mf_weights_new(device, &w));
+    ok(mf_program_new(&p));
+    mf_iris_declare_training(p, iris, crop, 1, &training);
+    ok(mf_weights_declare(w, p));
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_array *a;
+        mf_weights_info(w, i, &info);
+        ok(mf_tensors_make(t, info.name, MF_F32, info.rank, info.shape, &a));
+        golden_draw_weight(info.name, info.rank, info.shape, a->data);
+    }
+    mf_program_free(p);
+    mf_weights_free(w);
+    mf_device_unref(device);
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+void golden_draw_mask(const int64_t crop[3], int64_t k, int64_t shift, uint8_t *mask)
+{
+    int64_t center[3], half[3], v[3];
+    for (int64_t a = 0; a < 3; a++) {
+        center[a] = crop[a] / 2 + floor_div(((k * (3 + a) + shift) % 7 - 3) * crop[a], 16);
+        half[a] = crop[a] / (3 + (k + a) % 3) > 2 ? crop[a] / (3 + (k + a) % 3) : 2;
+    }
+    for (v[0] = 0; v[0] < crop[0]; v[0]++)
+        for (v[1] = 0; v[1] < crop[1]; v[1]++)
+            for (v[2] = 0; v[2] < crop[2]; v[2]++) {
+                int64_t r = 0;
+                for (int a = 0; a < 3; a++) {
+                    int64_t d = floor_div((v[a] - center[a]) * 64, half[a]);
+                    r += d * d;
+                }
+                *mask++ = r < 4096;
+            }
+}
+
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
@@ -75,7 +124,7 @@ double golden_distance(const mf_tensors *golden, const char *stored, const char 
     const float *x = ours->data;
     int64_t stored_count = mf_array_count(exact), count = mf_array_count(ours);
     bool whole = stored_count == count;
-    ck_assert(whole || stored_count == most_stored(name));
+    ck_assert(whole || stored_count <= most_stored(name));
 
     mf_random random;
     double apart = 0, norm = 0, all = 0;

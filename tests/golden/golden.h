@@ -3,6 +3,7 @@
 #ifndef GOLDEN_H
 #define GOLDEN_H
 
+#include "iris.h"
 #include "tensors.h"
 
 enum { GOLDEN_WEIGHTS = 1, GOLDEN_INPUTS = 2, GOLDEN_SAMPLES = 3 }; /* seeds */
@@ -13,6 +14,10 @@ void golden_path(const char *name, char *path);
 void golden_read(const char *name, mf_tensors *golden);
 /* f32 of `name`: the same bits as golden.py's, since each step rounds at most once. */
 void golden_draw_weight(const char *name, int rank, const int64_t *shape, float *values);
+
+/* All weights of a model; and ellipsoid k of golden.py, u8 [crop]. */
+void golden_draw_model(const mf_iris *iris, mf_tensors *t);
+void golden_draw_mask(const int64_t crop[3], int64_t k, int64_t shift, uint8_t *mask);
 
 /* How far `ours` (by the name `name`) lies from the elements stored as `stored`, relative L2, and
  * how far PyTorch's float32 does at most, at least one rounding of each element. */

@@ -13,6 +13,8 @@ static const char usage[] =
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
     "       parity window WEIGHTS IN OUT [--overlap 0.5] [--like inference|evaluate]\n"
     "       parity embed  WEIGHTS IN OUT [--size 128] [--like finetune|evaluate]\n"
+    "       parity finetune WEIGHTS IN OUT [--mode full|probing] [--lr 0.0005]\n"
+    "                     [--weight-decay 0.001]\n"
     "       parity sam2   WEIGHTS IN OUT [--image N] [--heads N] [--windows A,B,C,D]\n"
     "                     [--global A,B,..] [--decoder-heads N] [--automatic]\n"
     "                     [--points-per-side 32] [--points-per-batch 64]\n"
@@ -38,6 +40,11 @@ static const char usage[] =
     "of\n"
     "        crops of size^3 around the mean of its voxels (as fine-tuning starts), or around the\n"
     "        middle one (--like evaluate)\n"
+    "finetune  in: images f32, labels u8 [N,D,H,W] (0 background, 1..K), tokens.0..2 f32 "
+    "[K,11,C],\n"
+    "        deepest first; out: logits [N,K,D,H,W], dice, bce, loss, grad.<name>,\n"
+    "        grad.tokens.0..2, norm (of the model alone), after.<name>, after.tokens.0..2 after\n"
+    "        clipping the model's gradient to 1 and one AdamW step; of what learns in that mode\n"
     "sam2    weights: under original names or those of transformers. h = image / 16.\n"
     "        in: image u8 [H,W,3]; prompts pN.points f32 [P,2] or [B,P,2] (x, y px of the\n"
     "        image), pN.labels (1 inside, 0 outside, 2 and 3 corners of a box), or\n"
@@ -167,6 +174,7 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"weight-decay", required_argument, NULL, 'w'},
         {"overlap", required_argument, NULL, 'o'},
         {"pooling", required_argument, NULL, 'p'},
+        {"mode", required_argument, NULL, 'm'},
         {"like", required_argument, NULL, 'k'},
         {"size", required_argument, NULL, 'n'},
         {"device", required_argument, NULL, 'd'},
@@ -204,6 +212,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             MF_TRY(number("overlap", optarg, &o->overlap));
         else if (c == 'p')
             o->pooling = optarg;
+        else if (c == 'm')
+            o->mode = optarg;
         else if (c == 'd')
             *device = optarg;
         else if (c == 'k')
@@ -222,6 +232,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         return mf_fail(MF_INVALID, "--overlap %g: at most 0.95", o->overlap);
     if (strcmp(o->pooling, "mean") && strcmp(o->pooling, "max"))
         return mf_fail(MF_INVALID, "--pooling %s: mean or max", o->pooling);
+    if (strcmp(o->mode, "full") && strcmp(o->mode, "probing"))
+        return mf_fail(MF_INVALID, "--mode %s: full or probing", o->mode);
     if (argc - optind != 4)
         return mf_fail(MF_INVALID, "give a command and three files");
     o->evaluate = !strcmp(like, "evaluate");
@@ -282,11 +294,10 @@ int main(int argc, char **argv)
         const char *name;
         command run;
         double rate, weight_decay;
-    } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
-                    {"head", mf_parity_head, 1e-4, 1e-4},
-                    {"window", mf_parity_window, 0, 0},
-                    {"embed", mf_parity_embed, 0, 0},
-                    {"sam2", mf_parity_sam2, 0, 0}};
+    } commands[] = {
+        {"iris", mf_parity_iris, 0.002, 1e-5}, {"head", mf_parity_head, 1e-4, 1e-4},
+        {"window", mf_parity_window, 0, 0},    {"finetune", mf_parity_finetune, 0.0005, 0.001},
+        {"embed", mf_parity_embed, 0, 0},      {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
@@ -299,7 +310,8 @@ int main(int argc, char **argv)
                        .overlap = 0.5,
                        .size = 128,
                        .pooling = "mean",
-                       .generate = mf_parity_generator};
+                       .generate = mf_parity_generator,
+                       .mode = "full"};
         const char *device = "";
         mf_status status = parse(argc, argv, &o, &device);
         if (status) {

@@ -17,6 +17,7 @@ typedef struct mf_parity {
     sam2_config said;    /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
     bool automatic;      /* masks of the whole picture, too */
     sam2_generate_options generate;
+    const char *mode; /* of fine-tuning: "full" or "probing" */
 } mf_parity;
 
 /* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
@@ -48,6 +49,17 @@ MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_embed(mf_device *device, const mf_parity *o,
                                       const mf_tensors *weights, const mf_tensors *in,
                                       mf_tensors *out);
+/* in: images f32, labels u8 [N,D,H,W] (0 background, 1..K), tokens.0..2 [K,11,C], deepest first.
+ * out: logits [N,K,D,H,W], dice, bce, loss (means), grad.NAME, norm (of the model's gradient),
+ * after.NAME (the model's gradient clipped to norm 1, the tokens' not, one AdamW step) of what
+ * learns. */
+MF_MUST_USE mf_status mf_parity_finetune(mf_device *device, const mf_parity *o,
+                                         const mf_tensors *weights, const mf_tensors *in,
+                                         mf_tensors *out);
+/* The losses of `count` steps, in[i] the i-th; its tokens count in the first alone. */
+MF_MUST_USE mf_status mf_parity_finetune_curve(mf_device *device, const mf_parity *o,
+                                               const mf_tensors *weights, const mf_tensors *in,
+                                               int count, double *curve);
 /* The official generator's defaults. */
 extern const sam2_generate_options mf_parity_generator;
 

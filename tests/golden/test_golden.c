@@ -17,55 +17,6 @@
 
 /* ---- drawing, as golden.py does -------------------------------------------------------------- */
 
-static void draw_model(const mf_iris *iris, mf_tensors *t)
-{
-    static const int64_t crop[3] = {16, 16, 16};
-    mf_iris_training training;
-    mf_program *p;
-    mf_device *device;
-    mf_weights *w;
-    ok(mf_device_open("", &device));
-    ok(mf_weights_new(device, &w));
-    ok(mf_program_new(&p));
-    mf_iris_declare_training(p, iris, crop, 1, &training);
-    ok(mf_weights_declare(w, p));
-    for (size_t i = 0; i < mf_weights_count(w); i++) {
-        mf_weight_info info;
-        mf_array *a;
-        mf_weights_info(w, i, &info);
-        ok(mf_tensors_make(t, info.name, MF_F32, info.rank, info.shape, &a));
-        golden_draw_weight(info.name, info.rank, info.shape, a->data);
-    }
-    mf_program_free(p);
-    mf_weights_free(w);
-    mf_device_unref(device);
-}
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
-/* Ellipsoid k of golden.py: u8 [crop]. */
-static void draw_mask(const int64_t crop[3], int64_t k, int64_t shift, uint8_t *mask)
-{
-    int64_t center[3], half[3], v[3];
-    for (int64_t a = 0; a < 3; a++) {
-        center[a] = crop[a] / 2 + floor_div(((k * (3 + a) + shift) % 7 - 3) * crop[a], 16);
-        half[a] = crop[a] / (3 + (k + a) % 3) > 2 ? crop[a] / (3 + (k + a) % 3) : 2;
-    }
-    for (v[0] = 0; v[0] < crop[0]; v[0]++)
-        for (v[1] = 0; v[1] < crop[1]; v[1]++)
-            for (v[2] = 0; v[2] < crop[2]; v[2]++) {
-                int64_t r = 0;
-                for (int a = 0; a < 3; a++) {
-                    int64_t d = floor_div((v[a] - center[a]) * 64, half[a]);
-                    r += d * d;
-                }
-                *mask++ = r < 4096;
-            }
-}
-
 static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
 {
     static const char *const names[2] = {"target", "reference"};
@@ -85,7 +36,7 @@ static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
             x[v] = 0.5f * (float)mf_random_uniform(&random, -1, 1);
         memset(m + (k - 1) * voxels, 1, (size_t)voxels);
         for (int64_t i = 0; i < k - 1; i++) {
-            draw_mask(crop, i, shift, m + i * voxels);
+            golden_draw_mask(crop, i, shift, m + i * voxels);
             for (int64_t v = 0; v < voxels; v++)
                 x[v] += m[i * voxels + v] * (i % 2 ? 0.5f : -0.75f);
         }
@@ -124,7 +75,7 @@ static void compare_iris(const char *name)
     int zero = 0;
     golden_read(name, &golden);
     configuration(&golden, &iris, crop, &k);
-    draw_model(&iris, &weights);
+    golden_draw_model(&iris, &weights);
     draw_inputs(crop, k, &in);
     ok(mf_device_open("", &device));
     ok(mf_parity_iris(device, &options, &weights, &in, &out));
@@ -244,7 +195,7 @@ START_TEST(sliding_window)
     golden_tally t = {0};
     golden_read("window", &golden);
     configuration(&golden, &iris, crop, &k);
-    draw_model(&iris, &weights);
+    golden_draw_model(&iris, &weights);
     draw_inputs(crop, k, &in);
     for (size_t i = 0; i < in.count; i++) /* all but the target, which is another size here */
         if (!strncmp(in.item[i].name, "reference", 9))
