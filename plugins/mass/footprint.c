@@ -153,6 +153,13 @@ mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *
     return count_predictor(device, of, (programs){.features = true}, bytes);
 }
 
+mf_status mf_memory_classify(mf_device *device, const mf_memory_of *of, size_t *bytes)
+{
+    mf_classifier_shape shape = *of->classifier;
+    memcpy(shape.crop, of->crop, sizeof shape.crop);
+    return mf_classifier_count(device, &shape, of->batch, bytes);
+}
+
 /* ---- what does not fit ----------------------------------------------------------------------- */
 
 /* "1.5 GiB", "12 MiB" */

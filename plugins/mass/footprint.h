@@ -2,6 +2,7 @@
 #ifndef MF_MASS_FOOTPRINT_H
 #define MF_MASS_FOOTPRINT_H
 
+#include "classifier.h"
 #include "iris.h"
 
 #include <massflow/stage.h>
@@ -14,6 +15,7 @@ typedef struct mf_memory_of {
     bool recompute;         /* of training: mf_recompute */
     int64_t batch;          /* of training: pairs whose gradients are added before a step */
     bool probing;           /* of fine-tuning: encoder and decoder are frozen */
+    const mf_classifier_shape *classifier; /* of mf_memory_classify; its crop is not read */
 } mf_memory_of;
 
 /* Counts on a counting device, which is made like `device`, what is used of it at most. */
@@ -31,6 +33,9 @@ MF_MUST_USE mf_status mf_memory_query(mf_device *device, const mf_memory_of *of,
 MF_MUST_USE mf_status mf_memory_segment(mf_device *device, const mf_memory_of *of, size_t *bytes);
 /* The deepest features. */
 MF_MUST_USE mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *bytes);
+
+/* A classifier that learns and predicts. */
+MF_MUST_USE mf_status mf_memory_classify(mf_device *device, const mf_memory_of *of, size_t *bytes);
 
 /* Words of an error about memory. */
 typedef struct mf_memory_words {

@@ -73,26 +73,29 @@ static const char *shape_text(int rank, const int64_t *shape, char *text, size_t
     return text;
 }
 
+mf_status mf_model_load_weight(mf_weights *w, size_t i, const mf_tensors *t)
+{
+    mf_weight_info info;
+    char have[96], want[96];
+    mf_weights_info(w, i, &info);
+    const mf_array *a = mf_tensors_find(t, info.name);
+    if (!a)
+        return mf_fail(MF_INVALID, "the weights have no tensor %s", info.name);
+    if (a->rank != info.rank || memcmp(a->shape, info.shape, sizeof(int64_t) * (size_t)info.rank))
+        return mf_fail(MF_INVALID, "tensor %s is %s, the model's is %s", info.name,
+                       shape_text(a->rank, a->shape, have, sizeof have),
+                       shape_text(info.rank, info.shape, want, sizeof want));
+    mf_array *values;
+    MF_TRY(mf_array_convert(a, MF_F32, &values));
+    mf_status status = mf_weights_set(w, i, values->data);
+    mf_array_unref(values);
+    return status;
+}
+
 mf_status mf_model_load(mf_weights *w, const mf_tensors *t)
 {
-    for (size_t i = 0; i < mf_weights_count(w); i++) {
-        mf_weight_info info;
-        char have[96], want[96];
-        mf_weights_info(w, i, &info);
-        const mf_array *a = mf_tensors_find(t, info.name);
-        if (!a)
-            return mf_fail(MF_INVALID, "the weights have no tensor %s", info.name);
-        if (a->rank != info.rank ||
-            memcmp(a->shape, info.shape, sizeof(int64_t) * (size_t)info.rank))
-            return mf_fail(MF_INVALID, "tensor %s is %s, the model's is %s", info.name,
-                           shape_text(a->rank, a->shape, have, sizeof have),
-                           shape_text(info.rank, info.shape, want, sizeof want));
-        mf_array *values;
-        MF_TRY(mf_array_convert(a, MF_F32, &values));
-        mf_status status = mf_weights_set(w, i, values->data);
-        mf_array_unref(values);
-        MF_TRY(status);
-    }
+    for (size_t i = 0; i < mf_weights_count(w); i++)
+        MF_TRY(mf_model_load_weight(w, i, t));
     return MF_OK;
 }
 
@@ -143,26 +146,30 @@ static draw_kind rule(const mf_weights *w, const mf_weight_info *info, double *b
     return DRAW_UNIFORM;
 }
 
+mf_status mf_model_draw_weight(mf_weights *w, size_t i, uint64_t seed)
+{
+    mf_weight_info info;
+    mf_random random;
+    double bound = 0;
+    mf_weights_info(w, i, &info);
+    draw_kind kind = rule(w, &info, &bound);
+    float *values = calloc((size_t)info.count, sizeof *values);
+    if (!values)
+        return mf_no_memory((size_t)info.count * sizeof *values, "%s", info.name);
+    mf_random_seed(&random, seed, info.name, 0); /* by name: one weight never moves another */
+    for (int64_t n = 0; n < info.count && kind != DRAW_NOTHING; n++)
+        values[n] = kind == DRAW_ONES     ? 1
+                    : kind == DRAW_NORMAL ? (float)mf_random_normal(&random)
+                                          : (float)mf_random_uniform(&random, -bound, bound);
+    mf_status status = mf_weights_set(w, i, values);
+    free(values);
+    return status;
+}
+
 mf_status mf_model_draw(mf_weights *w, uint64_t seed)
 {
-    for (size_t i = 0; i < mf_weights_count(w); i++) {
-        mf_weight_info info;
-        mf_random random;
-        double bound = 0;
-        mf_weights_info(w, i, &info);
-        draw_kind kind = rule(w, &info, &bound);
-        float *values = calloc((size_t)info.count, sizeof *values);
-        if (!values)
-            return mf_no_memory((size_t)info.count * sizeof *values, "%s", info.name);
-        mf_random_seed(&random, seed, info.name, 0); /* by name: one weight never moves another */
-        for (int64_t n = 0; n < info.count && kind != DRAW_NOTHING; n++)
-            values[n] = kind == DRAW_ONES     ? 1
-                        : kind == DRAW_NORMAL ? (float)mf_random_normal(&random)
-                                              : (float)mf_random_uniform(&random, -bound, bound);
-        mf_status status = mf_weights_set(w, i, values);
-        free(values);
-        MF_TRY(status);
-    }
+    for (size_t i = 0; i < mf_weights_count(w); i++)
+        MF_TRY(mf_model_draw_weight(w, i, seed));
     return MF_OK;
 }
 

@@ -41,10 +41,12 @@ MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
 /* Values for all weights of `w`: each must be there, in its shape; other tensors are passed over.
  */
 MF_MUST_USE mf_status mf_model_load(mf_weights *w, const mf_tensors *t);
+MF_MUST_USE mf_status mf_model_load_weight(mf_weights *w, size_t i, const mf_tensors *t);
 /* Draws all weights as PyTorch and the official code do for a new model: Kaiming-uniform for
  * convolutions and linear layers (bound 1 / sqrt(fan in)), Xavier for projections of attention,
  * task queries and the classifier, unit normals for position embeddings, 1 and 0 for norms. */
 MF_MUST_USE mf_status mf_model_draw(mf_weights *w, uint64_t seed);
+MF_MUST_USE mf_status mf_model_draw_weight(mf_weights *w, size_t i, uint64_t seed);
 
 /* The f32 arrays of a model artifact: its averages under their plain names where it has them and
  * `averages` says so, else its weights. */

@@ -52,7 +52,7 @@ static mf_status allocate(trainer *t, const mf_probe_set *train)
     t->cases = train->n;
     t->order = calloc((size_t)train->n, sizeof *t->order);
     t->x = calloc((size_t)(o->batch * case_size(o)), sizeof *t->x);
-    t->drop = calloc((size_t)(o->batch * o->head.channels), sizeof *t->drop);
+    t->drop = calloc((size_t)(o->batch * mf_head_width(&o->head, o->sites)), sizeof *t->drop);
     t->target = calloc((size_t)(o->batch * o->head.classes), sizeof *t->target);
     t->weight = calloc((size_t)o->batch, sizeof *t->weight);
     t->class_weight = calloc((size_t)o->head.classes, sizeof *t->class_weight);
@@ -92,7 +92,7 @@ static void fill_batch(trainer *t, const mf_probe_set *set, int64_t first)
         t->target[i * o->head.classes + truth] = 1;
         t->weight[i] = there ? (float)t->class_weight[truth] : 0;
     }
-    for (int64_t i = 0; i < o->batch * o->head.channels; i++)
+    for (int64_t i = 0; i < o->batch * mf_head_width(&o->head, o->sites); i++)
         t->drop[i] =
             mf_random_uniform(&t->random, 0, 1) < o->dropout ? 0 : (float)(1 / (1 - o->dropout));
 }

@@ -3,6 +3,7 @@
 #include "probe.h"
 #include "probe_train.code.h"
 #include "scores.h"
+#include "targets.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,8 +21,9 @@ static const mf_param params[] = {
     MF_TEXT(probe_params, target, NULL,
             "Class of a case: a column of the cases, or an attribute of their features such as "
             "`lesion`."),
-    MF_CHOICE(probe_params, pooling, "attention", "attention|mean|max",
-              "Pooling of a feature map to a vector. attention: learned."),
+    MF_CHOICE(probe_params, pooling, "attention", MF_POOLINGS,
+              "Pooling of a feature map to a vector. attention: learned. none: the linear layer "
+              "sees all voxels of the map."),
     MF_INT(probe_params, epochs, "100", 1, 1e7, "", "Number of passes over the training cases."),
     MF_INT_MARKED(probe_params, stop_at, "-1", -1, 1e7, "", MF_EXTENDABLE,
                   "Stop after this many epochs, without a change of the schedule. If it is raised "
@@ -52,86 +54,12 @@ static const mf_port outputs[] = {
     MF_PORT("predictions", "table", "Truth, prediction and probabilities of each test case."),
     MF_END};
 
-/* ---- classes --------------------------------------------------------------------------------- */
-
-enum { MOST_CLASSES = 64 };
-
-typedef struct classes {
-    char *name[MOST_CLASSES]; /* sorted */
-    int64_t count;
-} classes;
-
-static void classes_clear(classes *c)
-{
-    for (int64_t i = 0; i < c->count; i++)
-        free(c->name[i]);
-    *c = (classes){0};
-}
-
-/* What case i of a port is: the column of its case, else the attribute of its features. */
-static mf_status class_of(mf_task *t, const char *port, size_t i, const char *target, char *text,
-                          size_t size)
-{
-    const char *column = mf_in_column(t, port, i, target);
-    const mf_artifact *a;
-    int64_t number;
-    if (column && *column) {
-        snprintf(text, size, "%s", column);
-        return MF_OK;
-    }
-    MF_TRY(mf_in_item(t, port, i, &a));
-    const char *attribute = mf_artifact_text(a, target);
-    if (attribute)
-        snprintf(text, size, "%s", attribute);
-    else if (mf_artifact_int(a, target, &number))
-        snprintf(text, size, "%lld", (long long)number);
-    else
-        return mf_hint(mf_fail(MF_INVALID, "case '%s' has no '%s'", mf_in_case(t, port, i), target),
-                       "target is a column of the cases, or an attribute of their features");
-    return MF_OK;
-}
-
-static int64_t find_class(const classes *c, const char *name)
-{
-    for (int64_t i = 0; i < c->count; i++)
-        if (!strcmp(c->name[i], name))
-            return i;
-    return -1;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static mf_status collect_classes(mf_task *t, const char *target, classes *c)
-{
-    char text[256];
-    for (size_t i = 0; i < mf_in_count(t, "train"); i++) {
-        MF_TRY(class_of(t, "train", i, target, text, sizeof text));
-        if (find_class(c, text) >= 0)
-            continue;
-        if (c->count == MOST_CLASSES)
-            return mf_fail(MF_INVALID, "'%s' has more than %d values", target, MOST_CLASSES);
-        if (!(c->name[c->count] = strdup(text)))
-            return mf_no_memory(0, "a class");
-        c->count++;
-    }
-    if (c->count < 2)
-        return mf_hint(mf_fail(MF_INVALID, "all %zu training cases have the same '%s'%s%s",
-                               mf_in_count(t, "train"), target, c->count ? ": " : "",
-                               c->count ? c->name[0] : ""),
-                       "a classifier needs at least two classes");
-    qsort(c->name, (size_t)c->count, sizeof *c->name, by_text);
-    return MF_OK;
-}
-
 /* ---- features -------------------------------------------------------------------------------- */
 
 typedef struct work {
     mf_task *task;
     const probe_params *o;
-    classes classes;
+    mf_targets classes;
     int64_t shape[4]; /* C d h w of all maps; 0 before the first */
     int64_t sites;    /* as the head sees them */
     mf_probe_set train, test;
@@ -144,21 +72,35 @@ static void set_clear(mf_probe_set *s)
     free(s->truth);
 }
 
+/* Whether the program sees a map, or what it was pooled to here. */
+static bool whole_map(const probe_params *o)
+{
+    mf_pooling pooling = mf_pooling_of(o->pooling);
+    return pooling == MF_POOL_ATTENTION || pooling == MF_POOL_NONE;
+}
+
+static mf_head head_of(const probe_params *o, int64_t channels, int64_t count)
+{
+    const mf_pooling pooling = whole_map(o) ? mf_pooling_of(o->pooling) : MF_POOL_NONE;
+    return (mf_head){channels, count, pooling, false};
+}
+
 /* Adds the map `values` as case i: pooled, or sites by channels. */
 static mf_status add_case(work *w, const mf_array *values, mf_probe_set *s, size_t i)
 {
     if (values->dtype != MF_F32 || values->rank != 4 || mf_array_count(values) == 0)
         return mf_fail(MF_INVALID, "not a feature map [C,d,h,w]");
     int64_t c = values->shape[0], all = mf_array_count(values) / c;
-    bool attention = !strcmp(w->o->pooling, "attention");
+    const mf_pooling pooling = mf_pooling_of(w->o->pooling);
+    const bool whole = whole_map(w->o);
     if (!w->shape[0]) {
         memcpy(w->shape, values->shape, sizeof w->shape);
-        w->sites = attention ? all : 1;
-        if (attention && c < 4)
+        w->sites = whole ? all : 1;
+        if (pooling == MF_POOL_ATTENTION && c < 4)
             return mf_fail(MF_INVALID, "attention pooling needs at least 4 channels, not %lld",
                            (long long)c);
     }
-    if (memcmp(w->shape, values->shape, attention ? sizeof w->shape : sizeof *w->shape))
+    if (memcmp(w->shape, values->shape, whole ? sizeof w->shape : sizeof *w->shape))
         return mf_hint(mf_fail(MF_INVALID, "a feature map of another size"),
                        "set the same roi_size for all cases");
     if (!s->x) {
@@ -170,8 +112,8 @@ static mf_status add_case(work *w, const mf_array *values, mf_probe_set *s, size
     }
     float *to = s->x + (int64_t)i * w->sites * c;
     const float *from = values->data;
-    if (!attention) {
-        mf_head_pool(from, c, all, !strcmp(w->o->pooling, "max"), to);
+    if (!whole) {
+        mf_head_pool(from, c, all, pooling == MF_POOL_MAX, to);
         return MF_OK;
     }
     for (int64_t v = 0; v < all; v++)
@@ -185,8 +127,8 @@ static mf_status read_case(work *w, const char *port, mf_probe_set *s, size_t i)
     const mf_artifact *a;
     mf_array *values;
     char text[256];
-    MF_TRY(class_of(w->task, port, i, w->o->target, text, sizeof text));
-    s->truth[i] = find_class(&w->classes, text);
+    MF_TRY(mf_target_of(w->task, port, i, w->o->target, text, sizeof text));
+    s->truth[i] = mf_targets_find(&w->classes, text);
     if (s->truth[i] < 0)
         return mf_fail(MF_INVALID, "its %s is '%s', which no training case has", w->o->target,
                        text);
@@ -382,18 +324,18 @@ static mf_status check(const void *p)
     return MF_OK;
 }
 
-static mf_status count_needs(mf_task *t, const probe_params *o, const classes *all, mf_needs *n)
+static mf_status count_needs(mf_task *t, const probe_params *o, const mf_targets *all, mf_needs *n)
 {
     const mf_artifact *first;
     mf_array_info info;
     mf_device *device;
     const int64_t cases = (int64_t)mf_in_count(t, "train");
-    const bool attention = !strcmp(o->pooling, "attention");
+    const bool whole = whole_map(o);
     MF_TRY(mf_in_item(t, "train", 0, &first));
     if (!mf_artifact_find(first, "values", &info) || info.rank != 4)
         return MF_OK; /* met in the run */
-    const mf_probe probe = {.head = {info.shape[0], all->count, attention},
-                            .sites = attention ? info.shape[1] * info.shape[2] * info.shape[3] : 1,
+    const mf_probe probe = {.head = head_of(o, info.shape[0], all->count),
+                            .sites = whole ? info.shape[1] * info.shape[2] * info.shape[3] : 1,
                             .batch = o->batch_size < cases ? o->batch_size : cases};
     MF_TRY(mf_task_counting(t, &device));
     mf_status status =
@@ -414,17 +356,17 @@ static mf_status count_needs(mf_task *t, const probe_params *o, const classes *a
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     const probe_params *o = p;
-    classes all = {0};
+    mf_targets all = {0};
     if (!mf_in_count(t, "train"))
         return MF_OK;
-    mf_status status = collect_classes(t, o->target, &all);
+    mf_status status = mf_targets_collect(t, o->target, false, &all);
     if (status) { /* met in the run */
         mf_error_free(status);
         status = MF_OK;
     } else {
         status = count_needs(t, o, &all, n);
     }
-    classes_clear(&all);
+    mf_targets_clear(&all);
     return status;
 }
 
@@ -474,7 +416,7 @@ static mf_status judge(work *w, mf_weights *weights, double *probability)
 {
     const probe_params *o = w->o;
     mf_scores scores;
-    mf_probe probe = {.head = {w->shape[0], w->classes.count, !strcmp(o->pooling, "attention")},
+    mf_probe probe = {.head = head_of(o, w->shape[0], w->classes.count),
                       .sites = w->sites,
                       .epochs = o->epochs,
                       .stop = last_epoch(o),
@@ -506,7 +448,7 @@ static mf_status work_all(work *w)
 {
     mf_queue *queue;
     mf_weights *weights = NULL;
-    MF_TRY(collect_classes(w->task, w->o->target, &w->classes));
+    MF_TRY(mf_targets_collect(w->task, w->o->target, false, &w->classes));
     MF_TRY(read_set(w, "train", &w->train));
     MF_TRY(read_set(w, "test", &w->test));
     MF_TRY(standardize(w));
@@ -530,7 +472,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     set_clear(&w.test);
     free(w.mean);
     free(w.scale);
-    classes_clear(&w.classes);
+    mf_targets_clear(&w.classes);
     return status;
 }
 

@@ -15,6 +15,8 @@ static const char usage[] =
     "       parity embed  WEIGHTS IN OUT [--size 128] [--like finetune|evaluate]\n"
     "       parity finetune WEIGHTS IN OUT [--mode full|probing] [--lr 0.0005]\n"
     "                     [--weight-decay 0.001]\n"
+    "       parity classify WEIGHTS IN OUT [--lr 1e-4] [--encoder-lr 1e-5] [--weight-decay 1e-4]\n"
+    "                     [--pooling mean|max|none] [--freeze 0] [--steps 1]\n"
     "       parity sam2   WEIGHTS IN OUT [--image N] [--heads N] [--windows A,B,C,D]\n"
     "                     [--global A,B,..] [--decoder-heads N] [--automatic]\n"
     "                     [--points-per-side 32] [--points-per-batch 64]\n"
@@ -31,6 +33,13 @@ static const char usage[] =
     "--pooling)\n"
     "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
     "clip)\n"
+    "classify  in: images f32 [N,D,H,W], target i64 [N] with class_weights f32 [C] or none, or\n"
+    "        target f32 [N,C] with pos_weight f32 [C] or none; weights encoder.*, "
+    "pool.attention.*\n"
+    "        (or --pooling) and fc.*; out: logits [N,C], loss, grad.<name>, norm, after.<name> "
+    "after\n"
+    "        clipping to 1 and an AdamW step; with --steps S, images are S batches: losses, norms "
+    "[S]\n"
     "window  in: target f32 [D,H,W], reference f32 [d,h,w] (the window), reference_masks\n"
     "        u8 [K,d,h,w]; out: prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W].\n"
     "        --like evaluate: uniform weights, places of windows as in evaluate.py (the last one\n"
@@ -177,6 +186,9 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"mode", required_argument, NULL, 'm'},
         {"like", required_argument, NULL, 'k'},
         {"size", required_argument, NULL, 'n'},
+        {"encoder-lr", required_argument, NULL, 'e'},
+        {"steps", required_argument, NULL, 't'},
+        {"freeze", required_argument, NULL, 'f'},
         {"device", required_argument, NULL, 'd'},
         {"image", required_argument, NULL, 's'},
         {"heads", required_argument, NULL, 's'},
@@ -200,8 +212,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"multimask-output", required_argument, NULL, 'g'},
         {0}};
     const char *like = "";
-    int64_t count;
     int c, which = 0;
+    int64_t freeze = 0, count;
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
         if (c == 'l')
@@ -214,6 +226,12 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             o->pooling = optarg;
         else if (c == 'm')
             o->mode = optarg;
+        else if (c == 'e')
+            MF_TRY(number("encoder-lr", optarg, &o->encoder_rate));
+        else if (c == 't')
+            MF_TRY(wholes("steps", optarg, &o->steps, 1, 1, &count));
+        else if (c == 'f')
+            MF_TRY(wholes("freeze", optarg, &freeze, 1, 1, &count));
         else if (c == 'd')
             *device = optarg;
         else if (c == 'k')
@@ -227,10 +245,12 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         else
             return mf_fail(MF_INVALID, "unknown or incomplete option %s", argv[optind - 1]);
     }
+    o->frozen = freeze != 0;
     MF_TRY(check_generator(&o->generate));
     if (o->overlap > 0.95)
         return mf_fail(MF_INVALID, "--overlap %g: at most 0.95", o->overlap);
-    if (strcmp(o->pooling, "mean") && strcmp(o->pooling, "max"))
+    if (strcmp(o->pooling, "mean") && strcmp(o->pooling, "max") &&
+        (strcmp(o->pooling, "none") || strcmp(argv[optind], "classify")))
         return mf_fail(MF_INVALID, "--pooling %s: mean or max", o->pooling);
     if (strcmp(o->mode, "full") && strcmp(o->mode, "probing"))
         return mf_fail(MF_INVALID, "--mode %s: full or probing", o->mode);
@@ -294,10 +314,13 @@ int main(int argc, char **argv)
         const char *name;
         command run;
         double rate, weight_decay;
-    } commands[] = {
-        {"iris", mf_parity_iris, 0.002, 1e-5}, {"head", mf_parity_head, 1e-4, 1e-4},
-        {"window", mf_parity_window, 0, 0},    {"finetune", mf_parity_finetune, 0.0005, 0.001},
-        {"embed", mf_parity_embed, 0, 0},      {"sam2", mf_parity_sam2, 0, 0}};
+    } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
+                    {"head", mf_parity_head, 1e-4, 1e-4},
+                    {"classify", mf_parity_classify, 1e-4, 1e-4},
+                    {"window", mf_parity_window, 0, 0},
+                    {"finetune", mf_parity_finetune, 0.0005, 0.001},
+                    {"embed", mf_parity_embed, 0, 0},
+                    {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
@@ -310,6 +333,7 @@ int main(int argc, char **argv)
                        .overlap = 0.5,
                        .size = 128,
                        .pooling = "mean",
+                       .encoder_rate = 1e-5,
                        .generate = mf_parity_generator,
                        .mode = "full"};
         const char *device = "";

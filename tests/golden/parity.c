@@ -70,8 +70,7 @@ static mf_status collect(mf_executable *e, const wanted *w, mf_tensors *out)
     return status;
 }
 
-/* grad.NAME or after.NAME of every weight. */
-static mf_status collect_weights(mf_weights *w, const char *prefix, bool gradient, mf_tensors *out)
+mf_status mf_parity_weights(mf_weights *w, const char *prefix, bool gradient, mf_tensors *out)
 {
     for (size_t i = 0; i < mf_weights_count(w); i++) {
         mf_weight_info info;
@@ -89,11 +88,11 @@ static mf_status one_step(mf_weights *w, const mf_optimizer_step *step, mf_tenso
 {
     mf_array *norm;
     float value;
-    MF_TRY(collect_weights(w, "grad.", true, out));
+    MF_TRY(mf_parity_weights(w, "grad.", true, out));
     MF_TRY(mf_weights_step(w, step, &value));
     MF_TRY(mf_tensors_make(out, "norm", MF_F32, 0, NULL, &norm));
     *(float *)norm->data = value;
-    return collect_weights(w, "after.", false, out);
+    return mf_parity_weights(w, "after.", false, out);
 }
 
 /* ---- iris ------------------------------------------------------------------------------------ */
@@ -252,7 +251,7 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
         return mf_fail(MF_INVALID, "features have %lld channels, the weights %lld", (long long)b->c,
                        (long long)head->channels);
     MF_TRY(same_shape("target", targets, "features", shape, 1));
-    b->sites = head->attention ? sites : 1;
+    b->sites = head->pooling == MF_POOL_ATTENTION ? sites : 1;
     b->x = calloc((size_t)(b->n * b->sites * b->c), sizeof(float));
     b->one_hot = calloc((size_t)(b->n * head->classes), sizeof(float));
     b->weight = calloc((size_t)b->n, sizeof(float));
@@ -266,11 +265,11 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
                            (long long)head->classes - 1);
         b->one_hot[i * head->classes + target] = 1;
         b->weight[i] = 1;
-        if (!head->attention)
+        if (head->pooling != MF_POOL_ATTENTION)
             mf_head_pool(from + i * b->c * sites, b->c, sites, !strcmp(o->pooling, "max"),
                          b->x + i * b->c);
     }
-    if (head->attention) /* [N,C,V] -> [N,V,C] */
+    if (head->pooling == MF_POOL_ATTENTION) /* [N,C,V] -> [N,V,C] */
         mf_parity_channels_first(from, b->n, sites, b->c, b->x);
     return MF_OK;
 }
@@ -320,7 +319,9 @@ mf_status mf_parity_head(mf_device *device, const mf_parity *o, const mf_tensors
     if (!fc || fc->rank != 2)
         return mf_fail(MF_INVALID, "not a classifier: it has no matrix fc.weight");
     mf_head head = {fc->shape[1], fc->shape[0],
-                    mf_tensors_find(weights, "pool.attention.0.weight") != NULL};
+                    mf_tensors_find(weights, "pool.attention.0.weight") ? MF_POOL_ATTENTION
+                                                                        : MF_POOL_NONE,
+                    false};
     mf_weights *w = NULL;
     mf_program *p = NULL;
     batch b = {0};

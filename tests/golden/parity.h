@@ -11,13 +11,17 @@
 typedef struct mf_parity {
     double rate, weight_decay; /* of the one step */
     double overlap;
-    bool evaluate;       /* as evaluate.py: else as inference.py (window), fine-tuning (embed) */
-    int64_t size;        /* edge of a reference's crop */
-    const char *pooling; /* "mean" or "max", where the weights have no attention */
-    sam2_config said;    /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
-    bool automatic;      /* masks of the whole picture, too */
+    bool evaluate; /* as evaluate.py: else as inference.py (window), fine-tuning (embed) */
+    int64_t size;  /* edge of a reference's crop */
+    const char
+        *pooling;     /* "mean", "max" or (classify) "none", where the weights have no attention */
+    sam2_config said; /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
+    bool automatic;   /* masks of the whole picture, too */
     sam2_generate_options generate;
     const char *mode; /* of fine-tuning: "full" or "probing" */
+    double encoder_rate; /* of the encoder under a classifier */
+    int64_t steps;       /* that the images of `classify` are batches of; 0: one */
+    bool frozen;         /* the encoder under a classifier does not learn */
 } mf_parity;
 
 /* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
@@ -25,6 +29,11 @@ MF_MUST_USE mf_status mf_parity_input(const mf_tensors *in, const char *name, mf
                                       int rank, mf_array **array, const int64_t **shape);
 /* [N,V,C] -> [N,C,V] */
 void mf_parity_channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to);
+
+/* grad.NAME or after.NAME of every weight. */
+struct mf_weights;
+MF_MUST_USE mf_status mf_parity_weights(struct mf_weights *w, const char *prefix, bool gradient,
+                                        mf_tensors *out);
 
 /* in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]. out: feat5..1,
  * prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss, grad.NAME, after.NAME (clipped to
@@ -38,6 +47,13 @@ MF_MUST_USE mf_status mf_parity_iris(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_head(mf_device *device, const mf_parity *o,
                                      const mf_tensors *weights, const mf_tensors *in,
                                      mf_tensors *out);
+/* weights: encoder.*, pool.attention.{0,2}.{weight,bias} or none, fc.{weight,bias}. in: images f32
+ * [N,D,H,W]; target i64 [N] and perhaps class_weights f32 [C], or target f32 [N,C] and perhaps
+ * pos_weight f32 [C]. out: logits [N,C], loss, grad.NAME, norm, after.NAME (clipped to norm 1, one
+ * AdamW step); losses, norms [steps], the images as that many batches one after another. */
+MF_MUST_USE mf_status mf_parity_classify(mf_device *device, const mf_parity *o,
+                                         const mf_tensors *weights, const mf_tensors *in,
+                                         mf_tensors *out);
 /* in: target f32 [D,H,W] of any size, reference f32 [d,h,w], reference_masks u8 [K,d,h,w]. out:
  * prior0..2, probability [1,K,D,H,W], labels u16 [D,H,W] (1..K, 0 below one half). */
 MF_MUST_USE mf_status mf_parity_window(mf_device *device, const mf_parity *o,

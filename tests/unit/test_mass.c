@@ -363,7 +363,7 @@ START_TEST(a_probe_learns)
     double *p[2];
     for (int k = 0; k < 2; k++) { /* twice: the same */
         mf_weights *w;
-        const mf_probe probe = {.head = {CHANNELS, 2, true},
+        const mf_probe probe = {.head = {CHANNELS, 2, MF_POOL_ATTENTION, false},
                                 .sites = SITES,
                                 .epochs = 60,
                                 .batch = 8,
@@ -447,7 +447,7 @@ static mf_status take_state(void *self, int64_t epoch, const mf_artifact *state,
 static double *probe_of(mf_device *device, const mf_probe_set *train, const mf_probe_set *test,
                         follower *f)
 {
-    const mf_probe probe = {.head = {CHANNELS, 2, true},
+    const mf_probe probe = {.head = {CHANNELS, 2, MF_POOL_ATTENTION, false},
                             .sites = SITES,
                             .epochs = 8,
                             .batch = 8,
