@@ -34,10 +34,6 @@ MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, m
 MF_MUST_USE mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self,
                                                   mf_iris *iris);
 
-/* The same of its encoder alone: `positions` is 0. */
-MF_MUST_USE mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self,
-                                                  mf_iris *iris);
-
 /* image [1,D,H,W,1] -> features[i] [1,D/16..,C], deepest first (PyTorch's feat5 .. feat1). */
 void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
                      mf_value features[MF_IRIS_DEPTHS]);
