@@ -5,6 +5,8 @@
 #include <massflow/error.h>
 #include <massflow/random.h>
 
+#include <stdbool.h>
+
 /* Each of n samples once a round: the i-th. `shuffle`: in an order that only seed and round decide.
  */
 MF_MUST_USE mf_status mf_draw_each(bool shuffle, uint64_t seed, int64_t n, int64_t i,

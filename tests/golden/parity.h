@@ -18,7 +18,7 @@ typedef struct mf_parity {
     sam2_config said; /* sizes that a SAM 2's tensors don't tell; 0: as the official model */
     bool automatic;   /* masks of the whole picture, too */
     sam2_generate_options generate;
-    const char *mode; /* of fine-tuning: "full" or "probing" */
+    const char *mode;    /* of fine-tuning: "full" or "probing" */
     double encoder_rate; /* of the encoder under a classifier */
     int64_t steps;       /* that the images of `classify` are batches of; 0: one */
     bool frozen;         /* the encoder under a classifier does not learn */

@@ -497,7 +497,7 @@ START_TEST(draws_of_each)
         int met = 0;
         for (int64_t i = 0; i < 7; i++) {
             int64_t sample = -1;
-            ok(mf_draw_each(42, 7, 7 * round + i, &sample));
+            ok(mf_draw_each(true, 42, 7, 7 * round + i, &sample));
             met |= 1 << sample;
         }
         ck_assert_int_eq(met, 127);
