@@ -172,7 +172,7 @@ MF_API void mf_freeze(mf_program *p, const char *prefix);
 /* What gradients need of the values before them is kept, or computed again when it is needed: the
  * bytes of all results are the same. By default what is cheap to compute is computed again. After
  * mf_recompute only values that mf_keep marks are kept, and all else is computed again from them:
- * less memory, and about a third more time. mf_keep alone changes nothing. */
+ * less memory, for the time of nearly a second forward pass. mf_keep alone changes nothing. */
 MF_API void mf_recompute(mf_program *p);
 MF_API void mf_keep(mf_program *p, mf_value x); /* see mf_recompute */
 /* The gradient of a weight, in its published shape; MF_NONE where loss does not depend on it. */
