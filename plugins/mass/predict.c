@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An encoder alone takes crops as large as the largest model. */
-enum { ENCODER_MOST = 512 };
 
 /* A compiled program and the number of masks that it was made for. */
 typedef struct compiled {
@@ -32,6 +30,9 @@ static mf_status of_shapes(const mf_tensors *t, mf_iris *iris)
                  : mf_iris_from_shapes(mf_tensors_shape, t, iris);
 }
 
+/* Voxels along an axis. Task embeddings have fewer: as many as the model has positions for. */
+enum { MOST_CROP = 1024 };
+
 mf_status mf_predictor_new(mf_device *device, const mf_tensors *t, const int64_t crop[3],
                            mf_predictor **predictor)
 {
@@ -51,7 +52,7 @@ mf_status mf_predictor_new_empty(mf_device *device, const mf_iris *iris, const i
                                  mf_predictor **predictor)
 {
     *predictor = NULL;
-    MF_TRY(mf_iris_check_crop(crop, iris->positions ? iris->positions : ENCODER_MOST));
+    MF_TRY(mf_iris_check_crop(crop, MOST_CROP));
     mf_predictor *p = calloc(1, sizeof *p);
     if (!p)
         return mf_no_memory(sizeof *p, "a model");
@@ -151,6 +152,8 @@ static mf_status want(mf_predictor *p, compiled *c, declare what, int64_t k)
     if (!p->iris.positions && what != declare_features)
         return mf_hint(mf_fail(MF_INVALID, "the model is an encoder alone"),
                        "only features can be computed with it");
+    if (what != declare_features)
+        MF_TRY(mf_iris_check_crop(p->crop, p->iris.positions));
     mf_executable_free(c->executable);
     *c = (compiled){.k = k};
     MF_TRY(mf_program_new(&program));

@@ -39,6 +39,8 @@ AGAIN = """  wide: {use: mass.init, with: {channels: [8, 8, 32, 32, 64], num_blo
     use: mass.classify
     in: {model: MODEL, head: classify.head, train: "scan[set=train]", test: "scan[set=test]"}
     with: {target: TARGET, roi_size: [32, 32, 32], margin: 8, epochs: 1}
+  features: {use: mass.features, in: {model: wide, volume: "patient.volume[case=train00]"},
+             with: {spacing: [6, 6, 6], roi_size: [48, 32, 32]}}
 """
 COLUMNS = ["id", "set", "sex", "only", "gap", "a", "b", "c", "flag", "one"]
 
@@ -75,11 +77,12 @@ class Classify(Massflow):
 
 class Results(Classify):
     def test_tables(self):
-        out = self.made(target="sex")
+        out = self.made(target="sex", cache="tables")
         self.assertRegex(out, r"classify: epoch [123] of 3 was selected by the auc of 4 validation cases\n")
         self.assertRegex(out, r"classify: 5 test cases: accuracy [01]\.\d+, balanced accuracy [01]\.\d+; "
                               r"AUC [01]\.\d+ \(95% interval [01]\.\d+ to [01]\.\d+\)\n")
-        metrics = {(row["set"], row["class"], row["metric"]): row for row in self.rows("metrics", target="sex")}
+        rows = self.rows("metrics", target="sex", cache="tables")
+        metrics = {(row["set"], row["class"], row["metric"]): row for row in rows}
         self.assertEqual(metrics["test", "all", "cases"]["value"], "5")
         auc = metrics["test", "all", "auc"]
         self.assertTrue(float(auc["low"]) <= float(auc["value"]) <= float(auc["high"]), auc)
@@ -90,14 +93,14 @@ class Results(Classify):
         self.assertEqual({key[0] for key in metrics}, {"test", "val"})
         for metric in ("f1", "brier", "ece", "log_loss", "balanced_accuracy"):
             self.assertIn(("val", "F", metric), metrics)
-        epochs = self.rows("epochs", target="sex")
+        epochs = self.rows("epochs", target="sex", cache="tables")
         self.assertEqual([row["epoch"] for row in epochs], ["1", "2", "3"])
         best, = (row for row in epochs if row["best"] == "1")
         self.assertEqual(float(best["val_auc"]), max(float(row["val_auc"]) for row in epochs))
         # The validation cases are judged by the weights that are kept: of that epoch.
         self.assertEqual(best["val_auc"], metrics["val", "all", "auc"]["value"])
         self.assertEqual(best["val_loss"], metrics["val", "all", "log_loss"]["value"])
-        predictions = self.rows("predictions", target="sex")
+        predictions = self.rows("predictions", target="sex", cache="tables")
         self.assertEqual(len(predictions), 10)
         for row in predictions:
             self.assertEqual(row["predicted"], str(int(float(row["probability"]) > 0.5)), row)
@@ -123,7 +126,8 @@ class Results(Classify):
 
     def test_several_labels(self):
         out = self.made(target="a, b,c", multi_label="true", pooling="mean", epochs=1)
-        self.assertRegex(out, r"classify: 5 test cases: accuracy [01]\.\d+, balanced accuracy [01]\.\d+; AUC [01]\.\d+ ")
+        self.assertRegex(out, r"classify: 5 test cases: accuracy [01]\.\d+, balanced accuracy [01]\.\d+; "
+                              r"AUC [01]\.\d+ ")
         values = {"target": "a, b,c", "multi_label": "true", "pooling": "mean", "epochs": 1}
         metrics = {(row["set"], row["class"], row["metric"]): row["value"] for row in self.rows("metrics", **values)}
         for name in "abc":
@@ -179,6 +183,12 @@ class Results(Classify):
                       "[16,64,1,1,1]\n", self.again("wide", "sex", code=1))
         self.assertIn("failed   again: head: the classes of the head are not those of the training cases\n",
                       self.again("model", "a", code=1))
+
+    def test_a_view_larger_than_the_position_embedding(self):
+        """The encoder has none: only masks are embedded with positions."""
+        self.write("again.yaml", (GRAPH + AGAIN.replace("MODEL", "wide").replace("TARGET", "sex"))
+                   .replace('["${edge}", 32, 32]', "[48, 32, 32]").replace("model: model", "model: wide"))
+        self.massflow("run", "again.yaml", "features", "classify", "--cache", "cache", *flags(target="sex", epochs=1))
 
     def test_no_test_case(self):
         self.write_csv("untested.csv", COLUMNS, cases(test=0))
