@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 /* A compiled program and the number of masks that it was made for. */
 typedef struct compiled {
     mf_executable *executable;

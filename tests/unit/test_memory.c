@@ -169,7 +169,7 @@ START_TEST(estimates_are_near_what_is_taken)
         if (first && (n->work.stage->kernels || n->work.stage->program))
             compare(store, registry, n);
     }
-    ck_assert_int_eq(compared, 14);
+    ck_assert_int_eq(compared, 16);
     mf_plan_free(plan);
     mf_store_close(store);
     free(asked);
