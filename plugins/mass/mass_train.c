@@ -85,6 +85,7 @@ typedef struct trainer {
     size_t arenas;
     int64_t checked;         /* the most masks that are known to fit the device */
     int64_t last;            /* steps to do */
+    bool diverged;           /* a loss or gradient was not finite */
     double (*rows)[COLUMNS]; /* [last], of the metrics */
 } trainer;
 
@@ -286,13 +287,16 @@ static mf_status learn_pair(trainer *t, const pair *x, losses *sum)
     MF_TRY(mf_executable_get(e, "loss", &loss));
     MF_TRY(mf_executable_get(e, "dice", &dice));
     MF_TRY(mf_executable_get(e, "bce", &bce));
+    t->diverged = !isfinite(loss);
+    if (t->diverged)
+        return mf_fail(MF_INVALID, "the loss is %g", (double)loss);
     sum->loss += (double)loss / (double)t->o->batch_size;
     sum->dice += (double)dice / (double)t->o->batch_size;
     sum->bce += (double)bce / (double)t->o->batch_size;
     return MF_OK;
 }
 
-static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
+static mf_status learn_next(trainer *t, mf_stream *stream, int64_t index, losses *sum)
 {
     mf_artifact *item;
     pair x = {0};
@@ -304,6 +308,9 @@ static mf_status learn_next(trainer *t, mf_stream *stream, losses *sum)
     if (!status)
         status = learn_pair(t, &x, sum);
     pair_clear(&x);
+    const char *sample = mf_artifact_text(item, "sample"); /* pairs of augment.views tell it */
+    status = sample ? mf_within(status, "pair %lld, of %s", (long long)index, sample)
+                    : mf_within(status, "pair %lld", (long long)index);
     mf_artifact_unref(item);
     return status;
 }
@@ -373,11 +380,12 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
                               .grad_scale = 1 / (double)o->batch_size,
                               .ema_decay = o->ema_decay,
                               .step = i + 1};
-    MF_TRY(mf_weights_step(t->weights, &step, &norm));
-    if (!isfinite(l->loss) || !isfinite(norm))
-        return mf_hint(mf_fail(MF_INVALID, "step %lld: loss %g, gradient norm %g", (long long)i + 1,
-                               l->loss, (double)norm),
-                       "lower lr, or look for extreme voxels in the samples");
+    mf_status status = mf_weights_step(t->weights, &step, &norm);
+    t->diverged = status && mf_error_code(status) == MF_INVALID;
+    if (t->diverged)
+        return mf_within(status, "pairs %lld to %lld", (long long)(i * o->batch_size),
+                         (long long)((i + 1) * o->batch_size - 1));
+    MF_TRY(status);
     snprintf(words, sizeof words, "loss %.4f", l->loss);
     mf_progress(t->task, i + 1, t->last, words);
     const double row[COLUMNS] = {(double)(i + 1), l->loss, l->dice, l->bce, rate, (double)norm};
@@ -390,11 +398,24 @@ static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *sc
     losses sum = {0};
     MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
     for (int64_t b = 0; b < t->o->batch_size; b++) {
-        MF_TRY(learn_next(t, stream, &sum));
+        MF_TRY(learn_next(t, stream, i * t->o->batch_size + b, &sum));
         MF_TRY(mf_weights_end_item(t->weights));
         mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
     }
     return update(t, i, schedule, &sum);
+}
+
+/* The steps done are kept where the run is stopped, and before one that is not finite. */
+static mf_status stopped(trainer *t, mf_status status, int64_t done, int64_t first)
+{
+    if (done > first && (t->diverged || mf_error_code(status) == MF_CANCELLED))
+        mf_log_error(t->task, save(t, done, false));
+    if (!t->diverged)
+        return status;
+    if (done > 0)
+        mf_log(t->task, "the weights after step %lld are kept as a checkpoint", (long long)done);
+    return mf_hint(mf_within(status, "step %lld", (long long)done + 1),
+                   "lower lr, or look for extreme voxels in the samples");
 }
 
 static mf_status train(trainer *t)
@@ -411,9 +432,8 @@ static mf_status train(trainer *t)
     }
     while (i < t->last) {
         mf_status status = learn_step(t, stream, &schedule, i);
-        if (status && mf_error_code(status) == MF_CANCELLED && i > first)
-            mf_log_error(t->task, save(t, i, false)); /* what has been learned is kept */
-        MF_TRY(status);
+        if (status)
+            return stopped(t, status, i, first);
         i++;
         if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint_interval))
             MF_TRY(save(t, i, false));

@@ -263,7 +263,9 @@ typedef struct mf_optimizer_step {
     int64_t step; /* 1, 2, ...: AdamW's bias correction (LAMB: none, as in the official code) */
 } mf_optimizer_step;
 /* One update of all weights from their gradients. LAMB: You et al. 2020, weight norm clamped to 10,
- * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. */
+ * no debiasing, trust ratio 1 where a norm is 0. *norm: gradient norm before clipping, or NULL. A
+ * norm that is asked for, or clipped to, and is not finite is MF_INVALID: all weights are what they
+ * were. */
 MF_API MF_MUST_USE mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step,
                                              float *norm);
 /* Groups of weights, each with a rate of its own. Weight i is of group 0 until it is set; -1: no

@@ -220,13 +220,15 @@ mf_status mf_weights_step(mf_weights *w, const mf_optimizer_step *step, float *n
     if (!status && (norm || step->max_norm > 0))
         status = gradient_norm(w, any, &length);
     double scale = scale_of(step, &length);
+    if (!status && norm)
+        *norm = (float)length;
+    if (!status && !isfinite(length))
+        status = mf_fail(MF_INVALID, "the norm of the gradient is %g", length);
     if (!status)
         status = step_blocks(w, step, any, scale);
     free(any);
     MF_TRY(status);
     w->version++;
-    if (norm)
-        *norm = (float)length;
     return mf_queue_flush(w->queue);
 }
 
