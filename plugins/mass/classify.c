@@ -2,7 +2,7 @@
  * views, order and dropout are functions of the seed, the epoch and the case alone, so that a state
  * needs no random numbers. */
 #include "classify.h"
-#include "../sam2/shared/parallel.h"
+#include "../common/parallel.h"
 #include "model.h"
 #include "schedule.h"
 #include "state.h"
@@ -504,7 +504,7 @@ static int64_t view_size(const mf_classify *w)
     return w->shape.crop[0] * w->shape.crop[1] * w->shape.crop[2];
 }
 
-/* View k of the step; for sam2_parallel. */
+/* View k of the step; for mf_parallel. */
 static mf_status make_view(void *user, int worker, int64_t k)
 {
     const step *s = user;
@@ -632,7 +632,7 @@ static mf_status learn_step(mf_classify *w, int64_t i)
     float norm;
     s.n = left < w->batch ? left : w->batch;
     draw_order(&s);
-    MF_TRY(sam2_parallel(mf_task_threads(w->task), s.n, make_view, &s));
+    MF_TRY(mf_parallel(mf_task_threads(w->task), s.n, make_view, &s));
     MF_TRY(mf_weights_begin_batch(mf_classifier_weights(w->classifier), s.n));
     for (int64_t k = 0; k < s.n; k++) {
         MF_TRY(learn_case(&s, k, &loss));

@@ -1,7 +1,7 @@
 /* generate.c - see generate.h. Comparisons are made in the precision that PyTorch makes them in. */
 #include "generate.h"
+#include "../../common/parallel.h"
 #include "../shared/area.h"
-#include "../shared/parallel.h"
 #include "../shared/zoom.h"
 
 #include <massflow/memory.h>
@@ -250,7 +250,7 @@ static void propose(work *w, float *logits, float iou, const float point[2])
 /* Adds the good ones of the candidates, in their order. */
 static mf_status judge_all(work *w)
 {
-    mf_status status = sam2_parallel(w->o->threads, w->candidate_count, judge, w);
+    mf_status status = mf_parallel(w->o->threads, w->candidate_count, judge, w);
     for (int64_t i = 0; i < w->candidate_count; i++) {
         candidate *c = w->candidates + i;
         if (c->good && !status)

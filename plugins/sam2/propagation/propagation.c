@@ -1,8 +1,8 @@
 /* propagation.c - see propagation.h. A slice's features are asked for once for all objects that
  * walk together; what they leave on it is kept as bits. */
 #include "propagation.h"
+#include "../../common/parallel.h"
 #include "../shared/area.h"
-#include "../shared/parallel.h"
 #include "../shared/zoom.h"
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +105,7 @@ static mf_status step(walk *w)
         float *logits = w->logits + (w->chunk[c].first - w->first) * w->low * w->low;
         MF_TRY(sam2_track_step(w->chunk[c].track, w->at, w->reverse, features, logits, NULL, NULL));
     }
-    return sam2_parallel(w->f->o.threads, w->count, note, w);
+    return mf_parallel(w->f->o.threads, w->count, note, w);
 }
 
 static void tell(const walk *w, int64_t steps)
@@ -177,7 +177,7 @@ static mf_status start(walk *w)
                                            : start_points(w, c, features));
         sam2_track_seed_output(c->track, w->logits + first * w->low * w->low, NULL, NULL);
     }
-    return sam2_parallel(w->f->o.threads, w->count, note, w);
+    return mf_parallel(w->f->o.threads, w->count, note, w);
 }
 
 /* ---- what remains ---------------------------------------------------------------------------- */

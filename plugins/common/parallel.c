@@ -33,8 +33,8 @@ static void *run(void *user)
     return NULL;
 }
 
-mf_status sam2_parallel(int threads, int64_t count,
-                        mf_status (*piece)(void *user, int worker, int64_t i), void *user)
+mf_status mf_parallel(int threads, int64_t count,
+                      mf_status (*piece)(void *user, int worker, int64_t i), void *user)
 {
     work w = {.count = count, .piece = piece, .user = user};
     worker workers[THREADS_MOST];
