@@ -59,7 +59,7 @@ mf_status mf_memory_training(mf_device *device, const mf_memory_of *of, size_t *
 static mf_status tune(mf_weights *w, const mf_memory_of *of)
 {
     const mf_tuning tuning = {
-        of->iris, {of->crop[0], of->crop[1], of->crop[2]}, of->masks, of->probing};
+        of->iris, {of->crop[0], of->crop[1], of->crop[2]}, of->masks, of->probing, of->recompute};
     const mf_tuning_step step = {
         .max_norm = 1, .ema_decay = of->averages ? 0.5 : 0, .batch = of->batch, .step = 1};
     mf_executable *e = NULL;

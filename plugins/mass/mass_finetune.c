@@ -54,6 +54,10 @@ static const mf_param params[] = {
            "Random seed of the initial weights without `init`, and of drawn tokens."),
     MF_REAL_MARKED(mf_finetune_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two checkpoints. 0: one after each step."),
+    MF_FIELD_(MF_PARAM_CHOICE, const char *, mf_finetune_params, recompute, "none", 0, 0, "",
+              "none|blocks", MF_NO_CACHE,
+              "blocks: the values inside of residual and attention blocks are computed again for "
+              "the gradient. It takes less memory and more time, with the same result."),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("crops", "stream<crop>",

@@ -18,7 +18,7 @@ typedef struct mf_finetune_params {
         patience;
     double lr, token_lr, lr_min, weight_decay, max_grad_norm, ema_decay, val_overlap,
         checkpoint_interval;
-    const char *mode, *absent;
+    const char *mode, *absent, *recompute;
 } mf_finetune_params;
 
 enum { MF_TUNER_COLUMNS = 7 }; /* of the metrics */

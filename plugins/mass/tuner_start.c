@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const mf_memory_words memory_words = {"fine-tuning", "patch_size of the crops",
-                                             "lower channels of the model"};
+/* What to do where a step does not fit, by whether blocks are computed again already. */
+static const mf_memory_words memory_words[2] = {
+    {"fine-tuning", "patch_size of the crops",
+     "set recompute: blocks, or lower channels of the model"},
+    {"fine-tuning", "patch_size of the crops", "lower channels of the model"}};
 
 mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, const mf_iris *iris,
                                 const int64_t crop[3], int64_t k, size_t *bytes)
@@ -19,8 +22,9 @@ mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, 
                              .masks = k,
                              .averages = o->ema_decay > 0,
                              .batch = o->batch_size,
-                             .probing = !strcmp(o->mode, "probing")};
-    return mf_memory_check(device, mf_memory_tuning, &of, &memory_words, bytes);
+                             .probing = !strcmp(o->mode, "probing"),
+                             .recompute = !strcmp(o->recompute, "blocks")};
+    return mf_memory_check(device, mf_memory_tuning, &of, &memory_words[of.recompute], bytes);
 }
 
 mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o, mf_iris *iris)
@@ -217,6 +221,7 @@ mf_status mf_tuner_start(mf_tuner *t, mf_device *device, mf_stream *stream, bool
     t->tuning.iris = &t->iris;
     t->tuning.k = t->classes.count;
     t->tuning.probing = !strcmp(t->o->mode, "probing");
+    t->tuning.recompute = !strcmp(t->o->recompute, "blocks");
     if (!status)
         status =
             mf_tuner_check_memory(device, t->o, &t->iris, t->tuning.crop, t->classes.count, &bytes);

@@ -27,6 +27,8 @@ void mf_tuning_program(mf_program *p, const mf_tuning *t, mf_iris_training *valu
         mf_freeze(p, "encoder.");
         mf_freeze(p, "decoder.");
     }
+    if (t->recompute)
+        mf_recompute(p);
     mf_differentiate(p, values->loss);
 }
 

@@ -11,6 +11,7 @@ typedef struct mf_tuning {
     const mf_iris *iris;
     int64_t crop[3], k; /* z y x; classes */
     bool probing;       /* only the classifier (`out`) and the tokens learn */
+    bool recompute;     /* see mf_recompute */
 } mf_tuning;
 
 /* All weights of the model and the tokens, zeroed, in their groups of mf_tuning_step. */

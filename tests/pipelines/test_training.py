@@ -6,6 +6,7 @@ artifact's id is the digest of its content).
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -204,6 +205,18 @@ failed: encoder
   item 0 of views: sample \d \(sample\[case=p00\d\]\): the sample has 24x24x24 voxels, a view 32x32x32
   let mass.prepare pad samples to at least the view
   retry: massflow run small.yaml 'encoder' """)
+
+    def test_a_loss_that_is_not_finite(self):
+        text = self.read("graph.yaml")
+        self.write("far.yaml", text.replace("lr: 0.002,", "lr: 10, weight_decay: 0, max_grad_norm: 0, optimizer: adamw, scheduler: constant,"))
+        out = self.made("n", "far.yaml", "encoder", code=1, steps=40, checkpoint=100000)
+        self.assertRegex(out, r"""
+failed: encoder
+  step \d+: (pair \d+, of sample\[case=p00\d\]: the loss is|pairs \d+ to \d+: the norm of the gradient is) \S+
+  lower lr, or look for extreme voxels in the samples
+  retry: """)
+        step, = re.findall(r"encoder: the weights after step (\d+) are kept as a checkpoint\n", out)
+        self.assertEqual(self.ask("SELECT max(step) FROM checkpoint", "n"), [(int(step),)])
 
     def test_extended(self):
         self.made("d", stop_at=2, probe_stop_at=4)
