@@ -56,12 +56,13 @@ mf_status mf_cl_check(cl_int code, const char *doing)
     bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
     mf_status status = mf_fail(memory ? MF_NO_MEMORY : MF_DEVICE, "%s: %s (%d)", doing,
                                mf_cl_text(code), (int)code);
-    /* What drivers say of a kernel that a watchdog has ended, and of memory that they lack late. */
+    /* What drivers say of a kernel that a watchdog has ended, of memory that they lack late, and
+     * NVIDIA's of a group whose registers do not fit. */
     if (code == CL_OUT_OF_RESOURCES || code == CL_INVALID_COMMAND_QUEUE ||
         code == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
         return mf_hint(status,
                        "the driver may have stopped a kernel that took too long, as it does "
                        "on a card with a display, or may lack memory: lower the crop or the "
-                       "batch, or see docs/devices.md");
+                       "batch, set MASSFLOW_KERNELS=cpu, or see docs/devices.md");
     return status;
 }

@@ -358,10 +358,7 @@ mf_status mf_queue_enqueue(mf_queue *queue, const mf_launch *launch)
                                          queue->profile ? &event : NULL);
     if (code) {
         mf_status status = mf_within(mf_cl_check(code, "launching"), "kernel %s", launch->label);
-        /* The second is what NVIDIA says of a group whose registers do not fit. */
-        return code == CL_INVALID_WORK_GROUP_SIZE || code == CL_OUT_OF_RESOURCES
-                   ? hint_at_plain(status, queue->device)
-                   : status;
+        return code == CL_INVALID_WORK_GROUP_SIZE ? hint_at_plain(status, queue->device) : status;
     }
     memcpy(queue->last, launch->label, sizeof queue->last);
     if (event)

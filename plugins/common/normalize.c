@@ -8,7 +8,17 @@
 
 const char *mf_modality_text(mf_modality modality)
 {
-    return modality == MF_MODALITY_CT ? "CT" : modality == MF_MODALITY_MR ? "MR" : "PET";
+    static const char *const texts[] = {[MF_MODALITY_CT] = "CT",
+                                        [MF_MODALITY_MR] = "MR",
+                                        [MF_MODALITY_PET] = "PET",
+                                        [MF_MODALITY_NORMALIZED] = "normalized"};
+    return texts[modality];
+}
+
+bool mf_volume_normalized(const mf_artifact *volume)
+{
+    const char *text = mf_artifact_text(volume, "intensities");
+    return text && !strcmp(text, MF_INTENSITIES_NORMALIZED);
 }
 
 bool mf_modality_parse(const char *text, mf_modality *modality)
@@ -119,6 +129,11 @@ mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality
     double bounds[2] = {settings->window[0], settings->window[1]};
     double sum = 0, squares = 0;
     mf_normalized done = {0};
+    if (modality == MF_MODALITY_NORMALIZED) {
+        if (report)
+            *report = done;
+        return MF_OK;
+    }
     if (modality != MF_MODALITY_CT)
         MF_TRY(mf_percentiles(voxels, count, settings->percentiles, 2, bounds));
     if (bounds[0] >= bounds[1]) /* all but a few voxels are one value: nothing to clip */

@@ -8,7 +8,12 @@
 
 #include <massflow/artifact.h>
 
-typedef enum mf_modality { MF_MODALITY_CT, MF_MODALITY_MR, MF_MODALITY_PET } mf_modality;
+typedef enum mf_modality {
+    MF_MODALITY_CT,
+    MF_MODALITY_MR,
+    MF_MODALITY_PET,
+    MF_MODALITY_NORMALIZED /* of any: its intensities are normalized already */
+} mf_modality;
 
 typedef struct mf_normalize {
     double window[2];      /* HU, for CT */
@@ -29,7 +34,11 @@ typedef struct mf_normalized {
     int64_t not_finite;     /* NaN (became `low`) and infinities (became the bound of their side) */
 } mf_normalized;
 
-const char *mf_modality_text(mf_modality modality); /* "CT", "MR", "PET" */
+/* The attribute `intensities` of a volume that mf_normalize_voxels must leave as it is. */
+#define MF_INTENSITIES_NORMALIZED "normalized"
+bool mf_volume_normalized(const mf_artifact *volume);
+
+const char *mf_modality_text(mf_modality modality); /* "CT", "MR", "PET", "normalized" */
 /* "CT", "MR" or "PET", in either case ("MRI", "PT" too): false for anything else. */
 bool mf_modality_parse(const char *text, mf_modality *modality);
 /* As the official export guesses the modality of an image that does not say it: CT when its
@@ -45,7 +54,8 @@ MF_MUST_USE mf_status mf_percentiles(const float *voxels, int64_t count, const d
 /* Each lower bound must be below its upper one. */
 MF_MUST_USE mf_status mf_normalize_check(const mf_normalize *settings);
 
-/* Normalizes in place. `report` may be NULL. */
+/* Normalizes in place; nothing where the modality is MF_MODALITY_NORMALIZED. `report` may be NULL.
+ */
 MF_MUST_USE mf_status mf_normalize_voxels(float *voxels, int64_t count, mf_modality modality,
                                           const mf_normalize *settings, mf_normalized *report);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MOST_STUDIES = 1000 };
@@ -107,6 +108,12 @@ typedef struct autopet_params {
     const char *autopet;
 } autopet_params;
 
+static bool is_folder(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
 static mf_status read_autopet(mf_cases *cases, const void *params)
 {
     const autopet_params *o = params;
@@ -116,7 +123,8 @@ static mf_status read_autopet(mf_cases *cases, const void *params)
     MF_TRY(scan_folder(o->autopet, &entries, &count));
     mf_status status = MF_OK;
     for (int i = 0; i < count && !status; i++)
-        if (!strncmp(entries[i]->d_name, "PETCT_", 6))
+        if (!strncmp(entries[i]->d_name, "PETCT_", 6) &&
+            is_folder(mf_cases_text(cases, "%s/%s", o->autopet, entries[i]->d_name)))
             status = add_patient(cases, o->autopet, entries[i]->d_name, &added);
     free_entries(entries, count);
     if (!status && !added)

@@ -81,17 +81,24 @@ static mf_status read_splits(mf_cases *cases, const mass_params *o, split splits
 }
 
 /* The set of a scan; NULL where no list has it. */
-static const char *set_of(split splits[SETS], const char *name)
+static mf_status set_of(mf_cases *cases, split splits[SETS], const char *name, const char **set)
 {
+    *set = NULL;
     for (int s = 0; s < SETS; s++)
         for (size_t i = 0; i < splits[s].count; i++) {
-            const char *text = mf_entry_text(mf_entry_at(splits[s].names, i));
-            if (text && !strcmp(text, name)) {
-                splits[s].met[i] = true;
-                return splits[s].set;
-            }
+            const mf_entry *at = mf_entry_at(splits[s].names, i);
+            const char *text = mf_entry_text(at);
+            if (!text || strcmp(text, name) != 0)
+                continue;
+            if (*set && strcmp(*set, splits[s].set) != 0)
+                return mf_cases_at(cases, at,
+                                   mf_hint(mf_fail(MF_INVALID, "%s is in the lists %s and %s", name,
+                                                   *set, splits[s].set),
+                                           "leave it in one of them"));
+            splits[s].met[i] = true;
+            *set = splits[s].set;
         }
-    return NULL;
+    return MF_OK;
 }
 
 static mf_status check_met(mf_cases *cases, const mass_params *o, split splits[SETS])
@@ -102,9 +109,10 @@ static mf_status check_met(mf_cases *cases, const mass_params *o, split splits[S
             if (splits[s].met[i])
                 continue;
             return mf_cases_at(cases, at,
-                               mf_fail(MF_NOT_FOUND, "no file '%s/%s%s', of the set %s", o->mass,
-                                       mf_entry_text(at) ? mf_entry_text(at) : "", image_end,
-                                       splits[s].set));
+                               mf_hint(mf_fail(MF_NOT_FOUND, "no file '%s/%s%s', of the set %s",
+                                               o->mass, mf_entry_text(at) ? mf_entry_text(at) : "",
+                                               image_end, splits[s].set),
+                                       "prepare this scan, or take it off the list"));
         }
     return MF_OK;
 }
@@ -132,19 +140,26 @@ static mf_status read_folder(mf_cases *cases, const mass_params *o, split splits
     int count = scandir(o->mass, &entries, NULL, alphasort);
     if (count < 0)
         return mf_fail(MF_IO, "cannot read the folder %s: %s", o->mass, strerror(errno));
+    mf_status status = MF_OK;
     for (int i = 0; i < count; i++) {
         const char *file = entries[i]->d_name;
         if (*file != '.' && ends(file, image_end)) {
-            const char *set =
-                set_of(splits,
-                       mf_cases_text(cases, "%.*s", (int)(strlen(file) - strlen(image_end)), file));
-            add_scan(cases, o, file, set);
-            found++;
-            unlisted += !set;
+            const char *set;
+            if (!status)
+                status = set_of(
+                    cases, splits,
+                    mf_cases_text(cases, "%.*s", (int)(strlen(file) - strlen(image_end)), file),
+                    &set);
+            if (!status) {
+                add_scan(cases, o, file, set);
+                found++;
+                unlisted += !set;
+            }
         }
         free(entries[i]);
     }
     free(entries);
+    MF_TRY(status);
     if (!found)
         return mf_hint(mf_fail(MF_NOT_FOUND, "no file '%s/*%s'", o->mass, image_end),
                        "the folder of one data set, as prepare_training_data.py writes it");
@@ -233,6 +248,15 @@ static bool is_named(const char *name)
                strlen(name);
 }
 
+/* NULL of a column that the official code does not read either. */
+static const char *column_name(const char *name)
+{
+    return !strcmp(name, "split")       ? "set"
+           : !strcmp(name, "filename")  ? "name"
+           : !strncmp(name, "label", 5) ? name
+                                        : NULL;
+}
+
 static mf_status read_header(mf_cases *cases, const mf_entry *line, const char **name,
                              size_t *columns, size_t *filename)
 {
@@ -243,6 +267,8 @@ static mf_status read_header(mf_cases *cases, const mf_entry *line, const char *
         if (!strcmp(name[i], "filename"))
             *filename = i;
         labelled = labelled || !strncmp(name[i], "label", 5);
+        if (!column_name(name[i])) /* passed over: an index of pandas has no name */
+            continue;
         if (!is_named(name[i]))
             return mf_cases_at(
                 cases, line,
@@ -260,15 +286,6 @@ static mf_status read_header(mf_cases *cases, const mf_entry *line, const char *
                            mf_fail(MF_INVALID, "the columns are to be filename, label (or label_0, "
                                                "label_1, ...) and, if there are splits, split"));
     return MF_OK;
-}
-
-/* NULL of a column that the official code does not read either. */
-static const char *column_name(const char *name)
-{
-    return !strcmp(name, "split")       ? "set"
-           : !strcmp(name, "filename")  ? "name"
-           : !strncmp(name, "label", 5) ? name
-                                        : NULL;
 }
 
 static mf_status add_row(mf_cases *cases, const labels_params *o, const mf_entry *line,

@@ -12,7 +12,6 @@
 
 struct masks_writer {
     hid_t file;
-    char *path;
 };
 
 static herr_t keep_first(unsigned n, const H5E_error2_t *error, void *words)
@@ -23,31 +22,44 @@ static herr_t keep_first(unsigned n, const H5E_error2_t *error, void *words)
 }
 
 /* What HDF5 says of its last error; its own printing is off in this thread. */
-static mf_status failed(const masks_writer *w, const char *what)
+static mf_status failed(const char *what)
 {
     char words[200] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, words);
-    return mf_fail(MF_IO, "%s: %s cannot be written: %s", w->path, what,
+    for (char *at = words; *at; at++)
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+    return mf_fail(MF_IO, "dataset.h5: %s cannot be written: %s", what,
                    *words ? words : "HDF5 gives no reason");
 }
 
-mf_status masks_writer_open(const char *path, masks_writer **w)
+/* In memory: the file becomes an array, and no full disk can leave libhdf5 with a file that it
+ * cannot close. */
+static mf_status create(hid_t *file)
+{
+    hid_t how = H5Pcreate(H5P_FILE_ACCESS);
+    *file = H5I_INVALID_HID;
+    if (how >= 0 && H5Pset_fapl_core(how, (size_t)CHUNK, false) >= 0)
+        *file = H5Fcreate("dataset.h5", H5F_ACC_TRUNC, H5P_DEFAULT, how);
+    mf_status status = *file < 0 ? failed("the file") : MF_OK; /* the next call clears the reason */
+    H5Pclose(how);
+    return status;
+}
+
+mf_status masks_writer_open(masks_writer **w)
 {
     masks_writer *made = calloc(1, sizeof *made);
     *w = NULL;
-    if (!made || !(made->path = strdup(path))) {
-        free(made);
-        return mf_no_memory(0, "an HDF5 file");
-    }
+    if (!made)
+        return mf_no_memory(sizeof *made, "an HDF5 file");
+    H5dont_atexit(); /* files are closed here; what is left at the end of the process is not its */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    made->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    if (made->file < 0) {
-        mf_status status = failed(made, "the file");
+    mf_status status = create(&made->file);
+    if (status)
         masks_writer_abandon(made);
-        return status;
-    }
-    *w = made;
-    return MF_OK;
+    else
+        *w = made;
+    return status;
 }
 
 void masks_writer_abandon(masks_writer *w)
@@ -56,14 +68,28 @@ void masks_writer_abandon(masks_writer *w)
         return;
     if (w->file >= 0)
         H5Fclose(w->file);
-    free(w->path);
     free(w);
 }
 
-mf_status masks_writer_close(masks_writer *w)
+static mf_status image_of(const masks_writer *w, mf_array **file)
 {
-    mf_status status = H5Fclose(w->file) < 0 ? failed(w, "the file") : MF_OK;
-    w->file = -1;
+    if (H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0)
+        return failed("the file");
+    const ssize_t bytes = H5Fget_file_image(w->file, NULL, 0);
+    if (bytes <= 0)
+        return failed("the file");
+    MF_TRY(mf_array_new(MF_U8, 1, (const int64_t[]){bytes}, file));
+    if (H5Fget_file_image(w->file, (*file)->data, (*file)->bytes) == bytes)
+        return MF_OK;
+    mf_array_unref(*file);
+    *file = NULL;
+    return failed("the file");
+}
+
+mf_status masks_writer_close(masks_writer *w, mf_array **file)
+{
+    *file = NULL;
+    mf_status status = image_of(w, file);
     masks_writer_abandon(w);
     return status;
 }
@@ -76,8 +102,10 @@ static void chunk_of(const hsize_t n[4], hsize_t chunk[4])
         hsize_t slices = CHUNK / (n[2] * n[3]);
         chunk[0] = 1;
         chunk[1] = slices ? slices : 1;
-        chunk[2] = n[2];
-        chunk[3] = n[3];
+        chunk[2] = n[2] < CHUNK / n[3] ? n[2] : CHUNK / n[3];
+        if (!chunk[2])
+            chunk[2] = 1;
+        chunk[3] = n[3] < CHUNK ? n[3] : CHUNK;
         return;
     }
     hsize_t masks = CHUNK / voxels;
@@ -102,8 +130,7 @@ static hid_t plan_of(const hsize_t n[4])
 }
 
 /* Mask by mask: a chunk that holds several is in the cache until it is full. */
-static mf_status put_masks(const masks_writer *w, hid_t set, const hsize_t n[4],
-                           const mf_artifact *sample)
+static mf_status put_masks(hid_t set, const hsize_t n[4], const mf_artifact *sample)
 {
     static const int64_t zero[3];
     const int64_t size[3] = {(int64_t)n[1], (int64_t)n[2], (int64_t)n[3]};
@@ -116,7 +143,7 @@ static mf_status put_masks(const masks_writer *w, hid_t set, const hsize_t n[4],
         status = mf_masks_crop(sample, (int64_t)i, zero, size, dense);
         if (!status && (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
                         H5Dwrite(set, H5T_NATIVE_UINT8, here, space, H5P_DEFAULT, dense) < 0))
-            status = failed(w, DATA_SET);
+            status = failed(DATA_SET);
     }
     H5Sclose(here);
     H5Sclose(space);
@@ -124,18 +151,17 @@ static mf_status put_masks(const masks_writer *w, hid_t set, const hsize_t n[4],
     return status;
 }
 
-static mf_status put_set(const masks_writer *w, hid_t group, const hsize_t n[4],
-                         const mf_artifact *sample)
+static mf_status put_set(hid_t group, const hsize_t n[4], const mf_artifact *sample)
 {
     hid_t space = H5Screate_simple(4, n, NULL), plan = plan_of(n);
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, 101, 2 * (size_t)CHUNK, 1);
     hid_t set = H5Dcreate2(group, DATA_SET, H5T_STD_U8LE, space, H5P_DEFAULT, plan, access);
-    mf_status status = set < 0 ? failed(w, DATA_SET) : MF_OK;
+    mf_status status = set < 0 ? failed(DATA_SET) : MF_OK;
     if (!status && n[0])
-        status = put_masks(w, set, n, sample);
+        status = put_masks(set, n, sample);
     if (set >= 0 && H5Dclose(set) < 0 && !status)
-        status = failed(w, DATA_SET);
+        status = failed(DATA_SET);
     H5Pclose(access);
     H5Pclose(plan);
     H5Sclose(space);
@@ -151,11 +177,12 @@ mf_status masks_writer_add(masks_writer *w, const char *name, const mf_artifact 
     hid_t plan = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_obj_track_times(plan, false);
     hid_t group = H5Gcreate2(w->file, name, H5P_DEFAULT, plan, H5P_DEFAULT);
+    mf_status status = group < 0 ? failed(name) : MF_OK; /* the next call clears the reason */
     H5Pclose(plan);
     if (group < 0)
-        return failed(w, name);
-    mf_status status = put_set(w, group, n, sample);
+        return mf_within(status, "scan %s", name);
+    status = put_set(group, n, sample);
     if (H5Gclose(group) < 0 && !status)
-        status = failed(w, name);
+        status = failed(name);
     return mf_within(status, "scan %s", name);
 }

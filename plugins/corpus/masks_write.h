@@ -6,14 +6,14 @@
 
 #include <massflow/artifact.h>
 
-typedef struct masks_writer masks_writer; /* opaque: a file that is being written */
-MF_MUST_USE mf_status masks_writer_open(const char *path, masks_writer **w);
+typedef struct masks_writer masks_writer; /* opaque: a file that is being made, in memory */
+MF_MUST_USE mf_status masks_writer_open(masks_writer **w);
 /* The masks of a `sample` under the name of its scan, new in this file and without a slash. Equal
  * masks give equal bytes. */
 MF_MUST_USE mf_status masks_writer_add(masks_writer *w, const char *name,
                                        const mf_artifact *sample);
-/* Closes the file; *w is freed. */
-MF_MUST_USE mf_status masks_writer_close(masks_writer *w);
+/* The finished file, u8 [bytes]; *w is freed. */
+MF_MUST_USE mf_status masks_writer_close(masks_writer *w, mf_array **file);
 void masks_writer_abandon(masks_writer *w); /* NULL is fine */
 
 #endif

@@ -6,11 +6,7 @@
 #include "masks_write.h"
 #include "mass_export.code.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
 
@@ -21,7 +17,7 @@ static const mf_port inputs[] = {
 static const mf_port outputs[] = {
     MF_PORT("masks", "mass_masks", "The masks of all samples: dataset.h5."), MF_END};
 
-/* A guess: masks of organs pack to about a hundredth of their voxels. */
+/* A guess: masks of organs pack to about a hundredth of their voxels; the file is there twice. */
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     double voxels = 0, largest = 0;
@@ -35,7 +31,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         voxels += one * (double)mf_masks_count(sample);
         largest = one > largest ? one : largest;
     }
-    n->host_bytes = (size_t)(voxels / 100 + largest) + (128u << 20);
+    n->host_bytes = (size_t)(2 * voxels / 100 + largest) + (128u << 20);
     n->cost = 5e-9 * voxels + 0.1;
     return MF_OK;
 }
@@ -65,15 +61,15 @@ static mf_status add_all(mf_task *t, masks_writer *w)
     return MF_OK;
 }
 
-static mf_status write_file(mf_task *t, const char *path)
+static mf_status make_file(mf_task *t, mf_array **file)
 {
     masks_writer *w;
     pthread_mutex_lock(&hdf5);
-    mf_status status = masks_writer_open(path, &w);
+    mf_status status = masks_writer_open(&w);
     if (!status) {
         status = add_all(t, w);
         if (!status)
-            status = masks_writer_close(w);
+            status = masks_writer_close(w, file);
         else
             masks_writer_abandon(w);
     }
@@ -81,46 +77,23 @@ static mf_status write_file(mf_task *t, const char *path)
     return status;
 }
 
-static mf_status take_file(const char *path, mf_artifact *a)
-{
-    FILE *file;
-    int64_t size;
-    mf_array *bytes;
-    MF_TRY(mf_file_open(path, &file, &size));
-    mf_status status = mf_array_new(MF_U8, 1, &size, &bytes);
-    if (!status) {
-        if (fread(bytes->data, 1, bytes->bytes, file) != bytes->bytes)
-            status = mf_fail(MF_IO, "%s: was cut while it was read", path);
-        if (!status)
-            status = mf_artifact_add(a, "file", bytes);
-        mf_array_unref(bytes);
-    }
-    fclose(file);
-    return status;
-}
-
 static mf_status run(mf_task *t, const void *p, void *session)
 {
-    const char *folder;
-    char *path;
+    mf_array *file;
     mf_artifact *a;
     (void)p, (void)session;
     if (!mf_in_count(t, "samples"))
         return mf_fail(MF_INVALID, "there are no samples");
-    MF_TRY(mf_task_folder(t, false, &folder));
-    if (asprintf(&path, "%s/dataset.h5", folder) < 0)
-        return mf_no_memory(0, "a path");
-    mf_status status = write_file(t, path);
-    if (!status)
-        status = mf_artifact_new("mass_masks", &a);
+    MF_TRY(make_file(t, &file));
+    mf_status status = mf_artifact_new("mass_masks", &a);
     if (!status) {
-        status = take_file(path, a);
+        status = mf_artifact_add(a, "file", file);
         if (status)
             mf_artifact_unref(a);
         else
             status = mf_out(t, "masks", a);
     }
-    free(path);
+    mf_array_unref(file);
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* mass_import.c - the stage mass.import: a scan as the official MASS code prepares it. */
+#include "../common/normalize.h"
 #include "../common/npy.h"
 #include "corpus_stages.h"
 #include "masks_read.h"
@@ -31,7 +32,9 @@ static const mf_param params[] = {
     MF_END};
 static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {
-    MF_PORT("volume", "volume", "The prepared image: normalized intensities."),
+    MF_PORT("volume", "volume",
+            "The prepared image: normalized intensities. Later stages "
+            "do not normalize them again."),
     MF_PORT("sample", "sample?", "The prepared image with its masks, for augment.views."),
     MF_PORT("labels", "labels?", "Its labels, on the same grid."), MF_END};
 
@@ -127,6 +130,8 @@ static mf_status make_volume(mf_task *t, const import_params *o, const mf_grid *
     mf_artifact *a;
     MF_TRY(mf_artifact_new("volume", &a));
     mf_status status = describe(o, grid, a);
+    if (!status)
+        status = mf_artifact_set_text(a, "intensities", MF_INTENSITIES_NORMALIZED);
     if (!status)
         status = mf_artifact_add(a, "voxels", image);
     return publish(t, "volume", status, a);

@@ -3,6 +3,7 @@
  * needs no random numbers. */
 #include "classify.h"
 #include "../common/parallel.h"
+#include "disjoint.h"
 #include "model.h"
 #include "schedule.h"
 #include "state.h"
@@ -176,10 +177,16 @@ static mf_status allocate(mf_classify *w)
 static mf_status check_head(const mf_classify *w, const mf_artifact *head)
 {
     const char *at = mf_artifact_text(head, "classes");
+    if (!at) { /* of a file: it has as many rows as there are classes, or is refused */
+        for (int64_t c = 0; c < w->classes.count; c++)
+            mf_log(w->task, "row %lld of the head is taken as class %s: the file does not name it",
+                   (long long)c, w->classes.name[c]);
+        return MF_OK;
+    }
     for (int64_t c = 0; c < w->classes.count; c++) {
         const size_t length = strlen(w->classes.name[c]);
         const bool last = c == w->classes.count - 1;
-        if (!at || strncmp(at, w->classes.name[c], length) || at[length] != (last ? 0 : '\t'))
+        if (strncmp(at, w->classes.name[c], length) || at[length] != (last ? 0 : '\t'))
             return mf_hint(mf_fail(MF_INVALID, "the classes of the head are not those of the "
                                                "training cases"),
                            "'massflow show' lists the classes of a head");
@@ -220,6 +227,9 @@ static mf_status make(mf_classify *w)
         MF_TRY(read_set(w, "val", &w->val));
     MF_TRY(read_set(w, "test", &w->test));
     MF_TRY(check_selection(w));
+    MF_TRY(mf_disjoint(w->task, "train", "val"));
+    MF_TRY(mf_disjoint(w->task, "train", "test"));
+    MF_TRY(mf_disjoint(w->task, "val", "test"));
     MF_TRY(mf_classify_shape(w->o, w->model, w->classes.count, &w->shape));
     MF_TRY(mf_task_queue(w->task, &queue));
     MF_TRY(mf_classifier_new(mf_queue_device(queue), &w->shape, &w->classifier));

@@ -7,6 +7,7 @@
 #include "mass_stages.h"
 #include "model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,21 +97,47 @@ static mf_status take_level(const mf_tensors *t, const mf_iris *iris, int level,
                        (long long)a->shape[0]);
     mf_array *values;
     MF_TRY(mf_array_convert(a, MF_F32, &values));
+    for (int64_t i = 0; i < mf_array_count(values); i++)
+        if (!isfinite(((const float *)values->data)[i])) {
+            mf_array_unref(values);
+            return mf_fail(MF_CORRUPT,
+                           "its task embeddings of level %d have values that are not finite",
+                           level);
+        }
     memcpy(e->priors.level[level], values->data, values->bytes);
     mf_array_unref(values);
     return MF_OK;
 }
 
-static mf_status number_labels(const load_params *o, mf_embedding *e)
+/* Whether the file's names of all classes are values of labels, ascending: those of an embedding
+ * that was written here. */
+static bool labels_of_names(const mf_tensors *t, int64_t k, int64_t *labels)
+{
+    for (int64_t i = 0; i < k; i++) {
+        char key[40], *end;
+        snprintf(key, sizeof key, "class_names.%lld", (long long)i);
+        const char *name = mf_tensors_note(t, key);
+        if (!name || *name < '1' || *name > '9')
+            return false;
+        labels[i] = strtol(name, &end, 10);
+        if (*end || labels[i] > 65535 || (i && labels[i] <= labels[i - 1]))
+            return false;
+    }
+    return true;
+}
+
+static mf_status number_labels(const load_params *o, const mf_tensors *t, mf_embedding *e)
 {
     size_t k = (size_t)e->priors.k;
     if (o->labels.count && o->labels.count != k)
-        return mf_fail(MF_INVALID, "labels: %zu values, where the file has %zu classes",
-                       o->labels.count, k);
+        return mf_fail(MF_INVALID, "labels: %zu values, where %s has %zu classes", o->labels.count,
+                       o->path, k);
     e->labels = malloc(k * sizeof *e->labels);
     e->examples = calloc(k, sizeof *e->examples);
     if (!e->labels || !e->examples)
         return mf_no_memory(0, "labels");
+    if (!o->labels.count && labels_of_names(t, e->priors.k, e->labels))
+        return MF_OK;
     for (size_t i = 0; i < k; i++)
         e->labels[i] = o->labels.count ? o->labels.v[i] : (int64_t)i + 1;
     return MF_OK;
@@ -121,7 +148,7 @@ static mf_status fill(const load_params *o, const mf_tensors *t, const mf_iris *
 {
     for (int i = 0; i < MF_IRIS_LEVELS; i++)
         MF_TRY(mf_within(take_level(t, iris, i, e), "%s", o->path));
-    MF_TRY(number_labels(o, e));
+    MF_TRY(number_labels(o, t, e));
     mf_embedding_settings *s = &e->settings;
     const char *modality = mf_normalize_modality(o->modality);
     mf_modality known;
@@ -133,6 +160,16 @@ static mf_status fill(const load_params *o, const mf_tensors *t, const mf_iris *
     return MF_OK;
 }
 
+/* A text of a file as one line of a log. */
+static const char *plain(const char *from, char text[200])
+{
+    snprintf(text, 200, "%s", from);
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+    return text;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const load_params *o = p;
@@ -140,12 +177,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_tensors tensors = {0};
     mf_artifact *made;
     mf_iris iris;
+    char text[200];
     (void)session;
     MF_TRY(fingerprint(t, &iris, e.settings.model));
     MF_TRY(mf_tensors_read_part(o->path, MF_TORCH_PRIORS, &tensors));
     mf_status status = fill(o, &tensors, &iris, &e);
     for (size_t i = 0; i < tensors.notes && !status; i++)
-        mf_log(t, "%s: %s", tensors.note[i].key, tensors.note[i].text);
+        mf_log(t, "%s: %s", tensors.note[i].key, plain(tensors.note[i].text, text));
+    for (int64_t i = 0; i < e.priors.k && !status; i++)
+        mf_log(t, "class %lld is label %lld", (long long)i, (long long)e.labels[i]);
     mf_tensors_clear(&tensors);
     if (!status)
         status = mf_embedding_write(&e, &iris, &made);

@@ -60,8 +60,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
         status = mf_out_volume(t, "volume", &grid, MF_F32, &voxels);
     if (!status) {
         memcpy(voxels->data, read, voxels->bytes);
-        mf_log(t, "%s: clipped to %g..%g, mean %g, SD %g", mf_modality_text(modality), report.low,
-               report.high, report.mean, report.deviation);
+        if (modality == MF_MODALITY_NORMALIZED)
+            mf_log(t, "normalized already: intensities stay");
+        else
+            mf_log(t, "%s: clipped to %g..%g, mean %g, SD %g", mf_modality_text(modality),
+                   report.low, report.high, report.mean, report.deviation);
     }
     free(read);
     return status;

@@ -8,6 +8,7 @@
 #include "query.h"
 #include "references.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,7 +327,7 @@ static mf_status same_numbers(const char *parameter, const double *made, const d
                                   side ? here[i] : made[i]);
     }
     for (int i = 0; i < count; i++)
-        same = same && made[i] == here[i];
+        same = same && fabs(made[i] - here[i]) <= 1e-5 * fabs(here[i]); /* as resampling does */
     return same ? MF_OK
                 : mf_hint(mf_fail(MF_INVALID, "the embedding was made with %s %s; here it is %s",
                                   parameter, texts[0], texts[1]),

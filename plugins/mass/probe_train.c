@@ -477,7 +477,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_probe_train, "probe.train", 3,
+    mf_stage_probe_train, "probe.train", 4,
     "Trains and tests a pooled linear classifier on frozen features (linear probe).",
     .help =
         "Feature maps are pooled to vectors. Dropout and a linear layer follow. Classes are the "

@@ -1,5 +1,6 @@
 /* references.c - see references.h. */
 #include "references.h"
+#include "../common/label_values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static mf_status read_labels(const mf_references *r, size_t i, mf_grid *grid, mf
                                (long long)grid->size[2]),
                        "load the labels with labels.load, with the scan as its input `like`");
     MF_TRY(mf_artifact_array(a, "voxels", &raw));
-    mf_status status = mf_array_convert(raw, MF_U16, labels);
+    mf_status status = mf_label_values(raw, labels);
     mf_array_unref(raw);
     return status;
 }

@@ -12,6 +12,10 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
         settings->modality ? settings->modality : mf_artifact_text(volume, "modality");
     bool known = mf_modality_parse(text, modality);
     *voxels = NULL;
+    if (mf_volume_normalized(volume)) {
+        *modality = MF_MODALITY_NORMALIZED;
+        known = true;
+    }
     if (!known && text && *text)
         return mf_hint(
             mf_fail(MF_UNSUPPORTED, "no normalization is known for the modality '%s'", text),

@@ -8,7 +8,8 @@
 
 typedef struct mf_scan_settings {
     double spacing[3];    /* mm along x, y, z */
-    const char *modality; /* "CT", "MR", "PET"; NULL: the scan's own, or a guess */
+    const char *modality; /* "CT", "MR", "PET"; NULL: the scan's own, or a guess. A volume that is
+                           * normalized already stays so. */
     mf_normalize normalize;
 } mf_scan_settings;
 

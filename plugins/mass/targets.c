@@ -75,9 +75,25 @@ mf_status mf_target_of(mf_task *t, const char *port, size_t i, const char *colum
 
 /* ---- classes --------------------------------------------------------------------------------- */
 
-static int by_text(const void *a, const void *b)
+static bool is_number(const char *text)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    size_t n = strspn(text, "0123456789");
+    return n > 0 && n < 16 && !text[n];
+}
+
+/* Whole numbers by value, before texts. */
+static int in_order(const void *a, const void *b)
+{
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    bool number = is_number(x), other = is_number(y);
+    if (number != other)
+        return number ? -1 : 1;
+    if (number) {
+        long long m = strtoll(x, NULL, 10), n = strtoll(y, NULL, 10);
+        if (m != n)
+            return m < n ? -1 : 1;
+    }
+    return strcmp(x, y);
 }
 
 mf_status mf_targets_collect(mf_task *t, const char *target, bool gaps, mf_targets *c)
@@ -101,7 +117,7 @@ mf_status mf_targets_collect(mf_task *t, const char *target, bool gaps, mf_targe
         return mf_hint(mf_fail(MF_INVALID, "all %zu training cases have the same '%s'%s%s",
                                labelled, target, c->count ? ": " : "", c->count ? c->name[0] : ""),
                        "a classifier needs at least two classes");
-    qsort(c->name, (size_t)c->count, sizeof *c->name, by_text);
+    qsort(c->name, (size_t)c->count, sizeof *c->name, in_order);
     return MF_OK;
 }
 

@@ -136,6 +136,11 @@ mf_status mf_tuner_publish(mf_tuner *t)
     MF_TRY(publish_model(t, "last", "last_embedding"));
     if (t->best)
         MF_TRY(mf_tuner_put_best_back(t));
+    if (t->best && t->count.best != t->done)
+        mf_log(t->task,
+               "`model` is that of step %lld, the best of %lld validations; `last` is that of step "
+               "%lld",
+               (long long)t->count.best, (long long)t->count.validations, (long long)t->done);
     MF_TRY(publish_model(t, "model", "embedding"));
     MF_TRY(make_metrics(t, &table));
     MF_TRY(mf_out(t->task, "metrics", table));

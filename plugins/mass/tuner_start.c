@@ -1,4 +1,5 @@
 /* tuner_start.c - see tuner.h: everything before the first step. */
+#include "disjoint.h"
 #include "examples.h"
 #include "footprint.h"
 #include "model.h"
@@ -109,6 +110,7 @@ static mf_status check_validation(mf_tuner *t)
         mf_log(t->task, "there are no validation cases: the model is that of the last step");
         return MF_OK;
     }
+    MF_TRY(mf_disjoint(t->task, "train", "val"));
     MF_TRY(mf_classes_find(t->task, "val", (mf_ints){0}, &other));
     MF_TRY(mf_in_item(t->task, "train", 0, &train));
     MF_TRY(mf_in_item(t->task, "val", 0, &val));
@@ -130,7 +132,9 @@ static mf_status check_validation(mf_tuner *t)
             mf_log(t->task, "label %lld of the validation cases is not learned: left out",
                    (long long)other.label[k]);
     }
-    return known ? MF_OK : mf_fail(MF_INVALID, "no validation case has a label that is learned");
+    return known ? MF_OK
+                 : mf_hint(mf_fail(MF_INVALID, "no validation case has a label that is learned"),
+                           "choose other cases of `val`, or other `labels`");
 }
 
 static mf_status add_tokens(const mf_tuner *t, const mf_priors *priors, mf_tensors *to)

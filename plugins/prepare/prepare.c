@@ -61,6 +61,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     if (mf_grid_voxels(&inner) != mf_grid_voxels(&padded))
         floats += (double)mf_grid_voxels(&inner);
     n->host_bytes = (size_t)(4 * floats) + (64u << 20); /* slabs, masks */
+    if (mf_in_count(t, "labels")) /* as they come, as doubles and u16; on both grids u16 */
+        n->host_bytes += 14 * (size_t)mf_grid_voxels(&from) + (size_t)(2 * floats);
     n->cost = 2e-8 * floats + 5e-9 * (double)mf_grid_voxels(&from);
     return MF_OK;
 }
@@ -86,9 +88,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (report.guessed)
         mf_log(t, "the volume does not state its modality: normalized like %s",
                report.modality == MF_MODALITY_CT ? "CT" : "MR and PET");
-    mf_log(t, "%s: clipped to %g..%g, mean %g, SD %g; %lld masks",
-           mf_modality_text(report.modality), report.normalized.low, report.normalized.high,
-           report.normalized.mean, report.normalized.deviation, (long long)report.masks);
+    if (report.modality == MF_MODALITY_NORMALIZED)
+        mf_log(t, "normalized already: intensities stay; %lld masks", (long long)report.masks);
+    else
+        mf_log(t, "%s: clipped to %g..%g, mean %g, SD %g; %lld masks",
+               mf_modality_text(report.modality), report.normalized.low, report.normalized.high,
+               report.normalized.mean, report.normalized.deviation, (long long)report.masks);
     if (report.dropped)
         mf_log(t, "%lld masks fall between the voxels of the training grid: dropped",
                (long long)report.dropped);

@@ -1,5 +1,6 @@
 /* sample.c - see sample.h. The scan is read in slabs, so that it is never whole in memory here. */
 #include "sample.h"
+#include "../common/label_values.h"
 
 #include <string.h>
 
@@ -22,6 +23,9 @@ static mf_status pick_modality(const mf_artifact *volume, const mf_sample_settin
 {
     const char *own = mf_artifact_text(volume, "modality");
     const char *text = settings->modality ? settings->modality : own;
+    report->modality = MF_MODALITY_NORMALIZED;
+    if (mf_volume_normalized(volume))
+        return MF_OK;
     if (mf_modality_parse(text, &report->modality))
         return MF_OK;
     if (text && *text)
@@ -63,7 +67,7 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
     mf_modality known;
     const char *own = mf_artifact_text(volume, "modality");
     bool ct = mf_modality_parse(settings->modality ? settings->modality : own, &known) &&
-              known == MF_MODALITY_CT;
+              known == MF_MODALITY_CT && !mf_volume_normalized(volume);
     mf_status status = mf_resample_artifact(volume, "voxels", from, inner,
                                             ct ? (float)settings->normalize.window[0] : 0,
                                             voxels->data, &report->replaced);
@@ -98,11 +102,12 @@ static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *
     int64_t larger[3], size[3];
     MF_TRY(mf_artifact_grid(settings->labels, &other));
     if (!mf_grid_equal(from, &other, 1e-3))
-        return mf_fail(MF_INVALID, "the labels do not lie on the volume's grid");
+        return mf_hint(mf_fail(MF_INVALID, "the labels do not lie on the volume's grid"),
+                       "load the labels with labels.load, with the scan as its input `like`");
     mf_zyx(padded->size, larger);
     mf_zyx(inner->size, size);
     MF_TRY(mf_artifact_array(settings->labels, "voxels", &raw));
-    mf_status status = mf_array_convert(raw, MF_U16, &own);
+    mf_status status = mf_label_values(raw, &own);
     mf_array_unref(raw);
     MF_TRY(status);
     status = mf_array_new(MF_U16, 3, size, &raw);
@@ -173,7 +178,8 @@ static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks
         MF_TRY(add_labels(settings, &from, &inner, &padded, before, sample));
     report->masks = mf_masks_count(sample);
     MF_TRY(mf_artifact_inherit(sample, volume));
-    if (report->guessed) /* a guess is good enough to normalize by, not to be handed on */
+    /* A guess is good enough to normalize by, not to be handed on. */
+    if (report->guessed || report->modality == MF_MODALITY_NORMALIZED)
         return MF_OK;
     return mf_artifact_set_text(sample, "modality", mf_modality_text(report->modality));
 }

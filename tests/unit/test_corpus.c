@@ -273,11 +273,16 @@ static mf_artifact *sample_of(int masks)
 static void write_samples(void)
 {
     masks_writer *w;
+    mf_array *made;
     mf_artifact *three = sample_of(3), *none = sample_of(0);
-    ok(masks_writer_open(path, &w));
+    ok(masks_writer_open(&w));
     ok(masks_writer_add(w, "a", three));
     ok(masks_writer_add(w, "b", none));
-    ok(masks_writer_close(w));
+    ok(masks_writer_close(w, &made));
+    FILE *f = fopen(path, "wb");
+    ck_assert_uint_eq(fwrite(made->data, 1, made->bytes, f), made->bytes);
+    ck_assert_int_eq(fclose(f), 0);
+    mf_array_unref(made);
     mf_artifact_unref(three);
     mf_artifact_unref(none);
 }
@@ -316,19 +321,16 @@ START_TEST(written)
     ck_assert(!memcmp(before, file, bytes));
 
     mf_artifact *sample = sample_of(1);
-    ok(masks_writer_open(path, &w));
+    ok(masks_writer_open(&w));
     ok(masks_writer_add(w, "a", sample));
-    char text[200];
-    snprintf(text, sizeof text, "scan a: %s: a cannot be written: name already exists", path);
     mf_status status = masks_writer_add(w, "a", sample);
     ck_assert_ptr_nonnull(status);
+    ck_assert_str_eq(mf_error_message(status),
+                     "dataset.h5: a cannot be written: name already exists");
     mf_error_free(status);
     masks_writer_abandon(w);
     mf_artifact_unref(sample);
     unlink(path);
-    status = masks_writer_open("/nowhere/dataset.h5", &w);
-    ck_assert_ptr_nonnull(status);
-    mf_error_free(status);
 }
 END_TEST
 

@@ -8,7 +8,8 @@
  *
  * Layout: channels last. A volume is [N, D, H, W, C], tokens are [N, L, C], so a linear layer, a
  * 1x1x1 convolution and the tokens of attention are the same row-major matrix. Weights keep their
- * published (PyTorch) names, shapes and layouts; packed copies are made once per update.
+ * published (PyTorch) names, shapes and layouts; packed copies are made once per update, and in
+ * programs that train in each run.
  *
  * Errors stick to the program with the scope in which they arose and are reported by compile: model
  * code has no error handling in between. A value made after an error is harmless. */
@@ -244,7 +245,7 @@ MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
  * parts of a level differ by at most one item.
  *
  * mf_weights_begin_batch clears all gradients. Then, for each item in order: one mf_executable_run
- * that gives gradients, and mf_weights_end_item. After the last item the gradients are the sum.
+ * that gives gradients, and mf_weights_end_item. No further run may follow before the step. After the last item the gradients are the sum.
  * Beside the gradients, up to ceil(log2(count)) - 1 sums are kept on the device. */
 MF_API MF_MUST_USE mf_status mf_weights_begin_batch(mf_weights *w, int64_t count);
 /* See mf_weights_begin_batch. */

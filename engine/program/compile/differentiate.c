@@ -84,8 +84,14 @@ void mf_recompute(mf_program *p)
 
 void mf_keep(mf_program *p, mf_value x)
 {
-    if (!mf_bad(p, x))
+    /* Through reshapes to the value whose bytes they show. */
+    while (!mf_bad(p, x)) {
         mf_value_of(p, x)->keep = true;
+        const mf_op *op = mf_producer(p, x);
+        if (!op || op->type->record)
+            return;
+        x = op->in[0];
+    }
 }
 
 void mf_differentiate_from(mf_program *p, mf_value y, mf_value gradient)

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    SMALL = 64 * 1024, /* bytes that are kept in any case */
+    SMALL = 64 * 1024, /* bytes that are kept after mf_recompute too */
     AHEAD = 8,         /* ops among which one is taken that needs the same value */
     NEAR = 3,          /* ops for which the result of a cheap op stays */
     DEEP = 6           /* cheap ops in a row that are done again for one value */

@@ -1,0 +1,17 @@
+/* label_values.c - see label_values.h. */
+#include "label_values.h"
+
+mf_status mf_label_values(const mf_array *map, mf_array **values)
+{
+    mf_array *wide;
+    MF_TRY(mf_array_convert(map, MF_F64, &wide)); /* exact for integers of up to 53 bits */
+    const double *v = wide->data;
+    mf_status status = MF_OK;
+    for (int64_t i = 0, n = mf_array_count(wide); i < n && !status; i++)
+        if (!(v[i] >= 0 && v[i] <= UINT16_MAX))
+            status =
+                mf_hint(mf_fail(MF_INVALID, "label %.0f: labels from 0 to 65535 can be used", v[i]),
+                        "select or renumber labels in labels.load");
+    mf_array_unref(wide);
+    return status ? status : mf_array_convert(map, MF_U16, values);
+}
