@@ -245,8 +245,9 @@ MF_API MF_MUST_USE mf_status mf_weights_clear_gradients(mf_weights *w);
  * parts of a level differ by at most one item.
  *
  * mf_weights_begin_batch clears all gradients. Then, for each item in order: one mf_executable_run
- * that gives gradients, and mf_weights_end_item. No further run may follow before the step. After the last item the gradients are the sum.
- * Beside the gradients, up to ceil(log2(count)) - 1 sums are kept on the device. */
+ * that gives gradients, and mf_weights_end_item. No further run may follow before the step. After
+ * the last item the gradients are the sum. Beside the gradients, up to ceil(log2(count)) - 1 sums
+ * are kept on the device. */
 MF_API MF_MUST_USE mf_status mf_weights_begin_batch(mf_weights *w, int64_t count);
 /* See mf_weights_begin_batch. */
 MF_API MF_MUST_USE mf_status mf_weights_end_item(mf_weights *w);
