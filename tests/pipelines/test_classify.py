@@ -176,6 +176,12 @@ class Results(Classify):
         self.write("again.yaml", GRAPH + AGAIN.replace("MODEL", model).replace("TARGET", target))
         return self.massflow("run", "again.yaml", "again", "--cache", "cache", *flags(target="sex"), code=code)
 
+    def test_a_case_of_train_that_is_in_test(self):
+        self.write("leak.yaml", self.read("graph.yaml").replace('test: "scan[set=test]"', 'test: "scan[set=train]"'))
+        out = self.massflow("run", "leak.yaml", "classify", "--cache", "cache", *flags(target="sex", cases="cases.csv"), code=1)
+        self.assertIn("failed   classify: scan[case=train00] of `test` is also in `train`\n", out)
+        self.assertIn("  select different cases for the two, for example by a column `set`\n", out)
+
     def test_a_head_to_start_from(self):
         out = self.again("model", "sex")
         self.assertIn("again: epoch 1, the last, is kept: there are no validation cases\n", out)

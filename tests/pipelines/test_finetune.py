@@ -190,6 +190,21 @@ class Finetune(Massflow):
         out = self.made("tuned", graph=name, labels="[1,77]", steps_per_epoch=1)
         self.assertIn("tuned: no training case shows label 77 in one crop: its tokens are drawn\n", out)
 
+    def test_a_case_of_train_that_is_in_val(self):
+        name = self.changed("val: \"sample[set=val]\"", "val: \"sample[id=a]\"")
+        self.assert_fails("  sample[case=a] of `val` is also in `train`\n"
+                          "  select different cases for the two, for example by a column `set`\n", graph=name)
+
+    def test_a_spacing_that_files_round(self):
+        """6.1 mm are 6.09999990463 in a NIfTI file: scans keep their grid, and the tokens fit all the same."""
+        self.write("round.yaml", MAKE.replace("[6, 6, 6]", "[6.1, 6.1, 6.1]").replace("{count: 5}", "{count: 2}")
+                   .replace("${case.id}", "r${case.id}").replace("model: model.safetensors", "model: round.safetensors"))
+        self.massflow("run", "round.yaml", "--cache", "made")
+        self.write_csv("round.csv", ["id", "path", "labels", "set", "rank"],
+                       [(f"r{i}", f"r00{i}.nii.gz", f"r00{i}-labels.nii.gz", kind, 1) for i, kind in enumerate(("train", "test"))])
+        name = self.changed("      val: \"sample[set=val]\"\n", "")
+        self.made("found", graph=name, cases="round.csv", spacing="[6.1,6.1,6.1]", epochs=1, steps_per_epoch=1)
+
     def test_no_shots(self):
         out = self.made(code=2, shots=0)
         self.assertIn("error: this selects none of the 4 cases of 'sample'\n", out)

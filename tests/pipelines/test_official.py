@@ -249,8 +249,12 @@ stages:
         """What is exported comes back as it was, by the official layout."""
         self.made()
         self.write("splits.json", '{"bcv_train": ["img0001"], "bcv_val": [], "bcv_test": ["img0002"]}')
-        self.write("in.yaml", self.IN)
-        self.massflow("run", "in.yaml")
+        self.write("in.yaml", self.IN + """
+  normal: {use: mass.normalize, each: case, in: {volume: it.volume}, with: {modality: ct}}
+  sample: {use: mass.prepare, each: case, in: {volume: it.volume, labels: it.labels}, with: {min_size: [14, 14, 14]}}
+""")
+        out = self.massflow("run", "in.yaml")
+        self.assertIn("normal[case=img0001]: normalized already: intensities stay\n", out)
         shape, values = read_npy(self.path("out/bcv/img0001_gt.npy"))[:2]
         self.assertEqual(tuple(shape), (14, 14, 14))
         self.assertEqual(sorted(set(values)), [0, 1, 2])
@@ -259,6 +263,9 @@ stages:
                 self.massflow("get", "in.yaml", f"it[case={name}].sample", "--array", array_name, "-o", "a.npy", "--force")
                 self.massflow("get", "out.yaml", f"prepared[case={name}]", "--array", array_name, "-o", "b.npy", "--force")
                 self.assertEqual(self.read_bytes("a.npy"), self.read_bytes("b.npy"))
+            for node, array_name in (f"normal[case={name}]", "voxels"), (f"sample[case={name}]", "image"):
+                self.massflow("get", "in.yaml", node, "--array", array_name, "-o", "a.npy", "--force")
+                self.assertEqual(self.read_bytes("a.npy"), self.read_bytes(f"out/bcv/{name}_image.npy"))
             self.massflow("get", "in.yaml", f"it[case={name}].labels", "-o", "a.json", "--force")
         self.assertEqual(self.massflow("graph", "in.yaml").count("img000"), 0)
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "label_values.h"
 #include "sample.h"
 
 static mf_sample_settings official(void)
@@ -191,6 +192,29 @@ START_TEST(grids_must_fit)
 }
 END_TEST
 
+/* Label values that 16 bits do not hold are no other labels. */
+START_TEST(labels_of_any_type)
+{
+    static const int32_t values[] = {0, 7, 65535, 65536};
+    const int64_t count = 4;
+    mf_array *map, *got;
+    ok(mf_array_new(MF_I32, 1, &count, &map));
+    memcpy(map->data, values, sizeof values);
+    fails(mf_label_values(map, &got), "label 65536: labels from 0 to 65535 can be used\n  select "
+                                      "or renumber labels in labels.load");
+    ((int32_t *)map->data)[3] = -1;
+    fails(
+        mf_label_values(map, &got),
+        "label -1: labels from 0 to 65535 can be used\n  select or renumber labels in labels.load");
+    ((int32_t *)map->data)[3] = 1;
+    ok(mf_label_values(map, &got));
+    ck_assert(got->dtype == MF_U16);
+    ck_assert_mem_eq(got->data, ((const uint16_t[]){0, 7, 65535, 1}), 8);
+    mf_array_unref(got);
+    mf_array_unref(map);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("prepare");
@@ -199,6 +223,7 @@ int main(void)
     tcase_add_test(tests, sample_lies_where_the_scan_lies);
     tcase_add_test(tests, modality_is_asked_or_guessed);
     tcase_add_test(tests, grids_must_fit);
+    tcase_add_test(tests, labels_of_any_type);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
