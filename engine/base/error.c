@@ -67,7 +67,7 @@ mf_status mf_no_memory(size_t bytes, const char *what, ...)
 
 mf_status mf_within(mf_status error, const char *format, ...)
 {
-    if (!error || error == &no_memory)
+    if (!error || error == &no_memory || error->code == MF_CANCELLED)
         return error;
     va_list args;
     va_start(args, format);

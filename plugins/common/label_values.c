@@ -4,6 +4,7 @@
 mf_status mf_label_values(const mf_array *map, mf_array **values)
 {
     mf_array *wide;
+    *values = NULL;
     MF_TRY(mf_array_convert(map, MF_F64, &wide)); /* exact for integers of up to 53 bits */
     const double *v = wide->data;
     mf_status status = MF_OK;

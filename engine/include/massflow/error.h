@@ -73,7 +73,8 @@ MF_API MF_MUST_USE mf_status mf_vfail(mf_code code, const char *format, va_list 
 MF_API MF_MUST_USE mf_status mf_no_memory(size_t bytes, const char *what, ...) MF_PRINTF(2, 3);
 
 /* Each of these adds to `error` and returns it; a NULL error stays NULL, so a call can be wrapped:
- *     return mf_within(load(path), "while loading case %s", id);                                 */
+ *     return mf_within(load(path), "while loading case %s", id);
+ * A cancelled task has no place where it went wrong: mf_within leaves MF_CANCELLED as it is. */
 MF_API MF_MUST_USE mf_status mf_within(mf_status error, const char *format, ...) MF_PRINTF(2, 3);
 MF_API MF_MUST_USE mf_status mf_at(mf_status error, const char *file, int line, int column);
 MF_API MF_MUST_USE mf_status mf_hint(mf_status error, const char *format, ...) MF_PRINTF(2, 3);
