@@ -68,7 +68,7 @@ class Quickstart(Graphs):
         self.massflow("report", "quickstart.yaml", *small, "-o", "r.html")
         page = self.read("r.html")
         self.assertEqual(page.count("<figcaption><b>loss</b></figcaption>"), 3)
-        self.assertEqual(page.count("data:image/png;base64,"), 19)
+        self.assertEqual(page.count("data:image/png;base64,"), 22)
         # An augmentation is not part of scans, masks and samples; training draws its pairs anew.
         again = self.massflow("plan", "quickstart.yaml", "encoder", *small, "--set", "rotate=[5, 5, 5]")
         self.assertIn("encoder                   1 to run      ", again)
