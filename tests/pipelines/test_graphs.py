@@ -47,7 +47,7 @@ class Graphs(Massflow):
 
 class Quickstart(Graphs):
     def test_quickstart(self):
-        small = flags(["steps=2", "train=6", "probe_train=2", "probe_test=6", "test=1"])
+        small = flags(["steps=2", "tuning_steps=2", "train=6", "probe_train=2", "probe_test=6", "test=1"])
         out = self.massflow("run", "quickstart.yaml", *small)
         self.assertIn(", 0 cached in", out)
         losses = self.rows("quickstart.yaml", "encoder.metrics", *small)
