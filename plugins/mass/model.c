@@ -237,6 +237,26 @@ static mf_status fill(mf_weights *w, const mf_iris *iris, bool averages, const m
     return MF_OK;
 }
 
+mf_status mf_model_tensors(mf_weights *w, bool averages, mf_tensors *t)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_array *a;
+        mf_weights_info(w, i, &info);
+        MF_TRY(mf_tensors_make(t, info.name, MF_F32, info.rank, info.shape, &a));
+        MF_TRY(averages ? mf_weights_get_average(w, i, a->data) : mf_weights_get(w, i, a->data));
+    }
+    return MF_OK;
+}
+
+bool mf_model_is_encoder(const mf_tensors *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (strncmp(t->item[i].name, "encoder.", 8) != 0)
+            return false;
+    return t->count > 0;
+}
+
 mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
                             const mf_tensors *carried, mf_artifact **artifact)
 {

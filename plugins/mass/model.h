@@ -51,6 +51,10 @@ MF_MUST_USE mf_status mf_model_draw_weight(mf_weights *w, size_t i, uint64_t see
 /* The f32 arrays of a model artifact: its averages under their plain names where it has them and
  * `averages` says so, else its weights. */
 MF_MUST_USE mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tensors *t);
+/* Copies of the weights, or of their averages, by name. */
+MF_MUST_USE mf_status mf_model_tensors(mf_weights *w, bool averages, mf_tensors *t);
+/* Whether all tensors belong to an encoder: what a classifier's checkpoint keeps of an Iris. */
+bool mf_model_is_encoder(const mf_tensors *t);
 /* A model artifact from weights, averages (if `averages`) and what is carried along. */
 MF_MUST_USE mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
                                         const mf_tensors *carried, mf_artifact **artifact);

@@ -19,14 +19,10 @@ struct mf_predictor {
     compiled reference, query, features;
 };
 
-/* Where all that there is belongs to the encoder, it is an encoder alone. */
 static mf_status of_shapes(const mf_tensors *t, mf_iris *iris)
 {
-    bool alone = t->count > 0;
-    for (size_t i = 0; i < t->count; i++)
-        alone = alone && !strncmp(t->item[i].name, "encoder.", 8);
-    return alone ? mf_iris_encoder_from_shapes(mf_tensors_shape, t, iris)
-                 : mf_iris_from_shapes(mf_tensors_shape, t, iris);
+    return mf_model_is_encoder(t) ? mf_iris_encoder_from_shapes(mf_tensors_shape, t, iris)
+                                  : mf_iris_from_shapes(mf_tensors_shape, t, iris);
 }
 
 /* Voxels along an axis. Task embeddings have fewer: as many as the model has positions for. */

@@ -11,17 +11,7 @@
 mf_status mf_tuner_load_predictor(mf_tuner *t)
 {
     mf_tensors now = {0};
-    bool averages = t->o->ema_decay > 0;
-    mf_status status = MF_OK;
-    for (size_t i = 0; i < mf_weights_count(t->weights) && !status; i++) {
-        mf_weight_info info;
-        mf_array *a;
-        mf_weights_info(t->weights, i, &info);
-        status = mf_tensors_make(&now, info.name, MF_F32, info.rank, info.shape, &a);
-        if (!status)
-            status = averages ? mf_weights_get_average(t->weights, i, a->data)
-                              : mf_weights_get(t->weights, i, a->data);
-    }
+    mf_status status = mf_model_tensors(t->weights, t->o->ema_decay > 0, &now);
     if (!status)
         status = mf_predictor_load(t->predictor, &now);
     mf_tensors_clear(&now);

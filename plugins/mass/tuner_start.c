@@ -44,14 +44,8 @@ static mf_status draw(mf_tuner *t, mf_device *device, mf_tensors *start)
     mf_status status = mf_model_declare(w, &t->iris);
     if (!status)
         status = mf_model_draw(w, (uint64_t)t->o->seed);
-    for (size_t i = 0; i < mf_weights_count(w) && !status; i++) {
-        mf_weight_info info;
-        mf_array *a;
-        mf_weights_info(w, i, &info);
-        status = mf_tensors_make(start, info.name, MF_F32, info.rank, info.shape, &a);
-        if (!status)
-            status = mf_weights_get(w, i, a->data);
-    }
+    if (!status)
+        status = mf_model_tensors(w, false, start);
     mf_weights_free(w);
     return status;
 }

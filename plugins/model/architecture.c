@@ -2,7 +2,6 @@
 #include "architecture.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static mf_status check_finite(const char *name, const mf_array *values)
@@ -40,32 +39,18 @@ static mf_status sam2_said(const mf_tensors *t, const sam2_config *said, sam2_co
     return MF_OK;
 }
 
-/* What a classifier's checkpoint keeps of an Iris. A file that lacks other parts as well as having
- * some of them is a damaged Iris. */
-static bool is_encoder(const mf_tensors *t)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (strncmp(t->item[i].name, "encoder.", 8))
-            return false;
-    return true;
-}
-
-/* The pooling of a head without attention has no weights: the file does not say which it was. */
+/* The file says neither the names of its classes nor, of a head without attention, its pooling. */
 static mf_status describe_head(const mf_tensors *t, mf_artifact *model)
 {
     const mf_array *linear = mf_tensors_find(t, "fc.weight");
-    char classes[4096] = "";
     if (linear->rank != 2 || linear->shape[0] < 2 || linear->shape[0] > 500)
         return mf_fail(MF_INVALID,
                        "not the head of a classifier: fc.weight is not a matrix of 2 to "
                        "500 classes");
-    for (int64_t i = 0; i < linear->shape[0]; i++)
-        snprintf(classes + strlen(classes), sizeof classes - strlen(classes), "%s%lld",
-                 i ? "\t" : "", (long long)i);
     MF_TRY(mf_artifact_set_text(model, "architecture", "head"));
-    if (mf_tensors_find(t, "pool.attention.0.weight"))
-        MF_TRY(mf_artifact_set_text(model, "pooling", "attention"));
-    return mf_artifact_set_text(model, "classes", classes);
+    return mf_tensors_find(t, "pool.attention.0.weight")
+               ? mf_artifact_set_text(model, "pooling", "attention")
+               : MF_OK;
 }
 
 static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artifact *model)
@@ -73,7 +58,7 @@ static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artif
     mf_iris iris;
     if (mf_tensors_find(t, "fc.weight") && mf_tensors_find(t, "fc.bias"))
         return describe_head(t, model);
-    if (mf_tensors_find(t, "encoder.inc.conv1.weight") && is_encoder(t)) {
+    if (mf_tensors_find(t, "encoder.inc.conv1.weight") && mf_model_is_encoder(t)) {
         MF_TRY(mf_iris_encoder_from_shapes(mf_tensors_shape, t, &iris));
         MF_TRY(mf_model_describe(&iris, model));
         return mf_artifact_set_text(model, "architecture", "iris-encoder");

@@ -190,6 +190,16 @@ class Results(Classify):
         self.assertIn("failed   again: head: the classes of the head are not those of the training cases\n",
                       self.again("model", "a", code=1))
 
+    def test_a_head_of_a_file(self):
+        """It does not name its classes: they are taken in order, and the log says so."""
+        self.made(target="sex")
+        self.massflow("get", "graph.yaml", "classify.head", "--cache", "cache", *flags(target="sex"), "-o", "head.safetensors")
+        self.write("file.yaml", GRAPH + AGAIN.replace("MODEL", "model").replace("TARGET", "sex").replace("classify.head", "loaded")
+                   + "  loaded: {use: model.load, with: {path: head.safetensors}}\n")
+        out = self.massflow("run", "file.yaml", "again", "--cache", "cache", *flags(target="sex"))
+        self.assertIn("again: row 0 of the head is taken as class F: the file does not name it\n", out)
+        self.assertIn("again: row 1 of the head is taken as class M: the file does not name it\n", out)
+
     def test_a_view_larger_than_the_position_embedding(self):
         """The encoder has none: only masks are embedded with positions."""
         self.write("again.yaml", (GRAPH + AGAIN.replace("MODEL", "wide").replace("TARGET", "sex"))
