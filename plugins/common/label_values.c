@@ -5,6 +5,8 @@ mf_status mf_label_values(const mf_array *map, mf_array **values)
 {
     mf_array *wide;
     *values = NULL;
+    if (map->dtype == MF_U8 || map->dtype == MF_U16)
+        return mf_array_convert(map, MF_U16, values);
     MF_TRY(mf_array_convert(map, MF_F64, &wide)); /* exact for integers of up to 53 bits */
     const double *v = wide->data;
     mf_status status = MF_OK;

@@ -56,36 +56,6 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-/* Rows of inner, elements of `width` bytes, into the box of padded that starts at `before`. */
-static void place(const mf_grid *inner, const char *src, const mf_grid *padded,
-                  const int64_t before[3], size_t width, char *dst)
-{
-    const size_t row = (size_t)inner->size[0] * width;
-    for (int64_t z = 0; z < inner->size[2]; z++)
-        for (int64_t y = 0; y < inner->size[1]; y++, src += row) {
-            int64_t at = ((z + before[2]) * padded->size[1] + y + before[1]) * padded->size[0];
-            memcpy(dst + (size_t)(at + before[0]) * width, src, row);
-        }
-}
-
-static mf_status resample(const mf_array *voxels, const mf_grid *from, const mf_grid *inner,
-                          const mf_grid *padded, const int64_t before[3], mf_array **out)
-{
-    int64_t shape[3];
-    mf_array *made;
-    const size_t width = mf_dtype_size(voxels->dtype);
-    mf_zyx(inner->size, shape);
-    MF_TRY(mf_array_new(voxels->dtype, 3, shape, &made));
-    mf_status status = mf_resample_nearest(from, voxels->data, inner, made->data, width);
-    mf_zyx(padded->size, shape);
-    if (!status)
-        status = mf_array_new(voxels->dtype, 3, shape, out);
-    if (!status)
-        place(inner, made->data, padded, before, width, (*out)->data);
-    mf_array_unref(made);
-    return status;
-}
-
 static mf_status publish(mf_task *t, const mf_artifact *labels, const mf_grid *padded,
                          mf_array *voxels)
 {
@@ -118,7 +88,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_sample_grids(&from, &settings, &inner, &padded, before));
     MF_TRY(check_sample(t, &padded));
     MF_TRY(mf_artifact_array(labels, "voxels", &voxels));
-    mf_status status = resample(voxels, &from, &inner, &padded, before, &resampled);
+    mf_status status = mf_sample_labels(voxels, &from, &inner, &padded, before, &resampled);
     mf_array_unref(voxels);
     MF_TRY(status);
     status = publish(t, labels, &padded, resampled);

@@ -92,6 +92,25 @@ static mf_status make_image(const mf_artifact *volume, const mf_grid *from, cons
     return status;
 }
 
+mf_status mf_sample_labels(const mf_array *voxels, const mf_grid *from, const mf_grid *inner,
+                           const mf_grid *padded, const int64_t before[3], mf_array **labels)
+{
+    int64_t shape[3];
+    mf_array *made;
+    const size_t width = mf_dtype_size(voxels->dtype);
+    *labels = NULL;
+    mf_zyx(inner->size, shape);
+    MF_TRY(mf_array_new(voxels->dtype, 3, shape, &made));
+    mf_status status = mf_resample_nearest(from, voxels->data, inner, made->data, width);
+    mf_zyx(padded->size, shape);
+    if (!status)
+        status = mf_array_new(voxels->dtype, 3, shape, labels);
+    if (!status)
+        place(inner, made->data, width, padded, before, (*labels)->data);
+    mf_array_unref(made);
+    return status;
+}
+
 /* Label values as they are: u16 [z,y,x] on the padded grid. */
 static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *from,
                              const mf_grid *inner, const mf_grid *padded, const int64_t before[3],
@@ -99,26 +118,15 @@ static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *
 {
     mf_array *raw, *own;
     mf_grid other;
-    int64_t larger[3], size[3];
     MF_TRY(mf_artifact_grid(settings->labels, &other));
     if (!mf_grid_equal(from, &other, 1e-3))
         return mf_hint(mf_fail(MF_INVALID, "the labels do not lie on the volume's grid"),
                        "load the labels with labels.load, with the scan as its input `like`");
-    mf_zyx(padded->size, larger);
-    mf_zyx(inner->size, size);
     MF_TRY(mf_artifact_array(settings->labels, "voxels", &raw));
     mf_status status = mf_label_values(raw, &own);
     mf_array_unref(raw);
     MF_TRY(status);
-    status = mf_array_new(MF_U16, 3, size, &raw);
-    if (!status) {
-        status = mf_resample_nearest(from, own->data, inner, raw->data, sizeof(uint16_t));
-        if (!status)
-            status = mf_array_new(MF_U16, 3, larger, labels);
-        if (!status)
-            place(inner, raw->data, sizeof(uint16_t), padded, before, (*labels)->data);
-        mf_array_unref(raw);
-    }
+    status = mf_sample_labels(own, from, inner, padded, before, labels);
     mf_array_unref(own);
     return status;
 }

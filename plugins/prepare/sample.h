@@ -26,6 +26,12 @@ typedef struct mf_sample_report {
 MF_MUST_USE mf_status mf_sample_grids(const mf_grid *from, const mf_sample_settings *settings,
                                       mf_grid *inner, mf_grid *padded, int64_t before[3]);
 
+/* A label map [z,y,x] on `from`, of any type, on the padded grid: nearest neighbour, 0 in the
+ * padding. */
+MF_MUST_USE mf_status mf_sample_labels(const mf_array *voxels, const mf_grid *from,
+                                       const mf_grid *inner, const mf_grid *padded,
+                                       const int64_t before[3], mf_array **labels);
+
 /* volume: type volume or lazy; masks: type masks on the same grid, or NULL. The new artifact (type
  * sample) has image f32 [z,y,x], whose padding is 0 (after the z-score: the mean of the scan, as in
  * the official export), and the masks that have voxels left. With labels it has labels u16 [z,y,x],
