@@ -1,11 +1,16 @@
 /* beside.c - see beside.h. */
 #include "beside.h"
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+extern char **environ;
 
 char *beside_module(const char *program)
 {
@@ -21,4 +26,36 @@ char *beside_module(const char *program)
         path = NULL;
     free(real);
     return path;
+}
+
+/* Descriptor `to` of the program. */
+static void give(posix_spawn_file_actions_t *files, int from, int to, int mode)
+{
+    if (from < 0)
+        posix_spawn_file_actions_addopen(files, to, "/dev/null", mode, 0);
+    else
+        posix_spawn_file_actions_adddup2(files, from, to);
+}
+
+int beside_start(const char *path, char *const *words, int in, int out, pid_t *pid)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t none, usual;
+    sigemptyset(&none);
+    sigfillset(&usual);
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&how);
+    give(&files, in, 0, O_RDONLY);
+    give(&files, out, 1, O_WRONLY);
+    give(&files, -1, 2, O_WRONLY);
+    posix_spawn_file_actions_addclosefrom_np(&files, 3);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                       POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setsigdefault(&how, &usual);
+    int failed = posix_spawn(pid, path, &files, &how, words, environ);
+    posix_spawnattr_destroy(&how);
+    posix_spawn_file_actions_destroy(&files);
+    return failed;
 }

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +17,6 @@
 #define PROGRAM "massflow-hdf5"
 #define LOOK_EVERY 50 /* ms between looks for a stop */
 
-extern char **environ;
-
 /* A process that reads, and what it says. */
 typedef struct reader {
     const masks_source *source;
@@ -27,30 +24,6 @@ typedef struct reader {
     int pipe;
     bool gone; /* it has closed its side */
 } reader;
-
-/* Of its own group: a Ctrl-C meant for massflow is no crash of the reader. */
-static int spawn(const char *program, char *const *words, int out, pid_t *pid)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, usual;
-    sigemptyset(&none);
-    sigfillset(&usual);
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&how);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, out, 1);
-    posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(&files, 3);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                       POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&how, &none);
-    posix_spawnattr_setsigdefault(&how, &usual);
-    int failed = posix_spawn(pid, program, &files, &how, words, environ);
-    posix_spawnattr_destroy(&how);
-    posix_spawn_file_actions_destroy(&files);
-    return failed;
-}
 
 static mf_status start(reader *r)
 {
@@ -65,7 +38,7 @@ static mf_status start(reader *r)
         return mf_fail(MF_IO, "%s: cannot be read: %s", s->path, strerror(errno));
     char *beside = s->program ? NULL : beside_module(PROGRAM);
     const char *program = s->program ? s->program : beside ? beside : PROGRAM;
-    int failed = spawn(program, words, pipes[1], &r->pid);
+    int failed = beside_start(program, words, -1, pipes[1], &r->pid);
     mf_status status = MF_OK;
     close(pipes[1]);
     r->pipe = pipes[0];

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +20,6 @@
 #define LOOK_EVERY 50     /* ms between looks for a stop */
 #define TIMEOUT_FACTOR 10 /* times the processor time that a frame may take */
 
-extern char **environ;
-
 /* One frame on its way. */
 typedef struct exchange {
     const char *where, *name;
@@ -33,32 +30,6 @@ typedef struct exchange {
 
 /* ---- starting and ending --------------------------------------------------------------------- */
 
-/* Of its own group: a Ctrl-C meant for massflow is no crash of the decoder. It gets no other file.
- */
-static int spawn(const char *program, int socket, pid_t *pid)
-{
-    char *const arguments[] = {(char *)PROGRAM, NULL};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, usual;
-    sigemptyset(&none);
-    sigfillset(&usual);
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&how);
-    posix_spawn_file_actions_adddup2(&files, socket, 0);
-    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(&files, 3);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                       POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&how, &none);
-    posix_spawnattr_setsigdefault(&how, &usual);
-    int failed = posix_spawn(pid, program, &files, &how, arguments, environ);
-    posix_spawnattr_destroy(&how);
-    posix_spawn_file_actions_destroy(&files);
-    return failed;
-}
-
 static mf_status start(decoder *d, const char *where)
 {
     int sockets[2];
@@ -68,7 +39,8 @@ static mf_status start(decoder *d, const char *where)
         return mf_fail(MF_IO, "%s: its pixels cannot be decoded: %s", where, strerror(errno));
     char *beside = d->program ? NULL : beside_module(PROGRAM);
     const char *program = d->program ? d->program : beside ? beside : PROGRAM;
-    int failed = spawn(program, sockets[1], &d->pid);
+    int failed =
+        beside_start(program, (char *const[]){(char *)PROGRAM, NULL}, sockets[1], -1, &d->pid);
     mf_status status = MF_OK;
     close(sockets[1]);
     d->socket = sockets[0];
