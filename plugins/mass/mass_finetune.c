@@ -132,21 +132,6 @@ typedef struct losses {
     double loss, dice, bce; /* means over a batch */
 } losses;
 
-/* What to call the sample that a crop was cut from. */
-static const char *name_of(mf_tuner *t, const mf_artifact *crop)
-{
-    const char *id = mf_artifact_text(crop, "sample");
-    for (size_t i = 0; id && i < mf_in_count(t->task, "train"); i++) {
-        const mf_artifact *sample;
-        mf_status status = mf_in_item(t->task, "train", i, &sample);
-        const char *other = status ? NULL : mf_artifact_id(sample);
-        mf_error_free(status);
-        if (other && !strcmp(id, other))
-            return mf_in_name(t->task, "train", i);
-    }
-    return "a sample that `train` does not have";
-}
-
 static mf_status learn_arrays(mf_tuner *t, const mf_array *image, const mf_array *labels,
                               losses *mean)
 {
@@ -199,9 +184,10 @@ static mf_status learn_next(mf_tuner *t, mf_stream *stream, int64_t b, losses *m
     MF_TRY(mf_stream_next(stream, &item));
     if (!item)
         return mf_fail(MF_INVALID, "the stream of crops has ended");
-    const char *name = name_of(t, item);
+    const char *sample = mf_artifact_text(item, "sample"); /* crops of augment.crops tell it */
+    const char *name = sample ? sample : "a sample without a name";
     if (b < MF_TUNER_SHOWN)
-        t->shown[b] = name;
+        snprintf(t->shown[b], sizeof t->shown[b], "%s", name);
     mf_status status = mf_within(learn_crop(t, item, mean), "a crop of %s", name);
     mf_artifact_unref(item);
     return status ? status : mf_weights_end_item(t->weights);

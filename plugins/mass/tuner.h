@@ -44,9 +44,9 @@ typedef struct mf_tuner {
     struct {
         int64_t validations, since, best;
     } count;
-    mf_artifact *best;                 /* what had learned by then; NULL: none */
-    const char *shown[MF_TUNER_SHOWN]; /* samples of this step's crops, the first of them */
-    bool diverged;                     /* a loss or a gradient is not finite */
+    mf_artifact *best;               /* what had learned by then; NULL: none */
+    char shown[MF_TUNER_SHOWN][128]; /* samples of this step's crops, the first of them */
+    bool diverged;                   /* a loss or a gradient is not finite */
 } mf_tuner;
 
 /* The configuration of `init`, or that of the parameters. */

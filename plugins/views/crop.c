@@ -107,9 +107,7 @@ static mf_status make(work *w, const mf_artifact *sample, mf_random *random, mf_
     MF_TRY(mf_array_new(MF_U16, 3, w->settings->size, &w->target));
     MF_TRY(fill(w, sample, random));
     MF_TRY(mf_artifact_add(crop, "image", w->image));
-    MF_TRY(mf_artifact_add(crop, "labels", w->target));
-    const char *id = mf_artifact_id(sample);
-    return id ? mf_artifact_set_text(crop, "sample", id) : MF_OK;
+    return mf_artifact_add(crop, "labels", w->target);
 }
 
 mf_status mf_crop_make(const mf_artifact *sample, const mf_crop_settings *settings,

@@ -112,8 +112,10 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
     MF_TRY(mf_draw_each(o->shuffle, (uint64_t)o->seed, n, i, &index));
     MF_TRY(mf_in_item(t, "samples", (size_t)index, &sample));
     mf_task_random(t, &random);
-    return mf_within(mf_crop_make(sample, &settings, &random, crop), "sample %lld (%s)",
-                     (long long)index, mf_in_name(t, "samples", (size_t)index));
+    const char *name = mf_in_name(t, "samples", (size_t)index);
+    MF_TRY(mf_within(mf_crop_make(sample, &settings, &random, crop), "sample %lld (%s)",
+                     (long long)index, name));
+    return mf_view_name(name, crop);
 }
 
 MF_STAGE(mf_stage_augment_crops, "augment.crops", 1,

@@ -5,6 +5,11 @@
 
 #include <stdlib.h>
 
+int64_t mf_draw_between(mf_random *random, int64_t lo, int64_t hi)
+{
+    return hi > lo ? lo + mf_random_below(random, hi - lo + 1) : lo;
+}
+
 mf_status mf_draw_each(bool shuffle, uint64_t seed, int64_t n, int64_t i, int64_t *sample)
 {
     *sample = i % n;

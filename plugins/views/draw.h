@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+/* lo..hi, both included; lo where hi is less. */
+int64_t mf_draw_between(mf_random *random, int64_t lo, int64_t hi);
 /* Each of n samples once a round: the i-th. `shuffle`: in an order that only seed and round decide.
  */
 MF_MUST_USE mf_status mf_draw_each(bool shuffle, uint64_t seed, int64_t n, int64_t i,

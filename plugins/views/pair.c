@@ -1,6 +1,7 @@
 /* pair.c - see pair.h. The draws follow the official MASS data set step by step. */
 #include "pair.h"
 #include "affine.h"
+#include "draw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,6 @@ static int64_t most(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* lo..hi, both included; lo where hi is less. */
-static int64_t draw_between(mf_random *random, int64_t lo, int64_t hi)
-{
-    return hi > lo ? lo + mf_random_below(random, hi - lo + 1) : lo;
-}
-
 void mf_crops_draw(const int64_t shape[3], const mf_pair_settings *settings, mf_random *random,
                    mf_crops *crops)
 {
@@ -33,7 +28,7 @@ void mf_crops_draw(const int64_t shape[3], const mf_pair_settings *settings, mf_
     for (int i = 0; i < 3; i++) {
         int64_t size = least(settings->size[i] + settings->margin, shape[i]), half = size / 2;
         crops->size[i] = size;
-        anchor[i] = draw_between(random, half, most(shape[i] - half, half + 1) - 1);
+        anchor[i] = mf_draw_between(random, half, most(shape[i] - half, half + 1) - 1);
     }
     for (int view = 0; view < 2; view++)
         for (int i = 0; i < 3; i++) {
@@ -44,7 +39,7 @@ void mf_crops_draw(const int64_t shape[3], const mf_pair_settings *settings, mf_
                 lo = most(lo, crops->lo[0][i] - away);
                 hi = least(hi, crops->lo[0][i] + away);
             }
-            crops->lo[view][i] = draw_between(random, lo, hi);
+            crops->lo[view][i] = mf_draw_between(random, lo, hi);
         }
 }
 
@@ -200,7 +195,7 @@ static mf_status cut_plain(view *v)
     const int64_t *size = v->settings->size;
     for (int i = 0; i < 3; i++) { /* the last place is left out, as there */
         int64_t room = v->crop_size[i] - size[i];
-        lo[i] = v->crop_lo[i] + draw_between(v->random, 0, most(room, 1) - 1);
+        lo[i] = v->crop_lo[i] + mf_draw_between(v->random, 0, most(room, 1) - 1);
         hi[i] = lo[i] + size[i];
     }
     MF_TRY(mf_artifact_read_box(v->sample, "image", lo, hi, v->image->data));

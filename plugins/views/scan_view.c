@@ -1,14 +1,9 @@
 /* scan_view.c - see scan_view.h. */
 #include "scan_view.h"
+#include "draw.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* lo..hi, both included; lo where hi is less. */
-static int64_t draw_between(mf_random *random, int64_t lo, int64_t hi)
-{
-    return hi > lo ? lo + mf_random_below(random, hi - lo + 1) : lo;
-}
 
 /* The box [lo, lo + size) of the scan, which may reach outside. */
 static mf_status read_box(const mf_view_scan *scan, const int64_t lo[3], const int64_t size[3],
@@ -65,13 +60,13 @@ mf_status mf_scan_view_draw(const mf_view_scan *scan, const mf_view_settings *se
     for (int i = 0; i < 3; i++) {
         block[i] = size[i] + margin;
         const int64_t lacks = block[i] > scan->shape[i] ? block[i] - scan->shape[i] : 0;
-        lo[i] = draw_between(random, 0, scan->shape[i] - block[i]) - lacks / 2;
+        lo[i] = mf_draw_between(random, 0, scan->shape[i] - block[i]) - lacks / 2;
     }
     if (mf_random_uniform(random, 0, 1) < settings->affine_prob) {
         MF_TRY(cut_affine(scan, settings, lo, block, size, random, view));
     } else {
         for (int i = 0; i < 3; i++) /* the last place is left out, as there */
-            lo[i] += draw_between(random, 0, margin - 1);
+            lo[i] += mf_draw_between(random, 0, margin - 1);
         MF_TRY(read_box(scan, lo, size, view));
     }
     return mf_view_change_intensities(settings, size, random, view);

@@ -58,3 +58,13 @@ mf_status mf_view_check_range(const mf_reals *range, const char *name)
                        range->v[1]);
     return MF_OK;
 }
+
+mf_status mf_view_name(const char *sample, mf_artifact **item)
+{
+    mf_status status = mf_artifact_set_text(*item, "sample", sample);
+    if (status) {
+        mf_artifact_unref(*item);
+        *item = NULL;
+    }
+    return status;
+}

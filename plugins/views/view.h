@@ -24,6 +24,9 @@ void mf_view_draw_affine(const mf_view_settings *settings, mf_random *random, mf
 MF_MUST_USE mf_status mf_view_change_intensities(const mf_view_settings *settings,
                                                  const int64_t size[3], mf_random *random,
                                                  float *voxels);
+/* Says in the attribute `sample` which sample an item shows, for errors of who trains on it. After
+ * an error there is no item. */
+MF_MUST_USE mf_status mf_view_name(const char *sample, mf_artifact **item);
 /* The rule of a range; `name` as the user writes it. */
 MF_MUST_USE mf_status mf_view_check_range(const mf_reals *range, const char *name);
 

@@ -204,12 +204,7 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
     const char *name = mf_in_name(t, "samples", (size_t)index);
     MF_TRY(mf_within(mf_pair_make(sample, &settings, &random, pair), "sample %lld (%s)",
                      (long long)index, name));
-    mf_status status = mf_artifact_set_text(*pair, "sample", name); /* for who trains on it */
-    if (status) {
-        mf_artifact_unref(*pair);
-        *pair = NULL;
-    }
-    return status;
+    return mf_view_name(name, pair);
 }
 
 static MF_STAGE(
