@@ -269,7 +269,7 @@ static bool keeps_kernels(const mf_device_info *info)
 {
     const char *kept = getenv("POCL_KERNEL_CACHE");
     return strcasestr(info->platform, "Portable Computing Language") &&
-           !(kept && kept[0] != '1') /* as PoCL reads it */;
+           (!kept || kept[0] == '1'); /* as PoCL reads it */
 }
 
 static mf_status open_context(mf_device *d)

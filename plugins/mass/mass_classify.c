@@ -187,8 +187,9 @@ MF_STAGE(
         "In each epoch the encoder sees another augmented view of each training case. Its deepest "
         "feature map is pooled; dropout and a linear layer follow. Validation and test cases are "
         "seen at their center. Of the epochs the one with the best metric of the validation cases "
-        "is kept; the test cases select nothing. Classes are the values of `target`, sorted as "
-        "text, or, with multi_label, its columns. With two classes, AUC is that of the second "
+        "is kept; the test cases select nothing. Classes are the values of `target`, "
+        "whole numbers by value and then texts, or, with multi_label, its columns. With two "
+        "classes, AUC is that of the second "
         "class. The parameters have the names and defaults of the official MASS code where it has "
         "them. The training saves checkpoints. After an interruption it resumes from the last "
         "checkpoint and gives the same result, bit for bit.",

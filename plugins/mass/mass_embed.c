@@ -5,6 +5,7 @@
 #include "mass_stages.h"
 #include "model.h"
 #include "references.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,18 +77,9 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 static mf_status open(mf_task *t, const void *p, void **session)
 {
     int64_t crop[3];
-    const mf_artifact *model;
-    mf_tensors weights = {0};
-    mf_predictor *predictor = NULL;
-    mf_queue *queue;
-    *session = NULL;
+    mf_predictor *predictor;
     mf_zyx(((const embed_params *)p)->patch_size.v, crop);
-    MF_TRY(mf_in(t, "model", &model));
-    MF_TRY(mf_task_queue(t, &queue));
-    mf_status status = mf_model_read(model, true, &weights);
-    if (!status)
-        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
-    mf_tensors_clear(&weights);
+    mf_status status = mf_session_open(t, crop, &predictor);
     *session = predictor;
     return status;
 }

@@ -6,6 +6,7 @@
 #include "model.h"
 #include "predict.h"
 #include "scan.h"
+#include "session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,20 +56,10 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 
 static mf_status open(mf_task *t, const void *p, void **session)
 {
-    const features_params *o = p;
     int64_t crop[3];
-    mf_zyx(o->roi_size.v, crop);
-    const mf_artifact *model;
-    mf_tensors weights = {0};
-    mf_predictor *predictor = NULL;
-    mf_queue *queue;
-    *session = NULL;
-    MF_TRY(mf_in(t, "model", &model));
-    MF_TRY(mf_task_queue(t, &queue));
-    mf_status status = mf_model_read(model, true, &weights);
-    if (!status)
-        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &predictor);
-    mf_tensors_clear(&weights);
+    mf_predictor *predictor;
+    mf_zyx(((const features_params *)p)->roi_size.v, crop);
+    mf_status status = mf_session_open(t, crop, &predictor);
     *session = predictor;
     return status;
 }

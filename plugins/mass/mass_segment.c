@@ -7,6 +7,7 @@
 #include "model.h"
 #include "query.h"
 #include "references.h"
+#include "session.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -249,18 +250,9 @@ static void close_session(void *p)
 static mf_status open_model(mf_task *t, const segment_params *o, session *s)
 {
     int64_t crop[3];
-    const mf_artifact *model;
-    mf_tensors weights = {0};
-    mf_queue *queue;
     mf_zyx(o->patch_size.v, crop);
-    MF_TRY(mf_in(t, "model", &model));
-    MF_TRY(mf_task_queue(t, &queue));
-    mf_status status = mf_model_read(model, true, &weights);
-    if (!status)
-        status = mf_predictor_new(mf_queue_device(queue), &weights, crop, &s->predictor);
-    mf_tensors_clear(&weights);
-    return status ? status
-                  : mf_embedding_fingerprint(mf_predictor_weights(s->predictor), false, s->model);
+    MF_TRY(mf_session_open(t, crop, &s->predictor));
+    return mf_embedding_fingerprint(mf_predictor_weights(s->predictor), false, s->model);
 }
 
 static mf_status open(mf_task *t, const void *p, void **opened)

@@ -481,6 +481,7 @@ MF_STAGE(
     "Trains and tests a pooled linear classifier on frozen features (linear probe).",
     .help =
         "Feature maps are pooled to vectors. Dropout and a linear layer follow. Classes are the "
-        "values of `target`, sorted as text. With two classes, AUC is that of the second class.",
+        "values of `target`, whole numbers by value and then texts. With two classes, AUC is that "
+        "of the second class.",
     .params = params, .params_size = sizeof(probe_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run);
