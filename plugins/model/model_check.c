@@ -98,7 +98,7 @@ static mf_status check_sam2(const mf_artifact *a)
     return status;
 }
 
-mf_status mf_check_model(const mf_artifact *a)
+mf_status mf_model_check(const mf_artifact *a)
 {
     const char *architecture = mf_artifact_text(a, "architecture");
     if (architecture && !strcmp(architecture, "iris"))

@@ -5,6 +5,6 @@
 #include <massflow/artifact.h>
 
 /* Of an Iris (MASS) or a SAM 2; what is neither may have any. */
-MF_MUST_USE mf_status mf_check_model(const mf_artifact *model);
+MF_MUST_USE mf_status mf_model_check(const mf_artifact *model);
 
 #endif

@@ -266,7 +266,7 @@ static mf_status check_made_up(const mf_tensors *t, const sam2_config *c, const 
         ok(mf_artifact_add(model, t->item[i].name, other ? other : t->item[i].array));
         mf_array_unref(other);
     }
-    mf_status status = mf_check_model(model);
+    mf_status status = mf_model_check(model);
     mf_artifact_unref(model);
     return status;
 }
@@ -289,10 +289,10 @@ START_TEST(tensors_are_those_of_the_sizes_said)
     mf_tensors_clear(&t);
     ok(mf_artifact_new("model", &model));
     ok(mf_artifact_set_text(model, "architecture", "iris"));
-    fails(mf_check_model(model), "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
+    fails(mf_model_check(model), "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
                                  "  only the ResUNet backbone of MASS is read");
     ok(mf_artifact_set_text(model, "architecture", "of a plugin's own"));
-    ok(mf_check_model(model));
+    ok(mf_model_check(model));
     mf_artifact_unref(model);
 }
 END_TEST

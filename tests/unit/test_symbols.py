@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""What library, command and plugins export, read from their dynamic symbol tables.
+"""What library, command and plugins export, read from their dynamic symbol tables, and that no name stands
+for two functions.
 
 test_symbols.py ROOT LIBRARY COMMAND PLUGIN...
 """
+import collections
 import glob
 import os
 import pathlib
@@ -89,6 +91,17 @@ class Symbols(unittest.TestCase):
                 self.assertEqual([one for one in used if one[1] != VERSION], [])
                 self.assertIn("Shared library: [libmassflow.so.1]", dynamic(path))
                 self.assertEqual(engine & set(shared_names(path)), set())
+
+    def test_no_two_functions_of_one_name(self):
+        """A test or a tool is linked with several archives, where the first of two would be called."""
+        folders = [glob.glob(f"{os.path.dirname(LIBRARY)}/*.a.p"),
+                   glob.glob(f"{os.path.dirname(LIBRARY)}/../plugins/*/*.a.p")]
+        self.assertTrue(all(folders))
+        names = collections.Counter(shared_names(*(path for folder in sum(folders, [])
+                                                   for path in glob.glob(f"{folder}/*.o"))))
+        self.assertIn("mf_fail", names)
+        self.assertEqual([name for name, count in names.items()
+                          if count > 1 and not name.startswith("_Z")], [])
 
     def test_each_public_header_compiles_alone(self):
         for path in sorted(glob.glob(f"{HEADERS}/*.h")):
