@@ -63,6 +63,14 @@ class Output(Pipeline):
         self.assertEqual(said, [CLEAN, CLEAN])
         self.assertIn("t[case=a\u202ebcd]", {e.get("node") for e in events})
 
+    def test_quiet(self):
+        """Nothing of what went well, and all of what did not."""
+        done = self.ended([MASSFLOW, "run", "graph.yaml", "t", "--quiet"], 0)
+        self.assertEqual((done.stdout, done.stderr), ("", ""))
+        done = self.ended([MASSFLOW, "run", "graph.yaml", "-q"], 1)
+        self.assertRegex(done.stdout, r"\Afailed   bad: .*\nfinished: 0 run, 2 cached, 1 failed in .*\n\Z")
+        self.assertIn("failed: bad\n", done.stderr)
+
     def test_files_are_utf_8(self):
         self.raw("run", "graph.yaml", "t[case=p1]")
         for suffix in ("csv", "json"):

@@ -13,13 +13,14 @@
 #define TICKS_A_LINE 60
 #define FIRST 5
 
-void progress_open(progress *p, FILE *out)
+void progress_open(progress *p, FILE *out, bool quiet)
 {
     struct winsize size;
 
     memset(p, 0, sizeof *p);
     p->out = out;
-    p->live = isatty(clean_file(out));
+    p->quiet = quiet;
+    p->live = !quiet && isatty(clean_file(out));
     p->width = 80;
     if (p->live && ioctl(clean_file(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         p->width = size.ws_col;
@@ -186,11 +187,19 @@ static void print_planned(progress *p, const mf_run_counts *c)
     fprintf(p->out, "\n");
 }
 
+static bool goes_wrong(mf_run_event_kind kind)
+{
+    return kind == MF_RUN_FAILED || kind == MF_RUN_BLOCKED || kind == MF_RUN_OVERTIME ||
+           kind == MF_RUN_STOPPING || kind == MF_RUN_STOP_NOW;
+}
+
 void progress_event(void *self, const mf_run_event *e)
 {
     progress *p = self;
     char took[32];
 
+    if (p->quiet && !goes_wrong(e->kind))
+        return;
     switch (e->kind) {
     case MF_RUN_TICK:
         tick(p, e);

@@ -9,7 +9,8 @@
 
 typedef struct progress {
     FILE *out;
-    bool live; /* out is a terminal */
+    bool live;  /* out is a terminal */
+    bool quiet; /* only what goes wrong */
     rates rates;
     const char *told[32]; /* nodes that have had their first line */
     size_t next_told, ticks;
@@ -17,7 +18,7 @@ typedef struct progress {
     int width; /* of the terminal */
 } progress;
 
-void progress_open(progress *p, FILE *out);
+void progress_open(progress *p, FILE *out, bool quiet);
 void progress_event(void *self, const mf_run_event *event); /* an mf_run_watch */
 void progress_close(progress *p);                           /* takes the live lines away */
 

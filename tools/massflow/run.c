@@ -359,7 +359,7 @@ static void watch_export(void *self, const mf_exported *file)
 
     if (file->error)
         fprintf(stderr, "\nfailed: export of %s\n  %s\n", file->node, file->error);
-    else if (file->written)
+    else if (file->written && !w->shown.quiet)
         fprintf(w->people, "wrote %s\n", file->path);
     if (w->json)
         events_export(&w->told, file);
@@ -434,7 +434,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     if (watching.json)
         watching.people = stderr;
     events_open(&watching.told, stdout);
-    progress_open(&watching.shown, watching.people);
+    progress_open(&watching.shown, watching.people, args_has(a, "quiet"));
     options.tick = watching.shown.live ? 200 : 1000;
     executor = mf_host_executor(host);
     status = mf_run(plan, &executor, &options, &result);
@@ -447,7 +447,8 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
         code = EXIT_INTERRUPTED;
     if (watching.json)
         events_end(&watching.told, &result, mf_seconds() - begun, code);
-    print_summary(watching.people, &result, mf_seconds() - begun);
+    if (!args_has(a, "quiet") || code != EXIT_DONE)
+        print_summary(watching.people, &result, mf_seconds() - begun);
     print_failures(a, plan);
     mind_output(&watching);
     mf_host_free(host);
@@ -503,6 +504,7 @@ static const option run_options[] = {
     {0, "force", NULL,
      "also replace exports that massflow did not write; inputs are never replaced"},
     {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
+    {'q', "quiet", NULL, "print only what goes wrong; 'massflow log' has the rest"},
     {'n', "dry-run", NULL, "only show what would run, as 'massflow plan' does"},
     OPTION_CACHE,
     OPTION_CODE,
