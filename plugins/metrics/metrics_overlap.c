@@ -1,4 +1,5 @@
 /* metrics_overlap.c - stage metrics.overlap: how well predicted labels match the truth. */
+#include "match.h"
 #include "metrics_overlap.code.h"
 #include "metrics_stages.h"
 #include "surface.h"
@@ -200,14 +201,11 @@ static mf_status read_masks(const mf_artifact *a, const char *name, const mf_gri
 static mf_status compare_case(work *w, size_t i)
 {
     const char *name = mf_in_case(w->task, w->port, i);
-    size_t n = mf_in_count(w->task, "truth"), match = n;
+    size_t n = mf_in_count(w->task, "truth"), match = match_case(w->task, "truth", name);
     const mf_artifact *pred, *truth;
     mf_grid gp, gt;
     prediction p = {0};
     mf_array *b;
-    for (size_t k = 0; k < n; k++)
-        if (!strcmp(mf_in_case(w->task, "truth", k), name))
-            match = k;
     if (match == n)
         return mf_fail(MF_INVALID, "case %s has a prediction but no truth", name);
     MF_TRY(mf_in_item(w->task, w->port, i, &pred));

@@ -4,6 +4,6 @@
 
 #include <massflow/stage.h>
 
-extern const mf_stage metrics_overlap, table_join;
+extern const mf_stage metrics_overlap, metrics_masks, table_join, table_summarize;
 
 #endif

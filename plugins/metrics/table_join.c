@@ -1,6 +1,7 @@
 /* table_join.c - stage table.join: the tables of many nodes as one, with what tells them apart. */
 #include "../common/decimal.h"
 #include "metrics_stages.h"
+#include "table_cells.h"
 #include "table_join.code.h"
 #include <massflow/stage.h>
 #include <math.h>
@@ -10,7 +11,15 @@
 
 #define MOST_COLUMNS 256
 
-static const mf_param params[] = {MF_END};
+typedef struct join_params {
+    const char *column, *value;
+} join_params;
+
+static const mf_param params[] = {
+    MF_TEXT(join_params, column, "",
+            "Name of a column that is put before all others and has the same `value` in all rows: "
+            "what tells these tables from others that they are joined with later."),
+    MF_TEXT(join_params, value, "", "Value of that column."), MF_END};
 static const mf_port inputs[] = {
     MF_PORT_MARKED("tables", "table[]", "Tables with the same columns.", MF_KEYED), MF_END};
 static const mf_port outputs[] = {
@@ -23,6 +32,7 @@ typedef struct column {
     char name[80];
     bool text;
     bool of_case;
+    const char *value; /* the same in all rows; NULL: not */
 } column;
 
 typedef struct join {
@@ -35,6 +45,7 @@ typedef struct join {
 static mf_status add_column(join *j, const char *name, bool text, bool of_case)
 {
     column *c = &j->columns[j->count];
+    c->value = NULL;
     if (j->count == MOST_COLUMNS)
         return mf_fail(MF_UNSUPPORTED, "more than %d columns", MOST_COLUMNS);
     if (strlen(name) >= sizeof c->name)
@@ -61,26 +72,6 @@ static bool numeric_axis(mf_task *t, size_t axis)
     return true;
 }
 
-/* The next of the names that are joined by tabs; false past the last. */
-static bool next_name(const char **names, char name[80])
-{
-    size_t length = strcspn(*names, "\t"), n = length < 79 ? length : 79;
-    if (!**names)
-        return false;
-    memcpy(name, *names, n);
-    name[n] = 0;
-    *names += length + ((*names)[length] == '\t');
-    return true;
-}
-
-static bool is_text(const mf_artifact *a, size_t i)
-{
-    char array[32];
-    mf_array_info info;
-    snprintf(array, sizeof array, "column.%zu", i);
-    return mf_artifact_find(a, array, &info) && info.ragged;
-}
-
 /* Whether a column is one of text in any of the tables: case ids 007 and 101, each in a table of
  * its own, are texts and numbers. */
 static mf_status is_text_in_any(const join *j, size_t number, bool *text)
@@ -89,7 +80,7 @@ static mf_status is_text_in_any(const join *j, size_t number, bool *text)
     for (size_t i = 0; i < mf_in_count(j->task, "tables") && !*text; i++) {
         const mf_artifact *a;
         MF_TRY(mf_in_item(j->task, "tables", i, &a));
-        *text = is_text(a, number);
+        *text = table_is_text(a, number);
     }
     return MF_OK;
 }
@@ -97,7 +88,7 @@ static mf_status is_text_in_any(const join *j, size_t number, bool *text)
 static bool has_name(const char *names, const char *wanted)
 {
     char name[80];
-    while (next_name(&names, name))
+    while (table_next_name(&names, name))
         if (!strcmp(name, wanted))
             return true;
     return false;
@@ -119,8 +110,22 @@ static mf_status add_axis(join *j, const char *axis, size_t k, const char *names
     return add_column(j, name, !numeric_axis(j->task, k), false);
 }
 
-/* The case, the axes, then the columns of the first table. */
-static mf_status choose_columns(join *j)
+/* A name that the user gives: without what separates names. */
+static mf_status add_constant(join *j, const join_params *o)
+{
+    double number;
+    if (!*o->column)
+        return *o->value ? mf_fail(MF_INVALID, "value: without `column` it has no place") : MF_OK;
+    if (strpbrk(o->column, "\t\n\r:,"))
+        return mf_fail(MF_INVALID, "column: '%s' has a tab, a line end, a colon or a comma",
+                       o->column);
+    MF_TRY(add_column(j, o->column, !decimal_number(o->value, &number), false));
+    j->columns[j->count - 1].value = o->value;
+    return MF_OK;
+}
+
+/* The constant one, the case, the axes, then the columns of the first table. */
+static mf_status choose_columns(join *j, const join_params *o)
 {
     const mf_artifact *first;
     const char *axis, *value, *names;
@@ -130,6 +135,7 @@ static mf_status choose_columns(join *j)
     names = mf_artifact_text(first, "columns");
     if (!names)
         return mf_fail(MF_CORRUPT, "a table without names of columns");
+    MF_TRY(add_constant(j, o));
     for (size_t i = 0; i < mf_in_count(j->task, "tables"); i++)
         cases |= *mf_in_case(j->task, "tables", i) != 0;
     if (cases && !has_name(names, "case"))
@@ -137,7 +143,7 @@ static mf_status choose_columns(join *j)
     for (size_t k = 0; (axis = mf_in_axis(j->task, "tables", 0, k, &value)); k++)
         MF_TRY(add_axis(j, axis, k, names));
     j->own = j->count;
-    for (size_t i = 0; next_name(&names, name); i++) {
+    for (size_t i = 0; table_next_name(&names, name); i++) {
         bool text;
         MF_TRY(is_text_in_any(j, i, &text));
         MF_TRY(add_column(j, name, text, false));
@@ -150,7 +156,7 @@ static mf_status check_columns(const join *j, size_t i, const mf_artifact *a)
     const char *names = mf_artifact_text(a, "columns");
     char name[80];
     size_t k = j->own;
-    while (names && next_name(&names, name)) {
+    while (names && table_next_name(&names, name)) {
         if (k == j->count || strcmp(j->columns[k].name, name))
             break;
         k++;
@@ -166,17 +172,8 @@ static mf_status read_numbers(const join *j, const mf_artifact *a, mf_array **nu
                               int64_t *rows)
 {
     for (size_t k = j->own; k < j->count; k++) {
-        char array[32];
-        mf_array_info info;
-        snprintf(array, sizeof array, "column.%zu", k - j->own);
-        if (!mf_artifact_find(a, array, &info))
-            return mf_fail(MF_CORRUPT, "a table has no array '%s'", array);
-        if (!info.ragged) {
-            MF_TRY(mf_artifact_array(a, array, &numbers[k]));
-            if (numbers[k]->dtype != MF_F64 || numbers[k]->rank != 1)
-                return mf_fail(MF_CORRUPT, "array '%s' of a table is not f64 [rows]", array);
-        }
-        int64_t here = info.ragged ? info.rows : numbers[k]->shape[0];
+        int64_t here;
+        MF_TRY(table_column(a, k - j->own, &numbers[k], &here));
         if (k > j->own && here != *rows)
             return mf_fail(MF_CORRUPT, "the columns of a table differ in length");
         *rows = here;
@@ -184,25 +181,14 @@ static mf_status read_numbers(const join *j, const mf_artifact *a, mf_array **nu
     return MF_OK;
 }
 
-/* A text of a table, as a string; the caller frees. */
-static mf_status read_cell(const mf_artifact *a, size_t index, int64_t row, char **text)
-{
-    char array[32];
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    snprintf(array, sizeof array, "column.%zu", index);
-    MF_TRY(mf_artifact_read_row(a, array, row, &bytes, &size));
-    *text = strndup(bytes ? (const char *)bytes : "", size);
-    free(bytes);
-    return *text ? MF_OK : mf_no_memory(0, "a row of a table");
-}
-
 /* What tells the table: its case and axes. */
 static void label_row(const join *j, size_t i, double *cells, const char **texts)
 {
     for (size_t k = 0, axis = 0; k < j->own; k++) {
         const char *value = NULL;
-        if (j->columns[k].of_case)
+        if (j->columns[k].value)
+            value = j->columns[k].value;
+        else if (j->columns[k].of_case)
             value = mf_in_case(j->task, "tables", i);
         else
             (void)mf_in_axis(j->task, "tables", i, axis++, &value);
@@ -240,7 +226,7 @@ static mf_status put_row(join *j, size_t i, const mf_artifact *a, mf_array *cons
         if (numbers[k] && j->columns[k].text)
             status = number_cell(j, k, i, cells[k], &copies[k]);
         else if (!numbers[k])
-            status = read_cell(a, k - j->own, row, &copies[k]);
+            status = table_text(a, k - j->own, row, &copies[k]);
         texts[k] = copies[k];
     }
     if (!status)
@@ -281,11 +267,11 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     join *j = calloc(1, sizeof *j);
     mf_artifact *table = NULL;
-    (void)p, (void)session;
+    (void)session;
     if (!j)
         return mf_no_memory(0, "a table");
     j->task = t;
-    mf_status status = choose_columns(j);
+    mf_status status = choose_columns(j, p);
     if (!status)
         status = new_table(j);
     for (size_t i = 0; i < mf_in_count(t, "tables") && !status; i++)
@@ -304,5 +290,8 @@ MF_STAGE(
             "table.join, in: {tables: \"scores[*]\"}} is one table with the columns shots and seed "
             "in front. An axis whose values are all numbers is a column of numbers. All tables "
             "must have the same columns. A column that is text in some tables is text; it may hold "
-            "integers in the others. If an axis has the name of a column, its column is axis.NAME.",
-    .params = params, .params_size = 1, .in = inputs, .out = outputs, .run = run);
+            "integers in the others. If an axis has the name of a column, its column is axis.NAME. "
+            "Tables of "
+            "several stages are told apart by `column` and `value`: {use: table.join, in: {tables: "
+            "\"scores[*]\"}, with: {column: method, value: scratch}}.",
+    .params = params, .params_size = sizeof(join_params), .in = inputs, .out = outputs, .run = run);

@@ -143,19 +143,6 @@ stages:
         self.assertEqual(sorted({(row["trained"], row["judged"]) for row in rows}), both)
         self.assertEqual(len(rows), 4 * 9)  # 8 organs, and their mean
 
-        settings = self.SMALL + ["tune=1", "shots_list=[1,3]", "seeds=[7]"]
-        rows = self.table("few-shot", "table", settings)
-        self.assertEqual(sorted({(row["shots"], row["seed"]) for row in rows}), [("1", "7"), ("3", "7")])
-        # Another seed trains anew, on what is there: scans, samples and pretraining are shared.
-        settings[-1] = "seeds=[7,8]"
-        out = self.massflow("plan", self.graph("few-shot"), "table", *flags(settings))
-        self.assertRegex(out, r"\ntuned +2 cached\ntuned +2 to run ")
-        self.assertEqual(out.count(" to run "), 1, out)
-        # One example more changes nothing of what was made with fewer.
-        settings[-2:] = ["shots_list=[1,3,2]", "seeds=[7]"]
-        out = self.massflow("plan", self.graph("few-shot"), "table", *flags(settings))
-        self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
-
         settings = self.SMALL + ["epochs=3"]
         rows = self.table("k-fold", "predictions", settings)
         # Every case once, and in the fold that the csv file gives it.

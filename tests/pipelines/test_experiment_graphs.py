@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""graphs/experiments on phantoms, small: test_experiment_graphs.py MASSFLOW GRAPHS TOOLS
+
+The tables have the rows they should; what the numbers say is for longer trainings.
+"""
+import os
+import shutil
+import sys
+
+from harness import Massflow, flags, main, table_of
+
+GRAPHS, TOOLS = map(os.path.abspath, sys.argv[2:4])
+SMALL = ["steps=2", "masks=4", "channels=[8,16,32,32,32]"]
+
+
+class Experiments(Massflow):
+    ONE_FOLDER = True
+    TIMEOUT = 300
+
+    def prepare(self):
+        """The phantoms lie beside the graph that writes them, so this is a copy."""
+        shutil.copytree(GRAPHS, self.path("graphs"), ignore=shutil.ignore_patterns(".massflow"))
+        self.massflow("run", "phantoms")
+
+    def line(self, command, graph, *words):
+        return super().line(command, self.path(f"graphs/experiments/{graph}.yaml"), *words, "--cache",
+                            self.path("cache"))
+
+    def rows(self, graph, node, settings):
+        self.massflow("run", graph, node.split(".", maxsplit=1)[0], *flags(settings))
+        self.massflow("get", graph, node, *flags(settings), "-o", "rows.csv")
+        return self.read_csv("rows.csv")
+
+    def assert_parts(self, rows, *columns):
+        for row in rows:
+            for name in columns:
+                self.assertTrue(0 <= float(row[name]) <= 1, row)
+
+
+class FewShot(Experiments):
+    def test_table(self):
+        settings = SMALL + ["tuning_list=[1]", "shots_list=[1,3]", "seeds=[7]"]
+        rows = self.rows("few-shot", "table", settings)
+        methods = ["random weights in context", "MASS in context", "scratch", "MASS fine-tuned"]
+        self.assertEqual([(row["method"], row["shots"], row["label"]) for row in rows],
+                         [(method, shots, label) for method in methods for shots in ("1", "3")
+                          for label in [*"12345678", "mean"]])
+        self.assertEqual({(row["tuning_steps"], row["rows"]) for row in rows}, {("0", "1"), ("1", "1")})
+        self.assert_parts(rows, "dice")
+        # Another seed trains anew, on what is there: scans, samples and pretraining are shared.
+        settings[-1] = "seeds=[7,8]"
+        out = self.massflow("plan", "few-shot", "table", *flags(settings))
+        self.assertRegex(out, r"\ntuned +2 cached\ntuned +2 to run ")
+        self.assertRegex(out, r"\nscratch +2 cached\nscratch +2 to run ")
+        self.assertEqual(out.count(" to run "), 2, out)
+        # One example more changes nothing of what was made with fewer.
+        settings[-2:] = ["shots_list=[1,3,2]", "seeds=[7]"]
+        out = self.massflow("plan", "few-shot", "table", *flags(settings))
+        self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
+
+
+class Classification(Experiments):
+    def test_table(self):
+        settings = SMALL + ["epochs=1", "probe_epochs=200", "seeds=[7,8]"]
+        rows = self.rows("classification", "table", settings)
+        methods = ["volume alone", "random weights frozen", "trained from scratch", "MASS frozen"]
+        self.assertEqual([(row["method"], row["percent"], row["metric"], row["value_n"]) for row in rows],
+                         [(method, percent, "auc", "2") for method in methods for percent in ("33", "100")])
+        self.assert_parts(rows, "value")
+        # The regression ranks the four test cases by their volume, whatever the seed: AUC is that of the volume.
+        lesions = {}
+        for row in table_of(self.path("graphs/experiments/phantoms-class.csv")):
+            if row["set"] == "test":
+                shown = self.massflow("show", "classification", f"volume[case={row['id']}]", *flags(settings))
+                lesions[row["id"]] = (float(shown.split(" mean ")[1].split()[0]), row["lesion"] == "yes")
+        pairs = [(yes > no) + (yes == no) / 2 for yes, has in lesions.values() if has
+                 for no, other in lesions.values() if not other]
+        self.assertEqual((rows[1]["value"], rows[1]["value_sd"]), (f"{sum(pairs) / len(pairs):g}", "0"))
+
+
+class MaskSource(Experiments):
+    def test_table(self):
+        settings = ["points_per_side=2", "max_masks_per_slice=1", "min_slices_per_sample=1", "physical_interval_mm=190",
+                    "set=[test]"]
+        rows = self.rows("mask-source", "table", settings)
+        self.assertEqual([row["source"] for row in rows], ["SLIC", "SAM 2", "SLIC and SAM 2", "label maps"])
+        self.assert_parts(rows, "dice", "found", "labels_covered", "body_covered")
+        labels = rows[-1]
+        self.assertEqual((labels["cases"], labels["masks"], labels["dice"], labels["found"], labels["matching"],
+                          labels["labels_covered"]), ("3", "8", "1", "1", "1", "1"))
+        # Masks of two sources find at least what either finds.
+        self.assertGreaterEqual(float(rows[2]["dice"]), max(float(rows[0]["dice"]), float(rows[1]["dice"])))
+        rows = self.rows("mask-source", "by_label", settings)
+        self.assertEqual(len(rows), 3 * 8)
+        self.assertEqual({row["rows"] for row in rows}, {"3"})
+
+
+class Cases(Massflow):
+    """tools/cases: from a folder of scans to a table of cases."""
+
+    def table(self, *words):
+        done = self.ended([sys.executable, os.path.join(TOOLS, "cases"), self.path("set"), *words])
+        self.write("cases.csv", done.stdout)
+        return self.read_csv("cases.csv")
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("set"))
+        rows = [[f"c{i}", f"images/c{i}.nii", f"labels/c{i}.nii", "train", f"s{i // 2}", "ab"[i % 4 == 3]]
+                for i in range(8)]
+        rows += [["v", "images/v.nii", "", "val", "s8", "a"], ["t", "images/t.nii", "", "test", "s9", "b"]]
+        self.write_csv("set/cases.csv", ["id", "image", "label", "split", "subject", "kind"], rows)
+
+    def test_ranks(self):
+        rows = self.table("--target", "kind")
+        self.assertEqual(list(rows[0]), ["id", "path", "labels", "set", "rank", "percent", "subject", "kind"])
+        self.assertEqual(rows[3]["path"], self.path("set/images/c3.nii"))
+        self.assertEqual(rows[3]["labels"], self.path("set/labels/c3.nii"))
+        train = sorted((row for row in rows if row["set"] == "train"), key=lambda row: int(row["rank"]))
+        self.assertEqual([row["rank"] for row in train], list("12345678"))
+        # A case of each subject, before the second of any.
+        self.assertEqual(len({row["subject"] for row in train[:4]}), 4)
+        for kind, percents in (("a", ["16.67", "33.33", "50", "66.67", "83.33", "100"]), ("b", ["50", "100"])):
+            self.assertEqual([row["percent"] for row in train if row["kind"] == kind], percents)
+        self.assertEqual([(row["labels"], row["rank"], row["percent"]) for row in rows[8:]], [("", "", "")] * 2)
+        self.assertEqual(rows, self.table("--target", "kind"))
+        self.assertNotEqual([row["rank"] for row in rows], [row["rank"] for row in self.table("--seed", "2")])
+
+    def test_scans_that_are_label_maps(self):
+        rows = self.table("--labels-are-images")
+        self.assertEqual([row["path"] for row in rows], [row["labels"] for row in rows])
+
+    def test_a_column_that_is_not_there(self):
+        done = self.ended([sys.executable, os.path.join(TOOLS, "cases"), self.path("set"), "--target", "sex"], 1)
+        self.assertEqual(done.stderr, f"cases: {self.path('set')}/cases.csv has no column 'sex'\n")
+
+
+if __name__ == "__main__":
+    main(3)
