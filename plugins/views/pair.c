@@ -86,23 +86,74 @@ static mf_status candidates(const mf_artifact *sample, const mf_pair_settings *s
     return MF_OK;
 }
 
-/* settings->masks masks of the sample: drawn without repeating, ascending; where there are fewer,
- * these again from the first, so that all pairs have the same shape. */
+/* How many masks each of u unions has, into size; n: masks that there are for them, at least 2 u.
+ */
+static int64_t draw_sizes(int64_t n, int64_t u, mf_random *random, int64_t *size)
+{
+    int64_t all = 0;
+    for (int64_t i = 0; i < u; i++) {
+        int64_t room = n - all - 2 * (u - i - 1); /* the others have 2 at least */
+        size[i] = mf_draw_between(random, 2, least(MF_UNION_MOST, room));
+        all += size[i];
+    }
+    return all;
+}
+
+mf_status mf_unions_draw(int64_t n, int64_t count, mf_random *random, mf_unions *unions,
+                         bool *drawn)
+{
+    int64_t size[MF_PAIR_MASKS_MAX], u, all;
+    *drawn = false;
+    if (n < count + 2)
+        return MF_OK;
+    u = mf_draw_between(random, 1, most(count / 2, 1));
+    if (count + u > n)
+        return MF_OK;
+    all = count - u + draw_sizes(n - (count - u), u, random, size);
+    MF_TRY(mf_subset_draw(n, all, random, unions->member));
+    for (int64_t i = all - 1; i > 0; i--) { /* Fisher and Yates: which are in which union */
+        int64_t k = mf_random_below(random, i + 1), held = unions->member[i];
+        unions->member[i] = unions->member[k];
+        unions->member[k] = held;
+    }
+    for (int64_t k = 0, at = 0; k <= count; k++) {
+        unions->first[k] = at;
+        at += k < count - u ? 1 : k < count ? size[k - (count - u)] : 0;
+    }
+    *drawn = true;
+    return MF_OK;
+}
+
+/* `masks` masks of n, each alone: drawn without repeating, ascending; where there are fewer, these
+ * again from the first, so that all pairs have the same shape. */
+static mf_status draw_single(int64_t n, int64_t masks, mf_random *random, mf_unions *chosen)
+{
+    int64_t count = least(masks, n);
+    MF_TRY(mf_subset_draw(n, count, random, chosen->member));
+    for (int64_t i = count; i < masks; i++)
+        chosen->member[i] = chosen->member[i - count];
+    for (int64_t i = 0; i <= masks; i++)
+        chosen->first[i] = i;
+    return MF_OK;
+}
+
+/* settings->masks masks of the sample, or unions of them. */
 static mf_status choose_masks(const mf_artifact *sample, const mf_pair_settings *settings,
-                              const mf_crops *crops, mf_random *random, int64_t *chosen)
+                              const mf_crops *crops, mf_random *random, mf_unions *chosen)
 {
     int64_t n;
+    bool merged = false;
     int64_t *list = malloc((size_t)mf_masks_count(sample) * sizeof *list);
     if (!list)
         return no_memory();
     mf_status status = candidates(sample, settings, crops, list, &n);
-    int64_t count = status ? 0 : least(settings->masks, n);
-    if (!status)
-        status = mf_subset_draw(n, count, random, chosen);
-    for (int64_t i = 0; !status && i < count; i++)
-        chosen[i] = list[chosen[i]];
-    for (int64_t i = count; !status && i < settings->masks; i++)
-        chosen[i] = chosen[i - count];
+    if (!status && settings->merge_prob > 0 &&
+        mf_random_uniform(random, 0, 1) < settings->merge_prob)
+        status = mf_unions_draw(n, settings->masks, random, chosen, &merged);
+    if (!status && !merged)
+        status = draw_single(n, settings->masks, random, chosen);
+    for (int64_t i = 0; !status && i < chosen->first[settings->masks]; i++)
+        chosen->member[i] = list[chosen->member[i]];
     free(list);
     return status;
 }
@@ -114,9 +165,9 @@ typedef struct view {
     const mf_view_settings *own;
     mf_random *random;
     const int64_t *crop_lo, *crop_size; /* z y x */
-    const int64_t *chosen;              /* masks of the sample */
-    int64_t count;
-    int64_t ones; /* the one of `chosen` that is all ones, or -1 */
+    const mf_unions *chosen;            /* masks of the sample */
+    int64_t count;                      /* of the pair */
+    int64_t ones;                       /* the one of them that is all ones, or -1 */
     mf_array *image, *masks;
 } view;
 
@@ -125,41 +176,46 @@ static int64_t voxels_of(const int64_t size[3])
     return size[0] * size[1] * size[2];
 }
 
+/* Adds mask k of the sample as bit b of u16 [crop_size]. */
+static mf_status pack_mask(const view *v, int64_t k, int b, uint16_t *bits)
+{
+    mf_mask mask;
+    int64_t lo[3], hi[3];
+    bool apart = false;
+    MF_TRY(mf_masks_get(v->sample, k, &mask));
+    for (int i = 0; i < 3; i++) {
+        lo[i] = most(mask.lo[i], v->crop_lo[i]);
+        hi[i] = least(mask.hi[i], v->crop_lo[i] + v->crop_size[i]);
+        apart = apart || lo[i] >= hi[i];
+    }
+    if (apart)
+        return MF_OK;
+    const int64_t size[3] = {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]};
+    uint8_t *dense = malloc((size_t)voxels_of(size)), *line = dense;
+    if (!dense)
+        return no_memory();
+    mf_status status = mf_masks_crop(v->sample, k, lo, hi, dense);
+    for (int64_t z = lo[0] - v->crop_lo[0]; !status && z < hi[0] - v->crop_lo[0]; z++)
+        for (int64_t y = lo[1] - v->crop_lo[1]; y < hi[1] - v->crop_lo[1]; y++) {
+            uint16_t *out =
+                bits + (z * v->crop_size[1] + y) * v->crop_size[2] + lo[2] - v->crop_lo[2];
+            for (int64_t x = 0; x < size[2]; x++)
+                out[x] |= (uint16_t)(*line++ << b);
+        }
+    free(dense);
+    return status;
+}
+
 /* Masks first .. first + n of the view's, as bits of u16 [crop_size]. */
 static mf_status pack_masks(const view *v, int64_t first, int n, uint16_t *bits)
 {
     memset(bits, 0, (size_t)voxels_of(v->crop_size) * sizeof *bits);
     for (int b = 0; b < n; b++) {
-        mf_mask mask;
-        int64_t lo[3], hi[3];
-        bool apart = false;
-        if (first + b == v->ones) {
-            for (int64_t i = 0; i < voxels_of(v->crop_size); i++)
-                bits[i] |= (uint16_t)(1u << b);
-            continue;
-        }
-        MF_TRY(mf_masks_get(v->sample, v->chosen[first + b], &mask));
-        for (int i = 0; i < 3; i++) {
-            lo[i] = most(mask.lo[i], v->crop_lo[i]);
-            hi[i] = least(mask.hi[i], v->crop_lo[i] + v->crop_size[i]);
-            apart = apart || lo[i] >= hi[i];
-        }
-        if (apart)
-            continue;
-        const int64_t size[3] = {hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]};
-        uint8_t *dense = malloc((size_t)voxels_of(size)), *line = dense;
-        if (!dense)
-            return no_memory();
-        mf_status status = mf_masks_crop(v->sample, v->chosen[first + b], lo, hi, dense);
-        for (int64_t z = lo[0] - v->crop_lo[0]; !status && z < hi[0] - v->crop_lo[0]; z++)
-            for (int64_t y = lo[1] - v->crop_lo[1]; y < hi[1] - v->crop_lo[1]; y++) {
-                uint16_t *out =
-                    bits + (z * v->crop_size[1] + y) * v->crop_size[2] + lo[2] - v->crop_lo[2];
-                for (int64_t x = 0; x < size[2]; x++)
-                    out[x] |= (uint16_t)(*line++ << b);
-            }
-        free(dense);
-        MF_TRY(status);
+        const int64_t *of = &v->chosen->first[first + b];
+        for (int64_t i = of[0]; i < of[1] && first + b != v->ones; i++)
+            MF_TRY(pack_mask(v, v->chosen->member[i], b, bits));
+        for (int64_t i = 0; i < voxels_of(v->crop_size) && first + b == v->ones; i++)
+            bits[i] |= (uint16_t)(1u << b);
     }
     return MF_OK;
 }
@@ -188,6 +244,25 @@ static mf_status cut_affine(view *v, float *crop, uint16_t *bits, uint16_t *row)
     return MF_OK;
 }
 
+/* Mask k of the view, from the box lo .. hi of the sample, into dst. */
+static mf_status cut_mask(const view *v, int64_t k, const int64_t lo[3], const int64_t hi[3],
+                          uint8_t *dst)
+{
+    const int64_t *of = &v->chosen->first[k], voxels = voxels_of(v->settings->size);
+    MF_TRY(mf_masks_crop(v->sample, v->chosen->member[of[0]], lo, hi, dst));
+    if (of[1] - of[0] == 1)
+        return MF_OK;
+    uint8_t *one = malloc((size_t)voxels);
+    mf_status status = one ? MF_OK : no_memory();
+    for (int64_t i = of[0] + 1; i < of[1] && !status; i++) {
+        status = mf_masks_crop(v->sample, v->chosen->member[i], lo, hi, one);
+        for (int64_t x = 0; x < voxels && !status; x++)
+            dst[x] |= one[x];
+    }
+    free(one);
+    return status;
+}
+
 /* The view's image and masks from a random place of its crop. */
 static mf_status cut_plain(view *v)
 {
@@ -204,7 +279,7 @@ static mf_status cut_plain(view *v)
         if (k == v->ones)
             memset(dst, 1, (size_t)voxels_of(size));
         else
-            MF_TRY(mf_masks_crop(v->sample, v->chosen[k], lo, hi, dst));
+            MF_TRY(cut_mask(v, k, lo, hi, dst));
     }
     return MF_OK;
 }
@@ -263,11 +338,12 @@ static mf_status check_sample(const mf_artifact *sample, const mf_pair_settings 
 static mf_status fill_pair(const mf_artifact *sample, const mf_pair_settings *settings,
                            mf_random *random, mf_artifact *pair)
 {
-    int64_t shape[3], chosen[MF_PAIR_MASKS_MAX], ones = -1;
+    int64_t shape[3], ones = -1;
+    mf_unions chosen;
     mf_crops crops;
     MF_TRY(check_sample(sample, settings, shape));
     mf_crops_draw(shape, settings, random, &crops);
-    MF_TRY(choose_masks(sample, settings, &crops, random, chosen));
+    MF_TRY(choose_masks(sample, settings, &crops, random, &chosen));
     if (mf_random_uniform(random, 0, 1) < settings->ones_mask_prob)
         ones = mf_random_below(random, settings->masks);
     for (int i = 0; i < 2; i++) {
@@ -277,7 +353,7 @@ static mf_status fill_pair(const mf_artifact *sample, const mf_pair_settings *se
                   .random = random,
                   .crop_lo = crops.lo[i],
                   .crop_size = crops.size,
-                  .chosen = chosen,
+                  .chosen = &chosen,
                   .count = settings->masks,
                   .ones = ones};
         mf_status status =

@@ -13,7 +13,7 @@ typedef struct views_params {
     int64_t seed;
     mf_int3 patch_size;
     int64_t margin, masks;
-    double overlap_ratio, ones_mask_prob;
+    double overlap_ratio, ones_mask_prob, merge_prob;
     bool visible_only, shuffle;
     const char *sampling;
     mf_view_settings weak, strong;
@@ -70,6 +70,10 @@ static const mf_param params[] = {
            "Masks per pair. A sample with fewer masks repeats some."),
     MF_REAL(views_params, ones_mask_prob, "1", 0, 1, "",
             "Probability that one mask is replaced by the whole crop."),
+    MF_REAL(views_params, merge_prob, "0", 0, 1, "",
+            "Probability that some of the masks of a pair, at most half, are unions of 2 to 5 masks "
+            "of the sample. A sample with too few masks has none. A part of the official code that "
+            "its trainer does not use has 0.05."),
     MF_BOOL(views_params, visible_only, "false",
             "Draw masks whose bounding boxes intersect both crops, if there are any. The official "
             "code draws from all masks."),
@@ -195,6 +199,7 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
         .overlap_ratio = o->overlap_ratio,
         .masks = o->masks,
         .ones_mask_prob = o->ones_mask_prob,
+        .merge_prob = o->merge_prob,
         .visible_only = o->visible_only,
         .weak = o->weak,
         .strong = o->strong};

@@ -369,6 +369,152 @@ START_TEST(seen_masks_only)
 }
 END_TEST
 
+/* Every number and size of unions, each as often as any other; each mask in one place. */
+START_TEST(unions_as_the_official_sampler)
+{
+    enum { N = 40, COUNT = 6, TRIALS = 9000 };
+    int numbers[COUNT] = {0}, sizes[8] = {0}, in[N] = {0}, members = 0, unions = 0;
+    for (uint64_t i = 0; i < TRIALS; i++) {
+        mf_random random;
+        mf_unions u;
+        bool drawn, seen[N] = {0};
+        int number = 0;
+        mf_random_seed(&random, 6, "", i);
+        ok(mf_unions_draw(N, COUNT, &random, &u, &drawn));
+        ck_assert(drawn);
+        ck_assert_int_eq(u.first[0], 0);
+        for (int k = 0; k < COUNT; k++) {
+            int64_t size = u.first[k + 1] - u.first[k];
+            ck_assert(size >= 1 && size <= 5);
+            ck_assert(size > 1 || !number); /* unions come last */
+            number += size > 1;
+            sizes[size]++;
+        }
+        for (int64_t m = 0; m < u.first[COUNT]; m++) {
+            ck_assert(!seen[u.member[m]]);
+            seen[u.member[m]] = true;
+            in[u.member[m]]++;
+        }
+        numbers[number]++;
+        unions += number;
+        members += (int)u.first[COUNT];
+    }
+    ck_assert_int_eq(numbers[0], 0);
+    for (int k = 1; k <= 3; k++) /* a third: five deviations of sqrt(9000 * 1/3 * 2/3) = 45 */
+        ck_assert_int_lt(abs(numbers[k] - TRIALS / 3), 225);
+    for (int k = 2; k <= 5; k++) /* a quarter: five deviations of sqrt(18000 * 1/4 * 3/4) = 58 */
+        ck_assert_int_lt(abs(sizes[k] - unions / 4), 290);
+    for (int k = 0; k < N; k++) /* the masks alike: sqrt(members) or less */
+        ck_assert_int_lt(abs(in[k] - members / N), 5 * (int)sqrt(members / N));
+}
+END_TEST
+
+/* With few masks there are no unions, or small ones: never more members than masks. */
+START_TEST(unions_of_few_masks)
+{
+    int drawn_of[12] = {0};
+    for (int64_t n = 1; n < 12; n++)
+        for (uint64_t i = 0; i < 200; i++) {
+            mf_random random;
+            mf_unions u;
+            bool drawn;
+            mf_random_seed(&random, 8, "", i);
+            ok(mf_unions_draw(n, 6, &random, &u, &drawn));
+            drawn_of[n] += drawn;
+            if (drawn)
+                ck_assert_int_le(u.first[6], n);
+        }
+    for (int n = 1; n < 8; n++)
+        ck_assert_int_eq(drawn_of[n], 0);             /* fewer than 6 + 2 */
+    ck_assert(drawn_of[8] > 80 && drawn_of[8] < 180); /* 1 or 2 unions fit, 3 do not */
+    ck_assert_int_eq(drawn_of[9], 200);
+    /* One mask: it is the union. */
+    mf_random random;
+    mf_unions u;
+    bool drawn;
+    mf_random_seed(&random, 8, "", 0);
+    ok(mf_unions_draw(3, 1, &random, &u, &drawn));
+    ck_assert(drawn && u.first[1] >= 2 && u.first[1] <= 3);
+}
+END_TEST
+
+/* A sample whose mask k is the slice z = k. */
+static mf_artifact *slabs(int64_t size, int n)
+{
+    mf_artifact *sample;
+    mf_array *image;
+    mf_grid grid;
+    mf_masks_builder *builder;
+    bool added;
+    uint8_t *dense = malloc((size_t)(size * size));
+    memset(dense, 1, (size_t)(size * size));
+    mf_grid_identity(&grid, (const int64_t[]){size, size, size}, (const double[]){1, 1, 1});
+    ok(mf_artifact_new("sample", &sample));
+    ok(mf_array_new(MF_F32, 3, (const int64_t[]){size, size, size}, &image));
+    ok(mf_masks_begin(&grid, &builder));
+    for (int k = 0; k < n; k++) {
+        mf_mask slab = {{k, 0, 0}, {k + 1, size, size}, 1, -1, -1};
+        ok(mf_masks_add(builder, &slab, dense, &added));
+    }
+    ok(mf_masks_finish(builder, sample));
+    ok(mf_artifact_add(sample, "image", image));
+    mf_array_unref(image);
+    free(dense);
+    return sample;
+}
+
+/* The slabs that a mask of a view has, as bits; each slab is there whole, or not at all. */
+static uint32_t slabs_of(const uint8_t *mask, int64_t size)
+{
+    uint32_t bits = 0;
+    for (int64_t z = 0; z < size; z++) {
+        int64_t set = 0;
+        for (int64_t i = 0; i < size * size; i++)
+            set += mask[z * size * size + i];
+        ck_assert(set == 0 || set == size * size);
+        bits |= (uint32_t)(set > 0) << z;
+    }
+    return bits;
+}
+
+/* Both views have the same unions, cut out or by an affine map that changes nothing. */
+START_TEST(unions_in_both_views)
+{
+    enum { SIZE = 24, MASKS = 5 };
+    mf_artifact *sample = slabs(SIZE, SIZE), *pair;
+    mf_pair_settings settings = plain(SIZE);
+    int unions = 0, merged = 0;
+    settings.masks = MASKS;
+    settings.merge_prob = 0.5;
+    settings.strong.affine_prob = 1; /* no scale, no angle: the identity */
+    for (uint64_t i = 0; i < 60; i++) {
+        mf_random random;
+        uint32_t all = 0;
+        mf_random_seed(&random, 12, "", i);
+        ok(mf_pair_make(sample, &settings, &random, &pair));
+        mf_array *reference = array_of(pair, "reference_masks"),
+                 *query = array_of(pair, "query_masks");
+        ck_assert_mem_eq(reference->data, query->data, reference->bytes);
+        int here = 0;
+        for (int k = 0; k < MASKS; k++) {
+            uint32_t own = slabs_of((uint8_t *)reference->data + k * SIZE * SIZE * SIZE, SIZE);
+            ck_assert(own && !(all & own)); /* no slab is in two masks */
+            all |= own;
+            here += (own & (own - 1)) != 0;
+        }
+        ck_assert_int_le(here, 2);
+        unions += here;
+        merged += here > 0;
+        mf_array_unref(reference);
+        mf_array_unref(query);
+        mf_artifact_unref(pair);
+    }
+    ck_assert(merged > 10 && merged < 50); /* 30, five deviations of sqrt(60 / 4) = 3.9 */
+    ck_assert_int_gt(unions, merged);
+    mf_artifact_unref(sample);
+}
+END_TEST
+
 struct maker {
     const mf_artifact *sample;
     const mf_pair_settings *settings;
@@ -519,6 +665,9 @@ int main(void)
     tcase_add_test(tests, masks_stay_on_the_image);
     tcase_add_test(tests, plain_views_are_crops);
     tcase_add_test(tests, seen_masks_only);
+    tcase_add_test(tests, unions_as_the_official_sampler);
+    tcase_add_test(tests, unions_of_few_masks);
+    tcase_add_test(tests, unions_in_both_views);
     tcase_add_test(tests, pairs_repeat);
     tcase_add_test(tests, bad_samples_are_refused);
     tcase_add_test(tests, weighted_draws);
