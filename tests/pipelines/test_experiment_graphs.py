@@ -39,7 +39,7 @@ class Experiments(Massflow):
 
 class FewShot(Experiments):
     def test_table(self):
-        settings = SMALL + ["tuning_list=[1]", "shots_list=[1,3]", "seeds=[7]"]
+        settings = SMALL + ["tuning_list=[1]", "merge_prob=1", "shots_list=[1,3]", "seeds=[7]"]
         rows = self.rows("few-shot", "table", settings)
         methods = ["random weights in context", "MASS in context", "scratch", "MASS fine-tuned"]
         self.assertEqual([(row["method"], row["shots"], row["label"]) for row in rows],
@@ -57,6 +57,18 @@ class FewShot(Experiments):
         settings[-2:] = ["shots_list=[1,3,2]", "seeds=[7]"]
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
         self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
+
+
+class LearningCurve(Experiments):
+    def test_table(self):
+        settings = SMALL[1:] + ["steps=2", "points=[1,2]"]
+        out = self.massflow("run", "learning-curve", "table", *flags(settings))
+        # The second point goes on from the first.
+        self.assertIn("\nmodel_slic[step=2,seed=1]: resumes after step 1 of 2\n", out)
+        rows = self.rows("learning-curve", "table", settings)
+        self.assertEqual([(row["masks"], row["step"], row["label"]) for row in rows],
+                         [(masks, step, label) for masks in ("SLIC", "label maps") for step in "12"
+                          for label in [*"12345678", "mean"]])
 
 
 class Classification(Experiments):
