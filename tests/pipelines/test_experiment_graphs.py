@@ -36,9 +36,7 @@ class Experiments(Massflow):
             for name in columns:
                 self.assertTrue(0 <= float(row[name]) <= 1, row)
 
-
-class FewShot(Experiments):
-    def test_table(self):
+    def test_few_shot(self):
         settings = SMALL + ["tuning_list=[1]", "merge_prob=1", "shots_list=[1,3]", "seeds=[7]"]
         rows = self.rows("few-shot", "table", settings)
         methods = ["random weights in context", "MASS in context", "scratch", "MASS fine-tuned"]
@@ -58,9 +56,7 @@ class FewShot(Experiments):
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
         self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
 
-
-class LearningCurve(Experiments):
-    def test_table(self):
+    def test_learning_curve(self):
         settings = SMALL[1:] + ["steps=2", "points=[1,2]"]
         out = self.massflow("run", "learning-curve", "table", *flags(settings))
         # The second point goes on from the first.
@@ -70,9 +66,7 @@ class LearningCurve(Experiments):
                          [(masks, step, label) for masks in ("SLIC", "label maps") for step in "12"
                           for label in [*"12345678", "mean"]])
 
-
-class Classification(Experiments):
-    def test_table(self):
+    def test_classification(self):
         settings = SMALL + ["epochs=1", "probe_epochs=200", "seeds=[7,8]"]
         rows = self.rows("classification", "table", settings)
         methods = ["volume alone", "random weights frozen", "trained from scratch", "MASS frozen"]
@@ -89,9 +83,7 @@ class Classification(Experiments):
                  for no, other in lesions.values() if not other]
         self.assertEqual((rows[1]["value"], rows[1]["value_sd"]), (f"{sum(pairs) / len(pairs):g}", "0"))
 
-
-class MaskSource(Experiments):
-    def test_table(self):
+    def test_mask_source(self):
         settings = ["points_per_side=2", "max_masks_per_slice=1", "min_slices_per_sample=1", "physical_interval_mm=190",
                     "set=[test]"]
         rows = self.rows("mask-source", "table", settings)
