@@ -37,24 +37,24 @@ class Experiments(Massflow):
                 self.assertTrue(0 <= float(row[name]) <= 1, row)
 
     def test_few_shot(self):
-        settings = SMALL + ["tuning_list=[1]", "merge_prob=1", "shots_list=[1,3]", "seeds=[7]"]
+        settings = SMALL + ["tuning_list=[1]", "merge_prob=1", "shots_list=[1]", "seeds=[7]"]
         rows = self.rows("few-shot", "table", settings)
         methods = ["random weights in context", "MASS in context", "scratch", "MASS fine-tuned"]
         self.assertEqual([(row["method"], row["shots"], row["label"]) for row in rows],
-                         [(method, shots, label) for method in methods for shots in ("1", "3")
-                          for label in [*"12345678", "mean"]])
+                         [(method, "1", label) for method in methods for label in [*"12345678", "mean"]])
         self.assertEqual({(row["tuning_steps"], row["rows"]) for row in rows}, {("0", "1"), ("1", "1")})
         self.assert_parts(rows, "dice")
         # Another seed trains anew, on what is there: scans, samples and pretraining are shared.
         settings[-1] = "seeds=[7,8]"
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
-        self.assertRegex(out, r"\ntuned +2 cached\ntuned +2 to run ")
-        self.assertRegex(out, r"\nscratch +2 cached\nscratch +2 to run ")
+        self.assertRegex(out, r"\ntuned +1 cached\ntuned +1 to run ")
+        self.assertRegex(out, r"\nscratch +1 cached\nscratch +1 to run ")
         self.assertEqual(out.count(" to run "), 2, out)
-        # One example more changes nothing of what was made with fewer.
-        settings[-2:] = ["shots_list=[1,3,2]", "seeds=[7]"]
+        # More examples change nothing of what was made with fewer.
+        settings[-2:] = ["shots_list=[1,3]", "seeds=[7]"]
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
-        self.assertRegex(out, r"\ntuned +2 cached\ntuned +1 to run ")
+        self.assertRegex(out, r"\ntuned +1 cached\ntuned +1 undecided ")
+        self.assertRegex(out, r"\nmodel +1 cached\n")
 
     def test_learning_curve(self):
         settings = SMALL[1:] + ["steps=2", "points=[1,2]"]
@@ -67,11 +67,11 @@ class Experiments(Massflow):
                           for label in [*"12345678", "mean"]])
 
     def test_classification(self):
-        settings = SMALL + ["epochs=1", "probe_epochs=200", "seeds=[7,8]"]
+        settings = SMALL + ["epochs=1", "probe_epochs=20", "percents=[100]", "seeds=[7,8]"]
         rows = self.rows("classification", "table", settings)
         methods = ["volume alone", "random weights frozen", "trained from scratch", "MASS frozen"]
         self.assertEqual([(row["method"], row["percent"], row["metric"], row["value_n"]) for row in rows],
-                         [(method, percent, "auc", "2") for method in methods for percent in ("33", "100")])
+                         [(method, "100", "auc", "2") for method in methods])
         self.assert_parts(rows, "value")
         # The regression ranks the four test cases by their volume, whatever the seed: AUC is that of the volume.
         lesions = {}
@@ -81,22 +81,25 @@ class Experiments(Massflow):
                 lesions[row["id"]] = (float(shown.split(" mean ")[1].split()[0]), row["lesion"] == "yes")
         pairs = [(yes > no) + (yes == no) / 2 for yes, has in lesions.values() if has
                  for no, other in lesions.values() if not other]
-        self.assertEqual((rows[1]["value"], rows[1]["value_sd"]), (f"{sum(pairs) / len(pairs):g}", "0"))
+        self.assertEqual((rows[0]["value"], rows[0]["value_sd"]), (f"{sum(pairs) / len(pairs):g}", "0"))
 
     def test_mask_source(self):
-        settings = ["points_per_side=2", "max_masks_per_slice=1", "min_slices_per_sample=1", "physical_interval_mm=190",
-                    "set=[test]"]
+        with open(self.path("graphs/experiments/phantoms-ct.csv"), encoding="utf-8") as file:
+            lines = file.readlines()
+        self.write("graphs/experiments/one.csv", lines[0] + lines[-1])
+        settings = ["cases=" + self.path("graphs/experiments/one.csv"), "points_per_side=2", "max_masks_per_slice=1",
+                    "min_slices_per_sample=1", "physical_interval_mm=190"]
         rows = self.rows("mask-source", "table", settings)
         self.assertEqual([row["source"] for row in rows], ["SLIC", "SAM 2", "SLIC and SAM 2", "label maps"])
         self.assert_parts(rows, "dice", "found", "labels_covered", "body_covered")
         labels = rows[-1]
         self.assertEqual((labels["cases"], labels["masks"], labels["dice"], labels["found"], labels["matching"],
-                          labels["labels_covered"]), ("3", "8", "1", "1", "1", "1"))
+                          labels["labels_covered"]), ("1", "8", "1", "1", "1", "1"))
         # Masks of two sources find at least what either finds.
         self.assertGreaterEqual(float(rows[2]["dice"]), max(float(rows[0]["dice"]), float(rows[1]["dice"])))
         rows = self.rows("mask-source", "by_label", settings)
         self.assertEqual(len(rows), 3 * 8)
-        self.assertEqual({row["rows"] for row in rows}, {"3"})
+        self.assertEqual({row["rows"] for row in rows}, {"1"})
 
 
 class Cases(Massflow):
