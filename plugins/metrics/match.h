@@ -4,7 +4,8 @@
 
 #include <massflow/stage.h>
 
-/* The element of `port` that is of the case `name`; the number of elements where none is. */
-size_t match_case(mf_task *t, const char *port, const char *name);
+/* The element of `port` that is of the case `name`; the number of elements where none is. Fails
+ * where two are: which of them is meant is not known. */
+MF_MUST_USE mf_status match_case(mf_task *t, const char *port, const char *name, size_t *index);
 
 #endif

@@ -148,7 +148,8 @@ static mf_status read_map(work *w, const char *port, const char *what, const cha
 {
     const mf_artifact *map;
     mf_grid own;
-    size_t k = match_case(w->task, port, name);
+    size_t k;
+    MF_TRY(match_case(w->task, port, name, &k));
     if (k == mf_in_count(w->task, port))
         return mf_fail(MF_INVALID, "case %s has masks but no %s", name, what);
     MF_TRY(mf_in_item(w->task, port, k, &map));

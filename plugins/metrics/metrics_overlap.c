@@ -201,12 +201,13 @@ static mf_status read_masks(const mf_artifact *a, const char *name, const mf_gri
 static mf_status compare_case(work *w, size_t i)
 {
     const char *name = mf_in_case(w->task, w->port, i);
-    size_t n = mf_in_count(w->task, "truth"), match = match_case(w->task, "truth", name);
+    size_t match;
     const mf_artifact *pred, *truth;
     mf_grid gp, gt;
     prediction p = {0};
     mf_array *b;
-    if (match == n)
+    MF_TRY(match_case(w->task, "truth", name, &match));
+    if (match == mf_in_count(w->task, "truth"))
         return mf_fail(MF_INVALID, "case %s has a prediction but no truth", name);
     MF_TRY(mf_in_item(w->task, w->port, i, &pred));
     MF_TRY(mf_in_item(w->task, "truth", match, &truth));
@@ -323,7 +324,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    metrics_overlap, "metrics.overlap", 3,
+    metrics_overlap, "metrics.overlap", 4,
     "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
     .help =
         "Dice is 2 |A and B| / (|A| + |B|). HD95 is the larger of the two 95th percentiles of the "

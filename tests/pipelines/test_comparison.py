@@ -108,6 +108,12 @@ class Masks(Comparison):
         self.graph(MASKS.replace('labels: "truth[*]"}}', 'labels: "truth[case=a]"}}'))
         self.assertEqual(self.fails("quality"), "case b has masks but no label map")
         self.label_map("truth/b.nii", (7, (9, 10), self.ALL_Y))
+        self.graph(MASKS.replace('labels: "truth[*]"}}', 'labels: ["truth[*]", "guess[*]"]}}'))
+        self.assertEqual(self.fails("quality"), "case a is twice in the input labels: truth[case=a] and guess[case=a]\n"
+                         "  choose one, as in \"labels[seed=1]\", or give the stage the axis")
+        self.graph(MASKS + '  dice: {use: metrics.overlap, in: {pred: "guess[*]", truth: ["truth[*]", "guess[case=b]"]}}\n')
+        self.assertEqual(self.fails("dice"), "case b is twice in the input truth: truth[case=b] and guess[case=b]\n"
+                         "  choose one, as in \"labels[seed=1]\", or give the stage the axis")
         self.label_map("body/b.nii", (1, (0, 10), self.ALL_Y))
         self.graph(MASKS.replace("[7, 12]", "[12]"))
         self.assertEqual(self.fails("inside"), "no case has one of the labels that are compared\n"
