@@ -56,6 +56,14 @@ class Experiments(Massflow):
         self.assertRegex(out, r"\ntuned +1 cached\ntuned +1 undecided ")
         self.assertRegex(out, r"\nmodel +1 cached\n")
 
+    def test_diversity(self):
+        """few-shot.yaml three times, over other scans."""
+        out = self.massflow("graph", "diversity")
+        for name, scans, pretrained in (("one", 10, 7), ("several", 10, 7), ("all", 14, 11)):
+            self.assertIn(f"\n{name}.scan  volume.load  x {scans} cases\n", out)
+            self.assertIn(f"\n{name}.unlabelled  mass.prepare  x {pretrained} cases\n", out)
+        self.assertIn("\n    tables <- table_one, table_several, table_all\n", out)
+
     def test_learning_curve(self):
         settings = SMALL[1:] + ["steps=2", "points=[1,2]"]
         out = self.massflow("run", "learning-curve", "table", *flags(settings))
