@@ -4,8 +4,23 @@
  * deviations (M2), merged as Chan, Golub and LeVeque 1979 do; so the variance is as good as a
  * two-pass one. A mean is a pair of floats, what rounding took from the first in the second: an error
  * of the mean would move every voxel of a channel, and tip over the ReLUs near 0. Work-item i of a
- * stage takes channels of block i % blocks in chunk i / blocks. */
+ * stage takes channels of block i % blocks in chunk i / blocks.
+ *
+ * AFFINE: the same for batch norm, which is instance norm of all n together as one, N = 1, with gain and
+ * bias [C], and with the statistics that it leaves beside. */
 #include "common.clh"
+
+#ifdef AFFINE
+#define GAIN_AND_BIAS IN gain, IN bias,
+#define IF_AFFINE(...) __VA_ARGS__
+#define SCALED(hat, gain, bias) ((hat) * (gain) + (bias))
+#define GAINED(scale, gain) ((scale) * (gain))
+#else
+#define GAIN_AND_BIAS
+#define IF_AFFINE(...)
+#define SCALED(hat, gain, bias) (hat)
+#define GAINED(scale, gain) (scale)
+#endif
 
 #define INNER 32 /* voxels added up before they join a longer sum */
 
@@ -103,8 +118,9 @@ ROWS __kernel void instance_parts_narrow(int V, int C, int chunk, int chunks, IN
 }
 
 /* stats [N,3,C]: mean, the rest of it, 1 / sqrt(variance + eps). Chunks are added up as they differ
- * from the first. Range: blocks, N. */
-ROWS __kernel void instance_merge(int V, int C, int chunk, int chunks, float eps, IN parts, OUT stats)
+ * from the first. AFFINE: moments [2,C], mean and unbiased variance times `share`. Range: blocks, N. */
+ROWS __kernel void instance_merge(int V, int C, int chunk, int chunks, float eps,
+                                  IF_AFFINE(float share, OUT moments, ) IN parts, OUT stats)
 {
     int b = get_global_id(0) * WIDE;
     int left = C - b;
@@ -127,7 +143,24 @@ ROWS __kernel void instance_merge(int V, int C, int chunk, int chunks, float eps
     store(mean, stats + n * 3 * C + b, left);
     store(rest, stats + (n * 3 + 1) * C + b, left);
     store(1.0f / sqrt(m2 / (float)V + eps), stats + (n * 3 + 2) * C + b, left);
+#ifdef AFFINE
+    store(share * (mean + rest), moments + b, left);
+    store(share * (m2 / (float)(V - 1)), moments + C + b, left);
+#endif
 }
+
+#ifdef AFFINE
+/* The statistics of frozen batch norm, from the running ones. Range: vectors of C. */
+ROWS __kernel void running_stats(int C, float eps, IN mean, IN variance, OUT stats)
+{
+    const int b = get_global_id(0) * WIDE, left = C - b;
+    if (left <= 0)
+        return;
+    store(load(mean + b, left), stats + b, left);
+    store((wide)(0.0f), stats + C + b, left);
+    store(1.0f / sqrt(load_rest(variance + b, left, 1.0f) + eps), stats + 2 * C + b, left);
+}
+#endif
 
 /* What channels i .. i + WIDE of a [.., C] row hold in a table [C]. */
 static inline wide channels(__global const float *table, long i, int C)
@@ -158,9 +191,9 @@ static inline wide channels(__global const float *table, long i, int C)
 /* (x - mean) / deviation. */
 #define HAT(x, mean, rest, scale) ((((x) - (mean)) - (rest)) * (scale))
 
-/* y = (x - mean) / deviation, then ReLU if asked. In place. Range: vectors of V C, N. */
-ITEMS __kernel void instance_apply(int V, int C, int relu, __global const float *x, IN stats,
-                                   __global float *y)
+/* y = (x - mean) / deviation (gain + bias), then ReLU if asked. In place. Range: vectors of V C, N. */
+ITEMS __kernel void instance_apply(int V, int C, int relu, GAIN_AND_BIAS __global const float *x,
+                                   IN stats, __global float *y)
 {
     long i = (long)get_global_id(0) * WIDE, left = (long)V * C - i, n = get_global_id(1);
     if (left <= 0)
@@ -169,12 +202,13 @@ ITEMS __kernel void instance_apply(int V, int C, int relu, __global const float 
     stats += n * 3 * C;
     wide v = HAT(load(x + at, left), channels(stats, i, C), channels(stats + C, i, C),
                  channels(stats + 2 * C, i, C));
+    v = SCALED(v, channels(gain, i, C), channels(bias, i, C));
     store(relu ? fmax(v, 0.0f) : v, y + at, left);
 }
 
 /* Parts [N, chunks, 2, C]: sums of g and of g xhat, g masked by the ReLU. */
-ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, int relu, IN x,
-                                           IN stats, IN g, OUT parts)
+ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, int relu,
+                                           GAIN_AND_BIAS IN x, IN stats, IN g, OUT parts)
 {
     int blocks = (C + WIDE - 1) / WIDE;
     int b = get_global_id(0) % blocks * WIDE, k = get_global_id(0) / blocks;
@@ -185,6 +219,7 @@ ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, 
     int first = k * chunk, end = min(first + chunk, V);
     stats += n * 3 * C + b;
     wide mean = load(stats, left), rest = load(stats + C, left), scale = load(stats + 2 * C, left);
+    IF_AFFINE(const wide gained = load(gain + b, left); const wide shift = load(bias + b, left);)
     wide sum = (wide)(0.0f), dot = (wide)(0.0f);
     for (int v = first; v < end; v += INNER) {
         wide part = (wide)(0.0f), part_dot = (wide)(0.0f);
@@ -192,7 +227,7 @@ ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, 
             long at = (n * V + u) * C + b;
             wide hat = HAT(load(x + at, left), mean, rest, scale), grad = load(g + at, left);
             if (relu)
-                grad = select((wide)(0.0f), grad, hat > 0.0f);
+                grad = select((wide)(0.0f), grad, SCALED(hat, gained, shift) > 0.0f);
             part += grad;
             part_dot = grad * hat + part_dot;
         }
@@ -205,8 +240,8 @@ ROWS __kernel void instance_gradient_parts(int V, int C, int chunk, int chunks, 
 }
 
 /* The same for C a divisor of WIDE. Range: chunks, N. */
-ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int chunks, int relu, IN x,
-                                                  IN stats, IN g, OUT parts)
+ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int chunks, int relu,
+                                                  GAIN_AND_BIAS IN x, IN stats, IN g, OUT parts)
 {
     int k = get_global_id(0);
     if (k >= chunks)
@@ -216,6 +251,7 @@ ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int c
     stats += n * 3 * C;
     wide mean = channels(stats, 0, C), rest = channels(stats + C, 0, C);
     wide scale = channels(stats + 2 * C, 0, C);
+    IF_AFFINE(const wide gained = channels(gain, 0, C); const wide shift = channels(bias, 0, C);)
     wide sum = (wide)(0.0f), dot = (wide)(0.0f);
     for (long i = from; i < to; i += INNER * WIDE) {
         wide part = (wide)(0.0f), part_dot = (wide)(0.0f);
@@ -223,7 +259,7 @@ ROWS __kernel void instance_gradient_parts_narrow(int V, int C, int chunk, int c
             long at = n * V * C + j;
             wide hat = HAT(load(x + at, to - j), mean, rest, scale), grad = load(g + at, to - j);
             if (relu)
-                grad = select((wide)(0.0f), grad, hat > 0.0f);
+                grad = select((wide)(0.0f), grad, SCALED(hat, gained, shift) > 0.0f);
             part += grad;
             part_dot = grad * hat + part_dot;
         }
@@ -249,9 +285,31 @@ ROWS __kernel void instance_gradient_merge(int V, int C, int chunks, IN parts, O
     store(sum / (float)V, means + n * 2 * C + b, left);
 }
 
-/* dx = (g - mean g - xhat mean(g xhat)) / deviation. In place of g. Range: vectors of V C, N. */
-ITEMS __kernel void instance_gradient_apply(int V, int C, int relu, IN x, IN stats, IN means,
-                                            __global const float *g, __global float *dx)
+#ifdef AFFINE
+/* The gradients of gain and bias, sums of parts over chunks; means as above, or zeros where the
+ * statistics do not depend on x. Range: vectors of C. */
+ROWS __kernel void batch_gradient_merge(int V, int C, int chunks, int frozen, IN parts, OUT means,
+                                        OUT d_gain, OUT d_bias)
+{
+    const int b = get_global_id(0) * WIDE, left = C - b;
+    if (left <= 0)
+        return;
+    wide sum = (wide)(0.0f), dot = (wide)(0.0f);
+    for (int k = 0; k < chunks; k++) {
+        sum += load(parts + (long)k * 2 * C + b, left);
+        dot += load(parts + ((long)k * 2 + 1) * C + b, left);
+    }
+    store(sum, d_bias + b, left);
+    store(dot, d_gain + b, left);
+    store(frozen ? (wide)(0.0f) : sum / (float)V, means + b, left);
+    store(frozen ? (wide)(0.0f) : dot / (float)V, means + C + b, left);
+}
+#endif
+
+/* dx = (g - mean g - xhat mean(g xhat)) / deviation (times gain). In place of g. Range: vectors of
+ * V C, N. */
+ITEMS __kernel void instance_gradient_apply(int V, int C, int relu, GAIN_AND_BIAS IN x, IN stats,
+                                            IN means, __global const float *g, __global float *dx)
 {
     long i = (long)get_global_id(0) * WIDE, left = (long)V * C - i, n = get_global_id(1);
     if (left <= 0)
@@ -262,9 +320,10 @@ ITEMS __kernel void instance_gradient_apply(int V, int C, int relu, IN x, IN sta
     wide hat = HAT(load(x + at, left), channels(stats, i, C), channels(stats + C, i, C), scale);
     wide grad = load(g + at, left);
     if (relu)
-        grad = select((wide)(0.0f), grad, hat > 0.0f);
+        grad = select((wide)(0.0f), grad,
+                      SCALED(hat, channels(gain, i, C), channels(bias, i, C)) > 0.0f);
     grad = grad - channels(means + n * 2 * C, i, C) - hat * channels(means + (n * 2 + 1) * C, i, C);
-    store(scale * grad, dx + at, left);
+    store(GAINED(scale, channels(gain, i, C)) * grad, dx + at, left);
 }
 
 /* ---- layer norm ------------------------------------------------------------------------------ */

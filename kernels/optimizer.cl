@@ -129,6 +129,22 @@ TEAMS __kernel void adamw(__global const int4 *restrict chunks,
     }
 }
 
+/* Running statistics: p moves to scale g by the fraction that stands beside the weight's mark. */
+TEAMS __kernel void follow(__global const int4 *restrict chunks, __global const int4 *restrict weights,
+                           IN g, OUT p, float scale)
+{
+    int4 chunk = chunks[get_group_id(0)];
+    if (!weights[chunk.x].z)
+        return;
+    float momentum = as_float(weights[chunk.x].w);
+    for (int i = get_local_id(0) * WIDE; i < chunk.z; i += TEAM * WIDE) {
+        long left = chunk.z - i;
+        long at = (long)chunk.y + i;
+        wide p1 = load(p + at, left);
+        store((1.0f - momentum) * p1 + momentum * (scale * load(g + at, left)), p + at, left);
+    }
+}
+
 /* average = decay average + gain p, over the whole block */
 ITEMS __kernel void average(long n, float decay, float gain, IN p, OUT mean)
 {

@@ -1,6 +1,8 @@
-/* norm.c - references of instance norm, with and without the ReLU that is fused with it, and of
- * layer norm. */
+/* norm.c - references of instance norm and batch norm, with and without the ReLU that is fused, and
+ * of layer norm. */
 #include "check/reference.h"
+
+#include <string.h>
 
 /* ---- instance norm; i: whether with ReLU; f: eps --------------------------------------------- */
 
@@ -101,6 +103,138 @@ static const mf_check_op op_instance[] = {
      prepare_instance},
 };
 
+/* ---- batch norm of x by gain, bias, running mean and variance; i: whether with ReLU, frozen, ten
+ * shares; f: eps --------------------------------------------------------------------------------
+ */
+
+static mf_value build_batch(mf_program *p, const mf_value *in, const mf_check_case *c)
+{
+    const mf_norm_weights w = {in[1], in[2], in[3], in[4]};
+    mf_value y = mf_batch_norm(p, in[0], &w, (float)c->f, 0.1f, c->i[1] ? 0 : (float)c->i[2] / 10);
+    return c->i[0] ? mf_relu(p, y) : y;
+}
+
+/* A channel of all n, by its own statistics or the running ones; *variance: biased. */
+static channel batch_channel(const mf_check_case *c, double *const *in, int64_t i, double *variance)
+{
+    channel t = {.first = i, .step = c->in[1].dim[0]};
+    t.voxels = mf_check_count(c, 0) / t.step;
+    *variance = 0;
+    if (c->i[1]) {
+        t.mean = in[3][i];
+        *variance = in[4][i];
+    }
+    for (int64_t u = 0; u < t.voxels && !c->i[1]; u++)
+        t.mean += in[0][i + u * t.step] / (double)t.voxels;
+    for (int64_t u = 0; u < t.voxels && !c->i[1]; u++)
+        *variance += pow(in[0][i + u * t.step] - t.mean, 2) / (double)t.voxels;
+    t.scale = 1 / sqrt(*variance + (double)(float)c->f);
+    return t;
+}
+
+static void value_batch(const mf_check_case *c, double *const *in, mf_check_number *out)
+{
+    double variance;
+    for (int64_t i = 0; i < c->in[1].dim[0]; i++) {
+        channel t = batch_channel(c, in, i, &variance);
+        for (int64_t u = 0; u < t.voxels; u++) {
+            int64_t at = t.first + u * t.step;
+            double hat = (in[0][at] - t.mean) * t.scale, y = hat * in[1][i] + in[2][i];
+            double size = (1 + fabs(hat)) * fabs(in[1][i]) + fabs(in[2][i]);
+            out[at] = (mf_check_number){c->i[0] ? fmax(y, 0) : y, size, t.voxels};
+        }
+    }
+}
+
+static void gradient_batch(const mf_check_case *c, double *const *in, int64_t count,
+                           const double *g, mf_check_number *const *dx)
+{
+    (void)count;
+    double variance, share = (double)((float)c->i[2] / 10);
+    for (int64_t i = 0; i < c->in[1].dim[0]; i++) {
+        channel t = batch_channel(c, in, i, &variance);
+        mf_check_number sum = {0}, dot = {0};
+        for (int64_t u = 0; u < t.voxels; u++) {
+            int64_t at = t.first + u * t.step;
+            double hat = (in[0][at] - t.mean) * t.scale;
+            double v = c->i[0] && hat * in[1][i] + in[2][i] <= 0 ? 0 : g[at];
+            mf_term(&sum, v);
+            mf_term_of(&dot, v * hat, fabs(v) * (1 + fabs(hat)));
+        }
+        dx[1][i] = dot;
+        dx[2][i] = sum;
+        double mean = c->i[1] ? 0 : sum.value / (double)t.voxels;
+        double mean_dot = c->i[1] ? 0 : dot.value / (double)t.voxels;
+        for (int64_t u = 0; u < t.voxels; u++) {
+            int64_t at = t.first + u * t.step;
+            double hat = (in[0][at] - t.mean) * t.scale, scale = t.scale * in[1][i];
+            double v = c->i[0] && hat * in[1][i] + in[2][i] <= 0 ? 0 : g[at];
+            double size = fabs(v) + (sum.size + (1 + fabs(hat)) * dot.size) / (double)t.voxels;
+            dx[0][at] = (mf_check_number){scale * (v - mean - hat * mean_dot), fabs(scale) * size,
+                                          t.voxels};
+        }
+        if (c->i[1])
+            continue;
+        /* what the running statistics approach */
+        dx[3][i] =
+            (mf_check_number){share * t.mean, share * (fabs(t.mean) + 1 / t.scale), t.voxels};
+        variance *= (double)t.voxels / (double)(t.voxels - 1);
+        dx[4][i] = (mf_check_number){share * variance, share * variance, t.voxels};
+    }
+}
+
+/* No voxel where rounding decides on which side of the ReLU it lies; variances are positive. */
+static void prepare_batch(const mf_check_case *c, double *const *in)
+{
+    double variance;
+    for (int64_t i = 0; i < c->in[1].dim[0]; i++) {
+        in[4][i] = (double)(float)(0.5 + fabs(in[4][i]));
+        for (int rounds = 0, moved = c->i[0] != 0; moved && rounds < 8; rounds++) {
+            channel t = batch_channel(c, in, i, &variance);
+            moved = 0;
+            for (int64_t u = 0; u < t.voxels; u++) {
+                double *x = &in[0][t.first + u * t.step];
+                double y = (*x - t.mean) * t.scale * in[1][i] + in[2][i];
+                if (fabs(y) > 1e-3)
+                    continue;
+                *x = (double)(float)(*x + (y < 0 ? -0.01 : 0.01) / (t.scale * in[1][i]));
+                moved = 1;
+            }
+        }
+    }
+}
+
+static const mf_check_op op_batch[] = {
+    {"batch_norm", build_batch, value_batch, gradient_batch, {6, 10}, prepare_batch},
+    {"batch_norm, relu", build_batch, value_batch, gradient_batch, {6, 10}, prepare_batch},
+};
+
+static void add_batch(mf_check_list *list, int relu, int frozen, const int64_t *dim, bool quick,
+                      bool model)
+{
+    const int64_t n = dim[4];
+    mf_check_case c = {.op = &op_batch[relu],
+                       .inputs = 5,
+                       .in = {{5, .low = -1, .high = 3}, {1, {n}}, {1, {n}}, {1, {n}}, {1, {n}}},
+                       .i = {relu, frozen, 5},
+                       .f = 1e-5,
+                       .quick = quick,
+                       .model = model};
+    memcpy(c.in[0].dim, dim, 5 * sizeof *dim);
+    mf_check_add(list, c);
+}
+
+static void add_batches(mf_check_list *list)
+{
+    static const int64_t sizes[][5] = {
+        {2, 3, 1, 5, 3}, {2, 2, 3, 1, 16}, {2, 7, 11, 9, 8}, {1, 5, 6, 7, 20}};
+    for (int relu = 0; relu < 2; relu++)
+        for (int frozen = 0; frozen < 2; frozen++)
+            for (int k = 0; k < COUNT_OF(sizes); k++)
+                add_batch(list, relu, frozen, sizes[k], k == 0, false);
+    add_batch(list, 1, 0, (const int64_t[]){1, 16, 16, 16, 64}, false, true);
+}
+
 /* ---- layer norm; f: eps ---------------------------------------------------------------------- */
 
 static mf_value build_layer(mf_program *p, const mf_value *in, const mf_check_case *c)
@@ -191,6 +325,7 @@ void mf_check_norm(mf_check_list *list)
                                            .f = 1e-4,
                                            .model = true});
     }
+    add_batches(list);
     static const int64_t widths[] = {2, 3, 8, 16, 33, 96};
     for (int k = 0; k < COUNT_OF(widths); k++) {
         int64_t n = widths[k];

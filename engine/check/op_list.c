@@ -11,6 +11,7 @@ const mf_check_family mf_check_families[] = {
     {"shape", mf_check_shape},
     {"norm", mf_check_norm},
     {"space", mf_check_space},
+    {"strided", mf_check_strided},
     {"loss", mf_check_loss},
     {"conv", mf_check_conv},
     {"matmul", mf_check_matmul},

@@ -8,7 +8,7 @@
 #include "check/checks.h"
 #include <massflow/program.h>
 
-enum { MF_CHECK_INPUTS = 3, MF_CHECK_INTS = 6 };
+enum { MF_CHECK_INPUTS = 5, MF_CHECK_INTS = 6 };
 
 /* What a float should be, and what it may differ by. */
 typedef struct mf_check_number {
@@ -91,6 +91,7 @@ void mf_check_reduce(mf_check_list *list);
 void mf_check_shape(mf_check_list *list);
 void mf_check_norm(mf_check_list *list);
 void mf_check_space(mf_check_list *list);
+void mf_check_strided(mf_check_list *list);
 void mf_check_loss(mf_check_list *list);
 void mf_check_conv(mf_check_list *list);
 void mf_check_matmul(mf_check_list *list);

@@ -258,6 +258,116 @@ static mf_status run(const mf_check_case *c, mf_device *device, mf_check_result 
     return status;
 }
 
+/* ---- running statistics of a batch norm --------------------------------------------------------
+ */
+
+enum { NORM_VOXELS = 10, NORM_CHANNELS = 3, NORM_ITEMS = 3, NORM_STEPS = 2 };
+
+typedef struct norm_rig {
+    mf_program *p;
+    mf_weights *w;
+    mf_executable *e;
+    mf_check_number mean[NORM_CHANNELS], variance[NORM_CHANNELS]; /* as they should be */
+} norm_rig;
+
+static float norm_voxel(int step, int item, int v, int c)
+{
+    return cosf((float)(v * 3 + c + 7 * item + 31 * step)) + 0.5f * (float)c;
+}
+
+static mf_status norm_make(norm_rig *r, mf_device *device)
+{
+    static const int64_t shape[2] = {NORM_VOXELS, NORM_CHANNELS}, c = NORM_CHANNELS;
+    static const char *const names[4] = {"gain", "bias", "mean", "variance"};
+    mf_value in[4];
+    MF_TRY(mf_program_new(&r->p));
+    MF_TRY(mf_weights_new(device, &r->w));
+    mf_value x = mf_input(r->p, "x", MF_F32, 2, shape);
+    for (int k = 0; k < 4; k++)
+        in[k] = mf_weight(r->p, names[k], 1, &c);
+    mf_value y =
+        mf_batch_norm(r->p, x, &(mf_norm_weights){in[0], in[1], in[2], in[3]}, 1e-5f, 0.25f, 1);
+    y = mf_sum(
+        r->p,
+        mf_reshape(r->p, mf_mul(r->p, y, y), 1, (const int64_t[]){NORM_VOXELS * NORM_CHANNELS}), 0);
+    mf_output(r->p, "loss", y);
+    mf_differentiate(r->p, y);
+    MF_TRY(mf_program_compile(r->p, r->w, &r->e));
+    for (int i = 0; i < NORM_CHANNELS; i++)
+        r->variance[i].value = 1;
+    for (size_t k = 0; k < 4; k++)
+        MF_TRY(mf_weights_set(r->w, k, (const float[]){k % 3 == 0, k % 3 == 0, k % 3 == 0}));
+    return MF_OK;
+}
+
+/* The reference of a step: mean and unbiased variance of each item, their means, a quarter of the
+ * way. */
+static void norm_follow(norm_rig *r, int step)
+{
+    for (int c = 0; c < NORM_CHANNELS; c++) {
+        double mean = 0, variance = 0;
+        for (int item = 0; item < NORM_ITEMS; item++) {
+            double own = 0;
+            for (int v = 0; v < NORM_VOXELS; v++)
+                own += (double)norm_voxel(step, item, v, c) / NORM_VOXELS;
+            for (int v = 0; v < NORM_VOXELS; v++)
+                variance += pow((double)norm_voxel(step, item, v, c) - own, 2) / (NORM_VOXELS - 1) /
+                            NORM_ITEMS;
+            mean += own / NORM_ITEMS;
+        }
+        r->mean[c] = (mf_check_number){0.75 * r->mean[c].value + 0.25 * mean, 2, NORM_VOXELS};
+        r->variance[c] =
+            (mf_check_number){0.75 * r->variance[c].value + 0.25 * variance, 2, NORM_VOXELS};
+    }
+}
+
+static mf_status norm_train(norm_rig *r, mf_check_result *result)
+{
+    static const int64_t c = NORM_CHANNELS;
+    const mf_optimizer_step step = {MF_ADAMW, 1e-3, 0.9,           0.999,
+                                    1e-8,     0.01, .max_norm = 1, .grad_scale = 1.0 / NORM_ITEMS,
+                                    .step = 1};
+    float values[NORM_CHANNELS];
+    for (int t = 0; t < NORM_STEPS; t++) {
+        MF_TRY(mf_weights_begin_batch(r->w, NORM_ITEMS));
+        for (int item = 0; item < NORM_ITEMS; item++) {
+            float x[NORM_VOXELS * NORM_CHANNELS];
+            for (int i = 0; i < NORM_VOXELS * NORM_CHANNELS; i++)
+                x[i] = norm_voxel(t, item, i / NORM_CHANNELS, i % NORM_CHANNELS);
+            MF_TRY(mf_executable_set(r->e, "x", x));
+            MF_TRY(mf_executable_run(r->e));
+            MF_TRY(mf_weights_end_item(r->w));
+        }
+        MF_TRY(mf_weights_step(r->w, &step, NULL));
+        norm_follow(r, t);
+        MF_TRY(mf_weights_get(r->w, 2, values));
+        mf_check_compare(result, "running mean", 1, &c, c, values, r->mean, 4);
+        MF_TRY(mf_weights_get(r->w, 3, values));
+        mf_check_compare(result, "running variance", 1, &c, c, values, r->variance, 4);
+    }
+    return MF_OK;
+}
+
+static mf_status run_norm(const mf_check_case *c, mf_device *device, mf_check_result *result,
+                          mf_check_labels *labels)
+{
+    norm_rig r = {NULL};
+    (void)c;
+    mf_status status = norm_make(&r, device);
+    if (!status) {
+        mf_check_note_executable(r.e, result, labels);
+        status = norm_train(&r, result);
+    }
+    if (!status)
+        status = mf_check_note_kernel(device, r.w->optimizer, "follow", result, labels);
+    mf_executable_free(r.e);
+    mf_weights_free(r.w);
+    mf_program_free(r.p);
+    return status;
+}
+
+static const mf_check_op op_norm = {"running statistics", .own = run_norm};
+
 static const mf_check_op ops[] = {{"LAMB", .own = run},
                                   {"LAMB, clipped, averaged", .own = run},
                                   {"AdamW, clipped, averaged", .own = run},
@@ -267,4 +377,5 @@ void mf_check_optimizer(mf_check_list *list)
 {
     for (int i = 0; i < COUNT_OF(ops); i++)
         mf_check_add(list, (mf_check_case){.op = &ops[i], .i = {i % 3, i / 3}, .quick = true});
+    mf_check_add(list, (mf_check_case){.op = &op_norm, .quick = true});
 }

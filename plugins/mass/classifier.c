@@ -34,7 +34,9 @@ mf_status mf_classifier_check(const mf_classifier_shape *shape)
 
 int64_t mf_classifier_sites(const mf_classifier *c)
 {
-    return c->shape.crop[0] / 16 * (c->shape.crop[1] / 16) * (c->shape.crop[2] / 16);
+    int64_t size[3];
+    mf_iris_deepest_size(&c->shape.iris, c->shape.crop, size);
+    return size[0] * size[1] * size[2];
 }
 
 int64_t mf_classifier_map_size(const mf_classifier *c)
@@ -63,10 +65,9 @@ mf_weights *mf_classifier_encoder(mf_classifier *c)
 static mf_value encoded(mf_program *p, const mf_classifier *c)
 {
     const int64_t *crop = c->shape.crop;
-    mf_value features[MF_IRIS_DEPTHS];
-    mf_iris_encoder(p, &c->shape.iris,
-                    mf_input(p, "image", MF_F32, SHAPE(1, crop[0], crop[1], crop[2], 1)), features);
-    return mf_reshape(p, features[0], SHAPE(1, mf_classifier_sites(c), c->shape.head.channels));
+    mf_value map = mf_iris_deepest(
+        p, &c->shape.iris, mf_input(p, "image", MF_F32, SHAPE(1, crop[0], crop[1], crop[2], 1)));
+    return mf_reshape(p, map, SHAPE(1, mf_classifier_sites(c), c->shape.head.channels));
 }
 
 static void declare_encode(mf_program *p, const mf_classifier *c)

@@ -32,8 +32,8 @@ mf_status mf_classify_shape(const mf_classify_params *o, const mf_artifact *mode
 {
     *shape = (mf_classifier_shape){.trainable = !o->freeze, .dropout = true};
     MF_TRY(mf_model_iris(model, &shape->iris));
-    shape->head =
-        (mf_head){shape->iris.channels[4], classes, mf_pooling_of(o->pooling), o->multi_label};
+    shape->head = (mf_head){mf_iris_deepest_channels(&shape->iris), classes,
+                            mf_pooling_of(o->pooling), o->multi_label};
     mf_zyx(o->roi_size.v, shape->crop);
     return mf_classifier_check(shape);
 }

@@ -26,7 +26,7 @@ mf_status mf_iris_check(const mf_iris *iris)
     if (iris->positions < 16 || iris->positions > 512)
         return mf_fail(MF_INVALID, "pos_embed_size: %lld is not between 16 and 512",
                        (long long)iris->positions);
-    return MF_OK;
+    return iris->i3d.width ? mf_i3d_check(&iris->i3d) : MF_OK;
 }
 
 mf_status mf_iris_check_crop(const int64_t crop[3], int64_t positions)
@@ -51,7 +51,8 @@ static mf_status read_channels(mf_iris_find find, const void *self, int depth, m
         snprintf(name, sizeof name, "encoder.down%d.conv.1.conv1.conv.weight", depth);
     if (!find(self, name, &rank, shape))
         return mf_hint(mf_fail(MF_INVALID, "not an Iris model: it has no tensor %s", name),
-                       "only the ResUNet backbone of MASS is read");
+                       "encoders that are read are the ResUNet of MASS and I3D-ResNets "
+                       "(encoder.conv1.weight)");
     if (rank != 5 || shape[1] != before || shape[2] != 3 || shape[3] != 3 || shape[4] != 3)
         return mf_fail(MF_INVALID,
                        "not an Iris model: %s has another shape than [channels,%lld,3,3,3]", name,
@@ -73,9 +74,70 @@ static int64_t count_blocks(mf_iris_find find, const void *self, int depth)
     }
 }
 
-mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
+/* How many tensors there are of a numbered name. */
+static int64_t count_names(mf_iris_find find, const void *self, const char *format, int at,
+                           int64_t most)
 {
-    iris->positions = 0;
+    for (int n = 0;; n++) {
+        char name[64];
+        int64_t shape[MF_MAX_RANK];
+        int rank;
+        snprintf(name, sizeof name, format, at, n);
+        if (n > most || !find(self, name, &rank, shape))
+            return n;
+    }
+}
+
+/* Its sizes, where the encoder is an I3D; else width 0. */
+static mf_status read_i3d(mf_iris_find find, const void *self, mf_i3d *i3d)
+{
+    int64_t shape[MF_MAX_RANK];
+    int rank;
+    *i3d = (mf_i3d){0};
+    if (!find(self, "encoder.conv1.weight", &rank, shape))
+        return MF_OK;
+    if (rank != 5 || shape[1] != 3 || shape[2] != 3 || shape[3] != 7 || shape[4] != 7)
+        return mf_hint(mf_fail(MF_INVALID, "not an I3D-ResNet: encoder.conv1.weight has another "
+                                           "shape than [width,3,3,7,7]"),
+                       "mass.inflate makes an I3D of a ResNet of images");
+    i3d->width = shape[0];
+    for (int k = 0; k < MF_I3D_STAGES; k++)
+        i3d->blocks[k] =
+            count_names(find, self, "encoder.layer%d.%d.conv1.weight", k + 1, MF_I3D_BLOCKS_MOST);
+    return mf_i3d_check(i3d);
+}
+
+/* Of an I3D: the sizes of the decoder, or of an encoder alone its own. */
+static mf_status read_decoder(mf_iris_find find, const void *self, bool alone, mf_iris *iris)
+{
+    for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
+        char name[64];
+        int64_t shape[MF_MAX_RANK];
+        int rank;
+        iris->channels[i] = mf_i3d_channels(&iris->i3d, i);
+        if (i > 0)
+            iris->blocks[i - 1] = 1;
+        if (alone)
+            continue;
+        snprintf(name, sizeof name, "decoder.lateral.%d.weight", 4 - i);
+        if (!find(self, name, &rank, shape) || rank != 5 || shape[1] != iris->channels[i])
+            return mf_fail(MF_INVALID,
+                           "not an Iris model: %s is not there, or is not [channels,%lld,1,1,1]",
+                           name, (long long)iris->channels[i]);
+        iris->channels[i] = shape[0];
+        if (i > 0)
+            iris->blocks[i - 1] = count_names(find, self, "decoder.up%d.conv.%d.conv1.conv.weight",
+                                              5 - i, MF_IRIS_BLOCKS_MOST);
+    }
+    return MF_OK;
+}
+
+static mf_status read_encoder(mf_iris_find find, const void *self, bool alone, mf_iris *iris)
+{
+    *iris = (mf_iris){.positions = 0};
+    MF_TRY(read_i3d(find, self, &iris->i3d));
+    if (iris->i3d.width)
+        return read_decoder(find, self, alone, iris);
     for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
         MF_TRY(read_channels(find, self, i, iris));
         if (i > 0)
@@ -84,11 +146,16 @@ mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self, mf_ir
     return MF_OK;
 }
 
+mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
+{
+    return read_encoder(find, self, true, iris);
+}
+
 mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, mf_iris *iris)
 {
     int64_t shape[MF_MAX_RANK];
     int rank;
-    MF_TRY(mf_iris_encoder_from_shapes(find, self, iris));
+    MF_TRY(read_encoder(find, self, false, iris));
     if (!find(self, "task_embedding.0.pos_embed.embedding", &rank, shape) || rank != 5 ||
         shape[2] != shape[3] || shape[2] != shape[4])
         return mf_fail(MF_INVALID, "not an Iris model: task_embedding.0.pos_embed.embedding is not "
@@ -211,8 +278,8 @@ static mf_value mlp_block(mf_program *p, const char *name, mf_value x)
 
 /* ---- encoder --------------------------------------------------------------------------------- */
 
-void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
-                     mf_value features[MF_IRIS_DEPTHS])
+static void resunet(mf_program *p, const mf_iris *iris, mf_value image,
+                    mf_value features[MF_IRIS_DEPTHS])
 {
     mf_scope(p, "encoder");
     mf_scope(p, "inc");
@@ -230,6 +297,74 @@ void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
         features[4 - depth] = x;
     }
     mf_scope_end(p);
+}
+
+static void i3d(mf_program *p, const mf_iris *iris, mf_value image, mf_value maps[MF_I3D_MAPS])
+{
+    mf_scope(p, "encoder");
+    mf_i3d_encoder(p, &iris->i3d, image, iris->share, maps);
+    mf_scope_end(p);
+}
+
+/* A map of the I3D with the channels and on the grid of a level. */
+static mf_value lateral(mf_program *p, const mf_iris *iris, mf_value image, mf_value map, int depth)
+{
+    const int64_t c = iris->channels[depth];
+    mf_scope(p, "decoder.lateral.%d", 4 - depth);
+    mf_value w = mf_weight(p, "weight", SHAPE(c, mf_dim(p, map, -1), 1, 1, 1));
+    mf_value b = mf_weight(p, "bias", SHAPE(c));
+    map = mf_conv3d(p, map, w, b);
+    map = mf_resize(p, map, mf_dim(p, image, 1) >> depth, mf_dim(p, image, 2) >> depth,
+                    mf_dim(p, image, 3) >> depth);
+    mf_keep(p, map);
+    mf_scope_end(p);
+    return map;
+}
+
+void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
+                     mf_value features[MF_IRIS_DEPTHS])
+{
+    mf_value maps[MF_I3D_MAPS];
+    if (!iris->i3d.width) {
+        resunet(p, iris, image, features);
+        return;
+    }
+    i3d(p, iris, image, maps);
+    for (int depth = 0; depth < MF_IRIS_DEPTHS; depth++)
+        features[4 - depth] = lateral(p, iris, image, maps[depth], depth);
+}
+
+int64_t mf_iris_deepest_channels(const mf_iris *iris)
+{
+    return iris->i3d.width ? mf_i3d_channels(&iris->i3d, MF_I3D_MAPS - 1)
+                           : iris->channels[MF_IRIS_DEPTHS - 1];
+}
+
+void mf_iris_deepest_size(const mf_iris *iris, const int64_t crop[3], int64_t size[3])
+{
+    if (iris->i3d.width)
+        mf_i3d_size(MF_I3D_MAPS - 1, crop, size);
+    for (int k = 0; k < 3 && !iris->i3d.width; k++)
+        size[k] = crop[k] / 16;
+}
+
+mf_value mf_iris_deepest(mf_program *p, const mf_iris *iris, mf_value image)
+{
+    mf_value maps[MF_IRIS_DEPTHS];
+    if (!iris->i3d.width) {
+        resunet(p, iris, image, maps);
+        return maps[0];
+    }
+    i3d(p, iris, image, maps);
+    return maps[MF_I3D_MAPS - 1];
+}
+
+/* The same model in training, whose encoder passes `passes` times. */
+static mf_iris in_training(const mf_iris *iris, int passes)
+{
+    mf_iris t = *iris;
+    t.share = iris->frozen_norms ? 0 : 1 / (float)passes;
+    return t;
 }
 
 /* ---- task embedding -------------------------------------------------------------------------- */
@@ -421,9 +556,10 @@ static void declare_losses(mf_program *p, mf_value masks, mf_iris_training *t)
 void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
                               mf_iris_training *t)
 {
+    const mf_iris own = in_training(iris, 2);
     mf_value masks = mf_input(p, "target_masks", MF_U8, SHAPE(k, crop[0] * crop[1] * crop[2]));
-    mf_iris_encoder(p, iris, image_input(p, "target", crop), t->features);
-    embed_reference(p, iris, crop, k, t->priors);
+    mf_iris_encoder(p, &own, image_input(p, "target", crop), t->features);
+    embed_reference(p, &own, crop, k, t->priors);
     t->decoded = mf_iris_decoder(p, iris, t->features, t->priors, t->posteriors);
     t->logits = mf_iris_classifier(p, iris, t->decoded, t->posteriors);
     declare_losses(p, masks, t);
@@ -432,8 +568,9 @@ void mf_iris_declare_training(mf_program *p, const mf_iris *iris, const int64_t 
 void mf_iris_declare_tuning(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
                             mf_iris_training *t)
 {
+    const mf_iris own = in_training(iris, 1);
     mf_value masks = mf_input(p, "target_masks", MF_U8, SHAPE(k, crop[0] * crop[1] * crop[2]));
-    mf_iris_encoder(p, iris, image_input(p, "target", crop), t->features);
+    mf_iris_encoder(p, &own, image_input(p, "target", crop), t->features);
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         char name[16];
         snprintf(name, sizeof name, "tokens.%d", i);
@@ -471,7 +608,5 @@ void mf_iris_declare_query(mf_program *p, const mf_iris *iris, const int64_t cro
 
 void mf_iris_declare_features(mf_program *p, const mf_iris *iris, const int64_t crop[3])
 {
-    mf_value features[MF_IRIS_DEPTHS];
-    mf_iris_encoder(p, iris, image_input(p, "image", crop), features);
-    mf_output(p, "features", features[0]);
+    mf_output(p, "features", mf_iris_deepest(p, iris, image_input(p, "image", crop)));
 }

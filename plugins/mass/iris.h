@@ -2,11 +2,17 @@
  *
  * Gao et al., "Show and Segment: Universal Medical Image Segmentation via In-Context Learning",
  * CVPR 2025; MASS (arXiv 2603.13660) pretrains it. Weight names and shapes are those of the
- * official PyTorch code. One program is one sample: an image, and K masks of a reference. */
+ * official PyTorch code. One program is one sample: an image, and K masks of a reference.
+ *
+ * The encoder is the ResUNet of the official code, or an I3D-ResNet. Of the latter each map goes
+ * through a 1x1x1 convolution with bias (decoder.lateral.0..4, deepest first) to the channels of
+ * the decoder's level, and is brought trilinearly to the level's grid: full resolution, then halved
+ * along every axis four times. The maps have these strides along z, and twice them along y and x.
+ * So task encoder and decoder are the same with both. */
 #ifndef MF_MASS_IRIS_H
 #define MF_MASS_IRIS_H
 
-#include <massflow/program.h>
+#include "i3d.h"
 
 enum {
     MF_IRIS_DEPTHS = 5,  /* feature maps: full resolution, then halved four times */
@@ -20,6 +26,10 @@ typedef struct mf_iris {
     int64_t blocks[MF_IRIS_DEPTHS - 1]; /* residual blocks after each halving, and of the decoder
                                          * where it is undone */
     int64_t positions; /* edge of the position embedding: most voxels along an axis of a crop */
+    mf_i3d i3d;        /* the encoder where its width is not 0; `channels` are the decoder's then */
+    bool frozen_norms; /* training leaves the running statistics of batch norms, and uses them */
+    float share;       /* of batch statistics in a pass of the encoder (mf_batch_norm); 0 outside of
+                        * training, which sets it */
 } mf_iris;
 
 /* The rules: every count at least 1, channels of the deepest three multiples of 32 (a head has 32),
@@ -34,6 +44,11 @@ MF_MUST_USE mf_status mf_iris_from_shapes(mf_iris_find find, const void *self, m
 MF_MUST_USE mf_status mf_iris_encoder_from_shapes(mf_iris_find find, const void *self,
                                                   mf_iris *iris);
 
+/* The encoder's own deepest map: its channels, and its voxels (z y x) of a crop. */
+int64_t mf_iris_deepest_channels(const mf_iris *iris);
+void mf_iris_deepest_size(const mf_iris *iris, const int64_t crop[3], int64_t size[3]);
+/* image [1,D,H,W,1] -> the encoder's own deepest map. */
+mf_value mf_iris_deepest(mf_program *p, const mf_iris *iris, mf_value image);
 /* image [1,D,H,W,1] -> features[i] [1,D/16..,C], deepest first (PyTorch's feat5 .. feat1). */
 void mf_iris_encoder(mf_program *p, const mf_iris *iris, mf_value image,
                      mf_value features[MF_IRIS_DEPTHS]);
@@ -71,7 +86,7 @@ void mf_iris_declare_reference(mf_program *p, const mf_iris *iris, const int64_t
                                int64_t k);
 /* Inputs target (f32 [1,D,H,W,1]) and prior0..2 (f32 [K,11,C]); output probability [K,V]. */
 void mf_iris_declare_query(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k);
-/* Input image (f32 [1,D,H,W,1]); output features [1,D/16,H/16,W/16,C], the deepest map. */
+/* Input image (f32 [1,D,H,W,1]); output features, the encoder's own deepest map. */
 void mf_iris_declare_features(mf_program *p, const mf_iris *iris, const int64_t crop[3]);
 
 #endif

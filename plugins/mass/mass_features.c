@@ -98,12 +98,13 @@ static mf_status see(const mf_artifact *volume, const features_params *o, float 
 static mf_status fill(mf_predictor *predictor, const features_params *o, const mf_artifact *volume,
                       mf_artifact *features)
 {
-    int64_t c = mf_predictor_iris(predictor)->channels[4];
-    const int64_t shape[4] = {c, o->roi_size.v[2] / 16, o->roi_size.v[1] / 16,
-                              o->roi_size.v[0] / 16};
+    const mf_iris *iris = mf_predictor_iris(predictor);
+    int64_t c = mf_iris_deepest_channels(iris), shape[4] = {c}, crop[3];
+    mf_zyx(o->roi_size.v, crop);
+    mf_iris_deepest_size(iris, crop, shape + 1);
     int64_t sites = shape[1] * shape[2] * shape[3];
     mf_array *values;
-    float *image = malloc((size_t)(sites * 4096) * sizeof *image);
+    float *image = malloc((size_t)(crop[0] * crop[1] * crop[2]) * sizeof *image);
     float *raw = malloc((size_t)(sites * c) * sizeof *raw); /* channels last */
     mf_status status = image && raw ? see(volume, o, image) : mf_no_memory(0, "a box of the scan");
     if (!status)
@@ -140,9 +141,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 MF_STAGE(
     mf_stage_mass_features, "mass.features", 2,
     "Computes the deepest feature map of a frozen encoder.",
-    .help = "The scan is resampled to the training spacing and normalized as in training. The "
-            "encoder processes the center crop. The feature map has one voxel per 16 voxels of the "
-            "crop along each axis.",
+    .help =
+        "The scan is resampled to the training spacing and normalized as in training. The "
+        "encoder processes the center crop. The feature map has one voxel per 16 voxels of the "
+        "crop along each axis; that of an I3D has one per 16 along z, and per 32 along x and y.",
     .params = params, .params_size = sizeof(features_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-3, .check = check, .needs = needs, .open = open,
     .close = close_session, .run = run);

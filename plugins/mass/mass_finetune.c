@@ -50,6 +50,8 @@ static const mf_param params[] = {
     MF_INT(mf_finetune_params, patience, "0", 0, 1e9, "",
            "Stop after this many validations in a row without a better mean Dice. 0: never."),
     MF_MODEL_PARAMS(mf_finetune_params),
+    MF_BACKBONE_PARAMS(mf_finetune_params),
+    MF_BATCH_NORM_PARAM(mf_finetune_params),
     MF_INT(mf_finetune_params, seed, "42", 0, 9e15, "",
            "Random seed of the initial weights without `init`, and of drawn tokens."),
     MF_REAL_MARKED(mf_finetune_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
@@ -68,7 +70,7 @@ static const mf_port inputs[] = {
             "Cases with labels that choose the best model. Cases of a test must not be here."),
     MF_PORT("init", "model?",
             "Pretrained model, its averaged (EMA) weights if it has them. It determines channels, "
-            "num_block and pos_embed_size. Not connected: random weights."),
+            "num_block, pos_embed_size and the backbone. Not connected: random weights."),
     MF_END};
 static const mf_port outputs[] = {
     MF_PORT("model", "model",
@@ -96,7 +98,7 @@ static mf_status check(const void *p)
     if (o->lr_min > o->lr || o->lr_min > o->token_lr)
         return mf_fail(MF_INVALID, "lr_min is %g, above lr %g or token_lr %g", o->lr_min, o->lr,
                        o->token_lr);
-    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
+    return mf_tuner_configure(o, &iris);
 }
 
 /* How many labels the cases have is known when they are read. */

@@ -5,20 +5,27 @@
 
 typedef struct init_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, seed;
+    int64_t pos_embed_size, seed, i3d_width;
+    const char *backbone;
+    mf_ints i3d_blocks;
 } init_params;
 
 static const mf_param params[] = {
-    MF_MODEL_PARAMS(init_params),
+    MF_MODEL_PARAMS(init_params), MF_BACKBONE_PARAMS(init_params),
     MF_INT(init_params, seed, "42", 0, 9e15, "", "Random seed of the weights."), MF_END};
 static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {MF_PORT("model", "model", "Model with random weights."), MF_END};
 
+static mf_status configure(const init_params *o, mf_iris *iris)
+{
+    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, iris));
+    return mf_model_set_backbone(o->backbone, o->i3d_width, o->i3d_blocks, iris);
+}
+
 static mf_status check(const void *p)
 {
-    const init_params *o = p;
     mf_iris iris;
-    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
+    return configure(p, &iris);
 }
 
 static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_artifact **model)
@@ -41,7 +48,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_weights *w;
     mf_artifact *model;
     (void)session;
-    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
+    MF_TRY(configure(o, &iris));
     MF_TRY(mf_task_queue(t, &queue));
     MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
     mf_status status = make(w, &iris, (uint64_t)o->seed, &model);

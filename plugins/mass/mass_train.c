@@ -15,7 +15,9 @@
 
 typedef struct train_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed, i3d_width;
+    const char *backbone, *batch_norm;
+    mf_ints i3d_blocks;
     double lr, weight_decay, max_grad_norm, ema_decay, pct_start, div_factor, final_div_factor,
         checkpoint_interval;
     const char *optimizer, *scheduler, *recompute;
@@ -23,6 +25,8 @@ typedef struct train_params {
 
 static const mf_param params[] = {
     MF_MODEL_PARAMS(train_params),
+    MF_BACKBONE_PARAMS(train_params),
+    MF_BATCH_NORM_PARAM(train_params),
     MF_INT(train_params, steps, "100000", 0, 1e9, "",
            "Number of optimizer steps of the whole training."),
     MF_INT_MARKED(train_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,
@@ -58,8 +62,8 @@ static const mf_param params[] = {
 static const mf_port inputs[] = {
     MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
     MF_PORT("init", "model?",
-            "Initial weights instead of random ones. It determines channels, num_block and "
-            "pos_embed_size."),
+            "Initial weights instead of random ones. It determines channels, num_block, "
+            "pos_embed_size and the backbone."),
     MF_END};
 static const mf_port outputs[] = {
     MF_PORT("model", "model", "Trained weights, and their averages under the prefix ema."),
@@ -107,6 +111,22 @@ static void drop_programs(trainer *t)
     t->arenas = 0;
 }
 
+static mf_status configure(const train_params *o, mf_iris *iris)
+{
+    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, iris));
+    return mf_model_set_backbone(o->backbone, o->i3d_width, o->i3d_blocks, iris);
+}
+
+/* From `init` if it is connected, else from the parameters. */
+static mf_status find_iris(mf_task *t, const train_params *o, mf_iris *iris)
+{
+    const mf_artifact *init;
+    MF_TRY(mf_in(t, "init", &init));
+    MF_TRY(init ? mf_model_iris(init, iris) : configure(o, iris));
+    iris->frozen_norms = !strcmp(o->batch_norm, "frozen");
+    return init ? mf_model_check_backbone(o->backbone, iris) : MF_OK;
+}
+
 static mf_status check(const void *p)
 {
     const train_params *o = p;
@@ -114,7 +134,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->steps)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
-    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
+    return configure(o, &iris);
 }
 
 /* What to do where a step does not fit, by whether blocks are computed again already. */
@@ -127,7 +147,6 @@ static const mf_memory_words memory_words[2] = {
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     const train_params *o = p;
-    const mf_artifact *init;
     double size[3], masks;
     mf_iris iris;
     mf_device *device;
@@ -141,9 +160,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     for (int i = 0; i < 3; i++)
         of.crop[i] = (int64_t)size[2 - i];
     of.masks = (int64_t)masks;
-    MF_TRY(mf_in(t, "init", &init));
-    MF_TRY(init ? mf_model_iris(init, &iris)
-                : mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
+    MF_TRY(find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(of.crop, iris.positions);
     if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
         mf_error_free(status);
@@ -162,11 +179,9 @@ static mf_status start(trainer *t, mf_device *device)
     const mf_artifact *init;
     mf_tensors from = {0};
     MF_TRY(mf_in(t->task, "init", &init));
-    mf_status status =
-        init ? mf_model_read(init, false, &from)
-             : mf_model_configure(t->o->channels, t->o->num_block, t->o->pos_embed_size, &t->iris);
+    mf_status status = find_iris(t->task, t->o, &t->iris);
     if (!status && init)
-        status = mf_iris_from_shapes(mf_tensors_shape, &from, &t->iris);
+        status = mf_model_read(init, false, &from);
     if (!status)
         status = mf_weights_new(device, &t->weights);
     if (!status)

@@ -16,10 +16,31 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
         return mf_fail(MF_INVALID,
                        "num_block: %zu numbers, but the model has %d levels below full resolution",
                        blocks.count, MF_IRIS_DEPTHS - 1);
+    *iris = (mf_iris){.positions = positions};
     memcpy(iris->channels, channels.v, sizeof iris->channels);
     memcpy(iris->blocks, blocks.v, sizeof iris->blocks);
-    iris->positions = positions;
     return mf_iris_check(iris);
+}
+
+mf_status mf_model_set_backbone(const char *backbone, int64_t width, mf_ints blocks, mf_iris *iris)
+{
+    if (strcmp(backbone, "i3d") != 0)
+        return MF_OK;
+    if (blocks.count != MF_I3D_STAGES)
+        return mf_fail(MF_INVALID, "i3d_blocks: %zu numbers, where an I3D-ResNet has %d stages",
+                       blocks.count, MF_I3D_STAGES);
+    iris->i3d.width = width;
+    memcpy(iris->i3d.blocks, blocks.v, sizeof iris->i3d.blocks);
+    return mf_i3d_check(&iris->i3d);
+}
+
+mf_status mf_model_check_backbone(const char *backbone, const mf_iris *iris)
+{
+    if (strcmp(backbone, "i3d") != 0 || iris->i3d.width)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "backbone is i3d, but the model of `init` has a ResUNet"),
+                   "connect a model of mass.init or mass.inflate with backbone i3d, or take "
+                   "`backbone` away");
 }
 
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape)
@@ -45,18 +66,25 @@ mf_status mf_model_encoder(const mf_artifact *a, mf_iris *iris)
                : mf_model_iris(a, iris);
 }
 
-mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
+void mf_model_program(mf_program *p, const mf_iris *iris)
 {
     static const int64_t crop[3] = {16, 16, 16};
     mf_iris_training t;
+    mf_iris own = *iris;
+    own.frozen_norms = true; /* a crop so small has no batch statistics */
+    if (iris->positions)
+        mf_iris_declare_training(p, &own, crop, 1, &t);
+    else
+        mf_iris_declare_features(p, &own, crop);
+}
+
+mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
+{
     mf_program *p;
     if (iris->positions)
         MF_TRY(mf_iris_check(iris));
     MF_TRY(mf_program_new(&p));
-    if (iris->positions)
-        mf_iris_declare_training(p, iris, crop, 1, &t);
-    else
-        mf_iris_declare_features(p, iris, crop);
+    mf_model_program(p, iris);
     mf_status status = mf_weights_declare(w, p);
     mf_program_free(p);
     return status;
@@ -122,12 +150,25 @@ static double fan_in_beside(const mf_weights *w, const char *bias)
 
 typedef enum draw_kind { DRAW_NOTHING, DRAW_ONES, DRAW_NORMAL, DRAW_UNIFORM } draw_kind;
 
-/* How a weight is drawn, and the bound of a uniform one. */
+static bool is_i3d_filter(const mf_weight_info *info)
+{
+    return info->rank == 5 && (!strcmp(info->name, "encoder.conv1.weight") ||
+                               !strncmp(info->name, "encoder.layer", 13));
+}
+
+/* How a weight is drawn, and the bound of a uniform one or the deviation of a normal one. */
 static draw_kind rule(const mf_weights *w, const mf_weight_info *info, double *bound)
 {
     const char *name = info->name;
     double fan_in = (double)info->count / (double)info->shape[0], fan_out = (double)info->shape[0];
     bool classifier = strstr(name, "classifier_pred");
+    if (ends(name, "running_mean"))
+        return DRAW_NOTHING;
+    if (is_i3d_filter(info)) { /* kaiming_normal_(mode="fan_out"), as torchvision's ResNet */
+        *bound = sqrt(2 / (fan_out * fan_in / (double)info->shape[1]));
+        return DRAW_NORMAL;
+    }
+    *bound = 1;
     if (ends(name, "embedding"))
         return DRAW_NORMAL;
     if (ends(name, "bias")) {
@@ -159,7 +200,7 @@ mf_status mf_model_draw_weight(mf_weights *w, size_t i, uint64_t seed)
     mf_random_seed(&random, seed, info.name, 0); /* by name: one weight never moves another */
     for (int64_t n = 0; n < info.count && kind != DRAW_NOTHING; n++)
         values[n] = kind == DRAW_ONES     ? 1
-                    : kind == DRAW_NORMAL ? (float)mf_random_normal(&random)
+                    : kind == DRAW_NORMAL ? (float)(bound * mf_random_normal(&random))
                                           : (float)mf_random_uniform(&random, -bound, bound);
     mf_status status = mf_weights_set(w, i, values);
     free(values);
@@ -175,10 +216,17 @@ mf_status mf_model_draw(mf_weights *w, uint64_t seed)
 
 /* ---- artifacts ------------------------------------------------------------------------------- */
 
+bool mf_model_has_averages(const mf_artifact *a)
+{
+    mf_array_info info;
+    return mf_artifact_find(a, "ema.encoder.inc.conv1.weight", &info) ||
+           mf_artifact_find(a, "ema.encoder.conv1.weight", &info);
+}
+
 mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tensors *t)
 {
     mf_array_info info;
-    averages = averages && mf_artifact_find(a, "ema.encoder.inc.conv1.weight", &info);
+    averages = averages && mf_model_has_averages(a);
     for (size_t i = 0; i < mf_artifact_array_count(a); i++) {
         mf_artifact_array_info(a, i, &info);
         bool average = !strncmp(info.name, "ema.", 4);
@@ -222,6 +270,14 @@ mf_status mf_model_describe(const mf_iris *iris, mf_artifact *a)
         blocks[i] = (double)iris->blocks[i];
     MF_TRY(mf_artifact_set_text(a, "architecture", "iris"));
     MF_TRY(mf_artifact_set_reals(a, "channels", channels, MF_IRIS_DEPTHS));
+    if (iris->i3d.width) {
+        double stages[MF_I3D_STAGES], width = (double)iris->i3d.width;
+        for (int i = 0; i < MF_I3D_STAGES; i++)
+            stages[i] = (double)iris->i3d.blocks[i];
+        MF_TRY(mf_artifact_set_text(a, "backbone", "i3d"));
+        MF_TRY(mf_artifact_set_reals(a, "i3d_width", &width, 1));
+        MF_TRY(mf_artifact_set_reals(a, "i3d_blocks", stages, MF_I3D_STAGES));
+    }
     return mf_artifact_set_reals(a, "blocks", blocks, MF_IRIS_DEPTHS - 1);
 }
 

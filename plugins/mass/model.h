@@ -29,6 +29,28 @@ enum { MF_MODEL_PRIORS = 73 };
 MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions,
                                          mf_iris *iris);
 
+/* The encoder of a new model: the fields `backbone` (const char *), `i3d_width` (int64_t) and
+ * `i3d_blocks` (mf_ints) of a stage's parameters. */
+#define MF_BACKBONE_PARAMS(s)                                                                      \
+    MF_CHOICE(s, backbone, "resunet", "resunet|i3d",                                               \
+              "Encoder. resunet: the one of the official code. i3d: I3D-ResNet; `channels` are "   \
+              "those of the decoder then."),                                                       \
+        MF_INT(s, i3d_width, "64", 1, MF_I3D_WIDTH_MOST, "",                                       \
+               "I3D: channels of the stem. The deepest map has 32 times as many."),                \
+        MF_INTS(s, i3d_blocks, "[3, 8, 36, 3]", 1, MF_I3D_BLOCKS_MOST, "",                         \
+                "I3D: bottlenecks of the four stages. The default is ResNet-152.")
+/* How the batch norms of an I3D learn: the field `batch_norm` (const char *). */
+#define MF_BATCH_NORM_PARAM(s)                                                                     \
+    MF_CHOICE(s, batch_norm, "batch", "batch|frozen",                                              \
+              "I3D: batch: the statistics of each image by itself, as of a batch of one; the "     \
+              "running statistics follow once a step. frozen: the running statistics of `init`, "  \
+              "which stay as they are.")
+/* After mf_model_configure. */
+MF_MUST_USE mf_status mf_model_set_backbone(const char *backbone, int64_t width, mf_ints blocks,
+                                            mf_iris *iris);
+/* Whether a model that was connected has the backbone that was asked for. */
+MF_MUST_USE mf_status mf_model_check_backbone(const char *backbone, const mf_iris *iris);
+
 /* For mf_iris_from_shapes: self is a mf_artifact. */
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);
 /* The configuration of a model artifact, from the shapes of its arrays. */
@@ -36,6 +58,8 @@ MF_MUST_USE mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris);
 /* The same of a model that may be an encoder alone, as a classifier's checkpoint has it: positions
  * is 0 then. */
 MF_MUST_USE mf_status mf_model_encoder(const mf_artifact *a, mf_iris *iris);
+/* A program that names all weights of an Iris; those of its encoder where positions is 0. */
+void mf_model_program(mf_program *p, const mf_iris *iris);
 /* All weights of an Iris, declared and zeroed; those of its encoder where positions is 0. */
 MF_MUST_USE mf_status mf_model_declare(mf_weights *w, const mf_iris *iris);
 /* Values for all weights of `w`: each must be there, in its shape; other tensors are passed over.
@@ -48,6 +72,7 @@ MF_MUST_USE mf_status mf_model_load_weight(mf_weights *w, size_t i, const mf_ten
 MF_MUST_USE mf_status mf_model_draw(mf_weights *w, uint64_t seed);
 MF_MUST_USE mf_status mf_model_draw_weight(mf_weights *w, size_t i, uint64_t seed);
 
+bool mf_model_has_averages(const mf_artifact *a);
 /* The f32 arrays of a model artifact: its averages under their plain names where it has them and
  * `averages` says so, else its weights. */
 MF_MUST_USE mf_status mf_model_read(const mf_artifact *a, bool averages, mf_tensors *t);

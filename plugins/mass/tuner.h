@@ -15,10 +15,11 @@
 typedef struct mf_finetune_params {
     mf_ints channels, num_block, labels;
     int64_t pos_embed_size, epochs, steps_per_epoch, stop_at, batch_size, seed, val_interval,
-        patience;
+        patience, i3d_width;
     double lr, token_lr, lr_min, weight_decay, max_grad_norm, ema_decay, val_overlap,
         checkpoint_interval;
-    const char *mode, *absent, *recompute;
+    const char *mode, *absent, *recompute, *backbone, *batch_norm;
+    mf_ints i3d_blocks;
 } mf_finetune_params;
 
 enum { MF_TUNER_COLUMNS = 7 }; /* of the metrics */
@@ -49,6 +50,8 @@ typedef struct mf_tuner {
     bool diverged;                   /* a loss or a gradient is not finite */
 } mf_tuner;
 
+/* The configuration of the parameters. */
+MF_MUST_USE mf_status mf_tuner_configure(const mf_finetune_params *o, mf_iris *iris);
 /* The configuration of `init`, or that of the parameters. */
 MF_MUST_USE mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o, mf_iris *iris);
 /* What a step on k classes takes of the device; an error where that is too much. */

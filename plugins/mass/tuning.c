@@ -22,7 +22,9 @@ bool mf_tuning_learns(const mf_tuning *t, const char *name)
 
 void mf_tuning_program(mf_program *p, const mf_tuning *t, mf_iris_training *values)
 {
-    mf_iris_declare_tuning(p, t->iris, t->crop, t->k, values);
+    mf_iris own = *t->iris;
+    own.frozen_norms |= t->probing;
+    mf_iris_declare_tuning(p, &own, t->crop, t->k, values);
     if (t->probing) {
         mf_freeze(p, "encoder.");
         mf_freeze(p, "decoder.");
@@ -49,7 +51,9 @@ static void declare_learning(mf_program *p, const mf_tuning *t)
 {
     static const int64_t crop[3] = {16, 16, 16};
     mf_iris_training values;
-    mf_iris_declare_tuning(p, t->iris, crop, t->k, &values);
+    mf_iris own = *t->iris;
+    own.frozen_norms = true; /* a crop so small has no batch statistics */
+    mf_iris_declare_tuning(p, &own, crop, t->k, &values);
 }
 
 static mf_status declare(mf_weights *w, const mf_tuning *t,

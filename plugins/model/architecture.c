@@ -53,17 +53,24 @@ static mf_status describe_head(const mf_tensors *t, mf_artifact *model)
                : MF_OK;
 }
 
+/* Of an Iris, ResUNet or I3D. */
+static bool has_encoder(const mf_tensors *t)
+{
+    return mf_tensors_find(t, "encoder.inc.conv1.weight") ||
+           mf_tensors_find(t, "encoder.conv1.weight");
+}
+
 static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artifact *model)
 {
     mf_iris iris;
     if (mf_tensors_find(t, "fc.weight") && mf_tensors_find(t, "fc.bias"))
         return describe_head(t, model);
-    if (mf_tensors_find(t, "encoder.inc.conv1.weight") && mf_model_is_encoder(t)) {
+    if (has_encoder(t) && mf_model_is_encoder(t)) {
         MF_TRY(mf_iris_encoder_from_shapes(mf_tensors_shape, t, &iris));
         MF_TRY(mf_model_describe(&iris, model));
         return mf_artifact_set_text(model, "architecture", "iris-encoder");
     }
-    if (mf_tensors_find(t, "encoder.inc.conv1.weight")) {
+    if (has_encoder(t)) {
         MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
         return mf_model_describe(&iris, model);
     }

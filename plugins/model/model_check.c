@@ -34,24 +34,18 @@ static mf_status check_weights(const mf_artifact *a, const char *prefix, const m
 
 static mf_status check_all(const mf_artifact *a, const mf_program *p)
 {
-    int64_t shape[MF_MAX_RANK];
-    int rank;
     MF_TRY(mf_program_status(p));
     MF_TRY(check_weights(a, "", p));
-    return mf_model_shape(a, "ema.encoder.inc.conv1.weight", &rank, shape)
-               ? check_weights(a, "ema.", p)
-               : MF_OK;
+    return mf_model_has_averages(a) ? check_weights(a, "ema.", p) : MF_OK;
 }
 
 static mf_status check_iris(const mf_artifact *a)
 {
-    static const int64_t crop[3] = {16, 16, 16};
-    mf_iris_training training;
     mf_iris iris;
     mf_program *p;
     MF_TRY(mf_model_iris(a, &iris));
     MF_TRY(mf_program_new(&p));
-    mf_iris_declare_training(p, &iris, crop, 1, &training);
+    mf_model_program(p, &iris);
     mf_status status = check_all(a, p);
     mf_program_free(p);
     return status;
@@ -59,12 +53,11 @@ static mf_status check_iris(const mf_artifact *a)
 
 static mf_status check_encoder(const mf_artifact *a)
 {
-    static const int64_t crop[3] = {16, 16, 16};
     mf_iris iris;
     mf_program *p;
     MF_TRY(mf_iris_encoder_from_shapes(mf_model_shape, a, &iris));
     MF_TRY(mf_program_new(&p));
-    mf_iris_declare_features(p, &iris, crop);
+    mf_model_program(p, &iris);
     mf_status status = mf_program_status(p);
     if (!status)
         status = check_weights(a, "", p);

@@ -79,7 +79,12 @@ static void put_model_config(const mf_artifact *a, const mf_iris *iris, FILE *ou
     int rank;
     pickle_put_text(out, "model");
     pickle_put_dict(out);
-    put_text(out, "type", "iris");
+    /* the official code has no I3D, and says so of a type that it does not know */
+    put_text(out, "type", iris->i3d.width ? "iris-i3d" : "iris");
+    if (iris->i3d.width) {
+        put_int(out, "i3d_width", iris->i3d.width);
+        put_ints(out, "i3d_blocks", iris->i3d.blocks, MF_I3D_STAGES);
+    }
     put_int(out, "in_ch", 1);
     put_ints(out, "channels", iris->channels, MF_IRIS_DEPTHS);
     put_ints(out, "scale", twos, 4);
@@ -123,11 +128,10 @@ static void put_config(const mf_artifact *a, const mf_iris *iris, FILE *out)
 static mf_status describe_iris(const mf_artifact *a, FILE *out)
 {
     static const state weights = {"model", "", false}, averages = {"ema_model", "ema.", true};
-    mf_array_info info;
     mf_iris iris;
     MF_TRY(mf_model_iris(a, &iris));
     MF_TRY(put_state(a, &weights, out));
-    if (mf_artifact_find(a, "ema.encoder.inc.conv1.weight", &info))
+    if (mf_model_has_averages(a))
         MF_TRY(put_state(a, &averages, out));
     put_int(out, "epoch", 0);
     put_int(out, "iteration", 0);

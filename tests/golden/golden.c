@@ -1,7 +1,7 @@
 /* golden.c - see golden.h. */
 #include "golden.h"
 #include "../expect.h"
-#include "iris.h"
+#include "model.h"
 #include "read.h"
 
 #include <check.h>
@@ -30,6 +30,7 @@ void golden_draw_weight(const char *name, int rank, const int64_t *shape, float 
 {
     size_t length = strlen(name);
     bool gain = length > 6 && !strcmp(name + length - 6, "weight");
+    bool variance = length > 11 && !strcmp(name + length - 11, "running_var");
     bool embedding = length > 9 && !strcmp(name + length - 9, "embedding");
     int64_t count = 1, fan_in = 1;
     mf_random random;
@@ -41,21 +42,19 @@ void golden_draw_weight(const char *name, int rank, const int64_t *shape, float 
     float scale = embedding ? 1.75f : (float)sqrt(3.0 / (double)fan_in);
     for (int64_t i = 0; i < count; i++) {
         float u = (float)mf_random_uniform(&random, -1, 1);
-        values[i] = rank > 1 ? u * scale : gain ? 1 + 0.25f * u : 0.125f * u;
+        values[i] = rank > 1 ? u * scale : gain || variance ? 1 + 0.25f * u : 0.125f * u;
     }
 }
 
 void golden_draw_model(const mf_iris *iris, mf_tensors *t)
 {
-    static const int64_t crop[3] = {16, 16, 16};
-    mf_iris_training training;
     mf_program *p;
     mf_device *device;
     mf_weights *w;
     ok(mf_device_open("", &device));
     ok(mf_weights_new(device, &w));
     ok(mf_program_new(&p));
-    mf_iris_declare_training(p, iris, crop, 1, &training);
+    mf_model_program(p, iris);
     ok(mf_weights_declare(w, p));
     for (size_t i = 0; i < mf_weights_count(w); i++) {
         mf_weight_info info;
@@ -91,6 +90,32 @@ void golden_draw_mask(const int64_t crop[3], int64_t k, int64_t shift, uint8_t *
                 }
                 *mask++ = r < 4096;
             }
+}
+
+void golden_draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
+{
+    static const char *const names[2] = {"target", "reference"};
+    int64_t voxels = crop[0] * crop[1] * crop[2];
+    int64_t shape[4] = {k, crop[0], crop[1], crop[2]};
+    for (int64_t shift = 0; shift < 2; shift++) {
+        char name[32];
+        mf_array *image, *masks;
+        mf_random random;
+        snprintf(name, sizeof name, "%s_masks", names[shift]);
+        ok(mf_tensors_make(t, names[shift], MF_F32, 3, crop, &image));
+        ok(mf_tensors_make(t, name, MF_U8, 4, shape, &masks));
+        float *x = image->data;
+        uint8_t *m = masks->data;
+        mf_random_seed(&random, GOLDEN_INPUTS, names[shift], 0);
+        for (int64_t v = 0; v < voxels; v++)
+            x[v] = 0.5f * (float)mf_random_uniform(&random, -1, 1);
+        memset(m + (k - 1) * voxels, 1, (size_t)voxels);
+        for (int64_t i = 0; i < k - 1; i++) {
+            golden_draw_mask(crop, i, shift, m + i * voxels);
+            for (int64_t v = 0; v < voxels; v++)
+                x[v] += m[i * voxels + v] * (i % 2 ? 0.5f : -0.75f);
+        }
+    }
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -153,7 +178,7 @@ void golden_compare(const mf_tensors *golden, const char *stored, const char *na
 {
     double theirs, distance = golden_distance(golden, stored, name, ours, &theirs);
     double ratio = distance / theirs;
-    if (!strncmp(stored, "grad.", 5) || !strncmp(stored, "after.", 6) || !strcmp(stored, "norm")) {
+    if (!strncmp(name, "grad.", 5) || !strncmp(name, "after.", 6) || !strcmp(name, "norm")) {
         ck_assert_int_lt(t->gradients, GOLDEN_MOST);
         t->gradient[t->gradients++] = ratio;
         t->worse += distance > 1e-2;

@@ -17,6 +17,8 @@ void golden_draw_weight(const char *name, int rank, const int64_t *shape, float 
 
 /* All weights of a model; and ellipsoid k of golden.py, u8 [crop]. */
 void golden_draw_model(const mf_iris *iris, mf_tensors *t);
+/* Inputs of tools/parity iris, with k masks. */
+void golden_draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t);
 void golden_draw_mask(const int64_t crop[3], int64_t k, int64_t shift, uint8_t *mask);
 
 /* How far `ours` (by the name `name`) lies from the elements stored as `stored`, relative L2, and

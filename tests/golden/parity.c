@@ -206,6 +206,7 @@ mf_status mf_parity_iris(mf_device *device, const mf_parity *o, const mf_tensors
     mf_program *p = NULL;
     sample s = {0};
     MF_TRY(mf_iris_from_shapes(mf_tensors_shape, weights, &iris));
+    iris.frozen_norms = o->frozen;
     mf_status status = sample_read(in, iris.positions, &s);
     if (!status)
         status = mf_weights_new(device, &w);

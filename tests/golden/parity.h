@@ -21,7 +21,8 @@ typedef struct mf_parity {
     const char *mode;    /* of fine-tuning: "full" or "probing" */
     double encoder_rate; /* of the encoder under a classifier */
     int64_t steps;       /* that the images of `classify` are batches of; 0: one */
-    bool frozen;         /* the encoder under a classifier does not learn */
+    bool frozen;         /* the encoder under a classifier, or the batch norms of an I3D, do not
+                          * learn */
 } mf_parity;
 
 /* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */

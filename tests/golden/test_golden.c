@@ -15,34 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- drawing, as golden.py does -------------------------------------------------------------- */
-
-static void draw_inputs(const int64_t crop[3], int64_t k, mf_tensors *t)
-{
-    static const char *const names[2] = {"target", "reference"};
-    int64_t voxels = crop[0] * crop[1] * crop[2];
-    int64_t shape[4] = {k, crop[0], crop[1], crop[2]};
-    for (int64_t shift = 0; shift < 2; shift++) {
-        char name[32];
-        mf_array *image, *masks;
-        mf_random random;
-        snprintf(name, sizeof name, "%s_masks", names[shift]);
-        ok(mf_tensors_make(t, names[shift], MF_F32, 3, crop, &image));
-        ok(mf_tensors_make(t, name, MF_U8, 4, shape, &masks));
-        float *x = image->data;
-        uint8_t *m = masks->data;
-        mf_random_seed(&random, GOLDEN_INPUTS, names[shift], 0);
-        for (int64_t v = 0; v < voxels; v++)
-            x[v] = 0.5f * (float)mf_random_uniform(&random, -1, 1);
-        memset(m + (k - 1) * voxels, 1, (size_t)voxels);
-        for (int64_t i = 0; i < k - 1; i++) {
-            golden_draw_mask(crop, i, shift, m + i * voxels);
-            for (int64_t v = 0; v < voxels; v++)
-                x[v] += m[i * voxels + v] * (i % 2 ? 0.5f : -0.75f);
-        }
-    }
-}
-
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 /* Parameters whose gradient is exactly zero (a norm follows a bias): LAMB blows their rounding
@@ -57,9 +29,9 @@ static bool no_gradient(const mf_tensors *golden, const char *parameter)
 
 static void configuration(const mf_tensors *golden, mf_iris *iris, int64_t crop[3], int64_t *k)
 {
+    *iris = (mf_iris){.positions = 128};
     memcpy(iris->channels, mf_tensors_find(golden, "channels")->data, sizeof iris->channels);
     memcpy(iris->blocks, mf_tensors_find(golden, "blocks")->data, sizeof iris->blocks);
-    iris->positions = 128;
     memcpy(crop, mf_tensors_find(golden, "crop")->data, 3 * sizeof *crop);
     *k = *(const int64_t *)mf_tensors_find(golden, "masks")->data;
 }
@@ -76,7 +48,7 @@ static void compare_iris(const char *name)
     golden_read(name, &golden);
     configuration(&golden, &iris, crop, &k);
     golden_draw_model(&iris, &weights);
-    draw_inputs(crop, k, &in);
+    golden_draw_inputs(crop, k, &in);
     ok(mf_device_open("", &device));
     ok(mf_parity_iris(device, &options, &weights, &in, &out));
 
@@ -203,7 +175,7 @@ START_TEST(sliding_window)
     golden_read("window", &golden);
     configuration(&golden, &iris, crop, &k);
     golden_draw_model(&iris, &weights);
-    draw_inputs(crop, k, &in);
+    golden_draw_inputs(crop, k, &in);
     for (size_t i = 0; i < in.count; i++) /* all but the target, which is another size here */
         if (!strncmp(in.item[i].name, "reference", 9))
             ok(mf_tensors_add(&given, in.item[i].name, mf_array_ref(in.item[i].array)));

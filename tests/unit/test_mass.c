@@ -112,7 +112,8 @@ START_TEST(configuration_comes_from_shapes)
     mf_tensors_clear(&t);
     mf_status status = mf_iris_from_shapes(mf_tensors_shape, &t, &found);
     fails(status, "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
-                  "  only the ResUNet backbone of MASS is read");
+                  "  encoders that are read are the ResUNet of MASS and I3D-ResNets "
+                  "(encoder.conv1.weight)");
 }
 END_TEST
 

@@ -62,6 +62,10 @@ MF_API void mf_program_fail(mf_program *p, const char *format, ...) MF_PRINTF(2,
 /* x [N,D,H,W,I], weight [O,I,k,k,k] with k 1 or 3, bias [O] or MF_NONE -> [N,D,H,W,O]; stride 1,
  * zero padding k/2. */
 MF_API mf_value mf_conv3d(mf_program *p, mf_value x, mf_value weight, mf_value bias);
+/* x [N,D,H,W,I], weight [O,I,kd,kh,kw], bias [O] or MF_NONE ->
+ * [N,(D + 2 padding[0] - kd) / stride[0] + 1,..,O]; stride and zero padding along z, y, x. */
+MF_API mf_value mf_conv3d_strided(mf_program *p, mf_value x, mf_value weight, mf_value bias,
+                                  const int stride[3], const int padding[3]);
 /* x [..., I], weight [O,I], bias [O] or MF_NONE -> [..., O] */
 MF_API mf_value mf_linear(mf_program *p, mf_value x, mf_value weight, mf_value bias);
 /* a [B,M,K], b [B,N,K] -> a b^T [B,M,N] */
@@ -88,7 +92,24 @@ MF_API mf_value mf_instance_norm(mf_program *p, mf_value x, float eps);
 /* Over the last axis, gain and bias [C] (Ba et al. 2016). */
 MF_API mf_value mf_layer_norm(mf_program *p, mf_value x, mf_value gain, mf_value bias, float eps);
 
+/* What a batch norm has per channel, each [C]. */
+typedef struct mf_norm_weights {
+    mf_value gain, bias;     /* weights */
+    mf_value mean, variance; /* running statistics: weights that no optimizer moves */
+} mf_norm_weights;
+/* Batch norm (Ioffe and Szegedy 2015) of x [N,...,C]. share > 0: each channel is brought to mean 0,
+ * variance 1 (biased) over all axes before the last, then gain and bias; at least two values of a
+ * channel. In a differentiated program `share` of the mean and of the unbiased variance become the
+ * gradients of the running statistics, and a step moves these by `momentum` of the way there. So
+ * the shares of a model's passes in one program add up to 1, and the step's grad_scale is 1 /
+ * batch. share 0: frozen, with the running statistics in place of x's own. */
+MF_API mf_value mf_batch_norm(mf_program *p, mf_value x, const mf_norm_weights *w, float eps,
+                              float momentum, float share);
+
 MF_API mf_value mf_max_pool2(mf_program *p, mf_value x); /* 2x2x2, stride 2, sizes rounded down */
+/* The largest of a cube of `kernel` voxels at every `stride` voxels; what `padding` adds on all
+ * sides is less than all. x [N,D,H,W,C] -> [N,(D + 2 padding - kernel) / stride + 1,..,C] */
+MF_API mf_value mf_max_pool3d(mf_program *p, mf_value x, int kernel, int stride, int padding);
 /* Trilinear to D x H x W with aligned corners, x [N,d,h,w,C]; and its transpose (adjoint), which
  * takes [N,D,H,W,C] back to d x h x w: <resize(x), y> = <x, resize_adjoint(y)>. */
 MF_API mf_value mf_resize(mf_program *p, mf_value x, int64_t depth, int64_t height, int64_t width);

@@ -22,6 +22,12 @@ void mf_add_gradient(mf_program *p, mf_value x, mf_value g)
         mf_value_of(p, x)->gradient = all;
 }
 
+void mf_follow(mf_program *p, mf_value x, float momentum)
+{
+    if (!mf_bad(p, x) && mf_value_of(p, x)->kind == MF_VALUE_WEIGHT)
+        mf_value_of(p, x)->momentum = momentum;
+}
+
 mf_value mf_gradient(const mf_program *p, mf_value weight)
 {
     return mf_bad(p, weight) ? MF_NONE : mf_value_of(p, weight)->gradient;

@@ -16,6 +16,7 @@ typedef struct mf_value_record {
     int32_t storage;   /* the value whose memory this is: itself, or the source of a reshape */
     bool wants;        /* gradient; settled by mf_differentiate */
     bool frozen;       /* a weight that gets none: mf_freeze */
+    float momentum;    /* of a weight that is a running statistic: mf_follow; else 0 */
     mf_value gradient; /* d loss / d this */
     bool keep;         /* mf_keep */
     char *name;        /* of inputs and weights */

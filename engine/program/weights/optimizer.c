@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 mf_status mf_weights_module(mf_weights *w)
 {
@@ -76,12 +77,15 @@ static mf_status make_tables(mf_weights *w, mf_weight_block *b)
     return mf_buffer_new(w->device, (size_t)b->count * 4 * sizeof(int32_t), &b->weight_table);
 }
 
-/* Which weights of a block a launch is for: those with a gradient, of one group or of all. */
-enum { ANY_GROUP = -2 };
+/* Which weights of a block a launch is for: those with a gradient, of one group or of all; running
+ * statistics are apart from both. */
+enum { ANY_GROUP = -2, STATISTICS = -3 };
 
 static bool takes_part(const mf_weight_record *weight, int32_t group)
 {
-    return weight->touched && (group == ANY_GROUP ? weight->group >= 0 : weight->group == group);
+    if (!weight->touched || (weight->momentum > 0) != (group == STATISTICS))
+        return false;
+    return group < -1 ? weight->group >= 0 : weight->group == group;
 }
 
 /* Says which weights of the block take part; *any: whether one does. */
@@ -97,6 +101,7 @@ static mf_status mark_touched(mf_weights *w, mf_weight_block *b, int32_t group, 
         table[i][0] = chunk;
         table[i][1] = (int32_t)((weight->count + MF_WEIGHT_CHUNK - 1) / MF_WEIGHT_CHUNK);
         table[i][2] = takes_part(weight, group);
+        memcpy(&table[i][3], &weight->momentum, sizeof weight->momentum);
         chunk += table[i][1];
         *any |= table[i][2] != 0;
     }
@@ -159,6 +164,20 @@ static mf_status update(mf_weights *w, mf_weight_block *b, const mf_optimizer_st
                   FLOAT(step->weight_decay));
 }
 
+/* Running statistics of a block move towards the mean of what the batch found. Changes the marks.
+ */
+static mf_status follow(mf_weights *w, mf_weight_block *b, double scale)
+{
+    bool any = false;
+    for (int32_t i = b->first; i < b->first + b->count; i++)
+        any |= takes_part(&w->weights[i], STATISTICS);
+    if (!any)
+        return MF_OK;
+    MF_TRY(mark_touched(w, b, STATISTICS, &any));
+    return LAUNCH(w, "follow", teams(w, b->chunks), BUFFER(b->chunk_table), BUFFER(b->weight_table),
+                  BUFFER(b->gradients), BUFFER(b->values), FLOAT(scale));
+}
+
 /* Averages start as the weights before their first update (a decay of 0 copies). */
 static mf_status mix_average(mf_weights *w, mf_weight_block *b, double decay)
 {
@@ -180,6 +199,7 @@ static mf_status step_blocks(mf_weights *w, const mf_optimizer_step *step, const
         }
         if (any[k])
             MF_TRY(update(w, b, step, scale));
+        MF_TRY(follow(w, b, step->grad_scale));
         if (step->ema_decay > 0)
             MF_TRY(mix_average(w, b, step->ema_decay));
     }
@@ -270,7 +290,7 @@ static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
 {
     bool mixed = false;
     for (int32_t i = b->first; i < b->first + b->count; i++)
-        mixed |= takes_part(&w->weights[i], ANY_GROUP);
+        mixed |= takes_part(&w->weights[i], ANY_GROUP) || takes_part(&w->weights[i], STATISTICS);
     if (!mixed)
         return MF_OK;
     if (step->ema_decay > 0 && !b->average) {
@@ -286,6 +306,7 @@ static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
         if (any)
             MF_TRY(update(w, b, &own, groups[g].clipped ? scale : step->grad_scale));
     }
+    MF_TRY(follow(w, b, step->grad_scale));
     return step->ema_decay > 0 ? mix_average(w, b, step->ema_decay) : MF_OK;
 }
 

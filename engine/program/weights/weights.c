@@ -122,6 +122,7 @@ static mf_status add_weight(mf_weights *w, const mf_value_record *v, mf_weight_b
     list[w->count++] = (mf_weight_record){.name = name,
                                           .shape = v->shape,
                                           .count = v->count,
+                                          .momentum = v->momentum,
                                           .block = w->block_count,
                                           .start = b->floats};
     b->floats += (v->count + align - 1) / align * align;

@@ -14,6 +14,7 @@ typedef struct mf_weight_record {
     mf_buffer *values, *gradient; /* views */
     bool touched;                 /* a gradient was added since the last clearing */
     int32_t group;                /* of mf_weights_step_groups; -1: it stays as it is */
+    float momentum;               /* of a running statistic: mf_follow; else 0 */
 } mf_weight_record;
 
 enum { MF_WEIGHT_LEVELS = 30 }; /* of sums that a batch keeps */
@@ -32,7 +33,7 @@ typedef struct mf_weight_block {
     int32_t chunks;
     mf_buffer *values, *gradients;
     mf_buffer *chunk_table;  /* int4 [chunks]: weight in block, start, count, 0 */
-    mf_buffer *weight_table; /* int4 [count]: first chunk, chunks, touched, 0 */
+    mf_buffer *weight_table; /* int4 [count]: first chunk, chunks, touched, momentum's bits */
     mf_buffer *first_moment, *second_moment, *average; /* NULL until needed */
     mf_buffer *kept[MF_WEIGHT_LEVELS]; /* sums of a batch that wait for their siblings; NULL until
                                         * needed */
