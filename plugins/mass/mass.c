@@ -12,4 +12,4 @@ static const mf_type *const types[] = {&embedding_type, NULL};
 MF_PLUGIN_WITH_TYPES("mass", types, &mf_stage_mass_init, &mf_stage_mass_train,
                      &mf_stage_mass_segment, &mf_stage_mass_features, &mf_stage_mass_embed,
                      &mf_stage_probe_train, &mf_stage_embedding_load, &mf_stage_mass_finetune,
-                     &mf_stage_mass_normalize, &mf_stage_mass_classify)
+                     &mf_stage_mass_normalize, &mf_stage_mass_classify, &mf_stage_mass_inflate)
