@@ -10,6 +10,7 @@
 static const char usage[] =
     "usage: parity iris   WEIGHTS.safetensors IN.safetensors OUT.safetensors [--lr 0.002]\n"
     "                     [--weight-decay 1e-5] [--device NAME]\n"
+    "       parity i3d    WEIGHTS IN OUT [--lr 0.002] [--weight-decay 1e-5] [--freeze 0]\n"
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
     "       parity window WEIGHTS IN OUT [--overlap 0.5] [--like inference|evaluate]\n"
     "       parity embed  WEIGHTS IN OUT [--size 128] [--like finetune|evaluate]\n"
@@ -29,6 +30,9 @@ static const char usage[] =
     "iris    in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]\n"
     "        out: feat5..feat1, prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss,\n"
     "        grad.<name> before clipping, norm, after.<name> after clipping to 1 and a LAMB step\n"
+    "i3d     in: image f32 [D,H,W], gradient f32 [C,d,h,w] of the deepest map; weights encoder.*\n"
+    "        of an I3D; out: map0..map4, loss (sum of map4 times gradient), grad.<name>, norm,\n"
+    "        after.<name>; --freeze 1: the running statistics in place of the batch's\n"
     "head    in: features f32 [N,C,d,h,w], target i64 [N]; weights pool.attention.* (or "
     "--pooling)\n"
     "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
@@ -314,13 +318,11 @@ int main(int argc, char **argv)
         const char *name;
         command run;
         double rate, weight_decay;
-    } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
-                    {"head", mf_parity_head, 1e-4, 1e-4},
-                    {"classify", mf_parity_classify, 1e-4, 1e-4},
-                    {"window", mf_parity_window, 0, 0},
-                    {"finetune", mf_parity_finetune, 0.0005, 0.001},
-                    {"embed", mf_parity_embed, 0, 0},
-                    {"sam2", mf_parity_sam2, 0, 0}};
+    } commands[] = {
+        {"iris", mf_parity_iris, 0.002, 1e-5}, {"i3d", mf_parity_i3d, 0.002, 1e-5},
+        {"head", mf_parity_head, 1e-4, 1e-4},  {"classify", mf_parity_classify, 1e-4, 1e-4},
+        {"window", mf_parity_window, 0, 0},    {"finetune", mf_parity_finetune, 0.0005, 0.001},
+        {"embed", mf_parity_embed, 0, 0},      {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;

@@ -42,6 +42,12 @@ MF_MUST_USE mf_status mf_parity_weights(struct mf_weights *w, const char *prefix
 MF_MUST_USE mf_status mf_parity_iris(mf_device *device, const mf_parity *o,
                                      const mf_tensors *weights, const mf_tensors *in,
                                      mf_tensors *out);
+/* weights: encoder.* of an I3D; in: image f32 [D,H,W], gradient f32 [C,d,h,w] of the deepest map.
+ * out: map0..4, loss (the sum of map4 times gradient), grad.NAME, norm, after.NAME (clipped to norm
+ * 1, one LAMB step; running statistics are those after it). */
+MF_MUST_USE mf_status mf_parity_i3d(mf_device *device, const mf_parity *o,
+                                    const mf_tensors *weights, const mf_tensors *in,
+                                    mf_tensors *out);
 /* weights: pool.attention.{0,2}.{weight,bias} or none, fc.{weight,bias}; in: features f32
  * [N,C,d,h,w], target i64 [N]. out: pooled, logits, loss, grad.NAME, after.NAME (one AdamW step).
  */

@@ -117,6 +117,33 @@ START_TEST(configuration_comes_from_shapes)
 }
 END_TEST
 
+START_TEST(configuration_of_an_i3d_comes_from_shapes)
+{
+    const mf_iris iris = {
+        {8, 16, 32, 32, 64}, {1, 3, 2, 1}, 48, .i3d = {.width = 4, .blocks = {1, 3, 2, 1}}};
+    const int64_t crop[3] = {48, 48, 32};
+    int64_t size[3];
+    mf_iris found = {0};
+    mf_tensors t = {0}, alone = {0};
+    declare(&t, &iris);
+    ok(mf_iris_from_shapes(mf_tensors_shape, &t, &found));
+    ck_assert_mem_eq(&found, &iris, sizeof iris);
+    ck_assert_int_eq(mf_iris_deepest_channels(&found), 128);
+    mf_iris_deepest_size(&found, crop, size);
+    ck_assert_mem_eq(size, ((int64_t[]){3, 2, 1}), sizeof size);
+    for (size_t i = 0; i < t.count; i++) /* what a classifier's file has */
+        if (!strncmp(t.item[i].name, "encoder.", 8))
+            ok(mf_tensors_add(&alone, t.item[i].name, mf_array_ref(t.item[i].array)));
+    ok(mf_iris_encoder_from_shapes(mf_tensors_shape, &alone, &found));
+    ck_assert_mem_eq(&found.i3d, &iris.i3d, sizeof iris.i3d);
+    fails(mf_iris_from_shapes(mf_tensors_shape, &alone, &found),
+          "not an Iris model: decoder.lateral.4.weight is not there, or is not "
+          "[channels,4,1,1,1]");
+    mf_tensors_clear(&t);
+    mf_tensors_clear(&alone);
+}
+END_TEST
+
 START_TEST(wrong_configurations_are_refused)
 {
     const int64_t channels[5] = {8, 16, 32, 48, 64}, blocks[4] = {2, 2, 2, 2};
@@ -133,6 +160,8 @@ START_TEST(wrong_configurations_are_refused)
           "a crop of 32 x 40 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
     fails(mf_iris_check_crop((const int64_t[]){32, 144, 32}, 128),
           "a crop of 32 x 144 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
+    fails(mf_model_set_backbone("i3d", 64, (mf_ints){blocks, 3}, &iris),
+          "i3d_blocks: 3 numbers, where an I3D-ResNet has 4 stages");
 }
 END_TEST
 
@@ -517,6 +546,7 @@ int main(void)
     tcase_add_test(tests, schedules_are_those_of_pytorch);
     tcase_add_test(tests, short_schedules_are_finite);
     tcase_add_test(tests, configuration_comes_from_shapes);
+    tcase_add_test(tests, configuration_of_an_i3d_comes_from_shapes);
     tcase_add_test(tests, wrong_configurations_are_refused);
     tcase_add_test(tests, weights_must_fit);
     tcase_add_test(tests, computing_again_changes_no_byte);

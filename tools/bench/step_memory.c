@@ -1,9 +1,10 @@
 /* step_memory.c - device memory of a training step, counted without computing.
  *
- * step_memory CHANNELS CROP MASKS [none|blocks [BATCH]], as in `step_memory 8,16,32,64,96 64 6`.
- * The word is `recompute` of mass.train. Prints in bytes, one a line: the weights; what gradients
- * add; the inputs; the arena, in which all values lie; and the most that a step takes, with what
- * the optimizer keeps and the averages. */
+ * step_memory CHANNELS CROP MASKS [none|blocks [BATCH [WIDTH,BLOCKS]]], as in `step_memory
+ * 8,16,32,64,96 64 6`; with 64,3,8,36,3 the encoder is an I3D-ResNet152. The word is `recompute` of
+ * mass.train. Prints in bytes, one a line: the weights; what gradients add; the inputs; the arena,
+ * in which all values lie; and the most that a step takes, with what the optimizer keeps and the
+ * averages. */
 #include "bench.h"
 #include "footprint.h"
 #include "model.h"
@@ -44,13 +45,20 @@ int main(int argc, char **argv)
     mf_device *device;
     size_t bytes;
     long long c[MF_IRIS_DEPTHS];
-    if (argc < 4 || argc > 6 ||
+    if (argc < 4 || argc > 7 ||
         sscanf(argv[1], "%lld,%lld,%lld,%lld,%lld", &c[0], &c[1], &c[2], &c[3], &c[4]) != 5) {
-        fprintf(stderr, "usage: step_memory C,C,C,C,C CROP MASKS [none|blocks [BATCH]]\n");
+        fprintf(stderr,
+                "usage: step_memory C,C,C,C,C CROP MASKS [none|blocks [BATCH [WIDTH,B,B,B,B]]]\n");
         return 2;
     }
     for (int i = 0; i < MF_IRIS_DEPTHS; i++)
         iris.channels[i] = c[i];
+    if (argc > 6 &&
+        sscanf(argv[6], "%lld,%lld,%lld,%lld,%lld", &c[0], &c[1], &c[2], &c[3], &c[4]) == 5) {
+        iris.i3d.width = c[0];
+        for (int i = 0; i < MF_I3D_STAGES; i++)
+            iris.i3d.blocks[i] = c[i + 1];
+    }
     const int64_t side = atoi(argv[2]);
     const mf_memory_of of = {.iris = &iris,
                              .crop = {side, side, side},

@@ -3,14 +3,24 @@
 Written from facts (torchvision's names and numbers of a ResNet with bottlenecks, filters inflated over
 depth), not from code. Runs in float64 as in float32. Needs only torch.
 
-    python i3d.py                                   checks the batch norm and the inflation of this file
-    python i3d.py WEIGHTS IN OUT [OPTION ...]       makes weights and inputs for `tools/parity i3d`, and
-                                                    compares what it wrote (see --help)
+    python i3d.py make FOLDER [--width 64] [--blocks 3 8 36 3] [--crop 32 64 64] [--frozen]
+    tools/parity i3d FOLDER/weights.safetensors FOLDER/in.safetensors FOLDER/out.safetensors
+    python i3d.py judge FOLDER
+
+make draws weights and an image and computes all results in float64 and in float32; judge compares what
+massflow computed. With --frozen, tools/parity gets --freeze 1.
 """
 
+import argparse
+import json
+import os
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+import training
 from iris import LEVELS, Iris
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
 MOMENTUM = 0.1
@@ -156,5 +166,96 @@ def check():
     assert torch.equal(inflate(w, 3, "center").sum(2), w)
 
 
+def draw(width, blocks, seed=1):
+    """An I3D as torchvision draws one, with norms that are not trivial. The last norm of a bottleneck
+    gets a small gain, as it has in a trained network: else the sum of 50 of them grows."""
+    torch.manual_seed(seed)
+    model = I3D(width, blocks)
+    for name, p in [*model.named_parameters(), *model.named_buffers()]:
+        u = torch.rand(p.shape) * 2 - 1 if p.ndim else None
+        if p.ndim == 5:
+            nn.init.kaiming_normal_(p, mode="fan_out", nonlinearity="relu")
+        elif name.endswith(("weight", "running_var")):
+            p.data = (1 + 0.25 * u) * (0.25 if "bn3.weight" in name else 1)
+        elif p.ndim:
+            p.data = 0.125 * u
+    return model
+
+
+def run(model, image, gradient, dtype, frozen):
+    model = model.to(dtype).train(not frozen)
+    maps = model(torch.from_numpy(image).to(dtype)[None, None])
+    loss = (maps[-1] * torch.from_numpy(gradient).to(dtype)[None]).sum()
+    loss.backward()
+    out = {f"map{i}": m.detach() for i, m in enumerate(maps)}
+    out["loss"] = loss.detach()
+    parameters = dict(model.named_parameters())
+    out.update({"grad.encoder." + n: p.grad.clone() for n, p in parameters.items()})
+    out["norm"] = training.clip(list(parameters.values()))
+    for n, p in parameters.items():
+        training.lamb_step(p.data, p.grad, [torch.zeros_like(p), torch.zeros_like(p)], 0.002)
+        out["after.encoder." + n] = p.data
+    follow(model)
+    out.update({"after.encoder." + n: b for n, b in model.named_buffers() if "running" in n})
+    return {n: v.double().numpy().reshape(-1) for n, v in out.items()}
+
+
+def make(o):
+    at = lambda name: os.path.join(o.folder, name)  # noqa: E731
+    os.makedirs(o.folder, exist_ok=True)
+    rng = np.random.default_rng(2)
+    image = rng.standard_normal(o.crop).astype(np.float32)
+    model = draw(o.width, o.blocks)
+    sizes = [-(-n // s) for n, s in zip(o.crop, (16, 32, 32))]
+    gradient = rng.standard_normal([32 * o.width, *sizes]).astype(np.float32)
+    save_file({"encoder." + n: v.numpy() for n, v in model.state_dict().items() if v.ndim},
+              at("weights.safetensors"))
+    save_file({"image": image, "gradient": gradient}, at("in.safetensors"))
+    exact = run(draw(o.width, o.blocks), image, gradient, torch.float64, o.frozen)
+    single = run(draw(o.width, o.blocks), image, gradient, torch.float32, o.frozen)
+    save_file(exact, at("exact.safetensors"))
+    with open(at("torch.json"), "w", encoding="utf-8") as file:
+        json.dump({n: distance(single[n], exact[n]) for n in exact}, file)
+
+
+def distance(a, b):
+    norm = np.linalg.norm(b)
+    return float(np.linalg.norm(a - b) / norm if norm > 0 else np.linalg.norm(a - b))
+
+
+def judge(o):
+    exact = load_file(os.path.join(o.folder, "exact.safetensors"))
+    ours = load_file(os.path.join(o.folder, "out.safetensors"))
+    with open(os.path.join(o.folder, "torch.json"), encoding="utf-8") as file:
+        theirs = json.load(file)
+    groups, whole = {}, exact["norm"].item()
+    # Where a norm follows, a gradient can be 0 but for rounding, which LAMB makes a full step of.
+    nothing = {n[5:] for n, v in exact.items()
+               if n.startswith("grad.") and np.linalg.norm(v) < 1e-12 * whole}
+    print(f"without {len(nothing)} weights whose gradient is 0 but for rounding: {sorted(nothing)}")
+    for name, value in exact.items():
+        if name.split(".", 1)[-1] in nothing:
+            continue
+        kind = "running" if "running" in name else name.split(".")[0]
+        d = distance(ours[name].reshape(-1).astype(np.float64), value)
+        groups.setdefault(kind, []).append((d, theirs[name], name))
+    print(f"{'':10} {'tensors':>7} {'massflow: median':>16} {'most':>9} {'PyTorch: median':>16} {'most':>9}"
+          f" {'ratio: median':>14} {'most':>6}")
+    for kind, rows in groups.items():
+        own, other = [r[0] for r in rows], [r[1] for r in rows]
+        ratio = [a / max(b, 2.0 ** -24) for a, b in zip(own, other)]
+        print(f"{kind:10} {len(rows):7} {np.median(own):16.2e} {max(own):9.2e} {np.median(other):16.2e}"
+              f" {max(other):9.2e} {np.median(ratio):14.2f} {max(ratio):6.2f}")
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("make", "judge"))
+    parser.add_argument("folder")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--blocks", type=int, nargs=4, default=(3, 8, 36, 3))
+    parser.add_argument("--crop", type=int, nargs=3, default=(32, 64, 64))
+    parser.add_argument("--frozen", action="store_true")
+    given = parser.parse_args()
     check()
+    {"make": make, "judge": judge}[given.what](given)
