@@ -7,7 +7,6 @@ images that is inflated; what is refused. About 15 s of CPU time.
 import json
 import math
 import struct
-import sys
 
 from harness import Massflow, flags, main
 
@@ -198,6 +197,9 @@ class Backbones(Massflow):
             self.made("other", code=1))
         self.assertIn("\nfailed: wrong\n  the model has a ResUNet, which no ResNet inflates to\n"
                       "  connect a model of mass.init with backbone i3d\n", self.made("wrong", code=1))
+        self.assertIn("flat.safetensors: a ResNet by itself, no model of MASS\n"
+                      "  mass.inflate puts a ResNet of images into the I3D encoder of a model\n",
+                      self.made("again", code=1))
         self.assertIn("encoder.layer4.0.bn2: batch_norm of [1,1,1,1,32]: 1 values of a channel, where 2 to "
                       "2147483647 have a mean and a variance\n", self.made("encoder", code=1, edge=16))
         for name, shapes, text in [

@@ -290,7 +290,8 @@ START_TEST(tensors_are_those_of_the_sizes_said)
     ok(mf_artifact_new("model", &model));
     ok(mf_artifact_set_text(model, "architecture", "iris"));
     fails(mf_model_check(model), "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
-                                 "  only the ResUNet backbone of MASS is read");
+                                 "  encoders that are read are the ResUNet of MASS and "
+                                 "I3D-ResNets (encoder.conv1.weight)");
     ok(mf_artifact_set_text(model, "architecture", "of a plugin's own"));
     ok(mf_model_check(model));
     mf_artifact_unref(model);
