@@ -36,7 +36,7 @@ static mf_status no_memory(void)
 
 static bool trained(const one *t, int k)
 {
-    return t->c->in[k].kind == MF_CHECK_TRAINED;
+    return t->c->in[k].kind == MF_CHECK_TRAINED || t->c->in[k].kind == MF_CHECK_FOLLOWER;
 }
 
 static void input_name(int k, char name[16])

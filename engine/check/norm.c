@@ -215,7 +215,11 @@ static void add_batch(mf_check_list *list, int relu, int frozen, const int64_t *
     const int64_t n = dim[4];
     mf_check_case c = {.op = &op_batch[relu],
                        .inputs = 5,
-                       .in = {{5, .low = -1, .high = 3}, {1, {n}}, {1, {n}}, {1, {n}}, {1, {n}}},
+                       .in = {{5, .low = -1, .high = 3},
+                              {1, {n}},
+                              {1, {n}},
+                              {1, {n}, MF_CHECK_FOLLOWER},
+                              {1, {n}, MF_CHECK_FOLLOWER}},
                        .i = {relu, frozen, 5},
                        .f = 1e-5,
                        .quick = quick,

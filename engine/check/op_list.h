@@ -22,7 +22,9 @@ typedef struct mf_check_op mf_check_op;
 typedef enum mf_check_kind {
     MF_CHECK_TRAINED,  /* a weight, with a gradient where the op has one */
     MF_CHECK_CONSTANT, /* an input */
-    MF_CHECK_MASK      /* u8, 0 or 1 */
+    MF_CHECK_MASK,     /* u8, 0 or 1 */
+    MF_CHECK_FOLLOWER  /* a running statistic: a weight whose gradient is what it follows, no
+                        * derivative */
 } mf_check_kind;
 
 /* An op with the sizes of its operands. */

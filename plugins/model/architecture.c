@@ -63,6 +63,9 @@ static bool has_encoder(const mf_tensors *t)
 static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artifact *model)
 {
     mf_iris iris;
+    if (mf_tensors_find(t, "conv1.weight") && mf_tensors_find(t, "layer1.0.conv1.weight"))
+        return mf_hint(mf_fail(MF_INVALID, "a ResNet by itself, no model of MASS"),
+                       "mass.inflate puts a ResNet of images into the I3D encoder of a model");
     if (mf_tensors_find(t, "fc.weight") && mf_tensors_find(t, "fc.bias"))
         return describe_head(t, model);
     if (has_encoder(t) && mf_model_is_encoder(t)) {
@@ -74,9 +77,6 @@ static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artif
         MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));
         return mf_model_describe(&iris, model);
     }
-    if (mf_tensors_find(t, "conv1.weight") && mf_tensors_find(t, "layer1.0.conv1.weight"))
-        return mf_hint(mf_fail(MF_INVALID, "a ResNet by itself, no model of MASS"),
-                       "mass.inflate puts a ResNet of images into the I3D encoder of a model");
     if (!sam2_recognize(t))
         return mf_hint(mf_fail(MF_INVALID,
                                "no model that massflow knows: it has neither the tensor "

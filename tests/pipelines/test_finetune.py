@@ -221,7 +221,7 @@ failed: tuned
 
     def test_a_model_of_another_kind(self):
         self.assert_fails("  needs of mass.finetune: the model of `init`: not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
-                          "  only the ResUNet backbone of MASS is read\n",
+                          "  encoders that are read are the ResUNet of MASS and I3D-ResNets (encoder.conv1.weight)\n",
                           model=os.path.join(GRAPHS, "models/sam2-small.safetensors"))
 
     def test_a_model_of_smaller_crops(self):
