@@ -203,19 +203,21 @@ mf_status mf_memory_check(mf_device *device, mf_memory_count count, const mf_mem
     const mf_device_info *info = mf_device_get_info(device);
     mf_memory_of smaller;
     size_t less;
-    char needed[24], there[24];
+    char needed[24], there[24], masks[40] = "";
     mf_status status = count(device, of, bytes);
     if (status && mf_error_code(status) != MF_NO_MEMORY)
         return status;
     if (!status && *bytes <= info->memory)
         return MF_OK;
+    if (of->masks > 0)
+        snprintf(masks, sizeof masks, " and %lld masks", (long long)of->masks);
     if (!status)
         status = mf_fail(MF_NO_MEMORY,
-                         "%s with crops of %lld x %lld x %lld voxels and %lld masks takes %s of "
-                         "device memory; %s has %s",
+                         "%s with crops of %lld x %lld x %lld voxels%s takes %s of device memory; "
+                         "%s has %s",
                          words->what, (long long)of->crop[2], (long long)of->crop[1],
-                         (long long)of->crop[0], (long long)of->masks, bytes_text(*bytes, needed),
-                         info->name, bytes_text(info->memory, there));
+                         (long long)of->crop[0], masks, bytes_text(*bytes, needed), info->name,
+                         bytes_text(info->memory, there));
     if (!find_crop(device, count, of, &smaller, &less))
         return mf_hint(status, "no %s is small enough: %s", words->crop,
                        words->other ? words->other : "take a smaller model");

@@ -16,6 +16,7 @@ typedef struct mf_memory_of {
     int64_t batch;          /* of training: pairs whose gradients are added before a step */
     bool probing;           /* of fine-tuning: encoder and decoder are frozen */
     const mf_classifier_shape *classifier; /* of mf_memory_classify; its crop is not read */
+    const void *other;                     /* of a count that stands elsewhere: its own */
 } mf_memory_of;
 
 /* Counts on a counting device, which is made like `device`, what is used of it at most. */

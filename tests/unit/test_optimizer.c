@@ -423,6 +423,52 @@ START_TEST(test_frozen_weights_get_no_gradient)
 }
 END_TEST
 
+/* loss = (a.w) x, with x an input: its gradient is a.w, an output like any other. */
+START_TEST(test_an_input_may_require_a_gradient)
+{
+    const int64_t shape[1] = {3};
+    const float a[3] = {1, 2, 3}, b[3] = {4, 5, 6};
+    float values[3];
+    mf_program *p;
+    mf_weights *w;
+    mf_executable *e;
+    ok(mf_program_new(&p));
+    ok(mf_weights_new(test_device(), &w));
+    mf_value weight = mf_weight(p, "a.w", 1, shape), x = mf_input(p, "x", MF_F32, 1, shape);
+    mf_value other = mf_input(p, "other", MF_F32, 1, shape);
+    mf_require_gradient(p, x);
+    mf_value product = mf_mul(p, mf_mul(p, weight, x), other);
+    mf_differentiate(p, mf_sum(p, product, 0));
+    mf_output(p, "gradient", mf_gradient(p, x));
+    ck_assert_int_lt(mf_gradient(p, other).id, 0);
+    ok(mf_program_compile(p, w, &e));
+    ok(mf_weights_set(w, 0, a));
+    ok(mf_executable_set(e, "x", b));
+    ok(mf_executable_set(e, "other", a));
+    ok(mf_executable_run(e));
+    ok(mf_executable_get(e, "gradient", values));
+    for (int i = 0; i < 3; i++)
+        ck_assert_float_eq(values[i], a[i] * a[i]);
+    ok(mf_weights_get_gradient(w, 0, values));
+    for (int i = 0; i < 3; i++)
+        ck_assert_float_eq(values[i], a[i] * b[i]);
+    mf_executable_free(e);
+    mf_program_free(p);
+
+    ok(mf_program_new(&p));
+    mf_require_gradient(p, mf_input(p, "masks", MF_U8, 1, shape));
+    fails(mf_program_status(p), "a gradient is required of masks, which is no f32 input");
+    mf_program_free(p);
+    ok(mf_program_new(&p));
+    x = mf_input(p, "x", MF_F32, 1, shape);
+    mf_differentiate(p, mf_sum(p, mf_mul(p, mf_weight(p, "a.w", 1, shape), x), 0));
+    mf_require_gradient(p, x);
+    fails(mf_program_status(p), "a gradient is required of x after the program was differentiated");
+    mf_program_free(p);
+    mf_weights_free(w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("optimizer");
@@ -439,6 +485,7 @@ int main(void)
     tcase_add_test(t, test_groups_have_rates_and_norms_of_their_own);
     tcase_add_test(t, test_a_gradient_that_is_not_finite_changes_nothing);
     tcase_add_test(t, test_frozen_weights_get_no_gradient);
+    tcase_add_test(t, test_an_input_may_require_a_gradient);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

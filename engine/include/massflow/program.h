@@ -191,14 +191,19 @@ MF_API void mf_differentiate(mf_program *p, mf_value loss);
 /* Before that: the weights declared so far whose full names begin with `prefix` get no gradient,
  * and nothing is computed for one. */
 MF_API void mf_freeze(mf_program *p, const char *prefix);
+/* Before that: input x (f32) gets a gradient as a weight does. mf_gradient gives it, and as an
+ * output it can be read. A loss over a whole batch so gives each image's share, from which a second
+ * program goes on. */
+MF_API void mf_require_gradient(mf_program *p, mf_value x);
 /* What gradients need of the values before them is kept, or computed again when it is needed: the
  * bytes of all results are the same. By default what is cheap to compute is computed again. After
  * mf_recompute only values that mf_keep marks are kept, and all else is computed again from them:
  * less memory, for the time of nearly a second forward pass. mf_keep alone changes nothing. */
 MF_API void mf_recompute(mf_program *p);
 MF_API void mf_keep(mf_program *p, mf_value x); /* see mf_recompute */
-/* The gradient of a weight, in its published shape; MF_NONE where loss does not depend on it. */
-MF_API mf_value mf_gradient(const mf_program *p, mf_value weight);
+/* The gradient of a weight, in its published shape, or of an input that requires one; MF_NONE where
+ * loss does not depend on it. */
+MF_API mf_value mf_gradient(const mf_program *p, mf_value x);
 
 /* ---- running ----------------------------------------------------------------------------------
  */

@@ -15,11 +15,28 @@ void mf_freeze(mf_program *p, const char *prefix)
     }
 }
 
-/* A value wants a gradient when it is a weight or is computed from one in floats. */
+void mf_require_gradient(mf_program *p, mf_value x)
+{
+    if (mf_bad(p, x))
+        return;
+    mf_value_record *v = mf_value_of(p, x);
+    if (v->kind != MF_VALUE_INPUT || v->dtype != MF_F32)
+        mf_program_fail(p, "a gradient is required of %s, which is no f32 input",
+                        v->name ? v->name : "a result");
+    else if (p->differentiated)
+        mf_program_fail(p, "a gradient is required of %s after the program was differentiated",
+                        v->name);
+    v->required = true;
+}
+
+/* A value wants a gradient when it is a weight, an input of which one is required, or computed from
+ * either in floats. */
 static void mark_wanted(mf_program *p)
 {
-    for (int32_t i = 0; i < p->value_count; i++)
-        p->values[i].wants = p->values[i].kind == MF_VALUE_WEIGHT && !p->values[i].frozen;
+    for (int32_t i = 0; i < p->value_count; i++) {
+        mf_value_record *v = &p->values[i];
+        v->wants = v->required || (v->kind == MF_VALUE_WEIGHT && !v->frozen);
+    }
     for (int32_t i = 0; i < p->op_count; i++) {
         const mf_op *op = &p->ops[i];
         bool wants = false;

@@ -28,7 +28,7 @@ void mf_follow(mf_program *p, mf_value x, float momentum)
         mf_value_of(p, x)->momentum = momentum;
 }
 
-mf_value mf_gradient(const mf_program *p, mf_value weight)
+mf_value mf_gradient(const mf_program *p, mf_value x)
 {
-    return mf_bad(p, weight) ? MF_NONE : mf_value_of(p, weight)->gradient;
+    return mf_bad(p, x) ? MF_NONE : mf_value_of(p, x)->gradient;
 }

@@ -17,6 +17,7 @@ typedef struct mf_value_record {
     bool wants;        /* gradient; settled by mf_differentiate */
     bool frozen;       /* a weight that gets none: mf_freeze */
     float momentum;    /* of a weight that is a running statistic: mf_follow; else 0 */
+    bool required;     /* an input that gets one: mf_require_gradient */
     mf_value gradient; /* d loss / d this */
     bool keep;         /* mf_keep */
     char *name;        /* of inputs and weights */

@@ -1,0 +1,4 @@
+/* baselines.c - the plugin's entry: pretraining methods that mass.train is compared with. */
+#include "baselines_stages.h"
+
+MF_PLUGIN("baselines", &mf_stage_simclr_train)

@@ -1,0 +1,9 @@
+/* baselines_stages.h - the stages of this plugin. */
+#ifndef MF_BASELINES_STAGES_H
+#define MF_BASELINES_STAGES_H
+
+#include <massflow/stage.h>
+
+extern const mf_stage mf_stage_simclr_train;
+
+#endif

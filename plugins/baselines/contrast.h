@@ -1,0 +1,39 @@
+/* contrast.h - what contrastive losses are made of: unit vectors, which rows are compared. */
+#ifndef MF_BASELINES_CONTRAST_H
+#define MF_BASELINES_CONTRAST_H
+
+#include "method.h"
+
+/* Each row of x [R,C] to length 1 (F.normalize). */
+mf_value mf_contrast_unit(mf_program *p, mf_value x);
+/* Batch normalization of x [R,C] by the batch's own mean and variance, without gain and bias. */
+mf_value mf_contrast_batch_norm(mf_program *p, mf_value x);
+
+/* What is added to a similarity that takes no part. */
+#define MF_CONTRAST_NEVER (-1e9f)
+/* Whether both show one scan, which is known. */
+bool mf_contrast_same(uint64_t a, uint64_t b);
+
+/* Each of `rows` rows of logits [columns] against the place of the largest; the share that is
+ * right. */
+double mf_contrast_accuracy(const float *logits, int64_t rows, int64_t columns,
+                            const int64_t *target);
+
+/* The parameter that tells whether pairs of one scan are negatives of each other. */
+#define MF_CONTRAST_SAME_SCAN(s)                                                                   \
+    MF_BOOL(s, same_scan_negatives, "false",                                                       \
+            "Whether views of other pairs that show the same scan are negatives, as they are in "  \
+            "the paper's loss. It makes a difference where the batch has several pairs of one "    \
+            "scan.")
+
+/* Steps whose batches had no negatives. */
+typedef struct mf_negatives {
+    int64_t without;
+    bool met;
+} mf_negatives;
+/* Counts step i, of a batch in which `any` row had a negative. An error where no batch had: in the
+ * first eight steps, or in all there are. */
+MF_MUST_USE mf_status mf_negatives_count(mf_negatives *n, const mf_baseline *b, int64_t i, bool any,
+                                         const mf_baseline_pair *pairs);
+
+#endif

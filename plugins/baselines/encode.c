@@ -1,0 +1,112 @@
+/* encode.c - the encoder under a loss of a whole batch, image by image. */
+#include "encode.h"
+#include "../common/layers.h"
+
+#include <math.h>
+
+mf_value mf_encode_pooled(mf_program *p, const mf_iris *iris, mf_value image)
+{
+    mf_value features[MF_IRIS_DEPTHS];
+    mf_iris_encoder(p, iris, image, features);
+    mf_value x = features[0];
+    const int64_t sites = mf_dim(p, x, 1) * mf_dim(p, x, 2) * mf_dim(p, x, 3);
+    return mf_mean(p, mf_reshape(p, x, SHAPE(1, sites, mf_dim(p, x, -1))), 1);
+}
+
+mf_status mf_encode_declare(const mf_iris *iris, mf_weights *w)
+{
+    mf_program *p;
+    MF_TRY(mf_program_new(&p));
+    mf_encode_pooled(p, iris, mf_input(p, "image", MF_F32, SHAPE(1, 16, 16, 16, 1)));
+    return mf_baseline_declare(w, p);
+}
+
+static mf_value image_input(mf_program *p, const mf_baseline *b)
+{
+    return mf_input(p, "image", MF_F32, SHAPE(1, b->crop[0], b->crop[1], b->crop[2], 1));
+}
+
+static mf_status compile_forward(const mf_baseline *b, mf_weights *w, mf_encoder *e)
+{
+    mf_program *p;
+    MF_TRY(mf_program_new(&p));
+    mf_output(p, "features", mf_encode_pooled(p, &b->iris, image_input(p, b)));
+    return mf_baseline_compile(p, w, &e->forward);
+}
+
+/* d (features . gradient) / d weight */
+static mf_status compile_backward(const mf_baseline *b, mf_weights *w, mf_encoder *e)
+{
+    mf_program *p;
+    MF_TRY(mf_program_new(&p));
+    mf_value features = mf_encode_pooled(p, &b->iris, image_input(p, b));
+    mf_value gradient = mf_input(p, "gradient", MF_F32, SHAPE(1, e->channels));
+    mf_baseline_recompute(b, p);
+    mf_differentiate(p, mf_sum(p, mf_mul(p, features, gradient), 1));
+    return mf_baseline_compile(p, w, &e->backward);
+}
+
+mf_status mf_encoder_open(const mf_baseline *b, mf_weights *w, bool learns, mf_encoder *e)
+{
+    e->channels = b->iris.channels[MF_IRIS_DEPTHS - 1];
+    MF_TRY(compile_forward(b, w, e));
+    return learns ? compile_backward(b, w, e) : MF_OK;
+}
+
+void mf_encoder_close(mf_encoder *e)
+{
+    mf_executable_free(e->forward);
+    mf_executable_free(e->backward);
+    *e = (mf_encoder){0};
+}
+
+static const float *image_of(const mf_baseline_pair *pair, mf_which_view view)
+{
+    return view == MF_REFERENCE ? pair->reference : pair->query;
+}
+
+/* A voxel that is not finite shows in its own image alone, before the loss mixes all. */
+static mf_status check_finite(mf_baseline *b, const mf_baseline_pair *pair, const float *features,
+                              int64_t count)
+{
+    for (int64_t c = 0; c < count && !b->counting; c++)
+        if (!isfinite(features[c]))
+            return mf_baseline_diverged(b, pair, "a feature of the encoder is",
+                                        (double)features[c]);
+    return MF_OK;
+}
+
+/* How much of a step is done: forward takes a third of the time of backward. */
+static void progress(mf_baseline *b, int64_t forward, int64_t backward, int64_t all)
+{
+    mf_baseline_progress(b, ((double)forward + 3 * (double)backward) / (4 * (double)all));
+}
+
+mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e, const mf_baseline_pair *pairs,
+                           const mf_which_view *view, int views, float *features)
+{
+    const int64_t n = b->params->batch_size;
+    for (int64_t i = 0; i < views * n; i++) {
+        const mf_baseline_pair *pair = &pairs[i % n];
+        MF_TRY(mf_executable_set(e->forward, "image", image_of(pair, view[i / n])));
+        MF_TRY(mf_executable_run(e->forward));
+        MF_TRY(mf_executable_get(e->forward, "features", features + i * e->channels));
+        MF_TRY(check_finite(b, pair, features + i * e->channels, e->channels));
+        progress(b, i + 1, 0, views * n);
+    }
+    return MF_OK;
+}
+
+mf_status mf_encoder_learn(mf_baseline *b, const mf_encoder *e, const mf_baseline_pair *pairs,
+                           const mf_which_view *view, int views, const float *gradient)
+{
+    const int64_t n = b->params->batch_size;
+    for (int64_t i = 0; i < views * n; i++) {
+        MF_TRY(mf_executable_set(e->backward, "image", image_of(&pairs[i % n], view[i / n])));
+        MF_TRY(mf_executable_set(e->backward, "gradient", gradient + i * e->channels));
+        MF_TRY(mf_executable_run(e->backward));
+        MF_TRY(mf_weights_end_item(b->weights));
+        progress(b, views * n, i + 1, views * n);
+    }
+    return MF_OK;
+}

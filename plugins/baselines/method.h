@@ -1,0 +1,116 @@
+/* method.h - what a pretraining method is, apart from graphs, streams and caches: weights,
+ * programs, and what one batch teaches. trainer.h runs it as a stage; the tests run it alone.
+ *
+ * A method learns the encoder of an Iris, under the official names, and what else it declares:
+ * parts of the Iris (a decoder), also under their official names, and a head of its own, under any
+ * other names. What has an official name becomes part of the model; a head is for training only. */
+#ifndef MF_BASELINES_METHOD_H
+#define MF_BASELINES_METHOD_H
+
+#include "../mass/iris.h"
+
+#include <massflow/stage.h>
+
+/* What all methods have in common; the first field of a method's own parameters. */
+typedef struct mf_baseline_params {
+    mf_ints channels, num_block;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed;
+    double lr, final_lr, warmup, weight_decay, max_grad_norm, ema_decay, checkpoint_interval;
+    const char *optimizer, *scheduler, *recompute;
+} mf_baseline_params;
+
+/* Two views of a scan, [D,H,W] in the size of the crop. */
+typedef struct mf_baseline_pair {
+    const float *reference, *query; /* weakly and strongly augmented */
+    int64_t index;                  /* its place in the stream */
+    uint64_t scan;                  /* the same for pairs of one scan; 0: not known */
+    const char *sample;             /* name of the scan, or NULL */
+    const mf_artifact *artifact;    /* the item with its masks; NULL outside of a run */
+} mf_baseline_pair;
+
+enum { MF_BASELINE_COLUMNS = 8 }; /* at most, of a method's own */
+
+typedef struct mf_method mf_method;
+
+/* A method at work. */
+typedef struct mf_baseline {
+    const mf_method *method;
+    const mf_baseline_params *params; /* of the method's stage */
+    mf_iris iris;
+    int64_t crop[3], voxels; /* z y x, and their product */
+    mf_device *device;
+    mf_weights *weights; /* that learn */
+    void *own;           /* mf_method.size bytes, zeros at first */
+    mf_task *task;       /* NULL outside of a run */
+    bool counting;       /* on a device that only counts: what is read from it is worth nothing */
+    bool diverged;       /* see mf_baseline_diverged */
+} mf_baseline;
+
+struct mf_method {
+    const char *name;           /* of the stage */
+    const char *const *columns; /* of the metrics, beside the loss; NULL at the end, or NULL */
+    size_t size;                /* of mf_baseline.own */
+    int64_t least_batch;        /* 0: any */
+    bool result_is_average;     /* the averages are part of the model, as with ema_decay */
+
+    /* Adds the weights that learn to b->weights, the encoder's and those of a head. */
+    mf_status (*declare)(mf_baseline *b);
+    /* Values of weight i where PyTorch's way to draw them is not the method's; *drawn: whether it
+     * gave some. NULL: all are PyTorch's. */
+    mf_status (*draw)(mf_baseline *b, size_t i, bool *drawn);
+    /* Makes the programs; all weights have their values. */
+    mf_status (*open)(mf_baseline *b);
+    /* The gradients of step i (from 0) on a batch, as a batch of mf_weights_begin_batch or of one
+     * run; they are not divided by anything later. values[0]: the loss, then the columns. Nothing
+     * that the next step depends on may change: the step may fail. */
+    mf_status (*learn)(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values);
+    /* After the weights' update: what else changes. NULL: nothing. */
+    mf_status (*finish)(mf_baseline *b, int64_t i);
+    /* What else the state after a step consists of (b->weights are saved already). NULL: nothing.
+     */
+    mf_status (*save)(mf_baseline *b, mf_artifact *state);
+    mf_status (*load)(mf_baseline *b, const mf_artifact *state);
+    void (*close)(mf_baseline *b);
+    /* The decay of the averages in step i in place of ema_decay; NULL: ema_decay. */
+    double (*momentum)(const mf_baseline *b, int64_t i);
+    /* The weight decay of step i in place of weight_decay, and none for vectors. NULL: the same for
+     * all. */
+    double (*weight_decay)(const mf_baseline *b, int64_t i);
+};
+
+/* A method with its weights declared and zeroed. The caller closes it. */
+MF_MUST_USE mf_status mf_baseline_new(mf_device *device, const mf_method *method,
+                                      const mf_baseline_params *params, const mf_iris *iris,
+                                      mf_baseline **baseline);
+void mf_baseline_close(mf_baseline *b); /* NULL is fine */
+/* Once the weights have values: programs for crops of that size (z y x). */
+MF_MUST_USE mf_status mf_baseline_open(mf_baseline *b, const int64_t crop[3]);
+/* Averages are kept beside the weights. */
+bool mf_baseline_averages(const mf_baseline *b);
+
+/* Step i, from 0: gradients of the batch, then an update. row: loss, the method's columns, learning
+ * rate, norm of the gradient. */
+MF_MUST_USE mf_status mf_baseline_learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
+                                        double *row);
+MF_MUST_USE mf_status mf_baseline_update(mf_baseline *b, int64_t i, double *row);
+/* Columns of such a row. */
+int mf_baseline_columns(const mf_method *method);
+
+/* ---- for methods ----------------------------------------------------------------------------- */
+
+/* An error of numbers that are not finite, which ends the training with its last weights saved.
+ * pair: whose, or NULL for the whole batch. */
+MF_MUST_USE mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair,
+                                           const char *what, double value);
+/* Progress within a step, 0 to 1. */
+void mf_baseline_progress(mf_baseline *b, double part);
+/* Declares the weights of a program and frees it; passes on what it failed with. */
+MF_MUST_USE mf_status mf_baseline_declare(mf_weights *w, mf_program *p);
+/* Compiles a program and frees it. */
+MF_MUST_USE mf_status mf_baseline_compile(mf_program *p, mf_weights *w, mf_executable **e);
+/* mf_recompute where the parameter `recompute` says so; before mf_differentiate. */
+void mf_baseline_recompute(const mf_baseline *b, mf_program *p);
+/* From a at step 0 to b at the last along half a cosine. */
+double mf_baseline_cosine(const mf_baseline *b, int64_t i, double from, double to);
+
+#endif

@@ -1,0 +1,169 @@
+/* simclr.c - SimCLR: NT-Xent of a batch. */
+#include "simclr.h"
+#include "../common/layers.h"
+#include "contrast.h"
+#include "encode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct simclr {
+    mf_encoder encoder;
+    mf_executable *loss;
+    float *features, *gradient; /* [2B,C], references first */
+    float *logits, *bias;       /* [2B,2B] */
+    int64_t *target;            /* [2B]: the row of the other view */
+    mf_negatives negatives;
+} simclr;
+
+static const mf_which_view views[2] = {MF_REFERENCE, MF_QUERY};
+
+static const mf_simclr_params *params_of(const mf_baseline *b)
+{
+    return (const mf_simclr_params *)b->params;
+}
+
+/* features [R,C] -> [R,projection_dim] */
+static mf_value project(mf_program *p, const mf_simclr_params *o, mf_value features)
+{
+    const int64_t hidden = o->projection_hidden ? o->projection_hidden : mf_dim(p, features, -1);
+    mf_scope(p, "head");
+    mf_value x = mf_relu(p, mf_layer_linear(p, "fc1", features, hidden));
+    x = mf_layer_linear(p, "fc2", x, o->projection_dim);
+    mf_scope_end(p);
+    return x;
+}
+
+/* Inputs features [R,C], bias, target [R,R], weight [R]; outputs loss, logits, and gradient (of the
+ * features). R = 2B rows; row i's positive is the other view of its pair. */
+static void declare_loss(mf_program *p, const mf_baseline *b)
+{
+    const mf_simclr_params *o = params_of(b);
+    const int64_t rows = 2 * o->shared.batch_size, c = b->iris.channels[MF_IRIS_DEPTHS - 1];
+    mf_value features = mf_input(p, "features", MF_F32, SHAPE(rows, c));
+    mf_require_gradient(p, features);
+    mf_value z = mf_contrast_unit(p, project(p, o, features));
+    z = mf_reshape(p, z, SHAPE(1, rows, o->projection_dim));
+    mf_value logits = mf_reshape(p, mf_matmul_nt(p, z, z), SHAPE(rows, rows));
+    logits = mf_scale(p, logits, (float)(1 / o->temperature));
+    logits = mf_add(p, logits, mf_input(p, "bias", MF_F32, SHAPE(rows, rows)));
+    mf_value loss = mf_cross_entropy(p, logits, mf_input(p, "target", MF_F32, SHAPE(rows, rows)),
+                                     mf_input(p, "weight", MF_F32, SHAPE(rows)));
+    mf_output(p, "logits", logits);
+    mf_output(p, "loss", loss);
+    mf_differentiate(p, loss);
+    mf_output(p, "gradient", mf_gradient(p, features));
+}
+
+static mf_status declare(mf_baseline *b)
+{
+    mf_program *p;
+    MF_TRY(mf_encode_declare(&b->iris, b->weights));
+    MF_TRY(mf_program_new(&p));
+    declare_loss(p, b);
+    return mf_baseline_declare(b->weights, p);
+}
+
+/* Row i is to find row target[i]; all rows count alike. */
+static mf_status set_targets(simclr *s, int64_t pairs)
+{
+    const int64_t rows = 2 * pairs;
+    float *target = calloc((size_t)(rows * rows), sizeof *target);
+    float *weight = malloc((size_t)rows * sizeof *weight);
+    mf_status status = target && weight ? MF_OK : mf_no_memory(0, "targets");
+    for (int64_t i = 0; i < rows && !status; i++) {
+        s->target[i] = (i + pairs) % rows;
+        target[i * rows + s->target[i]] = 1;
+        weight[i] = 1;
+    }
+    if (!status)
+        status = mf_executable_set(s->loss, "target", target);
+    if (!status)
+        status = mf_executable_set(s->loss, "weight", weight);
+    free(target);
+    free(weight);
+    return status;
+}
+
+static mf_status open_programs(mf_baseline *b)
+{
+    simclr *s = b->own;
+    mf_program *p;
+    const size_t n = (size_t)b->params->batch_size, rows = 2 * n;
+    const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    s->features = calloc(rows * c, sizeof *s->features);
+    s->gradient = calloc(rows * c, sizeof *s->gradient);
+    s->logits = calloc(rows * rows, sizeof *s->logits);
+    s->bias = calloc(rows * rows, sizeof *s->bias);
+    s->target = calloc(rows, sizeof *s->target);
+    if (!s->features || !s->gradient || !s->logits || !s->bias || !s->target)
+        return mf_no_memory(0, "a batch of %zu pairs", n);
+    MF_TRY(mf_encoder_open(b, b->weights, true, &s->encoder));
+    MF_TRY(mf_program_new(&p));
+    declare_loss(p, b);
+    MF_TRY(mf_baseline_compile(p, b->weights, &s->loss));
+    return set_targets(s, (int64_t)n);
+}
+
+/* A row is compared with all others but itself and, where they are no negatives, those of its own
+ * scan; its other view stays. *any: a row has a negative. */
+static void fill_bias(const mf_baseline *b, simclr *s, const mf_baseline_pair *pairs, bool *any)
+{
+    const int64_t n = b->params->batch_size, rows = 2 * n;
+    const bool all = params_of(b)->same_scan_negatives;
+    *any = false;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < rows; k++) {
+            const bool positive = k == s->target[i];
+            const bool out =
+                k == i ||
+                (!positive && !all &&
+                 (i % n == k % n || mf_contrast_same(pairs[i % n].scan, pairs[k % n].scan)));
+            s->bias[i * rows + k] = out ? MF_CONTRAST_NEVER : 0;
+            *any |= !out && !positive;
+        }
+}
+
+static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+{
+    simclr *s = b->own;
+    const int64_t rows = 2 * b->params->batch_size;
+    float loss;
+    bool any;
+    fill_bias(b, s, pairs, &any);
+    MF_TRY(mf_negatives_count(&s->negatives, b, i, any, pairs));
+    MF_TRY(mf_encoder_batch(b, &s->encoder, pairs, views, 2, s->features));
+    MF_TRY(mf_weights_begin_batch(b->weights, 1 + rows));
+    MF_TRY(mf_executable_set(s->loss, "features", s->features));
+    MF_TRY(mf_executable_set(s->loss, "bias", s->bias));
+    MF_TRY(mf_executable_run(s->loss));
+    MF_TRY(mf_weights_end_item(b->weights));
+    MF_TRY(mf_executable_get(s->loss, "loss", &loss));
+    MF_TRY(mf_executable_get(s->loss, "logits", s->logits));
+    MF_TRY(mf_executable_get(s->loss, "gradient", s->gradient));
+    values[0] = (double)loss;
+    values[1] = mf_contrast_accuracy(s->logits, rows, rows, s->target);
+    return mf_encoder_learn(b, &s->encoder, pairs, views, 2, s->gradient);
+}
+
+static void close_programs(mf_baseline *b)
+{
+    simclr *s = b->own;
+    mf_encoder_close(&s->encoder);
+    mf_executable_free(s->loss);
+    free(s->features);
+    free(s->gradient);
+    free(s->logits);
+    free(s->bias);
+    free(s->target);
+}
+
+static const char *const columns[] = {"accuracy", NULL};
+const mf_method mf_simclr = {.name = "simclr.train",
+                             .columns = columns,
+                             .size = sizeof(simclr),
+                             .least_batch = 2,
+                             .declare = declare,
+                             .open = open_programs,
+                             .learn = learn,
+                             .close = close_programs};
