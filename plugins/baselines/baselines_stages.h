@@ -4,6 +4,6 @@
 
 #include <massflow/stage.h>
 
-extern const mf_stage mf_stage_simclr_train;
+extern const mf_stage mf_stage_simclr_train, mf_stage_moco_train, mf_stage_dino_train;
 
 #endif

@@ -22,6 +22,15 @@ mf_value mf_contrast_batch_norm(mf_program *p, mf_value x)
     return mf_reshape(p, x, SHAPE(rows, c));
 }
 
+mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
+{
+    mf_scope(p, "head");
+    x = mf_relu(p, mf_layer_linear(p, "fc1", x, hidden ? hidden : mf_dim(p, x, -1)));
+    x = mf_layer_linear(p, "fc2", x, dim);
+    mf_scope_end(p);
+    return x;
+}
+
 bool mf_contrast_same(uint64_t a, uint64_t b)
 {
     return a && a == b;

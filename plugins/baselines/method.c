@@ -160,8 +160,8 @@ mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair, con
 
 void mf_baseline_progress(mf_baseline *b, double part)
 {
-    if (b->task)
-        mf_progress_part(b->task, part);
+    if (b->progress)
+        b->progress(b->task, part);
 }
 
 mf_status mf_baseline_declare(mf_weights *w, mf_program *p)

@@ -39,11 +39,12 @@ typedef struct mf_baseline {
     mf_iris iris;
     int64_t crop[3], voxels; /* z y x, and their product */
     mf_device *device;
-    mf_weights *weights; /* that learn */
-    void *own;           /* mf_method.size bytes, zeros at first */
-    mf_task *task;       /* NULL outside of a run */
-    bool counting;       /* on a device that only counts: what is read from it is worth nothing */
-    bool diverged;       /* see mf_baseline_diverged */
+    mf_weights *weights;                          /* that learn */
+    void *own;                                    /* mf_method.size bytes, zeros at first */
+    void (*progress)(mf_task *task, double part); /* within a step, 0 to 1; or NULL */
+    mf_task *task;                                /* NULL outside of a run */
+    bool counting; /* on a device that only counts: what is read from it is worth nothing */
+    bool diverged; /* see mf_baseline_diverged */
 } mf_baseline;
 
 struct mf_method {

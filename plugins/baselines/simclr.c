@@ -23,17 +23,6 @@ static const mf_simclr_params *params_of(const mf_baseline *b)
     return (const mf_simclr_params *)b->params;
 }
 
-/* features [R,C] -> [R,projection_dim] */
-static mf_value project(mf_program *p, const mf_simclr_params *o, mf_value features)
-{
-    const int64_t hidden = o->projection_hidden ? o->projection_hidden : mf_dim(p, features, -1);
-    mf_scope(p, "head");
-    mf_value x = mf_relu(p, mf_layer_linear(p, "fc1", features, hidden));
-    x = mf_layer_linear(p, "fc2", x, o->projection_dim);
-    mf_scope_end(p);
-    return x;
-}
-
 /* Inputs features [R,C], bias, target [R,R], weight [R]; outputs loss, logits, and gradient (of the
  * features). R = 2B rows; row i's positive is the other view of its pair. */
 static void declare_loss(mf_program *p, const mf_baseline *b)
@@ -42,7 +31,8 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
     const int64_t rows = 2 * o->shared.batch_size, c = b->iris.channels[MF_IRIS_DEPTHS - 1];
     mf_value features = mf_input(p, "features", MF_F32, SHAPE(rows, c));
     mf_require_gradient(p, features);
-    mf_value z = mf_contrast_unit(p, project(p, o, features));
+    mf_value z = mf_contrast_unit(
+        p, mf_contrast_project(p, features, o->projection_hidden, o->projection_dim));
     z = mf_reshape(p, z, SHAPE(1, rows, o->projection_dim));
     mf_value logits = mf_reshape(p, mf_matmul_nt(p, z, z), SHAPE(rows, rows));
     logits = mf_scale(p, logits, (float)(1 / o->temperature));

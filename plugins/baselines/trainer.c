@@ -192,6 +192,7 @@ static mf_status start(trainer *t)
     MF_TRY(mf_model_carry(&t->iris, init ? &t->first : NULL, &t->carried));
     MF_TRY(mf_baseline_new(t->device, t->method, t->o, &t->iris, &t->b));
     t->b->task = t->task;
+    t->b->progress = mf_progress_part;
     for (size_t i = 0; i < mf_weights_count(t->b->weights); i++)
         MF_TRY(set_first(t, i));
     return MF_OK;

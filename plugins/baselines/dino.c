@@ -1,0 +1,297 @@
+/* dino.c - DINO: the teacher's distribution over prototypes, centered and sharpened, is the
+ * student's target. Rows are both views of a batch, references first. */
+#include "dino.h"
+#include "../common/layers.h"
+#include "../mass/state.h"
+#include "contrast.h"
+#include "momentum.h"
+
+#include <massflow/random.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct dino {
+    mf_encoder encoder;
+    mf_momentum teacher;
+    mf_executable *loss;
+    float *features, *gradient; /* [2B,C] */
+    float *target;              /* [2B,K] */
+    float *seen;                /* [K]: the mean of the teacher's outputs in this step */
+    float *center;              /* [K] */
+    float *shift;               /* [K]: minus the center */
+    bool frozen;                /* the last layer does not learn */
+} dino;
+
+static const mf_which_view both[2] = {MF_REFERENCE, MF_QUERY};
+
+static const mf_dino_params *params_of(const mf_baseline *b)
+{
+    return (const mf_dino_params *)b->params;
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+/* features [R,C] -> [R,K]: three layers, unit length, then the cosine with each prototype. */
+static mf_value head(mf_program *p, const mf_dino_params *o, mf_value x)
+{
+    mf_scope(p, "head");
+    x = mf_gelu(p, mf_layer_linear(p, "fc1", x, o->hidden));
+    x = mf_gelu(p, mf_layer_linear(p, "fc2", x, o->hidden));
+    x = mf_contrast_unit(p, mf_layer_linear(p, "fc3", x, o->bottleneck));
+    mf_value last = mf_weight(p, "last.weight", SHAPE(o->prototypes, o->bottleneck));
+    x = mf_linear(p, x, mf_contrast_unit(p, last), MF_NONE);
+    mf_scope_end(p);
+    return x;
+}
+
+/* Inputs features, shift [K] (minus the center), sharpness [1,K] (1 / temperature in each place);
+ * outputs target, seen. The two views change places: each is the other's target. */
+static void declare_teacher(mf_program *p, const mf_baseline *b, mf_value features)
+{
+    const mf_dino_params *o = params_of(b);
+    const int64_t n = o->shared.batch_size;
+    mf_value x = head(p, o, features);
+    mf_output(p, "seen", mf_mean(p, x, 0));
+    x = mf_add_rows(p, x, mf_input(p, "shift", MF_F32, SHAPE(o->prototypes)));
+    x = mf_mul_rows(p, x, mf_input(p, "sharpness", MF_F32, SHAPE(o->prototypes)));
+    x = mf_softmax(p, x);
+    mf_output(p, "target", mf_concat(p, mf_slice(p, x, 0, n, n), mf_slice(p, x, 0, 0, n), 0));
+}
+
+/* Inputs features [2B,C], target [2B,K], weight [2B]: ones. */
+static void declare_loss(mf_program *p, const mf_baseline *b)
+{
+    const mf_dino_params *o = params_of(b);
+    const int64_t rows = 2 * o->shared.batch_size;
+    mf_value features =
+        mf_input(p, "features", MF_F32, SHAPE(rows, b->iris.channels[MF_IRIS_DEPTHS - 1]));
+    mf_require_gradient(p, features);
+    mf_value logits = mf_scale(p, head(p, o, features), (float)(1 / o->student_temperature));
+    mf_value loss =
+        mf_cross_entropy(p, logits, mf_input(p, "target", MF_F32, SHAPE(rows, o->prototypes)),
+                         mf_input(p, "weight", MF_F32, SHAPE(rows)));
+    mf_output(p, "loss", loss);
+    mf_differentiate(p, loss);
+    mf_output(p, "gradient", mf_gradient(p, features));
+}
+
+static mf_status declare(mf_baseline *b)
+{
+    mf_program *p;
+    MF_TRY(mf_encode_declare(&b->iris, b->weights));
+    MF_TRY(mf_program_new(&p));
+    declare_loss(p, b);
+    return mf_baseline_declare(b->weights, p);
+}
+
+static bool ends(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* Layers of the head before the last: a normal of SD 0.02, cut at two (the official code cuts at
+ * 100, so never); their biases are 0. */
+static mf_status draw(mf_baseline *b, size_t i, bool *drawn)
+{
+    mf_weight_info info;
+    mf_random random;
+    mf_weights_info(b->weights, i, &info);
+    *drawn = !strncmp(info.name, "head.fc", 7);
+    if (!*drawn)
+        return MF_OK;
+    float *values = calloc((size_t)info.count, sizeof *values);
+    if (!values)
+        return mf_no_memory((size_t)info.count * sizeof *values, "%s", info.name);
+    mf_random_seed(&random, (uint64_t)b->params->seed, info.name, 0);
+    for (int64_t k = 0; k < info.count && !ends(info.name, "bias"); k++)
+        values[k] = (float)(0.02 * mf_random_normal(&random));
+    mf_status status = mf_weights_set(b->weights, i, values);
+    free(values);
+    return status;
+}
+
+static mf_status make_center(mf_baseline *b)
+{
+    dino *d = b->own;
+    const size_t k = (size_t)params_of(b)->prototypes;
+    if (d->center)
+        return MF_OK;
+    d->center = calloc(k, sizeof *d->center);
+    return d->center ? MF_OK : mf_no_memory(k * sizeof *d->center, "the center");
+}
+
+static mf_status set_weights(dino *d, int64_t rows)
+{
+    float *weight = malloc((size_t)rows * sizeof *weight);
+    if (!weight)
+        return mf_no_memory((size_t)rows * sizeof *weight, "weights of rows");
+    for (int64_t i = 0; i < rows; i++)
+        weight[i] = 1;
+    mf_status status = mf_executable_set(d->loss, "weight", weight);
+    free(weight);
+    return status;
+}
+
+static mf_status open_programs(mf_baseline *b)
+{
+    dino *d = b->own;
+    mf_program *p;
+    const int64_t rows = 2 * b->params->batch_size;
+    const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const size_t k = (size_t)params_of(b)->prototypes;
+    d->features = calloc((size_t)rows * c, sizeof *d->features);
+    d->gradient = calloc((size_t)rows * c, sizeof *d->gradient);
+    d->target = calloc((size_t)rows * k, sizeof *d->target);
+    d->seen = calloc(k, sizeof *d->seen);
+    d->shift = calloc(k, sizeof *d->shift);
+    if (!d->features || !d->gradient || !d->target || !d->seen || !d->shift)
+        return mf_no_memory(0, "a batch of %lld views", (long long)rows);
+    MF_TRY(make_center(b));
+    MF_TRY(mf_encoder_open(b, b->weights, true, &d->encoder));
+    MF_TRY(mf_momentum_open(b, 2, declare_teacher, &d->teacher));
+    MF_TRY(mf_program_new(&p));
+    declare_loss(p, b);
+    MF_TRY(mf_baseline_compile(p, b->weights, &d->loss));
+    return set_weights(d, rows);
+}
+
+static void close_programs(mf_baseline *b)
+{
+    dino *d = b->own;
+    mf_encoder_close(&d->encoder);
+    mf_momentum_close(&d->teacher);
+    mf_executable_free(d->loss);
+    free(d->features);
+    free(d->gradient);
+    free(d->target);
+    free(d->seen);
+    free(d->center);
+    free(d->shift);
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+/* A linear rise over the first steps, where there is one. */
+static double teacher_temperature(const mf_baseline *b, int64_t i)
+{
+    const mf_dino_params *o = params_of(b);
+    const int64_t rising = (int64_t)(o->warmup_teacher * (double)o->shared.steps);
+    if (i >= rising)
+        return o->teacher_temperature;
+    return o->warmup_teacher_temperature +
+           (o->teacher_temperature - o->warmup_teacher_temperature) * (double)i / (double)rising;
+}
+
+static mf_status teach(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs)
+{
+    dino *d = b->own;
+    const int64_t k = params_of(b)->prototypes;
+    mf_executable *teacher = d->teacher.head;
+    MF_TRY(mf_momentum_encode(b, &d->teacher, pairs, both, 2));
+    for (int64_t c = 0; c < k; c++)
+        d->shift[c] = (float)(1 / teacher_temperature(b, i));
+    MF_TRY(mf_executable_set(teacher, "sharpness", d->shift));
+    for (int64_t c = 0; c < k; c++)
+        d->shift[c] = -d->center[c];
+    MF_TRY(mf_executable_set(teacher, "shift", d->shift));
+    MF_TRY(mf_executable_run(teacher));
+    MF_TRY(mf_executable_get(teacher, "seen", d->seen));
+    return mf_executable_get(teacher, "target", d->target);
+}
+
+/* Mean entropy of the targets: 0 where all go to one prototype, log K where they say nothing. Both
+ * are ways to collapse. */
+static double entropy(const float *target, int64_t rows, int64_t columns)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < rows * columns; i++)
+        if (target[i] > 0)
+            sum -= (double)target[i] * log((double)target[i]);
+    return sum / (double)rows;
+}
+
+/* Group -1 learns nothing; matrices are group 0. */
+static mf_status freeze(mf_baseline *b, int64_t i)
+{
+    dino *d = b->own;
+    const int64_t first = (int64_t)(params_of(b)->freeze_last_layer * (double)b->params->steps);
+    const bool wanted = i < first;
+    const int last = mf_weights_find(b->weights, "head.last.weight");
+    if (wanted != d->frozen)
+        MF_TRY(mf_weights_set_group(b->weights, (size_t)last, wanted ? -1 : 0));
+    d->frozen = wanted;
+    return MF_OK;
+}
+
+static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+{
+    dino *d = b->own;
+    const int64_t rows = 2 * b->params->batch_size;
+    float loss;
+    MF_TRY(freeze(b, i));
+    MF_TRY(teach(b, i, pairs));
+    MF_TRY(mf_encoder_batch(b, &d->encoder, pairs, both, 2, d->features));
+    MF_TRY(mf_weights_begin_batch(b->weights, 1 + rows));
+    MF_TRY(mf_executable_set(d->loss, "features", d->features));
+    MF_TRY(mf_executable_set(d->loss, "target", d->target));
+    MF_TRY(mf_executable_run(d->loss));
+    MF_TRY(mf_weights_end_item(b->weights));
+    MF_TRY(mf_executable_get(d->loss, "loss", &loss));
+    MF_TRY(mf_executable_get(d->loss, "gradient", d->gradient));
+    values[0] = (double)loss;
+    values[1] = entropy(d->target, rows, params_of(b)->prototypes);
+    return mf_encoder_learn(b, &d->encoder, pairs, both, 2, d->gradient);
+}
+
+static mf_status finish(mf_baseline *b, int64_t i)
+{
+    dino *d = b->own;
+    const double keep = params_of(b)->center_momentum;
+    (void)i;
+    for (int64_t k = 0; k < params_of(b)->prototypes; k++)
+        d->center[k] = (float)(keep * (double)d->center[k] + (1 - keep) * (double)d->seen[k]);
+    return MF_OK;
+}
+
+static mf_status save(mf_baseline *b, mf_artifact *state)
+{
+    MF_TRY(make_center(b));
+    return mf_state_put(state, "center", MF_F32, params_of(b)->prototypes,
+                        ((const dino *)b->own)->center);
+}
+
+static mf_status load(mf_baseline *b, const mf_artifact *state)
+{
+    MF_TRY(make_center(b));
+    return mf_state_get(state, "center", MF_F32, params_of(b)->prototypes,
+                        ((dino *)b->own)->center);
+}
+
+static double momentum(const mf_baseline *b, int64_t i)
+{
+    return mf_baseline_cosine(b, i, params_of(b)->teacher_momentum, 1);
+}
+
+static double weight_decay(const mf_baseline *b, int64_t i)
+{
+    return mf_baseline_cosine(b, i, b->params->weight_decay, params_of(b)->final_weight_decay);
+}
+
+static const char *const columns[] = {"teacher_entropy", NULL};
+const mf_method mf_dino = {.name = "dino.train",
+                           .columns = columns,
+                           .size = sizeof(dino),
+                           .result_is_average = true,
+                           .declare = declare,
+                           .draw = draw,
+                           .open = open_programs,
+                           .learn = learn,
+                           .finish = finish,
+                           .save = save,
+                           .load = load,
+                           .close = close_programs,
+                           .momentum = momentum,
+                           .weight_decay = weight_decay};

@@ -1,0 +1,337 @@
+/* Losses, gradients and steps of the methods that MASS is compared with, against PyTorch: results
+ * of float64 stored by tools/reference/golden_baselines.py. */
+#include "../expect.h"
+#include "../run_suite.h"
+#include "golden.h"
+
+#include "dino.h"
+#include "moco.h"
+#include "simclr.h"
+
+#include <check.h>
+#include <massflow/random.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAIRS = 3, STEPS = 10, QUEUE = 10, DIM = 16, EDGE = 32, VOXELS = EDGE * EDGE * EDGE };
+static const mf_iris iris = {
+    .channels = {4, 8, 32, 32, 32}, .blocks = {1, 1, 1, 1}, .positions = EDGE};
+
+/* Of golden_baselines.py. */
+#define SHARED                                                                                     \
+    {                                                                                              \
+        .steps = STEPS, .stop_at = -1, .batch_size = PAIRS, .lr = 0.002, .weight_decay = 1e-5,     \
+        .max_grad_norm = 1, .optimizer = "lamb", .scheduler = "constant", .recompute = "none"      \
+    }
+static const mf_simclr_params simclr = {
+    .shared = SHARED, .temperature = 0.1, .projection_dim = DIM};
+static const mf_moco_params moco2 = {.shared = SHARED,
+                                     .version = "v2",
+                                     .temperature = 0.2,
+                                     .memory_bank = QUEUE,
+                                     .projection_dim = DIM};
+static const mf_moco_params moco3 = {.shared = SHARED,
+                                     .version = "v3",
+                                     .temperature = 0.2,
+                                     .projection_hidden = 24,
+                                     .projection_dim = DIM};
+static const mf_dino_params dino = {.shared = {.steps = STEPS,
+                                               .stop_at = -1,
+                                               .batch_size = PAIRS,
+                                               .lr = 0.002,
+                                               .weight_decay = 0.04,
+                                               .max_grad_norm = 1,
+                                               .optimizer = "lamb",
+                                               .scheduler = "constant",
+                                               .recompute = "none"},
+                                    .final_weight_decay = 0.4,
+                                    .student_temperature = 0.1,
+                                    .teacher_temperature = 0.04,
+                                    .teacher_momentum = 0.996,
+                                    .center_momentum = 0.9,
+                                    .hidden = 24,
+                                    .bottleneck = 16,
+                                    .prototypes = 40};
+static const struct {
+    const char *name;
+    const mf_method *method;
+    const void *params;
+} kinds[] = {{"simclr", &mf_simclr, &simclr},
+             {"moco2", &mf_moco_v2, &moco2},
+             {"moco3", &mf_moco_v3, &moco3},
+             {"dino", &mf_dino, &dino}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* ---- what golden_baselines.py draws ---------------------------------------------------------- */
+
+static void draw_weights(mf_baseline *b)
+{
+    for (size_t i = 0; i < mf_weights_count(b->weights); i++) {
+        mf_weight_info info;
+        mf_weights_info(b->weights, i, &info);
+        float *values = malloc((size_t)info.count * sizeof *values);
+        ck_assert_ptr_nonnull(values);
+        golden_draw_weight(info.name, info.rank, info.shape, values);
+        ok(mf_weights_set(b->weights, i, values));
+        free(values);
+    }
+}
+
+static void draw_queue(mf_baseline *b)
+{
+    float keys[QUEUE * DIM];
+    mf_random random;
+    mf_random_seed(&random, GOLDEN_INPUTS, "queue", 0);
+    for (int i = 0; i < QUEUE; i++) {
+        double row[DIM], square = 0;
+        for (int k = 0; k < DIM; k++) {
+            row[k] = mf_random_uniform(&random, -1, 1);
+            square += row[k] * row[k];
+        }
+        for (int k = 0; k < DIM; k++)
+            keys[i * DIM + k] = (float)(row[k] / sqrt(square));
+    }
+    ok(mf_moco_set_queue(b, keys));
+}
+
+typedef struct batch {
+    float reference[PAIRS][VOXELS], query[PAIRS][VOXELS];
+    mf_baseline_pair pairs[PAIRS];
+} batch;
+
+static void draw_batch(int step, batch *x)
+{
+    char name[32];
+    mf_random scans, noise[2];
+    snprintf(name, sizeof name, "scans%d", step);
+    mf_random_seed(&scans, GOLDEN_INPUTS, name, 0);
+    snprintf(name, sizeof name, "noise%d", step);
+    for (int v = 0; v < 2; v++)
+        mf_random_seed(&noise[v], GOLDEN_INPUTS, name, 0);
+    for (int i = 0; i < PAIRS * VOXELS; i++)
+        (void)mf_random_uniform(&noise[1], -1, 1);
+    for (int i = 0; i < PAIRS; i++) {
+        for (int k = 0; k < VOXELS; k++) {
+            const float scan = 0.5f * (float)mf_random_uniform(&scans, -1, 1);
+            x->reference[i][k] = scan + 0.25f * (float)mf_random_uniform(&noise[0], -1, 1);
+            x->query[i][k] = scan + 0.25f * (float)mf_random_uniform(&noise[1], -1, 1);
+        }
+        x->pairs[i] = (mf_baseline_pair){.reference = x->reference[i],
+                                         .query = x->query[i],
+                                         .index = step * PAIRS + i,
+                                         .scan = (uint64_t)i + 1,
+                                         .sample = "scan"};
+    }
+}
+
+static mf_baseline *open_kind(int kind, mf_device *device)
+{
+    mf_baseline *b;
+    const int64_t crop[3] = {EDGE, EDGE, EDGE};
+    ok(mf_baseline_new(device, kinds[kind].method, kinds[kind].params, &iris, &b));
+    draw_weights(b);
+    if (kinds[kind].method == &mf_moco_v2)
+        draw_queue(b);
+    ok(mf_baseline_open(b, crop));
+    return b;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+/* golden_compare, by the name without the method. */
+static void compare(const mf_tensors *golden, const char *method, const char *name,
+                    const mf_array *ours, golden_tally *t)
+{
+    char stored[256];
+    double theirs;
+    snprintf(stored, sizeof stored, "%s.%s", method, name);
+    if (!mf_tensors_find(golden, stored))
+        ck_abort_msg("no %s", stored);
+    if (!strcmp(name, "loss")) {
+        golden_compare(golden, stored, name, ours, t);
+        return;
+    }
+    ck_assert_int_lt(t->gradients, GOLDEN_MOST);
+    const double distance = golden_distance(golden, stored, name, ours, &theirs);
+    t->gradient[t->gradients++] = distance / theirs;
+    t->worse += distance > 1e-2;
+    if (distance > 1e-2)
+        printf("%s: %g\n", stored, distance);
+}
+
+static void compare_weights(mf_baseline *b, const char *method, bool gradient,
+                            const mf_tensors *golden, golden_tally *t)
+{
+    for (size_t i = 0; i < mf_weights_count(b->weights); i++) {
+        char name[256];
+        mf_weight_info info;
+        mf_array *a;
+        mf_weights_info(b->weights, i, &info);
+        snprintf(name, sizeof name, "%s.%s", gradient ? "grad" : "after", info.name);
+        ok(mf_array_new(MF_F32, info.rank, info.shape, &a));
+        ok(gradient ? mf_weights_get_gradient(b->weights, i, a->data)
+                    : mf_weights_get(b->weights, i, a->data));
+        compare(golden, method, name, a, t);
+        mf_array_unref(a);
+    }
+}
+
+static void compare_number(const mf_tensors *golden, const char *method, const char *name,
+                           double value, golden_tally *t)
+{
+    mf_array *a;
+    ok(mf_array_new(MF_F32, 0, NULL, &a));
+    *(float *)a->data = (float)value;
+    compare(golden, method, name, a, t);
+    mf_array_unref(a);
+}
+
+/* The average of a weight, as the momentum encoder or the teacher has it after the step. */
+static void compare_average(mf_baseline *b, const char *method, const mf_tensors *golden,
+                            golden_tally *t)
+{
+    mf_array *a;
+    mf_weight_info info;
+    const int i = mf_weights_find(b->weights, "encoder.inc.conv1.weight");
+    mf_weights_info(b->weights, (size_t)i, &info);
+    ok(mf_array_new(MF_F32, info.rank, info.shape, &a));
+    ok(mf_weights_get_average(b->weights, (size_t)i, a->data));
+    compare(golden, method, "slow.encoder.inc.conv1.weight", a, t);
+    mf_array_unref(a);
+}
+
+/* One step in full, then the losses of the others: within 1e-3 of float64, or twice PyTorch's own
+ * float32. */
+START_TEST(steps)
+{
+    const char *method = kinds[_i].name;
+    mf_tensors golden = {0};
+    golden_tally t = {0};
+    mf_device *device;
+    double row[MF_BASELINE_COLUMNS + 3], most = 0;
+    char key[64];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    golden_read("baselines", &golden);
+    ok(mf_device_open("", &device));
+    mf_baseline *b = open_kind(_i, device);
+    snprintf(key, sizeof key, "%s.losses", method);
+    const double *exact = mf_tensors_find(&golden, key)->data;
+    snprintf(key, sizeof key, "%s.drift", method);
+    const double *drift = mf_tensors_find(&golden, key)->data;
+    for (int i = 0; i < STEPS; i++) {
+        draw_batch(i, x);
+        ok(mf_baseline_learn(b, i, x->pairs, row));
+        const double apart = fabs(row[0] - exact[i]);
+        ck_assert_msg(apart <= fmax(1e-3, 2 * drift[i]), "%s, step %d: %g, not %g", method, i + 1,
+                      row[0], exact[i]);
+        most = fmax(most, apart);
+        if (i == 0) {
+            compare_number(&golden, method, "loss", row[0], &t);
+            compare_weights(b, method, true, &golden, &t);
+        }
+        ok(mf_baseline_update(b, i, row));
+        if (i > 0)
+            continue;
+        compare_number(&golden, method, "norm", row[mf_baseline_columns(b->method) - 1], &t);
+        compare_weights(b, method, false, &golden, &t);
+        if (b->method->momentum)
+            compare_average(b, method, &golden, &t);
+    }
+    const double median = golden_quantile(&t, 0.5), nearly_all = golden_quantile(&t, 0.9);
+    printf("%s: loss at most %.2f; %d gradients and stepped weights %.2f in the median, 90%% at "
+           "most %.2f; the losses of %d steps within %.2e\n",
+           method, t.most, t.gradients, median, nearly_all, STEPS, most);
+    ck_assert_int_eq(t.worse, 0);
+    ck_assert_double_le(median, 1.5);
+    ck_assert_double_le(nearly_all, 3);
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    mf_tensors_clear(&golden);
+    free(x);
+}
+END_TEST
+
+/* Views of another pair that shows the same scan are no negatives, or they are. */
+START_TEST(same_scan)
+{
+    mf_tensors golden = {0};
+    golden_tally t = {0};
+    mf_device *device;
+    double row[MF_BASELINE_COLUMNS + 3], once;
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    golden_read("baselines", &golden);
+    ok(mf_device_open("", &device));
+    mf_baseline *b = open_kind(0, device);
+    draw_batch(0, x);
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    once = row[0];
+    x->pairs[2].scan = x->pairs[0].scan;
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    compare_number(&golden, "simclr_same", "loss", row[0], &t);
+    ck_assert_int_eq(t.worse, 0);
+    mf_baseline_close(b);
+
+    mf_simclr_params all = simclr;
+    const int64_t crop[3] = {EDGE, EDGE, EDGE};
+    all.same_scan_negatives = true;
+    ok(mf_baseline_new(device, &mf_simclr, &all.shared, &iris, &b));
+    draw_weights(b);
+    ok(mf_baseline_open(b, crop));
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    ck_assert_double_eq(row[0], once);
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    mf_tensors_clear(&golden);
+    free(x);
+}
+END_TEST
+
+/* A voxel that is not finite ends the step, with the pair's name; one scan is nothing to contrast.
+ */
+START_TEST(refused)
+{
+    mf_device *device;
+    double row[MF_BASELINE_COLUMNS + 3];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    ok(mf_device_open("", &device));
+    mf_baseline *b = open_kind(0, device);
+    draw_batch(0, x);
+    x->query[1][77] = INFINITY;
+    mf_status status = mf_baseline_learn(b, 0, x->pairs, row);
+    ck_assert_ptr_nonnull(status);
+    ck_assert(b->diverged);
+    char *text = mf_error_text(status);
+    ck_assert_msg(strstr(text, "pair 1, of scan: a feature of the encoder is "), "%s", text);
+    free(text);
+    mf_error_free(status);
+    draw_batch(0, x);
+    for (int i = 0; i < PAIRS; i++)
+        x->pairs[i].scan = 7;
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    ck_assert_double_eq(row[0], 0);
+    fails(mf_baseline_learn(b, STEPS - 1, x->pairs, row),
+          "all pairs of the first 2 steps show one scan, scan: there is nothing to contrast it "
+          "with\n  more scans; or same_scan_negatives: true, and views of other places are "
+          "negatives");
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    free(x);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("baselines");
+    TCase *tests = tcase_create("pytorch");
+    tcase_set_timeout(tests, 0);
+    tcase_add_loop_test(tests, steps, 0, KINDS);
+    tcase_add_test(tests, same_scan);
+    tcase_add_test(tests, refused);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}

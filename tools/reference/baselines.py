@@ -1,0 +1,197 @@
+"""Pretraining methods that MASS is compared with, in PyTorch: SimCLR, MoCo v2 and v3, DINO.
+
+Written from the papers' equations, plainly: all images of a batch pass through the encoder at once. A method has
+`forward(reference, query)`, which gives the loss of a batch of pairs, and `after(step, steps)`, which changes what an
+optimizer does not. Parameters have the names that massflow gives them. Runs in float64 as in float32.
+"""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from iris import Encoder
+from torch import nn
+
+
+def pooled(encoder, images):
+    """[N,1,D,H,W] -> the mean of the deepest map, [N,C]."""
+    return encoder(images)[0].flatten(2).mean(2)
+
+
+class Projection(nn.Module):
+    """z = W2 ReLU(W1 h): of SimCLR and of MoCo v2."""
+
+    def __init__(self, i, hidden, o):
+        super().__init__()
+        self.fc1 = nn.Linear(i, hidden)
+        self.fc2 = nn.Linear(hidden, o)
+
+    def forward(self, x):
+        return self.fc2(F.relu(self.fc1(x)))
+
+
+class SimClr(nn.Module):
+    """NT-Xent (Chen et al. 2020, equation 1), written out. scans: which pairs show one scan, if they are no
+    negatives of each other."""
+
+    def __init__(self, channels, blocks, dim=16, temperature=0.1, scans=None):
+        super().__init__()
+        self.encoder = Encoder(channels, blocks)
+        self.head = Projection(channels[4], channels[4], dim)
+        self.temperature, self.scans = temperature, scans
+
+    def forward(self, reference, query):
+        n = len(reference)
+        z = self.head(pooled(self.encoder, torch.cat([reference, query])))
+        z = z / z.norm(dim=1, keepdim=True)
+        similarity = torch.exp(z @ z.T / self.temperature)
+        scan = list(range(n)) if self.scans is None else self.scans
+        losses = []
+        for i in range(2 * n):
+            j = (i + n) % (2 * n)
+            others = [k for k in range(2 * n) if k == j or scan[k % n] != scan[i % n]]
+            losses.append(-torch.log(similarity[i, j] / similarity[i, others].sum()))
+        return torch.stack(losses).mean()
+
+    def after(self, step, steps):
+        pass
+
+
+def follow(slow, fast, momentum):
+    with torch.no_grad():
+        for a, b in zip(slow.parameters(), fast.parameters()):
+            a.copy_(momentum * a + (1 - momentum) * b)
+
+
+def cosine(step, steps, start, end):
+    return end + (start - end) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+class Tower(nn.Module):
+    """An encoder and what stands above it."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def slow(self):
+        """A copy that learns by momentum alone."""
+        return copy.deepcopy(self).requires_grad_(False)
+
+
+class MoCo2(nn.Module):
+    """He et al. 2020, algorithm 1, with the head of Chen et al. 2020 (arXiv 2003.04297): a query against its key and
+    a queue of older keys."""
+
+    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.999):
+        super().__init__()
+        self.fast = Tower(encoder=Encoder(channels, blocks), head=Projection(channels[4], channels[4], dim))
+        self.temperature, self.momentum = temperature, momentum
+        self.queue, self.at, self.slow = queue, 0, None
+
+    def embed(self, tower, images):
+        return F.normalize(tower.head(pooled(tower.encoder, images)), dim=1)
+
+    def forward(self, reference, query):
+        if self.slow is None:
+            self.slow = self.fast.slow()
+        q = self.embed(self.fast, query)
+        self.keys = self.embed(self.slow, reference)
+        self.queue = self.queue.to(q)
+        positive = (q * self.keys).sum(1, keepdim=True)
+        logits = torch.cat([positive, q @ self.queue.T], 1) / self.temperature
+        return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+
+    def after(self, step, steps):
+        follow(self.slow, self.fast, self.momentum)
+        for key in self.keys:
+            self.queue[self.at] = key
+            self.at = (self.at + 1) % len(self.queue)
+
+
+class BatchMlp(nn.Module):
+    """Two linear layers without bias, batch norm and ReLU between them, and perhaps a batch norm without gain at
+    the end: projector and predictor of MoCo v3 for convolutional encoders."""
+
+    def __init__(self, i, hidden, o, last):
+        super().__init__()
+        self.fc1 = nn.Linear(i, hidden, bias=False)
+        self.norm1 = nn.BatchNorm1d(hidden)
+        self.fc2 = nn.Linear(hidden, o, bias=False)
+        self.last = last
+
+    def forward(self, x):
+        x = self.fc2(F.relu(self.norm1(self.fc1(x))))
+        return F.batch_norm(x, None, None, training=True) if self.last else x
+
+
+class MoCo3(nn.Module):
+    """Chen, Xie, He 2021, algorithm 1: each view's prediction against the keys of the other views, both ways."""
+
+    def __init__(self, channels, blocks, hidden=24, dim=16, temperature=0.2, momentum=0.99):
+        super().__init__()
+        self.fast = Tower(encoder=Encoder(channels, blocks), head=BatchMlp(channels[4], hidden, dim, True))
+        self.predictor = BatchMlp(dim, hidden, dim, False)
+        self.temperature, self.momentum, self.slow = temperature, momentum, None
+
+    def contrast(self, q, k):
+        q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
+        loss = F.cross_entropy(q @ k.T / self.temperature, torch.arange(len(q)))
+        return loss * 2 * self.temperature
+
+    def forward(self, reference, query):
+        if self.slow is None:
+            self.slow = self.fast.slow()
+        q = [self.predictor(self.fast.head(pooled(self.fast.encoder, x))) for x in (reference, query)]
+        k = [self.slow.head(pooled(self.slow.encoder, x)) for x in (reference, query)]
+        return self.contrast(q[0], k[1]) + self.contrast(q[1], k[0])
+
+    def after(self, step, steps):
+        follow(self.slow, self.fast, cosine(step + 1, steps, self.momentum, 1))
+
+
+class DinoHead(nn.Module):
+    """Three layers with GELU, unit length, and a layer whose rows have unit length (weight norm, gain 1)."""
+
+    def __init__(self, i, hidden, bottleneck, prototypes):
+        super().__init__()
+        self.fc1 = nn.Linear(i, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.fc3 = nn.Linear(hidden, bottleneck)
+        self.last = nn.Linear(bottleneck, prototypes, bias=False)
+
+    def forward(self, x):
+        x = F.normalize(self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(x))))), dim=1)
+        return x @ F.normalize(self.last.weight, dim=1).T
+
+
+class Dino(nn.Module):
+    """Caron et al. 2021, algorithm 1, on two views."""
+
+    def __init__(self, channels, blocks, hidden=24, bottleneck=16, prototypes=40, student=0.1, teacher=0.04,
+                 momentum=0.996, center=0.9):
+        super().__init__()
+        self.fast = Tower(encoder=Encoder(channels, blocks),
+                          head=DinoHead(channels[4], hidden, bottleneck, prototypes))
+        self.student, self.teacher, self.momentum, self.decay = student, teacher, momentum, center
+        self.center, self.slow = torch.zeros(prototypes), None
+
+    def forward(self, reference, query):
+        if self.slow is None:
+            self.slow = self.fast.slow()
+        s = [self.fast.head(pooled(self.fast.encoder, x)) for x in (reference, query)]
+        t = [self.slow.head(pooled(self.slow.encoder, x)) for x in (reference, query)]
+        self.center = self.center.to(t[0])
+        self.seen = torch.cat(t).mean(0)
+
+        def h(teacher, student):
+            target = torch.softmax((teacher - self.center) / self.teacher, 1)
+            return -(target * torch.log_softmax(student / self.student, 1)).sum(1).mean()
+
+        return h(t[0], s[1]) / 2 + h(t[1], s[0]) / 2
+
+    def after(self, step, steps):
+        follow(self.slow, self.fast, cosine(step, steps, self.momentum, 1))
+        self.center = self.decay * self.center + (1 - self.decay) * self.seen

@@ -1,0 +1,124 @@
+"""Makes tests/golden/baselines.safetensors: losses, gradients and steps of the methods of baselines.py, in float64.
+
+    python golden_baselines.py OUT_FOLDER
+
+Beside each result: how far PyTorch's float32 is off. Weights and images are drawn (philox.py), so only results are
+stored. tests/golden/test_baselines.c draws the same.
+"""
+
+import math
+import sys
+
+import numpy as np
+import torch
+import training
+from baselines import Dino, MoCo2, MoCo3, SimClr, cosine
+from golden import INPUTS, distance, sample, weight
+from philox import uniform
+from safetensors.numpy import save_file
+
+CHANNELS, BLOCKS, CROP, PAIRS, STEPS = (4, 8, 32, 32, 32), (1, 1, 1, 1), (32, 32, 32), 3, 10
+QUEUE, DIM = 10, 16  # no multiple of PAIRS: the queue wraps around within a batch
+RATE, DECAY = 0.002, 1e-5
+
+
+def queue():
+    u = uniform(INPUTS, "queue", QUEUE * DIM).reshape(QUEUE, DIM)
+    return torch.from_numpy((u / np.linalg.norm(u, axis=1, keepdims=True)).astype(np.float32))
+
+
+METHODS = {"simclr": lambda: SimClr(CHANNELS, BLOCKS), "simclr_same": lambda: SimClr(CHANNELS, BLOCKS, scans=[0, 1, 0]),
+           "moco2": lambda: MoCo2(CHANNELS, BLOCKS, queue()), "moco3": lambda: MoCo3(CHANNELS, BLOCKS),
+           "dino": lambda: Dino(CHANNELS, BLOCKS)}
+
+
+def images(step):
+    """Reference and query of each pair of a step, [PAIRS,1,D,H,W]: two noisy views of one drawn scan."""
+    n = PAIRS * math.prod(CROP)
+    scan, noise = (uniform(INPUTS, f"{what}{step}", k).astype(np.float32) for what, k in (("scans", n), ("noise", 2 * n)))
+    two = np.float32(0.5) * scan + np.float32(0.25) * noise.reshape(2, n)
+    return [torch.from_numpy(v).reshape(PAIRS, 1, *CROP) for v in two]
+
+
+def named(model):
+    """Parameters by the names of massflow, those of a fast tower without its own."""
+    return {n.removeprefix("fast."): p for n, p in model.named_parameters() if not n.startswith("slow.")}
+
+
+def model_for(name, dtype):
+    model = METHODS[name]()
+    with torch.no_grad():
+        for n, p in named(model).items():
+            p.copy_(torch.from_numpy(weight(n, tuple(p.shape))))
+    return model.to(dtype)
+
+
+def decay_of(name, step, parameter):
+    """DINO's weight decay rises, and vectors have none."""
+    if name != "dino":
+        return DECAY
+    return cosine(step, STEPS, 0.04, 0.4) if parameter.dim() > 1 else 0
+
+
+def run(name, dtype, steps, layout=torch.contiguous_format):
+    model = model_for(name, dtype)
+    parameters = named(model)
+    if layout != torch.contiguous_format:
+        model.to(memory_format=layout)
+    states = {n: [torch.zeros_like(p), torch.zeros_like(p)] for n, p in parameters.items()}
+    out, losses = {}, []
+    for step in range(steps):
+        for p in parameters.values():
+            p.grad = None
+        loss = model(*(v.to(dtype) for v in images(step)))
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            out = {"grad." + n: p.grad.clone() for n, p in parameters.items()}
+            out["loss"] = loss.detach()
+        norm = training.clip(list(parameters.values()))
+        for n, p in parameters.items():
+            training.lamb_step(p.data, p.grad, states[n], RATE, decay=decay_of(name, step, p))
+        model.after(step, STEPS)
+        if step == 0:
+            out["norm"] = norm
+            out.update({"after." + n: p.detach().clone() for n, p in parameters.items()})
+            if hasattr(model, "slow") and model.slow is not None:
+                out.update({"slow." + n: p.detach().clone() for n, p in model.slow.named_parameters()
+                            if n == "encoder.inc.conv1.weight"})
+    return {n: v.double().numpy().reshape(-1) for n, v in out.items()}, np.array(losses)
+
+
+def in_float32(name, steps):
+    """PyTorch's float32 in each of its ways to convolve, as golden.in_float32."""
+    results = [run(name, torch.float32, steps), run(name, torch.float32, steps, torch.channels_last_3d)]
+    with torch.backends.mkldnn.flags(enabled=False):
+        results.append(run(name, torch.float32, steps))
+    return results
+
+
+def main(folder):
+    out = {"channels": np.array(CHANNELS), "blocks": np.array(BLOCKS), "crop": np.array(CROP),
+           "sizes": np.array([PAIRS, STEPS, QUEUE, DIM])}
+    for name in METHODS:
+        alone = name == "simclr_same"  # of which the loss and a few gradients say enough
+        exact, losses = run(name, torch.float64, 1 if alone else STEPS)
+        singles = in_float32(name, 1 if alone else STEPS)
+        if not alone:
+            out[name + ".losses"] = losses
+            out[name + ".drift"] = np.max([np.abs(s[1] - losses) for s in singles], 0)
+            print(name, losses, out[name + ".drift"])
+        for n in exact:
+            if alone and n not in ("loss", "grad.head.fc1.weight", "grad.encoder.inc.conv1.weight"):
+                continue
+            at = sample(n, exact[n].size)
+            out[f"{name}.{n}"] = exact[n][at].astype(np.float64)
+            apart = [distance(s[0][n][at], exact[n][at]) for s in singles]
+            norms = [np.linalg.norm(s[0][n]) for s in singles]
+            norm = np.linalg.norm(exact[n])
+            out[f"{name}.{n}~"] = np.array([max(apart), norm, max(norms, key=lambda v: abs(v - norm))])
+    save_file(out, f"{folder}/baselines.safetensors")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
