@@ -5,7 +5,7 @@
 #include "trainer.h"
 
 static const mf_param params[] = {
-    MF_BASELINE_PARAMS("32", "0.0005", "0.000001", "cosine", "0.1", "0.04", "3"),
+    MF_BASELINE_PARAMS_BY("adamw", "32", "0.0005", "0.000001", "cosine", "0.1", "0.04", "3"),
     MF_REAL(mf_dino_params, final_weight_decay, "0.4", 0, 10, "",
             "Weight decay at the end, along half a cosine. Vectors have none."),
     MF_REAL(mf_dino_params, student_temperature, "0.1", 0.001, 100, "",
@@ -60,7 +60,7 @@ MF_STAGE(
         "views are the global crops. Masks are not used. Temperatures, momenta, head, weight "
         "decay, "
         "learning rate and clipping are those of the paper's code, which clips each weight's "
-        "gradient by itself, and whose optimizer is AdamW and batch 64 for each device. The metric "
+        "gradient by itself, and whose batch is 64 for each device. The metric "
         "teacher_entropy is 0 or log(prototypes) where the training has collapsed. The averages of "
         "the model, which later stages use, are the teacher." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_dino_params), .in = mf_baseline_inputs,

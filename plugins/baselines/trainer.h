@@ -15,9 +15,13 @@
 #include "../mass/model.h"
 #include "method.h"
 
-/* The lines of the table that all methods share, with what each takes where a graph says nothing.
- * One sentence says where the values come from. */
+/* The lines of the table that all methods share, with what each is where a graph says nothing:
+ * texts.
+ */
 #define MF_BASELINE_PARAMS(batch, rate, last_rate, scheduled, warming, decay, clip)                \
+    MF_BASELINE_PARAMS_BY("lamb", batch, rate, last_rate, scheduled, warming, decay, clip)
+/* The same with another optimizer than that of mass.train. */
+#define MF_BASELINE_PARAMS_BY(update, batch, rate, last_rate, scheduled, warming, decay, clip)     \
     MF_MODEL_PARAMS(mf_baseline_params),                                                           \
         MF_INT(mf_baseline_params, steps, "100000", 0, 1e9, "",                                    \
                "Number of optimizer steps of the whole training."),                                \
@@ -28,9 +32,8 @@
         MF_REAL(mf_baseline_params, lr, rate, 0, 10, "", "Maximum learning rate."),                \
         MF_REAL(mf_baseline_params, final_lr, last_rate, 0, 10, "",                                \
                 "cosine: learning rate at the end."),                                              \
-        MF_CHOICE(mf_baseline_params, optimizer, "lamb", "lamb|adamw",                             \
-                  "Optimizer of the training. The default is that of mass.train, so that methods " \
-                  "differ in nothing else."),                                                      \
+        MF_CHOICE(mf_baseline_params, optimizer, update, "lamb|adamw",                             \
+                  "Optimizer of the training."),                                                   \
         MF_CHOICE(mf_baseline_params, scheduler, scheduled, "cosine|one-cycle|constant",           \
                   "Learning rate schedule after the warm-up. one-cycle is OneCycleLR of PyTorch, " \
                   "as in mass.train."),                                                            \
