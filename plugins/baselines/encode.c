@@ -71,14 +71,14 @@ static const float *image_of(const mf_baseline_pair *pair, mf_which_view view)
     return view == MF_REFERENCE ? pair->reference : pair->query;
 }
 
-/* A voxel that is not finite shows in its own image alone, before the loss mixes all. */
-static mf_status check_finite(mf_baseline *b, const mf_baseline_pair *pair, const float *features,
-                              int64_t count)
+/* Asked of each image and of its features, before the loss mixes all: a ReLU makes 0 of what is no
+ * number, so features may hide a voxel that is not finite. */
+static mf_status check_finite(mf_baseline *b, const mf_baseline_pair *pair, const char *what,
+                              const float *values, int64_t count)
 {
-    for (int64_t c = 0; c < count && !b->counting; c++)
-        if (!isfinite(features[c]))
-            return mf_baseline_diverged(b, pair, "a feature of the encoder is",
-                                        (double)features[c]);
+    for (int64_t i = 0; i < count && !b->counting; i++)
+        if (!isfinite(values[i]))
+            return mf_baseline_diverged(b, pair, what, (double)values[i]);
     return MF_OK;
 }
 
@@ -94,10 +94,13 @@ mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e, const mf_baselin
     const int64_t n = b->params->batch_size;
     for (int64_t i = 0; i < views * n; i++) {
         const mf_baseline_pair *pair = &pairs[i % n];
-        MF_TRY(mf_executable_set(e->forward, "image", image_of(pair, view[i / n])));
+        const float *image = image_of(pair, view[i / n]);
+        float *row = features + i * e->channels;
+        MF_TRY(check_finite(b, pair, "a voxel is", image, b->voxels));
+        MF_TRY(mf_executable_set(e->forward, "image", image));
         MF_TRY(mf_executable_run(e->forward));
-        MF_TRY(mf_executable_get(e->forward, "features", features + i * e->channels));
-        MF_TRY(check_finite(b, pair, features + i * e->channels, e->channels));
+        MF_TRY(mf_executable_get(e->forward, "features", row));
+        MF_TRY(check_finite(b, pair, "a feature of the encoder is", row, e->channels));
         progress(b, i + 1, 0, views * n);
     }
     return MF_OK;

@@ -121,7 +121,7 @@ static void draw_batch(int step, batch *x)
         x->pairs[i] = (mf_baseline_pair){.reference = x->reference[i],
                                          .query = x->query[i],
                                          .index = step * PAIRS + i,
-                                         .scan = (uint64_t)i + 1,
+                                         .scan = (uint64_t)(step * PAIRS + i + 1),
                                          .sample = "scan"};
     }
 }
@@ -303,12 +303,10 @@ START_TEST(refused)
     draw_batch(0, x);
     x->query[1][77] = INFINITY;
     mf_status status = mf_baseline_learn(b, 0, x->pairs, row);
-    ck_assert_ptr_nonnull(status);
     ck_assert(b->diverged);
-    char *text = mf_error_text(status);
-    ck_assert_msg(strstr(text, "pair 1, of scan: a feature of the encoder is "), "%s", text);
-    free(text);
-    mf_error_free(status);
+    fails(status, "pair 1, of scan: a voxel is inf");
+    mf_baseline_close(b);
+    b = open_kind(0, device);
     draw_batch(0, x);
     for (int i = 0; i < PAIRS; i++)
         x->pairs[i].scan = 7;
