@@ -290,6 +290,33 @@ START_TEST(same_scan)
 }
 END_TEST
 
+/* Keys in the queue remember their scan: three steps, of which pairs 0 and 2 always show one. */
+START_TEST(same_scan_in_the_queue)
+{
+    mf_tensors golden = {0};
+    mf_device *device;
+    double row[MF_BASELINE_COLUMNS + 3];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    golden_read("baselines", &golden);
+    ok(mf_device_open("", &device));
+    mf_baseline *b = open_kind(1, device);
+    const double *exact = mf_tensors_find(&golden, "moco2_same.losses")->data;
+    for (int i = 0; i < 3; i++) {
+        draw_batch(i, x);
+        for (int k = 0; k < PAIRS; k++)
+            x->pairs[k].scan = k == 1 ? 6 : 5;
+        ok(mf_baseline_learn(b, i, x->pairs, row));
+        ck_assert_double_le(fabs(row[0] - exact[i]), 1e-3);
+        ok(mf_baseline_update(b, i, row));
+    }
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    mf_tensors_clear(&golden);
+    free(x);
+}
+END_TEST
+
 /* A voxel that is not finite ends the step, with the pair's name; one scan is nothing to contrast.
  */
 START_TEST(refused)
@@ -329,6 +356,7 @@ int main(void)
     tcase_set_timeout(tests, 0);
     tcase_add_loop_test(tests, steps, 0, KINDS);
     tcase_add_test(tests, same_scan);
+    tcase_add_test(tests, same_scan_in_the_queue);
     tcase_add_test(tests, refused);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -83,13 +83,14 @@ class Tower(nn.Module):
 
 class MoCo2(nn.Module):
     """He et al. 2020, algorithm 1, with the head of Chen et al. 2020 (arXiv 2003.04297): a query against its key and
-    a queue of older keys."""
+    a queue of older keys. scans: which scan each pair shows, if keys of it are no negatives."""
 
-    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.999):
+    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.999, scans=None):
         super().__init__()
         self.fast = Tower(encoder=Encoder(channels, blocks), head=Projection(channels[4], channels[4], dim))
         self.temperature, self.momentum = temperature, momentum
         self.queue, self.at, self.slow = queue, 0, None
+        self.scans, self.of = scans, [None] * len(queue)
 
     def embed(self, tower, images):
         return F.normalize(tower.head(pooled(tower.encoder, images)), dim=1)
@@ -101,13 +102,18 @@ class MoCo2(nn.Module):
         self.keys = self.embed(self.slow, reference)
         self.queue = self.queue.to(q)
         positive = (q * self.keys).sum(1, keepdim=True)
-        logits = torch.cat([positive, q @ self.queue.T], 1) / self.temperature
-        return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+        losses = []
+        for i in range(len(q)):
+            others = [k for k in range(len(self.queue)) if self.scans is None or self.of[k] != self.scans[i]]
+            logits = torch.cat([positive[i], self.queue[others] @ q[i]]) / self.temperature
+            losses.append(torch.logsumexp(logits, 0) - logits[0])
+        return torch.stack(losses).mean()
 
     def after(self, step, steps):
         follow(self.slow, self.fast, self.momentum)
-        for key in self.keys:
+        for i, key in enumerate(self.keys):
             self.queue[self.at] = key
+            self.of[self.at] = i if self.scans is None else self.scans[i]
             self.at = (self.at + 1) % len(self.queue)
 
 

@@ -1,7 +1,8 @@
 """Makes tests/golden/baselines.safetensors: losses, gradients and steps of the methods of baselines.py, in float64.
 
-    python golden_baselines.py OUT_FOLDER
+    python golden_baselines.py OUT_FOLDER [METHOD...]
 
+Where methods are named, the file's results of the others stay.
 Beside each result: how far PyTorch's float32 is off. Weights and images are drawn (philox.py), so only results are
 stored. tests/golden/test_baselines.c draws the same.
 """
@@ -15,7 +16,7 @@ import training
 from baselines import Dino, MoCo2, MoCo3, SimClr, cosine
 from golden import INPUTS, distance, sample, weight
 from philox import uniform
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 CHANNELS, BLOCKS, CROP, PAIRS, STEPS = (4, 8, 32, 32, 32), (1, 1, 1, 1), (32, 32, 32), 3, 10
 QUEUE, DIM = 10, 16  # no multiple of PAIRS: the queue wraps around within a batch
@@ -28,7 +29,9 @@ def queue():
 
 
 METHODS = {"simclr": lambda: SimClr(CHANNELS, BLOCKS), "simclr_same": lambda: SimClr(CHANNELS, BLOCKS, scans=[0, 1, 0]),
-           "moco2": lambda: MoCo2(CHANNELS, BLOCKS, queue()), "moco3": lambda: MoCo3(CHANNELS, BLOCKS),
+           "moco2": lambda: MoCo2(CHANNELS, BLOCKS, queue()),
+           "moco2_same": lambda: MoCo2(CHANNELS, BLOCKS, queue(), scans=[0, 1, 0]),
+           "moco3": lambda: MoCo3(CHANNELS, BLOCKS),
            "dino": lambda: Dino(CHANNELS, BLOCKS)}
 
 
@@ -97,28 +100,33 @@ def in_float32(name, steps):
     return results
 
 
-def main(folder):
-    out = {"channels": np.array(CHANNELS), "blocks": np.array(BLOCKS), "crop": np.array(CROP),
-           "sizes": np.array([PAIRS, STEPS, QUEUE, DIM])}
-    for name in METHODS:
-        alone = name == "simclr_same"  # of which the loss and a few gradients say enough
-        exact, losses = run(name, torch.float64, 1 if alone else STEPS)
-        singles = in_float32(name, 1 if alone else STEPS)
-        if not alone:
+def stored(name, value):
+    """Of a variant a few values say enough."""
+    return not name.endswith("_same") or value in ("loss", "grad.head.fc1.weight", "grad.encoder.inc.conv1.weight")
+
+
+def main(folder, *names):
+    file = f"{folder}/baselines.safetensors"
+    out = load_file(file) if names else {}
+    out.update({"channels": np.array(CHANNELS), "blocks": np.array(BLOCKS), "crop": np.array(CROP),
+                "sizes": np.array([PAIRS, STEPS, QUEUE, DIM])})
+    for name in names or METHODS:
+        steps = {"simclr_same": 1, "moco2_same": 3}.get(name, STEPS)
+        exact, losses = run(name, torch.float64, steps)
+        singles = in_float32(name, steps)
+        if steps > 1:
             out[name + ".losses"] = losses
             out[name + ".drift"] = np.max([np.abs(s[1] - losses) for s in singles], 0)
             print(name, losses, out[name + ".drift"])
-        for n in exact:
-            if alone and n not in ("loss", "grad.head.fc1.weight", "grad.encoder.inc.conv1.weight"):
-                continue
+        for n in filter(lambda n: stored(name, n), exact):
             at = sample(n, exact[n].size)
             out[f"{name}.{n}"] = exact[n][at].astype(np.float64)
             apart = [distance(s[0][n][at], exact[n][at]) for s in singles]
             norms = [np.linalg.norm(s[0][n]) for s in singles]
             norm = np.linalg.norm(exact[n])
             out[f"{name}.{n}~"] = np.array([max(apart), norm, max(norms, key=lambda v: abs(v - norm))])
-    save_file(out, f"{folder}/baselines.safetensors")
+    save_file(out, file)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
