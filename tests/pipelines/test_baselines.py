@@ -135,6 +135,11 @@ class Baselines(Massflow):
                         "it with\n  more scans; or same_scan_negatives: true, and views of other places are negatives\n",
                         node, file="one.yaml", cache="one")
         self.made("simclr", file="one.yaml", cache="one", same="true")
+        self.write("near.yaml", graph("sample[*]").replace("patch_size: [32, 32, 32], margin: 0, masks",
+                                                           "patch_size: [16, 16, 16], margin: 0, masks"))
+        self.failed("\nfailed: moco2\n  needs of moco.train: views of 16 x 16 x 16 voxels: the deepest map has one voxel, "
+                    "and its norm leaves nothing of it to compare\n  a larger patch_size of the pairs: at least 32 along "
+                    "one axis\n", "moco2", file="near.yaml")
 
 
 if __name__ == "__main__":
