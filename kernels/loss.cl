@@ -201,6 +201,32 @@ ROWS __kernel void cross_merge(int N, IN rows, IN weight, OUT loss, OUT total)
     total[0] = weights;
 }
 
+/* The same of many rows, in chunks: parts [chunks,2] = sum(w l), sum(w) of each. */
+ROWS __kernel void cross_parts(int N, int chunk, IN rows, IN weight, OUT parts)
+{
+    int first = get_global_id(0) * chunk;
+    if (first >= N)
+        return;
+    float all = 0.0f, weights = 0.0f;
+    for (int n = first; n < min(first + chunk, N); n++) {
+        all += weight[n] * rows[4 * n];
+        weights += weight[n];
+    }
+    vstore2((float2)(all, weights), get_global_id(0), parts);
+}
+
+/* One work-item. */
+ROWS __kernel void cross_merge_parts(int chunks, IN parts, OUT loss, OUT total)
+{
+    if (get_global_id(0) > 0)
+        return;
+    float2 all = (float2)(0.0f);
+    for (int i = 0; i < chunks; i++)
+        all += vload2(i, parts);
+    loss[0] = all.x / all.y;
+    total[0] = all.y;
+}
+
 ITEMS __kernel void cross_gradient(int N, int C, IN logits, IN target, IN weight, IN rows, IN total,
                                    IN g, OUT dx)
 {

@@ -257,7 +257,7 @@ void mf_check_loss(mf_check_list *list)
                                             {2, {masks[s][0], masks[s][1]}, MF_CHECK_MASK}},
                                      .quick = s == 1,
                                      .model = s == COUNT_OF(masks) - 1});
-    static const int64_t cross[][2] = {{1, 2}, {5, 3}, {9, 20}, {100, 33}};
+    static const int64_t cross[][2] = {{1, 2}, {5, 3}, {9, 20}, {5000, 3}, {100, 33}};
     for (int s = 0; s < COUNT_OF(cross); s++)
         mf_check_add(
             list, (mf_check_case){.op = &op_cross,

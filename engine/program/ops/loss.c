@@ -181,6 +181,9 @@ mf_value mf_bce_loss(mf_program *p, mf_value logits, mf_value target)
 /* ---- cross entropy -----------------------------------------------------------------------------
  */
 
+/* Rows of cases are summed one after another; those of voxels in chunks, or rounding adds up. */
+enum { MERGED_AT_ONCE = 4096, CROSS_CHUNK = 512 };
+
 /* in: logits, target, weight; out: loss [1], rows [N,4], total [1] */
 static mf_status record_cross(mf_recorder *r, const mf_op *op)
 {
@@ -190,8 +193,15 @@ static mf_status record_cross(mf_recorder *r, const mf_op *op)
     MF_TRY(module_of(r, &module));
     MF_TRY(MF_RECORD(r, module, "cross_rows", mf_range1(n), MF_INT(n), MF_INT(c), MF_AT(op->in[0]),
                      MF_AT(op->in[1]), MF_AT(op->out[1])));
-    return MF_RECORD(r, module, "cross_merge", mf_range1(1), MF_INT(n), MF_AT(op->out[1]),
-                     MF_AT(op->in[2]), MF_AT(op->out[0]), MF_AT(op->out[2]));
+    if (n <= MERGED_AT_ONCE)
+        return MF_RECORD(r, module, "cross_merge", mf_range1(1), MF_INT(n), MF_AT(op->out[1]),
+                         MF_AT(op->in[2]), MF_AT(op->out[0]), MF_AT(op->out[2]));
+    int64_t chunks = (n + CROSS_CHUNK - 1) / CROSS_CHUNK;
+    mf_operand parts = mf_scratch(r, (size_t)chunks * 2 * sizeof(float));
+    MF_TRY(MF_RECORD(r, module, "cross_parts", mf_range1(chunks), MF_INT(n), MF_INT(CROSS_CHUNK),
+                     MF_AT(op->out[1]), MF_AT(op->in[2]), parts));
+    return MF_RECORD(r, module, "cross_merge_parts", mf_range1(1), MF_INT(chunks), parts,
+                     MF_AT(op->out[0]), MF_AT(op->out[2]));
 }
 
 /* in: logits, target, weight, rows, total, g; out: d logits */
