@@ -71,17 +71,6 @@ static const float *image_of(const mf_baseline_pair *pair, mf_which_view view)
     return view == MF_REFERENCE ? pair->reference : pair->query;
 }
 
-/* Asked of each image and of its features, before the loss mixes all: a ReLU makes 0 of what is no
- * number, so features may hide a voxel that is not finite. */
-static mf_status check_finite(mf_baseline *b, const mf_baseline_pair *pair, const char *what,
-                              const float *values, int64_t count)
-{
-    for (int64_t i = 0; i < count && !b->counting; i++)
-        if (!isfinite(values[i]))
-            return mf_baseline_diverged(b, pair, what, (double)values[i]);
-    return MF_OK;
-}
-
 /* How much of a step is done: forward takes a third of the time of backward. */
 static void progress(mf_baseline *b, int64_t forward, int64_t backward, int64_t all)
 {
@@ -96,11 +85,11 @@ mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e, const mf_baselin
         const mf_baseline_pair *pair = &pairs[i % n];
         const float *image = image_of(pair, view[i / n]);
         float *row = features + i * e->channels;
-        MF_TRY(check_finite(b, pair, "a voxel is", image, b->voxels));
+        MF_TRY(mf_baseline_finite(b, pair, "a voxel is", image, b->voxels));
         MF_TRY(mf_executable_set(e->forward, "image", image));
         MF_TRY(mf_executable_run(e->forward));
         MF_TRY(mf_executable_get(e->forward, "features", row));
-        MF_TRY(check_finite(b, pair, "a feature of the encoder is", row, e->channels));
+        MF_TRY(mf_baseline_finite(b, pair, "a feature of the encoder is", row, e->channels));
         progress(b, i + 1, 0, views * n);
     }
     return MF_OK;

@@ -153,9 +153,19 @@ mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair, con
     mf_status status = mf_fail(MF_INVALID, "%s %g", what, value);
     if (!pair)
         return status;
-    return pair->sample
-               ? mf_within(status, "pair %lld, of %s", (long long)pair->index, pair->sample)
-               : mf_within(status, "pair %lld", (long long)pair->index);
+    const char *what_it_is = b->method->labelled ? "crop" : "pair";
+    return pair->sample ? mf_within(status, "%s %lld, of %s", what_it_is, (long long)pair->index,
+                                    pair->sample)
+                        : mf_within(status, "%s %lld", what_it_is, (long long)pair->index);
+}
+
+mf_status mf_baseline_finite(mf_baseline *b, const mf_baseline_pair *pair, const char *what,
+                             const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count && !b->counting; i++)
+        if (!isfinite(values[i]))
+            return mf_baseline_diverged(b, pair, what, (double)values[i]);
+    return MF_OK;
 }
 
 void mf_baseline_progress(mf_baseline *b, double part)

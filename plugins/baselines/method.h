@@ -19,9 +19,11 @@ typedef struct mf_baseline_params {
     const char *optimizer, *scheduler, *recompute;
 } mf_baseline_params;
 
-/* Two views of a scan, [D,H,W] in the size of the crop. */
+/* Two views of a scan, [D,H,W] in the size of the crop; or a crop with labels (mf_method.labelled).
+ */
 typedef struct mf_baseline_pair {
-    const float *reference, *query; /* weakly and strongly augmented */
+    const float *reference, *query; /* weakly and strongly augmented; a crop is the reference */
+    const uint16_t *labels;         /* of a crop; NULL of a pair */
     int64_t index;                  /* its place in the stream */
     uint64_t scan;                  /* the same for pairs of one scan; 0: not known */
     const char *sample;             /* name of the scan, or NULL */
@@ -52,6 +54,7 @@ struct mf_method {
     const char *const *columns; /* of the metrics, beside the loss; NULL at the end, or NULL */
     size_t size;                /* of mf_baseline.own */
     int64_t least_batch;        /* 0: any */
+    bool labelled;              /* reads crops with labels, port `crops`, in place of pairs */
     bool result_is_average;     /* the averages are part of the model, as with ema_decay */
 
     /* Adds the weights that learn to b->weights, the encoder's and those of a head. */
@@ -103,6 +106,10 @@ int mf_baseline_columns(const mf_method *method);
  * pair: whose, or NULL for the whole batch. */
 MF_MUST_USE mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair,
                                            const char *what, double value);
+/* The same where one of these is not finite. To be asked of each image, and of what a loss mixes: a
+ * ReLU makes 0 of what is no number, so a loss may hide a voxel that is not finite. */
+MF_MUST_USE mf_status mf_baseline_finite(mf_baseline *b, const mf_baseline_pair *pair,
+                                         const char *what, const float *values, int64_t count);
 /* Progress within a step, 0 to 1. */
 void mf_baseline_progress(mf_baseline *b, double part);
 /* Declares the weights of a program and frees it; passes on what it failed with. */

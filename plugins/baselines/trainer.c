@@ -40,6 +40,17 @@ typedef struct trainer {
     mf_baseline_pair *pairs;
 } trainer;
 
+/* What the stream has, by its name and one at a time. */
+static const char *port_of(const mf_method *method)
+{
+    return method->labelled ? "crops" : "pairs";
+}
+
+static const char *item_of(const mf_method *method)
+{
+    return method->labelled ? "crop" : "pair";
+}
+
 /* ---- rules ----------------------------------------------------------------------------------- */
 
 mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o)
@@ -112,10 +123,11 @@ static mf_status check_memory(const trainer *t, mf_device *device, const mf_iris
                               const int64_t crop[3], size_t *bytes)
 {
     const bool recompute = !strcmp(t->o->recompute, "blocks");
-    const mf_memory_words words = {"training", "patch_size of the pairs",
-                                   recompute ? "lower channels of the model"
-                                             : "set recompute: blocks, or lower channels of the "
-                                               "model"};
+    const mf_memory_words words = {
+        "training", t->method->labelled ? "patch_size of the crops" : "patch_size of the pairs",
+        recompute ? "lower channels of the model"
+                  : "set recompute: blocks, or lower channels of the "
+                    "model"};
     const mf_memory_of of = {
         .iris = iris, .crop = {crop[0], crop[1], crop[2]}, .batch = t->o->batch_size, .other = t};
     return mf_memory_check(device, count, &of, &words, bytes);
@@ -131,7 +143,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
     double size[3];
     mf_iris iris;
     mf_device *device;
-    if (!mf_in_stream_param(task, "pairs", "patch_size", 3, size))
+    if (!mf_in_stream_param(task, port_of(method), "patch_size", 3, size))
         return MF_OK;
     for (int i = 0; i < 3; i++)
         crop[i] = (int64_t)size[2 - i];
@@ -227,13 +239,28 @@ static mf_status take_crop(trainer *t, const mf_array *a)
     size_t bytes;
     if (t->crop[0])
         return memcmp(t->crop, a->shape, sizeof t->crop)
-                   ? mf_fail(MF_INVALID, "pairs of different sizes")
+                   ? mf_fail(MF_INVALID, "%s of different sizes", port_of(t->method))
                    : MF_OK;
-    MF_TRY(
-        mf_hint(mf_iris_check_crop(a->shape, t->iris.positions), "change the size of the views"));
+    MF_TRY(mf_hint(mf_iris_check_crop(a->shape, t->iris.positions),
+                   t->method->labelled ? "change patch_size of the crops"
+                                       : "change the size of the views"));
     MF_TRY(check_memory(t, t->device, &t->iris, a->shape, &bytes));
     memcpy(t->crop, a->shape, sizeof t->crop);
     return mf_baseline_open(t->b, t->crop);
+}
+
+static mf_status read_crop(trainer *t, int64_t slot)
+{
+    mf_array **two = t->arrays + 2 * slot;
+    const mf_artifact *item = t->items[slot];
+    MF_TRY(mf_artifact_array(item, "image", &two[0]));
+    MF_TRY(mf_artifact_array(item, "labels", &two[1]));
+    if (two[0]->dtype != MF_F32 || two[0]->rank != 3 || two[1]->dtype != MF_U16 ||
+        two[1]->rank != 3)
+        return mf_fail(MF_INVALID, "a crop without an image and labels of three axes");
+    if (memcmp(two[0]->shape, two[1]->shape, sizeof t->crop))
+        return mf_fail(MF_INVALID, "a crop's image and labels differ in size");
+    return take_crop(t, two[0]);
 }
 
 static mf_status read_pair(trainer *t, int64_t slot)
@@ -255,13 +282,16 @@ static mf_status next_pair(trainer *t, mf_stream *stream, int64_t slot, int64_t 
     MF_TRY(mf_cancel_point(t->task));
     MF_TRY(mf_stream_next(stream, &t->items[slot]));
     if (!t->items[slot])
-        return mf_fail(MF_INVALID, "the stream of pairs has ended");
+        return mf_fail(MF_INVALID, "the stream of %s has ended", port_of(t->method));
     const char *sample = mf_artifact_text(t->items[slot], "sample"); /* augment.views tells it */
-    mf_status status = read_pair(t, slot);
-    MF_TRY(sample ? mf_within(status, "pair %lld, of %s", (long long)index, sample)
-                  : mf_within(status, "pair %lld", (long long)index));
-    t->pairs[slot] = (mf_baseline_pair){.reference = t->arrays[2 * slot]->data,
-                                        .query = t->arrays[2 * slot + 1]->data,
+    mf_status status = t->method->labelled ? read_crop(t, slot) : read_pair(t, slot);
+    MF_TRY(sample
+               ? mf_within(status, "%s %lld, of %s", item_of(t->method), (long long)index, sample)
+               : mf_within(status, "%s %lld", item_of(t->method), (long long)index));
+    mf_array **two = t->arrays + 2 * slot;
+    t->pairs[slot] = (mf_baseline_pair){.reference = two[0]->data,
+                                        .query = t->method->labelled ? NULL : two[1]->data,
+                                        .labels = t->method->labelled ? two[1]->data : NULL,
                                         .index = index,
                                         .scan = sample ? name_of(sample) : 0,
                                         .sample = sample,
@@ -327,7 +357,7 @@ static mf_status within_batch(const trainer *t, mf_status status, int64_t i)
     for (int64_t k = 0; k < count && k < 3 && t->pairs[k].sample && n < sizeof names; k++)
         n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", k ? ", " : ", of ",
                               t->pairs[k].sample);
-    return mf_within(status, "pairs %lld to %lld%s%s", (long long)(i * count),
+    return mf_within(status, "%s %lld to %lld%s%s", port_of(t->method), (long long)(i * count),
                      (long long)((i + 1) * count - 1), names,
                      count > 3 && *names ? " and others" : "");
 }
@@ -367,7 +397,7 @@ static mf_status train(trainer *t)
     first = i;
     mf_progress(t->task, i, t->last, NULL);
     if (i < t->last) {
-        MF_TRY(mf_in_stream(t->task, "pairs", &stream));
+        MF_TRY(mf_in_stream(t->task, port_of(t->method), &stream));
         MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
     }
     while (i < t->last) {

@@ -28,7 +28,8 @@
         MF_INT_MARKED(mf_baseline_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,               \
                       "Stop after this many steps, without a change of the schedule. If it is "    \
                       "raised later, the training resumes there. -1: all steps."),                 \
-        MF_INT(mf_baseline_params, batch_size, batch, 1, 4096, "", "Pairs of views per step."),    \
+        MF_INT(mf_baseline_params, batch_size, batch, 1, 4096, "",                                 \
+               "Pairs of views (or crops with labels) per step."),                                 \
         MF_REAL(mf_baseline_params, lr, rate, 0, 10, "", "Maximum learning rate."),                \
         MF_REAL(mf_baseline_params, final_lr, last_rate, 0, 10, "",                                \
                 "cosine: learning rate at the end."),                                              \

@@ -488,6 +488,16 @@ static mf_value fuse(mf_program *p, int level, mf_value *x, mf_value prior)
     return mf_reshape(p, mf_slice(p, tokens, 1, 0, 1), SHAPE(k, c));
 }
 
+/* One level up, beside its skip connection. Level i of the decoder is up1 .. up4. */
+static mf_value up(mf_program *p, const mf_iris *iris, int i, mf_value x, mf_value skip)
+{
+    mf_scope(p, "up%d", i + 1);
+    x = mf_resize(p, x, mf_dim(p, skip, 1), mf_dim(p, skip, 2), mf_dim(p, skip, 3));
+    x = residuals(p, mf_concat(p, skip, x, 4), 0, iris->blocks[3 - i], iris->channels[3 - i]);
+    mf_scope_end(p);
+    return x;
+}
+
 mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
                          const mf_value features[MF_IRIS_DEPTHS],
                          const mf_value priors[MF_IRIS_LEVELS], mf_value posteriors[MF_IRIS_LEVELS])
@@ -497,12 +507,19 @@ mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
     for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++) {
         if (i < MF_IRIS_LEVELS)
             posteriors[i] = fuse(p, i, &x, priors[i]);
-        mf_scope(p, "up%d", i + 1);
-        mf_value skip = features[i + 1];
-        x = mf_resize(p, x, mf_dim(p, skip, 1), mf_dim(p, skip, 2), mf_dim(p, skip, 3));
-        x = residuals(p, mf_concat(p, skip, x, 4), 0, iris->blocks[3 - i], iris->channels[3 - i]);
-        mf_scope_end(p);
+        x = up(p, iris, i, x, features[i + 1]);
     }
+    mf_scope_end(p);
+    return x;
+}
+
+mf_value mf_iris_plain_decoder(mf_program *p, const mf_iris *iris,
+                               const mf_value features[MF_IRIS_DEPTHS])
+{
+    mf_value x = features[0];
+    mf_scope(p, "decoder");
+    for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++)
+        x = up(p, iris, i, x, features[i + 1]);
     mf_scope_end(p);
     return x;
 }

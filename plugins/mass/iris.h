@@ -62,6 +62,10 @@ mf_value mf_iris_decoder(mf_program *p, const mf_iris *iris,
                          const mf_value features[MF_IRIS_DEPTHS],
                          const mf_value priors[MF_IRIS_LEVELS],
                          mf_value posteriors[MF_IRIS_LEVELS]);
+/* The same decoder without tasks: no prior fusion, so a U-Net on the encoder. Its weights are those
+ * of decoder.up1 .. up4. */
+mf_value mf_iris_plain_decoder(mf_program *p, const mf_iris *iris,
+                               const mf_value features[MF_IRIS_DEPTHS]);
 /* -> logits [K,V]: a 1x1x1 convolution whose weights each task's posteriors predict. */
 mf_value mf_iris_classifier(mf_program *p, const mf_iris *iris, mf_value decoded,
                             const mf_value posteriors[MF_IRIS_LEVELS]);
