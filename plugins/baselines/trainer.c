@@ -196,6 +196,10 @@ static mf_status start(trainer *t)
     MF_TRY(mf_in(t->task, "init", &init));
     if (init) {
         MF_TRY(mf_model_iris(init, &t->iris));
+        if (t->iris.i3d.width)
+            return mf_hint(mf_fail(MF_INVALID, "the model of `init` has the backbone i3d, whose "
+                                               "batch norms this method does not train"),
+                           "connect a model with the backbone resunet");
         MF_TRY(mf_model_read(init, false, &t->first));
     } else {
         MF_TRY(mf_model_configure(t->o->channels, t->o->num_block, t->o->pos_embed_size, &t->iris));
