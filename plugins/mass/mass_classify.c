@@ -88,8 +88,10 @@ static const mf_param params[] = {
                    "Time between two checkpoints. 0: one after each step."),
     MF_END};
 static const mf_port inputs[] = {
-    MF_PORT("model", "model",
-            "Model with the encoder. Its averaged (EMA) weights are used if it has them."),
+    MF_PORT(
+        "model", "model",
+        "Model with the encoder, or an encoder alone. Its averaged (EMA) weights are used if it "
+        "has them."),
     MF_PORT("head", "model?",
             "Classifier of an earlier training with the same classes, to start from instead of "
             "random weights."),
@@ -100,7 +102,7 @@ static const mf_port inputs[] = {
     MF_END};
 static const mf_port outputs[] = {
     MF_PORT("head", "model", "Classifier, under the official parameter names."),
-    MF_PORT("model", "model?", "The model with the trained encoder, if it was not frozen."),
+    MF_PORT("model", "model?", "`model` with the trained encoder, if it was not frozen."),
     MF_PORT("metrics", "table",
             "AUC with its 95% interval, accuracy, balanced accuracy, F1, calibration and confusion "
             "of the test cases, of all and per class, and of the validation cases."),

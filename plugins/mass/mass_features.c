@@ -24,7 +24,8 @@ static const mf_param params[] = {
             "Size of the center crop along x, y, z: multiples of 16."),
     MF_NORMALIZE_PARAMS(features_params), MF_END};
 static const mf_port inputs[] = {
-    MF_PORT("model", "model", "Model. Its averaged (EMA) weights are used if it has them."),
+    MF_PORT("model", "model",
+            "Model, or an encoder alone. Its averaged (EMA) weights are used if it has them."),
     MF_PORT("volume", "volume", "The scan."), MF_END};
 static const mf_port outputs[] = {MF_PORT("features", "features", "Deepest feature map."), MF_END};
 

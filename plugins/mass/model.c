@@ -53,17 +53,25 @@ bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shap
     return true;
 }
 
+static bool encoder_alone(const mf_artifact *a)
+{
+    const char *architecture = mf_artifact_text(a, "architecture");
+    return architecture && !strcmp(architecture, "iris-encoder");
+}
+
 mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris)
 {
+    if (encoder_alone(a))
+        return mf_hint(mf_fail(MF_INVALID, "the model is an encoder alone"),
+                       "connect a whole model: an encoder alone is enough for mass.features and "
+                       "mass.classify only");
     return mf_iris_from_shapes(mf_model_shape, a, iris);
 }
 
 mf_status mf_model_encoder(const mf_artifact *a, mf_iris *iris)
 {
-    const char *architecture = mf_artifact_text(a, "architecture");
-    return architecture && !strcmp(architecture, "iris-encoder")
-               ? mf_iris_encoder_from_shapes(mf_model_shape, a, iris)
-               : mf_model_iris(a, iris);
+    return encoder_alone(a) ? mf_iris_encoder_from_shapes(mf_model_shape, a, iris)
+                            : mf_model_iris(a, iris);
 }
 
 void mf_model_program(mf_program *p, const mf_iris *iris)
@@ -268,7 +276,7 @@ mf_status mf_model_describe(const mf_iris *iris, mf_artifact *a)
         channels[i] = (double)iris->channels[i];
     for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++)
         blocks[i] = (double)iris->blocks[i];
-    MF_TRY(mf_artifact_set_text(a, "architecture", "iris"));
+    MF_TRY(mf_artifact_set_text(a, "architecture", iris->positions ? "iris" : "iris-encoder"));
     MF_TRY(mf_artifact_set_reals(a, "channels", channels, MF_IRIS_DEPTHS));
     if (iris->i3d.width) {
         double stages[MF_I3D_STAGES], width = (double)iris->i3d.width;

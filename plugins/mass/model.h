@@ -53,7 +53,8 @@ MF_MUST_USE mf_status mf_model_check_backbone(const char *backbone, const mf_iri
 
 /* For mf_iris_from_shapes: self is a mf_artifact. */
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);
-/* The configuration of a model artifact, from the shapes of its arrays. */
+/* The configuration of a model artifact, from the shapes of its arrays. An encoder alone is an
+ * error. */
 MF_MUST_USE mf_status mf_model_iris(const mf_artifact *a, mf_iris *iris);
 /* The same of a model that may be an encoder alone, as a classifier's checkpoint has it: positions
  * is 0 then. */
@@ -83,7 +84,8 @@ bool mf_model_is_encoder(const mf_tensors *t);
 /* A model artifact from weights, averages (if `averages`) and what is carried along. */
 MF_MUST_USE mf_status mf_model_artifact(mf_weights *w, const mf_iris *iris, bool averages,
                                         const mf_tensors *carried, mf_artifact **artifact);
-/* Sets the attributes of a model artifact: architecture, channels, blocks. */
+/* Sets the attributes of a model artifact: architecture (of an encoder alone: "iris-encoder"),
+ * channels, blocks. */
 MF_MUST_USE mf_status mf_model_describe(const mf_iris *iris, mf_artifact *artifact);
 /* Fills `carried` with the task_prior_* of `from`, or with zeros where it has none (or is NULL). */
 MF_MUST_USE mf_status mf_model_carry(const mf_iris *iris, const mf_tensors *from,

@@ -70,8 +70,7 @@ static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artif
         return describe_head(t, model);
     if (has_encoder(t) && mf_model_is_encoder(t)) {
         MF_TRY(mf_iris_encoder_from_shapes(mf_tensors_shape, t, &iris));
-        MF_TRY(mf_model_describe(&iris, model));
-        return mf_artifact_set_text(model, "architecture", "iris-encoder");
+        return mf_model_describe(&iris, model);
     }
     if (has_encoder(t)) {
         MF_TRY(mf_iris_from_shapes(mf_tensors_shape, t, &iris));

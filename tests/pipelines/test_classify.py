@@ -4,6 +4,7 @@
 graphs/classify.yaml on made scans, then the stage alone: kinds of head, several labels, gaps, what is refused,
 and training that is killed, extended, or that diverges. About 10 s of CPU time.
 """
+import json
 import os
 import re
 import signal
@@ -116,13 +117,42 @@ class Results(Classify):
         changed = {name for name in first if first[name] != trained[name]}
         self.assertEqual(changed, {name for name in first if name.startswith("encoder.")})
 
-    def tensors(self, name):
-        """The bytes of each tensor of a safetensors file."""
-        import json
+    def parts(self, name):
+        """What a safetensors file says of each tensor, and its bytes."""
         data = self.read_bytes(name)
         size = int.from_bytes(data[:8], "little")
         head, body = json.loads(data[8:8 + size]), data[8 + size:]
-        return {n: body[slice(*t["data_offsets"])] for n, t in head.items() if n != "__metadata__"}
+        return {n: (t, body[slice(*t["data_offsets"])]) for n, t in head.items() if n != "__metadata__"}
+
+    def tensors(self, name):
+        return {n: data for n, (_, data) in self.parts(name).items()}
+
+    def test_an_encoder_alone(self):
+        """What a classifier's checkpoint keeps of the model gives what the whole model gives."""
+        values = {"target": "sex", "freeze": "false", "pooling": "max", "epochs": 1}
+        self.made(cache="whole", **values)
+        self.massflow("get", "graph.yaml", "model", "--cache", "whole", "-o", "first.safetensors")
+        parts = {n: part for n, part in self.parts("first.safetensors").items() if n.startswith("encoder.")}
+        at, head = 0, {}
+        for name, (info, data) in parts.items():
+            head[name] = {**info, "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        head = json.dumps(head).encode()
+        with open(self.path("encoder.safetensors"), "wb") as out:
+            out.write(len(head).to_bytes(8, "little") + head + b"".join(data for _, data in parts.values()))
+        graph = re.sub("  model: .*", "  model: {use: model.load, with: {path: encoder.safetensors}}", GRAPH)
+        self.write("alone.yaml", graph)
+        words = ["--cache", "alone", *flags(**values)]
+        self.massflow("run", "alone.yaml", "classify", *words)
+        self.massflow("get", "alone.yaml", "classify.predictions", *words, "-o", "alone.csv")
+        self.assertEqual(self.rows("predictions", cache="whole", **values), self.read_csv("alone.csv"))
+        # So does the encoder that it gives out: an encoder alone again.
+        self.massflow("get", "alone.yaml", "classify.model", *words, "-o", "alone.safetensors")
+        self.massflow("get", "graph.yaml", "classify.model", "--cache", "whole", *flags(**values), "-o", "t.safetensors")
+        whole, alone = self.tensors("t.safetensors"), self.tensors("alone.safetensors")
+        self.assertEqual(alone, {name: whole[name] for name in parts})
+        self.write("again.yaml", graph.replace("encoder.safetensors", "alone.safetensors"))
+        self.massflow("run", "again.yaml", "model", "--cache", "alone")
 
     def test_several_labels(self):
         out = self.made(target="a, b,c", multi_label="true", pooling="mean", epochs=1)

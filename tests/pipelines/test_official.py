@@ -149,7 +149,8 @@ stages:
         text = self.massflow("run", "g.yaml", "lacking", code=1)
         self.assertIn("it has no tensor out.", text)
         text = self.massflow("run", "g.yaml", "labels", code=1)
-        self.assertIn("not an Iris model: task_embedding.0.pos_embed.embedding is not there", text)
+        self.assertIn("the model is an encoder alone", text)
+        self.assertIn("connect a whole model: an encoder alone is enough for mass.features and mass.classify only", text)
 
     # Task embeddings.
 
