@@ -4,6 +4,7 @@
 #include "checked.h"
 #include "compute/stop.h"
 #include "program/compile/executable.h"
+#include "program/compile/rematerialize.h"
 #include "program/ir/program.h"
 #include "program/record/record.h"
 #include "program/record/storage.h"
@@ -519,6 +520,35 @@ START_TEST(test_computing_again_is_bounded)
 }
 END_TEST
 
+/* Chains that are too long for a stack of calls: 50,000 ops that are computed again (i & 1:
+ * mf_recompute) for the one value behind them that the gradient needs. i & 2: of reshapes. */
+START_TEST(test_a_long_chain_is_computed_again)
+{
+    enum { SIDE = 16, COUNT = 128, OPS = 50000 };
+    fixture f = begin();
+    mf_value x = mf_input(f.p, "x", MF_F32, 2, DIMS(SIDE, SIDE));
+    mf_value w = mf_weight(f.p, "w", 2, DIMS(SIDE, SIDE)), y = mf_add(f.p, x, w);
+    for (int i = 0; i < OPS; i++)
+        y = _i & 2 ? mf_reshape(f.p, y, 2, DIMS(SIDE, SIDE)) : mf_scale(f.p, y, 1);
+    y = mf_repeat(f.p, y, COUNT);
+    y = mf_mul(f.p, y, y);
+    if (_i & 1)
+        mf_recompute(f.p);
+    mf_differentiate(f.p, mf_sum(f.p, mf_reshape(f.p, y, 1, DIMS(COUNT * SIDE * SIDE)), 0));
+    const int32_t before = f.p->op_count;
+    bool *live = malloc((size_t)before * sizeof *live);
+    ck_assert_ptr_nonnull(live);
+    memset(live, 1, (size_t)before * sizeof *live);
+    ok(mf_rematerialize(f.p, live));
+    free(live);
+    if (_i)
+        ck_assert_int_ge(f.p->op_count, before + OPS);
+    else /* one of the last few is kept */
+        ck_assert_int_lt(f.p->op_count, before + 16);
+    end(&f);
+}
+END_TEST
+
 /* Values that are marked are not computed again, and what is made of them is. */
 START_TEST(test_marked_values_are_kept)
 {
@@ -656,6 +686,7 @@ int main(void)
     tcase_add_test(t, test_plan_keeps_buffers_apart);
     tcase_add_test(t, test_memory_is_reused_without_trace);
     tcase_add_loop_test(t, test_computing_again_is_bounded, 0, 2);
+    tcase_add_loop_test(t, test_a_long_chain_is_computed_again, 0, 4);
     tcase_add_test(t, test_marked_values_are_kept);
     tcase_add_test(t, test_value_larger_than_a_buffer);
     tcase_add_test(t, test_dead_ops_are_dropped);

@@ -20,6 +20,12 @@ enum {
     DEEP = 6           /* cheap ops in a row that are done again for one value */
 };
 
+/* A forward value that is being computed again: inputs before `next` are there. */
+typedef struct frame {
+    int32_t value, next;
+    mf_op again;
+} frame;
+
 typedef struct state {
     mf_program *p;
     int32_t values; /* before any is added */
@@ -34,6 +40,8 @@ typedef struct state {
     const bool *live; /* of `old` */
     bool *done;       /* of `old`: it is in the new list */
     bool *there;      /* a value is made, in the new list */
+    int32_t *open;    /* [values]: whose sources are still to be kept */
+    frame *frames;    /* [forward_ops + 1]: each is an input of the one before */
 } state;
 
 static const mf_op *maker(const state *s, int32_t value)
@@ -68,19 +76,30 @@ static void mark_needed(state *s)
             s->needed[s->old[i].in[0].id] = true;
 }
 
-/* Keeps what `value` is computed again from. */
-static void keep_sources(state *s, int32_t value)
+/* Puts a value on the list `open` unless it was there before. */
+static int32_t open_source(state *s, int32_t value, int32_t count)
 {
     if (!is_forward(s, value) || s->cost[value] == 0)
-        return;
+        return count;
     s->cost[value] = 0;
-    const mf_op *op = maker(s, value);
-    if (s->depth[value] == 0) {
-        s->kept[value] = true;
-        return;
+    s->open[count] = value;
+    return count + 1;
+}
+
+/* Keeps what `value` is computed again from. Chains may be long: no recursion. */
+static void keep_sources(state *s, int32_t value)
+{
+    int32_t count = open_source(s, value, 0);
+    while (count > 0) {
+        const int32_t v = s->open[--count];
+        const mf_op *op = maker(s, v);
+        if (s->depth[v] == 0) {
+            s->kept[v] = true;
+            continue;
+        }
+        for (int k = 0; k < op->inputs; k++)
+            count = open_source(s, op->in[k].id, count);
     }
-    for (int k = 0; k < op->inputs; k++)
-        keep_sources(s, op->in[k].id);
 }
 
 static size_t cost_of_inputs(const state *s, const mf_op *op)
@@ -146,39 +165,76 @@ static void keep_statistics(state *s, const mf_op *op)
 
 /* ---- computing again ------------------------------------------------------------------------- */
 
-static int32_t have(state *s, int32_t value);
-
-static void make_again(state *s, const mf_op *op, int32_t value)
+/* The op of a frame, all of whose inputs are there. */
+static void make_again(state *s, frame *f)
 {
     mf_program *p = s->p;
-    mf_op again = op->type->again && value == op->out[0].id ? op->type->again(op) : *op;
+    const mf_op *op = maker(s, f->value);
     mf_shape shapes[MF_OP_OUTPUTS];
-    for (int k = 0; k < again.inputs; k++)
-        again.in[k].id = have(s, again.in[k].id);
     p->scope = op->scope;
     if (is_reshape(op)) {
         const mf_shape shape = mf_shape_of(p, op->out[0]);
-        s->copy[value] = mf_reshape(p, again.in[0], shape.rank, shape.dim).id;
+        s->copy[f->value] = mf_reshape(p, f->again.in[0], shape.rank, shape.dim).id;
         return;
     }
-    for (int k = 0; k < again.outputs; k++)
+    for (int k = 0; k < f->again.outputs; k++)
         shapes[k] = mf_shape_of(p, op->out[k]);
-    const mf_value first = mf_op_add(p, &again, shapes);
-    for (int k = 0; !p->failure && k < again.outputs; k++)
+    const mf_value first = mf_op_add(p, &f->again, shapes);
+    for (int k = 0; !p->failure && k < f->again.outputs; k++)
         s->copy[op->out[k].id] = mf_producer(p, first)->out[k].id;
 }
 
-/* The value where gradients are computed: itself, or its copy, made now if need be. */
-static int32_t have(state *s, int32_t value)
+/* The value that gradients read in place of `value`, where nothing needs to be made for it. */
+static bool at_hand(state *s, int32_t value, int32_t *use)
 {
+    *use = value;
     if (!is_forward(s, value) || s->kept[value] || s->p->failure)
-        return value;
-    const mf_op op = *maker(s, value);
+        return true;
     const bool far = s->depth[value] > 0 && s->at - s->used[value] > NEAR;
     if (s->copy[value] < 0 || far)
-        make_again(s, &op, value);
+        return false;
     s->used[value] = s->at;
-    return s->copy[value];
+    *use = s->copy[value];
+    return true;
+}
+
+static void begin_frame(const state *s, int32_t value, frame *f)
+{
+    const mf_op *op = maker(s, value);
+    f->value = value;
+    f->next = 0;
+    f->again = op->type->again && value == op->out[0].id ? op->type->again(op) : *op;
+}
+
+/* The value where gradients are computed: itself, or its copy, made now if need be, after what it
+ * is made of. An input comes from an earlier op, so there are no more frames than ops of the
+ * forward pass; they may be many thousands, hence no recursion. */
+static int32_t have(state *s, int32_t value)
+{
+    int32_t depth = 0, use;
+    if (at_hand(s, value, &use))
+        return use;
+    begin_frame(s, value, &s->frames[depth++]);
+    while (depth > 0) {
+        frame *f = &s->frames[depth - 1];
+        if (f->next < f->again.inputs) {
+            const int32_t input = f->again.in[f->next].id;
+            if (at_hand(s, input, &use))
+                f->again.in[f->next++].id = use;
+            else
+                begin_frame(s, input, &s->frames[depth++]);
+            continue;
+        }
+        make_again(s, f);
+        s->used[f->value] = s->at;
+        use = s->copy[f->value];
+        depth--;
+        if (depth > 0) {
+            f = &s->frames[depth - 1];
+            f->again.in[f->next++].id = use;
+        }
+    }
+    return use;
 }
 
 static void append(state *s, const mf_op *op)
@@ -274,8 +330,10 @@ static mf_status run(state *s)
     s->used = calloc(n, sizeof *s->used);
     s->done = calloc((size_t)p->op_count + 1, sizeof *s->done);
     s->there = calloc(n, sizeof *s->there);
+    s->open = calloc(n, sizeof *s->open);
+    s->frames = calloc((size_t)p->forward_ops + 1, sizeof *s->frames);
     if (!s->needed || !s->kept || !s->cost || !s->depth || !s->copy || !s->used || !s->done ||
-        !s->there)
+        !s->there || !s->open || !s->frames)
         return mf_no_memory(0, "a plan");
     memset(s->copy, -1, n * sizeof *s->copy);
     mark_needed(s);
@@ -305,6 +363,8 @@ mf_status mf_rematerialize(mf_program *p, const bool *live)
     free(s.used);
     free(s.done);
     free(s.there);
+    free(s.open);
+    free(s.frames);
     if (p->ops != s.old)
         free(s.old);
     return status;
