@@ -5,7 +5,7 @@
 #include "mass_stages.h"
 #include "mass_train.code.h"
 #include "model.h"
-#include "schedule.h"
+#include "pretraining.h"
 #include "state.h"
 
 #include <math.h>
@@ -234,20 +234,6 @@ static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
     return MF_OK;
 }
 
-static mf_status compile(trainer *t, int64_t k)
-{
-    mf_iris_training values;
-    mf_program *p;
-    MF_TRY(mf_program_new(&p));
-    mf_iris_declare_training(p, &t->iris, t->crop, k, &values);
-    if (recomputes(t->o))
-        mf_recompute(p);
-    mf_differentiate(p, values.loss);
-    mf_status status = mf_program_compile(p, t->weights, &t->programs[k]);
-    mf_program_free(p);
-    return status;
-}
-
 /* Whether a step with k masks fits the device, where that was not known before the first pair. */
 static mf_status check_memory(trainer *t, int64_t k)
 {
@@ -276,11 +262,13 @@ static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
         MF_TRY(check_memory(t, k));
         if (t->arenas > arena_budget)
             drop_programs(t);
-        mf_status status = compile(t, k);
+        mf_status status = mf_pretraining_compile(t->weights, &t->iris, t->crop, k,
+                                                  recomputes(t->o), &t->programs[k]);
         if (status && mf_error_code(status) == MF_NO_MEMORY && t->arenas) {
             mf_error_free(status);
             drop_programs(t);
-            status = compile(t, k);
+            status = mf_pretraining_compile(t->weights, &t->iris, t->crop, k, recomputes(t->o),
+                                            &t->programs[k]);
         }
         MF_TRY(status);
         t->arenas += mf_executable_arena_bytes(t->programs[k]);
@@ -292,22 +280,17 @@ static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
 static mf_status learn_pair(trainer *t, const pair *x, losses *sum)
 {
     mf_executable *e;
-    float loss, dice, bce;
+    mf_pretraining_losses l;
+    const mf_pretraining_pair arrays = {x->query->data, x->query_masks->data, x->reference->data,
+                                        x->reference_masks->data};
     MF_TRY(program_for(t, x->query_masks->shape[0], &e));
-    MF_TRY(mf_executable_set(e, "target", x->query->data));
-    MF_TRY(mf_executable_set(e, "reference", x->reference->data));
-    MF_TRY(mf_executable_set(e, "target_masks", x->query_masks->data));
-    MF_TRY(mf_executable_set(e, "reference_masks", x->reference_masks->data));
-    MF_TRY(mf_executable_run(e));
-    MF_TRY(mf_executable_get(e, "loss", &loss));
-    MF_TRY(mf_executable_get(e, "dice", &dice));
-    MF_TRY(mf_executable_get(e, "bce", &bce));
-    t->diverged = !isfinite(loss);
+    MF_TRY(mf_pretraining_run(e, &arrays, &l));
+    t->diverged = !isfinite(l.loss);
     if (t->diverged)
-        return mf_fail(MF_INVALID, "the loss is %g", (double)loss);
-    sum->loss += (double)loss / (double)t->o->batch_size;
-    sum->dice += (double)dice / (double)t->o->batch_size;
-    sum->bce += (double)bce / (double)t->o->batch_size;
+        return mf_fail(MF_INVALID, "the loss is %g", (double)l.loss);
+    sum->loss += (double)l.loss / (double)t->o->batch_size;
+    sum->dice += (double)l.dice / (double)t->o->batch_size;
+    sum->bce += (double)l.bce / (double)t->o->batch_size;
     return MF_OK;
 }
 
@@ -368,34 +351,27 @@ static mf_status resume(trainer *t, int64_t *i)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static mf_schedule schedule_of(const train_params *o)
+static mf_pretraining pretraining_of(const train_params *o)
 {
     mf_schedule_kind kind = !strcmp(o->scheduler, "one-cycle") ? MF_SCHEDULE_ONE_CYCLE
                             : !strcmp(o->scheduler, "cosine")  ? MF_SCHEDULE_COSINE
                                                                : MF_SCHEDULE_CONSTANT;
-    return (mf_schedule){kind, o->lr, o->steps, o->pct_start, o->div_factor, o->final_div_factor,
-                         0.9,  0};
+    return (mf_pretraining){.schedule = {kind, o->lr, o->steps, o->pct_start, o->div_factor,
+                                         o->final_div_factor, 0.9, 0},
+                            .lamb = !strcmp(o->optimizer, "lamb"),
+                            .weight_decay = o->weight_decay,
+                            .max_norm = o->max_grad_norm,
+                            .ema_decay = o->ema_decay,
+                            .batch = o->batch_size};
 }
 
-static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, const losses *l)
+static mf_status update(trainer *t, int64_t i, const mf_pretraining *how, const losses *l)
 {
     const train_params *o = t->o;
-    bool lamb = !strcmp(o->optimizer, "lamb");
-    double rate, beta1;
+    double rate;
     float norm;
     char words[64];
-    mf_schedule_at(schedule, i, &rate, &beta1);
-    mf_optimizer_step step = {.kind = lamb ? MF_LAMB : MF_ADAMW,
-                              .rate = rate,
-                              .beta1 = beta1,
-                              .beta2 = 0.999,
-                              .eps = lamb ? 1e-6 : 1e-8,
-                              .weight_decay = o->weight_decay,
-                              .max_norm = o->max_grad_norm,
-                              .grad_scale = 1 / (double)o->batch_size,
-                              .ema_decay = o->ema_decay,
-                              .step = i + 1};
-    mf_status status = mf_weights_step(t->weights, &step, &norm);
+    mf_status status = mf_pretraining_update(t->weights, how, i, &rate, &norm);
     t->diverged = status && mf_error_code(status) == MF_INVALID;
     if (t->diverged)
         return mf_within(status, "pairs %lld to %lld", (long long)(i * o->batch_size),
@@ -408,7 +384,7 @@ static mf_status update(trainer *t, int64_t i, const mf_schedule *schedule, cons
     return MF_OK;
 }
 
-static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *schedule, int64_t i)
+static mf_status learn_step(trainer *t, mf_stream *stream, const mf_pretraining *how, int64_t i)
 {
     losses sum = {0};
     MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
@@ -417,7 +393,7 @@ static mf_status learn_step(trainer *t, mf_stream *stream, const mf_schedule *sc
         MF_TRY(mf_weights_end_item(t->weights));
         mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
     }
-    return update(t, i, schedule, &sum);
+    return update(t, i, how, &sum);
 }
 
 /* The steps done are kept where the run is stopped, and before one that is not finite. */
@@ -435,7 +411,7 @@ static mf_status stopped(trainer *t, mf_status status, int64_t done, int64_t fir
 
 static mf_status train(trainer *t)
 {
-    const mf_schedule schedule = schedule_of(t->o);
+    const mf_pretraining how = pretraining_of(t->o);
     mf_stream *stream = NULL;
     int64_t i = 0, first;
     MF_TRY(resume(t, &i));
@@ -446,7 +422,7 @@ static mf_status train(trainer *t)
         MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
     }
     while (i < t->last) {
-        mf_status status = learn_step(t, stream, &schedule, i);
+        mf_status status = learn_step(t, stream, &how, i);
         if (status)
             return stopped(t, status, i, first);
         i++;

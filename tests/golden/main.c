@@ -11,6 +11,8 @@ static const char usage[] =
     "usage: parity iris   WEIGHTS.safetensors IN.safetensors OUT.safetensors [--lr 0.002]\n"
     "                     [--weight-decay 1e-5] [--device NAME]\n"
     "       parity i3d    WEIGHTS IN OUT [--lr 0.002] [--weight-decay 1e-5] [--freeze 0]\n"
+    "       parity pretrain WEIGHTS IN OUT [--steps 1] [--total-steps 100000] [--lr 0.002]\n"
+    "                     [--weight-decay 1e-5]\n"
     "       parity head   WEIGHTS IN OUT [--lr 1e-4] [--weight-decay 1e-4] [--pooling mean|max]\n"
     "       parity window WEIGHTS IN OUT [--overlap 0.5] [--like inference|evaluate]\n"
     "       parity embed  WEIGHTS IN OUT [--size 128] [--like finetune|evaluate]\n"
@@ -33,6 +35,12 @@ static const char usage[] =
     "i3d     in: image f32 [D,H,W], gradient f32 [C,d,h,w] of the deepest map; weights encoder.*\n"
     "        of an I3D; out: map0..map4, loss (sum of map4 times gradient), grad.<name>, norm,\n"
     "        after.<name>; --freeze 1: the running statistics in place of the batch's\n"
+    "pretrain  in: target, reference f32 [N,D,H,W], target_masks, reference_masks u8 "
+    "[N,K,D,H,W];\n"
+    "        with --steps S, S batches one after another; out: losses, dices, bces, norms, rates\n"
+    "        [S], after.<name> and after.ema.<name> (averages) after S steps of LAMB, clipped to "
+    "1,\n"
+    "        the first of a one-cycle schedule of --total-steps\n"
     "head    in: features f32 [N,C,d,h,w], target i64 [N]; weights pool.attention.* (or "
     "--pooling)\n"
     "        and fc.*; out: pooled, logits, loss, grad.<name>, norm, after.<name> (AdamW, no "
@@ -192,6 +200,7 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
         {"size", required_argument, NULL, 'n'},
         {"encoder-lr", required_argument, NULL, 'e'},
         {"steps", required_argument, NULL, 't'},
+        {"total-steps", required_argument, NULL, 'T'},
         {"freeze", required_argument, NULL, 'f'},
         {"device", required_argument, NULL, 'd'},
         {"image", required_argument, NULL, 's'},
@@ -234,6 +243,8 @@ static mf_status parse(int argc, char **argv, mf_parity *o, const char **device)
             MF_TRY(number("encoder-lr", optarg, &o->encoder_rate));
         else if (c == 't')
             MF_TRY(wholes("steps", optarg, &o->steps, 1, 1, &count));
+        else if (c == 'T')
+            MF_TRY(wholes("total-steps", optarg, &o->total_steps, 1, 1, &count));
         else if (c == 'f')
             MF_TRY(wholes("freeze", optarg, &freeze, 1, 1, &count));
         else if (c == 'd')
@@ -318,11 +329,15 @@ int main(int argc, char **argv)
         const char *name;
         command run;
         double rate, weight_decay;
-    } commands[] = {
-        {"iris", mf_parity_iris, 0.002, 1e-5}, {"i3d", mf_parity_i3d, 0.002, 1e-5},
-        {"head", mf_parity_head, 1e-4, 1e-4},  {"classify", mf_parity_classify, 1e-4, 1e-4},
-        {"window", mf_parity_window, 0, 0},    {"finetune", mf_parity_finetune, 0.0005, 0.001},
-        {"embed", mf_parity_embed, 0, 0},      {"sam2", mf_parity_sam2, 0, 0}};
+    } commands[] = {{"iris", mf_parity_iris, 0.002, 1e-5},
+                    {"i3d", mf_parity_i3d, 0.002, 1e-5},
+                    {"pretrain", mf_parity_pretrain, 0.002, 1e-5},
+                    {"head", mf_parity_head, 1e-4, 1e-4},
+                    {"classify", mf_parity_classify, 1e-4, 1e-4},
+                    {"window", mf_parity_window, 0, 0},
+                    {"finetune", mf_parity_finetune, 0.0005, 0.001},
+                    {"embed", mf_parity_embed, 0, 0},
+                    {"sam2", mf_parity_sam2, 0, 0}};
     if (argc < 2 || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
@@ -336,6 +351,7 @@ int main(int argc, char **argv)
                        .size = 128,
                        .pooling = "mean",
                        .encoder_rate = 1e-5,
+                       .total_steps = 100000,
                        .generate = mf_parity_generator,
                        .mode = "full"};
         const char *device = "";

@@ -20,7 +20,8 @@ typedef struct mf_parity {
     sam2_generate_options generate;
     const char *mode;    /* of fine-tuning: "full" or "probing" */
     double encoder_rate; /* of the encoder under a classifier */
-    int64_t steps;       /* that the images of `classify` are batches of; 0: one */
+    int64_t steps;       /* that the images of `classify`, `pretrain` are batches of; 0: one */
+    int64_t total_steps; /* of the schedule of `pretrain` */
     bool frozen;         /* the encoder under a classifier, or the batch norms of an I3D, do not
                           * learn */
 } mf_parity;
@@ -48,6 +49,12 @@ MF_MUST_USE mf_status mf_parity_iris(mf_device *device, const mf_parity *o,
 MF_MUST_USE mf_status mf_parity_i3d(mf_device *device, const mf_parity *o,
                                     const mf_tensors *weights, const mf_tensors *in,
                                     mf_tensors *out);
+/* in: target, reference f32 [N,D,H,W], target_masks, reference_masks u8 [N,K,D,H,W], the pairs of
+ * all steps one after another. out: losses, dices, bces, norms, rates [steps]; after them
+ * after.NAME and after.ema.NAME (the averages). */
+MF_MUST_USE mf_status mf_parity_pretrain(mf_device *device, const mf_parity *o,
+                                         const mf_tensors *weights, const mf_tensors *in,
+                                         mf_tensors *out);
 /* weights: pool.attention.{0,2}.{weight,bias} or none, fc.{weight,bias}; in: features f32
  * [N,C,d,h,w], target i64 [N]. out: pooled, logits, loss, grad.NAME, after.NAME (one AdamW step).
  */
