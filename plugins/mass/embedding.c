@@ -98,6 +98,8 @@ static mf_status describe(mf_artifact *a, const mf_iris *iris, const mf_embeddin
     MF_TRY(mf_artifact_set_reals(a, "patch_size", patch, 3));
     MF_TRY(mf_artifact_set_text(a, "normalize", s->whole_scan ? "scan" : "crop"));
     MF_TRY(mf_artifact_set_text(a, "modality", s->modality ? s->modality : ""));
+    if (s->ema)
+        MF_TRY(mf_artifact_set_int(a, "ema", 1));
     MF_TRY(mf_artifact_set_reals(a, "window", s->clip.window, 2));
     return mf_artifact_set_reals(a, "percentiles", s->clip.percentiles, 2);
 }
@@ -243,6 +245,8 @@ static mf_status read_settings(const mf_artifact *a, mf_embedding_settings *s)
 {
     const char *normalize = mf_artifact_text(a, "normalize");
     const double *v;
+    int64_t ema;
+    s->ema = mf_artifact_int(a, "ema", &ema) && ema == 1;
     snprintf(s->model, sizeof s->model, "%s", mf_artifact_text(a, "model"));
     s->whole_scan = normalize && !strcmp(normalize, "scan");
     s->modality = mf_artifact_text(a, "modality");

@@ -13,6 +13,7 @@
  *     normalize     region that gave mean and deviation of an example: "crop" or "scan"
  *     modality      of the examples, "CT", "MR", "PET"; "" where they differ
  *     window, percentiles          bounds of the clipping, of CT in HU, of MR and PET in %
+ *     ema           1: the tokens are moving averages (EMA) of learned ones; else it is not there
  */
 #ifndef MF_MASS_EMBEDDING_H
 #define MF_MASS_EMBEDDING_H
@@ -28,6 +29,7 @@ typedef struct mf_embedding_settings {
     double spacing[3];          /* mm along x y z */
     int64_t patch_size[3];      /* voxels along x y z */
     bool whole_scan;            /* examples were normalized by the whole scan, not by their crop */
+    bool ema;                   /* learned tokens, of which these are the moving averages (EMA) */
     const char *modality;       /* "CT", "MR", "PET" or ""; borrowed from the artifact, if read */
     mf_normalize clip;          /* bounds of the clipping */
 } mf_embedding_settings;

@@ -150,8 +150,9 @@ static mf_status fill(const load_params *o, const mf_tensors *t, const mf_iris *
         MF_TRY(mf_within(take_level(t, iris, i, e), "%s", o->path));
     MF_TRY(number_labels(o, t, e));
     mf_embedding_settings *s = &e->settings;
-    const char *modality = mf_normalize_modality(o->modality);
+    const char *modality = mf_normalize_modality(o->modality), *ema = mf_tensors_note(t, "is_ema");
     mf_modality known;
+    s->ema = ema && !strcmp(ema, "true");
     memcpy(s->spacing, o->spacing.v, sizeof s->spacing);
     memcpy(s->patch_size, o->patch_size.v, sizeof s->patch_size);
     s->whole_scan = !strcmp(o->normalize, "scan");
@@ -193,7 +194,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return status ? status : mf_out(t, "embedding", made);
 }
 
-MF_STAGE(mf_stage_embedding_load, "embedding.load", 1,
+MF_STAGE(mf_stage_embedding_load, "embedding.load", 2,
          "Loads task embeddings that the official MASS code has learned by fine-tuning.",
          .help = "With the model of the same checkpoint, mass.segment segments a raw scan by them. "
                  "The file states neither spacing nor normalization of the fine-tuning: the "

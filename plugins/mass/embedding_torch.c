@@ -25,7 +25,7 @@ static mf_status put_tokens(const mf_artifact *a, FILE *out)
 static mf_status describe(const mf_artifact *a, FILE *out)
 {
     const void *labels;
-    int64_t count;
+    int64_t count, ema;
     MF_TRY(mf_artifact_table(a, "labels", MF_I32, &labels, &count));
     pickle_put_dict(out);
     pickle_put_text(out, "priors");
@@ -43,7 +43,7 @@ static mf_status describe(const mf_artifact *a, FILE *out)
     }
     pickle_put_list_end(out);
     pickle_put_text(out, "is_ema");
-    pickle_put_bool(out, false);
+    pickle_put_bool(out, mf_artifact_int(a, "ema", &ema) && ema == 1);
     pickle_put_dict_end(out);
     return MF_OK;
 }

@@ -391,7 +391,7 @@ static mf_status run(mf_task *task, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_mass_finetune, "mass.finetune", 1,
+    mf_stage_mass_finetune, "mass.finetune", 2,
     "Fine-tunes a model on the labels of a few scans, with learned tokens for each label.",
     .help =
         "Each label has tokens that take the place of a reference: they start as the mean of the "

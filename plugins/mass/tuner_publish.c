@@ -53,9 +53,16 @@ static mf_status settings_of(mf_tuner *t, mf_embedding_settings *s)
     return mf_tuner_load_predictor(t);
 }
 
+/* Of tokens that no step has changed there are no averages. */
+static bool has_averages(const mf_tuner *t)
+{
+    return t->o->ema_decay > 0 && t->done > 0;
+}
+
 static mf_status make_embedding(mf_tuner *t, mf_artifact **artifact)
 {
-    mf_embedding e = {.labels = t->classes.label, .examples = t->examples};
+    mf_embedding e = {
+        .labels = t->classes.label, .examples = t->examples, .settings.ema = has_averages(t)};
     MF_TRY(settings_of(t, &e.settings));
     MF_TRY(mf_embedding_fingerprint(mf_predictor_weights(t->predictor), false, e.settings.model));
     MF_TRY(mf_tuning_get_tokens(t->weights, &t->tuning, t->o->ema_decay > 0, &e.priors));
@@ -67,8 +74,7 @@ static mf_status make_embedding(mf_tuner *t, mf_artifact **artifact)
 static mf_status publish_model(mf_tuner *t, const char *model_port, const char *embedding_port)
 {
     mf_artifact *model, *embedding;
-    bool averages = t->o->ema_decay > 0 && t->done > 0;
-    MF_TRY(mf_model_artifact(t->weights, &t->iris, averages, &t->carried, &model));
+    MF_TRY(mf_model_artifact(t->weights, &t->iris, has_averages(t), &t->carried, &model));
     MF_TRY(mf_out(t->task, model_port, model));
     MF_TRY(make_embedding(t, &embedding));
     return mf_out(t->task, embedding_port, embedding);

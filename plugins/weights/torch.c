@@ -408,11 +408,24 @@ static mf_status take_names(const pickle_value *names, mf_tensors *t)
     return MF_OK;
 }
 
+/* Averages by their name in a checkpoint, or as learned_priors.pth says. */
+static mf_status note_averages(const pickle_value *root, const pickle_value *list, mf_tensors *t)
+{
+    const pickle_value *said = pickle_get(root, "is_ema");
+    bool ema = list == pickle_get(root, "ema_learnable_priors");
+    if (list == pickle_get(root, "priors"))
+        ema = said && said->kind == PICKLE_BOOL && said->yes;
+    return mf_tensors_add_note(t, "is_ema", ema ? "true" : "false");
+}
+
 static mf_status want_priors(checkpoint *c, mf_tensors *t)
 {
     static const char *const averaged[] = {"ema_learnable_priors", "learnable_priors", "priors",
                                            NULL};
-    MF_TRY(want_list(c, first_of(c->root, averaged), "priors."));
+    const pickle_value *list = first_of(c->root, averaged);
+    MF_TRY(want_list(c, list, "priors."));
+    if (list)
+        MF_TRY(note_averages(c->root, list, t));
     return take_names(pickle_get(c->root, "class_names"), t);
 }
 

@@ -24,7 +24,8 @@ typedef enum mf_torch_part {
     MF_TORCH_HEAD,  /* "head_state_dict": the head of a classifier */
     /* "priors.0", "priors.1", ...: the learned task embeddings of a fine-tuning, their averages
      * where there are any ("ema_learnable_priors", "learnable_priors"), or those of its
-     * learned_priors.pth ("priors", whose "class_names" become notes class_names.0, ...) */
+     * learned_priors.pth ("priors", whose "class_names" become notes class_names.0, ...); the note
+     * is_ema, "true" or "false", says whether they are averages */
     MF_TORCH_PRIORS
 } mf_torch_part;
 

@@ -6,10 +6,12 @@ stop, and what is refused. With MASSFLOW_DATA a step on real scans.
 """
 import json
 import os
+import pickletools
 import re
 import signal
 import struct
 import sys
+import zipfile
 
 from harness import DATA, Massflow, flags, main, table_of, write_nifti
 
@@ -180,6 +182,28 @@ class Finetune(Massflow):
                               " ON o.action = a.num WHERE a.stage = 'mass.finetune' ORDER BY a.num", "cache"))
         self.assertEqual(ports["model"], ports["last"])
         self.assertEqual(ports["embedding"], ports["last_embedding"])
+
+    def is_ema(self, path):
+        """What a learned_priors.pth says of its tokens."""
+        with zipfile.ZipFile(self.path(path)) as archive:
+            name, = (name for name in archive.namelist() if name.endswith("data.pkl"))
+            ops = [(op.name, arg) for op, arg, _ in pickletools.genops(archive.read(name))]
+        at, = (i for i, (_, arg) in enumerate(ops) if arg == "is_ema")
+        return next(name for name, _ in ops[at + 1:] if name.startswith("NEW"))
+
+    def test_tokens_say_whether_they_are_averages(self):
+        """In the file for the official code, and in that of what was read of it."""
+        for decay, said in (0.9, "NEWTRUE"), (0, "NEWFALSE"):
+            name = self.changed("token_lr: \"${token_lr}\"\n",
+                                f"token_lr: \"${{token_lr}}\"\n      ema_decay: {decay}\n      stop_at: 1\n")
+            self.made("tuned", graph=name)
+            self.massflow("get", *self.words("tuned.last_embedding", graph=name), "-o", "learned.pth")
+            self.assertEqual(self.is_ema("learned.pth"), said)
+            self.write("back.yaml", self.read(name) + "  back: {use: embedding.load, in: {model: tuned.last}, "
+                       "with: {path: learned.pth}}\n")
+            self.made("back", graph="back.yaml")
+            self.massflow("get", *self.words("back", graph="back.yaml"), "-o", "again.pth")
+            self.assertEqual(self.is_ema("again.pth"), said)
 
     # What it refuses.
 

@@ -48,9 +48,10 @@ START_TEST(official_checkpoints)
 {
     reads("mass_pretrained.pt", MF_TORCH_MODEL, "ema.encoder.w=11 encoder.w=1 task_prior_0=2");
     reads("mass_finetuned.pt", MF_TORCH_MODEL, "ema.encoder.w=11 ema.out.w=12 encoder.w=1 out.w=2");
-    reads("mass_finetuned.pt", MF_TORCH_PRIORS, "priors.0=10 priors.1=11 priors.2=12");
+    reads("mass_finetuned.pt", MF_TORCH_PRIORS, "priors.0=10 priors.1=11 priors.2=12 is_ema=true");
     reads("mass_priors.pt", MF_TORCH_PRIORS,
-          "priors.0=10 priors.1=11 priors.2=12 class_names.0=spleen class_names.1=left kidney");
+          "priors.0=10 priors.1=11 priors.2=12 class_names.0=spleen class_names.1=left kidney "
+          "is_ema=true");
     reads("mass_classifier.pt", MF_TORCH_MODEL, "encoder.inc.w=1");
     reads("mass_classifier.pt", MF_TORCH_HEAD, "fc.bias=6 fc.weight=5");
     reads("mass_average.pt", MF_TORCH_MODEL, "encoder.w=11");
