@@ -1,6 +1,7 @@
 /* tuner_publish.c - see tuner.h: models, embeddings and tables. */
 #include "embedding.h"
 #include "model.h"
+#include "prepared.h"
 #include "tuner.h"
 
 #include <math.h>
@@ -21,19 +22,12 @@ mf_status mf_tuner_load_predictor(mf_tuner *t)
 static void describe(const mf_tuner *t, const mf_artifact *sample, mf_embedding_settings *s)
 {
     mf_grid grid = {0};
-    size_t n;
     mf_error_free(mf_artifact_grid(sample, &grid)); /* read before: it is there */
     memcpy(s->spacing, grid.spacing, sizeof s->spacing);
     for (int i = 0; i < 3; i++)
         s->patch_size[i] = t->tuning.crop[2 - i];
     s->whole_scan = true;
     s->modality = mf_artifact_text(sample, "modality");
-    const double *window = mf_artifact_reals(sample, "window", &n);
-    if (window && n == 2)
-        memcpy(s->clip.window, window, sizeof s->clip.window);
-    const double *percentiles = mf_artifact_reals(sample, "percentiles", &n);
-    if (percentiles && n == 2)
-        memcpy(s->clip.percentiles, percentiles, sizeof s->clip.percentiles);
 }
 
 /* The modality of all training cases, or "". */
@@ -42,6 +36,7 @@ static mf_status settings_of(mf_tuner *t, mf_embedding_settings *s)
     const mf_artifact *sample;
     MF_TRY(mf_in_item(t->task, "train", 0, &sample));
     describe(t, sample, s);
+    MF_TRY(mf_prepared_clip(t->task, "train", &s->clip));
     for (size_t i = 1; i < mf_in_count(t->task, "train") && s->modality; i++) {
         MF_TRY(mf_in_item(t->task, "train", i, &sample));
         const char *other = mf_artifact_text(sample, "modality");

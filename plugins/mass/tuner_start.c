@@ -3,6 +3,7 @@
 #include "examples.h"
 #include "footprint.h"
 #include "model.h"
+#include "prepared.h"
 #include "tuner.h"
 
 #include <math.h>
@@ -216,11 +217,13 @@ static mf_status start_from(mf_tuner *t, mf_device *device, bool resumed, mf_ten
 
 mf_status mf_tuner_start(mf_tuner *t, mf_device *device, mf_stream *stream, bool resumed)
 {
+    static const char *const lists[] = {"train", "val"};
     mf_tensors weights = {0};
     size_t bytes;
     MF_TRY(mf_classes_find(t->task, "train", t->o->labels, &t->classes));
     MF_TRY(check_classes(t));
     MF_TRY(check_validation(t));
+    MF_TRY(mf_prepared_alike(t->task, lists, 2));
     mf_status status = first_weights(t, device, &weights);
     if (!status)
         status = find_crop(t, stream);

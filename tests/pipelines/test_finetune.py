@@ -273,6 +273,38 @@ failed: tuned
         self.assert_fails("  the voxels of `val` have 6 x 6 x 5 mm, those of `train` 6 x 6 x 6 mm\n"
                           "  prepare all samples with one `spacing`\n", graph="grids.yaml", cases="grids.csv")
 
+    def clipped(self, **cases):
+        """The graph with window, percentiles and modality of each case, and the cases."""
+        self.write("clips.yaml", self.graph.replace(
+            "modality: \"${modality}\"}\n\n  crops", "modality: \"${case.modality}\", window_low: \"${case.low}\", "
+            "percentile_high: \"${case.high}\"}\n\n  crops"))
+        usual = {"modality": "ct", "low": -991, "high": 98}
+        rows = [(name, f"{file}.nii.gz", f"{file}-labels.nii.gz", kind, rank, *{**usual, **cases.get(name, {})}.values())
+                for name, file, kind, rank in ROWS]
+        self.write_csv("clips.csv", ["id", "path", "labels", "set", "rank", *usual], rows)
+        return {"graph": "clips.yaml", "cases": "clips.csv", "steps_per_epoch": 1, "labels": "[1]"}
+
+    def test_samples_that_were_clipped_otherwise(self):
+        words = ("  prepare all samples of one modality with the same window_low, window_high, percentile_low and "
+                 "percentile_high\n")
+        other = {"low": -160, "high": 99}
+        self.assert_fails("  sample[case=b] of `train` was clipped to the window -160 to 500, "
+                          "sample[case=a] of `train` to -991 to 500\n" + words, **self.clipped(b=other))
+        self.assert_fails("  sample[case=v] of `val` was clipped to the window -160 to 500, "
+                          "sample[case=a] of `train` to -991 to 500\n" + words, **self.clipped(v=other))
+        mr = {"modality": "mr"}
+        self.assert_fails("  sample[case=v] of `val` was clipped to the percentiles 2 to 99, "
+                          "sample[case=a] of `train` to 2 to 98\n" + words,
+                          **self.clipped(a=mr, b=mr, v={**mr, **other}))
+
+    def test_samples_of_two_modalities(self):
+        """A window says nothing of an MR, nor percentiles of a CT: the tokens keep those of their kind."""
+        values = self.clipped(a={"modality": "mr", "low": 0}, b={"high": 60}, v={"high": 50})
+        self.made("tuned", **values)
+        self.massflow("get", *self.words("tuned.embedding", **values), "-o", "facts.json")
+        at = self.read_json("facts.json")["attributes"]
+        self.assertEqual((at["window"], at["percentiles"], at["modality"]), ([-991, 500], [2, 98], ""))
+
     def volumes(self, name, size, values):
         """A scan and a label map of the same file, all voxels of which have one of these values each."""
         count = size[0] * size[1] * size[2]
