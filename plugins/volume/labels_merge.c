@@ -107,9 +107,29 @@ typedef struct merge {
     const merge_params *params;
     const mf_artifact *like;
     classes classes;
-    uint16_t *to;
-    int64_t voxels, merged, other;
+    mf_array *to;
+    int64_t merged, other;
 } merge;
+
+/* By the list, not by the masks that a case has: all cases of a data set have one type. */
+static mf_dtype dtype_for(const classes *c)
+{
+    return c->count <= UINT8_MAX ? MF_U8 : MF_U16;
+}
+
+/* `label` where the mask is above 0. */
+static void fill(const mf_array *mask, int64_t label, mf_array *to)
+{
+    const int32_t *from = mask->data;
+    for (int64_t i = 0, n = mf_array_count(to); i < n; i++) {
+        if (from[i] <= 0)
+            continue;
+        if (to->dtype == MF_U8)
+            ((uint8_t *)to->data)[i] = (uint8_t)label;
+        else
+            ((uint16_t *)to->data)[i] = (uint16_t)label;
+    }
+}
 
 static mf_status add_mask(merge *m, const char *path, int64_t label)
 {
@@ -125,10 +145,7 @@ static mf_status add_mask(merge *m, const char *path, int64_t label)
     }
     mf_artifact_unref(mask);
     MF_TRY(status);
-    const int32_t *from = wide->data;
-    for (int64_t i = 0; i < m->voxels; i++)
-        if (from[i] > 0)
-            m->to[i] = (uint16_t)label;
+    fill(wide, label, m->to);
     mf_array_unref(wide);
     m->merged++;
     return MF_OK;
@@ -180,17 +197,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     merge m = {.task = t, .params = p};
     mf_grid grid;
-    mf_array *voxels;
     mf_artifact *labels;
     int64_t shape[3];
     (void)session;
     MF_TRY(mf_in(t, "like", &m.like));
     MF_TRY(mf_artifact_grid(m.like, &grid));
     mf_zyx(grid.size, shape);
-    MF_TRY(mf_array_new(MF_U16, 3, shape, &voxels));
-    m.to = voxels->data;
-    m.voxels = mf_array_count(voxels);
     mf_status status = read_classes(m.params->classes, &m.classes);
+    if (!status)
+        status = mf_array_new(dtype_for(&m.classes), 3, shape, &m.to);
     if (!status)
         status = add_folder(&m);
     classes_clear(&m.classes);
@@ -201,23 +216,24 @@ static mf_status run(mf_task *t, const void *p, void *session)
         if (!status)
             status = mf_artifact_inherit(labels, m.like);
         if (!status)
-            status = mf_artifact_add(labels, "voxels", voxels);
+            status = mf_artifact_add(labels, "voxels", m.to);
         if (status)
             mf_artifact_unref(labels);
     }
-    mf_array_unref(voxels);
+    mf_array_unref(m.to);
     MF_TRY(status);
     mf_log(t, "%lld classes merged; %lld other files passed over", (long long)m.merged,
            (long long)m.other);
     return mf_out(t, "labels", labels);
 }
 
-MF_STAGE(labels_merge, "labels.merge", 1,
+MF_STAGE(labels_merge, "labels.merge", 2,
          "Merges a folder of masks, one for each class, to a label map.",
          .help =
              "As TotalSegmentator's data sets are laid out. Masks are taken in order of their "
              "file names (byte by byte); where two overlap the later one counts. Files that are "
              "no class of `classes` are passed over and counted in the log. Each mask must lie "
-             "on the scan, as in labels.load.",
+             "on the scan, as in labels.load. Label values are 8-bit integers where `classes` has "
+             "at most 255 names, else 16-bit ones.",
          .params = params, .params_size = sizeof(merge_params), .in = inputs, .out = outputs,
          .run = run);

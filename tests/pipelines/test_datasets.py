@@ -210,6 +210,20 @@ class Datasets(Massflow):
             spleen, liver = 1, classes.index("liver") + 1
             self.assertEqual((values.count(spleen), values.count(liver)), (8 * 4 * 2, 4 * 4 * 2))
 
+    def test_merged_labels_are_as_wide_as_their_list(self):
+        """Whatever masks a case has: 255 classes fit 8 bits, 256 do not."""
+        self.scan("a.nii")
+        self.labels("m/last.nii")
+        for classes, kind in (255, b"|u1"), (256, b"<u2"):
+            self.write("c.txt", "".join(f"c{i}\n" for i in range(1, classes)) + "last\n")
+            self.stage("  s: {use: volume.load, with: {path: raw/a.nii}}\n"
+                       "  l: {use: labels.merge, in: {like: s}, with: {folder: raw/m, classes: c.txt}}\n")
+            self.massflow("run", "g.yaml")
+            self.massflow("get", "g.yaml", "l", "--array", "voxels", "-o", "l.npy", "--force")
+            self.assertIn(kind, self.read_bytes("l.npy")[:128])
+            self.assertEqual({value: self.voxels("l.npy").count(value) for value in set(self.voxels("l.npy"))},
+                             {0: count(SIZE) - 20, classes: 20})
+
     # What is wrong with files.
 
     def stage(self, text):
