@@ -192,7 +192,8 @@ mf_status mf_stage_check(const mf_registry *r, const mf_stage *s)
 /* What every source's map may hold beside its options. */
 static bool reserved(const char *name)
 {
-    return !strcmp(name, "id") || !strcmp(name, "path") || !strcmp(name, "exclude");
+    return !strcmp(name, "id") || !strcmp(name, "path") || !strcmp(name, "exclude") ||
+           !strcmp(name, "optional");
 }
 
 static mf_status check_columns(const mf_case_source *s, const mf_stage *options)

@@ -12,6 +12,10 @@
 typedef struct one_text {
     const char *text, *more;
 } one_text;
+typedef struct one_glob {
+    const char *text, *more;
+    bool optional;
+} one_glob;
 typedef struct one_count {
     int64_t count;
 } one_count;
@@ -25,6 +29,7 @@ static const mf_param glob_table[] = {
     {"glob", MF_PARAM_TEXT, 0, NULL, 0, 0, "",
      "A file, a folder of DICOM files, or a pattern with * ? [] and {id}.", NULL, 0},
     ENTRY("exclude", "", "A pattern, or a list of them, of files that are left out."),
+    MF_BOOL(one_glob, optional, "false", "A pattern that no file fits is passed over."),
     MF_END};
 static const mf_param csv_table[] = {
     {"csv", MF_PARAM_PATH, 0, NULL, 0, 0, "",
@@ -39,7 +44,7 @@ static const mf_source_column index_column[] = {{"index", "Its number, from 0."}
 
 static const mf_case_source builtin[] = {
     {"glob", "A case for each file or folder that fits a pattern.", NULL, glob_table,
-     sizeof(one_text), NULL, NULL},
+     sizeof(one_glob), NULL, NULL},
     {"csv", "A case for each row of a table.", NULL, csv_table, sizeof(one_text), NULL, NULL},
     {"list", "Cases written out in the graph file.", NULL, list_table, sizeof(one_text), NULL,
      NULL},

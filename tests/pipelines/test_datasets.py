@@ -114,6 +114,17 @@ class Datasets(Massflow):
         self.assertEqual(cases, ["507", "600"])
         self.assertEqual(self.attributes(facts, "507")["modality"], "MR")
 
+    def test_a_part_of_a_data_set(self):
+        """Of six patterns one has a file: the others are passed over. Where none has one, it is an error."""
+        graph = os.path.join(GRAPHS, "datasets", "amos_ct.yaml")
+        words = flags(data=self.path("raw"))
+        out = self.massflow("graph", graph, *words, code=2)
+        self.assertIn("error: no cases\n", out)
+        self.assertIn("/imagesVa/amos_000{id}.nii.gz: no case (optional)\n", out)
+        self.scan("imagesVa/amos_0018.nii.gz")
+        self.labels("labelsVa/amos_0018.nii.gz")
+        self.assertIn(" 1 cases, ", self.massflow("graph", graph, *words))
+
     def test_kits(self):
         for number in "00000", "00012", "00123":
             self.scan(f"case_{number}/imaging.nii.gz")

@@ -443,6 +443,54 @@ START_TEST(a_glob_leaves_out_what_exclude_names)
 }
 END_TEST
 
+static void check_refused(const char *text, const char *expected)
+{
+    char *messages;
+    write_file("g.yaml", text);
+    ck_assert_ptr_null(load(NULL, 0, &messages));
+    ck_assert_str_eq(messages, expected);
+    free(messages);
+}
+
+/* A data set may lack a part, not all of them; without the word it may lack none. */
+START_TEST(an_optional_glob_may_find_nothing)
+{
+    mf_graph *g = load_text("massflow: 1\nparams: {lacking: true}\ncases:\n"
+                            "  - {glob: \"none/{id}.nii.gz\", optional: \"${lacking}\"}\n"
+                            "  - {glob: scans/none.nii.gz, optional: true}\n"
+                            "  - {glob: \"scans/*.nii.gz\", exclude: \"*\", optional: true}\n"
+                            "  - {glob: \"scans/a*.nii.gz\", optional: true}\n" SCAN);
+    ck_assert_uint_eq(mf_graph_case_count(g), 1);
+    char *text = mf_graph_text(g);
+    ck_assert_ptr_nonnull(strstr(text, "\nglob none/{id}.nii.gz: no case (optional)\n"
+                                       "glob scans/none.nii.gz: no case (optional)\n"
+                                       "glob scans/*.nii.gz: no case (optional)\n"));
+    free(text);
+    mf_graph_free(g);
+    check_refused("massflow: 1\ncases:\n"
+                  "  - {glob: \"none/{id}.nii.gz\", optional: true}\n"
+                  "  - {glob: \"x*\", optional: true}\n" SCAN,
+                  "g.yaml:3:3: error: no cases\n"
+                  "    3 |   - {glob: \"none/{id}.nii.gz\", optional: true}\n"
+                  "      |   ^\n"
+                  "  glob none/{id}.nii.gz: no case (optional)\n"
+                  "  glob x*: no case (optional)\n");
+    check_refused("massflow: 1\ncases: {glob: \"x*\", optional: false}\n" SCAN,
+                  "g.yaml:2:15: error: no file matches 'DIR/x*'\n"
+                  "    2 | cases: {glob: \"x*\", optional: false}\n"
+                  "      |               ^~~~\n");
+    check_refused("massflow: 1\ncases: {glob: \"scans/*\", optional: maybe}\n" SCAN,
+                  "g.yaml:2:36: error: 'optional' is true or false\n"
+                  "    2 | cases: {glob: \"scans/*\", optional: maybe}\n"
+                  "      |                                    ^~~~~\n");
+    check_refused(
+        "massflow: 1\ncases: {count: 2, optional: true}\n" SCAN,
+        "g.yaml:2:19: error: 'optional' is for a glob that may find no file, not 'count'\n"
+        "    2 | cases: {count: 2, optional: true}\n"
+        "      |                   ^~~~~~~~\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cases");
@@ -460,6 +508,7 @@ int main(void)
     tcase_add_test(tests, other_encodings_are_refused_in_words);
     tcase_add_test(tests, a_cell_may_hold_a_list);
     tcase_add_test(tests, a_glob_leaves_out_what_exclude_names);
+    tcase_add_test(tests, an_optional_glob_may_find_nothing);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

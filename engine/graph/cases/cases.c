@@ -81,7 +81,7 @@ static const char *with_id(mf_arena *arena, const char *text, const char *id)
 /* ---- columns that a source gives all its cases -------------------------------------------------
  */
 
-static const char *const exclude = "exclude";
+static const char *const exclude = "exclude", *const optional = "optional";
 
 /* The option that a key may have been meant for, other than the source's own name. */
 static const char *near_option(mf_graph *g, const mf_case_source *source, const char *key)
@@ -112,6 +112,21 @@ static bool column_name(mf_graph *g, const mf_case_source *source, const yaml *k
     return true;
 }
 
+static bool read_optional(mf_graph *g, const mf_case_source *kind, const yaml *key,
+                          const yaml *node, extras *e)
+{
+    given v;
+    if (strcmp(kind->name, "glob") != 0)
+        return mf__graph_error(g, key, "'optional' is for a glob that may find no file, not '%s'",
+                               kind->name);
+    if (!mf__resolve(g, node, NULL, &v))
+        return false;
+    e->optional = !v.list && !strcmp(v.text, "true");
+    if (v.list || (!e->optional && strcmp(v.text, "false") != 0))
+        return mf__graph_error(g, node, "'optional' is true or false");
+    return true;
+}
+
 static bool read_extras(mf_graph *g, const mf_case_source *kind, const yaml *source, extras *e)
 {
     bool good = true;
@@ -127,6 +142,10 @@ static bool read_extras(mf_graph *g, const mf_case_source *kind, const yaml *sou
             if (strcmp(kind->name, "glob"))
                 good = mf__graph_error(
                     g, key, "'exclude' leaves out files of a glob; '%s' has none", kind->name);
+            continue;
+        }
+        if (!strcmp(key->text, optional)) {
+            good &= read_optional(g, kind, key, node, e);
             continue;
         }
         if (mf_param_find(mf_registry_source_options(g->registry, kind), key->text))
@@ -220,6 +239,11 @@ static bool read_glob(mf_graph *g, const yaml *node, const extras *e, rows *r)
     if (!read_exclude(g, e->exclude, &s))
         return false;
     mf_status status = mf__find_scans(g->arena, &s);
+    if (status && e->optional && mf_error_code(status) == MF_NOT_FOUND) {
+        mf_error_free(status);
+        mf__add_passed(g, mf_arena_print(g->arena, "glob %s: no case (optional)", v.text));
+        return true;
+    }
     if (status) {
         mf__graph_status(g, node, NULL, status);
         mf__graph_note_param(g, v.param);
@@ -570,8 +594,11 @@ bool mf__read_cases(mf_graph *g)
             good &= read_source(g, node->items[i], &r);
     else
         good = read_source(g, node, &r);
-    if (good && !r.count)
+    if (good && !r.count) {
         good = mf__graph_error(g, node, "no cases");
+        for (size_t i = 0; i < g->passed_count; i++)
+            mf_diagnostics_note(g->d, "%s", g->passed[i]);
+    }
     if (good)
         good = check_ids(g, &r);
     if (good)

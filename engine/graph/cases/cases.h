@@ -25,6 +25,7 @@ typedef struct extras {
     size_t count;
     const char *id;      /* template, or NULL */
     const yaml *exclude; /* of glob, or NULL */
+    bool optional;       /* of glob: it need not find a file */
 } extras;
 
 /* A case with room for that many columns besides those that all have. */
