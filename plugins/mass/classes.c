@@ -109,6 +109,23 @@ static mf_status choose(mf_ints wanted, const int64_t *cases, const char *port, 
                     : mf_fail(MF_INVALID, "the samples of `%s` have no label other than 0", port);
 }
 
+mf_status mf_classes_largest(mf_task *t, const char *port, const char *name, double *voxels)
+{
+    *voxels = 0;
+    for (size_t i = 0; i < mf_in_count(t, port); i++) {
+        const mf_artifact *item;
+        mf_array_info info;
+        double count = 1;
+        MF_TRY(mf_in_item(t, port, i, &item));
+        if (!mf_artifact_find(item, name, &info))
+            continue;
+        for (int k = 0; k < info.rank; k++)
+            count *= (double)info.shape[k];
+        *voxels = count > *voxels ? count : *voxels;
+    }
+    return MF_OK;
+}
+
 mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_classes *c)
 {
     size_t n = mf_in_count(t, port);

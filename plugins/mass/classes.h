@@ -24,6 +24,9 @@ void mf_labelled_clear(mf_labelled *s);
 /* The classes of the list port `port`: those asked for, or all that some sample has. All samples
  * must have one spacing. Fails without a sample, and where no class is found. */
 MF_MUST_USE mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_classes *c);
+/* Voxels of the largest item of the list port `port`, by its array `name`. */
+MF_MUST_USE mf_status mf_classes_largest(mf_task *t, const char *port, const char *name,
+                                         double *voxels);
 /* Which of the classes a label value is, -1: none. */
 int mf_classes_index(const mf_classes *c, int64_t label);
 /* masks u8 [K, n]: 1 where labels [n] are class k. */

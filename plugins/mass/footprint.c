@@ -153,11 +153,66 @@ mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *
     return count_predictor(device, of, (programs){.features = true}, bytes);
 }
 
+mf_status mf_memory_weights(mf_device *device, const mf_iris *iris, double *bytes)
+{
+    mf_device *counting;
+    mf_weights *w = NULL;
+    *bytes = 0;
+    MF_TRY(mf_device_counting(device, &counting));
+    mf_status status = mf_weights_new(counting, &w);
+    if (!status)
+        status = mf_model_declare(w, iris);
+    for (size_t i = 0; !status && i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_weights_info(w, i, &info);
+        *bytes += (double)info.count * sizeof(float);
+    }
+    mf_weights_free(w);
+    mf_device_unref(counting);
+    return status;
+}
+
 mf_status mf_memory_classify(mf_device *device, const mf_memory_of *of, size_t *bytes)
 {
     mf_classifier_shape shape = *of->classifier;
     memcpy(shape.crop, of->crop, sizeof shape.crop);
     return mf_classifier_count(device, &shape, of->batch, bytes);
+}
+
+/* ---- the host ------------------------------------------------------------------------------- */
+
+static const double host_base = 64 << 20; /* kernels, tables, the task itself */
+
+double mf_host_classify_bytes(const mf_host_classify *c)
+{
+    /* a worker: the block, what is read of it, the view beside its copy; a scan for its mean */
+    const double worker = 2 * c->block + 2 * c->view + c->scan;
+    const double floats = c->batch * c->view + c->workers * worker + c->maps * c->map;
+    return host_base + 4 * floats + 2 * c->model; /* as it is read; the best so far */
+}
+
+double mf_host_tuning_bytes(const mf_host_tuning *t)
+{
+    /* a sample: image and labels; its padded copy, weights; two maps a class */
+    const double val = t->val * (4 + 2 + 4 + 4 + 8 * t->classes);
+    /* a window's image and maps; an item of the stream and its masks */
+    const double crop = t->crop * (4 + 4 * t->classes + 4 + 2 + t->classes);
+    /* a state: values, two moments, averages; those of the best; what is loaded to validate */
+    return host_base + val + crop + 7 * t->model;
+}
+
+double mf_host_model_bytes(const mf_artifact *model)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < mf_artifact_array_count(model); i++) {
+        mf_array_info info;
+        double count = 1;
+        mf_artifact_array_info(model, i, &info);
+        for (int k = 0; k < info.rank; k++)
+            count *= (double)info.shape[k];
+        bytes += count * (double)mf_dtype_size(info.dtype);
+    }
+    return bytes;
 }
 
 /* ---- what does not fit ----------------------------------------------------------------------- */

@@ -35,8 +35,33 @@ MF_MUST_USE mf_status mf_memory_segment(mf_device *device, const mf_memory_of *o
 /* The deepest features. */
 MF_MUST_USE mf_status mf_memory_features(mf_device *device, const mf_memory_of *of, size_t *bytes);
 
+/* All weights of a model, once. */
+MF_MUST_USE mf_status mf_memory_weights(mf_device *device, const mf_iris *iris, double *bytes);
+
 /* A classifier that learns and predicts. */
 MF_MUST_USE mf_status mf_memory_classify(mf_device *device, const mf_memory_of *of, size_t *bytes);
+
+/* ---- of the host ---- */
+
+/* What mass.classify holds beside the device: voxels of a view, of the block it is cut from and of
+ * the largest scan. */
+typedef struct mf_host_classify {
+    double view, block, scan;
+    double batch, workers; /* views of a step; threads that make them */
+    double maps, map;      /* kept feature maps of a frozen encoder, and floats of one */
+    double model;          /* bytes of the input model */
+} mf_host_classify;
+double mf_host_classify_bytes(const mf_host_classify *c);
+
+/* What mass.finetune holds: voxels of a crop, and of the largest sample that is validated on. */
+typedef struct mf_host_tuning {
+    double crop, val, classes;
+    double model; /* bytes of all weights */
+} mf_host_tuning;
+double mf_host_tuning_bytes(const mf_host_tuning *t);
+
+/* Bytes of all arrays of a model. */
+double mf_host_model_bytes(const mf_artifact *model);
 
 /* Words of an error about memory. */
 typedef struct mf_memory_words {

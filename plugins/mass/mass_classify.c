@@ -1,5 +1,6 @@
 /* mass_classify.c - the stage mass.classify: a classifier of scans, trained on augmented views of
  * each case in every epoch, above an encoder that is frozen or learns as well. */
+#include "classes.h"
 #include "classify.h"
 #include "classify_report.h"
 #include "footprint.h"
@@ -135,6 +136,29 @@ static mf_status check(const void *p)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+static mf_status host_needs(mf_task *t, const mf_classify_params *o,
+                            const mf_classifier_shape *shape, const mf_artifact *model,
+                            int64_t batch, double view, double block, size_t *bytes)
+{
+    static const char *const lists[] = {"train", "val", "test"};
+    const int threads = mf_task_threads(t);
+    mf_host_classify host = {.view = view,
+                             .block = block,
+                             .batch = (double)batch,
+                             .workers = threads < batch ? threads : (double)batch,
+                             .map = view / 4096 * (double)shape->head.channels,
+                             .model = mf_host_model_bytes(model)};
+    for (int i = 0; i < 3; i++) {
+        double scan;
+        MF_TRY(mf_classes_largest(t, lists[i], "voxels", &scan));
+        host.scan = o->normalize && scan > host.scan ? scan : host.scan;
+        if (i > 0 && o->freeze)
+            host.maps += (double)mf_in_count(t, lists[i]);
+    }
+    *bytes = (size_t)mf_host_classify_bytes(&host);
+    return MF_OK;
+}
+
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     static const mf_memory_words words = {"training a classifier", "roi_size", NULL};
@@ -161,7 +185,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     }
     const int64_t cases = (int64_t)mf_in_count(t, "train");
     of.batch = o->batch_size < cases ? o->batch_size : cases;
-    n->host_bytes = (size_t)(4 * (view * (double)o->batch_size + 3 * block)) + (64u << 20);
+    MF_TRY(host_needs(t, o, &shape, model, of.batch, view, block, &n->host_bytes));
     MF_TRY(mf_task_counting(t, &device));
     status = mf_memory_check(device, mf_memory_classify, &of, &words, &n->device_bytes);
     mf_device_unref(device);

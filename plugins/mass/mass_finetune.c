@@ -1,6 +1,8 @@
 /* mass_finetune.c - the stage mass.finetune: a model is adapted to the labels of a few scans. The
  * classes have learned task embeddings, so no example is shown later. The steps are those of the
  * official fine-tuning. */
+#include "classes.h"
+#include "footprint.h"
 #include "mass_finetune.code.h"
 #include "mass_stages.h"
 #include "model.h"
@@ -101,6 +103,17 @@ static mf_status check(const void *p)
     return mf_tuner_configure(o, &iris);
 }
 
+static mf_status host_needs(mf_task *t, mf_device *device, const mf_iris *iris,
+                            const int64_t crop[3], int64_t k, size_t *bytes)
+{
+    mf_host_tuning host = {.classes = (double)k};
+    host.crop = (double)crop[0] * (double)crop[1] * (double)crop[2];
+    MF_TRY(mf_classes_largest(t, "val", "image", &host.val));
+    MF_TRY(mf_memory_weights(device, iris, &host.model));
+    *bytes = (size_t)mf_host_tuning_bytes(&host);
+    return MF_OK;
+}
+
 /* How many labels the cases have is known when they are read. */
 enum { USUAL_LABELS = 8 };
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
@@ -120,10 +133,11 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         mf_error_free(status);
         return MF_OK;
     }
+    const int64_t k = o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS;
     MF_TRY(mf_task_counting(t, &device));
-    status = mf_tuner_check_memory(device, o, &iris, crop,
-                                   o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS,
-                                   &n->device_bytes);
+    status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);
+    if (!status)
+        status = host_needs(t, device, &iris, crop, k, &n->host_bytes);
     mf_device_unref(device);
     return status;
 }

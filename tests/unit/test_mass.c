@@ -3,6 +3,7 @@
 #include "../expect.h"
 #include "../run_suite.h"
 #include "compute/stop.h"
+#include "footprint.h"
 #include "iris.h"
 #include "largest.h"
 #include "model.h"
@@ -538,6 +539,39 @@ START_TEST(a_probe_stopped_inside_an_epoch_goes_on)
 }
 END_TEST
 
+/* What needs of mass.classify and mass.finetune declare: exact, and with each part in it. */
+START_TEST(host_memory_is_counted)
+{
+    const mf_host_classify c = {.view = 4096,
+                                .block = 8000,
+                                .scan = 10000,
+                                .batch = 4,
+                                .workers = 2,
+                                .maps = 3,
+                                .map = 100,
+                                .model = 1000};
+    const mf_host_tuning t = {.crop = 4096, .val = 50000, .classes = 3, .model = 1000};
+    const mf_iris iris = {{8, 8, 32, 32, 32}, {1, 1, 1, 1}, 16};
+    mf_device *device;
+    mf_weights *w;
+    double bytes, sum = 0;
+    ck_assert_double_eq(mf_host_classify_bytes(&c), (64 << 20) + 4 * 85068 + 2000);
+    ck_assert_double_eq(mf_host_tuning_bytes(&t), (64 << 20) + 50000 * 38 + 4096 * 25 + 7000);
+    ok(mf_device_open("", &device));
+    ok(mf_weights_new(device, &w));
+    ok(mf_model_declare(w, &iris));
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_weights_info(w, i, &info);
+        sum += 4 * (double)info.count;
+    }
+    ok(mf_memory_weights(device, &iris, &bytes));
+    ck_assert_double_eq(bytes, sum);
+    mf_weights_free(w);
+    mf_device_unref(device);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mass");
@@ -554,6 +588,7 @@ int main(void)
     tcase_add_test(tests, labels_compete);
     tcase_add_test(tests, largest_components_stay);
     tcase_add_test(tests, scores_are_right);
+    tcase_add_test(tests, host_memory_is_counted);
     tcase_add_test(tests, a_probe_learns);
     tcase_add_test(tests, a_probe_stopped_inside_an_epoch_goes_on);
     suite_add_tcase(suite, tests);
