@@ -25,7 +25,7 @@ static const mf_param params[] = {
             "that `by` does not name."),
     MF_TEXT(summarize_params, where, "",
             "Rows to take: COLUMN=VALUE, several separated by commas, as in `label=mean, shots=3`. "
-            "Empty: all rows."),
+            "Empty: all rows. No row that fits is an error."),
     MF_END};
 static const mf_port inputs[] = {MF_PORT("table", "table", "The table."), MF_END};
 static const mf_port outputs[] = {
@@ -46,6 +46,8 @@ typedef struct condition {
     size_t column;
     const char *value; /* borrowed from the parameter, `length` letters */
     size_t length;
+    const char *item; /* the whole of it, COLUMN=VALUE, `item_length` letters */
+    size_t item_length;
     double number; /* the value where the column holds numbers */
 } condition;
 
@@ -171,6 +173,8 @@ static mf_status find_conditions(work *w, const char *conditions)
         c->column = column_of(w, item, (size_t)(equals - item));
         if (c->column == w->count)
             return no_column(w, "where", item, (size_t)(equals - item));
+        c->item = item;
+        c->item_length = length;
         c->value = equals + 1;
         c->length = length - (size_t)(equals + 1 - item);
         snprintf(value, sizeof value, "%.*s", (int)c->length, c->value);
@@ -182,23 +186,87 @@ static mf_status find_conditions(work *w, const char *conditions)
     return MF_OK;
 }
 
+static mf_status meets(const work *w, const condition *c, int64_t row, bool *yes)
+{
+    const mf_array *numbers = w->columns[c->column].numbers;
+    char *text;
+    if (numbers) {
+        *yes = ((const double *)numbers->data)[row] == c->number;
+        return MF_OK;
+    }
+    MF_TRY(table_text(w->table, c->column, row, &text));
+    *yes = strlen(text) == c->length && !strncmp(text, c->value, c->length);
+    free(text);
+    return MF_OK;
+}
+
 /* Whether a row has what `where` asks for. */
 static mf_status fits(const work *w, int64_t row, bool *yes)
 {
     *yes = true;
-    for (size_t i = 0; i < w->where_count && *yes; i++) {
-        const condition *c = &w->where[i];
-        const mf_array *numbers = w->columns[c->column].numbers;
-        char *text;
-        if (numbers) {
-            *yes = ((const double *)numbers->data)[row] == c->number;
+    for (size_t i = 0; i < w->where_count && *yes; i++)
+        MF_TRY(meets(w, &w->where[i], row, yes));
+    return MF_OK;
+}
+
+/* A value of a column as text, cut to `size`. */
+static mf_status print_value(const work *w, size_t k, int64_t row, char *to, size_t size)
+{
+    const mf_array *numbers = w->columns[k].numbers;
+    char *text;
+    if (numbers) {
+        snprintf(to, size, "%.15g", ((const double *)numbers->data)[row]);
+        return MF_OK;
+    }
+    MF_TRY(table_text(w->table, k, row, &text));
+    snprintf(to, size, "%s", text);
+    free(text);
+    return MF_OK;
+}
+
+#define SHOWN 12 /* values in an error message */
+
+/* The different values of a column, in the order of the rows, as far as there is room. */
+static mf_status list_values(const work *w, size_t k, char *all, size_t size)
+{
+    char value[SHOWN][64];
+    size_t n = 0, at = 0;
+    for (int64_t row = 0; row < w->rows; row++) {
+        char next[64];
+        size_t i = 0;
+        MF_TRY(print_value(w, k, row, next, sizeof next));
+        while (i < n && strcmp(value[i], next))
+            i++;
+        if (i < n)
             continue;
+        if (n == SHOWN || at + sizeof next + 8 > size) {
+            snprintf(all + at, size - at, ", ...");
+            return MF_OK;
         }
-        MF_TRY(table_text(w->table, c->column, row, &text));
-        *yes = strlen(text) == c->length && !strncmp(text, c->value, c->length);
-        free(text);
+        at += (size_t)snprintf(all + at, size - at, "%s%s", n ? ", " : "", next);
+        strcpy(value[n++], next);
     }
     return MF_OK;
+}
+
+/* The error where no row has what `where` asks for: a name that is spelled wrong, most likely. */
+static mf_status no_row(const work *w, const char *where)
+{
+    char all[1024] = "";
+    for (size_t i = 0; i < w->where_count; i++) {
+        const condition *c = &w->where[i];
+        bool met = false;
+        for (int64_t row = 0; row < w->rows && !met; row++)
+            MF_TRY(meets(w, c, row, &met));
+        if (met)
+            continue;
+        MF_TRY(list_values(w, c->column, all, sizeof all));
+        return mf_hint(mf_fail(MF_INVALID, "where: no row has %.*s", (int)c->item_length, c->item),
+                       "values of '%s': %s", w->columns[c->column].name,
+                       w->rows ? all : "none, no rows");
+    }
+    return mf_hint(mf_fail(MF_INVALID, "where: no row has all of %s", where),
+                   "rows have each of them, but not together");
 }
 
 static mf_status choose_columns(work *w, const summarize_params *o)
@@ -306,6 +374,21 @@ static mf_status add_row(work *w, int64_t row)
     return MF_OK;
 }
 
+/* Fails where a name is there twice: which of the two columns would be meant is not known. */
+static mf_status check_names(const char *const *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strcspn(columns[i], ":");
+        for (size_t k = 0; k < i; k++)
+            if (strcspn(columns[k], ":") == length && !strncmp(columns[i], columns[k], length))
+                return mf_hint(mf_fail(MF_INVALID, "the result would have the column '%.*s' twice",
+                                       (int)length, columns[i]),
+                               "the table is a summary already; name in `of` only columns of which "
+                               "NAME, NAME_sd and NAME_n are not in use");
+    }
+    return MF_OK;
+}
+
 static mf_status new_table(const work *w, mf_table **table)
 {
     static const char *const after[] = {"", "_sd", "_n"};
@@ -328,7 +411,9 @@ static mf_status new_table(const work *w, mf_table **table)
             snprintf(name[n], sizeof name[n], "%s%s", w->columns[w->of[i]].name, after[k]);
     for (size_t i = 0; i < n; i++)
         columns[i] = name[i];
-    mf_status status = mf_table_new(columns, table);
+    mf_status status = check_names(columns, n);
+    if (!status)
+        status = mf_table_new(columns, table);
     free(name);
     free(columns);
     return status;
@@ -369,6 +454,8 @@ static mf_status summarize(work *w, const summarize_params *o, mf_table **table)
     MF_TRY(choose_columns(w, o));
     for (int64_t row = 0; row < w->rows; row++)
         MF_TRY(add_row(w, row));
+    if (w->where_count && !w->group_count)
+        return no_row(w, o->where);
     MF_TRY(new_table(w, table));
     for (int64_t k = 0; k < w->group_count; k++)
         MF_TRY(put_group(w, &w->groups[k], *table));

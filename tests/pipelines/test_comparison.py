@@ -196,9 +196,25 @@ class Tables(Comparison):
                 ("by: dice, of: dice", "of: the column 'dice' is named twice"),
                 ("where: seed", "where: 'seed' is not COLUMN=VALUE\n  as in where: \"label=mean, shots=3\""),
                 ("where: shots=1", "where: the table has no column 'shots'\n  its columns: " + columns),
-                ("where: seed=one", "where: the column 'seed' holds numbers, and 'one' is none")):
+                ("where: seed=one", "where: the column 'seed' holds numbers, and 'one' is none"),
+                ("where: seed=3", "where: no row has seed=3\n  values of 'seed': 1, 2"),
+                ('where: "seed=1, case=c"', "where: no row has case=c\n  values of 'case': a, b"),
+                ('where: "case=b, label=3"', "where: no row has all of case=b, label=3\n"
+                 "  rows have each of them, but not together")):
             self.graph(TABLES.replace("BY", setting), self.HEAD)
             self.assertEqual(self.fails("wrong"), words)
+
+    def test_a_summary_of_a_summary(self):
+        again = "  again: {use: table.summarize, in: {table: mean}, with: {WITH}}\n"
+        advice = ("\n  the table is a summary already; name in `of` only columns of which NAME, NAME_sd and NAME_n are "
+                  "not in use")
+        for setting, name in (("by: method, of: \"truth_ml, truth_ml_sd\"", "truth_ml_sd"), ("by: rows", "rows"),
+                              ("by: method", "rows")):
+            self.graph(TABLES.replace("BY", "by: case") + again.replace("WITH", setting), self.HEAD)
+            self.assertEqual(self.fails("again"), f"the result would have the column '{name}' twice" + advice)
+        self.graph(TABLES.replace("BY", "by: case") + again.replace("WITH", "by: method, of: truth_ml"), self.HEAD)
+        self.massflow("run", "g.yaml", "again")
+        self.assertEqual([row["rows"] for row in self.rows("again")], ["2", "2"])
 
     def test_a_constant_column(self):
         for setting, words in (("value: x", "value: without `column` it has no place"),
