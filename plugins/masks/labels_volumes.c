@@ -31,6 +31,16 @@ static int64_t feature_of(const labels_volumes_params *o, int32_t label)
     return -1;
 }
 
+/* A label map without any label is most likely the wrong file, or another export. */
+static mf_status check_map(const int32_t *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (v[i])
+            return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "the label map is empty"),
+                   "leave the case out with `where`, or check its file");
+}
+
 /* Voxels of each feature. */
 static mf_status count_voxels(const labels_volumes_params *o, const mf_artifact *labels,
                               int64_t *count)
@@ -41,13 +51,14 @@ static mf_status count_voxels(const labels_volumes_params *o, const mf_artifact 
     mf_array_unref(voxels);
     MF_TRY(status);
     const int32_t *v = wide->data;
+    status = check_map(v, mf_array_count(wide));
     for (int64_t i = 0; i < mf_array_count(wide); i++) {
         int64_t k = feature_of(o, v[i]);
         if (k >= 0)
             count[k]++;
     }
     mf_array_unref(wide);
-    return MF_OK;
+    return status;
 }
 
 static mf_status fill(const labels_volumes_params *o, const mf_artifact *labels,
@@ -75,6 +86,17 @@ static mf_status fill(const labels_volumes_params *o, const mf_artifact *labels,
     return status ? status : mf_artifact_inherit(features, labels);
 }
 
+static mf_status check(const void *p)
+{
+    const labels_volumes_params *o = p;
+    for (size_t i = 0; i < o->labels.count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (o->labels.v[i] == o->labels.v[k])
+                return mf_fail(MF_INVALID, "labels: %lld is named twice",
+                               (long long)o->labels.v[i]);
+    return MF_OK;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const mf_artifact *labels;
@@ -90,10 +112,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "features", features);
 }
 
-MF_STAGE(labels_volumes, "labels.volumes", 1, "Measures the volumes of labels, as features.",
-         .help =
-             "A classifier of images should be better than one that knows a volume alone: {use: "
-             "probe.train, with: {pooling: mean, standardize: true, dropout: 0}} is a logistic "
-             "regression on the result.",
-         .params = params, .params_size = sizeof(labels_volumes_params), .in = inputs,
-         .out = outputs, .run = run);
+MF_STAGE(
+    labels_volumes, "labels.volumes", 1, "Measures the volumes of labels, as features.",
+    .help =
+        "A classifier of images should be better than one that knows a volume alone: {use: "
+        "probe.train, with: {pooling: mean, standardize: true, dropout: 0}} is a logistic "
+        "regression on the result. A label that a case does not have has the volume 0; a label map "
+        "without any label is an error.",
+    .params = params, .params_size = sizeof(labels_volumes_params), .in = inputs, .out = outputs,
+    .check = check, .run = run);

@@ -154,6 +154,20 @@ static mf_status read_set(work *w, const char *port, mf_probe_set *s)
     return MF_OK;
 }
 
+/* Features that do not differ tell no case from another: an AUC of 0.5 would look like a result. */
+static mf_status check_features(const work *w)
+{
+    const size_t bytes = (size_t)(w->sites * w->shape[0]) * sizeof *w->train.x;
+    const char *x = (const char *)w->train.x;
+    for (int64_t i = 1; i < w->train.n; i++)
+        if (memcmp(x, x + (size_t)i * bytes, bytes))
+            return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "all %lld training cases have the same features",
+                           (long long)w->train.n),
+                   "check what the features are computed from: for labels.volumes, that its "
+                   "`labels` are in the label maps");
+}
+
 static void apply_scale(const work *w, mf_probe_set *s)
 {
     int64_t c = w->shape[0];
@@ -450,6 +464,7 @@ static mf_status work_all(work *w)
     mf_weights *weights = NULL;
     MF_TRY(mf_targets_collect(w->task, w->o->target, false, &w->classes));
     MF_TRY(read_set(w, "train", &w->train));
+    MF_TRY(check_features(w));
     MF_TRY(read_set(w, "test", &w->test));
     MF_TRY(standardize(w));
     MF_TRY(mf_task_queue(w->task, &queue));

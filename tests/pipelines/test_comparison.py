@@ -138,6 +138,34 @@ class Masks(Comparison):
         self.assertRegex(self.massflow("show", "g.yaml", "all[case=a]"), r"f32 \[1, 1, 1, 1\]  min 0.192  max 0.192 ")
         self.assertRegex(self.massflow("show", "g.yaml", "some[case=b]"),
                          r"f32 \[3, 1, 1, 1\]  min 0  max 0.048  mean 0.016")
+        self.label_map("truth/b.nii")
+        self.assertEqual(self.fails("all[case=b]"), "the label map is empty\n"
+                         "  leave the case out with `where`, or check its file")
+        self.graph("  all: {use: labels.volumes, in: {labels: truth}, with: {labels: [7, 3, 7]}}\n"
+                   "  truth: {use: labels.load, with: {path: truth/a.nii}}\n", "")
+        self.assertIn("labels: 7 is named twice\n", self.massflow("graph", "g.yaml", code=2))
+
+    def test_features_that_are_all_the_same(self):
+        """A label that no case has: an AUC of 0.5 would look like a result."""
+        for name, label in (("c", 3), ("d", 7)):
+            self.label_map(f"truth/{name}.nii", (label, (0, 4), self.ALL_Y))
+        graph = """
+  truth: {use: labels.load, each: case, with: {path: "${case.path}"}}
+  volume: {use: labels.volumes, each: case, in: {labels: truth}, with: {labels: [12, 13]}}
+  probe:
+    use: probe.train
+    in: {train: "volume[*]", test: "volume[*]"}
+    with: {target: kind, pooling: mean, standardize: true, epochs: 1}
+"""
+        self.write_csv("cases.csv", ["id", "path", "kind"],
+                       [[name, f"truth/{name}.nii", kind] for name, kind in ("ax", "by", "cx", "dy")])
+        head = "cases: {csv: cases.csv}\n"
+        self.graph(graph, head)
+        self.assertEqual(self.fails("probe"), "all 4 training cases have the same features\n"
+                         "  check what the features are computed from: for labels.volumes, that its `labels` are in "
+                         "the label maps")
+        self.graph(graph.replace("[12, 13]", "[12, 7]"), head)
+        self.massflow("run", "g.yaml", "probe")
 
 
 TABLES = """
