@@ -46,7 +46,7 @@ static const mf_port outputs[] = {
 /* Sums over cases: each with the number of its terms. */
 typedef struct sums {
     double masks, dice, found, matching, labelled, body;
-    int64_t cases, labels, with_masks, with_labels;
+    int64_t cases, labels, with_labels, matched; /* matched: with masks and labels */
 } sums;
 
 typedef struct work {
@@ -115,7 +115,8 @@ static mf_status add_case(work *w, const char *name, const mask_quality *q, doub
         found += m->dice > w->o->threshold;
     }
     MF_TRY(add_sizes(w, q, voxel, of));
-    double matching = part((double)q->above, (double)q->masks);
+    /* Masks of a case that has none of the labels cannot match: that says nothing of them. */
+    double matching = labels > 0 ? part((double)q->above, (double)q->masks) : NAN;
     double labelled = part((double)q->labelled_covered, (double)q->labelled);
     double body = part((double)q->body_covered, (double)q->body);
     sums *s = &w->sum;
@@ -124,8 +125,8 @@ static mf_status add_case(work *w, const char *name, const mask_quality *q, doub
     s->labels += (int64_t)labels;
     s->dice += dice;
     s->found += found;
-    s->with_masks += q->masks > 0;
-    s->matching += q->masks ? matching : 0;
+    s->matched += !isnan(matching);
+    s->matching += isnan(matching) ? 0 : matching;
     s->with_labels += labels > 0;
     s->labelled += labels > 0 ? labelled : 0;
     s->body += body;
@@ -228,9 +229,9 @@ static mf_status summarize(work *w, mf_table *table)
            "%.4g masks per case; best masks: mean Dice %.4f, above %g in %.1f%% of %lld labels; "
            "%.1f%% of the masks match a label",
            s->masks / n, s->dice / labels, w->o->threshold, 100 * s->found / labels,
-           (long long)s->labels, s->with_masks ? 100 * s->matching / (double)s->with_masks : 0.0);
+           (long long)s->labels, s->matched ? 100 * s->matching / (double)s->matched : 0.0);
     return mf_table_row(table, n, s->masks / n, s->dice / labels, s->found / labels,
-                        part(s->matching, (double)s->with_masks),
+                        part(s->matching, (double)s->matched),
                         part(s->labelled, (double)s->with_labels), s->body / n, of[0], of[1],
                         of[2]);
 }

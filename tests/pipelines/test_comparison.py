@@ -91,6 +91,16 @@ class Masks(Comparison):
                           self.rows("inside.cases")],
                          [("0.3333333333333333", "0.5", "0.7"), ("0", "0", "0.2")])
 
+    def test_none_of_the_chosen_labels(self):
+        """Masks of a case without the label are not counted as masks that do not match."""
+        self.graph(MASKS.replace("[7, 12]", "[3]"))
+        self.massflow("run", "g.yaml", "inside")
+        self.assertEqual([(row["case"], row["masks"], row["dice"], row["matching"], row["labels_covered"])
+                          for row in self.rows("inside.cases")],
+                         [("a", "3", "0.8", "0.3333333333333333", "1"), ("b", "1", "", "", "")])
+        row, = self.rows("inside.summary")
+        self.assertEqual((row["cases"], row["dice"], row["matching"]), ("2", "0.8", "0.3333333333333333"))
+
     def test_what_does_not_go_together(self):
         self.label_map("truth/b.nii")
         self.assertEqual(self.fails("quality"), "case b: the label map is empty\n"
