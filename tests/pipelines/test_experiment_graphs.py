@@ -125,6 +125,7 @@ class Cases(Massflow):
                 for i in range(8)]
         rows += [["v", "images/v.nii", "", "val", "s8", "a"], ["t", "images/t.nii", "", "test", "s9", "b"]]
         self.write_csv("set/cases.csv", ["id", "image", "label", "split", "subject", "kind"], rows)
+        self.source = self.read_csv("set/cases.csv")
 
     def test_ranks(self):
         rows = self.table("--target", "kind")
@@ -144,6 +145,18 @@ class Cases(Massflow):
     def test_scans_that_are_label_maps(self):
         rows = self.table("--labels-are-images")
         self.assertEqual([row["path"] for row in rows], [row["labels"] for row in rows])
+
+    def test_tables_that_would_give_wrong_experiments(self):
+        for change, words in (
+                ({"id": "c3"}, "'c3' is there twice"),
+                ({"split": "tset"}, "'c4' has the split 'tset'; it must be one of train, val, test"),
+                ({"kind": ""}, "'c4' has no 'kind'; remove the row, or fill it in"),
+                ({"split": "test"}, "'c5' is of split train, and its subject 's2' has a case of split test: a subject "
+                 "must not be both trained on and judged")):
+            rows = [{**row, **change} if row["id"] == "c4" else row for row in self.source]
+            self.write_csv("set/cases.csv", list(rows[0]), [list(row.values()) for row in rows])
+            done = self.ended([sys.executable, os.path.join(TOOLS, "cases"), self.path("set"), "--target", "kind"], 1)
+            self.assertEqual(done.stderr, f"cases: {self.path('set')}/cases.csv: case {words}\n")
 
     def test_a_column_that_is_not_there(self):
         done = self.ended([sys.executable, os.path.join(TOOLS, "cases"), self.path("set"), "--target", "sex"], 1)
