@@ -101,13 +101,16 @@ class Experiments(Massflow):
 
     def test_learning_curve(self):
         settings = SMALL + [self.cases("few.csv"), f"patch_size={VOXELS}", "points=[1,2]"]
-        out = self.massflow("run", "learning-curve", "table", *flags(settings))
+        out = self.massflow("run", "learning-curve", "scores_slic", *flags(settings))
         # The second point goes on from the first.
         self.assertIn("\nmodel_slic[step=2,seed=1]: resumes after step 1 of 2\n", out)
-        rows = self.made("learning-curve", "table", settings)
+        rows = self.made("learning-curve", "scores_slic", settings)
         self.assertEqual([(row["masks"], row["step"], row["label"]) for row in rows],
-                         [(masks, step, label) for masks in ("SLIC", "label maps") for step in "12"
-                          for label in [*"12345678", "mean"]])
+                         [("SLIC", step, label) for step in "12" for label in [*"12345678", "mean"]])
+        # Label maps as masks are trained and judged as often.
+        needed = self.needed("learning-curve", "table", settings)
+        self.assertEqual([needed[name] for name in ("model_slic", "model_labels", "found_slic", "found_labels")],
+                         [2, 2, 2, 2])
         # Settings are chosen on cases of val, without those of test.
         self.assertIn("found_slic[case=ct-lesion003,step=2,seed=1]", out)
         self.assertEqual(self.needed("learning-curve", "found_slic[case=ct-plain004]", [*settings, "judged=val"])
