@@ -41,9 +41,16 @@ typedef struct golden_tally {
  *
  * Gradients: one ReLU or maximum that tips over moves all gradients before it, by more than all
  * rounding; which do is chance, in PyTorch too (its own three ways lie up to 68 times apart). Each
- * lies within 1e-2; golden_quantile tells how they do together. */
+ * lies within 1e-2; golden_quantile tells how they do together.
+ *
+ * `stored` says which of both it is. golden_compare_gradient judges as a gradient whatever it is
+ * stored as. */
 void golden_compare(const mf_tensors *golden, const char *stored, const char *name,
                     const mf_array *ours, golden_tally *t);
+void golden_compare_gradient(const mf_tensors *golden, const char *stored, const char *name,
+                             const mf_array *ours, golden_tally *t);
+/* grad.*, after.* (a step) and norm. */
+bool golden_is_gradient(const char *name);
 /* Share `part` of the gradients lie within this many of PyTorch's distances. */
 double golden_quantile(golden_tally *t, double part);
 

@@ -145,20 +145,13 @@ static void compare(const mf_tensors *golden, const char *method, const char *na
                     const mf_array *ours, golden_tally *t)
 {
     char stored[256];
-    double theirs;
     snprintf(stored, sizeof stored, "%s.%s", method, name);
     if (!mf_tensors_find(golden, stored))
         ck_abort_msg("no %s", stored);
-    if (!strcmp(name, "loss")) {
+    if (!strcmp(name, "loss"))
         golden_compare(golden, stored, name, ours, t);
-        return;
-    }
-    ck_assert_int_lt(t->gradients, GOLDEN_MOST);
-    const double distance = golden_distance(golden, stored, name, ours, &theirs);
-    t->gradient[t->gradients++] = distance / theirs;
-    t->worse += distance > 1e-2;
-    if (distance > 1e-2)
-        printf("%s: %g\n", stored, distance);
+    else
+        golden_compare_gradient(golden, stored, name, ours, t);
 }
 
 static void compare_weights(mf_baseline *b, const char *method, bool gradient,

@@ -38,6 +38,16 @@ static bool no_gradient(const mf_tensors *golden, const char *prefix, const char
     return facts && ((const double *)facts->data)[1] < 1e-12;
 }
 
+/* By the name without "frozen.". */
+static void compare_one(const mf_tensors *golden, const char *stored, const char *name,
+                        const mf_array *ours, golden_tally *t)
+{
+    if (golden_is_gradient(name))
+        golden_compare_gradient(golden, stored, name, ours, t);
+    else
+        golden_compare(golden, stored, name, ours, t);
+}
+
 static void compare(bool frozen)
 {
     const mf_parity options = {.rate = 0.002, .weight_decay = 1e-5, .frozen = frozen};
@@ -63,7 +73,7 @@ static void compare(bool frozen)
         if (dot && no_gradient(&golden, prefix, dot + 1))
             continue;
         followed += strstr(name, "running") != NULL;
-        golden_compare(&golden, stored, name, mf_tensors_find(&out, name), &t);
+        compare_one(&golden, stored, name, mf_tensors_find(&out, name), &t);
     }
     for (size_t i = 0; i < weights.count && frozen; i++) { /* to the bit what they were */
         char after[256];
