@@ -100,7 +100,7 @@ static mf_status check(const void *p)
     if (o->lr_min > o->lr || o->lr_min > o->token_lr)
         return mf_fail(MF_INVALID, "lr_min is %g, above lr %g or token_lr %g", o->lr_min, o->lr,
                        o->token_lr);
-    return mf_tuner_configure(o, &iris);
+    return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
 static mf_status host_needs(mf_task *t, mf_device *device, const mf_iris *iris,

@@ -16,16 +16,11 @@ static const mf_param params[] = {
 static const mf_port inputs[] = {MF_END};
 static const mf_port outputs[] = {MF_PORT("model", "model", "Model with random weights."), MF_END};
 
-static mf_status configure(const init_params *o, mf_iris *iris)
-{
-    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, iris));
-    return mf_model_set_backbone(o->backbone, o->i3d_width, o->i3d_blocks, iris);
-}
-
 static mf_status check(const void *p)
 {
+    const init_params *o = p;
     mf_iris iris;
-    return configure(p, &iris);
+    return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
 static mf_status make(mf_weights *w, const mf_iris *iris, uint64_t seed, mf_artifact **model)
@@ -48,7 +43,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_weights *w;
     mf_artifact *model;
     (void)session;
-    MF_TRY(configure(o, &iris));
+    MF_TRY(mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris));
     MF_TRY(mf_task_queue(t, &queue));
     MF_TRY(mf_weights_new(mf_queue_device(queue), &w));
     mf_status status = make(w, &iris, (uint64_t)o->seed, &model);

@@ -6,6 +6,7 @@
 #include "mass_train.code.h"
 #include "model.h"
 #include "pretraining.h"
+#include "session.h"
 #include "state.h"
 
 #include <math.h>
@@ -111,20 +112,9 @@ static void drop_programs(trainer *t)
     t->arenas = 0;
 }
 
-static mf_status configure(const train_params *o, mf_iris *iris)
-{
-    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, iris));
-    return mf_model_set_backbone(o->backbone, o->i3d_width, o->i3d_blocks, iris);
-}
-
-/* From `init` if it is connected, else from the parameters. */
 static mf_status find_iris(mf_task *t, const train_params *o, mf_iris *iris)
 {
-    const mf_artifact *init;
-    MF_TRY(mf_in(t, "init", &init));
-    MF_TRY(init ? mf_model_iris(init, iris) : configure(o, iris));
-    iris->frozen_norms = !strcmp(o->batch_norm, "frozen");
-    return init ? mf_model_check_backbone(o->backbone, iris) : MF_OK;
+    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, iris);
 }
 
 static mf_status check(const void *p)
@@ -134,7 +124,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->steps)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
-    return configure(o, &iris);
+    return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
 /* What to do where a step does not fit, by whether blocks are computed again already. */

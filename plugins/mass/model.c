@@ -22,15 +22,16 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
     return mf_iris_check(iris);
 }
 
-mf_status mf_model_set_backbone(const char *backbone, int64_t width, mf_ints blocks, mf_iris *iris)
+mf_status mf_model_configure_backbone(const mf_model_sizes *s, mf_iris *iris)
 {
-    if (strcmp(backbone, "i3d") != 0)
+    MF_TRY(mf_model_configure(s->channels, s->blocks, s->positions, iris));
+    if (strcmp(s->backbone, "i3d") != 0)
         return MF_OK;
-    if (blocks.count != MF_I3D_STAGES)
+    if (s->i3d_blocks.count != MF_I3D_STAGES)
         return mf_fail(MF_INVALID, "i3d_blocks: %zu numbers, where an I3D-ResNet has %d stages",
-                       blocks.count, MF_I3D_STAGES);
-    iris->i3d.width = width;
-    memcpy(iris->i3d.blocks, blocks.v, sizeof iris->i3d.blocks);
+                       s->i3d_blocks.count, MF_I3D_STAGES);
+    iris->i3d.width = s->i3d_width;
+    memcpy(iris->i3d.blocks, s->i3d_blocks.v, sizeof iris->i3d.blocks);
     return mf_i3d_check(&iris->i3d);
 }
 
@@ -39,8 +40,45 @@ mf_status mf_model_check_backbone(const char *backbone, const mf_iris *iris)
     if (strcmp(backbone, "i3d") != 0 || iris->i3d.width)
         return MF_OK;
     return mf_hint(mf_fail(MF_INVALID, "backbone is i3d, but the model of `init` has a ResUNet"),
-                   "connect a model of mass.init or mass.inflate with backbone i3d, or take "
-                   "`backbone` away");
+                   "connect a model of mass.init or mass.inflate with backbone i3d, or remove "
+                   "`backbone`");
+}
+
+static bool ends(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+static bool all_are(const mf_array *a, float value)
+{
+    const float *v = a->data;
+    for (int64_t i = 0; i < mf_array_count(a); i++)
+        if (v[i] < value || v[i] > value)
+            return false;
+    return true;
+}
+
+mf_status mf_model_check_statistics(const mf_artifact *a)
+{
+    bool any = false, drawn = true;
+    for (size_t i = 0; i < mf_artifact_array_count(a) && drawn; i++) {
+        mf_array_info info;
+        mf_array *array;
+        mf_artifact_array_info(a, i, &info);
+        const bool mean = ends(info.name, "running_mean");
+        if (info.dtype != MF_F32 || !(mean || ends(info.name, "running_var")))
+            continue;
+        MF_TRY(mf_artifact_array(a, info.name, &array));
+        any = true;
+        drawn = all_are(array, mean ? 0 : 1);
+        mf_array_unref(array);
+    }
+    if (!any || !drawn)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "all running statistics of the I3D are mean 0 and variance "
+                                       "1: it has not been trained"),
+                   "connect a trained model, or one of mass.inflate");
 }
 
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape)
@@ -136,12 +174,6 @@ mf_status mf_model_load(mf_weights *w, const mf_tensors *t)
 }
 
 /* ---- drawing --------------------------------------------------------------------------------- */
-
-static bool ends(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
 
 /* The bound of a bias is that of the weight beside it, whose fan in the bias does not show. */
 static double fan_in_beside(const mf_weights *w, const char *bias)

@@ -45,11 +45,23 @@ MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64
               "I3D: batch: the statistics of each image by itself, as of a batch of one; the "     \
               "running statistics follow once a step. frozen: the running statistics of `init`, "  \
               "which stay as they are.")
-/* After mf_model_configure. */
-MF_MUST_USE mf_status mf_model_set_backbone(const char *backbone, int64_t width, mf_ints blocks,
-                                            mf_iris *iris);
+/* All of these parameters. */
+typedef struct mf_model_sizes {
+    mf_ints channels, blocks;
+    int64_t positions;
+    const char *backbone;
+    int64_t i3d_width;
+    mf_ints i3d_blocks;
+} mf_model_sizes;
+#define MF_MODEL_SIZES_OF(o)                                                                       \
+    ((mf_model_sizes){(o)->channels, (o)->num_block, (o)->pos_embed_size, (o)->backbone,           \
+                      (o)->i3d_width, (o)->i3d_blocks})
+MF_MUST_USE mf_status mf_model_configure_backbone(const mf_model_sizes *sizes, mf_iris *iris);
 /* Whether a model that was connected has the backbone that was asked for. */
 MF_MUST_USE mf_status mf_model_check_backbone(const char *backbone, const mf_iris *iris);
+/* Whether the running statistics of an I3D, which are to be used, are of a training: not all 0 and
+ * 1, as drawn. A ResUNet has none. */
+MF_MUST_USE mf_status mf_model_check_statistics(const mf_artifact *a);
 
 /* For mf_iris_from_shapes: self is a mf_artifact. */
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);

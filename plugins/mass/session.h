@@ -1,7 +1,9 @@
-/* session.h - what a stage keeps open from one task to the next: the model of its input `model`. */
+/* session.h - the models that a stage is connected with: what it keeps open of its input `model`
+ * from one task to the next, and the configuration of `init`. */
 #ifndef MF_MASS_SESSION_H
 #define MF_MASS_SESSION_H
 
+#include "model.h"
 #include "predict.h"
 
 #include <massflow/stage.h>
@@ -9,5 +11,9 @@
 /* On the task's device, for crops of one size (z y x), with the averaged weights where there are
  * any. */
 MF_MUST_USE mf_status mf_session_open(mf_task *t, const int64_t crop[3], mf_predictor **predictor);
+/* The configuration of `init` or, where that is not connected, of the parameters; with batch norms
+ * as the parameter `batch_norm` says. */
+MF_MUST_USE mf_status mf_session_iris(mf_task *t, const mf_model_sizes *sizes,
+                                      const char *batch_norm, mf_iris *iris);
 
 #endif

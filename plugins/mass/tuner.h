@@ -50,8 +50,6 @@ typedef struct mf_tuner {
     bool diverged;                   /* a loss or a gradient is not finite */
 } mf_tuner;
 
-/* The configuration of the parameters. */
-MF_MUST_USE mf_status mf_tuner_configure(const mf_finetune_params *o, mf_iris *iris);
 /* The configuration of `init`, or that of the parameters. */
 MF_MUST_USE mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o, mf_iris *iris);
 /* What a step on k classes takes of the device; an error where that is too much. */

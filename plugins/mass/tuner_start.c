@@ -4,6 +4,7 @@
 #include "footprint.h"
 #include "model.h"
 #include "prepared.h"
+#include "session.h"
 #include "tuner.h"
 
 #include <math.h>
@@ -29,20 +30,9 @@ mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, 
     return mf_memory_check(device, mf_memory_tuning, &of, &memory_words[of.recompute], bytes);
 }
 
-mf_status mf_tuner_configure(const mf_finetune_params *o, mf_iris *iris)
-{
-    MF_TRY(mf_model_configure(o->channels, o->num_block, o->pos_embed_size, iris));
-    return mf_model_set_backbone(o->backbone, o->i3d_width, o->i3d_blocks, iris);
-}
-
 mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o, mf_iris *iris)
 {
-    const mf_artifact *init;
-    MF_TRY(mf_in(t, "init", &init));
-    MF_TRY(init ? mf_within(mf_model_iris(init, iris), "the model of `init`")
-                : mf_tuner_configure(o, iris));
-    iris->frozen_norms = !strcmp(o->batch_norm, "frozen");
-    return init ? mf_model_check_backbone(o->backbone, iris) : MF_OK;
+    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, iris);
 }
 
 /* Drawn weights, by name. */

@@ -45,6 +45,11 @@ stages:
     use: mass.finetune
     in: {{crops: crops, train: "sample[set=train]", init: encoder}}
     with: {{labels: [1, 2], epochs: 1, steps_per_epoch: 1, batch_size: 1, batch_norm: "${{batch_norm}}"}}
+  tuned_drawn:
+    use: mass.finetune
+    in: {{crops: crops, train: "sample[set=train]"}}
+    with: {{{MODEL}, {SMALL}, labels: [1, 2], epochs: 1, steps_per_epoch: 1, batch_size: 1,
+           batch_norm: "${{batch_norm}}"}}
   scan: {{use: mass.normalize, each: case, in: {{volume: patient.volume}}, with: {{spacing: [6, 6, 6]}}}}
   judge:
     use: mass.classify
@@ -56,6 +61,12 @@ stages:
     in: {{model: encoder, volume: patient.volume}}
     with: {{spacing: [6, 6, 6], roi_size: [48, 32, 32]}}
   drawn: {{use: mass.init, with: {{{MODEL}, {SMALL}}}}}
+  first: {{use: mass.train, in: {{pairs: views}}, with: {{{MODEL}, {SMALL}, steps: 1, batch_size: 1}}}}
+  frozen:
+    use: mass.train
+    in: {{pairs: views, init: first}}
+    with: {{batch_norm: frozen, steps: 1, batch_size: 1}}
+  frozen_drawn: {{use: mass.train, in: {{pairs: views, init: drawn}}, with: {{batch_norm: frozen, steps: 1}}}}
   inflated: {{use: mass.inflate, in: {{model: drawn}}, with: {{path: "${{weights}}", inflation: "${{inflation}}"}}}}
   unet: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{backbone: i3d, steps: 1}}}}
@@ -162,13 +173,22 @@ class Backbones(Massflow):
         self.assertIn(whole[0], self.ids("halves"))
 
     def test_frozen_batch_norms(self):
-        self.made("encoder", "drawn", batch_norm="frozen")
-        first, after = self.got("drawn"), self.got("encoder.model", batch_norm="frozen")
+        self.made("frozen")
+        first, after = self.got("first.model"), self.got("frozen.model")
         self.assertNotEqual(after["encoder.bn1.weight"], first["encoder.bn1.weight"])
         for name in first:
-            if "running" in name:
+            if "running" in name and not name.startswith("ema."):
+                self.assertNotIn(set(first[name][1]), ({0.0}, {1.0}), name)
                 self.assertEqual(after[name], first[name], name)
                 self.assertEqual(after["ema." + name], first[name], name)
+        # those that nobody has trained are refused
+        for target in ("encoder", "tuned_drawn"):
+            self.assertIn("batch_norm is frozen, but there is no `init` whose running statistics could be kept\n"
+                          "  connect a trained or inflated model as `init`, or set batch_norm: batch\n",
+                          self.made(target, code=1, batch_norm="frozen"))
+        self.assertIn("batch_norm is frozen: all running statistics of the I3D are mean 0 and variance 1: it has "
+                      "not been trained\n  connect a trained model, or one of mass.inflate\n",
+                      self.made("frozen_drawn", code=1))
 
     def test_inflation(self):
         for inflation in ("center", "repeat"):
@@ -193,7 +213,7 @@ class Backbones(Massflow):
     def test_what_is_refused(self):
         self.assertIn(
             "\nfailed: other\n  needs of mass.train: backbone is i3d, but the model of `init` has a ResUNet\n"
-            "  connect a model of mass.init or mass.inflate with backbone i3d, or take `backbone` away\n",
+            "  connect a model of mass.init or mass.inflate with backbone i3d, or remove `backbone`\n",
             self.made("other", code=1))
         self.assertIn("\nfailed: wrong\n  the model has a ResUNet, which no ResNet inflates to\n"
                       "  connect a model of mass.init with backbone i3d\n", self.made("wrong", code=1))

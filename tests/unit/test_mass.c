@@ -161,7 +161,9 @@ START_TEST(wrong_configurations_are_refused)
           "a crop of 32 x 40 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
     fails(mf_iris_check_crop((const int64_t[]){32, 144, 32}, 128),
           "a crop of 32 x 144 x 32 (z y x): each side must be a multiple of 16, from 16 to 128");
-    fails(mf_model_set_backbone("i3d", 64, (mf_ints){blocks, 3}, &iris),
+    const int64_t right[5] = {8, 16, 32, 32, 64};
+    const mf_model_sizes sizes = {{right, 5}, {blocks, 4}, 128, "i3d", 64, {blocks, 3}};
+    fails(mf_model_configure_backbone(&sizes, &iris),
           "i3d_blocks: 3 numbers, where an I3D-ResNet has 4 stages");
 }
 END_TEST
