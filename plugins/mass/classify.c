@@ -32,6 +32,7 @@ mf_status mf_classify_shape(const mf_classify_params *o, const mf_artifact *mode
 {
     *shape = (mf_classifier_shape){.trainable = !o->freeze, .dropout = true};
     MF_TRY(mf_model_encoder(model, &shape->iris));
+    MF_TRY(mf_within(mf_model_check_statistics(model), "the model"));
     shape->head = (mf_head){mf_iris_deepest_channels(&shape->iris), classes,
                             mf_pooling_of(o->pooling), o->multi_label};
     mf_zyx(o->roi_size.v, shape->crop);

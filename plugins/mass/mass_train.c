@@ -114,7 +114,7 @@ static void drop_programs(trainer *t)
 
 static mf_status find_iris(mf_task *t, const train_params *o, mf_iris *iris)
 {
-    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, iris);
+    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, false, iris);
 }
 
 static mf_status check(const void *p)

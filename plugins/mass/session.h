@@ -12,8 +12,9 @@
  * any. */
 MF_MUST_USE mf_status mf_session_open(mf_task *t, const int64_t crop[3], mf_predictor **predictor);
 /* The configuration of `init` or, where that is not connected, of the parameters; with batch norms
- * as the parameter `batch_norm` says. */
+ * as the parameter `batch_norm` says. probing: the encoder does not learn. Where the running
+ * statistics of an I3D are used, `init` must be trained. */
 MF_MUST_USE mf_status mf_session_iris(mf_task *t, const mf_model_sizes *sizes,
-                                      const char *batch_norm, mf_iris *iris);
+                                      const char *batch_norm, bool probing, mf_iris *iris);
 
 #endif

@@ -32,7 +32,8 @@ mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, 
 
 mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o, mf_iris *iris)
 {
-    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, iris);
+    return mf_session_iris(t, &MF_MODEL_SIZES_OF(o), o->batch_norm, !strcmp(o->mode, "probing"),
+                           iris);
 }
 
 /* Drawn weights, by name. */

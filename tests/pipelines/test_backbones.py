@@ -13,7 +13,7 @@ from harness import Massflow, flags, main
 MODEL = "channels: [8, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32"
 SMALL = "backbone: i3d, i3d_width: 4, i3d_blocks: [1, 2, 1, 1]"
 GRAPH = f"""massflow: 1
-params: {{edge: 32, steps: 2, stop_at: -1, batch_norm: batch, weights: flat.safetensors,
+params: {{mode: full, edge: 32, steps: 2, stop_at: -1, batch_norm: batch, weights: flat.safetensors,
   inflation: center, recompute: none, checkpoint: flat.safetensors}}
 cases: {{csv: cases.csv}}
 stages:
@@ -49,7 +49,7 @@ stages:
     use: mass.finetune
     in: {{crops: crops, train: "sample[set=train]"}}
     with: {{{MODEL}, {SMALL}, labels: [1, 2], epochs: 1, steps_per_epoch: 1, batch_size: 1,
-           batch_norm: "${{batch_norm}}"}}
+           batch_norm: "${{batch_norm}}", mode: "${{mode}}"}}
   scan: {{use: mass.normalize, each: case, in: {{volume: patient.volume}}, with: {{spacing: [6, 6, 6]}}}}
   judge:
     use: mass.classify
@@ -68,6 +68,14 @@ stages:
     with: {{batch_norm: frozen, steps: 1, batch_size: 1}}
   frozen_drawn: {{use: mass.train, in: {{pairs: views, init: drawn}}, with: {{batch_norm: frozen, steps: 1}}}}
   inflated: {{use: mass.inflate, in: {{model: drawn}}, with: {{path: "${{weights}}", inflation: "${{inflation}}"}}}}
+  features_drawn:
+    use: mass.features
+    in: {{model: drawn, volume: "patient.volume[case=a]"}}
+    with: {{spacing: [6, 6, 6], roi_size: [32, 32, 32]}}
+  judge_drawn:
+    use: mass.classify
+    in: {{model: drawn, train: "scan[set=train]", test: "scan[set=test]"}}
+    with: {{target: sex, roi_size: [32, 32, 32], margin: 4, epochs: 1, batch_size: 2, freeze: false}}
   unet: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{backbone: i3d, steps: 1}}}}
   wrong: {{use: mass.inflate, in: {{model: unet}}, with: {{path: flat.safetensors}}}}
@@ -181,14 +189,20 @@ class Backbones(Massflow):
                 self.assertNotIn(set(first[name][1]), ({0.0}, {1.0}), name)
                 self.assertEqual(after[name], first[name], name)
                 self.assertEqual(after["ema." + name], first[name], name)
-        # those that nobody has trained are refused
+
+    def test_statistics_that_nobody_has_trained_are_refused(self):
+        untrained = ("all running statistics of the I3D are mean 0 and variance 1: it has not been trained\n"
+                     "  connect a trained model, or one of mass.inflate\n")
         for target in ("encoder", "tuned_drawn"):
             self.assertIn("batch_norm is frozen, but there is no `init` whose running statistics could be kept\n"
                           "  connect a trained or inflated model as `init`, or set batch_norm: batch\n",
                           self.made(target, code=1, batch_norm="frozen"))
-        self.assertIn("batch_norm is frozen: all running statistics of the I3D are mean 0 and variance 1: it has "
-                      "not been trained\n  connect a trained model, or one of mass.inflate\n",
-                      self.made("frozen_drawn", code=1))
+        self.assertIn("mode is probing, but there is no `init` whose running statistics could be kept\n"
+                      "  connect a trained or inflated model as `init`, or set mode: full\n",
+                      self.made("tuned_drawn", code=1, mode="probing"))
+        self.assertIn("batch_norm is frozen: " + untrained, self.made("frozen_drawn", code=1))
+        for target in ("features_drawn", "judge_drawn"):
+            self.assertIn("the model: " + untrained, self.made(target, code=1))
 
     def test_inflation(self):
         for inflation in ("center", "repeat"):
