@@ -67,6 +67,30 @@ static mf_value norm_of_one(mf_program *p)
     return mf_batch_norm(p, mf_input(p, "x", MF_F32, 3, (int64_t[]){1, 1, 2}), &w, 1e-5f, 0.1f, 1);
 }
 
+static mf_value norm_with(mf_program *p, const mf_norm_weights *w, float momentum)
+{
+    return mf_batch_norm(p, volume(p, 4, 2), w, 1e-5f, momentum, 1);
+}
+
+static mf_value norm_that_stays(mf_program *p)
+{
+    const mf_norm_weights w = norm_of(p, 2);
+    return norm_with(p, &w, 0);
+}
+
+static mf_value norm_that_leaps(mf_program *p)
+{
+    const mf_norm_weights w = norm_of(p, 2);
+    return norm_with(p, &w, 1.5f);
+}
+
+static mf_value norm_of_a_part(mf_program *p)
+{
+    mf_norm_weights w = norm_of(p, 2);
+    w.variance = mf_slice(p, mf_weight(p, "both", 1, (int64_t[]){4}), 0, 2, 2);
+    return norm_with(p, &w, 0.1f);
+}
+
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
     refuses(wrong_channels, "conv3d: x is [1,4,4,4,24], but the weight is [8,16,3,3,3]");
@@ -79,6 +103,9 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     refuses(norm_of_others, "batch_norm of [1,4,4,4,2] with a weight of [3]");
     refuses(norm_of_one, "batch_norm of [1,1,2]: 1 values of a channel, where 2 to 2147483647 have "
                          "a mean and a variance");
+    refuses(norm_that_stays, "batch_norm: momentum is 0, not above 0 and at most 1");
+    refuses(norm_that_leaps, "batch_norm: momentum is 1.5, not above 0 and at most 1");
+    refuses(norm_of_a_part, "batch_norm: the running variance is not a weight, but made of others");
 }
 END_TEST
 
@@ -113,8 +140,21 @@ START_TEST(not_a_number_stays)
 }
 END_TEST
 
-/* One step with batch norms; the mean of x is 3, its unbiased variance 3. */
-static void step(const char *frozen, bool by_groups, float share, float mean[1], float variance[1])
+/* A program that names weights up to the mean and knows nothing of batch norms. */
+static void name_mean(mf_weights *w)
+{
+    mf_program *p;
+    ok(mf_program_new(&p));
+    for (int k = 0; k < 3; k++)
+        mf_weight(p, (const char *[]){"gain", "bias", "mean"}[k], 1, (int64_t[]){1});
+    ok(mf_weights_declare(w, p));
+    mf_program_free(p);
+}
+
+/* One step with batch norms; the mean of x is 3, its unbiased variance 3. named: by another program
+ * before. */
+static void step(const char *frozen, bool named, bool by_groups, float share, float mean[1],
+                 float variance[1])
 {
     const mf_optimizer_step s = {MF_ADAMW,         0.1,      0.9, 0.999, 1e-8, 0, .grad_scale = 1,
                                  .ema_decay = 0.5, .step = 1};
@@ -125,6 +165,8 @@ static void step(const char *frozen, bool by_groups, float share, float mean[1],
     mf_executable *e;
     ok(mf_program_new(&p));
     ok(mf_weights_new(test_device(), &w));
+    if (named)
+        name_mean(w);
     const mf_norm_weights norm = norm_of(p, 1);
     mf_value y =
         mf_batch_norm(p, mf_input(p, "x", MF_F32, 2, (int64_t[]){3, 1}), &norm, 1e-5f, 0.1f, share);
@@ -153,16 +195,18 @@ static void step(const char *frozen, bool by_groups, float share, float mean[1],
 START_TEST(running_statistics_follow)
 {
     float mean, variance;
-    step("none", false, 1, &mean, &variance);
-    ck_assert_float_eq_tol(mean, 0.3f, 1e-6f);
-    ck_assert_float_eq_tol(variance, 0.9f + 0.3f, 1e-6f);
-    step("none", true, 1, &mean, &variance);
+    for (int named = 0; named < 2; named++) {
+        step("none", named, false, 1, &mean, &variance);
+        ck_assert_float_eq_tol(mean, 0.3f, 1e-6f);
+        ck_assert_float_eq_tol(variance, 0.9f + 0.3f, 1e-6f);
+    }
+    step("none", false, true, 1, &mean, &variance);
     ck_assert_float_eq_tol(mean, 0.3f, 1e-6f);
     ck_assert_float_eq(variance, 1);
-    step("mean", false, 1, &mean, &variance); /* mf_freeze holds for them, too */
+    step("mean", false, false, 1, &mean, &variance); /* mf_freeze holds for them, too */
     ck_assert_float_eq(mean, 0);
     ck_assert_float_eq_tol(variance, 1.2f, 1e-6f);
-    step("none", false, 0, &mean, &variance);
+    step("none", false, false, 0, &mean, &variance);
     ck_assert_float_eq(mean, 0);
     ck_assert_float_eq(variance, 1);
 }

@@ -102,7 +102,8 @@ typedef struct mf_norm_weights {
  * channel. In a differentiated program `share` of the mean and of the unbiased variance become the
  * gradients of the running statistics, and a step moves these by `momentum` of the way there. So
  * the shares of a model's passes in one program add up to 1, and the step's grad_scale is 1 /
- * batch. share 0: frozen, with the running statistics in place of x's own. */
+ * batch; momentum is above 0 and at most 1, and the running statistics are weights themselves, not
+ * made of others. share 0: frozen, with the running statistics in place of x's own. */
 MF_API mf_value mf_batch_norm(mf_program *p, mf_value x, const mf_norm_weights *w, float eps,
                               float momentum, float share);
 

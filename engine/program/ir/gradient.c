@@ -22,10 +22,13 @@ void mf_add_gradient(mf_program *p, mf_value x, mf_value g)
         mf_value_of(p, x)->gradient = all;
 }
 
-void mf_follow(mf_program *p, mf_value x, float momentum)
+bool mf_follow(mf_program *p, mf_value x, float momentum)
 {
-    if (!mf_bad(p, x) && mf_value_of(p, x)->kind == MF_VALUE_WEIGHT)
+    if (mf_bad(p, x))
+        return true;
+    if (mf_value_of(p, x)->kind == MF_VALUE_WEIGHT)
         mf_value_of(p, x)->momentum = momentum;
+    return mf_value_of(p, x)->kind != MF_VALUE_RESULT;
 }
 
 mf_value mf_gradient(const mf_program *p, mf_value x)

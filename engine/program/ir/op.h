@@ -92,7 +92,7 @@ bool mf_wants_gradient(const mf_program *p, mf_value x);
 /* d loss / d x += g (same shape as x). */
 void mf_add_gradient(mf_program *p, mf_value x, mf_value g);
 /* Of a weight that is a running statistic: a step moves it by `momentum` of the way to its
- * gradient, which is what it follows. Other values are left alone. */
-void mf_follow(mf_program *p, mf_value x, float momentum);
+ * gradient, which is what it follows. Other values are left alone. False for what an op makes. */
+bool mf_follow(mf_program *p, mf_value x, float momentum);
 
 #endif

@@ -324,8 +324,17 @@ mf_value mf_batch_norm(mf_program *p, mf_value x, const mf_norm_weights *w, floa
                         mf_shape_text(p, x), (long long)values);
         return MF_NONE;
     }
-    mf_follow(p, w->mean, momentum);
-    mf_follow(p, w->variance, momentum);
+    if (share > 0 && !(momentum > 0 && momentum <= 1)) {
+        mf_program_fail(p, "batch_norm: momentum is %g, not above 0 and at most 1",
+                        (double)momentum);
+        return MF_NONE;
+    }
+    const bool own[2] = {mf_follow(p, w->mean, momentum), mf_follow(p, w->variance, momentum)};
+    if (share > 0 && !(own[0] && own[1])) { /* an optimizer would move what they are made of */
+        mf_program_fail(p, "batch_norm: the running %s is not a weight, but made of others",
+                        own[0] ? "variance" : "mean");
+        return MF_NONE;
+    }
     return add_batch(p, op, false);
 }
 

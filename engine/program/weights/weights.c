@@ -158,6 +158,8 @@ mf_status mf_weights_declare(mf_weights *w, const mf_program *p)
         if (found >= 0) {
             if (!mf_shape_equal(w->weights[found].shape, v->shape))
                 return mf_fail(MF_INVALID, "weight %s has another shape in this program", v->name);
+            if (v->momentum > 0) /* of another program, which may only have named it */
+                w->weights[found].momentum = v->momentum;
             continue;
         }
         if (v->count > limit)
