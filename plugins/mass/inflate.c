@@ -28,8 +28,14 @@ static bool fits(const mf_array *flat, const mf_array *want)
     return true;
 }
 
-/* flat [O,I,h,w] -> out [O,I,d,h,w], or a copy. */
-static mf_status spread(const float *flat, mf_inflation how, mf_array *out)
+static bool ends(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* flat [O,I,h,w] -> out [O,I,d,h,w], or a copy. least: of its numbers. */
+static mf_status spread(const float *flat, double least, mf_inflation how, mf_array *out)
 {
     const bool filter = out->rank == 5;
     const int64_t depth = filter ? out->shape[2] : 1;
@@ -39,6 +45,9 @@ static mf_status spread(const float *flat, mf_inflation how, mf_array *out)
         const int64_t slice = e / plane % depth, from = e / (plane * depth) * plane + e % plane;
         if (!isfinite(flat[from]))
             return mf_fail(MF_CORRUPT, "number %lld is %g", (long long)from, (double)flat[from]);
+        if ((double)flat[from] < least)
+            return mf_fail(MF_CORRUPT, "number %lld is %g, below %g", (long long)from,
+                           (double)flat[from], least);
         to[e] = how == MF_INFLATE_REPEAT ? flat[from] / (float)depth
                 : slice == depth / 2     ? flat[from]
                                          : 0;
@@ -65,7 +74,8 @@ static mf_status inflate_one(const mf_tensors *flat, mf_inflation how, const mf_
     mf_status status =
         mf_tensors_make(out, want->name, MF_F32, want->array->rank, want->array->shape, &to);
     if (!status)
-        status = mf_within(spread(values->data, how, to), "tensor %s", name);
+        status = mf_within(spread(values->data, ends(name, "running_var") ? 0 : -INFINITY, how, to),
+                           "tensor %s", name);
     mf_array_unref(values);
     return status;
 }
@@ -87,6 +97,25 @@ static mf_status check_blocks(const mf_tensors *flat, const mf_i3d *i3d)
     return MF_OK;
 }
 
+/* Of a net that computes something else, as one with squeeze and excitation, the model would have
+ * a part only. */
+static mf_status check_all_used(const mf_tensors *flat, const mf_tensors *out)
+{
+    for (size_t i = 0; i < flat->count; i++) {
+        const char *name = flat->item[i].name;
+        char whole[256];
+        if (!strncmp(name, "fc.", 3) || ends(name, "num_batches_tracked"))
+            continue;
+        snprintf(whole, sizeof whole, "encoder.%s", name);
+        if (!mf_tensors_find(out, whole))
+            return mf_hint(
+                mf_fail(MF_INVALID, "it has a tensor %s, which the I3D of the model lacks", name),
+                "give the weights of a ResNet as torchvision's: with other layers it "
+                "computes something else");
+    }
+    return MF_OK;
+}
+
 mf_status mf_inflate(const mf_tensors *flat, mf_inflation how, const mf_i3d *i3d,
                      const mf_tensors *model, mf_tensors *out)
 {
@@ -98,5 +127,5 @@ mf_status mf_inflate(const mf_tensors *flat, mf_inflation how, const mf_i3d *i3d
         else if (!strstr(t->name, "num_batches_tracked"))
             MF_TRY(inflate_one(flat, how, t, out));
     }
-    return MF_OK;
+    return check_all_used(flat, out);
 }

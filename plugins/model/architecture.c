@@ -4,13 +4,19 @@
 #include <math.h>
 #include <string.h>
 
-static mf_status check_finite(const char *name, const mf_array *values)
+static mf_status check_numbers(const char *name, const mf_array *values)
 {
+    const size_t n = strlen(name), m = strlen("running_var");
+    const bool variance = n >= m && !strcmp(name + n - m, "running_var");
     const float *v = values->data;
-    for (int64_t i = 0; i < mf_array_count(values); i++)
+    for (int64_t i = 0; i < mf_array_count(values); i++) {
         if (!isfinite(v[i]))
             return mf_fail(MF_CORRUPT, "tensor %s: number %lld is %g", name, (long long)i,
                            (double)v[i]);
+        if (variance && v[i] < 0)
+            return mf_fail(MF_CORRUPT, "tensor %s: number %lld is %g, below 0", name, (long long)i,
+                           (double)v[i]);
+    }
     return MF_OK;
 }
 
@@ -19,7 +25,7 @@ static mf_status fill(mf_artifact *model, const mf_tensors *t)
     for (size_t i = 0; i < t->count; i++) {
         mf_array *values;
         MF_TRY(mf_array_convert(t->item[i].array, MF_F32, &values));
-        mf_status status = check_finite(t->item[i].name, values);
+        mf_status status = check_numbers(t->item[i].name, values);
         if (!status)
             status = mf_artifact_add(model, t->item[i].name, values);
         mf_array_unref(values);

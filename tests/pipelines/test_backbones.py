@@ -133,10 +133,11 @@ class Backbones(Massflow):
                                                           ["c", "test", "F"], ["d", "test", "M"]])
         self.write_flat("flat.safetensors", resnet(4, (1, 2, 1, 1)))
 
-    def write_flat(self, name, shapes):
+    def write_flat(self, name, shapes, **given):
         header, data = {}, b""
         for key, shape in shapes.items():
-            values = struct.pack(f"<{math.prod(shape)}f", *[number(key, e) for e in range(math.prod(shape))])
+            values = given.get(key) or [number(key, e) for e in range(math.prod(shape))]
+            values = struct.pack(f"<{math.prod(shape)}f", *values)
             header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
             data += values
         text = json.dumps(header).encode()
@@ -243,12 +244,24 @@ class Backbones(Massflow):
                 ("flat4.safetensors", {**resnet(4, (1, 2, 1, 1)), "conv1.weight": [4, 1, 7, 7]},
                  "/flat4.safetensors: tensor conv1.weight is [4,1,7,7], which does not inflate to [4,3,3,7,7]\n"
                  "  i3d_width of the model is the number of filters of conv1 (64)\n"),
+                ("se.safetensors", {**resnet(4, (1, 2, 1, 1)), "layer1.0.se.fc1.weight": [1, 16, 1, 1]},
+                 "/se.safetensors: it has a tensor layer1.0.se.fc1.weight, which the I3D of the model lacks\n"
+                 "  give the weights of a ResNet as torchvision's: with other layers it computes something else\n"),
                 ("basic.safetensors", {"conv1.weight": [4, 3, 7, 7]},
                  "/basic.safetensors: it has no tensor bn1.bias\n"
                  "  give the weights of a ResNet with bottlenecks (50, 101, 152) under torchvision's names, "
                  "and a model with as many (i3d_blocks)\n")]:
             self.write_flat(name, shapes)
             self.assertIn(text, self.made("inflated", code=1, weights=name))
+        self.write_flat("negative.safetensors", resnet(4, (1, 2, 1, 1)), **{"bn1.running_var": [1, 2, -0.5, 1]})
+        self.assertIn("/negative.safetensors: tensor bn1.running_var: number 2 is -0.5, below 0\n",
+                      self.made("inflated", code=1, weights="negative.safetensors"))
+        self.made("drawn")
+        drawn = self.got("drawn")
+        self.write_flat("model.safetensors", {name: shape for name, (shape, _) in drawn.items()}, **{
+            **{name: values for name, (_, values) in drawn.items()}, "encoder.bn1.running_var": [1, -2, 1, 1]})
+        self.assertIn("model.safetensors: tensor encoder.bn1.running_var: number 1 is -2, below 0\n",
+                      self.made("again", code=1, checkpoint="model.safetensors"))
 
 
 if __name__ == "__main__":
