@@ -30,9 +30,9 @@ mf_status mf_check_device(mf_device *device, mf_check_form form, mf_device **oth
  * sums over rows, columns and chunks, with local memory in the form for GPUs. */
 /* clang-format off */
 static const char *const first_of_gpus[] = {
-    "mul_rows", "sum", "slice", "instance_norm", "layer_norm", "max_pool2", "resize_adjoint",
-    "cross_entropy", "conv3d", "linear", "attention", "conv2d", "resize2d, bilinear",
-    "AdamW, clipped, averaged", NULL};
+    "mul_rows", "sum", "slice", "instance_norm", "batch_norm", "layer_norm", "max_pool2",
+    "max_pool3d", "resize_adjoint", "cross_entropy", "conv3d", "conv3d, strided", "linear", "attention",
+    "conv2d", "resize2d, bilinear", "AdamW, clipped, averaged", "running statistics", NULL};
 /* clang-format on */
 static const char *const first_of_cpus[] = {"sum", "sum of rows", "repeat", "divide_rows", NULL};
 

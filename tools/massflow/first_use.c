@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 /* Raised when other cases are checked at first use, or a verdict is written differently. */
-#define FIRST_USE "first use 1"
+#define FIRST_USE "first use 2"
 
 enum { TEXT = 1024, VERDICT = 2 * TEXT + 64, FIRST_WAIT = 10 * 1000 /* ms */ };
 
