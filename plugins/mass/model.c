@@ -22,11 +22,24 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
     return mf_iris_check(iris);
 }
 
+/* That of an I3D has no effect where there is none. */
+static mf_status check_no_i3d(const mf_model_sizes *s)
+{
+    static const int64_t usual[MF_I3D_STAGES] = {3, 8, 36, 3}; /* the default */
+    const bool blocks =
+        s->i3d_blocks.count != MF_I3D_STAGES || memcmp(s->i3d_blocks.v, usual, sizeof usual) != 0;
+    if (s->i3d_width == 64 && !blocks)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "%s is set, but backbone is resunet",
+                           blocks ? "i3d_blocks" : "i3d_width"),
+                   "set backbone: i3d, or remove it");
+}
+
 mf_status mf_model_configure_backbone(const mf_model_sizes *s, mf_iris *iris)
 {
     MF_TRY(mf_model_configure(s->channels, s->blocks, s->positions, iris));
     if (strcmp(s->backbone, "i3d") != 0)
-        return MF_OK;
+        return check_no_i3d(s);
     if (s->i3d_blocks.count != MF_I3D_STAGES)
         return mf_fail(MF_INVALID, "i3d_blocks: %zu numbers, where an I3D-ResNet has %d stages",
                        s->i3d_blocks.count, MF_I3D_STAGES);

@@ -25,6 +25,10 @@ mf_status mf_session_iris(mf_task *t, const mf_model_sizes *sizes, const char *b
     if (init)
         MF_TRY(mf_model_check_backbone(sizes->backbone, iris));
     iris->frozen_norms = !strcmp(batch_norm, "frozen");
+    if (iris->frozen_norms && !iris->i3d.width)
+        return mf_hint(
+            mf_fail(MF_INVALID, "batch_norm is frozen, but a ResUNet has no batch norms"),
+            "remove `batch_norm`%s", init ? "" : ", or set backbone: i3d");
     if (!iris->i3d.width)
         return MF_OK;
     if (iris->frozen_norms)

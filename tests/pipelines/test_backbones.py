@@ -78,6 +78,7 @@ stages:
     with: {{target: sex, roi_size: [32, 32, 32], margin: 4, epochs: 1, batch_size: 2, freeze: false}}
   unet: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{backbone: i3d, steps: 1}}}}
+  norms: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{batch_norm: frozen, steps: 1}}}}
   wrong: {{use: mass.inflate, in: {{model: unet}}, with: {{path: flat.safetensors}}}}
   again: {{use: model.load, with: {{path: "${{checkpoint}}"}}}}
   features_again:
@@ -230,6 +231,8 @@ class Backbones(Massflow):
             "\nfailed: other\n  needs of mass.train: backbone is i3d, but the model of `init` has a ResUNet\n"
             "  connect a model of mass.init or mass.inflate with backbone i3d, or remove `backbone`\n",
             self.made("other", code=1))
+        self.assertIn("batch_norm is frozen, but a ResUNet has no batch norms\n  remove `batch_norm`\n",
+                      self.made("norms", code=1))
         self.assertIn("\nfailed: wrong\n  the model has a ResUNet, which no ResNet inflates to\n"
                       "  connect a model of mass.init with backbone i3d\n", self.made("wrong", code=1))
         self.assertIn("flat.safetensors: a ResNet by itself, no model of MASS\n"

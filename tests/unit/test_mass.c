@@ -165,6 +165,16 @@ START_TEST(wrong_configurations_are_refused)
     const mf_model_sizes sizes = {{right, 5}, {blocks, 4}, 128, "i3d", 64, {blocks, 3}};
     fails(mf_model_configure_backbone(&sizes, &iris),
           "i3d_blocks: 3 numbers, where an I3D-ResNet has 4 stages");
+    const int64_t usual[4] = {3, 8, 36, 3};
+    mf_model_sizes none = {{right, 5}, {blocks, 4}, 128, "resunet", 64, {usual, 4}};
+    ok(mf_model_configure_backbone(&none, &iris));
+    ck_assert_int_eq(iris.i3d.width, 0);
+    none.i3d_width = 32;
+    fails(mf_model_configure_backbone(&none, &iris),
+          "i3d_width is set, but backbone is resunet\n  set backbone: i3d, or remove it");
+    none.i3d_blocks.v = blocks;
+    fails(mf_model_configure_backbone(&none, &iris),
+          "i3d_blocks is set, but backbone is resunet\n  set backbone: i3d, or remove it");
 }
 END_TEST
 
