@@ -7,6 +7,7 @@
 #include "mass_stages.h"
 #include "model.h"
 #include "schedule.h"
+#include "session.h"
 #include "tuner.h"
 
 #include <math.h>
@@ -133,6 +134,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         mf_error_free(status);
         return MF_OK;
     }
+    if (strcmp(o->mode, "probing") != 0)
+        MF_TRY(mf_session_check_crop(NULL, &iris, crop));
     const int64_t k = o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS;
     MF_TRY(mf_task_counting(t, &device));
     status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);

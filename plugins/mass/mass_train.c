@@ -156,6 +156,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         mf_error_free(status);
         return MF_OK;
     }
+    MF_TRY(mf_session_check_crop(NULL, &iris, of.crop));
     MF_TRY(mf_task_counting(t, &device));
     status = mf_memory_check(device, mf_memory_training, &of, &memory_words[of.recompute],
                              &n->device_bytes);
@@ -214,6 +215,7 @@ static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
     if (!t->crop[0]) {
         MF_TRY(mf_hint(mf_iris_check_crop(r->shape, t->iris.positions),
                        "change the size of the views"));
+        MF_TRY(mf_session_check_crop(t->task, &t->iris, r->shape));
         memcpy(t->crop, r->shape, sizeof t->crop);
     }
     if (memcmp(t->crop, r->shape, sizeof t->crop))

@@ -36,6 +36,30 @@ mf_status mf_session_iris(mf_task *t, const mf_model_sizes *sizes, const char *b
     return probing ? check_kept(init, "mode is probing", "mode: full") : MF_OK;
 }
 
+enum { FEW_VOXELS = 8 }; /* in the deepest map: their mean and variance are rough */
+
+mf_status mf_session_check_crop(mf_task *t, const mf_iris *iris, const int64_t crop[3])
+{
+    int64_t size[3];
+    if (!iris->i3d.width || iris->frozen_norms)
+        return MF_OK;
+    mf_iris_deepest_size(iris, crop, size);
+    const int64_t voxels = size[0] * size[1] * size[2];
+    if (voxels < 2)
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "the deepest map of the I3D has one voxel of a crop of %lld x %lld x "
+                    "%lld (z y x), and so no variance",
+                    (long long)crop[0], (long long)crop[1], (long long)crop[2]),
+            "raise patch_size, or set batch_norm: frozen");
+    if (t && voxels < FEW_VOXELS)
+        mf_log(t,
+               "the deepest map of the I3D has %lld voxels of a crop: the statistics of its batch "
+               "norms are rough",
+               (long long)voxels);
+    return MF_OK;
+}
+
 mf_status mf_session_open(mf_task *t, const int64_t crop[3], mf_predictor **predictor)
 {
     const mf_artifact *model;

@@ -16,5 +16,9 @@ MF_MUST_USE mf_status mf_session_open(mf_task *t, const int64_t crop[3], mf_pred
  * statistics of an I3D are used, `init` must be trained. */
 MF_MUST_USE mf_status mf_session_iris(mf_task *t, const mf_model_sizes *sizes,
                                       const char *batch_norm, bool probing, mf_iris *iris);
+/* Whether a crop (z y x) has voxels enough for the batch statistics of the model in training: an
+ * error where the deepest map has one, a line in the log of `t`, if that is not NULL, where it has
+ * few. */
+MF_MUST_USE mf_status mf_session_check_crop(mf_task *t, const mf_iris *iris, const int64_t crop[3]);
 
 #endif

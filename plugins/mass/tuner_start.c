@@ -77,8 +77,10 @@ static mf_status find_crop(mf_tuner *t, mf_stream *stream)
     if (!found)
         return mf_fail(MF_INVALID, "a crop without an image");
     memcpy(t->tuning.crop, info.shape, sizeof t->tuning.crop);
-    return mf_hint(mf_iris_check_crop(t->tuning.crop, t->iris.positions),
-                   "change patch_size of the crops");
+    MF_TRY(mf_hint(mf_iris_check_crop(t->tuning.crop, t->iris.positions),
+                   "change patch_size of the crops"));
+    return strcmp(t->o->mode, "probing") ? mf_session_check_crop(t->task, &t->iris, t->tuning.crop)
+                                         : MF_OK;
 }
 
 static mf_status check_classes(mf_tuner *t)
