@@ -101,10 +101,20 @@ static mf_status read_i3d(mf_iris_find find, const void *self, mf_i3d *i3d)
                                            "shape than [width,3,3,7,7]"),
                        "mass.inflate makes an I3D of a ResNet of images");
     i3d->width = shape[0];
-    for (int k = 0; k < MF_I3D_STAGES; k++)
+    if (i3d->width < 1 || i3d->width > MF_I3D_WIDTH_MOST)
+        return mf_fail(MF_INVALID,
+                       "not an I3D-ResNet: encoder.conv1.weight has %lld filters, not 1 to %d",
+                       (long long)i3d->width, MF_I3D_WIDTH_MOST);
+    for (int k = 0; k < MF_I3D_STAGES; k++) {
         i3d->blocks[k] =
             count_names(find, self, "encoder.layer%d.%d.conv1.weight", k + 1, MF_I3D_BLOCKS_MOST);
-    return mf_i3d_check(i3d);
+        if (i3d->blocks[k] < 1 || i3d->blocks[k] > MF_I3D_BLOCKS_MOST)
+            return mf_fail(MF_INVALID,
+                           "not an I3D-ResNet: encoder.layer%d has %lld bottlenecks "
+                           "(encoder.layer%d.0.conv1.weight, ...), not 1 to %d",
+                           k + 1, (long long)i3d->blocks[k], k + 1, MF_I3D_BLOCKS_MOST);
+    }
+    return MF_OK;
 }
 
 /* Of an I3D: the sizes of the decoder, or of an encoder alone its own. */

@@ -52,7 +52,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     MF_TRY(mf_in(t, "model", &from));
     MF_TRY(mf_model_iris(from, &iris));
     if (!iris.i3d.width)
-        return mf_hint(mf_fail(MF_INVALID, "the model has a ResUNet, which no ResNet inflates to"),
+        return mf_hint(mf_fail(MF_INVALID,
+                               "mass.inflate needs a model with backbone i3d; this one has a "
+                               "ResUNet"),
                        "connect a model of mass.init with backbone i3d");
     const mf_inflation how =
         !strcmp(o->inflation, "repeat") ? MF_INFLATE_REPEAT : MF_INFLATE_CENTER;

@@ -42,9 +42,9 @@ MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64
 /* How the batch norms of an I3D learn: the field `batch_norm` (const char *). */
 #define MF_BATCH_NORM_PARAM(s)                                                                     \
     MF_CHOICE(s, batch_norm, "batch", "batch|frozen",                                              \
-              "I3D: batch: the statistics of each image by itself, as of a batch of one; the "     \
-              "running statistics follow once a step. frozen: the running statistics of `init`, "  \
-              "which stay as they are.")
+              "I3D. batch: each image is normalized by its own mean and variance (as PyTorch "     \
+              "with batch size 1). frozen: by the running statistics of `init`, which do not "     \
+              "change.")
 /* All of these parameters. */
 typedef struct mf_model_sizes {
     mf_ints channels, blocks;

@@ -83,11 +83,12 @@ static mf_status describe(const mf_tensors *t, const sam2_config *said, mf_artif
         return mf_model_describe(&iris, model);
     }
     if (!sam2_recognize(t))
-        return mf_hint(mf_fail(MF_INVALID,
-                               "no model that massflow knows: it has neither the tensor "
-                               "encoder.inc.conv1.weight of an Iris (MASS) nor "
-                               "image_encoder.trunk.patch_embed.proj.weight of a SAM 2"),
-                       "'massflow show FILE' lists its tensors");
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "no model that massflow knows: it has no tensor "
+                    "encoder.inc.conv1.weight (Iris of MASS), encoder.conv1.weight (Iris "
+                    "with an I3D) or image_encoder.trunk.patch_embed.proj.weight (SAM 2)"),
+            "'massflow show FILE' lists its tensors");
     sam2_config all, config;
     MF_TRY(sam2_said(t, said, &all));
     MF_TRY(sam2_config_from(t, &all, &config));

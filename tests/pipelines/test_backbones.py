@@ -236,7 +236,7 @@ class Backbones(Massflow):
             self.made("other", code=1))
         self.assertIn("batch_norm is frozen, but a ResUNet has no batch norms\n  remove `batch_norm`\n",
                       self.made("norms", code=1))
-        self.assertIn("\nfailed: wrong\n  the model has a ResUNet, which no ResNet inflates to\n"
+        self.assertIn("\nfailed: wrong\n  mass.inflate needs a model with backbone i3d; this one has a ResUNet\n"
                       "  connect a model of mass.init with backbone i3d\n", self.made("wrong", code=1))
         self.assertIn("flat.safetensors: a ResNet by itself, no model of MASS\n"
                       "  mass.inflate puts a ResNet of images into the I3D encoder of a model\n",

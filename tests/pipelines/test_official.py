@@ -108,8 +108,9 @@ stages:
   none: {{use: model.load, with: {{path: {GOLDEN}/mass_finetuned.pt, part: head}}}}
 """)
         text = self.massflow("run", "g.yaml", code=1)
-        self.assertIn("mass_finetuned.pt: no model that massflow knows: it has neither the tensor encoder.inc.conv1.weight of "
-                      "an Iris (MASS) nor image_encoder.trunk.patch_embed.proj.weight of a SAM 2", text)
+        self.assertIn("mass_finetuned.pt: no model that massflow knows: it has no tensor encoder.inc.conv1.weight "
+                      "(Iris of MASS), encoder.conv1.weight (Iris with an I3D) or "
+                      "image_encoder.trunk.patch_embed.proj.weight (SAM 2)", text)
         self.assertIn('mass_finetuned.pt: no tensors under "head_state_dict"', text)
         self.assertIn("done     head", text)
         shown = self.massflow("show", "g.yaml", "head")

@@ -140,6 +140,13 @@ START_TEST(configuration_of_an_i3d_comes_from_shapes)
     fails(mf_iris_from_shapes(mf_tensors_shape, &alone, &found),
           "not an Iris model: decoder.lateral.4.weight is not there, or is not "
           "[channels,4,1,1,1]");
+    mf_tensors_clear(&alone);
+    for (size_t i = 0; i < t.count; i++)
+        if (!strstr(t.item[i].name, "layer3"))
+            ok(mf_tensors_add(&alone, t.item[i].name, mf_array_ref(t.item[i].array)));
+    fails(mf_iris_from_shapes(mf_tensors_shape, &alone, &found),
+          "not an I3D-ResNet: encoder.layer3 has 0 bottlenecks "
+          "(encoder.layer3.0.conv1.weight, ...), not 1 to 64");
     mf_tensors_clear(&t);
     mf_tensors_clear(&alone);
 }

@@ -242,8 +242,9 @@ START_TEST(numbers_must_be_finite)
     mf_array *a;
     ok(mf_tensors_make(&t, "x", MF_F32, 1, (const int64_t[]){1}, &a));
     fails(mf_architecture_model(&t, &(sam2_config){0}, &model),
-          "no model that massflow knows: it has neither the tensor encoder.inc.conv1.weight of an "
-          "Iris (MASS) nor image_encoder.trunk.patch_embed.proj.weight of a SAM 2\n"
+          "no model that massflow knows: it has no tensor encoder.inc.conv1.weight (Iris of MASS), "
+          "encoder.conv1.weight (Iris with an I3D) or image_encoder.trunk.patch_embed.proj.weight "
+          "(SAM 2)\n"
           "  'massflow show FILE' lists its tensors");
     mf_tensors_clear(&t);
 }
