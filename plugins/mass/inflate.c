@@ -1,20 +1,10 @@
 /* inflate.c - see inflate.h. */
 #include "inflate.h"
+#include "model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* "[64,3,7,7]" */
-static const char *shape_text(const mf_array *a, char text[96])
-{
-    size_t n = (size_t)snprintf(text, 96, "[");
-    for (int i = 0; i < a->rank && n < 96; i++)
-        n += (size_t)snprintf(text + n, 96 - n, "%s%lld", i ? "," : "", (long long)a->shape[i]);
-    if (n < 96)
-        snprintf(text + n, 96 - n, "]");
-    return text;
-}
 
 /* Whether `flat` is `want` without the axis of depth, or all of it where it has none. */
 static bool fits(const mf_array *flat, const mf_array *want)
@@ -26,12 +16,6 @@ static bool fits(const mf_array *flat, const mf_array *want)
         if (!(want->rank == 5 && k == 2) && flat->shape[from++] != want->shape[k])
             return false;
     return true;
-}
-
-static bool ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
 }
 
 /* flat [O,I,h,w] -> out [O,I,d,h,w], or a copy. least: of its numbers. */
@@ -68,14 +52,16 @@ static mf_status inflate_one(const mf_tensors *flat, mf_inflation how, const mf_
                        "torchvision's names, and a model with as many (i3d_blocks)");
     if (!fits(from, want->array))
         return mf_hint(mf_fail(MF_INVALID, "tensor %s is %s, which does not inflate to %s", name,
-                               shape_text(from, has), shape_text(want->array, needs)),
+                               mf_model_shape_text(from->rank, from->shape, has),
+                               mf_model_shape_text(want->array->rank, want->array->shape, needs)),
                        "i3d_width of the model is the number of filters of conv1 (64)");
     MF_TRY(mf_array_convert(from, MF_F32, &values));
     mf_status status =
         mf_tensors_make(out, want->name, MF_F32, want->array->rank, want->array->shape, &to);
     if (!status)
-        status = mf_within(spread(values->data, ends(name, "running_var") ? 0 : -INFINITY, how, to),
-                           "tensor %s", name);
+        status = mf_within(
+            spread(values->data, mf_model_name_ends(name, "running_var") ? 0 : -INFINITY, how, to),
+            "tensor %s", name);
     mf_array_unref(values);
     return status;
 }
@@ -104,7 +90,7 @@ static mf_status check_all_used(const mf_tensors *flat, const mf_tensors *out)
     for (size_t i = 0; i < flat->count; i++) {
         const char *name = flat->item[i].name;
         char whole[256];
-        if (!strncmp(name, "fc.", 3) || ends(name, "num_batches_tracked"))
+        if (!strncmp(name, "fc.", 3) || mf_model_name_ends(name, "num_batches_tracked"))
             continue;
         snprintf(whole, sizeof whole, "encoder.%s", name);
         if (!mf_tensors_find(out, whole))

@@ -61,28 +61,16 @@ static mf_status read_channels(mf_iris_find find, const void *self, int depth, m
     return MF_OK;
 }
 
-/* Blocks after a halving: as many as there are names. */
-static int64_t count_blocks(mf_iris_find find, const void *self, int depth)
-{
-    for (int n = 1;; n++) {
-        char name[64];
-        int64_t shape[MF_MAX_RANK];
-        int rank;
-        snprintf(name, sizeof name, "encoder.down%d.conv.%d.conv1.conv.weight", depth, n);
-        if (n > MF_IRIS_BLOCKS_MOST || !find(self, name, &rank, shape))
-            return n - 1;
-    }
-}
-
-/* How many tensors there are of a numbered name. */
+/* How many tensors there are of a name that is numbered from `first`; at most one more than `most`.
+ */
 static int64_t count_names(mf_iris_find find, const void *self, const char *format, int at,
-                           int64_t most)
+                           int first, int64_t most)
 {
     for (int n = 0;; n++) {
         char name[64];
         int64_t shape[MF_MAX_RANK];
         int rank;
-        snprintf(name, sizeof name, format, at, n);
+        snprintf(name, sizeof name, format, at, first + n);
         if (n > most || !find(self, name, &rank, shape))
             return n;
     }
@@ -106,8 +94,8 @@ static mf_status read_i3d(mf_iris_find find, const void *self, mf_i3d *i3d)
                        "not an I3D-ResNet: encoder.conv1.weight has %lld filters, not 1 to %d",
                        (long long)i3d->width, MF_I3D_WIDTH_MOST);
     for (int k = 0; k < MF_I3D_STAGES; k++) {
-        i3d->blocks[k] =
-            count_names(find, self, "encoder.layer%d.%d.conv1.weight", k + 1, MF_I3D_BLOCKS_MOST);
+        i3d->blocks[k] = count_names(find, self, "encoder.layer%d.%d.conv1.weight", k + 1, 0,
+                                     MF_I3D_BLOCKS_MOST);
         if (i3d->blocks[k] < 1 || i3d->blocks[k] > MF_I3D_BLOCKS_MOST)
             return mf_fail(MF_INVALID,
                            "not an I3D-ResNet: encoder.layer%d has %lld bottlenecks "
@@ -137,7 +125,7 @@ static mf_status read_decoder(mf_iris_find find, const void *self, bool alone, m
         iris->channels[i] = shape[0];
         if (i > 0)
             iris->blocks[i - 1] = count_names(find, self, "decoder.up%d.conv.%d.conv1.conv.weight",
-                                              5 - i, MF_IRIS_BLOCKS_MOST);
+                                              5 - i, 0, MF_IRIS_BLOCKS_MOST);
     }
     return MF_OK;
 }
@@ -151,7 +139,8 @@ static mf_status read_encoder(mf_iris_find find, const void *self, bool alone, m
     for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
         MF_TRY(read_channels(find, self, i, iris));
         if (i > 0)
-            iris->blocks[i - 1] = count_blocks(find, self, i);
+            iris->blocks[i - 1] = count_names(
+                find, self, "encoder.down%d.conv.%d.conv1.conv.weight", i, 1, MF_IRIS_BLOCKS_MOST);
     }
     return MF_OK;
 }

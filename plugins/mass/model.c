@@ -57,7 +57,7 @@ mf_status mf_model_check_backbone(const char *backbone, const mf_iris *iris)
                    "`backbone`");
 }
 
-static bool ends(const char *name, const char *end)
+bool mf_model_name_ends(const char *name, const char *end)
 {
     size_t n = strlen(name), m = strlen(end);
     return n >= m && !strcmp(name + n - m, end);
@@ -79,8 +79,8 @@ mf_status mf_model_check_statistics(const mf_artifact *a)
         mf_array_info info;
         mf_array *array;
         mf_artifact_array_info(a, i, &info);
-        const bool mean = ends(info.name, "running_mean");
-        if (info.dtype != MF_F32 || !(mean || ends(info.name, "running_var")))
+        const bool mean = mf_model_name_ends(info.name, "running_mean");
+        if (info.dtype != MF_F32 || !(mean || mf_model_name_ends(info.name, "running_var")))
             continue;
         MF_TRY(mf_artifact_array(a, info.name, &array));
         any = true;
@@ -149,9 +149,9 @@ mf_status mf_model_declare(mf_weights *w, const mf_iris *iris)
     return status;
 }
 
-/* "[8,1,3,3,3]" */
-static const char *shape_text(int rank, const int64_t *shape, char *text, size_t size)
+const char *mf_model_shape_text(int rank, const int64_t *shape, char text[96])
 {
+    const size_t size = 96;
     size_t n = (size_t)snprintf(text, size, "[");
     for (int i = 0; i < rank && n < size; i++)
         n += (size_t)snprintf(text + n, size - n, "%s%lld", i ? "," : "", (long long)shape[i]);
@@ -170,8 +170,8 @@ mf_status mf_model_load_weight(mf_weights *w, size_t i, const mf_tensors *t)
         return mf_fail(MF_INVALID, "the weights have no tensor %s", info.name);
     if (a->rank != info.rank || memcmp(a->shape, info.shape, sizeof(int64_t) * (size_t)info.rank))
         return mf_fail(MF_INVALID, "tensor %s is %s, the model's is %s", info.name,
-                       shape_text(a->rank, a->shape, have, sizeof have),
-                       shape_text(info.rank, info.shape, want, sizeof want));
+                       mf_model_shape_text(a->rank, a->shape, have),
+                       mf_model_shape_text(info.rank, info.shape, want));
     mf_array *values;
     MF_TRY(mf_array_convert(a, MF_F32, &values));
     mf_status status = mf_weights_set(w, i, values->data);
@@ -215,16 +215,16 @@ static draw_kind rule(const mf_weights *w, const mf_weight_info *info, double *b
     const char *name = info->name;
     double fan_in = (double)info->count / (double)info->shape[0], fan_out = (double)info->shape[0];
     bool classifier = strstr(name, "classifier_pred");
-    if (ends(name, "running_mean"))
+    if (mf_model_name_ends(name, "running_mean"))
         return DRAW_NOTHING;
     if (is_i3d_filter(info)) { /* kaiming_normal_(mode="fan_out"), as torchvision's ResNet */
         *bound = sqrt(2 / (fan_out * fan_in / (double)info->shape[1]));
         return DRAW_NORMAL;
     }
     *bound = 1;
-    if (ends(name, "embedding"))
+    if (mf_model_name_ends(name, "embedding"))
         return DRAW_NORMAL;
-    if (ends(name, "bias")) {
+    if (mf_model_name_ends(name, "bias")) {
         bool norm = fan_in_beside(w, name) <= 1; /* its weight is a vector */
         if (norm || classifier || strstr(name, ".mha."))
             return DRAW_NOTHING;
@@ -233,7 +233,8 @@ static draw_kind rule(const mf_weights *w, const mf_weight_info *info, double *b
     }
     if (info->rank == 1)
         return DRAW_ONES;
-    if (ends(name, "in_proj_weight") || ends(name, "task_query") || classifier)
+    if (mf_model_name_ends(name, "in_proj_weight") || mf_model_name_ends(name, "task_query") ||
+        classifier)
         *bound = sqrt(6 / (fan_in + fan_out));
     else
         *bound = 1 / sqrt(fan_in); /* kaiming_uniform_(a = sqrt(5)) */

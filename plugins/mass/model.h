@@ -63,6 +63,10 @@ MF_MUST_USE mf_status mf_model_check_backbone(const char *backbone, const mf_iri
  * 1, as drawn. A ResUNet has none. */
 MF_MUST_USE mf_status mf_model_check_statistics(const mf_artifact *a);
 
+/* "[8,1,3,3,3]" */
+const char *mf_model_shape_text(int rank, const int64_t *shape, char text[96]);
+/* Whether a tensor's name ends so: "running_var". */
+bool mf_model_name_ends(const char *name, const char *end);
 /* For mf_iris_from_shapes: self is a mf_artifact. */
 bool mf_model_shape(const void *self, const char *name, int *rank, int64_t *shape);
 /* The configuration of a model artifact, from the shapes of its arrays. An encoder alone is an

@@ -6,8 +6,7 @@
 
 static mf_status check_numbers(const char *name, const mf_array *values)
 {
-    const size_t n = strlen(name), m = strlen("running_var");
-    const bool variance = n >= m && !strcmp(name + n - m, "running_var");
+    const bool variance = mf_model_name_ends(name, "running_var");
     const float *v = values->data;
     for (int64_t i = 0; i < mf_array_count(values); i++) {
         if (!isfinite(v[i]))

@@ -102,6 +102,18 @@ static void declare(mf_tensors *t, const mf_iris *iris)
     mf_device_unref(device);
 }
 
+/* Field by field: structs have padding. */
+static void same_configuration(const mf_iris *a, const mf_iris *b)
+{
+    ck_assert_mem_eq(a->channels, b->channels, sizeof a->channels);
+    ck_assert_mem_eq(a->blocks, b->blocks, sizeof a->blocks);
+    ck_assert_int_eq(a->positions, b->positions);
+    ck_assert_int_eq(a->i3d.width, b->i3d.width);
+    ck_assert_mem_eq(a->i3d.blocks, b->i3d.blocks, sizeof a->i3d.blocks);
+    ck_assert_int_eq(a->frozen_norms, b->frozen_norms);
+    ck_assert_float_eq(a->share, b->share);
+}
+
 START_TEST(configuration_comes_from_shapes)
 {
     const mf_iris iris = {{8, 16, 32, 32, 64}, {1, 3, 2, 1}, 48};
@@ -109,7 +121,7 @@ START_TEST(configuration_comes_from_shapes)
     mf_tensors t = {0};
     declare(&t, &iris);
     ok(mf_iris_from_shapes(mf_tensors_shape, &t, &found));
-    ck_assert_mem_eq(&found, &iris, sizeof iris);
+    same_configuration(&found, &iris);
     mf_tensors_clear(&t);
     mf_status status = mf_iris_from_shapes(mf_tensors_shape, &t, &found);
     fails(status, "not an Iris model: it has no tensor encoder.inc.conv1.weight\n"
@@ -128,7 +140,7 @@ START_TEST(configuration_of_an_i3d_comes_from_shapes)
     mf_tensors t = {0}, alone = {0};
     declare(&t, &iris);
     ok(mf_iris_from_shapes(mf_tensors_shape, &t, &found));
-    ck_assert_mem_eq(&found, &iris, sizeof iris);
+    same_configuration(&found, &iris);
     ck_assert_int_eq(mf_iris_deepest_channels(&found), 128);
     mf_iris_deepest_size(&found, crop, size);
     ck_assert_mem_eq(size, ((int64_t[]){3, 2, 1}), sizeof size);
