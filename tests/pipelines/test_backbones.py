@@ -6,9 +6,12 @@ images that is inflated; what is refused. About 15 s of CPU time.
 """
 import json
 import math
+import os
 import struct
 
 from harness import Massflow, flags, main
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/inflated.safetensors")
 
 MODEL = "channels: [8, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32"
 SMALL = "backbone: i3d, i3d_width: 4, i3d_blocks: [1, 2, 1, 1]"
@@ -76,6 +79,21 @@ stages:
     use: mass.classify
     in: {{model: drawn, train: "scan[set=train]", test: "scan[set=test]"}}
     with: {{target: sex, roi_size: [32, 32, 32], margin: 4, epochs: 1, batch_size: 2, freeze: false}}
+  tiny: {{use: mass.init, with: {{{MODEL}, backbone: i3d, i3d_width: 1, i3d_blocks: [1, 1, 1, 1]}}}}
+  golden: {{use: mass.inflate, in: {{model: tiny}}, with: {{path: golden.safetensors, inflation: "${{inflation}}"}}}}
+  trained: {{use: mass.train, in: {{pairs: views, init: inflated}}, with: {{steps: 1, batch_size: 1}}}}
+  probed:
+    use: mass.finetune
+    in: {{crops: crops, train: "sample[set=train]", val: "sample[case=c]", init: inflated}}
+    with: {{labels: [1, 2], epochs: 1, steps_per_epoch: 1, batch_size: 1, mode: probing}}
+  found_again:
+    use: mass.segment
+    in: {{model: probed.model, embedding: probed.embedding, query: "patient.volume[case=d]"}}
+    with: {{spacing: [6, 6, 6], patch_size: [32, 32, 32]}}
+  embedded:
+    use: mass.embed
+    in: {{model: trained.model, references: "patient.volume[case=a]", labels: "patient.labels[case=a]"}}
+    with: {{spacing: [6, 6, 6], patch_size: [32, 32, 32]}}
   unet: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{backbone: i3d, steps: 1}}}}
   norms: {{use: mass.train, in: {{pairs: views, init: unet}}, with: {{batch_norm: frozen, steps: 1}}}}
@@ -133,6 +151,10 @@ class Backbones(Massflow):
         self.write_csv("cases.csv", ["id", "set", "sex"], [["a", "train", "F"], ["b", "train", "M"],
                                                           ["c", "test", "F"], ["d", "test", "M"]])
         self.write_flat("flat.safetensors", resnet(4, (1, 2, 1, 1)))
+        flat = {name.removeprefix("flat."): tensor for name, tensor in tensors_of(GOLDEN).items()
+                if name.startswith("flat.")}
+        self.write_flat("golden.safetensors", {name: shape for name, (shape, _) in flat.items()},
+                        **{name: values for name, (_, values) in flat.items()})
 
     def write_flat(self, name, shapes, **given):
         header, data = {}, b""
@@ -210,24 +232,34 @@ class Backbones(Massflow):
             self.assertIn("the model: " + untrained, self.made(target, code=1))
 
     def test_inflation(self):
+        """As PyTorch does it (tools/reference/golden_inflate.py)."""
+        golden = tensors_of(GOLDEN)
         for inflation in ("center", "repeat"):
-            drawn, inflated = self.inflated(inflation)
+            self.made("golden", "tiny", inflation=inflation)
+            drawn, inflated = self.got("tiny"), self.got("golden", inflation=inflation)
+            filters = 0
             for name, (shape, values) in inflated.items():
-                flat = name.removeprefix("encoder.")
-                if flat == name:
+                plain = name.removeprefix("encoder.")
+                if plain == name:
                     self.assertEqual(values, drawn[name][1], name)
-                    continue
-                depth, plane = (shape[2], shape[3] * shape[4]) if len(shape) == 5 else (1, 1)
-                for e, value in enumerate(values):
-                    slice_ = e // plane % depth
-                    want = number(flat, e // (plane * depth) * plane + e % plane)
-                    if inflation == "center":
-                        want = want if slice_ == depth // 2 else 0
-                    self.assertAlmostEqual(value, want if inflation == "center" else want / depth, 6, name)
+                elif len(shape) == 5:
+                    self.assertEqual((shape, values), golden[f"{inflation}.{plain}"], name)
+                    filters += 1
+                else:
+                    self.assertEqual((shape, values), golden["flat." + plain], name)
+            self.assertEqual(filters, 17)
 
-    def inflated(self, inflation):
-        self.made("inflated", "drawn", inflation=inflation)
-        return self.got("drawn"), self.got("inflated", inflation=inflation)
+    def test_inflated_weights_are_used(self):
+        self.made("trained", "probed", "found_again", "embedded")
+        before, probed, trained = self.got("inflated"), self.got("probed.model"), self.got("trained.model")
+        for name in before:
+            if name.startswith("encoder."):
+                self.assertEqual(probed[name], before[name], name)
+                self.assertNotEqual(trained[name], before[name], name)
+        self.massflow("get", "graph.yaml", "found_again", "--cache", "cache", "-o", "found.nii.gz")
+        self.massflow("get", "graph.yaml", "embedded", "--cache", "cache", "-o", "embedded.safetensors")
+        self.assertTrue(all(math.isfinite(v) for _, values in tensors_of(self.path("embedded.safetensors")).values()
+                            for v in values))
 
     def test_what_is_refused(self):
         self.assertIn(
