@@ -6,6 +6,7 @@ mf_status mf_pretraining_compile(mf_weights *w, const mf_iris *iris, const int64
 {
     mf_iris_training values;
     mf_program *p;
+    *e = NULL;
     MF_TRY(mf_program_new(&p));
     mf_iris_declare_training(p, iris, crop, k, &values);
     if (recompute)
