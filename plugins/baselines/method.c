@@ -146,17 +146,20 @@ mf_status mf_baseline_update(mf_baseline *b, int64_t i, double *row)
 
 /* ---- for methods ----------------------------------------------------------------------------- */
 
+mf_status mf_baseline_within(const mf_baseline *b, const mf_baseline_pair *pair, mf_status status)
+{
+    const char *item = b->method->labelled ? "crop" : "pair";
+    return pair->sample
+               ? mf_within(status, "%s %lld, of %s", item, (long long)pair->index, pair->sample)
+               : mf_within(status, "%s %lld", item, (long long)pair->index);
+}
+
 mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair, const char *what,
                                double value)
 {
     b->diverged = true;
     mf_status status = mf_fail(MF_INVALID, "%s %g", what, value);
-    if (!pair)
-        return status;
-    const char *what_it_is = b->method->labelled ? "crop" : "pair";
-    return pair->sample ? mf_within(status, "%s %lld, of %s", what_it_is, (long long)pair->index,
-                                    pair->sample)
-                        : mf_within(status, "%s %lld", what_it_is, (long long)pair->index);
+    return pair ? mf_baseline_within(b, pair, status) : status;
 }
 
 mf_status mf_baseline_finite(mf_baseline *b, const mf_baseline_pair *pair, const char *what,

@@ -102,6 +102,9 @@ int mf_baseline_columns(const mf_method *method);
 
 /* ---- for methods ----------------------------------------------------------------------------- */
 
+/* Names the pair (or crop) in an error; MF_OK stays MF_OK. */
+MF_MUST_USE mf_status mf_baseline_within(const mf_baseline *b, const mf_baseline_pair *pair,
+                                         mf_status status);
 /* An error of numbers that are not finite, which ends the training with its last weights saved.
  * pair: whose, or NULL for the whole batch. */
 MF_MUST_USE mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pair *pair,

@@ -12,6 +12,7 @@ typedef struct supervised {
     mf_executable *program;
     uint8_t *target;       /* [V,classes], one-hot */
     uint16_t class[65536]; /* of each label value; 0: background, or a label that is not learned */
+    bool unknown[65536];   /* a label that no sample has, where all labels are learned */
 } supervised;
 
 static int64_t classes_of(const mf_baseline *b)
@@ -41,8 +42,13 @@ static mf_status open_programs(mf_baseline *b)
     supervised *s = b->own;
     mf_program *p;
     const mf_classes *classes = ((const mf_supervised_params *)b->params)->classes;
-    for (int64_t k = 0; k < classes->count; k++)
+    const bool all = !((const mf_supervised_params *)b->params)->labels.count;
+    for (int64_t label = 1; label < 65536; label++)
+        s->unknown[label] = all;
+    for (int64_t k = 0; k < classes->count; k++) {
         s->class[classes->label[k]] = (uint16_t)(k + 1);
+        s->unknown[classes->label[k]] = false;
+    }
     s->target = malloc((size_t)(b->voxels * classes_of(b)));
     if (!s->target)
         return mf_no_memory((size_t)(b->voxels * classes_of(b)), "the classes of a crop");
@@ -54,13 +60,19 @@ static mf_status open_programs(mf_baseline *b)
     return mf_segmentation_constants(b->crop, classes_of(b), s->program);
 }
 
-static void fill_target(const mf_baseline *b, const uint16_t *labels)
+/* A label that is no class must not become background unasked: it is an organ that is there. */
+static mf_status fill_target(const mf_baseline *b, const uint16_t *labels)
 {
     supervised *s = b->own;
     const int64_t classes = classes_of(b);
     memset(s->target, 0, (size_t)(b->voxels * classes));
-    for (int64_t i = 0; i < b->voxels; i++)
-        s->target[i * classes + (labels ? s->class[labels[i]] : 0)] = 1;
+    for (int64_t i = 0; i < b->voxels; i++) {
+        const uint16_t label = labels ? labels[i] : 0;
+        if (s->unknown[label])
+            return mf_fail(MF_INVALID, "no sample of `samples` has its label %d", label);
+        s->target[i * classes + s->class[label]] = 1;
+    }
+    return MF_OK;
 }
 
 /* values: loss, Dice, cross entropy; of one crop they are added. */
@@ -69,7 +81,8 @@ static mf_status learn_crop(mf_baseline *b, const mf_baseline_pair *pair, double
     static const char *const outputs[3] = {"loss", "dice", "ce"};
     supervised *s = b->own;
     MF_TRY(mf_baseline_finite(b, pair, "a voxel is", pair->reference, b->voxels));
-    fill_target(b, pair->labels);
+    MF_TRY(mf_hint(mf_baseline_within(b, pair, fill_target(b, pair->labels)),
+                   "connect the samples that the crops are drawn from, or choose with `labels`"));
     MF_TRY(mf_executable_set(s->program, "image", pair->reference));
     MF_TRY(mf_executable_set(s->program, "target", s->target));
     MF_TRY(mf_executable_run(s->program));

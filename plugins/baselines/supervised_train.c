@@ -62,7 +62,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_supervised_train, "supervised.train", 1,
+    mf_stage_supervised_train, "supervised.train", 2,
     "Pretrains encoder and decoder as a segmentation of named labels, with a fixed head.",
     .help =
         "A baseline for mass.train of the kind of STU-Net and SuPreM. The decoder is that of the "

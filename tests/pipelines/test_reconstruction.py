@@ -31,6 +31,12 @@ stages:
     with: {{spacing: [6, 6, 6], min_size: [32, 32, 32]}}
   pairs: {{use: augment.views, in: {{samples: "sample[*]"}}, with: {{patch_size: "${{patch_size}}", margin: 0, masks: 4}}}}
   crops: {{use: augment.crops, in: {{samples: "sample[*]"}}, with: {{patch_size: "${{patch_size}}", margin: 4}}}}
+  simple: {{use: phantom.volume, each: case, with: {{size: [32, 32, 32], spacing: [6, 6, 6], seed: 1, organs: 2}}}}
+  known:
+    use: mass.prepare
+    each: case
+    in: {{volume: simple.volume, labels: simple.labels}}
+    with: {{spacing: [6, 6, 6], min_size: [32, 32, 32]}}
   random: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.init, with: {{{MODEL}, backbone: i3d, i3d_width: 4, i3d_blocks: [1, 1, 1, 1]}}}}
   misled: {{use: reconstruct.train, in: {{pairs: pairs, init: other}}, with: {{{SCHEDULE}}}}}
@@ -42,6 +48,10 @@ stages:
   supervised:
     use: supervised.train
     in: {{crops: crops, samples: "sample[*]"}}
+    with: {{{MODEL}, {SCHEDULE}, labels: "${{labels}}"}}
+  apart:
+    use: supervised.train
+    in: {{crops: crops, samples: "known[*]"}}
     with: {{{MODEL}, {SCHEDULE}, labels: "${{labels}}"}}
   tuned:
     use: mass.finetune
@@ -118,6 +128,13 @@ class Reconstruction(Massflow):
         self.assertIn("done     tuned", out)
 
     def test_labels_in_context(self):
+    def test_labels_of_other_samples(self):
+        """What `samples` do not have is no background, unless `labels` says so."""
+        out = self.made("apart", code=1)
+        self.assertRegex(out, r"crop 0, of sample\[case=p00\d\]: no sample of `samples` has its label [3-8]\n"
+                              r"  connect the samples that the crops are drawn from, or choose with `labels`\n")
+        self.assertIn("done     apart", self.made("apart", labels="[1,2]"))
+
         self.write("context.yaml", IN_CONTEXT)
         self.massflow("run", "context.yaml", "--cache", "cache")
 
