@@ -15,9 +15,9 @@ static const mf_param params[] = {
               "crop, squared error. simmim: hidden voxels have one learned value, a linear layer "
               "on the deepest feature map restores the crop, absolute error. Only hidden voxels "
               "count."),
-    MF_INT(mf_reconstruct_params, mask_patch, "16", 1, 1024, "voxels",
+    MF_INT(mf_reconstruct_params, mask_patch, "0", 0, 1024, "voxels",
            "Edge of the cubes that are hidden or seen as a whole. It divides each side of the "
-           "crops."),
+           "crops. 0: that of the papers, 16 (mae) and 32 (simmim)."),
     MF_REAL(mf_reconstruct_params, mask_share, "-1", -1, 1, "",
             "Share of the cubes that is hidden. -1: that of the papers, 0.75 (mae) and 0.6 "
             "(simmim)."),
@@ -52,7 +52,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_reconstruct_train, "reconstruct.train", 1,
+    mf_stage_reconstruct_train, "reconstruct.train", 2,
     "Pretrains the encoder by masked reconstruction (MAE or SimMIM kind).",
     .help =
         "Cubes of a crop are hidden, and a decoder restores them from what the encoder makes of "

@@ -16,14 +16,20 @@ double mf_reconstruct_share(const mf_reconstruct_params *o)
     return o->mask_share >= 0 ? o->mask_share : !strcmp(o->mask, "mae") ? 0.75 : 0.6;
 }
 
+int64_t mf_reconstruct_patch(const mf_reconstruct_params *o)
+{
+    return o->mask_patch > 0 ? o->mask_patch : !strcmp(o->mask, "mae") ? 16 : 32;
+}
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 static mf_pretext reconstruct_pretext(const mf_baseline *b)
 {
     const mf_reconstruct_params *o = (const mf_reconstruct_params *)b->params;
-    return (mf_pretext){.kind = strcmp(o->mask, "mae") ? MF_RESTORATION_SIMMIM : MF_RESTORATION_MAE,
-                        .masking = {.patch = o->mask_patch, .share = mf_reconstruct_share(o)},
-                        .normalize = o->normalize_target};
+    return (mf_pretext){
+        .kind = strcmp(o->mask, "mae") ? MF_RESTORATION_SIMMIM : MF_RESTORATION_MAE,
+        .masking = {.patch = mf_reconstruct_patch(o), .share = mf_reconstruct_share(o)},
+        .normalize = o->normalize_target};
 }
 
 static mf_pretext genesis_pretext(const mf_baseline *b)
@@ -107,6 +113,14 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
     return MF_OK;
 }
 
+/* The same in all steps; as in MAE and SimMIM, none of vectors and of the value of hidden voxels.
+ */
+static double weight_decay(const mf_baseline *b, int64_t i)
+{
+    (void)i;
+    return b->params->weight_decay;
+}
+
 static void close_programs(mf_baseline *b)
 {
     mf_executable_free(((restore *)b->own)->program);
@@ -118,7 +132,8 @@ const mf_method mf_reconstruct_method = {.name = "reconstruct.train",
                                          .draw = draw,
                                          .open = open_programs,
                                          .learn = learn,
-                                         .close = close_programs};
+                                         .close = close_programs,
+                                         .weight_decay = weight_decay};
 
 const mf_method mf_genesis_method = {.name = "genesis.train",
                                      .size = sizeof(restore),

@@ -6,14 +6,16 @@
 
 typedef struct mf_reconstruct_params {
     mf_baseline_params shared;
-    const char *mask; /* mae, simmim */
-    int64_t mask_patch;
-    double mask_share; /* -1: 0.75 (mae), 0.6 (simmim) */
+    const char *mask;   /* mae, simmim */
+    int64_t mask_patch; /* 0: 16 (mae), 32 (simmim) */
+    double mask_share;  /* -1: 0.75 (mae), 0.6 (simmim) */
     bool normalize_target;
 } mf_reconstruct_params;
 extern const mf_method mf_reconstruct_method;
 /* The share of patches that is hidden. */
 double mf_reconstruct_share(const mf_reconstruct_params *o);
+/* The edge of a patch. */
+int64_t mf_reconstruct_patch(const mf_reconstruct_params *o);
 
 typedef struct mf_genesis_params {
     mf_baseline_params shared;

@@ -275,6 +275,55 @@ START_TEST(ten_steps)
 }
 END_TEST
 
+/* Weights after one step. */
+static void step_with_decay(const sizes *s, const char *kind, double decay, mf_tensors *after)
+{
+    settings o;
+    const mf_method *method = method_of(s, kind, &o);
+    double row[MF_BASELINE_COLUMNS + 3];
+    crops c;
+    mf_device *device;
+    mf_baseline *b;
+    o.shared.batch_size = 1;
+    o.shared.lr = 0.01;
+    o.shared.weight_decay = decay;
+    ok(mf_device_open("", &device));
+    ok(mf_baseline_new(device, method, &o.shared, &s->iris, &b));
+    draw_weights(b->weights);
+    ok(mf_baseline_open(b, s->crop));
+    draw_crops(s, 1, &c);
+    ok(mf_baseline_learn(b, 0, c.pairs, row));
+    ok(mf_baseline_update(b, 0, row));
+    put_weights(b->weights, "", false, after);
+    free_crops(&c);
+    mf_baseline_close(b);
+    mf_device_unref(device);
+}
+
+START_TEST(vectors_do_not_decay)
+{
+    static const char *const which[] = {"mae", "simmim"};
+    mf_tensors golden = {0}, none = {0}, decayed = {0};
+    int vectors = 0;
+    sizes s;
+    golden_read("reconstruction", &golden);
+    read_sizes(&golden, &s);
+    step_with_decay(&s, which[_i], 0, &none);
+    step_with_decay(&s, which[_i], 0.5, &decayed);
+    for (size_t i = 0; i < none.count; i++) {
+        const mf_array *a = none.item[i].array;
+        const bool same = !memcmp(a->data, decayed.item[i].array->data,
+                                  (size_t)mf_array_count(a) * sizeof(float));
+        ck_assert_msg(same == (a->rank == 1), "%s", none.item[i].name);
+        vectors += same;
+    }
+    ck_assert_int_eq(vectors, 1 + _i); /* the bias of the decoder; the value of hidden voxels */
+    mf_tensors_clear(&golden);
+    mf_tensors_clear(&none);
+    mf_tensors_clear(&decayed);
+}
+END_TEST
+
 /* Even one that is hidden, or that a ReLU would make 0. */
 START_TEST(not_finite)
 {
@@ -313,6 +362,7 @@ int main(void)
     tcase_set_timeout(tests, 0);
     tcase_add_loop_test(tests, one_step, 0, sizeof kinds / sizeof *kinds);
     tcase_add_loop_test(tests, ten_steps, 0, 2);
+    tcase_add_loop_test(tests, vectors_do_not_decay, 0, 2);
     tcase_add_loop_test(tests, not_finite, 0, sizeof kinds / sizeof *kinds);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -17,7 +17,7 @@ MODEL = "channels: [8, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 
 SCHEDULE = 'steps: "${steps}", stop_at: "${stop_at}", batch_size: 2, checkpoint_interval: 0'
 GRAPH = f"""
 massflow: 1
-params: {{steps: 2, stop_at: -1, mask: mae, mask_share: -1, mask_patch: 16, labels: [], patch_size: [32, 32, 16],
+params: {{steps: 2, stop_at: -1, mask: mae, mask_share: -1, mask_patch: 0, labels: [], patch_size: [32, 32, 16],
          organs: 8}}
 cases: {{count: 2, id: "p{{id}}"}}
 stages:
@@ -110,8 +110,9 @@ class Reconstruction(Massflow):
         self.assertIn(text, out)
 
     def test_masked_reconstruction(self):
-        self.made("reconstruct", mask="simmim")
-        for rows in (self.assert_trained("reconstruct"), self.assert_learned("reconstruct", mask="simmim")):
+        simmim = {"mask": "simmim", "mask_patch": 8}
+        self.made("reconstruct", **simmim)
+        for rows in (self.assert_trained("reconstruct"), self.assert_learned("reconstruct", **simmim)):
             self.assertEqual([list(row) for row in rows], [["step", "loss", "lr", "grad_norm"]] * 2)
             self.assertEqual([row["step"] for row in rows], ["1", "2"])
 
@@ -127,7 +128,6 @@ class Reconstruction(Massflow):
         out = self.made("tuned")
         self.assertIn("done     tuned", out)
 
-    def test_labels_in_context(self):
     def test_labels_of_other_samples(self):
         """What `samples` do not have is no background, unless `labels` says so."""
         out = self.made("apart", code=1)
@@ -135,6 +135,7 @@ class Reconstruction(Massflow):
                               r"  connect the samples that the crops are drawn from, or choose with `labels`\n")
         self.assertIn("done     apart", self.made("apart", labels="[1,2]"))
 
+    def test_labels_in_context(self):
         self.write("context.yaml", IN_CONTEXT)
         self.massflow("run", "context.yaml", "--cache", "cache")
 
@@ -144,6 +145,8 @@ class Reconstruction(Massflow):
         self.assert_refused("no sample has label 200\n  take it out of `labels`", "supervised", labels="[1,200]")
         self.assert_refused("a crop of 16 x 32 x 32 (z y x) is not whole patches of 12 voxels\n  "
                             "change mask_patch, or the size of the crops", "reconstruct", mask_patch=12)
+        self.assert_refused("a crop of 16 x 32 x 32 (z y x) is not whole patches of 32 voxels\n", "reconstruct",
+                            mask="simmim", mask_patch=0)
         self.assert_refused("a mask share of 0.75 hides 1 of the 1 patches of a crop of 16 x 16 x 16 (z y x); at least "
                             "one must be hidden and one seen\n  lower mask_patch, or change mask_share",
                             "reconstruct", patch_size="[16,16,16]")

@@ -300,7 +300,10 @@ def run(case, dtype, layout=torch.contiguous_format):
     if layout != torch.contiguous_format:
         model.to(memory_format=layout)
     images = torch.from_numpy(inputs(cases * steps)).to(dtype)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
+    decayed = [p for p in model.parameters() if p.ndim > 1 or kind in ("genesis", "supervised")]
+    others = [p for p in model.parameters() if p.ndim == 1 and kind not in ("genesis", "supervised")]
+    optimizer = torch.optim.AdamW([{"params": decayed}, {"params": others, "weight_decay": 0}], lr=1e-4,
+                                  weight_decay=1e-4)
     out, losses = {}, []
     for step in range(steps):
         optimizer.zero_grad()
