@@ -27,13 +27,15 @@ static mf_status check(const void *p)
     return mf_trainer_check(&mf_supervised_method, p);
 }
 
-/* How many labels the samples have is known when they are read. */
-enum { USUAL_LABELS = 8 };
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     mf_supervised_params o = *(const mf_supervised_params *)p;
-    const int64_t most = MF_CLASSES_MOST, asked = (int64_t)o.labels.count;
-    const mf_classes classes = {.count = asked > most ? most : asked ? asked : USUAL_LABELS};
+    mf_classes classes = {0};
+    mf_status status = mf_classes_estimate(t, "samples", o.labels, &classes.count);
+    if (status) { /* the run meets it */
+        mf_error_free(status);
+        return MF_OK;
+    }
     o.classes = &classes;
     return mf_trainer_needs(t, &mf_supervised_method, &o.shared, n);
 }

@@ -91,6 +91,30 @@ static mf_status same_spacing(mf_task *t, const char *port, size_t i, const mf_a
     return MF_OK;
 }
 
+/* An estimate: what labels a data set has shows in a few samples, spread over the list. */
+enum { LOOKED_AT = 16 };
+mf_status mf_classes_estimate(mf_task *t, const char *port, mf_ints wanted, int64_t *count)
+{
+    const size_t n = mf_in_count(t, port), looked = n < LOOKED_AT ? n : LOOKED_AT;
+    *count = (int64_t)wanted.count;
+    if (wanted.count == 0) {
+        int64_t *cases = calloc(LABELS, sizeof *cases);
+        mf_status status = cases ? MF_OK : mf_no_memory(LABELS * sizeof *cases, "labels");
+        for (size_t i = 0; i < looked && !status; i++) {
+            const mf_artifact *sample;
+            status = mf_in_item(t, port, i * n / looked, &sample);
+            if (!status)
+                status = count_labels(sample, cases);
+        }
+        for (int64_t label = 1; label < LABELS && !status; label++)
+            *count += cases[label] > 0;
+        free(cases);
+        MF_TRY(status);
+    }
+    *count = *count < 1 ? 1 : *count > MF_CLASSES_MOST ? MF_CLASSES_MOST : *count;
+    return MF_OK;
+}
+
 static mf_status choose(mf_ints wanted, const int64_t *cases, const char *port, mf_classes *c)
 {
     for (int64_t label = 1; label < LABELS; label++) {

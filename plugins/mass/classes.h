@@ -27,6 +27,10 @@ MF_MUST_USE mf_status mf_classes_find(mf_task *t, const char *port, mf_ints want
 /* Voxels of the largest item of the list port `port`, by its array `name`. */
 MF_MUST_USE mf_status mf_classes_largest(mf_task *t, const char *port, const char *name,
                                          double *voxels);
+/* For `needs`: how many classes that will be, by the labels of at most 16 samples. 1 to
+ * MF_CLASSES_MOST. */
+MF_MUST_USE mf_status mf_classes_estimate(mf_task *t, const char *port, mf_ints wanted,
+                                          int64_t *count);
 /* Which of the classes a label value is, -1: none. */
 int mf_classes_index(const mf_classes *c, int64_t label);
 /* masks u8 [K, n]: 1 where labels [n] are class k. */

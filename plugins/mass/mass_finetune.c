@@ -115,13 +115,11 @@ static mf_status host_needs(mf_task *t, mf_device *device, const mf_iris *iris,
     return MF_OK;
 }
 
-/* How many labels the cases have is known when they are read. */
-enum { USUAL_LABELS = 8 };
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     const mf_finetune_params *o = p;
     double size[3];
-    int64_t crop[3];
+    int64_t crop[3], k;
     mf_iris iris;
     mf_device *device;
     if (!mf_in_stream_param(t, "crops", "patch_size", 3, size))
@@ -130,13 +128,14 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         crop[i] = (int64_t)size[2 - i];
     MF_TRY(mf_tuner_find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(crop, iris.positions);
+    if (!status)
+        status = mf_classes_estimate(t, "train", o->labels, &k);
     if (status) { /* the run meets it */
         mf_error_free(status);
         return MF_OK;
     }
     if (strcmp(o->mode, "probing") != 0)
         MF_TRY(mf_session_check_crop(NULL, &iris, crop));
-    const int64_t k = o->labels.count ? (int64_t)o->labels.count : USUAL_LABELS;
     MF_TRY(mf_task_counting(t, &device));
     status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);
     if (!status)
