@@ -25,8 +25,8 @@ typedef struct mf_baseline_pair {
     const float *reference, *query; /* weakly and strongly augmented; a crop is the reference */
     const uint16_t *labels;         /* of a crop; NULL of a pair */
     int64_t index;                  /* its place in the stream */
-    uint64_t scan;                  /* the same for pairs of one scan; 0: not known */
-    const char *sample;             /* name of the scan, or NULL */
+    uint64_t scan;                  /* the same for pairs of one image; 0: not known */
+    const char *sample;             /* name of the scan for messages, or NULL */
     const mf_artifact *artifact;    /* the item with its masks; NULL outside of a run */
 } mf_baseline_pair;
 

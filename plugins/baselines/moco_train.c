@@ -41,7 +41,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_moco_train, "moco.train", 1,
+    mf_stage_moco_train, "moco.train", 2,
     "Pretrains the encoder with MoCo (v2 or v3): a view is found by what a slow copy of the "
     "encoder "
     "says of the other.",

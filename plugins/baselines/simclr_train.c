@@ -34,7 +34,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_simclr_train, "simclr.train", 1,
+    mf_stage_simclr_train, "simclr.train", 2,
     "Pretrains the encoder with SimCLR: the two views of a scan are found among those of a batch.",
     .help =
         "A baseline for mass.train. Features are the mean of the encoder's deepest map; a "

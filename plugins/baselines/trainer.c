@@ -229,7 +229,7 @@ static void drop_batch(trainer *t)
 }
 
 /* FNV-1a; never 0. */
-static uint64_t name_of(const char *text)
+static uint64_t number_of(const char *text)
 {
     uint64_t h = 14695981039346656037u;
     for (; *text; text++)
@@ -287,7 +287,9 @@ static mf_status next_pair(trainer *t, mf_stream *stream, int64_t slot, int64_t 
     MF_TRY(mf_stream_next(stream, &t->items[slot]));
     if (!t->items[slot])
         return mf_fail(MF_INVALID, "the stream of %s has ended", port_of(t->method));
-    const char *sample = mf_artifact_text(t->items[slot], "sample"); /* augment.views tells it */
+    /* augment.views tells both: the name for messages, the scan by its content. */
+    const char *sample = mf_artifact_text(t->items[slot], "sample");
+    const char *scan = mf_artifact_text(t->items[slot], "scan");
     mf_status status = t->method->labelled ? read_crop(t, slot) : read_pair(t, slot);
     MF_TRY(sample
                ? mf_within(status, "%s %lld, of %s", item_of(t->method), (long long)index, sample)
@@ -297,7 +299,7 @@ static mf_status next_pair(trainer *t, mf_stream *stream, int64_t slot, int64_t 
                                         .query = t->method->labelled ? NULL : two[1]->data,
                                         .labels = t->method->labelled ? two[1]->data : NULL,
                                         .index = index,
-                                        .scan = sample ? name_of(sample) : 0,
+                                        .scan = scan ? number_of(scan) : 0,
                                         .sample = sample,
                                         .artifact = t->items[slot]};
     return MF_OK;

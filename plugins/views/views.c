@@ -209,6 +209,7 @@ static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_ar
     const char *name = mf_in_name(t, "samples", (size_t)index);
     MF_TRY(mf_within(mf_pair_make(sample, &settings, &random, pair), "sample %lld (%s)",
                      (long long)index, name));
+    MF_TRY(mf_view_mark_scan(sample, pair));
     return mf_view_name(name, pair);
 }
 

@@ -20,6 +20,11 @@ stages:
     each: case
     in: {{volume: patient.volume, masks: found, labels: patient.labels}}
     with: {{spacing: [6, 6, 6], min_size: [32, 32, 32]}}
+  labelled:
+    use: mass.prepare
+    each: case
+    in: {{volume: patient.volume, labels: patient.labels}}
+    with: {{spacing: [6, 6, 6], min_size: [32, 32, 32]}}
   views:
     use: augment.views
     in: {{samples: "SAMPLES"}}
@@ -73,6 +78,7 @@ class Baselines(Massflow):
     def prepare(self):
         self.write("graph.yaml", graph("sample[*]"))
         self.write("one.yaml", graph("sample[case=000]"))
+        self.write("twice.yaml", graph("TWO").replace('"TWO"', '["sample[case=000]", "labelled[case=000]"]'))
         self.made("drawn", *METHODS)
 
     def made(self, *nodes, cache="cache", file="graph.yaml", code=0, **values):
@@ -135,6 +141,8 @@ class Baselines(Massflow):
                         "it with\n  more scans; or same_scan_negatives: true, and views of other places are negatives\n",
                         node, file="one.yaml", cache="one")
         self.made("simclr", file="one.yaml", cache="one", same="true")
+        self.failed("\nfailed: simclr\n  all pairs of the first 3 steps show one scan, ", "simclr", file="twice.yaml",
+                    cache="one")  # a scan is known by its image, not by a node's name
         self.write("near.yaml", graph("sample[*]").replace("patch_size: [32, 32, 32], margin: 0, masks",
                                                            "patch_size: [16, 16, 16], margin: 0, masks"))
         self.failed("\nfailed: moco2\n  needs of moco.train: views of 16 x 16 x 16 voxels: the deepest map has one voxel, "

@@ -11,6 +11,7 @@
 #include "draw.h"
 #include "intensity.h"
 #include "pair.h"
+#include "view.h"
 #include "views_golden.h"
 
 enum { SZ = 10, SY = 9, SX = 12, VZ = 6, VY = 5, VX = 8, VIEW = VZ * VY * VX };
@@ -245,6 +246,43 @@ static mf_artifact *ball_sample(int64_t nz, int64_t ny, int64_t nx, int n)
     free(dense);
     return sample;
 }
+
+static const char *scan_of(const mf_artifact *sample, mf_artifact **item)
+{
+    ok(mf_artifact_new("pair", item));
+    ok(mf_view_mark_scan(sample, item));
+    return mf_artifact_text(*item, "scan");
+}
+
+/* An item shows the same scan where the image is the same, whatever the masks. */
+START_TEST(scans_are_known_by_their_images)
+{
+    enum { N = 4 };
+    mf_artifact *sample[N] = {ball_sample(12, 13, 14, 0), ball_sample(12, 13, 14, 3),
+                              ball_sample(13, 12, 14, 0)};
+    mf_artifact *item[N];
+    const char *scan[N];
+    mf_array *image;
+    ok(mf_array_new(MF_F32, 3, (const int64_t[]){12, 13, 14}, &image));
+    mf_array *like;
+    ok(mf_artifact_array(sample[0], "image", &like));
+    memcpy(image->data, like->data, image->bytes);
+    ((float *)image->data)[12 * 13 * 14 - 1] += 1e-6f;
+    ok(mf_artifact_new("sample", &sample[3]));
+    ok(mf_artifact_add(sample[3], "image", image));
+    for (int i = 0; i < N; i++)
+        scan[i] = scan_of(sample[i], &item[i]);
+    ck_assert_str_eq(scan[0], scan[1]);
+    ck_assert_str_ne(scan[0], scan[2]);
+    ck_assert_str_ne(scan[0], scan[3]);
+    for (int i = 0; i < N; i++) {
+        mf_artifact_unref(item[i]);
+        mf_artifact_unref(sample[i]);
+    }
+    mf_array_unref(image);
+    mf_array_unref(like);
+}
+END_TEST
 
 static mf_array *array_of(const mf_artifact *a, const char *name)
 {
@@ -671,6 +709,7 @@ int main(void)
     tcase_add_test(tests, pairs_repeat);
     tcase_add_test(tests, bad_samples_are_refused);
     tcase_add_test(tests, weighted_draws);
+    tcase_add_test(tests, scans_are_known_by_their_images);
     tcase_add_test(tests, draws_of_each);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
