@@ -1,6 +1,7 @@
 /* contrast.c - what contrastive losses are made of. */
 #include "contrast.h"
 #include "../common/layers.h"
+#include "../mass/state.h"
 
 #include <math.h>
 
@@ -54,15 +55,32 @@ mf_status mf_negatives_count(mf_negatives *n, const mf_baseline *b, int64_t i, b
                              const mf_baseline_pair *pairs)
 {
     enum { ENOUGH = 8 };
-    const int64_t last = b->params->stop_at >= 0 ? b->params->stop_at : b->params->steps;
-    n->met |= any;
-    n->without += !any;
-    if (n->met || b->counting || (n->without < ENOUGH && i + 1 < last))
+    if (b->counting || i < n->steps) /* again, after a stop within the step */
         return MF_OK;
+    n->steps = i + 1;
+    n->met += any;
+    n->without += !any;
+    if (n->met || (n->without < ENOUGH && i + 1 < b->params->steps))
+        return MF_OK;
+    const char *sample = pairs->sample;
     return mf_hint(mf_fail(MF_INVALID,
-                           "all pairs of the first %lld steps show one scan, %s: there is nothing "
+                           "all pairs of the first %lld steps show one scan%s%s: there is nothing "
                            "to contrast it with",
-                           (long long)n->without, pairs->sample),
+                           (long long)(i + 1), sample ? ", " : "", sample ? sample : ""),
                    "more scans; or same_scan_negatives: true, and views of other places are "
                    "negatives");
+}
+
+mf_status mf_negatives_save(const mf_negatives *n, mf_artifact *state)
+{
+    const int64_t values[3] = {n->steps, n->without, n->met};
+    return mf_state_put(state, "negatives", MF_I64, 3, values);
+}
+
+mf_status mf_negatives_load(mf_negatives *n, const mf_artifact *state)
+{
+    int64_t values[3];
+    MF_TRY(mf_state_get(state, "negatives", MF_I64, 3, values));
+    *n = (mf_negatives){values[0], values[1], values[2]};
+    return MF_OK;
 }

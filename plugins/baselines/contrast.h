@@ -32,12 +32,13 @@ double mf_contrast_accuracy(const float *logits, int64_t rows, int64_t columns,
 
 /* Steps whose batches had no negatives. */
 typedef struct mf_negatives {
-    int64_t without;
-    bool met;
+    int64_t steps, without, met; /* counted; of these, without any; with some */
 } mf_negatives;
-/* Counts step i, of a batch in which `any` row had a negative. An error where no batch had: in the
- * first eight steps, or in all there are. */
+/* Counts step i, of a batch in which `any` row had a negative, once. An error where no batch had:
+ * in the first eight steps, or in all of the schedule, however often it is stopped. */
 MF_MUST_USE mf_status mf_negatives_count(mf_negatives *n, const mf_baseline *b, int64_t i, bool any,
                                          const mf_baseline_pair *pairs);
+MF_MUST_USE mf_status mf_negatives_save(const mf_negatives *n, mf_artifact *state);
+MF_MUST_USE mf_status mf_negatives_load(mf_negatives *n, const mf_artifact *state);
 
 #endif

@@ -151,6 +151,16 @@ static mf_status learn_rows(mf_baseline *b, const mf_baseline_pair *pairs,
     return mf_encoder_learn(b, &m->encoder, pairs, view, views, m->gradient);
 }
 
+static mf_status save_negatives(mf_baseline *b, mf_artifact *state)
+{
+    return mf_negatives_save(&((const moco *)b->own)->negatives, state);
+}
+
+static mf_status load_negatives(mf_baseline *b, const mf_artifact *state)
+{
+    return mf_negatives_load(&((moco *)b->own)->negatives, state);
+}
+
 static mf_status encode_keys(mf_baseline *b, const mf_baseline_pair *pairs,
                              const mf_which_view *view, int views)
 {
@@ -266,7 +276,7 @@ static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
     moco *m = b->own;
     const mf_moco_params *o = params_of(b);
     const int64_t n = o->shared.batch_size, bank = o->memory_bank;
-    bool any = false; /* beside the random keys of the beginning */
+    bool any = false, known = false; /* beside the random keys of the beginning */
     for (int64_t r = 0; r < n; r++) {
         m->incoming[r] = (int64_t)pairs[r].scan;
         any |= r > 0 && !mf_contrast_same(pairs[r].scan, pairs[0].scan);
@@ -274,10 +284,12 @@ static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
             const bool out =
                 !o->same_scan_negatives && mf_contrast_same(pairs[r].scan, (uint64_t)m->scans[k]);
             m->bias[r * (1 + bank) + 1 + k] = out ? MF_CONTRAST_NEVER : 0;
+            known |= m->scans[k] != RANDOM;
             any |= m->scans[k] != RANDOM && !out;
         }
     }
-    MF_TRY(mf_negatives_count(&m->negatives, b, i, any, pairs));
+    if (any || known) /* a step against random keys alone says nothing of the scans */
+        MF_TRY(mf_negatives_count(&m->negatives, b, i, any, pairs));
     MF_TRY(encode_keys(b, pairs, reference, 1));
     MF_TRY(mf_encoder_batch(b, &m->encoder, pairs, query, 1, m->features));
     MF_TRY(mf_executable_set(m->loss, "queue", m->queue));
@@ -303,6 +315,7 @@ static mf_status save_v2(mf_baseline *b, mf_artifact *state)
     moco *m = b->own;
     const int64_t bank = params_of(b)->memory_bank;
     MF_TRY(make_queue(b));
+    MF_TRY(save_negatives(b, state));
     MF_TRY(mf_state_put(state, "queue", MF_F32, bank * dim_of(params_of(b)), m->queue));
     MF_TRY(mf_state_put(state, "queue_scans", MF_I64, bank, m->scans));
     return mf_state_put(state, "queue_at", MF_I64, 1, &m->at);
@@ -313,6 +326,7 @@ static mf_status load_v2(mf_baseline *b, const mf_artifact *state)
     moco *m = b->own;
     const int64_t bank = params_of(b)->memory_bank;
     MF_TRY(make_queue(b));
+    MF_TRY(load_negatives(b, state));
     MF_TRY(mf_state_get(state, "queue", MF_F32, bank * dim_of(params_of(b)), m->queue));
     MF_TRY(mf_state_get(state, "queue_scans", MF_I64, bank, m->scans));
     MF_TRY(mf_state_get(state, "queue_at", MF_I64, 1, &m->at));
@@ -459,5 +473,7 @@ const mf_method mf_moco_v3 = {.name = "moco.train",
                               .declare = declare_v3,
                               .open = open_v3,
                               .learn = learn_v3,
+                              .save = save_negatives,
+                              .load = load_negatives,
                               .close = close_programs,
                               .momentum = momentum_v3};

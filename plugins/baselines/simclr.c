@@ -148,6 +148,16 @@ static void close_programs(mf_baseline *b)
     free(s->target);
 }
 
+static mf_status save(mf_baseline *b, mf_artifact *state)
+{
+    return mf_negatives_save(&((const simclr *)b->own)->negatives, state);
+}
+
+static mf_status load(mf_baseline *b, const mf_artifact *state)
+{
+    return mf_negatives_load(&((simclr *)b->own)->negatives, state);
+}
+
 static const char *const columns[] = {"accuracy", NULL};
 const mf_method mf_simclr = {.name = "simclr.train",
                              .columns = columns,
@@ -156,4 +166,6 @@ const mf_method mf_simclr = {.name = "simclr.train",
                              .declare = declare,
                              .open = open_programs,
                              .learn = learn,
+                             .save = save,
+                             .load = load,
                              .close = close_programs};

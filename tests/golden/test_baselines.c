@@ -333,9 +333,82 @@ START_TEST(refused)
     ok(mf_baseline_learn(b, 0, x->pairs, row));
     ck_assert_double_eq(row[0], 0);
     fails(mf_baseline_learn(b, STEPS - 1, x->pairs, row),
-          "all pairs of the first 2 steps show one scan, scan: there is nothing to contrast it "
+          "all pairs of the first 10 steps show one scan, scan: there is nothing to contrast it "
           "with\n  more scans; or same_scan_negatives: true, and views of other places are "
           "negatives");
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    free(x);
+}
+END_TEST
+
+/* What is known of negatives is saved: a run of two steps that stops after the first, whose second
+ * batch shows one scan, of no name. */
+START_TEST(negatives_are_saved)
+{
+    static const int kind[] = {0, 2};
+    const int64_t crop[3] = {EDGE, EDGE, EDGE};
+    mf_device *device;
+    double row[MF_BASELINE_COLUMNS + 3];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    ok(mf_device_open("", &device));
+    mf_simclr_params first = simclr;
+    mf_moco_params third = moco3;
+    mf_baseline_params *o = kind[_i] == 0 ? &first.shared : &third.shared;
+    const mf_method *method = kinds[kind[_i]].method;
+    o->steps = 2;
+    o->stop_at = 1;
+    for (int met = 0; met < 2; met++) {
+        mf_artifact *state;
+        mf_baseline *b;
+        ok(mf_artifact_new("training", &state));
+        for (int i = 0; i < 2; i++) {
+            ok(mf_baseline_new(device, method, o, &iris, &b));
+            draw_weights(b);
+            draw_batch(i, x);
+            for (int k = 0; k < PAIRS; k++) {
+                x->pairs[k].sample = NULL;
+                x->pairs[k].scan = met && i == 0 ? (uint64_t)k + 1 : 7;
+            }
+            ok(mf_baseline_open(b, crop));
+            if (i == 1)
+                ok(method->load(b, state));
+            mf_status status = mf_baseline_learn(b, i, x->pairs, row);
+            if (i == 1 && !met)
+                fails(status, "all pairs of the first 2 steps show one scan: there is nothing to "
+                              "contrast it with\n  more scans; or same_scan_negatives: true, and "
+                              "views of other places are negatives");
+            else
+                ok(status);
+            if (i == 0)
+                ok(method->save(b, state));
+            mf_baseline_close(b);
+        }
+        mf_artifact_unref(state);
+    }
+    mf_device_unref(device);
+    free(x);
+}
+END_TEST
+
+/* Against random keys alone nothing is known of the scans: the first step of a batch of one. */
+START_TEST(random_keys_say_nothing)
+{
+    const int64_t crop[3] = {EDGE, EDGE, EDGE};
+    mf_device *device;
+    mf_baseline *b;
+    double row[MF_BASELINE_COLUMNS + 3];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    ok(mf_device_open("", &device));
+    mf_moco_params o = moco2;
+    o.shared.batch_size = o.shared.steps = 1;
+    ok(mf_baseline_new(device, &mf_moco_v2, &o.shared, &iris, &b));
+    draw_weights(b);
+    ok(mf_baseline_open(b, crop));
+    draw_batch(0, x);
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
     mf_baseline_close(b);
     mf_device_unref(device);
     free(x);
@@ -351,6 +424,8 @@ int main(void)
     tcase_add_test(tests, same_scan);
     tcase_add_test(tests, same_scan_in_the_queue);
     tcase_add_test(tests, refused);
+    tcase_add_loop_test(tests, negatives_are_saved, 0, 2);
+    tcase_add_test(tests, random_keys_say_nothing);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
