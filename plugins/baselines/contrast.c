@@ -4,6 +4,7 @@
 #include "../mass/state.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* x and -x have the mean 0 and the variance |x|^2 / C, so what their norm leaves of x is x / |x|,
  * times the root of C. */
@@ -37,18 +38,49 @@ bool mf_contrast_same(uint64_t a, uint64_t b)
     return a && a == b;
 }
 
-double mf_contrast_accuracy(const float *logits, int64_t rows, int64_t columns,
-                            const int64_t *target)
+mf_status mf_contrast_set_targets(mf_executable *e, int64_t rows, int64_t columns,
+                                  const int64_t *target)
 {
-    int64_t right = 0;
+    float *one_hot = calloc((size_t)(rows * columns), sizeof *one_hot);
+    if (!one_hot)
+        return mf_no_memory((size_t)(rows * columns) * sizeof *one_hot, "targets");
+    for (int64_t i = 0; i < rows; i++)
+        one_hot[i * columns + target[i]] = 1;
+    mf_status status = mf_executable_set(e, "target", one_hot);
+    free(one_hot);
+    return status;
+}
+
+mf_status mf_contrast_set_weights(mf_executable *e, int64_t rows, const float *weights)
+{
+    bool any = false;
+    float *ones = malloc((size_t)rows * sizeof *ones);
+    if (!ones)
+        return mf_no_memory((size_t)rows * sizeof *ones, "weights of rows");
+    for (int64_t i = 0; i < rows; i++) {
+        ones[i] = 1;
+        any |= weights && weights[i] > 0;
+    }
+    mf_status status = mf_executable_set(e, "weight", any ? weights : ones);
+    free(ones);
+    return status;
+}
+
+double mf_contrast_accuracy(const float *logits, int64_t rows, int64_t columns,
+                            const int64_t *target, const float *weights)
+{
+    int64_t right = 0, all = 0;
     for (int64_t i = 0; i < rows; i++) {
         int64_t best = 0;
+        if (weights && weights[i] <= 0)
+            continue;
         for (int64_t k = 1; k < columns; k++)
             if (logits[i * columns + k] > logits[i * columns + best])
                 best = k;
         right += best == target[i];
+        all++;
     }
-    return (double)right / (double)rows;
+    return all ? (double)right / (double)all : (double)NAN;
 }
 
 mf_status mf_negatives_count(mf_negatives *n, const mf_baseline *b, int64_t i, bool any,

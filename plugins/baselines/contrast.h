@@ -18,10 +18,16 @@ mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t 
 /* Whether both show one scan, which is known. */
 bool mf_contrast_same(uint64_t a, uint64_t b);
 
-/* Each of `rows` rows of logits [columns] against the place of the largest; the share that is
- * right. */
+/* Sets the input `target` [rows,columns] of a loss: one-hot rows. */
+MF_MUST_USE mf_status mf_contrast_set_targets(mf_executable *e, int64_t rows, int64_t columns,
+                                              const int64_t *target);
+/* Sets the input `weight` [rows] of a loss: 1 for rows that have a negative, 0 for others. Where no
+ * row has one all have 1: the loss is 0. weights NULL: all 1. */
+MF_MUST_USE mf_status mf_contrast_set_weights(mf_executable *e, int64_t rows, const float *weights);
+/* Each of `rows` rows of logits [columns] that has a weight (all where it is NULL) against the
+ * place of the largest; the share that is right. NaN where no row has one. */
 double mf_contrast_accuracy(const float *logits, int64_t rows, int64_t columns,
-                            const int64_t *target);
+                            const int64_t *target, const float *weights);
 
 /* The parameter that tells whether pairs of one scan are negatives of each other. */
 #define MF_CONTRAST_SAME_SCAN(s)                                                                   \

@@ -22,6 +22,7 @@ typedef struct moco {
     float *keys;                /* [rows,dim] */
     float *logits, *bias;       /* v2: [B,1+bank]; v3: [B,B], of one direction */
     int64_t *target;            /* [B] */
+    float *weight;              /* [B]: 1 where a row has a negative, else 0 */
     mf_negatives negatives;
     /* v2: */
     float *queue;      /* [bank,dim] */
@@ -78,25 +79,6 @@ static mf_value similarities(mf_program *p, const mf_moco_params *o, mf_value q,
     return mf_scale(p, mf_reshape(p, x, SHAPE(n, m)), (float)(1 / o->temperature));
 }
 
-/* One-hot rows at `target`, all rows alike. */
-static mf_status set_targets(mf_executable *e, int64_t rows, int64_t columns, const int64_t *target)
-{
-    float *one_hot = calloc((size_t)(rows * columns), sizeof *one_hot);
-    float *weight = malloc((size_t)rows * sizeof *weight);
-    mf_status status = one_hot && weight ? MF_OK : mf_no_memory(0, "targets");
-    for (int64_t i = 0; i < rows && !status; i++) {
-        one_hot[i * columns + target[i]] = 1;
-        weight[i] = 1;
-    }
-    if (!status)
-        status = mf_executable_set(e, "target", one_hot);
-    if (!status)
-        status = mf_executable_set(e, "weight", weight);
-    free(one_hot);
-    free(weight);
-    return status;
-}
-
 /* Of `rows` images, [B,columns] logits. */
 static mf_status allocate(const mf_baseline *b, moco *m, int64_t rows, int64_t columns)
 {
@@ -108,7 +90,8 @@ static mf_status allocate(const mf_baseline *b, moco *m, int64_t rows, int64_t c
     m->logits = calloc(n * (size_t)columns, sizeof *m->logits);
     m->bias = calloc(n * (size_t)columns, sizeof *m->bias);
     m->target = calloc(n, sizeof *m->target);
-    return m->features && m->gradient && m->keys && m->logits && m->bias && m->target
+    m->weight = calloc(n, sizeof *m->weight);
+    return m->features && m->gradient && m->keys && m->logits && m->bias && m->target && m->weight
                ? MF_OK
                : mf_no_memory(0, "a batch of %zu pairs", n);
 }
@@ -125,6 +108,7 @@ static void close_programs(mf_baseline *b)
     free(m->logits);
     free(m->bias);
     free(m->target);
+    free(m->weight);
     free(m->queue);
     free(m->scans);
     free(m->incoming);
@@ -141,13 +125,14 @@ static mf_status learn_rows(mf_baseline *b, const mf_baseline_pair *pairs,
     MF_TRY(mf_executable_set(m->loss, "features", m->features));
     MF_TRY(mf_executable_set(m->loss, "keys", m->keys));
     MF_TRY(mf_executable_set(m->loss, "bias", m->bias));
+    MF_TRY(mf_contrast_set_weights(m->loss, n, m->weight));
     MF_TRY(mf_executable_run(m->loss));
     MF_TRY(mf_weights_end_item(b->weights));
     MF_TRY(mf_executable_get(m->loss, "loss", &loss));
     MF_TRY(mf_executable_get(m->loss, "logits", m->logits));
     MF_TRY(mf_executable_get(m->loss, "gradient", m->gradient));
     values[0] = (double)loss;
-    values[1] = mf_contrast_accuracy(m->logits, n, columns, m->target);
+    values[1] = mf_contrast_accuracy(m->logits, n, columns, m->target, m->weight);
     return mf_encoder_learn(b, &m->encoder, pairs, view, views, m->gradient);
 }
 
@@ -268,7 +253,7 @@ static mf_status open_v2(mf_baseline *b)
     MF_TRY(mf_program_new(&p));
     declare_loss_v2(p, b);
     MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
-    return set_targets(m->loss, n, columns, m->target); /* column 0: its own key */
+    return mf_contrast_set_targets(m->loss, n, columns, m->target); /* column 0: its own key */
 }
 
 static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
@@ -279,11 +264,14 @@ static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
     bool any = false, known = false; /* beside the random keys of the beginning */
     for (int64_t r = 0; r < n; r++) {
         m->incoming[r] = (int64_t)pairs[r].scan;
+        m->weight[r] = 0;
         any |= r > 0 && !mf_contrast_same(pairs[r].scan, pairs[0].scan);
         for (int64_t k = 0; k < bank; k++) {
             const bool out =
                 !o->same_scan_negatives && mf_contrast_same(pairs[r].scan, (uint64_t)m->scans[k]);
             m->bias[r * (1 + bank) + 1 + k] = out ? MF_CONTRAST_NEVER : 0;
+            if (!out)
+                m->weight[r] = 1;
             known |= m->scans[k] != RANDOM;
             any |= m->scans[k] != RANDOM && !out;
         }
@@ -422,7 +410,7 @@ static mf_status open_v3(mf_baseline *b)
     MF_TRY(mf_program_new(&p));
     declare_loss_v3(p, b);
     MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
-    return set_targets(m->loss, n, n, m->target);
+    return mf_contrast_set_targets(m->loss, n, n, m->target);
 }
 
 static mf_status learn_v3(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
@@ -431,13 +419,17 @@ static mf_status learn_v3(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
     const mf_moco_params *o = params_of(b);
     const int64_t n = o->shared.batch_size;
     bool any = false;
-    for (int64_t r = 0; r < n; r++)
+    for (int64_t r = 0; r < n; r++) {
+        m->weight[r] = 0;
         for (int64_t k = 0; k < n; k++) {
             const bool out =
                 r != k && !o->same_scan_negatives && mf_contrast_same(pairs[r].scan, pairs[k].scan);
             m->bias[r * n + k] = out ? MF_CONTRAST_NEVER : 0;
-            any |= r != k && !out;
+            if (r != k && !out)
+                m->weight[r] = 1;
         }
+        any |= m->weight[r] > 0;
+    }
     MF_TRY(mf_negatives_count(&m->negatives, b, i, any, pairs));
     MF_TRY(encode_keys(b, pairs, both, 2));
     MF_TRY(mf_encoder_batch(b, &m->encoder, pairs, both, 2, m->features));

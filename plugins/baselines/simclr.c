@@ -4,8 +4,8 @@
 #include "contrast.h"
 #include "encode.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct simclr {
     mf_encoder encoder;
@@ -54,27 +54,6 @@ static mf_status declare(mf_baseline *b)
     return mf_baseline_declare(b->weights, p);
 }
 
-/* Row i is to find row target[i]; all rows count alike. */
-static mf_status set_targets(simclr *s, int64_t pairs)
-{
-    const int64_t rows = 2 * pairs;
-    float *target = calloc((size_t)(rows * rows), sizeof *target);
-    float *weight = malloc((size_t)rows * sizeof *weight);
-    mf_status status = target && weight ? MF_OK : mf_no_memory(0, "targets");
-    for (int64_t i = 0; i < rows && !status; i++) {
-        s->target[i] = (i + pairs) % rows;
-        target[i * rows + s->target[i]] = 1;
-        weight[i] = 1;
-    }
-    if (!status)
-        status = mf_executable_set(s->loss, "target", target);
-    if (!status)
-        status = mf_executable_set(s->loss, "weight", weight);
-    free(target);
-    free(weight);
-    return status;
-}
-
 static mf_status open_programs(mf_baseline *b)
 {
     simclr *s = b->own;
@@ -92,11 +71,15 @@ static mf_status open_programs(mf_baseline *b)
     MF_TRY(mf_program_new(&p));
     declare_loss(p, b);
     MF_TRY(mf_baseline_compile(p, b->weights, &s->loss));
-    return set_targets(s, (int64_t)n);
+    for (size_t i = 0; i < rows; i++)
+        s->target[i] = (int64_t)((i + n) % rows);
+    MF_TRY(mf_contrast_set_targets(s->loss, (int64_t)rows, (int64_t)rows, s->target));
+    return mf_contrast_set_weights(s->loss, (int64_t)rows, NULL);
 }
 
 /* A row is compared with all others but itself and, where they are no negatives, those of its own
- * scan; its other view stays. *any: a row has a negative. */
+ * scan; its other view stays. *any: a row has a negative; then all
+ * rows have one, of another scan. */
 static void fill_bias(const mf_baseline *b, simclr *s, const mf_baseline_pair *pairs, bool *any)
 {
     const int64_t n = b->params->batch_size, rows = 2 * n;
@@ -132,7 +115,7 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
     MF_TRY(mf_executable_get(s->loss, "logits", s->logits));
     MF_TRY(mf_executable_get(s->loss, "gradient", s->gradient));
     values[0] = (double)loss;
-    values[1] = mf_contrast_accuracy(s->logits, rows, rows, s->target);
+    values[1] = any ? mf_contrast_accuracy(s->logits, rows, rows, s->target, NULL) : (double)NAN;
     return mf_encoder_learn(b, &s->encoder, pairs, views, 2, s->gradient);
 }
 

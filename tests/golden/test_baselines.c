@@ -332,10 +332,51 @@ START_TEST(refused)
         x->pairs[i].scan = 7;
     ok(mf_baseline_learn(b, 0, x->pairs, row));
     ck_assert_double_eq(row[0], 0);
+    ck_assert(isnan(row[1])); /* no view had to be found */
     fails(mf_baseline_learn(b, STEPS - 1, x->pairs, row),
           "all pairs of the first 10 steps show one scan, scan: there is nothing to contrast it "
           "with\n  more scans; or same_scan_negatives: true, and views of other places are "
           "negatives");
+    mf_baseline_close(b);
+    mf_device_unref(device);
+    free(x);
+}
+END_TEST
+
+/* Rows of MoCo v2 whose bank holds keys of their own scan alone say nothing: the loss and the
+ * accuracy are those of the others. */
+START_TEST(rows_without_negatives)
+{
+    const int64_t crop[3] = {EDGE, EDGE, EDGE};
+    static const uint64_t scans[5][PAIRS] = {{6, 7, 8}, {6, 5, 5}, {5, 6, 5}, {5, 5, 6}, {5, 5, 5}};
+    mf_device *device;
+    mf_baseline *b;
+    double row[MF_BASELINE_COLUMNS + 3], loss[5], accuracy[5];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    ok(mf_device_open("", &device));
+    mf_moco_params o = moco2;
+    o.memory_bank = PAIRS;
+    ok(mf_baseline_new(device, &mf_moco_v2, &o.shared, &iris, &b));
+    draw_weights(b);
+    ok(mf_baseline_open(b, crop));
+    draw_batch(0, x);
+    for (int k = 0; k < PAIRS; k++)
+        x->pairs[k].scan = 5;
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    ok(mf_baseline_update(b, 0, row));
+    draw_batch(1, x);
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < PAIRS; k++)
+            x->pairs[k].scan = scans[i][k];
+        ok(mf_baseline_learn(b, 1, x->pairs, row));
+        loss[i] = row[0];
+        accuracy[i] = row[1];
+    }
+    ck_assert_double_eq_tol(3 * loss[0], loss[1] + loss[2] + loss[3], 1e-5);
+    ck_assert_double_eq_tol(3 * accuracy[0], accuracy[1] + accuracy[2] + accuracy[3], 1e-12);
+    ck_assert_double_eq(loss[4], 0);
+    ck_assert(isnan(accuracy[4]));
     mf_baseline_close(b);
     mf_device_unref(device);
     free(x);
@@ -424,6 +465,7 @@ int main(void)
     tcase_add_test(tests, same_scan);
     tcase_add_test(tests, same_scan_in_the_queue);
     tcase_add_test(tests, refused);
+    tcase_add_test(tests, rows_without_negatives);
     tcase_add_loop_test(tests, negatives_are_saved, 0, 2);
     tcase_add_test(tests, random_keys_say_nothing);
     suite_add_tcase(suite, tests);
