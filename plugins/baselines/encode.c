@@ -49,12 +49,15 @@ static mf_status compile_backward(const mf_baseline *b, mf_weights *w, mf_encode
 mf_status mf_encoder_open(const mf_baseline *b, mf_weights *w, bool learns, mf_encoder *e)
 {
     e->channels = b->iris.channels[MF_IRIS_DEPTHS - 1];
-    if (b->voxels <= 4096) /* an instance norm of one voxel is 0 */
-        return mf_hint(mf_fail(MF_INVALID,
-                               "views of %lld x %lld x %lld voxels: the deepest map has one voxel, "
-                               "and its norm leaves nothing of it to compare",
-                               (long long)b->crop[2], (long long)b->crop[1], (long long)b->crop[0]),
-                       "a larger patch_size of the pairs: at least 32 along one axis");
+    if (b->voxels < MF_ENCODE_LEAST_VOXELS)
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "views of %lld x %lld x %lld voxels: the deepest map has %lld of the "
+                    "4 voxels that its instance norm needs: of one it leaves 0, of two "
+                    "the same two values for all scans",
+                    (long long)b->crop[2], (long long)b->crop[1], (long long)b->crop[0],
+                    (long long)(b->voxels / 4096)),
+            "a larger patch_size of the pairs: at least 32 along two axes");
     MF_TRY(compile_forward(b, w, e));
     return learns ? compile_backward(b, w, e) : MF_OK;
 }

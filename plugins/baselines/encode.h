@@ -16,6 +16,9 @@ mf_value mf_encode_pooled(mf_program *p, const mf_iris *iris, mf_value image);
 /* Declares the encoder's weights. */
 MF_MUST_USE mf_status mf_encode_declare(const mf_iris *iris, mf_weights *w);
 
+/* Of a crop: four voxels of the deepest map, which has one for each 16^3. */
+enum { MF_ENCODE_LEAST_VOXELS = 4 * 4096 };
+
 /* The programs of one image; starts as {0}. */
 typedef struct mf_encoder {
     mf_executable *forward, *backward;

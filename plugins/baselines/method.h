@@ -54,6 +54,7 @@ struct mf_method {
     const char *const *columns; /* of the metrics, beside the loss; NULL at the end, or NULL */
     size_t size;                /* of mf_baseline.own */
     int64_t least_batch;        /* 0: any */
+    const char *least_why;      /* with least_batch: "NAME compares the pairs of a batch" */
     bool labelled;              /* reads crops with labels, port `crops`, in place of pairs */
     bool result_is_average;     /* the averages are part of the model, as with ema_decay */
 

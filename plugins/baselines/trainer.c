@@ -60,10 +60,9 @@ mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
     if (o->batch_size < method->least_batch)
-        return mf_fail(MF_INVALID,
-                       "batch_size is %lld; %s compares the pairs of a batch, which has at least "
-                       "%lld",
-                       (long long)o->batch_size, method->name, (long long)method->least_batch);
+        return mf_fail(MF_INVALID, "batch_size is %lld; %s %s, which has at least %lld",
+                       (long long)o->batch_size, method->name, method->least_why,
+                       (long long)method->least_batch);
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 

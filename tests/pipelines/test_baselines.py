@@ -10,7 +10,7 @@ from harness import Massflow, flags, main
 
 MODEL = "channels: [4, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32"
 GRAPH = f"""massflow: 1
-params: {{steps: 3, stop_at: -1, batch_size: 2, lr: 0.002, checkpoint: 0, bank: 8, same: false, ema: 0}}
+params: {{steps: 3, stop_at: -1, batch_size: 2, norms: 8, lr: 0.002, checkpoint: 0, bank: 8, same: false, ema: 0}}
 cases: {{count: 3}}
 stages:
   patient: {{use: phantom.volume, each: case, with: {{size: [32, 32, 32], spacing: [6, 6, 6], seed: 1, lesion_size: 1}}}}
@@ -58,7 +58,7 @@ def graph(samples):
     stages = "".join(f"""  {name}:
     use: {use}
     in: {{pairs: views}}
-    with: {{{MODEL}, {more}, steps: "${{steps}}", stop_at: "${{stop_at}}", batch_size: "${{batch_size}}",
+    with: {{{MODEL}, {more}, steps: "${{steps}}", stop_at: "${{stop_at}}", batch_size: "${{{'norms' if name == 'moco3' else 'batch_size'}}}",
            lr: "${{lr}}", checkpoint_interval: "${{checkpoint}}"}}
 """ for name, (use, more) in METHODS.items())
     return GRAPH.replace("SAMPLES", samples).replace("METHODS", stages.rstrip())
@@ -132,9 +132,10 @@ class Baselines(Massflow):
     def test_what_is_refused(self):
         self.failed("error: moco.train: memory_bank is 1, less than the 2 keys of a batch (batch_size)\n", "moco2", code=2,
                     bank=1)
-        for node, stage in (("simclr", "simclr.train"), ("moco3", "moco.train")):
-            self.failed(f"error: {stage}: batch_size is 1; {stage} compares the pairs of a batch, which has at least 2\n",
-                        node, code=2, batch_size=1)
+        self.failed("error: simclr.train: batch_size is 1; simclr.train compares the pairs of a batch, which has at least "
+                    "2\n", "simclr", code=2, batch_size=1)
+        self.failed("error: moco.train: batch_size is 7; moco.train v3 has batch norms over the pairs of a batch, which "
+                    "has at least 8\n", "moco3", code=2, norms=7)
         for node in ("simclr", "moco2", "moco3"):
             self.failed(f"\nfailed: {node}\n"
                         "  all pairs of the first 3 steps show one scan, sample[case=000]: there is nothing to contrast "
@@ -144,10 +145,10 @@ class Baselines(Massflow):
         self.failed("\nfailed: simclr\n  all pairs of the first 3 steps show one scan, ", "simclr", file="twice.yaml",
                     cache="one")  # a scan is known by its image, not by a node's name
         self.write("near.yaml", graph("sample[*]").replace("patch_size: [32, 32, 32], margin: 0, masks",
-                                                           "patch_size: [16, 16, 16], margin: 0, masks"))
-        self.failed("\nfailed: moco2\n  needs of moco.train: views of 16 x 16 x 16 voxels: the deepest map has one voxel, "
-                    "and its norm leaves nothing of it to compare\n  a larger patch_size of the pairs: at least 32 along "
-                    "one axis\n", "moco2", file="near.yaml")
+                                                           "patch_size: [32, 16, 16], margin: 0, masks"))
+        self.failed("\nfailed: moco2\n  needs of moco.train: views of 32 x 16 x 16 voxels: the deepest map has 2 of the 4 "
+                    "voxels that its instance norm needs: of one it leaves 0, of two the same two values for all scans\n"
+                    "  a larger patch_size of the pairs: at least 32 along two axes\n", "moco2", file="near.yaml")
 
 
 if __name__ == "__main__":

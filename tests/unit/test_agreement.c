@@ -320,7 +320,7 @@ START_TEST(stages_of_mass)
         "32,\n"
         "                  steps: 1, batch_size: 2}}\n"
         "  moco: {use: moco.train, in: {pairs: wide, init: simclr.model},\n"
-        "         with: {version: v3, steps: 1, batch_size: 3, projection_hidden: 32}}\n"
+        "         with: {version: v3, steps: 1, batch_size: 8, projection_hidden: 32}}\n"
         "  simmim: {use: reconstruct.train, in: {pairs: wide, init: simclr.model},\n"
         "           with: {mask: simmim, mask_patch: 8, steps: 1, batch_size: 2}}\n"
         "  supervised: {use: supervised.train,\n"

@@ -46,7 +46,7 @@ static const char graph_text[] =
     "  moco2: {use: moco.train, in: {pairs: views, init: encoder.model},\n"
     "          with: {steps: 1, batch_size: 2, memory_bank: 5000}}\n"
     "  moco3: {use: moco.train, in: {pairs: views, init: encoder.model},\n"
-    "          with: {version: v3, steps: 1, batch_size: 2, projection_hidden: 512}}\n"
+    "          with: {version: v3, steps: 1, batch_size: 8, projection_hidden: 512}}\n"
     "  dino: {use: dino.train, in: {pairs: views, init: encoder.model},\n"
     "         with: {steps: 1, batch_size: 2, hidden: 64, bottleneck: 32, prototypes: 3000}}\n"
     "  mae: {use: reconstruct.train, in: {pairs: views, init: encoder.model},\n"
