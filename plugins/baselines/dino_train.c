@@ -5,7 +5,7 @@
 #include "trainer.h"
 
 static const mf_param params[] = {
-    MF_BASELINE_PARAMS_BY("adamw", "32", "0.0005", "0.000001", "cosine", "0.1", "0.04", "3"),
+    MF_BASELINE_PARAMS_BY("adamw", "32", "0.0000625", "0.000001", "cosine", "0.1", "0.04", "3"),
     MF_REAL(mf_dino_params, final_weight_decay, "0.4", 0, 10, "",
             "Weight decay at the end, along half a cosine. Vectors have none."),
     MF_REAL(mf_dino_params, student_temperature, "0.1", 0.001, 100, "",
@@ -17,9 +17,10 @@ static const mf_param params[] = {
             "warmup_teacher."),
     MF_REAL(mf_dino_params, warmup_teacher, "0", 0, 1, "",
             "Fraction of the steps in which the teacher's temperature changes."),
-    MF_REAL(mf_dino_params, teacher_momentum, "0.996", 0, 0.999999, "",
-            "Momentum of the teacher in the first step: the decay of the average. It rises to 1 "
-            "along half a cosine."),
+    MF_REAL(
+        mf_dino_params, teacher_momentum, "0.996", 0, 0.999999, "",
+        "Momentum of the teacher in the first step: the decay of the average. It rises to 1 "
+        "along half a cosine. The paper's code advises more for small batches, 0.9995 for 256."),
     MF_REAL(mf_dino_params, center_momentum, "0.9", 0, 1, "",
             "Decay of the average of the teacher's outputs, which is subtracted from them "
             "(centering)."),
@@ -48,7 +49,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_dino_train, "dino.train", 1,
+    mf_stage_dino_train, "dino.train", 2,
     "Pretrains the encoder with DINO: a student learns what a teacher, its average, says of the "
     "other view.",
     .help =
@@ -60,7 +61,8 @@ MF_STAGE(
         "views are the global crops. Masks are not used. Temperatures, momenta, head, weight "
         "decay, "
         "learning rate and clipping are those of the paper's code, which clips each weight's "
-        "gradient by itself, and whose batch is 64 for each device. The metric "
+        "gradient by itself. Its learning rate is 0.0005 * batch / 256; the default is that of a "
+        "batch of 32 pairs. The metric "
         "teacher_entropy is 0 or log(prototypes) where the training has collapsed. The averages of "
         "the model, which later stages use, are the teacher." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_dino_params), .in = mf_baseline_inputs,

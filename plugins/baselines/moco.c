@@ -49,8 +49,31 @@ const mf_method *mf_moco_method(const mf_moco_params *o)
     return is_v3(o) ? &mf_moco_v3 : &mf_moco_v2;
 }
 
+static mf_status check_unset(const char *name, double value)
+{
+    return value < 0 && value > -1
+               ? mf_fail(MF_INVALID, "%s is %g; it is 0 or more, or -1: the version's", name, value)
+               : MF_OK;
+}
+
+mf_moco_params mf_moco_resolved(const mf_moco_params *o)
+{
+    mf_moco_params r = *o;
+    if (r.temperature <= 0)
+        r.temperature = is_v3(o) ? 1 : 0.2;
+    if (r.momentum <= 0)
+        r.momentum = is_v3(o) ? 0.99 : 0.999;
+    if (r.shared.warmup < 0)
+        r.shared.warmup = is_v3(o) ? 0.1 : 0;
+    if (r.shared.weight_decay < 0)
+        r.shared.weight_decay = is_v3(o) ? 1e-6 : 1e-4;
+    return r;
+}
+
 mf_status mf_moco_check(const mf_moco_params *o)
 {
+    MF_TRY(check_unset("warmup", o->shared.warmup));
+    MF_TRY(check_unset("weight_decay", o->shared.weight_decay));
     if (!is_v3(o) && o->memory_bank < o->shared.batch_size)
         return mf_fail(MF_INVALID,
                        "memory_bank is %lld, less than the %lld keys of a batch (batch_size)",
@@ -326,7 +349,7 @@ static mf_status load_v2(mf_baseline *b, const mf_artifact *state)
 static double momentum_v2(const mf_baseline *b, int64_t i)
 {
     (void)i;
-    return params_of(b)->momentum > 0 ? params_of(b)->momentum : 0.999;
+    return params_of(b)->momentum;
 }
 
 /* ---- v3 -------------------------------------------------------------------------------------- */
@@ -440,8 +463,7 @@ static mf_status learn_v3(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
  * after step i it is that of the next. */
 static double momentum_v3(const mf_baseline *b, int64_t i)
 {
-    const double first = params_of(b)->momentum > 0 ? params_of(b)->momentum : 0.99;
-    return mf_baseline_cosine(b, i + 1, first, 1);
+    return mf_baseline_cosine(b, i + 1, params_of(b)->momentum, 1);
 }
 
 /* ---------------------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
 typedef struct mf_moco_params {
     mf_baseline_params shared;
     const char *version;          /* "v2" or "v3" */
-    double temperature, momentum; /* momentum 0: that of the version's paper */
+    double temperature, momentum; /* 0: the version's */
     int64_t memory_bank;
     int64_t projection_hidden, projection_dim; /* 0: the version's */
     bool same_scan_negatives;
@@ -26,6 +26,9 @@ typedef struct mf_moco_params {
 MF_MUST_USE mf_status mf_moco_set_queue(mf_baseline *b, const float *keys);
 /* The rules of the parameters. */
 MF_MUST_USE mf_status mf_moco_check(const mf_moco_params *o);
+/* The parameters with the version's values where they say so: temperature and momentum 0, warmup
+ * and weight_decay -1. */
+mf_moco_params mf_moco_resolved(const mf_moco_params *o);
 
 /* Weights of the head: head.fc1, head.fc2 (v3: head.norm1, too, and predictor.*). */
 extern const mf_method mf_moco_v2, mf_moco_v3;

@@ -6,10 +6,12 @@
 #include "trainer.h"
 
 static const mf_param params[] = {
-    MF_BASELINE_PARAMS("32", "0.002", "0", "cosine", "0", "0.0001", "1"),
+    MF_BASELINE_PARAMS_FROM(-1, "lamb", "32", "0.002", "0", "cosine", "-1",
+                            " -1: 0 (v2), 0.1 (v3).", "-1", " -1: 0.0001 (v2), 0.000001 (v3).",
+                            "1"),
     MF_CHOICE(mf_moco_params, version, "v2", "v2|v3", "Version of MoCo."),
-    MF_REAL(mf_moco_params, temperature, "0.2", 0.001, 100, "",
-            "Temperature of the loss: similarities are divided by it."),
+    MF_REAL(mf_moco_params, temperature, "0", 0, 100, "",
+            "Temperature of the loss: similarities are divided by it. 0: 0.2 (v2), 1 (v3)."),
     MF_REAL(mf_moco_params, momentum, "0", 0, 0.999999, "",
             "Momentum of the key encoder: the decay of its average. v3 raises it to 1 along half a "
             "cosine. 0: 0.999 (v2), 0.99 (v3)."),
@@ -31,13 +33,15 @@ static mf_status check(const void *p)
 
 static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
-    return mf_trainer_needs(t, mf_moco_method(p), p, n);
+    const mf_moco_params o = mf_moco_resolved(p);
+    return mf_trainer_needs(t, mf_moco_method(&o), &o.shared, n);
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
 {
+    const mf_moco_params o = mf_moco_resolved(p);
     (void)session;
-    return mf_trainer_run(t, mf_moco_method(p), p);
+    return mf_trainer_run(t, mf_moco_method(&o), &o.shared);
 }
 
 MF_STAGE(
@@ -52,11 +56,10 @@ MF_STAGE(
         "batches, random unit vectors at first. v3 (Chen et al., ICCV 2021): both views are "
         "queries, behind a predictor, and the keys of the other pairs of the batch are the "
         "negatives; projector and predictor have batch norms over the batch, as in its code for "
-        "convolutional encoders. Masks are not used. Temperature (v3: of its ViT; 1 for its "
-        "ResNet), "
-        "momentum, memory bank, heads and weight decay are those of the papers; the optimizer of "
-        "v2 is SGD with momentum, that of v3 LARS or AdamW. The model is the encoder that learns, "
-        "not its average." MF_BASELINE_HELP,
+        "convolutional encoders. Masks are not used. Temperature, momentum, memory bank, heads, "
+        "warm-up and weight decay are those of the papers, of v3 with a ResNet; their optimizers "
+        "are SGD with momentum (v2) and LARS (v3). The model is the encoder that learns, not its "
+        "average." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_moco_params), .in = mf_baseline_inputs,
     .out = mf_baseline_outputs, .program = true,
     .tolerance = 1e-2, /* between devices: updates amplify rounding */

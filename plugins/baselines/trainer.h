@@ -22,6 +22,11 @@
     MF_BASELINE_PARAMS_BY("lamb", batch, rate, last_rate, scheduled, warming, decay, clip)
 /* The same with another optimizer than that of mass.train. */
 #define MF_BASELINE_PARAMS_BY(update, batch, rate, last_rate, scheduled, warming, decay, clip)     \
+    MF_BASELINE_PARAMS_FROM(0, update, batch, rate, last_rate, scheduled, warming, "", decay, "",  \
+                            clip)
+/* The same with what `warmup` and `weight_decay` are at least, and what their helps say of it. */
+#define MF_BASELINE_PARAMS_FROM(least, update, batch, rate, last_rate, scheduled, warming,         \
+                                warming_help, decay, decay_help, clip)                             \
     MF_MODEL_PARAMS(mf_baseline_params),                                                           \
         MF_INT(mf_baseline_params, steps, "100000", 0, 1e9, "",                                    \
                "Number of optimizer steps of the whole training."),                                \
@@ -38,11 +43,11 @@
         MF_CHOICE(mf_baseline_params, scheduler, scheduled, "cosine|one-cycle|constant",           \
                   "Learning rate schedule after the warm-up. one-cycle is OneCycleLR of PyTorch, " \
                   "as in mass.train."),                                                            \
-        MF_REAL(mf_baseline_params, warmup, warming, 0, 1, "",                                     \
+        MF_REAL(mf_baseline_params, warmup, warming, least, 1, "",                                 \
                 "Warm-up fraction: the fraction of the steps in which the learning rate "          \
-                "increases."),                                                                     \
-        MF_REAL(mf_baseline_params, weight_decay, decay, 0, 10, "",                                \
-                "Weight decay of the optimizer."),                                                 \
+                "increases." warming_help),                                                        \
+        MF_REAL(mf_baseline_params, weight_decay, decay, least, 10, "",                            \
+                "Weight decay of the optimizer." decay_help),                                      \
         MF_REAL(mf_baseline_params, max_grad_norm, clip, 0, 1e12, "",                              \
                 "Maximum norm of the gradient (gradient clipping). 0: no clipping."),              \
         MF_INT(mf_baseline_params, seed, "42", 0, 9e15, "",                                        \
@@ -55,7 +60,7 @@
                   "gradient. It takes less memory and more time, with the same result.")
 /* Beside them, of methods without averages of their own. */
 #define MF_BASELINE_EMA                                                                            \
-    MF_REAL(mf_baseline_params, ema_decay, "0", 0, 0.999999, "",                                   \
+    MF_REAL(mf_baseline_params, ema_decay, "0.99", 0, 0.999999, "",                                \
             "Decay of the exponential moving average (EMA) of the weights. Later stages use the "  \
             "averages. 0: no averages.")
 

@@ -30,11 +30,13 @@ static const mf_simclr_params simclr = {
 static const mf_moco_params moco2 = {.shared = SHARED,
                                      .version = "v2",
                                      .temperature = 0.2,
+                                     .momentum = 0.999,
                                      .memory_bank = QUEUE,
                                      .projection_dim = DIM};
 static const mf_moco_params moco3 = {.shared = SHARED,
                                      .version = "v3",
                                      .temperature = 0.2,
+                                     .momentum = 0.99,
                                      .projection_hidden = 24,
                                      .projection_dim = DIM};
 static const mf_dino_params dino = {.shared = {.steps = STEPS,
@@ -343,6 +345,26 @@ START_TEST(refused)
 }
 END_TEST
 
+/* What is not set is the version's. */
+START_TEST(versions_of_moco)
+{
+    mf_moco_params o = {.version = "v2", .shared = {.warmup = -1, .weight_decay = -1}};
+    mf_moco_params r = mf_moco_resolved(&o);
+    ck_assert(r.temperature == 0.2 && r.momentum == 0.999);
+    ck_assert(r.shared.warmup == 0 && r.shared.weight_decay == 1e-4);
+    o.version = "v3";
+    r = mf_moco_resolved(&o);
+    ck_assert(r.temperature == 1 && r.momentum == 0.99);
+    ck_assert(r.shared.warmup == 0.1 && r.shared.weight_decay == 1e-6);
+    o = (mf_moco_params){.version = "v3", .temperature = 3, .momentum = 0.5};
+    r = mf_moco_resolved(&o);
+    ck_assert(r.temperature == 3 && r.momentum == 0.5);
+    ck_assert(r.shared.warmup == 0 && r.shared.weight_decay == 0);
+    o.shared.warmup = -0.5;
+    fails(mf_moco_check(&o), "warmup is -0.5; it is 0 or more, or -1: the version's");
+}
+END_TEST
+
 /* Rows of MoCo v2 whose bank holds keys of their own scan alone say nothing: the loss and the
  * accuracy are those of the others. */
 START_TEST(rows_without_negatives)
@@ -465,6 +487,7 @@ int main(void)
     tcase_add_test(tests, same_scan);
     tcase_add_test(tests, same_scan_in_the_queue);
     tcase_add_test(tests, refused);
+    tcase_add_test(tests, versions_of_moco);
     tcase_add_test(tests, rows_without_negatives);
     tcase_add_loop_test(tests, negatives_are_saved, 0, 2);
     tcase_add_test(tests, random_keys_say_nothing);
