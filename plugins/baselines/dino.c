@@ -256,6 +256,14 @@ static mf_status finish(mf_baseline *b, int64_t i)
     return MF_OK;
 }
 
+/* Features of student and teacher, gradients; targets and vectors of the prototypes. */
+static size_t host_bytes(const mf_baseline_params *o, const mf_iris *iris)
+{
+    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    const size_t k = (size_t)((const mf_dino_params *)o)->prototypes;
+    return (3 * rows * c + (rows + 3) * k) * sizeof(float);
+}
+
 static mf_status save(mf_baseline *b, mf_artifact *state)
 {
     MF_TRY(make_center(b));
@@ -293,5 +301,6 @@ const mf_method mf_dino = {.name = "dino.train",
                            .save = save,
                            .load = load,
                            .close = close_programs,
+                           .host_bytes = host_bytes,
                            .momentum = momentum,
                            .weight_decay = weight_decay};

@@ -76,6 +76,8 @@ struct mf_method {
     mf_status (*save)(mf_baseline *b, mf_artifact *state);
     mf_status (*load)(mf_baseline *b, const mf_artifact *state);
     void (*close)(mf_baseline *b);
+    /* Bytes of host memory that it takes beside the pairs of a batch. NULL: too few to count. */
+    size_t (*host_bytes)(const mf_baseline_params *o, const mf_iris *iris);
     /* The decay of the averages in step i in place of ema_decay; NULL: ema_decay. */
     double (*momentum)(const mf_baseline *b, int64_t i);
     /* The weight decay of step i in place of weight_decay, and none for vectors. NULL: the same for

@@ -107,11 +107,12 @@ static mf_status allocate(const mf_baseline *b, moco *m, int64_t rows, int64_t c
 {
     const size_t n = (size_t)b->params->batch_size, c = (size_t)channels_of(b);
     const size_t dim = (size_t)dim_of(params_of(b));
+    const size_t cells = b->counting ? 1 : n * (size_t)columns; /* nothing reads them then */
     m->features = calloc((size_t)rows * c, sizeof *m->features);
     m->gradient = calloc((size_t)rows * c, sizeof *m->gradient);
     m->keys = calloc((size_t)rows * dim, sizeof *m->keys);
-    m->logits = calloc(n * (size_t)columns, sizeof *m->logits);
-    m->bias = calloc(n * (size_t)columns, sizeof *m->bias);
+    m->logits = calloc(cells, sizeof *m->logits);
+    m->bias = calloc(cells, sizeof *m->bias);
     m->target = calloc(n, sizeof *m->target);
     m->weight = calloc(n, sizeof *m->weight);
     return m->features && m->gradient && m->keys && m->logits && m->bias && m->target && m->weight
@@ -152,10 +153,11 @@ static mf_status learn_rows(mf_baseline *b, const mf_baseline_pair *pairs,
     MF_TRY(mf_executable_run(m->loss));
     MF_TRY(mf_weights_end_item(b->weights));
     MF_TRY(mf_executable_get(m->loss, "loss", &loss));
-    MF_TRY(mf_executable_get(m->loss, "logits", m->logits));
+    if (!b->counting)
+        MF_TRY(mf_executable_get(m->loss, "logits", m->logits));
     MF_TRY(mf_executable_get(m->loss, "gradient", m->gradient));
     values[0] = (double)loss;
-    values[1] = mf_contrast_accuracy(m->logits, n, columns, m->target, m->weight);
+    values[1] = b->counting ? 0 : mf_contrast_accuracy(m->logits, n, columns, m->target, m->weight);
     return mf_encoder_learn(b, &m->encoder, pairs, view, views, m->gradient);
 }
 
@@ -244,7 +246,7 @@ static mf_status make_queue(mf_baseline *b)
 {
     moco *m = b->own;
     const size_t bank = (size_t)params_of(b)->memory_bank;
-    if (m->queue)
+    if (m->queue || b->counting) /* it may be large, and nothing reads it then */
         return MF_OK;
     m->queue = calloc(bank * (size_t)dim_of(params_of(b)), sizeof *m->queue);
     m->scans = calloc(bank, sizeof *m->scans);
@@ -276,35 +278,46 @@ static mf_status open_v2(mf_baseline *b)
     MF_TRY(mf_program_new(&p));
     declare_loss_v2(p, b);
     MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
-    return mf_contrast_set_targets(m->loss, n, columns, m->target); /* column 0: its own key */
+    return b->counting ? MF_OK /* column 0: its own key */
+                       : mf_contrast_set_targets(m->loss, n, columns, m->target);
 }
 
-static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+/* Which keys each row is compared with. *any: one has a negative beside the random keys of the
+ * beginning. *known: there are other keys than these. */
+static void fill_bias_v2(const mf_baseline *b, moco *m, const mf_baseline_pair *pairs, bool *any,
+                         bool *known)
 {
-    moco *m = b->own;
     const mf_moco_params *o = params_of(b);
     const int64_t n = o->shared.batch_size, bank = o->memory_bank;
-    bool any = false, known = false; /* beside the random keys of the beginning */
+    *any = *known = false;
     for (int64_t r = 0; r < n; r++) {
         m->incoming[r] = (int64_t)pairs[r].scan;
         m->weight[r] = 0;
-        any |= r > 0 && !mf_contrast_same(pairs[r].scan, pairs[0].scan);
+        *any |= r > 0 && !mf_contrast_same(pairs[r].scan, pairs[0].scan);
         for (int64_t k = 0; k < bank; k++) {
             const bool out =
                 !o->same_scan_negatives && mf_contrast_same(pairs[r].scan, (uint64_t)m->scans[k]);
             m->bias[r * (1 + bank) + 1 + k] = out ? MF_CONTRAST_NEVER : 0;
             if (!out)
                 m->weight[r] = 1;
-            known |= m->scans[k] != RANDOM;
-            any |= m->scans[k] != RANDOM && !out;
+            *known |= m->scans[k] != RANDOM;
+            *any |= m->scans[k] != RANDOM && !out;
         }
     }
+}
+
+static mf_status learn_v2(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+{
+    moco *m = b->own;
+    bool any = false, known = false;
+    if (!b->counting)
+        fill_bias_v2(b, m, pairs, &any, &known);
     if (any || known) /* a step against random keys alone says nothing of the scans */
         MF_TRY(mf_negatives_count(&m->negatives, b, i, any, pairs));
     MF_TRY(encode_keys(b, pairs, reference, 1));
     MF_TRY(mf_encoder_batch(b, &m->encoder, pairs, query, 1, m->features));
     MF_TRY(mf_executable_set(m->loss, "queue", m->queue));
-    return learn_rows(b, pairs, query, 1, 1 + bank, values);
+    return learn_rows(b, pairs, query, 1, 1 + params_of(b)->memory_bank, values);
 }
 
 /* Keys of a batch take the place of the oldest. */
@@ -313,7 +326,7 @@ static mf_status finish_v2(mf_baseline *b, int64_t i)
     moco *m = b->own;
     const int64_t dim = dim_of(params_of(b));
     (void)i;
-    for (int64_t r = 0; r < b->params->batch_size; r++) {
+    for (int64_t r = 0; r < b->params->batch_size && !b->counting; r++) {
         memcpy(m->queue + m->at * dim, m->keys + r * dim, (size_t)dim * sizeof *m->queue);
         m->scans[m->at] = m->incoming[r];
         m->at = (m->at + 1) % params_of(b)->memory_bank;
@@ -344,6 +357,29 @@ static mf_status load_v2(mf_baseline *b, const mf_artifact *state)
     return m->at >= 0 && m->at < bank
                ? MF_OK
                : mf_fail(MF_CORRUPT, "the saved state has another 'queue_at'");
+}
+
+/* Of `views` images of each pair and [B,columns] logits: features of both encoders, gradients,
+ * keys; logits, biases and, for a moment, targets. */
+static size_t host_bytes_of(const mf_baseline_params *o, const mf_iris *iris, size_t views,
+                            size_t columns)
+{
+    const size_t n = (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    const size_t dim = (size_t)dim_of((const mf_moco_params *)o);
+    return (views * n * (3 * c + dim) + 3 * n * columns) * sizeof(float);
+}
+
+/* The memory bank, too, and its copy in a checkpoint. */
+static size_t host_bytes_v2(const mf_baseline_params *o, const mf_iris *iris)
+{
+    const size_t bank = (size_t)((const mf_moco_params *)o)->memory_bank;
+    const size_t dim = (size_t)dim_of((const mf_moco_params *)o);
+    return host_bytes_of(o, iris, 1, 1 + bank) + 2 * bank * (dim * sizeof(float) + sizeof(int64_t));
+}
+
+static size_t host_bytes_v3(const mf_baseline_params *o, const mf_iris *iris)
+{
+    return host_bytes_of(o, iris, 2, (size_t)o->batch_size);
 }
 
 static double momentum_v2(const mf_baseline *b, int64_t i)
@@ -433,7 +469,7 @@ static mf_status open_v3(mf_baseline *b)
     MF_TRY(mf_program_new(&p));
     declare_loss_v3(p, b);
     MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
-    return mf_contrast_set_targets(m->loss, n, n, m->target);
+    return b->counting ? MF_OK : mf_contrast_set_targets(m->loss, n, n, m->target);
 }
 
 static mf_status learn_v3(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
@@ -442,7 +478,7 @@ static mf_status learn_v3(mf_baseline *b, int64_t i, const mf_baseline_pair *pai
     const mf_moco_params *o = params_of(b);
     const int64_t n = o->shared.batch_size;
     bool any = false;
-    for (int64_t r = 0; r < n; r++) {
+    for (int64_t r = 0; r < n && !b->counting; r++) {
         m->weight[r] = 0;
         for (int64_t k = 0; k < n; k++) {
             const bool out =
@@ -479,6 +515,7 @@ const mf_method mf_moco_v2 = {.name = "moco.train",
                               .save = save_v2,
                               .load = load_v2,
                               .close = close_programs,
+                              .host_bytes = host_bytes_v2,
                               .momentum = momentum_v2};
 const mf_method mf_moco_v3 = {.name = "moco.train",
                               .columns = columns,
@@ -492,4 +529,5 @@ const mf_method mf_moco_v3 = {.name = "moco.train",
                               .save = save_negatives,
                               .load = load_negatives,
                               .close = close_programs,
+                              .host_bytes = host_bytes_v3,
                               .momentum = momentum_v3};

@@ -60,10 +60,11 @@ static mf_status open_programs(mf_baseline *b)
     mf_program *p;
     const size_t n = (size_t)b->params->batch_size, rows = 2 * n;
     const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const size_t cells = b->counting ? 1 : rows * rows; /* nothing reads them then */
     s->features = calloc(rows * c, sizeof *s->features);
     s->gradient = calloc(rows * c, sizeof *s->gradient);
-    s->logits = calloc(rows * rows, sizeof *s->logits);
-    s->bias = calloc(rows * rows, sizeof *s->bias);
+    s->logits = calloc(cells, sizeof *s->logits);
+    s->bias = calloc(cells, sizeof *s->bias);
     s->target = calloc(rows, sizeof *s->target);
     if (!s->features || !s->gradient || !s->logits || !s->bias || !s->target)
         return mf_no_memory(0, "a batch of %zu pairs", n);
@@ -73,7 +74,8 @@ static mf_status open_programs(mf_baseline *b)
     MF_TRY(mf_baseline_compile(p, b->weights, &s->loss));
     for (size_t i = 0; i < rows; i++)
         s->target[i] = (int64_t)((i + n) % rows);
-    MF_TRY(mf_contrast_set_targets(s->loss, (int64_t)rows, (int64_t)rows, s->target));
+    if (!b->counting)
+        MF_TRY(mf_contrast_set_targets(s->loss, (int64_t)rows, (int64_t)rows, s->target));
     return mf_contrast_set_weights(s->loss, (int64_t)rows, NULL);
 }
 
@@ -102,8 +104,9 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
     simclr *s = b->own;
     const int64_t rows = 2 * b->params->batch_size;
     float loss;
-    bool any;
-    fill_bias(b, s, pairs, &any);
+    bool any = false;
+    if (!b->counting)
+        fill_bias(b, s, pairs, &any);
     MF_TRY(mf_negatives_count(&s->negatives, b, i, any, pairs));
     MF_TRY(mf_encoder_batch(b, &s->encoder, pairs, views, 2, s->features));
     MF_TRY(mf_weights_begin_batch(b->weights, 1 + rows));
@@ -112,7 +115,8 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
     MF_TRY(mf_executable_run(s->loss));
     MF_TRY(mf_weights_end_item(b->weights));
     MF_TRY(mf_executable_get(s->loss, "loss", &loss));
-    MF_TRY(mf_executable_get(s->loss, "logits", s->logits));
+    if (!b->counting)
+        MF_TRY(mf_executable_get(s->loss, "logits", s->logits));
     MF_TRY(mf_executable_get(s->loss, "gradient", s->gradient));
     values[0] = (double)loss;
     values[1] = any ? mf_contrast_accuracy(s->logits, rows, rows, s->target, NULL) : (double)NAN;
@@ -129,6 +133,13 @@ static void close_programs(mf_baseline *b)
     free(s->logits);
     free(s->bias);
     free(s->target);
+}
+
+/* Features and their gradients; logits, biases and, for a moment, targets. */
+static size_t host_bytes(const mf_baseline_params *o, const mf_iris *iris)
+{
+    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    return (2 * rows * c + 3 * rows * rows) * sizeof(float);
 }
 
 static mf_status save(mf_baseline *b, mf_artifact *state)
@@ -152,4 +163,5 @@ const mf_method mf_simclr = {.name = "simclr.train",
                              .learn = learn,
                              .save = save,
                              .load = load,
-                             .close = close_programs};
+                             .close = close_programs,
+                             .host_bytes = host_bytes};

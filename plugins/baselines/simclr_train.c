@@ -45,8 +45,9 @@ MF_STAGE(
         "warm-up, cosine schedule and weight decay are the paper's; its optimizer is LARS and its "
         "batch 4096. The metric accuracy is the share of views whose most similar view is the "
         "other "
-        "one of the pair. Images pass through the encoder one by one, so the batch size costs host "
-        "memory and time, not device memory." MF_BASELINE_HELP,
+        "one of the pair. Images pass through the encoder one by one, so a larger batch "
+        "costs host memory and time, and device memory for the loss alone and for a few more sums "
+        "of gradients." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_simclr_params), .in = mf_baseline_inputs,
     .out = mf_baseline_outputs, .program = true,
     .tolerance = 1e-2, /* between devices: updates amplify rounding */

@@ -132,6 +132,15 @@ static mf_status check_memory(const trainer *t, mf_device *device, const mf_iris
     return mf_memory_check(device, count, &of, &words, bytes);
 }
 
+/* The items of a batch: two images of f32 and their masks, a byte a voxel. */
+static size_t pairs_bytes(mf_task *task, const double size[3], int64_t batch)
+{
+    double masks = 0;
+    if (!mf_in_stream_param(task, "pairs", "masks", 1, &masks))
+        masks = 0;
+    return (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) * (size_t)batch;
+}
+
 /* Pairs of augment.views are as large as it says. Those of other stages are met in the run. */
 mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_baseline_params *o,
                            mf_needs *n)
@@ -154,7 +163,9 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
         mf_error_free(status);
         return MF_OK;
     }
-    n->host_bytes += (size_t)(size[0] * size[1] * size[2] * 8) * (size_t)o->batch_size;
+    n->host_bytes += pairs_bytes(task, size, o->batch_size);
+    if (method->host_bytes)
+        n->host_bytes += method->host_bytes(o, &iris);
     MF_TRY(mf_task_counting(task, &device));
     status = check_memory(&t, device, &iris, crop, &n->device_bytes);
     mf_device_unref(device);

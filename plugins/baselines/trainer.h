@@ -68,7 +68,7 @@ extern const mf_port mf_baseline_inputs[], mf_baseline_outputs[];
 
 /* Of the parameters that are shared. */
 MF_MUST_USE mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o);
-/* What a step takes of the device, counted. */
+/* What a step takes of the device, counted, and of the host: its pairs and what the method says. */
 MF_MUST_USE mf_status mf_trainer_needs(mf_task *t, const mf_method *method,
                                        const mf_baseline_params *o, mf_needs *n);
 MF_MUST_USE mf_status mf_trainer_run(mf_task *t, const mf_method *method,

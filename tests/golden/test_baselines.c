@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { PAIRS = 3, STEPS = 10, QUEUE = 10, DIM = 16, EDGE = 32, VOXELS = EDGE * EDGE * EDGE };
 static const mf_iris iris = {
@@ -345,6 +346,46 @@ START_TEST(refused)
 }
 END_TEST
 
+/* Host memory beside the pairs: what grows with the batch, the bank, the prototypes. */
+START_TEST(host_memory)
+{
+    const int64_t crop[3] = {EDGE, EDGE, EDGE}, million = 1000000;
+    mf_device *device, *counting;
+    mf_baseline *b;
+    struct rusage before, after;
+    double row[MF_BASELINE_COLUMNS + 3];
+    batch *x = malloc(sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    ck_assert_uint_eq(mf_simclr.host_bytes(&simclr.shared, &iris), 4 * (2 * 6 * 32 + 3 * 36));
+    ck_assert_uint_eq(mf_moco_v2.host_bytes(&moco2.shared, &iris),
+                      4 * (3 * (3 * 32 + 16) + 3 * 3 * 11) + 2 * 10 * (16 * 4 + 8));
+    ck_assert_uint_eq(mf_moco_v3.host_bytes(&moco3.shared, &iris),
+                      4 * (6 * (3 * 32 + 16) + 3 * 3 * 3));
+    ck_assert_uint_eq(mf_dino.host_bytes(&dino.shared, &iris), 4 * (3 * 6 * 32 + 9 * 40));
+
+    /* A bank that is only counted takes none: 512 MB of keys, 12 MB for each array of logits. */
+    ok(mf_device_open("", &device));
+    ok(mf_device_counting(device, &counting));
+    mf_moco_params o = moco2;
+    o.memory_bank = million;
+    o.projection_dim = 128;
+    draw_batch(0, x);
+    getrusage(RUSAGE_SELF, &before);
+    ok(mf_baseline_new(counting, &mf_moco_v2, &o.shared, &iris, &b));
+    b->counting = true;
+    ok(mf_baseline_open(b, crop));
+    ok(mf_baseline_learn(b, 0, x->pairs, row));
+    ok(mf_baseline_update(b, 0, row));
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_uint_gt(mf_device_most_used(counting), (size_t)(million * 128 * 4));
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 100000); /* KiB */
+    mf_baseline_close(b);
+    mf_device_unref(counting);
+    mf_device_unref(device);
+    free(x);
+}
+END_TEST
+
 /* What is not set is the version's. */
 START_TEST(versions_of_moco)
 {
@@ -486,11 +527,15 @@ int main(void)
     tcase_add_loop_test(tests, steps, 0, KINDS);
     tcase_add_test(tests, same_scan);
     tcase_add_test(tests, same_scan_in_the_queue);
-    tcase_add_test(tests, refused);
-    tcase_add_test(tests, versions_of_moco);
-    tcase_add_test(tests, rows_without_negatives);
-    tcase_add_loop_test(tests, negatives_are_saved, 0, 2);
-    tcase_add_test(tests, random_keys_say_nothing);
+    TCase *rules = tcase_create("rules");
+    tcase_set_timeout(rules, 0);
+    tcase_add_test(rules, refused);
+    tcase_add_test(rules, host_memory);
+    tcase_add_test(rules, versions_of_moco);
+    tcase_add_test(rules, rows_without_negatives);
+    tcase_add_loop_test(rules, negatives_are_saved, 0, 2);
+    tcase_add_test(rules, random_keys_say_nothing);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, rules);
     return run_suite(suite);
 }
