@@ -133,10 +133,10 @@ static mf_status check_memory(const trainer *t, mf_device *device, const mf_iris
 }
 
 /* The items of a batch: two images of f32 and their masks, a byte a voxel. */
-static size_t pairs_bytes(mf_task *task, const double size[3], int64_t batch)
+static size_t pairs_bytes(mf_task *task, const char *port, const double size[3], int64_t batch)
 {
     double masks = 0;
-    if (!mf_in_stream_param(task, "pairs", "masks", 1, &masks))
+    if (!mf_in_stream_param(task, port, "masks", 1, &masks))
         masks = 0;
     return (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) * (size_t)batch;
 }
@@ -163,7 +163,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
         mf_error_free(status);
         return MF_OK;
     }
-    n->host_bytes += pairs_bytes(task, size, o->batch_size);
+    n->host_bytes += pairs_bytes(task, port_of(method), size, o->batch_size);
     if (method->host_bytes)
         n->host_bytes += method->host_bytes(o, &iris);
     MF_TRY(mf_task_counting(task, &device));
