@@ -92,7 +92,7 @@ static uint64_t digest(uint64_t h, const void *bytes, size_t count)
     return h;
 }
 
-/* Slice by slice: a sample may be large. */
+/* Of three slices in the middle: a sample may be large, and is drawn from many times. */
 static mf_status digest_image(const mf_artifact *sample, uint64_t *h)
 {
     mf_array_info info;
@@ -104,7 +104,9 @@ static mf_status digest_image(const mf_artifact *sample, uint64_t *h)
         return mf_no_memory(bytes, "a slice of a sample");
     *h = digest(1, info.shape, 3 * sizeof *info.shape);
     mf_status status = MF_OK;
-    for (int64_t z = 0; z < info.shape[0] && !status; z++) {
+    const int64_t middle = info.shape[0] / 2, begin = middle > 0 ? middle - 1 : 0;
+    const int64_t end = middle + 2 < info.shape[0] ? middle + 2 : info.shape[0];
+    for (int64_t z = begin; z < end && !status; z++) {
         status = mf_artifact_read_box(sample, "image", (int64_t[]){z, 0, 0},
                                       (int64_t[]){z + 1, info.shape[1], info.shape[2]}, slice);
         if (!status)
