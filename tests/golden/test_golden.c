@@ -86,13 +86,6 @@ static void compare_iris(const char *name)
     mf_tensors_clear(&out);
 }
 
-/* Small enough for OpenCL drivers that interpret kernels, or nearly so (tools/second_opencl). */
-START_TEST(micro_model)
-{
-    compare_iris("iris_micro");
-}
-END_TEST
-
 START_TEST(small_model)
 {
     compare_iris("iris_small");
@@ -211,7 +204,6 @@ static void add(Suite *suite, const char *name, const TTest *test)
 int main(void)
 {
     Suite *suite = suite_create("golden");
-    add(suite, "micro_model", micro_model);
     add(suite, "small_model", small_model);
     add(suite, "wide_model", wide_model);
     add(suite, "classifier", classifier);

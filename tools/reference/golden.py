@@ -17,8 +17,7 @@ from philox import uniform
 from safetensors.numpy import save_file
 
 # name, channels, blocks, crop (z y x), masks
-SIZES = [("iris_micro", (8, 8, 32, 32, 32), (1, 1, 1, 1), (32, 32, 16), 2),
-         ("iris_small", (8, 16, 32, 64, 96), (2, 2, 2, 2), (32, 32, 32), 3),
+SIZES = [("iris_small", (8, 16, 32, 64, 96), (2, 2, 2, 2), (32, 32, 32), 3),
          ("iris_wide", (16, 32, 32, 64, 128), (1, 2, 3, 1), (32, 48, 16), 5)]
 WEIGHTS, INPUTS, SAMPLES = 1, 2, 3  # seeds
 
