@@ -84,11 +84,12 @@ class Reconstruction(Massflow):
                 for name, about in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
 
     def assert_learned(self, target, **values):
-        """What learns differs from the first weights of that seed, all else is the same."""
+        """What learns, and its averages, differ from the first weights of that seed; all else is the same."""
         first, last = self.weights("random"), self.weights(f"{target}.model", **values)
-        self.assertEqual(set(first), set(last))
-        for name, value in first.items():
-            learns = name.startswith(tuple(TRAINED[target])) and ".prior_fuse." not in name
+        averaged = {f"ema.{name}": value for name, value in first.items() if not name.startswith("task_prior_")}
+        self.assertEqual(set(last), {*first, *averaged})
+        for name, value in [*first.items(), *averaged.items()]:
+            learns = name.removeprefix("ema.").startswith(tuple(TRAINED[target])) and ".prior_fuse." not in name
             self.assertEqual(last[name] != value, learns, name)
         self.massflow("get", *self.words(f"{target}.metrics", **values), "-o", "rows.csv")
         return self.read_csv("rows.csv")
