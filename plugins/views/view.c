@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static double draw_in(mf_random *random, const mf_reals *range)
@@ -92,28 +91,25 @@ static uint64_t digest(uint64_t h, const void *bytes, size_t count)
     return h;
 }
 
-/* Of three slices in the middle: a sample may be large, and is drawn from many times. */
+enum { MARK = 64 }; /* voxels: an edge of the part of a slice */
+
+/* Of the middle of the middle slice: a sample may be large, and is drawn from many times. */
 static mf_status digest_image(const mf_artifact *sample, uint64_t *h)
 {
     mf_array_info info;
+    int64_t lo[3], hi[3];
+    float part[MARK * MARK];
     if (!mf_artifact_find(sample, "image", &info) || info.rank != 3 || info.dtype != MF_F32)
         return mf_fail(MF_INVALID, "the sample has no image of f32 and three axes");
-    const size_t bytes = (size_t)(info.shape[1] * info.shape[2]) * sizeof(float);
-    float *slice = malloc(bytes + 1);
-    if (!slice)
-        return mf_no_memory(bytes, "a slice of a sample");
-    *h = digest(1, info.shape, 3 * sizeof *info.shape);
-    mf_status status = MF_OK;
-    const int64_t middle = info.shape[0] / 2, begin = middle > 0 ? middle - 1 : 0;
-    const int64_t end = middle + 2 < info.shape[0] ? middle + 2 : info.shape[0];
-    for (int64_t z = begin; z < end && !status; z++) {
-        status = mf_artifact_read_box(sample, "image", (int64_t[]){z, 0, 0},
-                                      (int64_t[]){z + 1, info.shape[1], info.shape[2]}, slice);
-        if (!status)
-            *h = digest(*h, slice, bytes);
+    for (int k = 0; k < 3; k++) {
+        const int64_t most = k ? MARK : 1, n = info.shape[k] < most ? info.shape[k] : most;
+        lo[k] = (info.shape[k] - n) / 2;
+        hi[k] = lo[k] + n;
     }
-    free(slice);
-    return status;
+    MF_TRY(mf_artifact_read_box(sample, "image", lo, hi, part));
+    *h = digest(1, info.shape, 3 * sizeof *info.shape);
+    *h = digest(*h, part, (size_t)((hi[1] - lo[1]) * (hi[2] - lo[2])) * sizeof *part);
+    return MF_OK;
 }
 
 mf_status mf_view_mark_scan(const mf_artifact *sample, mf_artifact **item)

@@ -27,9 +27,9 @@ MF_MUST_USE mf_status mf_view_change_intensities(const mf_view_settings *setting
 /* Says in the attribute `sample` which sample an item shows, for errors of who trains on it. After
  * an error there is no item. */
 MF_MUST_USE mf_status mf_view_name(const char *sample, mf_artifact **item);
-/* Says in the attribute `scan` which image an item shows: a digest of its size and of three slices
- * in its middle, so that samples of one image with other masks, or under other names, have the
- * same. After an error there is no item. */
+/* Says in the attribute `scan` which image an item shows: a digest of its size and of the
+ * middle of its middle slice, so that samples of one image with other masks, or under other names,
+ * have the same. After an error there is no item. */
 MF_MUST_USE mf_status mf_view_mark_scan(const mf_artifact *sample, mf_artifact **item);
 /* The rule of a range; `name` as the user writes it. */
 MF_MUST_USE mf_status mf_view_check_range(const mf_reals *range, const char *name);
