@@ -2,6 +2,7 @@
  * student's target. Rows are both views of a batch, references first. */
 #include "dino.h"
 #include "../common/layers.h"
+#include "../mass/model.h"
 #include "../mass/state.h"
 #include "contrast.h"
 #include "momentum.h"
@@ -79,21 +80,11 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
 
 static mf_status declare(mf_baseline *b)
 {
-    mf_program *p;
-    MF_TRY(mf_encode_declare(&b->iris, b->weights));
-    MF_TRY(mf_program_new(&p));
-    declare_loss(p, b);
-    return mf_baseline_declare(b->weights, p);
+    return mf_encoded_loss_declare(b, declare_loss);
 }
 
-static bool ends(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
-
-/* Layers of the head before the last: a normal of SD 0.02, cut at two (the official code cuts at
- * 100, so never); their biases are 0. */
+/* Layers of the head before the last: a normal of SD 0.02 (the official code cuts it at 100 SD,
+ * which none reaches); their biases are 0. */
 static mf_status draw(mf_baseline *b, size_t i, bool *drawn)
 {
     mf_weight_info info;
@@ -106,7 +97,7 @@ static mf_status draw(mf_baseline *b, size_t i, bool *drawn)
     if (!values)
         return mf_no_memory((size_t)info.count * sizeof *values, "%s", info.name);
     mf_random_seed(&random, (uint64_t)b->params->seed, info.name, 0);
-    for (int64_t k = 0; k < info.count && !ends(info.name, "bias"); k++)
+    for (int64_t k = 0; k < info.count && !mf_model_name_ends(info.name, "bias"); k++)
         values[k] = (float)(0.02 * mf_random_normal(&random));
     mf_status status = mf_weights_set(b->weights, i, values);
     free(values);
@@ -123,22 +114,9 @@ static mf_status make_center(mf_baseline *b)
     return d->center ? MF_OK : mf_no_memory(k * sizeof *d->center, "the center");
 }
 
-static mf_status set_weights(dino *d, int64_t rows)
-{
-    float *weight = malloc((size_t)rows * sizeof *weight);
-    if (!weight)
-        return mf_no_memory((size_t)rows * sizeof *weight, "weights of rows");
-    for (int64_t i = 0; i < rows; i++)
-        weight[i] = 1;
-    mf_status status = mf_executable_set(d->loss, "weight", weight);
-    free(weight);
-    return status;
-}
-
 static mf_status open_programs(mf_baseline *b)
 {
     dino *d = b->own;
-    mf_program *p;
     const int64_t rows = 2 * b->params->batch_size;
     const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
     const size_t k = (size_t)params_of(b)->prototypes;
@@ -152,10 +130,8 @@ static mf_status open_programs(mf_baseline *b)
     MF_TRY(make_center(b));
     MF_TRY(mf_encoder_open(b, b->weights, true, &d->encoder));
     MF_TRY(mf_momentum_open(b, 2, declare_teacher, &d->teacher));
-    MF_TRY(mf_program_new(&p));
-    declare_loss(p, b);
-    MF_TRY(mf_baseline_compile(p, b->weights, &d->loss));
-    return set_weights(d, rows);
+    MF_TRY(mf_encoded_loss_compile(b, declare_loss, &d->loss));
+    return mf_contrast_set_weights(d->loss, rows, NULL);
 }
 
 static void close_programs(mf_baseline *b)
@@ -230,18 +206,11 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
 {
     dino *d = b->own;
     const int64_t rows = 2 * b->params->batch_size;
-    float loss;
     MF_TRY(freeze(b, i));
     MF_TRY(teach(b, i, pairs));
     MF_TRY(mf_encoder_batch(b, &d->encoder, pairs, both, 2, d->features));
-    MF_TRY(mf_weights_begin_batch(b->weights, 1 + rows));
-    MF_TRY(mf_executable_set(d->loss, "features", d->features));
     MF_TRY(mf_executable_set(d->loss, "target", d->target));
-    MF_TRY(mf_executable_run(d->loss));
-    MF_TRY(mf_weights_end_item(b->weights));
-    MF_TRY(mf_executable_get(d->loss, "loss", &loss));
-    MF_TRY(mf_executable_get(d->loss, "gradient", d->gradient));
-    values[0] = (double)loss;
+    MF_TRY(mf_encoded_loss_run(b, d->loss, rows, d->features, &values[0], d->gradient));
     values[1] = entropy(d->target, rows, params_of(b)->prototypes);
     return mf_encoder_learn(b, &d->encoder, pairs, both, 2, d->gradient);
 }

@@ -111,3 +111,36 @@ mf_status mf_encoder_learn(mf_baseline *b, const mf_encoder *e, const mf_baselin
     }
     return MF_OK;
 }
+
+/* ---- the loss -------------------------------------------------------------------------------- */
+
+mf_status mf_encoded_loss_declare(mf_baseline *b, mf_encoded_loss loss)
+{
+    mf_program *p;
+    MF_TRY(mf_encode_declare(&b->iris, b->weights));
+    MF_TRY(mf_program_new(&p));
+    loss(p, b);
+    return mf_baseline_declare(b->weights, p);
+}
+
+mf_status mf_encoded_loss_compile(mf_baseline *b, mf_encoded_loss loss, mf_executable **e)
+{
+    mf_program *p;
+    *e = NULL;
+    MF_TRY(mf_program_new(&p));
+    loss(p, b);
+    return mf_baseline_compile(p, b->weights, e);
+}
+
+mf_status mf_encoded_loss_run(mf_baseline *b, mf_executable *e, int64_t images,
+                              const float *features, double *value, float *gradient)
+{
+    float loss;
+    MF_TRY(mf_weights_begin_batch(b->weights, 1 + images));
+    MF_TRY(mf_executable_set(e, "features", features));
+    MF_TRY(mf_executable_run(e));
+    MF_TRY(mf_weights_end_item(b->weights));
+    MF_TRY(mf_executable_get(e, "loss", &loss));
+    *value = (double)loss;
+    return mf_executable_get(e, "gradient", gradient);
+}

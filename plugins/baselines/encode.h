@@ -35,6 +35,18 @@ typedef enum mf_which_view { MF_REFERENCE, MF_QUERY } mf_which_view;
 MF_MUST_USE mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e,
                                        const mf_baseline_pair *pairs, const mf_which_view *view,
                                        int views, float *features);
+
+/* A loss of the features of a whole batch: a function that declares it, with an input `features`
+ * and outputs `loss` and `gradient` (mf_require_gradient). */
+typedef void (*mf_encoded_loss)(mf_program *p, const mf_baseline *b);
+/* Declares the encoder's weights and those of the loss; compiles the loss. */
+MF_MUST_USE mf_status mf_encoded_loss_declare(mf_baseline *b, mf_encoded_loss loss);
+MF_MUST_USE mf_status mf_encoded_loss_compile(mf_baseline *b, mf_encoded_loss loss,
+                                              mf_executable **e);
+/* Begins a batch of `images` images and runs the loss, whose other inputs are set, as its first
+ * item: its value, and the gradient at the features. */
+MF_MUST_USE mf_status mf_encoded_loss_run(mf_baseline *b, mf_executable *e, int64_t images,
+                                          const float *features, double *value, float *gradient);
 /* The gradients of the same images, each an item of the batch that was begun. */
 MF_MUST_USE mf_status mf_encoder_learn(mf_baseline *b, const mf_encoder *e,
                                        const mf_baseline_pair *pairs, const mf_which_view *view,

@@ -144,19 +144,12 @@ static mf_status learn_rows(mf_baseline *b, const mf_baseline_pair *pairs,
 {
     moco *m = b->own;
     const int64_t n = b->params->batch_size;
-    float loss;
-    MF_TRY(mf_weights_begin_batch(b->weights, 1 + views * n));
-    MF_TRY(mf_executable_set(m->loss, "features", m->features));
     MF_TRY(mf_executable_set(m->loss, "keys", m->keys));
     MF_TRY(mf_executable_set(m->loss, "bias", m->bias));
     MF_TRY(mf_contrast_set_weights(m->loss, n, m->weight));
-    MF_TRY(mf_executable_run(m->loss));
-    MF_TRY(mf_weights_end_item(b->weights));
-    MF_TRY(mf_executable_get(m->loss, "loss", &loss));
+    MF_TRY(mf_encoded_loss_run(b, m->loss, views * n, m->features, &values[0], m->gradient));
     if (!b->counting)
         MF_TRY(mf_executable_get(m->loss, "logits", m->logits));
-    MF_TRY(mf_executable_get(m->loss, "gradient", m->gradient));
-    values[0] = (double)loss;
     values[1] = b->counting ? 0 : mf_contrast_accuracy(m->logits, n, columns, m->target, m->weight);
     return mf_encoder_learn(b, &m->encoder, pairs, view, views, m->gradient);
 }
@@ -216,11 +209,7 @@ static void declare_loss_v2(mf_program *p, const mf_baseline *b)
 
 static mf_status declare_v2(mf_baseline *b)
 {
-    mf_program *p;
-    MF_TRY(mf_encode_declare(&b->iris, b->weights));
-    MF_TRY(mf_program_new(&p));
-    declare_loss_v2(p, b);
-    return mf_baseline_declare(b->weights, p);
+    return mf_encoded_loss_declare(b, declare_loss_v2);
 }
 
 /* Random unit vectors of no scan, as the official code begins. */
@@ -269,15 +258,12 @@ mf_status mf_moco_set_queue(mf_baseline *b, const float *keys)
 static mf_status open_v2(mf_baseline *b)
 {
     moco *m = b->own;
-    mf_program *p;
     const int64_t n = b->params->batch_size, columns = 1 + params_of(b)->memory_bank;
     MF_TRY(make_queue(b));
     MF_TRY(allocate(b, m, n, columns));
     MF_TRY(mf_encoder_open(b, b->weights, true, &m->encoder));
     MF_TRY(mf_momentum_open(b, 1, declare_keys_v2, &m->slow));
-    MF_TRY(mf_program_new(&p));
-    declare_loss_v2(p, b);
-    MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
+    MF_TRY(mf_encoded_loss_compile(b, declare_loss_v2, &m->loss));
     return b->counting ? MF_OK /* column 0: its own key */
                        : mf_contrast_set_targets(m->loss, n, columns, m->target);
 }
@@ -449,26 +435,19 @@ static void declare_loss_v3(mf_program *p, const mf_baseline *b)
 
 static mf_status declare_v3(mf_baseline *b)
 {
-    mf_program *p;
-    MF_TRY(mf_encode_declare(&b->iris, b->weights));
-    MF_TRY(mf_program_new(&p));
-    declare_loss_v3(p, b);
-    return mf_baseline_declare(b->weights, p);
+    return mf_encoded_loss_declare(b, declare_loss_v3);
 }
 
 static mf_status open_v3(mf_baseline *b)
 {
     moco *m = b->own;
-    mf_program *p;
     const int64_t n = b->params->batch_size;
     MF_TRY(allocate(b, m, 2 * n, n));
     for (int64_t i = 0; i < n; i++)
         m->target[i] = i;
     MF_TRY(mf_encoder_open(b, b->weights, true, &m->encoder));
     MF_TRY(mf_momentum_open(b, 2, declare_keys_v3, &m->slow));
-    MF_TRY(mf_program_new(&p));
-    declare_loss_v3(p, b);
-    MF_TRY(mf_baseline_compile(p, b->weights, &m->loss));
+    MF_TRY(mf_encoded_loss_compile(b, declare_loss_v3, &m->loss));
     return b->counting ? MF_OK : mf_contrast_set_targets(m->loss, n, n, m->target);
 }
 

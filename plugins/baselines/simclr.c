@@ -47,17 +47,12 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
 
 static mf_status declare(mf_baseline *b)
 {
-    mf_program *p;
-    MF_TRY(mf_encode_declare(&b->iris, b->weights));
-    MF_TRY(mf_program_new(&p));
-    declare_loss(p, b);
-    return mf_baseline_declare(b->weights, p);
+    return mf_encoded_loss_declare(b, declare_loss);
 }
 
 static mf_status open_programs(mf_baseline *b)
 {
     simclr *s = b->own;
-    mf_program *p;
     const size_t n = (size_t)b->params->batch_size, rows = 2 * n;
     const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
     const size_t cells = b->counting ? 1 : rows * rows; /* nothing reads them then */
@@ -69,9 +64,7 @@ static mf_status open_programs(mf_baseline *b)
     if (!s->features || !s->gradient || !s->logits || !s->bias || !s->target)
         return mf_no_memory(0, "a batch of %zu pairs", n);
     MF_TRY(mf_encoder_open(b, b->weights, true, &s->encoder));
-    MF_TRY(mf_program_new(&p));
-    declare_loss(p, b);
-    MF_TRY(mf_baseline_compile(p, b->weights, &s->loss));
+    MF_TRY(mf_encoded_loss_compile(b, declare_loss, &s->loss));
     for (size_t i = 0; i < rows; i++)
         s->target[i] = (int64_t)((i + n) % rows);
     if (!b->counting)
@@ -80,8 +73,8 @@ static mf_status open_programs(mf_baseline *b)
 }
 
 /* A row is compared with all others but itself and, where they are no negatives, those of its own
- * scan; its other view stays. *any: a row has a negative; then all
- * rows have one, of another scan. */
+ * scan; its other view stays. *any: a row has a negative; then all rows have one, of another scan.
+ */
 static void fill_bias(const mf_baseline *b, simclr *s, const mf_baseline_pair *pairs, bool *any)
 {
     const int64_t n = b->params->batch_size, rows = 2 * n;
@@ -103,22 +96,15 @@ static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs,
 {
     simclr *s = b->own;
     const int64_t rows = 2 * b->params->batch_size;
-    float loss;
     bool any = false;
     if (!b->counting)
         fill_bias(b, s, pairs, &any);
     MF_TRY(mf_negatives_count(&s->negatives, b, i, any, pairs));
     MF_TRY(mf_encoder_batch(b, &s->encoder, pairs, views, 2, s->features));
-    MF_TRY(mf_weights_begin_batch(b->weights, 1 + rows));
-    MF_TRY(mf_executable_set(s->loss, "features", s->features));
     MF_TRY(mf_executable_set(s->loss, "bias", s->bias));
-    MF_TRY(mf_executable_run(s->loss));
-    MF_TRY(mf_weights_end_item(b->weights));
-    MF_TRY(mf_executable_get(s->loss, "loss", &loss));
+    MF_TRY(mf_encoded_loss_run(b, s->loss, rows, s->features, &values[0], s->gradient));
     if (!b->counting)
         MF_TRY(mf_executable_get(s->loss, "logits", s->logits));
-    MF_TRY(mf_executable_get(s->loss, "gradient", s->gradient));
-    values[0] = (double)loss;
     values[1] = any ? mf_contrast_accuracy(s->logits, rows, rows, s->target, NULL) : (double)NAN;
     return mf_encoder_learn(b, &s->encoder, pairs, views, 2, s->gradient);
 }

@@ -3,6 +3,7 @@
 #include "trainer.h"
 #include "../mass/footprint.h"
 #include "../mass/state.h"
+#include "../mass/training.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,39 +328,20 @@ static mf_status read_batch(trainer *t, mf_stream *stream, int64_t i)
  * After i steps: the weights with what the optimizer keeps, what else the method keeps, and the
  * rows of the metrics. Pairs are a function of their place in the stream, the rate is one of i. */
 
-static mf_status fill_state(trainer *t, int64_t i, mf_artifact *state)
+static mf_status fill_state(void *self, int64_t i, mf_artifact *state)
 {
+    trainer *t = self;
     MF_TRY(mf_state_put(state, "rows", MF_F64, i * t->columns, t->rows));
     MF_TRY(mf_state_put_weights(state, t->b->weights, mf_baseline_averages(t->b)));
     return t->method->save ? t->method->save(t->b, state) : MF_OK;
 }
 
-static mf_status save(trainer *t, int64_t i, bool keep)
+static mf_status take_state(void *self, int64_t i, const mf_artifact *state)
 {
-    mf_artifact *state;
-    MF_TRY(mf_artifact_new("training", &state));
-    mf_status status = fill_state(t, i, state);
-    if (!status)
-        status = mf_checkpoint_save(t->task, i, state, keep);
-    mf_artifact_unref(state);
-    return status;
-}
-
-static mf_status resume(trainer *t, int64_t *i)
-{
-    mf_artifact *state;
-    MF_TRY(mf_checkpoint_load(t->task, t->last, i, &state));
-    if (!state)
-        return MF_OK;
-    mf_status status = mf_state_get(state, "rows", MF_F64, *i * t->columns, t->rows);
-    if (!status)
-        status = mf_state_get_weights(state, t->b->weights, mf_baseline_averages(t->b));
-    if (!status && t->method->load)
-        status = t->method->load(t->b, state);
-    mf_artifact_unref(state);
-    if (!status)
-        mf_log(t->task, "resumes after step %lld of %lld", (long long)*i, (long long)t->last);
-    return status;
+    trainer *t = self;
+    MF_TRY(mf_state_get(state, "rows", MF_F64, i * t->columns, t->rows));
+    MF_TRY(mf_state_get_weights(state, t->b->weights, mf_baseline_averages(t->b)));
+    return t->method->load ? t->method->load(t->b, state) : MF_OK;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -378,8 +360,9 @@ static mf_status within_batch(const trainer *t, mf_status status, int64_t i)
                      count > 3 && *names ? " and others" : "");
 }
 
-static mf_status learn_step(trainer *t, mf_stream *stream, int64_t i)
+static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
+    trainer *t = self;
     char words[64];
     double *row = t->rows + i * t->columns;
     MF_TRY(read_batch(t, stream, i));
@@ -392,39 +375,20 @@ static mf_status learn_step(trainer *t, mf_stream *stream, int64_t i)
     return MF_OK;
 }
 
-/* The steps done are kept where the run is stopped, and before one that is not finite. */
-static mf_status stopped(trainer *t, mf_status status, int64_t done, int64_t first)
-{
-    if (done > first && (t->b->diverged || mf_error_code(status) == MF_CANCELLED))
-        mf_log_error(t->task, save(t, done, false));
-    if (!t->b->diverged)
-        return status;
-    if (done > 0)
-        mf_log(t->task, "the weights after step %lld are kept as a checkpoint", (long long)done);
-    return mf_hint(mf_within(status, "step %lld", (long long)done + 1),
-                   "lower lr, or look for extreme voxels in the samples");
-}
-
 static mf_status train(trainer *t)
 {
-    mf_stream *stream = NULL;
-    int64_t i = 0, first;
-    MF_TRY(resume(t, &i));
-    first = i;
-    mf_progress(t->task, i, t->last, NULL);
-    if (i < t->last) {
-        MF_TRY(mf_in_stream(t->task, port_of(t->method), &stream));
-        MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
-    }
-    while (i < t->last) {
-        mf_status status = learn_step(t, stream, i);
-        if (status)
-            return stopped(t, status, i, first);
-        i++;
-        if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint_interval))
-            MF_TRY(save(t, i, false));
-    }
-    return t->last > 0 && t->last < t->o->steps ? save(t, t->last, true) : MF_OK;
+    const mf_training training = {.task = t->task,
+                                  .port = port_of(t->method),
+                                  .batch = t->o->batch_size,
+                                  .steps = t->o->steps,
+                                  .last = t->last,
+                                  .checkpoint_interval = t->o->checkpoint_interval,
+                                  .self = t,
+                                  .fill = fill_state,
+                                  .take = take_state,
+                                  .learn = learn_step,
+                                  .diverged = &t->b->diverged};
+    return mf_training_run(&training);
 }
 
 /* ---- what is published ----------------------------------------------------------------------- */

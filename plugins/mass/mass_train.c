@@ -8,6 +8,7 @@
 #include "pretraining.h"
 #include "session.h"
 #include "state.h"
+#include "training.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -309,36 +310,18 @@ static mf_status learn_next(trainer *t, mf_stream *stream, int64_t index, losses
  * After i steps: the weights with what the optimizer keeps, and the rows of the metrics. Pairs are
  * a function of their place in the stream, the rate is one of i: nothing else enters. */
 
-static mf_status fill_state(trainer *t, int64_t i, mf_artifact *state)
+static mf_status fill_state(void *self, int64_t i, mf_artifact *state)
 {
+    trainer *t = self;
     MF_TRY(mf_state_put(state, "rows", MF_F64, i * COLUMNS, t->rows));
     return mf_state_put_weights(state, t->weights, t->o->ema_decay > 0);
 }
 
-static mf_status save(trainer *t, int64_t i, bool keep)
+static mf_status take_state(void *self, int64_t i, const mf_artifact *state)
 {
-    mf_artifact *state;
-    MF_TRY(mf_artifact_new("training", &state));
-    mf_status status = fill_state(t, i, state);
-    if (!status)
-        status = mf_checkpoint_save(t->task, i, state, keep);
-    mf_artifact_unref(state);
-    return status;
-}
-
-static mf_status resume(trainer *t, int64_t *i)
-{
-    mf_artifact *state;
-    MF_TRY(mf_checkpoint_load(t->task, t->last, i, &state));
-    if (!state)
-        return MF_OK;
-    mf_status status = mf_state_get(state, "rows", MF_F64, *i * COLUMNS, t->rows);
-    if (!status)
-        status = mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
-    mf_artifact_unref(state);
-    if (!status)
-        mf_log(t->task, "resumes after step %lld of %lld", (long long)*i, (long long)t->last);
-    return status;
+    trainer *t = self;
+    MF_TRY(mf_state_get(state, "rows", MF_F64, i * COLUMNS, t->rows));
+    return mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -357,13 +340,14 @@ static mf_pretraining pretraining_of(const train_params *o)
                             .batch = o->batch_size};
 }
 
-static mf_status update(trainer *t, int64_t i, const mf_pretraining *how, const losses *l)
+static mf_status update(trainer *t, int64_t i, const losses *l)
 {
     const train_params *o = t->o;
+    const mf_pretraining how = pretraining_of(o);
     double rate;
     float norm;
     char words[64];
-    mf_status status = mf_pretraining_update(t->weights, how, i, &rate, &norm);
+    mf_status status = mf_pretraining_update(t->weights, &how, i, &rate, &norm);
     t->diverged = status && mf_error_code(status) == MF_INVALID;
     if (t->diverged)
         return mf_within(status, "pairs %lld to %lld", (long long)(i * o->batch_size),
@@ -376,8 +360,9 @@ static mf_status update(trainer *t, int64_t i, const mf_pretraining *how, const 
     return MF_OK;
 }
 
-static mf_status learn_step(trainer *t, mf_stream *stream, const mf_pretraining *how, int64_t i)
+static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
+    trainer *t = self;
     losses sum = {0};
     MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
     for (int64_t b = 0; b < t->o->batch_size; b++) {
@@ -385,43 +370,23 @@ static mf_status learn_step(trainer *t, mf_stream *stream, const mf_pretraining 
         MF_TRY(mf_weights_end_item(t->weights));
         mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
     }
-    return update(t, i, how, &sum);
-}
-
-/* The steps done are kept where the run is stopped, and before one that is not finite. */
-static mf_status stopped(trainer *t, mf_status status, int64_t done, int64_t first)
-{
-    if (done > first && (t->diverged || mf_error_code(status) == MF_CANCELLED))
-        mf_log_error(t->task, save(t, done, false));
-    if (!t->diverged)
-        return status;
-    if (done > 0)
-        mf_log(t->task, "the weights after step %lld are kept as a checkpoint", (long long)done);
-    return mf_hint(mf_within(status, "step %lld", (long long)done + 1),
-                   "lower lr, or look for extreme voxels in the samples");
+    return update(t, i, &sum);
 }
 
 static mf_status train(trainer *t)
 {
-    const mf_pretraining how = pretraining_of(t->o);
-    mf_stream *stream = NULL;
-    int64_t i = 0, first;
-    MF_TRY(resume(t, &i));
-    first = i;
-    mf_progress(t->task, i, t->last, NULL);
-    if (i < t->last) {
-        MF_TRY(mf_in_stream(t->task, "pairs", &stream));
-        MF_TRY(mf_stream_seek(stream, i * t->o->batch_size));
-    }
-    while (i < t->last) {
-        mf_status status = learn_step(t, stream, &how, i);
-        if (status)
-            return stopped(t, status, i, first);
-        i++;
-        if (i < t->last && mf_checkpoint_due(t->task, t->o->checkpoint_interval))
-            MF_TRY(save(t, i, false));
-    }
-    return t->last > 0 && t->last < t->o->steps ? save(t, t->last, true) : MF_OK;
+    const mf_training training = {.task = t->task,
+                                  .port = "pairs",
+                                  .batch = t->o->batch_size,
+                                  .steps = t->o->steps,
+                                  .last = t->last,
+                                  .checkpoint_interval = t->o->checkpoint_interval,
+                                  .self = t,
+                                  .fill = fill_state,
+                                  .take = take_state,
+                                  .learn = learn_step,
+                                  .diverged = &t->diverged};
+    return mf_training_run(&training);
 }
 
 static mf_status make_metrics(const trainer *t, mf_artifact **metrics)
