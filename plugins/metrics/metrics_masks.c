@@ -4,6 +4,7 @@
 #include "match.h"
 #include "metrics_masks.code.h"
 #include "metrics_stages.h"
+#include "voxels.h"
 #include <massflow/stage.h>
 #include <math.h>
 #include <stdlib.h>
@@ -134,15 +135,6 @@ static mf_status add_case(work *w, const char *name, const mask_quality *q, doub
                         matching, labelled, body, of[0], of[1], of[2]);
 }
 
-static mf_status wide_voxels(const mf_artifact *a, mf_array **wide)
-{
-    mf_array *voxels;
-    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
-    mf_status status = mf_array_convert(voxels, MF_I32, wide);
-    mf_array_unref(voxels);
-    return status;
-}
-
 /* The label map or body of the case, on the grid of its masks. */
 static mf_status read_map(work *w, const char *port, const char *what, const char *name,
                           const mf_grid *grid, mf_array **voxels)
@@ -155,16 +147,9 @@ static mf_status read_map(work *w, const char *port, const char *what, const cha
         return mf_fail(MF_INVALID, "case %s has masks but no %s", name, what);
     MF_TRY(mf_in_item(w->task, port, k, &map));
     MF_TRY(mf_artifact_grid(map, &own));
-    if (!mf_grid_equal(grid, &own, 0.01))
-        return mf_hint(
-            mf_fail(MF_INVALID,
-                    "case %s: masks (%lld x %lld x %lld) and %s (%lld x %lld x %lld) lie on "
-                    "different grids",
-                    name, (long long)grid->size[0], (long long)grid->size[1],
-                    (long long)grid->size[2], what, (long long)own.size[0], (long long)own.size[1],
-                    (long long)own.size[2]),
-            "load labels with labels.load, with the scan as its input `like`");
-    return wide_voxels(map, voxels);
+    MF_TRY(mf_hint(voxels_check_grids(name, "masks", grid, what, &own),
+                   "load labels with labels.load, with the scan as its input `like`"));
+    return voxels_read(map, voxels);
 }
 
 /* Without any voxel there is nothing to match: most likely the wrong file, or another export. */

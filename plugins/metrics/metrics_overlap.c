@@ -3,6 +3,7 @@
 #include "metrics_overlap.code.h"
 #include "metrics_stages.h"
 #include "surface.h"
+#include "voxels.h"
 #include <massflow/stage.h>
 #include <math.h>
 #include <stdio.h>
@@ -172,15 +173,6 @@ static mf_status compare(work *w, const char *name, prediction *p, const mf_arra
     return status;
 }
 
-static mf_status wide_voxels(const mf_artifact *a, mf_array **wide)
-{
-    mf_array *voxels;
-    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
-    mf_status status = mf_array_convert(voxels, MF_I32, wide);
-    mf_array_unref(voxels);
-    return status;
-}
-
 static mf_status read_masks(const mf_artifact *a, const char *name, const mf_grid *g, prediction *p)
 {
     mf_array_info info;
@@ -213,18 +205,12 @@ static mf_status compare_case(work *w, size_t i)
     MF_TRY(mf_in_item(w->task, "truth", match, &truth));
     MF_TRY(mf_artifact_grid(pred, &gp));
     MF_TRY(mf_artifact_grid(truth, &gt));
-    if (!mf_grid_equal(&gp, &gt, 0.01))
-        return mf_hint(mf_fail(MF_INVALID,
-                               "case %s: prediction (%lld x %lld x %lld) and truth (%lld x %lld x "
-                               "%lld) lie on different grids",
-                               name, (long long)gp.size[0], (long long)gp.size[1],
-                               (long long)gp.size[2], (long long)gt.size[0], (long long)gt.size[1],
-                               (long long)gt.size[2]),
-                       "load the truth with labels.load, with the scan as its input `like`");
+    MF_TRY(mf_hint(voxels_check_grids(name, "prediction", &gp, "truth", &gt),
+                   "load the truth with labels.load, with the scan as its input `like`"));
     mf_status status =
-        !strcmp(w->port, "masks") ? read_masks(pred, name, &gp, &p) : wide_voxels(pred, &p.map);
+        !strcmp(w->port, "masks") ? read_masks(pred, name, &gp, &p) : voxels_read(pred, &p.map);
     if (!status)
-        status = wide_voxels(truth, &b);
+        status = voxels_read(truth, &b);
     if (!status) {
         status = compare(w, name, &p, b, &gt);
         mf_array_unref(b);

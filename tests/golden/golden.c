@@ -46,6 +46,19 @@ void golden_draw_weight(const char *name, int rank, const int64_t *shape, float 
     }
 }
 
+void golden_draw_weights(mf_weights *w)
+{
+    for (size_t i = 0; i < mf_weights_count(w); i++) {
+        mf_weight_info info;
+        mf_weights_info(w, i, &info);
+        float *values = malloc((size_t)info.count * sizeof *values);
+        ck_assert_ptr_nonnull(values);
+        golden_draw_weight(info.name, info.rank, info.shape, values);
+        ok(mf_weights_set(w, i, values));
+        free(values);
+    }
+}
+
 void golden_draw_model(const mf_iris *iris, mf_tensors *t)
 {
     mf_program *p;

@@ -14,6 +14,8 @@ void golden_path(const char *name, char *path);
 void golden_read(const char *name, mf_tensors *golden);
 /* f32 of `name`: the same bits as golden.py's, since each step rounds at most once. */
 void golden_draw_weight(const char *name, int rank, const int64_t *shape, float *values);
+/* The same of all weights. */
+void golden_draw_weights(mf_weights *w);
 
 /* All weights of a model; and ellipsoid k of golden.py, u8 [crop]. */
 void golden_draw_model(const mf_iris *iris, mf_tensors *t);

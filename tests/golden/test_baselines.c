@@ -69,19 +69,6 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- what golden_baselines.py draws ---------------------------------------------------------- */
 
-static void draw_weights(mf_baseline *b)
-{
-    for (size_t i = 0; i < mf_weights_count(b->weights); i++) {
-        mf_weight_info info;
-        mf_weights_info(b->weights, i, &info);
-        float *values = malloc((size_t)info.count * sizeof *values);
-        ck_assert_ptr_nonnull(values);
-        golden_draw_weight(info.name, info.rank, info.shape, values);
-        ok(mf_weights_set(b->weights, i, values));
-        free(values);
-    }
-}
-
 static void draw_queue(mf_baseline *b)
 {
     float keys[QUEUE * DIM];
@@ -134,7 +121,7 @@ static mf_baseline *open_kind(int kind, mf_device *device)
     mf_baseline *b;
     const int64_t crop[3] = {EDGE, EDGE, EDGE};
     ok(mf_baseline_new(device, kinds[kind].method, kinds[kind].params, &iris, &b));
-    draw_weights(b);
+    golden_draw_weights(b->weights);
     if (kinds[kind].method == &mf_moco_v2)
         draw_queue(b);
     ok(mf_baseline_open(b, crop));
@@ -290,7 +277,7 @@ START_TEST(same_scan)
     const int64_t crop[3] = {EDGE, EDGE, EDGE};
     all.same_scan_negatives = true;
     ok(mf_baseline_new(device, &mf_simclr, &all.shared, &iris, &b));
-    draw_weights(b);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, crop));
     ok(mf_baseline_learn(b, 0, x->pairs, row));
     ck_assert_double_eq(row[0], once);
@@ -436,7 +423,7 @@ START_TEST(rows_without_negatives)
     mf_moco_params o = moco2;
     o.memory_bank = PAIRS;
     ok(mf_baseline_new(device, &mf_moco_v2, &o.shared, &iris, &b));
-    draw_weights(b);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, crop));
     draw_batch(0, x);
     for (int k = 0; k < PAIRS; k++)
@@ -484,7 +471,7 @@ START_TEST(negatives_are_saved)
         ok(mf_artifact_new("training", &state));
         for (int i = 0; i < 2; i++) {
             ok(mf_baseline_new(device, method, o, &iris, &b));
-            draw_weights(b);
+            golden_draw_weights(b->weights);
             draw_batch(i, x);
             for (int k = 0; k < PAIRS; k++) {
                 x->pairs[k].sample = NULL;
@@ -524,7 +511,7 @@ START_TEST(random_keys_say_nothing)
     mf_moco_params o = moco2;
     o.shared.batch_size = o.shared.steps = 1;
     ok(mf_baseline_new(device, &mf_moco_v2, &o.shared, &iris, &b));
-    draw_weights(b);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, crop));
     draw_batch(0, x);
     ok(mf_baseline_learn(b, 0, x->pairs, row));

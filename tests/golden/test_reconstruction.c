@@ -147,18 +147,6 @@ static void put_number(mf_tensors *out, const char *name, double value)
     *(float *)a->data = (float)value;
 }
 
-static void draw_weights(mf_weights *w)
-{
-    for (size_t i = 0; i < mf_weights_count(w); i++) {
-        mf_weight_info info;
-        mf_weights_info(w, i, &info);
-        float *values = malloc((size_t)info.count * sizeof *values);
-        golden_draw_weight(info.name, info.rank, info.shape, values);
-        ok(mf_weights_set(w, i, values));
-        free(values);
-    }
-}
-
 static void run(const sizes *s, const char *kind, int64_t steps, double *losses, mf_tensors *out)
 {
     settings o;
@@ -172,7 +160,7 @@ static void run(const sizes *s, const char *kind, int64_t steps, double *losses,
     o.shared.batch_size = cases;
     ok(mf_device_open("", &device));
     ok(mf_baseline_new(device, method, &o.shared, &s->iris, &b));
-    draw_weights(b->weights);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, s->crop));
     draw_crops(s, cases * steps, &c);
     for (int64_t i = 0; i < steps; i++) {
@@ -289,7 +277,7 @@ static void step_with_decay(const sizes *s, const char *kind, double decay, mf_t
     o.shared.weight_decay = decay;
     ok(mf_device_open("", &device));
     ok(mf_baseline_new(device, method, &o.shared, &s->iris, &b));
-    draw_weights(b->weights);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, s->crop));
     draw_crops(s, 1, &c);
     ok(mf_baseline_learn(b, 0, c.pairs, row));
@@ -339,7 +327,7 @@ START_TEST(not_finite)
     const mf_method *method = method_of(&s, kinds[_i], &o);
     ok(mf_device_open("", &device));
     ok(mf_baseline_new(device, method, &o.shared, &s.iris, &b));
-    draw_weights(b->weights);
+    golden_draw_weights(b->weights);
     ok(mf_baseline_open(b, s.crop));
     draw_crops(&s, s.cases, &c);
     c.images[b->voxels + b->voxels / 2] = NAN;
