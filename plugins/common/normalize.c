@@ -21,6 +21,62 @@ bool mf_volume_normalized(const mf_artifact *volume)
     return text && !strcmp(text, MF_INTENSITIES_NORMALIZED);
 }
 
+/* The bounds that `modality` chose, of how the volume says it was clipped. False: it does not. */
+static bool said_bounds(const mf_artifact *volume, mf_modality *modality, const double **bounds)
+{
+    size_t count = 0;
+    if (!mf_modality_parse(mf_artifact_text(volume, "normalized_as"), modality))
+        return false;
+    *bounds = mf_artifact_reals(
+        volume, *modality == MF_MODALITY_CT ? "window" : "percentiles", &count);
+    return *bounds && count == 2;
+}
+
+mf_status mf_volume_mark_normalized(mf_artifact *volume, mf_modality modality,
+                                    const mf_normalize *settings)
+{
+    MF_TRY(mf_artifact_set_text(volume, "intensities", MF_INTENSITIES_NORMALIZED));
+    MF_TRY(mf_artifact_set_text(volume, "normalized_as", mf_modality_text(modality)));
+    MF_TRY(mf_artifact_set_reals(volume, "window", settings->window, 2));
+    return mf_artifact_set_reals(volume, "percentiles", settings->percentiles, 2);
+}
+
+mf_status mf_volume_inherit_normalized(mf_artifact *to, const mf_artifact *from)
+{
+    static const char *const reals[] = {"window", "percentiles"};
+    if (!mf_volume_normalized(from))
+        return MF_OK;
+    MF_TRY(mf_artifact_set_text(to, "intensities", MF_INTENSITIES_NORMALIZED));
+    const char *as = mf_artifact_text(from, "normalized_as");
+    if (as)
+        MF_TRY(mf_artifact_set_text(to, "normalized_as", as));
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        size_t count = 0;
+        const double *v = mf_artifact_reals(from, reals[i], &count);
+        if (v)
+            MF_TRY(mf_artifact_set_reals(to, reals[i], v, count));
+    }
+    return MF_OK;
+}
+
+mf_status mf_volume_check_normalized(const mf_artifact *volume, const mf_normalize *settings)
+{
+    const double *was;
+    mf_modality modality;
+    if (!mf_volume_normalized(volume) || !said_bounds(volume, &modality, &was))
+        return MF_OK;
+    const bool ct = modality == MF_MODALITY_CT;
+    const double *now = ct ? settings->window : settings->percentiles;
+    if (was[0] == now[0] && was[1] == now[1])
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID,
+                           "the volume is normalized already, clipped to the %s %g to %g and not "
+                           "to %g to %g",
+                           ct ? "window" : "percentiles", was[0], was[1], now[0], now[1]),
+                   "connect the scan itself, or set the same %s as where it was normalized",
+                   ct ? "window_low and window_high" : "percentile_low and percentile_high");
+}
+
 bool mf_modality_parse(const char *text, mf_modality *modality)
 {
     static const struct {

@@ -37,6 +37,16 @@ typedef struct mf_normalized {
 /* The attribute `intensities` of a volume that mf_normalize_voxels must leave as it is. */
 #define MF_INTENSITIES_NORMALIZED "normalized"
 bool mf_volume_normalized(const mf_artifact *volume);
+/* Marks a volume as normalized, and says how: attributes `window` and `percentiles`, and
+ * `normalized_as`, the modality that chose between them: set or guessed, so it may be another than
+ * the attribute `modality`. */
+MF_MUST_USE mf_status mf_volume_mark_normalized(mf_artifact *volume, mf_modality modality,
+                                                const mf_normalize *settings);
+/* Copies these marks, where `from` has them. */
+MF_MUST_USE mf_status mf_volume_inherit_normalized(mf_artifact *to, const mf_artifact *from);
+/* A volume that says how it was normalized must have been clipped by the same settings. */
+MF_MUST_USE mf_status mf_volume_check_normalized(const mf_artifact *volume,
+                                                 const mf_normalize *settings);
 
 const char *mf_modality_text(mf_modality modality); /* "CT", "MR", "PET", "normalized" */
 /* "CT", "MR" or "PET", in either case ("MRI", "PT" too): false for anything else. */

@@ -5,6 +5,7 @@
 #include "../common/parallel.h"
 #include "disjoint.h"
 #include "model.h"
+#include "prepared.h"
 #include "schedule.h"
 #include "state.h"
 
@@ -220,8 +221,11 @@ static mf_status load_weights(mf_classify *w)
 
 static mf_status make(mf_classify *w)
 {
+    static const char *const lists[] = {"train", "val", "test"};
     mf_queue *queue;
     MF_TRY(mf_in(w->task, "model", &w->model));
+    MF_TRY(mf_prepared_spacing(w->task, lists, 3));
+    MF_TRY(mf_prepared_alike(w->task, lists, 3));
     MF_TRY(mf_classify_classes(w->task, w->o, &w->classes));
     MF_TRY(read_set(w, "train", &w->train));
     if (mf_in_count(w->task, "val"))

@@ -39,6 +39,39 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
+/* Later stages must not normalize it again, and can tell cases that were clipped otherwise. */
+static mf_status fill(mf_artifact *out, const mf_artifact *volume, const mf_grid *grid,
+                      mf_modality modality, const mf_normalize *how, const float *read)
+{
+    mf_array *voxels;
+    int64_t shape[3];
+    MF_TRY(mf_artifact_set_grid(out, grid));
+    MF_TRY(mf_artifact_inherit(out, volume));
+    if (modality == MF_MODALITY_NORMALIZED)
+        MF_TRY(mf_volume_inherit_normalized(out, volume));
+    else
+        MF_TRY(mf_volume_mark_normalized(out, modality, how));
+    mf_zyx(grid->size, shape);
+    MF_TRY(mf_array_new(MF_F32, 3, shape, &voxels));
+    memcpy(voxels->data, read, voxels->bytes);
+    mf_status status = mf_artifact_add(out, "voxels", voxels);
+    mf_array_unref(voxels);
+    return status;
+}
+
+static mf_status publish(mf_task *t, const mf_artifact *volume, const mf_grid *grid,
+                         mf_modality modality, const mf_normalize *how, const float *read)
+{
+    mf_artifact *out;
+    MF_TRY(mf_artifact_new("volume", &out));
+    mf_status status = fill(out, volume, grid, modality, how, read);
+    if (status) {
+        mf_artifact_unref(out);
+        return status;
+    }
+    return mf_out(t, "volume", out);
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const normalize_params *o = p;
@@ -47,7 +80,6 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const mf_artifact *volume;
     mf_normalized report;
     mf_modality modality;
-    mf_array *voxels;
     mf_grid grid;
     float *read;
     (void)session;
@@ -57,9 +89,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_status status =
         mf_normalize_voxels(read, mf_grid_voxels(&grid), modality, &settings.normalize, &report);
     if (!status)
-        status = mf_out_volume(t, "volume", &grid, MF_F32, &voxels);
+        status = publish(t, volume, &grid, modality, &settings.normalize, read);
     if (!status) {
-        memcpy(voxels->data, read, voxels->bytes);
         if (modality == MF_MODALITY_NORMALIZED)
             mf_log(t, "normalized already: intensities stay");
         else
@@ -70,10 +101,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return status;
 }
 
-MF_STAGE(mf_stage_mass_normalize, "mass.normalize", 1,
+MF_STAGE(mf_stage_mass_normalize, "mass.normalize", 2,
          "Resamples and normalizes a scan as for training, without masks.",
          .help =
              "The scan is resampled linearly to `spacing`, clipped by modality, and normalized to "
-             "mean 0 and standard deviation 1, as mass.prepare does it. It is not padded.",
+             "mean 0 and standard deviation 1, as mass.prepare does it. It is not padded. The "
+             "result says that it is normalized, and how: later stages leave its intensities as "
+             "they are, and refuse it where they are told to clip otherwise.",
          .params = params, .params_size = sizeof(normalize_params), .in = inputs, .out = outputs,
          .check = check, .needs = needs, .run = run);

@@ -1,6 +1,7 @@
 /* prepared.c - see prepared.h. */
 #include "prepared.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef enum kind { CT, OTHER, UNKNOWN, KINDS } kind; /* of modality */
@@ -12,19 +13,20 @@ typedef struct clipped {
     mf_normalize clip;
 } clipped;
 
-/* Whether the sample says how it was clipped, and was clipped at all. */
+/* Whether the sample says how it was clipped. */
 static bool read_clip(const mf_artifact *sample, kind *which, mf_normalize *clip)
 {
     size_t windows = 0, percents = 0;
     const double *window = mf_artifact_reals(sample, "window", &windows);
     const double *percentiles = mf_artifact_reals(sample, "percentiles", &percents);
     mf_modality modality;
-    if (!window || windows != 2 || !percentiles || percents != 2 || mf_volume_normalized(sample))
+    if (!window || windows != 2 || !percentiles || percents != 2)
         return false;
     memcpy(clip->window, window, sizeof clip->window);
     memcpy(clip->percentiles, percentiles, sizeof clip->percentiles);
     *which = UNKNOWN;
-    if (mf_modality_parse(mf_artifact_text(sample, "modality"), &modality))
+    const char *as = mf_artifact_text(sample, "normalized_as");
+    if (mf_modality_parse(as ? as : mf_artifact_text(sample, "modality"), &modality))
         *which = modality == MF_MODALITY_CT ? CT : OTHER;
     return true;
 }
@@ -70,6 +72,34 @@ mf_status mf_prepared_alike(mf_task *t, const char *const *ports, int count)
 {
     clipped first[KINDS] = {{0}};
     return walk(t, ports, count, first);
+}
+
+mf_status mf_prepared_spacing(mf_task *t, const char *const *ports, int count)
+{
+    const char *first = NULL;
+    mf_grid grid = {{0}};
+    for (int p = 0; p < count; p++)
+        for (size_t i = 0; i < mf_in_count(t, ports[p]); i++) {
+            const mf_artifact *sample;
+            mf_grid own;
+            MF_TRY(mf_in_item(t, ports[p], i, &sample));
+            MF_TRY(mf_artifact_grid(sample, &own));
+            if (!first)
+                grid = own;
+            for (int k = 0; first && k < 3; k++)
+                if (fabs(own.spacing[k] - grid.spacing[k]) > 1e-5 * grid.spacing[k])
+                    return mf_hint(
+                        mf_fail(MF_INVALID,
+                                "the voxels of %s of `%s` have %g x %g x %g mm, those of %s of "
+                                "`%s` %g x %g x %g mm",
+                                mf_in_name(t, ports[p], i), ports[p], own.spacing[0],
+                                own.spacing[1], own.spacing[2], mf_in_name(t, first, 0), first,
+                                grid.spacing[0], grid.spacing[1], grid.spacing[2]),
+                        "prepare all cases with one `spacing`");
+            if (!first)
+                first = ports[p];
+        }
+    return MF_OK;
 }
 
 mf_status mf_prepared_clip(mf_task *t, const char *port, mf_normalize *clip)

@@ -25,7 +25,7 @@ static mf_status pick_modality(const mf_artifact *volume, const mf_sample_settin
     const char *text = settings->modality ? settings->modality : own;
     report->modality = MF_MODALITY_NORMALIZED;
     if (mf_volume_normalized(volume))
-        return MF_OK;
+        return mf_volume_check_normalized(volume, &settings->normalize);
     if (mf_modality_parse(text, &report->modality))
         return MF_OK;
     if (text && *text)
@@ -131,7 +131,8 @@ static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *
     return status;
 }
 
-static mf_status add_labels(const mf_sample_settings *settings, const mf_grid *from,
+static mf_status add_labels(const mf_artifact *volume, const mf_sample_settings *settings,
+                            const mf_grid *from,
                             const mf_grid *inner, const mf_grid *padded, const int64_t before[3],
                             mf_artifact *sample)
 {
@@ -141,6 +142,8 @@ static mf_status add_labels(const mf_sample_settings *settings, const mf_grid *f
     mf_status status = mf_artifact_add(sample, "labels", labels);
     mf_array_unref(labels);
     MF_TRY(status);
+    if (mf_volume_normalized(volume)) /* it says itself how it was clipped, if anybody knows */
+        return MF_OK;
     MF_TRY(mf_artifact_set_reals(sample, "window", clip->window, 2));
     return mf_artifact_set_reals(sample, "percentiles", clip->percentiles, 2);
 }
@@ -183,9 +186,10 @@ static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks
 
     MF_TRY(add_masks(masks, &from, &inner, &padded, before, report, sample));
     if (settings->labels)
-        MF_TRY(add_labels(settings, &from, &inner, &padded, before, sample));
+        MF_TRY(add_labels(volume, settings, &from, &inner, &padded, before, sample));
     report->masks = mf_masks_count(sample);
     MF_TRY(mf_artifact_inherit(sample, volume));
+    MF_TRY(mf_volume_inherit_normalized(sample, volume));
     /* A guess is good enough to normalize by, not to be handed on. */
     if (report->guessed || report->modality == MF_MODALITY_NORMALIZED)
         return MF_OK;

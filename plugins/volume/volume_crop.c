@@ -1,4 +1,5 @@
 /* volume_crop.c - stage volume.crop: a scan cut to the box of a region. */
+#include "../common/normalize.h"
 #include "grid/orient.h"
 #include "volume_crop.code.h"
 #include "volume_stages.h"
@@ -51,6 +52,7 @@ static mf_status cut(const mf_artifact *volume, const mf_grid *grid, const index
     if (!mf_artifact_scan_grid(volume, &scan_grid))
         MF_TRY(mf_artifact_set_scan_grid(out, grid));
     MF_TRY(mf_artifact_inherit(out, volume));
+    MF_TRY(mf_volume_inherit_normalized(out, volume));
     const char *unit = mf_artifact_text(volume, "unit");
     size_t count = 0;
     const double *suv = mf_artifact_reals(volume, "suv_factor", &count);
@@ -93,7 +95,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    volume_crop, "volume.crop", 1, "Crops a scan to a region and a margin around it.",
+    volume_crop, "volume.crop", 2, "Crops a scan to a region and a margin around it.",
     .help = "The margin is rounded up to whole voxels and ends at the border of the scan. "
             "Results are still written on the grid of the scan's file. Load labels of the scan "
             "with labels.load, with this stage as its input `like`.",

@@ -236,6 +236,37 @@ class Results(Classify):
                    .replace('["${edge}", 32, 32]', "[48, 32, 32]").replace("model: model", "model: wide"))
         self.massflow("run", "again.yaml", "features", "classify", "--cache", "cache", *flags(target="sex", epochs=1))
 
+    def clipped(self, name, spacing="[6, 6, 6]", low=-991):
+        """The graph in which case test12 has a window or a spacing of its own."""
+        rows = [row + ["[6, 6, 6]", -991] for row in cases()]
+        rows[12][-2:] = spacing, low
+        self.write_csv(name + ".csv", COLUMNS + ["spacing", "low"], rows)
+        self.write(name + ".yaml", GRAPH.replace("cases.csv", name + ".csv").replace(
+            "with: {spacing: [6, 6, 6]}}", 'with: {spacing: "${case.spacing}", window_low: "${case.low}", modality: ct}}'))
+        return self.massflow("run", name + ".yaml", "classify", "--cache", "cache", code=1)
+
+    def test_cases_that_were_prepared_otherwise(self):
+        self.assertIn("failed   classify: scan[case=test12] of `test` was clipped to the window -160 to 500, "
+                      "scan[case=train00] of `train` to -991 to 500\n", self.clipped("window", low=-160))
+        self.assertIn("failed   classify: the voxels of scan[case=test12] of `test` have 6 x 6 x 5 mm, those of "
+                      "scan[case=train00] of `train` 6 x 6 x 6 mm\n", self.clipped("spacing", spacing="[6, 6, 5]"))
+
+    def test_a_normalized_volume_stays_as_it_is(self):
+        self.write("twice.yaml", GRAPH + """
+  body: {use: body.mask, in: {volume: "patient.volume[case=train00]"}, with: {modality: ct}}
+  cut: {use: volume.crop, in: {volume: "scan[case=train00]", region: body}, with: {margin: [500, 500, 500]}}
+  again: {use: mass.normalize, in: {volume: cut}, with: {spacing: [6, 6, 6]}}
+  features: {use: mass.features, in: {model: model, volume: cut},
+             with: {spacing: [6, 6, 6], roi_size: [32, 32, 32], window_low: -160}}
+""")
+        self.massflow("run", "twice.yaml", "again", "--cache", "cache")
+        for name, file in (("scan[case=train00]", "once.npy"), ("again", "again.npy")):
+            self.massflow("get", "twice.yaml", name, "--cache", "cache", "-o", file)
+        self.assertEqual(self.read_bytes("once.npy"), self.read_bytes("again.npy"))
+        self.assertIn("failed: features\n  the volume is normalized already, clipped to the window -991 to 500 and not "
+                      "to -160 to 500\n  connect the scan itself, or set the same window_low and window_high as where "
+                      "it was normalized\n", self.massflow("run", "twice.yaml", "features", "--cache", "cache", code=1))
+
     def test_no_test_case(self):
         self.write_csv("untested.csv", COLUMNS, cases(test=0))
         out = self.made(code=2, target="sex", cases="untested.csv")
