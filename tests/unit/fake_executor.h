@@ -9,6 +9,7 @@
 #include "run/schedule/runner.h"
 #include "small_stages.h"
 
+#include <math.h>
 #include <sqlite3.h>
 
 /* ---- stages, which are never run ------------------------------------------------------------- */
@@ -69,17 +70,48 @@ static inline MF_MUST_USE mf_status fake_open_devices(void *self, size_t *count)
     return *count ? MF_OK : mf_fail(MF_NOT_FOUND, "there is no device");
 }
 
-static inline const mf_device_info *fake_device(void *self, size_t i)
+static inline const mf_device_info *fake_device(void *self, size_t place, size_t i)
 {
     fake *f = self;
+    ck_assert_uint_eq(place, 0);
     ck_assert_uint_lt(i, f->device_count);
     return &f->devices[i];
 }
 
-static inline bool fake_same_memory(void *self, size_t a, size_t b)
+static inline bool fake_same_memory(void *self, size_t place, size_t a, size_t b)
+{
+    (void)self, (void)place;
+    return a == b;
+}
+
+static inline size_t fake_place_count(void *self)
 {
     (void)self;
-    return a == b;
+    return 1;
+}
+
+static inline void fake_place(void *self, size_t place, mf_run_place *p)
+{
+    (void)self, (void)place;
+    *p = (mf_run_place){.ends = INFINITY, .open = true};
+}
+
+static inline void fake_watch_places(void *self, void (*changed)(void *), void *changed_self)
+{
+    (void)self, (void)changed, (void)changed_self;
+}
+
+static inline const char *fake_cannot(void *self, const mf_plan *plan, size_t i, size_t place,
+                                      const mf_run_place *p)
+{
+    (void)self, (void)plan, (void)i, (void)place, (void)p;
+    return NULL;
+}
+
+static inline int64_t fake_missing(mf_execution *x, size_t place)
+{
+    (void)x, (void)place;
+    return 0;
 }
 
 static inline MF_MUST_USE mf_status fake_prepare(void *self, const mf_plan *plan, size_t i,
@@ -209,10 +241,15 @@ static inline void fake_start(mf_execution *x, const mf_grant *grant, mf_executi
 static inline mf_executor fake_executor(fake *f)
 {
     return (mf_executor){.self = f,
+                         .place_count = fake_place_count,
+                         .place = fake_place,
+                         .watch_places = fake_watch_places,
+                         .cannot = fake_cannot,
                          .open_devices = fake_open_devices,
                          .device = fake_device,
                          .same_memory = fake_same_memory,
                          .prepare = fake_prepare,
+                         .missing = fake_missing,
                          .start = fake_start,
                          .free = fake_free,
                          .progress = fake_progress,

@@ -406,6 +406,23 @@ START_TEST(a_prepared_node_is_decided_anew)
 }
 END_TEST
 
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* It goes back, is not told as failed, and starts again. */
+START_TEST(a_node_whose_place_is_lost_starts_again)
+{
+    trial t = {0};
+    begin_trial(&t, diamond);
+    ck_assert(end_with(&t, "scan", (mf_execution_end){.returned = true, .place = "n1:4711"}));
+    told(&t, "start scan\nstart scan\n");
+    finish(&t, "scan");
+    finish(&t, "left");
+    finish(&t, "right");
+    finish(&t, "both");
+    end_trial(&t, "4 0 0 0 0");
+}
+END_TEST
+
 /* ---- another process ------------------------------------------------------------------------- */
 
 static void take_lease(mf_store *store, const char *key)
@@ -631,6 +648,7 @@ int main(void)
     tcase_add_test(c, collected_data_is_made_again);
     tcase_add_test(c, collected_data_that_cannot_be_made);
     tcase_add_test(c, a_prepared_node_is_decided_anew);
+    tcase_add_test(c, a_node_whose_place_is_lost_starts_again);
     tcase_add_test(c, what_another_process_computes_is_waited_for);
     tcase_add_test(c, what_another_process_gives_up_is_run);
     tcase_add_test(c, a_run_that_is_stopped_while_it_waits);

@@ -286,6 +286,36 @@ static double overtime(mf_execution *x)
 
 /* ---- of the host ----------------------------------------------------------------------------- */
 
+static size_t place_count(void *self)
+{
+    (void)self;
+    return 1;
+}
+
+static void place(void *self, size_t i, mf_run_place *p)
+{
+    (void)self, (void)i;
+    *p = (mf_run_place){.ends = INFINITY, .open = true};
+}
+
+static void watch_places(void *self, void (*changed)(void *), void *changed_self)
+{
+    (void)self, (void)changed, (void)changed_self;
+}
+
+static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
+                          const mf_run_place *p)
+{
+    (void)self, (void)plan, (void)i, (void)p;
+    return at ? "there are no workers" : NULL;
+}
+
+static int64_t missing(mf_execution *x, size_t at)
+{
+    (void)x, (void)at;
+    return 0;
+}
+
 static mf_status open_devices(void *self, size_t *count)
 {
     mf_device *const *devices;
@@ -304,13 +334,15 @@ static const mf_device *open_device(mf_host *host, size_t i)
     return devices[i];
 }
 
-static const mf_device_info *device(void *self, size_t i)
+static const mf_device_info *device(void *self, size_t place, size_t i)
 {
+    (void)place;
     return mf_device_get_info(open_device(self, i));
 }
 
-static bool same_memory(void *self, size_t a, size_t b)
+static bool same_memory(void *self, size_t place, size_t a, size_t b)
 {
+    (void)place;
     return mf_device_same_memory(open_device(self, a), open_device(self, b));
 }
 
@@ -332,10 +364,15 @@ static void set_log(void *self, mf_log_sink sink, void *sink_self)
 mf_executor mf_host_executor(mf_host *host)
 {
     return (mf_executor){.self = host,
+                         .place_count = place_count,
+                         .place = place,
+                         .watch_places = watch_places,
+                         .cannot = cannot,
                          .open_devices = open_devices,
                          .device = device,
                          .same_memory = same_memory,
                          .prepare = prepare,
+                         .missing = missing,
                          .start = start,
                          .free = free_execution,
                          .progress = progress,

@@ -7,7 +7,7 @@ const char *mf_job_device(const mf_job *j)
 {
     const mf_executor *e = j->run->executor;
 
-    return j->needs.device ? e->device(e->self, j->device)->name : "";
+    return j->needs.device ? e->device(e->self, j->place, j->device)->name : "";
 }
 
 static mf_status open_devices(mf_runner *r)
@@ -63,6 +63,7 @@ void mf_job_launch(mf_runner *r, mf_job *j)
 {
     const mf_wait *w = mf_waits_find(&r->waits, j->index);
     const mf_grant grant = {.slots = j->slots,
+                            .place = j->place,
                             .device = j->device,
                             .run = mf_journal_run(r->journal),
                             .dead = w ? w->dead : 0,

@@ -91,7 +91,10 @@ void mf_runner_end(mf_runner *r, mf_job *j)
         mf_job_free(j);
         return;
     }
-    if (j->end.store_failed) {
+    if (j->end.returned) {
+        mf_plan_put_back(r->plan, i);
+        mf_runner_settle(r);
+    } else if (j->end.store_failed) {
         mf_plan_cancel(r->plan, i);
         mf_runner_give_up(r, j->end.status);
         mf_runner_settle(r);

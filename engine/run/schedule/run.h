@@ -51,8 +51,12 @@ typedef struct mf_run_event {
 typedef void (*mf_run_watch)(void *self, const mf_run_event *event);
 
 typedef struct mf_run_options {
-    int jobs;            /* worker slots; 0: as many as the machine has cores */
-    size_t host_bytes;   /* memory that running stages may need together; 0: what is available */
+    int jobs;          /* slots of this process; 0: as many as the machine has cores */
+    size_t host_bytes; /* memory that stages running here may need together; 0: what there is */
+    bool no_local;     /* `massflow run --local 0`: this process has no slots */
+    /* What places may come, each as often as it likes; borrowed. Without a name. */
+    const mf_run_place *may_come;
+    size_t may_come_count;
     bool fail_fast;      /* the first failure stops the run */
     bool signals;        /* listen to requests to stop (signals.h); hand SIGTSTP and SIGCONT on */
     double remind;       /* seconds between lines about a stage whose time is over; 0: a minute */

@@ -24,7 +24,8 @@ typedef struct mf_job {
     mf_execution *execution;
     mf_needs needs;
     int slots;
-    size_t device;        /* its own, where it needs one */
+    size_t place;
+    size_t device;        /* of that place, its own, where it needs one */
     size_t bytes;         /* of the host's memory that it is taken to need; on `device` */
     double start;         /* by the runner's clock */
     double started;       /* since 1970 */

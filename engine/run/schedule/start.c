@@ -7,10 +7,10 @@ static size_t plus(size_t a, size_t b)
 }
 
 /* Whether some device has so much memory, free or not. */
-static bool held_by_any(const mf_runner *r, size_t bytes)
+static bool held_by_any(const mf_runner *r, size_t place, size_t bytes)
 {
     for (size_t i = 0; i < r->device_count; i++)
-        if (bytes <= r->executor->device(r->executor->self, i)->memory)
+        if (bytes <= r->executor->device(r->executor->self, place, i)->memory)
             return true;
     return false;
 }
@@ -26,14 +26,14 @@ static bool fits_device(const mf_runner *r, const mf_job *j, size_t device)
     bool alone = true;
 
     for (const mf_job *other = r->running; other; other = other->next) {
-        if (!other->needs.device || !e->same_memory(e->self, other->device, device))
+        if (!other->needs.device || !e->same_memory(e->self, j->place, other->device, device))
             continue;
         used = plus(used, other->needs.device_bytes);
         alone = false;
     }
-    if (used <= e->device(e->self, device)->memory)
+    if (used <= e->device(e->self, j->place, device)->memory)
         return true;
-    return alone && !held_by_any(r, j->needs.device_bytes);
+    return alone && !held_by_any(r, j->place, j->needs.device_bytes);
 }
 
 /* The first device that nobody has and whose memory suffices, in the order they were asked for;
@@ -50,8 +50,8 @@ static size_t free_device(const mf_runner *r, const mf_job *j)
 /* Of the host's memory; that of a CPU device is the host's own. */
 static size_t bytes_of(const mf_runner *r, const mf_job *j)
 {
-    bool shares =
-        j->needs.device && r->executor->device(r->executor->self, j->device)->shares_host_memory;
+    bool shares = j->needs.device &&
+                  r->executor->device(r->executor->self, j->place, j->device)->shares_host_memory;
 
     return plus(j->needs.host_bytes, shares ? j->needs.device_bytes : 0);
 }
@@ -62,7 +62,7 @@ static int slots_of(const mf_runner *r, const mf_job *j)
     int slots = j->needs.cpu;
 
     if (j->needs.device) {
-        const mf_device_info *info = r->executor->device(r->executor->self, j->device);
+        const mf_device_info *info = r->executor->device(r->executor->self, j->place, j->device);
         if (info->is_cpu && slots < info->compute_units)
             slots = info->compute_units;
     }
