@@ -8,7 +8,7 @@
 /* ---- putting ---- */
 
 typedef struct put {
-    mf_store *store; /* NULL: only the id */
+    mf_store *store;      /* NULL: only the id */
     const mf__sink *sink; /* where chunks go without a store; or NULL */
     mf__ticket ticket;
     mf__buffer record;

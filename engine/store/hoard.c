@@ -17,16 +17,16 @@
 #include <unistd.h>
 
 #define HEAD 24
-#define MOST_FOLDERS 64                        /* DIR-2 ... DIR-64 */
-#define MOST_RAW ((size_t)64 << 20)            /* of an entry: records may be longer than chunks */
-#define SHRUNK(most) ((most) - (most) / 10)    /* what is left when it was full */
+#define MOST_FOLDERS 64                     /* DIR-2 ... DIR-64 */
+#define MOST_RAW ((size_t)64 << 20)         /* of an entry: records may be longer than chunks */
+#define SHRUNK(most) ((most) - (most) / 10) /* what is left when it was full */
 
 /* In the map: value is the size of the file, 0 where it is gone; count the time of its last use. */
 struct mf_hoard {
     char *dir;
     int lock_file;
     int64_t most;
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock;  /* of what follows */
     mf__map entries, pins; /* pins: value is how often */
     int64_t bytes, clock;
 };
@@ -330,8 +330,8 @@ static mf_status write_file(const mf_hoard *h, const uint8_t *digest, const mf_c
         status = mf_no_memory(0, "a chunk of data");
     } else {
         int file = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        bool good = file >= 0 && write_all(file, head, sizeof head) &&
-                    write_all(file, c->bytes, c->size);
+        bool good =
+            file >= 0 && write_all(file, head, sizeof head) && write_all(file, c->bytes, c->size);
         if (!good || rename(aside, path) != 0)
             status = failed("write", path);
         if (file >= 0)

@@ -110,9 +110,9 @@ static mf_status read_piece(const reading *o, mf__reader *r, mf__scratch *scratc
     const uint8_t *digest = o->digests + i * MF_DIGEST_BYTES;
     bool bad = false;
     const lazy *l = o->lazy;
-    mf_status status = l->store ? mf__chunk_read(r, scratch, digest, dst, piece->bytes, &bad)
-                                : l->source.get(l->source.self, (uint32_t)(o->base + i), dst,
-                                                piece->bytes);
+    mf_status status =
+        l->store ? mf__chunk_read(r, scratch, digest, dst, piece->bytes, &bad)
+                 : l->source.get(l->source.self, (uint32_t)(o->base + i), dst, piece->bytes);
     if (bad)
         status = drop(l, digest, piece->bytes, status);
     return mf_within(status, "array '%s' of artifact %.*s (%s)", l->names[o->index], MF__SHORT_ID,

@@ -107,8 +107,8 @@ mf_status mf_store_chunk(mf_store *store, const uint8_t digest[MF_DIGEST_BYTES],
 
     *chunk = (mf_chunk){0};
     MF_TRY(mf__reader_get(store, &r));
-    status = mf__chunk_raw_bytes(r, digest, &chunk->codec, &chunk->raw, &chunk->bytes,
-                                 &chunk->size);
+    status =
+        mf__chunk_raw_bytes(r, digest, &chunk->codec, &chunk->raw, &chunk->bytes, &chunk->size);
     mf__reader_put(store, r);
     return status;
 }

@@ -37,8 +37,9 @@ int listen_open(const args *a, mf_workers **workers)
         status = mf_workers_open(&o, workers);
     if (status)
         return command_fail(status, EXIT_REQUEST);
-    fprintf(stderr, "massflow: listening at %s; on other machines: massflow worker --connect %s "
-                    "--token FILE\n",
+    fprintf(stderr,
+            "massflow: listening at %s; on other machines: massflow worker --connect %s "
+            "--token FILE\n",
             mf_workers_address(*workers), mf_workers_address(*workers));
     fflush(stderr);
     return EXIT_DONE;

@@ -103,7 +103,7 @@ static char *cache_folder(const args *a)
     if (!temporary || !*temporary)
         temporary = "/tmp";
     return asprintf(&path, "%s/massflow-worker-%u", temporary, (unsigned)geteuid()) < 0 ? NULL
-                                                                                       : path;
+                                                                                        : path;
 }
 
 /* ---- signals ---------------------------------------------------------------------------------
@@ -226,14 +226,15 @@ static const option worker_options[] = {
     OPTION_PLUGINS,
     OPTION_END};
 
-const command command_worker = {
-    "worker",
-    "",
-    "run nodes of a 'massflow run --listen' on another machine",
-    "Joins the run and computes what it is given, until the run is over. Needs neither the graph nor\n"
-    "the cache; what it reads and makes is kept in a folder of its own, limited in size. SIGTERM has\n"
-    "running stages save their states and hands their nodes back.",
-    worker_options,
-    0,
-    1,
-    work};
+const command command_worker = {"worker",
+                                "",
+                                "run nodes of a 'massflow run --listen' on another machine",
+                                "Joins the run and computes what it is given, until the run is "
+                                "over. Needs neither the graph nor\n"
+                                "the cache; what it reads and makes is kept in a folder of its "
+                                "own, limited in size. SIGTERM has\n"
+                                "running stages save their states and hands their nodes back.",
+                                worker_options,
+                                0,
+                                1,
+                                work};

@@ -164,9 +164,9 @@ static mf_status get_all(mf_packet *p, const char *version, mf_hello *h)
     get_name(p, h->version, sizeof h->version);
     MF_TRY(mf_packet_check(p));
     if (strcmp(h->version, version))
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "it is massflow %s, this is %s", h->version,
-                               version),
-                       "use the same version of massflow on all machines");
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "it is massflow %s, this is %s", h->version, version),
+            "use the same version of massflow on all machines");
     get_name(p, h->host, sizeof h->host);
     h->pid = mf_packet_get_int(p);
     h->start = mf_packet_get_int(p);

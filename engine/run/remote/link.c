@@ -14,8 +14,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define HEAD 8                      /* kind, zeros, channel */
-#define STEP ((size_t)1 << 20)      /* memory grows with what is really there */
+#define HEAD 8                 /* kind, zeros, channel */
+#define STEP ((size_t)1 << 20) /* memory grows with what is really there */
 #define READ_AHEAD ((size_t)64 << 10)
 
 struct mf_link {
@@ -233,8 +233,8 @@ static mf_status read_some(mf_link *l, uint8_t *to, size_t size, size_t *got)
             *got += here;
             continue;
         }
-        done = direct ? recv(l->socket, to + *got, left, 0)
-                      : recv(l->socket, l->ahead, READ_AHEAD, 0);
+        done =
+            direct ? recv(l->socket, to + *got, left, 0) : recv(l->socket, l->ahead, READ_AHEAD, 0);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)

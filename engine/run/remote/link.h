@@ -22,9 +22,9 @@
 
 #define MF_LINK_MAGIC "massflow link 1\n"
 #define MF_LINK_MAGIC_BYTES 16
-#define MF_LINK_MOST ((size_t)64 << 20) /* bytes of a frame */
-#define MF_LINK_BEAT 10.0               /* s, of a heartbeat */
-#define MF_LINK_BEATS 6                 /* that may be missing */
+#define MF_LINK_MOST ((size_t)64 << 20)  /* bytes of a frame */
+#define MF_LINK_BEAT 10.0                /* s, of a heartbeat */
+#define MF_LINK_BEATS 6                  /* that may be missing */
 #define MF_LINK_BATCH ((size_t)16 << 20) /* bytes of chunks that are asked for at once */
 
 typedef enum mf_link_kind {
@@ -38,23 +38,23 @@ typedef enum mf_link_kind {
     MF_LINK_BYE,     /* c: the run is over: the worker ends */
     /* Of a node. Questions are answered one after the other by MF_LINK_REPLY: a status, then what
      * stands behind the arrow. */
-    MF_LINK_START,     /* c: what to run; see remote.c */
-    MF_LINK_REPLY,     /* c */
-    MF_LINK_LOG,       /* w: node, line */
-    MF_LINK_PROGRESS,  /* w: done, total, part, words */
-    MF_LINK_GET,       /* w: id of an input -> its record */
-    MF_LINK_WANT,      /* w: id, numbers of pieces -> each of them as MF_LINK_PIECE before it */
-    MF_LINK_PIECE,     /* c, w: number, codec, bytes uncompressed, bytes */
-    MF_LINK_OUTPUT,    /* w: port, record -> numbers of the pieces that the coordinator lacks */
-    MF_LINK_SYNC,      /* w -> (the pieces so far are taken) */
-    MF_LINK_KEEP,      /* w -> (all pieces of the output are there, and it is kept) */
-    MF_LINK_LOAD,      /* w: most -> step, whether there is a state: its head, then its bytes */
-    MF_LINK_STATE,     /* w: head of a state */
-    MF_LINK_BYTES,     /* c, w: the next bytes of a state's arrays */
-    MF_LINK_SAVE,      /* w: step, keep -> (it is on disk): the state whose bytes came */
-    MF_LINK_FILE,      /* w: number of an input file, offset -> bytes */
-    MF_LINK_DONE,      /* w: status, seconds, peak bytes */
-    MF_LINK_RETURNED,  /* w: words; the node was not run, or not to its end */
+    MF_LINK_START,    /* c: what to run; see remote.c */
+    MF_LINK_REPLY,    /* c */
+    MF_LINK_LOG,      /* w: node, line */
+    MF_LINK_PROGRESS, /* w: done, total, part, words */
+    MF_LINK_GET,      /* w: id of an input -> its record */
+    MF_LINK_WANT,     /* w: id, numbers of pieces -> each of them as MF_LINK_PIECE before it */
+    MF_LINK_PIECE,    /* c, w: number, codec, bytes uncompressed, bytes */
+    MF_LINK_OUTPUT,   /* w: port, record -> numbers of the pieces that the coordinator lacks */
+    MF_LINK_SYNC,     /* w -> (the pieces so far are taken) */
+    MF_LINK_KEEP,     /* w -> (all pieces of the output are there, and it is kept) */
+    MF_LINK_LOAD,     /* w: most -> step, whether there is a state: its head, then its bytes */
+    MF_LINK_STATE,    /* w: head of a state */
+    MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays */
+    MF_LINK_SAVE,     /* w: step, keep -> (it is on disk): the state whose bytes came */
+    MF_LINK_FILE,     /* w: number of an input file, offset -> bytes */
+    MF_LINK_DONE,     /* w: status, seconds, peak bytes */
+    MF_LINK_RETURNED, /* w: words; the node was not run, or not to its end */
     MF_LINK_KIND_COUNT
 } mf_link_kind;
 

@@ -108,8 +108,7 @@ static mf_status gone(void)
 static mf_status send_body(job *j, mf_link_kind kind, mf_packet *body, const void *bytes,
                            size_t size)
 {
-    mf_status status =
-        mf_link_send_bytes(j->pilot->link, kind, j->channel, body, bytes, size);
+    mf_status status = mf_link_send_bytes(j->pilot->link, kind, j->channel, body, bytes, size);
 
     if (!status || mf_error_code(status) != MF_IO)
         return status;
@@ -339,9 +338,9 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
         }
         MF_TRY(source_want(s, &piece, 1));
     }
-    return mf_hint(mf_fail(MF_IO, "the worker's cache '%s' keeps nothing",
-                           mf_hoard_dir(s->pilot->hoard)),
-                   "give it more room with --cache-size");
+    return mf_hint(
+        mf_fail(MF_IO, "the worker's cache '%s' keeps nothing", mf_hoard_dir(s->pilot->hoard)),
+        "give it more room with --cache-size");
 }
 
 static void source_free(void *self)

@@ -25,8 +25,9 @@ typedef struct node {
     mf_channel *channel;
     bool lost;
     opened *inputs; /* records that were asked for */
-    mf_intake *arriving; /* an output; the store is pinned, for chunks come before what names them */
-    size_t port;         /* of it */
+    mf_intake
+        *arriving; /* an output; the store is pinned, for chunks come before what names them */
+    size_t port;   /* of it */
     mf_state_arrival *state;
     bool done;
     mf_status result; /* once it is done */

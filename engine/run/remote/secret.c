@@ -82,9 +82,9 @@ static mf_status read_file(const char *path, int file, mf_token *token)
     if (!S_ISREG(st.st_mode))
         return mf_fail(MF_INVALID, "the token file '%s' is not a regular file", path);
     if (st.st_uid != geteuid() || (st.st_mode & 077))
-        return mf_hint(mf_fail(MF_INVALID,
-                               "the token file '%s' can be read by others than its owner", path),
-                       "chmod 600 '%s', as the user that runs massflow", path);
+        return mf_hint(
+            mf_fail(MF_INVALID, "the token file '%s' can be read by others than its owner", path),
+            "chmod 600 '%s', as the user that runs massflow", path);
     size = read(file, text, sizeof text);
     if (size < 0)
         return failed("read", path);

@@ -20,13 +20,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MOST_STRANGERS 64           /* connections that have not proved anything */
+#define MOST_STRANGERS 64 /* connections that have not proved anything */
 #define STRANGER_SECONDS 10.0
 #define HELLO_SECONDS 10.0
-#define TICK 200                    /* ms */
+#define TICK 200 /* ms */
 #define MOST_WORKERS 4096
 #define MOST_QUEUED ((size_t)256 << 20) /* bytes of a channel; who sends more does not ask */
-#define LINES_A_MINUTE 20           /* about connections that were refused */
+#define LINES_A_MINUTE 20               /* about connections that were refused */
 
 typedef struct heard {
     mf_frame frame;
@@ -85,7 +85,7 @@ struct mf_workers {
     size_t stranger_count;
     double minute; /* when the lines were counted anew */
     int lines, unsaid;
-    char why[256]; /* of mf_workers_cannot */
+    char why[256];        /* of mf_workers_cannot */
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t calm;  /* nobody is joining */
     bool closing;
@@ -452,8 +452,8 @@ static void hear_stranger(mf_workers *all, size_t i)
     stranger *s = &all->strangers[i];
     bool done;
     mf_link *link;
-    mf_status status = mf_handshake_hear(&s->handshake, s->socket, &all->options.token, &done,
-                                         &link);
+    mf_status status =
+        mf_handshake_hear(&s->handshake, s->socket, &all->options.token, &done, &link);
 
     if (status && done) { /* the socket is closed by now */
         say_refused(all, s->from, mf_error_message(status));
@@ -588,9 +588,9 @@ static mf_status bind_to(mf_workers *all, const char *host, const char *port)
         errno = why;
     }
     freeaddrinfo(found);
-    return all->socket >= 0 ? MF_OK
-                            : mf_fail(MF_IO, "cannot listen at %s: %s", all->options.address,
-                                      strerror(errno));
+    return all->socket >= 0
+               ? MF_OK
+               : mf_fail(MF_IO, "cannot listen at %s: %s", all->options.address, strerror(errno));
 }
 
 static void find_bound(mf_workers *all)
@@ -883,8 +883,7 @@ void mf_channel_close(mf_channel *c)
 mf_status mf_channel_send(mf_channel *c, mf_link_kind kind, mf_packet *body, const void *bytes,
                           size_t size, bool *lost)
 {
-    mf_status status =
-        mf_link_send_bytes(c->worker->link, kind, c->number, body, bytes, size);
+    mf_status status = mf_link_send_bytes(c->worker->link, kind, c->number, body, bytes, size);
 
     *lost = status && mf_error_code(status) == MF_IO;
     if (!*lost)

@@ -339,8 +339,8 @@ static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artif
         return mf_fail(MF_NOT_FOUND, "input '%s' (%s) is not there yet", feed->port->name,
                        feed->elements[k].node);
     if (!*slot)
-        MF_TRY(mf_within(get_element(t, feed->port, feed->elements[k].id, slot),
-                         "input '%s' (%s)", feed->port->name, feed->elements[k].node));
+        MF_TRY(mf_within(get_element(t, feed->port, feed->elements[k].id, slot), "input '%s' (%s)",
+                         feed->port->name, feed->elements[k].node));
     *artifact = *slot;
     return MF_OK;
 }
