@@ -1,4 +1,4 @@
-/* pilot.c - the worker's side of a run over TCP. See pilot.h and link.h.
+/* pilot.c - the worker's side of a run over TCP. See pilot.h and frames.h.
  *
  * The thread that called mf_pilot_serve hears the run and hands what it hears to the nodes; it
  * sends nothing, so that it never waits for the other end. */
@@ -7,8 +7,8 @@
 #include "run/process/altstack.h"
 #include "run/process/clock.h"
 #include "run/process/signals.h"
+#include "run/remote/frames.h"
 #include "run/remote/hello.h"
-#include "run/remote/link.h"
 #include "run/remote/remote.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"

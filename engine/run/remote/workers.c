@@ -336,7 +336,7 @@ static void refuse(mf_link *link, const mf_error *why)
     mf_packet p = {0};
     char *text = mf_error_text(why);
 
-    mf_packet_text(&p, text ? text : "no memory");
+    mf_packet_text(&p, text ? text : mf_error_message(why));
     mf_error_free(mf_link_send(link, MF_LINK_REFUSED, 0, &p));
     free(text);
 }

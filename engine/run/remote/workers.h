@@ -8,8 +8,8 @@
 #define MASSFLOW_RUN_REMOTE_WORKERS_H
 
 #include "run/plan/work.h"
+#include "run/remote/frames.h"
 #include "run/remote/hello.h"
-#include "run/remote/link.h"
 
 typedef struct mf_workers mf_workers;
 

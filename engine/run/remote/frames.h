@@ -1,4 +1,5 @@
-/* link.h - the connection of a coordinator (massflow run) and a worker (massflow worker) over TCP.
+/* frames.h - the connection of a coordinator (massflow run) and a worker (massflow worker) over
+ * TCP.
  *
  * First both prove that they know the token, in plain messages of fixed size (c: coordinator, w:
  * worker; A, B: 32 random bytes, each of that connection alone):
@@ -14,8 +15,8 @@
  * says in which byte order, and ends of different order part. Each running node has a channel;
  * channel 0 is the worker itself. (c) coordinator to worker, (w) worker to coordinator. An end that
  * hears nothing for six heartbeats gives the other one up. */
-#ifndef MASSFLOW_RUN_REMOTE_LINK_H
-#define MASSFLOW_RUN_REMOTE_LINK_H
+#ifndef MASSFLOW_RUN_REMOTE_FRAMES_H
+#define MASSFLOW_RUN_REMOTE_FRAMES_H
 
 #include "run/remote/secret.h"
 #include "run/worker/wire.h"

@@ -1,5 +1,5 @@
-/* link.c - sealed frames over a socket, and the handshake before them. See link.h. */
-#include "run/remote/link.h"
+/* frames.c - sealed frames over a socket, and the handshake before them. See frames.h. */
+#include "run/remote/frames.h"
 
 #include <massflow/seconds.h>
 
