@@ -8,7 +8,8 @@
 /* ---- putting ---- */
 
 typedef struct put {
-    mf_store *store; /* NULL: only the id */
+    mf_store *store;      /* NULL: only the id */
+    const mf__sink *sink; /* where chunks go without a store; or NULL */
     mf__ticket ticket;
     mf__buffer record;
     int64_t bytes, stored;
@@ -51,6 +52,9 @@ static mf_status put_piece(part *p, mf__reader *r, mf__scratch *scratch, size_t 
     mf_digest_bytes(bytes, piece.bytes, digest);
     int64_t stored = 0;
     mf_status status = MF_OK;
+    if (p->put->sink)
+        status = p->put->sink->piece(p->put->sink->self, digest, bytes, piece.bytes,
+                                     p->layout->element, p->integer);
     if (p->put->store) {
         status = mf__chunk_find(r, digest, piece.bytes, &stored);
         if (!status && stored < 0)
@@ -192,6 +196,17 @@ static mf_status put_all(mf_store *store, const mf_artifact *a, const mf__row *r
     return mf_within(status, "while storing an artifact of type %s", mf_artifact_type(a));
 }
 
+mf_status mf__record_of(const mf_artifact *artifact, const mf__sink *sink, mf__buffer *record)
+{
+    put p = {.sink = sink};
+    mf_status status = put_arrays(&p, artifact);
+    for (size_t i = 0; i < p.array_count; i++)
+        mf_array_unref(p.arrays[i]);
+    free(p.arrays);
+    *record = p.record;
+    return mf_within(status, "while packing an artifact of type %s", mf_artifact_type(artifact));
+}
+
 mf_status mf_store_identify(const mf_artifact *artifact, char id[MF_HEX_SIZE])
 {
     return put_all(NULL, artifact, NULL, id);
@@ -285,6 +300,27 @@ mf_status mf_store_get(mf_store *store, const char *id, mf_artifact **artifact)
         return mf__lazy_new(store, id, f.record, f.size, artifact);
     free(f.record);
     return status;
+}
+
+mf_status mf__record_get(mf_store *store, const char *id, uint8_t **record, size_t *size)
+{
+    uint8_t digest[MF_DIGEST_BYTES];
+    found f = {0};
+    mf__reader *r;
+    *record = NULL;
+    MF_TRY(decode(id, digest));
+    MF_TRY(mf__reader_get(store, &r));
+    mf_status status = find(r, digest, &f);
+    mf__reader_put(store, r);
+    if (!status)
+        status = check(store, id, digest, &f);
+    if (status) {
+        free(f.record);
+        return status;
+    }
+    *record = f.record;
+    *size = f.size;
+    return MF_OK;
 }
 
 mf_status mf_store_has(mf_store *store, const char *id, bool *present)

@@ -39,6 +39,12 @@ MF_MUST_USE mf_status mf__record_pieces(const uint8_t *record, size_t size,
                                                           size_t raw),
                                         void *self);
 
+/* All of them in the order in which transfer.h numbers them; `raw` is 0 of the bytes of rows. */
+MF_MUST_USE mf_status mf__record_all_pieces(const uint8_t *record, size_t size,
+                                            mf_status (*each)(void *self, const uint8_t *digest,
+                                                              size_t raw),
+                                            void *self);
+
 /* ---- findings -------------------------------------------------------------------------------- */
 
 typedef enum mf__finding_kind {

@@ -125,9 +125,8 @@ static bool test_reals(mf__scratch *scratch, const uint8_t *bytes, size_t raw, s
     return out < WORTH(in);
 }
 
-/* Compresses into scratch 1. *codec 0 and *packed 0 where it does not pay. */
-static mf_status compress(mf__scratch *scratch, const uint8_t *bytes, size_t raw, size_t element,
-                          bool integer, int *codec, size_t *packed)
+mf_status mf__chunk_compress(mf__scratch *scratch, const uint8_t *bytes, size_t raw, size_t element,
+                             bool integer, int *codec, size_t *packed)
 {
     *codec = 0;
     *packed = 0;
@@ -205,7 +204,7 @@ mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__scratch *scra
 {
     int codec;
     size_t packed;
-    mf_status status = compress(scratch, bytes, raw, element, integer, &codec, &packed);
+    mf_status status = mf__chunk_compress(scratch, bytes, raw, element, integer, &codec, &packed);
     chunk *k = status ? NULL : malloc(sizeof *k + packed);
     if (!k) {
         free(own);
@@ -297,6 +296,45 @@ mf_status mf__chunk_raw(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], in
     *raw = -1;
     MF_TRY(find_raw(r->index, digest, raw));
     return *raw < 0 ? find_raw(r->chunks, digest, raw) : MF_OK;
+}
+
+/* What a row holds, copied; false where there is none. */
+static mf_status copy_raw(mf__connection *c, const uint8_t digest[MF_DIGEST_BYTES], int *codec,
+                          size_t *raw, uint8_t **bytes, size_t *size, bool *found)
+{
+    sqlite3_stmt *s;
+    MF_TRY(mf__prepare(
+        c,
+        "SELECT d.codec, k.raw, d.bytes FROM chunk k JOIN chunk_data d ON d.num = k.data"
+        " WHERE k.digest = ?",
+        &s, "d", digest));
+    MF_TRY(mf__step(c, s, found));
+    if (!*found)
+        return MF_OK;
+    const void *blob = sqlite3_column_blob(s, 2);
+    *codec = sqlite3_column_int(s, 0);
+    *raw = (size_t)sqlite3_column_int64(s, 1);
+    *size = (size_t)sqlite3_column_bytes(s, 2);
+    *bytes = malloc(*size ? *size : 1);
+    if (*bytes && blob)
+        memcpy(*bytes, blob, *size);
+    sqlite3_reset(s);
+    return *bytes ? MF_OK : no_memory();
+}
+
+mf_status mf__chunk_raw_bytes(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES], int *codec,
+                              size_t *raw, uint8_t **bytes, size_t *size)
+{
+    bool found;
+    char hex[MF_HEX_SIZE];
+    *bytes = NULL;
+    MF_TRY(copy_raw(r->chunks, digest, codec, raw, bytes, size, &found));
+    if (!found)
+        MF_TRY(copy_raw(r->index, digest, codec, raw, bytes, size, &found));
+    if (found)
+        return MF_OK;
+    mf_hex_encode(digest, hex);
+    return mf_fail(MF_CORRUPT, "chunk %.*s is missing in '%s'", MF__SHORT_ID, hex, r->chunks->path);
 }
 
 /* false where the bytes are no such frame; *status where memory is short. */

@@ -209,6 +209,13 @@ bool mf__ticket_failed(mf_store *store, mf__ticket *ticket);
 MF_MUST_USE mf_status mf__write(mf_store *store, mf_status (*run)(mf__connection *c, void *arg),
                                 void *arg);
 
+/* Bytes that grow. */
+typedef struct mf__buffer {
+    uint8_t *bytes;
+    size_t size, room;
+    bool failed; /* out of memory */
+} mf__buffer;
+
 /* ---- artifacts (artifacts.c) ----------------------------------------------------------------- */
 
 /* What is written with the record of an artifact, in one transaction; may be run again. */
@@ -220,6 +227,20 @@ typedef struct mf__row {
 /* mf_store_put of an artifact that no other is like. */
 MF_MUST_USE mf_status mf__put_artifact(mf_store *store, const mf_artifact *artifact,
                                        const mf__row *row);
+
+/* Where the chunks of an artifact go that is put into no store; see mf_piece_call in transfer.h. */
+typedef struct mf__sink {
+    mf_status (*piece)(void *self, const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes,
+                       size_t raw, size_t element, bool integer);
+    void *self;
+} mf__sink;
+
+/* The record of an artifact, and its chunks to `sink`. The caller frees record->bytes, always. */
+MF_MUST_USE mf_status mf__record_of(const mf_artifact *artifact, const mf__sink *sink,
+                                    mf__buffer *record);
+/* The record of an artifact whose data is there; the caller frees. */
+MF_MUST_USE mf_status mf__record_get(mf_store *store, const char *id, uint8_t **record,
+                                     size_t *size);
 
 /* ---- leases (leases.c) ----------------------------------------------------------------------- */
 
@@ -298,6 +319,12 @@ MF_MUST_USE mf_status mf__chunk_write(mf_store *store, mf__ticket *ticket, mf__s
                                       const uint8_t digest[MF_DIGEST_BYTES], const uint8_t *bytes,
                                       uint8_t *own, size_t raw, size_t element, bool integer,
                                       int64_t *stored);
+/* Compresses into scratch 1. *codec 0 and *packed 0 where it does not pay. */
+MF_MUST_USE mf_status mf__chunk_compress(mf__scratch *scratch, const uint8_t *bytes, size_t raw,
+                                         size_t element, bool integer, int *codec, size_t *packed);
+/* A chunk as it is stored, unchecked; *bytes is for free(). MF_CORRUPT where there is none. */
+MF_MUST_USE mf_status mf__chunk_raw_bytes(mf__reader *r, const uint8_t digest[MF_DIGEST_BYTES],
+                                          int *codec, size_t *raw, uint8_t **bytes, size_t *size);
 /* Queues a chunk that is known by its digest in the form in which it is to be stored; copies it. */
 MF_MUST_USE mf_status mf__chunk_keep(mf_store *store, mf__ticket *ticket,
                                      const uint8_t digest[MF_DIGEST_BYTES], size_t raw, int codec,
@@ -353,11 +380,6 @@ const char *mf__user_name(void);
 
 /* ---- records (record.c) ---------------------------------------------------------------------- */
 
-typedef struct mf__buffer {
-    uint8_t *bytes;
-    size_t size, room;
-    bool failed; /* out of memory */
-} mf__buffer;
 void mf__buffer_add(mf__buffer *b, const void *bytes, size_t size);
 void mf__buffer_int(mf__buffer *b, int64_t value);
 void mf__buffer_text(mf__buffer *b, const char *text);
@@ -390,6 +412,11 @@ void mf__record_arrays_free(mf__record_array *arrays, size_t count);
 /* Takes over `record` (size bytes), also on failure. */
 MF_MUST_USE mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
                                    mf_artifact **artifact);
+
+/* The same with chunks from elsewhere; takes over source->self, also on failure. */
+struct mf_chunk_source;
+MF_MUST_USE mf_status mf__lazy_from(const struct mf_chunk_source *source, const char *id,
+                                    uint8_t *record, size_t size, mf_artifact **artifact);
 
 /* ---- several threads (parallel.c) ------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@
  * find the damaged chunk and keep it. */
 #include "base/artifact_source.h"
 #include "store/internal.h"
+#include "store/transfer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,14 @@ typedef struct ragged {
 } ragged;
 
 typedef struct lazy {
-    mf_store *store;
+    mf_store *store;        /* NULL: */
+    mf_chunk_source source; /* chunks come from there */
     char id[MF_HEX_SIZE];
     char *type;
     uint8_t *record;
     mf__record_array *arrays;
     ragged *ragged; /* one an array */
+    size_t *bases;  /* numbers of their first pieces */
     char **names;
     size_t count;
     pthread_mutex_t lock; /* guards ragged */
@@ -41,11 +44,15 @@ static void lazy_free(void *self)
         free(l->names[i]);
     mf__record_arrays_free(l->arrays, l->count);
     free(l->ragged);
+    free(l->bases);
     free(l->names);
     free(l->record);
     free(l->type);
     pthread_mutex_destroy(&l->lock);
-    mf__store_unref(l->store);
+    if (l->store)
+        mf__store_unref(l->store);
+    else
+        l->source.free(l->source.self);
     free(l);
 }
 
@@ -90,6 +97,7 @@ typedef struct reading {
     size_t index; /* of the array, for messages */
     const mf__layout *layout;
     const uint8_t *digests;
+    size_t base; /* number of its first piece among all of the record */
     uint8_t *dst;
     bool boxed;
     int64_t lo[3], hi[3];
@@ -100,9 +108,11 @@ static mf_status read_piece(const reading *o, mf__reader *r, mf__scratch *scratc
                             const mf__piece *piece, uint8_t *dst)
 {
     const uint8_t *digest = o->digests + i * MF_DIGEST_BYTES;
-    bool bad;
+    bool bad = false;
     const lazy *l = o->lazy;
-    mf_status status = mf__chunk_read(r, scratch, digest, dst, piece->bytes, &bad);
+    mf_status status =
+        l->store ? mf__chunk_read(r, scratch, digest, dst, piece->bytes, &bad)
+                 : l->source.get(l->source.self, (uint32_t)(o->base + i), dst, piece->bytes);
     if (bad)
         status = drop(l, digest, piece->bytes, status);
     return mf_within(status, "array '%s' of artifact %.*s (%s)", l->names[o->index], MF__SHORT_ID,
@@ -139,12 +149,24 @@ static size_t brick_number(const reading *o, size_t i)
     return (at[0] * (size_t)counts[1] + at[1]) * (size_t)counts[2] + at[2];
 }
 
+static mf_status reader_get(const lazy *l, mf__reader **r)
+{
+    *r = NULL;
+    return l->store ? mf__reader_get(l->store, r) : MF_OK;
+}
+
+static void reader_put(const lazy *l, mf__reader *r)
+{
+    if (l->store)
+        mf__reader_put(l->store, r);
+}
+
 static mf_status read_pieces(void *arg, mf__counter *counter)
 {
     const reading *o = arg;
     mf__scratch scratch = {0};
     mf__reader *r;
-    MF_TRY(mf__reader_get(o->lazy->store, &r));
+    MF_TRY(reader_get(o->lazy, &r));
     mf_status status = MF_OK;
     for (size_t i; !status && mf__next(counter, &i);) {
         mf__piece piece;
@@ -155,9 +177,26 @@ static mf_status read_pieces(void *arg, mf__counter *counter)
             status = read_piece(o, r, &scratch, i, &piece, o->dst + piece.begin);
         }
     }
-    mf__reader_put(o->lazy->store, r);
+    reader_put(o->lazy, r);
     mf__scratch_clear(&scratch);
     return status;
+}
+
+/* Says which pieces will be read: `count` from the first one, or those that the box touches. */
+static mf_status want(const reading *o, size_t first, size_t count)
+{
+    const lazy *l = o->lazy;
+    if (l->store || !count)
+        return MF_OK;
+    uint32_t *pieces = malloc(count * sizeof *pieces);
+    if (!pieces)
+        return mf_no_memory(0, "a list of chunks");
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (uint32_t)(o->base + (o->boxed ? brick_number(o, i) : first + i));
+    mf_status status = l->source.want(l->source.self, pieces, count);
+    free(pieces);
+    return mf_within(status, "array '%s' of artifact %.*s (%s)", l->names[o->index], MF__SHORT_ID,
+                     l->id, l->type);
 }
 
 static mf_status read_box(reading *o, const int64_t lo[3], const int64_t hi[3])
@@ -174,6 +213,7 @@ static mf_status read_box(reading *o, const int64_t lo[3], const int64_t hi[3])
         count *= (size_t)o->counts[k];
         bytes *= (size_t)(o->counts[k] * o->layout->brick[k]);
     }
+    MF_TRY(want(o, 0, count));
     return mf__parallel(count, bytes, read_pieces, o);
 }
 
@@ -182,6 +222,7 @@ static mf_status read_whole(reading *o)
     static const int64_t zero[3] = {0, 0, 0};
     if (o->layout->bricks)
         return read_box(o, zero, o->layout->shape);
+    MF_TRY(want(o, 0, o->layout->count));
     return mf__parallel(o->layout->count, o->layout->bytes, read_pieces, o);
 }
 
@@ -196,6 +237,7 @@ static mf_status get_array(void *self, size_t index, mf_array **array)
                  .index = index,
                  .layout = &a->layout,
                  .digests = a->digests,
+                 .base = l->bases[index],
                  .dst = (*array)->data};
     mf_status status = read_whole(&o);
     if (status) {
@@ -210,8 +252,12 @@ static mf_status get_box(void *self, size_t index, const int64_t lo[3], const in
 {
     const lazy *l = self;
     const mf__record_array *a = &l->arrays[index];
-    reading o = {
-        .lazy = l, .index = index, .layout = &a->layout, .digests = a->digests, .dst = dst};
+    reading o = {.lazy = l,
+                 .index = index,
+                 .layout = &a->layout,
+                 .digests = a->digests,
+                 .base = l->bases[index],
+                 .dst = dst};
     return read_box(&o, lo, hi);
 }
 
@@ -242,6 +288,7 @@ static mf_status load_offsets(lazy *l, size_t index)
                  .index = index,
                  .layout = &a->layout,
                  .digests = a->digests,
+                 .base = l->bases[index],
                  .dst = offsets->data};
     mf_status status = read_whole(&o);
     if (!status)
@@ -277,6 +324,7 @@ static mf_status get_rows(void *self, size_t index, mf_array **bytes, mf_array *
                  .index = index,
                  .layout = &g->layout,
                  .digests = l->arrays[index].row_digests,
+                 .base = l->bases[index] + l->arrays[index].layout.count,
                  .dst = (*bytes)->data};
     mf_status status = read_whole(&o);
     if (status) {
@@ -373,14 +421,17 @@ static mf_status get_row(void *self, size_t index, int64_t row, uint8_t **bytes,
     uint8_t *dst = malloc(end - begin);
     if (!dst)
         return mf_no_memory(end - begin, "a row of an array");
-    reading o = {
-        .lazy = l, .index = index, .layout = &g->layout, .digests = l->arrays[index].row_digests};
+    reading o = {.lazy = l,
+                 .index = index,
+                 .layout = &g->layout,
+                 .digests = l->arrays[index].row_digests,
+                 .base = l->bases[index] + l->arrays[index].layout.count};
     mf__scratch scratch = {0};
     mf__reader *r;
-    mf_status status = mf__reader_get(l->store, &r);
+    mf_status status = reader_get(l, &r);
     if (!status) {
         status = read_row(l, &o, r, &scratch, begin, end, dst);
-        mf__reader_put(l->store, r);
+        reader_put(l, r);
     }
     mf__scratch_clear(&scratch);
     if (status)
@@ -413,8 +464,10 @@ static mf_status fill(lazy *l, size_t size, mf_artifact *a)
     MF_TRY(mf__record_read(l->record, size, a, &l->arrays, &l->count));
     l->ragged = calloc(l->count + 1, sizeof *l->ragged);
     l->names = calloc(l->count + 1, sizeof *l->names);
-    bool good = l->ragged && l->names;
+    l->bases = calloc(l->count + 1, sizeof *l->bases);
+    bool good = l->ragged && l->names && l->bases;
     for (size_t i = 0; good && i < l->count; i++) {
+        l->bases[i + 1] = l->bases[i] + l->arrays[i].layout.count + l->arrays[i].row_digest_count;
         mf_array_info info; /* a record's arrays are in order of name, as the artifact's */
         mf_artifact_array_info(a, i, &info);
         good = (l->names[i] = strdup(info.name)) != NULL;
@@ -422,16 +475,21 @@ static mf_status fill(lazy *l, size_t size, mf_artifact *a)
     return good ? MF_OK : mf_no_memory(0, "an artifact");
 }
 
-mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
-                       mf_artifact **artifact)
+/* One of `store` and `from` is given. */
+static mf_status new_lazy(mf_store *store, const mf_chunk_source *from, const char *id,
+                          uint8_t *record, size_t size, mf_artifact **artifact)
 {
     lazy *l = calloc(1, sizeof *l);
     *artifact = NULL;
     if (!l) {
+        if (from)
+            from->free(from->self);
         free(record);
         return mf_no_memory(0, "an artifact");
     }
-    l->store = mf__store_ref(store);
+    l->store = store ? mf__store_ref(store) : NULL;
+    if (from)
+        l->source = *from;
     l->record = record;
     memcpy(l->id, id, MF_HEX_SIZE);
     pthread_mutex_init(&l->lock, NULL);
@@ -447,4 +505,16 @@ mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t 
         *artifact = NULL;
     }
     return status;
+}
+
+mf_status mf__lazy_new(mf_store *store, const char *id, uint8_t *record, size_t size,
+                       mf_artifact **artifact)
+{
+    return new_lazy(store, NULL, id, record, size, artifact);
+}
+
+mf_status mf__lazy_from(const mf_chunk_source *from, const char *id, uint8_t *record, size_t size,
+                        mf_artifact **artifact)
+{
+    return new_lazy(NULL, from, id, record, size, artifact);
 }

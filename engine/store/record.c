@@ -356,6 +356,26 @@ mf_status mf__record_pieces(const uint8_t *record, size_t size,
     return status;
 }
 
+mf_status mf__record_all_pieces(const uint8_t *record, size_t size,
+                                mf_status (*each)(void *self, const uint8_t *digest, size_t raw),
+                                void *self)
+{
+    mf__record_array *arrays = NULL;
+    size_t count = 0;
+    mf_status status = read_arrays(record, size, &arrays, &count);
+    for (size_t i = 0; i < count && !status; i++) {
+        for (size_t k = 0; k < arrays[i].layout.count && !status; k++) {
+            mf__piece piece;
+            mf__layout_piece(&arrays[i].layout, k, &piece);
+            status = each(self, arrays[i].digests + k * MF_DIGEST_BYTES, piece.bytes);
+        }
+        for (size_t k = 0; k < arrays[i].row_digest_count && !status; k++)
+            status = each(self, arrays[i].row_digests + k * MF_DIGEST_BYTES, 0);
+    }
+    mf__record_arrays_free(arrays, count);
+    return status;
+}
+
 void mf__record_arrays_free(mf__record_array *arrays, size_t count)
 {
     for (size_t i = 0; arrays && i < count; i++)

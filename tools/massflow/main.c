@@ -128,7 +128,8 @@ int main(int argc, char **argv)
         command_show(c);
         code = EXIT_DONE;
     } else {
-        if (c->summary) /* a worker's end is told by who started it */
+        if (c->summary &&
+            c != &command_worker) /* an isolated one's end is told by who started it */
             crash_watch();
         code = c->run(&a);
     }

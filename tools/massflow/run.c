@@ -4,6 +4,7 @@
 #include "events.h"
 #include "expected.h"
 #include "first_use.h"
+#include "listen.h"
 #include "progress.h"
 #include "reason.h"
 #include "run/schedule/export.h"
@@ -425,12 +426,20 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     int code;
     mf_executor executor;
     mf_host *host;
+    mf_workers *workers = NULL;
     mf_status status = open_host(a, w, plan, &host);
 
     if (status) {
         free(line);
         return command_fail(status, EXIT_REQUEST);
     }
+    code = listen_open(a, &workers);
+    if (code) {
+        mf_host_free(host);
+        free(line);
+        return code;
+    }
+    mf_host_set_workers(host, workers);
     if (watching.json)
         watching.people = stderr;
     events_open(&watching.told, stdout);
@@ -451,6 +460,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
         print_summary(watching.people, &result, mf_seconds() - begun);
     print_failures(a, plan);
     mind_output(&watching);
+    mf_workers_close(workers);
     mf_host_free(host);
     free(line);
     return status ? command_fail(status, EXIT_FAILED) : code;
@@ -505,6 +515,7 @@ static const option run_options[] = {
      "also replace exports that massflow did not write; inputs are never replaced"},
     {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
     {'q', "quiet", NULL, "print only what goes wrong; 'massflow log' has the rest"},
+    OPTIONS_LISTEN,
     {'n', "dry-run", NULL, "only show what would run, as 'massflow plan' does"},
     OPTION_CACHE,
     OPTION_CODE,

@@ -1,18 +1,240 @@
-/* worker.c - the command that massflow itself starts for an isolated node; nobody types it. */
+/* worker.c - the command `worker`: runs nodes for a `massflow run` on another machine; and, without
+ * --connect, the process that massflow itself starts for an isolated node. */
 #include "command.h"
+#include "crash.h"
+#include "first_use.h"
+#include "run/process/groups.h"
+#include "run/process/signals.h"
+#include "run/remote/pilot.h"
 #include "run/worker/execute.h"
-#include <sys/socket.h>
 
-static int work(const args *a)
+#include <math.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define CACHE_BYTES (20e9)
+#define RETRY_SECONDS 600.0
+
+static int isolated(void)
 {
     int type;
     socklen_t size = sizeof type;
 
-    (void)a;
     if (getsockopt(MF_WORKER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
-        return command_refuse("'massflow worker' is internal: only 'massflow run' starts it");
+        return command_refuse("'massflow worker' needs --connect HOST:PORT and --token FILE");
     mf_worker_serve(MF_WORKER_SOCKET);
 }
 
-/* Without a summary it is not listed. */
-const command command_worker = {"worker", "NODE", NULL, NULL, NULL, 1, 1, work};
+/* ---- options --------------------------------------------------------------------------------- */
+
+static int read_number(const args *a, const char *name, double least, double most, double *value)
+{
+    const char *text = args_value(a, name);
+    char *end;
+
+    if (!text)
+        return EXIT_DONE;
+    *value = strtod(text, &end);
+    if (end == text || *end || !(*value >= least) || *value > most)
+        return command_refuse("--%s is a number from %g to %g, not '%s'", name, least, most, text);
+    return EXIT_DONE;
+}
+
+/* "20e9", "20GB", "500MB" */
+static int read_size(const args *a, double *bytes)
+{
+    const char *text = args_value(a, "cache-size");
+    char *end;
+
+    if (!text)
+        return EXIT_DONE;
+    *bytes = strtod(text, &end);
+    if (!strcmp(end, "GB"))
+        *bytes *= 1e9;
+    else if (!strcmp(end, "MB"))
+        *bytes *= 1e6;
+    else if (*end)
+        end = (char *)text;
+    if (end == text || !(*bytes >= 1e6) || *bytes > 1e18)
+        return command_refuse("--cache-size is a size of at least 1MB, such as 20GB, not '%s'",
+                              text);
+    return EXIT_DONE;
+}
+
+static int read_options(const args *a, mf_pilot_options *o)
+{
+    double slots = (double)sysconf(_SC_NPROCESSORS_ONLN), cache = CACHE_BYTES;
+    uint64_t memory = uv_get_free_memory(), limit = uv_get_constrained_memory();
+    int code = read_number(a, "slots", 1, 4096, &slots);
+
+    o->retry = RETRY_SECONDS;
+    o->ends = INFINITY;
+    if (!code)
+        code = read_number(a, "idle", 0, 1e9, &o->idle);
+    if (!code)
+        code = read_number(a, "ends", 1, 1e9, &o->ends);
+    if (!code)
+        code = read_number(a, "retry", 0, 1e9, &o->retry);
+    if (!code)
+        code = read_size(a, &cache);
+    if (limit && limit < memory)
+        memory = limit;
+    o->bytes = (size_t)((double)memory * 0.8);
+    o->slots = (int)slots;
+    o->cache_bytes = (int64_t)cache;
+    o->pool = args_value(a, "pool") ? args_value(a, "pool") : "";
+    if (!code && strlen(o->pool) > 63)
+        code = command_refuse("--pool is a name of at most 63 bytes");
+    return code;
+}
+
+static char *cache_folder(const args *a)
+{
+    const char *given = args_value(a, "cache"), *temporary = getenv("TMPDIR");
+    char *path;
+
+    if (given)
+        return strdup(given);
+    if (!temporary || !*temporary)
+        temporary = "/tmp";
+    return asprintf(&path, "%s/massflow-worker-%u", temporary, (unsigned)geteuid()) < 0 ? NULL
+                                                                                        : path;
+}
+
+/* ---- signals ---------------------------------------------------------------------------------
+ * The first one has the stages save their states and hands the nodes back; a second one of its kind
+ * ends the process. */
+
+static mf_host *volatile interrupted;
+
+static bool on_signal(int number)
+{
+    static atomic_ullong met; /* a bit a signal */
+    unsigned long long bit = 1ull << number;
+
+    if (atomic_fetch_or(&met, bit) & bit)
+        return false;
+    mf_host_interrupt(interrupted, number);
+    return true;
+}
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+static void say(void *self, const char *line)
+{
+    (void)self;
+    printf("massflow worker: %s\n", line);
+    fflush(stdout);
+}
+
+static mf_status check_device(void *self)
+{
+    return first_use(self);
+}
+
+/* A machine without a device still runs what needs none. */
+static void look_for_devices(mf_host *host, mf_pilot_options *o)
+{
+    mf_device *const *devices;
+    size_t count;
+    mf_status status = mf_host_devices(host, &devices, &count);
+
+    o->devices = !status;
+    if (status) {
+        char line[256];
+        snprintf(line, sizeof line, "no device is used: %.200s", mf_error_message(status));
+        say(NULL, line);
+    }
+    mf_error_free(status);
+}
+
+static int serve_host(const args *a, mf_host *host, mf_pilot_options *o)
+{
+    mf_status status = mf_host_set_program(host, "/proc/self/exe");
+
+    if (!status && args_value(a, "device"))
+        o->devices = true; /* an error of the words is said */
+    else if (!status)
+        look_for_devices(host, o);
+    interrupted = host;
+    mf_signals_listen(on_signal);
+    mf_groups_watch();
+    o->before_device = check_device;
+    o->tell = say;
+    o->self = host;
+    if (!status)
+        status = mf_pilot_serve(host, o);
+    mf_signals_listen(NULL);
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
+}
+
+static int connect_to(const args *a)
+{
+    mf_pilot_options o = {.where = args_value(a, "connect"), .version = MF_VERSION};
+    char *cache = cache_folder(a);
+    mf_registry *registry = NULL;
+    mf_host *host = NULL;
+    mf_status status = MF_OK;
+    int code = read_options(a, &o);
+
+    crash_watch();
+    if (!code && !args_value(a, "token"))
+        code = command_refuse("--connect needs --token FILE, the file that 'massflow run' names");
+    if (!code && !cache)
+        status = mf_no_memory(0, "a worker");
+    if (!code && !status)
+        status = mf_token_read(args_value(a, "token"), false, &o.token);
+    if (status)
+        code = command_fail(status, EXIT_REQUEST);
+    if (!code)
+        code = open_registry(a, &registry);
+    if (!code) {
+        status = mf_host_new(NULL, registry, args_value(a, "device"), &host);
+        if (status)
+            code = command_fail(status, EXIT_FAILED);
+    }
+    o.cache = cache;
+    if (!code)
+        code = serve_host(a, host, &o);
+    mf_host_free(host);
+    mf_registry_free(registry);
+    free(cache);
+    return code;
+}
+
+static int work(const args *a)
+{
+    return args_value(a, "connect") ? connect_to(a) : isolated();
+}
+
+static const option worker_options[] = {
+    {0, "connect", "HOST:PORT", "the run: what 'massflow run --listen' prints"},
+    {0, "token", "FILE", "the run's token file (mode 0600)"},
+    {0, "slots", "N", "worker slots; default: one per core"},
+    {0, "device", "DEVICES", "devices to offer; default: as 'massflow run' chooses them"},
+    {0, "cache", "DIR", "folder for what is kept; default: massflow-worker-UID in TMPDIR"},
+    {0, "cache-size", "SIZE", "bytes that it may hold, such as 50GB; default: 20GB"},
+    {0, "pool", "NAME", "the pool that it belongs to"},
+    {0, "idle", "SECONDS", "end after so long without a node; default: never"},
+    {0, "ends", "SECONDS", "its time is over then; two minutes before, states are saved"},
+    {0, "retry", "SECONDS", "how long to try to reach the run; default: 600"},
+    OPTION_PLUGINS,
+    OPTION_END};
+
+const command command_worker = {"worker",
+                                "",
+                                "run nodes of a 'massflow run --listen' on another machine",
+                                "Joins the run and computes what it is given, until the run is "
+                                "over. Needs neither the graph nor\n"
+                                "the cache; what it reads and makes is kept in a folder of its "
+                                "own, limited in size. SIGTERM has\n"
+                                "running stages save their states and hands their nodes back.",
+                                worker_options,
+                                0,
+                                1,
+                                work};

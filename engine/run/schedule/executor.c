@@ -3,11 +3,13 @@
 #include "run/schedule/executor.h"
 #include "compute/devices.h"
 #include "run/process/altstack.h"
+#include "run/remote/remote.h"
 #include "run/worker/execute.h"
 
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,10 @@ static mf_status device_name(const mf_execution *x, const char **name)
     *name = "";
     if (!x->needs.device)
         return MF_OK;
+    if (x->grant.place) {
+        *name = mf_workers_device(mf_host_workers(x->host), x->grant.place, x->grant.device)->name;
+        return MF_OK;
+    }
     MF_TRY(mf_host_device(x->host, x->grant.device, &device));
     *name = mf_device_get_info(device)->name;
     return MF_OK;
@@ -119,12 +125,34 @@ static void tell_form(mf_execution *x)
     mf_error_free(status); /* the task meets it again */
 }
 
+/* At a worker on another machine. */
+static mf_status run_there(mf_execution *x)
+{
+    mf_remote_end end;
+    const char *device;
+    mf_status status;
+
+    MF_TRY(device_name(x, &device));
+    mf_task_set_device_name(x->task, device);
+    status = mf_execute_remote(mf_host_workers(x->host), x->grant.place, x->task, x->limits, x->key,
+                               &end);
+    x->end.seconds = end.seconds;
+    x->end.peak_bytes = end.spent.peak_bytes;
+    x->end.returned = end.returned;
+    x->end.lost = end.lost;
+    return status;
+}
+
 static mf_status run_watched(mf_execution *x)
 {
     mf_spent spent = {0};
     mf_status status;
 
     MF_TRY(mf_file_watch_begin(x->files));
+    if (x->grant.place) {
+        MF_TRY(run_there(x));
+        return x->end.returned ? MF_OK : mf_file_watch_end(x->files);
+    }
     tell_form(x);
     status = mf_execute(x->task, x->limits, &spent, &x->end.seconds);
     x->end.peak_bytes = spent.peak_bytes;
@@ -143,7 +171,7 @@ static mf_status run_leased(mf_execution *x)
         return MF_OK;
     if (!status) {
         status = run_watched(x);
-        if (status) {
+        if (status || x->end.returned) {
             /* One that stays ends with this process. */
             mf_error_free(mf_store_lease_drop(store, x->key));
             return status;
@@ -173,6 +201,11 @@ static void start(mf_execution *x, const mf_grant *grant, mf_execution_ended end
     x->grant = *grant;
     x->ended = ended;
     x->ended_self = ended_self;
+    if (grant->place) {
+        mf_worker_state state;
+        mf_workers_state(mf_host_workers(x->host), grant->place, &state);
+        snprintf(x->end.place, sizeof x->end.place, "%s", state.name);
+    }
     mf_task_set_threads(x->task, grant->slots);
     mf_task_set_device(x->task, grant->device);
     x->threaded = pthread_create(&x->thread, NULL, work, x) == 0;
@@ -273,7 +306,7 @@ static mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *ne
 
 static void progress(mf_execution *x, mf_task_state *state)
 {
-    if (x->needs.device)
+    if (x->needs.device && !x->grant.place)
         mf_task_device_progress(x->task, state);
     else
         mf_task_progress(x->task, state);
@@ -288,32 +321,85 @@ static double overtime(mf_execution *x)
 
 static size_t place_count(void *self)
 {
-    (void)self;
-    return 1;
+    mf_workers *workers = mf_host_workers(self);
+
+    return 1 + (workers ? mf_workers_count(workers) : 0);
 }
 
 static void place(void *self, size_t i, mf_run_place *p)
 {
-    (void)self, (void)i;
+    mf_worker_state state;
+
     *p = (mf_run_place){.ends = INFINITY, .open = true};
+    if (!i)
+        return;
+    mf_workers_state(mf_host_workers(self), i, &state);
+    snprintf(p->name, sizeof p->name, "%s", state.name);
+    snprintf(p->pool, sizeof p->pool, "%s", state.pool);
+    p->slots = state.slots;
+    p->bytes = state.bytes;
+    p->device_count = state.device_count;
+    p->ends = state.ends;
+    p->open = state.open;
 }
 
 static void watch_places(void *self, void (*changed)(void *), void *changed_self)
 {
-    (void)self, (void)changed, (void)changed_self;
+    if (mf_host_workers(self))
+        mf_workers_watch(mf_host_workers(self), changed, changed_self);
+}
+
+/* The first version leaves input files to this process: no worker opens a path that another machine
+ * names. */
+static bool reads_files(const mf_work *work)
+{
+    for (size_t i = 0; i < work->feed_count; i++)
+        if (work->feeds[i].stream && reads_files(work->feeds[i].stream))
+            return true;
+    return mf_params_path_count(work->params) > 0;
 }
 
 static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
                           const mf_run_place *p)
 {
-    (void)self, (void)plan, (void)i, (void)p;
-    return at ? "there are no workers" : NULL;
+    const mf_work *work = &mf_plan_at(plan, i)->work;
+    mf_workers *workers = mf_host_workers(self);
+
+    (void)p;
+    if (!at)
+        return NULL;
+    if (!workers)
+        return "there are no workers";
+    if (reads_files(work))
+        return "it reads input files, which only the process that runs the graph does";
+    return at == MF_PLACE_TO_COME ? NULL : mf_workers_cannot(workers, at, work);
+}
+
+static int64_t artifact_bytes(void *self, const char *id)
+{
+    mf_artifact *a;
+    int64_t bytes = 0;
+    mf_status status = mf_store_get(self, id, &a);
+
+    for (size_t i = 0; !status && i < mf_artifact_array_count(a); i++) {
+        mf_array_info info;
+        int64_t size;
+        mf_artifact_array_info(a, i, &info);
+        size = (int64_t)mf_dtype_size(info.dtype);
+        for (int d = 0; d < info.rank; d++)
+            size *= info.shape[d];
+        bytes += size;
+    }
+    mf_error_free(status); /* whoever reads it says so */
+    mf_artifact_unref(a);
+    return bytes;
 }
 
 static int64_t missing(mf_execution *x, size_t at)
 {
-    (void)x, (void)at;
-    return 0;
+    return at ? mf_workers_missing(mf_host_workers(x->host), at, x->work, artifact_bytes,
+                                   mf_host_store(x->host))
+              : 0;
 }
 
 static mf_status open_devices(void *self, size_t *count)
@@ -336,19 +422,23 @@ static const mf_device *open_device(mf_host *host, size_t i)
 
 static const mf_device_info *device(void *self, size_t place, size_t i)
 {
-    (void)place;
+    if (place)
+        return mf_workers_device(mf_host_workers(self), place, i);
     return mf_device_get_info(open_device(self, i));
 }
 
 static bool same_memory(void *self, size_t place, size_t a, size_t b)
 {
-    (void)place;
+    if (place)
+        return mf_workers_same_memory(mf_host_workers(self), place, a, b);
     return mf_device_same_memory(open_device(self, a), open_device(self, b));
 }
 
 static void cancel(void *self)
 {
     mf_host_cancel(self);
+    if (mf_host_workers(self))
+        mf_workers_cancel(mf_host_workers(self));
 }
 
 static bool cancelled(void *self)

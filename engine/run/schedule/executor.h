@@ -98,7 +98,8 @@ typedef struct mf_executor {
 } mf_executor;
 
 /* Runs stages of this process, each node in a thread of its own, which holds the node's lease and
- * stores its outputs. There is no other place. Borrows the host. executor.c */
+ * stores its outputs. Its other places are the workers of the host (mf_host_set_workers). Borrows
+ * the host. executor.c */
 mf_executor mf_host_executor(mf_host *host);
 
 #endif

@@ -34,6 +34,7 @@ struct mf_host {
     mf_log_sink sink;
     void *sink_self;
     const mf_supply *supply; /* NULL: the store */
+    struct mf_workers *workers;
     atomic_bool cancelled;
     atomic_int signal; /* that asked for it; 0: none */
     int cancel_event;
@@ -240,6 +241,16 @@ mf_status mf_host_set_program(mf_host *h, const char *path)
 const char *mf_host_program(const mf_host *h)
 {
     return h->program;
+}
+
+void mf_host_set_workers(mf_host *h, struct mf_workers *workers)
+{
+    h->workers = workers;
+}
+
+struct mf_workers *mf_host_workers(const mf_host *h)
+{
+    return h->workers;
 }
 
 void mf_host_cancel(mf_host *h)

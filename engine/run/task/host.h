@@ -53,6 +53,12 @@ const char *mf_host_device_words(const mf_host *host); /* as given */
 MF_MUST_USE mf_status mf_host_set_program(mf_host *host, const char *path);
 const char *mf_host_program(const mf_host *host); /* or NULL */
 
+/* The workers of this run on other machines (run/remote/workers.h), borrowed; NULL: there are none.
+ * Before any task. */
+struct mf_workers;
+void mf_host_set_workers(mf_host *host, struct mf_workers *workers);
+struct mf_workers *mf_host_workers(const mf_host *host);
+
 void mf_host_cancel(mf_host *host);
 /* The same for a signal that reached this process alone; may be called in its handler. */
 void mf_host_interrupt(mf_host *host, int number);

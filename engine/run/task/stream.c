@@ -22,6 +22,7 @@ struct mf_stream {
     int threads;
     size_t device;
     double timeout, deadline; /* its reader's */
+    const mf_supply *supply;  /* as well */
     mf_task *task;            /* opened the session; runs no items */
     mf_session *session;
     pthread_t *workers;
@@ -57,6 +58,7 @@ static mf_status new_task(const mf_stream *s, int threads, mf_task **task)
 {
     MF_TRY(mf_task_new(s->host, s->work, threads, task));
     mf_task_set_device(*task, s->device);
+    (*task)->supply = s->supply;
     (*task)->timeout = s->timeout;
     (*task)->deadline = s->deadline;
     return MF_OK;
@@ -121,6 +123,7 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
         return mf_no_memory(0, "a stream");
     s->host = reader->host;
     s->device = reader->device;
+    s->supply = reader->supply;
     s->timeout = reader->timeout;
     s->deadline = reader->deadline;
     s->work = work;

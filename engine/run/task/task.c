@@ -92,6 +92,22 @@ void mf_task_set_files(mf_task *t, const mf_file_watch *files)
     t->files = files;
 }
 
+void mf_task_set_supply(mf_task *t, const mf_supply *supply)
+{
+    t->supply = supply;
+}
+
+void mf_task_set_device_name(mf_task *t, const char *name)
+{
+    t->device_name = name;
+}
+
+mf_status mf_task_get(const mf_task *t, const char *id, mf_artifact **artifact)
+{
+    return t->supply ? t->supply->get(t->supply->self, id, artifact)
+                     : mf_host_get(t->host, id, artifact);
+}
+
 void mf_task_set_device(mf_task *t, size_t device)
 {
     t->device = device;
@@ -298,13 +314,13 @@ static const mf_feed *feed_of(mf_task *t, const char *port)
 }
 
 /* What a stage made has the type of its port; what lies in a cache may be anybody's. */
-static mf_status get_element(const mf_host *host, const mf_port *port, const char *id,
+static mf_status get_element(const mf_task *t, const mf_port *port, const char *id,
                              mf_artifact **artifact)
 {
     mf_port_type type;
     mf_status status;
 
-    MF_TRY(mf_host_get(host, id, artifact));
+    MF_TRY(mf_task_get(t, id, artifact));
     if (!mf_port_type_parse(port->type, &type) || !strcmp(type.name, mf_artifact_type(*artifact)))
         return MF_OK;
     status = mf_fail(MF_CORRUPT, "artifact %.12s is a %s, not a %s", id,
@@ -323,8 +339,8 @@ static mf_status open_element(mf_task *t, size_t input, size_t k, const mf_artif
         return mf_fail(MF_NOT_FOUND, "input '%s' (%s) is not there yet", feed->port->name,
                        feed->elements[k].node);
     if (!*slot)
-        MF_TRY(mf_within(get_element(t->host, feed->port, feed->elements[k].id, slot),
-                         "input '%s' (%s)", feed->port->name, feed->elements[k].node));
+        MF_TRY(mf_within(get_element(t, feed->port, feed->elements[k].id, slot), "input '%s' (%s)",
+                         feed->port->name, feed->elements[k].node));
     *artifact = *slot;
     return MF_OK;
 }

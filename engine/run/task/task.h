@@ -18,6 +18,13 @@ void mf_task_set_device(mf_task *task, size_t device);
 size_t mf_task_device(const mf_task *task);
 /* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
 void mf_task_set_files(mf_task *task, const mf_file_watch *files);
+/* Where its artifacts and states come from, if not from the host's supply or store; borrowed.
+ * Before it runs. */
+void mf_task_set_supply(mf_task *task, const mf_supply *supply);
+MF_MUST_USE mf_status mf_task_get(const mf_task *task, const char *id, mf_artifact **artifact);
+/* The name of the device that it runs on elsewhere, by which its states are named; borrowed. NULL:
+ * it runs here. */
+void mf_task_set_device_name(mf_task *task, const char *name);
 /* From now on; the stage meets it at its next cancel point. 0: none. */
 void mf_task_set_timeout(mf_task *task, double seconds);
 /* Seconds since its time was over, from any thread; below 0: it is not. */

@@ -16,6 +16,12 @@ void mf_task_begin_checkpoints(mf_task *t)
     t->kept_step = -1;
 }
 
+/* Who keeps its states, if not the store of this process. */
+static const mf_supply *supply_of(const mf_task *t)
+{
+    return t->supply ? t->supply : mf_host_supply(t->host);
+}
+
 /* What states of this task are named by. Another kind of device rounds differently: a run that
  * changed over in the middle would end as neither does. */
 static mf_status state_key(mf_task *t, char key[MF_HEX_SIZE])
@@ -26,7 +32,9 @@ static mf_status state_key(mf_task *t, char key[MF_HEX_SIZE])
 
     if (!t->work->state_key || !*t->work->state_key)
         return mf_fail(MF_INTERNAL, "%s has no key and cannot save checkpoints", t->work->node);
-    if (stage->kernels || stage->program) {
+    if ((stage->kernels || stage->program) && t->device_name) {
+        kind = t->device_name;
+    } else if (stage->kernels || stage->program) {
         mf_device *device;
         MF_TRY(mf_host_device(t->host, t->device, &device));
         kind = mf_device_get_info(device)->name;
@@ -42,9 +50,8 @@ mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step, mf_artifac
 
     *step = 0;
     *state = NULL;
-    if (mf_host_supply(t->host))
-        return mf_host_supply(t->host)->load_state(mf_host_supply(t->host)->self, most, step,
-                                                   state);
+    if (supply_of(t))
+        return supply_of(t)->load_state(supply_of(t)->self, most, step, state);
     MF_TRY(state_key(t, key));
     t->saves = true;
     t->most_step = most;
@@ -67,9 +74,8 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 {
     char key[MF_HEX_SIZE];
 
-    if (mf_host_supply(t->host)) {
-        MF_TRY(
-            mf_host_supply(t->host)->save_state(mf_host_supply(t->host)->self, step, state, keep));
+    if (supply_of(t)) {
+        MF_TRY(supply_of(t)->save_state(supply_of(t)->self, step, state, keep));
         t->saved = mf_seconds();
         return MF_OK;
     }

@@ -10,6 +10,7 @@
 #include "run/process/marked.h"
 #include "run/worker/execute.h"
 #include "run/worker/frozen.h"
+#include "run/worker/heard.h"
 #include "run/worker/wire.h"
 
 #include "base/arena.h"
@@ -86,19 +87,6 @@ static void keep_line(process *w, tail *kept, const char *node, const char *line
     mf_host_log(mf_task_host(w->task), node, line);
 }
 
-/* The name of the work or of a stream below it: log lines outlive the packet. */
-static const char *name_of(const mf_work *work, const char *node)
-{
-    if (!strcmp(work->node, node))
-        return work->node;
-    for (size_t i = 0; i < work->feed_count; i++) {
-        const char *found = work->feeds[i].stream ? name_of(work->feeds[i].stream, node) : NULL;
-        if (found)
-            return found;
-    }
-    return NULL;
-}
-
 static void take_output(process *w, const char *bytes, size_t size)
 {
     const char *node = mf_task_work(w->task)->node;
@@ -168,7 +156,7 @@ static mf_status input(process *w, const char *id, const mf_artifact **artifact)
             return MF_OK;
         }
     }
-    MF_TRY(mf_host_get(mf_task_host(w->task), id, &opened));
+    MF_TRY(mf_task_get(w->task, id, &opened));
     *artifact = add_known(w, id)->artifact = opened;
     return MF_OK;
 }
@@ -354,24 +342,10 @@ static mf_status add_content(process *w, mf_packet *p)
 
 static mf_status take_log(process *w, mf_packet *p)
 {
-    const char *node = mf_packet_get_text(p), *line = mf_packet_get_text(p);
-    const char *name;
+    const char *node, *line;
 
-    p->failed |= !node || !line;
-    MF_TRY(mf_packet_check(p));
-    name = name_of(mf_task_work(w->task), node);
-    keep_line(w, &w->logged, name ? name : mf_task_work(w->task)->node, line);
-    return MF_OK;
-}
-
-static mf_status take_progress(process *w, mf_packet *p)
-{
-    int64_t done = mf_packet_get_int(p), total = mf_packet_get_int(p), part = mf_packet_get_int(p);
-    const char *words = mf_packet_get_text(p);
-
-    MF_TRY(mf_packet_check(p));
-    mf_progress(w->task, done, total, words);
-    mf_progress_part(w->task, (double)part * 1e-6);
+    MF_TRY(mf_heard_log(w->task, p, &node, &line));
+    keep_line(w, &w->logged, node, line);
     return MF_OK;
 }
 
@@ -381,7 +355,7 @@ static mf_status take_message(process *w, mf_packet *p)
     case MF_WIRE_LOG:
         return take_log(w, p);
     case MF_WIRE_PROGRESS:
-        return take_progress(w, p);
+        return mf_heard_progress(w->task, p);
     case MF_WIRE_OUTPUT:
     case MF_WIRE_STATE_HEAD:
         return begin_arrival(w, p);

@@ -10,6 +10,7 @@
 #include "run/process/signals.h"
 #include "run/worker/execute.h"
 #include "run/worker/frozen.h"
+#include "run/worker/heard.h"
 #include "run/worker/wire.h"
 
 #include "base/artifact_source.h"
@@ -330,18 +331,9 @@ static void tell_line(void *self, const char *node, const char *line)
 static void tell_progress(remote *r, mf_task_state *told)
 {
     mf_packet p = {.kind = MF_WIRE_PROGRESS};
-    mf_task_state state;
 
-    mf_task_device_progress(r->task, &state);
-    if (state.done == told->done && state.total == told->total && state.part == told->part &&
-        !strcmp(state.words, told->words))
-        return;
-    *told = state;
-    mf_packet_int(&p, state.done);
-    mf_packet_int(&p, state.total);
-    mf_packet_int(&p, (int64_t)(state.part * 1e6));
-    mf_packet_text(&p, state.words);
-    send_packet(r, &p);
+    if (mf_heard_put_progress(&p, r->task, told))
+        send_packet(r, &p);
 }
 
 static void take_message(remote *r, mf_packet *p)

@@ -1,0 +1,452 @@
+/* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
+ *
+ * A start: bytes of memory, threads, number of the device, microseconds of the time-out, whether in
+ * a process of its own, retries, key; then the work (worker/frozen.h). The worker is trusted with
+ * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
+ * is checked as all outputs are. */
+#include "run/remote/remote.h"
+#include "run/worker/frozen.h"
+#include "run/worker/heard.h"
+#include "store/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct opened {
+    mf_parcel *parcel;
+    struct opened *next;
+} opened;
+
+typedef struct node {
+    mf_task *task;
+    const mf_limits *limits;
+    const char *key;
+    mf_store *store;
+    mf_channel *channel;
+    bool lost;
+    opened *inputs; /* records that were asked for */
+    mf_intake
+        *arriving; /* an output; the store is pinned, for chunks come before what names them */
+    size_t port;   /* of it */
+    mf_state_arrival *state;
+    bool done;
+    mf_status result; /* once it is done */
+    mf_remote_end *end;
+} node;
+
+static mf_status damaged(void)
+{
+    return mf_fail(MF_CORRUPT, "a message of the other end is damaged");
+}
+
+static mf_status tell(node *n, mf_link_kind kind, mf_packet *p)
+{
+    return mf_channel_send(n->channel, kind, p, NULL, 0, &n->lost);
+}
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+static bool is_input(const mf_work *work, const char *id)
+{
+    for (size_t i = 0; i < work->feed_count; i++) {
+        const mf_feed *feed = &work->feeds[i];
+        for (size_t k = 0; k < feed->count; k++)
+            if (!strcmp(feed->elements[k].id, id))
+                return true;
+        if (feed->stream && is_input(feed->stream, id))
+            return true;
+    }
+    return false;
+}
+
+static mf_status find_input(node *n, mf_packet *q, const mf_parcel **parcel)
+{
+    const char *id = mf_packet_get_text(q);
+    opened *o;
+
+    MF_TRY(mf_packet_check(q));
+    if (!id)
+        return damaged();
+    for (o = n->inputs; o && strcmp(o->parcel->id, id); o = o->next)
+        ;
+    if (!o) {
+        if (!is_input(mf_task_work(n->task), id))
+            return mf_fail(MF_INVALID, "artifact %.12s is no input of %s", id,
+                           mf_task_work(n->task)->node);
+        o = calloc(1, sizeof *o);
+        if (!o)
+            return mf_no_memory(0, "an artifact");
+        mf_status status = mf_store_parcel(n->store, id, &o->parcel);
+        if (status) {
+            free(o);
+            return status;
+        }
+        o->next = n->inputs;
+        n->inputs = o;
+    }
+    *parcel = o->parcel;
+    return MF_OK;
+}
+
+static mf_status send_piece(node *n, int64_t index, const mf_chunk *chunk)
+{
+    mf_packet p = {0};
+
+    mf_packet_int(&p, index);
+    mf_packet_int(&p, chunk->codec);
+    mf_packet_int(&p, (int64_t)chunk->raw);
+    return mf_channel_send(n->channel, MF_LINK_PIECE, &p, chunk->bytes, chunk->size, &n->lost);
+}
+
+static mf_status answer_want(node *n, mf_packet *q)
+{
+    const mf_parcel *parcel;
+    size_t count;
+
+    MF_TRY(find_input(n, q, &parcel));
+    count = mf_packet_get_count(q);
+    for (size_t i = 0; i < count && !n->lost; i++) {
+        int64_t index = mf_packet_get_int(q);
+        mf_chunk chunk;
+        if (q->failed || index < 0 || (size_t)index >= parcel->count)
+            return damaged();
+        MF_TRY(mf_store_chunk(n->store, parcel->pieces[index].digest, &chunk));
+        mf_status status = send_piece(n, index, &chunk);
+        mf_chunk_clear(&chunk);
+        MF_TRY(status);
+    }
+    mf_channel_knows(n->channel, parcel->id);
+    return MF_OK;
+}
+
+static mf_status answer_get(node *n, mf_packet *q, mf_packet *p)
+{
+    const mf_parcel *parcel;
+
+    MF_TRY(find_input(n, q, &parcel));
+    mf_packet_bytes(p, parcel->record, parcel->size);
+    if (!parcel->count)
+        mf_channel_knows(n->channel, parcel->id);
+    return MF_OK;
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+static mf_status find_port(node *n, const char *name)
+{
+    const mf_work *work = mf_task_work(n->task);
+
+    for (n->port = 0; n->port < work->out_count; n->port++)
+        if (!strcmp(work->stage->out[n->port].name, name))
+            return MF_OK;
+    return mf_fail(MF_CORRUPT, "%s has no output '%s'", work->stage->name, name);
+}
+
+static mf_status answer_output(node *n, mf_packet *q, mf_packet *p)
+{
+    const char *port = mf_packet_get_text(q);
+    size_t size, count;
+    const void *record = mf_packet_get_bytes(q, &size);
+    mf_parcel *parcel;
+    uint32_t *lacks;
+
+    MF_TRY(mf_packet_check(q));
+    if (!port || !record || n->arriving)
+        return damaged();
+    MF_TRY(find_port(n, port));
+    MF_TRY(mf_parcel_new(record, size, &parcel));
+    MF_TRY(mf_intake_new(n->store, parcel, &n->arriving));
+    mf_store_pin(n->store);
+    MF_TRY(mf_intake_lacks(n->arriving, &lacks, &count));
+    mf_packet_int(p, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        mf_packet_int(p, lacks[i]);
+    free(lacks);
+    return MF_OK;
+}
+
+static mf_status take_piece(node *n, mf_packet *q)
+{
+    int64_t index = mf_packet_get_int(q), codec = mf_packet_get_int(q), raw = mf_packet_get_int(q);
+    mf_chunk chunk = {.codec = (int)codec, .raw = (size_t)raw};
+
+    MF_TRY(mf_packet_check(q));
+    if (!n->arriving || index < 0 || codec < 0 || codec > 8 || raw < 1 ||
+        (size_t)raw > MF_CHUNK_MOST)
+        return damaged();
+    chunk.bytes = q->bytes + q->at;
+    chunk.size = q->size - q->at;
+    return mf_intake_chunk(n->arriving, (size_t)index, &chunk);
+}
+
+static void drop_arriving(node *n)
+{
+    if (n->arriving)
+        mf_store_unpin(n->store);
+    mf_intake_free(n->arriving);
+    n->arriving = NULL;
+}
+
+/* Its chunks and its record are committed before the node knows of it. */
+static mf_status keep_output(node *n)
+{
+    mf_artifact *artifact;
+    char id[MF_HEX_SIZE];
+
+    if (!n->arriving)
+        return damaged();
+    MF_TRY(mf_intake_end(n->arriving));
+    strcpy(id, mf_intake_parcel(n->arriving)->id);
+    drop_arriving(n);
+    MF_TRY(mf_store_get(n->store, id, &artifact));
+    mf_channel_knows(n->channel, id);
+    return mf_out(n->task, mf_task_work(n->task)->stage->out[n->port].name, artifact);
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static mf_status send_slice(void *self, const void *bytes, size_t size)
+{
+    node *n = self;
+    mf_packet none = {0};
+
+    return n->lost ? MF_OK
+                   : mf_channel_send(n->channel, MF_LINK_BYTES, &none, bytes, size, &n->lost);
+}
+
+static mf_status reply(node *n, const mf_error *status, mf_packet *content)
+{
+    mf_packet p = {0};
+
+    mf_packet_status(&p, status);
+    if (!status && content)
+        mf_packet_append(&p, content);
+    if (content)
+        mf_packet_clear(content);
+    return tell(n, MF_LINK_REPLY, &p);
+}
+
+/* The bytes follow the answer. */
+static mf_status answer_load(node *n, mf_packet *q)
+{
+    int64_t most = mf_packet_get_int(q), step = 0;
+    mf_artifact *state = NULL;
+    mf_packet p = {0};
+    mf_status status = mf_packet_check(q), sent;
+
+    if (!status)
+        status = mf_checkpoint_load(n->task, most, &step, &state);
+    mf_packet_int(&p, step);
+    mf_packet_int(&p, state != NULL);
+    if (state)
+        mf_packet_head(&p, state);
+    sent = reply(n, status, &p);
+    mf_error_free(status);
+    if (!sent && state)
+        sent = mf_state_send(state, send_slice, n);
+    mf_artifact_unref(state);
+    return sent;
+}
+
+static mf_status save_state(node *n, mf_packet *q)
+{
+    int64_t step = mf_packet_get_int(q);
+    bool keep = mf_packet_get_int(q) != 0;
+    mf_artifact *state;
+    mf_status status;
+
+    MF_TRY(mf_packet_check(q));
+    if (!n->state || !mf_state_arrival_done(n->state))
+        return damaged();
+    state = mf_state_arrival_take(n->state);
+    mf_state_arrival_free(n->state);
+    n->state = NULL;
+    status = mf_checkpoint_save(n->task, step, state, keep);
+    mf_artifact_unref(state);
+    return status;
+}
+
+static mf_status begin_state(node *n, mf_packet *q)
+{
+    mf_state_arrival_free(n->state);
+    n->state = NULL;
+    return mf_state_arrival_new(q, &n->state);
+}
+
+/* ---- what it says ---------------------------------------------------------------------------- */
+
+static mf_status take_done(node *n, mf_packet *q)
+{
+    n->result = mf_packet_get_status(q);
+    n->end->seconds = (double)mf_packet_get_int(q) * 1e-6;
+    n->end->spent.peak_bytes = mf_packet_get_int(q);
+    n->done = true;
+    if (!q->failed && n->end->seconds >= 0 && n->end->spent.peak_bytes >= 0)
+        return MF_OK;
+    return damaged();
+}
+
+static mf_status put_answer(node *n, mf_frame *f, mf_packet *p)
+{
+    switch (f->kind) {
+    case MF_LINK_GET:
+        return answer_get(n, &f->body, p);
+    case MF_LINK_WANT:
+        return answer_want(n, &f->body);
+    case MF_LINK_OUTPUT:
+        return answer_output(n, &f->body, p);
+    case MF_LINK_SYNC:
+        return MF_OK;
+    case MF_LINK_KEEP:
+        return keep_output(n);
+    case MF_LINK_SAVE:
+        return save_state(n, &f->body);
+    default:
+        return damaged();
+    }
+}
+
+/* An answer that is an error is the node's; what makes no sense is the worker's. */
+static mf_status answer(node *n, mf_frame *f)
+{
+    mf_packet content = {0};
+    mf_status status = put_answer(n, f, &content), sent;
+
+    if (status && mf_error_code(status) == MF_CORRUPT && f->kind != MF_LINK_WANT &&
+        f->kind != MF_LINK_GET) {
+        mf_packet_clear(&content);
+        return status;
+    }
+    sent = reply(n, status, &content);
+    mf_error_free(status);
+    return sent;
+}
+
+static mf_status take_log(node *n, mf_packet *q)
+{
+    const char *name, *line;
+
+    MF_TRY(mf_heard_log(n->task, q, &name, &line));
+    mf_host_log(mf_task_host(n->task), name, line);
+    return MF_OK;
+}
+
+static mf_status take_frame(node *n, mf_frame *f)
+{
+    switch (f->kind) {
+    case MF_LINK_LOG:
+        return take_log(n, &f->body);
+    case MF_LINK_PROGRESS:
+        return mf_heard_progress(n->task, &f->body);
+    case MF_LINK_PIECE:
+        return take_piece(n, &f->body);
+    case MF_LINK_STATE:
+        return begin_state(n, &f->body);
+    case MF_LINK_BYTES:
+        return n->state ? mf_state_arrival_bytes(n->state, &f->body) : damaged();
+    case MF_LINK_LOAD:
+        return answer_load(n, &f->body);
+    case MF_LINK_DONE:
+        return take_done(n, &f->body);
+    case MF_LINK_RETURNED:
+        n->end->returned = n->done = true;
+        return MF_OK;
+    default:
+        return answer(n, f);
+    }
+}
+
+/* ---- the node -------------------------------------------------------------------------------- */
+
+static mf_status put_start(node *n, mf_packet *p)
+{
+    mf_packet_int(p, (int64_t)n->limits->memory);
+    mf_packet_int(p, mf_task_threads(n->task));
+    mf_packet_int(p, (int64_t)mf_task_device(n->task));
+    mf_packet_int(p, (int64_t)(n->limits->timeout * 1e6));
+    mf_packet_int(p, n->limits->isolate);
+    mf_packet_int(p, n->limits->retries);
+    mf_packet_text(p, n->key);
+    return mf_frozen_put(p, mf_task_work(n->task));
+}
+
+static mf_status run(node *n)
+{
+    mf_packet start = {0};
+    mf_status status = put_start(n, &start);
+
+    if (status) {
+        mf_packet_clear(&start);
+        return status;
+    }
+    MF_TRY(tell(n, MF_LINK_START, &start));
+    while (!n->done && !n->lost) {
+        mf_frame f;
+        mf_channel_next(n->channel, &f, &n->lost);
+        if (n->lost)
+            break;
+        status = take_frame(n, &f);
+        mf_packet_clear(&f.body);
+        MF_TRY(status);
+    }
+    return MF_OK;
+}
+
+/* What it came to, by what was heard. */
+static mf_status outcome(node *n, mf_status status)
+{
+    if (status && mf_error_code(status) == MF_CORRUPT && !n->done) {
+        mf_channel_refuse(n->channel, status);
+        mf_error_free(status);
+        status = MF_OK;
+        n->lost = true;
+    }
+    if (status)
+        return status;
+    if (!n->done)
+        n->end->returned = n->end->lost = true;
+    if (n->end->returned)
+        return MF_OK;
+    status = n->result;
+    n->result = MF_OK;
+    return status ? status : mf_task_check_outputs(n->task);
+}
+
+static void clear(node *n)
+{
+    for (opened *o = n->inputs, *next; o; o = next) {
+        next = o->next;
+        mf_parcel_free(o->parcel);
+        free(o);
+    }
+    drop_arriving(n);
+    mf_state_arrival_free(n->state);
+    mf_error_free(n->result);
+    mf_channel_close(n->channel);
+}
+
+mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
+                            const mf_limits *limits, const char *key, mf_remote_end *end)
+{
+    node n = {.task = task,
+              .limits = limits,
+              .key = key,
+              .store = mf_host_store(mf_task_host(task)),
+              .end = end};
+    mf_status status;
+
+    *end = (mf_remote_end){0};
+    MF_TRY(mf_channel_open(workers, number, &n.channel));
+    if (!n.channel) {
+        end->returned = true;
+        return MF_OK;
+    }
+    mf_task_begin_checkpoints(task);
+    mf_task_set_timeout(task, limits->timeout);
+    status = outcome(&n, run(&n));
+    clear(&n);
+    mf_task_set_timeout(task, 0);
+    if (status || end->returned)
+        mf_task_drop(task);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* listen.c - a run that workers on other machines may join. See listen.h. */
+#include "listen.h"
+
+#include <stdlib.h>
+
+static void say(void *self, const char *line)
+{
+    (void)self;
+    fprintf(stderr, "massflow: %s\n", line);
+}
+
+int listen_open(const args *a, mf_workers **workers)
+{
+    mf_workers_options o = {
+        .address = args_value(a, "listen"), .version = MF_VERSION, .beat = MF_LINK_BEAT};
+    const char *token = args_value(a, "token"), *beat = args_value(a, "heartbeat");
+    mf_status status;
+
+    *workers = NULL;
+    if (!o.address && (token || beat))
+        return command_refuse("--%s is of --listen HOST:PORT, which is not given",
+                              token ? "token" : "heartbeat");
+    if (!o.address)
+        return EXIT_DONE;
+    if (!token)
+        return command_refuse("--listen needs --token FILE: workers prove that they know it");
+    if (beat) {
+        char *end;
+        o.beat = strtod(beat, &end);
+        if (end == beat || *end || !(o.beat >= 0.01) || o.beat > 3600)
+            return command_refuse("--heartbeat is a number of seconds from 0.01 to 3600, not '%s'",
+                                  beat);
+    }
+    o.tell = say;
+    status = mf_token_read(token, true, &o.token);
+    if (!status)
+        status = mf_workers_open(&o, workers);
+    if (status)
+        return command_fail(status, EXIT_REQUEST);
+    fprintf(stderr,
+            "massflow: listening at %s; on other machines: massflow worker --connect %s "
+            "--token FILE\n",
+            mf_workers_address(*workers), mf_workers_address(*workers));
+    fflush(stderr);
+    return EXIT_DONE;
+}
