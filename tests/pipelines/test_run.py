@@ -366,6 +366,29 @@ class Files(Pipeline):
         self.assertIn("table", self.massflow("cache", "ls", "table"))
         self.assertIn("actions    10\n", self.massflow("cache", "stat"))
 
+    def test_get_of_several_nodes(self):
+        self.massflow("run", "more[case=b]")
+        self.assertEqual(self.massflow("get", "more", "-o", "some", code=2),
+                         "massflow: error: 'more' names 3 nodes; take one of them: 'more[case=a]'\n"
+                         "  all of them go into a folder: -o FOLDER/\n")
+        self.assertIn("2 of 3 results are not in the cache, the first is more[case=a]; compute them by 'massflow run', "
+                      "or add --skip-missing\n", self.massflow("get", "more", "-o", "some/", code=2))
+        self.assertFalse(os.path.exists(self.path("some")))
+        self.assertEqual(self.massflow("get", "more", "-o", "some/", "--skip-missing"), "some/more-case=b.txt\n")
+        self.massflow("run")
+        self.assertEqual(self.massflow("get", "more", "all", "more[case=b]", "-o", "every/").split(),
+                         ["every/more-case=a.txt", "every/more-case=b.txt", "every/more-case=c.txt", "every/all.csv"])
+        self.assertEqual(self.read("every/more-case=c.txt"), "TEXT C!")
+        self.massflow("get", "more[case=a]", "-o", "every", "--suffix", "json")
+        self.assertIn("\"type\":\"text\"", self.read("every/more-case=a.json"))
+        self.write("every/more-case=b.txt", "mine")
+        self.assertIn("every/more-case=b.txt", self.massflow("get", "more", "-o", "every", code=1))
+        self.assertEqual(self.read("every/more-case=b.txt"), "mine")
+        self.assertIn("--suffix and --skip-missing are for results that go into a folder",
+                      self.massflow("get", "all", "-o", "all.csv", "--suffix", "csv", code=2))
+        self.assertIn("several results go into a folder: -o every.csv/",
+                      self.massflow("get", "all", "more[case=a]", "-o", "every.csv", code=2))
+
 
     def test_exports_that_cannot_be_written_run_nothing(self):
         self.write("taken", "")

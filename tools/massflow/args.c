@@ -114,6 +114,18 @@ static mf_status take(args *a, const command *c, int argc, char **argv, int *i)
     return give(a, o, argv[*i]);
 }
 
+const option *args_waits(const command *c, const char *word)
+{
+    const bool is_long = word[0] == '-' && word[1] == '-';
+    const option *o = NULL;
+
+    if (is_long)
+        o = find(c, word + 2, strlen(word + 2), 0);
+    else if (word[0] == '-' && word[1] && !word[2])
+        o = find(c, "", 0, word[1]);
+    return o && o->value ? o : NULL;
+}
+
 mf_status args_parse(const command *c, int argc, char **argv, args *a)
 {
     bool only_operands = false;

@@ -1,4 +1,5 @@
-/* args.h - private to main.c and args.c: a parsed command line. */
+/* args.h - private to main.c, args.c and complete.c: a parsed command line, the table of commands.
+ */
 #ifndef MF_ARGS_H
 #define MF_ARGS_H
 
@@ -18,5 +19,11 @@ struct args {
 MF_MUST_USE mf_status args_parse(const command *c, int argc, char **argv, args *a);
 void args_clear(args *a);
 void command_show(const command *c);
+/* The option whose value the next word is, if `word` is one without it; else NULL. */
+const option *args_waits(const command *c, const char *word);
+
+/* The commands in their order, NULL past the last; that of a name, or NULL. main.c */
+const command *command_at(size_t i);
+const command *command_find(const char *name);
 
 #endif

@@ -1,11 +1,12 @@
-/* get.c - the command get: one artifact as a file. */
+/* get.c - the command get: a result as a file, or several as files of a folder (get_many.c). */
+#include "get.h"
 #include "run/artifact/check.h"
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
-#include "workspace.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The outputs that came out, or all of a node that has not run: "'n.a', 'n.b'". The caller frees.
  */
@@ -46,10 +47,8 @@ static int no_such_output(const mf_node *node, const mf_plan_node *n, const char
     return command_fail(status, EXIT_REQUEST);
 }
 
-/* The output that is meant: the one named, the only one, the only one that `file` can hold, or the
- * only one that came out. */
-static int choose_port(const workspace *w, const mf_target *target, const mf_plan_node *n,
-                       const char *file, uint32_t *port)
+int get_port(const workspace *w, const mf_target *target, const mf_plan_node *n, const char *file,
+             uint32_t *port)
 {
     const mf_node *node = mf_graph_node(w->graph, target->first);
     size_t count = mf_port_count(node->stage->out), there = 0;
@@ -87,8 +86,12 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (status)
         return command_fail(status, EXIT_REQUEST);
     if (target.count != 1)
-        return command_refuse("'%s' names %u nodes; take one of them: '%s'", text, target.count,
-                              target.count ? mf_graph_node(w->graph, target.first)->name : "");
+        return command_fail(
+            mf_hint(mf_fail(MF_INVALID, "'%s' names %u nodes; take one of them: '%s'", text,
+                            target.count,
+                            target.count ? mf_graph_node(w->graph, target.first)->name : ""),
+                    file ? "all of them go into a folder: -o FOLDER/" : "one at a time is shown"),
+            EXIT_REQUEST);
     name = mf_graph_node(w->graph, target.first)->name;
     if (mf_graph_node(w->graph, target.first)->stage->item)
         return command_refuse("%s is a stream; its items are never stored", name);
@@ -99,7 +102,7 @@ int workspace_artifact(const args *a, workspace *w, const char *text, const char
     if (code)
         return code;
     n = mf_plan_at(f->plan, target.first);
-    code = choose_port(w, &target, n, file, &port);
+    code = get_port(w, &target, n, file, &port);
     if (code)
         return code;
     if (n->state != MF_PLAN_CACHED || !n->outputs[port].present) {
@@ -122,6 +125,30 @@ static mf_status write_file(const args *a, const workspace *w, const mf_artifact
     return mf_write_output(w->registry, artifact, file, args_value(a, "array"), rule, NULL, NULL);
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat s;
+    const size_t length = strlen(path);
+
+    return (length && path[length - 1] == '/') || (stat(path, &s) == 0 && S_ISDIR(s.st_mode));
+}
+
+/* More than one node is named, or a folder to put them in. */
+static int get_folder(const args *a, const char *folder)
+{
+    workspace w;
+    int code;
+
+    if (!is_folder(folder))
+        return command_refuse("several results go into a folder: -o %s/", folder);
+    code = workspace_open(a, MF_STORE_READ, &w);
+    if (code)
+        return code;
+    code = get_many(a, &w, folder);
+    workspace_close(&w);
+    return code;
+}
+
 static int get(const args *a)
 {
     const char *file = args_value(a, "output");
@@ -134,6 +161,11 @@ static int get(const args *a)
     if (!file)
         return command_refuse("no output file is given: massflow get %s '%s' -o FILE",
                               args_at(a, 0), args_at(a, 1));
+    if (args_count(a) > 2 || is_folder(file))
+        return get_folder(a, file);
+    if (args_has(a, "suffix") || args_has(a, "skip-missing"))
+        return command_refuse("--suffix and --skip-missing are for results that go into a folder: "
+                              "-o FOLDER/");
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
@@ -153,7 +185,9 @@ static int get(const args *a)
 }
 
 static const option get_options[] = {
-    {'o', "output", "FILE", "output file; its suffix determines the format"},
+    {'o', "output", "FILE", "output file; its suffix determines the format. Or a folder: DIR/"},
+    {0, "suffix", "SUFFIX", "format of the files of a folder: nii.gz, npy ...; default: by type"},
+    {0, "skip-missing", NULL, "into a folder: leave out what is not in the cache"},
     {0, "array", "NAME", "write only this array (.npy)"},
     OPTION_FORCE,
     OPTION_SET,
@@ -164,12 +198,15 @@ static const option get_options[] = {
 
 const command command_get = {
     "get",
-    "GRAPH NODE[.PORT]",
+    "GRAPH NODE[.PORT]...",
     "write a result to a file: .nii.gz, .npy, .png, .csv, .json, .safetensors ...",
     "Results that belong to a scan are written on the scan's own grid. An existing file is "
     "replaced\n"
-    "if massflow wrote it and it has not changed since.",
+    "if massflow wrote it and it has not changed since.\n"
+    "Into a folder, NODE may be a stage or some of its nodes: 'seg', 'seg[seed=1]'. A file has the "
+    "name\n"
+    "of its node: seg-case=012-seed=1.nii.gz.",
     get_options,
     2,
-    2,
+    -1,
     get};

@@ -13,7 +13,7 @@
 extern const command command_run, command_plan, command_why, command_get, command_show_artifact,
     command_runs, command_log, command_report, command_cache, command_graph, command_stages,
     command_describe, command_schema, command_devices, command_version, command_new, command_worker,
-    command_first_use, command_models;
+    command_first_use, command_models, command_completion, command_complete, command_manual;
 
 static int help(const args *a);
 
@@ -27,14 +27,21 @@ static const command command_help = {"help",
                                      help};
 
 static const command *const commands[] = {
-    &command_run,     &command_plan,     &command_why,    &command_get,    &command_show_artifact,
-    &command_runs,    &command_log,      &command_report, &command_cache,  &command_graph,
-    &command_stages,  &command_describe, &command_schema, &command_models, &command_devices,
-    &command_version, &command_help,     &command_new,    &command_worker, &command_first_use,
+    &command_run,           &command_plan,     &command_why,        &command_get,
+    &command_show_artifact, &command_runs,     &command_log,        &command_report,
+    &command_cache,         &command_graph,    &command_stages,     &command_describe,
+    &command_schema,        &command_models,   &command_devices,    &command_version,
+    &command_help,          &command_new,      &command_completion, &command_worker,
+    &command_first_use,     &command_complete, &command_manual,
 };
 static const size_t command_count = sizeof commands / sizeof *commands;
 
-static const command *find(const char *name)
+const command *command_at(size_t i)
+{
+    return i < command_count ? commands[i] : NULL;
+}
+
+const command *command_find(const char *name)
 {
     for (size_t i = 0; i < command_count; i++)
         if (!strcmp(commands[i]->name, name))
@@ -93,7 +100,7 @@ static int help(const args *a)
     }
     if (strchr(args_at(a, 0), '.'))
         return command_describe.run(a);
-    c = find(args_at(a, 0));
+    c = command_find(args_at(a, 0));
     if (!c && describes_source(a))
         return command_describe.run(a);
     if (!c)
@@ -116,7 +123,7 @@ int main(int argc, char **argv)
         overview();
         return argc < 2 ? EXIT_REQUEST : EXIT_DONE;
     }
-    c = find(strcmp(argv[1], "--version") ? argv[1] : "version");
+    c = command_find(strcmp(argv[1], "--version") ? argv[1] : "version");
     if (!c)
         return refuse_command(argv[1]);
     status = args_parse(c, argc - 2, argv + 2, &a);

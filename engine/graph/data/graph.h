@@ -51,6 +51,10 @@ size_t mf_graph_column_count(const mf_graph *graph);
 const char *mf_graph_column(const mf_graph *graph, size_t i);
 const char *mf_case_column(const mf_case *c, const char *column); /* NULL where it has none */
 
+/* Names of the parameters that it declares, in the order of the file. */
+size_t mf_graph_param_count(const mf_graph *graph);
+const char *mf_graph_param(const mf_graph *graph, size_t i);
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* One edge's source: a node by its index, and the index of its output port in stage->out. */

@@ -42,6 +42,16 @@ const char *mf_graph_folder(const mf_graph *g)
     return g->folder;
 }
 
+size_t mf_graph_param_count(const mf_graph *g)
+{
+    return g->param_count;
+}
+
+const char *mf_graph_param(const mf_graph *g, size_t i)
+{
+    return g->params[i].name;
+}
+
 size_t mf_graph_case_count(const mf_graph *g)
 {
     return g->case_count;

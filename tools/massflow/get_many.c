@@ -1,0 +1,247 @@
+/* get_many.c - get: results of several nodes, as files of one folder.
+ *
+ * A file has the name of its node with what a shell or a file system would stumble over taken out:
+ * "seg[case=012,seed=1]" is seg-case=012-seed=1.nii.gz. */
+#include "get.h"
+#include "run/artifact/check.h"
+#include "run/artifact/write.h"
+#include "run/output/partial.h"
+
+#include <massflow/memory.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* One file to be written. */
+typedef struct item {
+    const mf_plan_node *node;
+    uint32_t port;
+    char *path;
+} item;
+
+typedef struct many {
+    const args *a;
+    workspace *w;
+    const char *folder, *suffix; /* suffix: NULL for the first of each type */
+    mf_plan *plan;
+    mf_target *targets;
+    size_t target_count;
+    item *items;
+    size_t count;
+    size_t missing; /* nodes without a result; the first: */
+    const char *missed;
+} many;
+
+static char *file_name(const many *m, const mf_plan_node *n, uint32_t port, const char *suffix)
+{
+    const mf_port *out = n->node->stage->out;
+    char *name = NULL;
+
+    if (asprintf(&name, "%s/%s%s%s%s%s", m->folder, n->node->name,
+                 mf_port_count(out) > 1 ? "." : "", mf_port_count(out) > 1 ? out[port].name : "",
+                 *suffix == '.' ? "" : ".", suffix) < 0)
+        return NULL;
+    char *to = name + strlen(m->folder) + 1;
+    for (const char *from = to; *from; from++) {
+        if (*from == ']')
+            continue;
+        *to++ = *from == '[' || *from == ','                                  ? '-'
+                : (unsigned char)*from <= ' ' || strchr("/\\:*?\"<>|", *from) ? '_'
+                                                                              : *from;
+    }
+    *to = '\0';
+    return name;
+}
+
+/* The suffix that is written for a type where none is named: the first that is of its own and not
+ * of all types, such as .nii.gz before .npy and .json. The caller frees. */
+static char *usual_suffix(const many *m, const char *type)
+{
+    char *all = mf_registry_suffixes(m->w->registry, type), *rest = NULL, *own = NULL;
+
+    for (char *s = all ? strtok_r(all, ", ", &rest) : NULL; s; s = strtok_r(NULL, ", ", &rest))
+        if (!own || ((!strcmp(own, ".npy") || !strcmp(own, ".json")) && strcmp(s, ".json") != 0))
+            own = s;
+    own = strdup(own ? own : ".json");
+    free(all);
+    return own;
+}
+
+static int add(many *m, const mf_plan_node *n, uint32_t port)
+{
+    char *suffix = m->suffix ? strdup(m->suffix) : usual_suffix(m, n->node->stage->out[port].type);
+    item *grown = mf_list_more(m->items, m->count, sizeof *grown);
+    char *path = suffix ? file_name(m, n, port, suffix) : NULL;
+
+    free(suffix);
+    if (grown)
+        m->items = grown;
+    if (!grown || !path) {
+        free(path);
+        return command_fail(mf_no_memory(0, "a list of files"), EXIT_FAILED);
+    }
+    for (size_t i = 0; i < m->count; i++)
+        if (!strcmp(m->items[i].path, path)) {
+            int code =
+                m->items[i].node == n && m->items[i].port == port
+                    ? EXIT_DONE /* named twice */
+                    : command_refuse("%s and %s would both be written to %s; get them into two "
+                                     "folders",
+                                     m->items[i].node->node->name, n->node->name, path);
+            free(path);
+            return code;
+        }
+    m->items[m->count++] = (item){n, port, path};
+    return EXIT_DONE;
+}
+
+static int add_node(many *m, const mf_target *target, size_t i)
+{
+    const mf_plan_node *n = mf_plan_at(m->plan, i);
+    uint32_t port;
+    char file[64];
+
+    snprintf(file, sizeof file, "x%s%s", !m->suffix || *m->suffix == '.' ? "" : ".",
+             m->suffix ? m->suffix : "");
+    if (n->state != MF_PLAN_CACHED) {
+        m->missed = m->missing++ ? m->missed : n->node->name;
+        return EXIT_DONE;
+    }
+    int code = get_port(m->w, target, n, m->suffix ? file : NULL, &port);
+    if (code)
+        return code;
+    if (*n->outputs[port].id)
+        return add(m, n, port);
+    m->missed = m->missing++ ? m->missed : n->node->name; /* optional, and left out */
+    return EXIT_DONE;
+}
+
+static int add_target(many *m, const mf_target *target)
+{
+    const mf_graph_stage *stage = mf_graph_stage_at(m->w->graph, target->group);
+
+    for (size_t i = target->first; i < stage->first + stage->count; i++) {
+        if (!mf_target_has(m->w->graph, target, i))
+            continue;
+        if (mf_graph_node(m->w->graph, (uint32_t)i)->stage->item)
+            return command_refuse("%s is a stream; its items are never stored",
+                                  mf_graph_node(m->w->graph, (uint32_t)i)->name);
+        int code = add_node(m, target, i);
+        if (code)
+            return code;
+    }
+    return EXIT_DONE;
+}
+
+/* The plan of all targets, which are named without their ports. */
+static int plan(many *m)
+{
+    const size_t count = args_count(m->a) - 1;
+    char **names = calloc(count + 1, sizeof *names);
+    int code = names && (m->targets = calloc(count + 1, sizeof *m->targets))
+                   ? EXIT_DONE
+                   : command_fail(mf_no_memory(0, "the targets"), EXIT_FAILED);
+
+    for (size_t i = 0; !code && i < count; i++) {
+        const char *text = args_at(m->a, i + 1);
+        mf_target *t = &m->targets[m->target_count++];
+        mf_status status = mf_graph_target(m->w->graph, text, t);
+        if (status) {
+            code = command_fail(status, EXIT_REQUEST);
+            break;
+        }
+        size_t port =
+            t->port < 0
+                ? 0
+                : 1 + strlen(mf_graph_node(m->w->graph, t->first)->stage->out[t->port].name);
+        names[i] = strndup(text, strlen(text) - port);
+        if (!names[i])
+            code = command_fail(mf_no_memory(0, "the targets"), EXIT_FAILED);
+    }
+    m->w->looking = true;
+    if (!code)
+        code = workspace_plan(m->a, m->w, (const char *const *)names, count, &m->plan);
+    for (size_t i = 0; names && i < count; i++)
+        free(names[i]);
+    free(names);
+    return code;
+}
+
+static int tell_missing(const many *m)
+{
+    char *again = args_again(m->a, m->missed);
+    int code;
+
+    if (m->missing == 1)
+        code = command_refuse("%s is not in the cache; compute it with: %s", m->missed,
+                              again ? again : "massflow run");
+    else
+        code =
+            command_refuse("%zu of %zu results are not in the cache, the first is %s; compute them "
+                           "by 'massflow run', or add --skip-missing",
+                           m->missing, m->missing + m->count, m->missed);
+    free(again);
+    return code;
+}
+
+static mf_status write_item(const many *m, const item *x, const mf_output_rule *rule)
+{
+    mf_artifact *artifact;
+
+    MF_TRY(mf_open_artifact(m->w->store, m->w->registry, x->node->outputs[x->port].id, &artifact));
+    mf_status status = mf_write_output(m->w->registry, artifact, x->path, args_value(m->a, "array"),
+                                       rule, NULL, NULL);
+    mf_artifact_unref(artifact);
+    return mf_within(status, "%s", x->node->node->name);
+}
+
+/* All that can be written is; the exit code says that some could not. */
+static int write_all(many *m)
+{
+    mf_output_rule rule;
+    int code = workspace_rule(m->a, m->w, true, &rule), failed = EXIT_DONE;
+
+    if (code)
+        return code;
+    if (mkdir(m->folder, 0777) != 0 && errno != EEXIST)
+        return command_refuse("cannot make the folder '%s': %s", m->folder, strerror(errno));
+    if (m->count)
+        mf_partials_sweep(m->items[0].path);
+    for (size_t i = 0; i < m->count; i++) {
+        mf_status status = write_item(m, &m->items[i], &rule);
+        if (status)
+            failed = command_fail(status, EXIT_FAILED);
+        else
+            printf("%s\n", m->items[i].path);
+    }
+    return failed;
+}
+
+int get_many(const args *a, workspace *w, const char *folder)
+{
+    char *bare = strdup(folder);
+    many m = {.a = a, .w = w, .folder = bare, .suffix = args_value(a, "suffix")};
+    int code;
+
+    if (!bare)
+        return command_fail(mf_no_memory(0, "a folder"), EXIT_FAILED);
+    for (size_t n = strlen(bare); n > 1 && bare[n - 1] == '/'; n--)
+        bare[n - 1] = '\0';
+    code = plan(&m);
+    for (size_t i = 0; !code && i < m.target_count; i++)
+        code = add_target(&m, &m.targets[i]);
+    if (!code && m.missing && !args_has(a, "skip-missing"))
+        code = tell_missing(&m);
+    if (!code)
+        code = write_all(&m);
+    for (size_t i = 0; i < m.count; i++)
+        free(m.items[i].path);
+    free(m.items);
+    free(m.targets);
+    mf_plan_free(m.plan);
+    free(bare);
+    return code;
+}
