@@ -602,6 +602,31 @@ START_TEST(what_no_place_can_run_is_an_error)
 }
 END_TEST
 
+/* --local 0 is for nodes that workers could run; what none of them can, whatever it has, runs here,
+ * one at a time. */
+START_TEST(what_workers_can_not_run_runs_here)
+{
+    clear_world();
+    add_place(2);
+    w.lacks[1] = w.not_to_come = "fake.make";
+    w.may_come[0] = (mf_run_place){.slots = 1, .ends = INFINITY};
+    w.options.may_come_count = 1;
+    begin_world("massflow: 1\n"
+                "stages:\n"
+                "  a: {use: fake.make, with: {salt: 1}}\n"
+                "  b: {use: fake.make, with: {salt: 2}}\n"
+                "  c: {use: fake.saving}\n",
+                0);
+    go();
+    told("start a\nstart c at n1:1\n");
+    finish("a");
+    told("done a\nstart b\n");
+    finish("b");
+    finish("c");
+    end_world();
+}
+END_TEST
+
 /* What is known of one node alone is said once it could start. */
 START_TEST(a_node_that_is_too_large_for_all_workers)
 {
@@ -611,14 +636,12 @@ START_TEST(a_node_that_is_too_large_for_all_workers)
     w.places[1].bytes = (size_t)1 << 30;
     begin_world(three, 0);
     ck_assert(go());
-    told("start a at n1:1\n");
-    finish("a");
-    told("done a at n1:1\n"
+    told("start a at n1:1\n"
          "fail b: no place can run it: this process has no slots; n1:1 has 1.0 GiB of memory, and "
          "it needs 3.0 GiB\n"
          "  give this process slots (--local 1), or connect workers or name pools that can run "
-         "it\n"
-         "start c at n1:1\n");
+         "it\n");
+    finish("a");
     finish("c");
     end_world();
 }
@@ -692,12 +715,28 @@ static bool wants_device(size_t i)
     return mf_work_wants_device(&mf_plan_at(w.plan, i)->work);
 }
 
+/* No worker that is there or may come has its stage. */
+static bool is_for_here(size_t i)
+{
+    bool others = w.options.may_come_count > 0;
+
+    for (size_t at = 1; at < w.r.spots.count; at++) {
+        others = others || w.places[at].open;
+        if (w.places[at].open && !cannot(NULL, w.plan, i, at, NULL))
+            return false;
+    }
+    return others &&
+           !(w.options.may_come_count && !cannot(NULL, w.plan, i, MF_PLACE_TO_COME, NULL));
+}
+
 /* Whether a place of that kind can run node i at all; 0 bytes: not known. */
 static bool is_able(size_t i, size_t at, const mf_run_place *p)
 {
     const mf_return *back = mf_returns_find(&w.r.returns, i);
     double ends = at == MF_PLACE_TO_COME ? w.now + p->ends : p->ends;
 
+    if (!at && w.options.no_local && !is_for_here(i))
+        return false;
     return p->slots > 0 && (!wants_device(i) || p->device_count) &&
            !cannot(NULL, w.plan, i, at, p) &&
            (at == 0 || !p->bytes || w.needs[i].host_bytes <= p->bytes) &&
@@ -706,7 +745,7 @@ static bool is_able(size_t i, size_t at, const mf_run_place *p)
 
 static int slots_of(size_t at)
 {
-    return at ? w.places[at].slots : w.options.no_local ? 0 : w.options.jobs;
+    return at ? w.places[at].slots : w.options.no_local ? 1 : w.options.jobs;
 }
 
 static mf_run_place place_of(size_t at)
@@ -842,6 +881,7 @@ static void draw_world(void)
     w.options.may_come_count = below(KINDS + 1);
     for (size_t k = 0; k < w.options.may_come_count; k++)
         w.may_come[k] = draw_kind();
+    w.not_to_come = below(6) ? NULL : stages[below(3)];
     for (size_t i = 0; i < NODES; i++)
         w.needs[i] = (mf_needs){.cpu = 1 + (int)below(2) * (int)below(4),
                                 .host_bytes = below(4) ? below(100) : below(900)};
@@ -949,6 +989,7 @@ int main(void)
     tcase_add_test(c, what_ends_is_no_loss);
     tcase_add_test(c, it_waits_for_workers_that_may_come);
     tcase_add_test(c, what_no_place_can_run_is_an_error);
+    tcase_add_test(c, what_workers_can_not_run_runs_here);
     tcase_add_test(c, a_node_that_is_too_large_for_all_workers);
     tcase_add_test(c, random_places);
     suite_add_tcase(suite, c);

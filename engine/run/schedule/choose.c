@@ -55,13 +55,48 @@ static bool could(mf_runner *r, size_t i, size_t k)
     return *known == 1;
 }
 
+static bool find_only_here(mf_runner *r, size_t i)
+{
+    bool others = r->options->may_come_count > 0;
+
+    for (size_t p = 1; p < r->spots.count; p++) {
+        const mf_spot *s = &r->spots.items[p];
+        others = others || s->is.open;
+        if (s->is.open && can(r, i, p))
+            return false;
+    }
+    for (size_t k = 0; k < r->options->may_come_count; k++)
+        if (could(r, i, k))
+            return false;
+    return others;
+}
+
+/* Whether its stage is none for workers: then it runs in this process, though that has no slots. */
+static bool only_here(mf_runner *r, size_t i)
+{
+    uint8_t *known = &r->here[group_of(r, i)];
+
+    if (!*known)
+        *known = find_only_here(r, i) ? 1 : 2;
+    return *known == 1;
+}
+
+/* The place takes nodes of its stage. */
+static bool takes(mf_runner *r, size_t i, size_t place)
+{
+    const mf_run_place *p = &r->spots.items[place].is;
+
+    return p->open && p->slots > 0 && can(r, i, place) &&
+           (place || !r->options->no_local || only_here(r, i));
+}
+
 /* Its kind of place, and it lasts long enough. */
 static bool suits(mf_runner *r, const mf_job *j, size_t place)
 {
     const mf_run_place *p = &r->spots.items[place].is;
 
-    return p->open && p->slots > 0 && (!j->needs.device || p->device_count) &&
-           can(r, j->index, place) && (!(j->expects > 0) || r->clock() + j->expects <= p->ends);
+    return takes(r, j->index, place) && (!j->needs.device || p->device_count) &&
+           (!(j->expects > 0) || r->clock() + j->expects <= p->ends);
 }
 
 /* Of the host's memory; that of a CPU device is the host's own. */
@@ -232,8 +267,7 @@ static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
     fit why;
 
     *s = (seat){.place = place};
-    if (!p->is.open || p->is.slots < 1 || (j->needs.device && !p->is.device_count) ||
-        !can(r, j->index, place))
+    if (!takes(r, j->index, place) || (j->needs.device && !p->is.device_count))
         return NEVER;
     if (keeps_from(r, p->keeper, j) || (j->needs.device && keeps_from(r, p->device_keeper, j)))
         return KEPT;
@@ -484,7 +518,7 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "workers of %s%s ", *p->pool ? "pool " : "no pool", p->pool);
     else
         fprintf(out, "%s ", p->name);
-    if (here && p->slots < 1)
+    if (here && r->options->no_local && !only_here(r, i))
         fprintf(out, "has no slots");
     else if (why)
         fprintf(out, "can't: %s", why);
@@ -569,7 +603,7 @@ static bool has_place(mf_runner *r, size_t i)
 
     for (size_t p = 0; p < r->spots.count; p++) {
         const mf_run_place *is = &r->spots.items[p].is;
-        if (is->open && is->slots > 0 && (!device || !p || is->device_count) && can(r, i, p))
+        if (takes(r, i, p) && (!device || !p || is->device_count))
             return true;
     }
     for (size_t k = 0; k < r->options->may_come_count; k++) {

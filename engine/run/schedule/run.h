@@ -57,8 +57,10 @@ typedef void (*mf_run_watch)(void *self, const mf_run_event *event);
 typedef struct mf_run_options {
     int jobs;          /* slots of this process; 0: as many as the machine has cores */
     size_t host_bytes; /* memory that stages running here may need together; 0: what there is */
-    /* This process has no slots: it runs no node, not even one that no other place can run, which
-     * is an error. Whoever asks for that must not compute here. */
+    /* This process has no slots: whoever asks for that must not compute here. It runs, one at a
+     * time, only nodes of stages that no worker can run whatever it has, such as those that read
+     * input files. What workers could run, but none has the device, memory or time for, is an
+     * error. */
     bool no_local;
     /* What places may come, each as often as it likes; borrowed. Without a name; `ends` is how long
      * they live, in seconds; `bytes` 0: not known. */

@@ -113,10 +113,13 @@ static mf_status open_places(mf_runner *r)
     r->queues = calloc(stages + 1, sizeof *r->queues);
     r->ran_at = calloc(mf_plan_count(r->plan) + 1, sizeof *r->ran_at);
     r->coming = calloc(stages * r->options->may_come_count + 1, 1);
-    if (!r->queues || !r->ran_at || !r->coming)
+    r->here = calloc(stages + 1, 1);
+    if (!r->queues || !r->ran_at || !r->coming || !r->here)
         return mf_no_memory(0, "a run");
-    return mf_spots_look(&r->spots, r->executor, r->options->no_local ? 0 : r->slots, r->bytes,
-                         stages, mf_job_unkeep, &changed);
+    if (r->options->no_local)
+        r->slots = 1; /* for what no worker can run */
+    return mf_spots_look(&r->spots, r->executor, r->slots, r->bytes, stages, mf_job_unkeep,
+                         &changed);
 }
 
 mf_status mf_runner_open(mf_runner *r)
@@ -187,6 +190,7 @@ mf_status mf_runner_free(mf_runner *r)
     free(r->waiting);
     free(r->queues);
     free(r->coming);
+    free(r->here);
     free(r->ran_at);
     mf_journal_free(r->journal);
     return r->failure;

@@ -8,6 +8,7 @@
 #include <massflow/memory.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Seconds between two lines about a run that stands still. */
 #define TELL_EVERY 60
@@ -232,13 +233,16 @@ static void try_fresh(mf_runner *r, size_t i)
 /* Places that have come, closed or are otherwise than before: all that wait look at all of them. */
 static void see_places(mf_runner *r)
 {
+    size_t stages = mf_graph_stage_count(mf_plan_graph(r->plan));
     bool changed;
 
     r->places_changed = false;
-    mf_runner_give_up(r, mf_spots_look(&r->spots, r->executor, r->options->no_local ? 0 : r->slots,
-                                       r->bytes, mf_graph_stage_count(mf_plan_graph(r->plan)),
+    mf_runner_give_up(r, mf_spots_look(&r->spots, r->executor, r->slots, r->bytes, stages,
                                        mf_job_unkeep, &changed));
-    for (size_t k = 0; changed && k < r->waiting_count; k++)
+    if (!changed)
+        return;
+    memset(r->here, 0, stages);
+    for (size_t k = 0; k < r->waiting_count; k++)
         r->waiting[k]->anew = true;
 }
 
