@@ -63,7 +63,8 @@ struct mf_runner {
     /* A job has ended: for mf_runner_end, in the runner's thread. Called from any. */
     void (*hand_over)(void *self, mf_job *j);
     void *self;
-    int slots; /* of this process */
+    double begun; /* when it was opened */
+    int slots;    /* of this process */
     size_t bytes;
     mf_spots spots;
     bool places_changed; /* to be looked at by mf_runner_start */
@@ -122,7 +123,7 @@ typedef enum mf_choice {
  * keeps a place where it is the first of its stage. */
 mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
 /* Some place has a slot for node i, whatever it needs. */
-bool mf_runner_has_room(const mf_runner *r, size_t i);
+bool mf_runner_has_room(mf_runner *r, size_t i);
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
 /* It keeps no place any more. */

@@ -112,14 +112,24 @@ static void estimate(mf_runner *r)
     }
 }
 
+static bool any_freed(const mf_spots *s)
+{
+    size_t k = 0;
+
+    while (k < s->freed_count && !s->items[s->freed[k]].level)
+        k++;
+    return k < s->freed_count;
+}
+
 /* Of those that wait and may find what they wait for; NULL where there is none. */
 static mf_job *next_waiting(const mf_runner *r)
 {
+    bool freed = any_freed(&r->spots);
     mf_job *next = NULL;
 
     for (size_t k = 0; k < r->waiting_count; k++) {
         mf_job *j = r->waiting[k];
-        if ((j->anew || (r->spots.freed_count && j->tried < r->spots.frees)) &&
+        if ((j->anew || (freed && j->tried < r->spots.frees)) &&
             (!next || mf_plan_before(r->plan, j->index, next->index)))
             next = j;
     }
