@@ -21,7 +21,6 @@ MF_PLUGIN("fake", &make, &two, &device, &all, &saving)
 #define PLACES 40
 #define NODES 200
 #define KINDS 3
-#define BEGUN 1000 /* s */
 
 /* ---- a world --------------------------------------------------------------------------------- */
 
@@ -236,7 +235,7 @@ static void begin_world(const char *text, int slots)
 static void clear_world(void)
 {
     w = (world){.count = 1};
-    w.now = BEGUN;
+    w.now = 1000;
 }
 
 static size_t add_place(int slots)
@@ -474,7 +473,7 @@ START_TEST(time_that_is_left)
     clear_world();
     w.places[add_place(1)].ends = 1100;
     w.places[add_place(1)].ends = 1100;
-    w.may_come[0] = (mf_run_place){.slots = 1, .ends = BEGUN + 50};
+    w.may_come[0] = (mf_run_place){.slots = 1, .ends = 50};
     w.options.may_come_count = 1;
     begin_world("massflow: 1\n"
                 "stages:\n"
@@ -736,7 +735,7 @@ static bool is_for_here(size_t i)
 static bool is_able(size_t i, size_t at, const mf_run_place *p)
 {
     const mf_return *back = mf_returns_find(&w.r.returns, i);
-    double ends = at == MF_PLACE_TO_COME ? w.now + p->ends - BEGUN : p->ends;
+    double ends = at == MF_PLACE_TO_COME ? w.now + p->ends : p->ends;
 
     if (!at && w.options.no_local && !is_for_here(i))
         return false;
@@ -850,7 +849,7 @@ static mf_run_place draw_kind(void)
     return (mf_run_place){.slots = 1 + (int)below(5),
                           .bytes = 100 + 100 * below(9),
                           .device_count = below(3),
-                          .ends = below(3) ? INFINITY : (double)(BEGUN + 20 + below(200)),
+                          .ends = below(3) ? INFINITY : (double)(20 + below(200)),
                           .open = true};
 }
 
@@ -863,7 +862,7 @@ static void add_drawn(const mf_run_place *kind)
     w.places[at].slots = kind->slots;
     w.places[at].bytes = kind->bytes;
     w.places[at].device_count = kind->device_count;
-    w.places[at].ends = w.now + kind->ends - BEGUN;
+    w.places[at].ends = w.now + kind->ends;
     w.device_bytes[at] = 1000;
     w.missing[at] = (int64_t)below(4);
 }

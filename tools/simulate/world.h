@@ -1,6 +1,7 @@
 /* world.h - a cluster that is simulated, and the real scheduler (engine/run/schedule) in front of
  * it: its runner, its plan, and where it is asked for its cache. Workers, nodes and the network are
- * drawn; the time that the scheduler takes is measured, and is part of the simulated time.
+ * drawn; the processor time that the scheduler and its cache take is measured, and is part of the
+ * simulated time.
  *
  * Three servers of one coordinator are modelled, each with a queue: the scheduler's loop, the
  * cache's writer, and the network link. */

@@ -121,19 +121,13 @@ static bool has_memory(const mf_runner *r, const mf_job *j, size_t place)
     return false;
 }
 
-/* Seconds that a place which may come has from then on. */
-static double life_of(const mf_runner *r, const mf_run_place *p)
-{
-    return p->ends - r->begun;
-}
-
 /* A place of this kind may come; `known`: and is known to have the memory. */
 static bool may_come(mf_runner *r, const mf_job *j, bool known)
 {
     for (size_t k = 0; k < r->options->may_come_count; k++) {
         const mf_run_place *p = &r->options->may_come[k];
         if (p->slots > 0 && (!j->needs.device || p->device_count) && could(r, j->index, k) &&
-            (!(j->expects > 0) || j->expects <= life_of(r, p)) &&
+            (!(j->expects > 0) || j->expects <= p->ends) &&
             (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
             return true;
     }
@@ -537,8 +531,8 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "can't: %s", why);
     else if (device && !p->device_count)
         fprintf(out, "has no device");
-    else if (j && j->expects > 0 && place == MF_PLACE_TO_COME && j->expects > life_of(r, p))
-        fprintf(out, "live for %.0f s, and it takes %.0f s", life_of(r, p), j->expects);
+    else if (j && j->expects > 0 && place == MF_PLACE_TO_COME && j->expects > p->ends)
+        fprintf(out, "live for %.0f s, and it takes %.0f s", p->ends, j->expects);
     else if (j && j->expects > 0 && place != MF_PLACE_TO_COME && r->clock() + j->expects > p->ends)
         fprintf(out, "has %.0f s left, and it takes %.0f s",
                 p->ends > r->clock() ? p->ends - r->clock() : 0, j->expects);

@@ -62,8 +62,8 @@ typedef struct mf_run_options {
      * input files. What workers could run, but none has the device, memory or time for, is an
      * error. */
     bool no_local;
-    /* What places may come, each as often as it likes, as they would be if they came when the run
-     * begins; borrowed. Without a name; `bytes` 0 or SIZE_MAX: not known. */
+    /* What places may come, each as often as it likes; borrowed. Without a name; `ends` is how long
+     * they live, in seconds; `bytes` 0 or SIZE_MAX: not known. */
     const mf_run_place *may_come;
     size_t may_come_count;
     bool fail_fast;      /* the first failure stops the run */

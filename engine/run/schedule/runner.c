@@ -129,7 +129,6 @@ mf_status mf_runner_open(mf_runner *r)
     mf_status status;
 
     memset(r->result, 0, sizeof *r->result);
-    r->begun = r->clock();
     size_up(r);
     MF_TRY(open_places(r));
     graph = realpath(mf_graph_path(mf_plan_graph(r->plan)), NULL);

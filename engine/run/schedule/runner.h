@@ -63,8 +63,7 @@ struct mf_runner {
     /* A job has ended: for mf_runner_end, in the runner's thread. Called from any. */
     void (*hand_over)(void *self, mf_job *j);
     void *self;
-    double begun; /* when it was opened */
-    int slots;    /* of this process */
+    int slots; /* of this process */
     size_t bytes;
     mf_spots spots;
     bool places_changed; /* to be looked at by mf_runner_start */
