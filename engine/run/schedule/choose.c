@@ -144,13 +144,23 @@ static bool shuns(const mf_runner *r, const mf_job *j, size_t place)
            (!place || mf_return_from_host(back, r->spots.items[place].is.name));
 }
 
-/* Some place has all that it needs; `other`: one that it does not shun. */
-static bool has_all_somewhere(mf_runner *r, const mf_job *j, bool other)
+/* Some place has all that it needs. */
+static bool has_all_somewhere(mf_runner *r, const mf_job *j)
 {
     for (size_t p = r->spots.count; p-- > 0;)
-        if (suits(r, j, p) && has_memory(r, j, p) && !(other && shuns(r, j, p)))
+        if (suits(r, j, p) && has_memory(r, j, p))
             return true;
-    return may_come(r, j, !other);
+    return may_come(r, j, true);
+}
+
+/* Instead of a place that it shuns. A worker that may come is none of another host for certain: the
+ * cluster may have one host only, so it is waited for instead of this process alone. */
+static bool goes_elsewhere(mf_runner *r, const mf_job *j, size_t place)
+{
+    for (size_t p = r->spots.count; p-- > 0;)
+        if (suits(r, j, p) && has_memory(r, j, p) && !shuns(r, j, p))
+            return true;
+    return !place && may_come(r, j, false);
 }
 
 static bool held_by_a_device(mf_runner *r, const mf_job *j)
@@ -171,14 +181,14 @@ static bool held_by_a_device(mf_runner *r, const mf_job *j)
  * less, and the driver says where it can't. */
 static bool would_fit(mf_runner *r, const mf_job *j, size_t place)
 {
-    if (!suits(r, j, place) || (shuns(r, j, place) && has_all_somewhere(r, j, true)))
+    if (!suits(r, j, place) || (shuns(r, j, place) && goes_elsewhere(r, j, place)))
         return false;
     if (has_memory(r, j, place))
         return true;
     if (j->needs.device && !held_by_a_device(r, j) &&
         j->needs.host_bytes <= r->spots.items[place].is.bytes)
         return true;
-    return !place && !has_all_somewhere(r, j, false);
+    return !place && !has_all_somewhere(r, j);
 }
 
 static bool any_would_fit(mf_runner *r, const mf_job *j)
