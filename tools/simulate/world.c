@@ -1,6 +1,5 @@
 /* world.c - see world.h. */
 #include "world.h"
-#include "base/arena.h"
 #include "graph/data/graph.h"
 #include "run/schedule/runner.h"
 #include <massflow/memory.h>
