@@ -647,12 +647,15 @@ mf_status world_run(const world_options *options, world_result *result)
                                      .name = "sim",
                                      .stages = stages};
     world w = {.o = options, .result = result, .state = options->seed, .now = 1};
-    char folder[] = "/tmp/massflow-simulate-XXXXXX";
+    const char *temporary = getenv("TMPDIR");
+    char folder[4096];
     mf_registry *registry;
     mf_status status;
 
     *result = (world_result){0};
     the_world = &w;
+    snprintf(folder, sizeof folder, "%.4000s/massflow-simulate-XXXXXX",
+             temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(folder) || chdir(folder) != 0)
         return mf_fail(MF_IO, "no temporary folder");
     MF_TRY(mf_registry_new(&registry));
