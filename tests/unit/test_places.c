@@ -46,7 +46,7 @@ struct world {
     mf_execution *running[NODES];
     size_t running_count;
     int times[NODES]; /* that it was done */
-    bool cancelled, checks;
+    bool cancelled, checks, joinable;
     double now;
     mf_graph *graph;
     mf_plan *plan;
@@ -103,6 +103,12 @@ static void place(void *self, size_t i, mf_run_place *p)
 static void watch_places(void *self, void (*changed)(void *), void *changed_self)
 {
     (void)self, (void)changed, (void)changed_self;
+}
+
+static bool joinable(void *self)
+{
+    (void)self;
+    return w.joinable;
 }
 
 static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
@@ -206,6 +212,7 @@ static void begin_world(const char *text, int slots)
     w.executor = (mf_executor){.place_count = place_count,
                                .place = place,
                                .watch_places = watch_places,
+                               .joinable = joinable,
                                .cannot = cannot,
                                .open_devices = open_devices,
                                .device = device_info,
@@ -490,7 +497,7 @@ START_TEST(time_that_is_left)
     told("back b at n2:1: came back after 90 s: worker n2:1 has ended; it is to be run again\n"
          "back a at n1:1: came back after 90 s: worker n1:1 has ended; it is to be run again\n"
          "fail a: no place can run it: this process has no slots; n3:1 has 60 s left, and it takes "
-         "90 s; workers of no pool live for 50 s, and it takes 90 s\n"
+         "90 s; workers that may join have 50 s, and it takes 90 s\n"
          "  give this process slots (--local 1), or connect workers or name pools that can run "
          "it\n"
          "start b at n3:1\n");
@@ -602,6 +609,25 @@ START_TEST(it_waits_for_workers_that_may_come)
 }
 END_TEST
 
+/* Where nothing is said of what may come, and workers join by themselves, any may: a run without
+ * slots of its own waits for the first. */
+START_TEST(it_waits_for_workers_that_join)
+{
+    clear_world();
+    w.joinable = true;
+    begin_world(three, 0);
+    ck_assert(go());
+    told("waiting a: no worker that can run it is there: the run waits for one\n");
+    add_place(3);
+    ck_assert(go());
+    told("start a at n1:1\nstart b at n1:1\nstart c at n1:1\n");
+    finish("a");
+    finish("b");
+    finish("c");
+    end_world();
+}
+END_TEST
+
 /* Before anything runs. */
 START_TEST(what_no_place_can_run_is_an_error)
 {
@@ -615,7 +641,7 @@ START_TEST(what_no_place_can_run_is_an_error)
     mf_runner_close(&w.r);
     fails(mf_runner_free(&w.r),
           "no place can run stage 'a' (fake.device): this process has no slots; n1:1 can't: its "
-          "stage is missing; workers of pool cpu has no device\n"
+          "stage is missing; workers of pool cpu have no device\n"
           "  give this process slots (--local 1), or connect workers or name pools that can run "
           "it");
     ck_assert_uint_eq(w.running_count, 0);
@@ -1013,6 +1039,7 @@ int main(void)
     tcase_add_test(c, what_was_lost_runs_on_the_only_host);
     tcase_add_test(c, what_ends_is_no_loss);
     tcase_add_test(c, it_waits_for_workers_that_may_come);
+    tcase_add_test(c, it_waits_for_workers_that_join);
     tcase_add_test(c, what_no_place_can_run_is_an_error);
     tcase_add_test(c, what_workers_can_not_run_runs_here);
     tcase_add_test(c, a_node_that_is_too_large_for_all_workers);

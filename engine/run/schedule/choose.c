@@ -51,13 +51,13 @@ static bool could(mf_runner *r, size_t i, size_t k)
     uint8_t *known = &r->coming[k * mf_graph_stage_count(mf_plan_graph(r->plan)) + group_of(r, i)];
 
     if (!*known)
-        *known = why_not(r, i, MF_PLACE_TO_COME, &r->options->may_come[k]) ? 2 : 1;
+        *known = why_not(r, i, MF_PLACE_TO_COME, &r->may_come[k]) ? 2 : 1;
     return *known == 1;
 }
 
 static bool find_only_here(mf_runner *r, size_t i)
 {
-    bool others = r->options->may_come_count > 0;
+    bool others = r->may_come_count > 0;
 
     for (size_t p = 1; p < r->spots.count; p++) {
         const mf_spot *s = &r->spots.items[p];
@@ -65,7 +65,7 @@ static bool find_only_here(mf_runner *r, size_t i)
         if (s->is.open && can(r, i, p))
             return false;
     }
-    for (size_t k = 0; k < r->options->may_come_count; k++)
+    for (size_t k = 0; k < r->may_come_count; k++)
         if (could(r, i, k))
             return false;
     return others;
@@ -124,8 +124,8 @@ static bool has_memory(const mf_runner *r, const mf_job *j, size_t place)
 /* A place of this kind may come; `known`: and is known to have the memory. */
 static bool may_come(mf_runner *r, const mf_job *j, bool known)
 {
-    for (size_t k = 0; k < r->options->may_come_count; k++) {
-        const mf_run_place *p = &r->options->may_come[k];
+    for (size_t k = 0; k < r->may_come_count; k++) {
+        const mf_run_place *p = &r->may_come[k];
         if (p->slots > 0 && (!j->needs.device || p->device_count) && could(r, j->index, k) &&
             (!(j->expects > 0) || j->expects <= p->ends) &&
             (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
@@ -527,28 +527,31 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
                        const mf_run_place *p)
 {
     const char *why = why_not(r, i, place, p);
-    bool here = place == 0, device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
+    bool here = place == 0, there = place != MF_PLACE_TO_COME;
+    bool device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
+    double left = there ? p->ends - r->clock() : p->ends;
+    const char *have = there ? "has" : "have";
 
     if (here)
         fprintf(out, "this process ");
-    else if (place == MF_PLACE_TO_COME)
-        fprintf(out, "workers of %s%s ", *p->pool ? "pool " : "no pool", p->pool);
-    else
+    else if (there)
         fprintf(out, "%s ", p->name);
+    else if (*p->pool)
+        fprintf(out, "workers of pool %s ", p->pool);
+    else
+        fprintf(out, "workers that may join ");
     if (here && r->options->no_local && !only_here(r, i))
         fprintf(out, "has no slots");
     else if (why)
         fprintf(out, "can't: %s", why);
     else if (device && !p->device_count)
-        fprintf(out, "has no device");
-    else if (j && j->expects > 0 && place == MF_PLACE_TO_COME && j->expects > p->ends)
-        fprintf(out, "live for %.0f s, and it takes %.0f s", p->ends, j->expects);
-    else if (j && j->expects > 0 && place != MF_PLACE_TO_COME && r->clock() + j->expects > p->ends)
-        fprintf(out, "has %.0f s left, and it takes %.0f s",
-                p->ends > r->clock() ? p->ends - r->clock() : 0, j->expects);
+        fprintf(out, "%s no device", have);
+    else if (j && j->expects > 0 && j->expects > left)
+        fprintf(out, "%s %.0f s%s, and it takes %.0f s", have, left > 0 ? left : 0,
+                there ? " left" : "", j->expects);
     else if (j)
-        fprintf(out, "has %.1f GiB of memory, and it needs %.1f GiB", (double)p->bytes / (1 << 30),
-                (double)j->needs.host_bytes / (1 << 30));
+        fprintf(out, "%s %.1f GiB of memory, and it needs %.1f GiB", have,
+                (double)p->bytes / (1 << 30), (double)j->needs.host_bytes / (1 << 30));
     else
         fprintf(out, "can't");
 }
@@ -561,10 +564,9 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
 
     if (!out)
         return NULL;
-    for (size_t k = 0; k < r->spots.count + r->options->may_come_count; k++) {
+    for (size_t k = 0; k < r->spots.count + r->may_come_count; k++) {
         bool there = k < r->spots.count;
-        const mf_run_place *p =
-            there ? &r->spots.items[k].is : &r->options->may_come[k - r->spots.count];
+        const mf_run_place *p = there ? &r->spots.items[k].is : &r->may_come[k - r->spots.count];
         if (there && !p->open)
             continue;
         if (named == NAMED) {
@@ -623,8 +625,8 @@ static bool has_place(mf_runner *r, size_t i)
         if (takes(r, i, p) && (!device || !p || is->device_count))
             return true;
     }
-    for (size_t k = 0; k < r->options->may_come_count; k++) {
-        const mf_run_place *is = &r->options->may_come[k];
+    for (size_t k = 0; k < r->may_come_count; k++) {
+        const mf_run_place *is = &r->may_come[k];
         if (is->slots > 0 && (!device || is->device_count) && could(r, i, k))
             return true;
     }

@@ -352,6 +352,11 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->open = state.open;
 }
 
+static bool joinable(void *self)
+{
+    return mf_host_workers(self) != NULL;
+}
+
 static void watch_places(void *self, void (*changed)(void *), void *changed_self)
 {
     if (mf_host_workers(self))
@@ -506,6 +511,7 @@ mf_executor mf_host_executor(mf_host *host)
                          .place_count = place_count,
                          .place = place,
                          .watch_places = watch_places,
+                         .joinable = joinable,
                          .cannot = cannot,
                          .open_devices = open_devices,
                          .device = device,

@@ -18,7 +18,7 @@ const char *mf_job_place(const mf_job *j)
 /* Of this process. Where nodes may run elsewhere, it may have none. */
 static mf_status open_devices(mf_runner *r)
 {
-    bool alone = r->spots.count == 1 && !r->options->may_come_count;
+    bool alone = r->spots.count == 1 && !r->may_come_count;
     size_t count = 0;
     mf_status status;
 

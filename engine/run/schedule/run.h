@@ -63,7 +63,8 @@ typedef struct mf_run_options {
      * error. */
     bool no_local;
     /* What places may come, each as often as it likes; borrowed. Without a name; `ends` is how long
-     * they live, in seconds; `bytes` 0 or SIZE_MAX: not known. */
+     * they live, in seconds; `bytes` 0 or SIZE_MAX: not known. None, where the executor's workers
+     * join by themselves: any. */
     const mf_run_place *may_come;
     size_t may_come_count;
     bool fail_fast;      /* the first failure stops the run */

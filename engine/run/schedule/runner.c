@@ -1,6 +1,8 @@
 /* runner.c - a run's begin and end, what is told of it and what is recorded. See runner.h. */
 #include "run/schedule/runner.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -105,6 +107,21 @@ static void size_up(mf_runner *r)
     }
 }
 
+/* Where workers join by themselves, and nothing is said of what may come, any may. */
+static void expect_places(mf_runner *r)
+{
+    static const mf_run_place any = {
+        .slots = INT_MAX, .device_count = SIZE_MAX, .ends = INFINITY, .open = true};
+    const mf_executor *e = r->executor;
+
+    r->may_come = r->options->may_come;
+    r->may_come_count = r->options->may_come_count;
+    if (r->may_come_count || !e->joinable || !e->joinable(e->self))
+        return;
+    r->may_come = &any;
+    r->may_come_count = 1;
+}
+
 static mf_status open_places(mf_runner *r)
 {
     size_t stages = mf_graph_stage_count(mf_plan_graph(r->plan));
@@ -112,7 +129,7 @@ static mf_status open_places(mf_runner *r)
 
     r->queues = calloc(stages + 1, sizeof *r->queues);
     r->ran_at = calloc(mf_plan_count(r->plan) + 1, sizeof *r->ran_at);
-    r->coming = calloc(stages * r->options->may_come_count + 1, 1);
+    r->coming = calloc(stages * r->may_come_count + 1, 1);
     r->here = calloc(stages + 1, 1);
     if (!r->queues || !r->ran_at || !r->coming || !r->here)
         return mf_no_memory(0, "a run");
@@ -130,6 +147,7 @@ mf_status mf_runner_open(mf_runner *r)
 
     memset(r->result, 0, sizeof *r->result);
     size_up(r);
+    expect_places(r);
     MF_TRY(open_places(r));
     graph = realpath(mf_graph_path(mf_plan_graph(r->plan)), NULL);
     if (!graph)

@@ -66,9 +66,11 @@ struct mf_runner {
     int slots; /* of this process */
     size_t bytes;
     mf_spots spots;
-    bool places_changed; /* to be looked at by mf_runner_start */
-    uint8_t *coming;     /* as `can` of a spot: by place that may come, then by graph stage */
-    uint8_t *here; /* the same: whether no worker can run the stage's nodes, but this process */
+    bool places_changed;          /* to be looked at by mf_runner_start */
+    const mf_run_place *may_come; /* the options', or any */
+    size_t may_come_count;
+    uint8_t *coming; /* as `can` of a spot: by place that may come, then by graph stage */
+    uint8_t *here;   /* the same: whether no worker can run the stage's nodes, but this process */
     bool devices_opened; /* of this process, or tried */
     size_t running;      /* jobs */
     mf_job **waiting;    /* those that wait for a place, in no order */
