@@ -1,7 +1,6 @@
 /* runner.c - a run's begin and end, what is told of it and what is recorded. See runner.h. */
 #include "run/schedule/runner.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +110,7 @@ static void size_up(mf_runner *r)
 static void expect_places(mf_runner *r)
 {
     static const mf_run_place any = {
-        .slots = INT_MAX, .device_count = SIZE_MAX, .ends = INFINITY, .open = true};
+        .slots = INT32_MAX, .device_count = SIZE_MAX, .ends = INFINITY, .open = true};
     const mf_executor *e = r->executor;
 
     r->may_come = r->options->may_come;
