@@ -503,8 +503,7 @@ START_TEST(the_script)
         "module load pocl\n"
         "export TMPDIR=/local\n"
         "\n"
-        "# Seconds until this allocation may get its signal. What is left is shown as "
-        "[[DAYS-]HOURS:]MINUTES:SECONDS.\n"
+        "# Seconds that are left, which squeue shows as [[DAYS-]HOURS:]MINUTES:SECONDS.\n"
         "left=$(squeue -h -r -j \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" -o %L "
         "2>/dev/null)\n"
         "if [[ $left =~ ^(([0-9]+)-)?(([0-9]+):)?([0-9]+):([0-9]+)$ ]]; then\n"
@@ -513,11 +512,10 @@ START_TEST(the_script)
         "else\n"
         "    left=129600\n"
         "fi\n"
-        "ends=$((left - 240))\n"
-        "((ends > 0)) || ends=1\n"
+        "((left > 0)) || left=1\n"
         "\n"
         "exec /opt/massflow worker --connect 'login1:7000' --token '/home/me/a b/token' --slots "
-        "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\" --idle 60 --ends \"$ends\" --pool "
+        "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\" --idle 60 --ends \"$left\" --pool "
         "gpu\n");
     ck_assert_str_eq(mf_pool_line(arena, &w, "ssh a {connect} {token} {pool} {name} {}"),
                      "ssh a 'login1:7000' '/home/me/a b/token' gpu massflow-gpu-1a2b3c4d {}");

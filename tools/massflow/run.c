@@ -3,11 +3,13 @@
 #include "crash.h"
 #include "events.h"
 #include "expected.h"
+#include "expected_pools.h"
 #include "first_use.h"
 #include "listen.h"
 #include "progress.h"
 #include "reason.h"
 #include "run/schedule/export.h"
+#include "sites.h"
 #include "workspace.h"
 
 #include <massflow/seconds.h>
@@ -165,19 +167,17 @@ static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_gra
     print_memory(host, plan, stage, &t);
 }
 
-static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
+static int print_total(const args *a, mf_plan *plan, const mf_past_times *past, int slots)
 {
     expected_total total;
     char took[32];
-    mf_status status = expected_all(plan, past, slots, &total);
+    mf_status status = expected_all(plan, past, &total);
 
-    if (status) {
-        command_fail(status, EXIT_FAILED);
-        return;
-    }
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     if (!total.run && !total.undecided)
-        return;
-    words_seconds(total.seconds, took);
+        return EXIT_DONE;
+    words_seconds(expected_seconds(&total, slots, 1), took);
     printf("\ntotal: %zu node%s", total.run, total.run == 1 ? "" : "s");
     if (total.undecided)
         printf(" and %zu undecided one%s", total.undecided, total.undecided == 1 ? "" : "s");
@@ -189,6 +189,7 @@ static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
     else
         printf("; expected %s%s with %d worker%s\n", total.undecided ? "at most " : "", took, slots,
                slots == 1 ? "" : "s");
+    return args_has(a, "pool") ? expected_with_pools(a, plan, past, slots, &total) : EXIT_DONE;
 }
 
 static int print_plan(const args *a, workspace *w, mf_plan *plan)
@@ -205,10 +206,10 @@ static int print_plan(const args *a, workspace *w, mf_plan *plan)
         return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
         print_stage(w, host, plan, mf_graph_stage_at(w->graph, i), &past[i]);
-    print_total(plan, past, slots);
+    int code = print_total(a, plan, past, slots);
     free(past);
     mf_host_free(host);
-    return EXIT_DONE;
+    return code;
 }
 
 static int check_jobs(const args *a)
@@ -243,6 +244,8 @@ static const option plan_options[] = {
     OPTION_SET,
     OPTION_CASE,
     {'j', "jobs", "N", "number of worker slots, for the expected time"},
+    {0, "pool", "NAME[,NAME]", "also the expected time with 1, 2, 4, ... workers of these pools"},
+    OPTION_POOLS,
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     OPTION_CACHE,

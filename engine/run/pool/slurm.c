@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Limits are checked every 30 s, and a signal may come up to a minute early. */
-#define INEXACT 60
-
 /* ---- a worker's command line ----------------------------------------------------------------- */
 
 static void add_word(mf_text *line, const char *before, const char *text)
@@ -72,8 +69,7 @@ char *mf_pool_line(mf_arena *arena, const mf_pool_worker *w, const char *line)
 /* What the script asks when it runs: how long it still has. An array is asked for by its own
  * number and the task's, for one of its tasks has the array's number as its own. */
 static const char ask_time[] =
-    "# Seconds until this allocation may get its signal. What is left is shown as "
-    "[[DAYS-]HOURS:]MINUTES:SECONDS.\n"
+    "# Seconds that are left, which squeue shows as [[DAYS-]HOURS:]MINUTES:SECONDS.\n"
     "left=$(squeue -h -r -j \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" -o %%L 2>/dev/null)\n"
     "if [[ $left =~ ^(([0-9]+)-)?(([0-9]+):)?([0-9]+):([0-9]+)$ ]]; then\n"
     "    m=(\"${BASH_REMATCH[@]}\")\n"
@@ -81,8 +77,7 @@ static const char ask_time[] =
     "else\n"
     "    left=%.0f\n"
     "fi\n"
-    "ends=$((left - %d))\n"
-    "((ends > 0)) || ends=1\n\n";
+    "((left > 0)) || left=1\n\n";
 
 /* A value of an #SBATCH line: sbatch splits it at spaces outside of quotes. */
 static void add_option(mf_text *script, const char *name, const char *value)
@@ -108,7 +103,7 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
         mf_text_add(&s, "%s\n", p->setup[i]);
     if (p->setup_count)
         mf_text_add(&s, "\n");
-    mf_text_add(&s, ask_time, p->time, p->signal + INEXACT);
+    mf_text_add(&s, ask_time, p->time);
     if (p->token_by_environment)
         mf_text_add(&s, "# The token is in MASSFLOW_TOKEN, which sbatch has passed on.\n");
     add_word(&s, "exec ", w->program);
@@ -118,7 +113,7 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
         &s, " %s\n",
         mf_worker_words(arena, w,
                         p->slots ? slots : "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\"",
-                        "\"$ends\""));
+                        "\"$left\""));
     return copy(arena, &s);
 }
 
