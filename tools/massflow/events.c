@@ -141,6 +141,14 @@ void events_run(events *e, const mf_run_event *event)
     put(e, o);
 }
 
+void events_workers(events *e, const char *text)
+{
+    json_object *o = new_event("workers");
+
+    add_text(o, "text", text);
+    put(e, o);
+}
+
 void events_export(events *e, const mf_exported *file)
 {
     json_object *o = new_event("export");

@@ -252,3 +252,10 @@ void progress_event(void *self, const mf_run_event *e)
                         "stops at once\n");
     fflush(p->out);
 }
+
+void progress_say(progress *p, const char *text)
+{
+    erase(p);
+    fprintf(p->out, "%s\n", text);
+    fflush(p->out);
+}

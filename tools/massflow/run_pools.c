@@ -1,6 +1,7 @@
 /* run_pools.c - see run_pools.h. */
 #include "run_pools.h"
 
+#include "base/path.h"
 #include "run/pool/slurm.h"
 
 #include <massflow/seconds.h>
@@ -78,6 +79,8 @@ static mf_status prepare(const args *a, const workspace *w, mf_plan *plan, run_p
     MF_TRY(mf_shared_open(mf_site_folder(r->site), mf_store_dir(w->store), false, &r->shared));
     last = mf_shared_address(r->shared);
     mf_status status = listen_address(a, r->site, last, &r->listen);
+    if (!status && last)
+        status = listen_address(a, r->site, NULL, &r->otherwise);
     free(last);
     return status;
 }
@@ -248,6 +251,7 @@ void run_pools_clear(run_pools *r)
     mf_site_free(r->site);
     free(r->chosen);
     free(r->listen);
+    free(r->otherwise);
     free(r->may_come);
     free(r->connect);
     free(r->plugins);

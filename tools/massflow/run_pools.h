@@ -17,6 +17,7 @@ typedef struct run_pools {
     size_t count;
     mf_shared *shared;
     char *listen;           /* where the run is to listen */
+    char *otherwise;        /* where the port of last time is taken; NULL: the user named it */
     mf_run_place *may_come; /* a worker of each pool */
     /* Once it listens. */
     mf_workers *workers;

@@ -376,10 +376,13 @@ static bool reads_files(const mf_work *work)
 static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
                           const mf_run_place *p)
 {
-    const mf_work *work = &mf_plan_at(plan, i)->work;
+    const mf_plan_node *n = mf_plan_at(plan, i);
+    const mf_work *work = &n->work;
+    const char *pool = mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->limits.pool;
     mf_workers *workers = mf_host_workers(self);
 
-    (void)p;
+    if (workers && pool && strcmp(p->pool, pool))
+        return "it asks for another pool of workers";
     if (!at)
         return NULL;
     if (!workers)
