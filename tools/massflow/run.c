@@ -1,6 +1,7 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
 #include "clean.h"
 #include "crash.h"
+#include "crew.h"
 #include "events.h"
 #include "expected.h"
 #include "expected_pools.h"
@@ -8,8 +9,8 @@
 #include "listen.h"
 #include "progress.h"
 #include "reason.h"
-#include "run_pools.h"
 #include "run/schedule/export.h"
+#include "run_pools.h"
 #include "sites.h"
 #include "workspace.h"
 
@@ -323,6 +324,7 @@ typedef struct watcher {
     mf_plan *plan;
     run_pools pools;
     mf_workers *workers;
+    crew *crew;
     notices *said; /* by workers and pools */
 } watcher;
 
@@ -377,6 +379,8 @@ static void watch_run(void *self, const mf_run_event *event)
     if (event->kind == MF_RUN_TICK || event->kind == MF_RUN_PLANNED) {
         run_pools_look(&w->pools, w->plan);
         say_notices(w);
+        if (w->crew)
+            crew_note(w->crew, event->counts);
     }
     if (w->json)
         events_run(&w->told, event);
@@ -449,7 +453,7 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
 }
 
 /* The listener and the pools, of a run that has them. 0, or an exit code after printing why not. */
-static int begin_workers(const args *a, watcher *w, mf_host *host)
+static int begin_workers(const args *a, const workspace *work, watcher *w, mf_host *host)
 {
     listen_at at = {.address = w->pools.listen, .otherwise = w->pools.otherwise};
     int code;
@@ -460,6 +464,8 @@ static int begin_workers(const args *a, watcher *w, mf_host *host)
     if (code)
         return code;
     mf_host_set_workers(host, w->workers);
+    if (w->workers)
+        w->crew = crew_new(work, w->workers, &w->pools);
     mf_status status = MF_OK;
     if (w->pools.listen)
         status = run_pools_start(a, &w->pools, w->workers, local_slots(a), w->said);
@@ -468,6 +474,8 @@ static int begin_workers(const args *a, watcher *w, mf_host *host)
 
 static void end_workers(watcher *w)
 {
+    crew_free(w->crew);
+    w->crew = NULL;
     run_pools_end(&w->pools);
     mf_workers_close(w->workers);
     w->workers = NULL;
@@ -531,14 +539,14 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     watching.said = notices_new();
     events_open(&watching.told, stdout);
     progress_open(&watching.shown, watching.people, args_has(a, "quiet"));
-    code = watching.said ? begin_workers(a, &watching, host)
+    code = watching.said ? begin_workers(a, w, &watching, host)
                          : command_fail(mf_no_memory(0, "a run"), EXIT_FAILED);
     if (!code)
         code = run_with(a, w, &watching, rule, host, line, begun);
     else
         progress_close(&watching.shown);
+    end_workers(&watching);
     run_pools_clear(&watching.pools);
-    mf_workers_close(watching.workers);
     mf_host_free(host);
     notices_free(watching.said);
     free(line);
