@@ -120,7 +120,7 @@ START_TEST(what_a_site_says)
     size_t memory;
     mf_slurm_sizes(p, &slots, &memory, &devices);
     ck_assert_int_eq(slots, 8);
-    ck_assert_uint_eq(memory, (size_t)32 << 30);
+    ck_assert_uint_eq(memory, ((size_t)32 << 30) / 10 * 9);
     ck_assert_int_eq(devices, 2);
     ok(mf_site_find(site, "office", &p));
     ck_assert_int_eq(p->submit, MF_SUBMIT_COMMAND);
@@ -514,8 +514,14 @@ START_TEST(the_script)
         "fi\n"
         "((left > 0)) || left=1\n"
         "\n"
+        "# MiB that its nodes may need together: nine tenths of the limit, where there is one.\n"
+        "memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * ${SLURM_CPUS_ON_NODE:-1}))}\n"
+        "memory=$((memory * 9 / 10))\n"
+        "((memory > 0)) || memory=\n"
+        "\n"
         "exec /opt/massflow worker --connect 'login1:7000' --token '/home/me/a b/token' --slots "
-        "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\" --idle 60 --ends \"$left\" --pool "
+        "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\" ${memory:+--memory \"$memory MiB\"} "
+        "--idle 60 --ends \"$left\" --pool "
         "gpu\n");
     ck_assert_str_eq(mf_pool_line(arena, &w, "ssh a {connect} {token} {pool} {name} {}"),
                      "ssh a 'login1:7000' '/home/me/a b/token' gpu massflow-gpu-1a2b3c4d {}");

@@ -208,7 +208,7 @@ static int try_with(const args *a, run_pools *r, notices *said)
 
     if (code)
         return code;
-    mf_status status = run_pools_start(a, r, workers, 0, said);
+    mf_status status = run_pools_start(a, r, workers, 0, true, said);
     if (!status) {
         printf("one worker of pool %s is asked for; Ctrl-C gives up\n", r->chosen[0]->name);
         fflush(stdout);

@@ -468,7 +468,7 @@ static int begin_workers(const args *a, const workspace *work, watcher *w, mf_ho
         w->crew = crew_new(work, w->workers, &w->pools);
     mf_status status = MF_OK;
     if (w->pools.listen)
-        status = run_pools_start(a, &w->pools, w->workers, local_slots(a), w->said);
+        status = run_pools_start(a, &w->pools, w->workers, local_slots(a), false, w->said);
     return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 

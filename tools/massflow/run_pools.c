@@ -118,7 +118,7 @@ static char *plugin_words(const args *a)
     return words;
 }
 
-mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots,
+mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots, bool trial,
                           notices *said)
 {
     char program[PATH_MAX];
@@ -138,6 +138,8 @@ mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int 
                                             .shared = r->shared,
                                             .program = program,
                                             .plugins = r->plugins,
+                                            .count_every = trial ? 5 : 0,
+                                            .tell_after = trial,
                                             .say = notices_put,
                                             .self = said},
                         &r->pools);

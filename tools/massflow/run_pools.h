@@ -30,8 +30,9 @@ typedef struct run_pools {
 /* Of --pool: all zero without it. 0, or an exit code after printing why not. */
 int run_pools_open(const args *a, const workspace *w, mf_plan *plan, run_pools *r);
 /* The run listens: workers may be asked for. `slots`: of this process. */
+/* `trial`: it is about one worker; what goes wrong with it is told at once. */
 MF_MUST_USE mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots,
-                                      notices *said);
+                                      bool trial, notices *said);
 /* Now and then, in the thread of the run: how many workers could be used. */
 void run_pools_look(run_pools *r, mf_plan *plan);
 /* No more workers: before the listener is closed. */

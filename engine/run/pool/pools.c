@@ -17,10 +17,11 @@
 #include <string.h>
 
 #define COUNT_EVERY 30.0 /* s */
-#define PATIENCE 60.0    /* s for a command of the batch system */
-#define SOON 60.0        /* s: what ends before it never worked */
-#define LOOK 1.0         /* s between looks at commands that run */
-#define LEAVE 10.0       /* s that a command has to end by itself when the run is over */
+#define TELL_AFTER 3
+#define PATIENCE 60.0 /* s for a command of the batch system */
+#define SOON 60.0     /* s: what ends before it never worked */
+#define LOOK 1.0      /* s between looks at commands that run */
+#define LEAVE 10.0    /* s that a command has to end by itself when the run is over */
 
 /* A command that was started: it lives as long as its worker, or it has handed it to a queue. */
 typedef struct started {
@@ -174,7 +175,7 @@ static void count_slurm(mf_pools *p)
             if (strcmp(jobs[k].name, o->worker.name))
                 continue;
             seen[n++] = jobs[k].seen;
-            if (jobs[k].seen.state == MF_SEEN_WAITING)
+            if (jobs[k].seen.state == MF_SEEN_WAITING && strcmp(jobs[k].reason, "None"))
                 reason = jobs[k].reason;
         }
         mf_growth_counted(o->growth, now, status ? NULL : seen, n);
@@ -296,16 +297,18 @@ static void tell(mf_pools *p, pool *o)
             "pool %s: host %s is left out: 3 workers ended there within a minute; what they "
             "printed is in %s",
             o->site->name, host, o->worker.log);
-    if (mf_growth_quick(o->growth) < 3)
+    size_t quick = mf_growth_quick(o->growth), most = p->options.tell_after;
+    if (quick < (most ? most : TELL_AFTER))
         o->told_quick = false;
     else if (!o->told_quick) {
         char *file, *words = mf_shared_last_words(p->options.shared, o->site->name, &file);
         o->told_quick = true;
         say(p,
-            "pool %s: 3 workers ended within a minute and none has connected; it is tried again. "
+            "pool %s: %zu worker%s ended within a minute and none has connected; it is tried "
+            "again. "
             "%s%s%s",
-            o->site->name, file ? "The end of " : "They printed nothing", file ? file : "",
-            words ? words : "");
+            o->site->name, quick, quick == 1 ? "" : "s",
+            file ? "The end of " : "They printed nothing", file ? file : "", words ? words : "");
         free(words);
         free(file);
     }

@@ -17,6 +17,7 @@ typedef struct mf_pools_options {
     const char *program; /* massflow, of pools that do not say; absolute */
     const char *plugins; /* "--plugins DIR", or "" */
     double count_every;  /* s between two counts, at least; 0: 30 */
+    size_t tell_after;   /* workers that ended at once; 0: 3 */
     /* What users are to know; from the thread of the pools. May be NULL. */
     void (*say)(void *self, const char *text);
     void *self;

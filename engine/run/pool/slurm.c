@@ -29,9 +29,14 @@ char *mf_worker_words(mf_arena *arena, const mf_pool_worker *w, const char *slot
 {
     mf_text line = {0};
     add_word(&line, "worker --connect ", w->connect);
-    add_word(&line, " --token ", w->token);
+    if (!w->pool->token_by_environment)
+        add_word(&line, " --token ", w->token);
     if (slots)
         mf_text_add(&line, " --slots %s", slots);
+    if (w->pool->memory)
+        mf_text_add(&line, " --memory '%zu MB'", w->pool->memory / 1000000);
+    else if (slots) /* nine tenths of the allocation, where it has a limit: see the script */
+        mf_text_add(&line, " ${memory:+--memory \"$memory MiB\"}");
     mf_text_add(&line, " --idle %.0f", w->pool->idle);
     if (ends)
         mf_text_add(&line, " --ends %s", ends);
@@ -79,6 +84,12 @@ static const char ask_time[] =
     "fi\n"
     "((left > 0)) || left=1\n\n";
 
+static const char ask_memory[] =
+    "# MiB that its nodes may need together: nine tenths of the limit, where there is one.\n"
+    "memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * ${SLURM_CPUS_ON_NODE:-1}))}\n"
+    "memory=$((memory * 9 / 10))\n"
+    "((memory > 0)) || memory=\n\n";
+
 /* A value of an #SBATCH line: sbatch splits it at spaces outside of quotes. */
 static void add_option(mf_text *script, const char *name, const char *value)
 {
@@ -104,6 +115,8 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
     if (p->setup_count)
         mf_text_add(&s, "\n");
     mf_text_add(&s, ask_time, p->time);
+    if (!p->memory)
+        mf_text_add(&s, "%s", ask_memory);
     if (p->token_by_environment)
         mf_text_add(&s, "# The token is in MASSFLOW_TOKEN, which sbatch has passed on.\n");
     add_word(&s, "exec ", w->program);
@@ -256,7 +269,7 @@ void mf_slurm_read(mf_arena *arena, const char *text, mf_slurm_job **jobs, size_
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* "32G", "4000M", "4000" (MB), as sbatch takes them. */
+/* "32G", "4000M", "4000" (MB), as sbatch takes them, in bytes. */
 static size_t megabytes(const char *text)
 {
     static const char units[] = "KMGT";
@@ -287,10 +300,8 @@ void mf_slurm_sizes(const mf_pool *p, int *slots, size_t *memory, int *devices)
     if (!cards)
         cards = argument(p, "gpus-per-node", 0, NULL, NULL);
     *slots = p->slots ? p->slots : cores && atoi(cores) > 0 ? atoi(cores) : 1;
-    *memory = p->memory ? p->memory
-              : whole   ? megabytes(whole)
-              : each    ? megabytes(each) * (size_t)*slots
-                        : 0;
+    size_t limit = whole ? megabytes(whole) : each ? megabytes(each) * (size_t)*slots : 0;
+    *memory = p->memory ? p->memory : limit / 10 * 9; /* as the script has it */
     *devices = p->devices >= 0                    ? p->devices
                : cards                            ? gpus(cards)
                : gres && !strncmp(gres, "gpu", 3) ? gpus(gres + 3)

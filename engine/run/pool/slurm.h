@@ -45,8 +45,8 @@ typedef struct mf_slurm_job {
 /* The lines of squeue; those that are none are passed over. The texts are the arena's. */
 void mf_slurm_read(mf_arena *arena, const char *text, mf_slurm_job **jobs, size_t *count);
 
-/* What the pool's workers have, as far as the site and the arguments of sbatch say; slots: 1 and
- * memory and devices 0 where nothing does. */
+/* What the pool's workers have, as far as the site and the arguments of sbatch say; slots: 1,
+ * memory and devices: 0 where nothing does. Of a limit of memory nine tenths are for nodes. */
 void mf_slurm_sizes(const mf_pool *pool, int *slots, size_t *memory, int *devices);
 
 #endif
