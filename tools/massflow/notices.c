@@ -9,7 +9,10 @@
 
 struct notices {
     pthread_mutex_t lock;
-    char *lines[MOST];
+    struct {
+        char *text;
+        bool wrong;
+    } lines[MOST];
     size_t first, count;
 };
 
@@ -25,34 +28,46 @@ notices *notices_new(void)
 void notices_free(notices *n)
 {
     char *line;
+    bool wrong;
 
     if (!n)
         return;
-    while ((line = notices_take(n)))
+    while ((line = notices_take(n, &wrong)))
         free(line);
     pthread_mutex_destroy(&n->lock);
     free(n);
 }
 
-void notices_put(void *self, const char *text)
+static void put(notices *n, const char *text, bool wrong)
 {
-    notices *n = self;
-
     pthread_mutex_lock(&n->lock);
     if (n->count < MOST) {
-        n->lines[(n->first + n->count) % MOST] = strdup(text);
-        n->count += n->lines[(n->first + n->count) % MOST] != NULL;
+        size_t i = (n->first + n->count) % MOST;
+        n->lines[i].text = strdup(text);
+        n->lines[i].wrong = wrong;
+        n->count += n->lines[i].text != NULL;
     }
     pthread_mutex_unlock(&n->lock);
 }
 
-char *notices_take(notices *n)
+void notices_put(void *self, const char *text)
+{
+    put(self, text, false);
+}
+
+void notices_warn(void *self, const char *text)
+{
+    put(self, text, true);
+}
+
+char *notices_take(notices *n, bool *wrong)
 {
     char *line = NULL;
 
     pthread_mutex_lock(&n->lock);
     if (n->count) {
-        line = n->lines[n->first];
+        line = n->lines[n->first].text;
+        *wrong = n->lines[n->first].wrong;
         n->first = (n->first + 1) % MOST;
         n->count--;
     }

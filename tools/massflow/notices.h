@@ -5,14 +5,18 @@
 
 #include <massflow/error.h>
 
+#include <stdbool.h>
+
 typedef struct notices notices;
 
 notices *notices_new(void); /* NULL where memory is short */
 void notices_free(notices *n);
 
-/* From any thread; an mf_workers_options.tell and an mf_pools_options.say. */
-void notices_put(void *notices, const char *text);
+/* From any thread. */
+void notices_put(void *notices, const char *text); /* an mf_workers_options.tell */
+void notices_warn(void *notices,
+                  const char *text); /* an mf_pools_options.say: something is wrong */
 /* The oldest one, for free(); NULL: there is none. */
-char *notices_take(notices *n);
+char *notices_take(notices *n, bool *wrong);
 
 #endif

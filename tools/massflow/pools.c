@@ -139,8 +139,9 @@ static bool give_up(int number)
 static void print_notices(notices *said)
 {
     char *line;
+    bool wrong;
 
-    while ((line = notices_take(said))) {
+    while ((line = notices_take(said, &wrong))) {
         printf("%s\n", line);
         free(line);
     }

@@ -363,9 +363,11 @@ static void mind_output(watcher *w)
 static void say_notices(watcher *w)
 {
     char *line;
+    bool wrong;
 
-    while ((line = notices_take(w->said))) {
-        progress_say(&w->shown, line);
+    while ((line = notices_take(w->said, &wrong))) {
+        if (wrong || !w->shown.quiet)
+            progress_say(&w->shown, line);
         if (w->json)
             events_workers(&w->told, line);
         free(line);

@@ -140,7 +140,7 @@ mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int 
                                             .plugins = r->plugins,
                                             .count_every = trial ? 5 : 0,
                                             .tell_after = trial,
-                                            .say = notices_put,
+                                            .say = notices_warn,
                                             .self = said},
                         &r->pools);
 }
