@@ -11,6 +11,7 @@
 #include "crew.h"
 
 #include <massflow/file.h>
+#include <massflow/memory.h>
 #include <massflow/seconds.h>
 
 #include <dirent.h>
@@ -125,14 +126,15 @@ static json_object *workers_of(crew *c, double passed)
 {
     json_object *all = json_object_new_array();
     size_t count = mf_workers_count(c->workers);
-    member *more = realloc(c->members, (count + 1) * sizeof *more);
 
-    if (!more)
-        return all;
-    c->members = more;
-    for (; c->count < count; c->count++)
-        c->members[c->count] = (member){since_1970(), 0};
-    for (size_t i = 0; i < count; i++) {
+    while (c->count < count) {
+        member *more = mf_list_more(c->members, c->count, sizeof *more);
+        if (!more)
+            break;
+        c->members = more;
+        c->members[c->count++] = (member){since_1970(), 0};
+    }
+    for (size_t i = 0; i < c->count; i++) {
         mf_worker_state s;
         mf_workers_state(c->workers, i + 1, &s);
         if (!s.lost && !s.running)

@@ -6,7 +6,6 @@
 
 #include <massflow/seconds.h>
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +58,7 @@ static mf_status make_places(run_pools *r)
         snprintf(place->pool, sizeof place->pool, "%s", p->name);
         /* What the site does not say can't be held against it: a CPU is a device, too. */
         if (p->submit == MF_SUBMIT_COMMAND && !p->slots)
-            place->slots = INT_MAX;
+            place->slots = INT32_MAX;
         if (!place->bytes)
             place->bytes = SIZE_MAX;
         place->device_count = devices > 0 ? (size_t)devices : p->devices < 0;
@@ -121,7 +120,7 @@ static char *plugin_words(const args *a)
 mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots, bool trial,
                           notices *said)
 {
-    char program[PATH_MAX];
+    char program[4096];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
 
     program[length < 0 ? 0 : length] = 0;

@@ -381,15 +381,10 @@ static void sleep_until(mf_pools *p, double until)
 {
     pthread_mutex_lock(&p->lock);
     while (!any_news(p)) {
-        struct timespec at;
-        double left = until - mf_seconds();
-        if (left <= 0)
+        double now = mf_seconds(), end = until - now > 3600 ? now + 3600 : until;
+        if (end <= now)
             break;
-        if (left > 3600)
-            left = 3600;
-        clock_gettime(CLOCK_MONOTONIC, &at);
-        double end = (double)at.tv_sec + (double)at.tv_nsec * 1e-9 + left;
-        at.tv_sec = (time_t)end;
+        struct timespec at = {.tv_sec = (time_t)end}; /* mf_seconds is the clock of `wake` */
         at.tv_nsec = (long)((end - (double)at.tv_sec) * 1e9);
         pthread_cond_timedwait(&p->wake, &p->lock, &at);
     }
