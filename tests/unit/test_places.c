@@ -561,7 +561,8 @@ START_TEST(what_was_lost_runs_on_the_only_host)
 END_TEST
 
 /* A worker whose time is over is no loss, however often. */
-/* Workers may come, but all of them from the one host that there is: it is not waited for another. */
+/* Workers may come, but all of them from the one host that there is: it is not waited for another.
+ */
 START_TEST(what_was_lost_runs_on_the_only_host)
 {
     clear_world();

@@ -283,6 +283,14 @@ static void does(mf_growth *g, double now, mf_growth_act act, size_t count)
         ck_assert_uint_eq(step.count, count);
 }
 
+/* One of which nothing waits or runs yet. */
+static mf_growth *counted(int max, int backlog, double now)
+{
+    mf_growth *g = mf_growth_new(max, backlog, 30);
+    mf_growth_counted(g, now, &(mf_seen){0}, 0);
+    return g;
+}
+
 static void rests(mf_growth *g, double now, double until)
 {
     mf_growth_step step = mf_growth_next(g, now);
@@ -298,6 +306,8 @@ START_TEST(a_few_wait_and_no_more_than_can_be_used)
     mf_growth *g = mf_growth_new(5, 2, 30);
     rests(g, 0, INFINITY); /* nobody wants any */
     mf_growth_want(g, 1, 1);
+    does(g, 1, MF_GROW_COUNT, 0);
+    mf_growth_counted(g, 1, &(mf_seen){0}, 0);
     does(g, 1, MF_GROW_SUBMIT, 1); /* one node can use one worker */
     mf_growth_submitted(g, 1, 1, true);
     rests(g, 1, 31);
@@ -325,7 +335,7 @@ END_TEST
 
 START_TEST(what_waits_is_counted_not_believed)
 {
-    mf_growth *g = mf_growth_new(4, 4, 30);
+    mf_growth *g = counted(4, 4, 0);
     const mf_seen two[] = {{"7_1", "", MF_SEEN_WAITING, 0}, {"7_2", "n1", MF_SEEN_RUNNING, 3}};
     mf_growth_want(g, 0, 4);
     does(g, 0, MF_GROW_SUBMIT, 4);
@@ -356,7 +366,7 @@ END_TEST
 
 START_TEST(a_failing_submission_is_said_once_and_tried_for_good)
 {
-    mf_growth *g = mf_growth_new(4, 4, 30);
+    mf_growth *g = counted(4, 4, 100);
     static const double pauses[] = {5, 10, 20, 40, 80, 160, 300, 300, 300};
     double now = 100;
     mf_growth_want(g, now, 4);
@@ -384,7 +394,7 @@ static mf_seen failed_on(const char *id, const char *host)
 
 START_TEST(a_host_that_fails_at_once_is_left_out)
 {
-    mf_growth *g = mf_growth_new(8, 8, 30);
+    mf_growth *g = counted(8, 8, 0);
     mf_seen seen[4] = {failed_on("7_1", "n1"),
                        failed_on("7_2", "n1"),
                        {"7_3", "n2", MF_SEEN_RUNNING, 100},
@@ -415,7 +425,7 @@ END_TEST
 
 START_TEST(a_wrong_set_up_makes_pauses)
 {
-    mf_growth *g = mf_growth_new(8, 2, 30);
+    mf_growth *g = counted(8, 2, 0);
     mf_seen seen[] = {failed_on("7_1", "n1"), failed_on("7_2", "n2"), failed_on("8_1", "n3")};
     mf_growth_want(g, 0, 8);
     does(g, 0, MF_GROW_SUBMIT, 2);
@@ -434,9 +444,28 @@ START_TEST(a_wrong_set_up_makes_pauses)
 }
 END_TEST
 
+/* After a run that was killed: what it left is taken over, and what failed in it is no fault. */
+START_TEST(what_an_earlier_run_left)
+{
+    mf_growth *g = mf_growth_new(4, 4, 30);
+    const mf_seen left[] = {failed_on("7_1", "n1"),
+                            failed_on("7_2", "n1"),
+                            failed_on("7_3", "n1"),
+                            {"8_1", "", MF_SEEN_WAITING, 0},
+                            {"8_2", "n2", MF_SEEN_RUNNING, 500}};
+    mf_growth_want(g, 0, 4);
+    does(g, 0, MF_GROW_COUNT, 0);
+    mf_growth_counted(g, 0, left, 5);
+    ck_assert_uint_eq(mf_growth_quick(g), 0);
+    ck_assert_str_eq(mf_growth_excluded(g), "");
+    does(g, 0, MF_GROW_SUBMIT, 2);
+    mf_growth_free(g);
+}
+END_TEST
+
 START_TEST(what_nobody_wants_any_more_is_cancelled)
 {
-    mf_growth *g = mf_growth_new(8, 2, 30);
+    mf_growth *g = counted(8, 2, 0);
     mf_growth_want(g, 0, 8);
     does(g, 0, MF_GROW_SUBMIT, 2);
     mf_growth_submitted(g, 0, 2, true);
@@ -458,7 +487,7 @@ END_TEST
 
 START_TEST(a_queue_that_only_tells_a_number)
 {
-    mf_growth *g = mf_growth_new(8, 8, 30);
+    mf_growth *g = counted(8, 8, 0);
     mf_growth_want(g, 0, 4);
     mf_growth_submitted(g, 0, 4, true);
     mf_growth_connected(g, 1);
@@ -717,14 +746,14 @@ START_TEST(slurm_is_asked_counted_and_cancelled)
     const mf_pool *pool;
     mf_pool_state state;
     int ends[2];
-    make_program("sbatch", "");
-    make_program("squeue", "echo \"${5#--name=}|12_1|PENDING|0:00||Resources\"");
+    make_program("sbatch", "touch asked");
+    make_program("squeue", "[ ! -e asked ] || echo \"${5#--name=}|12_1|PENDING|0:00||Resources\"");
     mf_pools *pools = start(site, &pool, ends);
     mf_pools_want(pools, 0, 1);
     is_said("sbatch --parsable --array=1-1%%3 %s/gpu.sh", shared->path);
     static const char count[] = "squeue --me -h -r --states=all --name=massflow-gpu-%s "
                                 "--format=%%j|%%F_%%K|%%T|%%M|%%N|%%r";
-    for (int i = 0; i < 3; i++) /* at the third one the first answer has been noted */
+    for (int i = 0; i < 3; i++) /* by the third one the first answer has been noted */
         is_said(count, shared->key);
     mf_pools_state(pools, 0, &state);
     ck_assert_uint_eq(state.wanted, 1);
@@ -744,6 +773,7 @@ START_TEST(a_refused_submission_is_told)
     mf_pool_state state;
     int ends[2];
     make_program("sbatch", "echo 'sbatch: error: invalid partition specified: gpx' >&2; exit 1");
+    make_program("squeue", "");
     mf_pools *pools = start(site, &pool, ends);
     mf_pools_want(pools, 0, 2);
     is_heard(ends, "pool gpu: no worker could be asked for; it is tried again: 'sbatch' failed: "
@@ -765,9 +795,10 @@ START_TEST(workers_that_end_at_once_are_told_with_their_last_words)
     int ends[2];
     snprintf(path, sizeof path, "%s/gpu-12_1.txt", shared->log);
     write_file(path, "one\ntwo\nthree\nfour\nfive\n/opt/massflow: No such file or directory\n");
-    make_program("sbatch", "");
-    make_program("squeue",
-                 "for i in 1 2 3; do echo \"${5#--name=}|12_$i|FAILED|0:01|n$i|x\"; done");
+    make_program("sbatch", "touch asked");
+    make_program(
+        "squeue",
+        "[ ! -e asked ] || for i in 1 2 3; do echo \"${5#--name=}|12_$i|FAILED|0:01|n$i|x\"; done");
     mf_pools *pools = start(site, &pool, ends);
     mf_pools_want(pools, 0, 3);
     snprintf(expected, sizeof expected,
@@ -850,6 +881,7 @@ int main(void)
     tcase_add_test(growth, a_failing_submission_is_said_once_and_tried_for_good);
     tcase_add_test(growth, a_host_that_fails_at_once_is_left_out);
     tcase_add_test(growth, a_wrong_set_up_makes_pauses);
+    tcase_add_test(growth, what_an_earlier_run_left);
     tcase_add_test(growth, what_nobody_wants_any_more_is_cancelled);
     tcase_add_test(growth, a_queue_that_only_tells_a_number);
     tcase_add_checked_fixture(slurm, enter, leave);

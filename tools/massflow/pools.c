@@ -136,13 +136,15 @@ static bool give_up(int number)
     return true;
 }
 
+/* What is wrong; that the worker has joined is told at length. */
 static void print_notices(notices *said)
 {
     char *line;
     bool wrong;
 
     while ((line = notices_take(said, &wrong))) {
-        printf("%s\n", line);
+        if (wrong)
+            printf("%s\n", line);
         free(line);
     }
     fflush(stdout);

@@ -322,6 +322,7 @@ typedef struct watcher {
     bool json, deaf; /* deaf: stdout has failed */
     FILE *people;
     mf_plan *plan;
+    mf_executor executor;
     run_pools pools;
     mf_workers *workers;
     crew *crew;
@@ -379,7 +380,7 @@ static void watch_run(void *self, const mf_run_event *event)
     watcher *w = self;
 
     if (event->kind == MF_RUN_TICK || event->kind == MF_RUN_PLANNED) {
-        run_pools_look(&w->pools, w->plan);
+        run_pools_look(&w->pools, w->plan, &w->executor);
         say_notices(w);
         if (w->crew)
             crew_note(w->crew, event->counts);
@@ -500,10 +501,10 @@ static int run_with(const args *a, workspace *w, watcher *watching, const mf_out
                               .version = MF_VERSION,
                               .watch = watch_run,
                               .self = watching};
-    mf_executor executor = mf_host_executor(host);
 
+    watching->executor = mf_host_executor(host);
     options.tick = watching->shown.live ? 200 : 1000;
-    mf_status status = mf_run(plan, &executor, &options, &result);
+    mf_status status = mf_run(plan, &watching->executor, &options, &result);
     end_workers(watching);
     progress_close(&watching->shown);
     int code = status || result.counts.done + result.counts.cached < result.counts.wanted

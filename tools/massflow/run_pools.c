@@ -149,22 +149,33 @@ typedef struct demand {
     size_t host, device; /* that want no device, and that want one */
 } demand;
 
-static void count_nodes(const run_pools *r, mf_plan *plan, demand *any, demand *pinned)
+/* Whether workers of pool k may run node i: the same for all nodes of its stage. */
+static bool can(run_pools *r, mf_plan *plan, const mf_executor *e, size_t i, size_t k)
+{
+    size_t stages = mf_graph_stage_count(mf_plan_graph(plan));
+    uint8_t *known = &r->can[k * stages + mf_plan_at(plan, i)->node->group];
+
+    if (!*known)
+        *known = e->cannot(e->self, plan, i, MF_PLACE_TO_COME, &r->may_come[k]) ? 2 : 1;
+    return *known == 1;
+}
+
+static void count_nodes(run_pools *r, mf_plan *plan, const mf_executor *e, demand *any,
+                        demand *pinned)
 {
     const mf_graph *graph = mf_plan_graph(plan);
 
     for (size_t i = 0; i < mf_plan_count(plan); i++) {
         const mf_plan_node *n = mf_plan_at(plan, i);
+        demand *d = NULL;
         if (n->state != MF_PLAN_RUNNING && !mf_plan_can_start(n))
             continue;
-        const char *pool = mf_graph_stage_at(graph, n->node->group)->limits.pool;
-        demand *d = any;
-        for (size_t k = 0; pool && k < r->count; k++)
-            if (!strcmp(r->chosen[k]->name, pool))
-                d = &pinned[k];
-        if (n->work.stage->kernels || n->work.stage->program)
+        for (size_t k = 0; k < r->count && !d; k++)
+            if (can(r, plan, e, i, k))
+                d = mf_graph_stage_at(graph, n->node->group)->limits.pool ? &pinned[k] : any;
+        if (d && (n->work.stage->kernels || n->work.stage->program))
             d->device++;
-        else
+        else if (d)
             d->host++;
     }
 }
@@ -202,13 +213,18 @@ static size_t connected(run_pools *r, const char *pool)
 }
 
 /* What any worker may run is for this process first, then for the pools in their order. */
-static void share(run_pools *r, mf_plan *plan)
+static void share(run_pools *r, mf_plan *plan, const mf_executor *e)
 {
+    size_t stages = mf_graph_stage_count(mf_plan_graph(plan));
     demand any = {0}, *pinned = calloc(r->count, sizeof *pinned);
 
-    if (!pinned)
+    if (!r->can)
+        r->can = calloc(r->count * stages, 1);
+    if (!pinned || !r->can) {
+        free(pinned);
         return;
-    count_nodes(r, plan, &any, pinned);
+    }
+    count_nodes(r, plan, e, &any, pinned);
     any.host -= least(any.host, (size_t)r->slots);
     any.device -= least(any.device, r->slots > 0);
     for (size_t i = 0; i < r->count; i++) {
@@ -223,7 +239,7 @@ static void share(run_pools *r, mf_plan *plan)
     free(pinned);
 }
 
-void run_pools_look(run_pools *r, mf_plan *plan)
+void run_pools_look(run_pools *r, mf_plan *plan, const mf_executor *executor)
 {
     if (!r->pools)
         return;
@@ -232,7 +248,7 @@ void run_pools_look(run_pools *r, mf_plan *plan)
     if (r->changes == mf_plan_changes(plan))
         return;
     r->changes = mf_plan_changes(plan);
-    share(r, plan);
+    share(r, plan, executor);
 }
 
 /* ---- after the run --------------------------------------------------------------------------- */
@@ -254,6 +270,7 @@ void run_pools_clear(run_pools *r)
     free(r->listen);
     free(r->otherwise);
     free(r->may_come);
+    free(r->can);
     free(r->connect);
     free(r->plugins);
     memset(r, 0, sizeof *r);

@@ -25,6 +25,7 @@ typedef struct run_pools {
     int slots; /* of this process */
     mf_pools *pools;
     uint64_t changes; /* of the plan, when it was last looked at */
+    uint8_t *can;     /* by pool and stage of the graph: 0 not asked yet, 1 yes, 2 no */
 } run_pools;
 
 /* Of --pool: all zero without it. 0, or an exit code after printing why not. */
@@ -34,7 +35,7 @@ int run_pools_open(const args *a, const workspace *w, mf_plan *plan, run_pools *
 MF_MUST_USE mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots,
                                       bool trial, notices *said);
 /* Now and then, in the thread of the run: how many workers could be used. */
-void run_pools_look(run_pools *r, mf_plan *plan);
+void run_pools_look(run_pools *r, mf_plan *plan, const mf_executor *executor);
 /* No more workers: before the listener is closed. */
 void run_pools_end(run_pools *r);
 void run_pools_clear(run_pools *r);

@@ -167,8 +167,9 @@ void mf_growth_ended(mf_growth *g, double now, const char *name)
     mf_text_add(&g->excluded, "%s%s", g->excluded.length ? "," : "", name);
 }
 
-/* An allocation that ended at once counts once, however often it is seen. */
-static void note_ended(mf_growth *g, double now, const mf_seen *s)
+/* An allocation that ended at once counts once, however often it is seen; one of a run before this
+ * one does not count. */
+static void note_ended(mf_growth *g, double now, const mf_seen *s, bool first)
 {
     for (size_t i = 0; i < g->ended_count; i++)
         if (!strcmp(g->ended[i], s->id))
@@ -177,11 +178,13 @@ static void note_ended(mf_growth *g, double now, const mf_seen *s)
     g->ended[g->ended_count] = strdup(s->id);
     if (!g->ended[g->ended_count++])
         abort();
-    mf_growth_ended(g, now, s->host);
+    if (!first)
+        mf_growth_ended(g, now, s->host);
 }
 
 void mf_growth_counted(mf_growth *g, double now, const mf_seen *seen, size_t count)
 {
+    bool first = isinf(g->counted);
     g->counted = now;
     if (!seen)
         return;
@@ -191,7 +194,7 @@ void mf_growth_counted(mf_growth *g, double now, const mf_seen *seen, size_t cou
         g->waiting += s->state == MF_SEEN_WAITING;
         g->running += s->state == MF_SEEN_RUNNING;
         if (s->state == MF_SEEN_FAILED && s->used < QUICK)
-            note_ended(g, now, s);
+            note_ended(g, now, s, first);
         if (s->state == MF_SEEN_RUNNING && s->used >= QUICK && *s->host)
             host_of(g, s->host)->strikes = 0;
     }
@@ -232,18 +235,15 @@ static double soonest(double a, double b)
 mf_growth_step mf_growth_next(mf_growth *g, double now)
 {
     double count_at = g->counted + g->count_every, until = INFINITY;
-    bool unsure = g->waiting || g->running > g->connected;
+    size_t count = to_submit(g);
+    /* Before the first submission too: a run that was killed may have left some. */
+    bool unsure = g->waiting || g->running > g->connected || (count && isinf(g->counted));
     if (g->waiting && now - g->unwanted_since >= UNWANTED)
         return (mf_growth_step){.act = MF_GROW_CANCEL};
     if (unsure && now >= count_at)
         return (mf_growth_step){.act = MF_GROW_COUNT};
-    size_t count = to_submit(g);
-    if (count && now >= g->not_before) {
-        /* The first count is due a while after the first submission. */
-        if (isinf(g->counted))
-            g->counted = now;
+    if (count && now >= g->not_before)
         return (mf_growth_step){.act = MF_GROW_SUBMIT, .count = count};
-    }
     if (count)
         until = g->not_before;
     if (unsure)

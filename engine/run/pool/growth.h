@@ -4,8 +4,8 @@
  *
  * An allocation is wanted, then waits in the queue of the batch system, then runs; its worker
  * connects, works, and ends by itself. Nothing is concluded from an id: how many there are is what
- * was last counted, and what was submitted since. One that is not there any more is just not
- * counted, and is asked for again where it is still wanted. */
+ * was last counted, and what was submitted since. So it is counted before anything is submitted,
+ * and one that is not there any more is asked for again where it is still wanted. */
 #ifndef MASSFLOW_RUN_GROWTH_H
 #define MASSFLOW_RUN_GROWTH_H
 
