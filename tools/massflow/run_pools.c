@@ -4,9 +4,6 @@
 #include "base/path.h"
 #include "run/pool/slurm.h"
 
-#include <massflow/seconds.h>
-
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,10 +56,8 @@ static mf_status make_places(run_pools *r)
         /* What the site does not say can't be held against it: a CPU is a device, too. */
         if (p->submit == MF_SUBMIT_COMMAND && !p->slots)
             place->slots = INT32_MAX;
-        if (!place->bytes)
-            place->bytes = SIZE_MAX;
         place->device_count = devices > 0 ? (size_t)devices : p->devices < 0;
-        place->ends = isinf(p->time) ? INFINITY : mf_seconds() + p->time;
+        place->ends = p->time; /* counted from when it comes */
         place->open = true;
     }
     return MF_OK;
