@@ -379,6 +379,8 @@ static void watch_run(void *self, const mf_run_event *event)
 {
     watcher *w = self;
 
+    if (event->kind == MF_RUN_STOPPING)
+        run_pools_stop(&w->pools);
     if (event->kind == MF_RUN_TICK || event->kind == MF_RUN_PLANNED) {
         run_pools_look(&w->pools, w->plan, &w->executor);
         say_notices(w);

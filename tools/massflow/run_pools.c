@@ -240,10 +240,17 @@ void run_pools_look(run_pools *r, mf_plan *plan, const mf_executor *executor)
         return;
     for (size_t i = 0; i < r->count; i++)
         mf_pools_connected(r->pools, i, connected(r, r->chosen[i]->name));
-    if (r->changes == mf_plan_changes(plan))
+    if (r->stopping || r->changes == mf_plan_changes(plan))
         return;
     r->changes = mf_plan_changes(plan);
     share(r, plan, executor);
+}
+
+void run_pools_stop(run_pools *r)
+{
+    r->stopping = true;
+    for (size_t i = 0; r->pools && i < r->count; i++)
+        mf_pools_want(r->pools, i, 0);
 }
 
 /* ---- after the run --------------------------------------------------------------------------- */

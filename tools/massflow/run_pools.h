@@ -24,6 +24,7 @@ typedef struct run_pools {
     char *connect, *plugins;
     int slots; /* of this process */
     mf_pools *pools;
+    bool stopping;
     uint64_t changes; /* of the plan, when it was last looked at */
     uint8_t *can;     /* by pool and stage of the graph: 0 not asked yet, 1 yes, 2 no */
 } run_pools;
@@ -36,6 +37,8 @@ MF_MUST_USE mf_status run_pools_start(const args *a, run_pools *r, mf_workers *w
                                       bool trial, notices *said);
 /* Now and then, in the thread of the run: how many workers could be used. */
 void run_pools_look(run_pools *r, mf_plan *plan, const mf_executor *executor);
+/* The run is being stopped: nothing more is asked for. */
+void run_pools_stop(run_pools *r);
 /* No more workers: before the listener is closed. */
 void run_pools_end(run_pools *r);
 void run_pools_clear(run_pools *r);
