@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,24 @@ static double since_1970(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+/* Files of runs of this host that were killed. */
+static void sweep(const char *cache, const char *host)
+{
+    DIR *folder = opendir(cache);
+    size_t length = strlen(host);
+
+    for (struct dirent *e; folder && (e = readdir(folder));) {
+        if (strncmp(e->d_name, "workers-", 8) || strncmp(e->d_name + 8, host, length) ||
+            e->d_name[8 + length] != '-')
+            continue;
+        int pid = atoi(e->d_name + 8 + length + 1);
+        if (pid > 0 && kill(pid, 0) && errno == ESRCH)
+            unlinkat(dirfd(folder), e->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+}
+
 crew *crew_new(const workspace *w, mf_workers *workers, run_pools *pools)
 {
     crew *c = calloc(1, sizeof *c);
@@ -67,8 +86,10 @@ crew *crew_new(const workspace *w, mf_workers *workers, run_pools *pools)
         c->path = NULL;
     if (asprintf(&c->aside, "%s/.workers-%s-%d", cache, c->host, (int)getpid()) < 0)
         c->aside = NULL;
-    if (c->path && c->aside)
+    if (c->path && c->aside) {
+        sweep(cache, c->host);
         return c;
+    }
     crew_free(c);
     return NULL;
 }
