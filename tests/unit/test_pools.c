@@ -708,7 +708,8 @@ static void is_said(const char *format, const char *path)
 
 static void hear(void *self, const char *text)
 {
-    ck_assert_int_eq(write(((int *)self)[1], text, strlen(text) + 1), (ssize_t)strlen(text) + 1);
+    size_t size = strlen(text) + 1;
+    ck_assert_int_eq(write(((int *)self)[1], text, size), (ssize_t)size);
 }
 
 /* Waits for what users are told. */
