@@ -561,28 +561,6 @@ START_TEST(what_was_lost_runs_on_the_only_host)
 END_TEST
 
 /* A worker whose time is over is no loss, however often. */
-/* Workers may come, but all of them from the one host that there is: it is not waited for another.
- */
-START_TEST(what_was_lost_runs_on_the_only_host)
-{
-    clear_world();
-    add_place(1);
-    add_place(1);
-    strcpy(w.places[2].name, "n1:2");
-    w.may_come[0] = (mf_run_place){.slots = 1, .ends = INFINITY};
-    w.options.may_come_count = 1;
-    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 1);
-    w.missing[0] = 2000;
-    go();
-    told("start a at n1:1\n");
-    lose(1);
-    told("back a at n1:1: came back after 0 s: worker n1:1 was lost; it is to be run again\n"
-         "start a at n1:2\n");
-    finish("a");
-    end_world();
-}
-END_TEST
-
 START_TEST(what_ends_is_no_loss)
 {
     clear_world();
