@@ -14,9 +14,11 @@ typedef struct layout {
 static const layout layouts[] = {
     {0, offsetof(mf_stage, parts), sizeof(mf_param), sizeof(mf_port), offsetof(mf_type, check), 0},
     {1, offsetof(mf_stage, parts), sizeof(mf_param), sizeof(mf_port), offsetof(mf_type, check), 0},
-    {2, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), offsetof(mf_type, check), 0},
-    {3, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type), 0},
-    {4, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
+    {2, offsetof(mf_stage, saves), sizeof(mf_param), sizeof(mf_port), offsetof(mf_type, check), 0},
+    {3, offsetof(mf_stage, saves), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type), 0},
+    {4, offsetof(mf_stage, saves), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
+     sizeof(mf_case_source)},
+    {5, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
      sizeof(mf_case_source)},
 };
 _Static_assert(sizeof layouts / sizeof *layouts == MF_ABI_MINOR + 1,

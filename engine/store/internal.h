@@ -93,7 +93,7 @@ char *mf__schema_words(const char *sql);
 
 /* ---- schema (schema.c) ----------------------------------------------------------------------- */
 
-#define MF__SCHEMA 4
+#define MF__SCHEMA 5
 
 /* Brings both files to this schema, or fails where one is newer. Where the chunks are not those of
  * the index (one of the files was deleted), no artifact counts as present any more. */

@@ -76,17 +76,19 @@ static mf_status insert_nodes(mf__connection *c, void *arg)
         uint8_t key[MF_DIGEST_BYTES];
         if (n->key && !mf_hex_decode(n->key, key))
             return mf_fail(MF_INVALID, "'%s' is not an action key: 64 hex digits", n->key);
-        MF_TRY(mf__exec(c,
-                        "INSERT INTO run_node (run, node, outcome, started, seconds, device,"
-                        " peak_bytes, own_process, message, key)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, node) DO UPDATE"
-                        " SET outcome = excluded.outcome, started = excluded.started,"
-                        " seconds = excluded.seconds, device = excluded.device,"
-                        " peak_bytes = excluded.peak_bytes, own_process = excluded.own_process,"
-                        " message = excluded.message, key = excluded.key",
-                        "itirrtiitd", all->run, n->node, (int64_t)n->outcome, n->started,
-                        n->seconds, n->device, n->peak_bytes, (int64_t)n->own_process,
-                        n->message && n->message[0] ? n->message : NULL, n->key ? key : NULL));
+        MF_TRY(
+            mf__exec(c,
+                     "INSERT INTO run_node (run, node, outcome, started, seconds, device,"
+                     " peak_bytes, own_process, message, key, place)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, node) DO UPDATE"
+                     " SET outcome = excluded.outcome, started = excluded.started,"
+                     " seconds = excluded.seconds, device = excluded.device,"
+                     " peak_bytes = excluded.peak_bytes, own_process = excluded.own_process,"
+                     " message = excluded.message, key = excluded.key, place = excluded.place",
+                     "itirrtiitdt", all->run, n->node, (int64_t)n->outcome, n->started, n->seconds,
+                     n->device, n->peak_bytes, (int64_t)n->own_process,
+                     n->message && n->message[0] ? n->message : NULL, n->key ? key : NULL,
+                     n->place && n->place[0] ? n->place : NULL));
     }
     return MF_OK;
 }
@@ -273,6 +275,7 @@ void mf_run_node_list_free(mf_run_node *list, size_t count)
     for (size_t i = 0; list && i < count; i++) {
         free((char *)list[i].node);
         free((char *)list[i].device);
+        free((char *)list[i].place);
         free((char *)list[i].message);
         free((char *)list[i].key);
     }
@@ -296,8 +299,10 @@ static mf_status take_node(sqlite3_stmt *s, mf_run_node **list, size_t *count)
                        .started = sqlite3_column_double(s, 5),
                        .device = column_text(s, 6),
                        .peak_bytes = sqlite3_column_int64(s, 7),
-                       .own_process = sqlite3_column_int(s, 8) != 0};
-    return n->node && n->message && n->device && (n->key || !keyed) ? MF_OK : no_memory();
+                       .own_process = sqlite3_column_int(s, 8) != 0,
+                       .place = column_text(s, 9)};
+    return n->node && n->message && n->device && n->place && (n->key || !keyed) ? MF_OK
+                                                                                : no_memory();
 }
 
 static mf_status list_nodes(mf__connection *c, int64_t run, mf_run_node **list, size_t *count)
@@ -306,7 +311,7 @@ static mf_status list_nodes(mf__connection *c, int64_t run, mf_run_node **list, 
     bool row;
     MF_TRY(mf__prepare(c,
                        "SELECT node, outcome, seconds, message, key, started, device, peak_bytes,"
-                       " own_process FROM run_node WHERE run = ? ORDER BY node",
+                       " own_process, place FROM run_node WHERE run = ? ORDER BY node",
                        &s, "i", run));
     MF_TRY(mf__step(c, s, &row));
     mf_status status = MF_OK;

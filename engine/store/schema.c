@@ -26,7 +26,7 @@
     "  codec INTEGER NOT NULL," /* see chunks.c */                                                 \
     "  bytes BLOB NOT NULL);"
 
-static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, "", "", ""};
+static const char *const chunk_scripts[MF__SCHEMA] = {CHUNK_TABLES, "", "", "", ""};
 
 /* Version 1 is fixed: tests/pipelines holds such a cache, which must come forward. Until the
  * release what is new goes into the last version's script. */
@@ -122,7 +122,10 @@ static const char *const index_scripts[MF__SCHEMA] = {
 
     /* 4: built OpenCL programs lay here. A cache comes from others and is no place for code: what
      * it held is dropped unread. */
-    "DROP TABLE binary;"};
+    "DROP TABLE binary;",
+
+    /* 5: the worker that ran a node; NULL: the process of the run. */
+    "ALTER TABLE run_node ADD COLUMN place TEXT;"};
 
 static const char *const *scripts_of(mf__target file)
 {

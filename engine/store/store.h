@@ -180,6 +180,7 @@ typedef struct mf_run_node {
     double started; /* with fractions of a second; 0 where it did not start */
     double seconds;
     const char *device; /* that it ran on; NULL or "" for none */
+    const char *place;  /* the worker that ran it; NULL or "" for the process of the run */
     /* The most that was resident while it ran; 0 where it is not known. Of the node's own process,
      * or of all of massflow, other nodes included: the nodes of one process can't be told apart. */
     int64_t peak_bytes;

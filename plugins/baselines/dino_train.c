@@ -68,4 +68,4 @@ MF_STAGE(
     .params = params, .params_size = sizeof(mf_dino_params), .in = mf_baseline_inputs,
     .out = mf_baseline_outputs, .program = true,
     .tolerance = 1e-2, /* between devices: updates amplify rounding */
-    .check = check, .needs = needs, .run = run);
+    .check = check, .needs = needs, .run = run, .saves = true);

@@ -46,4 +46,4 @@ MF_STAGE(
         "alone." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_genesis_params), .in = mf_baseline_inputs,
     .out = mf_baseline_outputs, .program = true, .tolerance = 1e-2, .check = check, .needs = needs,
-    .run = run);
+    .run = run, .saves = true);

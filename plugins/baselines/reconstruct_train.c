@@ -61,4 +61,4 @@ MF_STAGE(
         "are hidden depends on `seed` and the place in the stream alone." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_reconstruct_params), .in = mf_baseline_inputs,
     .out = mf_baseline_outputs, .program = true, .tolerance = 1e-2, .check = check, .needs = needs,
-    .run = run);
+    .run = run, .saves = true);

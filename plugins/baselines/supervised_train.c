@@ -74,4 +74,4 @@ MF_STAGE(
         "convolution is not." MF_BASELINE_HELP,
     .params = params, .params_size = sizeof(mf_supervised_params), .in = inputs,
     .out = mf_baseline_outputs, .program = true, .tolerance = 1e-2, .check = check, .needs = needs,
-    .run = run);
+    .run = run, .saves = true);

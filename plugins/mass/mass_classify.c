@@ -220,4 +220,4 @@ MF_STAGE(
         "them. The training saves checkpoints. After an interruption it resumes from the last "
         "checkpoint and gives the same result, bit for bit.",
     .params = params, .params_size = sizeof(mf_classify_params), .in = inputs, .out = outputs,
-    .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run);
+    .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run, .saves = true);

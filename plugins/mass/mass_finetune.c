@@ -421,4 +421,4 @@ MF_STAGE(
     .program = true,
     .tolerance =
         0.1, /* AdamW takes full steps where a gradient is next to rounding, in either way */
-    .check = check, .needs = needs, .run = run);
+    .check = check, .needs = needs, .run = run, .saves = true);

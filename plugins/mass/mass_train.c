@@ -453,4 +453,4 @@ MF_STAGE(
         "last checkpoint and gives the same result, bit for bit.",
     .params = params, .params_size = sizeof(train_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* between devices: updates amplify rounding */
-    .check = check, .needs = needs, .run = run);
+    .check = check, .needs = needs, .run = run, .saves = true);

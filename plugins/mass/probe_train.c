@@ -499,4 +499,4 @@ MF_STAGE(
         "values of `target`, whole numbers by value and then texts. With two classes, AUC is that "
         "of the second class.",
     .params = params, .params_size = sizeof(probe_params), .in = inputs, .out = outputs,
-    .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run);
+    .program = true, .tolerance = 1e-2, .check = check, .needs = needs, .run = run, .saves = true);

@@ -528,4 +528,5 @@ MF_STAGE(
             "Their defaults are those of MASS (docs/sam2.md).",
     .params = params, .params_size = sizeof(masks_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* pixels at the edge of a threshold */
-    .check = check, .needs = needs, .open = open, .close = sam2_session_close, .run = run);
+    .check = check, .needs = needs, .open = open, .close = sam2_session_close, .run = run,
+    .saves = true);

@@ -295,4 +295,4 @@ MF_STAGE(
             "masks.nms. Batch sizes and memory limits do not change the result.",
     .params = params, .params_size = sizeof(propagate_params), .in = inputs, .out = outputs,
     .program = true, .tolerance = 1e-2, /* voxels at the edge of a threshold */
-    .needs = needs, .open = open, .close = sam2_session_close, .run = run);
+    .needs = needs, .open = open, .close = sam2_session_close, .run = run, .saves = true);

@@ -28,6 +28,14 @@ class Completion(Massflow):
     def complete(self, line, shell="bash"):
         return self.massflow("complete", shell, line.replace("graph.yaml", self.path("graph.yaml"))).splitlines()
 
+    def test_pools_of_the_site(self):
+        self.write("pools.yaml", "pools:\n  gpu: {submit: slurm, time: 60}\n  cpu: {submit: slurm, time: 60}\n")
+        os.environ["MASSFLOW_POOLS"] = self.path("pools.yaml")
+        self.addCleanup(os.environ.pop, "MASSFLOW_POOLS")
+        self.assertEqual(self.complete("massflow run graph.yaml --pool "), ["gpu", "cpu"])
+        self.assertEqual(self.complete("massflow run graph.yaml --pool gpu,c"), ["gpu,cpu"])
+        self.assertEqual(self.complete("massflow pools g"), ["gpu"])
+
     def test_commands(self):
         self.assertEqual(self.complete("massflow ru"), ["run", "runs"])
         self.assertNotIn("complete", self.complete("massflow "))

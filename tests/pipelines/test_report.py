@@ -240,6 +240,22 @@ class Report(Pipeline):
         self.assertGreaterEqual(page.tags["svg"], 2)
         self.assertIn("<title>more[case=a] \u2013 done, ", text)
 
+    def test_a_lane_a_worker(self):
+        self.write("graph.yaml", GRAPH)
+        self.massflow("run", "text")
+        self.assertNotIn(">this process</text>", self.report()[0])
+        self.change("update run_node set place = 'n1:4711' where node = 'text[case=b]'")
+        self.change("update run_node set place = 'n2:<7>' where node = 'text[case=c]'")
+        text, words, _ = self.report()
+        self.assertIn("2 nodes ran on 2 workers.", words)
+        lanes = re.findall(r'<text x="8" y="(\d+)" fill="#5a6470">(.*?)</text>', text)
+        self.assertEqual([(name, (int(y) - 12) % 15) for y, name in lanes],
+                         [("this process", 0), ("n1:4711", 0), ("n2:&lt;7&gt;", 0)])
+        self.assertIn("<title>text[case=b] on n1:4711 \u2013 done, ", text)
+        self.assertRegex(self.massflow("log"), r"\n  2 nodes ran on 2 workers\n(.*\n)+"
+                                               r" +0:\d\d\.\d{3}  done      text\[case=b\]  \(\d+ ms on n1:4711\)\n")
+        self.assertIn(" on worker n1:4711\n", self.massflow("log", "text[case=b]"))
+
     def test_the_run_is_that_of_these_parameters(self):
         self.write("graph.yaml", GRAPH)
         self.massflow("run")

@@ -261,7 +261,7 @@ class Rows(Upkeep):
         self.assertEqual(self.runs(), [])
 
     def test_a_version(self):
-        for version in (0, 1, 2, 3, 5):
+        for version in (0, 1, 2, 3, 4, 6):
             self.sql("cache.db", f"PRAGMA user_version = {version}")
             out = self.massflow("run", code=2)
             self.assertIn("cache.db' is damaged: its header and its tables differ in what they "
@@ -434,7 +434,7 @@ class Migration(Upkeep):
         self.assertEqual(self.runs(), [])
         self.assertEqual(self.ask_of("cache.db", self.OUTPUTS), before)
         for file in ("cache.db", "chunks.db"):
-            self.assertEqual(self.ask_of(file, "PRAGMA user_version"), [(4,)])
+            self.assertEqual(self.ask_of(file, "PRAGMA user_version"), [(5,)])
         self.assertEqual(self.ask_of("cache.db", "SELECT name FROM sqlite_schema WHERE name = 'binary'"), [])
         self.assertIn("no damage found\n", self.massflow("cache", "verify"))
         out = self.massflow("show", "rows", "--code", "version")
@@ -483,7 +483,7 @@ class Migration(Upkeep):
         for words in (["plan"], ["cache", "stat"], ["cache", "verify"]):
             out = self.massflow(*words, code=2)
             self.assertRegex(out, r"cache.db' has schema version 1, of an older massflow; this one reads version "
-                                  r"4\n  any `massflow run` with this cache upgrades it; no result is lost\n$")
+                                  r"5\n  any `massflow run` with this cache upgrades it; no result is lost\n$")
         self.assertEqual([open(f, "rb").read() for f in files], before)
 
 

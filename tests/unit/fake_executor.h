@@ -285,7 +285,7 @@ static inline double fake_now(void)
 static inline void watch_trial(void *self, const mf_run_event *e)
 {
     static const char *const words[] = {"planned", "start",   "done",     "found", "fail",
-                                        "block",   "waiting", "overtime", "log"};
+                                        "block",   "waiting", "overtime", "back",  "log"};
     trial *t = self;
     const char *text = e->kind == MF_RUN_WAITING ? "" : e->text; /* names a host and a process */
 

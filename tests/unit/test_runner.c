@@ -390,8 +390,8 @@ START_TEST(a_prepared_node_is_decided_anew)
     begin_trial(&t, late_demand);
     told(&t, "start slow\n");
     ck_assert_uint_eq(t.f.prepared, 2); /* big, too */
-    ck_assert_str_eq(t.r.pending[false]->execution->node, "big");
-    strcpy(key, t.r.pending[false]->execution->key);
+    ck_assert_str_eq(t.r.waiting[0]->execution->node, "big");
+    strcpy(key, t.r.waiting[0]->execution->key);
     finish(&t, "slow"); /* now late needs scan.y */
     told(&t, "done slow\nstart scan\n");
     ck_assert_uint_eq(t.f.prepared, 1);
@@ -402,23 +402,6 @@ START_TEST(a_prepared_node_is_decided_anew)
     finish(&t, "big");
     told(&t, "done big\nstart late\n");
     finish(&t, "late");
-    end_trial(&t, "4 0 0 0 0");
-}
-END_TEST
-
-/* ---- places ---------------------------------------------------------------------------------- */
-
-/* It goes back, is not told as failed, and starts again. */
-START_TEST(a_node_whose_place_is_lost_starts_again)
-{
-    trial t = {0};
-    begin_trial(&t, diamond);
-    ck_assert(end_with(&t, "scan", (mf_execution_end){.returned = true, .place = "n1:4711"}));
-    told(&t, "start scan\nstart scan\n");
-    finish(&t, "scan");
-    finish(&t, "left");
-    finish(&t, "right");
-    finish(&t, "both");
     end_trial(&t, "4 0 0 0 0");
 }
 END_TEST
@@ -563,11 +546,10 @@ START_TEST(a_result_that_does_not_serve)
     store_as_other(&t, t.store, "a", "its own");
     ck_assert(!running(&t, "a")->grant.insist);
     end_with(&t, "a", (mf_execution_end){.lease = MF_LEASE_DONE});
-    told(&t, "start a\nstart b\n"); /* b was prepared already */
-    finish(&t, "b");
-    told(&t, "done b\nstart a\n");
+    told(&t, "start a\nstart a\n");
     ck_assert(running(&t, "a")->grant.insist);
     finish(&t, "a");
+    finish(&t, "b");
     finish(&t, "c");
     finish(&t, "d");
     end_trial(&t, "4 0 0 0 0");
@@ -648,7 +630,6 @@ int main(void)
     tcase_add_test(c, collected_data_is_made_again);
     tcase_add_test(c, collected_data_that_cannot_be_made);
     tcase_add_test(c, a_prepared_node_is_decided_anew);
-    tcase_add_test(c, a_node_whose_place_is_lost_starts_again);
     tcase_add_test(c, what_another_process_computes_is_waited_for);
     tcase_add_test(c, what_another_process_gives_up_is_run);
     tcase_add_test(c, a_run_that_is_stopped_while_it_waits);

@@ -228,6 +228,7 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
              .started = 1e9 + 0.25,
              .seconds = 0.5 + i,
              .device = "a device",
+             .place = "n1:4711",
              .peak_bytes = 1 << 30,
              .key = keys[i]},
             {.node = "view", .outcome = MF_NODE_FAILED, .seconds = 2, .message = "it broke"}};
@@ -272,6 +273,8 @@ START_TEST(runs_keep_nodes_and_the_actions_of_a_node)
     ck_assert_ptr_null(nodes[1].key);
     ck_assert_double_eq(nodes[0].started, 1e9 + 0.25);
     ck_assert_str_eq(nodes[0].device, "a device");
+    ck_assert_str_eq(nodes[0].place, "n1:4711");
+    ck_assert_str_eq(nodes[1].place, "");
     ck_assert_int_eq(nodes[0].peak_bytes, 1 << 30);
     ck_assert(!nodes[0].own_process);
     mf_run_node_list_free(nodes, count);

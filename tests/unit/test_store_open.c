@@ -33,10 +33,10 @@ START_TEST(newer_schema_is_refused)
             fails_like(
                 mf_store_open(folder, mode ? MF_STORE_WRITE : MF_STORE_READ, &store),
                 "while opening the cache: '%s/%s' has schema version 9; this massflow reads "
-                "versions up to 4\n  use the newer massflow that made it, or another folder for "
+                "versions up to 5\n  use the newer massflow that made it, or another folder for "
                 "the cache",
                 folder, files[i]);
-        run_sql(files[i], "PRAGMA user_version = 4; UPDATE meta SET value = 4 WHERE name = "
+        run_sql(files[i], "PRAGMA user_version = 5; UPDATE meta SET value = 5 WHERE name = "
                           "'schema'");
     }
     store = open_store(MF_STORE_WRITE);

@@ -4,6 +4,7 @@
  * Where it prints nothing the shell completes names of files. Errors are nobody's business while
  * somebody types: the scripts drop them. */
 #include "args.h"
+#include "sites.h"
 
 #include <massflow/memory.h>
 
@@ -237,10 +238,32 @@ static bool offer_words(const asking *q, const char *list)
     return words;
 }
 
+/* Pools of the site, behind those that are there already: "gpu,cpu". */
+static void offer_pools(const asking *q)
+{
+    const char *comma = strrchr(q->typed, ',');
+    int before = comma ? (int)(comma - q->typed) + 1 : 0;
+    mf_site *site;
+
+    if (open_site(&q->a, &site))
+        return;
+    for (size_t i = 0; i < mf_site_count(site); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%.*s", before, q->typed);
+        if (strlen(text) == (size_t)before)
+            offer(q, text, mf_site_pool(site, i)->name);
+    }
+    mf_site_free(site);
+}
+
 static void offer_value(const asking *q, const option *o)
 {
-    if (!offer_words(q, o->value) && (!strcmp(o->name, "set") || !strcmp(o->name, "case")))
+    if (offer_words(q, o->value))
+        return;
+    if (!strcmp(o->name, "set") || !strcmp(o->name, "case"))
         offer_of_graph(q, o->name);
+    else if (!strcmp(o->name, "pool"))
+        offer_pools(q);
 }
 
 static void offer_operand(const asking *q, const command *c)
@@ -253,6 +276,8 @@ static void offer_operand(const asking *q, const command *c)
         offer_words(q, c->operands);
     else if ((!strcmp(c->name, "help") || !strcmp(c->name, "describe")) && place == 0)
         offer_stages(q, !strcmp(c->name, "help"));
+    else if (!strcmp(c->name, "pools") && place == 0)
+        offer_pools(q);
     else if (!strncmp(c->operands, "GRAPH ", 6) && place > 0)
         offer_of_graph(q, NULL);
 }

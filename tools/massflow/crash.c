@@ -68,6 +68,7 @@ void crash_event(const mf_run_event *event)
 {
     if (event->kind == MF_RUN_STARTED)
         put_away(NULL, event->node);
-    else if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED)
+    else if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED ||
+             event->kind == MF_RUN_RETURNED)
         put_away(event->node, NULL);
 }

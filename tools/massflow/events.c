@@ -66,6 +66,8 @@ static void put_progress(events *e, const mf_run_event *event)
         const mf_run_active *a = &event->active[i];
         json_object *o = new_event("progress");
         add_text(o, "node", a->node);
+        if (*a->place)
+            add_text(o, "worker", a->place);
         add_seconds(o, "seconds", a->seconds);
         if (a->state.total > 0) {
             add_count(o, "done", (size_t)a->state.done);
@@ -100,6 +102,8 @@ static const char *name_of(mf_run_event_kind kind)
         return "waiting";
     case MF_RUN_OVERTIME:
         return "overtime";
+    case MF_RUN_RETURNED:
+        return "returned";
     case MF_RUN_LOG:
         return "log";
     case MF_RUN_STOPPING:
@@ -127,11 +131,21 @@ void events_run(events *e, const mf_run_event *event)
         add_count(o, "imported", event->counts->imported);
     }
     if (event->kind == MF_RUN_DONE || event->kind == MF_RUN_FAILED ||
-        event->kind == MF_RUN_OVERTIME)
+        event->kind == MF_RUN_OVERTIME || event->kind == MF_RUN_RETURNED)
         add_seconds(o, "seconds", event->seconds);
     if (event->kind == MF_RUN_STOP_NOW)
         json_object_object_add(o, "now", json_object_new_boolean(true));
+    if (event->place && *event->place)
+        add_text(o, "worker", event->place);
     add_text(o, event->kind == MF_RUN_FAILED ? "error" : "text", event->text);
+    put(e, o);
+}
+
+void events_workers(events *e, const char *text)
+{
+    json_object *o = new_event("workers");
+
+    add_text(o, "text", text);
     put(e, o);
 }
 

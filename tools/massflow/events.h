@@ -19,6 +19,8 @@ typedef struct events {
 
 void events_open(events *e, FILE *out);
 void events_run(events *e, const mf_run_event *event);
+/* What happens to workers and pools. */
+void events_workers(events *e, const char *text);
 void events_export(events *e, const mf_exported *file);
 void events_end(events *e, const mf_run_result *result, double seconds, int exit_code);
 

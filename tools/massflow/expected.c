@@ -39,11 +39,10 @@ static double ends_at(const mf_plan_node *n, const double *ends, double seconds)
     return start + seconds;
 }
 
-mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots, expected_total *total)
+mf_status expected_all(mf_plan *plan, const mf_past_times *past, expected_total *total)
 {
     size_t count = mf_plan_count(plan);
     double *ends = calloc(count ? count : 1, sizeof *ends);
-    double host = 0, device = 0, longest = 0;
 
     memset(total, 0, sizeof *total);
     if (!ends)
@@ -58,15 +57,20 @@ mf_status expected_all(mf_plan *plan, const mf_past_times *past, int slots, expe
         total->undecided += undecided;
         total->unknown += (run || undecided) && !t->count;
         if (n->work.stage->kernels || n->work.stage->program)
-            device += seconds;
+            total->device += seconds;
         else
-            host += seconds;
+            total->host += seconds;
         ends[i] = ends_at(n, ends, seconds);
-        longest = ends[i] > longest ? ends[i] : longest;
+        total->longest = ends[i] > total->longest ? ends[i] : total->longest;
     }
     free(ends);
-    total->seconds = host / slots + device;
-    if (longest > total->seconds)
-        total->seconds = longest;
     return MF_OK;
+}
+
+double expected_seconds(const expected_total *total, double slots, double devices)
+{
+    double seconds = (total->host > 0 ? total->host / slots : 0) +
+                     (total->device > 0 ? total->device / devices : 0);
+
+    return total->longest > seconds ? total->longest : seconds;
 }

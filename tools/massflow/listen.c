@@ -3,16 +3,13 @@
 
 #include <stdlib.h>
 
-static void say(void *self, const char *line)
+int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers)
 {
-    (void)self;
-    fprintf(stderr, "massflow: %s\n", line);
-}
-
-int listen_open(const args *a, mf_workers **workers)
-{
-    mf_workers_options o = {
-        .address = args_value(a, "listen"), .version = MF_VERSION, .beat = MF_LINK_BEAT};
+    mf_workers_options o = {.address = pools->address ? pools->address : args_value(a, "listen"),
+                            .version = MF_VERSION,
+                            .beat = MF_LINK_BEAT,
+                            .tell = notices_put,
+                            .self = said};
     const char *token = args_value(a, "token"), *beat = args_value(a, "heartbeat");
     mf_status status;
 
@@ -22,7 +19,7 @@ int listen_open(const args *a, mf_workers **workers)
                               token ? "token" : "heartbeat");
     if (!o.address)
         return EXIT_DONE;
-    if (!token)
+    if (!token && !pools->token)
         return command_refuse("--listen needs --token FILE: workers prove that they know it");
     if (beat) {
         char *end;
@@ -31,16 +28,23 @@ int listen_open(const args *a, mf_workers **workers)
             return command_refuse("--heartbeat is a number of seconds from 0.01 to 3600, not '%s'",
                                   beat);
     }
-    o.tell = say;
-    status = mf_token_read(token, true, &o.token);
+    status = mf_token_read(pools->token ? pools->token : token, true, &o.token);
     if (!status)
         status = mf_workers_open(&o, workers);
+    if (status && pools->otherwise && mf_error_code(status) == MF_IO) {
+        mf_error_free(status);
+        o.address = pools->otherwise;
+        status = mf_workers_open(&o, workers);
+    }
     if (status)
         return command_fail(status, EXIT_REQUEST);
-    fprintf(stderr,
-            "massflow: listening at %s; on other machines: massflow worker --connect %s "
-            "--token FILE\n",
-            mf_workers_address(*workers), mf_workers_address(*workers));
+    if (pools->address)
+        fprintf(stderr, "massflow: listening at %s for workers\n", mf_workers_address(*workers));
+    else
+        fprintf(stderr,
+                "massflow: listening at %s; on other machines: massflow worker --connect %s "
+                "--token FILE\n",
+                mf_workers_address(*workers), mf_workers_address(*workers));
     fflush(stderr);
     return EXIT_DONE;
 }

@@ -3,6 +3,7 @@
 #define MF_LISTEN_H
 
 #include "command.h"
+#include "notices.h"
 #include "run/remote/workers.h"
 
 #define OPTIONS_LISTEN                                                                             \
@@ -14,8 +15,14 @@
             "between signs of life of workers; given up after six of them; default: 10"            \
     }
 
-/* Listens where --listen says so, and prints where; *workers NULL where it does not. 0, or an exit
- * code after printing why not. */
-int listen_open(const args *a, mf_workers **workers);
+/* Where a run listens whose workers come from pools; else all NULL. */
+typedef struct listen_at {
+    const char *address, *token;
+    const char *otherwise; /* the address where that one is taken; or NULL */
+} listen_at;
+
+/* Listens where the pools or --listen say so, and prints where; *workers NULL where neither does.
+ * What happens to workers is put into `said`. 0, or an exit code after printing why not. */
+int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers);
 
 #endif

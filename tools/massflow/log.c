@@ -110,6 +110,8 @@ static void print_details(const mf_run_entry *run, const mf_run_node *n)
 {
     char bytes[32];
 
+    if (*n->place)
+        printf("  %10s    on worker %s\n", "", n->place);
     if (*n->device)
         printf("  %10s    on %s\n", "", n->device);
     if (n->peak_bytes) {
@@ -136,8 +138,9 @@ static void print_node(const mf_run_entry *run, const mf_run_node *n, double zer
         words_seconds(n->seconds, took);
     if (!(n->started > 0))
         took[0] = '\0';
-    printf("  %10s  %-9s %s%s%s%s\n", at, mf_outcome_text(n->outcome), n->node, *took ? "  (" : "",
-           took, *took ? ")" : "");
+    printf("  %10s  %-9s %s%s%s%s%s%s\n", at, mf_outcome_text(n->outcome), n->node,
+           *took ? "  (" : "", took, *took && *n->place ? " on " : "", *took ? n->place : "",
+           *took ? ")" : "");
     print_lines(lines, line_count, n->node, zero);
     if (*n->message)
         print_indented(n->message);
@@ -145,9 +148,9 @@ static void print_node(const mf_run_entry *run, const mf_run_node *n, double zer
         print_details(run, n);
 }
 
-static void print_head(const mf_run_entry *r)
+static void print_head(const mf_run_entry *r, const mf_run_node *nodes, size_t count)
 {
-    char when[32], took[32], counts[160];
+    char when[32], took[32], counts[160], workers[80];
 
     words_time(r->start, when);
     words_took(r, took);
@@ -156,12 +159,14 @@ static void print_head(const mf_run_entry *r)
     printf("  %s%s%s; %s\n", r->status, *took ? " in " : "", took, *counts ? counts : "no nodes");
     printf("  started %s on %s (process %" PRId64 "), massflow %s, %d worker slots\n", when,
            *r->host ? r->host : "a host without a name", r->pid, r->version, r->slots);
+    if (words_workers(nodes, count, workers))
+        printf("  %s\n", workers);
 }
 
 static void print_log(const mf_run_entry *run, const mf_run_node *nodes, size_t count,
                       const mf_run_line *lines, size_t line_count, const char *node, bool all)
 {
-    print_head(run);
+    print_head(run, nodes, count);
     for (size_t i = 0; i < count; i++) {
         bool shown =
             node ? is_meant(nodes[i].node, node) : all || nodes[i].outcome != MF_NODE_CACHED;

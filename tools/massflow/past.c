@@ -154,3 +154,26 @@ void words_counts(const mf_run_entry *run, char text[160])
                                      run->counts[i], mf_outcome_text((mf_outcome)i));
     }
 }
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool words_workers(const mf_run_node *nodes, size_t count, char text[80])
+{
+    const char **places = calloc(count + 1, sizeof *places);
+    size_t ran = 0, workers = 0;
+
+    for (size_t i = 0; places && i < count; i++)
+        if (*nodes[i].place)
+            places[ran++] = nodes[i].place;
+    if (ran)
+        qsort(places, ran, sizeof *places, by_text);
+    for (size_t i = 0; i < ran; i++)
+        workers += !i || strcmp(places[i], places[i - 1]);
+    free(places);
+    snprintf(text, 80, "%zu node%s ran on %zu worker%s", ran, ran == 1 ? "" : "s", workers,
+             workers == 1 ? "" : "s");
+    return ran > 0;
+}

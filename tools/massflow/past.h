@@ -28,5 +28,7 @@ void words_time(int64_t seconds, char text[32]);
 void words_took(const mf_run_entry *run, char text[32]);
 /* "10 done, 2 cached, 1 failed": counts that are not 0 */
 void words_counts(const mf_run_entry *run, char text[160]);
+/* "300 nodes ran on 12 workers"; false where all ran in the process of the run. */
+bool words_workers(const mf_run_node *nodes, size_t count, char text[80]);
 
 #endif

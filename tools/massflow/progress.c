@@ -84,6 +84,7 @@ static bool rate_words(progress *p, const mf_run_active *a, char text[80])
 }
 
 #define BAR 10
+#define MOST_SHOWN 24 /* nodes at once */
 
 /* "masks[case=012]  [####......] 41 of 100  12.3/s  0:42 left  loss 0.31" */
 static void draw_active(progress *p, const mf_run_active *a)
@@ -163,13 +164,19 @@ static void draw_counts(progress *p, const mf_run_counts *c)
 
 static void tick(progress *p, const mf_run_event *e)
 {
+    char line[64];
+
     if (!p->live) {
         print_lines(p, e);
         return;
     }
     erase(p);
-    for (size_t i = 0; i < e->active_count; i++)
+    for (size_t i = 0; i < e->active_count && i < MOST_SHOWN; i++)
         draw_active(p, &e->active[i]);
+    if (e->active_count > MOST_SHOWN) {
+        snprintf(line, sizeof line, "  and %zu more", e->active_count - MOST_SHOWN);
+        put_live(p, line);
+    }
     draw_counts(p, e->counts);
     fflush(p->out);
 }
@@ -190,7 +197,7 @@ static void print_planned(progress *p, const mf_run_counts *c)
 static bool goes_wrong(mf_run_event_kind kind)
 {
     return kind == MF_RUN_FAILED || kind == MF_RUN_BLOCKED || kind == MF_RUN_OVERTIME ||
-           kind == MF_RUN_STOPPING || kind == MF_RUN_STOP_NOW;
+           kind == MF_RUN_RETURNED || kind == MF_RUN_STOPPING || kind == MF_RUN_STOP_NOW;
 }
 
 void progress_event(void *self, const mf_run_event *e)
@@ -207,7 +214,7 @@ void progress_event(void *self, const mf_run_event *e)
     case MF_RUN_STARTED:
         if (p->live)
             return;
-        fprintf(p->out, "start    %s\n", e->node);
+        fprintf(p->out, "start    %s%s%s\n", e->node, *e->place ? " on " : "", e->place);
         break;
     case MF_RUN_DONE:
         if (p->live && e->seconds < 1)
@@ -229,7 +236,7 @@ void progress_event(void *self, const mf_run_event *e)
     if (e->kind == MF_RUN_PLANNED)
         print_planned(p, e->counts);
     else if (e->kind == MF_RUN_DONE)
-        fprintf(p->out, "done     %s (%s)\n", e->node, took);
+        fprintf(p->out, "done     %s (%s%s%s)\n", e->node, took, *e->place ? " on " : "", e->place);
     else if (e->kind == MF_RUN_FAILED)
         fprintf(p->out, "failed   %s: %.*s\n", e->node, first_line(e->text), e->text);
     else if (e->kind == MF_RUN_BLOCKED)
@@ -238,10 +245,17 @@ void progress_event(void *self, const mf_run_event *e)
         fprintf(p->out, "waiting for %s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_OVERTIME)
         fprintf(p->out, "overtime %s: %s\n", e->node, e->text);
-    else if (e->kind == MF_RUN_LOG)
+    else if (e->kind == MF_RUN_LOG || e->kind == MF_RUN_RETURNED)
         fprintf(p->out, "%s: %s\n", e->node, e->text);
     else if (e->kind == MF_RUN_STOPPING)
         fprintf(p->out, "stopping: running stages end at their next safe point; a second signal "
                         "stops at once\n");
+    fflush(p->out);
+}
+
+void progress_say(progress *p, const char *text)
+{
+    erase(p);
+    fprintf(p->out, "%s\n", text);
     fflush(p->out);
 }

@@ -20,6 +20,8 @@ typedef struct progress {
 
 void progress_open(progress *p, FILE *out, bool quiet);
 void progress_event(void *self, const mf_run_event *event); /* an mf_run_watch */
-void progress_close(progress *p);                           /* takes the live lines away */
+/* A line of something else than a node. */
+void progress_say(progress *p, const char *text);
+void progress_close(progress *p); /* takes the live lines away */
 
 #endif

@@ -1,13 +1,17 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
 #include "clean.h"
 #include "crash.h"
+#include "crew.h"
 #include "events.h"
 #include "expected.h"
+#include "expected_pools.h"
 #include "first_use.h"
 #include "listen.h"
 #include "progress.h"
 #include "reason.h"
 #include "run/schedule/export.h"
+#include "run_pools.h"
+#include "sites.h"
 #include "workspace.h"
 
 #include <massflow/seconds.h>
@@ -165,19 +169,17 @@ static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_gra
     print_memory(host, plan, stage, &t);
 }
 
-static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
+static int print_total(const args *a, mf_plan *plan, const mf_past_times *past, int slots)
 {
     expected_total total;
     char took[32];
-    mf_status status = expected_all(plan, past, slots, &total);
+    mf_status status = expected_all(plan, past, &total);
 
-    if (status) {
-        command_fail(status, EXIT_FAILED);
-        return;
-    }
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     if (!total.run && !total.undecided)
-        return;
-    words_seconds(total.seconds, took);
+        return EXIT_DONE;
+    words_seconds(expected_seconds(&total, slots, 1), took);
     printf("\ntotal: %zu node%s", total.run, total.run == 1 ? "" : "s");
     if (total.undecided)
         printf(" and %zu undecided one%s", total.undecided, total.undecided == 1 ? "" : "s");
@@ -189,6 +191,7 @@ static void print_total(mf_plan *plan, const mf_past_times *past, int slots)
     else
         printf("; expected %s%s with %d worker%s\n", total.undecided ? "at most " : "", took, slots,
                slots == 1 ? "" : "s");
+    return args_has(a, "pool") ? expected_with_pools(a, plan, past, slots, &total) : EXIT_DONE;
 }
 
 static int print_plan(const args *a, workspace *w, mf_plan *plan)
@@ -205,15 +208,22 @@ static int print_plan(const args *a, workspace *w, mf_plan *plan)
         return command_fail(status, EXIT_FAILED);
     for (size_t i = 0; i < mf_graph_stage_count(w->graph); i++)
         print_stage(w, host, plan, mf_graph_stage_at(w->graph, i), &past[i]);
-    print_total(plan, past, slots);
+    int code = print_total(a, plan, past, slots);
     free(past);
     mf_host_free(host);
-    return EXIT_DONE;
+    return code;
 }
 
 static int check_jobs(const args *a)
 {
-    const char *jobs = args_value(a, "jobs");
+    const char *jobs = args_value(a, "jobs"), *local = args_value(a, "local");
+
+    if (local && (strspn(local, "0123456789") != strlen(local) || !*local || strlen(local) > 4))
+        return command_refuse("--local is a number from 0 to 9999, not '%s'", local);
+    if (local && !args_has(a, "listen") && !args_has(a, "pool"))
+        return command_refuse("--local goes with --pool or --listen; 'massflow run -j N' without");
+    if (local && jobs)
+        return command_refuse("--local and --jobs both say how many slots this process has");
 
     if (jobs && (strspn(jobs, "0123456789") != strlen(jobs) || atoi(jobs) < 1 || strlen(jobs) > 4))
         return command_refuse("--jobs is a number from 1 to 9999, not '%s'", jobs);
@@ -243,6 +253,8 @@ static const option plan_options[] = {
     OPTION_SET,
     OPTION_CASE,
     {'j', "jobs", "N", "number of worker slots, for the expected time"},
+    {0, "pool", "NAME[,NAME]", "also the expected time with 1, 2, 4, ... workers of these pools"},
+    OPTION_POOLS,
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     OPTION_CACHE,
@@ -267,8 +279,8 @@ const command command_plan = {
 /* The command line, to be typed again. */
 static char *command_line(const args *a)
 {
-    static const char *const options[] = {"set",  "case",  "jobs",    "device",
-                                          "code", "cache", "plugins", NULL};
+    static const char *const options[] = {"set",  "case",  "jobs",    "device", "pool",   "pools",
+                                          "code", "cache", "plugins", "local",  "listen", NULL};
     static const char *const flags[] = {"same-device", "fail-fast", "force", NULL};
     char *text = NULL;
     size_t size;
@@ -309,6 +321,12 @@ typedef struct watcher {
     events told;
     bool json, deaf; /* deaf: stdout has failed */
     FILE *people;
+    mf_plan *plan;
+    mf_executor executor;
+    run_pools pools;
+    mf_workers *workers;
+    crew *crew;
+    notices *said; /* by workers and pools */
 } watcher;
 
 static void print_summary(FILE *out, const mf_run_result *result, double seconds)
@@ -343,10 +361,32 @@ static void mind_output(watcher *w)
     clean_silence(stdout);
 }
 
+static void say_notices(watcher *w)
+{
+    char *line;
+    bool wrong;
+
+    while ((line = notices_take(w->said, &wrong))) {
+        if (wrong || !w->shown.quiet)
+            progress_say(&w->shown, line);
+        if (w->json)
+            events_workers(&w->told, line);
+        free(line);
+    }
+}
+
 static void watch_run(void *self, const mf_run_event *event)
 {
     watcher *w = self;
 
+    if (event->kind == MF_RUN_STOPPING)
+        run_pools_stop(&w->pools);
+    if (event->kind == MF_RUN_TICK || event->kind == MF_RUN_PLANNED) {
+        run_pools_look(&w->pools, w->plan, &w->executor);
+        say_notices(w);
+        if (w->crew)
+            crew_note(w->crew, event->counts);
+    }
     if (w->json)
         events_run(&w->told, event);
     crash_event(event);
@@ -391,6 +431,14 @@ static bool wants_device(mf_plan *plan)
     return false;
 }
 
+/* Slots of this process: --local or --jobs, else one a core. */
+static int local_slots(const args *a)
+{
+    const char *slots = args_value(a, "local") ? args_value(a, "local") : args_value(a, "jobs");
+
+    return slots ? atoi(slots) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 /* The host, with its devices where the plan will want one: that there is none is found out before
  * anything runs. */
 static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host **host)
@@ -400,7 +448,7 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
     /* This very program, also when its file is replaced meanwhile. */
     status = mf_host_set_program(*host, "/proc/self/exe");
-    if (!status && wants_device(plan))
+    if (!status && local_slots(a) && wants_device(plan))
         status = first_use(*host);
     if (status) {
         mf_host_free(*host);
@@ -409,61 +457,105 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     return status;
 }
 
-static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_rule *rule,
-                    double begun)
+/* The listener and the pools, of a run that has them. 0, or an exit code after printing why not. */
+static int begin_workers(const args *a, const workspace *work, watcher *w, mf_host *host)
 {
-    watcher watching = {.json = args_has(a, "log"), .people = stdout};
+    listen_at at = {.address = w->pools.listen, .otherwise = w->pools.otherwise};
+    int code;
+
+    if (w->pools.shared)
+        at.token = w->pools.shared->token;
+    code = listen_open(a, &at, w->said, &w->workers);
+    if (code)
+        return code;
+    mf_host_set_workers(host, w->workers);
+    if (w->workers)
+        w->crew = crew_new(work, w->workers, &w->pools);
+    mf_status status = MF_OK;
+    if (w->pools.listen)
+        status = run_pools_start(a, &w->pools, w->workers, local_slots(a), false, w->said);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
+}
+
+static void end_workers(watcher *w)
+{
+    crew_free(w->crew);
+    w->crew = NULL;
+    run_pools_end(&w->pools);
+    mf_workers_close(w->workers);
+    w->workers = NULL;
+    say_notices(w);
+}
+
+static int run_with(const args *a, workspace *w, watcher *watching, const mf_output_rule *rule,
+                    mf_host *host, const char *line, double begun)
+{
+    mf_plan *plan = watching->plan;
     mf_run_result result = {0};
-    char *line = command_line(a);
-    const char *jobs = args_value(a, "jobs");
-    mf_run_options options = {.jobs = jobs ? atoi(jobs) : 0,
+    int slots = local_slots(a);
+    mf_run_options options = {.jobs = args_has(a, "jobs") || args_has(a, "local") ? slots : 0,
+                              .no_local = !slots,
+                              .may_come = watching->pools.may_come,
+                              .may_come_count = watching->pools.count,
                               .fail_fast = args_has(a, "fail-fast"),
                               .signals = true,
                               .command = line,
                               .version = MF_VERSION,
                               .watch = watch_run,
-                              .self = &watching};
-    int code;
-    mf_executor executor;
-    mf_host *host;
-    mf_workers *workers = NULL;
-    mf_status status = open_host(a, w, plan, &host);
+                              .self = watching};
 
-    if (status) {
-        free(line);
-        return command_fail(status, EXIT_REQUEST);
-    }
-    code = listen_open(a, &workers);
-    if (code) {
-        mf_host_free(host);
-        free(line);
-        return code;
-    }
-    mf_host_set_workers(host, workers);
-    if (watching.json)
-        watching.people = stderr;
-    events_open(&watching.told, stdout);
-    progress_open(&watching.shown, watching.people, args_has(a, "quiet"));
-    options.tick = watching.shown.live ? 200 : 1000;
-    executor = mf_host_executor(host);
-    status = mf_run(plan, &executor, &options, &result);
-    progress_close(&watching.shown);
-    code = status || result.counts.done + result.counts.cached < result.counts.wanted ? EXIT_FAILED
-                                                                                      : EXIT_DONE;
+    watching->executor = mf_host_executor(host);
+    options.tick = watching->shown.live ? 200 : 1000;
+    mf_status status = mf_run(plan, &watching->executor, &options, &result);
+    end_workers(watching);
+    progress_close(&watching->shown);
+    int code = status || result.counts.done + result.counts.cached < result.counts.wanted
+                   ? EXIT_FAILED
+                   : EXIT_DONE;
     if (!status && !result.interrupted)
-        write_exports(w, plan, rule, &watching, &code);
+        write_exports(w, plan, rule, watching, &code);
     if (result.interrupted && !status)
         code = EXIT_INTERRUPTED;
-    if (watching.json)
-        events_end(&watching.told, &result, mf_seconds() - begun, code);
+    if (watching->json)
+        events_end(&watching->told, &result, mf_seconds() - begun, code);
     if (!args_has(a, "quiet") || code != EXIT_DONE)
-        print_summary(watching.people, &result, mf_seconds() - begun);
+        print_summary(watching->people, &result, mf_seconds() - begun);
     print_failures(a, plan);
-    mind_output(&watching);
-    mf_workers_close(workers);
-    mf_host_free(host);
-    free(line);
+    mind_output(watching);
     return status ? command_fail(status, EXIT_FAILED) : code;
+}
+
+static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_rule *rule,
+                    double begun)
+{
+    watcher watching = {.json = args_has(a, "log"), .people = stdout, .plan = plan};
+    char *line = command_line(a);
+    mf_host *host;
+    int code = run_pools_open(a, w, plan, &watching.pools);
+    mf_status status = code ? MF_OK : open_host(a, w, plan, &host);
+
+    if (code || status) {
+        run_pools_clear(&watching.pools);
+        free(line);
+        return status ? command_fail(status, EXIT_REQUEST) : code;
+    }
+    if (watching.json)
+        watching.people = stderr;
+    watching.said = notices_new();
+    events_open(&watching.told, stdout);
+    progress_open(&watching.shown, watching.people, args_has(a, "quiet"));
+    code = watching.said ? begin_workers(a, w, &watching, host)
+                         : command_fail(mf_no_memory(0, "a run"), EXIT_FAILED);
+    if (!code)
+        code = run_with(a, w, &watching, rule, host, line, begun);
+    else
+        progress_close(&watching.shown);
+    end_workers(&watching);
+    run_pools_clear(&watching.pools);
+    mf_host_free(host);
+    notices_free(watching.said);
+    free(line);
+    return code;
 }
 
 static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
@@ -515,6 +607,9 @@ static const option run_options[] = {
      "also replace exports that massflow did not write; inputs are never replaced"},
     {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
     {'q', "quiet", NULL, "print only what goes wrong; 'massflow log' has the rest"},
+    {0, "pool", "NAME[,NAME]", "have workers of these pools; 'massflow pools' lists them"},
+    OPTION_POOLS,
+    {0, "local", "N", "with workers: slots of this process beside them; 0: none"},
     OPTIONS_LISTEN,
     {'n', "dry-run", NULL, "only show what would run, as 'massflow plan' does"},
     OPTION_CACHE,

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "crash.h"
 #include "first_use.h"
+#include "graph/text/quantity.h"
 #include "run/process/groups.h"
 #include "run/process/signals.h"
 #include "run/remote/pilot.h"
@@ -19,6 +20,7 @@
 
 #define CACHE_BYTES (20e9)
 #define RETRY_SECONDS 600.0
+#define TOKEN_VARIABLE "MASSFLOW_TOKEN"
 
 static int isolated(void)
 {
@@ -85,6 +87,9 @@ static int read_options(const args *a, mf_pilot_options *o)
     if (limit && limit < memory)
         memory = limit;
     o->bytes = (size_t)((double)memory * 0.8);
+    if (!code && args_value(a, "memory") && !mf__read_bytes(args_value(a, "memory"), &o->bytes))
+        code = command_refuse("--memory is a size such as '30 GB' or '500 MB', not '%s'",
+                              args_value(a, "memory"));
     o->slots = (int)slots;
     o->cache_bytes = (int64_t)cache;
     o->pool = args_value(a, "pool") ? args_value(a, "pool") : "";
@@ -173,6 +178,18 @@ static int serve_host(const args *a, mf_host *host, mf_pilot_options *o)
     return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
+/* From the environment where no file is named: a batch system passes it on without showing it. */
+static mf_status read_token(const args *a, mf_token *token)
+{
+    const char *text = getenv(TOKEN_VARIABLE);
+
+    if (args_value(a, "token"))
+        return mf_token_read(args_value(a, "token"), false, token);
+    mf_status status = mf_token_of("the variable " TOKEN_VARIABLE, text, strlen(text), token);
+    unsetenv(TOKEN_VARIABLE); /* what stages start need not know it */
+    return status;
+}
+
 static int connect_to(const args *a)
 {
     mf_pilot_options o = {.where = args_value(a, "connect"), .version = MF_VERSION};
@@ -183,12 +200,12 @@ static int connect_to(const args *a)
     int code = read_options(a, &o);
 
     crash_watch();
-    if (!code && !args_value(a, "token"))
+    if (!code && !args_value(a, "token") && !getenv(TOKEN_VARIABLE))
         code = command_refuse("--connect needs --token FILE, the file that 'massflow run' names");
     if (!code && !cache)
         status = mf_no_memory(0, "a worker");
     if (!code && !status)
-        status = mf_token_read(args_value(a, "token"), false, &o.token);
+        status = read_token(a, &o.token);
     if (status)
         code = command_fail(status, EXIT_REQUEST);
     if (!code)
@@ -214,8 +231,10 @@ static int work(const args *a)
 
 static const option worker_options[] = {
     {0, "connect", "HOST:PORT", "the run: what 'massflow run --listen' prints"},
-    {0, "token", "FILE", "the run's token file (mode 0600)"},
+    {0, "token", "FILE", "the run's token file (mode 0600); default: the text in MASSFLOW_TOKEN"},
     {0, "slots", "N", "worker slots; default: one per core"},
+    {0, "memory", "SIZE",
+     "what its nodes may need together, such as '30 GB'; default: 80% of what is free"},
     {0, "device", "DEVICES", "devices to offer; default: as 'massflow run' chooses them"},
     {0, "cache", "DIR", "folder for what is kept; default: massflow-worker-UID in TMPDIR"},
     {0, "cache-size", "SIZE", "bytes that it may hold, such as 50GB; default: 20GB"},

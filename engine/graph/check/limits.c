@@ -1,13 +1,14 @@
-/* limits.c - how a stage is run, never what it computes: isolate, timeout, retries, memory. None of
- * it is part of a key. */
+/* limits.c - how a stage is run, never what it computes: isolate, timeout, retries, memory, pool.
+ * None of it is part of a key. */
 #include "graph/check/limits.h"
 #include "graph/data/report.h"
+#include "graph/text/quantity.h"
 #include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const limit_keys[] = {"isolate", "timeout", "retries", "memory"};
+static const char *const limit_keys[] = {"isolate", "timeout", "retries", "memory", "pool"};
 
 /* The text of a scalar, with parameters spliced in; NULL after an error. */
 static const char *scalar(mf_graph *g, const yaml *node, const char *takes)
@@ -59,20 +60,17 @@ static bool read_retries(mf_graph *g, const yaml *node, mf_limits *limits)
 static bool read_memory(mf_graph *g, const yaml *node, mf_limits *limits)
 {
     static const char takes[] = "'memory' is a size such as '4 GB' or '500 MB'";
-    static const struct {
-        const char *unit;
-        double bytes;
-    } units[] = {{"MB", 1e6}, {"GB", 1e9}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
     const char *text = scalar(g, node, takes);
-    char *end;
-    if (!text)
-        return false;
-    double value = strtod(text, &end);
-    end += strspn(end, " ");
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (!strcmp(end, units[i].unit) && value > 0 && value * units[i].bytes < 0x1p60)
-            limits->memory = (size_t)(value * units[i].bytes);
-    return limits->memory || mf__graph_error(g, node, "%s, not '%s'", takes, text);
+    return text && (mf__read_bytes(text, &limits->memory) ||
+                    mf__graph_error(g, node, "%s, not '%s'", takes, text));
+}
+
+static bool read_pool(mf_graph *g, const yaml *node, mf_limits *limits)
+{
+    static const char takes[] = "'pool' is the name of a pool of workers: letters, digits, _ and -";
+    limits->pool = scalar(g, node, takes);
+    return limits->pool && (mf__is_name(limits->pool) ||
+                            mf__graph_error(g, node, "%s, not '%s'", takes, limits->pool));
 }
 
 /* A stream has no process of its own. */
@@ -104,6 +102,8 @@ bool mf__read_limits(mf_graph *g, stage_def *def)
         good &= read_timeout(g, node, limits);
     if ((node = mf_yaml_get(def->node, "retries", NULL)))
         good &= read_retries(g, node, limits);
+    if ((node = mf_yaml_get(def->node, "pool", NULL)))
+        good &= read_pool(g, node, limits);
     if ((node = mf_yaml_get(def->node, "memory", &key))) {
         good &= read_memory(g, node, limits);
         if (good && !limits->isolate)

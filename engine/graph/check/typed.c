@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const stage_keys[] = {"use",     "each",    "where",   "in",     "with",
-                                         "isolate", "timeout", "retries", "memory", "skip_failed"};
+static const char *const stage_keys[] = {"use",    "each",    "where",      "in",
+                                         "with",   "isolate", "timeout",    "retries",
+                                         "memory", "pool",    "skip_failed"};
 static const char *const stage_later[] = {"keep", "device"};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))

@@ -101,6 +101,8 @@ typedef struct mf_limits {
     double timeout; /* s; 0: none */
     int retries;
     size_t memory; /* bytes that the process may allocate; 0: any */
+    const char
+        *pool; /* of workers, that run them where the run has any; NULL: any worker, or here */
 } mf_limits;
 
 /* A stage as the file writes it, and its nodes; in topological order. */

@@ -304,6 +304,8 @@ static js *stage_keys(void)
     add(keys, "retries", helped(ref("scalar"), "Tries after the first one that failed."));
     add(keys, "memory",
         helped(ref("scalar"), "What the process may allocate, such as 4 GB; needs isolate."));
+    add(keys, "pool",
+        helped(ref("scalar"), "The pool of workers that runs it, in a run that has workers."));
     return keys;
 }
 

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 4 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 5 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;     /* opaque: a stage that runs */
 typedef struct mf_stream mf_stream; /* opaque: a stream that a task reads */
@@ -212,6 +212,10 @@ typedef struct mf_stage {
      * header points to: calls `call` with each, always in the same order. Their content enters the
      * key with that of the path. Before keys are made, in any thread. NULL: nothing. */
     mf_status (*parts)(const char *param, const char *path, mf_part_call call, void *self);
+    /* It saves its state from time to time (mf_checkpoint_save), as every stage should that takes
+     * long: a node of it may be given to a worker whose time is over before the node is done. Since
+     * 1.5. */
+    bool saves;
 } mf_stage;
 
 /* A stage as a static table, in C: what it must have, then its parameters and ports, then any other

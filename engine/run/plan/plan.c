@@ -239,12 +239,20 @@ static bool starts_before(const void *self, size_t a, size_t b)
 
 static mf_status order(mf_plan *plan)
 {
+    size_t groups = mf_graph_stage_count(plan->graph);
+
     MF_TRY(mf_twins_init(&plan->twins, plan->count));
     MF_TRY(mf_heap_init(&plan->touched, plan->count, NULL, NULL));
-    for (int device = 0; device < 2; device++)
-        MF_TRY(mf_heap_init(&plan->startable[device], plan->count, starts_before, plan->nodes));
-    plan->running = calloc(plan->count ? plan->count : 1, sizeof *plan->running);
-    return plan->running ? MF_OK : mf_no_memory(0, "a plan");
+    plan->startable = calloc(groups + 1, sizeof *plan->startable);
+    plan->active = calloc(groups + 1, sizeof *plan->active);
+    plan->active_at = calloc(groups + 1, sizeof *plan->active_at);
+    if (!plan->startable || !plan->active || !plan->active_at)
+        return mf_no_memory(0, "a plan");
+    for (size_t g = 0; g < groups; g++) {
+        const mf_graph_stage *s = mf_graph_stage_at(plan->graph, g);
+        MF_TRY(mf_heap_init(&plan->startable[g], s->count, starts_before, plan->nodes + s->first));
+    }
+    return MF_OK;
 }
 
 mf_status mf_plan_new(const mf_graph *graph, mf_store *store, const bool *wanted,
@@ -292,12 +300,14 @@ void mf_plan_free(mf_plan *plan)
     mf_files_free(plan->files);
     free(plan->nodes);
     free(plan->consumers);
-    free(plan->running);
     free(plan->paces);
     free(plan->unpaced);
     mf_heap_clear(&plan->touched);
-    mf_heap_clear(&plan->startable[0]);
-    mf_heap_clear(&plan->startable[1]);
+    for (size_t g = 0; plan->startable && g < mf_graph_stage_count(plan->graph); g++)
+        mf_heap_clear(&plan->startable[g]);
+    free(plan->startable);
+    free(plan->active);
+    free(plan->active_at);
     mf_twins_clear(&plan->twins);
     free(plan);
 }
@@ -311,23 +321,70 @@ bool mf_plan_can_start(const mf_plan_node *n)
 
 static bool runs_twin(const mf_plan *plan, const mf_plan_node *n)
 {
-    for (size_t k = 0; k < plan->running_count; k++) {
-        if (!strcmp(plan->nodes[plan->running[k]].key, n->key))
-            return true;
-    }
-    return false;
+    /* Without a store nodes have no key. */
+    size_t k = *n->key ? mf_twins_first(&plan->twins, n->key) : MF_TWIN_NONE;
+
+    while (k != MF_TWIN_NONE &&
+           (plan->nodes[k].state != MF_PLAN_RUNNING || strcmp(plan->nodes[k].key, n->key)))
+        k = mf_twins_next(&plan->twins, k);
+    return k != MF_TWIN_NONE;
 }
 
-size_t mf_plan_next(mf_plan *plan, bool device)
+bool mf_plan_may_start(const mf_plan *plan, size_t i)
 {
-    mf_heap *heap = &plan->startable[device];
+    return mf_plan_can_start(&plan->nodes[i]) && !runs_twin(plan, &plan->nodes[i]);
+}
+
+const size_t *mf_plan_active(const mf_plan *plan, size_t *count)
+{
+    *count = plan->active_count;
+    return plan->active;
+}
+
+static void end_active(mf_plan *plan, size_t group)
+{
+    size_t at = plan->active_at[group], last = plan->active[--plan->active_count];
+
+    plan->active[at - 1] = last;
+    plan->active_at[last] = at;
+    plan->active_at[group] = 0;
+}
+
+size_t mf_plan_next(mf_plan *plan, size_t group)
+{
+    mf_heap *heap = &plan->startable[group];
+    size_t first = mf_graph_stage_at(plan->graph, group)->first;
 
     for (; heap->count; mf_heap_take(heap)) {
-        const mf_plan_node *n = &plan->nodes[heap->nodes[0]];
-        if (mf_plan_can_start(n) && !runs_twin(plan, n))
-            return heap->nodes[0];
+        size_t i = first + heap->nodes[0];
+        if (!plan->nodes[i].held && mf_plan_may_start(plan, i))
+            return i;
     }
+    if (plan->active_at[group])
+        end_active(plan, group);
     return plan->count;
+}
+
+bool mf_plan_before(const mf_plan *plan, size_t a, size_t b)
+{
+    const mf_plan_node *n = &plan->nodes[a], *m = &plan->nodes[b];
+    bool device;
+
+    if (n->rank > m->rank || n->rank < m->rank)
+        return n->rank > m->rank;
+    device = mf_work_wants_device(&n->work);
+    return device != mf_work_wants_device(&m->work) ? device : a < b;
+}
+
+void mf_plan_hold(mf_plan *plan, size_t i)
+{
+    plan->nodes[i].held = true; /* the heap drops it when it is met */
+}
+
+void mf_plan_release(mf_plan *plan, size_t i)
+{
+    plan->nodes[i].held = false;
+    mf_plan__offer(plan, &plan->nodes[i]);
 }
 
 /* What has changed by itself may have to be decided anew. */
@@ -342,6 +399,7 @@ void mf_plan_start(mf_plan *plan, size_t i)
     mf_plan_node *n = take(plan, i);
 
     assert(mf_plan_can_start(n));
+    n->held = false;
     mf_plan__set(plan, n, MF_PLAN_RUNNING);
 }
 

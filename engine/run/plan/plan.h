@@ -61,6 +61,7 @@ typedef struct mf_plan_node {
     const mf_node *node;
     mf_plan_state state;
     bool elsewhere; /* to be run, but another process computes it: see mf_plan_defer */
+    bool held;      /* can start, and the runner has taken it: see mf_plan_hold */
     bool asked;     /* the user asked for its data: it ends the graph, or is named as a target */
     bool known;     /* its identity is */
     bool again;     /* known and to be run, or ran, for data that was dropped and is needed */
@@ -128,12 +129,26 @@ void mf_plan_watch(mf_plan *plan, mf_plan_changed changed, void *self);
 
 /* To be run, ready, and not deferred. */
 bool mf_plan_can_start(const mf_plan_node *n);
-/* Of the nodes that can start and want a device (or do not), the first by rank; not one whose key
- * is that of a running node, which may answer for both. The plan's count where there is none. */
-size_t mf_plan_next(mf_plan *plan, bool device);
+/* The graph stages of which a node may be able to start, in no order: the last ones may go when
+ * mf_plan_next finds that they have none, so walk from the end. */
+const size_t *mf_plan_active(const mf_plan *plan, size_t *count);
+/* Of a graph stage's nodes that can start, the first by rank; not one that is held, nor one whose
+ * key is that of a running node, which may answer for both. The plan's count where there is none.
+ */
+size_t mf_plan_next(mf_plan *plan, size_t group);
+/* Whether node a is to start before node b: by rank, then what needs a device, then by number. */
+bool mf_plan_before(const mf_plan *plan, size_t a, size_t b);
+/* The node that mf_plan_next gave is the runner's to start, and not given again until it is
+ * released, or ran. */
+void mf_plan_hold(mf_plan *plan, size_t i);
+void mf_plan_release(mf_plan *plan, size_t i);
+/* It can start, and no node with its key runs. */
+bool mf_plan_may_start(const mf_plan *plan, size_t i);
 /* Orders nodes by the seconds that earlier runs took, as far as the store has any. Before a run; a
  * plan that is only looked at does without. */
 MF_MUST_USE mf_status mf_plan_expect(mf_plan *plan);
+/* The median of what nodes of its stage took in earlier runs, in seconds; 0: there were none. */
+double mf_plan_expected(const mf_plan *plan, size_t i);
 /* A node that can start, of a stage that has not run here and can estimate what it takes; the
  * plan's count where there is none. Each stage is asked once. */
 size_t mf_plan_unestimated(mf_plan *plan);

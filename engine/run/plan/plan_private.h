@@ -12,6 +12,7 @@
 typedef struct mf__pace {
     double seconds;
     bool known;  /* by earlier runs, or estimated */
+    bool past;   /* by earlier runs */
     bool listed; /* among the unpaced */
 } mf__pace;
 
@@ -24,14 +25,15 @@ struct mf_plan {
     uint32_t *consumers; /* of all nodes, one after another */
     mf_files *files;
     mf_heap touched; /* nodes to be looked at */
-    /* Those that can start; [1]: on a device. Some can't any more. One whose twin runs may be
-     * missing, until that ends. */
-    mf_heap startable[2];
-    size_t *running; /* those that run, in no order */
-    size_t running_count;
-    mf_twins twins;  /* by key */
-    mf__pace *paces; /* by graph stage */
-    size_t *unpaced; /* of stages that may be asked for an estimate: a node that can start */
+    /* By graph stage, numbered from its first node: those that can start and are not held. Some
+     * can't any more. One whose twin runs may be missing, until that ends. */
+    mf_heap *startable;
+    size_t *active; /* graph stages that have some, in no order */
+    size_t active_count;
+    size_t *active_at; /* by graph stage: where in `active`, counted from 1; 0: it is not there */
+    mf_twins twins;    /* by key */
+    mf__pace *paces;   /* by graph stage */
+    size_t *unpaced;   /* of stages that may be asked for an estimate: a node that can start */
     size_t unpaced_count;
     size_t tally[MF_PLAN_STATES]; /* nodes in each state, without streams */
     uint64_t changes;

@@ -25,8 +25,8 @@ void mf_plan__rank(mf_plan *plan)
         }
         n->rank = below + (is_to_come(n) ? plan->paces[n->node->group].seconds : 0);
     }
-    mf_heap_order(&plan->startable[0]);
-    mf_heap_order(&plan->startable[1]);
+    for (size_t k = 0; k < plan->active_count; k++)
+        mf_heap_order(&plan->startable[plan->active[k]]);
 }
 
 mf_status mf_plan__pace_all(mf_plan *plan)
@@ -63,7 +63,7 @@ static mf_status read_past(mf_plan *plan, const char *graph)
         if (!past.count || !isfinite(past.median) || past.median < 0)
             continue;
         plan->paces[g].seconds = past.median;
-        plan->paces[g].known = true;
+        plan->paces[g].known = plan->paces[g].past = true;
     }
     return MF_OK;
 }
@@ -81,6 +81,13 @@ mf_status mf_plan_expect(mf_plan *plan)
     if (!status)
         mf_plan__rank(plan);
     return status;
+}
+
+double mf_plan_expected(const mf_plan *plan, size_t i)
+{
+    const mf__pace *pace = &plan->paces[plan->nodes[i].node->group];
+
+    return pace->past ? pace->seconds : 0;
 }
 
 size_t mf_plan_unestimated(mf_plan *plan)

@@ -54,22 +54,25 @@ static void touch_rebuilt(mf_plan *plan, const mf_plan_node *n)
 
 void mf_plan__offer(mf_plan *plan, const mf_plan_node *n)
 {
-    if (!mf_plan_can_start(n))
+    size_t group = n->node->group;
+
+    if (!mf_plan_can_start(n) || n->held)
         return;
-    mf_heap_add(&plan->startable[mf_work_wants_device(&n->work)], (size_t)(n - plan->nodes));
+    mf_heap_add(&plan->startable[group],
+                (size_t)(n - plan->nodes) - mf_graph_stage_at(plan->graph, group)->first);
+    if (!plan->active_at[group]) {
+        plan->active[plan->active_count++] = group;
+        plan->active_at[group] = plan->active_count;
+    }
     mf_plan__can_estimate(plan, n);
 }
 
 /* Its twins waited for what it would come to. */
 static void end_running(mf_plan *plan, const mf_plan_node *n)
 {
-    size_t at = 0;
+    size_t k = *n->key ? mf_twins_first(&plan->twins, n->key) : MF_TWIN_NONE;
 
-    while (plan->running[at] != (size_t)(n - plan->nodes))
-        at++;
-    plan->running[at] = plan->running[--plan->running_count];
-    for (size_t k = mf_twins_first(&plan->twins, n->key); k != MF_TWIN_NONE;
-         k = mf_twins_next(&plan->twins, k))
+    for (; k != MF_TWIN_NONE; k = mf_twins_next(&plan->twins, k))
         mf_plan__offer(plan, &plan->nodes[k]);
 }
 
@@ -86,9 +89,7 @@ void mf_plan__set(mf_plan *plan, mf_plan_node *n, mf_plan_state state)
     n->state = state;
     n->ready = false;
     plan->changes++;
-    if (state == MF_PLAN_RUNNING)
-        plan->running[plan->running_count++] = (size_t)(n - plan->nodes);
-    else if (before == MF_PLAN_RUNNING)
+    if (before == MF_PLAN_RUNNING)
         end_running(plan, n);
     touch_consumers(plan, n);
     touch_streams(plan, n);
@@ -550,20 +551,14 @@ static const char *wrong(const mf_plan *plan, mf_plan_node *n)
     }
 }
 
-/* Whether the plan knows what runs and what can start. */
+/* Whether the plan knows what can start. */
 static const char *wrong_place(const mf_plan *plan, const mf_plan_node *n)
 {
-    bool runs = false, twin = false;
+    size_t i = (size_t)(n - plan->nodes), group = n->node->group;
 
-    for (size_t k = 0; k < plan->running_count; k++) {
-        const mf_plan_node *other = &plan->nodes[plan->running[k]];
-        runs = runs || other == n;
-        twin = twin || !strcmp(other->key, n->key);
-    }
-    if (runs != (n->state == MF_PLAN_RUNNING))
-        return "runs, or does not";
-    if (mf_plan_can_start(n) && !twin &&
-        !plan->startable[mf_work_wants_device(&n->work)].in[n - plan->nodes])
+    if (!n->held && mf_plan_may_start(plan, i) &&
+        (!plan->active_at[group] ||
+         !plan->startable[group].in[i - mf_graph_stage_at(plan->graph, group)->first]))
         return "can start, and is not found";
     return NULL;
 }

@@ -71,6 +71,18 @@ static mf_status make_file(const char *path)
     return MF_OK;
 }
 
+mf_status mf_token_of(const char *name, const char *text, size_t size, mf_token *token)
+{
+    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
+        size--;
+    if (size < LEAST_TOKEN || size > MOST_TOKEN)
+        return mf_hint(mf_fail(MF_INVALID, "%s has %zu bytes, not %d to %d", name, size,
+                               LEAST_TOKEN, MOST_TOKEN),
+                       "'massflow run --listen' makes one where there is none");
+    mf_digest_bytes(text, size, token->key);
+    return MF_OK;
+}
+
 static mf_status read_file(const char *path, int file, mf_token *token)
 {
     struct stat st;
@@ -88,15 +100,13 @@ static mf_status read_file(const char *path, int file, mf_token *token)
     size = read(file, text, sizeof text);
     if (size < 0)
         return failed("read", path);
-    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == ' '))
-        size--;
-    if (size < LEAST_TOKEN || size > MOST_TOKEN)
-        return mf_hint(mf_fail(MF_INVALID, "the token file '%s' has %zd bytes, not %d to %d", path,
-                               size, LEAST_TOKEN, MOST_TOKEN),
-                       "'massflow run --listen' makes one where there is none");
-    mf_digest_bytes(text, (size_t)size, token->key);
+    char *name;
+    if (asprintf(&name, "the token file '%s'", path) < 0)
+        return mf_no_memory(0, "a token");
+    mf_status status = mf_token_of(name, text, (size_t)size, token);
+    free(name);
     OPENSSL_cleanse(text, sizeof text);
-    return MF_OK;
+    return status;
 }
 
 mf_status mf_token_read(const char *path, bool make, mf_token *token)

@@ -24,6 +24,8 @@ typedef struct mf_token {
 /* Reads the file, which only its owner may read (mode 0600). `make`: where there is none, one is
  * made with random content. */
 MF_MUST_USE mf_status mf_token_read(const char *path, bool make, mf_token *token);
+/* Of the text that such a file holds. `name`: of where it stands, for errors. */
+MF_MUST_USE mf_status mf_token_of(const char *name, const char *text, size_t size, mf_token *token);
 
 MF_MUST_USE mf_status mf_secret_random(uint8_t bytes[MF_SECRET_BYTES]);
 /* An HMAC of `word` and both numbers under the token. */

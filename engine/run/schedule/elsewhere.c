@@ -52,6 +52,8 @@ bool mf_runner_made_elsewhere(mf_runner *r, size_t i)
     mf_lease_state state = MF_LEASE_FREE;
     mf_lease_owner owner;
 
+    if (!r->store)
+        return false;
     mf_runner_give_up(r, mf_store_lease_look(r->store, mf_plan_at(r->plan, i)->key, w ? w->dead : 0,
                                              &state, &owner));
     return mf_runner_settle_lease(r, i, state, &owner);

@@ -18,6 +18,12 @@
 /* A stage that says nothing of its needs gets this many times the size of its inputs. */
 #define INPUT_FACTOR 3
 
+/* Of an input, which many places are asked about. */
+typedef struct mf_size {
+    const char *id; /* NULL: a free place */
+    int64_t bytes;
+} mf_size;
+
 struct mf_execution {
     mf_host *host;
     mf_work *work; /* a copy, as the rest that is of the plan */
@@ -27,6 +33,8 @@ struct mf_execution {
     mf_task *task;
     mf_file_watch *files;
     mf_needs needs;
+    mf_size *sizes; /* of inputs, as far as they were asked for; a table by id */
+    size_t size_count, size_room;
     /* Once it is started. */
     mf_grant grant;
     mf_execution_ended ended;
@@ -227,6 +235,7 @@ static void free_execution(mf_execution *x)
     mf_work_free(x->work);
     free(x->components);
     free(x->outputs);
+    free(x->sizes);
     free(x);
 }
 
@@ -343,6 +352,11 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->open = state.open;
 }
 
+static bool joinable(void *self)
+{
+    return mf_host_workers(self) != NULL;
+}
+
 static void watch_places(void *self, void (*changed)(void *), void *changed_self)
 {
     if (mf_host_workers(self))
@@ -362,10 +376,13 @@ static bool reads_files(const mf_work *work)
 static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
                           const mf_run_place *p)
 {
-    const mf_work *work = &mf_plan_at(plan, i)->work;
+    const mf_plan_node *n = mf_plan_at(plan, i);
+    const mf_work *work = &n->work;
+    const char *pool = mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->limits.pool;
     mf_workers *workers = mf_host_workers(self);
 
-    (void)p;
+    if (workers && pool && strcmp(p->pool, pool))
+        return "it asks for another pool of workers";
     if (!at)
         return NULL;
     if (!workers)
@@ -375,11 +392,11 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
     return at == MF_PLACE_TO_COME ? NULL : mf_workers_cannot(workers, at, work);
 }
 
-static int64_t artifact_bytes(void *self, const char *id)
+static int64_t artifact_bytes(mf_store *store, const char *id)
 {
     mf_artifact *a;
     int64_t bytes = 0;
-    mf_status status = mf_store_get(self, id, &a);
+    mf_status status = mf_store_get(store, id, &a);
 
     for (size_t i = 0; !status && i < mf_artifact_array_count(a); i++) {
         mf_array_info info;
@@ -395,11 +412,51 @@ static int64_t artifact_bytes(void *self, const char *id)
     return bytes;
 }
 
+static mf_size *size_at(mf_size *sizes, size_t room, const char *id)
+{
+    size_t i =
+        strtoull((char[17]){id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]}, NULL, 16);
+
+    for (i &= room - 1; sizes[i].id && strcmp(sizes[i].id, id); i = (i + 1) & (room - 1))
+        ;
+    return &sizes[i];
+}
+
+static bool grow_sizes(mf_execution *x)
+{
+    size_t room = x->size_room ? 2 * x->size_room : 16;
+    mf_size *grown = calloc(room, sizeof *grown);
+
+    if (!grown)
+        return false;
+    for (size_t i = 0; i < x->size_room; i++)
+        if (x->sizes[i].id)
+            *size_at(grown, room, x->sizes[i].id) = x->sizes[i];
+    free(x->sizes);
+    x->sizes = grown;
+    x->size_room = room;
+    return true;
+}
+
+/* The store is asked once for each input, however many places are compared. */
+static int64_t input_size(void *self, const char *id)
+{
+    mf_execution *x = self;
+    mf_size *size;
+
+    if (2 * x->size_count >= x->size_room && !grow_sizes(x))
+        return 0; /* as if it were there: it only says where to run */
+    size = size_at(x->sizes, x->size_room, id);
+    if (!size->id) {
+        *size = (mf_size){id, artifact_bytes(mf_host_store(x->host), id)};
+        x->size_count++;
+    }
+    return size->bytes;
+}
+
 static int64_t missing(mf_execution *x, size_t at)
 {
-    return at ? mf_workers_missing(mf_host_workers(x->host), at, x->work, artifact_bytes,
-                                   mf_host_store(x->host))
-              : 0;
+    return at ? mf_workers_missing(mf_host_workers(x->host), at, x->work, input_size, x) : 0;
 }
 
 static mf_status open_devices(void *self, size_t *count)
@@ -457,6 +514,7 @@ mf_executor mf_host_executor(mf_host *host)
                          .place_count = place_count,
                          .place = place,
                          .watch_places = watch_places,
+                         .joinable = joinable,
                          .cannot = cannot,
                          .open_devices = open_devices,
                          .device = device,

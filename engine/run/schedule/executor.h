@@ -65,8 +65,10 @@ typedef struct mf_executor {
     /* As it is now. The slots and bytes of place 0 are what the run's options say. */
     void (*place)(void *self, size_t place, mf_run_place *p);
     /* From now on `changed` is called when a place has come, has closed or is otherwise than
-     * before, from any thread. NULL: nobody. */
+     * before, from any thread. NULL: nobody; once that has returned, `changed` is not called. */
     void (*watch_places)(void *self, void (*changed)(void *changed_self), void *changed_self);
+    /* Whether workers that nobody knows of yet may join by themselves. NULL: no. */
+    bool (*joinable)(void *self);
     /* Why node i can't run at `place`, which is `p` (its stage is missing there or of other code;
      * it asks for another pool); NULL: it can. MF_PLACE_TO_COME: `p` is not there yet. The same for
      * all nodes of a graph stage. The text is borrowed, until the next call. */

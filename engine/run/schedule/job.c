@@ -1,4 +1,4 @@
-/* job.c - one node as it runs: what it needs, its slots and its device while it runs. */
+/* job.c - one node that waits for a place or runs: what it needs, and what it has there. */
 #include "run/schedule/runner.h"
 
 #include <stdlib.h>
@@ -10,13 +10,26 @@ const char *mf_job_device(const mf_job *j)
     return j->needs.device ? e->device(e->self, j->place, j->device)->name : "";
 }
 
+const char *mf_job_place(const mf_job *j)
+{
+    return j->place ? j->run->spots.items[j->place].is.name : "";
+}
+
+/* Of this process. Where nodes may run elsewhere, it may have none. */
 static mf_status open_devices(mf_runner *r)
 {
-    if (r->device_busy)
+    bool alone = r->spots.count == 1 && !r->may_come_count;
+    size_t count = 0;
+    mf_status status;
+
+    if (r->devices_opened || (r->options->no_local && !alone))
         return MF_OK;
-    MF_TRY(r->executor->open_devices(r->executor->self, &r->device_count));
-    r->device_busy = calloc(r->device_count, sizeof *r->device_busy);
-    return r->device_busy ? MF_OK : mf_no_memory(0, "the list of devices");
+    status = r->executor->open_devices(r->executor->self, &count);
+    if (status && alone)
+        return status;
+    mf_error_free(status);
+    r->devices_opened = true;
+    return mf_spots_open_devices(&r->spots, status ? 0 : count);
 }
 
 void mf_job_free(mf_job *j)
@@ -25,6 +38,17 @@ void mf_job_free(mf_job *j)
         return;
     j->run->executor->free(j->execution);
     free(j);
+}
+
+/* Seconds that a place must have left for node i; one that keeps its state goes on elsewhere. */
+static double expected(const mf_runner *r, size_t i)
+{
+    const mf_return *back = r->returns.count ? mf_returns_find(&r->returns, i) : NULL;
+    double seconds = mf_plan_expected(r->plan, i);
+
+    if (mf_plan_at(r->plan, i)->node->stage->saves)
+        return 0;
+    return back && back->ran > seconds ? back->ran : seconds;
 }
 
 mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
@@ -39,6 +63,8 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
     j->run = r;
     j->index = i;
     j->turn = n->turn;
+    j->keeps = MF_SPOT_NONE;
+    j->expects = expected(r, i);
     status = r->executor->prepare(r->executor->self, r->plan, i, &j->needs, &j->execution);
     if (!status && j->needs.device)
         status = open_devices(r);
@@ -59,6 +85,45 @@ static void on_ended(void *self, const mf_execution_end *end)
     j->run->hand_over(j->run->self, j);
 }
 
+static void enter(mf_runner *r, mf_job *j)
+{
+    mf_spot *p = &r->spots.items[j->place];
+
+    j->previous = NULL;
+    j->next = p->jobs;
+    if (p->jobs)
+        p->jobs->previous = j;
+    p->jobs = j;
+    p->job_count++;
+    p->slots_used += j->slots;
+    p->bytes_used += j->bytes;
+    if (j->needs.device)
+        p->device_busy[j->device] = true;
+    mf_spots_list(&r->spots, j->place);
+    r->running++;
+}
+
+void mf_job_leave(mf_job *j)
+{
+    mf_runner *r = j->run;
+    mf_spot *p = &r->spots.items[j->place];
+
+    if (j->previous)
+        j->previous->next = j->next;
+    else
+        p->jobs = j->next;
+    if (j->next)
+        j->next->previous = j->previous;
+    p->job_count--;
+    p->slots_used -= j->slots;
+    p->bytes_used -= j->bytes;
+    if (j->needs.device)
+        p->device_busy[j->device] = false;
+    mf_spots_list(&r->spots, j->place);
+    mf_spots_free(&r->spots, j->place);
+    r->running--;
+}
+
 void mf_job_launch(mf_runner *r, mf_job *j)
 {
     const mf_wait *w = mf_waits_find(&r->waits, j->index);
@@ -69,19 +134,16 @@ void mf_job_launch(mf_runner *r, mf_job *j)
                             .dead = w ? w->dead : 0,
                             .insist = w && w->insist};
 
-    j->next = r->running;
-    r->running = j;
+    enter(r, j);
     mf_plan_start(r->plan, j->index);
     mf_runner_settle(r);
-    r->slots_used += j->slots;
-    r->bytes_used += j->bytes;
-    if (j->needs.device)
-        r->device_busy[j->device] = true;
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED,
-                                     .node = mf_plan_at(r->plan, j->index)->work.node});
+                                     .node = mf_plan_at(r->plan, j->index)->work.node,
+                                     .place = mf_job_place(j)});
     j->start = r->clock();
     j->started = mf_journal_now();
     mf_runner_record(r, j->index, MF_NODE_RUNNING, j);
-    mf_runner_sample(r);
+    if (!j->place)
+        mf_runner_sample(r);
     r->executor->start(j->execution, &grant, on_ended, j);
 }

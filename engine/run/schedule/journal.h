@@ -8,6 +8,7 @@
 
 typedef struct mf_journal mf_journal;
 
+/* Without a store nothing is kept. */
 MF_MUST_USE mf_status mf_journal_open(mf_store *store, const mf_run_start *start,
                                       mf_journal **journal);
 int64_t mf_journal_run(const mf_journal *journal); /* the run's id in the store */

@@ -1,6 +1,7 @@
 /* outcome.c - what becomes of nodes: found, done, failed, blocked; and what follows for others. */
 #include "run/schedule/runner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static void node_changed(mf_runner *r, size_t i, const mf_job *j)
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_FAILED,
                                          .node = n->work.node,
                                          .text = n->message ? n->message : "out of memory",
+                                         .place = j ? mf_job_place(j) : "",
                                          .seconds = n->seconds});
         if (r->options->fail_fast) {
             r->stopping = true;
@@ -72,28 +74,52 @@ static void job_not_run(mf_runner *r, mf_job *j)
     mf_runner_settle(r);
 }
 
+/* Its place was lost or ended: the node is to be run as before, unless it may be what ends places.
+ */
+static void job_returned(mf_runner *r, mf_job *j)
+{
+    const char *node = mf_plan_at(r->plan, j->index)->work.node, *place = mf_job_place(j);
+    double seconds = r->clock() - j->start;
+    char text[256];
+    mf_status status;
+
+    if (r->executor->cancelled(r->executor->self)) {
+        mf_runner_failed(r, j->index, j, mf_fail(MF_CANCELLED, "its place is gone"));
+        return;
+    }
+    mf_runner_give_up(r, mf_returns_add(&r->returns, j->index, place, seconds, j->end.lost));
+    status = r->failure ? NULL : mf_return_verdict(mf_returns_find(&r->returns, j->index));
+    if (status) {
+        mf_runner_failed(r, j->index, j, status);
+        return;
+    }
+    snprintf(text, sizeof text, "came back after %.0f s: worker %s %s; it is to be run again",
+             seconds, place, j->end.lost ? "was lost" : "has ended");
+    mf_plan_put_back(r->plan, j->index);
+    mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_RETURNED,
+                                     .node = node,
+                                     .text = text,
+                                     .place = place,
+                                     .seconds = seconds});
+    mf_runner_give_up(r, mf_journal_line(r->journal, node, text));
+    mf_runner_settle(r);
+}
+
 void mf_runner_end(mf_runner *r, mf_job *j)
 {
     const mf_plan_node *n = mf_plan_at(r->plan, j->index);
     size_t i = j->index;
-    mf_job **link = &r->running;
 
-    mf_runner_sample(r);
-    while (*link != j)
-        link = &(*link)->next;
-    *link = j->next;
-    r->slots_used -= j->slots;
-    r->bytes_used -= j->bytes;
-    if (j->needs.device)
-        r->device_busy[j->device] = false;
+    if (!j->place)
+        mf_runner_sample(r);
+    mf_job_leave(j);
     if (j->end.lease != MF_LEASE_FREE) {
         job_not_run(r, j);
         mf_job_free(j);
         return;
     }
     if (j->end.returned) {
-        mf_plan_put_back(r->plan, i);
-        mf_runner_settle(r);
+        job_returned(r, j);
     } else if (j->end.store_failed) {
         mf_plan_cancel(r->plan, i);
         mf_runner_give_up(r, j->end.status);
@@ -101,11 +127,13 @@ void mf_runner_end(mf_runner *r, mf_job *j)
     } else if (j->end.status) {
         mf_runner_failed(r, i, j, j->end.status);
     } else {
+        r->ran_at[i] = (uint32_t)j->place + 1;
         mf_plan_finish(r->plan, i, j->end.outputs, j->end.seconds);
         mf_runner_record(r, i, MF_NODE_DONE, j);
-        mf_runner_tell(
-            r,
-            (mf_run_event){.kind = MF_RUN_DONE, .node = n->work.node, .seconds = j->end.seconds});
+        mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_DONE,
+                                         .node = n->work.node,
+                                         .place = mf_job_place(j),
+                                         .seconds = j->end.seconds});
         mf_runner_settle(r);
     }
     mf_job_free(j);

@@ -37,13 +37,14 @@
 typedef struct loop {
     mf_runner run;
     uv_loop_t uv;
-    uv_async_t wake;
-    uv_poll_t signals; /* of the pipe that the handler writes to */
+    uv_async_t wake, places; /* places: have changed */
+    uv_poll_t signals;       /* of the pipe that the handler writes to */
     uv_timer_t timer, sampler, looker;
-    int samples;           /* since the journal was written */
-    double beaten;         /* seconds; the last heartbeat of the leases held */
-    mf_run_active *active; /* room for the runner's slots */
-    double interrupted;    /* seconds; when the user asked for that; 0: not yet */
+    int samples;   /* since the journal was written */
+    double beaten; /* seconds; the last heartbeat of the leases held */
+    mf_run_active *active;
+    size_t active_room;
+    double interrupted; /* seconds; when the user asked for that; 0: not yet */
     pthread_t thread;
     mf_lines *lines;
     uint64_t shown;       /* the number of the last line that was taken */
@@ -66,8 +67,9 @@ static void on_look(uv_timer_t *handle);
 static void go_on(loop *l)
 {
     bool more;
-    uv_handle_t *handles[] = {(uv_handle_t *)&l->wake, (uv_handle_t *)&l->timer,
-                              (uv_handle_t *)&l->sampler, (uv_handle_t *)&l->looker};
+    uv_handle_t *handles[] = {(uv_handle_t *)&l->wake, (uv_handle_t *)&l->places,
+                              (uv_handle_t *)&l->timer, (uv_handle_t *)&l->sampler,
+                              (uv_handle_t *)&l->looker};
 
     mf_store_pin(l->run.store);
     more = mf_runner_start(&l->run);
@@ -78,6 +80,7 @@ static void go_on(loop *l)
             uv_timer_start(&l->looker, on_look, LOOK, LOOK);
         return;
     }
+    l->run.executor->watch_places(l->run.executor->self, NULL, NULL);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
     if (l->run.options->signals) {
@@ -163,6 +166,22 @@ static void on_wake(uv_async_t *handle)
     mf_store_unpin(l->run.store);
 }
 
+/* In any thread. */
+static void places_changed(void *self)
+{
+    loop *l = self;
+
+    uv_async_send(&l->places);
+}
+
+static void on_places(uv_async_t *handle)
+{
+    loop *l = handle->data;
+
+    l->run.places_changed = true;
+    go_on(l);
+}
+
 static void on_look(uv_timer_t *handle)
 {
     loop *l = handle->data;
@@ -246,14 +265,23 @@ static void on_signals(uv_poll_t *handle, int status, int events)
 static void on_tick(uv_timer_t *handle)
 {
     loop *l = handle->data;
+    mf_run_active *grown;
     size_t count = 0;
 
-    for (const mf_job *j = l->run.running; j && count < (size_t)l->run.slots; j = j->next) {
-        mf_run_active *a = &l->active[count++];
-        a->node = mf_plan_at(l->run.plan, j->index)->work.node;
-        a->seconds = mf_seconds() - j->start;
-        l->run.executor->progress(j->execution, &a->state);
+    if (l->run.running > l->active_room) {
+        grown = realloc(l->active, 2 * l->run.running * sizeof *grown);
+        l->active = grown ? grown : l->active;
+        l->active_room = grown ? 2 * l->run.running : l->active_room;
     }
+    for (size_t p = 0; p < l->run.spots.count; p++)
+        for (const mf_job *j = l->run.spots.items[p].jobs; j && count < l->active_room;
+             j = j->next) {
+            mf_run_active *a = &l->active[count++];
+            a->node = mf_plan_at(l->run.plan, j->index)->work.node;
+            a->place = mf_job_place(j);
+            a->seconds = mf_seconds() - j->start;
+            l->run.executor->progress(j->execution, &a->state);
+        }
     mf_runner_tell(&l->run,
                    (mf_run_event){.kind = MF_RUN_TICK, .active = l->active, .active_count = count});
 }
@@ -296,8 +324,9 @@ static void on_sample(uv_timer_t *handle)
     mf_run_clock(); /* so that it goes on */
     mf_signals_hold();
     mf_runner_sample(&l->run);
-    for (mf_job *j = l->run.running; j; j = j->next)
+    for (mf_job *j = l->run.spots.items[0].jobs; j; j = j->next)
         tell_overtime(l, j);
+    mf_runner_tell_idle(&l->run);
     if (++l->samples >= SAMPLES_A_FLUSH)
         flush_journal(l);
     if (l->run.running && mf_seconds() - l->beaten >= MF_LEASE_BEAT) {
@@ -310,11 +339,12 @@ static void open_loop(loop *l)
 {
     uv_loop_init(&l->uv);
     uv_async_init(&l->uv, &l->wake, on_wake);
+    uv_async_init(&l->uv, &l->places, on_places);
     uv_timer_init(&l->uv, &l->timer);
     uv_timer_init(&l->uv, &l->sampler);
     uv_timer_init(&l->uv, &l->looker);
     l->sampler.data = l->looker.data = l;
-    l->wake.data = l->timer.data = l->signals.data = l;
+    l->wake.data = l->places.data = l->timer.data = l->signals.data = l;
     if (l->run.options->signals) {
         uv_poll_init(&l->uv, &l->signals, pipe_of_signals[0]);
         uv_poll_start(&l->signals, UV_READABLE, on_signals);
@@ -334,6 +364,8 @@ static void run_loop(loop *l)
     mf_folders_sweep();
     open_loop(l);
     e->set_log(e->self, on_log, l);
+    e->watch_places(e->self, places_changed, l);
+    l->run.places_changed = true; /* since the run was opened */
     go_on(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     uv_loop_close(&l->uv);
@@ -347,8 +379,7 @@ static mf_status run_recorded(loop *l)
     if (l->run.options->signals)
         MF_TRY(open_pipe());
     MF_TRY(mf_runner_open(&l->run));
-    l->active = calloc((size_t)l->run.slots, sizeof *l->active);
-    if (!l->lines || !l->active)
+    if (!l->lines)
         return mf_no_memory(0, "a run");
     mf_runner_begin(&l->run);
     run_loop(l);

@@ -26,6 +26,8 @@ typedef enum mf_run_event_kind {
     MF_RUN_OVERTIME, /* node, text, seconds: its time is over, and it goes on; at once, then each
                       * minute
                       */
+    MF_RUN_RETURNED, /* node, text, seconds, place: the place was lost or ended; it is to be run
+                      * again */
     MF_RUN_LOG,      /* node, text */
     MF_RUN_STOPPING, /* first Ctrl-C: running stages end at their next cancel point */
     MF_RUN_STOP_NOW, /* second: the program is to end now, without cleaning up */
@@ -34,7 +36,8 @@ typedef enum mf_run_event_kind {
 
 typedef struct mf_run_active {
     const char *node;
-    double seconds; /* since it started */
+    const char *place; /* the worker that runs it; "" for this process */
+    double seconds;    /* since it started */
     mf_task_state state;
 } mf_run_active;
 
@@ -42,6 +45,7 @@ typedef struct mf_run_event {
     mf_run_event_kind kind;
     const char *node;
     const char *text;
+    const char *place; /* of STARTED, DONE, FAILED, RETURNED: the worker; "" or NULL: none */
     double seconds;
     const mf_run_counts *counts;
     const mf_run_active *active; /* of TICK */
@@ -53,8 +57,14 @@ typedef void (*mf_run_watch)(void *self, const mf_run_event *event);
 typedef struct mf_run_options {
     int jobs;          /* slots of this process; 0: as many as the machine has cores */
     size_t host_bytes; /* memory that stages running here may need together; 0: what there is */
-    bool no_local;     /* `massflow run --local 0`: this process has no slots */
-    /* What places may come, each as often as it likes; borrowed. Without a name. */
+    /* This process has no slots: whoever asks for that must not compute here. It runs, one at a
+     * time, only nodes of stages that no worker can run whatever it has, such as those that read
+     * input files. What workers could run, but none has the device, memory or time for, is an
+     * error. */
+    bool no_local;
+    /* What places may come, each as often as it likes; borrowed. Without a name; `ends` is how long
+     * they live, in seconds; `bytes` 0 or SIZE_MAX: not known. None, where the executor's workers
+     * join by themselves: any. */
     const mf_run_place *may_come;
     size_t may_come_count;
     bool fail_fast;      /* the first failure stops the run */

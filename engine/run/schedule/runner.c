@@ -1,6 +1,7 @@
 /* runner.c - a run's begin and end, what is told of it and what is recorded. See runner.h. */
 #include "run/schedule/runner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -58,6 +59,7 @@ void mf_runner_record(mf_runner *r, size_t i, mf_outcome outcome, const mf_job *
         entry.started = j->started;
         entry.seconds = j->end.seconds;
         entry.device = mf_job_device(j);
+        entry.place = mf_job_place(j);
         entry.peak_bytes = j->end.peak_bytes ? j->end.peak_bytes : j->peak;
         entry.own_process = j->end.peak_bytes != 0;
     }
@@ -76,7 +78,7 @@ void mf_runner_sample(mf_runner *r)
 
     if (uv_resident_set_memory(&bytes) != 0)
         return;
-    for (mf_job *j = r->running; j; j = j->next) {
+    for (mf_job *j = r->spots.items[0].jobs; j; j = j->next) {
         if ((int64_t)bytes > j->peak)
             j->peak = (int64_t)bytes;
     }
@@ -104,14 +106,49 @@ static void size_up(mf_runner *r)
     }
 }
 
+/* Where workers join by themselves, and nothing is said of what may come, any may. */
+static void expect_places(mf_runner *r)
+{
+    static const mf_run_place any = {
+        .slots = INT32_MAX, .device_count = SIZE_MAX, .ends = INFINITY, .open = true};
+    const mf_executor *e = r->executor;
+
+    r->may_come = r->options->may_come;
+    r->may_come_count = r->options->may_come_count;
+    if (r->may_come_count || !e->joinable || !e->joinable(e->self))
+        return;
+    r->may_come = &any;
+    r->may_come_count = 1;
+}
+
+static mf_status open_places(mf_runner *r)
+{
+    size_t stages = mf_graph_stage_count(mf_plan_graph(r->plan));
+    bool changed;
+
+    r->queues = calloc(stages + 1, sizeof *r->queues);
+    r->ran_at = calloc(mf_plan_count(r->plan) + 1, sizeof *r->ran_at);
+    r->coming = calloc(stages * r->may_come_count + 1, 1);
+    r->here = calloc(stages + 1, 1);
+    if (!r->queues || !r->ran_at || !r->coming || !r->here)
+        return mf_no_memory(0, "a run");
+    if (r->options->no_local)
+        r->slots = 1; /* for what no worker can run */
+    return mf_spots_look(&r->spots, r->executor, r->slots, r->bytes, stages, mf_job_unkeep,
+                         &changed);
+}
+
 mf_status mf_runner_open(mf_runner *r)
 {
     const mf_run_options *o = r->options;
-    char *graph = realpath(mf_graph_path(mf_plan_graph(r->plan)), NULL);
+    char *graph;
     mf_status status;
 
     memset(r->result, 0, sizeof *r->result);
     size_up(r);
+    expect_places(r);
+    MF_TRY(open_places(r));
+    graph = realpath(mf_graph_path(mf_plan_graph(r->plan)), NULL);
     if (!graph)
         return mf_no_memory(0, "a run");
     const mf_run_start start = {graph, o->command ? o->command : "", o->version ? o->version : "",
@@ -142,12 +179,12 @@ void mf_runner_begin(mf_runner *r)
             mf_runner_tell_skipped(r, mf_plan_at(r->plan, i));
     }
     mf_runner_flush(r);
+    mf_runner_give_up(r, mf_runner_check_places(r));
 }
 
 void mf_runner_close(mf_runner *r)
 {
-    mf_job_free(r->pending[false]);
-    mf_job_free(r->pending[true]);
+    mf_runner_end_waiting(r);
     mf_runner_end_waits(r);
     if (!r->stopping)
         mf_runner_give_up(r, mf_plan_left(r->plan));
@@ -165,7 +202,13 @@ mf_status mf_runner_free(mf_runner *r)
 
     if (!r->failure && r->journal)
         mf_runner_give_up(r, mf_journal_end(r->journal, status));
-    free(r->device_busy);
+    mf_spots_clear(&r->spots);
+    mf_returns_clear(&r->returns);
+    free(r->waiting);
+    free(r->queues);
+    free(r->coming);
+    free(r->here);
+    free(r->ran_at);
     mf_journal_free(r->journal);
     return r->failure;
 }

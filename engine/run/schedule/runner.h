@@ -1,6 +1,6 @@
 /* runner.h - a run under way, as the files of the scheduler share it: runner.c (its begin and end,
- * what is told and recorded), start.c (what starts when), job.c (one running node), outcome.c (what
- * becomes of nodes), elsewhere.c (nodes that another process runs).
+ * what is told and recorded), start.c (what starts when), choose.c (at which place), job.c (one
+ * running node), outcome.c (what becomes of nodes), elsewhere.c (nodes that another process runs).
  *
  * It runs nothing itself and has no loop: an executor runs nodes, and run.c, or a test, tells it
  * when one has ended. All of it belongs to one thread; a job is handed over by the executor's. */
@@ -9,35 +9,53 @@
 
 #include "run/schedule/executor.h"
 #include "run/schedule/journal.h"
+#include "run/schedule/returns.h"
 #include "run/schedule/run.h"
+#include "run/schedule/spots.h"
 #include "run/schedule/waits.h"
 
 typedef struct mf_runner mf_runner;
 
-/* One running node. */
-typedef struct mf_job {
-    struct mf_job *next;     /* of the running ones */
-    struct mf_job *finished; /* the loop's: of those that have ended */
+/* One node that waits for a place, or runs. */
+struct mf_job {
+    struct mf_job *next, *previous; /* of those that run at its place */
+    struct mf_job *finished;        /* the loop's: of those that have ended */
     mf_runner *run;
     size_t index;
     size_t turn; /* of its node, when the job was made */
     mf_execution *execution;
     mf_needs needs;
+    double expects; /* seconds that a place must have left for it; 0: any */
+    /* While it waits. */
+    uint64_t tried; /* the places' `frees` when it was last tried */
+    bool anew;      /* all places have to be looked at */
+    size_t keeps;   /* the place that it keeps; MF_SPOT_NONE */
+    /* Once it has a place. */
     int slots;
     size_t place;
     size_t device;        /* of that place, its own, where it needs one */
-    size_t bytes;         /* of the host's memory that it is taken to need; on `device` */
+    size_t bytes;         /* of that host's memory that it is taken to need; on `device` */
     double start;         /* by the runner's clock */
     double started;       /* since 1970 */
-    int64_t peak;         /* of the process's resident bytes while it ran */
+    int64_t peak;         /* of this process's resident bytes while it ran here */
     double told;          /* how often it was said that its time is over */
     uint64_t said;        /* the loop's: the number of the last line that was put when it ended */
     mf_execution_end end; /* once it has been handed over */
-} mf_job;
+};
+
+/* The nodes of a graph stage that were found to have to wait. */
+typedef struct mf_queue {
+    size_t count;
+    mf_job *first; /* by the plan's order */
+    bool stuck;    /* no node of the stage that comes after this one could start now */
+    size_t stuck_at;
+} mf_queue;
+
+#define MF_QUEUE_MOST 8 /* nodes of a stage that are tried beside one that has to wait */
 
 struct mf_runner {
     mf_plan *plan;
-    mf_store *store;
+    mf_store *store; /* NULL: nothing is recorded, and nobody else runs nodes of the plan */
     const mf_executor *executor;
     const mf_run_options *options;
     mf_run_result *result;
@@ -45,22 +63,33 @@ struct mf_runner {
     /* A job has ended: for mf_runner_end, in the runner's thread. Called from any. */
     void (*hand_over)(void *self, mf_job *j);
     void *self;
-    int slots, slots_used;
-    size_t bytes, bytes_used;
-    size_t device_count; /* once a node needs one */
-    bool *device_busy;
-    mf_job *running;
-    mf_job *pending[2]; /* next to start on the host and on a device, as soon as they can */
-    mf_waits waits;     /* nodes that another process is running */
-    bool stopping;      /* nothing more is started */
-    mf_status failure;  /* of the run itself */
+    int slots; /* of this process */
+    size_t bytes;
+    mf_spots spots;
+    bool places_changed;          /* to be looked at by mf_runner_start */
+    const mf_run_place *may_come; /* the options', or any */
+    size_t may_come_count;
+    uint8_t *coming; /* as `can` of a spot: by place that may come, then by graph stage */
+    uint8_t *here;   /* the same: whether no worker can run the stage's nodes, but this process */
+    bool devices_opened; /* of this process, or tried */
+    size_t running;      /* jobs */
+    mf_job **waiting;    /* those that wait for a place, in no order */
+    size_t waiting_count;
+    mf_queue *queues; /* by graph stage */
+    uint32_t *ran_at; /* by node: the place where it ran in this run, counted from 1; 0: nowhere */
+    mf_returns returns;
+    double told_idle;  /* when it was last said that nothing can go on without a worker; 0: not */
+    mf_waits waits;    /* nodes that another process is running */
+    bool stopping;     /* nothing more is started */
+    mf_status failure; /* of the run itself */
     mf_journal *journal;
 };
 
 /* runner.c */
 /* A runner of which all above `slots` is set, and the rest is 0: opens its record. */
 MF_MUST_USE mf_status mf_runner_open(mf_runner *r);
-/* Tells and records what the plan knows already. */
+/* Tells and records what the plan knows already. Then nothing may be started that no place can run.
+ */
 void mf_runner_begin(mf_runner *r);
 /* Nothing runs any more: what was not started is given up. */
 void mf_runner_close(mf_runner *r);
@@ -72,19 +101,45 @@ void mf_runner_give_up(mf_runner *r, mf_status status);
 /* `j` is the job that ran or runs; NULL for a node that did not start. */
 void mf_runner_record(mf_runner *r, size_t i, mf_outcome outcome, const mf_job *j);
 void mf_runner_flush(mf_runner *r); /* the record */
-/* The process holds this much now: what runs is remembered with the most of it. */
+/* The process holds this much now: what runs in it is remembered with the most of it. */
 void mf_runner_sample(mf_runner *r);
 
 /* start.c: starts what can start. False once nothing runs and there is nothing left to start or to
  * wait for. */
 bool mf_runner_start(mf_runner *r);
+/* All that wait for a place are given up. */
+void mf_runner_end_waiting(mf_runner *r);
+/* Says, once a minute, that the run stands still until a worker comes. */
+void mf_runner_tell_idle(mf_runner *r);
+
+/* choose.c */
+typedef enum mf_choice {
+    MF_CHOSEN,     /* its place, device, slots and bytes are settled */
+    MF_WAIT_STAGE, /* it has to wait, and so would any other node of its stage */
+    MF_WAIT_NODE,  /* it has to wait, another node of its stage might not */
+    MF_NO_PLACE    /* no place can run it, nor one that may come */
+} mf_choice;
+
+/* Of all places the best one for it; `freed`: of those that were freed. A job that has to wait
+ * keeps a place where it is the first of its stage. */
+mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
+/* Some place has a slot for node i, whatever it needs. */
+bool mf_runner_has_room(mf_runner *r, size_t i);
+/* Why no place can run it. */
+MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
+/* It keeps no place any more. */
+void mf_job_unkeep(mf_job *j);
+/* An error where a stage that has nodes to run can run at no place, nor at one that may come. */
+MF_MUST_USE mf_status mf_runner_check_places(mf_runner *r);
 
 /* job.c */
 MF_MUST_USE mf_status mf_job_new(mf_runner *r, size_t i, mf_job **job);
 void mf_job_free(mf_job *j); /* NULL is fine */
-/* Starts it on its slots and device, which are settled. */
+/* Starts it at its place, which is settled. */
 void mf_job_launch(mf_runner *r, mf_job *j);
+void mf_job_leave(mf_job *j);               /* what it had there is free */
 const char *mf_job_device(const mf_job *j); /* its device's name, or "" */
+const char *mf_job_place(const mf_job *j);  /* its place's name, "" for this process */
 
 /* outcome.c */
 /* Decides what follows from what has changed. */

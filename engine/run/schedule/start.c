@@ -1,96 +1,102 @@
-/* start.c - which nodes start when: by rank, as slots, memory and devices are free. */
+/* start.c - which nodes start when: in the plan's order, each at the place that choose.c finds.
+ *
+ * The first node of a graph stage that has to wait keeps a place. Some others of its stage are
+ * tried beside it, for they may need less or something else. A node that waits is tried again at
+ * places where something has ended, and everywhere once places have come or gone. */
 #include "run/schedule/runner.h"
 
-static size_t plus(size_t a, size_t b)
+#include <massflow/memory.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Seconds between two lines about a run that stands still. */
+#define TELL_EVERY 60
+
+/* ---- jobs that wait -------------------------------------------------------------------------- */
+
+static mf_queue *queue_of(mf_runner *r, size_t i)
 {
-    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+    return &r->queues[mf_plan_at(r->plan, i)->node->group];
 }
 
-/* Whether some device has so much memory, free or not. */
-static bool held_by_any(const mf_runner *r, size_t place, size_t bytes)
+static void find_first(mf_runner *r, mf_queue *q)
 {
-    for (size_t i = 0; i < r->device_count; i++)
-        if (bytes <= r->executor->device(r->executor->self, place, i)->memory)
-            return true;
-    return false;
-}
-
-/* Parts of a device have its memory together. What needs more than any device has runs while
- * nothing else does on the one it gets: it may know how to do with less, and the driver says where
- * it can't.
- */
-static bool fits_device(const mf_runner *r, const mf_job *j, size_t device)
-{
-    const mf_executor *e = r->executor;
-    size_t used = j->needs.device_bytes;
-    bool alone = true;
-
-    for (const mf_job *other = r->running; other; other = other->next) {
-        if (!other->needs.device || !e->same_memory(e->self, j->place, other->device, device))
-            continue;
-        used = plus(used, other->needs.device_bytes);
-        alone = false;
+    q->first = NULL;
+    for (size_t k = 0; k < r->waiting_count; k++) {
+        mf_job *j = r->waiting[k];
+        if (queue_of(r, j->index) == q &&
+            (!q->first || mf_plan_before(r->plan, j->index, q->first->index)))
+            q->first = j;
     }
-    if (used <= e->device(e->self, j->place, device)->memory)
-        return true;
-    return alone && !held_by_any(r, j->place, j->needs.device_bytes);
 }
 
-/* The first device that nobody has and whose memory suffices, in the order they were asked for;
- * their count if there is none. */
-static size_t free_device(const mf_runner *r, const mf_job *j)
+/* It waits no more. */
+static void end_wait(mf_runner *r, mf_job *j)
 {
-    size_t i = 0;
+    mf_queue *q = queue_of(r, j->index);
+    size_t k = 0;
 
-    while (i < r->device_count && (r->device_busy[i] || !fits_device(r, j, i)))
-        i++;
-    return i;
+    mf_job_unkeep(j);
+    while (r->waiting[k] != j)
+        k++;
+    r->waiting[k] = r->waiting[--r->waiting_count];
+    q->count--;
+    q->stuck = false;
+    if (q->first == j)
+        find_first(r, q);
 }
 
-/* Of the host's memory; that of a CPU device is the host's own. */
-static size_t bytes_of(const mf_runner *r, const mf_job *j)
+/* Another one may take its place. */
+static void drop(mf_runner *r, mf_job *j)
 {
-    bool shares = j->needs.device &&
-                  r->executor->device(r->executor->self, j->place, j->device)->shares_host_memory;
+    size_t i = j->index;
 
-    return plus(j->needs.host_bytes, shares ? j->needs.device_bytes : 0);
+    end_wait(r, j);
+    mf_job_free(j);
+    mf_plan_release(r->plan, i);
 }
 
-/* The slots that a job takes; on a CPU device it computes with all its cores. */
-static int slots_of(const mf_runner *r, const mf_job *j)
+static mf_status begin_wait(mf_runner *r, mf_job *j, bool stuck)
 {
-    int slots = j->needs.cpu;
+    mf_queue *q = queue_of(r, j->index);
+    mf_job **grown = mf_list_more(r->waiting, r->waiting_count, sizeof(mf_job *));
 
-    if (j->needs.device) {
-        const mf_device_info *info = r->executor->device(r->executor->self, j->place, j->device);
-        if (info->is_cpu && slots < info->compute_units)
-            slots = info->compute_units;
-    }
-    return slots < 1 ? 1 : slots > r->slots ? r->slots : slots;
-}
-
-/* Settles the job's device and slots. False while it has to wait. */
-static bool fits(const mf_runner *r, mf_job *j)
-{
-    if (j->needs.device) {
-        j->device = free_device(r, j);
-        if (j->device == r->device_count)
-            return false;
-    }
-    j->slots = slots_of(r, j);
-    j->bytes = bytes_of(r, j);
-    if (!r->running)
-        return true; /* whatever it needs: alone it may try */
-    return r->slots_used + j->slots <= r->slots && plus(r->bytes_used, j->bytes) <= r->bytes;
+    if (!grown)
+        return mf_no_memory(0, "a run");
+    r->waiting = grown;
+    r->waiting[r->waiting_count++] = j;
+    q->count++;
+    q->stuck = stuck;
+    q->stuck_at = j->index;
+    if (!q->first || mf_plan_before(r->plan, j->index, q->first->index))
+        q->first = j;
+    return MF_OK;
 }
 
 /* Its node can start no more, or would start as something else than it was made for. */
 static bool outdated(const mf_runner *r, const mf_job *j)
 {
-    const mf_plan_node *n = mf_plan_at(r->plan, j->index);
-
-    return !mf_plan_can_start(n) || n->turn != j->turn;
+    return !mf_plan_may_start(r->plan, j->index) || mf_plan_at(r->plan, j->index)->turn != j->turn;
 }
+
+static bool drop_outdated(mf_runner *r)
+{
+    size_t before = r->waiting_count;
+
+    for (size_t k = r->waiting_count; k-- > 0;)
+        if (outdated(r, r->waiting[k]))
+            drop(r, r->waiting[k]);
+    return r->waiting_count != before;
+}
+
+void mf_runner_end_waiting(mf_runner *r)
+{
+    while (r->waiting_count)
+        drop(r, r->waiting[r->waiting_count - 1]);
+}
+
+/* ---- the next one ---------------------------------------------------------------------------- */
 
 /* A stage that has not run here says of its first node what all of them will take. What goes wrong
  * in that goes wrong again when the node is started, and is said then. */
@@ -106,76 +112,192 @@ static void estimate(mf_runner *r)
     }
 }
 
-static double rank_of(const mf_runner *r, const mf_job *j)
+static bool any_freed(const mf_spots *s)
 {
-    return mf_plan_at(r->plan, j->index)->rank;
+    size_t k = 0;
+
+    while (k < s->freed_count && !s->items[s->freed[k]].level)
+        k++;
+    return k < s->freed_count;
 }
 
-/* Finds the next job of a kind, unless there is none that could start. One that waits already gives
- * way to one that comes before it. */
-static void prepare(mf_runner *r, bool device)
+/* Of those that wait and may find what they wait for; NULL where there is none. */
+static mf_job *next_waiting(const mf_runner *r)
 {
-    mf_job **next = &r->pending[device];
+    bool freed = any_freed(&r->spots);
+    mf_job *next = NULL;
 
-    while (!r->stopping) {
-        size_t i = mf_plan_next(r->plan, device);
-        bool none = i == mf_plan_count(r->plan);
-        mf_status status;
-        if (*next &&
-            (outdated(r, *next) || (!none && mf_plan_at(r->plan, i)->rank > rank_of(r, *next)))) {
-            mf_job_free(*next);
-            *next = NULL;
-        }
-        if (none || *next)
+    for (size_t k = 0; k < r->waiting_count; k++) {
+        mf_job *j = r->waiting[k];
+        if ((j->anew || (freed && j->tried < r->spots.frees)) &&
+            (!next || mf_plan_before(r->plan, j->index, next->index)))
+            next = j;
+    }
+    return next;
+}
+
+static mf_job *last_of(mf_runner *r, const mf_queue *q)
+{
+    mf_job *last = NULL;
+
+    for (size_t k = 0; k < r->waiting_count; k++) {
+        mf_job *j = r->waiting[k];
+        if (queue_of(r, j->index) == q && (!last || mf_plan_before(r->plan, last->index, j->index)))
+            last = j;
+    }
+    return last;
+}
+
+/* Whether node i is to be tried, though others of its stage wait. */
+static bool to_be_tried(mf_runner *r, size_t i)
+{
+    const mf_queue *q = queue_of(r, i);
+
+    if (q->stuck && !mf_plan_before(r->plan, i, q->stuck_at))
+        return false;
+    return q->count < MF_QUEUE_MOST || mf_plan_before(r->plan, i, last_of(r, q)->index);
+}
+
+/* Of those that nobody has tried yet; the plan's count where there is none. Where nothing runs, one
+ * of each stage is tried whether or not any place has room: it may be that none can run it. */
+static size_t next_fresh(mf_runner *r)
+{
+    size_t none = mf_plan_count(r->plan), next = none, count;
+    const size_t *active = mf_plan_active(r->plan, &count);
+
+    while (count-- > 0) {
+        size_t i = mf_plan_next(r->plan, active[count]);
+        if (i != none && (next == none || mf_plan_before(r->plan, i, next)) && to_be_tried(r, i) &&
+            (!r->running || mf_runner_has_room(r, i)))
+            next = i;
+    }
+    return next;
+}
+
+static void give_up_node(mf_runner *r, mf_job *j)
+{
+    size_t i = j->index;
+    mf_status status = mf_runner_no_place(r, j);
+
+    mf_job_free(j);
+    mf_plan_release(r->plan, i);
+    mf_runner_failed(r, i, NULL, status);
+}
+
+static void try_waiting(mf_runner *r, mf_job *j)
+{
+    bool freed = !j->anew;
+    mf_choice choice;
+
+    if (outdated(r, j)) {
+        drop(r, j);
+        return;
+    }
+    j->tried = r->spots.frees;
+    j->anew = false;
+    choice = mf_runner_choose(r, j, freed);
+    if (choice == MF_CHOSEN || choice == MF_NO_PLACE)
+        end_wait(r, j);
+    else if (choice == MF_WAIT_NODE)
+        queue_of(r, j->index)->stuck = false;
+    if (choice == MF_CHOSEN)
+        mf_job_launch(r, j);
+    else if (choice == MF_NO_PLACE)
+        give_up_node(r, j);
+}
+
+static void try_fresh(mf_runner *r, size_t i)
+{
+    mf_choice choice;
+    mf_status status;
+    mf_job *j;
+
+    if (mf_runner_made_elsewhere(r, i))
+        return;
+    status = mf_job_new(r, i, &j);
+    if (status) {
+        mf_runner_failed(r, i, NULL, status);
+        return;
+    }
+    mf_plan_hold(r->plan, i);
+    j->tried = r->spots.frees;
+    choice = mf_runner_choose(r, j, false);
+    if (choice == MF_CHOSEN) {
+        mf_job_launch(r, j);
+    } else if (choice == MF_NO_PLACE) {
+        give_up_node(r, j);
+    } else {
+        if (queue_of(r, i)->count >= MF_QUEUE_MOST)
+            drop(r, last_of(r, queue_of(r, i))); /* it gives way */
+        status = begin_wait(r, j, choice == MF_WAIT_STAGE);
+        if (!status)
             return;
-        if (mf_runner_made_elsewhere(r, i))
-            continue;
-        status = mf_job_new(r, i, next);
-        if (status)
-            mf_runner_failed(r, i, NULL, status);
+        mf_job_unkeep(j);
+        mf_job_free(j);
+        mf_runner_give_up(r, status);
     }
 }
 
-/* Both kinds, until nothing changes: a node that is found stored, or can't be started, decides
- * others of either kind. */
-static void prepare_all(mf_runner *r)
-{
-    uint64_t before;
+/* ---- places ---------------------------------------------------------------------------------- */
 
-    do {
-        before = mf_plan_changes(r->plan);
-        estimate(r);
-        prepare(r, true);
-        prepare(r, false);
-    } while (!r->stopping && mf_plan_changes(r->plan) != before);
+/* Places that have come, closed or are otherwise than before: all that wait look at all of them. */
+static void see_places(mf_runner *r)
+{
+    size_t stages = mf_graph_stage_count(mf_plan_graph(r->plan));
+    bool changed;
+
+    r->places_changed = false;
+    mf_runner_give_up(r, mf_spots_look(&r->spots, r->executor, r->slots, r->bytes, stages,
+                                       mf_job_unkeep, &changed));
+    if (!changed)
+        return;
+    memset(r->here, 0, stages);
+    for (size_t k = 0; k < r->waiting_count; k++)
+        r->waiting[k]->anew = true;
 }
 
-/* The higher ranked job goes first. Where slots or memory are short the other waits behind it, so
- * that nothing large starves; a device that is busy or full keeps only those waiting that want one.
- */
-static mf_job *next_job(mf_runner *r)
+void mf_runner_tell_idle(mf_runner *r)
 {
-    mf_job *host = r->pending[false], *device = r->pending[true];
-    mf_job *first = device && (!host || rank_of(r, device) >= rank_of(r, host)) ? device : host;
-    bool only_device = first && first == device && free_device(r, device) == r->device_count;
+    const mf_job *first = NULL;
+    const char *text = "no worker that can run it is there: the run waits for one";
+    const char *node;
 
-    if (first && fits(r, first))
-        return first;
-    return only_device && host && fits(r, host) ? host : NULL;
+    if (r->running || r->stopping || !r->waiting_count || mf_waits_any(&r->waits)) {
+        r->told_idle = 0;
+        return;
+    }
+    if (r->told_idle > 0 && r->clock() - r->told_idle < TELL_EVERY)
+        return;
+    r->told_idle = r->clock();
+    for (size_t k = 0; k < r->waiting_count; k++)
+        if (!first || mf_plan_before(r->plan, r->waiting[k]->index, first->index))
+            first = r->waiting[k];
+    node = mf_plan_at(r->plan, first->index)->work.node;
+    mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_WAITING, .node = node, .text = text});
+    mf_runner_give_up(r, mf_journal_line(r->journal, node, text));
 }
 
 /* Starts what can start. False once nothing runs and there is nothing left to start or to wait for.
  */
 bool mf_runner_start(mf_runner *r)
 {
+    if (r->places_changed)
+        see_places(r);
+    drop_outdated(r);
     while (!r->stopping) {
         mf_job *j;
-        prepare_all(r);
-        j = r->stopping ? NULL : next_job(r);
-        if (!j)
+        size_t i;
+        estimate(r);
+        j = r->stopping ? NULL : next_waiting(r);
+        i = r->stopping ? mf_plan_count(r->plan) : next_fresh(r);
+        if (i != mf_plan_count(r->plan) && (!j || mf_plan_before(r->plan, i, j->index)))
+            try_fresh(r, i);
+        else if (j)
+            try_waiting(r, j);
+        else if (!drop_outdated(r))
             break;
-        r->pending[j == r->pending[true]] = NULL;
-        mf_job_launch(r, j);
     }
-    return r->running || (!r->stopping && mf_waits_any(&r->waits));
+    mf_spots_forget_freed(&r->spots);
+    mf_runner_tell_idle(r);
+    return r->running || (!r->stopping && (mf_waits_any(&r->waits) || r->waiting_count));
 }

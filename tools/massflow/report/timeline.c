@@ -11,21 +11,30 @@
 #define WIDTH 960
 #define LEFT 8
 #define LANE 15
-#define MOST_LANES 40
+#define MOST_LANES 40 /* of a host */
+#define MOST_WORKERS 200
 #define MEMORY_HEIGHT 54
 #define BINS 320
 #define NAMED 60 /* a bar this wide bears its name */
 
 typedef struct span {
     double from, to; /* seconds since the first node */
-    size_t lane, stage;
+    size_t host, lane, stage;
     const mf_run_node *node;
 } span;
+
+/* The process of the run, or a worker: lanes of its own, below a line with its name. */
+typedef struct host {
+    const char *name; /* "" of the process */
+    double free_at[MOST_LANES];
+    size_t lanes, first; /* of all: where its lanes begin */
+} host;
 
 typedef struct times {
     report *r;
     span *spans;
-    size_t count, lanes;
+    host *hosts;
+    size_t count, host_count, lanes;
     double length; /* seconds */
 } times;
 
@@ -43,35 +52,77 @@ static size_t stage_of(const report *r, const char *node)
     return i;
 }
 
-/* Each node goes to the first lane that is free: lanes are what ran at once. */
+static size_t host_of(times *t, const char *name)
+{
+    size_t i = 0;
+
+    while (i < t->host_count && strcmp(t->hosts[i].name, name))
+        i++;
+    if (i < t->host_count)
+        return i;
+    if (i > MOST_WORKERS)
+        return MOST_WORKERS; /* those that came last share one */
+    t->hosts[i].name = name;
+    return t->host_count++;
+}
+
+/* Each node goes to the first lane of its host that is free: lanes are what ran at once. */
+static size_t lane_of(host *h, const span *s)
+{
+    size_t lane = 0;
+
+    while (lane + 1 < MOST_LANES && h->free_at[lane] > s->from + 1e-3)
+        lane++;
+    h->free_at[lane] = s->to;
+    h->lanes = lane + 1 > h->lanes ? lane + 1 : h->lanes;
+    return lane;
+}
+
+static bool is_named(const times *t)
+{
+    return t->host_count > 1;
+}
+
+/* One below the other. */
+static void stack_hosts(times *t)
+{
+    for (size_t i = 0; i < t->host_count; i++) {
+        if (i && !t->hosts[i].lanes)
+            continue;
+        t->hosts[i].first = t->lanes + is_named(t);
+        t->lanes += t->hosts[i].lanes + is_named(t);
+    }
+    for (size_t i = 0; i < t->count; i++)
+        t->spans[i].lane += t->hosts[t->spans[i].host].first;
+}
+
 static mf_status lay_out(times *t)
 {
-    double free_at[MOST_LANES] = {0}, zero = 0;
+    double zero = 0;
     report *r = t->r;
 
     t->spans = calloc(r->node_count + 1, sizeof *t->spans);
-    if (!t->spans)
+    t->hosts = calloc(MOST_WORKERS + 2, sizeof *t->hosts);
+    if (!t->spans || !t->hosts)
         return mf_no_memory((size_t)(r->node_count + 1) * sizeof *t->spans, "a timeline");
+    host_of(t, "");
     for (size_t i = 0; i < r->node_count; i++) {
         const mf_run_node *n = &r->nodes[i];
         span *s = &t->spans[t->count];
-        size_t lane = 0;
         if (!(n->started > 0))
             continue;
         if (!t->count)
             zero = n->started;
         *s = (span){.from = n->started - zero,
                     .to = n->started - zero + n->seconds,
+                    .host = host_of(t, n->place),
                     .stage = stage_of(r, n->node),
                     .node = n};
-        while (lane + 1 < MOST_LANES && free_at[lane] > s->from + 1e-3)
-            lane++;
-        s->lane = lane;
-        free_at[lane] = s->to;
-        t->lanes = lane + 1 > t->lanes ? lane + 1 : t->lanes;
+        s->lane = lane_of(&t->hosts[s->host], s);
         t->length = s->to > t->length ? s->to : t->length;
         t->count++;
     }
+    stack_hosts(t);
     return MF_OK;
 }
 
@@ -124,6 +175,10 @@ static void draw_bar(const times *t, const span *s)
             s->lane * LANE + 2, width, LANE - 3, report_color(s->stage),
             failed ? " stroke=\"#a02a20\" stroke-width=\"2\"" : "");
     put_text(t->r->out, n->node);
+    if (*n->place) {
+        fputs(" on ", t->r->out);
+        put_text(t->r->out, n->place);
+    }
     fprintf(t->r->out, " \xe2\x80\x93 %s, %s</title></rect>\n", mf_outcome_text(n->outcome), took);
     if (width < NAMED)
         return;
@@ -178,6 +233,18 @@ static void draw_memory(const times *t, double top)
             LEFT, top - 6);
 }
 
+static void draw_host(const times *t, size_t i)
+{
+    const host *h = &t->hosts[i];
+
+    if (i && !h->lanes)
+        return;
+    fprintf(t->r->out, "<text x=\"%d\" y=\"%zu\" fill=\"#5a6470\">", LEFT,
+            (h->first - 1) * LANE + 12);
+    put_text(t->r->out, i == MOST_WORKERS ? "other workers" : *h->name ? h->name : "this process");
+    fputs("</text>\n", t->r->out);
+}
+
 static void draw(const times *t)
 {
     double lanes = (double)t->lanes * LANE + 4, memory = lanes + 44;
@@ -188,6 +255,8 @@ static void draw(const times *t)
             "fill=\"#20262d\">\n",
             WIDTH, height, WIDTH, height);
     draw_axis(t, lanes, 0);
+    for (size_t i = 0; is_named(t) && i < t->host_count; i++)
+        draw_host(t, i);
     for (size_t i = 0; i < t->count; i++)
         draw_bar(t, &t->spans[i]);
     draw_memory(t, memory);
@@ -320,7 +389,7 @@ static void put_failures(report *r)
 
 static void put_run(report *r)
 {
-    char when[32], took[32], counts[160];
+    char when[32], took[32], counts[160], workers[80];
 
     words_time(r->run->start, when);
     words_took(r->run, took);
@@ -331,6 +400,8 @@ static void put_run(report *r)
     put_text(r->out, r->run->version);
     fprintf(r->out, ", %d worker slot%s: %s%s%s; %s.", r->run->slots, r->run->slots == 1 ? "" : "s",
             r->run->status, *took ? " in " : "", took, counts);
+    if (words_workers(r->nodes, r->node_count, workers))
+        fprintf(r->out, " %s.", workers);
     if (r->run != r->runs)
         fprintf(r->out, " Runs after it did nothing for these results.");
     fputs("</p>\n<pre>", r->out);
@@ -341,6 +412,7 @@ static void put_run(report *r)
 mf_status report_timeline(report *r)
 {
     times t = {.r = r};
+    mf_status status;
 
     fputs("<h2 id=\"run\">Run</h2>\n", r->out);
     if (!r->run) {
@@ -351,9 +423,11 @@ mf_status report_timeline(report *r)
     }
     put_run(r);
     put_failures(r);
-    MF_TRY(lay_out(&t));
-    if (t.count)
+    status = lay_out(&t);
+    if (!status && t.count)
         draw(&t);
     free(t.spans);
+    free(t.hosts);
+    MF_TRY(status);
     return put_stages(r);
 }

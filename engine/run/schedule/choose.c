@@ -1,0 +1,657 @@
+/* choose.c - at which place a node runs: one that can run it, has slots, memory and a device free
+ * and time enough; of those the one that has most of its inputs, then the one with most slots free.
+ *
+ * A node that has to wait keeps a place where it will fit: what comes after it does not start there
+ * meanwhile. What it waits for, slots and memory or a device alone, says how it is kept. */
+#include "run/schedule/runner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* So many places that fit are compared by what they have of the inputs, besides those that made
+ * them and this process. */
+#define COMPARED 16
+#define SOURCES 64 /* inputs that are looked at for that */
+
+static size_t plus(size_t a, size_t b)
+{
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+static const mf_device_info *device_at(const mf_runner *r, size_t place, size_t i)
+{
+    return r->executor->device(r->executor->self, place, i);
+}
+
+/* ---- what a place has at all ----------------------------------------------------------------- */
+
+static size_t group_of(const mf_runner *r, size_t i)
+{
+    return mf_plan_at(r->plan, i)->node->group;
+}
+
+static const char *why_not(mf_runner *r, size_t i, size_t place, const mf_run_place *p)
+{
+    return r->executor->cannot(r->executor->self, r->plan, i, place, p);
+}
+
+/* Whether nodes of its stage can run at the place, which is asked once. */
+static bool can(mf_runner *r, size_t i, size_t place)
+{
+    uint8_t *known = &r->spots.items[place].can[group_of(r, i)];
+
+    if (!*known)
+        *known = why_not(r, i, place, &r->spots.items[place].is) ? 2 : 1;
+    return *known == 1;
+}
+
+static bool could(mf_runner *r, size_t i, size_t k)
+{
+    uint8_t *known = &r->coming[k * mf_graph_stage_count(mf_plan_graph(r->plan)) + group_of(r, i)];
+
+    if (!*known)
+        *known = why_not(r, i, MF_PLACE_TO_COME, &r->may_come[k]) ? 2 : 1;
+    return *known == 1;
+}
+
+static bool find_only_here(mf_runner *r, size_t i)
+{
+    bool others = r->may_come_count > 0;
+
+    for (size_t p = 1; p < r->spots.count; p++) {
+        const mf_spot *s = &r->spots.items[p];
+        others = others || s->is.open;
+        if (s->is.open && can(r, i, p))
+            return false;
+    }
+    for (size_t k = 0; k < r->may_come_count; k++)
+        if (could(r, i, k))
+            return false;
+    return others;
+}
+
+/* Whether its stage is none for workers: then it runs in this process, though that has no slots. */
+static bool only_here(mf_runner *r, size_t i)
+{
+    uint8_t *known = &r->here[group_of(r, i)];
+
+    if (!*known)
+        *known = find_only_here(r, i) ? 1 : 2;
+    return *known == 1;
+}
+
+/* The place takes nodes of its stage. */
+static bool takes(mf_runner *r, size_t i, size_t place)
+{
+    const mf_run_place *p = &r->spots.items[place].is;
+
+    return p->open && p->slots > 0 && can(r, i, place) &&
+           (place || !r->options->no_local || only_here(r, i));
+}
+
+/* Its kind of place, and it lasts long enough. */
+static bool suits(mf_runner *r, const mf_job *j, size_t place)
+{
+    const mf_run_place *p = &r->spots.items[place].is;
+
+    return takes(r, j->index, place) && (!j->needs.device || p->device_count) &&
+           (!(j->expects > 0) || r->clock() + j->expects <= p->ends);
+}
+
+/* Of the host's memory; that of a CPU device is the host's own. */
+static size_t bytes_on(const mf_runner *r, const mf_job *j, size_t place, size_t device)
+{
+    bool shares = j->needs.device && device_at(r, place, device)->shares_host_memory;
+
+    return plus(j->needs.host_bytes, shares ? j->needs.device_bytes : 0);
+}
+
+/* It has as much memory as the node needs, free or not. */
+static bool has_memory(const mf_runner *r, const mf_job *j, size_t place)
+{
+    const mf_run_place *p = &r->spots.items[place].is;
+
+    if (!j->needs.device)
+        return j->needs.host_bytes <= p->bytes;
+    for (size_t d = 0; d < p->device_count; d++)
+        if (j->needs.device_bytes <= device_at(r, place, d)->memory &&
+            bytes_on(r, j, place, d) <= p->bytes)
+            return true;
+    return false;
+}
+
+/* A place of this kind may come; `known`: and is known to have the memory. */
+static bool may_come(mf_runner *r, const mf_job *j, bool known)
+{
+    for (size_t k = 0; k < r->may_come_count; k++) {
+        const mf_run_place *p = &r->may_come[k];
+        if (p->slots > 0 && (!j->needs.device || p->device_count) && could(r, j->index, k) &&
+            (!(j->expects > 0) || j->expects <= p->ends) &&
+            (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
+            return true;
+    }
+    return false;
+}
+
+/* A node that was lost with its worker goes to another host, and to this process last: it may be
+ * what ended it. */
+static bool shuns(const mf_runner *r, const mf_job *j, size_t place)
+{
+    const mf_return *back = r->returns.count ? mf_returns_find(&r->returns, j->index) : NULL;
+
+    return back && back->lost &&
+           (!place || mf_return_from_host(back, r->spots.items[place].is.name));
+}
+
+/* Some place has all that it needs. */
+static bool has_all_somewhere(mf_runner *r, const mf_job *j)
+{
+    for (size_t p = r->spots.count; p-- > 0;)
+        if (suits(r, j, p) && has_memory(r, j, p))
+            return true;
+    return may_come(r, j, true);
+}
+
+/* Instead of a place that it shuns. A worker that may come is none of another host for certain: the
+ * cluster may have one host only, so it is waited for instead of this process alone. */
+static bool goes_elsewhere(mf_runner *r, const mf_job *j, size_t place)
+{
+    for (size_t p = r->spots.count; p-- > 0;)
+        if (suits(r, j, p) && has_memory(r, j, p) && !shuns(r, j, p))
+            return true;
+    return !place && may_come(r, j, false);
+}
+
+static bool held_by_a_device(mf_runner *r, const mf_job *j)
+{
+    for (size_t p = 0; p < r->spots.count; p++) {
+        const mf_run_place *is = &r->spots.items[p].is;
+        if (!suits(r, j, p))
+            continue;
+        for (size_t d = 0; d < is->device_count; d++)
+            if (j->needs.device_bytes <= device_at(r, p, d)->memory)
+                return true;
+    }
+    return false;
+}
+
+/* It can run there once nothing else does. What needs more memory than any place has may try in
+ * this process; what needs more than any device has may try on any: it may know how to do with
+ * less, and the driver says where it can't. */
+static bool would_fit(mf_runner *r, const mf_job *j, size_t place)
+{
+    if (!suits(r, j, place) || (shuns(r, j, place) && goes_elsewhere(r, j, place)))
+        return false;
+    if (has_memory(r, j, place))
+        return true;
+    if (j->needs.device && !held_by_a_device(r, j) &&
+        j->needs.host_bytes <= r->spots.items[place].is.bytes)
+        return true;
+    return !place && !has_all_somewhere(r, j);
+}
+
+static bool any_would_fit(mf_runner *r, const mf_job *j)
+{
+    for (size_t p = r->spots.count; p-- > 0;)
+        if (would_fit(r, j, p))
+            return true;
+    return false;
+}
+
+/* ---- what a place has now -------------------------------------------------------------------- */
+
+typedef enum fit {
+    FITS,
+    NEVER,     /* no node of its stage */
+    FULL,      /* no node of its stage, until something that runs there has ended */
+    KEPT,      /* for a node that comes before it */
+    TOO_SMALL, /* not this node */
+    NO_SLOTS,  /* not until something that runs there has ended */
+    NO_DEVICE  /* not until something that runs there on a device has ended */
+} fit;
+
+typedef struct seat {
+    size_t place, device, bytes;
+    int slots;
+} seat;
+
+/* Parts of a device have its memory together. What needs more than any device has runs while
+ * nothing else does on the one it gets. */
+static bool fits_device(mf_runner *r, const mf_job *j, size_t place, size_t device)
+{
+    const mf_executor *e = r->executor;
+    size_t used = j->needs.device_bytes;
+    bool alone = true;
+
+    for (const mf_job *other = r->spots.items[place].jobs; other; other = other->next) {
+        if (!other->needs.device || !e->same_memory(e->self, place, other->device, device))
+            continue;
+        used = plus(used, other->needs.device_bytes);
+        alone = false;
+    }
+    if (used <= device_at(r, place, device)->memory)
+        return true;
+    return alone && !held_by_a_device(r, j);
+}
+
+/* The first device that nobody has and whose memory suffices, in the order they were asked for. */
+static fit find_device(mf_runner *r, const mf_job *j, size_t place, size_t *device)
+{
+    const mf_spot *p = &r->spots.items[place];
+    fit why = FULL;
+
+    for (size_t d = 0; d < p->is.device_count; d++) {
+        if (p->device_busy[d])
+            continue;
+        *device = d;
+        if (fits_device(r, j, place, d))
+            return FITS;
+        why = NO_DEVICE;
+    }
+    return why;
+}
+
+/* The slots that a job takes; on a CPU device it computes with all its cores. */
+static int slots_at(const mf_runner *r, const mf_job *j, size_t place, size_t device)
+{
+    int slots = j->needs.cpu, most = r->spots.items[place].is.slots;
+
+    if (j->needs.device) {
+        const mf_device_info *info = device_at(r, place, device);
+        if (info->is_cpu && slots < info->compute_units)
+            slots = info->compute_units;
+    }
+    return slots < 1 ? 1 : slots > most ? most : slots;
+}
+
+/* A job that keeps something is passed only by what comes before it. */
+static bool keeps_from(const mf_runner *r, const mf_job *keeper, const mf_job *j)
+{
+    return keeper && keeper != j && !mf_plan_before(r->plan, j->index, keeper->index);
+}
+
+static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
+{
+    const mf_spot *p = &r->spots.items[place];
+    fit why;
+
+    *s = (seat){.place = place};
+    if (!takes(r, j->index, place) || (j->needs.device && !p->is.device_count))
+        return NEVER;
+    if (keeps_from(r, p->keeper, j) || (j->needs.device && keeps_from(r, p->device_keeper, j)))
+        return KEPT;
+    if (p->slots_used >= p->is.slots)
+        return FULL;
+    if (!would_fit(r, j, place))
+        return TOO_SMALL;
+    why = j->needs.device ? find_device(r, j, place, &s->device) : FITS;
+    if (why != FITS)
+        return why;
+    s->slots = slots_at(r, j, place, s->device);
+    s->bytes = bytes_on(r, j, place, s->device);
+    if (!p->job_count)
+        return FITS; /* whatever it needs: alone it may try */
+    return p->slots_used + s->slots <= p->is.slots && plus(p->bytes_used, s->bytes) <= p->is.bytes
+               ? FITS
+               : NO_SLOTS;
+}
+
+/* ---- the best one ---------------------------------------------------------------------------- */
+
+typedef struct search {
+    mf_runner *run;
+    mf_job *job;
+    seat best;       /* where `found` is not 0 */
+    int64_t missing; /* at the best; -1: not asked yet */
+    size_t found;
+    bool others; /* another node of the stage may find a place where this one did not */
+} search;
+
+static int64_t missing_at(const search *s, size_t place)
+{
+    return s->run->executor->missing(s->job->execution, place);
+}
+
+static int free_at(const search *s, size_t place)
+{
+    const mf_spot *p = &s->run->spots.items[place];
+
+    return p->is.slots - p->slots_used;
+}
+
+static bool is_better(search *s, size_t place, int64_t *missing)
+{
+    size_t best = s->best.place;
+
+    if (s->missing < 0)
+        s->missing = missing_at(s, best);
+    *missing = missing_at(s, place);
+    if (*missing != s->missing)
+        return *missing < s->missing;
+    if (free_at(s, place) != free_at(s, best))
+        return free_at(s, place) > free_at(s, best);
+    return place < best;
+}
+
+static void look_at(search *s, size_t place)
+{
+    seat here;
+    int64_t missing = -1;
+    fit f = fits(s->run, s->job, place, &here);
+
+    s->others = s->others || f == TOO_SMALL || f == NO_SLOTS || f == NO_DEVICE;
+    if (f != FITS || (s->found && here.place == s->best.place))
+        return;
+    if (!s->found || is_better(s, place, &missing)) {
+        s->best = here;
+        s->missing = missing;
+    }
+    s->found++;
+}
+
+/* Where what it reads was made. */
+static void look_at_sources(search *s)
+{
+    const mf_runner *r = s->run;
+    const mf_node *n = mf_plan_at(r->plan, s->job->index)->node;
+    size_t last = 0, left = SOURCES;
+
+    for (size_t p = 0; p < n->input_count; p++) {
+        for (size_t k = 0; k < n->inputs[p].count && left; k++, left--) {
+            size_t at = r->ran_at[n->inputs[p].edges[k].node];
+            if (at && at != last)
+                look_at(s, at - 1);
+            last = at ? at : last;
+        }
+    }
+}
+
+/* Those with slots free, most first. */
+static void look_at_lists(search *s)
+{
+    const mf_spots *spots = &s->run->spots;
+    size_t most = s->found + COMPARED;
+
+    for (int level = MF_SPOT_LEVELS; (level = mf_spots_level(spots, level)) > 0; level--)
+        for (size_t p = spots->first[level]; p != MF_SPOT_NONE; p = spots->items[p].next) {
+            look_at(s, p);
+            if (s->found >= most)
+                return;
+        }
+    for (size_t k = 0; k < spots->kept_count; k++)
+        look_at(s, spots->kept[k]);
+}
+
+static void look_at_all(search *s)
+{
+    mf_runner *r = s->run;
+
+    look_at(s, 0);
+    if (r->spots.count > 1)
+        look_at_sources(s);
+    look_at_lists(s);
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+void mf_job_unkeep(mf_job *j)
+{
+    mf_spots *spots = &j->run->spots;
+    size_t place = j->keeps;
+    mf_spot *p;
+
+    if (place == MF_SPOT_NONE)
+        return;
+    j->keeps = MF_SPOT_NONE;
+    p = &spots->items[place];
+    if (p->keeper == j)
+        p->keeper = NULL;
+    if (p->device_keeper == j)
+        p->device_keeper = NULL;
+    mf_spots_list(spots, place);
+    mf_spots_free(spots, place);
+}
+
+static bool waits_for_device(mf_runner *r, const mf_job *j, size_t place)
+{
+    size_t device;
+
+    return j->needs.device && find_device(r, j, place, &device) != FITS;
+}
+
+/* It may take the place from a job that comes after it, which looks for another. */
+static bool keep(mf_runner *r, mf_job *j, size_t place)
+{
+    mf_spot *p = &r->spots.items[place];
+    bool device;
+    mf_job **keeper;
+
+    if (!would_fit(r, j, place) || keeps_from(r, p->keeper, j))
+        return false;
+    device = waits_for_device(r, j, place);
+    keeper = device ? &p->device_keeper : &p->keeper;
+    if (keeps_from(r, *keeper, j))
+        return false;
+    if (*keeper) {
+        mf_job *after = *keeper;
+        mf_job_unkeep(after);
+        after->anew = true;
+    }
+    *keeper = j;
+    j->keeps = place;
+    mf_spots_list(&r->spots, place);
+    return true;
+}
+
+/* The first place where it will fit; those with slots free come first. */
+static void keep_one(mf_runner *r, mf_job *j)
+{
+    const mf_spots *spots = &r->spots;
+
+    for (int level = MF_SPOT_LEVELS; (level = mf_spots_level(spots, level)) > 0; level--)
+        for (size_t p = spots->first[level]; p != MF_SPOT_NONE; p = spots->items[p].next)
+            if (keep(r, j, p))
+                return;
+    for (size_t p = 0; p < spots->count; p++)
+        if (keep(r, j, p))
+            return;
+}
+
+/* Whether what it keeps is still a place for it, and for what it waits there. */
+static bool keeps_well(mf_runner *r, const mf_job *j)
+{
+    const mf_spot *p;
+
+    if (j->keeps == MF_SPOT_NONE)
+        return false;
+    p = &r->spots.items[j->keeps];
+    return would_fit(r, j, j->keeps) && waits_for_device(r, j, j->keeps) == (p->device_keeper == j);
+}
+
+static mf_choice wait(mf_runner *r, mf_job *j, const search *s)
+{
+    const mf_queue *q = &r->queues[group_of(r, j->index)];
+    bool first = !q->first || q->first == j || mf_plan_before(r->plan, j->index, q->first->index);
+
+    if (!keeps_well(r, j)) {
+        mf_job_unkeep(j);
+        if (first)
+            keep_one(r, j);
+        if (j->keeps == MF_SPOT_NONE && !any_would_fit(r, j) && !may_come(r, j, false))
+            return MF_NO_PLACE;
+    }
+    return s->others ? MF_WAIT_NODE : MF_WAIT_STAGE;
+}
+
+mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
+{
+    search s = {.run = r, .job = j, .missing = -1};
+
+    if (!freed)
+        look_at_all(&s);
+    for (size_t k = 0; freed && k < r->spots.freed_count; k++)
+        look_at(&s, r->spots.freed[k]);
+    if (!s.found)
+        return wait(r, j, &s);
+    j->place = s.best.place;
+    j->device = s.best.device;
+    j->slots = s.best.slots;
+    j->bytes = s.best.bytes;
+    return MF_CHOSEN;
+}
+
+/* Of the places with slots free, this process alone: it has them for few nodes. */
+static bool only_this_process(const mf_spots *s)
+{
+    return s->levels == 1 && !s->first[1] && s->items[0].next == MF_SPOT_NONE;
+}
+
+bool mf_runner_has_room(mf_runner *r, size_t i)
+{
+    if (r->spots.levels &&
+        (!r->options->no_local || !only_this_process(&r->spots) || only_here(r, i)))
+        return true;
+    for (size_t k = 0; k < r->spots.kept_count; k++)
+        if (mf_plan_before(r->plan, i, r->spots.items[r->spots.kept[k]].keeper->index))
+            return true;
+    return false;
+}
+
+/* ---- why not --------------------------------------------------------------------------------- */
+
+#define NAMED 4 /* places in a message */
+
+/* Of a place that is open or may come. `j`: NULL where nothing is known of the node's needs. */
+static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_t place,
+                       const mf_run_place *p)
+{
+    const char *why = why_not(r, i, place, p);
+    bool here = place == 0, there = place != MF_PLACE_TO_COME;
+    bool device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
+    double left = there ? p->ends - r->clock() : p->ends;
+    const char *have = there ? "has" : "have";
+
+    if (here)
+        fprintf(out, "this process ");
+    else if (there)
+        fprintf(out, "%s ", p->name);
+    else if (*p->pool)
+        fprintf(out, "workers of pool %s ", p->pool);
+    else
+        fprintf(out, "workers that may join ");
+    if (here && r->options->no_local && !only_here(r, i))
+        fprintf(out, "has no slots");
+    else if (why)
+        fprintf(out, "can't: %s", why);
+    else if (device && !p->device_count)
+        fprintf(out, "%s no device", have);
+    else if (j && j->expects > 0 && j->expects > left)
+        fprintf(out, "%s %.0f s%s, and it takes %.0f s", have, left > 0 ? left : 0,
+                there ? " left" : "", j->expects);
+    else if (j)
+        fprintf(out, "%s %.1f GiB of memory, and it needs %.1f GiB", have,
+                (double)p->bytes / (1 << 30), (double)j->needs.host_bytes / (1 << 30));
+    else
+        fprintf(out, "can't");
+}
+
+static char *reasons(mf_runner *r, size_t i, const mf_job *j)
+{
+    char *text = NULL;
+    size_t size, named = 0, more = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    for (size_t k = 0; k < r->spots.count + r->may_come_count; k++) {
+        bool there = k < r->spots.count;
+        const mf_run_place *p = there ? &r->spots.items[k].is : &r->may_come[k - r->spots.count];
+        if (there && !p->open)
+            continue;
+        if (named == NAMED) {
+            more++;
+            continue;
+        }
+        fprintf(out, "%s", named++ ? "; " : "");
+        put_reason(r, out, i, j, there ? k : MF_PLACE_TO_COME, p);
+    }
+    if (more)
+        fprintf(out, "; and %zu more", more);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static mf_status with_hint(const mf_runner *r, mf_status status)
+{
+    return mf_hint(status, r->options->no_local
+                               ? "give this process slots (--local 1), or connect workers or name "
+                                 "pools that can run it"
+                               : "connect workers or name pools that can run it");
+}
+
+mf_status mf_runner_no_place(mf_runner *r, const mf_job *j)
+{
+    char *text = reasons(r, j->index, j);
+    mf_status status =
+        text ? mf_fail(MF_UNSUPPORTED, "no place can run it: %s", text) : mf_no_memory(0, "a run");
+
+    free(text);
+    return with_hint(r, status);
+}
+
+/* A node of the stage that is to be run, or may have to be; the plan's count where there is none.
+ */
+static size_t to_come(const mf_runner *r, const mf_graph_stage *s)
+{
+    for (size_t i = s->first; i < s->first + s->count; i++) {
+        mf_plan_state state = mf_plan_at(r->plan, i)->state;
+        if (state == MF_PLAN_TO_RUN || state == MF_PLAN_WAITING)
+            return i;
+    }
+    return mf_plan_count(r->plan);
+}
+
+/* This process may have devices, which are not opened to find out. */
+static bool has_place(mf_runner *r, size_t i)
+{
+    bool device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
+
+    for (size_t p = 0; p < r->spots.count; p++) {
+        const mf_run_place *is = &r->spots.items[p].is;
+        if (takes(r, i, p) && (!device || !p || is->device_count))
+            return true;
+    }
+    for (size_t k = 0; k < r->may_come_count; k++) {
+        const mf_run_place *is = &r->may_come[k];
+        if (is->slots > 0 && (!device || is->device_count) && could(r, i, k))
+            return true;
+    }
+    return false;
+}
+
+mf_status mf_runner_check_places(mf_runner *r)
+{
+    for (size_t g = 0; g < mf_graph_stage_count(mf_plan_graph(r->plan)); g++) {
+        const mf_graph_stage *s = mf_graph_stage_at(mf_plan_graph(r->plan), g);
+        size_t i = s->stage->item ? mf_plan_count(r->plan) : to_come(r, s);
+        char *text;
+        mf_status status;
+        if (i == mf_plan_count(r->plan))
+            continue;
+        if (mf_plan_at(r->plan, i)->state == MF_PLAN_WAITING)
+            mf_plan_preview(r->plan, i); /* the streams that it reads run with it */
+        if (has_place(r, i))
+            continue;
+        text = reasons(r, i, NULL);
+        status = text ? mf_fail(MF_UNSUPPORTED, "no place can run stage '%s' (%s): %s", s->label,
+                                s->stage->name, text)
+                      : mf_no_memory(0, "a run");
+        free(text);
+        return with_hint(r, status);
+    }
+    return MF_OK;
+}
