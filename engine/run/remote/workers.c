@@ -92,6 +92,7 @@ struct mf_workers {
     int joining;
     worker **list;
     size_t count;
+    pthread_mutex_t watch_lock; /* of what follows; taken with no other one held */
     void (*changed)(void *self);
     void *changed_self;
 };
@@ -129,15 +130,10 @@ static void say_refused(mf_workers *all, const char *from, const char *why)
 
 static void tell_changed(mf_workers *all)
 {
-    void (*changed)(void *);
-    void *self;
-
-    pthread_mutex_lock(&all->lock);
-    changed = all->changed;
-    self = all->changed_self;
-    if (changed)
-        changed(self); /* under the lock: whoever stops watching is not called after it */
-    pthread_mutex_unlock(&all->lock);
+    pthread_mutex_lock(&all->watch_lock);
+    if (all->changed)
+        all->changed(all->changed_self); /* who stops watching is not called after that */
+    pthread_mutex_unlock(&all->watch_lock);
 }
 
 static void wake(const mf_workers *all)
@@ -640,6 +636,7 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
         all->options.beat = MF_LINK_BEAT;
     all->socket = all->wake = -1;
     pthread_mutex_init(&all->lock, NULL);
+    pthread_mutex_init(&all->watch_lock, NULL);
     pthread_cond_init(&all->calm, NULL);
     status = open_all(all);
     if (status) {
@@ -692,6 +689,7 @@ void mf_workers_close(mf_workers *all)
     if (all->wake >= 0)
         close(all->wake);
     pthread_mutex_destroy(&all->lock);
+    pthread_mutex_destroy(&all->watch_lock);
     pthread_cond_destroy(&all->calm);
     free(all->list);
     free(all->version);
@@ -745,10 +743,10 @@ void mf_workers_state(mf_workers *all, size_t number, mf_worker_state *state)
 
 void mf_workers_watch(mf_workers *all, void (*changed)(void *self), void *self)
 {
-    pthread_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->watch_lock);
     all->changed = changed;
     all->changed_self = self;
-    pthread_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->watch_lock);
 }
 
 /* With the streams that it reads. */
