@@ -113,15 +113,18 @@ class Disturbed(Workers):
     def disturbed(self, what, side, number):
         """Whether the message was there to be disturbed."""
         run, where = self.run_graph()
-        first = self.worker(where, MASSFLOW_MESSAGE=f"{what} {side} {number}", **preloading(options.messages))
+        counts = self.path(f"{self.cache}-counts")
+        first = self.worker(where, MASSFLOW_MESSAGE=f"{what} {side} {number}", MASSFLOW_MESSAGE_COUNT=counts,
+                            **preloading(options.messages))
         first.wait(self.TIMEOUT)
-        if first.returncode == 0:
+        if first.returncode:
+            second = self.worker(where, "second")
             self.check(run)
-            return False
-        second = self.worker(where, "second")
-        self.check(run)
-        self.rest(second)
-        return True
+            self.rest(second)
+        else:  # it came to its end all the same: it joined again, or there was no such message
+            self.check(run)
+        with open(counts, encoding="ascii") as file:
+            return int(file.read().split()[side == "in"]) >= number
 
     def each(self, what, side, few):
         """All messages, or those."""
