@@ -45,8 +45,9 @@ typedef struct worker {
 static void *serve(void *self)
 {
     worker *w = self;
+    bool lost;
 
-    failed(mf_pilot_serve(w->host, &w->options));
+    failed(mf_pilot_serve(w->host, &w->options, &lost));
     return NULL;
 }
 

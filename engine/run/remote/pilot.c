@@ -76,7 +76,7 @@ struct pilot {
     job *jobs;
     uint64_t last_job;
     int running;
-    bool ticking, leaving, over;
+    bool joined, ticking, leaving, over;
     const char *why; /* it leaves */
     double busy;     /* mf_seconds when it last had a node */
     double ends;
@@ -1119,6 +1119,7 @@ static mf_status serve(pilot *p)
     MF_TRY(mf_hoard_open(p->options->cache, p->options->cache_bytes, &p->hoard));
     MF_TRY(fill_hello(p));
     MF_TRY(join(p));
+    p->joined = true;
     say(p, "joined %s; cache %s", p->options->where, mf_hoard_dir(p->hoard));
     mf_host_set_log(p->host, tell_line, p);
     mf_status status = serve_link(p);
@@ -1126,7 +1127,7 @@ static mf_status serve(pilot *p)
     return status;
 }
 
-mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options)
+mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *lost)
 {
     pilot p = {.options = options,
                .host = host,
@@ -1137,6 +1138,7 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options)
     pthread_mutex_init(&p.device_lock, NULL);
     pthread_cond_init(&p.calm, NULL);
     status = serve(&p);
+    *lost = status && p.joined && !mf_host_signal(host);
     mf_hello_clear(&p.hello);
     mf_hoard_close(p.hoard);
     pthread_mutex_destroy(&p.lock);

@@ -9,6 +9,8 @@
 #include "run/worker/heard.h"
 #include "store/transfer.h"
 
+#include "base/artifact_source.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -275,9 +277,38 @@ static mf_status begin_state(node *n, mf_packet *q)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
+/* A chunk that the worker found damaged may be so in this store: read here, it is dropped and its
+ * artifact marked as missing, as by any stage that reads it. */
+static mf_status look_for_damage(node *n)
+{
+    for (const opened *o = n->inputs; o; o = o->next) {
+        mf_artifact *a;
+        mf_status status = mf_store_get(n->store, o->parcel->id, &a);
+        for (size_t i = 0; !status && i < mf_artifact_array_count(a); i++) {
+            mf_array_info info;
+            mf_array *array = NULL, *offsets = NULL;
+            mf_artifact_array_info(a, i, &info);
+            status = info.ragged ? mf_artifact_rows(a, info.name, &array, &offsets)
+                                 : mf_artifact_array(a, info.name, &array);
+            mf_array_unref(array);
+            mf_array_unref(offsets);
+        }
+        mf_artifact_unref(a);
+        MF_TRY(status);
+    }
+    return MF_OK;
+}
+
 static mf_status take_done(node *n, mf_packet *q)
 {
     n->result = mf_packet_get_status(q);
+    if (n->result && mf_error_code(n->result) == MF_CORRUPT) {
+        mf_status here = look_for_damage(n);
+        if (here) {
+            mf_error_free(n->result);
+            n->result = here;
+        }
+    }
     n->end->seconds = (double)mf_packet_get_int(q) * 1e-6;
     n->end->spent.peak_bytes = mf_packet_get_int(q);
     n->done = true;
