@@ -444,8 +444,8 @@ static mf_status check_digest(const mf_chunk *c, const uint8_t *digest, bool *so
     return status;
 }
 
-mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
-                       bool *found)
+/* What lies there, not held against its digest. */
+static mf_status load(mf_hoard *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
 {
     char *path;
     int file;
@@ -464,10 +464,34 @@ mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_ch
         status = read_file(file, chunk, found);
         close(file);
     }
+    return status;
+}
+
+mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
+                       bool *found)
+{
+    mf_status status = load(h, digest, chunk, found);
+
     if (!status && *found)
         status = check_digest(chunk, digest, found);
     if (status || !*found)
         mf_chunk_clear(chunk);
+    if (!status && !*found)
+        forget(h, digest);
+    return status;
+}
+
+mf_status mf_hoard_read(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], uint8_t *dst,
+                        size_t raw, bool *found)
+{
+    mf_chunk chunk;
+    mf_status status = load(h, digest, &chunk, found);
+
+    if (!status && *found && chunk.raw == raw)
+        status = mf_chunk_open(&chunk, digest, dst, found);
+    else
+        *found = false;
+    mf_chunk_clear(&chunk);
     if (!status && !*found)
         forget(h, digest);
     return status;

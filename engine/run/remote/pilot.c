@@ -38,6 +38,8 @@
 #define RETRY_MOST 10.0
 /* Seconds before the end of its time from which on it runs nothing: states are saved meanwhile. */
 #define LAST_SECONDS 120.0
+/* Seconds that it waits for the run's goodbye. */
+#define LEAVE_SECONDS 10.0
 
 typedef struct pilot pilot;
 
@@ -195,12 +197,11 @@ static job *who_asks(const source *s)
 }
 
 /* One that was asked for: held against the record, then kept. */
-static mf_status take_piece(const source *s, mf_packet *p, uint8_t *dst)
+static mf_status take_piece(const source *s, mf_packet *p)
 {
     int64_t index = mf_packet_get_int(p), codec = mf_packet_get_int(p), raw = mf_packet_get_int(p);
     mf_chunk chunk = {.codec = (int)codec, .raw = (size_t)raw};
     const mf_parcel_piece *piece;
-    uint8_t *bytes;
     bool sound = false;
 
     if (p->failed || index < 0 || (size_t)index >= s->parcel->count || codec < 0 || codec > 8 ||
@@ -209,18 +210,12 @@ static mf_status take_piece(const source *s, mf_packet *p, uint8_t *dst)
     piece = &s->parcel->pieces[index];
     chunk.bytes = p->bytes + p->at;
     chunk.size = p->size - p->at;
-    bytes = dst ? dst : malloc(chunk.raw);
-    if (!bytes)
-        return mf_no_memory(chunk.raw, "a chunk of data");
-    mf_status status = MF_OK;
     if (!piece->raw || piece->raw == chunk.raw)
-        status = mf_chunk_open(&chunk, piece->digest, bytes, &sound);
-    if (!dst)
-        free(bytes);
-    if (!status && !sound)
-        status = mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
-                         (long long)index, s->parcel->id);
-    return status ? status : mf_hoard_put(s->pilot->hoard, piece->digest, &chunk, false);
+        MF_TRY(mf_chunk_open(&chunk, piece->digest, NULL, &sound));
+    if (!sound)
+        return mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
+                       (long long)index, s->parcel->id);
+    return mf_hoard_put(s->pilot->hoard, piece->digest, &chunk, false);
 }
 
 /* The pieces that were asked for, then the answer. */
@@ -247,7 +242,7 @@ static mf_status take_pieces(job *j, const source *s, size_t count)
         if (f.kind != MF_LINK_PIECE || !count)
             now = damaged();
         else
-            now = take_piece(s, &f.body, NULL);
+            now = take_piece(s, &f.body);
         count -= count > 0;
         mf_packet_clear(&f.body);
         if (status)
@@ -324,18 +319,10 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
     const uint8_t *digest = s->parcel->pieces[piece].digest;
 
     for (int tried = 0; tried < 2; tried++) {
-        mf_chunk chunk;
         bool found;
-        MF_TRY(mf_hoard_get(s->pilot->hoard, digest, &chunk, &found));
-        if (found) {
-            bool sound = chunk.raw == raw;
-            mf_status status = sound ? mf_chunk_open(&chunk, digest, dst, &sound) : MF_OK;
-            mf_chunk_clear(&chunk);
-            if (status || sound)
-                return status;
-            return mf_fail(MF_CORRUPT, "piece %u of artifact %.12s has not %zu bytes", piece,
-                           s->parcel->id, raw);
-        }
+        MF_TRY(mf_hoard_read(s->pilot->hoard, digest, dst, raw, &found));
+        if (found)
+            return MF_OK;
         MF_TRY(source_want(s, &piece, 1));
     }
     return mf_hint(
@@ -867,8 +854,8 @@ static void look(pilot *p)
     } else if (!p->leaving && idle && p->options->idle > 0 && since >= p->options->idle) {
         leave(p, "it has been idle");
     }
-    /* The run closes the link when it has heard this and has no node here. */
-    if (p->leaving && idle && since > 0.2)
+    /* The run says goodbye once it has no node here; a node may still be on its way. */
+    if (p->leaving && idle && since > LEAVE_SECONDS)
         mf_link_cut(p->link);
 }
 

@@ -51,8 +51,8 @@ struct worker {
     double ends;
     mf_link *link;
     pthread_t thread;
-    pthread_mutex_t lock; /* of what follows */
-    bool open, lost;
+    pthread_mutex_t lock;                /* of what follows */
+    bool open, lost, leaving, dismissed; /* dismissed: it was told that it may go */
     mf_channel *channels;
     size_t running;
     uint32_t last_channel;
@@ -193,6 +193,7 @@ static mf_status take_leaving(worker *w, mf_packet *p)
     MF_TRY(mf_packet_check(p));
     pthread_mutex_lock(&w->lock);
     w->open = false;
+    w->leaving = true;
     pthread_mutex_unlock(&w->lock);
     say(w->all, "worker %s takes no new nodes: %.200s", w->name, words ? words : "it ends");
     tell_changed(w->all);
@@ -485,6 +486,7 @@ static void beat(mf_workers *all)
         pthread_mutex_unlock(&all->lock);
         pthread_mutex_lock(&w->lock);
         bool lost = w->lost, cancel = w->cancel_due;
+        bool dismiss = w->leaving && !w->dismissed && !w->channels;
         pthread_mutex_unlock(&w->lock);
         if (lost)
             continue;
@@ -494,6 +496,13 @@ static void beat(mf_workers *all)
             mf_error_free(mf_link_send(w->link, MF_LINK_CANCEL, 0, &none));
             pthread_mutex_lock(&w->lock);
             w->cancel_due = false;
+            pthread_mutex_unlock(&w->lock);
+        }
+        if (dismiss && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) {
+            mf_packet none = {0};
+            mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
+            pthread_mutex_lock(&w->lock);
+            w->dismissed = true;
             pthread_mutex_unlock(&w->lock);
         }
         mf_link_beat(w->link);
