@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Runs with workers on other machines, disturbed: test_workers.py MASSFLOW MESSAGES.so STEPS.so [--all]
+"""Runs with workers on other machines, disturbed: test_workers.py MASSFLOW MESSAGES.so STEPS.so [--every N]
 
 A worker is killed before or within a message, its connection is cut or a bit of it flipped, in the way that
 MESSAGES.so counts; another worker then goes on. Results must be those of a run without workers, byte for
-byte, and `cache verify` must find nothing. Without --all a few messages of each kind are tried; with it all.
+byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one.
 """
 import argparse
+import itertools
 import os
 import re
 import resource
@@ -22,7 +23,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("massflow", type=os.path.abspath)
 parser.add_argument("messages", type=os.path.abspath)
 parser.add_argument("steps", type=os.path.abspath)
-parser.add_argument("--all", action="store_true")
+parser.add_argument("--every", type=int, default=0)
 options = parser.parse_args()
 
 # A volume of some bricks, masks with rows, and a stage that saves states.
@@ -142,16 +143,15 @@ class Disturbed(Workers):
             return int(file.read().split()[side == "in"]) >= number
 
     def each(self, what, side, few):
-        """All messages, or those."""
-        number = 0
-        while options.all or number < len(few):
-            number += 1
-            here = number if options.all else few[number - 1]
-            with self.subTest(what=what, side=side, number=here):
-                if not self.disturbed(what, side, here):
+        """Those messages, or each so many of all that there are."""
+        tried = 0
+        for number in few if not options.every else itertools.count(1, options.every):
+            with self.subTest(what=what, side=side, number=number):
+                if not self.disturbed(what, side, number):
                     break
-        if options.all:
-            print(f"{what} {side}: {number - 1} messages", flush=True)
+                tried += 1
+        if options.every:
+            print(f"{what} {side}: {tried} messages", flush=True)
 
     def test_killed_before_a_message(self):
         self.each("kill", "out", (9,))
@@ -171,7 +171,7 @@ class Disturbed(Workers):
     def test_a_bit_flipped_on_the_way_back(self):
         self.each("flip", "in", (4,))
 
-    @unittest.skipUnless(options.all, "of the long form")
+    @unittest.skipUnless(options.every, "of the long form")
     def test_cut_on_the_way_back(self):
         self.each("cut", "in", ())
 
@@ -182,7 +182,7 @@ class Strangers(Workers):
         run, where = self.run_graph()
         host, port = where.split(":")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        count = 1000 if options.all else 200
+        count = 1000 if options.every else 200
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
         before = self.resident(run)
         sockets = []

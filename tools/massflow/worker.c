@@ -9,6 +9,8 @@
 #include "run/remote/pilot.h"
 #include "run/worker/execute.h"
 
+#include <massflow/seconds.h>
+
 #include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -189,10 +191,12 @@ static mf_status serve_once(const args *a, const mf_registry *registry, mf_pilot
  * cache, and states lie with it. */
 static int serve(const args *a, const mf_registry *registry, mf_pilot_options *o)
 {
+    const double over = mf_seconds() + o->ends;
     mf_status status;
     bool lost, again = false;
 
     do {
+        o->ends = over - mf_seconds();
         status = serve_once(a, registry, o, &lost);
         if (lost) {
             char line[256];
