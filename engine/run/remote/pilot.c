@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@
 #define LAST_SECONDS 120.0
 /* Seconds that it waits for the run's goodbye. */
 #define LEAVE_SECONDS 10.0
+/* An output up to this size goes over in one go. */
+#define SMALL_BYTES ((int64_t)64 << 10)
+#define SMALL_PIECES 16
 
 typedef struct pilot pilot;
 
@@ -65,6 +69,7 @@ typedef struct job {
     heard *first, **last;    /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone; /* the link: nothing more is heard */
+    int owed;  /* answers that were not waited for; its thread's, with `calling` held */
 } job;
 
 struct pilot {
@@ -78,6 +83,7 @@ struct pilot {
     job *jobs;
     uint64_t last_job;
     int running;
+    int wake; /* the second thread */
     bool joined, ticking, leaving, over;
     const char *why; /* it leaves */
     double busy;     /* mf_seconds when it last had a node */
@@ -152,10 +158,24 @@ static mf_status take_reply(job *j, mf_packet *answer)
     return f.kind == MF_LINK_REPLY ? mf_packet_get_status(answer) : damaged();
 }
 
+/* Answers that nobody waited for: that all is well is not known before. */
+static mf_status take_owed(job *j)
+{
+    while (j->owed) {
+        mf_packet answer = {0};
+        mf_status status = take_reply(j, &answer);
+        mf_packet_clear(&answer);
+        j->owed--;
+        MF_TRY(status);
+    }
+    return MF_OK;
+}
+
 /* Asks, and waits for the answer, with `calling` held. */
 static mf_status call(job *j, mf_link_kind kind, mf_packet *question, mf_packet *answer)
 {
     *answer = (mf_packet){0};
+    MF_TRY(take_owed(j));
     MF_TRY(send_body(j, kind, question, NULL, 0));
     return take_reply(j, answer);
 }
@@ -262,7 +282,9 @@ static mf_status ask_pieces(job *j, const source *s, const uint32_t *pieces, siz
     for (size_t i = 0; i < count; i++)
         mf_packet_int(&q, pieces[i]);
     pthread_mutex_lock(&j->calling);
-    status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
+    status = take_owed(j);
+    if (!status)
+        status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
     if (!status)
         status = take_pieces(j, s, count);
     pthread_mutex_unlock(&j->calling);
@@ -470,14 +492,37 @@ static mf_status send_pieces(job *j, const mf_parcel *parcel, mf_packet *lacks)
     return mf_packet_check(lacks);
 }
 
+/* All of it at once, without asking what is lacking and without waiting: what goes wrong with it
+ * the run sees first. */
+static mf_status hand_over_small(job *j, const char *port, const mf_parcel *parcel)
+{
+    mf_packet q = {0}, none = {0};
+    size_t bytes = 0;
+
+    mf_packet_text(&q, port);
+    mf_packet_bytes(&q, parcel->record, parcel->size);
+    MF_TRY(send_body(j, MF_LINK_OUTPUT, &q, NULL, 0));
+    j->owed++;
+    for (size_t i = 0; i < parcel->count; i++)
+        MF_TRY(send_piece(j, parcel, i, &bytes));
+    MF_TRY(send_body(j, MF_LINK_KEEP, &none, NULL, 0));
+    j->owed++;
+    return MF_OK;
+}
+
 static mf_status hand_over(job *j, const char *port, const mf_parcel *parcel)
 {
     mf_packet q = {0}, lacks, answer = {0}, none = {0};
     mf_status status;
 
+    pthread_mutex_lock(&j->calling);
+    if (parcel->bytes <= SMALL_BYTES && parcel->count <= SMALL_PIECES) {
+        status = hand_over_small(j, port, parcel);
+        pthread_mutex_unlock(&j->calling);
+        return status;
+    }
     mf_packet_text(&q, port);
     mf_packet_bytes(&q, parcel->record, parcel->size);
-    pthread_mutex_lock(&j->calling);
     status = call(j, MF_LINK_OUTPUT, &q, &lacks);
     if (!status)
         status = send_pieces(j, parcel, &lacks);
@@ -869,7 +914,8 @@ static void *tick(void *self)
         pthread_mutex_unlock(&p->lock);
         if (!on)
             return NULL;
-        poll(NULL, 0, TICK);
+        struct pollfd end = {.fd = p->wake, .events = POLLIN};
+        poll(&end, 1, TICK);
         mf_run_clock();
         mf_signals_hold();
         tell_progress(p);
@@ -1023,6 +1069,9 @@ static mf_status serve_link(pilot *p)
     pthread_mutex_lock(&p->lock);
     p->ticking = false;
     pthread_mutex_unlock(&p->lock);
+    uint64_t one = 1;
+    if (write(p->wake, &one, sizeof one) < 0)
+        say(p, "no end could be told: %s", strerror(errno));
     pthread_join(ticker, NULL);
     mf_link_free(p->link);
     p->link = NULL;
@@ -1118,14 +1167,18 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
 {
     pilot p = {.options = options,
                .host = host,
+               .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                .ends = isfinite(options->ends) ? mf_seconds() + options->ends : INFINITY};
     mf_status status;
 
     pthread_mutex_init(&p.lock, NULL);
     pthread_mutex_init(&p.device_lock, NULL);
     pthread_cond_init(&p.calm, NULL);
-    status = serve(&p);
+    status =
+        p.wake >= 0 ? serve(&p) : mf_fail(MF_IO, "no worker can be started: %s", strerror(errno));
     *lost = status && p.joined && !mf_host_signal(host);
+    if (p.wake >= 0)
+        close(p.wake);
     mf_hello_clear(&p.hello);
     mf_hoard_close(p.hoard);
     pthread_mutex_destroy(&p.lock);

@@ -33,6 +33,7 @@ typedef struct node {
     mf_state_arrival *state;
     bool done;
     mf_status result; /* once it is done */
+    mf_status unkept; /* why an output could not be kept; the worker may not wait to hear it */
     mf_remote_end *end;
 } node;
 
@@ -349,7 +350,10 @@ static mf_status answer(node *n, mf_frame *f)
         return status;
     }
     sent = reply(n, status, &content);
-    mf_error_free(status);
+    if (!n->unkept && (f->kind == MF_LINK_OUTPUT || f->kind == MF_LINK_KEEP))
+        n->unkept = status;
+    else
+        mf_error_free(status);
     return sent;
 }
 
@@ -438,6 +442,12 @@ static mf_status outcome(node *n, mf_status status)
         n->end->returned = n->end->lost = true;
     if (n->end->returned)
         return MF_OK;
+    if (n->unkept) {
+        n->end->store_failed = true;
+        status = n->unkept;
+        n->unkept = MF_OK;
+        return status;
+    }
     status = n->result;
     n->result = MF_OK;
     return status ? status : mf_task_check_outputs(n->task);
@@ -453,6 +463,7 @@ static void clear(node *n)
     drop_arriving(n);
     mf_state_arrival_free(n->state);
     mf_error_free(n->result);
+    mf_error_free(n->unkept);
     mf_channel_close(n->channel);
 }
 
