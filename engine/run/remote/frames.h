@@ -53,7 +53,6 @@ typedef enum mf_link_kind {
     MF_LINK_STATE,    /* w: head of a state */
     MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays */
     MF_LINK_SAVE,     /* w: step, keep -> (it is on disk): the state whose bytes came */
-    MF_LINK_FILE,     /* w: number of an input file, offset -> bytes */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
     MF_LINK_RETURNED, /* w: words; the node was not run, or not to its end */
     MF_LINK_KIND_COUNT

@@ -39,6 +39,7 @@
 #define RETRY_MOST 10.0
 /* Seconds before the end of its time from which on it runs nothing: states are saved meanwhile. */
 #define LAST_SECONDS 120.0
+#define LAST_PART 0.2 /* of a short time */
 /* Seconds that it waits for the run's goodbye. */
 #define LEAVE_SECONDS 10.0
 /* An output up to this size goes over in one go. */
@@ -85,9 +86,9 @@ struct pilot {
     int running;
     int wake; /* the second thread */
     bool joined, ticking, leaving, over;
-    const char *why; /* it leaves */
-    double busy;     /* mf_seconds when it last had a node */
-    double ends;
+    const char *why;   /* it leaves */
+    double busy;       /* mf_seconds when it last had a node */
+    double ends, last; /* last: seconds before it from which on nothing runs */
     pthread_mutex_t device_lock;
     bool device_ready;
 };
@@ -893,7 +894,7 @@ static void look(pilot *p)
     pthread_mutex_unlock(&p->lock);
     if (!p->leaving && mf_host_signal(p->host)) {
         leave(p, "it was asked to end");
-    } else if (!p->leaving && now >= p->ends - LAST_SECONDS && isfinite(p->ends)) {
+    } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
         leave(p, "its time is over");
         mf_host_interrupt(p->host, SIGTERM);
     } else if (!p->leaving && idle && p->options->idle > 0 && since >= p->options->idle) {
@@ -1168,6 +1169,7 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
     pilot p = {.options = options,
                .host = host,
                .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+               .last = fmin(LAST_SECONDS, options->ends * LAST_PART),
                .ends = isfinite(options->ends) ? mf_seconds() + options->ends : INFINITY};
     mf_status status;
 

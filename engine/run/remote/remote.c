@@ -484,7 +484,7 @@ mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
         return MF_OK;
     }
     mf_task_begin_checkpoints(task);
-    mf_task_set_timeout(task, limits->timeout);
+    mf_task_set_timeout(task, limits->isolate ? 0 : limits->timeout); /* one there is killed */
     status = outcome(&n, run(&n));
     clear(&n);
     mf_task_set_timeout(task, 0);
