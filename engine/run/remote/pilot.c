@@ -86,6 +86,7 @@ struct pilot {
     int running;
     int wake; /* the second thread */
     bool joined, ticking, leaving, over;
+    bool full;         /* its folder can't be written */
     const char *why;   /* it leaves */
     double busy;       /* mf_seconds when it last had a node */
     double ends, last; /* last: seconds before it from which on nothing runs */
@@ -105,6 +106,20 @@ static void say(const pilot *p, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     p->options->tell(p->options->self, line);
+}
+
+/* Into its folder. Where that can't be written no node comes to its end here: they go back. */
+static mf_status keep(pilot *p, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk,
+                      bool pin)
+{
+    mf_status status = mf_hoard_put(p->hoard, digest, chunk, pin);
+
+    if (status && mf_error_code(status) == MF_IO) {
+        pthread_mutex_lock(&p->lock);
+        p->full = true;
+        pthread_mutex_unlock(&p->lock);
+    }
+    return status;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -236,7 +251,7 @@ static mf_status take_piece(const source *s, mf_packet *p)
     if (!sound)
         return mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
                        (long long)index, s->parcel->id);
-    return mf_hoard_put(s->pilot->hoard, piece->digest, &chunk, false);
+    return keep(s->pilot, piece->digest, &chunk, false);
 }
 
 /* The pieces that were asked for, then the answer. */
@@ -406,7 +421,7 @@ static mf_status find_record(job *j, const char *id, mf_parcel **parcel)
     }
     MF_TRY(ask_record(j, id, parcel));
     chunk = (mf_chunk){.raw = (*parcel)->size, .size = (*parcel)->size, .bytes = (*parcel)->record};
-    status = mf_hoard_put(j->pilot->hoard, digest, &chunk, false);
+    status = keep(j->pilot, digest, &chunk, false);
     if (status) {
         mf_parcel_free(*parcel);
         *parcel = NULL;
@@ -447,7 +462,7 @@ static mf_status keep_piece(void *self, const uint8_t digest[MF_DIGEST_BYTES], c
     if (!mf_hoard_has(j->pilot->hoard, digest))
         status = mf_chunk_pack(bytes, raw, element, integer, &chunk);
     if (!status)
-        status = mf_hoard_put(j->pilot->hoard, digest, &chunk, true);
+        status = keep(j->pilot, digest, &chunk, true);
     mf_chunk_clear(&chunk);
     return status;
 }
@@ -545,7 +560,7 @@ static mf_status send_output(job *j, size_t port)
     MF_TRY(mf_parcel_of(a, keep_piece, j, &parcel));
     mf_chunk record = {.raw = parcel->size, .size = parcel->size, .bytes = parcel->record};
     mf_hex_decode(parcel->id, digest);
-    status = mf_hoard_put(j->pilot->hoard, digest, &record, false);
+    status = keep(j->pilot, digest, &record, false);
     if (!status)
         status = hand_over(j, mf_task_work(j->task)->stage->out[port].name, parcel);
     for (size_t i = 0; i < parcel->count; i++)
@@ -720,6 +735,9 @@ static mf_status tell_end(job *j, const mf_error *status, const mf_spent *spent,
     mf_packet done = {0};
     bool ended = status && mf_error_code(status) == MF_CANCELLED && mf_host_signal(p->host);
 
+    pthread_mutex_lock(&p->lock);
+    ended |= status && p->full;
+    pthread_mutex_unlock(&p->lock);
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
         return send_body(j, MF_LINK_RETURNED, &done, NULL, 0);
@@ -889,11 +907,14 @@ static void look(pilot *p)
     double now = mf_seconds();
 
     pthread_mutex_lock(&p->lock);
-    bool idle = !p->running;
+    bool idle = !p->running, full = p->full;
     double since = now - p->busy;
     pthread_mutex_unlock(&p->lock);
     if (!p->leaving && mf_host_signal(p->host)) {
         leave(p, "it was asked to end");
+    } else if (!p->leaving && full) {
+        say(p, "the cache '%s' can't be written", mf_hoard_dir(p->hoard));
+        leave(p, "its cache can't be written");
     } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
         leave(p, "its time is over");
         mf_host_interrupt(p->host, SIGTERM);
