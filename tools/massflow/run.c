@@ -16,7 +16,6 @@
 
 #include <massflow/seconds.h>
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -494,14 +493,10 @@ static int run_with(const args *a, workspace *w, watcher *watching, const mf_out
     mf_plan *plan = watching->plan;
     mf_run_result result = {0};
     int slots = local_slots(a);
-    /* Of a run that listens: a worker that somebody starts by hand. */
-    const mf_run_place anybody = {
-        .slots = INT32_MAX, .device_count = 1, .ends = INFINITY, .open = true};
-    bool waits = watching->workers && !watching->pools.count;
     mf_run_options options = {.jobs = args_has(a, "jobs") || args_has(a, "local") ? slots : 0,
                               .no_local = !slots,
-                              .may_come = waits ? &anybody : watching->pools.may_come,
-                              .may_come_count = waits ? 1 : watching->pools.count,
+                              .may_come = watching->pools.may_come,
+                              .may_come_count = watching->pools.count,
                               .fail_fast = args_has(a, "fail-fast"),
                               .signals = true,
                               .command = line,
