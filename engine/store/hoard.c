@@ -230,9 +230,9 @@ static bool pinned(const mf_hoard *h, const uint8_t *digest)
     return pin && pin->value > 0;
 }
 
-/* Drops what was not used for longest until there is room again. Without memory for the list all
+/* Drops what was not used for longest until `most` bytes are left. Without memory for the list all
  * that is not pinned goes. The lock is held. */
-static void shrink(mf_hoard *h)
+static void shrink(mf_hoard *h, int64_t most)
 {
     mf__map_entry **list = malloc((h->entries.count + 1) * sizeof *list);
     size_t count = 0;
@@ -248,7 +248,7 @@ static void shrink(mf_hoard *h)
     }
     if (count)
         qsort(list, count, sizeof *list, by_use);
-    for (size_t i = 0; i < count && h->bytes > SHRUNK(h->most); i++)
+    for (size_t i = 0; i < count && h->bytes > most; i++)
         drop(h, list[i]);
     free(list);
 }
@@ -353,7 +353,7 @@ static mf_status enter(mf_hoard *h, const uint8_t *digest, const mf_chunk *chunk
     e->value = HEAD + (int64_t)chunk->size;
     e->count = ++h->clock;
     if (h->bytes > h->most)
-        shrink(h);
+        shrink(h, SHRUNK(h->most));
     return MF_OK;
 }
 
@@ -371,6 +371,13 @@ mf_status mf_hoard_put(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], const
     if (mf_hoard_has(h, digest))
         return MF_OK;
     status = write_file(h, digest, chunk);
+    if (status && mf_error_code(status) == MF_IO) { /* others fill the disk, too */
+        pthread_mutex_lock(&h->lock);
+        shrink(h, h->bytes / 2);
+        pthread_mutex_unlock(&h->lock);
+        mf_error_free(status);
+        status = write_file(h, digest, chunk);
+    }
     if (!status) {
         pthread_mutex_lock(&h->lock);
         status = enter(h, digest, chunk);
@@ -444,8 +451,8 @@ static mf_status check_digest(const mf_chunk *c, const uint8_t *digest, bool *so
     return status;
 }
 
-mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
-                       bool *found)
+/* What lies there, not held against its digest. */
+static mf_status load(mf_hoard *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
 {
     char *path;
     int file;
@@ -464,10 +471,34 @@ mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_ch
         status = read_file(file, chunk, found);
         close(file);
     }
+    return status;
+}
+
+mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
+                       bool *found)
+{
+    mf_status status = load(h, digest, chunk, found);
+
     if (!status && *found)
         status = check_digest(chunk, digest, found);
     if (status || !*found)
         mf_chunk_clear(chunk);
+    if (!status && !*found)
+        forget(h, digest);
+    return status;
+}
+
+mf_status mf_hoard_read(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], uint8_t *dst,
+                        size_t raw, bool *found)
+{
+    mf_chunk chunk;
+    mf_status status = load(h, digest, &chunk, found);
+
+    if (!status && *found && chunk.raw == raw)
+        status = mf_chunk_open(&chunk, digest, dst, found);
+    else
+        *found = false;
+    mf_chunk_clear(&chunk);
     if (!status && !*found)
         forget(h, digest);
     return status;

@@ -26,5 +26,8 @@ void mf_hoard_unpin(mf_hoard *hoard, const uint8_t digest[MF_DIGEST_BYTES]);
 /* *found false where it is not there, or was not what its name says: it is then gone. */
 MF_MUST_USE mf_status mf_hoard_get(mf_hoard *hoard, const uint8_t digest[MF_DIGEST_BYTES],
                                    mf_chunk *chunk, bool *found);
+/* The same, expanded: a chunk of `raw` bytes. */
+MF_MUST_USE mf_status mf_hoard_read(mf_hoard *hoard, const uint8_t digest[MF_DIGEST_BYTES],
+                                    uint8_t *dst, size_t raw, bool *found);
 
 #endif

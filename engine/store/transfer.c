@@ -130,11 +130,19 @@ mf_status mf_chunk_open(const mf_chunk *chunk, const uint8_t digest[MF_DIGEST_BY
                         bool *sound)
 {
     mf__scratch scratch = {0};
-    uint8_t *bytes = NULL;
-    mf_status status = open_with(&scratch, chunk, digest, &bytes);
+    uint8_t *bytes = NULL, got[MF_DIGEST_BYTES];
+    mf_status status;
 
+    if (chunk->codec == 0) { /* as it is */
+        mf_digest_bytes(chunk->bytes, chunk->size, got);
+        *sound = chunk->size == chunk->raw && !memcmp(got, digest, sizeof got);
+        if (*sound && dst)
+            memcpy(dst, chunk->bytes, chunk->raw);
+        return MF_OK;
+    }
+    status = open_with(&scratch, chunk, digest, &bytes);
     *sound = bytes != NULL;
-    if (bytes)
+    if (bytes && dst)
         memcpy(dst, bytes, chunk->raw);
     mf__scratch_clear(&scratch);
     return status;

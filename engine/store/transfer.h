@@ -47,7 +47,8 @@ void mf_chunk_clear(mf_chunk *chunk);
 /* As it is stored, not held against its digest; MF_CORRUPT where it is not there. */
 MF_MUST_USE mf_status mf_store_chunk(mf_store *store, const uint8_t digest[MF_DIGEST_BYTES],
                                      mf_chunk *chunk);
-/* Expands it to `dst`, which has chunk->raw bytes, and holds it against its digest: *sound. */
+/* Expands it to `dst`, which has chunk->raw bytes, and holds it against its digest: *sound. `dst`
+ * may be NULL. */
 MF_MUST_USE mf_status mf_chunk_open(const mf_chunk *chunk, const uint8_t digest[MF_DIGEST_BYTES],
                                     uint8_t *dst, bool *sound);
 

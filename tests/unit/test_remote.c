@@ -173,7 +173,8 @@ SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = 
 SMALL_STAGE(reading, "far.read", salt, salt_table, read_in, text_out, .run = read_run);
 SMALL_STAGE(steps, "far.steps", salt, salt_table, none, text_out, .run = steps_run);
 SMALL_STAGE(failing, "far.fail", salt, salt_table, none, text_out, .run = fail_run);
-static const mf_type thing = {.name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
+static const mf_type thing = {
+    .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
 MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing)
 
@@ -261,7 +262,8 @@ static void close_run(run *r)
 static void *serve(void *self)
 {
     worker *w = self;
-    w->status = mf_pilot_serve(w->host, &w->options);
+    bool lost;
+    w->status = mf_pilot_serve(w->host, &w->options, &lost);
     return NULL;
 }
 

@@ -9,6 +9,8 @@
 #include "run/remote/pilot.h"
 #include "run/worker/execute.h"
 
+#include <massflow/seconds.h>
+
 #include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -158,10 +160,16 @@ static void look_for_devices(mf_host *host, mf_pilot_options *o)
     mf_error_free(status);
 }
 
-static int serve_host(const args *a, mf_host *host, mf_pilot_options *o)
+/* One connection, with devices and sessions of its own. */
+static mf_status serve_once(const args *a, const mf_registry *registry, mf_pilot_options *o,
+                            bool *lost)
 {
-    mf_status status = mf_host_set_program(host, "/proc/self/exe");
+    mf_host *host;
+    mf_status status;
 
+    *lost = false;
+    MF_TRY(mf_host_new(NULL, registry, args_value(a, "device"), &host));
+    status = mf_host_set_program(host, "/proc/self/exe");
     if (!status && args_value(a, "device"))
         o->devices = true; /* an error of the words is said */
     else if (!status)
@@ -173,8 +181,35 @@ static int serve_host(const args *a, mf_host *host, mf_pilot_options *o)
     o->tell = say;
     o->self = host;
     if (!status)
-        status = mf_pilot_serve(host, o);
+        status = mf_pilot_serve(host, o, lost);
     mf_signals_listen(NULL);
+    mf_host_free(host);
+    return status;
+}
+
+/* A run that was lost may come back, and it may be started again: what was made for it lies in the
+ * cache, and states lie with it. */
+static int serve(const args *a, const mf_registry *registry, mf_pilot_options *o)
+{
+    const double over = mf_seconds() + o->ends;
+    mf_status status;
+    bool lost, again = false;
+
+    do {
+        o->ends = over - mf_seconds();
+        status = serve_once(a, registry, o, &lost);
+        if (lost) {
+            char line[256];
+            snprintf(line, sizeof line, "%.160s: joining again", mf_error_message(status));
+            say(NULL, line);
+            mf_error_free(status);
+            again = true;
+        }
+    } while (lost);
+    if (status && again && mf_error_code(status) == MF_IO) {
+        mf_error_free(status); /* nobody is there any more: the run has ended without a word */
+        status = mf_fail(MF_IO, "%s was lost and did not come back in %.0f s", o->where, o->retry);
+    }
     return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
@@ -195,7 +230,6 @@ static int connect_to(const args *a)
     mf_pilot_options o = {.where = args_value(a, "connect"), .version = MF_VERSION};
     char *cache = cache_folder(a);
     mf_registry *registry = NULL;
-    mf_host *host = NULL;
     mf_status status = MF_OK;
     int code = read_options(a, &o);
 
@@ -210,15 +244,9 @@ static int connect_to(const args *a)
         code = command_fail(status, EXIT_REQUEST);
     if (!code)
         code = open_registry(a, &registry);
-    if (!code) {
-        status = mf_host_new(NULL, registry, args_value(a, "device"), &host);
-        if (status)
-            code = command_fail(status, EXIT_FAILED);
-    }
     o.cache = cache;
     if (!code)
-        code = serve_host(a, host, &o);
-    mf_host_free(host);
+        code = serve(a, registry, &o);
     mf_registry_free(registry);
     free(cache);
     return code;

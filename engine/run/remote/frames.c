@@ -459,9 +459,9 @@ mf_status mf_handshake_hear(mf_handshake *h, int socket, const mf_token *token, 
     *link = NULL;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return MF_OK;
-    if (got < 0)
+    if (got < 0 && errno != ECONNRESET)
         return lost("hearing");
-    if (got == 0)
+    if (got <= 0)
         return mf_fail(MF_IO, h->size ? "it went in the middle of the handshake"
                                       : "it went without a word");
     h->size += (size_t)got;

@@ -36,7 +36,7 @@ typedef enum mf_link_kind {
     MF_LINK_REFUSED, /* c: words; the link ends */
     MF_LINK_LEAVING, /* w: words; no new nodes */
     MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point */
-    MF_LINK_BYE,     /* c: the run is over: the worker ends */
+    MF_LINK_BYE,     /* c: the worker ends: the run is over, or has no node at one that leaves */
     /* Of a node. Questions are answered one after the other by MF_LINK_REPLY: a status, then what
      * stands behind the arrow. */
     MF_LINK_START,    /* c: what to run; see remote.c */
@@ -53,7 +53,6 @@ typedef enum mf_link_kind {
     MF_LINK_STATE,    /* w: head of a state */
     MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays */
     MF_LINK_SAVE,     /* w: step, keep -> (it is on disk): the state whose bytes came */
-    MF_LINK_FILE,     /* w: number of an input file, offset -> bytes */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
     MF_LINK_RETURNED, /* w: words; the node was not run, or not to its end */
     MF_LINK_KIND_COUNT

@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,6 +39,12 @@
 #define RETRY_MOST 10.0
 /* Seconds before the end of its time from which on it runs nothing: states are saved meanwhile. */
 #define LAST_SECONDS 120.0
+#define LAST_PART 0.2 /* of a short time */
+/* Seconds that it waits for the run's goodbye. */
+#define LEAVE_SECONDS 10.0
+/* An output up to this size goes over in one go. */
+#define SMALL_BYTES ((int64_t)64 << 10)
+#define SMALL_PIECES 16
 
 typedef struct pilot pilot;
 
@@ -63,6 +70,7 @@ typedef struct job {
     heard *first, **last;    /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone; /* the link: nothing more is heard */
+    int owed;  /* answers that were not waited for; its thread's, with `calling` held */
 } job;
 
 struct pilot {
@@ -76,10 +84,12 @@ struct pilot {
     job *jobs;
     uint64_t last_job;
     int running;
-    bool ticking, leaving, over;
-    const char *why; /* it leaves */
-    double busy;     /* mf_seconds when it last had a node */
-    double ends;
+    int wake; /* the second thread */
+    bool joined, ticking, leaving, over;
+    bool full;         /* its folder can't be written */
+    const char *why;   /* it leaves */
+    double busy;       /* mf_seconds when it last had a node */
+    double ends, last; /* last: seconds before it from which on nothing runs */
     pthread_mutex_t device_lock;
     bool device_ready;
 };
@@ -96,6 +106,20 @@ static void say(const pilot *p, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     p->options->tell(p->options->self, line);
+}
+
+/* Into its folder. Where that can't be written no node comes to its end here: they go back. */
+static mf_status keep(pilot *p, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk,
+                      bool pin)
+{
+    mf_status status = mf_hoard_put(p->hoard, digest, chunk, pin);
+
+    if (status && mf_error_code(status) == MF_IO) {
+        pthread_mutex_lock(&p->lock);
+        p->full = true;
+        pthread_mutex_unlock(&p->lock);
+    }
+    return status;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -150,10 +174,24 @@ static mf_status take_reply(job *j, mf_packet *answer)
     return f.kind == MF_LINK_REPLY ? mf_packet_get_status(answer) : damaged();
 }
 
+/* Answers that nobody waited for: that all is well is not known before. */
+static mf_status take_owed(job *j)
+{
+    while (j->owed) {
+        mf_packet answer = {0};
+        mf_status status = take_reply(j, &answer);
+        mf_packet_clear(&answer);
+        j->owed--;
+        MF_TRY(status);
+    }
+    return MF_OK;
+}
+
 /* Asks, and waits for the answer, with `calling` held. */
 static mf_status call(job *j, mf_link_kind kind, mf_packet *question, mf_packet *answer)
 {
     *answer = (mf_packet){0};
+    MF_TRY(take_owed(j));
     MF_TRY(send_body(j, kind, question, NULL, 0));
     return take_reply(j, answer);
 }
@@ -195,12 +233,11 @@ static job *who_asks(const source *s)
 }
 
 /* One that was asked for: held against the record, then kept. */
-static mf_status take_piece(const source *s, mf_packet *p, uint8_t *dst)
+static mf_status take_piece(const source *s, mf_packet *p)
 {
     int64_t index = mf_packet_get_int(p), codec = mf_packet_get_int(p), raw = mf_packet_get_int(p);
     mf_chunk chunk = {.codec = (int)codec, .raw = (size_t)raw};
     const mf_parcel_piece *piece;
-    uint8_t *bytes;
     bool sound = false;
 
     if (p->failed || index < 0 || (size_t)index >= s->parcel->count || codec < 0 || codec > 8 ||
@@ -209,18 +246,12 @@ static mf_status take_piece(const source *s, mf_packet *p, uint8_t *dst)
     piece = &s->parcel->pieces[index];
     chunk.bytes = p->bytes + p->at;
     chunk.size = p->size - p->at;
-    bytes = dst ? dst : malloc(chunk.raw);
-    if (!bytes)
-        return mf_no_memory(chunk.raw, "a chunk of data");
-    mf_status status = MF_OK;
     if (!piece->raw || piece->raw == chunk.raw)
-        status = mf_chunk_open(&chunk, piece->digest, bytes, &sound);
-    if (!dst)
-        free(bytes);
-    if (!status && !sound)
-        status = mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
-                         (long long)index, s->parcel->id);
-    return status ? status : mf_hoard_put(s->pilot->hoard, piece->digest, &chunk, false);
+        MF_TRY(mf_chunk_open(&chunk, piece->digest, NULL, &sound));
+    if (!sound)
+        return mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
+                       (long long)index, s->parcel->id);
+    return keep(s->pilot, piece->digest, &chunk, false);
 }
 
 /* The pieces that were asked for, then the answer. */
@@ -247,7 +278,7 @@ static mf_status take_pieces(job *j, const source *s, size_t count)
         if (f.kind != MF_LINK_PIECE || !count)
             now = damaged();
         else
-            now = take_piece(s, &f.body, NULL);
+            now = take_piece(s, &f.body);
         count -= count > 0;
         mf_packet_clear(&f.body);
         if (status)
@@ -267,7 +298,9 @@ static mf_status ask_pieces(job *j, const source *s, const uint32_t *pieces, siz
     for (size_t i = 0; i < count; i++)
         mf_packet_int(&q, pieces[i]);
     pthread_mutex_lock(&j->calling);
-    status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
+    status = take_owed(j);
+    if (!status)
+        status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
     if (!status)
         status = take_pieces(j, s, count);
     pthread_mutex_unlock(&j->calling);
@@ -324,18 +357,10 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
     const uint8_t *digest = s->parcel->pieces[piece].digest;
 
     for (int tried = 0; tried < 2; tried++) {
-        mf_chunk chunk;
         bool found;
-        MF_TRY(mf_hoard_get(s->pilot->hoard, digest, &chunk, &found));
-        if (found) {
-            bool sound = chunk.raw == raw;
-            mf_status status = sound ? mf_chunk_open(&chunk, digest, dst, &sound) : MF_OK;
-            mf_chunk_clear(&chunk);
-            if (status || sound)
-                return status;
-            return mf_fail(MF_CORRUPT, "piece %u of artifact %.12s has not %zu bytes", piece,
-                           s->parcel->id, raw);
-        }
+        MF_TRY(mf_hoard_read(s->pilot->hoard, digest, dst, raw, &found));
+        if (found)
+            return MF_OK;
         MF_TRY(source_want(s, &piece, 1));
     }
     return mf_hint(
@@ -396,7 +421,7 @@ static mf_status find_record(job *j, const char *id, mf_parcel **parcel)
     }
     MF_TRY(ask_record(j, id, parcel));
     chunk = (mf_chunk){.raw = (*parcel)->size, .size = (*parcel)->size, .bytes = (*parcel)->record};
-    status = mf_hoard_put(j->pilot->hoard, digest, &chunk, false);
+    status = keep(j->pilot, digest, &chunk, false);
     if (status) {
         mf_parcel_free(*parcel);
         *parcel = NULL;
@@ -437,7 +462,7 @@ static mf_status keep_piece(void *self, const uint8_t digest[MF_DIGEST_BYTES], c
     if (!mf_hoard_has(j->pilot->hoard, digest))
         status = mf_chunk_pack(bytes, raw, element, integer, &chunk);
     if (!status)
-        status = mf_hoard_put(j->pilot->hoard, digest, &chunk, true);
+        status = keep(j->pilot, digest, &chunk, true);
     mf_chunk_clear(&chunk);
     return status;
 }
@@ -483,14 +508,37 @@ static mf_status send_pieces(job *j, const mf_parcel *parcel, mf_packet *lacks)
     return mf_packet_check(lacks);
 }
 
+/* All of it at once, without asking what is lacking and without waiting: what goes wrong with it
+ * the run sees first. */
+static mf_status hand_over_small(job *j, const char *port, const mf_parcel *parcel)
+{
+    mf_packet q = {0}, none = {0};
+    size_t bytes = 0;
+
+    mf_packet_text(&q, port);
+    mf_packet_bytes(&q, parcel->record, parcel->size);
+    MF_TRY(send_body(j, MF_LINK_OUTPUT, &q, NULL, 0));
+    j->owed++;
+    for (size_t i = 0; i < parcel->count; i++)
+        MF_TRY(send_piece(j, parcel, i, &bytes));
+    MF_TRY(send_body(j, MF_LINK_KEEP, &none, NULL, 0));
+    j->owed++;
+    return MF_OK;
+}
+
 static mf_status hand_over(job *j, const char *port, const mf_parcel *parcel)
 {
     mf_packet q = {0}, lacks, answer = {0}, none = {0};
     mf_status status;
 
+    pthread_mutex_lock(&j->calling);
+    if (parcel->bytes <= SMALL_BYTES && parcel->count <= SMALL_PIECES) {
+        status = hand_over_small(j, port, parcel);
+        pthread_mutex_unlock(&j->calling);
+        return status;
+    }
     mf_packet_text(&q, port);
     mf_packet_bytes(&q, parcel->record, parcel->size);
-    pthread_mutex_lock(&j->calling);
     status = call(j, MF_LINK_OUTPUT, &q, &lacks);
     if (!status)
         status = send_pieces(j, parcel, &lacks);
@@ -512,7 +560,7 @@ static mf_status send_output(job *j, size_t port)
     MF_TRY(mf_parcel_of(a, keep_piece, j, &parcel));
     mf_chunk record = {.raw = parcel->size, .size = parcel->size, .bytes = parcel->record};
     mf_hex_decode(parcel->id, digest);
-    status = mf_hoard_put(j->pilot->hoard, digest, &record, false);
+    status = keep(j->pilot, digest, &record, false);
     if (!status)
         status = hand_over(j, mf_task_work(j->task)->stage->out[port].name, parcel);
     for (size_t i = 0; i < parcel->count; i++)
@@ -687,6 +735,9 @@ static mf_status tell_end(job *j, const mf_error *status, const mf_spent *spent,
     mf_packet done = {0};
     bool ended = status && mf_error_code(status) == MF_CANCELLED && mf_host_signal(p->host);
 
+    pthread_mutex_lock(&p->lock);
+    ended |= status && p->full;
+    pthread_mutex_unlock(&p->lock);
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
         return send_body(j, MF_LINK_RETURNED, &done, NULL, 0);
@@ -856,19 +907,22 @@ static void look(pilot *p)
     double now = mf_seconds();
 
     pthread_mutex_lock(&p->lock);
-    bool idle = !p->running;
+    bool idle = !p->running, full = p->full;
     double since = now - p->busy;
     pthread_mutex_unlock(&p->lock);
     if (!p->leaving && mf_host_signal(p->host)) {
         leave(p, "it was asked to end");
-    } else if (!p->leaving && now >= p->ends - LAST_SECONDS && isfinite(p->ends)) {
+    } else if (!p->leaving && full) {
+        say(p, "the cache '%s' can't be written", mf_hoard_dir(p->hoard));
+        leave(p, "its cache can't be written");
+    } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
         leave(p, "its time is over");
         mf_host_interrupt(p->host, SIGTERM);
     } else if (!p->leaving && idle && p->options->idle > 0 && since >= p->options->idle) {
         leave(p, "it has been idle");
     }
-    /* The run closes the link when it has heard this and has no node here. */
-    if (p->leaving && idle && since > 0.2)
+    /* The run says goodbye once it has no node here; a node may still be on its way. */
+    if (p->leaving && idle && since > LEAVE_SECONDS)
         mf_link_cut(p->link);
 }
 
@@ -882,7 +936,8 @@ static void *tick(void *self)
         pthread_mutex_unlock(&p->lock);
         if (!on)
             return NULL;
-        poll(NULL, 0, TICK);
+        struct pollfd end = {.fd = p->wake, .events = POLLIN};
+        poll(&end, 1, TICK);
         mf_run_clock();
         mf_signals_hold();
         tell_progress(p);
@@ -1036,6 +1091,9 @@ static mf_status serve_link(pilot *p)
     pthread_mutex_lock(&p->lock);
     p->ticking = false;
     pthread_mutex_unlock(&p->lock);
+    uint64_t one = 1;
+    if (write(p->wake, &one, sizeof one) < 0)
+        say(p, "no end could be told: %s", strerror(errno));
     pthread_join(ticker, NULL);
     mf_link_free(p->link);
     p->link = NULL;
@@ -1119,6 +1177,7 @@ static mf_status serve(pilot *p)
     MF_TRY(mf_hoard_open(p->options->cache, p->options->cache_bytes, &p->hoard));
     MF_TRY(fill_hello(p));
     MF_TRY(join(p));
+    p->joined = true;
     say(p, "joined %s; cache %s", p->options->where, mf_hoard_dir(p->hoard));
     mf_host_set_log(p->host, tell_line, p);
     mf_status status = serve_link(p);
@@ -1126,17 +1185,23 @@ static mf_status serve(pilot *p)
     return status;
 }
 
-mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options)
+mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *lost)
 {
     pilot p = {.options = options,
                .host = host,
+               .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+               .last = fmin(LAST_SECONDS, options->ends * LAST_PART),
                .ends = isfinite(options->ends) ? mf_seconds() + options->ends : INFINITY};
     mf_status status;
 
     pthread_mutex_init(&p.lock, NULL);
     pthread_mutex_init(&p.device_lock, NULL);
     pthread_cond_init(&p.calm, NULL);
-    status = serve(&p);
+    status =
+        p.wake >= 0 ? serve(&p) : mf_fail(MF_IO, "no worker can be started: %s", strerror(errno));
+    *lost = status && p.joined && !mf_host_signal(host);
+    if (p.wake >= 0)
+        close(p.wake);
     mf_hello_clear(&p.hello);
     mf_hoard_close(p.hoard);
     pthread_mutex_destroy(&p.lock);

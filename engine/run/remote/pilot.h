@@ -29,7 +29,8 @@ typedef struct mf_pilot_options {
 } mf_pilot_options;
 
 /* Until the run is over, the worker's time is over or it was asked to end: MF_OK. The host has no
- * store. */
-MF_MUST_USE mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options);
+ * store. *lost, with an error: it had joined, and the connection was lost; its nodes are cancelled,
+ * and so is the host. With another one the worker may join again. */
+MF_MUST_USE mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *lost);
 
 #endif

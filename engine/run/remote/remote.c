@@ -9,6 +9,8 @@
 #include "run/worker/heard.h"
 #include "store/transfer.h"
 
+#include "base/artifact_source.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,7 @@ typedef struct node {
     mf_state_arrival *state;
     bool done;
     mf_status result; /* once it is done */
+    mf_status unkept; /* why an output could not be kept; the worker may not wait to hear it */
     mf_remote_end *end;
 } node;
 
@@ -275,9 +278,38 @@ static mf_status begin_state(node *n, mf_packet *q)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
+/* A chunk that the worker found damaged may be so in this store: read here, it is dropped and its
+ * artifact marked as missing, as by any stage that reads it. */
+static mf_status look_for_damage(node *n)
+{
+    for (const opened *o = n->inputs; o; o = o->next) {
+        mf_artifact *a;
+        mf_status status = mf_store_get(n->store, o->parcel->id, &a);
+        for (size_t i = 0; !status && i < mf_artifact_array_count(a); i++) {
+            mf_array_info info;
+            mf_array *array = NULL, *offsets = NULL;
+            mf_artifact_array_info(a, i, &info);
+            status = info.ragged ? mf_artifact_rows(a, info.name, &array, &offsets)
+                                 : mf_artifact_array(a, info.name, &array);
+            mf_array_unref(array);
+            mf_array_unref(offsets);
+        }
+        mf_artifact_unref(a);
+        MF_TRY(status);
+    }
+    return MF_OK;
+}
+
 static mf_status take_done(node *n, mf_packet *q)
 {
     n->result = mf_packet_get_status(q);
+    if (n->result && mf_error_code(n->result) == MF_CORRUPT) {
+        mf_status here = look_for_damage(n);
+        if (here) {
+            mf_error_free(n->result);
+            n->result = here;
+        }
+    }
     n->end->seconds = (double)mf_packet_get_int(q) * 1e-6;
     n->end->spent.peak_bytes = mf_packet_get_int(q);
     n->done = true;
@@ -318,7 +350,10 @@ static mf_status answer(node *n, mf_frame *f)
         return status;
     }
     sent = reply(n, status, &content);
-    mf_error_free(status);
+    if (!n->unkept && (f->kind == MF_LINK_OUTPUT || f->kind == MF_LINK_KEEP))
+        n->unkept = status;
+    else
+        mf_error_free(status);
     return sent;
 }
 
@@ -407,6 +442,12 @@ static mf_status outcome(node *n, mf_status status)
         n->end->returned = n->end->lost = true;
     if (n->end->returned)
         return MF_OK;
+    if (n->unkept) {
+        n->end->store_failed = true;
+        status = n->unkept;
+        n->unkept = MF_OK;
+        return status;
+    }
     status = n->result;
     n->result = MF_OK;
     return status ? status : mf_task_check_outputs(n->task);
@@ -422,6 +463,7 @@ static void clear(node *n)
     drop_arriving(n);
     mf_state_arrival_free(n->state);
     mf_error_free(n->result);
+    mf_error_free(n->unkept);
     mf_channel_close(n->channel);
 }
 
@@ -442,7 +484,7 @@ mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
         return MF_OK;
     }
     mf_task_begin_checkpoints(task);
-    mf_task_set_timeout(task, limits->timeout);
+    mf_task_set_timeout(task, limits->isolate ? 0 : limits->timeout); /* one there is killed */
     status = outcome(&n, run(&n));
     clear(&n);
     mf_task_set_timeout(task, 0);

@@ -11,8 +11,9 @@
 typedef struct mf_remote_end {
     mf_spent spent;
     double seconds;
-    bool returned; /* there is no status: the worker ended before the node did, */
-    bool lost;     /* without a word */
+    bool returned;     /* there is no status: the worker ended before the node did, */
+    bool lost;         /* without a word */
+    bool store_failed; /* the status is about the store of this process */
 } mf_remote_end;
 
 /* Blocks; called in a thread of the node's own. The retries of `limits` are the worker's. `key`:

@@ -51,8 +51,8 @@ struct worker {
     double ends;
     mf_link *link;
     pthread_t thread;
-    pthread_mutex_t lock; /* of what follows */
-    bool open, lost;
+    pthread_mutex_t lock;                /* of what follows */
+    bool open, lost, leaving, dismissed; /* dismissed: it was told that it may go */
     mf_channel *channels;
     size_t running;
     uint32_t last_channel;
@@ -92,6 +92,7 @@ struct mf_workers {
     int joining;
     worker **list;
     size_t count;
+    pthread_mutex_t watch_lock; /* of what follows; taken with no other one held */
     void (*changed)(void *self);
     void *changed_self;
 };
@@ -129,15 +130,10 @@ static void say_refused(mf_workers *all, const char *from, const char *why)
 
 static void tell_changed(mf_workers *all)
 {
-    void (*changed)(void *);
-    void *self;
-
-    pthread_mutex_lock(&all->lock);
-    changed = all->changed;
-    self = all->changed_self;
-    if (changed)
-        changed(self); /* under the lock: whoever stops watching is not called after it */
-    pthread_mutex_unlock(&all->lock);
+    pthread_mutex_lock(&all->watch_lock);
+    if (all->changed)
+        all->changed(all->changed_self); /* who stops watching is not called after that */
+    pthread_mutex_unlock(&all->watch_lock);
 }
 
 static void wake(const mf_workers *all)
@@ -197,6 +193,7 @@ static mf_status take_leaving(worker *w, mf_packet *p)
     MF_TRY(mf_packet_check(p));
     pthread_mutex_lock(&w->lock);
     w->open = false;
+    w->leaving = true;
     pthread_mutex_unlock(&w->lock);
     say(w->all, "worker %s takes no new nodes: %.200s", w->name, words ? words : "it ends");
     tell_changed(w->all);
@@ -489,6 +486,7 @@ static void beat(mf_workers *all)
         pthread_mutex_unlock(&all->lock);
         pthread_mutex_lock(&w->lock);
         bool lost = w->lost, cancel = w->cancel_due;
+        bool dismiss = w->leaving && !w->dismissed && !w->channels;
         pthread_mutex_unlock(&w->lock);
         if (lost)
             continue;
@@ -498,6 +496,13 @@ static void beat(mf_workers *all)
             mf_error_free(mf_link_send(w->link, MF_LINK_CANCEL, 0, &none));
             pthread_mutex_lock(&w->lock);
             w->cancel_due = false;
+            pthread_mutex_unlock(&w->lock);
+        }
+        if (dismiss && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) {
+            mf_packet none = {0};
+            mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
+            pthread_mutex_lock(&w->lock);
+            w->dismissed = true;
             pthread_mutex_unlock(&w->lock);
         }
         mf_link_beat(w->link);
@@ -640,6 +645,7 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
         all->options.beat = MF_LINK_BEAT;
     all->socket = all->wake = -1;
     pthread_mutex_init(&all->lock, NULL);
+    pthread_mutex_init(&all->watch_lock, NULL);
     pthread_cond_init(&all->calm, NULL);
     status = open_all(all);
     if (status) {
@@ -692,6 +698,7 @@ void mf_workers_close(mf_workers *all)
     if (all->wake >= 0)
         close(all->wake);
     pthread_mutex_destroy(&all->lock);
+    pthread_mutex_destroy(&all->watch_lock);
     pthread_cond_destroy(&all->calm);
     free(all->list);
     free(all->version);
@@ -745,10 +752,10 @@ void mf_workers_state(mf_workers *all, size_t number, mf_worker_state *state)
 
 void mf_workers_watch(mf_workers *all, void (*changed)(void *self), void *self)
 {
-    pthread_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->watch_lock);
     all->changed = changed;
     all->changed_self = self;
-    pthread_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->watch_lock);
 }
 
 /* With the streams that it reads. */

@@ -148,6 +148,7 @@ static mf_status run_there(mf_execution *x)
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;
     x->end.lost = end.lost;
+    x->end.store_failed = end.store_failed;
     return status;
 }
 

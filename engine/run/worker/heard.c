@@ -20,6 +20,7 @@ mf_status mf_heard_log(const mf_task *task, mf_packet *p, const char **node, con
 {
     const char *name = mf_packet_get_text(p);
 
+    *node = NULL;
     *line = mf_packet_get_text(p);
     p->failed |= !name || !*line;
     MF_TRY(mf_packet_check(p));

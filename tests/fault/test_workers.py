@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Runs with workers on other machines, disturbed: test_workers.py MASSFLOW MESSAGES.so STEPS.so [--every N]
+
+A worker is killed before or within a message, its connection is cut or a bit of it flipped, in the way that
+MESSAGES.so counts; another worker then goes on. Results must be those of a run without workers, byte for
+byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one.
+"""
+import argparse
+import itertools
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
+from harness import Massflow, preloading, sanitized  # noqa: E402 (its folder has to be on the path)
+
+parser = argparse.ArgumentParser()
+parser.add_argument("massflow", type=os.path.abspath)
+parser.add_argument("messages", type=os.path.abspath)
+parser.add_argument("steps", type=os.path.abspath)
+parser.add_argument("--every", type=int, default=0)
+options = parser.parse_args()
+
+# A volume of some bricks, masks with rows, and a stage that saves states.
+GRAPH = """massflow: 1
+params: {stop_at: -1}
+stages:
+  patient: {use: phantom.volume, with: {size: [48, 48, 80], spacing: [4, 4, 3], seed: 7}}
+  found:
+    use: slic.masks
+    in: {volume: patient.volume}
+    with: {sizes: [16], merge_thresholds: [3], edge_threshold: 4, min_edge_fraction: 0.9, min_voxels: 150}
+  masks: {use: masks.nms, in: {masks: found}, with: {min_voxels: 150, pool: 1}}
+  numbers: {use: steps.do, with: {steps: 6, stop_at: "${stop_at}", every: 2, seed: 1}}
+"""
+DUMP = ("SELECT hex(a.key), o.port, hex(f.id) FROM action a JOIN output o ON o.action = a.num"
+        " JOIN artifact f ON f.num = o.artifact ORDER BY 1, 2")
+
+
+class Workers(Massflow):
+    """Each run has a cache of its own."""
+
+    PLUGINS = (options.steps,)
+    ONE_FOLDER = True
+    TIMEOUT = 25
+
+    def prepare(self):
+        self.write("g.yaml", GRAPH)
+        self.massflow("run", "g.yaml", "--cache", "alone")
+        type(self).wanted = self.ask(DUMP, cache="alone")
+
+    def setUp(self):
+        self.runs = 0
+
+    def run_graph(self, port=0, again=False):
+        """A run that listens, and where."""
+        if not again:
+            self.runs += 1
+            self.cache = f"cache-{self._testMethodName}-{self.runs}"
+        run = self.start("run", "g.yaml", "--cache", self.cache, "--listen", f"127.0.0.1:{port}",
+                         "--token", "token", "--local", "0", "--heartbeat", "0.2")
+        return run, self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
+
+    def worker(self, where, name="w", *words, **env):
+        return self.start("worker", "--connect", where, "--token", "token", "--cache", f"{self.cache}-{name}",
+                          "--slots", "2", "--retry", "5", *words, env={**self.environment(), **env})
+
+    def check(self, run, code=0):
+        """The end of the run, and what came of it."""
+        said = self.rest(run, code)
+        self.assertEqual(self.ask(DUMP, cache=self.cache), self.wanted)
+        self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", self.cache))
+        for folder in (self.cache, f"{self.cache}-w", f"{self.cache}-second"):
+            shutil.rmtree(self.path(folder), ignore_errors=True)
+        return said
+
+
+class Sound(Workers):
+    def test_two_workers(self):
+        run, where = self.run_graph()
+        first, second = self.worker(where), self.worker(where, "second")
+        self.assertIn("finished: 4 run", self.check(run))
+        self.rest(first)
+        self.rest(second)
+
+    def test_asked_to_end(self):
+        """States are saved in the run's cache, and the node goes on elsewhere."""
+        run, where = self.run_graph()
+        first = self.worker(where)
+        self.until(run, "^start    ")
+        first.send_signal(signal.SIGTERM)
+        self.until(run, "takes no new nodes: it was asked to end")
+        second = self.worker(where, "second")
+        self.check(run)
+        self.rest(first)
+        self.rest(second)
+
+    def test_cancelled(self):
+        """Ctrl-C at the run: it ends, and so does the worker."""
+        run, where = self.run_graph()
+        self.until(run, "no worker|waiting|cached")
+        first = self.worker(where)
+        self.until(run, "^start    ")
+        run.send_signal(signal.SIGINT)
+        self.rest(run, 130)
+        self.rest(first)
+
+
+    def test_run_killed_and_started_again(self):
+        """The worker joins the next run by itself; what it has made or read lies in its cache."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        run, where = self.run_graph(port)
+        first = self.worker(where)
+        self.until(run, "^start    ")
+        run.kill()
+        run.wait()
+        run, where = self.run_graph(port, again=True)
+        self.check(run)
+        self.assertIn("joining again", self.rest(first))
+
+
+class Disturbed(Workers):
+    def disturbed(self, what, side, number):
+        """Whether the message was there to be disturbed."""
+        run, where = self.run_graph()
+        counts = self.path(f"{self.cache}-counts")
+        first = self.worker(where, MASSFLOW_MESSAGE=f"{what} {side} {number}", MASSFLOW_MESSAGE_COUNT=counts,
+                            **preloading(options.messages))
+        first.wait(self.TIMEOUT)
+        if first.returncode:
+            second = self.worker(where, "second")
+            self.check(run)
+            self.rest(second)
+        else:  # it came to its end all the same: it joined again, or there was no such message
+            self.check(run)
+        with open(counts, encoding="ascii") as file:
+            return int(file.read().split()[side == "in"]) >= number
+
+    def each(self, what, side, few):
+        """Those messages, or each so many of all that there are."""
+        tried = 0
+        for number in few if not options.every else itertools.count(1, options.every):
+            with self.subTest(what=what, side=side, number=number):
+                if not self.disturbed(what, side, number):
+                    break
+                tried += 1
+        if options.every:
+            print(f"{what} {side}: {tried} messages", flush=True)
+
+    def test_killed_before_a_message(self):
+        self.each("kill", "out", (9,))
+
+    def test_killed_within_a_message(self):
+        self.each("half", "out", (7,))
+
+    def test_killed_at_a_message_that_it_hears(self):
+        self.each("kill", "in", (5,))
+
+    def test_cut(self):
+        self.each("cut", "out", (8,))
+
+    def test_a_bit_flipped_on_the_way(self):
+        self.each("flip", "out", (6,))
+
+    def test_a_bit_flipped_on_the_way_back(self):
+        self.each("flip", "in", (4,))
+
+    @unittest.skipUnless(options.every, "of the long form")
+    def test_cut_on_the_way_back(self):
+        self.each("cut", "in", ())
+
+
+class Strangers(Workers):
+    def test_a_thousand_connections(self):
+        """That say nothing, or nonsense: a worker joins all the same, and memory does not grow."""
+        run, where = self.run_graph()
+        host, port = where.split(":")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        count = 1000 if options.every else 200
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+        before = self.resident(run)
+        sockets = []
+        for i in range(count):
+            sockets.append(socket.create_connection((host, int(port))))
+            if i % 3 == 0:
+                sockets[-1].sendall(b"x" * 300)
+        first = self.worker(where)
+        self.check(run)
+        self.rest(first)
+        for s in sockets:
+            s.close()
+        if before and not sanitized():
+            self.assertLess(self.last_resident - before, 60 << 20)
+
+    def resident(self, process):
+        with open(f"/proc/{process.pid}/statm", encoding="ascii") as file:
+            type(self).last_resident = int(file.read().split()[1]) * resource.getpagesize()
+        return self.last_resident
+
+    def test_another_token(self):
+        run, where = self.run_graph()
+        self.write("other", "x" * 40)
+        os.chmod(self.path("other"), 0o600)
+        wrong = self.ended(self.line("worker", "--connect", where, "--token", "other", "--retry", "0"), 1)
+        self.assertEqual(wrong.stderr, f"massflow: error: {where} refused the token\n"
+                                       "  give run and worker the same token file\n")
+        os.chmod(self.path("other"), 0o644)
+        wrong = self.ended(self.line("worker", "--connect", where, "--token", "other", "--retry", "0"), 2)
+        self.assertRegex(wrong.stderr, "can be read by others than its owner")
+        first = self.worker(where)
+        said = self.check(run)
+        self.assertTrue(re.search("was refused: it does not know the token", said), said)
+        self.rest(first)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
