@@ -17,13 +17,15 @@
 #include "run/schedule/run.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct mf_workspace {
-    char *cache;   /* as given, or NULL */
-    char *devices; /* the same */
+    atomic_int refs; /* its opener's, and one for each plan and run of it */
+    char *cache;     /* as given, or NULL */
+    char *devices;   /* the same */
     bool by_version;
     pthread_mutex_t lock; /* of `look`, and of whoever asks the graph which files it reads */
     mf_opened look;
@@ -130,6 +132,7 @@ mf_status mf_workspace_open(const char *graph, const mf_workspace_options *optio
         *warnings = NULL;
     if (!w)
         return mf_no_memory(sizeof *w, "a graph");
+    w->refs = 1;
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->run_lock, NULL);
     mf_status status = open_graph(w, graph, options ? options : &usual, &said);
@@ -146,7 +149,7 @@ mf_status mf_workspace_open(const char *graph, const mf_workspace_options *optio
 
 void mf_workspace_close(mf_workspace *w)
 {
-    if (!w)
+    if (!w || atomic_fetch_sub(&w->refs, 1) > 1)
         return;
     mf_opened_clear(&w->look);
     pthread_mutex_destroy(&w->lock);
@@ -249,6 +252,7 @@ mf_status mf_workspace_plan(mf_workspace *w, const mf_workspace_ask *ask, mf_for
     if (!f)
         return mf_no_memory(sizeof *f, "a plan");
     f->w = w;
+    atomic_fetch_add(&w->refs, 1);
     pthread_mutex_lock(&w->lock);
     mf_status status = look_anew(w);
     if (!status)
@@ -266,6 +270,7 @@ void mf_forecast_free(mf_forecast *f)
     if (!f)
         return;
     mf_plan_free(f->plan);
+    mf_workspace_close(f->w);
     free(f);
 }
 
@@ -480,6 +485,7 @@ mf_status mf_workspace_run(mf_workspace *w, const mf_workspace_ask *ask,
     if (busy)
         return mf_hint(mf_fail(MF_INVALID, "a run of %s is going on", w->look.graph_path),
                        "wait for it, or open the graph once more");
+    atomic_fetch_add(&w->refs, 1);
     mf_status status = plan_and_run(&k, ask);
     k.opened.registry = NULL; /* those of w->look */
     k.opened.graph = NULL;
@@ -487,6 +493,7 @@ mf_status mf_workspace_run(mf_workspace *w, const mf_workspace_ask *ask,
     pthread_mutex_lock(&w->run_lock);
     w->running = false;
     pthread_mutex_unlock(&w->run_lock);
+    mf_workspace_close(w);
     return status;
 }
 

@@ -48,7 +48,7 @@ typedef struct mf_workspace_options {
 MF_API MF_MUST_USE mf_status mf_workspace_open(const char *graph,
                                                const mf_workspace_options *options, char **warnings,
                                                mf_workspace **workspace);
-/* NULL is fine. Not while another thread uses it. */
+/* NULL is fine. References are counted: plans and a run that are there keep what they need. */
 MF_API void mf_workspace_close(mf_workspace *workspace);
 
 MF_API const char *mf_workspace_path(const mf_workspace *w); /* of the graph file, absolute */
@@ -112,7 +112,7 @@ typedef enum mf_stands {
 MF_API const char *mf_stands_text(mf_stands stands); /* "to run"; static */
 
 /* Finds out what would run. Files that the graph reads are hashed. Nothing is created. `ask` may
- * be NULL. The caller frees *forecast, before the workspace is closed. */
+ * be NULL. The caller frees *forecast. */
 MF_API MF_MUST_USE mf_status mf_workspace_plan(mf_workspace *w, const mf_workspace_ask *ask,
                                                mf_forecast **forecast);
 MF_API void mf_forecast_free(mf_forecast *forecast); /* NULL is fine */
