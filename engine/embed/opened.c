@@ -2,6 +2,7 @@
 #include "embed/opened.h"
 #include "run/artifact/write.h"
 #include "run/process/signals.h"
+#include "run/python/python.h"
 
 #include <massflow/compute.h>
 
@@ -17,7 +18,9 @@ mf_status mf_opened_registry(const char *folder, mf_registry **registry)
     if (!status)
         status = mf_write_register(*registry);
     if (!status)
-        status = mf_registry_load_standard(*registry, folder);
+        status = mf_registry_load_standard(*registry, mf_python_is(folder) ? NULL : folder);
+    if (!status && mf_python_is(folder))
+        status = mf_python_load(*registry, folder);
     if (status) {
         mf_registry_free(*registry);
         *registry = NULL;
@@ -117,6 +120,20 @@ static mf_status ask_exports(mf_opened *o, mf_plan_options *options)
     return MF_OK;
 }
 
+/* Nobody limits the memory of a stage in Python, or loads its file in an isolated process. */
+static mf_status refuse_isolated(const mf_opened *o)
+{
+    for (size_t i = 0; i < mf_graph_stage_count(o->graph); i++) {
+        const mf_graph_stage *s = mf_graph_stage_at(o->graph, i);
+        if (s->limits.isolate && mf_python_is(mf_registry_file(o->registry, s->stage)))
+            return mf_hint(mf_fail(MF_INVALID, "'%s' is isolated, and %s is a stage in Python",
+                                   s->label, s->stage->name),
+                           "stages in Python run in processes of their own: write isolate: false "
+                           "there, and no memory");
+    }
+    return MF_OK;
+}
+
 mf_status mf_opened_plan(mf_opened *o, const mf_opened_ask *ask, mf_plan **plan)
 {
     mf_plan_options options = {.threads = (int)sysconf(_SC_NPROCESSORS_ONLN),
@@ -127,6 +144,7 @@ mf_status mf_opened_plan(mf_opened *o, const mf_opened_ask *ask, mf_plan **plan)
     mf_status status;
 
     *plan = NULL;
+    MF_TRY(refuse_isolated(o));
     if (ask->same_device && !o->device)
         MF_TRY(same_device(ask->devices, &o->device));
     options.same_device = ask->same_device ? o->device : NULL;

@@ -17,7 +17,8 @@ typedef struct mf_opened {
     bool looking; /* at results: what failed when last run does not hide what went on without */
 } mf_opened;
 
-/* The standard plugins, those of `folder` (may be NULL), and the writers that need none. */
+/* The standard plugins, those of `folder` (may be NULL; also a file NAME.py), and the writers that
+ * need none. */
 MF_MUST_USE mf_status mf_opened_registry(const char *folder, mf_registry **registry);
 /* The cache of o->graph: `dir`, or .massflow beside the graph where that is NULL. To be read, one
  * that is not there yet gives no store. Sets graph_path, too. */

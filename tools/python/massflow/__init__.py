@@ -7,9 +7,11 @@
     g["scan[case=012]"].array()
 """
 from ._library import Cancelled, Error, Invalid, NotFound
-from .artifact import Artifact, Image, Mask, Masks, Model, Table, Text, Volume
+from .artifact import Artifact, Features, Image, Labels, Mask, Masks, Model, Table, Text, Volume
 from .graph import Graph, Node, Plan, Result, RunFailed
+from .stages import Path, Range, features, image, labels, log, masks, model, progress, stage, table, text, volume
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Cancelled", "Error", "Graph", "Image", "Invalid", "Mask", "Masks", "Model", "Node",
-           "NotFound", "Plan", "Result", "RunFailed", "Table", "Text", "Volume"]
+__all__ = ["Artifact", "Cancelled", "Error", "Features", "Graph", "Image", "Invalid", "Labels", "Mask", "Masks",
+           "Model", "Node", "NotFound", "Path", "Plan", "Range", "Result", "RunFailed", "Table", "Text", "Volume",
+           "features", "image", "labels", "log", "masks", "model", "progress", "stage", "table", "text", "volume"]

@@ -9,7 +9,7 @@ import glob
 import os
 import shutil
 import weakref
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
 
 __all__ = ["Cancelled", "Error", "Invalid", "NotFound", "load"]
 
@@ -100,16 +100,6 @@ class ArrayInfo(ctypes.Structure):
                 ("ragged", c_bool), ("rows", c_int64)]
 
 
-class Grid(ctypes.Structure):
-    _fields_ = [("size", c_int64 * 3), ("spacing", c_double * 3), ("origin", c_double * 3),
-                ("direction", c_double * 9)]
-
-
-class Mask(ctypes.Structure):
-    _fields_ = [("lo", c_int64 * 3), ("hi", c_int64 * 3), ("score", ctypes.c_float),
-                ("seed_axis", c_int32), ("seed_slice", c_int32)]
-
-
 STATUS = c_void_p
 # name: (result, arguments)
 FUNCTIONS = {
@@ -152,12 +142,7 @@ FUNCTIONS = {
     "mf_artifact_array": (STATUS, [c_void_p, c_char_p, POINTER(POINTER(Array))]),
     "mf_artifact_read_box": (STATUS, [c_void_p, c_char_p, POINTER(c_int64), POINTER(c_int64), c_void_p]),
     "mf_artifact_read_row": (STATUS, [c_void_p, c_char_p, c_int64, POINTER(c_void_p), POINTER(c_size_t)]),
-    "mf_artifact_grid": (STATUS, [c_void_p, POINTER(Grid)]),
     "mf_array_unref": (None, [POINTER(Array)]),
-    "mf_masks_count": (c_int64, [c_void_p]),
-    "mf_masks_get": (STATUS, [c_void_p, c_int64, POINTER(Mask)]),
-    "mf_masks_volume": (STATUS, [c_void_p, c_int64, POINTER(c_int64)]),
-    "mf_masks_crop": (STATUS, [c_void_p, c_int64, POINTER(c_int64), POINTER(c_int64), c_void_p]),
 }
 SONAME = "libmassflow.so.1"
 

@@ -9,12 +9,11 @@ import weakref
 from ctypes import POINTER, byref, c_int, c_int64, c_size_t, c_void_p
 from typing import NamedTuple
 
-from . import _html, _library
+from . import _html
 from ._library import (
     DTYPES,
     Array,
     ArrayInfo,
-    Grid,
     Handle,
     Invalid,
     NotFound,
@@ -79,6 +78,7 @@ class Artifact(Unpicklable):
         self._handle = handle
         self.name = name
         self._arrays = None
+        self._indexes = {}
         self._kept = weakref.WeakValueDictionary()
 
     # What it is.
@@ -177,9 +177,12 @@ class Artifact(Unpicklable):
                           f"{list(kind.shape)}")
         found = numpy.empty([b - a for a, b in zip(lo, hi)], NUMPY[kind.dtype])
         if found.size:
-            check(load().mf_artifact_read_box(self._handle.pointer, name.encode(), (c_int64 * 3)(*lo),
-                                              (c_int64 * 3)(*hi), found.ctypes.data_as(c_void_p)))
+            self._read_box(name, lo, hi, found)
         return found
+
+    def _read_box(self, name, lo, hi, to):
+        check(load().mf_artifact_read_box(self._handle.pointer, name.encode(), (c_int64 * 3)(*lo),
+                                          (c_int64 * 3)(*hi), to.ctypes.data_as(c_void_p)))
 
     def row(self, name, i):
         """One row of a ragged array, as bytes."""
@@ -220,10 +223,9 @@ class _OnGrid(Artifact):
     def grid(self):
         """Size (voxels), spacing (mm), origin (RAS+ mm of the first voxel's center) along x, y, z; direction, row
         by row: column j is the direction of index axis j."""
-        grid = Grid()
-        check(load().mf_artifact_grid(self._handle.pointer, byref(grid)))
-        return {"size": tuple(grid.size), "spacing": tuple(grid.spacing), "origin": tuple(grid.origin),
-                "direction": tuple(grid.direction)}
+        found = self.attributes
+        return {name: tuple(int(side) for side in found[name]) if name == "size" else tuple(found[name])
+                for name in ("size", "spacing", "origin", "direction")}
 
     @property
     def spacing(self):
@@ -277,6 +279,10 @@ def _tensor(array, dtype=None):
     return found if dtype is None else found.to(dtype)
 
 
+class Labels(Volume):
+    """A label map on its grid."""
+
+
 class Mask:
     """One of many: `lo` and `hi` bound it in z, y, x, half-open; `seed` is the axis and the slice that it was
     found on, or None."""
@@ -288,9 +294,7 @@ class Mask:
     @property
     def voxels(self):
         """How many are set."""
-        count = c_int64()
-        check(load().mf_masks_volume(self._masks._handle.pointer, self.index, byref(count)))
-        return count.value
+        return bin(int.from_bytes(self._masks._read_row("bits", self.index), "little")).count("1")
 
     def crop(self, lo=None, hi=None):
         """The mask in the box [lo, hi), by default its own; outside of the grid it is False."""
@@ -298,11 +302,15 @@ class Mask:
         lo, hi = [list(map(int, own if given is None else given)) for own, given in ((self.lo, lo), (self.hi, hi))]
         if not all(a <= b for a, b in zip(lo, hi)):
             raise Invalid(f"the box {lo} to {hi} ends before it begins")
-        found = numpy.zeros([b - a for a, b in zip(lo, hi)], "uint8")
-        if found.size:
-            check(load().mf_masks_crop(self._masks._handle.pointer, self.index, (c_int64 * 3)(*lo),
-                                       (c_int64 * 3)(*hi), found.ctypes.data_as(c_void_p)))
-        return found.view(bool)
+        sides = [b - a for a, b in zip(self.lo, self.hi)]
+        row = numpy.frombuffer(self._masks._read_row("bits", self.index), "uint8")
+        own = numpy.unpackbits(row, count=sides[0] * sides[1] * sides[2], bitorder="little").reshape(sides)
+        found = numpy.zeros([b - a for a, b in zip(lo, hi)], bool)
+        common = [(max(a, c), min(b, d)) for a, b, c, d in zip(lo, hi, self.lo, self.hi)]
+        if all(a < b for a, b in common):
+            found[tuple(slice(a - c, b - c) for (a, b), c in zip(common, lo))] = \
+                own[tuple(slice(a - c, b - c) for (a, b), c in zip(common, self.lo))]
+        return found
 
     def array(self):
         """The mask on the whole grid, [z, y, x]."""
@@ -317,7 +325,13 @@ class Masks(_OnGrid):
     """3D masks of one grid, which may overlap: `masks[3]`, `len(masks)`, `for mask in masks`."""
 
     def __len__(self):
-        return load().mf_masks_count(self._handle.pointer)
+        return self.arrays["score"].shape[0]
+
+    def _index(self, name):
+        """A small array, read once."""
+        if name not in self._indexes:
+            self._indexes[name] = self.buffer(name).tolist()
+        return self._indexes[name]
 
     def __getitem__(self, index):
         if isinstance(index, slice):
@@ -326,10 +340,9 @@ class Masks(_OnGrid):
         i = index + count if index < 0 else index
         if not 0 <= i < count:
             raise IndexError(f"{self.name} has {count} masks; there is no mask {index}")
-        mask = _library.Mask()
-        check(load().mf_masks_get(self._handle.pointer, i, byref(mask)))
-        seed = None if mask.seed_axis < 0 else (mask.seed_axis, mask.seed_slice)
-        return Mask(self, i, tuple(mask.lo), tuple(mask.hi), mask.score, seed)
+        box, seed = self._index("box")[i], self._index("seed")[i]
+        return Mask(self, i, tuple(box[:3]), tuple(box[3:]), self._index("score")[i],
+                    None if seed[0] < 0 else tuple(seed))
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -388,6 +401,10 @@ class Model(Artifact):
         return {name: _tensor(array) for name, array in self.weights().items()}
 
 
+class Features(Artifact):
+    """Feature maps [C, d, h, w]."""
+
+
 class Image(Artifact):
     """A picture: `.array()` is u8 [h, w, 3]."""
 
@@ -406,7 +423,7 @@ class Text(Artifact):
         return text
 
 
-CLASSES = {"volume": Volume, "labels": Volume, "masks": Masks, "seeds": Masks, "sample": Masks, "table": Table,
+CLASSES = {"volume": Volume, "labels": Labels, "features": Features, "masks": Masks, "seeds": Masks, "sample": Masks, "table": Table,
            "model": Model, "image": Image, "text": Text}
 
 

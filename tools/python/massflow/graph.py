@@ -4,6 +4,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from ctypes import byref, c_char_p, c_void_p
@@ -280,6 +281,7 @@ class Graph(Unpicklable):
         self.params = {**(params or {}), **settings}
         self._settings = {name: setting(value) for name, value in self.params.items()}
         self._cache, self._plugins, self._devices, self._code = cache, plugins, devices, code
+        os.environ.setdefault("MASSFLOW_PYTHON", sys.executable)  # of stages in Python
         library = load()
         pointer, warnings = c_void_p(), c_void_p()
         values = (Setting * len(self._settings))(*[Setting(name.encode(), value.encode())
