@@ -60,17 +60,6 @@ char *mf_workspace_command(void)
     return mf_program_path();
 }
 
-mf_status mf_stages_schema(const char *plugins, char **schema)
-{
-    mf_registry *registry;
-
-    *schema = NULL;
-    MF_TRY(mf_opened_registry(plugins, &registry));
-    *schema = mf_graph_schema(registry);
-    mf_registry_free(registry);
-    return *schema ? MF_OK : mf_no_memory(0, "a schema");
-}
-
 /* ---- workspaces ------------------------------------------------------------------------------ */
 
 static mf_status copy(const char *text, char **to)

@@ -6,6 +6,7 @@ concerns a whole process (Ctrl-C, forks, the end of Python) runs in one of its o
 import copy
 import gc
 import importlib.util
+import inspect
 import math
 import multiprocessing
 import os
@@ -158,6 +159,86 @@ picture       2 undecided  depends on found[case=000]""")
         failed.failures["<b>"] = "<script>"
         self.assertNotIn("<script>", failed._repr_html_())
         self.assertIn("cached", self.g.plan()._repr_html_())
+
+    # Graphs that are built.
+
+    def draft(self):
+        d = massflow.Draft()
+        sizes = d.param("sizes", [20, 40], "mm")
+        d.cases(count=2, set="pre")
+        patient = d.phantom.volume("patient", each="case", size=[16, 16, 16], spacing=[8, 8, 8.5])
+        found = d.slic.masks("found", each="case", volume=patient.volume, sizes=sizes, modality="ct")
+        d.metrics.overlap("scores", pred=patient.labels.all(), truth=patient.labels.where(set="pre"))
+        d.exec.run("words", command="cp /proc/self/comm {out.text}", timeout=60)
+        d.export(found, "out/${case.id}.json")
+        return d, patient
+
+    def test_a_draft_reads_well(self):
+        self.assertEqual(str(self.draft()[0]), """massflow: 1
+
+params:
+  sizes: [20, 40] # mm
+
+cases: {count: 2, set: pre}
+
+stages:
+  patient:
+    use: phantom.volume
+    each: case
+    with: {size: [16, 16, 16], spacing: [8, 8, 8.5]}
+
+  found:
+    use: slic.masks
+    each: case
+    in: {volume: patient.volume}
+    with: {sizes: "${sizes}", modality: ct}
+
+  scores:
+    use: metrics.overlap
+    in: {pred: "patient.labels[*]", truth: "patient.labels[set=pre]"}
+
+  words:
+    use: exec.run
+    timeout: 60
+    with: {command: "cp /proc/self/comm {out.text}"}
+
+export:
+  found: "out/${case.id}.json"
+""")
+
+    def test_a_draft_is_a_graph(self):
+        d, _ = self.draft()
+        g = d.open(self.path("draft.yaml"), sizes=[30])
+        self.assertEqual(g.plan().counts, {"to run": 2, "cached": 1, "undecided": 3})
+        self.assertEqual(d.save(self.path("draft.yaml")), self.path("draft.yaml"))  # the same again
+        self.write("other.yaml", "mine")
+        with self.assertRaisesRegex(massflow.Invalid, "other.yaml exists and is another graph"):
+            d.save(self.path("other.yaml"))
+        for value, expected in (("yes", '"yes"'), ("1", '"1"'), ("a: b", '"a: b"'), ("", '""'), (0.5, "0.5"), (True, "true"),
+                                ("a\"b", '"a\\"b"'), ({"a": [1, "x y"]}, '{a: [1, "x y"]}')):
+            self.assertEqual(massflow.draft._flow(value), expected)
+
+    def test_what_a_draft_refuses(self):
+        d, patient = self.draft()
+        for call, expected in (
+                (lambda: d.slic.mask, "no stage 'slic.mask'; did you mean 'masks'?"),
+                (lambda: d.slik, "no stage begins with 'slik.'; did you mean 'slic'?"),
+                (lambda: d.slic.masks("x", volum=1), "slic.masks has no input or parameter 'volum'; did you mean 'volume'?"),
+                (lambda: d.slic.masks("x"), "slic.masks: nothing is connected to 'volume' (volume: The scan.)"),
+                (lambda: d.slic.masks("x", volume=patient),
+                 "'patient' has several outputs; take one of them: .volume, .labels, .facts"),
+                (lambda: d.slic.masks("x", volume=patient.labels),
+                 "slic.masks: 'volume' takes volume, and 'patient.labels' is labels"),
+                (lambda: d.model.load("x"), "model.load: the parameter 'path' is required: "),
+                (lambda: patient.label, "'patient' has no output 'label'; did you mean 'labels'?"),
+                (lambda: d.phantom.volume("found"), "there is a stage 'found' already"),
+                (lambda: d.phantom.volume("a b"), "'a b' is no name of a stage"),
+                (lambda: d.add("x", "slic.mask"), "no stage 'slic.mask'; did you mean 'slic.masks'?")):
+            with self.assertRaises((massflow.Error, AttributeError)) as caught:
+                call()
+            self.assertIn(expected, str(caught.exception))
+        self.assertIn("0.1 to 1000 mm", d.slic.masks.__doc__)
+        self.assertIn("sizes: 'reals' = '[16, 28, 48]'", str(inspect.signature(d.slic.masks)))
 
     # Results.
 
@@ -327,6 +408,18 @@ picture       2 undecided  depends on found[case=000]""")
             for take in (pickle.dumps, copy.copy, copy.deepcopy):
                 with self.assertRaisesRegex(TypeError, "can't be pickled or copied: it is a handle of this process"):
                     take(one)
+
+    @has("numpy")
+    def test_the_examples(self):
+        examples = os.path.join(os.path.dirname(os.path.dirname(PACKAGE)), "examples")
+        said = self.ended([sys.executable, os.path.join(examples, "masks.py"), "--folder", self.path("masks")],
+                          env=dict(os.environ)).stdout
+        self.assertRegex(said, r"^case 000: \d+ masks, the largest has \d+ ml\n")
+        if not importlib.util.find_spec("skimage"):
+            self.skipTest("scikit-image is not installed: examples/vessels.py is left out")
+        said = self.ended([sys.executable, os.path.join(examples, "vessels.py"), "--folder", self.path("vessels")],
+                          env=dict(os.environ)).stdout
+        self.assertRegex(said, r"^case 000: \d+ voxels in \d+ vessels\n")
 
     def test_two_graphs_at_once(self):
         """Two runs in two threads, on one cache."""

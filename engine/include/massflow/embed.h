@@ -36,7 +36,7 @@ typedef struct mf_workspace mf_workspace; /* opaque: a graph with its plugins an
 typedef struct mf_workspace_options {
     const mf_setting *settings; /* parameters of the graph */
     size_t setting_count;       /* how many there are */
-    const char *plugins;        /* a folder of plugins besides the standard ones; or NULL */
+    const char *plugins;        /* besides the standard ones: a folder, a file NAME.py, or NULL */
     const char *cache;          /* its folder; NULL: .massflow beside the graph */
     const char *devices;        /* as --device: "cpu", "gpu", "all", a number, a name; or NULL */
     bool by_version;            /* stages are known by their version, not their sources */
@@ -74,9 +74,10 @@ MF_API const char *mf_workspace_output(const mf_workspace *w, size_t i, size_t k
 MF_API size_t mf_workspace_case_count(const mf_workspace *w);          /* cases of the file */
 MF_API const char *mf_workspace_case(const mf_workspace *w, size_t i); /* the id of the i-th */
 
-/* A JSON Schema of graph files with the stages of the standard plugins and of `plugins` (may be
- * NULL); the caller frees. */
-MF_API MF_MUST_USE mf_status mf_stages_schema(const char *plugins, char **schema);
+/* The stages of the standard plugins and of `plugins` (a folder, a file NAME.py, or NULL), in order
+ * of name, as a JSON list of objects: name, summary, help; in and out (name, type, help); params
+ * (name, kind, help, unit, and where they have it default, range, choices). The caller frees. */
+MF_API MF_MUST_USE mf_status mf_stages_json(const char *plugins, char **json);
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
 

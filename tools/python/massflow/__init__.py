@@ -8,10 +8,11 @@
 """
 from ._library import Cancelled, Error, Invalid, NotFound
 from .artifact import Artifact, Features, Image, Labels, Mask, Masks, Model, Table, Text, Volume
+from .draft import Draft
 from .graph import Graph, Node, Plan, Result, RunFailed
 from .stages import Path, Range, features, image, labels, log, masks, model, progress, stage, table, text, volume
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Cancelled", "Error", "Features", "Graph", "Image", "Invalid", "Labels", "Mask", "Masks",
+__all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "Graph", "Image", "Invalid", "Labels", "Mask", "Masks",
            "Model", "Node", "NotFound", "Path", "Plan", "Range", "Result", "RunFailed", "Table", "Text", "Volume",
            "features", "image", "labels", "log", "masks", "model", "progress", "stage", "table", "text", "volume"]

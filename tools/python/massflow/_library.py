@@ -118,7 +118,7 @@ FUNCTIONS = {
     "mf_workspace_output": (c_char_p, [c_void_p, c_size_t, c_size_t, POINTER(c_char_p)]),
     "mf_workspace_case_count": (c_size_t, [c_void_p]),
     "mf_workspace_case": (c_char_p, [c_void_p, c_size_t]),
-    "mf_stages_schema": (STATUS, [c_char_p, POINTER(c_void_p)]),
+    "mf_stages_json": (STATUS, [c_char_p, POINTER(c_void_p)]),
     "mf_workspace_plan": (STATUS, [c_void_p, POINTER(Ask), POINTER(c_void_p)]),
     "mf_forecast_free": (None, [c_void_p]),
     "mf_stands_text": (c_char_p, [c_int]),
