@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
@@ -329,6 +330,27 @@ export:
                             ("picture[case=000]", "<img"), ("found[case=000]", "score"), ("scores.table", "dice"),
                             ("words", "<pre>cp"), ("model", "arrays")):
             self.assertIn(found, self.g[name]._repr_html_().replace("</div>", ""), name)
+
+    @has("numpy")
+    def test_pictures_show_the_patient_the_same_way(self):
+        """However the axes of the array run."""
+        self.write("odd.yaml", "massflow: 1\nstages:\n"
+                   "  patient: {use: phantom.volume, with: {size: [17, 19, 21], spacing: [8, 9, 10]}}\n")
+        g = massflow.Graph(self.path("odd.yaml"))
+        g.run(progress=False)
+        g.save("patient.volume", self.path("turned.nii.gz"))
+        self.write("turned.yaml", """massflow: 1
+axes: {to: [RAS, LPS, LAI, RPI]}
+stages:
+  turned: {use: volume.load, each: to, with: {path: turned.nii.gz, orientation: "${to}"}}
+""")
+        g = massflow.Graph(self.path("turned.yaml"))
+        g.run(progress=False)
+        shown = [re.findall(r">([RLAPSI])<img|base64,([^']+)'|>([RLAPSI])</div>", g[node]._repr_html_())
+                 for node in g.stages[-1].nodes]
+        self.assertEqual(len(shown), 4)
+        self.assertEqual([one[0] or one[2] for one in shown[0] if not one[1]], ["R", "L", "R", "L", "A", "P"])
+        self.assertTrue(all(one == shown[0] for one in shown))
 
     @has("pandas")
     def test_pandas(self):

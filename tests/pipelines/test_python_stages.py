@@ -62,6 +62,20 @@ def read(masks: massflow.Masks) -> massflow.Text:
     return f"{len(masks)} {masks[1].voxels == masks[1].crop().sum() == masks[1].array().sum()} {masks[1].score}"
 
 
+@massflow.stage("lab.layouts")
+def layouts(volume: massflow.Volume, how: Literal["plain", "fortran", "swapped", "strided", "wide"]) -> massflow.Volume:
+    """The same values, however they lie in memory."""
+    import numpy
+    voxels = volume.array()
+    if how == "fortran":
+        return numpy.asfortranarray(voxels)
+    if how == "swapped":
+        return voxels.astype(">i2")
+    if how == "strided":
+        return numpy.repeat(voxels, 2, axis=2)[:, :, ::2]
+    return massflow.volume(voxels.astype("int64").astype("int16") if how == "wide" else voxels, like=volume)
+
+
 @massflow.stage("lab.fails")
 def fails(volume: massflow.Volume, how: str = "raise") -> massflow.Labels:
     """Goes wrong."""
@@ -182,6 +196,19 @@ failed: bad
         self.assertEqual(self.run_graph(code=2), """massflow: error: 'bad' is isolated, and lab.fails is a stage in Python
   stages in Python run in processes of their own: write isolate: false there, and no memory
 """)
+
+    @NUMPY
+    def test_layouts_of_arrays(self):
+        """The bytes of a result do not depend on how numpy has its array in memory."""
+        self.write("g.yaml", """massflow: 1
+axes: {how: [plain, fortran, swapped, strided, wide]}
+stages:
+  patient: {use: phantom.volume, with: {size: [16, 18, 20], spacing: [8, 9, 10]}}
+  other: {use: lab.layouts, each: how, in: {volume: patient.volume}, with: {how: "${how}"}}
+""")
+        self.run_graph()
+        ids = {value for name, value in self.results().items() if "lab.layouts" in name}
+        self.assertEqual(len(ids), 1)
 
     def worker_of(self, process):
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:

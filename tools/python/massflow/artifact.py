@@ -250,9 +250,10 @@ class Volume(_OnGrid):
         soft_import("nibabel", ".to_nibabel()")
         import nibabel
         found = self.array().transpose(2, 1, 0)
-        if found.dtype in ("int64", "float16"):
-            found = found.astype("int32" if found.dtype == "int64" else "float32")
-        image = nibabel.Nifti1Image(found, self.affine)
+        if found.dtype == "float16":  # NIfTI has none
+            found = found.astype("float32")
+        # Unless it is asked for, nibabel refuses 64-bit integers.
+        image = nibabel.Nifti1Image(found, self.affine, **({"dtype": "int64"} if found.dtype == "int64" else {}))
         image.header.set_xyzt_units("mm")
         return image
 

@@ -202,10 +202,12 @@ def _array(value):
     if found.dtype == bool:
         found = found.view("uint8") if found.flags.c_contiguous else found.astype("uint8")
     if found.dtype.name == "uint64":
+        if found.size and found.max() > 2 ** 63 - 1:
+            raise Invalid("an array of uint64 with values above those of int64")
         found = found.astype("int64")
     if found.dtype.name not in ENGINE:
         raise Invalid(f"an array of {found.dtype}: massflow has {', '.join(ENGINE)}, and bool")
-    return found
+    return found.astype(found.dtype.newbyteorder("="), copy=False)  # a file's array may have its bytes reversed
 
 
 def _on_grid(kind, array, like):
