@@ -9,6 +9,7 @@
  * worker. */
 #include "run/python/python_private.h"
 #include "run/task/task.h"
+#include "run/worker/heard.h"
 
 #include <massflow/seconds.h>
 
@@ -228,24 +229,17 @@ static mf_status take_content(serving *s, const mf_packet *p)
 
 static mf_status take(serving *s, mf_packet *p)
 {
-    int64_t done, total;
-    const char *words;
+    const char *node, *line;
 
     switch ((int)p->kind) {
     case MF_WIRE_ARRAY:
         return answer(s, p);
     case MF_WIRE_LOG:
-        mf_packet_get_text(p); /* the node */
-        words = mf_packet_get_text(p);
-        if (words)
-            mf_log(s->task, "%s", words);
-        return mf_packet_check(p);
+        MF_TRY(mf_heard_log(s->task, p, &node, &line));
+        mf_log(s->task, "%s", line);
+        return MF_OK;
     case MF_WIRE_PROGRESS:
-        done = mf_packet_get_int(p);
-        total = mf_packet_get_int(p);
-        words = mf_packet_get_text(p);
-        mf_progress(s->task, done, total, words && *words ? words : NULL);
-        return mf_packet_check(p);
+        return mf_heard_progress(s->task, p);
     case MF_WIRE_OUTPUT:
         return take_output(s, p);
     case MF_WIRE_CONTENT:

@@ -145,7 +145,7 @@ class Worker:
         now = time.monotonic()
         if now - self.told >= EVERY or done >= total:
             self.told = now
-            self.wire.send(Packet(_wire.PROGRESS).int(done).int(total).text(words))
+            self.wire.send(Packet(_wire.PROGRESS).int(done).int(total).int(0).text(words))
 
     # The file.
 
