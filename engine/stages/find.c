@@ -4,10 +4,13 @@
 #include "stages/stages.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char library; /* whose address is in what this code was linked into */
 
 typedef struct files {
     char **names;
@@ -64,6 +67,35 @@ static mf_status list_variable(files *f)
     return MF_OK;
 }
 
+/* The library's own: BUILD/engine/libmassflow.so.1 has BUILD/plugins, and PREFIX/LIB has
+ * PREFIX/LIB/massflow. NULL where this code is not in the library, but in a program. */
+static char *beside_library(void)
+{
+    Dl_info about;
+    char *file = dladdr(&library, &about) ? realpath(about.dli_fname, NULL) : NULL;
+    char *name = file ? strrchr(file, '/') : NULL, *folder = NULL;
+    if (name && !strncmp(name, "/libmassflow.so", strlen("/libmassflow.so"))) {
+        mf_text text = {0};
+        *name = 0;
+        name = strrchr(file, '/');
+        if (name && !strcmp(name, "/engine"))
+            mf_text_add(&text, "%.*s/plugins", (int)(name - file), file);
+        else
+            mf_text_add(&text, "%s/massflow", file);
+        folder = mf_text_take(&text);
+    }
+    free(file);
+    return folder;
+}
+
+static mf_status list_beside_library(files *f)
+{
+    char *folder = beside_library();
+    mf_status status = folder && !access(folder, F_OK) ? list_folder(f, folder) : MF_OK;
+    free(folder);
+    return status;
+}
+
 /* BUILD/tools/NAME/NAME has BUILD/plugins; PREFIX/bin/massflow has PREFIX/LIB/massflow. A program
  * elsewhere, such as one that embeds the library, has none of its own. */
 static mf_status list_own(files *f)
@@ -99,6 +131,8 @@ mf_status mf_registry_load_standard(mf_registry *registry, const char *folder)
         status = list_variable(&f);
     if (!status)
         status = list_own(&f);
+    if (!status)
+        status = list_beside_library(&f);
     if (!status)
         status = mf_registry_load(registry, (const char *const *)f.names, f.count);
     for (size_t i = 0; i < f.count; i++)

@@ -44,12 +44,21 @@ void mf_registry_free(mf_registry *r)
         if (r->plugins[i].handle)
             dlclose(r->plugins[i].handle);
     }
+    for (size_t i = 0; i < r->kept_count; i++)
+        r->kept[i].end(r->kept[i].thing);
+    free(r->kept);
     free(r->plugins);
     free(r->stages);
     free(r->types);
     free(r->sources);
     mf_arena_free(r->arena);
     free(r);
+}
+
+void mf_registry_keep(mf_registry *r, void *thing, void (*end)(void *thing))
+{
+    r->kept = mf_grow(r->kept, &r->kept_room, r->kept_count + 1, sizeof *r->kept);
+    r->kept[r->kept_count++] = (struct kept){thing, end};
 }
 
 /* ---- adding ---------------------------------------------------------------------------------- */

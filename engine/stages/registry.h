@@ -14,6 +14,11 @@ typedef struct plugin {
 
 struct mf_registry {
     mf_arena *arena; /* of tables of older plugins */
+    struct kept {
+        void *thing;
+        void (*end)(void *thing);
+    } * kept;
+    size_t kept_count, kept_room;
     plugin *plugins;
     size_t plugin_count, plugin_room;
     struct entry {

@@ -32,6 +32,9 @@ MF_MUST_USE mf_status mf_registry_load_standard(mf_registry *registry, const cha
 MF_MUST_USE mf_status mf_registry_add(mf_registry *registry, const mf_plugin *plugin,
                                       const char *file);
 
+/* Something that lives as long as the registry: `end` is called when it is freed. */
+void mf_registry_keep(mf_registry *registry, void *thing, void (*end)(void *thing));
+
 size_t mf_registry_count(const mf_registry *registry);                 /* stages */
 const mf_stage *mf_registry_at(const mf_registry *registry, size_t i); /* in order of name */
 const mf_stage *mf_registry_stage(const mf_registry *registry, const char *name); /* or NULL */

@@ -27,7 +27,7 @@ typedef struct option {
 /* Options that several commands share. */
 #define OPTION_PLUGINS                                                                             \
     {                                                                                              \
-        0, "plugins", "DIR", "load the plugins of this folder, too"                                \
+        0, "plugins", "DIR|FILE.py", "load the plugins of this folder, or stages in Python, too"   \
     }
 #define OPTION_SET                                                                                 \
     {                                                                                              \

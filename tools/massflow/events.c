@@ -1,6 +1,7 @@
 /* events.c - see events.h. */
 #include "events.h"
 #include "base/utf8.h"
+#include "embed/event.h"
 #include "run/schedule/journal.h"
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -83,40 +84,9 @@ static void put_progress(events *e, const mf_run_event *event)
     }
 }
 
-static const char *name_of(mf_run_event_kind kind)
-{
-    switch (kind) {
-    case MF_RUN_PLANNED:
-        return "planned";
-    case MF_RUN_STARTED:
-        return "started";
-    case MF_RUN_DONE:
-        return "done";
-    case MF_RUN_FOUND:
-        return "cached";
-    case MF_RUN_FAILED:
-        return "failed";
-    case MF_RUN_BLOCKED:
-        return "blocked";
-    case MF_RUN_WAITING:
-        return "waiting";
-    case MF_RUN_OVERTIME:
-        return "overtime";
-    case MF_RUN_RETURNED:
-        return "returned";
-    case MF_RUN_LOG:
-        return "log";
-    case MF_RUN_STOPPING:
-    case MF_RUN_STOP_NOW:
-        return "stopping";
-    default:
-        return NULL;
-    }
-}
-
 void events_run(events *e, const mf_run_event *event)
 {
-    const char *name = name_of(event->kind);
+    const char *name = mf_event_text(event->kind);
     json_object *o;
 
     if (event->kind == MF_RUN_TICK)

@@ -1,23 +1,15 @@
 /* open.c - what most commands begin with: load the plugins, read the graph, say what is wrong. */
 #include "command.h"
-#include "run/artifact/write.h"
+#include "embed/opened.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int open_registry(const args *a, mf_registry **registry)
 {
-    mf_status status = mf_registry_new(registry);
+    mf_status status = mf_opened_registry(args_value(a, "plugins"), registry);
 
-    if (!status)
-        status = mf_write_register(*registry);
-    if (!status)
-        status = mf_registry_load_standard(*registry, args_value(a, "plugins"));
-    if (!status)
-        return EXIT_DONE;
-    mf_registry_free(*registry);
-    *registry = NULL;
-    return command_fail(status, EXIT_REQUEST);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
 /* --set NAME=VALUE ... ; names are split off in place in `names`. */

@@ -2,13 +2,13 @@
 #include "clean.h"
 #include "crash.h"
 #include "crew.h"
+#include "embed/first_use.h"
 #include "events.h"
 #include "expected.h"
 #include "expected_pools.h"
-#include "first_use.h"
 #include "listen.h"
 #include "progress.h"
-#include "reason.h"
+#include "run/plan/reason.h"
 #include "run/schedule/export.h"
 #include "run_pools.h"
 #include "sites.h"
@@ -21,31 +21,6 @@
 #include <unistd.h>
 
 /* ---- plan ------------------------------------------------------------------------------------ */
-
-static void print_reason(workspace *w, mf_plan *plan, size_t i)
-{
-    const mf_plan_node *n = mf_plan_at(plan, i);
-    mf_why why;
-    mf_status status;
-
-    if (n->state == MF_PLAN_FAILED || n->state == MF_PLAN_BLOCKED) {
-        printf("%s", n->message ? n->message : "");
-        return;
-    }
-    if (n->state == MF_PLAN_WAITING) {
-        size_t above = mf_why_above(plan, i);
-        printf("depends on %s",
-               above < mf_plan_count(plan) ? mf_plan_at(plan, above)->node->name : "its inputs");
-        return;
-    }
-    status = mf_why_node(plan, i, w->graph_path, &why);
-    if (status)
-        printf("not known");
-    else
-        why_in_short(plan, i, &why);
-    mf_error_free(status);
-    mf_why_clear(&why);
-}
 
 typedef struct tally {
     size_t wanted, cached, imported, run, waiting, failed;
@@ -152,17 +127,17 @@ static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_gra
         printf("%-20s %6zu cached\n", stage->label, t.cached);
     if (t.run) {
         printf("%-20s %6zu to run      ", stage->label, t.run);
-        print_reason(w, plan, t.first_run);
+        mf_reason_in_short(stdout, plan, t.first_run, w->graph_path);
         printf("\n");
     }
     if (t.waiting) {
         printf("%-20s %6zu undecided   ", stage->label, t.waiting);
-        print_reason(w, plan, t.first_waiting);
+        mf_reason_in_short(stdout, plan, t.first_waiting, w->graph_path);
         printf("\n");
     }
     if (t.failed) {
         printf("%-20s %6zu can't run   ", stage->label, t.failed);
-        print_reason(w, plan, t.first_failed);
+        mf_reason_in_short(stdout, plan, t.first_failed, w->graph_path);
         printf("\n");
     }
     print_expected(&t, past);
@@ -419,16 +394,10 @@ static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rul
         *code = EXIT_FAILED;
 }
 
-/* Whether anything that may have to run launches kernels. */
-static bool wants_device(mf_plan *plan)
+static void say(void *self, const char *text)
 {
-    for (size_t i = 0; i < mf_plan_count(plan); i++) {
-        const mf_plan_node *n = mf_plan_at(plan, i);
-        bool undecided = n->state == MF_PLAN_TO_RUN || n->state == MF_PLAN_WAITING;
-        if (undecided && (n->work.stage->kernels || n->work.stage->program))
-            return true;
-    }
-    return false;
+    (void)self;
+    fprintf(stderr, "massflow: %s\n", text);
 }
 
 /* Slots of this process: --local or --jobs, else one a core. */
@@ -448,8 +417,8 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     MF_TRY(mf_host_new(w->store, w->registry, args_value(a, "device"), host));
     /* This very program, also when its file is replaced meanwhile. */
     status = mf_host_set_program(*host, "/proc/self/exe");
-    if (!status && local_slots(a) && wants_device(plan))
-        status = first_use(*host);
+    if (!status && local_slots(a) && mf_opened_wants_device(plan))
+        status = mf_first_use(*host, say, NULL);
     if (status) {
         mf_host_free(*host);
         *host = NULL;

@@ -169,7 +169,7 @@ static mf_status print_table(const mf_artifact *a)
 /* Where a stored artifact is from: the action of its node, else the first that names it. */
 static mf_status print_origin(const workspace *w, const located *f)
 {
-    const mf_plan_node *n = f->plan ? mf_plan_at(f->plan, f->node) : NULL;
+    const mf_plan_node *n = f->at.plan ? mf_plan_at(f->at.plan, f->at.node) : NULL;
     mf_action **actions = NULL, *made = NULL;
     size_t count = 0;
     mf_status status;
@@ -218,7 +218,7 @@ static mf_status draw(const args *a, const workspace *w, const located *f,
     mf_status status;
 
     MF_TRY(draw_parse(slice ? slice : "z", &view));
-    MF_TRY(draw_artifact(w->registry, f->plan, f->node, f->artifact, &view, &rgb));
+    MF_TRY(draw_artifact(w->registry, f->at.plan, f->at.node, f->artifact, &view, &rgb));
     status = mf_artifact_new("image", &image);
     if (!status)
         status = mf_artifact_add(image, "rgb", rgb);

@@ -2,7 +2,7 @@
  * --connect, the process that massflow itself starts for an isolated node. */
 #include "command.h"
 #include "crash.h"
-#include "first_use.h"
+#include "embed/first_use.h"
 #include "graph/text/quantity.h"
 #include "run/process/groups.h"
 #include "run/process/signals.h"
@@ -141,7 +141,7 @@ static void say(void *self, const char *line)
 
 static mf_status check_device(void *self)
 {
-    return first_use(self);
+    return mf_first_use(self, say, NULL);
 }
 
 /* A machine without a device still runs what needs none. */

@@ -1,46 +1,25 @@
 /* workspace.c - opening what a command needs, and saying why not. */
 #include "workspace.h"
-#include "run/process/signals.h"
-#include <massflow/compute.h>
+#include "run/artifact/check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static int open_store(const char *dir, mf_store_mode mode, workspace *w)
-{
-    mf_status status = mf_store_open(dir, mode, &w->store);
-
-    if (status && mode == MF_STORE_READ && mf_error_code(status) == MF_NOT_FOUND) {
-        mf_error_free(status); /* nothing is cached yet */
-        w->store = NULL;
-        return EXIT_DONE;
-    }
-    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
-}
 
 int workspace_open(const args *a, mf_store_mode mode, workspace *w)
 {
-    char *dir = NULL;
+    mf_status status;
     int code;
 
     memset(w, 0, sizeof *w);
     code = open_graph(a, &w->registry, &w->graph);
     if (code)
         return code;
-    w->graph_path = realpath(mf_graph_path(w->graph), NULL);
-    if (args_value(a, "cache"))
-        dir = strdup(args_value(a, "cache"));
-    else if (asprintf(&dir, "%s/.massflow", mf_graph_folder(w->graph)) < 0)
-        dir = NULL;
-    if (dir && w->graph_path)
-        code = open_store(dir, mode, w);
-    else
-        code = command_fail(mf_no_memory(0, "opening the cache"), EXIT_FAILED);
-    free(dir);
-    if (code)
+    status = mf_opened_cache(w, args_value(a, "cache"), mode);
+    if (status) {
         workspace_close(w);
-    return code;
+        return command_fail(status, EXIT_REQUEST);
+    }
+    return EXIT_DONE;
 }
 
 int workspace_open_cache(const args *a, workspace *w)
@@ -55,109 +34,86 @@ int workspace_open_cache(const args *a, workspace *w)
 
 void workspace_close(workspace *w)
 {
-    mf_exports_free(w->exports);
-    mf_written_free(w->written);
-    mf_store_close(w->store);
-    mf_graph_free(w->graph);
-    mf_registry_free(w->registry);
-    free(w->graph_path);
-    free(w->device);
-    memset(w, 0, sizeof *w);
+    mf_opened_clear(w);
 }
 
 int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule)
 {
-    if (!w->written)
-        w->written = mf_written_open();
-    if (!w->written)
-        return command_fail(mf_no_memory(0, "writing"), EXIT_FAILED);
-    *rule = (mf_output_rule){.force = args_has(a, "force"),
-                             .late = late,
-                             .graph = w->graph,
-                             .cache = w->store ? mf_store_dir(w->store) : NULL,
-                             .written = w->written};
+    mf_status status = mf_opened_rule(w, args_has(a, "force"), late, rule);
+
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
+}
+
+/* The options of a plan; the list of cases is the caller's to free. */
+static int read_ask(const args *a, mf_opened_ask *ask)
+{
+    const char *code = args_value(a, "code");
+    const char **cases;
+
+    memset(ask, 0, sizeof *ask);
+    if (code && strcmp(code, "digest") && strcmp(code, "version"))
+        return command_refuse("--code is 'digest' or 'version', not '%s'", code);
+    ask->by_version = code && !strcmp(code, "version");
+    ask->same_device = args_has(a, "same-device");
+    ask->devices = args_value(a, "device");
+    ask->case_count = args_value_count(a, "case");
+    cases = calloc(ask->case_count + 1, sizeof *cases);
+    if (!cases)
+        return command_fail(mf_no_memory(0, "the command line"), EXIT_FAILED);
+    for (size_t i = 0; i < ask->case_count; i++)
+        cases[i] = args_value_at(a, "case", i);
+    ask->cases = cases;
     return EXIT_DONE;
-}
-
-static const char *const *all_values(const args *a, const char *name, size_t *count)
-{
-    const char **values;
-
-    *count = args_value_count(a, name);
-    values = calloc(*count + 1, sizeof *values);
-    for (size_t i = 0; values && i < *count; i++)
-        values[i] = args_value_at(a, name, i);
-    return values;
-}
-
-/* The name that all devices of --device have. */
-static mf_status same_device(const args *a, char **name)
-{
-    mf_device **devices;
-    size_t count;
-    mf_status status = mf_devices_open(args_value(a, "device"), &devices, &count);
-
-    mf_signals_hold();
-    MF_TRY(status);
-    *name = strdup(mf_device_get_info(devices[0])->name);
-    if (!*name)
-        status = mf_no_memory(0, "a name");
-    for (size_t i = 1; i < count && !status; i++) {
-        const char *other = mf_device_get_info(devices[i])->name;
-        if (strcmp(*name, other))
-            status = mf_hint(
-                mf_fail(MF_INVALID, "--same-device: %s and %s are different devices", *name, other),
-                "choose devices of one kind with --device");
-    }
-    for (size_t i = 0; i < count; i++)
-        mf_device_unref(devices[i]);
-    free(devices);
-    return status;
-}
-
-/* A run has to have the data of what it exports. */
-static mf_status ask_exports(workspace *w, mf_plan_options *options)
-{
-    if (w->looking || !w->store || !mf_graph_export_count(w->graph))
-        return MF_OK;
-    if (!w->exports)
-        MF_TRY(mf_exports_new(w->graph, w->store, &w->exports));
-    options->needs = mf_exports_need;
-    options->self = w->exports;
-    return MF_OK;
 }
 
 int workspace_plan(const args *a, workspace *w, const char *const *targets, size_t count,
                    mf_plan **plan)
 {
-    const char *code = args_value(a, "code");
-    mf_plan_options options = {.threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
-    const char *const *cases;
-    size_t case_count;
-    bool *wanted = NULL;
+    mf_opened_ask ask;
     mf_status status;
+    int code = read_ask(a, &ask);
 
-    if (code && strcmp(code, "digest") && strcmp(code, "version"))
-        return command_refuse("--code is 'digest' or 'version', not '%s'", code);
-    options.recall_failures = w->looking;
-    options.named = count > 0;
-    options.by_version = code && !strcmp(code, "version");
-    if (args_has(a, "same-device")) {
-        status = same_device(a, &w->device);
-        if (status)
-            return command_fail(status, EXIT_REQUEST);
-        options.same_device = w->device;
-    }
-    status = ask_exports(w, &options);
+    if (code)
+        return code;
+    ask.targets = targets;
+    ask.target_count = count;
+    status = mf_opened_plan(w, &ask, plan);
+    free((void *)ask.cases);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
+}
+
+void located_clear(located *f)
+{
+    mf_artifact_unref(f->artifact);
+    mf_located_clear(&f->at);
+    memset(f, 0, sizeof *f);
+}
+
+int workspace_artifact(const args *a, workspace *w, const char *text, const char *file, located *f)
+{
+    mf_opened_ask ask;
+    mf_status status;
+    int code = read_ask(a, &ask);
+
+    memset(f, 0, sizeof *f);
+    if (code)
+        return code;
+    status = mf_opened_locate(
+        w, &ask, text, file,
+        file ? "all of them go into a folder: -o FOLDER/" : "one at a time is shown", &f->at);
+    free((void *)ask.cases);
     if (status)
         return command_fail(status, EXIT_REQUEST);
-    cases = all_values(a, "case", &case_count);
-    status = mf_graph_select(w->graph, targets, count, cases, case_count, &wanted);
-    free((void *)cases);
-    if (!status)
-        status = mf_plan_new(w->graph, w->store, wanted, &options, plan);
-    free(wanted);
-    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
+    if (!f->at.id) {
+        const char *name = mf_graph_node(w->graph, f->at.node)->name;
+        char *again = args_again(a, name);
+        code = command_refuse("%s is not in the cache; compute it with: %s", name,
+                              again ? again : "massflow run");
+        free(again);
+        return code;
+    }
+    status = mf_open_artifact(w->store, w->registry, f->at.id, &f->artifact);
+    return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
 void words_seconds(double seconds, char text[32])

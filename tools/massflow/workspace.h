@@ -3,8 +3,7 @@
 #define MF_WORKSPACE_H
 
 #include "command.h"
-#include "run/plan/plan.h"
-#include "run/schedule/export.h"
+#include "embed/opened.h"
 
 #define OPTION_CACHE                                                                               \
     {                                                                                              \
@@ -37,16 +36,7 @@
             "also replace files that massflow did not write; inputs are never replaced"            \
     }
 
-typedef struct workspace {
-    mf_registry *registry;
-    mf_graph *graph;
-    char *graph_path;    /* absolute */
-    char *device;        /* with --same-device: the only kind whose results count */
-    mf_store *store;     /* NULL where there is none yet and it is only to be looked at */
-    mf_exports *exports; /* that a plan asks; NULL without */
-    mf_written *written; /* what massflow wrote; once it is asked */
-    bool looking; /* at results: what failed when last run does not hide what went on without */
-} workspace;
+typedef mf_opened workspace;
 
 /* Reads graph (first operand), plugins and cache. 0, or an exit code after printing why not. */
 int workspace_open(const args *a, mf_store_mode mode, workspace *w);
@@ -64,8 +54,7 @@ int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule)
 /* A stored artifact, and where in the graph it comes from. */
 typedef struct located {
     mf_artifact *artifact;
-    mf_plan *plan; /* NULL where it was not named by its node */
-    size_t node;
+    mf_located at; /* without a plan where it was not named by its node */
 } located;
 void located_clear(located *f);
 

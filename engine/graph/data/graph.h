@@ -12,13 +12,9 @@
 #include "graph/text/diagnostics.h"
 #include "stages/stages.h"
 
-typedef struct mf_graph mf_graph;
+#include <massflow/embed.h> /* mf_setting */
 
-/* --set name=value. A value in brackets ("[1, 2]") is a list, all else is text. Relative paths in
- * it start from the current folder, those in the file from the file's. */
-typedef struct mf_setting {
-    const char *name, *value;
-} mf_setting;
+typedef struct mf_graph mf_graph;
 
 /* Reads, checks and expands. What is wrong with the file, or worth a warning, goes into
  * `diagnostics`; when there are errors among it *graph is NULL and the call still succeeds. A

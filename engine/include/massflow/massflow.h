@@ -6,6 +6,7 @@
 #include <massflow/artifact.h>
 #include <massflow/cases.h>
 #include <massflow/compute.h>
+#include <massflow/embed.h>
 #include <massflow/error.h>
 #include <massflow/file.h>
 #include <massflow/memory.h>

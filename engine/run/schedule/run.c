@@ -147,11 +147,30 @@ static mf_job *next_ended(loop *l, bool all_shown)
     return NULL;
 }
 
+static void interrupt(loop *l)
+{
+    l->run.result->interrupted = true;
+    l->run.stopping = true;
+    l->run.executor->cancel(l->run.executor->self);
+    mf_runner_tell(&l->run, (mf_run_event){.kind = MF_RUN_STOPPING});
+    go_on(l); /* where it only waits, that is all */
+}
+
+/* A program that embeds the engine may have cancelled the executor, from another thread. */
+static void mind_cancelled(loop *l)
+{
+    const mf_executor *e = l->run.executor;
+
+    if (!l->run.stopping && e->cancelled(e->self))
+        interrupt(l);
+}
+
 static void on_wake(uv_async_t *handle)
 {
     loop *l = handle->data;
     mf_job *j;
 
+    mind_cancelled(l);
     take_finished(l);
     bool all_shown = emit_lines(l), any = false;
     if (!all_shown)
@@ -243,13 +262,8 @@ static void on_signal(loop *l, int number)
         }
         l->interrupted = mf_seconds();
     }
-    if (again)
-        return;
-    l->run.result->interrupted = true;
-    l->run.stopping = true;
-    l->run.executor->cancel(l->run.executor->self);
-    mf_runner_tell(&l->run, (mf_run_event){.kind = MF_RUN_STOPPING});
-    go_on(l); /* where it only waits, that is all */
+    if (!again)
+        interrupt(l);
 }
 
 static void on_signals(uv_poll_t *handle, int status, int events)
@@ -333,6 +347,7 @@ static void on_sample(uv_timer_t *handle)
         mf_runner_give_up(&l->run, mf_store_lease_beat(l->run.store));
         l->beaten = mf_seconds();
     }
+    mind_cancelled(l);
 }
 
 static void open_loop(loop *l)

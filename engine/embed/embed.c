@@ -1,0 +1,549 @@
+/* embed.c - see massflow/embed.h.
+ *
+ * A workspace looks through a store that is opened for reading, and a run has one of its own for
+ * writing, which is closed when it ends: so a program that only looks changes nothing, and one that
+ * looks while it runs waits for nobody. */
+#include <massflow/embed.h>
+
+#include "embed/event.h"
+#include "embed/first_use.h"
+#include "embed/opened.h"
+#include "embed/own_program.h"
+#include "embed/version.h"
+#include "run/artifact/check.h"
+#include "run/artifact/write.h"
+#include "run/output/partial.h"
+#include "run/plan/reason.h"
+#include "run/schedule/run.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mf_workspace {
+    atomic_int refs; /* its opener's, and one for each plan and run of it */
+    char *cache;     /* as given, or NULL */
+    char *devices;   /* the same */
+    bool by_version;
+    pthread_mutex_t lock; /* of `look`, and of whoever asks the graph which files it reads */
+    mf_opened look;
+    pthread_mutex_t run_lock; /* of what follows */
+    bool running, cancelled;
+    mf_host *host; /* of the run, once it has one */
+};
+
+struct mf_forecast {
+    mf_workspace *w;
+    mf_plan *plan;
+};
+
+const char *mf_version(void)
+{
+    return MF_VERSION;
+}
+
+const char *mf_stands_text(mf_stands stands)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        MF_STANDS(X)
+#undef X
+    };
+
+    return (unsigned)stands < MF_STANDS_COUNT ? texts[stands] : "unknown";
+}
+
+char *mf_workspace_command(void)
+{
+    return mf_program_path();
+}
+
+/* ---- workspaces ------------------------------------------------------------------------------ */
+
+static mf_status copy(const char *text, char **to)
+{
+    if (!text)
+        return MF_OK;
+    *to = strdup(text);
+    return *to ? MF_OK : mf_no_memory(0, "a graph");
+}
+
+/* The errors of the file as one error; its warnings alone in *warnings. */
+static mf_status read_graph(mf_workspace *w, const char *path, const mf_workspace_options *options,
+                            mf_diagnostics *d, char **warnings)
+{
+    MF_TRY(mf_graph_load(path, w->look.registry, options->settings, options->setting_count, d,
+                         &w->look.graph));
+    if (!(mf_diagnostics_errors(d) + mf_diagnostics_warnings(d)))
+        return MF_OK;
+    char *text = mf_diagnostics_text(d);
+    if (!text)
+        return mf_no_memory(0, "the errors of a graph");
+    size_t length = strlen(text);
+    while (length && text[length - 1] == '\n')
+        text[--length] = 0;
+    if (w->look.graph) {
+        *warnings = text;
+        return MF_OK;
+    }
+    mf_status status = mf_fail(MF_INVALID, "%s", text);
+    free(text);
+    return status;
+}
+
+static mf_status open_graph(mf_workspace *w, const char *path, const mf_workspace_options *options,
+                            char **warnings)
+{
+    mf_diagnostics *d;
+
+    MF_TRY(mf_opened_registry(options->plugins, &w->look.registry));
+    MF_TRY(mf_diagnostics_new(&d));
+    mf_status status = read_graph(w, path, options, d, warnings);
+    mf_diagnostics_free(d);
+    MF_TRY(status);
+    w->by_version = options->by_version;
+    MF_TRY(copy(options->cache, &w->cache));
+    MF_TRY(copy(options->devices, &w->devices));
+    return mf_opened_cache(&w->look, w->cache, MF_STORE_READ);
+}
+
+mf_status mf_workspace_open(const char *graph, const mf_workspace_options *options, char **warnings,
+                            mf_workspace **workspace)
+{
+    const mf_workspace_options usual = {0};
+    mf_workspace *w = calloc(1, sizeof *w);
+    char *said = NULL;
+
+    *workspace = NULL;
+    if (warnings)
+        *warnings = NULL;
+    if (!w)
+        return mf_no_memory(sizeof *w, "a graph");
+    w->refs = 1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->run_lock, NULL);
+    mf_status status = open_graph(w, graph, options ? options : &usual, &said);
+    if (status || !warnings)
+        free(said);
+    else
+        *warnings = said;
+    if (status)
+        mf_workspace_close(w);
+    else
+        *workspace = w;
+    return status;
+}
+
+void mf_workspace_close(mf_workspace *w)
+{
+    if (!w || atomic_fetch_sub(&w->refs, 1) > 1)
+        return;
+    mf_opened_clear(&w->look);
+    pthread_mutex_destroy(&w->lock);
+    pthread_mutex_destroy(&w->run_lock);
+    free(w->cache);
+    free(w->devices);
+    free(w);
+}
+
+const char *mf_workspace_path(const mf_workspace *w)
+{
+    return w->look.graph_path;
+}
+
+char *mf_workspace_text(const mf_workspace *w)
+{
+    return mf_graph_text(w->look.graph);
+}
+
+size_t mf_workspace_stage_count(const mf_workspace *w)
+{
+    return mf_graph_stage_count(w->look.graph);
+}
+
+void mf_workspace_stage_at(const mf_workspace *w, size_t i, mf_workspace_stage *stage)
+{
+    const mf_graph_stage *s = mf_graph_stage_at(w->look.graph, i);
+
+    *stage = (mf_workspace_stage){.name = s->label,
+                                  .use = s->stage->name,
+                                  .summary = s->stage->summary,
+                                  .first = s->first,
+                                  .count = s->count,
+                                  .stream = s->stage->item != NULL};
+}
+
+size_t mf_workspace_node_count(const mf_workspace *w)
+{
+    return mf_graph_node_count(w->look.graph);
+}
+
+const char *mf_workspace_node(const mf_workspace *w, size_t i)
+{
+    return mf_graph_node(w->look.graph, i)->name;
+}
+
+const char *mf_workspace_output(const mf_workspace *w, size_t i, size_t k, const char **type)
+{
+    const mf_stage *stage = mf_graph_node(w->look.graph, i)->stage;
+
+    *type = NULL;
+    if (k >= mf_port_count(stage->out))
+        return NULL;
+    *type = stage->out[k].type;
+    return stage->out[k].name;
+}
+
+size_t mf_workspace_case_count(const mf_workspace *w)
+{
+    return mf_graph_case_count(w->look.graph);
+}
+
+const char *mf_workspace_case(const mf_workspace *w, size_t i)
+{
+    return mf_graph_case(w->look.graph, i)->id;
+}
+
+static mf_opened_ask asked(const mf_workspace *w, const mf_workspace_ask *ask)
+{
+    mf_opened_ask all = {.by_version = w->by_version, .devices = w->devices};
+
+    if (ask) {
+        all.targets = ask->targets;
+        all.target_count = ask->target_count;
+        all.cases = ask->cases;
+        all.case_count = ask->case_count;
+    }
+    return all;
+}
+
+/* What changes outside is looked at anew: a cache that is there by now, files that were written. */
+static mf_status look_anew(mf_workspace *w)
+{
+    mf_exports_free(w->look.exports);
+    mf_written_free(w->look.written);
+    w->look.exports = NULL;
+    w->look.written = NULL;
+    w->look.looking = false;
+    return w->look.store ? MF_OK : mf_opened_cache(&w->look, w->cache, MF_STORE_READ);
+}
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+mf_status mf_workspace_plan(mf_workspace *w, const mf_workspace_ask *ask, mf_forecast **forecast)
+{
+    mf_opened_ask all = asked(w, ask);
+    mf_forecast *f = calloc(1, sizeof *f);
+
+    *forecast = NULL;
+    if (!f)
+        return mf_no_memory(sizeof *f, "a plan");
+    f->w = w;
+    atomic_fetch_add(&w->refs, 1);
+    pthread_mutex_lock(&w->lock);
+    mf_status status = look_anew(w);
+    if (!status)
+        status = mf_opened_plan(&w->look, &all, &f->plan);
+    pthread_mutex_unlock(&w->lock);
+    if (status)
+        mf_forecast_free(f);
+    else
+        *forecast = f;
+    return status;
+}
+
+void mf_forecast_free(mf_forecast *f)
+{
+    if (!f)
+        return;
+    mf_plan_free(f->plan);
+    mf_workspace_close(f->w);
+    free(f);
+}
+
+mf_stands mf_forecast_node(const mf_forecast *f, size_t i)
+{
+    switch (mf_plan_at(f->plan, i)->state) {
+    case MF_PLAN_UNWANTED:
+        return MF_STANDS_UNWANTED;
+    case MF_PLAN_RECIPE:
+        return MF_STANDS_STREAM;
+    case MF_PLAN_CACHED:
+    case MF_PLAN_DONE:
+        return MF_STANDS_CACHED;
+    case MF_PLAN_TO_RUN:
+    case MF_PLAN_RUNNING:
+        return MF_STANDS_TO_RUN;
+    case MF_PLAN_FAILED:
+        return MF_STANDS_FAILED;
+    case MF_PLAN_BLOCKED:
+    case MF_PLAN_CANCELLED:
+        return MF_STANDS_BLOCKED;
+    default:
+        /* A stream below a node that has to run waits with it, and is no work of its own. */
+        return mf_plan_at(f->plan, i)->work.stage->item ? MF_STANDS_STREAM : MF_STANDS_UNDECIDED;
+    }
+}
+
+size_t mf_forecast_count(const mf_forecast *f, mf_stands stands)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < mf_plan_count(f->plan); i++)
+        count += mf_forecast_node(f, i) == stands;
+    return count;
+}
+
+mf_status mf_forecast_why(mf_forecast *f, size_t i, bool in_full, char **text)
+{
+    size_t size;
+    mf_status status = MF_OK;
+    char *said = NULL;
+    FILE *out = open_memstream(&said, &size);
+
+    *text = NULL;
+    if (!out)
+        return mf_no_memory(0, "a reason");
+    pthread_mutex_lock(&f->w->lock);
+    if (in_full)
+        status = mf_reason_in_full(out, f->plan, i, f->w->look.graph_path, NULL, NULL);
+    else if (mf_plan_at(f->plan, i)->state != MF_PLAN_UNWANTED &&
+             mf_plan_at(f->plan, i)->state != MF_PLAN_CACHED &&
+             mf_plan_at(f->plan, i)->state != MF_PLAN_RECIPE)
+        mf_reason_in_short(out, f->plan, i, f->w->look.graph_path);
+    pthread_mutex_unlock(&f->w->lock);
+    if (fclose(out) != 0 && !status)
+        status = mf_no_memory(0, "a reason");
+    if (status)
+        free(said);
+    else
+        *text = said;
+    return status;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* A run under way: what its parts share. */
+typedef struct work {
+    mf_workspace *w;
+    mf_opened opened; /* graph and plugins are those of w->look */
+    const mf_workspace_run_options *options;
+    mf_workspace_result *result;
+} work;
+
+static void watch_run(void *self, const mf_run_event *event)
+{
+    work *k = self;
+
+    mf_event_tell(k->options->watch, k->options->self, event);
+}
+
+static void watch_export(void *self, const mf_exported *file)
+{
+    work *k = self;
+    const mf_workspace_event event = {.kind = file->error ? "export failed" : "export",
+                                      .node = file->node,
+                                      .text = file->error ? file->error : file->path};
+
+    if (k->options->watch && (file->error || file->written))
+        k->options->watch(k->options->self, &event);
+}
+
+static void say(void *self, const char *text)
+{
+    work *k = self;
+
+    if (k->options->watch)
+        k->options->watch(k->options->self, &(mf_workspace_event){.kind = "notice", .text = text});
+}
+
+static bool is_cancelled(mf_workspace *w)
+{
+    pthread_mutex_lock(&w->run_lock);
+    bool cancelled = w->cancelled;
+    pthread_mutex_unlock(&w->run_lock);
+    return cancelled;
+}
+
+/* From now on a cancellation reaches the host; one that came before reaches it now. */
+static void set_host(mf_workspace *w, mf_host *host)
+{
+    pthread_mutex_lock(&w->run_lock);
+    w->host = host;
+    if (host && w->cancelled)
+        mf_host_cancel(host);
+    pthread_mutex_unlock(&w->run_lock);
+}
+
+static mf_status open_host(work *k, mf_plan *plan, mf_host **host)
+{
+    char *program = mf_program_path();
+
+    mf_status status = mf_host_new(k->opened.store, k->opened.registry, k->w->devices, host);
+    if (!status && program)
+        status = mf_host_set_program(*host, program);
+    if (!status && mf_opened_wants_device(plan))
+        status = program ? mf_first_use(*host, say, k)
+                         : mf_hint(mf_fail(MF_NOT_FOUND, "devices can't be checked before they are "
+                                                         "used: the command massflow is missing"),
+                                   "install massflow whole: the command lies beside the library");
+    free(program);
+    if (status) {
+        mf_host_free(*host);
+        *host = NULL;
+    }
+    return status;
+}
+
+static mf_status export(work *k, mf_plan *plan, const mf_output_rule *rule)
+{
+    pthread_mutex_lock(&k->w->lock);
+    mf_status status =
+        mf_export_all(plan, k->opened.registry, rule, watch_export, k, &k->result->exports_failed);
+    pthread_mutex_unlock(&k->w->lock);
+    return status;
+}
+
+static mf_status run_plan(work *k, mf_plan *plan, const mf_output_rule *rule)
+{
+    const mf_workspace_run_options *o = k->options;
+    const mf_run_options options = {.jobs = o->jobs,
+                                    .fail_fast = o->fail_fast,
+                                    .tick = o->tick,
+                                    .command = o->command ? o->command : "embedded",
+                                    .version = MF_VERSION,
+                                    .watch = watch_run,
+                                    .self = k};
+    mf_run_result result = {0};
+    mf_host *host;
+
+    MF_TRY(open_host(k, plan, &host));
+    set_host(k->w, host);
+    mf_executor executor = mf_host_executor(host);
+    mf_status status = mf_run(plan, &executor, &options, &result);
+    set_host(k->w, NULL);
+    k->result->counts = mf_event_counts(&result.counts);
+    k->result->cancelled = result.interrupted;
+    k->result->run = result.run;
+    if (!status && !result.interrupted)
+        status = export(k, plan, rule);
+    mf_host_free(host);
+    return status;
+}
+
+static mf_status plan_and_run(work *k, const mf_workspace_ask *ask)
+{
+    mf_opened_ask all = asked(k->w, ask);
+    mf_output_rule rule;
+    mf_plan *plan;
+
+    MF_TRY(mf_opened_cache(&k->opened, k->w->cache, MF_STORE_WRITE));
+    MF_TRY(mf_opened_plan(&k->opened, &all, &plan));
+    mf_status status = mf_opened_rule(&k->opened, k->options->force, false, &rule);
+    if (!status) {
+        pthread_mutex_lock(&k->w->lock);
+        status = mf_export_check(plan, &rule);
+        pthread_mutex_unlock(&k->w->lock);
+    }
+    if (!status && is_cancelled(k->w))
+        k->result->cancelled = true;
+    else if (!status)
+        status = run_plan(k, plan, &rule);
+    mf_plan_free(plan);
+    return status;
+}
+
+mf_status mf_workspace_run(mf_workspace *w, const mf_workspace_ask *ask,
+                           const mf_workspace_run_options *options, mf_workspace_result *result)
+{
+    const mf_workspace_run_options usual = {0};
+    work k = {.w = w,
+              .opened = {.registry = w->look.registry, .graph = w->look.graph},
+              .options = options ? options : &usual,
+              .result = result};
+
+    memset(result, 0, sizeof *result);
+    pthread_mutex_lock(&w->run_lock);
+    bool busy = w->running;
+    w->running = true;
+    if (!busy)
+        w->cancelled = false;
+    pthread_mutex_unlock(&w->run_lock);
+    if (busy)
+        return mf_hint(mf_fail(MF_INVALID, "a run of %s is going on", w->look.graph_path),
+                       "wait for it, or open the graph once more");
+    atomic_fetch_add(&w->refs, 1);
+    mf_status status = plan_and_run(&k, ask);
+    k.opened.registry = NULL; /* those of w->look */
+    k.opened.graph = NULL;
+    mf_opened_clear(&k.opened);
+    pthread_mutex_lock(&w->run_lock);
+    w->running = false;
+    pthread_mutex_unlock(&w->run_lock);
+    mf_workspace_close(w);
+    return status;
+}
+
+void mf_workspace_cancel(mf_workspace *w)
+{
+    pthread_mutex_lock(&w->run_lock);
+    w->cancelled = w->running;
+    if (w->running && w->host)
+        mf_host_cancel(w->host);
+    pthread_mutex_unlock(&w->run_lock);
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static mf_status open_artifact(mf_workspace *w, const char *name, const char *file,
+                               mf_artifact **artifact)
+{
+    mf_opened_ask all = asked(w, NULL);
+    mf_located l;
+    mf_status status;
+
+    *artifact = NULL;
+    MF_TRY(look_anew(w));
+    MF_TRY(mf_opened_locate(&w->look, &all, name, file, NULL, &l));
+    const char *node = mf_graph_node(w->look.graph, l.node)->name;
+    if (l.id)
+        status = mf_open_artifact(w->look.store, w->look.registry, l.id, artifact);
+    else
+        status = mf_hint(mf_fail(MF_NOT_FOUND, "%s is not in the cache", node),
+                         "run the graph first, or this target alone: '%s'", node);
+    mf_located_clear(&l);
+    return status;
+}
+
+mf_status mf_workspace_artifact(mf_workspace *w, const char *name, mf_artifact **artifact)
+{
+    pthread_mutex_lock(&w->lock);
+    mf_status status = open_artifact(w, name, NULL, artifact);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+static mf_status write_file(mf_workspace *w, const char *name, const char *path, bool force)
+{
+    mf_artifact *artifact;
+    mf_output_rule rule;
+
+    MF_TRY(open_artifact(w, name, path, &artifact));
+    mf_status status = mf_opened_rule(&w->look, force, true, &rule);
+    if (!status) {
+        mf_partials_sweep(path);
+        status = mf_write_output(w->look.registry, artifact, path, NULL, &rule, NULL, NULL);
+    }
+    mf_artifact_unref(artifact);
+    return status;
+}
+
+mf_status mf_workspace_write(mf_workspace *w, const char *name, const char *path, bool force)
+{
+    pthread_mutex_lock(&w->lock);
+    mf_status status = write_file(w, name, path, force);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
