@@ -83,8 +83,8 @@ class Inspect(Massflow):
                       "default auto\n", self.massflow("describe", "volume.load").stdout)
 
     def test_help_on_a_command_that_is_not_listed(self):
-        self.assertTrue(self.massflow("help", "worker").stdout.startswith(
-            "massflow worker NODE - internal: started by massflow run\n"))
+        self.assertTrue(self.massflow("help", "complete").stdout.startswith(
+            "massflow complete SHELL LINE - internal: for programs\n"))
 
     def test_wrong_plugins_end_with_2(self):
         for name, words in {"old_major": "was built for stage interface 2.5; this massflow has 1.5",

@@ -171,7 +171,7 @@ static void show_option(const option *o)
 void command_show(const command *c)
 {
     printf("massflow %s%s%s - %s\n", c->name, *c->operands ? " " : "", c->operands,
-           c->summary ? c->summary : "internal: started by massflow run");
+           c->summary ? c->summary : "internal: for programs");
     if (c->help)
         printf("\n%s\n", c->help);
     printf("\nOptions:\n");
