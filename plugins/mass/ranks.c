@@ -49,8 +49,8 @@ mf_status mf_ranks_new(mf_task *t, int64_t devices, int64_t items, mf_ranks **ra
     r->task = t;
     r->count = mf_ranks_of(devices, items);
     if (r->count < devices)
-        mf_log(t, "devices is %lld, but a batch has %lld items: it trains on %d",
-               (long long)devices, (long long)items, r->count);
+        mf_log(t, "devices is %lld, but a batch has %lld item%s: it trains on %d",
+               (long long)devices, (long long)items, items == 1 ? "" : "s", r->count);
     mf_status status = open_devices(r);
     if (status) {
         mf_ranks_free(r);
