@@ -176,6 +176,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
         n->host_bytes += (size_t)n->devices * method->host_bytes(o, &iris);
     MF_TRY(mf_task_counting(task, &device));
     status = check_memory(&t, device, &iris, crop, &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }

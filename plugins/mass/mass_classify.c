@@ -188,10 +188,11 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     }
     const int64_t cases = (int64_t)mf_in_count(t, "train");
     of.batch = o->batch_size < cases ? o->batch_size : cases;
-    n->devices = mf_ranks_of(o->devices, of.batch);
     MF_TRY(host_needs(t, o, &shape, model, of.batch, view, block, &n->host_bytes));
     MF_TRY(mf_task_counting(t, &device));
+    of.batch = mf_ranks_items(o->devices, of.batch);
     status = mf_memory_check(device, mf_memory_classify, &of, &words, &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size < cases ? o->batch_size : cases, n);
     mf_device_unref(device);
     return status;
 }

@@ -143,6 +143,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         MF_TRY(mf_session_check_crop(NULL, &iris, crop));
     MF_TRY(mf_task_counting(t, &device));
     status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     if (!status)
         status = host_needs(t, o, device, &iris, crop, k, &n->host_bytes);
     mf_device_unref(device);

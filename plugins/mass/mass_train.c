@@ -164,7 +164,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     mf_device *device;
     mf_memory_of of = {.iris = &iris,
                        .averages = o->ema_decay > 0,
-                       .batch = o->batch_size,
+                       .batch = mf_ranks_items(o->devices, o->batch_size),
                        .recompute = recomputes(o)};
     n->devices = mf_ranks_of(o->devices, o->batch_size);
     if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
@@ -186,6 +186,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_task_counting(t, &device));
     status = mf_memory_check(device, mf_memory_training, &of, &memory_words[of.recompute],
                              &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }
@@ -263,7 +264,7 @@ static mf_status check_memory(const trainer *t, learner *l, int64_t k)
                              .crop = {t->crop[0], t->crop[1], t->crop[2]},
                              .masks = k,
                              .averages = t->o->ema_decay > 0,
-                             .batch = t->o->batch_size,
+                             .batch = mf_ranks_items(t->o->devices, t->o->batch_size),
                              .recompute = recomputes(t->o)};
     size_t bytes;
     if (k <= l->checked)

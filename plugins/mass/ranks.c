@@ -30,6 +30,18 @@ int mf_ranks_of(int64_t devices, int64_t items)
     return (int)count;
 }
 
+void mf_ranks_need(int64_t devices, int64_t items, mf_needs *n)
+{
+    n->devices = mf_ranks_of(devices, items);
+    n->device_bytes += n->devices > 1 ? MF_EXCHANGE_BYTES : 0;
+}
+
+int64_t mf_ranks_items(int64_t devices, int64_t items)
+{
+    const int ranks = mf_ranks_of(devices, items);
+    return (items + ranks - 1) / ranks;
+}
+
 static mf_status open_devices(mf_ranks *r)
 {
     r->devices = calloc((size_t)r->count, sizeof(mf_device *));

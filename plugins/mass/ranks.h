@@ -18,6 +18,10 @@
 MF_MUST_USE mf_status mf_ranks_check(int64_t devices);
 /* How many of them have items in a batch of `items`: a power of 2. */
 int mf_ranks_of(int64_t devices, int64_t items);
+/* For `needs`: so many devices, and what each takes beside the training itself. */
+void mf_ranks_need(int64_t devices, int64_t items, mf_needs *n);
+/* The most items of a batch that one of them has. */
+int64_t mf_ranks_items(int64_t devices, int64_t items);
 
 typedef struct mf_ranks mf_ranks;
 /* As many as mf_ranks_of says, on the devices of the task; a line in its log where these are fewer

@@ -15,6 +15,7 @@
 
 /* Slices begin at multiples of this: of every device's alignment. */
 enum { GRAIN = 4096 };
+_Static_assert(MF_EXCHANGE_BYTES == MF_EXCHANGE_PIECE / 2 * sizeof(float), "half a piece");
 
 void mf_batch_part(int64_t count, int parts, int part, int64_t *first, int64_t *items)
 {
@@ -205,7 +206,7 @@ mf_status mf_weights_exchange(mf_weights *w, mf_transport *t)
     MF_TRY(mf_weights_module(w));
     MF_TRY(share_touched(w, t));
     if (!w->arrived)
-        MF_TRY(mf_within(mf_buffer_new(w->device, MF_EXCHANGE_PIECE / 2 * sizeof(float), &w->arrived),
+        MF_TRY(mf_within(mf_buffer_new(w->device, MF_EXCHANGE_BYTES, &w->arrived),
                          "the exchange of gradients"));
     const size_t bytes = (size_t)MF_EXCHANGE_PIECE * 2 * sizeof(float);
     float *host = malloc(bytes);
