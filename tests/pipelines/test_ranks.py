@@ -107,8 +107,9 @@ class Ranks(Massflow):
         self.assertIn("error: genesis.train: devices is 3; it must be a power of 2: 1, 2, 4, ...\n",
                       self.made(TWO, "other", cache="refused", number=3, code=2))
         out = self.made(TWO, "other", cache="refused", number=4, code=1)
-        self.assertRegex(out, r"\n  it computes on 4 devices of one kind; the run has 2: .*\n"
-                              r"  choose more with --device \(such as cpu/4, or gpus\), or lower `devices`\n")
+        self.assertIn("\nfailed: other\n"
+                      "  no place can run it: this process has 2 devices of one kind, and it needs 4\n"
+                      "  choose 4 devices of one kind with --device (such as gpus, or cpu/4), or lower `devices`\n", out)
 
 
 if __name__ == "__main__":

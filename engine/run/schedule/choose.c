@@ -475,11 +475,13 @@ void mf_job_unkeep(mf_job *j)
     mf_spots_free(spots, place);
 }
 
+/* Also for one that is free but kept for a job that comes before it. */
 static bool waits_for_device(mf_runner *r, const mf_job *j, size_t place)
 {
     size_t list[MF_TASK_DEVICES];
 
-    return j->needs.device && find_devices(r, j, place, list) != FITS;
+    return j->needs.device && (keeps_from(r, r->spots.items[place].device_keeper, j) ||
+                               find_devices(r, j, place, list) != FITS);
 }
 
 /* It may take the place from a job that comes after it, which looks for another. */
