@@ -189,11 +189,10 @@ mf_status mf_baseline_exchange(mf_baseline *b)
 
 enum { VALUES = MF_BASELINE_COLUMNS + 1 }; /* of a pair */
 
-static mf_status learn_part(mf_baseline *b, const mf_baseline_pair *pairs, int64_t first,
-                            int64_t items,
-                            mf_status (*learn)(mf_baseline *b, const mf_baseline_pair *pair,
-                                               double *values),
-                            double (*made)[VALUES])
+static mf_status
+learn_part(mf_baseline *b, const mf_baseline_pair *pairs, int64_t first, int64_t items,
+           mf_status (*learn)(mf_baseline *b, const mf_baseline_pair *pair, double *values),
+           double (*made)[VALUES])
 {
     MF_TRY(mf_weights_begin_batch(b->weights, items));
     for (int64_t k = first; k < first + items; k++) {

@@ -42,9 +42,10 @@ typedef struct mf_baseline {
     mf_iris iris;
     int64_t crop[3], voxels; /* z y x, and their product */
     mf_device *device;
-    mf_weights *weights;                          /* that learn */
-    /* To the other ranks of a training on several devices, each of which has a method at work; NULL:
-     * it is alone. All see the whole batch, encode a part of its images, and end a step alike. */
+    mf_weights *weights; /* that learn */
+    /* To the other ranks of a training on several devices, each of which has a method at work;
+     * NULL: it is alone. All see the whole batch, encode a part of its images, and end a step
+     * alike. */
     mf_transport *ranks;
     void *own;                                    /* mf_method.size bytes, zeros at first */
     void (*progress)(mf_task *task, double part); /* within a step, 0 to 1; or NULL */

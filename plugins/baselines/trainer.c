@@ -35,7 +35,7 @@ typedef struct trainer {
     double *made;      /* [ranks, columns]: the row of each in this step; all are equal */
     int64_t step;      /* the one that is being done */
     bool diverged;     /* a loss or gradient was not finite */
-    mf_tensors first; /* the whole model as it was before the first step */
+    mf_tensors first;  /* the whole model as it was before the first step */
     mf_tensors carried;
     int64_t crop[3]; /* z y x; 0 before the first pair */
     int64_t last;    /* steps to do */

@@ -104,8 +104,8 @@ mf_status mf_rank_sockets_new(int rank, int ranks, const int *sockets, mf_rank_s
         return mf_no_memory(0, "%d ranks", ranks);
     }
     memcpy(s->sockets, sockets, (size_t)ranks * sizeof *s->sockets);
-    s->transport = (mf_transport){s, rank, ranks, send_message, receive_message, barrier,
-                                  abort_all, 0};
+    s->transport =
+        (mf_transport){s, rank, ranks, send_message, receive_message, barrier, abort_all, 0};
     *made = s;
     return MF_OK;
 }

@@ -10,7 +10,7 @@ typedef struct mf_rank_sockets mf_rank_sockets;
  * with it, also after an error. */
 MF_MUST_USE mf_status mf_rank_sockets_new(int rank, int ranks, const int *sockets,
                                           mf_rank_sockets **made);
-void mf_rank_sockets_free(mf_rank_sockets *s); /* NULL is fine */
+void mf_rank_sockets_free(mf_rank_sockets *s);               /* NULL is fine */
 mf_transport *mf_rank_sockets_transport(mf_rank_sockets *s); /* borrowed */
 
 #endif

@@ -1,5 +1,5 @@
-/* rank_threads.c - see rank_threads.h. What is sent is copied into a queue from one rank to another;
- * one lock for all: there are few ranks, and what they send is large. */
+/* rank_threads.c - see rank_threads.h. What is sent is copied into a queue from one rank to
+ * another; one lock for all: there are few ranks, and what they send is large. */
 #include "rank_threads.h"
 
 #include <pthread.h>

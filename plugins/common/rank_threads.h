@@ -1,4 +1,5 @@
-/* rank_threads.h - transports between ranks that are threads of one process (<massflow/program.h>). */
+/* rank_threads.h - transports between ranks that are threads of one process (<massflow/program.h>).
+ */
 #ifndef MF_COMMON_RANK_THREADS_H
 #define MF_COMMON_RANK_THREADS_H
 

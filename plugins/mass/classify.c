@@ -177,8 +177,8 @@ static mf_status allocate(mf_classify *w)
     w->class_weight = calloc((size_t)classes, sizeof *w->class_weight);
     w->order = calloc((size_t)n, sizeof *w->order);
     w->epochs = calloc((size_t)w->last, sizeof *w->epochs);
-    if (!w->views || !w->losses || !w->weight || !w->logits || !w->class_weight ||
-        !w->order || !w->epochs)
+    if (!w->views || !w->losses || !w->weight || !w->logits || !w->class_weight || !w->order ||
+        !w->epochs)
         return mf_no_memory(bytes, "%lld views of a batch", (long long)w->batch);
     for (size_t i = 0; i < rows; i++)
         w->weight[i] = 1;

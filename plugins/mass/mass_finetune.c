@@ -330,8 +330,8 @@ static void end_step(mf_tuner *t)
         bce += t->crops[b].bce / n;
     }
     snprintf(words, sizeof words, "loss %.4f", loss);
-    const double row[MF_TUNER_COLUMNS] = {(double)(t->done + 1),    loss, dice, bce, step.rate,
-                                          step.token_rate, (double)t->rank->norm};
+    const double row[MF_TUNER_COLUMNS] = {
+        (double)(t->done + 1), loss, dice, bce, step.rate, step.token_rate, (double)t->rank->norm};
     memcpy(t->rows[t->done++], row, sizeof row);
     mf_progress(t->task, t->done, t->last, words);
 }

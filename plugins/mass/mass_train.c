@@ -174,8 +174,8 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         of.crop[i] = (int64_t)size[2 - i];
     of.masks = (int64_t)masks;
     if (n->devices > 1) /* a batch is read before its ranks begin */
-        n->host_bytes += (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) *
-                         (size_t)o->batch_size;
+        n->host_bytes +=
+            (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) * (size_t)o->batch_size;
     MF_TRY(find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(of.crop, iris.positions);
     if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
@@ -195,8 +195,7 @@ static mf_status start_learner(trainer *t, learner *l, const mf_tensors *from)
 {
     MF_TRY(mf_weights_new(l->device, &l->weights));
     MF_TRY(mf_model_declare(l->weights, &t->iris));
-    return from ? mf_model_load(l->weights, from)
-                : mf_model_draw(l->weights, (uint64_t)t->o->seed);
+    return from ? mf_model_load(l->weights, from) : mf_model_draw(l->weights, (uint64_t)t->o->seed);
 }
 
 /* Weights from `init` if it is connected, else drawn. */

@@ -10,10 +10,11 @@
 
 /* The parameter of a stage. */
 #define MF_DEVICES_PARAM(s)                                                                        \
-    MF_INT_MARKED(s, devices, "1", 1, 64, "", MF_NO_CACHE,                                         \
-                  "Devices of one kind that train together, a power of 2: each computes a part of "  \
-                  "every batch. The result is the same, and an interrupted training may go on with " \
-                  "another number.")
+    MF_INT_MARKED(                                                                                 \
+        s, devices, "1", 1, 64, "", MF_NO_CACHE,                                                   \
+        "Devices of one kind that train together, a power of 2: each computes a part of "          \
+        "every batch. The result is the same, and an interrupted training may go on with "         \
+        "another number.")
 /* Its rules. */
 MF_MUST_USE mf_status mf_ranks_check(int64_t devices);
 /* How many of them have items in a batch of `items`: a power of 2. */
@@ -29,7 +30,7 @@ typedef struct mf_ranks mf_ranks;
 MF_MUST_USE mf_status mf_ranks_new(mf_task *t, int64_t devices, int64_t items, mf_ranks **ranks);
 void mf_ranks_free(mf_ranks *ranks); /* NULL is fine */
 int mf_ranks_count(const mf_ranks *ranks);
-mf_device *mf_ranks_device(const mf_ranks *ranks, int rank);    /* borrowed */
+mf_device *mf_ranks_device(const mf_ranks *ranks, int rank);       /* borrowed */
 mf_transport *mf_ranks_transport(const mf_ranks *ranks, int rank); /* borrowed */
 /* Calls work(self, rank) of all ranks at once, see mf_task_ranks. A rank that fails ends the others
  * where they next wait for it. */

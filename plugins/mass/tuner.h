@@ -51,7 +51,7 @@ typedef struct mf_tuner {
     mf_tuner_rank *rank; /* [ranks] */
     mf_weights *weights; /* those of rank 0, which validates and is saved; borrowed */
     mf_tensors carried;
-    mf_predictor *predictor; /* on the device of rank 0 */
+    mf_predictor *predictor;          /* on the device of rank 0 */
     int64_t last;                     /* steps to do */
     int64_t done;                     /* steps done */
     double (*rows)[MF_TUNER_COLUMNS]; /* [last], of the metrics */

@@ -87,7 +87,8 @@ static mf_status fill_crop(const drawn_params *o, int64_t i, mf_artifact *a)
     return status ? status : name_item(a, i);
 }
 
-static mf_status make(const char *type, mf_status (*fill)(const drawn_params *, int64_t, mf_artifact *),
+static mf_status make(const char *type,
+                      mf_status (*fill)(const drawn_params *, int64_t, mf_artifact *),
                       const drawn_params *o, int64_t i, mf_artifact **item)
 {
     MF_TRY(mf_artifact_new(type, item));

@@ -222,8 +222,9 @@ START_TEST(test_no_more_is_sent_than_must_be)
             ranks[i].transport = mf_rank_threads_at(threads, i);
         learn_together(ranks, n, n);
         for (int i = 0; i < n; i++) {
-            ck_assert_msg((double)ranks[i].transport->sent < 1.01 * bound, "rank %d of %d sent %llu", i,
-                          n, (unsigned long long)ranks[i].transport->sent);
+            ck_assert_msg((double)ranks[i].transport->sent < 1.01 * bound,
+                          "rank %d of %d sent %llu", i, n,
+                          (unsigned long long)ranks[i].transport->sent);
             sent += ranks[i].transport->sent;
         }
         ck_assert((double)sent >= n * bound);

@@ -172,9 +172,8 @@ END_TEST
 
 START_TEST(both_devices_must_be_free)
 {
-    trial t = {.f.device_count = 2,
-               .f.needs = {{.node = "b", .cpu = 1, .devices = 2}},
-               .options.jobs = 8};
+    trial t = {
+        .f.device_count = 2, .f.needs = {{.node = "b", .cpu = 1, .devices = 2}}, .options.jobs = 8};
     begin_trial(&t, on_devices);
     finish(&t, "scan");
     told(&t, "start scan\ndone scan\nstart a\nstart host\n");
@@ -198,7 +197,8 @@ START_TEST(more_devices_than_there_are)
     finish(&t, "scan");
     told(&t, "start scan\ndone scan\nstart a\n"
              "fail b: no place can run it: this process has 2 devices of one kind, and it needs 4\n"
-             "  choose 4 devices of one kind with --device (such as gpus, or cpu/4), or lower `devices`\n"
+             "  choose 4 devices of one kind with --device (such as gpus, or cpu/4), or lower "
+             "`devices`\n"
              "start c\nstart host\n");
     finish(&t, "a");
     finish(&t, "c");

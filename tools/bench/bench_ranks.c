@@ -45,12 +45,13 @@ typedef struct side {
 static void *one_step(void *self)
 {
     rank *r = self;
-    const mf_pretraining how = {.schedule = {.kind = MF_SCHEDULE_CONSTANT, .rate = 1e-3, .steps = 1000},
-                                .lamb = true,
-                                .weight_decay = 1e-5,
-                                .max_norm = 1,
-                                .ema_decay = 0.99,
-                                .batch = r->s->batch};
+    const mf_pretraining how = {
+        .schedule = {.kind = MF_SCHEDULE_CONSTANT, .rate = 1e-3, .steps = 1000},
+        .lamb = true,
+        .weight_decay = 1e-5,
+        .max_norm = 1,
+        .ema_decay = 0.99,
+        .batch = r->s->batch};
     mf_pretraining_losses losses;
     int64_t first, items;
     double rate, start = mf_seconds();

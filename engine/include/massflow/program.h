@@ -279,8 +279,9 @@ MF_API MF_MUST_USE mf_status mf_weights_begin_batch(mf_weights *w, int64_t count
 /* See mf_weights_begin_batch. */
 MF_API MF_MUST_USE mf_status mf_weights_end_item(mf_weights *w);
 
-/* One training on several devices: each rank has weights of its own on its device, computes one part
- * of the batch's tree, and meets the others through a transport. The number of ranks is a power of
+/* One training on several devices: each rank has weights of its own on its device, computes one
+ * part of the batch's tree, and meets the others through a transport. The number of ranks is a
+ * power of
  * 2. Their weights are declared alike.
  *
  * How a rank reaches the others: by threads of one process, or from process to process. All calls

@@ -1,10 +1,10 @@
 /* exchange.c - the sum of a batch over several ranks, see <massflow/program.h>.
  *
  * The parts of the tree that the ranks hold are joined from the lowest level up: rank r meets rank
- * r ^ 1, then r ^ 2, and so on. Each time the two share what they both hold: one adds the lower half,
- * the other the upper (recursive halving). In the end each rank has one slice of the whole sum, and
- * on the same way back all get all slices. An addition takes the same two sums as on one device, so
- * the bytes are the same, in whichever of the two ranks it is made.
+ * r ^ 1, then r ^ 2, and so on. Each time the two share what they both hold: one adds the lower
+ * half, the other the upper (recursive halving). In the end each rank has one slice of the whole
+ * sum, and on the same way back all get all slices. An addition takes the same two sums as on one
+ * device, so the bytes are the same, in whichever of the two ranks it is made.
  *
  * It goes piece by piece, in the order of the blocks, through the host's memory. */
 #include "compute/range.h"
@@ -125,18 +125,16 @@ static size_t bytes_of(range r)
 
 static mf_status read(mf_weights *w, const mf_weight_block *b, range r, float *values)
 {
-    return r.end > r.first
-               ? mf_buffer_read(w->queue, b->gradients, (size_t)r.first * sizeof(float), values,
-                                bytes_of(r))
-               : MF_OK;
+    return r.end > r.first ? mf_buffer_read(w->queue, b->gradients, (size_t)r.first * sizeof(float),
+                                            values, bytes_of(r))
+                           : MF_OK;
 }
 
 static mf_status write(mf_weights *w, mf_weight_block *b, range r, const float *values)
 {
-    return r.end > r.first
-               ? mf_buffer_write(w->queue, b->gradients, (size_t)r.first * sizeof(float), values,
-                                 bytes_of(r))
-               : MF_OK;
+    return r.end > r.first ? mf_buffer_write(w->queue, b->gradients,
+                                             (size_t)r.first * sizeof(float), values, bytes_of(r))
+                           : MF_OK;
 }
 
 static mf_status add(mf_weights *w, mf_weight_block *b, range r, const float *values)
@@ -150,8 +148,8 @@ static mf_status add(mf_weights *w, mf_weight_block *b, range r, const float *va
     if (n <= 0)
         return MF_OK;
     MF_TRY(mf_buffer_write(w->queue, w->arrived, 0, values, bytes_of(r)));
-    return mf_queue_launch(w->queue, w->optimizer, "accumulate",
-                           mf_range1((n + wide - 1) / wide), args, 3);
+    return mf_queue_launch(w->queue, w->optimizer, "accumulate", mf_range1((n + wide - 1) / wide),
+                           args, 3);
 }
 
 /* host: floats of the piece, and as many again. */

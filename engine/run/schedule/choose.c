@@ -126,7 +126,8 @@ static bool has_devices(const mf_runner *r, const mf_job *j, size_t place)
 {
     const size_t wanted = mf_job_device_count(j), count = r->spots.items[place].is.device_count;
 
-    return !j->needs.device || (count >= wanted && (wanted == 1 || most_of_a_kind(r, place) >= wanted));
+    return !j->needs.device ||
+           (count >= wanted && (wanted == 1 || most_of_a_kind(r, place) >= wanted));
 }
 
 /* Its kind of place, and it lasts long enough. */
@@ -170,8 +171,7 @@ static bool may_come(mf_runner *r, const mf_job *j, bool known)
     for (size_t k = 0; k < r->may_come_count; k++) {
         const mf_run_place *p = &r->may_come[k];
         if (p->slots > 0 && (!j->needs.device || p->device_count >= mf_job_device_count(j)) &&
-            could(r, j->index, k) &&
-            (!(j->expects > 0) || j->expects <= p->ends) &&
+            could(r, j->index, k) && (!(j->expects > 0) || j->expects <= p->ends) &&
             (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
             return true;
     }
@@ -267,8 +267,8 @@ static bool same_memory(const mf_runner *r, size_t place, size_t a, size_t b)
 
 /* Parts of a device have its memory together, also the `have` ones of `list` that the job gets
  * already. What needs more than any device has runs while nothing else does on the one it gets. */
-static bool fits_device(mf_runner *r, const mf_job *j, size_t place, const size_t *list, size_t have,
-                        size_t device)
+static bool fits_device(mf_runner *r, const mf_job *j, size_t place, const size_t *list,
+                        size_t have, size_t device)
 {
     size_t used = j->needs.device_bytes;
     bool alone = true;

@@ -33,7 +33,7 @@ struct mf_job {
     /* Once it has a place. */
     int slots;
     size_t place;
-    size_t device;        /* of that place, its own, where it needs one */
+    size_t device;                   /* of that place, its own, where it needs one */
     size_t devices[MF_TASK_DEVICES]; /* all of them, of one kind; the first is `device` */
     size_t device_count;
     size_t bytes;         /* of that host's memory that it is taken to need; on `device` */

@@ -93,9 +93,8 @@ static bool start(rank *ranks, int count)
     int i = 1;
 
     pthread_mutex_lock(&g->lock);
-    while (i < count &&
-           (ranks[i].started =
-                pthread_create(&ranks[i].thread, NULL, work_in_thread, &ranks[i]) == 0))
+    while (i < count && (ranks[i].started = pthread_create(&ranks[i].thread, NULL, work_in_thread,
+                                                           &ranks[i]) == 0))
         i++;
     g->open = i == count;
     pthread_mutex_unlock(&g->lock);
