@@ -659,12 +659,10 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
 static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status)
 {
     if (j && j->needs.device && mf_job_device_count(j) > 1)
-        status = mf_hint(status,
-                         "choose %zu devices of one kind with --device (such as gpus, or cpu/%zu), "
-                         "or lower `devices`",
-                         mf_job_device_count(j), mf_job_device_count(j));
-    if (r->spots.count == 1 && !r->may_come_count && j && mf_job_device_count(j) > 1)
-        return status;
+        return mf_hint(status,
+                       "choose %zu devices of one kind with --device (such as gpus, or cpu/%zu), "
+                       "or lower `devices`",
+                       mf_job_device_count(j), mf_job_device_count(j));
     return mf_hint(status, r->options->no_local
                                ? "give this process slots (--local 1), or connect workers or name "
                                  "pools that can run it"
