@@ -84,7 +84,9 @@ mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e, const mf_baselin
                            const mf_which_view *view, int views, float *features)
 {
     const int64_t n = b->params->batch_size;
-    for (int64_t i = 0; i < views * n; i++) {
+    int64_t first, items;
+    mf_baseline_part(b, views * n, &first, &items);
+    for (int64_t i = first; i < first + items; i++) {
         const mf_baseline_pair *pair = &pairs[i % n];
         const float *image = image_of(pair, view[i / n]);
         float *row = features + i * e->channels;
@@ -93,23 +95,27 @@ mf_status mf_encoder_batch(mf_baseline *b, const mf_encoder *e, const mf_baselin
         MF_TRY(mf_executable_run(e->forward));
         MF_TRY(mf_executable_get(e->forward, "features", row));
         MF_TRY(mf_baseline_finite(b, pair, "a feature of the encoder is", row, e->channels));
-        progress(b, i + 1, 0, views * n);
+        progress(b, i + 1 - first, 0, items);
     }
-    return MF_OK;
+    return mf_baseline_gather(b, features, views * n, (size_t)e->channels * sizeof *features);
 }
 
+/* Item 0 of the batch is the loss. */
 mf_status mf_encoder_learn(mf_baseline *b, const mf_encoder *e, const mf_baseline_pair *pairs,
                            const mf_which_view *view, int views, const float *gradient)
 {
     const int64_t n = b->params->batch_size;
-    for (int64_t i = 0; i < views * n; i++) {
+    int64_t first, items;
+    mf_baseline_part(b, 1 + views * n, &first, &items);
+    for (int64_t item = first > 1 ? first : 1; item < first + items; item++) {
+        const int64_t i = item - 1;
         MF_TRY(mf_executable_set(e->backward, "image", image_of(&pairs[i % n], view[i / n])));
         MF_TRY(mf_executable_set(e->backward, "gradient", gradient + i * e->channels));
         MF_TRY(mf_executable_run(e->backward));
         MF_TRY(mf_weights_end_item(b->weights));
-        progress(b, views * n, i + 1, views * n);
+        progress(b, items, item + 1 - first, items);
     }
-    return MF_OK;
+    return mf_baseline_exchange(b);
 }
 
 /* ---- the loss -------------------------------------------------------------------------------- */
@@ -132,15 +138,29 @@ mf_status mf_encoded_loss_compile(mf_baseline *b, mf_encoded_loss loss, mf_execu
     return mf_baseline_compile(p, b->weights, e);
 }
 
-mf_status mf_encoded_loss_run(mf_baseline *b, mf_executable *e, int64_t images,
-                              const float *features, double *value, float *gradient)
+static mf_status run_loss(mf_executable *e, const float *features, double *value, float *gradient)
 {
     float loss;
-    MF_TRY(mf_weights_begin_batch(b->weights, 1 + images));
     MF_TRY(mf_executable_set(e, "features", features));
     MF_TRY(mf_executable_run(e));
-    MF_TRY(mf_weights_end_item(b->weights));
     MF_TRY(mf_executable_get(e, "loss", &loss));
     *value = (double)loss;
     return mf_executable_get(e, "gradient", gradient);
+}
+
+/* All ranks compute the loss, for all go on from its gradient at the features. Its own gradients
+ * are an item of the first rank's part: those of the others are forgotten. */
+mf_status mf_encoded_loss_run(mf_baseline *b, mf_executable *e, int64_t images,
+                              const float *features, double *value, float *gradient)
+{
+    int64_t first, items;
+    mf_baseline_part(b, 1 + images, &first, &items);
+    if (first > 0) {
+        MF_TRY(mf_weights_begin_batch(b->weights, 1));
+        MF_TRY(run_loss(e, features, value, gradient));
+        return mf_weights_begin_batch(b->weights, items);
+    }
+    MF_TRY(mf_weights_begin_batch(b->weights, items));
+    MF_TRY(run_loss(e, features, value, gradient));
+    return mf_weights_end_item(b->weights);
 }

@@ -47,7 +47,8 @@ MF_MUST_USE mf_status mf_encoded_loss_compile(mf_baseline *b, mf_encoded_loss lo
  * item: its value, and the gradient at the features. */
 MF_MUST_USE mf_status mf_encoded_loss_run(mf_baseline *b, mf_executable *e, int64_t images,
                                           const float *features, double *value, float *gradient);
-/* The gradients of the same images, each an item of the batch that was begun. */
+/* The gradients of the same images, each an item of the batch that was begun, and those of the
+ * other ranks. */
 MF_MUST_USE mf_status mf_encoder_learn(mf_baseline *b, const mf_encoder *e,
                                        const mf_baseline_pair *pairs, const mf_which_view *view,
                                        int views, const float *gradient);

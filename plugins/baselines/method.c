@@ -171,6 +171,59 @@ mf_status mf_baseline_finite(mf_baseline *b, const mf_baseline_pair *pair, const
     return MF_OK;
 }
 
+void mf_baseline_part(const mf_baseline *b, int64_t count, int64_t *first, int64_t *items)
+{
+    mf_batch_part(count, b->ranks ? b->ranks->ranks : 1, b->ranks ? b->ranks->rank : 0, first,
+                  items);
+}
+
+mf_status mf_baseline_gather(mf_baseline *b, void *values, int64_t count, size_t bytes)
+{
+    return b->ranks ? mf_transport_gather(b->ranks, values, count, bytes) : MF_OK;
+}
+
+mf_status mf_baseline_exchange(mf_baseline *b)
+{
+    return b->ranks ? mf_weights_exchange(b->weights, b->ranks) : MF_OK;
+}
+
+enum { VALUES = MF_BASELINE_COLUMNS + 1 }; /* of a pair */
+
+static mf_status
+learn_part(mf_baseline *b, const mf_baseline_pair *pairs, int64_t first, int64_t items,
+           mf_status (*learn)(mf_baseline *b, const mf_baseline_pair *pair, double *values),
+           double (*made)[VALUES])
+{
+    MF_TRY(mf_weights_begin_batch(b->weights, items));
+    for (int64_t k = first; k < first + items; k++) {
+        MF_TRY(learn(b, &pairs[k], made[k]));
+        MF_TRY(mf_weights_end_item(b->weights));
+        mf_baseline_progress(b, (double)(k + 1 - first) / (double)items);
+    }
+    MF_TRY(mf_baseline_gather(b, made, b->params->batch_size, sizeof *made));
+    return mf_baseline_exchange(b);
+}
+
+mf_status mf_baseline_each(mf_baseline *b, const mf_baseline_pair *pairs, int count,
+                           mf_status (*learn)(mf_baseline *b, const mf_baseline_pair *pair,
+                                              double *values),
+                           double *values)
+{
+    const int64_t n = b->params->batch_size;
+    int64_t first, items;
+    double(*made)[VALUES] = calloc((size_t)n, sizeof *made);
+    if (!made)
+        return mf_no_memory((size_t)n * sizeof *made, "the losses of a batch");
+    mf_baseline_part(b, n, &first, &items);
+    mf_status status = learn_part(b, pairs, first, items, learn, made);
+    memset(values, 0, (size_t)count * sizeof *values);
+    for (int64_t k = 0; k < n; k++)
+        for (int i = 0; i < count; i++)
+            values[i] += made[k][i];
+    free(made);
+    return status;
+}
+
 void mf_baseline_progress(mf_baseline *b, double part)
 {
     if (b->progress)

@@ -8,13 +8,14 @@
 #define MF_BASELINES_METHOD_H
 
 #include "../mass/iris.h"
+#include "../mass/ranks.h"
 
 #include <massflow/stage.h>
 
 /* What all methods have in common; the first field of a method's own parameters. */
 typedef struct mf_baseline_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed, devices;
     double lr, final_lr, warmup, weight_decay, max_grad_norm, ema_decay, checkpoint_interval;
     const char *optimizer, *scheduler, *recompute;
 } mf_baseline_params;
@@ -41,7 +42,11 @@ typedef struct mf_baseline {
     mf_iris iris;
     int64_t crop[3], voxels; /* z y x, and their product */
     mf_device *device;
-    mf_weights *weights;                          /* that learn */
+    mf_weights *weights; /* that learn */
+    /* To the other ranks of a training on several devices, each of which has a method at work;
+     * NULL: it is alone. All see the whole batch, encode a part of its images, and end a step
+     * alike. */
+    mf_transport *ranks;
     void *own;                                    /* mf_method.size bytes, zeros at first */
     void (*progress)(mf_task *task, double part); /* within a step, 0 to 1; or NULL */
     mf_task *task;                                /* NULL outside of a run */
@@ -116,6 +121,19 @@ MF_MUST_USE mf_status mf_baseline_diverged(mf_baseline *b, const mf_baseline_pai
  * ReLU makes 0 of what is no number, so a loss may hide a voxel that is not finite. */
 MF_MUST_USE mf_status mf_baseline_finite(mf_baseline *b, const mf_baseline_pair *pair,
                                          const char *what, const float *values, int64_t count);
+/* The items of a batch of `count` that this rank computes: see mf_batch_part. */
+void mf_baseline_part(const mf_baseline *b, int64_t count, int64_t *first, int64_t *items);
+/* An array over the items of a batch, of which this rank has computed its part, becomes whole. */
+MF_MUST_USE mf_status mf_baseline_gather(mf_baseline *b, void *values, int64_t count, size_t bytes);
+/* The gradients become those of the whole batch, once all of the rank's own items have ended. */
+MF_MUST_USE mf_status mf_baseline_exchange(mf_baseline *b);
+/* A batch of pairs that teach one by one. learn: the run of one pair, and what it adds to each of
+ * the `count` values (at most MF_BASELINE_COLUMNS + 1). */
+MF_MUST_USE mf_status mf_baseline_each(mf_baseline *b, const mf_baseline_pair *pairs, int count,
+                                       mf_status (*learn)(mf_baseline *b,
+                                                          const mf_baseline_pair *pair,
+                                                          double *values),
+                                       double *values);
 /* Progress within a step, 0 to 1. */
 void mf_baseline_progress(mf_baseline *b, double part);
 /* Declares the weights of a program and frees it; passes on what it failed with. */

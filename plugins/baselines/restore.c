@@ -91,26 +91,24 @@ static mf_status open_programs(mf_baseline *b)
     return mf_baseline_compile(p, b->weights, &r->program);
 }
 
-static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+static mf_status learn_pair(mf_baseline *b, const mf_baseline_pair *pair, double *values)
 {
     restore *r = b->own;
-    const int64_t n = b->params->batch_size;
-    (void)i;
-    values[0] = 0;
-    MF_TRY(mf_weights_begin_batch(b->weights, n));
-    for (int64_t k = 0; k < n; k++) {
-        float loss;
-        MF_TRY(mf_baseline_finite(b, &pairs[k], "a voxel is", pairs[k].reference, b->voxels));
-        MF_TRY(mf_pretext_set(&r->pretext, pairs[k].index, pairs[k].reference, r->program));
-        MF_TRY(mf_executable_run(r->program));
-        MF_TRY(mf_weights_end_item(b->weights));
-        MF_TRY(mf_executable_get(r->program, "loss", &loss));
-        if (!b->counting && !isfinite(loss))
-            return mf_baseline_diverged(b, &pairs[k], "the loss is", (double)loss);
-        values[0] += (double)loss;
-        mf_baseline_progress(b, (double)(k + 1) / (double)n);
-    }
+    float loss;
+    MF_TRY(mf_baseline_finite(b, pair, "a voxel is", pair->reference, b->voxels));
+    MF_TRY(mf_pretext_set(&r->pretext, pair->index, pair->reference, r->program));
+    MF_TRY(mf_executable_run(r->program));
+    MF_TRY(mf_executable_get(r->program, "loss", &loss));
+    if (!b->counting && !isfinite(loss))
+        return mf_baseline_diverged(b, pair, "the loss is", (double)loss);
+    values[0] = (double)loss;
     return MF_OK;
+}
+
+static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
+{
+    (void)i;
+    return mf_baseline_each(b, pairs, 1, learn_pair, values);
 }
 
 /* The same in all steps; as in MAE and SimMIM, none of vectors and of the value of hidden voxels.

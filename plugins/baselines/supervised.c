@@ -75,7 +75,7 @@ static mf_status fill_target(const mf_baseline *b, const uint16_t *labels)
     return MF_OK;
 }
 
-/* values: loss, Dice, cross entropy; of one crop they are added. */
+/* values: loss, Dice, cross entropy. */
 static mf_status learn_crop(mf_baseline *b, const mf_baseline_pair *pair, double *values)
 {
     static const char *const outputs[3] = {"loss", "dice", "ce"};
@@ -86,28 +86,20 @@ static mf_status learn_crop(mf_baseline *b, const mf_baseline_pair *pair, double
     MF_TRY(mf_executable_set(s->program, "image", pair->reference));
     MF_TRY(mf_executable_set(s->program, "target", s->target));
     MF_TRY(mf_executable_run(s->program));
-    MF_TRY(mf_weights_end_item(b->weights));
     for (int i = 0; i < 3; i++) {
         float value;
         MF_TRY(mf_executable_get(s->program, outputs[i], &value));
         if (i == 0 && !b->counting && !isfinite(value))
             return mf_baseline_diverged(b, pair, "the loss is", (double)value);
-        values[i] += (double)value / (double)b->params->batch_size;
+        values[i] = (double)value / (double)b->params->batch_size;
     }
     return MF_OK;
 }
 
 static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)
 {
-    const int64_t n = b->params->batch_size;
     (void)i;
-    memset(values, 0, 3 * sizeof *values);
-    MF_TRY(mf_weights_begin_batch(b->weights, n));
-    for (int64_t k = 0; k < n; k++) {
-        MF_TRY(learn_crop(b, &pairs[k], values));
-        mf_baseline_progress(b, (double)(k + 1) / (double)n);
-    }
-    return MF_OK;
+    return mf_baseline_each(b, pairs, 3, learn_crop, values);
 }
 
 static void close_programs(mf_baseline *b)

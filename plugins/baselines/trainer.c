@@ -28,9 +28,14 @@ typedef struct trainer {
     const mf_method *method;
     const mf_baseline_params *o;
     mf_iris iris;
-    mf_device *device;
-    mf_baseline *b;
-    mf_tensors first; /* the whole model as it was before the first step */
+    mf_device *device; /* of rank 0 */
+    mf_ranks *ranks;
+    mf_baseline **all; /* [ranks] */
+    mf_baseline *b;    /* that of rank 0, whose results count; borrowed */
+    double *made;      /* [ranks, columns]: the row of each in this step; all are equal */
+    int64_t step;      /* the one that is being done */
+    bool diverged;     /* a loss or gradient was not finite */
+    mf_tensors first;  /* the whole model as it was before the first step */
     mf_tensors carried;
     int64_t crop[3]; /* z y x; 0 before the first pair */
     int64_t last;    /* steps to do */
@@ -64,6 +69,7 @@ mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o)
         return mf_fail(MF_INVALID, "batch_size is %lld; %s %s, which has at least %lld",
                        (long long)o->batch_size, method->name, method->least_why,
                        (long long)method->least_batch);
+    MF_TRY(mf_ranks_check(o->devices));
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
@@ -152,6 +158,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
     double size[3];
     mf_iris iris;
     mf_device *device;
+    n->devices = mf_ranks_of(o->devices, o->batch_size);
     if (!mf_in_stream_param(task, port_of(method), "patch_size", 3, size))
         return MF_OK;
     for (int i = 0; i < 3; i++)
@@ -166,9 +173,10 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
     }
     n->host_bytes += pairs_bytes(task, port_of(method), size, o->batch_size);
     if (method->host_bytes)
-        n->host_bytes += method->host_bytes(o, &iris);
+        n->host_bytes += (size_t)n->devices * method->host_bytes(o, &iris);
     MF_TRY(mf_task_counting(task, &device));
     status = check_memory(&t, device, &iris, crop, &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }
@@ -189,16 +197,28 @@ static mf_status draw_whole(trainer *t)
 }
 
 /* From the model where it has that name, else drawn: as the method says, or as PyTorch does. */
-static mf_status set_first(trainer *t, size_t i)
+static mf_status set_first(const trainer *t, mf_baseline *b, size_t i)
 {
     bool drawn = false;
     mf_weight_info info;
-    mf_weights_info(t->b->weights, i, &info);
+    mf_weights_info(b->weights, i, &info);
     if (mf_tensors_find(&t->first, info.name))
-        return mf_model_load_weight(t->b->weights, i, &t->first);
+        return mf_model_load_weight(b->weights, i, &t->first);
     if (t->method->draw)
-        MF_TRY(t->method->draw(t->b, i, &drawn));
-    return drawn ? MF_OK : mf_model_draw_weight(t->b->weights, i, (uint64_t)t->o->seed);
+        MF_TRY(t->method->draw(b, i, &drawn));
+    return drawn ? MF_OK : mf_model_draw_weight(b->weights, i, (uint64_t)t->o->seed);
+}
+
+static mf_status start_rank(trainer *t, int rank)
+{
+    mf_baseline **b = &t->all[rank];
+    MF_TRY(mf_baseline_new(mf_ranks_device(t->ranks, rank), t->method, t->o, &t->iris, b));
+    (*b)->task = t->task;
+    (*b)->progress = rank == 0 ? mf_progress_part : NULL;
+    (*b)->ranks = mf_ranks_count(t->ranks) > 1 ? mf_ranks_transport(t->ranks, rank) : NULL;
+    for (size_t i = 0; i < mf_weights_count((*b)->weights); i++)
+        MF_TRY(set_first(t, *b, i));
+    return MF_OK;
 }
 
 static mf_status start(trainer *t)
@@ -217,11 +237,9 @@ static mf_status start(trainer *t)
         MF_TRY(draw_whole(t));
     }
     MF_TRY(mf_model_carry(&t->iris, init ? &t->first : NULL, &t->carried));
-    MF_TRY(mf_baseline_new(t->device, t->method, t->o, &t->iris, &t->b));
-    t->b->task = t->task;
-    t->b->progress = mf_progress_part;
-    for (size_t i = 0; i < mf_weights_count(t->b->weights); i++)
-        MF_TRY(set_first(t, i));
+    for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++)
+        MF_TRY(start_rank(t, rank));
+    t->b = t->all[0];
     return MF_OK;
 }
 
@@ -261,7 +279,9 @@ static mf_status take_crop(trainer *t, const mf_array *a)
                                        : "change the size of the views"));
     MF_TRY(check_memory(t, t->device, &t->iris, a->shape, &bytes));
     memcpy(t->crop, a->shape, sizeof t->crop);
-    return mf_baseline_open(t->b, t->crop);
+    for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++)
+        MF_TRY(mf_baseline_open(t->all[rank], t->crop));
+    return MF_OK;
 }
 
 static mf_status read_crop(trainer *t, int64_t slot)
@@ -340,8 +360,12 @@ static mf_status take_state(void *self, int64_t i, const mf_artifact *state)
 {
     trainer *t = self;
     MF_TRY(mf_state_get(state, "rows", MF_F64, i * t->columns, t->rows));
-    MF_TRY(mf_state_get_weights(state, t->b->weights, mf_baseline_averages(t->b)));
-    return t->method->load ? t->method->load(t->b, state) : MF_OK;
+    for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++) {
+        mf_baseline *b = t->all[rank];
+        MF_TRY(mf_state_get_weights(state, b->weights, mf_baseline_averages(b)));
+        MF_TRY(t->method->load ? t->method->load(b, state) : MF_OK);
+    }
+    return MF_OK;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -360,16 +384,33 @@ static mf_status within_batch(const trainer *t, mf_status status, int64_t i)
                      count > 3 && *names ? " and others" : "");
 }
 
+static mf_status learn(void *self, int rank)
+{
+    trainer *t = self;
+    return mf_baseline_learn(t->all[rank], t->step, t->pairs, t->made + rank * t->columns);
+}
+
+static mf_status update(void *self, int rank)
+{
+    trainer *t = self;
+    return mf_baseline_update(t->all[rank], t->step, t->made + rank * t->columns);
+}
+
 static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
     trainer *t = self;
     char words[64];
     double *row = t->rows + i * t->columns;
+    int failed = -1;
+    t->step = i;
     MF_TRY(read_batch(t, stream, i));
-    mf_status status = mf_baseline_learn(t->b, i, t->pairs, row);
+    mf_status status = mf_ranks_run(t->ranks, learn, t, &failed);
     if (!status)
-        status = mf_baseline_update(t->b, i, row);
-    MF_TRY(status && t->b->diverged ? within_batch(t, status, i) : status);
+        status = mf_ranks_run(t->ranks, update, t, &failed);
+    t->diverged = status && failed >= 0 && t->all[failed]->diverged;
+    if (status)
+        return t->diverged ? within_batch(t, status, i) : status;
+    memcpy(row, t->made, (size_t)t->columns * sizeof *row);
     snprintf(words, sizeof words, "loss %.4f", row[0]);
     mf_progress(t->task, i + 1, t->last, words);
     return MF_OK;
@@ -387,7 +428,7 @@ static mf_status train(trainer *t)
                                   .fill = fill_state,
                                   .take = take_state,
                                   .learn = learn_step,
-                                  .diverged = &t->b->diverged};
+                                  .diverged = &t->diverged};
     return mf_training_run(&training);
 }
 
@@ -464,18 +505,38 @@ static mf_status publish(trainer *t)
 static mf_status allocate(trainer *t)
 {
     const size_t n = (size_t)t->o->batch_size;
+    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    const size_t ranks = (size_t)mf_ranks_count(t->ranks);
+    t->device = mf_ranks_device(t->ranks, 0);
+    t->all = calloc(ranks, sizeof(mf_baseline *));
+    t->made = calloc(ranks * (size_t)t->columns, sizeof *t->made);
     t->rows = calloc(((size_t)t->last + 1) * (size_t)t->columns, sizeof *t->rows);
     t->items = calloc(n, sizeof *t->items);
     t->arrays = calloc(2 * n, sizeof *t->arrays);
     t->pairs = calloc(n, sizeof *t->pairs);
-    return t->rows && t->items && t->arrays && t->pairs
+    return t->all && t->made && t->rows && t->items && t->arrays && t->pairs
                ? MF_OK
                : mf_no_memory(0, "%lld steps of %zu pairs", (long long)t->last, n);
 }
 
+static void clear(trainer *t)
+{
+    drop_batch(t);
+    for (int rank = 0; t->all && rank < mf_ranks_count(t->ranks); rank++)
+        mf_baseline_close(t->all[rank]);
+    mf_ranks_free(t->ranks);
+    mf_tensors_clear(&t->first);
+    mf_tensors_clear(&t->carried);
+    free(t->all);
+    free(t->made);
+    free(t->rows);
+    free(t->items);
+    free(t->arrays);
+    free(t->pairs);
+}
+
 mf_status mf_trainer_run(mf_task *task, const mf_method *method, const mf_baseline_params *o)
 {
-    mf_queue *queue;
     trainer t = {.task = task,
                  .method = method,
                  .o = o,
@@ -483,22 +544,11 @@ mf_status mf_trainer_run(mf_task *task, const mf_method *method, const mf_baseli
                  .columns = mf_baseline_columns(method)};
     mf_status status = allocate(&t);
     if (!status)
-        status = mf_task_queue(task, &queue);
-    if (!status) {
-        t.device = mf_queue_device(queue);
         status = start(&t);
-    }
     if (!status)
         status = train(&t);
     if (!status)
         status = publish(&t);
-    drop_batch(&t);
-    mf_baseline_close(t.b);
-    mf_tensors_clear(&t.first);
-    mf_tensors_clear(&t.carried);
-    free(t.rows);
-    free(t.items);
-    free(t.arrays);
-    free(t.pairs);
+    clear(&t);
     return status;
 }

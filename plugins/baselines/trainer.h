@@ -57,7 +57,8 @@
         MF_FIELD_(MF_PARAM_CHOICE, const char *, mf_baseline_params, recompute, "none", 0, 0, "",  \
                   "none|blocks", MF_NO_CACHE,                                                      \
                   "blocks: the values inside of residual blocks are computed again for the "       \
-                  "gradient. It takes less memory and more time, with the same result.")
+                  "gradient. It takes less memory and more time, with the same result."),          \
+        MF_DEVICES_PARAM(mf_baseline_params)
 /* Beside them, of methods without averages of their own. */
 #define MF_BASELINE_EMA                                                                            \
     MF_REAL(mf_baseline_params, ema_decay, "0.99", 0, 0.999999, "",                                \

@@ -145,13 +145,24 @@ static mf_status check_selection(const mf_classify *w)
     return MF_OK;
 }
 
+static mf_status allocate_ranks(mf_classify *w)
+{
+    for (int r = 0; r < mf_ranks_count(w->ranks); r++) {
+        mf_classify_rank *rank = &w->rank[r];
+        rank->drop = calloc((size_t)mf_classifier_width(w->classifier), sizeof *rank->drop);
+        rank->target = calloc((size_t)w->classes.count * 2, sizeof *rank->target);
+        if (!rank->drop || !rank->target)
+            return mf_no_memory(0, "a case");
+    }
+    return MF_OK;
+}
+
 static mf_status allocate(mf_classify *w)
 {
     const mf_classifier_shape *s = &w->shape;
     const int64_t n = w->train.truth.n, classes = w->classes.count;
     const size_t rows = s->head.multi_label ? (size_t)classes : 1;
     size_t bytes = sizeof(float);
-    w->batch = w->o->batch_size < n ? w->o->batch_size : n;
     w->batches = (n + w->batch - 1) / w->batch;
     w->last = w->o->stop_at > 0 ? w->o->stop_at : w->o->epochs;
     for (int i = 0; i < 3; i++)
@@ -160,19 +171,18 @@ static mf_status allocate(mf_classify *w)
     if (!mf_size_mul(bytes, (size_t)w->batch, &bytes))
         return mf_no_memory(SIZE_MAX, "%lld views", (long long)w->batch);
     w->views = malloc(bytes);
-    w->drop = calloc((size_t)mf_classifier_width(w->classifier), sizeof *w->drop);
-    w->target = calloc((size_t)classes * 2, sizeof *w->target);
+    w->losses = calloc((size_t)w->batch, sizeof *w->losses);
     w->weight = calloc(rows, sizeof *w->weight);
     w->logits = calloc((size_t)classes, sizeof *w->logits);
     w->class_weight = calloc((size_t)classes, sizeof *w->class_weight);
     w->order = calloc((size_t)n, sizeof *w->order);
     w->epochs = calloc((size_t)w->last, sizeof *w->epochs);
-    if (!w->views || !w->drop || !w->target || !w->weight || !w->logits || !w->class_weight ||
-        !w->order || !w->epochs)
+    if (!w->views || !w->losses || !w->weight || !w->logits || !w->class_weight || !w->order ||
+        !w->epochs)
         return mf_no_memory(bytes, "%lld views of a batch", (long long)w->batch);
     for (size_t i = 0; i < rows; i++)
         w->weight[i] = 1;
-    return MF_OK;
+    return allocate_ranks(w);
 }
 
 /* The classes of an earlier head, joined by tabs, must be these. */
@@ -197,32 +207,58 @@ static mf_status check_head(const mf_classify *w, const mf_artifact *head)
     return MF_OK;
 }
 
+/* Encoder and head of all ranks. */
+static mf_status load_encoders(mf_classify *w)
+{
+    mf_tensors tensors = {0};
+    mf_status status = mf_model_read(w->model, true, &tensors);
+    for (int r = 0; r < mf_ranks_count(w->ranks) && !status; r++)
+        status = mf_classifier_load_encoder(w->rank[r].classifier, &tensors);
+    mf_tensors_clear(&tensors);
+    return mf_within(status, "model");
+}
+
+static mf_status draw_heads(mf_classify *w)
+{
+    for (int r = 0; r < mf_ranks_count(w->ranks); r++)
+        MF_TRY(mf_classifier_draw_head(w->rank[r].classifier, (uint64_t)w->o->seed));
+    return MF_OK;
+}
+
 static mf_status load_weights(mf_classify *w)
 {
     const mf_artifact *head;
     mf_tensors tensors = {0};
-    mf_status status = mf_model_read(w->model, true, &tensors);
-    if (!status)
-        status = mf_classifier_load_encoder(w->classifier, &tensors);
-    mf_tensors_clear(&tensors);
-    MF_TRY(mf_within(status, "model"));
+    MF_TRY(load_encoders(w));
     MF_TRY(mf_in(w->task, "head", &head));
     if (!head)
-        return mf_classifier_draw_head(w->classifier, (uint64_t)w->o->seed);
-    tensors = (mf_tensors){0};
-    status = mf_model_read(head, false, &tensors);
+        return draw_heads(w);
+    mf_status status = mf_model_read(head, false, &tensors);
     if (!status)
         status = check_head(w, head);
-    if (!status)
-        status = mf_classifier_load_head(w->classifier, &tensors);
+    for (int r = 0; r < mf_ranks_count(w->ranks) && !status; r++)
+        status = mf_classifier_load_head(w->rank[r].classifier, &tensors);
     mf_tensors_clear(&tensors);
     return mf_within(status, "head");
+}
+
+static mf_status make_ranks(mf_classify *w)
+{
+    const int64_t n = w->train.truth.n;
+    w->batch = w->o->batch_size < n ? w->o->batch_size : n;
+    MF_TRY(mf_ranks_new(w->task, w->o->devices, w->batch, &w->ranks));
+    w->rank = calloc((size_t)mf_ranks_count(w->ranks), sizeof *w->rank);
+    if (!w->rank)
+        return mf_no_memory(0, "ranks");
+    for (int r = 0; r < mf_ranks_count(w->ranks); r++)
+        MF_TRY(mf_classifier_new(mf_ranks_device(w->ranks, r), &w->shape, &w->rank[r].classifier));
+    w->classifier = w->rank->classifier;
+    return MF_OK;
 }
 
 static mf_status make(mf_classify *w)
 {
     static const char *const lists[] = {"train", "val", "test"};
-    mf_queue *queue;
     MF_TRY(mf_in(w->task, "model", &w->model));
     MF_TRY(mf_prepared_spacing(w->task, lists, 3));
     MF_TRY(mf_prepared_alike(w->task, lists, 3));
@@ -236,8 +272,7 @@ static mf_status make(mf_classify *w)
     MF_TRY(mf_disjoint(w->task, "train", "test"));
     MF_TRY(mf_disjoint(w->task, "val", "test"));
     MF_TRY(mf_classify_shape(w->o, w->model, w->classes.count, &w->shape));
-    MF_TRY(mf_task_queue(w->task, &queue));
-    MF_TRY(mf_classifier_new(mf_queue_device(queue), &w->shape, &w->classifier));
+    MF_TRY(make_ranks(w));
     MF_TRY(load_weights(w));
     MF_TRY(allocate(w));
     weigh_classes(w);
@@ -270,12 +305,23 @@ static void drop_kept(mf_classify *w)
     w->kept = NULL;
 }
 
+static void free_ranks(mf_classify *w)
+{
+    for (int r = 0; w->rank && r < mf_ranks_count(w->ranks); r++) {
+        mf_classifier_free(w->rank[r].classifier);
+        free(w->rank[r].drop);
+        free(w->rank[r].target);
+    }
+    free(w->rank);
+    mf_ranks_free(w->ranks);
+}
+
 void mf_classify_free(mf_classify *w)
 {
     if (!w)
         return;
     drop_kept(w);
-    mf_classifier_free(w->classifier);
+    free_ranks(w);
     clear_set(&w->train);
     clear_set(&w->val);
     clear_set(&w->test);
@@ -283,8 +329,7 @@ void mf_classify_free(mf_classify *w)
     free(w->class_weight);
     free(w->order);
     free(w->views);
-    free(w->drop);
-    free(w->target);
+    free(w->losses);
     free(w->weight);
     free(w->logits);
     free(w->epochs);
@@ -439,7 +484,8 @@ static mf_status take_state(mf_classify *w, const mf_artifact *state)
     MF_TRY(mf_state_get(state, "sums", MF_F64, 2, sums));
     w->sums.loss = sums[0];
     w->sums.norm = sums[1];
-    MF_TRY(mf_state_get_weights(state, weights, false));
+    for (int r = 0; r < mf_ranks_count(w->ranks); r++)
+        MF_TRY(mf_state_get_weights(state, mf_classifier_weights(w->rank[r].classifier), false));
     if (w->best >= 0)
         MF_TRY(make_kept(w));
     for (size_t i = 0; w->best >= 0 && i < mf_weights_count(weights); i++) {
@@ -560,26 +606,26 @@ static double share_of(const step *s, int64_t of)
     return w->class_weight[class_of(w, of)] / all;
 }
 
-static void fill_target(mf_classify *w, int64_t of)
+static void fill_target(const mf_classify *w, mf_classify_rank *rank, int64_t of)
 {
     const uint8_t *label = w->train.truth.label + of * w->classes.count;
     for (int64_t c = 0; c < w->classes.count; c++) {
         if (w->o->multi_label) {
-            w->target[2 * c] = label[c] ? 0 : 1;
-            w->target[2 * c + 1] = label[c] ? (float)w->class_weight[c] : 0;
+            rank->target[2 * c] = label[c] ? 0 : 1;
+            rank->target[2 * c + 1] = label[c] ? (float)w->class_weight[c] : 0;
         } else {
-            w->target[c] = label[c];
+            rank->target[c] = label[c];
         }
     }
 }
 
-static void fill_drop(const step *s, int64_t of)
+static void fill_drop(const step *s, mf_classify_rank *rank, int64_t of)
 {
     const double p = s->w->o->dropout;
     mf_random random;
     seed_case(s, "drop", of, &random);
-    for (int64_t i = 0; i < mf_classifier_width(s->w->classifier); i++)
-        s->w->drop[i] = mf_random_uniform(&random, 0, 1) < p ? 0 : (float)(1 / (1 - p));
+    for (int64_t i = 0; i < mf_classifier_width(rank->classifier); i++)
+        rank->drop[i] = mf_random_uniform(&random, 0, 1) < p ? 0 : (float)(1 / (1 - p));
 }
 
 static mf_status no_number(mf_status status)
@@ -588,26 +634,44 @@ static mf_status no_number(mf_status status)
                            "the state before this step is kept");
 }
 
-static mf_status learn_case(const step *s, int64_t k, double *loss)
+static mf_status learn_case(const step *s, mf_classify_rank *rank, int64_t k)
 {
-    mf_classify *w = s->w;
+    const mf_classify *w = s->w;
     const int64_t of = w->order[s->first + k];
     float value;
     const mf_classifier_case one = {.image = w->views + k * view_size(w),
-                                    .drop = w->drop,
-                                    .target = w->target,
+                                    .drop = rank->drop,
+                                    .target = rank->target,
                                     .weight = w->weight,
                                     .share = (float)share_of(s, of)};
     MF_TRY(mf_cancel_point(w->task));
-    fill_target(w, of);
-    fill_drop(s, of);
-    MF_TRY(mf_classifier_learn(w->classifier, &one, &value, NULL));
+    fill_target(w, rank, of);
+    fill_drop(s, rank, of);
+    MF_TRY(mf_classifier_learn(rank->classifier, &one, &value, NULL));
     if (!isfinite(value))
         return no_number(mf_fail(MF_INVALID, "step %lld (epoch %lld), case '%s': the loss is %g",
                                  (long long)s->i + 1, (long long)s->epoch + 1,
                                  name_of(w, &w->train, of), (double)value));
-    *loss += (double)value;
+    w->losses[k] = (double)value;
     return MF_OK;
+}
+
+/* The part of the batch that is a rank's own; then the gradients of all. The last batch of an epoch
+ * may be smaller than there are ranks. */
+static mf_status learn_part(void *self, int r)
+{
+    const step *s = self;
+    mf_classify *w = s->w;
+    mf_weights *weights = mf_classifier_weights(w->rank[r].classifier);
+    int64_t first, items;
+    mf_batch_part(s->n, mf_ranks_count(w->ranks), r, &first, &items);
+    MF_TRY(items ? mf_weights_begin_batch(weights, items) : mf_weights_clear_gradients(weights));
+    for (int64_t k = 0; k < items; k++) {
+        MF_TRY(learn_case(s, &w->rank[r], first + k));
+        if (r == 0)
+            mf_progress_part(w->task, (double)(k + 1) / (double)items);
+    }
+    return mf_weights_exchange(weights, mf_ranks_transport(w->ranks, r));
 }
 
 static double rate_at(const mf_classify *w, double rate, int64_t epoch)
@@ -622,15 +686,17 @@ static double rate_at(const mf_classify *w, double rate, int64_t epoch)
     return at;
 }
 
-static mf_status update(const step *s, float *norm)
+/* Of one rank: the gradients are the same in all. */
+static mf_status update(void *self, int r)
 {
+    const step *s = self;
     const mf_classify *w = s->w;
     const mf_classifier_step by = {.head_rate = rate_at(w, w->o->head_lr, s->epoch),
                                    .encoder_rate = rate_at(w, w->o->encoder_lr, s->epoch),
                                    .weight_decay = w->o->weight_decay,
                                    .max_norm = w->o->max_grad_norm,
                                    .step = s->i + 1};
-    mf_status status = mf_classifier_update(w->classifier, &by, norm);
+    mf_status status = mf_classifier_update(w->rank[r].classifier, &by, &w->rank[r].norm);
     if (!status || mf_error_code(status) != MF_INVALID)
         return status;
     return no_number(mf_within(status, "step %lld (epoch %lld), cases '%s' to '%s' of the batch",
@@ -644,18 +710,15 @@ static mf_status learn_step(mf_classify *w, int64_t i)
     step s = {.w = w, .i = i, .epoch = i / w->batches, .first = i % w->batches * w->batch};
     const int64_t left = w->train.truth.n - s.first;
     double loss = 0;
-    float norm;
     s.n = left < w->batch ? left : w->batch;
     draw_order(&s);
     MF_TRY(mf_parallel(mf_task_threads(w->task), s.n, make_view, &s));
-    MF_TRY(mf_weights_begin_batch(mf_classifier_weights(w->classifier), s.n));
-    for (int64_t k = 0; k < s.n; k++) {
-        MF_TRY(learn_case(&s, k, &loss));
-        mf_progress_part(w->task, (double)(k + 1) / (double)s.n);
-    }
-    MF_TRY(update(&s, &norm));
+    MF_TRY(mf_ranks_run(w->ranks, learn_part, &s, NULL));
+    MF_TRY(mf_ranks_run(w->ranks, update, &s, NULL));
+    for (int64_t k = 0; k < s.n; k++)
+        loss += w->losses[k];
     w->sums.loss += loss / (double)w->batches;
-    w->sums.norm += (double)norm / (double)w->batches;
+    w->sums.norm += (double)w->rank->norm / (double)w->batches;
     return MF_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "../views/scan_view.h"
 #include "classifier.h"
 #include "quality.h"
+#include "ranks.h"
 #include "targets.h"
 
 typedef struct mf_classify_params {
@@ -13,7 +14,7 @@ typedef struct mf_classify_params {
     mf_int3 roi_size, rotate;
     mf_real3 scale, translate, shear;
     mf_reals brightness_range, gamma_range, contrast_range, blur_range;
-    int64_t epochs, stop_at, batch_size, margin, seed;
+    int64_t epochs, stop_at, batch_size, margin, seed, devices;
     double dropout, head_lr, encoder_lr, eta_min, weight_decay, max_grad_norm, affine_prob,
         aug_prob, brightness_additive_std, gaussian_noise_std, checkpoint_interval;
 } mf_classify_params;
@@ -36,17 +37,27 @@ typedef struct mf_case_set {
     double *probability; /* [n, classes]: of the last time that they were judged */
 } mf_case_set;
 
+/* What a rank of the training has of its own, on its device. */
+typedef struct mf_classify_rank {
+    mf_classifier *classifier;
+    float *drop, *target; /* of the case that it learns */
+    float norm;           /* of the gradient of a step */
+} mf_classify_rank;
+
 typedef struct mf_classify {
     mf_task *task;
     const mf_classify_params *o;
     const mf_artifact *model;
     mf_targets classes;
     mf_classifier_shape shape;
-    mf_classifier *classifier;
+    mf_ranks *ranks;
+    mf_classify_rank *rank;    /* [ranks] */
+    mf_classifier *classifier; /* that of rank 0, which judges and is saved; borrowed */
     mf_case_set train, val, test;
     double *class_weight; /* [classes] */
     int64_t *order;       /* of an epoch */
-    float *views, *drop, *target, *weight, *logits;
+    float *views, *weight, *logits;
+    double *losses;         /* [batch], of a step */
     int64_t batch, batches; /* cases of a step, at most; steps of an epoch */
     int64_t last;           /* epochs to do */
     mf_epoch *epochs;       /* [last] */

@@ -63,6 +63,7 @@ static const mf_param params[] = {
               "none|blocks", MF_NO_CACHE,
               "blocks: the values inside of residual and attention blocks are computed again for "
               "the gradient. It takes less memory and more time, with the same result."),
+    MF_DEVICES_PARAM(mf_finetune_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("crops", "stream<crop>",
@@ -98,20 +99,23 @@ static mf_status check(const void *p)
     if (o->stop_at > o->epochs * o->steps_per_epoch)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)(o->epochs * o->steps_per_epoch));
+    MF_TRY(mf_ranks_check(o->devices));
     if (o->lr_min > o->lr || o->lr_min > o->token_lr)
         return mf_fail(MF_INVALID, "lr_min is %g, above lr %g or token_lr %g", o->lr_min, o->lr,
                        o->token_lr);
     return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
-static mf_status host_needs(mf_task *t, mf_device *device, const mf_iris *iris,
-                            const int64_t crop[3], int64_t k, size_t *bytes)
+static mf_status host_needs(mf_task *t, const mf_finetune_params *o, mf_device *device,
+                            const mf_iris *iris, const int64_t crop[3], int64_t k, size_t *bytes)
 {
     mf_host_tuning host = {.classes = (double)k};
     host.crop = (double)crop[0] * (double)crop[1] * (double)crop[2];
     MF_TRY(mf_classes_largest(t, "val", "image", &host.val));
     MF_TRY(mf_memory_weights(device, iris, &host.model));
     *bytes = (size_t)mf_host_tuning_bytes(&host);
+    if (mf_ranks_of(o->devices, o->batch_size) > 1) /* a batch is read before its ranks begin */
+        *bytes += (size_t)host.crop * 6 * (size_t)o->batch_size;
     return MF_OK;
 }
 
@@ -122,6 +126,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     int64_t crop[3], k;
     mf_iris iris;
     mf_device *device;
+    n->devices = mf_ranks_of(o->devices, o->batch_size);
     if (!mf_in_stream_param(t, "crops", "patch_size", 3, size))
         return MF_OK;
     for (int i = 0; i < 3; i++)
@@ -138,24 +143,20 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         MF_TRY(mf_session_check_crop(NULL, &iris, crop));
     MF_TRY(mf_task_counting(t, &device));
     status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     if (!status)
-        status = host_needs(t, device, &iris, crop, k, &n->host_bytes);
+        status = host_needs(t, o, device, &iris, crop, k, &n->host_bytes);
     mf_device_unref(device);
     return status;
 }
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
-typedef struct losses {
-    double loss, dice, bce; /* means over a batch */
-} losses;
-
-static mf_status learn_arrays(mf_tuner *t, const mf_array *image, const mf_array *labels,
-                              losses *mean)
+static mf_status learn_arrays(const mf_tuner *t, mf_tuner_rank *rank, const mf_array *image,
+                              const mf_array *labels, mf_tuner_crop *crop)
 {
     float loss, dice, bce;
     int64_t n = mf_array_count(image);
-    double batch = (double)t->o->batch_size;
     if (image->dtype != MF_F32 || image->rank != 3 || labels->dtype != MF_U16 ||
         labels->rank != 3 || memcmp(image->shape, t->tuning.crop, sizeof t->tuning.crop) != 0 ||
         memcmp(labels->shape, t->tuning.crop, sizeof t->tuning.crop) != 0)
@@ -164,51 +165,115 @@ static mf_status learn_arrays(mf_tuner *t, const mf_array *image, const mf_array
     if (!masks)
         return mf_no_memory((size_t)(n * t->classes.count), "masks");
     mf_classes_masks(&t->classes, labels->data, n, masks);
-    mf_status status = mf_executable_set(t->program, "target", image->data);
+    mf_status status = mf_executable_set(rank->program, "target", image->data);
     if (!status)
-        status = mf_executable_set(t->program, "target_masks", masks);
+        status = mf_executable_set(rank->program, "target_masks", masks);
     free(masks);
     MF_TRY(status);
-    MF_TRY(mf_executable_run(t->program));
-    MF_TRY(mf_executable_get(t->program, "loss", &loss));
-    MF_TRY(mf_executable_get(t->program, "dice", &dice));
-    MF_TRY(mf_executable_get(t->program, "bce", &bce));
-    t->diverged = !isfinite(loss);
-    if (t->diverged)
+    MF_TRY(mf_executable_run(rank->program));
+    MF_TRY(mf_executable_get(rank->program, "loss", &loss));
+    MF_TRY(mf_executable_get(rank->program, "dice", &dice));
+    MF_TRY(mf_executable_get(rank->program, "bce", &bce));
+    rank->diverged = !isfinite(loss);
+    if (rank->diverged)
         return mf_fail(MF_INVALID, "the loss is %g", (double)loss);
-    mean->loss += (double)loss / batch;
-    mean->dice += (double)dice / batch;
-    mean->bce += (double)bce / batch;
+    crop->loss = (double)loss;
+    crop->dice = (double)dice;
+    crop->bce = (double)bce;
     return MF_OK;
 }
 
-static mf_status learn_crop(mf_tuner *t, const mf_artifact *item, losses *mean)
+static mf_status learn_crop(const mf_tuner *t, mf_tuner_rank *rank, mf_tuner_crop *crop)
 {
     mf_array *image, *labels;
-    MF_TRY(mf_artifact_array(item, "image", &image));
-    mf_status status = mf_artifact_array(item, "labels", &labels);
+    MF_TRY(mf_artifact_array(crop->item, "image", &image));
+    mf_status status = mf_artifact_array(crop->item, "labels", &labels);
     if (!status) {
-        status = learn_arrays(t, image, labels, mean);
+        status = learn_arrays(t, rank, image, labels, crop);
         mf_array_unref(labels);
     }
     mf_array_unref(image);
     return status;
 }
 
-static mf_status learn_next(mf_tuner *t, mf_stream *stream, int64_t b, losses *mean)
+/* Crops of augment.crops tell it. */
+static const char *sample_of(const mf_tuner_crop *crop)
 {
-    mf_artifact *item;
+    const char *sample = mf_artifact_text(crop->item, "sample");
+    return sample ? sample : "a sample without a name";
+}
+
+static void drop_crop(mf_tuner_crop *crop)
+{
+    mf_artifact_unref(crop->item);
+    crop->item = NULL;
+}
+
+/* Crop b of the step. */
+static mf_status read_next(mf_tuner *t, mf_stream *stream, int64_t b)
+{
     MF_TRY(mf_cancel_point(t->task));
-    MF_TRY(mf_stream_next(stream, &item));
-    if (!item)
+    MF_TRY(mf_stream_next(stream, &t->crops[b].item));
+    if (!t->crops[b].item)
         return mf_fail(MF_INVALID, "the stream of crops has ended");
-    const char *sample = mf_artifact_text(item, "sample"); /* crops of augment.crops tell it */
-    const char *name = sample ? sample : "a sample without a name";
     if (b < MF_TUNER_SHOWN)
-        snprintf(t->shown[b], sizeof t->shown[b], "%s", name);
-    mf_status status = mf_within(learn_crop(t, item, mean), "a crop of %s", name);
-    mf_artifact_unref(item);
-    return status ? status : mf_weights_end_item(t->weights);
+        snprintf(t->shown[b], sizeof t->shown[b], "%s", sample_of(&t->crops[b]));
+    return MF_OK;
+}
+
+static mf_status learn_item(const mf_tuner *t, mf_tuner_rank *rank, int64_t b)
+{
+    mf_tuner_crop *crop = &t->crops[b];
+    MF_TRY(mf_cancel_point(t->task));
+    MF_TRY(mf_within(learn_crop(t, rank, crop), "a crop of %s", sample_of(crop)));
+    return mf_weights_end_item(rank->weights);
+}
+
+/* The part of the batch that is a rank's own; then the gradients of all. */
+static mf_status learn_part(void *self, int r)
+{
+    mf_tuner *t = self;
+    mf_tuner_rank *rank = &t->rank[r];
+    int64_t first, items;
+    mf_batch_part(t->o->batch_size, mf_ranks_count(t->ranks), r, &first, &items);
+    MF_TRY(mf_weights_begin_batch(rank->weights, items));
+    for (int64_t b = 0; b < items; b++) {
+        MF_TRY(learn_item(t, rank, first + b));
+        if (r == 0)
+            mf_progress_part(t->task, (double)(b + 1) / (double)items);
+    }
+    return mf_weights_exchange(rank->weights, mf_ranks_transport(t->ranks, r));
+}
+
+static mf_status learn_ranks(mf_tuner *t, mf_stream *stream)
+{
+    int failed;
+    for (int64_t b = 0; b < t->o->batch_size; b++)
+        MF_TRY(read_next(t, stream, b));
+    mf_status status = mf_ranks_run(t->ranks, learn_part, t, &failed);
+    t->diverged = status && failed >= 0 && t->rank[failed].diverged;
+    return status;
+}
+
+/* One rank needs no more than one crop at a time. */
+static mf_status learn_alone(mf_tuner *t, mf_stream *stream)
+{
+    MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
+    for (int64_t b = 0; b < t->o->batch_size; b++) {
+        MF_TRY(read_next(t, stream, b));
+        mf_status status = learn_item(t, t->rank, b);
+        t->diverged = t->rank->diverged;
+        MF_TRY(status);
+        drop_crop(&t->crops[b]);
+        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
+    }
+    return MF_OK;
+}
+
+static void drop_crops(mf_tuner *t)
+{
+    for (int64_t b = 0; b < t->o->batch_size && t->crops; b++)
+        drop_crop(&t->crops[b]);
 }
 
 static double rate_at(const mf_tuner *t, double first)
@@ -231,33 +296,58 @@ static mf_status name_crops(const mf_tuner *t, mf_status status)
                      t->o->batch_size > MF_TUNER_SHOWN ? ", ..." : "");
 }
 
-static mf_status learn_step(mf_tuner *t, mf_stream *stream)
+static mf_tuning_step step_of(const mf_tuner *t)
 {
-    losses mean = {0};
-    mf_tuning_step step = {.rate = rate_at(t, t->o->lr),
-                           .token_rate = rate_at(t, t->o->token_lr),
-                           .weight_decay = t->o->weight_decay,
-                           .max_norm = t->o->max_grad_norm,
-                           .ema_decay = t->o->ema_decay,
-                           .batch = t->o->batch_size,
-                           .step = t->done + 1};
-    float norm;
+    return (mf_tuning_step){.rate = rate_at(t, t->o->lr),
+                            .token_rate = rate_at(t, t->o->token_lr),
+                            .weight_decay = t->o->weight_decay,
+                            .max_norm = t->o->max_grad_norm,
+                            .ema_decay = t->o->ema_decay,
+                            .batch = t->o->batch_size,
+                            .step = t->done + 1};
+}
+
+/* Of one rank: the gradients are the same in all. */
+static mf_status update(void *self, int r)
+{
+    mf_tuner *t = self;
+    mf_tuner_rank *rank = &t->rank[r];
+    const mf_tuning_step step = step_of(t);
+    mf_status status = mf_tuning_update(rank->weights, &step, &rank->norm);
+    rank->diverged = status && mf_error_code(status) == MF_INVALID;
+    return status;
+}
+
+static void end_step(mf_tuner *t)
+{
+    const mf_tuning_step step = step_of(t);
+    const double n = (double)t->o->batch_size;
+    double loss = 0, dice = 0, bce = 0;
     char words[64];
-    MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
     for (int64_t b = 0; b < t->o->batch_size; b++) {
-        MF_TRY(learn_next(t, stream, b, &mean));
-        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
+        loss += t->crops[b].loss / n;
+        dice += t->crops[b].dice / n;
+        bce += t->crops[b].bce / n;
     }
-    mf_status status = mf_tuning_update(t->weights, &step, &norm);
-    t->diverged = status && mf_error_code(status) == MF_INVALID;
-    if (status)
-        return t->diverged ? name_crops(t, status) : status;
-    snprintf(words, sizeof words, "loss %.4f", mean.loss);
+    snprintf(words, sizeof words, "loss %.4f", loss);
     const double row[MF_TUNER_COLUMNS] = {
-        (double)(t->done + 1), mean.loss,   mean.dice, mean.bce, step.rate,
-        step.token_rate,       (double)norm};
+        (double)(t->done + 1), loss, dice, bce, step.rate, step.token_rate, (double)t->rank->norm};
     memcpy(t->rows[t->done++], row, sizeof row);
     mf_progress(t->task, t->done, t->last, words);
+}
+
+static mf_status learn_step(mf_tuner *t, mf_stream *stream)
+{
+    int failed;
+    mf_status status =
+        mf_ranks_count(t->ranks) > 1 ? learn_ranks(t, stream) : learn_alone(t, stream);
+    drop_crops(t);
+    MF_TRY(status);
+    status = mf_ranks_run(t->ranks, update, t, &failed);
+    t->diverged = status && failed >= 0 && t->rank[failed].diverged;
+    if (status)
+        return t->diverged ? name_crops(t, status) : status;
+    end_step(t);
     return MF_OK;
 }
 
@@ -331,13 +421,13 @@ static mf_status stopped(mf_tuner *t, mf_status status, int64_t first)
     return mf_hint(status, "lower lr and token_lr, or look for extreme voxels in these cases");
 }
 
-static mf_status compile(mf_tuner *t)
+static mf_status compile(mf_tuner *t, mf_tuner_rank *rank)
 {
     mf_iris_training values;
     mf_program *p;
     MF_TRY(mf_program_new(&p));
     mf_tuning_program(p, &t->tuning, &values);
-    mf_status status = mf_program_compile(p, t->weights, &t->program);
+    mf_status status = mf_program_compile(p, rank->weights, &rank->program);
     mf_program_free(p);
     return status;
 }
@@ -345,7 +435,8 @@ static mf_status compile(mf_tuner *t)
 static mf_status train(mf_tuner *t, mf_stream *stream)
 {
     int64_t first = t->done;
-    MF_TRY(compile(t));
+    for (int i = 0; i < mf_ranks_count(t->ranks); i++)
+        MF_TRY(compile(t, &t->rank[i]));
     MF_TRY(mf_stream_seek(stream, t->done * t->o->batch_size));
     mf_progress(t->task, t->done, t->last, NULL);
     for (;;) {
@@ -366,21 +457,41 @@ static mf_status train(mf_tuner *t, mf_stream *stream)
                                                                          : MF_OK;
 }
 
+static mf_status allocate(mf_tuner *t)
+{
+    const size_t n = (size_t)t->o->batch_size;
+    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    t->rank = calloc((size_t)mf_ranks_count(t->ranks), sizeof *t->rank);
+    t->crops = calloc(n, sizeof *t->crops);
+    t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
+    return t->rank && t->crops && t->rows ? MF_OK
+                                          : mf_no_memory(0, "%lld steps", (long long)t->last);
+}
+
 static mf_status work(mf_tuner *t)
 {
-    mf_queue *queue;
     mf_stream *stream;
     mf_artifact *state;
-    MF_TRY(mf_task_queue(t->task, &queue));
+    MF_TRY(allocate(t));
     MF_TRY(mf_in_stream(t->task, "crops", &stream));
     MF_TRY(mf_checkpoint_load(t->task, t->last, &t->done, &state));
-    mf_status status = mf_tuner_start(t, mf_queue_device(queue), stream, state != NULL);
+    mf_status status = mf_tuner_start(t, stream, state != NULL);
     if (!status && state)
         status = mf_tuner_read_state(t, state);
     mf_artifact_unref(state);
     if (!status)
         status = train(t, stream);
     return status ? status : mf_tuner_publish(t);
+}
+
+static void free_ranks(mf_tuner *t)
+{
+    for (int i = 0; t->rank && i < mf_ranks_count(t->ranks); i++) {
+        mf_executable_free(t->rank[i].program);
+        mf_weights_free(t->rank[i].weights);
+    }
+    free(t->rank);
+    mf_ranks_free(t->ranks);
 }
 
 static mf_status run(mf_task *task, const void *p, void *session)
@@ -392,13 +503,13 @@ static mf_status run(mf_task *task, const void *p, void *session)
     t->task = task;
     t->o = p;
     t->last = t->o->stop_at >= 0 ? t->o->stop_at : t->o->epochs * t->o->steps_per_epoch;
-    t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
-    mf_status status = t->rows ? work(t) : mf_no_memory(0, "%lld steps", (long long)t->last);
-    mf_executable_free(t->program);
+    mf_status status = work(t);
+    drop_crops(t);
     mf_predictor_free(t->predictor);
-    mf_weights_free(t->weights);
+    free_ranks(t);
     mf_tensors_clear(&t->carried);
     mf_artifact_unref(t->best);
+    free(t->crops);
     free(t->rows);
     free(t->results);
     free(t->result_steps);

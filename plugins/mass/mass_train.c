@@ -6,6 +6,7 @@
 #include "mass_train.code.h"
 #include "model.h"
 #include "pretraining.h"
+#include "ranks.h"
 #include "session.h"
 #include "state.h"
 #include "training.h"
@@ -17,7 +18,7 @@
 
 typedef struct train_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed, i3d_width;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed, i3d_width, devices;
     const char *backbone, *batch_norm;
     mf_ints i3d_blocks;
     double lr, weight_decay, max_grad_norm, ema_decay, pct_start, div_factor, final_div_factor,
@@ -60,6 +61,7 @@ static const mf_param params[] = {
               "none|blocks", MF_NO_CACHE,
               "blocks: the values inside of residual and attention blocks are computed again for "
               "the gradient. It takes less memory and more time, with the same result."),
+    MF_DEVICES_PARAM(train_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
@@ -80,37 +82,55 @@ enum { COLUMNS = 6 }; /* of the metrics */
 /* Arenas that are kept for other numbers of masks, before all but the newest go. */
 static const size_t arena_budget = (size_t)1 << 30;
 
+typedef struct losses {
+    double loss, dice, bce;
+} losses;
+
+typedef struct pair {
+    mf_artifact *item;
+    mf_array *reference, *query, *reference_masks, *query_masks;
+} pair;
+
+/* What a rank has of its own, on its device. */
+typedef struct learner {
+    mf_device *device;
+    mf_weights *weights;
+    mf_executable *programs[MOST_MASKS + 1]; /* by number of masks */
+    size_t arenas;
+    int64_t checked; /* the most masks that are known to fit the device */
+    bool diverged;   /* a loss or gradient was not finite */
+    double rate;     /* of the step's update */
+    float norm;
+} learner;
+
 typedef struct trainer {
     mf_task *task;
     const train_params *o;
     mf_iris iris;
-    mf_weights *weights;
+    mf_ranks *ranks;
+    learner *learners; /* [ranks] */
     mf_tensors carried;
-    int64_t crop[3];                         /* z y x; 0 before the first pair */
-    mf_executable *programs[MOST_MASKS + 1]; /* by number of masks */
-    size_t arenas;
-    int64_t checked;         /* the most masks that are known to fit the device */
+    int64_t crop[3];         /* z y x; 0 before the first pair */
     int64_t last;            /* steps to do */
+    int64_t step;            /* the one that is being done */
+    pair *pairs;             /* [batch]; one rank has one of them at a time */
+    losses *losses;          /* [batch], as they are */
     bool diverged;           /* a loss or gradient was not finite */
     double (*rows)[COLUMNS]; /* [last], of the metrics */
 } trainer;
-
-typedef struct losses {
-    double loss, dice, bce; /* means over a batch */
-} losses;
 
 static bool recomputes(const train_params *o)
 {
     return !strcmp(o->recompute, "blocks");
 }
 
-static void drop_programs(trainer *t)
+static void drop_programs(learner *l)
 {
     for (int k = 0; k <= MOST_MASKS; k++) {
-        mf_executable_free(t->programs[k]);
-        t->programs[k] = NULL;
+        mf_executable_free(l->programs[k]);
+        l->programs[k] = NULL;
     }
-    t->arenas = 0;
+    l->arenas = 0;
 }
 
 static mf_status find_iris(mf_task *t, const train_params *o, mf_iris *iris)
@@ -125,6 +145,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->steps)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
+    MF_TRY(mf_ranks_check(o->devices));
     return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
@@ -143,14 +164,18 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     mf_device *device;
     mf_memory_of of = {.iris = &iris,
                        .averages = o->ema_decay > 0,
-                       .batch = o->batch_size,
+                       .batch = mf_ranks_items(o->devices, o->batch_size),
                        .recompute = recomputes(o)};
+    n->devices = mf_ranks_of(o->devices, o->batch_size);
     if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
         !mf_in_stream_param(t, "pairs", "masks", 1, &masks))
         return MF_OK;
     for (int i = 0; i < 3; i++)
         of.crop[i] = (int64_t)size[2 - i];
     of.masks = (int64_t)masks;
+    if (n->devices > 1) /* a batch is read before its ranks begin */
+        n->host_bytes +=
+            (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) * (size_t)o->batch_size;
     MF_TRY(find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(of.crop, iris.positions);
     if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
@@ -161,12 +186,20 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_task_counting(t, &device));
     status = mf_memory_check(device, mf_memory_training, &of, &memory_words[of.recompute],
                              &n->device_bytes);
+    mf_ranks_need(o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }
 
+static mf_status start_learner(trainer *t, learner *l, const mf_tensors *from)
+{
+    MF_TRY(mf_weights_new(l->device, &l->weights));
+    MF_TRY(mf_model_declare(l->weights, &t->iris));
+    return from ? mf_model_load(l->weights, from) : mf_model_draw(l->weights, (uint64_t)t->o->seed);
+}
+
 /* Weights from `init` if it is connected, else drawn. */
-static mf_status start(trainer *t, mf_device *device)
+static mf_status start(trainer *t)
 {
     const mf_artifact *init;
     mf_tensors from = {0};
@@ -174,13 +207,10 @@ static mf_status start(trainer *t, mf_device *device)
     mf_status status = find_iris(t->task, t->o, &t->iris);
     if (!status && init)
         status = mf_model_read(init, false, &from);
-    if (!status)
-        status = mf_weights_new(device, &t->weights);
-    if (!status)
-        status = mf_model_declare(t->weights, &t->iris);
-    if (!status)
-        status = init ? mf_model_load(t->weights, &from)
-                      : mf_model_draw(t->weights, (uint64_t)t->o->seed);
+    for (int i = 0; i < mf_ranks_count(t->ranks) && !status; i++) {
+        t->learners[i].device = mf_ranks_device(t->ranks, i);
+        status = start_learner(t, &t->learners[i], init ? &from : NULL);
+    }
     if (!status)
         status = mf_model_carry(&t->iris, init ? &from : NULL, &t->carried);
     mf_tensors_clear(&from);
@@ -189,20 +219,19 @@ static mf_status start(trainer *t, mf_device *device)
 
 /* ---- one pair -------------------------------------------------------------------------------- */
 
-typedef struct pair {
-    mf_array *reference, *query, *reference_masks, *query_masks;
-} pair;
-
 static void pair_clear(pair *x)
 {
     mf_array_unref(x->reference);
     mf_array_unref(x->query);
     mf_array_unref(x->reference_masks);
     mf_array_unref(x->query_masks);
+    mf_artifact_unref(x->item);
+    *x = (pair){0};
 }
 
-static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
+static mf_status pair_read(trainer *t, pair *x)
 {
+    const mf_artifact *item = x->item;
     MF_TRY(mf_artifact_array(item, "reference", &x->reference));
     MF_TRY(mf_artifact_array(item, "query", &x->query));
     MF_TRY(mf_artifact_array(item, "reference_masks", &x->reference_masks));
@@ -228,82 +257,135 @@ static mf_status pair_read(trainer *t, const mf_artifact *item, pair *x)
 }
 
 /* Whether a step with k masks fits the device, where that was not known before the first pair. */
-static mf_status check_memory(trainer *t, int64_t k)
+static mf_status check_memory(const trainer *t, learner *l, int64_t k)
 {
     const mf_memory_of of = {.iris = &t->iris,
                              .crop = {t->crop[0], t->crop[1], t->crop[2]},
                              .masks = k,
                              .averages = t->o->ema_decay > 0,
-                             .batch = t->o->batch_size,
+                             .batch = mf_ranks_items(t->o->devices, t->o->batch_size),
                              .recompute = recomputes(t->o)};
-    mf_queue *queue;
     size_t bytes;
-    if (k <= t->checked)
+    if (k <= l->checked)
         return MF_OK;
-    MF_TRY(mf_task_queue(t->task, &queue));
-    MF_TRY(mf_memory_check(mf_queue_device(queue), mf_memory_training, &of,
-                           &memory_words[of.recompute], &bytes));
-    t->checked = k;
+    MF_TRY(
+        mf_memory_check(l->device, mf_memory_training, &of, &memory_words[of.recompute], &bytes));
+    l->checked = k;
     return MF_OK;
 }
 
 /* The program for k masks, made when it is first wanted. Those for other numbers go where the
  * device has no room for both. */
-static mf_status program_for(trainer *t, int64_t k, mf_executable **e)
+static mf_status program_for(const trainer *t, learner *l, int64_t k, mf_executable **e)
 {
-    if (!t->programs[k]) {
-        MF_TRY(check_memory(t, k));
-        if (t->arenas > arena_budget)
-            drop_programs(t);
-        mf_status status = mf_pretraining_compile(t->weights, &t->iris, t->crop, k,
-                                                  recomputes(t->o), &t->programs[k]);
-        if (status && mf_error_code(status) == MF_NO_MEMORY && t->arenas) {
+    if (!l->programs[k]) {
+        MF_TRY(check_memory(t, l, k));
+        if (l->arenas > arena_budget)
+            drop_programs(l);
+        mf_status status = mf_pretraining_compile(l->weights, &t->iris, t->crop, k,
+                                                  recomputes(t->o), &l->programs[k]);
+        if (status && mf_error_code(status) == MF_NO_MEMORY && l->arenas) {
             mf_error_free(status);
-            drop_programs(t);
-            status = mf_pretraining_compile(t->weights, &t->iris, t->crop, k, recomputes(t->o),
-                                            &t->programs[k]);
+            drop_programs(l);
+            status = mf_pretraining_compile(l->weights, &t->iris, t->crop, k, recomputes(t->o),
+                                            &l->programs[k]);
         }
         MF_TRY(status);
-        t->arenas += mf_executable_arena_bytes(t->programs[k]);
+        l->arenas += mf_executable_arena_bytes(l->programs[k]);
     }
-    *e = t->programs[k];
+    *e = l->programs[k];
     return MF_OK;
 }
 
-static mf_status learn_pair(trainer *t, const pair *x, losses *sum)
+/* Names the pair with that place in the stream. */
+static mf_status within_pair(const pair *x, int64_t index, mf_status status)
+{
+    const char *sample =
+        x->item ? mf_artifact_text(x->item, "sample") : NULL; /* pairs of augment.views tell it */
+    return sample ? mf_within(status, "pair %lld, of %s", (long long)index, sample)
+                  : mf_within(status, "pair %lld", (long long)index);
+}
+
+static mf_status learn_pair(const trainer *t, learner *l, const pair *x, losses *made)
 {
     mf_executable *e;
-    mf_pretraining_losses l;
+    mf_pretraining_losses values;
     const mf_pretraining_pair arrays = {x->query->data, x->query_masks->data, x->reference->data,
                                         x->reference_masks->data};
-    MF_TRY(program_for(t, x->query_masks->shape[0], &e));
-    MF_TRY(mf_pretraining_run(e, &arrays, &l));
-    t->diverged = !isfinite(l.loss);
-    if (t->diverged)
-        return mf_fail(MF_INVALID, "the loss is %g", (double)l.loss);
-    sum->loss += (double)l.loss / (double)t->o->batch_size;
-    sum->dice += (double)l.dice / (double)t->o->batch_size;
-    sum->bce += (double)l.bce / (double)t->o->batch_size;
-    return MF_OK;
+    MF_TRY(program_for(t, l, x->query_masks->shape[0], &e));
+    MF_TRY(mf_pretraining_run(e, &arrays, &values));
+    l->diverged = !isfinite(values.loss);
+    if (l->diverged)
+        return mf_fail(MF_INVALID, "the loss is %g", (double)values.loss);
+    *made = (losses){(double)values.loss, (double)values.dice, (double)values.bce};
+    return mf_weights_end_item(l->weights);
 }
 
-static mf_status learn_next(trainer *t, mf_stream *stream, int64_t index, losses *sum)
+/* Pair b of the step. */
+static mf_status read_next(trainer *t, mf_stream *stream, int64_t b)
 {
-    mf_artifact *item;
-    pair x = {0};
+    pair *x = &t->pairs[b];
     MF_TRY(mf_cancel_point(t->task));
-    MF_TRY(mf_stream_next(stream, &item));
-    if (!item)
+    MF_TRY(mf_stream_next(stream, &x->item));
+    if (!x->item)
         return mf_fail(MF_INVALID, "the stream of pairs has ended");
-    mf_status status = pair_read(t, item, &x);
-    if (!status)
-        status = learn_pair(t, &x, sum);
-    pair_clear(&x);
-    const char *sample = mf_artifact_text(item, "sample"); /* pairs of augment.views tell it */
-    status = sample ? mf_within(status, "pair %lld, of %s", (long long)index, sample)
-                    : mf_within(status, "pair %lld", (long long)index);
-    mf_artifact_unref(item);
+    return within_pair(x, t->step * t->o->batch_size + b, pair_read(t, x));
+}
+
+static mf_status learn_item(trainer *t, learner *l, int64_t b)
+{
+    MF_TRY(mf_cancel_point(t->task));
+    return within_pair(&t->pairs[b], t->step * t->o->batch_size + b,
+                       learn_pair(t, l, &t->pairs[b], &t->losses[b]));
+}
+
+/* The part of the batch that is a rank's own; then the gradients of all. */
+static mf_status learn_part(void *self, int rank)
+{
+    trainer *t = self;
+    learner *l = &t->learners[rank];
+    int64_t first, items;
+    mf_batch_part(t->o->batch_size, mf_ranks_count(t->ranks), rank, &first, &items);
+    MF_TRY(mf_weights_begin_batch(l->weights, items));
+    for (int64_t b = 0; b < items; b++) {
+        MF_TRY(learn_item(t, l, first + b));
+        if (rank == 0)
+            mf_progress_part(t->task, (double)(b + 1) / (double)items);
+    }
+    return mf_weights_exchange(l->weights, mf_ranks_transport(t->ranks, rank));
+}
+
+static void drop_pairs(trainer *t)
+{
+    for (int64_t b = 0; b < t->o->batch_size && t->pairs; b++)
+        pair_clear(&t->pairs[b]);
+}
+
+/* The pairs come from the stream in their order, and only this thread reads it. */
+static mf_status learn_ranks(trainer *t, mf_stream *stream)
+{
+    int failed;
+    for (int64_t b = 0; b < t->o->batch_size; b++)
+        MF_TRY(read_next(t, stream, b));
+    mf_status status = mf_ranks_run(t->ranks, learn_part, t, &failed);
+    t->diverged = status && failed >= 0 && t->learners[failed].diverged;
     return status;
+}
+
+/* One rank needs no more than one pair at a time. */
+static mf_status learn_alone(trainer *t, mf_stream *stream)
+{
+    learner *l = t->learners;
+    MF_TRY(mf_weights_begin_batch(l->weights, t->o->batch_size));
+    for (int64_t b = 0; b < t->o->batch_size; b++) {
+        MF_TRY(read_next(t, stream, b));
+        mf_status status = learn_item(t, l, b);
+        t->diverged = l->diverged;
+        MF_TRY(status);
+        pair_clear(&t->pairs[b]);
+        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
+    }
+    return MF_OK;
 }
 
 /* ---- its state ------------------------------------------------------------------------------- *
@@ -314,14 +396,16 @@ static mf_status fill_state(void *self, int64_t i, mf_artifact *state)
 {
     trainer *t = self;
     MF_TRY(mf_state_put(state, "rows", MF_F64, i * COLUMNS, t->rows));
-    return mf_state_put_weights(state, t->weights, t->o->ema_decay > 0);
+    return mf_state_put_weights(state, t->learners->weights, t->o->ema_decay > 0);
 }
 
 static mf_status take_state(void *self, int64_t i, const mf_artifact *state)
 {
     trainer *t = self;
     MF_TRY(mf_state_get(state, "rows", MF_F64, i * COLUMNS, t->rows));
-    return mf_state_get_weights(state, t->weights, t->o->ema_decay > 0);
+    for (int r = 0; r < mf_ranks_count(t->ranks); r++)
+        MF_TRY(mf_state_get_weights(state, t->learners[r].weights, t->o->ema_decay > 0));
+    return MF_OK;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -340,22 +424,46 @@ static mf_pretraining pretraining_of(const train_params *o)
                             .batch = o->batch_size};
 }
 
-static mf_status update(trainer *t, int64_t i, const losses *l)
+/* Of one rank. The gradients are the same in all, and so is what becomes of them. */
+static mf_status update(void *self, int rank)
 {
-    const train_params *o = t->o;
-    const mf_pretraining how = pretraining_of(o);
-    double rate;
-    float norm;
+    trainer *t = self;
+    learner *l = &t->learners[rank];
+    const mf_pretraining how = pretraining_of(t->o);
+    mf_status status = mf_pretraining_update(l->weights, &how, t->step, &l->rate, &l->norm);
+    l->diverged = status && mf_error_code(status) == MF_INVALID;
+    return status;
+}
+
+static losses mean_losses(const trainer *t)
+{
+    const double n = (double)t->o->batch_size;
+    losses mean = {0};
+    for (int64_t b = 0; b < t->o->batch_size; b++) {
+        mean.loss += t->losses[b].loss / n;
+        mean.dice += t->losses[b].dice / n;
+        mean.bce += t->losses[b].bce / n;
+    }
+    return mean;
+}
+
+static mf_status update_all(trainer *t)
+{
+    const int64_t i = t->step, n = t->o->batch_size;
+    const learner *first = t->learners;
     char words[64];
-    mf_status status = mf_pretraining_update(t->weights, &how, i, &rate, &norm);
-    t->diverged = status && mf_error_code(status) == MF_INVALID;
+    int failed;
+    mf_status status = mf_ranks_run(t->ranks, update, t, &failed);
+    t->diverged = status && failed >= 0 && t->learners[failed].diverged;
     if (t->diverged)
-        return mf_within(status, "pairs %lld to %lld", (long long)(i * o->batch_size),
-                         (long long)((i + 1) * o->batch_size - 1));
+        return mf_within(status, "pairs %lld to %lld", (long long)(i * n),
+                         (long long)((i + 1) * n - 1));
     MF_TRY(status);
-    snprintf(words, sizeof words, "loss %.4f", l->loss);
+    const losses l = mean_losses(t);
+    snprintf(words, sizeof words, "loss %.4f", l.loss);
     mf_progress(t->task, i + 1, t->last, words);
-    const double row[COLUMNS] = {(double)(i + 1), l->loss, l->dice, l->bce, rate, (double)norm};
+    const double row[COLUMNS] = {(double)(i + 1), l.loss,      l.dice,
+                                 l.bce,           first->rate, (double)first->norm};
     memcpy(t->rows[i], row, sizeof row);
     return MF_OK;
 }
@@ -363,14 +471,11 @@ static mf_status update(trainer *t, int64_t i, const losses *l)
 static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
     trainer *t = self;
-    losses sum = {0};
-    MF_TRY(mf_weights_begin_batch(t->weights, t->o->batch_size));
-    for (int64_t b = 0; b < t->o->batch_size; b++) {
-        MF_TRY(learn_next(t, stream, i * t->o->batch_size + b, &sum));
-        MF_TRY(mf_weights_end_item(t->weights));
-        mf_progress_part(t->task, (double)(b + 1) / (double)t->o->batch_size);
-    }
-    return update(t, i, &sum);
+    t->step = i;
+    mf_status status =
+        mf_ranks_count(t->ranks) > 1 ? learn_ranks(t, stream) : learn_alone(t, stream);
+    drop_pairs(t);
+    return status ? status : update_all(t);
 }
 
 static mf_status train(trainer *t)
@@ -409,15 +514,43 @@ static mf_status publish(trainer *t)
 {
     mf_artifact *model, *metrics;
     bool averages = t->o->ema_decay > 0 && t->last > 0;
-    MF_TRY(mf_model_artifact(t->weights, &t->iris, averages, &t->carried, &model));
+    MF_TRY(mf_model_artifact(t->learners->weights, &t->iris, averages, &t->carried, &model));
     MF_TRY(mf_out(t->task, "model", model));
     MF_TRY(make_metrics(t, &metrics));
     return mf_out(t->task, "metrics", metrics);
 }
 
+static mf_status allocate(trainer *t)
+{
+    const size_t n = (size_t)t->o->batch_size;
+    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    t->learners = calloc((size_t)mf_ranks_count(t->ranks), sizeof *t->learners);
+    t->pairs = calloc(n, sizeof *t->pairs);
+    t->losses = calloc(n, sizeof *t->losses);
+    t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
+    return t->learners && t->pairs && t->losses && t->rows
+               ? MF_OK
+               : mf_no_memory(0, "%lld steps", (long long)t->last);
+}
+
+static void free_trainer(trainer *t)
+{
+    drop_pairs(t);
+    for (int i = 0; t->learners && i < mf_ranks_count(t->ranks); i++) {
+        drop_programs(&t->learners[i]);
+        mf_weights_free(t->learners[i].weights);
+    }
+    mf_ranks_free(t->ranks);
+    mf_tensors_clear(&t->carried);
+    free(t->learners);
+    free(t->pairs);
+    free(t->losses);
+    free(t->rows);
+    free(t);
+}
+
 static mf_status run(mf_task *task, const void *p, void *session)
 {
-    mf_queue *queue;
     (void)session;
     trainer *t = calloc(1, sizeof *t);
     if (!t)
@@ -425,20 +558,14 @@ static mf_status run(mf_task *task, const void *p, void *session)
     t->task = task;
     t->o = p;
     t->last = t->o->stop_at >= 0 ? t->o->stop_at : t->o->steps;
-    t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
-    mf_status status =
-        t->rows ? mf_task_queue(task, &queue) : mf_no_memory(0, "%lld steps", (long long)t->last);
+    mf_status status = allocate(t);
     if (!status)
-        status = start(t, mf_queue_device(queue));
+        status = start(t);
     if (!status)
         status = train(t);
     if (!status)
         status = publish(t);
-    drop_programs(t);
-    mf_weights_free(t->weights);
-    mf_tensors_clear(&t->carried);
-    free(t->rows);
-    free(t);
+    free_trainer(t);
     return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "../weights/tensors.h"
 #include "classes.h"
+#include "ranks.h"
 #include "tuning.h"
 #include "validate.h"
 
@@ -15,7 +16,7 @@
 typedef struct mf_finetune_params {
     mf_ints channels, num_block, labels;
     int64_t pos_embed_size, epochs, steps_per_epoch, stop_at, batch_size, seed, val_interval,
-        patience, i3d_width;
+        patience, i3d_width, devices;
     double lr, token_lr, lr_min, weight_decay, max_grad_norm, ema_decay, val_overlap,
         checkpoint_interval;
     const char *mode, *absent, *recompute, *backbone, *batch_norm;
@@ -25,6 +26,20 @@ typedef struct mf_finetune_params {
 enum { MF_TUNER_COLUMNS = 7 }; /* of the metrics */
 enum { MF_TUNER_SHOWN = 4 };   /* samples that an error about a step names at most */
 
+/* What a rank of the training has of its own, on its device. */
+typedef struct mf_tuner_rank {
+    mf_weights *weights;
+    mf_executable *program;
+    bool diverged; /* a loss or a gradient is not finite */
+    float norm;    /* of the model's gradient in this step */
+} mf_tuner_rank;
+
+/* A crop of a step, and what it gave. */
+typedef struct mf_tuner_crop {
+    mf_artifact *item;
+    double loss, dice, bce;
+} mf_tuner_crop;
+
 typedef struct mf_tuner {
     mf_task *task;
     const mf_finetune_params *o;
@@ -32,10 +47,11 @@ typedef struct mf_tuner {
     mf_tuning tuning;
     mf_classes classes;
     int64_t examples[MF_CLASSES_MOST];
-    mf_weights *weights;
+    mf_ranks *ranks;
+    mf_tuner_rank *rank; /* [ranks] */
+    mf_weights *weights; /* those of rank 0, which validates and is saved; borrowed */
     mf_tensors carried;
-    mf_executable *program;
-    mf_predictor *predictor;
+    mf_predictor *predictor;          /* on the device of rank 0 */
     int64_t last;                     /* steps to do */
     int64_t done;                     /* steps done */
     double (*rows)[MF_TUNER_COLUMNS]; /* [last], of the metrics */
@@ -46,6 +62,7 @@ typedef struct mf_tuner {
         int64_t validations, since, best;
     } count;
     mf_artifact *best;               /* what had learned by then; NULL: none */
+    mf_tuner_crop *crops;            /* [batch], of this step; one rank has one at a time */
     char shown[MF_TUNER_SHOWN][128]; /* samples of this step's crops, the first of them */
     bool diverged;                   /* a loss or a gradient is not finite */
 } mf_tuner;
@@ -56,9 +73,9 @@ MF_MUST_USE mf_status mf_tuner_find_iris(mf_task *t, const mf_finetune_params *o
 MF_MUST_USE mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o,
                                             const mf_iris *iris, const int64_t crop[3], int64_t k,
                                             size_t *bytes);
-/* Classes, weights, tokens and the predictor; the tokens are zeros where a state will follow. */
-MF_MUST_USE mf_status mf_tuner_start(mf_tuner *t, mf_device *device, mf_stream *stream,
-                                     bool resumed);
+/* Classes, weights and tokens of all ranks, and the predictor; the tokens are zeros where a state
+ * will follow. */
+MF_MUST_USE mf_status mf_tuner_start(mf_tuner *t, mf_stream *stream, bool resumed);
 
 /* What has learned, as it is now, becomes the best; and back. */
 MF_MUST_USE mf_status mf_tuner_keep_best(mf_tuner *t);

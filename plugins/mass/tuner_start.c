@@ -24,7 +24,7 @@ mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, 
                              .crop = {crop[0], crop[1], crop[2]},
                              .masks = k,
                              .averages = o->ema_decay > 0,
-                             .batch = o->batch_size,
+                             .batch = mf_ranks_items(o->devices, o->batch_size),
                              .probing = !strcmp(o->mode, "probing"),
                              .recompute = !strcmp(o->recompute, "blocks")};
     return mf_memory_check(device, mf_memory_tuning, &of, &memory_words[of.recompute], bytes);
@@ -185,6 +185,14 @@ static mf_status embed_cases(mf_tuner *t, mf_examples *e)
     return MF_OK;
 }
 
+static mf_status start_rank(mf_tuner *t, int r, const mf_tensors *start)
+{
+    mf_weights **w = &t->rank[r].weights;
+    MF_TRY(mf_weights_new(mf_ranks_device(t->ranks, r), w));
+    MF_TRY(mf_tuning_declare(*w, &t->tuning));
+    return mf_model_load(*w, start);
+}
+
 /* Weights and tokens before the first step; the tokens are zeros where a state will follow. */
 static mf_status start_from(mf_tuner *t, mf_device *device, bool resumed, mf_tensors *start)
 {
@@ -201,16 +209,16 @@ static mf_status start_from(mf_tuner *t, mf_device *device, bool resumed, mf_ten
     if (!status)
         status = add_tokens(t, &e.sums, start);
     mf_examples_clear(&e);
-    if (!status)
-        status = mf_weights_new(device, &t->weights);
-    if (!status)
-        status = mf_tuning_declare(t->weights, &t->tuning);
-    return status ? status : mf_model_load(t->weights, start);
+    for (int r = 0; r < mf_ranks_count(t->ranks) && !status; r++)
+        status = start_rank(t, r, start);
+    t->weights = t->rank->weights;
+    return status;
 }
 
-mf_status mf_tuner_start(mf_tuner *t, mf_device *device, mf_stream *stream, bool resumed)
+mf_status mf_tuner_start(mf_tuner *t, mf_stream *stream, bool resumed)
 {
     static const char *const lists[] = {"train", "val"};
+    mf_device *device = mf_ranks_device(t->ranks, 0);
     mf_tensors weights = {0};
     size_t bytes;
     MF_TRY(mf_classes_find(t->task, "train", t->o->labels, &t->classes));

@@ -186,8 +186,9 @@ mf_status mf_tuner_read_state(mf_tuner *t, const mf_artifact *state)
     for (size_t i = 0; i < mf_weights_count(t->weights); i++) {
         mf_weight_info info;
         mf_weights_info(t->weights, i, &info);
-        if (mf_tuning_learns(&t->tuning, info.name))
-            MF_TRY(mf_state_get_weight(state, t->weights, i, t->o->ema_decay > 0));
+        for (int r = 0; r < mf_ranks_count(t->ranks) && mf_tuning_learns(&t->tuning, info.name);
+             r++)
+            MF_TRY(mf_state_get_weight(state, t->rank[r].weights, i, t->o->ema_decay > 0));
     }
     mf_log(t->task, "resumes after step %lld of %lld", (long long)t->done, (long long)t->last);
     return MF_OK;

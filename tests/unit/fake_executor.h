@@ -48,6 +48,7 @@ typedef struct fake_needs {
     const char *node;
     int cpu;
     size_t host_bytes;
+    int devices;
 } fake_needs;
 
 struct fake {
@@ -137,6 +138,7 @@ static inline MF_MUST_USE mf_status fake_prepare(void *self, const mf_plan *plan
             continue;
         needs->cpu = f->needs[k].cpu;
         needs->host_bytes = f->needs[k].host_bytes;
+        needs->devices = f->needs[k].devices;
     }
     f->prepared++;
     *execution = x;

@@ -145,6 +145,68 @@ START_TEST(a_processor_as_device)
 }
 END_TEST
 
+/* A node that needs two gets two of one kind, and waits for both of them; kinds differ by name or
+ * by compute units. */
+START_TEST(several_devices_of_one_kind)
+{
+    static const size_t pair[2] = {1, 3};
+    trial t = {.f.device_count = 4,
+               .f.devices = {{.name = "A", .compute_units = 2},
+                             {.name = "A", .compute_units = 1},
+                             {.name = "B", .compute_units = 1},
+                             {.name = "A", .compute_units = 1}},
+               .f.needs = {{.node = "b", .cpu = 1, .devices = 2}},
+               .options.jobs = 8};
+    begin_trial(&t, on_devices);
+    finish(&t, "scan");
+    told(&t, "start scan\ndone scan\nstart a\nstart b\nstart c\nstart host\n");
+    ck_assert_uint_eq(running(&t, "a")->grant.device, 0);
+    ck_assert_uint_eq(running(&t, "b")->grant.device_count, 2);
+    ck_assert_mem_eq(running(&t, "b")->grant.devices, pair, sizeof pair);
+    ck_assert_uint_eq(running(&t, "c")->grant.device, 2);
+    for (size_t i = 0; i < 4; i++)
+        finish(&t, (const char *const[]){"a", "b", "c", "host"}[i]);
+    end_trial(&t, "5 0 0 0 0");
+}
+END_TEST
+
+START_TEST(both_devices_must_be_free)
+{
+    trial t = {
+        .f.device_count = 2, .f.needs = {{.node = "b", .cpu = 1, .devices = 2}}, .options.jobs = 8};
+    begin_trial(&t, on_devices);
+    finish(&t, "scan");
+    told(&t, "start scan\ndone scan\nstart a\nstart host\n");
+    finish(&t, "a");
+    told(&t, "done a\nstart b\n");
+    finish(&t, "b");
+    told(&t, "done b\nstart c\n");
+    finish(&t, "c");
+    finish(&t, "host");
+    end_trial(&t, "5 0 0 0 0");
+}
+END_TEST
+
+START_TEST(more_devices_than_there_are)
+{
+    trial t = {.f.device_count = 3,
+               .f.devices = {{.name = "A"}, {.name = "B"}, {.name = "A"}},
+               .f.needs = {{.node = "b", .cpu = 1, .devices = 4}},
+               .options.jobs = 8};
+    begin_trial(&t, on_devices);
+    finish(&t, "scan");
+    told(&t, "start scan\ndone scan\nstart a\n"
+             "fail b: no place can run it: this process has 2 devices of one kind, and it needs 4\n"
+             "  choose 4 devices of one kind with --device (such as gpus, or cpu/4), or lower "
+             "`devices`\n"
+             "start c\nstart host\n");
+    finish(&t, "a");
+    finish(&t, "c");
+    finish(&t, "host");
+    end_trial(&t, "4 0 1 0 0");
+}
+END_TEST
+
 START_TEST(no_device)
 {
     trial t = {0};
@@ -615,6 +677,9 @@ int main(void)
     tcase_add_test(c, slots);
     tcase_add_test(c, memory);
     tcase_add_test(c, devices);
+    tcase_add_test(c, several_devices_of_one_kind);
+    tcase_add_test(c, both_devices_must_be_free);
+    tcase_add_test(c, more_devices_than_there_are);
     tcase_add_test(c, a_processor_as_device);
     tcase_add_test(c, no_device);
     tcase_add_test(c, one_of_twins_runs);

@@ -279,6 +279,43 @@ MF_API MF_MUST_USE mf_status mf_weights_begin_batch(mf_weights *w, int64_t count
 /* See mf_weights_begin_batch. */
 MF_API MF_MUST_USE mf_status mf_weights_end_item(mf_weights *w);
 
+/* One training on several devices: each rank has weights of its own on its device, computes one
+ * part of the batch's tree, and meets the others through a transport. The number of ranks is a
+ * power of
+ * 2. Their weights are declared alike.
+ *
+ * How a rank reaches the others: by threads of one process, or from process to process. All calls
+ * of one transport come from one thread. */
+typedef struct mf_transport {
+    void *self;      /* passed to all calls */
+    int rank, ranks; /* which one this is, from 0; of how many */
+    /* What is sent is copied, or gone, on return. Two ranks that exchange something take turns: the
+     * lower one sends first. */
+    mf_status (*send)(void *self, int to, const void *data, size_t bytes);
+    /* Waits for the next bytes of rank `from`, which are as many. */
+    mf_status (*receive)(void *self, int from, void *data, size_t bytes);
+    /* Waits until all are there. */
+    mf_status (*barrier)(void *self);
+    /* This rank has failed. What the others wait for, now or later, fails as MF_CANCELLED. */
+    void (*abort)(void *self);
+    uint64_t sent; /* bytes, of all calls of mf_weights_exchange and mf_transport_gather */
+} mf_transport;
+
+/* The items of a batch of `count` that part `part` of `parts` (a power of 2) has: *items, from
+ * *first on. None where there are more parts than items. */
+MF_API void mf_batch_part(int64_t count, int parts, int part, int64_t *first, int64_t *items);
+/* After a batch of the rank's own part (or mf_weights_clear_gradients, where that has no items), in
+ * all ranks at once: the gradients become the sum over the whole batch, to the byte what one device
+ * makes of it. A step follows, with the same arguments in all ranks. Each rank sends
+ * 2 (ranks - 1) / ranks times the bytes of its gradients, and a byte a weight. */
+MF_API MF_MUST_USE mf_status mf_weights_exchange(mf_weights *w, mf_transport *t);
+/* Bytes of the device's memory that it takes beside the weights. */
+#define MF_EXCHANGE_BYTES ((size_t)2 << 20)
+/* Of an array over the items of a batch, `bytes` each, each rank has filled the places of its own
+ * part; then all have all of it. */
+MF_API MF_MUST_USE mf_status mf_transport_gather(mf_transport *t, void *values, int64_t count,
+                                                 size_t bytes);
+
 /* ---- optimizing -------------------------------------------------------------------------------
  */
 

@@ -171,6 +171,11 @@ typedef struct mf_needs {
     bool device; /* launches kernels; default: the stage has kernels */
     double cost; /* seconds, 0 or more; default 1. Until a stage has run on this cache, what it says
                   * of the first of its nodes orders all of them by critical path */
+    /* Since 1.5. Devices of one kind that it computes with at once; default 1. Where the run has
+     * fewer, the node fails before it starts. device_bytes is of each; more are at
+     * mf_task_device_at.
+     */
+    int devices;
 } mf_needs;
 
 /* Called with each further file; its error is passed on. */
@@ -384,6 +389,17 @@ MF_API MF_MUST_USE mf_status mf_task_counting(mf_task *t, mf_device **counting);
 MF_API MF_MUST_USE mf_status mf_task_queue(mf_task *t, mf_queue **queue);
 MF_API MF_MUST_USE mf_status mf_task_module(mf_task *t, const char *options,
                                             const mf_module **module);
+/* Devices that it was given, see mf_needs: 1 or more. Device 0 is that of its queue; borrowed. */
+MF_API int mf_task_devices(mf_task *t);
+MF_API MF_MUST_USE mf_status mf_task_device_at(mf_task *t, int i, mf_device **device);
+/* Calls work(self, rank) for ranks 0 .. count - 1 at once: rank 0 in the calling thread, the others
+ * in threads of their own, which are stopped as the task is; returns when all have ended. Of
+ * several errors it is that of the lowest rank, one that is not MF_CANCELLED before others.
+ * *failed: its rank, or -1; may be NULL. Of the task, work may call what is said to be for any
+ * thread: mf_cancel_point, mf_progress_part, mf_log. */
+MF_API MF_MUST_USE mf_status mf_task_ranks(mf_task *t, int count,
+                                           mf_status (*work)(void *self, int rank), void *self,
+                                           int *failed);
 /* A buffer that lives until the task ends. */
 MF_API MF_MUST_USE mf_status mf_task_buffer(mf_task *t, size_t bytes, mf_buffer **buffer);
 MF_API MF_MUST_USE mf_status mf_task_buffer_of(mf_task *t, const mf_array *array,

@@ -70,6 +70,7 @@ void mf_weights_free(mf_weights *w)
     }
     for (int32_t i = 0; i < w->block_count; i++)
         free_block(&w->blocks[i]);
+    mf_buffer_free(w->arrived);
     mf_queue_free(w->queue);
     mf_device_unref(w->device);
     free(w->weights);

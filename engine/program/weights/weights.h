@@ -26,6 +26,10 @@ typedef struct mf_batch {
     int runs;            /* of the item that is being computed */
 } mf_batch;
 
+/* Gradients are exchanged in pieces of so many floats of a block: a multiple of 4096 floats is one
+ * of every device's alignment. */
+enum { MF_EXCHANGE_PIECE = 1 << 20 };
+
 /* Weights lie one after another in blocks, so that one launch updates all of a block. */
 typedef struct mf_weight_block {
     int64_t floats;
@@ -64,6 +68,7 @@ struct mf_weights {
     int64_t version; /* grows with each change of values */
     const mf_module *optimizer;
     mf_batch batch;
+    mf_buffer *arrived;   /* half a piece of another rank's gradients; NULL until needed */
     size_t arena_limit;   /* bytes of one buffer; the device's unless a test lowers it */
     size_t program_limit; /* of an arena and inputs together */
 };

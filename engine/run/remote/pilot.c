@@ -666,21 +666,35 @@ static void unref_job(job *j)
         free_job(j);
 }
 
+typedef struct device_list {
+    size_t index[MF_TASK_DEVICES], count;
+} device_list;
+
+static void get_devices(mf_packet *p, device_list *d)
+{
+    d->count = mf_packet_get_count(p);
+    p->failed |= d->count < 1 || d->count > MF_TASK_DEVICES;
+    for (size_t i = 0; i < d->count && !p->failed; i++) {
+        const int64_t index = mf_packet_get_int(p);
+        p->failed |= index < 0;
+        d->index[i] = (size_t)index;
+    }
+}
+
 /* The order in which remote.c puts it. */
-static mf_status read_start(job *j, int64_t *threads, int64_t *device)
+static mf_status read_start(job *j, int64_t *threads, device_list *devices)
 {
     mf_packet *p = &j->start;
     mf_frozen *frozen;
     int64_t memory = mf_packet_get_int(p), timeout, retries;
 
     *threads = mf_packet_get_int(p);
-    *device = mf_packet_get_int(p);
+    get_devices(p, devices);
     timeout = mf_packet_get_int(p);
     j->limits.isolate = mf_packet_get_int(p) != 0;
     retries = mf_packet_get_int(p);
     (void)mf_packet_get_text(p); /* key */
-    p->failed |= memory < 0 || *threads < 1 || *device < 0 || timeout < 0 || retries < 0 ||
-                 retries > 1000000;
+    p->failed |= memory < 0 || *threads < 1 || timeout < 0 || retries < 0 || retries > 1000000;
     MF_TRY(mf_packet_check(p));
     j->limits.memory = (size_t)memory;
     j->limits.timeout = (double)timeout * 1e-6;
@@ -692,14 +706,15 @@ static mf_status read_start(job *j, int64_t *threads, int64_t *device)
     return MF_OK;
 }
 
-static mf_status prepare_device(pilot *p, const mf_work *work, int64_t device)
+static mf_status prepare_devices(pilot *p, const mf_work *work, const device_list *devices)
 {
     mf_status status = MF_OK;
 
     if (!mf_work_wants_device(work))
         return MF_OK;
-    if ((size_t)device >= p->hello.device_count)
-        return mf_fail(MF_INVALID, "the worker has no device %lld", (long long)device);
+    for (size_t i = 0; i < devices->count; i++)
+        if (devices->index[i] >= p->hello.device_count)
+            return mf_fail(MF_INVALID, "the worker has no device %zu", devices->index[i]);
     pthread_mutex_lock(&p->device_lock);
     if (!p->device_ready && p->options->before_device)
         status = p->options->before_device(p->options->self);
@@ -710,15 +725,16 @@ static mf_status prepare_device(pilot *p, const mf_work *work, int64_t device)
 
 static mf_status run_task(job *j, mf_spent *spent, double *seconds)
 {
-    int64_t threads, device;
+    device_list devices;
+    int64_t threads;
     mf_task *task;
 
-    MF_TRY(read_start(j, &threads, &device));
-    MF_TRY(prepare_device(j->pilot, mf_frozen_work(j->frozen), device));
+    MF_TRY(read_start(j, &threads, &devices));
+    MF_TRY(prepare_devices(j->pilot, mf_frozen_work(j->frozen), &devices));
     MF_TRY(mf_task_new(j->pilot->host, mf_frozen_work(j->frozen), (int)threads, &task));
     j->supply = (mf_supply){j, get_artifact, load_state, save_state};
     mf_task_set_supply(task, &j->supply);
-    mf_task_set_device(task, (size_t)device);
+    mf_task_set_devices(task, devices.index, devices.count);
     pthread_mutex_lock(&j->pilot->lock);
     j->task = task;
     pthread_mutex_unlock(&j->pilot->lock);

@@ -1,6 +1,6 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
- * A start: bytes of memory, threads, number of the device, microseconds of the time-out, whether in
+ * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
  * a process of its own, retries, key; then the work (worker/frozen.h). The worker is trusted with
  * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
  * is checked as all outputs are. */
@@ -395,9 +395,14 @@ static mf_status take_frame(node *n, mf_frame *f)
 
 static mf_status put_start(node *n, mf_packet *p)
 {
+    const size_t *devices;
+    const size_t count = mf_task_device_list(n->task, &devices);
+
     mf_packet_int(p, (int64_t)n->limits->memory);
     mf_packet_int(p, mf_task_threads(n->task));
-    mf_packet_int(p, (int64_t)mf_task_device(n->task));
+    mf_packet_int(p, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        mf_packet_int(p, (int64_t)devices[i]);
     mf_packet_int(p, (int64_t)(n->limits->timeout * 1e6));
     mf_packet_int(p, n->limits->isolate);
     mf_packet_int(p, n->limits->retries);

@@ -90,12 +90,52 @@ static bool takes(mf_runner *r, size_t i, size_t place)
            (place || !r->options->no_local || only_here(r, i));
 }
 
+size_t mf_job_device_count(const mf_job *j)
+{
+    const size_t wanted = j->needs.devices < 1 ? 1 : (size_t)j->needs.devices;
+
+    return wanted < MF_TASK_DEVICES ? wanted : MF_TASK_DEVICES;
+}
+
+/* Devices of one kind round alike: the same processor, driver and kernels, which divide sums by the
+ * number of compute units. */
+static bool same_kind(const mf_device_info *a, const mf_device_info *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->platform, b->platform) &&
+           !strcmp(a->driver, b->driver) && a->plain == b->plain &&
+           a->compute_units == b->compute_units;
+}
+
+/* The most devices of one kind that a place has. */
+static size_t most_of_a_kind(const mf_runner *r, size_t place)
+{
+    const size_t count = r->spots.items[place].is.device_count;
+    size_t most = 0;
+
+    for (size_t first = 0; first < count; first++) {
+        size_t have = 0;
+        for (size_t d = first; d < count; d++)
+            have += same_kind(device_at(r, place, first), device_at(r, place, d));
+        most = have > most ? have : most;
+    }
+    return most;
+}
+
+/* It has the devices, busy or not. */
+static bool has_devices(const mf_runner *r, const mf_job *j, size_t place)
+{
+    const size_t wanted = mf_job_device_count(j), count = r->spots.items[place].is.device_count;
+
+    return !j->needs.device ||
+           (count >= wanted && (wanted == 1 || most_of_a_kind(r, place) >= wanted));
+}
+
 /* Its kind of place, and it lasts long enough. */
 static bool suits(mf_runner *r, const mf_job *j, size_t place)
 {
     const mf_run_place *p = &r->spots.items[place].is;
 
-    return takes(r, j->index, place) && (!j->needs.device || p->device_count) &&
+    return takes(r, j->index, place) && has_devices(r, j, place) &&
            (!(j->expects > 0) || r->clock() + j->expects <= p->ends);
 }
 
@@ -104,7 +144,11 @@ static size_t bytes_on(const mf_runner *r, const mf_job *j, size_t place, size_t
 {
     bool shares = j->needs.device && device_at(r, place, device)->shares_host_memory;
 
-    return plus(j->needs.host_bytes, shares ? j->needs.device_bytes : 0);
+    size_t bytes = j->needs.host_bytes;
+
+    for (size_t i = 0; shares && i < mf_job_device_count(j); i++)
+        bytes = plus(bytes, j->needs.device_bytes);
+    return bytes;
 }
 
 /* It has as much memory as the node needs, free or not. */
@@ -126,8 +170,8 @@ static bool may_come(mf_runner *r, const mf_job *j, bool known)
 {
     for (size_t k = 0; k < r->may_come_count; k++) {
         const mf_run_place *p = &r->may_come[k];
-        if (p->slots > 0 && (!j->needs.device || p->device_count) && could(r, j->index, k) &&
-            (!(j->expects > 0) || j->expects <= p->ends) &&
+        if (p->slots > 0 && (!j->needs.device || p->device_count >= mf_job_device_count(j)) &&
+            could(r, j->index, k) && (!(j->expects > 0) || j->expects <= p->ends) &&
             (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
             return true;
     }
@@ -216,51 +260,67 @@ typedef struct seat {
     int slots;
 } seat;
 
-/* Parts of a device have its memory together. What needs more than any device has runs while
- * nothing else does on the one it gets. */
-static bool fits_device(mf_runner *r, const mf_job *j, size_t place, size_t device)
+static bool same_memory(const mf_runner *r, size_t place, size_t a, size_t b)
 {
-    const mf_executor *e = r->executor;
+    return r->executor->same_memory(r->executor->self, place, a, b);
+}
+
+/* Parts of a device have its memory together, also the `have` ones of `list` that the job gets
+ * already. What needs more than any device has runs while nothing else does on the one it gets. */
+static bool fits_device(mf_runner *r, const mf_job *j, size_t place, const size_t *list,
+                        size_t have, size_t device)
+{
     size_t used = j->needs.device_bytes;
     bool alone = true;
 
-    for (const mf_job *other = r->spots.items[place].jobs; other; other = other->next) {
-        if (!other->needs.device || !e->same_memory(e->self, place, other->device, device))
-            continue;
-        used = plus(used, other->needs.device_bytes);
-        alone = false;
-    }
+    for (size_t i = 0; i < have; i++)
+        if (same_memory(r, place, list[i], device))
+            used = plus(used, j->needs.device_bytes);
+    for (const mf_job *other = r->spots.items[place].jobs; other; other = other->next)
+        for (size_t i = 0; i < other->device_count; i++) {
+            if (!same_memory(r, place, other->devices[i], device))
+                continue;
+            used = plus(used, other->needs.device_bytes);
+            alone = false;
+        }
     if (used <= device_at(r, place, device)->memory)
         return true;
     return alone && !held_by_a_device(r, j);
 }
 
-/* The first device that nobody has and whose memory suffices, in the order they were asked for. */
-static fit find_device(mf_runner *r, const mf_job *j, size_t place, size_t *device)
+/* The first devices that nobody has and whose memory suffices, as many of one kind as it needs, in
+ * the order they were asked for. list: [MF_TASK_DEVICES]. */
+static fit find_devices(mf_runner *r, const mf_job *j, size_t place, size_t *list)
 {
     const mf_spot *p = &r->spots.items[place];
+    const size_t wanted = mf_job_device_count(j);
     fit why = FULL;
 
-    for (size_t d = 0; d < p->is.device_count; d++) {
-        if (p->device_busy[d])
-            continue;
-        *device = d;
-        if (fits_device(r, j, place, d))
+    for (size_t first = 0; first < p->is.device_count; first++) {
+        size_t have = 0;
+        for (size_t d = first; d < p->is.device_count && have < wanted; d++) {
+            if (p->device_busy[d] || !same_kind(device_at(r, place, first), device_at(r, place, d)))
+                continue;
+            why = NO_DEVICE;
+            if (fits_device(r, j, place, list, have, d))
+                list[have++] = d;
+        }
+        if (have == wanted)
             return FITS;
-        why = NO_DEVICE;
     }
     return why;
 }
 
-/* The slots that a job takes; on a CPU device it computes with all its cores. */
+/* The slots that a job takes; on CPU devices it computes with all their cores. */
 static int slots_at(const mf_runner *r, const mf_job *j, size_t place, size_t device)
 {
     int slots = j->needs.cpu, most = r->spots.items[place].is.slots;
 
     if (j->needs.device) {
         const mf_device_info *info = device_at(r, place, device);
-        if (info->is_cpu && slots < info->compute_units)
-            slots = info->compute_units;
+        const int units = info->compute_units * (int)mf_job_device_count(j);
+        if (info->is_cpu && slots < units)
+            slots = units;
     }
     return slots < 1 ? 1 : slots > most ? most : slots;
 }
@@ -274,6 +334,7 @@ static bool keeps_from(const mf_runner *r, const mf_job *keeper, const mf_job *j
 static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
 {
     const mf_spot *p = &r->spots.items[place];
+    size_t list[MF_TASK_DEVICES] = {0};
     fit why;
 
     *s = (seat){.place = place};
@@ -285,9 +346,10 @@ static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
         return FULL;
     if (!would_fit(r, j, place))
         return TOO_SMALL;
-    why = j->needs.device ? find_device(r, j, place, &s->device) : FITS;
+    why = j->needs.device ? find_devices(r, j, place, list) : FITS;
     if (why != FITS)
         return why;
+    s->device = list[0];
     s->slots = slots_at(r, j, place, s->device);
     s->bytes = bytes_on(r, j, place, s->device);
     if (!p->job_count)
@@ -413,11 +475,13 @@ void mf_job_unkeep(mf_job *j)
     mf_spots_free(spots, place);
 }
 
+/* Also for one that is free but kept for a job that comes before it. */
 static bool waits_for_device(mf_runner *r, const mf_job *j, size_t place)
 {
-    size_t device;
+    size_t list[MF_TASK_DEVICES];
 
-    return j->needs.device && find_device(r, j, place, &device) != FITS;
+    return j->needs.device && (keeps_from(r, r->spots.items[place].device_keeper, j) ||
+                               find_devices(r, j, place, list) != FITS);
 }
 
 /* It may take the place from a job that comes after it, which looks for another. */
@@ -496,6 +560,9 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
         return wait(r, j, &s);
     j->place = s.best.place;
     j->device = s.best.device;
+    j->device_count = 0;
+    if (j->needs.device && find_devices(r, j, j->place, j->devices) == FITS)
+        j->device_count = mf_job_device_count(j);
     j->slots = s.best.slots;
     j->bytes = s.best.bytes;
     return MF_CHOSEN;
@@ -546,6 +613,9 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "can't: %s", why);
     else if (device && !p->device_count)
         fprintf(out, "%s no device", have);
+    else if (j && place != MF_PLACE_TO_COME && !has_devices(r, j, place))
+        fprintf(out, "%s %zu devices of one kind, and it needs %zu", have, most_of_a_kind(r, place),
+                mf_job_device_count(j));
     else if (j && j->expects > 0 && j->expects > left)
         fprintf(out, "%s %.0f s%s, and it takes %.0f s", have, left > 0 ? left : 0,
                 there ? " left" : "", j->expects);
@@ -585,8 +655,14 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
     return text;
 }
 
-static mf_status with_hint(const mf_runner *r, mf_status status)
+/* `j`: NULL where nothing is known of the node's needs. */
+static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status)
 {
+    if (j && j->needs.device && mf_job_device_count(j) > 1)
+        return mf_hint(status,
+                       "choose %zu devices of one kind with --device (such as gpus, or cpu/%zu), "
+                       "or lower `devices`",
+                       mf_job_device_count(j), mf_job_device_count(j));
     return mf_hint(status, r->options->no_local
                                ? "give this process slots (--local 1), or connect workers or name "
                                  "pools that can run it"
@@ -600,7 +676,7 @@ mf_status mf_runner_no_place(mf_runner *r, const mf_job *j)
         text ? mf_fail(MF_UNSUPPORTED, "no place can run it: %s", text) : mf_no_memory(0, "a run");
 
     free(text);
-    return with_hint(r, status);
+    return with_hint(r, j, status);
 }
 
 /* A node of the stage that is to be run, or may have to be; the plan's count where there is none.
@@ -651,7 +727,7 @@ mf_status mf_runner_check_places(mf_runner *r)
                                 s->stage->name, text)
                       : mf_no_memory(0, "a run");
         free(text);
-        return with_hint(r, status);
+        return with_hint(r, NULL, status);
     }
     return MF_OK;
 }

@@ -217,6 +217,7 @@ static void start(mf_execution *x, const mf_grant *grant, mf_execution_ended end
     }
     mf_task_set_threads(x->task, grant->slots);
     mf_task_set_device(x->task, grant->device);
+    mf_task_set_devices(x->task, grant->devices, grant->device_count);
     x->threaded = pthread_create(&x->thread, NULL, work, x) == 0;
     if (x->threaded)
         return;
@@ -269,6 +270,7 @@ static mf_status find_needs(mf_execution *x)
     x->needs = (mf_needs){.host_bytes = BASE_BYTES + INPUT_FACTOR * input_bytes(x->task, x->work),
                           .cpu = 1,
                           .device = mf_work_wants_device(x->work),
+                          .devices = 1,
                           .cost = 1};
     MF_TRY(mf_task_needs(x->task, &x->needs));
     if (!isfinite(x->needs.cost) || x->needs.cost < 0)

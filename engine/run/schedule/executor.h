@@ -34,8 +34,11 @@ typedef struct mf_grant {
     int slots;
     size_t place;
     size_t device; /* of that place, one that nobody else has, where it needs one */
-    int64_t run;   /* the run's number in the store, for the record */
-    int64_t dead;  /* for the lease: see store/leases.h */
+    const size_t
+        *devices;        /* all that it has there, where it needs several; the first is `device` */
+    size_t device_count; /* 0: it needs none */
+    int64_t run;         /* the run's number in the store, for the record */
+    int64_t dead;        /* for the lease: see store/leases.h */
     bool insist;
 } mf_grant;
 

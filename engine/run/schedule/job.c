@@ -97,8 +97,8 @@ static void enter(mf_runner *r, mf_job *j)
     p->job_count++;
     p->slots_used += j->slots;
     p->bytes_used += j->bytes;
-    if (j->needs.device)
-        p->device_busy[j->device] = true;
+    for (size_t i = 0; i < j->device_count; i++)
+        p->device_busy[j->devices[i]] = true;
     mf_spots_list(&r->spots, j->place);
     r->running++;
 }
@@ -117,8 +117,8 @@ void mf_job_leave(mf_job *j)
     p->job_count--;
     p->slots_used -= j->slots;
     p->bytes_used -= j->bytes;
-    if (j->needs.device)
-        p->device_busy[j->device] = false;
+    for (size_t i = 0; i < j->device_count; i++)
+        p->device_busy[j->devices[i]] = false;
     mf_spots_list(&r->spots, j->place);
     mf_spots_free(&r->spots, j->place);
     r->running--;
@@ -130,6 +130,8 @@ void mf_job_launch(mf_runner *r, mf_job *j)
     const mf_grant grant = {.slots = j->slots,
                             .place = j->place,
                             .device = j->device,
+                            .devices = j->devices,
+                            .device_count = j->device_count,
                             .run = mf_journal_run(r->journal),
                             .dead = w ? w->dead : 0,
                             .insist = w && w->insist};

@@ -33,7 +33,9 @@ struct mf_job {
     /* Once it has a place. */
     int slots;
     size_t place;
-    size_t device;        /* of that place, its own, where it needs one */
+    size_t device;                   /* of that place, its own, where it needs one */
+    size_t devices[MF_TASK_DEVICES]; /* all of them, of one kind; the first is `device` */
+    size_t device_count;
     size_t bytes;         /* of that host's memory that it is taken to need; on `device` */
     double start;         /* by the runner's clock */
     double started;       /* since 1970 */
@@ -127,6 +129,8 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
 bool mf_runner_has_room(mf_runner *r, size_t i);
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
+/* Devices that it needs, where it needs any: 1 or more. */
+size_t mf_job_device_count(const mf_job *j);
 /* It keeps no place any more. */
 void mf_job_unkeep(mf_job *j);
 /* An error where a stage that has nodes to run can run at no place, nor at one that may come. */

@@ -118,6 +118,20 @@ size_t mf_task_device(const mf_task *t)
     return t->device;
 }
 
+void mf_task_set_devices(mf_task *t, const size_t *devices, size_t count)
+{
+    t->device_count = count < MF_TASK_DEVICES ? count : MF_TASK_DEVICES;
+    memcpy(t->devices, devices, t->device_count * sizeof *devices);
+    if (count)
+        t->device = devices[0];
+}
+
+size_t mf_task_device_list(const mf_task *t, const size_t **devices)
+{
+    *devices = t->device_count ? t->devices : &t->device;
+    return t->device_count ? t->device_count : 1;
+}
+
 void mf_task_set_timeout(mf_task *t, double seconds)
 {
     pthread_mutex_lock(&t->lock);

@@ -16,6 +16,10 @@ void mf_task_set_threads(mf_task *task, int threads); /* before it runs */
 /* The index of its device among the host's; 0 until it is set, before it runs. */
 void mf_task_set_device(mf_task *task, size_t device);
 size_t mf_task_device(const mf_task *task);
+enum { MF_TASK_DEVICES = 64 }; /* of one task at most: no host has more */
+/* All of them, of a task that asked for several: the first is the one above. Copied. */
+void mf_task_set_devices(mf_task *task, const size_t *devices, size_t count);
+size_t mf_task_device_list(const mf_task *task, const size_t **devices);
 /* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
 void mf_task_set_files(mf_task *task, const mf_file_watch *files);
 /* Where its artifacts and states come from, if not from the host's supply or store; borrowed.

@@ -27,17 +27,20 @@ static const mf_supply *supply_of(const mf_task *t)
 static mf_status state_key(mf_task *t, char key[MF_HEX_SIZE])
 {
     const mf_stage *stage = t->work->stage;
-    const char *kind = "";
-    char text[512];
+    char kind[160] = "", text[512];
 
     if (!t->work->state_key || !*t->work->state_key)
         return mf_fail(MF_INTERNAL, "%s has no key and cannot save checkpoints", t->work->node);
     if ((stage->kernels || stage->program) && t->device_name) {
-        kind = t->device_name;
+        snprintf(kind, sizeof kind, "%s", t->device_name);
     } else if (stage->kernels || stage->program) {
         mf_device *device;
         MF_TRY(mf_host_device(t->host, t->device, &device));
-        kind = mf_device_get_info(device)->name;
+        /* A part has fewer compute units, by whose number kernels divide sums. */
+        const mf_device_info *info = mf_device_get_info(device);
+        const bool part = strchr(mf_device_text(device), '/') != NULL;
+        snprintf(kind, sizeof kind, part ? "%s, %d compute units" : "%s", info->name,
+                 info->compute_units);
     }
     snprintf(text, sizeof text, "%s %s", t->work->state_key, kind);
     mf_digest_hex(text, strlen(text), key);

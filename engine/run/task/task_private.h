@@ -31,9 +31,11 @@ struct mf_task {
     const mf_work *work;
     int64_t item; /* of a stream stage; else 0 */
     int threads;
-    size_t device;              /* index among the host's */
-    const mf_supply *supply;    /* NULL: the host's, if it has one */
-    const char *device_name;    /* of one elsewhere; or NULL */
+    size_t device;                   /* index among the host's */
+    size_t devices[MF_TASK_DEVICES]; /* all of them, the first is `device` */
+    size_t device_count;             /* 0: that one alone */
+    const mf_supply *supply;         /* NULL: the host's, if it has one */
+    const char *device_name;         /* of one elsewhere; or NULL */
     const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */
     double timeout, deadline;   /* s; by mf_run_clock; 0: none. Others read them under the lock */
     struct {

@@ -405,6 +405,19 @@ static void hear(process *w)
 /* ---- the process ------------------------------------------------------------------------------
  */
 
+/* All devices of the task, each with the form of its kernels. */
+static void put_devices(const process *w, mf_packet *p)
+{
+    const size_t *devices;
+    size_t count = mf_task_device_list(w->task, &devices);
+
+    mf_packet_int(p, (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        mf_packet_int(p, (int64_t)devices[i]);
+        mf_packet_int(p, mf_host_form(mf_task_host(w->task), devices[i]));
+    }
+}
+
 static mf_status put_start(process *w, mf_packet *p)
 {
     mf_host *host = mf_task_host(w->task);
@@ -415,10 +428,9 @@ static mf_status put_start(process *w, mf_packet *p)
         files++;
     mf_packet_int(p, (int64_t)w->limits->memory);
     mf_packet_int(p, mf_task_threads(w->task));
-    mf_packet_int(p, (int64_t)mf_task_device(w->task));
-    mf_packet_int(p, mf_host_form(host, mf_task_device(w->task)));
     mf_packet_int(p, (int64_t)(w->limits->timeout * 1e6));
     mf_packet_text(p, mf_host_device_words(host));
+    put_devices(w, p);
     mf_packet_int(p, files);
     for (int64_t i = 0; i < files; i++)
         mf_packet_text(p, mf_registry_loaded(registry, (size_t)i));

@@ -451,29 +451,49 @@ static mf_status run(remote *r)
     return MF_OK;
 }
 
+/* The devices of the task: their numbers, and the forms of their kernels. */
+typedef struct task_devices {
+    size_t index[MF_TASK_DEVICES], count;
+    int64_t form[MF_TASK_DEVICES];
+} task_devices;
+
+static mf_status get_devices(mf_packet *start, task_devices *d)
+{
+    d->count = mf_packet_get_count(start);
+    if (d->count < 1 || d->count > MF_TASK_DEVICES)
+        return mf_fail(MF_INTERNAL, "a task on %zu devices", d->count);
+    for (size_t i = 0; i < d->count; i++) {
+        d->index[i] = (size_t)mf_packet_get_int(start);
+        d->form[i] = mf_packet_get_int(start);
+    }
+    return mf_packet_check(start);
+}
+
 /* The order in which isolate.c puts it. Nothing is given back: the process ends with its task. */
 static mf_status serve(remote *r, mf_packet *start)
 {
     static mf_supply supply;
     int64_t memory = mf_packet_get_int(start), threads = mf_packet_get_int(start),
-            device = mf_packet_get_int(start), form = mf_packet_get_int(start),
             timeout = mf_packet_get_int(start);
     const char *words = mf_packet_get_text(start);
+    task_devices devices;
     mf_registry *registry;
     mf_frozen *frozen;
 
     MF_TRY(limit_memory(memory));
+    MF_TRY(get_devices(start, &devices));
     MF_TRY(load(start, &registry));
     MF_TRY(mf_frozen_get(start, registry, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
-    if (form >= 0)
-        MF_TRY(mf_host_set_form(r->host, (size_t)device, form == 1));
+    for (size_t i = 0; i < devices.count; i++)
+        if (devices.form[i] >= 0)
+            MF_TRY(mf_host_set_form(r->host, devices.index[i], devices.form[i] == 1));
     watch_signals(r->host);
     supply = (mf_supply){r, get_artifact, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
     MF_TRY(mf_task_new(r->host, mf_frozen_work(frozen), (int)threads, &r->task));
-    mf_task_set_device(r->task, (size_t)device);
+    mf_task_set_devices(r->task, devices.index, devices.count);
     mf_task_set_timeout(r->task, (double)timeout * 1e-6);
     return run(r);
 }
