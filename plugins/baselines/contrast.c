@@ -33,6 +33,32 @@ mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t 
     return x;
 }
 
+static mf_value normed_mlp(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
+{
+    x = mf_linear(p, x, mf_weight(p, "fc1.weight", SHAPE(hidden, mf_dim(p, x, 1))), MF_NONE);
+    x = mf_mul_rows(p, mf_contrast_batch_norm(p, x), mf_weight(p, "norm1.weight", SHAPE(hidden)));
+    x = mf_relu(p, mf_add_rows(p, x, mf_weight(p, "norm1.bias", SHAPE(hidden))));
+    return mf_linear(p, x, mf_weight(p, "fc2.weight", SHAPE(dim, hidden)), MF_NONE);
+}
+
+mf_value mf_contrast_batch_mlp(mf_program *p, const char *name, mf_value x, int64_t hidden,
+                               int64_t dim)
+{
+    mf_scope(p, "%s", name);
+    x = normed_mlp(p, x, hidden, dim);
+    mf_scope_end(p);
+    return x;
+}
+
+mf_value mf_contrast_project_normed(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
+{
+    mf_scope(p, "head");
+    x = mf_contrast_batch_norm(p, normed_mlp(p, x, hidden ? hidden : mf_dim(p, x, -1), dim));
+    x = mf_mul_rows(p, x, mf_weight(p, "norm2.weight", SHAPE(dim)));
+    mf_scope_end(p);
+    return x;
+}
+
 bool mf_contrast_same(uint64_t a, uint64_t b)
 {
     return a && a == b;

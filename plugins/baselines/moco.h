@@ -22,16 +22,12 @@ typedef struct mf_moco_params {
     bool same_scan_negatives;
 } mf_moco_params;
 
-/* The keys that are there, before the first step: unit vectors [memory_bank, dim]. For tests. */
-MF_MUST_USE mf_status mf_moco_set_queue(mf_baseline *b, const float *keys);
 /* The rules of the parameters. */
 MF_MUST_USE mf_status mf_moco_check(const mf_moco_params *o);
 /* The parameters with the version's values where they say so: temperature and momentum 0, warmup
  * and weight_decay -1. */
 mf_moco_params mf_moco_resolved(const mf_moco_params *o);
 
-/* Weights of the head: head.fc1, head.fc2 (v3: head.norm1, too, and predictor.*). */
-extern const mf_method mf_moco_v2, mf_moco_v3;
 const mf_method *mf_moco_method(const mf_moco_params *o);
 
 #endif
