@@ -22,7 +22,6 @@ typedef struct dino {
     float *seen;                /* [K]: the mean of the teacher's outputs in this step */
     float *center;              /* [K] */
     float *shift;               /* [K]: minus the center */
-    bool frozen;                /* the last layer does not learn */
 } dino;
 
 static const mf_which_view both[2] = {MF_REFERENCE, MF_QUERY};
@@ -189,17 +188,12 @@ static double entropy(const float *target, int64_t rows, int64_t columns)
     return sum / (double)rows;
 }
 
-/* Group -1 learns nothing; matrices are group 0. */
+/* Group -1 learns nothing. The optimizer of the last layer counts from its own first step. */
 static mf_status freeze(mf_baseline *b, int64_t i)
 {
-    dino *d = b->own;
-    const int64_t first = (int64_t)(params_of(b)->freeze_last_layer * (double)b->params->steps);
-    const bool wanted = i < first;
     const int last = mf_weights_find(b->weights, "head.last.weight");
-    if (wanted != d->frozen)
-        MF_TRY(mf_weights_set_group(b->weights, (size_t)last, wanted ? -1 : 0));
-    d->frozen = wanted;
-    return MF_OK;
+    b->late = (int64_t)(params_of(b)->freeze_last_layer * (double)b->params->steps);
+    return mf_weights_set_group(b->weights, (size_t)last, i < b->late ? -1 : MF_BASELINE_LATE);
 }
 
 static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)

@@ -49,7 +49,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_dino_train, "dino.train", 2,
+    mf_stage_dino_train, "dino.train", 3,
     "Pretrains the encoder with DINO: a student learns what a teacher, its average, says of the "
     "other view.",
     .help =
