@@ -3,21 +3,10 @@
 #include "../common/layers.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 const mf_moco_params *mf_moco_params_of(const mf_baseline *b)
 {
     return (const mf_moco_params *)b->params;
-}
-
-bool mf_moco_is_v3(const mf_moco_params *o)
-{
-    return !strcmp(o->version, "v3");
-}
-
-int64_t mf_moco_dim(const mf_moco_params *o)
-{
-    return o->projection_dim ? o->projection_dim : mf_moco_is_v3(o) ? 256 : 128;
 }
 
 int64_t mf_moco_channels(const mf_baseline *b)

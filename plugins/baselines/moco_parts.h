@@ -4,7 +4,7 @@
 #define MF_BASELINES_MOCO_PARTS_H
 
 #include "contrast.h"
-#include "moco.h"
+#include "moco_params.h"
 #include "momentum.h"
 
 /* The first field of a version's own state. */
@@ -20,9 +20,7 @@ typedef struct mf_moco {
     mf_negatives negatives;
 } mf_moco;
 
-bool mf_moco_is_v3(const mf_moco_params *o);
 const mf_moco_params *mf_moco_params_of(const mf_baseline *b);
-int64_t mf_moco_dim(const mf_moco_params *o);   /* of queries and keys */
 int64_t mf_moco_channels(const mf_baseline *b); /* of the features */
 
 /* q, k [B,D] and [N,D] -> cosine similarities by the temperature, [B,N] */
