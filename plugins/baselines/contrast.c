@@ -24,6 +24,16 @@ mf_value mf_contrast_batch_norm(mf_program *p, mf_value x)
     return mf_reshape(p, x, SHAPE(rows, c));
 }
 
+mf_value mf_contrast_batch_norm_learned(mf_program *p, const char *name, mf_value x)
+{
+    const int64_t c = mf_dim(p, x, 1);
+    mf_scope(p, "%s", name);
+    x = mf_mul_rows(p, mf_contrast_batch_norm(p, x), mf_weight(p, "weight", SHAPE(c)));
+    x = mf_add_rows(p, x, mf_weight(p, "bias", SHAPE(c)));
+    mf_scope_end(p);
+    return x;
+}
+
 mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
 {
     mf_scope(p, "head");
@@ -36,8 +46,7 @@ mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t 
 static mf_value normed_mlp(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
 {
     x = mf_linear(p, x, mf_weight(p, "fc1.weight", SHAPE(hidden, mf_dim(p, x, 1))), MF_NONE);
-    x = mf_mul_rows(p, mf_contrast_batch_norm(p, x), mf_weight(p, "norm1.weight", SHAPE(hidden)));
-    x = mf_relu(p, mf_add_rows(p, x, mf_weight(p, "norm1.bias", SHAPE(hidden))));
+    x = mf_relu(p, mf_contrast_batch_norm_learned(p, "norm1", x));
     return mf_linear(p, x, mf_weight(p, "fc2.weight", SHAPE(dim, hidden)), MF_NONE);
 }
 

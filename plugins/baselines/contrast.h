@@ -9,6 +9,9 @@ mf_value mf_contrast_unit(mf_program *p, mf_value x);
 /* Batch normalization of x [R,C] by the batch's own mean and variance, without gain and bias. */
 mf_value mf_contrast_batch_norm(mf_program *p, mf_value x);
 
+/* The same with gain and bias, the weights `name`.weight and `name`.bias [C]. */
+mf_value mf_contrast_batch_norm_learned(mf_program *p, const char *name, mf_value x);
+
 /* z = W2 ReLU(W1 x + b1) + b2, the projection head of SimCLR and MoCo v2: [R,C] -> [R,dim], weights
  * head.fc1 and head.fc2. hidden 0: C. */
 mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t dim);
