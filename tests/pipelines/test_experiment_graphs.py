@@ -13,7 +13,7 @@ from harness import Massflow, flags, main, table_of
 GRAPHS, TOOLS = map(os.path.abspath, sys.argv[2:4])
 VOXELS = "[32,32,16]"  # the deepest map of a smaller crop has too few voxels for its norms
 SMALL = ["steps=2", "masks=4", "channels=[8,16,32,32,32]", "spacing=[6,6,12]", "min_voxels=10"]
-BASELINES = ["baseline_steps=1", "baseline_batch=2"]
+BASELINES = ["simclr_steps=1", "simclr_batch=2", "reconstruct_steps=1", "reconstruct_batch=2"]
 
 
 class Experiments(Massflow):
