@@ -186,17 +186,21 @@ class MoCo3(nn.Module):
 
 
 class DinoHead(nn.Module):
-    """Three layers with GELU, unit length, and a layer whose rows have unit length (weight norm, gain 1)."""
+    """Three layers with GELU, unit length, and a layer whose rows have unit length (weight norm, gain 1). norm: batch
+    norms behind the first two layers, which have no bias then: a batch norm removes it."""
 
-    def __init__(self, i, hidden, bottleneck, prototypes):
+    def __init__(self, i, hidden, bottleneck, prototypes, norm):
         super().__init__()
-        self.fc1 = nn.Linear(i, hidden)
-        self.fc2 = nn.Linear(hidden, hidden)
+        self.fc1 = nn.Linear(i, hidden, bias=not norm)
+        self.norm1 = nn.BatchNorm1d(hidden) if norm else nn.Identity()
+        self.fc2 = nn.Linear(hidden, hidden, bias=not norm)
+        self.norm2 = nn.BatchNorm1d(hidden) if norm else nn.Identity()
         self.fc3 = nn.Linear(hidden, bottleneck)
         self.last = nn.Linear(bottleneck, prototypes, bias=False)
 
     def forward(self, x):
-        x = F.normalize(self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(x))))), dim=1)
+        x = F.gelu(self.norm1(self.fc1(x)))
+        x = F.normalize(self.fc3(F.gelu(self.norm2(self.fc2(x)))), dim=1)
         return x @ F.normalize(self.last.weight, dim=1).T
 
 
@@ -204,10 +208,10 @@ class Dino(nn.Module):
     """Caron et al. 2021, algorithm 1, on two views."""
 
     def __init__(self, channels, blocks, hidden=24, bottleneck=16, prototypes=40, student=0.1, teacher=0.04,
-                 momentum=0.7, center=0.9, warm=(0.02, 0.5), frozen=0.3):
+                 momentum=0.7, center=0.9, warm=(0.02, 0.5), frozen=0.3, norm=False):
         super().__init__()
         self.fast = Tower(encoder=Encoder(channels, blocks),
-                          head=DinoHead(channels[4], hidden, bottleneck, prototypes))
+                          head=DinoHead(channels[4], hidden, bottleneck, prototypes, norm))
         self.student, self.teacher, self.momentum, self.decay = student, teacher, momentum, center
         self.center, self.slow = torch.zeros(prototypes), None
         self.warm, self.frozen, self.step, self.steps = warm, frozen, 0, 10
@@ -215,8 +219,8 @@ class Dino(nn.Module):
     def forward(self, reference, query):
         if self.slow is None:
             self.slow = self.fast.slow()
-        s = [self.fast.head(pooled(self.fast.encoder, x)) for x in (reference, query)]
-        t = [self.slow.head(pooled(self.slow.encoder, x)) for x in (reference, query)]
+        both = torch.cat([reference, query])
+        s, t = (tower.head(pooled(tower.encoder, both)).chunk(2) for tower in (self.fast, self.slow))
         self.center = self.center.to(t[0])
         self.seen = torch.cat(t).mean(0)
 

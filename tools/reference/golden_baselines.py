@@ -22,7 +22,8 @@ CHANNELS, BLOCKS, CROP, PAIRS, STEPS = (4, 8, 32, 32, 32), (1, 1, 1, 1), (32, 32
 QUEUE, DIM = 10, 16  # no multiple of PAIRS: the queue wraps around within a batch
 RATE, DECAY = 0.002, 1e-5
 PAIRS_OF = {"moco3": 6}  # more, for batch norms over the pairs
-FIRST = {"moco3": 300}  # number of the first batch: one without a value at the kink of a ReLU, where float32 tips over
+# Number of the first batch: one without a value at the kink of a ReLU, where float32 tips over.
+FIRST = {"moco3": 300, "dino_norm": 300}
 
 
 def queue():
@@ -35,7 +36,7 @@ METHODS = {"simclr": lambda: SimClr(CHANNELS, BLOCKS), "simclr_same": lambda: Si
            "moco2": lambda: MoCo2(CHANNELS, BLOCKS, queue()),
            "moco2_same": lambda: MoCo2(CHANNELS, BLOCKS, queue(), scans=[0, 1, 0]),
            "moco3": lambda: MoCo3(CHANNELS, BLOCKS),
-           "dino": lambda: Dino(CHANNELS, BLOCKS)}
+           "dino": lambda: Dino(CHANNELS, BLOCKS), "dino_norm": lambda: Dino(CHANNELS, BLOCKS, norm=True)}
 
 
 def images(name, step):
@@ -63,7 +64,7 @@ def model_for(name, dtype):
 
 def decay_of(name, step, parameter):
     """DINO's weight decay rises, and vectors have none."""
-    if name != "dino":
+    if not name.startswith("dino"):
         return DECAY
     return cosine(step, STEPS, 0.04, 0.4) if parameter.dim() > 1 else 0
 
