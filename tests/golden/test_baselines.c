@@ -45,36 +45,31 @@ static const mf_moco_params moco3 = {.shared = SHARED(MOST_PAIRS),
                                      .momentum = 0.6,
                                      .projection_hidden = 24,
                                      .projection_dim = DIM};
-static const mf_dino_params dino = {.shared = {.steps = STEPS,
-                                               .stop_at = -1,
-                                               .batch_size = PAIRS,
-                                               .lr = 0.002,
-                                               .weight_decay = 0.04,
-                                               .max_grad_norm = 1,
-                                               .optimizer = "lamb",
-                                               .scheduler = "constant",
-                                               .recompute = "none"},
-                                    .final_weight_decay = 0.4,
-                                    .student_temperature = 0.1,
-                                    .teacher_temperature = 0.04,
-                                    .teacher_momentum = 0.7,
-                                    .warmup_teacher_temperature = 0.02,
-                                    .warmup_teacher = 0.5,
-                                    .freeze_last_layer = 0.3,
-                                    .center_momentum = 0.9,
-                                    .hidden = 24,
-                                    .bottleneck = 16,
-                                    .prototypes = 40};
+#define DINO(norm)                                                                                 \
+    {                                                                                              \
+        .shared = {.steps = STEPS,                                                                 \
+                   .stop_at = -1,                                                                  \
+                   .batch_size = PAIRS,                                                            \
+                   .lr = 0.002,                                                                    \
+                   .weight_decay = 0.04,                                                           \
+                   .max_grad_norm = 1,                                                             \
+                   .optimizer = "lamb",                                                            \
+                   .scheduler = "constant",                                                        \
+                   .recompute = "none"},                                                           \
+        .final_weight_decay = 0.4, .student_temperature = 0.1, .teacher_temperature = 0.04,        \
+        .teacher_momentum = 0.7, .warmup_teacher_temperature = 0.02, .warmup_teacher = 0.5,        \
+        .freeze_last_layer = 0.3, .center_momentum = 0.9, .hidden = 24, .bottleneck = 16,          \
+        .prototypes = 40, .head_norm = (norm)                                                      \
+    }
+static const mf_dino_params dino = DINO("none"), dino_norm = DINO("batch");
 static const struct {
     const char *name;
     const mf_method *method;
     const void *params;
     int first; /* number of its first batch, as in golden_baselines.py */
-} kinds[] = {{"simclr", &mf_simclr, &simclr},
-             {"moco2", &mf_moco_v2, &moco2},
-             {"moco3", &mf_moco_v3, &moco3, 300},
-             {"dino", &mf_dino, &dino},
-             {"simclr_norm", &mf_simclr, &simclr_norm}};
+} kinds[] = {{"simclr", &mf_simclr, &simclr},           {"moco2", &mf_moco_v2, &moco2},
+             {"moco3", &mf_moco_v3, &moco3, 300},       {"dino", &mf_dino, &dino},
+             {"simclr_norm", &mf_simclr, &simclr_norm}, {"dino_norm", &mf_dino, &dino_norm, 300}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- what golden_baselines.py draws ---------------------------------------------------------- */
