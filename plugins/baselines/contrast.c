@@ -24,11 +24,46 @@ mf_value mf_contrast_batch_norm(mf_program *p, mf_value x)
     return mf_reshape(p, x, SHAPE(rows, c));
 }
 
+mf_value mf_contrast_batch_norm_learned(mf_program *p, const char *name, mf_value x)
+{
+    const int64_t c = mf_dim(p, x, 1);
+    mf_scope(p, "%s", name);
+    x = mf_mul_rows(p, mf_contrast_batch_norm(p, x), mf_weight(p, "weight", SHAPE(c)));
+    x = mf_add_rows(p, x, mf_weight(p, "bias", SHAPE(c)));
+    mf_scope_end(p);
+    return x;
+}
+
 mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
 {
     mf_scope(p, "head");
     x = mf_relu(p, mf_layer_linear(p, "fc1", x, hidden ? hidden : mf_dim(p, x, -1)));
     x = mf_layer_linear(p, "fc2", x, dim);
+    mf_scope_end(p);
+    return x;
+}
+
+static mf_value normed_mlp(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
+{
+    x = mf_linear(p, x, mf_weight(p, "fc1.weight", SHAPE(hidden, mf_dim(p, x, 1))), MF_NONE);
+    x = mf_relu(p, mf_contrast_batch_norm_learned(p, "norm1", x));
+    return mf_linear(p, x, mf_weight(p, "fc2.weight", SHAPE(dim, hidden)), MF_NONE);
+}
+
+mf_value mf_contrast_batch_mlp(mf_program *p, const char *name, mf_value x, int64_t hidden,
+                               int64_t dim)
+{
+    mf_scope(p, "%s", name);
+    x = normed_mlp(p, x, hidden, dim);
+    mf_scope_end(p);
+    return x;
+}
+
+mf_value mf_contrast_project_normed(mf_program *p, mf_value x, int64_t hidden, int64_t dim)
+{
+    mf_scope(p, "head");
+    x = mf_contrast_batch_norm(p, normed_mlp(p, x, hidden ? hidden : mf_dim(p, x, -1), dim));
+    x = mf_mul_rows(p, x, mf_weight(p, "norm2.weight", SHAPE(dim)));
     mf_scope_end(p);
     return x;
 }

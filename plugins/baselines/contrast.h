@@ -9,9 +9,20 @@ mf_value mf_contrast_unit(mf_program *p, mf_value x);
 /* Batch normalization of x [R,C] by the batch's own mean and variance, without gain and bias. */
 mf_value mf_contrast_batch_norm(mf_program *p, mf_value x);
 
+/* The same with gain and bias, the weights `name`.weight and `name`.bias [C]. */
+mf_value mf_contrast_batch_norm_learned(mf_program *p, const char *name, mf_value x);
+
 /* z = W2 ReLU(W1 x + b1) + b2, the projection head of SimCLR and MoCo v2: [R,C] -> [R,dim], weights
  * head.fc1 and head.fc2. hidden 0: C. */
 mf_value mf_contrast_project(mf_program *p, mf_value x, int64_t hidden, int64_t dim);
+
+/* Linear layer without bias, batch norm with gain and bias, ReLU, linear layer without bias: [R,C]
+ * -> [R,dim]; the batch norm sees all R rows. Weights of `name`: fc1, norm1, fc2. */
+mf_value mf_contrast_batch_mlp(mf_program *p, const char *name, mf_value x, int64_t hidden,
+                               int64_t dim);
+/* The head of SimCLR's code: such layers, named head, and a batch norm with a gain (head.norm2)
+ * after them. hidden 0: C. */
+mf_value mf_contrast_project_normed(mf_program *p, mf_value x, int64_t hidden, int64_t dim);
 
 /* What is added to a similarity that takes no part. */
 #define MF_CONTRAST_NEVER (-1e9f)

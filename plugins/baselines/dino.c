@@ -10,6 +10,7 @@
 #include <massflow/random.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,6 @@ typedef struct dino {
     float *seen;                /* [K]: the mean of the teacher's outputs in this step */
     float *center;              /* [K] */
     float *shift;               /* [K]: minus the center */
-    bool frozen;                /* the last layer does not learn */
 } dino;
 
 static const mf_which_view both[2] = {MF_REFERENCE, MF_QUERY};
@@ -34,12 +34,26 @@ static const mf_dino_params *params_of(const mf_baseline *b)
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
-/* features [R,C] -> [R,K]: three layers, unit length, then the cosine with each prototype. */
+/* A batch norm would remove a bias before it, so there is none. */
+static mf_value hidden(mf_program *p, const mf_dino_params *o, int layer, mf_value x)
+{
+    char fc[16], weight[32], norm[16];
+    snprintf(fc, sizeof fc, "fc%d", layer);
+    snprintf(weight, sizeof weight, "fc%d.weight", layer);
+    snprintf(norm, sizeof norm, "norm%d", layer);
+    if (strcmp(o->head_norm, "batch") != 0)
+        return mf_gelu(p, mf_layer_linear(p, fc, x, o->hidden));
+    x = mf_linear(p, x, mf_weight(p, weight, SHAPE(o->hidden, mf_dim(p, x, 1))), MF_NONE);
+    return mf_gelu(p, mf_contrast_batch_norm_learned(p, norm, x));
+}
+
+/* features [R,C] -> [R,K]: three layers, unit length, then the cosine with each prototype. Batch
+ * norms are over all R rows, both views of the batch. */
 static mf_value head(mf_program *p, const mf_dino_params *o, mf_value x)
 {
     mf_scope(p, "head");
-    x = mf_gelu(p, mf_layer_linear(p, "fc1", x, o->hidden));
-    x = mf_gelu(p, mf_layer_linear(p, "fc2", x, o->hidden));
+    x = hidden(p, o, 1, x);
+    x = hidden(p, o, 2, x);
     x = mf_contrast_unit(p, mf_layer_linear(p, "fc3", x, o->bottleneck));
     mf_value last = mf_weight(p, "last.weight", SHAPE(o->prototypes, o->bottleneck));
     x = mf_linear(p, x, mf_contrast_unit(p, last), MF_NONE);
@@ -189,17 +203,12 @@ static double entropy(const float *target, int64_t rows, int64_t columns)
     return sum / (double)rows;
 }
 
-/* Group -1 learns nothing; matrices are group 0. */
+/* Group -1 learns nothing. The optimizer of the last layer counts from its own first step. */
 static mf_status freeze(mf_baseline *b, int64_t i)
 {
-    dino *d = b->own;
-    const int64_t first = (int64_t)(params_of(b)->freeze_last_layer * (double)b->params->steps);
-    const bool wanted = i < first;
     const int last = mf_weights_find(b->weights, "head.last.weight");
-    if (wanted != d->frozen)
-        MF_TRY(mf_weights_set_group(b->weights, (size_t)last, wanted ? -1 : 0));
-    d->frozen = wanted;
-    return MF_OK;
+    b->late = (int64_t)(params_of(b)->freeze_last_layer * (double)b->params->steps);
+    return mf_weights_set_group(b->weights, (size_t)last, i < b->late ? -1 : MF_BASELINE_LATE);
 }
 
 static mf_status learn(mf_baseline *b, int64_t i, const mf_baseline_pair *pairs, double *values)

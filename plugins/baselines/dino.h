@@ -13,9 +13,11 @@ typedef struct mf_dino_params {
     double warmup_teacher, teacher_momentum, center_momentum;
     double freeze_last_layer; /* fraction of the steps */
     int64_t hidden, bottleneck, prototypes;
+    const char *head_norm; /* "none" or "batch" */
 } mf_dino_params;
 
-/* Weights of the head: head.fc1, head.fc2, head.fc3, head.last. */
+/* Weights of the head: head.fc1, head.fc2, head.fc3, head.last; with batch norms head.norm1 and
+ * head.norm2, too. */
 extern const mf_method mf_dino;
 
 #endif

@@ -4,6 +4,8 @@
 #include "dino_train.code.h"
 #include "trainer.h"
 
+#include <string.h>
+
 static const mf_param params[] = {
     MF_BASELINE_PARAMS_BY("adamw", "32", "0.0000625", "0.000001", "cosine", "0.1", "0.04", "3"),
     MF_REAL(mf_dino_params, final_weight_decay, "0.4", 0, 10, "",
@@ -30,10 +32,17 @@ static const mf_param params[] = {
     MF_INT(mf_dino_params, bottleneck, "256", 1, 65536, "",
            "Dimensions in which views are compared with prototypes."),
     MF_INT(mf_dino_params, prototypes, "65536", 2, 1e7, "", "Outputs of the head."),
+    MF_CHOICE(mf_dino_params, head_norm, "batch", "batch|none",
+              "Norms of the head. batch: batch norms over all views of the batch, behind the first "
+              "two layers (use_bn_in_head of the paper's code). none: the default of that code."),
     MF_END};
 
 static mf_status check(const void *p)
 {
+    const mf_dino_params *o = p;
+    if (!strcmp(o->head_norm, "batch") && o->shared.batch_size < 2)
+        return mf_fail(MF_INVALID, "batch_size is 1; head_norm: batch has batch norms over the "
+                                   "views of a batch, which has at least 2 pairs");
     return mf_trainer_check(&mf_dino, p);
 }
 
@@ -49,7 +58,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_dino_train, "dino.train", 2,
+    mf_stage_dino_train, "dino.train", 3,
     "Pretrains the encoder with DINO: a student learns what a teacher, its average, says of the "
     "other view.",
     .help =

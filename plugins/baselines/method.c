@@ -8,7 +8,7 @@
 
 static const double pi = 3.14159265358979323846;
 /* Vectors (biases, gains of norms) are a group of their own, where they do not decay. */
-enum { MATRICES, VECTORS, GROUPS };
+enum { MATRICES, VECTORS, LATE = MF_BASELINE_LATE, GROUPS };
 
 mf_status mf_baseline_new(mf_device *device, const mf_method *method,
                           const mf_baseline_params *params, const mf_iris *iris, mf_baseline **made)
@@ -109,10 +109,13 @@ mf_status mf_baseline_learn(mf_baseline *b, int64_t i, const mf_baseline_pair *p
 
 static mf_status step(mf_baseline *b, const mf_optimizer_step *s, float *norm)
 {
-    const mf_optimizer_group groups[GROUPS] = {
-        [MATRICES] = {s->rate, s->weight_decay, true}, [VECTORS] = {s->rate, 0, true}};
-    return b->method->weight_decay ? mf_weights_step_groups(b->weights, s, groups, GROUPS, norm)
-                                   : mf_weights_step(b->weights, s, norm);
+    const mf_optimizer_group groups[GROUPS] = {[MATRICES] = {s->rate, s->weight_decay, true},
+                                               [VECTORS] = {s->rate, 0, true},
+                                               [LATE] = {s->rate, s->weight_decay, true}};
+    const int64_t steps[GROUPS] = {s->step, s->step, s->step - b->late};
+    return b->method->weight_decay
+               ? mf_weights_step_groups_at(b->weights, s, groups, steps, GROUPS, norm)
+               : mf_weights_step(b->weights, s, norm);
 }
 
 mf_status mf_baseline_update(mf_baseline *b, int64_t i, double *row)

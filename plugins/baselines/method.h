@@ -32,6 +32,9 @@ typedef struct mf_baseline_pair {
 } mf_baseline_pair;
 
 enum { MF_BASELINE_COLUMNS = 8 }; /* at most, of a method's own */
+/* Of methods with a weight_decay of their own: the group of weights (mf_weights_set_group) whose
+ * first step is mf_baseline.late. Before it they are of group -1. */
+enum { MF_BASELINE_LATE = 2 };
 
 typedef struct mf_method mf_method;
 
@@ -48,6 +51,7 @@ typedef struct mf_baseline {
      * alike. */
     mf_transport *ranks;
     void *own;                                    /* mf_method.size bytes, zeros at first */
+    int64_t late;                                 /* first step (from 0) of MF_BASELINE_LATE */
     void (*progress)(mf_task *task, double part); /* within a step, 0 to 1; or NULL */
     mf_task *task;                                /* NULL outside of a run */
     bool counting; /* on a device that only counts: what is read from it is worth nothing */

@@ -11,27 +11,9 @@
 #ifndef MF_BASELINES_MOCO_H
 #define MF_BASELINES_MOCO_H
 
-#include "method.h"
+#include "moco_params.h"
 
-typedef struct mf_moco_params {
-    mf_baseline_params shared;
-    const char *version;          /* "v2" or "v3" */
-    double temperature, momentum; /* 0: the version's */
-    int64_t memory_bank;
-    int64_t projection_hidden, projection_dim; /* 0: the version's */
-    bool same_scan_negatives;
-} mf_moco_params;
-
-/* The keys that are there, before the first step: unit vectors [memory_bank, dim]. For tests. */
-MF_MUST_USE mf_status mf_moco_set_queue(mf_baseline *b, const float *keys);
-/* The rules of the parameters. */
-MF_MUST_USE mf_status mf_moco_check(const mf_moco_params *o);
-/* The parameters with the version's values where they say so: temperature and momentum 0, warmup
- * and weight_decay -1. */
-mf_moco_params mf_moco_resolved(const mf_moco_params *o);
-
-/* Weights of the head: head.fc1, head.fc2 (v3: head.norm1, too, and predictor.*). */
-extern const mf_method mf_moco_v2, mf_moco_v3;
+/* Of the parameters' version. */
 const mf_method *mf_moco_method(const mf_moco_params *o);
 
 #endif

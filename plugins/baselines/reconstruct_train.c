@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const mf_param params[] = {
-    MF_BASELINE_PARAMS("4", "0.002", "0", "cosine", "0.05", "0.05", "1"),
+    MF_BASELINE_PARAMS_BY("adamw", "4", "0.002", "0", "cosine", "0.05", "0.05", "1"),
     MF_BASELINE_EMA,
     MF_CHOICE(mf_reconstruct_params, mask, "mae", "mae|simmim",
               "mae: hidden voxels are 0, a light decoder without skip connections restores the "
@@ -52,7 +52,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_reconstruct_train, "reconstruct.train", 2,
+    mf_stage_reconstruct_train, "reconstruct.train", 3,
     "Pretrains the encoder by masked reconstruction (MAE or SimMIM kind).",
     .help =
         "Cubes of a crop are hidden, and a decoder restores them from what the encoder makes of "

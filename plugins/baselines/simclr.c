@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct simclr {
     mf_encoder encoder;
@@ -23,6 +24,14 @@ static const mf_simclr_params *params_of(const mf_baseline *b)
     return (const mf_simclr_params *)b->params;
 }
 
+/* Batch norms are over all R rows, both views of the batch. */
+static mf_value project(mf_program *p, const mf_simclr_params *o, mf_value features)
+{
+    return !strcmp(o->head_norm, "batch")
+               ? mf_contrast_project_normed(p, features, o->projection_hidden, o->projection_dim)
+               : mf_contrast_project(p, features, o->projection_hidden, o->projection_dim);
+}
+
 /* Inputs features [R,C], bias, target [R,R], weight [R]; outputs loss, logits, and gradient (of the
  * features). R = 2B rows; row i's positive is the other view of its pair. */
 static void declare_loss(mf_program *p, const mf_baseline *b)
@@ -31,8 +40,7 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
     const int64_t rows = 2 * o->shared.batch_size, c = b->iris.channels[MF_IRIS_DEPTHS - 1];
     mf_value features = mf_input(p, "features", MF_F32, SHAPE(rows, c));
     mf_require_gradient(p, features);
-    mf_value z = mf_contrast_unit(
-        p, mf_contrast_project(p, features, o->projection_hidden, o->projection_dim));
+    mf_value z = mf_contrast_unit(p, project(p, o, features));
     z = mf_reshape(p, z, SHAPE(1, rows, o->projection_dim));
     mf_value logits = mf_reshape(p, mf_matmul_nt(p, z, z), SHAPE(rows, rows));
     logits = mf_scale(p, logits, (float)(1 / o->temperature));

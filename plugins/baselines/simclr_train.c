@@ -14,6 +14,10 @@ static const mf_param params[] = {
            "Width of the projection head's hidden layer. 0: the encoder's deepest channels."),
     MF_INT(mf_simclr_params, projection_dim, "128", 1, 65536, "",
            "Dimensions of the projection, in which views are compared."),
+    MF_CHOICE(
+        mf_simclr_params, head_norm, "batch", "batch|none",
+        "Norms of the projection head. batch: batch norms over all views of the batch, behind "
+        "each linear layer, as in the paper's code. none: the paper's formula."),
     MF_CONTRAST_SAME_SCAN(mf_simclr_params),
     MF_END};
 
@@ -34,7 +38,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_simclr_train, "simclr.train", 2,
+    mf_stage_simclr_train, "simclr.train", 3,
     "Pretrains the encoder with SimCLR: the two views of a scan are found among those of a batch.",
     .help =
         "A baseline for mass.train. Features are the mean of the encoder's deepest map; a "

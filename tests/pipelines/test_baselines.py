@@ -136,6 +136,9 @@ class Baselines(Massflow):
                     "2\n", "simclr", code=2, batch_size=1)
         self.failed("error: moco.train: batch_size is 7; moco.train v3 has batch norms over the pairs of a batch, which "
                     "has at least 8\n", "moco3", code=2, norms=7)
+        self.write("norm.yaml", graph("sample[*]").replace("prototypes: 40", "prototypes: 40, head_norm: batch"))
+        self.failed("error: dino.train: batch_size is 1; head_norm: batch has batch norms over the views of a batch, "
+                    "which has at least 2 pairs\n", "dino", code=2, batch_size=1, file="norm.yaml")
         for node in ("simclr", "moco2", "moco3"):
             self.failed(f"\nfailed: {node}\n"
                         "  all pairs of the first 3 steps show one scan, sample[case=000]: there is nothing to contrast "

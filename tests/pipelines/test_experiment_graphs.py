@@ -13,7 +13,7 @@ from harness import Massflow, flags, main, table_of
 GRAPHS, TOOLS = map(os.path.abspath, sys.argv[2:4])
 VOXELS = "[32,32,16]"  # the deepest map of a smaller crop has too few voxels for its norms
 SMALL = ["steps=2", "masks=4", "channels=[8,16,32,32,32]", "spacing=[6,6,12]", "min_voxels=10"]
-BASELINES = ["baseline_steps=1", "baseline_batch=2"]
+BASELINES = ["simclr_steps=1", "simclr_batch=2", "reconstruct_steps=1", "reconstruct_batch=2"]
 
 
 class Experiments(Massflow):
@@ -95,6 +95,18 @@ class Experiments(Massflow):
                                  shots)
         # The cases that are judged: one of test, or one of val.
         self.assertEqual(self.needed("few-shot", "table", [*settings[:-2], "judged=val"])["truth"], 3)
+
+    def test_baselines(self):
+        """Each method trains, and says what the page reads."""
+        settings = [setting for setting in SMALL if not setting.startswith("masks")] + [
+            self.cases("few.csv"), f"patch_size={VOXELS}", "seeds=[7]", "prototypes=16"]
+        columns = {"simclr": ["accuracy"], "moco2": ["accuracy"], "moco3": ["accuracy"], "dino": ["teacher_entropy"],
+                   "mae": [], "simmim": [], "genesis": [], "supervised": ["dice", "ce"]}
+        self.massflow("run", "baselines", *columns, *flags(settings))
+        for method, own in columns.items():
+            rows = self.made("baselines", f"{method}[seed=7].metrics", settings)
+            self.assertEqual(list(rows[0]), ["step", "loss", *own, "lr", "grad_norm"])
+            self.assertEqual(len(rows), 2)
 
     def test_diversity(self):
         """few-shot.yaml three times, over other scans."""

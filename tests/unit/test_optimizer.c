@@ -358,6 +358,44 @@ START_TEST(test_groups_have_rates_and_norms_of_their_own)
 }
 END_TEST
 
+/* Weights that learn from the second step on are, in their own steps, what a training of them alone
+ * is that begins there; the others are what they are without. */
+START_TEST(test_a_group_begins_later)
+{
+    static float got[4][WEIGHTS][MOST], alone[4][WEIGHTS][MOST], others[4][WEIGHTS][MOST];
+    const mf_optimizer_group groups[] = {{0.01, 0.1, true}, {0.01, 0.1, true}};
+    rig r = make_rig(), late = make_rig(), early = make_rig();
+    mf_optimizer_step step = adamw;
+    step.max_norm = 0;
+    for (size_t k = 0; k < WEIGHTS; k++) {
+        ok(mf_weights_set_group(late.w, k, k == 2 ? 0 : -1));
+        ok(mf_weights_set_group(early.w, k, k == 2 ? -1 : 0));
+    }
+    for (step.step = 1; step.step <= 3; step.step++) {
+        const int64_t steps[] = {step.step, step.step - 1};
+        ok(mf_weights_set_group(r.w, 2, step.step > 1 ? 1 : -1));
+        feed(&r, (int)step.step);
+        ok(mf_weights_step_groups_at(r.w, &step, groups, steps, 2, NULL));
+        feed(&early, (int)step.step);
+        ok(mf_weights_step_groups(early.w, &step, groups, 1, NULL));
+    }
+    for (step.step = 1; step.step <= 2; step.step++) {
+        feed(&late, (int)step.step + 1);
+        ok(mf_weights_step_groups(late.w, &step, groups, 1, NULL));
+    }
+    copy_parts(&r, got, false);
+    copy_parts(&late, alone, false);
+    copy_parts(&early, others, false);
+    for (int part = 0; part < MF_WEIGHT_AVERAGE; part++)
+        for (int k = 0; k < WEIGHTS; k++)
+            ck_assert_mem_eq(got[part][k], k == 2 ? alone[part][k] : others[part][k],
+                             (size_t)counts[k] * sizeof(float));
+    free_rig(&r);
+    free_rig(&late);
+    free_rig(&early);
+}
+END_TEST
+
 START_TEST(test_a_gradient_that_is_not_finite_changes_nothing)
 {
     static float before[4][WEIGHTS][MOST], after[4][WEIGHTS][MOST];
@@ -483,6 +521,7 @@ int main(void)
     tcase_add_test(t, test_adamw_counts_from_one);
     tcase_add_test(t, test_one_group_is_all_weights);
     tcase_add_test(t, test_groups_have_rates_and_norms_of_their_own);
+    tcase_add_test(t, test_a_group_begins_later);
     tcase_add_test(t, test_a_gradient_that_is_not_finite_changes_nothing);
     tcase_add_test(t, test_frozen_weights_get_no_gradient);
     tcase_add_test(t, test_an_input_may_require_a_gradient);

@@ -20,7 +20,7 @@ def pooled(encoder, images):
 
 
 class Projection(nn.Module):
-    """z = W2 ReLU(W1 h): of SimCLR and of MoCo v2."""
+    """z = W2 ReLU(W1 h): of SimCLR's paper and of MoCo v2."""
 
     def __init__(self, i, hidden, o):
         super().__init__()
@@ -31,14 +31,35 @@ class Projection(nn.Module):
         return self.fc2(F.relu(self.fc1(x)))
 
 
+class NormedProjection(nn.Module):
+    """The head of SimCLR's code: linear layers without bias, a batch norm behind each, the last one with a gain
+    alone, and ReLU between."""
+
+    def __init__(self, i, hidden, o):
+        super().__init__()
+        self.fc1 = nn.Linear(i, hidden, bias=False)
+        self.norm1 = nn.BatchNorm1d(hidden)
+        self.fc2 = nn.Linear(hidden, o, bias=False)
+        self.norm2 = nn.BatchNorm1d(o)
+        self.norm2.bias = None
+
+    def forward(self, x):
+        return self.norm2(self.fc2(F.relu(self.norm1(self.fc1(x)))))
+
+
+def all_learn(self, name, step, steps):
+    """Whether a parameter changes in a step."""
+    return True
+
+
 class SimClr(nn.Module):
     """NT-Xent (Chen et al. 2020, equation 1), written out. scans: which pairs show one scan, if they are no
     negatives of each other."""
 
-    def __init__(self, channels, blocks, dim=16, temperature=0.1, scans=None):
+    def __init__(self, channels, blocks, dim=16, temperature=0.1, scans=None, projection=Projection):
         super().__init__()
         self.encoder = Encoder(channels, blocks)
-        self.head = Projection(channels[4], channels[4], dim)
+        self.head = projection(channels[4], channels[4], dim)
         self.temperature, self.scans = temperature, scans
 
     def forward(self, reference, query):
@@ -56,6 +77,8 @@ class SimClr(nn.Module):
 
     def after(self, step, steps):
         pass
+
+    learns = all_learn
 
 
 def follow(slow, fast, momentum):
@@ -85,12 +108,14 @@ class MoCo2(nn.Module):
     """He et al. 2020, algorithm 1, with the head of Chen et al. 2020 (arXiv 2003.04297): a query against its key and
     a queue of older keys. scans: which scan each pair shows, if keys of it are no negatives."""
 
-    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.999, scans=None):
+    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.8, scans=None):
         super().__init__()
         self.fast = Tower(encoder=Encoder(channels, blocks), head=Projection(channels[4], channels[4], dim))
         self.temperature, self.momentum = temperature, momentum
         self.queue, self.at, self.slow = queue, 0, None
         self.scans, self.of = scans, [None] * len(queue)
+
+    learns = all_learn
 
     def embed(self, tower, images):
         return F.normalize(tower.head(pooled(tower.encoder, images)), dim=1)
@@ -136,11 +161,13 @@ class BatchMlp(nn.Module):
 class MoCo3(nn.Module):
     """Chen, Xie, He 2021, algorithm 1: each view's prediction against the keys of the other views, both ways."""
 
-    def __init__(self, channels, blocks, hidden=24, dim=16, temperature=0.2, momentum=0.99):
+    def __init__(self, channels, blocks, hidden=24, dim=16, temperature=0.2, momentum=0.6):
         super().__init__()
         self.fast = Tower(encoder=Encoder(channels, blocks), head=BatchMlp(channels[4], hidden, dim, True))
         self.predictor = BatchMlp(dim, hidden, dim, False)
         self.temperature, self.momentum, self.slow = temperature, momentum, None
+
+    learns = all_learn
 
     def contrast(self, q, k):
         q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
@@ -159,17 +186,21 @@ class MoCo3(nn.Module):
 
 
 class DinoHead(nn.Module):
-    """Three layers with GELU, unit length, and a layer whose rows have unit length (weight norm, gain 1)."""
+    """Three layers with GELU, unit length, and a layer whose rows have unit length (weight norm, gain 1). norm: batch
+    norms behind the first two layers, which have no bias then: a batch norm removes it."""
 
-    def __init__(self, i, hidden, bottleneck, prototypes):
+    def __init__(self, i, hidden, bottleneck, prototypes, norm):
         super().__init__()
-        self.fc1 = nn.Linear(i, hidden)
-        self.fc2 = nn.Linear(hidden, hidden)
+        self.fc1 = nn.Linear(i, hidden, bias=not norm)
+        self.norm1 = nn.BatchNorm1d(hidden) if norm else nn.Identity()
+        self.fc2 = nn.Linear(hidden, hidden, bias=not norm)
+        self.norm2 = nn.BatchNorm1d(hidden) if norm else nn.Identity()
         self.fc3 = nn.Linear(hidden, bottleneck)
         self.last = nn.Linear(bottleneck, prototypes, bias=False)
 
     def forward(self, x):
-        x = F.normalize(self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(x))))), dim=1)
+        x = F.gelu(self.norm1(self.fc1(x)))
+        x = F.normalize(self.fc3(F.gelu(self.norm2(self.fc2(x)))), dim=1)
         return x @ F.normalize(self.last.weight, dim=1).T
 
 
@@ -177,27 +208,36 @@ class Dino(nn.Module):
     """Caron et al. 2021, algorithm 1, on two views."""
 
     def __init__(self, channels, blocks, hidden=24, bottleneck=16, prototypes=40, student=0.1, teacher=0.04,
-                 momentum=0.996, center=0.9):
+                 momentum=0.7, center=0.9, warm=(0.02, 0.5), frozen=0.3, norm=False):
         super().__init__()
         self.fast = Tower(encoder=Encoder(channels, blocks),
-                          head=DinoHead(channels[4], hidden, bottleneck, prototypes))
+                          head=DinoHead(channels[4], hidden, bottleneck, prototypes, norm))
         self.student, self.teacher, self.momentum, self.decay = student, teacher, momentum, center
         self.center, self.slow = torch.zeros(prototypes), None
+        self.warm, self.frozen, self.step, self.steps = warm, frozen, 0, 10
 
     def forward(self, reference, query):
         if self.slow is None:
             self.slow = self.fast.slow()
-        s = [self.fast.head(pooled(self.fast.encoder, x)) for x in (reference, query)]
-        t = [self.slow.head(pooled(self.slow.encoder, x)) for x in (reference, query)]
+        both = torch.cat([reference, query])
+        s, t = (tower.head(pooled(tower.encoder, both)).chunk(2) for tower in (self.fast, self.slow))
         self.center = self.center.to(t[0])
         self.seen = torch.cat(t).mean(0)
 
+        start, part = self.warm
+        sharpness = start + (self.teacher - start) * min(1, self.step / (part * self.steps))
+
         def h(teacher, student):
-            target = torch.softmax((teacher - self.center) / self.teacher, 1)
+            target = torch.softmax((teacher - self.center) / sharpness, 1)
             return -(target * torch.log_softmax(student / self.student, 1)).sum(1).mean()
 
         return h(t[0], s[1]) / 2 + h(t[1], s[0]) / 2
 
+    def learns(self, name, step, steps):
+        """The last layer is frozen at first."""
+        return name != "head.last.weight" or step >= self.frozen * steps
+
     def after(self, step, steps):
         follow(self.slow, self.fast, cosine(step, steps, self.momentum, 1))
         self.center = self.decay * self.center + (1 - self.decay) * self.seen
+        self.step, self.steps = step + 1, steps

@@ -348,6 +348,12 @@ typedef struct mf_optimizer_group {
 MF_API MF_MUST_USE mf_status mf_weights_step_groups(mf_weights *w, const mf_optimizer_step *step,
                                                     const mf_optimizer_group *groups, int count,
                                                     float *norm);
+/* The same, where group g is in a step of its own, steps[g] in place of step->step: weights that
+ * began to learn later, whose AdamW counts from their first update. */
+MF_API MF_MUST_USE mf_status mf_weights_step_groups_at(mf_weights *w, const mf_optimizer_step *step,
+                                                       const mf_optimizer_group *groups,
+                                                       const int64_t *steps, int count,
+                                                       float *norm);
 /* All that a step reads and leaves behind: to save training in the middle, and to go on with it. */
 typedef enum mf_weight_part {
     MF_WEIGHT_VALUE,

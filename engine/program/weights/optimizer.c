@@ -286,7 +286,8 @@ static mf_status group_norms(mf_weights *w, const mf_optimizer_group *groups, in
 /* Averages of a block that no gradient reaches stay as they are, to the bit. */
 static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
                                       const mf_optimizer_step *step,
-                                      const mf_optimizer_group *groups, int count, double scale)
+                                      const mf_optimizer_group *groups, const int64_t *steps,
+                                      int count, double scale)
 {
     bool mixed = false;
     for (int32_t i = b->first; i < b->first + b->count; i++)
@@ -302,6 +303,7 @@ static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
         bool any;
         own.rate = groups[g].rate;
         own.weight_decay = groups[g].weight_decay;
+        own.step = steps ? steps[g] : step->step;
         MF_TRY(mark_touched(w, b, g, &any));
         if (any)
             MF_TRY(update(w, b, &own, groups[g].clipped ? scale : step->grad_scale));
@@ -312,6 +314,13 @@ static mf_status step_block_of_groups(mf_weights *w, mf_weight_block *b,
 
 mf_status mf_weights_step_groups(mf_weights *w, const mf_optimizer_step *step,
                                  const mf_optimizer_group *groups, int count, float *norm)
+{
+    return mf_weights_step_groups_at(w, step, groups, NULL, count, norm);
+}
+
+mf_status mf_weights_step_groups_at(mf_weights *w, const mf_optimizer_step *step,
+                                    const mf_optimizer_group *groups, const int64_t *steps,
+                                    int count, float *norm)
 {
     double all, length;
     for (int32_t i = 0; i < w->count; i++)
@@ -326,7 +335,7 @@ mf_status mf_weights_step_groups(mf_weights *w, const mf_optimizer_step *step,
     if (!isfinite(all))
         return mf_fail(MF_INVALID, "the norm of the gradient is %g", all);
     for (int32_t k = 0; k < w->block_count; k++)
-        MF_TRY(step_block_of_groups(w, &w->blocks[k], step, groups, count, scale));
+        MF_TRY(step_block_of_groups(w, &w->blocks[k], step, groups, steps, count, scale));
     w->version++;
     return mf_queue_flush(w->queue);
 }
