@@ -379,10 +379,10 @@ class Files(Pipeline):
         self.assertEqual(self.massflow("get", "more", "all", "more[case=b]", "-o", "every/").split(),
                          ["every/more-case=a.txt", "every/more-case=b.txt", "every/more-case=c.txt", "every/all.csv"])
         self.assertEqual(self.read("every/more-case=c.txt"), "TEXT C!")
-        self.massflow("get", "more[case=a]", "-o", "every", "--suffix", "json")
+        self.massflow("get", "more[case=a]", "-o", "every/", "--suffix", "json")
         self.assertIn("\"type\":\"text\"", self.read("every/more-case=a.json"))
         self.write("every/more-case=b.txt", "mine")
-        self.assertIn("every/more-case=b.txt", self.massflow("get", "more", "-o", "every", code=1))
+        self.assertIn("every/more-case=b.txt", self.massflow("get", "more", "-o", "every/", code=1))
         self.assertEqual(self.read("every/more-case=b.txt"), "mine")
         self.assertIn("--suffix and --skip-missing are for results that go into a folder",
                       self.massflow("get", "all", "-o", "all.csv", "--suffix", "csv", code=2))

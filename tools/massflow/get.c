@@ -21,21 +21,22 @@ static mf_status write_file(const args *a, const workspace *w, const mf_artifact
     return mf_write_output(w->registry, artifact, file, args_value(a, "array"), rule, NULL, NULL);
 }
 
-static bool is_folder(const char *path)
+/* A single result goes into a folder only where it is named as one: "out/". */
+static bool ends_as_folder(const char *path)
 {
-    struct stat s;
     const size_t length = strlen(path);
 
-    return (length && path[length - 1] == '/') || (stat(path, &s) == 0 && S_ISDIR(s.st_mode));
+    return length && path[length - 1] == '/';
 }
 
 /* More than one node is named, or a folder to put them in. */
 static int get_folder(const args *a, const char *folder)
 {
+    struct stat s;
     workspace w;
     int code;
 
-    if (!is_folder(folder))
+    if (!ends_as_folder(folder) && !(stat(folder, &s) == 0 && S_ISDIR(s.st_mode)))
         return command_refuse("several results go into a folder: -o %s/", folder);
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
@@ -57,7 +58,7 @@ static int get(const args *a)
     if (!file)
         return command_refuse("no output file is given: massflow get %s '%s' -o FILE",
                               args_at(a, 0), args_at(a, 1));
-    if (args_count(a) > 2 || is_folder(file))
+    if (args_count(a) > 2 || ends_as_folder(file))
         return get_folder(a, file);
     if (args_has(a, "suffix") || args_has(a, "skip-missing"))
         return command_refuse("--suffix and --skip-missing are for results that go into a folder: "
