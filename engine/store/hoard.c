@@ -127,11 +127,13 @@ static mf_status lock_folder(mf_hoard *h, bool *taken)
     free(path);
     MF_TRY(status);
     *taken = flock(h->lock_file, LOCK_EX | LOCK_NB) == 0;
-    if (!*taken) {
-        close(h->lock_file);
-        h->lock_file = -1;
-    }
-    return MF_OK;
+    if (*taken)
+        return MF_OK;
+    if (errno != EWOULDBLOCK) /* a file system without locks */
+        status = failed("lock", h->dir);
+    close(h->lock_file);
+    h->lock_file = -1;
+    return status;
 }
 
 static mf_status find_folder(mf_hoard *h, const char *dir)
