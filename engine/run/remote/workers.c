@@ -53,6 +53,7 @@ struct worker {
     pthread_t thread;
     pthread_mutex_t lock;                /* of what follows */
     bool open, lost, leaving, dismissed; /* dismissed: it was told that it may go */
+    bool closed;                         /* its socket, for it is lost and nobody uses it */
     mf_channel *channels;
     size_t running;
     uint32_t last_channel;
@@ -485,9 +486,12 @@ static void beat(mf_workers *all)
         worker *w = all->list[i];
         pthread_mutex_unlock(&all->lock);
         pthread_mutex_lock(&w->lock);
-        bool lost = w->lost, cancel = w->cancel_due;
+        bool lost = w->lost, cancel = w->cancel_due, closes = w->lost && !w->channels && !w->closed;
+        w->closed |= closes;
         bool dismiss = w->leaving && !w->dismissed && !w->channels;
         pthread_mutex_unlock(&w->lock);
+        if (closes) /* workers come and go for as long as a run lasts */
+            mf_link_close(w->link);
         if (lost)
             continue;
         struct pollfd ready = {.fd = mf_link_socket(w->link), .events = POLLOUT};
