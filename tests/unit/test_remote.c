@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -26,6 +27,8 @@ static const mf_port things_out[] = {MF_PORT("thing", "thing", ""), MF_END};
 static const mf_port thing_in[] = {MF_PORT("thing", "thing", ""), MF_END};
 static const mf_port text_out[] = {MF_PORT("text", "text", ""), MF_END};
 static const mf_port read_in[] = {MF_PORT("items", "stream<text>", ""), MF_END};
+static const mf_port model_out[] = {MF_PORT("model", "model", ""), MF_END};
+static const mf_port model_in[] = {MF_PORT("model", "model", ""), MF_END};
 static const mf_port things_in[] = {MF_PORT("thing", "thing", ""), MF_END};
 
 /* Several bricks of numbers, an empty array, and rows of many pieces. */
@@ -131,6 +134,67 @@ static mf_status read_run(mf_task *t, const void *p, void *session)
     return put_text(t, text);
 }
 
+static mf_status model_run(mf_task *t, const void *p, void *session)
+{
+    const int64_t size = 400000;
+    mf_artifact *a;
+    mf_array *x;
+    (void)p, (void)session;
+    MF_TRY(mf_artifact_new("model", &a));
+    MF_TRY(mf_artifact_set_text(a, "architecture", "none"));
+    MF_TRY(mf_array_new(MF_U8, 1, &size, &x));
+    for (int64_t i = 0; i < size; i++)
+        ((uint8_t *)x->data)[i] = (uint8_t)(i * i * 7 >> 3);
+    MF_TRY(mf_artifact_add(a, "x", x));
+    mf_array_unref(x);
+    return mf_out(t, "model", a);
+}
+
+/* A session that keeps its input, which is read with the fiftieth item. */
+static mf_status kept_open(mf_task *t, const void *p, void **session)
+{
+    const mf_artifact *a;
+    (void)p;
+    MF_TRY(mf_in(t, "model", &a));
+    *session = mf_artifact_ref(a);
+    return MF_OK;
+}
+
+static void kept_close(void *session)
+{
+    mf_artifact_unref(session);
+}
+
+static mf_status kept_item(mf_task *t, const void *p, void *session, int64_t i, mf_artifact **item)
+{
+    mf_array *x = NULL;
+    (void)t, (void)p;
+    if (i == 50)
+        MF_TRY(mf_artifact_array(session, "x", &x));
+    MF_TRY(mf_artifact_new("text", item));
+    mf_status status = mf_artifact_set_text(*item, "text", x ? "read" : "");
+    mf_array_unref(x);
+    return status;
+}
+
+/* As many items as its salt is. */
+static mf_status some_run(mf_task *t, const void *p, void *session)
+{
+    const salt *o = p;
+    mf_stream *items;
+    mf_artifact *a = NULL;
+    char text[40];
+    (void)session;
+    MF_TRY(mf_in_stream(t, "items", &items));
+    for (int64_t i = 0; i < o->salt; i++) {
+        mf_artifact_unref(a);
+        MF_TRY(mf_stream_next(items, &a));
+    }
+    snprintf(text, sizeof text, "%s", mf_artifact_text(a, "text"));
+    mf_artifact_unref(a);
+    return put_text(t, text);
+}
+
 /* Saves a state in each of four steps, the first of two tries ends in the third. */
 static mf_status steps_run(mf_task *t, const void *p, void *session)
 {
@@ -173,10 +237,17 @@ SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = 
 SMALL_STAGE(reading, "far.read", salt, salt_table, read_in, text_out, .run = read_run);
 SMALL_STAGE(steps, "far.steps", salt, salt_table, none, text_out, .run = steps_run);
 SMALL_STAGE(failing, "far.fail", salt, salt_table, none, text_out, .run = fail_run);
+SMALL_STAGE(model, "far.model", salt, salt_table, none, model_out, .run = model_run);
+SMALL_STAGE(kept, "far.kept", salt, salt_table, model_in, items_out, .item = kept_item,
+            .open = kept_open, .close = kept_close);
+SMALL_STAGE(some, "far.some", salt, salt_table, read_in, text_out, .run = some_run);
+SMALL_STAGE(card, "far.card", salt, salt_table, none, text_out, .run = fail_run,
+            .kernels = kernels);
 static const mf_type thing = {
     .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
-MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing)
+MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing, &model, &kept,
+                     &some, &card)
 
 /* ---- a run and its worker -------------------------------------------------------------------- */
 
@@ -187,8 +258,13 @@ static const char text[] = "massflow: 1\n"
                            "  items: {use: far.items, in: {thing: make}}\n"
                            "  read: {use: far.read, in: {items: items}}\n"
                            "  steps: {use: far.steps, retries: 1}\n"
-                           "  fail: {use: far.fail}\n";
-#define NODES 6
+                           "  fail: {use: far.fail}\n"
+                           "  model: {use: far.model}\n"
+                           "  kept: {use: far.kept, in: {model: model}}\n"
+                           "  one: {use: far.some, in: {items: kept}, with: {salt: 1}}\n"
+                           "  more: {use: far.some, in: {items: kept}, with: {salt: 51}}\n"
+                           "  card: {use: far.card}\n";
+#define NODES 11
 
 typedef struct worker {
     mf_pilot_options options;
@@ -268,7 +344,7 @@ static void *serve(void *self)
 }
 
 /* Waits until the n-th worker of the run is there. */
-static void start_worker(worker *w, run *r, const char *cache, size_t n)
+static void start_worker_with(worker *w, run *r, const char *cache, size_t n, bool devices)
 {
     *w = (worker){.options = {.where = mf_workers_address(r->workers),
                               .slots = 2,
@@ -276,6 +352,7 @@ static void start_worker(worker *w, run *r, const char *cache, size_t n)
                               .cache = cache,
                               .cache_bytes = 1 << 30,
                               .pool = "",
+                              .devices = devices,
                               .version = "1",
                               .ends = INFINITY}};
     ok(mf_token_read("token", false, &w->options.token));
@@ -287,6 +364,11 @@ static void start_worker(worker *w, run *r, const char *cache, size_t n)
     pthread_mutex_unlock(&r->lock);
 }
 
+static void start_worker(worker *w, run *r, const char *cache, size_t n)
+{
+    start_worker_with(w, r, cache, n, false);
+}
+
 static mf_status end_worker(worker *w)
 {
     pthread_join(w->thread, NULL);
@@ -296,9 +378,10 @@ static mf_status end_worker(worker *w)
 
 static mf_plan *new_plan(const run *r)
 {
-    bool asked[NODES] = {true, true, true, true, true, true};
+    bool asked[NODES];
     mf_plan_options options = {0};
     mf_plan *plan;
+    memset(asked, true, sizeof asked);
     ok(mf_plan_new(r->graph, r->store, asked, &options, &plan));
     return plan;
 }
@@ -457,6 +540,101 @@ START_TEST(what_is_there_is_not_sent)
 }
 END_TEST
 
+/* The session was opened for another node, which has ended. */
+START_TEST(a_stream_reads_what_its_session_kept)
+{
+    char id[MF_HEX_SIZE];
+    mf_artifact *a;
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    ok(run_node(&r, "model", 0).status);
+    start_worker(&w, &r, "hoard", 1);
+    ok(run_node(&r, "one", 1).status);
+    ok(run_node(&r, "more", 1).status);
+    id_of(&r, "more", id);
+    ok(mf_host_get(r.host, id, &a));
+    ck_assert_str_eq(mf_artifact_text(a, "text"), "read");
+    mf_artifact_unref(a);
+    close_run(&r);
+    ok(end_worker(&w));
+    leave_scratch();
+}
+END_TEST
+
+static void damage(const char *path)
+{
+    int file = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(file, "xxxx", 4, 40), 4);
+    close(file);
+}
+
+/* Of an earlier job, which a crash left so: the result is not of it. */
+START_TEST(results_over_damaged_chunks_are_sound)
+{
+    char line[300];
+    worker w;
+    run r;
+    FILE *list;
+    size_t count = 0;
+    enter_scratch();
+    open_run(&r, "before");
+    start_worker(&w, &r, "hoard", 1);
+    ok(run_node(&r, "make", 1).status);
+    close_run(&r);
+    ok(end_worker(&w));
+    list = popen("find hoard -type f -size +100c", "r");
+    for (; fgets(line, sizeof line, list); count++) {
+        line[strcspn(line, "\n")] = 0;
+        damage(line);
+    }
+    ck_assert_int_eq(pclose(list), 0);
+    ck_assert_uint_gt(count, 5);
+    open_run(&r, "cache");
+    start_worker(&w, &r, "hoard", 1);
+    ok(run_node(&r, "make", 1).status);
+    close_run(&r);
+    ok(end_worker(&w));
+    check_sound("cache");
+    leave_scratch();
+}
+END_TEST
+
+/* What a device of another name makes would not count. */
+START_TEST(the_same_device_is_that_of_workers_too)
+{
+    mf_plan_options options = {0};
+    bool asked[NODES];
+    char name[256];
+    mf_run_place p;
+    mf_plan *plan;
+    worker w;
+    run r;
+    memset(asked, true, sizeof asked);
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker_with(&w, &r, "hoard", 1, true);
+    r.executor.place(r.executor.self, 1, &p);
+    ck_assert_uint_eq(p.device_count, 1);
+    snprintf(name, sizeof name, "%s", mf_workers_device(r.workers, 1, 0)->name);
+    for (int other = 0; other < 2; other++) {
+        const char *const names[] = {name, "Another Device"};
+        options.same_device = names[other];
+        ok(mf_plan_new(r.graph, r.store, asked, &options, &plan));
+        ck_assert_pstr_eq(r.executor.cannot(r.executor.self, plan, find_node(plan, "card"), 1, &p),
+                          other ? "it has a device of another kind, and --same-device was given"
+                                : NULL);
+        ck_assert_ptr_null(
+            r.executor.cannot(r.executor.self, plan, find_node(plan, "make"), 1, &p));
+        mf_plan_free(plan);
+    }
+    close_run(&r);
+    ok(end_worker(&w));
+    leave_scratch();
+}
+END_TEST
+
 /* ---- who may join ---------------------------------------------------------------------------- */
 
 static int connect_raw(const run *r)
@@ -475,6 +653,36 @@ static void wait_told(run *r, const char *words)
         pthread_cond_wait(&r->changed, &r->lock);
     pthread_mutex_unlock(&r->lock);
 }
+
+static size_t open_files(void)
+{
+    size_t count = 0;
+    for (int i = 0; i < 1024; i++)
+        count += fcntl(i, F_GETFD) != -1;
+    return count;
+}
+
+/* A run may see thousands of workers come and go. */
+START_TEST(a_worker_that_is_gone_leaves_no_file_open)
+{
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    size_t before = open_files();
+    for (size_t n = 1; n <= 2; n++) {
+        start_worker(&w, &r, "hoard", n);
+        ck_assert_uint_gt(open_files(), before);
+        mf_host_interrupt(w.host, 15);
+        ok(end_worker(&w));
+        while (open_files() != before)
+            poll(NULL, 0, 10);
+    }
+    ck_assert_uint_eq(mf_workers_count(r.workers), 2);
+    close_run(&r);
+    leave_scratch();
+}
+END_TEST
 
 START_TEST(who_does_not_know_the_token_is_refused)
 {
@@ -682,6 +890,10 @@ int main(void)
     tcase_add_test(tests, a_node_comes_out_as_here);
     tcase_add_test(tests, states_go_to_the_run);
     tcase_add_test(tests, what_is_there_is_not_sent);
+    tcase_add_test(tests, a_stream_reads_what_its_session_kept);
+    tcase_add_test(tests, results_over_damaged_chunks_are_sound);
+    tcase_add_test(tests, the_same_device_is_that_of_workers_too);
+    tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);
     tcase_add_test(tests, who_does_not_know_the_token_is_refused);
     tcase_add_test(tests, a_token_is_its_owners_alone);
     tcase_add_test(tests, a_frame_that_was_changed_is_refused);

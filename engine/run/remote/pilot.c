@@ -64,13 +64,14 @@ typedef struct job {
     mf_frozen *frozen;
     mf_limits limits;
     mf_supply supply;
-    mf_task *task; /* under the pilot's lock for others than its thread */
-    mf_task_state told;
+    mf_task *task;           /* under the pilot's lock for others than its thread */
+    mf_task_state shown;     /* its progress, as the run knows it */
     pthread_mutex_t calling; /* one question at a time */
     heard *first, **last;    /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone; /* the link: nothing more is heard */
     int owed;  /* answers that were not waited for; its thread's, with `calling` held */
+    bool told; /* its end: the run answers nothing more. Set with both locks held */
 } job;
 
 struct pilot {
@@ -207,6 +208,20 @@ typedef struct source {
 
 static void unref_job(job *j);
 
+/* With the streams that it reads. */
+static bool has_input(const mf_work *work, const char *id)
+{
+    for (size_t i = 0; i < work->feed_count; i++) {
+        const mf_feed *feed = &work->feeds[i];
+        for (size_t k = 0; k < feed->count; k++)
+            if (!strcmp(feed->elements[k].id, id))
+                return true;
+        if (feed->stream && has_input(feed->stream, id))
+            return true;
+    }
+    return false;
+}
+
 /* Sessions keep artifacts beyond the node that opened them: then any node that has it as an input
  * asks for it. The caller unrefs it. */
 static job *who_asks(const source *s)
@@ -214,18 +229,12 @@ static job *who_asks(const source *s)
     job *j;
 
     pthread_mutex_lock(&s->pilot->lock);
-    for (j = s->pilot->jobs; j && j->number != s->job; j = j->next)
+    for (j = s->pilot->jobs; j && (j->number != s->job || j->told); j = j->next)
         ;
     if (!j)
-        for (j = s->pilot->jobs; j; j = j->next) {
-            const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
-            bool has = false;
-            for (size_t i = 0; work && i < work->feed_count && !has; i++)
-                for (size_t k = 0; k < work->feeds[i].count && !has; k++)
-                    has = !strcmp(work->feeds[i].elements[k].id, s->parcel->id);
-            if (has)
+        for (j = s->pilot->jobs; j; j = j->next)
+            if (!j->told && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
                 break;
-        }
     if (j)
         j->refs++;
     pthread_mutex_unlock(&s->pilot->lock);
@@ -288,22 +297,42 @@ static mf_status take_pieces(job *j, const source *s, size_t count)
     }
 }
 
-static mf_status ask_pieces(job *j, const source *s, const uint32_t *pieces, size_t count)
+/* *told: that node has ended meanwhile, and nothing was asked. */
+static mf_status ask_through(job *j, const source *s, const uint32_t *pieces, size_t count,
+                             bool *told)
 {
     mf_packet q = {0};
-    mf_status status;
+    mf_status status = MF_OK;
 
     mf_packet_text(&q, s->parcel->id);
     mf_packet_int(&q, (int64_t)count);
     for (size_t i = 0; i < count; i++)
         mf_packet_int(&q, pieces[i]);
     pthread_mutex_lock(&j->calling);
-    status = take_owed(j);
-    if (!status)
+    *told = j->told;
+    if (!*told)
+        status = take_owed(j);
+    if (!*told && !status)
         status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
-    if (!status)
+    if (!*told && !status)
         status = take_pieces(j, s, count);
     pthread_mutex_unlock(&j->calling);
+    mf_packet_clear(&q);
+    return status;
+}
+
+static mf_status ask_pieces(const source *s, const uint32_t *pieces, size_t count)
+{
+    bool told = true;
+    mf_status status = MF_OK;
+
+    while (told && !status) {
+        job *j = who_asks(s);
+        if (!j)
+            return gone();
+        status = ask_through(j, s, pieces, count, &told);
+        unref_job(j);
+    }
     return status;
 }
 
@@ -320,7 +349,6 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
     source *s = self;
     uint32_t *lacks = malloc((count + 1) * sizeof *lacks);
     size_t n = 0, bytes = 0;
-    job *j = NULL;
     mf_status status = MF_OK;
 
     if (!lacks)
@@ -332,20 +360,11 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
         bytes += bytes_of(s, pieces[i]);
         if (bytes < MF_LINK_BATCH)
             continue;
-        if (!j && !(j = who_asks(s)))
-            status = gone();
-        else
-            status = ask_pieces(j, s, lacks, n);
+        status = ask_pieces(s, lacks, n);
         n = bytes = 0;
     }
-    if (!status && n) {
-        if (!j && !(j = who_asks(s)))
-            status = gone();
-        else
-            status = ask_pieces(j, s, lacks, n);
-    }
-    if (j)
-        unref_job(j);
+    if (!status && n)
+        status = ask_pieces(s, lacks, n);
     free(lacks);
     return status;
 }
@@ -456,10 +475,12 @@ static mf_status keep_piece(void *self, const uint8_t digest[MF_DIGEST_BYTES], c
                             size_t raw, size_t element, bool integer)
 {
     job *j = self;
-    mf_chunk chunk = {0};
-    mf_status status = MF_OK;
+    mf_chunk chunk;
+    bool found;
+    mf_status status = mf_hoard_get(j->pilot->hoard, digest, &chunk, &found);
 
-    if (!mf_hoard_has(j->pilot->hoard, digest))
+    /* What lies there is read: a crash may have left it damaged, and it may go meanwhile. */
+    if (!status && !found)
         status = mf_chunk_pack(bytes, raw, element, integer, &chunk);
     if (!status)
         status = keep(j->pilot, digest, &chunk, true);
@@ -756,12 +777,18 @@ static mf_status tell_end(job *j, const mf_error *status, const mf_spent *spent,
     pthread_mutex_unlock(&p->lock);
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
-        return send_body(j, MF_LINK_RETURNED, &done, NULL, 0);
+    } else {
+        mf_packet_status(&done, status);
+        mf_packet_int(&done, (int64_t)(seconds * 1e6));
+        mf_packet_int(&done, spent->peak_bytes);
     }
-    mf_packet_status(&done, status);
-    mf_packet_int(&done, (int64_t)(seconds * 1e6));
-    mf_packet_int(&done, spent->peak_bytes);
-    return send_body(j, MF_LINK_DONE, &done, NULL, 0);
+    /* Others may have artifacts that it opened: from here on they ask through another node. */
+    pthread_mutex_lock(&j->calling);
+    pthread_mutex_lock(&p->lock);
+    j->told = true;
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&j->calling);
+    return send_body(j, ended ? MF_LINK_RETURNED : MF_LINK_DONE, &done, NULL, 0);
 }
 
 /* The pilot may be gone once the count says so. */
@@ -775,7 +802,7 @@ static void end_job(job *j)
     task = j->task;
     j->task = NULL;
     pthread_mutex_unlock(&p->lock);
-    mf_task_free(task); /* its inputs may still be asked for through this job */
+    mf_task_free(task);
     pthread_mutex_lock(&p->lock);
     while (*link != j)
         link = &(*link)->next;
@@ -900,7 +927,7 @@ static void tell_progress(pilot *p)
     pthread_mutex_lock(&p->lock);
     for (job *j = p->jobs; j; j = j->next) {
         mf_packet q = {0};
-        if (j->task && mf_heard_put_progress(&q, j->task, &j->told))
+        if (j->task && mf_heard_put_progress(&q, j->task, &j->shown))
             mf_error_free(mf_link_send(p->link, MF_LINK_PROGRESS, j->channel, &q));
         mf_packet_clear(&q);
     }
