@@ -231,6 +231,16 @@ static mf_status fail_run(mf_task *t, const void *p, void *session)
     return mf_hint(mf_fail(MF_UNSUPPORTED, "it can't"), "do it by hand");
 }
 
+static mf_host *asked_to_end;
+
+/* The processes of a job are all sent the same signal. */
+static mf_status killed_run(mf_task *t, const void *p, void *session)
+{
+    (void)t, (void)p, (void)session;
+    mf_host_interrupt(asked_to_end, 15);
+    return mf_fail(MF_INTERNAL, "its process was killed");
+}
+
 SMALL_STAGE(make, "far.make", salt, salt_table, none, things_out, .run = make_run);
 SMALL_STAGE(look, "far.look", salt, salt_table, thing_in, text_out, .run = look_run);
 SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = items_item);
@@ -241,13 +251,14 @@ SMALL_STAGE(model, "far.model", salt, salt_table, none, model_out, .run = model_
 SMALL_STAGE(kept, "far.kept", salt, salt_table, model_in, items_out, .item = kept_item,
             .open = kept_open, .close = kept_close);
 SMALL_STAGE(some, "far.some", salt, salt_table, read_in, text_out, .run = some_run);
+SMALL_STAGE(killed, "far.killed", salt, salt_table, none, text_out, .run = killed_run);
 SMALL_STAGE(card, "far.card", salt, salt_table, none, text_out, .run = fail_run,
             .kernels = kernels);
 static const mf_type thing = {
     .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
 MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing, &model, &kept,
-                     &some, &card)
+                     &some, &killed, &card)
 
 /* ---- a run and its worker -------------------------------------------------------------------- */
 
@@ -263,8 +274,9 @@ static const char text[] = "massflow: 1\n"
                            "  kept: {use: far.kept, in: {model: model}}\n"
                            "  one: {use: far.some, in: {items: kept}, with: {salt: 1}}\n"
                            "  more: {use: far.some, in: {items: kept}, with: {salt: 51}}\n"
+                           "  killed: {use: far.killed}\n"
                            "  card: {use: far.card}\n";
-#define NODES 11
+#define NODES 12
 
 typedef struct worker {
     mf_pilot_options options;
@@ -559,6 +571,24 @@ START_TEST(a_stream_reads_what_its_session_kept)
     mf_artifact_unref(a);
     close_run(&r);
     ok(end_worker(&w));
+    leave_scratch();
+}
+END_TEST
+
+START_TEST(what_ends_with_its_worker_has_not_failed)
+{
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "hoard", 1);
+    asked_to_end = w.host;
+    mf_execution_end end = run_node(&r, "killed", 1);
+    ok(end.status);
+    ck_assert(end.returned);
+    ck_assert(!end.lost);
+    ok(end_worker(&w));
+    close_run(&r);
     leave_scratch();
 }
 END_TEST
@@ -891,6 +921,7 @@ int main(void)
     tcase_add_test(tests, states_go_to_the_run);
     tcase_add_test(tests, what_is_there_is_not_sent);
     tcase_add_test(tests, a_stream_reads_what_its_session_kept);
+    tcase_add_test(tests, what_ends_with_its_worker_has_not_failed);
     tcase_add_test(tests, results_over_damaged_chunks_are_sound);
     tcase_add_test(tests, the_same_device_is_that_of_workers_too);
     tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);

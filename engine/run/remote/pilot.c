@@ -770,7 +770,8 @@ static mf_status tell_end(job *j, const mf_error *status, const mf_spent *spent,
 {
     pilot *p = j->pilot;
     mf_packet done = {0};
-    bool ended = status && mf_error_code(status) == MF_CANCELLED && mf_host_signal(p->host);
+    /* A batch system ends the processes of its nodes, too: what they died of is not theirs. */
+    bool ended = status && mf_host_signal(p->host);
 
     pthread_mutex_lock(&p->lock);
     ended |= status && p->full;
