@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* ---- stages ---------------------------------------------------------------------------------- */
@@ -744,6 +745,26 @@ START_TEST(who_does_not_know_the_token_is_refused)
 }
 END_TEST
 
+/* Of a process that may have 80 files, the last 20 are not for connections. */
+START_TEST(connections_leave_files_to_the_run)
+{
+    struct rlimit files;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = 80;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    while (dup(0) < 59)
+        ;
+    int s = connect_raw(&r);
+    wait_told(&r, "was refused: this process has few open files left (ulimit -n)\n");
+    close(s);
+    close_run(&r);
+    leave_scratch();
+}
+END_TEST
+
 START_TEST(a_token_is_its_owners_alone)
 {
     mf_token token;
@@ -926,6 +947,7 @@ int main(void)
     tcase_add_test(tests, the_same_device_is_that_of_workers_too);
     tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);
     tcase_add_test(tests, who_does_not_know_the_token_is_refused);
+    tcase_add_test(tests, connections_leave_files_to_the_run);
     tcase_add_test(tests, a_token_is_its_owners_alone);
     tcase_add_test(tests, a_frame_that_was_changed_is_refused);
     tcase_add_test(tests, a_frame_counts_once);
