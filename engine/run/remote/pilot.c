@@ -1078,7 +1078,7 @@ static mf_status join_once(pilot *p)
 /* Tries for a while where nobody answers; a refusal is final. */
 static mf_status join(pilot *p)
 {
-    double until = mf_seconds() + p->options->retry, pause = RETRY_EVERY;
+    double until = fmin(mf_seconds() + p->options->retry, p->ends), pause = RETRY_EVERY;
     bool said = false;
 
     for (;;) {
