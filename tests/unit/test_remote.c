@@ -7,7 +7,7 @@
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
 #include "small_stages.h"
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/upkeep.h"
 
 #include <massflow/seconds.h>
@@ -476,7 +476,7 @@ START_TEST(a_node_comes_out_as_here)
     enter_scratch();
     open_run(&a, "here");
     open_run(&b, "there");
-    start_worker(&w, &b, "hoard", 1);
+    start_worker(&w, &b, "chunk_cache", 1);
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         mf_execution_end end = run_node(&b, nodes[i], 1);
         ok(end.status);
@@ -505,7 +505,7 @@ START_TEST(states_go_to_the_run)
     run r;
     enter_scratch();
     open_run(&r, "cache");
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     ok(run_node(&r, "steps", 1).status);
     ck_assert_str_eq(r.lines, "steps: attempt 1 of 2 failed, retrying: stopped\n");
     id_of(&r, "steps", id);
@@ -529,7 +529,7 @@ START_TEST(what_is_there_is_not_sent)
     open_run(&r, "cache");
     ok(run_node(&r, "make", 0).status);
     for (size_t n = 1; n <= 2; n++) {
-        start_worker(&w, &r, "hoard", n);
+        start_worker(&w, &r, "chunk_cache", n);
         mf_plan *plan = new_plan(&r);
         mf_execution *x;
         mf_needs needs;
@@ -563,7 +563,7 @@ START_TEST(a_stream_reads_what_its_session_kept)
     enter_scratch();
     open_run(&r, "cache");
     ok(run_node(&r, "model", 0).status);
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     ok(run_node(&r, "one", 1).status);
     ok(run_node(&r, "more", 1).status);
     id_of(&r, "more", id);
@@ -582,7 +582,7 @@ START_TEST(what_ends_with_its_worker_has_not_failed)
     run r;
     enter_scratch();
     open_run(&r, "cache");
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     asked_to_end = w.host;
     mf_execution_end end = run_node(&r, "killed", 1);
     ok(end.status);
@@ -611,11 +611,11 @@ START_TEST(results_over_damaged_chunks_are_sound)
     size_t count = 0;
     enter_scratch();
     open_run(&r, "before");
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     ok(run_node(&r, "make", 1).status);
     close_run(&r);
     ok(end_worker(&w));
-    list = popen("find hoard -type f -size +100c", "r");
+    list = popen("find chunk_cache -type f -size +100c", "r");
     for (; fgets(line, sizeof line, list); count++) {
         line[strcspn(line, "\n")] = 0;
         damage(line);
@@ -623,7 +623,7 @@ START_TEST(results_over_damaged_chunks_are_sound)
     ck_assert_int_eq(pclose(list), 0);
     ck_assert_uint_gt(count, 5);
     open_run(&r, "cache");
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     ok(run_node(&r, "make", 1).status);
     close_run(&r);
     ok(end_worker(&w));
@@ -645,7 +645,7 @@ START_TEST(the_same_device_is_that_of_workers_too)
     memset(asked, true, sizeof asked);
     enter_scratch();
     open_run(&r, "cache");
-    start_worker_with(&w, &r, "hoard", 1, true);
+    start_worker_with(&w, &r, "chunk_cache", 1, true);
     r.executor.place(r.executor.self, 1, &p);
     ck_assert_uint_eq(p.device_count, 1);
     snprintf(name, sizeof name, "%s", mf_workers_device(r.workers, 1, 0)->name);
@@ -702,7 +702,7 @@ START_TEST(a_worker_that_is_gone_leaves_no_file_open)
     open_run(&r, "cache");
     size_t before = open_files();
     for (size_t n = 1; n <= 2; n++) {
-        start_worker(&w, &r, "hoard", n);
+        start_worker(&w, &r, "chunk_cache", n);
         ck_assert_uint_gt(open_files(), before);
         mf_host_interrupt(w.host, 15);
         ok(end_worker(&w));
@@ -868,38 +868,38 @@ END_TEST
 
 /* ---- the folder of a worker ------------------------------------------------------------------ */
 
-static void put_one(mf_hoard *h, int i, bool pin, uint8_t digest[MF_DIGEST_BYTES])
+static void put_one(mf_chunk_cache *h, int i, bool pin, uint8_t digest[MF_DIGEST_BYTES])
 {
     uint8_t bytes[100000];
     mf_chunk c = {.raw = sizeof bytes, .size = sizeof bytes, .bytes = bytes};
     memset(bytes, i, sizeof bytes);
     mf_digest_bytes(bytes, sizeof bytes, digest);
-    ok(mf_hoard_put(h, digest, &c, pin));
+    ok(mf_chunk_cache_put(h, digest, &c, pin));
 }
 
 START_TEST(a_full_folder_drops_what_was_not_used)
 {
     uint8_t d[12][MF_DIGEST_BYTES];
-    mf_hoard *h;
-    mf_hoard *second;
+    mf_chunk_cache *h;
+    mf_chunk_cache *second;
     enter_scratch();
-    ok(mf_hoard_open("hoard", 1000000, &h));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
     for (int i = 0; i < 12; i++) {
         put_one(h, i, i == 0, d[i]);
         if (i > 1)
-            ck_assert(mf_hoard_has(h, d[1])); /* used, so it stays */
+            ck_assert(mf_chunk_cache_has(h, d[1])); /* used, so it stays */
     }
-    ck_assert_int_le(mf_hoard_bytes(h), 1000000);
-    ck_assert(mf_hoard_has(h, d[0])); /* pinned */
-    ck_assert(!mf_hoard_has(h, d[2]));
-    ck_assert(mf_hoard_has(h, d[11]));
-    ok(mf_hoard_open("hoard", 1000000, &second));
-    ck_assert_str_eq(mf_hoard_dir(second), "hoard-2");
-    mf_hoard_close(second);
-    mf_hoard_close(h);
-    ok(mf_hoard_open("hoard", 1000000, &h));
-    ck_assert(mf_hoard_has(h, d[11])); /* kept between two jobs */
-    mf_hoard_close(h);
+    ck_assert_int_le(mf_chunk_cache_bytes(h), 1000000);
+    ck_assert(mf_chunk_cache_has(h, d[0])); /* pinned */
+    ck_assert(!mf_chunk_cache_has(h, d[2]));
+    ck_assert(mf_chunk_cache_has(h, d[11]));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &second));
+    ck_assert_str_eq(mf_chunk_cache_dir(second), "chunk_cache-2");
+    mf_chunk_cache_close(second);
+    mf_chunk_cache_close(h);
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
+    ck_assert(mf_chunk_cache_has(h, d[11])); /* kept between two jobs */
+    mf_chunk_cache_close(h);
     leave_scratch();
 }
 END_TEST
@@ -908,26 +908,26 @@ START_TEST(a_damaged_chunk_is_gone)
 {
     uint8_t d[MF_DIGEST_BYTES];
     char hex[MF_HEX_SIZE], path[200];
-    mf_hoard *h;
+    mf_chunk_cache *h;
     mf_chunk c;
     bool found;
     enter_scratch();
-    ok(mf_hoard_open("hoard", 1000000, &h));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
     put_one(h, 1, false, d);
     mf_hex_encode(d, hex);
-    snprintf(path, sizeof path, "hoard/%.2s/%s", hex, hex);
+    snprintf(path, sizeof path, "chunk_cache/%.2s/%s", hex, hex);
     int file = open(path, O_WRONLY);
     ck_assert_int_eq(pwrite(file, "x", 1, 5000), 1);
     close(file);
-    ok(mf_hoard_get(h, d, &c, &found));
+    ok(mf_chunk_cache_get(h, d, &c, &found));
     ck_assert(!found);
-    ck_assert(!mf_hoard_has(h, d));
+    ck_assert(!mf_chunk_cache_has(h, d));
     ck_assert_int_ne(access(path, F_OK), 0);
     put_one(h, 1, false, d);
-    ok(mf_hoard_get(h, d, &c, &found));
+    ok(mf_chunk_cache_get(h, d, &c, &found));
     ck_assert(found);
     mf_chunk_clear(&c);
-    mf_hoard_close(h);
+    mf_chunk_cache_close(h);
     leave_scratch();
 }
 END_TEST

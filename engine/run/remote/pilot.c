@@ -12,7 +12,7 @@
 #include "run/remote/remote.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/process.h"
 
 #include "base/array_shared.h"
@@ -77,7 +77,7 @@ typedef struct job {
 struct pilot {
     const mf_pilot_options *options;
     mf_host *host;
-    mf_hoard *hoard;
+    mf_chunk_cache *chunk_cache;
     mf_hello hello;
     mf_link *link;
     pthread_mutex_t lock;
@@ -113,7 +113,7 @@ static void say(const pilot *p, const char *format, ...)
 static mf_status keep(pilot *p, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk,
                       bool pin)
 {
-    mf_status status = mf_hoard_put(p->hoard, digest, chunk, pin);
+    mf_status status = mf_chunk_cache_put(p->chunk_cache, digest, chunk, pin);
 
     if (status && mf_error_code(status) == MF_IO) {
         pthread_mutex_lock(&p->lock);
@@ -354,7 +354,7 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
     if (!lacks)
         return mf_no_memory(0, "a list of chunks");
     for (size_t i = 0; i < count && !status; i++) {
-        if (mf_hoard_has(s->pilot->hoard, s->parcel->pieces[pieces[i]].digest))
+        if (mf_chunk_cache_has(s->pilot->chunk_cache, s->parcel->pieces[pieces[i]].digest))
             continue;
         lacks[n++] = pieces[i];
         bytes += bytes_of(s, pieces[i]);
@@ -377,14 +377,14 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
 
     for (int tried = 0; tried < 2; tried++) {
         bool found;
-        MF_TRY(mf_hoard_read(s->pilot->hoard, digest, dst, raw, &found));
+        MF_TRY(mf_chunk_cache_read(s->pilot->chunk_cache, digest, dst, raw, &found));
         if (found)
             return MF_OK;
         MF_TRY(source_want(s, &piece, 1));
     }
-    return mf_hint(
-        mf_fail(MF_IO, "the worker's cache '%s' keeps nothing", mf_hoard_dir(s->pilot->hoard)),
-        "give it more room with --cache-size");
+    return mf_hint(mf_fail(MF_IO, "the worker's cache '%s' keeps nothing",
+                           mf_chunk_cache_dir(s->pilot->chunk_cache)),
+                   "give it more room with --cache-size");
 }
 
 static void source_free(void *self)
@@ -432,7 +432,7 @@ static mf_status find_record(job *j, const char *id, mf_parcel **parcel)
     *parcel = NULL;
     if (!mf_hex_decode(id, digest))
         return mf_fail(MF_INVALID, "'%s' is not an artifact id", id);
-    MF_TRY(mf_hoard_get(j->pilot->hoard, digest, &chunk, &found));
+    MF_TRY(mf_chunk_cache_get(j->pilot->chunk_cache, digest, &chunk, &found));
     if (found) {
         status = mf_parcel_new(chunk.bytes, chunk.size, parcel);
         mf_chunk_clear(&chunk);
@@ -477,7 +477,7 @@ static mf_status keep_piece(void *self, const uint8_t digest[MF_DIGEST_BYTES], c
     job *j = self;
     mf_chunk chunk;
     bool found;
-    mf_status status = mf_hoard_get(j->pilot->hoard, digest, &chunk, &found);
+    mf_status status = mf_chunk_cache_get(j->pilot->chunk_cache, digest, &chunk, &found);
 
     /* What lies there is read: a crash may have left it damaged, and it may go meanwhile. */
     if (!status && !found)
@@ -495,10 +495,10 @@ static mf_status send_piece(job *j, const mf_parcel *parcel, size_t index, size_
     bool found;
     mf_status status;
 
-    MF_TRY(mf_hoard_get(j->pilot->hoard, parcel->pieces[index].digest, &chunk, &found));
+    MF_TRY(mf_chunk_cache_get(j->pilot->chunk_cache, parcel->pieces[index].digest, &chunk, &found));
     if (!found)
         return mf_fail(MF_IO, "the worker's cache '%s' has lost a result",
-                       mf_hoard_dir(j->pilot->hoard));
+                       mf_chunk_cache_dir(j->pilot->chunk_cache));
     mf_packet_int(&p, (int64_t)index);
     mf_packet_int(&p, chunk.codec);
     mf_packet_int(&p, (int64_t)chunk.raw);
@@ -585,7 +585,7 @@ static mf_status send_output(job *j, size_t port)
     if (!status)
         status = hand_over(j, mf_task_work(j->task)->stage->out[port].name, parcel);
     for (size_t i = 0; i < parcel->count; i++)
-        mf_hoard_unpin(j->pilot->hoard, parcel->pieces[i].digest);
+        mf_chunk_cache_unpin(j->pilot->chunk_cache, parcel->pieces[i].digest);
     mf_parcel_free(parcel);
     return status;
 }
@@ -957,7 +957,7 @@ static void look(pilot *p)
     if (!p->leaving && mf_host_signal(p->host)) {
         leave(p, "it was asked to end");
     } else if (!p->leaving && full) {
-        say(p, "the cache '%s' can't be written", mf_hoard_dir(p->hoard));
+        say(p, "the cache '%s' can't be written", mf_chunk_cache_dir(p->chunk_cache));
         leave(p, "its cache can't be written");
     } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
         leave(p, "its time is over");
@@ -1218,11 +1218,11 @@ static void tell_line(void *self, const char *node, const char *line)
 
 static mf_status serve(pilot *p)
 {
-    MF_TRY(mf_hoard_open(p->options->cache, p->options->cache_bytes, &p->hoard));
+    MF_TRY(mf_chunk_cache_open(p->options->cache, p->options->cache_bytes, &p->chunk_cache));
     MF_TRY(fill_hello(p));
     MF_TRY(join(p));
     p->joined = true;
-    say(p, "joined %s; cache %s", p->options->where, mf_hoard_dir(p->hoard));
+    say(p, "joined %s; cache %s", p->options->where, mf_chunk_cache_dir(p->chunk_cache));
     mf_host_set_log(p->host, tell_line, p);
     mf_status status = serve_link(p);
     mf_host_set_log(p->host, NULL, NULL);
@@ -1247,7 +1247,7 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
     if (p.wake >= 0)
         close(p.wake);
     mf_hello_clear(&p.hello);
-    mf_hoard_close(p.hoard);
+    mf_chunk_cache_close(p.chunk_cache);
     pthread_mutex_destroy(&p.lock);
     pthread_mutex_destroy(&p.device_lock);
     pthread_cond_destroy(&p.calm);
