@@ -3,7 +3,7 @@
  * comes to an end, and its cache stays sound. */
 #include "forge.h"
 #include "run/remote/remote.h"
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/upkeep.h"
 
 #include <arpa/inet.h>

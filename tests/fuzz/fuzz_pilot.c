@@ -200,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     worker w = {.options = {.where = where,
                             .slots = 1,
                             .bytes = 1 << 20,
-                            .cache = "hoard",
+                            .cache = "chunk_cache",
                             .cache_bytes = 1 << 20,
                             .pool = "",
                             .version = "1",

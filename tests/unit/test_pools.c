@@ -867,6 +867,29 @@ START_TEST(two_runs_on_a_cache_have_folders_of_their_own)
 }
 END_TEST
 
+/* Its script would be run as this user. */
+START_TEST(a_folder_that_others_can_write_to_is_refused)
+{
+    char base[100], expected[400];
+    mf_shared *own;
+    snprintf(base, sizeof base, "%s/base", folder);
+    ok(mf_shared_open(base, folder, false, &own));
+    snprintf(expected, sizeof expected,
+             "%s is no folder that only this user can write to\n"
+             "  remove it, or name another place: the key 'folder' of the file of pools",
+             own->path);
+    ck_assert_int_eq(chmod(own->path, 0777), 0);
+    char *path = strdup(own->path);
+    mf_shared_free(own);
+    fails(mf_shared_open(base, folder, false, &own), expected);
+    ck_assert_int_eq(chmod(path, 0700), 0);
+    ck_assert_int_eq(rename(path, "elsewhere"), 0);
+    ck_assert_int_eq(symlink("../elsewhere", path), 0);
+    fails(mf_shared_open(base, folder, false, &own), expected);
+    free(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("pools");
@@ -877,6 +900,7 @@ int main(void)
     tcase_add_test(site, errors_of_the_file);
     tcase_add_test(site, no_file);
     tcase_add_test(site, time_limits);
+    tcase_add_test(site, a_folder_that_others_can_write_to_is_refused);
     tcase_add_test(growth, a_few_wait_and_no_more_than_can_be_used);
     tcase_add_test(growth, what_waits_is_counted_not_believed);
     tcase_add_test(growth, a_failing_submission_is_said_once_and_tried_for_good);

@@ -7,7 +7,7 @@
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
 #include "small_stages.h"
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/upkeep.h"
 
 #include <massflow/seconds.h>
@@ -16,8 +16,10 @@
 #include <fcntl.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* ---- stages ---------------------------------------------------------------------------------- */
@@ -26,6 +28,8 @@ static const mf_port things_out[] = {MF_PORT("thing", "thing", ""), MF_END};
 static const mf_port thing_in[] = {MF_PORT("thing", "thing", ""), MF_END};
 static const mf_port text_out[] = {MF_PORT("text", "text", ""), MF_END};
 static const mf_port read_in[] = {MF_PORT("items", "stream<text>", ""), MF_END};
+static const mf_port model_out[] = {MF_PORT("model", "model", ""), MF_END};
+static const mf_port model_in[] = {MF_PORT("model", "model", ""), MF_END};
 static const mf_port things_in[] = {MF_PORT("thing", "thing", ""), MF_END};
 
 /* Several bricks of numbers, an empty array, and rows of many pieces. */
@@ -131,6 +135,67 @@ static mf_status read_run(mf_task *t, const void *p, void *session)
     return put_text(t, text);
 }
 
+static mf_status model_run(mf_task *t, const void *p, void *session)
+{
+    const int64_t size = 400000;
+    mf_artifact *a;
+    mf_array *x;
+    (void)p, (void)session;
+    MF_TRY(mf_artifact_new("model", &a));
+    MF_TRY(mf_artifact_set_text(a, "architecture", "none"));
+    MF_TRY(mf_array_new(MF_U8, 1, &size, &x));
+    for (int64_t i = 0; i < size; i++)
+        ((uint8_t *)x->data)[i] = (uint8_t)(i * i * 7 >> 3);
+    MF_TRY(mf_artifact_add(a, "x", x));
+    mf_array_unref(x);
+    return mf_out(t, "model", a);
+}
+
+/* A session that keeps its input, which is read with the fiftieth item. */
+static mf_status kept_open(mf_task *t, const void *p, void **session)
+{
+    const mf_artifact *a;
+    (void)p;
+    MF_TRY(mf_in(t, "model", &a));
+    *session = mf_artifact_ref(a);
+    return MF_OK;
+}
+
+static void kept_close(void *session)
+{
+    mf_artifact_unref(session);
+}
+
+static mf_status kept_item(mf_task *t, const void *p, void *session, int64_t i, mf_artifact **item)
+{
+    mf_array *x = NULL;
+    (void)t, (void)p;
+    if (i == 50)
+        MF_TRY(mf_artifact_array(session, "x", &x));
+    MF_TRY(mf_artifact_new("text", item));
+    mf_status status = mf_artifact_set_text(*item, "text", x ? "read" : "");
+    mf_array_unref(x);
+    return status;
+}
+
+/* As many items as its salt is. */
+static mf_status some_run(mf_task *t, const void *p, void *session)
+{
+    const salt *o = p;
+    mf_stream *items;
+    mf_artifact *a = NULL;
+    char text[40];
+    (void)session;
+    MF_TRY(mf_in_stream(t, "items", &items));
+    for (int64_t i = 0; i < o->salt; i++) {
+        mf_artifact_unref(a);
+        MF_TRY(mf_stream_next(items, &a));
+    }
+    snprintf(text, sizeof text, "%s", mf_artifact_text(a, "text"));
+    mf_artifact_unref(a);
+    return put_text(t, text);
+}
+
 /* Saves a state in each of four steps, the first of two tries ends in the third. */
 static mf_status steps_run(mf_task *t, const void *p, void *session)
 {
@@ -167,16 +232,34 @@ static mf_status fail_run(mf_task *t, const void *p, void *session)
     return mf_hint(mf_fail(MF_UNSUPPORTED, "it can't"), "do it by hand");
 }
 
+static mf_host *asked_to_end;
+
+/* The processes of a job are all sent the same signal. */
+static mf_status killed_run(mf_task *t, const void *p, void *session)
+{
+    (void)t, (void)p, (void)session;
+    mf_host_interrupt(asked_to_end, 15);
+    return mf_fail(MF_INTERNAL, "its process was killed");
+}
+
 SMALL_STAGE(make, "far.make", salt, salt_table, none, things_out, .run = make_run);
 SMALL_STAGE(look, "far.look", salt, salt_table, thing_in, text_out, .run = look_run);
 SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = items_item);
 SMALL_STAGE(reading, "far.read", salt, salt_table, read_in, text_out, .run = read_run);
 SMALL_STAGE(steps, "far.steps", salt, salt_table, none, text_out, .run = steps_run);
 SMALL_STAGE(failing, "far.fail", salt, salt_table, none, text_out, .run = fail_run);
+SMALL_STAGE(model, "far.model", salt, salt_table, none, model_out, .run = model_run);
+SMALL_STAGE(kept, "far.kept", salt, salt_table, model_in, items_out, .item = kept_item,
+            .open = kept_open, .close = kept_close);
+SMALL_STAGE(some, "far.some", salt, salt_table, read_in, text_out, .run = some_run);
+SMALL_STAGE(killed, "far.killed", salt, salt_table, none, text_out, .run = killed_run);
+SMALL_STAGE(card, "far.card", salt, salt_table, none, text_out, .run = fail_run,
+            .kernels = kernels);
 static const mf_type thing = {
     .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
-MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing)
+MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing, &model, &kept,
+                     &some, &killed, &card)
 
 /* ---- a run and its worker -------------------------------------------------------------------- */
 
@@ -187,8 +270,14 @@ static const char text[] = "massflow: 1\n"
                            "  items: {use: far.items, in: {thing: make}}\n"
                            "  read: {use: far.read, in: {items: items}}\n"
                            "  steps: {use: far.steps, retries: 1}\n"
-                           "  fail: {use: far.fail}\n";
-#define NODES 6
+                           "  fail: {use: far.fail}\n"
+                           "  model: {use: far.model}\n"
+                           "  kept: {use: far.kept, in: {model: model}}\n"
+                           "  one: {use: far.some, in: {items: kept}, with: {salt: 1}}\n"
+                           "  more: {use: far.some, in: {items: kept}, with: {salt: 51}}\n"
+                           "  killed: {use: far.killed}\n"
+                           "  card: {use: far.card}\n";
+#define NODES 12
 
 typedef struct worker {
     mf_pilot_options options;
@@ -268,7 +357,7 @@ static void *serve(void *self)
 }
 
 /* Waits until the n-th worker of the run is there. */
-static void start_worker(worker *w, run *r, const char *cache, size_t n)
+static void start_worker_with(worker *w, run *r, const char *cache, size_t n, bool devices)
 {
     *w = (worker){.options = {.where = mf_workers_address(r->workers),
                               .slots = 2,
@@ -276,6 +365,7 @@ static void start_worker(worker *w, run *r, const char *cache, size_t n)
                               .cache = cache,
                               .cache_bytes = 1 << 30,
                               .pool = "",
+                              .devices = devices,
                               .version = "1",
                               .ends = INFINITY}};
     ok(mf_token_read("token", false, &w->options.token));
@@ -287,6 +377,11 @@ static void start_worker(worker *w, run *r, const char *cache, size_t n)
     pthread_mutex_unlock(&r->lock);
 }
 
+static void start_worker(worker *w, run *r, const char *cache, size_t n)
+{
+    start_worker_with(w, r, cache, n, false);
+}
+
 static mf_status end_worker(worker *w)
 {
     pthread_join(w->thread, NULL);
@@ -296,9 +391,10 @@ static mf_status end_worker(worker *w)
 
 static mf_plan *new_plan(const run *r)
 {
-    bool asked[NODES] = {true, true, true, true, true, true};
+    bool asked[NODES];
     mf_plan_options options = {0};
     mf_plan *plan;
+    memset(asked, true, sizeof asked);
     ok(mf_plan_new(r->graph, r->store, asked, &options, &plan));
     return plan;
 }
@@ -380,7 +476,7 @@ START_TEST(a_node_comes_out_as_here)
     enter_scratch();
     open_run(&a, "here");
     open_run(&b, "there");
-    start_worker(&w, &b, "hoard", 1);
+    start_worker(&w, &b, "chunk_cache", 1);
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         mf_execution_end end = run_node(&b, nodes[i], 1);
         ok(end.status);
@@ -409,7 +505,7 @@ START_TEST(states_go_to_the_run)
     run r;
     enter_scratch();
     open_run(&r, "cache");
-    start_worker(&w, &r, "hoard", 1);
+    start_worker(&w, &r, "chunk_cache", 1);
     ok(run_node(&r, "steps", 1).status);
     ck_assert_str_eq(r.lines, "steps: attempt 1 of 2 failed, retrying: stopped\n");
     id_of(&r, "steps", id);
@@ -433,7 +529,7 @@ START_TEST(what_is_there_is_not_sent)
     open_run(&r, "cache");
     ok(run_node(&r, "make", 0).status);
     for (size_t n = 1; n <= 2; n++) {
-        start_worker(&w, &r, "hoard", n);
+        start_worker(&w, &r, "chunk_cache", n);
         mf_plan *plan = new_plan(&r);
         mf_execution *x;
         mf_needs needs;
@@ -457,6 +553,119 @@ START_TEST(what_is_there_is_not_sent)
 }
 END_TEST
 
+/* The session was opened for another node, which has ended. */
+START_TEST(a_stream_reads_what_its_session_kept)
+{
+    char id[MF_HEX_SIZE];
+    mf_artifact *a;
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    ok(run_node(&r, "model", 0).status);
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(run_node(&r, "one", 1).status);
+    ok(run_node(&r, "more", 1).status);
+    id_of(&r, "more", id);
+    ok(mf_host_get(r.host, id, &a));
+    ck_assert_str_eq(mf_artifact_text(a, "text"), "read");
+    mf_artifact_unref(a);
+    close_run(&r);
+    ok(end_worker(&w));
+    leave_scratch();
+}
+END_TEST
+
+START_TEST(what_ends_with_its_worker_has_not_failed)
+{
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    asked_to_end = w.host;
+    mf_execution_end end = run_node(&r, "killed", 1);
+    ok(end.status);
+    ck_assert(end.returned);
+    ck_assert(!end.lost);
+    ok(end_worker(&w));
+    close_run(&r);
+    leave_scratch();
+}
+END_TEST
+
+static void damage(const char *path)
+{
+    int file = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(file, "xxxx", 4, 40), 4);
+    close(file);
+}
+
+/* Of an earlier job, which a crash left so: the result is not of it. */
+START_TEST(results_over_damaged_chunks_are_sound)
+{
+    char line[300];
+    worker w;
+    run r;
+    FILE *list;
+    size_t count = 0;
+    enter_scratch();
+    open_run(&r, "before");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(run_node(&r, "make", 1).status);
+    close_run(&r);
+    ok(end_worker(&w));
+    list = popen("find chunk_cache -type f -size +100c", "r");
+    for (; fgets(line, sizeof line, list); count++) {
+        line[strcspn(line, "\n")] = 0;
+        damage(line);
+    }
+    ck_assert_int_eq(pclose(list), 0);
+    ck_assert_uint_gt(count, 5);
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(run_node(&r, "make", 1).status);
+    close_run(&r);
+    ok(end_worker(&w));
+    check_sound("cache");
+    leave_scratch();
+}
+END_TEST
+
+/* What a device of another name makes would not count. */
+START_TEST(the_same_device_is_that_of_workers_too)
+{
+    mf_plan_options options = {0};
+    bool asked[NODES];
+    char name[256];
+    mf_run_place p;
+    mf_plan *plan;
+    worker w;
+    run r;
+    memset(asked, true, sizeof asked);
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker_with(&w, &r, "chunk_cache", 1, true);
+    r.executor.place(r.executor.self, 1, &p);
+    ck_assert_uint_eq(p.device_count, 1);
+    snprintf(name, sizeof name, "%s", mf_workers_device(r.workers, 1, 0)->name);
+    for (int other = 0; other < 2; other++) {
+        const char *const names[] = {name, "Another Device"};
+        options.same_device = names[other];
+        ok(mf_plan_new(r.graph, r.store, asked, &options, &plan));
+        ck_assert_pstr_eq(r.executor.cannot(r.executor.self, plan, find_node(plan, "card"), 1, &p),
+                          other ? "it has a device of another kind, and --same-device was given"
+                                : NULL);
+        ck_assert_ptr_null(
+            r.executor.cannot(r.executor.self, plan, find_node(plan, "make"), 1, &p));
+        mf_plan_free(plan);
+    }
+    close_run(&r);
+    ok(end_worker(&w));
+    leave_scratch();
+}
+END_TEST
+
 /* ---- who may join ---------------------------------------------------------------------------- */
 
 static int connect_raw(const run *r)
@@ -475,6 +684,36 @@ static void wait_told(run *r, const char *words)
         pthread_cond_wait(&r->changed, &r->lock);
     pthread_mutex_unlock(&r->lock);
 }
+
+static size_t open_files(void)
+{
+    size_t count = 0;
+    for (int i = 0; i < 1024; i++)
+        count += fcntl(i, F_GETFD) != -1;
+    return count;
+}
+
+/* A run may see thousands of workers come and go. */
+START_TEST(a_worker_that_is_gone_leaves_no_file_open)
+{
+    worker w;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    size_t before = open_files();
+    for (size_t n = 1; n <= 2; n++) {
+        start_worker(&w, &r, "chunk_cache", n);
+        ck_assert_uint_gt(open_files(), before);
+        mf_host_interrupt(w.host, 15);
+        ok(end_worker(&w));
+        while (open_files() != before)
+            poll(NULL, 0, 10);
+    }
+    ck_assert_uint_eq(mf_workers_count(r.workers), 2);
+    close_run(&r);
+    leave_scratch();
+}
+END_TEST
 
 START_TEST(who_does_not_know_the_token_is_refused)
 {
@@ -501,6 +740,26 @@ START_TEST(who_does_not_know_the_token_is_refused)
     close(s);
     wait_told(&r, "was refused: it went in the middle of the handshake\n");
     ck_assert_uint_eq(mf_workers_count(r.workers), 0);
+    close_run(&r);
+    leave_scratch();
+}
+END_TEST
+
+/* Of a process that may have 80 files, the last 20 are not for connections. */
+START_TEST(connections_leave_files_to_the_run)
+{
+    struct rlimit files;
+    run r;
+    enter_scratch();
+    open_run(&r, "cache");
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = 80;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    while (dup(0) < 59)
+        ;
+    int s = connect_raw(&r);
+    wait_told(&r, "was refused: this process has few open files left (ulimit -n)\n");
+    close(s);
     close_run(&r);
     leave_scratch();
 }
@@ -609,38 +868,38 @@ END_TEST
 
 /* ---- the folder of a worker ------------------------------------------------------------------ */
 
-static void put_one(mf_hoard *h, int i, bool pin, uint8_t digest[MF_DIGEST_BYTES])
+static void put_one(mf_chunk_cache *h, int i, bool pin, uint8_t digest[MF_DIGEST_BYTES])
 {
     uint8_t bytes[100000];
     mf_chunk c = {.raw = sizeof bytes, .size = sizeof bytes, .bytes = bytes};
     memset(bytes, i, sizeof bytes);
     mf_digest_bytes(bytes, sizeof bytes, digest);
-    ok(mf_hoard_put(h, digest, &c, pin));
+    ok(mf_chunk_cache_put(h, digest, &c, pin));
 }
 
 START_TEST(a_full_folder_drops_what_was_not_used)
 {
     uint8_t d[12][MF_DIGEST_BYTES];
-    mf_hoard *h;
-    mf_hoard *second;
+    mf_chunk_cache *h;
+    mf_chunk_cache *second;
     enter_scratch();
-    ok(mf_hoard_open("hoard", 1000000, &h));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
     for (int i = 0; i < 12; i++) {
         put_one(h, i, i == 0, d[i]);
         if (i > 1)
-            ck_assert(mf_hoard_has(h, d[1])); /* used, so it stays */
+            ck_assert(mf_chunk_cache_has(h, d[1])); /* used, so it stays */
     }
-    ck_assert_int_le(mf_hoard_bytes(h), 1000000);
-    ck_assert(mf_hoard_has(h, d[0])); /* pinned */
-    ck_assert(!mf_hoard_has(h, d[2]));
-    ck_assert(mf_hoard_has(h, d[11]));
-    ok(mf_hoard_open("hoard", 1000000, &second));
-    ck_assert_str_eq(mf_hoard_dir(second), "hoard-2");
-    mf_hoard_close(second);
-    mf_hoard_close(h);
-    ok(mf_hoard_open("hoard", 1000000, &h));
-    ck_assert(mf_hoard_has(h, d[11])); /* kept between two jobs */
-    mf_hoard_close(h);
+    ck_assert_int_le(mf_chunk_cache_bytes(h), 1000000);
+    ck_assert(mf_chunk_cache_has(h, d[0])); /* pinned */
+    ck_assert(!mf_chunk_cache_has(h, d[2]));
+    ck_assert(mf_chunk_cache_has(h, d[11]));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &second));
+    ck_assert_str_eq(mf_chunk_cache_dir(second), "chunk_cache-2");
+    mf_chunk_cache_close(second);
+    mf_chunk_cache_close(h);
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
+    ck_assert(mf_chunk_cache_has(h, d[11])); /* kept between two jobs */
+    mf_chunk_cache_close(h);
     leave_scratch();
 }
 END_TEST
@@ -649,26 +908,26 @@ START_TEST(a_damaged_chunk_is_gone)
 {
     uint8_t d[MF_DIGEST_BYTES];
     char hex[MF_HEX_SIZE], path[200];
-    mf_hoard *h;
+    mf_chunk_cache *h;
     mf_chunk c;
     bool found;
     enter_scratch();
-    ok(mf_hoard_open("hoard", 1000000, &h));
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &h));
     put_one(h, 1, false, d);
     mf_hex_encode(d, hex);
-    snprintf(path, sizeof path, "hoard/%.2s/%s", hex, hex);
+    snprintf(path, sizeof path, "chunk_cache/%.2s/%s", hex, hex);
     int file = open(path, O_WRONLY);
     ck_assert_int_eq(pwrite(file, "x", 1, 5000), 1);
     close(file);
-    ok(mf_hoard_get(h, d, &c, &found));
+    ok(mf_chunk_cache_get(h, d, &c, &found));
     ck_assert(!found);
-    ck_assert(!mf_hoard_has(h, d));
+    ck_assert(!mf_chunk_cache_has(h, d));
     ck_assert_int_ne(access(path, F_OK), 0);
     put_one(h, 1, false, d);
-    ok(mf_hoard_get(h, d, &c, &found));
+    ok(mf_chunk_cache_get(h, d, &c, &found));
     ck_assert(found);
     mf_chunk_clear(&c);
-    mf_hoard_close(h);
+    mf_chunk_cache_close(h);
     leave_scratch();
 }
 END_TEST
@@ -682,7 +941,13 @@ int main(void)
     tcase_add_test(tests, a_node_comes_out_as_here);
     tcase_add_test(tests, states_go_to_the_run);
     tcase_add_test(tests, what_is_there_is_not_sent);
+    tcase_add_test(tests, a_stream_reads_what_its_session_kept);
+    tcase_add_test(tests, what_ends_with_its_worker_has_not_failed);
+    tcase_add_test(tests, results_over_damaged_chunks_are_sound);
+    tcase_add_test(tests, the_same_device_is_that_of_workers_too);
+    tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);
     tcase_add_test(tests, who_does_not_know_the_token_is_refused);
+    tcase_add_test(tests, connections_leave_files_to_the_run);
     tcase_add_test(tests, a_token_is_its_owners_alone);
     tcase_add_test(tests, a_frame_that_was_changed_is_refused);
     tcase_add_test(tests, a_frame_counts_once);

@@ -2,6 +2,20 @@
 #include "listen.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+
+#define MOST_FILES 16384
+
+/* Each worker is an open file: as many as the system allows. */
+static void allow_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= MOST_FILES)
+        return;
+    files.rlim_cur = files.rlim_max < MOST_FILES ? files.rlim_max : MOST_FILES;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
 
 int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers)
 {
@@ -28,6 +42,7 @@ int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers
             return command_refuse("--heartbeat is a number of seconds from 0.01 to 3600, not '%s'",
                                   beat);
     }
+    allow_files();
     status = mf_token_read(pools->token ? pools->token : token, true, &o.token);
     if (!status)
         status = mf_workers_open(&o, workers);

@@ -213,15 +213,16 @@ static int serve(const args *a, const mf_registry *registry, mf_pilot_options *o
     return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
-/* From the environment where no file is named: a batch system passes it on without showing it. */
+/* From the environment where no file is named: a batch system passes it on without showing it. What
+ * stages start need not know it. */
 static mf_status read_token(const args *a, mf_token *token)
 {
-    const char *text = getenv(TOKEN_VARIABLE);
+    const char *file = args_value(a, "token"), *text = getenv(TOKEN_VARIABLE);
+    mf_status status = file
+                           ? mf_token_read(file, false, token)
+                           : mf_token_of("the variable " TOKEN_VARIABLE, text, strlen(text), token);
 
-    if (args_value(a, "token"))
-        return mf_token_read(args_value(a, "token"), false, token);
-    mf_status status = mf_token_of("the variable " TOKEN_VARIABLE, text, strlen(text), token);
-    unsetenv(TOKEN_VARIABLE); /* what stages start need not know it */
+    unsetenv(TOKEN_VARIABLE);
     return status;
 }
 

@@ -98,11 +98,25 @@ static mf_status fill(mf_shared *s, const char *base, const char *key)
     return MF_OK;
 }
 
+/* Scripts that lie there are run as this user, and its name can be foretold: where others may write
+ * beside it, somebody may have made it before. */
+static mf_status check_own(const char *path)
+{
+    struct stat about;
+    if (lstat(path, &about))
+        return cannot("look at", path);
+    if (S_ISDIR(about.st_mode) && about.st_uid == geteuid() && !(about.st_mode & 022))
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID, "%s is no folder that only this user can write to", path),
+                   "remove it, or name another place: the key 'folder' of the file of pools");
+}
+
 /* Makes and locks one; MF_OK with lock below 0: another coordinator has it. */
 static mf_status take(mf_shared *s)
 {
     char *path;
     MF_TRY(make_folder(s->path, 0700));
+    MF_TRY(check_own(s->path));
     MF_TRY(make_folder(s->log, 0700));
     if (asprintf(&path, "%s/lock", s->path) < 0)
         return mf_no_memory(0, "a path");

@@ -71,14 +71,25 @@ mf_status mf_link_new(int socket, const uint8_t send_key[MF_SECRET_BYTES],
     return MF_OK;
 }
 
+void mf_link_close(mf_link *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->socket >= 0)
+        close(l->socket);
+    l->socket = -1;
+    free(l->room);
+    l->room = NULL;
+    l->room_size = 0;
+    pthread_mutex_unlock(&l->lock);
+}
+
 void mf_link_free(mf_link *l)
 {
     if (!l)
         return;
-    close(l->socket);
+    mf_link_close(l);
     mf_seal_free(l->out);
     mf_seal_free(l->in);
-    free(l->room);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }

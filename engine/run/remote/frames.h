@@ -74,6 +74,8 @@ void mf_link_free(mf_link *link); /* NULL is fine */
 void mf_link_set_beat(mf_link *link, double seconds);
 /* Ends both directions at once; whoever waits for it fails. From any thread. */
 void mf_link_cut(mf_link *link);
+/* Closes the socket of one that was cut and that no thread receives from. It is known further. */
+void mf_link_close(mf_link *link);
 int mf_link_socket(const mf_link *link);
 
 /* From any thread. Empties the packet. */

@@ -68,7 +68,7 @@ void mf_hello_put(mf_packet *p, const mf_hello *h)
     mf_packet_text(p, h->pool);
     mf_packet_int(p, h->slots);
     mf_packet_int(p, h->bytes);
-    mf_packet_int(p, isfinite(h->ends) ? (int64_t)(h->ends * 1e3) : -1);
+    mf_packet_int(p, isfinite(h->ends) ? (int64_t)(fmax(h->ends, 0) * 1e3) : -1);
     mf_packet_int(p, (int64_t)h->device_count);
     for (size_t i = 0; i < h->device_count; i++)
         put_device(p, &h->devices[i]);

@@ -12,7 +12,7 @@
 #include "run/remote/remote.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/process.h"
 
 #include "base/array_shared.h"
@@ -64,19 +64,20 @@ typedef struct job {
     mf_frozen *frozen;
     mf_limits limits;
     mf_supply supply;
-    mf_task *task; /* under the pilot's lock for others than its thread */
-    mf_task_state told;
+    mf_task *task;           /* under the pilot's lock for others than its thread */
+    mf_task_state shown;     /* its progress, as the run knows it */
     pthread_mutex_t calling; /* one question at a time */
     heard *first, **last;    /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone; /* the link: nothing more is heard */
     int owed;  /* answers that were not waited for; its thread's, with `calling` held */
+    bool told; /* its end: the run answers nothing more. Set with both locks held */
 } job;
 
 struct pilot {
     const mf_pilot_options *options;
     mf_host *host;
-    mf_hoard *hoard;
+    mf_chunk_cache *chunk_cache;
     mf_hello hello;
     mf_link *link;
     pthread_mutex_t lock;
@@ -112,7 +113,7 @@ static void say(const pilot *p, const char *format, ...)
 static mf_status keep(pilot *p, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk,
                       bool pin)
 {
-    mf_status status = mf_hoard_put(p->hoard, digest, chunk, pin);
+    mf_status status = mf_chunk_cache_put(p->chunk_cache, digest, chunk, pin);
 
     if (status && mf_error_code(status) == MF_IO) {
         pthread_mutex_lock(&p->lock);
@@ -207,6 +208,20 @@ typedef struct source {
 
 static void unref_job(job *j);
 
+/* With the streams that it reads. */
+static bool has_input(const mf_work *work, const char *id)
+{
+    for (size_t i = 0; i < work->feed_count; i++) {
+        const mf_feed *feed = &work->feeds[i];
+        for (size_t k = 0; k < feed->count; k++)
+            if (!strcmp(feed->elements[k].id, id))
+                return true;
+        if (feed->stream && has_input(feed->stream, id))
+            return true;
+    }
+    return false;
+}
+
 /* Sessions keep artifacts beyond the node that opened them: then any node that has it as an input
  * asks for it. The caller unrefs it. */
 static job *who_asks(const source *s)
@@ -214,18 +229,12 @@ static job *who_asks(const source *s)
     job *j;
 
     pthread_mutex_lock(&s->pilot->lock);
-    for (j = s->pilot->jobs; j && j->number != s->job; j = j->next)
+    for (j = s->pilot->jobs; j && (j->number != s->job || j->told); j = j->next)
         ;
     if (!j)
-        for (j = s->pilot->jobs; j; j = j->next) {
-            const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
-            bool has = false;
-            for (size_t i = 0; work && i < work->feed_count && !has; i++)
-                for (size_t k = 0; k < work->feeds[i].count && !has; k++)
-                    has = !strcmp(work->feeds[i].elements[k].id, s->parcel->id);
-            if (has)
+        for (j = s->pilot->jobs; j; j = j->next)
+            if (!j->told && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
                 break;
-        }
     if (j)
         j->refs++;
     pthread_mutex_unlock(&s->pilot->lock);
@@ -288,22 +297,42 @@ static mf_status take_pieces(job *j, const source *s, size_t count)
     }
 }
 
-static mf_status ask_pieces(job *j, const source *s, const uint32_t *pieces, size_t count)
+/* *told: that node has ended meanwhile, and nothing was asked. */
+static mf_status ask_through(job *j, const source *s, const uint32_t *pieces, size_t count,
+                             bool *told)
 {
     mf_packet q = {0};
-    mf_status status;
+    mf_status status = MF_OK;
 
     mf_packet_text(&q, s->parcel->id);
     mf_packet_int(&q, (int64_t)count);
     for (size_t i = 0; i < count; i++)
         mf_packet_int(&q, pieces[i]);
     pthread_mutex_lock(&j->calling);
-    status = take_owed(j);
-    if (!status)
+    *told = j->told;
+    if (!*told)
+        status = take_owed(j);
+    if (!*told && !status)
         status = send_body(j, MF_LINK_WANT, &q, NULL, 0);
-    if (!status)
+    if (!*told && !status)
         status = take_pieces(j, s, count);
     pthread_mutex_unlock(&j->calling);
+    mf_packet_clear(&q);
+    return status;
+}
+
+static mf_status ask_pieces(const source *s, const uint32_t *pieces, size_t count)
+{
+    bool told = true;
+    mf_status status = MF_OK;
+
+    while (told && !status) {
+        job *j = who_asks(s);
+        if (!j)
+            return gone();
+        status = ask_through(j, s, pieces, count, &told);
+        unref_job(j);
+    }
     return status;
 }
 
@@ -320,32 +349,22 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
     source *s = self;
     uint32_t *lacks = malloc((count + 1) * sizeof *lacks);
     size_t n = 0, bytes = 0;
-    job *j = NULL;
     mf_status status = MF_OK;
 
     if (!lacks)
         return mf_no_memory(0, "a list of chunks");
     for (size_t i = 0; i < count && !status; i++) {
-        if (mf_hoard_has(s->pilot->hoard, s->parcel->pieces[pieces[i]].digest))
+        if (mf_chunk_cache_has(s->pilot->chunk_cache, s->parcel->pieces[pieces[i]].digest))
             continue;
         lacks[n++] = pieces[i];
         bytes += bytes_of(s, pieces[i]);
         if (bytes < MF_LINK_BATCH)
             continue;
-        if (!j && !(j = who_asks(s)))
-            status = gone();
-        else
-            status = ask_pieces(j, s, lacks, n);
+        status = ask_pieces(s, lacks, n);
         n = bytes = 0;
     }
-    if (!status && n) {
-        if (!j && !(j = who_asks(s)))
-            status = gone();
-        else
-            status = ask_pieces(j, s, lacks, n);
-    }
-    if (j)
-        unref_job(j);
+    if (!status && n)
+        status = ask_pieces(s, lacks, n);
     free(lacks);
     return status;
 }
@@ -358,14 +377,14 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
 
     for (int tried = 0; tried < 2; tried++) {
         bool found;
-        MF_TRY(mf_hoard_read(s->pilot->hoard, digest, dst, raw, &found));
+        MF_TRY(mf_chunk_cache_read(s->pilot->chunk_cache, digest, dst, raw, &found));
         if (found)
             return MF_OK;
         MF_TRY(source_want(s, &piece, 1));
     }
-    return mf_hint(
-        mf_fail(MF_IO, "the worker's cache '%s' keeps nothing", mf_hoard_dir(s->pilot->hoard)),
-        "give it more room with --cache-size");
+    return mf_hint(mf_fail(MF_IO, "the worker's cache '%s' keeps nothing",
+                           mf_chunk_cache_dir(s->pilot->chunk_cache)),
+                   "give it more room with --cache-size");
 }
 
 static void source_free(void *self)
@@ -413,7 +432,7 @@ static mf_status find_record(job *j, const char *id, mf_parcel **parcel)
     *parcel = NULL;
     if (!mf_hex_decode(id, digest))
         return mf_fail(MF_INVALID, "'%s' is not an artifact id", id);
-    MF_TRY(mf_hoard_get(j->pilot->hoard, digest, &chunk, &found));
+    MF_TRY(mf_chunk_cache_get(j->pilot->chunk_cache, digest, &chunk, &found));
     if (found) {
         status = mf_parcel_new(chunk.bytes, chunk.size, parcel);
         mf_chunk_clear(&chunk);
@@ -456,10 +475,12 @@ static mf_status keep_piece(void *self, const uint8_t digest[MF_DIGEST_BYTES], c
                             size_t raw, size_t element, bool integer)
 {
     job *j = self;
-    mf_chunk chunk = {0};
-    mf_status status = MF_OK;
+    mf_chunk chunk;
+    bool found;
+    mf_status status = mf_chunk_cache_get(j->pilot->chunk_cache, digest, &chunk, &found);
 
-    if (!mf_hoard_has(j->pilot->hoard, digest))
+    /* What lies there is read: a crash may have left it damaged, and it may go meanwhile. */
+    if (!status && !found)
         status = mf_chunk_pack(bytes, raw, element, integer, &chunk);
     if (!status)
         status = keep(j->pilot, digest, &chunk, true);
@@ -474,10 +495,10 @@ static mf_status send_piece(job *j, const mf_parcel *parcel, size_t index, size_
     bool found;
     mf_status status;
 
-    MF_TRY(mf_hoard_get(j->pilot->hoard, parcel->pieces[index].digest, &chunk, &found));
+    MF_TRY(mf_chunk_cache_get(j->pilot->chunk_cache, parcel->pieces[index].digest, &chunk, &found));
     if (!found)
         return mf_fail(MF_IO, "the worker's cache '%s' has lost a result",
-                       mf_hoard_dir(j->pilot->hoard));
+                       mf_chunk_cache_dir(j->pilot->chunk_cache));
     mf_packet_int(&p, (int64_t)index);
     mf_packet_int(&p, chunk.codec);
     mf_packet_int(&p, (int64_t)chunk.raw);
@@ -564,7 +585,7 @@ static mf_status send_output(job *j, size_t port)
     if (!status)
         status = hand_over(j, mf_task_work(j->task)->stage->out[port].name, parcel);
     for (size_t i = 0; i < parcel->count; i++)
-        mf_hoard_unpin(j->pilot->hoard, parcel->pieces[i].digest);
+        mf_chunk_cache_unpin(j->pilot->chunk_cache, parcel->pieces[i].digest);
     mf_parcel_free(parcel);
     return status;
 }
@@ -749,19 +770,26 @@ static mf_status tell_end(job *j, const mf_error *status, const mf_spent *spent,
 {
     pilot *p = j->pilot;
     mf_packet done = {0};
-    bool ended = status && mf_error_code(status) == MF_CANCELLED && mf_host_signal(p->host);
+    /* A batch system ends the processes of its nodes, too: what they died of is not theirs. */
+    bool ended = status && mf_host_signal(p->host);
 
     pthread_mutex_lock(&p->lock);
     ended |= status && p->full;
     pthread_mutex_unlock(&p->lock);
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
-        return send_body(j, MF_LINK_RETURNED, &done, NULL, 0);
+    } else {
+        mf_packet_status(&done, status);
+        mf_packet_int(&done, (int64_t)(seconds * 1e6));
+        mf_packet_int(&done, spent->peak_bytes);
     }
-    mf_packet_status(&done, status);
-    mf_packet_int(&done, (int64_t)(seconds * 1e6));
-    mf_packet_int(&done, spent->peak_bytes);
-    return send_body(j, MF_LINK_DONE, &done, NULL, 0);
+    /* Others may have artifacts that it opened: from here on they ask through another node. */
+    pthread_mutex_lock(&j->calling);
+    pthread_mutex_lock(&p->lock);
+    j->told = true;
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&j->calling);
+    return send_body(j, ended ? MF_LINK_RETURNED : MF_LINK_DONE, &done, NULL, 0);
 }
 
 /* The pilot may be gone once the count says so. */
@@ -775,7 +803,7 @@ static void end_job(job *j)
     task = j->task;
     j->task = NULL;
     pthread_mutex_unlock(&p->lock);
-    mf_task_free(task); /* its inputs may still be asked for through this job */
+    mf_task_free(task);
     pthread_mutex_lock(&p->lock);
     while (*link != j)
         link = &(*link)->next;
@@ -900,7 +928,7 @@ static void tell_progress(pilot *p)
     pthread_mutex_lock(&p->lock);
     for (job *j = p->jobs; j; j = j->next) {
         mf_packet q = {0};
-        if (j->task && mf_heard_put_progress(&q, j->task, &j->told))
+        if (j->task && mf_heard_put_progress(&q, j->task, &j->shown))
             mf_error_free(mf_link_send(p->link, MF_LINK_PROGRESS, j->channel, &q));
         mf_packet_clear(&q);
     }
@@ -929,7 +957,7 @@ static void look(pilot *p)
     if (!p->leaving && mf_host_signal(p->host)) {
         leave(p, "it was asked to end");
     } else if (!p->leaving && full) {
-        say(p, "the cache '%s' can't be written", mf_hoard_dir(p->hoard));
+        say(p, "the cache '%s' can't be written", mf_chunk_cache_dir(p->chunk_cache));
         leave(p, "its cache can't be written");
     } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
         leave(p, "its time is over");
@@ -1050,7 +1078,7 @@ static mf_status join_once(pilot *p)
 /* Tries for a while where nobody answers; a refusal is final. */
 static mf_status join(pilot *p)
 {
-    double until = mf_seconds() + p->options->retry, pause = RETRY_EVERY;
+    double until = fmin(mf_seconds() + p->options->retry, p->ends), pause = RETRY_EVERY;
     bool said = false;
 
     for (;;) {
@@ -1190,11 +1218,11 @@ static void tell_line(void *self, const char *node, const char *line)
 
 static mf_status serve(pilot *p)
 {
-    MF_TRY(mf_hoard_open(p->options->cache, p->options->cache_bytes, &p->hoard));
+    MF_TRY(mf_chunk_cache_open(p->options->cache, p->options->cache_bytes, &p->chunk_cache));
     MF_TRY(fill_hello(p));
     MF_TRY(join(p));
     p->joined = true;
-    say(p, "joined %s; cache %s", p->options->where, mf_hoard_dir(p->hoard));
+    say(p, "joined %s; cache %s", p->options->where, mf_chunk_cache_dir(p->chunk_cache));
     mf_host_set_log(p->host, tell_line, p);
     mf_status status = serve_link(p);
     mf_host_set_log(p->host, NULL, NULL);
@@ -1219,7 +1247,7 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
     if (p.wake >= 0)
         close(p.wake);
     mf_hello_clear(&p.hello);
-    mf_hoard_close(p.hoard);
+    mf_chunk_cache_close(p.chunk_cache);
     pthread_mutex_destroy(&p.lock);
     pthread_mutex_destroy(&p.device_lock);
     pthread_cond_destroy(&p.calm);

@@ -2,7 +2,7 @@
  *
  * Each node has a thread of its own; all share the devices and sessions of the host. A second
  * thread tells progress and heartbeats, and sees that the worker's time is over. Artifacts come
- * from the run, record and chunks, and what came is kept in a folder (store/hoard.h). */
+ * from the run, record and chunks, and what came is kept in a folder (store/chunk_cache.h). */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_H
 #define MASSFLOW_RUN_REMOTE_PILOT_H
 

@@ -174,12 +174,17 @@ static mf_status take_piece(node *n, mf_packet *q)
     mf_chunk chunk = {.codec = (int)codec, .raw = (size_t)raw};
 
     MF_TRY(mf_packet_check(q));
+    if (!n->arriving && n->unkept) /* sent before it could hear of that */
+        return MF_OK;
     if (!n->arriving || index < 0 || codec < 0 || codec > 8 || raw < 1 ||
         (size_t)raw > MF_CHUNK_MOST)
         return damaged();
     chunk.bytes = q->bytes + q->at;
     chunk.size = q->size - q->at;
-    return mf_intake_chunk(n->arriving, (size_t)index, &chunk);
+    mf_status status = mf_intake_chunk(n->arriving, (size_t)index, &chunk);
+    if (status && mf_error_code(status) != MF_CORRUPT)
+        n->end->store_failed = true;
+    return status;
 }
 
 static void drop_arriving(node *n)
@@ -197,7 +202,7 @@ static mf_status keep_output(node *n)
     char id[MF_HEX_SIZE];
 
     if (!n->arriving)
-        return damaged();
+        return n->unkept ? mf_fail(MF_IO, "the output is not kept") : damaged();
     MF_TRY(mf_intake_end(n->arriving));
     strcpy(id, mf_intake_parcel(n->arriving)->id);
     drop_arriving(n);
@@ -312,10 +317,10 @@ static mf_status take_done(node *n, mf_packet *q)
     }
     n->end->seconds = (double)mf_packet_get_int(q) * 1e-6;
     n->end->spent.peak_bytes = mf_packet_get_int(q);
-    n->done = true;
-    if (!q->failed && n->end->seconds >= 0 && n->end->spent.peak_bytes >= 0)
-        return MF_OK;
-    return damaged();
+    /* One that did well has handed over each output that it began with. */
+    n->done = !q->failed && n->end->seconds >= 0 && n->end->spent.peak_bytes >= 0 &&
+              (n->result || n->unkept || !n->arriving);
+    return n->done ? MF_OK : damaged();
 }
 
 static mf_status put_answer(node *n, mf_frame *f, mf_packet *p)

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ struct worker {
     pthread_t thread;
     pthread_mutex_t lock;                /* of what follows */
     bool open, lost, leaving, dismissed; /* dismissed: it was told that it may go */
+    bool closed;                         /* its socket, for it is lost and nobody uses it */
     mf_channel *channels;
     size_t running;
     uint32_t last_channel;
@@ -424,6 +426,17 @@ static void make_room(mf_workers *all)
     turn_away(all, oldest, "there are too many that have not shown a token");
 }
 
+/* The last ones are for the nodes and the cache of this process: a quarter, of many 256. */
+static bool files_run_out(int socket)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == RLIM_INFINITY)
+        return false;
+    rlim_t spare = files.rlim_cur / 4 < 256 ? files.rlim_cur / 4 : 256;
+    return (rlim_t)socket >= files.rlim_cur - spare;
+}
+
 static void take_connection(mf_workers *all)
 {
     struct sockaddr_storage address;
@@ -432,15 +445,20 @@ static void take_connection(mf_workers *all)
     int socket = accept4(all->socket, (struct sockaddr *)&address, &size, SOCK_CLOEXEC);
     stranger *s;
 
-    if (socket < 0)
+    if (socket < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            poll(NULL, 0, TICK); /* it is still waiting to be taken */
         return;
+    }
     make_room(all);
     s = &all->strangers[all->stranger_count++];
     *s = (stranger){.socket = socket, .since = mf_seconds()};
     getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
                 NI_NUMERICHOST | NI_NUMERICSERV);
     snprintf(s->from, sizeof s->from, "%s:%s", host, port);
-    if (!mf_handshake_begin(&s->handshake, socket))
+    if (files_run_out(socket))
+        turn_away(all, all->stranger_count - 1, "this process has few open files left (ulimit -n)");
+    else if (!mf_handshake_begin(&s->handshake, socket))
         turn_away(all, all->stranger_count - 1, "it went without a word");
 }
 
@@ -485,9 +503,12 @@ static void beat(mf_workers *all)
         worker *w = all->list[i];
         pthread_mutex_unlock(&all->lock);
         pthread_mutex_lock(&w->lock);
-        bool lost = w->lost, cancel = w->cancel_due;
+        bool lost = w->lost, cancel = w->cancel_due, closes = w->lost && !w->channels && !w->closed;
+        w->closed |= closes;
         bool dismiss = w->leaving && !w->dismissed && !w->channels;
         pthread_mutex_unlock(&w->lock);
+        if (closes) /* workers come and go for as long as a run lasts */
+            mf_link_close(w->link);
         if (lost)
             continue;
         struct pollfd ready = {.fd = mf_link_socket(w->link), .events = POLLOUT};

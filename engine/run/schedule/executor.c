@@ -110,7 +110,6 @@ static mf_status publish(mf_execution *x)
     return mf_within(status, "keeping the outputs of %s", x->work->node);
 }
 
-/* What was read must be what the key says. */
 /* A node's log says in which form of the kernels it ran, where that is not the device's own. */
 static void tell_form(mf_execution *x)
 {
@@ -152,6 +151,7 @@ static mf_status run_there(mf_execution *x)
     return status;
 }
 
+/* What was read must be what the key says. */
 static mf_status run_watched(mf_execution *x)
 {
     mf_spent spent = {0};
@@ -376,12 +376,23 @@ static bool reads_files(const mf_work *work)
     return mf_params_path_count(work->params) > 0;
 }
 
+/* A result is of a device by its name. */
+static bool has_other_device(mf_workers *workers, size_t at, const mf_run_place *p,
+                             const char *name)
+{
+    for (size_t d = 0; d < p->device_count; d++)
+        if (strcmp(mf_workers_device(workers, at, d)->name, name))
+            return true;
+    return false;
+}
+
 static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
                           const mf_run_place *p)
 {
     const mf_plan_node *n = mf_plan_at(plan, i);
     const mf_work *work = &n->work;
     const char *pool = mf_graph_stage_at(mf_plan_graph(plan), n->node->group)->limits.pool;
+    const char *same = mf_plan_get_options(plan)->same_device;
     mf_workers *workers = mf_host_workers(self);
 
     if (workers && pool && strcmp(p->pool, pool))
@@ -392,7 +403,11 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
         return "there are no workers";
     if (reads_files(work))
         return "it reads input files, which only the process that runs the graph does";
-    return at == MF_PLACE_TO_COME ? NULL : mf_workers_cannot(workers, at, work);
+    if (at == MF_PLACE_TO_COME)
+        return NULL;
+    if (same && mf_work_wants_device(work) && has_other_device(workers, at, p, same))
+        return "it has a device of another kind, and --same-device was given";
+    return mf_workers_cannot(workers, at, work);
 }
 
 static int64_t artifact_bytes(mf_store *store, const char *id)

@@ -1,9 +1,9 @@
-/* hoard.c - a folder of chunks. See hoard.h.
+/* chunk_cache.c - a folder of chunks. See chunk_cache.h.
  *
  * DIR/lock is held while a process uses the folder. A chunk is DIR/xx/DIGEST, xx its first digits:
  * 24 bytes (codec, uncompressed size, size; little-endian) and the chunk's bytes. It is written
  * aside, as DIGEST.new, and renamed. */
-#include "store/hoard.h"
+#include "store/chunk_cache.h"
 #include "store/check.h"
 
 #include <dirent.h>
@@ -22,7 +22,7 @@
 #define SHRUNK(most) ((most) - (most) / 10) /* what is left when it was full */
 
 /* In the map: value is the size of the file, 0 where it is gone; count the time of its last use. */
-struct mf_hoard {
+struct mf_chunk_cache {
     char *dir;
     int lock_file;
     int64_t most;
@@ -38,7 +38,7 @@ static mf_status failed(const char *doing, const char *path)
     return mf_hint(status, "--cache DIR gives the worker another folder");
 }
 
-static void path_of(const mf_hoard *h, const uint8_t *digest, const char *suffix, char **path)
+static void path_of(const mf_chunk_cache *h, const uint8_t *digest, const char *suffix, char **path)
 {
     char hex[MF_HEX_SIZE];
 
@@ -50,7 +50,7 @@ static void path_of(const mf_hoard *h, const uint8_t *digest, const char *suffix
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* One folder of 256: what is sound by its name and what a crash left. */
-static mf_status scan_folder(mf_hoard *h, const char *folder)
+static mf_status scan_folder(mf_chunk_cache *h, const char *folder)
 {
     DIR *d = opendir(folder);
     struct dirent *e;
@@ -81,7 +81,7 @@ static mf_status scan_folder(mf_hoard *h, const char *folder)
     return status;
 }
 
-static mf_status scan(mf_hoard *h)
+static mf_status scan(mf_chunk_cache *h)
 {
     for (int i = 0; i < 256; i++) {
         char *folder;
@@ -115,7 +115,7 @@ static mf_status own_folder(const char *dir)
 }
 
 /* *taken false where another process has it. */
-static mf_status lock_folder(mf_hoard *h, bool *taken)
+static mf_status lock_folder(mf_chunk_cache *h, bool *taken)
 {
     char *path;
 
@@ -127,14 +127,16 @@ static mf_status lock_folder(mf_hoard *h, bool *taken)
     free(path);
     MF_TRY(status);
     *taken = flock(h->lock_file, LOCK_EX | LOCK_NB) == 0;
-    if (!*taken) {
-        close(h->lock_file);
-        h->lock_file = -1;
-    }
-    return MF_OK;
+    if (*taken)
+        return MF_OK;
+    if (errno != EWOULDBLOCK) /* a file system without locks */
+        status = failed("lock", h->dir);
+    close(h->lock_file);
+    h->lock_file = -1;
+    return status;
 }
 
-static mf_status find_folder(mf_hoard *h, const char *dir)
+static mf_status find_folder(mf_chunk_cache *h, const char *dir)
 {
     bool taken = false;
 
@@ -153,12 +155,12 @@ static mf_status find_folder(mf_hoard *h, const char *dir)
                    "--cache DIR gives the worker another folder");
 }
 
-mf_status mf_hoard_open(const char *dir, int64_t most, mf_hoard **hoard)
+mf_status mf_chunk_cache_open(const char *dir, int64_t most, mf_chunk_cache **chunk_cache)
 {
-    mf_hoard *h = calloc(1, sizeof *h);
+    mf_chunk_cache *h = calloc(1, sizeof *h);
     mf_status status;
 
-    *hoard = NULL;
+    *chunk_cache = NULL;
     if (!h)
         return mf_no_memory(0, "the cache of a worker");
     h->lock_file = -1;
@@ -168,14 +170,14 @@ mf_status mf_hoard_open(const char *dir, int64_t most, mf_hoard **hoard)
     if (!status)
         status = scan(h);
     if (status) {
-        mf_hoard_close(h);
+        mf_chunk_cache_close(h);
         return status;
     }
-    *hoard = h;
+    *chunk_cache = h;
     return MF_OK;
 }
 
-void mf_hoard_close(mf_hoard *h)
+void mf_chunk_cache_close(mf_chunk_cache *h)
 {
     if (!h)
         return;
@@ -188,12 +190,12 @@ void mf_hoard_close(mf_hoard *h)
     free(h);
 }
 
-const char *mf_hoard_dir(const mf_hoard *h)
+const char *mf_chunk_cache_dir(const mf_chunk_cache *h)
 {
     return h->dir;
 }
 
-int64_t mf_hoard_bytes(mf_hoard *h)
+int64_t mf_chunk_cache_bytes(mf_chunk_cache *h)
 {
     pthread_mutex_lock(&h->lock);
     int64_t bytes = h->bytes;
@@ -211,7 +213,7 @@ static int by_use(const void *a, const void *b)
 }
 
 /* The lock is held. */
-static void drop(mf_hoard *h, mf__map_entry *e)
+static void drop(mf_chunk_cache *h, mf__map_entry *e)
 {
     char *path;
 
@@ -223,7 +225,7 @@ static void drop(mf_hoard *h, mf__map_entry *e)
     e->value = 0;
 }
 
-static bool pinned(const mf_hoard *h, const uint8_t *digest)
+static bool pinned(const mf_chunk_cache *h, const uint8_t *digest)
 {
     const mf__map_entry *pin = mf__map_find(&h->pins, digest);
 
@@ -232,7 +234,7 @@ static bool pinned(const mf_hoard *h, const uint8_t *digest)
 
 /* Drops what was not used for longest until `most` bytes are left. Without memory for the list all
  * that is not pinned goes. The lock is held. */
-static void shrink(mf_hoard *h, int64_t most)
+static void shrink(mf_chunk_cache *h, int64_t most)
 {
     mf__map_entry **list = malloc((h->entries.count + 1) * sizeof *list);
     size_t count = 0;
@@ -255,7 +257,7 @@ static void shrink(mf_hoard *h, int64_t most)
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-bool mf_hoard_has(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES])
+bool mf_chunk_cache_has(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES])
 {
     pthread_mutex_lock(&h->lock);
     mf__map_entry *e = mf__map_find(&h->entries, digest);
@@ -266,7 +268,7 @@ bool mf_hoard_has(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES])
     return has;
 }
 
-static mf_status add_pin(mf_hoard *h, const uint8_t *digest, int64_t more)
+static mf_status add_pin(mf_chunk_cache *h, const uint8_t *digest, int64_t more)
 {
     mf__map_entry *pin;
 
@@ -275,7 +277,7 @@ static mf_status add_pin(mf_hoard *h, const uint8_t *digest, int64_t more)
     return MF_OK;
 }
 
-void mf_hoard_unpin(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES])
+void mf_chunk_cache_unpin(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES])
 {
     pthread_mutex_lock(&h->lock);
     mf__map_entry *pin = mf__map_find(&h->pins, digest);
@@ -314,7 +316,7 @@ static bool write_all(int file, const uint8_t *bytes, size_t size)
 }
 
 /* Threads may write the same chunk at once: each aside, under a name of its own. */
-static mf_status write_file(const mf_hoard *h, const uint8_t *digest, const mf_chunk *c)
+static mf_status write_file(const mf_chunk_cache *h, const uint8_t *digest, const mf_chunk *c)
 {
     uint8_t head[HEAD];
     char suffix[48], *path, *aside;
@@ -344,7 +346,7 @@ static mf_status write_file(const mf_hoard *h, const uint8_t *digest, const mf_c
     return status;
 }
 
-static mf_status enter(mf_hoard *h, const uint8_t *digest, const mf_chunk *chunk)
+static mf_status enter(mf_chunk_cache *h, const uint8_t *digest, const mf_chunk *chunk)
 {
     mf__map_entry *e;
 
@@ -357,8 +359,8 @@ static mf_status enter(mf_hoard *h, const uint8_t *digest, const mf_chunk *chunk
     return MF_OK;
 }
 
-mf_status mf_hoard_put(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk,
-                       bool pin)
+mf_status mf_chunk_cache_put(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES],
+                             const mf_chunk *chunk, bool pin)
 {
     mf_status status = MF_OK;
 
@@ -368,7 +370,7 @@ mf_status mf_hoard_put(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], const
         pthread_mutex_unlock(&h->lock);
         MF_TRY(status);
     }
-    if (mf_hoard_has(h, digest))
+    if (mf_chunk_cache_has(h, digest))
         return MF_OK;
     status = write_file(h, digest, chunk);
     if (status && mf_error_code(status) == MF_IO) { /* others fill the disk, too */
@@ -384,7 +386,7 @@ mf_status mf_hoard_put(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], const
         pthread_mutex_unlock(&h->lock);
     }
     if (status && pin)
-        mf_hoard_unpin(h, digest);
+        mf_chunk_cache_unpin(h, digest);
     return status;
 }
 
@@ -422,7 +424,7 @@ static mf_status read_file(int file, mf_chunk *c, bool *found)
     return MF_OK;
 }
 
-static void forget(mf_hoard *h, const uint8_t *digest)
+static void forget(mf_chunk_cache *h, const uint8_t *digest)
 {
     pthread_mutex_lock(&h->lock);
     mf__map_entry *e = mf__map_find(&h->entries, digest);
@@ -452,7 +454,7 @@ static mf_status check_digest(const mf_chunk *c, const uint8_t *digest, bool *so
 }
 
 /* What lies there, not held against its digest. */
-static mf_status load(mf_hoard *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
+static mf_status load(mf_chunk_cache *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
 {
     char *path;
     int file;
@@ -460,7 +462,7 @@ static mf_status load(mf_hoard *h, const uint8_t *digest, mf_chunk *chunk, bool 
 
     *found = false;
     *chunk = (mf_chunk){0};
-    if (!mf_hoard_has(h, digest))
+    if (!mf_chunk_cache_has(h, digest))
         return MF_OK;
     path_of(h, digest, "", &path);
     if (!path)
@@ -474,8 +476,8 @@ static mf_status load(mf_hoard *h, const uint8_t *digest, mf_chunk *chunk, bool 
     return status;
 }
 
-mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
-                       bool *found)
+mf_status mf_chunk_cache_get(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES],
+                             mf_chunk *chunk, bool *found)
 {
     mf_status status = load(h, digest, chunk, found);
 
@@ -488,8 +490,8 @@ mf_status mf_hoard_get(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], mf_ch
     return status;
 }
 
-mf_status mf_hoard_read(mf_hoard *h, const uint8_t digest[MF_DIGEST_BYTES], uint8_t *dst,
-                        size_t raw, bool *found)
+mf_status mf_chunk_cache_read(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES],
+                              uint8_t *dst, size_t raw, bool *found)
 {
     mf_chunk chunk;
     mf_status status = load(h, digest, &chunk, found);
