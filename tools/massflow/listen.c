@@ -38,9 +38,9 @@ int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers
     if (beat) {
         char *end;
         o.beat = strtod(beat, &end);
-        if (end == beat || *end || !(o.beat >= 0.01) || o.beat > 3600)
-            return command_refuse("--heartbeat is a number of seconds from 0.01 to 3600, not '%s'",
-                                  beat);
+        if (end == beat || *end || !(o.beat >= MF_LINK_LEAST_BEAT) || o.beat > MF_LINK_MOST_BEAT)
+            return command_refuse("--heartbeat is a number of seconds from %g to %g, not '%s'",
+                                  MF_LINK_LEAST_BEAT, MF_LINK_MOST_BEAT, beat);
     }
     allow_files();
     status = mf_token_read(pools->token ? pools->token : token, true, &o.token);

@@ -1036,7 +1036,7 @@ static mf_status greet(pilot *p)
     mf_frame f;
     bool end;
     mf_status status;
-    int64_t beat;
+    double beat;
 
     p->hello.ends = p->ends - mf_seconds();
     mf_hello_put(&q, &p->hello);
@@ -1044,16 +1044,16 @@ static mf_status greet(pilot *p)
     MF_TRY(mf_link_receive(p->link, &f, &end));
     if (end)
         return mf_fail(MF_IO, "%s closed the connection without a word", p->options->where);
-    beat = f.kind == MF_LINK_WELCOME ? mf_packet_get_int(&f.body) : 0;
+    beat = f.kind == MF_LINK_WELCOME ? (double)mf_packet_get_int(&f.body) * 1e-3 : 0;
     if (f.kind == MF_LINK_REFUSED) {
         const char *words = mf_packet_get_text(&f.body);
         status = mf_fail(MF_INVALID, "%s refused this worker: %s", p->options->where,
                          words ? words : "");
-    } else if (f.kind != MF_LINK_WELCOME || beat < 1) {
+    } else if (f.kind != MF_LINK_WELCOME || beat < MF_LINK_LEAST_BEAT || beat > MF_LINK_MOST_BEAT) {
         status = damaged();
     } else {
         status = MF_OK;
-        mf_link_set_beat(p->link, (double)beat * 1e-3);
+        mf_link_set_beat(p->link, beat);
     }
     mf_packet_clear(&f.body);
     return status;
