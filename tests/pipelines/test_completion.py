@@ -89,7 +89,7 @@ class Manual(Massflow):
         if subprocess.run(["sh", "-c", "command -v man"], stdout=subprocess.DEVNULL, check=False).returncode == 0:
             self.write("massflow.1", page)
             shown = subprocess.run(["man", "--warnings", "-l", self.path("massflow.1")], text=True, check=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                   capture_output=True)
             self.assertEqual(shown.stderr, "")
             self.assertIn("MASSFLOW(1)", shown.stdout)
 
