@@ -63,6 +63,20 @@ class Completion(Massflow):
                          ["patient\\[case=001,seed=1\\]"])
         self.assertEqual(self.complete("massflow help phantom.v"), ["phantom.volume"])
 
+    def test_ids_are_no_commands(self):
+        """What is completed names the node whatever its case is called, and runs nothing."""
+        case = "a $(touch it-ran) `touch it-ran` ${x} ~#&;|*?"
+        self.write("odd.csv", f"id\n{case}\n")
+        self.write("odd.yaml", "massflow: 1\ncases: {csv: odd.csv}\nstages:\n  scan: {use: phantom.volume, each: case}\n")
+        for shell in ("bash", "zsh"):
+            for quote in ("", "'", '"'):
+                typed = f"{quote}scan[case" if quote else "scan\\[case"
+                found, = self.complete(f"massflow run {self.path('odd.yaml')} {typed}", shell)
+                done = subprocess.run(["bash", "-c", f"printf %s {quote}{found}{quote}"], cwd=self.folder, text=True,
+                                      capture_output=True, check=True)
+                self.assertEqual((done.stdout, done.stderr), (f"scan[case={case}]", ""))
+        self.assertFalse(os.path.exists(self.path("it-ran")))
+
     def test_a_graph_that_is_wrong(self):
         self.write("wrong.yaml", "massflow: 1\nstages: {a: {use: no.such}}\n")
         self.assertEqual(subprocess.run([sys.argv[1], "complete", "bash", f"massflow run {self.path('wrong.yaml')} "],
@@ -89,7 +103,7 @@ class Manual(Massflow):
         if subprocess.run(["sh", "-c", "command -v man"], stdout=subprocess.DEVNULL, check=False).returncode == 0:
             self.write("massflow.1", page)
             shown = subprocess.run(["man", "--warnings", "-l", self.path("massflow.1")], text=True, check=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                   capture_output=True)
             self.assertEqual(shown.stderr, "")
             self.assertIn("MASSFLOW(1)", shown.stdout)
 

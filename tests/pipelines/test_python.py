@@ -62,7 +62,6 @@ class Python(Massflow):
 
     def prepare(self):
         self.write("g.yaml", GRAPH)
-        os.environ["XDG_STATE_HOME"] = self.folder
         cls = type(self)
         cls.g = massflow.Graph(self.path("g.yaml"), sizes=[20, 40])
         cls.planned = cls.g.plan()
@@ -97,13 +96,36 @@ class Python(Massflow):
             self.g["patient"]
         with self.assertRaisesRegex(massflow.Invalid, r"a parameter is a text, a number, .* not \{\}"):
             massflow.Graph(self.path("g.yaml"), seed={})
+        with self.assertRaisesRegex(massflow.Invalid, "a result is named by a text, .* not 0"):
+            self.g[0]
         with self.assertRaisesRegex(massflow.Invalid, "targets are texts"):
             self.g.plan(3)
 
     def test_settings(self):
+        class Number(float):
+            """As numpy's: its repr is no number."""
+
+            def __repr__(self):
+                return f"np.float64({float(self)})"
+
+            def tolist(self):
+                return float(self)
+
         for value, expected in ((True, "true"), (1, "1"), (0.1, "0.1"), ("a b", "a b"), ([1, 2.5], "[1, 2.5]"),
+                                (Number(0.5), "0.5"), ([Number(0.5)], "[0.5]"), (memoryview(b"ab"), "[97, 98]"),
                                 (["it's", 2], "['it''s', 2]"), ((), "[]")):
             self.assertEqual(massflow.graph.setting(value), expected)
+        self.assertEqual(massflow.draft._flow([Number(0.5)]), "[0.5]")
+        with self.assertRaisesRegex(massflow.Invalid, "a parameter is a text"):
+            massflow.graph.setting(b"ab")
+
+    @has("numpy")
+    def test_settings_of_numpy(self):
+        import numpy
+        for value, expected in ((numpy.float64(0.5), "0.5"), (numpy.float32(0.5), "0.5"), (numpy.True_, "true"),
+                                (numpy.int64(3), "3"), (numpy.array(3), "3"), (numpy.array([1.0, 2]), "[1.0, 2.0]")):
+            self.assertEqual(massflow.graph.setting(value), expected)
+            self.assertEqual(massflow.draft._flow(value), expected)
 
     def test_a_plan(self):
         self.assertEqual(self.planned.counts, {"to run": 4, "undecided": 5})

@@ -69,7 +69,7 @@ const command command_completion = {
 typedef struct line {
     char **words;
     size_t count; /* the last is what is being typed: often "" */
-    bool quoted;  /* a quote is open in the last */
+    char quoted;  /* the quote that is open in the last, or 0 */
     bool failed;
 } line;
 
@@ -104,7 +104,7 @@ static void line_read(const char *text, line *l)
             else
                 *to++ = *text;
         }
-        l->quoted = quote != 0;
+        l->quoted = quote;
         more = *text != '\0';
     }
 }
@@ -130,6 +130,23 @@ static size_t kept_by_shell(const asking *q)
     return kept;
 }
 
+/* What a shell would not take as it is: ids of cases are somebody else's words, and must never
+ * become a command of the line. */
+static const char *special_of(const asking *q)
+{
+    if (q->line.quoted == '\'')
+        return "'";
+    return q->line.quoted ? "\"$`\\" : "[]{}*?'\" \t\\$`&;()<>|#~!^";
+}
+
+static void put_special(const asking *q, char letter)
+{
+    if (q->line.quoted == '\'')
+        fputs("'\\''", stdout);
+    else
+        printf("\\%c", letter);
+}
+
 /* One candidate, of two parts, if it goes on from what is typed. */
 static void offer(const asking *q, const char *text, const char *tail)
 {
@@ -139,9 +156,10 @@ static void offer(const asking *q, const char *text, const char *tail)
         return;
     if (!strncmp(whole, q->typed, strlen(q->typed))) {
         for (const char *s = whole + kept_by_shell(q); *s; s++) {
-            if (!q->line.quoted && strchr("[]*?'\" \\$&;()<>|", *s))
-                putchar('\\');
-            putchar(*s);
+            if (strchr(special_of(q), *s))
+                put_special(q, *s);
+            else
+                putchar(*s);
         }
         putchar('\n');
     }

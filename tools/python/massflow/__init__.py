@@ -8,9 +8,22 @@
 """
 from ._library import Cancelled, Error, Invalid, NotFound
 from .artifact import Artifact, Features, Image, Labels, Mask, Masks, Model, Table, Text, Volume
-from .draft import Draft
 from .graph import Graph, Node, Plan, Result, RunFailed
 from .stages import Path, Range, features, image, labels, log, masks, model, progress, stage, table, text, volume
+
+
+def __getattr__(name):
+    """Draft is loaded when it is asked for: processes of stages start faster without."""
+    if name in ("Draft", "draft"):
+        import importlib
+        draft = importlib.import_module(".draft", __name__)
+        return draft.Draft if name == "Draft" else draft
+    raise AttributeError(f"module 'massflow' has no attribute '{name}'")
+
+
+def __dir__():
+    return [*globals(), "Draft"]
+
 
 __version__ = "0.1.0"
 __all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "Graph", "Image", "Invalid", "Labels", "Mask", "Masks",

@@ -2,6 +2,8 @@
 massflow starts it; it runs one node after another and ends when the socket closes. The protocol is in
 engine/run/python/python_worker.c."""
 import faulthandler
+import hashlib
+import importlib.machinery
 import io
 import os
 import queue
@@ -19,6 +21,9 @@ from .artifact import CLASSES, ArrayType, Artifact, _OnGrid
 SOCKET = 3
 PACKAGE = os.path.dirname(os.path.abspath(__file__))  # its own frames are nothing to a user
 EVERY = 0.05  # seconds between two messages of progress
+# Python itself, and what is installed for it.
+INSTALLED = (os.path.dirname(os.__file__), sys.prefix, sys.exec_prefix, sys.base_prefix, PACKAGE)
+PACKAGES = ("site-packages", "dist-packages")
 
 
 class _Received:
@@ -73,6 +78,37 @@ class _Sent:
         pass
 
 
+def _state(path):
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _file_digest(path):
+    state, digest = _state(path), hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            block = file.read(1 << 22)
+            if not block:
+                return digest.digest(), state
+            digest.update(block)
+
+
+def _files(folder):
+    """The files of a folder and those below, in order; not what Python and others keep there for themselves."""
+    found = []
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
+        found += [os.path.join(at, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def _files_digest(folder):
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        digest.update(os.fsencode(os.path.relpath(path, folder)) + b"\0" + _file_digest(path)[0])
+    return digest.digest(), None
+
+
 def _class(kind):
     base = CLASSES.get(kind, _OnGrid if kind == "probabilities" else Artifact)
     return type(base.__name__, (_Sent, base), {})
@@ -105,19 +141,61 @@ class _Lines(io.TextIOBase):
 
 
 class Worker:
-    def __init__(self, file):
-        self.wire = _wire.Wire(SOCKET)
+    def __init__(self, file, wire):
+        self.wire = wire
         self.file = os.path.abspath(file)
-        self.contents = {}  # of files, as they were read first: what is described is what runs
+        self.folder = os.path.join(os.path.dirname(self.file), "")
+        self.installed = tuple(path for path in (os.path.join(path, "") for path in INSTALLED)
+                               if path.startswith(self.folder))
+        self.known = {}  # files: digest and state, as they were read first: what is described is what runs
         self.messages = queue.SimpleQueue()
         self.asking = threading.Lock()
         self.node, self.told = "", 0.0
 
-    def read(self, path):
-        if path not in self.contents:
-            with open(path, "rb") as file:
-                self.contents[path] = file.read()
-        return self.contents[path]
+    def digest_of(self, path):
+        """Of a file as it was when it was asked for first; of a folder those of all files in it."""
+        if path not in self.known:
+            self.known[path] = _files_digest(path) if os.path.isdir(path) else _file_digest(path)
+            for one in _files(path) if os.path.isdir(path) else ():
+                self.digest_of(one)
+        return self.known[path][0]
+
+    def check(self, path):
+        """That a file which makes up the code of a stage is still what was described."""
+        digest, state = self.known.get(path, (None, None))
+        if digest is None or (_state(path) != state and _file_digest(path)[0] != digest):
+            raise Invalid(f"{path} has changed since its stages were read; run the graph again")
+
+    def is_beside(self, path):
+        """Whether a module is one of the user's own, in the folder of the file or below."""
+        return path.startswith(self.folder) and not path.startswith(self.installed) and \
+            os.path.basename(self.folder[:-1]) not in PACKAGES and \
+            not any(word in path[len(self.folder):] for word in PACKAGES)
+
+    def imported(self):
+        """The files of the modules beside the file that it has imported."""
+        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        return sorted({os.path.abspath(path) for path in files if path and self.is_beside(os.path.abspath(path))})
+
+    def find_spec(self, name, path=None, target=None):
+        """Asked for each module that is imported from now on: one beside the file belongs to the code of the stages,
+        and must be what was described."""
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        origin = spec and spec.has_location and spec.origin and os.path.abspath(spec.origin)
+        if origin and self.is_beside(origin):
+            if origin not in self.known:
+                short = origin[len(self.folder):]
+                raise Invalid(f"{short} is imported while a stage runs, and the stage does not declare it: a change of it "
+                              f"would not make its nodes run again. Write uses=[{short!r}] in @massflow.stage(...), or "
+                              f"import it at the top of {self.file}")
+            self.check(origin)
+        return None  # it is imported as ever
+
+    def forked(self):
+        """In a child that a stage forks: the socket belongs to the parent."""
+        self.wire.socket.close()
+        self.wire = stages.running = None
+        sys.stdout = sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
     def hear(self):
         """In a thread of its own: the process ends with the socket, whatever it computes."""
@@ -128,6 +206,9 @@ class Worker:
             os._exit(0)
 
     def ask(self, packet):
+        if not self.wire:
+            raise Error("an input can't be read in a forked process: call .array() before it is started, and hand the "
+                        "array on")
         with self.asking:
             self.wire.send(packet)
             reply = self.messages.get()
@@ -139,6 +220,9 @@ class Worker:
     # What a stage says.
 
     def log(self, line):
+        if not self.wire:  # in a child, by a handler of logging that it inherited
+            os.write(2, (line + "\n").encode("utf-8", "backslashreplace"))
+            return
         self.wire.send(Packet(_wire.LOG).text(self.node).text(line))
 
     def progress(self, done, total, words):
@@ -156,12 +240,20 @@ class Worker:
         module.__file__ = self.file
         sys.path.insert(0, os.path.dirname(self.file))
         sys.modules.setdefault(name, module)
-        code = compile(self.read(self.file), self.file, "exec")
+        with open(self.file, "rb") as file:
+            content = file.read()
+        self.known[self.file] = hashlib.sha256(content).digest(), None
+        code = compile(content, self.file, "exec")
         exec(code, module.__dict__)
         found = [one for _, one in sorted(stages.DECLARED.items())]
         if not found:
             raise Invalid(f"{self.file} declares no stage: put @massflow.stage(\"lab.name\", version=1) before a function")
         return found
+
+    def described(self):
+        """The stages, and what the engine is told of them."""
+        found = self.load()
+        return found, stages.describe(found, self.digest_of, self.imported() + [self.file])
 
     def done(self, error=None, words=None):
         packet = Packet(_wire.DONE)
@@ -182,14 +274,15 @@ class Worker:
 
     def serve(self):
         try:
-            found = self.load()
-            words = stages.describe(found, self.read)
+            found, words = self.described()
         except BaseException as error:
             self.done(self.failure(error))
             return
         self.done(words=words)
         threading.Thread(target=self.hear, daemon=True).start()
         by_name = {one.name: one for one in found}
+        sys.meta_path.insert(0, self)
+        os.register_at_fork(after_in_child=self.forked)
         lines = sys.stdout = sys.stderr = _Lines(self)
         stages.running = self
         while True:
@@ -206,6 +299,10 @@ class Worker:
             arguments, inputs = self.arguments(stage, packet)
             returned = stage.function(**arguments)
             lines.end()
+            for path in stage.uses:
+                for one in _files(path) if os.path.isdir(path) else [path]:
+                    if not one.endswith(".py"):  # modules are looked at when they are imported
+                        self.check(one)
             results = [returned] if len(stage.outputs) == 1 and not hasattr(returned, "_fields") else list(returned)
             if len(results) != len(stage.outputs):
                 raise Invalid(f"it returned {len(results)} results for {len(stage.outputs)} outputs")
@@ -269,7 +366,7 @@ def _contiguous(value):
 def main():
     faulthandler.enable()
     os.set_inheritable(SOCKET, False)  # not for what a stage starts
-    Worker(sys.argv[1]).serve()
+    Worker(sys.argv[1], _wire.Wire(SOCKET)).serve()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import textwrap
 from ctypes import byref, c_void_p
 
 from ._library import Invalid, NotFound, check, load, path_bytes, take_text
-from .graph import Graph
+from .graph import Graph, own_python, plain
 
 WIDE = 110  # columns of a line
 PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./*+-]*")
@@ -31,6 +31,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 def stages(plugins=None):
     """What stages are installed: a list of dicts, with ports, parameters, ranges and help."""
+    own_python()
     text = c_void_p()
     check(load().mf_stages_json(path_bytes(plugins) if plugins else None, byref(text)))
     return json.loads(take_text(text))
@@ -47,6 +48,7 @@ def _flow(value):
     """A value within a line."""
     if isinstance(value, (_Parameter, Output, Selection)):
         return _flow(value.text)
+    value = plain(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -57,8 +59,6 @@ def _flow(value):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if hasattr(value, "item") and not isinstance(value, str):
-        return _flow(value.item())  # a number of numpy
     if not isinstance(value, str):
         raise Invalid(f"a value is a text, a number, true or false, or a list of these, not {value!r}")
     if PLAIN.fullmatch(value) and value.lower() not in WORDS:

@@ -3,7 +3,6 @@ import collections
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -49,7 +48,13 @@ class RunFailed(Error):
         self.result = result
 
 
+def plain(value):
+    """A number or an array of numpy or torch as Python's own; all else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _scalar(value, quoted):
+    value = plain(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -62,11 +67,18 @@ def _scalar(value, quoted):
 
 def setting(value):
     """A value as --set takes it."""
-    if isinstance(value, dict) or value is None:
+    value = plain(value)
+    if isinstance(value, (dict, bytes, bytearray)) or value is None:
         raise Invalid(f"a parameter is a text, a number, true or false, or a list of these, not {value!r}")
     if isinstance(value, (str, os.PathLike)) or not hasattr(value, "__iter__"):
         return _scalar(value, False)
     return "[" + ", ".join(_scalar(item, True) for item in value) + "]"
+
+
+def own_python():
+    """Stages in Python are run by this Python where no other is named."""
+    if sys.executable:  # a program that embeds Python may have none
+        os.environ.setdefault("MASSFLOW_PYTHON", sys.executable)
 
 
 class StageOf(NamedTuple):
@@ -228,7 +240,9 @@ class _Run:
             try:
                 event = self.events.get(timeout=TICK)
             except queue.Empty:
-                continue
+                if self.thread.is_alive() or not self.events.empty():
+                    continue
+                return  # Ctrl-C came between the last event and its reading
             if event is self.END:
                 return
             kind, node, text = event[:3]
@@ -281,7 +295,7 @@ class Graph(Unpicklable):
         self.params = {**(params or {}), **settings}
         self._settings = {name: setting(value) for name, value in self.params.items()}
         self._cache, self._plugins, self._devices, self._code = cache, plugins, devices, code
-        os.environ.setdefault("MASSFLOW_PYTHON", sys.executable)  # of stages in Python
+        own_python()
         library = load()
         pointer, warnings = c_void_p(), c_void_p()
         values = (Setting * len(self._settings))(*[Setting(name.encode(), value.encode())
@@ -390,6 +404,8 @@ class Graph(Unpicklable):
 
     def __getitem__(self, name):
         """The result of a node: g["scan[case=012]"], or g["scan[case=012].volume"] where it has several."""
+        if not isinstance(name, str):
+            raise Invalid(f"a result is named by a text, such as 'scan[case=012]', not {name!r}")
         pointer = c_void_p()
         check(load().mf_workspace_artifact(self._handle.pointer, name.encode(), byref(pointer)))
         return artifact(pointer.value, name)
@@ -414,6 +430,7 @@ class Graph(Unpicklable):
     # What the command massflow draws and reports.
 
     def _command(self, verb, *words):
+        import subprocess
         command = take_text(load().mf_workspace_command())
         if not command:
             raise NotFound(f"'massflow {verb}' is needed for this, and the command is not beside the library; "

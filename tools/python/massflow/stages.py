@@ -9,7 +9,6 @@
 A file of such functions is a plugin: --plugins FILE.py, or Graph(..., plugins="FILE.py").
 """
 import hashlib
-import importlib.metadata
 import inspect
 import json
 import os
@@ -42,8 +41,9 @@ class Stage:
 
     def __init__(self, function, name, version, uses, packages, cpu):
         self.function, self.name, self.version, self.cpu = function, name, version, cpu
-        self.file = os.path.abspath(inspect.getsourcefile(function))
-        self.uses = [os.path.join(os.path.dirname(self.file), path) for path in uses]
+        # Of what it is itself: a decorator of another file, such as torch's no_grad, may lie around it.
+        self.file = os.path.abspath(inspect.getsourcefile(inspect.unwrap(function)))
+        self.uses = [os.path.normpath(os.path.join(os.path.dirname(self.file), path)) for path in uses]
         self.packages = sorted(packages)
         self.ports, self.params, self.outputs = [], [], []
         self._read()
@@ -136,15 +136,18 @@ class Stage:
             self._refuse("say what it returns: one of " + ", ".join(f"massflow.{one.__name__}" for one in TYPES)
                          + ", or a typing.NamedTuple of them")
 
-    def code(self, read):
-        """The digest of what it is: its file, the files and the versions of the packages that it declares."""
+    def code(self, digest_of, imported=()):
+        """The digest of what it is: its file, the files and the versions of the packages that it declares, and the
+        files in `imported`, which its file imports."""
+        import importlib.metadata  # slow, and all workers would wait for it
+        files = [self.file, *self.uses]
+        files += [path for path in imported if path not in files]
         digest = hashlib.sha256(b"massflow python stage 1\0" + f"{self.name} {self.version}\0".encode())
-        for path in (self.file, *self.uses):
+        for path in files:
             try:
-                content = read(path)
+                digest.update(digest_of(path))
             except OSError as error:
                 self._refuse(f"uses {path}, which can't be read: {error.strerror}")
-            digest.update(hashlib.sha256(content).digest())
         for package in self.packages:
             try:
                 digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
@@ -152,11 +155,11 @@ class Stage:
                 self._refuse(f"needs the package {package}, which {sys.executable} does not have")
         return digest.hexdigest()
 
-    def described(self, read):
+    def described(self, digest_of, imported):
         words = inspect.getdoc(self.function) or self.name
         summary, _, rest = words.partition("\n")
         return {"name": self.name, "version": self.version, "summary": summary.strip(), "help": rest.strip() or None,
-                "code": self.code(read), "cpu": self.cpu, "in": self.ports, "params": self.params,
+                "code": self.code(digest_of, imported), "cpu": self.cpu, "in": self.ports, "params": self.params,
                 "out": [{"name": name, "type": kind, "help": "The result."} for name, kind in self.outputs]}
 
 
@@ -164,8 +167,9 @@ DECLARED = {}
 
 
 def stage(name, version=1, uses=(), packages=(), cpu=1):
-    """Declares a function as a stage of graphs. Its results are known by its file, by the files in `uses` (beside
-    it), by the versions of the installed `packages`, and by `version`. It must give the same for the same inputs.
+    """Declares a function as a stage of graphs. Its results are known by its file and the modules beside it that
+    the file imports, by the files and folders in `uses` (beside it), by the versions of the installed `packages`,
+    and by `version`. It must give the same for the same inputs.
     cpu: the cores that it uses."""
 
     def declare(function):
@@ -179,8 +183,8 @@ def stage(name, version=1, uses=(), packages=(), cpu=1):
     return declare
 
 
-def describe(stages, read):
-    return json.dumps({"stages": [one.described(read) for one in stages]}, sort_keys=True)
+def describe(stages, digest_of, imported=()):
+    return json.dumps({"stages": [one.described(digest_of, imported) for one in stages]}, sort_keys=True)
 
 
 # ---- what a stage makes --------------------------------------------------------------------------
@@ -227,7 +231,11 @@ def volume(array, like):
 
 
 def labels(array, like):
-    """A label map [z, y, x] on the grid of an input."""
+    """A label map [z, y, x] on the grid of an input: integers, or bool."""
+    array = _array(array)
+    if array.dtype.kind == "f":
+        raise Invalid(f"labels are integers, and the array is {array.dtype}: take .astype('uint8') where its values "
+                      "are whole numbers, or return a massflow.Volume")
     return _on_grid("labels", array, like)
 
 
@@ -260,7 +268,14 @@ def table(columns):
         columns = columns.to_dict("list")
     elif not isinstance(columns, dict):
         rows = list(columns)
+        for i, row in enumerate(rows):
+            if row.keys() != rows[0].keys():
+                raise Invalid(f"row {i} of a table has the columns {', '.join(map(str, row))}, and row 0 "
+                              f"{', '.join(map(str, rows[0]))}; write None where there is no value")
         columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    wrong = [name for name in map(str, columns) if not name or "\t" in name or "\n" in name]
+    if wrong:
+        raise Invalid(f"a column of a table can't be named {wrong[0]!r}")
     if len({len(values) for values in columns.values()}) > 1:
         raise Invalid("the columns of a table have different lengths")
     arrays = {}
