@@ -121,9 +121,10 @@ size_t mf_task_device(const mf_task *t)
 void mf_task_set_devices(mf_task *t, const size_t *devices, size_t count)
 {
     t->device_count = count < MF_TASK_DEVICES ? count : MF_TASK_DEVICES;
+    if (!count)
+        return;
     memcpy(t->devices, devices, t->device_count * sizeof *devices);
-    if (count)
-        t->device = devices[0];
+    t->device = devices[0];
 }
 
 size_t mf_task_device_list(const mf_task *t, const size_t **devices)
