@@ -284,24 +284,6 @@ static mf_status check(const mf_store *store, const char *id, const uint8_t dige
     return MF_OK;
 }
 
-mf_status mf_store_get(mf_store *store, const char *id, mf_artifact **artifact)
-{
-    uint8_t digest[MF_DIGEST_BYTES];
-    found f = {0};
-    mf__reader *r;
-    *artifact = NULL;
-    MF_TRY(decode(id, digest));
-    MF_TRY(mf__reader_get(store, &r));
-    mf_status status = find(r, digest, &f);
-    mf__reader_put(store, r);
-    if (!status)
-        status = check(store, id, digest, &f);
-    if (!status)
-        return mf__lazy_new(store, id, f.record, f.size, artifact);
-    free(f.record);
-    return status;
-}
-
 mf_status mf__record_get(mf_store *store, const char *id, uint8_t **record, size_t *size)
 {
     uint8_t digest[MF_DIGEST_BYTES];
@@ -321,6 +303,15 @@ mf_status mf__record_get(mf_store *store, const char *id, uint8_t **record, size
     *record = f.record;
     *size = f.size;
     return MF_OK;
+}
+
+mf_status mf_store_get(mf_store *store, const char *id, mf_artifact **artifact)
+{
+    uint8_t *record;
+    size_t size;
+    *artifact = NULL;
+    MF_TRY(mf__record_get(store, id, &record, &size));
+    return mf__lazy_new(store, id, record, size, artifact);
 }
 
 mf_status mf_store_has(mf_store *store, const char *id, bool *present)
