@@ -4,7 +4,6 @@
 #include "crash.h"
 #include "embed/first_use.h"
 #include "graph/text/quantity.h"
-#include "run/process/groups.h"
 #include "run/process/signals.h"
 #include "run/remote/pilot.h"
 #include "run/worker/execute.h"
@@ -12,8 +11,6 @@
 #include <massflow/seconds.h>
 
 #include <math.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,23 +110,6 @@ static char *cache_folder(const args *a)
                                                                                         : path;
 }
 
-/* ---- signals ---------------------------------------------------------------------------------
- * The first one has the stages save their states and hands the nodes back; a second one of its kind
- * ends the process. */
-
-static mf_host *volatile interrupted;
-
-static bool on_signal(int number)
-{
-    static atomic_ullong met; /* a bit a signal */
-    unsigned long long bit = 1ull << number;
-
-    if (atomic_fetch_or(&met, bit) & bit)
-        return false;
-    mf_host_interrupt(interrupted, number);
-    return true;
-}
-
 /* ---- serving --------------------------------------------------------------------------------- */
 
 static void say(void *self, const char *line)
@@ -174,9 +154,7 @@ static mf_status serve_once(const args *a, const mf_registry *registry, mf_pilot
         o->devices = true; /* an error of the words is said */
     else if (!status)
         look_for_devices(host, o);
-    interrupted = host;
-    mf_signals_listen(on_signal);
-    mf_groups_watch();
+    mf_worker_mind_signals(host);
     o->before_device = check_device;
     o->tell = say;
     o->self = host;

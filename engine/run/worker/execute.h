@@ -21,6 +21,9 @@ MF_MUST_USE mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits
 
 /* The other end: serves one task over the socket and ends the process. worker.c */
 _Noreturn void mf_worker_serve(int socket);
+/* The first signal of a kind stops the host's tasks, as in a run that is stopped: they save their
+ * states. A second one of that kind ends the process. Until mf_signals_listen(NULL). interrupt.c */
+void mf_worker_mind_signals(mf_host *host);
 #define MF_WORKER_SOCKET 3 /* where a worker finds it */
 
 #endif

@@ -5,7 +5,6 @@
  * it started end at once. */
 #include "run/artifact/write.h"
 #include "run/process/clock.h"
-#include "run/process/groups.h"
 #include "run/process/marked.h"
 #include "run/process/signals.h"
 #include "run/worker/execute.h"
@@ -18,7 +17,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,30 +376,6 @@ static void *hear(void *self)
     return NULL;
 }
 
-/* ---- signals -----------------------------------------------------------------------------------
- * A batch system, or somebody by hand, signals this process too. Its stage then ends as in a run
- * that is stopped, and saves its state; a second signal of the kind ends the process. */
-
-static mf_host *volatile interrupted;
-
-static bool on_signal(int number)
-{
-    static atomic_ullong met; /* a bit a signal */
-    unsigned long long bit = 1ull << number;
-
-    if (atomic_fetch_or(&met, bit) & bit)
-        return false;
-    mf_host_interrupt(interrupted, number);
-    return true;
-}
-
-static void watch_signals(mf_host *host)
-{
-    interrupted = host;
-    mf_signals_listen(on_signal);
-    mf_groups_watch();
-}
-
 /* ---- one task ---------------------------------------------------------------------------------
  */
 
@@ -488,7 +462,8 @@ static mf_status serve(remote *r, mf_packet *start)
     for (size_t i = 0; i < devices.count; i++)
         if (devices.form[i] >= 0)
             MF_TRY(mf_host_set_form(r->host, devices.index[i], devices.form[i] == 1));
-    watch_signals(r->host);
+    mf_worker_mind_signals(
+        r->host); /* a batch system, or somebody by hand, signals this process too */
     supply = (mf_supply){r, get_artifact, load_state, save_state};
     mf_host_set_supply(r->host, &supply);
     mf_host_set_log(r->host, tell_line, r);
