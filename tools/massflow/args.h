@@ -25,5 +25,6 @@ const option *args_waits(const command *c, const char *word);
 /* The commands in their order, NULL past the last; that of a name, or NULL. main.c */
 const command *command_at(size_t i);
 const command *command_find(const char *name);
+const char *cache_verb(size_t i); /* of `massflow cache`, NULL past the last; cache.c */
 
 #endif

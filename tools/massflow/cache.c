@@ -573,6 +573,11 @@ static const verb verbs[] = {
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 
+const char *cache_verb(size_t i)
+{
+    return i < verb_count ? verbs[i].name : NULL;
+}
+
 static int refuse_verb(const char *what)
 {
     const char *names[sizeof verbs / sizeof *verbs], *near;

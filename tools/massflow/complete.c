@@ -289,7 +289,8 @@ static void offer_operand(const asking *q, const command *c)
     const size_t place = args_count(&q->a);
 
     if (!strcmp(c->name, "cache") && place == 0)
-        offer_words(q, "stat|ls|verify|repair|gc|export|import|trust");
+        for (size_t i = 0; cache_verb(i); i++)
+            offer(q, cache_verb(i), "");
     else if (!strcmp(c->name, "completion") && place == 0)
         offer_words(q, c->operands);
     else if ((!strcmp(c->name, "help") || !strcmp(c->name, "describe")) && place == 0)
