@@ -73,6 +73,19 @@ bool mf_contrast_same(uint64_t a, uint64_t b)
     return a && a == b;
 }
 
+void mf_contrast_loss(mf_program *p, mf_value features, mf_value logits, int64_t rows,
+                      int64_t columns)
+{
+    const mf_value compared = mf_add(p, logits, mf_input(p, "bias", MF_F32, SHAPE(rows, columns)));
+    const mf_value loss =
+        mf_cross_entropy(p, compared, mf_input(p, "target", MF_F32, SHAPE(rows, columns)),
+                         mf_input(p, "weight", MF_F32, SHAPE(rows)));
+    mf_output(p, "logits", compared);
+    mf_output(p, "loss", loss);
+    mf_differentiate(p, loss);
+    mf_output(p, "gradient", mf_gradient(p, features));
+}
+
 mf_status mf_contrast_set_targets(mf_executable *e, int64_t rows, int64_t columns,
                                   const int64_t *target)
 {

@@ -29,6 +29,11 @@ mf_value mf_contrast_project_normed(mf_program *p, mf_value x, int64_t hidden, i
 /* Whether both show one scan, which is known. */
 bool mf_contrast_same(uint64_t a, uint64_t b);
 
+/* Ends a loss program: cross entropy of logits [rows,columns], with the inputs bias and target of
+ * that shape and weight [rows]; outputs logits, loss, and gradient (of `features`). */
+void mf_contrast_loss(mf_program *p, mf_value features, mf_value logits, int64_t rows,
+                      int64_t columns);
+
 /* Sets the input `target` [rows,columns] of a loss: one-hot rows. */
 MF_MUST_USE mf_status mf_contrast_set_targets(mf_executable *e, int64_t rows, int64_t columns,
                                               const int64_t *target);

@@ -46,13 +46,7 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
     mf_value positive = mf_reshape(p, mf_sum(p, mf_mul(p, q, keys), 1), SHAPE(n, 1));
     positive = mf_scale(p, positive, (float)(1 / o->temperature));
     mf_value logits = mf_concat(p, positive, mf_moco_similarities(p, o, q, queue), 1);
-    logits = mf_add(p, logits, mf_input(p, "bias", MF_F32, SHAPE(n, 1 + bank)));
-    mf_value loss = mf_cross_entropy(p, logits, mf_input(p, "target", MF_F32, SHAPE(n, 1 + bank)),
-                                     mf_input(p, "weight", MF_F32, SHAPE(n)));
-    mf_output(p, "logits", logits);
-    mf_output(p, "loss", loss);
-    mf_differentiate(p, loss);
-    mf_output(p, "gradient", mf_gradient(p, features));
+    mf_contrast_loss(p, features, logits, n, 1 + bank);
 }
 
 static mf_status declare(mf_baseline *b)

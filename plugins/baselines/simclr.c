@@ -44,13 +44,7 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
     z = mf_reshape(p, z, SHAPE(1, rows, o->projection_dim));
     mf_value logits = mf_reshape(p, mf_matmul_nt(p, z, z), SHAPE(rows, rows));
     logits = mf_scale(p, logits, (float)(1 / o->temperature));
-    logits = mf_add(p, logits, mf_input(p, "bias", MF_F32, SHAPE(rows, rows)));
-    mf_value loss = mf_cross_entropy(p, logits, mf_input(p, "target", MF_F32, SHAPE(rows, rows)),
-                                     mf_input(p, "weight", MF_F32, SHAPE(rows)));
-    mf_output(p, "logits", logits);
-    mf_output(p, "loss", loss);
-    mf_differentiate(p, loss);
-    mf_output(p, "gradient", mf_gradient(p, features));
+    mf_contrast_loss(p, features, logits, rows, rows);
 }
 
 static mf_status declare(mf_baseline *b)
