@@ -27,8 +27,8 @@ static bool said_bounds(const mf_artifact *volume, mf_modality *modality, const 
     size_t count = 0;
     if (!mf_modality_parse(mf_artifact_text(volume, "normalized_as"), modality))
         return false;
-    *bounds = mf_artifact_reals(
-        volume, *modality == MF_MODALITY_CT ? "window" : "percentiles", &count);
+    *bounds =
+        mf_artifact_reals(volume, *modality == MF_MODALITY_CT ? "window" : "percentiles", &count);
     return *bounds && count == 2;
 }
 

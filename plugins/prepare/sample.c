@@ -132,9 +132,8 @@ static mf_status make_labels(const mf_sample_settings *settings, const mf_grid *
 }
 
 static mf_status add_labels(const mf_artifact *volume, const mf_sample_settings *settings,
-                            const mf_grid *from,
-                            const mf_grid *inner, const mf_grid *padded, const int64_t before[3],
-                            mf_artifact *sample)
+                            const mf_grid *from, const mf_grid *inner, const mf_grid *padded,
+                            const int64_t before[3], mf_artifact *sample)
 {
     const mf_normalize *clip = &settings->normalize;
     mf_array *labels;

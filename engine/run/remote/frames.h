@@ -23,9 +23,9 @@
 
 #define MF_LINK_MAGIC "massflow link 1\n"
 #define MF_LINK_MAGIC_BYTES 16
-#define MF_LINK_MOST ((size_t)64 << 20)  /* bytes of a frame */
-#define MF_LINK_BEAT 10.0                /* s, of a heartbeat */
-#define MF_LINK_LEAST_BEAT 0.01          /* that may be asked for */
+#define MF_LINK_MOST ((size_t)64 << 20) /* bytes of a frame */
+#define MF_LINK_BEAT 10.0               /* s, of a heartbeat */
+#define MF_LINK_LEAST_BEAT 0.01         /* that may be asked for */
 #define MF_LINK_MOST_BEAT 3600.0
 #define MF_LINK_BEATS 6                  /* that may be missing */
 #define MF_LINK_BATCH ((size_t)16 << 20) /* bytes of chunks that are asked for at once */
