@@ -6,6 +6,7 @@
 #include "store/transfer.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -157,11 +158,14 @@ static void answer(mf_link *link, mf_frame *q, const forged *f, const mf_parcel 
 
 static mf_link *accept_worker(void)
 {
-    int s = accept(listener, NULL, NULL);
     mf_handshake h;
     mf_link *link;
     bool done = false;
+    int s;
 
+    do /* the fuzzer's clock interrupts */
+        s = accept(listener, NULL, NULL);
+    while (s < 0 && errno == EINTR);
     PROMISE(s >= 0 && mf_handshake_begin(&h, s));
     while (!done)
         PROMISE(!mf_handshake_hear(&h, s, &token, &done, &link));
