@@ -53,7 +53,7 @@ START_TEST(right_is_left_and_front_is_up)
     ck_assert_int_eq(middle[0], 0);
     /* the label lies at the left back: lower right; its outline has its colour, its inside none */
     uint8_t color[3];
-    picture_color(4, color);
+    mf_label_colour(4, color);
     ck_assert_mem_eq(p + (50 * 80 + 60) * 3, color, 3);
     ck_assert_int_eq(p[(50 * 80 + 70) * 3 + 1], 0);
     mf_array_unref(rgb);
@@ -85,7 +85,7 @@ START_TEST(one_label_alone_is_outlined)
     for (int labelled = 1; labelled <= 2; labelled++) {
         ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
         const uint8_t *p = rgb->data;
-        picture_color(1, color);
+        mf_label_colour(1, color);
         for (int c = 0; c < 3; c++) {
             ck_assert_int_eq(p[(30 * 80 + 40) * 3 + c], labelled == 1 ? 0 : color[c] / 2);
             ck_assert_int_eq(p[30 * 80 * 3 + c], labelled == 1 ? color[c] : color[c] / 2);
@@ -137,14 +137,14 @@ START_TEST(seeds_are_shown_where_they_are)
     for (int i = 0; i < 3; i++) {
         const uint8_t *p = rgb->data;
         uint8_t color[3];
-        picture_color(i + 1, color);
+        mf_label_colour(i + 1, color);
         ck_assert_mem_eq(p + (50 * rgb->shape[1] + i * 84 + 60) * 3, color, 3);
     }
     mf_array_unref(rgb);
     o.slices = 1; /* the one in the middle */
     ck_assert_ptr_null(picture_draw(volume, seeds, &o, &rgb));
     uint8_t color[3];
-    picture_color(2, color);
+    mf_label_colour(2, color);
     ck_assert_int_eq(rgb->shape[1], 80);
     ck_assert_mem_eq((uint8_t *)rgb->data + (50 * 80 + 60) * 3, color, 3);
     mf_array_unref(rgb);
