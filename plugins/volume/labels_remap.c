@@ -240,8 +240,10 @@ static mf_status remap(const remap_params *o, const changes *c, const mf_artifac
             status = voxels_measure(*made, &facts);
         if (!status)
             status = voxels_narrow(made, &facts);
-        if (status)
+        if (status) {
             mf_array_unref(*made);
+            *made = NULL;
+        }
     }
     mf_array_unref(wide);
     return status;
