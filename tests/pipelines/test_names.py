@@ -143,9 +143,12 @@ class Names(Massflow):
         self.massflow("run", "g.yaml")
         for node in ("truth[case=a]", "file[case=a]"):
             self.assertEqual(self.named(node), ["1 whole without core", "2 core without enhancing", "3 enhancing"])
-        self.dataset("E", labels={"a": 1, "b": 1})
         self.graph(cases="{nnunet: E}")
-        self.assertIn("the labels 'a' and 'b' both have the value 1", self.massflow("run", "g.yaml", code=2))
+        for labels, words in (({"a": 1, "b": 1}, "the labels 'a' and 'b' both have the value 1"),
+                              ({"a": {"b": 1}}, "a label is one value or a list of values"),
+                              ({"a": "x"}, "the label 'a' has the value 'x'")):
+            self.dataset("E", labels=labels)
+            self.assertIn(words, self.massflow("run", "g.yaml", code=2))
 
     def test_cases_that_contradict(self):
         """One training never learns two organs as one label."""

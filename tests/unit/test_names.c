@@ -229,7 +229,7 @@ START_TEST(files_of_nnunet)
                ": the label 'a' has a value that is no integer");
     refused_as(".json", "{\"label\": 1}",
                ": it has no object 'labels'\n  a .json that names labels is a dataset.json of nnU-Net");
-    refused_as(".json", "{\"labels\": ", ": is not JSON: continue");
+    refused_as(".json", "{\"labels\": ", ": is not JSON: unexpected end of data");
 }
 END_TEST
 

@@ -78,7 +78,7 @@ START_TEST(wrong_plugins_are_named)
                   "DIR/wrong_no_symbol.so is not a plugin: it has no symbol massflow_plugin\n"
                   "  one source of a plugin ends with MF_PLUGIN(\"name\", stages...)");
     check_refusal("wrong_old_major.so",
-                  "plugin DIR/wrong_old_major.so was built for stage interface 2.5; this massflow "
+                  "plugin DIR/wrong_old_major.so was built for stage interface 2.6; this massflow "
                   "has 1.6\n"
                   "  build the plugin against the headers of this massflow");
     check_refusal("wrong_new_minor.so",

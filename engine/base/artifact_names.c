@@ -1,4 +1,4 @@
-/* names.c - see massflow/names.h. The attribute is text, so that old artifacts stay what they are
+/* artifact_names.c - see massflow/names.h. The attribute is text, so that old artifacts stay what they are
  * and every program can read it. */
 #include <massflow/names.h>
 
