@@ -1,5 +1,5 @@
-/* artifact_names.c - see massflow/names.h. The attribute is text, so that old artifacts stay what they are
- * and every program can read it. */
+/* artifact_names.c - see massflow/names.h. The attribute is text, so that old artifacts stay what
+ * they are and every program can read it. */
 #include <massflow/names.h>
 
 #include "base/nearest.h"
@@ -14,10 +14,10 @@
 #include <strings.h>
 
 #define ATTRIBUTE "names"
-#define LONGEST 200      /* bytes of a name */
-#define MOST 65536       /* names of one label map */
-#define SHOWN 12         /* names in a hint */
-#define COLOUR_LENGTH 7  /* "#rrggbb" */
+#define LONGEST 200     /* bytes of a name */
+#define MOST 65536      /* names of one label map */
+#define SHOWN 12        /* names in a hint */
+#define COLOUR_LENGTH 7 /* "#rrggbb" */
 #define DIGITS "0123456789"
 
 void mf_names_clear(mf_names *names)
@@ -252,8 +252,8 @@ mf_status mf_names_join(mf_names *names, const mf_names *more, const char *whose
                            hint);
         if (same && !old)
             return mf_hint(mf_fail(MF_INVALID, "'%s' is label %lld in %s and label %lld in %s",
-                                   new->name, (long long)same->value, whose,
-                                   (long long)new->value, other),
+                                   new->name, (long long)same->value, whose, (long long)new->value,
+                                   other),
                            hint);
         if (!old)
             MF_TRY(mf_names_put(names, new->value, new->name, new->colour));
@@ -273,8 +273,8 @@ static mf_status unknown(const mf_names *names, const char *param, const char *n
     for (size_t i = 0; i < names->count; i++) {
         all[i] = names->v[i].name;
         if (i < SHOWN && used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%lld %.60s",
-                                     i ? ", " : "", (long long)names->v[i].value, all[i]);
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%lld %.60s", i ? ", " : "",
+                                     (long long)names->v[i].value, all[i]);
     }
     const char *near = mf_nearest(name, all, names->count);
     mf_status status = near ? mf_fail(MF_INVALID, "%s: no label is called '%s'; did you mean '%s'?",

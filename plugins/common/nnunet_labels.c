@@ -64,8 +64,8 @@ mf_status mf_regions_add(mf_regions *r, const char *key, const char *const *valu
     } else {
         for (size_t i = 0; i < count && !status; i++)
             if (!is_value(values[i], &own[i]))
-                status = mf_fail(MF_INVALID, "the label '%.60s' has the value '%.60s'", key,
-                                 values[i]);
+                status =
+                    mf_fail(MF_INVALID, "the label '%.60s' has the value '%.60s'", key, values[i]);
     }
     if (!status)
         status = add(r, name, own, count);

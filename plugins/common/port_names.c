@@ -14,8 +14,7 @@ static mf_status compare(mf_task *t, const char *port, size_t i, const char *oth
 {
     mf_names own;
     MF_TRY(names_of(t, port, i, &own));
-    mf_status status =
-        mf_names_join(&own, theirs, mf_in_name(t, port, i), mf_in_name(t, other, k));
+    mf_status status = mf_names_join(&own, theirs, mf_in_name(t, port, i), mf_in_name(t, other, k));
     mf_names_clear(&own);
     return status;
 }

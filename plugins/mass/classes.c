@@ -94,8 +94,7 @@ static mf_status same_spacing(mf_task *t, const char *port, size_t i, const mf_a
 
 /* An estimate: what labels a data set has shows in a few samples, spread over the list. */
 enum { LOOKED_AT = 16 };
-mf_status mf_classes_estimate(mf_task *t, const char *port, const mf_labels *wanted,
-                              int64_t *count)
+mf_status mf_classes_estimate(mf_task *t, const char *port, const mf_labels *wanted, int64_t *count)
 {
     const size_t n = mf_in_count(t, port), looked = n < LOOKED_AT ? n : LOOKED_AT;
     *count = (int64_t)wanted->count;

@@ -31,8 +31,8 @@ MF_MUST_USE mf_status mf_classes_largest(mf_task *t, const char *port, const cha
                                          double *voxels);
 /* For `needs`: how many classes that will be, by the labels of at most 16 samples. 1 to
  * MF_CLASSES_MOST. */
-MF_MUST_USE mf_status mf_classes_estimate(mf_task *t, const char *port,
-                                          const mf_labels *wanted, int64_t *count);
+MF_MUST_USE mf_status mf_classes_estimate(mf_task *t, const char *port, const mf_labels *wanted,
+                                          int64_t *count);
 /* Which of the classes a label value is, -1: none. */
 int mf_classes_index(const mf_classes *c, int64_t label);
 /* masks u8 [K, n]: 1 where labels [n] are class k. */

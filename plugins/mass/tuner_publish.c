@@ -56,9 +56,10 @@ static bool has_averages(const mf_tuner *t)
 
 static mf_status make_embedding(mf_tuner *t, mf_artifact **artifact)
 {
-    mf_embedding e = {
-        .labels = t->classes.label, .examples = t->examples, .names = t->names,
-        .settings.ema = has_averages(t)};
+    mf_embedding e = {.labels = t->classes.label,
+                      .examples = t->examples,
+                      .names = t->names,
+                      .settings.ema = has_averages(t)};
     MF_TRY(settings_of(t, &e.settings));
     MF_TRY(mf_embedding_fingerprint(mf_predictor_weights(t->predictor), false, e.settings.model));
     MF_TRY(mf_tuning_get_tokens(t->weights, &t->tuning, t->o->ema_decay > 0, &e.priors));

@@ -1,11 +1,11 @@
 /* tuner_start.c - see tuner.h: everything before the first step. */
+#include "../common/port_names.h"
 #include "disjoint.h"
 #include "examples.h"
 #include "footprint.h"
 #include "model.h"
 #include "prepared.h"
 #include "session.h"
-#include "../common/port_names.h"
 #include "tuner.h"
 
 #include <math.h>

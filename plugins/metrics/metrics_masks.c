@@ -17,9 +17,10 @@ typedef struct masks_params {
 } masks_params;
 
 static const mf_param params[] = {
-    MF_LABELS(masks_params, labels, "[]", 1, MASK_QUALITY_MOST_LABELS,
-              "Labels to compare, by value or name; all others are background. Empty: all labels of "
-              "each case."),
+    MF_LABELS(
+        masks_params, labels, "[]", 1, MASK_QUALITY_MOST_LABELS,
+        "Labels to compare, by value or name; all others are background. Empty: all labels of "
+        "each case."),
     MF_REAL(masks_params, threshold, "0.4", 0, 1, "",
             "A mask matches a label, and a label is found, if their Dice is above this."),
     MF_END};
@@ -114,11 +115,11 @@ static mf_status add_case(work *w, const char *name, const mask_quality *q, doub
                      size = m->mask < 0 ? NAN : (double)m->mask_voxels * voxel,
                      truth = (double)m->voxels * voxel;
         const mf_name *called = mf_names_find(&w->names, m->label);
-        MF_TRY(w->names.count ? mf_table_row(w->table, name, (double)m->label,
-                                             called ? called->name : "", m->dice, mask, size, truth,
-                                             note)
-                              : mf_table_row(w->table, name, (double)m->label, m->dice, mask, size,
-                                             truth, note));
+        MF_TRY(
+            w->names.count
+                ? mf_table_row(w->table, name, (double)m->label, called ? called->name : "",
+                               m->dice, mask, size, truth, note)
+                : mf_table_row(w->table, name, (double)m->label, m->dice, mask, size, truth, note));
         if (!m->voxels)
             continue;
         labels++;
@@ -270,9 +271,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     static const char *const columns[] = {"case:text", "label",     "dice",      "mask",
                                           "mask_mm3",  "label_mm3", "note:text", NULL};
-    static const char *const named[] = {"case:text", "label",    "name:text", "dice",
-                                        "mask",      "mask_mm3", "label_mm3", "note:text",
-                                        NULL};
+    static const char *const named[] = {"case:text", "label",     "name:text", "dice", "mask",
+                                        "mask_mm3",  "label_mm3", "note:text", NULL};
     static const char *const of_cases[] = {
         "case:text",    "masks",   "dice",       "found",   "matching", "labels_covered",
         "body_covered", "mm3_min", "mm3_median", "mm3_max", NULL};

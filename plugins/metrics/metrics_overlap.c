@@ -264,9 +264,8 @@ static mf_status summarize(work *w)
         "label:text",      "cases",           "dice",           "hd95_mm", "asd_mm",
         "false_negatives", "false_positives", "distance_cases", "empty",   NULL};
     static const char *const named[] = {
-        "label:text", "name:text",       "cases",           "dice",           "hd95_mm",
-        "asd_mm",     "false_negatives", "false_positives", "distance_cases", "empty",
-        NULL};
+        "label:text",      "name:text",       "cases",          "dice",  "hd95_mm", "asd_mm",
+        "false_negatives", "false_positives", "distance_cases", "empty", NULL};
     mf_table *table;
     mf_artifact *summary;
     MF_TRY(mf_table_new(w->names.count ? named : columns, &table));
@@ -287,12 +286,11 @@ static mf_status summarize(work *w)
                               (double)s->false_positives,
                               d,
                               (double)s->empty};
-        mf_status status =
-            w->names.count
-                ? mf_table_row(table, name, mean ? "" : called(w, l), row[0], row[1], row[2],
-                               row[3], row[4], row[5], row[6], row[7])
-                : mf_table_row(table, name, row[0], row[1], row[2], row[3], row[4], row[5], row[6],
-                               row[7]);
+        mf_status status = w->names.count
+                               ? mf_table_row(table, name, mean ? "" : called(w, l), row[0], row[1],
+                                              row[2], row[3], row[4], row[5], row[6], row[7])
+                               : mf_table_row(table, name, row[0], row[1], row[2], row[3], row[4],
+                                              row[5], row[6], row[7]);
         if (status) {
             mf_table_free(table);
             return status;

@@ -84,7 +84,8 @@ static mf_status add_label(dataset *d, mf_regions *r, const mf_entry *key, const
     const char **texts = calloc(count + 1, sizeof *texts);
     mf_status status = texts ? MF_OK : mf_no_memory(0, "names of labels");
     for (size_t i = 0; i < count && !status; i++) {
-        texts[i] = mf_entry_text(mf_entry_is(value) == MF_ENTRY_LIST ? mf_entry_at(value, i) : value);
+        texts[i] =
+            mf_entry_text(mf_entry_is(value) == MF_ENTRY_LIST ? mf_entry_at(value, i) : value);
         if (!texts[i])
             status = mf_fail(MF_INVALID, "a label is one value or a list of values");
     }
@@ -291,8 +292,9 @@ static MF_CASE_SOURCE(
     MF_COLUMNS({"channel*", "The image of each channel: channel0, channel1, ...; `path` is the "
                             "first."},
                {"label", "The label map; none where a test case has none."},
-               {"names", "The names of the labels, for the parameter `names` of labels.load; a value "
-                         "of a region-based data set is called by the regions it lies in."},
+               {"names",
+                "The names of the labels, for the parameter `names` of labels.load; a value "
+                "of a region-based data set is called by the regions it lies in."},
                {"set", "train or test."}),
     .help = "Cases lie in imagesTr and labelsTr, those of the test set in imagesTs and labelsTs; "
             "where dataset.json lists files under `dataset`, those are the training cases.");

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINE 16      /* pixels from one entry to the next */
-#define SWATCH 10    /* pixels a side */
-#define MARGIN 4     /* pixels around */
-#define LONGEST 40   /* letters of an entry */
-#define MOST 120     /* entries; one more line says how many are left out */
+#define LINE 16    /* pixels from one entry to the next */
+#define SWATCH 10  /* pixels a side */
+#define MARGIN 4   /* pixels around */
+#define LONGEST 40 /* letters of an entry */
+#define MOST 120   /* entries; one more line says how many are left out */
 #define BACKGROUND 32
 #define TEXT 210
 

@@ -23,11 +23,11 @@ typedef struct canvas {
     int64_t *held; /* slices that hold seeds, ascending; none: any slice may be drawn */
     int64_t held_count;
     double black, white;
-    bool fill;        /* areas; else outlines */
-    bool border;      /* outlines run along the border of a tile */
-    bool sides;       /* rows run from one side of the patient to the other */
+    bool fill;             /* areas; else outlines */
+    bool border;           /* outlines run along the border of a tile */
+    bool sides;            /* rows run from one side of the patient to the other */
     const mf_names *names; /* of the labels */
-    int across, down; /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
+    int across, down;      /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
     bool flip_across, flip_down;
     int cut;               /* the index axis that slices cut */
     int64_t width, height; /* of a tile */
@@ -456,7 +456,8 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
                        mf_array **rgb)
 {
     mf_names names = {0};
-    canvas s = {.o = o, .names = &names, .sides = sides_known(volume) && (!over || sides_known(over))};
+    canvas s = {
+        .o = o, .names = &names, .sides = sides_known(volume) && (!over || sides_known(over))};
     mf_grid other;
     mf_array *voxels = NULL, *labels = NULL;
     *rgb = NULL;

@@ -21,8 +21,8 @@ typedef struct picture_options {
 } picture_options;
 
 /* over: labels, masks or seeds on the volume's grid, or NULL. Labels that have names get a legend.
- * R and L stand at the patient's sides, where the scan's file says which they are. Of seeds only slices that hold some
- * are shown, if they lie across this axis. */
+ * R and L stand at the patient's sides, where the scan's file says which they are. Of seeds only
+ * slices that hold some are shown, if they lie across this axis. */
 MF_MUST_USE mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
                                    const picture_options *options, mf_array **rgb);
 

@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. With names a
- * .nrrd is a Slicer segmentation, a segment for each; NULL or none: it is not. */
+/* Writes voxels [z, y, x] or [layer, z, y, x], compressed: as .nrrd, else as MetaImage. With names
+ * a .nrrd is a Slicer segmentation, a segment for each; NULL or none: it is not. */
 MF_MUST_USE mf_status itk_write(const char *path, const mf_grid *grid, const mf_array *voxels,
                                 const mf_names *names);
 

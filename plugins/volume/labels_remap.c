@@ -42,10 +42,10 @@ static mf_status add_change(changes *c, int64_t from, int64_t to)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->v[i].from == from)
-            return c->v[i].to == to ? MF_OK
-                                    : mf_fail(MF_INVALID, "map: label %lld becomes %lld and %lld",
-                                              (long long)from, (long long)c->v[i].to,
-                                              (long long)to);
+            return c->v[i].to == to
+                       ? MF_OK
+                       : mf_fail(MF_INVALID, "map: label %lld becomes %lld and %lld",
+                                 (long long)from, (long long)c->v[i].to, (long long)to);
     change *more = mf_list_more(c->v, c->count, sizeof *more);
     if (!more)
         return mf_no_memory(0, "labels");
@@ -124,7 +124,7 @@ static mf_status check(const void *p)
     changes c = {0};
     mf_names names = {0};
     mf_status status = o->map[strspn(o->map, " \n,")] ? parse_map(o->map, NULL, &c)
-                                                     : mf_fail(MF_INVALID, "map: is empty");
+                                                      : mf_fail(MF_INVALID, "map: is empty");
     if (!status)
         status = mf_within(mf_names_parse(o->names, &names), "names");
     mf_names_clear(&names);
@@ -132,7 +132,8 @@ static mf_status check(const void *p)
     return status;
 }
 
-/* ---- voxels ----------------------------------------------------------------------------------- */
+/* ---- voxels -----------------------------------------------------------------------------------
+ */
 
 static const change *find(const changes *c, int64_t label)
 {
@@ -157,10 +158,11 @@ static mf_status other(const remap_params *o, const changes *c, int32_t label, i
                        "add it, or set others: keep or background");
     const change *clash = *to ? becomes(c, label) : NULL;
     if (clash)
-        return mf_hint(mf_fail(MF_INVALID,
-                               "label %d is kept, and label %lld becomes %d, too: they would be one",
-                               label, (long long)clash->from, label),
-                       "name both in `map`, or set others: background");
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "label %d is kept, and label %lld becomes %d, too: they would be one", label,
+                    (long long)clash->from, label),
+            "name both in `map`, or set others: background");
     return MF_OK;
 }
 
@@ -181,7 +183,8 @@ static mf_status change_voxels(const remap_params *o, const changes *c, const in
     return MF_OK;
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------
+ */
 
 /* Gives the new value the old one's name, or joins the two. */
 static mf_status hand_on(mf_names *names, const mf_name *old, int64_t value)
@@ -207,9 +210,7 @@ static mf_status new_names(const remap_params *o, const changes *c, const mf_nam
     mf_status status = MF_OK;
     for (size_t i = 0; i < old->count && !status; i++) {
         const change *known = find(c, old->v[i].value);
-        int64_t to = known                          ? known->to
-                     : !strcmp(o->others, "keep") ? old->v[i].value
-                                                    : 0;
+        int64_t to = known ? known->to : !strcmp(o->others, "keep") ? old->v[i].value : 0;
         /* A name whose label no voxel has may stand where another label goes to now. */
         if (!known && becomes(c, to))
             to = 0;
@@ -222,7 +223,8 @@ static mf_status new_names(const remap_params *o, const changes *c, const mf_nam
     return status;
 }
 
-/* ---- run -------------------------------------------------------------------------------------- */
+/* ---- run --------------------------------------------------------------------------------------
+ */
 
 static mf_status remap(const remap_params *o, const changes *c, const mf_artifact *labels,
                        mf_array **made)

@@ -43,7 +43,7 @@ static mf_status check(const void *p)
     for (size_t i = 0; i < o->box.count / 2; i++)
         if (o->box.v[i] >= o->box.v[i + 3])
             return mf_fail(MF_INVALID, "box: %c from %lld to %lld is empty", "xyz"[i],
-                           (long long)o->box.v[i], (long long)o->box.v[i + 3]);
+                           (long long)o -> box.v[i], (long long)o->box.v[i + 3]);
     if (o->box.count && o->labels.count)
         return mf_fail(MF_INVALID, "labels: with `box` there is no region");
     return MF_OK;
@@ -61,7 +61,8 @@ static void keep_values(mf_array *wide, const int64_t *values, size_t count)
     }
 }
 
-static mf_status choose_labels(const mf_artifact *region, const mf_labels *labels, mf_array **voxels)
+static mf_status choose_labels(const mf_artifact *region, const mf_labels *labels,
+                               mf_array **voxels)
 {
     mf_names names;
     int64_t *values;
@@ -118,7 +119,7 @@ static mf_status given_box(const crop_params *o, const mf_grid *grid, index_box 
         box->hi[i] = o->box.v[i + 3];
         if (box->hi[i] > grid->size[i])
             return mf_fail(MF_INVALID, "box: %c ends at %lld; the volume has %lld voxels", "xyz"[i],
-                           (long long)box->hi[i], (long long)grid->size[i]);
+                           (long long)box -> hi[i], (long long)grid -> size[i]);
     }
     return MF_OK;
 }
@@ -161,16 +162,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_status status = crop_voxels(voxels, &box, &kept);
     mf_array_unref(voxels);
     MF_TRY(status);
-    status = derive_artifact(volume, &cropped, kept, NULL, !strcmp(o->written, "itself"), NULL, &out);
+    status =
+        derive_artifact(volume, &cropped, kept, NULL, !strcmp(o->written, "itself"), NULL, &out);
     mf_array_unref(kept);
     return status ? status : mf_out(t, "volume", out);
 }
 
-MF_STAGE(
-    volume_crop, "volume.crop", 3, "Crops a scan to a region and a margin around it, or to a box.",
-    .help = "The margin is rounded up to whole voxels and ends at the border of the scan. "
-            "Results are still written on the grid of the scan's file, unless `written` says "
-            "otherwise. Load labels of the scan "
-            "with labels.load, with this stage as its input `like`.",
-    .params = params, .params_size = sizeof(crop_params), .in = inputs, .out = outputs,
-    .check = check, .run = run);
+MF_STAGE(volume_crop, "volume.crop", 3,
+         "Crops a scan to a region and a margin around it, or to a box.",
+         .help = "The margin is rounded up to whole voxels and ends at the border of the scan. "
+                 "Results are still written on the grid of the scan's file, unless `written` says "
+                 "otherwise. Load labels of the scan "
+                 "with labels.load, with this stage as its input `like`.",
+         .params = params, .params_size = sizeof(crop_params), .in = inputs, .out = outputs,
+         .check = check, .run = run);

@@ -44,7 +44,8 @@ static mf_status padded_grid(const mf_grid *from, const pad_params *o, mf_grid *
         to->size[i] = size + lacking;
         first[i] = (double)(-margin - lacking / 2);
         if (!mf_size_mul(bytes, (size_t)to->size[i], &bytes) || bytes / sizeof(float) > INT32_MAX)
-            return mf_fail(MF_UNSUPPORTED, "the padded scan would have more than 2147483647 voxels");
+            return mf_fail(MF_UNSUPPORTED,
+                           "the padded scan would have more than 2147483647 voxels");
     }
     mf_grid_to_world(from, first, to->origin);
     return MF_OK;
@@ -57,8 +58,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_in(t, "volume", &volume));
     MF_TRY(mf_artifact_grid(volume, &from));
     MF_TRY(padded_grid(&from, p, &to));
-    n->host_bytes =
-        (size_t)(8 * (double)mf_grid_voxels(&from) + 8 * (double)mf_grid_voxels(&to));
+    n->host_bytes = (size_t)(8 * (double)mf_grid_voxels(&from) + 8 * (double)mf_grid_voxels(&to));
     n->cost = 5e-9 * (double)mf_grid_voxels(&to);
     return MF_OK;
 }

@@ -64,8 +64,7 @@ static mf_status to_spacing(mf_task *t, const mf_artifact *volume, const mf_grid
 }
 
 /* Onto any grid. */
-static mf_status to_grid(mf_task *t, const resample_params *o, const mf_grid *to,
-                         mf_array **voxels)
+static mf_status to_grid(mf_task *t, const resample_params *o, const mf_grid *to, mf_array **voxels)
 {
     const mf_volume *volume;
     voxel_facts facts;

@@ -37,8 +37,8 @@ static mf_status check(const void *p)
     return MF_OK;
 }
 
-static mf_status bounds_of(const window_params *o, const mf_artifact *volume, const mf_array *voxels,
-                           double bounds[2])
+static mf_status bounds_of(const window_params *o, const mf_artifact *volume,
+                           const mf_array *voxels, double bounds[2])
 {
     mf_modality modality;
     bool ct = mf_modality_parse(mf_artifact_text(volume, "modality"), &modality) &&
@@ -58,7 +58,8 @@ static void clip(const mf_array *voxels, const double bounds[2], const double ra
 {
     const float *from = voxels->data;
     float *v = to->data;
-    const double width = bounds[1] - bounds[0], scale = width > 0 ? (range[1] - range[0]) / width : 0;
+    const double width = bounds[1] - bounds[0],
+                 scale = width > 0 ? (range[1] - range[0]) / width : 0;
     for (int64_t i = 0, n = mf_array_count(to); i < n; i++) {
         double x = (double)from[i] > bounds[0] ? fmin((double)from[i], bounds[1]) : bounds[0];
         v[i] = (float)(range[0] + (x - bounds[0]) * scale);

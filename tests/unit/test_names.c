@@ -22,7 +22,8 @@ static const char *shown(const mf_names *names)
         n += (size_t)snprintf(text + n, sizeof text - n, "%lld=%s", (long long)names->v[i].value,
                               names->v[i].name);
         if (names->v[i].colour != MF_NO_COLOUR)
-            n += (size_t)snprintf(text + n, sizeof text - n, " #%06x", (unsigned)names->v[i].colour);
+            n +=
+                (size_t)snprintf(text + n, sizeof text - n, " #%06x", (unsigned)names->v[i].colour);
         n += (size_t)snprintf(text + n, sizeof text - n, ";");
     }
     return text;
@@ -49,7 +50,7 @@ START_TEST(texts)
     parsed("2=spleen, 1=liver", "1=liver;2=spleen;");
     parsed("1 = liver #DD8265; 2=left kidney", "1=liver #dd8265;2=left kidney;");
     parsed("1=aorta, abdominal, 3=vein", "1=aorta, abdominal;3=vein;"); /* a comma in a name */
-    parsed("1=a, 2=b\n3=c\n", "1=a, 2=b;3=c;");                         /* lines: nothing else parts */
+    parsed("1=a, 2=b\n3=c\n", "1=a, 2=b;3=c;"); /* lines: nothing else parts */
     parsed("0=background\n1=liver", "1=liver;");
     parsed("1=liver, 1=Leber", "1=Leber;"); /* the last counts */
     parsed("7=Milz \xc3\xa4#12", "7=Milz \xc3\xa4#12;");
@@ -119,7 +120,8 @@ START_TEST(labels_are_chosen)
     int64_t *values;
     size_t count;
     fails(mf_labels_values(&labels, &names, "labels", &values, &count),
-          "labels: 'spleen' is a name, but these labels have no names\n  name them with the parameter "
+          "labels: 'spleen' is a name, but these labels have no names\n  name them with the "
+          "parameter "
           "`names` of labels.load, or give the value");
     ck_assert_ptr_null(values);
     ok(mf_labels_values(&(mf_labels){chosen + 1, 1}, &names, "labels", &values, &count));
@@ -141,7 +143,8 @@ START_TEST(labels_are_chosen)
 }
 END_TEST
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ------------------------------------------------------------------------------------
+ */
 
 static char path[64];
 
@@ -185,11 +188,13 @@ START_TEST(files_of_itk_snap_and_slicer)
                                "    6   255  239  213      0.5  0  1    \"x, \"\n";
     read_as(".txt", snap, "1=left kidney #ff0000;6=x, #ffefd5;");
     read_as(".label", snap, "1=left kidney #ff0000;6=x, #ffefd5;");
-    read_as(".ctbl", "# Color table file\n# 3 values\n0 background 0 0 0 0\n1 left_kidney 255 0 16 255\n",
+    read_as(".ctbl",
+            "# Color table file\n# 3 values\n0 background 0 0 0 0\n1 left_kidney 255 0 16 255\n",
             "1=left kidney #ff0010;");
-    refused_as(".txt", "1 liver\n",
-               ":1: the line is neither of ITK-SNAP's label descriptions nor of a colour table of 3D "
-               "Slicer\n  as in 1 255 0 0 1 1 1 \"liver\", or 1 liver 255 0 0 255");
+    refused_as(
+        ".txt", "1 liver\n",
+        ":1: the line is neither of ITK-SNAP's label descriptions nor of a colour table of 3D "
+        "Slicer\n  as in 1 255 0 0 1 1 1 \"liver\", or 1 liver 255 0 0 255");
     refused_as(".ctbl", "\n1 a 0 0 300 255\n", ":2: 300 is no part of a colour, 0 to 255");
     refused_as(".ctbl", "1 a 0 0 0 255\n1 b 0 0 0 255\n", ":2: label 1 stands twice");
 }
@@ -197,13 +202,16 @@ END_TEST
 
 START_TEST(tables)
 {
-    read_as(".csv", "\xef\xbb\xbfLabelValue,Name,Color_R,Color_G,Color_B,Color_A\n3,liver,221,130,101,255\n",
-            "3=liver #dd8265;");
+    read_as(
+        ".csv",
+        "\xef\xbb\xbfLabelValue,Name,Color_R,Color_G,Color_B,Color_A\n3,liver,221,130,101,255\n",
+        "3=liver #dd8265;");
     read_as(".csv", "structure,volume,id\nliver,1.5,7\n", "7=liver;");
     read_as(".csv", "1,liver\n2,\"left, \"\"so\"\" called\"\n", "1=liver;2=left, \"so\" called;");
     read_as(".csv", "1, liver ,1,2,3\n0,background,0,0,0\n", "1=liver #010203;");
     refused_as(".csv", "1,liver\nx,spleen\n", ":2: 'x' is no value of a label");
-    refused_as(".csv", "1\n", ":1: a value and a name are wanted\n  as in 1,liver or 1,liver,221,130,101");
+    refused_as(".csv", "1\n",
+               ":1: a value and a name are wanted\n  as in 1,liver or 1,liver,221,130,101");
     refused_as(".csv", "1,\"liver\n", ":1: the line is no CSV");
     refused_as(".csv", "1,a,1,2,999\n", ":1: '999' is no part of a colour, 0 to 255");
 }
@@ -227,8 +235,9 @@ START_TEST(files_of_nnunet)
     refused_as(".json", "{\"labels\": {\"a\": \"x\"}}", ": the label 'a' has the value 'x'");
     refused_as(".json", "{\"labels\": {\"a\": 1.5}}",
                ": the label 'a' has a value that is no integer");
-    refused_as(".json", "{\"label\": 1}",
-               ": it has no object 'labels'\n  a .json that names labels is a dataset.json of nnU-Net");
+    refused_as(
+        ".json", "{\"label\": 1}",
+        ": it has no object 'labels'\n  a .json that names labels is a dataset.json of nnU-Net");
     refused_as(".json", "{\"labels\": ", ": is not JSON: unexpected end of data");
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* Tests of picture sheets: sides are right, outlines have their label's colour, tiles are laid out.
  */
-#include "../run_suite.h"
 #include "../../plugins/common/label_colour.h"
+#include "../run_suite.h"
 #include "mosaic.h"
 #include <check.h>
 #include <string.h>

@@ -54,8 +54,8 @@ int get_names(const args *a, const workspace *w, const mf_artifact *artifact, co
 {
     static const char *const suffixes[] = {".txt", ".ctbl"};
     const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    const int length = (int)((name - file) + (ptrdiff_t)strcspn(name + (*name == '.'), ".") +
-                             (*name == '.'));
+    const int length =
+        (int)((name - file) + (ptrdiff_t)strcspn(name + (*name == '.'), ".") + (*name == '.'));
 
     if (!args_has(a, "names") || strcmp(mf_artifact_type(artifact), "labels") != 0)
         return EXIT_DONE;

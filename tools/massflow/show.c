@@ -6,8 +6,8 @@
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
 #include "workspace.h"
-#include <massflow/names.h>
 #include <inttypes.h>
+#include <massflow/names.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -43,8 +43,8 @@ static bool resolve_map(mf_graph *g, const stage_def *def, const mf_param *p, co
                         const here *h, given *v)
 {
     mf_text lines = {0};
-    bool good = node->count || mf__graph_error(g, node, "%s: '%s' has no value",
-                                               def->stage->name, p->name);
+    bool good =
+        node->count || mf__graph_error(g, node, "%s: '%s' has no value", def->stage->name, p->name);
     *v = (given){.base = node->source->base};
     for (size_t i = 0; i < node->count && good; i++) {
         given one;

@@ -88,7 +88,8 @@ typedef struct mf_param {
 } mf_param;
 
 /* The field's C type is checked against the kind. Fields: bool, int64_t, double, const char *
- * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals, mf_labels.
+ * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals,
+ * mf_labels.
  */
 #define MF_FIELD_(kind, type, s, field, fallback, min, max, unit, choices, marks, help)            \
     {                                                                                              \
@@ -130,7 +131,8 @@ typedef struct mf_param {
  * them. Since 1.6. */
 #define MF_LABELS(s, field, fallback, min, max, help)                                              \
     MF_FIELD_(MF_PARAM_LABELS, mf_labels, s, field, fallback, min, max, "", NULL, 0, help)
-/* Names of labels, for mf_names_parse: in a graph a text, or a mapping {VALUE: NAME, ...}. Since 1.6.
+/* Names of labels, for mf_names_parse: in a graph a text, or a mapping {VALUE: NAME, ...}.
+ * Since 1.6.
  */
 #define MF_NAMES(s, field, help)                                                                   \
     MF_FIELD_(MF_PARAM_TEXT, const char *, s, field, "", 0, 0, "", NULL, MF_MAPPING, help)

@@ -29,12 +29,14 @@ static bool ends_with(const char *path, const char *suffix)
 
 static mf_status add_entry(mf_regions *r, const char *key, json_object *value)
 {
-    size_t count = json_object_is_type(value, json_type_array) ? json_object_array_length(value) : 1;
+    size_t count =
+        json_object_is_type(value, json_type_array) ? json_object_array_length(value) : 1;
     const char **texts = calloc(count + 1, sizeof *texts);
     mf_status status = texts ? MF_OK : mf_no_memory(0, "names of labels");
     for (size_t i = 0; i < count && !status; i++) {
-        json_object *one =
-            json_object_is_type(value, json_type_array) ? json_object_array_get_idx(value, i) : value;
+        json_object *one = json_object_is_type(value, json_type_array)
+                               ? json_object_array_get_idx(value, i)
+                               : value;
         bool number = json_object_is_type(one, json_type_int);
         if (!number && !json_object_is_type(one, json_type_string))
             status = mf_fail(MF_INVALID, "the label '%.60s' has a value that is no integer", key);
@@ -90,7 +92,8 @@ static mf_status read_json(const char *path, mf_names *names)
     return status;
 }
 
-/* ---- CSV -------------------------------------------------------------------------------------- */
+/* ---- CSV --------------------------------------------------------------------------------------
+ */
 
 typedef struct cells {
     char *v[MOST_CELLS];
@@ -248,7 +251,8 @@ static mf_status take_table(char *line, bool first, void *self, mf_names *names)
     return mf_names_put(names, n[0], trimmed, colour);
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ------------------------------------------------------------------------------------
+ */
 
 static mf_status read_lines(const char *path, bool csv, mf_names *names)
 {
@@ -319,7 +323,8 @@ mf_status names_file_read(const char *path, mf_names *names)
     return read_lines(path, ends_with(path, ".csv"), names);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 static void write_snap(FILE *file, const mf_names *names)
 {

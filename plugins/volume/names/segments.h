@@ -8,10 +8,10 @@
 #define SEGMENTS_MOST 4096
 
 typedef struct segment {
-    char *name;      /* NULL where the header has none */
-    int64_t value;   /* -1 where the header has none */
-    int64_t layer;   /* of a segmentation whose segments overlap; 0 where the header has none */
-    int32_t colour;  /* 0xrrggbb, or MF_NO_COLOUR */
+    char *name;     /* NULL where the header has none */
+    int64_t value;  /* -1 where the header has none */
+    int64_t layer;  /* of a segmentation whose segments overlap; 0 where the header has none */
+    int32_t colour; /* 0xrrggbb, or MF_NO_COLOUR */
 } segment;
 
 typedef struct segments {

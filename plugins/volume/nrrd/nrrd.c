@@ -257,8 +257,8 @@ static mf_status place(const char *path, const nrrd_header *h, const layout *l, 
         a[k] *= left_first ? -1 : 1;
         a[4 + k] *= back_second ? -1 : 1;
     }
-    s->sides_assumed = h->space == NRRD_NOWHERE || h->space == NRRD_SCANNER ||
-                       h->space == NRRD_RIGHT_HANDED;
+    s->sides_assumed =
+        h->space == NRRD_NOWHERE || h->space == NRRD_SCANNER || h->space == NRRD_RIGHT_HANDED;
     if (h->space == NRRD_NOWHERE)
         scan_note(s,
                   "%s: names no space; taken as left-posterior-superior, as ITK does: check the "

@@ -120,8 +120,8 @@ static mf_status damaged(const fields *f, field which)
     return mf_fail(MF_CORRUPT, "%s: damaged header", f->path);
 }
 
-/* Keeps one line "field: text"; of "key:=value" what is said of a segment. The blank behind the colon is wanted by
- * the format but not by all writers. */
+/* Keeps one line "field: text"; of "key:=value" what is said of a segment. The blank behind the
+ * colon is wanted by the format but not by all writers. */
 static mf_status keep_line(const text_lines *l, fields *f, segments *s, bool *list)
 {
     char *colon = strchr(l->text, ':'), *pair = strstr(l->text, ":=");

@@ -62,8 +62,8 @@ typedef struct nrrd_header {
     int64_t line_skip, byte_skip; /* byte_skip -1: the voxels end the file */
     bool quantized;               /* "old min" or "old max" are given */
     bool detached;
-    part_list parts; /* with detached: where the voxels lie */
-    int64_t end;     /* without: the byte behind the header */
+    part_list parts;   /* with detached: where the voxels lie */
+    int64_t end;       /* without: the byte behind the header */
     segments segments; /* of a Slicer segmentation */
 } nrrd_header;
 
