@@ -1,5 +1,6 @@
 /* classes.c - see classes.h. */
 #include "classes.h"
+#include "../common/label_values.h"
 #include "../common/port_names.h"
 
 #include <math.h>
@@ -158,7 +159,9 @@ static mf_status choose_by_name(const mf_labels *wanted, const mf_names *names,
     int64_t *values;
     size_t count;
     MF_TRY(mf_labels_values(wanted, names, "labels", &values, &count));
-    mf_status status = choose((mf_ints){values, count}, cases, port, c);
+    mf_status status = mf_label_values_check(values, count);
+    if (!status)
+        status = choose((mf_ints){values, count}, cases, port, c);
     free(values);
     return status;
 }

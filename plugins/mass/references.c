@@ -68,12 +68,13 @@ static mf_status choose_wanted(const mf_references *r, const mf_names *names, bo
     size_t count;
     *chosen = NULL;
     MF_TRY(mf_labels_values(&r->wanted, names, "labels", &values, &count));
-    *chosen = calloc(LABELS, sizeof **chosen);
-    for (size_t i = 0; i < count && *chosen; i++)
-        if (values[i] < LABELS) /* a name may stand for more than can be learned */
-            (*chosen)[values[i]] = true;
+    mf_status status = mf_label_values_check(values, count);
+    if (!status && !(*chosen = calloc(LABELS, sizeof **chosen)))
+        status = mf_no_memory(LABELS * sizeof **chosen, "labels");
+    for (size_t i = 0; i < count && !status; i++)
+        (*chosen)[values[i]] = true;
     free(values);
-    return *chosen ? MF_OK : mf_no_memory(LABELS * sizeof **chosen, "labels");
+    return status;
 }
 
 /* Which labels to embed, ascending. */

@@ -75,8 +75,8 @@ static void draw_sides(const canvas *s, int64_t x0, int64_t y0)
     const int64_t y = y0 + s->height / 2 - LETTERS_HEIGHT / 2;
     if (!s->sides)
         return;
-    letters_draw(&page, x0 + 2, y, s->flip_across ? "R" : "L", 210);
-    letters_draw(&page, x0 + s->width - LETTERS_WIDTH, y, s->flip_across ? "L" : "R", 210);
+    letters_draw(&page, x0 + 2, y, "R", 210); /* flip_across has put it there */
+    letters_draw(&page, x0 + s->width - LETTERS_WIDTH, y, "L", 210);
 }
 
 static float voxel(const canvas *s, const int64_t at[3])

@@ -203,8 +203,8 @@ class Names(Massflow):
         self.dataset()
         self.graph()
         self.massflow("run", "g.yaml")
-        said = self.massflow("get", "g.yaml", "truth[case=a]", "-o", self.path("seg.nii.gz"), "--names")
-        self.assertEqual(said.split(), [self.path("seg." + suffix) for suffix in ("nii.gz", "txt", "ctbl")])
+        said = self.massflow("get", "g.yaml", "truth[case=a]", "-o", self.path("seg.v1.nii.gz"), "--names")
+        self.assertEqual(said.split(), [self.path("seg.v1." + suffix) for suffix in ("nii.gz", "txt", "ctbl")])
         self.massflow("get", "g.yaml", "truth[case=a]", "-o", self.path("a.seg.nrrd"))
         with open(self.path("a.seg.nrrd"), "rb") as file:
             head = file.read().split(b"\n\n")[0].decode()
@@ -212,8 +212,8 @@ class Names(Massflow):
         self.assertIn("\nSegment1_Name:=left kidney\n", head)
         self.write("n.yaml", "massflow: 1\nstages:\n"
                    "  segments: {use: labels.load, with: {path: a.seg.nrrd}}\n"
-                   "  snap: {use: labels.load, with: {path: seg.nii.gz, names_from: seg.txt}}\n"
-                   "  slicer: {use: labels.load, with: {path: seg.nii.gz, names_from: seg.ctbl, names: {2: Niere}}}\n")
+                   "  snap: {use: labels.load, with: {path: seg.v1.nii.gz, names_from: seg.v1.txt}}\n"
+                   "  slicer: {use: labels.load, with: {path: seg.v1.nii.gz, names_from: seg.v1.ctbl, names: {2: Niere}}}\n")
         self.massflow("run", "n.yaml")
         names = ["1 liver #195cff", "2 left kidney #b9ff59", "3 right kidney #d815c0"]
         self.assertEqual(self.named("segments", "n.yaml"), names)

@@ -2,7 +2,6 @@
 #include "get.h"
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,14 +47,26 @@ static int get_folder(const args *a, const char *folder)
     return code;
 }
 
+/* Of a file's path without its suffix, which may be one of two parts. */
+static int bare_length(const char *file)
+{
+    static const char *const two[] = {".nii.gz", ".seg.nrrd"};
+    const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+    const char *dot = strrchr(name, '.');
+    const size_t length = strlen(file);
+
+    for (size_t i = 0; i < sizeof two / sizeof *two; i++)
+        if (strlen(name) > strlen(two[i]) && !strcmp(file + length - strlen(two[i]), two[i]))
+            return (int)(length - strlen(two[i]));
+    return (int)(dot && dot > name ? (size_t)(dot - file) : length);
+}
+
 /* With --names: "seg.nii.gz" gets seg.txt and seg.ctbl beside it. */
 int get_names(const args *a, const workspace *w, const mf_artifact *artifact, const char *file,
               const mf_output_rule *rule)
 {
     static const char *const suffixes[] = {".txt", ".ctbl"};
-    const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    const int length =
-        (int)((name - file) + (ptrdiff_t)strcspn(name + (*name == '.'), ".") + (*name == '.'));
+    const int length = bare_length(file);
 
     if (!args_has(a, "names") || strcmp(mf_artifact_type(artifact), "labels") != 0)
         return EXIT_DONE;

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define MF_NO_COLOUR (-1)
+#define MF_NO_COLOUR (-1) /* in the place of a colour: by value */
 
 /* One value that has a name. */
 typedef struct mf_name {
@@ -24,8 +24,8 @@ typedef struct mf_name {
 
 /* Names in ascending order of value; begins as {0}. mf_names_clear frees what it holds. */
 typedef struct mf_names {
-    mf_name *v;
-    size_t count;
+    mf_name *v;   /* owned */
+    size_t count; /* at most 65536 */
 } mf_names;
 
 /* Labels that a parameter chooses (MF_LABELS in stage.h): each by its value or by its name. */
@@ -33,12 +33,13 @@ typedef struct mf_label {
     const char *name; /* NULL: by value */
     int64_t value;    /* where it is given by value */
 } mf_label;
+/* A list of them. */
 typedef struct mf_labels {
-    const mf_label *v;
-    size_t count;
-} mf_labels; /* borrowed */
+    const mf_label *v; /* borrowed */
+    size_t count;      /* of v */
+} mf_labels;
 
-MF_API void mf_names_clear(mf_names *names);
+MF_API void mf_names_clear(mf_names *names); /* frees and empties it */
 /* Names a value, or names it anew; the text is copied. Value 0 is left out. Fails where the value
  * or the name is none. */
 MF_API MF_MUST_USE mf_status mf_names_put(mf_names *names, int64_t value, const char *name,
