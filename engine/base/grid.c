@@ -142,6 +142,9 @@ mf_status mf_artifact_inherit(mf_artifact *result, const mf_artifact *scan)
     const char *modality = mf_artifact_text(scan, "modality");
     if (modality)
         MF_TRY(mf_artifact_set_text(result, "modality", modality));
+    const char *sides = mf_artifact_text(scan, "sides");
+    if (sides)
+        MF_TRY(mf_artifact_set_text(result, "sides", sides));
     int64_t lesion;
     if (mf_artifact_int(scan, "lesion", &lesion))
         MF_TRY(mf_artifact_set_int(result, "lesion", lesion));

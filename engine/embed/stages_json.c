@@ -12,7 +12,7 @@ static const char *const kinds[] = {
     [MF_PARAM_BOOL] = "bool",   [MF_PARAM_INT] = "int",       [MF_PARAM_REAL] = "real",
     [MF_PARAM_TEXT] = "text",   [MF_PARAM_CHOICE] = "choice", [MF_PARAM_PATH] = "path",
     [MF_PARAM_INT3] = "int3",   [MF_PARAM_REAL3] = "real3",   [MF_PARAM_INTS] = "ints",
-    [MF_PARAM_REALS] = "reals",
+    [MF_PARAM_REALS] = "reals", [MF_PARAM_LABELS] = "labels",
 };
 
 static void add(json_object *o, const char *name, const char *value)

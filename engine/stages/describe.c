@@ -86,6 +86,8 @@ static const char *kind_word(mf_param_kind kind)
         return "list of integers";
     case MF_PARAM_REALS:
         return "list of numbers";
+    case MF_PARAM_LABELS:
+        return "list of labels, by value or name";
     case MF_PARAM_END:
         break;
     }

@@ -47,6 +47,8 @@ size_t mf_param_field_size(mf_param_kind kind)
         return sizeof(mf_ints);
     case MF_PARAM_REALS:
         return sizeof(mf_reals);
+    case MF_PARAM_LABELS:
+        return sizeof(mf_labels);
     case MF_PARAM_END:
         break;
     }
@@ -56,7 +58,7 @@ size_t mf_param_field_size(mf_param_kind kind)
 bool mf_param_list(mf_param_kind kind)
 {
     return kind == MF_PARAM_INT3 || kind == MF_PARAM_REAL3 || kind == MF_PARAM_INTS ||
-           kind == MF_PARAM_REALS;
+           kind == MF_PARAM_REALS || kind == MF_PARAM_LABELS;
 }
 
 static bool whole(mf_param_kind kind)
@@ -260,6 +262,33 @@ static mf_status parse_scalar(mf_params *params, const mf_param *p, const char *
     }
 }
 
+/* A number is a value; anything else is a name. */
+static mf_status parse_label(mf_params *params, const mf_param *p, const char *text,
+                             mf_label *label)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    *label = (mf_label){0};
+    if (*digits && !digits[strspn(digits, "0123456789")])
+        return parse_int(p, text, &label->value);
+    if (!*text)
+        return mf_fail(MF_INVALID, "'%s': a label has an empty name", p->name);
+    label->name = mf_arena_copy(params->arena, text);
+    return MF_OK;
+}
+
+static mf_status parse_labels(mf_params *params, const mf_param *p, const char *const *texts,
+                              size_t count, int *at)
+{
+    mf_label *elements = mf_arena_alloc(params->arena, count, sizeof *elements);
+    for (size_t i = 0; i < count; i++) {
+        *at = (int)i;
+        MF_TRY(parse_label(params, p, texts[i], &elements[i]));
+    }
+    *at = -1;
+    *(mf_labels *)(params->values + p->offset) = (mf_labels){elements, count};
+    return MF_OK;
+}
+
 static mf_status parse_list(mf_params *params, const mf_param *p, const char *const *texts,
                             size_t count, int *at)
 {
@@ -291,11 +320,13 @@ mf_status mf_params_set(mf_params *params, const mf_param *p, bool list, const c
         at = &where;
     *at = -1;
     if (mf_param_list(p->kind) && !list)
-        return mf_fail(MF_INVALID, "'%s' takes a list of numbers in brackets, not one value",
-                       p->name);
+        return mf_fail(MF_INVALID, "'%s' takes a list of %s in brackets, not one value", p->name,
+                       p->kind == MF_PARAM_LABELS ? "labels" : "numbers");
     if (!mf_param_list(p->kind) && list)
         return mf_fail(MF_INVALID, "'%s' takes one value, not a list", p->name);
-    if (list)
+    if (p->kind == MF_PARAM_LABELS)
+        MF_TRY(parse_labels(params, p, texts, count, at));
+    else if (list)
         MF_TRY(parse_list(params, p, texts, count, at));
     else
         MF_TRY(parse_scalar(params, p, texts[0], base));
@@ -365,6 +396,17 @@ mf_status mf_params_new(const mf_stage *stage, mf_params **params)
     return status;
 }
 
+static void copy_labels(mf_params *to, mf_labels *list)
+{
+    mf_label *elements = mf_arena_alloc(to->arena, list->count, sizeof *elements);
+    for (size_t i = 0; i < list->count; i++) {
+        elements[i] = list->v[i];
+        if (elements[i].name)
+            elements[i].name = mf_arena_copy(to->arena, elements[i].name);
+    }
+    list->v = elements;
+}
+
 mf_status mf_params_copy(const mf_params *from, mf_params **params)
 {
     const mf_stage *stage = from->stage;
@@ -387,6 +429,8 @@ mf_status mf_params_copy(const mf_params *from, mf_params **params)
                 memcpy(elements, list->v, list->count * 8);
             list->v = elements;
         }
+        if (p->kind == MF_PARAM_LABELS)
+            copy_labels(to, (mf_labels *)field);
     }
     return MF_OK;
 }
@@ -414,6 +458,7 @@ static json_object *json_value(const mf_params *params, const mf_param *p)
     const void *field = params->values + p->offset;
     const mf_ints *ints = field;
     const mf_reals *reals = field;
+    const mf_labels *labels = field;
     const char *text;
     json_object *list;
     switch (p->kind) {
@@ -442,6 +487,13 @@ static json_object *json_value(const mf_params *params, const mf_param *p)
         list = json_object_new_array();
         for (size_t i = 0; i < reals->count; i++)
             json_object_array_add(list, json_real(reals->v[i]));
+        return list;
+    case MF_PARAM_LABELS: /* without names as a list of integers */
+        list = json_object_new_array();
+        for (size_t i = 0; i < labels->count; i++)
+            json_object_array_add(list, labels->v[i].name
+                                            ? json_object_new_string(labels->v[i].name)
+                                            : json_object_new_int64(labels->v[i].value));
         return list;
     default:
         text = *(const char *const *)field;

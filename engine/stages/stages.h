@@ -6,6 +6,7 @@
 #ifndef MF_STAGES_H
 #define MF_STAGES_H
 
+#include "base/nearest.h"
 #include <massflow/cases.h>
 
 /* ---- the registry ---------------------------------------------------------------------------- */
@@ -144,9 +145,5 @@ bool mf_param_required(const mf_param *param);
 char *mf_stage_describe(const mf_registry *registry, const mf_stage *stage);
 char *mf_case_source_describe(const mf_registry *registry, const mf_case_source *source);
 char *mf_registry_list(const mf_registry *registry); /* all stages and sources, one a line */
-
-/* The name of the list that is nearest to `word` by edit distance, if it is near enough to be what
- * was meant; else NULL. */
-const char *mf_nearest(const char *word, const char *const *names, size_t count);
 
 #endif

@@ -8,7 +8,7 @@
 
 typedef struct mf_supervised_params {
     mf_baseline_params shared;
-    mf_ints labels;
+    mf_labels labels;
     const mf_classes *classes; /* of the head beside the background; set by the stage's run */
 } mf_supervised_params;
 

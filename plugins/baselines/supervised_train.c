@@ -8,8 +8,9 @@
 
 static const mf_param params[] = {
     MF_BASELINE_PARAMS("2", "0.002", "0", "cosine", "0", "0.00003", "12"), MF_BASELINE_EMA,
-    MF_INTS(mf_supervised_params, labels, "[]", 1, 65535, "",
-            "Labels to learn; others are background. Empty: all labels of the samples."),
+    MF_LABELS(mf_supervised_params, labels, "[]", 1, 65535,
+              "Labels to learn, by value or name; others are background. Empty: all labels of the "
+              "samples."),
     MF_END};
 
 static const mf_port inputs[] = {
@@ -31,7 +32,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
 {
     mf_supervised_params o = *(const mf_supervised_params *)p;
     mf_classes classes = {0};
-    mf_status status = mf_classes_estimate(t, "samples", o.labels, &classes.count);
+    mf_status status = mf_classes_estimate(t, "samples", &o.labels, &classes.count);
     if (status) { /* the run meets it */
         mf_error_free(status);
         return MF_OK;
@@ -56,8 +57,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
 {
     mf_supervised_params o = *(const mf_supervised_params *)p;
     mf_classes classes;
+    mf_names names;
     (void)session;
-    MF_TRY(mf_classes_find(t, "samples", o.labels, &classes));
+    MF_TRY(mf_classes_find(t, "samples", &o.labels, &names, &classes));
+    mf_names_clear(&names);
     MF_TRY(check_classes(t, &classes));
     o.classes = &classes;
     return mf_trainer_run(t, &mf_supervised_method, &o.shared);

@@ -73,12 +73,27 @@ static mf_status find_above(mf_task *t, const body_params *o, const mf_volume *i
     return MF_OK;
 }
 
+/* The threshold of a CT is in HU. */
+static mf_status check_intensities(mf_task *t, const body_params *o)
+{
+    const mf_artifact *volume;
+    mf_modality modality;
+    MF_TRY(mf_in(t, "volume", &volume));
+    const char *text =
+        strcmp(o->modality, "volume") ? o->modality : mf_artifact_text(volume, "modality");
+    if (!mf_modality_parse(text, &modality) || modality != MF_MODALITY_CT ||
+        !strcmp(o->method, "none") || !strcmp(o->method, "rough"))
+        return MF_OK;
+    return mf_volume_check_raw(volume, "the threshold in HU");
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     const body_params *o = p;
     const mf_volume *in;
     mf_array *body;
     (void)session;
+    MF_TRY(check_intensities(t, o));
     MF_TRY(mf_in_volume(t, "volume", MF_F32, &in));
     MF_TRY(mf_out_volume(t, "labels", &in->grid, MF_U8, &body));
     if (!strcmp(o->method, "auto"))

@@ -21,6 +21,22 @@ bool mf_volume_normalized(const mf_artifact *volume)
     return text && !strcmp(text, MF_INTENSITIES_NORMALIZED);
 }
 
+mf_status mf_volume_check_raw(const mf_artifact *volume, const char *what)
+{
+    const char *text = mf_artifact_text(volume, "intensities");
+    if (!text)
+        return MF_OK;
+    return mf_hint(mf_fail(MF_INVALID,
+                           "%s needs the scan's own intensities, and the volume is %s already",
+                           what, text),
+                   "connect the scan itself");
+}
+
+mf_status mf_volume_check_not_windowed(const mf_artifact *volume)
+{
+    return mf_volume_normalized(volume) ? MF_OK : mf_volume_check_raw(volume, "normalization");
+}
+
 /* The bounds that `modality` chose, of how the volume says it was clipped. False: it does not. */
 static bool said_bounds(const mf_artifact *volume, mf_modality *modality, const double **bounds)
 {
@@ -44,9 +60,10 @@ mf_status mf_volume_mark_normalized(mf_artifact *volume, mf_modality modality,
 mf_status mf_volume_inherit_normalized(mf_artifact *to, const mf_artifact *from)
 {
     static const char *const reals[] = {"window", "percentiles"};
-    if (!mf_volume_normalized(from))
+    const char *intensities = mf_artifact_text(from, "intensities");
+    if (!intensities)
         return MF_OK;
-    MF_TRY(mf_artifact_set_text(to, "intensities", MF_INTENSITIES_NORMALIZED));
+    MF_TRY(mf_artifact_set_text(to, "intensities", intensities));
     const char *as = mf_artifact_text(from, "normalized_as");
     if (as)
         MF_TRY(mf_artifact_set_text(to, "normalized_as", as));

@@ -37,6 +37,13 @@ typedef struct mf_normalized {
 /* The attribute `intensities` of a volume that mf_normalize_voxels must leave as it is. */
 #define MF_INTENSITIES_NORMALIZED "normalized"
 bool mf_volume_normalized(const mf_artifact *volume);
+/* Of one that was clipped to a window for other uses: nothing can be made of its intensities. */
+#define MF_INTENSITIES_WINDOWED "windowed"
+/* Refuses a volume whose intensities are not the scan's own, normalized or windowed. `what` needs
+ * them ("the window in HU"). */
+MF_MUST_USE mf_status mf_volume_check_raw(const mf_artifact *volume, const char *what);
+/* Refuses one that was windowed: for stages that normalize, or take what is normalized. */
+MF_MUST_USE mf_status mf_volume_check_not_windowed(const mf_artifact *volume);
 /* Marks a volume as normalized, and says how: attributes `window` and `percentiles`, and
  * `normalized_as`, the modality that chose between them: set or guessed, so it may be another than
  * the attribute `modality`. */

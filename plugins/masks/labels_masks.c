@@ -32,6 +32,8 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_array_unref(voxels);
     MF_TRY(status);
     status = mf_artifact_inherit(masks, labels);
+    if (!status)
+        status = mf_artifact_copy_names(masks, labels);
     if (status) {
         mf_artifact_unref(masks);
         return status;
@@ -40,7 +42,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "masks", masks);
 }
 
-MF_STAGE(labels_masks, "labels.masks", 1, "Converts a label map to masks, one per label.",
+MF_STAGE(labels_masks, "labels.masks", 2, "Converts a label map to masks, one per label.",
          .help = "Where labels are available they are the best masks to "
                  "train on. Label values have no influence on the training.",
          .params = params, .params_size = sizeof(labels_masks_params), .in = inputs, .out = outputs,

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 
 typedef struct labels_volumes_params {
-    mf_ints labels;
+    mf_labels labels;
 } labels_volumes_params;
 
 static const mf_param params[] = {
-    MF_INTS(labels_volumes_params, labels, "[]", 1, INT32_MAX, "",
-            "Labels to measure, one feature for each. Empty: one feature, the volume of all labels "
-            "together."),
+    MF_LABELS(labels_volumes_params, labels, "[]", 1, INT32_MAX,
+              "Labels to measure, by value or name, one feature for each. Empty: one feature, the "
+              "volume of all labels together."),
     MF_END};
 static const mf_port inputs[] = {MF_PORT("labels", "labels", "Label map; 0 is background."),
                                  MF_END};
@@ -21,12 +21,12 @@ static const mf_port outputs[] = {
     MF_END};
 
 /* Which feature a label counts for; -1: none. */
-static int64_t feature_of(const labels_volumes_params *o, int32_t label)
+static int64_t feature_of(const mf_ints *wanted, int32_t label)
 {
-    if (!o->labels.count)
+    if (!wanted->count)
         return label ? 0 : -1;
-    for (size_t i = 0; i < o->labels.count; i++)
-        if (o->labels.v[i] == label)
+    for (size_t i = 0; i < wanted->count; i++)
+        if (wanted->v[i] == label)
             return (int64_t)i;
     return -1;
 }
@@ -42,8 +42,7 @@ static mf_status check_map(const int32_t *v, int64_t n)
 }
 
 /* Voxels of each feature. */
-static mf_status count_voxels(const labels_volumes_params *o, const mf_artifact *labels,
-                              int64_t *count)
+static mf_status count_voxels(const mf_ints *wanted, const mf_artifact *labels, int64_t *count)
 {
     mf_array *voxels, *wide;
     MF_TRY(mf_artifact_array(labels, "voxels", &voxels));
@@ -53,7 +52,7 @@ static mf_status count_voxels(const labels_volumes_params *o, const mf_artifact 
     const int32_t *v = wide->data;
     status = check_map(v, mf_array_count(wide));
     for (int64_t i = 0; i < mf_array_count(wide); i++) {
-        int64_t k = feature_of(o, v[i]);
+        int64_t k = feature_of(wanted, v[i]);
         if (k >= 0)
             count[k]++;
     }
@@ -61,10 +60,9 @@ static mf_status count_voxels(const labels_volumes_params *o, const mf_artifact 
     return status;
 }
 
-static mf_status fill(const labels_volumes_params *o, const mf_artifact *labels,
-                      mf_artifact *features)
+static mf_status fill(const mf_ints *wanted, const mf_artifact *labels, mf_artifact *features)
 {
-    const int64_t n = o->labels.count ? (int64_t)o->labels.count : 1;
+    const int64_t n = wanted->count ? (int64_t)wanted->count : 1;
     const int64_t shape[4] = {n, 1, 1, 1};
     mf_array *values;
     mf_grid grid;
@@ -72,7 +70,7 @@ static mf_status fill(const labels_volumes_params *o, const mf_artifact *labels,
     int64_t *count = calloc((size_t)n, sizeof *count);
     if (!count)
         return mf_no_memory((size_t)n * sizeof *count, "volumes of labels");
-    mf_status status = count_voxels(o, labels, count);
+    mf_status status = count_voxels(wanted, labels, count);
     if (!status)
         status = mf_array_new(MF_F32, 4, shape, &values);
     if (!status) {
@@ -86,15 +84,45 @@ static mf_status fill(const labels_volumes_params *o, const mf_artifact *labels,
     return status ? status : mf_artifact_inherit(features, labels);
 }
 
+static mf_status check_twice(const mf_ints *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (wanted->v[i] == wanted->v[k])
+                return mf_fail(MF_INVALID, "labels: %lld is named twice", (long long)wanted->v[i]);
+    return MF_OK;
+}
+
+/* What is given by value can be said before anything runs. */
 static mf_status check(const void *p)
 {
     const labels_volumes_params *o = p;
     for (size_t i = 0; i < o->labels.count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (o->labels.v[i] == o->labels.v[k])
-                return mf_fail(MF_INVALID, "labels: %lld is named twice",
-                               (long long)o->labels.v[i]);
+        for (size_t k = 0; k < i; k++) {
+            const mf_label *a = &o->labels.v[i], *b = &o->labels.v[k];
+            if (!a->name && !b->name && a->value == b->value)
+                return mf_fail(MF_INVALID, "labels: %lld is named twice", (long long)a->value);
+        }
     return MF_OK;
+}
+
+static mf_status measure(const labels_volumes_params *o, const mf_artifact *labels,
+                         mf_artifact *features)
+{
+    mf_names names;
+    int64_t *values = NULL;
+    size_t count;
+    MF_TRY(mf_artifact_names(labels, &names));
+    mf_status status = mf_labels_values(&o->labels, &names, "labels", &values, &count);
+    mf_names_clear(&names);
+    if (!status) {
+        const mf_ints wanted = {values, count};
+        status = check_twice(&wanted);
+        if (!status)
+            status = fill(&wanted, labels, features);
+    }
+    free(values);
+    return status;
 }
 
 static mf_status run(mf_task *t, const void *p, void *session)
@@ -104,7 +132,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     (void)session;
     MF_TRY(mf_in(t, "labels", &labels));
     MF_TRY(mf_artifact_new("features", &features));
-    mf_status status = fill(p, labels, features);
+    mf_status status = measure(p, labels, features);
     if (status) {
         mf_artifact_unref(features);
         return status;

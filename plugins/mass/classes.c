@@ -1,5 +1,7 @@
 /* classes.c - see classes.h. */
 #include "classes.h"
+#include "../common/label_values.h"
+#include "../common/port_names.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -93,11 +95,11 @@ static mf_status same_spacing(mf_task *t, const char *port, size_t i, const mf_a
 
 /* An estimate: what labels a data set has shows in a few samples, spread over the list. */
 enum { LOOKED_AT = 16 };
-mf_status mf_classes_estimate(mf_task *t, const char *port, mf_ints wanted, int64_t *count)
+mf_status mf_classes_estimate(mf_task *t, const char *port, const mf_labels *wanted, int64_t *count)
 {
     const size_t n = mf_in_count(t, port), looked = n < LOOKED_AT ? n : LOOKED_AT;
-    *count = (int64_t)wanted.count;
-    if (wanted.count == 0) {
+    *count = (int64_t)wanted->count;
+    if (wanted->count == 0) {
         int64_t *cases = calloc(LABELS, sizeof *cases);
         mf_status status = cases ? MF_OK : mf_no_memory(LABELS * sizeof *cases, "labels");
         for (size_t i = 0; i < looked && !status; i++) {
@@ -150,11 +152,27 @@ mf_status mf_classes_largest(mf_task *t, const char *port, const char *name, dou
     return MF_OK;
 }
 
-mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_classes *c)
+/* By the names of the samples. */
+static mf_status choose_by_name(const mf_labels *wanted, const mf_names *names,
+                                const int64_t *cases, const char *port, mf_classes *c)
+{
+    int64_t *values;
+    size_t count;
+    MF_TRY(mf_labels_values(wanted, names, "labels", &values, &count));
+    mf_status status = mf_label_values_check(values, count);
+    if (!status)
+        status = choose((mf_ints){values, count}, cases, port, c);
+    free(values);
+    return status;
+}
+
+mf_status mf_classes_find(mf_task *t, const char *port, const mf_labels *wanted, mf_names *names,
+                          mf_classes *c)
 {
     size_t n = mf_in_count(t, port);
     mf_grid first = {0};
     *c = (mf_classes){0};
+    *names = (mf_names){0};
     if (n == 0)
         return mf_hint(mf_fail(MF_INVALID, "there is no sample in `%s`", port),
                        "its selection in the graph chooses no case");
@@ -174,7 +192,11 @@ mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_class
         status = mf_within(status, "sample %zu of `%s` (%s)", i, port, mf_in_name(t, port, i));
     }
     if (!status)
-        status = choose(wanted, cases, port, c);
+        status = mf_port_names(t, (const char *const[]){port, NULL}, names);
+    if (!status)
+        status = choose_by_name(wanted, names, cases, port, c);
+    if (status)
+        mf_names_clear(names);
     free(cases);
     return status;
 }

@@ -22,14 +22,16 @@ MF_MUST_USE mf_status mf_labelled_read(const mf_artifact *sample, mf_labelled *s
 void mf_labelled_clear(mf_labelled *s);
 
 /* The classes of the list port `port`: those asked for, or all that some sample has. All samples
- * must have one spacing. Fails without a sample, and where no class is found. */
-MF_MUST_USE mf_status mf_classes_find(mf_task *t, const char *port, mf_ints wanted, mf_classes *c);
+ * must have one spacing, and names of labels that do not contradict: *names, which the caller
+ * clears. Fails without a sample, and where no class is found. */
+MF_MUST_USE mf_status mf_classes_find(mf_task *t, const char *port, const mf_labels *wanted,
+                                      mf_names *names, mf_classes *c);
 /* Voxels of the largest item of the list port `port`, by its array `name`. */
 MF_MUST_USE mf_status mf_classes_largest(mf_task *t, const char *port, const char *name,
                                          double *voxels);
 /* For `needs`: how many classes that will be, by the labels of at most 16 samples. 1 to
  * MF_CLASSES_MOST. */
-MF_MUST_USE mf_status mf_classes_estimate(mf_task *t, const char *port, mf_ints wanted,
+MF_MUST_USE mf_status mf_classes_estimate(mf_task *t, const char *port, const mf_labels *wanted,
                                           int64_t *count);
 /* Which of the classes a label value is, -1: none. */
 int mf_classes_index(const mf_classes *c, int64_t label);

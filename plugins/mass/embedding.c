@@ -12,6 +12,7 @@ void mf_embedding_clear(mf_embedding *e)
     mf_priors_clear(&e->priors);
     free(e->labels);
     free(e->examples);
+    mf_names_clear(&e->names);
     *e = (mf_embedding){0};
 }
 
@@ -84,6 +85,16 @@ static mf_status add_tokens(mf_artifact *a, const mf_iris *iris, const mf_priors
     return status;
 }
 
+/* Those of its labels. */
+static mf_status add_names(mf_artifact *a, const mf_embedding *e)
+{
+    mf_names kept;
+    MF_TRY(mf_names_only(&e->names, e->labels, (size_t)e->priors.k, &kept));
+    mf_status status = mf_artifact_set_names(a, &kept);
+    mf_names_clear(&kept);
+    return status;
+}
+
 static mf_status describe(mf_artifact *a, const mf_iris *iris, const mf_embedding_settings *s)
 {
     double channels[MF_IRIS_DEPTHS], patch[3];
@@ -114,6 +125,8 @@ mf_status mf_embedding_write(const mf_embedding *e, const mf_iris *iris, mf_arti
         status = add_integers(*artifact, "labels", e->labels, e->priors.k);
     if (!status)
         status = add_integers(*artifact, "examples", e->examples, e->priors.k);
+    if (!status)
+        status = add_names(*artifact, e);
     if (status) {
         mf_artifact_unref(*artifact);
         *artifact = NULL;
@@ -273,6 +286,7 @@ static mf_status read_all(const mf_artifact *a, const mf_iris *iris, mf_embeddin
         MF_TRY(read_tokens(a, iris, i, &e->priors));
     MF_TRY(read_integers(a, "labels", e->priors.k, &e->labels));
     MF_TRY(read_integers(a, "examples", e->priors.k, &e->examples));
+    MF_TRY(mf_artifact_names(a, &e->names));
     for (int64_t i = 0; i < e->priors.k; i++)
         if (e->labels[i] < 1 || e->labels[i] > 65535 || (i && e->labels[i] <= e->labels[i - 1]))
             return mf_fail(MF_CORRUPT,

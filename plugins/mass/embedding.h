@@ -21,6 +21,8 @@
 #include "../common/normalize.h"
 #include "predict.h"
 
+#include <massflow/names.h>
+
 enum { MF_FINGERPRINT = 17 }; /* bytes of its text, with the end */
 
 /* What the numbers of an embedding depend on, beside the examples. */
@@ -39,6 +41,7 @@ typedef struct mf_embedding {
     mf_priors priors;  /* [K, 11, C], deepest first */
     int64_t *labels;   /* [K], ascending */
     int64_t *examples; /* [K] */
+    mf_names names;    /* of labels, where the examples have names */
     mf_embedding_settings settings;
 } mf_embedding; /* starts as {0} */
 void mf_embedding_clear(mf_embedding *e);

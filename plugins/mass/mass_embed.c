@@ -14,7 +14,7 @@
 typedef struct embed_params {
     mf_real3 spacing;
     mf_int3 patch_size;
-    mf_ints labels;
+    mf_labels labels;
     const char *like, *reference_crop, *normalize;
     MF_NORMALIZE_FIELDS;
 } embed_params;
@@ -24,8 +24,8 @@ static const mf_param params[] = {
              "Target spacing along x, y, z, as in training."),
     MF_INT3(embed_params, patch_size, "[128, 128, 128]", 16, 512, "voxels",
             "Size of the crops along x, y, z: multiples of 16, as in training for best results."),
-    MF_INTS(embed_params, labels, "[]", 1, 65535, "",
-            "Labels to embed. Empty: all labels of the references."),
+    MF_LABELS(embed_params, labels, "[]", 1, 65535,
+              "Labels to embed, by value or name. Empty: all labels of the references."),
     MF_CHOICE(embed_params, like, "inference", "inference|evaluate|finetune",
               "Official script whose settings the parameters with the value auto take. inference: "
               "inference.py. evaluate: evaluate.py. finetune: start of the fine-tuning."),
@@ -117,15 +117,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_embedding e;
     mf_artifact *artifact = NULL;
     MF_TRY(mf_references_embed(&r, session, &e));
-    for (int64_t i = 0; i < e.priors.k; i++)
-        mf_log(t, "label %lld: %lld example%s", (long long)e.labels[i], (long long)e.examples[i],
-               e.examples[i] == 1 ? "" : "s");
+    for (int64_t i = 0; i < e.priors.k; i++) {
+        const mf_name *name = mf_names_find(&e.names, e.labels[i]);
+        mf_log(t, "label %lld%s%s: %lld example%s", (long long)e.labels[i], name ? " " : "",
+               name ? name->name : "", (long long)e.examples[i], e.examples[i] == 1 ? "" : "s");
+    }
     mf_status status = mf_embedding_write(&e, mf_predictor_iris(session), &artifact);
     mf_embedding_clear(&e);
     return status ? status : mf_out(t, "embedding", artifact);
 }
 
-MF_STAGE(mf_stage_mass_embed, "mass.embed", 1,
+MF_STAGE(mf_stage_mass_embed, "mass.embed", 2,
          "Encodes labels of example scans as task embeddings, for mass.segment.",
          .help = "For each label and reference, a crop around the label is encoded with the model. "
                  "The task embeddings of a label are averaged over the references that show it. "

@@ -19,8 +19,8 @@ static const mf_param params[] = {
     MF_CHOICE(mf_finetune_params, mode, "full", "full|probing",
               "full: encoder, decoder, classifier and tokens learn. probing: only the classifier "
               "and the tokens. The task encoder never does."),
-    MF_INTS(mf_finetune_params, labels, "[]", 1, 65535, "",
-            "Labels to learn. Empty: all labels of the training cases."),
+    MF_LABELS(mf_finetune_params, labels, "[]", 1, 65535,
+              "Labels to learn, by value or name. Empty: all labels of the training cases."),
     MF_CHOICE(mf_finetune_params, absent, "error", "error|draw",
               "A label of `labels` that no training case has. draw: its tokens start as random "
               "numbers, as in the official code."),
@@ -134,7 +134,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_tuner_find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(crop, iris.positions);
     if (!status)
-        status = mf_classes_estimate(t, "train", o->labels, &k);
+        status = mf_classes_estimate(t, "train", &o->labels, &k);
     if (status) { /* the run meets it */
         mf_error_free(status);
         return MF_OK;
@@ -508,6 +508,7 @@ static mf_status run(mf_task *task, const void *p, void *session)
     mf_predictor_free(t->predictor);
     free_ranks(t);
     mf_tensors_clear(&t->carried);
+    mf_names_clear(&t->names);
     mf_artifact_unref(t->best);
     free(t->crops);
     free(t->rows);

@@ -18,7 +18,7 @@ typedef struct segment_params {
     mf_real3 spacing;
     mf_int3 patch_size, body_margin;
     double overlap, threshold;
-    mf_ints labels;
+    mf_labels labels;
     int64_t classes_per_forward;
     bool probabilities;
     const char *like, *reference_crop, *normalize, *body_crop, *window, *last_window_twice,
@@ -37,8 +37,9 @@ static const mf_param params[] = {
     MF_REAL(segment_params, overlap, "0.5", 0, 0.95, "",
             "Overlap of neighbouring windows, as a fraction of the window."),
     MF_REAL(segment_params, threshold, "0.5", 0, 1, "", "Minimum probability of a labelled voxel."),
-    MF_INTS(segment_params, labels, "[]", 1, 65535, "",
-            "Labels to segment. Empty: all labels of the references or of the embedding."),
+    MF_LABELS(segment_params, labels, "[]", 1, 65535,
+              "Labels to segment, by value or name. Empty: all labels of the references or of the "
+              "embedding."),
     MF_CHOICE(segment_params, like, "massflow", "massflow|inference|evaluate",
               "Settings that the parameters with the value auto take. inference: those of the "
               "official inference.py. evaluate: those of evaluate.py. massflow: as inference, but "
@@ -272,7 +273,7 @@ static mf_status open(mf_task *t, const void *p, void **opened)
 /* ---- embeddings ------------------------------------------------------------------------------ */
 
 /* Keeps the labels that are wanted. */
-static mf_status select_labels(mf_embedding *e, const mf_iris *iris, mf_ints wanted)
+static mf_status keep_labels(mf_embedding *e, const mf_iris *iris, mf_ints wanted)
 {
     bool *keep = calloc(65536, sizeof *keep);
     int64_t count = 0;
@@ -287,7 +288,8 @@ static mf_status select_labels(mf_embedding *e, const mf_iris *iris, mf_ints wan
                              "%lld to %lld",
                              (long long)wanted.v[i], (long long)e->priors.k,
                              (long long)e->labels[0], (long long)e->labels[e->priors.k - 1]);
-        keep[wanted.v[i]] = true;
+        else
+            keep[wanted.v[i]] = true;
     }
     for (int64_t k = 0; k < e->priors.k && !status; k++) {
         if (wanted.count && !keep[e->labels[k]])
@@ -303,6 +305,16 @@ static mf_status select_labels(mf_embedding *e, const mf_iris *iris, mf_ints wan
     if (!status)
         e->priors.k = count;
     free(keep);
+    return status;
+}
+
+static mf_status select_labels(mf_embedding *e, const mf_iris *iris, const mf_labels *wanted)
+{
+    int64_t *values;
+    size_t count;
+    MF_TRY(mf_labels_values(wanted, &e->names, "labels", &values, &count));
+    mf_status status = keep_labels(e, iris, (mf_ints){values, count});
+    free(values);
     return status;
 }
 
@@ -344,7 +356,7 @@ static mf_status read_embedding(mf_task *t, const segment_params *o, const mf_ar
                (long long)s->patch_size[0], (long long)s->patch_size[1],
                (long long)s->patch_size[2], (long long)o->patch_size.v[0],
                (long long)o->patch_size.v[1], (long long)o->patch_size.v[2]);
-    return select_labels(e, iris, o->labels);
+    return select_labels(e, iris, &o->labels);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -394,7 +406,7 @@ static mf_status run(mf_task *t, const void *p, void *opened)
 }
 
 MF_STAGE(
-    mf_stage_mass_segment, "mass.segment", 3,
+    mf_stage_mass_segment, "mass.segment", 4,
     "Segments a scan from labelled examples or from task embeddings, without training.",
     .help =
         "For each label and reference, a crop around the label is normalized and encoded as a "
@@ -403,7 +415,7 @@ MF_STAGE(
         "query is processed in overlapping windows, and their probabilities are blended. Each "
         "voxel gets its most probable label, if the probability is at or above `threshold`. With "
         "`keep_largest`, only the largest component of each label remains. Results are on the "
-        "grid of the query.\n"
+        "grid of the query, with the names of the labels.\n"
         "With `compete: false` each label is segmented alone: a mask of the voxels at or above "
         "the threshold, or of its largest component. Where masks overlap, the label map has the "
         "most probable of their labels.\n"

@@ -61,6 +61,10 @@ static mf_status choose_part(work *w, const float *voxels, mf_modality modality)
         w->lo[i] = 0;
         hi[i] = w->whole[i];
     }
+    if (w->q->body_crop && modality == MF_MODALITY_NORMALIZED)
+        return mf_hint(mf_fail(MF_INVALID, "body_crop needs the scan's own intensities, and the "
+                                           "volume is normalized already"),
+                       "connect the scan itself, or set body_crop: false");
     if (w->q->body_crop)
         MF_TRY(mf_body_box(voxels, w->whole, modality, w->q->margin, w->lo, hi, &found));
     if (!found)
@@ -125,6 +129,16 @@ static mf_status wrap(const work *w, const char *type, const char *name, mf_arra
         mf_artifact_unref(*artifact);
         *artifact = NULL;
     }
+    return status;
+}
+
+/* What the labels of the embedding are called. */
+static mf_status add_names(const work *w, mf_artifact *a)
+{
+    mf_names kept;
+    MF_TRY(mf_names_only(&w->e->names, w->e->labels, (size_t)w->e->priors.k, &kept));
+    mf_status status = mf_artifact_set_names(a, &kept);
+    mf_names_clear(&kept);
     return status;
 }
 
@@ -240,7 +254,7 @@ static mf_status publish_labels(work *w, const mf_artifact *scan, mf_artifact **
     if (!status)
         status = wrap(w, "labels", "voxels", voxels, scan, labels);
     mf_array_unref(voxels);
-    return status;
+    return status ? status : add_names(w, *labels);
 }
 
 static mf_status publish_masks(work *w, const mf_artifact *scan, mf_artifact **masks)
@@ -249,6 +263,7 @@ static mf_status publish_masks(work *w, const mf_artifact *scan, mf_artifact **m
     mf_masks_builder *builder = w->masks;
     w->masks = NULL;
     MF_TRY(mf_masks_finish(builder, *masks));
+    MF_TRY(add_names(w, *masks));
     return add_values(*masks, "label", w->kept, w->kept_count);
 }
 
@@ -257,6 +272,7 @@ static mf_status publish_probabilities(work *w, const mf_artifact *scan, mf_arti
     MF_TRY(wrap(w, "probabilities", "values", w->probabilities, scan, maps));
     for (int64_t i = 0; i < w->e->priors.k; i++)
         w->kept[i] = (int32_t)w->e->labels[i];
+    MF_TRY(add_names(w, *maps));
     return add_values(*maps, "labels", w->kept, w->e->priors.k);
 }
 

@@ -1,6 +1,7 @@
 /* references.c - see references.h. */
 #include "references.h"
 #include "../common/label_values.h"
+#include "../common/port_names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,22 @@ static mf_status within(const mf_references *r, size_t i, mf_status status)
     return mf_within(status, "reference %zu (%s)", i + 1, mf_in_name(r->task, r->scans, i));
 }
 
+/* Marks the labels that are asked for; *chosen is the caller's to free. */
+static mf_status choose_wanted(const mf_references *r, const mf_names *names, bool **chosen)
+{
+    int64_t *values;
+    size_t count;
+    *chosen = NULL;
+    MF_TRY(mf_labels_values(&r->wanted, names, "labels", &values, &count));
+    mf_status status = mf_label_values_check(values, count);
+    if (!status && !(*chosen = calloc(LABELS, sizeof **chosen)))
+        status = mf_no_memory(LABELS * sizeof **chosen, "labels");
+    for (size_t i = 0; i < count && !status; i++)
+        (*chosen)[values[i]] = true;
+    free(values);
+    return status;
+}
+
 /* Which labels to embed, ascending. */
 static mf_status choose_labels(work *w, mf_embedding *e)
 {
@@ -69,13 +86,11 @@ static mf_status choose_labels(work *w, mf_embedding *e)
     for (size_t i = 0; i < mf_in_count(r->task, r->scans) && !status; i++)
         status = within(r, i, note_labels(w, i));
     MF_TRY(status);
-    if (r->wanted.count) {
-        chosen = calloc(LABELS, sizeof *chosen);
-        for (size_t i = 0; i < r->wanted.count && chosen; i++)
-            chosen[r->wanted.v[i]] = true;
-    }
+    MF_TRY(mf_port_names(r->task, (const char *const[]){r->labels, NULL}, &e->names));
+    if (r->wanted.count)
+        MF_TRY(choose_wanted(r, &e->names, &chosen));
     e->labels = calloc(LABELS, sizeof *e->labels);
-    if (!chosen || !e->labels)
+    if (!e->labels)
         status = mf_no_memory(LABELS * sizeof *e->labels, "labels");
     for (int64_t label = 1; label < LABELS && !status; label++)
         if (chosen[label])

@@ -15,7 +15,7 @@ typedef struct mf_references {
     int64_t patch_size[3]; /* x y z, that of the predictor */
     mf_example_place place;
     bool whole_scan;   /* each scan is normalized as a whole, not each crop by itself */
-    mf_ints wanted;    /* labels; empty: all that some reference has */
+    mf_labels wanted;  /* labels; empty: all that some reference has */
     const char *model; /* fingerprint of the predictor's weights; NULL: computed */
     /* For labels that are wanted and that no reference shows: their embedding is drawn from it.
      * NULL: an error. */

@@ -12,6 +12,7 @@ mf_status mf_scan_read(const mf_artifact *volume, const mf_scan_settings *settin
         settings->modality ? settings->modality : mf_artifact_text(volume, "modality");
     bool known = mf_modality_parse(text, modality);
     *voxels = NULL;
+    MF_TRY(mf_volume_check_not_windowed(volume));
     if (mf_volume_normalized(volume)) {
         MF_TRY(mf_volume_check_normalized(volume, &settings->normalize));
         *modality = MF_MODALITY_NORMALIZED;

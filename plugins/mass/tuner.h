@@ -14,7 +14,8 @@
 
 /* The parameters of the stage. */
 typedef struct mf_finetune_params {
-    mf_ints channels, num_block, labels;
+    mf_ints channels, num_block;
+    mf_labels labels;
     int64_t pos_embed_size, epochs, steps_per_epoch, stop_at, batch_size, seed, val_interval,
         patience, i3d_width, devices;
     double lr, token_lr, lr_min, weight_decay, max_grad_norm, ema_decay, val_overlap,
@@ -46,6 +47,7 @@ typedef struct mf_tuner {
     mf_iris iris;
     mf_tuning tuning;
     mf_classes classes;
+    mf_names names; /* of the labels of all cases */
     int64_t examples[MF_CLASSES_MOST];
     mf_ranks *ranks;
     mf_tuner_rank *rank; /* [ranks] */

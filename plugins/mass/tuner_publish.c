@@ -56,8 +56,10 @@ static bool has_averages(const mf_tuner *t)
 
 static mf_status make_embedding(mf_tuner *t, mf_artifact **artifact)
 {
-    mf_embedding e = {
-        .labels = t->classes.label, .examples = t->examples, .settings.ema = has_averages(t)};
+    mf_embedding e = {.labels = t->classes.label,
+                      .examples = t->examples,
+                      .names = t->names,
+                      .settings.ema = has_averages(t)};
     MF_TRY(settings_of(t, &e.settings));
     MF_TRY(mf_embedding_fingerprint(mf_predictor_weights(t->predictor), false, e.settings.model));
     MF_TRY(mf_tuning_get_tokens(t->weights, &t->tuning, t->o->ema_decay > 0, &e.priors));
@@ -92,26 +94,36 @@ static mf_status make_metrics(const mf_tuner *t, mf_artifact **metrics)
     return status;
 }
 
+/* With a column for the name, where the labels have names. */
+static mf_status add_row(const mf_tuner *t, mf_table *table, double step, const char *label,
+                         const char *name, double dice, double cases)
+{
+    return t->names.count ? mf_table_row(table, step, label, name, dice, cases)
+                          : mf_table_row(table, step, label, dice, cases);
+}
+
 static mf_status add_result(const mf_tuner *t, int64_t i, mf_table *table)
 {
     const mf_validation *v = &t->results[i];
     double step = (double)t->result_steps[i];
     for (int64_t k = 0; k < t->classes.count; k++) {
         char label[24];
+        const mf_name *name = mf_names_find(&t->names, t->classes.label[k]);
         snprintf(label, sizeof label, "%lld", (long long)t->classes.label[k]);
-        MF_TRY(mf_table_row(table, step, label,
-                            v->cases[k] ? v->dice[k] / (double)v->cases[k] : (double)NAN,
-                            (double)v->cases[k]));
+        MF_TRY(add_row(t, table, step, label, name ? name->name : "",
+                       v->cases[k] ? v->dice[k] / (double)v->cases[k] : (double)NAN,
+                       (double)v->cases[k]));
     }
-    return mf_table_row(table, step, "mean", mf_validation_mean(v, &t->classes),
-                        (double)mf_in_count(t->task, "val"));
+    return add_row(t, table, step, "mean", "", mf_validation_mean(v, &t->classes),
+                   (double)mf_in_count(t->task, "val"));
 }
 
 static mf_status make_validation(const mf_tuner *t, mf_artifact **validation)
 {
     static const char *const columns[] = {"step", "label:text", "dice", "cases", NULL};
+    static const char *const named[] = {"step", "label:text", "name:text", "dice", "cases", NULL};
     mf_table *table;
-    MF_TRY(mf_table_new(columns, &table));
+    MF_TRY(mf_table_new(t->names.count ? named : columns, &table));
     mf_status status = MF_OK;
     for (int64_t i = 0; i < t->count.validations && !status; i++)
         status = add_result(t, i, table);

@@ -1,4 +1,5 @@
 /* tuner_start.c - see tuner.h: everything before the first step. */
+#include "../common/port_names.h"
 #include "disjoint.h"
 #include "examples.h"
 #include "footprint.h"
@@ -100,6 +101,7 @@ static mf_status check_classes(mf_tuner *t)
 static mf_status check_validation(mf_tuner *t)
 {
     mf_classes other;
+    mf_names names;
     const mf_artifact *train, *val;
     mf_grid a, b;
     if (mf_in_count(t->task, "val") == 0) {
@@ -107,7 +109,10 @@ static mf_status check_validation(mf_tuner *t)
         return MF_OK;
     }
     MF_TRY(mf_disjoint(t->task, "train", "val"));
-    MF_TRY(mf_classes_find(t->task, "val", (mf_ints){0}, &other));
+    mf_names_clear(&t->names);
+    MF_TRY(mf_port_names(t->task, (const char *const[]){"train", "val", NULL}, &t->names));
+    MF_TRY(mf_classes_find(t->task, "val", &(mf_labels){0}, &names, &other));
+    mf_names_clear(&names);
     MF_TRY(mf_in_item(t->task, "train", 0, &train));
     MF_TRY(mf_in_item(t->task, "val", 0, &val));
     MF_TRY(mf_artifact_grid(train, &a));
@@ -221,7 +226,7 @@ mf_status mf_tuner_start(mf_tuner *t, mf_stream *stream, bool resumed)
     mf_device *device = mf_ranks_device(t->ranks, 0);
     mf_tensors weights = {0};
     size_t bytes;
-    MF_TRY(mf_classes_find(t->task, "train", t->o->labels, &t->classes));
+    MF_TRY(mf_classes_find(t->task, "train", &t->o->labels, &t->names, &t->classes));
     MF_TRY(check_classes(t));
     MF_TRY(check_validation(t));
     MF_TRY(mf_prepared_alike(t->task, lists, 2));

@@ -1,5 +1,6 @@
 /* metrics_masks.c - stage metrics.masks: how well class-agnostic masks match labels that the masks
  * were made without. */
+#include "../common/port_names.h"
 #include "mask_quality.h"
 #include "match.h"
 #include "metrics_masks.code.h"
@@ -11,13 +12,15 @@
 #include <string.h>
 
 typedef struct masks_params {
-    mf_ints labels;
+    mf_labels labels;
     double threshold;
 } masks_params;
 
 static const mf_param params[] = {
-    MF_INTS(masks_params, labels, "[]", 1, MASK_QUALITY_MOST_LABELS, "",
-            "Labels to compare, all others are background. Empty: all labels of each case."),
+    MF_LABELS(
+        masks_params, labels, "[]", 1, MASK_QUALITY_MOST_LABELS,
+        "Labels to compare, by value or name; all others are background. Empty: all labels of "
+        "each case."),
     MF_REAL(masks_params, threshold, "0.4", 0, 1, "",
             "A mask matches a label, and a label is found, if their Dice is above this."),
     MF_END};
@@ -57,6 +60,8 @@ typedef struct work {
     double *sizes; /* mm3 of all masks of all cases */
     int64_t size_count;
     sums sum;
+    mf_names names; /* of the labels; none: the table has no column for them */
+    mf_ints labels; /* that are compared; none: all of each case */
 } work;
 
 static int ascending(const void *a, const void *b)
@@ -106,9 +111,15 @@ static mf_status add_case(work *w, const char *name, const mask_quality *q, doub
     for (int64_t i = 0; i < q->count; i++) {
         const mask_match *m = &q->matches[i];
         const char *note = !m->voxels ? "not in the label map" : m->mask < 0 ? "in no mask" : "";
-        MF_TRY(mf_table_row(
-            w->table, name, (double)m->label, m->dice, m->mask < 0 ? NAN : (double)m->mask,
-            m->mask < 0 ? NAN : (double)m->mask_voxels * voxel, (double)m->voxels * voxel, note));
+        const double mask = m->mask < 0 ? NAN : (double)m->mask,
+                     size = m->mask < 0 ? NAN : (double)m->mask_voxels * voxel,
+                     truth = (double)m->voxels * voxel;
+        const mf_name *called = mf_names_find(&w->names, m->label);
+        MF_TRY(
+            w->names.count
+                ? mf_table_row(w->table, name, (double)m->label, called ? called->name : "",
+                               m->dice, mask, size, truth, note)
+                : mf_table_row(w->table, name, (double)m->label, m->dice, mask, size, truth, note));
         if (!m->voxels)
             continue;
         labels++;
@@ -168,8 +179,8 @@ static mf_status measure(work *w, const char *name, const mf_artifact *masks, co
 {
     mask_truth truth = {.labels = labels->data,
                         .body = body ? body->data : NULL,
-                        .chosen = w->o->labels.v,
-                        .chosen_count = w->o->labels.count,
+                        .chosen = w->labels.v,
+                        .chosen_count = w->labels.count,
                         .threshold = w->o->threshold};
     mask_quality q;
     mf_zyx(grid->size, truth.size);
@@ -246,10 +257,22 @@ static mf_status fill(work *w, mf_table **summary)
     return put(w->task, "summary", summary);
 }
 
+/* Names of all label maps, and what is to be compared. */
+static mf_status choose(work *w)
+{
+    int64_t *values;
+    MF_TRY(mf_port_names(w->task, (const char *const[]){"labels", NULL}, &w->names));
+    MF_TRY(mf_labels_values(&w->o->labels, &w->names, "labels", &values, &w->labels.count));
+    w->labels.v = values;
+    return MF_OK;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     static const char *const columns[] = {"case:text", "label",     "dice",      "mask",
                                           "mask_mm3",  "label_mm3", "note:text", NULL};
+    static const char *const named[] = {"case:text", "label",     "name:text", "dice", "mask",
+                                        "mask_mm3",  "label_mm3", "note:text", NULL};
     static const char *const of_cases[] = {
         "case:text",    "masks",   "dice",       "found",   "matching", "labels_covered",
         "body_covered", "mm3_min", "mm3_median", "mm3_max", NULL};
@@ -259,7 +282,9 @@ static mf_status run(mf_task *t, const void *p, void *session)
     work w = {.task = t, .o = p};
     mf_table *summary = NULL;
     (void)session;
-    mf_status status = mf_table_new(columns, &w.table);
+    mf_status status = choose(&w);
+    if (!status)
+        status = mf_table_new(w.names.count ? named : columns, &w.table);
     if (!status)
         status = mf_table_new(of_cases, &w.by_case);
     if (!status)
@@ -269,11 +294,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_table_free(w.table);
     mf_table_free(w.by_case);
     mf_table_free(summary);
+    mf_names_clear(&w.names);
+    free((void *)w.labels.v);
     free(w.sizes);
     return status;
 }
 
-MF_STAGE(metrics_masks, "metrics.masks", 1,
+MF_STAGE(metrics_masks, "metrics.masks", 2,
          "Measures how well class-agnostic masks match label maps.",
          .help = "For each label the mask with the highest Dice is its best mask. `found`: part of "
                  "the labels whose best mask has a Dice above `threshold`. `matching`: part of the "

@@ -1,4 +1,5 @@
 /* metrics_overlap.c - stage metrics.overlap: how well predicted labels match the truth. */
+#include "../common/port_names.h"
 #include "match.h"
 #include "metrics_overlap.code.h"
 #include "metrics_stages.h"
@@ -11,13 +12,14 @@
 #include <string.h>
 
 typedef struct overlap_params {
-    mf_ints labels;
+    mf_labels labels;
     bool surface_distances;
 } overlap_params;
 
 static const mf_param params[] = {
-    MF_INTS(overlap_params, labels, "[]", 1, 1048576, "",
-            "Labels to compare. Empty: all labels of each case's truth and prediction."),
+    MF_LABELS(overlap_params, labels, "[]", 1, 1048576,
+              "Labels to compare, by value or name. Empty: all labels of each case's truth and "
+              "prediction."),
     MF_BOOL(overlap_params, surface_distances, "true",
             "Compute HD95 and ASD. false: Dice only, which is faster."),
     MF_END};
@@ -34,7 +36,7 @@ static const mf_port outputs[] = {
     MF_PORT("table", "table",
             "A row per case and label: Dice, HD95 and ASD in mm, volumes in ml, and a note if a "
             "metric is "
-            "undefined."),
+            "undefined. A column name, where the labels have names."),
     MF_PORT(
         "summary", "table",
         "A row per label and a last row `mean` over all labels. dice, hd95_mm, asd_mm: means over "
@@ -57,6 +59,8 @@ typedef struct work {
     mf_task *task;
     const overlap_params *o;
     const char *port; /* of the predictions: "pred" or "masks" */
+    mf_names names;   /* of the labels; none: the tables have no column for them */
+    mf_ints labels;   /* that are compared; none: all of each case */
     mf_table *table;
     sums *label; /* [MOST_LABELS + 1]; [0] is over all labels */
     int32_t most;
@@ -83,6 +87,12 @@ static const char *note_of(const overlap *v)
     return !v->a && !v->b ? "in neither" : !v->a ? "false negative" : !v->b ? "false positive" : "";
 }
 
+static const char *called(const work *w, int32_t label)
+{
+    const mf_name *name = mf_names_find(&w->names, label);
+    return name ? name->name : "";
+}
+
 static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
                                const mf_grid *g, int32_t label)
 {
@@ -97,6 +107,9 @@ static mf_status compare_label(work *w, const char *name, const int32_t *a, cons
     add_sums(&w->label[label], &v);
     add_sums(&w->label[0], &v);
     w->most = label > w->most ? label : w->most;
+    if (w->names.count)
+        return mf_table_row(w->table, name, (double)label, called(w, label), v.dice, v.hd95, v.asd,
+                            (double)v.a * ml, (double)v.b * ml, note_of(&v));
     return mf_table_row(w->table, name, (double)label, v.dice, v.hd95, v.asd, (double)v.a * ml,
                         (double)v.b * ml, note_of(&v));
 }
@@ -153,9 +166,13 @@ static mf_status compare_one(work *w, const char *name, prediction *p, const mf_
 static mf_status compare(work *w, const char *name, prediction *p, const mf_array *truth,
                          const mf_grid *g)
 {
-    if (w->o->labels.count) {
-        for (size_t i = 0; i < w->o->labels.count; i++)
-            MF_TRY(compare_one(w, name, p, truth, g, (int32_t)w->o->labels.v[i]));
+    if (w->labels.count) {
+        for (size_t i = 0; i < w->labels.count; i++) {
+            if (w->labels.v[i] > MOST_LABELS)
+                return mf_fail(MF_UNSUPPORTED, "label %lld; 1 to %d are compared",
+                               (long long)w->labels.v[i], MOST_LABELS);
+            MF_TRY(compare_one(w, name, p, truth, g, (int32_t)w->labels.v[i]));
+        }
         return MF_OK;
     }
     const mf_array *said = p->masks ? p->labels : p->map;
@@ -246,9 +263,12 @@ static mf_status summarize(work *w)
     static const char *const columns[] = {
         "label:text",      "cases",           "dice",           "hd95_mm", "asd_mm",
         "false_negatives", "false_positives", "distance_cases", "empty",   NULL};
+    static const char *const named[] = {
+        "label:text",      "name:text",       "cases",          "dice",  "hd95_mm", "asd_mm",
+        "false_negatives", "false_positives", "distance_cases", "empty", NULL};
     mf_table *table;
     mf_artifact *summary;
-    MF_TRY(mf_table_new(columns, &table));
+    MF_TRY(mf_table_new(w->names.count ? named : columns, &table));
     for (int32_t l = 1; l <= w->most + 1; l++) {
         const bool mean = l > w->most;
         const sums *s = &w->label[mean ? 0 : l];
@@ -258,10 +278,19 @@ static mf_status summarize(work *w)
             continue;
         if (!mean)
             snprintf(name, sizeof name, "%d", l);
-        mf_status status =
-            mf_table_row(table, name, n, n > 0 ? s->dice / n : NAN, d > 0 ? s->hd95 / d : NAN,
-                         d > 0 ? s->asd / d : NAN, (double)s->false_negatives,
-                         (double)s->false_positives, d, (double)s->empty);
+        const double row[] = {n,
+                              n > 0 ? s->dice / n : NAN,
+                              d > 0 ? s->hd95 / d : NAN,
+                              d > 0 ? s->asd / d : NAN,
+                              (double)s->false_negatives,
+                              (double)s->false_positives,
+                              d,
+                              (double)s->empty};
+        mf_status status = w->names.count
+                               ? mf_table_row(table, name, mean ? "" : called(w, l), row[0], row[1],
+                                              row[2], row[3], row[4], row[5], row[6], row[7])
+                               : mf_table_row(table, name, row[0], row[1], row[2], row[3], row[4],
+                                              row[5], row[6], row[7]);
         if (status) {
             mf_table_free(table);
             return status;
@@ -272,10 +301,22 @@ static mf_status summarize(work *w)
     return mf_out(w->task, "summary", summary);
 }
 
+/* Names of all label maps, and what is to be compared. */
+static mf_status choose(work *w)
+{
+    int64_t *values;
+    MF_TRY(mf_port_names(w->task, (const char *const[]){"truth", w->port, NULL}, &w->names));
+    MF_TRY(mf_labels_values(&w->o->labels, &w->names, "labels", &values, &w->labels.count));
+    w->labels.v = values;
+    return MF_OK;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     static const char *const columns[] = {"case:text", "label",    "dice",      "hd95_mm", "asd_mm",
                                           "pred_ml",   "truth_ml", "note:text", NULL};
+    static const char *const named[] = {"case:text", "label",   "name:text", "dice",      "hd95_mm",
+                                        "asd_mm",    "pred_ml", "truth_ml",  "note:text", NULL};
     size_t maps = mf_in_count(t, "pred"), masks = mf_in_count(t, "masks");
     size_t cases = maps ? maps : masks;
     work w = {.task = t, .o = p, .port = masks ? "masks" : "pred"};
@@ -287,9 +328,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (maps && masks)
         return mf_hint(mf_fail(MF_INVALID, "label maps and masks are compared one at a time"),
                        "leave out the input pred or the input masks");
-    MF_TRY(mf_table_new(columns, &w.table));
     w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
-    mf_status status = w.label ? MF_OK : mf_no_memory(0, "a summary");
+    mf_status status = w.label ? choose(&w) : mf_no_memory(0, "a summary");
+    if (!status)
+        status = mf_table_new(w.names.count ? named : columns, &w.table);
     for (size_t i = 0; i < cases && !status; i++) {
         status = mf_cancel_point(t);
         if (!status)
@@ -305,12 +347,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
     }
     if (!status)
         status = summarize(&w);
+    mf_names_clear(&w.names);
+    free((void *)w.labels.v);
     free(w.label);
     return status;
 }
 
 MF_STAGE(
-    metrics_overlap, "metrics.overlap", 4,
+    metrics_overlap, "metrics.overlap", 5,
     "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
     .help =
         "Dice is 2 |A and B| / (|A| + |B|). HD95 is the larger of the two 95th percentiles of the "

@@ -7,7 +7,10 @@
  *
  * (nnU-Net's documentation/dataset_format.md.) Where dataset.json lists files under `dataset`,
  * those are the training cases. */
+#include "../common/nnunet_labels.h"
+
 #include <massflow/cases.h>
+#include <massflow/memory.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +24,7 @@
 typedef struct dataset {
     mf_cases *cases;
     const mf_entry *json;
-    const char *folder, *ending;
+    const char *folder, *ending, *names; /* names: of the labels, or NULL */
     size_t channels;
 } dataset;
 
@@ -75,6 +78,50 @@ static mf_status check_ending(dataset *d)
     return MF_OK;
 }
 
+static mf_status add_label(dataset *d, mf_regions *r, const mf_entry *key, const mf_entry *value)
+{
+    size_t count = mf_entry_is(value) == MF_ENTRY_LIST ? mf_entry_count(value) : 1;
+    const char **texts = calloc(count + 1, sizeof *texts);
+    mf_status status = texts ? MF_OK : mf_no_memory(0, "names of labels");
+    for (size_t i = 0; i < count && !status; i++) {
+        texts[i] =
+            mf_entry_text(mf_entry_is(value) == MF_ENTRY_LIST ? mf_entry_at(value, i) : value);
+        if (!texts[i])
+            status = mf_fail(MF_INVALID, "a label is one value or a list of values");
+    }
+    if (!status)
+        status = mf_regions_add(r, mf_entry_text(key), texts, count);
+    free(texts);
+    return status ? mf_cases_at(d->cases, key, status) : MF_OK;
+}
+
+/* As a column has them: the text of the parameter `names` of labels.load. */
+static mf_status names_text(dataset *d, const mf_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        d->names = mf_cases_text(d->cases, "%s%lld=%s\n", d->names ? d->names : "",
+                                 (long long)names->v[i].value, names->v[i].name);
+    return MF_OK;
+}
+
+/* Names of the labels; a data set without them is no data set of nnU-Net, but can be read. */
+static mf_status read_labels(dataset *d)
+{
+    const mf_entry *labels = value_of(d->json, "labels", MF_ENTRY_MAP);
+    mf_regions regions = {0};
+    mf_names names = {0};
+    mf_status status = MF_OK;
+    for (size_t i = 0; labels && i < mf_entry_count(labels) && !status; i++)
+        status = add_label(d, &regions, mf_entry_key(labels, i), mf_entry_at(labels, i));
+    if (!status && labels) {
+        status = mf_regions_names(&regions, &names);
+        status = status ? mf_cases_at(d->cases, labels, status) : names_text(d, &names);
+    }
+    mf_names_clear(&names);
+    mf_regions_clear(&regions);
+    return status;
+}
+
 static mf_status read_json(dataset *d)
 {
     const char *path = mf_cases_text(d->cases, "%s/dataset.json", d->folder);
@@ -82,6 +129,7 @@ static mf_status read_json(dataset *d)
     if (mf_entry_is(d->json) != MF_ENTRY_MAP)
         return wrong(d, d->json, "dataset.json is to be an object");
     MF_TRY(check_channels(d));
+    MF_TRY(read_labels(d));
     return check_ending(d);
 }
 
@@ -97,6 +145,7 @@ static void add_case(dataset *d, const mf_entry *at, const char *id, const char 
         mf_cases_set(d->cases, mf_cases_text(d->cases, "channel%zu", i), images[i]);
     if (label)
         mf_cases_set(d->cases, "label", label);
+    mf_cases_set(d->cases, "names", d->names ? d->names : "");
     mf_cases_set(d->cases, "set", set);
 }
 
@@ -243,6 +292,9 @@ static MF_CASE_SOURCE(
     MF_COLUMNS({"channel*", "The image of each channel: channel0, channel1, ...; `path` is the "
                             "first."},
                {"label", "The label map; none where a test case has none."},
+               {"names",
+                "The names of the labels, for the parameter `names` of labels.load; a value "
+                "of a region-based data set is called by the regions it lies in."},
                {"set", "train or test."}),
     .help = "Cases lie in imagesTr and labelsTr, those of the test set in imagesTs and labelsTs; "
             "where dataset.json lists files under `dataset`, those are the training cases.");

@@ -92,10 +92,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 static MF_STAGE(
-    stage, "image.overlay", 2, "Draws slices of a scan with labels or masks on top, as one image.",
-    .help = "Write the image with: massflow get GRAPH overlay -o sheet.png. The slices are evenly "
-            "spaced over the range of the labels or masks. They are shown in radiological "
-            "convention: the patient's right is on the left, anterior or superior is at the top.",
+    stage, "image.overlay", 3, "Draws slices of a scan with labels or masks on top, as one image.",
+    .help =
+        "Write the image with: massflow get GRAPH overlay -o sheet.png. The slices are evenly "
+        "spaced over the range of the labels or masks. They are shown in radiological "
+        "convention: the patient's right is on the left, anterior or superior is at the top. R and "
+        "L mark the sides, unless the scan's file does not say them. Labels with names are "
+        "drawn in their colours, with a legend below.",
     .params = params, .params_size = sizeof(overlay_params), .in = inputs, .out = outputs,
     .check = check, .run = run);
 

@@ -1,8 +1,12 @@
 /* mosaic.c - see mosaic.h. A tile is drawn pixel by pixel: grey from the scan (interpolated),
  * then for each object drawn on top the voxel that the pixel lies in. */
 #include "mosaic.h"
+#include "../common/label_colour.h"
 #include "../common/normalize.h"
+#include "legend.h"
+#include "letters.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +23,11 @@ typedef struct canvas {
     int64_t *held; /* slices that hold seeds, ascending; none: any slice may be drawn */
     int64_t held_count;
     double black, white;
-    bool fill;        /* areas; else outlines */
-    bool border;      /* outlines run along the border of a tile */
-    int across, down; /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
+    bool fill;             /* areas; else outlines */
+    bool border;           /* outlines run along the border of a tile */
+    bool sides;            /* rows run from one side of the patient to the other */
+    const mf_names *names; /* of the labels */
+    int across, down;      /* index axes (0 x, 1 y, 2 z) along the rows and columns of a picture */
     bool flip_across, flip_down;
     int cut;               /* the index axis that slices cut */
     int64_t width, height; /* of a tile */
@@ -30,18 +36,6 @@ typedef struct canvas {
     int64_t pitch;         /* pixels a row of the canvas */
     int32_t *tile;         /* [height, width]: what is drawn over each pixel; 0 nothing */
 } canvas;
-
-void picture_color(int64_t label, uint8_t rgb[3])
-{
-    /* Hues a golden section apart; every third lighter, every second paler. */
-    double h = fmod((double)label * 0.618033988749895, 1) * 6;
-    double v = label % 3 == 0 ? 0.85 : 1, s = label % 2 ? 0.9 : 0.65;
-    for (int c = 0; c < 3; c++) {
-        double k = fmod((c == 0 ? 5 : c == 1 ? 3 : 1) + h, 6);
-        double t = fmin(fmin(k, 4 - k), 1);
-        rgb[c] = (uint8_t)(255 * v * (1 - s * fmax(0, t)));
-    }
-}
 
 /* Whether an index axis grows to the patient's right, front or head: such axes are shown from right
  * to left and from bottom to top. */
@@ -54,25 +48,35 @@ static bool grows_positive(const mf_grid *g, int axis)
     return most > 0;
 }
 
-/* Digits as 3 x 5 dots, rows from the top, three bits each. */
-static void draw_number(canvas *s, int64_t x0, int64_t y0, int64_t number)
+/* Whether an index axis runs rather between left and right than along the body or through it. */
+static bool runs_sideways(const mf_grid *g, int axis)
 {
-    static const uint16_t digits[10] = {075557, 026227, 071747, 071717, 055711,
-                                        074717, 074757, 071111, 075757, 075717};
+    return fabs(g->direction[axis]) > fabs(g->direction[3 + axis]) &&
+           fabs(g->direction[axis]) > fabs(g->direction[6 + axis]);
+}
+
+static letters_page page_of(const canvas *s)
+{
+    return (letters_page){s->rgb, s->pitch, s->rows * (s->height + GAP) - GAP};
+}
+
+static void draw_number(const canvas *s, int64_t x0, int64_t y0, int64_t number)
+{
     char text[24];
-    int n = 0;
-    for (int64_t v = number; v || !n; v /= 10)
-        text[n++] = (char)(v % 10);
-    for (int i = n - 1, at = 0; i >= 0; i--, at += 8)
-        for (int dot = 0; dot < 15; dot++) {
-            if (!(digits[(int)text[i]] >> (14 - dot) & 1))
-                continue;
-            for (int p = 0; p < 4; p++) {
-                int64_t x = x0 + at + dot % 3 * 2 + p % 2, y = y0 + dot / 3 * 2 + p / 2;
-                if (x < x0 + s->width && y < s->rows * (s->height + GAP) - GAP)
-                    memset(s->rgb + (y * s->pitch + x) * 3, 210, 3);
-            }
-        }
+    const letters_page page = page_of(s);
+    snprintf(text, sizeof text, "%lld", (long long)number);
+    letters_draw(&page, x0, y0, text, 210);
+}
+
+/* Where the patient's right and left are known: R and L at their sides of a tile. */
+static void draw_sides(const canvas *s, int64_t x0, int64_t y0)
+{
+    const letters_page page = page_of(s);
+    const int64_t y = y0 + s->height / 2 - LETTERS_HEIGHT / 2;
+    if (!s->sides)
+        return;
+    letters_draw(&page, x0 + 2, y, "R", 210); /* flip_across has put it there */
+    letters_draw(&page, x0 + s->width - LETTERS_WIDTH, y, "L", 210);
 }
 
 static float voxel(const canvas *s, const int64_t at[3])
@@ -134,7 +138,7 @@ static void tint(canvas *s, int64_t x0, int64_t y0)
                 continue;
             uint8_t color[3], *p = s->rgb + ((y0 + y) * s->pitch + x0 + x) * 3;
             double a = edge ? fmin(1, s->o->opacity * 2) : s->o->opacity;
-            picture_color(*t, color);
+            mf_named_colour(s->names, *t, color);
             for (int c = 0; c < 3; c++)
                 p[c] = (uint8_t)(p[c] * (1 - a) + color[c] * a);
         }
@@ -208,6 +212,7 @@ static mf_status draw_tile(canvas *s, int64_t index, int64_t slice)
     for (int64_t i = 0; i < s->mask_count; i++)
         MF_TRY(tint_mask(s, s->mask[i], slice, x0, y0));
     draw_number(s, x0 + 3, y0 + s->height - 13, slice);
+    draw_sides(s, x0, y0);
     return MF_OK;
 }
 
@@ -354,6 +359,7 @@ static mf_status draw(canvas *s, const mf_array *voxels, mf_array **rgb)
     s->down = s->cut == 2 ? 1 : 2;
     s->flip_across = grows_positive(&s->grid, s->across);
     s->flip_down = grows_positive(&s->grid, s->down);
+    s->sides = s->sides && runs_sideways(&s->grid, s->across);
     if (s->masks)
         MF_TRY(choose_masks(s));
     int64_t first, end;
@@ -380,7 +386,7 @@ static mf_status draw(canvas *s, const mf_array *voxels, mf_array **rgb)
 void picture_window(const mf_artifact *volume, picture_options *options)
 {
     const char *modality = mf_artifact_text(volume, "modality");
-    if (!modality || strcmp(modality, "CT"))
+    if (!modality || strcmp(modality, "CT") || mf_volume_normalized(volume))
         return;
     options->center = 40;
     options->width = 400;
@@ -407,10 +413,51 @@ static mf_status in_type(const mf_artifact *a, mf_dtype dtype, mf_array **made)
     return status;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A legend of the labels of a map, where they have names. */
+static mf_status add_legend(const mf_names *names, const mf_array *labels, mf_array **rgb)
+{
+    mf_array *sorted;
+    if (!names->count || !labels)
+        return MF_OK;
+    MF_TRY(mf_array_new(MF_I32, labels->rank, labels->shape, &sorted));
+    const int64_t count = mf_array_count(labels);
+    int32_t *v = sorted->data;
+    size_t n = 0;
+    const int32_t *from = labels->data;
+    for (int64_t i = 0; i < count; i++) /* one of each run */
+        if (from[i] > 0 && (!n || v[n - 1] != from[i]))
+            v[n++] = from[i];
+    qsort(v, n, sizeof *v, by_value);
+    int64_t *values = calloc(n + 1, sizeof *values);
+    size_t different = 0;
+    for (size_t i = 0; i < n && values; i++)
+        if (!i || v[i] != v[i - 1])
+            values[different++] = v[i];
+    mf_array_unref(sorted);
+    mf_status status =
+        values ? legend_add(names, values, different, rgb) : mf_no_memory(0, "a legend");
+    free(values);
+    return status;
+}
+
+/* Whether the scan's file says which side is the patient's right. */
+static bool sides_known(const mf_artifact *a)
+{
+    return !mf_artifact_text(a, "sides");
+}
+
 mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const picture_options *o,
                        mf_array **rgb)
 {
-    canvas s = {.o = o};
+    mf_names names = {0};
+    canvas s = {
+        .o = o, .names = &names, .sides = sides_known(volume) && (!over || sides_known(over))};
     mf_grid other;
     mf_array *voxels = NULL, *labels = NULL;
     *rgb = NULL;
@@ -427,6 +474,8 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
     }
     mf_status status = in_type(volume, MF_F32, &voxels);
     if (!status && over && !strcmp(mf_artifact_type(over), "labels"))
+        status = mf_artifact_names(over, &names);
+    if (!status && over && !strcmp(mf_artifact_type(over), "labels"))
         status = in_type(over, MF_I32, &labels);
     else
         s.masks = over;
@@ -435,6 +484,9 @@ mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over, const
     s.fill = o->fill && !s.border;
     if (!status)
         status = draw(&s, voxels, rgb);
+    if (!status)
+        status = add_legend(&names, labels, rgb);
+    mf_names_clear(&names);
     free(s.tile);
     free(s.mask);
     free(s.held);

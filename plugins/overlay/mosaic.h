@@ -20,15 +20,13 @@ typedef struct picture_options {
     int64_t masks;        /* at most so many masks are drawn, the largest; 0: all */
 } picture_options;
 
-/* over: labels, masks or seeds on the volume's grid, or NULL. Of seeds only slices that hold some
- * are shown, if they lie across this axis. */
+/* over: labels, masks or seeds on the volume's grid, or NULL. Labels that have names get a legend.
+ * R and L stand at the patient's sides, where the scan's file says which they are. Of seeds only
+ * slices that hold some are shown, if they lie across this axis. */
 MF_MUST_USE mf_status picture_draw(const mf_artifact *volume, const mf_artifact *over,
                                    const picture_options *options, mf_array **rgb);
 
 /* The usual window of a CT; other scans have none. */
 void picture_window(const mf_artifact *volume, picture_options *options);
-
-/* A colour for each label: neighbours in number differ most. */
-void picture_color(int64_t label, uint8_t rgb[3]);
 
 #endif

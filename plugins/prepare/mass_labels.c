@@ -65,6 +65,8 @@ static mf_status publish(mf_task *t, const mf_artifact *labels, const mf_grid *p
     if (!status)
         status = mf_artifact_inherit(a, labels);
     if (!status)
+        status = mf_artifact_copy_names(a, labels);
+    if (!status)
         status = mf_artifact_add(a, "voxels", voxels);
     if (!status)
         return mf_out(t, "labels", a);
@@ -96,7 +98,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return status;
 }
 
-MF_STAGE(mf_stage_mass_labels, "mass.labels", 1, "Puts a label map on the grid of a sample.",
+MF_STAGE(mf_stage_mass_labels, "mass.labels", 2, "Puts a label map on the grid of a sample.",
          .help = "Nearest neighbour, padded with 0 as mass.prepare pads the image. For `export: "
                  "{labels: \"bcv/${case.id}_gt.npy\"}`, which the official MASS code evaluates and "
                  "fine-tunes on.",

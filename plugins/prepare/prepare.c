@@ -111,7 +111,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_mass_prepare, "mass.prepare", 3,
+    mf_stage_mass_prepare, "mass.prepare", 4,
     "Resamples and normalizes a scan and its masks for training.",
     .help = "The image is resampled linearly to `spacing`, clipped by modality, normalized to mean "
             "0 and standard deviation 1, and padded symmetrically with 0. Masks are resampled by "

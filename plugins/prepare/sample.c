@@ -2,6 +2,8 @@
 #include "sample.h"
 #include "../common/label_values.h"
 
+#include <massflow/names.h>
+
 #include <string.h>
 
 mf_status mf_sample_grids(const mf_grid *from, const mf_sample_settings *settings, mf_grid *inner,
@@ -24,6 +26,7 @@ static mf_status pick_modality(const mf_artifact *volume, const mf_sample_settin
     const char *own = mf_artifact_text(volume, "modality");
     const char *text = settings->modality ? settings->modality : own;
     report->modality = MF_MODALITY_NORMALIZED;
+    MF_TRY(mf_volume_check_not_windowed(volume));
     if (mf_volume_normalized(volume))
         return mf_volume_check_normalized(volume, &settings->normalize);
     if (mf_modality_parse(text, &report->modality))
@@ -184,8 +187,10 @@ static mf_status fill_sample(const mf_artifact *volume, const mf_artifact *masks
     MF_TRY(status);
 
     MF_TRY(add_masks(masks, &from, &inner, &padded, before, report, sample));
-    if (settings->labels)
+    if (settings->labels) {
         MF_TRY(add_labels(volume, settings, &from, &inner, &padded, before, sample));
+        MF_TRY(mf_artifact_copy_names(sample, settings->labels));
+    }
     report->masks = mf_masks_count(sample);
     MF_TRY(mf_artifact_inherit(sample, volume));
     MF_TRY(mf_volume_inherit_normalized(sample, volume));

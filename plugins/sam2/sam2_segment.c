@@ -285,6 +285,14 @@ static mf_status follow_labels(work *w)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+/* What the labels of the prompt are called. */
+static mf_status copy_names(const work *w, mf_artifact *masks)
+{
+    const mf_artifact *prompt;
+    MF_TRY(mf_in(w->task, "prompt", &prompt));
+    return prompt ? mf_artifact_copy_names(masks, prompt) : MF_OK;
+}
+
 static mf_status publish(work *w)
 {
     mf_artifact *masks;
@@ -297,6 +305,8 @@ static mf_status publish(work *w)
         status = mf_artifact_add(masks, "label", label);
         mf_array_unref(label);
     }
+    if (!status)
+        status = copy_names(w, masks);
     if (status) {
         mf_artifact_unref(masks);
         return status;
@@ -355,7 +365,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    mf_stage_sam2_segment, "sam2.segment", 2,
+    mf_stage_sam2_segment, "sam2.segment", 3,
     "Segments objects in 3D from points, boxes or masks on a slice, with SAM 2.",
     .help =
         "An object is prompted on one slice: by foreground and background points, by a box, or by "

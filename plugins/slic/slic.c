@@ -403,6 +403,8 @@ static mf_status make_inputs(work *w, const mf_artifact *source)
     mf_array *voxels;
     MF_TRY(read_volume(w, source, &voxels));
     mf_status status = find_modality(w, source, voxels->data);
+    if (!status && w->modality == MF_MODALITY_CT)
+        status = mf_volume_check_raw(source, "the window in HU");
     if (!status)
         status = make_levels(w, voxels->data);
     if (!status)

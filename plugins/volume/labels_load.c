@@ -1,14 +1,15 @@
 /* labels_load.c - stage labels.load: a label map from a file, on its scan's grid. */
 #include "labels_load.code.h"
 #include "load.h"
+#include "names/names_file.h"
 #include "volume_stages.h"
 #include <string.h>
 
 typedef struct labels_params {
     const char *path, *orientation, *align;
-    mf_ints select_labels;
+    mf_labels select_labels;
     int64_t time;
-    const char *file_orientation, *labelled;
+    const char *file_orientation, *labelled, *names, *names_from;
     mf_reals file_spacing;
 } labels_params;
 
@@ -19,8 +20,15 @@ static const mf_param params[] = {
     MF_CHOICE(labels_params, align, "world", "world|index",
               "With `like`. world: the headers must give both the same position. index: only the "
               "voxel order counts."),
-    MF_INTS(labels_params, select_labels, "[]", 1, 2147483647, "",
-            "Label values to keep; others become background. Empty: all."),
+    MF_LABELS(labels_params, select_labels, "[]", 1, 2147483647,
+              "Labels to keep, by value or name; others become background. Empty: all."),
+    MF_NAMES(labels_params, names,
+             "Names of label values, as in {1: liver, 2: left kidney}. A colour may follow a name: "
+             "\"liver #dd8265\". They come before those of names_from and of the file itself."),
+    MF_PATH(labels_params, names_from, "",
+            "File with names of label values: dataset.json of nnU-Net, label descriptions of "
+            "ITK-SNAP, a colour table of 3D Slicer (.ctbl, .txt), a .seg.nrrd, or a CSV with "
+            "value,name or value,name,r,g,b."),
     MF_INT(labels_params, time, "-1", -1, 1e6, "",
            "Volume of a 4D file, from 0, such as a layer of overlapping masks. -1: the file must "
            "have one volume."),
@@ -47,36 +55,65 @@ static mf_status check(const void *p)
         return mf_hint(
             mf_fail(MF_INVALID, "orientation: '%s' does not name three axes", o->orientation),
             "such as RAS, LPS or PSR; or keep");
+    mf_names names = {0};
+    mf_status status = mf_within(mf_names_parse(o->names, &names), "names");
+    mf_names_clear(&names);
+    MF_TRY(status);
     return load_fix_check(o->file_orientation, &o->file_spacing);
 }
 
-static mf_status run(mf_task *t, const void *p, void *session)
+/* A file of names has no parts. */
+static mf_status parts(const char *param, const char *path, mf_part_call call, void *self)
 {
-    const labels_params *o = p;
+    return strcmp(param, "names_from") ? volume_parts(param, path, call, self) : MF_OK;
+}
+
+static mf_status read_names(const labels_params *o, mf_names *names)
+{
+    if (o->names_from)
+        MF_TRY(names_file_read(o->names_from, names));
+    return mf_names_parse(o->names, names);
+}
+
+static mf_status load(mf_task *t, const labels_params *o, const mf_names *names, scan *s,
+                      mf_artifact **labels)
+{
     labels_options options = {.read = {o->time, NULL, volume_stop, t},
                               .orient = o->orientation,
                               .fix = {o->file_orientation, o->file_spacing, o->labelled},
                               .by_index = !strcmp(o->align, "index"),
-                              .only = o->select_labels.v,
-                              .only_count = o->select_labels.count};
+                              .only = o->select_labels,
+                              .names = names};
     const mf_artifact *like;
+    MF_TRY(mf_in(t, "like", &like));
+    return load_labels(o->path, &options, like, s, labels);
+}
+
+static mf_status run(mf_task *t, const void *p, void *session)
+{
+    mf_names names = {0};
     scan s;
     mf_artifact *labels;
     (void)session;
-    MF_TRY(mf_in(t, "like", &like));
-    MF_TRY(load_labels(o->path, &options, like, &s, &labels));
+    mf_status status = read_names(p, &names);
+    if (!status)
+        status = load(t, p, &names, &s, &labels);
+    mf_names_clear(&names);
+    MF_TRY(status);
     for (int i = 0; i < s.notes; i++)
         mf_log(t, "%s", s.note[i]);
     return mf_out(t, "labels", labels);
 }
 
 MF_STAGE(
-    labels_load, "labels.load", 4, "Loads a label map from a file, on the grid of its scan.",
+    labels_load, "labels.load", 5, "Loads a label map from a file, on the grid of its scan.",
     .help =
         "With the input `like` (a volume from volume.load), the labels are reoriented and cropped "
         "like that volume and match it voxel by voxel. A label map of another size or position is "
         "refused; the message names both. Without `like`, the labels are reoriented to "
         "`orientation`. Values that are stored as real numbers, or scaled, are rounded if they are "
-        "within 0.001 of an integer. Others are refused with value and position.",
+        "within 0.001 of an integer. Others are refused with value and position. Names of the "
+        "values go with the label map through the graph; a Slicer segmentation (.seg.nrrd) has its "
+        "own.",
     .params = params, .params_size = sizeof(labels_params), .in = inputs, .out = outputs,
-    .check = check, .parts = volume_parts, .run = run);
+    .check = check, .parts = parts, .run = run);

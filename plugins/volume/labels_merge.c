@@ -193,6 +193,18 @@ static mf_status add_folder(merge *m)
     return status;
 }
 
+static mf_status set_names(const classes *c, mf_artifact *labels)
+{
+    mf_names names = {0};
+    mf_status status = MF_OK;
+    for (int64_t i = 0; i < c->count && !status; i++)
+        status = mf_names_put(&names, i + 1, c->name[i], MF_NO_COLOUR);
+    if (!status)
+        status = mf_artifact_set_names(labels, &names);
+    mf_names_clear(&names);
+    return status;
+}
+
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     merge m = {.task = t, .params = p};
@@ -208,7 +220,6 @@ static mf_status run(mf_task *t, const void *p, void *session)
         status = mf_array_new(dtype_for(&m.classes), 3, shape, &m.to);
     if (!status)
         status = add_folder(&m);
-    classes_clear(&m.classes);
     if (!status)
         status = mf_artifact_new("labels", &labels);
     if (!status) {
@@ -217,9 +228,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
             status = mf_artifact_inherit(labels, m.like);
         if (!status)
             status = mf_artifact_add(labels, "voxels", m.to);
+        if (!status)
+            status = mf_within(set_names(&m.classes, labels), "%s", m.params->classes);
         if (status)
             mf_artifact_unref(labels);
     }
+    classes_clear(&m.classes);
     mf_array_unref(m.to);
     MF_TRY(status);
     mf_log(t, "%lld classes merged; %lld other files passed over", (long long)m.merged,
@@ -227,13 +241,13 @@ static mf_status run(mf_task *t, const void *p, void *session)
     return mf_out(t, "labels", labels);
 }
 
-MF_STAGE(labels_merge, "labels.merge", 2,
+MF_STAGE(labels_merge, "labels.merge", 3,
          "Merges a folder of masks, one for each class, to a label map.",
          .help =
              "As TotalSegmentator's data sets are laid out. Masks are taken in order of their "
              "file names (byte by byte); where two overlap the later one counts. Files that are "
              "no class of `classes` are passed over and counted in the log. Each mask must lie "
              "on the scan, as in labels.load. Label values are 8-bit integers where `classes` has "
-             "at most 255 names, else 16-bit ones.",
+             "at most 255 names, else 16-bit ones. The classes are the names of the labels.",
          .params = params, .params_size = sizeof(merge_params), .in = inputs, .out = outputs,
          .run = run);

@@ -6,6 +6,7 @@
 #include "scan/voxels.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- files that say it wrongly --------------------------------------------------------------- */
@@ -68,8 +69,10 @@ static mf_status read_fixed(const char *path, const scan_options *read, const lo
     if (fix->labelled)
         MF_TRY(find_labelled(fix->labelled, read, read->time < 0 ? 0 : read->time, &o.time));
     MF_TRY(scan_read(path, &o, s));
-    if (fix->orientation && *fix->orientation)
+    if (fix->orientation && *fix->orientation) {
         set_orientation(&s->grid, fix->orientation);
+        s->sides_assumed = false;
+    }
     for (size_t i = 0; i < fix->spacing.count; i++)
         s->grid.spacing[i] = fix->spacing.v[i];
     return MF_OK;
@@ -280,6 +283,8 @@ static mf_status make_volume(const char *path, const load_options *o, scan *s, m
     }
     MF_TRY(artifact_of("volume", &grid, &s->grid, s->voxels, volume));
     mf_status status = mf_artifact_set_text(*volume, "modality", modality);
+    if (!status && s->sides_assumed)
+        status = mf_artifact_set_text(*volume, "sides", "assumed");
     if (!status && s->unit[0])
         status = mf_artifact_set_text(*volume, "unit", s->unit);
     if (!status && s->suv_factor > 0)
@@ -363,13 +368,39 @@ static mf_status follow(const char *path, const labels_options *o, const mf_arti
     return MF_OK;
 }
 
+/* Names of the file, then those that are given. */
+static mf_status name_labels(const labels_options *o, scan *s)
+{
+    for (size_t i = 0; o->names && i < o->names->count; i++)
+        MF_TRY(mf_names_put(&s->names, o->names->v[i].value, o->names->v[i].name,
+                            o->names->v[i].colour));
+    return MF_OK;
+}
+
+/* Keeps the labels that are asked for, and their names. */
+static mf_status keep_labels(const labels_options *o, scan *s)
+{
+    int64_t *values;
+    size_t count;
+    mf_names kept = {0};
+    MF_TRY(mf_labels_values(&o->only, &s->names, "select_labels", &values, &count));
+    mf_status status = keep_only(&s->voxels, values, count);
+    if (!status)
+        status = mf_names_only(&s->names, values, count, &kept);
+    free(values);
+    mf_names_clear(&s->names);
+    s->names = kept;
+    return status;
+}
+
 static mf_status make_labels(const char *path, const labels_options *o, const mf_artifact *like,
                              scan *s, mf_artifact **labels)
 {
     mf_grid grid = s->grid;
     MF_TRY(check_labels(path, s));
-    if (o->only_count)
-        MF_TRY(keep_only(&s->voxels, o->only, o->only_count));
+    MF_TRY(name_labels(o, s));
+    if (o->only.count)
+        MF_TRY(keep_labels(o, s));
     if (like)
         MF_TRY(follow(path, o, like, s, &grid));
     else
@@ -377,7 +408,15 @@ static mf_status make_labels(const char *path, const labels_options *o, const mf
     index_box box;
     if (!crop_box_of(s->voxels, &box))
         scan_note(s, "%s: holds no label: all voxels are 0", path);
-    return artifact_of("labels", &grid, &s->grid, s->voxels, labels);
+    MF_TRY(artifact_of("labels", &grid, &s->grid, s->voxels, labels));
+    mf_status status = mf_artifact_set_names(*labels, &s->names);
+    if (!status && (like ? mf_artifact_text(like, "sides") != NULL : s->sides_assumed))
+        status = mf_artifact_set_text(*labels, "sides", "assumed");
+    if (status) {
+        mf_artifact_unref(*labels);
+        *labels = NULL;
+    }
+    return status;
 }
 
 mf_status load_labels(const char *path, const labels_options *o, const mf_artifact *like, scan *s,

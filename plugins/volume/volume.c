@@ -27,7 +27,9 @@ static const mf_type volume_type = {.name = "volume",
                                     .write = write_volume,
                                     .reads = SUFFIXES " .hdr .nhdr .mhd .dcm /",
                                     .read = read_volume};
-static const mf_type labels_type = {.name = "labels", .suffixes = SUFFIXES, .write = write_labels};
+/* .txt and .ctbl: the names of its values, for ITK-SNAP and for 3D Slicer. */
+static const mf_type labels_type = {
+    .name = "labels", .suffixes = SUFFIXES " .txt .ctbl", .write = write_labels};
 /* Mask k has the value k + 1. Where masks overlap the file gets a fourth axis, in as few layers as
  * keep every mask whole. */
 static const mf_type masks_type = {.name = "masks", .suffixes = SUFFIXES, .write = write_masks};
@@ -40,4 +42,5 @@ static const mf_type *const types[] = {&volume_type, &labels_type,        &masks
 static const mf_case_source *const sources[] = {&dicom_cases, NULL};
 
 MF_PLUGIN_WITH_SOURCES("volume", types, sources, &volume_load, &labels_load, &volume_crop,
-                       &labels_merge)
+                       &labels_merge, &volume_resample, &labels_resample, &volume_pad,
+                       &volume_window, &labels_remap)

@@ -2,11 +2,13 @@
 #include "write.h"
 #include "grid/orient.h"
 #include "itk_volume.h"
+#include "names/names_file.h"
 #include "nifti/nifti_write.h"
 #include "scan/voxels.h"
 
 #include <massflow/memory.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,20 +21,28 @@ static mf_status grids(const mf_artifact *a, mf_grid *from, mf_grid *to)
     return MF_OK;
 }
 
-static mf_status write_file(const char *path, const mf_grid *grid, const mf_array *voxels)
+static bool ends_with(const char *path, const char *suffix)
 {
-    size_t n = strlen(path);
-    bool nifti =
-        (n > 4 && !strcmp(path + n - 4, ".nii")) || (n > 7 && !strcmp(path + n - 7, ".nii.gz"));
-    return nifti ? nifti_write(path, grid, voxels) : itk_write(path, grid, voxels);
+    size_t n = strlen(path), m = strlen(suffix);
+    return n > m && !strcmp(path + n - m, suffix);
+}
+
+/* `names`: of the values of a label map; NULL for what is none. */
+static mf_status write_file(const char *path, const mf_grid *grid, const mf_array *voxels,
+                            const mf_names *names)
+{
+    return ends_with(path, ".nii") || ends_with(path, ".nii.gz")
+               ? nifti_write(path, grid, voxels)
+               : itk_write(path, grid, voxels, names);
 }
 
 static mf_status write_restored(const char *path, mf_array *voxels, const mf_grid *from,
-                                const mf_grid *to, bool nearest, double outside)
+                                const mf_grid *to, bool nearest, double outside,
+                                const mf_names *names)
 {
     mf_array *restored;
     MF_TRY(orient_restore(voxels, from, to, nearest, outside, &restored));
-    mf_status status = write_file(path, to, restored);
+    mf_status status = write_file(path, to, restored, names);
     mf_array_unref(restored);
     return status;
 }
@@ -46,12 +56,12 @@ mf_status write_volume(const mf_artifact *a, const char *path)
     MF_TRY(mf_artifact_array(a, "voxels", &voxels));
     mf_status status = voxels_measure(voxels, &f);
     if (!status)
-        status = write_restored(path, voxels, &from, &to, false, f.min);
+        status = write_restored(path, voxels, &from, &to, false, f.min, NULL);
     mf_array_unref(voxels);
     return status;
 }
 
-mf_status write_labels(const mf_artifact *a, const char *path)
+static mf_status write_map(const mf_artifact *a, const char *path, const mf_names *names)
 {
     mf_grid from, to;
     mf_array *voxels;
@@ -62,8 +72,52 @@ mf_status write_labels(const mf_artifact *a, const char *path)
     if (!status)
         status = voxels_narrow(&voxels, &f);
     if (!status)
-        status = write_restored(path, voxels, &from, &to, true, 0);
+        status = write_restored(path, voxels, &from, &to, true, 0, names);
     mf_array_unref(voxels);
+    return status;
+}
+
+/* A .seg.nrrd has a segment for each value, also for those without a name. */
+static mf_status name_all(const mf_artifact *a, mf_names *names)
+{
+    mf_array *voxels, *wide;
+    char text[32];
+    MF_TRY(mf_artifact_array(a, "voxels", &voxels));
+    mf_status status = mf_array_convert(voxels, MF_I32, &wide);
+    mf_array_unref(voxels);
+    MF_TRY(status);
+    const int32_t *v = wide->data;
+    for (int64_t i = 0, n = mf_array_count(wide); i < n && !status; i++) {
+        if (v[i] <= 0 || (i && v[i] == v[i - 1]) || mf_names_find(names, v[i]))
+            continue;
+        snprintf(text, sizeof text, "label %d", v[i]);
+        status = mf_names_put(names, v[i], text, MF_NO_COLOUR);
+    }
+    mf_array_unref(wide);
+    return status;
+}
+
+static mf_status write_names(const char *path, const mf_names *names)
+{
+    return names->count ? names_file_write(path, names)
+                        : mf_hint(mf_fail(MF_INVALID, "the labels have no names"),
+                                  "name them with the parameter `names` of labels.load");
+}
+
+mf_status write_labels(const mf_artifact *a, const char *path)
+{
+    mf_names names;
+    MF_TRY(mf_artifact_names(a, &names));
+    mf_status status = MF_OK;
+    if (ends_with(path, ".txt") || ends_with(path, ".ctbl")) {
+        status = write_names(path, &names);
+    } else {
+        if (ends_with(path, ".seg.nrrd"))
+            status = name_all(a, &names);
+        if (!status)
+            status = write_map(a, path, &names);
+    }
+    mf_names_clear(&names);
     return status;
 }
 
@@ -165,7 +219,7 @@ static mf_status write_layers(const mf_artifact *a, const char *path, layers *l)
     for (int64_t k = 0; k < count; k++)
         MF_TRY(put_mask(a, k, shape, l));
     MF_TRY(restore_layers(l, &from, &to, &all));
-    mf_status status = write_file(path, &to, all);
+    mf_status status = write_file(path, &to, all, NULL);
     mf_array_unref(all);
     return status;
 }
@@ -215,7 +269,7 @@ mf_status write_probabilities(const mf_artifact *a, const char *path)
     mf_status status = restore_maps(maps, &from, &to, &all);
     mf_array_unref(maps);
     if (!status)
-        status = write_file(path, &to, all);
+        status = write_file(path, &to, all, NULL);
     mf_array_unref(all);
     return status;
 }

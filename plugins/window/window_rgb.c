@@ -1,4 +1,5 @@
 /* window_rgb.c - stage window.rgb: a scan as colour slices, for what reads pictures. */
+#include "../common/normalize.h"
 #include "rgb.h"
 #include "window_rgb.code.h"
 #include <massflow/stage.h>
@@ -120,6 +121,8 @@ static mf_status make(mf_task *t, const window_params *o, const mf_artifact *vol
         memcpy(profile.range, profile.quantiles ? o->percentiles.v : o->windows.v,
                sizeof profile.range);
     }
+    if (!profile.quantiles)
+        MF_TRY(mf_volume_check_raw(volume, "a window of fixed bounds"));
     if (profile.uptake)
         MF_TRY(uptake_factor(o, volume, &scale));
     MF_TRY(mf_in_volume(t, "body", MF_U8, &body));

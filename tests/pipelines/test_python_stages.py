@@ -37,6 +37,13 @@ def above(volume: massflow.Volume,
     return found if side == "high" else ~found
 
 
+@massflow.stage("lab.named")
+def named(labels: massflow.Labels, name: str = "") -> massflow.Labels:
+    """Its names, and one more."""
+    names = {**labels.names, 7: name} if name else labels.names
+    return massflow.labels(labels.array(), like=labels, names=names, colors={**labels.colors, 7: (1, 2, 255)})
+
+
 class Sums(NamedTuple):
     table: massflow.Table
     text: massflow.Text
@@ -121,6 +128,24 @@ class Stages(Massflow):
 
     def run_graph(self, *words, code=0):
         return self.massflow("run", "g.yaml", "--plugins", "lab.py", *words, code=code)
+
+    @NUMPY
+    def test_names(self):
+        """Names of labels in a stage, from a stage, and refused."""
+        self.write("names.yaml", """massflow: 1
+params: {name: aorta}
+stages:
+  patient: {use: phantom.volume, with: {size: [16, 18, 20], spacing: [8, 9, 10]}}
+  one: {use: labels.remap, in: {labels: patient.labels}, with: {map: {5: 5}, names: {1: liver, 2: "spleen #0000ff"}}}
+  two: {use: lab.named, in: {labels: one}, with: {name: "${name}"}}
+""")
+        self.massflow("run", "names.yaml", "--plugins", "lab.py")
+        self.assertIn("names            1 liver\n                   2 spleen #0000ff\n                   7 aorta #0102ff\n",
+                      self.massflow("show", "names.yaml", "two", "--plugins", "lab.py"))
+        self.massflow("run", "names.yaml", "--plugins", "lab.py", "--set", "name=")
+        self.assertNotIn("aorta", self.massflow("show", "names.yaml", "two", "--plugins", "lab.py", "--set", "name="))
+        self.assertIn("names: label 7 is called ' x', which is not one line of text",
+                      self.massflow("run", "names.yaml", "--plugins", "lab.py", "--set", "name= x", code=1))
 
     @NUMPY
     def test_nodes_share_a_process(self):

@@ -1,5 +1,6 @@
 /* Tests of picture sheets: sides are right, outlines have their label's colour, tiles are laid out.
  */
+#include "../../plugins/common/label_colour.h"
 #include "../run_suite.h"
 #include "mosaic.h"
 #include <check.h>
@@ -53,7 +54,7 @@ START_TEST(right_is_left_and_front_is_up)
     ck_assert_int_eq(middle[0], 0);
     /* the label lies at the left back: lower right; its outline has its colour, its inside none */
     uint8_t color[3];
-    picture_color(4, color);
+    mf_label_colour(4, color);
     ck_assert_mem_eq(p + (50 * 80 + 60) * 3, color, 3);
     ck_assert_int_eq(p[(50 * 80 + 70) * 3 + 1], 0);
     mf_array_unref(rgb);
@@ -85,7 +86,7 @@ START_TEST(one_label_alone_is_outlined)
     for (int labelled = 1; labelled <= 2; labelled++) {
         ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
         const uint8_t *p = rgb->data;
-        picture_color(1, color);
+        mf_label_colour(1, color);
         for (int c = 0; c < 3; c++) {
             ck_assert_int_eq(p[(30 * 80 + 40) * 3 + c], labelled == 1 ? 0 : color[c] / 2);
             ck_assert_int_eq(p[30 * 80 * 3 + c], labelled == 1 ? color[c] : color[c] / 2);
@@ -137,14 +138,14 @@ START_TEST(seeds_are_shown_where_they_are)
     for (int i = 0; i < 3; i++) {
         const uint8_t *p = rgb->data;
         uint8_t color[3];
-        picture_color(i + 1, color);
+        mf_label_colour(i + 1, color);
         ck_assert_mem_eq(p + (50 * rgb->shape[1] + i * 84 + 60) * 3, color, 3);
     }
     mf_array_unref(rgb);
     o.slices = 1; /* the one in the middle */
     ck_assert_ptr_null(picture_draw(volume, seeds, &o, &rgb));
     uint8_t color[3];
-    picture_color(2, color);
+    mf_label_colour(2, color);
     ck_assert_int_eq(rgb->shape[1], 80);
     ck_assert_mem_eq((uint8_t *)rgb->data + (50 * 80 + 60) * 3, color, 3);
     mf_array_unref(rgb);
@@ -185,6 +186,83 @@ START_TEST(tiles_are_laid_out)
 }
 END_TEST
 
+static int grey_at(const mf_array *rgb, int64_t x, int64_t y)
+{
+    return ((const uint8_t *)rgb->data)[(y * rgb->shape[1] + x) * 3];
+}
+
+/* R on the left, L on the right, as two of their dots say: R has its upper left one and its right
+ * one below it, L its lower right one and not the middle one above. */
+static void check_sides(const mf_array *rgb)
+{
+    ck_assert_int_eq(grey_at(rgb, 2, 25), 210);
+    ck_assert_int_eq(grey_at(rgb, 6, 25), 0);
+    ck_assert_int_eq(grey_at(rgb, 6, 27), 210);
+    ck_assert_int_eq(grey_at(rgb, 72, 25), 210);
+    ck_assert_int_eq(grey_at(rgb, 74, 25), 0);
+    ck_assert_int_eq(grey_at(rgb, 76, 33), 210);
+}
+
+START_TEST(sides_are_marked)
+{
+    mf_artifact *volume, *labels;
+    mf_array *rgb;
+    mf_grid grid;
+    picture_options o = {.slices = 1, .tile = 80, .center = 100, .width = 200};
+    make(&volume, &labels);
+    ck_assert_ptr_null(picture_draw(volume, NULL, &o, &rgb));
+    check_sides(rgb);
+    mf_array_unref(rgb);
+    /* The bright block is at the patient's right: where index 0 is the patient's right it lies at
+     * the other side of the picture, and R is still at its left. */
+    ck_assert_ptr_null(mf_artifact_grid(volume, &grid));
+    grid.direction[0] = -1;
+    ck_assert_ptr_null(mf_artifact_set_grid(volume, &grid));
+    ck_assert_ptr_null(picture_draw(volume, NULL, &o, &rgb));
+    check_sides(rgb);
+    ck_assert_int_eq(grey_at(rgb, 5, 5), 0);
+    ck_assert_int_eq(grey_at(rgb, 75, 5), 255);
+    mf_array_unref(rgb);
+    /* Across x there is no side to mark. */
+    o.axis = 2;
+    ck_assert_ptr_null(picture_draw(volume, NULL, &o, &rgb));
+    for (int64_t y = 0; y < rgb->shape[0] - 14; y++) /* above the number of the slice */
+        for (int64_t x = 0; x < rgb->shape[1]; x++)
+            ck_assert_int_ne(grey_at(rgb, x, y), 210);
+    mf_array_unref(rgb);
+    /* Nor where the file does not say how the patient lies. */
+    o.axis = 0;
+    ck_assert_ptr_null(mf_artifact_set_text(volume, "sides", "assumed"));
+    ck_assert_ptr_null(picture_draw(volume, NULL, &o, &rgb));
+    ck_assert_int_eq(grey_at(rgb, 2, 25), 0);
+    mf_array_unref(rgb);
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+}
+END_TEST
+
+START_TEST(names_have_a_legend)
+{
+    mf_artifact *volume, *labels;
+    mf_array *rgb;
+    picture_options o = {
+        .slices = 1, .tile = 80, .center = 100, .width = 200, .opacity = 0.5, .fill = true};
+    make(&volume, &labels);
+    ck_assert_ptr_null(mf_artifact_set_text(labels, "names", "2=not there\n4=liver #6400c8\n"));
+    ck_assert_ptr_null(picture_draw(volume, labels, &o, &rgb));
+    /* one line for the one label that is there: a swatch of 10 pixels in its colour */
+    ck_assert_int_eq(rgb->shape[0], 60 + 16 + 8);
+    const uint8_t *p = rgb->data, color[3] = {0x64, 0, 0xc8};
+    ck_assert_mem_eq(p + (68 * 80 + 4) * 3, color, 3);
+    ck_assert_mem_eq(p + (77 * 80 + 13) * 3, color, 3);
+    ck_assert_int_eq(p[(68 * 80 + 14) * 3], 32);
+    /* the area has it, too */
+    ck_assert_int_eq(p[(50 * 80 + 70) * 3], 0x64 / 2);
+    ck_assert_int_eq(p[(50 * 80 + 70) * 3 + 2], 0xc8 / 2);
+    mf_array_unref(rgb);
+    mf_artifact_unref(volume), mf_artifact_unref(labels);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("overlay");
@@ -193,6 +271,8 @@ int main(void)
     tcase_add_test(cases, one_label_alone_is_outlined);
     tcase_add_test(cases, seeds_are_shown_where_they_are);
     tcase_add_test(cases, tiles_are_laid_out);
+    tcase_add_test(cases, sides_are_marked);
+    tcase_add_test(cases, names_have_a_legend);
     suite_add_tcase(suite, cases);
     return run_suite(suite);
 }

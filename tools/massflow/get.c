@@ -3,6 +3,7 @@
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -46,6 +47,43 @@ static int get_folder(const args *a, const char *folder)
     return code;
 }
 
+/* Of a file's path without its suffix, which may be one of two parts. */
+static int bare_length(const char *file)
+{
+    static const char *const two[] = {".nii.gz", ".seg.nrrd"};
+    const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+    const char *dot = strrchr(name, '.');
+    const size_t length = strlen(file);
+
+    for (size_t i = 0; i < sizeof two / sizeof *two; i++)
+        if (strlen(name) > strlen(two[i]) && !strcmp(file + length - strlen(two[i]), two[i]))
+            return (int)(length - strlen(two[i]));
+    return (int)(dot && dot > name ? (size_t)(dot - file) : length);
+}
+
+/* With --names: "seg.nii.gz" gets seg.txt and seg.ctbl beside it. */
+int get_names(const args *a, const workspace *w, const mf_artifact *artifact, const char *file,
+              const mf_output_rule *rule)
+{
+    static const char *const suffixes[] = {".txt", ".ctbl"};
+    const int length = bare_length(file);
+
+    if (!args_has(a, "names") || strcmp(mf_artifact_type(artifact), "labels") != 0)
+        return EXIT_DONE;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *path;
+        if (asprintf(&path, "%.*s%s", length, file, suffixes[i]) < 0)
+            return command_fail(mf_no_memory(0, "a path"), EXIT_FAILED);
+        mf_status status = mf_write_output(w->registry, artifact, path, NULL, rule, NULL, NULL);
+        if (!status)
+            printf("%s\n", path);
+        free(path);
+        if (status)
+            return command_fail(status, EXIT_FAILED);
+    }
+    return EXIT_DONE;
+}
+
 static int get(const args *a)
 {
     const char *file = args_value(a, "output");
@@ -60,9 +98,9 @@ static int get(const args *a)
                               args_at(a, 0), args_at(a, 1));
     if (args_count(a) > 2 || ends_as_folder(file))
         return get_folder(a, file);
-    if (args_has(a, "suffix") || args_has(a, "skip-missing"))
-        return command_refuse("--suffix and --skip-missing are for results that go into a folder: "
-                              "-o FOLDER/");
+    if (args_has(a, "suffix") || args_has(a, "skip-missing") || args_has(a, "nnunet"))
+        return command_refuse("--suffix, --skip-missing and --nnunet are for results that go into "
+                              "a folder: -o FOLDER/");
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
@@ -75,6 +113,8 @@ static int get(const args *a)
             code = command_fail(status, EXIT_FAILED);
         else
             printf("%s\n", file);
+        if (!code)
+            code = get_names(a, &w, f.artifact, file, &rule);
     }
     located_clear(&f);
     workspace_close(&w);
@@ -86,6 +126,8 @@ static const option get_options[] = {
     {0, "suffix", "SUFFIX", "format of the files of a folder: nii.gz, npy ...; default: by type"},
     {0, "skip-missing", NULL, "into a folder: leave out what is not in the cache"},
     {0, "array", "NAME", "write only this array (.npy)"},
+    {0, "names", NULL, "beside a label map its names, as .txt (ITK-SNAP) and .ctbl (3D Slicer)"},
+    {0, "nnunet", NULL, "into a folder: volumes and label maps as a raw data set of nnU-Net v2"},
     OPTION_FORCE,
     OPTION_SET,
     OPTION_CACHE,
@@ -102,7 +144,8 @@ const command command_get = {
     "if massflow wrote it and it has not changed since.\n"
     "Into a folder, NODE may be a stage or some of its nodes: 'seg', 'seg[seed=1]'. A file has the "
     "name\n"
-    "of its node: seg-case=012-seed=1.nii.gz.",
+    "of its node: seg-case=012-seed=1.nii.gz. With --nnunet: imagesTr/012_0000.nii.gz,\n"
+    "labelsTr/012.nii.gz and a dataset.json with the names of the labels.",
     get_options,
     2,
     -1,

@@ -15,13 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* One file to be written. */
-typedef struct item {
-    const mf_plan_node *node;
-    uint32_t port;
-    char *path;
-} item;
-
 typedef struct many {
     const args *a;
     workspace *w;
@@ -29,7 +22,7 @@ typedef struct many {
     mf_plan *plan;
     mf_target *targets;
     size_t target_count;
-    item *items;
+    get_item *items;
     size_t count;
     size_t missing; /* nodes without a result; the first: */
     const char *missed;
@@ -73,7 +66,7 @@ static char *usual_suffix(const many *m, const char *type)
 static int add(many *m, const mf_plan_node *n, uint32_t port)
 {
     char *suffix = m->suffix ? strdup(m->suffix) : usual_suffix(m, n->node->stage->out[port].type);
-    item *grown = mf_list_more(m->items, m->count, sizeof *grown);
+    get_item *grown = mf_list_more(m->items, m->count, sizeof *grown);
     char *path = suffix ? file_name(m, n, port, suffix) : NULL;
 
     free(suffix);
@@ -94,7 +87,7 @@ static int add(many *m, const mf_plan_node *n, uint32_t port)
             free(path);
             return code;
         }
-    m->items[m->count++] = (item){n, port, path};
+    m->items[m->count++] = (get_item){n, port, path};
     return EXIT_DONE;
 }
 
@@ -187,13 +180,19 @@ static int tell_missing(const many *m)
     return code;
 }
 
-static mf_status write_item(const many *m, const item *x, const mf_output_rule *rule)
+/* *named becomes false where its names could not be written, which is said. */
+static mf_status write_item(const many *m, const get_item *x, const mf_output_rule *rule,
+                            bool *named)
 {
     mf_artifact *artifact;
 
     MF_TRY(mf_open_artifact(m->w->store, m->w->registry, x->node->outputs[x->port].id, &artifact));
     mf_status status = mf_write_output(m->w->registry, artifact, x->path, args_value(m->a, "array"),
                                        rule, NULL, NULL);
+    if (!status)
+        printf("%s\n", x->path);
+    if (!status && get_names(m->a, m->w, artifact, x->path, rule))
+        *named = false;
     mf_artifact_unref(artifact);
     return mf_within(status, "%s", x->node->node->name);
 }
@@ -208,15 +207,22 @@ static int write_all(many *m)
         return code;
     if (mkdir(m->folder, 0777) != 0 && errno != EEXIST)
         return command_refuse("cannot make the folder '%s': %s", m->folder, strerror(errno));
-    if (m->count)
+    if (args_has(m->a, "nnunet"))
+        code = nnunet_folders(m->folder, m->items, m->count);
+    else if (m->count)
         mf_partials_sweep(m->items[0].path);
+    if (code)
+        return code;
     for (size_t i = 0; i < m->count; i++) {
-        mf_status status = write_item(m, &m->items[i], &rule);
+        bool named = true;
+        mf_status status = write_item(m, &m->items[i], &rule, &named);
         if (status)
             failed = command_fail(status, EXIT_FAILED);
-        else
-            printf("%s\n", m->items[i].path);
+        else if (!named)
+            failed = EXIT_FAILED;
     }
+    if (!failed && args_has(m->a, "nnunet"))
+        failed = nnunet_describe(m->a, m->w, m->folder, m->items, m->count, &rule);
     return failed;
 }
 
@@ -235,6 +241,8 @@ int get_many(const args *a, workspace *w, const char *folder)
         code = add_target(&m, &m.targets[i]);
     if (!code && m.missing && !args_has(a, "skip-missing"))
         code = tell_missing(&m);
+    if (!code && args_has(a, "nnunet"))
+        code = nnunet_lay_out(a, w, bare, m.items, m.count);
     if (!code)
         code = write_all(&m);
     for (size_t i = 0; i < m.count; i++)

@@ -7,6 +7,7 @@
 #include "run/output/partial.h"
 #include "workspace.h"
 #include <inttypes.h>
+#include <massflow/names.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,27 @@
 #include <sys/stat.h>
 
 /* ---- one artifact ---------------------------------------------------------------------------- */
+
+/* The names of labels, one a line. False where they are none. */
+static bool print_names(const mf_artifact *a)
+{
+    mf_names names;
+    mf_status status = mf_artifact_names(a, &names);
+
+    if (status) {
+        mf_error_free(status);
+        return false;
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        printf("%s%" PRId64 " %s", i ? "\n                   " : "", names.v[i].value,
+               names.v[i].name);
+        if (names.v[i].colour != MF_NO_COLOUR)
+            printf(" #%06x", (unsigned)names.v[i].colour);
+    }
+    printf("\n");
+    mf_names_clear(&names);
+    return true;
+}
 
 static void print_attributes(const mf_artifact *a)
 {
@@ -26,7 +48,9 @@ static void print_attributes(const mf_artifact *a)
         if (!strcmp(name, "columns") && !strcmp(mf_artifact_type(a), "table"))
             continue;
         printf("  %-16s ", name);
-        if (kind == MF_ATTRIBUTE_TEXT) {
+        if (!strcmp(name, "names") && print_names(a)) {
+            continue;
+        } else if (kind == MF_ATTRIBUTE_TEXT) {
             printf("%s\n", mf_artifact_text(a, name));
         } else if (kind == MF_ATTRIBUTE_INT && mf_artifact_int(a, name, &number)) {
             printf("%" PRId64 "\n", number);

@@ -38,6 +38,28 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
     return false;
 }
 
+/* A mapping as the text of a parameter that takes one: "KEY=VALUE" for each, a line each. */
+static bool resolve_map(mf_graph *g, const stage_def *def, const mf_param *p, const yaml *node,
+                        const here *h, given *v)
+{
+    mf_text lines = {0};
+    bool good =
+        node->count || mf__graph_error(g, node, "%s: '%s' has no value", def->stage->name, p->name);
+    *v = (given){.base = node->source->base};
+    for (size_t i = 0; i < node->count && good; i++) {
+        given one;
+        good = mf__resolve(g, node->items[2 * i + 1], h, &one);
+        if (good && one.list)
+            good = mf__graph_error(g, node->items[2 * i + 1], "%s: '%s' takes one value for a key",
+                                   def->stage->name, p->name);
+        if (good)
+            mf_text_add(&lines, "%s=%s\n", node->items[2 * i]->text, one.text);
+    }
+    v->text = mf_arena_copy(g->arena, lines.data ? lines.data : "");
+    free(lines.data);
+    return good;
+}
+
 /* Resolves one value and sets it. The error stands at the value, or at the element of a list. */
 static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_param *p,
                 const yaml *node, const here *h)
@@ -45,7 +67,10 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
     given v;
     int at;
     const here own = {h->def, h->at, p->marks & MF_COMMAND};
-    if (!mf__resolve(g, node, &own, &v))
+    if (node->kind == YAML_MAP && p->marks & MF_MAPPING) {
+        if (!resolve_map(g, def, p, node, &own, &v))
+            return false;
+    } else if (!mf__resolve(g, node, &own, &v))
         return false;
     if (v.cell && mf_param_list(p->kind) && !mf__list_in_cell(g, node, &v))
         return false;

@@ -185,8 +185,11 @@ static js *value_of(const mf_param *p)
     case MF_PARAM_INTS:
     case MF_PARAM_REALS:
         return either("anyOf", list_of(number(p, p->kind == MF_PARAM_INTS)), pattern(SPLICED));
+    case MF_PARAM_LABELS:
+        return either("anyOf", list_of(ref("scalar")), pattern(SPLICED));
     default:
-        return ref("scalar");
+        return p->marks & MF_MAPPING ? either("anyOf", ref("scalar"), of_type("object"))
+                                     : ref("scalar");
     }
 }
 

@@ -129,8 +129,11 @@ MF_API MF_MUST_USE mf_status mf_artifact_grid(const mf_artifact *a, mf_grid *gri
  * loader, which may have reoriented or cropped; writers put results back on it. */
 MF_API MF_MUST_USE mf_status mf_artifact_set_scan_grid(mf_artifact *a, const mf_grid *grid);
 MF_API bool mf_artifact_scan_grid(const mf_artifact *a, mf_grid *grid);
-/* Copies what a result keeps of the scan it was made from: the scan grid, the modality, and whether
- * there is a lesion (int `lesion`, 0 or 1: what a classifier learns), where the scan says so. */
+/* Copies what a result keeps of the scan it was made from, where the scan says so: the scan grid,
+ * the modality, that left and right are assumed (text `sides`, "assumed": the file does not say how
+ * the patient lies), and whether there is a lesion (int `lesion`, 0 or 1: what a classifier
+ * learns).
+ */
 MF_API MF_MUST_USE mf_status mf_artifact_inherit(mf_artifact *result, const mf_artifact *scan);
 
 /* ---- masks ----------------------------------------------------------------------------------- *

@@ -10,6 +10,7 @@
 #include <massflow/error.h>
 #include <massflow/file.h>
 #include <massflow/memory.h>
+#include <massflow/names.h>
 #include <massflow/program.h>
 #include <massflow/random.h>
 #include <massflow/seconds.h>

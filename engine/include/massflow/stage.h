@@ -16,6 +16,7 @@
 #include <massflow/artifact.h>
 #include <massflow/compute.h>
 #include <massflow/file.h>
+#include <massflow/names.h>
 #include <massflow/random.h>
 
 #ifdef __cplusplus
@@ -23,7 +24,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 5 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 6 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;     /* opaque: a stage that runs */
 typedef struct mf_stream mf_stream; /* opaque: a stream that a task reads */
@@ -42,7 +43,8 @@ typedef enum mf_param_kind {
     MF_PARAM_INT3,
     MF_PARAM_REAL3,
     MF_PARAM_INTS,
-    MF_PARAM_REALS
+    MF_PARAM_REALS,
+    MF_PARAM_LABELS /* since 1.6 */
 } mf_param_kind;
 
 typedef struct mf_int3 {
@@ -69,6 +71,8 @@ typedef struct mf_reals {
  * other characters than MF_COMMAND_PLAIN it stands as {'...'}, with a quote in it doubled. */
 #define MF_COMMAND 16u
 #define MF_COMMAND_PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
+/* TEXT: a mapping may be given as well; the text is then a line "KEY=VALUE" for each. Since 1.6. */
+#define MF_MAPPING 32u
 
 /* One parameter. MF_INT and its siblings below make them. */
 typedef struct mf_param {
@@ -84,7 +88,9 @@ typedef struct mf_param {
 } mf_param;
 
 /* The field's C type is checked against the kind. Fields: bool, int64_t, double, const char *
- * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals. */
+ * (text, choice: one of the words; path: absolute), mf_int3, mf_real3, mf_ints, mf_reals,
+ * mf_labels.
+ */
 #define MF_FIELD_(kind, type, s, field, fallback, min, max, unit, choices, marks, help)            \
     {                                                                                              \
 #field, kind, offsetof(s, field) + 0 * sizeof(_Generic(&((s *)0)->field, type * : 1)),     \
@@ -121,6 +127,15 @@ typedef struct mf_param {
     MF_FIELD_(MF_PARAM_INTS, mf_ints, s, field, fallback, min, max, unit, NULL, 0, help)
 #define MF_REALS(s, field, fallback, min, max, unit, help)                                         \
     MF_FIELD_(MF_PARAM_REALS, mf_reals, s, field, fallback, min, max, unit, NULL, 0, help)
+/* Labels, each by its value (min to max) or by its name; mf_labels_values (names.h) makes values of
+ * them. Since 1.6. */
+#define MF_LABELS(s, field, fallback, min, max, help)                                              \
+    MF_FIELD_(MF_PARAM_LABELS, mf_labels, s, field, fallback, min, max, "", NULL, 0, help)
+/* Names of labels, for mf_names_parse: in a graph a text, or a mapping {VALUE: NAME, ...}.
+ * Since 1.6.
+ */
+#define MF_NAMES(s, field, help)                                                                   \
+    MF_FIELD_(MF_PARAM_TEXT, const char *, s, field, "", 0, 0, "", NULL, MF_MAPPING, help)
 /* As MF_INT and MF_REAL, for a parameter with marks. */
 #define MF_INT_MARKED(s, field, fallback, min, max, unit, marks, help)                             \
     MF_FIELD_(MF_PARAM_INT, int64_t, s, field, fallback, min, max, unit, NULL, marks, help)

@@ -29,6 +29,17 @@ static void put_list(mf_packet *p, bool whole, const void *elements, size_t coun
         put_number(p, whole, (const char *)elements + 8 * i);
 }
 
+static void put_labels(mf_packet *p, const mf_labels *labels)
+{
+    mf_packet_int(p, true);
+    mf_packet_int(p, (int64_t)labels->count);
+    for (size_t i = 0; i < labels->count; i++)
+        if (labels->v[i].name)
+            mf_packet_text(p, labels->v[i].name);
+        else
+            put_number(p, true, &labels->v[i].value);
+}
+
 /* Whether it is a list, how many texts, the texts. A path that is left out has none. */
 static void put_value(mf_packet *p, const mf_param *param, const void *field)
 {
@@ -42,6 +53,9 @@ static void put_value(mf_packet *p, const mf_param *param, const void *field)
     case MF_PARAM_INTS:
     case MF_PARAM_REALS:
         put_list(p, param->kind == MF_PARAM_INTS, list->v, list->count);
+        return;
+    case MF_PARAM_LABELS:
+        put_labels(p, field);
         return;
     default:
         break;

@@ -78,6 +78,7 @@ static mf_status place(const char *path, const meta_header *m, scan *s)
         a[4 * i + 3] = m->has_offset && i < m->rank ? m->offset[i] : 0;
     for (int k = 0; k < 8; k++) /* the first two world axes: left and back to right and front */
         a[k] = -a[k];
+    s->sides_assumed = !m->has_matrix;
     if (!m->has_matrix)
         scan_note(s, "%s: does not say its orientation: taken as LPS", path);
     if (!m->has_spacing)

@@ -316,6 +316,7 @@ static void place_plain(const char *path, const header *h, scan *s, double a[12]
     for (int i = 0; i < 3; i++)
         center[i] = given ? h->center[i] - 1 : (double)(s->grid.size[i] - 1) / 2;
     plain_affine(h, center, a);
+    s->sides_assumed = true;
     scan_note(s,
               "%s: does not say how the patient lies; taken as LAS, as is usual: check the sides "
               "before you trust them",

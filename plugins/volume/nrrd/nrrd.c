@@ -257,6 +257,8 @@ static mf_status place(const char *path, const nrrd_header *h, const layout *l, 
         a[k] *= left_first ? -1 : 1;
         a[4 + k] *= back_second ? -1 : 1;
     }
+    s->sides_assumed =
+        h->space == NRRD_NOWHERE || h->space == NRRD_SCANNER || h->space == NRRD_RIGHT_HANDED;
     if (h->space == NRRD_NOWHERE)
         scan_note(s,
                   "%s: names no space; taken as left-posterior-superior, as ITK does: check the "
@@ -291,6 +293,9 @@ mf_status nrrd_read(const char *path, const scan_options *o, scan *s)
         status = read_voxels(path, &h, &l, o, s);
     if (!status)
         status = place(path, &h, &l, s);
+    if (!status)
+        status = mf_within(segments_names(&h.segments, o->time > 0 ? o->time : 0, &s->names), "%s",
+                           path);
     nrrd_header_free(&h);
     return status;
 }
@@ -300,5 +305,6 @@ mf_status nrrd_parts(const char *path, part_list *parts)
     nrrd_header h;
     MF_TRY(nrrd_header_read(path, &h));
     *parts = h.parts;
+    segments_free(&h.segments);
     return MF_OK;
 }

@@ -120,9 +120,9 @@ static mf_status damaged(const fields *f, field which)
     return mf_fail(MF_CORRUPT, "%s: damaged header", f->path);
 }
 
-/* Keeps one line "field: text"; passes over "key:=value". The blank behind the colon is wanted by
- * the format but not by all writers. */
-static mf_status keep_line(const text_lines *l, fields *f, bool *list)
+/* Keeps one line "field: text"; of "key:=value" what is said of a segment. The blank behind the
+ * colon is wanted by the format but not by all writers. */
+static mf_status keep_line(const text_lines *l, fields *f, segments *s, bool *list)
 {
     char *colon = strchr(l->text, ':'), *pair = strstr(l->text, ":=");
     if (colon == pair)
@@ -134,7 +134,9 @@ static mf_status keep_line(const text_lines *l, fields *f, bool *list)
         if (strlen(names[i].name) == (size_t)(colon - l->text) &&
             !strncasecmp(names[i].name, l->text, (size_t)(colon - l->text)))
             found = names[i].field;
-    if (found == IGNORED || (found == FIELDS && pair))
+    if (found == FIELDS && pair)
+        return mf_within(segments_take(s, l->text), "%s:%d", l->path, l->number);
+    if (found == IGNORED)
         return MF_OK;
     if (found == FIELDS)
         return mf_fail(MF_CORRUPT, "%s:%d: damaged header: '%.60s' is not a field of NRRD", l->path,
@@ -167,7 +169,7 @@ static mf_status keep_name(const text_lines *l, fields *f)
 
 /* Reads to the blank line that ends the header, or to the end of the file; after "data file: LIST"
  * names follow. */
-static mf_status collect(text_lines *l, fields *f, bool *ended)
+static mf_status collect(text_lines *l, fields *f, segments *s, bool *ended)
 {
     bool more, list = false;
     *ended = false;
@@ -179,7 +181,7 @@ static mf_status collect(text_lines *l, fields *f, bool *ended)
             *ended = true;
             return MF_OK;
         }
-        MF_TRY(list ? keep_name(l, f) : keep_line(l, f, &list));
+        MF_TRY(list ? keep_name(l, f) : keep_line(l, f, s, &list));
     }
 }
 
@@ -640,7 +642,7 @@ static mf_status read_open(text_lines *l, nrrd_header *h)
     if (strncmp(l->text, "NRRD000", 7) || l->text[7] < '1' || l->text[7] > '5' || l->text[8])
         return mf_fail(MF_UNSUPPORTED, "%s: is NRRD of the version '%.20s'; 1 to 5 are read",
                        l->path, l->text);
-    mf_status status = collect(l, &f, &ended);
+    mf_status status = collect(l, &f, &h->segments, &ended);
     if (!status)
         status = interpret(&f, h);
     if (!status && !h->detached && !ended)
@@ -667,4 +669,5 @@ mf_status nrrd_header_read(const char *path, nrrd_header *h)
 void nrrd_header_free(nrrd_header *h)
 {
     parts_free(&h->parts);
+    segments_free(&h->segments);
 }

@@ -6,6 +6,7 @@
 #ifndef VOLUME_NRRD_HEADER_H
 #define VOLUME_NRRD_HEADER_H
 
+#include "../names/segments.h"
 #include "../scan/parts.h"
 #include <massflow/array.h>
 #include <stdbool.h>
@@ -61,8 +62,9 @@ typedef struct nrrd_header {
     int64_t line_skip, byte_skip; /* byte_skip -1: the voxels end the file */
     bool quantized;               /* "old min" or "old max" are given */
     bool detached;
-    part_list parts; /* with detached: where the voxels lie */
-    int64_t end;     /* without: the byte behind the header */
+    part_list parts;   /* with detached: where the voxels lie */
+    int64_t end;       /* without: the byte behind the header */
+    segments segments; /* of a Slicer segmentation */
 } nrrd_header;
 
 /* On success the caller frees with nrrd_header_free. */

@@ -17,6 +17,7 @@ void scan_free(scan *s)
 {
     mf_array_unref(s->voxels);
     s->voxels = NULL;
+    mf_names_clear(&s->names);
 }
 
 mf_status scan_check_size(const char *path, const int64_t size[3])

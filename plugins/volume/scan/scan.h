@@ -2,7 +2,7 @@
 #ifndef VOLUME_SCAN_H
 #define VOLUME_SCAN_H
 
-#include <massflow/artifact.h>
+#include <massflow/names.h>
 
 #define SCAN_NOTES 8
 
@@ -21,8 +21,10 @@ typedef struct scan {
     char modality[8];           /* "CT", "MR", "PET", or "" where the file does not say */
     char unit[16];              /* "HU", "SUV", "Bq/ml", or "" */
     double suv_factor;          /* SUV = voxel * suv_factor; 0 where it is not known */
+    mf_names names;             /* of the values of a label map, where the file says them */
     char note[SCAN_NOTES][256]; /* what the user should know: for the log */
     int notes;
+    bool sides_assumed; /* the file does not say which side is the patient's right */
 } scan;
 
 void scan_free(scan *s);

@@ -105,7 +105,7 @@ def _slices(volume):
     together = numpy.concatenate([plane.ravel() for *_, plane in found])
     together = together[numpy.isfinite(together)] if together.dtype.kind == "f" else together
     low, high = numpy.percentile(together, (1, 99)) if together.size else (0, 1)
-    if str(volume.attributes.get("modality", "")).upper() == "CT":
+    if str(volume.attributes.get("modality", "")).upper() == "CT" and "intensities" not in volume.attributes:
         low, high = -160, 240  # HU: soft tissue
     for across, horizontal, vertical, middle, plane in found:
         left, right = _ends(direction, horizontal)

@@ -4,6 +4,7 @@ Arrays are [z, y, x] with x fastest, as numpy and SimpleITK's GetArrayFromImage 
 in the order x, y, z and in RAS+ millimetres, as nibabel has them.
 """
 import ctypes
+import re
 import types
 import weakref
 from ctypes import POINTER, byref, c_int, c_int64, c_size_t, c_void_p
@@ -69,6 +70,17 @@ class _Memory:
         return memoryview(held).toreadonly().cast("B")
 
 
+def _names(attributes):
+    """{value: (name, colour or None)} of the attribute `names`, as massflow/names.h describes it."""
+    found = {}
+    for line in attributes.get("names", "").split("\n"):
+        value, equals, name = line.partition("=")
+        color = re.fullmatch(r"(.+) #([0-9a-f]{6})", name)
+        if equals:
+            found[int(value)] = (color[1], tuple(bytes.fromhex(color[2]))) if color else (name, None)
+    return found
+
+
 class Artifact(Unpicklable):
     """A result. What it holds is read when it is asked for, and is never changed."""
 
@@ -110,6 +122,16 @@ class Artifact(Unpicklable):
                 reals = library.mf_artifact_reals(pointer, name, byref(count))
                 found[text_of(name)] = [reals[k] for k in range(count.value)]
         return found
+
+    @property
+    def names(self):
+        """What its label values are called, {value: name}; empty where they have no names."""
+        return {value: name for value, (name, _) in _names(self.attributes).items()}
+
+    @property
+    def colors(self):
+        """The colours of its label values as (red, green, blue), 0 to 255, of those that have one."""
+        return {value: color for value, (_, color) in _names(self.attributes).items() if color}
 
     @property
     def arrays(self):

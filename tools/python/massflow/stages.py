@@ -190,7 +190,7 @@ def describe(stages, digest_of, imported=()):
 # ---- what a stage makes --------------------------------------------------------------------------
 
 # What a result keeps of the scan that it was made from.
-INHERITED = ("size", "spacing", "origin", "direction", "modality", "lesion")
+INHERITED = ("size", "spacing", "origin", "direction", "modality", "sides", "lesion")
 
 
 class Made:
@@ -230,13 +230,29 @@ def volume(array, like):
     return _on_grid("volume", array, like)
 
 
-def labels(array, like):
-    """A label map [z, y, x] on the grid of an input: integers, or bool."""
+def _names_text(names, colors):
+    """The attribute `names`, as massflow/names.h describes it."""
+    lines = []
+    for value, name in sorted(names.items()):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value < 2 ** 31:
+            raise Invalid(f"names: {value!r} is no value of a label: an integer above 0")
+        if not isinstance(name, str) or name != name.strip() or not name or not name.isprintable():
+            raise Invalid(f"names: label {value} is called {name!r}, which is not one line of text")
+        lines.append(f"{value}={name}" + (" #%02x%02x%02x" % tuple(colors[value]) if value in colors else "") + "\n")
+    return "".join(lines)
+
+
+def labels(array, like, names=None, colors=None):
+    """A label map [z, y, x] on the grid of an input: integers, or bool. `names`: {value: name}, such as the `.names` of
+    the label map it was made of; `colors`: {value: (red, green, blue)} of those that have a name."""
     array = _array(array)
     if array.dtype.kind == "f":
         raise Invalid(f"labels are integers, and the array is {array.dtype}: take .astype('uint8') where its values "
                       "are whole numbers, or return a massflow.Volume")
-    return _on_grid("labels", array, like)
+    made = _on_grid("labels", array, like)
+    if names:
+        made.attributes["names"] = _names_text(names, colors or {})
+    return made
 
 
 def masks(items, like, scores=None):

@@ -1,7 +1,9 @@
 /* nearest.c - the name that was meant: edit distance with swaps of neighbours (optimal string
  * alignment), ignoring case. */
-#include "stages/stages.h"
+#include "base/nearest.h"
 #include <ctype.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
