@@ -433,8 +433,8 @@ class Files(Pipeline):
         self.assertEqual(self.massflow("run", code=2),
                          f"massflow: error: graph.yaml:13:9: export of more[case=c]: {self.path('out/c.txt')}: "
                          "exists, and massflow did not write it or it has changed since\n"
-                         "  --force replaces it; or name another file\n")
-        out = self.massflow("run", "--force")
+                         "  --overwrite replaces it; or name another file\n")
+        out = self.massflow("run", "--overwrite")
         self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()
                                 if line.startswith("wrote ")),
                          ["a.txt", "all.csv", "b.txt", "c.txt"])

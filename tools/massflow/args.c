@@ -2,6 +2,7 @@
  * and how a command says that it cannot go on. */
 #include "args.h"
 #include "base/path.h"
+#include "colour.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +185,8 @@ int command_fail(mf_status status, int code)
 {
     char *text = mf_error_text(status);
 
-    fprintf(stderr, "massflow: error: %s\n", text ? text : "out of memory");
+    colour_print(stderr, COLOUR_BAD, "massflow: error:");
+    fprintf(stderr, " %s\n", text ? text : "out of memory");
     free(text);
     mf_error_free(status);
     return code;

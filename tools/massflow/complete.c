@@ -280,6 +280,8 @@ static void offer_value(const asking *q, const option *o)
         return;
     if (!strcmp(o->name, "set") || !strcmp(o->name, "case"))
         offer_of_graph(q, o->name);
+    else if (!strcmp(o->value, "NODE"))
+        offer_of_graph(q, NULL);
     else if (!strcmp(o->name, "pool"))
         offer_pools(q);
 }
