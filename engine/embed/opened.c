@@ -274,6 +274,34 @@ void mf_located_clear(mf_located *located)
     memset(located, 0, sizeof *located);
 }
 
+#define NODES_LISTED 6
+
+/* "'seg' names 9 nodes; take one of them: 'seg[case=000]', ... and 3 more" */
+static mf_status several_nodes(const mf_graph *graph, const char *text, const mf_target *target,
+                               const char *hint)
+{
+    const char *output =
+        target->port < 0 ? "" : mf_graph_node(graph, target->first)->stage->out[target->port].name;
+    char *list = NULL;
+    size_t size, listed = 0;
+    FILE *out = open_memstream(&list, &size);
+
+    for (size_t i = target->first; out && i < mf_graph_node_count(graph) && listed < target->count &&
+                                   listed < NODES_LISTED;
+         i++)
+        if (mf_target_has(graph, target, i))
+            fprintf(out, "%s'%s%s%s'", listed++ ? ", " : "", mf_graph_node(graph, i)->name,
+                    *output ? "." : "", output);
+    if (out && target->count > listed)
+        fprintf(out, " and %zu more", target->count - listed);
+    if (out)
+        fclose(out);
+    mf_status status = mf_fail(MF_INVALID, "'%s' names %u nodes; take one of them: %s", text,
+                               target->count, list ? list : "");
+    free(list);
+    return hint ? mf_hint(status, "%s", hint) : status;
+}
+
 static mf_status locate(mf_opened *o, const mf_opened_ask *ask, const char *text, const char *file,
                         const char *several, mf_located *l)
 {
@@ -282,12 +310,8 @@ static mf_status locate(mf_opened *o, const mf_opened_ask *ask, const char *text
     const mf_plan_node *n;
 
     MF_TRY(mf_graph_target(o->graph, text, &target));
-    if (target.count != 1) {
-        mf_status status =
-            mf_fail(MF_INVALID, "'%s' names %u nodes; take one of them: '%s'", text, target.count,
-                    target.count ? mf_graph_node(o->graph, target.first)->name : "");
-        return several ? mf_hint(status, "%s", several) : status;
-    }
+    if (target.count != 1)
+        return several_nodes(o->graph, text, &target, several);
     const mf_node *node = mf_graph_node(o->graph, target.first);
     if (node->stage->item)
         return mf_fail(MF_INVALID, "%s is a stream; its items are never stored", node->name);

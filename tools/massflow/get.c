@@ -85,6 +85,7 @@ static const option get_options[] = {
     {'o', "output", "FILE", "output file; its suffix determines the format. Or a folder: DIR/"},
     {0, "suffix", "SUFFIX", "format of the files of a folder: nii.gz, npy ...; default: by type"},
     {0, "skip-missing", NULL, "into a folder: leave out what is not in the cache"},
+    {0, "remove-stale", NULL, "of a folder: remove files of nodes that the graph does not have now"},
     {0, "array", "NAME", "write only this array (.npy)"},
     OPTION_FORCE,
     OPTION_SET,

@@ -408,6 +408,42 @@ static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rul
         *code = EXIT_FAILED;
 }
 
+#define STALE_NAMED 5 /* files by their names */
+
+typedef struct stale_files {
+    FILE *out;
+    bool remove, quiet;
+    size_t count;
+} stale_files;
+
+static void tell_stale(void *self, const mf_stale *file)
+{
+    stale_files *s = self;
+
+    s->count++;
+    if (s->remove && !(s->quiet && file->removed))
+        fprintf(s->out, "%s %s%s\n", file->removed ? "removed" : "kept", file->path,
+                file->changed ? ": it was changed after it was written" : "");
+    else if (!s->remove && !s->quiet && s->count <= STALE_NAMED)
+        fprintf(s->out, "stale    %s\n", file->path);
+}
+
+/* Files of exports that the graph does not have any more. */
+static void look_for_stale(const args *a, const watcher *w)
+{
+    stale_files s = {w->people, args_has(a, "remove-stale"), w->shown.quiet, 0};
+    mf_status status = mf_export_stale(w->plan, s.remove, tell_stale, &s);
+
+    if (status)
+        command_fail(status, EXIT_FAILED);
+    else if (s.count && !s.remove && !s.quiet)
+        fprintf(s.out,
+                "%zu file%s that this graph exported %s of cases or parameters that it does not "
+                "have now; 'massflow run --remove-stale' removes %s\n",
+                s.count, s.count == 1 ? "" : "s", s.count == 1 ? "is" : "are",
+                s.count == 1 ? "it" : "them");
+}
+
 static void say(void *self, const char *text)
 {
     (void)self;
@@ -495,8 +531,10 @@ static int run_with(const args *a, workspace *w, watcher *watching, const mf_out
     int code = status || result.counts.done + result.counts.cached < result.counts.wanted
                    ? EXIT_FAILED
                    : EXIT_DONE;
-    if (!status && !result.interrupted)
+    if (!status && !result.interrupted) {
         write_exports(w, plan, rule, watching, &code);
+        look_for_stale(a, watching);
+    }
     if (result.interrupted && !status)
         code = EXIT_INTERRUPTED;
     if (watching->json)
@@ -591,6 +629,8 @@ static const option run_options[] = {
     OPTION_FORCE_NODE,
     {0, "overwrite", NULL,
      "also replace exports that massflow did not write; inputs are never replaced"},
+    {0, "remove-stale", NULL,
+     "remove exported files of cases and parameters that the graph does not have any more"},
     {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
     {'q', "quiet", NULL, "print only what goes wrong; 'massflow log' has the rest"},
     {0, "pool", "NAME[,NAME]", "have workers of these pools; 'massflow pools' lists them"},
