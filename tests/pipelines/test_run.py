@@ -43,6 +43,27 @@ class Caching(Pipeline):
         self.massflow("run")  # the old results are still there
         self.assertEqual(self.runs(), [])
 
+    def test_forced_nodes_run_though_they_are_known(self):
+        """What comes out is as before: what reads it stays cached."""
+        self.massflow("run")
+        self.runs()
+        out = self.massflow("plan", "--force", "upper[case=b]", "--force", "all")
+        self.assertRegex(out, r"upper +2 cached\nupper +1 to run +asked for again, by --force\n")
+        self.assertRegex(out, r"more +1 undecided +depends on upper\[case=b\]\n")
+        self.assertIn("finished: 2 run, 8 cached in", self.massflow("run", "--force", "upper[case=b]", "--force", "all"))
+        self.assertEqual(self.runs(), ["join ", "upper text b"])
+        self.assertIn("upper[case=b]: cached", self.massflow("why", "upper[case=b]"))
+        self.massflow("run", "--force", "text")
+        self.assertEqual(self.counts(), {"load": 3})
+
+    def test_what_can_not_be_forced(self):
+        self.assertIn("error: --force: more[case=a] is not part of this run\n", self.massflow(
+            "run", "upper", "--force", "more[case=a]", code=2))
+        self.assertIn("error: graph.yaml has no stage 'mor'", self.massflow("run", "--force", "mor", code=2))
+        self.assertIn("error: --force takes nodes, without an output: 'more[case=a]'\n",
+                      self.massflow("run", "--force", "more.text", code=2))
+        self.assertEqual(self.runs(), [])
+
     def test_a_file_reruns_its_chain_and_the_gather(self):
         self.massflow("run")
         self.runs()
@@ -369,7 +390,7 @@ class Files(Pipeline):
     def test_get_of_several_nodes(self):
         self.massflow("run", "more[case=b]")
         self.assertEqual(self.massflow("get", "more", "-o", "some", code=2),
-                         "massflow: error: 'more' names 3 nodes; take one of them: 'more[case=a]'\n"
+                         "massflow: error: 'more' names 3 nodes; take one of them: 'more[case=a]', 'more[case=b]', 'more[case=c]'\n"
                          "  all of them go into a folder: -o FOLDER/\n")
         self.assertIn("2 of 3 results are not in the cache, the first is more[case=a]; compute them by 'massflow run', "
                       "or add --skip-missing\n", self.massflow("get", "more", "-o", "some/", code=2))
