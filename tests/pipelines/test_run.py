@@ -447,6 +447,16 @@ class Files(Pipeline):
         self.assertEqual(out.count("wrote "), 4)
         self.assertEqual(self.read("out/b.txt"), "TEXT B!")
         self.assertNotIn("wrote", self.massflow("run"))
+        # A case that is gone: its file is named, and removed where that is asked for.
+        os.rename(self.path("scans/c.txt"), self.path("c.txt"))
+        out = self.massflow("run")
+        self.assertIn(f"stale    {self.path('out/c.txt')}\n1 file that this graph exported is of cases or parameters "
+                      "that it does not have now; 'massflow run --remove-stale' removes it\n", out)
+        self.assertIn(f"removed {self.path('out/c.txt')}\n", self.massflow("run", "--remove-stale"))
+        self.assertFalse(os.path.exists(self.path("out/c.txt")))
+        self.assertNotIn("stale", self.massflow("run"))
+        os.rename(self.path("c.txt"), self.path("scans/c.txt"))
+        self.massflow("run")
         # What is missing or is of another result is written again; what somebody changed is theirs.
         os.remove(self.path("out/b.txt"))
         self.write("out/c.txt", "mine")

@@ -94,10 +94,11 @@ static int find_column(const trials *t, const char *name, size_t length, size_t 
     int code = EXIT_DONE;
     if (*column == t->column_count) {
         near = names && text ? mf_nearest(text, names, t->column_count) : NULL;
-        code = command_refuse("there is no column '%.*s'%s%s%s; 'massflow experiments --list' has "
-                              "their names",
-                              (int)length, name, near ? "; did you mean '" : "", near ? near : "",
-                              near ? "'?" : "");
+        code = near ? command_refuse("there is no column '%.*s'; did you mean '%s'?", (int)length, name,
+                                     near)
+                    : command_refuse("there is no column '%.*s'; 'massflow experiments --list' has "
+                                     "their names",
+                                     (int)length, name);
     }
     free(names);
     free(text);

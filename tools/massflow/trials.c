@@ -120,7 +120,7 @@ static mf_status put_row(trials *t, trial *row, const char *table, const mf_shee
 {
     const size_t names = name_column(s);
     char *of = names < s->count ? mf_sheet_cell(s, names, r, 0) : NULL;
-    const bool named = of && s->rows > 1 && s->rows <= ROWS;
+    const bool named = of && s->rows > 1 && s->rows <= ROWS && strcmp(of, "mean") != 0;
     mf_status status = MF_OK;
 
     for (size_t c = 0; c < s->count && !status; c++) {

@@ -13,7 +13,7 @@ typedef struct trial {
 } trial;
 
 typedef struct trial_column {
-    char *name; /* "encoder.steps", "dice.summary.dice[mean]" */
+    char *name; /* "encoder.steps", "dice.summary.dice", "dice.summary.dice[liver]" */
     bool metric;
     bool differs; /* between two trials */
 } trial_column;
