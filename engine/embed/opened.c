@@ -150,8 +150,7 @@ static mf_status select_anew(const mf_opened *o, const mf_opened_ask *ask, bool 
             return mf_fail(MF_INVALID, "%s is a stream; it is computed whenever it is read",
                            node->name);
     }
-    return mf_graph_select(o->graph, ask->anew, ask->anew_count, ask->cases, ask->case_count,
-                           anew);
+    return mf_graph_select(o->graph, ask->anew, ask->anew_count, ask->cases, ask->case_count, anew);
 }
 
 /* That a run which does not need what is forced would leave it out without a word. */
@@ -286,8 +285,8 @@ static mf_status several_nodes(const mf_graph *graph, const char *text, const mf
     size_t size, listed = 0;
     FILE *out = open_memstream(&list, &size);
 
-    for (size_t i = target->first; out && i < mf_graph_node_count(graph) && listed < target->count &&
-                                   listed < NODES_LISTED;
+    for (size_t i = target->first;
+         out && i < mf_graph_node_count(graph) && listed < target->count && listed < NODES_LISTED;
          i++)
         if (mf_target_has(graph, target, i))
             fprintf(out, "%s'%s%s%s'", listed++ ? ", " : "", mf_graph_node(graph, i)->name,

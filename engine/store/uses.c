@@ -1,6 +1,6 @@
 /* uses.c - which nodes of which graphs have an artifact as their result. */
-#include "store/internal.h"
 #include "store/uses.h"
+#include "store/internal.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
 #include "store/store.h"
 
 typedef struct mf_use {
-    const char *graph, *node;  /* absolute path; "" where no run here came to it: imported */
-    const char *stage, *port;  /* that made it */
+    const char *graph, *node; /* absolute path; "" where no run here came to it: imported */
+    const char *stage, *port; /* that made it */
     char id[MF_HEX_SIZE];
     const char *type;
     bool present;

@@ -13,12 +13,12 @@ typedef struct line_kind {
 } line_kind;
 
 typedef struct batch {
-    const char *label; /* of the graph's stage; borrowed from the graph, as are nodes */
-    size_t nodes;      /* that were to run, or perhaps, when the run was planned */
-    size_t ended;      /* of them, however they came out */
-    size_t untold;     /* done, and on no line yet */
-    double seconds;    /* that these took together */
-    const char *last;  /* of these */
+    const char *label;            /* of the graph's stage; borrowed from the graph, as are nodes */
+    size_t nodes;                 /* that were to run, or perhaps, when the run was planned */
+    size_t ended;                 /* of them, however they came out */
+    size_t untold;                /* done, and on no line yet */
+    double seconds;               /* that these took together */
+    const char *last;             /* of these */
     line_kind kinds[BATCH_KINDS]; /* of what its nodes logged */
     size_t kind_count;
 } batch;

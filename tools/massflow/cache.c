@@ -585,8 +585,9 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"stat", 0, show_stat}, {"ls", 1, show_list},      {"verify", 0, verify}, {"repair", 0, repair},
-    {"gc", 0, collect},     {"drop", 10000, drop}, {"export", 10000, export}, {"import", 1, import}, {"trust", 1, trust},
+    {"stat", 0, show_stat},    {"ls", 1, show_list},  {"verify", 0, verify},
+    {"repair", 0, repair},     {"gc", 0, collect},    {"drop", 10000, drop},
+    {"export", 10000, export}, {"import", 1, import}, {"trust", 1, trust},
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 

@@ -312,8 +312,11 @@ static void print_item(void *self, const mf_gc_item *item)
 
     *(item->stays ? &d->stays : &d->gone) += 1;
     words_bytes((double)item->bytes, bytes);
-    printf("%-8s %-10s %8s  ", item->stays ? "kept" : d->dry ? "drops" : "dropped", item->type,
-           bytes);
+    printf("%-8s %-10s %8s  ",
+           item->stays ? "kept"
+           : d->dry    ? "drops"
+                       : "dropped",
+           item->type, bytes);
     for (size_t i = 0; i < d->names.count; i++)
         if (!strcmp(d->names.rows[i].id, item->id)) {
             printf("%s%s", between, d->names.rows[i].name);

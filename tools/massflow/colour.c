@@ -16,9 +16,10 @@ static bool shown(FILE *out)
 
 void colour_print(FILE *out, colour c, const char *format, ...)
 {
-    static const char *const sequences[] = {
-        [COLOUR_GOOD] = "\033[32m", [COLOUR_BAD] = "\033[31m",
-        [COLOUR_WARN] = "\033[33m", [COLOUR_FAINT] = "\033[2m"};
+    static const char *const sequences[] = {[COLOUR_GOOD] = "\033[32m",
+                                            [COLOUR_BAD] = "\033[31m",
+                                            [COLOUR_WARN] = "\033[33m",
+                                            [COLOUR_FAINT] = "\033[2m"};
     bool coloured = shown(out);
     va_list list;
 

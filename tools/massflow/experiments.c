@@ -94,8 +94,8 @@ static int find_column(const trials *t, const char *name, size_t length, size_t 
     int code = EXIT_DONE;
     if (*column == t->column_count) {
         near = names && text ? mf_nearest(text, names, t->column_count) : NULL;
-        code = near ? command_refuse("there is no column '%.*s'; did you mean '%s'?", (int)length, name,
-                                     near)
+        code = near ? command_refuse("there is no column '%.*s'; did you mean '%s'?", (int)length,
+                                     name, near)
                     : command_refuse("there is no column '%.*s'; 'massflow experiments --list' has "
                                      "their names",
                                      (int)length, name);
@@ -150,7 +150,8 @@ static int filter(view *v, const char *text)
         return command_refuse("--where takes COLUMN=VALUE, or one of != < > <= >=, not '%s'", text);
     code = find_column(&v->t, text, at, &column);
     for (size_t i = 0; !code && i < v->row_count; i++)
-        if (holds(trials_cell(&v->t, v->rows[i], column), which, text + at + strlen(operators[which])))
+        if (holds(trials_cell(&v->t, v->rows[i], column), which,
+                  text + at + strlen(operators[which])))
             v->rows[kept++] = v->rows[i];
     v->row_count = kept;
     return code;
@@ -378,14 +379,15 @@ static const option experiments_options[] = {
     OPTION_PLUGINS,
     OPTION_END};
 
-const command command_experiments = {
-    "experiments",
-    "[GRAPH]",
-    "show parameters and metrics of earlier runs as a table",
-    "A row is a run; of runs that came to the same the newest is shown. Columns are the parameters\n"
-    "that differ between them, and the numbers of tables that are not of one case: the row 'mean',\n"
-    "the rows of a small table, or the last row of a long one.",
-    experiments_options,
-    0,
-    1,
-    experiments};
+const command command_experiments = {"experiments",
+                                     "[GRAPH]",
+                                     "show parameters and metrics of earlier runs as a table",
+                                     "A row is a run; of runs that came to the same the newest is "
+                                     "shown. Columns are the parameters\n"
+                                     "that differ between them, and the numbers of tables that are "
+                                     "not of one case: the row 'mean',\n"
+                                     "the rows of a small table, or the last row of a long one.",
+                                     experiments_options,
+                                     0,
+                                     1,
+                                     experiments};

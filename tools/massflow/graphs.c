@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* PREFIX/bin/massflow has PREFIX/share/massflow/graphs, wherever PREFIX is; a build tree has none of
- * its own. The caller frees. */
+/* PREFIX/bin/massflow has PREFIX/share/massflow/graphs, wherever PREFIX is; a build tree has none
+ * of its own. The caller frees. */
 static char *find_graphs(void)
 {
     char program[4096], *folder = NULL;

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 /* Where no terminal is: ticks between two looks at all that runs, and the seconds of work from
- * which on a node has a line of its own before. So long a node of a stage with many has one, too. */
+ * which on a node has a line of its own before. So long a node of a stage with many has one, too.
+ */
 #define TICKS_A_LINE 60
 #define FIRST 5
 

@@ -1,5 +1,6 @@
 /* progress.h - what a run shows while it goes on: live lines on a terminal, elsewhere plain lines
- * and where long stages stand, now and then. Of a stage with many nodes the short ones share a line.
+ * and where long stages stand, now and then. Of a stage with many nodes the short ones share a
+ * line.
  * */
 #ifndef MF_PROGRESS_H
 #define MF_PROGRESS_H

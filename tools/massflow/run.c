@@ -261,9 +261,9 @@ const command command_plan = {
 /* The command line, to be typed again. */
 static char *command_line(const args *a)
 {
-    static const char *const options[] = {"set",   "case",  "force",   "jobs",  "device", "pool",
-                                          "pools", "code",  "cache",   "plugins", "local",
-                                          "listen", NULL};
+    static const char *const options[] = {"set",   "case",   "force", "jobs",  "device",
+                                          "pool",  "pools",  "code",  "cache", "plugins",
+                                          "local", "listen", NULL};
     static const char *const flags[] = {"same-device", "fail-fast", "overwrite", NULL};
     char *text = NULL;
     size_t size;
@@ -322,9 +322,9 @@ static void print_summary(FILE *out, const mf_run_result *result, double seconds
 
     words_seconds(seconds, took);
     colour_print(out,
-                 result->interrupted          ? COLOUR_WARN
+                 result->interrupted       ? COLOUR_WARN
                  : c->failed || c->blocked ? COLOUR_BAD
-                                              : COLOUR_GOOD,
+                                           : COLOUR_GOOD,
                  "%s:", result->interrupted ? "interrupted" : "finished");
     fprintf(out, " %zu run, %zu cached", c->done, c->cached);
     if (c->imported)

@@ -86,10 +86,9 @@ static mf_status put_params(trials *t, trial *row, const char *node, const char 
         json_object_object_foreach(params, name, value)
         {
             char *column = NULL;
-            const char *text =
-                json_object_is_type(value, json_type_string)
-                    ? json_object_get_string(value)
-                    : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+            const char *text = json_object_is_type(value, json_type_string)
+                                   ? json_object_get_string(value)
+                                   : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
             if (status)
                 continue;
             if (asprintf(&column, "%.*s.%s", label, node, name) < 0) {
@@ -139,7 +138,8 @@ static mf_status put_row(trials *t, trial *row, const char *table, const mf_shee
     return status;
 }
 
-/* The row that is the mean over all where there is one, the rows of a small table, else the last. */
+/* The row that is the mean over all where there is one, the rows of a small table, else the last.
+ */
 static mf_status put_table(trials *t, trial *row, const char *table, const mf_sheet *s)
 {
     const size_t names = name_column(s);

@@ -1,5 +1,5 @@
-/* trials.h - earlier runs as the rows of a table: parameters of their stages, and the numbers of the
- * tables that they came to. */
+/* trials.h - earlier runs as the rows of a table: parameters of their stages, and the numbers of
+ * the tables that they came to. */
 #ifndef MF_TRIALS_H
 #define MF_TRIALS_H
 

@@ -33,8 +33,7 @@
 /* Of what runs a graph; what writes files has another --force, below. */
 #define OPTION_FORCE_NODE                                                                          \
     {                                                                                              \
-        0, "force", "NODE",                                                                        \
-            "run this node or stage though its result is known; may be repeated"                   \
+        0, "force", "NODE", "run this node or stage though its result is known; may be repeated"   \
     }
 #define OPTION_FORCE                                                                               \
     {                                                                                              \
