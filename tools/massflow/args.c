@@ -17,6 +17,15 @@ const char *args_at(const args *a, size_t i)
     return a->operands[i];
 }
 
+args args_after(const args *a, size_t count)
+{
+    args rest = *a;
+
+    rest.operands += count;
+    rest.operand_count -= count;
+    return rest;
+}
+
 const char *const *args_all(const args *a)
 {
     return a->operands;

@@ -245,13 +245,10 @@ static void print_going(void *self, const mf_gc_item *item)
 
 static int drop(const args *a)
 {
-    args graph = *a; /* GRAPH NODE..., as other commands have them */
-
     if (args_count(a) < 3)
         return command_refuse("name a graph and what to drop of it: massflow cache drop GRAPH "
                               "NODE...");
-    graph.operands++;
-    graph.operand_count--;
+    args graph = args_after(a, 1); /* GRAPH NODE..., as other commands have them */
     return cache_drop(&graph);
 }
 
@@ -362,7 +359,7 @@ static int write_export(const args *a, const char *file, workspace *w,
 
 static int export(const args *a)
 {
-    args graph = *a; /* GRAPH TARGET..., as other commands have them */
+    args graph; /* GRAPH TARGET..., as other commands have them */
     char(*keys)[MF_HEX_SIZE] = NULL;
     size_t count = 0;
     workspace w;
@@ -370,8 +367,7 @@ static int export(const args *a)
 
     if (args_count(a) < 2)
         return command_refuse("no file is given: massflow cache export FILE");
-    graph.operands += 2;
-    graph.operand_count -= 2;
+    graph = args_after(a, 2);
     code = graph.operand_count ? workspace_open(&graph, MF_STORE_READ, &w)
                                : workspace_open_cache(a, &w);
     if (code)
