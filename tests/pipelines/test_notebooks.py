@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The example notebooks, executed: test_notebooks.py MASSFLOW LIBRARY PACKAGE EXAMPLES
 
-By nbclient where it and a kernel are installed. They are stored without outputs."""
+By nbclient where it and a kernel are installed (tools/packages notebooks). They are stored without outputs."""
 import glob
 import importlib.util
 import json

@@ -405,7 +405,17 @@ class Files(Pipeline):
         self.write("every/more-case=b.txt", "mine")
         self.assertIn("every/more-case=b.txt", self.massflow("get", "more", "-o", "every/", code=1))
         self.assertEqual(self.read("every/more-case=b.txt"), "mine")
-        self.assertIn("--suffix and --skip-missing are for results that go into a folder",
+        # What is of a case that is gone is named, and removed where that is asked for; not what is somebody's own.
+        self.write("every/more-case=x.txt", "mine")
+        os.rename(self.path("scans/c.txt"), self.path("c.txt"))
+        out = self.massflow("get", "more[case=a]", "-o", "every/", "--force")
+        self.assertEqual(out, "every/more-case=a.txt\nstale    every/more-case=c.txt\n1 file that massflow wrote there is "
+                         "of nodes that the graph does not have now; --remove-stale removes it\n")
+        self.assertIn("removed every/more-case=c.txt\n",
+                      self.massflow("get", "more[case=a]", "-o", "every/", "--remove-stale"))
+        self.assertEqual(sorted(os.listdir(self.path("every"))), [
+            "all.csv", "more-case=a.json", "more-case=a.txt", "more-case=b.txt", "more-case=x.txt"])
+        self.assertIn("--suffix, --skip-missing and --remove-stale are for results that go into a folder",
                       self.massflow("get", "all", "-o", "all.csv", "--suffix", "csv", code=2))
         self.assertIn("several results go into a folder: -o every.csv/",
                       self.massflow("get", "all", "more[case=a]", "-o", "every.csv", code=2))

@@ -60,9 +60,9 @@ static int get(const args *a)
                               args_at(a, 0), args_at(a, 1));
     if (args_count(a) > 2 || ends_as_folder(file))
         return get_folder(a, file);
-    if (args_has(a, "suffix") || args_has(a, "skip-missing"))
-        return command_refuse("--suffix and --skip-missing are for results that go into a folder: "
-                              "-o FOLDER/");
+    if (args_has(a, "suffix") || args_has(a, "skip-missing") || args_has(a, "remove-stale"))
+        return command_refuse("--suffix, --skip-missing and --remove-stale are for results that go "
+                              "into a folder: -o FOLDER/");
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
