@@ -92,9 +92,21 @@ class Experiments(Pipeline):
             return [row["run"] for row in self.rows(*words)]
         self.assertEqual(runs("--sort", "score.table.dice"), [3, 4, 2])
         self.assertEqual(runs("--sort", "-score.table.dice"), [2, 4, 3])
+        self.assertEqual(runs("--sort", "-run"), [4, 3, 2])
+        self.assertEqual(runs("--where", "run>=3"), [3, 4])
         self.assertEqual(runs("--where", "score.table.dice>=0.5"), [2, 4])
         self.assertEqual(runs("--where", "more.suffix=?", "--where", "score.table.dice<0.5"), [3])
         self.assertEqual(runs("--where", "more.suffix!=?"), [4])
+
+    def test_long_tables(self):
+        """Of a curve the end; of rows that are not one after another nothing, for none of them stands for all."""
+        loop = "for i in $(seq 20); do echo $i,0.$i; done) > {out.table}"
+        self.write("graph.yaml", "massflow: 1\nstages:\n" + "".join(
+            f"  {name}: {{use: exec.run, with: {{shell: true, command: \"(echo {column},loss; {loop}\"}}}}\n"
+            for name, column in (("curve", "step"), ("many", "case"))))
+        self.massflow("run")
+        self.assertEqual(self.rows("--where", "run=5")[0]["curve.table.loss"], 0.2)
+        self.assertNotIn("many.table", self.massflow("experiments", "--list"))
 
     def test_csv(self):
         out = self.ended(self.line("experiments", "--columns", "score.*", "--format", "csv")).stdout

@@ -47,6 +47,32 @@ typedef struct view {
     bool graphs; /* of several */
 } view;
 
+#define FIXED 3 /* run, started, status; and graph, where there are several */
+
+static const char *fixed_name(size_t i)
+{
+    static const char *const names[] = {"run", "started", "status", "graph"};
+
+    return names[i];
+}
+
+/* What a run has in one of the columns that all have; `text` is room for it. */
+static const char *fixed_cell(const trial *row, size_t i, char text[32])
+{
+    if (i == 0)
+        snprintf(text, 32, "%" PRId64, row->run->id);
+    else if (i == 1)
+        words_time(row->run->start, text);
+    return i < 2 ? text : i == 2 ? row->run->status : row->run->graph;
+}
+
+/* Columns behind those of the trials are the ones that all have. */
+static const char *value_of(const trials *t, size_t row, size_t column, char text[32])
+{
+    return column < t->column_count ? trials_cell(t, row, column)
+                                    : fixed_cell(&t->rows[row], column - t->column_count, text);
+}
+
 static bool is_chosen(const trials *t, size_t column, const char *patterns)
 {
     const trial_column *c = &t->columns[column];
@@ -92,7 +118,9 @@ static int find_column(const trials *t, const char *name, size_t length, size_t 
             names[*column] = t->columns[*column].name;
     }
     int code = EXIT_DONE;
-    if (*column == t->column_count) {
+    for (size_t i = 0; text && i < FIXED && *column == t->column_count + i; i++)
+        *column += strcmp(fixed_name(i), text) != 0;
+    if (*column == t->column_count + FIXED) {
         near = names && text ? mf_nearest(text, names, t->column_count) : NULL;
         code = near ? command_refuse("there is no column '%.*s'; did you mean '%s'?", (int)length,
                                      name, near)
@@ -144,13 +172,14 @@ static bool holds(const char *cell, size_t which, const char *value)
 static int filter(view *v, const char *text)
 {
     size_t at, which, column, kept = 0;
+    char own[32];
     int code;
 
     if (!split(text, &at, &which))
         return command_refuse("--where takes COLUMN=VALUE, or one of != < > <= >=, not '%s'", text);
     code = find_column(&v->t, text, at, &column);
     for (size_t i = 0; !code && i < v->row_count; i++)
-        if (holds(trials_cell(&v->t, v->rows[i], column), which,
+        if (holds(value_of(&v->t, v->rows[i], column, own), which,
                   text + at + strlen(operators[which])))
             v->rows[kept++] = v->rows[i];
     v->row_count = kept;
@@ -167,7 +196,8 @@ static int by_cell(const void *a, const void *b, void *self)
 {
     const order *o = self;
     const size_t x = *(const size_t *)a, y = *(const size_t *)b;
-    const char *p = trials_cell(o->t, x, o->column), *q = trials_cell(o->t, y, o->column);
+    char own[2][32];
+    const char *p = value_of(o->t, x, o->column, own[0]), *q = value_of(o->t, y, o->column, own[1]);
     int sign = compare_texts(p, q);
 
     if (o->falling && *p && *q) /* what has no value stays last */
@@ -201,15 +231,6 @@ static int choose_rows(const args *a, view *v)
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
-#define FIXED 3 /* run, started, status; and graph, where there are several */
-
-static const char *fixed_name(size_t i)
-{
-    static const char *const names[] = {"run", "started", "status", "graph"};
-
-    return names[i];
-}
-
 static const char *head(const view *v, size_t i)
 {
     const size_t fixed = FIXED + v->graphs;
@@ -219,16 +240,10 @@ static const char *head(const view *v, size_t i)
 
 static const char *cell(const view *v, size_t row, size_t i, char text[32])
 {
-    const mf_run_entry *run = v->t.rows[v->rows[row]].run;
     const size_t fixed = FIXED + v->graphs;
 
-    if (i >= fixed)
-        return trials_cell(&v->t, v->rows[row], v->columns[i - fixed]);
-    if (i == 0)
-        snprintf(text, 32, "%" PRId64, run->id);
-    else if (i == 1)
-        words_time(run->start, text);
-    return i < 2 ? text : i == 2 ? run->status : run->graph;
+    return i < fixed ? fixed_cell(&v->t.rows[v->rows[row]], i, text)
+                     : trials_cell(&v->t, v->rows[row], v->columns[i - fixed]);
 }
 
 static size_t width_of(const view *v, size_t i, bool *numbers)
@@ -246,9 +261,13 @@ static size_t width_of(const view *v, size_t i, bool *numbers)
     return width;
 }
 
-static void print_text(const view *v)
+/* So many are shown where none are chosen: a line is to be read. */
+#define SHOWN 10
+
+static void print_text(const view *v, bool chosen)
 {
-    const size_t columns = FIXED + v->graphs + v->count;
+    const size_t shown = chosen || v->count <= SHOWN ? v->count : SHOWN;
+    const size_t columns = FIXED + v->graphs + shown;
     char text[32];
 
     for (size_t line = 0; line <= v->row_count; line++)
@@ -262,6 +281,9 @@ static void print_text(const view *v)
                 printf("%*s", numbers ? width : -width, c);
             printf("%s", i + 1 == columns ? "\n" : "  ");
         }
+    if (shown < v->count)
+        printf("and %zu columns more: --list has their names, --columns chooses some\n",
+               v->count - shown);
 }
 
 static void print_csv_cell(const char *c)
@@ -341,7 +363,7 @@ static int show(const args *a, view *v)
     else if (!strcmp(format, "json"))
         print_json(v);
     else
-        print_text(v);
+        print_text(v, args_has(a, "columns"));
     return EXIT_DONE;
 }
 
@@ -379,15 +401,16 @@ static const option experiments_options[] = {
     OPTION_PLUGINS,
     OPTION_END};
 
-const command command_experiments = {"experiments",
-                                     "[GRAPH]",
-                                     "show parameters and metrics of earlier runs as a table",
-                                     "A row is a run; of runs that came to the same the newest is "
-                                     "shown. Columns are the parameters\n"
-                                     "that differ between them, and the numbers of tables that are "
-                                     "not of one case: the row 'mean',\n"
-                                     "the rows of a small table, or the last row of a long one.",
-                                     experiments_options,
-                                     0,
-                                     1,
-                                     experiments};
+const command command_experiments = {
+    "experiments",
+    "[GRAPH]",
+    "show parameters and metrics of earlier runs as a table",
+    "A row is a run; of runs that came to the same the newest is "
+    "shown. Columns are the parameters\n"
+    "that differ between them, and the numbers of tables that are "
+    "not of one case: the row 'mean',\n"
+    "the rows of a small table, or the last row of a curve (a column 'step' or 'epoch').",
+    experiments_options,
+    0,
+    1,
+    experiments};

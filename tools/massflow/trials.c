@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tables of more rows than this, such as curves, are told by their last row. */
+/* Of a table with more rows nothing is told, but of a curve its end. */
 #define ROWS 12
 
 static mf_status no_memory(void)
@@ -115,11 +115,21 @@ static size_t name_column(const mf_sheet *s)
     return c;
 }
 
+/* Rows are steps of something that goes on, one after another. */
+static bool is_curve(const mf_sheet *s)
+{
+    for (size_t c = 0; c < s->count; c++)
+        if (s->columns[c].numbers &&
+            (!strcmp(s->columns[c].name, "step") || !strcmp(s->columns[c].name, "epoch")))
+            return true;
+    return false;
+}
+
 static mf_status put_row(trials *t, trial *row, const char *table, const mf_sheet *s, int64_t r)
 {
     const size_t names = name_column(s);
     char *of = names < s->count ? mf_sheet_cell(s, names, r, 0) : NULL;
-    const bool named = of && s->rows > 1 && s->rows <= ROWS && strcmp(of, "mean") != 0;
+    const bool named = of && s->rows > 1 && strcmp(of, "mean") != 0 && !is_curve(s);
     mf_status status = MF_OK;
 
     for (size_t c = 0; c < s->count && !status; c++) {
@@ -138,8 +148,8 @@ static mf_status put_row(trials *t, trial *row, const char *table, const mf_shee
     return status;
 }
 
-/* The row that is the mean over all where there is one, the rows of a small table, else the last.
- */
+/* The row that is the mean over all where there is one, the last of a curve, else the rows of a
+ * small table, whose rows have names or which has one alone. */
 static mf_status put_table(trials *t, trial *row, const char *table, const mf_sheet *s)
 {
     const size_t names = name_column(s);
@@ -151,9 +161,10 @@ static mf_status put_table(trials *t, trial *row, const char *table, const mf_sh
         if (mean)
             return put_row(t, row, table, s, r);
     }
-    for (int64_t r = s->rows > ROWS ? s->rows - 1 : 0; r < s->rows; r++)
-        if (s->rows == 1 || names < s->count || r == s->rows - 1)
-            MF_TRY(put_row(t, row, table, s, r));
+    if (is_curve(s))
+        return s->rows ? put_row(t, row, table, s, s->rows - 1) : MF_OK;
+    for (int64_t r = 0; r < s->rows && (s->rows == 1 || (names < s->count && s->rows <= ROWS)); r++)
+        MF_TRY(put_row(t, row, table, s, r));
     return MF_OK;
 }
 
