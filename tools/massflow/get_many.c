@@ -263,7 +263,7 @@ static bool is_of_stage(const many *m, const char *name)
 }
 
 /* Files of the folder that an earlier get has written, and that are unchanged, of nodes that the
- * graph does not have any more. */
+ * graph does not have any more. Said on stderr: stdout has the paths of what was written. */
 static void look_for_stale(const many *m, mf_written *written)
 {
     const bool remove = args_has(m->a, "remove-stale");
@@ -279,9 +279,9 @@ static void look_for_stale(const many *m, mf_written *written)
         if (!status && mf_written_knows(written, path, digest)) {
             count++;
             if (!remove)
-                printf("stale    %s\n", path);
+                fprintf(stderr, "stale    %s\n", path);
             else
-                printf("%s %s\n", unlink(path) == 0 ? "removed" : "kept", path);
+                fprintf(stderr, "%s %s\n", unlink(path) == 0 ? "removed" : "kept", path);
         }
         mf_error_free(status);
         free(path);
@@ -289,9 +289,11 @@ static void look_for_stale(const many *m, mf_written *written)
     if (folder)
         closedir(folder);
     if (count && !remove)
-        printf("%zu file%s that massflow wrote there %s of nodes that the graph does not have now; "
-               "--remove-stale removes %s\n",
-               count, count == 1 ? "" : "s", count == 1 ? "is" : "are", count == 1 ? "it" : "them");
+        fprintf(stderr,
+                "%zu file%s that massflow wrote there %s of nodes that the graph does not have "
+                "now; --remove-stale removes %s\n",
+                count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
+                count == 1 ? "it" : "them");
 }
 
 int get_many(const args *a, workspace *w, const char *folder)
