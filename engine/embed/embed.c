@@ -16,6 +16,8 @@
 #include "run/plan/reason.h"
 #include "run/schedule/run.h"
 
+#include <massflow/memory.h>
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +31,8 @@ struct mf_workspace {
     bool by_version;
     pthread_mutex_t lock; /* of `look`, and of whoever asks the graph which files it reads */
     mf_opened look;
+    mf_store **gone; /* caches that were deleted meanwhile: plans still look into them */
+    size_t gone_count;
     pthread_mutex_t run_lock; /* of what follows */
     bool running, cancelled;
     mf_host *host; /* of the run, once it has one */
@@ -141,6 +145,9 @@ void mf_workspace_close(mf_workspace *w)
     if (!w || atomic_fetch_sub(&w->refs, 1) > 1)
         return;
     mf_opened_clear(&w->look);
+    for (size_t i = 0; i < w->gone_count; i++)
+        mf_store_close(w->gone[i]);
+    free(w->gone);
     pthread_mutex_destroy(&w->lock);
     pthread_mutex_destroy(&w->run_lock);
     free(w->cache);
@@ -219,9 +226,25 @@ static mf_opened_ask asked(const mf_workspace *w, const mf_workspace_ask *ask)
     return all;
 }
 
-/* What changes outside is looked at anew: a cache that is there by now, files that were written. */
+/* A cache that was deleted or replaced is no longer this graph's. */
+static mf_status leave_deleted(mf_workspace *w)
+{
+    if (!w->look.store || mf_store_stands(w->look.store))
+        return MF_OK;
+    mf_store **grown = mf_list_more(w->gone, w->gone_count, sizeof *grown);
+    if (!grown)
+        return mf_no_memory(0, "a graph");
+    w->gone = grown;
+    w->gone[w->gone_count++] = w->look.store;
+    w->look.store = NULL;
+    return MF_OK;
+}
+
+/* What changes outside is looked at anew: a cache that is there by now or is gone, files that were
+ * written. */
 static mf_status look_anew(mf_workspace *w)
 {
+    MF_TRY(leave_deleted(w));
     mf_exports_free(w->look.exports);
     mf_written_free(w->look.written);
     w->look.exports = NULL;

@@ -134,13 +134,43 @@ static mf_status refuse_isolated(const mf_opened *o)
     return MF_OK;
 }
 
+/* Marks what is to be run though it is known; each must be part of what is wanted. */
+static mf_status select_anew(const mf_opened *o, const mf_opened_ask *ask, bool **anew)
+{
+    *anew = NULL;
+    if (!ask->anew_count)
+        return MF_OK;
+    for (size_t i = 0; i < ask->anew_count; i++) {
+        mf_target target;
+        MF_TRY(mf_graph_target(o->graph, ask->anew[i], &target));
+        const mf_node *node = mf_graph_node(o->graph, target.first);
+        if (target.port >= 0)
+            return mf_fail(MF_INVALID, "--force takes nodes, without an output: '%s'", node->name);
+        if (node->stage->item)
+            return mf_fail(MF_INVALID, "%s is a stream; it is computed whenever it is read",
+                           node->name);
+    }
+    return mf_graph_select(o->graph, ask->anew, ask->anew_count, ask->cases, ask->case_count, anew);
+}
+
+/* That a run which does not need what is forced would leave it out without a word. */
+static mf_status check_anew(const mf_plan *plan, const bool *anew)
+{
+    for (size_t i = 0; anew && i < mf_plan_count(plan); i++)
+        if (anew[i] && mf_plan_at(plan, i)->state == MF_PLAN_UNWANTED)
+            return mf_hint(mf_fail(MF_INVALID, "--force: %s is not part of this run",
+                                   mf_plan_at(plan, i)->node->name),
+                           "name it as a target, or leave the targets out");
+    return MF_OK;
+}
+
 mf_status mf_opened_plan(mf_opened *o, const mf_opened_ask *ask, mf_plan **plan)
 {
     mf_plan_options options = {.threads = (int)sysconf(_SC_NPROCESSORS_ONLN),
                                .recall_failures = o->looking,
                                .named = ask->target_count > 0,
                                .by_version = ask->by_version};
-    bool *wanted = NULL;
+    bool *wanted = NULL, *anew = NULL;
     mf_status status;
 
     *plan = NULL;
@@ -152,8 +182,18 @@ mf_status mf_opened_plan(mf_opened *o, const mf_opened_ask *ask, mf_plan **plan)
     status = mf_graph_select(o->graph, ask->targets, ask->target_count, ask->cases, ask->case_count,
                              &wanted);
     if (!status)
+        status = select_anew(o, ask, &anew);
+    options.anew = anew;
+    if (!status)
         status = mf_plan_new(o->graph, o->store, wanted, &options, plan);
+    if (!status)
+        status = check_anew(*plan, anew);
+    if (status) {
+        mf_plan_free(*plan);
+        *plan = NULL;
+    }
     free(wanted);
+    free(anew);
     return status;
 }
 
@@ -233,6 +273,34 @@ void mf_located_clear(mf_located *located)
     memset(located, 0, sizeof *located);
 }
 
+#define NODES_LISTED 6
+
+/* "'seg' names 9 nodes; take one of them: 'seg[case=000]', ... and 3 more" */
+static mf_status several_nodes(const mf_graph *graph, const char *text, const mf_target *target,
+                               const char *hint)
+{
+    const char *output =
+        target->port < 0 ? "" : mf_graph_node(graph, target->first)->stage->out[target->port].name;
+    char *list = NULL;
+    size_t size, listed = 0;
+    FILE *out = open_memstream(&list, &size);
+
+    for (size_t i = target->first;
+         out && i < mf_graph_node_count(graph) && listed < target->count && listed < NODES_LISTED;
+         i++)
+        if (mf_target_has(graph, target, i))
+            fprintf(out, "%s'%s%s%s'", listed++ ? ", " : "", mf_graph_node(graph, i)->name,
+                    *output ? "." : "", output);
+    if (out && target->count > listed)
+        fprintf(out, " and %zu more", target->count - listed);
+    if (out)
+        fclose(out);
+    mf_status status = mf_fail(MF_INVALID, "'%s' names %u nodes; take one of them: %s", text,
+                               target->count, list ? list : "");
+    free(list);
+    return hint ? mf_hint(status, "%s", hint) : status;
+}
+
 static mf_status locate(mf_opened *o, const mf_opened_ask *ask, const char *text, const char *file,
                         const char *several, mf_located *l)
 {
@@ -241,12 +309,8 @@ static mf_status locate(mf_opened *o, const mf_opened_ask *ask, const char *text
     const mf_plan_node *n;
 
     MF_TRY(mf_graph_target(o->graph, text, &target));
-    if (target.count != 1) {
-        mf_status status =
-            mf_fail(MF_INVALID, "'%s' names %u nodes; take one of them: '%s'", text, target.count,
-                    target.count ? mf_graph_node(o->graph, target.first)->name : "");
-        return several ? mf_hint(status, "%s", several) : status;
-    }
+    if (target.count != 1)
+        return several_nodes(o->graph, text, &target, several);
     const mf_node *node = mf_graph_node(o->graph, target.first);
     if (node->stage->item)
         return mf_fail(MF_INVALID, "%s is a stream; its items are never stored", node->name);

@@ -31,9 +31,11 @@ typedef struct mf_opened_ask {
     size_t target_count;
     const char *const *cases;
     size_t case_count;
-    bool by_version;     /* --code version */
-    bool same_device;    /* --same-device */
-    const char *devices; /* as in mf_devices_open */
+    bool by_version;         /* --code version */
+    bool same_device;        /* --same-device */
+    const char *devices;     /* as in mf_devices_open */
+    const char *const *anew; /* nodes that are run though their results are known */
+    size_t anew_count;
 } mf_opened_ask;
 MF_MUST_USE mf_status mf_opened_plan(mf_opened *o, const mf_opened_ask *ask, mf_plan **plan);
 /* Whether anything that may have to run launches kernels. */

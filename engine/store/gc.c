@@ -24,7 +24,7 @@
 typedef struct candidate {
     int64_t num, stored, used;
     double seconds, worth;
-    bool in_use, named, checkpoint, meant, goes;
+    bool in_use, named, checkpoint, meant, goes, stays;
     const char *why;
 } candidate;
 
@@ -311,6 +311,64 @@ static mf_status choose(gc *g)
     return MF_OK;
 }
 
+/* ---- what was asked for by its key ----------------------------------------------------------- */
+
+/* Fills the table asked. */
+static mf_status list_keys(gc *g)
+{
+    MF_TRY(mf__script(g->index, "CREATE TEMP TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY);"
+                                "DELETE FROM asked"));
+    for (size_t i = 0; i < g->options->key_count; i++) {
+        uint8_t key[MF_DIGEST_BYTES];
+        if (!mf_hex_decode(g->options->keys[i], key))
+            return mf_fail(MF_INVALID, "'%s' is no key of an action", g->options->keys[i]);
+        MF_TRY(mf__exec(g->index, "INSERT OR IGNORE INTO asked VALUES (?)", "d", key));
+    }
+    return MF_OK;
+}
+
+static candidate *find_candidate(gc *g, int64_t num)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (g->items[i].num == num)
+            return &g->items[i];
+    return NULL;
+}
+
+static mf_status choose_asked(gc *g)
+{
+    int64_t left;
+    sqlite3_stmt *s;
+    bool row;
+    add_up(g, &left, &g->result->unnamed_bytes, &g->result->unnamed);
+    MF_TRY(list_keys(g));
+    MF_TRY(mf__prepare(g->index,
+                       "SELECT o.artifact, sum(a.key NOT IN (SELECT key FROM asked)) FROM output o"
+                       " JOIN action a ON a.num = o.action GROUP BY o.artifact"
+                       " HAVING sum(a.key IN (SELECT key FROM asked)) > 0",
+                       &s, ""));
+    MF_TRY(mf__step(g->index, s, &row));
+    mf_status status = MF_OK;
+    while (row && !status) {
+        candidate *c = find_candidate(g, sqlite3_column_int64(s, 0));
+        if (c && !c->in_use && !sqlite3_column_int64(s, 1)) {
+            status = let_go(g, c, "asked for", &left);
+        } else if (c) {
+            c->stays = true;
+            c->why = c->in_use ? "a run that goes on uses it" : "another result is the same";
+        }
+        if (!status)
+            status = mf__step(g->index, s, &row);
+    }
+    sqlite3_reset(s);
+    g->result->kept_bytes = left;
+    for (size_t i = 0; i < g->count; i++) {
+        g->result->kept += !g->items[i].goes;
+        g->result->in_use += g->items[i].in_use;
+    }
+    return status;
+}
+
 static mf_status tell_one(gc *g, const candidate *c, mf_gc_call tell, void *self)
 {
     sqlite3_stmt *s;
@@ -333,7 +391,8 @@ static mf_status tell_one(gc *g, const candidate *c, mf_gc_call tell, void *self
                              .bytes = c->stored,
                              .used = c->used,
                              .seconds = c->seconds,
-                             .why = c->why});
+                             .why = c->why,
+                             .stays = c->stays});
     sqlite3_reset(s);
     return MF_OK;
 }
@@ -440,7 +499,7 @@ static mf_status decide(gc *g)
     MF_TRY(load_chunks(g, g->chunks));
     MF_TRY(count_names(g));
     MF_TRY(load_artifacts(g));
-    return choose(g);
+    return g->options->keys ? choose_asked(g) : choose(g);
 }
 
 static mf_status decide_and_mark(gc *g, mf_gc_call tell, void *self)
@@ -448,7 +507,7 @@ static mf_status decide_and_mark(gc *g, mf_gc_call tell, void *self)
     MF_TRY(mf__integer(g->index, "PRAGMA data_version", &g->version));
     MF_TRY(decide(g));
     for (size_t i = 0; i < g->count && tell; i++)
-        if (g->items[i].goes)
+        if (g->items[i].goes || g->items[i].stays)
             MF_TRY(tell_one(g, &g->items[i], tell, self));
     return g->options->dry ? MF_OK : in_transaction(g->index, mark_all, g);
 }

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #define MF__STATEMENTS 128
 #define MF__SHORT_ID 12 /* digits of an id that messages show */
@@ -165,6 +166,7 @@ struct mf_store {
     bool no_holds;     /* a reader that stays would keep the writer waiting: there is no WAL */
     uint8_t token[MF_DIGEST_BYTES]; /* random: names this store as the owner of leases */
     int refs;
+    struct stat index_file; /* as it was opened */
 
     pthread_mutex_t reader_lock;
     mf__reader *idle, *held;

@@ -314,11 +314,21 @@ mf_status mf_store_open(const char *dir, mf_store_mode mode, mf_store **store)
         status = mf_no_memory(0, "opening a cache");
     if (!status)
         status = mode == MF_STORE_WRITE ? open_writing(s) : open_reading(s);
+    if (!status && stat(s->index_path, &s->index_file) != 0)
+        status = mf_fail(MF_NOT_FOUND, "'%s' was deleted meanwhile", s->index_path);
     if (status)
         mf__store_unref(s);
     else
         *store = s;
     return mf_within(status, "while opening the cache");
+}
+
+bool mf_store_stands(const mf_store *store)
+{
+    struct stat now;
+
+    return stat(store->index_path, &now) == 0 && now.st_dev == store->index_file.st_dev &&
+           now.st_ino == store->index_file.st_ino;
 }
 
 mf_store *mf__store_ref(mf_store *store)

@@ -39,6 +39,9 @@ void mf_store_on_wait(mf_store_waiting waiting, void *self);
  * NULL is fine. */
 void mf_store_close(mf_store *store);
 const char *mf_store_dir(const mf_store *store);
+/* Whether its folder still has the files that were opened: else somebody has deleted or replaced
+ * the cache, and what is read here is of the old one. */
+bool mf_store_stands(const mf_store *store);
 
 /* Between these two the calling thread's look-ups share one read transaction: many are then several
  * times faster, and all see one state of the store (not what is written meanwhile, also not by this

@@ -55,6 +55,10 @@ typedef struct mf_gc_options {
     int64_t size; /* bytes of data to keep at most, as stored; -1: any */
     int64_t age;  /* seconds since an artifact was last used; -1: any */
     bool dry;     /* only say what would go */
+    /* Where set: what these actions made, and no other action did, whatever its age. `size` and
+     * `age` count for nothing then. */
+    const char (*keys)[MF_HEX_SIZE];
+    size_t key_count;
 } mf_gc_options;
 
 typedef struct mf_gc_item {
@@ -64,6 +68,7 @@ typedef struct mf_gc_item {
     int64_t used;      /* when it was last made or found by a run */
     double seconds;    /* that it takes to make again, without what it is made from */
     const char *why;   /* "not used for 30 days", "the cache is over its size", ... */
+    bool stays;        /* it was asked for by its key, and is kept; why */
 } mf_gc_item;
 typedef void (*mf_gc_call)(void *self, const mf_gc_item *item);
 

@@ -51,6 +51,15 @@ class Checkpoints(Pipeline):
         self.assertEqual(self.saved(), [])
         self.assertEqual(self.ask("SELECT count(*) FROM artifact"), [(1,)])
 
+    def test_forced_it_begins_anew(self):
+        """Though the state of its last step is kept, for a longer run; and so is the new one."""
+        self.massflow("run", *flags(stop_at=4))
+        expected = self.result(stop_at=4)
+        self.assertEqual((self.steps(), self.saved()), ([0, 1, 2, 3], [4]))
+        self.massflow("run", "--force", "numbers", *flags(stop_at=4))
+        self.assertEqual((self.steps(), self.saved()), ([0, 1, 2, 3], [4]))
+        self.assertEqual(self.result(stop_at=4), expected)
+
     def test_state_lies_between_steps(self):
         expected = self.undisturbed()
         self.killed(die=5, every=2)

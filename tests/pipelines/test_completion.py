@@ -40,6 +40,9 @@ class Completion(Massflow):
         self.assertEqual(self.complete("massflow ru"), ["run", "runs"])
         self.assertNotIn("complete", self.complete("massflow "))
         self.assertEqual(self.complete("massflow cache i"), ["import"])
+        self.assertEqual(self.complete("massflow cache drop graph.yaml pa"), ["patient"])
+        self.assertEqual(self.complete("massflow run graph.yaml --force pa"), ["patient"])
+        self.assertEqual(self.complete("massflow experiments --format "), ["text", "csv", "json"])
         self.assertEqual(self.complete("massflow no-such-command "), [])
 
     def test_options(self):

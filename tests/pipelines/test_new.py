@@ -111,6 +111,15 @@ class New(Massflow):
         self.run_in(".", "meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root)
         massflow, = glob.glob(f"{root}/**/bin/massflow", recursive=True)
         pkg_config, = map(os.path.dirname, glob.glob(f"{root}/**/massflow.pc", recursive=True))
+        # Graphs, the model, documentation and the licence come along, found from where the command lies.
+        self.assertRegex(self.run_in(".", massflow, "graphs"), r"(?m)^pretrain\.yaml +learn an encoder from scans")
+        out = self.run_in(".", massflow, "graphs", "-o", "mine")
+        self.assertRegex(out, r"mine: \d+ files; begin with: massflow run mine/quickstart.yaml")
+        self.assertIn("mine: exists", self.run_in(".", massflow, "graphs", "-o", "mine", code=2))
+        self.assertIn("the small SAM 2 of this massflow", self.run_in(
+            ".", massflow, "models", "mine/models/sam2-small.safetensors"))
+        for name in ("LICENSE", "docs/install.md", "examples/few_shot.ipynb"):
+            self.assertEqual(len(glob.glob(f"{root}/**/share/doc/massflow/{name}", recursive=True)), 1, name)
         out = self.run_in(".", massflow, "new", "vessels")
         self.assertIn(f"  export PKG_CONFIG_PATH={pkg_config}\n", out)
         self.build_and_run(massflow, pkg_config)

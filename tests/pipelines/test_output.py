@@ -105,7 +105,45 @@ class Output(Pipeline):
         os.close(master)
         self.assertEqual(run.wait(), 1)
         self.assertIn(b"\x1b[A\x1b[2K", out)
-        self.check(out.replace(b"\x1b[A\x1b[2K", b"").replace(b"\r\n", b"\n"))
+        self.assertIn(b"\x1b[31mfailed  \x1b[0m bad", out)
+        for ours in (b"\x1b[A\x1b[2K", b"\x1b[31m", b"\x1b[32m", b"\x1b[33m", b"\x1b[0m"):
+            out = out.replace(ours, b"")
+        self.check(out.replace(b"\r\n", b"\n"))
+
+    def test_colours_where_they_are_wanted(self):
+        """On a terminal, unless NO_COLOR or TERM=dumb."""
+        for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True),
+                               ({"TERM": "dumb"}, False)):
+            master, slave = pty.openpty()
+            env = {**self.environment(), "TERM": "xterm", **more}
+            if "NO_COLOR" not in more:
+                env.pop("NO_COLOR", None)
+            plan = self.popen([MASSFLOW, "plan", "graph.yaml"], stdin=slave, stdout=slave, stderr=slave, env=env)
+            os.close(slave)
+            self.assertEqual(plan.wait(), 0)
+            out = os.read(master, 65536)
+            os.close(master)
+            self.assertEqual(b"\x1b[33mto run\x1b[0m" in out, coloured, more)
+            self.assertEqual(b"\x1b" in out, coloured, more)
+
+    def test_many_nodes_share_a_line(self):
+        """And what they log is shown once of each kind, and counted; failures and other kinds are not lost."""
+        self.write("many.yaml", """massflow: 1
+cases: {count: 7}
+stages:
+  t: {use: exec.run, each: case, with: {shell: true, command: "echo 1${case.id} voxels; test ${case.id} != 005 && echo ${case.id} > {out.text}"}}
+  u: {use: exec.run, each: case, in: {text: t.text}, with: {command: "cp {text} {out.text}"}}
+""")
+        out = self.ended([MASSFLOW, "run", "many.yaml"], 1).stdout
+        self.assertRegex(out, r"(?m)^t\[case=00\d\]: 100\d voxels$")
+        self.assertEqual(len(re.findall(r"(?m)^t\[case=00\d\]: ", out)), 1, out)
+        self.assertRegex(out, r"(?m)^done     t: 6 of 7 nodes \(.* together\)\n           6 more lines like this: # voxels$")
+        self.assertRegex(out, r"(?m)^done     u: 6 of 7 nodes ")
+        self.assertNotRegex(out, r"(?m)^start")
+        self.assertRegex(out, r"(?m)^failed   t\[case=005\]: ")
+        self.assertRegex(out, r"(?m)^blocked  u\[case=005\]: needs t\[case=005\]")
+        log = self.ended([MASSFLOW, "log", "many.yaml"]).stdout
+        self.assertEqual(len(set(re.findall(r"100\d voxels", log))), 7)
 
 
 class Names(Pipeline):

@@ -23,6 +23,7 @@ MHD = ("ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\
 FOREIGN = ": exists, and massflow did not write it or it has changed since\n"
 NO_FILE = ", not a file\n  name a file; one that is not there is made\n"
 REMEDY = "  --force replaces it; or name another file\n"
+OF_RUN = REMEDY.replace("--force", "--overwrite")
 ERROR = "massflow: error: "
 
 
@@ -57,7 +58,7 @@ class Exports(Overwriting):
         self.graph(self.EXPORT)
 
     def foreign(self):
-        return self.PLACE + self.path("out/p1.txt") + FOREIGN + REMEDY
+        return self.PLACE + self.path("out/p1.txt") + FOREIGN + OF_RUN
 
     def test_a_file_that_was_there(self):
         os.mkdir(self.path("out"))
@@ -66,7 +67,7 @@ class Exports(Overwriting):
         self.assertEqual(self.massflow("runs", "g.yaml"), "")  # nothing has run
         self.assertEqual(self.read("out/p1.txt"), "mine")
         self.assertIn("finished: ", self.massflow("run", "g.yaml", "scan"))  # what is not wanted
-        self.assertIn("wrote ", self.massflow("run", "g.yaml", "--force"))
+        self.assertIn("wrote ", self.massflow("run", "g.yaml", "--overwrite"))
         self.assertEqual(self.read("out/p1.txt"), "a\none\n")
         self.assertNotIn("wrote ", self.massflow("run", "g.yaml"))
 
@@ -95,7 +96,7 @@ stages:
 export: {it: out/p1.txt}
 """ % self.path("out"))
         out = self.massflow("run", "g.yaml", code=1)
-        self.assertIn("\nfailed: export of it\n  " + self.path("out/p1.txt") + FOREIGN + REMEDY, out)
+        self.assertIn("\nfailed: export of it\n  " + self.path("out/p1.txt") + FOREIGN + OF_RUN, out)
         self.assertEqual(self.read("out/p1.txt"), "mine\n")
         self.assertEqual(os.listdir(self.path("out")), ["p1.txt"])
 
@@ -126,10 +127,10 @@ export: {it: out/p1.txt}
             os.symlink(target, self.path("out/p1.txt"))
             self.assertEqual(self.massflow("run", "g.yaml", code=2), self.PLACE + self.path("out/p1.txt") +
                              ": is a link, which massflow did not make\n"
-                             "  --force replaces it by a file; or name another file\n")
+                             "  --overwrite replaces it by a file; or name another file\n")
             os.remove(self.path("out/p1.txt"))
         os.symlink("../victim", self.path("out/p1.txt"))
-        self.massflow("run", "g.yaml", "--force")
+        self.massflow("run", "g.yaml", "--overwrite")
         self.assertFalse(os.path.islink(self.path("out/p1.txt")))
         self.assertEqual((self.read("victim"), self.read("out/p1.txt")), ("mine", "a\none\n"))
 
@@ -156,28 +157,28 @@ export: {it: out/p1.txt}
         os.symlink("/dev/null", self.path("device"))
         for what in ("pipe", "folder", "device"):
             os.symlink("../" + what, self.path("out/p1.txt"))
-            for words in ((), ("--force",)):
+            for words in ((), ("--overwrite",)):
                 self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), self.PLACE +
                                  self.path("out/p1.txt") + f": is a {what}" + NO_FILE)
             self.assertTrue(os.path.islink(self.path("out/p1.txt")))
             os.remove(self.path("out/p1.txt"))
             if what != "device":
                 os.rename(self.path(what), self.path("out/p1.txt"))
-                self.assertEqual(self.massflow("run", "g.yaml", "--force", code=2), self.PLACE +
+                self.assertEqual(self.massflow("run", "g.yaml", "--overwrite", code=2), self.PLACE +
                                  self.path("out/p1.txt") + f": is a {what}" + NO_FILE)
                 os.rename(self.path("out/p1.txt"), self.path(what))
 
     def test_inputs(self):
         """--force allows none of them."""
         self.graph('export: {scan: "scan/ct.mhd"}\n')
-        for words in ((), ("--force",)):
+        for words in ((), ("--overwrite",)):
             out = self.massflow("run", "g.yaml", *words, code=2)
             self.assertIn("error: ", out)
             self.assertEqual(self.read("scan/ct.mhd"), MHD)
         # In a folder that is read a new file would be read too, and all run again for it.
         for name in ("in/a.txt", "in/new.txt", "in/below/new.txt"):
             self.graph('export: {it: "%s"}\n' % name)
-            for words in ((), ("--force",)):
+            for words in ((), ("--overwrite",)):
                 self.assertEqual(self.massflow("run", "g.yaml", *words, code=2),
                                  "g.yaml:7:14: error: the export of it[case=p1] lies in a folder that is read: "
                                  f"'{name}'\n    7 | export: {{it: \"{name}\"}}\n      |              " +
@@ -189,7 +190,7 @@ export: {it: out/p1.txt}
     def test_the_cache(self):
         self.massflow("run", "g.yaml")
         self.graph('export: {it: ".massflow/exports.txt"}\n')
-        for words in ((), ("--force",)):
+        for words in ((), ("--overwrite",)):
             self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), ERROR + "g.yaml:7:14: export of "
                              f"it[case=p1]: {self.path('.massflow/exports.txt')}: is in the cache\n"
                              "  write it to another folder\n")

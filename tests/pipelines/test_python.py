@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -150,6 +151,21 @@ picture       2 undecided  depends on found[case=000]""")
         again = self.g.run(progress=False)
         self.assertEqual((again.done, again.cached), (0, 9))
         self.assertRegex(str(again), r"^finished: 0 run, 9 cached in \d+\.\d s$")
+
+    def test_a_cache_that_is_deleted(self):
+        """Under an open graph: what is planned and read afterwards is of what is there."""
+        g = massflow.Graph(self.path("g.yaml"), cache=self.path("gone"))
+        g.run("words", progress=False)
+        before = g.plan("words")
+        self.assertEqual(before.counts, {"cached": 1})
+        shutil.rmtree(self.path("gone"))
+        self.assertEqual(g.plan("words").counts, {"to run": 1})
+        with self.assertRaisesRegex(massflow.NotFound, "words is not in the cache"):
+            str(g["words.text"])
+        self.assertIn("words: cached", before.why("words"))  # it keeps what it was made of
+        g.run("words", progress=False)
+        self.assertEqual(g.plan("words").counts, {"cached": 1})
+        self.assertTrue(str(g["words.text"]))
 
     def test_failures(self):
         self.write("fails.yaml", "massflow: 1\nstages:\n  a: {use: exec.run, with: {shell: true, command: \"echo no > {out.text}; exit 3\"}}\n"

@@ -64,6 +64,14 @@ def masks(volume: massflow.Volume, body: Optional[massflow.Labels] = None) -> ma
     return massflow.masks([voxels > 0, voxels > 50, voxels > 1e6], like=volume, scores=[1, 0.5, 0])
 
 
+@massflow.stage("lab.told")
+def told(labels: Annotated[List[massflow.Labels], massflow.Keyed], other: Optional[massflow.Labels] = None) -> massflow.Text:
+    """Which cases it got."""
+    if other is not None:
+        return other.case
+    return "; ".join(f"{one.case} {sorted(one.case_columns.items())}" for one in labels)
+
+
 @massflow.stage("lab.read")
 def read(masks: massflow.Masks) -> massflow.Text:
     """Reads masks."""
@@ -157,6 +165,29 @@ stages:
         self.assertIn("[1, 2] (1.0, 2.0, 3.0) True x", self.massflow("show", "g.yaml", "sums.text", "--plugins", "lab.py"))
         self.check_results()
         self.check_changes()
+
+    @NUMPY
+    def test_cases_are_told_where_they_are_asked_for(self):
+        """And are part of the key then."""
+        self.write("c.csv", "id,age\na,30\nb,41\n")
+        graph = """massflow: 1
+cases: {csv: c.csv}
+axes: {t: [0, 50]}
+stages:
+  patient: {use: phantom.volume, each: case, with: {size: [16, 18, 20], spacing: [8, 9, 10]}}
+  above: {use: lab.above, each: [case, t], in: {volume: patient.volume}, with: {threshold: "${t}"}}
+  told: {use: lab.told, in: {labels: "above[*]"}}
+"""
+        self.write("g.yaml", graph)
+        self.run_graph()
+        self.assertIn("a [('age', '30'), ('t', '0')]; a [('age', '30'), ('t', '50')]; b [('age', '41'), ('t', '0')]; b",
+                      self.massflow("show", "g.yaml", "told", "--plugins", "lab.py"))
+        self.write("c.csv", "id,age\na,30\nb,42\n")
+        self.assertIn("finished: 1 run, 6 cached", self.run_graph())
+        self.assertIn("b [('age', '42')", self.massflow("show", "g.yaml", "told", "--plugins", "lab.py"))
+        self.write("g.yaml", graph.replace('"above[*]"}', '"above[*]", other: "above[case=a,t=0]"}'))
+        self.assertIn("the input 'other' is not told its cases: annotate it as Annotated[..., massflow.Keyed]",
+                      self.run_graph(code=1))
 
     def check_results(self):
         import massflow

@@ -43,6 +43,27 @@ class Caching(Pipeline):
         self.massflow("run")  # the old results are still there
         self.assertEqual(self.runs(), [])
 
+    def test_forced_nodes_run_though_they_are_known(self):
+        """What comes out is as before: what reads it stays cached."""
+        self.massflow("run")
+        self.runs()
+        out = self.massflow("plan", "--force", "upper[case=b]", "--force", "all")
+        self.assertRegex(out, r"upper +2 cached\nupper +1 to run +asked for again, by --force\n")
+        self.assertRegex(out, r"more +1 undecided +depends on upper\[case=b\]\n")
+        self.assertIn("finished: 2 run, 8 cached in", self.massflow("run", "--force", "upper[case=b]", "--force", "all"))
+        self.assertEqual(self.runs(), ["join ", "upper text b"])
+        self.assertIn("upper[case=b]: cached", self.massflow("why", "upper[case=b]"))
+        self.massflow("run", "--force", "text")
+        self.assertEqual(self.counts(), {"load": 3})
+
+    def test_what_can_not_be_forced(self):
+        self.assertIn("error: --force: more[case=a] is not part of this run\n", self.massflow(
+            "run", "upper", "--force", "more[case=a]", code=2))
+        self.assertIn("error: graph.yaml has no stage 'mor'", self.massflow("run", "--force", "mor", code=2))
+        self.assertIn("error: --force takes nodes, without an output: 'more[case=a]'\n",
+                      self.massflow("run", "--force", "more.text", code=2))
+        self.assertEqual(self.runs(), [])
+
     def test_a_file_reruns_its_chain_and_the_gather(self):
         self.massflow("run")
         self.runs()
@@ -369,7 +390,7 @@ class Files(Pipeline):
     def test_get_of_several_nodes(self):
         self.massflow("run", "more[case=b]")
         self.assertEqual(self.massflow("get", "more", "-o", "some", code=2),
-                         "massflow: error: 'more' names 3 nodes; take one of them: 'more[case=a]'\n"
+                         "massflow: error: 'more' names 3 nodes; take one of them: 'more[case=a]', 'more[case=b]', 'more[case=c]'\n"
                          "  all of them go into a folder: -o FOLDER/\n")
         self.assertIn("2 of 3 results are not in the cache, the first is more[case=a]; compute them by 'massflow run', "
                       "or add --skip-missing\n", self.massflow("get", "more", "-o", "some/", code=2))
@@ -384,7 +405,17 @@ class Files(Pipeline):
         self.write("every/more-case=b.txt", "mine")
         self.assertIn("every/more-case=b.txt", self.massflow("get", "more", "-o", "every/", code=1))
         self.assertEqual(self.read("every/more-case=b.txt"), "mine")
-        self.assertIn("--suffix and --skip-missing are for results that go into a folder",
+        # What is of a case that is gone is named, and removed where that is asked for; not what is somebody's own.
+        self.write("every/more-case=x.txt", "mine")
+        os.rename(self.path("scans/c.txt"), self.path("c.txt"))
+        out = self.massflow("get", "more[case=a]", "-o", "every/", "--force")
+        self.assertEqual(out, "every/more-case=a.txt\nstale    every/more-case=c.txt\n1 file that massflow wrote there is "
+                         "of nodes that the graph does not have now; --remove-stale removes it\n")
+        self.assertIn("removed every/more-case=c.txt\n",
+                      self.massflow("get", "more[case=a]", "-o", "every/", "--remove-stale"))
+        self.assertEqual(sorted(os.listdir(self.path("every"))), [
+            "all.csv", "more-case=a.json", "more-case=a.txt", "more-case=b.txt", "more-case=x.txt"])
+        self.assertIn("--suffix, --skip-missing and --remove-stale are for results that go into a folder",
                       self.massflow("get", "all", "-o", "all.csv", "--suffix", "csv", code=2))
         self.assertIn("several results go into a folder: -o every.csv/",
                       self.massflow("get", "all", "more[case=a]", "-o", "every.csv", code=2))
@@ -426,6 +457,16 @@ class Files(Pipeline):
         self.assertEqual(out.count("wrote "), 4)
         self.assertEqual(self.read("out/b.txt"), "TEXT B!")
         self.assertNotIn("wrote", self.massflow("run"))
+        # A case that is gone: its file is named, and removed where that is asked for.
+        os.rename(self.path("scans/c.txt"), self.path("c.txt"))
+        out = self.massflow("run")
+        self.assertIn(f"stale    {self.path('out/c.txt')}\n1 file that this graph exported is of cases or parameters "
+                      "that it does not have now; 'massflow run --remove-stale' removes it\n", out)
+        self.assertIn(f"removed {self.path('out/c.txt')}\n", self.massflow("run", "--remove-stale"))
+        self.assertFalse(os.path.exists(self.path("out/c.txt")))
+        self.assertNotIn("stale", self.massflow("run"))
+        os.rename(self.path("c.txt"), self.path("scans/c.txt"))
+        self.massflow("run")
         # What is missing or is of another result is written again; what somebody changed is theirs.
         os.remove(self.path("out/b.txt"))
         self.write("out/c.txt", "mine")
@@ -433,8 +474,8 @@ class Files(Pipeline):
         self.assertEqual(self.massflow("run", code=2),
                          f"massflow: error: graph.yaml:13:9: export of more[case=c]: {self.path('out/c.txt')}: "
                          "exists, and massflow did not write it or it has changed since\n"
-                         "  --force replaces it; or name another file\n")
-        out = self.massflow("run", "--force")
+                         "  --overwrite replaces it; or name another file\n")
+        out = self.massflow("run", "--overwrite")
         self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()
                                 if line.startswith("wrote ")),
                          ["a.txt", "all.csv", "b.txt", "c.txt"])

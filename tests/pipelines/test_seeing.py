@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """What is told of runs: test_seeing.py MASSFLOW COUNTING.so (runs, log, events, plan, why)"""
+import csv
+import io
 import json
 import os
 import re
@@ -59,6 +61,68 @@ class Runs(Pipeline):
         self.write("other.yaml", CHAIN)
         self.assertEqual(self.massflow("log", "other.yaml", code=2),
                          "massflow: error: there are no runs yet\n")
+
+
+class Experiments(Pipeline):
+    """Parameters and metrics of earlier runs as a table."""
+
+    GRAPH = CHAIN.replace("params:\n", "params:\n  dice: 0.5\n") + (
+        "  score: {use: exec.run, with: {shell: true, command: \"printf 'label,dice\\\\nliver,${dice}\\\\nmean,${dice}\\\\n'"
+        " > {out.table}\"}}\n")
+
+    def setUp(self):
+        super().setUp()
+        for words in (("dice=0.5",), ("dice=0.75", "suffix=?"), ("dice=0.25", "suffix=?"), ("dice=0.5",)):
+            self.massflow("run", *(word for value in words for word in ("--set", value)))
+
+    def rows(self, *words):
+        return json.loads(self.massflow("experiments", *words, "--format", "json"))
+
+    def test_a_row_for_each_run_that_differs(self):
+        rows = self.rows()
+        self.assertEqual([(row["run"], row["more.suffix"], row["score.table.dice"]) for row in rows],
+                         [(2, "?", 0.75), (3, "?", 0.25), (4, "!", 0.5)])
+        self.assertEqual(set(rows[0]), {"run", "started", "status", "more.suffix", "score.command", "score.table.dice"})
+        out = self.massflow("experiments", "--columns", "more.suffix,score.table.*")
+        self.assertRegex(out, r"\Arun  started +status  more.suffix  score.table.dice\n"
+                              r"  2  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  done    \? +0.75\n")
+
+    def test_sorted_and_filtered(self):
+        def runs(*words):
+            return [row["run"] for row in self.rows(*words)]
+        self.assertEqual(runs("--sort", "score.table.dice"), [3, 4, 2])
+        self.assertEqual(runs("--sort", "-score.table.dice"), [2, 4, 3])
+        self.assertEqual(runs("--sort", "-run"), [4, 3, 2])
+        self.assertEqual(runs("--where", "run>=3"), [3, 4])
+        self.assertEqual(runs("--where", "score.table.dice>=0.5"), [2, 4])
+        self.assertEqual(runs("--where", "more.suffix=?", "--where", "score.table.dice<0.5"), [3])
+        self.assertEqual(runs("--where", "more.suffix!=?"), [4])
+
+    def test_long_tables(self):
+        """Of a curve the end; of rows that are not one after another nothing, for none of them stands for all."""
+        loop = "for i in $(seq 20); do echo $i,0.$i; done) > {out.table}"
+        self.write("graph.yaml", "massflow: 1\nstages:\n" + "".join(
+            f"  {name}: {{use: exec.run, with: {{shell: true, command: \"(echo {column},loss; {loop}\"}}}}\n"
+            for name, column in (("curve", "step"), ("many", "case"))))
+        self.massflow("run")
+        self.assertEqual(self.rows("--where", "run=5")[0]["curve.table.loss"], 0.2)
+        self.assertNotIn("many.table", self.massflow("experiments", "--list"))
+
+    def test_csv(self):
+        out = self.ended(self.line("experiments", "--columns", "score.*", "--format", "csv")).stdout
+        rows = list(csv.DictReader(io.StringIO(out)))
+        self.assertEqual([row["score.table.dice"] for row in rows], ["0.75", "0.25", "0.5"])
+        self.assertIn("printf 'label,dice", rows[0]["score.command"])
+
+    def test_names(self):
+        out = self.massflow("experiments", "--list")
+        self.assertIn("more.suffix  (differs)\n", out)
+        self.assertIn("score.table.dice  (metric)\n", out)
+        self.assertIn("error: there is no column 'score.table.dise'; did you mean 'score.table.dice'?",
+                      self.massflow("experiments", "--sort", "score.table.dise", code=2))
+        self.assertIn("error: --where takes COLUMN=VALUE", self.massflow("experiments", "--where", "x", code=2))
+        self.assertIn("error: no column is named 'x*'", self.massflow("experiments", "--columns", "x*", code=2))
+        self.assertIn("error: --format is 'text', 'csv' or 'json'", self.massflow("experiments", "--format", "x", code=2))
 
 
 class Events(Pipeline):

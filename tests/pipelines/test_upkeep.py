@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tarfile
 
-from harness import CHAIN, Pipeline, main
+from harness import CHAIN, MASSFLOW, WAIT, Pipeline, main
 
 
 class Upkeep(Pipeline):
@@ -398,6 +398,73 @@ class Collect(Upkeep):
             self.assertEqual(self.massflow("cache", "gc", *words, code=2),
                              "massflow: error: --size is a number with k, M, G or T (bytes), --age "
                              "one with s, m, h, d or w: cache gc --size 20G --age 30d\n")
+
+
+class Uses(Upkeep):
+    """What belongs to which graph, stage and case; and dropping it."""
+
+    def rows(self, *words):
+        """name: artifacts, of a table of sums."""
+        return {row[0]: int(row[1]) for row in (line.split() for line in self.massflow("cache", "ls", *words).splitlines()
+                                                if not line.startswith(("4 ", "1 "))) if row[1] != "artifacts"}
+
+    def test_sums(self):
+        self.massflow("run")
+        self.assertEqual(self.rows("--by", "stage"), {"all": 1, "more": 3, "text": 3, "upper": 3, "total": 10})
+        self.assertEqual(self.rows("--by", "case", "--stage", "more"), {"a": 1, "b": 1, "c": 1, "total": 3})
+        self.assertEqual(self.rows("--by", "graph"), {self.path("graph.yaml"): 10, "total": 10})
+        self.massflow("run", "more[case=a]", "--set", "suffix=?")
+        self.assertEqual(self.rows("--by", "stage", "--graph", "graph.yaml", "--case", "a"),
+                         {"more": 2, "text": 1, "upper": 1, "total": 4})
+        out = self.massflow("cache", "ls", "--stage", "more", "--case", "a")
+        self.assertEqual(len(re.findall(r"(?m)^[0-9a-f]{12}  text .* more\[case=a\]\.text$", out)), 2)
+        self.assertIn("error: --by is 'graph', 'stage' or 'case', not 'x'", self.massflow("cache", "ls", "--by", "x", code=2))
+
+    def drop(self, *words, code=0):
+        done = self.ended([MASSFLOW, "cache", "drop", *words, "--plugins", "plugins"], code)
+        return done.stdout + done.stderr
+
+    def test_drop(self):
+        self.massflow("run")
+        self.massflow("run", "more", "--set", "suffix=?")
+        self.runs()
+        dry = self.drop("graph.yaml", "more[case=b]", "-n")
+        self.assertRegex(dry, r"\Adrops    text +\d+ B  more\[case=b\]\nwould drop 1 result \(")
+        self.assertRegex(self.drop("graph.yaml", "more[case=b]"), r"\Adropped  text .* more\[case=b\]\ndropped 1 result \(")
+        self.assertIn("no damage found", self.massflow("cache", "verify"))
+        self.assertEqual(self.drop("graph.yaml", "more[case=b]"), "nothing of it is in the cache\n")
+        self.massflow("run")  # nothing needs it
+        self.assertEqual(self.runs(), [])
+        self.massflow("run", "more[case=b]")
+        self.assertEqual(self.counts(), {"add": 1})
+        self.assertIn("dropped 6 results", self.drop("graph.yaml", "more", "--all"))
+
+    def test_what_others_share_is_kept(self):
+        text = self.read("graph.yaml")
+        self.massflow("run")
+        # The same keys, and another stage that comes to the same bytes.
+        self.write("twin.yaml", text + "  again: {use: count.upper, each: case, in: {text: upper}}\n")
+        self.massflow("run", graph="twin.yaml")
+        out = self.drop("graph.yaml", "upper[case=a]")
+        self.assertRegex(out, r"\Akept     text .*upper\[case=a\].*: another result is the same\ndropped 0 results \(0 B\); 1 kept\n")
+        self.assertIn(self.path("twin.yaml") + " again[case=a]", out)
+
+    def test_a_run_that_goes_on_keeps_what_it_uses(self):
+        self.write("graph.yaml", WAIT)
+        run = self.start("run", "text", "wait[case=a]", "--set", f"file={self.path('go')}")
+        self.wait_for("the run", lambda: self.ask_early("SELECT 1 FROM run_node WHERE node LIKE 'wait%' AND outcome = 5"), run)
+        out = self.drop("graph.yaml", "text", "--set", f"file={self.path('go')}")
+        self.assertIn("a run that goes on uses it", out)
+        self.assertIn("dropped 0 results", out)
+        run.kill()
+        run.wait()
+
+    def test_refusals(self):
+        self.massflow("run")
+        self.assertIn("error: name a graph and what to drop of it", self.drop("graph.yaml", code=2))
+        self.assertIn("error: graph.yaml has no stage 'mor'", self.drop("graph.yaml", "mor", code=2))
+        self.assertIn("names an output; a node is dropped with all of them", self.drop("graph.yaml", "more.text", code=2))
+        self.assertEqual(self.drop("graph.yaml", "more", "--set", "suffix=~"), "nothing of it is in the cache\n")
 
 
 class Migration(Upkeep):

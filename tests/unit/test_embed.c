@@ -166,7 +166,7 @@ START_TEST(a_graph_is_planned_run_and_read)
     ck_assert_uint_eq(result.counts.cached, 4);
 
     fails(mf_workspace_artifact(w, "patient", &a),
-          "'patient' names 2 nodes; take one of them: 'patient[case=000]'");
+          "'patient' names 2 nodes; take one of them: 'patient[case=000]', 'patient[case=001]'");
     ok(mf_workspace_artifact(w, "patient[case=001].volume", &a));
     mf_workspace_close(w); /* the artifact stays readable */
     ck_assert_str_eq(mf_artifact_type(a), "volume");

@@ -2,6 +2,7 @@
  * and how a command says that it cannot go on. */
 #include "args.h"
 #include "base/path.h"
+#include "colour.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,15 @@ size_t args_count(const args *a)
 const char *args_at(const args *a, size_t i)
 {
     return a->operands[i];
+}
+
+args args_after(const args *a, size_t count)
+{
+    args rest = *a;
+
+    rest.operands += count;
+    rest.operand_count -= count;
+    return rest;
 }
 
 const char *const *args_all(const args *a)
@@ -184,7 +194,8 @@ int command_fail(mf_status status, int code)
 {
     char *text = mf_error_text(status);
 
-    fprintf(stderr, "massflow: error: %s\n", text ? text : "out of memory");
+    colour_print(stderr, COLOUR_BAD, "massflow: error:");
+    fprintf(stderr, " %s\n", text ? text : "out of memory");
     free(text);
     mf_error_free(status);
     return code;

@@ -18,6 +18,8 @@ struct args {
 /* The strings stay the caller's; args_clear also after an error. */
 MF_MUST_USE mf_status args_parse(const command *c, int argc, char **argv, args *a);
 void args_clear(args *a);
+/* Without the first operands; the strings and lists stay those of `a`. */
+args args_after(const args *a, size_t count);
 void command_show(const command *c);
 /* The option whose value the next word is, if `word` is one without it; else NULL. */
 const option *args_waits(const command *c, const char *word);

@@ -1,5 +1,6 @@
 /* cache.c - the command cache: what is in the store, and care of it. */
 #include "args.h"
+#include "cache_uses.h"
 #include "origin.h"
 #include "past.h"
 #include "run/artifact/check.h"
@@ -101,7 +102,11 @@ static int show_list(const args *a)
 {
     workspace w;
     mf_status status;
-    int code = workspace_open_cache(a, &w);
+    int code;
+
+    if (args_has(a, "by") || args_has(a, "graph") || args_has(a, "stage") || args_has(a, "case"))
+        return cache_list_uses(a);
+    code = workspace_open_cache(a, &w);
 
     if (code)
         return code;
@@ -238,6 +243,15 @@ static void print_going(void *self, const mf_gc_item *item)
            took, item->stage, item->why);
 }
 
+static int drop(const args *a)
+{
+    if (args_count(a) < 3)
+        return command_refuse("name a graph and what to drop of it: massflow cache drop GRAPH "
+                              "NODE...");
+    args graph = args_after(a, 1); /* GRAPH NODE..., as other commands have them */
+    return cache_drop(&graph);
+}
+
 static void print_collected(const mf_gc_result *r, bool dry)
 {
     char bytes[32], unnamed[32], kept[32], freed[32];
@@ -345,7 +359,7 @@ static int write_export(const args *a, const char *file, workspace *w,
 
 static int export(const args *a)
 {
-    args graph = *a; /* GRAPH TARGET..., as other commands have them */
+    args graph; /* GRAPH TARGET..., as other commands have them */
     char(*keys)[MF_HEX_SIZE] = NULL;
     size_t count = 0;
     workspace w;
@@ -353,8 +367,7 @@ static int export(const args *a)
 
     if (args_count(a) < 2)
         return command_refuse("no file is given: massflow cache export FILE");
-    graph.operands += 2;
-    graph.operand_count -= 2;
+    graph = args_after(a, 2);
     code = graph.operand_count ? workspace_open(&graph, MF_STORE_READ, &w)
                                : workspace_open_cache(a, &w);
     if (code)
@@ -568,8 +581,9 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"stat", 0, show_stat}, {"ls", 1, show_list},      {"verify", 0, verify}, {"repair", 0, repair},
-    {"gc", 0, collect},     {"export", 10000, export}, {"import", 1, import}, {"trust", 1, trust},
+    {"stat", 0, show_stat},    {"ls", 1, show_list},  {"verify", 0, verify},
+    {"repair", 0, repair},     {"gc", 0, collect},    {"drop", 10000, drop},
+    {"export", 10000, export}, {"import", 1, import}, {"trust", 1, trust},
 };
 static const size_t verb_count = sizeof verbs / sizeof *verbs;
 
@@ -607,7 +621,11 @@ static const option cache_options[] = {
     OPTION_CACHE,
     {0, "size", "N", "gc: maximum size of the data to keep, such as 20G"},
     {0, "age", "TIME", "gc: keep data that was used within this time, such as 30d"},
-    {'n', "dry-run", NULL, "gc: only show what would be deleted"},
+    {0, "by", "graph|stage|case", "ls: sums by graph, stage or case"},
+    {0, "graph", "GRAPH", "ls: only of this graph"},
+    {0, "stage", "NAME", "ls: only of this stage"},
+    {0, "all", NULL, "drop: also what the nodes came to with earlier parameters, files or code"},
+    {'n', "dry-run", NULL, "gc, drop: only show what would be deleted"},
     {0, "force", NULL,
      "export: also replace a file that massflow did not write; inputs are never replaced"},
     {0, "list", NULL, "trust: list the trusted caches"},
@@ -623,11 +641,13 @@ const command command_cache = {
     "VERB [FILE] [GRAPH [TARGET...]]",
     "inspect and maintain the cache",
     "  stat      show number and size of artifacts\n"
-    "  ls        [TYPE]: list the artifacts\n"
+    "  ls        [TYPE]: list the artifacts; --by stage: how much each stage keeps\n"
     "  verify    read every byte and report damage; exit status 1 if there is any\n"
     "  repair    remove damaged data; the next run computes it again\n"
     "  gc        delete data that was not used for a long time, or was cheap to compute for its\n"
     "            size; without --size and --age only data that nothing refers to\n"
+    "  drop      GRAPH NODE...: delete the data of these results; what another node shares, or a\n"
+    "            run that goes on uses, is kept\n"
     "  export    FILE [GRAPH [TARGET...]]: write results with all that is needed to find them in\n"
     "            another cache to one file; without GRAPH the whole cache\n"
     "  import    FILE: add the results of such a file to the cache\n"

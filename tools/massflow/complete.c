@@ -280,6 +280,8 @@ static void offer_value(const asking *q, const option *o)
         return;
     if (!strcmp(o->name, "set") || !strcmp(o->name, "case"))
         offer_of_graph(q, o->name);
+    else if (!strcmp(o->value, "NODE"))
+        offer_of_graph(q, NULL);
     else if (!strcmp(o->name, "pool"))
         offer_pools(q);
 }
@@ -291,6 +293,11 @@ static void offer_operand(const asking *q, const command *c)
     if (!strcmp(c->name, "cache") && place == 0)
         for (size_t i = 0; cache_verb(i); i++)
             offer(q, cache_verb(i), "");
+    else if (!strcmp(c->name, "cache") && place > 1 && !strcmp(args_at(&q->a, 0), "drop"))
+        offer_of_graph(
+            &(asking){
+                .shell = q->shell, .line = q->line, .typed = q->typed, .a = args_after(&q->a, 1)},
+            NULL);
     else if (!strcmp(c->name, "completion") && place == 0)
         offer_words(q, c->operands);
     else if ((!strcmp(c->name, "help") || !strcmp(c->name, "describe")) && place == 0)

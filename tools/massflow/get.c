@@ -98,9 +98,10 @@ static int get(const args *a)
                               args_at(a, 0), args_at(a, 1));
     if (args_count(a) > 2 || ends_as_folder(file))
         return get_folder(a, file);
-    if (args_has(a, "suffix") || args_has(a, "skip-missing") || args_has(a, "nnunet"))
-        return command_refuse("--suffix, --skip-missing and --nnunet are for results that go into "
-                              "a folder: -o FOLDER/");
+    if (args_has(a, "suffix") || args_has(a, "skip-missing") || args_has(a, "remove-stale") ||
+        args_has(a, "nnunet"))
+        return command_refuse("--suffix, --skip-missing, --remove-stale and --nnunet are for results "
+                              "that go into a folder: -o FOLDER/");
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;
@@ -125,6 +126,8 @@ static const option get_options[] = {
     {'o', "output", "FILE", "output file; its suffix determines the format. Or a folder: DIR/"},
     {0, "suffix", "SUFFIX", "format of the files of a folder: nii.gz, npy ...; default: by type"},
     {0, "skip-missing", NULL, "into a folder: leave out what is not in the cache"},
+    {0, "remove-stale", NULL,
+     "of a folder: remove files of nodes that the graph does not have now"},
     {0, "array", "NAME", "write only this array (.npy)"},
     {0, "names", NULL, "beside a label map its names, as .txt (ITK-SNAP) and .ctbl (3D Slicer)"},
     {0, "nnunet", NULL, "into a folder: volumes and label maps as a raw data set of nnU-Net v2"},

@@ -9,11 +9,13 @@
 
 #include <massflow/memory.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct many {
     const args *a;
@@ -197,6 +199,8 @@ static mf_status write_item(const many *m, const get_item *x, const mf_output_ru
     return mf_within(status, "%s", x->node->node->name);
 }
 
+static void look_for_stale(const many *m, mf_written *written);
+
 /* All that can be written is; the exit code says that some could not. */
 static int write_all(many *m)
 {
@@ -223,7 +227,80 @@ static int write_all(many *m)
     }
     if (!failed && args_has(m->a, "nnunet"))
         failed = nnunet_describe(m->a, m->w, m->folder, m->items, m->count, &rule);
+    if (!args_has(m->a, "nnunet")) /* whose files have other names */
+        look_for_stale(m, rule.written);
     return failed;
+}
+
+/* ---- what is left of cases that are gone ----------------------------------------------------- */
+
+/* Whether a file of the folder has the name that a node of these stages would have, whatever its
+ * suffix. */
+static bool is_of_node(const many *m, const char *name)
+{
+    for (size_t t = 0; t < m->target_count; t++) {
+        const mf_graph_stage *stage = mf_graph_stage_at(m->w->graph, m->targets[t].group);
+        for (size_t i = stage->first; i < stage->first + stage->count; i++) {
+            char *path = file_name(m, mf_plan_at(m->plan, i), 0, "x");
+            if (!path)
+                return true; /* not known: it stays */
+            const char *bare = path + strlen(m->folder) + 1;
+            const bool several = mf_port_count(stage->stage->out) > 1;
+            /* Without ".PORT.x" or ".x". */
+            const size_t length =
+                strlen(bare) - 2 - (several ? strlen(stage->stage->out[0].name) + 1 : 0);
+            const bool is = !strncmp(name, bare, length) && name[length] == '.';
+            free(path);
+            if (is)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether it is named as a node of one of these stages that is per case. */
+static bool is_of_stage(const many *m, const char *name)
+{
+    for (size_t t = 0; t < m->target_count; t++) {
+        const char *label = mf_graph_stage_at(m->w->graph, m->targets[t].group)->label;
+        if (!strncmp(name, label, strlen(label)) && !strncmp(name + strlen(label), "-case=", 6))
+            return true;
+    }
+    return false;
+}
+
+/* Files of the folder that an earlier get has written, and that are unchanged, of nodes that the
+ * graph does not have any more. Said on stderr: stdout has the paths of what was written. */
+static void look_for_stale(const many *m, mf_written *written)
+{
+    const bool remove = args_has(m->a, "remove-stale");
+    DIR *folder = opendir(m->folder);
+    size_t count = 0;
+
+    for (struct dirent *e; folder && (e = readdir(folder));) {
+        char *path = NULL, digest[MF_HEX_SIZE];
+        if (!is_of_stage(m, e->d_name) || is_of_node(m, e->d_name) ||
+            asprintf(&path, "%s/%s", m->folder, e->d_name) < 0)
+            continue;
+        mf_status status = mf_digest_file(path, digest);
+        if (!status && mf_written_knows(written, path, digest)) {
+            count++;
+            if (!remove)
+                fprintf(stderr, "stale    %s\n", path);
+            else
+                fprintf(stderr, "%s %s\n", unlink(path) == 0 ? "removed" : "kept", path);
+        }
+        mf_error_free(status);
+        free(path);
+    }
+    if (folder)
+        closedir(folder);
+    if (count && !remove)
+        fprintf(stderr,
+                "%zu file%s that massflow wrote there %s of nodes that the graph does not have "
+                "now; --remove-stale removes %s\n",
+                count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
+                count == 1 ? "it" : "them");
 }
 
 int get_many(const args *a, workspace *w, const char *folder)
@@ -236,7 +313,9 @@ int get_many(const args *a, workspace *w, const char *folder)
         return command_fail(mf_no_memory(0, "a folder"), EXIT_FAILED);
     for (size_t n = strlen(bare); n > 1 && bare[n - 1] == '/'; n--)
         bare[n - 1] = '\0';
-    code = plan(&m);
+    code = args_has(a, "nnunet") && args_has(a, "remove-stale")
+               ? command_refuse("--remove-stale does not know the files of --nnunet; empty the folder")
+               : plan(&m);
     for (size_t i = 0; !code && i < m.target_count; i++)
         code = add_target(&m, &m.targets[i]);
     if (!code && m.missing && !args_has(a, "skip-missing"))

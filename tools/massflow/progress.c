@@ -2,6 +2,7 @@
 #include "progress.h"
 #include "base/utf8.h"
 #include "clean.h"
+#include "colour.h"
 #include "workspace.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,12 @@
 #include <unistd.h>
 
 /* Where no terminal is: ticks between two looks at all that runs, and the seconds of work from
- * which on a node has a line of its own before. */
+ * which on a node has a line of its own before. So long a node of a stage with many has one, too.
+ */
 #define TICKS_A_LINE 60
 #define FIRST 5
 
-void progress_open(progress *p, FILE *out, bool quiet)
+void progress_open(progress *p, FILE *out, bool quiet, mf_plan *plan)
 {
     struct winsize size;
 
@@ -22,6 +24,7 @@ void progress_open(progress *p, FILE *out, bool quiet)
     p->quiet = quiet;
     p->live = !quiet && isatty(clean_file(out));
     p->width = 80;
+    batches_open(&p->batches, plan);
     if (p->live && ioctl(clean_file(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         p->width = size.ws_col;
 }
@@ -32,8 +35,62 @@ static void erase(progress *p)
         clean_escape(p->out, "\033[A\033[2K");
 }
 
+static void print_done(progress *p, const char *node, double seconds, const char *place)
+{
+    char took[32];
+
+    words_seconds(seconds, took);
+    colour_print(p->out, COLOUR_GOOD, "done    ");
+    fprintf(p->out, " %s (%s%s%s)\n", node, took, place && *place ? " on " : "",
+            place ? place : "");
+}
+
+/* "done     masks: 400 nodes (2 min 3 s together)", of those that no line has told of yet. */
+static void tell_batch(progress *p, batch *b)
+{
+    char took[32];
+
+    erase(p);
+    words_seconds(b->seconds, took);
+    if (b->untold == 1) {
+        print_done(p, b->last, b->seconds, NULL);
+    } else if (b->untold) {
+        colour_print(p->out, COLOUR_GOOD, "done    ");
+        fprintf(p->out, " %s: %zu", b->label, b->untold);
+        if (b->untold < b->nodes)
+            fprintf(p->out, " of %zu", b->nodes);
+        fprintf(p->out, " nodes (%s together)\n", took);
+    }
+    b->untold = 0;
+    b->seconds = 0;
+    for (size_t i = 0; i < b->kind_count; i++) {
+        if (b->kinds[i].again)
+            fprintf(p->out, "           %zu more line%s like this: %s\n", b->kinds[i].again,
+                    b->kinds[i].again == 1 ? "" : "s", b->kinds[i].text);
+        b->kinds[i].again = 0;
+    }
+}
+
+static void tell_batches(progress *p)
+{
+    for (size_t i = 0; i < p->batches.count; i++)
+        tell_batch(p, &p->batches.items[i]);
+}
+
+/* A node of a stage with many has ended; with its last one all are told of. */
+static void end_of_batch(progress *p, const mf_run_event *e)
+{
+    batch *b = batches_of(&p->batches, e->node);
+
+    if (b && ++b->ended >= b->nodes)
+        tell_batch(p, b);
+}
+
 void progress_close(progress *p)
 {
+    if (!p->quiet)
+        tell_batches(p);
+    batches_close(&p->batches);
     erase(p);
     fflush(p->out);
 }
@@ -146,6 +203,8 @@ static void print_lines(progress *p, const mf_run_event *e)
         if (is_first(p, &e->active[i], known) || due)
             print_active(p, &e->active[i], rate);
     }
+    if (due)
+        tell_batches(p);
     fflush(p->out);
 }
 
@@ -200,10 +259,71 @@ static bool goes_wrong(mf_run_event_kind kind)
            kind == MF_RUN_RETURNED || kind == MF_RUN_STOPPING || kind == MF_RUN_STOP_NOW;
 }
 
+static void print_started(progress *p, const mf_run_event *e)
+{
+    if (!p->live && !batches_of(&p->batches, e->node))
+        fprintf(p->out, "start    %s%s%s\n", e->node, *e->place ? " on " : "", e->place);
+}
+
+static void done(progress *p, const mf_run_event *e)
+{
+    batch *b = batches_of(&p->batches, e->node);
+
+    if (b && e->seconds < FIRST) {
+        b->untold++;
+        b->seconds += e->seconds;
+        b->last = e->node;
+        return;
+    }
+    if (p->live && e->seconds < 1)
+        return; /* quick ones would bury the rest */
+    erase(p);
+    print_done(p, e->node, e->seconds, e->place);
+}
+
+static void print_other(progress *p, const mf_run_event *e)
+{
+    batch *b = e->kind == MF_RUN_LOG ? batches_of(&p->batches, e->node) : NULL;
+
+    if (b && !batch_shows(b, e->text))
+        return;
+    erase(p);
+    switch (e->kind) {
+    case MF_RUN_PLANNED:
+        print_planned(p, e->counts);
+        break;
+    case MF_RUN_FAILED:
+        colour_print(p->out, COLOUR_BAD, "failed  ");
+        fprintf(p->out, " %s: %.*s\n", e->node, first_line(e->text), e->text);
+        break;
+    case MF_RUN_BLOCKED:
+        colour_print(p->out, COLOUR_WARN, "blocked ");
+        fprintf(p->out, " %s: %s\n", e->node, e->text ? e->text : "");
+        break;
+    case MF_RUN_WAITING:
+        fprintf(p->out, "waiting for %s: %s\n", e->node, e->text);
+        break;
+    case MF_RUN_OVERTIME:
+        colour_print(p->out, COLOUR_WARN, "overtime");
+        fprintf(p->out, " %s: %s\n", e->node, e->text);
+        break;
+    case MF_RUN_LOG:
+    case MF_RUN_RETURNED:
+        fprintf(p->out, "%s: %s\n", e->node, e->text);
+        break;
+    case MF_RUN_STOPPING:
+        colour_print(p->out, COLOUR_WARN, "stopping:");
+        fprintf(p->out, " running stages end at their next safe point; a second signal stops at "
+                        "once\n");
+        break;
+    default:
+        break;
+    }
+}
+
 void progress_event(void *self, const mf_run_event *e)
 {
     progress *p = self;
-    char took[32];
 
     if (p->quiet && !goes_wrong(e->kind))
         return;
@@ -212,44 +332,25 @@ void progress_event(void *self, const mf_run_event *e)
         tick(p, e);
         return;
     case MF_RUN_STARTED:
-        if (p->live)
-            return;
-        fprintf(p->out, "start    %s%s%s\n", e->node, *e->place ? " on " : "", e->place);
+        print_started(p, e);
         break;
     case MF_RUN_DONE:
-        if (p->live && e->seconds < 1)
-            return; /* a thousand quick ones would bury the rest */
-        erase(p);
+        done(p, e);
         break;
     case MF_RUN_FOUND:
-        return; /* counted at the end */
+        break; /* counted at the end */
     case MF_RUN_STOP_NOW:
         erase(p);
         fprintf(p->out, "stopped\n");
         fflush(p->out);
         _exit(EXIT_INTERRUPTED);
     default:
-        erase(p);
+        print_other(p, e);
         break;
     }
-    words_seconds(e->seconds, took);
-    if (e->kind == MF_RUN_PLANNED)
-        print_planned(p, e->counts);
-    else if (e->kind == MF_RUN_DONE)
-        fprintf(p->out, "done     %s (%s%s%s)\n", e->node, took, *e->place ? " on " : "", e->place);
-    else if (e->kind == MF_RUN_FAILED)
-        fprintf(p->out, "failed   %s: %.*s\n", e->node, first_line(e->text), e->text);
-    else if (e->kind == MF_RUN_BLOCKED)
-        fprintf(p->out, "blocked  %s: %s\n", e->node, e->text ? e->text : "");
-    else if (e->kind == MF_RUN_WAITING)
-        fprintf(p->out, "waiting for %s: %s\n", e->node, e->text);
-    else if (e->kind == MF_RUN_OVERTIME)
-        fprintf(p->out, "overtime %s: %s\n", e->node, e->text);
-    else if (e->kind == MF_RUN_LOG || e->kind == MF_RUN_RETURNED)
-        fprintf(p->out, "%s: %s\n", e->node, e->text);
-    else if (e->kind == MF_RUN_STOPPING)
-        fprintf(p->out, "stopping: running stages end at their next safe point; a second signal "
-                        "stops at once\n");
+    if (!p->quiet && (e->kind == MF_RUN_DONE || e->kind == MF_RUN_FOUND ||
+                      e->kind == MF_RUN_FAILED || e->kind == MF_RUN_BLOCKED))
+        end_of_batch(p, e);
     fflush(p->out);
 }
 

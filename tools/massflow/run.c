@@ -1,5 +1,6 @@
 /* run.c - the commands that run a graph or say what would run: run, plan. */
 #include "clean.h"
+#include "colour.h"
 #include "crash.h"
 #include "crew.h"
 #include "embed/first_use.h"
@@ -114,6 +115,17 @@ static void print_memory(mf_host *host, mf_plan *plan, const mf_graph_stage *sta
     mf_error_free(status);
 }
 
+/* "masks   12 to run      parameter sizes: 20 -> 16": so many nodes, and the reason of one. */
+static void print_state(const workspace *w, mf_plan *plan, const mf_graph_stage *stage,
+                        size_t count, colour c, const char *words, size_t first)
+{
+    printf("%-20s %6zu ", stage->label, count);
+    colour_print(stdout, c, "%s", words);
+    printf("%*s", 12 - (int)strlen(words), "");
+    mf_reason_in_short(stdout, plan, first, w->graph_path);
+    printf("\n");
+}
+
 static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_graph_stage *stage,
                         const mf_past_times *past)
 {
@@ -121,25 +133,19 @@ static void print_stage(workspace *w, mf_host *host, mf_plan *plan, const mf_gra
 
     if (!t.wanted || stage->stage->item)
         return;
-    if (t.imported)
-        printf("%-20s %6zu cached      %zu of them imported\n", stage->label, t.cached, t.imported);
-    else if (t.cached)
-        printf("%-20s %6zu cached\n", stage->label, t.cached);
-    if (t.run) {
-        printf("%-20s %6zu to run      ", stage->label, t.run);
-        mf_reason_in_short(stdout, plan, t.first_run, w->graph_path);
+    if (t.cached) {
+        printf("%-20s %6zu ", stage->label, t.cached);
+        colour_print(stdout, COLOUR_GOOD, "cached");
+        if (t.imported)
+            printf("      %zu of them imported", t.imported);
         printf("\n");
     }
-    if (t.waiting) {
-        printf("%-20s %6zu undecided   ", stage->label, t.waiting);
-        mf_reason_in_short(stdout, plan, t.first_waiting, w->graph_path);
-        printf("\n");
-    }
-    if (t.failed) {
-        printf("%-20s %6zu can't run   ", stage->label, t.failed);
-        mf_reason_in_short(stdout, plan, t.first_failed, w->graph_path);
-        printf("\n");
-    }
+    if (t.run)
+        print_state(w, plan, stage, t.run, COLOUR_WARN, "to run", t.first_run);
+    if (t.waiting)
+        print_state(w, plan, stage, t.waiting, COLOUR_FAINT, "undecided", t.first_waiting);
+    if (t.failed)
+        print_state(w, plan, stage, t.failed, COLOUR_BAD, "can't run", t.first_failed);
     print_expected(&t, past);
     print_memory(host, plan, stage, &t);
 }
@@ -227,6 +233,7 @@ static int show_plan(const args *a)
 static const option plan_options[] = {
     OPTION_SET,
     OPTION_CASE,
+    OPTION_FORCE_NODE,
     {'j', "jobs", "N", "number of worker slots, for the expected time"},
     {0, "pool", "NAME[,NAME]", "also the expected time with 1, 2, 4, ... workers of these pools"},
     OPTION_POOLS,
@@ -254,9 +261,10 @@ const command command_plan = {
 /* The command line, to be typed again. */
 static char *command_line(const args *a)
 {
-    static const char *const options[] = {"set",  "case",  "jobs",    "device", "pool",   "pools",
-                                          "code", "cache", "plugins", "local",  "listen", NULL};
-    static const char *const flags[] = {"same-device", "fail-fast", "force", NULL};
+    static const char *const options[] = {"set",   "case",   "force", "jobs",  "device",
+                                          "pool",  "pools",  "code",  "cache", "plugins",
+                                          "local", "listen", NULL};
+    static const char *const flags[] = {"same-device", "fail-fast", "overwrite", NULL};
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -282,7 +290,9 @@ static void print_failures(const args *a, mf_plan *plan)
         const mf_plan_node *n = mf_plan_at(plan, i);
         if (n->state != MF_PLAN_FAILED)
             continue;
-        fprintf(stderr, "\nfailed: %s\n  %s\n", n->node->name, n->message ? n->message : "");
+        fprintf(stderr, "\n");
+        colour_print(stderr, COLOUR_BAD, "failed:");
+        fprintf(stderr, " %s\n  %s\n", n->node->name, n->message ? n->message : "");
         char *again = args_again(a, n->node->name);
         fprintf(stderr, "  retry: %s\n", again ? again : "out of memory");
         free(again);
@@ -311,8 +321,12 @@ static void print_summary(FILE *out, const mf_run_result *result, double seconds
     char took[32];
 
     words_seconds(seconds, took);
-    fprintf(out, "%s: %zu run, %zu cached", result->interrupted ? "interrupted" : "finished",
-            c->done, c->cached);
+    colour_print(out,
+                 result->interrupted       ? COLOUR_WARN
+                 : c->failed || c->blocked ? COLOUR_BAD
+                                           : COLOUR_GOOD,
+                 "%s:", result->interrupted ? "interrupted" : "finished");
+    fprintf(out, " %zu run, %zu cached", c->done, c->cached);
     if (c->imported)
         fprintf(out, " (%zu imported)", c->imported);
     if (c->failed)
@@ -392,6 +406,42 @@ static void write_exports(workspace *w, mf_plan *plan, const mf_output_rule *rul
         *code = command_fail(status, EXIT_FAILED);
     else if (failed)
         *code = EXIT_FAILED;
+}
+
+#define STALE_NAMED 5 /* files by their names */
+
+typedef struct stale_files {
+    FILE *out;
+    bool remove, quiet;
+    size_t count;
+} stale_files;
+
+static void tell_stale(void *self, const mf_stale *file)
+{
+    stale_files *s = self;
+
+    s->count++;
+    if (s->remove && !(s->quiet && file->removed))
+        fprintf(s->out, "%s %s%s\n", file->removed ? "removed" : "kept", file->path,
+                file->changed ? ": it was changed after it was written" : "");
+    else if (!s->remove && !s->quiet && s->count <= STALE_NAMED)
+        fprintf(s->out, "stale    %s\n", file->path);
+}
+
+/* Files of exports that the graph does not have any more. */
+static void look_for_stale(const args *a, const watcher *w)
+{
+    stale_files s = {w->people, args_has(a, "remove-stale"), w->shown.quiet, 0};
+    mf_status status = mf_export_stale(w->plan, s.remove, tell_stale, &s);
+
+    if (status)
+        command_fail(status, EXIT_FAILED);
+    else if (s.count && !s.remove && !s.quiet)
+        fprintf(s.out,
+                "%zu file%s that this graph exported %s of cases or parameters that it does not "
+                "have now; 'massflow run --remove-stale' removes %s\n",
+                s.count, s.count == 1 ? "" : "s", s.count == 1 ? "is" : "are",
+                s.count == 1 ? "it" : "them");
 }
 
 static void say(void *self, const char *text)
@@ -481,8 +531,10 @@ static int run_with(const args *a, workspace *w, watcher *watching, const mf_out
     int code = status || result.counts.done + result.counts.cached < result.counts.wanted
                    ? EXIT_FAILED
                    : EXIT_DONE;
-    if (!status && !result.interrupted)
+    if (!status && !result.interrupted) {
         write_exports(w, plan, rule, watching, &code);
+        look_for_stale(a, watching);
+    }
     if (result.interrupted && !status)
         code = EXIT_INTERRUPTED;
     if (watching->json)
@@ -512,7 +564,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
         watching.people = stderr;
     watching.said = notices_new();
     events_open(&watching.told, stdout);
-    progress_open(&watching.shown, watching.people, args_has(a, "quiet"));
+    progress_open(&watching.shown, watching.people, args_has(a, "quiet"), plan);
     code = watching.said ? begin_workers(a, w, &watching, host)
                          : command_fail(mf_no_memory(0, "a run"), EXIT_FAILED);
     if (!code)
@@ -535,6 +587,8 @@ static int run_checked(const args *a, workspace *w, mf_plan *plan, double begun)
 
     if (code)
         return code;
+    rule.force = args_has(a, "overwrite"); /* --force is about nodes here */
+    rule.option = "--overwrite";
     status = mf_export_check(plan, &rule);
     return status ? command_fail(status, EXIT_REQUEST) : run_plan(a, w, plan, &rule, begun);
 }
@@ -572,8 +626,11 @@ static const option run_options[] = {
     OPTION_DEVICE,
     OPTION_SAME_DEVICE,
     {0, "fail-fast", NULL, "stop after the first failure"},
-    {0, "force", NULL,
+    OPTION_FORCE_NODE,
+    {0, "overwrite", NULL,
      "also replace exports that massflow did not write; inputs are never replaced"},
+    {0, "remove-stale", NULL,
+     "remove exported files of cases and parameters that the graph does not have any more"},
     {0, "log", "json", "write events to stdout, one JSON object per line, and text to stderr"},
     {'q', "quiet", NULL, "print only what goes wrong; 'massflow log' has the rest"},
     {0, "pool", "NAME[,NAME]", "have workers of these pools; 'massflow pools' lists them"},

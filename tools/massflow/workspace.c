@@ -44,11 +44,13 @@ int workspace_rule(const args *a, workspace *w, bool late, mf_output_rule *rule)
     return status ? command_fail(status, EXIT_FAILED) : EXIT_DONE;
 }
 
-/* The options of a plan; the list of cases is the caller's to free. */
+/* The options of a plan; the list of cases, with what is forced behind them, is the caller's to
+ * free. */
 static int read_ask(const args *a, mf_opened_ask *ask)
 {
     const char *code = args_value(a, "code");
     const char **cases;
+    const size_t forced = args_value(a, "force") ? args_value_count(a, "force") : 0;
 
     memset(ask, 0, sizeof *ask);
     if (code && strcmp(code, "digest") && strcmp(code, "version"))
@@ -57,12 +59,16 @@ static int read_ask(const args *a, mf_opened_ask *ask)
     ask->same_device = args_has(a, "same-device");
     ask->devices = args_value(a, "device");
     ask->case_count = args_value_count(a, "case");
-    cases = calloc(ask->case_count + 1, sizeof *cases);
+    cases = calloc(ask->case_count + forced + 1, sizeof *cases);
     if (!cases)
         return command_fail(mf_no_memory(0, "the command line"), EXIT_FAILED);
     for (size_t i = 0; i < ask->case_count; i++)
         cases[i] = args_value_at(a, "case", i);
+    for (size_t i = 0; i < forced; i++)
+        cases[ask->case_count + i] = args_value_at(a, "force", i);
     ask->cases = cases;
+    ask->anew = cases + ask->case_count;
+    ask->anew_count = forced;
     return EXIT_DONE;
 }
 

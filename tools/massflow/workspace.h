@@ -30,6 +30,11 @@
         0, "case", "ID", "only this case; may be repeated"                                         \
     }
 
+/* Of what runs a graph; what writes files has another --force, below. */
+#define OPTION_FORCE_NODE                                                                          \
+    {                                                                                              \
+        0, "force", "NODE", "run this node or stage though its result is known; may be repeated"   \
+    }
 #define OPTION_FORCE                                                                               \
     {                                                                                              \
         0, "force", NULL,                                                                          \

@@ -61,8 +61,8 @@ static mf_status is_foreign(const char *path, const mf_output_rule *rule, bool l
              : mf_fail(MF_INVALID,
                        "%s: exists, and massflow did not write it or it has changed since", path);
 
-    return mf_hint(status, "--force replaces it%s; or name another file%s%s%s",
-                   link ? " by a file" : "",
+    return mf_hint(status, "%s replaces it%s; or name another file%s%s%s",
+                   rule->option ? rule->option : "--force", link ? " by a file" : "",
                    why ? " (the record of written files cannot be saved: " : "", why ? why : "",
                    why ? ")" : "");
 }

@@ -15,6 +15,7 @@
 
 typedef struct mf_output_rule {
     bool force;
+    const char *option; /* by which a user says so, for messages; NULL: --force */
     bool late;         /* quick to make: whether it can be written is looked at once it is made, and
                         * one of the same content as what is there is left as it is */
     mf_graph *graph;   /* what it reads is kept; may be NULL */

@@ -149,6 +149,10 @@ mf_status mf_plan__look_up(mf_plan *plan, mf_plan_node *n, bool whole, bool *fou
     *found = false;
     if (!outputs)
         return mf_no_memory(0, "a plan");
+    if (n->work.anew) { /* whatever is stored is not what is asked for */
+        free(outputs);
+        return MF_OK;
+    }
     status = mf_store_find(plan->store, n->key, plan->options.same_device, &action);
     *found = !status && action && take_outputs(n, action, whole, outputs);
     if (*found) {

@@ -217,8 +217,11 @@ static mf_status settle_all(mf_plan *plan)
 
 static mf_status build(mf_plan *plan, const bool *wanted)
 {
-    for (size_t i = 0; i < plan->count; i++)
+    for (size_t i = 0; i < plan->count; i++) {
         MF_TRY(init_node(&plan->nodes[i], mf_graph_node(plan->graph, i)));
+        plan->nodes[i].work.anew = plan->options.anew && plan->options.anew[i];
+    }
+    plan->options.anew = NULL; /* the caller's */
     mark_wanted(plan, wanted);
     MF_TRY(link_consumers(plan));
     MF_TRY(mf_plan__pace_all(plan));

@@ -98,6 +98,9 @@ typedef struct mf_plan_options {
      * exported. May be NULL. */
     bool (*needs)(void *self, size_t node, size_t port, const char *id);
     void *self;
+    /* By node: to be run though its result is known, once, from the beginning. What reads it is
+     * decided by the content that comes out, as ever. NULL: none; read by mf_plan_new alone. */
+    const bool *anew;
 } mf_plan_options;
 
 typedef struct mf_plan mf_plan;

@@ -48,6 +48,9 @@ void mf_why_in_short(FILE *out, mf_plan *plan, size_t i, const mf_why *why)
     case MF_WHY_DROPPED:
         fprintf(out, "its data was deleted, and %s needs it", name_of(plan, mf_why_needs(plan, i)));
         break;
+    case MF_WHY_ANEW:
+        fprintf(out, "asked for again, by --force");
+        break;
     case MF_WHY_DEVICE:
         fprintf(out, "only computed on another device: %s", why->other);
         break;
@@ -127,6 +130,10 @@ void mf_why_in_full(FILE *out, mf_plan *plan, size_t i, const mf_why *why)
             "%s: to run: nothing changed, but its data was deleted from the cache, and %s needs "
             "it\n",
             node->name, name_of(plan, mf_why_needs(plan, i)));
+        break;
+    case MF_WHY_ANEW:
+        fprintf(out, "%s: to run: nothing changed, but it is asked for again, by --force\n",
+                node->name);
         break;
     case MF_WHY_DEVICE:
         fprintf(out,

@@ -468,7 +468,9 @@ mf_status mf_why_node(mf_plan *plan, size_t i, const char *graph, mf_why *why)
         why->kind = mf_why_needs(plan, i) < mf_plan_count(plan) ? MF_WHY_DROPPED : MF_WHY_MISSING;
     else
         why->kind = same_key ? MF_WHY_MISSING : MF_WHY_CHANGED;
-    if (!n->again)
+    if (why->kind == MF_WHY_MISSING && n->work.anew)
+        why->kind = MF_WHY_ANEW;
+    else if (!n->again)
         MF_TRY(other_device(plan, n, why));
     if (why->kind == MF_WHY_CHANGED)
         return count ? MF_OK : new_node(plan, graph, n, why);

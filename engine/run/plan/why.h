@@ -30,6 +30,7 @@ typedef enum mf_why_kind {
     MF_WHY_CHANGED,
     MF_WHY_MISSING, /* nothing changed, but the result is not in the store any more */
     MF_WHY_DROPPED, /* nothing changed, but its data was dropped and is needed */
+    MF_WHY_ANEW,    /* nothing changed, but it is asked for again */
     MF_WHY_DEVICE   /* nothing changed, but only the device `other` made it (--same-device) */
 } mf_why_kind;
 

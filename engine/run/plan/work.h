@@ -45,6 +45,7 @@ struct mf_work {
     /* What checkpoints are named by: the key without the parameters that a longer run may change.
      */
     const char *state_key;
+    bool anew; /* from the beginning: not from what an earlier run saved of it */
 };
 
 /* The k-th axis that an element has and the work that reads it has not: what a gather over axes

@@ -50,10 +50,12 @@ static const mf_port *read_ports(mf_python *python, json_object *o, const char *
     mf_port *table = mf_arena_alloc(python->arena, count + 1, sizeof *table);
 
     for (size_t i = 0; i < count; i++) {
-        json_object *port = json_object_array_get_idx(ports, i);
+        json_object *port = json_object_array_get_idx(ports, i), *keyed = NULL;
+        json_object_object_get_ex(port, "keyed", &keyed);
         table[i] = (mf_port){.name = text(python, port, "name"),
                              .type = text(python, port, "type"),
-                             .help = text(python, port, "help")};
+                             .help = text(python, port, "help"),
+                             .marks = json_object_get_boolean(keyed) ? MF_KEYED : 0};
     }
     return table;
 }

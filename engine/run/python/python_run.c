@@ -1,9 +1,12 @@
 /* python_run.c - one node in a worker: what it gets, what it asks, what it says.
  *
- *   START     stage, node, parameters in their order, for each port: count, and for each element
- * its name, case and head (type, attributes, arrays without data) ARRAY     the worker asks: port,
- * element, array -> REPLY: status, the array's files LOG, PROGRESS OUTPUT    port, head; then
- * CONTENT for each of its arrays, with its files DONE      status
+ *   START: stage, node, parameters in their order; for each port a count, and for each element its
+ *     name, where the port is told them the case with its columns, and the head (type, attributes,
+ *     arrays without data)
+ *   ARRAY, the worker asks: port, element, array -> REPLY: status, the array's files
+ *   LOG, PROGRESS
+ *   OUTPUT: port, head; then CONTENT for each of its arrays, with its files
+ *   DONE: status
  *
  * Python can't be asked to end: a node whose time is over or whose run is cancelled loses its
  * worker. */
@@ -72,6 +75,30 @@ static void put_param(mf_packet *p, const mf_param *param, const void *params)
     }
 }
 
+/* Of a port that is told the cases: the case id, then its columns and axes, name and value in turn,
+ * then "". */
+static void put_case(mf_packet *p, mf_task *t, const char *port, size_t i)
+{
+    const mf_element *e = mf_task_keyed_element(t, port, i);
+    const size_t count = e && e->row ? mf_graph_column_count(e->row->graph) : 0;
+    const char *name, *value;
+
+    mf_packet_text(p, mf_in_case(t, port, i));
+    for (size_t k = 0; k < count; k++) {
+        name = mf_graph_column(e->row->graph, k);
+        value = mf_in_column(t, port, i, name);
+        if (value && strcmp(name, "id") != 0) {
+            mf_packet_text(p, name);
+            mf_packet_text(p, value);
+        }
+    }
+    for (size_t k = 0; (name = mf_in_axis(t, port, i, k, &value)); k++) {
+        mf_packet_text(p, name);
+        mf_packet_text(p, value);
+    }
+    mf_packet_text(p, "");
+}
+
 static mf_status put_inputs(mf_packet *p, mf_task *t, const mf_stage *stage)
 {
     for (const mf_port *port = stage->in; port && port->name; port++) {
@@ -81,6 +108,8 @@ static mf_status put_inputs(mf_packet *p, mf_task *t, const mf_stage *stage)
             const mf_artifact *artifact;
             MF_TRY(mf_in_item(t, port->name, i, &artifact));
             mf_packet_text(p, mf_in_name(t, port->name, i));
+            if (port->marks & MF_KEYED)
+                put_case(p, t, port->name, i);
             mf_packet_head(p, artifact);
         }
     }

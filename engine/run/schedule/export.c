@@ -1,7 +1,8 @@
 /* export.c - writing exports, and knowing which still stand.
  *
  * The file `exports` in the store's folder holds a line for each: the artifact's id, the digest of
- * the file as it was written, its path. It is only a memory: without it all is written again. */
+ * the file as it was written, @ and the digest of the graph's path, the file's path. It is only a
+ * memory: without it all is written again. Lines of older versions have no graph. */
 #include "run/schedule/export.h"
 #include "run/artifact/check.h"
 #include "run/artifact/write.h"
@@ -19,6 +20,7 @@
 
 typedef struct entry {
     char id[MF_HEX_SIZE], digest[MF_HEX_SIZE];
+    char graph[MF_HEX_SIZE]; /* "": not known */
     char *path;
 } entry;
 
@@ -51,7 +53,8 @@ static entry *find(memory *m, const char *path)
     return NULL;
 }
 
-static mf_status remember(memory *m, const char *path, const char *id, const char *digest)
+static mf_status remember(memory *m, const char *path, const char *id, const char *digest,
+                          const char *graph)
 {
     entry *e = find(m, path);
 
@@ -68,7 +71,30 @@ static mf_status remember(memory *m, const char *path, const char *id, const cha
     }
     snprintf(e->id, sizeof e->id, "%s", id);
     snprintf(e->digest, sizeof e->digest, "%s", digest);
+    snprintf(e->graph, sizeof e->graph, "%s", graph);
     return MF_OK;
+}
+
+/* By which name its exports are remembered. */
+static mf_status name_graph(const mf_graph *graph, char name[MF_HEX_SIZE])
+{
+    char *path = realpath(mf_graph_path(graph), NULL);
+
+    if (!path)
+        return mf_fail(MF_IO, "%s: %s", mf_graph_path(graph), strerror(errno));
+    mf_digest_hex(path, strlen(path), name);
+    free(path);
+    return MF_OK;
+}
+
+/* "@GRAPH PATH" or, as older versions wrote it, "PATH", which begins with a slash. */
+static mf_status take_line(memory *m, const char *id, const char *digest, char *rest)
+{
+    const bool named = *rest == '@' && strlen(rest) > MF_HEX_SIZE + 1 && rest[MF_HEX_SIZE] == ' ';
+
+    if (named)
+        rest[MF_HEX_SIZE] = '\0';
+    return remember(m, named ? rest + MF_HEX_SIZE + 1 : rest, id, digest, named ? rest + 1 : "");
 }
 
 static mf_status memory_read(memory *m, const char *dir)
@@ -95,7 +121,7 @@ static mf_status memory_read(memory *m, const char *dir)
         if (length < 132 || line[64] != ' ' || line[129] != ' ' || line[length - 1] != '\n')
             continue;
         line[64] = line[129] = line[length - 1] = '\0';
-        status = remember(m, line + 130, line, line + 65);
+        status = take_line(m, line, line + 65, line + 130);
     }
     free(line);
     fclose(file);
@@ -110,7 +136,9 @@ static mf_status put_memory(const memory *m, const char *path)
     if (!file)
         return mf_fail(MF_IO, "%s: %s", m->file, strerror(errno));
     for (size_t i = 0; i < m->count; i++)
-        fprintf(file, "%s %s %s\n", m->entries[i].id, m->entries[i].digest, m->entries[i].path);
+        fprintf(file, "%s %s %s%s%s%s\n", m->entries[i].id, m->entries[i].digest,
+                *m->entries[i].graph ? "@" : "", m->entries[i].graph,
+                *m->entries[i].graph ? " " : "", m->entries[i].path);
     bad = ferror(file) || fflush(file) != 0;
     bad |= fclose(file) != 0;
     return bad ? mf_fail(MF_IO, "%s: %s", m->file, strerror(errno)) : MF_OK;
@@ -237,7 +265,8 @@ mf_status mf_export_check(mf_plan *plan, const mf_output_rule *rule)
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static mf_status export_one(mf_store *store, const mf_registry *registry, memory *m,
-                            const mf_output_rule *rule, const char *path, const char *id)
+                            const mf_output_rule *rule, const char *path, const char *id,
+                            const char *graph)
 {
     const entry *e = find(m, path);
     char digest[MF_HEX_SIZE];
@@ -249,7 +278,7 @@ static mf_status export_one(mf_store *store, const mf_registry *registry, memory
     status = mf_write_output(registry, artifact, path, NULL, rule, e ? e->digest : NULL, digest);
     mf_artifact_unref(artifact);
     MF_TRY(status);
-    return remember(m, path, id, digest);
+    return remember(m, path, id, digest, graph);
 }
 
 static bool same_folder(const char *a, const char *b)
@@ -261,8 +290,8 @@ static bool same_folder(const char *a, const char *b)
 }
 
 static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,
-                       const mf_output_rule *rule, mf_export_watch watch, void *self,
-                       size_t *failed)
+                       const mf_output_rule *rule, const char *name, mf_export_watch watch,
+                       void *self, size_t *failed)
 {
     const mf_graph *graph = mf_plan_graph(plan);
     const char *swept = NULL;
@@ -282,10 +311,13 @@ static bool export_all(mf_plan *plan, const mf_registry *registry, memory *m,
         else if (!stands(mf_plan_store(plan), m, x->path, n->outputs[x->port].id)) {
             if (!swept || !same_folder(swept, x->path))
                 mf_partials_sweep(swept = x->path);
-            status =
-                export_one(mf_plan_store(plan), registry, m, rule, x->path, n->outputs[x->port].id);
+            status = export_one(mf_plan_store(plan), registry, m, rule, x->path,
+                                n->outputs[x->port].id, name);
             file.written = !status;
             changed |= !status;
+        } else if (strcmp(find(m, x->path)->graph, name)) {
+            memcpy(find(m, x->path)->graph, name, MF_HEX_SIZE); /* of another graph before */
+            changed = true;
         }
         if (status) {
             (*failed)++;
@@ -304,14 +336,73 @@ mf_status mf_export_all(mf_plan *plan, const mf_registry *registry, const mf_out
                         mf_export_watch watch, void *self, size_t *failed)
 {
     memory m = {0};
+    char name[MF_HEX_SIZE];
     mf_status status;
 
     *failed = 0;
     if (mf_graph_export_count(mf_plan_graph(plan)) == 0)
         return MF_OK;
+    MF_TRY(name_graph(mf_plan_graph(plan), name));
     status = memory_read(&m, mf_store_dir(mf_plan_store(plan)));
-    if (!status && export_all(plan, registry, &m, rule, watch, self, failed))
+    if (!status && export_all(plan, registry, &m, rule, name, watch, self, failed))
         status = memory_write(&m);
+    memory_free(&m);
+    return mf_within(status, "exports");
+}
+
+/* ---- what is left of others ------------------------------------------------------------------ */
+
+static bool is_export(const mf_graph *graph, const char *path)
+{
+    for (size_t i = 0; i < mf_graph_export_count(graph); i++)
+        if (!strcmp(mf_graph_export(graph, i)->path, path))
+            return true;
+    return false;
+}
+
+/* Whether an entry is to be forgotten: its file is gone, or is removed now. */
+static bool look_at_stale(mf_store *store, const entry *e, bool remove, mf_stale_call tell,
+                          void *self)
+{
+    mf_stale stale = {.path = e->path};
+    char digest[MF_HEX_SIZE];
+
+    if (access(e->path, F_OK) != 0)
+        return true;
+    mf_status status = mf_store_file(store, e->path, digest);
+    stale.changed = status || strcmp(digest, e->digest);
+    mf_error_free(status);
+    if (stale.changed && !remove)
+        return false;
+    stale.removed = remove && !stale.changed && unlink(e->path) == 0;
+    tell(self, &stale);
+    return stale.removed || stale.changed;
+}
+
+mf_status mf_export_stale(mf_plan *plan, bool remove, mf_stale_call tell, void *self)
+{
+    const mf_graph *graph = mf_plan_graph(plan);
+    memory m = {0};
+    char name[MF_HEX_SIZE];
+    size_t kept = 0;
+    mf_status status = name_graph(graph, name);
+
+    if (!status)
+        status = memory_read(&m, mf_store_dir(mf_plan_store(plan)));
+    const size_t count = m.count;
+    for (size_t i = 0; !status && i < count; i++) {
+        entry *e = &m.entries[i];
+        if (!strcmp(e->graph, name) && !is_export(graph, e->path) &&
+            look_at_stale(mf_plan_store(plan), e, remove, tell, self))
+            free(e->path);
+        else
+            m.entries[kept++] = *e;
+    }
+    if (!status) {
+        m.count = kept;
+        if (kept < count)
+            status = memory_write(&m);
+    }
     memory_free(&m);
     return mf_within(status, "exports");
 }

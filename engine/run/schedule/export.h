@@ -22,6 +22,18 @@ MF_MUST_USE mf_status mf_export_all(mf_plan *plan, const mf_registry *registry,
                                     const mf_output_rule *rule, mf_export_watch watch, void *self,
                                     size_t *failed);
 
+/* A file that an earlier run of the graph exported, and that is none of its exports now: of a case
+ * that is no longer there, or of other parameters. */
+typedef struct mf_stale {
+    const char *path;
+    bool changed; /* somebody has changed it since: it is theirs */
+    bool removed;
+} mf_stale;
+typedef void (*mf_stale_call)(void *self, const mf_stale *stale);
+/* Tells of each that is still there as it was written. With `remove` these are removed, and those
+ * that were changed told of and forgotten. */
+MF_MUST_USE mf_status mf_export_stale(mf_plan *plan, bool remove, mf_stale_call tell, void *self);
+
 /* Whether what is wanted can be written, as far as that shows before anything runs: folders that
  * can be made and written in, no folder where a file is to be, and no file of somebody's own (see
  * output.h). Changes nothing. */

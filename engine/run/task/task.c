@@ -436,7 +436,7 @@ const char *mf_in_name(mf_task *t, const char *port, size_t i)
 }
 
 /* An element whose case and axes may be told. */
-static const mf_element *keyed_element(mf_task *t, const char *port, size_t i)
+const mf_element *mf_task_keyed_element(mf_task *t, const char *port, size_t i)
 {
     const mf_feed *feed = feed_of(t, port);
 
@@ -445,7 +445,7 @@ static const mf_element *keyed_element(mf_task *t, const char *port, size_t i)
 
 const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k, const char **value)
 {
-    const mf_element *e = keyed_element(t, port, i);
+    const mf_element *e = mf_task_keyed_element(t, port, i);
     const mf_axis_value *axis = e ? mf_element_axis(t->work, e, k) : NULL;
 
     *value = axis ? axis->value : NULL;
@@ -454,7 +454,7 @@ const char *mf_in_axis(mf_task *t, const char *port, size_t i, size_t k, const c
 
 const char *mf_in_column(mf_task *t, const char *port, size_t i, const char *column)
 {
-    const mf_element *e = keyed_element(t, port, i);
+    const mf_element *e = mf_task_keyed_element(t, port, i);
     const char *axis, *value;
 
     for (size_t k = 0; (axis = mf_in_axis(t, port, i, k, &value)); k++) {

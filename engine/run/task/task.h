@@ -51,6 +51,8 @@ MF_MUST_USE mf_status mf_task_needs(mf_task *task, mf_needs *needs);
 /* Waits for the task's launches and moves what they wrote back to the host. */
 MF_MUST_USE mf_status mf_task_drain(mf_task *task);
 
+/* Element i of a port that is told the cases (MF_KEYED); NULL of any other. */
+const mf_element *mf_task_keyed_element(mf_task *task, const char *port, size_t i);
 void mf_task_begin_checkpoints(mf_task *task); /* it begins to run: nothing is saved yet */
 /* Seconds of work before this start that its result rests on: 0 unless it went on from a state. */
 double mf_task_earlier(const mf_task *task);

@@ -58,6 +58,10 @@ mf_status mf_checkpoint_load(mf_task *t, int64_t most, int64_t *step, mf_artifac
     MF_TRY(state_key(t, key));
     t->saves = true;
     t->most_step = most;
+    if (t->work->anew && !t->cleared) {
+        MF_TRY(mf_store_checkpoint_drop(mf_host_store(t->host), key, most, -1));
+        t->cleared = true;
+    }
     while (most >= 0) {
         mf_status status =
             mf_store_checkpoint_load(mf_host_store(t->host), key, most, step, &t->earlier, state);

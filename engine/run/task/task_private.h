@@ -58,6 +58,7 @@ struct mf_task {
     double begun, saved; /* seconds; the task's begin, and its last save */
     double earlier;      /* seconds that earlier starts worked for the state it went on from */
     int64_t most_step, kept_step;
+    bool cleared; /* of work that is to be done anew: what was saved before is gone */
 };
 
 void mf_task_free_device(mf_task *task);  /* buffers, then the queue */

@@ -9,7 +9,22 @@
 from ._library import Cancelled, Error, Invalid, NotFound
 from .artifact import Artifact, Features, Image, Labels, Mask, Masks, Model, Table, Text, Volume
 from .graph import Graph, Node, Plan, Result, RunFailed
-from .stages import Path, Range, features, image, labels, log, masks, model, progress, stage, table, text, volume
+from .stages import (
+    Keyed,
+    Path,
+    Range,
+    features,
+    image,
+    labels,
+    log,
+    masks,
+    model,
+    progress,
+    stage,
+    table,
+    text,
+    volume,
+)
 
 
 def __getattr__(name):
@@ -26,6 +41,6 @@ def __dir__():
 
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "Graph", "Image", "Invalid", "Labels", "Mask", "Masks",
+__all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "Graph", "Image", "Invalid", "Keyed", "Labels", "Mask", "Masks",
            "Model", "Node", "NotFound", "Path", "Plan", "Range", "Result", "RunFailed", "Table", "Text", "Volume",
            "features", "image", "labels", "log", "masks", "model", "progress", "stage", "table", "text", "volume"]

@@ -84,6 +84,15 @@ class Packet:
             self.int(-1 if rows is None else rows)
         return self
 
+    def take_case(self):
+        """The id, and the columns by name."""
+        case, columns = self.take_text(), {}
+        while True:
+            name = self.take_text()
+            if not name:
+                return case, columns
+            columns[name] = self.take_text()
+
     def take_head(self):
         """(type, attributes, {name: (dtype, shape, rows)})"""
         kind, attributes, arrays = self.take_text(), {}, {}

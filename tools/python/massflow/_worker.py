@@ -46,6 +46,21 @@ class _Sent:
         self._type = kind
         self._arrays = {name: ArrayType(*info) for name, info in arrays.items()}
         self._indexes, self._files = {}, {}
+        self._case = None  # the id and the columns, of an input that is told
+
+    @property
+    def case(self):
+        return self._told()[0]
+
+    @property
+    def case_columns(self):
+        return dict(self._told()[1])
+
+    def _told(self):
+        if self._case is None:
+            raise Invalid(f"the input '{self._port}' is not told its cases: annotate it as Annotated[..., massflow.Keyed]; "
+                          "they are part of the key then")
+        return self._case
 
     type = property(lambda self: self._type)
     id = property(lambda self: None)
@@ -326,10 +341,12 @@ class Worker:
             items = []
             for i in range(packet.take_int()):
                 name = packet.take_text()
+                case = packet.take_case() if port["keyed"] else None
                 head = packet.take_head()
                 if head[0] not in INPUTS:
                     INPUTS[head[0]] = _class(head[0])
                 items.append(INPUTS[head[0]](self, port["name"], i, name, head))
+                items[-1]._case = case
             inputs += items
             listed = port["type"].endswith("[]")
             arguments[port["name"]] = items if listed else items[0] if items else None

@@ -32,6 +32,12 @@ class Range:
         self.min, self.max, self.unit, self.help = min, max, unit, help
 
 
+class Keyed:
+    """Of an input that is told its cases: Annotated[list[massflow.Volume], massflow.Keyed]. Each element then has
+    `.case`, the id, and `.case_columns`, what the table of cases and the gathered axes say of it. All of them are part of
+    the key: a case that is renamed, or another column, makes the node run again."""
+
+
 class Path(str):
     """The annotation of a parameter that is a file or folder: its content is part of the key."""
 
@@ -73,7 +79,8 @@ class Stage:
             if port.endswith("?") != (default is None):
                 self._refuse(f"the input '{name}' is optional where its annotation is Optional[...] and its default "
                              "None, and only there")
-            self.ports.append({"name": name, "type": port, "help": words or "An input."})
+            keyed = any(mark is Keyed or isinstance(mark, Keyed) for mark in marks)
+            self.ports.append({"name": name, "type": port, "help": words or "An input.", "keyed": keyed})
         else:
             self.params.append(self._param(name, plain, default, limits, words))
 
@@ -368,5 +375,5 @@ def log(words):
         print(words)
 
 
-__all__ = ["Error", "Path", "Range", "features", "image", "labels", "log", "masks", "model", "progress", "stage",
+__all__ = ["Error", "Keyed", "Path", "Range", "features", "image", "labels", "log", "masks", "model", "progress", "stage",
            "table", "text", "volume"]
