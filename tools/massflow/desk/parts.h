@@ -112,8 +112,9 @@ void desk_server_close(desk *d);
 /* session.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
-/* Opens the graph with these settings, in the place of the one that is open; its errors are what
- * desk_workspace says then. Takes `settings`. */
+/* Opens the graph with these settings, in the place of the one that is open, which stays where that
+ * can't be done; where none is open, the errors are what desk_workspace says from then on. Takes
+ * `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
 
 /* launch.c */

@@ -50,6 +50,14 @@ mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t c
     if (status)
         trouble = mf_error_text(status);
     pthread_mutex_lock(&d->lock);
+    if (status && d->w) { /* the one that is open stays */
+        pthread_mutex_unlock(&d->lock);
+        free(path);
+        free(trouble);
+        free(warnings);
+        free_settings(settings, count);
+        return status;
+    }
     mf_workspace *before = d->w;
     mf_setting *old = d->settings;
     size_t old_count = d->setting_count;
@@ -348,7 +356,13 @@ static mf_status answer_session(desk_request *q, desk_reply *r)
     desk_put(o, "warnings", d->warnings);
     json_object_object_add(o, "settings", settings(d));
     if (d->w) {
+        char *params;
         json_object_object_add(o, "stages", stages(d->w));
+        mf_status status = mf_workspace_params_json(d->w, &params);
+        if (!status)
+            json_object_object_add(o, "params", json_tokener_parse(params));
+        mf_error_free(status);
+        free(params);
         json_object_object_add(o, "cases",
                                json_object_new_int64((int64_t)mf_workspace_case_count(d->w)));
     }
