@@ -137,6 +137,7 @@ void desk_free(desk *d)
     mf_workspace_close(d->w);
     free_settings(d->settings, d->setting_count);
     free(d->launch.state);
+    desk_live_clear(&d->launch.live);
     hub_free(d->hub);
     pthread_mutex_destroy(&d->launch.lock);
     pthread_mutex_destroy(&d->lock);
