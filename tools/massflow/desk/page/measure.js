@@ -44,7 +44,7 @@ function differences(past, now) {
 export function open(place, desk) {
   const list = el("nav", {class: "sources", "aria-label": "Results"});
   const view = el("div", {class: "view"});
-  let chosen = null, drawn = "", asked = 0, log = false, weight = 0, asTable = false;
+  let chosen = null, picked = false, drawn = "", asked = 0, log = false, weight = 0, asTable = false;
   let series = [], charts = new Map(), off = new Set();
   const live = new Map();   // node -> [{step, name: value}]
 
@@ -71,11 +71,7 @@ export function open(place, desk) {
   function drawList() {
     const found = sources();
     const groups = {live: "Running", table: "Tables", image: "Pictures"};
-    if (!found.has(chosen)) {
-      // The last stage of a graph is most often what it is for.
-      const all = [...found.values()];
-      chosen = (all.findLast((s) => s.type === "live") ?? all.findLast((s) => s.type === "table") ?? all.at(-1))?.key ?? null;
-    }
+    if (!picked || !found.has(chosen)) chosen = best([...found.values()], chosen);
     put(list, Object.entries(groups).map(([type, words]) => {
       const of = [...found.values()].filter((s) => s.type === type);
       return of.length ? [el("h2", {}, words), of.map((s) => el("button", {class: "source",
@@ -90,7 +86,17 @@ export function open(place, desk) {
     }
   }
 
+  // What trains; when it has ended, its table; else the last of the graph, which is most often what it
+  // is for.
+  function best(all, before) {
+    const node = before?.startsWith("live ") ? before.slice(5) : null;
+    const kept = all.find((s) => s.key === before);
+    return (all.findLast((s) => s.type === "live") ?? all.find((s) => s.type === "table" && s.of.some((o) => o.node === node))
+      ?? kept ?? all.findLast((s) => s.type === "table") ?? all.at(-1))?.key ?? null;
+  }
+
   function choose(key) {
+    picked = true;
     chosen = key;
     off = new Set();
     asTable = false;

@@ -6,14 +6,14 @@ const LOOK = new Set(["volume", "labels", "masks", "sample", "seeds"]);
 
 export function nodeView(place, desk, {choose, target}) {
   let name = null, log = null, why = null, asked = 0, live = [], runs = [];
-  const outcomes = new Map();
+  const outcomes = new Map();   // of the newest run: node -> what is known of it
 
   async function readOutcomes() {
     try {
       runs = desk.session.trouble ? [] : await get("/api/runs");
       outcomes.clear();
       if (runs.length)
-        for (const n of await get("/api/runs/nodes", {run: runs[0].run})) outcomes.set(n.node, n.outcome);
+        for (const n of await get("/api/runs/nodes", {run: runs[0].run})) outcomes.set(n.node, n);
     } catch {
       outcomes.clear();   // no cache yet, or another process moves it: the plan says what is known
     }
@@ -38,7 +38,8 @@ export function nodeView(place, desk, {choose, target}) {
           el("td", {class: "n"}, run.end ? (run.end > run.start ? seconds(run.end - run.start) : "< 1 s") : ""),
           el("td", {class: run.status === "failed" || run.status === "killed" ? "bad" : ""}, run.status),
           el("td", {}, Object.entries(run.counts).map(([state, n]) => `${n} ${state}`).join(", "))))))
-        : el("p", {class: "soft"}, "It has not run yet. Choose a stage in the graph to see why it would, or press Run."));
+        : el("p", {class: "soft"}, desk.session.trouble ? "Choose or mend the graph file, and press Read again."
+          : "It has not run yet. Choose a stage in the graph to see why it would, or press Run."));
   }
 
   function outputs(node) {
@@ -95,6 +96,8 @@ export function nodeView(place, desk, {choose, target}) {
 
   return {
     outcomes,
+    // The run that goes on in another process, or null.
+    other: () => (runs[0]?.status === "running" ? runs[0] : null),
     readOutcomes,
     show(wanted) {
       name = wanted;

@@ -8,6 +8,7 @@ import {nodeView} from "./node.js";
 
 export const title = "Run";
 
+const STATES = ["cached", "running", "waiting", "failed", "blocked", "to run", "undecided"];
 const ENDED = {done: "finished", failed: "finished with failures", interrupted: "stopped"};
 
 // What this desk's run is doing, from its events.
@@ -95,13 +96,14 @@ function progressLine(active, choose) {
 
 export function open(place, desk) {
   const run = new Run();
-  let chosen = null;
+  let chosen = null, planning = false;
 
   const start = el("button", {class: "main", id: "start", title: "Reads the graph file again, and runs it (Ctrl+Enter)",
     onclick: begin}, "Run");
   const stop = el("button", {id: "stop", disabled: true, title: "Stages stop at their next point to do so, and save their state",
     onclick: () => post("/api/stop").catch(tell)}, "Stop");
   const counts = el("span", {id: "counts"});
+  const legend = el("ul", {class: "states"});
   const bar = el("div", {class: "meter", role: "img"});
   const facts = el("span", {class: "soft", id: "facts"});
   const said = el("div", {id: "said", role: "status", "aria-live": "polite"});
@@ -122,7 +124,7 @@ export function open(place, desk) {
       el("p", {id: "targets-help", class: "soft hint"}, "Stages or nodes, separated by blanks; empty: all."),
       form.element),
     el("div", {class: "middle"},
-      el("div", {class: "status"}, counts, facts, bar),
+      el("div", {class: "status"}, counts, facts, bar, legend),
       said, canvas, active),
     side);
 
@@ -168,8 +170,24 @@ export function open(place, desk) {
     const now = run.state.get(n.name);
     if (now && (run.running || now !== "cached")) return n.state === "cached" && now !== "running" ? "cached" : now;
     if (n.state === "cached" || n.state === "stream" || n.state === "failed") return n.state;
-    const last = node.outcomes.get(n.name);
-    return last === "failed" || last === "blocked" ? last : n.state;
+    const last = node.outcomes.get(n.name)?.outcome;
+    const kept = last === "failed" || last === "blocked" || (last === "running" && !run.running && node.other());
+    return kept ? last : n.state;
+  }
+
+  const devices = (nodes) => [...new Set(nodes.map((name) => node.outcomes.get(name)?.device).filter(Boolean))];
+
+  // What runs, on what; also where another process has started it.
+  function working() {
+    const other = run.running ? null : node.other();
+    if (other) {
+      const names = [...node.outcomes.values()].filter((n) => n.outcome === "running").map((n) => n.node);
+      return [`run ${other.run} goes on in process ${other.pid} of ${other.host}`, names.length && `${names.length} running`,
+        ...devices(names)].filter(Boolean).join(", ");
+    }
+    if (!run.running) return "";
+    return [`${run.active.length} running on ${run.slots} worker slots`, run.memory && `${bytes(run.memory)} resident`,
+      ...devices(run.active.map((a) => a.node))].filter(Boolean).join(", ");
   }
 
   const drawing = drawGraph(canvas, {choose, stateOf});
@@ -188,13 +206,14 @@ export function open(place, desk) {
     put(counts, run.running && c ? `${c.done + c.cached} of ${c.wanted} nodes`
       : total ? `${tally.cached ?? 0} of ${total} nodes in the cache` : "");
     bar.setAttribute("aria-label", Object.entries(tally).map(([state, n]) => `${n} ${state}`).join(", "));
-    put(bar, ["cached", "running", "waiting", "failed", "blocked", "to run", "undecided"]
-      .filter((state) => tally[state])
+    put(bar, STATES.filter((state) => tally[state])
       .map((state) => el("span", {class: `s-${state.replace(" ", "-")}`, title: `${tally[state]} ${state}`,
         "data-share": tally[state]}, `${tally[state]} ${state}`)));
     for (const part of bar.children) part.style.flexGrow = part.dataset.share;
-    put(facts, run.running ? `${run.active.length} running on ${run.slots} worker slots`
-      + (run.memory ? `, ${bytes(run.memory)} resident` : "") : "");
+    bar.hidden = !total;
+    put(facts, planning ? "planning" : working());
+    put(legend, STATES.filter((state) => tally[state]).map((state) => el("li", {},
+      el("span", {class: `dot s-${state.replace(" ", "-")}`}), ` ${tally[state]} ${state}`)));
     put(said, run.text);
     said.className = run.bad ? "bad" : "soft";
     put(active, run.active.map((a) => progressLine(a, choose)));
@@ -226,6 +245,10 @@ export function open(place, desk) {
     run.take(event.detail);
     node.take(event.detail);
     if (event.detail.kind === "ended") desk.readNodes();
+    draw();
+  });
+  desk.addEventListener("planning", ({detail}) => {
+    planning = detail;
     draw();
   });
   events.addEventListener("anew", () => run.read().then(draw, tell));

@@ -81,7 +81,7 @@ export function settingsForm(desk) {
     const is = param.param;
     const reset = el("button", {type: "button", class: "reset", title: `Back to ${param.written}, as the file has it`,
       "aria-label": `${param.name}: back to the value of the file`}, "\u21ba");
-    const words = [param.comment ?? is?.help, is && [is.range, is.range?.includes(is.unit ?? "\0") ? null : is.unit]
+    const words = [(param.comment ?? is?.help)?.replace(/\.$/, ""), is && [is.range, is.range?.includes(is.unit ?? "\0") ? null : is.unit]
       .filter(Boolean).join(" ")].filter(Boolean).join("; ");
     const line = el("div", {class: "field"},
       el("label", {for: input.id, title: is ? `${is.name} of ${param.stage}: ${is.help ?? ""}` : ""}, param.name),
