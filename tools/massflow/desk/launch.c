@@ -164,8 +164,9 @@ static mf_status read_targets(const desk_request *q, char ***targets, size_t *co
     if (!*targets)
         return mf_no_memory(0, "targets");
     for (size_t i = 0; i < length; i++) {
-        const char *text = json_object_get_string(json_object_array_get_idx(list, i));
-        (*targets)[i] = text ? strdup(text) : NULL;
+        json_object *o = json_object_array_get_idx(list, i);
+        bool is = json_object_is_type(o, json_type_string);
+        (*targets)[i] = is ? strdup(json_object_get_string(o)) : NULL;
         if ((*targets)[i])
             ++*count;
     }

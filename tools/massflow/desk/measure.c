@@ -108,7 +108,7 @@ static mf_status encode(const mf_artifact *a, char **bytes, size_t *size)
 
     *bytes = NULL;
     MF_TRY(of_type(a, "image"));
-    MF_TRY(mf_artifact_array(a, "image", &rgb));
+    MF_TRY(mf_artifact_array(a, "rgb", &rgb));
     file = open_memstream(bytes, size);
     mf_status status = file ? mf_encode_png(file, rgb) : mf_no_memory(0, "a picture");
     if (file && fclose(file) && !status)

@@ -133,7 +133,7 @@ export function drawGraph(place, {choose, stateOf}) {
         const slot = `${link.from}/${link.slot}`;
         if (first.has(slot)) return null;
         first.add(slot);
-        return svg("text", {class: "type", x: link.points[0] + 5, y: link.points[1] + 12}, link.type);
+        return svg("text", {class: "type", x: link.points[0] + 5, y: link.points[1] + 12}, link.type.replace("?", ""));
       }));
     put(place, picture);
   }

@@ -59,7 +59,7 @@ export function table(columns, rows, file) {
   function more() {
     const piece = shown.slice(drawn, drawn + PIECE);
     body.append(...piece.map((row) => el("tr", {}, columns.map((column, i) =>
-      el("td", {class: column.number ? "n" : "", title: column.number && row[i] !== null ? String(row[i]) : null},
+      el("td", {class: column.number ? "n" : "", title: row[i] === null ? null : String(row[i])},
         column.number ? number(row[i]) : row[i])))));
     drawn += piece.length;
   }
