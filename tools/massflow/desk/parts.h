@@ -118,7 +118,7 @@ bool desk_asset(const char *path, desk_reply *r);
 MF_MUST_USE mf_status desk_server_open(desk *d);
 void desk_server_close(desk *d);
 
-/* session.c */
+/* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
 /* Opens the graph with these settings, in the place of the one that is open, which stays where that

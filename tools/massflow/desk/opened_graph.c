@@ -1,4 +1,4 @@
-/* session.c - the graph that is open: its workspace, its nodes, the artifacts that pages look at. */
+/* opened_graph.c - the graph that is open: its workspace, its nodes, the artifacts that pages look at. */
 #include "parts.h"
 
 #include <dirent.h>

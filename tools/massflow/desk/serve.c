@@ -1,4 +1,4 @@
-/* desk.c - the command desk: a local page to run graphs and to look at what came of them. */
+/* serve.c - the command desk: a local page to run graphs and to look at what came of them. */
 #include "../workspace.h"
 #include "parts.h"
 #include "run/process/signals.h"
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LOOK 1000 /* milliseconds between looks at the cache's files */
+#define BEAT 10   /* looks between signs of life to the pages */
 
 /* The end of a pipe that the handler of SIGINT writes to; one a process, as signals are. */
 static volatile int stop_pipe = -1;
@@ -72,8 +73,11 @@ static void wait_for_end(desk *d, int fd)
     char byte;
 
     memset(&last, 0, sizeof last);
-    while (poll(&asked, 1, LOOK) <= 0)
+    for (int count = 1; poll(&asked, 1, LOOK) <= 0; count++) {
         look(d, &last);
+        if (count % BEAT == 0)
+            hub_beat(d->hub);
+    }
     if (read(fd, &byte, 1) < 0)
         return;
 }
