@@ -1,4 +1,5 @@
-/* opened_graph.c - the graph that is open: its workspace, its nodes, the artifacts that pages look at. */
+/* opened_graph.c - the graph that is open: its workspace, its nodes, the artifacts that pages look
+ * at. */
 #include "parts.h"
 
 #include <dirent.h>
@@ -154,9 +155,9 @@ void desk_free(desk *d)
 
 void desk_tell(desk *d, const char *name, json_object *o)
 {
-    hub_put(d->hub, name,
-            json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+    hub_put(
+        d->hub, name,
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
 }
 
@@ -309,8 +310,8 @@ static char *graph_folder(desk *d)
 
     pthread_mutex_lock(&d->lock);
     last = d->graph ? strrchr(d->graph, '/') : NULL;
-    folder = last ? strndup(d->graph, last > d->graph ? (size_t)(last - d->graph) : 1)
-                  : strdup(".");
+    folder =
+        last ? strndup(d->graph, last > d->graph ? (size_t)(last - d->graph) : 1) : strdup(".");
     pthread_mutex_unlock(&d->lock);
     return folder;
 }
@@ -484,9 +485,8 @@ static mf_status read_settings(desk_request *q, mf_setting **settings, size_t *c
         return mf_no_memory(0, "settings");
     json_object_object_foreach(set, name, value)
     {
-        const char *text = json_object_is_type(value, json_type_string)
-                               ? json_object_get_string(value)
-                               : NULL;
+        const char *text =
+            json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
         if (text && strlen(text) == (size_t)json_object_get_string_len(value))
             (*settings)[*count] = (mf_setting){strdup(name), strdup(text)};
         if (!(*settings)[*count].name || !(*settings)[*count].value) {
@@ -553,9 +553,7 @@ static mf_status answer_events(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
-const desk_route desk_session_routes[] = {{"GET", "/api/session", answer_session},
-                                          {"GET", "/api/nodes", answer_nodes},
-                                          {"GET", "/api/why", answer_why},
-                                          {"POST", "/api/open", answer_open},
-                                          {"GET", "/api/events", answer_events},
-                                          {NULL, NULL, NULL}};
+const desk_route desk_session_routes[] = {
+    {"GET", "/api/session", answer_session}, {"GET", "/api/nodes", answer_nodes},
+    {"GET", "/api/why", answer_why},         {"POST", "/api/open", answer_open},
+    {"GET", "/api/events", answer_events},   {NULL, NULL, NULL}};

@@ -85,9 +85,9 @@ struct desk {
     bool by_version;
     mf_setting *settings;
     size_t setting_count;
-    mf_workspace *w;  /* NULL where the graph can't be read; then */
-    char *trouble;    /* why */
-    char *warnings;   /* of the file; or NULL */
+    mf_workspace *w; /* NULL where the graph can't be read; then */
+    char *trouble;   /* why */
+    char *warnings;  /* of the file; or NULL */
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;

@@ -153,8 +153,8 @@ void desk_reply_static(desk_reply *r, const char *type, const void *bytes, size_
 
 void desk_reply_json(desk_reply *r, json_object *o)
 {
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     char *clean = text ? mf_utf8_clean(text) : NULL;
 
     json_object_put(o);

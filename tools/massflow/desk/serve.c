@@ -40,8 +40,7 @@ static stamp stamp_of(const char *cache)
     struct stat at;
     char path[4096];
 
-    if ((size_t)snprintf(path, sizeof path, "%s/cache.db", cache) < sizeof path &&
-        !stat(path, &at))
+    if ((size_t)snprintf(path, sizeof path, "%s/cache.db", cache) < sizeof path && !stat(path, &at))
         s.file = at.st_mtim;
     if ((size_t)snprintf(path, sizeof path, "%s/cache.db-wal", cache) < sizeof path &&
         !stat(path, &at)) {
@@ -209,7 +208,8 @@ static const option desk_options_list[] = {
     OPTION_CODE,
     OPTION_PLUGINS,
     {0, "port", "N", "port of the page on this machine; default: any that is free"},
-    {0, "listen", "HOST:PORT", "let other machines open the page, too; whoever has its address can"},
+    {0, "listen", "HOST:PORT",
+     "let other machines open the page, too; whoever has its address can"},
     OPTION_END};
 
 const command command_desk = {
