@@ -399,7 +399,7 @@ static json_object *outputs(const mf_workspace *w, const mf_forecast *f, size_t 
 }
 
 /* All nodes in order of the graph: name, stage (its index), state, outputs with the ids of those
- * that are in the cache, and in one line why it has to run. */
+ * that are in the cache. Reasons are asked for one by one: each takes several look-ups. */
 static mf_status answer_nodes(desk_request *q, desk_reply *r)
 {
     mf_workspace *w;
@@ -411,17 +411,12 @@ static mf_status answer_nodes(desk_request *q, desk_reply *r)
     for (size_t s = 0; !status && s < mf_workspace_stage_count(w); s++) {
         mf_workspace_stage stage;
         mf_workspace_stage_at(w, s, &stage);
-        for (size_t i = stage.first; !status && i < stage.first + stage.count; i++) {
+        for (size_t i = stage.first; i < stage.first + stage.count; i++) {
             json_object *o = json_object_new_object();
-            char *why = NULL;
             desk_put(o, "name", mf_workspace_node(w, i));
             json_object_object_add(o, "stage", json_object_new_int64((int64_t)s));
             desk_put(o, "state", mf_stands_text(mf_forecast_node(f, i)));
             json_object_object_add(o, "outputs", outputs(w, f, i));
-            status = mf_forecast_why(f, i, false, &why);
-            if (why && *why)
-                desk_put(o, "why", why);
-            free(why);
             json_object_array_add(list, o);
         }
     }
@@ -448,7 +443,7 @@ static mf_status answer_why(desk_request *q, desk_reply *r)
     const char *name;
     mf_workspace *w;
     mf_forecast *f = NULL;
-    char *text = NULL;
+    char *text = NULL, *line = NULL;
     size_t i;
 
     MF_TRY(desk_query_text(q, "node", &name));
@@ -458,14 +453,19 @@ static mf_status answer_why(desk_request *q, desk_reply *r)
         status = mf_workspace_plan(w, &(mf_workspace_ask){.targets = &name, .target_count = 1}, &f);
     if (!status)
         status = mf_forecast_why(f, i, true, &text);
+    if (!status)
+        status = mf_forecast_why(f, i, false, &line);
     mf_forecast_free(f);
     mf_workspace_close(w);
-    MF_TRY(status);
-    json_object *o = json_object_new_object();
-    desk_put(o, "why", text);
+    if (!status) {
+        json_object *o = json_object_new_object();
+        desk_put(o, "why", text);
+        desk_put(o, "line", line);
+        desk_reply_json(r, o);
+    }
     free(text);
-    desk_reply_json(r, o);
-    return MF_OK;
+    free(line);
+    return status;
 }
 
 /* The settings of a body; those that are not texts are refused. */
