@@ -51,7 +51,7 @@ mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t c
     if (status)
         trouble = mf_error_text(status);
     pthread_mutex_lock(&d->lock);
-    if (status && d->w) { /* the one that is open stays */
+    if (status && d->w && !strcmp(d->graph, graph)) { /* what is open stays */
         pthread_mutex_unlock(&d->lock);
         free(path);
         free(trouble);

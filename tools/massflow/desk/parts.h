@@ -121,9 +121,9 @@ void desk_server_close(desk *d);
 /* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
-/* Opens the graph with these settings, in the place of the one that is open, which stays where that
- * can't be done; where none is open, the errors are what desk_workspace says from then on. Takes
- * `settings`. */
+/* Opens the graph with these settings, in the place of the one that is open. Where that can't be
+ * done the same graph stays open as it was; of another one the errors are what desk_workspace says
+ * from then on. Takes `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
 
 /* live.c; with the lock of the run held */
