@@ -9,6 +9,7 @@
 #include "embed/first_use.h"
 #include "embed/opened.h"
 #include "embed/own_program.h"
+#include "embed/params_json.h"
 #include "embed/version.h"
 #include "run/artifact/check.h"
 #include "run/artifact/write.h"
@@ -155,6 +156,12 @@ void mf_workspace_close(mf_workspace *w)
     free(w);
 }
 
+mf_workspace *mf_workspace_ref(mf_workspace *w)
+{
+    atomic_fetch_add(&w->refs, 1);
+    return w;
+}
+
 const char *mf_workspace_path(const mf_workspace *w)
 {
     return w->look.graph_path;
@@ -180,6 +187,37 @@ void mf_workspace_stage_at(const mf_workspace *w, size_t i, mf_workspace_stage *
                                   .first = s->first,
                                   .count = s->count,
                                   .stream = s->stage->item != NULL};
+}
+
+mf_status mf_workspace_links(const mf_workspace *w, mf_workspace_link **links, size_t *count)
+{
+    mf_graph_link *found;
+
+    *links = NULL;
+    MF_TRY(mf_graph_links(w->look.graph, &found, count));
+    *links = calloc(*count + 1, sizeof **links);
+    for (size_t i = 0; *links && i < *count; i++) {
+        const mf_graph_link *k = &found[i];
+        const mf_port *port = &mf_graph_stage_at(w->look.graph, k->from)->stage->out[k->port];
+        (*links)[i] = (mf_workspace_link){.from = k->from,
+                                          .to = k->to,
+                                          .port = k->port,
+                                          .output = port->name,
+                                          .type = port->type,
+                                          .gathers = k->gathers};
+    }
+    free(found);
+    return *links ? MF_OK : mf_no_memory(0, "the links of a graph");
+}
+
+mf_status mf_workspace_params_json(const mf_workspace *w, char **json)
+{
+    json_object *list = mf_graph_params_json(w->look.graph);
+
+    *json = strdup(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN |
+                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(list);
+    return *json ? MF_OK : mf_no_memory(0, "parameters");
 }
 
 size_t mf_workspace_node_count(const mf_workspace *w)
@@ -317,6 +355,16 @@ size_t mf_forecast_count(const mf_forecast *f, mf_stands stands)
     for (size_t i = 0; i < mf_plan_count(f->plan); i++)
         count += mf_forecast_node(f, i) == stands;
     return count;
+}
+
+const char *mf_forecast_output(const mf_forecast *f, size_t i, size_t k)
+{
+    const mf_plan_node *n = mf_plan_at(f->plan, i);
+
+    if (mf_forecast_node(f, i) != MF_STANDS_CACHED || k >= mf_port_count(n->work.stage->out) ||
+        !*n->outputs[k].id || !n->outputs[k].present)
+        return NULL;
+    return n->outputs[k].id;
 }
 
 mf_status mf_forecast_why(mf_forecast *f, size_t i, bool in_full, char **text)
@@ -544,6 +592,25 @@ mf_status mf_workspace_artifact(mf_workspace *w, const char *name, mf_artifact *
 {
     pthread_mutex_lock(&w->lock);
     mf_status status = open_artifact(w, name, NULL, artifact);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+static mf_status open_id(mf_workspace *w, const char *id, mf_artifact **artifact)
+{
+    if (strlen(id) != MF_HEX_SIZE - 1 || strspn(id, "0123456789abcdef") != MF_HEX_SIZE - 1)
+        return mf_fail(MF_INVALID, "an id has 64 hex digits, not '%.80s'", id);
+    MF_TRY(look_anew(w));
+    if (!w->look.store)
+        return mf_fail(MF_NOT_FOUND, "there is no cache of %s yet", w->look.graph_path);
+    return mf_open_artifact(w->look.store, w->look.registry, id, artifact);
+}
+
+mf_status mf_workspace_artifact_of_id(mf_workspace *w, const char *id, mf_artifact **artifact)
+{
+    *artifact = NULL;
+    pthread_mutex_lock(&w->lock);
+    mf_status status = open_id(w, id, artifact);
     pthread_mutex_unlock(&w->lock);
     return status;
 }
