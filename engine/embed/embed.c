@@ -148,6 +148,12 @@ void mf_workspace_close(mf_workspace *w)
     free(w);
 }
 
+mf_workspace *mf_workspace_ref(mf_workspace *w)
+{
+    atomic_fetch_add(&w->refs, 1);
+    return w;
+}
+
 const char *mf_workspace_path(const mf_workspace *w)
 {
     return w->look.graph_path;
@@ -294,6 +300,16 @@ size_t mf_forecast_count(const mf_forecast *f, mf_stands stands)
     for (size_t i = 0; i < mf_plan_count(f->plan); i++)
         count += mf_forecast_node(f, i) == stands;
     return count;
+}
+
+const char *mf_forecast_output(const mf_forecast *f, size_t i, size_t k)
+{
+    const mf_plan_node *n = mf_plan_at(f->plan, i);
+
+    if (mf_forecast_node(f, i) != MF_STANDS_CACHED || k >= mf_port_count(n->work.stage->out) ||
+        !*n->outputs[k].id || !n->outputs[k].present)
+        return NULL;
+    return n->outputs[k].id;
 }
 
 mf_status mf_forecast_why(mf_forecast *f, size_t i, bool in_full, char **text)
@@ -521,6 +537,25 @@ mf_status mf_workspace_artifact(mf_workspace *w, const char *name, mf_artifact *
 {
     pthread_mutex_lock(&w->lock);
     mf_status status = open_artifact(w, name, NULL, artifact);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+static mf_status open_id(mf_workspace *w, const char *id, mf_artifact **artifact)
+{
+    if (strlen(id) != MF_HEX_SIZE - 1 || strspn(id, "0123456789abcdef") != MF_HEX_SIZE - 1)
+        return mf_fail(MF_INVALID, "an id has 64 hex digits, not '%.80s'", id);
+    MF_TRY(look_anew(w));
+    if (!w->look.store)
+        return mf_fail(MF_NOT_FOUND, "there is no cache of %s yet", w->look.graph_path);
+    return mf_open_artifact(w->look.store, w->look.registry, id, artifact);
+}
+
+mf_status mf_workspace_artifact_of_id(mf_workspace *w, const char *id, mf_artifact **artifact)
+{
+    *artifact = NULL;
+    pthread_mutex_lock(&w->lock);
+    mf_status status = open_id(w, id, artifact);
     pthread_mutex_unlock(&w->lock);
     return status;
 }

@@ -19,6 +19,18 @@ static char *cut(char *path)
     return last ? last + 1 : path;
 }
 
+/* The command itself holds the engine, too. */
+static char *this_program(void)
+{
+    char *path = realpath("/proc/self/exe", NULL);
+    const char *last = path ? strrchr(path, '/') : NULL;
+
+    if (last && !strcmp(last, "/massflow"))
+        return path;
+    free(path);
+    return NULL;
+}
+
 char *mf_program_path(void)
 {
     Dl_info about;
@@ -35,6 +47,8 @@ char *mf_program_path(void)
         path = text.data;
     }
     free(file);
+    if (!path)
+        path = this_program();
     if (path && access(path, X_OK)) {
         free(path);
         path = NULL;

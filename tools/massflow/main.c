@@ -14,7 +14,7 @@ extern const command command_run, command_plan, command_why, command_get, comman
     command_runs, command_log, command_report, command_cache, command_graph, command_stages,
     command_describe, command_schema, command_devices, command_version, command_new, command_worker,
     command_first_use, command_models, command_workers, command_pools, command_completion,
-    command_complete, command_manual;
+    command_complete, command_manual, command_desk;
 
 static int help(const args *a);
 
@@ -30,7 +30,7 @@ static const command command_help = {"help",
 static const command *const commands[] = {
     &command_run,           &command_plan,     &command_why,        &command_get,
     &command_show_artifact, &command_runs,     &command_log,        &command_report,
-    &command_cache,         &command_graph,    &command_stages,     &command_describe,
+    &command_desk, &command_cache,         &command_graph,    &command_stages,     &command_describe,
     &command_schema,        &command_models,   &command_devices,    &command_version,
     &command_help,          &command_new,      &command_completion, &command_worker,
     &command_first_use,     &command_complete, &command_manual,     &command_pools,

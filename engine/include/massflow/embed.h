@@ -50,6 +50,8 @@ MF_API MF_MUST_USE mf_status mf_workspace_open(const char *graph,
                                                mf_workspace **workspace);
 /* NULL is fine. References are counted: plans and a run that are there keep what they need. */
 MF_API void mf_workspace_close(mf_workspace *workspace);
+/* One reference more, which mf_workspace_close gives back. */
+MF_API mf_workspace *mf_workspace_ref(mf_workspace *workspace);
 
 MF_API const char *mf_workspace_path(const mf_workspace *w); /* of the graph file, absolute */
 /* The graph as text, one stage a line; the caller frees. NULL when memory is short. */
@@ -121,6 +123,8 @@ MF_API void mf_forecast_free(mf_forecast *forecast); /* NULL is fine */
 MF_API size_t mf_forecast_count(const mf_forecast *forecast, mf_stands stands);
 /* How node i of the workspace stands. */
 MF_API mf_stands mf_forecast_node(const mf_forecast *forecast, size_t i);
+/* The id of the k-th output of node i, where it is in the cache; else NULL. Borrowed. */
+MF_API const char *mf_forecast_output(const mf_forecast *forecast, size_t i, size_t k);
 /* Why node i stands like that: in one line, or with all changes since it last ran. The caller frees
  * *text. */
 MF_API MF_MUST_USE mf_status mf_forecast_why(mf_forecast *forecast, size_t i, bool in_full,
@@ -203,6 +207,9 @@ MF_API void mf_workspace_cancel(mf_workspace *w);
  * has several. MF_NOT_FOUND where it is not in the cache. The caller unrefs *artifact. */
 MF_API MF_MUST_USE mf_status mf_workspace_artifact(mf_workspace *w, const char *name,
                                                    mf_artifact **artifact);
+/* The artifact of that id (64 hex digits), whichever node it came from. */
+MF_API MF_MUST_USE mf_status mf_workspace_artifact_of_id(mf_workspace *w, const char *id,
+                                                         mf_artifact **artifact);
 /* Writes it to a file, by its suffix, as `massflow get` does. `force`: also in the place of a file
  * that massflow did not write. */
 MF_API MF_MUST_USE mf_status mf_workspace_write(mf_workspace *w, const char *name, const char *path,

@@ -1,0 +1,276 @@
+/* launch.c - a run that the page starts, follows and stops. It is one of this process: what it
+ * keeps, and how it stops, is as with `massflow run`. */
+#include "../rate.h"
+#include "parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK 500 /* milliseconds */
+#define MOST_TARGETS 256
+
+static json_object *counts_of(const mf_workspace_counts *c)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "wanted", json_object_new_int64((int64_t)c->wanted));
+    json_object_object_add(o, "done", json_object_new_int64((int64_t)c->done));
+    json_object_object_add(o, "cached", json_object_new_int64((int64_t)c->cached));
+    json_object_object_add(o, "failed", json_object_new_int64((int64_t)c->failed));
+    json_object_object_add(o, "blocked", json_object_new_int64((int64_t)c->blocked));
+    return o;
+}
+
+/* Resident memory of this process, bytes; 0 where it is not known. */
+static int64_t resident(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file && fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+static json_object *active_of(rates *r, const mf_workspace_active *a)
+{
+    const mf_run_active as = {.node = a->node,
+                              .place = "",
+                              .seconds = a->seconds,
+                              .state = {.done = a->done, .total = a->total}};
+    json_object *o = json_object_new_object();
+    double rate, left;
+
+    desk_put(o, "node", a->node);
+    json_object_object_add(o, "seconds", json_object_new_double(a->seconds));
+    if (a->total > 0) {
+        json_object_object_add(o, "done", json_object_new_int64(a->done));
+        json_object_object_add(o, "total", json_object_new_int64(a->total));
+    }
+    if (rate_of(r, &as, &rate, &left)) {
+        json_object_object_add(o, "rate", json_object_new_double(rate));
+        json_object_object_add(o, "left", json_object_new_double(left));
+    }
+    if (a->words && *a->words)
+        desk_put(o, "words", a->words);
+    return o;
+}
+
+typedef struct follower {
+    desk *d;
+    rates rates;
+} follower;
+
+/* What a page that is opened now has to be told. */
+static void remember(desk *d, json_object *state)
+{
+    char *text = strdup(json_object_to_json_string(state));
+
+    pthread_mutex_lock(&d->launch.lock);
+    free(d->launch.state);
+    d->launch.state = text;
+    pthread_mutex_unlock(&d->launch.lock);
+}
+
+static void watch(void *self, const mf_workspace_event *event)
+{
+    follower *f = self;
+    json_object *o = json_object_new_object();
+
+    desk_put(o, "kind", event->kind);
+    desk_put(o, "node", event->node);
+    desk_put(o, "text", event->text);
+    if (event->seconds > 0)
+        json_object_object_add(o, "seconds", json_object_new_double(event->seconds));
+    if (strcmp(event->kind, "notice") && strncmp(event->kind, "export", 6))
+        json_object_object_add(o, "counts", counts_of(&event->counts));
+    if (!strcmp(event->kind, "tick")) {
+        json_object *list = json_object_new_array();
+        for (size_t i = 0; i < event->active_count; i++)
+            json_object_array_add(list, active_of(&f->rates, &event->active[i]));
+        json_object_object_add(o, "active", list);
+        json_object_object_add(o, "memory", json_object_new_int64(resident()));
+        remember(f->d, o);
+    }
+    desk_tell(f->d, "run", o);
+}
+
+static json_object *end_of(const mf_workspace_result *result, mf_status status)
+{
+    json_object *o = json_object_new_object();
+    char *text = status ? mf_error_text(status) : NULL;
+    bool bad = status || result->counts.failed || result->counts.blocked || result->exports_failed;
+
+    desk_put(o, "kind", "ended");
+    desk_put(o, "status", result->cancelled ? "interrupted" : bad ? "failed" : "done");
+    desk_put(o, "text", text);
+    json_object_object_add(o, "counts", counts_of(&result->counts));
+    if (result->run)
+        json_object_object_add(o, "run", json_object_new_int64(result->run));
+    free(text);
+    return o;
+}
+
+static void *run(void *self)
+{
+    desk *d = self;
+    desk_launch *l = &d->launch;
+    follower f = {.d = d};
+    const mf_workspace_ask ask = {.targets = (const char *const *)l->targets,
+                                  .target_count = l->target_count};
+    const mf_workspace_run_options options = {
+        .tick = TICK, .command = "massflow desk", .force = l->force, .watch = watch, .self = &f};
+    mf_workspace_result result;
+
+    mf_status status = mf_workspace_run(l->w, &ask, &options, &result);
+    json_object *end = end_of(&result, status);
+    mf_error_free(status);
+    remember(d, end);
+    pthread_mutex_lock(&l->lock);
+    mf_workspace_close(l->w);
+    l->w = NULL;
+    for (size_t i = 0; i < l->target_count; i++)
+        free(l->targets[i]);
+    free(l->targets);
+    l->targets = NULL;
+    l->target_count = 0;
+    l->running = l->stopping = false;
+    pthread_mutex_unlock(&l->lock);
+    desk_tell(d, "run", end);
+    return NULL;
+}
+
+static mf_status read_targets(const desk_request *q, char ***targets, size_t *count)
+{
+    json_object *list = NULL;
+    size_t length;
+
+    *targets = NULL;
+    *count = 0;
+    if (!json_object_object_get_ex(desk_body(q), "targets", &list))
+        return MF_OK;
+    if (!json_object_is_type(list, json_type_array))
+        return mf_fail(MF_INVALID, "'targets' has to be a list of texts");
+    length = json_object_array_length(list);
+    if (length > MOST_TARGETS)
+        return mf_fail(MF_INVALID, "at most %d targets at once", MOST_TARGETS);
+    *targets = calloc(length + 1, sizeof **targets);
+    if (!*targets)
+        return mf_no_memory(0, "targets");
+    for (size_t i = 0; i < length; i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(list, i));
+        (*targets)[i] = text ? strdup(text) : NULL;
+        if ((*targets)[i])
+            ++*count;
+    }
+    return *count == length ? MF_OK : mf_fail(MF_INVALID, "'targets' has to be a list of texts");
+}
+
+static void free_targets(char **targets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(targets[i]);
+    free(targets);
+}
+
+/* With the lock held. */
+static mf_status start(desk *d, mf_workspace *w, char **targets, size_t count, bool force)
+{
+    desk_launch *l = &d->launch;
+
+    if (l->running)
+        return mf_fail(MF_CANCELLED, "a run is going on already");
+    if (l->joinable)
+        pthread_join(l->thread, NULL);
+    l->w = w;
+    l->targets = targets;
+    l->target_count = count;
+    l->force = force;
+    l->running = true;
+    l->joinable = !pthread_create(&l->thread, NULL, run, d);
+    if (l->joinable)
+        return MF_OK;
+    l->running = false;
+    l->w = NULL;
+    l->targets = NULL;
+    l->target_count = 0;
+    return mf_fail(MF_NO_MEMORY, "no thread for a run");
+}
+
+/* {"targets": [...], "force": true}, both of which may be left out. */
+static mf_status answer_run(desk_request *q, desk_reply *r)
+{
+    desk *d = desk_of(q);
+    mf_workspace *w;
+    char **targets;
+    size_t count;
+    json_object *force;
+
+    MF_TRY(desk_workspace(d, &w));
+    mf_status status = read_targets(q, &targets, &count);
+    if (!status) {
+        pthread_mutex_lock(&d->launch.lock);
+        status = start(d, w, targets, count,
+                       json_object_object_get_ex(desk_body(q), "force", &force) &&
+                           json_object_get_boolean(force));
+        pthread_mutex_unlock(&d->launch.lock);
+    }
+    if (status) {
+        free_targets(targets, count);
+        mf_workspace_close(w);
+        return status;
+    }
+    desk_reply_json(r, json_object_new_object());
+    return MF_OK;
+}
+
+void desk_launch_stop(desk *d)
+{
+    desk_launch *l = &d->launch;
+
+    pthread_mutex_lock(&l->lock);
+    if (l->running && l->w) {
+        l->stopping = true;
+        mf_workspace_cancel(l->w);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void desk_launch_join(desk *d)
+{
+    if (d->launch.joinable)
+        pthread_join(d->launch.thread, NULL);
+    d->launch.joinable = false;
+}
+
+static mf_status answer_stop(desk_request *q, desk_reply *r)
+{
+    desk_launch_stop(desk_of(q));
+    desk_reply_json(r, json_object_new_object());
+    return MF_OK;
+}
+
+/* How the run stands that this desk started last. */
+static mf_status answer_running(desk_request *q, desk_reply *r)
+{
+    desk_launch *l = &desk_of(q)->launch;
+    json_object *o = json_object_new_object();
+
+    pthread_mutex_lock(&l->lock);
+    json_object_object_add(o, "running", json_object_new_boolean(l->running));
+    json_object_object_add(o, "stopping", json_object_new_boolean(l->stopping));
+    json_object_object_add(o, "last", l->state ? json_tokener_parse(l->state) : NULL);
+    json_object_object_add(o, "slots", json_object_new_int64(sysconf(_SC_NPROCESSORS_ONLN)));
+    desk_reply_json(r, o);
+    pthread_mutex_unlock(&l->lock);
+    return MF_OK;
+}
+
+const desk_route desk_launch_routes[] = {{"POST", "/api/run", answer_run},
+                                         {"POST", "/api/stop", answer_stop},
+                                         {"GET", "/api/run", answer_running},
+                                         {NULL, NULL, NULL}};

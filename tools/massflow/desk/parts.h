@@ -1,0 +1,123 @@
+/* parts.h - private to the server of the desk: requests, replies, the desk itself. */
+#ifndef MF_DESK_PARTS_H
+#define MF_DESK_PARTS_H
+
+#include "desk.h"
+#include "hub.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+#define DESK_TOKEN 64            /* hex digits */
+#define DESK_MOST_BODY (1 << 18) /* bytes of a POST */
+#define DESK_MOST_CONNECTIONS 48
+#define DESK_KEPT 16 /* artifacts that are kept open */
+
+struct desk_request {
+    desk *desk;
+    struct MHD_Connection *connection;
+    const char *path, *rest;
+    bool post;
+    char *body; /* as it comes in */
+    size_t size;
+    json_object *parsed;
+};
+
+struct desk_reply {
+    unsigned status;
+    const char *type;
+    void *bytes; /* freed by the server unless `fixed` */
+    size_t size;
+    bool fixed, lasting;
+    char *location, *cookie, *download;
+    size_t (*read)(void *self, char *to, size_t room);
+    void (*end)(void *self);
+    void *self;
+};
+
+/* How the desk is opened; copied. */
+typedef struct desk_options {
+    const char *graph, *cache, *plugins, *devices;
+    bool by_version;
+    const mf_setting *settings;
+    size_t setting_count;
+} desk_options;
+
+typedef struct desk_kept {
+    char id[65];
+    mf_artifact *artifact;
+    uint64_t used;
+} desk_kept;
+
+/* A run in this process. launch.c */
+typedef struct desk_launch {
+    pthread_mutex_t lock; /* of all here */
+    pthread_t thread;
+    bool running, joinable, stopping;
+    mf_workspace *w;
+    char **targets;
+    size_t target_count;
+    bool force;
+    char *state; /* JSON: what a page that comes late is told */
+} desk_launch;
+
+struct desk {
+    char token[DESK_TOKEN + 1];
+    char *host; /* that it listens at, as given */
+    unsigned port;
+    char *cookie; /* its name: browsers keep one jar for all ports of a host */
+    struct MHD_Daemon *daemon;
+    hub *hub;
+    pthread_mutex_t lock; /* of what follows */
+    char *graph, *cache, *plugins, *devices;
+    bool by_version;
+    mf_setting *settings;
+    size_t setting_count;
+    mf_workspace *w;  /* NULL where the graph can't be read; then */
+    char *trouble;    /* why */
+    char *warnings;   /* of the file; or NULL */
+    desk_kept kept[DESK_KEPT];
+    uint64_t used;
+    desk_launch launch;
+};
+
+/* request.c */
+void desk_reply_clear(desk_reply *r);
+void desk_reply_error(desk_reply *r, mf_status status); /* takes it */
+
+/* gate.c */
+typedef enum desk_gate {
+    DESK_OPEN,     /* go on */
+    DESK_ENTER,    /* the token is in the address: to be kept in a cookie */
+    DESK_NO_TOKEN, /* neither is there */
+    DESK_NO_HOST,  /* asked under a name that is not this machine's */
+    DESK_NO_ORIGIN /* another site's page asks */
+} desk_gate;
+desk_gate desk_gate_check(const desk_request *q);
+MF_MUST_USE mf_status desk_gate_token(char token[DESK_TOKEN + 1]);
+
+/* routes.c */
+const desk_route *desk_route_find(const char *method, const char *path, bool *known);
+
+/* assets.c: the files of the page; false where there is none of that path. */
+bool desk_asset(const char *path, desk_reply *r);
+
+/* server.c */
+MF_MUST_USE mf_status desk_server_open(desk *d);
+void desk_server_close(desk *d);
+
+/* session.c */
+MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
+void desk_free(desk *d);
+/* Opens the graph with these settings, in the place of the one that is open; its errors are what
+ * desk_workspace says then. Takes `settings`. */
+mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
+
+/* launch.c */
+void desk_launch_stop(desk *d); /* asks a run to end */
+void desk_launch_join(desk *d); /* waits for it */
+
+#endif

@@ -1,0 +1,29 @@
+/* routes.c - which part of the desk answers which request. */
+#include "parts.h"
+
+#include <string.h>
+
+extern const desk_route desk_session_routes[], desk_launch_routes[];
+
+static const desk_route *const tables[] = {desk_session_routes, desk_launch_routes};
+
+static bool fits(const desk_route *r, const char *path)
+{
+    size_t length = strlen(r->path);
+
+    return r->path[length - 1] == '/' ? !strncmp(path, r->path, length) : !strcmp(path, r->path);
+}
+
+const desk_route *desk_route_find(const char *method, const char *path, bool *known)
+{
+    *known = false;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const desk_route *r = tables[i]; r->method; r++) {
+            if (!fits(r, path))
+                continue;
+            *known = true;
+            if (!strcmp(r->method, method))
+                return r;
+        }
+    return NULL;
+}
