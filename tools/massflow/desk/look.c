@@ -208,6 +208,18 @@ static json_object *range_json(const desk_range *r)
     return o;
 }
 
+/* The voxels of the scan's own file, where they are others. */
+static void put_scan(const desk_source *s, json_object *o)
+{
+    mf_grid scan;
+    if (!mf_artifact_scan_grid(s->artifact, &scan) || mf_grid_equal(&scan, &s->grid, 1e-3))
+        return;
+    json_object *own = json_object_new_object();
+    json_object_object_add(own, "size", integers(scan.size, 3));
+    json_object_object_add(own, "affine", affine_of(&scan));
+    json_object_object_add(o, "scan", own);
+}
+
 static mf_status describe(const desk_source *s, json_object *o)
 {
     static const char *const kinds[] = {"volume", "labels", "masks"};
@@ -219,6 +231,7 @@ static mf_status describe(const desk_source *s, json_object *o)
     desk_put(o, "stored", mf_dtype_text(s->stored));
     desk_put(o, "modality", mf_artifact_text(s->artifact, "modality"));
     desk_put(o, "unit", mf_artifact_text(s->artifact, "unit"));
+    put_scan(s, o);
     json_object_object_add(o, "radiological", planes_of(&s->grid, false));
     json_object_object_add(o, "neurological", planes_of(&s->grid, true));
     if (s->kind == DESK_VOLUME) {

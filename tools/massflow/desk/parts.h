@@ -4,6 +4,7 @@
 
 #include "desk.h"
 #include "hub.h"
+#include "look.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -82,6 +83,7 @@ struct desk {
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;
+    desk_look *look;
 };
 
 /* request.c */

@@ -105,6 +105,8 @@ mf_status desk_new(const desk_options *o, desk **made)
     if (!status)
         status = hub_new(&d->hub);
     if (!status)
+        status = desk_look_new(&d->look);
+    if (!status)
         status = copy_options(d, o, &settings);
     if (status) {
         desk_free(d);
@@ -129,6 +131,7 @@ void desk_free(desk *d)
     mf_workspace_close(d->w);
     free_settings(d->settings, d->setting_count);
     free(d->launch.state);
+    desk_look_free(d->look);
     hub_free(d->hub);
     pthread_mutex_destroy(&d->launch.lock);
     pthread_mutex_destroy(&d->lock);

@@ -1,8 +1,9 @@
 // look.js - the part Look: three linked planes of a volume, labels and masks over it, a second volume
 // beside it. All that is linked is linked by millimetres in the patient.
 
-import {bytes, get} from "./api.js";
+import {get, getBytes} from "./api.js";
 import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
+import {el, put} from "./dom.js";
 import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
 import {Plane} from "./plane.js";
 import {Slices} from "./slices.js";
@@ -23,15 +24,6 @@ export function presetsOf(volume) {
     return [...CT_WINDOWS.map(([name, c, w]) => [name, c - w / 2, c + w / 2]), whole];
   const list = PERCENT_WINDOWS.filter(([, a, b]) => at[b] > at[a]).map(([name, a, b]) => [name, at[a], at[b]]);
   return [...list, whole];
-}
-
-function make(tag, props = {}, ...children) {
-  const e = document.createElement(tag);
-  for (const [name, value] of Object.entries(props))
-    if (name in e) e[name] = value;
-    else e.setAttribute(name, value);
-  e.append(...children);
-  return e;
 }
 
 const number = (v) => (Number.isInteger(v) ? String(v) : Number(v.toPrecision(6)).toString());
@@ -93,10 +85,10 @@ class Layer {
   async list() {
     const ml = this.volume.spacing.reduce((a, b) => a * b, 1) / 1000;
     if (this.masks) {
-      const {masks} = await get(`/api/look/masks?id=${this.volume.id}`);
+      const {masks} = await get("/api/look/masks", {id: this.volume.id});
       this.items = masks.map((m) => ({...m, value: m.mask + 1, name: `mask ${m.mask}`, ml: m.voxels * ml}));
     } else {
-      const {labels} = await get(`/api/look/labels?id=${this.volume.id}`);
+      const {labels} = await get("/api/look/labels", {id: this.volume.id});
       this.items = labels.map((l) => ({...l, value: l.label, name: l.name ?? `label ${l.label}`, ml: l.voxels * ml}));
       for (const l of labels) if (l.color) this.colors.set(l.label, l.color);
     }
@@ -116,7 +108,7 @@ class Pane {
     this.look = look;
     this.volume = null;
     this.window = [0, 1];
-    this.root = make("section", {className: "pane"});
+    this.root = el("section", {class: "pane"});
     parent.append(this.root);
     this.planes3 = [0, 1, 2].map((n) => new Plane(this, n, this.root));
   }
@@ -200,45 +192,45 @@ export class Look {
     this.tool = null;
     this.known = [];     // results that can be looked at: {label, id, type}
     this.volumes = new Map();
-    this.slices = new Slices((path, signal) => bytes(path, signal), () => this.redraw());
+    this.slices = new Slices((path, signal) => getBytes(path, undefined, signal), () => this.redraw());
     this.build();
     root.addEventListener("keydown", (event) => this.key(event));
   }
 
   build() {
-    this.pick = make("select", {id: "look-volume", onchange: () => this.guard(() => this.openVolume(this.pick.value))});
-    this.beside = make("select", {id: "look-beside", onchange: () => this.guard(() => this.openBeside(this.beside.value))});
-    this.windowBox = make("div", {className: "look-windows"});
-    this.low = make("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
-    this.high = make("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
+    this.pick = el("select", {id: "look-volume", onchange: () => this.guard(() => this.openVolume(this.pick.value))});
+    this.beside = el("select", {id: "look-beside", onchange: () => this.guard(() => this.openBeside(this.beside.value))});
+    this.windowBox = el("div", {class: "look-windows"});
+    this.low = el("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
+    this.high = el("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
     this.low.setAttribute("aria-label", "black at");
     this.high.setAttribute("aria-label", "white at");
-    this.addLayer = make("select", {id: "look-layer", onchange: () => this.guard(() => this.openLayer(this.addLayer.value))});
-    this.layerBox = make("div", {className: "look-layers"});
-    this.sideButton = make("button", {id: "look-side", type: "button", onclick: () => this.turnSide()});
-    this.crossBox = make("input", {type: "checkbox", checked: true, onchange: () => { this.crosshair = this.crossBox.checked; this.redraw(); }});
-    this.smoothBox = make("input", {type: "checkbox", checked: true, onchange: () => { this.smooth = this.smoothBox.checked; this.redraw(); }});
-    this.error = make("p", {className: "look-error", role: "alert", hidden: true});
-    this.toolBox = make("div", {className: "look-tool"});
-    this.stage = make("div", {className: "look-stage"});
-    this.status = make("output", {className: "look-status"});
-    const keys = make("details", {className: "look-keys"}, make("summary", {}, "Mouse and keys"), make("dl"));
-    for (const [k, what] of [["Drag", "move the crosshair"], ["Wheel, ↑ ↓", "next slice"], ["Page ↑ ↓", "ten slices"],
+    this.addLayer = el("select", {id: "look-layer", onchange: () => this.guard(() => this.openLayer(this.addLayer.value))});
+    this.layerBox = el("div", {class: "look-layers"});
+    this.sideButton = el("button", {id: "look-side", type: "button", onclick: () => this.turnSide()});
+    this.crossBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.crosshair = this.crossBox.checked; this.redraw(); }});
+    this.smoothBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.smooth = this.smoothBox.checked; this.redraw(); }});
+    this.error = el("p", {class: "look-error", role: "alert", hidden: true});
+    this.toolBox = el("div", {class: "look-tool"});
+    this.stage = el("div", {class: "look-stage"});
+    this.status = el("output", {class: "look-status"});
+    const keys = el("details", {class: "look-keys"}, el("summary", {}, "Mouse and keys"), el("dl"));
+    for (const [k, what] of [["Drag", "move the crosshair"], ["Wheel, \u2191 \u2193", "next slice"], ["Page \u2191 \u2193", "ten slices"],
       ["Home, End", "first and last slice"], ["Right drag, Shift + drag", "window: across for width, up and down for level"],
-      ["Ctrl + wheel, + −", "zoom"], ["Alt + drag, middle drag", "move the picture"], ["0", "picture fits again"],
-      ["1 – 6", "windows"], ["N", "other side"], ["C", "crosshair"], ["Double click, Enter", "one plane alone"]])
-      keys.lastChild.append(make("dt", {}, k), make("dd", {}, what));
-    const panel = make("aside", {className: "look-panel"},
-      make("label", {}, "Volume", this.pick), make("label", {}, "Beside it", this.beside),
-      make("h3", {}, "Window"), this.windowBox,
-      make("div", {className: "look-range"}, make("label", {}, "from", this.low), make("label", {}, "to", this.high)),
-      make("h3", {}, "Over it"), make("label", {className: "quiet"}, "Add labels or masks", this.addLayer), this.layerBox,
+      ["Ctrl + wheel, + \u2212", "zoom"], ["Alt + drag, middle drag", "move the picture"], ["0", "picture fits again"],
+      ["1 \u2013 6", "windows"], ["N", "other side"], ["C", "crosshair"], ["Double click, Enter", "one plane alone"]])
+      keys.lastChild.append(el("dt", {}, k), el("dd", {}, what));
+    const panel = el("aside", {class: "look-panel"},
+      el("label", {}, "Volume", this.pick), el("label", {}, "Beside it", this.beside),
+      el("h3", {}, "Window"), this.windowBox,
+      el("div", {class: "look-range"}, el("label", {}, "from", this.low), el("label", {}, "to", this.high)),
+      el("h3", {}, "Over it"), el("label", {class: "quiet"}, "Add labels or masks", this.addLayer), this.layerBox,
       this.toolBox,
-      make("h3", {}, "View"), this.sideButton,
-      make("label", {className: "check"}, this.crossBox, "Crosshair"),
-      make("label", {className: "check"}, this.smoothBox, "Smooth pixels"), keys);
+      el("h3", {}, "View"), this.sideButton,
+      el("label", {class: "check"}, this.crossBox, "Crosshair"),
+      el("label", {class: "check"}, this.smoothBox, "Smooth pixels"), keys);
     this.root.classList.add("look");
-    this.root.append(panel, make("div", {className: "look-main"}, this.error, this.stage, this.status));
+    this.root.append(panel, el("div", {class: "look-main"}, this.error, this.stage, this.status));
     this.showSide();
   }
 
@@ -255,11 +247,11 @@ export class Look {
     }
   }
 
-  /** Reads the list of results. What is open stays open. */
-  async refresh() {
-    const nodes = await get("/api/nodes");
-    this.known = nodes.flatMap((n) => n.outputs.filter((o) => o.id && ["volume", "labels", "masks"].includes(o.type))
-      .map((o) => ({id: o.id, type: o.type, label: n.outputs.length > 1 ? `${n.name}.${o.name}` : n.name})));
+  /** Takes the list of results that the desk has. What is open stays open. */
+  async refresh(desk) {
+    const outputs = new Map(desk.nodes.map((n) => [n.name, n.outputs.length]));
+    this.known = [...desk.results("volume", "labels", "masks")].map((o) => ({id: o.id, type: o.type,
+      label: outputs.get(o.node) > 1 ? `${o.node}.${o.name}` : o.node}));
     this.showKnown();
     const first = this.known.find((k) => k.type === "volume");
     if (!this.panes.length && first) await this.openVolume(first.id);
@@ -267,8 +259,8 @@ export class Look {
 
   showKnown() {
     const fill = (select, types, none, chosen) => {
-      const options = this.known.filter((k) => types.includes(k.type)).map((k) => make("option", {value: k.id}, k.label));
-      select.replaceChildren(make("option", {value: ""}, options.length ? none : "nothing yet: run the graph"), ...options);
+      const options = this.known.filter((k) => types.includes(k.type)).map((k) => el("option", {value: k.id}, k.label));
+      select.replaceChildren(el("option", {value: ""}, options.length ? none : "nothing yet: run the graph"), ...options);
       select.value = chosen ?? "";
     };
     fill(this.pick, ["volume"], "choose", this.panes[0]?.volume?.id);
@@ -281,7 +273,7 @@ export class Look {
   }
 
   async volume(id) {
-    if (!this.volumes.has(id)) this.volumes.set(id, {...await get(`/api/look/volume?id=${id}`), id});
+    if (!this.volumes.has(id)) this.volumes.set(id, {...await get("/api/look/volume", {id}), id});
     return this.volumes.get(id);
   }
 
@@ -396,7 +388,7 @@ export class Look {
     if (!pane?.volume) return;
     const presets = presetsOf(pane.volume), [low, high] = pane.window;
     this.windowBox.replaceChildren(...presets.map(([name, a, b], i) => {
-      const button = make("button", {type: "button", title: `${number(a)} to ${number(b)} (key ${i + 1})`,
+      const button = el("button", {type: "button", title: `${number(a)} to ${number(b)} (key ${i + 1})`,
         onclick: () => pane.setWindow(a, b)}, name);
       button.setAttribute("aria-pressed", a === low && b === high);
       return button;
@@ -418,18 +410,18 @@ export class Look {
   }
 
   layerView(layer) {
-    const on = make("input", {type: "checkbox", checked: layer.on, onchange: () => { layer.on = on.checked; this.redraw(); }});
-    const opacity = make("input", {type: "range", min: 0, max: 1, step: 0.05, value: layer.opacity,
+    const on = el("input", {type: "checkbox", checked: layer.on, onchange: () => { layer.on = on.checked; this.redraw(); }});
+    const opacity = el("input", {type: "range", min: 0, max: 1, step: 0.05, value: layer.opacity,
       oninput: () => { layer.opacity = Number(opacity.value); this.redraw(); }});
     opacity.setAttribute("aria-label", `opacity of ${layer.name}`);
-    const drop = make("button", {type: "button", className: "small", title: "take away", onclick: () => {
+    const drop = el("button", {type: "button", class: "small", title: "take away", onclick: () => {
       this.layers = this.layers.filter((l) => l !== layer);
       this.showLayers();
       this.redraw();
-    }}, "✕");
-    const box = make("section", {className: "layer"},
-      make("header", {}, make("label", {className: "check"}, on, layer.name), drop), opacity);
-    if (!layer.items) box.append(make("p", {className: "quiet"}, "counting"));
+    }}, "\u2715");
+    const box = el("section", {class: "layer"},
+      el("header", {}, el("label", {class: "check"}, on, layer.name), drop), opacity);
+    if (!layer.items) box.append(el("p", {class: "quiet"}, "counting"));
     else box.append(this.listView(layer));
     return box;
   }
@@ -444,37 +436,37 @@ export class Look {
   listView(layer) {
     const columns = layer.masks ? [["number", "Mask"], ["score", "Score"], ["volume", "ml"], ["slice", "Seed"]] :
       [["name", "Label"], ["volume", "ml"]];
-    const head = make("tr", {}, make("th", {}, make("input", {type: "checkbox", title: "all or none",
+    const head = el("tr", {}, el("th", {}, el("input", {type: "checkbox", title: "all or none",
       checked: layer.hidden.size === 0, onchange: (event) => {
         layer.hidden = event.target.checked ? new Set() : new Set(layer.items.map((i) => i.value));
         layer.changed();
         this.showLayers();
-      }})), ...columns.map(([key, text]) => make("th", {"aria-sort": layer.sort === key ? "ascending" : "none"},
-      make("button", {type: "button", className: "sort", onclick: () => { layer.sort = key; this.showLayers(); }}, text))));
+      }})), ...columns.map(([key, text]) => el("th", {"aria-sort": layer.sort === key ? "ascending" : "none"},
+      el("button", {type: "button", class: "sort", onclick: () => { layer.sort = key; this.showLayers(); }}, text))));
     const items = this.sorted(layer);
-    const table = make("table", {className: "items"}, make("thead", {}, head),
-      make("tbody", {}, ...items.slice(0, MOST_ROWS).map((i) => this.itemView(layer, i))));
+    const table = el("table", {class: "items"}, el("thead", {}, head),
+      el("tbody", {}, ...items.slice(0, MOST_ROWS).map((i) => this.itemView(layer, i))));
     const parts = [table];
-    if (items.length > MOST_ROWS) parts.push(make("p", {className: "quiet"}, `and ${items.length - MOST_ROWS} more`));
-    if (!items.length) parts.push(make("p", {className: "quiet"}, layer.masks ? "no masks" : "no labels"));
-    return make("div", {className: "items-box"}, ...parts);
+    if (items.length > MOST_ROWS) parts.push(el("p", {class: "quiet"}, `and ${items.length - MOST_ROWS} more`));
+    if (!items.length) parts.push(el("p", {class: "quiet"}, layer.masks ? "no masks" : "no labels"));
+    return el("div", {class: "items-box"}, ...parts);
   }
 
   itemView(layer, item) {
-    const on = make("input", {type: "checkbox", checked: !layer.hidden.has(item.value), onchange: () => {
+    const on = el("input", {type: "checkbox", checked: !layer.hidden.has(item.value), onchange: () => {
       if (on.checked) layer.hidden.delete(item.value);
       else layer.hidden.add(item.value);
       layer.changed();
     }});
     on.setAttribute("aria-label", `show ${item.name}`);
-    const color = make("input", {type: "color", value: hex(layer.color(item.value)), oninput: () => {
+    const color = el("input", {type: "color", value: hex(layer.color(item.value)), oninput: () => {
       layer.setColor(item.value, fromHex(color.value));
       this.redraw();
     }});
     color.setAttribute("aria-label", `colour of ${item.name}`);
-    const go = make("button", {type: "button", className: "go", title: "go there", onclick: () => this.choose(layer, item)}, item.name);
-    const cell = (text) => make("td", {className: "number"}, text);
-    const row = make("tr", {}, make("td", {}, on, color), make("td", {}, go));
+    const go = el("button", {type: "button", class: "go", title: "go there", onclick: () => this.choose(layer, item)}, item.name);
+    const cell = (text) => el("td", {class: "number"}, text);
+    const row = el("tr", {}, el("td", {}, on, color), el("td", {}, go));
     if (layer.masks) row.append(cell(item.score.toFixed(2)));
     row.append(cell(item.ml < 10 ? item.ml.toFixed(2) : item.ml.toFixed(0)));
     if (layer.masks) row.append(cell(item.slice === undefined ? "" : `${"xyz"[item.axis]} ${item.slice + 1}`));
@@ -506,26 +498,42 @@ export class Look {
   showStatus() {
     const lines = this.panes.filter((p) => p.volume).map((pane) => {
       const at = pane.index(), {volume} = pane;
-      const parts = [make("span", {className: "look-name"}, this.labelOf(volume.id))];
-      if (!at) return make("div", {}, ...parts, make("span", {}, "outside"));
+      const parts = [el("span", {class: "look-name"}, this.labelOf(volume.id))];
+      if (!at) return el("div", {}, ...parts, el("span", {}, "outside"));
       const value = pane.valueOf(volume);
-      parts.push(make("span", {className: "look-voxel"}, `voxel ${at.join(", ")}`));
+      parts.push(el("span", {class: "look-voxel"}, `voxel ${at.join(", ")}`));
       if (volume.scan) {
         const own = voxelAt(volume.scan, this.world);
-        if (own && own.some((v, i) => v !== at[i])) parts.push(make("span", {className: "look-own"}, `in the file ${own.join(", ")}`));
+        if (own && own.some((v, i) => v !== at[i])) parts.push(el("span", {class: "look-own"}, `in the file ${own.join(", ")}`));
       }
-      parts.push(make("span", {className: "look-mm"}, worldText(toWorld(volume.affine, at))));
-      parts.push(make("span", {className: "look-value"}, value === null ? "…" : `${number(value)} ${volume.unit ?? ""}`.trim()));
+      parts.push(el("span", {class: "look-mm"}, worldText(toWorld(volume.affine, at))));
+      parts.push(el("span", {class: "look-value"}, value === null ? "\u2026" : `${number(value)} ${volume.unit ?? ""}`.trim()));
       for (const l of pane.layers.filter((x) => x.on)) {
         const v = pane.valueOf(l.volume, l.only);
         if (v && !l.hidden.has(v)) {
-          const span = make("span", {className: "look-label"}, l.nameOf(v));
+          const span = el("span", {class: "look-label"}, l.nameOf(v));
           span.style.setProperty("--color", css(l.color(v)));
           parts.push(span);
         }
       }
-      return make("div", {}, ...parts);
+      return el("div", {}, ...parts);
     });
     this.status.replaceChildren(...lines);
   }
+}
+
+/* ---- as a part of the desk ------------------------------------------------------------------- */
+
+let look = null;
+
+export const title = "Look";
+
+export function open(place, desk) {
+  look = new Look(place);
+  desk.addEventListener("nodes", () => look.guard(() => look.refresh(desk)));
+  look.guard(() => look.refresh(desk));
+}
+
+export function show() {
+  look.redraw();
 }

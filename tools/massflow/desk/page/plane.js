@@ -2,6 +2,7 @@
 // what mouse and keys do there. What is shown is decided by its pane; sides are the server's.
 
 import {windowTable} from "./colors.js";
+import {el} from "./dom.js";
 
 const MOST_ZOOM = 64;
 
@@ -24,13 +25,6 @@ function paint(canvas, slice, plane, pixelOf) {
   context.putImageData(image, 0, 0);
 }
 
-function element(tag, className, parent) {
-  const e = document.createElement(tag);
-  e.className = className;
-  parent.append(e);
-  return e;
-}
-
 export class Plane {
   /** pane: what it belongs to; see look.js. number: 0 axial, 1 coronal, 2 sagittal. */
   constructor(pane, number, parent) {
@@ -42,16 +36,15 @@ export class Plane {
     this.drawn = -1;       // the slice that is seen
     this.image = document.createElement("canvas");
     this.over = document.createElement("canvas");
-    this.root = element("figure", "plane", parent);
-    this.root.tabIndex = 0;
-    this.canvas = element("canvas", "plane-canvas", this.root);
+    this.canvas = el("canvas", {class: "plane-canvas", role: "img"});
     this.marks = Object.fromEntries(["left", "right", "top", "bottom"].map((side) =>
-      [side, element("span", `mark mark-${side}`, this.root)]));
-    this.title = element("figcaption", "plane-title", this.root);
-    this.note = element("span", "plane-note", this.root);
-    this.note.setAttribute("role", "status");
-    this.slider = element("input", "plane-slider", this.root);
-    Object.assign(this.slider, {type: "range", min: 0, step: 1});
+      [side, el("span", {class: `mark mark-${side}`})]));
+    this.title = el("figcaption", {class: "plane-title"});
+    this.note = el("span", {class: "plane-note", role: "status"});
+    this.slider = el("input", {class: "plane-slider", type: "range", min: 0, step: 1, "aria-label": `${this.name} slice`});
+    this.root = el("figure", {class: `plane plane-${this.name}`, tabindex: 0}, this.canvas, Object.values(this.marks),
+      this.title, this.note, this.slider);
+    parent.append(this.root);
     this.listen();
     new ResizeObserver(() => this.pane.look.redraw()).observe(this.root);
   }
@@ -181,8 +174,6 @@ export class Plane {
     this.title.textContent = `${this.name}  ${slice + 1} / ${volume.size[p.across]}`;
     if (this.slider.max !== String(volume.size[p.across] - 1)) this.slider.max = volume.size[p.across] - 1;
     this.slider.value = slice;
-    this.slider.setAttribute("aria-label", `${this.name} slice`);
-    this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", `${this.name} slice ${slice + 1}; left edge is ${p.left}, top is ${p.top}`);
   }
 
