@@ -3,6 +3,7 @@
 #define MF_DESK_PARTS_H
 
 #include "desk.h"
+#include "click.h"
 #include "hub.h"
 #include "look.h"
 
@@ -84,6 +85,7 @@ struct desk {
     uint64_t used;
     desk_launch launch;
     desk_look *look;
+    desk_click *click;
 };
 
 /* request.c */

@@ -107,6 +107,8 @@ mf_status desk_new(const desk_options *o, desk **made)
     if (!status)
         status = desk_look_new(&d->look);
     if (!status)
+        status = desk_click_new(&d->click);
+    if (!status)
         status = copy_options(d, o, &settings);
     if (status) {
         desk_free(d);
@@ -131,6 +133,7 @@ void desk_free(desk *d)
     mf_workspace_close(d->w);
     free_settings(d->settings, d->setting_count);
     free(d->launch.state);
+    desk_click_free(d->click);
     desk_look_free(d->look);
     hub_free(d->hub);
     pthread_mutex_destroy(&d->launch.lock);

@@ -2,6 +2,7 @@
 // beside it. All that is linked is linked by millimetres in the patient.
 
 import {get, getBytes} from "./api.js";
+import {Click} from "./click.js";
 import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
 import {el, put} from "./dom.js";
 import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
@@ -211,7 +212,7 @@ export class Look {
     this.crossBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.crosshair = this.crossBox.checked; this.redraw(); }});
     this.smoothBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.smooth = this.smoothBox.checked; this.redraw(); }});
     this.error = el("p", {class: "look-error", role: "alert", hidden: true});
-    this.toolBox = el("div", {class: "look-tool"});
+    this.click = new Click(this);
     this.stage = el("div", {class: "look-stage"});
     this.status = el("output", {class: "look-status"});
     const keys = el("details", {class: "look-keys"}, el("summary", {}, "Mouse and keys"), el("dl"));
@@ -225,7 +226,7 @@ export class Look {
       el("h3", {}, "Window"), this.windowBox,
       el("div", {class: "look-range"}, el("label", {}, "from", this.low), el("label", {}, "to", this.high)),
       el("h3", {}, "Over it"), el("label", {class: "quiet"}, "Add labels or masks", this.addLayer), this.layerBox,
-      this.toolBox,
+      this.click.root,
       el("h3", {}, "View"), this.sideButton,
       el("label", {class: "check"}, this.crossBox, "Crosshair"),
       el("label", {class: "check"}, this.smoothBox, "Smooth pixels"), keys);
@@ -250,9 +251,12 @@ export class Look {
   /** Takes the list of results that the desk has. What is open stays open. */
   async refresh(desk) {
     const outputs = new Map(desk.nodes.map((n) => [n.name, n.outputs.length]));
-    this.known = [...desk.results("volume", "labels", "masks")].map((o) => ({id: o.id, type: o.type,
-      label: outputs.get(o.node) > 1 ? `${o.node}.${o.name}` : o.node}));
+    const known = [...desk.results("volume", "labels", "masks", "model")].map((o) => ({id: o.id, type: o.type,
+      output: `${o.node}.${o.name}`, label: outputs.get(o.node) > 1 ? `${o.node}.${o.name}` : o.node}));
+    if (JSON.stringify(known) === JSON.stringify(this.known)) return;
+    this.known = known;
     this.showKnown();
+    this.click.showModels();
     const first = this.known.find((k) => k.type === "volume");
     if (!this.panes.length && first) await this.openVolume(first.id);
   }
@@ -304,20 +308,21 @@ export class Look {
   opened() {
     this.stage.classList.toggle("look-two", this.panes.length > 1);
     this.active = this.panes[0]?.planes3[0] ?? null;
+    this.click.volumeChanged();
     this.showKnown();
     this.showWindow(this.panes[0]);
     this.showLayers();
     this.redraw();
   }
 
-  async openLayer(id) {
+  async openLayer(id, name = this.labelOf(id)) {
     this.addLayer.value = "";
-    if (!id || this.layers.some((l) => l.volume.id === id)) return;
+    if (!id || this.layers.some((l) => l.volume.id === id)) return null;
     const volume = await this.volume(id);
     if (!this.panes.some((p) => sameGrid(volume, p.volume)))
-      throw new Error(`${this.labelOf(id)} lies on other voxels than the volume that is shown. ` +
+      throw new Error(`${name} lies on other voxels than the volume that is shown. ` +
         "Show the volume that it was made from, here or beside.");
-    const layer = new Layer(this, volume, this.labelOf(id));
+    const layer = new Layer(this, volume, name);
     this.layers.push(layer);
     this.redraw();
     await layer.list();
@@ -350,6 +355,7 @@ export class Look {
     const plane = this.active;
     if (!plane || !plane.pane.volume || event.target.matches("input:not([type=range]), select, textarea") ||
       event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.tool?.key(event)) return;
     const many = plane.pane.volume.size[plane.plane.across];
     const presets = presetsOf(plane.pane.volume), at = Number(event.key) - 1;
     const does = {
@@ -409,18 +415,21 @@ export class Look {
     this.layerBox.replaceChildren(...this.layers.map((l) => this.layerView(l)));
   }
 
+  dropLayer(layer) {
+    this.layers = this.layers.filter((l) => l !== layer);
+    this.showLayers();
+    this.redraw();
+  }
+
   layerView(layer) {
     const on = el("input", {type: "checkbox", checked: layer.on, onchange: () => { layer.on = on.checked; this.redraw(); }});
     const opacity = el("input", {type: "range", min: 0, max: 1, step: 0.05, value: layer.opacity,
       oninput: () => { layer.opacity = Number(opacity.value); this.redraw(); }});
     opacity.setAttribute("aria-label", `opacity of ${layer.name}`);
-    const drop = el("button", {type: "button", class: "small", title: "take away", onclick: () => {
-      this.layers = this.layers.filter((l) => l !== layer);
-      this.showLayers();
-      this.redraw();
-    }}, "\u2715");
+    const drop = el("button", {type: "button", class: "small", title: "take away", onclick: () => this.dropLayer(layer)}, "\u2715");
+    const save = el("a", {href: `/api/look/file?id=${layer.volume.id}`, download: "", title: "download as NIfTI"}, "save");
     const box = el("section", {class: "layer"},
-      el("header", {}, el("label", {class: "check"}, on, layer.name), drop), opacity);
+      el("header", {}, el("label", {class: "check"}, on, layer.name), el("span", {class: "layer-does"}, save, drop)), opacity);
     if (!layer.items) box.append(el("p", {class: "quiet"}, "counting"));
     else box.append(this.listView(layer));
     return box;

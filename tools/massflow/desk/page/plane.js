@@ -8,7 +8,7 @@ const MOST_ZOOM = 64;
 
 /** Paints a slice as it is drawn: columns and rows of the plane, each backwards where it says so.
  * slice {data, rows, columns} in the order of the array: columns are the earlier axis of the grid. */
-function paint(canvas, slice, plane, pixelOf) {
+export function paint(canvas, slice, plane, pixelOf) {
   const turned = plane.column > plane.row;
   const width = turned ? slice.rows : slice.columns, height = turned ? slice.columns : slice.rows;
   if (canvas.width !== width || canvas.height !== height) {
@@ -167,7 +167,7 @@ export class Plane {
       c.drawImage(this.over, corner[0], corner[1], size[0], size[1]);
       c.globalAlpha = 1;
     }
-    look.tool?.drawOver?.(this, slice);
+    look.tool?.drawOver(this, slice);
     if (look.crosshair) this.drawCrosshair(index, w, h);
     this.drawn = slice;
     this.note.textContent = missing;
@@ -260,7 +260,7 @@ export class Plane {
       if (event.target === this.slider || !this.pane.volume) return;
       root.focus();
       this.pane.look.activate(this);
-      if (this.pane.look.tool?.down?.(this, event)) return;
+      if (this.pane.look.tool?.down(this, event)) return;
       kind = this.dragKind(event);
       if (!kind) return;
       event.preventDefault();
@@ -270,7 +270,7 @@ export class Plane {
     });
     root.addEventListener("pointermove", (event) => {
       if (!this.pane.volume) return;
-      if (this.pane.look.tool?.move?.(this, event)) return;
+      if (this.pane.look.tool?.move(this, event)) return;
       if (!kind) return;
       this.drag(kind, event, event.clientX - last[0], event.clientY - last[1]);
       last = [event.clientX, event.clientY];
@@ -278,7 +278,7 @@ export class Plane {
     for (const name of ["pointerup", "pointercancel"])
       root.addEventListener(name, (event) => {
         kind = null;
-        this.pane.look.tool?.up?.(this, event);
+        this.pane.look.tool?.up(this, event);
       });
     root.addEventListener("dblclick", (event) => {
       if (event.target !== this.slider && !this.pane.look.tool) this.pane.look.enlarge(this);
