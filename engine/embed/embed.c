@@ -9,6 +9,7 @@
 #include "embed/first_use.h"
 #include "embed/opened.h"
 #include "embed/own_program.h"
+#include "embed/params_json.h"
 #include "embed/version.h"
 #include "run/artifact/check.h"
 #include "run/artifact/write.h"
@@ -179,6 +180,37 @@ void mf_workspace_stage_at(const mf_workspace *w, size_t i, mf_workspace_stage *
                                   .first = s->first,
                                   .count = s->count,
                                   .stream = s->stage->item != NULL};
+}
+
+mf_status mf_workspace_links(const mf_workspace *w, mf_workspace_link **links, size_t *count)
+{
+    mf_graph_link *found;
+
+    *links = NULL;
+    MF_TRY(mf_graph_links(w->look.graph, &found, count));
+    *links = calloc(*count + 1, sizeof **links);
+    for (size_t i = 0; *links && i < *count; i++) {
+        const mf_graph_link *k = &found[i];
+        const mf_port *port = &mf_graph_stage_at(w->look.graph, k->from)->stage->out[k->port];
+        (*links)[i] = (mf_workspace_link){.from = k->from,
+                                          .to = k->to,
+                                          .port = k->port,
+                                          .output = port->name,
+                                          .type = port->type,
+                                          .gathers = k->gathers};
+    }
+    free(found);
+    return *links ? MF_OK : mf_no_memory(0, "the links of a graph");
+}
+
+mf_status mf_workspace_params_json(const mf_workspace *w, char **json)
+{
+    json_object *list = mf_graph_params_json(w->look.graph);
+
+    *json = strdup(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN |
+                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(list);
+    return *json ? MF_OK : mf_no_memory(0, "parameters");
 }
 
 size_t mf_workspace_node_count(const mf_workspace *w)

@@ -1,19 +1,12 @@
 /* stages_json.c - what stages there are, for programs that write graphs. */
 #include "embed/opened.h"
-#include "stages/params.h"
+#include "embed/params_json.h"
 
 #include <massflow/embed.h>
 
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const kinds[] = {
-    [MF_PARAM_BOOL] = "bool",   [MF_PARAM_INT] = "int",       [MF_PARAM_REAL] = "real",
-    [MF_PARAM_TEXT] = "text",   [MF_PARAM_CHOICE] = "choice", [MF_PARAM_PATH] = "path",
-    [MF_PARAM_INT3] = "int3",   [MF_PARAM_REAL3] = "real3",   [MF_PARAM_INTS] = "ints",
-    [MF_PARAM_REALS] = "reals",
-};
 
 static void add(json_object *o, const char *name, const char *value)
 {
@@ -39,22 +32,8 @@ static json_object *params(const mf_param *p)
 {
     json_object *list = json_object_new_array();
 
-    for (; p && p->name; p++) {
-        json_object *o = json_object_new_object();
-        add(o, "name", p->name);
-        add(o, "kind", kinds[p->kind]);
-        add(o, "default", mf_param_required(p) ? NULL : p->fallback);
-        add(o, "help", p->help);
-        add(o, "unit", p->unit);
-        add(o, "choices", p->kind == MF_PARAM_CHOICE ? p->choices : NULL);
-        if (p->kind != MF_PARAM_TEXT && p->kind != MF_PARAM_CHOICE && p->kind != MF_PARAM_PATH &&
-            p->kind != MF_PARAM_BOOL) {
-            char *range = mf_param_range(p);
-            add(o, "range", range);
-            free(range);
-        }
-        json_object_array_add(list, o);
-    }
+    for (; p && p->name; p++)
+        json_object_array_add(list, mf_param_json(p));
     return list;
 }
 

@@ -38,6 +38,15 @@ static bool unknown(mf_graph *g, const stage_def *def, const yaml *key)
     return false;
 }
 
+/* For those who ask what a parameter of the graph may be. */
+static void note_taker(graph_param *param, const mf_stage *stage, const mf_param *p)
+{
+    for (; param && !param->taker; param = param->from) {
+        param->stage = stage;
+        param->taker = p;
+    }
+}
+
 /* Resolves one value and sets it. The error stands at the value, or at the element of a list. */
 static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_param *p,
                 const yaml *node, const here *h)
@@ -52,6 +61,7 @@ static bool set(mf_graph *g, const stage_def *def, mf_params *params, const mf_p
     if (mf_yaml_empty(node))
         return mf__graph_error(g, node, "%s: '%s' has no value; write \"\" for empty text",
                                def->stage->name, p->name);
+    note_taker(v.param, def->stage, p);
     mf_status status = mf_params_set(params, p, v.list, v.list ? v.texts : &v.text,
                                      v.list ? v.count : 1, v.base, &at);
     if (!status)

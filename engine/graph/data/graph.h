@@ -50,6 +50,15 @@ const char *mf_case_column(const mf_case *c, const char *column); /* NULL where 
 /* Names of the parameters that it declares, in the order of the file. */
 size_t mf_graph_param_count(const mf_graph *graph);
 const char *mf_graph_param(const mf_graph *graph, size_t i);
+/* Texts for free(), as --set takes them (a list in brackets): the value it has, and the one that the
+ * file gives; then what the file says behind that in a comment, or NULL. */
+char *mf_graph_param_value(const mf_graph *graph, size_t i);
+char *mf_graph_param_written(const mf_graph *graph, size_t i);
+char *mf_graph_param_comment(const mf_graph *graph, size_t i);
+bool mf_graph_param_set(const mf_graph *graph, size_t i); /* by --set */
+/* The parameter of a stage that takes the value as it is, also through an included file, and that
+ * *stage: the first in the file. NULL where none does. */
+const mf_param *mf_graph_param_taker(const mf_graph *graph, size_t i, const mf_stage **stage);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
@@ -114,6 +123,15 @@ typedef struct mf_graph_stage {
 
 size_t mf_graph_stage_count(const mf_graph *graph);
 const mf_graph_stage *mf_graph_stage_at(const mf_graph *graph, size_t i);
+
+/* From an output of a stage to a stage that reads it, whichever of their nodes do. */
+typedef struct mf_graph_link {
+    uint32_t from, port; /* index of the stage, of its output */
+    uint32_t to;         /* index of the stage */
+    bool gathers;        /* many nodes go into one */
+} mf_graph_link;
+/* In order of `to`; the caller frees *links. */
+MF_MUST_USE mf_status mf_graph_links(const mf_graph *graph, mf_graph_link **links, size_t *count);
 
 /* ---- naming parts of a graph ----------------------------------------------------------------- */
 

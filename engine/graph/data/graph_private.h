@@ -19,6 +19,9 @@ typedef struct graph_param {
     const yaml *value;    /* from the file, or of --set */
     const yaml *declared; /* the key in the file */
     bool set, used;
+    struct graph_param *from; /* of the including file, whose value it is; or NULL */
+    const mf_stage *stage;    /* that takes its value alone, the first in the file, */
+    const mf_param *taker;    /* as this parameter; NULL where none does */
 } graph_param;
 
 /* ---- axes --------------------------------------------------------------------------------------

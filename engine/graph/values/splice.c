@@ -149,6 +149,7 @@ static bool set_one(mf_graph *g, const yaml *key, const yaml *node)
         return false;
     g->params[at].value = set_value(g, node, &v);
     g->params[at].set = true;
+    g->params[at].from = v.param;
     return true;
 }
 

@@ -68,6 +68,17 @@ typedef struct mf_workspace_stage {
 MF_API size_t mf_workspace_stage_count(const mf_workspace *w); /* in topological order */
 /* Of the i-th stage; i is below the count. */
 MF_API void mf_workspace_stage_at(const mf_workspace *w, size_t i, mf_workspace_stage *stage);
+/* From an output of a stage to a stage that reads it. */
+typedef struct mf_workspace_link {
+    size_t from, to;    /* indices of the stages */
+    size_t port;        /* index of the output */
+    const char *output; /* its name, */
+    const char *type;   /* and its type */
+    bool gathers;       /* many nodes go into one */
+} mf_workspace_link;
+/* All of them; the caller frees *links. */
+MF_API MF_MUST_USE mf_status mf_workspace_links(const mf_workspace *w, mf_workspace_link **links,
+                                                size_t *count);
 MF_API size_t mf_workspace_node_count(const mf_workspace *w);          /* nodes of all stages */
 MF_API const char *mf_workspace_node(const mf_workspace *w, size_t i); /* "scan[case=012]" */
 /* The name and *type of the k-th output of node i; NULL past the last. */
@@ -75,6 +86,12 @@ MF_API const char *mf_workspace_output(const mf_workspace *w, size_t i, size_t k
                                        const char **type);
 MF_API size_t mf_workspace_case_count(const mf_workspace *w);          /* cases of the file */
 MF_API const char *mf_workspace_case(const mf_workspace *w, size_t i); /* the id of the i-th */
+
+/* The parameters of the graph in the order of the file, as a JSON list of objects: name; value, as
+ * --set takes it; written, the value of the file; set, whether a setting gave the value; comment, of
+ * the file behind the value; and where a stage's parameter takes the value as it is, that stage and
+ * param, an object as those of mf_stages_json. The caller frees. */
+MF_API MF_MUST_USE mf_status mf_workspace_params_json(const mf_workspace *w, char **json);
 
 /* The stages of the standard plugins and of `plugins` (a folder, a file NAME.py, or NULL), in order
  * of name, as a JSON list of objects: name, summary, help; in and out (name, type, help); params

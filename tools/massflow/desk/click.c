@@ -315,14 +315,37 @@ static mf_status prepare(desk_click *c, job *j)
     return status;
 }
 
+/* Asks for the middle of a slice, so that what a first click needs is built before it. */
+static mf_status warm(desk_click *c, int axis, int64_t slice)
+{
+    const int64_t *size = c->grid.size; /* x y z */
+    const double middle[1][2] = {{(double)(size[axis == 0 ? 1 : 2] / 2),
+                                  (double)(size[axis == 2 ? 1 : 0] / 2)}};
+    const prompter_prompts asked = {axis, slice, 1, middle, (const int[]){1}};
+    uint8_t *mask;
+    int64_t rows, columns;
+    bool encoded;
+    MF_TRY(prompter_mask(c->prompter, &asked, &mask, &rows, &columns, &encoded));
+    free(mask);
+    return MF_OK;
+}
+
+/* {"id", "volume", "model", "axis", "slice"}: the slice is the one that is looked at. */
 static mf_status answer_open(desk_request *q, desk_reply *r)
 {
     desk_click *c = desk_of(q)->click;
-    job j;
-    mf_status status = job_begin(q, &j);
+    int64_t axis, slice;
+    job j = {0};
+    mf_status status = desk_body_int(q, "axis", 0, 2, &axis);
+    if (!status)
+        status = desk_body_int(q, "slice", 0, INT32_MAX, &slice);
+    if (!status)
+        status = job_begin(q, &j);
     if (!status) {
         pthread_mutex_lock(&c->lock);
         status = prepare(c, &j);
+        if (!status)
+            status = warm(c, 2 - (int)axis, slice);
         pthread_mutex_unlock(&c->lock);
     }
     job_clear(&j);

@@ -66,11 +66,13 @@ typedef struct follower {
 } follower;
 
 /* What a page that is opened now has to be told. */
-static void remember(desk *d, json_object *state)
+static void remember(desk *d, json_object *state, const mf_workspace_event *event)
 {
     char *text = strdup(json_object_to_json_string(state));
 
     pthread_mutex_lock(&d->launch.lock);
+    for (size_t i = 0; event && i < event->active_count; i++)
+        desk_live_add(&d->launch.live, &event->active[i]);
     free(d->launch.state);
     d->launch.state = text;
     pthread_mutex_unlock(&d->launch.lock);
@@ -94,7 +96,7 @@ static void watch(void *self, const mf_workspace_event *event)
             json_object_array_add(list, active_of(&f->rates, &event->active[i]));
         json_object_object_add(o, "active", list);
         json_object_object_add(o, "memory", json_object_new_int64(resident()));
-        remember(f->d, o);
+        remember(f->d, o, event);
     }
     desk_tell(f->d, "run", o);
 }
@@ -129,7 +131,7 @@ static void *run(void *self)
     mf_status status = mf_workspace_run(l->w, &ask, &options, &result);
     json_object *end = end_of(&result, status);
     mf_error_free(status);
-    remember(d, end);
+    remember(d, end, NULL);
     pthread_mutex_lock(&l->lock);
     mf_workspace_close(l->w);
     l->w = NULL;
@@ -162,8 +164,9 @@ static mf_status read_targets(const desk_request *q, char ***targets, size_t *co
     if (!*targets)
         return mf_no_memory(0, "targets");
     for (size_t i = 0; i < length; i++) {
-        const char *text = json_object_get_string(json_object_array_get_idx(list, i));
-        (*targets)[i] = text ? strdup(text) : NULL;
+        json_object *o = json_object_array_get_idx(list, i);
+        bool is = json_object_is_type(o, json_type_string);
+        (*targets)[i] = is ? strdup(json_object_get_string(o)) : NULL;
         if ((*targets)[i])
             ++*count;
     }
@@ -190,6 +193,7 @@ static mf_status start(desk *d, mf_workspace *w, char **targets, size_t count, b
     l->targets = targets;
     l->target_count = count;
     l->force = force;
+    desk_live_clear(&l->live);
     l->running = true;
     l->joinable = !pthread_create(&l->thread, NULL, run, d);
     if (l->joinable)
@@ -270,7 +274,20 @@ static mf_status answer_running(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
+/* The steps of the run that this desk started last: node, step, words. */
+static mf_status answer_live(desk_request *q, desk_reply *r)
+{
+    desk_launch *l = &desk_of(q)->launch;
+
+    pthread_mutex_lock(&l->lock);
+    json_object *list = desk_live_json(&l->live);
+    pthread_mutex_unlock(&l->lock);
+    desk_reply_json(r, list);
+    return MF_OK;
+}
+
 const desk_route desk_launch_routes[] = {{"POST", "/api/run", answer_run},
                                          {"POST", "/api/stop", answer_stop},
                                          {"GET", "/api/run", answer_running},
+                                         {"GET", "/api/live", answer_live},
                                          {NULL, NULL, NULL}};

@@ -54,6 +54,14 @@ typedef struct desk_kept {
     uint64_t used;
 } desk_kept;
 
+/* What running nodes said of their steps, "loss 0.31", since the run began: a page that is opened
+ * late draws the same curves. live.c */
+typedef struct desk_live {
+    struct desk_sample *samples;
+    size_t count, every; /* each `every`-th is kept */
+    size_t seen;
+} desk_live;
+
 /* A run in this process. launch.c */
 typedef struct desk_launch {
     pthread_mutex_t lock; /* of all here */
@@ -64,6 +72,7 @@ typedef struct desk_launch {
     size_t target_count;
     bool force;
     char *state; /* JSON: what a page that comes late is told */
+    desk_live live;
 } desk_launch;
 
 struct desk {
@@ -116,9 +125,15 @@ void desk_server_close(desk *d);
 /* session.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
-/* Opens the graph with these settings, in the place of the one that is open; its errors are what
- * desk_workspace says then. Takes `settings`. */
+/* Opens the graph with these settings, in the place of the one that is open, which stays where that
+ * can't be done; where none is open, the errors are what desk_workspace says from then on. Takes
+ * `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
+
+/* live.c; with the lock of the run held */
+void desk_live_clear(desk_live *l);
+void desk_live_add(desk_live *l, const mf_workspace_active *a);
+json_object *desk_live_json(const desk_live *l);
 
 /* launch.c */
 void desk_launch_stop(desk *d); /* asks a run to end */

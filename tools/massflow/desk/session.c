@@ -50,6 +50,14 @@ mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t c
     if (status)
         trouble = mf_error_text(status);
     pthread_mutex_lock(&d->lock);
+    if (status && d->w) { /* the one that is open stays */
+        pthread_mutex_unlock(&d->lock);
+        free(path);
+        free(trouble);
+        free(warnings);
+        free_settings(settings, count);
+        return status;
+    }
     mf_workspace *before = d->w;
     mf_setting *old = d->settings;
     size_t old_count = d->setting_count;
@@ -135,6 +143,7 @@ void desk_free(desk *d)
     free(d->launch.state);
     desk_click_free(d->click);
     desk_look_free(d->look);
+    desk_live_clear(&d->launch.live);
     hub_free(d->hub);
     pthread_mutex_destroy(&d->launch.lock);
     pthread_mutex_destroy(&d->lock);
@@ -354,7 +363,13 @@ static mf_status answer_session(desk_request *q, desk_reply *r)
     desk_put(o, "warnings", d->warnings);
     json_object_object_add(o, "settings", settings(d));
     if (d->w) {
+        char *params;
         json_object_object_add(o, "stages", stages(d->w));
+        mf_status status = mf_workspace_params_json(d->w, &params);
+        if (!status)
+            json_object_object_add(o, "params", json_tokener_parse(params));
+        mf_error_free(status);
+        free(params);
         json_object_object_add(o, "cases",
                                json_object_new_int64((int64_t)mf_workspace_case_count(d->w)));
     }
@@ -367,16 +382,24 @@ static mf_status answer_session(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
+/* Of those that a stage may leave out ("table?") the ones that a finished node has not are left out
+ * here, too. */
 static json_object *outputs(const mf_workspace *w, const mf_forecast *f, size_t i)
 {
     json_object *list = json_object_new_array();
+    bool finished = mf_forecast_node(f, i) == MF_STANDS_CACHED;
     const char *name, *type;
 
     for (size_t k = 0; (name = mf_workspace_output(w, i, k, &type)); k++) {
-        json_object *o = json_object_new_object();
+        const char *id = mf_forecast_output(f, i, k);
+        size_t length = strcspn(type, "?");
+        json_object *o;
+        if (finished && !id && type[length])
+            continue;
+        o = json_object_new_object();
         desk_put(o, "name", name);
-        desk_put(o, "type", type);
-        desk_put(o, "id", mf_forecast_output(f, i, k));
+        json_object_object_add(o, "type", json_object_new_string_len(type, (int)length));
+        desk_put(o, "id", id);
         json_object_array_add(list, o);
     }
     return list;

@@ -66,61 +66,26 @@ static void state_line(const state_tally *t, char text[160])
         snprintf(text, 160, "not asked for");
 }
 
-static bool is_list(const mf_port *port)
-{
-    mf_port_type type;
-
-    return mf_port_type_parse(port->type, &type) && type.shape == MF_PORT_LIST;
-}
-
 /* One link from each output of a stage to each stage that reads it. */
-static mf_status add_link(drawing *d, size_t *room, uint32_t from, uint32_t slot, uint32_t to,
-                          const mf_port *port, const mf_port *source)
-{
-    mf_layout *l = &d->layout;
-
-    for (size_t i = l->link_count; i-- > 0 && l->links[i].to == to;) {
-        if (l->links[i].from == from && l->links[i].slot == slot) {
-            d->lines[i].gathers |= is_list(port);
-            return MF_OK;
-        }
-    }
-    if (l->link_count == *room) {
-        size_t more = *room ? 2 * *room : 64;
-        mf_layout_link *links = realloc(l->links, more * sizeof *links);
-        line *lines = links ? realloc(d->lines, more * sizeof *lines) : NULL;
-        if (links)
-            l->links = links;
-        if (lines)
-            d->lines = lines;
-        if (!links || !lines)
-            return no_memory();
-        *room = more;
-    }
-    d->lines[l->link_count] =
-        (line){.type = source->type,
-               .gathers = is_list(port),
-               .stream = source->type[0] == 's' && !strncmp(source->type, "stream<", 7)};
-    l->links[l->link_count++] = (mf_layout_link){.from = from, .slot = slot, .to = to};
-    return MF_OK;
-}
-
 static mf_status find_links(drawing *d)
 {
-    size_t room = 0;
+    mf_layout *l = &d->layout;
+    mf_graph_link *found;
+    size_t count;
 
-    for (size_t i = 0; i < mf_graph_node_count(d->graph); i++) {
-        const mf_node *n = mf_graph_node(d->graph, i);
-        for (size_t p = 0; p < n->input_count; p++) {
-            for (size_t k = 0; k < n->inputs[p].count; k++) {
-                const mf_edge *e = &n->inputs[p].edges[k];
-                const mf_node *source = mf_graph_node(d->graph, e->node);
-                MF_TRY(add_link(d, &room, source->group, e->port, n->group, &n->stage->in[p],
-                                &source->stage->out[e->port]));
-            }
-        }
+    MF_TRY(mf_graph_links(d->graph, &found, &count));
+    l->links = calloc(count + 1, sizeof *l->links);
+    d->lines = calloc(count + 1, sizeof *d->lines);
+    for (size_t i = 0; l->links && d->lines && i < count; i++) {
+        const mf_graph_link *k = &found[i];
+        const char *type = mf_graph_stage_at(d->graph, k->from)->stage->out[k->port].type;
+        d->lines[i] = (line){
+            .type = type, .gathers = k->gathers, .stream = !strncmp(type, "stream<", 7)};
+        l->links[l->link_count++] =
+            (mf_layout_link){.from = k->from, .slot = k->port, .to = k->to};
     }
-    return MF_OK;
+    free(found);
+    return l->links && d->lines ? MF_OK : no_memory();
 }
 
 /* Outputs that nobody reads take no room: slots are numbered by those that are used. */

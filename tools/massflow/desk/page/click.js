@@ -113,10 +113,12 @@ export class Click {
 
   /** Makes the scan ready: its slices as the model sees them, and the model. */
   async begin() {
-    const volume = this.look.panes[0]?.volume;
+    const pane = this.look.panes[0], volume = pane?.volume;
     if (!volume) return;
+    const plane = this.look.active?.pane === pane ? this.look.active : pane.planes3[0], axis = plane.plane.across;
+    const slice = pane.index()?.[axis] ?? Math.floor(volume.size[axis] / 2);
     await this.work("preparing the scan", async () => {
-      await post("/api/click/open", this.body(volume));
+      await post("/api/click/open", this.body(volume, {axis, slice}));
       this.say("Click inside of an object, or draw a box around it.");
     });
     if (this.prompts) this.ask();
@@ -191,6 +193,7 @@ export class Click {
 
   async ask() {
     const p = this.prompts, asked = ++this.asked, began = performance.now();
+    this.say("looking");
     this.show();
     this.look.redraw();
     try {

@@ -7,6 +7,8 @@ class Desk extends EventTarget {
   nodes = [];   // of /api/nodes: {name, stage, state, why, outputs: [{name, type, id}]}
   #asking = false;
   #again = false;
+  #took = 0;    // milliseconds of the last plan
+  #later = null;
 
   // "session" and "nodes" are told when they are there; "trouble" with a text when the desk is gone.
   tell(name, detail) {
@@ -25,10 +27,15 @@ class Desk extends EventTarget {
       return;
     }
     this.#asking = true;
+    clearTimeout(this.#later);
+    this.#later = null;
+    const slow = setTimeout(() => this.tell("planning", true), 700);
     try {
       do {
         this.#again = false;
+        const began = performance.now();
         this.nodes = this.session.trouble ? [] : await get("/api/nodes");
+        this.#took = performance.now() - began;
         this.nodesError = null;
         this.tell("nodes");
       } while (this.#again);
@@ -36,8 +43,15 @@ class Desk extends EventTarget {
       this.nodesError = error.message;
       this.tell("nodes");
     } finally {
+      clearTimeout(slow);
+      this.tell("planning", false);
       this.#asking = false;
     }
+  }
+
+  // Somebody writes to the cache: a fifth of the time is enough for looking.
+  readNodesSoon() {
+    this.#later ??= setTimeout(() => this.readNodes(), Math.max(800, 4 * this.#took));
   }
 
   async read() {
@@ -62,6 +76,6 @@ export const desk = new Desk();
 
 events.addEventListener("anew", () => desk.read());
 events.addEventListener("session", () => desk.read());
-events.addEventListener("cache", () => desk.readNodes());
+events.addEventListener("cache", () => desk.readNodesSoon());
 events.addEventListener("lost", () => desk.tell("trouble", "the desk does not answer"));
 events.addEventListener("found", () => desk.read());
