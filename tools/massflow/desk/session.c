@@ -382,19 +382,17 @@ static mf_status answer_session(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
-/* Of those that a stage may leave out ("table?") the ones that a finished node has not are left out
- * here, too. */
+/* Those that a stage may leave out ("table?") are here once they are there. */
 static json_object *outputs(const mf_workspace *w, const mf_forecast *f, size_t i)
 {
     json_object *list = json_object_new_array();
-    bool finished = mf_forecast_node(f, i) == MF_STANDS_CACHED;
     const char *name, *type;
 
     for (size_t k = 0; (name = mf_workspace_output(w, i, k, &type)); k++) {
         const char *id = mf_forecast_output(f, i, k);
         size_t length = strcspn(type, "?");
         json_object *o;
-        if (finished && !id && type[length])
+        if (!id && type[length])
             continue;
         o = json_object_new_object();
         desk_put(o, "name", name);

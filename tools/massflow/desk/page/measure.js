@@ -38,7 +38,10 @@ export function numbersIn(words) {
 // What differs between parameters, in words: "lr=0.001, steps=200".
 function differences(past, now) {
   return Object.entries(past ?? {}).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(now?.[name]))
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ");
+    .map(([name, value]) => {
+      const text = JSON.stringify(value);
+      return `${name}=${text.length > 32 ? `${text.slice(0, 30)}\u2026` : text}`;
+    }).join(", ");
 }
 
 export function open(place, desk) {

@@ -4,7 +4,7 @@ import {get} from "./api.js";
 
 const LOOK = new Set(["volume", "labels", "masks", "sample", "seeds"]);
 
-export function nodeView(place, desk, {choose, target}) {
+export function nodeView(place, desk, {choose, target, stateOf}) {
   let name = null, log = null, why = null, asked = 0, live = [], runs = [];
   const outcomes = new Map();   // of the newest run: node -> what is known of it
 
@@ -73,7 +73,7 @@ export function nodeView(place, desk, {choose, target}) {
     const stage = desk.session.stages[node.stage];
     const group = desk.nodes.filter((n) => n.stage === node.stage);
     const at = group.indexOf(node);
-    const met = log?.met;
+    const met = log?.met, state = stateOf(node);
     const step = (d) => el("button", {disabled: !group[at + d], "aria-label": d < 0 ? "the node before" : "the next node",
       onclick: () => choose(group[at + d].name)}, d < 0 ? "\u2039" : "\u203a");
     put(place,
@@ -81,8 +81,8 @@ export function nodeView(place, desk, {choose, target}) {
         group.length > 1 ? el("span", {class: "steps"}, step(-1), `${at + 1}/${group.length}`, step(1)) : null,
         el("button", {class: "close", "aria-label": "close: back to the list of runs", onclick: () => choose(null)}, "\u00d7")),
       el("p", {class: "soft"}, stage.use, stage.summary ? `: ${stage.summary}` : ""),
-      el("p", {}, el("span", {class: `dot s-${node.state.replace(" ", "-")}`}), " ", node.state,
-        node.why ? el("span", {class: "soft"}, ` - ${node.why}`) : "", " ",
+      el("p", {}, el("span", {class: `dot s-${state.replace(" ", "-")}`}), " ", state,
+        node.why && state === node.state ? el("span", {class: "soft"}, ` - ${node.why}`) : "", " ",
         stage.stream ? null : el("button", {class: "link", onclick: () => target(node.name)}, "take as target")),
       outputs(node),
       met?.message ? [el("h3", {class: "bad"}, `${met.outcome} in run ${log.run}`), el("pre", {class: "bad"}, met.message)] : null,

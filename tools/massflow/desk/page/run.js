@@ -114,7 +114,7 @@ export function open(place, desk) {
     placeholder: "everything", "aria-describedby": "targets-help"});
   const names = el("datalist", {id: "target-names"});
   const form = settingsForm(desk);
-  const node = nodeView(side, desk, {choose, target});
+  const node = nodeView(side, desk, {choose, target, stateOf});
 
   place.append(
     el("div", {class: "settings"},
