@@ -11,7 +11,7 @@ import * as look from "./look.js";
 import * as run from "./run.js";
 import * as measure from "./measure.js";
 
-const parts = {run, look, measure};
+const parts = {run, measure, look};
 
 const places = {};
 let shown = null;
