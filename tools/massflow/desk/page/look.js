@@ -23,8 +23,9 @@ export function presetsOf(volume) {
   const whole = ["All values", r.min, r.max];
   if (volume.modality === "CT" && (!volume.unit || volume.unit === "HU"))
     return [...CT_WINDOWS.map(([name, c, w]) => [name, c - w / 2, c + w / 2]), whole];
-  const list = PERCENT_WINDOWS.filter(([, a, b]) => at[b] > at[a]).map(([name, a, b]) => [name, at[a], at[b]]);
-  return [...list, whole];
+  const list = [...PERCENT_WINDOWS.map(([name, a, b]) => [name, at[a], at[b]]), whole];
+  const other = list.filter(([, a, b], i) => b > a && !list.slice(0, i).some(([, c, d]) => a === c && b === d));
+  return other.length ? other : [whole];
 }
 
 const number = (v) => (Number.isInteger(v) ? String(v) : Number(v.toPrecision(6)).toString());
@@ -59,6 +60,11 @@ class Layer {
   get only() {
     if (!this.masks || !this.hidden.size || !this.items) return undefined;
     return this.items.filter((i) => !this.hidden.has(i.value)).map((i) => i.value - 1).sort((a, b) => a - b).join(",");
+  }
+
+  /** The mask that is chosen, alone: it lies above those that it overlaps. */
+  get above() {
+    return this.masks && this.chosen !== null && !this.hidden.has(this.chosen) ? String(this.chosen - 1) : null;
   }
 
   changed() {

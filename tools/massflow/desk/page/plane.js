@@ -112,8 +112,8 @@ export class Plane {
       return;
     }
     const layers = this.pane.layers.filter((l) => l.on && l.volume);
-    look.slices.want(this, [{volume}, ...layers.map((l) => ({volume: l.volume, only: l.only}))],
-      p.across, slice, this.direction);
+    const over = layers.flatMap((l) => [l.only, l.above].filter((only) => only !== null).map((only) => ({layer: l, volume: l.volume, only})));
+    look.slices.want(this, [{volume}, ...over], p.across, slice, this.direction);
     const got = look.slices.get(volume, p.across, slice);
     if (!got) {
       const why = look.slices.trouble(volume, p.across, slice);
@@ -121,7 +121,7 @@ export class Plane {
       else this.note.textContent = "loading";
       return; // what is seen stays, under its own number
     }
-    this.drawSlice(got, layers, slice, index);
+    this.drawSlice(got, over, slice, index);
   }
 
   fit() {
@@ -156,10 +156,10 @@ export class Plane {
     c.drawImage(this.image, corner[0], corner[1], size[0], size[1]);
     c.imageSmoothingEnabled = false;
     let missing = "";
-    for (const layer of layers) {
-      const over = look.slices.get(layer.volume, p.across, slice, layer.only);
+    for (const {layer, only} of layers) {
+      const over = look.slices.get(layer.volume, p.across, slice, only);
       if (!over) {
-        missing = look.slices.trouble(layer.volume, p.across, slice, layer.only) ?? "loading";
+        missing = look.slices.trouble(layer.volume, p.across, slice, only) ?? "loading";
         continue;
       }
       paint(this.over, over, p, layer.pixelOf());
