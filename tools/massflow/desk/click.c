@@ -4,7 +4,6 @@
  * The slice is answered by a model in this process (prompter.h). Through the scan the same prompts
  * go to the stage sam2.segment, in a graph that includes the user's (click_graph.h): the mask is a
  * result of the cache like any other. */
-#include "click.h"
 #include "click_graph.h"
 #include "parts.h"
 #include "prompter.h"
@@ -18,6 +17,7 @@
 enum { MOST_POINTS = 256, TICK = 250 /* ms */ };
 #define SMALL_MODEL "graphs/models/sam2-small.safetensors"
 
+typedef struct desk_click desk_click;
 struct desk_click {
     pthread_mutex_t lock; /* of what is prepared: one request at a time */
     char volume[65];      /* the id that is prepared; "" where none is */

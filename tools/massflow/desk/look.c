@@ -13,11 +13,11 @@
  *     28  u32 0
  *
  * No window is applied: the page does that. */
-#include "look.h"
 #include "parts.h"
 #include "planes.h"
 #include "range.h"
 #include "regions.h"
+#include "slabs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +37,7 @@ typedef struct opened {
     uint64_t used;
 } opened;
 
+typedef struct desk_look desk_look;
 struct desk_look {
     pthread_mutex_t lock; /* of what follows */
     opened open[OPEN];
