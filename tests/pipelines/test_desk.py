@@ -2,12 +2,10 @@
 """massflow desk by plain HTTP: who may ask, what is refused, a run that is followed, what is told of it:
 test_desk.py MASSFLOW"""
 import http.client
-import json
 import os
 import signal
 import socket
 import struct
-import unittest
 
 import harness
 from desk import PHANTOMS, Desk, until_ended

@@ -15,7 +15,8 @@
 static mf_grid grid_of(const char *codes, double degrees)
 {
     const double a = degrees * M_PI / 180, c = cos(a), s = sin(a);
-    const double about_z[9] = {c, -s, 0, s, c, 0, 0, 0, 1}, about_x[9] = {1, 0, 0, 0, c, -s, 0, s, c};
+    const double about_z[9] = {c, -s, 0, s, c, 0, 0, 0, 1},
+                 about_x[9] = {1, 0, 0, 0, c, -s, 0, s, c};
     mf_grid g;
     mf_grid_identity(&g, (const int64_t[]){20, 30, 40}, (const double[]){0.5, 0.75, 3});
     double m[9] = {0}, t[9] = {0};
@@ -35,7 +36,8 @@ static mf_grid grid_of(const char *codes, double degrees)
     return g;
 }
 
-/* Where the patient is when one goes from one pixel to the next: by the grid, not by the letters. */
+/* Where the patient is when one goes from one pixel to the next: by the grid, not by the letters.
+ */
 static void step_of(const mf_grid *g, int axis, bool back, double d[3])
 {
     double from[3] = {10, 10, 10}, to[3] = {10, 10, 10}, a[3], b[3];
@@ -200,7 +202,10 @@ START_TEST(slices_across_any_axis_are_those_of_the_volume)
         for (int64_t i = 1; i < sizes[axis] - 1; i++)
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t c = 0; c < columns; c++) {
-                    const int64_t z = axis == 0 ? i : r, y = axis == 1 ? i : axis == 0 ? r : c,
+                    const int64_t z = axis == 0 ? i : r,
+                                  y = axis == 1   ? i
+                                      : axis == 0 ? r
+                                                  : c,
                                   x = axis == 2 ? i : c;
                     ck_assert_int_eq(*at++, value_at(z, y, x));
                 }

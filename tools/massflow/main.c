@@ -28,13 +28,13 @@ static const command command_help = {"help",
                                      help};
 
 static const command *const commands[] = {
-    &command_run,           &command_plan,     &command_why,        &command_get,
-    &command_show_artifact, &command_runs,     &command_log,        &command_report,
-    &command_desk, &command_cache,         &command_graph,    &command_stages,     &command_describe,
-    &command_schema,        &command_models,   &command_devices,    &command_version,
-    &command_help,          &command_new,      &command_completion, &command_worker,
-    &command_first_use,     &command_complete, &command_manual,     &command_pools,
-    &command_workers,
+    &command_run,           &command_plan,      &command_why,      &command_get,
+    &command_show_artifact, &command_runs,      &command_log,      &command_report,
+    &command_desk,          &command_cache,     &command_graph,    &command_stages,
+    &command_describe,      &command_schema,    &command_models,   &command_devices,
+    &command_version,       &command_help,      &command_new,      &command_completion,
+    &command_worker,        &command_first_use, &command_complete, &command_manual,
+    &command_pools,         &command_workers,
 };
 static const size_t command_count = sizeof commands / sizeof *commands;
 

@@ -50,8 +50,8 @@ const char *mf_case_column(const mf_case *c, const char *column); /* NULL where 
 /* Names of the parameters that it declares, in the order of the file. */
 size_t mf_graph_param_count(const mf_graph *graph);
 const char *mf_graph_param(const mf_graph *graph, size_t i);
-/* Texts for free(), as --set takes them (a list in brackets): the value it has, and the one that the
- * file gives; then what the file says behind that in a comment, or NULL. */
+/* Texts for free(), as --set takes them (a list in brackets): the value it has, and the one that
+ * the file gives; then what the file says behind that in a comment, or NULL. */
 char *mf_graph_param_value(const mf_graph *graph, size_t i);
 char *mf_graph_param_written(const mf_graph *graph, size_t i);
 char *mf_graph_param_comment(const mf_graph *graph, size_t i);

@@ -10,10 +10,10 @@ typedef struct given {
     const char *text;   /* a scalar */
     const char **texts; /* a list */
     size_t count;
-    const char *base;         /* folder that a relative path starts from */
-    bool of_node;             /* begins with a column of the case or an axis */
-    bool cell;                /* the value is a column of the case alone */
-    graph_param *param;       /* the value is this parameter alone */
+    const char *base;   /* folder that a relative path starts from */
+    bool of_node;       /* begins with a column of the case or an axis */
+    bool cell;          /* the value is a column of the case alone */
+    graph_param *param; /* the value is this parameter alone */
 } given;
 
 /* Where a value stands: whose case and axes "${...}" means. */

@@ -88,9 +88,9 @@ MF_API size_t mf_workspace_case_count(const mf_workspace *w);          /* cases 
 MF_API const char *mf_workspace_case(const mf_workspace *w, size_t i); /* the id of the i-th */
 
 /* The parameters of the graph in the order of the file, as a JSON list of objects: name; value, as
- * --set takes it; written, the value of the file; set, whether a setting gave the value; comment, of
- * the file behind the value; and where a stage's parameter takes the value as it is, that stage and
- * param, an object as those of mf_stages_json. The caller frees. */
+ * --set takes it; written, the value of the file; set, whether a setting gave the value; comment,
+ * of the file behind the value; and where a stage's parameter takes the value as it is, that stage
+ * and param, an object as those of mf_stages_json. The caller frees. */
 MF_API MF_MUST_USE mf_status mf_workspace_params_json(const mf_workspace *w, char **json);
 
 /* The stages of the standard plugins and of `plugins` (a folder, a file NAME.py, or NULL), in order

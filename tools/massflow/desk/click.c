@@ -96,7 +96,8 @@ static void job_clear(job *j)
  * sources, PREFIX/bin/massflow where they are installed. */
 static mf_status find_weights(char **path)
 {
-    static const char *const beside[] = {"/../../../" SMALL_MODEL, "/../share/massflow/" SMALL_MODEL};
+    static const char *const beside[] = {"/../../../" SMALL_MODEL,
+                                         "/../share/massflow/" SMALL_MODEL};
     char *program = mf_workspace_command();
     char *last = program ? strrchr(program, '/') : NULL;
     *path = NULL;
@@ -126,7 +127,8 @@ static bool copy_settings(job *j)
     bool good = list && j->own;
     for (size_t i = 0; good && i < d->setting_count; i++) {
         list[i] = (mf_setting){strdup(d->settings[i].name), strdup(d->settings[i].value)};
-        good = asprintf((char **)&j->own[i].name, "set_%zu", i) > 0 && list[i].name && list[i].value;
+        good =
+            asprintf((char **)&j->own[i].name, "set_%zu", i) > 0 && list[i].name && list[i].value;
         j->own[i].value = list[i].value;
         j->graph.setting_count = i + 1;
     }
@@ -144,8 +146,7 @@ static mf_status check_output(const mf_workspace *w, const char *wanted, const c
                         !strcmp(name, wanted);
             free(name);
             if (same)
-                return !strcmp(of, type) ? MF_OK
-                                         : mf_fail(MF_INVALID, "%s is no %s", wanted, type);
+                return !strcmp(of, type) ? MF_OK : mf_fail(MF_INVALID, "%s is no %s", wanted, type);
         }
     return mf_fail(MF_NOT_FOUND, "the graph has no result '%s'", wanted);
 }
@@ -319,8 +320,8 @@ static mf_status prepare(desk_click *c, job *j)
 static mf_status warm(desk_click *c, int axis, int64_t slice)
 {
     const int64_t *size = c->grid.size; /* x y z */
-    const double middle[1][2] = {{(double)(size[axis == 0 ? 1 : 2] / 2),
-                                  (double)(size[axis == 2 ? 1 : 0] / 2)}};
+    const double middle[1][2] = {
+        {(double)(size[axis == 0 ? 1 : 2] / 2), (double)(size[axis == 2 ? 1 : 0] / 2)}};
     const prompter_prompts asked = {axis, slice, 1, middle, (const int[]){1}};
     uint8_t *mask;
     int64_t rows, columns;
@@ -577,9 +578,7 @@ static mf_status answer_stop(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
-const desk_route desk_click_routes[] = {{"POST", "/api/click/open", answer_open},
-                                        {"POST", "/api/click/slice", answer_slice},
-                                        {"POST", "/api/click/volume", answer_volume},
-                                        {"POST", "/api/click/stop", answer_stop},
-                                        {"GET", "/api/click", answer_progress},
-                                        {NULL, NULL, NULL}};
+const desk_route desk_click_routes[] = {
+    {"POST", "/api/click/open", answer_open},     {"POST", "/api/click/slice", answer_slice},
+    {"POST", "/api/click/volume", answer_volume}, {"POST", "/api/click/stop", answer_stop},
+    {"GET", "/api/click", answer_progress},       {NULL, NULL, NULL}};

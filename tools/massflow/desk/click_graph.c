@@ -16,8 +16,9 @@ enum { MAX_EMPTY = 3 };
 static void put_text(FILE *f, const char *text)
 {
     json_object *o = json_object_new_string(text);
-    fputs(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-          f);
+    fputs(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+        f);
     json_object_put(o);
 }
 

@@ -7,11 +7,11 @@
 
 /* What is prompted. */
 typedef struct click_prompts {
-    int axis;           /* of arrays: 0 z, 1 y, 2 x */
-    size_t count;       /* points */
-    const double *xyz;  /* [count, 3] RAS+ mm */
-    const int *labels;  /* [count] 1 inside, 0 outside */
-    const double *box;  /* [6] two corners, RAS+ mm; or NULL */
+    int axis;          /* of arrays: 0 z, 1 y, 2 x */
+    size_t count;      /* points */
+    const double *xyz; /* [count, 3] RAS+ mm */
+    const int *labels; /* [count] 1 inside, 0 outside */
+    const double *box; /* [6] two corners, RAS+ mm; or NULL */
 } click_prompts;
 
 typedef struct click_graph {

@@ -46,7 +46,7 @@ typedef struct desk_route {
 /* ---- requests -------------------------------------------------------------------------------- */
 
 desk *desk_of(const desk_request *q);
-const char *desk_rest(const desk_request *q); /* of the path, behind the route's; "" for none */
+const char *desk_rest(const desk_request *q);  /* of the path, behind the route's; "" for none */
 json_object *desk_body(const desk_request *q); /* of POST, an object; borrowed */
 /* What follows "?": a text, valid UTF-8, or NULL; borrowed. */
 const char *desk_query(const desk_request *q, const char *name);
@@ -79,7 +79,8 @@ void desk_reply_stream(desk_reply *r, const char *type,
 json_object *desk_text(const char *text);
 void desk_put(json_object *o, const char *name, const char *text); /* nothing for NULL */
 
-/* ---- the graph and its results ---------------------------------------------------------------- */
+/* ---- the graph and its results ----------------------------------------------------------------
+ */
 
 /* The workspace that is open now; the caller closes it (mf_workspace_close). MF_INVALID with the
  * errors of the file where the graph can't be read, or none is chosen. */

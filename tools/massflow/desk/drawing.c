@@ -45,10 +45,10 @@ static void number_slots(mf_layout *l, const mf_workspace_link *links, size_t co
         size_t k = 0;
         while (k < i && (links[k].from != links[i].from || links[k].port != links[i].port))
             k++;
-        l->links[i] = (mf_layout_link){.from = (uint32_t)links[i].from,
-                                       .slot = k < i ? l->links[k].slot
-                                                     : l->boxes[links[i].from].slots++,
-                                       .to = (uint32_t)links[i].to};
+        l->links[i] =
+            (mf_layout_link){.from = (uint32_t)links[i].from,
+                             .slot = k < i ? l->links[k].slot : l->boxes[links[i].from].slots++,
+                             .to = (uint32_t)links[i].to};
     }
 }
 

@@ -69,7 +69,8 @@ static bool is_ours(const desk *d, const char *host)
            (*own && !strcasecmp(name, own));
 }
 
-/* A browser sends Origin with each POST; programs, which have no cookie of somebody else, do not. */
+/* A browser sends Origin with each POST; programs, which have no cookie of somebody else, do not.
+ */
 static bool is_same_origin(const desk_request *q)
 {
     const char *origin = header(q, "Origin"), *host = header(q, "Host");
@@ -83,8 +84,8 @@ static bool is_same_origin(const desk_request *q)
 desk_gate desk_gate_check(const desk_request *q)
 {
     const char *bearer = header(q, "Authorization");
-    bool by_cookie = is_token(
-        q, MHD_lookup_connection_value(q->connection, MHD_COOKIE_KIND, q->desk->cookie));
+    bool by_cookie =
+        is_token(q, MHD_lookup_connection_value(q->connection, MHD_COOKIE_KIND, q->desk->cookie));
     bool by_header = bearer && !strncmp(bearer, "Bearer ", 7) && is_token(q, bearer + 7);
     const char *origin = header(q, "Origin");
 

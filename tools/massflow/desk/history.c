@@ -246,8 +246,8 @@ static json_object *result_of(const mf_action *a)
     return o;
 }
 
-/* ?node=NAME: its results in this and in earlier runs, newest first: run, created, outputs (an id by
- * the name of the output), params. */
+/* ?node=NAME: its results in this and in earlier runs, newest first: run, created, outputs (an id
+ * by the name of the output), params. */
 static mf_status answer_past(desk_request *q, desk_reply *r)
 {
     const char *node;

@@ -1,15 +1,11 @@
 /* hub.c - see hub.h. */
 #include "hub.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#define BEAT 10 /* seconds: a line that says nothing finds out who has gone */
 
 /* One event as it is sent; the ears that still have to send it share it. */
 typedef struct event {
@@ -26,6 +22,7 @@ struct hub_ear {
     const char *said;
     size_t left; /* of it */
     bool lost;   /* something, so that it has to begin anew */
+    bool beat;   /* it is to be told that the desk is there */
     hub_ear *next;
 };
 
@@ -41,16 +38,11 @@ static const char anew[] = "event: anew\ndata: {}\n\n", beat[] = ": still here\n
 
 mf_status hub_new(hub **h)
 {
-    pthread_condattr_t clock;
-
     *h = calloc(1, sizeof **h);
     if (!*h)
         return mf_no_memory(sizeof **h, "events");
     pthread_mutex_init(&(*h)->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&(*h)->news, &clock);
-    pthread_condattr_destroy(&clock);
+    pthread_cond_init(&(*h)->news, NULL);
     return MF_OK;
 }
 
@@ -118,6 +110,15 @@ void hub_put(hub *h, const char *name, const char *json)
     pthread_mutex_unlock(&h->lock);
 }
 
+void hub_beat(hub *h)
+{
+    pthread_mutex_lock(&h->lock);
+    for (hub_ear *ear = h->ears; ear; ear = ear->next)
+        ear->beat = true;
+    pthread_cond_broadcast(&h->news);
+    pthread_mutex_unlock(&h->lock);
+}
+
 hub_ear *hub_listen(hub *h)
 {
     hub_ear *ear = calloc(1, sizeof *ear);
@@ -174,7 +175,11 @@ static bool next(hub_ear *ear)
         ear->count--;
         ear->said = ear->now->text;
         ear->left = ear->now->size;
+    } else if (ear->beat) {
+        ear->said = beat;
+        ear->left = sizeof beat - 1;
     }
+    ear->beat = false;
     return ear->left > 0;
 }
 
@@ -196,18 +201,11 @@ size_t hub_read(void *self, char *to, size_t room)
 {
     hub_ear *ear = self;
     hub *h = ear->h;
-    struct timespec until;
     size_t size = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += BEAT;
     pthread_mutex_lock(&h->lock);
-    while (!h->closed && !ear->left && !next(ear)) {
-        if (pthread_cond_timedwait(&h->news, &h->lock, &until) == ETIMEDOUT) {
-            ear->said = beat;
-            ear->left = sizeof beat - 1;
-        }
-    }
+    while (!h->closed && !ear->left && !next(ear))
+        pthread_cond_wait(&h->news, &h->lock);
     if (!h->closed)
         size = say(ear, to, room);
     pthread_mutex_unlock(&h->lock);

@@ -20,6 +20,8 @@ void hub_free(hub *h); /* nobody listens any more */
 void hub_close(hub *h);
 /* `json` on one line. */
 void hub_put(hub *h, const char *name, const char *json);
+/* A line that says nothing, to all: it finds out who has gone. */
+void hub_beat(hub *h);
 /* NULL where too many listen. */
 hub_ear *hub_listen(hub *h);
 /* Waits; gives up to `room` bytes of the stream, 0 at its end. */

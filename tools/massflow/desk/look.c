@@ -302,7 +302,8 @@ static void middle_of(const mf_mask *mask, int64_t at[3])
 {
     for (int i = 0; i < 3; i++)
         at[i] = (mask->lo[i] + mask->hi[i]) / 2;
-    if (mask->seed_axis >= 0 && mask->seed_axis < 3 && mask->seed_slice >= mask->lo[mask->seed_axis] &&
+    if (mask->seed_axis >= 0 && mask->seed_axis < 3 &&
+        mask->seed_slice >= mask->lo[mask->seed_axis] &&
         mask->seed_slice < mask->hi[mask->seed_axis])
         at[mask->seed_axis] = mask->seed_slice;
 }
@@ -413,8 +414,9 @@ static mf_status answer_room(const desk_source *s, const desk_cut *cut, size_t *
     if (!mf_size_mul((size_t)rows, (size_t)columns, size) ||
         !mf_size_mul(*size, mf_dtype_size(s->dtype), size) ||
         !mf_size_mul(*size, (size_t)cut->count, size) || *size > most_answer)
-        return mf_fail(MF_INVALID, "%lld slices of %lld x %lld voxels are more than %zu MiB; ask for "
-                                   "fewer",
+        return mf_fail(MF_INVALID,
+                       "%lld slices of %lld x %lld voxels are more than %zu MiB; ask for "
+                       "fewer",
                        (long long)cut->count, (long long)rows, (long long)columns,
                        most_answer >> 20);
     return MF_OK;
@@ -493,7 +495,8 @@ static mf_status read_file(const char *path, char **bytes, size_t *size)
 }
 
 /* As a NIfTI on the grid of the scan's own file, by the writer that `massflow get` has. */
-static mf_status write_nifti(desk_request *q, const mf_artifact *artifact, char **bytes, size_t *size)
+static mf_status write_nifti(desk_request *q, const mf_artifact *artifact, char **bytes,
+                             size_t *size)
 {
     const char *base = getenv("TMPDIR");
     char *folder = NULL, *path = NULL;
@@ -539,9 +542,7 @@ static mf_status answer_file(desk_request *q, desk_reply *r)
     return status;
 }
 
-const desk_route desk_look_routes[] = {{"GET", "/api/look/volume", answer_volume},
-                                       {"GET", "/api/look/labels", answer_labels},
-                                       {"GET", "/api/look/masks", answer_masks},
-                                       {"GET", "/api/look/slices", answer_slices},
-                                       {"GET", "/api/look/file", answer_file},
-                                       {NULL, NULL, NULL}};
+const desk_route desk_look_routes[] = {
+    {"GET", "/api/look/volume", answer_volume}, {"GET", "/api/look/labels", answer_labels},
+    {"GET", "/api/look/masks", answer_masks},   {"GET", "/api/look/slices", answer_slices},
+    {"GET", "/api/look/file", answer_file},     {NULL, NULL, NULL}};

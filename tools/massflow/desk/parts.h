@@ -85,9 +85,9 @@ struct desk {
     bool by_version;
     mf_setting *settings;
     size_t setting_count;
-    mf_workspace *w;  /* NULL where the graph can't be read; then */
-    char *trouble;    /* why */
-    char *warnings;   /* of the file; or NULL */
+    mf_workspace *w; /* NULL where the graph can't be read; then */
+    char *trouble;   /* why */
+    char *warnings;  /* of the file; or NULL */
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;
@@ -120,12 +120,12 @@ bool desk_asset(const char *path, desk_reply *r);
 MF_MUST_USE mf_status desk_server_open(desk *d);
 void desk_server_close(desk *d);
 
-/* session.c */
+/* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
-/* Opens the graph with these settings, in the place of the one that is open, which stays where that
- * can't be done; where none is open, the errors are what desk_workspace says from then on. Takes
- * `settings`. */
+/* Opens the graph with these settings, in the place of the one that is open. Where that can't be
+ * done the same graph stays open as it was; of another one the errors are what desk_workspace says
+ * from then on. Takes `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
 
 /* live.c; with the lock of the run held */

@@ -123,9 +123,8 @@ static mf_status count_all(counting *c, const desk_source *source)
         const int64_t end = z + BRICK < size[0] ? z + BRICK : size[0];
         mf_array *box;
         MF_TRY(mf_array_new(source->dtype, 3, (int64_t[]){end - z, size[1], size[2]}, &box));
-        mf_status status =
-            desk_source_read(source, NULL, (int64_t[]){z, 0, 0},
-                             (int64_t[]){end, size[1], size[2]}, box->data);
+        mf_status status = desk_source_read(source, NULL, (int64_t[]){z, 0, 0},
+                                            (int64_t[]){end, size[1], size[2]}, box->data);
         if (!status)
             status = count_slices(c, source, z, end, box);
         mf_array_unref(box);
@@ -157,9 +156,8 @@ mf_status desk_regions_of(const desk_source *source, desk_region **regions, int6
     counting c = {.slot = calloc(SLOTS, sizeof *c.slot), .all = calloc(MOST, sizeof *c.all)};
     *regions = NULL;
     *count = 0;
-    mf_status status = c.slot && c.all
-                           ? count_all(&c, source)
-                           : mf_no_memory(SLOTS * sizeof *c.slot, "a list of labels");
+    mf_status status = c.slot && c.all ? count_all(&c, source)
+                                       : mf_no_memory(SLOTS * sizeof *c.slot, "a list of labels");
     if (!status)
         status = list_regions(&c, regions, count);
     free(c.slot);

@@ -153,8 +153,8 @@ void desk_reply_static(desk_reply *r, const char *type, const void *bytes, size_
 
 void desk_reply_json(desk_reply *r, json_object *o)
 {
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     char *clean = text ? mf_utf8_clean(text) : NULL;
 
     json_object_put(o);
@@ -206,24 +206,24 @@ static unsigned status_of(mf_code code)
     }
 }
 
-void desk_reply_error(desk_reply *r, mf_status error)
+void desk_reply_error(desk_reply *r, mf_status status)
 {
     json_object *o = json_object_new_object();
-    unsigned status = status_of(mf_error_code(error));
+    unsigned code = status_of(mf_error_code(status));
 
-    char *said = mf_error_text(error);
+    char *said = mf_error_text(status);
 
     desk_put(o, "error", said);
-    desk_put(o, "kind", mf_code_text(mf_error_code(error)));
+    desk_put(o, "kind", mf_code_text(mf_error_code(status)));
     free(said);
-    mf_error_free(error);
+    mf_error_free(status);
     char *text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
     json_object_put(o);
     if (text)
         desk_reply_bytes(r, "application/json", text, strlen(text));
     else
         desk_reply_static(r, "application/json", "{}", 2);
-    r->status = status;
+    r->status = code;
 }
 
 json_object *desk_text(const char *text)

@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IDLE 60                   /* seconds until a connection that says nothing is closed */
-#define HEADERS (24 * 1024)       /* bytes of a connection for its headers */
-#define PIECE 4096                /* of a stream */
+#define IDLE 60             /* seconds until a connection that says nothing is closed */
+#define HEADERS (24 * 1024) /* bytes of a connection for its headers */
+#define PIECE 4096          /* of a stream */
 
 /* Scripts, styles and data are this desk's own, and nobody may show the page inside another. */
 static const char policy[] =
@@ -51,8 +51,8 @@ static struct MHD_Response *respond(desk_reply *r)
         if (!kept)
             return NULL;
         *kept = *r;
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, give, kept,
-                                                     end_stream);
+        response =
+            MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, give, kept, end_stream);
         if (!response) {
             free(kept);
             return NULL;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BRICK = 64 }; /* voxels along a side (engine/store/layout.c) */
+enum { BRICK = 64 };                          /* voxels along a side (engine/store/layout.c) */
 static const size_t most = (size_t)128 << 20; /* bytes of one slab, unless one slice has more */
 
 typedef struct slab slab;
@@ -102,7 +102,7 @@ static int64_t slab_slices(size_t bytes)
 #define TURN(type)                                                                                 \
     for (int64_t i = 0; i < rows * columns; i++)                                                   \
         for (int64_t k = 0; k < count; k++)                                                        \
-            ((type *)to)[k * rows * columns + i] = ((const type *)from)[i * count + k]
+    ((type *)to)[k * rows * columns + i] = ((const type *)from)[i * count + k]
 
 static void turn_columns(const uint8_t *from, size_t size, int64_t rows, int64_t columns,
                          int64_t count, uint8_t *to)
@@ -282,8 +282,8 @@ static mf_status copy_slices(desk_slabs *s, const desk_source *source, const cha
         const int64_t first = at / thick * thick;
         const int64_t end = first + thick < all ? first + thick : all;
         const int64_t to = cut->first + cut->count < end ? cut->first + cut->count : end;
-        const wanted w = {source, only, key, cut->axis, first, end - first,
-                          (size_t)(end - first) * each};
+        const wanted w = {
+            source, only, key, cut->axis, first, end - first, (size_t)(end - first) * each};
         snprintf(key, key_size, "%s %s %d %lld", name, shown, cut->axis, (long long)first);
         MF_TRY(copy_part(s, &w, (size_t)(at - first) * each, (size_t)(to - at) * each, dst));
         dst += (size_t)(to - at) * each;
@@ -307,8 +307,7 @@ mf_status desk_slabs_slices(desk_slabs *s, const desk_source *source, const char
     char *key = malloc(key_size);
     if (!key)
         return mf_no_memory(key_size, "slices to look at");
-    mf_status status =
-        copy_slices(s, source, name, only, shown, cut, each, key, key_size, dst);
+    mf_status status = copy_slices(s, source, name, only, shown, cut, each, key, key_size, dst);
     free(key);
     return status;
 }

@@ -2,8 +2,8 @@
  *
  * A stored volume lies in bricks of 64 voxels a side, so that one slice costs as much to read as 64
  * of them. Slabs of whole bricks are therefore read and kept, turned so that each slice lies in
- * one piece; those that were not used for longest go when there is no more room. Any thread may ask;
- * two that ask for one slab wait for one reading. */
+ * one piece; those that were not used for longest go when there is no more room. Any thread may
+ * ask; two that ask for one slab wait for one reading. */
 #ifndef MASSFLOW_DESK_SLABS_H
 #define MASSFLOW_DESK_SLABS_H
 

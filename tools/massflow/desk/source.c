@@ -25,8 +25,7 @@ static mf_status open_voxels(desk_source *s)
     mf_zyx(s->grid.size, shape);
     for (int i = 0; i < 3; i++)
         if (info.shape[i] != shape[i] || shape[i] < 1)
-            return mf_fail(MF_CORRUPT,
-                           "voxels [%lld, %lld, %lld] on a grid of [%lld, %lld, %lld]",
+            return mf_fail(MF_CORRUPT, "voxels [%lld, %lld, %lld] on a grid of [%lld, %lld, %lld]",
                            (long long)info.shape[0], (long long)info.shape[1],
                            (long long)info.shape[2], (long long)shape[0], (long long)shape[1],
                            (long long)shape[2]);

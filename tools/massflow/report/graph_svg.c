@@ -79,10 +79,9 @@ static mf_status find_links(drawing *d)
     for (size_t i = 0; l->links && d->lines && i < count; i++) {
         const mf_graph_link *k = &found[i];
         const char *type = mf_graph_stage_at(d->graph, k->from)->stage->out[k->port].type;
-        d->lines[i] = (line){
-            .type = type, .gathers = k->gathers, .stream = !strncmp(type, "stream<", 7)};
-        l->links[l->link_count++] =
-            (mf_layout_link){.from = k->from, .slot = k->port, .to = k->to};
+        d->lines[i] =
+            (line){.type = type, .gathers = k->gathers, .stream = !strncmp(type, "stream<", 7)};
+        l->links[l->link_count++] = (mf_layout_link){.from = k->from, .slot = k->port, .to = k->to};
     }
     free(found);
     return l->links && d->lines ? MF_OK : no_memory();

@@ -122,7 +122,9 @@ export function drawGraph(place, {choose, stateOf}) {
     const first = new Set();
     const width = layout.width + 2 * MARGIN, height = layout.height + 2 * MARGIN;
     boxes = session.stages.map((_, i) => box(i));
-    const picture = svg("svg", {class: "graph", width, height,
+    // A wide graph is drawn smaller, as far as it stays legible.
+    const scale = Math.min(1, Math.max(0.66, (place.clientWidth - 16) / width));
+    const picture = svg("svg", {class: "graph", width: width * scale, height: height * scale,
       viewBox: `${-MARGIN} ${-MARGIN} ${width} ${height}`},
       svg("defs", {}, svg("marker", {id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8,
         markerUnits: "userSpaceOnUse", orient: "auto"}, svg("path", {d: "M0 0.8L8 4L0 7.2z"}))),

@@ -5,7 +5,7 @@ import {get} from "./api.js";
 const LOOK = new Set(["volume", "labels", "masks", "sample", "seeds"]);
 
 export function nodeView(place, desk, {choose, target, stateOf}) {
-  let name = null, log = null, why = null, asked = 0, live = [], runs = [];
+  let name = null, log = null, why = null, line = "", asked = 0, live = [], runs = [];
   const outcomes = new Map();   // of the newest run: node -> what is known of it
 
   async function readOutcomes() {
@@ -25,6 +25,7 @@ export function nodeView(place, desk, {choose, target, stateOf}) {
     if (mine !== asked) return;
     log = gotLog.value ?? {trouble: gotLog.reason?.message};
     why = gotWhy.value?.why ?? gotWhy.reason?.message;
+    line = gotWhy.value?.line;
     draw();
   }
 
@@ -82,7 +83,7 @@ export function nodeView(place, desk, {choose, target, stateOf}) {
         el("button", {class: "close", "aria-label": "close: back to the list of runs", onclick: () => choose(null)}, "\u00d7")),
       el("p", {class: "soft"}, stage.use, stage.summary ? `: ${stage.summary}` : ""),
       el("p", {}, el("span", {class: `dot s-${state.replace(" ", "-")}`}), " ", state,
-        node.why && state === node.state ? el("span", {class: "soft"}, ` - ${node.why}`) : "", " ",
+        line && state === node.state ? el("span", {class: "soft"}, ` - ${line}`) : "", " ",
         stage.stream ? null : el("button", {class: "link", onclick: () => target(node.name)}, "take as target")),
       outputs(node),
       met?.message ? [el("h3", {class: "bad"}, `${met.outcome} in run ${log.run}`), el("pre", {class: "bad"}, met.message)] : null,
@@ -102,6 +103,7 @@ export function nodeView(place, desk, {choose, target, stateOf}) {
     show(wanted) {
       name = wanted;
       log = why = null;
+      line = "";
       live = [];
       draw();
       if (name) read();

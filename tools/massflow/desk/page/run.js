@@ -113,7 +113,7 @@ export function open(place, desk) {
   const targets = el("input", {id: "targets", type: "text", list: "target-names", spellcheck: "false",
     placeholder: "everything", "aria-describedby": "targets-help"});
   const names = el("datalist", {id: "target-names"});
-  const form = settingsForm(desk);
+  const form = settingsForm(desk, (error) => tell(error));
   const node = nodeView(side, desk, {choose, target, stateOf});
 
   place.append(

@@ -42,24 +42,34 @@ function check(param, text) {
   return list && items.length !== list ? `a list of ${list} numbers` : "";
 }
 
-export function settingsForm(desk) {
+// "lr=0.1" a line -> {lr: "0.1"}
+function lines(text) {
+  const set = {};
+  for (const line of text.split("\n").filter((l) => l.trim())) {
+    const at = line.indexOf("=");
+    if (at < 1) throw new Error(`a parameter is NAME=VALUE, not '${line.trim()}'`);
+    set[line.slice(0, at).trim()] = line.slice(at + 1).trim();
+  }
+  return set;
+}
+
+// `say` is told of errors.
+export function settingsForm(desk, say) {
   const choose = el("select", {id: "graphs", "aria-label": "The graph file"});
   const graphs = el("div", {class: "graphs"}, choose,
     el("button", {title: "Reads the graph file again", onclick: () => apply().catch(say)}, "Read again"));
   const fields = el("div", {class: "fields"});
-  const trouble = el("p", {class: "bad", role: "alert"});
+  const bare = el("textarea", {id: "bare", rows: 5, spellcheck: "false", placeholder: "data=/scans/*.nii.gz",
+    "aria-label": "Parameters, NAME=VALUE a line"});
   const warnings = el("details", {class: "warnings"});
-  const element = el("form", {autocomplete: "off"}, el("h2", {}, "Parameters"), warnings, fields, trouble);
+  const element = el("form", {autocomplete: "off"}, el("h2", {}, "Parameters"), warnings, fields);
   let rows = [], seen = "";
 
   element.addEventListener("submit", (event) => event.preventDefault());
   choose.addEventListener("change", () => post("/api/open", {graph: choose.value, set: {}}).catch(say));
 
-  function say(error) {
-    put(trouble, error.message);
-  }
-
   function settings() {
+    if (desk.session.trouble) return lines(bare.value);
     const set = {};
     for (const {param, input} of rows)
       if (input.value !== param.written) set[param.name] = input.value;
@@ -67,7 +77,6 @@ export function settingsForm(desk) {
   }
 
   async function apply() {
-    put(trouble);
     const wrong = rows.find(({input}) => input.getAttribute("aria-invalid") === "true");
     if (wrong) {
       wrong.input.focus();
@@ -121,12 +130,17 @@ export function settingsForm(desk) {
       choose.value = file;
       put(warnings, session.warnings ? [el("summary", {}, "Warnings of the file"), el("pre", {}, session.warnings)] : null);
       warnings.hidden = !session.warnings;
-      const now = JSON.stringify([session.graph, params]);
+      const now = JSON.stringify([session.graph, params, session.trouble]);
       if (now === seen) return;
       seen = now;
       rows = [];
-      put(trouble);
-      put(fields, params.length ? params.map(row) : el("p", {class: "soft"}, session.trouble ? "" : "The graph has none."));
+      if (session.trouble) {
+        bare.value = Object.entries(session.settings).map(([name, value]) => `${name}=${value}`).join("\n");
+        put(fields, bare, el("p", {class: "soft hint"}, "What they may be is known once the file can be read. NAME=VALUE a "
+          + "line; then Read again."));
+        return;
+      }
+      put(fields, params.length ? params.map(row) : el("p", {class: "soft"}, "The graph has none."));
     },
   };
 }

@@ -4,7 +4,7 @@ import {events, get} from "./api.js";
 
 class Desk extends EventTarget {
   session = {stages: [], settings: {}, graphs: []};
-  nodes = [];   // of /api/nodes: {name, stage, state, why, outputs: [{name, type, id}]}
+  nodes = [];   // of /api/nodes: {name, stage, state, outputs: [{name, type, id}]}
   #asking = false;
   #again = false;
   #took = 0;    // milliseconds of the last plan

@@ -1,4 +1,5 @@
-/* session.c - the graph that is open: its workspace, its nodes, the artifacts that pages look at. */
+/* opened_graph.c - the graph that is open: its workspace, its nodes, the artifacts that pages look
+ * at. */
 #include "parts.h"
 
 #include <dirent.h>
@@ -50,7 +51,7 @@ mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t c
     if (status)
         trouble = mf_error_text(status);
     pthread_mutex_lock(&d->lock);
-    if (status && d->w) { /* the one that is open stays */
+    if (status && d->w && !strcmp(d->graph, graph)) { /* what is open stays */
         pthread_mutex_unlock(&d->lock);
         free(path);
         free(trouble);
@@ -160,9 +161,9 @@ void desk_free(desk *d)
 
 void desk_tell(desk *d, const char *name, json_object *o)
 {
-    hub_put(d->hub, name,
-            json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+    hub_put(
+        d->hub, name,
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
 }
 
@@ -315,8 +316,8 @@ static char *graph_folder(desk *d)
 
     pthread_mutex_lock(&d->lock);
     last = d->graph ? strrchr(d->graph, '/') : NULL;
-    folder = last ? strndup(d->graph, last > d->graph ? (size_t)(last - d->graph) : 1)
-                  : strdup(".");
+    folder =
+        last ? strndup(d->graph, last > d->graph ? (size_t)(last - d->graph) : 1) : strdup(".");
     pthread_mutex_unlock(&d->lock);
     return folder;
 }
@@ -404,7 +405,7 @@ static json_object *outputs(const mf_workspace *w, const mf_forecast *f, size_t 
 }
 
 /* All nodes in order of the graph: name, stage (its index), state, outputs with the ids of those
- * that are in the cache, and in one line why it has to run. */
+ * that are in the cache. Reasons are asked for one by one: each takes several look-ups. */
 static mf_status answer_nodes(desk_request *q, desk_reply *r)
 {
     mf_workspace *w;
@@ -416,17 +417,12 @@ static mf_status answer_nodes(desk_request *q, desk_reply *r)
     for (size_t s = 0; !status && s < mf_workspace_stage_count(w); s++) {
         mf_workspace_stage stage;
         mf_workspace_stage_at(w, s, &stage);
-        for (size_t i = stage.first; !status && i < stage.first + stage.count; i++) {
+        for (size_t i = stage.first; i < stage.first + stage.count; i++) {
             json_object *o = json_object_new_object();
-            char *why = NULL;
             desk_put(o, "name", mf_workspace_node(w, i));
             json_object_object_add(o, "stage", json_object_new_int64((int64_t)s));
             desk_put(o, "state", mf_stands_text(mf_forecast_node(f, i)));
             json_object_object_add(o, "outputs", outputs(w, f, i));
-            status = mf_forecast_why(f, i, false, &why);
-            if (why && *why)
-                desk_put(o, "why", why);
-            free(why);
             json_object_array_add(list, o);
         }
     }
@@ -453,7 +449,7 @@ static mf_status answer_why(desk_request *q, desk_reply *r)
     const char *name;
     mf_workspace *w;
     mf_forecast *f = NULL;
-    char *text = NULL;
+    char *text = NULL, *line = NULL;
     size_t i;
 
     MF_TRY(desk_query_text(q, "node", &name));
@@ -463,14 +459,19 @@ static mf_status answer_why(desk_request *q, desk_reply *r)
         status = mf_workspace_plan(w, &(mf_workspace_ask){.targets = &name, .target_count = 1}, &f);
     if (!status)
         status = mf_forecast_why(f, i, true, &text);
+    if (!status)
+        status = mf_forecast_why(f, i, false, &line);
     mf_forecast_free(f);
     mf_workspace_close(w);
-    MF_TRY(status);
-    json_object *o = json_object_new_object();
-    desk_put(o, "why", text);
+    if (!status) {
+        json_object *o = json_object_new_object();
+        desk_put(o, "why", text);
+        desk_put(o, "line", line);
+        desk_reply_json(r, o);
+    }
     free(text);
-    desk_reply_json(r, o);
-    return MF_OK;
+    free(line);
+    return status;
 }
 
 /* The settings of a body; those that are not texts are refused. */
@@ -490,9 +491,8 @@ static mf_status read_settings(desk_request *q, mf_setting **settings, size_t *c
         return mf_no_memory(0, "settings");
     json_object_object_foreach(set, name, value)
     {
-        const char *text = json_object_is_type(value, json_type_string)
-                               ? json_object_get_string(value)
-                               : NULL;
+        const char *text =
+            json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
         if (text && strlen(text) == (size_t)json_object_get_string_len(value))
             (*settings)[*count] = (mf_setting){strdup(name), strdup(text)};
         if (!(*settings)[*count].name || !(*settings)[*count].value) {
@@ -559,9 +559,7 @@ static mf_status answer_events(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
-const desk_route desk_session_routes[] = {{"GET", "/api/session", answer_session},
-                                          {"GET", "/api/nodes", answer_nodes},
-                                          {"GET", "/api/why", answer_why},
-                                          {"POST", "/api/open", answer_open},
-                                          {"GET", "/api/events", answer_events},
-                                          {NULL, NULL, NULL}};
+const desk_route desk_session_routes[] = {
+    {"GET", "/api/session", answer_session}, {"GET", "/api/nodes", answer_nodes},
+    {"GET", "/api/why", answer_why},         {"POST", "/api/open", answer_open},
+    {"GET", "/api/events", answer_events},   {NULL, NULL, NULL}};

@@ -1,4 +1,4 @@
-/* desk.c - the command desk: a local page to run graphs and to look at what came of them. */
+/* serve.c - the command desk: a local page to run graphs and to look at what came of them. */
 #include "../workspace.h"
 #include "parts.h"
 #include "run/process/signals.h"
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LOOK 1000 /* milliseconds between looks at the cache's files */
+#define BEAT 10   /* looks between signs of life to the pages */
 
 /* The end of a pipe that the handler of SIGINT writes to; one a process, as signals are. */
 static volatile int stop_pipe = -1;
@@ -39,8 +40,7 @@ static stamp stamp_of(const char *cache)
     struct stat at;
     char path[4096];
 
-    if ((size_t)snprintf(path, sizeof path, "%s/cache.db", cache) < sizeof path &&
-        !stat(path, &at))
+    if ((size_t)snprintf(path, sizeof path, "%s/cache.db", cache) < sizeof path && !stat(path, &at))
         s.file = at.st_mtim;
     if ((size_t)snprintf(path, sizeof path, "%s/cache.db-wal", cache) < sizeof path &&
         !stat(path, &at)) {
@@ -72,8 +72,11 @@ static void wait_for_end(desk *d, int fd)
     char byte;
 
     memset(&last, 0, sizeof last);
-    while (poll(&asked, 1, LOOK) <= 0)
+    for (int count = 1; poll(&asked, 1, LOOK) <= 0; count++) {
         look(d, &last);
+        if (count % BEAT == 0)
+            hub_beat(d->hub);
+    }
     if (read(fd, &byte, 1) < 0)
         return;
 }
@@ -206,7 +209,8 @@ static const option desk_options_list[] = {
     OPTION_CODE,
     OPTION_PLUGINS,
     {0, "port", "N", "port of the page on this machine; default: any that is free"},
-    {0, "listen", "HOST:PORT", "let other machines open the page, too; whoever has its address can"},
+    {0, "listen", "HOST:PORT",
+     "let other machines open the page, too; whoever has its address can"},
     OPTION_END};
 
 const command command_desk = {
