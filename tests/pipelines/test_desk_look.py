@@ -205,6 +205,8 @@ class Look(Page):
                 "points": [[9, 12, 12, 1], [20, 20, 12, 0]]}
         answer = self.desk.post("/api/click/slice", body)
         self.assertFalse(answer["pixels"] == 0)
+        other = {**body, "id": "0" * 64}
+        self.assertIn("another one than the page shows", self.desk.post("/api/click/volume", other, 400)["error"])
         mask = set()
         for start, length in zip(answer["runs"][::2], answer["runs"][1::2]):
             mask.update(range(start, start + length))

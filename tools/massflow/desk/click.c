@@ -272,6 +272,26 @@ static mf_status run_targets(desk_click *c, mf_workspace *w, const char *const *
     return status;
 }
 
+/* That the name the page gave is still that of the scan it shows: else a mask of one scan would lie
+ * over another. */
+static mf_status check_scan(const job *j, mf_workspace *w)
+{
+    mf_artifact *volume;
+    char *name = NULL;
+    if (asprintf(&name, "graph.%s", j->graph.volume) < 0)
+        return mf_no_memory(0, "a name");
+    mf_status status = mf_workspace_artifact(w, name, &volume);
+    free(name);
+    MF_TRY(status);
+    const char *id = mf_artifact_id(volume);
+    if (!id || strcmp(id, j->id) != 0)
+        status = mf_hint(mf_fail(MF_INVALID, "the result %s is another one than the page shows",
+                                 j->graph.volume),
+                         "reload the page");
+    mf_artifact_unref(volume);
+    return status;
+}
+
 /* ---- preparing ------------------------------------------------------------------------------- */
 
 static mf_status make_prompter(desk_click *c, const job *j, mf_workspace *w)
@@ -308,6 +328,8 @@ static mf_status prepare(desk_click *c, job *j)
     c->volume[0] = 0;
     MF_TRY(job_open(j, NULL, &w));
     mf_status status = run_targets(c, w, targets, j->model ? 1 : 2);
+    if (!status)
+        status = check_scan(j, w);
     if (!status)
         status = make_prompter(c, j, w);
     mf_workspace_close(w);
@@ -518,6 +540,8 @@ static mf_status segment(desk_click *c, job *j, prompts *p, desk_reply *r)
                               p->corners ? p->box[0] : NULL};
     MF_TRY(job_open(j, &mm, &w));
     mf_status status = run_targets(c, w, &target, 1);
+    if (!status)
+        status = check_scan(j, w);
     if (!status)
         status = mf_workspace_artifact(w, target, &masks);
     mf_workspace_close(w);
