@@ -2,6 +2,8 @@
  * at. */
 #include "parts.h"
 
+#include <massflow/file.h>
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,14 +271,17 @@ static bool is_graph(const char *folder, const char *name)
     const char *suffix = strrchr(name, '.');
     char path[4096], head[HEAD + 1];
     FILE *file;
+    int64_t size;
     bool is = false;
 
     if (name[0] == '.' || !suffix || (strcmp(suffix, ".yaml") && strcmp(suffix, ".yml")) ||
         (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
         return false;
-    file = fopen(path, "re");
-    if (!file)
+    mf_status status = mf_file_open(path, &file, &size);
+    if (status) {
+        mf_error_free(status);
         return false;
+    }
     head[fread(head, 1, HEAD, file)] = 0;
     fclose(file);
     for (char *at = head; at && !is; at = strchr(at, '\n')) {
