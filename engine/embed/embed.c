@@ -615,17 +615,22 @@ mf_status mf_workspace_artifact_of_id(mf_workspace *w, const char *id, mf_artifa
     return status;
 }
 
+static mf_status write_artifact(mf_workspace *w, const mf_artifact *artifact, const char *path,
+                                bool force)
+{
+    mf_output_rule rule;
+
+    MF_TRY(mf_opened_rule(&w->look, force, true, &rule));
+    mf_partials_sweep(path);
+    return mf_write_output(w->look.registry, artifact, path, NULL, &rule, NULL, NULL);
+}
+
 static mf_status write_file(mf_workspace *w, const char *name, const char *path, bool force)
 {
     mf_artifact *artifact;
-    mf_output_rule rule;
 
     MF_TRY(open_artifact(w, name, path, &artifact));
-    mf_status status = mf_opened_rule(&w->look, force, true, &rule);
-    if (!status) {
-        mf_partials_sweep(path);
-        status = mf_write_output(w->look.registry, artifact, path, NULL, &rule, NULL, NULL);
-    }
+    mf_status status = write_artifact(w, artifact, path, force);
     mf_artifact_unref(artifact);
     return status;
 }
@@ -634,6 +639,15 @@ mf_status mf_workspace_write(mf_workspace *w, const char *name, const char *path
 {
     pthread_mutex_lock(&w->lock);
     mf_status status = write_file(w, name, path, force);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+mf_status mf_workspace_write_artifact(mf_workspace *w, const mf_artifact *artifact,
+                                      const char *path, bool force)
+{
+    pthread_mutex_lock(&w->lock);
+    mf_status status = write_artifact(w, artifact, path, force);
     pthread_mutex_unlock(&w->lock);
     return status;
 }

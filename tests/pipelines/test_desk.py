@@ -306,6 +306,7 @@ class Files(harness.Massflow):
         self.write("b.yaml", PHANTOMS)
         self.write("a.yml", SLOW)
         self.write("other.yaml", "a: 1\n")
+        os.mkfifo(self.path("pipe.yaml"))   # would be waited for
         desk = Desk(self)
         session = desk.get("/api/session")
         self.assertEqual((session["graphs"], session["trouble"]), (["a.yml", "b.yaml"], "no graph is chosen"))

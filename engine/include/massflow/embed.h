@@ -231,6 +231,10 @@ MF_API MF_MUST_USE mf_status mf_workspace_artifact_of_id(mf_workspace *w, const 
  * that massflow did not write. */
 MF_API MF_MUST_USE mf_status mf_workspace_write(mf_workspace *w, const char *name, const char *path,
                                                 bool force);
+/* The same of an artifact that is open already. */
+MF_API MF_MUST_USE mf_status mf_workspace_write_artifact(mf_workspace *w,
+                                                         const mf_artifact *artifact,
+                                                         const char *path, bool force);
 /* The command massflow of this build or installation; NULL where there is none. The caller frees.
  */
 MF_API char *mf_workspace_command(void);

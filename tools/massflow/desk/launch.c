@@ -167,8 +167,9 @@ static mf_status read_targets(const desk_request *q, char ***targets, size_t *co
         json_object *o = json_object_array_get_idx(list, i);
         bool is = json_object_is_type(o, json_type_string);
         (*targets)[i] = is ? strdup(json_object_get_string(o)) : NULL;
-        if ((*targets)[i])
-            ++*count;
+        if (!(*targets)[i])
+            break;
+        ++*count;
     }
     return *count == length ? MF_OK : mf_fail(MF_INVALID, "'targets' has to be a list of texts");
 }

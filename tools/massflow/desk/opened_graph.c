@@ -2,6 +2,8 @@
  * at. */
 #include "parts.h"
 
+#include <massflow/file.h>
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +116,10 @@ mf_status desk_new(const desk_options *o, desk **made)
     if (!status)
         status = hub_new(&d->hub);
     if (!status)
+        status = desk_look_new(&d->look);
+    if (!status)
+        status = desk_click_new(&d->click);
+    if (!status)
         status = copy_options(d, o, &settings);
     if (status) {
         desk_free(d);
@@ -138,6 +144,8 @@ void desk_free(desk *d)
     mf_workspace_close(d->w);
     free_settings(d->settings, d->setting_count);
     free(d->launch.state);
+    desk_click_free(d->click);
+    desk_look_free(d->look);
     desk_live_clear(&d->launch.live);
     hub_free(d->hub);
     pthread_mutex_destroy(&d->launch.lock);
@@ -263,14 +271,17 @@ static bool is_graph(const char *folder, const char *name)
     const char *suffix = strrchr(name, '.');
     char path[4096], head[HEAD + 1];
     FILE *file;
+    int64_t size;
     bool is = false;
 
     if (name[0] == '.' || !suffix || (strcmp(suffix, ".yaml") && strcmp(suffix, ".yml")) ||
         (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
         return false;
-    file = fopen(path, "re");
-    if (!file)
+    mf_status status = mf_file_open(path, &file, &size);
+    if (status) {
+        mf_error_free(status);
         return false;
+    }
     head[fread(head, 1, HEAD, file)] = 0;
     fclose(file);
     for (char *at = head; at && !is; at = strchr(at, '\n')) {

@@ -91,6 +91,8 @@ struct desk {
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;
+    struct desk_look *look;   /* what Look keeps open; look.c */
+    struct desk_click *click; /* a scan as a model sees it; click.c */
 };
 
 /* request.c */
@@ -134,5 +136,14 @@ json_object *desk_live_json(const desk_live *l);
 /* launch.c */
 void desk_launch_stop(desk *d); /* asks a run to end */
 void desk_launch_join(desk *d); /* waits for it */
+
+/* look.c */
+MF_MUST_USE mf_status desk_look_new(struct desk_look **look);
+void desk_look_free(struct desk_look *look); /* NULL is fine; no request is answered any more */
+
+/* click.c */
+MF_MUST_USE mf_status desk_click_new(struct desk_click **click);
+void desk_click_stop(struct desk_click *click); /* ends what it runs; no more is begun */
+void desk_click_free(struct desk_click *click); /* NULL is fine; no request is answered any more */
 
 #endif

@@ -98,6 +98,7 @@ static int serve(desk *d)
         fflush(stdout);
         wait_for_end(d, ends[0]);
         desk_launch_stop(d);
+        desk_click_stop(d->click);
         desk_launch_join(d);
         mf_signals_listen(NULL);
         desk_server_close(d);

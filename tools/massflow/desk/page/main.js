@@ -7,10 +7,11 @@
 import {el, put} from "./dom.js";
 import {listen} from "./api.js";
 import {desk} from "./shared.js";
+import * as look from "./look.js";
 import * as run from "./run.js";
 import * as measure from "./measure.js";
 
-const parts = {run, measure};
+const parts = {run, measure, look};
 
 const places = {};
 let shown = null;

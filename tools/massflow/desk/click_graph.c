@@ -1,0 +1,150 @@
+/* click_graph.c - see click_graph.h. */
+#include "click_graph.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Empty slices in a row after which an object has ended: who clicks waits for it. */
+enum { MAX_EMPTY = 3 };
+
+/* A text in double quotes: a string of JSON is one of YAML. */
+static void put_text(FILE *f, const char *text)
+{
+    json_object *o = json_object_new_string(text);
+    fputs(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+        f);
+    json_object_put(o);
+}
+
+static bool is_list(const char *value)
+{
+    return *value == '[';
+}
+
+static void put_settings(FILE *f, const click_graph *g)
+{
+    if (g->setting_count)
+        fprintf(f, "params:\n");
+    for (size_t i = 0; i < g->setting_count; i++) {
+        fprintf(f, "  set_%zu: ", i);
+        if (is_list(g->settings[i].value))
+            fputs(g->settings[i].value, f);
+        else
+            put_text(f, g->settings[i].value);
+        fputc('\n', f);
+    }
+    fprintf(f, "include:\n  graph:\n    file: ");
+    put_text(f, g->graph);
+    if (g->setting_count)
+        fprintf(f, "\n    set:");
+    for (size_t i = 0; i < g->setting_count; i++) {
+        fprintf(f, "\n      ");
+        put_text(f, g->settings[i].name);
+        fprintf(f, ": \"${set_%zu}\"", i);
+    }
+    fputc('\n', f);
+}
+
+static void put_below(FILE *f, const char *port, const char *output)
+{
+    char *name = NULL;
+    fprintf(f, "%s: ", port);
+    if (asprintf(&name, "graph.%s", output) > 0)
+        put_text(f, name);
+    free(name);
+}
+
+static void put_numbers(FILE *f, const char *name, const double *v, size_t count)
+{
+    fprintf(f, ", %s: [", name);
+    for (size_t i = 0; i < count; i++)
+        fprintf(f, "%s%.9g", i ? ", " : "", v[i]);
+    fputc(']', f);
+}
+
+static void put_object(FILE *f, const click_graph *g, const click_prompts *p)
+{
+    fprintf(f, "  object:\n    use: sam2.segment\n    in: {slices: slices, ");
+    if (g->model)
+        put_below(f, "model", g->model);
+    else
+        fprintf(f, "model: model");
+    fprintf(f, "}\n    with: {unit: mm, axis: %c, max_empty_slices: %d, keep_largest: true",
+            "zyx"[p->axis], MAX_EMPTY);
+    if (p->count)
+        put_numbers(f, "points", p->xyz, 3 * p->count);
+    if (p->count) {
+        fprintf(f, ", labels: [");
+        for (size_t i = 0; i < p->count; i++)
+            fprintf(f, "%s%d", i ? ", " : "", p->labels[i]);
+        fputc(']', f);
+    }
+    if (p->box)
+        put_numbers(f, "box", p->box, 6);
+    fprintf(f, "}\n");
+}
+
+static void put_graph(FILE *f, const click_graph *g, const click_prompts *prompts)
+{
+    fprintf(f, "# An object that was clicked in 'massflow desk'.\nmassflow: 1\n");
+    put_settings(f, g);
+    fprintf(f, "stages:\n  slices:\n    use: window.rgb\n    in: {");
+    put_below(f, "volume", g->volume);
+    fprintf(f, "}\n");
+    if (!g->model) {
+        fprintf(f, "  model:\n    use: model.load\n    with: {path: ");
+        put_text(f, g->weights);
+        fprintf(f, "}\n");
+    }
+    if (prompts)
+        put_object(f, g, prompts);
+}
+
+const char *click_graph_model(const click_graph *g, char *room, size_t size)
+{
+    snprintf(room, size, "%s%s", g->model ? "graph." : "", g->model ? g->model : "model");
+    return room;
+}
+
+static mf_status write_whole(const char *path, const char *text, size_t size)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return mf_fail(MF_IO, "%s cannot be written: %s", path, strerror(errno));
+    bool good = fwrite(text, 1, size, f) == size;
+    good = fclose(f) == 0 && good;
+    return good ? MF_OK : mf_fail(MF_IO, "%s cannot be written: %s", path, strerror(errno));
+}
+
+mf_status click_graph_write(const click_graph *g, const click_prompts *prompts, char **path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    *path = NULL;
+    if (mkdir(g->folder, 0777) && errno != EEXIST)
+        return mf_fail(MF_IO, "the folder %s cannot be made: %s", g->folder, strerror(errno));
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return mf_no_memory(0, "a graph");
+    put_graph(f, g, prompts);
+    bool good = !ferror(f);
+    good = fclose(f) == 0 && good && asprintf(path, "%s/click.yaml", g->folder) > 0;
+    if (!good) {
+        free(text);
+        *path = NULL;
+        return mf_no_memory(0, "a graph");
+    }
+    mf_status status = write_whole(*path, text, size);
+    free(text);
+    if (status) {
+        free(*path);
+        *path = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,554 @@
+// look.js - the part Look: three linked planes of a volume, labels and masks over it, a second volume
+// beside it. All that is linked is linked by millimetres in the patient.
+
+import {get, getBytes} from "./api.js";
+import {Click} from "./click.js";
+import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
+import {el, put} from "./dom.js";
+import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
+import {Plane} from "./plane.js";
+import {Slices} from "./slices.js";
+
+const MOST_ROWS = 400; // of a list; the rest is named
+
+/** Centre and width in HU. */
+const CT_WINDOWS = [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 40, 80],
+  ["Liver", 60, 150]];
+const PERCENT_WINDOWS = [["1 - 99 %", "1", "99"], ["0.5 - 99.5 %", "0.5", "99.5"], ["5 - 95 %", "5", "95"],
+  ["25 - 99.5 %", "25", "99.5"]];
+
+/** [name, low, high] of windows that suit a volume, the usual one first. */
+export function presetsOf(volume) {
+  const r = volume.range, at = r.percentiles;
+  const whole = ["All values", r.min, r.max];
+  if (volume.modality === "CT" && (!volume.unit || volume.unit === "HU"))
+    return [...CT_WINDOWS.map(([name, c, w]) => [name, c - w / 2, c + w / 2]), whole];
+  const list = [...PERCENT_WINDOWS.map(([name, a, b]) => [name, at[a], at[b]]), whole];
+  const other = list.filter(([, a, b], i) => b > a && !list.slice(0, i).some(([, c, d]) => a === c && b === d));
+  return other.length ? other : [whole];
+}
+
+const number = (v) => (Number.isInteger(v) ? String(v) : Number(v.toPrecision(6)).toString());
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/** Labels or masks over a volume. */
+class Layer {
+  constructor(look, volume, name) {
+    Object.assign(this, {look, volume, name, on: true, opacity: 0.45, chosen: null, sort: "number"});
+    this.hidden = new Set();  // values that are off
+    this.colors = new Map();  // value -> [r, g, b] where it is not the usual one
+    this.items = null;        // [{value, name, voxels, at, score, slice, axis}] once they are listed
+    this.table = null;
+  }
+
+  /** Values of voxels are labels, or 1 + the number of a mask. */
+  get masks() {
+    return this.volume.kind === "masks";
+  }
+
+  color(value) {
+    return this.colors.get(value) ?? colorOf(value);
+  }
+
+  setColor(value, rgb) {
+    this.colors.set(value, rgb);
+    this.table = null;
+  }
+
+  /** Masks that are shown, as the server wants them; undefined: all. What a hidden mask covers is seen. */
+  get only() {
+    if (!this.masks || !this.hidden.size || !this.items) return undefined;
+    return this.items.filter((i) => !this.hidden.has(i.value)).map((i) => i.value - 1).sort((a, b) => a - b).join(",");
+  }
+
+  /** The mask that is chosen, alone: it lies above those that it overlaps. */
+  get above() {
+    return this.masks && this.chosen !== null && !this.hidden.has(this.chosen) ? String(this.chosen - 1) : null;
+  }
+
+  changed() {
+    this.table = null;
+    this.look.redraw();
+  }
+
+  pixelOf() {
+    if (!this.table) {
+      const known = new Map(), {chosen} = this;
+      this.table = (value) => {
+        if (!value) return 0;
+        let p = known.get(value);
+        if (p === undefined) {
+          const off = this.hidden.has(value);
+          p = off ? 0 : pixel(this.color(value), chosen === null || chosen === value ? 255 : 70);
+          known.set(value, p);
+        }
+        return p;
+      };
+    }
+    return this.table;
+  }
+
+  async list() {
+    const ml = this.volume.spacing.reduce((a, b) => a * b, 1) / 1000;
+    if (this.masks) {
+      const {masks} = await get("/api/look/masks", {id: this.volume.id});
+      this.items = masks.map((m) => ({...m, value: m.mask + 1, name: `mask ${m.mask}`, ml: m.voxels * ml}));
+    } else {
+      const {labels} = await get("/api/look/labels", {id: this.volume.id});
+      this.items = labels.map((l) => ({...l, value: l.label, name: l.name ?? `label ${l.label}`, ml: l.voxels * ml}));
+      for (const l of labels) if (l.color) this.colors.set(l.label, l.color);
+    }
+    this.table = null;
+  }
+
+  nameOf(value) {
+    return this.items?.find((i) => i.value === value)?.name ?? (this.masks ? `mask ${value - 1}` : `label ${value}`);
+  }
+}
+
+/* ---- panes ----------------------------------------------------------------------------------- */
+
+/** A volume in three planes. */
+class Pane {
+  constructor(look, parent) {
+    this.look = look;
+    this.volume = null;
+    this.window = [0, 1];
+    this.root = el("section", {class: "pane"});
+    parent.append(this.root);
+    this.planes3 = [0, 1, 2].map((n) => new Plane(this, n, this.root));
+  }
+
+  get planes() {
+    return this.volume[this.look.side];
+  }
+
+  /** Those of its layers that lie on its voxels. */
+  get layers() {
+    return this.look.layers.filter((l) => sameGrid(l.volume, this.volume));
+  }
+
+  open(volume) {
+    this.volume = volume;
+    [, ...this.window] = presetsOf(volume)[0];
+    for (const p of this.planes3) p.reset();
+  }
+
+  close() {
+    for (const p of this.planes3) this.look.slices.forget(p);
+    this.root.remove();
+  }
+
+  /** The voxel at the crosshair; null where that lies outside. */
+  index() {
+    return this.volume && voxelAt(this.volume, this.look.world);
+  }
+
+  goto(ijk) {
+    this.look.goto(toWorld(this.volume.affine, ijk));
+  }
+
+  /** Goes by whole slices along an axis. What lies between voxels along the others stays. */
+  step(axis, steps) {
+    const at = toIndex(this.volume.affine, this.look.world);
+    const to = Math.floor(at[axis] + 0.5) + steps;
+    at[axis] = Math.min(this.volume.size[axis] - 1, Math.max(0, to));
+    this.look.goto(toWorld(this.volume.affine, at));
+  }
+
+  dragWindow(dx, dy) {
+    const [low, high] = this.window, r = this.volume.range;
+    const unit = Math.max((r.max - r.min) / 1000, (high - low) / 400, 1e-9);
+    const width = Math.max(unit, high - low + dx * unit), centre = (low + high) / 2 + dy * unit;
+    this.setWindow(centre - width / 2, centre + width / 2);
+  }
+
+  setWindow(low, high) {
+    this.window = [low, high];
+    this.look.showWindow(this);
+    this.look.redraw();
+  }
+
+  /** The value under the crosshair, of a volume or of a layer; null where it is not there yet. */
+  valueOf(volume, only) {
+    const index = this.index();
+    if (!index) return null;
+    for (const p of this.planes) {
+      const slice = this.look.slices.get(volume, p.across, index[p.across], only);
+      if (!slice) continue;
+      const [a, b] = [0, 1, 2].filter((axis) => axis !== p.across);
+      return slice.data[index[b] * slice.columns + index[a]];
+    }
+    return null;
+  }
+}
+
+/* ---- the part -------------------------------------------------------------------------------- */
+
+export class Look {
+  constructor(root) {
+    this.root = root;
+    this.side = localStorage.getItem("side") === "neurological" ? "neurological" : "radiological";
+    this.smooth = true;
+    this.crosshair = true;
+    this.world = [0, 0, 0];
+    this.layers = [];
+    this.panes = [];
+    this.active = null;
+    this.tool = null;
+    this.known = [];     // results that can be looked at: {label, id, type}
+    this.volumes = new Map();
+    this.slices = new Slices((path, signal) => getBytes(path, undefined, signal), () => this.redraw());
+    this.build();
+    root.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  build() {
+    this.pick = el("select", {id: "look-volume", onchange: () => this.guard(() => this.openVolume(this.pick.value))});
+    this.beside = el("select", {id: "look-beside", onchange: () => this.guard(() => this.openBeside(this.beside.value))});
+    this.windowBox = el("div", {class: "look-windows"});
+    this.low = el("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
+    this.high = el("input", {type: "number", step: "any", onchange: () => this.typeWindow()});
+    this.low.setAttribute("aria-label", "black at");
+    this.high.setAttribute("aria-label", "white at");
+    this.addLayer = el("select", {id: "look-layer", onchange: () => this.guard(() => this.openLayer(this.addLayer.value))});
+    this.layerBox = el("div", {class: "look-layers"});
+    this.sideButton = el("button", {id: "look-side", type: "button", onclick: () => this.turnSide()});
+    this.crossBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.crosshair = this.crossBox.checked; this.redraw(); }});
+    this.smoothBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.smooth = this.smoothBox.checked; this.redraw(); }});
+    this.error = el("p", {class: "look-error", role: "alert", hidden: true});
+    this.click = new Click(this);
+    this.stage = el("div", {class: "look-stage"});
+    this.status = el("output", {class: "look-status"});
+    const keys = el("details", {class: "look-keys"}, el("summary", {}, "Mouse and keys"), el("dl"));
+    for (const [k, what] of [["Drag", "move the crosshair"], ["Wheel, \u2191 \u2193", "next slice"], ["Page \u2191 \u2193", "ten slices"],
+      ["Home, End", "first and last slice"], ["Right drag, Shift + drag", "window: across for width, up and down for level"],
+      ["Ctrl + wheel, + \u2212", "zoom"], ["Alt + drag, middle drag", "move the picture"], ["0", "picture fits again"],
+      ["1 \u2013 6", "windows"], ["N", "other side"], ["C", "crosshair"], ["Double click, Enter", "one plane alone"]])
+      keys.lastChild.append(el("dt", {}, k), el("dd", {}, what));
+    const panel = el("aside", {class: "look-panel"},
+      el("label", {}, "Volume", this.pick), el("label", {}, "Beside it", this.beside),
+      el("h3", {}, "Window"), this.windowBox,
+      el("div", {class: "look-range"}, el("label", {}, "from", this.low), el("label", {}, "to", this.high)),
+      el("h3", {}, "Over it"), el("label", {class: "quiet"}, "Add labels or masks", this.addLayer), this.layerBox,
+      this.click.root,
+      el("h3", {}, "View"), this.sideButton,
+      el("label", {class: "check"}, this.crossBox, "Crosshair"),
+      el("label", {class: "check"}, this.smoothBox, "Smooth pixels"), keys);
+    this.root.classList.add("look");
+    this.root.append(panel, el("div", {class: "look-main"}, this.error, this.stage, this.status));
+    this.showSide();
+  }
+
+  /* ---- what there is ---- */
+
+  /** Runs what may fail, and says so on the page. */
+  async guard(work) {
+    this.error.hidden = true;
+    try {
+      await work();
+    } catch (error) {
+      this.error.textContent = error.message;
+      this.error.hidden = false;
+    }
+  }
+
+  /** Takes the list of results that the desk has. What is open stays open. */
+  async refresh(desk) {
+    const outputs = new Map(desk.nodes.map((n) => [n.name, n.outputs.length]));
+    const known = [...desk.results("volume", "labels", "masks", "model")].map((o) => ({id: o.id, type: o.type,
+      output: `${o.node}.${o.name}`, label: outputs.get(o.node) > 1 ? `${o.node}.${o.name}` : o.node}));
+    if (JSON.stringify(known) === JSON.stringify(this.known)) return;
+    this.known = known;
+    this.showKnown();
+    this.click.showModels();
+    const first = this.known.find((k) => k.type === "volume");
+    if (!this.panes.length && first) await this.openVolume(first.id);
+  }
+
+  showKnown() {
+    const fill = (select, types, none, chosen) => {
+      const options = this.known.filter((k) => types.includes(k.type)).map((k) => el("option", {value: k.id}, k.label));
+      select.replaceChildren(el("option", {value: ""}, options.length ? none : "nothing yet: run the graph"), ...options);
+      select.value = chosen ?? "";
+    };
+    fill(this.pick, ["volume"], "choose", this.panes[0]?.volume?.id);
+    fill(this.beside, ["volume"], "none", this.panes[1]?.volume?.id);
+    fill(this.addLayer, ["labels", "masks"], "choose", "");
+  }
+
+  labelOf(id) {
+    return this.known.find((k) => k.id === id)?.label ?? id.slice(0, 8);
+  }
+
+  async volume(id) {
+    if (!this.volumes.has(id)) this.volumes.set(id, {...await get("/api/look/volume", {id}), id});
+    return this.volumes.get(id);
+  }
+
+  /* ---- opening ---- */
+
+  async openVolume(id) {
+    if (!id) return;
+    const volume = await this.volume(id);
+    const inside = this.panes.length && voxelAt(volume, this.world);
+    if (!this.panes.length) this.panes.push(new Pane(this, this.stage));
+    this.panes[0].open(volume);
+    if (!inside) this.world = toWorld(volume.affine, volume.size.map((n) => Math.floor(n / 2)));
+    this.layers = this.layers.filter((l) => this.panes.some((p) => sameGrid(l.volume, p.volume)));
+    this.opened();
+  }
+
+  async openBeside(id) {
+    this.panes.splice(1).forEach((p) => p.close());
+    if (id && this.panes.length) {
+      const volume = await this.volume(id);
+      this.panes.push(new Pane(this, this.stage));
+      this.panes[1].open(volume);
+    }
+    this.layers = this.layers.filter((l) => this.panes.some((p) => sameGrid(l.volume, p.volume)));
+    this.opened();
+  }
+
+  opened() {
+    this.stage.classList.toggle("look-two", this.panes.length > 1);
+    this.active = this.panes[0]?.planes3[0] ?? null;
+    this.click.volumeChanged();
+    this.showKnown();
+    this.showWindow(this.panes[0]);
+    this.showLayers();
+    this.redraw();
+  }
+
+  async openLayer(id, name = this.labelOf(id)) {
+    this.addLayer.value = "";
+    if (!id || this.layers.some((l) => l.volume.id === id)) return null;
+    const volume = await this.volume(id);
+    if (!this.panes.some((p) => sameGrid(volume, p.volume)))
+      throw new Error(`${name} lies on other voxels than the volume that is shown. ` +
+        "Show the volume that it was made from, here or beside.");
+    const layer = new Layer(this, volume, name);
+    this.layers.push(layer);
+    this.redraw();
+    await layer.list();
+    this.showLayers();
+    this.redraw();
+    return layer;
+  }
+
+  /* ---- going ---- */
+
+  goto(world) {
+    this.world = world;
+    this.redraw();
+  }
+
+  activate(plane) {
+    this.active = plane;
+    for (const pane of this.panes) for (const p of pane.planes3) p.root.classList.toggle("active", p === plane);
+    this.showWindow(plane.pane);
+  }
+
+  enlarge(plane) {
+    const alone = plane.root.classList.toggle("alone");
+    this.stage.classList.toggle("look-alone", alone);
+    for (const pane of this.panes) for (const p of pane.planes3) if (p !== plane) p.root.classList.remove("alone");
+    this.redraw();
+  }
+
+  key(event) {
+    const plane = this.active;
+    if (!plane || !plane.pane.volume || event.target.matches("input:not([type=range]), select, textarea") ||
+      event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.tool?.key(event)) return;
+    const many = plane.pane.volume.size[plane.plane.across];
+    const presets = presetsOf(plane.pane.volume), at = Number(event.key) - 1;
+    const does = {
+      ArrowUp: () => plane.scroll(1), ArrowDown: () => plane.scroll(-1), PageUp: () => plane.scroll(10),
+      PageDown: () => plane.scroll(-10), Home: () => plane.scroll(-many), End: () => plane.scroll(many),
+      "+": () => plane.zoomAt(1.25, plane.root.clientWidth / 2, plane.root.clientHeight / 2),
+      "-": () => plane.zoomAt(0.8, plane.root.clientWidth / 2, plane.root.clientHeight / 2),
+      0: () => plane.reset(), n: () => this.turnSide(), c: () => this.crossBox.click(),
+    };
+    let act = does[event.key];
+    if (event.key === "Enter" && event.target === plane.root) act = () => this.enlarge(plane);
+    if (presets[at]) act = () => plane.pane.setWindow(presets[at][1], presets[at][2]);
+    if (!act || (event.target.matches("button, summary, input") && event.key === "Enter")) return;
+    event.preventDefault();
+    act();
+  }
+
+  /* ---- side ---- */
+
+  turnSide() {
+    this.side = this.side === "radiological" ? "neurological" : "radiological";
+    localStorage.setItem("side", this.side);
+    this.showSide();
+    this.redraw();
+  }
+
+  showSide() {
+    this.sideButton.textContent = this.side === "radiological" ? "Radiological: right is on the left" :
+      "Neurological: right is on the right";
+    this.sideButton.title = "The patient's right, in axial and coronal planes. Click for the other side (N).";
+  }
+
+  /* ---- window ---- */
+
+  showWindow(pane) {
+    if (!pane?.volume) return;
+    const presets = presetsOf(pane.volume), [low, high] = pane.window;
+    this.windowBox.replaceChildren(...presets.map(([name, a, b], i) => {
+      const button = el("button", {type: "button", title: `${number(a)} to ${number(b)} (key ${i + 1})`,
+        onclick: () => pane.setWindow(a, b)}, name);
+      button.setAttribute("aria-pressed", a === low && b === high);
+      return button;
+    }));
+    this.low.value = number(low);
+    this.high.value = number(high);
+  }
+
+  typeWindow() {
+    const low = Number(this.low.value), high = Number(this.high.value), pane = this.active?.pane;
+    if (pane && high > low) pane.setWindow(low, high);
+    else if (pane) this.showWindow(pane);
+  }
+
+  /* ---- lists ---- */
+
+  showLayers() {
+    this.layerBox.replaceChildren(...this.layers.map((l) => this.layerView(l)));
+  }
+
+  dropLayer(layer) {
+    this.layers = this.layers.filter((l) => l !== layer);
+    this.showLayers();
+    this.redraw();
+  }
+
+  layerView(layer) {
+    const on = el("input", {type: "checkbox", checked: layer.on, onchange: () => { layer.on = on.checked; this.redraw(); }});
+    const opacity = el("input", {type: "range", min: 0, max: 1, step: 0.05, value: layer.opacity,
+      oninput: () => { layer.opacity = Number(opacity.value); this.redraw(); }});
+    opacity.setAttribute("aria-label", `opacity of ${layer.name}`);
+    const drop = el("button", {type: "button", class: "small", title: "take away", onclick: () => this.dropLayer(layer)}, "\u2715");
+    const save = el("a", {href: `/api/look/file?id=${layer.volume.id}`, download: "", title: "download as NIfTI"}, "save");
+    const box = el("section", {class: "layer"},
+      el("header", {}, el("label", {class: "check"}, on, layer.name), el("span", {class: "layer-does"}, save, drop)), opacity);
+    if (!layer.items) box.append(el("p", {class: "quiet"}, "counting"));
+    else box.append(this.listView(layer));
+    return box;
+  }
+
+  sorted(layer) {
+    const by = {number: (a, b) => a.value - b.value, name: (a, b) => a.name.localeCompare(b.name, undefined, {numeric: true}),
+      score: (a, b) => b.score - a.score, volume: (a, b) => b.voxels - a.voxels,
+      slice: (a, b) => (a.slice ?? -1) - (b.slice ?? -1)};
+    return [...layer.items].sort(by[layer.sort] ?? by.number);
+  }
+
+  listView(layer) {
+    const columns = layer.masks ? [["number", "Mask"], ["score", "Score"], ["volume", "ml"], ["slice", "Seed"]] :
+      [["name", "Label"], ["volume", "ml"]];
+    const head = el("tr", {}, el("th", {}, el("input", {type: "checkbox", title: "all or none",
+      checked: layer.hidden.size === 0, onchange: (event) => {
+        layer.hidden = event.target.checked ? new Set() : new Set(layer.items.map((i) => i.value));
+        layer.changed();
+        this.showLayers();
+      }})), ...columns.map(([key, text]) => el("th", {"aria-sort": layer.sort === key ? "ascending" : "none"},
+      el("button", {type: "button", class: "sort", onclick: () => { layer.sort = key; this.showLayers(); }}, text))));
+    const items = this.sorted(layer);
+    const table = el("table", {class: "items"}, el("thead", {}, head),
+      el("tbody", {}, ...items.slice(0, MOST_ROWS).map((i) => this.itemView(layer, i))));
+    const parts = [table];
+    if (items.length > MOST_ROWS) parts.push(el("p", {class: "quiet"}, `and ${items.length - MOST_ROWS} more`));
+    if (!items.length) parts.push(el("p", {class: "quiet"}, layer.masks ? "no masks" : "no labels"));
+    return el("div", {class: "items-box"}, ...parts);
+  }
+
+  itemView(layer, item) {
+    const on = el("input", {type: "checkbox", checked: !layer.hidden.has(item.value), onchange: () => {
+      if (on.checked) layer.hidden.delete(item.value);
+      else layer.hidden.add(item.value);
+      layer.changed();
+    }});
+    on.setAttribute("aria-label", `show ${item.name}`);
+    const color = el("input", {type: "color", value: hex(layer.color(item.value)), oninput: () => {
+      layer.setColor(item.value, fromHex(color.value));
+      this.redraw();
+    }});
+    color.setAttribute("aria-label", `colour of ${item.name}`);
+    const go = el("button", {type: "button", class: "go", title: "go there", onclick: () => this.choose(layer, item)}, item.name);
+    const cell = (text) => el("td", {class: "number"}, text);
+    const row = el("tr", {}, el("td", {}, on, color), el("td", {}, go));
+    if (layer.masks) row.append(cell(item.score.toFixed(2)));
+    row.append(cell(item.ml < 10 ? item.ml.toFixed(2) : item.ml.toFixed(0)));
+    if (layer.masks) row.append(cell(item.slice === undefined ? "" : `${"xyz"[item.axis]} ${item.slice + 1}`));
+    row.classList.toggle("chosen", layer.chosen === item.value);
+    row.style.setProperty("--color", css(layer.color(item.value)));
+    return row;
+  }
+
+  choose(layer, item) {
+    layer.chosen = layer.chosen === item.value ? null : item.value;
+    layer.changed();
+    if (layer.chosen !== null) this.goto(toWorld(layer.volume.affine, item.at));
+    this.showLayers();
+  }
+
+  /* ---- drawing ---- */
+
+  redraw() {
+    if (this.pending) return;
+    this.pending = requestAnimationFrame(() => {
+      this.pending = 0;
+      for (const pane of this.panes)
+        for (const p of pane.planes3)
+          if (p.root.offsetParent) p.draw();
+      this.showStatus();
+    });
+  }
+
+  showStatus() {
+    const lines = this.panes.filter((p) => p.volume).map((pane) => {
+      const at = pane.index(), {volume} = pane;
+      const parts = [el("span", {class: "look-name"}, this.labelOf(volume.id))];
+      if (!at) return el("div", {}, ...parts, el("span", {}, "outside"));
+      const value = pane.valueOf(volume);
+      parts.push(el("span", {class: "look-voxel"}, `voxel ${at.join(", ")}`));
+      if (volume.scan) {
+        const own = voxelAt(volume.scan, this.world);
+        if (own && own.some((v, i) => v !== at[i])) parts.push(el("span", {class: "look-own"}, `in the file ${own.join(", ")}`));
+      }
+      parts.push(el("span", {class: "look-mm"}, worldText(toWorld(volume.affine, at))));
+      parts.push(el("span", {class: "look-value"}, value === null ? "\u2026" : `${number(value)} ${volume.unit ?? ""}`.trim()));
+      for (const l of pane.layers.filter((x) => x.on)) {
+        const v = pane.valueOf(l.volume, l.only);
+        if (v && !l.hidden.has(v)) {
+          const span = el("span", {class: "look-label"}, l.nameOf(v));
+          span.style.setProperty("--color", css(l.color(v)));
+          parts.push(span);
+        }
+      }
+      return el("div", {}, ...parts);
+    });
+    this.status.replaceChildren(...lines);
+  }
+}
+
+/* ---- as a part of the desk ------------------------------------------------------------------- */
+
+let look = null;
+
+export const title = "Look";
+
+export function open(place, desk) {
+  look = new Look(place);
+  desk.addEventListener("nodes", () => look.guard(() => look.refresh(desk)));
+  look.guard(() => look.refresh(desk));
+}
+
+export function show() {
+  look.redraw();
+}
