@@ -103,11 +103,18 @@ class Look(Page):
         for name, (codes, degrees) in scans.items():
             self.write_scan(name, codes, degrees)
             lines.append(f"  {name}: {{use: volume.load, with: {{path: {name}.nii.gz, orientation: keep, modality: MR}}}}")
+        lines.append("  bright: {use: labels.load, with: {path: ras.nii.gz, orientation: keep, "
+                     "names: {1000: '<b>liver</b> #0a64ff'}}}")
         self.write("graph.yaml", "\n".join(lines))
         self.massflow("run", "graph.yaml")
         self.open("\n".join(lines))
         self.go("look")
         self.shown("ras")
+        self.show("look-layer", "bright")
+        self.until(lambda: self.text(".layer .items .go") == "<b>liver</b>", "the label has its name")
+        self.assertEqual(self.one(".layer .items input[type=color]").get_attribute("value"), "#0a64ff")
+        self.one(".layer .layer-does button:last-child").click()
+        self.until(lambda: not self.all(".layer"), "no label is drawn")
         self.browser.execute_script("document.querySelector('.look .check input').click()")  # no crosshair
         for name in scans:
             with self.subTest(name):
