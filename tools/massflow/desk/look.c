@@ -19,6 +19,7 @@
 #include "regions.h"
 #include "slabs.h"
 
+#include <massflow/names.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
