@@ -2,6 +2,7 @@
  *
  * The thread that called mf_pilot_serve hears the run and hands what it hears to the nodes; it
  * sends nothing, so that it never waits for the other end. */
+#include "run/remote/pilot.h"
 #include "run/process/clock.h"
 #include "run/process/signals.h"
 #include "run/remote/pilot_private.h"

@@ -1,5 +1,6 @@
 /* pilot_job.c - one node, in a thread of its own. See pilot_private.h. */
 #include "run/process/altstack.h"
+#include "run/remote/pilot.h"
 #include "run/remote/pilot_private.h"
 
 #include <massflow/seconds.h>

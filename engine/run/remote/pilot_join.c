@@ -1,4 +1,5 @@
 /* pilot_join.c - a worker reaches the run and says what it is. See pilot_private.h. */
+#include "run/remote/pilot.h"
 #include "run/remote/pilot_private.h"
 #include "store/process.h"
 

@@ -8,7 +8,7 @@
 
 #include "run/remote/frames.h"
 #include "run/remote/hello.h"
-#include "run/remote/pilot.h"
+#include "run/task/host.h"
 #include "run/worker/execute.h"
 #include "run/worker/frozen.h"
 #include "store/chunk_cache.h"
@@ -44,7 +44,7 @@ typedef struct mf_pilot_job {
 } mf_pilot_job;
 
 struct mf_pilot {
-    const mf_pilot_options *options;
+    const struct mf_pilot_options *options;
     mf_host *host;
     mf_chunk_cache *chunk_cache;
     mf_hello hello;
