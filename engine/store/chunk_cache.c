@@ -29,6 +29,7 @@ struct mf_chunk_cache {
     pthread_mutex_t lock;  /* of what follows */
     mf__map entries, pins; /* pins: value is how often */
     int64_t bytes, clock;
+    int64_t shared; /* what others keep in the folder */
 };
 
 static mf_status failed(const char *doing, const char *path)
@@ -255,6 +256,20 @@ static void shrink(mf_chunk_cache *h, int64_t most)
     free(list);
 }
 
+int64_t mf_chunk_cache_most(const mf_chunk_cache *h)
+{
+    return h->most;
+}
+
+void mf_chunk_cache_share(mf_chunk_cache *h, int64_t bytes)
+{
+    pthread_mutex_lock(&h->lock);
+    h->shared = bytes;
+    if (h->bytes > h->most - h->shared)
+        shrink(h, SHRUNK(h->most - h->shared));
+    pthread_mutex_unlock(&h->lock);
+}
+
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
 bool mf_chunk_cache_has(mf_chunk_cache *h, const uint8_t digest[MF_DIGEST_BYTES])
@@ -354,8 +369,8 @@ static mf_status enter(mf_chunk_cache *h, const uint8_t *digest, const mf_chunk 
     h->bytes += HEAD + (int64_t)chunk->size - e->value;
     e->value = HEAD + (int64_t)chunk->size;
     e->count = ++h->clock;
-    if (h->bytes > h->most)
-        shrink(h, SHRUNK(h->most));
+    if (h->bytes > h->most - h->shared)
+        shrink(h, SHRUNK(h->most - h->shared));
     return MF_OK;
 }
 

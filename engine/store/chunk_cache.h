@@ -18,6 +18,9 @@ MF_MUST_USE mf_status mf_chunk_cache_open(const char *dir, int64_t most,
 void mf_chunk_cache_close(mf_chunk_cache *chunk_cache); /* NULL is fine; the folder stays */
 const char *mf_chunk_cache_dir(const mf_chunk_cache *chunk_cache);
 int64_t mf_chunk_cache_bytes(mf_chunk_cache *chunk_cache);
+int64_t mf_chunk_cache_most(const mf_chunk_cache *chunk_cache);
+/* Of the bytes that it may hold so many lie there as something else (file_cache.h). */
+void mf_chunk_cache_share(mf_chunk_cache *chunk_cache, int64_t bytes);
 
 bool mf_chunk_cache_has(mf_chunk_cache *chunk_cache, const uint8_t digest[MF_DIGEST_BYTES]);
 /* Keeps a chunk that is sound; `pin`: until mf_chunk_cache_unpin, as often as it was pinned. */

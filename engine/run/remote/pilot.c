@@ -234,34 +234,47 @@ static mf_status serve_link(mf_pilot *p)
     return status ? status : mf_fail(MF_IO, "%s closed the connection", p->options->where);
 }
 
+/* The node, or whichever reads the stream of that name. The lock is held. */
+static const mf_pilot_job *who_says(const mf_pilot *p, const char *node)
+{
+    for (const mf_pilot_job *j = p->jobs; j; j = j->next)
+        if (j->frozen && !strcmp(mf_frozen_work(j->frozen)->node, node))
+            return j;
+    for (const mf_pilot_job *j = p->jobs; j; j = j->next) {
+        const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
+        for (size_t i = 0; work && i < work->feed_count; i++)
+            if (work->feeds[i].stream && !strcmp(work->feeds[i].stream->node, node))
+                return j;
+    }
+    return NULL;
+}
+
 static void tell_line(void *self, const char *node, const char *line)
 {
     mf_pilot *p = self;
     mf_packet q = {0};
     uint32_t channel = 0;
+    char *words = NULL;
 
     pthread_mutex_lock(&p->lock);
-    for (mf_pilot_job *j = p->jobs; j && !channel; j = j->next)
-        if (j->frozen && !strcmp(mf_frozen_work(j->frozen)->node, node))
-            channel = j->channel;
-    /* Of a stream: of whichever node reads it. */
-    for (mf_pilot_job *j = p->jobs; j && !channel; j = j->next) {
-        const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
-        for (size_t i = 0; work && i < work->feed_count && !channel; i++)
-            if (work->feeds[i].stream && !strcmp(work->feeds[i].stream->node, node))
-                channel = j->channel;
+    const mf_pilot_job *of = who_says(p, node);
+    if (of) {
+        channel = of->channel;
+        words = mf__pilot_words(of->files, line);
     }
     pthread_mutex_unlock(&p->lock);
     if (!channel)
         return;
     mf_packet_text(&q, node);
-    mf_packet_text(&q, line);
+    mf_packet_text(&q, words ? words : line);
+    free(words);
     mf_error_free(mf_link_send(p->link, MF_LINK_LOG, channel, &q));
 }
 
 static mf_status serve(mf_pilot *p)
 {
     MF_TRY(mf_chunk_cache_open(p->options->cache, p->options->cache_bytes, &p->chunk_cache));
+    MF_TRY(mf_file_cache_open(p->chunk_cache, &p->file_cache));
     MF_TRY(mf__pilot_fill_hello(p));
     MF_TRY(mf__pilot_join(p));
     p->joined = true;
@@ -290,6 +303,8 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
     if (p.wake >= 0)
         close(p.wake);
     mf_hello_clear(&p.hello);
+    mf__pilot_forget_files(&p);
+    mf_file_cache_close(p.file_cache);
     mf_chunk_cache_close(p.chunk_cache);
     pthread_mutex_destroy(&p.lock);
     pthread_mutex_destroy(&p.device_lock);

@@ -15,6 +15,7 @@ static void free_job(mf_pilot_job *j)
         free(h);
     }
     mf_frozen_free(j->frozen);
+    mf__pilot_free_files(j->files);
     mf_packet_clear(&j->start);
     pthread_mutex_destroy(&j->calling);
     pthread_cond_destroy(&j->arrived);
@@ -63,7 +64,8 @@ static mf_status read_start(mf_pilot_job *j, int64_t *threads, device_list *devi
     j->limits.memory = (size_t)memory;
     j->limits.timeout = (double)timeout * 1e-6;
     j->limits.retries = (int)retries;
-    MF_TRY(mf_frozen_get(p, mf_host_registry(j->pilot->host), &frozen));
+    MF_TRY(mf__pilot_get_files(j, p));
+    MF_TRY(mf_frozen_get(p, mf_host_registry(j->pilot->host), mf__pilot_path, j->files, &frozen));
     pthread_mutex_lock(&j->pilot->lock);
     j->frozen = frozen;
     pthread_mutex_unlock(&j->pilot->lock);
@@ -99,10 +101,12 @@ static mf_status run_task(mf_pilot_job *j, mf_spent *spent, double *seconds)
     j->supply = (mf_supply){j, mf__pilot_get_artifact, mf__pilot_load_state, mf__pilot_save_state};
     mf_task_set_supply(task, &j->supply);
     mf_task_set_devices(task, devices.index, devices.count);
+    mf_task_set_files(task, mf__pilot_watch(j->files));
     pthread_mutex_lock(&j->pilot->lock);
     j->task = task;
     pthread_mutex_unlock(&j->pilot->lock);
     MF_TRY(mf_execute(task, &j->limits, spent, seconds));
+    MF_TRY(mf_file_watch_end(mf__pilot_watch(j->files)));
     for (size_t i = 0; i < mf_task_work(task)->out_count; i++)
         if (mf_task_output(task, i)) /* else optional, and left out */
             MF_TRY(mf__pilot_send_output(j, i));
@@ -169,7 +173,7 @@ static void *run_job(void *self)
     mf_status status;
 
     mf_altstack_set();
-    status = run_task(j, &spent, &seconds);
+    status = mf__pilot_named(j->files, run_task(j, &spent, &seconds));
     mf_error_free(tell_end(j, status, &spent, seconds));
     mf_error_free(status);
     end_job(j);

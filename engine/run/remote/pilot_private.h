@@ -1,8 +1,9 @@
 /* pilot_private.h - a worker and its running nodes, for the files of the worker's side alone.
  *
  * pilot.c hears the run and hands what it hears to the nodes; pilot_job.c runs one. A node asks the
- * run (pilot_ask.c) for artifacts (pilot_artifact.c), hands over outputs (pilot_output.c), and
- * loads and saves states (pilot_state.c). pilot_join.c comes before all that. */
+ * run (pilot_ask.c) for artifacts (pilot_artifact.c) and input files (pilot_files.c), hands over
+ * outputs (pilot_output.c), and loads and saves states (pilot_state.c). pilot_join.c comes before
+ * all that. */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 #define MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 
@@ -11,11 +12,14 @@
 #include "run/task/host.h"
 #include "run/worker/execute.h"
 #include "run/worker/frozen.h"
-#include "store/chunk_cache.h"
+#include "store/file_cache.h"
 
 #include <pthread.h>
 
+#define MF_PILOT_SEEN 512 /* input files whose digests are remembered */
+
 typedef struct mf_pilot mf_pilot;
+typedef struct mf_pilot_files mf_pilot_files;
 
 typedef struct mf_pilot_frame {
     mf_frame frame;
@@ -30,6 +34,7 @@ typedef struct mf_pilot_job {
     uint32_t channel;
     int refs; /* its thread, and whoever asks through it; under the pilot's lock */
     mf_packet start;
+    mf_pilot_files *files; /* set once, under the pilot's lock, as what follows */
     mf_frozen *frozen;
     mf_limits limits;
     mf_supply supply;
@@ -47,6 +52,8 @@ struct mf_pilot {
     const struct mf_pilot_options *options;
     mf_host *host;
     mf_chunk_cache *chunk_cache;
+    mf_file_cache *file_cache;
+    mf_file_part seen[MF_PILOT_SEEN]; /* by a hash of the path; under the lock */
     mf_hello hello;
     mf_link *link;
     pthread_mutex_t lock;
@@ -75,6 +82,20 @@ MF_MUST_USE mf_status mf__pilot_join(mf_pilot *p);
 /* From the message that starts it on, which it takes. */
 MF_MUST_USE mf_status mf__pilot_start(mf_pilot *p, mf_frame *f);
 void mf__pilot_unref(mf_pilot_job *j);
+
+/* What the message that starts a node says of its input files: where they are read from here on,
+ * copied where they are not here. Also after an error the job has them, for words. */
+MF_MUST_USE mf_status mf__pilot_get_files(mf_pilot_job *j, mf_packet *p);
+void mf__pilot_free_files(mf_pilot_files *files); /* NULL is fine */
+const mf_file_watch *mf__pilot_watch(const mf_pilot_files *files);
+/* Where what the user's path names is read; NULL where it is none of the node's. */
+const char *mf__pilot_path(void *files, const char *path);
+/* The text with the user's paths for those of this machine, for the caller to free; NULL where
+ * memory is short. `files` may be NULL. */
+char *mf__pilot_words(const mf_pilot_files *files, const char *text);
+/* An error with these words; takes it over. */
+MF_MUST_USE mf_status mf__pilot_named(const mf_pilot_files *files, mf_status status);
+void mf__pilot_forget_files(mf_pilot *p);
 
 /* Asking: all with `calling` held. */
 mf_status mf__pilot_gone(void), mf__pilot_damaged(void);
