@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD 4                  /* questions for pieces that are open at once */
+#define SPAN ((size_t)256 << 20) /* bytes of pieces for which one node is asked in one go */
+
 typedef struct source {
     mf_pilot *pilot;
     uint64_t job; /* number of the one that opened it */
@@ -99,27 +102,69 @@ static mf_status take_pieces(mf_pilot_job *j, const source *s, size_t count)
     }
 }
 
+static size_t bytes_of(const source *s, uint32_t piece)
+{
+    uint32_t raw = s->parcel->pieces[piece].raw;
+
+    return raw ? raw : (size_t)64 << 10;
+}
+
+/* Of the first pieces, as many as one question is for; *asked: how many. */
+static mf_status send_want(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count,
+                           size_t *asked)
+{
+    mf_packet q = {0};
+    size_t n = 0, bytes = 0;
+
+    while (n < count && bytes < MF_LINK_BATCH / AHEAD)
+        bytes += bytes_of(s, pieces[n++]);
+    *asked = n;
+    mf_packet_text(&q, s->parcel->id);
+    mf_packet_int(&q, (int64_t)n);
+    for (size_t i = 0; i < n; i++)
+        mf_packet_int(&q, pieces[i]);
+    return mf__pilot_send(j, MF_LINK_WANT, &q, NULL, 0);
+}
+
+/* Several questions are on their way at once, so that the run never waits for the next one. After
+ * an error what was asked for is still heard. */
+static mf_status ask_ahead(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count)
+{
+    size_t asked[AHEAD], first = 0, open = 0, at = 0;
+    mf_status status = mf__pilot_take_owed(j);
+
+    for (;;) {
+        while (!status && open < AHEAD && at < count) {
+            size_t *n = &asked[(first + open) % AHEAD];
+            status = send_want(j, s, pieces + at, count - at, n);
+            if (status)
+                break;
+            at += *n;
+            open++;
+        }
+        if (!open)
+            return status;
+        mf_status now = take_pieces(j, s, asked[first]);
+        first = (first + 1) % AHEAD;
+        open--;
+        if (status)
+            mf_error_free(now);
+        else
+            status = now;
+    }
+}
+
 /* *told: that node has ended meanwhile, and nothing was asked. */
 static mf_status ask_through(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count,
                              bool *told)
 {
-    mf_packet q = {0};
     mf_status status = MF_OK;
 
-    mf_packet_text(&q, s->parcel->id);
-    mf_packet_int(&q, (int64_t)count);
-    for (size_t i = 0; i < count; i++)
-        mf_packet_int(&q, pieces[i]);
     pthread_mutex_lock(&j->calling);
     *told = j->told;
     if (!*told)
-        status = mf__pilot_take_owed(j);
-    if (!*told && !status)
-        status = mf__pilot_send(j, MF_LINK_WANT, &q, NULL, 0);
-    if (!*told && !status)
-        status = take_pieces(j, s, count);
+        status = ask_ahead(j, s, pieces, count);
     pthread_mutex_unlock(&j->calling);
-    mf_packet_clear(&q);
     return status;
 }
 
@@ -138,14 +183,7 @@ static mf_status ask_pieces(const source *s, const uint32_t *pieces, size_t coun
     return status;
 }
 
-static size_t bytes_of(const source *s, uint32_t piece)
-{
-    uint32_t raw = s->parcel->pieces[piece].raw;
-
-    return raw ? raw : (size_t)64 << 10;
-}
-
-/* Those that are not here, in batches. */
+/* Those that are not here. Between two spans others may ask through the same node. */
 static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
 {
     source *s = self;
@@ -160,7 +198,7 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
             continue;
         lacks[n++] = pieces[i];
         bytes += bytes_of(s, pieces[i]);
-        if (bytes < MF_LINK_BATCH)
+        if (bytes < SPAN)
             continue;
         status = ask_pieces(s, lacks, n);
         n = bytes = 0;
