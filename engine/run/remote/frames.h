@@ -34,7 +34,7 @@ typedef enum mf_link_kind {
     MF_LINK_PING,
     /* Of channel 0. */
     MF_LINK_HELLO,   /* w: what it is; see hello.h */
-    MF_LINK_WELCOME, /* c: seconds of a heartbeat */
+    MF_LINK_WELCOME, /* c: milliseconds of a heartbeat; the spool (spool.h), or none */
     MF_LINK_REFUSED, /* c: words; the link ends */
     MF_LINK_LEAVING, /* w: words; no new nodes */
     MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point */

@@ -303,6 +303,7 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
     if (p.wake >= 0)
         close(p.wake);
     mf_hello_clear(&p.hello);
+    free(p.spool);
     mf__pilot_forget_files(&p);
     mf_file_cache_close(p.file_cache);
     mf_chunk_cache_close(p.chunk_cache);

@@ -1,17 +1,75 @@
 /* pilot_artifact.c - artifacts that lie in the run's store. See pilot_private.h. */
 #include "run/remote/pilot_private.h"
 
+#include <massflow/memory.h>
+
 #include <stdlib.h>
 #include <string.h>
 
 #define AHEAD 4                  /* questions for pieces that are open at once */
 #define SPAN ((size_t)256 << 20) /* bytes of pieces for which one node is asked in one go */
 
+#define FRESH ((size_t)64 << 20) /* bytes of pieces that stay in memory until they are read */
+#define MOST_FRESH 2048
+
+/* A piece that has just come, and was held against its digest. */
+typedef struct fresh {
+    uint32_t piece;
+    mf_packet packet; /* has the bytes of the chunk */
+    mf_chunk chunk;
+} fresh;
+
 typedef struct source {
     mf_pilot *pilot;
     uint64_t job; /* number of the one that opened it */
     mf_parcel *parcel;
+    pthread_mutex_t lock; /* of what follows */
+    fresh *fresh;
+    size_t fresh_count, fresh_bytes;
 } source;
+
+/* Takes over the packet where there is room. */
+static void put_fresh(source *s, uint32_t piece, mf_packet *p, const mf_chunk *chunk)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->fresh_count < MOST_FRESH && s->fresh_bytes + p->room <= FRESH) {
+        fresh *grown = mf_list_more(s->fresh, s->fresh_count, sizeof *grown);
+        if (grown) {
+            s->fresh = grown;
+            s->fresh[s->fresh_count++] = (fresh){piece, *p, *chunk};
+            s->fresh_bytes += p->room;
+            *p = (mf_packet){0};
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The caller clears the packet. */
+static bool take_fresh(source *s, uint32_t piece, fresh *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->fresh_count && !found; i++) {
+        found = s->fresh[i].piece == piece;
+        if (!found)
+            continue;
+        *out = s->fresh[i];
+        s->fresh_bytes -= out->packet.room;
+        s->fresh[i] = s->fresh[--s->fresh_count];
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+static void drop_fresh(source *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->fresh_count; i++)
+        mf_packet_clear(&s->fresh[i].packet);
+    s->fresh_count = s->fresh_bytes = 0;
+    pthread_mutex_unlock(&s->lock);
+}
 
 /* With the streams that it reads. */
 static bool has_input(const mf_work *work, const char *id)
@@ -47,7 +105,7 @@ static mf_pilot_job *who_asks(const source *s)
 }
 
 /* One that was asked for: held against the record, then kept. */
-static mf_status take_piece(const source *s, mf_packet *p)
+static mf_status take_piece(source *s, mf_packet *p)
 {
     int64_t index = mf_packet_get_int(p), codec = mf_packet_get_int(p), raw = mf_packet_get_int(p);
     mf_chunk chunk = {.codec = (int)codec, .raw = (size_t)raw};
@@ -65,11 +123,13 @@ static mf_status take_piece(const source *s, mf_packet *p)
     if (!sound)
         return mf_fail(MF_CORRUPT, "piece %lld of artifact %.12s does not match its digest",
                        (long long)index, s->parcel->id);
-    return mf__pilot_keep(s->pilot, piece->digest, &chunk, false);
+    MF_TRY(mf__pilot_keep(s->pilot, piece->digest, &chunk, false));
+    put_fresh(s, (uint32_t)index, p, &chunk);
+    return MF_OK;
 }
 
 /* The pieces that were asked for, then the answer. */
-static mf_status take_pieces(mf_pilot_job *j, const source *s, size_t count)
+static mf_status take_pieces(mf_pilot_job *j, source *s, size_t count)
 {
     mf_status status = MF_OK;
 
@@ -128,7 +188,7 @@ static mf_status send_want(mf_pilot_job *j, const source *s, const uint32_t *pie
 
 /* Several questions are on their way at once, so that the run never waits for the next one. After
  * an error what was asked for is still heard. */
-static mf_status ask_ahead(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count)
+static mf_status ask_ahead(mf_pilot_job *j, source *s, const uint32_t *pieces, size_t count)
 {
     size_t asked[AHEAD], first = 0, open = 0, at = 0;
     mf_status status = mf__pilot_take_owed(j);
@@ -155,7 +215,7 @@ static mf_status ask_ahead(mf_pilot_job *j, const source *s, const uint32_t *pie
 }
 
 /* *told: that node has ended meanwhile, and nothing was asked. */
-static mf_status ask_through(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count,
+static mf_status ask_through(mf_pilot_job *j, source *s, const uint32_t *pieces, size_t count,
                              bool *told)
 {
     mf_status status = MF_OK;
@@ -168,7 +228,7 @@ static mf_status ask_through(mf_pilot_job *j, const source *s, const uint32_t *p
     return status;
 }
 
-static mf_status ask_pieces(const source *s, const uint32_t *pieces, size_t count)
+static mf_status ask_pieces(source *s, const uint32_t *pieces, size_t count)
 {
     bool told = true;
     mf_status status = MF_OK;
@@ -183,6 +243,22 @@ static mf_status ask_pieces(const source *s, const uint32_t *pieces, size_t coun
     return status;
 }
 
+/* From the spool, where there is one and it has the chunk. */
+static mf_status take_spooled(const source *s, uint32_t piece, bool *found)
+{
+    const mf_parcel_piece *p = &s->parcel->pieces[piece];
+    mf_chunk chunk;
+
+    *found = false;
+    if (!s->pilot->spool)
+        return MF_OK;
+    MF_TRY(mf_chunk_folder_get(s->pilot->spool, p->digest, &chunk, found));
+    *found = *found && (!p->raw || p->raw == chunk.raw);
+    mf_status status = *found ? mf__pilot_keep(s->pilot, p->digest, &chunk, false) : MF_OK;
+    mf_chunk_clear(&chunk);
+    return status;
+}
+
 /* Those that are not here. Between two spans others may ask through the same node. */
 static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
 {
@@ -193,8 +269,13 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
 
     if (!lacks)
         return mf_no_memory(0, "a list of chunks");
+    drop_fresh(s); /* what nobody has read meanwhile */
     for (size_t i = 0; i < count && !status; i++) {
         if (mf_chunk_cache_has(s->pilot->chunk_cache, s->parcel->pieces[pieces[i]].digest))
+            continue;
+        bool found;
+        status = take_spooled(s, pieces[i], &found);
+        if (status || found)
             continue;
         lacks[n++] = pieces[i];
         bytes += bytes_of(s, pieces[i]);
@@ -214,7 +295,19 @@ static mf_status source_get(void *self, uint32_t piece, uint8_t *dst, size_t raw
 {
     source *s = self;
     const uint8_t *digest = s->parcel->pieces[piece].digest;
+    fresh f;
 
+    if (take_fresh(s, piece, &f)) {
+        bool sound = f.chunk.raw == raw;
+        mf_status status = MF_OK;
+        if (sound && f.chunk.codec == 0)
+            memcpy(dst, f.chunk.bytes, raw); /* it was never out of memory */
+        else if (sound)
+            status = mf_chunk_open(&f.chunk, digest, dst, &sound);
+        mf_packet_clear(&f.packet);
+        if (status || sound)
+            return status;
+    }
     for (int tried = 0; tried < 2; tried++) {
         bool found;
         MF_TRY(mf_chunk_cache_read(s->pilot->chunk_cache, digest, dst, raw, &found));
@@ -231,6 +324,9 @@ static void source_free(void *self)
 {
     source *s = self;
 
+    drop_fresh(s);
+    free(s->fresh);
+    pthread_mutex_destroy(&s->lock);
     mf_parcel_free(s->parcel);
     free(s);
 }
@@ -301,6 +397,7 @@ mf_status mf__pilot_get_artifact(void *self, const char *id, mf_artifact **artif
         free(s);
         return status;
     }
+    pthread_mutex_init(&s->lock, NULL);
     s->pilot = j->pilot;
     s->job = j->number;
     const mf_chunk_source calls = {s, source_want, source_get, source_free};

@@ -58,6 +58,22 @@ static mf_status connect_to(const char *where, int *out)
     return status;
 }
 
+/* One that is not here, or that others can write to, is left alone. */
+static mf_status take_spool(mf_pilot *p, const char *dir)
+{
+    free(p->spool);
+    p->spool = NULL;
+    if (!dir)
+        return MF_OK;
+    if (!mf_chunk_folder(dir)) {
+        mf__pilot_say(p, "the spool '%s' is not read: no folder here that only this user writes to",
+                      dir);
+        return MF_OK;
+    }
+    p->spool = strdup(dir);
+    return p->spool ? MF_OK : mf_no_memory(0, "a spool");
+}
+
 static mf_status greet(mf_pilot *p)
 {
     mf_packet q = {0};
@@ -82,6 +98,7 @@ static mf_status greet(mf_pilot *p)
     } else {
         status = MF_OK;
         mf_link_set_beat(p->link, beat);
+        status = take_spool(p, mf_packet_get_text(&f.body));
     }
     mf_packet_clear(&f.body);
     return status;

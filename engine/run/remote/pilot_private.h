@@ -56,6 +56,7 @@ struct mf_pilot {
     mf_file_part seen[MF_PILOT_SEEN]; /* by a hash of the path; under the lock */
     mf_hello hello;
     mf_link *link;
+    char *spool; /* a folder in which the run lays chunks, or NULL */
     pthread_mutex_t lock;
     pthread_cond_t calm; /* a job has ended */
     mf_pilot_job *jobs;

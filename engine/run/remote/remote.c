@@ -117,6 +117,8 @@ static mf_status answer_want(node *n, mf_packet *q)
             return damaged();
         MF_TRY(mf_store_chunk(n->store, parcel->pieces[index].digest, &chunk));
         mf_status status = send_piece(n, index, &chunk);
+        if (!status)
+            mf_channel_spool(n->channel, parcel->pieces[index].digest, &chunk);
         mf_chunk_clear(&chunk);
         MF_TRY(status);
     }
