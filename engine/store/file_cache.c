@@ -192,11 +192,11 @@ static mf_status make_room(mf_file_cache *f, int64_t bytes)
         ;
     if (bytes <= f->most - f->bytes)
         return MF_OK;
-    return mf_hint(mf_fail(MF_IO,
-                           "the worker's cache '%s' has no room for %lld MB of input files: half "
-                           "of it, %lld MB, is for them",
-                           mf_chunk_cache_dir(f->chunks), (long long)(bytes >> 20),
-                           (long long)(f->most >> 20)),
+    return mf_hint(mf_fail(MF_UNSUPPORTED,
+                           "the worker's cache '%s' has no room for %.1f MB of input files: half "
+                           "of it, %.1f MB, is for them",
+                           mf_chunk_cache_dir(f->chunks), (double)bytes * 1e-6,
+                           (double)f->most * 1e-6),
                    "give it more with --cache-size, or mount the files where the run names them");
 }
 
@@ -315,6 +315,8 @@ void mf_file_copy_done(mf_file_copy *c, bool whole)
     }
     c->ready = whole;
     c->alone = false;
+    int64_t all = f->bytes;
     pthread_cond_broadcast(&f->calm);
     pthread_mutex_unlock(&f->lock);
+    mf_chunk_cache_share(f->chunks, all);
 }

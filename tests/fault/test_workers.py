@@ -253,13 +253,14 @@ stages:
         self.write("g.yaml", self.GRAPH)
         os.mkdir(self.path("far"))
 
-    def run_there(self, cache, code=0, folder="far", scripts="/proc/self/cwd/scripts", change=None):
+    def run_there(self, cache, code=0, folder="far", scripts="/proc/self/cwd/scripts", size="1GB",
+                  change=None):
         """A run whose nodes are all at one worker, in another folder; what it says."""
         run = self.start("run", "g.yaml", "--cache", cache, "--listen", "127.0.0.1:0", "--token", "token", "--local", "0",
                          "--set", f"scripts={scripts}")
         where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
         worker = self.popen([MASSFLOW, "worker", "--connect", where, "--token", self.path("token"), "--cache",
-                             self.path("worker"), "--slots", "2", "--plugins", self.path("plugins")],
+                             self.path("worker"), "--slots", "2", "--cache-size", size, "--plugins", self.path("plugins")],
                             cwd=self.path(folder))
         if change:
             change(run)
@@ -304,6 +305,16 @@ stages:
         for said in (self.run_there("there", 1), self.massflow("run", "g.yaml", "--cache", "alone", code=1)):
             self.assertIn("failed: labels\n  /proc/self/cwd/labels.nii.gz: is not a NIfTI file: text, 7 bytes, too "
                           "few for a header\n", said)
+
+    def test_no_room(self):
+        """A file larger than half of the worker's cache: the node fails, and the worker stays."""
+        self.write("ct.mhd", "ObjectType = Image\nNDims = 3\nDimSize = 100 90 80\nElementType = MET_UCHAR\n"
+                             "ElementDataFile = ct.raw\n")
+        self.write("ct.raw", bytes(100 * 90 * 80))
+        said = self.run_there("there", 1, size="1MB")
+        self.assertRegex(said, r"failed: ct\n  the worker's cache '.*' has no room for 0.7 MB of input files: half of it, "
+                               r"0.5 MB, is for them\n  give it more with --cache-size")
+        self.assertIn("2 run, 0 cached, 1 failed", said)
 
     def test_changed_during_the_run(self):
         """After it was planned, and before the worker asks for it."""

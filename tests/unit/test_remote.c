@@ -7,7 +7,7 @@
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
 #include "small_stages.h"
-#include "store/chunk_cache.h"
+#include "store/file_cache.h"
 #include "store/upkeep.h"
 
 #include <massflow/seconds.h>
@@ -1017,6 +1017,49 @@ START_TEST(a_damaged_chunk_is_gone)
 }
 END_TEST
 
+/* What a run says of a copy can't lead out of its folder; what a node reads elsewhere isn't copied.
+ */
+START_TEST(names_of_copies_lead_down)
+{
+    static const char *const out[] = {"", "/x", "../x", "a/../../x", "a//../x", "./x"};
+    static const char name[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    mf_chunk_cache *chunks;
+    mf_file_cache *files;
+    mf_copy_state state;
+    mf_file_copy *copy;
+    int file;
+    enter_scratch();
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &chunks));
+    ok(mf_file_cache_open(chunks, &files));
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_MISSING);
+    ok(mf_file_copy_begin(copy, 10));
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
+        mf_status status = mf_file_copy_create(copy, out[i], false, &file);
+        ck_assert_ptr_nonnull(status);
+        ck_assert_int_eq(mf_error_code(status), MF_CORRUPT);
+        mf_error_free(status);
+    }
+    ok(mf_file_copy_create(copy, "..a/b..", false, &file));
+    close(file);
+    mf_file_copy_done(copy, true);
+    mf_file_copy_release(copy);
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_READY);
+    mf_file_copy_release(copy);
+    mf_file_cache_close(files);
+    mf_chunk_cache_close(chunks);
+    ck_assert_str_eq(mf_file_below("/d/h.mhd", "/d/raw/x"), "raw/x");
+    ck_assert_str_eq(mf_file_below("h.mhd", "x"), "x");
+    ck_assert_str_eq(mf_file_below("/d/h.dcm", "/d"), "");
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/d/../e/x"));
+    ck_assert_ptr_null(mf_file_below("h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("..", ".."));
+    leave_scratch();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("remote");
@@ -1039,6 +1082,7 @@ int main(void)
     tcase_add_test(tests, a_frame_counts_once);
     tcase_add_test(tests, a_full_folder_drops_what_was_not_used);
     tcase_add_test(tests, a_damaged_chunk_is_gone);
+    tcase_add_test(tests, names_of_copies_lead_down);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -404,7 +404,8 @@ START_TEST(another_plugin_is_refused)
 
     with_stream(registry, &p);
     ok(mf_registry_new(&none));
-    fails(mf_frozen_get(&p, none, NULL, NULL, &frozen), "the worker process has no stage toy.train");
+    fails(mf_frozen_get(&p, none, NULL, NULL, &frozen),
+          "the worker process has no stage toy.train");
     p.at = 0;
     code = memmem(p.bytes, p.size, "version 1", 9);
     ck_assert_ptr_nonnull(code);

@@ -420,8 +420,8 @@ static bool read_root(mf_site *s, mf_diagnostics *d, const yaml *root)
     bool good = true;
     if (root->kind != YAML_MAP) {
         mf_place place = mf_yaml_place(root);
-        mf_diagnostics_error(d, &place,
-                             "a file of pools has the keys listen, folder, pools, spool, spool_size");
+        mf_diagnostics_error(
+            d, &place, "a file of pools has the keys listen, folder, pools, spool, spool_size");
         return false;
     }
     for (size_t i = 0; i < root->count; i++) {

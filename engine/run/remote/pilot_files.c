@@ -417,9 +417,10 @@ static mf_status get_input(mf_packet *p, input *in)
         return mf_no_memory(0, "input files");
     for (size_t k = 0; k < in->count; k++) {
         const char *digest;
+        uint8_t bytes[MF_DIGEST_BYTES];
         in->names[k] = mf_packet_get_text(p);
         digest = mf_packet_get_text(p);
-        p->failed |= !in->names[k] || !digest || strlen(digest) >= MF_HEX_SIZE;
+        p->failed |= !in->names[k] || !digest || !mf_hex_decode(digest, bytes);
         MF_TRY(mf_packet_check(p));
         strcpy(in->parts[k].digest, digest);
     }
