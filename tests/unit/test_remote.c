@@ -7,7 +7,7 @@
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
 #include "small_stages.h"
-#include "store/chunk_cache.h"
+#include "store/file_cache.h"
 #include "store/upkeep.h"
 
 #include <massflow/seconds.h>
@@ -322,10 +322,15 @@ static void on_change(void *self)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void open_run(run *r, const char *cache)
+static void open_run_with(run *r, const char *cache, const char *spool)
 {
-    mf_workers_options o = {
-        .address = "127.0.0.1:0", .version = "1", .beat = 0.5, .tell = hear_told, .self = r};
+    mf_workers_options o = {.address = "127.0.0.1:0",
+                            .version = "1",
+                            .beat = 0.5,
+                            .spool = spool,
+                            .spool_bytes = 1 << 30,
+                            .tell = hear_told,
+                            .self = r};
     memset(r, 0, sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
@@ -338,6 +343,11 @@ static void open_run(run *r, const char *cache)
     mf_host_set_workers(r->host, r->workers);
     r->executor = mf_host_executor(r->host);
     r->executor.set_log(r->executor.self, hear, r);
+}
+
+static void open_run(run *r, const char *cache)
+{
+    open_run_with(r, cache, NULL);
 }
 
 static void close_run(run *r)
@@ -497,6 +507,81 @@ START_TEST(a_node_comes_out_as_here)
 END_TEST
 
 /* The states of the first try lie in the run's store; the second goes on from the last one. */
+static bool has_chunk(const char *folder, const uint8_t *digest, char path[100])
+{
+    char hex[MF_HEX_SIZE];
+    mf_hex_encode(digest, hex);
+    snprintf(path, 100, "%s/%.2s/%s", folder, hex, hex);
+    return access(path, F_OK) == 0;
+}
+
+/* Waits until each chunk of an artifact that the worker has is in the spool, which a thread writes;
+ * `path`: the last of them there. */
+static void wait_for_spool(const run *r, const char *id, const char *cache, char path[100])
+{
+    mf_parcel *parcel;
+    size_t count = 0;
+    char at[100];
+    ok(mf_store_parcel(r->store, id, &parcel));
+    for (size_t i = 0; i < parcel->count; i++) {
+        if (!has_chunk(cache, parcel->pieces[i].digest, at))
+            continue;
+        while (!has_chunk("spool", parcel->pieces[i].digest, path))
+            poll(NULL, 0, 5);
+        count++;
+    }
+    ck_assert_uint_gt(count, 5);
+    mf_parcel_free(parcel);
+}
+
+static int64_t sent_to(const run *r, size_t number)
+{
+    mf_worker_state state;
+    mf_workers_state(r->workers, number, &state);
+    return state.sent;
+}
+
+/* The second worker takes from the spool what the first one was sent, but for a damaged chunk. */
+START_TEST(chunks_are_read_from_the_spool)
+{
+    char here[MF_HEX_SIZE], there[MF_HEX_SIZE], last[100] = "";
+    worker first;
+    worker second;
+    run a;
+    run b;
+    enter_scratch();
+    open_run(&a, "here");
+    ok(run_node(&a, "make", 0).status);
+    ok(run_node(&a, "look", 0).status);
+    ok(run_node(&a, "read", 0).status);
+    id_of(&a, "read", here);
+    close_run(&a);
+    open_run_with(&b, "there", "spool");
+    start_worker(&first, &b, "one", 1);
+    ok(run_node(&b, "make", 0).status);
+    ok(run_node(&b, "look", 1).status);
+    const int64_t sent = sent_to(&b, 1);
+    id_of(&b, "make", there);
+    wait_for_spool(&b, there, "one", last);
+    ck_assert_int_eq(truncate(last, 30), 0);
+    start_worker(&second, &b, "two", 2);
+    ok(run_node(&b, "read", 2).status);
+    id_of(&b, "read", there);
+    ck_assert_str_eq(here, there);
+    ck_assert_int_lt(sent_to(&b, 2), sent / 2);
+    close_run(&b);
+    ok(end_worker(&first));
+    ok(end_worker(&second));
+    check_sound("there");
+    ck_assert_int_eq(chmod("spool", 0777), 0);
+    mf_spool *spool;
+    fails(mf_spool_open("spool", 1 << 20, NULL, NULL, &spool),
+          "'spool' is no folder that only this user can write to\n"
+          "  the key 'spool' of the file of pools names another folder");
+    leave_scratch();
+}
+END_TEST
+
 START_TEST(states_go_to_the_run)
 {
     char id[MF_HEX_SIZE];
@@ -932,6 +1017,49 @@ START_TEST(a_damaged_chunk_is_gone)
 }
 END_TEST
 
+/* What a run says of a copy can't lead out of its folder; what a node reads elsewhere isn't copied.
+ */
+START_TEST(names_of_copies_lead_down)
+{
+    static const char *const out[] = {"", "/x", "../x", "a/../../x", "a//../x", "./x"};
+    static const char name[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    mf_chunk_cache *chunks;
+    mf_file_cache *files;
+    mf_copy_state state;
+    mf_file_copy *copy;
+    int file;
+    enter_scratch();
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &chunks));
+    ok(mf_file_cache_open(chunks, &files));
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_MISSING);
+    ok(mf_file_copy_begin(copy, 10));
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
+        mf_status status = mf_file_copy_create(copy, out[i], false, &file);
+        ck_assert_ptr_nonnull(status);
+        ck_assert_int_eq(mf_error_code(status), MF_CORRUPT);
+        mf_error_free(status);
+    }
+    ok(mf_file_copy_create(copy, "..a/b..", false, &file));
+    close(file);
+    mf_file_copy_done(copy, true);
+    mf_file_copy_release(copy);
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_READY);
+    mf_file_copy_release(copy);
+    mf_file_cache_close(files);
+    mf_chunk_cache_close(chunks);
+    ck_assert_str_eq(mf_file_below("/d/h.mhd", "/d/raw/x"), "raw/x");
+    ck_assert_str_eq(mf_file_below("h.mhd", "x"), "x");
+    ck_assert_str_eq(mf_file_below("/d/h.dcm", "/d"), "");
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/d/../e/x"));
+    ck_assert_ptr_null(mf_file_below("h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("..", ".."));
+    leave_scratch();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("remote");
@@ -939,6 +1067,7 @@ int main(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_node_comes_out_as_here);
+    tcase_add_test(tests, chunks_are_read_from_the_spool);
     tcase_add_test(tests, states_go_to_the_run);
     tcase_add_test(tests, what_is_there_is_not_sent);
     tcase_add_test(tests, a_stream_reads_what_its_session_kept);
@@ -953,6 +1082,7 @@ int main(void)
     tcase_add_test(tests, a_frame_counts_once);
     tcase_add_test(tests, a_full_folder_drops_what_was_not_used);
     tcase_add_test(tests, a_damaged_chunk_is_gone);
+    tcase_add_test(tests, names_of_copies_lead_down);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -434,6 +434,8 @@ static int begin_workers(const args *a, const workspace *work, watcher *w, mf_ho
 
     if (w->pools.shared)
         at.token = w->pools.shared->token;
+    if (w->pools.site)
+        at.spool = mf_site_spool(w->pools.site, &at.spool_bytes);
     code = listen_open(a, &at, w->said, &w->workers);
     if (code)
         return code;

@@ -34,7 +34,7 @@ typedef enum mf_link_kind {
     MF_LINK_PING,
     /* Of channel 0. */
     MF_LINK_HELLO,   /* w: what it is; see hello.h */
-    MF_LINK_WELCOME, /* c: seconds of a heartbeat */
+    MF_LINK_WELCOME, /* c: milliseconds of a heartbeat; the spool (spool.h), or none */
     MF_LINK_REFUSED, /* c: words; the link ends */
     MF_LINK_LEAVING, /* w: words; no new nodes */
     MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point */
@@ -53,8 +53,10 @@ typedef enum mf_link_kind {
     MF_LINK_KEEP,     /* w -> (all pieces of the output are there, and it is kept) */
     MF_LINK_LOAD,     /* w: most -> step, whether there is a state: its head, then its bytes */
     MF_LINK_STATE,    /* w: head of a state */
-    MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays */
+    MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays, or of an input's files */
     MF_LINK_SAVE,     /* w: step, keep -> (it is on disk): the state whose bytes came */
+    MF_LINK_FILES,    /* w: number of an input -> its files; see offer.h */
+    MF_LINK_READ,     /* w: that number, first byte, how many -> all as MF_LINK_BYTES before it */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
     MF_LINK_RETURNED, /* w: words; the node was not run, or not to its end */
     MF_LINK_KIND_COUNT

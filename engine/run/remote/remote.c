@@ -1,10 +1,11 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
  * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
- * a process of its own, retries, key; then the work (worker/frozen.h). The worker is trusted with
- * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
- * is checked as all outputs are. */
+ * a process of its own, retries, key, the input files (offer.h); then the work (worker/frozen.h).
+ * The worker is trusted with this node and nothing else: it reads the artifacts and files that are
+ * inputs of the node, and what it makes is checked as all outputs are. */
 #include "run/remote/remote.h"
+#include "run/remote/offer.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"
 #include "store/transfer.h"
@@ -27,6 +28,7 @@ typedef struct node {
     mf_channel *channel;
     bool lost;
     opened *inputs; /* records that were asked for */
+    mf_offer *files;
     mf_intake
         *arriving; /* an output; the store is pinned, for chunks come before what names them */
     size_t port;   /* of it */
@@ -115,6 +117,8 @@ static mf_status answer_want(node *n, mf_packet *q)
             return damaged();
         MF_TRY(mf_store_chunk(n->store, parcel->pieces[index].digest, &chunk));
         mf_status status = send_piece(n, index, &chunk);
+        if (!status)
+            mf_channel_spool(n->channel, parcel->pieces[index].digest, &chunk);
         mf_chunk_clear(&chunk);
         MF_TRY(status);
     }
@@ -332,6 +336,10 @@ static mf_status put_answer(node *n, mf_frame *f, mf_packet *p)
         return answer_want(n, &f->body);
     case MF_LINK_OUTPUT:
         return answer_output(n, &f->body, p);
+    case MF_LINK_FILES:
+        return mf_offer_list(n->files, &f->body, p);
+    case MF_LINK_READ:
+        return mf_offer_read(n->files, &f->body, send_slice, n);
     case MF_LINK_SYNC:
         return MF_OK;
     case MF_LINK_KEEP:
@@ -350,7 +358,7 @@ static mf_status answer(node *n, mf_frame *f)
     mf_status status = put_answer(n, f, &content), sent;
 
     if (status && mf_error_code(status) == MF_CORRUPT && f->kind != MF_LINK_WANT &&
-        f->kind != MF_LINK_GET) {
+        f->kind != MF_LINK_FILES && f->kind != MF_LINK_READ && f->kind != MF_LINK_GET) {
         mf_packet_clear(&content);
         return status;
     }
@@ -412,14 +420,17 @@ static mf_status put_start(node *n, mf_packet *p)
     mf_packet_int(p, n->limits->isolate);
     mf_packet_int(p, n->limits->retries);
     mf_packet_text(p, n->key);
+    MF_TRY(mf_offer_put(n->files, p));
     return mf_frozen_put(p, mf_task_work(n->task));
 }
 
 static mf_status run(node *n)
 {
     mf_packet start = {0};
-    mf_status status = put_start(n, &start);
+    mf_status status = mf_offer_new(mf_task_files(n->task), n->store, &n->files);
 
+    if (!status)
+        status = put_start(n, &start);
     if (status) {
         mf_packet_clear(&start);
         return status;
@@ -471,6 +482,7 @@ static void clear(node *n)
         free(o);
     }
     drop_arriving(n);
+    mf_offer_free(n->files);
     mf_state_arrival_free(n->state);
     mf_error_free(n->result);
     mf_error_free(n->unkept);

@@ -79,6 +79,7 @@ typedef struct joining {
 struct mf_workers {
     mf_workers_options options;
     char *address, *version;
+    mf_spool *spool; /* or NULL */
     char bound[96];
     int socket, wake; /* wake: there is something to do */
     pthread_t thread;
@@ -320,6 +321,7 @@ static mf_status welcome(joining *j, worker *w)
     w->ends = isfinite(w->hello.ends) ? mf_seconds() + w->hello.ends : INFINITY;
     w->open = true;
     mf_packet_int(&p, (int64_t)(all->options.beat * 1e3));
+    mf_packet_text(&p, all->spool ? mf_spool_dir(all->spool) : NULL);
     MF_TRY(mf_link_send(w->link, MF_LINK_WELCOME, 0, &p));
     say(all, "worker %s has joined from %s: %lld slots, %zu devices%s%s", w->name, j->from,
         (long long)w->hello.slots, w->hello.device_count, *w->hello.pool ? ", pool " : "",
@@ -668,12 +670,16 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
     pthread_mutex_init(&all->lock, NULL);
     pthread_mutex_init(&all->watch_lock, NULL);
     pthread_cond_init(&all->calm, NULL);
-    status = open_all(all);
+    status = !options->spool ? MF_OK
+                             : mf_spool_open(options->spool, options->spool_bytes, options->tell,
+                                             options->self, &all->spool);
+    if (!status)
+        status = open_all(all);
     if (status) {
         mf_workers_close(all);
         return status;
     }
-    all->options.address = NULL; /* the caller's */
+    all->options.address = all->options.spool = NULL; /* the caller's */
     *workers = all;
     return MF_OK;
 }
@@ -714,6 +720,7 @@ void mf_workers_close(mf_workers *all)
     pthread_mutex_unlock(&all->lock);
     for (size_t i = 0; i < all->count; i++)
         end_worker(all->list[i]);
+    mf_spool_close(all->spool);
     if (all->socket >= 0)
         close(all->socket);
     if (all->wake >= 0)
@@ -918,6 +925,12 @@ mf_status mf_channel_send(mf_channel *c, mf_link_kind kind, mf_packet *body, con
         return status;
     mf_error_free(status);
     return MF_OK;
+}
+
+void mf_channel_spool(mf_channel *c, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk)
+{
+    if (c->worker->all->spool)
+        mf_spool_put(c->worker->all->spool, digest, chunk);
 }
 
 void mf_channel_next(mf_channel *c, mf_frame *frame, bool *lost)

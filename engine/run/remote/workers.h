@@ -10,6 +10,7 @@
 #include "run/plan/work.h"
 #include "run/remote/frames.h"
 #include "run/remote/hello.h"
+#include "run/remote/spool.h"
 
 typedef struct mf_workers mf_workers;
 
@@ -18,6 +19,8 @@ typedef struct mf_workers_options {
     mf_token token;
     double beat;         /* s; 0: MF_LINK_BEAT */
     const char *version; /* of massflow */
+    const char *spool;   /* a folder for chunks that the workers see, or NULL */
+    int64_t spool_bytes; /* that it may hold */
     /* What happens to connections and workers, a line each; from threads of its own. */
     void (*tell)(void *self, const char *line);
     void *self;
@@ -69,6 +72,9 @@ void mf_channel_next(mf_channel *channel, mf_frame *frame, bool *lost);
 /* It said what makes no sense: it is not heard any more, and all its nodes go back. */
 void mf_channel_refuse(mf_channel *channel, const mf_error *why);
 const char *mf_channel_worker(const mf_channel *channel); /* its name */
+/* It was sent a chunk: other workers may find it in the spool. */
+void mf_channel_spool(mf_channel *channel, const uint8_t digest[MF_DIGEST_BYTES],
+                      const mf_chunk *chunk);
 /* The worker has that artifact now. */
 void mf_channel_knows(mf_channel *channel, const char *id);
 

@@ -366,16 +366,6 @@ static void watch_places(void *self, void (*changed)(void *), void *changed_self
         mf_workers_watch(mf_host_workers(self), changed, changed_self);
 }
 
-/* The first version leaves input files to this process: no worker opens a path that another machine
- * names. */
-static bool reads_files(const mf_work *work)
-{
-    for (size_t i = 0; i < work->feed_count; i++)
-        if (work->feeds[i].stream && reads_files(work->feeds[i].stream))
-            return true;
-    return mf_params_path_count(work->params) > 0;
-}
-
 /* A result is of a device by its name. */
 static bool has_other_device(mf_workers *workers, size_t at, const mf_run_place *p,
                              const char *name)
@@ -401,8 +391,9 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
         return NULL;
     if (!workers)
         return "there are no workers";
-    if (reads_files(work))
-        return "it reads input files, which only the process that runs the graph does";
+    if (!mf_files_together(mf_plan_files(plan), work))
+        return "it reads files that do not lie in the folder of the path that leads to them, which "
+               "only the process that runs the graph does";
     if (at == MF_PLACE_TO_COME)
         return NULL;
     if (same && mf_work_wants_device(work) && has_other_device(workers, at, p, same))

@@ -92,6 +92,11 @@ void mf_task_set_files(mf_task *t, const mf_file_watch *files)
     t->files = files;
 }
 
+const mf_file_watch *mf_task_files(const mf_task *t)
+{
+    return t->files;
+}
+
 void mf_task_set_supply(mf_task *t, const mf_supply *supply)
 {
     t->supply = supply;

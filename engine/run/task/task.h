@@ -22,6 +22,7 @@ void mf_task_set_devices(mf_task *task, const size_t *devices, size_t count);
 size_t mf_task_device_list(const mf_task *task, const size_t **devices);
 /* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
 void mf_task_set_files(mf_task *task, const mf_file_watch *files);
+const mf_file_watch *mf_task_files(const mf_task *task); /* NULL: it has none */
 /* Where its artifacts and states come from, if not from the host's supply or store; borrowed.
  * Before it runs. */
 void mf_task_set_supply(mf_task *task, const mf_supply *supply);
