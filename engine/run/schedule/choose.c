@@ -179,13 +179,13 @@ static bool may_come(mf_runner *r, const mf_job *j, bool known)
 }
 
 /* A node that was lost with its worker goes to another host, and to this process last: it may be
- * what ended it. */
+ * what ended it. One whose worker could not write goes to another host. */
 static bool shuns(const mf_runner *r, const mf_job *j, size_t place)
 {
     const mf_return *back = r->returns.count ? mf_returns_find(&r->returns, j->index) : NULL;
 
-    return back && back->lost &&
-           (!place || mf_return_from_host(back, r->spots.items[place].is.name));
+    return back && ((!place && back->lost) ||
+                    (place && mf_return_from_host(back, r->spots.items[place].is.name)));
 }
 
 /* Some place has all that it needs. */
@@ -366,6 +366,7 @@ typedef struct search {
     mf_job *job;
     seat best;       /* where `found` is not 0 */
     int64_t missing; /* at the best; -1: not asked yet */
+    size_t made;     /* a place that has the result; 0: none */
     size_t found;
     bool others; /* another node of the stage may find a place where this one did not */
 } search;
@@ -386,6 +387,8 @@ static bool is_better(search *s, size_t place, int64_t *missing)
 {
     size_t best = s->best.place;
 
+    if (s->made && (place == s->made || best == s->made))
+        return place == s->made;
     if (s->missing < 0)
         s->missing = missing_at(s, best);
     *missing = missing_at(s, place);
@@ -449,6 +452,8 @@ static void look_at_all(search *s)
 {
     mf_runner *r = s->run;
 
+    if (s->made)
+        look_at(s, s->made);
     look_at(s, 0);
     if (r->spots.count > 1)
         look_at_sources(s);
@@ -552,6 +557,8 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
 {
     search s = {.run = r, .job = j, .missing = -1};
 
+    if (r->spots.count > 1 && r->executor->made_at)
+        s.made = r->executor->made_at(j->execution);
     if (!freed)
         look_at_all(&s);
     for (size_t k = 0; freed && k < r->spots.freed_count; k++)

@@ -252,6 +252,9 @@ static void see_places(mf_runner *r)
     if (!changed)
         return;
     memset(r->here, 0, stages);
+    for (size_t p = 1; p < r->spots.count && r->returns.count; p++)
+        if (r->spots.items[p].is.open && r->spots.items[p].is.again)
+            mf_returns_forgive(&r->returns, r->spots.items[p].is.name);
     for (size_t k = 0; k < r->waiting_count; k++)
         r->waiting[k]->anew = true;
 }
