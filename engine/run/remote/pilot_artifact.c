@@ -35,7 +35,7 @@ static mf_pilot_job *who_asks(const source *s)
         ;
     if (!j)
         for (j = s->pilot->jobs; j; j = j->next)
-            if (!j->told && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
+            if (!j->told && !j->gone && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
                 break;
     if (j)
         j->refs++;
@@ -99,27 +99,32 @@ static mf_status take_pieces(mf_pilot_job *j, const source *s, size_t count)
     }
 }
 
-/* *told: that node has ended meanwhile, and nothing was asked. */
-static mf_status ask_through(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count,
-                             bool *told)
+static mf_status want_once(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count)
 {
     mf_packet q = {0};
-    mf_status status = MF_OK;
 
+    MF_TRY(mf__pilot_begin(j));
+    MF_TRY(mf__pilot_take_owed(j));
     mf_packet_text(&q, s->parcel->id);
     mf_packet_int(&q, (int64_t)count);
     for (size_t i = 0; i < count; i++)
         mf_packet_int(&q, pieces[i]);
+    MF_TRY(mf__pilot_send(j, MF_LINK_WANT, &q, NULL, 0));
+    return take_pieces(j, s, count);
+}
+
+/* *told: that node has ended meanwhile, and nothing was asked. */
+static mf_status ask_through(mf_pilot_job *j, const source *s, const uint32_t *pieces, size_t count,
+                             bool *told)
+{
+    mf_status status = MF_OK;
+
     pthread_mutex_lock(&j->calling);
     *told = j->told;
-    if (!*told)
-        status = mf__pilot_take_owed(j);
-    if (!*told && !status)
-        status = mf__pilot_send(j, MF_LINK_WANT, &q, NULL, 0);
-    if (!*told && !status)
-        status = take_pieces(j, s, count);
+    do
+        status = *told ? MF_OK : want_once(j, s, pieces, count);
+    while (mf__pilot_anew(j, &status));
     pthread_mutex_unlock(&j->calling);
-    mf_packet_clear(&q);
     return status;
 }
 
@@ -197,16 +202,29 @@ static void source_free(void *self)
     free(s);
 }
 
+static mf_status get_once(mf_pilot_job *j, const char *id, mf_packet *answer)
+{
+    mf_packet q = {0};
+
+    *answer = (mf_packet){0};
+    MF_TRY(mf__pilot_begin(j));
+    mf_packet_text(&q, id);
+    return mf__pilot_call(j, MF_LINK_GET, &q, answer);
+}
+
 static mf_status ask_record(mf_pilot_job *j, const char *id, mf_parcel **parcel)
 {
-    mf_packet q = {0}, answer;
+    mf_packet answer;
     const void *bytes = NULL;
     size_t size = 0;
     mf_status status;
 
-    mf_packet_text(&q, id);
     pthread_mutex_lock(&j->calling);
-    status = mf__pilot_call(j, MF_LINK_GET, &q, &answer);
+    do {
+        status = get_once(j, id, &answer);
+        if (status)
+            mf_packet_clear(&answer);
+    } while (mf__pilot_anew(j, &status));
     pthread_mutex_unlock(&j->calling);
     if (!status) {
         bytes = mf_packet_get_bytes(&answer, &size);

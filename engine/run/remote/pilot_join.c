@@ -58,7 +58,7 @@ static mf_status connect_to(const char *where, int *out)
     return status;
 }
 
-static mf_status greet(mf_pilot *p)
+static mf_status greet(mf_pilot *p, mf_link *link)
 {
     mf_packet q = {0};
     mf_frame f;
@@ -67,9 +67,10 @@ static mf_status greet(mf_pilot *p)
     double beat;
 
     p->hello.ends = p->ends - mf_seconds();
+    MF_TRY(mf__pilot_list_made(p));
     mf_hello_put(&q, &p->hello);
-    MF_TRY(mf_link_send(p->link, MF_LINK_HELLO, 0, &q));
-    MF_TRY(mf_link_receive(p->link, &f, &end));
+    MF_TRY(mf_link_send(link, MF_LINK_HELLO, 0, &q));
+    MF_TRY(mf_link_receive(link, &f, &end));
     if (end)
         return mf_fail(MF_IO, "%s closed the connection without a word", p->options->where);
     beat = f.kind == MF_LINK_WELCOME ? (double)mf_packet_get_int(&f.body) * 1e-3 : 0;
@@ -81,7 +82,7 @@ static mf_status greet(mf_pilot *p)
         status = mf__pilot_damaged();
     } else {
         status = MF_OK;
-        mf_link_set_beat(p->link, beat);
+        mf_link_set_beat(link, beat);
     }
     mf_packet_clear(&f.body);
     return status;
@@ -90,17 +91,22 @@ static mf_status greet(mf_pilot *p)
 static mf_status join_once(mf_pilot *p)
 {
     int socket;
+    mf_link *link;
     mf_status status;
 
     MF_TRY(connect_to(p->options->where, &socket));
-    MF_TRY(mf_link_join(socket, &p->options->token, JOIN_SECONDS, p->options->where, &p->link));
-    mf_link_set_beat(p->link, JOIN_SECONDS / MF_LINK_BEATS);
-    status = greet(p);
+    MF_TRY(mf_link_join(socket, &p->options->token, JOIN_SECONDS, p->options->where, &link));
+    mf_link_set_beat(link, JOIN_SECONDS / MF_LINK_BEATS);
+    status = greet(p, link);
     if (status) {
-        mf_link_free(p->link);
-        p->link = NULL;
+        mf_link_free(link);
+        return status;
     }
-    return status;
+    pthread_mutex_lock(&p->lock);
+    p->link = link;
+    p->busy = p->since = mf_seconds();
+    pthread_mutex_unlock(&p->lock);
+    return MF_OK;
 }
 
 mf_status mf__pilot_join(mf_pilot *p)

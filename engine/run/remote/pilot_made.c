@@ -1,0 +1,108 @@
+/* pilot_made.c - what nodes made, kept for a run that was lost before it had it. See
+ * pilot_private.h.
+ *
+ * A run that is started again asks for the same keys. A result is named by its key alone, so it
+ * does not matter which run it was made for. */
+#include "run/remote/pilot_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        mf_parcel *parcel = r->parcels[i];
+        for (size_t k = 0; parcel && k < parcel->count; k++)
+            mf_chunk_cache_unpin(p->chunk_cache, parcel->pieces[k].digest);
+        mf_parcel_free(parcel);
+    }
+    free(r->parcels);
+    *r = (mf_pilot_result){0};
+}
+
+void mf__pilot_remember(mf_pilot_job *j)
+{
+    mf_pilot *p = j->pilot;
+    mf_pilot_result oldest;
+
+    pthread_mutex_lock(&p->lock);
+    memcpy(j->result.key, j->key, sizeof j->key);
+    if (mf__pilot_wants_device(j))
+        snprintf(j->result.device, sizeof j->result.device, "%s",
+                 p->hello.devices[j->devices.index[0]].info.name);
+    oldest = p->made[p->made_next];
+    p->made[p->made_next] = j->result;
+    p->made_next = (p->made_next + 1) % MF_PILOT_MADE;
+    j->result = (mf_pilot_result){0};
+    pthread_mutex_unlock(&p->lock);
+    mf__pilot_clear_result(p, &oldest);
+}
+
+/* A result is recorded with the name of the device that made it. */
+static bool is_of(const mf_pilot_job *j, const mf_pilot_result *r)
+{
+    const char *device = mf__pilot_wants_device(j)
+                             ? j->pilot->hello.devices[j->devices.index[0]].info.name
+                             : "";
+
+    return r->parcels && !strcmp(r->key, j->key) && !strcmp(r->device, device) &&
+           r->count == mf_frozen_work(j->frozen)->out_count;
+}
+
+/* Other programs may have written to the folder. */
+static bool is_whole(mf_pilot *p, const mf_pilot_result *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const mf_parcel *parcel = r->parcels[i];
+        for (size_t k = 0; parcel && k < parcel->count; k++) {
+            mf_chunk chunk;
+            bool found = false;
+            mf_error_free(
+                mf_chunk_cache_get(p->chunk_cache, parcel->pieces[k].digest, &chunk, &found));
+            mf_chunk_clear(&chunk);
+            if (!found)
+                return false;
+        }
+    }
+    return true;
+}
+
+bool mf__pilot_recall(mf_pilot_job *j)
+{
+    mf_pilot *p = j->pilot;
+
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < MF_PILOT_MADE && !j->result.parcels; i++) {
+        if (!is_of(j, &p->made[i]))
+            continue;
+        j->result = p->made[i];
+        p->made[i] = (mf_pilot_result){0};
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (!j->result.parcels || is_whole(p, &j->result))
+        return j->result.parcels != NULL;
+    mf__pilot_clear_result(p, &j->result);
+    return false;
+}
+
+mf_status mf__pilot_list_made(mf_pilot *p)
+{
+    size_t room = MF_PILOT_MADE;
+
+    pthread_mutex_lock(&p->lock);
+    for (const mf_pilot_job *j = p->jobs; j; j = j->next)
+        room++;
+    free(p->hello.made);
+    p->hello.made = calloc(room, sizeof *p->hello.made);
+    p->hello.made_count = 0;
+    for (size_t i = 0; i < MF_PILOT_MADE && p->hello.made; i++)
+        if (p->made[i].parcels && mf_hex_decode(p->made[i].key, p->hello.made[p->hello.made_count]))
+            p->hello.made_count++;
+    for (const mf_pilot_job *j = p->jobs; j && p->hello.made; j = j->next)
+        if (!j->dropped && p->hello.made_count < MF_HELLO_MADE &&
+            mf_hex_decode(j->key, p->hello.made[p->hello.made_count]))
+            p->hello.made_count++;
+    pthread_mutex_unlock(&p->lock);
+    return p->hello.made ? MF_OK : mf_no_memory(0, "what a worker has made");
+}
