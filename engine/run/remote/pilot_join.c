@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define JOIN_SECONDS 20.0 /* for a handshake */
-#define RETRY_EVERY 1.0   /* s, at first */
+#define RETRY_EVERY 0.2   /* s, at first */
 #define RETRY_MOST 10.0
 
 static mf_status connect_to(const char *where, int *out)

@@ -559,6 +559,8 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
 
     if (r->spots.count > 1 && r->executor->made_at)
         s.made = r->executor->made_at(j->execution);
+    if (s.made >= r->spots.count) /* it has just come, and will be looked at */
+        s.made = 0;
     if (!freed)
         look_at_all(&s);
     for (size_t k = 0; freed && k < r->spots.freed_count; k++)
