@@ -153,6 +153,9 @@ static void leave(mf_pilot *p, mf_link *link, const char *why)
     mf_packet q = {0};
 
     atomic_store(&p->leaving, true);
+    pthread_mutex_lock(&p->lock);
+    p->busy = mf_seconds(); /* from now on it waits for a goodbye */
+    pthread_mutex_unlock(&p->lock);
     if (!link)
         return;
     mf_packet_text(&q, why);
@@ -176,6 +179,7 @@ static size_t count_nodes(mf_pilot *p, double now)
 static void look(mf_pilot *p, mf_link *link)
 {
     double now = mf_seconds();
+    bool left = p->leaving;
 
     pthread_mutex_lock(&p->lock);
     bool idle = !count_nodes(p, now), full = p->full;
@@ -193,7 +197,7 @@ static void look(mf_pilot *p, mf_link *link)
         leave(p, link, "it has been idle");
     }
     /* The run says goodbye once it has no node here; a node may still be on its way. */
-    if (link && p->leaving && idle && since > LEAVE_SECONDS)
+    if (link && left && idle && since > LEAVE_SECONDS)
         mf_link_cut(link);
 }
 

@@ -635,7 +635,9 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "can't");
 }
 
-static char *reasons(mf_runner *r, size_t i, const mf_job *j)
+/* From place `first` on, the last of them before `end`: those that may come lie behind the others.
+ */
+static char *reasons(mf_runner *r, size_t i, const mf_job *j, size_t first, size_t end)
 {
     char *text = NULL;
     size_t size, named = 0, more = 0;
@@ -643,7 +645,7 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
 
     if (!out)
         return NULL;
-    for (size_t k = 0; k < r->spots.count + r->may_come_count; k++) {
+    for (size_t k = first; k < end; k++) {
         bool there = k < r->spots.count;
         const mf_run_place *p = there ? &r->spots.items[k].is : &r->may_come[k - r->spots.count];
         if (there && !p->open)
@@ -664,6 +666,21 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
     return text;
 }
 
+static char *all_reasons(mf_runner *r, size_t i, const mf_job *j)
+{
+    return reasons(r, i, j, 0, r->spots.count + r->may_come_count);
+}
+
+char *mf_runner_why_waits(mf_runner *r, const mf_job *j)
+{
+    char *text = reasons(r, j->index, j, 1, r->spots.count);
+
+    if (text && *text)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* `j`: NULL where nothing is known of the node's needs. */
 static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status)
 {
@@ -680,7 +697,7 @@ static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status
 
 mf_status mf_runner_no_place(mf_runner *r, const mf_job *j)
 {
-    char *text = reasons(r, j->index, j);
+    char *text = all_reasons(r, j->index, j);
     mf_status status =
         text ? mf_fail(MF_UNSUPPORTED, "no place can run it: %s", text) : mf_no_memory(0, "a run");
 
@@ -731,7 +748,7 @@ mf_status mf_runner_check_places(mf_runner *r)
             mf_plan_preview(r->plan, i); /* the streams that it reads run with it */
         if (has_place(r, i))
             continue;
-        text = reasons(r, i, NULL);
+        text = all_reasons(r, i, NULL);
         status = text ? mf_fail(MF_UNSUPPORTED, "no place can run stage '%s' (%s): %s", s->label,
                                 s->stage->name, text)
                       : mf_no_memory(0, "a run");
