@@ -9,8 +9,8 @@ import time
 
 class Relay:
     """From a port of its own to an address (HOST:PORT), a context. `delay`: seconds each way. `cut`: after so many
-    bytes from the run to the worker the connection is reset, that of the worker's next try is not, unless more
-    numbers follow."""
+    bytes from the worker to the run the connection is reset; the next number is of the next connection. Those after
+    the last number are left alone."""
 
     def __init__(self, to, delay=0.0, cut=()):
         host, _, port = to.rpartition(":")
@@ -43,7 +43,7 @@ class Relay:
                     continue
                 self.sockets += [worker, run]
                 most = self.cut.popleft() if self.cut else None
-                for source, sink, limit in ((worker, run, None), (run, worker, most)):
+                for source, sink, limit in ((worker, run, most), (run, worker, None)):
                     source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     threading.Thread(target=self.pass_on, args=(source, sink, limit), daemon=True).start()
 

@@ -58,6 +58,7 @@ struct worker {
     bool closed;                         /* its socket, for it is lost and nobody uses it */
     mf_channel *channels;
     size_t running;
+    bool refused; /* it said what makes no sense */
     uint32_t last_channel;
     bool cancel_due;
     mf__map known; /* ids of artifacts that it has */
@@ -313,13 +314,22 @@ static bool is_same(const mf_hello *a, const mf_hello *b)
            a->start == b->start && !strcmp(a->host, b->host);
 }
 
+static bool was_refused(worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool refused = w->refused;
+    pthread_mutex_unlock(&w->lock);
+    return refused;
+}
+
 /* Under the lock. */
 static mf_status enter(mf_workers *all, worker *w)
 {
     worker **grown;
 
-    for (size_t i = 0; i < all->count && !w->again; i++)
-        w->again = is_same(&all->list[i]->hello, &w->hello);
+    for (size_t i = 0; i < all->count; i++)
+        if (is_same(&all->list[i]->hello, &w->hello))
+            w->again = !was_refused(all->list[i]);
 
     if (all->closing)
         return mf_fail(MF_CANCELLED, "the run is over");
@@ -995,8 +1005,15 @@ void mf_channel_next(mf_channel *c, mf_frame *frame, bool *lost)
 
 void mf_channel_refuse(mf_channel *c, const mf_error *why)
 {
+    mf_packet none = {0};
+
     say(c->worker->all, "worker %s is not heard any more: %s", c->worker->name,
         mf_error_message(why));
+    pthread_mutex_lock(&c->worker->lock);
+    c->worker->refused = true;
+    pthread_mutex_unlock(&c->worker->lock);
+    /* What it makes would be refused again: it must not go on with that. */
+    mf_error_free(mf_link_send(c->worker->link, MF_LINK_CANCEL, c->number, &none));
     mf_link_cut(c->worker->link);
 }
 
