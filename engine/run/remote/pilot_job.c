@@ -267,9 +267,9 @@ static void *run_job(void *self)
     mf_altstack_set();
     status = run_and_deliver(j);
     mf_error_free(tell_end(j, status));
-    mf_error_free(status);
     if (j->made)
-        mf__pilot_remember(j);
+        mf__pilot_remember(j, !status);
+    mf_error_free(status);
     end_job(j);
     return NULL;
 }

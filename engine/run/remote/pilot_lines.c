@@ -17,10 +17,10 @@
 static mf_pilot_job *job_of(const mf_pilot *p, const char *node)
 {
     for (mf_pilot_job *j = p->jobs; j; j = j->next)
-        if (j->frozen && !strcmp(mf_frozen_work(j->frozen)->node, node))
+        if (j->frozen && !j->dropped && !strcmp(mf_frozen_work(j->frozen)->node, node))
             return j;
     for (mf_pilot_job *j = p->jobs; j; j = j->next) {
-        const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
+        const mf_work *work = j->frozen && !j->dropped ? mf_frozen_work(j->frozen) : NULL;
         for (size_t i = 0; work && i < work->feed_count; i++)
             if (work->feeds[i].stream && !strcmp(work->feeds[i].stream->node, node))
                 return j;
@@ -55,10 +55,10 @@ static void send_line(mf_link *link, uint32_t channel, const char *node, const c
 
 static void send_unsaid(mf_link *link, uint32_t channel, const char *node, size_t count)
 {
-    char line[80];
+    char line[96];
 
-    snprintf(line, sizeof line, "%zu line%s dropped here: too many per second", count,
-             count == 1 ? " is" : "s are");
+    snprintf(line, sizeof line, "%zu line%s dropped here: too many per second, or no run was there",
+             count, count == 1 ? " is" : "s are");
     send_line(link, channel, node, line);
 }
 

@@ -9,23 +9,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *r)
+/* The first `most` pieces. */
+static void unpin(mf_pilot *p, const mf_pilot_result *r, size_t most)
 {
     for (size_t i = 0; i < r->count; i++) {
-        mf_parcel *parcel = r->parcels[i];
-        for (size_t k = 0; parcel && k < parcel->count; k++)
+        const mf_parcel *parcel = r->parcels[i];
+        for (size_t k = 0; parcel && k < parcel->count && most; k++, most--)
             mf_chunk_cache_unpin(p->chunk_cache, parcel->pieces[k].digest);
-        mf_parcel_free(parcel);
     }
+}
+
+void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *r)
+{
+    if (r->pinned)
+        unpin(p, r, SIZE_MAX);
+    for (size_t i = 0; i < r->count; i++)
+        mf_parcel_free(r->parcels[i]);
     free(r->parcels);
     *r = (mf_pilot_result){0};
 }
 
-void mf__pilot_remember(mf_pilot_job *j)
+void mf__pilot_remember(mf_pilot_job *j, bool delivered)
 {
     mf_pilot *p = j->pilot;
     mf_pilot_result oldest;
 
+    if (delivered) { /* it may go: the folder has to hold what others need */
+        unpin(p, &j->result, SIZE_MAX);
+        j->result.pinned = false;
+    }
     pthread_mutex_lock(&p->lock);
     memcpy(j->result.key, j->key, sizeof j->key);
     if (mf__pilot_wants_device(j))
@@ -50,21 +62,38 @@ static bool is_of(const mf_pilot_job *j, const mf_pilot_result *r)
            r->count == mf_frozen_work(j->frozen)->out_count;
 }
 
-/* Other programs may have written to the folder. */
-static bool is_whole(mf_pilot *p, const mf_pilot_result *r)
+/* Sound, and pinned. */
+static bool pin_piece(mf_pilot *p, const uint8_t digest[MF_DIGEST_BYTES], bool pin)
 {
+    mf_chunk chunk;
+    bool found = false;
+    mf_status status = mf_chunk_cache_get(p->chunk_cache, digest, &chunk, &found);
+
+    if (!status && found && pin)
+        status = mf__pilot_keep(p, digest, &chunk, true);
+    mf_chunk_clear(&chunk);
+    found &= !status;
+    mf_error_free(status);
+    return found;
+}
+
+/* Whether all of it is there: what was not pinned may have made room for others, and other programs
+ * may have written to the folder. */
+static bool pin_whole(mf_pilot *p, mf_pilot_result *r)
+{
+    size_t done = 0;
+
     for (size_t i = 0; i < r->count; i++) {
         const mf_parcel *parcel = r->parcels[i];
-        for (size_t k = 0; parcel && k < parcel->count; k++) {
-            mf_chunk chunk;
-            bool found = false;
-            mf_error_free(
-                mf_chunk_cache_get(p->chunk_cache, parcel->pieces[k].digest, &chunk, &found));
-            mf_chunk_clear(&chunk);
-            if (!found)
-                return false;
+        for (size_t k = 0; parcel && k < parcel->count; k++, done++) {
+            if (pin_piece(p, parcel->pieces[k].digest, !r->pinned))
+                continue;
+            if (!r->pinned)
+                unpin(p, r, done);
+            return false;
         }
     }
+    r->pinned = true;
     return true;
 }
 
@@ -80,7 +109,7 @@ bool mf__pilot_recall(mf_pilot_job *j)
         p->made[i] = (mf_pilot_result){0};
     }
     pthread_mutex_unlock(&p->lock);
-    if (!j->result.parcels || is_whole(p, &j->result))
+    if (!j->result.parcels || pin_whole(p, &j->result))
         return j->result.parcels != NULL;
     mf__pilot_clear_result(p, &j->result);
     return false;

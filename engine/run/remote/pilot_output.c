@@ -123,6 +123,7 @@ mf_status mf__pilot_pack(mf_pilot_job *j)
     if (!j->result.parcels)
         return mf_no_memory(0, "the outputs of a node");
     j->result.count = count;
+    j->result.pinned = true;
     for (size_t i = 0; i < count; i++)
         if (mf_task_output(j->task, i)) /* else optional, and left out */
             MF_TRY(pack_output(j, i));

@@ -32,13 +32,14 @@ typedef struct mf_pilot_devices {
     size_t index[MF_TASK_DEVICES], count;
 } mf_pilot_devices;
 
-/* What a node made, until the run has it: records by output port, NULL where one was left out. Its
- * chunks are in the folder, and pinned. */
+/* What a node made: records by output port, NULL where one was left out. Its chunks are in the
+ * folder; until a run has them they are pinned. */
 typedef struct mf_pilot_result {
     char key[MF_HEX_SIZE];
     char device[sizeof((mf_device_info *)0)->name]; /* that made it; "" */
     mf_parcel **parcels;
     size_t count;
+    bool pinned;
     mf_spent spent;
     double seconds;
 } mf_pilot_result;
@@ -159,8 +160,8 @@ void mf__pilot_tell_unsaid(mf_pilot_job *j); /* that some were left out, at its 
 
 /* ---- results that no run may have taken (pilot_made.c) ---------------------------------------- */
 
-/* Takes over j->result, and forgets the oldest one. */
-void mf__pilot_remember(mf_pilot_job *j);
+/* Takes over j->result, and forgets the oldest one. `delivered`: a run has it, or will soon. */
+void mf__pilot_remember(mf_pilot_job *j, bool delivered);
 /* To j->result, whole and pinned; false: there is none of its key and device. */
 bool mf__pilot_recall(mf_pilot_job *j);
 void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *result);

@@ -96,6 +96,7 @@ struct mf_workers {
     pthread_cond_t calm;  /* nobody is joining */
     bool closing;
     int joining;
+    bool any_made; /* some worker has said that it has made something */
     worker **list;
     size_t count;
     pthread_mutex_t watch_lock; /* of what follows; taken with no other one held */
@@ -342,6 +343,7 @@ static mf_status enter(mf_workers *all, worker *w)
     if (pthread_create(&w->thread, NULL, hear_worker, w) != 0)
         return mf_fail(MF_NO_MEMORY, "no thread for a worker");
     all->list[all->count++] = w;
+    all->any_made |= w->made.count > 0;
     return MF_OK;
 }
 
@@ -891,9 +893,11 @@ int64_t mf_workers_missing(mf_workers *all, size_t number, const mf_work *work,
 
 size_t mf_workers_made(mf_workers *all, const char *key)
 {
-    size_t count = mf_workers_count(all);
     uint8_t digest[MF_DIGEST_BYTES];
 
+    pthread_mutex_lock(&all->lock);
+    size_t count = all->any_made ? all->count : 0;
+    pthread_mutex_unlock(&all->lock);
     if (!mf_hex_decode(key, digest))
         return 0;
     for (size_t i = count; i > 0; i--) { /* one that joined again is behind what it was */
