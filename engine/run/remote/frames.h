@@ -27,7 +27,7 @@
 #define MF_LINK_BEAT 10.0               /* s, of a heartbeat */
 #define MF_LINK_LEAST_BEAT 0.01         /* that may be asked for */
 #define MF_LINK_MOST_BEAT 3600.0
-#define MF_LINK_BEATS 6                  /* that may be missing */
+#define MF_LINK_BEATS 6 /* that may be missing */
 /* Log lines of a node that are on their way: more it does not send until they were taken. */
 #define MF_LINK_LINES 2048
 #define MF_LINK_BATCH ((size_t)16 << 20) /* bytes of chunks that are asked for at once */

@@ -3,8 +3,8 @@
 #define MASSFLOW_RUN_REMOTE_HELLO_H
 
 #include "run/worker/wire.h"
-#include "store/store.h"
 #include "stages/stages.h"
+#include "store/store.h"
 #include <massflow/compute.h>
 
 typedef struct mf_hello_device {

@@ -2,8 +2,9 @@
  *
  * Each node has a thread of its own; all share the devices and sessions of the host. A second
  * thread tells progress and heartbeats, and sees that the worker's time is over. A connection that
- * is lost is made anew, for the run may come back or be started again: nodes go on meanwhile. Artifacts come
- * from the run, record and chunks, and what came is kept in a folder (store/chunk_cache.h). */
+ * is lost is made anew, for the run may come back or be started again: nodes go on meanwhile.
+ * Artifacts come from the run, record and chunks, and what came is kept in a folder
+ * (store/chunk_cache.h). */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_H
 #define MASSFLOW_RUN_REMOTE_PILOT_H
 

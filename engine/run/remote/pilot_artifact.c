@@ -35,7 +35,8 @@ static mf_pilot_job *who_asks(const source *s)
         ;
     if (!j)
         for (j = s->pilot->jobs; j; j = j->next)
-            if (!j->told && !j->gone && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
+            if (!j->told && !j->gone && j->frozen &&
+                has_input(mf_frozen_work(j->frozen), s->parcel->id))
                 break;
     if (j)
         j->refs++;

@@ -1,5 +1,5 @@
-/* pilot_lines.c - log lines of nodes on their way to the run: so many and no more, until the run has
- * taken them. See pilot_private.h.
+/* pilot_lines.c - log lines of nodes on their way to the run: so many and no more, until the run
+ * has taken them. See pilot_private.h.
  *
  * The rule is that of a node of the run's own process (schedule/lines.h): a thread that says more
  * waits, for a moment, and then goes on without the line; what was left out is counted, and a line
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE_NS 500000000L /* that a thread waits for room */
+#define PATIENCE_NS 500000000L   /* that a thread waits for room */
 #define ROOM (MF_LINK_LINES - 1) /* a line, and the one that says how many were left out */
 
 /* Whose line it is; of a stream: of whichever node reads it. Under the lock. */

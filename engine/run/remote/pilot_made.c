@@ -54,9 +54,8 @@ void mf__pilot_remember(mf_pilot_job *j, bool delivered)
 /* A result is recorded with the name of the device that made it. */
 static bool is_of(const mf_pilot_job *j, const mf_pilot_result *r)
 {
-    const char *device = mf__pilot_wants_device(j)
-                             ? j->pilot->hello.devices[j->devices.index[0]].info.name
-                             : "";
+    const char *device =
+        mf__pilot_wants_device(j) ? j->pilot->hello.devices[j->devices.index[0]].info.name : "";
 
     return r->parcels && !strcmp(r->key, j->key) && !strcmp(r->device, device) &&
            r->count == mf_frozen_work(j->frozen)->out_count;

@@ -64,16 +64,16 @@ typedef struct mf_pilot_job {
     pthread_mutex_t calling;       /* one question at a time */
     mf_pilot_frame *first, **last; /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
-    bool gone;      /* the link that it was started over, and no run has taken it over */
-    bool dropped;   /* nobody will: it is cancelled */
-    uint64_t turn;  /* how often it was taken over */
-    uint64_t asks;  /* the turn in which its question began; with `calling` held */
-    int lines;      /* log lines on their way */
-    bool crowded;   /* a wait for room for one was in vain */
-    size_t unsaid;  /* lines that were left out since the last one */
-    int owed;       /* answers that were not waited for; its thread's, with `calling` held */
-    bool told;      /* its end: the run answers nothing more. Set with both locks held */
-    bool made;      /* its outputs are in j->result, whole; its thread's */
+    bool gone;     /* the link that it was started over, and no run has taken it over */
+    bool dropped;  /* nobody will: it is cancelled */
+    uint64_t turn; /* how often it was taken over */
+    uint64_t asks; /* the turn in which its question began; with `calling` held */
+    int lines;     /* log lines on their way */
+    bool crowded;  /* a wait for room for one was in vain */
+    size_t unsaid; /* lines that were left out since the last one */
+    int owed;      /* answers that were not waited for; its thread's, with `calling` held */
+    bool told;     /* its end: the run answers nothing more. Set with both locks held */
+    bool made;     /* its outputs are in j->result, whole; its thread's */
     mf_pilot_result result;
 } mf_pilot_job;
 
@@ -92,8 +92,8 @@ struct mf_pilot {
     int wake; /* the second thread */
     bool ticking, over;
     atomic_bool leaving;
-    bool full;         /* its folder can't be written */
-    double since;      /* mf_seconds when it last joined */
+    bool full;                           /* its folder can't be written */
+    double since;                        /* mf_seconds when it last joined */
     mf_pilot_result made[MF_PILOT_MADE]; /* a ring; under the lock */
     size_t made_next;
     double busy;       /* mf_seconds when it last had a node */
@@ -149,7 +149,8 @@ MF_MUST_USE mf_status mf__pilot_pack(mf_pilot_job *j);
  * other run. */
 MF_MUST_USE mf_status mf__pilot_deliver(mf_pilot_job *j);
 
-/* ---- log lines (pilot_lines.c) ---------------------------------------------------------------- */
+/* ---- log lines (pilot_lines.c) ----------------------------------------------------------------
+ */
 
 /* Of the stage or a stream of a node: waits for a moment where too many are on their way, and goes
  * on without it. `self` is the mf_pilot. */
@@ -158,7 +159,8 @@ void mf__pilot_line(void *self, const char *node, const char *line);
 void mf__pilot_lines_taken(mf_pilot *p, uint32_t channel, int64_t count);
 void mf__pilot_tell_unsaid(mf_pilot_job *j); /* that some were left out, at its end */
 
-/* ---- results that no run may have taken (pilot_made.c) ---------------------------------------- */
+/* ---- results that no run may have taken (pilot_made.c) ----------------------------------------
+ */
 
 /* Takes over j->result, and forgets the oldest one. `delivered`: a run has it, or will soon. */
 void mf__pilot_remember(mf_pilot_job *j, bool delivered);

@@ -31,7 +31,7 @@ typedef struct node {
         *arriving; /* an output; the store is pinned, for chunks come before what names them */
     size_t port;   /* of it */
     mf_state_arrival *state;
-    int lines;      /* taken, and not told so yet */
+    int lines; /* taken, and not told so yet */
     bool done;
     mf_status result; /* once it is done */
     mf_status unkept; /* why an output could not be kept; the worker may not wait to hear it */

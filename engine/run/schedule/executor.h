@@ -90,7 +90,8 @@ typedef struct mf_executor {
                          mf_execution **execution);
     /* Bytes of its inputs that are not at `place`: 0 for place 0. */
     int64_t (*missing)(mf_execution *execution, size_t place);
-    /* A place that has its result, or is computing it, for a run that was lost; 0: none. NULL: none.
+    /* A place that has its result, or is computing it, for a run that was lost; 0: none. NULL:
+     * none.
      */
     size_t (*made_at)(mf_execution *execution);
     /* Calls `ended` once, also when it can't be started. */

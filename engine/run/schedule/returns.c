@@ -89,9 +89,8 @@ static void put_places(const mf_return *r, mf_return_why why, char *text, size_t
     *text = 0;
     for (size_t k = 0; k < r->count && length < room; k++)
         if (r->at[k].why == why)
-            length +=
-                (size_t)snprintf(text + length, room - length, "%s%s after %.0f s",
-                                 length ? ", " : "", r->at[k].place, r->at[k].seconds);
+            length += (size_t)snprintf(text + length, room - length, "%s%s after %.0f s",
+                                       length ? ", " : "", r->at[k].place, r->at[k].seconds);
 }
 
 mf_status mf_return_verdict(const mf_return *r)
@@ -100,10 +99,10 @@ mf_status mf_return_verdict(const mf_return *r)
 
     if (r->full >= MF_RETURNS_FULL) {
         put_places(r, MF_RETURN_FULL, text, sizeof text);
-        return mf_hint(mf_fail(MF_IO, "%zu workers could not write to their folder: %s", r->full,
-                               text),
-                       "their disk is full, or smaller than what the node reads and makes: give "
-                       "workers a folder with more room, by TMPDIR or 'massflow worker --cache'");
+        return mf_hint(
+            mf_fail(MF_IO, "%zu workers could not write to their folder: %s", r->full, text),
+            "their disk is full, or smaller than what the node reads and makes: give "
+            "workers a folder with more room, by TMPDIR or 'massflow worker --cache'");
     }
     if (r->soon < MF_RETURNS_SOON && r->lost < MF_RETURNS_MOST)
         return MF_OK;
