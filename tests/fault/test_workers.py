@@ -3,21 +3,25 @@
 
 A worker is killed before or within a message, its connection is cut or a bit of it flipped, in the way that
 MESSAGES.so counts; another worker then goes on. Results must be those of a run without workers, byte for
-byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one.
+byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one. tools/worker_faults does more, on links and hosts that
+need root.
 """
 import argparse
 import itertools
 import os
+import random
 import re
 import resource
 import shutil
 import signal
 import socket
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
 from harness import MASSFLOW, Massflow, preloading, sanitized  # noqa: E402 (its folder has to be on the path)
+from relay import Relay  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("massflow", type=os.path.abspath)
@@ -174,6 +178,150 @@ class Disturbed(Workers):
     @unittest.skipUnless(options.every, "of the long form")
     def test_cut_on_the_way_back(self):
         self.each("cut", "in", ())
+
+
+class Links(Workers):
+    def test_late_and_cut_in_chunks(self):
+        """20 ms each way, and the connection is reset after so many bytes: inside chunks of the volume."""
+        run, where = self.run_graph()
+        with Relay(where, delay=0.02, cut=(8000, 20000, 60000)) as relay:
+            first = self.worker(relay.address)
+            self.check(run)
+            self.rest(first)
+        self.assertEqual(relay.cuts, 3)
+
+
+# A node that says that it begins, and waits for a file.
+GATE = """massflow: 1
+stages:
+  gate:
+    use: exec.run
+    with: {{command: "sh -c 'echo x >>{folder}/begun; until [ -e {folder}/go ]; do sleep 0.02; done; echo y >{{out.text}}'"}}
+"""
+
+
+class Away(Workers):
+    """The run is killed; the worker goes on meanwhile."""
+
+    ONE_FOLDER = False
+
+    def setUp(self):
+        Massflow.setUp(self)
+        super().setUp()
+        self.write("g.yaml", GATE.format(folder=self.folder))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port = server.getsockname()[1]
+
+    def prepare(self):
+        """Each test has a folder of its own."""
+
+    def begun(self):
+        try:
+            return self.read("begun")
+        except FileNotFoundError:
+            return ""
+
+    def killed(self):
+        """A run whose node was begun by a worker, and which was killed then."""
+        run, where = self.run_graph(self.port)
+        first = self.worker(where)
+        self.wait_for("the node is begun", self.begun, run, first)
+        run.kill()
+        run.wait()
+        return first
+
+    def again(self):
+        return self.run_graph(self.port, again=True)[0]
+
+    def finished(self, run, worker):
+        """The node was computed once."""
+        self.assertIn("finished: 1 run", self.rest(run))
+        self.rest(worker)
+        self.assertEqual(self.begun(), "x\n")
+        self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", self.cache))
+
+    def test_what_still_runs_is_taken_over(self):
+        worker = self.killed()
+        run = self.again()
+        self.until(run, "^start    gate")
+        self.write("go", "")
+        self.finished(run, worker)
+
+    def test_what_has_ended_is_handed_in(self):
+        worker = self.killed()
+        self.until(worker, "joining again")
+        self.write("go", "")
+        self.wait_for("the command has ended", lambda: not self.commands(worker), worker)
+        self.finished(self.again(), worker)
+
+    @staticmethod
+    def commands(worker):
+        """Processes that the worker has started."""
+        with open(f"/proc/{worker.pid}/task/{worker.pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+        found = []
+        for task in os.listdir(f"/proc/{worker.pid}/task"):
+            try:
+                with open(f"/proc/{worker.pid}/task/{task}/children", encoding="ascii") as file:
+                    found += file.read().split()
+            except OSError:
+                pass
+        return children + found
+
+    def test_killed_at_random(self):
+        """Three times within one run; what comes of it is as if nobody had."""
+        self.write("go", "")
+        self.write("g.yaml", GRAPH)
+        self.massflow("run", "g.yaml", "--cache", "alone")
+        type(self).wanted = self.ask(DUMP, cache="alone")
+        drawn = random.Random(1)
+        run, where = self.run_graph(self.port)
+        worker = self.worker(where)
+        for _ in range(3):
+            time.sleep(drawn.uniform(0.1, 0.6))
+            run.kill()
+            run.wait()
+            run = self.again()
+        self.check(run)
+        worker.communicate(timeout=self.TIMEOUT)
+
+
+class Floods(Workers):
+    LINES = 40000
+
+    def test_lines_have_room(self):
+        """A stage that says more than anybody can hear: neither end keeps it, and what is left out is counted."""
+        self.write("flood.yaml", "massflow: 1\nstages:\n  t: {use: exec.run, with: {command: \"sh -c 'yes %s | head -n %d; "
+                   "echo a >{out.text}'\"}}\n" % ("x" * 900, self.LINES))
+        self.runs, self.cache = 1, "cache-flood"
+        run = self.start("run", "flood.yaml", "--cache", self.cache, "--listen", "127.0.0.1:0", "--token", "token",
+                         "--local", "0")
+        where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
+        with Relay(where, delay=0.02) as relay:
+            worker = self.worker(relay.address)
+            self.until(run, "^start    t")
+            before = {p.pid: self.resident(p) for p in (run, worker)}
+            most = {}
+            said = ""
+            for said in run.stdout:
+                for process in (run, worker):
+                    most[process.pid] = max(most.get(process.pid, 0), self.resident(process))
+            self.assertEqual(run.wait(self.TIMEOUT), 0)
+            self.rest(worker)
+        self.assertIn("finished: 1 run", said)
+        shown = self.massflow("log", "flood.yaml", "t", "--cache", self.cache)
+        self.assertRegex(shown, "dropped")
+        if not sanitized():
+            for process in (run, worker):
+                self.assertLess(most[process.pid] - before[process.pid], 20 << 20)
+
+    @staticmethod
+    def resident(process):
+        try:
+            with open(f"/proc/{process.pid}/statm", encoding="ascii") as file:
+                return int(file.read().split()[1]) * resource.getpagesize()
+        except (OSError, IndexError):
+            return 0
 
 
 class Strangers(Workers):

@@ -42,6 +42,7 @@ struct world {
     const char *lacks[PLACES];   /* a stage that it has not */
     const char *not_to_come;     /* a stage that places to come have not */
     int64_t missing[PLACES];     /* of every node */
+    size_t made_at;              /* of every node; 0: nowhere */
     mf_needs needs[NODES];       /* 0 slots: one, and nothing else */
     mf_execution *running[NODES];
     size_t running_count;
@@ -124,6 +125,11 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
 static int64_t missing(mf_execution *x, size_t at)
 {
     return x->of->missing[at];
+}
+
+static size_t made_at(mf_execution *x)
+{
+    return x->of->made_at;
 }
 
 static MF_MUST_USE mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
@@ -219,6 +225,7 @@ static void begin_world(const char *text, int slots)
                                .same_memory = same_memory,
                                .prepare = prepare,
                                .missing = missing,
+                               .made_at = made_at,
                                .start = start,
                                .free = free_execution,
                                .cancel = cancel,
@@ -555,6 +562,96 @@ START_TEST(what_was_lost_runs_on_the_only_host)
     lose(1);
     told("back a at n1:1: came back after 0 s: worker n1:1 was lost; it is to be run again\n"
          "start a at n1:2\n");
+    finish("a");
+    end_world();
+}
+END_TEST
+
+/* Whose disk is full: another host, also this process; and in the end an error that says so. */
+START_TEST(what_found_no_room_runs_elsewhere)
+{
+    clear_world();
+    add_place(1);
+    add_place(1);
+    strcpy(w.places[2].name, "n1:2");
+    add_place(1);
+    w.missing[3] = 1000;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 0);
+    go();
+    for (size_t k = 0; k < 3; k++) {
+        static const char *const started[] = {"start a at n1:1\n", "start a at n3:1\n",
+                                              "start a at n1:2\n"};
+        static const size_t at[] = {1, 3, 2};
+        char expected[400];
+        told(started[k]);
+        w.now += 2;
+        w.places[at[k]].open = false;
+        w.r.places_changed = true;
+        mf_execution *x = take(0);
+        x->ended(x->ended_self, &(mf_execution_end){.returned = true, .full = true});
+        ck_assert(go() == (k < 2));
+        snprintf(expected, sizeof expected,
+                 "back a at %s: came back after 2 s: worker %s can't write to its folder; it is to "
+                 "be run again\n",
+                 w.places[at[k]].name, w.places[at[k]].name);
+        if (k == 2)
+            break;
+        ck_assert(!strncmp(w.log, expected, strlen(expected)));
+        memmove(w.log, w.log + strlen(expected), strlen(w.log + strlen(expected)) + 1);
+    }
+    told("fail a at n1:2: 3 workers could not write to their folder: n1:1 after 2 s, n3:1 after 2 "
+         "s, n1:2 after 2 s\n"
+         "  their disk is full, or smaller than what the node reads and makes: give workers a "
+         "folder with more room, by TMPDIR or 'massflow worker --cache'\n");
+    end_world();
+}
+END_TEST
+
+/* A worker that is back was not lost, but its link: its host is as good as any, and it counts for
+ * nothing. */
+START_TEST(what_is_back_was_not_lost)
+{
+    clear_world();
+    w.joinable = true;
+    add_place(1);
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 0);
+    go();
+    for (size_t k = 1; k < 8; k++) {
+        end_place(k, true);
+        go();
+        size_t back = add_place(1);
+        strcpy(w.places[back].name, "n1:1");
+        w.places[back].again = true;
+        ck_assert(go());
+        ck_assert_uint_eq(runs("a")->grant.place, back);
+    }
+    finish("a");
+    ck_assert_uint_eq(w.result.counts.done, 1);
+    end_world();
+}
+END_TEST
+
+/* A worker has the result already: it is asked, whoever has the inputs. One that the scheduler has
+ * not looked at yet is none. */
+START_TEST(where_it_was_made)
+{
+    clear_world();
+    add_place(1);
+    add_place(4);
+    add_place(1);
+    w.missing[3] = 1000;
+    w.made_at = 3;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 1);
+    go();
+    told("start a at n3:1\n");
+    finish("a");
+    end_world();
+
+    clear_world();
+    w.made_at = 1;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 1);
+    go();
+    told("start a\n");
     finish("a");
     end_world();
 }
@@ -1037,6 +1134,9 @@ int main(void)
     tcase_add_test(c, time_that_is_left);
     tcase_add_test(c, what_was_lost_runs_elsewhere);
     tcase_add_test(c, what_was_lost_runs_on_the_only_host);
+    tcase_add_test(c, what_found_no_room_runs_elsewhere);
+    tcase_add_test(c, what_is_back_was_not_lost);
+    tcase_add_test(c, where_it_was_made);
     tcase_add_test(c, what_ends_is_no_loss);
     tcase_add_test(c, it_waits_for_workers_that_may_come);
     tcase_add_test(c, it_waits_for_workers_that_join);

@@ -6,6 +6,7 @@
 #include "run/remote/pilot.h"
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
+#include "run/worker/frozen.h"
 #include "small_stages.h"
 #include "store/file_cache.h"
 #include "store/upkeep.h"
@@ -19,6 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -242,6 +244,20 @@ static mf_status killed_run(mf_task *t, const void *p, void *session)
     return mf_fail(MF_INTERNAL, "its process was killed");
 }
 
+/* Runs until it is asked to end. */
+static atomic_int waiting; /* tasks of it */
+
+static mf_status wait_run(mf_task *t, const void *p, void *session)
+{
+    mf_status status;
+    (void)p, (void)session;
+    atomic_fetch_add(&waiting, 1);
+    while (!(status = mf_cancel_point(t)))
+        poll(NULL, 0, 1);
+    atomic_fetch_sub(&waiting, 1);
+    return status;
+}
+
 SMALL_STAGE(make, "far.make", salt, salt_table, none, things_out, .run = make_run);
 SMALL_STAGE(look, "far.look", salt, salt_table, thing_in, text_out, .run = look_run);
 SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = items_item);
@@ -255,11 +271,12 @@ SMALL_STAGE(some, "far.some", salt, salt_table, read_in, text_out, .run = some_r
 SMALL_STAGE(killed, "far.killed", salt, salt_table, none, text_out, .run = killed_run);
 SMALL_STAGE(card, "far.card", salt, salt_table, none, text_out, .run = fail_run,
             .kernels = kernels);
+SMALL_STAGE(waits, "far.wait", salt, salt_table, none, text_out, .run = wait_run);
 static const mf_type thing = {
     .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
 MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing, &model, &kept,
-                     &some, &killed, &card)
+                     &some, &killed, &card, &waits)
 
 /* ---- a run and its worker -------------------------------------------------------------------- */
 
@@ -276,8 +293,9 @@ static const char text[] = "massflow: 1\n"
                            "  one: {use: far.some, in: {items: kept}, with: {salt: 1}}\n"
                            "  more: {use: far.some, in: {items: kept}, with: {salt: 51}}\n"
                            "  killed: {use: far.killed}\n"
-                           "  card: {use: far.card}\n";
-#define NODES 12
+                           "  card: {use: far.card}\n"
+                           "  wait: {use: far.wait}\n";
+#define NODES 13
 
 typedef struct worker {
     mf_pilot_options options;
@@ -377,6 +395,7 @@ static void start_worker_with(worker *w, run *r, const char *cache, size_t n, bo
                               .pool = "",
                               .devices = devices,
                               .version = "1",
+                              .retry = 60,
                               .ends = INFINITY}};
     ok(mf_token_read("token", false, &w->options.token));
     ok(mf_host_new(NULL, toys, "cpu", &w->host));
@@ -675,6 +694,94 @@ START_TEST(what_ends_with_its_worker_has_not_failed)
     ck_assert(!end.lost);
     ok(end_worker(&w));
     close_run(&r);
+    leave_scratch();
+}
+END_TEST
+
+/* As remote.c says it. */
+static void start_there(const run *r, mf_channel *channel, const char *name)
+{
+    mf_plan *plan = new_plan(r);
+    const mf_plan_node *n = mf_plan_at(plan, find_node(plan, name));
+    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
+    mf_packet p = {0};
+    bool lost;
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        mf_packet_int(&p, head[i]);
+    mf_packet_text(&p, n->key);
+    ok(mf_frozen_put(&p, &n->work));
+    ok(mf_channel_send(channel, MF_LINK_START, &p, NULL, 0, &lost));
+    ck_assert(!lost);
+    mf_plan_free(plan);
+}
+
+static void wait_for(int count)
+{
+    while (atomic_load(&waiting) != count)
+        poll(NULL, 0, 1);
+}
+
+/* A node that nobody hears any more ends at once, alone. */
+START_TEST(one_node_is_cancelled)
+{
+    worker w;
+    run r;
+    mf_channel *channel, *other;
+    mf_packet empty = {0};
+    bool lost;
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(mf_channel_open(r.workers, 1, &channel));
+    ok(mf_channel_open(r.workers, 1, &other));
+    start_there(&r, channel, "wait");
+    start_there(&r, other, "wait");
+    wait_for(2);
+    ok(mf_channel_send(channel, MF_LINK_CANCEL, &empty, NULL, 0, &lost));
+    wait_for(1);
+    mf_channel_close(channel);
+    ck_assert(!mf_host_cancelled(w.host));
+    mf_execution_end end = run_node(&r, "make", 1);
+    ok(end.status);
+    ck_assert(!end.returned);
+    ck_assert_int_eq(atomic_load(&waiting), 1);
+    mf_channel_close(other);
+    close_run(&r);
+    ok(end_worker(&w));
+    ck_assert_int_eq(atomic_load(&waiting), 0);
+    check_sound("cache");
+    leave_scratch();
+}
+END_TEST
+
+/* One that is not heard any more, for it said what makes no sense: it joins again, does not go on
+ * with that, and is none that was there before. */
+START_TEST(who_is_refused_ends_what_it_runs)
+{
+    worker w;
+    run r;
+    mf_channel *channel;
+    mf_worker_state state;
+    mf_status why = mf_fail(MF_CORRUPT, "it makes no sense");
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(mf_channel_open(r.workers, 1, &channel));
+    start_there(&r, channel, "wait");
+    wait_for(1);
+    mf_channel_refuse(channel, why);
+    mf_error_free(why);
+    mf_channel_close(channel);
+    pthread_mutex_lock(&r.lock);
+    while (mf_workers_count(r.workers) < 2)
+        pthread_cond_wait(&r.changed, &r.lock);
+    pthread_mutex_unlock(&r.lock);
+    wait_for(0);
+    mf_workers_state(r.workers, 2, &state);
+    ck_assert(state.open);
+    ck_assert(!state.again);
+    close_run(&r);
+    ok(end_worker(&w));
     leave_scratch();
 }
 END_TEST
@@ -1072,6 +1179,8 @@ int main(void)
     tcase_add_test(tests, what_is_there_is_not_sent);
     tcase_add_test(tests, a_stream_reads_what_its_session_kept);
     tcase_add_test(tests, what_ends_with_its_worker_has_not_failed);
+    tcase_add_test(tests, one_node_is_cancelled);
+    tcase_add_test(tests, who_is_refused_ends_what_it_runs);
     tcase_add_test(tests, results_over_damaged_chunks_are_sound);
     tcase_add_test(tests, the_same_device_is_that_of_workers_too);
     tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);

@@ -442,6 +442,11 @@ static int begin_workers(const args *a, const workspace *work, watcher *w, mf_ho
     mf_host_set_workers(host, w->workers);
     if (w->workers)
         w->crew = crew_new(work, w->workers, &w->pools);
+    if (w->workers && work->device && !local_slots(a) && mf_opened_wants_device(w->plan))
+        fprintf(stderr,
+                "massflow: --same-device: nodes that want a device wait for workers that have only "
+                "'%s', as this process\n",
+                work->device);
     mf_status status = MF_OK;
     if (w->pools.listen)
         status = run_pools_start(a, &w->pools, w->workers, local_slots(a), false, w->said);

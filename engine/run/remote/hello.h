@@ -4,6 +4,7 @@
 
 #include "run/worker/wire.h"
 #include "stages/stages.h"
+#include "store/store.h"
 #include <massflow/compute.h>
 
 typedef struct mf_hello_device {
@@ -28,7 +29,11 @@ typedef struct mf_hello {
     size_t device_count;
     mf_hello_stage *stages; /* in order of name */
     size_t stage_count;
+    uint8_t (*made)[MF_DIGEST_BYTES]; /* keys of results that it has, or is computing */
+    size_t made_count;
 } mf_hello;
+
+#define MF_HELLO_MADE 4096 /* keys at most */
 
 /* Stages of the registry; *hello is otherwise the caller's to fill. */
 MF_MUST_USE mf_status mf_hello_fill(const mf_registry *registry, mf_hello *hello);

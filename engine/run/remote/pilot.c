@@ -27,6 +27,8 @@
 #define LAST_PART 0.2 /* of a short time */
 /* Seconds that it waits for the run's goodbye. */
 #define LEAVE_SECONDS 10.0
+/* Seconds after it has joined again in which a run may take over what ran for the last one. */
+#define CLAIM_SECONDS 60.0
 
 void mf__pilot_say(const mf_pilot *p, const char *format, ...)
 {
@@ -67,16 +69,30 @@ static mf_status pass_on(mf_pilot *p, mf_frame *f)
     pthread_mutex_lock(&p->lock);
     for (j = p->jobs; j && j->channel != f->channel; j = j->next)
         ;
-    if (j) {
+    if (j && f->channel) {
         f->body = (mf_packet){0};
         *j->last = h;
         j->last = &h->next;
-        pthread_cond_signal(&j->arrived);
+        pthread_cond_broadcast(&j->arrived); /* a line may wait there, too */
         h = NULL;
     }
     pthread_mutex_unlock(&p->lock);
     free(h);
     return MF_OK;
+}
+
+/* All, or one node. */
+static void cancel(mf_pilot *p, uint32_t channel)
+{
+    if (!channel) {
+        mf_host_cancel(p->host);
+        return;
+    }
+    pthread_mutex_lock(&p->lock);
+    for (mf_pilot_job *j = p->jobs; j; j = j->next)
+        if (j->channel == channel)
+            mf__pilot_drop(j);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static mf_status take_frame(mf_pilot *p, mf_frame *f)
@@ -85,8 +101,11 @@ static mf_status take_frame(mf_pilot *p, mf_frame *f)
     case MF_LINK_START:
         return mf__pilot_start(p, f);
     case MF_LINK_CANCEL:
-        mf_host_cancel(p->host);
+        cancel(p, f->channel);
         return MF_OK;
+    case MF_LINK_TAKEN:
+        mf__pilot_lines_taken(p, f->channel, mf_packet_get_int(&f->body));
+        return mf_packet_check(&f->body);
     case MF_LINK_BYE:
         p->over = true;
         return MF_OK;
@@ -121,7 +140,7 @@ static void tell_progress(mf_pilot *p)
     pthread_mutex_lock(&p->lock);
     for (mf_pilot_job *j = p->jobs; j; j = j->next) {
         mf_packet q = {0};
-        if (j->task && mf_heard_put_progress(&q, j->task, &j->shown))
+        if (p->link && !j->gone && j->task && mf_heard_put_progress(&q, j->task, &j->shown))
             mf_error_free(mf_link_send(p->link, MF_LINK_PROGRESS, j->channel, &q));
         mf_packet_clear(&q);
     }
@@ -129,38 +148,57 @@ static void tell_progress(mf_pilot *p)
 }
 
 /* No new nodes; those that run save their states and go back. */
-static void leave(mf_pilot *p, const char *why)
+static void leave(mf_pilot *p, mf_link *link, const char *why)
 {
     mf_packet q = {0};
 
-    p->leaving = true;
-    p->why = why;
+    atomic_store(&p->leaving, true);
+    pthread_mutex_lock(&p->lock);
+    p->busy = mf_seconds(); /* from now on it waits for a goodbye */
+    pthread_mutex_unlock(&p->lock);
+    if (!link)
+        return;
     mf_packet_text(&q, why);
-    mf_error_free(mf_link_send(p->link, MF_LINK_LEAVING, 0, &q));
+    mf_error_free(mf_link_send(link, MF_LINK_LEAVING, 0, &q));
 }
 
-static void look(mf_pilot *p)
+/* Nodes that a run has here. Others, that it has not asked for in its time, are given up. Under the
+ * lock. */
+static size_t count_nodes(mf_pilot *p, double now)
+{
+    size_t count = 0;
+
+    for (mf_pilot_job *j = p->jobs; j; j = j->next) {
+        count += !j->gone;
+        if (j->gone && !j->dropped && p->link && now - p->since > CLAIM_SECONDS)
+            mf__pilot_drop(j);
+    }
+    return count;
+}
+
+static void look(mf_pilot *p, mf_link *link)
 {
     double now = mf_seconds();
+    bool left = p->leaving;
 
     pthread_mutex_lock(&p->lock);
-    bool idle = !p->running, full = p->full;
+    bool idle = !count_nodes(p, now), full = p->full;
     double since = now - p->busy;
     pthread_mutex_unlock(&p->lock);
     if (!p->leaving && mf_host_signal(p->host)) {
-        leave(p, "it was asked to end");
+        leave(p, link, "it was asked to end");
     } else if (!p->leaving && full) {
         mf__pilot_say(p, "the cache '%s' can't be written", mf_chunk_cache_dir(p->chunk_cache));
-        leave(p, "its cache can't be written");
+        leave(p, link, "its cache can't be written");
     } else if (!p->leaving && isfinite(p->ends) && now >= p->ends - p->last) {
-        leave(p, "its time is over");
+        leave(p, link, "its time is over");
         mf_host_interrupt(p->host, SIGTERM);
-    } else if (!p->leaving && idle && p->options->idle > 0 && since >= p->options->idle) {
-        leave(p, "it has been idle");
+    } else if (!p->leaving && link && idle && p->options->idle > 0 && since >= p->options->idle) {
+        leave(p, link, "it has been idle");
     }
     /* The run says goodbye once it has no node here; a node may still be on its way. */
-    if (p->leaving && idle && since > LEAVE_SECONDS)
-        mf_link_cut(p->link);
+    if (link && left && idle && since > LEAVE_SECONDS)
+        mf_link_cut(link);
 }
 
 static void *tick(void *self)
@@ -177,22 +215,38 @@ static void *tick(void *self)
         poll(&end, 1, TICK);
         mf_run_clock();
         mf_signals_hold();
+        pthread_mutex_lock(&p->lock);
+        mf_link *link = p->link;
+        p->sending += link != NULL;
+        pthread_mutex_unlock(&p->lock);
         tell_progress(p);
-        look(p);
-        mf_link_beat(p->link);
+        look(p, link);
+        if (!link)
+            continue;
+        mf_link_beat(link);
+        mf__pilot_give_back(p);
     }
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-static void wake_jobs(mf_pilot *p)
+/* Takes the link away from the nodes, which go on. */
+static void end_link(mf_pilot *p)
 {
+    mf_link *link = p->link;
+
+    mf_link_cut(link);
     pthread_mutex_lock(&p->lock);
     for (mf_pilot_job *j = p->jobs; j; j = j->next) {
         j->gone = true;
+        j->channel = 0;
         pthread_cond_broadcast(&j->arrived);
     }
+    p->link = NULL;
+    while (p->sending)
+        pthread_cond_wait(&p->calm, &p->lock);
     pthread_mutex_unlock(&p->lock);
+    mf_link_free(link);
 }
 
 static void wait_for_jobs(mf_pilot *p)
@@ -203,30 +257,13 @@ static void wait_for_jobs(mf_pilot *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* One connection, from its beginning to its end. */
-static mf_status serve_link(mf_pilot *p)
+/* One connection, from its beginning to its end. *on: it was lost, and what runs goes on. */
+static mf_status serve_link(mf_pilot *p, bool *on)
 {
-    pthread_t ticker;
-    mf_status status;
+    mf_status status = hear_all(p);
 
-    p->ticking = true;
-    p->busy = mf_seconds();
-    if (pthread_create(&ticker, NULL, tick, p) != 0)
-        return mf_fail(MF_NO_MEMORY, "no thread for a worker");
-    status = hear_all(p);
-    mf_link_cut(p->link);
-    mf_host_cancel(p->host); /* what still runs runs for nobody */
-    wake_jobs(p);
-    wait_for_jobs(p);
-    pthread_mutex_lock(&p->lock);
-    p->ticking = false;
-    pthread_mutex_unlock(&p->lock);
-    uint64_t one = 1;
-    if (write(p->wake, &one, sizeof one) < 0)
-        mf__pilot_say(p, "no end could be told: %s", strerror(errno));
-    pthread_join(ticker, NULL);
-    mf_link_free(p->link);
-    p->link = NULL;
+    *on = !p->over && !p->leaving && !mf_host_cancelled(p->host);
+    end_link(p);
     if (p->over || p->leaving) {
         mf_error_free(status);
         return MF_OK;
@@ -234,54 +271,63 @@ static mf_status serve_link(mf_pilot *p)
     return status ? status : mf_fail(MF_IO, "%s closed the connection", p->options->where);
 }
 
-/* The node, or whichever reads the stream of that name. The lock is held. */
-static const mf_pilot_job *who_says(const mf_pilot *p, const char *node)
+/* Connections, one after the other; *lost: as mf_pilot_serve says. */
+static mf_status serve_links(mf_pilot *p, bool *lost)
 {
-    for (const mf_pilot_job *j = p->jobs; j; j = j->next)
-        if (j->frozen && !strcmp(mf_frozen_work(j->frozen)->node, node))
-            return j;
-    for (const mf_pilot_job *j = p->jobs; j; j = j->next) {
-        const mf_work *work = j->frozen ? mf_frozen_work(j->frozen) : NULL;
-        for (size_t i = 0; work && i < work->feed_count; i++)
-            if (work->feeds[i].stream && !strcmp(work->feeds[i].stream->node, node))
-                return j;
+    bool on = true;
+    mf_status status = mf__pilot_join(p);
+
+    while (!status) {
+        mf__pilot_say(p, "joined %s; cache %s", p->options->where,
+                      mf_chunk_cache_dir(p->chunk_cache));
+        status = serve_link(p, &on);
+        *lost = status && !on && !mf_host_signal(p->host);
+        if (!status || !on)
+            break;
+        mf__pilot_say(p, "%s: joining again", mf_error_message(status));
+        mf_error_free(status);
+        status = mf__pilot_join(p);
+        if (status && mf_error_code(status) == MF_IO) {
+            /* Nobody is there any more: the run has ended without a word. */
+            mf_error_free(status);
+            status = mf_fail(MF_IO, "%s was lost and did not come back in %.0f s",
+                             p->options->where, p->options->retry);
+        }
     }
-    return NULL;
+    return status;
 }
 
-static void tell_line(void *self, const char *node, const char *line)
+static void stop_ticking(mf_pilot *p, pthread_t ticker)
 {
-    mf_pilot *p = self;
-    mf_packet q = {0};
-    uint32_t channel = 0;
-    char *words = NULL;
+    uint64_t one = 1;
 
     pthread_mutex_lock(&p->lock);
-    const mf_pilot_job *of = who_says(p, node);
-    if (of) {
-        channel = of->channel;
-        words = mf__pilot_words(of->files, line);
-    }
+    p->ticking = false;
     pthread_mutex_unlock(&p->lock);
-    if (!channel)
-        return;
-    mf_packet_text(&q, node);
-    mf_packet_text(&q, words ? words : line);
-    free(words);
-    mf_error_free(mf_link_send(p->link, MF_LINK_LOG, channel, &q));
+    if (write(p->wake, &one, sizeof one) < 0)
+        mf__pilot_say(p, "no end could be told: %s", strerror(errno));
+    pthread_join(ticker, NULL);
 }
 
-static mf_status serve(mf_pilot *p)
+static mf_status serve(mf_pilot *p, bool *lost)
 {
+    pthread_t ticker;
+    mf_status status;
+
     MF_TRY(mf_chunk_cache_open(p->options->cache, p->options->cache_bytes, &p->chunk_cache));
     MF_TRY(mf_file_cache_open(p->chunk_cache, &p->file_cache));
     MF_TRY(mf__pilot_fill_hello(p));
-    MF_TRY(mf__pilot_join(p));
-    p->joined = true;
-    mf__pilot_say(p, "joined %s; cache %s", p->options->where, mf_chunk_cache_dir(p->chunk_cache));
-    mf_host_set_log(p->host, tell_line, p);
-    mf_status status = serve_link(p);
+    mf_host_set_log(p->host, mf__pilot_line, p);
+    p->ticking = true;
+    if (pthread_create(&ticker, NULL, tick, p) != 0)
+        return mf_fail(MF_NO_MEMORY, "no thread for a worker");
+    status = serve_links(p, lost);
+    mf_host_cancel(p->host); /* what still runs runs for nobody */
+    wait_for_jobs(p);
+    stop_ticking(p, ticker);
     mf_host_set_log(p->host, NULL, NULL);
+    for (size_t i = 0; i < MF_PILOT_MADE; i++)
+        mf__pilot_clear_result(p, &p->made[i]);
     return status;
 }
 
@@ -294,12 +340,12 @@ mf_status mf_pilot_serve(mf_host *host, const mf_pilot_options *options, bool *l
                   .ends = isfinite(options->ends) ? mf_seconds() + options->ends : INFINITY};
     mf_status status;
 
+    *lost = false;
     pthread_mutex_init(&p.lock, NULL);
     pthread_mutex_init(&p.device_lock, NULL);
     pthread_cond_init(&p.calm, NULL);
-    status =
-        p.wake >= 0 ? serve(&p) : mf_fail(MF_IO, "no worker can be started: %s", strerror(errno));
-    *lost = status && p.joined && !mf_host_signal(host);
+    status = p.wake >= 0 ? serve(&p, lost)
+                         : mf_fail(MF_IO, "no worker can be started: %s", strerror(errno));
     if (p.wake >= 0)
         close(p.wake);
     mf_hello_clear(&p.hello);

@@ -96,7 +96,8 @@ static mf_pilot_job *who_asks(const source *s)
         ;
     if (!j)
         for (j = s->pilot->jobs; j; j = j->next)
-            if (!j->told && j->frozen && has_input(mf_frozen_work(j->frozen), s->parcel->id))
+            if (!j->told && !j->gone && j->frozen &&
+                has_input(mf_frozen_work(j->frozen), s->parcel->id))
                 break;
     if (j)
         j->refs++;
@@ -191,8 +192,10 @@ static mf_status send_want(mf_pilot_job *j, const source *s, const uint32_t *pie
 static mf_status ask_ahead(mf_pilot_job *j, source *s, const uint32_t *pieces, size_t count)
 {
     size_t asked[AHEAD], first = 0, open = 0, at = 0;
-    mf_status status = mf__pilot_take_owed(j);
+    mf_status status;
 
+    MF_TRY(mf__pilot_begin(j));
+    status = mf__pilot_take_owed(j);
     for (;;) {
         while (!status && open < AHEAD && at < count) {
             size_t *n = &asked[(first + open) % AHEAD];
@@ -214,21 +217,36 @@ static mf_status ask_ahead(mf_pilot_job *j, source *s, const uint32_t *pieces, s
     }
 }
 
+/* Those that did not come before the link was lost. */
+static size_t keep_lacking(const source *s, uint32_t *pieces, size_t count)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!mf_chunk_cache_has(s->pilot->chunk_cache, s->parcel->pieces[pieces[i]].digest))
+            pieces[n++] = pieces[i];
+    return n;
+}
+
 /* *told: that node has ended meanwhile, and nothing was asked. */
-static mf_status ask_through(mf_pilot_job *j, source *s, const uint32_t *pieces, size_t count,
+static mf_status ask_through(mf_pilot_job *j, source *s, uint32_t *pieces, size_t count,
                              bool *told)
 {
     mf_status status = MF_OK;
 
     pthread_mutex_lock(&j->calling);
     *told = j->told;
-    if (!*told)
+    while (!*told) {
         status = ask_ahead(j, s, pieces, count);
+        if (!mf__pilot_anew(j, &status))
+            break;
+        count = keep_lacking(s, pieces, count);
+    }
     pthread_mutex_unlock(&j->calling);
     return status;
 }
 
-static mf_status ask_pieces(source *s, const uint32_t *pieces, size_t count)
+static mf_status ask_pieces(source *s, uint32_t *pieces, size_t count)
 {
     bool told = true;
     mf_status status = MF_OK;
@@ -244,19 +262,28 @@ static mf_status ask_pieces(source *s, const uint32_t *pieces, size_t count)
 }
 
 /* From the spool, where there is one and it has the chunk. */
-static mf_status take_spooled(const source *s, uint32_t piece, bool *found)
+static mf_status take_spooled(const source *s, const char *spool, uint32_t piece, bool *found)
 {
     const mf_parcel_piece *p = &s->parcel->pieces[piece];
     mf_chunk chunk;
 
     *found = false;
-    if (!s->pilot->spool)
+    if (!spool)
         return MF_OK;
-    MF_TRY(mf_chunk_folder_get(s->pilot->spool, p->digest, &chunk, found));
+    MF_TRY(mf_chunk_folder_get(spool, p->digest, &chunk, found));
     *found = *found && (!p->raw || p->raw == chunk.raw);
     mf_status status = *found ? mf__pilot_keep(s->pilot, p->digest, &chunk, false) : MF_OK;
     mf_chunk_clear(&chunk);
     return status;
+}
+
+/* For the caller to free: joining again may bring another one. */
+static char *copy_spool(mf_pilot *p)
+{
+    pthread_mutex_lock(&p->lock);
+    char *spool = p->spool ? strdup(p->spool) : NULL;
+    pthread_mutex_unlock(&p->lock);
+    return spool;
 }
 
 /* Those that are not here. Between two spans others may ask through the same node. */
@@ -270,11 +297,12 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
     if (!lacks)
         return mf_no_memory(0, "a list of chunks");
     drop_fresh(s); /* what nobody has read meanwhile */
+    char *spool = copy_spool(s->pilot);
     for (size_t i = 0; i < count && !status; i++) {
         if (mf_chunk_cache_has(s->pilot->chunk_cache, s->parcel->pieces[pieces[i]].digest))
             continue;
         bool found;
-        status = take_spooled(s, pieces[i], &found);
+        status = take_spooled(s, spool, pieces[i], &found);
         if (status || found)
             continue;
         lacks[n++] = pieces[i];
@@ -286,6 +314,7 @@ static mf_status source_want(void *self, const uint32_t *pieces, size_t count)
     }
     if (!status && n)
         status = ask_pieces(s, lacks, n);
+    free(spool);
     free(lacks);
     return status;
 }
@@ -331,16 +360,29 @@ static void source_free(void *self)
     free(s);
 }
 
+static mf_status get_once(mf_pilot_job *j, const char *id, mf_packet *answer)
+{
+    mf_packet q = {0};
+
+    *answer = (mf_packet){0};
+    MF_TRY(mf__pilot_begin(j));
+    mf_packet_text(&q, id);
+    return mf__pilot_call(j, MF_LINK_GET, &q, answer);
+}
+
 static mf_status ask_record(mf_pilot_job *j, const char *id, mf_parcel **parcel)
 {
-    mf_packet q = {0}, answer;
+    mf_packet answer;
     const void *bytes = NULL;
     size_t size = 0;
     mf_status status;
 
-    mf_packet_text(&q, id);
     pthread_mutex_lock(&j->calling);
-    status = mf__pilot_call(j, MF_LINK_GET, &q, &answer);
+    do {
+        status = get_once(j, id, &answer);
+        if (status)
+            mf_packet_clear(&answer);
+    } while (mf__pilot_anew(j, &status));
     pthread_mutex_unlock(&j->calling);
     if (!status) {
         bytes = mf_packet_get_bytes(&answer, &size);

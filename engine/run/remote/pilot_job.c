@@ -6,14 +6,22 @@
 #include <massflow/seconds.h>
 
 #include <stdlib.h>
+#include <string.h>
 
-static void free_job(mf_pilot_job *j)
+static void forget_heard(mf_pilot_job *j)
 {
     for (mf_pilot_frame *h = j->first, *next; h; h = next) {
         next = h->next;
         mf_packet_clear(&h->frame.body);
         free(h);
     }
+    j->first = NULL;
+    j->last = &j->first;
+}
+
+static void free_job(mf_pilot_job *j)
+{
+    forget_heard(j);
     mf_frozen_free(j->frozen);
     mf__pilot_free_files(j->files);
     mf_packet_clear(&j->start);
@@ -31,11 +39,7 @@ void mf__pilot_unref(mf_pilot_job *j)
         free_job(j);
 }
 
-typedef struct device_list {
-    size_t index[MF_TASK_DEVICES], count;
-} device_list;
-
-static void get_devices(mf_packet *p, device_list *d)
+static void get_devices(mf_packet *p, mf_pilot_devices *d)
 {
     d->count = mf_packet_get_count(p);
     p->failed |= d->count < 1 || d->count > MF_TASK_DEVICES;
@@ -46,33 +50,55 @@ static void get_devices(mf_packet *p, device_list *d)
     }
 }
 
-/* The order in which remote.c puts it. */
-static mf_status read_start(mf_pilot_job *j, int64_t *threads, device_list *devices)
-{
-    mf_packet *p = &j->start;
-    mf_frozen *frozen;
-    int64_t memory = mf_packet_get_int(p), timeout, retries;
+/* What stands before the input files, in the order in which remote.c puts it. */
+typedef struct head {
+    mf_limits limits;
+    int64_t threads;
+    mf_pilot_devices devices;
+    char key[MF_HEX_SIZE];
+} head;
 
-    *threads = mf_packet_get_int(p);
-    get_devices(p, devices);
+static mf_status read_head(mf_packet *p, head *h)
+{
+    int64_t memory = mf_packet_get_int(p), timeout, retries;
+    const char *key;
+
+    h->threads = mf_packet_get_int(p);
+    get_devices(p, &h->devices);
     timeout = mf_packet_get_int(p);
-    j->limits.isolate = mf_packet_get_int(p) != 0;
+    h->limits.isolate = mf_packet_get_int(p) != 0;
     retries = mf_packet_get_int(p);
-    (void)mf_packet_get_text(p); /* key */
-    p->failed |= memory < 0 || *threads < 1 || timeout < 0 || retries < 0 || retries > 1000000;
+    key = mf_packet_get_text(p);
+    p->failed |= memory < 0 || h->threads < 1 || timeout < 0 || retries < 0 || retries > 1000000 ||
+                 !key || strlen(key) >= sizeof h->key;
     MF_TRY(mf_packet_check(p));
-    j->limits.memory = (size_t)memory;
-    j->limits.timeout = (double)timeout * 1e-6;
-    j->limits.retries = (int)retries;
-    MF_TRY(mf__pilot_get_files(j, p));
-    MF_TRY(mf_frozen_get(p, mf_host_registry(j->pilot->host), mf__pilot_path, j->files, &frozen));
+    h->limits.memory = (size_t)memory;
+    h->limits.timeout = (double)timeout * 1e-6;
+    h->limits.retries = (int)retries;
+    strcpy(h->key, key);
+    return MF_OK;
+}
+
+static mf_status read_start(mf_pilot_job *j, int64_t *threads)
+{
+    mf_frozen *frozen;
+    head h = {0};
+
+    MF_TRY(read_head(&j->start, &h));
+    *threads = h.threads;
+    j->limits = h.limits;
+    MF_TRY(mf__pilot_get_files(j, &j->start));
+    MF_TRY(mf_frozen_get(&j->start, mf_host_registry(j->pilot->host), mf__pilot_path, j->files,
+                         &frozen));
     pthread_mutex_lock(&j->pilot->lock);
     j->frozen = frozen;
+    j->devices = h.devices;
+    strcpy(j->key, h.key);
     pthread_mutex_unlock(&j->pilot->lock);
     return MF_OK;
 }
 
-static mf_status prepare_devices(mf_pilot *p, const mf_work *work, const device_list *devices)
+static mf_status prepare_devices(mf_pilot *p, const mf_work *work, const mf_pilot_devices *devices)
 {
     mf_status status = MF_OK;
 
@@ -89,32 +115,99 @@ static mf_status prepare_devices(mf_pilot *p, const mf_work *work, const device_
     return status;
 }
 
-static mf_status run_task(mf_pilot_job *j, mf_spent *spent, double *seconds)
+bool mf__pilot_wants_device(const mf_pilot_job *j)
 {
-    device_list devices;
+    return j->frozen && mf_work_wants_device(mf_frozen_work(j->frozen));
+}
+
+void mf__pilot_drop(mf_pilot_job *j)
+{
+    j->dropped = j->gone = true;
+    j->channel = 0;
+    if (j->task)
+        mf_task_cancel(j->task);
+    pthread_cond_broadcast(&j->arrived);
+}
+
+static bool shares_device(const mf_pilot_job *a, const mf_pilot_job *b)
+{
+    if (!mf__pilot_wants_device(a) || !mf__pilot_wants_device(b))
+        return false;
+    for (size_t i = 0; i < a->devices.count; i++)
+        for (size_t k = 0; k < b->devices.count; k++)
+            if (a->devices.index[i] == b->devices.index[k])
+                return true;
+    return false;
+}
+
+/* A node that no run has taken over is in the way: of the device, which is then waited for, or of a
+ * slot. */
+static mf_pilot_job *in_the_way(const mf_pilot_job *j)
+{
+    const mf_pilot *p = j->pilot;
+    mf_pilot_job *last = NULL;
+    int64_t count = 0;
+
+    for (mf_pilot_job *k = p->jobs; k; k = k->next) {
+        if (k != j && k->gone && shares_device(j, k))
+            return k;
+        count += !k->dropped;
+        if (k != j && k->gone && !k->dropped)
+            last = k;
+    }
+    return count > p->hello.slots ? last : NULL;
+}
+
+static void make_room(mf_pilot_job *j)
+{
+    mf_pilot *p = j->pilot;
+    mf_pilot_job *other;
+
+    pthread_mutex_lock(&p->lock);
+    while (!j->gone && (other = in_the_way(j))) {
+        if (!other->dropped)
+            mf__pilot_drop(other);
+        if (shares_device(j, other))
+            pthread_cond_wait(&p->calm, &p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Until its outputs are in the folder; or they are there already, for another run. */
+static mf_status run_task(mf_pilot_job *j)
+{
     int64_t threads;
     mf_task *task;
 
-    MF_TRY(read_start(j, &threads, &devices));
-    MF_TRY(prepare_devices(j->pilot, mf_frozen_work(j->frozen), &devices));
+    MF_TRY(read_start(j, &threads));
+    MF_TRY(prepare_devices(j->pilot, mf_frozen_work(j->frozen), &j->devices));
+    if (mf__pilot_recall(j))
+        return MF_OK;
+    make_room(j);
     MF_TRY(mf_task_new(j->pilot->host, mf_frozen_work(j->frozen), (int)threads, &task));
     j->supply = (mf_supply){j, mf__pilot_get_artifact, mf__pilot_load_state, mf__pilot_save_state};
     mf_task_set_supply(task, &j->supply);
-    mf_task_set_devices(task, devices.index, devices.count);
+    mf_task_set_devices(task, j->devices.index, j->devices.count);
     mf_task_set_files(task, mf__pilot_watch(j->files));
     pthread_mutex_lock(&j->pilot->lock);
     j->task = task;
+    if (j->dropped)
+        mf_task_cancel(task);
     pthread_mutex_unlock(&j->pilot->lock);
-    MF_TRY(mf_execute(task, &j->limits, spent, seconds));
+    MF_TRY(mf_execute(task, &j->limits, &j->result.spent, &j->result.seconds));
     MF_TRY(mf_file_watch_end(mf__pilot_watch(j->files)));
-    for (size_t i = 0; i < mf_task_work(task)->out_count; i++)
-        if (mf_task_output(task, i)) /* else optional, and left out */
-            MF_TRY(mf__pilot_send_output(j, i));
-    return MF_OK;
+    return mf__pilot_pack(j);
 }
 
-static mf_status tell_end(mf_pilot_job *j, const mf_error *status, const mf_spent *spent,
-                          double seconds)
+/* It may be at its end while the link is away: what it has made is kept for the next run. */
+static mf_status run_and_deliver(mf_pilot_job *j)
+{
+    MF_TRY(run_task(j));
+    j->made = true;
+    return mf__pilot_deliver(j);
+}
+
+static mf_status tell_end(mf_pilot_job *j, const mf_error *status)
 {
     mf_pilot *p = j->pilot;
     mf_packet done = {0};
@@ -122,21 +215,26 @@ static mf_status tell_end(mf_pilot_job *j, const mf_error *status, const mf_spen
     bool ended = status && mf_host_signal(p->host);
 
     pthread_mutex_lock(&p->lock);
-    ended |= status && p->full;
+    bool full = status && p->full;
     pthread_mutex_unlock(&p->lock);
+    ended |= full;
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
+        mf_packet_int(&done, full);
     } else {
         mf_packet_status(&done, status);
-        mf_packet_int(&done, (int64_t)(seconds * 1e6));
-        mf_packet_int(&done, spent->peak_bytes);
+        mf_packet_int(&done, (int64_t)(j->result.seconds * 1e6));
+        mf_packet_int(&done, j->result.spent.peak_bytes);
     }
     /* Others may have artifacts that it opened: from here on they ask through another node. */
     pthread_mutex_lock(&j->calling);
     pthread_mutex_lock(&p->lock);
     j->told = true;
+    if (status)
+        j->asks = j->turn; /* whichever run has it by now */
     pthread_mutex_unlock(&p->lock);
     pthread_mutex_unlock(&j->calling);
+    mf__pilot_tell_unsaid(j);
     return mf__pilot_send(j, ended ? MF_LINK_RETURNED : MF_LINK_DONE, &done, NULL, 0);
 }
 
@@ -152,6 +250,7 @@ static void end_job(mf_pilot_job *j)
     j->task = NULL;
     pthread_mutex_unlock(&p->lock);
     mf_task_free(task);
+    mf__pilot_clear_result(p, &j->result);
     pthread_mutex_lock(&p->lock);
     while (*link != j)
         link = &(*link)->next;
@@ -168,23 +267,65 @@ static void end_job(mf_pilot_job *j)
 static void *run_job(void *self)
 {
     mf_pilot_job *j = self;
-    mf_spent spent = {0};
-    double seconds = 0;
     mf_status status;
 
     mf_altstack_set();
-    status = mf__pilot_named(j->files, run_task(j, &spent, &seconds));
-    mf_error_free(tell_end(j, status, &spent, seconds));
+    status = mf__pilot_named(j->files, run_and_deliver(j));
+    mf_error_free(tell_end(j, status));
+    if (j->made)
+        mf__pilot_remember(j, !status);
     mf_error_free(status);
     end_job(j);
     return NULL;
 }
 
+/* States and results are named by the device. */
+static bool has_same_devices(const mf_pilot_job *j, const head *h)
+{
+    bool same = j->devices.count == h->devices.count;
+
+    for (size_t i = 0; same && mf__pilot_wants_device(j) && i < h->devices.count; i++)
+        same = j->devices.index[i] == h->devices.index[i];
+    return same;
+}
+
+/* One that still runs, of a run that is lost, and is what this one asks for. */
+static bool take_over(mf_pilot *p, const mf_frame *f)
+{
+    mf_packet start = f->body; /* read, not taken */
+    mf_pilot_job *j;
+    head h = {0};
+    mf_status status = read_head(&start, &h);
+
+    if (status) { /* its thread says so */
+        mf_error_free(status);
+        return false;
+    }
+    pthread_mutex_lock(&p->lock);
+    for (j = p->jobs; j; j = j->next)
+        if (j->gone && !j->dropped && !j->told && !strcmp(j->key, h.key) && has_same_devices(j, &h))
+            break;
+    if (j) {
+        forget_heard(j);
+        j->channel = f->channel;
+        j->gone = j->crowded = false;
+        j->lines = 0;
+        j->shown = (mf_task_state){0};
+        j->turn++;
+        pthread_cond_broadcast(&j->arrived);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return j != NULL;
+}
+
 mf_status mf__pilot_start(mf_pilot *p, mf_frame *f)
 {
-    mf_pilot_job *j = calloc(1, sizeof *j);
+    mf_pilot_job *j;
     pthread_t thread;
 
+    if (take_over(p, f))
+        return MF_OK;
+    j = calloc(1, sizeof *j);
     if (!j)
         return mf_no_memory(0, "a node");
     j->pilot = p;

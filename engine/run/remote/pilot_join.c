@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define JOIN_SECONDS 20.0 /* for a handshake */
-#define RETRY_EVERY 1.0   /* s, at first */
+#define RETRY_EVERY 0.2   /* s, at first */
 #define RETRY_MOST 10.0
 
 static mf_status connect_to(const char *where, int *out)
@@ -61,20 +61,25 @@ static mf_status connect_to(const char *where, int *out)
 /* One that is not here, or that others can write to, is left alone. */
 static mf_status take_spool(mf_pilot *p, const char *dir)
 {
-    free(p->spool);
-    p->spool = NULL;
-    if (!dir)
-        return MF_OK;
-    if (!mf_chunk_folder(dir)) {
+    char *spool = NULL, *before;
+
+    if (dir && !mf_chunk_folder(dir)) {
         mf__pilot_say(p, "the spool '%s' is not read: no folder here that only this user writes to",
                       dir);
-        return MF_OK;
+    } else if (dir) {
+        spool = strdup(dir);
+        if (!spool)
+            return mf_no_memory(0, "a spool");
     }
-    p->spool = strdup(dir);
-    return p->spool ? MF_OK : mf_no_memory(0, "a spool");
+    pthread_mutex_lock(&p->lock);
+    before = p->spool;
+    p->spool = spool;
+    pthread_mutex_unlock(&p->lock);
+    free(before);
+    return MF_OK;
 }
 
-static mf_status greet(mf_pilot *p)
+static mf_status greet(mf_pilot *p, mf_link *link)
 {
     mf_packet q = {0};
     mf_frame f;
@@ -83,9 +88,10 @@ static mf_status greet(mf_pilot *p)
     double beat;
 
     p->hello.ends = p->ends - mf_seconds();
+    MF_TRY(mf__pilot_list_made(p));
     mf_hello_put(&q, &p->hello);
-    MF_TRY(mf_link_send(p->link, MF_LINK_HELLO, 0, &q));
-    MF_TRY(mf_link_receive(p->link, &f, &end));
+    MF_TRY(mf_link_send(link, MF_LINK_HELLO, 0, &q));
+    MF_TRY(mf_link_receive(link, &f, &end));
     if (end)
         return mf_fail(MF_IO, "%s closed the connection without a word", p->options->where);
     beat = f.kind == MF_LINK_WELCOME ? (double)mf_packet_get_int(&f.body) * 1e-3 : 0;
@@ -97,7 +103,7 @@ static mf_status greet(mf_pilot *p)
         status = mf__pilot_damaged();
     } else {
         status = MF_OK;
-        mf_link_set_beat(p->link, beat);
+        mf_link_set_beat(link, beat);
         status = take_spool(p, mf_packet_get_text(&f.body));
     }
     mf_packet_clear(&f.body);
@@ -107,17 +113,22 @@ static mf_status greet(mf_pilot *p)
 static mf_status join_once(mf_pilot *p)
 {
     int socket;
+    mf_link *link;
     mf_status status;
 
     MF_TRY(connect_to(p->options->where, &socket));
-    MF_TRY(mf_link_join(socket, &p->options->token, JOIN_SECONDS, p->options->where, &p->link));
-    mf_link_set_beat(p->link, JOIN_SECONDS / MF_LINK_BEATS);
-    status = greet(p);
+    MF_TRY(mf_link_join(socket, &p->options->token, JOIN_SECONDS, p->options->where, &link));
+    mf_link_set_beat(link, JOIN_SECONDS / MF_LINK_BEATS);
+    status = greet(p, link);
     if (status) {
-        mf_link_free(p->link);
-        p->link = NULL;
+        mf_link_free(link);
+        return status;
     }
-    return status;
+    pthread_mutex_lock(&p->lock);
+    p->link = link;
+    p->busy = p->since = mf_seconds();
+    pthread_mutex_unlock(&p->lock);
+    return MF_OK;
 }
 
 mf_status mf__pilot_join(mf_pilot *p)

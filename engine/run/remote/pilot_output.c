@@ -1,6 +1,8 @@
 /* pilot_output.c - what a node made goes to the run. See pilot_private.h. */
 #include "run/remote/pilot_private.h"
 
+#include <stdlib.h>
+
 /* An output up to this size goes over in one go. */
 #define SMALL_BYTES ((int64_t)64 << 10)
 #define SMALL_PIECES 16
@@ -87,12 +89,8 @@ static mf_status hand_over(mf_pilot_job *j, const char *port, const mf_parcel *p
     mf_packet q = {0}, lacks, answer = {0}, none = {0};
     mf_status status;
 
-    pthread_mutex_lock(&j->calling);
-    if (parcel->bytes <= SMALL_BYTES && parcel->count <= SMALL_PIECES) {
-        status = hand_over_small(j, port, parcel);
-        pthread_mutex_unlock(&j->calling);
-        return status;
-    }
+    if (parcel->bytes <= SMALL_BYTES && parcel->count <= SMALL_PIECES)
+        return hand_over_small(j, port, parcel);
     mf_packet_text(&q, port);
     mf_packet_bytes(&q, parcel->record, parcel->size);
     status = mf__pilot_call(j, MF_LINK_OUTPUT, &q, &lacks);
@@ -102,25 +100,75 @@ static mf_status hand_over(mf_pilot_job *j, const char *port, const mf_parcel *p
     if (!status)
         status = mf__pilot_call(j, MF_LINK_KEEP, &none, &answer);
     mf_packet_clear(&answer);
-    pthread_mutex_unlock(&j->calling);
     return status;
 }
 
-mf_status mf__pilot_send_output(mf_pilot_job *j, size_t port)
+static mf_status pack_output(mf_pilot_job *j, size_t port)
 {
-    const mf_artifact *a = mf_task_output(j->task, port);
     mf_parcel *parcel;
     uint8_t digest[MF_DIGEST_BYTES];
-    mf_status status;
 
-    MF_TRY(mf_parcel_of(a, keep_piece, j, &parcel));
+    MF_TRY(mf_parcel_of(mf_task_output(j->task, port), keep_piece, j, &parcel));
+    j->result.parcels[port] = parcel;
     mf_chunk record = {.raw = parcel->size, .size = parcel->size, .bytes = parcel->record};
     mf_hex_decode(parcel->id, digest);
-    status = mf__pilot_keep(j->pilot, digest, &record, false);
-    if (!status)
-        status = hand_over(j, mf_task_work(j->task)->stage->out[port].name, parcel);
-    for (size_t i = 0; i < parcel->count; i++)
-        mf_chunk_cache_unpin(j->pilot->chunk_cache, parcel->pieces[i].digest);
-    mf_parcel_free(parcel);
+    return mf__pilot_keep(j->pilot, digest, &record, false);
+}
+
+mf_status mf__pilot_pack(mf_pilot_job *j)
+{
+    size_t count = mf_task_work(j->task)->out_count;
+
+    j->result.parcels = calloc(count + 1, sizeof(mf_parcel *));
+    if (!j->result.parcels)
+        return mf_no_memory(0, "the outputs of a node");
+    j->result.count = count;
+    j->result.pinned = true;
+    for (size_t i = 0; i < count; i++)
+        if (mf_task_output(j->task, i)) /* else optional, and left out */
+            MF_TRY(pack_output(j, i));
+    return MF_OK;
+}
+
+/* All outputs over one link, and then `told`: a run that takes the node over later hears of it anew
+ * (pilot_made.c). */
+static mf_status deliver_once(mf_pilot_job *j)
+{
+    const mf_stage *stage = mf_frozen_work(j->frozen)->stage;
+    mf_pilot *p = j->pilot;
+
+    pthread_mutex_lock(&p->lock);
+    bool gone = j->gone;
+    pthread_mutex_unlock(&p->lock);
+    if (gone)
+        return mf__pilot_gone();
+    MF_TRY(mf__pilot_begin(j));
+    for (size_t i = 0; i < j->result.count; i++)
+        if (j->result.parcels[i])
+            MF_TRY(hand_over(j, stage->out[i].name, j->result.parcels[i]));
+    pthread_mutex_lock(&p->lock);
+    gone = j->gone || j->asks != j->turn;
+    j->told = !gone;
+    pthread_mutex_unlock(&p->lock);
+    return gone ? mf__pilot_gone() : MF_OK;
+}
+
+/* Taken over meanwhile by another run, which has heard nothing yet. */
+static bool is_taken_over(mf_pilot_job *j)
+{
+    pthread_mutex_lock(&j->pilot->lock);
+    bool taken = !j->gone && j->asks != j->turn;
+    pthread_mutex_unlock(&j->pilot->lock);
+    return taken;
+}
+
+mf_status mf__pilot_deliver(mf_pilot_job *j)
+{
+    mf_status status;
+
+    pthread_mutex_lock(&j->calling);
+    while ((status = deliver_once(j)) && is_taken_over(j))
+        mf_error_free(status);
+    pthread_mutex_unlock(&j->calling);
     return status;
 }

@@ -3,7 +3,12 @@
  * pilot.c hears the run and hands what it hears to the nodes; pilot_job.c runs one. A node asks the
  * run (pilot_ask.c) for artifacts (pilot_artifact.c) and input files (pilot_files.c), hands over
  * outputs (pilot_output.c), and loads and saves states (pilot_state.c). pilot_join.c comes before
- * all that. */
+ * all that.
+ *
+ * A link may be lost: the run was killed, or the network is away. What runs goes on meanwhile. Once
+ * the worker has joined again, a node that the run starts with the key of one that still runs takes
+ * that one over, with all its questions asked anew; and what ended meanwhile is handed in
+ * (pilot_made.c). */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 #define MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 
@@ -15,6 +20,7 @@
 #include "store/file_cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define MF_PILOT_SEEN 512 /* input files whose digests are remembered */
 
@@ -26,6 +32,24 @@ typedef struct mf_pilot_frame {
     struct mf_pilot_frame *next;
 } mf_pilot_frame;
 
+typedef struct mf_pilot_devices {
+    size_t index[MF_TASK_DEVICES], count;
+} mf_pilot_devices;
+
+/* What a node made: records by output port, NULL where one was left out. Its chunks are in the
+ * folder; until a run has them they are pinned. */
+typedef struct mf_pilot_result {
+    char key[MF_HEX_SIZE];
+    char device[sizeof((mf_device_info *)0)->name]; /* that made it; "" */
+    mf_parcel **parcels;
+    size_t count;
+    bool pinned;
+    mf_spent spent;
+    double seconds;
+} mf_pilot_result;
+
+#define MF_PILOT_MADE 64 /* results that are kept after their nodes */
+
 /* A running node. */
 typedef struct mf_pilot_job {
     struct mf_pilot_job *next;
@@ -34,6 +58,8 @@ typedef struct mf_pilot_job {
     uint32_t channel;
     int refs; /* its thread, and whoever asks through it; under the pilot's lock */
     mf_packet start;
+    char key[MF_HEX_SIZE]; /* under the pilot's lock, as the devices; "" until it has its files */
+    mf_pilot_devices devices;
     mf_pilot_files *files; /* set once, under the pilot's lock, as what follows */
     mf_frozen *frozen;
     mf_limits limits;
@@ -43,9 +69,17 @@ typedef struct mf_pilot_job {
     pthread_mutex_t calling;       /* one question at a time */
     mf_pilot_frame *first, **last; /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
-    bool gone; /* the link: nothing more is heard */
-    int owed;  /* answers that were not waited for; its thread's, with `calling` held */
-    bool told; /* its end: the run answers nothing more. Set with both locks held */
+    bool gone;     /* the link that it was started over, and no run has taken it over */
+    bool dropped;  /* nobody will: it is cancelled */
+    uint64_t turn; /* how often it was taken over */
+    uint64_t asks; /* the turn in which its question began; with `calling` held */
+    int lines;     /* log lines on their way */
+    bool crowded;  /* a wait for room for one was in vain */
+    size_t unsaid; /* lines that were left out since the last one */
+    int owed;      /* answers that were not waited for; its thread's, with `calling` held */
+    bool told;     /* its end: the run answers nothing more. Set with both locks held */
+    bool made;     /* its outputs are in j->result, whole; its thread's */
+    mf_pilot_result result;
 } mf_pilot_job;
 
 struct mf_pilot {
@@ -55,17 +89,21 @@ struct mf_pilot {
     mf_file_cache *file_cache;
     mf_file_part seen[MF_PILOT_SEEN]; /* by a hash of the path; under the lock */
     mf_hello hello;
-    mf_link *link;
-    char *spool; /* a folder in which the run lays chunks, or NULL */
+    mf_link *link; /* under the lock for all but the thread that hears it; NULL: none */
+    int sending;   /* threads that use it */
+    char *spool;   /* a folder in which the run lays chunks, or NULL; under the lock */
     pthread_mutex_t lock;
     pthread_cond_t calm; /* a job has ended */
     mf_pilot_job *jobs;
     uint64_t last_job;
     int running;
     int wake; /* the second thread */
-    bool joined, ticking, leaving, over;
-    bool full;         /* its folder can't be written */
-    const char *why;   /* it leaves */
+    bool ticking, over;
+    atomic_bool leaving;
+    bool full;                           /* its folder can't be written */
+    double since;                        /* mf_seconds when it last joined */
+    mf_pilot_result made[MF_PILOT_MADE]; /* a ring; under the lock */
+    size_t made_next;
     double busy;       /* mf_seconds when it last had a node */
     double ends, last; /* last: seconds before it from which on nothing runs */
     pthread_mutex_t device_lock;
@@ -83,6 +121,9 @@ MF_MUST_USE mf_status mf__pilot_join(mf_pilot *p);
 /* From the message that starts it on, which it takes. */
 MF_MUST_USE mf_status mf__pilot_start(mf_pilot *p, mf_frame *f);
 void mf__pilot_unref(mf_pilot_job *j);
+bool mf__pilot_wants_device(const mf_pilot_job *j); /* under the lock */
+/* Nobody hears that node any more: it ends at its next cancel point. Under the lock. */
+void mf__pilot_drop(mf_pilot_job *j);
 
 /* What the message that starts a node says of its input files: where they are read from here on,
  * copied where they are not here. Also after an error the job has them, for words. */
@@ -98,7 +139,15 @@ char *mf__pilot_words(const mf_pilot_files *files, const char *text);
 MF_MUST_USE mf_status mf__pilot_named(const mf_pilot_files *files, mf_status status);
 void mf__pilot_forget_files(mf_pilot *p);
 
-/* Asking: all with `calling` held. */
+/* The link of its run, for one message; NULL: it is gone, or another run has taken the node over
+ * since it began to ask. */
+mf_link *mf__pilot_borrow(mf_pilot_job *j, uint32_t *channel);
+void mf__pilot_give_back(mf_pilot *p);
+/* Asking: all with `calling` held. A question begins so; where the link is gone it waits until a
+ * run has taken the node over, and fails where none will. */
+MF_MUST_USE mf_status mf__pilot_begin(mf_pilot_job *j);
+/* Whether it failed for the link is gone, and is to be asked anew; *status is then MF_OK. */
+bool mf__pilot_anew(mf_pilot_job *j, mf_status *status);
 mf_status mf__pilot_gone(void), mf__pilot_damaged(void);
 MF_MUST_USE mf_status mf__pilot_send(mf_pilot_job *j, mf_link_kind kind, mf_packet *body,
                                      const void *bytes, size_t size);
@@ -116,6 +165,31 @@ MF_MUST_USE mf_status mf__pilot_load_state(void *self, int64_t most, int64_t *st
                                            mf_artifact **state);
 MF_MUST_USE mf_status mf__pilot_save_state(void *self, int64_t step, const mf_artifact *state,
                                            bool keep);
-MF_MUST_USE mf_status mf__pilot_send_output(mf_pilot_job *j, size_t port);
+/* Its outputs go to the folder, and what they are to j->result. */
+MF_MUST_USE mf_status mf__pilot_pack(mf_pilot_job *j);
+/* j->result goes to the run, which is told nothing else after that: `told` is set. It waits for no
+ * other run. */
+MF_MUST_USE mf_status mf__pilot_deliver(mf_pilot_job *j);
+
+/* ---- log lines (pilot_lines.c) ----------------------------------------------------------------
+ */
+
+/* Of the stage or a stream of a node: waits for a moment where too many are on their way, and goes
+ * on without it. `self` is the mf_pilot. */
+void mf__pilot_line(void *self, const char *node, const char *line);
+/* So many of the channel's were taken by the run. */
+void mf__pilot_lines_taken(mf_pilot *p, uint32_t channel, int64_t count);
+void mf__pilot_tell_unsaid(mf_pilot_job *j); /* that some were left out, at its end */
+
+/* ---- results that no run may have taken (pilot_made.c) ----------------------------------------
+ */
+
+/* Takes over j->result, and forgets the oldest one. `delivered`: a run has it, or will soon. */
+void mf__pilot_remember(mf_pilot_job *j, bool delivered);
+/* To j->result, whole and pinned; false: there is none of its key and device. */
+bool mf__pilot_recall(mf_pilot_job *j);
+void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *result);
+/* For the hello: keys of them, and of nodes that still run. */
+MF_MUST_USE mf_status mf__pilot_list_made(mf_pilot *p);
 
 #endif

@@ -10,24 +10,35 @@ static mf_status send_slice(void *self, const void *bytes, size_t size)
     return mf__pilot_send(self, MF_LINK_BYTES, &none, bytes, size);
 }
 
-mf_status mf__pilot_save_state(void *self, int64_t step, const mf_artifact *state, bool keep)
+static mf_status save_once(mf_pilot_job *j, int64_t step, const mf_artifact *state, bool keep)
 {
-    mf_pilot_job *j = self;
     mf_packet head = {0}, q = {0}, answer = {0};
     mf_status status;
 
+    MF_TRY(mf__pilot_begin(j));
     mf_packet_head(&head, state);
     mf_packet_int(&q, step);
     mf_packet_int(&q, keep);
-    pthread_mutex_lock(&j->calling);
     status = mf__pilot_send(j, MF_LINK_STATE, &head, NULL, 0);
     if (!status)
         status = mf_state_send(state, send_slice, j);
     if (!status)
         status = mf__pilot_call(j, MF_LINK_SAVE, &q, &answer);
-    pthread_mutex_unlock(&j->calling);
     mf_packet_clear(&q);
     mf_packet_clear(&answer);
+    return status;
+}
+
+mf_status mf__pilot_save_state(void *self, int64_t step, const mf_artifact *state, bool keep)
+{
+    mf_pilot_job *j = self;
+    mf_status status;
+
+    pthread_mutex_lock(&j->calling);
+    do
+        status = save_once(j, step, state, keep);
+    while (mf__pilot_anew(j, &status));
+    pthread_mutex_unlock(&j->calling);
     return status;
 }
 
@@ -51,16 +62,14 @@ static mf_status take_state(mf_pilot_job *j, mf_packet *head, mf_artifact **stat
     return status;
 }
 
-mf_status mf__pilot_load_state(void *self, int64_t most, int64_t *step, mf_artifact **state)
+static mf_status load_once(mf_pilot_job *j, int64_t most, int64_t *step, mf_artifact **state)
 {
-    mf_pilot_job *j = self;
     mf_packet q = {0}, answer;
     bool found = false;
     mf_status status;
 
-    *state = NULL;
+    MF_TRY(mf__pilot_begin(j));
     mf_packet_int(&q, most);
-    pthread_mutex_lock(&j->calling);
     status = mf__pilot_call(j, MF_LINK_LOAD, &q, &answer);
     if (!status) {
         *step = mf_packet_get_int(&answer);
@@ -69,7 +78,20 @@ mf_status mf__pilot_load_state(void *self, int64_t most, int64_t *step, mf_artif
     }
     if (!status && found)
         status = take_state(j, &answer, state);
-    pthread_mutex_unlock(&j->calling);
     mf_packet_clear(&answer);
+    return status;
+}
+
+mf_status mf__pilot_load_state(void *self, int64_t most, int64_t *step, mf_artifact **state)
+{
+    mf_pilot_job *j = self;
+    mf_status status;
+
+    *state = NULL;
+    pthread_mutex_lock(&j->calling);
+    do
+        status = load_once(j, most, step, state);
+    while (mf__pilot_anew(j, &status));
+    pthread_mutex_unlock(&j->calling);
     return status;
 }

@@ -26,13 +26,14 @@ typedef struct node {
     const char *key;
     mf_store *store;
     mf_channel *channel;
-    bool lost;
+    bool started, lost;
     opened *inputs; /* records that were asked for */
     mf_offer *files;
     mf_intake
         *arriving; /* an output; the store is pinned, for chunks come before what names them */
     size_t port;   /* of it */
     mf_state_arrival *state;
+    int lines; /* taken, and not told so yet */
     bool done;
     mf_status result; /* once it is done */
     mf_status unkept; /* why an output could not be kept; the worker may not wait to hear it */
@@ -327,6 +328,15 @@ static mf_status take_done(node *n, mf_packet *q)
     return n->done ? MF_OK : damaged();
 }
 
+static mf_status take_returned(node *n, mf_packet *q)
+{
+    (void)mf_packet_get_text(q); /* words, for people who read along */
+    n->end->full = mf_packet_get_int(q) != 0;
+    MF_TRY(mf_packet_check(q));
+    n->end->returned = n->done = true;
+    return MF_OK;
+}
+
 static mf_status put_answer(node *n, mf_frame *f, mf_packet *p)
 {
     switch (f->kind) {
@@ -373,10 +383,15 @@ static mf_status answer(node *n, mf_frame *f)
 static mf_status take_log(node *n, mf_packet *q)
 {
     const char *name, *line;
+    mf_packet p = {0};
 
     MF_TRY(mf_heard_log(n->task, q, &name, &line));
-    mf_host_log(mf_task_host(n->task), name, line);
-    return MF_OK;
+    mf_host_log(mf_task_host(n->task), name, line); /* which may wait for a moment */
+    if (++n->lines < MF_LINK_LINES / 4)
+        return MF_OK;
+    mf_packet_int(&p, n->lines);
+    n->lines = 0;
+    return tell(n, MF_LINK_TAKEN, &p);
 }
 
 static mf_status take_frame(node *n, mf_frame *f)
@@ -397,8 +412,7 @@ static mf_status take_frame(node *n, mf_frame *f)
     case MF_LINK_DONE:
         return take_done(n, &f->body);
     case MF_LINK_RETURNED:
-        n->end->returned = n->done = true;
-        return MF_OK;
+        return take_returned(n, &f->body);
     default:
         return answer(n, f);
     }
@@ -436,6 +450,7 @@ static mf_status run(node *n)
         return status;
     }
     MF_TRY(tell(n, MF_LINK_START, &start));
+    n->started = true;
     while (!n->done && !n->lost) {
         mf_frame f;
         mf_channel_next(n->channel, &f, &n->lost);
@@ -474,8 +489,18 @@ static mf_status outcome(node *n, mf_status status)
     return status ? status : mf_task_check_outputs(n->task);
 }
 
+/* Nobody hears it any more, and its slot is taken for free: it must not go on. */
+static void end_there(node *n)
+{
+    mf_packet none = {0};
+
+    if (n->started && !n->done && !n->lost)
+        mf_error_free(tell(n, MF_LINK_CANCEL, &none));
+}
+
 static void clear(node *n)
 {
+    end_there(n);
     for (opened *o = n->inputs, *next; o; o = next) {
         next = o->next;
         mf_parcel_free(o->parcel);

@@ -13,6 +13,7 @@ typedef struct mf_remote_end {
     double seconds;
     bool returned;     /* there is no status: the worker ended before the node did, */
     bool lost;         /* without a word */
+    bool full;         /* for its folder can't be written */
     bool store_failed; /* the status is about the store of this process */
 } mf_remote_end;
 

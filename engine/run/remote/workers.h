@@ -38,6 +38,7 @@ typedef struct mf_worker_state {
     size_t bytes, device_count;
     double ends; /* by mf_seconds */
     bool open, lost;
+    bool again;             /* it had joined before: its link was lost, not it */
     size_t running;         /* nodes */
     int64_t sent, received; /* bytes */
 } mf_worker_state;
@@ -55,6 +56,9 @@ bool mf_workers_same_memory(mf_workers *workers, size_t number, size_t a, size_t
 /* Bytes of the work's inputs that were not sent there yet, nor made there. */
 int64_t mf_workers_missing(mf_workers *workers, size_t number, const mf_work *work,
                            int64_t (*bytes)(void *self, const char *id), void *self);
+/* A worker that says it has the result of that key, made for a run that was lost, or is making it;
+ * 0: none. */
+size_t mf_workers_made(mf_workers *workers, const char *key);
 /* All that runs ends at its next cancel point. Never waits. */
 void mf_workers_cancel(mf_workers *workers);
 

@@ -179,13 +179,13 @@ static bool may_come(mf_runner *r, const mf_job *j, bool known)
 }
 
 /* A node that was lost with its worker goes to another host, and to this process last: it may be
- * what ended it. */
+ * what ended it. One whose worker could not write goes to another host. */
 static bool shuns(const mf_runner *r, const mf_job *j, size_t place)
 {
     const mf_return *back = r->returns.count ? mf_returns_find(&r->returns, j->index) : NULL;
 
-    return back && back->lost &&
-           (!place || mf_return_from_host(back, r->spots.items[place].is.name));
+    return back && ((!place && back->lost) ||
+                    (place && mf_return_from_host(back, r->spots.items[place].is.name)));
 }
 
 /* Some place has all that it needs. */
@@ -366,6 +366,7 @@ typedef struct search {
     mf_job *job;
     seat best;       /* where `found` is not 0 */
     int64_t missing; /* at the best; -1: not asked yet */
+    size_t made;     /* a place that has the result; 0: none */
     size_t found;
     bool others; /* another node of the stage may find a place where this one did not */
 } search;
@@ -386,6 +387,8 @@ static bool is_better(search *s, size_t place, int64_t *missing)
 {
     size_t best = s->best.place;
 
+    if (s->made && (place == s->made || best == s->made))
+        return place == s->made;
     if (s->missing < 0)
         s->missing = missing_at(s, best);
     *missing = missing_at(s, place);
@@ -449,6 +452,8 @@ static void look_at_all(search *s)
 {
     mf_runner *r = s->run;
 
+    if (s->made)
+        look_at(s, s->made);
     look_at(s, 0);
     if (r->spots.count > 1)
         look_at_sources(s);
@@ -552,6 +557,10 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
 {
     search s = {.run = r, .job = j, .missing = -1};
 
+    if (r->spots.count > 1 && r->executor->made_at)
+        s.made = r->executor->made_at(j->execution);
+    if (s.made >= r->spots.count) /* it has just come, and will be looked at */
+        s.made = 0;
     if (!freed)
         look_at_all(&s);
     for (size_t k = 0; freed && k < r->spots.freed_count; k++)
@@ -626,7 +635,9 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "can't");
 }
 
-static char *reasons(mf_runner *r, size_t i, const mf_job *j)
+/* From place `first` on, the last of them before `end`: those that may come lie behind the others.
+ */
+static char *reasons(mf_runner *r, size_t i, const mf_job *j, size_t first, size_t end)
 {
     char *text = NULL;
     size_t size, named = 0, more = 0;
@@ -634,7 +645,7 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
 
     if (!out)
         return NULL;
-    for (size_t k = 0; k < r->spots.count + r->may_come_count; k++) {
+    for (size_t k = first; k < end; k++) {
         bool there = k < r->spots.count;
         const mf_run_place *p = there ? &r->spots.items[k].is : &r->may_come[k - r->spots.count];
         if (there && !p->open)
@@ -655,6 +666,21 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
     return text;
 }
 
+static char *all_reasons(mf_runner *r, size_t i, const mf_job *j)
+{
+    return reasons(r, i, j, 0, r->spots.count + r->may_come_count);
+}
+
+char *mf_runner_why_waits(mf_runner *r, const mf_job *j)
+{
+    char *text = reasons(r, j->index, j, 1, r->spots.count);
+
+    if (text && *text)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* `j`: NULL where nothing is known of the node's needs. */
 static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status)
 {
@@ -671,7 +697,7 @@ static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status
 
 mf_status mf_runner_no_place(mf_runner *r, const mf_job *j)
 {
-    char *text = reasons(r, j->index, j);
+    char *text = all_reasons(r, j->index, j);
     mf_status status =
         text ? mf_fail(MF_UNSUPPORTED, "no place can run it: %s", text) : mf_no_memory(0, "a run");
 
@@ -722,7 +748,7 @@ mf_status mf_runner_check_places(mf_runner *r)
             mf_plan_preview(r->plan, i); /* the streams that it reads run with it */
         if (has_place(r, i))
             continue;
-        text = reasons(r, i, NULL);
+        text = all_reasons(r, i, NULL);
         status = text ? mf_fail(MF_UNSUPPORTED, "no place can run stage '%s' (%s): %s", s->label,
                                 s->stage->name, text)
                       : mf_no_memory(0, "a run");

@@ -147,6 +147,7 @@ static mf_status run_there(mf_execution *x)
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;
     x->end.lost = end.lost;
+    x->end.full = end.full;
     x->end.store_failed = end.store_failed;
     return status;
 }
@@ -353,6 +354,7 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->device_count = state.device_count;
     p->ends = state.ends;
     p->open = state.open;
+    p->again = state.again;
 }
 
 static bool joinable(void *self)
@@ -468,6 +470,13 @@ static int64_t missing(mf_execution *x, size_t at)
     return at ? mf_workers_missing(mf_host_workers(x->host), at, x->work, input_size, x) : 0;
 }
 
+static size_t made_at(mf_execution *x)
+{
+    mf_workers *workers = mf_host_workers(x->host);
+
+    return workers ? mf_workers_made(workers, x->key) : 0;
+}
+
 static mf_status open_devices(void *self, size_t *count)
 {
     mf_device *const *devices;
@@ -530,6 +539,7 @@ mf_executor mf_host_executor(mf_host *host)
                          .same_memory = same_memory,
                          .prepare = prepare,
                          .missing = missing,
+                         .made_at = made_at,
                          .start = start,
                          .free = free_execution,
                          .progress = progress,

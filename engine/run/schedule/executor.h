@@ -25,6 +25,7 @@ typedef struct mf_run_place {
     size_t device_count; /* of place 0: 0 until open_devices */
     double ends;         /* by the run's clock (mf_seconds): when its time is over; INFINITY */
     bool open;           /* takes new nodes; false once it is lost or is about to end */
+    bool again;          /* it was there before under another number: its link was lost, not it */
 } mf_run_place;
 
 #define MF_PLACE_TO_COME SIZE_MAX /* instead of the number of a place that may come */
@@ -52,6 +53,7 @@ typedef struct mf_execution_end {
      * those that are to be run. That is no failure and no retry. There is no status. */
     bool returned;
     bool lost; /* returned, for the place is gone without a word: the node may be the reason */
+    bool full; /* returned, for the place can't write to its folder */
     char place[128]; /* where it ran, as mf_run_place names it; "" for this process */
     double seconds;
     int64_t peak_bytes;            /* of a process of its own; 0: it had none */
@@ -88,6 +90,10 @@ typedef struct mf_executor {
                          mf_execution **execution);
     /* Bytes of its inputs that are not at `place`: 0 for place 0. */
     int64_t (*missing)(mf_execution *execution, size_t place);
+    /* A place that has its result, or is computing it, for a run that was lost; 0: none. NULL:
+     * none.
+     */
+    size_t (*made_at)(mf_execution *execution);
     /* Calls `ended` once, also when it can't be started. */
     void (*start)(mf_execution *execution, const mf_grant *grant, mf_execution_ended ended,
                   void *ended_self);

@@ -129,6 +129,8 @@ mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
 bool mf_runner_has_room(mf_runner *r, size_t i);
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
+/* Why no worker that is there can, for free(); NULL: none is there. */
+char *mf_runner_why_waits(mf_runner *r, const mf_job *j);
 /* Devices that it needs, where it needs any: 1 or more. */
 size_t mf_job_device_count(const mf_job *j);
 /* It keeps no place any more. */

@@ -23,6 +23,7 @@ struct mf_stream {
     size_t device;
     double timeout, deadline; /* its reader's */
     const mf_supply *supply;  /* as well */
+    const atomic_bool *ends;  /* and that it is to end */
     mf_task *task;            /* opened the session; runs no items */
     mf_session *session;
     pthread_t *workers;
@@ -61,6 +62,7 @@ static mf_status new_task(const mf_stream *s, int threads, mf_task **task)
     (*task)->supply = s->supply;
     (*task)->timeout = s->timeout;
     (*task)->deadline = s->deadline;
+    (*task)->ends = s->ends;
     return MF_OK;
 }
 
@@ -126,6 +128,7 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
     s->supply = reader->supply;
     s->timeout = reader->timeout;
     s->deadline = reader->deadline;
+    s->ends = reader->ends;
     s->work = work;
     s->threads = threads < 1 ? 1 : threads;
     s->depth = s->threads + 2;

@@ -22,6 +22,7 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
     t->host = host;
     t->work = work;
     t->threads = threads < 1 ? 1 : threads;
+    t->ends = &t->cancelled;
     mf_task_begin_checkpoints(t);
     pthread_mutex_init(&t->lock, NULL);
     t->inputs = calloc(work->feed_count ? work->feed_count : 1, sizeof *t->inputs);
@@ -154,6 +155,16 @@ double mf_task_overtime(mf_task *t)
     deadline = t->deadline;
     pthread_mutex_unlock(&t->lock);
     return deadline > 0 ? mf_run_clock() - deadline : -1;
+}
+
+void mf_task_cancel(mf_task *t)
+{
+    atomic_store(&t->cancelled, true);
+}
+
+bool mf_task_cancelled(const mf_task *t)
+{
+    return atomic_load(t->ends) || mf_host_cancelled(t->host);
 }
 
 const mf_work *mf_task_work(const mf_task *t)
@@ -731,7 +742,7 @@ mf_status mf_cancel_point(mf_task *t)
     if (mf_host_signal(t->host))
         return mf_fail(MF_CANCELLED, "its process was asked to end by SIG%s",
                        sigabbrev_np(mf_host_signal(t->host)));
-    if (mf_host_cancelled(t->host))
+    if (mf_task_cancelled(t))
         return mf_fail(MF_CANCELLED, "the run was cancelled");
     if (t->deadline > 0 && mf_run_clock() > t->deadline)
         return mf_fail(MF_CANCELLED, "it ran longer than its timeout of %g s", t->timeout);

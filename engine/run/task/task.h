@@ -34,6 +34,9 @@ void mf_task_set_device_name(mf_task *task, const char *name);
 void mf_task_set_timeout(mf_task *task, double seconds);
 /* Seconds since its time was over, from any thread; below 0: it is not. */
 double mf_task_overtime(mf_task *task);
+/* That task alone ends at its next cancel point, with its streams. From any thread. */
+void mf_task_cancel(mf_task *task);
+bool mf_task_cancelled(const mf_task *task); /* so, or with its host */
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */

@@ -5,6 +5,7 @@
 #include "run/task/task.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct held_volume {
     struct held_volume *next;
@@ -38,6 +39,9 @@ struct mf_task {
     const char *device_name;         /* of one elsewhere; or NULL */
     const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */
     double timeout, deadline;   /* s; by mf_run_clock; 0: none. Others read them under the lock */
+    atomic_bool cancelled;
+    const atomic_bool *ends; /* that flag of the task whose result it is for: its own, or that of
+                              * the stream's reader */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;

@@ -35,7 +35,7 @@ mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, do
         mf_status status = limits->isolate ? mf_execute_isolated(task, limits, spent)
                                            : execute_here(task, limits, spent);
         *seconds = mf_seconds() - start;
-        if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
+        if (!status || tried > limits->retries || mf_task_cancelled(task))
             return status;
         tell_retry(task, status, tried, limits->retries + 1);
         mf_error_free(status);
