@@ -78,7 +78,8 @@ static void job_not_run(mf_runner *r, mf_job *j)
  */
 static void job_returned(mf_runner *r, mf_job *j)
 {
-    const char *node = mf_plan_at(r->plan, j->index)->work.node, *place = mf_job_place(j);
+    const char *node = mf_plan_at(r->plan, j->index)->work.node;
+    const char *place = *j->end.place ? j->end.place : mf_job_place(j);
     double seconds = r->clock() - j->start;
     char text[256];
     mf_status status;
