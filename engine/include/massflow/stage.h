@@ -17,6 +17,7 @@
 #include <massflow/compute.h>
 #include <massflow/file.h>
 #include <massflow/random.h>
+#include <massflow/transport.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,7 +26,6 @@ extern "C" {
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
 #define MF_ABI_MINOR 5 /* must not be newer than the engine's */
 
-struct mf_transport;                /* <massflow/program.h> */
 typedef struct mf_task mf_task;     /* opaque: a stage that runs */
 typedef struct mf_stream mf_stream; /* opaque: a stream that a task reads */
 
@@ -415,7 +415,7 @@ MF_API MF_MUST_USE mf_status mf_task_ranks(mf_task *t, int count,
 MF_API int mf_task_rank(const mf_task *t, int *ranks);
 /* To the same device (0 .. mf_task_devices - 1) of the other workers; borrowed, NULL where there
  * are none. */
-MF_API struct mf_transport *mf_task_transport(const mf_task *t, int device);
+MF_API mf_transport *mf_task_transport(const mf_task *t, int device);
 /* A buffer that lives until the task ends. */
 MF_API MF_MUST_USE mf_status mf_task_buffer(mf_task *t, size_t bytes, mf_buffer **buffer);
 MF_API MF_MUST_USE mf_status mf_task_buffer_of(mf_task *t, const mf_array *array,

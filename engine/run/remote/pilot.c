@@ -86,6 +86,9 @@ static mf_status take_frame(mf_pilot *p, mf_frame *f)
     case MF_LINK_CANCEL:
         mf_host_cancel(p->host);
         return MF_OK;
+    case MF_LINK_ABORT:
+        mf__pilot_abort(p, f->channel);
+        return MF_OK;
     case MF_LINK_BYE:
         p->over = true;
         return MF_OK;
@@ -179,6 +182,7 @@ static void *tick(void *self)
         tell_progress(p);
         look(p);
         mf_link_beat(p->link);
+        mf__pilot_beat_ranks(p);
     }
 }
 

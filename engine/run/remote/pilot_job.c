@@ -57,6 +57,7 @@ static mf_status read_start(mf_pilot_job *j, int64_t *threads, device_list *devi
     j->limits.isolate = mf_packet_get_int(p) != 0;
     retries = mf_packet_get_int(p);
     (void)mf_packet_get_text(p); /* key */
+    mf__pilot_get_rank(p, &j->rank);
     p->failed |= memory < 0 || *threads < 1 || timeout < 0 || retries < 0 || retries > 1000000;
     MF_TRY(mf_packet_check(p));
     j->limits.memory = (size_t)memory;
@@ -101,8 +102,12 @@ static mf_status run_task(mf_pilot_job *j, mf_spent *spent, double *seconds)
     pthread_mutex_lock(&j->pilot->lock);
     j->task = task;
     pthread_mutex_unlock(&j->pilot->lock);
-    MF_TRY(mf_execute(task, &j->limits, spent, seconds));
-    for (size_t i = 0; i < mf_task_work(task)->out_count; i++)
+    mf_status status = mf__pilot_meet(j);
+    if (!status)
+        status = mf_execute(task, &j->limits, spent, seconds);
+    mf__pilot_part(j, !status);
+    MF_TRY(status);
+    for (size_t i = 0; i < mf_task_work(task)->out_count && j->rank.rank == 0; i++)
         if (mf_task_output(task, i)) /* else optional, and left out */
             MF_TRY(mf__pilot_send_output(j, i));
     return MF_OK;

@@ -2,7 +2,8 @@
  *
  * pilot.c hears the run and hands what it hears to the nodes; pilot_job.c runs one. A node asks the
  * run (pilot_ask.c) for artifacts (pilot_artifact.c), hands over outputs (pilot_output.c), and
- * loads and saves states (pilot_state.c). pilot_join.c comes before all that. */
+ * loads and saves states (pilot_state.c), and meets other workers that run it, too (pilot_ranks.c).
+ * pilot_join.c comes before all that. */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 #define MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 
@@ -22,6 +23,12 @@ typedef struct mf_pilot_frame {
     struct mf_pilot_frame *next;
 } mf_pilot_frame;
 
+/* Which of the workers that run a node together this one is. */
+typedef struct mf_pilot_rank {
+    int rank, ranks;
+    mf_token secret; /* of them */
+} mf_pilot_rank;
+
 /* A running node. */
 typedef struct mf_pilot_job {
     struct mf_pilot_job *next;
@@ -33,6 +40,9 @@ typedef struct mf_pilot_job {
     mf_frozen *frozen;
     mf_limits limits;
     mf_supply supply;
+    mf_pilot_rank rank;
+    struct mf_rank_links *links; /* to the others; under the pilot's lock for others than its thread */
+    bool aborted;                /* another one has failed or ended; under the pilot's lock */
     mf_task *task;                 /* under the pilot's lock for others than its thread */
     mf_task_state shown;           /* its progress, as the run knows it */
     pthread_mutex_t calling;       /* one question at a time */
@@ -95,5 +105,13 @@ MF_MUST_USE mf_status mf__pilot_load_state(void *self, int64_t most, int64_t *st
 MF_MUST_USE mf_status mf__pilot_save_state(void *self, int64_t step, const mf_artifact *state,
                                            bool keep);
 MF_MUST_USE mf_status mf__pilot_send_output(mf_pilot_job *j, size_t port);
+
+/* A node of several workers: what it was started with; before its stage runs, and after that; one of
+ * the others has ended; what is due from time to time. */
+void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *rank);
+MF_MUST_USE mf_status mf__pilot_meet(mf_pilot_job *j);
+void mf__pilot_part(mf_pilot_job *j, bool well);
+void mf__pilot_abort(mf_pilot *p, uint32_t channel);
+void mf__pilot_beat_ranks(mf_pilot *p);
 
 #endif

@@ -93,7 +93,7 @@ static bool keep_all(mf_runner *r, mf_job *j)
 }
 
 /* What it keeps are still places for it. */
-static bool keeps_well(mf_runner *r, const mf_job *j)
+static bool keeps_well(mf_runner *r, mf_job *j)
 {
     size_t count = 0;
 

@@ -36,7 +36,7 @@ double mf_task_overtime(mf_task *task);
 
 /* Of a task that runs at several workers: its own number, how many they are, and a transport to the
  * others for each of its devices; borrowed. Before it runs. */
-void mf_task_set_rank(mf_task *task, int rank, int ranks, struct mf_transport *const *transports);
+void mf_task_set_rank(mf_task *task, int rank, int ranks, mf_transport *const *transports);
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */

@@ -1,7 +1,7 @@
 /* task_workers.c - a task that several workers run together: which of them this one is. */
 #include "run/task/task_private.h"
 
-void mf_task_set_rank(mf_task *t, int rank, int ranks, struct mf_transport *const *transports)
+void mf_task_set_rank(mf_task *t, int rank, int ranks, mf_transport *const *transports)
 {
     t->rank = rank;
     t->ranks = ranks;
@@ -15,7 +15,7 @@ int mf_task_rank(const mf_task *t, int *ranks)
     return t->rank;
 }
 
-struct mf_transport *mf_task_transport(const mf_task *t, int device)
+mf_transport *mf_task_transport(const mf_task *t, int device)
 {
     return t->transports && device >= 0 && device < mf_task_devices((mf_task *)t)
                ? t->transports[device]

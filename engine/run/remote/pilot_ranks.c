@@ -1,0 +1,151 @@
+/* pilot_ranks.c - a node that this worker runs together with others. See pilot_private.h, gang.h. */
+#include "run/remote/pilot_private.h"
+#include "run/remote/rank_links.h"
+
+#include "compute/devices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MEET_SECONDS 60.0
+
+/* The order in which gang.c puts it. */
+void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *r)
+{
+    const int64_t rank = mf_packet_get_int(p), ranks = mf_packet_get_int(p);
+    size_t size = 0;
+    const void *secret = ranks > 1 ? mf_packet_get_bytes(p, &size) : NULL;
+
+    p->failed |= ranks < 1 || ranks > MF_RANK_LINKS_MOST || (ranks & (ranks - 1)) || rank < 0 ||
+                 rank >= ranks || (ranks > 1 && (!secret || size != MF_SECRET_BYTES));
+    *r = (mf_pilot_rank){.rank = p->failed ? 0 : (int)rank, .ranks = p->failed ? 1 : (int)ranks};
+    if (!p->failed && ranks > 1)
+        memcpy(r->secret.key, secret, MF_SECRET_BYTES);
+}
+
+/* All of which what is computed there depends. */
+static mf_status kind_of(mf_pilot_job *j, char text[512])
+{
+    const size_t *devices;
+    mf_device *device;
+
+    *text = 0;
+    if (!mf_work_wants_device(mf_frozen_work(j->frozen)))
+        return MF_OK;
+    mf_task_device_list(j->task, &devices);
+    MF_TRY(mf_host_device(j->pilot->host, devices[0], &device));
+    const mf_device_info *info = mf_device_get_info(device);
+    snprintf(text, 512, "%s, %s, driver %s, %d compute units, kernels for %s", info->name,
+             info->platform, info->driver, info->compute_units, info->plain ? "CPUs" : "GPUs");
+    return MF_OK;
+}
+
+/* Tells the run where this worker is, and hears where the others are. */
+static mf_status ask_addresses(mf_pilot_job *j, mf_packet *answer,
+                               const char *addresses[MF_RANK_LINKS_MOST])
+{
+    mf_packet q = {0};
+    char kind[512];
+    mf_status status;
+
+    *answer = (mf_packet){0};
+    MF_TRY(kind_of(j, kind));
+    mf_packet_text(&q, mf_rank_links_address(j->links));
+    mf_packet_text(&q, kind);
+    pthread_mutex_lock(&j->calling);
+    status = mf__pilot_call(j, MF_LINK_RANKS, &q, answer);
+    pthread_mutex_unlock(&j->calling);
+    for (int i = 0; i < j->rank.ranks && !status; i++) {
+        addresses[i] = mf_packet_get_text(answer);
+        if (!addresses[i])
+            status = mf__pilot_damaged();
+    }
+    return status;
+}
+
+static mf_status open_links(mf_pilot_job *j)
+{
+    const size_t *devices;
+    const mf_rank_links_options options = {.rank = j->rank.rank,
+                                           .ranks = j->rank.ranks,
+                                           .devices =
+                                               (int)mf_task_device_list(j->task, &devices),
+                                           .secret = j->rank.secret,
+                                           .seconds = MEET_SECONDS};
+    mf_rank_links *links;
+
+    MF_TRY(mf_rank_links_new(&options, mf_link_socket(j->pilot->link), &links));
+    pthread_mutex_lock(&j->pilot->lock);
+    j->links = links;
+    bool aborted = j->aborted;
+    pthread_mutex_unlock(&j->pilot->lock);
+    if (aborted)
+        mf_rank_links_abort(links);
+    return MF_OK;
+}
+
+mf_status mf__pilot_meet(mf_pilot_job *j)
+{
+    const char *addresses[MF_RANK_LINKS_MOST];
+    mf_packet answer;
+    mf_status status;
+
+    if (j->rank.ranks == 1)
+        return MF_OK;
+    MF_TRY(open_links(j));
+    status = ask_addresses(j, &answer, addresses);
+    if (!status)
+        status = mf_rank_links_meet(j->links, addresses);
+    mf_packet_clear(&answer);
+    if (!status)
+        mf_task_set_rank(j->task, j->rank.rank, j->rank.ranks, mf_rank_links_transports(j->links));
+    return status;
+}
+
+/* Who has done well waits for the others: what it sent is taken before its connections are closed.
+ * Another one that fails then is the run's to hear of. */
+void mf__pilot_part(mf_pilot_job *j, bool well)
+{
+    mf_rank_links *links = j->links;
+    const size_t *devices;
+
+    if (!links)
+        return;
+    for (size_t i = 0; well && i < mf_task_device_list(j->task, &devices); i++) {
+        mf_transport *t = mf_rank_links_transports(links)[i];
+        mf_error_free(t->barrier(t->self));
+    }
+    pthread_mutex_lock(&j->pilot->lock);
+    j->links = NULL;
+    pthread_mutex_unlock(&j->pilot->lock);
+    mf_rank_links_abort(links);
+    mf_rank_links_free(links);
+}
+
+void mf__pilot_abort(mf_pilot *p, uint32_t channel)
+{
+    pthread_mutex_lock(&p->lock);
+    for (mf_pilot_job *j = p->jobs; j; j = j->next) {
+        if (j->channel != channel)
+            continue;
+        j->aborted = true;
+        if (j->links)
+            mf_rank_links_abort(j->links);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Where this worker is asked to end the others need not be waited for. */
+void mf__pilot_beat_ranks(mf_pilot *p)
+{
+    const bool ends = mf_host_cancelled(p->host);
+
+    pthread_mutex_lock(&p->lock);
+    for (mf_pilot_job *j = p->jobs; j; j = j->next) {
+        if (j->links && ends)
+            mf_rank_links_abort(j->links);
+        else if (j->links)
+            mf_rank_links_beat(j->links);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
