@@ -78,7 +78,7 @@ class Ranks(Massflow):
             workers = self.two(where, f"{cache}-w")
             self.state_after(run, cache, 1)
             workers[victim].kill()
-            self.until(run, r"^back .*was lost")
+            self.until(run, r"came back after .*was lost")
             third = self.worker(where, victim, f"{cache}-third")
             self.assertRegex(self.rest(run), r"long: resumes after step \d of 4\n")
             self.same(cache, "mass.train")
