@@ -5,12 +5,14 @@ Two worker processes, each with one part of a CPU, train to the same bytes as on
 is killed and another comes, and where the training goes on with another number. About 10 s of CPU time.
 """
 import os
+import shutil
 import signal
 import sys
 import unittest
 
-from harness import Massflow, flags, main
+from harness import MASSFLOW, Massflow, children_of, flags, main
 
+MPI = shutil.which("mpirun") and os.path.exists(os.path.join(os.path.dirname(MASSFLOW), "../mpi/massflow-mpi.so"))
 MODEL = "channels: [4, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32"
 GRAPH = f"""massflow: 1
 params: {{ranks: 1, steps: 4, number: 1, batch: 3}}
@@ -97,6 +99,25 @@ class Ranks(Massflow):
         self.assertRegex(self.rest(run), r"long: resumes after step \d of 4\n")
         self.same("other", "mass.train")
         self.rest(worker)
+
+    @unittest.skipUnless(MPI, "no OpenMPI (libopenmpi-dev, openmpi-bin): 'tools/packages cluster' installs it")
+    def test_workers_of_one_launcher(self):
+        """By MPI; when one of them is killed the launcher ends the others, and other ones go on."""
+        run, where = self.coordinator("long", cache="mpi", ranks=2)
+        for tried in range(2):
+            worker = self.line("worker", "--connect", where, "--token", "token", "--cache", f"mpi-{tried}", "--device",
+                               "cpu/2.0", "--slots", "4", "--mpi")
+            launcher = self.popen(["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", *worker])
+            self.until(run, r"long: runs at .* together, which reach each other by MPI\n")
+            if not tried:
+                self.state_after(run, "mpi", 1)
+                os.kill(children_of(launcher.pid)[0], signal.SIGKILL)
+                self.until(run, r"came back after .*was lost")
+                launcher.communicate(timeout=60)
+                self.assertNotEqual(launcher.returncode, 0)
+        self.assertRegex(self.rest(run), r"long: resumes after step \d of 4\n")
+        self.same("mpi", "mass.train")
+        self.rest(launcher)
 
     def test_what_is_refused(self):
         def refused(*words, graph="graph.yaml", **values):

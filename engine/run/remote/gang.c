@@ -12,6 +12,8 @@
 struct mf_gang {
     int ranks;
     uint8_t secret[MF_SECRET_BYTES];
+    bool by_mpi;
+    int peers[MF_RANK_LINKS_MOST]; /* which of the launcher's processes the workers are */
     pthread_mutex_t states; /* see mf_gang_lock */
     pthread_mutex_t lock;   /* of what follows */
     pthread_cond_t changed;
@@ -37,6 +39,9 @@ void mf_gang_put(const mf_gang *g, int rank, mf_packet *p)
     mf_packet_int(p, rank);
     mf_packet_int(p, g->ranks);
     mf_packet_bytes(p, g->secret, sizeof g->secret);
+    mf_packet_int(p, g->by_mpi);
+    for (int i = 0; i < g->ranks && g->by_mpi; i++)
+        mf_packet_int(p, g->peers[i]);
 }
 
 static void tell_end(mf_channel *channel)
@@ -219,6 +224,40 @@ static mf_status join_ends(number *all, size_t count, mf_host *host, mf_remote_e
     return MF_OK;
 }
 
+/* Where one launcher started all of them. */
+static void look_for_mpi(mf_gang *g, mf_workers *workers, const mf_gang_seat *seats)
+{
+    int64_t group = 0;
+
+    g->by_mpi = true;
+    for (int i = 0; i < g->ranks; i++) {
+        mf_worker_state s;
+        mf_workers_state(workers, seats[i].worker, &s);
+        group = i ? group : s.group;
+        g->by_mpi = g->by_mpi && s.group && s.group == group;
+        g->peers[i] = s.group_rank;
+    }
+}
+
+/* "runs at n1:1, n2:1 together, which reach each other by MPI" */
+static void tell_places(const mf_gang *g, mf_workers *workers, const mf_gang_seat *seats,
+                        mf_task *task)
+{
+    char line[1024];
+    size_t length = (size_t)snprintf(line, sizeof line, "runs at ");
+
+    for (int i = 0; i < g->ranks && length < sizeof line; i++) {
+        mf_worker_state s;
+        mf_workers_state(workers, seats[i].worker, &s);
+        length += (size_t)snprintf(line + length, sizeof line - length, "%s%s", i ? ", " : "",
+                                   s.name);
+    }
+    if (length < sizeof line)
+        snprintf(line + length, sizeof line - length, " together, which reach each other by %s",
+                 g->by_mpi ? "MPI" : "TCP");
+    mf_host_log(mf_task_host(task), mf_task_work(task)->node, line);
+}
+
 static mf_status run_once(mf_gang *g, number *all, size_t count, mf_remote_end *end, size_t *place)
 {
     MF_TRY(mf_secret_random(g->secret));
@@ -255,6 +294,8 @@ static mf_status try_once(mf_workers *workers, const mf_gang_seat *seats, size_t
                           .rank = (int)i};
     if (g && all) {
         g->ranks = (int)count;
+        look_for_mpi(g, workers, seats);
+        tell_places(g, workers, seats, task);
         mf_task_begin_checkpoints(task);
         mf_task_set_timeout(task, limits->timeout);
         status = run_once(g, all, count, end, place);

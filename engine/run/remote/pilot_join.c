@@ -1,5 +1,6 @@
 /* pilot_join.c - a worker reaches the run and says what it is. See pilot_private.h. */
 #include "run/remote/address.h"
+#include "run/remote/mpi.h"
 #include "run/remote/pilot_private.h"
 #include "store/process.h"
 
@@ -119,6 +120,8 @@ mf_status mf__pilot_fill_hello(mf_pilot *p)
     p->hello.start = self.start;
     p->hello.slots = o->slots;
     p->hello.bytes = (int64_t)o->bytes;
+    p->hello.group = o->mpi ? o->mpi->group : 0;
+    p->hello.group_rank = o->mpi ? o->mpi->rank : 0;
     snprintf(p->hello.version, sizeof p->hello.version, "%s", o->version);
     snprintf(p->hello.pool, sizeof p->hello.pool, "%s", o->pool);
     if (gethostname(p->hello.host, sizeof p->hello.host - 1) != 0)

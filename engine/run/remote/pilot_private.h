@@ -27,6 +27,8 @@ typedef struct mf_pilot_frame {
 typedef struct mf_pilot_rank {
     int rank, ranks;
     mf_token secret; /* of them */
+    bool by_mpi;     /* they reach each other so */
+    int peers[64];   /* which of the launcher's processes they are */
 } mf_pilot_rank;
 
 /* A running node. */
@@ -41,6 +43,7 @@ typedef struct mf_pilot_job {
     mf_limits limits;
     mf_supply supply;
     mf_pilot_rank rank;
+    struct mf_rank_mpi *mpi;     /* as the links */
     struct mf_rank_links *links; /* to the others; under the pilot's lock for others than its thread */
     bool aborted;                /* another one has failed or ended; under the pilot's lock */
     mf_task *task;                 /* under the pilot's lock for others than its thread */

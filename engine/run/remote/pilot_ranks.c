@@ -1,6 +1,6 @@
 /* pilot_ranks.c - a node that this worker runs together with others. See pilot_private.h, gang.h. */
 #include "run/remote/pilot_private.h"
-#include "run/remote/rank_links.h"
+#include "run/remote/rank_mpi.h"
 
 #include "compute/devices.h"
 
@@ -19,8 +19,15 @@ void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *r)
     p->failed |= ranks < 1 || ranks > MF_RANK_LINKS_MOST || (ranks & (ranks - 1)) || rank < 0 ||
                  rank >= ranks || (ranks > 1 && (!secret || size != MF_SECRET_BYTES));
     *r = (mf_pilot_rank){.rank = p->failed ? 0 : (int)rank, .ranks = p->failed ? 1 : (int)ranks};
-    if (!p->failed && ranks > 1)
-        memcpy(r->secret.key, secret, MF_SECRET_BYTES);
+    if (p->failed || ranks == 1)
+        return;
+    memcpy(r->secret.key, secret, MF_SECRET_BYTES);
+    r->by_mpi = mf_packet_get_int(p) != 0;
+    for (int64_t i = 0; i < ranks && r->by_mpi; i++) {
+        const int64_t peer = mf_packet_get_int(p);
+        p->failed |= peer < 0 || peer > INT32_MAX;
+        r->peers[i] = (int)peer;
+    }
 }
 
 /* All of which what is computed there depends. */
@@ -50,7 +57,7 @@ static mf_status ask_addresses(mf_pilot_job *j, mf_packet *answer,
 
     *answer = (mf_packet){0};
     MF_TRY(kind_of(j, kind));
-    mf_packet_text(&q, mf_rank_links_address(j->links));
+    mf_packet_text(&q, j->links ? mf_rank_links_address(j->links) : "MPI");
     mf_packet_text(&q, kind);
     pthread_mutex_lock(&j->calling);
     status = mf__pilot_call(j, MF_LINK_RANKS, &q, answer);
@@ -63,6 +70,14 @@ static mf_status ask_addresses(mf_pilot_job *j, mf_packet *answer,
     return status;
 }
 
+static void abort_job(mf_pilot_job *j)
+{
+    if (j->links)
+        mf_rank_links_abort(j->links);
+    if (j->mpi)
+        mf_rank_mpi_abort(j->mpi);
+}
+
 static mf_status open_links(mf_pilot_job *j)
 {
     const size_t *devices;
@@ -72,16 +87,28 @@ static mf_status open_links(mf_pilot_job *j)
                                                (int)mf_task_device_list(j->task, &devices),
                                            .secret = j->rank.secret,
                                            .seconds = MEET_SECONDS};
-    mf_rank_links *links;
+    const mf_mpi *mpi = j->pilot->options->mpi;
+    mf_rank_links *links = NULL;
+    mf_rank_mpi *by_mpi = NULL;
 
-    MF_TRY(mf_rank_links_new(&options, mf_link_socket(j->pilot->link), &links));
+    if (!j->rank.by_mpi)
+        MF_TRY(mf_rank_links_new(&options, mf_link_socket(j->pilot->link), &links));
+    else if (mpi)
+        MF_TRY(mf_rank_mpi_new(mpi, &options, j->rank.peers, &by_mpi));
+    else
+        return mf__pilot_damaged();
     pthread_mutex_lock(&j->pilot->lock);
     j->links = links;
-    bool aborted = j->aborted;
+    j->mpi = by_mpi;
+    if (j->aborted)
+        abort_job(j);
     pthread_mutex_unlock(&j->pilot->lock);
-    if (aborted)
-        mf_rank_links_abort(links);
     return MF_OK;
+}
+
+static mf_transport *const *transports(mf_pilot_job *j)
+{
+    return j->mpi ? mf_rank_mpi_transports(j->mpi) : mf_rank_links_transports(j->links);
 }
 
 mf_status mf__pilot_meet(mf_pilot_job *j)
@@ -94,11 +121,11 @@ mf_status mf__pilot_meet(mf_pilot_job *j)
         return MF_OK;
     MF_TRY(open_links(j));
     status = ask_addresses(j, &answer, addresses);
-    if (!status)
+    if (!status && j->links)
         status = mf_rank_links_meet(j->links, addresses);
     mf_packet_clear(&answer);
     if (!status)
-        mf_task_set_rank(j->task, j->rank.rank, j->rank.ranks, mf_rank_links_transports(j->links));
+        mf_task_set_rank(j->task, j->rank.rank, j->rank.ranks, transports(j));
     return status;
 }
 
@@ -107,19 +134,22 @@ mf_status mf__pilot_meet(mf_pilot_job *j)
 void mf__pilot_part(mf_pilot_job *j, bool well)
 {
     mf_rank_links *links = j->links;
+    mf_rank_mpi *mpi = j->mpi;
     const size_t *devices;
 
-    if (!links)
+    if (!links && !mpi)
         return;
     for (size_t i = 0; well && i < mf_task_device_list(j->task, &devices); i++) {
-        mf_transport *t = mf_rank_links_transports(links)[i];
+        mf_transport *t = transports(j)[i];
         mf_error_free(t->barrier(t->self));
     }
     pthread_mutex_lock(&j->pilot->lock);
+    abort_job(j);
     j->links = NULL;
+    j->mpi = NULL;
     pthread_mutex_unlock(&j->pilot->lock);
-    mf_rank_links_abort(links);
     mf_rank_links_free(links);
+    mf_rank_mpi_free(mpi);
 }
 
 void mf__pilot_abort(mf_pilot *p, uint32_t channel)
@@ -129,8 +159,7 @@ void mf__pilot_abort(mf_pilot *p, uint32_t channel)
         if (j->channel != channel)
             continue;
         j->aborted = true;
-        if (j->links)
-            mf_rank_links_abort(j->links);
+        abort_job(j);
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -142,8 +171,8 @@ void mf__pilot_beat_ranks(mf_pilot *p)
 
     pthread_mutex_lock(&p->lock);
     for (mf_pilot_job *j = p->jobs; j; j = j->next) {
-        if (j->links && ends)
-            mf_rank_links_abort(j->links);
+        if (ends)
+            abort_job(j);
         else if (j->links)
             mf_rank_links_beat(j->links);
     }

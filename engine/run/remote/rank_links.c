@@ -132,21 +132,23 @@ static mf_status receive_message(void *self, int from, void *data, size_t bytes)
     return MF_OK;
 }
 
-/* With each neighbour in turn: then all know of all. */
-static mf_status barrier(void *self)
+mf_status mf_rank_barrier(mf_transport *t)
 {
-    const mf_transport *t = &((const lane *)self)->transport;
-
     for (int bit = 1; bit < t->ranks; bit *= 2) {
         const int other = t->rank ^ bit;
         char word = 0;
         if (t->rank < other)
-            MF_TRY(send_message(self, other, &word, 1));
-        MF_TRY(receive_message(self, other, &word, 1));
+            MF_TRY(t->send(t->self, other, &word, 1));
+        MF_TRY(t->receive(t->self, other, &word, 1));
         if (t->rank > other)
-            MF_TRY(send_message(self, other, &word, 1));
+            MF_TRY(t->send(t->self, other, &word, 1));
     }
     return MF_OK;
+}
+
+static mf_status barrier(void *self)
+{
+    return mf_rank_barrier(&((lane *)self)->transport);
 }
 
 void mf_rank_links_abort(mf_rank_links *l)

@@ -37,6 +37,8 @@ typedef struct mf_worker_state {
     bool open, lost;
     size_t running;         /* nodes */
     int64_t sent, received; /* bytes */
+    int64_t group;          /* that reaches each other by MPI; 0: none */
+    int group_rank;
 } mf_worker_state;
 
 size_t mf_workers_count(mf_workers *workers);

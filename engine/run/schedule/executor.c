@@ -378,6 +378,7 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->device_count = state.device_count;
     p->ends = state.ends;
     p->open = state.open;
+    p->group = (uint64_t)state.group;
 }
 
 static bool joinable(void *self)
