@@ -114,8 +114,7 @@ static mf_status host_needs(mf_task *t, const mf_finetune_params *o, mf_device *
     MF_TRY(mf_classes_largest(t, "val", "image", &host.val));
     MF_TRY(mf_memory_weights(device, iris, &host.model));
     *bytes = (size_t)mf_host_tuning_bytes(&host);
-    *bytes +=
-        (size_t)host.crop * 6 * (size_t)mf_ranks_read(o->ranks, o->devices, o->batch_size);
+    *bytes += (size_t)host.crop * 6 * (size_t)mf_ranks_read(o->ranks, o->devices, o->batch_size);
     return MF_OK;
 }
 
@@ -363,8 +362,7 @@ static void end_step(mf_tuner *t)
 static mf_status learn_step(mf_tuner *t, mf_stream *stream)
 {
     int failed;
-    mf_status status =
-        mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
+    mf_status status = mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
     drop_crops(t);
     MF_TRY(status);
     status = mf_ranks_run(t->ranks, update, t, &failed);

@@ -475,8 +475,7 @@ static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
     trainer *t = self;
     t->step = i;
-    mf_status status =
-        mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
+    mf_status status = mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
     drop_pairs(t);
     return status ? status : update_all(t);
 }

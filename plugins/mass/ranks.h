@@ -40,7 +40,7 @@ MF_MUST_USE mf_status mf_ranks_new(mf_task *t, int64_t ranks, int64_t devices, i
                                    mf_ranks **made);
 void mf_ranks_free(mf_ranks *ranks); /* NULL is fine */
 int mf_ranks_count(const mf_ranks *ranks);
-bool mf_ranks_alone(const mf_ranks *ranks); /* one, at one worker */
+bool mf_ranks_alone(const mf_ranks *ranks);                        /* one, at one worker */
 mf_device *mf_ranks_device(const mf_ranks *ranks, int rank);       /* borrowed */
 mf_transport *mf_ranks_transport(const mf_ranks *ranks, int rank); /* borrowed */
 /* The part of a batch of `count` items that all ranks of this process have together. */

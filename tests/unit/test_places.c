@@ -818,8 +818,8 @@ END_TEST
 START_TEST(fewer_workers_than_a_node_needs_are_an_error)
 {
     clear_world();
-    w.may_come[0] = (mf_run_place){
-        .pool = "gpu", .slots = 1, .ends = INFINITY, .device_count = 1, .most = 3};
+    w.may_come[0] =
+        (mf_run_place){.pool = "gpu", .slots = 1, .ends = INFINITY, .device_count = 1, .most = 3};
     w.options.may_come_count = 1;
     begin_world(gangs, 0);
     ck_assert(!mf_runner_start(&w.r));

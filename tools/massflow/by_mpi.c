@@ -48,9 +48,10 @@ mf_status by_mpi_open(mf_mpi *mpi)
     mf_mpi_open *open_it = NULL;
 
     if (!find_module(path))
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "this massflow was built without MPI"),
-                       "install libopenmpi-dev and build it again; without --mpi workers reach each "
-                       "other by TCP");
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "this massflow was built without MPI"),
+            "install libopenmpi-dev and build it again; without --mpi workers reach each "
+            "other by TCP");
     MF_TRY(load(path, &open_it));
     const char *why = open_it(mpi);
     if (why)

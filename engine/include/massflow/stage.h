@@ -408,10 +408,10 @@ MF_API MF_MUST_USE mf_status mf_task_device_at(mf_task *t, int i, mf_device **de
 MF_API MF_MUST_USE mf_status mf_task_ranks(mf_task *t, int count,
                                            mf_status (*work)(void *self, int rank), void *self,
                                            int *failed);
-/* One task at several workers, of a stage whose parameter marked MF_RANKS says how many: they run it
- * at the same time, with the same inputs. Number 0 alone saves states and hands over outputs; what
- * the others save, set and log goes nowhere. Where one ends or fails, all end.
- * The number of this one, from 0; *ranks (may be NULL): how many there are. */
+/* One task at several workers, of a stage whose parameter marked MF_RANKS says how many: they run
+ * it at the same time, with the same inputs. Number 0 alone saves states and hands over outputs;
+ * what the others save, set and log goes nowhere. Where one ends or fails, all end. The number of
+ * this one, from 0; *ranks (may be NULL): how many there are. */
 MF_API int mf_task_rank(const mf_task *t, int *ranks);
 /* To the same device (0 .. mf_task_devices - 1) of the other workers; borrowed, NULL where there
  * are none. */

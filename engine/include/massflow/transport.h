@@ -1,5 +1,5 @@
-/* transport.h - how a rank of a computation on several devices reaches the others: by threads of one
- * process, or from process to process. */
+/* transport.h - how a rank of a computation on several devices reaches the others: by threads of
+ * one process, or from process to process. */
 #ifndef MASSFLOW_TRANSPORT_H
 #define MASSFLOW_TRANSPORT_H
 

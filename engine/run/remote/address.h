@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* A connected socket, for the caller to close; -1 with an error. Waits as long as the system does. */
+/* A connected socket, for the caller to close; -1 with an error. Waits as long as the system does.
+ */
 MF_MUST_USE mf_status mf_address_connect(const char *where, int *out);
 /* A socket that listens at this host's address of a connected one, at any port that is free; and
  * where it does. The caller closes it. */

@@ -60,7 +60,7 @@ typedef enum mf_link_kind {
     /* Of a node that several workers run; see gang.h and rank_links.h. */
     MF_LINK_RANKS, /* w: its address, the kind of its devices -> the addresses of all */
     MF_LINK_ABORT, /* c: another one has failed or ended */
-    MF_LINK_RANK,  /* from worker to worker, on a new connection: its number, of its devices which */
+    MF_LINK_RANK, /* from worker to worker, on a new connection: its number, of its devices which */
     MF_LINK_KIND_COUNT
 } mf_link_kind;
 

@@ -14,13 +14,13 @@ struct mf_gang {
     uint8_t secret[MF_SECRET_BYTES];
     bool by_mpi;
     int peers[MF_RANK_LINKS_MOST]; /* which of the launcher's processes the workers are */
-    pthread_mutex_t states; /* see mf_gang_lock */
-    pthread_mutex_t lock;   /* of what follows */
+    pthread_mutex_t states;        /* see mf_gang_lock */
+    pthread_mutex_t lock;          /* of what follows */
     pthread_cond_t changed;
     bool ended; /* one has, not well: all are to end */
     int told;   /* addresses */
     char address[MF_RANK_LINKS_MOST][96];
-    char kind[MF_RANK_LINKS_MOST][512]; /* of its devices, as they round */
+    char kind[MF_RANK_LINKS_MOST][512];      /* of its devices, as they round */
     mf_channel *channel[MF_RANK_LINKS_MOST]; /* NULL: it has not begun, or has ended */
 };
 
@@ -249,8 +249,8 @@ static void tell_places(const mf_gang *g, mf_workers *workers, const mf_gang_sea
     for (int i = 0; i < g->ranks && length < sizeof line; i++) {
         mf_worker_state s;
         mf_workers_state(workers, seats[i].worker, &s);
-        length += (size_t)snprintf(line + length, sizeof line - length, "%s%s", i ? ", " : "",
-                                   s.name);
+        length +=
+            (size_t)snprintf(line + length, sizeof line - length, "%s%s", i ? ", " : "", s.name);
     }
     if (length < sizeof line)
         snprintf(line + length, sizeof line - length, " together, which reach each other by %s",
@@ -276,9 +276,9 @@ static mf_status run_once(mf_gang *g, number *all, size_t count, mf_remote_end *
     return join_ends(all, count, mf_task_host(all->task), end, place);
 }
 
-static mf_status try_once(mf_workers *workers, const mf_gang_seat *seats, size_t count, mf_task *task,
-                          const mf_limits *limits, const char *key, mf_remote_end *end,
-                          size_t *place)
+static mf_status try_once(mf_workers *workers, const mf_gang_seat *seats, size_t count,
+                          mf_task *task, const mf_limits *limits, const char *key,
+                          mf_remote_end *end, size_t *place)
 {
     mf_gang *g = calloc(1, sizeof *g);
     number *all = calloc(count, sizeof *all);
@@ -310,9 +310,9 @@ static mf_status try_once(mf_workers *workers, const mf_gang_seat *seats, size_t
     return status;
 }
 
-mf_status mf_execute_gang(mf_workers *workers, const mf_gang_seat *seats, size_t count, mf_task *task,
-                          const mf_limits *limits, const char *key, mf_remote_end *end,
-                          size_t *place)
+mf_status mf_execute_gang(mf_workers *workers, const mf_gang_seat *seats, size_t count,
+                          mf_task *task, const mf_limits *limits, const char *key,
+                          mf_remote_end *end, size_t *place)
 {
     *place = 0;
     *end = (mf_remote_end){0};

@@ -181,8 +181,8 @@ static mf_status get_all(mf_packet *p, const char *version, mf_hello *h)
     h->group_rank = mf_packet_get_int(p);
     ends = mf_packet_get_int(p);
     h->ends = ends < 0 ? INFINITY : (double)ends * 1e-3;
-    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0 ||
-                 h->group_rank < 0 || h->group_rank > INT32_MAX;
+    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0 || h->group_rank < 0 ||
+                 h->group_rank > INT32_MAX;
     MF_TRY(mf_packet_check(p));
     MF_TRY(get_devices(p, h));
     MF_TRY(get_stages(p, h));

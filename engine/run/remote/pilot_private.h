@@ -43,12 +43,13 @@ typedef struct mf_pilot_job {
     mf_limits limits;
     mf_supply supply;
     mf_pilot_rank rank;
-    struct mf_rank_mpi *mpi;     /* as the links */
-    struct mf_rank_links *links; /* to the others; under the pilot's lock for others than its thread */
-    bool aborted;                /* another one has failed or ended; under the pilot's lock */
-    mf_task *task;                 /* under the pilot's lock for others than its thread */
-    mf_task_state shown;           /* its progress, as the run knows it */
-    pthread_mutex_t calling;       /* one question at a time */
+    struct mf_rank_mpi *mpi; /* as the links */
+    struct mf_rank_links
+        *links;              /* to the others; under the pilot's lock for others than its thread */
+    bool aborted;            /* another one has failed or ended; under the pilot's lock */
+    mf_task *task;           /* under the pilot's lock for others than its thread */
+    mf_task_state shown;     /* its progress, as the run knows it */
+    pthread_mutex_t calling; /* one question at a time */
     mf_pilot_frame *first, **last; /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone; /* the link: nothing more is heard */
@@ -109,8 +110,8 @@ MF_MUST_USE mf_status mf__pilot_save_state(void *self, int64_t step, const mf_ar
                                            bool keep);
 MF_MUST_USE mf_status mf__pilot_send_output(mf_pilot_job *j, size_t port);
 
-/* A node of several workers: what it was started with; before its stage runs, and after that; one of
- * the others has ended; what is due from time to time. */
+/* A node of several workers: what it was started with; before its stage runs, and after that; one
+ * of the others has ended; what is due from time to time. */
 void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *rank);
 MF_MUST_USE mf_status mf__pilot_meet(mf_pilot_job *j);
 void mf__pilot_part(mf_pilot_job *j, bool well);

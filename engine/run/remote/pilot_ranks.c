@@ -1,4 +1,5 @@
-/* pilot_ranks.c - a node that this worker runs together with others. See pilot_private.h, gang.h. */
+/* pilot_ranks.c - a node that this worker runs together with others. See pilot_private.h, gang.h.
+ */
 #include "run/remote/pilot_private.h"
 #include "run/remote/rank_mpi.h"
 
@@ -83,8 +84,7 @@ static mf_status open_links(mf_pilot_job *j)
     const size_t *devices;
     const mf_rank_links_options options = {.rank = j->rank.rank,
                                            .ranks = j->rank.ranks,
-                                           .devices =
-                                               (int)mf_task_device_list(j->task, &devices),
+                                           .devices = (int)mf_task_device_list(j->task, &devices),
                                            .secret = j->rank.secret,
                                            .seconds = MEET_SECONDS};
     const mf_mpi *mpi = j->pilot->options->mpi;

@@ -80,8 +80,8 @@ static mf_status gone_for(mf_status status, int rank)
 
 static mf_status find_link(const lane *l, int other, mf_link **link)
 {
-    *link = differ_in_one(l->transport.rank, other) ? l->link[bit_of(l->transport.rank, other)]
-                                                    : NULL;
+    *link =
+        differ_in_one(l->transport.rank, other) ? l->link[bit_of(l->transport.rank, other)] : NULL;
     return *link ? MF_OK : mf_fail(MF_INTERNAL, "worker %d is no neighbour", other);
 }
 
@@ -94,9 +94,8 @@ static mf_status send_message(void *self, int to, const void *data, size_t bytes
         const size_t size = bytes - at < SLICE ? bytes - at : SLICE;
         mf_packet head = {0};
         mf_packet_int(&head, (int64_t)bytes);
-        MF_TRY(gone_for(mf_link_send_bytes(link, MF_LINK_BYTES, 0, &head, (const char *)data + at,
-                                           size),
-                        to));
+        MF_TRY(gone_for(
+            mf_link_send_bytes(link, MF_LINK_BYTES, 0, &head, (const char *)data + at, size), to));
     }
     return MF_OK;
 }
@@ -195,8 +194,8 @@ static mf_status open_all(mf_rank_links *l, int beside)
     for (int i = 0; i < o->devices; i++) {
         lane *a = &l->lanes[i];
         a->all = l;
-        a->transport = (mf_transport){
-            a, o->rank, o->ranks, send_message, receive_message, barrier, abort_all, 0};
+        a->transport = (mf_transport){a,       o->rank,   o->ranks, send_message, receive_message,
+                                      barrier, abort_all, 0};
         l->transports[i] = &a->transport;
     }
     return mf_address_listen_beside(beside, &l->socket, l->address);
@@ -313,10 +312,9 @@ static mf_status hear_rank(mf_rank_links *l, mf_link *link, int *other, int *dev
     mf_link_set_beat(link, JOIN_SECONDS / MF_LINK_BEATS);
     MF_TRY(mf_link_receive(link, &f, &end));
     const int64_t rank = mf_packet_get_int(&f.body), at = mf_packet_get_int(&f.body);
-    const bool good = !end && f.kind == MF_LINK_RANK && !f.body.failed &&
-                      rank > l->options.rank && rank < l->options.ranks &&
-                      differ_in_one((int)rank, l->options.rank) && at >= 0 &&
-                      at < l->options.devices;
+    const bool good = !end && f.kind == MF_LINK_RANK && !f.body.failed && rank > l->options.rank &&
+                      rank < l->options.ranks && differ_in_one((int)rank, l->options.rank) &&
+                      at >= 0 && at < l->options.devices;
     mf_packet_clear(&f.body);
     *other = (int)rank;
     *device = (int)at;
@@ -337,7 +335,8 @@ static mf_status hear_stranger(mf_rank_links *l, int i)
     mf_link *link;
     bool done;
     int other, device;
-    mf_status status = mf_handshake_hear(&s->handshake, s->socket, &l->options.secret, &done, &link);
+    mf_status status =
+        mf_handshake_hear(&s->handshake, s->socket, &l->options.secret, &done, &link);
 
     if (!status && !done)
         return MF_OK;

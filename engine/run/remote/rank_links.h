@@ -23,13 +23,14 @@ typedef struct mf_rank_links_options {
     double seconds; /* in which all have to be connected */
 } mf_rank_links_options;
 
-/* A barrier of a transport by its other calls: with each neighbour in turn, then all know of all. */
+/* A barrier of a transport by its other calls: with each neighbour in turn, then all know of all.
+ */
 MF_MUST_USE mf_status mf_rank_barrier(mf_transport *transport);
 
 /* Listens at this host's address of a connected socket. */
 MF_MUST_USE mf_status mf_rank_links_new(const mf_rank_links_options *options, int beside,
                                         mf_rank_links **links);
-void mf_rank_links_free(mf_rank_links *links);                /* NULL is fine */
+void mf_rank_links_free(mf_rank_links *links);                 /* NULL is fine */
 const char *mf_rank_links_address(const mf_rank_links *links); /* "10.0.0.5:40123" */
 /* Connects; addresses [ranks]. MF_CANCELLED once it is aborted. */
 MF_MUST_USE mf_status mf_rank_links_meet(mf_rank_links *links, const char *const *addresses);

@@ -32,9 +32,8 @@ static bool stopped(void *self)
 
 static mf_status outcome(int how, int other)
 {
-    return how == 0
-               ? MF_OK
-               : mf_fail(MF_CANCELLED, "worker %d of the training has failed or ended", other);
+    return how == 0 ? MF_OK
+                    : mf_fail(MF_CANCELLED, "worker %d of the training has failed or ended", other);
 }
 
 static mf_status send_message(void *self, int to, const void *data, size_t bytes)
@@ -91,8 +90,8 @@ static void name_lanes(mf_rank_mpi *m)
         lane *l = &m->lanes[i];
         l->all = m;
         l->tag = (int)(number % (MF_MPI_TAGS / MF_RANK_LINKS_MOST)) * MF_RANK_LINKS_MOST + i;
-        l->transport = (mf_transport){
-            l, o->rank, o->ranks, send_message, receive_message, barrier, abort_all, 0};
+        l->transport = (mf_transport){l,       o->rank,   o->ranks, send_message, receive_message,
+                                      barrier, abort_all, 0};
         m->transports[i] = &l->transport;
     }
 }

@@ -13,7 +13,7 @@ typedef struct mf_rank_mpi mf_rank_mpi;
  * borrowed. */
 MF_MUST_USE mf_status mf_rank_mpi_new(const mf_mpi *mpi, const mf_rank_links_options *options,
                                       const int *peers, mf_rank_mpi **made);
-void mf_rank_mpi_free(mf_rank_mpi *m);                           /* NULL is fine */
+void mf_rank_mpi_free(mf_rank_mpi *m);                             /* NULL is fine */
 mf_transport *const *mf_rank_mpi_transports(const mf_rank_mpi *m); /* [devices], borrowed */
 /* Whoever waits here fails as MF_CANCELLED. From any thread. */
 void mf_rank_mpi_abort(mf_rank_mpi *m);

@@ -1,8 +1,8 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
  * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
- * a process of its own, retries, key; of several workers which one this is, how many they are, their
- * secret (0 and 1: it is alone); then the work (worker/frozen.h). The worker is trusted with
+ * a process of its own, retries, key; of several workers which one this is, how many they are,
+ * their secret (0 and 1: it is alone); then the work (worker/frozen.h). The worker is trusted with
  * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
  * is checked as all outputs are. */
 #include "run/remote/gang.h"
@@ -25,7 +25,7 @@ typedef struct node {
     const mf_limits *limits;
     const char *key;
     const mf_gang_seat *seat; /* of several workers: what this one has; NULL: the task says it */
-    mf_gang *gang;          /* the others; NULL: it is alone */
+    mf_gang *gang;            /* the others; NULL: it is alone */
     int rank;
     mf_store *store;
     mf_channel *channel;

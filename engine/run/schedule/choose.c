@@ -134,8 +134,8 @@ static bool has_devices(const mf_runner *r, const mf_job *j, size_t place)
 {
     const size_t wanted = mf_job_device_count(j), count = r->spots.items[place].is.device_count;
 
-    return !j->needs.device ||
-           (count >= wanted && ((wanted == 1 && !j->kind) || most_of_a_kind(r, j, place) >= wanted));
+    return !j->needs.device || (count >= wanted && ((wanted == 1 && !j->kind) ||
+                                                    most_of_a_kind(r, j, place) >= wanted));
 }
 
 /* Its kind of place, and it lasts long enough. */
@@ -358,7 +358,8 @@ mf_fit mf_seat_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
     *s = (mf_seat){.place = place};
     if (!takes(r, j->index, place) || (j->needs.device && !p->is.device_count))
         return MF_NEVER;
-    if (mf_keeps_from(r, p->keeper, j) || (j->needs.device && mf_keeps_from(r, p->device_keeper, j)))
+    if (mf_keeps_from(r, p->keeper, j) ||
+        (j->needs.device && mf_keeps_from(r, p->device_keeper, j)))
         return MF_KEPT;
     if (p->slots_used >= p->is.slots)
         return MF_FULL;
@@ -382,7 +383,7 @@ mf_fit mf_seat_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
 typedef struct search {
     mf_runner *run;
     mf_job *job;
-    mf_seat best;       /* where `found` is not 0 */
+    mf_seat best;    /* where `found` is not 0 */
     int64_t missing; /* at the best; -1: not asked yet */
     size_t found;
     bool others; /* another node of the stage may find a place where this one did not */
@@ -550,7 +551,8 @@ static bool keeps_well(mf_runner *r, const mf_job *j)
     if (j->keeps == MF_SPOT_NONE)
         return false;
     p = &r->spots.items[j->keeps];
-    return mf_seat_would_fit(r, j, j->keeps) && waits_for_device(r, j, j->keeps) == (p->device_keeper == j);
+    return mf_seat_would_fit(r, j, j->keeps) &&
+           waits_for_device(r, j, j->keeps) == (p->device_keeper == j);
 }
 
 static mf_choice wait(mf_runner *r, mf_job *j, const search *s)
@@ -648,8 +650,8 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
     else if (device && !p->device_count)
         fprintf(out, "%s no device", have);
     else if (j && place != MF_PLACE_TO_COME && !has_devices(r, j, place))
-        fprintf(out, "%s %zu devices of one kind, and it needs %zu", have, most_of_a_kind(r, j, place),
-                mf_job_device_count(j));
+        fprintf(out, "%s %zu devices of one kind, and it needs %zu", have,
+                most_of_a_kind(r, j, place), mf_job_device_count(j));
     else if (j && j->expects > 0 && j->expects > left)
         fprintf(out, "%s %.0f s%s, and it takes %.0f s", have, left > 0 ? left : 0,
                 there ? " left" : "", j->expects);
@@ -699,10 +701,11 @@ static mf_status with_hint(const mf_runner *r, size_t i, const mf_job *j, mf_sta
     const size_t ranks = mf_work_ranks(&mf_plan_at(r->plan, i)->work);
 
     if (ranks > 1)
-        return mf_hint(status,
-                       "connect %zu workers (--listen) or name pools that may have so many (--pool),"
-                       " or lower `ranks`; `devices` takes several devices of one machine",
-                       ranks);
+        return mf_hint(
+            status,
+            "connect %zu workers (--listen) or name pools that may have so many (--pool),"
+            " or lower `ranks`; `devices` takes several devices of one machine",
+            ranks);
     if (j && j->needs.device && mf_job_device_count(j) > 1)
         return mf_hint(status,
                        "choose %zu devices of one kind with --device (such as gpus, or cpu/%zu), "
@@ -763,11 +766,12 @@ static mf_status check_isolated(const mf_runner *r, size_t i, const mf_graph_sta
 
     if (ranks == 1 || !s->limits.isolate)
         return MF_OK;
-    return mf_hint(mf_fail(MF_UNSUPPORTED,
-                           "stage '%s' (%s): ranks is %zu, and isolate is true: a process of its own "
-                           "has no way to the other workers",
-                           s->label, s->stage->name, ranks),
-                   "remove 'isolate', or set ranks to 1");
+    return mf_hint(
+        mf_fail(MF_UNSUPPORTED,
+                "stage '%s' (%s): ranks is %zu, and isolate is true: a process of its own "
+                "has no way to the other workers",
+                s->label, s->stage->name, ranks),
+        "remove 'isolate', or set ranks to 1");
 }
 
 mf_status mf_runner_check_places(mf_runner *r)

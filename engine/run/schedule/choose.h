@@ -1,5 +1,5 @@
-/* choose.h - what choose.c (one place for a node) and gang.c (several) share: whether a node can run
- * at a place, and what it would get there. */
+/* choose.h - what choose.c (one place for a node) and gang.c (several) share: whether a node can
+ * run at a place, and what it would get there. */
 #ifndef MASSFLOW_RUN_CHOOSE_H
 #define MASSFLOW_RUN_CHOOSE_H
 

@@ -45,8 +45,8 @@ typedef struct mf_grant {
      * that of number 0. They have place, slots and devices alone. */
     const struct mf_grant *others;
     size_t other_count;
-    int64_t run; /* the run's number in the store, for the record */
-    int64_t dead;        /* for the lease: see store/leases.h */
+    int64_t run;  /* the run's number in the store, for the record */
+    int64_t dead; /* for the lease: see store/leases.h */
     bool insist;
 } mf_grant;
 

@@ -1,6 +1,7 @@
 /* runner.h - a run under way, as the files of the scheduler share it: runner.c (its begin and end,
- * what is told and recorded), start.c (what starts when), choose.c (at which place), gang.c (at which several), job.c (one
- * running node), outcome.c (what becomes of nodes), elsewhere.c (nodes that another process runs).
+ * what is told and recorded), start.c (what starts when), choose.c (at which place), gang.c (at
+ * which several), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c (nodes
+ * that another process runs).
  *
  * It runs nothing itself and has no loop: an executor runs nodes, and run.c, or a test, tells it
  * when one has ended. All of it belongs to one thread; a job is handed over by the executor's. */
@@ -28,10 +29,10 @@ struct mf_job {
     size_t ranks;   /* workers that run it together; 1: it runs at one place */
     double expects; /* seconds that a place must have left for it; 0: any */
     /* While it waits. */
-    uint64_t tried; /* the places' `frees` when it was last tried */
-    bool anew;      /* all places have to be looked at */
-    size_t keeps;   /* the place that it keeps; MF_SPOT_NONE */
-    size_t kept;    /* places that it keeps, of a node that several run */
+    uint64_t tried;             /* the places' `frees` when it was last tried */
+    bool anew;                  /* all places have to be looked at */
+    size_t keeps;               /* the place that it keeps; MF_SPOT_NONE */
+    size_t kept;                /* places that it keeps, of a node that several run */
     const mf_device_info *kind; /* of the devices that it may get; NULL: any */
     /* Once it has a place. */
     int slots;
@@ -39,7 +40,7 @@ struct mf_job {
     size_t device;                   /* of that place, its own, where it needs one */
     size_t devices[MF_TASK_DEVICES]; /* all of them, of one kind; the first is `device` */
     size_t device_count;
-    size_t bytes;         /* of that host's memory that it is taken to need; on `device` */
+    size_t bytes; /* of that host's memory that it is taken to need; on `device` */
     /* Of a node that several run: what its numbers 1, 2, ... have at their places, [ranks - 1], as
      * jobs that run nothing; and what the executor is told of them. */
     struct mf_job *others, *leader; /* leader: of such a job; else NULL */
