@@ -1,13 +1,13 @@
-/* gang.h - one node at several workers at once (`ranks`): the run's side.
+/* gang.h - the workers that run one node together (`ranks`), as the run sees them.
  *
  * Each worker has the node by a channel of its own, as if it had it alone, and its number. Number 0
- * saves states and hands over outputs. They reach each other directly (rank_links.h), by addresses
- * that they tell the run and a secret that the run draws for this start of the node. Where one
- * ends, fails or is lost, all are told to end (MF_LINK_ABORT). */
+ * saves states and hands over outputs. They reach each other directly (rank_links.h, rank_mpi.h), by
+ * addresses that they tell the run and a secret that the run draws for this start of the node.
+ * Where one ends, fails or is lost, all are told to end (MF_LINK_ABORT). */
 #ifndef MASSFLOW_RUN_REMOTE_GANG_H
 #define MASSFLOW_RUN_REMOTE_GANG_H
 
-#include "run/remote/remote.h"
+#include "run/remote/workers.h"
 
 /* What one of the workers has there. */
 typedef struct mf_gang_seat {
@@ -17,16 +17,13 @@ typedef struct mf_gang_seat {
     size_t device_count;
 } mf_gang_seat;
 
-/* As mf_execute_remote. *place: of a node that was returned, the number of the worker (in `seats`)
- * that was lost or has ended. */
-MF_MUST_USE mf_status mf_execute_gang(mf_workers *workers, const mf_gang_seat *seats, size_t count,
-                                      mf_task *task, const mf_limits *limits, const char *key,
-                                      mf_remote_end *end, size_t *place);
-
-/* ---- for remote.c ---------------------------------------------------------------------------- */
-
 typedef struct mf_gang mf_gang;
-/* Number `rank` of the gang; what it is started with. */
+/* Of the workers at these seats. */
+MF_MUST_USE mf_status mf_gang_new(mf_workers *workers, const mf_gang_seat *seats, size_t count,
+                                  mf_gang **gang);
+void mf_gang_free(mf_gang *gang);         /* NULL is fine; all have left */
+bool mf_gang_by_mpi(const mf_gang *gang); /* they reach each other so */
+/* What number `rank` is started with. */
 void mf_gang_put(const mf_gang *gang, int rank, mf_packet *start);
 /* From now on it is told to end where another one does. */
 void mf_gang_enter(mf_gang *gang, int rank, mf_channel *channel);

@@ -10,6 +10,8 @@
 
 #define MEET_SECONDS 60.0
 
+_Static_assert(sizeof((mf_pilot_rank *)0)->peers / sizeof(int) == MF_RANK_LINKS_MOST, "peers");
+
 /* The order in which gang.c puts it. */
 void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *r)
 {

@@ -5,7 +5,7 @@
  * their secret (0 and 1: it is alone); then the work (worker/frozen.h). The worker is trusted with
  * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
  * is checked as all outputs are. */
-#include "run/remote/gang.h"
+#include "run/remote/remote.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"
 #include "store/transfer.h"

@@ -3,7 +3,7 @@
 #include "run/schedule/executor.h"
 #include "compute/devices.h"
 #include "run/process/altstack.h"
-#include "run/remote/gang.h"
+#include "run/remote/together.h"
 #include "run/worker/execute.h"
 
 #include <assert.h>
@@ -146,7 +146,7 @@ static mf_status run_together(mf_execution *x, mf_remote_end *end)
         const mf_grant *g = i ? &x->grant.others[i - 1] : &x->grant;
         seats[i] = (mf_gang_seat){g->place, g->slots, g->devices, g->device_count};
     }
-    mf_status status = mf_execute_gang(mf_host_workers(x->host), seats, count, x->task, x->limits,
+    mf_status status = mf_execute_together(mf_host_workers(x->host), seats, count, x->task, x->limits,
                                        x->key, end, &place);
     if (!status && end->returned) {
         mf_workers_state(mf_host_workers(x->host), seats[place].worker, &state);
