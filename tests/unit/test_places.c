@@ -16,7 +16,15 @@ SMALL_STAGE(device, "fake.device", salt, salt_table, two_in, outs, .run = no_run
             .kernels = kernels);
 SMALL_STAGE(all, "fake.all", salt, salt_table, all_in, outs, .run = no_run);
 SMALL_STAGE(saving, "fake.saving", salt, salt_table, none, outs, .run = no_run, .saves = true);
-MF_PLUGIN("fake", &make, &two, &device, &all, &saving)
+typedef struct together {
+    int64_t salt, ranks;
+} together;
+static const mf_param together_table[] = {
+    MF_INT(together, salt, "0", 0, 1000000000, "", "Part of the key."),
+    MF_INT_MARKED(together, ranks, "2", 1, 8, "", MF_NO_CACHE | MF_RANKS, "Workers."), MF_END};
+SMALL_STAGE(gang, "fake.gang", together, together_table, none, outs, .run = no_run,
+            .kernels = kernels);
+MF_PLUGIN("fake", &make, &two, &device, &all, &saving, &gang)
 
 #define PLACES 40
 #define NODES 200
@@ -794,6 +802,136 @@ START_TEST(a_node_that_is_too_large_for_all_workers)
 }
 END_TEST
 
+/* ---- several workers for one node ------------------------------------------------------------ */
+
+/* Two of them, and nodes that need one worker. */
+static const char gangs[] = "massflow: 1\n"
+                            "stages:\n"
+                            "  a: {use: fake.make, with: {salt: 1}}\n"
+                            "  b: {use: fake.make, with: {salt: 2}}\n"
+                            "  g: {use: fake.gang, with: {salt: 1}}\n"
+                            "  h: {use: fake.gang, with: {salt: 2, ranks: 4}}\n"
+                            "  z: {use: fake.saving}\n";
+
+static size_t add_device_place(void)
+{
+    const size_t at = add_place(1);
+
+    w.places[at].device_count = 1;
+    w.device_bytes[at] = 10;
+    return at;
+}
+
+static void finish_all(void)
+{
+    while (w.running_count) {
+        finish_at(0);
+        go();
+    }
+}
+
+/* It gets all its places at once: those that are free are kept until as many are. */
+START_TEST(several_workers_are_kept_for_one_node)
+{
+    clear_world();
+    for (int i = 0; i < 4; i++)
+        add_device_place();
+    begin_world(gangs, 0);
+    ck_assert(go());
+    /* g needs two, h all four: what comes after them begins at none of the others. */
+    told("start g at n1:1\n");
+    ck_assert_uint_eq(runs("g")->grant.other_count, 1);
+    ck_assert_uint_eq(runs("g")->grant.others[0].place, 2);
+    ck_assert_uint_eq(runs("g")->grant.others[0].device_count, 1);
+    finish("g");
+    told("done g at n1:1\nstart h at n1:1\n");
+    ck_assert_uint_eq(runs("h")->grant.other_count, 3);
+    for (size_t k = 0; k < 3; k++)
+        ck_assert_uint_eq(runs("h")->grant.others[k].place, k + 2);
+    finish("h");
+    ck_assert_uint_eq(w.running_count, 3);
+    finish_all();
+    ck_assert_uint_eq(w.result.counts.done, 5);
+    end_world();
+}
+END_TEST
+
+/* Nothing is kept for one that lacks workers: those that are there go on. */
+START_TEST(workers_do_not_idle_for_one_that_lacks_more)
+{
+    clear_world();
+    w.may_come[0] = (mf_run_place){.slots = 1, .ends = INFINITY, .device_count = 1, .most = 4};
+    w.options.may_come_count = 1;
+    for (int i = 0; i < 2; i++)
+        add_device_place();
+    begin_world(gangs, 0);
+    ck_assert(go());
+    told("start g at n1:1\n");
+    finish("g");
+    ck_assert_uint_eq(w.running_count, 2); /* of a, b and z */
+    w.log[0] = 0;
+    add_device_place();
+    add_device_place();
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 2); /* all four are kept now */
+    finish_at(0);
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 1);
+    finish_at(0);
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 1);
+    ck_assert_uint_eq(runs("h")->grant.other_count, 3);
+    finish_all();
+    ck_assert_uint_eq(w.result.counts.done, 5);
+    end_world();
+}
+END_TEST
+
+/* It goes back as a whole, with the worker that was lost. */
+START_TEST(one_of_several_workers_is_lost)
+{
+    clear_world();
+    for (int i = 0; i < 2; i++)
+        add_device_place();
+    begin_world("massflow: 1\nstages:\n  g: {use: fake.gang}\n", 0);
+    ck_assert(go());
+    told("start g at n1:1\n");
+    mf_execution *x = take(0);
+    w.places[2].open = false;
+    add_device_place();
+    mf_execution_end end = {.returned = true, .lost = true};
+    strcpy(end.place, "n2:1");
+    x->ended(x->ended_self, &end);
+    ck_assert(go());
+    told("back g at n2:1: came back after 0 s: worker n2:1 was lost; it is to be run again\n"
+         "start g at n1:1\n");
+    ck_assert_uint_eq(runs("g")->grant.others[0].place, 3);
+    finish("g");
+    end_world();
+}
+END_TEST
+
+/* Before anything runs. */
+START_TEST(fewer_workers_than_a_node_needs_are_an_error)
+{
+    clear_world();
+    w.may_come[0] =
+        (mf_run_place){.pool = "gpu", .slots = 1, .ends = INFINITY, .device_count = 1, .most = 3};
+    w.options.may_come_count = 1;
+    begin_world(gangs, 0);
+    ck_assert(!mf_runner_start(&w.r));
+    mf_runner_close(&w.r);
+    fails(mf_runner_free(&w.r),
+          "no place can run stage 'h' (fake.gang): it needs 4 workers at the same time: this "
+          "process is none; workers of pool gpu can be 3\n"
+          "  connect 4 workers (--listen) or name pools that may have so many (--pool), or lower "
+          "`ranks`; `devices` takes several devices of one machine");
+    ck_assert_uint_eq(w.running_count, 0);
+    mf_plan_free(w.plan);
+    mf_graph_free(w.graph);
+}
+END_TEST
+
 /* ---- whatever happens ------------------------------------------------------------------------ */
 
 static uint64_t state;
@@ -1138,6 +1276,10 @@ int main(void)
     tcase_add_test(c, what_is_back_was_not_lost);
     tcase_add_test(c, where_it_was_made);
     tcase_add_test(c, what_ends_is_no_loss);
+    tcase_add_test(c, several_workers_are_kept_for_one_node);
+    tcase_add_test(c, workers_do_not_idle_for_one_that_lacks_more);
+    tcase_add_test(c, one_of_several_workers_is_lost);
+    tcase_add_test(c, fewer_workers_than_a_node_needs_are_an_error);
     tcase_add_test(c, it_waits_for_workers_that_may_come);
     tcase_add_test(c, it_waits_for_workers_that_join);
     tcase_add_test(c, what_no_place_can_run_is_an_error);

@@ -64,6 +64,10 @@ typedef enum mf_link_kind {
     MF_LINK_RETURNED, /* w: words, whether its folder can't be written; the node was not run, or not
                        * to its end */
     MF_LINK_TAKEN,    /* c: how many of its lines were taken */
+    /* Of a node that several workers run; see gang.h and rank_links.h. */
+    MF_LINK_RANKS, /* w: its address, the kind of its devices -> the addresses of all */
+    MF_LINK_ABORT, /* c: another one has failed or ended */
+    MF_LINK_RANK, /* from worker to worker, on a new connection: its number, of its devices which */
     MF_LINK_KIND_COUNT
 } mf_link_kind;
 

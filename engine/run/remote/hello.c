@@ -69,6 +69,8 @@ void mf_hello_put(mf_packet *p, const mf_hello *h)
     mf_packet_text(p, h->pool);
     mf_packet_int(p, h->slots);
     mf_packet_int(p, h->bytes);
+    mf_packet_int(p, h->group);
+    mf_packet_int(p, h->group_rank);
     mf_packet_int(p, isfinite(h->ends) ? (int64_t)(fmax(h->ends, 0) * 1e3) : -1);
     mf_packet_int(p, (int64_t)h->device_count);
     for (size_t i = 0; i < h->device_count; i++)
@@ -194,9 +196,12 @@ static mf_status get_all(mf_packet *p, const char *version, mf_hello *h)
     get_name(p, h->pool, sizeof h->pool);
     h->slots = mf_packet_get_int(p);
     h->bytes = mf_packet_get_int(p);
+    h->group = mf_packet_get_int(p);
+    h->group_rank = mf_packet_get_int(p);
     ends = mf_packet_get_int(p);
     h->ends = ends < 0 ? INFINITY : (double)ends * 1e-3;
-    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0;
+    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0 || h->group_rank < 0 ||
+                 h->group_rank > INT32_MAX;
     MF_TRY(mf_packet_check(p));
     MF_TRY(get_devices(p, h));
     MF_TRY(get_stages(p, h));

@@ -24,6 +24,9 @@ typedef struct mf_hello {
     int64_t random[2];  /* drawn when it was started: tells it from all others */
     char pool[64];
     int64_t slots, bytes;
+    /* Workers of one group reach each other by MPI: which it is, 0 of none, and its number there.
+     */
+    int64_t group, group_rank;
     double ends; /* seconds from now; INFINITY */
     mf_hello_device *devices;
     size_t device_count;

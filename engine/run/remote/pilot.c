@@ -106,6 +106,9 @@ static mf_status take_frame(mf_pilot *p, mf_frame *f)
     case MF_LINK_TAKEN:
         mf__pilot_lines_taken(p, f->channel, mf_packet_get_int(&f->body));
         return mf_packet_check(&f->body);
+    case MF_LINK_ABORT:
+        mf__pilot_abort(p, f->channel);
+        return MF_OK;
     case MF_LINK_BYE:
         p->over = true;
         return MF_OK;
@@ -220,6 +223,7 @@ static void *tick(void *self)
         p->sending += link != NULL;
         pthread_mutex_unlock(&p->lock);
         tell_progress(p);
+        mf__pilot_beat_ranks(p);
         look(p, link);
         if (!link)
             continue;
@@ -241,6 +245,8 @@ static void end_link(mf_pilot *p)
         j->gone = true;
         j->channel = 0;
         pthread_cond_broadcast(&j->arrived);
+        if (j->rank.ranks > 1) /* the others are told to end: no run can take it over */
+            mf__pilot_drop(j);
     }
     p->link = NULL;
     while (p->sending)

@@ -18,12 +18,13 @@ typedef struct mf_pilot_options {
     size_t bytes;      /* of host memory that nodes may need together */
     const char *cache; /* folder */
     int64_t cache_bytes;
-    const char *pool;    /* "" */
-    const char *version; /* of massflow */
-    double idle;         /* s without a node, after which it ends; 0: never */
-    double ends;         /* s from now until its time is over; INFINITY */
-    double retry;        /* s in which it tries to reach the run */
-    bool devices;        /* it has some */
+    const char *pool;         /* "" */
+    const char *version;      /* of massflow */
+    double idle;              /* s without a node, after which it ends; 0: never */
+    double ends;              /* s from now until its time is over; INFINITY */
+    double retry;             /* s in which it tries to reach the run */
+    bool devices;             /* it has some */
+    const struct mf_mpi *mpi; /* to other workers; NULL: it was not started with any */
     /* Before a node first uses a device: in the thread of that node. */
     mf_status (*before_device)(void *self);
     void (*tell)(void *self, const char *line); /* from any thread */

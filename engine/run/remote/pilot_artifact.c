@@ -229,8 +229,7 @@ static size_t keep_lacking(const source *s, uint32_t *pieces, size_t count)
 }
 
 /* *told: that node has ended meanwhile, and nothing was asked. */
-static mf_status ask_through(mf_pilot_job *j, source *s, uint32_t *pieces, size_t count,
-                             bool *told)
+static mf_status ask_through(mf_pilot_job *j, source *s, uint32_t *pieces, size_t count, bool *told)
 {
     mf_status status = MF_OK;
 

@@ -3,8 +3,8 @@
  * A file is read in place where it opens under the name that the run has for it and its content has
  * the digest of the node's key. Else its bytes come from the run (offer.h) into the worker's folder
  * (store/file_cache.h), and are held against the digest. A node whose files are still coming when
- * the link is lost ends, for it has done nothing yet: the next run starts it anew. What is said of a
- * copy names the user's path. See pilot_private.h. */
+ * the link is lost ends, for it has done nothing yet: the next run starts it anew. What is said of
+ * a copy names the user's path. See pilot_private.h. */
 #include "run/remote/offer.h"
 #include "run/remote/pilot_private.h"
 

@@ -56,6 +56,7 @@ typedef struct head {
     int64_t threads;
     mf_pilot_devices devices;
     char key[MF_HEX_SIZE];
+    mf_pilot_rank rank;
 } head;
 
 static mf_status read_head(mf_packet *p, head *h)
@@ -69,6 +70,7 @@ static mf_status read_head(mf_packet *p, head *h)
     h->limits.isolate = mf_packet_get_int(p) != 0;
     retries = mf_packet_get_int(p);
     key = mf_packet_get_text(p);
+    mf__pilot_get_rank(p, &h->rank);
     p->failed |= memory < 0 || h->threads < 1 || timeout < 0 || retries < 0 || retries > 1000000 ||
                  !key || strlen(key) >= sizeof h->key;
     MF_TRY(mf_packet_check(p));
@@ -93,6 +95,7 @@ static mf_status read_start(mf_pilot_job *j, int64_t *threads)
     pthread_mutex_lock(&j->pilot->lock);
     j->frozen = frozen;
     j->devices = h.devices;
+    j->rank = h.rank;
     strcpy(j->key, h.key);
     pthread_mutex_unlock(&j->pilot->lock);
     return MF_OK;
@@ -126,6 +129,7 @@ void mf__pilot_drop(mf_pilot_job *j)
     j->channel = 0;
     if (j->task)
         mf_task_cancel(j->task);
+    mf__pilot_abort_ranks(j);
     pthread_cond_broadcast(&j->arrived);
 }
 
@@ -181,7 +185,7 @@ static mf_status run_task(mf_pilot_job *j)
 
     MF_TRY(read_start(j, &threads));
     MF_TRY(prepare_devices(j->pilot, mf_frozen_work(j->frozen), &j->devices));
-    if (mf__pilot_recall(j))
+    if (j->rank.ranks == 1 && mf__pilot_recall(j)) /* else the others wait for it */
         return MF_OK;
     make_room(j);
     MF_TRY(mf_task_new(j->pilot->host, mf_frozen_work(j->frozen), (int)threads, &task));
@@ -194,16 +198,20 @@ static mf_status run_task(mf_pilot_job *j)
     if (j->dropped)
         mf_task_cancel(task);
     pthread_mutex_unlock(&j->pilot->lock);
-    MF_TRY(mf_execute(task, &j->limits, &j->result.spent, &j->result.seconds));
+    mf_status status = mf__pilot_meet(j);
+    if (!status)
+        status = mf_execute(task, &j->limits, &j->result.spent, &j->result.seconds);
+    mf__pilot_part(j, !status);
+    MF_TRY(status);
     MF_TRY(mf_file_watch_end(mf__pilot_watch(j->files)));
-    return mf__pilot_pack(j);
+    return j->rank.rank == 0 ? mf__pilot_pack(j) : MF_OK;
 }
 
 /* It may be at its end while the link is away: what it has made is kept for the next run. */
 static mf_status run_and_deliver(mf_pilot_job *j)
 {
     MF_TRY(run_task(j));
-    j->made = true;
+    j->made = j->rank.rank == 0;
     return mf__pilot_deliver(j);
 }
 
@@ -301,9 +309,12 @@ static bool take_over(mf_pilot *p, const mf_frame *f)
         mf_error_free(status);
         return false;
     }
+    if (h.rank.ranks > 1) /* it has to meet the others */
+        return false;
     pthread_mutex_lock(&p->lock);
     for (j = p->jobs; j; j = j->next)
-        if (j->gone && !j->dropped && !j->told && !strcmp(j->key, h.key) && has_same_devices(j, &h))
+        if (j->gone && !j->dropped && !j->told && j->rank.ranks == 1 && !strcmp(j->key, h.key) &&
+            has_same_devices(j, &h))
             break;
     if (j) {
         forget_heard(j);

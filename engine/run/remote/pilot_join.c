@@ -1,4 +1,6 @@
 /* pilot_join.c - a worker reaches the run and says what it is. See pilot_private.h. */
+#include "run/remote/address.h"
+#include "run/remote/mpi.h"
 #include "run/remote/pilot.h"
 #include "run/remote/pilot_private.h"
 #include "store/process.h"
@@ -6,57 +8,16 @@
 #include "compute/devices.h"
 #include <massflow/seconds.h>
 
-#include <errno.h>
 #include <math.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define JOIN_SECONDS 20.0 /* for a handshake */
 #define RETRY_EVERY 0.2   /* s, at first */
 #define RETRY_MOST 10.0
-
-static mf_status connect_to(const char *where, int *out)
-{
-    char *text = strdup(where), *colon = text ? strrchr(text, ':') : NULL, *host = text;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *a;
-    mf_status status = MF_OK;
-    int why;
-
-    *out = -1;
-    if (!text)
-        return mf_no_memory(0, "an address");
-    if (!colon || colon == text || !colon[1]) {
-        free(text);
-        return mf_fail(MF_INVALID, "'%s' is not HOST:PORT", where);
-    }
-    *colon = 0;
-    if (*host == '[' && colon[-1] == ']') {
-        colon[-1] = 0;
-        host++;
-    }
-    why = getaddrinfo(host, colon + 1, &hints, &found);
-    free(text);
-    if (why)
-        return mf_fail(MF_IO, "cannot reach %s: %s", where, gai_strerror(why));
-    for (a = found; a && *out < 0; a = a->ai_next) {
-        *out = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (*out >= 0 && connect(*out, a->ai_addr, a->ai_addrlen) != 0) {
-            int failed = errno;
-            close(*out);
-            *out = -1;
-            errno = failed;
-        }
-    }
-    if (*out < 0)
-        status = mf_fail(MF_IO, "cannot reach %s: %s", where, strerror(errno));
-    freeaddrinfo(found);
-    return status;
-}
 
 /* One that is not here, or that others can write to, is left alone. */
 static mf_status take_spool(mf_pilot *p, const char *dir)
@@ -116,7 +77,7 @@ static mf_status join_once(mf_pilot *p)
     mf_link *link;
     mf_status status;
 
-    MF_TRY(connect_to(p->options->where, &socket));
+    MF_TRY(mf_address_connect(p->options->where, &socket));
     MF_TRY(mf_link_join(socket, &p->options->token, JOIN_SECONDS, p->options->where, &link));
     mf_link_set_beat(link, JOIN_SECONDS / MF_LINK_BEATS);
     status = greet(p, link);
@@ -188,6 +149,8 @@ mf_status mf__pilot_fill_hello(mf_pilot *p)
     p->hello.start = self.start;
     p->hello.slots = o->slots;
     p->hello.bytes = (int64_t)o->bytes;
+    p->hello.group = o->mpi ? o->mpi->group : 0;
+    p->hello.group_rank = o->mpi ? o->mpi->rank : 0;
     snprintf(p->hello.version, sizeof p->hello.version, "%s", o->version);
     snprintf(p->hello.pool, sizeof p->hello.pool, "%s", o->pool);
     if (gethostname(p->hello.host, sizeof p->hello.host - 1) != 0)

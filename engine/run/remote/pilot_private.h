@@ -2,13 +2,13 @@
  *
  * pilot.c hears the run and hands what it hears to the nodes; pilot_job.c runs one. A node asks the
  * run (pilot_ask.c) for artifacts (pilot_artifact.c) and input files (pilot_files.c), hands over
- * outputs (pilot_output.c), and loads and saves states (pilot_state.c). pilot_join.c comes before
- * all that.
+ * outputs (pilot_output.c), loads and saves states (pilot_state.c), and meets other workers that
+ * run it, too (pilot_ranks.c). pilot_join.c comes before all that.
  *
  * A link may be lost: the run was killed, or the network is away. What runs goes on meanwhile. Once
  * the worker has joined again, a node that the run starts with the key of one that still runs takes
  * that one over, with all its questions asked anew; and what ended meanwhile is handed in
- * (pilot_made.c). */
+ * (pilot_made.c). A node of several workers ends with the link. */
 #ifndef MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 #define MASSFLOW_RUN_REMOTE_PILOT_PRIVATE_H
 
@@ -50,6 +50,14 @@ typedef struct mf_pilot_result {
 
 #define MF_PILOT_MADE 64 /* results that are kept after their nodes */
 
+/* Which of the workers that run a node together this one is. */
+typedef struct mf_pilot_rank {
+    int rank, ranks;
+    mf_token secret; /* of them */
+    bool by_mpi;     /* they reach each other so */
+    int peers[64];   /* which of the launcher's processes they are */
+} mf_pilot_rank;
+
 /* A running node. */
 typedef struct mf_pilot_job {
     struct mf_pilot_job *next;
@@ -64,9 +72,14 @@ typedef struct mf_pilot_job {
     mf_frozen *frozen;
     mf_limits limits;
     mf_supply supply;
-    mf_task *task;                 /* under the pilot's lock for others than its thread */
-    mf_task_state shown;           /* its progress, as the run knows it */
-    pthread_mutex_t calling;       /* one question at a time */
+    mf_pilot_rank rank;      /* under the pilot's lock for others than its thread */
+    struct mf_rank_mpi *mpi; /* as the links */
+    struct mf_rank_links
+        *links;              /* to the others; under the pilot's lock for others than its thread */
+    bool aborted;            /* another one has failed or ended; under the pilot's lock */
+    mf_task *task;           /* under the pilot's lock for others than its thread */
+    mf_task_state shown;     /* its progress, as the run knows it */
+    pthread_mutex_t calling; /* one question at a time */
     mf_pilot_frame *first, **last; /* under the pilot's lock, as what follows */
     pthread_cond_t arrived;
     bool gone;     /* the link that it was started over, and no run has taken it over */
@@ -191,5 +204,14 @@ bool mf__pilot_recall(mf_pilot_job *j);
 void mf__pilot_clear_result(mf_pilot *p, mf_pilot_result *result);
 /* For the hello: keys of them, and of nodes that still run. */
 MF_MUST_USE mf_status mf__pilot_list_made(mf_pilot *p);
+
+/* A node of several workers: what it was started with; before its stage runs, and after that; one
+ * of the others has ended; what is due from time to time. */
+void mf__pilot_get_rank(mf_packet *p, mf_pilot_rank *rank);
+MF_MUST_USE mf_status mf__pilot_meet(mf_pilot_job *j);
+void mf__pilot_part(mf_pilot_job *j, bool well);
+void mf__pilot_abort(mf_pilot *p, uint32_t channel);
+void mf__pilot_abort_ranks(mf_pilot_job *j); /* under the lock; also before it has met them */
+void mf__pilot_beat_ranks(mf_pilot *p);
 
 #endif

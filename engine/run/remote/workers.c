@@ -813,6 +813,8 @@ void mf_workers_state(mf_workers *all, size_t number, mf_worker_state *state)
     state->device_count = w->hello.device_count;
     state->again = w->again;
     state->ends = w->ends;
+    state->group = w->hello.group;
+    state->group_rank = (int)w->hello.group_rank;
     state->sent = mf_link_sent(w->link);
     state->received = mf_link_received(w->link);
     pthread_mutex_lock(&w->lock);

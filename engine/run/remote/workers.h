@@ -41,6 +41,8 @@ typedef struct mf_worker_state {
     bool again;             /* it had joined before: its link was lost, not it */
     size_t running;         /* nodes */
     int64_t sent, received; /* bytes */
+    int64_t group;          /* that reaches each other by MPI; 0: none */
+    int group_rank;
 } mf_worker_state;
 
 size_t mf_workers_count(mf_workers *workers);

@@ -3,7 +3,7 @@
 #include "run/schedule/executor.h"
 #include "compute/devices.h"
 #include "run/process/altstack.h"
-#include "run/remote/remote.h"
+#include "run/remote/together.h"
 #include "run/worker/execute.h"
 
 #include <assert.h>
@@ -132,17 +132,42 @@ static void tell_form(mf_execution *x)
     mf_error_free(status); /* the task meets it again */
 }
 
+/* At several workers, of which the grant's own is number 0. */
+static mf_status run_together(mf_execution *x, mf_remote_end *end)
+{
+    const size_t count = x->grant.other_count + 1;
+    mf_gang_seat *seats = calloc(count, sizeof *seats);
+    mf_worker_state state;
+    size_t place;
+
+    if (!seats)
+        return mf_no_memory(0, "%zu workers of a node", count);
+    for (size_t i = 0; i < count; i++) {
+        const mf_grant *g = i ? &x->grant.others[i - 1] : &x->grant;
+        seats[i] = (mf_gang_seat){g->place, g->slots, g->devices, g->device_count};
+    }
+    mf_status status = mf_execute_together(mf_host_workers(x->host), seats, count, x->task,
+                                           x->limits, x->key, end, &place);
+    if (!status && end->returned) {
+        mf_workers_state(mf_host_workers(x->host), seats[place].worker, &state);
+        snprintf(x->end.place, sizeof x->end.place, "%s", state.name);
+    }
+    free(seats);
+    return status;
+}
+
 /* At a worker on another machine. */
 static mf_status run_there(mf_execution *x)
 {
-    mf_remote_end end;
+    mf_remote_end end = {0};
     const char *device;
     mf_status status;
 
     MF_TRY(device_name(x, &device));
     mf_task_set_device_name(x->task, device);
-    status = mf_execute_remote(mf_host_workers(x->host), x->grant.place, x->task, x->limits, x->key,
-                               &end);
+    status = x->grant.other_count ? run_together(x, &end)
+                                  : mf_execute_remote(mf_host_workers(x->host), x->grant.place,
+                                                      x->task, x->limits, x->key, &end);
     x->end.seconds = end.seconds;
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;
@@ -355,6 +380,7 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->ends = state.ends;
     p->open = state.open;
     p->again = state.again;
+    p->group = (uint64_t)state.group;
 }
 
 static bool joinable(void *self)

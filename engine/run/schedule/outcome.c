@@ -78,7 +78,8 @@ static void job_not_run(mf_runner *r, mf_job *j)
  * or no place has room for what it reads and makes. */
 static void job_returned(mf_runner *r, mf_job *j)
 {
-    const char *node = mf_plan_at(r->plan, j->index)->work.node, *place = mf_job_place(j);
+    const char *node = mf_plan_at(r->plan, j->index)->work.node;
+    const char *place = *j->end.place ? j->end.place : mf_job_place(j);
     double seconds = r->clock() - j->start;
     mf_return_why why = j->end.lost   ? MF_RETURN_LOST
                         : j->end.full ? MF_RETURN_FULL

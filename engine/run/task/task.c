@@ -23,6 +23,7 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
     t->work = work;
     t->threads = threads < 1 ? 1 : threads;
     t->ends = &t->cancelled;
+    t->ranks = 1;
     mf_task_begin_checkpoints(t);
     pthread_mutex_init(&t->lock, NULL);
     t->inputs = calloc(work->feed_count ? work->feed_count : 1, sizeof *t->inputs);
@@ -719,6 +720,8 @@ void mf_log(mf_task *t, const char *format, ...)
     char line[1024];
     va_list args;
 
+    if (t->rank > 0) /* number 0 says it */
+        return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);

@@ -38,6 +38,10 @@ double mf_task_overtime(mf_task *task);
 void mf_task_cancel(mf_task *task);
 bool mf_task_cancelled(const mf_task *task); /* so, or with its host */
 
+/* Of a task that runs at several workers: its own number, how many they are, and a transport to the
+ * others for each of its devices; borrowed. Before it runs. */
+void mf_task_set_rank(mf_task *task, int rank, int ranks, mf_transport *const *transports);
+
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */
 MF_MUST_USE mf_status mf_task_execute(mf_task *task);

@@ -35,6 +35,8 @@ struct mf_task {
     size_t device;                   /* index among the host's */
     size_t devices[MF_TASK_DEVICES]; /* all of them, the first is `device` */
     size_t device_count;             /* 0: that one alone */
+    int rank, ranks;                 /* of the workers that run it together; 0 and 1 of one alone */
+    mf_transport *const *transports; /* by device; NULL: it is alone */
     const mf_supply *supply;         /* NULL: the host's, if it has one */
     const char *device_name;         /* of one elsewhere; or NULL */
     const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */

@@ -18,7 +18,7 @@ static mf_status execute_here(mf_task *task, const mf_limits *limits, mf_spent *
     return status;
 }
 
-static void tell_retry(mf_task *task, const mf_error *error, int tried, int tries)
+void mf_retry_tell(mf_task *task, const mf_error *error, int tried, int tries)
 {
     char *text = mf_error_text(error), line[512];
 
@@ -37,7 +37,7 @@ mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, do
         *seconds = mf_seconds() - start;
         if (!status || tried > limits->retries || mf_task_cancelled(task))
             return status;
-        tell_retry(task, status, tried, limits->retries + 1);
+        mf_retry_tell(task, status, tried, limits->retries + 1);
         mf_error_free(status);
         mf_task_drop(task);
     }
