@@ -303,7 +303,8 @@ class Floods(Workers):
             before = {p.pid: self.resident(p) for p in (run, worker)}
             most = {}
             said = ""
-            for said in run.stdout:
+            for line in run.stdout:
+                said = line
                 for process in (run, worker):
                     most[process.pid] = max(most.get(process.pid, 0), self.resident(process))
             self.assertEqual(run.wait(self.TIMEOUT), 0)

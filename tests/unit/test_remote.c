@@ -709,6 +709,8 @@ static void start_there(const run *r, mf_channel *channel, const char *name)
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         mf_packet_int(&p, head[i]);
     mf_packet_text(&p, n->key);
+    for (size_t i = 0; i < 3; i++)
+        mf_packet_int(&p, i == 1); /* number 0 of one worker, no input files */
     ok(mf_frozen_put(&p, &n->work));
     ok(mf_channel_send(channel, MF_LINK_START, &p, NULL, 0, &lost));
     ck_assert(!lost);
