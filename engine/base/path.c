@@ -49,3 +49,16 @@ char *mf_shell_word(const char *text, bool always)
     mf_text_add(&word, "'");
     return mf_text_take(&word);
 }
+
+bool mf_path_leads_down(const char *name)
+{
+    while (*name) {
+        size_t length = strcspn(name, "/");
+        if (!length || (*name == '.' && (length == 1 || (length == 2 && name[1] == '.'))))
+            return false;
+        name += length;
+        while (*name == '/')
+            name++;
+    }
+    return true;
+}

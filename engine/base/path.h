@@ -12,5 +12,8 @@ char *mf_real_name(const char *path);
 /* The text as one word of a shell: as it is where it has letters, digits and "_./+-" alone and does
  * not begin with "-", else, or where `always`, in quotes. Never NULL; the caller frees. */
 char *mf_shell_word(const char *text, bool always);
+/* Whether a name leads down from where it begins: it is not absolute and has no "." and "..". A
+ * file that it names lies in that folder. Empty is fine. */
+bool mf_path_leads_down(const char *name);
 
 #endif

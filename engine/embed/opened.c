@@ -91,6 +91,13 @@ static mf_status same_device(const char *words, char **name)
     mf_status status = mf_devices_open(words, &devices, &count);
 
     mf_signals_hold();
+    if (status && mf_error_code(status) == MF_NOT_FOUND && !words) {
+        mf_error_free(status);
+        return mf_hint(mf_fail(MF_NOT_FOUND, "--same-device is about the device of this process, "
+                                             "and it has none"),
+                       "leave it out where workers have the devices: then results of any device "
+                       "count");
+    }
     MF_TRY(status);
     *name = strdup(mf_device_get_info(devices[0])->name);
     if (!*name)

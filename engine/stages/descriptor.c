@@ -118,6 +118,9 @@ static mf_status check_param(const mf_stage *s, mf_params *scratch, const mf_par
         return mf_fail(MF_INVALID, "parameter '%s' has no choices", p->name);
     if (p->min > p->max)
         return mf_fail(MF_INVALID, "parameter '%s' has its range the wrong way round", p->name);
+    if (p->marks & MF_RANKS && (p->kind != MF_PARAM_INT || !(p->marks & MF_NO_CACHE)))
+        return mf_fail(MF_INVALID, "parameter '%s' is marked MF_RANKS, but not INT and MF_NO_CACHE",
+                       p->name);
     if (mf_param_required(p))
         return MF_OK;
     return mf_within(mf_params_fallback(scratch, p), "default");

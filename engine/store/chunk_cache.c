@@ -26,9 +26,11 @@ struct mf_chunk_cache {
     char *dir;
     int lock_file;
     int64_t most;
+    bool safe;             /* see mf_chunk_cache_open_safe */
     pthread_mutex_t lock;  /* of what follows */
     mf__map entries, pins; /* pins: value is how often */
     int64_t bytes, clock;
+    int64_t shared; /* what others keep in the folder */
 };
 
 static mf_status failed(const char *doing, const char *path)
@@ -38,12 +40,12 @@ static mf_status failed(const char *doing, const char *path)
     return mf_hint(status, "--cache DIR gives the worker another folder");
 }
 
-static void path_of(const mf_chunk_cache *h, const uint8_t *digest, const char *suffix, char **path)
+static void path_of(const char *dir, const uint8_t *digest, const char *suffix, char **path)
 {
     char hex[MF_HEX_SIZE];
 
     mf_hex_encode(digest, hex);
-    if (asprintf(path, "%s/%.2s/%s%s", h->dir, hex, hex, suffix) < 0)
+    if (asprintf(path, "%s/%.2s/%s%s", dir, hex, hex, suffix) < 0)
         *path = NULL;
 }
 
@@ -98,6 +100,18 @@ static mf_status scan(mf_chunk_cache *h)
     return MF_OK;
 }
 
+static bool is_own(const struct stat *st)
+{
+    return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && !(st->st_mode & 022);
+}
+
+bool mf_chunk_folder(const char *dir)
+{
+    struct stat st;
+
+    return lstat(dir, &st) == 0 && is_own(&st);
+}
+
 /* The folder is this user's alone: what lies in it is read back as results. */
 static mf_status own_folder(const char *dir)
 {
@@ -107,7 +121,7 @@ static mf_status own_folder(const char *dir)
         return failed("make", dir);
     if (lstat(dir, &st) != 0)
         return failed("look at", dir);
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+    if (!is_own(&st))
         return mf_hint(
             mf_fail(MF_INVALID, "'%s' is no folder that only this user can write to", dir),
             "--cache DIR gives the worker another folder");
@@ -155,7 +169,7 @@ static mf_status find_folder(mf_chunk_cache *h, const char *dir)
                    "--cache DIR gives the worker another folder");
 }
 
-mf_status mf_chunk_cache_open(const char *dir, int64_t most, mf_chunk_cache **chunk_cache)
+static mf_status open_cache(const char *dir, int64_t most, bool safe, mf_chunk_cache **chunk_cache)
 {
     mf_chunk_cache *h = calloc(1, sizeof *h);
     mf_status status;
@@ -165,6 +179,7 @@ mf_status mf_chunk_cache_open(const char *dir, int64_t most, mf_chunk_cache **ch
         return mf_no_memory(0, "the cache of a worker");
     h->lock_file = -1;
     h->most = most;
+    h->safe = safe;
     pthread_mutex_init(&h->lock, NULL);
     status = find_folder(h, dir);
     if (!status)
@@ -175,6 +190,16 @@ mf_status mf_chunk_cache_open(const char *dir, int64_t most, mf_chunk_cache **ch
     }
     *chunk_cache = h;
     return MF_OK;
+}
+
+mf_status mf_chunk_cache_open(const char *dir, int64_t most, mf_chunk_cache **chunk_cache)
+{
+    return open_cache(dir, most, false, chunk_cache);
+}
+
+mf_status mf_chunk_cache_open_safe(const char *dir, int64_t most, mf_chunk_cache **chunk_cache)
+{
+    return open_cache(dir, most, true, chunk_cache);
 }
 
 void mf_chunk_cache_close(mf_chunk_cache *h)
@@ -217,7 +242,7 @@ static void drop(mf_chunk_cache *h, mf__map_entry *e)
 {
     char *path;
 
-    path_of(h, e->digest, "", &path);
+    path_of(h->dir, e->digest, "", &path);
     if (path)
         unlink(path);
     free(path);
@@ -253,6 +278,20 @@ static void shrink(mf_chunk_cache *h, int64_t most)
     for (size_t i = 0; i < count && h->bytes > most; i++)
         drop(h, list[i]);
     free(list);
+}
+
+int64_t mf_chunk_cache_most(const mf_chunk_cache *h)
+{
+    return h->most;
+}
+
+void mf_chunk_cache_share(mf_chunk_cache *h, int64_t bytes)
+{
+    pthread_mutex_lock(&h->lock);
+    h->shared = bytes;
+    if (h->bytes > h->most - h->shared)
+        shrink(h, SHRUNK(h->most - h->shared));
+    pthread_mutex_unlock(&h->lock);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
@@ -323,8 +362,8 @@ static mf_status write_file(const mf_chunk_cache *h, const uint8_t *digest, cons
     mf_status status = MF_OK;
 
     snprintf(suffix, sizeof suffix, ".%lx.new", (unsigned long)pthread_self());
-    path_of(h, digest, "", &path);
-    path_of(h, digest, suffix, &aside);
+    path_of(h->dir, digest, "", &path);
+    path_of(h->dir, digest, suffix, &aside);
     put_int(head, (uint64_t)c->codec);
     put_int(head + 8, c->raw);
     put_int(head + 16, c->size);
@@ -332,8 +371,8 @@ static mf_status write_file(const mf_chunk_cache *h, const uint8_t *digest, cons
         status = mf_no_memory(0, "a chunk of data");
     } else {
         int file = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        bool good =
-            file >= 0 && write_all(file, head, sizeof head) && write_all(file, c->bytes, c->size);
+        bool good = file >= 0 && write_all(file, head, sizeof head) &&
+                    write_all(file, c->bytes, c->size) && (!h->safe || fsync(file) == 0);
         if (!good || rename(aside, path) != 0)
             status = failed("write", path);
         if (file >= 0)
@@ -354,8 +393,8 @@ static mf_status enter(mf_chunk_cache *h, const uint8_t *digest, const mf_chunk 
     h->bytes += HEAD + (int64_t)chunk->size - e->value;
     e->value = HEAD + (int64_t)chunk->size;
     e->count = ++h->clock;
-    if (h->bytes > h->most)
-        shrink(h, SHRUNK(h->most));
+    if (h->bytes > h->most - h->shared)
+        shrink(h, SHRUNK(h->most - h->shared));
     return MF_OK;
 }
 
@@ -453,8 +492,7 @@ static mf_status check_digest(const mf_chunk *c, const uint8_t *digest, bool *so
     return status;
 }
 
-/* What lies there, not held against its digest. */
-static mf_status load(mf_chunk_cache *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
+static mf_status load_from(const char *dir, const uint8_t *digest, mf_chunk *chunk, bool *found)
 {
     char *path;
     int file;
@@ -462,17 +500,35 @@ static mf_status load(mf_chunk_cache *h, const uint8_t *digest, mf_chunk *chunk,
 
     *found = false;
     *chunk = (mf_chunk){0};
-    if (!mf_chunk_cache_has(h, digest))
-        return MF_OK;
-    path_of(h, digest, "", &path);
+    path_of(dir, digest, "", &path);
     if (!path)
         return mf_no_memory(0, "a chunk of data");
-    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     free(path);
     if (file >= 0) {
         status = read_file(file, chunk, found);
         close(file);
     }
+    return status;
+}
+
+/* What lies there, not held against its digest. */
+static mf_status load(mf_chunk_cache *h, const uint8_t *digest, mf_chunk *chunk, bool *found)
+{
+    *found = false;
+    *chunk = (mf_chunk){0};
+    return mf_chunk_cache_has(h, digest) ? load_from(h->dir, digest, chunk, found) : MF_OK;
+}
+
+mf_status mf_chunk_folder_get(const char *dir, const uint8_t digest[MF_DIGEST_BYTES],
+                              mf_chunk *chunk, bool *found)
+{
+    mf_status status = load_from(dir, digest, chunk, found);
+
+    if (!status && *found)
+        status = check_digest(chunk, digest, found);
+    if (status || !*found)
+        mf_chunk_clear(chunk);
     return status;
 }
 

@@ -15,9 +15,16 @@ typedef struct mf_chunk_cache mf_chunk_cache;
 /* `most`: bytes that it may hold. The folder is made, of mode 0700, where it is missing. */
 MF_MUST_USE mf_status mf_chunk_cache_open(const char *dir, int64_t most,
                                           mf_chunk_cache **chunk_cache);
+/* The same where machines that may lose power share the folder: a chunk is on the disk before it
+ * has its name. */
+MF_MUST_USE mf_status mf_chunk_cache_open_safe(const char *dir, int64_t most,
+                                               mf_chunk_cache **chunk_cache);
 void mf_chunk_cache_close(mf_chunk_cache *chunk_cache); /* NULL is fine; the folder stays */
 const char *mf_chunk_cache_dir(const mf_chunk_cache *chunk_cache);
 int64_t mf_chunk_cache_bytes(mf_chunk_cache *chunk_cache);
+int64_t mf_chunk_cache_most(const mf_chunk_cache *chunk_cache);
+/* Of the bytes that it may hold so many lie there as something else (file_cache.h). */
+void mf_chunk_cache_share(mf_chunk_cache *chunk_cache, int64_t bytes);
 
 bool mf_chunk_cache_has(mf_chunk_cache *chunk_cache, const uint8_t digest[MF_DIGEST_BYTES]);
 /* Keeps a chunk that is sound; `pin`: until mf_chunk_cache_unpin, as often as it was pinned. */
@@ -29,6 +36,12 @@ void mf_chunk_cache_unpin(mf_chunk_cache *chunk_cache, const uint8_t digest[MF_D
 MF_MUST_USE mf_status mf_chunk_cache_get(mf_chunk_cache *chunk_cache,
                                          const uint8_t digest[MF_DIGEST_BYTES], mf_chunk *chunk,
                                          bool *found);
+/* From a folder that another process of this user keeps: whether it is such a folder, and a chunk
+ * of it, which is sound. Where it is not there, or was not what its name says, nothing is changed.
+ */
+bool mf_chunk_folder(const char *dir);
+MF_MUST_USE mf_status mf_chunk_folder_get(const char *dir, const uint8_t digest[MF_DIGEST_BYTES],
+                                          mf_chunk *chunk, bool *found);
 /* The same, expanded: a chunk of `raw` bytes. */
 MF_MUST_USE mf_status mf_chunk_cache_read(mf_chunk_cache *chunk_cache,
                                           const uint8_t digest[MF_DIGEST_BYTES], uint8_t *dst,

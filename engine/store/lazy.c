@@ -7,6 +7,8 @@
 #include "store/internal.h"
 #include "store/transfer.h"
 
+#define SPAN ((size_t)48 << 20) /* bytes that are read at once from elsewhere */
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +104,7 @@ typedef struct reading {
     bool boxed;
     int64_t lo[3], hi[3];
     int64_t first[3], counts[3]; /* bricks that the box touches */
+    size_t skip;                 /* pieces before the span that is read now */
 } reading;
 
 static mf_status read_piece(const reading *o, mf__reader *r, mf__scratch *scratch, size_t i,
@@ -170,6 +173,7 @@ static mf_status read_pieces(void *arg, mf__counter *counter)
     mf_status status = MF_OK;
     for (size_t i; !status && mf__next(counter, &i);) {
         mf__piece piece;
+        i += o->skip;
         if (o->boxed) {
             status = read_brick(o, r, &scratch, brick_number(o, i));
         } else {
@@ -192,11 +196,25 @@ static mf_status want(const reading *o, size_t first, size_t count)
     if (!pieces)
         return mf_no_memory(0, "a list of chunks");
     for (size_t i = 0; i < count; i++)
-        pieces[i] = (uint32_t)(o->base + (o->boxed ? brick_number(o, i) : first + i));
+        pieces[i] = (uint32_t)(o->base + (o->boxed ? brick_number(o, first + i) : first + i));
     mf_status status = l->source.want(l->source.self, pieces, count);
     free(pieces);
     return mf_within(status, "array '%s' of artifact %.*s (%s)", l->names[o->index], MF__SHORT_ID,
                      l->id, l->type);
+}
+
+/* What comes from elsewhere is read while it is still in memory there. */
+static mf_status read_spans(reading *o, size_t count, size_t bytes)
+{
+    size_t span = count;
+    if (!o->lazy->store && bytes > SPAN)
+        span = (size_t)((double)count * SPAN / (double)bytes) + 1;
+    for (o->skip = 0; o->skip < count; o->skip += span) {
+        size_t n = count - o->skip < span ? count - o->skip : span;
+        MF_TRY(want(o, o->skip, n));
+        MF_TRY(mf__parallel(n, bytes / count * n, read_pieces, o));
+    }
+    return MF_OK;
 }
 
 static mf_status read_box(reading *o, const int64_t lo[3], const int64_t hi[3])
@@ -213,8 +231,7 @@ static mf_status read_box(reading *o, const int64_t lo[3], const int64_t hi[3])
         count *= (size_t)o->counts[k];
         bytes *= (size_t)(o->counts[k] * o->layout->brick[k]);
     }
-    MF_TRY(want(o, 0, count));
-    return mf__parallel(count, bytes, read_pieces, o);
+    return read_spans(o, count, bytes);
 }
 
 static mf_status read_whole(reading *o)
@@ -222,8 +239,7 @@ static mf_status read_whole(reading *o)
     static const int64_t zero[3] = {0, 0, 0};
     if (o->layout->bricks)
         return read_box(o, zero, o->layout->shape);
-    MF_TRY(want(o, 0, o->layout->count));
-    return mf__parallel(o->layout->count, o->layout->bytes, read_pieces, o);
+    return read_spans(o, o->layout->count, o->layout->bytes);
 }
 
 /* ---- the source ---- */

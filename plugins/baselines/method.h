@@ -15,7 +15,7 @@
 /* What all methods have in common; the first field of a method's own parameters. */
 typedef struct mf_baseline_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed, devices;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed, devices, ranks;
     double lr, final_lr, warmup, weight_decay, max_grad_norm, ema_decay, checkpoint_interval;
     const char *optimizer, *scheduler, *recompute;
 } mf_baseline_params;

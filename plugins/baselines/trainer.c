@@ -69,7 +69,7 @@ mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o)
         return mf_fail(MF_INVALID, "batch_size is %lld; %s %s, which has at least %lld",
                        (long long)o->batch_size, method->name, method->least_why,
                        (long long)method->least_batch);
-    MF_TRY(mf_ranks_check(o->devices));
+    MF_TRY(mf_ranks_check(o->ranks, o->devices, o->batch_size));
     return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
 }
 
@@ -158,7 +158,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
     double size[3];
     mf_iris iris;
     mf_device *device;
-    n->devices = mf_ranks_of(o->devices, o->batch_size);
+    n->devices = mf_ranks_of(o->ranks, o->devices, o->batch_size);
     if (!mf_in_stream_param(task, port_of(method), "patch_size", 3, size))
         return MF_OK;
     for (int i = 0; i < 3; i++)
@@ -176,7 +176,7 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
         n->host_bytes += (size_t)n->devices * method->host_bytes(o, &iris);
     MF_TRY(mf_task_counting(task, &device));
     status = check_memory(&t, device, &iris, crop, &n->device_bytes);
-    mf_ranks_need(o->devices, o->batch_size, n);
+    mf_ranks_need(o->ranks, o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }
@@ -215,7 +215,7 @@ static mf_status start_rank(trainer *t, int rank)
     MF_TRY(mf_baseline_new(mf_ranks_device(t->ranks, rank), t->method, t->o, &t->iris, b));
     (*b)->task = t->task;
     (*b)->progress = rank == 0 ? mf_progress_part : NULL;
-    (*b)->ranks = mf_ranks_count(t->ranks) > 1 ? mf_ranks_transport(t->ranks, rank) : NULL;
+    (*b)->ranks = mf_ranks_alone(t->ranks) ? NULL : mf_ranks_transport(t->ranks, rank);
     for (size_t i = 0; i < mf_weights_count((*b)->weights); i++)
         MF_TRY(set_first(t, *b, i));
     return MF_OK;
@@ -419,6 +419,7 @@ static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 static mf_status train(trainer *t)
 {
     const mf_training training = {.task = t->task,
+                                  .ranks = t->ranks,
                                   .port = port_of(t->method),
                                   .batch = t->o->batch_size,
                                   .steps = t->o->steps,
@@ -505,7 +506,7 @@ static mf_status publish(trainer *t)
 static mf_status allocate(trainer *t)
 {
     const size_t n = (size_t)t->o->batch_size;
-    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    MF_TRY(mf_ranks_new(t->task, t->o->ranks, t->o->devices, t->o->batch_size, &t->ranks));
     const size_t ranks = (size_t)mf_ranks_count(t->ranks);
     t->device = mf_ranks_device(t->ranks, 0);
     t->all = calloc(ranks, sizeof(mf_baseline *));

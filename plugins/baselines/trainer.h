@@ -58,7 +58,7 @@
                   "none|blocks", MF_NO_CACHE,                                                      \
                   "blocks: the values inside of residual blocks are computed again for the "       \
                   "gradient. It takes less memory and more time, with the same result."),          \
-        MF_DEVICES_PARAM(mf_baseline_params)
+        MF_RANKS_PARAMS(mf_baseline_params)
 /* Beside them, of methods without averages of their own. */
 #define MF_BASELINE_EMA                                                                            \
     MF_REAL(mf_baseline_params, ema_decay, "0.99", 0, 0.999999, "",                                \

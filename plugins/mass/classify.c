@@ -246,7 +246,7 @@ static mf_status make_ranks(mf_classify *w)
 {
     const int64_t n = w->train.truth.n;
     w->batch = w->o->batch_size < n ? w->o->batch_size : n;
-    MF_TRY(mf_ranks_new(w->task, w->o->devices, w->batch, &w->ranks));
+    MF_TRY(mf_ranks_new(w->task, w->o->ranks, w->o->devices, w->batch, &w->ranks));
     w->rank = calloc((size_t)mf_ranks_count(w->ranks), sizeof *w->rank);
     if (!w->rank)
         return mf_no_memory(0, "ranks");
@@ -518,6 +518,7 @@ static mf_status resume(mf_classify *w, int64_t *i)
 typedef struct step {
     mf_classify *w;
     int64_t i, epoch, first, n;
+    int64_t own; /* first case of the batch that this process learns from */
 } step;
 
 static void seed_case(const step *s, const char *what, int64_t of, mf_random *random)
@@ -565,10 +566,11 @@ static int64_t view_size(const mf_classify *w)
     return w->shape.crop[0] * w->shape.crop[1] * w->shape.crop[2];
 }
 
-/* View k of the step; for mf_parallel. */
-static mf_status make_view(void *user, int worker, int64_t k)
+/* View `at` of those of the step that this process learns from; for mf_parallel. */
+static mf_status make_view(void *user, int worker, int64_t at)
 {
     const step *s = user;
+    const int64_t k = s->own + at;
     mf_classify *w = s->w;
     const int64_t of = w->order[s->first + k];
     float *view = w->views + k * view_size(w);
@@ -664,14 +666,15 @@ static mf_status learn_part(void *self, int r)
     mf_classify *w = s->w;
     mf_weights *weights = mf_classifier_weights(w->rank[r].classifier);
     int64_t first, items;
-    mf_batch_part(s->n, mf_ranks_count(w->ranks), r, &first, &items);
+    mf_transport *transport = mf_ranks_transport(w->ranks, r);
+    mf_batch_part(s->n, transport->ranks, transport->rank, &first, &items);
     MF_TRY(items ? mf_weights_begin_batch(weights, items) : mf_weights_clear_gradients(weights));
     for (int64_t k = 0; k < items; k++) {
         MF_TRY(learn_case(s, &w->rank[r], first + k));
         if (r == 0)
             mf_progress_part(w->task, (double)(k + 1) / (double)items);
     }
-    return mf_weights_exchange(weights, mf_ranks_transport(w->ranks, r));
+    return mf_weights_exchange(weights, transport);
 }
 
 static double rate_at(const mf_classify *w, double rate, int64_t epoch)
@@ -709,11 +712,14 @@ static mf_status learn_step(mf_classify *w, int64_t i)
 {
     step s = {.w = w, .i = i, .epoch = i / w->batches, .first = i % w->batches * w->batch};
     const int64_t left = w->train.truth.n - s.first;
+    int64_t items;
     double loss = 0;
     s.n = left < w->batch ? left : w->batch;
     draw_order(&s);
-    MF_TRY(mf_parallel(mf_task_threads(w->task), s.n, make_view, &s));
+    mf_ranks_part(w->ranks, s.n, &s.own, &items);
+    MF_TRY(mf_parallel(mf_task_threads(w->task), items, make_view, &s));
     MF_TRY(mf_ranks_run(w->ranks, learn_part, &s, NULL));
+    MF_TRY(mf_ranks_gather(w->ranks, w->losses, s.n, sizeof *w->losses));
     MF_TRY(mf_ranks_run(w->ranks, update, &s, NULL));
     for (int64_t k = 0; k < s.n; k++)
         loss += w->losses[k];
@@ -784,6 +790,7 @@ mf_status mf_classify_train(mf_classify *w)
 {
     int64_t i = 0, first;
     MF_TRY(resume(w, &i));
+    MF_TRY(mf_ranks_agree(w->ranks, i));
     first = i;
     say_progress(w, i);
     while (w->judged < w->last) {

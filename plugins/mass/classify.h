@@ -14,7 +14,7 @@ typedef struct mf_classify_params {
     mf_int3 roi_size, rotate;
     mf_real3 scale, translate, shear;
     mf_reals brightness_range, gamma_range, contrast_range, blur_range;
-    int64_t epochs, stop_at, batch_size, margin, seed, devices;
+    int64_t epochs, stop_at, batch_size, margin, seed, devices, ranks;
     double dropout, head_lr, encoder_lr, eta_min, weight_decay, max_grad_norm, affine_prob,
         aug_prob, brightness_additive_std, gaussian_noise_std, checkpoint_interval;
 } mf_classify_params;

@@ -87,7 +87,7 @@ static const mf_param params[] = {
            "Random seed of weights, order, views and dropout."),
     MF_REAL_MARKED(mf_classify_params, checkpoint_interval, "300", 0, 1e9, "s", MF_NO_CACHE,
                    "Time between two checkpoints. 0: one after each step."),
-    MF_DEVICES_PARAM(mf_classify_params),
+    MF_RANKS_PARAMS(mf_classify_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT(
@@ -129,7 +129,7 @@ static mf_status check(const void *p)
     if (o->stop_at == 0 || o->stop_at > o->epochs)
         return mf_fail(MF_INVALID, "stop_at is %lld; it must be -1 or 1 to %lld, the epochs",
                        (long long)o->stop_at, (long long)o->epochs);
-    MF_TRY(mf_ranks_check(o->devices));
+    MF_TRY(mf_ranks_check(o->ranks, o->devices, o->batch_size));
     MF_TRY(mf_view_check_range(&o->brightness_range, "brightness_range"));
     MF_TRY(mf_view_check_range(&o->gamma_range, "gamma_range"));
     MF_TRY(mf_view_check_range(&o->contrast_range, "contrast_range"));
@@ -172,7 +172,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     mf_targets classes = {0};
     double view = 1, block = 1;
     MF_TRY(mf_in(t, "model", &model));
-    n->devices = mf_ranks_of(o->devices, o->batch_size);
+    n->devices = mf_ranks_of(o->ranks, o->devices, o->batch_size);
     mf_status status = mf_classify_classes(t, o, &classes);
     if (status) { /* met in the run */
         mf_error_free(status);
@@ -190,9 +190,9 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     of.batch = o->batch_size < cases ? o->batch_size : cases;
     MF_TRY(host_needs(t, o, &shape, model, of.batch, view, block, &n->host_bytes));
     MF_TRY(mf_task_counting(t, &device));
-    of.batch = mf_ranks_items(o->devices, of.batch);
+    of.batch = mf_ranks_items(o->ranks, o->devices, of.batch);
     status = mf_memory_check(device, mf_memory_classify, &of, &words, &n->device_bytes);
-    mf_ranks_need(o->devices, o->batch_size < cases ? o->batch_size : cases, n);
+    mf_ranks_need(o->ranks, o->devices, o->batch_size < cases ? o->batch_size : cases, n);
     mf_device_unref(device);
     return status;
 }

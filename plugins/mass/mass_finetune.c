@@ -63,7 +63,7 @@ static const mf_param params[] = {
               "none|blocks", MF_NO_CACHE,
               "blocks: the values inside of residual and attention blocks are computed again for "
               "the gradient. It takes less memory and more time, with the same result."),
-    MF_DEVICES_PARAM(mf_finetune_params),
+    MF_RANKS_PARAMS(mf_finetune_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("crops", "stream<crop>",
@@ -99,7 +99,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->epochs * o->steps_per_epoch)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)(o->epochs * o->steps_per_epoch));
-    MF_TRY(mf_ranks_check(o->devices));
+    MF_TRY(mf_ranks_check(o->ranks, o->devices, o->batch_size));
     if (o->lr_min > o->lr || o->lr_min > o->token_lr)
         return mf_fail(MF_INVALID, "lr_min is %g, above lr %g or token_lr %g", o->lr_min, o->lr,
                        o->token_lr);
@@ -114,8 +114,7 @@ static mf_status host_needs(mf_task *t, const mf_finetune_params *o, mf_device *
     MF_TRY(mf_classes_largest(t, "val", "image", &host.val));
     MF_TRY(mf_memory_weights(device, iris, &host.model));
     *bytes = (size_t)mf_host_tuning_bytes(&host);
-    if (mf_ranks_of(o->devices, o->batch_size) > 1) /* a batch is read before its ranks begin */
-        *bytes += (size_t)host.crop * 6 * (size_t)o->batch_size;
+    *bytes += (size_t)host.crop * 6 * (size_t)mf_ranks_read(o->ranks, o->devices, o->batch_size);
     return MF_OK;
 }
 
@@ -126,7 +125,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     int64_t crop[3], k;
     mf_iris iris;
     mf_device *device;
-    n->devices = mf_ranks_of(o->devices, o->batch_size);
+    n->devices = mf_ranks_of(o->ranks, o->devices, o->batch_size);
     if (!mf_in_stream_param(t, "crops", "patch_size", 3, size))
         return MF_OK;
     for (int i = 0; i < 3; i++)
@@ -143,7 +142,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
         MF_TRY(mf_session_check_crop(NULL, &iris, crop));
     MF_TRY(mf_task_counting(t, &device));
     status = mf_tuner_check_memory(device, o, &iris, crop, k, &n->device_bytes);
-    mf_ranks_need(o->devices, o->batch_size, n);
+    mf_ranks_need(o->ranks, o->devices, o->batch_size, n);
     if (!status)
         status = host_needs(t, o, device, &iris, crop, k, &n->host_bytes);
     mf_device_unref(device);
@@ -235,24 +234,47 @@ static mf_status learn_part(void *self, int r)
     mf_tuner *t = self;
     mf_tuner_rank *rank = &t->rank[r];
     int64_t first, items;
-    mf_batch_part(t->o->batch_size, mf_ranks_count(t->ranks), r, &first, &items);
+    mf_transport *transport = mf_ranks_transport(t->ranks, r);
+    mf_batch_part(t->o->batch_size, transport->ranks, transport->rank, &first, &items);
     MF_TRY(mf_weights_begin_batch(rank->weights, items));
     for (int64_t b = 0; b < items; b++) {
         MF_TRY(learn_item(t, rank, first + b));
         if (r == 0)
             mf_progress_part(t->task, (double)(b + 1) / (double)items);
     }
-    return mf_weights_exchange(rank->weights, mf_ranks_transport(t->ranks, r));
+    return mf_weights_exchange(rank->weights, transport);
+}
+
+/* What the crops of other workers gave. */
+static mf_status gather_losses(mf_tuner *t)
+{
+    const int64_t n = t->o->batch_size;
+    double(*values)[3] = calloc((size_t)n, sizeof *values);
+    if (!values)
+        return mf_no_memory(0, "%lld losses", (long long)n);
+    for (int64_t b = 0; b < n; b++)
+        memcpy(values[b], (double[3]){t->crops[b].loss, t->crops[b].dice, t->crops[b].bce},
+               sizeof values[b]);
+    mf_status status = mf_ranks_gather(t->ranks, values, n, sizeof *values);
+    for (int64_t b = 0; b < n && !status; b++) {
+        t->crops[b].loss = values[b][0];
+        t->crops[b].dice = values[b][1];
+        t->crops[b].bce = values[b][2];
+    }
+    free(values);
+    return status;
 }
 
 static mf_status learn_ranks(mf_tuner *t, mf_stream *stream)
 {
+    int64_t first, items;
     int failed;
-    for (int64_t b = 0; b < t->o->batch_size; b++)
+    mf_ranks_part(t->ranks, t->o->batch_size, &first, &items);
+    for (int64_t b = first; b < first + items; b++)
         MF_TRY(read_next(t, stream, b));
     mf_status status = mf_ranks_run(t->ranks, learn_part, t, &failed);
     t->diverged = status && failed >= 0 && t->rank[failed].diverged;
-    return status;
+    return status ? status : gather_losses(t);
 }
 
 /* One rank needs no more than one crop at a time. */
@@ -291,7 +313,8 @@ static mf_status name_crops(const mf_tuner *t, mf_status status)
     char text[1024] = "";
     size_t n = 0;
     for (int b = 0; b < MF_TUNER_SHOWN && b < t->o->batch_size && n < sizeof text; b++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", b ? ", " : "", t->shown[b]);
+        if (*t->shown[b]) /* else one of another worker */
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", b ? ", " : "", t->shown[b]);
     return mf_within(status, "crops of %s%s", text,
                      t->o->batch_size > MF_TUNER_SHOWN ? ", ..." : "");
 }
@@ -339,8 +362,7 @@ static void end_step(mf_tuner *t)
 static mf_status learn_step(mf_tuner *t, mf_stream *stream)
 {
     int failed;
-    mf_status status =
-        mf_ranks_count(t->ranks) > 1 ? learn_ranks(t, stream) : learn_alone(t, stream);
+    mf_status status = mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
     drop_crops(t);
     MF_TRY(status);
     status = mf_ranks_run(t->ranks, update, t, &failed);
@@ -437,6 +459,7 @@ static mf_status train(mf_tuner *t, mf_stream *stream)
     int64_t first = t->done;
     for (int i = 0; i < mf_ranks_count(t->ranks); i++)
         MF_TRY(compile(t, &t->rank[i]));
+    MF_TRY(mf_ranks_agree(t->ranks, t->done));
     MF_TRY(mf_stream_seek(stream, t->done * t->o->batch_size));
     mf_progress(t->task, t->done, t->last, NULL);
     for (;;) {
@@ -460,7 +483,7 @@ static mf_status train(mf_tuner *t, mf_stream *stream)
 static mf_status allocate(mf_tuner *t)
 {
     const size_t n = (size_t)t->o->batch_size;
-    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    MF_TRY(mf_ranks_new(t->task, t->o->ranks, t->o->devices, t->o->batch_size, &t->ranks));
     t->rank = calloc((size_t)mf_ranks_count(t->ranks), sizeof *t->rank);
     t->crops = calloc(n, sizeof *t->crops);
     t->rows = calloc((size_t)t->last + 1, sizeof *t->rows);
@@ -474,6 +497,7 @@ static mf_status work(mf_tuner *t)
     mf_artifact *state;
     MF_TRY(allocate(t));
     MF_TRY(mf_in_stream(t->task, "crops", &stream));
+    MF_TRY(mf_ranks_stream(t->ranks, stream, t->o->batch_size));
     MF_TRY(mf_checkpoint_load(t->task, t->last, &t->done, &state));
     mf_status status = mf_tuner_start(t, stream, state != NULL);
     if (!status && state)

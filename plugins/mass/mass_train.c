@@ -18,7 +18,7 @@
 
 typedef struct train_params {
     mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed, i3d_width, devices;
+    int64_t pos_embed_size, steps, stop_at, batch_size, seed, i3d_width, devices, ranks;
     const char *backbone, *batch_norm;
     mf_ints i3d_blocks;
     double lr, weight_decay, max_grad_norm, ema_decay, pct_start, div_factor, final_div_factor,
@@ -61,7 +61,7 @@ static const mf_param params[] = {
               "none|blocks", MF_NO_CACHE,
               "blocks: the values inside of residual and attention blocks are computed again for "
               "the gradient. It takes less memory and more time, with the same result."),
-    MF_DEVICES_PARAM(train_params),
+    MF_RANKS_PARAMS(train_params),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
@@ -145,7 +145,7 @@ static mf_status check(const void *p)
     if (o->stop_at > o->steps)
         return mf_fail(MF_INVALID, "stop_at is %lld, but there are %lld steps",
                        (long long)o->stop_at, (long long)o->steps);
-    MF_TRY(mf_ranks_check(o->devices));
+    MF_TRY(mf_ranks_check(o->ranks, o->devices, o->batch_size));
     return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
 }
 
@@ -164,18 +164,17 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     mf_device *device;
     mf_memory_of of = {.iris = &iris,
                        .averages = o->ema_decay > 0,
-                       .batch = mf_ranks_items(o->devices, o->batch_size),
+                       .batch = mf_ranks_items(o->ranks, o->devices, o->batch_size),
                        .recompute = recomputes(o)};
-    n->devices = mf_ranks_of(o->devices, o->batch_size);
+    n->devices = mf_ranks_of(o->ranks, o->devices, o->batch_size);
     if (!mf_in_stream_param(t, "pairs", "patch_size", 3, size) ||
         !mf_in_stream_param(t, "pairs", "masks", 1, &masks))
         return MF_OK;
     for (int i = 0; i < 3; i++)
         of.crop[i] = (int64_t)size[2 - i];
     of.masks = (int64_t)masks;
-    if (n->devices > 1) /* a batch is read before its ranks begin */
-        n->host_bytes +=
-            (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) * (size_t)o->batch_size;
+    n->host_bytes += (size_t)(size[0] * size[1] * size[2] * (8 + 2 * masks)) *
+                     (size_t)mf_ranks_read(o->ranks, o->devices, o->batch_size);
     MF_TRY(find_iris(t, o, &iris));
     mf_status status = mf_iris_check_crop(of.crop, iris.positions);
     if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
@@ -186,7 +185,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     MF_TRY(mf_task_counting(t, &device));
     status = mf_memory_check(device, mf_memory_training, &of, &memory_words[of.recompute],
                              &n->device_bytes);
-    mf_ranks_need(o->devices, o->batch_size, n);
+    mf_ranks_need(o->ranks, o->devices, o->batch_size, n);
     mf_device_unref(device);
     return status;
 }
@@ -263,7 +262,7 @@ static mf_status check_memory(const trainer *t, learner *l, int64_t k)
                              .crop = {t->crop[0], t->crop[1], t->crop[2]},
                              .masks = k,
                              .averages = t->o->ema_decay > 0,
-                             .batch = mf_ranks_items(t->o->devices, t->o->batch_size),
+                             .batch = mf_ranks_items(t->o->ranks, t->o->devices, t->o->batch_size),
                              .recompute = recomputes(t->o)};
     size_t bytes;
     if (k <= l->checked)
@@ -345,14 +344,15 @@ static mf_status learn_part(void *self, int rank)
     trainer *t = self;
     learner *l = &t->learners[rank];
     int64_t first, items;
-    mf_batch_part(t->o->batch_size, mf_ranks_count(t->ranks), rank, &first, &items);
+    mf_transport *transport = mf_ranks_transport(t->ranks, rank);
+    mf_batch_part(t->o->batch_size, transport->ranks, transport->rank, &first, &items);
     MF_TRY(mf_weights_begin_batch(l->weights, items));
     for (int64_t b = 0; b < items; b++) {
         MF_TRY(learn_item(t, l, first + b));
         if (rank == 0)
             mf_progress_part(t->task, (double)(b + 1) / (double)items);
     }
-    return mf_weights_exchange(l->weights, mf_ranks_transport(t->ranks, rank));
+    return mf_weights_exchange(l->weights, transport);
 }
 
 static void drop_pairs(trainer *t)
@@ -364,12 +364,15 @@ static void drop_pairs(trainer *t)
 /* The pairs come from the stream in their order, and only this thread reads it. */
 static mf_status learn_ranks(trainer *t, mf_stream *stream)
 {
+    int64_t first, items;
     int failed;
-    for (int64_t b = 0; b < t->o->batch_size; b++)
+    mf_ranks_part(t->ranks, t->o->batch_size, &first, &items);
+    for (int64_t b = first; b < first + items; b++)
         MF_TRY(read_next(t, stream, b));
     mf_status status = mf_ranks_run(t->ranks, learn_part, t, &failed);
     t->diverged = status && failed >= 0 && t->learners[failed].diverged;
-    return status;
+    return status ? status
+                  : mf_ranks_gather(t->ranks, t->losses, t->o->batch_size, sizeof *t->losses);
 }
 
 /* One rank needs no more than one pair at a time. */
@@ -472,8 +475,7 @@ static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 {
     trainer *t = self;
     t->step = i;
-    mf_status status =
-        mf_ranks_count(t->ranks) > 1 ? learn_ranks(t, stream) : learn_alone(t, stream);
+    mf_status status = mf_ranks_alone(t->ranks) ? learn_alone(t, stream) : learn_ranks(t, stream);
     drop_pairs(t);
     return status ? status : update_all(t);
 }
@@ -481,6 +483,8 @@ static mf_status learn_step(void *self, mf_stream *stream, int64_t i)
 static mf_status train(trainer *t)
 {
     const mf_training training = {.task = t->task,
+                                  .ranks = t->ranks,
+                                  .parts = true,
                                   .port = "pairs",
                                   .batch = t->o->batch_size,
                                   .steps = t->o->steps,
@@ -523,7 +527,7 @@ static mf_status publish(trainer *t)
 static mf_status allocate(trainer *t)
 {
     const size_t n = (size_t)t->o->batch_size;
-    MF_TRY(mf_ranks_new(t->task, t->o->devices, t->o->batch_size, &t->ranks));
+    MF_TRY(mf_ranks_new(t->task, t->o->ranks, t->o->devices, t->o->batch_size, &t->ranks));
     t->learners = calloc((size_t)mf_ranks_count(t->ranks), sizeof *t->learners);
     t->pairs = calloc(n, sizeof *t->pairs);
     t->losses = calloc(n, sizeof *t->losses);

@@ -43,10 +43,13 @@ mf_status mf_training_run(const mf_training *t)
     mf_stream *stream = NULL;
     int64_t i = 0, first;
     MF_TRY(resume(t, &i));
+    MF_TRY(mf_ranks_agree(t->ranks, i));
     first = i;
     mf_progress(t->task, i, t->last, NULL);
     if (i < t->last) {
         MF_TRY(mf_in_stream(t->task, t->port, &stream));
+        if (t->parts)
+            MF_TRY(mf_ranks_stream(t->ranks, stream, t->batch));
         MF_TRY(mf_stream_seek(stream, i * t->batch));
     }
     while (i < t->last) {

@@ -3,10 +3,12 @@
 #ifndef MF_MASS_TRAINING_H
 #define MF_MASS_TRAINING_H
 
-#include <massflow/stage.h>
+#include "ranks.h"
 
 typedef struct mf_training {
     mf_task *task;
+    mf_ranks *ranks;
+    bool parts;                 /* a process reads its own part of a batch alone; else all of it */
     const char *port;           /* of the stream of items */
     int64_t batch;              /* items of a step */
     int64_t steps, last;        /* of the whole schedule; to do now */

@@ -17,7 +17,7 @@ typedef struct mf_finetune_params {
     mf_ints channels, num_block;
     mf_labels labels;
     int64_t pos_embed_size, epochs, steps_per_epoch, stop_at, batch_size, seed, val_interval,
-        patience, i3d_width, devices;
+        patience, i3d_width, devices, ranks;
     double lr, token_lr, lr_min, weight_decay, max_grad_norm, ema_decay, val_overlap,
         checkpoint_interval;
     const char *mode, *absent, *recompute, *backbone, *batch_norm;

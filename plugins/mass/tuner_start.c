@@ -25,7 +25,7 @@ mf_status mf_tuner_check_memory(mf_device *device, const mf_finetune_params *o, 
                              .crop = {crop[0], crop[1], crop[2]},
                              .masks = k,
                              .averages = o->ema_decay > 0,
-                             .batch = mf_ranks_items(o->devices, o->batch_size),
+                             .batch = mf_ranks_items(o->ranks, o->devices, o->batch_size),
                              .probing = !strcmp(o->mode, "probing"),
                              .recompute = !strcmp(o->recompute, "blocks")};
     return mf_memory_check(device, mf_memory_tuning, &of, &memory_words[of.recompute], bytes);

@@ -3,21 +3,25 @@
 
 A worker is killed before or within a message, its connection is cut or a bit of it flipped, in the way that
 MESSAGES.so counts; another worker then goes on. Results must be those of a run without workers, byte for
-byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one.
+byte, and `cache verify` must find nothing. Without --every a few messages are tried; with it each N-th one. tools/worker_faults does more, on links and hosts that
+need root.
 """
 import argparse
 import itertools
 import os
+import random
 import re
 import resource
 import shutil
 import signal
 import socket
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
-from harness import Massflow, preloading, sanitized  # noqa: E402 (its folder has to be on the path)
+from harness import MASSFLOW, Massflow, preloading, sanitized  # noqa: E402 (its folder has to be on the path)
+from relay import Relay  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("massflow", type=os.path.abspath)
@@ -176,6 +180,151 @@ class Disturbed(Workers):
         self.each("cut", "in", ())
 
 
+class Links(Workers):
+    def test_late_and_cut_in_chunks(self):
+        """20 ms each way, and the connection is reset after so many bytes: inside chunks of the volume."""
+        run, where = self.run_graph()
+        with Relay(where, delay=0.02, cut=(8000, 20000, 60000)) as relay:
+            first = self.worker(relay.address)
+            self.check(run)
+            self.rest(first)
+        self.assertEqual(relay.cuts, 3)
+
+
+# A node that says that it begins, and waits for a file.
+GATE = """massflow: 1
+stages:
+  gate:
+    use: exec.run
+    with: {{command: "sh -c 'echo x >>{folder}/begun; until [ -e {folder}/go ]; do sleep 0.02; done; echo y >{{out.text}}'"}}
+"""
+
+
+class Away(Workers):
+    """The run is killed; the worker goes on meanwhile."""
+
+    ONE_FOLDER = False
+
+    def setUp(self):
+        Massflow.setUp(self)
+        super().setUp()
+        self.write("g.yaml", GATE.format(folder=self.folder))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port = server.getsockname()[1]
+
+    def prepare(self):
+        """Each test has a folder of its own."""
+
+    def begun(self):
+        try:
+            return self.read("begun")
+        except FileNotFoundError:
+            return ""
+
+    def killed(self):
+        """A run whose node was begun by a worker, and which was killed then."""
+        run, where = self.run_graph(self.port)
+        first = self.worker(where)
+        self.wait_for("the node is begun", self.begun, run, first)
+        run.kill()
+        run.wait()
+        return first
+
+    def again(self):
+        return self.run_graph(self.port, again=True)[0]
+
+    def finished(self, run, worker):
+        """The node was computed once."""
+        self.assertIn("finished: 1 run", self.rest(run))
+        self.rest(worker)
+        self.assertEqual(self.begun(), "x\n")
+        self.assertIn("no damage found", self.massflow("cache", "verify", "--cache", self.cache))
+
+    def test_what_still_runs_is_taken_over(self):
+        worker = self.killed()
+        run = self.again()
+        self.until(run, "^start    gate")
+        self.write("go", "")
+        self.finished(run, worker)
+
+    def test_what_has_ended_is_handed_in(self):
+        worker = self.killed()
+        self.until(worker, "joining again")
+        self.write("go", "")
+        self.wait_for("the command has ended", lambda: not self.commands(worker), worker)
+        self.finished(self.again(), worker)
+
+    @staticmethod
+    def commands(worker):
+        """Processes that the worker has started."""
+        with open(f"/proc/{worker.pid}/task/{worker.pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+        found = []
+        for task in os.listdir(f"/proc/{worker.pid}/task"):
+            try:
+                with open(f"/proc/{worker.pid}/task/{task}/children", encoding="ascii") as file:
+                    found += file.read().split()
+            except OSError:
+                pass
+        return children + found
+
+    def test_killed_at_random(self):
+        """Three times within one run; what comes of it is as if nobody had."""
+        self.write("go", "")
+        self.write("g.yaml", GRAPH)
+        self.massflow("run", "g.yaml", "--cache", "alone")
+        type(self).wanted = self.ask(DUMP, cache="alone")
+        drawn = random.Random(1)
+        run, where = self.run_graph(self.port)
+        worker = self.worker(where)
+        for _ in range(3):
+            time.sleep(drawn.uniform(0.1, 0.6))
+            run.kill()
+            run.wait()
+            run = self.again()
+        self.check(run)
+        worker.communicate(timeout=self.TIMEOUT)
+
+
+class Floods(Workers):
+    LINES = 40000
+
+    def test_lines_have_room(self):
+        """A stage that says more than anybody can hear: neither end keeps it, and what is left out is counted."""
+        self.write("flood.yaml", "massflow: 1\nstages:\n  t: {use: exec.run, with: {command: \"sh -c 'yes %s | head -n %d; "
+                   "echo a >{out.text}'\"}}\n" % ("x" * 900, self.LINES))
+        self.runs, self.cache = 1, "cache-flood"
+        run = self.start("run", "flood.yaml", "--cache", self.cache, "--listen", "127.0.0.1:0", "--token", "token",
+                         "--local", "0")
+        where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
+        with Relay(where, delay=0.02) as relay:
+            worker = self.worker(relay.address)
+            self.until(run, "^start    t")
+            before = {p.pid: self.resident(p) for p in (run, worker)}
+            most = {}
+            said = ""
+            for line in run.stdout:
+                said = line
+                for process in (run, worker):
+                    most[process.pid] = max(most.get(process.pid, 0), self.resident(process))
+            self.assertEqual(run.wait(self.TIMEOUT), 0)
+            self.rest(worker)
+        self.assertIn("finished: 1 run", said)
+        shown = self.massflow("log", "flood.yaml", "t", "--cache", self.cache)
+        self.assertRegex(shown, "dropped")
+        if not sanitized():
+            for process in (run, worker):
+                self.assertLess(most[process.pid] - before[process.pid], 20 << 20)
+
+    @staticmethod
+    def resident(process):
+        try:
+            with open(f"/proc/{process.pid}/statm", encoding="ascii") as file:
+                return int(file.read().split()[1]) * resource.getpagesize()
+        except (OSError, IndexError):
+            return 0
+
+
 class Strangers(Workers):
     def test_a_thousand_connections(self):
         """That say nothing, or nonsense: a worker joins all the same, and memory does not grow."""
@@ -217,6 +366,122 @@ class Strangers(Workers):
         said = self.check(run)
         self.assertTrue(re.search("was refused: it does not know the token", said), said)
         self.rest(first)
+
+
+class Files(Massflow):
+    """Stages that read files, at a worker. A path through /proc/self/cwd leads each process to its own folder, as
+    a path leads two machines to files of their own."""
+
+    PLUGINS = (options.steps,)
+    TIMEOUT = 40
+    GRAPH = """massflow: 1
+params: {data: /proc/self/cwd, scripts: scripts}
+stages:
+  ct: {use: volume.load, with: {path: "${data}/ct.mhd"}}
+  labels: {use: labels.load, with: {path: "${data}/labels.nii.gz"}}
+  words:
+    use: exec.run
+    with: {command: "{files}/say {out.text}", files: "${scripts}"}
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.write("phantom.yaml", "massflow: 1\nstages:\n  patient: {use: phantom.volume, with: "
+                                   "{size: [24, 20, 16], spacing: [8, 8, 8], seed: 3}}\n")
+        self.massflow("run", "phantom.yaml")
+        self.massflow("get", "phantom.yaml", "patient.labels", "-o", "labels.nii.gz")
+        self.write("ct.mhd", "ObjectType = Image\nNDims = 3\nDimSize = 9 8 7\nElementSpacing = 1 2 3\n"
+                             "ElementType = MET_UCHAR\nElementDataFile = ct.raw\n")
+        self.write("ct.raw", bytes(i * i % 251 for i in range(9 * 8 * 7)))
+        os.makedirs(self.path("scripts/below/deep"))
+        for i in range(40):
+            self.write(f"scripts/below/deep/{i}.txt", f"{i}\n" * i)
+        self.write("scripts/none.txt", "")
+        self.write("scripts/say", '#!/bin/sh\nf=$(dirname "$0")\ncat "$f"/below/deep/*.txt "$f/none.txt" > "$1"\n')
+        os.chmod(self.path("scripts/say"), 0o755)
+        self.write("g.yaml", self.GRAPH)
+        os.mkdir(self.path("far"))
+
+    def run_there(self, cache, code=0, folder="far", scripts="/proc/self/cwd/scripts", size="1GB",
+                  change=None):
+        """A run whose nodes are all at one worker, in another folder; what it says."""
+        run = self.start("run", "g.yaml", "--cache", cache, "--listen", "127.0.0.1:0", "--token", "token", "--local", "0",
+                         "--set", f"scripts={scripts}")
+        where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
+        worker = self.popen([MASSFLOW, "worker", "--connect", where, "--token", self.path("token"), "--cache",
+                             self.path("worker"), "--slots", "2", "--cache-size", size, "--plugins", self.path("plugins")],
+                            cwd=self.path(folder))
+        if change:
+            change(run)
+        said = self.rest(run, code)
+        self.rest(worker)
+        return said
+
+    def ids(self, cache):
+        return self.ask(DUMP, cache=cache)
+
+    def copies(self):
+        """Each copy at the worker, with its files."""
+        top = self.path("worker/files")
+        return {copy: sorted(os.path.relpath(os.path.join(folder, file), os.path.join(top, copy))
+                             for folder, _, files in os.walk(os.path.join(top, copy)) for file in files)
+                for copy in os.listdir(top)}
+
+    def test_read_in_place_and_copied(self):
+        self.massflow("run", "g.yaml", "--cache", "alone")
+        self.run_there("beside", folder=".", scripts="scripts")
+        self.assertEqual(self.ids("beside"), self.ids("alone"))
+        self.assertEqual(self.copies(), {})
+        # Something else lies under that name there: it is not read.
+        self.write("far/labels.nii.gz", b"no scan")
+        self.run_there("copied")
+        self.assertEqual(self.ids("copied"), self.ids("alone"))
+        scripts = sorted([f"scripts/below/deep/{i}.txt" for i in range(40)] + ["scripts/none.txt", "scripts/say"])
+        self.assertEqual(sorted(self.copies().values()), [["ct.mhd", "ct.raw"], ["labels.nii.gz"], scripts])
+        # Once more, from the copies; one is damaged, and is made anew.
+        [raw] = [self.path(f"worker/files/{copy}/ct.raw") for copy in self.copies() if "ct.mhd" in self.copies()[copy]]
+        data = self.read_bytes(raw)
+        self.write(raw, data[:-1] + bytes([data[-1] ^ 1]))
+        before = {copy: os.stat(self.path(f"worker/files/{copy}")).st_ctime_ns for copy in self.copies()}
+        self.run_there("again")
+        self.assertEqual(self.ids("again"), self.ids("alone"))
+        self.assertEqual(self.read_bytes(raw), data)
+        self.assertEqual(sum(os.stat(self.path(f"worker/files/{copy}")).st_ctime_ns != time
+                             for copy, time in before.items()), 1)
+
+    def test_errors_name_the_users_path(self):
+        self.write("labels.nii.gz", b"no scan")
+        for said in (self.run_there("there", 1), self.massflow("run", "g.yaml", "--cache", "alone", code=1)):
+            self.assertIn("failed: labels\n  /proc/self/cwd/labels.nii.gz: is not a NIfTI file: text, 7 bytes, too "
+                          "few for a header\n", said)
+
+    def test_no_room(self):
+        """A file larger than half of the worker's cache: the node fails, and the worker stays."""
+        self.write("ct.mhd", "ObjectType = Image\nNDims = 3\nDimSize = 100 90 80\nElementType = MET_UCHAR\n"
+                             "ElementDataFile = ct.raw\n")
+        self.write("ct.raw", bytes(100 * 90 * 80))
+        said = self.run_there("there", 1, size="1MB")
+        self.assertRegex(said, r"failed: ct\n  the worker's cache '.*' has no room for 0.7 MB of input files: half of it, "
+                               r"0.5 MB, is for them\n  give it more with --cache-size")
+        self.assertIn("2 run, 0 cached, 1 failed", said)
+
+    def test_changed_during_the_run(self):
+        """After it was planned, and before the worker asks for it."""
+        self.write("g.yaml", self.GRAPH + """  after:
+    use: exec.run
+    in: {text: words}
+    with: {command: "{files}/copy {text} {out.text}", files: "${data}/more"}
+""")
+        os.mkdir(self.path("more"))
+        self.write("more/copy", "#!/bin/sh\ncp $1 $2\n")
+        self.write("scripts/say", "#!/bin/sh\nsleep 0.5\necho x > $1\n")
+
+        def change(run):
+            self.until(run, "^start .*words")
+            self.write("more/copy", "#!/bin/sh\necho other > $2\n")
+        said = self.run_there("there", 1, change=change)
+        self.assertRegex(said, r"failed: after\n  /proc/self/cwd/more changed after the run was planned \(last: copy\): "
+                               r"the result was discarded\n")
 
 
 if __name__ == "__main__":

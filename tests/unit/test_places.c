@@ -16,7 +16,15 @@ SMALL_STAGE(device, "fake.device", salt, salt_table, two_in, outs, .run = no_run
             .kernels = kernels);
 SMALL_STAGE(all, "fake.all", salt, salt_table, all_in, outs, .run = no_run);
 SMALL_STAGE(saving, "fake.saving", salt, salt_table, none, outs, .run = no_run, .saves = true);
-MF_PLUGIN("fake", &make, &two, &device, &all, &saving)
+typedef struct together {
+    int64_t salt, ranks;
+} together;
+static const mf_param together_table[] = {
+    MF_INT(together, salt, "0", 0, 1000000000, "", "Part of the key."),
+    MF_INT_MARKED(together, ranks, "2", 1, 8, "", MF_NO_CACHE | MF_RANKS, "Workers."), MF_END};
+SMALL_STAGE(gang, "fake.gang", together, together_table, none, outs, .run = no_run,
+            .kernels = kernels);
+MF_PLUGIN("fake", &make, &two, &device, &all, &saving, &gang)
 
 #define PLACES 40
 #define NODES 200
@@ -42,6 +50,7 @@ struct world {
     const char *lacks[PLACES];   /* a stage that it has not */
     const char *not_to_come;     /* a stage that places to come have not */
     int64_t missing[PLACES];     /* of every node */
+    size_t made_at;              /* of every node; 0: nowhere */
     mf_needs needs[NODES];       /* 0 slots: one, and nothing else */
     mf_execution *running[NODES];
     size_t running_count;
@@ -124,6 +133,11 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
 static int64_t missing(mf_execution *x, size_t at)
 {
     return x->of->missing[at];
+}
+
+static size_t made_at(mf_execution *x)
+{
+    return x->of->made_at;
 }
 
 static MF_MUST_USE mf_status prepare(void *self, const mf_plan *plan, size_t i, mf_needs *needs,
@@ -219,6 +233,7 @@ static void begin_world(const char *text, int slots)
                                .same_memory = same_memory,
                                .prepare = prepare,
                                .missing = missing,
+                               .made_at = made_at,
                                .start = start,
                                .free = free_execution,
                                .cancel = cancel,
@@ -560,6 +575,96 @@ START_TEST(what_was_lost_runs_on_the_only_host)
 }
 END_TEST
 
+/* Whose disk is full: another host, also this process; and in the end an error that says so. */
+START_TEST(what_found_no_room_runs_elsewhere)
+{
+    clear_world();
+    add_place(1);
+    add_place(1);
+    strcpy(w.places[2].name, "n1:2");
+    add_place(1);
+    w.missing[3] = 1000;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 0);
+    go();
+    for (size_t k = 0; k < 3; k++) {
+        static const char *const started[] = {"start a at n1:1\n", "start a at n3:1\n",
+                                              "start a at n1:2\n"};
+        static const size_t at[] = {1, 3, 2};
+        char expected[400];
+        told(started[k]);
+        w.now += 2;
+        w.places[at[k]].open = false;
+        w.r.places_changed = true;
+        mf_execution *x = take(0);
+        x->ended(x->ended_self, &(mf_execution_end){.returned = true, .full = true});
+        ck_assert(go() == (k < 2));
+        snprintf(expected, sizeof expected,
+                 "back a at %s: came back after 2 s: worker %s can't write to its folder; it is to "
+                 "be run again\n",
+                 w.places[at[k]].name, w.places[at[k]].name);
+        if (k == 2)
+            break;
+        ck_assert(!strncmp(w.log, expected, strlen(expected)));
+        memmove(w.log, w.log + strlen(expected), strlen(w.log + strlen(expected)) + 1);
+    }
+    told("fail a at n1:2: 3 workers could not write to their folder: n1:1 after 2 s, n3:1 after 2 "
+         "s, n1:2 after 2 s\n"
+         "  their disk is full, or smaller than what the node reads and makes: give workers a "
+         "folder with more room, by TMPDIR or 'massflow worker --cache'\n");
+    end_world();
+}
+END_TEST
+
+/* A worker that is back was not lost, but its link: its host is as good as any, and it counts for
+ * nothing. */
+START_TEST(what_is_back_was_not_lost)
+{
+    clear_world();
+    w.joinable = true;
+    add_place(1);
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 0);
+    go();
+    for (size_t k = 1; k < 8; k++) {
+        end_place(k, true);
+        go();
+        size_t back = add_place(1);
+        strcpy(w.places[back].name, "n1:1");
+        w.places[back].again = true;
+        ck_assert(go());
+        ck_assert_uint_eq(runs("a")->grant.place, back);
+    }
+    finish("a");
+    ck_assert_uint_eq(w.result.counts.done, 1);
+    end_world();
+}
+END_TEST
+
+/* A worker has the result already: it is asked, whoever has the inputs. One that the scheduler has
+ * not looked at yet is none. */
+START_TEST(where_it_was_made)
+{
+    clear_world();
+    add_place(1);
+    add_place(4);
+    add_place(1);
+    w.missing[3] = 1000;
+    w.made_at = 3;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 1);
+    go();
+    told("start a at n3:1\n");
+    finish("a");
+    end_world();
+
+    clear_world();
+    w.made_at = 1;
+    begin_world("massflow: 1\nstages:\n  a: {use: fake.make}\n", 1);
+    go();
+    told("start a\n");
+    finish("a");
+    end_world();
+}
+END_TEST
+
 /* A worker whose time is over is no loss, however often. */
 START_TEST(what_ends_is_no_loss)
 {
@@ -694,6 +799,136 @@ START_TEST(a_node_that_is_too_large_for_all_workers)
          "start c at n1:1\n");
     finish("c");
     end_world();
+}
+END_TEST
+
+/* ---- several workers for one node ------------------------------------------------------------ */
+
+/* Two of them, and nodes that need one worker. */
+static const char gangs[] = "massflow: 1\n"
+                            "stages:\n"
+                            "  a: {use: fake.make, with: {salt: 1}}\n"
+                            "  b: {use: fake.make, with: {salt: 2}}\n"
+                            "  g: {use: fake.gang, with: {salt: 1}}\n"
+                            "  h: {use: fake.gang, with: {salt: 2, ranks: 4}}\n"
+                            "  z: {use: fake.saving}\n";
+
+static size_t add_device_place(void)
+{
+    const size_t at = add_place(1);
+
+    w.places[at].device_count = 1;
+    w.device_bytes[at] = 10;
+    return at;
+}
+
+static void finish_all(void)
+{
+    while (w.running_count) {
+        finish_at(0);
+        go();
+    }
+}
+
+/* It gets all its places at once: those that are free are kept until as many are. */
+START_TEST(several_workers_are_kept_for_one_node)
+{
+    clear_world();
+    for (int i = 0; i < 4; i++)
+        add_device_place();
+    begin_world(gangs, 0);
+    ck_assert(go());
+    /* g needs two, h all four: what comes after them begins at none of the others. */
+    told("start g at n1:1\n");
+    ck_assert_uint_eq(runs("g")->grant.other_count, 1);
+    ck_assert_uint_eq(runs("g")->grant.others[0].place, 2);
+    ck_assert_uint_eq(runs("g")->grant.others[0].device_count, 1);
+    finish("g");
+    told("done g at n1:1\nstart h at n1:1\n");
+    ck_assert_uint_eq(runs("h")->grant.other_count, 3);
+    for (size_t k = 0; k < 3; k++)
+        ck_assert_uint_eq(runs("h")->grant.others[k].place, k + 2);
+    finish("h");
+    ck_assert_uint_eq(w.running_count, 3);
+    finish_all();
+    ck_assert_uint_eq(w.result.counts.done, 5);
+    end_world();
+}
+END_TEST
+
+/* Nothing is kept for one that lacks workers: those that are there go on. */
+START_TEST(workers_do_not_idle_for_one_that_lacks_more)
+{
+    clear_world();
+    w.may_come[0] = (mf_run_place){.slots = 1, .ends = INFINITY, .device_count = 1, .most = 4};
+    w.options.may_come_count = 1;
+    for (int i = 0; i < 2; i++)
+        add_device_place();
+    begin_world(gangs, 0);
+    ck_assert(go());
+    told("start g at n1:1\n");
+    finish("g");
+    ck_assert_uint_eq(w.running_count, 2); /* of a, b and z */
+    w.log[0] = 0;
+    add_device_place();
+    add_device_place();
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 2); /* all four are kept now */
+    finish_at(0);
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 1);
+    finish_at(0);
+    ck_assert(go());
+    ck_assert_uint_eq(w.running_count, 1);
+    ck_assert_uint_eq(runs("h")->grant.other_count, 3);
+    finish_all();
+    ck_assert_uint_eq(w.result.counts.done, 5);
+    end_world();
+}
+END_TEST
+
+/* It goes back as a whole, with the worker that was lost. */
+START_TEST(one_of_several_workers_is_lost)
+{
+    clear_world();
+    for (int i = 0; i < 2; i++)
+        add_device_place();
+    begin_world("massflow: 1\nstages:\n  g: {use: fake.gang}\n", 0);
+    ck_assert(go());
+    told("start g at n1:1\n");
+    mf_execution *x = take(0);
+    w.places[2].open = false;
+    add_device_place();
+    mf_execution_end end = {.returned = true, .lost = true};
+    strcpy(end.place, "n2:1");
+    x->ended(x->ended_self, &end);
+    ck_assert(go());
+    told("back g at n2:1: came back after 0 s: worker n2:1 was lost; it is to be run again\n"
+         "start g at n1:1\n");
+    ck_assert_uint_eq(runs("g")->grant.others[0].place, 3);
+    finish("g");
+    end_world();
+}
+END_TEST
+
+/* Before anything runs. */
+START_TEST(fewer_workers_than_a_node_needs_are_an_error)
+{
+    clear_world();
+    w.may_come[0] =
+        (mf_run_place){.pool = "gpu", .slots = 1, .ends = INFINITY, .device_count = 1, .most = 3};
+    w.options.may_come_count = 1;
+    begin_world(gangs, 0);
+    ck_assert(!mf_runner_start(&w.r));
+    mf_runner_close(&w.r);
+    fails(mf_runner_free(&w.r),
+          "no place can run stage 'h' (fake.gang): it needs 4 workers at the same time: this "
+          "process is none; workers of pool gpu can be 3\n"
+          "  connect 4 workers (--listen) or name pools that may have so many (--pool), or lower "
+          "`ranks`; `devices` takes several devices of one machine");
+    ck_assert_uint_eq(w.running_count, 0);
+    mf_plan_free(w.plan);
+    mf_graph_free(w.graph);
 }
 END_TEST
 
@@ -1037,7 +1272,14 @@ int main(void)
     tcase_add_test(c, time_that_is_left);
     tcase_add_test(c, what_was_lost_runs_elsewhere);
     tcase_add_test(c, what_was_lost_runs_on_the_only_host);
+    tcase_add_test(c, what_found_no_room_runs_elsewhere);
+    tcase_add_test(c, what_is_back_was_not_lost);
+    tcase_add_test(c, where_it_was_made);
     tcase_add_test(c, what_ends_is_no_loss);
+    tcase_add_test(c, several_workers_are_kept_for_one_node);
+    tcase_add_test(c, workers_do_not_idle_for_one_that_lacks_more);
+    tcase_add_test(c, one_of_several_workers_is_lost);
+    tcase_add_test(c, fewer_workers_than_a_node_needs_are_an_error);
     tcase_add_test(c, it_waits_for_workers_that_may_come);
     tcase_add_test(c, it_waits_for_workers_that_join);
     tcase_add_test(c, what_no_place_can_run_is_an_error);

@@ -6,8 +6,9 @@
 #include "run/remote/pilot.h"
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
+#include "run/worker/frozen.h"
 #include "small_stages.h"
-#include "store/chunk_cache.h"
+#include "store/file_cache.h"
 #include "store/upkeep.h"
 
 #include <massflow/seconds.h>
@@ -19,6 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -242,6 +244,20 @@ static mf_status killed_run(mf_task *t, const void *p, void *session)
     return mf_fail(MF_INTERNAL, "its process was killed");
 }
 
+/* Runs until it is asked to end. */
+static atomic_int waiting; /* tasks of it */
+
+static mf_status wait_run(mf_task *t, const void *p, void *session)
+{
+    mf_status status;
+    (void)p, (void)session;
+    atomic_fetch_add(&waiting, 1);
+    while (!(status = mf_cancel_point(t)))
+        poll(NULL, 0, 1);
+    atomic_fetch_sub(&waiting, 1);
+    return status;
+}
+
 SMALL_STAGE(make, "far.make", salt, salt_table, none, things_out, .run = make_run);
 SMALL_STAGE(look, "far.look", salt, salt_table, thing_in, text_out, .run = look_run);
 SMALL_STAGE(items, "far.items", salt, salt_table, things_in, items_out, .item = items_item);
@@ -255,11 +271,12 @@ SMALL_STAGE(some, "far.some", salt, salt_table, read_in, text_out, .run = some_r
 SMALL_STAGE(killed, "far.killed", salt, salt_table, none, text_out, .run = killed_run);
 SMALL_STAGE(card, "far.card", salt, salt_table, none, text_out, .run = fail_run,
             .kernels = kernels);
+SMALL_STAGE(waits, "far.wait", salt, salt_table, none, text_out, .run = wait_run);
 static const mf_type thing = {
     .name = "thing", .help = "For tests.", .arrays = "", .attributes = ""};
 static const mf_type *const types[] = {&thing, NULL};
 MF_PLUGIN_WITH_TYPES("far", types, &make, &look, &items, &reading, &steps, &failing, &model, &kept,
-                     &some, &killed, &card)
+                     &some, &killed, &card, &waits)
 
 /* ---- a run and its worker -------------------------------------------------------------------- */
 
@@ -276,8 +293,9 @@ static const char text[] = "massflow: 1\n"
                            "  one: {use: far.some, in: {items: kept}, with: {salt: 1}}\n"
                            "  more: {use: far.some, in: {items: kept}, with: {salt: 51}}\n"
                            "  killed: {use: far.killed}\n"
-                           "  card: {use: far.card}\n";
-#define NODES 12
+                           "  card: {use: far.card}\n"
+                           "  wait: {use: far.wait}\n";
+#define NODES 13
 
 typedef struct worker {
     mf_pilot_options options;
@@ -322,10 +340,15 @@ static void on_change(void *self)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void open_run(run *r, const char *cache)
+static void open_run_with(run *r, const char *cache, const char *spool)
 {
-    mf_workers_options o = {
-        .address = "127.0.0.1:0", .version = "1", .beat = 0.5, .tell = hear_told, .self = r};
+    mf_workers_options o = {.address = "127.0.0.1:0",
+                            .version = "1",
+                            .beat = 0.5,
+                            .spool = spool,
+                            .spool_bytes = 1 << 30,
+                            .tell = hear_told,
+                            .self = r};
     memset(r, 0, sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
@@ -338,6 +361,11 @@ static void open_run(run *r, const char *cache)
     mf_host_set_workers(r->host, r->workers);
     r->executor = mf_host_executor(r->host);
     r->executor.set_log(r->executor.self, hear, r);
+}
+
+static void open_run(run *r, const char *cache)
+{
+    open_run_with(r, cache, NULL);
 }
 
 static void close_run(run *r)
@@ -367,6 +395,7 @@ static void start_worker_with(worker *w, run *r, const char *cache, size_t n, bo
                               .pool = "",
                               .devices = devices,
                               .version = "1",
+                              .retry = 60,
                               .ends = INFINITY}};
     ok(mf_token_read("token", false, &w->options.token));
     ok(mf_host_new(NULL, toys, "cpu", &w->host));
@@ -497,6 +526,81 @@ START_TEST(a_node_comes_out_as_here)
 END_TEST
 
 /* The states of the first try lie in the run's store; the second goes on from the last one. */
+static bool has_chunk(const char *folder, const uint8_t *digest, char path[100])
+{
+    char hex[MF_HEX_SIZE];
+    mf_hex_encode(digest, hex);
+    snprintf(path, 100, "%s/%.2s/%s", folder, hex, hex);
+    return access(path, F_OK) == 0;
+}
+
+/* Waits until each chunk of an artifact that the worker has is in the spool, which a thread writes;
+ * `path`: the last of them there. */
+static void wait_for_spool(const run *r, const char *id, const char *cache, char path[100])
+{
+    mf_parcel *parcel;
+    size_t count = 0;
+    char at[100];
+    ok(mf_store_parcel(r->store, id, &parcel));
+    for (size_t i = 0; i < parcel->count; i++) {
+        if (!has_chunk(cache, parcel->pieces[i].digest, at))
+            continue;
+        while (!has_chunk("spool", parcel->pieces[i].digest, path))
+            poll(NULL, 0, 5);
+        count++;
+    }
+    ck_assert_uint_gt(count, 5);
+    mf_parcel_free(parcel);
+}
+
+static int64_t sent_to(const run *r, size_t number)
+{
+    mf_worker_state state;
+    mf_workers_state(r->workers, number, &state);
+    return state.sent;
+}
+
+/* The second worker takes from the spool what the first one was sent, but for a damaged chunk. */
+START_TEST(chunks_are_read_from_the_spool)
+{
+    char here[MF_HEX_SIZE], there[MF_HEX_SIZE], last[100] = "";
+    worker first;
+    worker second;
+    run a;
+    run b;
+    enter_scratch();
+    open_run(&a, "here");
+    ok(run_node(&a, "make", 0).status);
+    ok(run_node(&a, "look", 0).status);
+    ok(run_node(&a, "read", 0).status);
+    id_of(&a, "read", here);
+    close_run(&a);
+    open_run_with(&b, "there", "spool");
+    start_worker(&first, &b, "one", 1);
+    ok(run_node(&b, "make", 0).status);
+    ok(run_node(&b, "look", 1).status);
+    const int64_t sent = sent_to(&b, 1);
+    id_of(&b, "make", there);
+    wait_for_spool(&b, there, "one", last);
+    ck_assert_int_eq(truncate(last, 30), 0);
+    start_worker(&second, &b, "two", 2);
+    ok(run_node(&b, "read", 2).status);
+    id_of(&b, "read", there);
+    ck_assert_str_eq(here, there);
+    ck_assert_int_lt(sent_to(&b, 2), sent / 2);
+    close_run(&b);
+    ok(end_worker(&first));
+    ok(end_worker(&second));
+    check_sound("there");
+    ck_assert_int_eq(chmod("spool", 0777), 0);
+    mf_spool *spool;
+    fails(mf_spool_open("spool", 1 << 20, NULL, NULL, &spool),
+          "'spool' is no folder that only this user can write to\n"
+          "  the key 'spool' of the file of pools names another folder");
+    leave_scratch();
+}
+END_TEST
+
 START_TEST(states_go_to_the_run)
 {
     char id[MF_HEX_SIZE];
@@ -590,6 +694,96 @@ START_TEST(what_ends_with_its_worker_has_not_failed)
     ck_assert(!end.lost);
     ok(end_worker(&w));
     close_run(&r);
+    leave_scratch();
+}
+END_TEST
+
+/* As remote.c says it. */
+static void start_there(const run *r, mf_channel *channel, const char *name)
+{
+    mf_plan *plan = new_plan(r);
+    const mf_plan_node *n = mf_plan_at(plan, find_node(plan, name));
+    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
+    mf_packet p = {0};
+    bool lost;
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        mf_packet_int(&p, head[i]);
+    mf_packet_text(&p, n->key);
+    for (size_t i = 0; i < 3; i++)
+        mf_packet_int(&p, i == 1); /* number 0 of one worker, no input files */
+    ok(mf_frozen_put(&p, &n->work));
+    ok(mf_channel_send(channel, MF_LINK_START, &p, NULL, 0, &lost));
+    ck_assert(!lost);
+    mf_plan_free(plan);
+}
+
+static void wait_for(int count)
+{
+    while (atomic_load(&waiting) != count)
+        poll(NULL, 0, 1);
+}
+
+/* A node that nobody hears any more ends at once, alone. */
+START_TEST(one_node_is_cancelled)
+{
+    worker w;
+    run r;
+    mf_channel *channel, *other;
+    mf_packet empty = {0};
+    bool lost;
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(mf_channel_open(r.workers, 1, &channel));
+    ok(mf_channel_open(r.workers, 1, &other));
+    start_there(&r, channel, "wait");
+    start_there(&r, other, "wait");
+    wait_for(2);
+    ok(mf_channel_send(channel, MF_LINK_CANCEL, &empty, NULL, 0, &lost));
+    wait_for(1);
+    mf_channel_close(channel);
+    ck_assert(!mf_host_cancelled(w.host));
+    mf_execution_end end = run_node(&r, "make", 1);
+    ok(end.status);
+    ck_assert(!end.returned);
+    ck_assert_int_eq(atomic_load(&waiting), 1);
+    mf_channel_close(other);
+    close_run(&r);
+    ok(end_worker(&w));
+    ck_assert_int_eq(atomic_load(&waiting), 0);
+    check_sound("cache");
+    leave_scratch();
+}
+END_TEST
+
+/* One that is not heard any more, for it said what makes no sense: it joins again, does not go on
+ * with that, and is none that was there before. */
+START_TEST(who_is_refused_ends_what_it_runs)
+{
+    worker w;
+    run r;
+    mf_channel *channel;
+    mf_worker_state state;
+    mf_status why = mf_fail(MF_CORRUPT, "it makes no sense");
+    enter_scratch();
+    open_run(&r, "cache");
+    start_worker(&w, &r, "chunk_cache", 1);
+    ok(mf_channel_open(r.workers, 1, &channel));
+    start_there(&r, channel, "wait");
+    wait_for(1);
+    mf_channel_refuse(channel, why);
+    mf_error_free(why);
+    mf_channel_close(channel);
+    pthread_mutex_lock(&r.lock);
+    while (mf_workers_count(r.workers) < 2)
+        pthread_cond_wait(&r.changed, &r.lock);
+    pthread_mutex_unlock(&r.lock);
+    wait_for(0);
+    mf_workers_state(r.workers, 2, &state);
+    ck_assert(state.open);
+    ck_assert(!state.again);
+    close_run(&r);
+    ok(end_worker(&w));
     leave_scratch();
 }
 END_TEST
@@ -932,6 +1126,49 @@ START_TEST(a_damaged_chunk_is_gone)
 }
 END_TEST
 
+/* What a run says of a copy can't lead out of its folder; what a node reads elsewhere isn't copied.
+ */
+START_TEST(names_of_copies_lead_down)
+{
+    static const char *const out[] = {"", "/x", "../x", "a/../../x", "a//../x", "./x"};
+    static const char name[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    mf_chunk_cache *chunks;
+    mf_file_cache *files;
+    mf_copy_state state;
+    mf_file_copy *copy;
+    int file;
+    enter_scratch();
+    ok(mf_chunk_cache_open("chunk_cache", 1000000, &chunks));
+    ok(mf_file_cache_open(chunks, &files));
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_MISSING);
+    ok(mf_file_copy_begin(copy, 10));
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
+        mf_status status = mf_file_copy_create(copy, out[i], false, &file);
+        ck_assert_ptr_nonnull(status);
+        ck_assert_int_eq(mf_error_code(status), MF_CORRUPT);
+        mf_error_free(status);
+    }
+    ok(mf_file_copy_create(copy, "..a/b..", false, &file));
+    close(file);
+    mf_file_copy_done(copy, true);
+    mf_file_copy_release(copy);
+    ok(mf_file_cache_hold(files, name, &state, &copy));
+    ck_assert_int_eq(state, MF_COPY_READY);
+    mf_file_copy_release(copy);
+    mf_file_cache_close(files);
+    mf_chunk_cache_close(chunks);
+    ck_assert_str_eq(mf_file_below("/d/h.mhd", "/d/raw/x"), "raw/x");
+    ck_assert_str_eq(mf_file_below("h.mhd", "x"), "x");
+    ck_assert_str_eq(mf_file_below("/d/h.dcm", "/d"), "");
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("/d/h.mhd", "/d/../e/x"));
+    ck_assert_ptr_null(mf_file_below("h.mhd", "/e/x"));
+    ck_assert_ptr_null(mf_file_below("..", ".."));
+    leave_scratch();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("remote");
@@ -939,10 +1176,13 @@ int main(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_node_comes_out_as_here);
+    tcase_add_test(tests, chunks_are_read_from_the_spool);
     tcase_add_test(tests, states_go_to_the_run);
     tcase_add_test(tests, what_is_there_is_not_sent);
     tcase_add_test(tests, a_stream_reads_what_its_session_kept);
     tcase_add_test(tests, what_ends_with_its_worker_has_not_failed);
+    tcase_add_test(tests, one_node_is_cancelled);
+    tcase_add_test(tests, who_is_refused_ends_what_it_runs);
     tcase_add_test(tests, results_over_damaged_chunks_are_sound);
     tcase_add_test(tests, the_same_device_is_that_of_workers_too);
     tcase_add_test(tests, a_worker_that_is_gone_leaves_no_file_open);
@@ -953,6 +1193,7 @@ int main(void)
     tcase_add_test(tests, a_frame_counts_once);
     tcase_add_test(tests, a_full_folder_drops_what_was_not_used);
     tcase_add_test(tests, a_damaged_chunk_is_gone);
+    tcase_add_test(tests, names_of_copies_lead_down);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

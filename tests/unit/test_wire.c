@@ -298,7 +298,7 @@ START_TEST(parameters_of_every_kind)
 
     ok(mf_frozen_put(&p, &work));
     got = passed_on(&p);
-    ok(mf_frozen_get(&got, registry, &frozen));
+    ok(mf_frozen_get(&got, registry, NULL, NULL, &frozen));
     ck_assert_uint_eq(got.at, got.size);
     w = mf_frozen_work(frozen);
     ck_assert_str_eq(w->node, "found[case=1]");
@@ -356,7 +356,7 @@ START_TEST(streams_go_along)
     const mf_work *w;
 
     with_stream(registry, &p);
-    ok(mf_frozen_get(&p, registry, &frozen));
+    ok(mf_frozen_get(&p, registry, NULL, NULL, &frozen));
     w = mf_frozen_work(frozen)->feeds[0].stream;
     ck_assert_str_eq(w->stage->name, "toy.views");
     ck_assert(w->feeds[0].list);
@@ -384,7 +384,7 @@ START_TEST(damaged_work)
         memcpy(q.bytes, p.bytes, q.size);
         if (cut >= p.size)
             q.bytes[cut - p.size] ^= 0xff;
-        status = mf_frozen_get(&q, registry, &frozen);
+        status = mf_frozen_get(&q, registry, NULL, NULL, &frozen);
         ck_assert(status || cut >= p.size);
         mf_error_free(status);
         mf_frozen_free(frozen);
@@ -404,12 +404,13 @@ START_TEST(another_plugin_is_refused)
 
     with_stream(registry, &p);
     ok(mf_registry_new(&none));
-    fails(mf_frozen_get(&p, none, &frozen), "the worker process has no stage toy.train");
+    fails(mf_frozen_get(&p, none, NULL, NULL, &frozen),
+          "the worker process has no stage toy.train");
     p.at = 0;
     code = memmem(p.bytes, p.size, "version 1", 9);
     ck_assert_ptr_nonnull(code);
     code[8] = '2';
-    fails(mf_frozen_get(&p, registry, &frozen),
+    fails(mf_frozen_get(&p, registry, NULL, NULL, &frozen),
           "the plugin of toy.train was changed during the run\n  start the run again");
     mf_packet_clear(&p);
     mf_registry_free(none);

@@ -22,6 +22,8 @@ int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers
     mf_workers_options o = {.address = pools->address ? pools->address : args_value(a, "listen"),
                             .version = MF_VERSION,
                             .beat = MF_LINK_BEAT,
+                            .spool = pools->spool,
+                            .spool_bytes = pools->spool_bytes,
                             .tell = notices_put,
                             .self = said};
     const char *token = args_value(a, "token"), *beat = args_value(a, "heartbeat");

@@ -19,6 +19,8 @@
 typedef struct listen_at {
     const char *address, *token;
     const char *otherwise; /* the address where that one is taken; or NULL */
+    const char *spool;     /* a folder for chunks, or NULL */
+    int64_t spool_bytes;
 } listen_at;
 
 /* Listens where the pools or --listen say so, and prints where; *workers NULL where neither does.

@@ -484,12 +484,19 @@ static int begin_workers(const args *a, const workspace *work, watcher *w, mf_ho
 
     if (w->pools.shared)
         at.token = w->pools.shared->token;
+    if (w->pools.site)
+        at.spool = mf_site_spool(w->pools.site, &at.spool_bytes);
     code = listen_open(a, &at, w->said, &w->workers);
     if (code)
         return code;
     mf_host_set_workers(host, w->workers);
     if (w->workers)
         w->crew = crew_new(work, w->workers, &w->pools);
+    if (w->workers && work->device && !local_slots(a) && mf_opened_wants_device(w->plan))
+        fprintf(stderr,
+                "massflow: --same-device: nodes that want a device wait for workers that have only "
+                "'%s', as this process\n",
+                work->device);
     mf_status status = MF_OK;
     if (w->pools.listen)
         status = run_pools_start(a, &w->pools, w->workers, local_slots(a), false, w->said);

@@ -58,6 +58,7 @@ static mf_status make_places(run_pools *r)
             place->slots = INT32_MAX;
         place->device_count = devices > 0 ? (size_t)devices : p->devices < 0;
         place->ends = p->time; /* counted from when it comes */
+        place->most = (size_t)p->max;
         place->open = true;
     }
     return MF_OK;
@@ -142,6 +143,8 @@ mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int 
 /* Nodes that run or could start. */
 typedef struct demand {
     size_t host, device; /* that want no device, and that want one */
+    size_t together;     /* the most workers that one of them needs at the same time; not counted
+                          * above */
 } demand;
 
 /* Whether workers of pool k may run node i: the same for all nodes of its stage. */
@@ -153,6 +156,11 @@ static bool can(run_pools *r, mf_plan *plan, const mf_executor *e, size_t i, siz
     if (!*known)
         *known = e->cannot(e->self, plan, i, MF_PLACE_TO_COME, &r->may_come[k]) ? 2 : 1;
     return *known == 1;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 static void count_nodes(run_pools *r, mf_plan *plan, const mf_executor *e, demand *any,
@@ -168,7 +176,9 @@ static void count_nodes(run_pools *r, mf_plan *plan, const mf_executor *e, deman
         for (size_t k = 0; k < r->count && !d; k++)
             if (can(r, plan, e, i, k))
                 d = mf_graph_stage_at(graph, n->node->group)->limits.pool ? &pinned[k] : any;
-        if (d && (n->work.stage->kernels || n->work.stage->program))
+        if (d && mf_work_ranks(&n->work) > 1)
+            d->together = most(d->together, mf_work_ranks(&n->work));
+        else if (d && (n->work.stage->kernels || n->work.stage->program))
             d->device++;
         else if (d)
             d->host++;
@@ -192,7 +202,7 @@ static size_t workers_for(const mf_run_place *p, const demand *d)
     size_t for_device = p->device_count ? over(d->device, p->device_count) : 0;
     size_t for_host = over(d->host, slots);
 
-    return for_device > for_host ? for_device : for_host;
+    return most(most(for_device, for_host), d->together);
 }
 
 static size_t connected(run_pools *r, const char *pool)
@@ -225,11 +235,13 @@ static void share(run_pools *r, mf_plan *plan, const mf_executor *e)
     for (size_t i = 0; i < r->count; i++) {
         const mf_run_place *p = &r->may_come[i];
         demand all = {any.host + pinned[i].host,
-                      (p->device_count ? any.device : 0) + pinned[i].device};
-        size_t most = (size_t)r->chosen[i]->max, workers = least(workers_for(p, &all), most);
+                      (p->device_count ? any.device : 0) + pinned[i].device,
+                      most(any.together, pinned[i].together)};
+        size_t workers = least(workers_for(p, &all), (size_t)r->chosen[i]->max);
         mf_pools_want(r->pools, i, workers);
         any.host -= least(any.host, workers * (size_t)p->slots);
         any.device -= least(any.device, workers * p->device_count);
+        any.together -= least(any.together, workers);
     }
     free(pinned);
 }

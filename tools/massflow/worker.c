@@ -1,5 +1,6 @@
 /* worker.c - the command `worker`: runs nodes for a `massflow run` on another machine; and, without
  * --connect, the process that massflow itself starts for an isolated node. */
+#include "by_mpi.h"
 #include "command.h"
 #include "crash.h"
 #include "embed/first_use.h"
@@ -211,6 +212,7 @@ static int connect_to(const args *a)
     mf_registry *registry = NULL;
     mf_status status = MF_OK;
     int code = read_options(a, &o);
+    mf_mpi mpi;
 
     crash_watch();
     if (!code && !args_value(a, "token") && !getenv(TOKEN_VARIABLE))
@@ -224,8 +226,15 @@ static int connect_to(const args *a)
     if (!code)
         code = open_registry(a, &registry);
     o.cache = cache;
+    if (!code && args_has(a, "mpi")) {
+        status = by_mpi_open(&mpi);
+        code = status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
+        o.mpi = status ? NULL : &mpi;
+    }
     if (!code)
         code = serve(a, registry, &o);
+    if (o.mpi)
+        by_mpi_close();
     mf_registry_free(registry);
     free(cache);
     return code;
@@ -248,6 +257,7 @@ static const option worker_options[] = {
     {0, "pool", "NAME", "the pool that it belongs to"},
     {0, "idle", "SECONDS", "end after so long without a node; default: never"},
     {0, "ends", "SECONDS", "its time is over then; two minutes before, states are saved"},
+    {0, "mpi", NULL, "reach other workers by MPI: of those that mpirun or srun started together"},
     {0, "retry", "SECONDS", "how long to try to reach the run; default: 600"},
     OPTION_PLUGINS,
     OPTION_END};

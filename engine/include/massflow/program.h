@@ -18,6 +18,7 @@
 
 #include <massflow/artifact.h>
 #include <massflow/compute.h>
+#include <massflow/transport.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -281,25 +282,8 @@ MF_API MF_MUST_USE mf_status mf_weights_end_item(mf_weights *w);
 
 /* One training on several devices: each rank has weights of its own on its device, computes one
  * part of the batch's tree, and meets the others through a transport. The number of ranks is a
- * power of
- * 2. Their weights are declared alike.
- *
- * How a rank reaches the others: by threads of one process, or from process to process. All calls
- * of one transport come from one thread. */
-typedef struct mf_transport {
-    void *self;      /* passed to all calls */
-    int rank, ranks; /* which one this is, from 0; of how many */
-    /* What is sent is copied, or gone, on return. Two ranks that exchange something take turns: the
-     * lower one sends first. */
-    mf_status (*send)(void *self, int to, const void *data, size_t bytes);
-    /* Waits for the next bytes of rank `from`, which are as many. */
-    mf_status (*receive)(void *self, int from, void *data, size_t bytes);
-    /* Waits until all are there. */
-    mf_status (*barrier)(void *self);
-    /* This rank has failed. What the others wait for, now or later, fails as MF_CANCELLED. */
-    void (*abort)(void *self);
-    uint64_t sent; /* bytes, of all calls of mf_weights_exchange and mf_transport_gather */
-} mf_transport;
+ * power of 2. Their weights are declared alike. They reach each other by transports (transport.h).
+ */
 
 /* The items of a batch of `count` that part `part` of `parts` (a power of 2) has: *items, from
  * *first on. None where there are more parts than items. */

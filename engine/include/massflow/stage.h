@@ -18,6 +18,7 @@
 #include <massflow/file.h>
 #include <massflow/names.h>
 #include <massflow/random.h>
+#include <massflow/transport.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -71,8 +72,11 @@ typedef struct mf_reals {
  * other characters than MF_COMMAND_PLAIN it stands as {'...'}, with a quote in it doubled. */
 #define MF_COMMAND 16u
 #define MF_COMMAND_PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-"
+/* INT, with MF_NO_CACHE: at so many workers a task of the stage runs at once, from 1 on; see
+ * mf_task_rank. One parameter of a stage. Since 1.6. */
+#define MF_RANKS 32u
 /* TEXT: a mapping may be given as well; the text is then a line "KEY=VALUE" for each. Since 1.6. */
-#define MF_MAPPING 32u
+#define MF_MAPPING 64u
 
 /* One parameter. MF_INT and its siblings below make them. */
 typedef struct mf_param {
@@ -371,6 +375,10 @@ MF_API MF_MUST_USE mf_status mf_in_volume(mf_task *t, const char *port, mf_dtype
 MF_API MF_MUST_USE mf_status mf_in_stream(mf_task *t, const char *port, mf_stream **stream);
 MF_API MF_MUST_USE mf_status mf_stream_seek(mf_stream *stream, int64_t i); /* next item is i */
 MF_API MF_MUST_USE mf_status mf_stream_next(mf_stream *stream, mf_artifact **item);
+/* Of each `period` items only those from `first` on, `count` of them, are computed and handed out.
+ * Before the first item is asked for; a seek is to a multiple of `period`. */
+MF_API MF_MUST_USE mf_status mf_stream_part(mf_stream *stream, int64_t period, int64_t first,
+                                            int64_t count);
 /* For `needs`: the `count` numbers of a parameter (INT, REAL: 1; INT3, REAL3: 3) of the stage whose
  * stream is connected. False where it has no such parameter. */
 MF_API bool mf_in_stream_param(mf_task *t, const char *port, const char *param, int count,
@@ -415,6 +423,14 @@ MF_API MF_MUST_USE mf_status mf_task_device_at(mf_task *t, int i, mf_device **de
 MF_API MF_MUST_USE mf_status mf_task_ranks(mf_task *t, int count,
                                            mf_status (*work)(void *self, int rank), void *self,
                                            int *failed);
+/* One task at several workers, of a stage whose parameter marked MF_RANKS says how many: they run
+ * it at the same time, with the same inputs. Number 0 alone saves states and hands over outputs;
+ * what the others save, set and log goes nowhere. Where one ends or fails, all end. The number of
+ * this one, from 0; *ranks (may be NULL): how many there are. */
+MF_API int mf_task_rank(const mf_task *t, int *ranks);
+/* To the same device (0 .. mf_task_devices - 1) of the other workers; borrowed, NULL where there
+ * are none. */
+MF_API mf_transport *mf_task_transport(const mf_task *t, int device);
 /* A buffer that lives until the task ends. */
 MF_API MF_MUST_USE mf_status mf_task_buffer(mf_task *t, size_t bytes, mf_buffer **buffer);
 MF_API MF_MUST_USE mf_status mf_task_buffer_of(mf_task *t, const mf_array *array,

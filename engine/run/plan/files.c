@@ -1,5 +1,6 @@
 /* files.c - hashing input files. The store remembers what has not changed since it was hashed. */
 #include "run/plan/files.h"
+#include "base/path.h"
 #include "store/stamp.h"
 
 #include <massflow/memory.h>
@@ -12,16 +13,9 @@
 
 #define HOLD_SECONDS 0.3
 
-/* One file or folder. */
-typedef struct file_part {
-    char *path;
-    char digest[MF_HEX_SIZE];
-    mf_stamp stamp; /* taken before it was hashed */
-} file_part;
-
 typedef struct file_entry {
     mf_file_use use;
-    file_part *parts; /* the path itself, then what is read with it */
+    mf_file_part *parts; /* the path itself, then what is read with it */
     size_t count;
     char digest[MF_HEX_SIZE]; /* of all */
     mf_store *store;
@@ -51,12 +45,12 @@ static mf_status add_part(void *self, const char *path)
 {
     file_entry *e = self;
 
-    file_part *grown = mf_list_more(e->parts, e->count, sizeof *grown);
+    mf_file_part *grown = mf_list_more(e->parts, e->count, sizeof *grown);
     if (!grown)
         return mf_no_memory(0, "the files of %s", e->use.path);
     e->parts = grown;
-    file_part *part = &e->parts[e->count];
-    *part = (file_part){.path = strdup(path)};
+    mf_file_part *part = &e->parts[e->count];
+    *part = (mf_file_part){.path = strdup(path)};
     if (!part->path)
         return mf_no_memory(0, "the files of %s", e->use.path);
     e->count++;
@@ -204,59 +198,147 @@ const mf_error *mf_files_error(const mf_files *f, const mf_file_use *use)
     return e ? e->status : NULL;
 }
 
-/* ---- watching -------------------------------------------------------------------------------- */
+/* ---- where they lie -------------------------------------------------------------------------- */
 
-typedef struct watched {
-    const file_part *part;
-    mf_stamp stamp; /* as the stage began */
-} watched;
+size_t mf_file_folder(const char *path)
+{
+    size_t length = strlen(path);
 
-struct mf_file_watch {
-    mf_store *store;
-    size_t count;
-    watched items[];
-};
+    while (length && path[length - 1] == '/')
+        length--;
+    while (length && path[length - 1] != '/')
+        length--;
+    return length;
+}
 
-/* Calls with each file entry of the work and of its streams. */
-static size_t gather(const mf_files *files, const mf_work *work, mf_file_watch *watch, size_t count)
+const char *mf_file_below(const char *path, const char *part)
+{
+    size_t folder = mf_file_folder(path), length = strlen(part);
+
+    if (folder && !strncmp(part, path, folder - 1) && length == folder - 1)
+        return part + length;
+    if (strncmp(part, path, folder) != 0 || !mf_path_leads_down(part + folder))
+        return NULL;
+    return part + folder;
+}
+
+bool mf_files_together(const mf_files *files, const mf_work *work)
 {
     for (size_t i = 0; i < mf_params_path_count(work->params); i++) {
         mf_file_use use = {.stage = work->stage};
         use.path = mf_params_path(work->params, i, &use.param);
         const file_entry *e = find(files, &use);
-        for (size_t k = 0; e && k < e->count; k++, count++) {
-            if (watch)
-                watch->items[count] = (watched){&e->parts[k], e->parts[k].stamp};
-        }
+        for (size_t k = 0; e && k < e->count; k++)
+            if (!mf_file_below(use.path, e->parts[k].path))
+                return false;
     }
-    for (size_t p = 0; p < work->feed_count; p++) {
+    for (size_t p = 0; p < work->feed_count; p++)
+        if (work->feeds[p].stream && !mf_files_together(files, work->feeds[p].stream))
+            return false;
+    return true;
+}
+
+/* ---- watching -------------------------------------------------------------------------------- */
+
+typedef struct watched {
+    const mf_file_part *part;
+    mf_stamp stamp; /* as the stage began */
+} watched;
+
+struct mf_file_watch {
+    mf_store *store; /* or NULL: it remembers no digests */
+    size_t count;
+    watched *items;
+    mf_file_input *inputs;
+    size_t input_count;
+};
+
+static mf_status watch_parts(mf_file_watch *w, const mf_file_part *parts, size_t count)
+{
+    for (size_t k = 0; k < count; k++) {
+        watched *grown = mf_list_more(w->items, w->count, sizeof *grown);
+        if (!grown)
+            return mf_no_memory(0, "watching files");
+        w->items = grown;
+        w->items[w->count++] = (watched){&parts[k], parts[k].stamp};
+    }
+    return MF_OK;
+}
+
+static mf_status watch_input(mf_file_watch *w, const mf_file_part *parts, size_t count)
+{
+    mf_file_input *grown = mf_list_more(w->inputs, w->input_count, sizeof *grown);
+
+    if (!grown)
+        return mf_no_memory(0, "watching files");
+    w->inputs = grown;
+    w->inputs[w->input_count++] = (mf_file_input){parts, count};
+    return watch_parts(w, parts, count);
+}
+
+/* Each file entry of the work and of its streams. */
+static mf_status watch_work(mf_file_watch *w, const mf_files *files, const mf_work *work)
+{
+    for (size_t i = 0; i < mf_params_path_count(work->params); i++) {
+        mf_file_use use = {.stage = work->stage};
+        use.path = mf_params_path(work->params, i, &use.param);
+        const file_entry *e = find(files, &use);
+        if (e)
+            MF_TRY(watch_input(w, e->parts, e->count));
+    }
+    for (size_t p = 0; p < work->feed_count; p++)
         if (work->feeds[p].stream)
-            count = gather(files, work->feeds[p].stream, watch, count);
-    }
-    return count;
+            MF_TRY(watch_work(w, files, work->feeds[p].stream));
+    return MF_OK;
 }
 
 mf_status mf_file_watch_new(const mf_files *files, const mf_work *work, mf_file_watch **watch)
 {
-    size_t count = gather(files, work, NULL, 0);
-    mf_file_watch *w = calloc(1, sizeof *w + count * sizeof w->items[0]);
+    mf_file_watch *w = *watch = calloc(1, sizeof *w);
+    mf_status status;
 
-    *watch = w;
     if (!w)
         return mf_no_memory(0, "watching the files of %s", work->node);
     w->store = files ? files->store : NULL;
-    w->count = count;
-    (void)gather(files, work, w, 0);
-    return MF_OK;
+    status = watch_work(w, files, work);
+    if (status) {
+        mf_file_watch_free(w);
+        *watch = NULL;
+    }
+    return status;
+}
+
+mf_status mf_file_watch_copies(const mf_file_input *inputs, size_t count, mf_file_watch **watch)
+{
+    mf_file_watch *w = *watch = calloc(1, sizeof *w);
+    mf_status status = w ? MF_OK : mf_no_memory(0, "watching files");
+
+    for (size_t i = 0; i < count && !status; i++)
+        status = watch_input(w, inputs[i].parts, inputs[i].count);
+    if (status) {
+        mf_file_watch_free(w);
+        *watch = NULL;
+    }
+    return status;
 }
 
 void mf_file_watch_free(mf_file_watch *watch)
 {
+    if (!watch)
+        return;
+    free(watch->items);
+    free(watch->inputs);
     free(watch);
 }
 
+const mf_file_input *mf_file_watch_inputs(const mf_file_watch *watch, size_t *count)
+{
+    *count = watch->input_count;
+    return watch->inputs;
+}
+
 /* The file of a folder is named, too. */
-static mf_status changed(const file_part *part, const char *when)
+static mf_status changed(const mf_file_part *part, const char *when)
 {
     char *newest = mf_stamp_newest(part->path);
     bool named = newest && *newest;
@@ -268,12 +350,20 @@ static mf_status changed(const file_part *part, const char *when)
     return status;
 }
 
+mf_status mf_file_changed(const mf_file_part *part)
+{
+    return mf_hint(changed(part, "after the run was planned"), "run again to use the new content");
+}
+
 /* The content must be what was planned with; the stamp is then the newer one. */
-static mf_status content_same(const mf_file_watch *w, const file_part *part, bool *same)
+static mf_status content_same(const mf_file_watch *w, const mf_file_part *part, bool *same)
 {
     char digest[MF_HEX_SIZE];
 
-    MF_TRY(mf_store_file(w->store, part->path, digest));
+    if (w->store)
+        MF_TRY(mf_store_file(w->store, part->path, digest));
+    else
+        MF_TRY(mf_digest_path(part->path, NULL, NULL, digest));
     *same = !strcmp(digest, part->digest);
     return MF_OK;
 }
@@ -290,8 +380,7 @@ mf_status mf_file_watch_begin(mf_file_watch *w)
         if (!same)
             MF_TRY(content_same(w, item->part, &same));
         if (!same)
-            return mf_hint(changed(item->part, "after the run was planned"),
-                           "run again to use the new content");
+            return mf_file_changed(item->part);
     }
     return MF_OK;
 }

@@ -66,3 +66,16 @@ mf_status mf_work_copy(const mf_work *work, mf_work **copy)
     *copy = w;
     return MF_OK;
 }
+
+size_t mf_work_ranks(const mf_work *w)
+{
+    const mf_param *p = w->stage->params;
+    int64_t ranks;
+
+    while (p && p->name && !(p->marks & MF_RANKS))
+        p++;
+    if (!p || !p->name || !w->params)
+        return 1;
+    memcpy(&ranks, (const char *)mf_params_struct(w->params) + p->offset, sizeof ranks);
+    return ranks < 1 ? 1 : ranks > MF_WORK_RANKS ? MF_WORK_RANKS : (size_t)ranks;
+}

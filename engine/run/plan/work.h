@@ -11,6 +11,8 @@
 
 typedef struct mf_work mf_work;
 
+#define MF_WORK_RANKS 64 /* workers that run one node together, at most */
+
 /* One artifact that lies at an input port. */
 typedef struct mf_element {
     char id[MF_HEX_SIZE];      /* content id; "" before it is known */
@@ -57,5 +59,8 @@ MF_MUST_USE mf_status mf_work_copy(const mf_work *work, mf_work **copy);
 void mf_work_free(mf_work *copy); /* NULL is fine */
 /* Streams run on the device of the stage that reads them. */
 bool mf_work_wants_device(const mf_work *work);
+
+/* Workers that are to run it together: what its parameter marked MF_RANKS says, else 1. */
+size_t mf_work_ranks(const mf_work *work);
 
 #endif

@@ -14,12 +14,14 @@
 
 #define LARGEST_SITE ((size_t)1 << 20) /* bytes of the file */
 #define MOST_POOLS 100
+#define SPOOL_BYTES ((int64_t)50 * 1000 * 1000 * 1000)
 #define EARLY 60 /* s that Slurm may send a signal too soon */
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 struct mf_site {
     mf_arena *arena;
-    const char *path, *listen, *folder;
+    const char *path, *listen, *folder, *spool;
+    int64_t spool_bytes;
     mf_pool *pools;
     size_t count;
 };
@@ -399,13 +401,27 @@ static bool read_pools(mf_site *s, mf_diagnostics *d, const yaml *root, const ya
     return good;
 }
 
+static bool read_spool_size(const reader *r, int64_t *bytes)
+{
+    static const char takes[] = "a size of at least 1 MB, such as '200 GB'";
+    const char *text = NULL;
+    size_t size = 0;
+    if (!read_text(r, takes, &text))
+        return false;
+    if (!mf__read_bytes(text, &size) || size < 1000000 || size > INT64_MAX / 2)
+        return wrong(r, takes);
+    *bytes = (int64_t)size;
+    return true;
+}
+
 static bool read_root(mf_site *s, mf_diagnostics *d, const yaml *root)
 {
-    static const char *const known[] = {"listen", "folder", "pools"};
+    static const char *const known[] = {"listen", "folder", "pools", "spool", "spool_size"};
     bool good = true;
     if (root->kind != YAML_MAP) {
         mf_place place = mf_yaml_place(root);
-        mf_diagnostics_error(d, &place, "a file of pools has the keys listen, folder, pools");
+        mf_diagnostics_error(
+            d, &place, "a file of pools has the keys listen, folder, pools, spool, spool_size");
         return false;
     }
     for (size_t i = 0; i < root->count; i++) {
@@ -416,6 +432,10 @@ static bool read_root(mf_site *s, mf_diagnostics *d, const yaml *root)
                 read_text(&r, "an address that workers connect to: HOST or HOST:PORT", &s->listen);
         else if (!strcmp(key->text, "folder"))
             good &= read_text(&r, "a folder that the nodes see", &s->folder);
+        else if (!strcmp(key->text, "spool"))
+            good &= read_text(&r, "a folder that the nodes see", &s->spool);
+        else if (!strcmp(key->text, "spool_size"))
+            good &= read_spool_size(&r, &s->spool_bytes);
         else if (strcmp(key->text, "pools"))
             good &= unknown(d, key, "a file of pools has no key", known, COUNT(known));
     }
@@ -458,7 +478,7 @@ mf_status mf_site_read(const char *path, mf_diagnostics *d, mf_site **site)
     const char *user = NULL;
     yaml_source *source;
     *site = NULL;
-    *s = (mf_site){.arena = arena};
+    *s = (mf_site){.arena = arena, .spool_bytes = SPOOL_BYTES};
     s->path = path ? mf_arena_copy(arena, path) : usual_path(arena, &user);
     mf_status status = mf__source_read(arena, s->path, LARGEST_SITE, &source);
     if (status && mf_error_code(status) == MF_NOT_FOUND && user) {
@@ -476,6 +496,7 @@ mf_status mf_site_read(const char *path, mf_diagnostics *d, mf_site **site)
         return MF_OK;
     }
     s->folder = at_home(arena, s->folder);
+    s->spool = at_home(arena, s->spool);
     *site = s;
     return MF_OK;
 }
@@ -499,6 +520,12 @@ const char *mf_site_listen(const mf_site *site)
 const char *mf_site_folder(const mf_site *site)
 {
     return site->folder;
+}
+
+const char *mf_site_spool(const mf_site *site, int64_t *bytes)
+{
+    *bytes = site->spool_bytes;
+    return site->spool;
 }
 
 size_t mf_site_count(const mf_site *site)

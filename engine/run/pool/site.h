@@ -17,6 +17,7 @@
 #include "graph/text/diagnostics.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* How an allocation is asked for. */
 typedef enum mf_submit {
@@ -59,6 +60,8 @@ void mf_site_free(mf_site *site); /* NULL is fine */
 const char *mf_site_path(const mf_site *site);
 const char *mf_site_listen(const mf_site *site); /* NULL: not given */
 const char *mf_site_folder(const mf_site *site); /* for scripts, tokens and logs; NULL: not given */
+/* A folder for chunks that the nodes see, and the bytes that it may hold; NULL: not given. */
+const char *mf_site_spool(const mf_site *site, int64_t *bytes);
 size_t mf_site_count(const mf_site *site);
 const mf_pool *mf_site_pool(const mf_site *site, size_t i);
 /* The pool of this name: else an error that lists those that there are. */

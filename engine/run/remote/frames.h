@@ -27,17 +27,20 @@
 #define MF_LINK_BEAT 10.0               /* s, of a heartbeat */
 #define MF_LINK_LEAST_BEAT 0.01         /* that may be asked for */
 #define MF_LINK_MOST_BEAT 3600.0
-#define MF_LINK_BEATS 6                  /* that may be missing */
+#define MF_LINK_BEATS 6 /* that may be missing */
+/* Log lines of a node that are on their way: more it does not send until they were taken. */
+#define MF_LINK_LINES 2048
 #define MF_LINK_BATCH ((size_t)16 << 20) /* bytes of chunks that are asked for at once */
 
 typedef enum mf_link_kind {
     MF_LINK_PING,
     /* Of channel 0. */
     MF_LINK_HELLO,   /* w: what it is; see hello.h */
-    MF_LINK_WELCOME, /* c: seconds of a heartbeat */
+    MF_LINK_WELCOME, /* c: milliseconds of a heartbeat; the spool (spool.h), or none */
     MF_LINK_REFUSED, /* c: words; the link ends */
     MF_LINK_LEAVING, /* w: words; no new nodes */
-    MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point */
+    MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point; of a node: it alone, for
+                      * nobody hears it any more */
     MF_LINK_BYE,     /* c: the worker ends: the run is over, or has no node at one that leaves */
     /* Of a node. Questions are answered one after the other by MF_LINK_REPLY: a status, then what
      * stands behind the arrow. */
@@ -53,10 +56,18 @@ typedef enum mf_link_kind {
     MF_LINK_KEEP,     /* w -> (all pieces of the output are there, and it is kept) */
     MF_LINK_LOAD,     /* w: most -> step, whether there is a state: its head, then its bytes */
     MF_LINK_STATE,    /* w: head of a state */
-    MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays */
+    MF_LINK_BYTES,    /* c, w: the next bytes of a state's arrays, or of an input's files */
     MF_LINK_SAVE,     /* w: step, keep -> (it is on disk): the state whose bytes came */
+    MF_LINK_FILES,    /* w: number of an input -> its files; see offer.h */
+    MF_LINK_READ,     /* w: that number, first byte, how many -> all as MF_LINK_BYTES before it */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
-    MF_LINK_RETURNED, /* w: words; the node was not run, or not to its end */
+    MF_LINK_RETURNED, /* w: words, whether its folder can't be written; the node was not run, or not
+                       * to its end */
+    MF_LINK_TAKEN,    /* c: how many of its lines were taken */
+    /* Of a node that several workers run; see gang.h and rank_links.h. */
+    MF_LINK_RANKS, /* w: its address, the kind of its devices -> the addresses of all */
+    MF_LINK_ABORT, /* c: another one has failed or ended */
+    MF_LINK_RANK, /* from worker to worker, on a new connection: its number, of its devices which */
     MF_LINK_KIND_COUNT
 } mf_link_kind;
 

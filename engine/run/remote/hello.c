@@ -34,6 +34,7 @@ void mf_hello_clear(mf_hello *h)
         free(h->stages[i].name);
     free(h->stages);
     free(h->devices);
+    free(h->made);
     *h = (mf_hello){0};
 }
 
@@ -68,6 +69,8 @@ void mf_hello_put(mf_packet *p, const mf_hello *h)
     mf_packet_text(p, h->pool);
     mf_packet_int(p, h->slots);
     mf_packet_int(p, h->bytes);
+    mf_packet_int(p, h->group);
+    mf_packet_int(p, h->group_rank);
     mf_packet_int(p, isfinite(h->ends) ? (int64_t)(fmax(h->ends, 0) * 1e3) : -1);
     mf_packet_int(p, (int64_t)h->device_count);
     for (size_t i = 0; i < h->device_count; i++)
@@ -77,6 +80,7 @@ void mf_hello_put(mf_packet *p, const mf_hello *h)
         mf_packet_text(p, h->stages[i].name);
         mf_packet_text(p, h->stages[i].code);
     }
+    mf_packet_bytes(p, h->made, h->made_count * sizeof *h->made);
 }
 
 /* ---- getting --------------------------------------------------------------------------------- */
@@ -155,6 +159,23 @@ static mf_status get_stages(mf_packet *p, mf_hello *h)
     return mf_packet_check(p);
 }
 
+static mf_status get_made(mf_packet *p, mf_hello *h)
+{
+    size_t size;
+    const void *bytes = mf_packet_get_bytes(p, &size);
+
+    p->failed |= size % sizeof *h->made || size / sizeof *h->made > MF_HELLO_MADE;
+    MF_TRY(mf_packet_check(p));
+    if (!size)
+        return MF_OK;
+    h->made = malloc(size);
+    if (!h->made)
+        return mf_no_memory(size, "what a worker has made");
+    memcpy(h->made, bytes, size);
+    h->made_count = size / sizeof *h->made;
+    return MF_OK;
+}
+
 static mf_status get_all(mf_packet *p, const char *version, mf_hello *h)
 {
     int64_t ends;
@@ -175,12 +196,16 @@ static mf_status get_all(mf_packet *p, const char *version, mf_hello *h)
     get_name(p, h->pool, sizeof h->pool);
     h->slots = mf_packet_get_int(p);
     h->bytes = mf_packet_get_int(p);
+    h->group = mf_packet_get_int(p);
+    h->group_rank = mf_packet_get_int(p);
     ends = mf_packet_get_int(p);
     h->ends = ends < 0 ? INFINITY : (double)ends * 1e-3;
-    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0;
+    p->failed |= h->slots < 1 || h->slots > MOST_SLOTS || h->bytes < 0 || h->group_rank < 0 ||
+                 h->group_rank > INT32_MAX;
     MF_TRY(mf_packet_check(p));
     MF_TRY(get_devices(p, h));
     MF_TRY(get_stages(p, h));
+    MF_TRY(get_made(p, h));
     p->failed |= p->at != p->size;
     return mf_packet_check(p);
 }

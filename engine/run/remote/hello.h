@@ -4,6 +4,7 @@
 
 #include "run/worker/wire.h"
 #include "stages/stages.h"
+#include "store/store.h"
 #include <massflow/compute.h>
 
 typedef struct mf_hello_device {
@@ -23,12 +24,19 @@ typedef struct mf_hello {
     int64_t random[2];  /* drawn when it was started: tells it from all others */
     char pool[64];
     int64_t slots, bytes;
+    /* Workers of one group reach each other by MPI: which it is, 0 of none, and its number there.
+     */
+    int64_t group, group_rank;
     double ends; /* seconds from now; INFINITY */
     mf_hello_device *devices;
     size_t device_count;
     mf_hello_stage *stages; /* in order of name */
     size_t stage_count;
+    uint8_t (*made)[MF_DIGEST_BYTES]; /* keys of results that it has, or is computing */
+    size_t made_count;
 } mf_hello;
+
+#define MF_HELLO_MADE 4096 /* keys at most */
 
 /* Stages of the registry; *hello is otherwise the caller's to fill. */
 MF_MUST_USE mf_status mf_hello_fill(const mf_registry *registry, mf_hello *hello);

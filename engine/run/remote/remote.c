@@ -1,10 +1,12 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
  * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
- * a process of its own, retries, key; then the work (worker/frozen.h). The worker is trusted with
- * this node and nothing else: it reads the artifacts that are inputs of the node, and what it makes
- * is checked as all outputs are. */
+ * a process of its own, retries, key; of several workers which one this is, how many they are,
+ * their secret (0 and 1: it is alone); the input files (offer.h); then the work (worker/frozen.h).
+ * The worker is trusted with this node and nothing else: it reads the artifacts and files that are
+ * inputs of the node, and what it makes is checked as all outputs are. */
 #include "run/remote/remote.h"
+#include "run/remote/offer.h"
 #include "run/worker/frozen.h"
 #include "run/worker/heard.h"
 #include "store/transfer.h"
@@ -23,14 +25,19 @@ typedef struct node {
     mf_task *task;
     const mf_limits *limits;
     const char *key;
+    const mf_gang_seat *seat; /* of several workers: what this one has; NULL: the task says it */
+    mf_gang *gang;            /* the others; NULL: it is alone */
+    int rank;
     mf_store *store;
     mf_channel *channel;
-    bool lost;
+    bool started, lost;
     opened *inputs; /* records that were asked for */
+    mf_offer *files;
     mf_intake
         *arriving; /* an output; the store is pinned, for chunks come before what names them */
     size_t port;   /* of it */
     mf_state_arrival *state;
+    int lines; /* taken, and not told so yet */
     bool done;
     mf_status result; /* once it is done */
     mf_status unkept; /* why an output could not be kept; the worker may not wait to hear it */
@@ -115,6 +122,8 @@ static mf_status answer_want(node *n, mf_packet *q)
             return damaged();
         MF_TRY(mf_store_chunk(n->store, parcel->pieces[index].digest, &chunk));
         mf_status status = send_piece(n, index, &chunk);
+        if (!status)
+            mf_channel_spool(n->channel, parcel->pieces[index].digest, &chunk);
         mf_chunk_clear(&chunk);
         MF_TRY(status);
     }
@@ -242,8 +251,12 @@ static mf_status answer_load(node *n, mf_packet *q)
     mf_packet p = {0};
     mf_status status = mf_packet_check(q), sent;
 
+    if (n->gang)
+        mf_gang_lock(n->gang);
     if (!status)
         status = mf_checkpoint_load(n->task, most, &step, &state);
+    if (n->gang)
+        mf_gang_unlock(n->gang);
     mf_packet_int(&p, step);
     mf_packet_int(&p, state != NULL);
     if (state)
@@ -323,15 +336,38 @@ static mf_status take_done(node *n, mf_packet *q)
     return n->done ? MF_OK : damaged();
 }
 
+static mf_status take_returned(node *n, mf_packet *q)
+{
+    (void)mf_packet_get_text(q); /* words, for people who read along */
+    n->end->full = mf_packet_get_int(q) != 0;
+    MF_TRY(mf_packet_check(q));
+    n->end->returned = n->done = true;
+    return MF_OK;
+}
+
+/* What one worker alone may do: of several number 0. */
+static bool hands_over(mf_link_kind kind)
+{
+    return kind == MF_LINK_OUTPUT || kind == MF_LINK_KEEP || kind == MF_LINK_SAVE;
+}
+
 static mf_status put_answer(node *n, mf_frame *f, mf_packet *p)
 {
+    if (n->rank > 0 && hands_over(f->kind))
+        return damaged();
     switch (f->kind) {
+    case MF_LINK_RANKS:
+        return n->gang ? mf_gang_meet(n->gang, n->rank, &f->body, p) : damaged();
     case MF_LINK_GET:
         return answer_get(n, &f->body, p);
     case MF_LINK_WANT:
         return answer_want(n, &f->body);
     case MF_LINK_OUTPUT:
         return answer_output(n, &f->body, p);
+    case MF_LINK_FILES:
+        return mf_offer_list(n->files, &f->body, p);
+    case MF_LINK_READ:
+        return mf_offer_read(n->files, &f->body, send_slice, n);
     case MF_LINK_SYNC:
         return MF_OK;
     case MF_LINK_KEEP:
@@ -350,7 +386,7 @@ static mf_status answer(node *n, mf_frame *f)
     mf_status status = put_answer(n, f, &content), sent;
 
     if (status && mf_error_code(status) == MF_CORRUPT && f->kind != MF_LINK_WANT &&
-        f->kind != MF_LINK_GET) {
+        f->kind != MF_LINK_FILES && f->kind != MF_LINK_READ && f->kind != MF_LINK_GET) {
         mf_packet_clear(&content);
         return status;
     }
@@ -365,10 +401,15 @@ static mf_status answer(node *n, mf_frame *f)
 static mf_status take_log(node *n, mf_packet *q)
 {
     const char *name, *line;
+    mf_packet p = {0};
 
     MF_TRY(mf_heard_log(n->task, q, &name, &line));
-    mf_host_log(mf_task_host(n->task), name, line);
-    return MF_OK;
+    mf_host_log(mf_task_host(n->task), name, line); /* which may wait for a moment */
+    if (++n->lines < MF_LINK_LINES / 4)
+        return MF_OK;
+    mf_packet_int(&p, n->lines);
+    n->lines = 0;
+    return tell(n, MF_LINK_TAKEN, &p);
 }
 
 static mf_status take_frame(node *n, mf_frame *f)
@@ -376,12 +417,12 @@ static mf_status take_frame(node *n, mf_frame *f)
     switch (f->kind) {
     case MF_LINK_LOG:
         return take_log(n, &f->body);
-    case MF_LINK_PROGRESS:
-        return mf_heard_progress(n->task, &f->body);
+    case MF_LINK_PROGRESS: /* that of number 0 is the node's */
+        return n->rank ? MF_OK : mf_heard_progress(n->task, &f->body);
     case MF_LINK_PIECE:
         return take_piece(n, &f->body);
     case MF_LINK_STATE:
-        return begin_state(n, &f->body);
+        return n->rank ? damaged() : begin_state(n, &f->body);
     case MF_LINK_BYTES:
         return n->state ? mf_state_arrival_bytes(n->state, &f->body) : damaged();
     case MF_LINK_LOAD:
@@ -389,8 +430,7 @@ static mf_status take_frame(node *n, mf_frame *f)
     case MF_LINK_DONE:
         return take_done(n, &f->body);
     case MF_LINK_RETURNED:
-        n->end->returned = n->done = true;
-        return MF_OK;
+        return take_returned(n, &f->body);
     default:
         return answer(n, f);
     }
@@ -401,30 +441,44 @@ static mf_status take_frame(node *n, mf_frame *f)
 static mf_status put_start(node *n, mf_packet *p)
 {
     const size_t *devices;
-    const size_t count = mf_task_device_list(n->task, &devices);
+    size_t count = mf_task_device_list(n->task, &devices);
 
+    if (n->seat) {
+        devices = n->seat->devices;
+        count = n->seat->device_count;
+    }
     mf_packet_int(p, (int64_t)n->limits->memory);
-    mf_packet_int(p, mf_task_threads(n->task));
+    mf_packet_int(p, n->seat ? n->seat->threads : mf_task_threads(n->task));
     mf_packet_int(p, (int64_t)count);
     for (size_t i = 0; i < count; i++)
         mf_packet_int(p, (int64_t)devices[i]);
     mf_packet_int(p, (int64_t)(n->limits->timeout * 1e6));
     mf_packet_int(p, n->limits->isolate);
-    mf_packet_int(p, n->limits->retries);
+    mf_packet_int(p, n->gang ? 0 : n->limits->retries);
     mf_packet_text(p, n->key);
+    if (n->gang) {
+        mf_gang_put(n->gang, n->rank, p);
+    } else {
+        mf_packet_int(p, 0);
+        mf_packet_int(p, 1);
+    }
+    MF_TRY(mf_offer_put(n->files, p));
     return mf_frozen_put(p, mf_task_work(n->task));
 }
 
 static mf_status run(node *n)
 {
     mf_packet start = {0};
-    mf_status status = put_start(n, &start);
+    mf_status status = mf_offer_new(mf_task_files(n->task), n->store, &n->files);
 
+    if (!status)
+        status = put_start(n, &start);
     if (status) {
         mf_packet_clear(&start);
         return status;
     }
     MF_TRY(tell(n, MF_LINK_START, &start));
+    n->started = true;
     while (!n->done && !n->lost) {
         mf_frame f;
         mf_channel_next(n->channel, &f, &n->lost);
@@ -460,21 +514,52 @@ static mf_status outcome(node *n, mf_status status)
     }
     status = n->result;
     n->result = MF_OK;
-    return status ? status : mf_task_check_outputs(n->task);
+    return status || n->rank ? status : mf_task_check_outputs(n->task);
+}
+
+/* Nobody hears it any more, and its slot is taken for free: it must not go on. */
+static void end_there(node *n)
+{
+    mf_packet none = {0};
+
+    if (n->started && !n->done && !n->lost)
+        mf_error_free(tell(n, MF_LINK_CANCEL, &none));
 }
 
 static void clear(node *n)
 {
+    end_there(n);
     for (opened *o = n->inputs, *next; o; o = next) {
         next = o->next;
         mf_parcel_free(o->parcel);
         free(o);
     }
     drop_arriving(n);
+    mf_offer_free(n->files);
     mf_state_arrival_free(n->state);
     mf_error_free(n->result);
     mf_error_free(n->unkept);
     mf_channel_close(n->channel);
+}
+
+/* Until its channel is closed. */
+static mf_status execute(mf_workers *workers, size_t number, node *n)
+{
+    mf_status status;
+
+    *n->end = (mf_remote_end){0};
+    MF_TRY(mf_channel_open(workers, number, &n->channel));
+    if (!n->channel) {
+        n->end->returned = true;
+        return MF_OK;
+    }
+    if (n->gang)
+        mf_gang_enter(n->gang, n->rank, n->channel);
+    status = outcome(n, run(n));
+    if (n->gang)
+        mf_gang_leave(n->gang, n->rank, !status && !n->end->returned);
+    clear(n);
+    return status;
 }
 
 mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
@@ -487,18 +572,30 @@ mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
               .end = end};
     mf_status status;
 
-    *end = (mf_remote_end){0};
-    MF_TRY(mf_channel_open(workers, number, &n.channel));
-    if (!n.channel) {
-        end->returned = true;
-        return MF_OK;
-    }
     mf_task_begin_checkpoints(task);
     mf_task_set_timeout(task, limits->isolate ? 0 : limits->timeout); /* one there is killed */
-    status = outcome(&n, run(&n));
-    clear(&n);
+    status = execute(workers, number, &n);
     mf_task_set_timeout(task, 0);
     if (status || end->returned)
         mf_task_drop(task);
+    return status;
+}
+
+mf_status mf_execute_number(mf_workers *workers, const mf_gang_seat *seat, mf_task *task,
+                            const mf_limits *limits, const char *key, mf_gang *gang, int rank,
+                            mf_remote_end *end)
+{
+    node n = {.task = task,
+              .limits = limits,
+              .key = key,
+              .seat = seat,
+              .gang = gang,
+              .rank = rank,
+              .store = mf_host_store(mf_task_host(task)),
+              .end = end};
+    mf_status status = execute(workers, seat->worker, &n);
+
+    if (!n.channel) /* it never entered */
+        mf_gang_leave(gang, rank, false);
     return status;
 }

@@ -5,6 +5,7 @@
 #ifndef MASSFLOW_RUN_REMOTE_REMOTE_H
 #define MASSFLOW_RUN_REMOTE_REMOTE_H
 
+#include "run/remote/gang.h"
 #include "run/remote/workers.h"
 #include "run/worker/execute.h"
 
@@ -13,6 +14,7 @@ typedef struct mf_remote_end {
     double seconds;
     bool returned;     /* there is no status: the worker ended before the node did, */
     bool lost;         /* without a word */
+    bool full;         /* for its folder can't be written */
     bool store_failed; /* the status is about the store of this process */
 } mf_remote_end;
 
@@ -21,6 +23,12 @@ typedef struct mf_remote_end {
 MF_MUST_USE mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
                                         const mf_limits *limits, const char *key,
                                         mf_remote_end *end);
+
+/* One of several workers that run the node together: see gang.h. The task's outputs are those of
+ * number 0; nothing of the task is dropped. */
+MF_MUST_USE mf_status mf_execute_number(mf_workers *workers, const mf_gang_seat *seat,
+                                        mf_task *task, const mf_limits *limits, const char *key,
+                                        mf_gang *gang, int rank, mf_remote_end *end);
 
 /* A state as messages: all its arrays one after the other, in slices. */
 typedef struct mf_state_arrival mf_state_arrival;

@@ -41,7 +41,8 @@ struct mf_channel {
     uint32_t number;
     mf_channel *next;
     heard *first, **last;
-    size_t queued;
+    size_t queued; /* bytes */
+    int lines;     /* log lines among them */
     pthread_cond_t arrived;
 };
 
@@ -57,9 +58,12 @@ struct worker {
     bool closed;                         /* its socket, for it is lost and nobody uses it */
     mf_channel *channels;
     size_t running;
+    bool refused; /* it said what makes no sense */
     uint32_t last_channel;
     bool cancel_due;
     mf__map known; /* ids of artifacts that it has */
+    mf__map made;  /* keys of results that it has, or is computing since before it joined */
+    bool again;    /* it had joined before: its link was lost, not it */
 };
 
 typedef struct stranger {
@@ -79,6 +83,7 @@ typedef struct joining {
 struct mf_workers {
     mf_workers_options options;
     char *address, *version;
+    mf_spool *spool; /* or NULL */
     char bound[96];
     int socket, wake; /* wake: there is something to do */
     pthread_t thread;
@@ -92,6 +97,7 @@ struct mf_workers {
     pthread_cond_t calm;  /* nobody is joining */
     bool closing;
     int joining;
+    bool any_made; /* some worker has said that it has made something */
     worker **list;
     size_t count;
     pthread_mutex_t watch_lock; /* of what follows; taken with no other one held */
@@ -158,6 +164,19 @@ static void drop_heard(mf_channel *c)
     c->first = NULL;
     c->last = &c->first;
     c->queued = 0;
+    c->lines = 0;
+}
+
+/* What a message takes while it waits: short ones cost more than what they say. */
+static size_t cost_of(const mf_frame *f)
+{
+    return sizeof(heard) + f->body.room;
+}
+
+static bool is_too_much(const mf_channel *c, const mf_frame *f)
+{
+    return c->queued + cost_of(f) > MOST_QUEUED ||
+           (f->kind == MF_LINK_LOG && c->lines > MF_LINK_LINES);
 }
 
 /* To the channel's queue; what is for a channel that is closed by now is dropped. */
@@ -172,12 +191,13 @@ static mf_status pass_on(worker *w, mf_frame *f)
     pthread_mutex_lock(&w->lock);
     for (c = w->channels; c && c->number != f->channel; c = c->next)
         ;
-    if (c && c->queued + f->body.size > MOST_QUEUED) {
+    if (c && is_too_much(c, f)) {
         status = mf_fail(MF_CORRUPT, "it sends more than it was asked for");
     } else if (c) {
         *h = (heard){.frame = *f};
         f->body = (mf_packet){0};
-        c->queued += h->frame.body.size;
+        c->queued += cost_of(&h->frame);
+        c->lines += h->frame.kind == MF_LINK_LOG;
         *c->last = h;
         c->last = &h->next;
         h = NULL;
@@ -285,14 +305,33 @@ static void free_worker(worker *w)
     mf_link_free(w->link);
     mf_hello_clear(&w->hello);
     mf__map_clear(&w->known);
+    mf__map_clear(&w->made);
     pthread_mutex_destroy(&w->lock);
     free(w);
+}
+
+static bool is_same(const mf_hello *a, const mf_hello *b)
+{
+    return a->random[0] == b->random[0] && a->random[1] == b->random[1] && a->pid == b->pid &&
+           a->start == b->start && !strcmp(a->host, b->host);
+}
+
+static bool was_refused(worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool refused = w->refused;
+    pthread_mutex_unlock(&w->lock);
+    return refused;
 }
 
 /* Under the lock. */
 static mf_status enter(mf_workers *all, worker *w)
 {
     worker **grown;
+
+    for (size_t i = 0; i < all->count; i++)
+        if (is_same(&all->list[i]->hello, &w->hello))
+            w->again = !was_refused(all->list[i]);
 
     if (all->closing)
         return mf_fail(MF_CANCELLED, "the run is over");
@@ -305,6 +344,7 @@ static mf_status enter(mf_workers *all, worker *w)
     if (pthread_create(&w->thread, NULL, hear_worker, w) != 0)
         return mf_fail(MF_NO_MEMORY, "no thread for a worker");
     all->list[all->count++] = w;
+    all->any_made |= w->made.count > 0;
     return MF_OK;
 }
 
@@ -316,10 +356,15 @@ static mf_status welcome(joining *j, worker *w)
     mf_link_set_beat(w->link, HELLO_SECONDS / MF_LINK_BEATS);
     MF_TRY(hear_hello(all, w->link, &w->hello));
     mf_link_set_beat(w->link, all->options.beat);
+    for (size_t i = 0; i < w->hello.made_count; i++) {
+        mf__map_entry *entry;
+        MF_TRY(mf__map_add(&w->made, w->hello.made[i], &entry));
+    }
     snprintf(w->name, sizeof w->name, "%s:%lld", w->hello.host, (long long)w->hello.pid);
     w->ends = isfinite(w->hello.ends) ? mf_seconds() + w->hello.ends : INFINITY;
     w->open = true;
     mf_packet_int(&p, (int64_t)(all->options.beat * 1e3));
+    mf_packet_text(&p, all->spool ? mf_spool_dir(all->spool) : NULL);
     MF_TRY(mf_link_send(w->link, MF_LINK_WELCOME, 0, &p));
     say(all, "worker %s has joined from %s: %lld slots, %zu devices%s%s", w->name, j->from,
         (long long)w->hello.slots, w->hello.device_count, *w->hello.pool ? ", pool " : "",
@@ -668,12 +713,16 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
     pthread_mutex_init(&all->lock, NULL);
     pthread_mutex_init(&all->watch_lock, NULL);
     pthread_cond_init(&all->calm, NULL);
-    status = open_all(all);
+    status = !options->spool ? MF_OK
+                             : mf_spool_open(options->spool, options->spool_bytes, options->tell,
+                                             options->self, &all->spool);
+    if (!status)
+        status = open_all(all);
     if (status) {
         mf_workers_close(all);
         return status;
     }
-    all->options.address = NULL; /* the caller's */
+    all->options.address = all->options.spool = NULL; /* the caller's */
     *workers = all;
     return MF_OK;
 }
@@ -714,6 +763,7 @@ void mf_workers_close(mf_workers *all)
     pthread_mutex_unlock(&all->lock);
     for (size_t i = 0; i < all->count; i++)
         end_worker(all->list[i]);
+    mf_spool_close(all->spool);
     if (all->socket >= 0)
         close(all->socket);
     if (all->wake >= 0)
@@ -761,7 +811,10 @@ void mf_workers_state(mf_workers *all, size_t number, mf_worker_state *state)
     state->slots = (int)w->hello.slots;
     state->bytes = (size_t)w->hello.bytes;
     state->device_count = w->hello.device_count;
+    state->again = w->again;
     state->ends = w->ends;
+    state->group = w->hello.group;
+    state->group_rank = (int)w->hello.group_rank;
     state->sent = mf_link_sent(w->link);
     state->received = mf_link_received(w->link);
     pthread_mutex_lock(&w->lock);
@@ -847,6 +900,28 @@ int64_t mf_workers_missing(mf_workers *all, size_t number, const mf_work *work,
     return missing;
 }
 
+size_t mf_workers_made(mf_workers *all, const char *key)
+{
+    uint8_t digest[MF_DIGEST_BYTES];
+
+    pthread_mutex_lock(&all->lock);
+    size_t count = all->any_made ? all->count : 0;
+    pthread_mutex_unlock(&all->lock);
+    if (!mf_hex_decode(key, digest))
+        return 0;
+    for (size_t i = count; i > 0; i--) { /* one that joined again is behind what it was */
+        worker *w = at(all, i);
+        if (!w->made.count || !mf__map_find(&w->made, digest))
+            continue;
+        pthread_mutex_lock(&w->lock);
+        bool open = w->open;
+        pthread_mutex_unlock(&w->lock);
+        if (open)
+            return i;
+    }
+    return 0;
+}
+
 void mf_workers_cancel(mf_workers *all)
 {
     size_t count = mf_workers_count(all);
@@ -920,6 +995,12 @@ mf_status mf_channel_send(mf_channel *c, mf_link_kind kind, mf_packet *body, con
     return MF_OK;
 }
 
+void mf_channel_spool(mf_channel *c, const uint8_t digest[MF_DIGEST_BYTES], const mf_chunk *chunk)
+{
+    if (c->worker->all->spool)
+        mf_spool_put(c->worker->all->spool, digest, chunk);
+}
+
 void mf_channel_next(mf_channel *c, mf_frame *frame, bool *lost)
 {
     heard *h;
@@ -932,7 +1013,8 @@ void mf_channel_next(mf_channel *c, mf_frame *frame, bool *lost)
         c->first = h->next;
         if (!c->first)
             c->last = &c->first;
-        c->queued -= h->frame.body.size;
+        c->queued -= cost_of(&h->frame);
+        c->lines -= h->frame.kind == MF_LINK_LOG;
     }
     pthread_mutex_unlock(&c->worker->lock);
     *lost = !h;
@@ -942,8 +1024,15 @@ void mf_channel_next(mf_channel *c, mf_frame *frame, bool *lost)
 
 void mf_channel_refuse(mf_channel *c, const mf_error *why)
 {
+    mf_packet none = {0};
+
     say(c->worker->all, "worker %s is not heard any more: %s", c->worker->name,
         mf_error_message(why));
+    pthread_mutex_lock(&c->worker->lock);
+    c->worker->refused = true;
+    pthread_mutex_unlock(&c->worker->lock);
+    /* What it makes would be refused again: it must not go on with that. */
+    mf_error_free(mf_link_send(c->worker->link, MF_LINK_CANCEL, c->number, &none));
     mf_link_cut(c->worker->link);
 }
 

@@ -10,6 +10,7 @@
 #include "run/plan/work.h"
 #include "run/remote/frames.h"
 #include "run/remote/hello.h"
+#include "run/remote/spool.h"
 
 typedef struct mf_workers mf_workers;
 
@@ -18,6 +19,8 @@ typedef struct mf_workers_options {
     mf_token token;
     double beat;         /* s; 0: MF_LINK_BEAT */
     const char *version; /* of massflow */
+    const char *spool;   /* a folder for chunks that the workers see, or NULL */
+    int64_t spool_bytes; /* that it may hold */
     /* What happens to connections and workers, a line each; from threads of its own. */
     void (*tell)(void *self, const char *line);
     void *self;
@@ -35,8 +38,11 @@ typedef struct mf_worker_state {
     size_t bytes, device_count;
     double ends; /* by mf_seconds */
     bool open, lost;
+    bool again;             /* it had joined before: its link was lost, not it */
     size_t running;         /* nodes */
     int64_t sent, received; /* bytes */
+    int64_t group;          /* that reaches each other by MPI; 0: none */
+    int group_rank;
 } mf_worker_state;
 
 size_t mf_workers_count(mf_workers *workers);
@@ -52,6 +58,9 @@ bool mf_workers_same_memory(mf_workers *workers, size_t number, size_t a, size_t
 /* Bytes of the work's inputs that were not sent there yet, nor made there. */
 int64_t mf_workers_missing(mf_workers *workers, size_t number, const mf_work *work,
                            int64_t (*bytes)(void *self, const char *id), void *self);
+/* A worker that says it has the result of that key, made for a run that was lost, or is making it;
+ * 0: none. */
+size_t mf_workers_made(mf_workers *workers, const char *key);
 /* All that runs ends at its next cancel point. Never waits. */
 void mf_workers_cancel(mf_workers *workers);
 
@@ -69,6 +78,9 @@ void mf_channel_next(mf_channel *channel, mf_frame *frame, bool *lost);
 /* It said what makes no sense: it is not heard any more, and all its nodes go back. */
 void mf_channel_refuse(mf_channel *channel, const mf_error *why);
 const char *mf_channel_worker(const mf_channel *channel); /* its name */
+/* It was sent a chunk: other workers may find it in the spool. */
+void mf_channel_spool(mf_channel *channel, const uint8_t digest[MF_DIGEST_BYTES],
+                      const mf_chunk *chunk);
 /* The worker has that artifact now. */
 void mf_channel_knows(mf_channel *channel, const char *id);
 

@@ -3,7 +3,7 @@
  *
  * A node that has to wait keeps a place where it will fit: what comes after it does not start there
  * meanwhile. What it waits for, slots and memory or a device alone, says how it is kept. */
-#include "run/schedule/runner.h"
+#include "run/schedule/choose.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,23 +99,31 @@ size_t mf_job_device_count(const mf_job *j)
 
 /* Devices of one kind round alike: the same processor, driver and kernels, which divide sums by the
  * number of compute units. */
-static bool same_kind(const mf_device_info *a, const mf_device_info *b)
+bool mf_same_kind(const mf_device_info *a, const mf_device_info *b)
 {
     return !strcmp(a->name, b->name) && !strcmp(a->platform, b->platform) &&
            !strcmp(a->driver, b->driver) && a->plain == b->plain &&
            a->compute_units == b->compute_units;
 }
 
-/* The most devices of one kind that a place has. */
-static size_t most_of_a_kind(const mf_runner *r, size_t place)
+/* It may get that device: of several workers all have to be of one kind. */
+static bool of_kind(const mf_runner *r, const mf_job *j, size_t place, size_t d)
+{
+    return !j->kind || mf_same_kind(j->kind, device_at(r, place, d));
+}
+
+/* The most devices of one kind that a place has for it. */
+static size_t most_of_a_kind(const mf_runner *r, const mf_job *j, size_t place)
 {
     const size_t count = r->spots.items[place].is.device_count;
     size_t most = 0;
 
     for (size_t first = 0; first < count; first++) {
         size_t have = 0;
+        if (!of_kind(r, j, place, first))
+            continue;
         for (size_t d = first; d < count; d++)
-            have += same_kind(device_at(r, place, first), device_at(r, place, d));
+            have += mf_same_kind(device_at(r, place, first), device_at(r, place, d));
         most = have > most ? have : most;
     }
     return most;
@@ -126,8 +134,8 @@ static bool has_devices(const mf_runner *r, const mf_job *j, size_t place)
 {
     const size_t wanted = mf_job_device_count(j), count = r->spots.items[place].is.device_count;
 
-    return !j->needs.device ||
-           (count >= wanted && (wanted == 1 || most_of_a_kind(r, place) >= wanted));
+    return !j->needs.device || (count >= wanted && ((wanted == 1 && !j->kind) ||
+                                                    most_of_a_kind(r, j, place) >= wanted));
 }
 
 /* Its kind of place, and it lasts long enough. */
@@ -159,33 +167,52 @@ static bool has_memory(const mf_runner *r, const mf_job *j, size_t place)
     if (!j->needs.device)
         return j->needs.host_bytes <= p->bytes;
     for (size_t d = 0; d < p->device_count; d++)
-        if (j->needs.device_bytes <= device_at(r, place, d)->memory &&
+        if (of_kind(r, j, place, d) && j->needs.device_bytes <= device_at(r, place, d)->memory &&
             bytes_on(r, j, place, d) <= p->bytes)
             return true;
     return false;
 }
 
+bool mf_kind_takes(mf_runner *r, size_t i, size_t k, bool device)
+{
+    const mf_run_place *p = &r->may_come[k];
+
+    return p->slots > 0 && (!device || p->device_count) && could(r, i, k);
+}
+
+/* `known`: and is known to have the memory. */
+static bool kind_suits(mf_runner *r, const mf_job *j, size_t k, bool known)
+{
+    const mf_run_place *p = &r->may_come[k];
+
+    return mf_kind_takes(r, j->index, k, j->needs.device) &&
+           (!j->needs.device || p->device_count >= mf_job_device_count(j)) &&
+           (!(j->expects > 0) || j->expects <= p->ends) &&
+           (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known);
+}
+
+bool mf_kind_suits(mf_runner *r, const mf_job *j, size_t k)
+{
+    return kind_suits(r, j, k, false);
+}
+
 /* A place of this kind may come; `known`: and is known to have the memory. */
 static bool may_come(mf_runner *r, const mf_job *j, bool known)
 {
-    for (size_t k = 0; k < r->may_come_count; k++) {
-        const mf_run_place *p = &r->may_come[k];
-        if (p->slots > 0 && (!j->needs.device || p->device_count >= mf_job_device_count(j)) &&
-            could(r, j->index, k) && (!(j->expects > 0) || j->expects <= p->ends) &&
-            (p->bytes && p->bytes < SIZE_MAX ? j->needs.host_bytes <= p->bytes : !known))
+    for (size_t k = 0; k < r->may_come_count; k++)
+        if (kind_suits(r, j, k, known))
             return true;
-    }
     return false;
 }
 
 /* A node that was lost with its worker goes to another host, and to this process last: it may be
- * what ended it. */
-static bool shuns(const mf_runner *r, const mf_job *j, size_t place)
+ * what ended it. One whose worker could not write goes to another host. */
+bool mf_place_shunned(const mf_runner *r, const mf_job *j, size_t place)
 {
     const mf_return *back = r->returns.count ? mf_returns_find(&r->returns, j->index) : NULL;
 
-    return back && back->lost &&
-           (!place || mf_return_from_host(back, r->spots.items[place].is.name));
+    return back && ((!place && back->lost) ||
+                    (place && mf_return_from_host(back, r->spots.items[place].is.name)));
 }
 
 /* Some place has all that it needs. */
@@ -202,7 +229,7 @@ static bool has_all_somewhere(mf_runner *r, const mf_job *j)
 static bool goes_elsewhere(mf_runner *r, const mf_job *j, size_t place)
 {
     for (size_t p = r->spots.count; p-- > 0;)
-        if (suits(r, j, p) && has_memory(r, j, p) && !shuns(r, j, p))
+        if (suits(r, j, p) && has_memory(r, j, p) && !mf_place_shunned(r, j, p))
             return true;
     return !place && may_come(r, j, false);
 }
@@ -223,9 +250,13 @@ static bool held_by_a_device(mf_runner *r, const mf_job *j)
 /* It can run there once nothing else does. What needs more memory than any place has may try in
  * this process; what needs more than any device has may try on any: it may know how to do with
  * less, and the driver says where it can't. */
-static bool would_fit(mf_runner *r, const mf_job *j, size_t place)
+bool mf_seat_would_fit(mf_runner *r, const mf_job *j, size_t place)
 {
-    if (!suits(r, j, place) || (shuns(r, j, place) && goes_elsewhere(r, j, place)))
+    if (!suits(r, j, place))
+        return false;
+    if (j->ranks > 1 && !place) /* several workers run it */
+        return false;
+    if (j->ranks == 1 && mf_place_shunned(r, j, place) && goes_elsewhere(r, j, place))
         return false;
     if (has_memory(r, j, place))
         return true;
@@ -238,27 +269,12 @@ static bool would_fit(mf_runner *r, const mf_job *j, size_t place)
 static bool any_would_fit(mf_runner *r, const mf_job *j)
 {
     for (size_t p = r->spots.count; p-- > 0;)
-        if (would_fit(r, j, p))
+        if (mf_seat_would_fit(r, j, p))
             return true;
     return false;
 }
 
 /* ---- what a place has now -------------------------------------------------------------------- */
-
-typedef enum fit {
-    FITS,
-    NEVER,     /* no node of its stage */
-    FULL,      /* no node of its stage, until something that runs there has ended */
-    KEPT,      /* for a node that comes before it */
-    TOO_SMALL, /* not this node */
-    NO_SLOTS,  /* not until something that runs there has ended */
-    NO_DEVICE  /* not until something that runs there on a device has ended */
-} fit;
-
-typedef struct seat {
-    size_t place, device, bytes;
-    int slots;
-} seat;
 
 static bool same_memory(const mf_runner *r, size_t place, size_t a, size_t b)
 {
@@ -290,23 +306,26 @@ static bool fits_device(mf_runner *r, const mf_job *j, size_t place, const size_
 
 /* The first devices that nobody has and whose memory suffices, as many of one kind as it needs, in
  * the order they were asked for. list: [MF_TASK_DEVICES]. */
-static fit find_devices(mf_runner *r, const mf_job *j, size_t place, size_t *list)
+static mf_fit find_devices(mf_runner *r, const mf_job *j, size_t place, size_t *list)
 {
     const mf_spot *p = &r->spots.items[place];
     const size_t wanted = mf_job_device_count(j);
-    fit why = FULL;
+    mf_fit why = MF_FULL;
 
     for (size_t first = 0; first < p->is.device_count; first++) {
         size_t have = 0;
+        if (!of_kind(r, j, place, first))
+            continue;
         for (size_t d = first; d < p->is.device_count && have < wanted; d++) {
-            if (p->device_busy[d] || !same_kind(device_at(r, place, first), device_at(r, place, d)))
+            if (p->device_busy[d] ||
+                !mf_same_kind(device_at(r, place, first), device_at(r, place, d)))
                 continue;
-            why = NO_DEVICE;
+            why = MF_NO_DEVICE;
             if (fits_device(r, j, place, list, have, d))
                 list[have++] = d;
         }
         if (have == wanted)
-            return FITS;
+            return MF_FITS;
     }
     return why;
 }
@@ -326,37 +345,37 @@ static int slots_at(const mf_runner *r, const mf_job *j, size_t place, size_t de
 }
 
 /* A job that keeps something is passed only by what comes before it. */
-static bool keeps_from(const mf_runner *r, const mf_job *keeper, const mf_job *j)
+bool mf_keeps_from(const mf_runner *r, const mf_job *keeper, const mf_job *j)
 {
     return keeper && keeper != j && !mf_plan_before(r->plan, j->index, keeper->index);
 }
 
-static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
+mf_fit mf_seat_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
 {
     const mf_spot *p = &r->spots.items[place];
-    size_t list[MF_TASK_DEVICES] = {0};
-    fit why;
+    mf_fit why;
 
-    *s = (seat){.place = place};
+    *s = (mf_seat){.place = place};
     if (!takes(r, j->index, place) || (j->needs.device && !p->is.device_count))
-        return NEVER;
-    if (keeps_from(r, p->keeper, j) || (j->needs.device && keeps_from(r, p->device_keeper, j)))
-        return KEPT;
+        return MF_NEVER;
+    if (mf_keeps_from(r, p->keeper, j) ||
+        (j->needs.device && mf_keeps_from(r, p->device_keeper, j)))
+        return MF_KEPT;
     if (p->slots_used >= p->is.slots)
-        return FULL;
-    if (!would_fit(r, j, place))
-        return TOO_SMALL;
-    why = j->needs.device ? find_devices(r, j, place, list) : FITS;
-    if (why != FITS)
+        return MF_FULL;
+    if (!mf_seat_would_fit(r, j, place))
+        return MF_TOO_SMALL;
+    why = j->needs.device ? find_devices(r, j, place, s->devices) : MF_FITS;
+    if (why != MF_FITS)
         return why;
-    s->device = list[0];
-    s->slots = slots_at(r, j, place, s->device);
-    s->bytes = bytes_on(r, j, place, s->device);
+    s->device_count = j->needs.device ? mf_job_device_count(j) : 0;
+    s->slots = slots_at(r, j, place, s->devices[0]);
+    s->bytes = bytes_on(r, j, place, s->devices[0]);
     if (!p->job_count)
-        return FITS; /* whatever it needs: alone it may try */
+        return MF_FITS; /* whatever it needs: alone it may try */
     return p->slots_used + s->slots <= p->is.slots && plus(p->bytes_used, s->bytes) <= p->is.bytes
-               ? FITS
-               : NO_SLOTS;
+               ? MF_FITS
+               : MF_NO_SLOTS;
 }
 
 /* ---- the best one ---------------------------------------------------------------------------- */
@@ -364,8 +383,9 @@ static fit fits(mf_runner *r, const mf_job *j, size_t place, seat *s)
 typedef struct search {
     mf_runner *run;
     mf_job *job;
-    seat best;       /* where `found` is not 0 */
+    mf_seat best;    /* where `found` is not 0 */
     int64_t missing; /* at the best; -1: not asked yet */
+    size_t made;     /* a place that has the result; 0: none */
     size_t found;
     bool others; /* another node of the stage may find a place where this one did not */
 } search;
@@ -386,6 +406,8 @@ static bool is_better(search *s, size_t place, int64_t *missing)
 {
     size_t best = s->best.place;
 
+    if (s->made && (place == s->made || best == s->made))
+        return place == s->made;
     if (s->missing < 0)
         s->missing = missing_at(s, best);
     *missing = missing_at(s, place);
@@ -398,12 +420,12 @@ static bool is_better(search *s, size_t place, int64_t *missing)
 
 static void look_at(search *s, size_t place)
 {
-    seat here;
+    mf_seat here;
     int64_t missing = -1;
-    fit f = fits(s->run, s->job, place, &here);
+    mf_fit f = mf_seat_at(s->run, s->job, place, &here);
 
-    s->others = s->others || f == TOO_SMALL || f == NO_SLOTS || f == NO_DEVICE;
-    if (f != FITS || (s->found && here.place == s->best.place))
+    s->others = s->others || f == MF_TOO_SMALL || f == MF_NO_SLOTS || f == MF_NO_DEVICE;
+    if (f != MF_FITS || (s->found && here.place == s->best.place))
         return;
     if (!s->found || is_better(s, place, &missing)) {
         s->best = here;
@@ -449,6 +471,8 @@ static void look_at_all(search *s)
 {
     mf_runner *r = s->run;
 
+    if (s->made)
+        look_at(s, s->made);
     look_at(s, 0);
     if (r->spots.count > 1)
         look_at_sources(s);
@@ -462,6 +486,8 @@ void mf_job_unkeep(mf_job *j)
     mf_spots *spots = &j->run->spots;
     size_t place = j->keeps;
     mf_spot *p;
+
+    mf_gang_unkeep(j);
 
     if (place == MF_SPOT_NONE)
         return;
@@ -480,8 +506,8 @@ static bool waits_for_device(mf_runner *r, const mf_job *j, size_t place)
 {
     size_t list[MF_TASK_DEVICES];
 
-    return j->needs.device && (keeps_from(r, r->spots.items[place].device_keeper, j) ||
-                               find_devices(r, j, place, list) != FITS);
+    return j->needs.device && (mf_keeps_from(r, r->spots.items[place].device_keeper, j) ||
+                               find_devices(r, j, place, list) != MF_FITS);
 }
 
 /* It may take the place from a job that comes after it, which looks for another. */
@@ -491,11 +517,11 @@ static bool keep(mf_runner *r, mf_job *j, size_t place)
     bool device;
     mf_job **keeper;
 
-    if (!would_fit(r, j, place) || keeps_from(r, p->keeper, j))
+    if (!mf_seat_would_fit(r, j, place) || mf_keeps_from(r, p->keeper, j))
         return false;
     device = waits_for_device(r, j, place);
     keeper = device ? &p->device_keeper : &p->keeper;
-    if (keeps_from(r, *keeper, j))
+    if (mf_keeps_from(r, *keeper, j))
         return false;
     if (*keeper) {
         mf_job *after = *keeper;
@@ -530,7 +556,8 @@ static bool keeps_well(mf_runner *r, const mf_job *j)
     if (j->keeps == MF_SPOT_NONE)
         return false;
     p = &r->spots.items[j->keeps];
-    return would_fit(r, j, j->keeps) && waits_for_device(r, j, j->keeps) == (p->device_keeper == j);
+    return mf_seat_would_fit(r, j, j->keeps) &&
+           waits_for_device(r, j, j->keeps) == (p->device_keeper == j);
 }
 
 static mf_choice wait(mf_runner *r, mf_job *j, const search *s)
@@ -548,23 +575,33 @@ static mf_choice wait(mf_runner *r, mf_job *j, const search *s)
     return s->others ? MF_WAIT_NODE : MF_WAIT_STAGE;
 }
 
+void mf_seat_take(mf_job *j, const mf_seat *s)
+{
+    j->place = s->place;
+    j->slots = s->slots;
+    j->bytes = s->bytes;
+    j->device = s->devices[0];
+    j->device_count = s->device_count;
+    memcpy(j->devices, s->devices, s->device_count * sizeof *s->devices);
+}
+
 mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed)
 {
     search s = {.run = r, .job = j, .missing = -1};
 
+    if (j->ranks > 1)
+        return mf_gang_choose(r, j);
+    if (r->spots.count > 1 && r->executor->made_at)
+        s.made = r->executor->made_at(j->execution);
+    if (s.made >= r->spots.count) /* it has just come, and will be looked at */
+        s.made = 0;
     if (!freed)
         look_at_all(&s);
     for (size_t k = 0; freed && k < r->spots.freed_count; k++)
         look_at(&s, r->spots.freed[k]);
     if (!s.found)
         return wait(r, j, &s);
-    j->place = s.best.place;
-    j->device = s.best.device;
-    j->device_count = 0;
-    if (j->needs.device && find_devices(r, j, j->place, j->devices) == FITS)
-        j->device_count = mf_job_device_count(j);
-    j->slots = s.best.slots;
-    j->bytes = s.best.bytes;
+    mf_seat_take(j, &s.best);
     return MF_CHOSEN;
 }
 
@@ -598,6 +635,7 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
     bool device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
     double left = there ? p->ends - r->clock() : p->ends;
     const char *have = there ? "has" : "have";
+    const size_t ranks = mf_work_ranks(&mf_plan_at(r->plan, i)->work);
 
     if (here)
         fprintf(out, "this process ");
@@ -607,15 +645,22 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "workers of pool %s ", p->pool);
     else
         fprintf(out, "workers that may join ");
-    if (here && r->options->no_local && !only_here(r, i))
+    if (here && ranks > 1)
+        fprintf(out, "is none");
+    else if (!there && ranks > 1 && !why && p->most && p->most < ranks)
+        fprintf(out, "can be %zu", p->most);
+    else if (there && ranks > 1 && mf_place_takes(r, i, place, device) &&
+             (!j || mf_seat_would_fit(r, j, place)))
+        fprintf(out, "is one");
+    else if (here && r->options->no_local && !only_here(r, i))
         fprintf(out, "has no slots");
     else if (why)
         fprintf(out, "can't: %s", why);
     else if (device && !p->device_count)
         fprintf(out, "%s no device", have);
     else if (j && place != MF_PLACE_TO_COME && !has_devices(r, j, place))
-        fprintf(out, "%s %zu devices of one kind, and it needs %zu", have, most_of_a_kind(r, place),
-                mf_job_device_count(j));
+        fprintf(out, "%s %zu devices of one kind, and it needs %zu", have,
+                most_of_a_kind(r, j, place), mf_job_device_count(j));
     else if (j && j->expects > 0 && j->expects > left)
         fprintf(out, "%s %.0f s%s, and it takes %.0f s", have, left > 0 ? left : 0,
                 there ? " left" : "", j->expects);
@@ -626,15 +671,18 @@ static void put_reason(mf_runner *r, FILE *out, size_t i, const mf_job *j, size_
         fprintf(out, "can't");
 }
 
-static char *reasons(mf_runner *r, size_t i, const mf_job *j)
+/* From place `first` on, the last of them before `end`: those that may come lie behind the others.
+ */
+static char *reasons(mf_runner *r, size_t i, const mf_job *j, size_t first, size_t end)
 {
     char *text = NULL;
     size_t size, named = 0, more = 0;
     FILE *out = open_memstream(&text, &size);
+    const size_t ranks = mf_work_ranks(&mf_plan_at(r->plan, i)->work);
 
     if (!out)
         return NULL;
-    for (size_t k = 0; k < r->spots.count + r->may_come_count; k++) {
+    for (size_t k = first; k < end; k++) {
         bool there = k < r->spots.count;
         const mf_run_place *p = there ? &r->spots.items[k].is : &r->may_come[k - r->spots.count];
         if (there && !p->open)
@@ -643,6 +691,9 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
             more++;
             continue;
         }
+        if (ranks > 1 && !named)
+            fprintf(out, "it needs %zu workers%s at the same time: ", ranks,
+                    j && j->needs.device ? " with devices of one kind" : "");
         fprintf(out, "%s", named++ ? "; " : "");
         put_reason(r, out, i, j, there ? k : MF_PLACE_TO_COME, p);
     }
@@ -655,9 +706,32 @@ static char *reasons(mf_runner *r, size_t i, const mf_job *j)
     return text;
 }
 
-/* `j`: NULL where nothing is known of the node's needs. */
-static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status)
+static char *all_reasons(mf_runner *r, size_t i, const mf_job *j)
 {
+    return reasons(r, i, j, 0, r->spots.count + r->may_come_count);
+}
+
+char *mf_runner_why_waits(mf_runner *r, const mf_job *j)
+{
+    char *text = reasons(r, j->index, j, 1, r->spots.count);
+
+    if (text && *text)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* `j`: NULL where nothing is known of the node's needs. */
+static mf_status with_hint(const mf_runner *r, size_t i, const mf_job *j, mf_status status)
+{
+    const size_t ranks = mf_work_ranks(&mf_plan_at(r->plan, i)->work);
+
+    if (ranks > 1)
+        return mf_hint(
+            status,
+            "connect %zu workers (--listen) or name pools that may have so many (--pool),"
+            " or lower `ranks`; `devices` takes several devices of one machine",
+            ranks);
     if (j && j->needs.device && mf_job_device_count(j) > 1)
         return mf_hint(status,
                        "choose %zu devices of one kind with --device (such as gpus, or cpu/%zu), "
@@ -671,12 +745,12 @@ static mf_status with_hint(const mf_runner *r, const mf_job *j, mf_status status
 
 mf_status mf_runner_no_place(mf_runner *r, const mf_job *j)
 {
-    char *text = reasons(r, j->index, j);
+    char *text = all_reasons(r, j->index, j);
     mf_status status =
         text ? mf_fail(MF_UNSUPPORTED, "no place can run it: %s", text) : mf_no_memory(0, "a run");
 
     free(text);
-    return with_hint(r, j, status);
+    return with_hint(r, j->index, j, status);
 }
 
 /* A node of the stage that is to be run, or may have to be; the plan's count where there is none.
@@ -692,21 +766,38 @@ static size_t to_come(const mf_runner *r, const mf_graph_stage *s)
 }
 
 /* This process may have devices, which are not opened to find out. */
+bool mf_place_takes(mf_runner *r, size_t i, size_t place, bool device)
+{
+    return takes(r, i, place) && (!device || !place || r->spots.items[place].is.device_count);
+}
+
 static bool has_place(mf_runner *r, size_t i)
 {
     bool device = mf_work_wants_device(&mf_plan_at(r->plan, i)->work);
 
-    for (size_t p = 0; p < r->spots.count; p++) {
-        const mf_run_place *is = &r->spots.items[p].is;
-        if (takes(r, i, p) && (!device || !p || is->device_count))
+    if (mf_work_ranks(&mf_plan_at(r->plan, i)->work) > 1)
+        return mf_gang_has_places(r, i);
+    for (size_t p = 0; p < r->spots.count; p++)
+        if (mf_place_takes(r, i, p, device))
             return true;
-    }
-    for (size_t k = 0; k < r->may_come_count; k++) {
-        const mf_run_place *is = &r->may_come[k];
-        if (is->slots > 0 && (!device || is->device_count) && could(r, i, k))
+    for (size_t k = 0; k < r->may_come_count; k++)
+        if (mf_kind_takes(r, i, k, device))
             return true;
-    }
     return false;
+}
+
+static mf_status check_isolated(const mf_runner *r, size_t i, const mf_graph_stage *s)
+{
+    const size_t ranks = mf_work_ranks(&mf_plan_at(r->plan, i)->work);
+
+    if (ranks == 1 || !s->limits.isolate)
+        return MF_OK;
+    return mf_hint(
+        mf_fail(MF_UNSUPPORTED,
+                "stage '%s' (%s): ranks is %zu, and isolate is true: a process of its own "
+                "has no way to the other workers",
+                s->label, s->stage->name, ranks),
+        "remove 'isolate', or set ranks to 1");
 }
 
 mf_status mf_runner_check_places(mf_runner *r)
@@ -720,14 +811,15 @@ mf_status mf_runner_check_places(mf_runner *r)
             continue;
         if (mf_plan_at(r->plan, i)->state == MF_PLAN_WAITING)
             mf_plan_preview(r->plan, i); /* the streams that it reads run with it */
+        MF_TRY(check_isolated(r, i, s));
         if (has_place(r, i))
             continue;
-        text = reasons(r, i, NULL);
+        text = all_reasons(r, i, NULL);
         status = text ? mf_fail(MF_UNSUPPORTED, "no place can run stage '%s' (%s): %s", s->label,
                                 s->stage->name, text)
                       : mf_no_memory(0, "a run");
         free(text);
-        return with_hint(r, NULL, status);
+        return with_hint(r, i, NULL, status);
     }
     return MF_OK;
 }

@@ -3,7 +3,7 @@
 #include "run/schedule/executor.h"
 #include "compute/devices.h"
 #include "run/process/altstack.h"
-#include "run/remote/remote.h"
+#include "run/remote/together.h"
 #include "run/worker/execute.h"
 
 #include <assert.h>
@@ -132,21 +132,47 @@ static void tell_form(mf_execution *x)
     mf_error_free(status); /* the task meets it again */
 }
 
+/* At several workers, of which the grant's own is number 0. */
+static mf_status run_together(mf_execution *x, mf_remote_end *end)
+{
+    const size_t count = x->grant.other_count + 1;
+    mf_gang_seat *seats = calloc(count, sizeof *seats);
+    mf_worker_state state;
+    size_t place;
+
+    if (!seats)
+        return mf_no_memory(0, "%zu workers of a node", count);
+    for (size_t i = 0; i < count; i++) {
+        const mf_grant *g = i ? &x->grant.others[i - 1] : &x->grant;
+        seats[i] = (mf_gang_seat){g->place, g->slots, g->devices, g->device_count};
+    }
+    mf_status status = mf_execute_together(mf_host_workers(x->host), seats, count, x->task,
+                                           x->limits, x->key, end, &place);
+    if (!status && end->returned) {
+        mf_workers_state(mf_host_workers(x->host), seats[place].worker, &state);
+        snprintf(x->end.place, sizeof x->end.place, "%s", state.name);
+    }
+    free(seats);
+    return status;
+}
+
 /* At a worker on another machine. */
 static mf_status run_there(mf_execution *x)
 {
-    mf_remote_end end;
+    mf_remote_end end = {0};
     const char *device;
     mf_status status;
 
     MF_TRY(device_name(x, &device));
     mf_task_set_device_name(x->task, device);
-    status = mf_execute_remote(mf_host_workers(x->host), x->grant.place, x->task, x->limits, x->key,
-                               &end);
+    status = x->grant.other_count ? run_together(x, &end)
+                                  : mf_execute_remote(mf_host_workers(x->host), x->grant.place,
+                                                      x->task, x->limits, x->key, &end);
     x->end.seconds = end.seconds;
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;
     x->end.lost = end.lost;
+    x->end.full = end.full;
     x->end.store_failed = end.store_failed;
     return status;
 }
@@ -353,6 +379,8 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->device_count = state.device_count;
     p->ends = state.ends;
     p->open = state.open;
+    p->again = state.again;
+    p->group = (uint64_t)state.group;
 }
 
 static bool joinable(void *self)
@@ -364,16 +392,6 @@ static void watch_places(void *self, void (*changed)(void *), void *changed_self
 {
     if (mf_host_workers(self))
         mf_workers_watch(mf_host_workers(self), changed, changed_self);
-}
-
-/* The first version leaves input files to this process: no worker opens a path that another machine
- * names. */
-static bool reads_files(const mf_work *work)
-{
-    for (size_t i = 0; i < work->feed_count; i++)
-        if (work->feeds[i].stream && reads_files(work->feeds[i].stream))
-            return true;
-    return mf_params_path_count(work->params) > 0;
 }
 
 /* A result is of a device by its name. */
@@ -401,8 +419,9 @@ static const char *cannot(void *self, const mf_plan *plan, size_t i, size_t at,
         return NULL;
     if (!workers)
         return "there are no workers";
-    if (reads_files(work))
-        return "it reads input files, which only the process that runs the graph does";
+    if (!mf_files_together(mf_plan_files(plan), work))
+        return "it reads files that do not lie in the folder of the path that leads to them, which "
+               "only the process that runs the graph does";
     if (at == MF_PLACE_TO_COME)
         return NULL;
     if (same && mf_work_wants_device(work) && has_other_device(workers, at, p, same))
@@ -477,6 +496,13 @@ static int64_t missing(mf_execution *x, size_t at)
     return at ? mf_workers_missing(mf_host_workers(x->host), at, x->work, input_size, x) : 0;
 }
 
+static size_t made_at(mf_execution *x)
+{
+    mf_workers *workers = mf_host_workers(x->host);
+
+    return workers ? mf_workers_made(workers, x->key) : 0;
+}
+
 static mf_status open_devices(void *self, size_t *count)
 {
     mf_device *const *devices;
@@ -539,6 +565,7 @@ mf_executor mf_host_executor(mf_host *host)
                          .same_memory = same_memory,
                          .prepare = prepare,
                          .missing = missing,
+                         .made_at = made_at,
                          .start = start,
                          .free = free_execution,
                          .progress = progress,

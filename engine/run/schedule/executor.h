@@ -25,6 +25,11 @@ typedef struct mf_run_place {
     size_t device_count; /* of place 0: 0 until open_devices */
     double ends;         /* by the run's clock (mf_seconds): when its time is over; INFINITY */
     bool open;           /* takes new nodes; false once it is lost or is about to end */
+    bool again;          /* it was there before under another number: its link was lost, not it */
+    size_t most;         /* of a place that may come: how many of its kind there may be at once,
+                          * with those that are there; 0: any number */
+    uint64_t group;      /* places with the same one reach each other by a network of their own;
+                          * 0: none */
 } mf_run_place;
 
 #define MF_PLACE_TO_COME SIZE_MAX /* instead of the number of a place that may come */
@@ -37,8 +42,12 @@ typedef struct mf_grant {
     const size_t
         *devices;        /* all that it has there, where it needs several; the first is `device` */
     size_t device_count; /* 0: it needs none */
-    int64_t run;         /* the run's number in the store, for the record */
-    int64_t dead;        /* for the lease: see store/leases.h */
+    /* Of a node that several workers run together: the grants of numbers 1, 2, ...; this one is
+     * that of number 0. They have place, slots and devices alone. */
+    const struct mf_grant *others;
+    size_t other_count;
+    int64_t run;  /* the run's number in the store, for the record */
+    int64_t dead; /* for the lease: see store/leases.h */
     bool insist;
 } mf_grant;
 
@@ -52,7 +61,9 @@ typedef struct mf_execution_end {
      * those that are to be run. That is no failure and no retry. There is no status. */
     bool returned;
     bool lost; /* returned, for the place is gone without a word: the node may be the reason */
-    char place[128]; /* where it ran, as mf_run_place names it; "" for this process */
+    bool full; /* returned, for the place can't write to its folder */
+    char place[128]; /* where it ran, as mf_run_place names it; "" for this process. Of one that was
+                      * returned by several: the one that was lost or has ended */
     double seconds;
     int64_t peak_bytes;            /* of a process of its own; 0: it had none */
     const mf_plan_output *outputs; /* by output port, stored; the execution's own */
@@ -88,6 +99,10 @@ typedef struct mf_executor {
                          mf_execution **execution);
     /* Bytes of its inputs that are not at `place`: 0 for place 0. */
     int64_t (*missing)(mf_execution *execution, size_t place);
+    /* A place that has its result, or is computing it, for a run that was lost; 0: none. NULL:
+     * none.
+     */
+    size_t (*made_at)(mf_execution *execution);
     /* Calls `ended` once, also when it can't be started. */
     void (*start)(mf_execution *execution, const mf_grant *grant, mf_execution_ended ended,
                   void *ended_self);

@@ -37,6 +37,8 @@ void mf_job_free(mf_job *j)
     if (!j)
         return;
     j->run->executor->free(j->execution);
+    free(j->others);
+    free(j->grants);
     free(j);
 }
 
@@ -63,6 +65,7 @@ mf_status mf_job_new(mf_runner *r, size_t i, mf_job **out)
     j->run = r;
     j->index = i;
     j->turn = n->turn;
+    j->ranks = mf_work_ranks(&n->work);
     j->keeps = MF_SPOT_NONE;
     j->expects = expected(r, i);
     status = r->executor->prepare(r->executor->self, r->plan, i, &j->needs, &j->execution);
@@ -85,7 +88,7 @@ static void on_ended(void *self, const mf_execution_end *end)
     j->run->hand_over(j->run->self, j);
 }
 
-static void enter(mf_runner *r, mf_job *j)
+static void enter_place(mf_runner *r, mf_job *j)
 {
     mf_spot *p = &r->spots.items[j->place];
 
@@ -100,12 +103,18 @@ static void enter(mf_runner *r, mf_job *j)
     for (size_t i = 0; i < j->device_count; i++)
         p->device_busy[j->devices[i]] = true;
     mf_spots_list(&r->spots, j->place);
+}
+
+static void enter(mf_runner *r, mf_job *j)
+{
+    enter_place(r, j);
+    for (size_t k = 0; k + 1 < j->ranks; k++)
+        enter_place(r, &j->others[k]);
     r->running++;
 }
 
-void mf_job_leave(mf_job *j)
+static void leave_place(mf_runner *r, mf_job *j)
 {
-    mf_runner *r = j->run;
     mf_spot *p = &r->spots.items[j->place];
 
     if (j->previous)
@@ -121,6 +130,15 @@ void mf_job_leave(mf_job *j)
         p->device_busy[j->devices[i]] = false;
     mf_spots_list(&r->spots, j->place);
     mf_spots_free(&r->spots, j->place);
+}
+
+void mf_job_leave(mf_job *j)
+{
+    mf_runner *r = j->run;
+
+    leave_place(r, j);
+    for (size_t k = 0; k + 1 < j->ranks; k++)
+        leave_place(r, &j->others[k]);
     r->running--;
 }
 
@@ -132,6 +150,8 @@ void mf_job_launch(mf_runner *r, mf_job *j)
                             .device = j->device,
                             .devices = j->devices,
                             .device_count = j->device_count,
+                            .others = j->grants,
+                            .other_count = j->ranks - 1,
                             .run = mf_journal_run(r->journal),
                             .dead = w ? w->dead : 0,
                             .insist = w && w->insist};

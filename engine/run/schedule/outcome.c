@@ -74,27 +74,34 @@ static void job_not_run(mf_runner *r, mf_job *j)
     mf_runner_settle(r);
 }
 
-/* Its place was lost or ended: the node is to be run as before, unless it may be what ends places.
- */
+/* Its place was lost or ended: the node is to be run as before, unless it may be what ends places,
+ * or no place has room for what it reads and makes. */
 static void job_returned(mf_runner *r, mf_job *j)
 {
-    const char *node = mf_plan_at(r->plan, j->index)->work.node, *place = mf_job_place(j);
+    const char *node = mf_plan_at(r->plan, j->index)->work.node;
+    const char *place = *j->end.place ? j->end.place : mf_job_place(j);
     double seconds = r->clock() - j->start;
+    mf_return_why why = j->end.lost   ? MF_RETURN_LOST
+                        : j->end.full ? MF_RETURN_FULL
+                                      : MF_RETURN_ENDED;
     char text[256];
+    static const char *const words[] = {[MF_RETURN_ENDED] = "has ended",
+                                        [MF_RETURN_LOST] = "was lost",
+                                        [MF_RETURN_FULL] = "can't write to its folder"};
     mf_status status;
 
     if (r->executor->cancelled(r->executor->self)) {
         mf_runner_failed(r, j->index, j, mf_fail(MF_CANCELLED, "its place is gone"));
         return;
     }
-    mf_runner_give_up(r, mf_returns_add(&r->returns, j->index, place, seconds, j->end.lost));
+    mf_runner_give_up(r, mf_returns_add(&r->returns, j->index, place, seconds, why));
     status = r->failure ? NULL : mf_return_verdict(mf_returns_find(&r->returns, j->index));
     if (status) {
         mf_runner_failed(r, j->index, j, status);
         return;
     }
     snprintf(text, sizeof text, "came back after %.0f s: worker %s %s; it is to be run again",
-             seconds, place, j->end.lost ? "was lost" : "has ended");
+             seconds, place, words[why]);
     mf_plan_put_back(r->plan, j->index);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_RETURNED,
                                      .node = node,

@@ -36,7 +36,7 @@ const mf_return *mf_returns_find(const mf_returns *returns, size_t index)
 }
 
 mf_status mf_returns_add(mf_returns *returns, size_t index, const char *place, double seconds,
-                         bool lost)
+                         mf_return_why why)
 {
     size_t at = lower_bound(returns, index);
     mf_return *items, *r;
@@ -51,29 +51,62 @@ mf_status mf_returns_add(mf_returns *returns, size_t index, const char *place, d
         returns->count++;
     }
     r = &returns->items[at];
-    if (!lost) {
+    if (why == MF_RETURN_ENDED) {
         r->ran = seconds > r->ran ? seconds : r->ran;
         return MF_OK;
     }
-    if (r->lost < MF_RETURNS_MOST) {
-        snprintf(r->places[r->lost], sizeof r->places[0], "%s", place);
-        r->seconds[r->lost] = seconds;
+    if (r->count < MF_RETURNS_MOST) {
+        snprintf(r->at[r->count].place, sizeof r->at[0].place, "%s", place);
+        r->at[r->count].seconds = seconds;
+        r->at[r->count].why = why;
+        r->count++;
     }
-    r->lost++;
-    r->soon += seconds < MF_RETURN_SOON;
+    r->lost += why == MF_RETURN_LOST;
+    r->soon += why == MF_RETURN_LOST && seconds < MF_RETURN_SOON;
+    r->full += why == MF_RETURN_FULL;
     return MF_OK;
+}
+
+void mf_returns_forgive(mf_returns *returns, const char *place)
+{
+    for (size_t i = 0; i < returns->count; i++) {
+        mf_return *r = &returns->items[i];
+        for (size_t k = r->count; k-- > 0;) {
+            if (r->at[k].why != MF_RETURN_LOST || strcmp(r->at[k].place, place))
+                continue;
+            r->lost--;
+            r->soon -= r->at[k].seconds < MF_RETURN_SOON;
+            r->at[k] = r->at[--r->count];
+        }
+    }
+}
+
+/* "n1:4711 after 12 s, n2:99 after 3 s" */
+static void put_places(const mf_return *r, mf_return_why why, char *text, size_t room)
+{
+    size_t length = 0;
+
+    *text = 0;
+    for (size_t k = 0; k < r->count && length < room; k++)
+        if (r->at[k].why == why)
+            length += (size_t)snprintf(text + length, room - length, "%s%s after %.0f s",
+                                       length ? ", " : "", r->at[k].place, r->at[k].seconds);
 }
 
 mf_status mf_return_verdict(const mf_return *r)
 {
-    char text[2048] = "";
-    size_t length = 0;
+    char text[2048];
 
+    if (r->full >= MF_RETURNS_FULL) {
+        put_places(r, MF_RETURN_FULL, text, sizeof text);
+        return mf_hint(
+            mf_fail(MF_IO, "%zu workers could not write to their folder: %s", r->full, text),
+            "their disk is full, or smaller than what the node reads and makes: give "
+            "workers a folder with more room, by TMPDIR or 'massflow worker --cache'");
+    }
     if (r->soon < MF_RETURNS_SOON && r->lost < MF_RETURNS_MOST)
         return MF_OK;
-    for (size_t k = 0; k < r->lost && k < MF_RETURNS_MOST && length < sizeof text; k++)
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s after %.0f s",
-                                   k ? ", " : "", r->places[k], r->seconds[k]);
+    put_places(r, MF_RETURN_LOST, text, sizeof text);
     return mf_hint(
         mf_fail(MF_UNSUPPORTED, "%zu workers were lost while they ran it: %s", r->lost, text),
         "it may be the node that ends them: 'isolate: true' and 'memory' at its stage "
@@ -91,8 +124,8 @@ bool mf_return_from_host(const mf_return *r, const char *place)
 {
     size_t length = host_length(place);
 
-    for (size_t k = 0; k < r->lost && k < MF_RETURNS_MOST; k++)
-        if (host_length(r->places[k]) == length && !strncmp(r->places[k], place, length))
+    for (size_t k = 0; k < r->count; k++)
+        if (host_length(r->at[k].place) == length && !strncmp(r->at[k].place, place, length))
             return true;
     return false;
 }

@@ -290,6 +290,8 @@ static void on_tick(uv_timer_t *handle)
     for (size_t p = 0; p < l->run.spots.count; p++)
         for (const mf_job *j = l->run.spots.items[p].jobs; j && count < l->active_room;
              j = j->next) {
+            if (j->leader)
+                continue;
             mf_run_active *a = &l->active[count++];
             a->node = mf_plan_at(l->run.plan, j->index)->work.node;
             a->place = mf_job_place(j);

@@ -1,6 +1,7 @@
 /* runner.h - a run under way, as the files of the scheduler share it: runner.c (its begin and end,
- * what is told and recorded), start.c (what starts when), choose.c (at which place), job.c (one
- * running node), outcome.c (what becomes of nodes), elsewhere.c (nodes that another process runs).
+ * what is told and recorded), start.c (what starts when), choose.c (at which place), gang.c (at
+ * which several), job.c (one running node), outcome.c (what becomes of nodes), elsewhere.c (nodes
+ * that another process runs).
  *
  * It runs nothing itself and has no loop: an executor runs nodes, and run.c, or a test, tells it
  * when one has ended. All of it belongs to one thread; a job is handed over by the executor's. */
@@ -25,18 +26,25 @@ struct mf_job {
     size_t turn; /* of its node, when the job was made */
     mf_execution *execution;
     mf_needs needs;
+    size_t ranks;   /* workers that run it together; 1: it runs at one place */
     double expects; /* seconds that a place must have left for it; 0: any */
     /* While it waits. */
-    uint64_t tried; /* the places' `frees` when it was last tried */
-    bool anew;      /* all places have to be looked at */
-    size_t keeps;   /* the place that it keeps; MF_SPOT_NONE */
+    uint64_t tried;             /* the places' `frees` when it was last tried */
+    bool anew;                  /* all places have to be looked at */
+    size_t keeps;               /* the place that it keeps; MF_SPOT_NONE */
+    size_t kept;                /* places that it keeps, of a node that several run */
+    const mf_device_info *kind; /* of the devices that it may get; NULL: any */
     /* Once it has a place. */
     int slots;
     size_t place;
     size_t device;                   /* of that place, its own, where it needs one */
     size_t devices[MF_TASK_DEVICES]; /* all of them, of one kind; the first is `device` */
     size_t device_count;
-    size_t bytes;         /* of that host's memory that it is taken to need; on `device` */
+    size_t bytes; /* of that host's memory that it is taken to need; on `device` */
+    /* Of a node that several run: what its numbers 1, 2, ... have at their places, [ranks - 1], as
+     * jobs that run nothing; and what the executor is told of them. */
+    struct mf_job *others, *leader; /* leader: of such a job; else NULL */
+    mf_grant *grants;
     double start;         /* by the runner's clock */
     double started;       /* since 1970 */
     int64_t peak;         /* of this process's resident bytes while it ran here */
@@ -127,8 +135,20 @@ typedef enum mf_choice {
 mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
 /* Some place has a slot for node i, whatever it needs. */
 bool mf_runner_has_room(mf_runner *r, size_t i);
+/* gang.c */
+/* The same of a node that several workers run: at places of one kind, all of which it gets at once.
+ * Where it has to wait and no other such node comes before it, it keeps as many as it needs, or
+ * none. Its numbers 1, 2, ... are in j->others. */
+mf_choice mf_gang_choose(mf_runner *r, mf_job *j);
+void mf_gang_unkeep(mf_job *j);
+/* As many places as node i needs take nodes of its stage, or may come. */
+bool mf_gang_has_places(mf_runner *r, size_t i);
+
+/* choose.c */
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
+/* Why no worker that is there can, for free(); NULL: none is there. */
+char *mf_runner_why_waits(mf_runner *r, const mf_job *j);
 /* Devices that it needs, where it needs any: 1 or more. */
 size_t mf_job_device_count(const mf_job *j);
 /* It keeps no place any more. */

@@ -7,6 +7,7 @@
 
 #include <massflow/memory.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,6 +253,9 @@ static void see_places(mf_runner *r)
     if (!changed)
         return;
     memset(r->here, 0, stages);
+    for (size_t p = 1; p < r->spots.count && r->returns.count; p++)
+        if (r->spots.items[p].is.open && r->spots.items[p].is.again)
+            mf_returns_forgive(&r->returns, r->spots.items[p].is.name);
     for (size_t k = 0; k < r->waiting_count; k++)
         r->waiting[k]->anew = true;
 }
@@ -259,8 +263,8 @@ static void see_places(mf_runner *r)
 void mf_runner_tell_idle(mf_runner *r)
 {
     const mf_job *first = NULL;
-    const char *text = "no worker that can run it is there: the run waits for one";
     const char *node;
+    char text[1024], *why;
 
     if (r->running || r->stopping || !r->waiting_count || mf_waits_any(&r->waits)) {
         r->told_idle = 0;
@@ -273,6 +277,10 @@ void mf_runner_tell_idle(mf_runner *r)
         if (!first || mf_plan_before(r->plan, r->waiting[k]->index, first->index))
             first = r->waiting[k];
     node = mf_plan_at(r->plan, first->index)->work.node;
+    why = mf_runner_why_waits(r, first);
+    snprintf(text, sizeof text, "no worker that can run it is there: the run waits for one%s%s",
+             why ? "; " : "", why ? why : "");
+    free(why);
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_WAITING, .node = node, .text = text});
     mf_runner_give_up(r, mf_journal_line(r->journal, node, text));
 }

@@ -23,6 +23,7 @@ struct mf_stream {
     size_t device;
     double timeout, deadline; /* its reader's */
     const mf_supply *supply;  /* as well */
+    const atomic_bool *ends;  /* and that it is to end */
     mf_task *task;            /* opened the session; runs no items */
     mf_session *session;
     pthread_t *workers;
@@ -31,7 +32,8 @@ struct mf_stream {
     pthread_cond_t room, filled;
     bool stop;
     uint64_t generation;
-    int64_t claim, read; /* next index to compute, next to hand out; claim - read <= depth */
+    int64_t claim, read; /* next turn to compute, next to hand out; claim - read <= depth */
+    int64_t period, first, count; /* of the items that have a turn: see mf_stream_part */
     int64_t depth;
     ring_slot *slots;
 };
@@ -61,13 +63,20 @@ static mf_status new_task(const mf_stream *s, int threads, mf_task **task)
     (*task)->supply = s->supply;
     (*task)->timeout = s->timeout;
     (*task)->deadline = s->deadline;
+    (*task)->ends = s->ends;
     return MF_OK;
+}
+
+/* The item whose turn it is. */
+static int64_t item_at(const mf_stream *s, int64_t turn)
+{
+    return turn / s->count * s->period + s->first + turn % s->count;
 }
 
 /* Called with the lock held; gives it back while it computes. */
 static void compute_one(mf_stream *s, mf_task **task)
 {
-    int64_t i = s->claim++;
+    const int64_t turn = s->claim++, i = item_at(s, turn);
     uint64_t generation = s->generation;
     mf_artifact *item = NULL;
     mf_status status = MF_OK;
@@ -85,7 +94,7 @@ static void compute_one(mf_stream *s, mf_task **task)
         mf_error_free(status);
         return;
     }
-    s->slots[i % s->depth] = (ring_slot){true, item, status};
+    s->slots[turn % s->depth] = (ring_slot){true, item, status};
     pthread_cond_broadcast(&s->filled);
 }
 
@@ -126,9 +135,11 @@ mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
     s->supply = reader->supply;
     s->timeout = reader->timeout;
     s->deadline = reader->deadline;
+    s->ends = reader->ends;
     s->work = work;
     s->threads = threads < 1 ? 1 : threads;
     s->depth = s->threads + 2;
+    s->period = s->count = 1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->room, NULL);
     pthread_cond_init(&s->filled, NULL);
@@ -181,13 +192,25 @@ static mf_status start_workers(mf_stream *s)
 
 mf_status mf_stream_seek(mf_stream *s, int64_t i)
 {
-    if (i < 0)
+    if (i < 0 || i % s->period)
         return mf_fail(MF_INTERNAL, "stream %s was asked for item %lld", s->work->node,
                        (long long)i);
     pthread_mutex_lock(&s->lock);
-    if (i != s->read)
-        restart(s, i);
+    if (i / s->period * s->count != s->read)
+        restart(s, i / s->period * s->count);
     pthread_mutex_unlock(&s->lock);
+    return MF_OK;
+}
+
+mf_status mf_stream_part(mf_stream *s, int64_t period, int64_t first, int64_t count)
+{
+    if (s->started || s->read || first < 0 || count < 1 || first + count > period)
+        return mf_fail(MF_INTERNAL, "stream %s was asked for items %lld to %lld of %lld",
+                       s->work->node, (long long)first, (long long)(first + count - 1),
+                       (long long)period);
+    s->period = period;
+    s->first = first;
+    s->count = count;
     return MF_OK;
 }
 

@@ -22,6 +22,8 @@ mf_status mf_task_new(mf_host *host, const mf_work *work, int threads, mf_task *
     t->host = host;
     t->work = work;
     t->threads = threads < 1 ? 1 : threads;
+    t->ends = &t->cancelled;
+    t->ranks = 1;
     mf_task_begin_checkpoints(t);
     pthread_mutex_init(&t->lock, NULL);
     t->inputs = calloc(work->feed_count ? work->feed_count : 1, sizeof *t->inputs);
@@ -92,6 +94,11 @@ void mf_task_set_files(mf_task *t, const mf_file_watch *files)
     t->files = files;
 }
 
+const mf_file_watch *mf_task_files(const mf_task *t)
+{
+    return t->files;
+}
+
 void mf_task_set_supply(mf_task *t, const mf_supply *supply)
 {
     t->supply = supply;
@@ -149,6 +156,16 @@ double mf_task_overtime(mf_task *t)
     deadline = t->deadline;
     pthread_mutex_unlock(&t->lock);
     return deadline > 0 ? mf_run_clock() - deadline : -1;
+}
+
+void mf_task_cancel(mf_task *t)
+{
+    atomic_store(&t->cancelled, true);
+}
+
+bool mf_task_cancelled(const mf_task *t)
+{
+    return atomic_load(t->ends) || mf_host_cancelled(t->host);
 }
 
 const mf_work *mf_task_work(const mf_task *t)
@@ -703,6 +720,8 @@ void mf_log(mf_task *t, const char *format, ...)
     char line[1024];
     va_list args;
 
+    if (t->rank > 0) /* number 0 says it */
+        return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
@@ -726,7 +745,7 @@ mf_status mf_cancel_point(mf_task *t)
     if (mf_host_signal(t->host))
         return mf_fail(MF_CANCELLED, "its process was asked to end by SIG%s",
                        sigabbrev_np(mf_host_signal(t->host)));
-    if (mf_host_cancelled(t->host))
+    if (mf_task_cancelled(t))
         return mf_fail(MF_CANCELLED, "the run was cancelled");
     if (t->deadline > 0 && mf_run_clock() > t->deadline)
         return mf_fail(MF_CANCELLED, "it ran longer than its timeout of %g s", t->timeout);

@@ -22,6 +22,7 @@ void mf_task_set_devices(mf_task *task, const size_t *devices, size_t count);
 size_t mf_task_device_list(const mf_task *task, const size_t **devices);
 /* Its input files: no state is saved once one of them was written. Borrowed; before it runs. */
 void mf_task_set_files(mf_task *task, const mf_file_watch *files);
+const mf_file_watch *mf_task_files(const mf_task *task); /* NULL: it has none */
 /* Where its artifacts and states come from, if not from the host's supply or store; borrowed.
  * Before it runs. */
 void mf_task_set_supply(mf_task *task, const mf_supply *supply);
@@ -33,6 +34,13 @@ void mf_task_set_device_name(mf_task *task, const char *name);
 void mf_task_set_timeout(mf_task *task, double seconds);
 /* Seconds since its time was over, from any thread; below 0: it is not. */
 double mf_task_overtime(mf_task *task);
+/* That task alone ends at its next cancel point, with its streams. From any thread. */
+void mf_task_cancel(mf_task *task);
+bool mf_task_cancelled(const mf_task *task); /* so, or with its host */
+
+/* Of a task that runs at several workers: its own number, how many they are, and a transport to the
+ * others for each of its devices; borrowed. Before it runs. */
+void mf_task_set_rank(mf_task *task, int rank, int ranks, mf_transport *const *transports);
 
 /* Runs the stage: session, callback, drained queue, checked outputs. The outputs stay in the task,
  * by output port. Nothing is published here. */

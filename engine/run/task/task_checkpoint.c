@@ -81,6 +81,8 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 {
     char key[MF_HEX_SIZE];
 
+    if (t->rank > 0) /* number 0 saves the same */
+        return MF_OK;
     if (supply_of(t)) {
         MF_TRY(supply_of(t)->save_state(supply_of(t)->self, step, state, keep));
         t->saved = mf_seconds();
@@ -101,7 +103,7 @@ mf_status mf_checkpoint_save(mf_task *t, int64_t step, const mf_artifact *state,
 
 bool mf_checkpoint_due(mf_task *t, double seconds)
 {
-    return mf_seconds() - t->saved >= seconds;
+    return t->rank == 0 && mf_seconds() - t->saved >= seconds;
 }
 
 double mf_task_earlier(const mf_task *t)

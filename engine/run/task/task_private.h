@@ -5,6 +5,7 @@
 #include "run/task/task.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct held_volume {
     struct held_volume *next;
@@ -34,10 +35,15 @@ struct mf_task {
     size_t device;                   /* index among the host's */
     size_t devices[MF_TASK_DEVICES]; /* all of them, the first is `device` */
     size_t device_count;             /* 0: that one alone */
+    int rank, ranks;                 /* of the workers that run it together; 0 and 1 of one alone */
+    mf_transport *const *transports; /* by device; NULL: it is alone */
     const mf_supply *supply;         /* NULL: the host's, if it has one */
     const char *device_name;         /* of one elsewhere; or NULL */
     const mf_file_watch *files; /* held against what they were before a state is saved; or NULL */
     double timeout, deadline;   /* s; by mf_run_clock; 0: none. Others read them under the lock */
+    atomic_bool cancelled;
+    const atomic_bool *ends; /* that flag of the task whose result it is for: its own, or that of
+                              * the stream's reader */
     struct {
         mf_artifact **opened; /* by element; NULL until asked for */
         mf_stream *stream;

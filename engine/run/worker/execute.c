@@ -18,7 +18,7 @@ static mf_status execute_here(mf_task *task, const mf_limits *limits, mf_spent *
     return status;
 }
 
-static void tell_retry(mf_task *task, const mf_error *error, int tried, int tries)
+void mf_retry_tell(mf_task *task, const mf_error *error, int tried, int tries)
 {
     char *text = mf_error_text(error), line[512];
 
@@ -35,9 +35,9 @@ mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent, do
         mf_status status = limits->isolate ? mf_execute_isolated(task, limits, spent)
                                            : execute_here(task, limits, spent);
         *seconds = mf_seconds() - start;
-        if (!status || tried > limits->retries || mf_host_cancelled(mf_task_host(task)))
+        if (!status || tried > limits->retries || mf_task_cancelled(task))
             return status;
-        tell_retry(task, status, tried, limits->retries + 1);
+        mf_retry_tell(task, status, tried, limits->retries + 1);
         mf_error_free(status);
         mf_task_drop(task);
     }

@@ -16,6 +16,8 @@ typedef struct mf_spent {
  * say so. */
 MF_MUST_USE mf_status mf_execute(mf_task *task, const mf_limits *limits, mf_spent *spent,
                                  double *seconds);
+/* The line about a try that failed. */
+void mf_retry_tell(mf_task *task, const mf_error *error, int tried, int tries);
 /* In a spawned `massflow worker`, once. After an error the task can be run again. isolate.c */
 MF_MUST_USE mf_status mf_execute_isolated(mf_task *task, const mf_limits *limits, mf_spent *spent);
 

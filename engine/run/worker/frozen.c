@@ -141,6 +141,8 @@ mf_status mf_frozen_put(mf_packet *p, const mf_work *work)
 struct mf_frozen {
     mf_arena *arena;
     mf_work *work;
+    mf_frozen_path place;
+    void *self;
     mf_params **params; /* to be given back */
     size_t params_count, params_room;
 };
@@ -164,7 +166,8 @@ static mf_status get_stage(mf_packet *p, const mf_registry *registry, const mf_s
     return MF_OK;
 }
 
-static mf_status get_value(mf_packet *p, mf_params *params, const mf_param *param)
+static mf_status get_value(mf_packet *p, const mf_frozen *f, mf_params *params,
+                           const mf_param *param)
 {
     bool list = mf_packet_get_int(p) != 0;
     size_t count = mf_packet_get_count(p);
@@ -176,6 +179,10 @@ static mf_status get_value(mf_packet *p, mf_params *params, const mf_param *para
     for (size_t i = 0; i < count; i++) {
         texts[i] = mf_packet_get_text(p);
         p->failed |= !texts[i];
+        if (texts[i] && param->kind == MF_PARAM_PATH && f->place) {
+            const char *here = f->place(f->self, texts[i]);
+            texts[i] = here ? here : texts[i];
+        }
     }
     status = mf_packet_check(p);
     if (!status && (list || count))
@@ -195,7 +202,7 @@ static mf_status get_params(mf_packet *p, mf_frozen *f, const mf_stage *stage, m
         const mf_param *param = mf_param_find(stage, name);
         if (!param)
             return mf_fail(MF_INTERNAL, "%s has no parameter '%s'", stage->name, name);
-        MF_TRY(get_value(p, *params, param));
+        MF_TRY(get_value(p, f, *params, param));
     }
     MF_TRY(mf_packet_check(p));
     return mf_params_finish(*params);
@@ -281,7 +288,8 @@ static mf_status get_work(mf_packet *p, const mf_registry *registry, mf_frozen *
     return MF_OK;
 }
 
-mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen **frozen)
+mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen_path place, void *self,
+                        mf_frozen **frozen)
 {
     mf_frozen *f = calloc(1, sizeof *f);
     mf_status status;
@@ -290,6 +298,8 @@ mf_status mf_frozen_get(mf_packet *p, const mf_registry *registry, mf_frozen **f
     if (!f)
         return mf_no_memory(0, "a node");
     f->arena = mf_arena_new();
+    f->place = place;
+    f->self = self;
     status = get_work(p, registry, f, &f->work);
     if (status) {
         mf_frozen_free(f);

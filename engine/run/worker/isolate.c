@@ -32,6 +32,7 @@
 #define TAIL_LINES 12
 /* Seconds between the time-out, which the stage may meet at a cancel point, and the kill. */
 #define GRACE 1.0
+#define LOOK 200 /* ms, between looks at whether the task is to end */
 /* Seconds for the rest of a message that has begun. */
 #define PATIENCE 60
 /* Reads of what it and its children printed last; the pipe holds less. */
@@ -536,6 +537,12 @@ static int patience(const process *w)
     return left > 0 ? (int)(left * 1e3) + 1 : 0;
 }
 
+/* Of its host a file says so, of the task alone nothing does. */
+static bool is_cancelled(const process *w)
+{
+    return !w->cancelling && mf_task_cancelled(w->task);
+}
+
 /* Waits for whatever comes first; true once the process has ended. */
 static bool step(process *w)
 {
@@ -548,9 +555,11 @@ static bool step(process *w)
 
     if (left == 0)
         kill_all(w);
+    if (left < 0 || left > LOOK)
+        left = LOOK;
     if (poll(waits, 4, left) < 0 && errno != EINTR)
         return true;
-    if (waits[2].revents)
+    if (waits[2].revents || is_cancelled(w))
         send_cancel(w);
     if (waits[0].revents)
         hear(w);

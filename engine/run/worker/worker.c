@@ -457,7 +457,7 @@ static mf_status serve(remote *r, mf_packet *start)
     MF_TRY(limit_memory(memory));
     MF_TRY(get_devices(start, &devices));
     MF_TRY(load(start, &registry));
-    MF_TRY(mf_frozen_get(start, registry, &frozen));
+    MF_TRY(mf_frozen_get(start, registry, NULL, NULL, &frozen));
     MF_TRY(mf_host_new(NULL, registry, words, &r->host));
     for (size_t i = 0; i < devices.count; i++)
         if (devices.form[i] >= 0)
