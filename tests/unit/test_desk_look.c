@@ -320,7 +320,7 @@ START_TEST(a_mask_inside_of_another_is_seen)
 {
     desk_source *s = three_masks();
     static uint16_t got[Y * X];
-    static const uint8_t only_large[3] = {0, 1, 0};
+    static const uint8_t only_large[3] = {0, 1, 0}, none[3] = {0};
     desk_slabs *slabs;
     ok(desk_slabs_new(1 << 20, &slabs));
     ck_assert_int_eq(s->voxels[1], 3600);
@@ -332,6 +332,11 @@ START_TEST(a_mask_inside_of_another_is_seen)
     ok(desk_slabs_slices(slabs, s, "m", only_large, "1", &(desk_cut){0, 3, 1}, got));
     ck_assert_uint_eq(got[3 * X + 3], 2);
     ck_assert_uint_eq(got[1 * X + 21], 0);
+    ok(desk_slabs_slices(slabs, s, "m", none, "", &(desk_cut){0, 3, 1},
+                         got)); /* not all that is kept */
+    ck_assert_uint_eq(got[3 * X + 3], 0);
+    ok(desk_slabs_slices(slabs, s, "m", none, "", &(desk_cut){0, 80, 1}, got));
+    ck_assert_uint_eq(got[3 * X + 3], 0);
     ok(desk_slabs_slices(slabs, s, "m", NULL, "", &(desk_cut){0, 80, 1}, got));
     ck_assert_uint_eq(got[3 * X + 3], 2); /* the second slab */
     desk_slabs_free(slabs);

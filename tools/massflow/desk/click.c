@@ -21,8 +21,8 @@ typedef struct desk_click desk_click;
 struct desk_click {
     pthread_mutex_t lock; /* of what is prepared: one request at a time */
     char volume[65];      /* the id that is prepared; "" where none is */
-    char *model;          /* the model that is: an output of the graph, or "" for the small one */
-    prompter *prompter;
+    char model[65];       /* the id of the prompter's model; "" of the small one */
+    prompter *prompter;   /* NULL where there is none */
     mf_grid grid;
     pthread_mutex_t run_lock; /* of what follows */
     mf_workspace *running;
@@ -56,7 +56,6 @@ void desk_click_free(desk_click *c)
     if (!c)
         return;
     prompter_free(c->prompter);
-    free(c->model);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->run_lock);
     free(c);
@@ -67,8 +66,9 @@ void desk_click_free(desk_click *c)
 /* What is asked for, with all that it needs of the desk. */
 typedef struct job {
     desk *d;
-    const char *id;    /* of the volume; borrowed of the request, as is */
-    const char *model; /* an output of the graph; NULL: the small model */
+    const char *id;       /* of the volume; borrowed of the request, as is */
+    const char *model;    /* an output of the graph; NULL: the small model */
+    const char *model_id; /* of it; "" of the small model */
     char *cache, *path;
     click_graph graph; /* its texts are the job's */
     mf_setting *own;   /* set_0, set_1, ... */
@@ -173,9 +173,12 @@ static mf_status read_names(const desk_request *q, job *j)
     mf_workspace *w;
     MF_TRY(desk_body_text(q, "id", &j->id));
     MF_TRY(desk_body_text(q, "volume", &volume));
+    j->model_id = "";
     if (json_object_object_get_ex(desk_body(q), "model", &model) && model &&
-        json_object_get_string_len(model))
+        json_object_get_string_len(model)) {
         j->model = json_object_get_string(model);
+        MF_TRY(desk_body_text(q, "model_id", &j->model_id));
+    }
     MF_TRY(desk_workspace(j->d, &w));
     mf_status status = check_output(w, volume, "volume");
     if (!status && j->model)
@@ -272,24 +275,30 @@ static mf_status run_targets(desk_click *c, mf_workspace *w, const char *const *
     return status;
 }
 
-/* That the name the page gave is still that of the scan it shows: else a mask of one scan would lie
- * over another. */
-static mf_status check_scan(const job *j, mf_workspace *w)
+static mf_status check_id(mf_workspace *w, const char *output, const char *wanted)
 {
-    mf_artifact *volume;
+    mf_artifact *found;
     char *name = NULL;
-    if (asprintf(&name, "graph.%s", j->graph.volume) < 0)
+    if (asprintf(&name, "graph.%s", output) < 0)
         return mf_no_memory(0, "a name");
-    mf_status status = mf_workspace_artifact(w, name, &volume);
+    mf_status status = mf_workspace_artifact(w, name, &found);
     free(name);
     MF_TRY(status);
-    const char *id = mf_artifact_id(volume);
-    if (!id || strcmp(id, j->id) != 0)
-        status = mf_hint(mf_fail(MF_INVALID, "the result %s is another one than the page shows",
-                                 j->graph.volume),
-                         "reload the page");
-    mf_artifact_unref(volume);
+    const char *id = mf_artifact_id(found);
+    if (!id || strcmp(id, wanted) != 0)
+        status =
+            mf_hint(mf_fail(MF_INVALID, "the result %s is another one than the page shows", output),
+                    "reload the page");
+    mf_artifact_unref(found);
     return status;
+}
+
+/* That the names the page gave are still those of the scan it shows and of its model: else a mask
+ * of one scan would lie over another, or come from a model that was trained anew since. */
+static mf_status check_inputs(const job *j, mf_workspace *w)
+{
+    MF_TRY(check_id(w, j->graph.volume, j->id));
+    return j->model ? check_id(w, j->graph.model, j->model_id) : MF_OK;
 }
 
 /* ---- preparing ------------------------------------------------------------------------------- */
@@ -299,15 +308,14 @@ static mf_status make_prompter(desk_click *c, const job *j, mf_workspace *w)
     mf_artifact *slices = NULL, *model = NULL;
     char name[512];
     mf_status status = mf_workspace_artifact(w, "slices", &slices);
-    const bool same = c->prompter && c->model && !strcmp(c->model, j->model ? j->model : "");
+    const bool same = c->prompter && !strcmp(c->model, j->model_id);
     if (!status && !same) {
         prompter_free(c->prompter);
         c->prompter = NULL;
         status = mf_workspace_artifact(w, click_graph_model(&j->graph, name, sizeof name), &model);
         if (!status)
             status = prompter_new(model, j->d->devices, &c->prompter);
-        free(c->model);
-        c->model = strdup(j->model ? j->model : "");
+        snprintf(c->model, sizeof c->model, "%s", j->model_id);
     }
     if (!status)
         status = mf_artifact_grid(slices, &c->grid);
@@ -323,13 +331,13 @@ static mf_status prepare(desk_click *c, job *j)
 {
     static const char *const targets[] = {"slices", "model"};
     mf_workspace *w;
-    if (!strcmp(c->volume, j->id) && c->model && !strcmp(c->model, j->model ? j->model : ""))
+    if (!strcmp(c->volume, j->id) && c->prompter && !strcmp(c->model, j->model_id))
         return MF_OK;
     c->volume[0] = 0;
     MF_TRY(job_open(j, NULL, &w));
     mf_status status = run_targets(c, w, targets, j->model ? 1 : 2);
     if (!status)
-        status = check_scan(j, w);
+        status = check_inputs(j, w);
     if (!status)
         status = make_prompter(c, j, w);
     mf_workspace_close(w);
@@ -353,7 +361,8 @@ static mf_status warm(desk_click *c, int axis, int64_t slice)
     return MF_OK;
 }
 
-/* {"id", "volume", "model", "axis", "slice"}: the slice is the one that is looked at. */
+/* {"id", "volume", "model", "model_id", "axis", "slice"}: the slice is the one that is looked at.
+ */
 static mf_status answer_open(desk_request *q, desk_reply *r)
 {
     desk_click *c = desk_of(q)->click;
@@ -541,7 +550,7 @@ static mf_status segment(desk_click *c, job *j, prompts *p, desk_reply *r)
     MF_TRY(job_open(j, &mm, &w));
     mf_status status = run_targets(c, w, &target, 1);
     if (!status)
-        status = check_scan(j, w);
+        status = check_inputs(j, w);
     if (!status)
         status = mf_workspace_artifact(w, target, &masks);
     mf_workspace_close(w);

@@ -186,6 +186,8 @@ static mf_status start(desk *d, mf_workspace *w, char **targets, size_t count, b
 {
     desk_launch *l = &d->launch;
 
+    if (l->closed)
+        return mf_fail(MF_CANCELLED, "the desk is closing");
     if (l->running)
         return mf_fail(MF_CANCELLED, "a run is going on already");
     if (l->joinable)
@@ -233,16 +235,21 @@ static mf_status answer_run(desk_request *q, desk_reply *r)
     return MF_OK;
 }
 
-void desk_launch_stop(desk *d)
+/* With the lock held. */
+static void stop(desk_launch *l)
 {
-    desk_launch *l = &d->launch;
+    if (!l->running || !l->w)
+        return;
+    l->stopping = true;
+    mf_workspace_cancel(l->w);
+}
 
-    pthread_mutex_lock(&l->lock);
-    if (l->running && l->w) {
-        l->stopping = true;
-        mf_workspace_cancel(l->w);
-    }
-    pthread_mutex_unlock(&l->lock);
+void desk_launch_close(desk *d)
+{
+    pthread_mutex_lock(&d->launch.lock);
+    d->launch.closed = true;
+    stop(&d->launch);
+    pthread_mutex_unlock(&d->launch.lock);
 }
 
 void desk_launch_join(desk *d)
@@ -254,7 +261,11 @@ void desk_launch_join(desk *d)
 
 static mf_status answer_stop(desk_request *q, desk_reply *r)
 {
-    desk_launch_stop(desk_of(q));
+    desk_launch *l = &desk_of(q)->launch;
+
+    pthread_mutex_lock(&l->lock);
+    stop(l);
+    pthread_mutex_unlock(&l->lock);
     desk_reply_json(r, json_object_new_object());
     return MF_OK;
 }

@@ -272,17 +272,16 @@ static mf_status answer_volume(desk_request *q, desk_reply *r)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-static void put_name(json_object *o, const mf_name *name)
+/* Name and colour [r, g, b] of a label, where it has them. */
+static void put_name(json_object *one, const mf_name *name)
 {
     if (!name)
         return;
-    json_object_object_add(o, "name", json_object_new_string(name->name));
+    desk_put(one, "name", name->name);
     if (name->colour == MF_NO_COLOUR)
         return;
-    json_object *rgb = json_object_new_array();
-    for (int shift = 16; shift >= 0; shift -= 8)
-        json_object_array_add(rgb, json_object_new_int(name->colour >> shift & 0xff));
-    json_object_object_add(o, "color", rgb);
+    const int64_t rgb[3] = {name->colour >> 16 & 255, name->colour >> 8 & 255, name->colour & 255};
+    json_object_object_add(one, "color", integers(rgb, 3));
 }
 
 static mf_status list_regions(const desk_source *s, json_object *o)
@@ -293,23 +292,23 @@ static mf_status list_regions(const desk_source *s, json_object *o)
     if (s->kind != DESK_LABELS)
         return mf_fail(MF_INVALID, "a result of type %s has no labels",
                        mf_artifact_type(s->artifact));
-    MF_TRY(desk_regions_of(s, &regions, &count));
-    mf_status status = mf_artifact_names(s->artifact, &names);
+    MF_TRY(mf_artifact_names(s->artifact, &names));
+    mf_status status = desk_regions_of(s, &regions, &count);
     if (status) {
-        free(regions);
+        mf_names_clear(&names);
         return status;
     }
     json_object *list = json_object_new_array();
     for (int64_t i = 0; i < count; i++) {
         json_object *one = json_object_new_object();
         json_object_object_add(one, "label", json_object_new_int(regions[i].label));
-        put_name(one, mf_names_find(&names, regions[i].label));
         json_object_object_add(one, "voxels", json_object_new_int64(regions[i].voxels));
         json_object_object_add(one, "at", place(regions[i].at));
+        put_name(one, mf_names_find(&names, regions[i].label));
         json_object_array_add(list, one);
     }
-    mf_names_clear(&names);
     free(regions);
+    mf_names_clear(&names);
     json_object_object_add(o, "labels", list);
     return MF_OK;
 }

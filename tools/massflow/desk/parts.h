@@ -65,6 +65,7 @@ typedef struct desk_launch {
     pthread_mutex_t lock; /* of all here */
     pthread_t thread;
     bool running, joinable, stopping;
+    bool closed; /* no more is begun */
     mf_workspace *w;
     char **targets;
     size_t target_count;
@@ -134,8 +135,8 @@ void desk_live_add(desk_live *l, const mf_workspace_active *a);
 json_object *desk_live_json(const desk_live *l);
 
 /* launch.c */
-void desk_launch_stop(desk *d); /* asks a run to end */
-void desk_launch_join(desk *d); /* waits for it */
+void desk_launch_close(desk *d); /* asks a run to end; no more is begun */
+void desk_launch_join(desk *d);  /* waits for it */
 
 /* look.c */
 MF_MUST_USE mf_status desk_look_new(struct desk_look **look);

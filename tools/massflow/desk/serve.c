@@ -97,7 +97,7 @@ static int serve(desk *d)
                d->port, d->token);
         fflush(stdout);
         wait_for_end(d, ends[0]);
-        desk_launch_stop(d);
+        desk_launch_close(d);
         desk_click_stop(d->click);
         desk_launch_join(d);
         mf_signals_listen(NULL);

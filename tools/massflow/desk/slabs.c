@@ -284,7 +284,9 @@ static mf_status copy_slices(desk_slabs *s, const desk_source *source, const cha
         const int64_t to = cut->first + cut->count < end ? cut->first + cut->count : end;
         const wanted w = {
             source, only, key, cut->axis, first, end - first, (size_t)(end - first) * each};
-        snprintf(key, key_size, "%s %s %d %lld", name, shown, cut->axis, (long long)first);
+        /* "only" of nothing is not all */
+        snprintf(key, key_size, "%s %s%s %d %lld", name, only ? "only " : "", shown, cut->axis,
+                 (long long)first);
         MF_TRY(copy_part(s, &w, (size_t)(at - first) * each, (size_t)(to - at) * each, dst));
         dst += (size_t)(to - at) * each;
         at = to;

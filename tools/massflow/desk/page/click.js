@@ -90,7 +90,8 @@ export class Click {
 
   /** What every request says: the scan and the model. */
   body(volume, more) {
-    return {id: volume.id, volume: this.outputOf(volume), model: this.model.value || undefined, ...more};
+    const model = this.look.known.find((k) => k.type === "model" && k.output === this.model.value);
+    return {id: volume.id, volume: this.outputOf(volume), model: model?.output, model_id: model?.id, ...more};
   }
 
   volumeChanged() {

@@ -279,7 +279,7 @@ export class Look {
   }
 
   labelOf(id) {
-    return this.known.find((k) => k.id === id)?.label ?? id.slice(0, 8);
+    return this.known.find((k) => k.id === id)?.label ?? `earlier result ${id.slice(0, 8)}`;
   }
 
   async volume(id) {
