@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,10 +99,18 @@ static mf_status add_label(dataset *d, mf_regions *r, const mf_entry *key, const
 /* As a column has them: the text of the parameter `names` of labels.load. */
 static mf_status names_text(dataset *d, const mf_names *names)
 {
+    char *text = NULL;
+    size_t size;
+    FILE *out = names->count ? open_memstream(&text, &size) : NULL;
+    if (!out)
+        return names->count ? mf_no_memory(0, "names of labels") : MF_OK;
     for (size_t i = 0; i < names->count; i++)
-        d->names = mf_cases_text(d->cases, "%s%lld=%s\n", d->names ? d->names : "",
-                                 (long long)names->v[i].value, names->v[i].name);
-    return MF_OK;
+        fprintf(out, "%lld=%s\n", (long long)names->v[i].value, names->v[i].name);
+    bool bad = fclose(out) != 0;
+    if (!bad)
+        d->names = mf_cases_text(d->cases, "%s", text);
+    free(text);
+    return bad ? mf_no_memory(0, "names of labels") : MF_OK;
 }
 
 /* Names of the labels; a data set without them is no data set of nnU-Net, but can be read. */

@@ -125,11 +125,17 @@ class Names(Massflow):
     def test_what_makes_no_data_set(self):
         self.dataset()
         self.graph("gap: {use: labels.remap, each: case, in: {labels: truth}, with: {map: {liver: 5}}}",
-                   "masks: {use: labels.masks, each: case, in: {labels: truth}}")
+                   "masks: {use: labels.masks, each: case, in: {labels: truth}}",
+                   "zero: {use: labels.remap, each: case, in: {labels: truth}, with: {map: {3: 3}, names: {3: background}}}",
+                   "fine: {use: labels.resample, each: case, in: {labels: truth}, with: {spacing: [1, 1, 1]}}")
         self.massflow("run", "g.yaml")
         out = self.path("Out/")
         self.assertIn("label 1 is missing; nnU-Net's labels are 1, 2, 3, ... without gaps\n  number them anew with labels.remap",
                       self.massflow("get", "g.yaml", "scan", "gap", "-o", out, "--nnunet", code=2))
+        self.assertIn("label 3 is called 'background', as 0 is\n",
+                      self.massflow("get", "g.yaml", "scan", "zero", "-o", out, "--nnunet", code=2))
+        self.assertIn("scan[case=a] and fine[case=a] would be written on different grids; nnU-Net wants one for the files of a case\n",
+                      self.massflow("get", "g.yaml", "scan", "fine", "-o", out, "--nnunet", code=2))
         self.assertIn("--nnunet: masks[case=a] is of type masks; volumes and labels can be written",
                       self.massflow("get", "g.yaml", "scan", "masks", "-o", out, "--nnunet", code=2))
         self.assertIn("--nnunet: no volume is named", self.massflow("get", "g.yaml", "truth", "-o", out, "--nnunet", code=2))

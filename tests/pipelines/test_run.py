@@ -415,7 +415,7 @@ class Files(Pipeline):
                       self.massflow("get", "more[case=a]", "-o", "every/", "--remove-stale"))
         self.assertEqual(sorted(os.listdir(self.path("every"))), [
             "all.csv", "more-case=a.json", "more-case=a.txt", "more-case=b.txt", "more-case=x.txt"])
-        self.assertIn("--suffix, --skip-missing and --remove-stale are for results that go into a folder",
+        self.assertIn("--suffix, --skip-missing, --remove-stale and --nnunet are for results that go into a folder",
                       self.massflow("get", "all", "-o", "all.csv", "--suffix", "csv", code=2))
         self.assertIn("several results go into a folder: -o every.csv/",
                       self.massflow("get", "all", "more[case=a]", "-o", "every.csv", code=2))
@@ -467,6 +467,15 @@ class Files(Pipeline):
         self.assertNotIn("stale", self.massflow("run"))
         os.rename(self.path("c.txt"), self.path("scans/c.txt"))
         self.massflow("run")
+        # The same files by another path are no files of cases that are gone.
+        os.symlink("out", self.path("way"))
+        graph = self.read("graph.yaml")
+        self.write("graph.yaml", graph.replace("out/$", "way/$"))
+        out = self.massflow("run", "--remove-stale")
+        self.assertNotIn("removed", out)
+        self.write("graph.yaml", graph)
+        self.assertNotIn("removed", self.massflow("run", "--remove-stale"))
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["a.txt", "all.csv", "b.txt", "c.txt"])
         # What is missing or is of another result is written again; what somebody changed is theirs.
         os.remove(self.path("out/b.txt"))
         self.write("out/c.txt", "mine")

@@ -143,6 +143,39 @@ static int check_whole(const dataset *d)
     return EXIT_DONE;
 }
 
+/* The grid that a result is written on. */
+static mf_status file_grid(const dataset *d, const get_item *x, mf_grid *grid)
+{
+    mf_artifact *a;
+    MF_TRY(mf_open_artifact(d->w->store, d->w->registry, x->node->outputs[x->port].id, &a));
+    mf_status status = mf_artifact_scan_grid(a, grid) ? MF_OK : mf_artifact_grid(a, grid);
+    mf_artifact_unref(a);
+    return status;
+}
+
+/* The files of a case have one grid. */
+static mf_status check_grids(const dataset *d)
+{
+    mf_grid *grids = calloc(d->count + 1, sizeof *grids);
+    mf_status status = grids ? MF_OK : mf_no_memory(0, "grids");
+    for (size_t i = 0; i < d->count && !status; i++) {
+        const mf_node *n = d->items[i].node->node;
+        status = file_grid(d, &d->items[i], &grids[i]);
+        for (size_t k = 0; k < i && !status; k++) {
+            const mf_node *other = d->items[k].node->node;
+            if (other->of_case == n->of_case && !mf_grid_equal(&grids[k], &grids[i], 1e-2))
+                status = mf_hint(mf_fail(MF_INVALID,
+                                         "%s and %s would be written on different grids; nnU-Net "
+                                         "wants one for the files of a case",
+                                         other->name, n->name),
+                                 "put one on the grid of the other with labels.resample or "
+                                 "volume.resample");
+        }
+    }
+    free(grids);
+    return status;
+}
+
 /* ---- labels ---------------------------------------------------------------------------------- */
 
 static mf_status note_values(const mf_artifact *a, bool *there)
@@ -198,12 +231,17 @@ static mf_status complete(mf_names *names, const bool *there)
         if (!name)
             MF_TRY(mf_names_put(names, value, text, MF_NO_COLOUR));
     }
-    for (size_t i = 0; i < names->count; i++)
+    for (size_t i = 0; i < names->count; i++) {
+        if (!strcmp(names->v[i].name, "background"))
+            return mf_hint(mf_fail(MF_INVALID, "label %lld is called 'background', as 0 is",
+                                   (long long)names->v[i].value),
+                           "name it otherwise, or make it 0 with labels.remap");
         for (size_t k = 0; k < i; k++)
             if (!strcmp(names->v[i].name, names->v[k].name))
                 return mf_fail(MF_INVALID, "labels %lld and %lld are both called '%s'",
                                (long long)names->v[k].value, (long long)names->v[i].value,
                                names->v[i].name);
+    }
     return MF_OK;
 }
 
@@ -310,7 +348,9 @@ int nnunet_lay_out(const args *a, workspace *w, const char *folder, get_item *it
     if (!code)
         code = set_paths(&d, folder);
     if (!code) { /* before anything is written */
-        mf_status status = find_labels(&d, &names);
+        mf_status status = check_grids(&d);
+        if (!status)
+            status = find_labels(&d, &names);
         code = status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
     }
     mf_names_clear(&names);

@@ -429,10 +429,10 @@ static void tell_stale(void *self, const mf_stale *file)
 }
 
 /* Files of exports that the graph does not have any more. */
-static void look_for_stale(const args *a, const watcher *w)
+static void look_for_stale(const args *a, const watcher *w, const mf_output_rule *rule)
 {
     stale_files s = {w->people, args_has(a, "remove-stale"), w->shown.quiet, 0};
-    mf_status status = mf_export_stale(w->plan, s.remove, tell_stale, &s);
+    mf_status status = mf_export_stale(w->plan, rule, s.remove, tell_stale, &s);
 
     if (status)
         command_fail(status, EXIT_FAILED);
@@ -540,7 +540,7 @@ static int run_with(const args *a, workspace *w, watcher *watching, const mf_out
                    : EXIT_DONE;
     if (!status && !result.interrupted) {
         write_exports(w, plan, rule, watching, &code);
-        look_for_stale(a, watching);
+        look_for_stale(a, watching, rule);
     }
     if (result.interrupted && !status)
         code = EXIT_INTERRUPTED;

@@ -360,17 +360,35 @@ static bool is_export(const mf_graph *graph, const char *path)
     return false;
 }
 
-/* Whether an entry is to be forgotten: its file is gone, or is removed now. */
-static bool look_at_stale(mf_store *store, const entry *e, bool remove, mf_stale_call tell,
-                          void *self)
+/* Whether it is an export by another path, or what the graph reads. */
+static bool is_in_use(mf_plan *plan, const mf_output_rule *rule, const char *path,
+                      const struct stat *about)
+{
+    const mf_graph *graph = mf_plan_graph(plan);
+    struct stat other;
+
+    for (size_t i = 0; i < mf_graph_export_count(graph); i++)
+        if (stat(mf_graph_export(graph, i)->path, &other) == 0 && other.st_dev == about->st_dev &&
+            other.st_ino == about->st_ino)
+            return true;
+    mf_status read = rule->graph ? mf_graph_check_output(rule->graph, path) : MF_OK;
+    const bool is_read = read != MF_OK;
+    mf_error_free(read);
+    return is_read;
+}
+
+/* Whether an entry is to be forgotten: its file is gone, is in use, or is removed now. */
+static bool look_at_stale(mf_plan *plan, const mf_output_rule *rule, const entry *e, bool remove,
+                          mf_stale_call tell, void *self)
 {
     mf_stale stale = {.path = e->path};
     char digest[MF_HEX_SIZE];
+    struct stat about;
 
-    if (access(e->path, F_OK) != 0)
+    if (lstat(e->path, &about) != 0 || is_in_use(plan, rule, e->path, &about))
         return true;
-    mf_status status = mf_store_file(store, e->path, digest);
-    stale.changed = status || strcmp(digest, e->digest);
+    mf_status status = mf_store_file(mf_plan_store(plan), e->path, digest);
+    stale.changed = status || !S_ISREG(about.st_mode) || strcmp(digest, e->digest);
     mf_error_free(status);
     if (stale.changed && !remove)
         return false;
@@ -379,7 +397,8 @@ static bool look_at_stale(mf_store *store, const entry *e, bool remove, mf_stale
     return stale.removed || stale.changed;
 }
 
-mf_status mf_export_stale(mf_plan *plan, bool remove, mf_stale_call tell, void *self)
+mf_status mf_export_stale(mf_plan *plan, const mf_output_rule *rule, bool remove,
+                          mf_stale_call tell, void *self)
 {
     const mf_graph *graph = mf_plan_graph(plan);
     memory m = {0};
@@ -393,7 +412,7 @@ mf_status mf_export_stale(mf_plan *plan, bool remove, mf_stale_call tell, void *
     for (size_t i = 0; !status && i < count; i++) {
         entry *e = &m.entries[i];
         if (!strcmp(e->graph, name) && !is_export(graph, e->path) &&
-            look_at_stale(mf_plan_store(plan), e, remove, tell, self))
+            look_at_stale(plan, rule, e, remove, tell, self))
             free(e->path);
         else
             m.entries[kept++] = *e;

@@ -31,8 +31,9 @@ typedef struct mf_stale {
 } mf_stale;
 typedef void (*mf_stale_call)(void *self, const mf_stale *stale);
 /* Tells of each that is still there as it was written. With `remove` these are removed, and those
- * that were changed told of and forgotten. */
-MF_MUST_USE mf_status mf_export_stale(mf_plan *plan, bool remove, mf_stale_call tell, void *self);
+ * that were changed (or are links now) told of and forgotten. What the graph reads now stays. */
+MF_MUST_USE mf_status mf_export_stale(mf_plan *plan, const mf_output_rule *rule, bool remove,
+                                      mf_stale_call tell, void *self);
 
 /* Whether what is wanted can be written, as far as that shows before anything runs: folders that
  * can be made and written in, no folder where a file is to be, and no file of somebody's own (see
