@@ -184,13 +184,14 @@ class Measure(Page):
         self.browser.execute_async_script("""
             const done = arguments[0];
             import('/api.js').then(({events}) => {
-              window.tick = (step, loss) => events.dispatchEvent(new CustomEvent('run', {detail: {kind: 'tick', memory: 0, active: [
-                {node: 'train', seconds: step, done: step, total: 9, words: `loss ${loss}`},
+              window.tick = (step, words) => events.dispatchEvent(new CustomEvent('run', {detail: {kind: 'tick', memory: 0, active: [
+                {node: 'train', seconds: step, done: step, total: 9, words},
                 {node: 'judge[case=000]', seconds: step, done: 1, total: 2, words: 'source 1'}]}}));
-              tick(1, 0.9);
-              tick(2, 0.7);
+              tick(0, 'source 2');
+              tick(1, 'loss 0.9');
+              tick(2, 'loss 0.7');
               window.button = document.querySelector('.source');
-              tick(3, 0.6);
+              tick(3, 'loss 0.6');
               done();
             });""")
         self.until_text(".sources h2", "Running")
@@ -199,6 +200,7 @@ class Measure(Page):
         self.assertTrue(self.browser.execute_script("return button.isConnected"))
         self.all(".source")[0].click()
         self.until_text(".head", "live")
+        self.assertEqual(self.text(".chart figcaption"), "loss")
         self.look("measure-live")
 
     def colours(self):

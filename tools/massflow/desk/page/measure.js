@@ -268,7 +268,9 @@ export function open(place, desk) {
   // ---- live ----------------------------------------------------------------------------------
 
   function tableOf(points) {
-    const names = [...new Set(points.flatMap((p) => Object.keys(p.values)))];
+    // What is said once ("source 2", before the first step) is no curve.
+    const said = points.flatMap((p) => Object.keys(p.values));
+    const names = [...new Set(said)].filter((name) => said.indexOf(name) !== said.lastIndexOf(name));
     return {columns: [{name: "step", number: true, values: points.map((p) => p.step)},
       ...names.map((name) => ({name, number: true, values: points.map((p) => p.values[name] ?? null)}))]};
   }
