@@ -162,6 +162,7 @@ class Measure(Page):
         self.desk.run()
         self.go("measure")
         self.curves()
+        self.followed()
         self.table()
         self.assertEqual(self.all("img"), [])
 
@@ -177,6 +178,30 @@ class Measure(Page):
         self.until_text(".tip", "0.9 at 1")
         self.assertIn("0.5 at 1", self.text(".tip"))
         self.look("measure-curves")
+
+    def followed(self):
+        """While nodes run, the one that trains is drawn, and the list stays under the mouse."""
+        self.browser.execute_async_script("""
+            const done = arguments[0];
+            import('/api.js').then(({events}) => {
+              window.tick = (step, words) => events.dispatchEvent(new CustomEvent('run', {detail: {kind: 'tick', memory: 0, active: [
+                {node: 'train', seconds: step, done: step, total: 9, words},
+                {node: 'judge[case=000]', seconds: step, done: 1, total: 2, words: 'source 1'}]}}));
+              tick(0, 'source 2');
+              tick(1, 'loss 0.9');
+              tick(2, 'loss 0.7');
+              window.button = document.querySelector('.source');
+              tick(3, 'loss 0.6');
+              done();
+            });""")
+        self.until_text(".sources h2", "Running")
+        self.assertEqual([b.text for b in self.all(".source")][0], "train")
+        self.assertNotIn("judge[case=000]", self.text(".source"))
+        self.assertTrue(self.browser.execute_script("return button.isConnected"))
+        self.all(".source")[0].click()
+        self.until_text(".head", "live")
+        self.assertEqual(self.text(".chart figcaption"), "loss")
+        self.look("measure-live")
 
     def colours(self):
         """How many of the lines' colours the first chart shows."""

@@ -22,9 +22,13 @@ static void put_text(FILE *f, const char *text)
     json_object_put(o);
 }
 
+/* A list is written as it is; with a line break of YAML in it, it could say more than its
+ * parameter.
+ */
 static bool is_list(const char *value)
 {
-    return *value == '[';
+    return *value == '[' && !strpbrk(value, "\n\r") && !strstr(value, "\xc2\x85") &&
+           !strstr(value, "\xe2\x80\xa8") && !strstr(value, "\xe2\x80\xa9");
 }
 
 static void put_settings(FILE *f, const click_graph *g)

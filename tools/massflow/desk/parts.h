@@ -56,8 +56,7 @@ typedef struct desk_kept {
  * late draws the same curves. live.c */
 typedef struct desk_live {
     struct desk_sample *samples;
-    size_t count, every; /* each `every`-th is kept */
-    size_t seen;
+    size_t count, every; /* each `every`-th of a node is kept */
 } desk_live;
 
 /* A run in this process. launch.c */

@@ -262,6 +262,7 @@ export class Look {
     if (JSON.stringify(known) === JSON.stringify(this.known)) return;
     this.known = known;
     this.showKnown();
+    this.redraw(); // what is shown may be an earlier result by now
     this.click.showModels();
     const first = this.known.find((k) => k.type === "volume");
     if (!this.panes.length && first) await this.openVolume(first.id);

@@ -47,7 +47,7 @@ function differences(past, now) {
 export function open(place, desk) {
   const list = el("nav", {class: "sources", "aria-label": "Results"});
   const view = el("div", {class: "view"});
-  let chosen = null, picked = false, drawn = "", asked = 0, log = false, weight = 0, asTable = false;
+  let chosen = null, picked = false, drawn = "", listed = "", asked = 0, log = false, weight = 0, asTable = false;
   let series = [], charts = new Map(), off = new Set();
   const live = new Map();   // node -> [{step, name: value}]
 
@@ -63,10 +63,10 @@ export function open(place, desk) {
       if (!found.has(key)) found.set(key, {key, stage: stage.name, output: output.name, type: output.type, of: []});
       found.get(key).of.push({node: output.node, id: output.id});
     }
-    for (const [node] of live) {
+    for (const [node, points] of live) {
       const n = desk.nodes.find((one) => one.name === node);
       const key = `live ${node}`;
-      if (n) found.set(key, {key, stage: node, output: "live", type: "live", of: [{node, id: `live ${node}`}]});
+      if (n && points.length > 1) found.set(key, {key, stage: node, output: "live", type: "live", of: [{node, id: `live ${node}`}]});
     }
     return found;
   }
@@ -75,12 +75,23 @@ export function open(place, desk) {
     const found = sources();
     const groups = {live: "Running", table: "Tables", image: "Pictures"};
     if (!picked || !found.has(chosen)) chosen = best([...found.values()], chosen);
+    // A list that is made anew at each step would take away the button that is being pressed.
+    const now = JSON.stringify([chosen, ...[...found.values()].map((s) => [s.key, s.of.length])]);
+    if (now !== listed) listAll(found, groups);
+    listed = now;
+    showChosen(found);
+  }
+
+  function listAll(found, groups) {
     put(list, Object.entries(groups).map(([type, words]) => {
       const of = [...found.values()].filter((s) => s.type === type);
       return of.length ? [el("h2", {}, words), of.map((s) => el("button", {class: "source",
         "aria-current": s.key === chosen, onclick: () => choose(s.key)}, s.stage, s.output === "live" ? "" :
         el("small", {class: "soft"}, ` ${s.output}`), s.of.length > 1 ? el("small", {class: "count"}, s.of.length) : null))] : null;
     }));
+  }
+
+  function showChosen(found) {
     const source = found.get(chosen);
     const now = source ? source.key + source.of.map((o) => o.id).join() : "";
     if (now !== drawn || source?.type === "live") {
@@ -89,12 +100,14 @@ export function open(place, desk) {
     }
   }
 
-  // What trains; when it has ended, its table; else the last of the graph, which is most often what it
-  // is for.
+  // What trains: of what says numbers while it runs that with the most steps; when it has ended, its
+  // table; else the last of the graph, which is most often what it is for.
   function best(all, before) {
     const node = before?.startsWith("live ") ? before.slice(5) : null;
     const kept = all.find((s) => s.key === before);
-    return (all.findLast((s) => s.type === "live") ?? all.find((s) => s.type === "table" && s.of.some((o) => o.node === node))
+    const steps = (s) => live.get(s.of[0].node).length;
+    const longest = all.filter((s) => s.type === "live").reduce((a, b) => (a && steps(a) > steps(b) ? a : b), undefined);
+    return (longest ?? all.find((s) => s.type === "table" && s.of.some((o) => o.node === node))
       ?? kept ?? all.findLast((s) => s.type === "table") ?? all.at(-1))?.key ?? null;
   }
 
@@ -255,7 +268,9 @@ export function open(place, desk) {
   // ---- live ----------------------------------------------------------------------------------
 
   function tableOf(points) {
-    const names = [...new Set(points.flatMap((p) => Object.keys(p.values)))];
+    // What is said once ("source 2", before the first step) is no curve.
+    const said = points.flatMap((p) => Object.keys(p.values));
+    const names = [...new Set(said)].filter((name) => said.indexOf(name) !== said.lastIndexOf(name));
     return {columns: [{name: "step", number: true, values: points.map((p) => p.step)},
       ...names.map((name) => ({name, number: true, values: points.map((p) => p.values[name] ?? null)}))]};
   }
