@@ -100,8 +100,9 @@ static int get(const args *a)
         return get_folder(a, file);
     if (args_has(a, "suffix") || args_has(a, "skip-missing") || args_has(a, "remove-stale") ||
         args_has(a, "nnunet"))
-        return command_refuse("--suffix, --skip-missing, --remove-stale and --nnunet are for results "
-                              "that go into a folder: -o FOLDER/");
+        return command_refuse(
+            "--suffix, --skip-missing, --remove-stale and --nnunet are for results "
+            "that go into a folder: -o FOLDER/");
     code = workspace_open(a, MF_STORE_READ, &w);
     if (code)
         return code;

@@ -313,9 +313,10 @@ int get_many(const args *a, workspace *w, const char *folder)
         return command_fail(mf_no_memory(0, "a folder"), EXIT_FAILED);
     for (size_t n = strlen(bare); n > 1 && bare[n - 1] == '/'; n--)
         bare[n - 1] = '\0';
-    code = args_has(a, "nnunet") && args_has(a, "remove-stale")
-               ? command_refuse("--remove-stale does not know the files of --nnunet; empty the folder")
-               : plan(&m);
+    code =
+        args_has(a, "nnunet") && args_has(a, "remove-stale")
+            ? command_refuse("--remove-stale does not know the files of --nnunet; empty the folder")
+            : plan(&m);
     for (size_t i = 0; !code && i < m.target_count; i++)
         code = add_target(&m, &m.targets[i]);
     if (!code && m.missing && !args_has(a, "skip-missing"))
