@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_VALUES 1024 /* of one region */
+#define MOST_VALUES 1024   /* of one region */
+#define MOST_REGIONS 10000 /* of a data set; each is compared with all others */
 
 void mf_regions_clear(mf_regions *r)
 {
@@ -56,6 +57,8 @@ mf_status mf_regions_add(mf_regions *r, const char *key, const char *const *valu
     const char *name = key;
     if (!count || count > MOST_VALUES)
         return mf_fail(MF_INVALID, "the label '%.60s' has %zu values", key, count);
+    if (r->count == MOST_REGIONS)
+        return mf_fail(MF_UNSUPPORTED, "more than %d labels", MOST_REGIONS);
     int64_t *own = calloc(count, sizeof *own);
     mf_status status = own ? MF_OK : mf_no_memory(0, "names of labels");
     if (!status && count == 1 && !is_value(values[0], &value) && is_value(key, &value)) {

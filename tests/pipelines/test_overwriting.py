@@ -50,8 +50,8 @@ class Overwriting(Commands):
 
 
 class Exports(Overwriting):
-    EXPORT = 'export: {it: "out/${case.id}.txt"}\n'
-    PLACE = ERROR + "g.yaml:7:14: export of it[case=p1]: "
+    EXPORT = 'export: {it.text: "out/${case.id}.txt"}\n'
+    PLACE = ERROR + "g.yaml:7:19: export of it[case=p1]: "
 
     def setUp(self):
         super().setUp()
@@ -93,7 +93,7 @@ class Exports(Overwriting):
         self.write("g.yaml", """massflow: 1
 stages:
   it: {use: exec.run, with: {command: 'sh -c "mkdir -p $1; echo mine >$1/p1.txt; echo a >$0" {out.text} %s'}}
-export: {it: out/p1.txt}
+export: {it.text: out/p1.txt}
 """ % self.path("out"))
         out = self.massflow("run", "g.yaml", code=1)
         self.assertIn("\nfailed: export of it\n  " + self.path("out/p1.txt") + FOREIGN + OF_RUN, out)
@@ -177,11 +177,11 @@ export: {it: out/p1.txt}
             self.assertEqual(self.read("scan/ct.mhd"), MHD)
         # In a folder that is read a new file would be read too, and all run again for it.
         for name in ("in/a.txt", "in/new.txt", "in/below/new.txt"):
-            self.graph('export: {it: "%s"}\n' % name)
+            self.graph('export: {it.text: "%s"}\n' % name)
             for words in ((), ("--overwrite",)):
                 self.assertEqual(self.massflow("run", "g.yaml", *words, code=2),
-                                 "g.yaml:7:14: error: the export of it[case=p1] lies in a folder that is read: "
-                                 f"'{name}'\n    7 | export: {{it: \"{name}\"}}\n      |              " +
+                                 "g.yaml:7:19: error: the export of it[case=p1] lies in a folder that is read: "
+                                 f"'{name}'\n    7 | export: {{it.text: \"{name}\"}}\n      |                   " +
                                  "^" + "~" * (len(name) + 1) + "\n  it[case=p1] reads the folder, and would read the "
                                  "export\n")
             self.assertEqual(os.listdir(self.path("in")), ["a.txt"])
@@ -189,9 +189,9 @@ export: {it: out/p1.txt}
 
     def test_the_cache(self):
         self.massflow("run", "g.yaml")
-        self.graph('export: {it: ".massflow/exports.txt"}\n')
+        self.graph('export: {it.text: ".massflow/exports.txt"}\n')
         for words in ((), ("--overwrite",)):
-            self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), ERROR + "g.yaml:7:14: export of "
+            self.assertEqual(self.massflow("run", "g.yaml", *words, code=2), ERROR + "g.yaml:7:19: export of "
                              f"it[case=p1]: {self.path('.massflow/exports.txt')}: is in the cache\n"
                              "  write it to another folder\n")
 

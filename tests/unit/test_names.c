@@ -254,6 +254,12 @@ START_TEST(segments_of_slicer)
     read_as(".seg.nrrd", text, "5=left kidney #ff8000;");
     snprintf(text, sizeof text, "%s\n", head);
     refused_as(".nrrd", text, ": its header has no segments with names");
+    /* Whose name is it? */
+    snprintf(text, sizeof text,
+             "%sSegment0_Name:=a\nSegment0_LabelValue:=1\nSegment1_Name:=b\n"
+             "Segment1_LabelValue:=1\n\n",
+             head);
+    refused_as(".nrrd", text, ": its header has no segments with names");
     snprintf(text, sizeof text, "%sSegment0_LabelValue:=x\n\n", head);
     refused_as(".nrrd", text, ":3: segment 0 has the label value 'x'");
 }

@@ -95,10 +95,19 @@ mf_status segments_take(segments *s, const char *line)
     return MF_OK;
 }
 
+/* Which name is that of the value shows only where no other segment of the layer has it. */
+static bool is_alone(const segments *s, const segment *one)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (&s->v[i] != one && s->v[i].value == one->value && s->v[i].layer == one->layer)
+            return false;
+    return true;
+}
+
 mf_status segments_names(const segments *s, int64_t layer, mf_names *names)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->v[i].name && s->v[i].value > 0 && s->v[i].layer == layer)
+        if (s->v[i].name && s->v[i].value > 0 && s->v[i].layer == layer && is_alone(s, &s->v[i]))
             MF_TRY(mf_names_put(names, s->v[i].value, s->v[i].name, s->v[i].colour));
     return MF_OK;
 }

@@ -21,7 +21,8 @@ typedef struct segments {
 
 /* Takes a line of the header, "key:=value", if it is of a segment; others are passed over. */
 MF_MUST_USE mf_status segments_take(segments *s, const char *line);
-/* The names of one layer; a segment without a name or a value has none. */
+/* The names of one layer; a segment without a name or a value has none, nor have those that share a
+ * value. */
 MF_MUST_USE mf_status segments_names(const segments *s, int64_t layer, mf_names *names);
 void segments_free(segments *s);
 
