@@ -56,7 +56,7 @@ class Datasets(Massflow):
         """Runs scan and truth of a data set's graph; what `show` says of them, by case."""
         graph = os.path.join(GRAPHS, "datasets", name + ".yaml")
         words = flags(settings, data=self.path("raw"))
-        said = self.massflow("run", graph, "scan", "truth", "--cache", name, *words)
+        said = self.massflow("run", graph, "scan", "truth", "--log", "json", "--cache", name, *words)
         cases = sorted({part.split("]")[0] for part in said.split("scan[case=")[1:]})
         facts = {}
         for case in expected:

@@ -92,8 +92,8 @@ export: {prepared: "1_image.npy", all: dataset.h5}
                                               for part, number in (("train", 1), ("test", 2))}))
         settings = flags(["channels=[1, 1, 32, 32, 32]", "num_block=[1, 1, 1, 1]", "patch_size=[16, 16, 16]"], root="mass_h5",
                          splits="splits.json", pos_embed_size=16, masks=1, steps=1, batch_size=2)
-        text = self.massflow("run", graph, "--cache", "c", *settings)
-        self.assertIn("done     model", text)
+        text = self.massflow("run", graph, "--log", "json", "--cache", "c", *settings)
+        self.assertIn("finished", text)
         self.assertIn("sample[case=bcv-1]", text)
         self.assertNotIn("bcv-2", text)
         self.massflow("get", graph, "model", "--cache", "c", "-o", "mass_base.pth", *settings)

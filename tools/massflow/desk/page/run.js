@@ -22,9 +22,11 @@ class Run extends EventTarget {
   text = "";            // how the last one ended, or a notice
   bad = false;
   slots = 0;
+  turns = 0;            // beginnings and ends heard of
 
   async read() {
-    const now = await get("/api/run");
+    const turns = this.turns, now = await get("/api/run");
+    if (turns !== this.turns) return this.read();  // the answer is older than what was heard meanwhile
     this.running = now.running;
     this.stopping = now.stopping;
     this.slots = now.slots;
@@ -34,6 +36,7 @@ class Run extends EventTarget {
 
   take(event) {
     if (event.counts) this.counts = event.counts;
+    if (event.kind === "planned" || event.kind === "ended") this.turns++;
     switch (event.kind) {
       case "planned":
         this.state.clear();
@@ -146,9 +149,10 @@ export function open(place, desk) {
       await form.apply();
       run.text = "";
       run.bad = false;
+      run.running = true;  // before asking: a run of cached nodes may end before the answer is here
       await post("/api/run", {targets: wanted()});
-      run.running = true;
     } catch (error) {
+      await run.read().catch(() => {});
       tell(error);
     }
     draw();
