@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- a stage that reads all of its input ----------------------------------------------------- */
 
@@ -35,7 +36,7 @@ MF_PLUGIN("fuzz", &reading)
 /* ---- the worker ------------------------------------------------------------------------------ */
 
 static mf_token token;
-static int listener = -1;
+static int listener;
 static char where[64];
 
 typedef struct worker {
@@ -54,12 +55,17 @@ static void *serve(void *self)
 
 static void open_all(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-
     enter_scratch();
     PROMISE(!mf_token_read("token", true, &token));
     PROMISE(!mf_registry_add((mf_registry *)forge_registry(), fuzz_plugin(), "fuzz.so"));
+}
+
+/* One for each input: a worker that has lost its run tries to join again. */
+static void open_listener(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+
     listener = socket(AF_INET, SOCK_STREAM, 0);
     PROMISE(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 4) == 0);
     PROMISE(getsockname(listener, (struct sockaddr *)&at, &size) == 0);
@@ -188,6 +194,7 @@ static void play(mf_link *link, forge_bytes *in)
     PROMISE(!mf_link_receive(link, &q, &end) && q.kind == MF_LINK_HELLO);
     mf_packet_clear(&q.body);
     mf_packet_int(&p, forge_int(in, 10000));
+    mf_packet_text(&p, NULL); /* no spool */
     mf_error_free(mf_link_send(link, MF_LINK_WELCOME, 0, &p));
     tell_start(link, &f, in);
     while (!done && !failed(mf_link_receive(link, &q, &end)) && !end) {
@@ -215,14 +222,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pthread_t thread;
     mf_link *link;
 
-    if (listener < 0)
+    if (!*where)
         open_all();
+    open_listener();
     w.options.token = token;
     PROMISE(!mf_host_new(NULL, forge_registry(), "cpu", &w.host));
     PROMISE(pthread_create(&thread, NULL, serve, &w) == 0);
     link = accept_worker();
     play(link, &in);
     mf_link_free(link);
+    close(listener);
     pthread_join(thread, NULL);
     mf_host_free(w.host);
     return 0;
