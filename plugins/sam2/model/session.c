@@ -18,27 +18,34 @@ static mf_status read_tensors(const mf_artifact *model, mf_tensors *t)
     return MF_OK;
 }
 
-mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session)
+mf_status sam2_session_of(mf_device *device, const mf_artifact *model, int64_t budget, bool video,
+                          sam2_predictor **predictor)
 {
-    const mf_artifact *model;
     sam2_config config;
     mf_tensors weights = {0};
-    sam2_predictor *p = NULL;
-    mf_queue *queue;
-    *session = NULL;
-    MF_TRY(mf_in(t, "model", &model));
+    *predictor = NULL;
     MF_TRY(sam2_config_of(model, &config));
     if (video && config.memories == 0)
         return mf_hint(mf_fail(MF_INVALID, "this model is for still pictures: it has no memory"),
                        "propagation from slice to slice needs a SAM 2 with its memory");
-    MF_TRY(mf_task_queue(t, &queue));
     mf_status status = read_tensors(model, &weights);
     if (!status)
         status = sam2_config_match(&weights, &config);
     if (!status)
-        status =
-            sam2_predictor_new(mf_queue_device(queue), &config, &weights, (size_t)budget << 20, &p);
+        status = sam2_predictor_new(device, &config, &weights, (size_t)budget << 20, predictor);
     mf_tensors_clear(&weights);
+    return status;
+}
+
+mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session)
+{
+    const mf_artifact *model;
+    sam2_predictor *p = NULL;
+    mf_queue *queue;
+    *session = NULL;
+    MF_TRY(mf_in(t, "model", &model));
+    MF_TRY(mf_task_queue(t, &queue));
+    mf_status status = sam2_session_of(mf_queue_device(queue), model, budget, video, &p);
     *session = p;
     return status;
 }

@@ -6,6 +6,9 @@
 
 #include <massflow/stage.h>
 
+/* A model on a device; budget and video as below. */
+MF_MUST_USE mf_status sam2_session_of(mf_device *device, const mf_artifact *model, int64_t budget,
+                                      bool video, sam2_predictor **predictor);
 /* Opens the artifact of port "model"; budget: MiB of the device for programs, 0: as it sees fit.
  * video: the model needs its memory, for propagation. */
 MF_MUST_USE mf_status sam2_session_open(mf_task *t, int64_t budget, bool video, void **session);

@@ -477,7 +477,7 @@ static json_object *runs_of(const uint8_t *mask, int64_t count, int64_t *pixels)
     return list;
 }
 
-static mf_status mask_slice(desk_click *c, const prompts *p, desk_reply *r)
+static mf_status mask_slice(desk_click *c, job *j, prompts *p, desk_reply *r)
 {
     double at[MOST_POINTS + 2][2], start = mf_seconds();
     int labels[MOST_POINTS + 2];
@@ -485,6 +485,7 @@ static mf_status mask_slice(desk_click *c, const prompts *p, desk_reply *r)
     uint8_t *mask;
     int64_t rows, columns, pixels;
     bool encoded;
+    (void)j;
     for (size_t i = 0; i < p->corners; i++, n++) { /* the lower corner is the first */
         double low[3];
         for (int k = 0; k < 3; k++)
@@ -508,26 +509,6 @@ static mf_status mask_slice(desk_click *c, const prompts *p, desk_reply *r)
     free(mask);
     desk_reply_json(r, o);
     return MF_OK;
-}
-
-static mf_status answer_slice(desk_request *q, desk_reply *r)
-{
-    desk_click *c = desk_of(q)->click;
-    prompts *p = malloc(sizeof *p);
-    job j = {0};
-    mf_status status = p ? read_prompts(q, p) : mf_no_memory(sizeof *p, "prompts");
-    if (!status)
-        status = job_begin(q, &j);
-    if (!status) {
-        pthread_mutex_lock(&c->lock);
-        status = prepare(c, &j);
-        if (!status)
-            status = mask_slice(c, p, r);
-        pthread_mutex_unlock(&c->lock);
-    }
-    job_clear(&j);
-    free(p);
-    return status;
 }
 
 /* ---- through the scan ------------------------------------------------------------------------ */
@@ -565,7 +546,9 @@ static mf_status segment(desk_click *c, job *j, prompts *p, desk_reply *r)
     return MF_OK;
 }
 
-static mf_status answer_volume(desk_request *q, desk_reply *r)
+/* What a click asks for, once its prompts are read and its scan and model are there. */
+static mf_status answer_click(desk_request *q, desk_reply *r,
+                              mf_status (*act)(desk_click *, job *, prompts *, desk_reply *))
 {
     desk_click *c = desk_of(q)->click;
     prompts *p = malloc(sizeof *p);
@@ -577,12 +560,22 @@ static mf_status answer_volume(desk_request *q, desk_reply *r)
         pthread_mutex_lock(&c->lock);
         status = prepare(c, &j);
         if (!status)
-            status = segment(c, &j, p, r);
+            status = act(c, &j, p, r);
         pthread_mutex_unlock(&c->lock);
     }
     job_clear(&j);
     free(p);
     return status;
+}
+
+static mf_status answer_slice(desk_request *q, desk_reply *r)
+{
+    return answer_click(q, r, mask_slice);
+}
+
+static mf_status answer_volume(desk_request *q, desk_reply *r)
+{
+    return answer_click(q, r, segment);
 }
 
 /* How far what is run for a click has come. */

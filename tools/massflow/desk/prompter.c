@@ -1,6 +1,6 @@
 /* prompter.c - see prompter.h. */
 #include "prompter.h"
-#include "model/predictor.h"
+#include "model/session.h"
 #include "propagation/track.h"
 #include "shared/area.h"
 #include "shared/seeds.h"
@@ -25,35 +25,6 @@ struct prompter {
     int64_t used;
 };
 
-static mf_status read_tensors(const mf_artifact *model, mf_tensors *t)
-{
-    for (size_t i = 0; i < mf_artifact_array_count(model); i++) {
-        mf_array_info info;
-        mf_array *array;
-        mf_artifact_array_info(model, i, &info);
-        MF_TRY(mf_artifact_array(model, info.name, &array));
-        MF_TRY(mf_tensors_add(t, info.name, array));
-    }
-    return MF_OK;
-}
-
-static mf_status open_model(prompter *p, const mf_artifact *model)
-{
-    sam2_config config;
-    mf_tensors weights = {0};
-    MF_TRY(sam2_config_of(model, &config));
-    if (config.memories == 0)
-        return mf_hint(mf_fail(MF_INVALID, "this model is for still pictures: it has no memory"),
-                       "propagation from slice to slice needs a SAM 2 with its memory");
-    mf_status status = read_tensors(model, &weights);
-    if (!status)
-        status = sam2_config_match(&weights, &config);
-    if (!status)
-        status = sam2_predictor_new(p->device, &config, &weights, 0, &p->predictor);
-    mf_tensors_clear(&weights);
-    return status;
-}
-
 mf_status prompter_new(const mf_artifact *model, const char *device, prompter **made)
 {
     prompter *p = calloc(1, sizeof *p);
@@ -62,7 +33,7 @@ mf_status prompter_new(const mf_artifact *model, const char *device, prompter **
         return mf_no_memory(sizeof *p, "a model");
     mf_status status = mf_device_open(device, &p->device);
     if (!status)
-        status = open_model(p, model);
+        status = sam2_session_of(p->device, model, 0, true, &p->predictor);
     if (status)
         prompter_free(p);
     else

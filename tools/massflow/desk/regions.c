@@ -41,47 +41,43 @@ static mf_status entry_of(counting *c, int32_t label, entry **found)
     return MF_OK;
 }
 
-/* voxels i32 [rows, columns] of slice z. */
-static mf_status count_slice(counting *c, const int32_t *voxels, int64_t rows, int64_t columns,
-                             int64_t z)
+/* Calls `visit` for each voxel of a label in slice z; voxels i32 [rows, columns]. */
+static mf_status visit_slice(counting *c, const int32_t *voxels, int64_t rows, int64_t columns,
+                             int64_t z, void (*visit)(entry *e, int64_t z, int64_t y, int64_t x))
 {
     for (int64_t y = 0; y < rows; y++)
         for (int64_t x = 0; x < columns; x++, voxels++) {
-            entry *e;
+            entry *e = NULL;
             if (!*voxels)
                 continue;
             MF_TRY(entry_of(c, *voxels, &e));
-            if (e->slice != z) {
-                e->slice = z;
-                e->here = e->y = e->x = 0;
-            }
-            e->here++;
-            e->y += y;
-            e->x += x;
-            e->r.voxels++;
+            visit(e, z, y, x);
         }
     return MF_OK;
 }
 
-/* Of labels that are larger here than on any slice before: the voxel nearest to the middle. */
-static mf_status place_slice(counting *c, const int32_t *voxels, int64_t rows, int64_t columns,
-                             int64_t z)
+static void count_voxel(entry *e, int64_t z, int64_t y, int64_t x)
 {
-    for (int64_t y = 0; y < rows; y++)
-        for (int64_t x = 0; x < columns; x++, voxels++) {
-            entry *e;
-            if (!*voxels)
-                continue;
-            MF_TRY(entry_of(c, *voxels, &e));
-            if (e->here <= e->best)
-                continue;
-            const int64_t my = e->y / e->here, mx = e->x / e->here;
-            const int64_t d = (y - my) * (y - my) + (x - mx) * (x - mx);
-            const int64_t ny = e->near[1], nx = e->near[2];
-            if (e->near[0] != z || d < (ny - my) * (ny - my) + (nx - mx) * (nx - mx))
-                memcpy(e->near, (int64_t[]){z, y, x}, sizeof e->near);
-        }
-    return MF_OK;
+    if (e->slice != z) {
+        e->slice = z;
+        e->here = e->y = e->x = 0;
+    }
+    e->here++;
+    e->y += y;
+    e->x += x;
+    e->r.voxels++;
+}
+
+/* Of a label that is larger here than on any slice before: the voxel nearest to the middle. */
+static void place_voxel(entry *e, int64_t z, int64_t y, int64_t x)
+{
+    if (e->here <= e->best)
+        return;
+    const int64_t my = e->y / e->here, mx = e->x / e->here;
+    const int64_t d = (y - my) * (y - my) + (x - mx) * (x - mx);
+    const int64_t ny = e->near[1], nx = e->near[2];
+    if (e->near[0] != z || d < (ny - my) * (ny - my) + (nx - mx) * (nx - mx))
+        memcpy(e->near, (int64_t[]){z, y, x}, sizeof e->near);
 }
 
 static void keep_best(counting *c, int64_t z)
@@ -104,9 +100,9 @@ static mf_status count_slices(counting *c, const desk_source *source, int64_t fi
     mf_status status = MF_OK;
     for (int64_t z = first; z < end && !status; z++) {
         const int32_t *voxels = (const int32_t *)whole->data + (z - first) * rows * columns;
-        status = count_slice(c, voxels, rows, columns, z);
+        status = visit_slice(c, voxels, rows, columns, z, count_voxel);
         if (!status)
-            status = place_slice(c, voxels, rows, columns, z);
+            status = visit_slice(c, voxels, rows, columns, z, place_voxel);
         if (!status)
             keep_best(c, z);
     }
