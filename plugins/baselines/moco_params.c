@@ -40,8 +40,10 @@ mf_status mf_moco_check(const mf_moco_params *o)
     MF_TRY(check_unset("warmup", o->shared.warmup));
     MF_TRY(check_unset("weight_decay", o->shared.weight_decay));
     if (!mf_moco_is_v3(o) && o->memory_bank < o->shared.batch_size)
-        return mf_fail(MF_INVALID,
-                       "memory_bank is %lld, less than the %lld keys of a batch (batch_size)",
-                       (long long)o->memory_bank, (long long)o->shared.batch_size);
+        return mf_hint(
+            mf_fail(MF_INVALID,
+                    "memory_bank is %lld, less than the %lld keys of a batch (batch_size)",
+                    (long long)o->memory_bank, (long long)o->shared.batch_size),
+            "a memory_bank of several batches, or a smaller batch_size");
     return MF_OK;
 }

@@ -275,8 +275,8 @@ static mf_status take_crop(trainer *t, const mf_array *a)
                    ? mf_fail(MF_INVALID, "%s of different sizes", port_of(t->method))
                    : MF_OK;
     MF_TRY(mf_hint(mf_iris_check_crop(a->shape, t->iris.positions),
-                   t->method->labelled ? "change patch_size of the crops"
-                                       : "change the size of the views"));
+                   "change patch_size of the %s, or raise pos_embed_size of the model",
+                   t->method->labelled ? "crops" : "views"));
     MF_TRY(check_memory(t, t->device, &t->iris, a->shape, &bytes));
     memcpy(t->crop, a->shape, sizeof t->crop);
     for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++)

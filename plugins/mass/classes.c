@@ -132,7 +132,9 @@ static mf_status choose(mf_ints wanted, const int64_t *cases, const char *port, 
         c->cases[c->count++] = cases[label];
     }
     return c->count ? MF_OK
-                    : mf_fail(MF_INVALID, "the samples of `%s` have no label other than 0", port);
+                    : mf_hint(mf_fail(MF_INVALID, "the samples of `%s` have no label other than 0",
+                                      port),
+                              "check their label maps, and `select_labels` of labels.load");
 }
 
 mf_status mf_classes_largest(mf_task *t, const char *port, const char *name, double *voxels)

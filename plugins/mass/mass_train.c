@@ -243,7 +243,7 @@ static mf_status pair_read(trainer *t, pair *x)
         return mf_fail(MF_INVALID, "a pair's views and masks differ in size");
     if (!t->crop[0]) {
         MF_TRY(mf_hint(mf_iris_check_crop(r->shape, t->iris.positions),
-                       "change the size of the views"));
+                       "change patch_size of the views, or raise pos_embed_size of the model"));
         MF_TRY(mf_session_check_crop(t->task, &t->iris, r->shape));
         memcpy(t->crop, r->shape, sizeof t->crop);
     }

@@ -25,10 +25,10 @@ mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions
 /* That of an I3D has no effect where there is none. */
 static mf_status check_no_i3d(const mf_model_sizes *s)
 {
-    static const int64_t usual[MF_I3D_STAGES] = {3, 8, 36, 3}; /* the default */
+    static const int64_t usual[MF_I3D_STAGES] = {MF_I3D_BLOCKS_DEFAULT};
     const bool blocks =
         s->i3d_blocks.count != MF_I3D_STAGES || memcmp(s->i3d_blocks.v, usual, sizeof usual) != 0;
-    if (s->i3d_width == 64 && !blocks)
+    if (s->i3d_width == MF_I3D_WIDTH_DEFAULT && !blocks)
         return MF_OK;
     return mf_hint(mf_fail(MF_INVALID, "%s is set, but backbone is resunet",
                            blocks ? "i3d_blocks" : "i3d_width"),

@@ -29,16 +29,21 @@ enum { MF_MODEL_PRIORS = 73 };
 MF_MUST_USE mf_status mf_model_configure(mf_ints channels, mf_ints blocks, int64_t positions,
                                          mf_iris *iris);
 
+/* Where a graph says nothing: numbers, and the same as text. */
+#define MF_I3D_WIDTH_DEFAULT 64
+#define MF_I3D_BLOCKS_DEFAULT 3, 8, 36, 3
+#define MF_TEXT_OF_(...) #__VA_ARGS__
+#define MF_TEXT_OF(...) MF_TEXT_OF_(__VA_ARGS__)
 /* The encoder of a new model: the fields `backbone` (const char *), `i3d_width` (int64_t) and
  * `i3d_blocks` (mf_ints) of a stage's parameters. */
 #define MF_BACKBONE_PARAMS(s)                                                                      \
     MF_CHOICE(s, backbone, "resunet", "resunet|i3d",                                               \
               "Encoder. resunet: the one of the official code. i3d: I3D-ResNet; `channels` are "   \
               "those of the decoder then."),                                                       \
-        MF_INT(s, i3d_width, "64", 1, MF_I3D_WIDTH_MOST, "",                                       \
+        MF_INT(s, i3d_width, MF_TEXT_OF(MF_I3D_WIDTH_DEFAULT), 1, MF_I3D_WIDTH_MOST, "",           \
                "I3D: channels of the stem. The deepest map has 32 times as many."),                \
-        MF_INTS(s, i3d_blocks, "[3, 8, 36, 3]", 1, MF_I3D_BLOCKS_MOST, "",                         \
-                "I3D: bottlenecks of the four stages. The default is ResNet-152.")
+        MF_INTS(s, i3d_blocks, "[" MF_TEXT_OF(MF_I3D_BLOCKS_DEFAULT) "]", 1, MF_I3D_BLOCKS_MOST,   \
+                "", "I3D: bottlenecks of the four stages. The default is ResNet-152.")
 /* How the batch norms of an I3D learn: the field `batch_norm` (const char *). */
 #define MF_BATCH_NORM_PARAM(s)                                                                     \
     MF_CHOICE(s, batch_norm, "batch", "batch|frozen",                                              \

@@ -79,7 +79,7 @@ static mf_status find_crop(mf_tuner *t, mf_stream *stream)
         return mf_fail(MF_INVALID, "a crop without an image");
     memcpy(t->tuning.crop, info.shape, sizeof t->tuning.crop);
     MF_TRY(mf_hint(mf_iris_check_crop(t->tuning.crop, t->iris.positions),
-                   "change patch_size of the crops"));
+                   "change patch_size of the crops, or raise pos_embed_size of the model"));
     return strcmp(t->o->mode, "probing") ? mf_session_check_crop(t->task, &t->iris, t->tuning.crop)
                                          : MF_OK;
 }

@@ -393,21 +393,38 @@ static mf_status keep_labels(const labels_options *o, scan *s)
     return status;
 }
 
+/* A file may be empty, or have none of the labels that are asked for, as one of a patient without
+ * the lesion. It may also be another file than was meant. */
+static void note_empty(const char *path, bool had, bool kept, double largest, scan *s)
+{
+    index_box box;
+    if (!had)
+        scan_note(s, "%s: holds no label: all voxels are 0", path);
+    else if (!kept)
+        scan_note(s, "%s: has none of the labels of select_labels; its largest is %g", path,
+                  largest);
+    else if (!crop_box_of(s->voxels, &box))
+        scan_note(s, "%s: holds no label where its scan was cropped", path);
+}
+
 static mf_status make_labels(const char *path, const labels_options *o, const mf_artifact *like,
                              scan *s, mf_artifact **labels)
 {
     mf_grid grid = s->grid;
+    voxel_facts f;
+    index_box box;
     MF_TRY(check_labels(path, s));
+    MF_TRY(voxels_measure(s->voxels, &f));
+    const bool had = crop_box_of(s->voxels, &box);
     MF_TRY(name_labels(o, s));
     if (o->only.count)
         MF_TRY(keep_labels(o, s));
+    const bool kept = crop_box_of(s->voxels, &box);
     if (like)
         MF_TRY(follow(path, o, like, s, &grid));
     else
         MF_TRY(turn(&s->voxels, &grid, o->orient));
-    index_box box;
-    if (!crop_box_of(s->voxels, &box))
-        scan_note(s, "%s: holds no label: all voxels are 0", path);
+    note_empty(path, had, kept, f.max, s);
     MF_TRY(artifact_of("labels", &grid, &s->grid, s->voxels, labels));
     mf_status status = mf_artifact_set_names(*labels, &s->names);
     if (!status && (like ? mf_artifact_text(like, "sides") != NULL : s->sides_assumed))

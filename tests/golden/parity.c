@@ -1,5 +1,5 @@
 /* parity.c - runs the model once on given tensors and collects everything it makes. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "head.h"
 #include "iris.h"
@@ -12,23 +12,6 @@
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 
-mf_status mf_parity_input(const mf_tensors *in, const char *name, mf_dtype dtype, int rank,
-                          mf_array **array, const int64_t **shape)
-{
-    const mf_array *a = mf_tensors_find(in, name);
-    if (!a)
-        return mf_fail(MF_INVALID, "the inputs have no tensor %s", name);
-    int extra = a->rank - rank;
-    if (extra < 0 || extra > 1 || (extra == 1 && a->shape[0] != 1))
-        return mf_fail(MF_INVALID, "input %s has %d axes, not %d", name, a->rank, rank);
-    for (int i = 0; i < a->rank; i++)
-        if (a->shape[i] < 1)
-            return mf_fail(MF_INVALID, "input %s is empty", name);
-    MF_TRY(mf_array_convert(a, dtype, array));
-    *shape = (*array)->shape + extra;
-    return MF_OK;
-}
-
 static mf_status same_shape(const char *name, const int64_t *a, const char *other, const int64_t *b,
                             int rank)
 {
@@ -37,94 +20,37 @@ static mf_status same_shape(const char *name, const int64_t *a, const char *othe
     return MF_OK;
 }
 
-/* ---- outputs --------------------------------------------------------------------------------- */
-
-/* One output: its name, and PyTorch's shape, whose axis 1 is the channel, which lies last here. */
-typedef struct wanted {
-    char name[16];
-    int rank;
-    int64_t shape[5];
-    bool last; /* ours is channels last */
-} wanted;
-
-void mf_parity_channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to)
-{
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t v = 0; v < sites; v++)
-            for (int64_t k = 0; k < c; k++)
-                to[(i * c + k) * sites + v] = from[(i * sites + v) * c + k];
-}
-
-static mf_status collect(mf_executable *e, const wanted *w, mf_tensors *out)
-{
-    mf_array *a, *raw;
-    MF_TRY(mf_tensors_make(out, w->name, MF_F32, w->rank, w->shape, &a));
-    if (!w->last)
-        return mf_executable_get(e, w->name, a->data);
-    MF_TRY(mf_array_new(MF_F32, w->rank, w->shape, &raw));
-    mf_status status = mf_executable_get(e, w->name, raw->data);
-    if (!status)
-        mf_parity_channels_first(raw->data, w->shape[0], w->shape[1],
-                                 mf_array_count(a) / (w->shape[0] * w->shape[1]), a->data);
-    mf_array_unref(raw);
-    return status;
-}
-
-mf_status mf_parity_weights(mf_weights *w, const char *prefix, bool gradient, mf_tensors *out)
-{
-    for (size_t i = 0; i < mf_weights_count(w); i++) {
-        mf_weight_info info;
-        char name[256];
-        mf_array *a;
-        mf_weights_info(w, i, &info);
-        snprintf(name, sizeof name, "%s%s", prefix, info.name);
-        MF_TRY(mf_tensors_make(out, name, MF_F32, info.rank, info.shape, &a));
-        MF_TRY(gradient ? mf_weights_get_gradient(w, i, a->data) : mf_weights_get(w, i, a->data));
-    }
-    return MF_OK;
-}
-
-static mf_status one_step(mf_weights *w, const mf_optimizer_step *step, mf_tensors *out)
-{
-    mf_array *norm;
-    float value;
-    MF_TRY(mf_parity_weights(w, "grad.", true, out));
-    MF_TRY(mf_weights_step(w, step, &value));
-    MF_TRY(mf_tensors_make(out, "norm", MF_F32, 0, NULL, &norm));
-    *(float *)norm->data = value;
-    return mf_parity_weights(w, "after.", false, out);
-}
-
 /* ---- iris ------------------------------------------------------------------------------------ */
 
 /* Names every value that is asked for and says what PyTorch's shape of it is. */
 static int name_outputs(mf_program *p, const mf_iris *iris, const int64_t crop[3], int64_t k,
-                        const mf_iris_training *t, wanted *all)
+                        const mf_iris_training *t, mf_parity_wanted *all)
 {
     int n = 0;
     for (int i = 0; i < MF_IRIS_DEPTHS; i++) {
         int64_t s = 16 >> i;
-        all[n] = (wanted){
+        all[n] = (mf_parity_wanted){
             "", 5, {1, iris->channels[4 - i], crop[0] / s, crop[1] / s, crop[2] / s}, true};
         snprintf(all[n].name, sizeof all[n].name, "feat%d", 5 - i);
         mf_output(p, all[n++].name, t->features[i]);
     }
     for (int i = 0; i < MF_IRIS_LEVELS; i++) {
         int64_t c = iris->channels[4 - i];
-        all[n] = (wanted){"", 4, {1, k, MF_IRIS_TOKENS, c}, false};
+        all[n] = (mf_parity_wanted){"", 4, {1, k, MF_IRIS_TOKENS, c}, false};
         snprintf(all[n].name, sizeof all[n].name, "prior%d", i);
         mf_output(p, all[n++].name, t->priors[i]);
-        all[n] = (wanted){"", 3, {1, k, c}, false};
+        all[n] = (mf_parity_wanted){"", 3, {1, k, c}, false};
         snprintf(all[n].name, sizeof all[n].name, "posterior%d", i);
         mf_output(p, all[n++].name, t->posteriors[i]);
     }
-    all[n] = (wanted){"decoder_out", 5, {1, iris->channels[0], crop[0], crop[1], crop[2]}, true};
+    all[n] = (mf_parity_wanted){
+        "decoder_out", 5, {1, iris->channels[0], crop[0], crop[1], crop[2]}, true};
     mf_output(p, all[n++].name, t->decoded);
-    all[n] = (wanted){"logits", 5, {1, k, crop[0], crop[1], crop[2]}, false};
+    all[n] = (mf_parity_wanted){"logits", 5, {1, k, crop[0], crop[1], crop[2]}, false};
     mf_output(p, all[n++].name, t->logits);
-    all[n++] = (wanted){"dice", 0, {0}, false};
-    all[n++] = (wanted){"bce", 0, {0}, false};
-    all[n++] = (wanted){"loss", 0, {0}, false};
+    all[n++] = (mf_parity_wanted){"dice", 0, {0}, false};
+    all[n++] = (mf_parity_wanted){"bce", 0, {0}, false};
+    all[n++] = (mf_parity_wanted){"loss", 0, {0}, false};
     return n;
 }
 
@@ -156,7 +82,7 @@ static mf_status sample_read(const mf_tensors *in, int64_t positions, sample *s)
     return mf_iris_check_crop(s->crop, positions);
 }
 
-static mf_status iris_run(mf_executable *e, const sample *s, const wanted *all, int n,
+static mf_status iris_run(mf_executable *e, const sample *s, const mf_parity_wanted *all, int n,
                           mf_tensors *out)
 {
     MF_TRY(mf_executable_set(e, "target", s->target->data));
@@ -165,7 +91,7 @@ static mf_status iris_run(mf_executable *e, const sample *s, const wanted *all, 
     MF_TRY(mf_executable_set(e, "reference_masks", s->reference_masks->data));
     MF_TRY(mf_executable_run(e));
     for (int i = 0; i < n; i++)
-        MF_TRY(collect(e, &all[i], out));
+        MF_TRY(mf_parity_output(e, &all[i], out));
     return MF_OK;
 }
 
@@ -174,7 +100,7 @@ static mf_status iris_program(mf_program *p, mf_weights *w, const mf_parity *o, 
 {
     mf_iris_training t;
     mf_executable *e;
-    wanted all[2 * MF_IRIS_DEPTHS + 2 * MF_IRIS_LEVELS + 5];
+    mf_parity_wanted all[2 * MF_IRIS_DEPTHS + 2 * MF_IRIS_LEVELS + 5];
     mf_iris_declare_training(p, iris, s->crop, s->k, &t);
     int n = name_outputs(p, iris, s->crop, s->k, &t, all);
     mf_differentiate(p, t.loss);
@@ -186,16 +112,7 @@ static mf_status iris_program(mf_program *p, mf_weights *w, const mf_parity *o, 
         status = iris_run(e, s, all, n, out);
     mf_executable_free(e);
     MF_TRY(status);
-    mf_optimizer_step step = {.kind = MF_LAMB,
-                              .rate = o->rate,
-                              .beta1 = 0.9,
-                              .beta2 = 0.999,
-                              .eps = 1e-6,
-                              .weight_decay = o->weight_decay,
-                              .max_norm = 1,
-                              .grad_scale = 1,
-                              .step = 1};
-    return one_step(w, &step, out);
+    return mf_parity_lamb(w, o, out);
 }
 
 mf_status mf_parity_iris(mf_device *device, const mf_parity *o, const mf_tensors *weights,
@@ -277,15 +194,15 @@ static mf_status batch_read(const mf_tensors *in, const mf_parity *o, const mf_h
 
 static mf_status head_run(mf_executable *e, const batch *b, const mf_head *head, mf_tensors *out)
 {
-    const wanted all[] = {{"pooled", 2, {b->n, b->c}, false},
-                          {"logits", 2, {b->n, head->classes}, false},
-                          {"loss", 0, {0}, false}};
+    const mf_parity_wanted all[] = {{"pooled", 2, {b->n, b->c}, false},
+                                    {"logits", 2, {b->n, head->classes}, false},
+                                    {"loss", 0, {0}, false}};
     MF_TRY(mf_executable_set(e, "features", b->x));
     MF_TRY(mf_executable_set(e, "target", b->one_hot));
     MF_TRY(mf_executable_set(e, "weight", b->weight));
     MF_TRY(mf_executable_run(e));
     for (int i = 0; i < 3; i++)
-        MF_TRY(collect(e, &all[i], out));
+        MF_TRY(mf_parity_output(e, &all[i], out));
     return MF_OK;
 }
 
@@ -310,7 +227,7 @@ static mf_status head_program(mf_program *p, mf_weights *w, const mf_parity *o, 
                               .weight_decay = o->weight_decay,
                               .grad_scale = 1,
                               .step = 1};
-    return one_step(w, &step, out);
+    return mf_parity_step(w, &step, out);
 }
 
 mf_status mf_parity_head(mf_device *device, const mf_parity *o, const mf_tensors *weights,

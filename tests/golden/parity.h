@@ -26,17 +26,6 @@ typedef struct mf_parity {
                           * learn */
 } mf_parity;
 
-/* The tensor `name` as `dtype`, new reference. A leading axis of 1 (the batch) may be there. */
-MF_MUST_USE mf_status mf_parity_input(const mf_tensors *in, const char *name, mf_dtype dtype,
-                                      int rank, mf_array **array, const int64_t **shape);
-/* [N,V,C] -> [N,C,V] */
-void mf_parity_channels_first(const float *from, int64_t n, int64_t c, int64_t sites, float *to);
-
-/* grad.NAME or after.NAME of every weight. */
-struct mf_weights;
-MF_MUST_USE mf_status mf_parity_weights(struct mf_weights *w, const char *prefix, bool gradient,
-                                        mf_tensors *out);
-
 /* in: target, reference f32 [D,H,W], target_masks, reference_masks u8 [K,D,H,W]. out: feat5..1,
  * prior0..2, posterior0..2, decoder_out, logits, dice, bce, loss, grad.NAME, after.NAME (clipped to
  * norm 1, one LAMB step), norm (of the gradient). */

@@ -1,6 +1,6 @@
 /* parity_classify.c - training steps of encoder and classifier on given images, as mass.classify
  * makes them. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "classifier.h"
 #include "model.h"
@@ -130,15 +130,13 @@ static mf_status train(run *r, mf_tensors *out)
 {
     mf_weights *w = mf_classifier_weights(r->classifier);
     const int64_t classes = r->shape.head.classes, shape[2] = {r->size[0], classes};
-    mf_array *logits, *losses, *norms, *loss, *norm;
+    mf_array *logits, *losses, *norms;
     float rows[3 * 256];
     if (classes > 256)
         return mf_fail(MF_INVALID, "%lld classes, more than 256", (long long)classes);
     MF_TRY(mf_tensors_make(out, "logits", MF_F32, 2, shape, &logits));
     MF_TRY(mf_tensors_make(out, "losses", MF_F32, 1, &r->steps, &losses));
     MF_TRY(mf_tensors_make(out, "norms", MF_F32, 1, &r->steps, &norms));
-    MF_TRY(mf_tensors_make(out, "loss", MF_F32, 0, NULL, &loss));
-    MF_TRY(mf_tensors_make(out, "norm", MF_F32, 0, NULL, &norm));
     for (int64_t i = 0; i < r->steps; i++) {
         const mf_classifier_step step = {r->o->rate, r->o->encoder_rate, r->o->weight_decay, 1,
                                          i + 1};
@@ -151,9 +149,8 @@ static mf_status train(run *r, mf_tensors *out)
         if (i == 0)
             MF_TRY(mf_parity_weights(w, "after.", false, out));
     }
-    *(float *)loss->data = *(const float *)losses->data;
-    *(float *)norm->data = *(const float *)norms->data;
-    return MF_OK;
+    MF_TRY(mf_parity_number(out, "loss", (double)*(const float *)losses->data));
+    return mf_parity_number(out, "norm", (double)*(const float *)norms->data);
 }
 
 static mf_status work(run *r, mf_device *device, const mf_tensors *weights, const mf_tensors *in,

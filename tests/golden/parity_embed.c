@@ -1,7 +1,7 @@
 /* parity_embed.c - task embeddings averaged over labelled images, as official code does it. */
 #include "examples.h"
 #include "model.h"
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* parity_finetune.c - one step of fine-tuning on given images, labels and tokens. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "model.h"
 #include "tuning.h"
@@ -97,14 +97,6 @@ static mf_status run_batch(mf_weights *w, mf_executable *e, const batch *b, floa
 
 /* ---- outputs --------------------------------------------------------------------------------- */
 
-static mf_status add_number(mf_tensors *out, const char *name, double value)
-{
-    mf_array *a;
-    MF_TRY(mf_tensors_make(out, name, MF_F32, 0, NULL, &a));
-    *(float *)a->data = (float)value;
-    return MF_OK;
-}
-
 /* Of each weight that learns: its mean gradient over the batch, or its value. */
 static mf_status add_weights(mf_weights *w, const mf_tuning *t, const char *prefix, int64_t n,
                              mf_tensors *out)
@@ -140,12 +132,12 @@ static mf_status first_step(mf_weights *w, mf_executable *e, const mf_parity *o,
     float norm;
     MF_TRY(mf_tensors_make(out, "logits", MF_F32, 5, shape, &logits));
     MF_TRY(run_batch(w, e, b, logits->data, losses));
-    MF_TRY(add_number(out, "dice", losses[0]));
-    MF_TRY(add_number(out, "bce", losses[1]));
-    MF_TRY(add_number(out, "loss", losses[2]));
+    MF_TRY(mf_parity_number(out, "dice", losses[0]));
+    MF_TRY(mf_parity_number(out, "bce", losses[1]));
+    MF_TRY(mf_parity_number(out, "loss", losses[2]));
     MF_TRY(add_weights(w, t, "grad.", b->n, out));
     MF_TRY(mf_tuning_update(w, &step, &norm));
-    MF_TRY(add_number(out, "norm", (double)norm));
+    MF_TRY(mf_parity_number(out, "norm", (double)norm));
     return add_weights(w, t, "after.", 0, out);
 }
 

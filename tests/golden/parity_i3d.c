@@ -1,5 +1,5 @@
 /* parity_i3d.c - the I3D encoder by itself, on an image and the gradient of its deepest map. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "iris.h"
 #include "model.h"
@@ -12,31 +12,20 @@
 static mf_status put_map(mf_executable *e, const mf_iris *iris, int map, const int64_t crop[3],
                          mf_tensors *out)
 {
-    int64_t shape[5] = {1, mf_i3d_channels(&iris->i3d, map)};
-    char name[16];
-    mf_array *to, *raw;
-    snprintf(name, sizeof name, "map%d", map);
-    mf_i3d_size(map, crop, shape + 2);
-    MF_TRY(mf_tensors_make(out, name, MF_F32, 5, shape, &to));
-    MF_TRY(mf_array_new(MF_F32, 5, shape, &raw));
-    mf_status status = mf_executable_get(e, name, raw->data);
-    if (!status)
-        mf_parity_channels_first(raw->data, 1, shape[1], shape[2] * shape[3] * shape[4], to->data);
-    mf_array_unref(raw);
-    return status;
+    mf_parity_wanted w = {"", 5, {1, mf_i3d_channels(&iris->i3d, map)}, true};
+    snprintf(w.name, sizeof w.name, "map%d", map);
+    mf_i3d_size(map, crop, w.shape + 2);
+    return mf_parity_output(e, &w, out);
 }
 
 /* gradient [C,d,h,w] -> channels last, and into the program */
 static mf_status set_gradient(mf_executable *e, const mf_array *gradient)
 {
     const int64_t c = gradient->shape[0], sites = mf_array_count(gradient) / c;
-    const float *from = gradient->data;
     float *to = malloc(gradient->bytes);
     if (!to)
         return mf_no_memory(gradient->bytes, "a gradient");
-    for (int64_t v = 0; v < sites; v++)
-        for (int64_t k = 0; k < c; k++)
-            to[v * c + k] = from[k * sites + v];
+    mf_parity_channels_first(gradient->data, 1, sites, c, to);
     mf_status status = mf_executable_set(e, "gradient", to);
     free(to);
     return status;
@@ -62,32 +51,11 @@ static mf_value declare(mf_program *p, const mf_iris *iris, const int64_t crop[3
     return loss;
 }
 
-static mf_status step(mf_weights *w, const mf_parity *o, mf_tensors *out)
-{
-    const mf_optimizer_step one = {.kind = MF_LAMB,
-                                   .rate = o->rate,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .eps = 1e-6,
-                                   .weight_decay = o->weight_decay,
-                                   .max_norm = 1,
-                                   .grad_scale = 1,
-                                   .step = 1};
-    mf_array *norm;
-    float length;
-    MF_TRY(mf_parity_weights(w, "grad.", true, out));
-    MF_TRY(mf_weights_step(w, &one, &length));
-    MF_TRY(mf_tensors_make(out, "norm", MF_F32, 0, NULL, &norm));
-    *(float *)norm->data = length;
-    return mf_parity_weights(w, "after.", false, out);
-}
-
 static mf_status run(mf_program *p, mf_weights *w, const mf_parity *o, const mf_iris *iris,
                      const mf_tensors *weights, const mf_array *image, const mf_array *gradient,
                      const int64_t crop[3], mf_tensors *out)
 {
     mf_executable *e;
-    mf_array *loss;
     mf_differentiate(p, declare(p, iris, crop));
     MF_TRY(mf_weights_declare(w, p));
     MF_TRY(mf_model_load(w, weights));
@@ -102,11 +70,9 @@ static mf_status run(mf_program *p, mf_weights *w, const mf_parity *o, const mf_
     for (int i = 0; i < MF_I3D_MAPS && !status; i++)
         status = put_map(e, iris, i, crop, out);
     if (!status)
-        status = mf_tensors_make(out, "loss", MF_F32, 0, NULL, &loss);
-    if (!status)
-        status = mf_executable_get(e, "loss", loss->data);
+        status = mf_parity_output(e, &(mf_parity_wanted){"loss", 0, {0}, false}, out);
     mf_executable_free(e);
-    return status ? status : step(w, o, out);
+    return status ? status : mf_parity_lamb(w, o, out);
 }
 
 mf_status mf_parity_i3d(mf_device *device, const mf_parity *o, const mf_tensors *weights,

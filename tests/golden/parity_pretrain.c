@@ -1,5 +1,5 @@
 /* parity_pretrain.c - steps of pretraining on given pairs of views, as mass.train makes them. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "model.h"
 #include "pretraining.h"

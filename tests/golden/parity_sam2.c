@@ -1,6 +1,6 @@
 /* parity_sam2.c - SAM 2 on given pictures and prompts, and along given frames; everything it makes.
  * Results are under PyTorch's names and in its layouts. h = image / 16. */
-#include "parity.h"
+#include "parity_tensors.h"
 
 #include "../../plugins/common/layers.h"
 #include "model/encoder.h"

@@ -132,6 +132,7 @@ class Baselines(Massflow):
     def test_what_is_refused(self):
         self.failed("error: moco.train: memory_bank is 1, less than the 2 keys of a batch (batch_size)\n", "moco2", code=2,
                     bank=1)
+        self.failed("\n  a memory_bank of several batches, or a smaller batch_size\n", "moco2", code=2, bank=1)
         self.failed("error: simclr.train: batch_size is 1; simclr.train compares the pairs of a batch, which has at least "
                     "2\n", "simclr", code=2, batch_size=1)
         self.failed("error: moco.train: batch_size is 7; moco.train v3 has batch norms over the pairs of a batch, which "

@@ -244,8 +244,8 @@ class Tables(Comparison):
 
     def test_a_summary_of_a_summary(self):
         again = "  again: {use: table.summarize, in: {table: mean}, with: {WITH}}\n"
-        advice = ("\n  the table is a summary already; name in `of` only columns of which NAME, NAME_sd and NAME_n are "
-                  "not in use")
+        advice = ("\n  NAME, NAME_sd and NAME_n of the columns of `of` must not be in use, as in a table that is a "
+                  "summary already; choose others in `of`, or give them other `names`")
         for setting, name in (("by: method, of: \"truth_ml, truth_ml_sd\"", "truth_ml_sd"), ("by: rows", "rows"),
                               ("by: method", "rows")):
             self.graph(TABLES.replace("BY", "by: case") + again.replace("WITH", setting), self.HEAD)
@@ -253,6 +253,23 @@ class Tables(Comparison):
         self.graph(TABLES.replace("BY", "by: case") + again.replace("WITH", "by: method, of: truth_ml"), self.HEAD)
         self.massflow("run", "g.yaml", "again")
         self.assertEqual([row["rows"] for row in self.rows("again")], ["2", "2"])
+
+    def test_other_names(self):
+        """So that tables of different scores can be joined."""
+        self.graph(TABLES.replace("BY", 'by: case, of: "truth_ml, dice", names: "value, other"'), self.HEAD)
+        self.massflow("run", "g.yaml", "wrong")
+        self.assertEqual(list(self.rows("wrong")[0]), ["case", "rows", "value", "value_sd", "value_n", "other", "other_sd",
+                                                       "other_n"])
+        for setting, words in (
+                ('by: case, of: "truth_ml, dice", names: value', "names: 1 names for 2 columns of `of`"),
+                ('by: case, of: truth_ml, names: "value, other"', "names: 2 names for 1 columns of `of`"),
+                ('by: case, of: truth_ml, names: "a:b"',
+                 "names: 'a:b' has a tab, a line end or a colon, or is longer than 79 letters"),
+                ("by: case, of: truth_ml, names: case",
+                 "the result would have the column 'case' twice\n  NAME, NAME_sd and NAME_n of the columns of `of` must not "
+                 "be in use, as in a table that is a summary already; choose others in `of`, or give them other `names`")):
+            self.graph(TABLES.replace("BY", setting), self.HEAD)
+            self.assertEqual(self.fails("wrong"), words)
 
     def test_a_constant_column(self):
         for setting, words in (("value: x", "value: without `column` it has no place"),

@@ -26,6 +26,7 @@ class Experiments(Massflow):
         self.massflow("run", "phantoms", "--set", f"size={VOXELS}", "--set", "spacing=[6,6,12]")
         self.choose("few.csv", "ct", "ct-plain002", "ct-lesion002", "ct-lesion003", "ct-plain004", ct_plain004="val")
         self.choose("one.csv", "ct", "ct-lesion004")
+        self.choose("both.csv", "ct", "ct-plain002", "ct-lesion002", "ct-lesion003", "ct-plain004")
 
     def choose(self, name, of, *ids, **sets):
         """A table with a few of the cases of phantoms-OF.csv."""
@@ -107,6 +108,45 @@ class Experiments(Massflow):
             rows = self.made("baselines", f"{method}[seed=7].metrics", settings)
             self.assertEqual(list(rows[0]), ["step", "loss", *own, "lr", "grad_norm"])
             self.assertEqual(len(rows), 2)
+
+    def test_backbones(self):
+        """An I3D halves its maps more often: crops of 32 voxels along each axis, two voxels in its deepest map."""
+        settings = [setting for setting in SMALL if not setting.startswith("spacing")] + [
+            self.cases("both.csv"), "spacing=[6,6,6]", "i3d_width=2", "tuning_steps=1", "probe_epochs=5", "shots_list=[1]",
+            "seeds=[7]"]
+        rows = self.rows("backbones", "table", settings)
+        self.assertEqual([(row["result"], row["backbone"], row["shots"], row["value_n"]) for row in rows],
+                         [("fine-tuned, Dice", "ResUNet", "1", "1"), ("fine-tuned, Dice", "I3D", "1", "1"),
+                          ("frozen, AUC", "ResUNet", "all", "1"), ("frozen, AUC", "I3D", "all", "1")])
+        self.assert_parts(rows, "value")
+        # Both are pretrained once, on the same two scans, and tuned on one.
+        needed = self.needed("backbones", "table", settings)
+        self.assertEqual([needed[name] for name in ("unlabelled", "model_resunet", "model_i3d", "labelled")], [2, 1, 1, 1])
+        for stage, channels in (("resunet", "32"), ("i3d", "64")):
+            shown = self.massflow("show", "backbones", f"features_{stage}[case=ct-lesion003,seed=7]", *flags(settings))
+            self.assertRegex(shown, rf"\n  values +f32 \[{channels}, ")
+
+    def test_rivals(self):
+        settings = ["channels=[8,16,32,32,32]", "spacing=[6,6,12]", "min_voxels=10", "masks=4", "steps=1", "contrast_steps=1",
+                    "restore_steps=1", "restore_batch=2", "prototypes=16", "memory_bank=16", "tuning_steps=1",
+                    self.cases("few.csv"), f"patch_size={VOXELS}", "shots_list=[1]", "seeds=[7]", "labels=[1,2]"]
+        rows = self.rows("rivals", "table", settings)
+        methods = ["scratch", "SimCLR", "MoCo v2", "MoCo v3", "DINO", "masked reconstruction, MAE",
+                   "masked reconstruction, SimMIM", "Models Genesis", "labels, fixed head", "labels as masks in context",
+                   "MASS, supervoxels"]
+        self.assertEqual([(row["method"], row["shots"], row["label"], row["dice_n"]) for row in rows],
+                         [(method, "1", label, "1") for method in methods for label in ("1", "2", "mean")])
+        self.assert_parts(rows, "dice")
+        # All start from weights of their own, and learn from one example.
+        tuned = {self.massflow("show", "rivals", f"tuned_{stage}[shots=1,seed=7].model", *flags(settings)).split()[1]
+                 for stage in ("scratch", "simclr", "moco2", "moco3", "dino", "mae", "simmim", "genesis", "supervised",
+                               "iris", "mass")}
+        self.assertEqual(len(tuned), 11)
+        needed = self.needed("rivals", "table", settings)
+        self.assertEqual([needed[name] for name in ("unlabelled", "sample", "labelled")], [2, 2, 1])
+        # Those that see labels see the labels that are judged.
+        shown = self.massflow("show", "rivals", "organs[case=ct-plain002]", *flags(settings))
+        self.assertRegex(shown, r"\n  label +i32 \[2\]  min 1  max 2 ")
 
     def test_diversity(self):
         """few-shot.yaml three times, over other scans."""

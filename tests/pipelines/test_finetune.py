@@ -250,7 +250,7 @@ failed: tuned
 
     def test_a_model_of_smaller_crops(self):
         self.assert_fails("  a crop of 16 x 48 x 48 (z y x): each side must be a multiple of 16, from 16 to 32\n"
-                          "  change patch_size of the crops\n", patch_size="[48,48,16]", min_size="[48,48,48]")
+                          "  change patch_size of the crops, or raise pos_embed_size of the model\n", patch_size="[48,48,16]", min_size="[48,48,48]")
 
     def test_tokens_of_another_model(self):
         name = self.changed("{model: tuned.model, embedding: tuned.embedding", "{model: model, embedding: tuned.last_embedding")
@@ -343,7 +343,8 @@ failed: tuned
         self.volumes("zero", (32, 32, 32), (100, 0))
         self.write_csv("zero.csv", ["id", "path", "labels", "set", "rank"],
                        [(name, "zero.nii.gz", "zero-labels.nii.gz", kind, rank) for name, _, kind, rank in ROWS])
-        self.assert_fails("  the samples of `train` have no label other than 0\n", cases="zero.csv")
+        self.assert_fails("  the samples of `train` have no label other than 0\n"
+                          "  check their label maps, and `select_labels` of labels.load\n", cases="zero.csv")
 
 
 class Real(Massflow):

@@ -37,6 +37,14 @@ stages:
     each: case
     in: {{volume: simple.volume, labels: simple.labels}}
     with: {{spacing: [6, 6, 6], min_size: [32, 32, 32]}}
+  few: {{use: labels.masks, each: case, in: {{labels: patient.labels}}, with: {{min_voxels: 1000000}}}}
+  padded: {{use: mass.prepare, each: case, in: {{volume: patient.volume, masks: masks}}, with: {{spacing: [6, 6, 6],
+    min_size: [48, 48, 48]}}}}
+  tall: {{use: augment.views, in: {{samples: "padded[*]"}}, with: {{patch_size: "${{patch_size}}", margin: 0}}}}
+  deep: {{use: genesis.train, in: {{pairs: tall}}, with: {{{MODEL}, {SCHEDULE}}}}}
+  bare: {{use: mass.prepare, each: case, in: {{volume: patient.volume, masks: few}}, with: {{spacing: [6, 6, 6]}}}}
+  empty: {{use: augment.views, in: {{samples: "bare[*]"}}, with: {{patch_size: "${{patch_size}}", margin: 0}}}}
+  blind: {{use: genesis.train, in: {{pairs: empty}}, with: {{{MODEL}, {SCHEDULE}}}}}
   random: {{use: mass.init, with: {{{MODEL}}}}}
   other: {{use: mass.init, with: {{{MODEL}, backbone: i3d, i3d_width: 4, i3d_blocks: [1, 1, 1, 1]}}}}
   misled: {{use: reconstruct.train, in: {{pairs: pairs, init: other}}, with: {{{SCHEDULE}}}}}
@@ -143,6 +151,10 @@ class Reconstruction(Massflow):
     def test_refused(self):
         self.assert_refused("the sample has 32x32x32 voxels, a view 48x32x16", "reconstruct", patch_size="[48,32,16]")
         self.assert_refused("the sample has 32x32x32 voxels, a crop 48x32x16", "supervised", patch_size="[48,32,16]")
+        self.assert_refused("a crop of 48 x 16 x 16 (z y x): each side must be a multiple of 16, from 16 to 32\n  change "
+                            "patch_size of the views, or raise pos_embed_size of the model", "deep", patch_size="[16,16,48]")
+        self.assert_refused("item 0 of empty: none of the 2 samples has a mask\n  see what the stage of the masks says: ",
+                            "blind")
         self.assert_refused("no sample has label 200\n  take it out of `labels`", "supervised", labels="[1,200]")
         self.assert_refused("a crop of 16 x 32 x 32 (z y x) is not whole patches of 12 voxels\n  "
                             "change mask_patch, or the size of the crops", "reconstruct", mask_patch=12)

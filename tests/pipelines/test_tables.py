@@ -57,7 +57,11 @@ stages:\r
   s: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.kind}"}}\r
   l: {use: labels.load, each: case, with: {path: "${case.path}", select_labels: "${case.window}"}}\r
 """)
-        self.massflow("run", "g.yaml")
+        out = self.massflow("run", "g.yaml")
+        # Labels that are asked for may be missing, as one of a patient without the lesion; it is said.
+        self.assertIn(f"l[case=P 2]: {self.path('b.nii')}: has none of the labels of select_labels; its largest is 123\n",
+                      out)
+        self.assertNotIn("l[case=P 1]: ", out)
         for case, values in (("P 1", "min 0  max 23"), ("P 2", "min 100  max 123")):
             shown = self.shown("g.yaml", f"s[case={case}]")
             self.assertEqual(shown["modality"], "PET")
