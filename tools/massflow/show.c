@@ -140,7 +140,8 @@ static mf_status print_arrays(const mf_artifact *a)
         for (int d = 0; d < info.rank; d++)
             printf("%s%" PRId64, d ? ", " : "", info.shape[d]);
         printf("]");
-        MF_TRY(print_statistics(a, &info));
+        if (strcmp(mf_artifact_type(a), "file") != 0)
+            MF_TRY(print_statistics(a, &info));
         printf("\n");
     }
     return MF_OK;

@@ -70,11 +70,33 @@ static mf_status read_entries(json_object *root, mf_names *names)
     return status;
 }
 
+/* Names are texts that end at a NUL: what stands behind one would be lost. Written as an escape,
+ * too, before which there is no other backslash, or an even number of them. */
+static mf_status check_nul(const char *path, const char *text, size_t size)
+{
+    size_t backslashes = 0;
+    int line = 1;
+    for (size_t i = 0; i < size; i++) {
+        if (!text[i] || (text[i] == 'u' && backslashes % 2 && size - i > 4 &&
+                         !memcmp(text + i, "u0000", 5)))
+            return mf_fail(MF_CORRUPT, "%s:%d: a NUL %s stands in the file", path, line,
+                           text[i] ? "(\\u0000)" : "byte");
+        backslashes = text[i] == '\\' ? backslashes + 1 : 0;
+        line += text[i] == '\n';
+    }
+    return MF_OK;
+}
+
 static mf_status read_json(const char *path, mf_names *names)
 {
     char *text;
     size_t size;
     MF_TRY(mf_file_read(path, LARGEST, &text, &size));
+    mf_status nul = check_nul(path, text, size);
+    if (nul) {
+        free(text);
+        return nul;
+    }
     json_tokener *tokener = json_tokener_new();
     json_object *root = NULL;
     mf_status status = tokener ? MF_OK : mf_no_memory(0, "%s", path);

@@ -446,8 +446,67 @@ class Text(Artifact):
         return text
 
 
+class Item(Artifact):
+    """What a stream gives to training: a pair of views, or a crop with its labels."""
+
+    def to_numpy(self):
+        """Its arrays by name, read-only."""
+        return {name: self.array(name) for name, kind in self.arrays.items() if kind.rows is None}
+
+    def to_torch(self):
+        """torch tensors of your own by name."""
+        return {name: _tensor(array) for name, array in self.to_numpy().items()}
+
+
+class State(Artifact):
+    """What a stage saved of itself after `.step` steps, while it ran."""
+
+    PARTS = ("value", "average", "first", "second")
+
+    def __init__(self, handle, name, step):
+        super().__init__(handle, name)
+        self.step = step
+
+    def weights(self, part="value"):
+        """numpy arrays by the weights' names, read-only. part: "value"; where they are kept, "average" (moving average)
+        and the optimizer's moments "first" and "second"."""
+        if part not in self.PARTS:
+            raise Invalid(f"a state has no part {part!r}; parts: {', '.join(self.PARTS)}")
+        found = {name[len(part) + 1:]: self.array(name) for name, kind in self.arrays.items()
+                 if name.startswith(part + ".") and kind.rows is None}
+        if not found:
+            raise NotFound(f"the state of {self.name} has no weights of part '{part}'; it has: "
+                           f"{', '.join(sorted({name.partition('.')[0] for name in self.arrays}))}")
+        return found
+
+    def state_dict(self, part="value"):
+        """The same as torch tensors, for `module.load_state_dict(...)`."""
+        return {name: _tensor(array) for name, array in self.weights(part).items()}
+
+
+class File(Artifact):
+    """A file with any content: a report, a mesh, DICOM."""
+
+    @property
+    def file_name(self):
+        """What it is called, "report.pdf"; `.name` is the node's."""
+        return self.attributes["name"]
+
+    @property
+    def media_type(self):
+        """What it is, "application/pdf"."""
+        return self.attributes["media_type"]
+
+    def __bytes__(self):
+        return bytes(self._memory("bytes").view())
+
+    def __len__(self):
+        return self.arrays["bytes"].shape[0]
+
+
 CLASSES = {"volume": Volume, "labels": Labels, "features": Features, "masks": Masks, "seeds": Masks, "sample": Masks, "table": Table,
-           "model": Model, "image": Image, "text": Text}
+           "model": Model, "image": Image, "text": Text, "file": File,
+           "pair": Item, "crop": Item}
 
 
 def artifact(pointer, name):
