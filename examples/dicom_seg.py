@@ -100,8 +100,10 @@ def segment(number, value, name, colour):
 def settle(made, uid, date, time):
     """What highdicom takes from the clock and by chance: the same inputs are to give the same bytes."""
     for item in made.iterall():
-        if item.tag.group != 2 and item.keyword == "DimensionOrganizationUID":
+        if item.keyword == "DimensionOrganizationUID":
             item.value = uid("dimensions")
+        elif item.keyword == "ContributionDateTime":
+            item.value = date + time
     for keyword, value in (("ContentDate", date), ("ContentTime", time), ("InstanceCreationDate", date),
                            ("InstanceCreationTime", time), ("SeriesDate", date), ("SeriesTime", time)):
         setattr(made, keyword, value)
