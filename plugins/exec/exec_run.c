@@ -282,17 +282,24 @@ static mf_status name_labels(call *c, mf_artifact *labels)
 {
     const mf_artifact *given;
     mf_names names = {0};
+    mf_label_sets sets = {0};
 
     MF_TRY(mf_in(c->task, "labels", &given));
     MF_TRY(mf_artifact_names(labels, &names));
     mf_status status = MF_OK;
-    if (!names.count && given && c->params->keep_names)
+    if (!names.count && given && c->params->keep_names) {
         status = mf_artifact_names(given, &names);
+        if (!status)
+            status = mf_artifact_label_sets(given, &sets);
+    }
     if (!status)
         status = mf_names_parse(c->params->names, &names);
     if (!status)
-        status = mf_artifact_set_names(labels, &names);
+        status = mf_label_sets_parse(c->params->names, &sets);
+    if (!status)
+        status = mf_artifact_set_named(labels, &names, &sets);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     return status;
 }
 
@@ -558,9 +565,13 @@ static mf_status look(void *self, const place *p, char **text)
 static mf_status check_names(const char *text)
 {
     mf_names names = {0};
+    mf_label_sets sets = {0};
     mf_status status = mf_within(mf_names_parse(text, &names), "names");
 
+    if (!status)
+        status = mf_within(mf_label_sets_parse(text, &sets), "names");
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     return status;
 }
 

@@ -377,39 +377,52 @@ static mf_status name_labels(const labels_options *o, scan *s)
     return MF_OK;
 }
 
-/* Keeps the labels that are asked for, and their names. */
-static mf_status keep_labels(const labels_options *o, scan *s)
+/* Keeps the labels that are asked for, with their names, and the sets that are there as a whole. */
+static mf_status keep_labels(const labels_options *o, scan *s, mf_label_sets *sets)
 {
+    const mf_label_sets none = {0}, *all = o->sets ? o->sets : &none;
     int64_t *values;
     size_t count;
     mf_names kept = {0};
-    MF_TRY(mf_labels_values(&o->only, &s->names, "select_labels", &values, &count));
+    MF_TRY(mf_labels_values_of(&o->only, &s->names, all, "select_labels", &values, &count));
     mf_status status = keep_only(&s->voxels, values, count);
     if (!status)
         status = mf_names_only(&s->names, values, count, &kept);
+    if (!status)
+        status = mf_label_sets_only(all, values, count, sets);
     free(values);
     mf_names_clear(&s->names);
     s->names = kept;
     return status;
 }
 
+static mf_status set_names(const labels_options *o, const scan *s, const mf_label_sets *kept,
+                           mf_artifact *labels)
+{
+    const bool all = !o->only.count && o->sets;
+    return mf_artifact_set_named(labels, &s->names, all ? o->sets : kept);
+}
+
 static mf_status make_labels(const char *path, const labels_options *o, const mf_artifact *like,
                              scan *s, mf_artifact **labels)
 {
     mf_grid grid = s->grid;
+    mf_label_sets kept = {0};
     MF_TRY(check_labels(path, s));
     MF_TRY(name_labels(o, s));
-    if (o->only.count)
-        MF_TRY(keep_labels(o, s));
     if (like)
         MF_TRY(follow(path, o, like, s, &grid));
     else
         MF_TRY(turn(&s->voxels, &grid, o->orient));
+    if (o->only.count)
+        MF_TRY(keep_labels(o, s, &kept));
     index_box box;
     if (!crop_box_of(s->voxels, &box))
         scan_note(s, "%s: holds no label: all voxels are 0", path);
-    MF_TRY(artifact_of("labels", &grid, &s->grid, s->voxels, labels));
-    mf_status status = mf_artifact_set_names(*labels, &s->names);
+    mf_status status = artifact_of("labels", &grid, &s->grid, s->voxels, labels);
+    if (!status)
+        status = set_names(o, s, &kept, *labels);
+    mf_label_sets_clear(&kept);
     if (!status && (like ? mf_artifact_text(like, "sides") != NULL : s->sides_assumed))
         status = mf_artifact_set_text(*labels, "sides", "assumed");
     if (status) {

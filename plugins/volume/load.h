@@ -38,6 +38,7 @@ typedef struct labels_options {
     bool by_index;         /* with `like`: trust the order of voxels, not the header */
     mf_labels only;        /* labels that are kept; the others become 0; count 0: all */
     const mf_names *names; /* beside those of the file, and before them; NULL: none */
+    const mf_label_sets *sets; /* of labels; NULL: none */
 } labels_options;
 
 /* Reads a label map; with `like` (a volume) onto that volume's grid, which must be of the scan that

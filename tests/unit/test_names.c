@@ -148,6 +148,8 @@ END_TEST
 
 static char path[64];
 
+static mf_label_sets sets; /* of the file that was read last, where a test looks at them */
+
 static const char *file(const char *suffix, const char *content)
 {
     snprintf(path, sizeof path, "names-%d%s", (int)getpid(), suffix);
@@ -161,11 +163,12 @@ static const char *file(const char *suffix, const char *content)
 static void read_as(const char *suffix, const char *content, const char *expected)
 {
     mf_names names = {0};
-    mf_status status = names_file_read(file(suffix, content), &names);
+    mf_status status = names_file_read(file(suffix, content), &names, &sets);
     unlink(path);
     ok(status);
     ck_assert_str_eq(shown(&names), expected);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
 }
 
 /* `expected` without the path, which the error begins with. */
@@ -173,7 +176,7 @@ static void refused_as(const char *suffix, const char *content, const char *expe
 {
     mf_names names = {0};
     char text[512];
-    mf_status status = names_file_read(file(suffix, content), &names);
+    mf_status status = names_file_read(file(suffix, content), &names, &sets);
     unlink(path);
     snprintf(text, sizeof text, "%s%s", path, expected);
     fails(status, text);
@@ -272,7 +275,7 @@ START_TEST(what_is_written_is_read)
         mf_names names = {0}, back = {0};
         ok(mf_names_parse("1=left kidney #102030, 300=liver #ffffff", &names));
         ok(names_file_write(file(suffixes[i], ""), &names));
-        mf_status status = names_file_read(path, &back);
+        mf_status status = names_file_read(path, &back, &sets);
         unlink(path);
         ok(status);
         ck_assert_str_eq(shown(&back), "1=left kidney #102030;300=liver #ffffff;");

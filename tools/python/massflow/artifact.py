@@ -76,7 +76,7 @@ def _names(attributes):
     for line in attributes.get("names", "").split("\n"):
         value, equals, name = line.partition("=")
         color = re.fullmatch(r"(.+) #([0-9a-f]{6})", name)
-        if equals:
+        if equals and "+" not in value:  # else a set of values
             found[int(value)] = (color[1], tuple(bytes.fromhex(color[2]))) if color else (name, None)
     return found
 
@@ -127,6 +127,12 @@ class Artifact(Unpicklable):
     def names(self):
         """What its label values are called, {value: name}; empty where they have no names."""
         return {value: name for value, (name, _) in _names(self.attributes).items()}
+
+    @property
+    def label_sets(self):
+        """Sets of label values that have a name, such as the regions of nnU-Net: {name: [values]}."""
+        lines = [line.partition("=") for line in self.attributes.get("names", "").split("\n")]
+        return {name: [int(one) for one in values.split("+") if one] for values, _, name in lines if "+" in values}
 
     @property
     def colors(self):
