@@ -55,7 +55,7 @@ static mf_status plan_stream(mf_items *s, const char *name, size_t *node)
     if (s->w->look.store && n->state == MF_PLAN_RECIPE)
         return MF_OK;
     return mf_hint(mf_fail(MF_NOT_FOUND, "what %s reads is not in the cache", n->node->name),
-                   "run the stages that it reads first");
+                   "run the graph first, or what it reads alone: '%s'", n->node->name);
 }
 
 static void ignore(void *self, const char *text)

@@ -268,6 +268,62 @@ START_TEST(segments_of_slicer)
 }
 END_TEST
 
+static const char *shown_sets(const mf_label_sets *s)
+{
+    static char text[512];
+    size_t used = 0;
+    *text = '\0';
+    for (size_t i = 0; i < s->count; i++) {
+        for (size_t k = 0; k < s->v[i].count; k++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "+%lld",
+                                     (long long)s->v[i].values[k]);
+        used += (size_t)snprintf(text + used, sizeof text - used, "=%s;", s->v[i].name);
+    }
+    return text;
+}
+
+START_TEST(sets_of_labels)
+{
+    mf_label_sets s = {0}, kept;
+    mf_names names = {0};
+    int64_t *values;
+    size_t count;
+    mf_artifact *a;
+    ok(mf_label_sets_parse("1=a, 3+1+1=both, +2=b; 2 = c", &s));
+    ok(mf_names_parse("1=a, 3+1+1=both, +2=b; 2 = c", &names));
+    ck_assert_str_eq(shown_sets(&s), "+1+3=both;+2=b;");
+    ck_assert_str_eq(shown(&names), "1=a;2=c;");
+    ok(mf_artifact_new("labels", &a));
+    ok(mf_artifact_set_named(a, &names, &s));
+    ck_assert_str_eq(mf_artifact_text(a, "names"), "1=a\n2=c\n+1+3=both\n+2=b\n");
+    mf_label_sets_clear(&s);
+    ok(mf_artifact_label_sets(a, &s));
+    ck_assert_str_eq(shown_sets(&s), "+1+3=both;+2=b;");
+    mf_artifact_unref(a);
+    ok(mf_label_sets_only(&s, (const int64_t[]){3, 2}, 2, &kept));
+    ck_assert_str_eq(shown_sets(&kept), "+2=b;");
+    mf_label_sets_clear(&kept);
+    const mf_label wanted[] = {{"both", 0}, {NULL, 3}, {"c", 0}};
+    ok(mf_labels_values_of(&(mf_labels){wanted, 3}, &names, &s, "labels", &values, &count));
+    ck_assert_uint_eq(count, 3); /* 3 is there once */
+    ck_assert_int_eq(values[0] * 100 + values[1] * 10 + values[2], 132);
+    free(values);
+    fails(mf_label_sets_parse("1+2=both", &s), "two sets of labels are called 'both'");
+    ok(mf_label_sets_parse("3+1=both", &s)); /* the same */
+    fails(mf_label_sets_parse("1++2=x", &s),
+          "'1++2=x' names no set of labels\n  write VALUE+VALUE=NAME, as in 1+2+3=whole tumor");
+    fails(mf_label_sets_parse("0+1=x", &s), "the set of labels 'x' has 0, which is background");
+    fails(mf_label_sets_parse("1+9999999999=x", &s),
+          "label 9999999999 ('x') is not from 1 to 2147483647");
+    ok(mf_names_parse("7=both", &names));
+    fails(mf_labels_values_of(&(mf_labels){wanted, 1}, &names, &s, "labels", &values, &count),
+          "labels: 'both' is the name of label 7 and of a set of labels\n  give the values");
+    ck_assert_ptr_null(values);
+    mf_label_sets_clear(&s);
+    mf_names_clear(&names);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read)
 {
     static const char *const suffixes[] = {".txt", ".ctbl"};
@@ -290,6 +346,7 @@ int main(void)
     Suite *suite = suite_create("names");
     TCase *cases = tcase_create("names");
     tcase_add_test(cases, texts);
+    tcase_add_test(cases, sets_of_labels);
     tcase_add_test(cases, an_artifact_keeps_them);
     tcase_add_test(cases, several_must_agree);
     tcase_add_test(cases, labels_are_chosen);

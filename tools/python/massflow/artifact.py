@@ -33,6 +33,7 @@ FORMAT = {"u8": "B", "i8": "b", "u16": "H", "i16": "h", "u32": "I", "i32": "i", 
           "f32": "f", "f64": "d"}
 # torch reads what numpy has; these two only of late, so they become the next wider type.
 TORCH = {"uint16": "int32", "uint32": "int64"}
+SHOWN = 8  # arrays in a line about a result
 # The array that is meant where none is named.
 MAIN = {"volume": "voxels", "labels": "voxels", "sample": "image", "crop": "image", "slices": "rgb",
         "image": "rgb", "features": "values", "probabilities": "values"}
@@ -237,7 +238,8 @@ class Artifact(Unpicklable):
 
     def __repr__(self):
         arrays = ", ".join(f"{name} {kind.dtype} {list(kind.shape)}" if kind.rows is None
-                           else f"{name} {kind.rows} rows" for name, kind in self.arrays.items())
+                           else f"{name} {kind.rows} rows" for name, kind in list(self.arrays.items())[:SHOWN])
+        arrays += f" and {len(self.arrays) - SHOWN} more" if len(self.arrays) > SHOWN else ""
         return f"<{self.type} {self.name}: {arrays or 'no arrays'}>"
 
     def _repr_html_(self):
