@@ -7,7 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define LONGEST 200    /* bytes of a name: what file systems take, with a suffix of ours */
+#define LONGEST 200      /* bytes of a name: what file systems take, with a suffix of ours */
 #define LONGEST_PART 127 /* of a media type (RFC 6838, 4.2) */
 
 static mf_status check_name(const char *name)

@@ -1,5 +1,5 @@
-/* artifact_label_sets.c - named sets of label values; see massflow/names.h. They stand in the attribute
- * of the names, so that whoever copies that keeps them. */
+/* artifact_label_sets.c - named sets of label values; see massflow/names.h. They stand in the
+ * attribute of the names, so that whoever copies that keeps them. */
 #include <massflow/names.h>
 
 #include "base/names_text.h"
@@ -58,8 +58,7 @@ static mf_status add(mf_label_sets *sets, const char *name, int64_t *values, siz
     char *copy = NULL;
 
     if (there) {
-        bool same =
-            there->count == count && !memcmp(there->values, values, count * sizeof *values);
+        bool same = there->count == count && !memcmp(there->values, values, count * sizeof *values);
         free(values);
         return same ? MF_OK : mf_fail(MF_INVALID, "two sets of labels are called '%s'", name);
     }
@@ -201,14 +200,15 @@ mf_status mf_label_sets_only(const mf_label_sets *sets, const int64_t *values, s
 
 static mf_status append(const int64_t *more, size_t more_count, int64_t **values, size_t *count)
 {
-    int64_t *grown = realloc(*values, (*count + more_count + 1) * sizeof *grown);
-
-    if (!grown)
-        return mf_no_memory(0, "labels");
-    *values = grown;
-    for (size_t i = 0; i < more_count; i++)
-        if (!holds(grown, *count, more[i]))
-            grown[(*count)++] = more[i];
+    for (size_t i = 0; i < more_count; i++) {
+        if (holds(*values, *count, more[i]))
+            continue;
+        int64_t *grown = mf_list_more(*values, *count, sizeof *grown);
+        if (!grown)
+            return mf_no_memory(0, "labels");
+        *values = grown;
+        grown[(*count)++] = more[i];
+    }
     return MF_OK;
 }
 
@@ -241,8 +241,8 @@ mf_status mf_labels_values_of(const mf_labels *labels, const mf_names *names,
                               size_t *count)
 {
     *count = 0;
-    *values = NULL;
-    mf_status status = append(NULL, 0, values, count);
+    *values = calloc(1, sizeof **values);
+    mf_status status = *values ? MF_OK : mf_no_memory(0, "labels");
     for (size_t i = 0; i < labels->count && !status; i++)
         status = expand(&labels->v[i], names, sets, param, values, count);
     if (status) {

@@ -88,8 +88,7 @@ static mf_status open_items(mf_items *s, const char *name, int threads)
     if (!status)
         status = mf_task_new(s->host, &mf_plan_at(s->plan, node)->work, threads, &s->reader);
     if (!status)
-        status =
-            mf_stream_new(s->reader, &mf_plan_at(s->plan, node)->work, threads, &s->stream);
+        status = mf_stream_new(s->reader, &mf_plan_at(s->plan, node)->work, threads, &s->stream);
     return status;
 }
 

@@ -291,10 +291,18 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
 static const char *media_type(const char *suffix)
 {
     static const char *const known[][2] = {
-        {".pdf", "application/pdf"},   {".dcm", "application/dicom"}, {".html", "text/html"},
-        {".stl", "model/stl"},         {".obj", "model/obj"},         {".json", "application/json"},
-        {".xml", "application/xml"},   {".zip", "application/zip"},   {".gz", "application/gzip"},
-        {".jpg", "image/jpeg"},        {".svg", "image/svg+xml"},     {".tsv", "text/tab-separated-values"},
+        {".pdf", "application/pdf"},
+        {".dcm", "application/dicom"},
+        {".html", "text/html"},
+        {".stl", "model/stl"},
+        {".obj", "model/obj"},
+        {".json", "application/json"},
+        {".xml", "application/xml"},
+        {".zip", "application/zip"},
+        {".gz", "application/gzip"},
+        {".jpg", "image/jpeg"},
+        {".svg", "image/svg+xml"},
+        {".tsv", "text/tab-separated-values"},
         {".xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -32,9 +32,10 @@ static const mf_param params[] = {
             "If its content changes, the command runs again."),
     MF_TEXT(exec_params, version, "",
             "Any text. Change it when a program outside of `files` changes what it computes."),
-    MF_NAMES(exec_params, names,
-             "Names of the label values that come back, as in {1: liver, 2: left kidney}. They come "
-             "before all others."),
+    MF_NAMES(
+        exec_params, names,
+        "Names of the label values that come back, as in {1: liver, 2: left kidney}. They come "
+        "before all others."),
     MF_BOOL(exec_params, keep_names, "true",
             "Labels that come back have the names of the input `labels`, unless their file has "
             "names of its own. false: the command numbers its labels anew."),
@@ -230,8 +231,7 @@ static mf_status write_all(call *c, char **path)
         if (!mf_in_count(c->task, p->name))
             continue;
         snprintf(suffix, sizeof suffix, "%.*s",
-                 strcmp(p->suffixes, ANY_SUFFIX) ? (int)strcspn(p->suffixes, " ") : 0,
-                 p->suffixes);
+                 strcmp(p->suffixes, ANY_SUFFIX) ? (int)strcspn(p->suffixes, " ") : 0, p->suffixes);
         status = write_input(c, p, suffix, &one);
         free(one);
         MF_TRY(status);
@@ -277,7 +277,8 @@ static mf_status find_like(call *c, const mf_artifact **like)
     return MF_OK;
 }
 
-/* Its own names, or those of the labels that the command was given; those of the graph come first. */
+/* Its own names, or those of the labels that the command was given; those of the graph come first.
+ */
 static mf_status name_labels(call *c, mf_artifact *labels)
 {
     const mf_artifact *given;

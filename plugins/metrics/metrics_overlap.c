@@ -60,8 +60,8 @@ typedef struct sums {
 typedef struct work {
     mf_task *task;
     const overlap_params *o;
-    const char *port; /* of the predictions: "pred" or "masks" */
-    mf_names names;   /* of the labels; none: the tables have no column for them */
+    const char *port;   /* of the predictions: "pred" or "masks" */
+    mf_names names;     /* of the labels; none: the tables have no column for them */
     mf_label_sets sets; /* of labels: set i is compared as the label MOST_LABELS + 1 + i */
     mf_ints labels;     /* that are compared; none: all of each case */
     mf_table *table;
@@ -125,8 +125,8 @@ static mf_status compare_label(work *w, const char *name, const int32_t *a, cons
     w->most = label > w->most ? label : w->most;
     if (has_names(w))
         return mf_table_row(w->table, name, set_of(w, label) ? NAN : (double)label,
-                            called(w, label), v.dice, v.hd95, v.asd,
-                            (double)v.a * ml, (double)v.b * ml, note_of(&v));
+                            called(w, label), v.dice, v.hd95, v.asd, (double)v.a * ml,
+                            (double)v.b * ml, note_of(&v));
     return mf_table_row(w->table, name, (double)label, v.dice, v.hd95, v.asd, (double)v.a * ml,
                         (double)v.b * ml, note_of(&v));
 }
@@ -218,8 +218,7 @@ static mf_status compare_set(work *w, const char *name, prediction *p, const mf_
 {
     const mf_label_set *set = set_of(w, label);
     mf_array *a, *b = NULL;
-    MF_TRY(p->masks ? draw_masks_of_set(p, g, set, label, &a)
-                    : draw_set(p->map, set, label, &a));
+    MF_TRY(p->masks ? draw_masks_of_set(p, g, set, label, &a) : draw_set(p->map, set, label, &a));
     mf_status status = draw_set(truth, set, label, &b);
     if (!status)
         status = compare_label(w, name, a->data, b->data, g, label);

@@ -22,10 +22,11 @@ static const mf_param params[] = {
               "voxel order counts."),
     MF_LABELS(labels_params, select_labels, "[]", 1, 2147483647,
               "Labels to keep, by value or name; others become background. Empty: all."),
-    MF_NAMES(labels_params, names,
-             "Names of label values, as in {1: liver, 2: left kidney}. A colour may follow a name: "
-             "\"liver #dd8265\". They come before those of names_from and of the file itself. A set "
-             "of labels may have a name, too: {1+2+3: whole tumor}."),
+    MF_NAMES(
+        labels_params, names,
+        "Names of label values, as in {1: liver, 2: left kidney}. A colour may follow a name: "
+        "\"liver #dd8265\". They come before those of names_from and of the file itself. A set "
+        "of labels may have a name, too: {1+2+3: whole tumor}."),
     MF_PATH(labels_params, names_from, "",
             "File with names of label values: dataset.json of nnU-Net, label descriptions of "
             "ITK-SNAP, a colour table of 3D Slicer (.ctbl, .txt), a .seg.nrrd, or a CSV with "

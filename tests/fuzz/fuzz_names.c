@@ -1,7 +1,7 @@
 /* fuzz_names.c - files that name label values: nnU-Net's dataset.json, CSV, the headers of Slicer
  * segmentations, and ITK-SNAP's and Slicer's tables. Names or an error; names that are read can be
- * written by all writers and are then the same, and no byte of a name is lost. The first byte says by which
- * suffix the rest is read. */
+ * written by all writers and are then the same, and no byte of a name is lost. The first byte says
+ * by which suffix the rest is read. */
 #include "fuzz.h"
 #include "names/names_file.h"
 

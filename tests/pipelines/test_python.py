@@ -367,7 +367,7 @@ export:
     def test_weights_as_a_file(self):
         import numpy
         weights = self.g["model"].weights()
-        path = massflow.save_weights(self.path("w.safetensors"), weights)
+        massflow.save_weights(self.path("w.safetensors"), weights)
         self.write("w.yaml", "massflow: 1\nstages:\n  model: {use: model.load, with: {path: w.safetensors}}\n")
         with massflow.Graph(self.path("w.yaml")) as g:
             g.run(progress=False)

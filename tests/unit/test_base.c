@@ -436,9 +436,10 @@ END_TEST
 
 START_TEST(a_file_has_a_name_that_leads_nowhere)
 {
-    static const char *const bad[] = {"",           ".hidden",     "../up.pdf", "a/b.pdf",
+    static const char *const bad[] = {"",         ".hidden",   "../up.pdf", "a/b.pdf",
                                       "a\\b.pdf", "line\nend", "bad\xff"};
-    static const char *const no_type[] = {"", "pdf", "a/", "/b", "a/b; charset=utf-8", "a/b/c", "-a/b"};
+    static const char *const no_type[] = {"",      "pdf", "a/", "/b", "a/b; charset=utf-8",
+                                          "a/b/c", "-a/b"};
     mf_artifact *a, *copy;
     mf_array *bytes;
     char longest[202];

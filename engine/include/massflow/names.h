@@ -5,8 +5,9 @@
  * has a name, in ascending order of value. Value 0 is background and has none. An artifact without
  * names has no such attribute.
  *
- * Behind them a line "+VALUE+VALUE...=NAME" for each set of values that has a name (since 1.7), such
- * as the regions of a data set of nnU-Net, which may overlap, in an order that its maker chose. */
+ * Behind them a line "+VALUE+VALUE...=NAME" for each set of values that has a name (since 1.7),
+ * such as the regions of a data set of nnU-Net, which may overlap, in an order that its maker
+ * chose. */
 #ifndef MASSFLOW_NAMES_H
 #define MASSFLOW_NAMES_H
 
@@ -94,7 +95,8 @@ MF_API void mf_label_sets_clear(mf_label_sets *sets); /* frees and empties it */
 /* Adds a set; all is copied. Fails where its name is none or is there already with other values. */
 MF_API MF_MUST_USE mf_status mf_label_sets_put(mf_label_sets *sets, const char *name,
                                                const int64_t *values, size_t count);
-/* Adds the sets of a text as mf_names_parse takes it: its entries whose value is "1+2+3" or "+3". */
+/* Adds the sets of a text as mf_names_parse takes it: its entries whose value is "1+2+3" or "+3".
+ */
 MF_API MF_MUST_USE mf_status mf_label_sets_parse(const char *text, mf_label_sets *sets);
 /* Of that name; NULL where there is none. */
 MF_API const mf_label_set *mf_label_sets_find(const mf_label_sets *sets, const char *name);

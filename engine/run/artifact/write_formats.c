@@ -364,10 +364,10 @@ mf_status mf_write_file(const mf_artifact *a, const char *path)
 
     MF_TRY(mf_artifact_check_file(a));
     if (strcasecmp(dot ? dot : "", suffix) != 0)
-        return mf_hint(mf_fail(MF_UNSUPPORTED, "the file is '%s' (%s), and '%s' says something else",
-                               mf_artifact_text(a, "name"), mf_artifact_text(a, "media_type"),
-                               name),
-                       "give it the suffix '%s'", suffix);
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "the file is '%s' (%s), and '%s' says something else",
+                    mf_artifact_text(a, "name"), mf_artifact_text(a, "media_type"), name),
+            "give it the suffix '%s'", suffix);
     MF_TRY(mf_artifact_array(a, "bytes", &bytes));
     mf_status status = open_file(path, &file);
     if (!status) {

@@ -79,8 +79,8 @@ static mf_status check_nul(const char *path, const char *text, size_t size)
     size_t backslashes = 0;
     int line = 1;
     for (size_t i = 0; i < size; i++) {
-        if (!text[i] || (text[i] == 'u' && backslashes % 2 && size - i > 4 &&
-                         !memcmp(text + i, "u0000", 5)))
+        if (!text[i] ||
+            (text[i] == 'u' && backslashes % 2 && size - i > 4 && !memcmp(text + i, "u0000", 5)))
             return mf_fail(MF_CORRUPT, "%s:%d: a NUL %s stands in the file", path, line,
                            text[i] ? "(\\u0000)" : "byte");
         backslashes = text[i] == '\\' ? backslashes + 1 : 0;
