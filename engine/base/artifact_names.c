@@ -2,6 +2,7 @@
  * they are and every program can read it. */
 #include <massflow/names.h>
 
+#include "base/names_text.h"
 #include "base/nearest.h"
 #include "base/utf8.h"
 
@@ -30,7 +31,7 @@ void mf_names_clear(mf_names *names)
 
 /* ---- one name -------------------------------------------------------------------------------- */
 
-static mf_status check_name(int64_t value, const char *name)
+mf_status mf__names_check(int64_t value, const char *name)
 {
     size_t length = strlen(name);
     const char *c = name;
@@ -76,7 +77,7 @@ const mf_name *mf_names_find(const mf_names *names, int64_t value)
 
 mf_status mf_names_put(mf_names *names, int64_t value, const char *name, int32_t colour)
 {
-    MF_TRY(check_name(value, name));
+    MF_TRY(mf__names_check(value, name));
     if (!value)
         return MF_OK;
     size_t at = place_of(names, value);
@@ -110,12 +111,32 @@ static bool is_colour(const char *at)
            !at[COLOUR_LENGTH];
 }
 
-/* "VALUE=NAME #rrggbb"; the text is cut up. */
-static mf_status parse_one(char *text, mf_names *names)
+bool mf__names_is_set(const char *entry)
 {
+    size_t key = strspn(entry, DIGITS "+");
+
+    return memchr(entry, '+', key) && entry[key + strspn(entry + key, " ")] == '=';
+}
+
+char *mf__names_name(char *equals)
+{
+    char *name = equals + 1 + strspn(equals + 1, " \t");
+
+    for (char *end = name + strlen(name); end > name && isspace((unsigned char)end[-1]); end--)
+        end[-1] = '\0';
+    return name;
+}
+
+/* "VALUE=NAME #rrggbb"; the text is cut up. Sets of values are passed over. */
+static mf_status parse_one(void *self, char *text)
+{
+    mf_names *names = self;
     int32_t colour = MF_NO_COLOUR;
     char *end, *equals = strchr(text, '=');
     size_t digits = strspn(text, DIGITS);
+
+    if (mf__names_is_set(text))
+        return MF_OK;
     if (!equals || !digits || digits > 10 || text[digits + strspn(text + digits, " ")] != '=')
         return mf_hint(mf_fail(MF_INVALID, "'%.60s' names no label", text),
                        "write VALUE=NAME, as in 1=liver, 2=left kidney");
@@ -142,14 +163,14 @@ static char *end_of(char *text, bool lines)
         if (lines || (*c != ',' && *c != ';'))
             continue;
         const char *next = c + 1 + strspn(c + 1, " ");
-        size_t digits = strspn(next, DIGITS);
+        size_t digits = strspn(next, DIGITS "+");
         if (digits && next[digits + strspn(next + digits, " ")] == '=')
             return c;
     }
     return NULL;
 }
 
-mf_status mf_names_parse(const char *text, mf_names *names)
+mf_status mf__names_each(const char *text, mf_status (*take)(void *self, char *entry), void *self)
 {
     char *copy = strdup(text), *at = copy;
     bool lines = strchr(text, '\n') != NULL;
@@ -161,11 +182,16 @@ mf_status mf_names_parse(const char *text, mf_names *names)
             *end = '\0';
         at += strspn(at, " \t\r");
         if (*at)
-            status = parse_one(at, names);
+            status = take(self, at);
         at = next;
     }
     free(copy);
     return status;
+}
+
+mf_status mf_names_parse(const char *text, mf_names *names)
+{
+    return mf__names_each(text, parse_one, names);
 }
 
 /* ---- artifacts ------------------------------------------------------------------------------- */
@@ -183,26 +209,19 @@ mf_status mf_artifact_names(const mf_artifact *a, mf_names *names)
     return mf_within(status, "the names of an artifact of type %s", mf_artifact_type(a));
 }
 
-mf_status mf_artifact_set_names(mf_artifact *a, const mf_names *names)
+void mf__names_print(FILE *out, const mf_names *names)
 {
-    char *text = NULL;
-    size_t size;
-    if (!names->count)
-        return MF_OK;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return mf_no_memory(0, "names of labels");
     for (size_t i = 0; i < names->count; i++) {
         fprintf(out, "%lld=%s", (long long)names->v[i].value, names->v[i].name);
         if (names->v[i].colour != MF_NO_COLOUR)
             fprintf(out, " #%06x", (unsigned)names->v[i].colour);
         fputc('\n', out);
     }
-    bool bad = fclose(out) != 0;
-    mf_status status =
-        bad ? mf_no_memory(0, "names of labels") : mf_artifact_set_text(a, ATTRIBUTE, text);
-    free(text);
-    return status;
+}
+
+mf_status mf_artifact_set_names(mf_artifact *a, const mf_names *names)
+{
+    return mf_artifact_set_named(a, names, &(mf_label_sets){0});
 }
 
 mf_status mf_artifact_copy_names(mf_artifact *to, const mf_artifact *from)

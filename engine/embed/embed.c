@@ -11,6 +11,7 @@
 #include "embed/own_program.h"
 #include "embed/params_json.h"
 #include "embed/version.h"
+#include "embed/workspace.h"
 #include "run/artifact/check.h"
 #include "run/artifact/write.h"
 #include "run/output/partial.h"
@@ -19,25 +20,9 @@
 
 #include <massflow/memory.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct mf_workspace {
-    atomic_int refs; /* its opener's, and one for each plan and run of it */
-    char *cache;     /* as given, or NULL */
-    char *devices;   /* the same */
-    bool by_version;
-    pthread_mutex_t lock; /* of `look`, and of whoever asks the graph which files it reads */
-    mf_opened look;
-    mf_store **gone; /* caches that were deleted meanwhile: plans still look into them */
-    size_t gone_count;
-    pthread_mutex_t run_lock; /* of what follows */
-    bool running, cancelled;
-    mf_host *host; /* of the run, once it has one */
-};
 
 struct mf_forecast {
     mf_workspace *w;
@@ -251,7 +236,7 @@ const char *mf_workspace_case(const mf_workspace *w, size_t i)
     return mf_graph_case(w->look.graph, i)->id;
 }
 
-static mf_opened_ask asked(const mf_workspace *w, const mf_workspace_ask *ask)
+mf_opened_ask mf_workspace_asked(const mf_workspace *w, const mf_workspace_ask *ask)
 {
     mf_opened_ask all = {.by_version = w->by_version, .devices = w->devices};
 
@@ -280,7 +265,7 @@ static mf_status leave_deleted(mf_workspace *w)
 
 /* What changes outside is looked at anew: a cache that is there by now or is gone, files that were
  * written. */
-static mf_status look_anew(mf_workspace *w)
+mf_status mf_workspace_look(mf_workspace *w)
 {
     MF_TRY(leave_deleted(w));
     mf_exports_free(w->look.exports);
@@ -295,7 +280,7 @@ static mf_status look_anew(mf_workspace *w)
 
 mf_status mf_workspace_plan(mf_workspace *w, const mf_workspace_ask *ask, mf_forecast **forecast)
 {
-    mf_opened_ask all = asked(w, ask);
+    mf_opened_ask all = mf_workspace_asked(w, ask);
     mf_forecast *f = calloc(1, sizeof *f);
 
     *forecast = NULL;
@@ -304,7 +289,7 @@ mf_status mf_workspace_plan(mf_workspace *w, const mf_workspace_ask *ask, mf_for
     f->w = w;
     atomic_fetch_add(&w->refs, 1);
     pthread_mutex_lock(&w->lock);
-    mf_status status = look_anew(w);
+    mf_status status = mf_workspace_look(w);
     if (!status)
         status = mf_opened_plan(&w->look, &all, &f->plan);
     pthread_mutex_unlock(&w->lock);
@@ -506,7 +491,7 @@ static mf_status run_plan(work *k, mf_plan *plan, const mf_output_rule *rule)
 
 static mf_status plan_and_run(work *k, const mf_workspace_ask *ask)
 {
-    mf_opened_ask all = asked(k->w, ask);
+    mf_opened_ask all = mf_workspace_asked(k->w, ask);
     mf_output_rule rule;
     mf_plan *plan;
 
@@ -571,12 +556,12 @@ void mf_workspace_cancel(mf_workspace *w)
 static mf_status open_artifact(mf_workspace *w, const char *name, const char *file,
                                mf_artifact **artifact)
 {
-    mf_opened_ask all = asked(w, NULL);
+    mf_opened_ask all = mf_workspace_asked(w, NULL);
     mf_located l;
     mf_status status;
 
     *artifact = NULL;
-    MF_TRY(look_anew(w));
+    MF_TRY(mf_workspace_look(w));
     MF_TRY(mf_opened_locate(&w->look, &all, name, file, NULL, &l));
     const char *node = mf_graph_node(w->look.graph, l.node)->name;
     if (l.id)
@@ -600,7 +585,7 @@ static mf_status open_id(mf_workspace *w, const char *id, mf_artifact **artifact
 {
     if (strlen(id) != MF_HEX_SIZE - 1 || strspn(id, "0123456789abcdef") != MF_HEX_SIZE - 1)
         return mf_fail(MF_INVALID, "an id has 64 hex digits, not '%.80s'", id);
-    MF_TRY(look_anew(w));
+    MF_TRY(mf_workspace_look(w));
     if (!w->look.store)
         return mf_fail(MF_NOT_FOUND, "there is no cache of %s yet", w->look.graph_path);
     return mf_open_artifact(w->look.store, w->look.registry, id, artifact);

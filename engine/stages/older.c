@@ -22,6 +22,8 @@ static const layout layouts[] = {
      sizeof(mf_case_source)},
     {6, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
      sizeof(mf_case_source)},
+    {7, sizeof(mf_stage), sizeof(mf_param), sizeof(mf_port), sizeof(mf_type),
+     sizeof(mf_case_source)},
 };
 _Static_assert(sizeof layouts / sizeof *layouts == MF_ABI_MINOR + 1,
                "each minor version of the stage interface needs its row");

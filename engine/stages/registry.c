@@ -319,12 +319,14 @@ const mf_type *mf_registry_type(const mf_registry *r, const char *name)
     return NULL;
 }
 
-/* Whether one of the suffixes, joined by spaces, ends the path. */
+/* Whether one of the suffixes, joined by spaces, ends the path; * is any. */
 static bool ends_in(const char *path, const char *suffixes)
 {
     size_t length = strlen(path);
     while (*suffixes) {
         size_t n = strcspn(suffixes, " ");
+        if (n == 1 && *suffixes == '*')
+            return true;
         if (n && n < length && !strncmp(path + length - n, suffixes, n))
             return true;
         suffixes += n + (suffixes[n] == ' ');
@@ -371,19 +373,29 @@ const mf_type *mf_registry_drawer(const mf_registry *r, const char *type)
     return NULL;
 }
 
-size_t mf_registry_writable(const mf_registry *r, const mf_stage *stage, const char *path,
-                            uint32_t *port)
+/* Counts the outputs that are written by this suffix; `any`: by writers that take any suffix. */
+static size_t count_writable(const mf_registry *r, const mf_stage *stage, const char *path,
+                             bool any, uint32_t *port)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < mf_port_count(stage->out); i++) {
         mf_port_type type;
         mf_port_type_parse(stage->out[i].type, &type);
-        if (type.shape != MF_PORT_ONE || !mf_registry_writer(r, type.name, path))
+        const mf_type *writer =
+            type.shape == MF_PORT_ONE ? mf_registry_writer(r, type.name, path) : NULL;
+        if (!writer || !strcmp(writer->suffixes, "*") != any)
             continue;
         *port = i;
         count++;
     }
     return count;
+}
+
+size_t mf_registry_writable(const mf_registry *r, const mf_stage *stage, const char *path,
+                            uint32_t *port)
+{
+    const size_t count = count_writable(r, stage, path, false, port);
+    return count ? count : count_writable(r, stage, path, true, port);
 }
 
 char *mf_registry_suffixes(const mf_registry *r, const char *type)

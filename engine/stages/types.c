@@ -22,6 +22,8 @@ static const mf_type types[] = {
     {"table",    "columns of numbers and text",                  "", "columns:text", NULL, NULL},
     {"image",    "an RGB picture [h, w, 3]",                     "rgb:u8[h,w,3]", "", NULL, NULL},
     {"text",     "plain text",                                   "", "", NULL, NULL},
+    {"file",     "a file with any content: a report, a mesh, DICOM", "bytes:u8[n]", "name:text media_type:text",
+     NULL, NULL, NULL, NULL, NULL, mf_artifact_check_file},
     {"seeds",    "2D masks on slices: masks one slice thick",     MASKS " stability:f32[k] point:f32[k,2] crop:i32[k,4]", GRID, NULL, NULL},
 };
 /* clang-format on */

@@ -166,3 +166,17 @@ mf_status mf_regions_names(const mf_regions *r, mf_names *names)
                 MF_TRY(name_value(r, r->v[i].values[k], names));
     return MF_OK;
 }
+
+mf_status mf_regions_sets(const mf_regions *r, mf_label_sets *sets)
+{
+    bool several = false;
+    for (size_t i = 0; i < r->count; i++)
+        several |= r->v[i].count > 1;
+    for (size_t i = 0; i < r->count && several; i++) {
+        const mf_region *one = &r->v[i];
+        const size_t first = one->values[0] == 0; /* ascending */
+        if (first < one->count)
+            MF_TRY(mf_label_sets_put(sets, one->name, one->values + first, one->count - first));
+    }
+    return MF_OK;
+}

@@ -28,6 +28,9 @@ MF_MUST_USE mf_status mf_regions_add(mf_regions *r, const char *key, const char 
 /* A name for each value. A value that no entry has for itself is called by the smallest region it
  * lies in, without the regions inside that it does not lie in: "whole tumor without core". */
 MF_MUST_USE mf_status mf_regions_names(const mf_regions *r, mf_names *names);
+/* The entries as sets of labels, in the order of the file, if one of them has several values; else
+ * none: names of values say all. Background is left out. */
+MF_MUST_USE mf_status mf_regions_sets(const mf_regions *r, mf_label_sets *sets);
 void mf_regions_clear(mf_regions *r);
 
 #endif

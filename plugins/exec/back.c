@@ -12,6 +12,7 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static bool ends_in(const char *path, const char *suffix)
@@ -286,6 +287,44 @@ static mf_status read_text(const char *path, mf_artifact **artifact)
     return status;
 }
 
+/* Kinds of files that commands are known to write; of others it is said that they are bytes. */
+static const char *media_type(const char *suffix)
+{
+    static const char *const known[][2] = {
+        {".pdf", "application/pdf"},
+        {".dcm", "application/dicom"},
+        {".html", "text/html"},
+        {".stl", "model/stl"},
+        {".obj", "model/obj"},
+        {".json", "application/json"},
+        {".xml", "application/xml"},
+        {".zip", "application/zip"},
+        {".gz", "application/gzip"},
+        {".jpg", "image/jpeg"},
+        {".svg", "image/svg+xml"},
+        {".tsv", "text/tab-separated-values"},
+        {".xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcasecmp(suffix, known[i][0]))
+            return known[i][1];
+    return "application/octet-stream";
+}
+
+static mf_status read_any(const char *path, mf_artifact **artifact)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    char *bytes;
+    size_t size;
+
+    MF_TRY(mf_file_read(path, MF_FILE_MOST, &bytes, &size));
+    mf_status status =
+        mf_artifact_new_file(name, media_type(dot ? dot : ""), bytes, size, artifact);
+    free(bytes);
+    return mf_within(status, "%s", path);
+}
+
 /* A link could lead anywhere, and to something that is not kept with the result. The command and
  * all that it started have ended, so what is seen here stays. */
 static mf_status check_output(const char *path)
@@ -311,5 +350,7 @@ mf_status back_read(mf_task *t, const exec_port *port, const char *path, const m
         return read_image(path, artifact);
     if (!strcmp(port->name, "text"))
         return read_text(path, artifact);
+    if (!strcmp(port->name, "file"))
+        return read_any(path, artifact);
     return read_grid(t, port->name, path, like, artifact);
 }

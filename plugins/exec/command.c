@@ -18,6 +18,7 @@ const exec_port exec_inputs[] = {
     {"model", ".safetensors .json", false},
     {"image", ".png .npy .json", false},
     {"text", ".txt .json", false},
+    {"file", ANY_SUFFIX, false},
     {"volumes", IMAGES " " INDEX_SUFFIX, true},
     {"label_maps", IMAGES " " INDEX_SUFFIX, true},
     {"feature_maps", ".npy .safetensors .json " INDEX_SUFFIX, true},
@@ -32,6 +33,7 @@ const exec_port exec_outputs[] = {
     {"table", ".csv", false},
     {"image", ".png .npy", false},
     {"text", ".txt .json .csv", false},
+    {"file", ANY_SUFFIX, false},
     {NULL, NULL, false},
 };
 
@@ -70,11 +72,25 @@ static mf_status unknown(const char *name, int length)
     return status;
 }
 
+/* A suffix of its own: letters and digits. Without one it is known when the file is. */
+static bool take_any_suffix(const char *suffix, int length, place *found)
+{
+    for (int i = 0; i < length; i++)
+        if (!isalnum((unsigned char)suffix[i]))
+            return false;
+    if (length + 2 > (int)sizeof found->suffix)
+        return false;
+    snprintf(found->suffix, sizeof found->suffix, "%s%.*s", length ? "." : "", length, suffix);
+    return true;
+}
+
 /* Whether `suffix` (without its dot; "" for the usual one) is a form of the port's file. */
 static bool take_suffix(const exec_port *port, const char *suffix, int length, place *found)
 {
     const char *s = port->suffixes;
 
+    if (!strcmp(s, ANY_SUFFIX))
+        return take_any_suffix(suffix, length, found);
     while (*s) {
         int n = (int)strcspn(s, " ");
         if (!length || (n == length + 1 && !strncmp(s + 1, suffix, (size_t)length))) {
@@ -97,11 +113,18 @@ static mf_status port_place(const exec_port *ports, const char *name, int length
         if ((int)strlen(p->name) != stem || strncmp(p->name, name, (size_t)stem))
             continue;
         found->port = p;
-        if (take_suffix(p, name + stem + 1, stem < length ? length - stem - 1 : 0, found))
-            return MF_OK;
+        const int rest = stem < length ? length - stem - 1 : 0;
+        if (take_suffix(p, name + stem + (rest > 0), rest, found)) {
+            if (*found->suffix || ports == exec_inputs)
+                return MF_OK;
+            return mf_hint(mf_fail(MF_INVALID, "'command': {out.%s} has no suffix", p->name),
+                           "say what it is: {out.%s.pdf}, {out.%s.stl}", p->name, p->name);
+        }
         return mf_hint(mf_fail(MF_INVALID, "'command': %s can't be a %.*s file", p->name,
                                length - stem, name + stem),
-                       "forms of %s: %s", p->name, p->suffixes);
+                       "forms of %s: %s", p->name,
+                       strcmp(p->suffixes, ANY_SUFFIX) != 0 ? p->suffixes
+                                                            : "any suffix of letters and digits");
     }
     return unknown(name, length);
 }

@@ -9,7 +9,7 @@
 /* A port of exec.run: its name, and the forms of its file, the usual one first. */
 typedef struct exec_port {
     const char *name;
-    const char *suffixes; /* ".nii.gz .nii" */
+    const char *suffixes; /* ".nii.gz .nii", or ANY_SUFFIX */
     bool list;            /* a folder with a file for each element */
 } exec_port;
 extern const exec_port exec_inputs[], exec_outputs[]; /* end with a NULL name */
@@ -27,6 +27,8 @@ typedef enum place_kind {
     ".index" /* {volumes.index}: a table of the elements instead of their folder                   \
               */
 
+#define ANY_SUFFIX "*" /* of a port whose file has a suffix of its own */
+
 /* By output: the suffix of the file that a command names, or "" where it names none. */
 typedef char output_suffix[16];
 
@@ -34,7 +36,7 @@ typedef char output_suffix[16];
 typedef struct place {
     place_kind kind;
     const exec_port *port; /* of INPUT and OUTPUT */
-    char suffix[16];       /* the same: ".nii.gz" */
+    char suffix[16];       /* the same: ".nii.gz"; "": that of the input's own name */
 } place;
 
 /* Puts what stands for a place into *text, which the caller of command_expand frees. */

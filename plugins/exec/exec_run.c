@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 typedef struct exec_params {
-    const char *command, *files, *version;
-    bool shell, device, keep;
+    const char *command, *files, *version, *names;
+    bool keep_names, shell, device, keep;
     int64_t cpu;
     double disk_limit;
 } exec_params;
@@ -32,6 +32,13 @@ static const mf_param params[] = {
             "If its content changes, the command runs again."),
     MF_TEXT(exec_params, version, "",
             "Any text. Change it when a program outside of `files` changes what it computes."),
+    MF_NAMES(
+        exec_params, names,
+        "Names of the label values that come back, as in {1: liver, 2: left kidney}. They come "
+        "before all others."),
+    MF_BOOL(exec_params, keep_names, "true",
+            "Labels that come back have the names of the input `labels`, unless their file has "
+            "names of its own. false: the command numbers its labels anew."),
     MF_BOOL(exec_params, shell, "false", "Run the command by sh."),
     MF_INT_MARKED(exec_params, cpu, "1", 1, 1024, "slots", MF_NO_CACHE,
                   "CPU cores that the command uses: {threads} in the command."),
@@ -53,6 +60,7 @@ static const mf_port inputs[] = {
     MF_PORT("model", "model?", "Weights: .safetensors."),
     MF_PORT("image", "image?", "Image: .png."),
     MF_PORT("text", "text?", "Text: .txt."),
+    MF_PORT("file", "file?", "File with any content, with the suffix of its name."),
     MF_PORT_MARKED("volumes", "volume[]?", "Folder of scans, one file per case.", MF_KEYED),
     MF_PORT_MARKED("label_maps", "labels[]?", "Folder of label maps.", MF_KEYED),
     MF_PORT_MARKED("feature_maps", "features[]?", "Folder of .npy files.", MF_KEYED),
@@ -65,6 +73,7 @@ static const mf_port outputs[] = {
     MF_PORT("table", "table?", "Table: .csv with a header line."),
     MF_PORT("image", "image?", "Image: .png."),
     MF_PORT("text", "text?", "Text: .txt or .json."),
+    MF_PORT("file", "file?", "File with any content: {out.file.pdf}."),
     MF_END};
 
 /* One run of a command. */
@@ -196,16 +205,16 @@ static mf_status write_input(call *c, const exec_port *port, const char *suffix,
     if (!mf_in_count(c->task, port->name))
         return mf_fail(MF_INVALID, "the command takes {%s}, but nothing is connected to it",
                        port->name);
+    if (!port->list)
+        MF_TRY(mf_in(c->task, port->name, &a));
     if (port->list)
         *path = list_path(c, port, suffix);
-    else if (asprintf(path, "%s/in/%s%s", c->folder, port->name, suffix) < 0)
+    else if (asprintf(path, "%s/in/%s%s", c->folder, port->name,
+                      *suffix ? suffix : mf_artifact_file_suffix(a)) < 0)
         *path = NULL;
     if (!*path)
         return no_memory();
-    if (port->list)
-        status = write_list(c, port, *path, suffix);
-    else if (!(status = mf_in(c->task, port->name, &a)))
-        status = write_once(c, a, *path);
+    status = port->list ? write_list(c, port, *path, suffix) : write_once(c, a, *path);
     if (status) {
         free(*path);
         *path = NULL;
@@ -221,7 +230,8 @@ static mf_status write_all(call *c, char **path)
         mf_status status;
         if (!mf_in_count(c->task, p->name))
             continue;
-        snprintf(suffix, sizeof suffix, "%.*s", (int)strcspn(p->suffixes, " "), p->suffixes);
+        snprintf(suffix, sizeof suffix, "%.*s",
+                 strcmp(p->suffixes, ANY_SUFFIX) ? (int)strcspn(p->suffixes, " ") : 0, p->suffixes);
         status = write_input(c, p, suffix, &one);
         free(one);
         MF_TRY(status);
@@ -267,6 +277,33 @@ static mf_status find_like(call *c, const mf_artifact **like)
     return MF_OK;
 }
 
+/* Its own names, or those of the labels that the command was given; those of the graph come first.
+ */
+static mf_status name_labels(call *c, mf_artifact *labels)
+{
+    const mf_artifact *given;
+    mf_names names = {0};
+    mf_label_sets sets = {0};
+
+    MF_TRY(mf_in(c->task, "labels", &given));
+    MF_TRY(mf_artifact_names(labels, &names));
+    mf_status status = MF_OK;
+    if (!names.count && given && c->params->keep_names) {
+        status = mf_artifact_names(given, &names);
+        if (!status)
+            status = mf_artifact_label_sets(given, &sets);
+    }
+    if (!status)
+        status = mf_names_parse(c->params->names, &names);
+    if (!status)
+        status = mf_label_sets_parse(c->params->names, &sets);
+    if (!status)
+        status = mf_artifact_set_named(labels, &names, &sets);
+    mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
+    return status;
+}
+
 static mf_status take_output(call *c, const exec_port *port, const char *path)
 {
     const mf_artifact *like;
@@ -274,7 +311,11 @@ static mf_status take_output(call *c, const exec_port *port, const char *path)
 
     MF_TRY(find_like(c, &like));
     MF_TRY(back_read(c->task, port, path, like, &a));
-    return mf_out(c->task, port->name, a);
+    mf_status status = strcmp(port->name, "labels") != 0 ? MF_OK : name_labels(c, a);
+    if (!status)
+        return mf_out(c->task, port->name, a);
+    mf_artifact_unref(a);
+    return status;
 }
 
 /* What the command left in its folder for outputs, for a message. */
@@ -303,12 +344,47 @@ static mf_status nothing_written(const call *c, const char *what)
     return status;
 }
 
+/* Of a port whose files may have any suffix: that of the one file there is, or "". */
+static mf_status find_suffix(const call *c, const exec_port *port, output_suffix suffix)
+{
+    const size_t stem = strlen(port->name);
+    char *path;
+
+    *suffix = '\0';
+    if (asprintf(&path, "%s/out", c->folder) < 0)
+        return no_memory();
+    DIR *folder = opendir(path);
+    mf_status status = MF_OK;
+    for (struct dirent *e; folder && !status && (e = readdir(folder));) {
+        const char *own = e->d_name + stem;
+        if (strncmp(e->d_name, port->name, stem) != 0 || *own != '.')
+            continue;
+        if (*suffix)
+            status = mf_fail(MF_INVALID, "{out} has both %s%s and %s; an output is one file",
+                             port->name, suffix, e->d_name);
+        else if (strlen(own) >= sizeof(output_suffix) || strchr(own, ' '))
+            status = mf_fail(MF_INVALID, "{out} has %s: a suffix has at most %zu characters",
+                             e->d_name, sizeof(output_suffix) - 2);
+        else
+            snprintf(suffix, sizeof(output_suffix), "%s", own);
+    }
+    if (folder)
+        closedir(folder);
+    free(path);
+    return status;
+}
+
 /* One output: the file that the command named, or any that fits where it was given the folder. */
 static mf_status look_for(call *c, size_t i, size_t *taken)
 {
     const exec_port *port = &exec_outputs[i];
     const char *suffixes = c->wanted[i][0] ? c->wanted[i] : port->suffixes;
+    char own[sizeof c->wanted[0]];
 
+    if (!strcmp(suffixes, ANY_SUFFIX)) {
+        MF_TRY(find_suffix(c, port, own));
+        suffixes = own;
+    }
     for (const char *s = suffixes; *s;) {
         int n = (int)strcspn(s, " ");
         struct stat about;
@@ -487,11 +563,25 @@ static mf_status look(void *self, const place *p, char **text)
     return MF_OK;
 }
 
+static mf_status check_names(const char *text)
+{
+    mf_names names = {0};
+    mf_label_sets sets = {0};
+    mf_status status = mf_within(mf_names_parse(text, &names), "names");
+
+    if (!status)
+        status = mf_within(mf_label_sets_parse(text, &sets), "names");
+    mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
+    return status;
+}
+
 static mf_status check(const void *p)
 {
     outlook o = {.params = p};
     char *expanded, **words;
 
+    MF_TRY(check_names(o.params->names));
     MF_TRY(command_expand(o.params->command, o.params->shell, look, &o, &expanded));
     free(expanded);
     if (!o.output)
@@ -515,7 +605,7 @@ static mf_status needs(mf_task *t, const void *p, mf_needs *n)
     return MF_OK;
 }
 
-MF_STAGE(exec_run, "exec.run", 3,
+MF_STAGE(exec_run, "exec.run", 4,
          "Runs any command as a stage: a script, a tool, a model in another framework.",
          .help =
              "Inputs are written as files to a temporary folder, the command runs there, and its "
@@ -526,6 +616,7 @@ MF_STAGE(exec_run, "exec.run", 3,
              "  {volumes} {tables} ...          folder with one file per case\n"
              "  {volumes.index} ...             table of these files, in order: name, case, axes\n"
              "  {out.labels} {out.table.csv}    file that the command must write\n"
+             "  {file} {out.file.pdf}           a file with any content, such as a report\n"
              "  {in} {out}                      the two folders\n"
              "  {files} {threads}               parameter `files`; number of cores (`cpu`)\n"
              "Each line that the command prints is a line of the log. The command runs without a\n"

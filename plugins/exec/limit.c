@@ -46,6 +46,7 @@ static int64_t most_of(const exec_port *port)
 {
     return !strcmp(port->name, "text")    ? MOST_TEXT_BYTES
            : !strcmp(port->name, "table") ? MOST_TABLE_BYTES
+           : !strcmp(port->name, "file")  ? (int64_t)MF_FILE_MOST
                                           : 0;
 }
 

@@ -18,7 +18,8 @@ typedef struct overlap_params {
 
 static const mf_param params[] = {
     MF_LABELS(overlap_params, labels, "[]", 1, 1048576,
-              "Labels to compare, by value or name. Empty: all labels of each case's truth and "
+              "Labels to compare, by value or name; a set of labels (a region of nnU-Net) is "
+              "compared as one. Empty: all labels of each case's truth and "
               "prediction."),
     MF_BOOL(overlap_params, surface_distances, "true",
             "Compute HD95 and ASD. false: Dice only, which is faster."),
@@ -48,6 +49,7 @@ static const mf_port outputs[] = {
     MF_END};
 
 #define MOST_LABELS 1048576
+#define MOST_SETS 1024 /* that a label map has */
 
 /* Sums for one row of the summary. */
 typedef struct sums {
@@ -58,11 +60,12 @@ typedef struct sums {
 typedef struct work {
     mf_task *task;
     const overlap_params *o;
-    const char *port; /* of the predictions: "pred" or "masks" */
-    mf_names names;   /* of the labels; none: the tables have no column for them */
-    mf_ints labels;   /* that are compared; none: all of each case */
+    const char *port;   /* of the predictions: "pred" or "masks" */
+    mf_names names;     /* of the labels; none: the tables have no column for them */
+    mf_label_sets sets; /* of labels: set i is compared as the label MOST_LABELS + 1 + i */
+    mf_ints labels;     /* that are compared; none: all of each case */
     mf_table *table;
-    sums *label; /* [MOST_LABELS + 1]; [0] is over all labels */
+    sums *label; /* [MOST_LABELS + 1 + MOST_SETS]; [0] is over all labels */
     int32_t most;
 } work;
 
@@ -87,10 +90,23 @@ static const char *note_of(const overlap *v)
     return !v->a && !v->b ? "in neither" : !v->a ? "false negative" : !v->b ? "false positive" : "";
 }
 
+/* The set that a label stands for; NULL: it is a label itself. */
+static const mf_label_set *set_of(const work *w, int32_t label)
+{
+    return label > MOST_LABELS ? &w->sets.v[label - MOST_LABELS - 1] : NULL;
+}
+
 static const char *called(const work *w, int32_t label)
 {
+    if (set_of(w, label))
+        return set_of(w, label)->name;
     const mf_name *name = mf_names_find(&w->names, label);
     return name ? name->name : "";
+}
+
+static bool has_names(const work *w)
+{
+    return w->names.count || w->sets.count;
 }
 
 static mf_status compare_label(work *w, const char *name, const int32_t *a, const int32_t *b,
@@ -107,9 +123,10 @@ static mf_status compare_label(work *w, const char *name, const int32_t *a, cons
     add_sums(&w->label[label], &v);
     add_sums(&w->label[0], &v);
     w->most = label > w->most ? label : w->most;
-    if (w->names.count)
-        return mf_table_row(w->table, name, (double)label, called(w, label), v.dice, v.hd95, v.asd,
-                            (double)v.a * ml, (double)v.b * ml, note_of(&v));
+    if (has_names(w))
+        return mf_table_row(w->table, name, set_of(w, label) ? NAN : (double)label,
+                            called(w, label), v.dice, v.hd95, v.asd, (double)v.a * ml,
+                            (double)v.b * ml, note_of(&v));
     return mf_table_row(w->table, name, (double)label, v.dice, v.hd95, v.asd, (double)v.a * ml,
                         (double)v.b * ml, note_of(&v));
 }
@@ -163,15 +180,60 @@ static mf_status compare_one(work *w, const char *name, prediction *p, const mf_
     return compare_label(w, name, p->map->data, truth->data, g, label);
 }
 
+/* The voxels of a set, as its label; the caller unrefs. */
+static mf_status draw_set(const mf_array *map, const mf_label_set *set, int32_t label,
+                          mf_array **drawn)
+{
+    MF_TRY(mf_array_new(MF_I32, 3, map->shape, drawn));
+    const int32_t *from = map->data;
+    int32_t *to = (*drawn)->data;
+    for (int64_t i = 0; i < mf_array_count(map); i++)
+        for (size_t k = 0; k < set->count; k++)
+            to[i] = from[i] == set->values[k] ? label : to[i];
+    return MF_OK;
+}
+
+/* The voxels of all masks of a set, which may overlap. */
+static mf_status draw_masks_of_set(prediction *p, const mf_grid *g, const mf_label_set *set,
+                                   int32_t label, mf_array **drawn)
+{
+    MF_TRY(mf_array_new(MF_I32, 3, p->map->shape, drawn));
+    int32_t *to = (*drawn)->data;
+    mf_status status = MF_OK;
+    for (size_t k = 0; k < set->count && !status; k++) {
+        status = draw_label(p, g, (int32_t)set->values[k]);
+        const int32_t *from = p->map->data;
+        for (int64_t i = 0; i < mf_array_count(p->map) && !status; i++)
+            to[i] = from[i] ? label : to[i];
+    }
+    if (status) {
+        mf_array_unref(*drawn);
+        *drawn = NULL;
+    }
+    return status;
+}
+
+static mf_status compare_set(work *w, const char *name, prediction *p, const mf_array *truth,
+                             const mf_grid *g, int32_t label)
+{
+    const mf_label_set *set = set_of(w, label);
+    mf_array *a, *b = NULL;
+    MF_TRY(p->masks ? draw_masks_of_set(p, g, set, label, &a) : draw_set(p->map, set, label, &a));
+    mf_status status = draw_set(truth, set, label, &b);
+    if (!status)
+        status = compare_label(w, name, a->data, b->data, g, label);
+    mf_array_unref(a);
+    mf_array_unref(b);
+    return status;
+}
+
 static mf_status compare(work *w, const char *name, prediction *p, const mf_array *truth,
                          const mf_grid *g)
 {
     if (w->labels.count) {
         for (size_t i = 0; i < w->labels.count; i++) {
-            if (w->labels.v[i] > MOST_LABELS)
-                return mf_fail(MF_UNSUPPORTED, "label %lld; 1 to %d are compared",
-                               (long long)w->labels.v[i], MOST_LABELS);
-            MF_TRY(compare_one(w, name, p, truth, g, (int32_t)w->labels.v[i]));
+            const int32_t label = (int32_t)w->labels.v[i];
+            MF_TRY((set_of(w, label) ? compare_set : compare_one)(w, name, p, truth, g, label));
         }
         return MF_OK;
     }
@@ -268,7 +330,7 @@ static mf_status summarize(work *w)
         "false_negatives", "false_positives", "distance_cases", "empty", NULL};
     mf_table *table;
     mf_artifact *summary;
-    MF_TRY(mf_table_new(w->names.count ? named : columns, &table));
+    MF_TRY(mf_table_new(has_names(w) ? named : columns, &table));
     for (int32_t l = 1; l <= w->most + 1; l++) {
         const bool mean = l > w->most;
         const sums *s = &w->label[mean ? 0 : l];
@@ -276,7 +338,9 @@ static mf_status summarize(work *w)
         char name[16] = "mean";
         if (!s->cases && !s->empty && !mean)
             continue;
-        if (!mean)
+        if (!mean && set_of(w, l))
+            *name = '\0'; /* its name says it */
+        else if (!mean)
             snprintf(name, sizeof name, "%d", l);
         const double row[] = {n,
                               n > 0 ? s->dice / n : NAN,
@@ -286,7 +350,7 @@ static mf_status summarize(work *w)
                               (double)s->false_positives,
                               d,
                               (double)s->empty};
-        mf_status status = w->names.count
+        mf_status status = has_names(w)
                                ? mf_table_row(table, name, mean ? "" : called(w, l), row[0], row[1],
                                               row[2], row[3], row[4], row[5], row[6], row[7])
                                : mf_table_row(table, name, row[0], row[1], row[2], row[3], row[4],
@@ -301,13 +365,54 @@ static mf_status summarize(work *w)
     return mf_out(w->task, "summary", summary);
 }
 
+/* The sets of all truths. */
+static mf_status find_sets(work *w)
+{
+    for (size_t i = 0; i < mf_in_count(w->task, "truth"); i++) {
+        const mf_artifact *truth;
+        mf_label_sets own;
+        MF_TRY(mf_in_item(w->task, "truth", i, &truth));
+        MF_TRY(mf_artifact_label_sets(truth, &own));
+        mf_status status = MF_OK;
+        for (size_t k = 0; k < own.count && !status; k++)
+            status = mf_label_sets_put(&w->sets, own.v[k].name, own.v[k].values, own.v[k].count);
+        mf_label_sets_clear(&own);
+        MF_TRY(mf_within(status, "%s", mf_in_name(w->task, "truth", i)));
+    }
+    return MF_OK;
+}
+
+/* The value of one that is to be compared: a set of several has one of its own. */
+static mf_status value_of(const work *w, const mf_label *label, int64_t *value)
+{
+    const mf_label_set *set = label->name ? mf_label_sets_find(&w->sets, label->name) : NULL;
+    int64_t *values;
+    size_t count;
+    if (set && set->count > 1) {
+        *value = MOST_LABELS + 1 + (set - w->sets.v);
+        return MF_OK;
+    }
+    MF_TRY(mf_labels_values(&(mf_labels){label, 1}, &w->names, "labels", &values, &count));
+    *value = values[0];
+    free(values);
+    return *value <= MOST_LABELS ? MF_OK
+                                 : mf_fail(MF_UNSUPPORTED, "label %lld; 1 to %d are compared",
+                                           (long long)*value, MOST_LABELS);
+}
+
 /* Names of all label maps, and what is to be compared. */
 static mf_status choose(work *w)
 {
-    int64_t *values;
+    const mf_labels *wanted = &w->o->labels;
     MF_TRY(mf_port_names(w->task, (const char *const[]){"truth", w->port, NULL}, &w->names));
-    MF_TRY(mf_labels_values(&w->o->labels, &w->names, "labels", &values, &w->labels.count));
+    MF_TRY(find_sets(w));
+    int64_t *values = calloc(wanted->count + 1, sizeof *values);
+    if (!values)
+        return mf_no_memory(0, "a list of labels");
     w->labels.v = values;
+    for (size_t i = 0; i < wanted->count; i++)
+        MF_TRY(value_of(w, &wanted->v[i], &values[i]));
+    w->labels.count = wanted->count;
     return MF_OK;
 }
 
@@ -328,10 +433,10 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (maps && masks)
         return mf_hint(mf_fail(MF_INVALID, "label maps and masks are compared one at a time"),
                        "leave out the input pred or the input masks");
-    w.label = calloc(MOST_LABELS + 1, sizeof *w.label);
+    w.label = calloc(MOST_LABELS + 1 + MOST_SETS, sizeof *w.label);
     mf_status status = w.label ? choose(&w) : mf_no_memory(0, "a summary");
     if (!status)
-        status = mf_table_new(w.names.count ? named : columns, &w.table);
+        status = mf_table_new(has_names(&w) ? named : columns, &w.table);
     for (size_t i = 0; i < cases && !status; i++) {
         status = mf_cancel_point(t);
         if (!status)
@@ -348,13 +453,14 @@ static mf_status run(mf_task *t, const void *p, void *session)
     if (!status)
         status = summarize(&w);
     mf_names_clear(&w.names);
+    mf_label_sets_clear(&w.sets);
     free((void *)w.labels.v);
     free(w.label);
     return status;
 }
 
 MF_STAGE(
-    metrics_overlap, "metrics.overlap", 5,
+    metrics_overlap, "metrics.overlap", 6,
     "Computes Dice, HD95 and ASD of predicted label maps against the truth.",
     .help =
         "Dice is 2 |A and B| / (|A| + |B|). HD95 is the larger of the two 95th percentiles of the "

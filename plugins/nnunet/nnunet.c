@@ -97,7 +97,7 @@ static mf_status add_label(dataset *d, mf_regions *r, const mf_entry *key, const
 }
 
 /* As a column has them: the text of the parameter `names` of labels.load. */
-static mf_status names_text(dataset *d, const mf_names *names)
+static mf_status names_text(dataset *d, const mf_names *names, const mf_label_sets *sets)
 {
     char *text = NULL;
     size_t size;
@@ -106,6 +106,11 @@ static mf_status names_text(dataset *d, const mf_names *names)
         return names->count ? mf_no_memory(0, "names of labels") : MF_OK;
     for (size_t i = 0; i < names->count; i++)
         fprintf(out, "%lld=%s\n", (long long)names->v[i].value, names->v[i].name);
+    for (size_t i = 0; i < sets->count; i++) {
+        for (size_t k = 0; k < sets->v[i].count; k++)
+            fprintf(out, "+%lld", (long long)sets->v[i].values[k]);
+        fprintf(out, "=%s\n", sets->v[i].name);
+    }
     bool bad = fclose(out) != 0;
     if (!bad)
         d->names = mf_cases_text(d->cases, "%s", text);
@@ -119,14 +124,18 @@ static mf_status read_labels(dataset *d)
     const mf_entry *labels = value_of(d->json, "labels", MF_ENTRY_MAP);
     mf_regions regions = {0};
     mf_names names = {0};
+    mf_label_sets sets = {0};
     mf_status status = MF_OK;
     for (size_t i = 0; labels && i < mf_entry_count(labels) && !status; i++)
         status = add_label(d, &regions, mf_entry_key(labels, i), mf_entry_at(labels, i));
     if (!status && labels) {
         status = mf_regions_names(&regions, &names);
-        status = status ? mf_cases_at(d->cases, labels, status) : names_text(d, &names);
+        if (!status)
+            status = mf_regions_sets(&regions, &sets);
+        status = status ? mf_cases_at(d->cases, labels, status) : names_text(d, &names, &sets);
     }
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     mf_regions_clear(&regions);
     return status;
 }

@@ -22,9 +22,11 @@ static const mf_param params[] = {
               "voxel order counts."),
     MF_LABELS(labels_params, select_labels, "[]", 1, 2147483647,
               "Labels to keep, by value or name; others become background. Empty: all."),
-    MF_NAMES(labels_params, names,
-             "Names of label values, as in {1: liver, 2: left kidney}. A colour may follow a name: "
-             "\"liver #dd8265\". They come before those of names_from and of the file itself."),
+    MF_NAMES(
+        labels_params, names,
+        "Names of label values, as in {1: liver, 2: left kidney}. A colour may follow a name: "
+        "\"liver #dd8265\". They come before those of names_from and of the file itself. A set "
+        "of labels may have a name, too: {1+2+3: whole tumor}."),
     MF_PATH(labels_params, names_from, "",
             "File with names of label values: dataset.json of nnU-Net, label descriptions of "
             "ITK-SNAP, a colour table of 3D Slicer (.ctbl, .txt), a .seg.nrrd, or a CSV with "
@@ -56,8 +58,12 @@ static mf_status check(const void *p)
             mf_fail(MF_INVALID, "orientation: '%s' does not name three axes", o->orientation),
             "such as RAS, LPS or PSR; or keep");
     mf_names names = {0};
+    mf_label_sets sets = {0};
     mf_status status = mf_within(mf_names_parse(o->names, &names), "names");
+    if (!status)
+        status = mf_within(mf_label_sets_parse(o->names, &sets), "names");
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     MF_TRY(status);
     return load_fix_check(o->file_orientation, &o->file_spacing);
 }
@@ -68,22 +74,24 @@ static mf_status parts(const char *param, const char *path, mf_part_call call, v
     return strcmp(param, "names_from") ? volume_parts(param, path, call, self) : MF_OK;
 }
 
-static mf_status read_names(const labels_params *o, mf_names *names)
+static mf_status read_names(const labels_params *o, mf_names *names, mf_label_sets *sets)
 {
     if (o->names_from)
-        MF_TRY(names_file_read(o->names_from, names));
+        MF_TRY(names_file_read(o->names_from, names, sets));
+    MF_TRY(mf_label_sets_parse(o->names, sets));
     return mf_names_parse(o->names, names);
 }
 
-static mf_status load(mf_task *t, const labels_params *o, const mf_names *names, scan *s,
-                      mf_artifact **labels)
+static mf_status load(mf_task *t, const labels_params *o, const mf_names *names,
+                      const mf_label_sets *sets, scan *s, mf_artifact **labels)
 {
     labels_options options = {.read = {o->time, NULL, volume_stop, t},
                               .orient = o->orientation,
                               .fix = {o->file_orientation, o->file_spacing, o->labelled},
                               .by_index = !strcmp(o->align, "index"),
                               .only = o->select_labels,
-                              .names = names};
+                              .names = names,
+                              .sets = sets};
     const mf_artifact *like;
     MF_TRY(mf_in(t, "like", &like));
     return load_labels(o->path, &options, like, s, labels);
@@ -92,13 +100,15 @@ static mf_status load(mf_task *t, const labels_params *o, const mf_names *names,
 static mf_status run(mf_task *t, const void *p, void *session)
 {
     mf_names names = {0};
+    mf_label_sets sets = {0};
     scan s;
     mf_artifact *labels;
     (void)session;
-    mf_status status = read_names(p, &names);
+    mf_status status = read_names(p, &names, &sets);
     if (!status)
-        status = load(t, p, &names, &s, &labels);
+        status = load(t, p, &names, &sets, &s, &labels);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     MF_TRY(status);
     for (int i = 0; i < s.notes; i++)
         mf_log(t, "%s", s.note[i]);
@@ -106,7 +116,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 MF_STAGE(
-    labels_load, "labels.load", 5, "Loads a label map from a file, on the grid of its scan.",
+    labels_load, "labels.load", 6, "Loads a label map from a file, on the grid of its scan.",
     .help =
         "With the input `like` (a volume from volume.load), the labels are reoriented and cropped "
         "like that volume and match it voxel by voxel. A label map of another size or position is "

@@ -16,7 +16,8 @@ typedef struct remap_params {
 
 static const mf_param params[] = {
     MF_FIELD_(MF_PARAM_TEXT, const char *, remap_params, map, NULL, 0, 0, "", NULL, MF_MAPPING,
-              "What labels become: {OLD: NEW, ...}, OLD a value or a name, NEW a value, as in "
+              "What labels become: {OLD: NEW, ...}, OLD a value, a name or the name of a set of "
+              "labels (a region of nnU-Net), NEW a value, as in "
               "{left kidney: 1, right kidney: 1, liver: 2}. 0 is background."),
     MF_CHOICE(remap_params, others, "keep", "keep|background|refuse",
               "Labels that `map` does not have. refuse: it is an error if there is one."),
@@ -70,7 +71,8 @@ static bool whole(const char *text, int64_t *value)
 }
 
 /* "OLD=NEW". Without names (before anything runs) an old name is passed over. */
-static mf_status parse_change(char *text, const mf_names *names, changes *c)
+static mf_status parse_change(char *text, const mf_names *names, const mf_label_sets *sets,
+                              changes *c)
 {
     char *equals = strrchr(text, '=');
     mf_label label = {0};
@@ -89,9 +91,11 @@ static mf_status parse_change(char *text, const mf_names *names, changes *c)
         return MF_OK;
     if (!label.name && !label.value)
         return mf_fail(MF_INVALID, "map: 0 is background, which stays");
-    MF_TRY(mf_labels_values(&(mf_labels){&label, 1}, names ? names : &(mf_names){0}, "map", &value,
-                            &count));
-    mf_status status = add_change(c, value[0], to);
+    MF_TRY(mf_labels_values_of(&(mf_labels){&label, 1}, names ? names : &(mf_names){0},
+                               sets ? sets : &(mf_label_sets){0}, "map", &value, &count));
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < count && !status; i++)
+        status = add_change(c, value[i], to);
     free(value);
     return status;
 }
@@ -103,7 +107,8 @@ static int by_from(const void *a, const void *b)
 }
 
 /* A line, or what stands between commas, for each. */
-static mf_status parse_map(const char *text, const mf_names *names, changes *c)
+static mf_status parse_map(const char *text, const mf_names *names, const mf_label_sets *sets,
+                           changes *c)
 {
     char *copy = strdup(text), *rest = NULL;
     const char *ends = strchr(text, '\n') ? "\n" : ",";
@@ -111,7 +116,7 @@ static mf_status parse_map(const char *text, const mf_names *names, changes *c)
     for (char *one = copy ? strtok_r(copy, ends, &rest) : NULL; one && !status;
          one = strtok_r(NULL, ends, &rest))
         if (*trim(one))
-            status = parse_change(one, names, c);
+            status = parse_change(one, names, sets, c);
     free(copy);
     if (!status && c->count)
         qsort(c->v, c->count, sizeof *c->v, by_from);
@@ -123,7 +128,7 @@ static mf_status check(const void *p)
     const remap_params *o = p;
     changes c = {0};
     mf_names names = {0};
-    mf_status status = o->map[strspn(o->map, " \n,")] ? parse_map(o->map, NULL, &c)
+    mf_status status = o->map[strspn(o->map, " \n,")] ? parse_map(o->map, NULL, NULL, &c)
                                                       : mf_fail(MF_INVALID, "map: is empty");
     if (!status)
         status = mf_within(mf_names_parse(o->names, &names), "names");
@@ -266,12 +271,15 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const remap_params *o = p;
     const mf_artifact *labels;
     mf_names old, names = {0};
+    mf_label_sets sets;
     changes c = {0};
     mf_array *voxels = NULL;
     (void)session;
     MF_TRY(mf_in(t, "labels", &labels));
     MF_TRY(mf_artifact_names(labels, &old));
-    mf_status status = parse_map(o->map, &old, &c);
+    mf_status status = mf_artifact_label_sets(labels, &sets);
+    if (!status)
+        status = parse_map(o->map, &old, &sets, &c);
     if (!status)
         status = remap(o, &c, labels, &voxels);
     if (!status)
@@ -281,11 +289,12 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_array_unref(voxels);
     mf_names_clear(&old);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     free(c.v);
     return status;
 }
 
-MF_STAGE(labels_remap, "labels.remap", 1, "Gives labels other values, and makes several one.",
+MF_STAGE(labels_remap, "labels.remap", 2, "Gives labels other values, and makes several one.",
          .help = "Values of the result are in the smallest integer type that holds them. For "
                  "nnU-Net, whose labels are 1, 2, 3 ... without gaps, and for merging left and "
                  "right.",

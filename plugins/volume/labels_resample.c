@@ -31,7 +31,6 @@ static mf_status run(mf_task *t, const void *p, void *session)
     const mf_artifact *labels, *like;
     mf_artifact *made;
     mf_array *voxels, *moved;
-    mf_names names = {0};
     mf_grid from, to;
     (void)session;
     MF_TRY(mf_in(t, "labels", &labels));
@@ -41,15 +40,17 @@ static mf_status run(mf_task *t, const void *p, void *session)
     mf_status status = orient_restore(voxels, &from, &to, true, 0, &moved);
     mf_array_unref(voxels);
     MF_TRY(status);
-    status = mf_artifact_names(labels, &names);
-    if (!status)
-        status = derive_artifact(labels, &to, moved, &names, !like, like, &made);
-    mf_names_clear(&names);
+    status = derive_artifact(labels, &to, moved, NULL, !like, like, &made);
     mf_array_unref(moved);
-    return status ? status : mf_out(t, "labels", made);
+    MF_TRY(status);
+    status = mf_artifact_copy_names(made, labels);
+    if (!status)
+        return mf_out(t, "labels", made);
+    mf_artifact_unref(made);
+    return status;
 }
 
-MF_STAGE(labels_resample, "labels.resample", 1,
+MF_STAGE(labels_resample, "labels.resample", 2,
          "Resamples a label map to a spacing, or to the grid of a volume.",
          .help = "The nearest voxel, with its value; names of labels are kept. With `like`, which "
                  "may be cropped, padded, turned or resampled, the labels are put where they lie "

@@ -377,16 +377,19 @@ static mf_status name_labels(const labels_options *o, scan *s)
     return MF_OK;
 }
 
-/* Keeps the labels that are asked for, and their names. */
-static mf_status keep_labels(const labels_options *o, scan *s)
+/* Keeps the labels that are asked for, with their names, and the sets that are there as a whole. */
+static mf_status keep_labels(const labels_options *o, scan *s, mf_label_sets *sets)
 {
+    const mf_label_sets none = {0}, *all = o->sets ? o->sets : &none;
     int64_t *values;
     size_t count;
     mf_names kept = {0};
-    MF_TRY(mf_labels_values(&o->only, &s->names, "select_labels", &values, &count));
+    MF_TRY(mf_labels_values_of(&o->only, &s->names, all, "select_labels", &values, &count));
     mf_status status = keep_only(&s->voxels, values, count);
     if (!status)
         status = mf_names_only(&s->names, values, count, &kept);
+    if (!status)
+        status = mf_label_sets_only(all, values, count, sets);
     free(values);
     mf_names_clear(&s->names);
     s->names = kept;
@@ -407,26 +410,35 @@ static void note_empty(const char *path, bool had, bool kept, double largest, sc
         scan_note(s, "%s: holds no label where its scan was cropped", path);
 }
 
+static mf_status set_names(const labels_options *o, const scan *s, const mf_label_sets *kept,
+                           mf_artifact *labels)
+{
+    const bool all = !o->only.count && o->sets;
+    return mf_artifact_set_named(labels, &s->names, all ? o->sets : kept);
+}
+
 static mf_status make_labels(const char *path, const labels_options *o, const mf_artifact *like,
                              scan *s, mf_artifact **labels)
 {
     mf_grid grid = s->grid;
+    mf_label_sets sets = {0};
     voxel_facts f;
     index_box box;
     MF_TRY(check_labels(path, s));
     MF_TRY(voxels_measure(s->voxels, &f));
     const bool had = crop_box_of(s->voxels, &box);
     MF_TRY(name_labels(o, s));
-    if (o->only.count)
-        MF_TRY(keep_labels(o, s));
-    const bool kept = crop_box_of(s->voxels, &box);
-    if (like)
-        MF_TRY(follow(path, o, like, s, &grid));
-    else
-        MF_TRY(turn(&s->voxels, &grid, o->orient));
-    note_empty(path, had, kept, f.max, s);
-    MF_TRY(artifact_of("labels", &grid, &s->grid, s->voxels, labels));
-    mf_status status = mf_artifact_set_names(*labels, &s->names);
+    mf_status status = o->only.count ? keep_labels(o, s, &sets) : MF_OK;
+    const bool kept = !status && crop_box_of(s->voxels, &box);
+    if (!status)
+        status = like ? follow(path, o, like, s, &grid) : turn(&s->voxels, &grid, o->orient);
+    if (!status) {
+        note_empty(path, had, kept, f.max, s);
+        status = artifact_of("labels", &grid, &s->grid, s->voxels, labels);
+    }
+    if (!status)
+        status = set_names(o, s, &sets, *labels);
+    mf_label_sets_clear(&sets);
     if (!status && (like ? mf_artifact_text(like, "sides") != NULL : s->sides_assumed))
         status = mf_artifact_set_text(*labels, "sides", "assumed");
     if (status) {

@@ -34,10 +34,11 @@ MF_MUST_USE mf_status load_volume(const char *path, const load_options *o, scan 
 typedef struct labels_options {
     scan_options read;
     load_fix fix;
-    const char *orient;    /* without `like` */
-    bool by_index;         /* with `like`: trust the order of voxels, not the header */
-    mf_labels only;        /* labels that are kept; the others become 0; count 0: all */
-    const mf_names *names; /* beside those of the file, and before them; NULL: none */
+    const char *orient;        /* without `like` */
+    bool by_index;             /* with `like`: trust the order of voxels, not the header */
+    mf_labels only;            /* labels that are kept; the others become 0; count 0: all */
+    const mf_names *names;     /* beside those of the file, and before them; NULL: none */
+    const mf_label_sets *sets; /* of labels; NULL: none */
 } labels_options;
 
 /* Reads a label map; with `like` (a volume) onto that volume's grid, which must be of the scan that

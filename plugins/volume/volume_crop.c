@@ -65,12 +65,16 @@ static mf_status choose_labels(const mf_artifact *region, const mf_labels *label
                                mf_array **voxels)
 {
     mf_names names;
+    mf_label_sets sets;
     int64_t *values;
     size_t count;
     mf_array *wide;
     MF_TRY(mf_artifact_names(region, &names));
-    mf_status status = mf_labels_values(labels, &names, "labels", &values, &count);
+    mf_status status = mf_artifact_label_sets(region, &sets);
+    if (!status)
+        status = mf_labels_values_of(labels, &names, &sets, "labels", &values, &count);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
     MF_TRY(status);
     status = mf_array_new(MF_I32, 3, (*voxels)->shape, &wide);
     if (!status) { /* a copy, whatever the type */

@@ -5,6 +5,7 @@ A data set of nnU-Net is made of few voxels; what stages make of scans is compar
 """
 import json
 import os
+import re
 import struct
 
 from harness import Massflow, main, read_nifti, write_nifti
@@ -147,14 +148,130 @@ class Names(Massflow):
         self.dataset(labels={"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}, regions_class_order=[1, 2, 3])
         self.graph('file: {use: labels.load, each: case, with: {path: "${case.label}", names_from: D/dataset.json}}')
         self.massflow("run", "g.yaml")
+        regions = ["1+2+3 whole", "2+3 core", "3 enhancing"]
         for node in ("truth[case=a]", "file[case=a]"):
-            self.assertEqual(self.named(node), ["1 whole without core", "2 core without enhancing", "3 enhancing"])
+            self.assertEqual(self.named(node), ["1 whole without core", "2 core without enhancing", "3 enhancing", *regions])
         self.graph(cases="{nnunet: E}")
         for labels, words in (({"a": 1, "b": 1}, "the labels 'a' and 'b' both have the value 1"),
                               ({"a": {"b": 1}}, "a label is one value or a list of values"),
                               ({"a": "x"}, "the label 'a' has the value 'x'")):
             self.dataset("E", labels=labels)
             self.assertIn(words, self.massflow("run", "g.yaml", code=2))
+
+    def test_regions_are_chosen_by_name(self):
+        order = {"whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
+        self.dataset(labels={"background": 0, **order}, regions_class_order=[1, 2, 3])
+        load = "use: labels.load, each: case, in: {like: scan}"
+        self.graph("core: {use: labels.remap, each: case, in: {labels: truth}, with: {map: {core: 1}, others: background, names: {1: core}}}",
+                   f'loaded: {{{load}, with: {{path: "${{case.label}}", names_from: D/dataset.json, select_labels: [core]}}}}',
+                   "fine: {use: labels.resample, each: case, in: {labels: truth}, with: {spacing: [1, 1, 1]}}",
+                   "same: {use: exec.run, each: case, in: {labels: truth}, with: {command: 'cp {labels} {out.labels}'}}",
+                   'dice: {use: metrics.overlap, in: {pred: "loaded[*]", truth: "truth[*]"}, with: {labels: [whole, core, 3], surface_distances: false}}',
+                   "cut: {use: volume.crop, each: case, in: {volume: scan, region: truth}, with: {labels: [core]}}",
+                   "own: {use: labels.load, each: case, with: {path: \"${case.label}\", names: {1: a, 2: b, 1+2: ab}}}",
+                   "wrong: {use: labels.remap, each: case, in: {labels: truth}, with: {map: {cor: 1}}}")
+        said = self.massflow("run", "g.yaml", code=1)
+        self.assertIn("map: no label is called 'cor'", said)
+        self.assertEqual(self.voxels("core[case=a]"), [int(v in (2, 3)) for v in TRUTH["a"]])
+        self.assertEqual(self.named("core[case=a]"), ["1 core"])
+        self.assertEqual(self.voxels("loaded[case=a]"), [v if v in (2, 3) else 0 for v in TRUTH["a"]])
+        self.assertEqual(self.named("loaded[case=a]"), ["2 core without enhancing", "3 enhancing", "2+3 core", "3 enhancing"])
+        kept = ["1 whole without core", "2 core without enhancing", "3 enhancing", "1+2+3 whole", "2+3 core", "3 enhancing"]
+        for node in ("fine[case=a]", "same[case=a]"):
+            self.assertEqual(self.named(node), kept)
+        self.assertEqual(self.named("own[case=a]"), ["1 a", "2 b", "1+2 ab"])
+        self.assertEqual(header(self.got("cut[case=b]", ".nii"))[0], SIZE)
+        self.massflow("get", "g.yaml", "dice.table", "-o", self.path("dice.csv"))
+        count = {case: [sum(v == label for v in voxels) for label in range(4)] for case, voxels in TRUTH.items()}
+        rows = {(row["case"], row["name"]): row for row in self.read_csv("dice.csv")}
+        for case in TRUTH:
+            _, one, two, three = count[case]
+            whole, core = rows[case, "whole"], rows[case, "core"]
+            self.assertEqual((whole["label"], core["label"], core["dice"]), ("", "", "1"))
+            self.assertAlmostEqual(float(whole["dice"]), 2 * (two + three) / (one + 2 * (two + three)), places=6)
+        self.assertEqual((rows["a", "enhancing"]["label"], rows["a", "enhancing"]["dice"]), ("3", "1"))
+        self.massflow("get", "g.yaml", "dice.summary", "-o", self.path("sum.csv"))
+        self.assertEqual([(row["label"], row["name"], row["cases"]) for row in self.read_csv("sum.csv")],
+                         [("3", "enhancing", "1"), ("", "whole", "2"), ("", "core", "2"), ("mean", "", "5")])
+        # Written back as they were.
+        self.massflow("get", "g.yaml", "scan", "same", "-o", self.path("Out/"), "--nnunet")
+        self.assertEqual(self.read_json("Out/dataset.json"),
+                         {"channel_names": {"0": "CT"}, "labels": {"background": 0, **order}, "regions_class_order": [1, 2, 3],
+                          "numTraining": 2, "file_ending": ".nii.gz"})
+        self.assertEqual(list(self.read_json("Out/dataset.json")["labels"]), ["background", "whole", "core", "enhancing"])
+        # Without a way to paint them they are refused.
+        self.dataset(labels={"background": 0, "enhancing": 3, "core": [2, 3], "whole": [1, 2, 3]})
+        self.graph()
+        self.massflow("run", "g.yaml")
+        self.assertIn("all labels of the region 'enhancing' lie in regions behind it, too",
+                      self.massflow("get", "g.yaml", "scan", "truth", "-o", self.path("No/"), "--nnunet", code=2))
+
+    def test_a_nul_in_a_name(self):
+        """What stands behind it is not lost in silence."""
+        self.dataset()
+        for name, content, words in (("n.csv", "1,liver\n2,kid\0ney\n", "n.csv:2: a NUL byte stands in the line"),
+                                     ("n.txt", "1 kid\0ney 1 2 3 255\n", "n.txt:1: a NUL byte stands in the line"),
+                                     ("n.json", '{"labels":\n {"kid\0ney": 2}}', "n.json:2: a NUL byte stands in the file"),
+                                     ("n.json", '{"labels": {"a\\\\u0000": 1,\n"kid\\u0000ney": 2}}',
+                                      "n.json:2: a NUL (\\u0000) stands in the file")):
+            self.write(name, content)
+            self.graph(f'x: {{use: labels.load, each: case, with: {{path: "${{case.label}}", names_from: {name}}}}}')
+            self.assertIn(words, self.massflow("run", "g.yaml", "x[case=a]", code=1))
+        self.dataset("E", labels={"kid\0ney": 1})
+        self.graph(cases="{nnunet: E}")
+        self.assertIn("E/dataset.json", self.massflow("run", "g.yaml", code=2))
+
+    def test_what_keeps_names(self):
+        """Each stage that takes labels or samples and gives what may have names either keeps them, or is here with a
+        reason: whoever adds one decides."""
+        self.dataset()
+        otherwise = {"augment.crops": "crops hold values, and mass.finetune asks the samples for names",
+                     "slic.masks": "the labels are a body mask",
+                     "mass.export": "a corpus of the official code, which has no names",
+                     "supervised.train": "an encoder, without the head that has the labels",
+                     # These keep the names of the labels that they use; a network would take half of this test's time.
+                     "mass.embed": "slow", "mass.segment": "slow", "mass.finetune": "slow"}
+        grid = "spacing: [2, 3, 4], min_size: [16, 16, 16]"
+        keeps = {"labels.remap": "in: {labels: truth}, with: {map: {1: 1}}",
+                 "labels.resample": "in: {labels: truth}, with: {spacing: [2, 2, 2]}",
+                 "labels.masks": "in: {labels: truth}",
+                 "mass.labels": f"in: {{labels: truth, sample: sample}}, with: {{{grid}}}",
+                 "mass.prepare": "in: {volume: scan, labels: truth}",
+                 "exec.run": "in: {labels: truth}, with: {command: 'cp {labels} {out.labels}'}",
+                 "sam2.segment": None}  # its prompts are labels: test_sam2_stages
+        found = set()
+        for line in self.massflow("stages").splitlines():
+            stage = line.split()[0] if line.split() else ""
+            if "." not in stage:
+                continue
+            said = self.massflow("describe", stage)
+            ins, outs = (re.search(rf"^{what}\n((?:  .*\n)+)", said, re.M) for what in ("in", "out"))
+            takes = ins and re.search(r"^  \w+ +(labels|sample)\b", ins[1], re.M)
+            gives = outs and re.search(r"^  \w+ +(stream<crop>|labels|sample|masks|embedding|model|probabilities|mass_masks)",
+                                       outs[1], re.M)
+            if takes and gives:
+                found.add(stage)
+        self.assertEqual(found, {*otherwise, *keeps})
+        self.graph(f"sample: {{use: mass.prepare, each: case, in: {{volume: scan, labels: truth}}, with: {{{grid}}}}}",
+                   *(f"n{i}: {{use: {stage}, each: case, {rest}}}" for i, (stage, rest) in enumerate(keeps.items()) if rest))
+        self.massflow("run", "g.yaml", "--case", "a")
+        for i, (stage, rest) in enumerate(keeps.items()):
+            if rest:
+                with self.subTest(stage):
+                    self.assertEqual(self.named(f"n{i}[case=a]" + (".labels" if stage == "exec.run" else "")),
+                                     ["1 liver", "2 left kidney", "3 right kidney"])
+
+    def test_names_of_a_command(self):
+        self.dataset()
+        run = "use: exec.run, each: case, in: {labels: truth}, with: {command: 'cp {labels} {out.labels}'"
+        self.graph(f"anew: {{{run}, keep_names: false}}}}", f"own: {{{run}, names: {{1: Leber, 7: x}}}}}}",
+                   f"both: {{{run}, keep_names: false, names: {{1: Leber}}}}}}")
+        self.massflow("run", "g.yaml", "--case", "a")
+        self.assertEqual(self.named("anew[case=a]"), [])
+        self.assertEqual(self.named("own[case=a]"), ["1 Leber", "2 left kidney", "3 right kidney", "7 x"])
+        self.assertEqual(self.named("both[case=a]"), ["1 Leber"])
+        self.graph(f"bad: {{{run}, names: {{x: y}}}}}}")
+        self.assertIn("names: 'x=y' names no label", self.massflow("run", "g.yaml", code=2))
 
     def test_cases_that_contradict(self):
         """One training never learns two organs as one label."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Python package: test_python.py MASSFLOW LIBRARY PACKAGE
+"""The Python package: test_python.py MASSFLOW LIBRARY PACKAGE STEPS
 
 Its parts that need numpy, pandas, nibabel, SimpleITK or torch are skipped where these are not installed. What
 concerns a whole process (Ctrl-C, forks, the end of Python) runs in one of its own."""
@@ -7,6 +7,7 @@ import copy
 import gc
 import importlib.util
 import inspect
+import json
 import math
 import multiprocessing
 import os
@@ -20,9 +21,9 @@ import sys
 import threading
 import unittest
 
-from harness import Massflow, main, nifti_header, sanitized
+from harness import MASSFLOW, Massflow, main, nifti_header, sanitized
 
-LIBRARY, PACKAGE = map(os.path.abspath, sys.argv[2:4])
+LIBRARY, PACKAGE, STEPS = map(os.path.abspath, sys.argv[2:5])
 os.environ["MASSFLOW_LIBRARY"] = LIBRARY
 os.environ["PYTHONPATH"] = PACKAGE
 sys.path.insert(0, PACKAGE)
@@ -363,6 +364,110 @@ export:
         self.assertEqual(str(next(iter(weights.values())).dtype), "float32")
 
     @has("numpy")
+    def test_weights_as_a_file(self):
+        import numpy
+        weights = self.g["model"].weights()
+        massflow.save_weights(self.path("w.safetensors"), weights)
+        self.write("w.yaml", "massflow: 1\nstages:\n  model: {use: model.load, with: {path: w.safetensors}}\n")
+        with massflow.Graph(self.path("w.yaml")) as g:
+            g.run(progress=False)
+            again = g["model"].weights()
+        self.assertEqual(sorted(again), sorted(weights))
+        for name in weights:
+            numpy.testing.assert_array_equal(again[name], weights[name])
+        with self.assertRaisesRegex(massflow.Invalid, "the weight 'a' is complex128; weights are float64, "):
+            massflow.save_weights(self.path("x.safetensors"), {"a": numpy.zeros(2, complex)})
+        with self.assertRaisesRegex(massflow.Invalid, r"x\.pth: weights are written as \.safetensors"):
+            massflow.save_weights("x.pth", weights)
+        self.assertFalse([name for name in os.listdir(self.folder) if name.startswith("x.s")])
+        shapes = {"none": numpy.float32(2), "empty": numpy.zeros((0, 3), "float16"), "turned": numpy.arange(6).reshape(2, 3).T}
+        with open(massflow.save_weights(self.path("s.safetensors"), shapes), "rb") as file:
+            data = file.read()
+        size, = struct.unpack_from("<Q", data)
+        header = json.loads(data[8:8 + size])
+        self.assertEqual([(header[name]["dtype"], header[name]["shape"]) for name in shapes],
+                         [("F32", []), ("F16", [0, 3]), ("I64", [3, 2])])
+        self.assertEqual(list(struct.unpack("<f6q", data[8 + size:])), [2, 0, 3, 1, 4, 2, 5])
+
+    @has("numpy")
+    def test_streams(self):
+        self.write("s.yaml", GRAPH.replace("  scores:", """  sample: {use: mass.prepare, each: case, in: {volume: patient.volume, masks: found}, with: {spacing: [8, 9, 10], min_size: [16, 16, 16]}}
+  views: {use: augment.views, in: {samples: "sample[*]"}, with: {patch_size: [16, 16, 16], seed: "${seed}"}}
+  scores:"""))
+        g = massflow.Graph(self.path("s.yaml"), seed=3)
+        with self.assertRaisesRegex(massflow.NotFound, "what views reads is not in the cache\n  run the graph first, or what it "
+                                                       "reads alone: 'views'"):
+            g.items("views")
+        g.run("views", progress=False)
+        with g.items("views", threads=3) as views:
+            first = [next(views) for _ in range(5)]
+        self.assertEqual([sorted(item.arrays) for item in first],
+                         [["query", "query_masks", "reference", "reference_masks"]] * 5)
+        pixels = [item.to_numpy()["reference"].tobytes() for item in first]
+        self.assertEqual((len(set(pixels)), first[0].to_numpy()["query"].shape), (5, (16, 16, 16)))
+        with massflow.Graph(self.path("s.yaml"), seed=3) as again, again.items("views", threads=1) as views:
+            self.assertEqual([item.array("reference").tobytes() for _, item in zip(range(5), views)], pixels)
+            self.assertEqual(next(views.seek(3)).array("reference").tobytes(), pixels[3])
+            with self.assertRaisesRegex(massflow.Invalid, "a stream has no item -1"):
+                views.seek(-1)
+        with self.assertRaisesRegex(massflow.Invalid, "the stream views is closed"):
+            next(views)
+        for name, words in (("sample[case=000]", r"sample\[case=000\] is no stream"), ("sample", "sample names 2 nodes"),
+                            ("view", "did you mean 'views'")):
+            with self.assertRaisesRegex(massflow.Error, words):
+                g.items(name)
+
+    @has("numpy")
+    def test_states(self):
+        import numpy
+        self.write("t.yaml", "massflow: 1\nstages:\n  counted: {use: steps.do, with: {steps: 5, every: 2, fail: 4}}\n")
+        os.mkdir(self.path("plugins"))
+        os.symlink(STEPS, self.path("plugins/steps.so"))
+        g = massflow.Graph(self.path("t.yaml"), plugins=self.path("plugins"))
+        with self.assertRaisesRegex(massflow.NotFound, "counted has no saved state in this cache"):
+            g.state("counted")
+        with self.assertRaises(massflow.RunFailed):
+            g.run(progress=False)
+        state = g.state("counted")
+        self.assertEqual((state.step, list(state.arrays), len(state.array("numbers"))), (4, ["numbers"], 4))
+        with self.assertRaisesRegex(massflow.NotFound, "has no weights of part 'value'; it has: numbers"):
+            state.weights()
+        # What training stages save; test_training has such states.
+        held = massflow.State.__new__(massflow.State)
+        held._arrays = {f"{part}.conv.weight": massflow.artifact.ArrayType("f32", (2,), None) for part in ("value", "average")}
+        held.array = lambda name: numpy.full(2, len(name), "float32")
+        self.assertEqual({name: list(array) for name, array in held.weights("average").items()}, {"conv.weight": [19, 19]})
+        with self.assertRaisesRegex(massflow.Invalid, "a state has no part 'last'"):
+            held.weights("last")
+
+    @has("numpy")
+    def test_files_of_any_content(self):
+        self.write("f.yaml", """massflow: 1
+stages:
+  report: {use: exec.run, with: {shell: true, command: "printf 'a\\\\0b' > {out.file.pdf}; echo x > {out.text}"}}
+  again: {use: exec.run, in: {file: report.file}, with: {command: "cp {file} {out.file.PDF}"}}
+  other: {use: exec.run, in: {file: report.file}, with: {command: "cp {in}/file.pdf {out}/file.stl"}}
+export: {report.file: "out/r.pdf"}
+""")
+        g = massflow.Graph(self.path("f.yaml"))
+        g.run(progress=False)
+        for name, file, kind in (("report.file", "file.pdf", "application/pdf"), ("again", "file.PDF", "application/pdf"),
+                                 ("other", "file.stl", "model/stl")):
+            found = g[name]
+            self.assertEqual((found.type, found.file_name, found.media_type, bytes(found), len(found)),
+                             ("file", file, kind, b"a\0b", 3))
+        self.assertIn("file.pdf, application/pdf, 3 bytes", g["report.file"]._repr_html_())
+        self.assertEqual(self.read_bytes("out/r.pdf"), b"a\0b")
+        self.assertEqual(self.read_bytes(g.save("report", self.path("x.pdf"))), b"a\0b")
+        with self.assertRaisesRegex(massflow.Error, r"the file is 'file.pdf' \(application/pdf\), and 'x.csv' says something else"
+                                                    r"\n  give it the suffix '.pdf'"):
+            g.save("report.file", self.path("x.csv"))
+        said = self.ended([MASSFLOW, "get", "f.yaml", "again", "other", "report.file", "-o", "all/"]).stdout
+        self.assertEqual(said.split(), ["all/again.file.PDF", "all/other.file.stl", "all/report.file.pdf"])
+        said = self.ended([MASSFLOW, "show", "f.yaml", "other"]).stdout
+        self.assertRegex(said, r"media_type +model/stl\n  name +file.stl\n  bytes +u8 \[3\]\n")
+
+    @has("numpy")
     def test_html(self):
         for name, found in (("patient[case=000].volume", ">R<img"), ("patient[case=000].labels", "<img"),
                             ("picture[case=000]", "<img"), ("found[case=000]", "score"), ("scores.table", "dice"),
@@ -564,4 +669,4 @@ stages:
 
 
 if __name__ == "__main__":
-    main(3)
+    main(4)

@@ -92,6 +92,19 @@ def layouts(volume: massflow.Volume, how: Literal["plain", "fortran", "swapped",
     return massflow.volume(voxels.astype("int64").astype("int16") if how == "wide" else voxels, like=volume)
 
 
+@massflow.stage("lab.report")
+def report(labels: massflow.Labels, name: str = "r.txt", kind: str = "text/plain") -> massflow.File:
+    """A file."""
+    return massflow.file(name, f"{sorted(labels.names.items())}".encode() + b"\\0", kind)
+
+
+@massflow.stage("lab.again")
+def again(file: massflow.File, labels: massflow.Labels, keep: bool = True) -> massflow.Labels:
+    """Labels, with their names where they are kept."""
+    assert bytes(file).endswith(b"\\0") and file.file_name == "r.txt"
+    return massflow.labels(labels.array(), like=labels, **({} if keep else {"names": {}}))
+
+
 @massflow.stage("lab.fails")
 def fails(volume: massflow.Volume, how: str = "raise") -> massflow.Labels:
     """Goes wrong."""
@@ -154,6 +167,25 @@ stages:
         self.assertNotIn("aorta", self.massflow("show", "names.yaml", "two", "--plugins", "lab.py", "--set", "name="))
         self.assertIn("names: label 7 is called ' x', which is not one line of text",
                       self.massflow("run", "names.yaml", "--plugins", "lab.py", "--set", "name= x", code=1))
+
+    @NUMPY
+    def test_a_file_and_kept_names(self):
+        self.write("f.yaml", """massflow: 1
+params: {name: r.txt, kind: text/plain}
+stages:
+  patient: {use: phantom.volume, with: {size: [16, 18, 20], spacing: [8, 9, 10]}}
+  named: {use: lab.named, in: {labels: patient.labels}, with: {name: new}}
+  report: {use: lab.report, in: {labels: named}, with: {name: "${name}", kind: "${kind}"}}
+  kept: {use: lab.again, in: {file: report, labels: named}}
+  bare: {use: lab.again, in: {file: report, labels: named}, with: {keep: false}}
+""")
+        self.massflow("run", "f.yaml", "--plugins", "lab.py")
+        self.massflow("get", "f.yaml", "report", "-o", "got.txt", "--plugins", "lab.py")
+        self.assertEqual(self.read_bytes("got.txt"), b"[(7, 'new')]\0")
+        self.assertIn("7 new", self.massflow("show", "f.yaml", "kept", "--plugins", "lab.py"))
+        self.assertNotIn("names", self.massflow("show", "f.yaml", "bare", "--plugins", "lab.py"))
+        for change, words in (("name=../x", "'../x' is no name of a file"), ("kind=x", "'x' is no media type")):
+            self.assertIn(words, self.massflow("run", "f.yaml", "report", "--plugins", "lab.py", "--set", change, code=1))
 
     @NUMPY
     def test_nodes_share_a_process(self):

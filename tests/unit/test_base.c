@@ -434,6 +434,53 @@ START_TEST(table_keeps_numbers_and_text)
 }
 END_TEST
 
+START_TEST(a_file_has_a_name_that_leads_nowhere)
+{
+    static const char *const bad[] = {"",         ".hidden",   "../up.pdf", "a/b.pdf",
+                                      "a\\b.pdf", "line\nend", "bad\xff"};
+    static const char *const no_type[] = {"",      "pdf", "a/", "/b", "a/b; charset=utf-8",
+                                          "a/b/c", "-a/b"};
+    mf_artifact *a, *copy;
+    mf_array *bytes;
+    char longest[202];
+
+    ok(mf_artifact_new_file("Größe 1.tar.gz", "application/gzip", "a\0b", 3, &a));
+    ck_assert_str_eq(mf_artifact_type(a), "file");
+    ck_assert_str_eq(mf_artifact_file_suffix(a), ".gz");
+    ok(mf_artifact_check_file(a));
+    ok(mf_artifact_array(a, "bytes", &bytes));
+    ck_assert_mem_eq(bytes->data, "a\0b", 3);
+    ck_assert_int_eq(bytes->shape[0], 3);
+    mf_array_unref(bytes);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        mf_status status = mf_artifact_new_file(bad[i], "a/b", "", 0, &copy);
+        ck_assert_int_eq(mf_error_code(status), MF_INVALID);
+        ck_assert_ptr_null(copy);
+        mf_error_free(status);
+        /* Nor in a cache that came from elsewhere. */
+        ok(mf_artifact_set_text(a, "name", bad[i]));
+        status = mf_artifact_check_file(a);
+        ck_assert_int_eq(mf_error_code(status), MF_INVALID);
+        mf_error_free(status);
+    }
+    for (size_t i = 0; i < sizeof no_type / sizeof *no_type; i++) {
+        mf_status status = mf_artifact_new_file("a", no_type[i], "", 0, &copy);
+        ck_assert_int_eq(mf_error_code(status), MF_INVALID);
+        mf_error_free(status);
+    }
+    mf_artifact_unref(a);
+    memset(longest, 'x', 201);
+    longest[201] = '\0';
+    fails(mf_artifact_new_file(longest, "a/b", "", 0, &copy),
+          "the name of a file has 201 bytes; 1 to 200 are allowed");
+    fails(mf_artifact_new_file("big.bin", "a/b", "", MF_FILE_MOST + 1, &copy),
+          "a file of 2147483649 bytes; an artifact holds at most 2147483648");
+    ok(mf_artifact_new_file(longest + 1, "a/b", NULL, 0, &a));
+    ck_assert_str_eq(mf_artifact_file_suffix(a), "");
+    mf_artifact_unref(a);
+}
+END_TEST
+
 START_TEST(philox_gives_the_published_vectors)
 {
     /* Known answers of the authors' Random123 library (kat_vectors, philox4x32 10). */
@@ -479,6 +526,7 @@ int main(void)
     Suite *suite = suite_create("base");
     TCase *tests = tcase_create("base");
     tcase_set_timeout(tests, 60); /* on a busy machine too */
+    tcase_add_test(tests, a_file_has_a_name_that_leads_nowhere);
     tcase_add_test(tests, error_text_has_place_contexts_and_hint);
     tcase_add_test(tests, out_of_memory_says_for_what);
     tcase_add_test(tests, array_refuses_sizes_that_overflow);

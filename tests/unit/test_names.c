@@ -148,6 +148,8 @@ END_TEST
 
 static char path[64];
 
+static mf_label_sets sets; /* of the file that was read last, where a test looks at them */
+
 static const char *file(const char *suffix, const char *content)
 {
     snprintf(path, sizeof path, "names-%d%s", (int)getpid(), suffix);
@@ -161,11 +163,12 @@ static const char *file(const char *suffix, const char *content)
 static void read_as(const char *suffix, const char *content, const char *expected)
 {
     mf_names names = {0};
-    mf_status status = names_file_read(file(suffix, content), &names);
+    mf_status status = names_file_read(file(suffix, content), &names, &sets);
     unlink(path);
     ok(status);
     ck_assert_str_eq(shown(&names), expected);
     mf_names_clear(&names);
+    mf_label_sets_clear(&sets);
 }
 
 /* `expected` without the path, which the error begins with. */
@@ -173,7 +176,7 @@ static void refused_as(const char *suffix, const char *content, const char *expe
 {
     mf_names names = {0};
     char text[512];
-    mf_status status = names_file_read(file(suffix, content), &names);
+    mf_status status = names_file_read(file(suffix, content), &names, &sets);
     unlink(path);
     snprintf(text, sizeof text, "%s%s", path, expected);
     fails(status, text);
@@ -265,6 +268,62 @@ START_TEST(segments_of_slicer)
 }
 END_TEST
 
+static const char *shown_sets(const mf_label_sets *s)
+{
+    static char text[512];
+    size_t used = 0;
+    *text = '\0';
+    for (size_t i = 0; i < s->count; i++) {
+        for (size_t k = 0; k < s->v[i].count; k++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "+%lld",
+                                     (long long)s->v[i].values[k]);
+        used += (size_t)snprintf(text + used, sizeof text - used, "=%s;", s->v[i].name);
+    }
+    return text;
+}
+
+START_TEST(sets_of_labels)
+{
+    mf_label_sets s = {0}, kept;
+    mf_names names = {0};
+    int64_t *values;
+    size_t count;
+    mf_artifact *a;
+    ok(mf_label_sets_parse("1=a, 3+1+1=both, +2=b; 2 = c", &s));
+    ok(mf_names_parse("1=a, 3+1+1=both, +2=b; 2 = c", &names));
+    ck_assert_str_eq(shown_sets(&s), "+1+3=both;+2=b;");
+    ck_assert_str_eq(shown(&names), "1=a;2=c;");
+    ok(mf_artifact_new("labels", &a));
+    ok(mf_artifact_set_named(a, &names, &s));
+    ck_assert_str_eq(mf_artifact_text(a, "names"), "1=a\n2=c\n+1+3=both\n+2=b\n");
+    mf_label_sets_clear(&s);
+    ok(mf_artifact_label_sets(a, &s));
+    ck_assert_str_eq(shown_sets(&s), "+1+3=both;+2=b;");
+    mf_artifact_unref(a);
+    ok(mf_label_sets_only(&s, (const int64_t[]){3, 2}, 2, &kept));
+    ck_assert_str_eq(shown_sets(&kept), "+2=b;");
+    mf_label_sets_clear(&kept);
+    const mf_label wanted[] = {{"both", 0}, {NULL, 3}, {"c", 0}};
+    ok(mf_labels_values_of(&(mf_labels){wanted, 3}, &names, &s, "labels", &values, &count));
+    ck_assert_uint_eq(count, 3); /* 3 is there once */
+    ck_assert_int_eq(values[0] * 100 + values[1] * 10 + values[2], 132);
+    free(values);
+    fails(mf_label_sets_parse("1+2=both", &s), "two sets of labels are called 'both'");
+    ok(mf_label_sets_parse("3+1=both", &s)); /* the same */
+    fails(mf_label_sets_parse("1++2=x", &s),
+          "'1++2=x' names no set of labels\n  write VALUE+VALUE=NAME, as in 1+2+3=whole tumor");
+    fails(mf_label_sets_parse("0+1=x", &s), "the set of labels 'x' has 0, which is background");
+    fails(mf_label_sets_parse("1+9999999999=x", &s),
+          "label 9999999999 ('x') is not from 1 to 2147483647");
+    ok(mf_names_parse("7=both", &names));
+    fails(mf_labels_values_of(&(mf_labels){wanted, 1}, &names, &s, "labels", &values, &count),
+          "labels: 'both' is the name of label 7 and of a set of labels\n  give the values");
+    ck_assert_ptr_null(values);
+    mf_label_sets_clear(&s);
+    mf_names_clear(&names);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read)
 {
     static const char *const suffixes[] = {".txt", ".ctbl"};
@@ -272,7 +331,7 @@ START_TEST(what_is_written_is_read)
         mf_names names = {0}, back = {0};
         ok(mf_names_parse("1=left kidney #102030, 300=liver #ffffff", &names));
         ok(names_file_write(file(suffixes[i], ""), &names));
-        mf_status status = names_file_read(path, &back);
+        mf_status status = names_file_read(path, &back, &sets);
         unlink(path);
         ok(status);
         ck_assert_str_eq(shown(&back), "1=left kidney #102030;300=liver #ffffff;");
@@ -287,6 +346,7 @@ int main(void)
     Suite *suite = suite_create("names");
     TCase *cases = tcase_create("names");
     tcase_add_test(cases, texts);
+    tcase_add_test(cases, sets_of_labels);
     tcase_add_test(cases, an_artifact_keeps_them);
     tcase_add_test(cases, several_must_agree);
     tcase_add_test(cases, labels_are_chosen);

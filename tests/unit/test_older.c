@@ -130,7 +130,7 @@ START_TEST(records_without_sources_are_not_read_past_their_end)
     plugin.stage_size = sizeof(mf_stage);
     snprintf(expected, sizeof expected,
              "plugin made.so was built with another layout of mf_case_source: 1 bytes; stage "
-             "interface 1.6 has %zu\n  build the plugin against the headers of this massflow",
+             "interface 1.7 has %zu\n  build the plugin against the headers of this massflow",
              sizeof(mf_case_source));
     fails(mf_registry_add(toys, &plugin, "made.so"), expected);
     leave_scratch();

@@ -37,7 +37,7 @@ static char *file_name(const many *m, const mf_plan_node *n, uint32_t port, cons
 
     if (asprintf(&name, "%s/%s%s%s%s%s", m->folder, n->node->name,
                  mf_port_count(out) > 1 ? "." : "", mf_port_count(out) > 1 ? out[port].name : "",
-                 *suffix == '.' ? "" : ".", suffix) < 0)
+                 *suffix == '.' || !*suffix ? "" : ".", suffix) < 0)
         return NULL;
     char *to = name + strlen(m->folder) + 1;
     for (const char *from = to; *from; from++) {
@@ -51,23 +51,42 @@ static char *file_name(const many *m, const mf_plan_node *n, uint32_t port, cons
     return name;
 }
 
-/* The suffix that is written for a type where none is named: the first that is of its own and not
- * of all types, such as .nii.gz before .npy and .json. The caller frees. */
-static char *usual_suffix(const many *m, const char *type)
+/* That of a file is part of its name. The caller frees. */
+static mf_status own_suffix(const many *m, const char *id, char **suffix)
 {
-    char *all = mf_registry_suffixes(m->w->registry, type), *rest = NULL, *own = NULL;
+    mf_artifact *file;
+
+    MF_TRY(mf_open_artifact(m->w->store, m->w->registry, id, &file));
+    *suffix = strdup(mf_artifact_file_suffix(file));
+    mf_artifact_unref(file);
+    return *suffix ? MF_OK : mf_no_memory(0, "a list of files");
+}
+
+/* The suffix that is written for an output where none is named: the first that is of its type and
+ * not of all types, such as .nii.gz before .npy and .json. The caller frees. */
+static mf_status usual_suffix(const many *m, const mf_plan_node *n, uint32_t port, char **suffix)
+{
+    mf_port_type type;
+    mf_port_type_parse(n->node->stage->out[port].type, &type);
+    char *all = mf_registry_suffixes(m->w->registry, type.name), *rest = NULL, *own = NULL;
 
     for (char *s = all ? strtok_r(all, ", ", &rest) : NULL; s; s = strtok_r(NULL, ", ", &rest))
         if (!own || ((!strcmp(own, ".npy") || !strcmp(own, ".json")) && strcmp(s, ".json") != 0))
             own = s;
-    own = strdup(own ? own : ".json");
+    const bool any = own && !strcmp(own, "*");
+    *suffix = any ? NULL : strdup(own ? own : ".json");
     free(all);
-    return own;
+    if (any)
+        return own_suffix(m, n->outputs[port].id, suffix);
+    return *suffix ? MF_OK : mf_no_memory(0, "a list of files");
 }
 
 static int add(many *m, const mf_plan_node *n, uint32_t port)
 {
-    char *suffix = m->suffix ? strdup(m->suffix) : usual_suffix(m, n->node->stage->out[port].type);
+    char *suffix = m->suffix ? strdup(m->suffix) : NULL;
+    mf_status status = m->suffix ? MF_OK : usual_suffix(m, n, port, &suffix);
+    if (status)
+        return command_fail(status, EXIT_FAILED);
     get_item *grown = mf_list_more(m->items, m->count, sizeof *grown);
     char *path = suffix ? file_name(m, n, port, suffix) : NULL;
 

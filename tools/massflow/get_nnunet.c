@@ -176,6 +176,18 @@ static mf_status check_grids(const dataset *d)
     return status;
 }
 
+/* What the labels of a data set are called. */
+typedef struct named_labels {
+    mf_names names;
+    mf_label_sets sets; /* regions; none: each label is for itself */
+} named_labels;
+
+static void named_clear(named_labels *l)
+{
+    mf_names_clear(&l->names);
+    mf_label_sets_clear(&l->sets);
+}
+
 /* ---- labels ---------------------------------------------------------------------------------- */
 
 static mf_status note_values(const mf_artifact *a, bool *there)
@@ -196,15 +208,28 @@ static mf_status note_values(const mf_artifact *a, bool *there)
     return status;
 }
 
+static mf_status join_sets(mf_label_sets *sets, const mf_artifact *a)
+{
+    mf_label_sets own;
+    MF_TRY(mf_artifact_label_sets(a, &own));
+    mf_status status = MF_OK;
+    for (size_t i = 0; i < own.count && !status; i++)
+        status = mf_label_sets_put(sets, own.v[i].name, own.v[i].values, own.v[i].count);
+    mf_label_sets_clear(&own);
+    return status;
+}
+
 static mf_status add_map(const dataset *d, const get_item *x, const get_item *first,
-                         mf_names *names, bool *there)
+                         named_labels *l, bool *there)
 {
     mf_artifact *a;
     mf_names own = {0};
     MF_TRY(mf_open_artifact(d->w->store, d->w->registry, x->node->outputs[x->port].id, &a));
     mf_status status = mf_artifact_names(a, &own);
     if (!status)
-        status = mf_names_join(names, &own, first->node->node->name, x->node->node->name);
+        status = mf_within(join_sets(&l->sets, a), "%s", x->node->node->name);
+    if (!status)
+        status = mf_names_join(&l->names, &own, first->node->node->name, x->node->node->name);
     if (!status)
         status = mf_within(note_values(a, there), "%s", x->node->node->name);
     mf_names_clear(&own);
@@ -245,7 +270,52 @@ static mf_status complete(mf_names *names, const bool *there)
     return MF_OK;
 }
 
-static mf_status find_labels(const dataset *d, mf_names *names)
+static bool set_holds(const mf_label_set *set, int64_t value)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->values[i] == value)
+            return true;
+    return false;
+}
+
+/* The value of a region in label maps that are made of regions: nnU-Net paints them one over the
+ * other in their order, so it is one that no later region has. 0: there is none. */
+static int64_t class_of(const mf_label_sets *sets, size_t i)
+{
+    for (size_t k = 0; k < sets->v[i].count; k++) {
+        bool later = false;
+        for (size_t j = i + 1; j < sets->count && !later; j++)
+            later = set_holds(&sets->v[j], sets->v[i].values[k]);
+        if (!later)
+            return sets->v[i].values[k];
+    }
+    return 0;
+}
+
+/* Each label lies in a region, and each region can be painted. */
+static mf_status check_regions(const mf_label_sets *sets, const mf_names *names)
+{
+    for (size_t i = 0; i < names->count && sets->count; i++) {
+        bool covered = false;
+        for (size_t k = 0; k < sets->count && !covered; k++)
+            covered = set_holds(&sets->v[k], names->v[i].value);
+        if (!covered)
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "label %lld lies in no region, and the data set has regions",
+                                   (long long)names->v[i].value),
+                           "labels.remap makes labels without regions");
+    }
+    for (size_t i = 0; i < sets->count; i++)
+        if (!class_of(sets, i))
+            return mf_hint(mf_fail(MF_INVALID,
+                                   "all labels of the region '%s' lie in regions behind it, too, "
+                                   "which would be painted over it",
+                                   sets->v[i].name),
+                           "labels.remap makes labels without regions");
+    return MF_OK;
+}
+
+static mf_status find_labels(const dataset *d, named_labels *l)
 {
     const get_item *first = NULL;
     bool *there = calloc(MOST_LABEL + 1, sizeof *there);
@@ -254,10 +324,12 @@ static mf_status find_labels(const dataset *d, mf_names *names)
         if (!is_labels(&d->items[i]))
             continue;
         first = first ? first : &d->items[i];
-        status = add_map(d, &d->items[i], first, names, there);
+        status = add_map(d, &d->items[i], first, l, there);
     }
     if (!status)
-        status = complete(names, there);
+        status = complete(&l->names, there);
+    if (!status)
+        status = check_regions(&l->sets, &l->names);
     free(there);
     return status;
 }
@@ -284,9 +356,33 @@ static mf_status channel_name(const dataset *d, size_t channel, char name[64])
     return MF_OK;
 }
 
-static mf_status make_json(const dataset *d, const mf_names *names, json_object *root)
+/* The entries `labels`, and with regions their order. */
+static void put_labels(const named_labels *l, json_object *root)
 {
-    json_object *channels = json_object_new_object(), *labels = json_object_new_object();
+    json_object *labels = json_object_new_object(), *order = NULL;
+    json_object_object_add(root, "labels", labels);
+    json_object_object_add(labels, "background", json_object_new_int(0));
+    for (size_t i = 0; i < l->names.count && !l->sets.count; i++)
+        json_object_object_add(labels, l->names.v[i].name,
+                               json_object_new_int64(l->names.v[i].value));
+    if (!l->sets.count)
+        return;
+    order = json_object_new_array();
+    for (size_t i = 0; i < l->sets.count; i++) {
+        const mf_label_set *set = &l->sets.v[i];
+        json_object *values =
+            set->count > 1 ? json_object_new_array() : json_object_new_int64(set->values[0]);
+        for (size_t k = 0; k < set->count && set->count > 1; k++)
+            json_object_array_add(values, json_object_new_int64(set->values[k]));
+        json_object_object_add(labels, set->name, values);
+        json_object_array_add(order, json_object_new_int64(class_of(&l->sets, i)));
+    }
+    json_object_object_add(root, "regions_class_order", order);
+}
+
+static mf_status make_json(const dataset *d, const named_labels *l, json_object *root)
+{
+    json_object *channels = json_object_new_object();
     size_t training = 0;
     char key[24], name[64];
     mf_status status = MF_OK;
@@ -296,10 +392,7 @@ static mf_status make_json(const dataset *d, const mf_names *names, json_object 
         status = channel_name(d, i, name);
         json_object_object_add(channels, key, json_object_new_string(name));
     }
-    json_object_object_add(root, "labels", labels);
-    json_object_object_add(labels, "background", json_object_new_int(0));
-    for (size_t i = 0; i < names->count; i++)
-        json_object_object_add(labels, names->v[i].name, json_object_new_int64(names->v[i].value));
+    put_labels(l, root);
     for (size_t i = 0; i < d->count; i++)
         training += is_labels(&d->items[i]);
     json_object_object_add(root, "numTraining", json_object_new_int64((int64_t)training));
@@ -307,12 +400,12 @@ static mf_status make_json(const dataset *d, const mf_names *names, json_object 
     return status;
 }
 
-static mf_status write_json(const dataset *d, const mf_names *names, const char *path,
+static mf_status write_json(const dataset *d, const named_labels *l, const char *path,
                             const mf_output_rule *rule)
 {
     json_object *root = json_object_new_object();
     mf_output *output = NULL;
-    mf_status status = make_json(d, names, root);
+    mf_status status = make_json(d, l, root);
     if (!status)
         status = mf_output_begin(path, rule, NULL, &output);
     if (!status && json_object_to_file_ext(mf_output_file(output), root, JSON_C_TO_STRING_PRETTY))
@@ -339,7 +432,7 @@ static const char *suffix_of(const args *a)
 int nnunet_lay_out(const args *a, workspace *w, const char *folder, get_item *items, size_t count)
 {
     dataset d = {.w = w, .items = items, .count = count, .suffix = suffix_of(a)};
-    mf_names names = {0};
+    named_labels labels = {0};
     if (!d.suffix)
         return command_refuse("--nnunet: the suffix is nii.gz, nii, nrrd or mha");
     int code = sort_out(&d);
@@ -350,10 +443,10 @@ int nnunet_lay_out(const args *a, workspace *w, const char *folder, get_item *it
     if (!code) { /* before anything is written */
         mf_status status = check_grids(&d);
         if (!status)
-            status = find_labels(&d, &names);
+            status = find_labels(&d, &labels);
         code = status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
     }
-    mf_names_clear(&names);
+    named_clear(&labels);
     return code;
 }
 
@@ -387,21 +480,21 @@ int nnunet_describe(const args *a, workspace *w, const char *folder, get_item *i
                     const mf_output_rule *rule)
 {
     dataset d = {.w = w, .items = items, .count = count, .suffix = suffix_of(a)};
-    mf_names names = {0};
+    named_labels labels = {0};
     char *path;
     int code = sort_out(&d);
     if (code)
         return code;
     if (asprintf(&path, "%s/dataset.json", folder) < 0)
         return command_fail(mf_no_memory(0, "a path"), EXIT_FAILED);
-    mf_status status = find_labels(&d, &names);
+    mf_status status = find_labels(&d, &labels);
     if (!status)
-        status = write_json(&d, &names, path, rule);
+        status = write_json(&d, &labels, path, rule);
     if (status)
         code = command_fail(status, EXIT_FAILED);
     else
         printf("%s\n", path);
-    mf_names_clear(&names);
+    named_clear(&labels);
     free(path);
     return code;
 }

@@ -16,6 +16,25 @@
 
 /* ---- one artifact ---------------------------------------------------------------------------- */
 
+#define UNDER_NAMES "\n                   "
+
+/* Sets of labels that have a name, one a line. */
+static void print_sets(const mf_artifact *a, bool first)
+{
+    mf_label_sets sets;
+    mf_status status = mf_artifact_label_sets(a, &sets);
+
+    for (size_t i = 0; !status && i < sets.count; i++) {
+        printf("%s", first && !i ? "" : UNDER_NAMES);
+        for (size_t k = 0; k < sets.v[i].count; k++)
+            printf("%s%" PRId64, k ? "+" : "", sets.v[i].values[k]);
+        printf(" %s", sets.v[i].name);
+    }
+    printf("\n");
+    mf_label_sets_clear(&sets);
+    mf_error_free(status);
+}
+
 /* The names of labels, one a line. False where they are none. */
 static bool print_names(const mf_artifact *a)
 {
@@ -27,12 +46,11 @@ static bool print_names(const mf_artifact *a)
         return false;
     }
     for (size_t i = 0; i < names.count; i++) {
-        printf("%s%" PRId64 " %s", i ? "\n                   " : "", names.v[i].value,
-               names.v[i].name);
+        printf("%s%" PRId64 " %s", i ? UNDER_NAMES : "", names.v[i].value, names.v[i].name);
         if (names.v[i].colour != MF_NO_COLOUR)
             printf(" #%06x", (unsigned)names.v[i].colour);
     }
-    printf("\n");
+    print_sets(a, names.count == 0);
     mf_names_clear(&names);
     return true;
 }
@@ -140,7 +158,8 @@ static mf_status print_arrays(const mf_artifact *a)
         for (int d = 0; d < info.rank; d++)
             printf("%s%" PRId64, d ? ", " : "", info.shape[d]);
         printf("]");
-        MF_TRY(print_statistics(a, &info));
+        if (strcmp(mf_artifact_type(a), "file") != 0)
+            MF_TRY(print_statistics(a, &info));
         printf("\n");
     }
     return MF_OK;

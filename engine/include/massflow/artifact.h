@@ -190,6 +190,26 @@ MF_API MF_MUST_USE mf_status mf_table_put(mf_table *table, const double *numbers
 MF_API MF_MUST_USE mf_status mf_table_finish(mf_table *table, mf_artifact **artifact);
 MF_API void mf_table_free(mf_table *table); /* frees it without a result */
 
+/* ---- files ----------------------------------------------------------------------------------- *
+ * Type `file`: a file that massflow hands on and does not look into, such as a report, a mesh or a
+ * DICOM object. Attributes
+ *     name         text, "report.pdf": what to call it. A name and no path, 1 to 200 bytes of UTF-8
+ *                  without control characters, that does not begin with a dot.
+ *     media_type   text, "application/pdf" (RFC 6838): what it is; without parameters
+ * and the array
+ *     bytes        u8 [n], at most MF_FILE_MOST of them */
+
+#define MF_FILE_MOST ((size_t)1 << 31) /* 2 GiB: whoever writes it reads it whole */
+
+/* An artifact of this type with a copy of `size` bytes; the caller unrefs it. */
+MF_API MF_MUST_USE mf_status mf_artifact_new_file(const char *name, const char *media_type,
+                                                  const void *bytes, size_t size,
+                                                  mf_artifact **artifact);
+/* Whether name, media type and size are as written above. */
+MF_API MF_MUST_USE mf_status mf_artifact_check_file(const mf_artifact *a);
+/* The suffix of a file's name with its dot, ".pdf", borrowed; "" where it has none. */
+MF_API const char *mf_artifact_file_suffix(const mf_artifact *a);
+
 #ifdef __cplusplus
 }
 #endif

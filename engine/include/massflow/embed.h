@@ -235,6 +235,32 @@ MF_API MF_MUST_USE mf_status mf_workspace_write(mf_workspace *w, const char *nam
 MF_API MF_MUST_USE mf_status mf_workspace_write_artifact(mf_workspace *w,
                                                          const mf_artifact *artifact,
                                                          const char *path, bool force);
+
+/* ---- streams --------------------------------------------------------------------------------- *
+ * A stream's items are made while they are read, by threads that work ahead, and are never stored.
+ * They are those that a stage reads: item i depends on the graph and i alone. One thread at a time
+ * reads a stream. */
+
+typedef struct mf_items mf_items; /* opaque: a stream that is being read */
+/* Begins to read the stream of a node, "views" or "views[seed=1]", at its first item. What it is
+ * made from must be in the cache, else MF_NOT_FOUND. mf_items_close frees *items. */
+MF_API MF_MUST_USE mf_status mf_workspace_items(mf_workspace *w, const char *name, int threads,
+                                                mf_items **items);
+/* The next item, in memory, which the caller unrefs; NULL past the end of a finite stream. */
+MF_API MF_MUST_USE mf_status mf_items_next(mf_items *items, mf_artifact **item);
+MF_API MF_MUST_USE mf_status mf_items_seek(mf_items *items, int64_t i); /* the next one is item i */
+MF_API void mf_items_close(mf_items *items);                            /* NULL is fine */
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+/* The newest state that the stage of a node saved while it ran on this kind of device, in memory,
+ * which the caller unrefs, and the *step after which it was saved. MF_NOT_FOUND where there is
+ * none. A run may be going on. */
+MF_API MF_MUST_USE mf_status mf_workspace_state(mf_workspace *w, const char *name, int64_t *step,
+                                                mf_artifact **state);
+
+/* ---- others ---------------------------------------------------------------------------------- */
+
 /* The command massflow of this build or installation; NULL where there is none. The caller frees.
  */
 MF_API char *mf_workspace_command(void);

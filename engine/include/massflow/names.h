@@ -3,7 +3,11 @@
  * An artifact that holds label values (labels, sample, embedding, model, masks, probabilities) may
  * have the text attribute `names`: a line "VALUE=NAME" or "VALUE=NAME #rrggbb" for each value that
  * has a name, in ascending order of value. Value 0 is background and has none. An artifact without
- * names has no such attribute. */
+ * names has no such attribute.
+ *
+ * Behind them a line "+VALUE+VALUE...=NAME" for each set of values that has a name (since 1.7),
+ * such as the regions of a data set of nnU-Net, which may overlap, in an order that its maker
+ * chose. */
 #ifndef MASSFLOW_NAMES_H
 #define MASSFLOW_NAMES_H
 
@@ -71,6 +75,43 @@ MF_API MF_MUST_USE mf_status mf_artifact_copy_names(mf_artifact *to, const mf_ar
  * name, for errors: a name that is not there (with the nearest that is) or that two values have. */
 MF_API MF_MUST_USE mf_status mf_labels_values(const mf_labels *labels, const mf_names *names,
                                               const char *param, int64_t **values, size_t *count);
+
+/* ---- sets of values -------------------------------------------------------------------------- */
+
+/* Values that have a name together: "whole tumor" is 1, 2 and 3. */
+typedef struct mf_label_set {
+    char *name;      /* as the name of a value */
+    int64_t *values; /* ascending, 1 to 2147483647 */
+    size_t count;    /* 1 to 1024 */
+} mf_label_set;
+
+/* Sets in the order of their maker; begins as {0}. mf_label_sets_clear frees what it holds. */
+typedef struct mf_label_sets {
+    mf_label_set *v; /* owned */
+    size_t count;    /* at most 1024 */
+} mf_label_sets;
+
+MF_API void mf_label_sets_clear(mf_label_sets *sets); /* frees and empties it */
+/* Adds a set; all is copied. Fails where its name is none or is there already with other values. */
+MF_API MF_MUST_USE mf_status mf_label_sets_put(mf_label_sets *sets, const char *name,
+                                               const int64_t *values, size_t count);
+/* Adds the sets of a text as mf_names_parse takes it: its entries whose value is "1+2+3" or "+3".
+ */
+MF_API MF_MUST_USE mf_status mf_label_sets_parse(const char *text, mf_label_sets *sets);
+/* Of that name; NULL where there is none. */
+MF_API const mf_label_set *mf_label_sets_find(const mf_label_sets *sets, const char *name);
+/* Those whose values are all among these, as a copy: *kept. */
+MF_API MF_MUST_USE mf_status mf_label_sets_only(const mf_label_sets *sets, const int64_t *values,
+                                                size_t count, mf_label_sets *kept);
+/* The sets that an artifact has; none is no error. */
+MF_API MF_MUST_USE mf_status mf_artifact_label_sets(const mf_artifact *a, mf_label_sets *sets);
+/* Sets names and sets together; of neither nothing is set. */
+MF_API MF_MUST_USE mf_status mf_artifact_set_named(mf_artifact *a, const mf_names *names,
+                                                   const mf_label_sets *sets);
+/* As mf_labels_values, where the name of a set stands for all its values. A value is there once. */
+MF_API MF_MUST_USE mf_status mf_labels_values_of(const mf_labels *labels, const mf_names *names,
+                                                 const mf_label_sets *sets, const char *param,
+                                                 int64_t **values, size_t *count);
 
 #ifdef __cplusplus
 }

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define MF_ABI_MAJOR 1 /* must equal the engine's */
-#define MF_ABI_MINOR 6 /* must not be newer than the engine's */
+#define MF_ABI_MINOR 7 /* must not be newer than the engine's */
 
 typedef struct mf_task mf_task;     /* opaque: a stage that runs */
 typedef struct mf_stream mf_stream; /* opaque: a stream that a task reads */
@@ -296,7 +296,7 @@ typedef struct mf_type {
     const char
         *attributes; /* "spacing:reals axis:int": names, optionally with text, int or reals */
     /* Writes an artifact as a file, chosen by its suffix; `suffixes` joined by spaces (".nii.gz
-     * .nrrd"). What belongs to a scan is put on the scan's own grid. */
+     * .nrrd"; "*" is any, since 1.7). What belongs to a scan is put on the scan's own grid. */
     const char *suffixes;
     mf_status (*write)(const mf_artifact *artifact, const char *path);
     /* Reads a file as an artifact, for a look at it; `reads` as `suffixes`, "/" for folders. */

@@ -20,6 +20,7 @@ static const mf_type writers[] = {
     {.name = "image",    .suffixes = ".png",         .write = mf_write_png},
     {.name = "table",    .suffixes = ".csv",         .write = mf_write_csv},
     {.name = "text",     .suffixes = ".txt",         .write = mf_write_txt},
+    {.name = "file",     .suffixes = "*",            .write = mf_write_file},
     {.name = "volume",   .suffixes = ".json",        .write = mf_write_json},
     {.name = "labels",   .suffixes = ".json",        .write = mf_write_json},
     {.name = "slices",   .suffixes = ".json",        .write = mf_write_json},

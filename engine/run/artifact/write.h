@@ -8,7 +8,7 @@
 
 /* Adds the writers that need no plugin, as one that is linked in: .npy (artifacts of one array),
  * .csv (table), .safetensors (what has only dense arrays), .png (image), .txt (text), .json
- * (attributes, shapes, a table's rows). */
+ * (attributes, shapes, a table's rows), and of a file its bytes. */
 MF_MUST_USE mf_status mf_write_register(mf_registry *registry);
 
 /* Writes with the writer that the registry has for type and suffix; with `array`, that array alone
@@ -33,5 +33,7 @@ MF_MUST_USE mf_status mf_write_safetensors(const mf_artifact *a, const char *pat
 MF_MUST_USE mf_status mf_write_png(const mf_artifact *a, const char *path);
 MF_MUST_USE mf_status mf_encode_png(FILE *file, const mf_array *rgb); /* u8 [h, w, 3] */
 MF_MUST_USE mf_status mf_write_txt(const mf_artifact *a, const char *path);
+/* The bytes of a file, by the suffix of its name alone. */
+MF_MUST_USE mf_status mf_write_file(const mf_artifact *a, const char *path);
 
 #endif

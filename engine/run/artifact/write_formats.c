@@ -1,4 +1,4 @@
-/* write_formats.c - .npy, .safetensors, .png, .csv, .txt. */
+/* write_formats.c - .npy, .safetensors, .png, .csv, .txt, and files as they are. */
 #include "base/artifact_source.h"
 #include "base/utf8.h"
 #include "run/artifact/sheet.h"
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static mf_status open_file(const char *path, FILE **file)
 {
@@ -346,6 +347,31 @@ mf_status mf_write_txt(const mf_artifact *a, const char *path)
             fputs(text, file);
         else
             fwrite(bytes->data, 1, bytes->bytes, file);
+        status = close_file(file, MF_OK);
+    }
+    mf_array_unref(bytes);
+    return status;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+mf_status mf_write_file(const mf_artifact *a, const char *path)
+{
+    const char *suffix = mf_artifact_file_suffix(a), *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    mf_array *bytes;
+    FILE *file;
+
+    MF_TRY(mf_artifact_check_file(a));
+    if (strcasecmp(dot ? dot : "", suffix) != 0)
+        return mf_hint(
+            mf_fail(MF_UNSUPPORTED, "the file is '%s' (%s), and '%s' says something else",
+                    mf_artifact_text(a, "name"), mf_artifact_text(a, "media_type"), name),
+            "give it the suffix '%s'", suffix);
+    MF_TRY(mf_artifact_array(a, "bytes", &bytes));
+    mf_status status = open_file(path, &file);
+    if (!status) {
+        fwrite(bytes->data, 1, bytes->bytes, file);
         status = close_file(file, MF_OK);
     }
     mf_array_unref(bytes);

@@ -53,6 +53,12 @@ mf_artifact *mf_task_output(const mf_task *task, size_t port); /* borrowed */
  */
 MF_MUST_USE mf_status mf_task_item(mf_task *task, void *session, int64_t i, mf_artifact **item);
 
+/* A stream of the recipe `work`, computed ahead by `threads` workers for the task that reads it,
+ * on that task's device. */
+MF_MUST_USE mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
+                                    mf_stream **stream);
+void mf_stream_free(mf_stream *stream); /* NULL is fine */
+
 /* Corrects `needs`, which holds the defaults, by what the stage says. */
 MF_MUST_USE mf_status mf_task_needs(mf_task *task, mf_needs *needs);
 

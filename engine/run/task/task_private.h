@@ -70,10 +70,4 @@ struct mf_task {
 void mf_task_free_device(mf_task *task);  /* buffers, then the queue */
 void mf_task_free_buffers(mf_task *task); /* after a drain */
 
-/* A stream of the recipe `work`, computed ahead by `threads` workers for the task that reads it,
- * on that task's device. */
-MF_MUST_USE mf_status mf_stream_new(const mf_task *reader, const mf_work *work, int threads,
-                                    mf_stream **stream);
-void mf_stream_free(mf_stream *stream); /* NULL is fine */
-
 #endif

@@ -49,7 +49,7 @@ static mf_status add_entry(mf_regions *r, const char *key, json_object *value)
     return status;
 }
 
-static mf_status read_entries(json_object *root, mf_names *names)
+static mf_status read_entries(json_object *root, mf_names *names, mf_label_sets *sets)
 {
     json_object *labels = NULL;
     mf_regions regions = {0};
@@ -66,15 +66,39 @@ static mf_status read_entries(json_object *root, mf_names *names)
     }
     if (!status)
         status = mf_regions_names(&regions, names);
+    if (!status)
+        status = mf_regions_sets(&regions, sets);
     mf_regions_clear(&regions);
     return status;
 }
 
-static mf_status read_json(const char *path, mf_names *names)
+/* Names are texts that end at a NUL: what stands behind one would be lost. Written as an escape,
+ * too, before which there is no other backslash, or an even number of them. */
+static mf_status check_nul(const char *path, const char *text, size_t size)
+{
+    size_t backslashes = 0;
+    int line = 1;
+    for (size_t i = 0; i < size; i++) {
+        if (!text[i] ||
+            (text[i] == 'u' && backslashes % 2 && size - i > 4 && !memcmp(text + i, "u0000", 5)))
+            return mf_fail(MF_CORRUPT, "%s:%d: a NUL %s stands in the file", path, line,
+                           text[i] ? "(\\u0000)" : "byte");
+        backslashes = text[i] == '\\' ? backslashes + 1 : 0;
+        line += text[i] == '\n';
+    }
+    return MF_OK;
+}
+
+static mf_status read_json(const char *path, mf_names *names, mf_label_sets *sets)
 {
     char *text;
     size_t size;
     MF_TRY(mf_file_read(path, LARGEST, &text, &size));
+    mf_status nul = check_nul(path, text, size);
+    if (nul) {
+        free(text);
+        return nul;
+    }
     json_tokener *tokener = json_tokener_new();
     json_object *root = NULL;
     mf_status status = tokener ? MF_OK : mf_no_memory(0, "%s", path);
@@ -84,7 +108,7 @@ static mf_status read_json(const char *path, mf_names *names)
         status = mf_fail(MF_CORRUPT, "%s: is not JSON: %s", path,
                          json_tokener_error_desc(json_tokener_get_error(tokener)));
     if (!status)
-        status = mf_within(read_entries(root, names), "%s", path);
+        status = mf_within(read_entries(root, names, sets), "%s", path);
     json_object_put(root);
     if (tokener)
         json_tokener_free(tokener);
@@ -314,10 +338,10 @@ static mf_status read_nrrd(const char *path, mf_names *names)
     return status;
 }
 
-mf_status names_file_read(const char *path, mf_names *names)
+mf_status names_file_read(const char *path, mf_names *names, mf_label_sets *sets)
 {
     if (ends_with(path, ".json"))
-        return read_json(path, names);
+        return read_json(path, names, sets);
     if (ends_with(path, ".nrrd") || ends_with(path, ".nhdr"))
         return read_nrrd(path, names);
     return read_lines(path, ends_with(path, ".csv"), names);

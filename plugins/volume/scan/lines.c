@@ -29,6 +29,9 @@ mf_status lines_next(text_lines *l, bool *more)
         *more = true;
         if (c == '\n')
             break;
+        if (!c) /* what stands behind it would be lost */
+            return mf_fail(MF_CORRUPT, "%s:%d: a NUL byte stands in the line", l->path,
+                           l->number + 1);
         l->text[n++] = (char)c;
     }
     if (ferror(l->file))

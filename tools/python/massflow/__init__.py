@@ -7,13 +7,14 @@
     g["scan[case=012]"].array()
 """
 from ._library import Cancelled, Error, Invalid, NotFound
-from .artifact import Artifact, Features, Image, Labels, Mask, Masks, Model, Table, Text, Volume
-from .graph import Graph, Node, Plan, Result, RunFailed
+from .artifact import Artifact, Features, File, Image, Item, Labels, Mask, Masks, Model, State, Table, Text, Volume
+from .graph import Graph, Items, Node, Plan, Result, RunFailed
 from .stages import (
     Keyed,
     Path,
     Range,
     features,
+    file,
     image,
     labels,
     log,
@@ -28,19 +29,21 @@ from .stages import (
 
 
 def __getattr__(name):
-    """Draft is loaded when it is asked for: processes of stages start faster without."""
+    """What is loaded when it is asked for: processes of stages start faster without."""
+    import importlib
+    if name == "save_weights":
+        return importlib.import_module(".weights", __name__).save_weights
     if name in ("Draft", "draft"):
-        import importlib
         draft = importlib.import_module(".draft", __name__)
         return draft.Draft if name == "Draft" else draft
     raise AttributeError(f"module 'massflow' has no attribute '{name}'")
 
 
 def __dir__():
-    return [*globals(), "Draft"]
+    return [*globals(), "Draft", "save_weights"]
 
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "Graph", "Image", "Invalid", "Keyed", "Labels", "Mask", "Masks",
-           "Model", "Node", "NotFound", "Path", "Plan", "Range", "Result", "RunFailed", "Table", "Text", "Volume",
-           "features", "image", "labels", "log", "masks", "model", "progress", "stage", "table", "text", "volume"]
+__all__ = ["Artifact", "Cancelled", "Draft", "Error", "Features", "File", "Graph", "Image", "Invalid", "Item", "Items", "Keyed", "Labels", "Mask", "Masks",
+           "Model", "Node", "NotFound", "Path", "Plan", "Range", "Result", "RunFailed", "State", "Table", "Text", "Volume",
+           "features", "file", "image", "labels", "log", "masks", "model", "progress", "save_weights", "stage", "table", "text", "volume"]

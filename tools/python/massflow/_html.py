@@ -145,6 +145,8 @@ def _body(a):
         return _rows(a)
     if a.type in ("masks", "seeds"):
         return _masks(a)
+    if a.type == "file":
+        return f"<div>{html.escape(a.file_name)}, {html.escape(a.media_type)}, {len(a)} bytes</div>"
     if a.type == "text":
         return f"<pre>{html.escape(str(a))}</pre>"
     try:

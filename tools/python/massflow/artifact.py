@@ -33,6 +33,7 @@ FORMAT = {"u8": "B", "i8": "b", "u16": "H", "i16": "h", "u32": "I", "i32": "i", 
           "f32": "f", "f64": "d"}
 # torch reads what numpy has; these two only of late, so they become the next wider type.
 TORCH = {"uint16": "int32", "uint32": "int64"}
+SHOWN = 8  # arrays in a line about a result
 # The array that is meant where none is named.
 MAIN = {"volume": "voxels", "labels": "voxels", "sample": "image", "crop": "image", "slices": "rgb",
         "image": "rgb", "features": "values", "probabilities": "values"}
@@ -76,7 +77,7 @@ def _names(attributes):
     for line in attributes.get("names", "").split("\n"):
         value, equals, name = line.partition("=")
         color = re.fullmatch(r"(.+) #([0-9a-f]{6})", name)
-        if equals:
+        if equals and "+" not in value:  # else a set of values
             found[int(value)] = (color[1], tuple(bytes.fromhex(color[2]))) if color else (name, None)
     return found
 
@@ -127,6 +128,12 @@ class Artifact(Unpicklable):
     def names(self):
         """What its label values are called, {value: name}; empty where they have no names."""
         return {value: name for value, (name, _) in _names(self.attributes).items()}
+
+    @property
+    def label_sets(self):
+        """Sets of label values that have a name, such as the regions of nnU-Net: {name: [values]}."""
+        lines = [line.partition("=") for line in self.attributes.get("names", "").split("\n")]
+        return {name: [int(one) for one in values.split("+") if one] for values, _, name in lines if "+" in values}
 
     @property
     def colors(self):
@@ -231,7 +238,8 @@ class Artifact(Unpicklable):
 
     def __repr__(self):
         arrays = ", ".join(f"{name} {kind.dtype} {list(kind.shape)}" if kind.rows is None
-                           else f"{name} {kind.rows} rows" for name, kind in self.arrays.items())
+                           else f"{name} {kind.rows} rows" for name, kind in list(self.arrays.items())[:SHOWN])
+        arrays += f" and {len(self.arrays) - SHOWN} more" if len(self.arrays) > SHOWN else ""
         return f"<{self.type} {self.name}: {arrays or 'no arrays'}>"
 
     def _repr_html_(self):
@@ -446,8 +454,67 @@ class Text(Artifact):
         return text
 
 
+class Item(Artifact):
+    """What a stream gives to training: a pair of views, or a crop with its labels."""
+
+    def to_numpy(self):
+        """Its arrays by name, read-only."""
+        return {name: self.array(name) for name, kind in self.arrays.items() if kind.rows is None}
+
+    def to_torch(self):
+        """torch tensors of your own by name."""
+        return {name: _tensor(array) for name, array in self.to_numpy().items()}
+
+
+class State(Artifact):
+    """What a stage saved of itself after `.step` steps, while it ran."""
+
+    PARTS = ("value", "average", "first", "second")
+
+    def __init__(self, handle, name, step):
+        super().__init__(handle, name)
+        self.step = step
+
+    def weights(self, part="value"):
+        """numpy arrays by the weights' names, read-only. part: "value"; where they are kept, "average" (moving average)
+        and the optimizer's moments "first" and "second"."""
+        if part not in self.PARTS:
+            raise Invalid(f"a state has no part {part!r}; parts: {', '.join(self.PARTS)}")
+        found = {name[len(part) + 1:]: self.array(name) for name, kind in self.arrays.items()
+                 if name.startswith(part + ".") and kind.rows is None}
+        if not found:
+            raise NotFound(f"the state of {self.name} has no weights of part '{part}'; it has: "
+                           f"{', '.join(sorted({name.partition('.')[0] for name in self.arrays}))}")
+        return found
+
+    def state_dict(self, part="value"):
+        """The same as torch tensors, for `module.load_state_dict(...)`."""
+        return {name: _tensor(array) for name, array in self.weights(part).items()}
+
+
+class File(Artifact):
+    """A file with any content: a report, a mesh, DICOM."""
+
+    @property
+    def file_name(self):
+        """What it is called, "report.pdf"; `.name` is the node's."""
+        return self.attributes["name"]
+
+    @property
+    def media_type(self):
+        """What it is, "application/pdf"."""
+        return self.attributes["media_type"]
+
+    def __bytes__(self):
+        return bytes(self._memory("bytes").view())
+
+    def __len__(self):
+        return self.arrays["bytes"].shape[0]
+
+
 CLASSES = {"volume": Volume, "labels": Labels, "features": Features, "masks": Masks, "seeds": Masks, "sample": Masks, "table": Table,
-           "model": Model, "image": Image, "text": Text}
+           "model": Model, "image": Image, "text": Text, "file": File,
+           "pair": Item, "crop": Item}
 
 
 def artifact(pointer, name):

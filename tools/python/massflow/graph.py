@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from ctypes import byref, c_char_p, c_void_p
+from ctypes import byref, c_char_p, c_int64, c_void_p
 from typing import NamedTuple
 
 from . import _html
@@ -30,7 +30,7 @@ from ._library import (
     text_of,
     texts,
 )
-from .artifact import artifact
+from .artifact import State, artifact
 from .progress import Progress
 
 TICK = 0.2  # seconds between two looks at a run
@@ -98,6 +98,41 @@ class Node(NamedTuple):
     name: str
     stage: str
     state: str
+
+
+class Items(Unpicklable):
+    """The items of a stream, one after the other: `for item in items`. They are made while they are read, by threads that
+    work ahead, and are not stored. One thread at a time reads them."""
+
+    _instead = "Open the stream in the process that reads it."
+
+    def __init__(self, handle, name):
+        self._handle, self.name = handle, name
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        pointer = c_void_p()
+        check(load().mf_items_next(self._handle.pointer, byref(pointer)))
+        if not pointer.value:
+            raise StopIteration
+        return artifact(pointer.value, self.name)
+
+    def seek(self, i):
+        """The next item is item i."""
+        check(load().mf_items_seek(self._handle.pointer, i))
+        return self
+
+    def close(self):
+        """Ends its threads now; items that were read stay valid."""
+        self._handle.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Plan(Unpicklable):
@@ -409,6 +444,19 @@ class Graph(Unpicklable):
         pointer = c_void_p()
         check(load().mf_workspace_artifact(self._handle.pointer, name.encode(), byref(pointer)))
         return artifact(pointer.value, name)
+
+    def items(self, stream, threads=2):
+        """The items of a stream, "views" or "views[seed=1]", from the first: those that a stage would read. What the stream
+        reads must be in the cache."""
+        pointer = c_void_p()
+        check(load().mf_workspace_items(self._handle.pointer, stream.encode(), threads, byref(pointer)))
+        return Items(Handle(pointer.value, load().mf_items_close, f"the stream {stream}"), stream)
+
+    def state(self, node):
+        """The newest state that the stage of a node saved of itself, such as the weights of a training that goes on."""
+        pointer, step = c_void_p(), c_int64()
+        check(load().mf_workspace_state(self._handle.pointer, node.encode(), byref(step), byref(pointer)))
+        return State(Handle(pointer.value, load().mf_artifact_unref, f"the state of {node}"), node, step.value)
 
     def __contains__(self, name):
         """Whether that result is in the cache."""

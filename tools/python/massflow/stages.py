@@ -12,14 +12,15 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import sys
 import typing
 
 from ._library import Error, Invalid, soft_import
-from .artifact import NUMPY, Artifact, Features, Image, Labels, Masks, Model, Table, Text, Volume
+from .artifact import NUMPY, Artifact, Features, File, Image, Labels, Masks, Model, Table, Text, Volume
 
 TYPES = {Volume: "volume", Labels: "labels", Masks: "masks", Table: "table", Model: "model", Image: "image",
-         Text: "text", Features: "features"}
+         Text: "text", Features: "features", File: "file"}
 KINDS = {bool: "bool", int: "int", float: "real", str: "text"}
 ENGINE = {numpy_name: name for name, numpy_name in NUMPY.items()}
 WIDE = {"int": 2.0 ** 53, "real": 1e300}  # beyond these no limit is meant
@@ -250,14 +251,17 @@ def _names_text(names, colors):
 
 
 def labels(array, like, names=None, colors=None):
-    """A label map [z, y, x] on the grid of an input: integers, or bool. `names`: {value: name}, such as the `.names` of
-    the label map it was made of; `colors`: {value: (red, green, blue)} of those that have a name."""
+    """A label map [z, y, x] on the grid of an input: integers, or bool. `names`: {value: name}, and `colors`:
+    {value: (red, green, blue)} of those that have a name. Without `names` it has those of a label map that it is like;
+    {} is none: for labels that are numbered anew."""
     array = _array(array)
     if array.dtype.kind == "f":
         raise Invalid(f"labels are integers, and the array is {array.dtype}: take .astype('uint8') where its values "
                       "are whole numbers, or return a massflow.Volume")
     made = _on_grid("labels", array, like)
-    if names:
+    if names is None and colors is None and like.type == "labels" and like.attributes.get("names"):
+        made.attributes["names"] = like.attributes["names"]
+    elif names:
         made.attributes["names"] = _names_text(names, colors or {})
     return made
 
@@ -322,6 +326,17 @@ def text(words):
     return Made("text", {"text": str(words)}, {})
 
 
+def file(name, content, media_type):
+    """A file with any content, bytes: file("report.pdf", data, "application/pdf")."""
+    name, media_type, content = str(name), str(media_type), bytes(content)
+    if not 1 <= len(name.encode()) <= 200 or name[0] == "." or "/" in name or "\\" in name or not name.isprintable():
+        raise Invalid(f"{name!r} is no name of a file: a name such as report.pdf, no path, and no dot at its beginning")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*", media_type):
+        raise Invalid(f"{media_type!r} is no media type: such as application/pdf, or application/octet-stream for any bytes")
+    numpy = soft_import("numpy", "a stage in Python")
+    return Made("file", {"name": name, "media_type": media_type}, {"bytes": numpy.frombuffer(content, "uint8")})
+
+
 def features(values):
     """Feature maps, f32 [C, d, h, w]."""
     return Made("features", {}, {"values": _array(values).astype("float32")})
@@ -375,5 +390,5 @@ def log(words):
         print(words)
 
 
-__all__ = ["Error", "Keyed", "Path", "Range", "features", "image", "labels", "log", "masks", "model", "progress", "stage",
+__all__ = ["Error", "Keyed", "Path", "Range", "features", "file", "image", "labels", "log", "masks", "model", "progress", "stage",
            "table", "text", "volume"]
