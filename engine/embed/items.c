@@ -10,7 +10,8 @@
 
 struct mf_items {
     mf_workspace *w;
-    mf_plan *plan; /* has what the stream is made from */
+    mf_store *store; /* the workspace's, at the time */
+    mf_plan *plan;   /* has what the stream is made from */
     mf_host *host;
     mf_task *reader;
     mf_stream *stream;
@@ -49,10 +50,11 @@ static mf_status plan_node(mf_workspace *w, const char *name, size_t *node, mf_p
 static mf_status plan_stream(mf_items *s, const char *name, size_t *node)
 {
     MF_TRY(plan_node(s->w, name, node, &s->plan));
+    s->store = s->w->look.store;
     const mf_plan_node *n = mf_plan_at(s->plan, *node);
     if (!n->work.stage->item)
         return mf_fail(MF_INVALID, "%s is no stream", name);
-    if (s->w->look.store && n->state == MF_PLAN_RECIPE)
+    if (s->store && n->state == MF_PLAN_RECIPE)
         return MF_OK;
     return mf_hint(mf_fail(MF_NOT_FOUND, "what %s reads is not in the cache", n->node->name),
                    "run the graph first, or what it reads alone: '%s'", n->node->name);
@@ -65,7 +67,7 @@ static void ignore(void *self, const char *text)
 
 static mf_status open_host(mf_items *s)
 {
-    MF_TRY(mf_host_new(s->w->look.store, s->w->look.registry, s->w->devices, &s->host));
+    MF_TRY(mf_host_new(s->store, s->w->look.registry, s->w->devices, &s->host));
     if (!mf_opened_wants_device(s->plan))
         return MF_OK;
     char *program = mf_program_path();
@@ -134,13 +136,13 @@ void mf_items_close(mf_items *s)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-static mf_status load_state(mf_workspace *w, const mf_plan_node *n, int64_t *step,
-                            mf_artifact **state)
+static mf_status load_state(const mf_workspace *w, mf_store *store, const mf_plan_node *n,
+                            int64_t *step, mf_artifact **state)
 {
     mf_host *host;
     mf_task *task = NULL;
 
-    MF_TRY(mf_host_new(w->look.store, w->look.registry, w->devices, &host));
+    MF_TRY(mf_host_new(store, w->look.registry, w->devices, &host));
     mf_status status = mf_task_new(host, &n->work, 1, &task);
     if (!status)
         status = mf_checkpoint_load(task, INT64_MAX, step, state);
@@ -158,10 +160,11 @@ mf_status mf_workspace_state(mf_workspace *w, const char *name, int64_t *step, m
     *state = NULL;
     pthread_mutex_lock(&w->lock);
     mf_status status = plan_node(w, name, &node, &plan);
+    mf_store *store = w->look.store;
     pthread_mutex_unlock(&w->lock);
     const mf_plan_node *n = status ? NULL : mf_plan_at(plan, node);
-    if (n && w->look.store && n->work.state_key && *n->work.state_key)
-        status = load_state(w, n, step, state);
+    if (n && store && n->work.state_key && *n->work.state_key)
+        status = load_state(w, store, n, step, state);
     if (!status && !*state)
         status = mf_fail(MF_NOT_FOUND, "%s has no saved state in this cache", n->node->name);
     mf_plan_free(plan);

@@ -81,7 +81,7 @@ static void declare_loss(mf_program *p, const mf_baseline *b)
     const mf_dino_params *o = params_of(b);
     const int64_t rows = 2 * o->shared.batch_size;
     mf_value features =
-        mf_input(p, "features", MF_F32, SHAPE(rows, b->iris.channels[MF_IRIS_DEPTHS - 1]));
+        mf_input(p, "features", MF_F32, SHAPE(rows, mf_iris_deepest_channels(&b->iris)));
     mf_require_gradient(p, features);
     mf_value logits = mf_scale(p, head(p, o, features), (float)(1 / o->student_temperature));
     mf_value loss =
@@ -132,7 +132,7 @@ static mf_status open_programs(mf_baseline *b)
 {
     dino *d = b->own;
     const int64_t rows = 2 * b->params->batch_size;
-    const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const size_t c = (size_t)mf_iris_deepest_channels(&b->iris);
     const size_t k = (size_t)params_of(b)->prototypes;
     d->features = calloc((size_t)rows * c, sizeof *d->features);
     d->gradient = calloc((size_t)rows * c, sizeof *d->gradient);
@@ -237,7 +237,7 @@ static mf_status finish(mf_baseline *b, int64_t i)
 /* Features of student and teacher, gradients; targets and vectors of the prototypes. */
 static size_t host_bytes(const mf_baseline_params *o, const mf_iris *iris)
 {
-    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)mf_iris_deepest_channels(iris);
     const size_t k = (size_t)((const mf_dino_params *)o)->prototypes;
     return (3 * rows * c + (rows + 3) * k) * sizeof(float);
 }
@@ -271,6 +271,7 @@ const mf_method mf_dino = {.name = "dino.train",
                            .columns = columns,
                            .size = sizeof(dino),
                            .result_is_average = true,
+                           .views = 2,
                            .declare = declare,
                            .draw = draw,
                            .open = open_programs,

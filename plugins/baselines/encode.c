@@ -6,18 +6,18 @@
 
 mf_value mf_encode_pooled(mf_program *p, const mf_iris *iris, mf_value image)
 {
-    mf_value features[MF_IRIS_DEPTHS];
-    mf_iris_encoder(p, iris, image, features);
-    mf_value x = features[0];
+    mf_value x = mf_iris_deepest(p, iris, image);
     const int64_t sites = mf_dim(p, x, 1) * mf_dim(p, x, 2) * mf_dim(p, x, 3);
     return mf_mean(p, mf_reshape(p, x, SHAPE(1, sites, mf_dim(p, x, -1))), 1);
 }
 
 mf_status mf_encode_declare(const mf_iris *iris, mf_weights *w)
 {
+    mf_iris own = *iris;
     mf_program *p;
+    own.share = 0; /* a crop so small has no batch statistics */
     MF_TRY(mf_program_new(&p));
-    mf_encode_pooled(p, iris, mf_input(p, "image", MF_F32, SHAPE(1, 16, 16, 16, 1)));
+    mf_encode_pooled(p, &own, mf_input(p, "image", MF_F32, SHAPE(1, 16, 16, 16, 1)));
     return mf_baseline_declare(w, p);
 }
 
@@ -48,16 +48,20 @@ static mf_status compile_backward(const mf_baseline *b, mf_weights *w, mf_encode
 
 mf_status mf_encoder_open(const mf_baseline *b, mf_weights *w, bool learns, mf_encoder *e)
 {
-    e->channels = b->iris.channels[MF_IRIS_DEPTHS - 1];
-    if (b->voxels < MF_ENCODE_LEAST_VOXELS)
+    int64_t size[3];
+    e->channels = mf_iris_deepest_channels(&b->iris);
+    mf_iris_deepest_size(&b->iris, b->crop, size);
+    if (size[0] * size[1] * size[2] < MF_ENCODE_LEAST_VOXELS)
         return mf_hint(
             mf_fail(MF_INVALID,
                     "views of %lld x %lld x %lld voxels: the deepest map has %lld of the "
-                    "4 voxels that its instance norm needs: of one it leaves 0, of two "
+                    "4 voxels that its norms need: of one they leave 0, of two "
                     "the same two values for all scans",
                     (long long)b->crop[2], (long long)b->crop[1], (long long)b->crop[0],
-                    (long long)(b->voxels / 4096)),
-            "a larger patch_size of the pairs: at least 32 along two axes");
+                    (long long)(size[0] * size[1] * size[2])),
+            b->iris.i3d.width ? "a larger patch_size of the pairs: the map has a voxel for 32 x 32 "
+                                "x 16"
+                              : "a larger patch_size of the pairs: at least 32 along two axes");
     MF_TRY(compile_forward(b, w, e));
     return learns ? compile_backward(b, w, e) : MF_OK;
 }

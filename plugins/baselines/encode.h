@@ -4,20 +4,20 @@
  * pooled features stay; then the loss gives its gradient at the features; then each image is
  * encoded again, and its part of that gradient goes back through the encoder (gradient caching: Gao
  * et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). Norms of
- * the encoder see one image at a time, so this is exact. It takes one more pass forward, and the
- * memory of one image for any batch. */
+ * the encoder, instance or batch norms, see one image at a time, so this is exact. It takes one
+ * more pass forward, and the memory of one image for any batch. */
 #ifndef MF_BASELINES_ENCODE_H
 #define MF_BASELINES_ENCODE_H
 
 #include "method.h"
 
-/* image [1,D,H,W,1] -> the mean of the deepest map over its sites, [1,C] */
+/* image [1,D,H,W,1] -> the mean of the encoder's own deepest map over its sites, [1,C] */
 mf_value mf_encode_pooled(mf_program *p, const mf_iris *iris, mf_value image);
 /* Declares the encoder's weights. */
 MF_MUST_USE mf_status mf_encode_declare(const mf_iris *iris, mf_weights *w);
 
-/* Of a crop: four voxels of the deepest map, which has one for each 16^3. */
-enum { MF_ENCODE_LEAST_VOXELS = 4 * 4096 };
+/* Of the deepest map of a crop. */
+enum { MF_ENCODE_LEAST_VOXELS = 4 };
 
 /* The programs of one image; starts as {0}. */
 typedef struct mf_encoder {

@@ -25,7 +25,8 @@ mf_status mf_baseline_new(mf_device *device, const mf_method *method,
     mf_status status =
         b->own ? mf_weights_new(device, &b->weights) : mf_no_memory(method->size, "a method");
     if (!status)
-        status = method->declare(b);
+        status = method->declare(b); /* on crops that are too small for batch statistics */
+    b->iris.share = iris->i3d.width ? 1 / (float)(method->views * params->batch_size) : 0;
     for (size_t i = 0; !status && method->weight_decay && i < mf_weights_count(b->weights); i++) {
         mf_weight_info info;
         mf_weights_info(b->weights, i, &info);

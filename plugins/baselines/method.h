@@ -14,10 +14,10 @@
 
 /* What all methods have in common; the first field of a method's own parameters. */
 typedef struct mf_baseline_params {
-    mf_ints channels, num_block;
-    int64_t pos_embed_size, steps, stop_at, batch_size, seed, devices, ranks;
+    mf_ints channels, num_block, i3d_blocks;
+    int64_t i3d_width, pos_embed_size, steps, stop_at, batch_size, seed, devices, ranks;
     double lr, final_lr, warmup, weight_decay, max_grad_norm, ema_decay, checkpoint_interval;
-    const char *optimizer, *scheduler, *recompute;
+    const char *backbone, *optimizer, *scheduler, *recompute;
 } mf_baseline_params;
 
 /* Two views of a scan, [D,H,W] in the size of the crop; or a crop with labels (mf_method.labelled).
@@ -42,7 +42,7 @@ typedef struct mf_method mf_method;
 typedef struct mf_baseline {
     const mf_method *method;
     const mf_baseline_params *params; /* of the method's stage */
-    mf_iris iris;
+    mf_iris iris; /* share: of one image in the batch's statistics, once weights are declared */
     int64_t crop[3], voxels; /* z y x, and their product */
     mf_device *device;
     mf_weights *weights; /* that learn */
@@ -64,6 +64,7 @@ struct mf_method {
     size_t size;                /* of mf_baseline.own */
     int64_t least_batch;        /* 0: any */
     const char *least_why;      /* with least_batch: "NAME compares the pairs of a batch" */
+    int64_t views;              /* of each pair, that the encoder learns from: 1 or 2 */
     bool labelled;              /* reads crops with labels, port `crops`, in place of pairs */
     bool result_is_average;     /* the averages are part of the model, as with ema_decay */
 

@@ -11,7 +11,7 @@ const mf_moco_params *mf_moco_params_of(const mf_baseline *b)
 
 int64_t mf_moco_channels(const mf_baseline *b)
 {
-    return b->iris.channels[MF_IRIS_DEPTHS - 1];
+    return mf_iris_deepest_channels(&b->iris);
 }
 
 mf_value mf_moco_similarities(mf_program *p, const mf_moco_params *o, mf_value q, mf_value k)
@@ -100,7 +100,7 @@ mf_status mf_moco_encode_keys(mf_baseline *b, const mf_baseline_pair *pairs,
 size_t mf_moco_host_bytes(const mf_baseline_params *o, const mf_iris *iris, size_t views,
                           size_t columns)
 {
-    const size_t n = (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    const size_t n = (size_t)o->batch_size, c = (size_t)mf_iris_deepest_channels(iris);
     const size_t dim = (size_t)mf_moco_dim((const mf_moco_params *)o);
     return (views * n * (3 * c + dim) + 3 * n * columns) * sizeof(float);
 }

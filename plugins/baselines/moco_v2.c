@@ -215,6 +215,7 @@ static double momentum(const mf_baseline *b, int64_t i)
 const mf_method mf_moco_v2 = {.name = "moco.train",
                               .columns = mf_moco_columns,
                               .size = sizeof(moco_v2),
+                              .views = 1,
                               .declare = declare,
                               .open = open_programs,
                               .learn = learn,

@@ -112,6 +112,7 @@ const mf_method mf_moco_v3 = {.name = "moco.train",
                               /* A batch norm of two rows is +-1, of hardly any gradient. */
                               .least_batch = 8,
                               .least_why = "v3 has batch norms over the pairs of a batch",
+                              .views = 2,
                               .declare = declare,
                               .open = open_programs,
                               .learn = learn,

@@ -9,8 +9,7 @@ static mf_status compile_head(const mf_baseline *b, int64_t rows, mf_momentum_he
 {
     mf_program *p;
     MF_TRY(mf_program_new(&p));
-    declare(p, b,
-            mf_input(p, "features", MF_F32, SHAPE(rows, b->iris.channels[MF_IRIS_DEPTHS - 1])));
+    declare(p, b, mf_input(p, "features", MF_F32, SHAPE(rows, mf_iris_deepest_channels(&b->iris))));
     mf_status status = mf_weights_declare(m->weights, p);
     if (!status)
         return mf_baseline_compile(p, m->weights, &m->head);
@@ -34,7 +33,7 @@ mf_status mf_momentum_open(const mf_baseline *b, int views, mf_momentum_head dec
                            mf_momentum *m)
 {
     const int64_t rows = views * b->params->batch_size;
-    const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const size_t c = (size_t)mf_iris_deepest_channels(&b->iris);
     m->features = calloc((size_t)rows * c, sizeof *m->features);
     if (!m->features)
         return mf_no_memory((size_t)rows * c * sizeof *m->features, "features");

@@ -7,11 +7,6 @@ static mf_value activated(mf_program *p, mf_value x)
     return mf_relu(p, mf_instance_norm(p, x, 1e-4f));
 }
 
-static mf_value shaped_like(mf_program *p, mf_value x, mf_value map)
-{
-    return mf_resize(p, x, mf_dim(p, map, 1), mf_dim(p, map, 2), mf_dim(p, map, 3));
-}
-
 /* ---- decoders -------------------------------------------------------------------------------- */
 
 /* x [N,D,H,W,C] -> [N,D,H,W,channels], a convolution of edge k with a bias. */
@@ -25,18 +20,23 @@ static mf_value conv(mf_program *p, const char *name, mf_value x, int64_t channe
     return x;
 }
 
-/* A convolution before each doubling: most of its work is done on coarse maps. */
-static mf_value light_decoder(mf_program *p, const mf_iris *iris,
-                              const mf_value features[MF_IRIS_DEPTHS])
+/* x on the grid of a level: the image's, halved so often along each axis. */
+static mf_value on_level(mf_program *p, mf_value x, mf_value image, int level)
 {
-    mf_value x = features[0];
-    for (int i = 0; i < MF_IRIS_DEPTHS - 1; i++) {
-        mf_scope(p, "up%d", i + 1);
+    return mf_resize(p, x, mf_dim(p, image, 1) >> level, mf_dim(p, image, 2) >> level,
+                     mf_dim(p, image, 3) >> level);
+}
+
+/* A convolution before each doubling: most of its work is done on coarse maps. */
+static mf_value light_decoder(mf_program *p, const mf_iris *iris, mf_value image, mf_value x)
+{
+    for (int level = MF_IRIS_DEPTHS - 2; level >= 0; level--) {
+        mf_scope(p, "up%d", MF_IRIS_DEPTHS - 1 - level);
         mf_value w =
-            mf_weight(p, "weight", SHAPE(iris->channels[3 - i], iris->channels[4 - i], 3, 3, 3));
+            mf_weight(p, "weight", SHAPE(iris->channels[level], mf_dim(p, x, -1), 3, 3, 3));
         x = mf_conv3d(p, activated(p, x), w, MF_NONE);
         mf_keep(p, x);
-        x = shaped_like(p, x, features[i + 1]);
+        x = on_level(p, x, image, level);
         mf_scope_end(p);
     }
     return conv(p, "out", activated(p, x), 1, 3);
@@ -63,11 +63,17 @@ mf_value mf_restoration_apply(mf_program *p, mf_restoration_kind kind, const mf_
         image = with_token(p, image, mask);
         mf_scope_end(p);
     }
-    mf_iris_encoder(p, iris, image, features);
-    mf_value x =
-        kind == MF_RESTORATION_GENESIS ? mf_iris_plain_decoder(p, iris, features) : features[0];
+    mf_value x;
+    if (kind == MF_RESTORATION_GENESIS) {
+        mf_iris_encoder(p, iris, image, features);
+        x = mf_iris_plain_decoder(p, iris, features);
+    } else {
+        x = mf_iris_deepest(p, iris, image);
+        if (iris->i3d.width) /* whose map is coarser along y and x */
+            x = on_level(p, x, image, MF_IRIS_DEPTHS - 1);
+    }
     mf_scope(p, "restoration");
-    x = kind == MF_RESTORATION_MAE      ? light_decoder(p, iris, features)
+    x = kind == MF_RESTORATION_MAE      ? light_decoder(p, iris, image, x)
         : kind == MF_RESTORATION_SIMMIM ? linear_decoder(p, x)
                                         : conv(p, "out", x, 1, 1);
     mf_scope_end(p);

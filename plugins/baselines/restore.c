@@ -126,6 +126,7 @@ static void close_programs(mf_baseline *b)
 
 const mf_method mf_reconstruct_method = {.name = "reconstruct.train",
                                          .size = sizeof(restore),
+                                         .views = 1,
                                          .declare = declare_reconstruct,
                                          .draw = draw,
                                          .open = open_programs,
@@ -135,6 +136,7 @@ const mf_method mf_reconstruct_method = {.name = "reconstruct.train",
 
 const mf_method mf_genesis_method = {.name = "genesis.train",
                                      .size = sizeof(restore),
+                                     .views = 1,
                                      .declare = declare_genesis,
                                      .open = open_programs,
                                      .learn = learn,

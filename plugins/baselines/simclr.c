@@ -37,7 +37,7 @@ static mf_value project(mf_program *p, const mf_simclr_params *o, mf_value featu
 static void declare_loss(mf_program *p, const mf_baseline *b)
 {
     const mf_simclr_params *o = params_of(b);
-    const int64_t rows = 2 * o->shared.batch_size, c = b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const int64_t rows = 2 * o->shared.batch_size, c = mf_iris_deepest_channels(&b->iris);
     mf_value features = mf_input(p, "features", MF_F32, SHAPE(rows, c));
     mf_require_gradient(p, features);
     mf_value z = mf_contrast_unit(p, project(p, o, features));
@@ -56,7 +56,7 @@ static mf_status open_programs(mf_baseline *b)
 {
     simclr *s = b->own;
     const size_t n = (size_t)b->params->batch_size, rows = 2 * n;
-    const size_t c = (size_t)b->iris.channels[MF_IRIS_DEPTHS - 1];
+    const size_t c = (size_t)mf_iris_deepest_channels(&b->iris);
     const size_t cells = b->counting ? 1 : rows * rows; /* nothing reads them then */
     s->features = calloc(rows * c, sizeof *s->features);
     s->gradient = calloc(rows * c, sizeof *s->gradient);
@@ -126,7 +126,7 @@ static void close_programs(mf_baseline *b)
 /* Features and their gradients; logits, biases and, for a moment, targets. */
 static size_t host_bytes(const mf_baseline_params *o, const mf_iris *iris)
 {
-    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)iris->channels[MF_IRIS_DEPTHS - 1];
+    const size_t rows = 2 * (size_t)o->batch_size, c = (size_t)mf_iris_deepest_channels(iris);
     return (2 * rows * c + 3 * rows * rows) * sizeof(float);
 }
 
@@ -146,6 +146,7 @@ const mf_method mf_simclr = {.name = "simclr.train",
                              .size = sizeof(simclr),
                              .least_batch = 2,
                              .least_why = "compares the pairs of a batch",
+                             .views = 2,
                              .declare = declare,
                              .open = open_programs,
                              .learn = learn,

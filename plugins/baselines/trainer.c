@@ -2,6 +2,7 @@
  * loss compares each of its images with each other. */
 #include "trainer.h"
 #include "../mass/footprint.h"
+#include "../mass/session.h"
 #include "../mass/state.h"
 #include "../mass/training.h"
 
@@ -12,8 +13,8 @@
 const mf_port mf_baseline_inputs[] = {
     MF_PORT("pairs", "stream<pair>", "Pairs of views. Their size is the patch size."),
     MF_PORT("init", "model?",
-            "Initial weights instead of random ones. It determines channels, num_block and "
-            "pos_embed_size."),
+            "Initial weights instead of random ones. It determines channels, num_block, "
+            "pos_embed_size and the backbone."),
     MF_END};
 const mf_port mf_baseline_outputs[] = {
     MF_PORT("model", "model",
@@ -70,7 +71,13 @@ mf_status mf_trainer_check(const mf_method *method, const mf_baseline_params *o)
                        (long long)o->batch_size, method->name, method->least_why,
                        (long long)method->least_batch);
     MF_TRY(mf_ranks_check(o->ranks, o->devices, o->batch_size));
-    return mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris);
+    return mf_model_configure_backbone(&MF_MODEL_SIZES_OF(o), &iris);
+}
+
+/* Of `init` or of the parameters. */
+static mf_status find_iris(mf_task *task, const mf_baseline_params *o, mf_iris *iris)
+{
+    return mf_session_iris(task, &MF_MODEL_SIZES_OF(o), "batch", false, iris);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -153,7 +160,6 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
                            mf_needs *n)
 {
     const trainer t = {.method = method, .o = o};
-    const mf_artifact *init;
     int64_t crop[3];
     double size[3];
     mf_iris iris;
@@ -163,14 +169,13 @@ mf_status mf_trainer_needs(mf_task *task, const mf_method *method, const mf_base
         return MF_OK;
     for (int i = 0; i < 3; i++)
         crop[i] = (int64_t)size[2 - i];
-    MF_TRY(mf_in(task, "init", &init));
-    MF_TRY(init ? mf_model_iris(init, &iris)
-                : mf_model_configure(o->channels, o->num_block, o->pos_embed_size, &iris));
+    MF_TRY(find_iris(task, o, &iris));
     mf_status status = mf_iris_check_crop(crop, iris.positions);
     if (status || o->steps == 0 || o->stop_at == 0) { /* the first pair meets it, or none is read */
         mf_error_free(status);
         return MF_OK;
     }
+    MF_TRY(mf_session_check_crop(NULL, &iris, crop));
     n->host_bytes += pairs_bytes(task, port_of(method), size, o->batch_size);
     if (method->host_bytes)
         n->host_bytes += (size_t)n->devices * method->host_bytes(o, &iris);
@@ -225,17 +230,8 @@ static mf_status start(trainer *t)
 {
     const mf_artifact *init;
     MF_TRY(mf_in(t->task, "init", &init));
-    if (init) {
-        MF_TRY(mf_model_iris(init, &t->iris));
-        if (t->iris.i3d.width)
-            return mf_hint(mf_fail(MF_INVALID, "the model of `init` has the backbone i3d, whose "
-                                               "batch norms this method does not train"),
-                           "connect a model with the backbone resunet");
-        MF_TRY(mf_model_read(init, false, &t->first));
-    } else {
-        MF_TRY(mf_model_configure(t->o->channels, t->o->num_block, t->o->pos_embed_size, &t->iris));
-        MF_TRY(draw_whole(t));
-    }
+    MF_TRY(find_iris(t->task, t->o, &t->iris));
+    MF_TRY(init ? mf_model_read(init, false, &t->first) : draw_whole(t));
     MF_TRY(mf_model_carry(&t->iris, init ? &t->first : NULL, &t->carried));
     for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++)
         MF_TRY(start_rank(t, rank));
@@ -277,6 +273,7 @@ static mf_status take_crop(trainer *t, const mf_array *a)
     MF_TRY(mf_hint(mf_iris_check_crop(a->shape, t->iris.positions),
                    "change patch_size of the %s, or raise pos_embed_size of the model",
                    t->method->labelled ? "crops" : "views"));
+    MF_TRY(mf_session_check_crop(t->task, &t->iris, a->shape));
     MF_TRY(check_memory(t, t->device, &t->iris, a->shape, &bytes));
     memcpy(t->crop, a->shape, sizeof t->crop);
     for (int rank = 0; rank < mf_ranks_count(t->ranks); rank++)

@@ -27,7 +27,7 @@
 /* The same with what `warmup` and `weight_decay` are at least, and what their helps say of it. */
 #define MF_BASELINE_PARAMS_FROM(least, update, batch, rate, last_rate, scheduled, warming,         \
                                 warming_help, decay, decay_help, clip)                             \
-    MF_MODEL_PARAMS(mf_baseline_params),                                                           \
+    MF_MODEL_PARAMS(mf_baseline_params), MF_BACKBONE_PARAMS(mf_baseline_params),                   \
         MF_INT(mf_baseline_params, steps, "100000", 0, 1e9, "",                                    \
                "Number of optimizer steps of the whole training."),                                \
         MF_INT_MARKED(mf_baseline_params, stop_at, "-1", -1, 1e9, "", MF_EXTENDABLE,               \

@@ -51,7 +51,7 @@ mf_status mf_session_check_crop(mf_task *t, const mf_iris *iris, const int64_t c
                     "the deepest map of the I3D has one voxel of a crop of %lld x %lld x "
                     "%lld (z y x), and so no variance",
                     (long long)crop[0], (long long)crop[1], (long long)crop[2]),
-            "raise patch_size, or set batch_norm: frozen");
+            "raise patch_size, or set batch_norm: frozen where the stage has it");
     if (t && voxels < FEW_VOXELS)
         mf_log(t,
                "the deepest map of the I3D has %lld voxels of a crop: the statistics of its batch "

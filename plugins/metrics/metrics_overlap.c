@@ -388,13 +388,14 @@ static mf_status value_of(const work *w, const mf_label *label, int64_t *value)
     const mf_label_set *set = label->name ? mf_label_sets_find(&w->sets, label->name) : NULL;
     int64_t *values;
     size_t count;
-    if (set && set->count > 1) {
+    MF_TRY(mf_labels_values_of(&(mf_labels){label, 1}, &w->names, &w->sets, "labels", &values,
+                               &count));
+    *value = values[0];
+    free(values);
+    if (set && count > 1) {
         *value = MOST_LABELS + 1 + (set - w->sets.v);
         return MF_OK;
     }
-    MF_TRY(mf_labels_values(&(mf_labels){label, 1}, &w->names, "labels", &values, &count));
-    *value = values[0];
-    free(values);
     return *value <= MOST_LABELS ? MF_OK
                                  : mf_fail(MF_UNSUPPORTED, "label %lld; 1 to %d are compared",
                                            (long long)*value, MOST_LABELS);

@@ -184,9 +184,10 @@ static mf_status find_sample(mf_task *t, const views_params *o, int64_t i,
         if (mf_masks_count(*sample) > 0)
             return MF_OK;
     }
-    return mf_hint(mf_fail(MF_INVALID, "none of the %lld samples has a mask", (long long)n),
-                   "see what the stage of the masks says: smaller `min_voxels` or other `sizes` find "
-                   "more, and label maps need labels");
+    return mf_hint(
+        mf_fail(MF_INVALID, "none of the %lld samples has a mask", (long long)n),
+        "see what the stage of the masks says: smaller `min_voxels` or other `sizes` find "
+        "more, and label maps need labels");
 }
 
 static mf_status item(mf_task *t, const void *p, void *session, int64_t i, mf_artifact **pair)

@@ -274,7 +274,7 @@ class Backbones(Massflow):
                       "  mass.inflate puts a ResNet of images into the I3D encoder of a model\n",
                       self.made("again", code=1))
         self.assertIn("\nfailed: encoder\n  needs of mass.train: the deepest map of the I3D has one voxel of a crop of "
-                      "16 x 16 x 16 (z y x), and so no variance\n  raise patch_size, or set batch_norm: frozen\n",
+                      "16 x 16 x 16 (z y x), and so no variance\n  raise patch_size, or set batch_norm: frozen where the stage has it\n",
                       self.made("encoder", code=1, edge=16))
         for name, shapes, text in [
                 ("deep.safetensors", resnet(4, (1, 2, 3, 1)),

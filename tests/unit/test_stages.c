@@ -78,18 +78,18 @@ START_TEST(wrong_plugins_are_named)
                   "DIR/wrong_no_symbol.so is not a plugin: it has no symbol massflow_plugin\n"
                   "  one source of a plugin ends with MF_PLUGIN(\"name\", stages...)");
     check_refusal("wrong_old_major.so",
-                  "plugin DIR/wrong_old_major.so was built for stage interface 2.6; this massflow "
-                  "has 1.6\n"
+                  "plugin DIR/wrong_old_major.so was built for stage interface 2.7; this massflow "
+                  "has 1.7\n"
                   "  build the plugin against the headers of this massflow");
     check_refusal("wrong_new_minor.so",
-                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.7; this massflow "
-                  "has 1.6\n"
+                  "plugin DIR/wrong_new_minor.so was built for stage interface 1.8; this massflow "
+                  "has 1.7\n"
                   "  use a newer massflow, or build the plugin against the headers of this one");
     char expected[400];
     snprintf(
         expected, sizeof expected,
         "plugin DIR/wrong_sizes.so was built with another layout of mf_stage: %zu bytes; stage "
-        "interface 1.6 has %zu\n"
+        "interface 1.7 has %zu\n"
         "  build the plugin against the headers of this massflow",
         sizeof(mf_stage) - 8, sizeof(mf_stage));
     check_refusal("wrong_sizes.so", expected);

@@ -305,13 +305,16 @@ static mf_status check_regions(const mf_label_sets *sets, const mf_names *names)
                                    (long long)names->v[i].value),
                            "labels.remap makes labels without regions");
     }
-    for (size_t i = 0; i < sets->count; i++)
+    for (size_t i = 0; i < sets->count; i++) {
+        if (!strcmp(sets->v[i].name, "background"))
+            return mf_fail(MF_INVALID, "a set of labels is called 'background', as 0 is");
         if (!class_of(sets, i))
             return mf_hint(mf_fail(MF_INVALID,
                                    "all labels of the region '%s' lie in regions behind it, too, "
                                    "which would be painted over it",
                                    sets->v[i].name),
                            "labels.remap makes labels without regions");
+    }
     return MF_OK;
 }
 

@@ -10,8 +10,29 @@ import math
 
 import torch
 import torch.nn.functional as F
+from i3d import I3D, Norm
 from iris import Encoder
 from torch import nn
+
+
+class ApartI3D(I3D):
+    """An I3D that sees one image at a time, as its batch norms do in massflow; its deepest map comes first."""
+
+    def forward(self, images):
+        return [torch.cat([super(ApartI3D, self).forward(image[None])[-1] for image in images])]
+
+
+def encoder_of(channels, blocks, i3d):
+    """A ResUNet, or with i3d = (width, bottlenecks) an I3D; and the channels of its deepest map."""
+    return (ApartI3D(*i3d), 32 * i3d[0]) if i3d else (Encoder(channels, blocks), channels[4])
+
+
+def settle(model):
+    """The running statistics of an I3D move once a step: to the mean of what the images of the batch gave. Those of a
+    slow copy are averages of these."""
+    for name, norm in model.named_modules():
+        if isinstance(norm, Norm) and not name.startswith("slow."):
+            norm.follow()
 
 
 def pooled(encoder, images):
@@ -56,10 +77,11 @@ class SimClr(nn.Module):
     """NT-Xent (Chen et al. 2020, equation 1), written out. scans: which pairs show one scan, if they are no
     negatives of each other."""
 
-    def __init__(self, channels, blocks, dim=16, temperature=0.1, scans=None, projection=Projection):
+    def __init__(self, channels, blocks, dim=16, temperature=0.1, scans=None, projection=Projection,
+                 i3d=None):
         super().__init__()
-        self.encoder = Encoder(channels, blocks)
-        self.head = projection(channels[4], channels[4], dim)
+        self.encoder, width = encoder_of(channels, blocks, i3d)
+        self.head = projection(width, width, dim)
         self.temperature, self.scans = temperature, scans
 
     def forward(self, reference, query):
@@ -76,7 +98,7 @@ class SimClr(nn.Module):
         return torch.stack(losses).mean()
 
     def after(self, step, steps):
-        pass
+        settle(self)
 
     learns = all_learn
 
@@ -85,6 +107,9 @@ def follow(slow, fast, momentum):
     with torch.no_grad():
         for a, b in zip(slow.parameters(), fast.parameters()):
             a.copy_(momentum * a + (1 - momentum) * b)
+        for (name, a), b in zip(slow.encoder.named_buffers(), fast.encoder.buffers()):
+            if "running" in name:
+                a.copy_(momentum * a + (1 - momentum) * b)
 
 
 def cosine(step, steps, start, end):
@@ -108,9 +133,11 @@ class MoCo2(nn.Module):
     """He et al. 2020, algorithm 1, with the head of Chen et al. 2020 (arXiv 2003.04297): a query against its key and
     a queue of older keys. scans: which scan each pair shows, if keys of it are no negatives."""
 
-    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.8, scans=None):
+    def __init__(self, channels, blocks, queue, dim=16, temperature=0.2, momentum=0.8, scans=None,
+                 i3d=None):
         super().__init__()
-        self.fast = Tower(encoder=Encoder(channels, blocks), head=Projection(channels[4], channels[4], dim))
+        encoder, width = encoder_of(channels, blocks, i3d)
+        self.fast = Tower(encoder=encoder, head=Projection(width, width, dim))
         self.temperature, self.momentum = temperature, momentum
         self.queue, self.at, self.slow = queue, 0, None
         self.scans, self.of = scans, [None] * len(queue)
@@ -135,6 +162,7 @@ class MoCo2(nn.Module):
         return torch.stack(losses).mean()
 
     def after(self, step, steps):
+        settle(self)
         follow(self.slow, self.fast, self.momentum)
         for i, key in enumerate(self.keys):
             self.queue[self.at] = key
@@ -208,10 +236,11 @@ class Dino(nn.Module):
     """Caron et al. 2021, algorithm 1, on two views."""
 
     def __init__(self, channels, blocks, hidden=24, bottleneck=16, prototypes=40, student=0.1, teacher=0.04,
-                 momentum=0.7, center=0.9, warm=(0.02, 0.5), frozen=0.3, norm=False):
+                 momentum=0.7, center=0.9, warm=(0.02, 0.5), frozen=0.3, norm=False,
+                 i3d=None):
         super().__init__()
-        self.fast = Tower(encoder=Encoder(channels, blocks),
-                          head=DinoHead(channels[4], hidden, bottleneck, prototypes, norm))
+        encoder, width = encoder_of(channels, blocks, i3d)
+        self.fast = Tower(encoder=encoder, head=DinoHead(width, hidden, bottleneck, prototypes, norm))
         self.student, self.teacher, self.momentum, self.decay = student, teacher, momentum, center
         self.center, self.slow = torch.zeros(prototypes), None
         self.warm, self.frozen, self.step, self.steps = warm, frozen, 0, 10
@@ -238,6 +267,7 @@ class Dino(nn.Module):
         return name != "head.last.weight" or step >= self.frozen * steps
 
     def after(self, step, steps):
+        settle(self)
         follow(self.slow, self.fast, cosine(step, steps, self.momentum, 1))
         self.center = self.decay * self.center + (1 - self.decay) * self.seen
         self.step, self.steps = step + 1, steps
