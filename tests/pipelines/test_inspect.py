@@ -87,7 +87,7 @@ class Inspect(Massflow):
             "massflow complete SHELL LINE - internal: for programs\n"))
 
     def test_wrong_plugins_end_with_2(self):
-        for name, words in {"old_major": "was built for stage interface 2.6; this massflow has 1.6",
+        for name, words in {"old_major": "was built for stage interface 2.7; this massflow has 1.7",
                             "no_symbol": "has no symbol massflow_plugin",
                             "private": "it calls mf_outcome_text, which is not a public function"}.items():
             folder = self.path(name)
@@ -126,7 +126,7 @@ class Inspect(Massflow):
                          "massflow: error: option '--set' needs a value: --set NAME=VALUE\n")
         self.assertEqual(self.massflow("graph", "g.yaml", "--dot=3", code=2).stderr,
                          "massflow: error: option '--dot' takes no value\n")
-        self.assertIn("stage interface 1.6", self.massflow("--version").stdout)
+        self.assertIn("stage interface 1.7", self.massflow("--version").stdout)
 
     def test_models(self):
         listed = self.massflow("models").stdout
