@@ -210,7 +210,7 @@ stages:
         self.assertEqual(self.massflow("show", "g.yaml", "it").splitlines()[0].split()[0], "text")
         self.assertEqual(self.massflow("show", "g.yaml", "it.txt", code=2),
                          "massflow: error: exec.run has no output 'txt'; did you mean 'text'?\n"
-                         "  outputs of exec.run: volume, labels, features, table, image, text\n")
+                         "  outputs of exec.run: volume, labels, features, table, image, text, file\n")
         self.assertEqual(self.massflow("show", "g.yaml", "scan", code=2),
                          "massflow: error: scan[case=000] has several outputs; take one of them: "
                          "'scan[case=000].volume', 'scan[case=000].labels', 'scan[case=000].facts'\n")
