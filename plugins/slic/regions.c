@@ -190,12 +190,15 @@ static mf_status fill_regions(parts *p, const uint16_t *image, const uint8_t *bo
     for (int32_t part = 0; number && part < p->count; part++)
         if (p->parent[part] == part)
             number[part] = r->count++;
-    r->regions = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *r->regions);
-    if (!number || !r->regions) {
+    const size_t count = r->count > 0 ? (size_t)r->count : 1;
+    r->regions = calloc(count, sizeof *r->regions);
+    r->union_of = malloc(count * sizeof *r->union_of);
+    if (!number || !r->regions || !r->union_of) {
         free(number);
         return no_memory();
     }
     for (int32_t i = 0; i < r->count; i++) {
+        r->union_of[i] = i;
         r->regions[i].parts = 1;
         memcpy(r->regions[i].lo, r->shape, sizeof r->shape);
     }
@@ -232,6 +235,7 @@ void mf_regions_free(mf_regions *regions)
 {
     free(regions->of);
     free(regions->regions);
+    free(regions->union_of);
     *regions = (mf_regions){0};
 }
 
@@ -268,12 +272,13 @@ double mf_region_edge(const mf_regions *r, int32_t n, double step)
         for (at[1] = region->lo[1]; at[1] < region->hi[1]; at[1]++)
             for (at[2] = region->lo[2]; at[2] < region->hi[2]; at[2]++) {
                 const int64_t i = (at[0] * r->shape[1] + at[1]) * r->shape[2] + at[2];
-                if (r->of[i] != n)
+                if (mf_region_at(r, i) != n)
                     continue;
 #define COUNT(k)                                                                                   \
-    if (r->of[k] != n) {                                                                           \
-        faces++;                                                                                   \
-        steps += fabs(mean_of(r->regions + r->of[k]) - mean) >= step;                              \
+    {                                                                                              \
+        const int32_t next = mf_region_at(r, k);                                                   \
+        faces += next != n;                                                                        \
+        steps += next != n && fabs(mean_of(r->regions + next) - mean) >= step;                     \
     }
                 EACH_NEIGHBOUR(r->shape, i, COUNT);
 #undef COUNT
@@ -286,14 +291,15 @@ typedef struct edges {
     size_t count;
 } edges;
 
-/* Notes that regions a and b touch, if they may be joined. */
-static mf_status add_edge(edges *e, const mf_regions *r, int32_t a, int32_t b, double difference)
+/* Notes that the regions of voxels i and k touch, if they may be joined. */
+static mf_status add_edge(edges *e, const mf_regions *r, int64_t i, int64_t k, double difference)
 {
+    const int32_t a = mf_region_at(r, i), b = mf_region_at(r, k);
     const edge *last = e->count ? e->list + e->count - 1 : NULL;
     edge touch = {0, a < b ? a : b, a < b ? b : a};
     /* Many faces of a row lie between the same two regions. */
-    if ((last && last->a == touch.a && last->b == touch.b) || !mf_region_inside(r->regions + a) ||
-        !mf_region_inside(r->regions + b))
+    if (a == b || (last && last->a == touch.a && last->b == touch.b) ||
+        !mf_region_inside(r->regions + a) || !mf_region_inside(r->regions + b))
         return MF_OK;
     touch.difference = fabs(mean_of(r->regions + a) - mean_of(r->regions + b));
     if (touch.difference > difference)
@@ -310,16 +316,15 @@ static mf_status add_edge(edges *e, const mf_regions *r, int32_t a, int32_t b, d
 static mf_status find_edges(const mf_regions *r, double difference, edges *e)
 {
     const int64_t row = r->shape[2], plane = r->shape[1] * row;
-    const int32_t *of = r->of;
     for (int64_t z = 0, i = 0; z < r->shape[0]; z++)
         for (int64_t y = 0; y < r->shape[1]; y++)
             for (int64_t x = 0; x < row; x++, i++) {
-                if (x + 1 < row && of[i] != of[i + 1])
-                    MF_TRY(add_edge(e, r, of[i], of[i + 1], difference));
-                if (y + 1 < r->shape[1] && of[i] != of[i + row])
-                    MF_TRY(add_edge(e, r, of[i], of[i + row], difference));
-                if (z + 1 < r->shape[0] && of[i] != of[i + plane])
-                    MF_TRY(add_edge(e, r, of[i], of[i + plane], difference));
+                if (x + 1 < row)
+                    MF_TRY(add_edge(e, r, i, i + 1, difference));
+                if (y + 1 < r->shape[1])
+                    MF_TRY(add_edge(e, r, i, i + row, difference));
+                if (z + 1 < r->shape[0])
+                    MF_TRY(add_edge(e, r, i, i + plane, difference));
             }
     if (e->count == 0)
         return MF_OK;
@@ -364,8 +369,8 @@ mf_status mf_regions_join(mf_regions *r, double difference, int64_t most)
         parent[from] = into;
         join(x, y);
     }
-    for (int64_t i = 0; !status && i < r->shape[0] * r->shape[1] * r->shape[2]; i++)
-        r->of[i] = root_of(parent, r->of[i]);
+    for (int32_t i = 0; !status && i < r->count; i++)
+        r->union_of[i] = root_of(parent, r->union_of[i]);
     free(e.list);
     free(parent);
     return status;

@@ -14,11 +14,18 @@ typedef struct mf_region {
 } mf_region;
 
 typedef struct mf_regions {
-    int64_t shape[3]; /* z y x */
-    int32_t *of;      /* [z,y,x], the region of each voxel */
-    mf_region *regions;
+    int64_t shape[3];   /* z y x */
+    int32_t *of;        /* [z,y,x], the supervoxel of each voxel */
+    mf_region *regions; /* one a supervoxel; a union is that of the first of its supervoxels */
+    int32_t *union_of;  /* the region that a supervoxel belongs to now */
     int32_t count;
 } mf_regions;
+
+/* The region of voxel i. */
+static inline int32_t mf_region_at(const mf_regions *r, int64_t i)
+{
+    return r->union_of[r->of[i]];
+}
 
 /* Splits labels i32 [z,y,x] into connected parts (6 neighbours) and joins parts of less than
  * `least` voxels to the neighbour that they share most faces with. Takes `label` over: it becomes

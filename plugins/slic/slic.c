@@ -2,6 +2,7 @@
 #include "../common/background.h"
 #include "../common/body.h"
 #include "../common/normalize_params.h"
+#include "choices.h"
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"
@@ -26,7 +27,7 @@ typedef struct slic_params {
 } slic_params;
 
 static const mf_param params[] = {
-    MF_REALS(slic_params, sizes, "[16, 28, 48]", 0.1, 1000, "mm",
+    MF_REALS(slic_params, sizes, "[12, 18, 28, 48]", 0.1, 1000, "mm",
              "Edge lengths of the supervoxels. SLIC runs once for each."),
     MF_REALS(slic_params, merge_thresholds, "[4, 8]", 0, 100, "%",
              "Neighbours are merged while their means differ by at most this percentage of the "
@@ -62,8 +63,11 @@ static const mf_param params[] = {
             "range."),
     MF_REAL(slic_params, min_edge_fraction, "0", 0, 1, "",
             "Minimum fraction of visible edge in the border of a mask. 0: no limit."),
-    MF_INT(slic_params, max_masks, "1000", 1, 1000000, "",
-           "Maximum number of masks, divided equally among the sizes. The largest are kept."),
+    MF_INT(
+        slic_params, max_masks, "4000", 1, 1000000, "",
+        "Maximum number of masks, divided equally among the sizes, and those of a size among its "
+        "supervoxels and the unions of each threshold, which may also have what is left of those "
+        "before. The largest are kept."),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("volume", "volume", "The scan."),
@@ -236,16 +240,15 @@ static mf_status make_body(work *w, const float *voxels)
     return MF_OK;
 }
 
-static mf_status add_region(work *w, const mf_regions *r, int32_t n, double score)
+static mf_status add_mask(work *w, const mf_regions *r, const int32_t *union_of, const mf_choice *c)
 {
-    const mf_region *region = r->regions + n;
-    mf_mask mask = {.score = (float)score, .seed_axis = -1, .seed_slice = -1};
+    mf_mask mask = {.score = (float)c->edge, .seed_axis = -1, .seed_slice = -1};
     size_t voxels = 1;
     bool added;
     for (int i = 0; i < 3; i++) {
-        mask.lo[i] = region->lo[i];
-        mask.hi[i] = region->hi[i];
-        voxels *= (size_t)(region->hi[i] - region->lo[i]);
+        mask.lo[i] = c->of.lo[i];
+        mask.hi[i] = c->of.hi[i];
+        voxels *= (size_t)(mask.hi[i] - mask.lo[i]);
     }
     uint8_t *dense = malloc(voxels), *out = dense;
     if (!dense)
@@ -254,34 +257,14 @@ static mf_status add_region(work *w, const mf_regions *r, int32_t n, double scor
         for (int64_t y = mask.lo[1]; y < mask.hi[1]; y++) {
             const int32_t *line = r->of + (z * r->shape[1] + y) * r->shape[2];
             for (int64_t x = mask.lo[2]; x < mask.hi[2]; x++)
-                *out++ = line[x] == n;
+                *out++ = union_of[line[x]] == c->region;
         }
     mf_status status = mf_masks_add(w->masks, &mask, dense, &added);
     free(dense);
     return status;
 }
 
-/* A region that may become a mask, for choosing the largest. */
-typedef struct choice {
-    int64_t voxels;
-    int32_t region;
-    double edge; /* visible share of its border */
-} choice;
-
-static int larger_first(const void *a, const void *b)
-{
-    const choice *x = a, *y = b;
-    if (x->voxels != y->voxels)
-        return x->voxels > y->voxels ? -1 : 1;
-    return x->region - y->region;
-}
-
-static int by_region(const void *a, const void *b)
-{
-    return ((const choice *)a)->region - ((const choice *)b)->region;
-}
-
-/* Whether a region becomes a mask, unless there are too many; counts why not. *edge: its share. */
+/* Whether a region may become a mask; counts why not. *edge: its visible share. */
 static bool is_wanted(work *w, const mf_regions *r, int32_t n, double *edge)
 {
     left_out *out = &w->left_out;
@@ -298,44 +281,45 @@ static bool is_wanted(work *w, const mf_regions *r, int32_t n, double *edge)
     return false;
 }
 
-/* Adds the regions that have grown since `parts` (their number of supervoxels then), at most *left,
- * the largest; brings parts and *left up to date. */
-static mf_status add_regions(work *w, const mf_regions *r, int32_t *parts, int64_t *left)
+/* Notes the regions that have grown since the turn before, `parts` (their number of supervoxels
+ * then), which it brings up to date. */
+static mf_status note_turn(work *w, const mf_regions *r, int32_t *parts, mf_choices *c)
 {
-    size_t count = 0;
-    double edge;
-    choice *choices = malloc((size_t)(r->count > 0 ? r->count : 1) * sizeof *choices);
-    mf_status status = choices ? MF_OK : mf_no_memory(0, "masks");
-    for (int32_t i = 0; !status && i < r->count; i++) {
-        const mf_region *region = r->regions + i;
-        if (region->parts > parts[i] && is_wanted(w, r, i, &edge))
-            choices[count++] = (choice){region->voxels, i, edge};
-        parts[i] = region->parts;
+    for (int32_t i = 0; i < r->count; i++) {
+        double edge;
+        if (r->regions[i].parts > parts[i] && is_wanted(w, r, i, &edge))
+            MF_TRY(mf_choices_add(c, r, i, edge));
+        parts[i] = r->regions[i].parts;
     }
-    if (!status && (int64_t)count > *left) {
-        w->left_out.beyond += (int64_t)count - *left;
-        qsort(choices, count, sizeof *choices, larger_first);
-        count = (size_t)*left;
-        qsort(choices, count, sizeof *choices, by_region);
+    return mf_choices_turn(c, r);
+}
+
+/* Supervoxels, then the unions of each threshold. */
+static mf_status note_regions(work *w, mf_regions *r, mf_choices *c)
+{
+    const mf_reals *thresholds = &w->o->merge_thresholds;
+    const int64_t most = (int64_t)(w->o->max_union_fraction * (double)w->body_voxels);
+    int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
+    mf_status status = parts ? note_turn(w, r, parts, c) : mf_no_memory(0, "a list of regions");
+    for (size_t i = 0; !status && i < thresholds->count; i++) {
+        status = mf_regions_join(r, thresholds->v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
+        if (!status)
+            status = note_turn(w, r, parts, c);
     }
-    for (size_t i = 0; !status && i < count; i++)
-        status = add_region(w, r, choices[i].region, choices[i].edge);
-    *left -= (int64_t)count;
-    free(choices);
+    free(parts);
     return status;
 }
 
-static mf_status add_unions(work *w, mf_regions *r, int64_t left)
+/* Adds at most `most` masks. */
+static mf_status add_masks(work *w, mf_regions *r, int64_t most)
 {
-    int32_t *parts = calloc((size_t)(r->count > 0 ? r->count : 1), sizeof *parts);
-    mf_status status = parts ? add_regions(w, r, parts, &left) : mf_no_memory(0, "masks");
-    int64_t most = (int64_t)(w->o->max_union_fraction * (double)w->body_voxels);
-    for (size_t i = 0; !status && i < w->o->merge_thresholds.count; i++) {
-        status = mf_regions_join(r, w->o->merge_thresholds.v[i] / 100 * (MF_SLIC_LEVELS - 1), most);
-        if (!status)
-            status = add_regions(w, r, parts, &left);
-    }
-    free(parts);
+    mf_choices c = {0};
+    mf_status status = note_regions(w, r, &c);
+    if (!status)
+        w->left_out.beyond += (int64_t)mf_choices_keep(&c, (size_t)most);
+    for (size_t i = 0; !status && i < c.count; i++)
+        status = add_mask(w, r, c.union_of[c.list[i].turn], c.list + i);
+    mf_choices_free(&c);
     return status;
 }
 
@@ -347,7 +331,7 @@ static mf_status one_size(work *w, mf_queue *queue, const mf_module *module, dou
     const uint16_t *levels = w->levels->data;
     MF_TRY(mf_clusters_new(levels, w->shape, w->grid.spacing, size, w->o->compactness, &clusters));
     /* Achanta's code joins parts of less than a quarter of the expected volume. */
-    int64_t least = w->voxels / clusters.count / 4, left = w->o->max_masks;
+    int64_t least = w->voxels / clusters.count / 4;
     mf_status status = mf_clusters_iterate(&clusters, queue, module, mf_clusters_run(queue),
                                            w->levels, (int)w->o->iterations, w->slots);
     int32_t *label = status ? NULL : malloc((size_t)w->voxels * sizeof *label);
@@ -359,8 +343,8 @@ static mf_status one_size(work *w, mf_queue *queue, const mf_module *module, dou
     if (status)
         return status;
     MF_TRY(mf_regions_new(label, w->shape, least, levels, w->body, &regions));
-    left = (left + (int64_t)w->o->sizes.count - 1) / (int64_t)w->o->sizes.count;
-    status = add_unions(w, &regions, left);
+    const int64_t sizes = (int64_t)w->o->sizes.count;
+    status = add_masks(w, &regions, (w->o->max_masks + sizes - 1) / sizes);
     mf_regions_free(&regions);
     return status;
 }
@@ -474,7 +458,7 @@ static mf_status run(mf_task *t, const void *p, void *session)
 }
 
 static MF_STAGE(
-    stage, "slic.masks", 4,
+    stage, "slic.masks", 5,
     "Computes supervoxels of several sizes as class-agnostic masks, without labels or weights.",
     .help = "SLIC (Achanta et al. 2012) in 3D, with distances in mm. Fragments of supervoxels join "
             "the neighbour with the largest common border. Masks with less than half of their "

@@ -163,12 +163,12 @@ LABELS = """  labels: {use: labels.load, each: case, where: {labelled: "yes"}, i
 """
 
 FOUND = """massflow: 1
-params: {outside: auto}
+params: {outside: auto, most: 10}
 cases: {csv: cases.csv}
 stages:
   scan: {use: volume.load, each: case, with: {path: "${case.path}", modality: "${case.modality}"}}
   found: {use: slic.masks, each: case, in: {volume: scan},
-          with: {sizes: [12], body_method: "${outside}", min_voxels: 300, max_masks: 10, min_edge_fraction: 0.05}}
+          with: {sizes: [12], body_method: "${outside}", min_voxels: 300, max_masks: "${most}", min_edge_fraction: 0.05}}
 """
 
 
@@ -230,6 +230,12 @@ class Bodies(Graphs):
             "300 voxels (min_voxels), 3 over the limit (max_masks)",
             "found[case=crop]: 8 masks of 61 supervoxels and unions; dropped: 51 of less than 300 voxels "
             "(min_voxels), 2 with less visible edge than 0.05 (min_edge_fraction)"])
+        # However few are allowed, there are unions among them: one is larger than the largest supervoxel.
+        out = self.massflow("run", "bodies.yaml", "found", "--set", "most=2")
+        self.assertIn("found[case=air]: 2 masks of 67 supervoxels and unions; dropped: 48 outside of the body, 6 of "
+                      "less than 300 voxels (min_voxels), 11 over the limit (max_masks)\n", out)
+        self.massflow("get", "bodies.yaml", "found[case=air]", "-o", "found.nii.gz")
+        self.assertEqual([sum(map(bool, mask)) for mask in read_nifti(self.path("found.nii.gz"))[1]], [3668, 4517])
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=none")
         self.assertIn("found[case=air]: the body is the whole volume, as requested\n", out)
         out = self.massflow("run", "bodies.yaml", "found", "--set", "outside=otsu")

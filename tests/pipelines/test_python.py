@@ -277,7 +277,7 @@ export:
                 call()
             self.assertIn(expected, str(caught.exception))
         self.assertIn("0.1 to 1000 mm", d.slic.masks.__doc__)
-        self.assertIn("sizes: 'reals' = '[16, 28, 48]'", str(inspect.signature(d.slic.masks)))
+        self.assertIn("sizes: 'reals' = '[12, 18, 28, 48]'", str(inspect.signature(d.slic.masks)))
 
     # Results.
 

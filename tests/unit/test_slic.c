@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choices.h"
 #include "clusters.h"
 #include "regions.h"
 #include "slic.cl.h"
@@ -189,7 +190,7 @@ START_TEST(orphans_join_the_most_touching)
                                         "aabccc"
                                         "aacccc";
     for (int i = 0; i < 24; i++)
-        ck_assert_int_eq(r.of[i], expected[i] - 'a');
+        ck_assert_int_eq(mf_region_at(&r, i), expected[i] - 'a');
     ck_assert_int_eq(r.regions[1].voxels, 9);
     ck_assert_int_eq(r.regions[1].sum, 8 * 20 + 10);
     ck_assert_int_eq(r.regions[2].lo[1], 2);
@@ -212,8 +213,8 @@ START_TEST(large_parts_stay_by_themselves)
         body[i] = i % 6 >= 3;
     ok(mf_regions_new(labels_of(text), flat_shape, 3, image, body, &r));
     ck_assert_int_eq(r.count, 3);
-    ck_assert_int_eq(r.of[0], 0);
-    ck_assert_int_eq(r.of[5], 2);
+    ck_assert_int_eq(mf_region_at(&r, 0), 0);
+    ck_assert_int_eq(mf_region_at(&r, 5), 2);
     ck_assert(!mf_region_inside(&r.regions[0]));
     ck_assert(mf_region_inside(&r.regions[1])); /* half of it */
     ck_assert(mf_region_inside(&r.regions[2]));
@@ -239,14 +240,14 @@ START_TEST(likes_are_joined_most_similar_first)
     ck_assert_int_eq(r.regions[1].voxels, 16);
     ck_assert_int_eq(r.regions[1].hi[2], 6);
     ck_assert_int_eq(r.regions[2].parts, 0);
-    ck_assert_int_eq(r.of[5], 1);
+    ck_assert_int_eq(mf_region_at(&r, 5), 1);
     /* A wider tolerance joins a too, but never above the largest union. */
     ok(mf_regions_join(&r, 80, 19));
     ck_assert_int_eq(r.regions[0].parts, 1);
     ok(mf_regions_join(&r, 80, 20));
     ck_assert_int_eq(r.regions[0].parts, 3);
     ck_assert_int_eq(r.regions[0].voxels, 20);
-    ck_assert_int_eq(r.of[5], 0);
+    ck_assert_int_eq(mf_region_at(&r, 5), 0);
     ck_assert_int_eq(r.regions[3].parts, 1);
     mf_regions_free(&r);
 }
@@ -281,6 +282,45 @@ START_TEST(edges_are_where_means_step)
 }
 END_TEST
 
+/* Turns of 5, 0, 2 and 1 choices: how many of each are kept. */
+START_TEST(turns_share_the_limit)
+{
+    static const int counts[] = {5, 0, 2, 1},
+                     expected[][4] = {{5, 0, 2, 1}, {5, 0, 2, 1}, {4, 0, 2, 1},
+                                      {3, 0, 2, 1}, {2, 0, 2, 1}, {1, 0, 2, 1},
+                                      {1, 0, 1, 1}, {0, 0, 1, 1}, {0, 0, 0, 1}};
+    mf_region list[8] = {{0}};
+    int32_t union_of[8] = {0};
+    mf_regions r = {.regions = list, .union_of = union_of, .count = 8};
+    for (size_t n = 0; n < sizeof expected / sizeof *expected; n++) {
+        const size_t most = 9 - n;
+        mf_choices c = {0};
+        for (size_t turn = 0; turn < 4; turn++) {
+            for (int i = 0; i < counts[turn]; i++) {
+                list[i].voxels = i % 2 ? 100 - i : i;
+                ok(mf_choices_add(&c, &r, i, 0.5));
+            }
+            ok(mf_choices_turn(&c, &r));
+        }
+        const size_t kept = most < 8 ? most : 8;
+        ck_assert_uint_eq(mf_choices_keep(&c, most), 8 - kept);
+        ck_assert_uint_eq(c.count, kept);
+        int of_turn[4] = {0};
+        for (size_t i = 0; i < c.count; i++) {
+            ck_assert(i == 0 || c.list[i].turn > c.list[i - 1].turn ||
+                      c.list[i].region > c.list[i - 1].region);
+            of_turn[c.list[i].turn]++;
+        }
+        ck_assert_mem_eq(of_turn, expected[n], sizeof of_turn);
+        if (expected[n][0] == 2) { /* the largest: 99, 97 of 0, 99, 2, 97, 4 */
+            ck_assert_int_eq(c.list[0].region, 1);
+            ck_assert_int_eq(c.list[1].region, 3);
+        }
+        mf_choices_free(&c);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("slic");
@@ -292,6 +332,7 @@ int main(void)
     tcase_add_test(tests, large_parts_stay_by_themselves);
     tcase_add_test(tests, likes_are_joined_most_similar_first);
     tcase_add_test(tests, edges_are_where_means_step);
+    tcase_add_test(tests, turns_share_the_limit);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
