@@ -4,11 +4,13 @@
 
 #include <massflow/seconds.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +37,7 @@ typedef struct stranger {
 struct mf_rank_links {
     mf_rank_links_options options;
     int socket;
+    int wake; /* is readable once it is aborted */
     char address[96];
     stranger strangers[STRANGERS]; /* the oldest first */
     int stranger_count;
@@ -152,8 +155,12 @@ static mf_status barrier(void *self)
 
 void mf_rank_links_abort(mf_rank_links *l)
 {
+    const uint64_t one = 1;
+
     pthread_mutex_lock(&l->lock);
     l->aborted = true;
+    if (write(l->wake, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* it is readable already */
     for (int i = 0; i < l->options.devices; i++)
         for (int b = 0; b < BITS; b++)
             if (l->lanes[i].link[b])
@@ -211,8 +218,10 @@ mf_status mf_rank_links_new(const mf_rank_links_options *options, int beside, mf
         return mf_no_memory(sizeof *l, "connections to other workers");
     l->options = *options;
     l->socket = -1;
+    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&l->lock, NULL);
-    status = open_all(l, beside);
+    status = l->wake < 0 ? mf_fail(MF_IO, "cannot listen for other workers: %s", strerror(errno))
+                         : open_all(l, beside);
     if (status) {
         l->options.devices = l->lanes ? options->devices : 0;
         mf_rank_links_free(l);
@@ -233,6 +242,8 @@ void mf_rank_links_free(mf_rank_links *l)
         close(l->strangers[i].socket);
     if (l->socket >= 0)
         close(l->socket);
+    if (l->wake >= 0)
+        close(l->wake);
     pthread_mutex_destroy(&l->lock);
     free(l->lanes);
     free(l->transports);
@@ -376,16 +387,17 @@ static void take_connection(mf_rank_links *l)
 
 static mf_status hear_some(mf_rank_links *l)
 {
-    struct pollfd waits[1 + STRANGERS];
+    struct pollfd waits[2 + STRANGERS];
     const int count = l->stranger_count;
 
     waits[0] = (struct pollfd){.fd = l->socket, .events = POLLIN};
+    waits[1] = (struct pollfd){.fd = l->wake, .events = POLLIN};
     for (int i = 0; i < count; i++)
-        waits[1 + i] = (struct pollfd){.fd = l->strangers[i].socket, .events = POLLIN};
-    if (poll(waits, 1 + (nfds_t)count, TICK) <= 0)
+        waits[2 + i] = (struct pollfd){.fd = l->strangers[i].socket, .events = POLLIN};
+    if (poll(waits, 2 + (nfds_t)count, TICK) <= 0)
         return MF_OK;
     for (int i = count; i-- > 0;)
-        if (waits[1 + i].revents)
+        if (waits[2 + i].revents)
             MF_TRY(hear_stranger(l, i));
     if (waits[0].revents)
         take_connection(l);
