@@ -73,8 +73,8 @@ static mf_status read_head(mf_packet *p, head *h)
     h->waits = mf_packet_get_int(p) != 0;
     key = mf_packet_get_text(p);
     mf__pilot_get_rank(p, &h->rank);
-    p->failed |= memory < 0 || h->threads < 1 || h->threads > INT32_MAX || timeout < 0 || retries < 0 || retries > 1000000 ||
-                 !key || strlen(key) >= sizeof h->key;
+    p->failed |= memory < 0 || h->threads < 1 || h->threads > INT32_MAX || timeout < 0 ||
+                 retries < 0 || retries > 1000000 || !key || strlen(key) >= sizeof h->key;
     MF_TRY(mf_packet_check(p));
     h->limits.memory = (size_t)memory;
     h->limits.timeout = (double)timeout * 1e-6;

@@ -1,10 +1,11 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
  * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
- * a process of its own, retries, whether it waits for a slot, key; of several workers which one this is, how many they are,
- * their secret (0 and 1: it is alone); the input files (offer.h); then the work (worker/frozen.h).
- * The worker is trusted with this node and nothing else: it reads the artifacts and files that are
- * inputs of the node, and what it makes is checked as all outputs are. */
+ * a process of its own, retries, whether it waits for a slot, key; of several workers which one
+ * this is, how many they are, their secret (0 and 1: it is alone); the input files (offer.h); then
+ * the work (worker/frozen.h). The worker is trusted with this node and nothing else: it reads the
+ * artifacts and files that are inputs of the node, and what it makes is checked as all outputs are.
+ */
 #include "run/remote/remote.h"
 #include "run/remote/offer.h"
 #include "run/worker/frozen.h"

@@ -62,9 +62,9 @@ struct worker {
     uint32_t last_channel;
     bool cancel_due;
     mf_packet back; /* keys that it is to be asked for */
-    mf__map known; /* ids of artifacts that it has */
-    mf__map made;  /* keys of results that it has, or is computing since before it joined */
-    bool again;    /* it had joined before: its link was lost, not it */
+    mf__map known;  /* ids of artifacts that it has */
+    mf__map made;   /* keys of results that it has, or is computing since before it joined */
+    bool again;     /* it had joined before: its link was lost, not it */
 };
 
 typedef struct stranger {

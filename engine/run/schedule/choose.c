@@ -20,8 +20,9 @@ static size_t plus(size_t a, size_t b)
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-/* Nodes that take no longer may wait at a place, for so many seconds together and slot: then a worker
- * need not wait for the run between two nodes. What comes before them is late by that at most. */
+/* Nodes that take no longer may wait at a place, for so many seconds together and slot: then a
+ * worker need not wait for the run between two nodes. What comes before them is late by that at
+ * most. */
 #define AHEAD_NODE 0.1
 #define AHEAD_SECONDS 0.2
 #define PACED 4 /* nodes after which this run knows what those of a stage take */

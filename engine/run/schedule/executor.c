@@ -165,10 +165,10 @@ static mf_status run_there(mf_execution *x)
 
     MF_TRY(device_name(x, &device));
     mf_task_set_device_name(x->task, device);
-    status = x->grant.other_count ? run_together(x, &end)
-                                  : mf_execute_remote(mf_host_workers(x->host), x->grant.place,
-                                                      x->task, x->limits, x->key,
-                                                      x->grant.ahead, &end);
+    status = x->grant.other_count
+                 ? run_together(x, &end)
+                 : mf_execute_remote(mf_host_workers(x->host), x->grant.place, x->task, x->limits,
+                                     x->key, x->grant.ahead, &end);
     x->end.seconds = end.seconds;
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;

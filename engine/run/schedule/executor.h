@@ -63,8 +63,8 @@ typedef struct mf_execution_end {
     /* Its place was lost, or ended before it did: nothing is known of the node, which goes back to
      * those that are to be run. That is no failure and no retry. There is no status. */
     bool returned;
-    bool lost; /* returned, for the place is gone without a word: the node may be the reason */
-    bool full; /* returned, for the place can't write to its folder */
+    bool lost;    /* returned, for the place is gone without a word: the node may be the reason */
+    bool full;    /* returned, for the place can't write to its folder */
     bool unbegun; /* returned, and it was still waiting there for a slot */
     char place[128]; /* where it ran, as mf_run_place names it; "" for this process. Of one that was
                       * returned by several: the one that was lost or has ended */
@@ -110,8 +110,8 @@ typedef struct mf_executor {
     /* Calls `ended` once, also when it can't be started. */
     void (*start)(mf_execution *execution, const mf_grant *grant, mf_execution_ended ended,
                   void *ended_self);
-    /* One that was given ahead: if it has not begun yet, its place hands it back. Never waits. NULL:
-     * no place takes nodes ahead. */
+    /* One that was given ahead: if it has not begun yet, its place hands it back. Never waits.
+     * NULL: no place takes nodes ahead. */
     void (*take_back)(mf_execution *execution);
     /* Not between `start` and `ended`; NULL is fine. */
     void (*free)(mf_execution *execution);
