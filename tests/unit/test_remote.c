@@ -703,7 +703,7 @@ static void start_there(const run *r, mf_channel *channel, const char *name)
 {
     mf_plan *plan = new_plan(r);
     const mf_plan_node *n = mf_plan_at(plan, find_node(plan, name));
-    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
+    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
     mf_packet p = {0};
     bool lost;
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)

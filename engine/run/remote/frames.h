@@ -41,6 +41,7 @@ typedef enum mf_link_kind {
     MF_LINK_LEAVING, /* w: words; no new nodes */
     MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point; of a node: it alone, for
                       * nobody hears it any more */
+    MF_LINK_BACK,    /* c: keys; which of them wait for a slot are handed back */
     MF_LINK_BYE,     /* c: the worker ends: the run is over, or has no node at one that leaves */
     /* Of a node. Questions are answered one after the other by MF_LINK_REPLY: a status, then what
      * stands behind the arrow. */
@@ -61,8 +62,8 @@ typedef enum mf_link_kind {
     MF_LINK_FILES,    /* w: number of an input -> its files; see offer.h */
     MF_LINK_READ,     /* w: that number, first byte, how many -> all as MF_LINK_BYTES before it */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
-    MF_LINK_RETURNED, /* w: words, whether its folder can't be written; the node was not run, or not
-                       * to its end */
+    MF_LINK_RETURNED, /* w: words, whether its folder can't be written, whether it had waited for a
+                       * slot till then; the node was not run, or not to its end */
     MF_LINK_TAKEN,    /* c: how many of its lines were taken */
     /* Of a node that several workers run; see gang.h and rank_links.h. */
     MF_LINK_RANKS, /* w: its address, the kind of its devices -> the addresses of all */
