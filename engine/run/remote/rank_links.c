@@ -38,7 +38,7 @@ struct mf_rank_links {
     char address[96];
     stranger strangers[STRANGERS]; /* the oldest first */
     int stranger_count;
-    pthread_mutex_t lock; /* of the links as they come, and of what follows */
+    pthread_mutex_t lock; /* of the links as they come, the end of the socket, and what follows */
     bool aborted;
     lane *lanes;               /* [devices] */
     mf_transport **transports; /* [devices] */
@@ -154,6 +154,8 @@ void mf_rank_links_abort(mf_rank_links *l)
 {
     pthread_mutex_lock(&l->lock);
     l->aborted = true;
+    if (l->socket >= 0)
+        shutdown(l->socket, SHUT_RDWR); /* wakes whoever waits for the others to connect */
     for (int i = 0; i < l->options.devices; i++)
         for (int b = 0; b < BITS; b++)
             if (l->lanes[i].link[b])
@@ -422,7 +424,9 @@ mf_status mf_rank_links_meet(mf_rank_links *l, const char *const *addresses)
                            "which they reach the run: is there a firewall?");
         MF_TRY(hear_some(l));
     }
+    pthread_mutex_lock(&l->lock);
     close(l->socket);
     l->socket = -1;
+    pthread_mutex_unlock(&l->lock);
     return MF_OK;
 }
