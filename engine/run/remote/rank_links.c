@@ -5,6 +5,7 @@
 #include <massflow/seconds.h>
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TICK 100 /* ms */
 #define JOIN_SECONDS 20.0
 #define STRANGERS 16 /* connections that have proved nothing yet */
 #define SLICE ((size_t)16 << 20)
@@ -376,15 +376,17 @@ static void take_connection(mf_rank_links *l)
         close(socket);
 }
 
-static mf_status hear_some(mf_rank_links *l)
+/* Until then at most; an abort wakes it. */
+static mf_status hear_some(mf_rank_links *l, double until)
 {
     struct pollfd waits[1 + STRANGERS];
     const int count = l->stranger_count;
+    const double left = fmax(until - mf_seconds(), 0);
 
     waits[0] = (struct pollfd){.fd = l->socket, .events = POLLIN};
     for (int i = 0; i < count; i++)
         waits[1 + i] = (struct pollfd){.fd = l->strangers[i].socket, .events = POLLIN};
-    if (poll(waits, 1 + (nfds_t)count, TICK) <= 0)
+    if (poll(waits, 1 + (nfds_t)count, (int)(left * 1e3) + 1) <= 0)
         return MF_OK;
     for (int i = count; i-- > 0;)
         if (waits[1 + i].revents)
@@ -422,7 +424,7 @@ mf_status mf_rank_links_meet(mf_rank_links *l, const char *const *addresses)
                                    l->address, l->options.seconds),
                            "workers that run one training reach each other at the addresses by "
                            "which they reach the run: is there a firewall?");
-        MF_TRY(hear_some(l));
+        MF_TRY(hear_some(l, until));
     }
     pthread_mutex_lock(&l->lock);
     close(l->socket);
