@@ -276,6 +276,16 @@ static void end_link(mf_pilot *p)
     mf_link_free(link);
 }
 
+/* Those that wait for a run look at the host only now and then. */
+static void cancel_jobs(mf_pilot *p)
+{
+    mf_host_cancel(p->host);
+    pthread_mutex_lock(&p->lock);
+    for (mf_pilot_job *j = p->jobs; j; j = j->next)
+        pthread_cond_broadcast(&j->arrived);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void wait_for_jobs(mf_pilot *p)
 {
     pthread_mutex_lock(&p->lock);
@@ -346,7 +356,7 @@ static mf_status serve(mf_pilot *p, bool *lost)
     if (pthread_create(&ticker, NULL, tick, p) != 0)
         return mf_fail(MF_NO_MEMORY, "no thread for a worker");
     status = serve_links(p, lost);
-    mf_host_cancel(p->host); /* what still runs runs for nobody */
+    cancel_jobs(p); /* what still runs runs for nobody */
     wait_for_jobs(p);
     stop_ticking(p, ticker);
     mf_host_set_log(p->host, NULL, NULL);
