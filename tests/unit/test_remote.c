@@ -914,7 +914,7 @@ START_TEST(who_does_not_know_the_token_is_refused)
 {
     mf_token wrong;
     mf_link *link;
-    uint8_t hello[200] = "massflow link 1\n";
+    uint8_t hello[200] = "massflow link 2\n";
     char expected[200];
     run r;
     enter_scratch();

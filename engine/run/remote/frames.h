@@ -3,8 +3,8 @@
  *
  * First both prove that they know the token, in plain messages of fixed size (c: coordinator, w:
  * worker; A, B: 32 random bytes, each of that connection alone):
- *     c   "massflow link 1\n"  A
- *     w   "massflow link 1\n"  B  HMAC(token, "worker" A B)
+ *     c   "massflow link 2\n"  A
+ *     w   "massflow link 2\n"  B  HMAC(token, "worker" A B)
  *     c   HMAC(token, "coordinator" A B)
  * A number other than 1 is another protocol: that end says so and goes. Where the worker's proof is
  * wrong the coordinator closes without a word.
@@ -21,7 +21,7 @@
 #include "run/remote/secret.h"
 #include "run/worker/wire.h"
 
-#define MF_LINK_MAGIC "massflow link 1\n"
+#define MF_LINK_MAGIC "massflow link 2\n"
 #define MF_LINK_MAGIC_BYTES 16
 #define MF_LINK_MOST ((size_t)64 << 20) /* bytes of a frame */
 #define MF_LINK_BEAT 10.0               /* s, of a heartbeat */

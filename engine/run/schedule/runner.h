@@ -42,7 +42,7 @@ struct mf_job {
     size_t device_count;
     size_t bytes; /* of that host's memory that it is taken to need; on `device` */
     bool ahead;   /* it waits there for a slot, */
-    double pace;  /* and is expected to take so many seconds */
+    double pace;  /* and is expected to take so many seconds; 0: it never waited there */
     double asked; /* by the runner's clock: when the place was asked to hand it back; 0: not */
     /* Of a node that several run: what its numbers 1, 2, ... have at their places, [ranks - 1], as
      * jobs that run nothing; and what the executor is told of them. */
@@ -122,7 +122,7 @@ void mf_runner_sample(mf_runner *r);
 /* start.c: starts what can start. False once nothing runs and there is nothing left to start or to
  * wait for. */
 bool mf_runner_start(mf_runner *r);
-/* Asks places to hand back nodes that wait there while others are free. */
+/* Now and then: asks places to hand back nodes that wait there while others are free. */
 void mf_runner_take_back(mf_runner *r);
 /* All that wait for a place are given up. */
 void mf_runner_end_waiting(mf_runner *r);

@@ -265,6 +265,17 @@ static bool may_ask(const mf_runner *r, const mf_job *j)
     return !(j->asked > 0) || r->clock() - j->asked > ASK_AGAIN;
 }
 
+/* One that counts as begun and takes long: the place may have taken what came after it first, for
+ * starts overtake each other on the way. One that runs stays where it is. */
+static mf_job *overdue(const mf_runner *r)
+{
+    for (size_t p = 1; p < r->spots.count; p++)
+        for (mf_job *j = r->spots.items[p].jobs; j; j = j->next)
+            if (j->pace > 0 && may_ask(r, j) && r->clock() - j->start > OVERDUE)
+                return j;
+    return NULL;
+}
+
 /* The last one in the longest queue that is worth it; NULL where there is none. */
 static mf_job *last_ahead(const mf_runner *r)
 {
@@ -306,18 +317,30 @@ static bool fits_free(mf_runner *r, const mf_job *j)
     return false;
 }
 
-void mf_runner_take_back(mf_runner *r)
+static void ask_back(mf_runner *r, mf_job *(*next)(const mf_runner *r))
 {
     size_t slots = 0;
 
-    if (r->stopping || !r->spots.ahead || !r->executor->take_back)
-        return;
     for (size_t p = 0; p < r->spots.count; p++)
         if (r->spots.items[p].level > 0 && r->spots.items[p].level <= MF_SPOT_LEVELS)
             slots += (size_t)r->spots.items[p].level;
-    for (mf_job *j; slots-- && (j = last_ahead(r)) && fits_free(r, j);) {
+    for (mf_job *j; slots-- && (j = next(r)) && fits_free(r, j);) {
         j->asked = r->clock();
         r->executor->take_back(j->execution);
+    }
+}
+
+static void take_back(mf_runner *r)
+{
+    if (!r->stopping && r->spots.ahead && r->executor->take_back)
+        ask_back(r, last_ahead);
+}
+
+void mf_runner_take_back(mf_runner *r)
+{
+    if (!r->stopping && r->executor->take_back) {
+        ask_back(r, overdue);
+        take_back(r);
     }
 }
 
@@ -389,7 +412,7 @@ bool mf_runner_start(mf_runner *r)
             break;
     }
     mf_spots_forget_freed(&r->spots);
-    mf_runner_take_back(r);
+    take_back(r);
     mf_runner_tell_idle(r);
     return r->running || (!r->stopping && (mf_waits_any(&r->waits) || r->waiting_count));
 }
