@@ -8,6 +8,7 @@ need root.
 """
 import argparse
 import itertools
+import json
 import os
 import random
 import re
@@ -187,6 +188,37 @@ class Disturbed(Workers):
     @unittest.skipUnless(options.every, "of the long form")
     def test_cut_on_the_way_back(self):
         self.each("cut", "in", ())
+
+
+class Ahead(Workers):
+    """Short nodes wait at a worker. One of them takes long all of a sudden: those behind it run elsewhere."""
+
+    CASES, LONG = 40, 20
+
+    def prepare(self):
+        self.write("cases.csv", "id,seconds\n" + "".join(
+            f"c{i:02},{5 if i == self.LONG else 0.01}\n" for i in range(self.CASES)))
+        self.write("g.yaml", """massflow: 1
+cases: {csv: cases.csv}
+stages:
+  t: {use: exec.run, each: case, with: {command: "sh -c 'sleep ${case.seconds}; echo ${case.id} >{out.text}'"}}
+""")
+        type(self).wanted = None
+
+    def test_taken_back(self):
+        self.runs, self.cache = 1, "cache-ahead"
+        run = self.start("run", "g.yaml", "--cache", self.cache, "--listen", "127.0.0.1:0", "--token", "token",
+                         "--local", "0", "--log", "json")
+        where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
+        workers = [self.start("worker", "--connect", where, "--token", "token", "--cache", f"{self.cache}-{name}",
+                              "--slots", "1", "--retry", "5") for name in ("first", "second")]
+        events = [json.loads(line) for line in self.rest(run).splitlines() if line.startswith("{")]
+        for worker in workers:
+            self.rest(worker)
+        done = [event for event in events if event["event"] == "done"]
+        self.assertEqual(len(done), self.CASES)
+        self.assertEqual(done[-1]["node"], f"t[case=c{self.LONG}]")
+        self.assertEqual(len({event["worker"] for event in done}), 2)
 
 
 class Links(Workers):

@@ -152,7 +152,7 @@ static void *run_node(void *self)
     mf_task *task;
 
     PROMISE(!mf_task_new(host, &work, 1, &task));
-    failed(mf_execute_remote(workers, n->number, task, &limits, "key", &end));
+    failed(mf_execute_remote(workers, n->number, task, &limits, "key", false, &end));
     mf_task_free(task);
     n->ended = true;
     return NULL;

@@ -87,7 +87,7 @@ static void tell_start(mf_link *link, const forged *f, forge_bytes *in)
 
     mf_hex_encode(f->id, id);
     mf_stage_code(&reading, code);
-    for (int i = 0; i < 7; i++) /* one thread, one device, no limits, no process of its own */
+    for (int i = 0; i < 8; i++) /* one thread, one device, no limits, no process of its own */
         mf_packet_int(&p, forge_int(in, i == 1 || i == 2));
     mf_packet_text(&p, "key");
     for (int i = 0; i < 2; i++) /* number 0 of one worker */

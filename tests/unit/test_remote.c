@@ -4,6 +4,7 @@
 #include "../run_suite.h"
 #include "graph_fixture.h"
 #include "run/remote/pilot.h"
+#include "run/remote/rank_links.h"
 #include "run/remote/workers.h"
 #include "run/schedule/executor.h"
 #include "run/worker/frozen.h"
@@ -703,7 +704,7 @@ static void start_there(const run *r, mf_channel *channel, const char *name)
 {
     mf_plan *plan = new_plan(r);
     const mf_plan_node *n = mf_plan_at(plan, find_node(plan, name));
-    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
+    const int64_t head[] = {0, 1, 1, 0, 0, 0, 0, 0}; /* memory, a thread, a device, no limits */
     mf_packet p = {0};
     bool lost;
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
@@ -913,7 +914,7 @@ START_TEST(who_does_not_know_the_token_is_refused)
 {
     mf_token wrong;
     mf_link *link;
-    uint8_t hello[200] = "massflow link 1\n";
+    uint8_t hello[200] = "massflow link 2\n";
     char expected[200];
     run r;
     enter_scratch();
@@ -1060,6 +1061,45 @@ START_TEST(a_frame_counts_once)
 }
 END_TEST
 
+/* ---- workers that meet ----------------------------------------------------------------------- */
+
+typedef struct meeting {
+    mf_rank_links *links;
+    mf_status status;
+} meeting;
+
+static void *meet(void *self)
+{
+    const char *const addresses[2] = {"127.0.0.1:1", "127.0.0.1:1"};
+    meeting *m = self;
+
+    m->status = mf_rank_links_meet(m->links, addresses); /* it is the first: the other one comes */
+    return NULL;
+}
+
+/* It would wait for ten minutes. */
+START_TEST(who_waits_for_another_worker_hears_of_the_end)
+{
+    const mf_rank_links_options options = {.ranks = 2, .devices = 1, .seconds = 600};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int beside = socket(AF_INET, SOCK_STREAM, 0);
+    meeting m = {0};
+    pthread_t thread;
+
+    ck_assert_int_eq(bind(beside, (struct sockaddr *)&at, sizeof at), 0);
+    ok(mf_rank_links_new(&options, beside, &m.links));
+    ck_assert_int_eq(pthread_create(&thread, NULL, meet, &m), 0);
+    poll(NULL, 0, 50); /* most often it waits by now */
+    mf_rank_links_abort(m.links);
+    pthread_join(thread, NULL);
+    ck_assert_ptr_nonnull(m.status);
+    ck_assert_int_eq(mf_error_code(m.status), MF_CANCELLED);
+    mf_error_free(m.status);
+    mf_rank_links_free(m.links);
+    close(beside);
+}
+END_TEST
+
 /* ---- the folder of a worker ------------------------------------------------------------------ */
 
 static void put_one(mf_chunk_cache *h, int i, bool pin, uint8_t digest[MF_DIGEST_BYTES])
@@ -1194,6 +1234,7 @@ int main(void)
     tcase_add_test(tests, a_full_folder_drops_what_was_not_used);
     tcase_add_test(tests, a_damaged_chunk_is_gone);
     tcase_add_test(tests, names_of_copies_lead_down);
+    tcase_add_test(tests, who_waits_for_another_worker_hears_of_the_end);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -3,8 +3,8 @@
  *
  * First both prove that they know the token, in plain messages of fixed size (c: coordinator, w:
  * worker; A, B: 32 random bytes, each of that connection alone):
- *     c   "massflow link 1\n"  A
- *     w   "massflow link 1\n"  B  HMAC(token, "worker" A B)
+ *     c   "massflow link 2\n"  A
+ *     w   "massflow link 2\n"  B  HMAC(token, "worker" A B)
  *     c   HMAC(token, "coordinator" A B)
  * A number other than 1 is another protocol: that end says so and goes. Where the worker's proof is
  * wrong the coordinator closes without a word.
@@ -21,7 +21,7 @@
 #include "run/remote/secret.h"
 #include "run/worker/wire.h"
 
-#define MF_LINK_MAGIC "massflow link 1\n"
+#define MF_LINK_MAGIC "massflow link 2\n"
 #define MF_LINK_MAGIC_BYTES 16
 #define MF_LINK_MOST ((size_t)64 << 20) /* bytes of a frame */
 #define MF_LINK_BEAT 10.0               /* s, of a heartbeat */
@@ -41,6 +41,7 @@ typedef enum mf_link_kind {
     MF_LINK_LEAVING, /* w: words; no new nodes */
     MF_LINK_CANCEL,  /* c: all that runs ends at its next cancel point; of a node: it alone, for
                       * nobody hears it any more */
+    MF_LINK_BACK,    /* c: keys; which of them wait for a slot are handed back */
     MF_LINK_BYE,     /* c: the worker ends: the run is over, or has no node at one that leaves */
     /* Of a node. Questions are answered one after the other by MF_LINK_REPLY: a status, then what
      * stands behind the arrow. */
@@ -61,8 +62,8 @@ typedef enum mf_link_kind {
     MF_LINK_FILES,    /* w: number of an input -> its files; see offer.h */
     MF_LINK_READ,     /* w: that number, first byte, how many -> all as MF_LINK_BYTES before it */
     MF_LINK_DONE,     /* w: status, seconds, peak bytes */
-    MF_LINK_RETURNED, /* w: words, whether its folder can't be written; the node was not run, or not
-                       * to its end */
+    MF_LINK_RETURNED, /* w: words, whether its folder can't be written, whether it had waited for a
+                       * slot till then; the node was not run, or not to its end */
     MF_LINK_TAKEN,    /* c: how many of its lines were taken */
     /* Of a node that several workers run; see gang.h and rank_links.h. */
     MF_LINK_RANKS, /* w: its address, the kind of its devices -> the addresses of all */

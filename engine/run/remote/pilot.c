@@ -86,9 +86,11 @@ static void cancel(mf_pilot *p, uint32_t channel)
 {
     if (!channel) {
         mf_host_cancel(p->host);
+        mf__pilot_wake(p);
         return;
     }
     pthread_mutex_lock(&p->lock);
+    mf__pilot_hand_back_channel(p, channel);
     for (mf_pilot_job *j = p->jobs; j; j = j->next)
         if (j->channel == channel)
             mf__pilot_drop(j);
@@ -109,6 +111,8 @@ static mf_status take_frame(mf_pilot *p, mf_frame *f)
     case MF_LINK_ABORT:
         mf__pilot_abort(p, f->channel);
         return MF_OK;
+    case MF_LINK_BACK:
+        return f->channel ? mf__pilot_damaged() : mf__pilot_hand_back(p, &f->body);
     case MF_LINK_BYE:
         p->over = true;
         return MF_OK;
@@ -157,6 +161,7 @@ static void leave(mf_pilot *p, mf_link *link, const char *why)
 
     atomic_store(&p->leaving, true);
     pthread_mutex_lock(&p->lock);
+    mf__pilot_hand_back_channel(p, 0);
     p->busy = mf_seconds(); /* from now on it waits for a goodbye */
     pthread_mutex_unlock(&p->lock);
     if (!link)
@@ -169,7 +174,7 @@ static void leave(mf_pilot *p, mf_link *link, const char *why)
  * lock. */
 static size_t count_nodes(mf_pilot *p, double now)
 {
-    size_t count = 0;
+    size_t count = p->waiting ? 1 : 0;
 
     for (mf_pilot_job *j = p->jobs; j; j = j->next) {
         count += !j->gone;
@@ -204,6 +209,16 @@ static void look(mf_pilot *p, mf_link *link)
         mf_link_cut(link);
 }
 
+/* What waits when all is cancelled begins no more. */
+static void give_up_waiting(mf_pilot *p)
+{
+    if (!mf_host_cancelled(p->host) && !atomic_load(&p->leaving))
+        return;
+    pthread_mutex_lock(&p->lock);
+    mf__pilot_hand_back_channel(p, 0);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void *tick(void *self)
 {
     mf_pilot *p = self;
@@ -215,7 +230,9 @@ static void *tick(void *self)
         if (!on)
             return NULL;
         struct pollfd end = {.fd = p->wake, .events = POLLIN};
-        poll(&end, 1, TICK);
+        uint64_t woken;
+        if (poll(&end, 1, TICK) > 0 && read(p->wake, &woken, sizeof woken) < 0)
+            continue;
         mf_run_clock();
         mf_signals_hold();
         pthread_mutex_lock(&p->lock);
@@ -225,6 +242,8 @@ static void *tick(void *self)
         tell_progress(p);
         mf__pilot_beat_ranks(p);
         look(p, link);
+        give_up_waiting(p);
+        mf__pilot_tell_handed_back(p, link);
         if (!link)
             continue;
         mf_link_beat(link);
@@ -249,10 +268,22 @@ static void end_link(mf_pilot *p)
             mf__pilot_drop(j);
     }
     p->link = NULL;
+    mf__pilot_hand_back_channel(p, 0); /* the run knows that it has lost them */
     while (p->sending)
         pthread_cond_wait(&p->calm, &p->lock);
     pthread_mutex_unlock(&p->lock);
+    mf__pilot_tell_handed_back(p, NULL);
     mf_link_free(link);
+}
+
+/* Those that wait for a run look at the host only now and then. */
+static void cancel_jobs(mf_pilot *p)
+{
+    mf_host_cancel(p->host);
+    pthread_mutex_lock(&p->lock);
+    for (mf_pilot_job *j = p->jobs; j; j = j->next)
+        pthread_cond_broadcast(&j->arrived);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void wait_for_jobs(mf_pilot *p)
@@ -305,13 +336,10 @@ static mf_status serve_links(mf_pilot *p, bool *lost)
 
 static void stop_ticking(mf_pilot *p, pthread_t ticker)
 {
-    uint64_t one = 1;
-
     pthread_mutex_lock(&p->lock);
     p->ticking = false;
     pthread_mutex_unlock(&p->lock);
-    if (write(p->wake, &one, sizeof one) < 0)
-        mf__pilot_say(p, "no end could be told: %s", strerror(errno));
+    mf__pilot_wake(p);
     pthread_join(ticker, NULL);
 }
 
@@ -328,7 +356,7 @@ static mf_status serve(mf_pilot *p, bool *lost)
     if (pthread_create(&ticker, NULL, tick, p) != 0)
         return mf_fail(MF_NO_MEMORY, "no thread for a worker");
     status = serve_links(p, lost);
-    mf_host_cancel(p->host); /* what still runs runs for nobody */
+    cancel_jobs(p); /* what still runs runs for nobody */
     wait_for_jobs(p);
     stop_ticking(p, ticker);
     mf_host_set_log(p->host, NULL, NULL);

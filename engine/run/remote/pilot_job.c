@@ -19,7 +19,7 @@ static void forget_heard(mf_pilot_job *j)
     j->last = &j->first;
 }
 
-static void free_job(mf_pilot_job *j)
+void mf__pilot_free_job(mf_pilot_job *j)
 {
     forget_heard(j);
     mf_frozen_free(j->frozen);
@@ -36,7 +36,7 @@ void mf__pilot_unref(mf_pilot_job *j)
     bool last = --j->refs == 0;
     pthread_mutex_unlock(&j->pilot->lock);
     if (last)
-        free_job(j);
+        mf__pilot_free_job(j);
 }
 
 static void get_devices(mf_packet *p, mf_pilot_devices *d)
@@ -55,6 +55,7 @@ typedef struct head {
     mf_limits limits;
     int64_t threads;
     mf_pilot_devices devices;
+    bool waits;
     char key[MF_HEX_SIZE];
     mf_pilot_rank rank;
 } head;
@@ -69,10 +70,11 @@ static mf_status read_head(mf_packet *p, head *h)
     timeout = mf_packet_get_int(p);
     h->limits.isolate = mf_packet_get_int(p) != 0;
     retries = mf_packet_get_int(p);
+    h->waits = mf_packet_get_int(p) != 0;
     key = mf_packet_get_text(p);
     mf__pilot_get_rank(p, &h->rank);
-    p->failed |= memory < 0 || h->threads < 1 || timeout < 0 || retries < 0 || retries > 1000000 ||
-                 !key || strlen(key) >= sizeof h->key;
+    p->failed |= memory < 0 || h->threads < 1 || h->threads > INT32_MAX || timeout < 0 ||
+                 retries < 0 || retries > 1000000 || !key || strlen(key) >= sizeof h->key;
     MF_TRY(mf_packet_check(p));
     h->limits.memory = (size_t)memory;
     h->limits.timeout = (double)timeout * 1e-6;
@@ -81,13 +83,12 @@ static mf_status read_head(mf_packet *p, head *h)
     return MF_OK;
 }
 
-static mf_status read_start(mf_pilot_job *j, int64_t *threads)
+static mf_status read_start(mf_pilot_job *j)
 {
     mf_frozen *frozen;
     head h = {0};
 
     MF_TRY(read_head(&j->start, &h));
-    *threads = h.threads;
     j->limits = h.limits;
     MF_TRY(mf__pilot_get_files(j, &j->start));
     MF_TRY(mf_frozen_get(&j->start, mf_host_registry(j->pilot->host), mf__pilot_path, j->files,
@@ -155,8 +156,8 @@ static mf_pilot_job *in_the_way(const mf_pilot_job *j)
     for (mf_pilot_job *k = p->jobs; k; k = k->next) {
         if (k != j && k->gone && shares_device(j, k))
             return k;
-        count += !k->dropped;
-        if (k != j && k->gone && !k->dropped)
+        count += !k->dropped && k->holds;
+        if (k != j && k->gone && !k->dropped && k->holds)
             last = k;
     }
     return count > p->hello.slots ? last : NULL;
@@ -180,15 +181,14 @@ static void make_room(mf_pilot_job *j)
 /* Until its outputs are in the folder; or they are there already, for another run. */
 static mf_status run_task(mf_pilot_job *j)
 {
-    int64_t threads;
     mf_task *task;
 
-    MF_TRY(read_start(j, &threads));
+    MF_TRY(read_start(j));
     MF_TRY(prepare_devices(j->pilot, mf_frozen_work(j->frozen), &j->devices));
     if (j->rank.ranks == 1 && mf__pilot_recall(j)) /* else the others wait for it */
         return MF_OK;
     make_room(j);
-    MF_TRY(mf_task_new(j->pilot->host, mf_frozen_work(j->frozen), (int)threads, &task));
+    MF_TRY(mf_task_new(j->pilot->host, mf_frozen_work(j->frozen), (int)j->threads, &task));
     j->supply = (mf_supply){j, mf__pilot_get_artifact, mf__pilot_load_state, mf__pilot_save_state};
     mf_task_set_supply(task, &j->supply);
     mf_task_set_devices(task, j->devices.index, j->devices.count);
@@ -207,10 +207,87 @@ static mf_status run_task(mf_pilot_job *j)
     return j->rank.rank == 0 ? mf__pilot_pack(j) : MF_OK;
 }
 
+static void *run_job(void *self);
+
+static mf_status start_thread(mf_pilot_job *j)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_job, j) != 0)
+        return mf_fail(MF_NO_MEMORY, "no thread for a node");
+    pthread_detach(thread);
+    return MF_OK;
+}
+
+/* Under the lock, as what follows. */
+static void enter(mf_pilot_job *j)
+{
+    mf_pilot *p = j->pilot;
+
+    j->number = ++p->last_job;
+    j->next = p->jobs;
+    p->jobs = j;
+    p->running++;
+    p->held += j->threads;
+    j->holds = true;
+}
+
+static void let_go(mf_pilot_job *j)
+{
+    if (j->holds)
+        j->pilot->held -= j->threads;
+    j->holds = false;
+}
+
+static void unlist(mf_pilot_job *j)
+{
+    mf_pilot_job **link = &j->pilot->jobs;
+
+    while (*link != j)
+        link = &(*link)->next;
+    *link = j->next;
+}
+
+/* As many of those that wait as there are slots. One that gets no thread goes back. */
+static void begin_waiting(mf_pilot *p)
+{
+    mf_pilot_job *j;
+
+    pthread_mutex_lock(&p->lock);
+    while ((j = mf__pilot_next_waiting(p))) {
+        enter(j);
+        mf_status status = start_thread(j);
+        if (!status)
+            continue;
+        mf_error_free(status);
+        let_go(j);
+        unlist(j);
+        p->running--;
+        j->handed_back = true;
+        mf__pilot_wait(j);
+        mf__pilot_wake(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Its slots, to those that wait. */
+static void release(mf_pilot_job *j)
+{
+    mf_pilot *p = j->pilot;
+
+    pthread_mutex_lock(&p->lock);
+    let_go(j);
+    pthread_mutex_unlock(&p->lock);
+    begin_waiting(p);
+}
+
 /* It may be at its end while the link is away: what it has made is kept for the next run. */
 static mf_status run_and_deliver(mf_pilot_job *j)
 {
-    MF_TRY(run_task(j));
+    mf_status status = run_task(j);
+
+    release(j); /* what it has made goes to the run while the next one computes */
+    MF_TRY(status);
     j->made = j->rank.rank == 0;
     return mf__pilot_deliver(j);
 }
@@ -229,6 +306,7 @@ static mf_status tell_end(mf_pilot_job *j, const mf_error *status)
     if (ended) {
         mf_packet_text(&done, mf_error_message(status));
         mf_packet_int(&done, full);
+        mf_packet_int(&done, 0);
     } else {
         mf_packet_status(&done, status);
         mf_packet_int(&done, (int64_t)(j->result.seconds * 1e6));
@@ -250,7 +328,6 @@ static mf_status tell_end(mf_pilot_job *j, const mf_error *status)
 static void end_job(mf_pilot_job *j)
 {
     mf_pilot *p = j->pilot;
-    mf_pilot_job **link = &p->jobs;
     mf_task *task;
 
     pthread_mutex_lock(&p->lock);
@@ -260,9 +337,8 @@ static void end_job(mf_pilot_job *j)
     mf_task_free(task);
     mf__pilot_clear_result(p, &j->result);
     pthread_mutex_lock(&p->lock);
-    while (*link != j)
-        link = &(*link)->next;
-    *link = j->next;
+    let_go(j);
+    unlist(j);
     pthread_mutex_unlock(&p->lock);
     mf__pilot_unref(j);
     pthread_mutex_lock(&p->lock);
@@ -298,27 +374,20 @@ static bool has_same_devices(const mf_pilot_job *j, const head *h)
 }
 
 /* One that still runs, of a run that is lost, and is what this one asks for. */
-static bool take_over(mf_pilot *p, const mf_frame *f)
+static bool take_over(mf_pilot *p, uint32_t channel, const head *h)
 {
-    mf_packet start = f->body; /* read, not taken */
     mf_pilot_job *j;
-    head h = {0};
-    mf_status status = read_head(&start, &h);
 
-    if (status) { /* its thread says so */
-        mf_error_free(status);
-        return false;
-    }
-    if (h.rank.ranks > 1) /* it has to meet the others */
+    if (h->rank.ranks > 1) /* it has to meet the others */
         return false;
     pthread_mutex_lock(&p->lock);
     for (j = p->jobs; j; j = j->next)
-        if (j->gone && !j->dropped && !j->told && j->rank.ranks == 1 && !strcmp(j->key, h.key) &&
-            has_same_devices(j, &h))
+        if (j->gone && !j->dropped && !j->told && j->rank.ranks == 1 && !strcmp(j->key, h->key) &&
+            has_same_devices(j, h))
             break;
     if (j) {
         forget_heard(j);
-        j->channel = f->channel;
+        j->channel = channel;
         j->gone = j->crowded = false;
         j->lines = 0;
         j->shown = (mf_task_state){0};
@@ -329,14 +398,10 @@ static bool take_over(mf_pilot *p, const mf_frame *f)
     return j != NULL;
 }
 
-mf_status mf__pilot_start(mf_pilot *p, mf_frame *f)
+static mf_status new_job(mf_pilot *p, mf_frame *f, mf_pilot_job **job)
 {
-    mf_pilot_job *j;
-    pthread_t thread;
+    mf_pilot_job *j = *job = calloc(1, sizeof *j);
 
-    if (take_over(p, f))
-        return MF_OK;
-    j = calloc(1, sizeof *j);
     if (!j)
         return mf_no_memory(0, "a node");
     j->pilot = p;
@@ -347,16 +412,35 @@ mf_status mf__pilot_start(mf_pilot *p, mf_frame *f)
     j->last = &j->first;
     pthread_mutex_init(&j->calling, NULL);
     pthread_cond_init(&j->arrived, NULL);
-    pthread_mutex_lock(&p->lock);
-    j->number = ++p->last_job;
-    j->next = p->jobs;
-    p->jobs = j;
-    p->running++;
-    pthread_mutex_unlock(&p->lock);
-    if (pthread_create(&thread, NULL, run_job, j) == 0) {
-        pthread_detach(thread);
+    return MF_OK;
+}
+
+mf_status mf__pilot_start(mf_pilot *p, mf_frame *f)
+{
+    mf_packet start = f->body; /* read, not taken */
+    mf_pilot_job *j;
+    head h = {0};
+    mf_status status = read_head(&start, &h);
+    const bool sound = !status; /* else its thread says so */
+
+    mf_error_free(status);
+    if (sound && take_over(p, f->channel, &h))
+        return MF_OK;
+    MF_TRY(new_job(p, f, &j));
+    j->threads = sound ? h.threads : 1;
+    if (sound && h.waits) {
+        strcpy(j->key, h.key);
+        pthread_mutex_lock(&p->lock);
+        mf__pilot_wait(j);
+        pthread_mutex_unlock(&p->lock);
+        begin_waiting(p);
         return MF_OK;
     }
-    end_job(j);
-    return mf_fail(MF_NO_MEMORY, "no thread for a node");
+    pthread_mutex_lock(&p->lock);
+    enter(j);
+    pthread_mutex_unlock(&p->lock);
+    status = start_thread(j);
+    if (status)
+        end_job(j);
+    return status;
 }

@@ -66,6 +66,9 @@ typedef struct mf_pilot_job {
     uint32_t channel;
     int refs; /* its thread, and whoever asks through it; under the pilot's lock */
     mf_packet start;
+    int64_t threads;       /* that it computes with, of the worker's slots: */
+    bool holds;            /* these, at present; under the pilot's lock */
+    bool handed_back;      /* of one that waits: nobody wants it here any more */
     char key[MF_HEX_SIZE]; /* under the pilot's lock, as the devices; "" until it has its files */
     mf_pilot_devices devices;
     mf_pilot_files *files; /* set once, under the pilot's lock, as what follows */
@@ -108,6 +111,8 @@ struct mf_pilot {
     pthread_mutex_t lock;
     pthread_cond_t calm; /* a job has ended */
     mf_pilot_job *jobs;
+    mf_pilot_job *waiting; /* for a slot, in order; they have no thread yet */
+    int64_t held;          /* slots */
     uint64_t last_job;
     int running;
     int wake; /* the second thread */
@@ -134,6 +139,18 @@ MF_MUST_USE mf_status mf__pilot_join(mf_pilot *p);
 /* From the message that starts it on, which it takes. */
 MF_MUST_USE mf_status mf__pilot_start(mf_pilot *p, mf_frame *f);
 void mf__pilot_unref(mf_pilot_job *j);
+/* Nodes that wait for a slot (pilot_queue.c): one more, which has its key; under the lock. */
+void mf__pilot_wait(mf_pilot_job *j);
+/* The next one has a slot: for its thread; NULL: none is free, or nobody waits. Under the lock. */
+mf_pilot_job *mf__pilot_next_waiting(mf_pilot *p);
+/* Those of the keys that the packet names, of the channel, or all (0) are wanted no more. The
+ * second thread says so. */
+mf_status mf__pilot_hand_back(mf_pilot *p, mf_packet *keys);
+void mf__pilot_hand_back_channel(mf_pilot *p, uint32_t channel); /* under the lock */
+/* To the run, over a link that the caller has borrowed; NULL: it is gone. */
+void mf__pilot_tell_handed_back(mf_pilot *p, mf_link *link);
+void mf__pilot_wake(mf_pilot *p);                   /* the second thread */
+void mf__pilot_free_job(mf_pilot_job *j);           /* that has no thread */
 bool mf__pilot_wants_device(const mf_pilot_job *j); /* under the lock */
 /* Nobody hears that node any more: it ends at its next cancel point. Under the lock. */
 void mf__pilot_drop(mf_pilot_job *j);

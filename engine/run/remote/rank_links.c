@@ -4,17 +4,15 @@
 
 #include <massflow/seconds.h>
 
-#include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TICK 100 /* ms */
 #define JOIN_SECONDS 20.0
 #define STRANGERS 16 /* connections that have proved nothing yet */
 #define SLICE ((size_t)16 << 20)
@@ -37,11 +35,10 @@ typedef struct stranger {
 struct mf_rank_links {
     mf_rank_links_options options;
     int socket;
-    int wake; /* is readable once it is aborted */
     char address[96];
     stranger strangers[STRANGERS]; /* the oldest first */
     int stranger_count;
-    pthread_mutex_t lock; /* of the links as they come, and of what follows */
+    pthread_mutex_t lock; /* of the links as they come, the end of the socket, and what follows */
     bool aborted;
     lane *lanes;               /* [devices] */
     mf_transport **transports; /* [devices] */
@@ -155,12 +152,10 @@ static mf_status barrier(void *self)
 
 void mf_rank_links_abort(mf_rank_links *l)
 {
-    const uint64_t one = 1;
-
     pthread_mutex_lock(&l->lock);
     l->aborted = true;
-    if (write(l->wake, &one, sizeof one) < 0)
-        assert(errno == EAGAIN); /* it is readable already */
+    if (l->socket >= 0)
+        shutdown(l->socket, SHUT_RDWR); /* wakes whoever waits for the others to connect */
     for (int i = 0; i < l->options.devices; i++)
         for (int b = 0; b < BITS; b++)
             if (l->lanes[i].link[b])
@@ -218,10 +213,8 @@ mf_status mf_rank_links_new(const mf_rank_links_options *options, int beside, mf
         return mf_no_memory(sizeof *l, "connections to other workers");
     l->options = *options;
     l->socket = -1;
-    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&l->lock, NULL);
-    status = l->wake < 0 ? mf_fail(MF_IO, "cannot listen for other workers: %s", strerror(errno))
-                         : open_all(l, beside);
+    status = open_all(l, beside);
     if (status) {
         l->options.devices = l->lanes ? options->devices : 0;
         mf_rank_links_free(l);
@@ -242,8 +235,6 @@ void mf_rank_links_free(mf_rank_links *l)
         close(l->strangers[i].socket);
     if (l->socket >= 0)
         close(l->socket);
-    if (l->wake >= 0)
-        close(l->wake);
     pthread_mutex_destroy(&l->lock);
     free(l->lanes);
     free(l->transports);
@@ -385,19 +376,20 @@ static void take_connection(mf_rank_links *l)
         close(socket);
 }
 
-static mf_status hear_some(mf_rank_links *l)
+/* Until then at most; an abort wakes it. */
+static mf_status hear_some(mf_rank_links *l, double until)
 {
-    struct pollfd waits[2 + STRANGERS];
+    struct pollfd waits[1 + STRANGERS];
     const int count = l->stranger_count;
+    const double left = fmax(until - mf_seconds(), 0);
 
     waits[0] = (struct pollfd){.fd = l->socket, .events = POLLIN};
-    waits[1] = (struct pollfd){.fd = l->wake, .events = POLLIN};
     for (int i = 0; i < count; i++)
-        waits[2 + i] = (struct pollfd){.fd = l->strangers[i].socket, .events = POLLIN};
-    if (poll(waits, 2 + (nfds_t)count, TICK) <= 0)
+        waits[1 + i] = (struct pollfd){.fd = l->strangers[i].socket, .events = POLLIN};
+    if (poll(waits, 1 + (nfds_t)count, (int)(left * 1e3) + 1) <= 0)
         return MF_OK;
     for (int i = count; i-- > 0;)
-        if (waits[2 + i].revents)
+        if (waits[1 + i].revents)
             MF_TRY(hear_stranger(l, i));
     if (waits[0].revents)
         take_connection(l);
@@ -432,9 +424,11 @@ mf_status mf_rank_links_meet(mf_rank_links *l, const char *const *addresses)
                                    l->address, l->options.seconds),
                            "workers that run one training reach each other at the addresses by "
                            "which they reach the run: is there a firewall?");
-        MF_TRY(hear_some(l));
+        MF_TRY(hear_some(l, until));
     }
+    pthread_mutex_lock(&l->lock);
     close(l->socket);
     l->socket = -1;
+    pthread_mutex_unlock(&l->lock);
     return MF_OK;
 }

@@ -1,10 +1,11 @@
 /* remote.c - one node at a worker: says what to run, answers what it asks, takes what it made.
  *
  * A start: bytes of memory, threads, the devices' numbers, microseconds of the time-out, whether in
- * a process of its own, retries, key; of several workers which one this is, how many they are,
- * their secret (0 and 1: it is alone); the input files (offer.h); then the work (worker/frozen.h).
- * The worker is trusted with this node and nothing else: it reads the artifacts and files that are
- * inputs of the node, and what it makes is checked as all outputs are. */
+ * a process of its own, retries, whether it waits for a slot, key; of several workers which one
+ * this is, how many they are, their secret (0 and 1: it is alone); the input files (offer.h); then
+ * the work (worker/frozen.h). The worker is trusted with this node and nothing else: it reads the
+ * artifacts and files that are inputs of the node, and what it makes is checked as all outputs are.
+ */
 #include "run/remote/remote.h"
 #include "run/remote/offer.h"
 #include "run/worker/frozen.h"
@@ -30,7 +31,7 @@ typedef struct node {
     int rank;
     mf_store *store;
     mf_channel *channel;
-    bool started, lost;
+    bool ahead, started, lost;
     opened *inputs; /* records that were asked for */
     mf_offer *files;
     mf_intake
@@ -340,7 +341,10 @@ static mf_status take_returned(node *n, mf_packet *q)
 {
     (void)mf_packet_get_text(q); /* words, for people who read along */
     n->end->full = mf_packet_get_int(q) != 0;
+    n->end->unbegun = mf_packet_get_int(q) != 0;
     MF_TRY(mf_packet_check(q));
+    if (n->end->unbegun && !n->ahead)
+        return damaged();
     n->end->returned = n->done = true;
     return MF_OK;
 }
@@ -455,6 +459,7 @@ static mf_status put_start(node *n, mf_packet *p)
     mf_packet_int(p, (int64_t)(n->limits->timeout * 1e6));
     mf_packet_int(p, n->limits->isolate);
     mf_packet_int(p, n->gang ? 0 : n->limits->retries);
+    mf_packet_int(p, n->ahead);
     mf_packet_text(p, n->key);
     if (n->gang) {
         mf_gang_put(n->gang, n->rank, p);
@@ -551,6 +556,7 @@ static mf_status execute(mf_workers *workers, size_t number, node *n)
     MF_TRY(mf_channel_open(workers, number, &n->channel));
     if (!n->channel) {
         n->end->returned = true;
+        n->end->unbegun = n->ahead;
         return MF_OK;
     }
     if (n->gang)
@@ -563,11 +569,13 @@ static mf_status execute(mf_workers *workers, size_t number, node *n)
 }
 
 mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
-                            const mf_limits *limits, const char *key, mf_remote_end *end)
+                            const mf_limits *limits, const char *key, bool ahead,
+                            mf_remote_end *end)
 {
     node n = {.task = task,
               .limits = limits,
               .key = key,
+              .ahead = ahead,
               .store = mf_host_store(mf_task_host(task)),
               .end = end};
     mf_status status;

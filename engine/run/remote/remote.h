@@ -15,13 +15,14 @@ typedef struct mf_remote_end {
     bool returned;     /* there is no status: the worker ended before the node did, */
     bool lost;         /* without a word */
     bool full;         /* for its folder can't be written */
+    bool unbegun;      /* or it was waiting for a slot there */
     bool store_failed; /* the status is about the store of this process */
 } mf_remote_end;
 
 /* Blocks; called in a thread of the node's own. The retries of `limits` are the worker's. `key`:
- * of the action. */
+ * of the action. `ahead`: it waits there until a slot is free, and may be taken back meanwhile. */
 MF_MUST_USE mf_status mf_execute_remote(mf_workers *workers, size_t number, mf_task *task,
-                                        const mf_limits *limits, const char *key,
+                                        const mf_limits *limits, const char *key, bool ahead,
                                         mf_remote_end *end);
 
 /* One of several workers that run the node together: see gang.h. The task's outputs are those of

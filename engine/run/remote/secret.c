@@ -34,7 +34,7 @@ void mf_secret_derive(const mf_token *token, const char *word, const uint8_t a[M
 {
     uint8_t text[64 + 2 * MF_SECRET_BYTES] = {0};
 
-    snprintf((char *)text, 64, "massflow link 1 %s", word);
+    snprintf((char *)text, 64, "massflow link 2 %s", word);
     memcpy(text + 64, a, MF_SECRET_BYTES);
     memcpy(text + 64 + MF_SECRET_BYTES, b, MF_SECRET_BYTES);
     if (!HMAC(EVP_sha256(), token->key, sizeof token->key, text, sizeof text, out, NULL))

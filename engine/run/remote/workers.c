@@ -61,9 +61,10 @@ struct worker {
     bool refused; /* it said what makes no sense */
     uint32_t last_channel;
     bool cancel_due;
-    mf__map known; /* ids of artifacts that it has */
-    mf__map made;  /* keys of results that it has, or is computing since before it joined */
-    bool again;    /* it had joined before: its link was lost, not it */
+    mf_packet back; /* keys that it is to be asked for */
+    mf__map known;  /* ids of artifacts that it has */
+    mf__map made;   /* keys of results that it has, or is computing since before it joined */
+    bool again;     /* it had joined before: its link was lost, not it */
 };
 
 typedef struct stranger {
@@ -306,6 +307,7 @@ static void free_worker(worker *w)
     mf_hello_clear(&w->hello);
     mf__map_clear(&w->known);
     mf__map_clear(&w->made);
+    mf_packet_clear(&w->back);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
@@ -538,6 +540,18 @@ static void end_slow_ones(mf_workers *all)
 
 /* ---- the listening thread -------------------------------------------------------------------- */
 
+/* For nodes that it is to hand back. */
+static void ask_back(worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    mf_packet keys = w->back;
+    w->back = (mf_packet){0};
+    pthread_mutex_unlock(&w->lock);
+    if (keys.size)
+        mf_error_free(mf_link_send(w->link, MF_LINK_BACK, 0, &keys));
+    mf_packet_clear(&keys);
+}
+
 static void beat(mf_workers *all)
 {
     pthread_mutex_lock(&all->lock);
@@ -564,6 +578,8 @@ static void beat(mf_workers *all)
             w->cancel_due = false;
             pthread_mutex_unlock(&w->lock);
         }
+        if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
+            ask_back(w);
         if (dismiss && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) {
             mf_packet none = {0};
             mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
@@ -920,6 +936,16 @@ size_t mf_workers_made(mf_workers *all, const char *key)
             return i;
     }
     return 0;
+}
+
+void mf_workers_take_back(mf_workers *all, size_t number, const char *key)
+{
+    worker *w = at(all, number);
+
+    pthread_mutex_lock(&w->lock);
+    mf_packet_text(&w->back, key);
+    pthread_mutex_unlock(&w->lock);
+    wake(all);
 }
 
 void mf_workers_cancel(mf_workers *all)

@@ -61,6 +61,8 @@ int64_t mf_workers_missing(mf_workers *workers, size_t number, const mf_work *wo
 /* A worker that says it has the result of that key, made for a run that was lost, or is making it;
  * 0: none. */
 size_t mf_workers_made(mf_workers *workers, const char *key);
+/* A node that waits for a slot there is handed back. Never waits. */
+void mf_workers_take_back(mf_workers *workers, size_t number, const char *key);
 /* All that runs ends at its next cancel point. Never waits. */
 void mf_workers_cancel(mf_workers *workers);
 

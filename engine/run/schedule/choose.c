@@ -5,6 +5,7 @@
  * meanwhile. What it waits for, slots and memory or a device alone, says how it is kept. */
 #include "run/schedule/choose.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,14 @@ static size_t plus(size_t a, size_t b)
 {
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
+
+/* Nodes that take no longer may wait at a place, for so many seconds together and slot: then a
+ * worker need not wait for the run between two nodes. What comes before them is late by that at
+ * most. */
+#define AHEAD_NODE 0.1
+#define AHEAD_SECONDS 0.2
+#define PACED 4 /* nodes after which this run knows what those of a stage take */
+#define PACED_LAST 8
 
 static const mf_device_info *device_at(const mf_runner *r, size_t place, size_t i)
 {
@@ -350,6 +359,51 @@ bool mf_keeps_from(const mf_runner *r, const mf_job *keeper, const mf_job *j)
     return keeper && keeper != j && !mf_plan_before(r->plan, j->index, keeper->index);
 }
 
+/* ---- short nodes, which may wait at a place -------------------------------------------------- */
+
+void mf_runner_pace(mf_runner *r, size_t i, double seconds)
+{
+    mf_queue *q = &r->queues[group_of(r, i)];
+
+    q->ended++;
+    q->pace += (seconds - q->pace) / (double)(q->ended < PACED_LAST ? q->ended : PACED_LAST);
+}
+
+/* What a node of its stage takes: as far as that is known, else INFINITY. */
+static double pace_of(const mf_runner *r, size_t i)
+{
+    const mf_queue *q = &r->queues[group_of(r, i)];
+    const double past = mf_plan_expected(r->plan, i);
+
+    return q->ended >= PACED ? q->pace : !q->ended && past > 0 ? past : INFINITY;
+}
+
+/* One that came back with its worker may be what ends workers: that must be seen. */
+static bool may_wait_there(const mf_runner *r, const mf_job *j, size_t place)
+{
+    const mf_spot *p = &r->spots.items[place];
+    const double pace = pace_of(r, j->index);
+
+    return p->is.ahead > p->ahead_count && j->ranks == 1 && !j->needs.device && j->needs.cpu <= 1 &&
+           pace <= AHEAD_NODE && p->ahead_seconds + pace <= AHEAD_SECONDS * p->is.slots &&
+           !(r->returns.count && mf_returns_find(&r->returns, j->index));
+}
+
+static mf_fit ahead_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
+{
+    const mf_spot *p = &r->spots.items[place];
+
+    if (!may_wait_there(r, j, place))
+        return MF_FULL;
+    if (!mf_seat_would_fit(r, j, place))
+        return MF_TOO_SMALL;
+    s->slots = 1;
+    s->bytes = j->needs.host_bytes;
+    s->ahead = true;
+    s->pace = pace_of(r, j->index);
+    return plus(p->bytes_used, s->bytes) <= p->is.bytes ? MF_FITS : MF_NO_SLOTS;
+}
+
 mf_fit mf_seat_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
 {
     const mf_spot *p = &r->spots.items[place];
@@ -362,7 +416,7 @@ mf_fit mf_seat_at(mf_runner *r, const mf_job *j, size_t place, mf_seat *s)
         (j->needs.device && mf_keeps_from(r, p->device_keeper, j)))
         return MF_KEPT;
     if (p->slots_used >= p->is.slots)
-        return MF_FULL;
+        return ahead_at(r, j, place, s);
     if (!mf_seat_would_fit(r, j, place))
         return MF_TOO_SMALL;
     why = j->needs.device ? find_devices(r, j, place, s->devices) : MF_FITS;
@@ -399,13 +453,15 @@ static int free_at(const search *s, size_t place)
 {
     const mf_spot *p = &s->run->spots.items[place];
 
-    return p->is.slots - p->slots_used;
+    return p->is.slots - p->slots_used - (int)p->ahead_count;
 }
 
-static bool is_better(search *s, size_t place, int64_t *missing)
+static bool is_better(search *s, const mf_seat *here, int64_t *missing)
 {
-    size_t best = s->best.place;
+    size_t best = s->best.place, place = here->place;
 
+    if (here->ahead != s->best.ahead)
+        return s->best.ahead;
     if (s->made && (place == s->made || best == s->made))
         return place == s->made;
     if (s->missing < 0)
@@ -427,7 +483,7 @@ static void look_at(search *s, size_t place)
     s->others = s->others || f == MF_TOO_SMALL || f == MF_NO_SLOTS || f == MF_NO_DEVICE;
     if (f != MF_FITS || (s->found && here.place == s->best.place))
         return;
-    if (!s->found || is_better(s, place, &missing)) {
+    if (!s->found || is_better(s, &here, &missing)) {
         s->best = here;
         s->missing = missing;
     }
@@ -467,6 +523,20 @@ static void look_at_lists(search *s)
         look_at(s, spots->kept[k]);
 }
 
+/* Where it would wait, those first where fewest do. */
+static void look_ahead(search *s)
+{
+    const mf_spots *spots = &s->run->spots;
+    int level = MF_SPOT_LEVELS + MF_SPOT_AHEAD + 1;
+
+    while ((level = mf_spots_ahead_level(spots, level)) > 0)
+        for (size_t p = spots->first[level]; p != MF_SPOT_NONE; p = spots->items[p].next) {
+            look_at(s, p);
+            if (s->found >= COMPARED)
+                return;
+        }
+}
+
 static void look_at_all(search *s)
 {
     mf_runner *r = s->run;
@@ -477,6 +547,8 @@ static void look_at_all(search *s)
     if (r->spots.count > 1)
         look_at_sources(s);
     look_at_lists(s);
+    if (!s->found)
+        look_ahead(s);
 }
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -580,6 +652,8 @@ void mf_seat_take(mf_job *j, const mf_seat *s)
     j->place = s->place;
     j->slots = s->slots;
     j->bytes = s->bytes;
+    j->ahead = s->ahead;
+    j->pace = s->pace;
     j->device = s->devices[0];
     j->device_count = s->device_count;
     memcpy(j->devices, s->devices, s->device_count * sizeof *s->devices);
@@ -615,6 +689,8 @@ bool mf_runner_has_room(mf_runner *r, size_t i)
 {
     if (r->spots.levels &&
         (!r->options->no_local || !only_this_process(&r->spots) || only_here(r, i)))
+        return true;
+    if (r->spots.ahead_levels && pace_of(r, i) <= AHEAD_NODE)
         return true;
     for (size_t k = 0; k < r->spots.kept_count; k++)
         if (mf_plan_before(r->plan, i, r->spots.items[r->spots.kept[k]].keeper->index))

@@ -19,6 +19,8 @@ typedef struct mf_seat {
     size_t place, bytes;
     int slots;
     size_t devices[MF_TASK_DEVICES], device_count; /* the first is of its kind */
+    bool ahead;                                    /* it would wait there until a slot is free, */
+    double pace;                                   /* and is expected to take so many seconds */
 } mf_seat;
 
 /* What it would get there now; and it gets that. */

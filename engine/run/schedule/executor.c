@@ -165,14 +165,16 @@ static mf_status run_there(mf_execution *x)
 
     MF_TRY(device_name(x, &device));
     mf_task_set_device_name(x->task, device);
-    status = x->grant.other_count ? run_together(x, &end)
-                                  : mf_execute_remote(mf_host_workers(x->host), x->grant.place,
-                                                      x->task, x->limits, x->key, &end);
+    status = x->grant.other_count
+                 ? run_together(x, &end)
+                 : mf_execute_remote(mf_host_workers(x->host), x->grant.place, x->task, x->limits,
+                                     x->key, x->grant.ahead, &end);
     x->end.seconds = end.seconds;
     x->end.peak_bytes = end.spent.peak_bytes;
     x->end.returned = end.returned;
     x->end.lost = end.lost;
     x->end.full = end.full;
+    x->end.unbegun = end.unbegun;
     x->end.store_failed = end.store_failed;
     return status;
 }
@@ -265,6 +267,11 @@ static void free_execution(mf_execution *x)
     free(x->outputs);
     free(x->sizes);
     free(x);
+}
+
+static void take_back(mf_execution *x)
+{
+    mf_workers_take_back(mf_host_workers(x->host), x->grant.place, x->key);
 }
 
 static size_t input_bytes(mf_task *task, const mf_work *w)
@@ -364,6 +371,14 @@ static size_t place_count(void *self)
     return 1 + (workers ? mf_workers_count(workers) : 0);
 }
 
+/* Short nodes that may wait at each of so many workers. Here each has a thread, which sleeps. */
+static size_t ahead_of(size_t workers)
+{
+    const size_t most = 1024 / (workers ? workers : 1);
+
+    return most > 32 ? 32 : most;
+}
+
 static void place(void *self, size_t i, mf_run_place *p)
 {
     mf_worker_state state;
@@ -381,6 +396,7 @@ static void place(void *self, size_t i, mf_run_place *p)
     p->open = state.open;
     p->again = state.again;
     p->group = (uint64_t)state.group;
+    p->ahead = ahead_of(mf_workers_count(mf_host_workers(self)));
 }
 
 static bool joinable(void *self)
@@ -567,6 +583,7 @@ mf_executor mf_host_executor(mf_host *host)
                          .missing = missing,
                          .made_at = made_at,
                          .start = start,
+                         .take_back = take_back,
                          .free = free_execution,
                          .progress = progress,
                          .overtime = overtime,

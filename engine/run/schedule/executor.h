@@ -28,6 +28,8 @@ typedef struct mf_run_place {
     bool again;          /* it was there before under another number: its link was lost, not it */
     size_t most;         /* of a place that may come: how many of its kind there may be at once,
                           * with those that are there; 0: any number */
+    size_t ahead;        /* nodes that it can be given besides those that run: they wait there until
+                          * a slot is free; 0: none */
     uint64_t group;      /* places with the same one reach each other by a network of their own;
                           * 0: none */
 } mf_run_place;
@@ -49,6 +51,7 @@ typedef struct mf_grant {
     int64_t run;  /* the run's number in the store, for the record */
     int64_t dead; /* for the lease: see store/leases.h */
     bool insist;
+    bool ahead; /* it waits at its place until a slot is free there */
 } mf_grant;
 
 /* What it came to. */
@@ -60,8 +63,9 @@ typedef struct mf_execution_end {
     /* Its place was lost, or ended before it did: nothing is known of the node, which goes back to
      * those that are to be run. That is no failure and no retry. There is no status. */
     bool returned;
-    bool lost; /* returned, for the place is gone without a word: the node may be the reason */
-    bool full; /* returned, for the place can't write to its folder */
+    bool lost;    /* returned, for the place is gone without a word: the node may be the reason */
+    bool full;    /* returned, for the place can't write to its folder */
+    bool unbegun; /* returned, and it was still waiting there for a slot */
     char place[128]; /* where it ran, as mf_run_place names it; "" for this process. Of one that was
                       * returned by several: the one that was lost or has ended */
     double seconds;
@@ -106,6 +110,9 @@ typedef struct mf_executor {
     /* Calls `ended` once, also when it can't be started. */
     void (*start)(mf_execution *execution, const mf_grant *grant, mf_execution_ended ended,
                   void *ended_self);
+    /* One that was given ahead: if it has not begun yet, its place hands it back. Never waits.
+     * NULL: no place takes nodes ahead. */
+    void (*take_back)(mf_execution *execution);
     /* Not between `start` and `ended`; NULL is fine. */
     void (*free)(mf_execution *execution);
     void (*progress)(mf_execution *execution, mf_task_state *state);

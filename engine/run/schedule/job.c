@@ -105,12 +105,54 @@ static void enter_place(mf_runner *r, mf_job *j)
     mf_spots_list(&r->spots, j->place);
 }
 
+static void wait_there(mf_runner *r, mf_job *j)
+{
+    mf_spot *p = &r->spots.items[j->place];
+
+    j->next = NULL;
+    j->previous = p->ahead_last;
+    if (p->ahead_last)
+        p->ahead_last->next = j;
+    else
+        p->ahead = j;
+    p->ahead_last = j;
+    p->ahead_count++;
+    p->ahead_seconds += j->pace;
+    p->bytes_used += j->bytes;
+    r->spots.ahead++;
+    mf_spots_list(&r->spots, j->place);
+}
+
+static void end_waiting_there(mf_runner *r, mf_job *j)
+{
+    mf_spot *p = &r->spots.items[j->place];
+
+    if (j->previous)
+        j->previous->next = j->next;
+    else
+        p->ahead = j->next;
+    if (j->next)
+        j->next->previous = j->previous;
+    else
+        p->ahead_last = j->previous;
+    p->ahead_count--;
+    p->ahead_seconds = p->ahead ? p->ahead_seconds - j->pace : 0; /* no sum of rounding errors */
+    p->bytes_used -= j->bytes;
+    r->spots.ahead--;
+    mf_spots_list(&r->spots, j->place);
+    mf_spots_free(&r->spots, j->place);
+}
+
 static void enter(mf_runner *r, mf_job *j)
 {
+    r->running++;
+    if (j->ahead) {
+        wait_there(r, j);
+        return;
+    }
     enter_place(r, j);
     for (size_t k = 0; k + 1 < j->ranks; k++)
         enter_place(r, &j->others[k]);
-    r->running++;
 }
 
 static void leave_place(mf_runner *r, mf_job *j)
@@ -136,10 +178,34 @@ void mf_job_leave(mf_job *j)
 {
     mf_runner *r = j->run;
 
+    r->running--;
+    if (j->ahead) {
+        end_waiting_there(r, j);
+        return;
+    }
     leave_place(r, j);
     for (size_t k = 0; k + 1 < j->ranks; k++)
         leave_place(r, &j->others[k]);
-    r->running--;
+}
+
+static void tell_begun(mf_runner *r, mf_job *j)
+{
+    mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED,
+                                     .node = mf_plan_at(r->plan, j->index)->work.node,
+                                     .place = mf_job_place(j)});
+    j->start = r->clock();
+    j->started = mf_journal_now();
+    mf_runner_record(r, j->index, MF_NODE_RUNNING, j);
+}
+
+void mf_job_begin(mf_job *j)
+{
+    mf_runner *r = j->run;
+
+    end_waiting_there(r, j);
+    j->ahead = false;
+    enter_place(r, j);
+    tell_begun(r, j);
 }
 
 void mf_job_launch(mf_runner *r, mf_job *j)
@@ -154,17 +220,16 @@ void mf_job_launch(mf_runner *r, mf_job *j)
                             .other_count = j->ranks - 1,
                             .run = mf_journal_run(r->journal),
                             .dead = w ? w->dead : 0,
-                            .insist = w && w->insist};
+                            .insist = w && w->insist,
+                            .ahead = j->ahead};
 
     enter(r, j);
     mf_plan_start(r->plan, j->index);
     mf_runner_settle(r);
-    mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED,
-                                     .node = mf_plan_at(r->plan, j->index)->work.node,
-                                     .place = mf_job_place(j)});
     j->start = r->clock();
     j->started = mf_journal_now();
-    mf_runner_record(r, j->index, MF_NODE_RUNNING, j);
+    if (!j->ahead)
+        tell_begun(r, j);
     if (!j->place)
         mf_runner_sample(r);
     r->executor->start(j->execution, &grant, on_ended, j);

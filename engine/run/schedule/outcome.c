@@ -112,11 +112,35 @@ static void job_returned(mf_runner *r, mf_job *j)
     mf_runner_settle(r);
 }
 
+/* It had not begun where it waited: nothing has happened to it. */
+static void job_handed_back(mf_runner *r, mf_job *j)
+{
+    if (r->executor->cancelled(r->executor->self)) {
+        mf_runner_failed(r, j->index, j, mf_fail(MF_CANCELLED, "it had not begun"));
+        return;
+    }
+    if (j->end.lost)
+        mf_runner_give_up(
+            r, mf_returns_add(&r->returns, j->index, mf_job_place(j), 0, MF_RETURN_QUEUED));
+    mf_plan_put_back(r->plan, j->index);
+    mf_runner_settle(r);
+}
+
+/* Of one that its place lost it is known only that its turn had not come. */
+static bool has_begun(const mf_job *j)
+{
+    return j->end.lease == MF_LEASE_FREE &&
+           !(j->end.returned && (j->end.unbegun || (j->ahead && j->end.lost)));
+}
+
 void mf_runner_end(mf_runner *r, mf_job *j)
 {
     const mf_plan_node *n = mf_plan_at(r->plan, j->index);
     size_t i = j->index;
+    const bool begun = has_begun(j);
 
+    if (j->ahead && begun) /* what it waited for has ended, and is told next */
+        mf_job_begin(j);
     if (!j->place)
         mf_runner_sample(r);
     mf_job_leave(j);
@@ -125,7 +149,9 @@ void mf_runner_end(mf_runner *r, mf_job *j)
         mf_job_free(j);
         return;
     }
-    if (j->end.returned) {
+    if (j->end.returned && !begun) {
+        job_handed_back(r, j);
+    } else if (j->end.returned) {
         job_returned(r, j);
     } else if (j->end.store_failed) {
         mf_plan_cancel(r->plan, i);
@@ -135,6 +161,7 @@ void mf_runner_end(mf_runner *r, mf_job *j)
         mf_runner_failed(r, i, j, j->end.status);
     } else {
         r->ran_at[i] = (uint32_t)j->place + 1;
+        mf_runner_pace(r, i, j->end.seconds);
         mf_plan_finish(r->plan, i, j->end.outputs, j->end.seconds);
         mf_runner_record(r, i, MF_NODE_DONE, j);
         mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_DONE,

@@ -51,6 +51,8 @@ mf_status mf_returns_add(mf_returns *returns, size_t index, const char *place, d
         returns->count++;
     }
     r = &returns->items[at];
+    if (why == MF_RETURN_QUEUED) /* it can't be the reason */
+        return MF_OK;
     if (why == MF_RETURN_ENDED) {
         r->ran = seconds > r->ran ? seconds : r->ran;
         return MF_OK;

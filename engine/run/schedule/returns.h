@@ -20,7 +20,8 @@
 typedef enum mf_return_why {
     MF_RETURN_ENDED, /* the place was asked to end, or its time was over */
     MF_RETURN_LOST,  /* it is gone without a word: the node may be the reason */
-    MF_RETURN_FULL   /* its folder can't be written: so it is for any node there */
+    MF_RETURN_FULL,  /* its folder can't be written: so it is for any node there */
+    MF_RETURN_QUEUED /* the place was lost while the node waited there for a slot */
 } mf_return_why;
 
 typedef struct mf_return {

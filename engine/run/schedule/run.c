@@ -343,6 +343,7 @@ static void on_sample(uv_timer_t *handle)
     for (mf_job *j = l->run.spots.items[0].jobs; j; j = j->next)
         tell_overtime(l, j);
     mf_runner_tell_idle(&l->run);
+    mf_runner_take_back(&l->run);
     if (++l->samples >= SAMPLES_A_FLUSH)
         flush_journal(l);
     if (l->run.running && mf_seconds() - l->beaten >= MF_LEASE_BEAT) {

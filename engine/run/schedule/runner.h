@@ -41,6 +41,9 @@ struct mf_job {
     size_t devices[MF_TASK_DEVICES]; /* all of them, of one kind; the first is `device` */
     size_t device_count;
     size_t bytes; /* of that host's memory that it is taken to need; on `device` */
+    bool ahead;   /* it waits there for a slot, */
+    double pace;  /* and is expected to take so many seconds; 0: it never waited there */
+    double asked; /* by the runner's clock: when the place was asked to hand it back; 0: not */
     /* Of a node that several run: what its numbers 1, 2, ... have at their places, [ranks - 1], as
      * jobs that run nothing; and what the executor is told of them. */
     struct mf_job *others, *leader; /* leader: of such a job; else NULL */
@@ -59,6 +62,8 @@ typedef struct mf_queue {
     mf_job *first; /* by the plan's order */
     bool stuck;    /* no node of the stage that comes after this one could start now */
     size_t stuck_at;
+    size_t ended; /* nodes that were done in this run, */
+    double pace;  /* and the seconds that the last ones took, on average */
 } mf_queue;
 
 #define MF_QUEUE_MOST 8 /* nodes of a stage that are tried beside one that has to wait */
@@ -117,6 +122,8 @@ void mf_runner_sample(mf_runner *r);
 /* start.c: starts what can start. False once nothing runs and there is nothing left to start or to
  * wait for. */
 bool mf_runner_start(mf_runner *r);
+/* Now and then: asks places to hand back nodes that wait there while others are free. */
+void mf_runner_take_back(mf_runner *r);
 /* All that wait for a place are given up. */
 void mf_runner_end_waiting(mf_runner *r);
 /* Says, once a minute, that the run stands still until a worker comes. */
@@ -145,6 +152,8 @@ void mf_gang_unkeep(mf_job *j);
 bool mf_gang_has_places(mf_runner *r, size_t i);
 
 /* choose.c */
+/* A node of its stage took so many seconds. */
+void mf_runner_pace(mf_runner *r, size_t i, double seconds);
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
 /* Why no worker that is there can, for free(); NULL: none is there. */
@@ -161,6 +170,7 @@ MF_MUST_USE mf_status mf_job_new(mf_runner *r, size_t i, mf_job **job);
 void mf_job_free(mf_job *j); /* NULL is fine */
 /* Starts it at its place, which is settled. */
 void mf_job_launch(mf_runner *r, mf_job *j);
+void mf_job_begin(mf_job *j);               /* one that waited at its place has a slot there */
 void mf_job_leave(mf_job *j);               /* what it had there is free */
 const char *mf_job_device(const mf_job *j); /* its device's name, or "" */
 const char *mf_job_place(const mf_job *j);  /* its place's name, "" for this process */

@@ -18,10 +18,18 @@ void mf_spots_clear(mf_spots *s)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+/* The bit that says whether the list has any. */
+static uint64_t *bits_of(mf_spots *s, int level, uint64_t *bit)
+{
+    *bit = (uint64_t)1 << ((level - 1) % MF_SPOT_LEVELS);
+    return level > MF_SPOT_LEVELS ? &s->ahead_levels : &s->levels;
+}
+
 static void unlist(mf_spots *s, size_t place)
 {
     mf_spot *p = &s->items[place];
     size_t at = 0;
+    uint64_t bit, *bits;
 
     if (!p->level)
         return;
@@ -32,8 +40,9 @@ static void unlist(mf_spots *s, size_t place)
             s->items[p->previous].next = p->next;
         if (p->next != MF_SPOT_NONE)
             s->items[p->next].previous = p->previous;
+        bits = bits_of(s, p->level, &bit);
         if (s->first[p->level] == MF_SPOT_NONE)
-            s->levels &= ~((uint64_t)1 << (p->level - 1));
+            *bits &= ~bit;
     } else {
         while (s->kept[at] != place)
             at++;
@@ -42,14 +51,27 @@ static void unlist(mf_spots *s, size_t place)
     p->level = 0;
 }
 
+static int level_of(const mf_spot *p)
+{
+    int open = p->is.slots - p->slots_used;
+
+    if (!p->is.open)
+        return 0;
+    if (open > 0 && p->keeper)
+        return -1;
+    if (open > 0)
+        return open > MF_SPOT_LEVELS ? MF_SPOT_LEVELS : open;
+    if (p->keeper || p->is.ahead <= p->ahead_count)
+        return 0;
+    const size_t room = p->is.ahead - p->ahead_count;
+    return MF_SPOT_LEVELS + (room > MF_SPOT_AHEAD ? MF_SPOT_AHEAD : (int)room);
+}
+
 void mf_spots_list(mf_spots *s, size_t place)
 {
     mf_spot *p = &s->items[place];
-    int open = p->is.slots - p->slots_used;
-    int level = !p->is.open || open <= 0 ? 0
-                : p->keeper              ? -1
-                : open > MF_SPOT_LEVELS  ? MF_SPOT_LEVELS
-                                         : open;
+    int level = level_of(p);
+    uint64_t bit, *bits;
 
     if (level == p->level)
         return;
@@ -59,21 +81,33 @@ void mf_spots_list(mf_spots *s, size_t place)
         s->kept[s->kept_count++] = place;
     if (level <= 0)
         return;
+    bits = bits_of(s, level, &bit);
     p->previous = MF_SPOT_NONE;
-    p->next = s->levels >> (level - 1) & 1 ? s->first[level] : MF_SPOT_NONE;
+    p->next = *bits & bit ? s->first[level] : MF_SPOT_NONE;
     if (p->next != MF_SPOT_NONE)
         s->items[p->next].previous = place;
     s->first[level] = place;
-    s->levels |= (uint64_t)1 << (level - 1);
+    *bits |= bit;
+}
+
+/* The highest bit of the first `count`, counted from 1; 0: none is set. */
+static int highest(uint64_t bits, int count)
+{
+    uint64_t below = count >= 64 ? bits : count < 1 ? 0 : bits & (((uint64_t)1 << count) - 1);
+
+    return below ? 64 - __builtin_clzll(below) : 0;
 }
 
 int mf_spots_level(const mf_spots *s, int level)
 {
-    uint64_t below = level >= MF_SPOT_LEVELS ? s->levels
-                     : level < 1             ? 0
-                                             : s->levels & (((uint64_t)1 << level) - 1);
+    return highest(s->levels, level);
+}
 
-    return below ? 64 - __builtin_clzll(below) : 0;
+int mf_spots_ahead_level(const mf_spots *s, int level)
+{
+    int room = highest(s->ahead_levels, level - 1 - MF_SPOT_LEVELS);
+
+    return room ? MF_SPOT_LEVELS + room : 0;
 }
 
 void mf_spots_free(mf_spots *s, size_t place)
@@ -128,7 +162,7 @@ static mf_status size_devices(mf_spot *p, size_t before, size_t count)
 static bool same(const mf_run_place *a, const mf_run_place *b)
 {
     return !strcmp(a->name, b->name) && !strcmp(a->pool, b->pool) && a->slots == b->slots &&
-           a->bytes == b->bytes && a->device_count == b->device_count &&
+           a->bytes == b->bytes && a->device_count == b->device_count && a->ahead == b->ahead &&
            !(a->ends < b->ends || a->ends > b->ends) && a->open == b->open;
 }
 

@@ -3,10 +3,11 @@
  * The first node of a graph stage that has to wait keeps a place. Some others of its stage are
  * tried beside it, for they may need less or something else. A node that waits is tried again at
  * places where something has ended, and everywhere once places have come or gone. */
-#include "run/schedule/runner.h"
+#include "run/schedule/choose.h"
 
 #include <massflow/memory.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +240,110 @@ static void try_fresh(mf_runner *r, size_t i)
     }
 }
 
+/* ---- nodes that wait at a place -------------------------------------------------------------- */
+
+/* Seconds after which a place is asked again to hand a node back. */
+#define ASK_AGAIN 1.0
+/* What waits for less is sooner run than taken back; what has waited so long is behind something
+ * that takes longer than expected. */
+#define WORTH 0.01
+#define OVERDUE 0.5
+#define FREE_PLACES 16 /* that are looked at */
+
+/* Those that have a slot by now: the place runs them in this order. */
+static void begin_ahead(mf_runner *r)
+{
+    for (size_t k = 0; k < r->spots.freed_count; k++) {
+        mf_spot *p = &r->spots.items[r->spots.freed[k]];
+        while (p->ahead && p->is.open && p->slots_used < p->is.slots)
+            mf_job_begin(p->ahead);
+    }
+}
+
+static bool may_ask(const mf_runner *r, const mf_job *j)
+{
+    return !(j->asked > 0) || r->clock() - j->asked > ASK_AGAIN;
+}
+
+/* One that counts as begun and takes long: the place may have taken what came after it first, for
+ * starts overtake each other on the way. One that runs stays where it is. */
+static mf_job *overdue(const mf_runner *r)
+{
+    for (size_t p = 1; p < r->spots.count; p++)
+        for (mf_job *j = r->spots.items[p].jobs; j; j = j->next)
+            if (j->pace > 0 && may_ask(r, j) && r->clock() - j->start > OVERDUE)
+                return j;
+    return NULL;
+}
+
+/* The last one in the longest queue that is worth it; NULL where there is none. */
+static mf_job *last_ahead(const mf_runner *r)
+{
+    mf_job *worst = NULL;
+    double most = 0;
+
+    for (size_t p = 1; p < r->spots.count; p++) {
+        const mf_spot *s = &r->spots.items[p];
+        double waits = s->ahead_seconds / s->is.slots;
+        mf_job *j = s->ahead_last;
+        while (j && !may_ask(r, j)) {
+            waits -= j->pace / s->is.slots;
+            j = j->previous;
+        }
+        if (!j)
+            continue;
+        if (r->clock() - s->ahead->start > OVERDUE)
+            waits = INFINITY;
+        if (waits > WORTH && waits > most) {
+            most = waits;
+            worst = j;
+        }
+    }
+    return worst;
+}
+
+/* A place with a slot that nobody else wants could run it. */
+static bool fits_free(mf_runner *r, const mf_job *j)
+{
+    const mf_spots *s = &r->spots;
+    size_t left = FREE_PLACES;
+
+    for (int level = MF_SPOT_LEVELS; (level = mf_spots_level(s, level)) > 0; level--)
+        for (size_t p = s->first[level]; p != MF_SPOT_NONE && left; p = s->items[p].next, left--) {
+            mf_seat seat;
+            if (mf_seat_at(r, j, p, &seat) == MF_FITS && !seat.ahead)
+                return true;
+        }
+    return false;
+}
+
+static void ask_back(mf_runner *r, mf_job *(*next)(const mf_runner *r))
+{
+    size_t slots = 0;
+
+    for (size_t p = 0; p < r->spots.count; p++)
+        if (r->spots.items[p].level > 0 && r->spots.items[p].level <= MF_SPOT_LEVELS)
+            slots += (size_t)r->spots.items[p].level;
+    for (mf_job *j; slots-- && (j = next(r)) && fits_free(r, j);) {
+        j->asked = r->clock();
+        r->executor->take_back(j->execution);
+    }
+}
+
+static void take_back(mf_runner *r)
+{
+    if (!r->stopping && r->spots.ahead && r->executor->take_back)
+        ask_back(r, last_ahead);
+}
+
+void mf_runner_take_back(mf_runner *r)
+{
+    if (!r->stopping && r->executor->take_back) {
+        ask_back(r, overdue);
+        take_back(r);
+    }
+}
+
 /* ---- places ---------------------------------------------------------------------------------- */
 
 /* Places that have come, closed or are otherwise than before: all that wait look at all of them. */
@@ -291,6 +396,7 @@ bool mf_runner_start(mf_runner *r)
 {
     if (r->places_changed)
         see_places(r);
+    begin_ahead(r);
     drop_outdated(r);
     while (!r->stopping) {
         mf_job *j;
@@ -306,6 +412,7 @@ bool mf_runner_start(mf_runner *r)
             break;
     }
     mf_spots_forget_freed(&r->spots);
+    take_back(r);
     mf_runner_tell_idle(r);
     return r->running || (!r->stopping && (mf_waits_any(&r->waits) || r->waiting_count));
 }
