@@ -216,10 +216,16 @@ static mf_status job_open(job *j, const click_prompts *prompts, mf_workspace **w
                                           .cache = j->cache,
                                           .devices = j->d->devices,
                                           .by_version = j->d->by_version};
+    int lock;
     *w = NULL;
     free(j->path);
-    MF_TRY(click_graph_write(&j->graph, prompts, &j->path));
-    return mf_workspace_open(j->path, &options, NULL, w);
+    j->path = NULL;
+    MF_TRY(click_graph_lock(&j->graph, &lock));
+    mf_status status = click_graph_write(&j->graph, prompts, &j->path);
+    if (!status)
+        status = mf_workspace_open(j->path, &options, NULL, w);
+    close(lock);
+    return status;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

@@ -2,10 +2,12 @@
 #include "click_graph.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,13 +128,31 @@ static mf_status write_whole(const char *path, const char *text, size_t size)
     return good ? MF_OK : mf_fail(MF_IO, "%s cannot be written: %s", path, strerror(errno));
 }
 
+mf_status click_graph_lock(const click_graph *g, int *lock)
+{
+    *lock = -1;
+    if (mkdir(g->folder, 0777) && errno != EEXIST)
+        return mf_fail(MF_IO, "the folder %s cannot be made: %s", g->folder, strerror(errno));
+    int folder = open(g->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
+    do
+        failed = folder < 0 ? -1 : flock(folder, LOCK_EX);
+    while (failed && folder >= 0 && errno == EINTR);
+    if (failed) {
+        mf_status status =
+            mf_fail(MF_IO, "the folder %s cannot be locked: %s", g->folder, strerror(errno));
+        if (folder >= 0)
+            close(folder);
+        return status;
+    }
+    *lock = folder;
+    return MF_OK;
+}
+
 mf_status click_graph_write(const click_graph *g, const click_prompts *prompts, char **path)
 {
     char *text = NULL;
     size_t size = 0;
     *path = NULL;
-    if (mkdir(g->folder, 0777) && errno != EEXIST)
-        return mf_fail(MF_IO, "the folder %s cannot be made: %s", g->folder, strerror(errno));
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return mf_no_memory(0, "a graph");

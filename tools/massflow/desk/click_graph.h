@@ -15,7 +15,7 @@ typedef struct click_prompts {
 } click_prompts;
 
 typedef struct click_graph {
-    const char *folder;         /* that it is written in; made where it is missing */
+    const char *folder;         /* that it is written in */
     const char *graph;          /* the user's file, absolute */
     const mf_setting *settings; /* of that */
     size_t setting_count;
@@ -24,6 +24,10 @@ typedef struct click_graph {
     const char *weights; /* a file */
 } click_graph;
 
+/* Makes the folder where it is missing, and waits until nobody else has the file there: the desks
+ * of one cache share it. It is to be held from writing until the graph has been opened, so that a
+ * click never runs what another one asked for. *lock for close(). */
+MF_MUST_USE mf_status click_graph_lock(const click_graph *g, int *lock);
 /* Writes the graph with the stages `slices` (window.rgb), `model` where it has a file, and, where
  * prompts are given, `object` (sam2.segment); *path for free(). The settings are parameters set_0,
  * set_1, ... of it, so that paths in them start where they did. */
