@@ -124,6 +124,20 @@ class Look(Page):
         self.linked()
         self.named()
         self.one("#look-side").click()
+        self.again()
+
+    def again(self):
+        """After another run, what is shown says that it is an earlier result, and the new one can be chosen."""
+        self.show("look-volume", "ras")
+        self.shown("ras")
+        self.write_scan("ras", "RAS", 5)
+        self.massflow("run", "graph.yaml", "ras")
+        chosen = ("const s = document.getElementById('look-volume'); return s.selectedOptions.length ? "
+                  "s.selectedOptions[0].text : null;")
+        self.until(lambda: (self.browser.execute_script(chosen) or "").startswith("earlier result "),
+                   "the list names what is shown")
+        self.show("look-volume", "ras")
+        self.until(lambda: self.browser.execute_script(chosen) == "ras", "the new result is shown")
 
     def named(self):
         """Names and colours of labels are shown, and are never read as HTML."""

@@ -271,6 +271,7 @@ export class Look {
   showKnown() {
     const fill = (select, types, none, chosen) => {
       const options = this.known.filter((k) => types.includes(k.type)).map((k) => el("option", {value: k.id}, k.label));
+      if (chosen && !this.known.some((k) => k.id === chosen)) options.unshift(el("option", {value: chosen}, this.labelOf(chosen)));
       select.replaceChildren(el("option", {value: ""}, options.length ? none : "nothing yet: run the graph"), ...options);
       select.value = chosen ?? "";
     };
