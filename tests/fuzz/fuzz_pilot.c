@@ -146,13 +146,15 @@ static void tell_pieces(mf_link *link, mf_frame *q, const forged *f, const mf_pa
     }
 }
 
-static void answer(mf_link *link, mf_frame *q, const forged *f, const mf_parcel *parcel,
+/* False once the node was cancelled: the worker says no more of it. */
+static bool answer(mf_link *link, mf_frame *q, const forged *f, const mf_parcel *parcel,
                    forge_bytes *in)
 {
     mf_packet p = {0};
+    mf_link_kind kind = MF_LINK_PING;
 
     if (forge_take(in) == 255) {
-        mf_link_kind kind = (mf_link_kind)(forge_take(in) % MF_LINK_KIND_COUNT);
+        kind = (mf_link_kind)(forge_take(in) % MF_LINK_KIND_COUNT);
         put_raw(&p, in);
         if (kind != MF_LINK_PING)
             mf_error_free(mf_link_send(link, kind, q->channel, &p));
@@ -163,6 +165,7 @@ static void answer(mf_link *link, mf_frame *q, const forged *f, const mf_parcel 
     if (q->kind == MF_LINK_GET)
         mf_packet_bytes(&p, f->record.bytes, f->record.size);
     reply(link, q->channel, &p);
+    return kind != MF_LINK_CANCEL;
 }
 
 static mf_link *accept_worker(void)
@@ -198,9 +201,9 @@ static void play(mf_link *link, forge_bytes *in)
     mf_error_free(mf_link_send(link, MF_LINK_WELCOME, 0, &p));
     tell_start(link, &f, in);
     while (!done && !failed(mf_link_receive(link, &q, &end)) && !end) {
-        done = q.kind == MF_LINK_DONE || q.kind == MF_LINK_LEAVING;
+        done = q.kind == MF_LINK_DONE || q.kind == MF_LINK_RETURNED || q.kind == MF_LINK_LEAVING;
         if (q.kind == MF_LINK_GET || q.kind == MF_LINK_WANT || q.kind == MF_LINK_LOAD)
-            answer(link, &q, &f, parcel, in);
+            done = !answer(link, &q, &f, parcel, in);
         mf_packet_clear(&q.body);
     }
     mf_error_free(mf_link_send(link, MF_LINK_BYE, 0, &(mf_packet){0}));
