@@ -40,11 +40,6 @@ mf_pilot_job *mf__pilot_next_waiting(mf_pilot *p)
     return j;
 }
 
-static bool is_key(const mf_pilot_job *j, const char *key)
-{
-    return !strcmp(j->key, key);
-}
-
 mf_status mf__pilot_hand_back(mf_pilot *p, mf_packet *keys)
 {
     while (keys->at < keys->size && !keys->failed) {
@@ -53,7 +48,7 @@ mf_status mf__pilot_hand_back(mf_pilot *p, mf_packet *keys)
             break;
         pthread_mutex_lock(&p->lock);
         for (mf_pilot_job *j = p->waiting; j; j = j->next)
-            j->handed_back |= is_key(j, key);
+            j->handed_back |= !strcmp(j->key, key);
         pthread_mutex_unlock(&p->lock);
     }
     mf__pilot_wake(p);

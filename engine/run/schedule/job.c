@@ -88,6 +88,14 @@ static void on_ended(void *self, const mf_execution_end *end)
     j->run->hand_over(j->run->self, j);
 }
 
+/* Of the list of its place that begins there. */
+static void unlink_job(mf_job **first, const mf_job *j)
+{
+    *(j->previous ? &j->previous->next : first) = j->next;
+    if (j->next)
+        j->next->previous = j->previous;
+}
+
 static void enter_place(mf_runner *r, mf_job *j)
 {
     mf_spot *p = &r->spots.items[j->place];
@@ -127,14 +135,9 @@ static void end_waiting_there(mf_runner *r, mf_job *j)
 {
     mf_spot *p = &r->spots.items[j->place];
 
-    if (j->previous)
-        j->previous->next = j->next;
-    else
-        p->ahead = j->next;
-    if (j->next)
-        j->next->previous = j->previous;
-    else
+    if (p->ahead_last == j)
         p->ahead_last = j->previous;
+    unlink_job(&p->ahead, j);
     p->ahead_count--;
     p->ahead_seconds = p->ahead ? p->ahead_seconds - j->pace : 0; /* no sum of rounding errors */
     p->bytes_used -= j->bytes;
@@ -159,12 +162,7 @@ static void leave_place(mf_runner *r, mf_job *j)
 {
     mf_spot *p = &r->spots.items[j->place];
 
-    if (j->previous)
-        j->previous->next = j->next;
-    else
-        p->jobs = j->next;
-    if (j->next)
-        j->next->previous = j->previous;
+    unlink_job(&p->jobs, j);
     p->job_count--;
     p->slots_used -= j->slots;
     p->bytes_used -= j->bytes;
@@ -188,13 +186,18 @@ void mf_job_leave(mf_job *j)
         leave_place(r, &j->others[k]);
 }
 
+static void note_start(mf_runner *r, mf_job *j)
+{
+    j->start = r->clock();
+    j->started = mf_journal_now();
+}
+
 static void tell_begun(mf_runner *r, mf_job *j)
 {
     mf_runner_tell(r, (mf_run_event){.kind = MF_RUN_STARTED,
                                      .node = mf_plan_at(r->plan, j->index)->work.node,
                                      .place = mf_job_place(j)});
-    j->start = r->clock();
-    j->started = mf_journal_now();
+    note_start(r, j);
     mf_runner_record(r, j->index, MF_NODE_RUNNING, j);
 }
 
@@ -226,9 +229,9 @@ void mf_job_launch(mf_runner *r, mf_job *j)
     enter(r, j);
     mf_plan_start(r->plan, j->index);
     mf_runner_settle(r);
-    j->start = r->clock();
-    j->started = mf_journal_now();
-    if (!j->ahead)
+    if (j->ahead)
+        note_start(r, j);
+    else
         tell_begun(r, j);
     if (!j->place)
         mf_runner_sample(r);
