@@ -63,11 +63,10 @@ static const mf_param params[] = {
             "range."),
     MF_REAL(slic_params, min_edge_fraction, "0", 0, 1, "",
             "Minimum fraction of visible edge in the border of a mask. 0: no limit."),
-    MF_INT(
-        slic_params, max_masks, "4000", 1, 1000000, "",
-        "Maximum number of masks, divided equally among the sizes, and those of a size among its "
-        "supervoxels and the unions of each threshold, which may also have what is left of those "
-        "before. The largest are kept."),
+    MF_INT(slic_params, max_masks, "4000", 1, 1000000, "",
+           "Maximum number of masks, divided equally among the sizes, and within a size among its "
+           "supervoxels and the unions of each threshold. What one of these does not need is for "
+           "the others. The largest of each are kept."),
     MF_END};
 static const mf_port inputs[] = {
     MF_PORT("volume", "volume", "The scan."),
