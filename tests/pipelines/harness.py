@@ -35,7 +35,7 @@ TIMES = [(re.compile(r"peak memory \d+ MB"), "peak memory N MB"),
          (re.compile(r" in \d\S* ?m?s$", re.M), " in TIME")]
 
 # Of commands that take neither a graph nor plugins.
-BARE = ("cache", "runs", "log")
+BARE = ("cache", "runs", "log", "workers")
 
 
 def sanitized():

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""A run whose workers come from Slurm: test_slurm.py MASSFLOW
+"""A run whose workers come from Slurm: test_slurm.py MASSFLOW DRAWN_PAIRS.so
 
 A small cluster is started for it (slurm_cluster.py). Where there is no Slurm, or where it does not start, the
 test is skipped and says so. tools/slurm_faults does more with the same cluster.
 """
 import json
 import os
+import sys
 import tempfile
 import unittest
 
-from harness import Massflow, main
+from harness import MASSFLOW, Massflow, main
 from slurm_cluster import Cluster, missing
 
 GRAPH = """massflow: 1
@@ -32,15 +33,36 @@ pools:
     backlog: 3
     idle: 60
     slots: 1
+  fast:
+    submit: slurm
+    mpi: pmix
+    sbatch: [--nodes=2, --ntasks=2]
+    time: 10
+    max: 3
   wrong:
     submit: slurm
     sbatch: [--partition=nowhere]
     time: 10
 """
 
+TRAINING = """massflow: 1
+params: {ranks: 1}
+stages:
+  pairs: {use: drawn.pairs}
+  model:
+    use: mass.train
+    in: {pairs: pairs}
+    with: {channels: [4, 8, 32, 32, 32], num_block: [1, 1, 1, 1], pos_embed_size: 32, steps: 2, batch_size: 2,
+           ranks: "${ranks}"}
+"""
+
+MPI = os.path.exists(os.path.join(os.path.dirname(MASSFLOW), "../mpi/massflow-mpi.so"))
+
 
 class Slurm(Massflow):
     """One cluster for all of them."""
+
+    PLUGINS = (os.path.abspath(sys.argv[2]),)
 
     @classmethod
     def setUpClass(cls):
@@ -93,6 +115,20 @@ class Slurm(Massflow):
         script = self.massflow("pools", "main", "--script", "--pools", "pools.yaml")
         self.assertRegex(script, "^sbatch --parsable --cpus-per-task=2 '?--array=1-1%3'? ")
 
+    @unittest.skipUnless(MPI, "no OpenMPI (libopenmpi-dev, openmpi-bin): 'tools/packages cluster' installs it")
+    def test_workers_that_srun_starts_together(self):
+        """Two tasks of one job train by MPI, to the bytes of one worker; nobody asks for a second job."""
+        if "pmix" not in self.cluster.ask("srun", "--mpi=list"):
+            self.skipTest("this Slurm has no PMIx")
+        self.write("training.yaml", TRAINING)
+        self.massflow("run", "training.yaml", "--cache", "here")
+        out = self.massflow("run", "training.yaml", "--pool", "fast", "--pools", "pools.yaml", "--local", "0",
+                            "--set", "ranks=2")
+        self.assertRegex(out, r"model: runs at \S+, \S+ together, which reach each other by MPI\n")
+        self.assertEqual(out.count("has joined"), 2)
+        self.assertEqual(self.results(), self.results("here"))
+        self.cluster.wait("nothing is left in the queue", lambda: not self.cluster.jobs())
+
     def test_what_slurm_says_is_told(self):
         process = self.start("pools", "wrong", "--try", "--pools", "pools.yaml")
         said = self.until(process, "pool wrong: no worker could be asked for; it is tried again: (.*)").group(1)
@@ -106,4 +142,4 @@ class Slurm(Massflow):
 
 
 if __name__ == "__main__":
-    main(1)
+    main(2)

@@ -559,6 +559,64 @@ START_TEST(the_script)
 }
 END_TEST
 
+/* An allocation of four workers, which MPI starts together. */
+START_TEST(workers_of_one_launcher)
+{
+    mf_site *site = site_of("pools:\n"
+                            "  fast:\n"
+                            "    submit: slurm\n"
+                            "    mpi: pmix\n"
+                            "    sbatch: [-n, 4, --ntasks-per-node=2, --gpus-per-task=1, --mem=40G]\n"
+                            "    time: 60\n"
+                            "    max: 9\n");
+    mf_arena *arena = mf_arena_new();
+    const mf_pool *p = mf_site_pool(site, 0);
+    mf_pool_worker w = worker_of(p);
+    int slots, devices;
+    size_t memory;
+
+    ck_assert_int_eq(mf_pool_tasks(p), 4);
+    mf_slurm_sizes(p, &slots, &memory, &devices);
+    ck_assert_int_eq(slots, 1);
+    ck_assert_uint_eq(memory, ((size_t)20 << 30) / 10 * 9);
+    ck_assert_int_eq(devices, 1);
+    const char *const *words = mf_slurm_submit(arena, &w, "fast.sh", 2, "");
+    ck_assert_str_eq(words[7], "--array=1-2%2");
+    const char *script = mf_slurm_script(arena, &w);
+    ck_assert_ptr_nonnull(strstr(script, "#SBATCH --signal=TERM@120\n"));
+    ck_assert_ptr_nonnull(strstr(script, "\nmemory=$((memory * 9 / 10 / tasks))\n"));
+    const char *last = strstr(script, "\nexec ");
+    ck_assert_ptr_nonnull(last);
+    ck_assert_str_eq(
+        last, "\nexec srun --mpi=pmix --kill-on-bad-exit=1 "
+              "${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} /opt/massflow worker "
+              "--connect 'login1:7000' --token '/home/me/a b/token' --slots "
+              "\"${SLURM_CPUS_PER_TASK:-1}\" ${memory:+--memory \"$memory MiB\"} --idle 300 "
+              "--ends \"$left\" --pool fast --mpi\n");
+    mf_arena_free(arena);
+    mf_site_free(site);
+    site_fails("pools:\n"
+               "  a: {submit: slurm, time: 60, mpi: pmix}\n"
+               "  b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
+               "  c: {submit: command, command: x, mpi: pmix}\n"
+               "  d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n",
+               "pools.yaml:2:3: error: 'a' has 'mpi', and sbatch is not told how many workers start "
+               "together\n"
+               "    2 |   a: {submit: slurm, time: 60, mpi: pmix}\n"
+               "      |   ^\n"
+               "  each task is a worker: 'sbatch: [--ntasks=4]'\n"
+               "pools.yaml:3:3: error: 'b' has at most 4 workers ('max'), and each allocation has 8\n"
+               "    3 |   b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
+               "      |   ^\n"
+               "pools.yaml:4:36: error: 'mpi' goes with 'submit: slurm'\n"
+               "    4 |   c: {submit: command, command: x, mpi: pmix}\n"
+               "      |                                    ^~~\n"
+               "pools.yaml:5:37: error: 'mpi' is a kind of 'srun --mpi', such as pmix, not 'a b'\n"
+               "    5 |   d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n"
+               "      |                                     ^~~\n");
+}
+END_TEST
+
 /* Words joined by spaces. */
 static const char *joined(mf_arena *arena, const char *const *words)
 {
@@ -911,6 +969,7 @@ int main(void)
     tcase_add_test(growth, a_queue_that_only_tells_a_number);
     tcase_add_checked_fixture(slurm, enter, leave);
     tcase_add_test(slurm, the_script);
+    tcase_add_test(slurm, workers_of_one_launcher);
     tcase_add_test(slurm, the_words);
     tcase_add_test(slurm, the_answer);
     tcase_add_test(slurm, programs_are_run);

@@ -37,8 +37,11 @@ static void print_pool(const mf_pool *p)
 {
     char took[32];
 
-    printf("%-12s %s, at most %d worker%s, each with ", p->name,
+    printf("%-12s %s, at most %d worker%s, ", p->name,
            p->submit == MF_SUBMIT_SLURM ? "Slurm" : "command", p->max, p->max == 1 ? "" : "s");
+    if (p->mpi)
+        printf("%d started together by MPI, ", mf_pool_tasks(p));
+    printf("each with ");
     print_sizes(p);
     if (p->time_text) {
         words_seconds(p->time, took);

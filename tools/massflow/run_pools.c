@@ -58,7 +58,7 @@ static mf_status make_places(run_pools *r)
             place->slots = INT32_MAX;
         place->device_count = devices > 0 ? (size_t)devices : p->devices < 0;
         place->ends = p->time; /* counted from when it comes */
-        place->most = (size_t)p->max;
+        place->most = (size_t)(p->max - p->max % mf_pool_tasks(p));
         place->open = true;
     }
     return MF_OK;

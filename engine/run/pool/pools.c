@@ -31,6 +31,7 @@ typedef struct started {
 
 typedef struct pool {
     const mf_pool *site;
+    size_t each; /* workers of an allocation, in which `growth` counts */
     mf_pool_worker worker;
     mf_growth *growth;
     char *script;              /* its file */
@@ -55,6 +56,12 @@ struct mf_pools {
     pthread_cond_t wake;
     bool ending;
 };
+
+/* That have so many workers. */
+static size_t allocations(const pool *o, size_t workers)
+{
+    return (workers + o->each - 1) / o->each;
+}
 
 static void say(mf_pools *p, const char *format, ...) MF_PRINTF(2, 3);
 static void say(mf_pools *p, const char *format, ...)
@@ -257,7 +264,8 @@ static void end_slurm(mf_pools *p, pool *o)
     pthread_mutex_lock(&p->lock);
     size_t connected = o->connected;
     pthread_mutex_unlock(&p->lock);
-    if (!mf_growth_waiting(o->growth) && mf_growth_running(o->growth) <= connected)
+    if (!mf_growth_waiting(o->growth) &&
+        mf_growth_running(o->growth) <= allocations(o, connected))
         return;
     for (int i = 0; i < 3; i++) {
         mf_error_free(status);
@@ -319,8 +327,8 @@ static void note_state(mf_pools *p, pool *o)
     pthread_mutex_lock(&p->lock);
     o->state.wanted = o->wanted;
     o->state.connected = o->connected;
-    o->state.waiting = mf_growth_waiting(o->growth);
-    o->state.running = mf_growth_running(o->growth);
+    o->state.waiting = mf_growth_waiting(o->growth) * o->each;
+    o->state.running = mf_growth_running(o->growth) * o->each;
     if (!o->state.waiting)
         o->state.reason[0] = 0;
     snprintf(o->state.excluded, sizeof o->state.excluded, "%s", mf_growth_excluded(o->growth));
@@ -362,8 +370,8 @@ static bool take_news(mf_pools *p)
     for (size_t i = 0; i < p->count; i++) {
         pool *o = &p->pools[i];
         o->changed = false;
-        mf_growth_want(o->growth, now, o->wanted);
-        mf_growth_connected(o->growth, o->connected);
+        mf_growth_want(o->growth, now, allocations(o, o->wanted));
+        mf_growth_connected(o->growth, allocations(o, o->connected));
     }
     pthread_mutex_unlock(&p->lock);
     return ending;
@@ -426,7 +434,9 @@ static mf_status open_pool(mf_pools *p, pool *o, const mf_pool *site)
         .program = site->program ? site->program : p->options.program,
         .plugins = p->options.plugins,
         .log = shared->log};
-    o->growth = mf_growth_new(site->max, site->backlog, every);
+    o->each = (size_t)mf_pool_tasks(site);
+    o->growth = mf_growth_new(site->max / (int)o->each,
+                              (int)allocations(o, (size_t)site->backlog), every);
     if (!o->growth)
         return mf_no_memory(0, "a pool");
     if (site->submit != MF_SUBMIT_SLURM)

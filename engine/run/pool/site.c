@@ -14,6 +14,7 @@
 
 #define LARGEST_SITE ((size_t)1 << 20) /* bytes of the file */
 #define MOST_POOLS 100
+#define MOST_TASKS 10000
 #define SPOOL_BYTES ((int64_t)50 * 1000 * 1000 * 1000)
 #define EARLY 60 /* s that Slurm may send a signal too soon */
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -191,6 +192,14 @@ static bool read_setup(const reader *r)
                       &r->pool->setup_count);
 }
 
+static bool read_mpi(const reader *r)
+{
+    static const char takes[] = "a kind of 'srun --mpi', such as pmix";
+    if (!read_text(r, takes, &r->pool->mpi))
+        return false;
+    return mf__is_name(r->pool->mpi) || wrong(r, takes);
+}
+
 static bool read_program(const reader *r)
 {
     return read_text(r, "massflow as the nodes find it", &r->pool->program);
@@ -259,6 +268,53 @@ static bool read_token(const reader *r)
     return r->pool->token_by_environment || !strcmp(text, "file") || wrong(r, takes);
 }
 
+/* ---- arguments of sbatch ---------------------------------------------------------------------- */
+
+const char *mf_pool_argument(const mf_pool *p, const char *name, char letter, size_t *first,
+                             size_t *behind)
+{
+    size_t length = strlen(name);
+    for (size_t i = p->sbatch_count; i-- > 0;) { /* the last one counts */
+        const char *word = p->sbatch[i];
+        bool is_long = !strncmp(word, "--", 2) && !strncmp(word + 2, name, length);
+        bool is_short = letter && word[0] == '-' && word[1] == letter;
+        const char *value = NULL;
+        size_t used = 1;
+        if (is_long && word[2 + length] == '=')
+            value = word + 2 + length + 1;
+        else if (is_short && word[2])
+            value = word + 2;
+        else if (((is_long && !word[2 + length]) || is_short) && i + 1 < p->sbatch_count) {
+            value = p->sbatch[i + 1];
+            used = 2;
+        }
+        if (!value)
+            continue;
+        if (first)
+            *first = i;
+        if (behind)
+            *behind = i + used;
+        return value;
+    }
+    return NULL;
+}
+
+static int number_of(const mf_pool *p, const char *name, char letter)
+{
+    const char *text = mf_pool_argument(p, name, letter, NULL, NULL);
+    const long value = text ? strtol(text, NULL, 10) : 0;
+    return value > 0 && value <= MOST_TASKS ? (int)value : 0;
+}
+
+int mf_pool_tasks(const mf_pool *p)
+{
+    if (!p->mpi)
+        return 1;
+    const int all = number_of(p, "ntasks", 'n'), nodes = number_of(p, "nodes", 'N');
+    const int each = number_of(p, "ntasks-per-node", 0);
+    return all ? all : each * (nodes ? nodes : 1);
+}
+
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 enum { SLURM = 1, COMMAND = 2, BOTH = 3 };
@@ -274,7 +330,8 @@ static const struct key {
             {"time", read_time, BOTH},          {"max", read_max, BOTH},
             {"backlog", read_backlog, BOTH},    {"idle", read_idle, BOTH},
             {"slots", read_slots, BOTH},        {"memory", read_memory, BOTH},
-            {"devices", read_devices, BOTH},    {"signal", read_signal, SLURM}};
+            {"devices", read_devices, BOTH},    {"signal", read_signal, SLURM},
+            {"mpi", read_mpi, SLURM}};
 
 static bool unknown(mf_diagnostics *d, const yaml *key, const char *what, const char *const *all,
                     size_t count)
@@ -320,6 +377,27 @@ static bool check_kind(mf_diagnostics *d, const mf_pool *pool, const yaml *map)
         good = false;
     }
     return good;
+}
+
+/* With `mpi` an allocation has several workers. */
+static bool check_tasks(mf_diagnostics *d, const mf_pool *pool)
+{
+    const int tasks = mf_pool_tasks(pool);
+    if (!tasks) {
+        mf_diagnostics_error(d, &pool->place,
+                             "'%s' has 'mpi', and sbatch is not told how many workers start "
+                             "together",
+                             pool->name);
+        mf_diagnostics_note(d, "each task is a worker: 'sbatch: [--ntasks=4]'");
+        return false;
+    }
+    if (tasks > pool->max) {
+        mf_diagnostics_error(d, &pool->place,
+                             "'%s' has at most %d workers ('max'), and each allocation has %d",
+                             pool->name, pool->max, tasks);
+        return false;
+    }
+    return true;
 }
 
 static bool read_pool(mf_site *s, mf_diagnostics *d, mf_pool *pool, const yaml *key,
@@ -380,7 +458,7 @@ static bool read_pool(mf_site *s, mf_diagnostics *d, mf_pool *pool, const yaml *
                              key->text, pool->time, pool->signal, EARLY);
         return false;
     }
-    return good;
+    return good && check_tasks(d, pool);
 }
 
 static bool read_pools(mf_site *s, mf_diagnostics *d, const yaml *root, const yaml *map)

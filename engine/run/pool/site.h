@@ -33,12 +33,13 @@ typedef struct mf_pool {
     /* Lines for a shell, with {connect}, {token}, {pool} and {name}; NULL: none. `count` prints how
      * many allocations with this name wait or run, `cancel` ends those that wait. */
     const char *command, *count, *cancel;
+    const char *mpi; /* srun --mpi=: each task of an allocation is a worker then; NULL: none */
     const char *const *setup; /* lines of the script before the worker starts */
     size_t setup_count;
     const char *program;   /* massflow, as the nodes find it; NULL: where this one lies */
     const char *time_text; /* as given; NULL: none */
     double time;           /* s, of an allocation; INFINITY: none given */
-    int max;               /* allocations at one time */
+    int max;               /* workers at one time */
     int backlog;           /* of these, that wait in the queue */
     double idle;           /* s without work after which a worker ends */
     int slots;             /* 0: the cores of the allocation */
@@ -48,6 +49,14 @@ typedef struct mf_pool {
     bool token_by_environment;
     mf_place place; /* of its name in the file; its texts are the site's */
 } mf_pool;
+
+/* The value of an option among the arguments of sbatch: "--mem=4G", "--mem 4G" as two of them,
+ * "-c8", "-c 8" as two. NULL: not there. *first, *behind: where it is, if not NULL. */
+const char *mf_pool_argument(const mf_pool *p, const char *name, char letter, size_t *first,
+                             size_t *behind);
+/* Workers of an allocation: the tasks that sbatch is asked for with `mpi`, else 1; 0: it is not
+ * told how many. */
+int mf_pool_tasks(const mf_pool *p);
 
 typedef struct mf_site mf_site;
 

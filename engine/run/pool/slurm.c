@@ -43,6 +43,8 @@ char *mf_worker_words(mf_arena *arena, const mf_pool_worker *w, const char *slot
     mf_text_add(&line, " --pool %s", w->pool->name);
     if (*w->plugins)
         mf_text_add(&line, " %s", w->plugins);
+    if (w->pool->mpi)
+        mf_text_add(&line, " --mpi");
     return copy(arena, &line);
 }
 
@@ -84,10 +86,22 @@ static const char ask_time[] =
     "fi\n"
     "((left > 0)) || left=1\n\n";
 
+/* An allocation of several workers: how many of them a node has at most, of "2(x3),1". */
+static const char ask_tasks[] = "tasks=1\n"
+                                "for n in ${SLURM_TASKS_PER_NODE//,/ }; do\n"
+                                "    n=${n%%(*}\n"
+                                "    ((n > tasks)) && tasks=$n\n"
+                                "done\n";
+
+/* Without a limit of its own for each task, srun would give it one core. */
+static const char start_tasks[] =
+    "exec srun --mpi=%s --kill-on-bad-exit=1 "
+    "${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} ";
+
 static const char ask_memory[] =
     "# MiB that its nodes may need together: nine tenths of the limit, where there is one.\n"
     "memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * ${SLURM_CPUS_ON_NODE:-1}))}\n"
-    "memory=$((memory * 9 / 10))\n"
+    "memory=$((memory * 9 / 10%s))\n"
     "((memory > 0)) || memory=\n\n";
 
 /* A value of an #SBATCH line: sbatch splits it at spaces outside of quotes. */
@@ -106,7 +120,8 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
     add_option(&s, "time", p->time_text);
     add_option(&s, "output", mf_arena_print(arena, "%s/%s-%%A_%%a.txt", w->log, p->name));
     add_option(&s, "open-mode", "append");
-    add_option(&s, "signal", mf_arena_print(arena, "B:TERM@%d", p->signal));
+    /* To the script, which is the worker then; srun would end its tasks at once, so they are told. */
+    add_option(&s, "signal", mf_arena_print(arena, "%sTERM@%d", p->mpi ? "" : "B:", p->signal));
     mf_text_add(&s, "#SBATCH --requeue\n"
                     "# A worker of massflow. The arguments that the site gives to sbatch go before "
                     "these lines.\n\n");
@@ -115,53 +130,23 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
     if (p->setup_count)
         mf_text_add(&s, "\n");
     mf_text_add(&s, ask_time, p->time);
+    if (!p->memory && p->mpi)
+        mf_text_add(&s, "%s", ask_tasks);
     if (!p->memory)
-        mf_text_add(&s, "%s", ask_memory);
+        mf_text_add(&s, ask_memory, p->mpi ? " / tasks" : "");
     if (p->token_by_environment)
         mf_text_add(&s, "# The token is in MASSFLOW_TOKEN, which sbatch has passed on.\n");
-    add_word(&s, "exec ", w->program);
-    char slots[16];
-    snprintf(slots, sizeof slots, "%d", p->slots);
-    mf_text_add(
-        &s, " %s\n",
-        mf_worker_words(arena, w,
-                        p->slots ? slots : "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\"",
-                        "\"$left\""));
+    if (p->mpi)
+        mf_text_add(&s, start_tasks, p->mpi);
+    add_word(&s, p->mpi ? "" : "exec ", w->program);
+    const char *slots = p->slots ? mf_arena_print(arena, "%d", p->slots)
+                        : p->mpi ? "\"${SLURM_CPUS_PER_TASK:-1}\""
+                                 : "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\"";
+    mf_text_add(&s, " %s\n", mf_worker_words(arena, w, slots, "\"$left\""));
     return copy(arena, &s);
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
-
-/* The value of an option among the arguments of the site: "--mem=4G", "--mem 4G" as two of them,
- * "-c8", "-c 8" as two. NULL: not there. *at: the index behind it, where it is wanted. */
-static const char *argument(const mf_pool *p, const char *name, char letter, size_t *first,
-                            size_t *behind)
-{
-    size_t length = strlen(name);
-    for (size_t i = p->sbatch_count; i-- > 0;) { /* the last one counts */
-        const char *word = p->sbatch[i];
-        bool is_long = !strncmp(word, "--", 2) && !strncmp(word + 2, name, length);
-        bool is_short = letter && word[0] == '-' && word[1] == letter;
-        const char *value = NULL;
-        size_t used = 1;
-        if (is_long && word[2 + length] == '=')
-            value = word + 2 + length + 1;
-        else if (is_short && word[2])
-            value = word + 2;
-        else if (((is_long && !word[2 + length]) || is_short) && i + 1 < p->sbatch_count) {
-            value = p->sbatch[i + 1];
-            used = 2;
-        }
-        if (!value)
-            continue;
-        if (first)
-            *first = i;
-        if (behind)
-            *behind = i + used;
-        return value;
-    }
-    return NULL;
-}
 
 const char *const *mf_slurm_submit(mf_arena *arena, const mf_pool_worker *w, const char *script,
                                    size_t count, const char *excluded)
@@ -169,7 +154,7 @@ const char *const *mf_slurm_submit(mf_arena *arena, const mf_pool_worker *w, con
     const mf_pool *p = w->pool;
     size_t n = 0, first = 0, behind = 0;
     const char **words = mf_arena_alloc(arena, p->sbatch_count + 6, sizeof *words);
-    const char *theirs = argument(p, "exclude", 'x', &first, &behind);
+    const char *theirs = mf_pool_argument(p, "exclude", 'x', &first, &behind);
     words[n++] = "sbatch";
     words[n++] = "--parsable";
     for (size_t i = 0; i < p->sbatch_count; i++)
@@ -178,7 +163,7 @@ const char *const *mf_slurm_submit(mf_arena *arena, const mf_pool_worker *w, con
     if (*excluded)
         words[n++] = mf_arena_print(arena, "--exclude=%s%s%s", theirs ? theirs : "",
                                     theirs ? "," : "", excluded);
-    words[n++] = mf_arena_print(arena, "--array=1-%zu%%%d", count, p->max);
+    words[n++] = mf_arena_print(arena, "--array=1-%zu%%%d", count, p->max / mf_pool_tasks(p));
     words[n++] = script;
     return words;
 }
@@ -290,20 +275,41 @@ static int gpus(const char *text)
     return count > 0 ? count : 1;
 }
 
+/* Workers that share a node, at most as far as the arguments say. */
+static int tasks_of_node(const mf_pool *p)
+{
+    const char *each = p->mpi ? mf_pool_argument(p, "ntasks-per-node", 0, NULL, NULL) : NULL;
+    return each && atoi(each) > 0 ? atoi(each) : mf_pool_tasks(p);
+}
+
+/* Of a worker. */
+static int cards_of(const mf_pool *p)
+{
+    static const struct {
+        const char *name;
+        char letter;
+    } of_all[] = {{"gpus", 'G'}, {"gpus-per-node", 0}, {"gres", 0}};
+    const char *own = p->mpi ? mf_pool_argument(p, "gpus-per-task", 0, NULL, NULL) : NULL;
+    if (own)
+        return gpus(own);
+    for (size_t i = 0; i < sizeof of_all / sizeof *of_all; i++) {
+        const char *text = mf_pool_argument(p, of_all[i].name, of_all[i].letter, NULL, NULL);
+        const bool gres = !strcmp(of_all[i].name, "gres");
+        if (text && (!gres || !strncmp(text, "gpu", 3)))
+            return gpus(gres ? text + 3 : text);
+    }
+    return 0;
+}
+
 void mf_slurm_sizes(const mf_pool *p, int *slots, size_t *memory, int *devices)
 {
-    const char *cores = argument(p, "cpus-per-task", 'c', NULL, NULL);
-    const char *whole = argument(p, "mem", 0, NULL, NULL);
-    const char *each = argument(p, "mem-per-cpu", 0, NULL, NULL);
-    const char *gres = argument(p, "gres", 0, NULL, NULL);
-    const char *cards = argument(p, "gpus", 'G', NULL, NULL);
-    if (!cards)
-        cards = argument(p, "gpus-per-node", 0, NULL, NULL);
+    const char *cores = mf_pool_argument(p, "cpus-per-task", 'c', NULL, NULL);
+    const char *whole = mf_pool_argument(p, "mem", 0, NULL, NULL);
+    const char *each = mf_pool_argument(p, "mem-per-cpu", 0, NULL, NULL);
     *slots = p->slots ? p->slots : cores && atoi(cores) > 0 ? atoi(cores) : 1;
-    size_t limit = whole ? megabytes(whole) : each ? megabytes(each) * (size_t)*slots : 0;
+    size_t limit = whole  ? megabytes(whole) / (size_t)tasks_of_node(p)
+                   : each ? megabytes(each) * (size_t)*slots
+                          : 0;
     *memory = p->memory ? p->memory : limit / 10 * 9; /* as the script has it */
-    *devices = p->devices >= 0                    ? p->devices
-               : cards                            ? gpus(cards)
-               : gres && !strncmp(gres, "gpu", 3) ? gpus(gres + 3)
-                                                  : 0;
+    *devices = p->devices >= 0 ? p->devices : cards_of(p);
 }
