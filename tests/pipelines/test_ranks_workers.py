@@ -119,6 +119,17 @@ class Ranks(Massflow):
         self.same("mpi", "mass.train")
         self.rest(launcher)
 
+    def test_a_plan_says_that_a_pool_is_too_small(self):
+        self.write("pools.yaml", "pools: {two: {submit: slurm, time: 60, max: 2}}\n")
+        plan = self.massflow("plan", "graph.yaml", "long", "--cache", "none", "--pool", "two", "--pools", "pools.yaml",
+                             *flags(ranks=4, batch=4))
+        self.assertTrue(plan.endswith(
+            "  expected time not known: none of it has run here yet\n"
+            "  long can't run there: it needs 4 workers at the same time (`ranks`), and there are at most 2 (`max`)\n"),
+            plan)
+        self.assertNotIn("can't run there", self.massflow("plan", "graph.yaml", "long", "--cache", "none", "--pool", "two",
+                                                          "--pools", "pools.yaml", *flags(ranks=2)))
+
     def test_what_is_refused(self):
         def refused(*words, graph="graph.yaml", **values):
             return self.massflow("run", graph, "long", "--cache", "refused", "--device", "cpu/2", *words,
